@@ -1,0 +1,278 @@
+//! `cases.parquet`: a row for everything found in a cohort.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+use std::str::FromStr;
+
+use arrow::datatypes::{DataType, Schema};
+use pdl_store::StoreError;
+use pdl_store::table::{self, column, list, nullable, structure};
+use pdl_volume::{Affine, Grid};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The table's name inside a curation folder.
+pub const FILE: &str = "cases.parquet";
+
+/// How the images were made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(clap::ValueEnum)]
+pub enum Modality {
+    /// Computed tomography, in Hounsfield units.
+    #[value(name = "CT", alias = "ct")]
+    CT,
+    /// Magnetic resonance, in arbitrary units.
+    #[value(name = "MR", alias = "mr")]
+    MR,
+    /// Positron emission tomography.
+    #[value(name = "PT", alias = "pt")]
+    PT,
+    /// Anything else.
+    #[value(name = "OT", alias = "ot")]
+    OT,
+}
+
+impl fmt::Display for Modality {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
+impl FromStr for Modality {
+    type Err = String;
+
+    /// The names that datasets use: "CT", "MRI", "T1", "FLAIR", "PET" and so on; what is none of them is OT.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const MR_NAMES: [&str; 6] = ["MR", "T1", "T2", "FLAIR", "PD", "ADC"];
+        let text = text.trim().to_ascii_uppercase();
+        Ok(match text.as_str() {
+            "" => return Err("an empty modality".to_owned()),
+            "CT" | "CBCT" => Modality::CT,
+            "PT" | "PET" => Modality::PT,
+            _ if MR_NAMES.iter().any(|name| text.starts_with(name)) => Modality::MR,
+            _ => Modality::OT,
+        })
+    }
+}
+
+/// What a case is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Split {
+    /// Learnt from, and the only cases that any statistic of the cohort sees.
+    Train,
+    /// Held out for tuning, targets and curves.
+    Val,
+    /// Held out for final figures.
+    Test,
+}
+
+impl fmt::Display for Split {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Split::Train => "train",
+            Split::Val => "val",
+            Split::Test => "test",
+        })
+    }
+}
+
+impl FromStr for Split {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(match text.trim().to_ascii_lowercase().as_str() {
+            "train" | "training" => Split::Train,
+            "val" | "valid" | "validation" => Split::Val,
+            "test" | "testing" => Split::Test,
+            other => return Err(format!("'{other}' is no split: write train, val or test")),
+        })
+    }
+}
+
+/// Whether a case can be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// Nothing to say.
+    Ok,
+    /// Used, with findings that a person should see.
+    Warning,
+    /// Not used by any later stage; the findings say why.
+    Rejected,
+}
+
+/// Something about a case that a person should know.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub struct Finding {
+    /// A short fixed name to group by, such as "no-label".
+    pub code: String,
+    /// The whole sentence, with figures.
+    pub message: String,
+}
+
+impl Finding {
+    /// A finding.
+    pub fn new(code: &str, message: impl Into<String>) -> Self {
+        Self { code: code.to_owned(), message: message.into() }
+    }
+}
+
+/// How many voxels carry a label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LabelVoxels {
+    /// The label's value.
+    pub value: u16,
+    /// Voxels that carry it, on the stored grid.
+    pub voxels: u64,
+}
+
+/// One case. Arrays over axes are in the order x, y, z of the stored image; paths are relative to the
+/// curation folder. For a case that could not be read, lists are empty and figures are NaN.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct CaseRow {
+    /// Unique in the cohort; holds letters, digits, - and _ only.
+    pub case_id: String,
+    /// Whose image it is; the case id where the cohort does not say.
+    pub patient_id: String,
+    /// How it was made.
+    pub modality: Modality,
+    /// What it is for; the same for all cases of a patient.
+    pub split: Split,
+    /// The image file; empty when only a label was found.
+    pub image: String,
+    /// The label file.
+    pub label: Option<String>,
+    /// Voxels along x, y, z of the stored image.
+    pub shape: Vec<u32>,
+    /// Voxel size along x, y, z of the stored image, mm.
+    pub spacing_mm: Vec<f64>,
+    /// Row-major 4 x 4: stored voxel index to RAS+ mm.
+    pub affine: Vec<f64>,
+    /// The directions in which the stored axes grow, such as "RAS".
+    pub orientation: String,
+    /// How the voxels are stored, such as "int16".
+    pub voxel_type: String,
+    /// The labels present, background left out, ascending.
+    pub labels: Vec<LabelVoxels>,
+    /// The labels that somebody looked for in this case; a label that is missing here is unknown, not absent.
+    pub labels_annotated: Vec<u16>,
+    /// Smallest intensity.
+    pub intensity_min: f64,
+    /// Largest intensity.
+    pub intensity_max: f64,
+    /// Mean intensity.
+    pub intensity_mean: f64,
+    /// Standard deviation of the intensities.
+    pub intensity_std: f64,
+    /// Percentile 0.5 of the intensities.
+    pub intensity_p00_5: f64,
+    /// Percentile 99.5 of the intensities.
+    pub intensity_p99_5: f64,
+    /// BLAKE3 of the image file; empty when there is none.
+    pub image_blake3: String,
+    /// BLAKE3 of the label file.
+    pub label_blake3: Option<String>,
+    /// Whether later stages use it.
+    pub status: Status,
+    /// What a person should know about it.
+    pub findings: Vec<Finding>,
+}
+
+impl CaseRow {
+    /// The stored image's grid, or nothing when the image could not be read.
+    pub fn grid(&self) -> Option<Grid> {
+        let shape: [u32; 3] = self.shape.as_slice().try_into().ok()?;
+        Some(Grid::new(shape.map(|n| n as usize), Affine::from_row_major(&self.affine)?))
+    }
+
+    /// Whether later stages use it.
+    pub fn is_usable(&self) -> bool {
+        self.status != Status::Rejected
+    }
+}
+
+/// The table's columns.
+pub fn schema() -> Schema {
+    use DataType::{Float64, UInt16, UInt32, UInt64, Utf8};
+    Schema::new(vec![
+        column("case_id", Utf8),
+        column("patient_id", Utf8),
+        column("modality", Utf8),
+        column("split", Utf8),
+        column("image", Utf8),
+        nullable("label", Utf8),
+        column("shape", list(UInt32)),
+        column("spacing_mm", list(Float64)),
+        column("affine", list(Float64)),
+        column("orientation", Utf8),
+        column("voxel_type", Utf8),
+        column("labels", list(structure(&[("value", UInt16), ("voxels", UInt64)]))),
+        column("labels_annotated", list(UInt16)),
+        column("intensity_min", Float64),
+        column("intensity_max", Float64),
+        column("intensity_mean", Float64),
+        column("intensity_std", Float64),
+        column("intensity_p00_5", Float64),
+        column("intensity_p99_5", Float64),
+        column("image_blake3", Utf8),
+        nullable("label_blake3", Utf8),
+        column("status", Utf8),
+        column("findings", list(structure(&[("code", Utf8), ("message", Utf8)]))),
+    ])
+}
+
+/// The whole table with the facts that hold for the cohort.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cases {
+    /// One row for everything found; row numbers of later stages count the usable ones in this order.
+    pub rows: Vec<CaseRow>,
+    /// The cohort it was made from, relative to the curation folder.
+    pub cohort: String,
+    /// Names of the labels, where the cohort gives them.
+    pub label_names: BTreeMap<u16, String>,
+    /// Findings about the cohort as a whole.
+    pub findings: Vec<Finding>,
+}
+
+impl Cases {
+    /// The rows that later stages use.
+    pub fn usable(&self) -> impl Iterator<Item = &CaseRow> {
+        self.rows.iter().filter(|row| row.is_usable())
+    }
+
+    /// Reads `cases.parquet` of a curation folder.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it is missing or no such table.
+    pub fn read(out: &Path) -> Result<Self, StoreError> {
+        let path = out.join(FILE);
+        let (rows, metadata) = table::read_rows(&path)?;
+        let fact = |key: &str| metadata.get(key).map_or("", String::as_str);
+        let json = |source| StoreError::Json { path: path.clone(), source };
+        Ok(Self {
+            rows,
+            cohort: fact("pdl.cohort").to_owned(),
+            label_names: serde_json::from_str(fact("pdl.label_names")).map_err(json)?,
+            findings: serde_json::from_str(fact("pdl.findings")).map_err(json)?,
+        })
+    }
+
+    /// Writes `cases.parquet`, and says whether that changed it.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it cannot be written.
+    pub fn write(&self, out: &Path) -> Result<bool, StoreError> {
+        let path = out.join(FILE);
+        let text = |value: serde_json::Result<String>| {
+            value.map_err(|source| StoreError::Json { path: path.clone(), source })
+        };
+        let metadata = vec![
+            ("pdl.cohort".to_owned(), self.cohort.clone()),
+            ("pdl.label_names".to_owned(), text(serde_json::to_string(&self.label_names))?),
+            ("pdl.findings".to_owned(), text(serde_json::to_string(&self.findings))?),
+        ];
+        table::write_rows(&path, &schema(), &self.rows, metadata)
+    }
+}

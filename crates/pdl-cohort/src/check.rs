@@ -1,0 +1,187 @@
+//! Reads one case and says what is wrong with it.
+
+use std::path::Path;
+
+use pdl_io::{Image, Labels, ReadError, Remark, nifti};
+use pdl_store::hash;
+use pdl_volume::statistics::Statistics;
+use pdl_volume::{Affine, Orientation, count_labels};
+use serde::{Deserialize, Serialize};
+
+use crate::cases::{Finding, LabelVoxels};
+use crate::layout::Found;
+
+/// Label and image grids whose corners lie further apart than this share of a voxel are different grids.
+const GRID_TOLERANCE: f64 = 1e-3;
+
+/// What the files of one case say, apart from what the rest of the cohort says of it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Checked {
+    pub shape: Vec<u32>,
+    pub spacing_mm: Vec<f64>,
+    pub affine: Vec<f64>,
+    pub orientation: String,
+    pub voxel_type: String,
+    pub labels: Vec<LabelVoxels>,
+    /// min, max, mean, std, p00_5, p99_5; none for a case that could not be read (JSON has no NaN).
+    pub intensity: Option<[f64; 6]>,
+    pub image_blake3: String,
+    pub label_blake3: Option<String>,
+    pub looks_like_ct: bool,
+    pub rejected: bool,
+    pub findings: Vec<Finding>,
+}
+
+impl Checked {
+    fn nothing() -> Self {
+        Self {
+            shape: Vec::new(),
+            spacing_mm: Vec::new(),
+            affine: Vec::new(),
+            orientation: String::new(),
+            voxel_type: String::new(),
+            labels: Vec::new(),
+            intensity: None,
+            image_blake3: String::new(),
+            label_blake3: None,
+            looks_like_ct: false,
+            rejected: false,
+            findings: Vec::new(),
+        }
+    }
+
+    fn warn(&mut self, code: &str, message: impl Into<String>) {
+        self.findings.push(Finding::new(code, message));
+    }
+
+    fn reject(&mut self, code: &str, message: impl Into<String>) {
+        self.warn(code, message);
+        self.rejected = true;
+    }
+}
+
+/// Reads the files of a case and checks each, then one against the other.
+pub(crate) fn check(found: &Found, orientation: Option<Orientation>) -> Checked {
+    let mut case = Checked::nothing();
+    if found.further_channels > 0 {
+        case.reject(
+            "several-channels",
+            format!("it has {} channels; pdl takes one image a case", found.further_channels + 1),
+        );
+    }
+    let image = found.image.as_deref().and_then(|path| read_image(&mut case, path, orientation));
+    if found.image.is_none() {
+        case.reject("no-image", "a label without an image");
+    }
+    let labels = found.label.as_deref().and_then(|path| read_labels(&mut case, path));
+    if found.label.is_none() {
+        case.reject("no-label", "an image without a label");
+    }
+    if let (Some(image), Some(labels)) = (&image, &labels) {
+        compare_grids(&mut case, image, labels, orientation.is_some());
+    }
+    case
+}
+
+fn read_image(case: &mut Checked, path: &Path, orientation: Option<Orientation>) -> Option<Image> {
+    let mut image = match nifti::read_image(path) {
+        Ok(image) => image,
+        Err(error) => {
+            case.image_blake3 = hash::of_file(path).unwrap_or_default();
+            case.reject("unreadable-image", without_path(&error));
+            return None;
+        }
+    };
+    case.image_blake3.clone_from(&image.blake3);
+    if let Some(orientation) = orientation {
+        let grid = &mut image.volume.grid;
+        grid.affine = Affine::from_orientation(orientation, grid.spacing_mm(), grid.shape);
+        case.warn("orientation-overridden", format!("its axes are taken as {orientation}, as --orientation says"));
+    } else {
+        case.findings.extend(image.remarks.iter().map(remark));
+    }
+    let grid = &image.volume.grid;
+    case.shape = grid.shape.iter().map(|n| *n as u32).collect();
+    case.spacing_mm = grid.spacing_mm().to_vec();
+    case.affine = grid.affine.to_row_major();
+    case.orientation = grid.orientation().to_string();
+    case.voxel_type.clone_from(&image.voxel_type);
+    measure(case, &image);
+    Some(image)
+}
+
+fn measure(case: &mut Checked, image: &Image) {
+    let voxels = &image.volume.voxels;
+    let wrong = voxels.iter().filter(|v| !v.is_finite()).count();
+    if wrong > 0 {
+        case.reject("not-finite", format!("{wrong} voxels are NaN or infinite"));
+        return;
+    }
+    let Some(s) = Statistics::of(&mut voxels.clone()) else { return };
+    case.intensity = Some([s.min, s.max, s.mean, s.std, s.p00_5, s.p99_5]);
+    // Hounsfield units are whole, reach down to air (-1000) and do not leave the scanners' range.
+    case.looks_like_ct = s.min <= -500.0 && s.min >= -4096.0 && voxels.iter().all(|v| v.fract() == 0.0);
+    if s.min == s.max {
+        case.reject("constant-image", format!("every voxel is {}", s.min));
+    }
+}
+
+fn remark(remark: &Remark) -> Finding {
+    match remark {
+        Remark::TransformsDisagree { distance_mm } => Finding::new(
+            "transforms-disagree",
+            format!("its sform and qform put a corner {distance_mm:.2} mm apart; the sform is used"),
+        ),
+        Remark::NoTransform => Finding::new(
+            "no-transform",
+            "its header says nothing of its place in the world; axes are taken as RAS: check it, or give --orientation",
+        ),
+    }
+}
+
+fn read_labels(case: &mut Checked, path: &Path) -> Option<Labels> {
+    match nifti::read_labels(path) {
+        Ok(labels) => {
+            case.label_blake3 = Some(labels.blake3.clone());
+            case.labels = count_labels(&labels.map)
+                .into_iter()
+                .map(|count| LabelVoxels { value: count.value, voxels: count.voxels })
+                .collect();
+            if case.labels.is_empty() {
+                case.reject("empty-label", "its label holds background only");
+            }
+            Some(labels)
+        }
+        Err(error) => {
+            case.label_blake3 = hash::of_file(path).ok();
+            case.reject("unreadable-label", without_path(&error));
+            None
+        }
+    }
+}
+
+fn compare_grids(case: &mut Checked, image: &Image, labels: &Labels, overridden: bool) {
+    let (image, labels) = (image.volume.grid, labels.map.grid);
+    let text = |shape: [usize; 3]| format!("{} x {} x {}", shape[0], shape[1], shape[2]);
+    if image.shape != labels.shape {
+        case.reject(
+            "shape-mismatch",
+            format!("its image has {} voxels, its label {}", text(image.shape), text(labels.shape)),
+        );
+        return;
+    }
+    let distance = image.affine.corner_distance_mm(&labels.affine, image.shape);
+    let side = image.spacing_mm().into_iter().fold(f64::INFINITY, f64::min);
+    if !overridden && distance > GRID_TOLERANCE * side {
+        case.reject(
+            "grid-mismatch",
+            format!("its label lies on another grid than its image: corners are {distance:.3} mm apart"),
+        );
+    }
+}
+
+/// The message of a read error without its path: the row names the file already.
+fn without_path(error: &ReadError) -> String {
+    let text = error.to_string();
+    text.rsplit_once(": ").map_or(text.clone(), |(message, _)| message.to_owned())
+}

@@ -1,0 +1,340 @@
+//! The index stage: from a cohort to `cases.parquet`.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
+
+use pdl_store::hash::Key;
+use pdl_store::journal::{Journal, Stamp};
+use pdl_store::progress::Run;
+use pdl_store::{StoreError, atomic, paths};
+use pdl_volume::Orientation;
+use rayon::prelude::*;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::cases::{self, CaseRow, Cases, Finding, Modality, Split, Status};
+use crate::check::{self, Checked};
+use crate::layout::{self, Found, Layout};
+use crate::split::{self, Shares};
+use crate::CohortError;
+
+/// Parameters of the index stage.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, clap::Args)]
+#[serde(default, deny_unknown_fields)]
+pub struct IndexParameters {
+    /// Modality of the cohort, where its table does not say; chooses one of a mixed cohort.
+    #[arg(long, value_enum)]
+    pub modality: Option<Modality>,
+    /// Directions in which the stored axes grow, such as LPS, for files whose own affine is wrong.
+    #[arg(long, value_name = "CODE")]
+    pub orientation: Option<String>,
+    /// Share of the patients in the validation split.
+    #[arg(long, default_value_t = 0.15, value_name = "SHARE")]
+    pub val_share: f64,
+    /// Share of the patients in the test split.
+    #[arg(long, default_value_t = 0.15, value_name = "SHARE")]
+    pub test_share: f64,
+    /// Seed of the split.
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub split_seed: u64,
+}
+
+impl Default for IndexParameters {
+    fn default() -> Self {
+        Self { modality: None, orientation: None, val_share: 0.15, test_share: 0.15, split_seed: 0 }
+    }
+}
+
+/// What the index stage found.
+#[derive(Clone, Debug)]
+pub struct Indexed {
+    /// The table.
+    pub cases: Cases,
+    /// Cases whose files were read; the others were known and unchanged.
+    pub read: usize,
+    /// Whether `cases.parquet` is new or other than before.
+    pub changed: bool,
+}
+
+/// Indexes the cohort at `cohort` into the curation folder `out`.
+///
+/// # Errors
+/// [`CohortError`] when there is no cohort, its table contradicts itself, or `out` cannot be written. A bad
+/// case is no error: it is a rejected row.
+pub fn index(
+    cohort: &Path,
+    out: &Path,
+    parameters: &IndexParameters,
+    run: Run<'_>,
+) -> Result<Indexed, CohortError> {
+    let orientation = orientation_of(parameters)?;
+    let layout = layout::find(cohort)?;
+    std::fs::create_dir_all(out).map_err(StoreError::io("make the folder", out))?;
+    atomic::sweep(out)?;
+    let place = Place::new(cohort, out)?;
+    let before = place.earlier_cases()?;
+    let modality = choose_modality(&layout, parameters.modality)?;
+
+    let journal = Journal::<Checked>::open(&place.out, "index", run.trust)?;
+    run.progress.begin("reading cases", layout.cases.len() as u64);
+    let checked: Vec<(Checked, bool)> = layout
+        .cases
+        .par_iter()
+        .map(|found| {
+            let result = check_once(&journal, &place, found, orientation);
+            run.progress.advance(1);
+            result
+        })
+        .collect::<Result<_, StoreError>>()?;
+    let read = checked.iter().filter(|(_, fresh)| *fresh).count();
+
+    let modality = modality.map_or_else(|| guess_modality(&checked), |modality| (modality, false));
+    let mut rows: Vec<CaseRow> = layout
+        .cases
+        .iter()
+        .zip(checked)
+        .map(|(found, (checked, _))| row(&place, found, checked, modality))
+        .collect();
+    mark_duplicates(&mut rows);
+    let patients_given = layout.cases.iter().any(|found| found.patient.is_some());
+    let findings = split_rows(&mut rows, &layout, before.as_ref(), parameters, patients_given)?;
+    keep_order(&mut rows, before.as_ref());
+    let cases = Cases { rows, cohort: place.cohort_text(), label_names: layout.label_names, findings };
+    let changed = cases.write(&place.out)?;
+    Ok(Indexed { cases, read, changed })
+}
+
+fn orientation_of(parameters: &IndexParameters) -> Result<Option<Orientation>, CohortError> {
+    let parsed = parameters.orientation.as_deref().map(str::parse::<Orientation>).transpose();
+    parsed.map_err(|error| CohortError::Option(format!("--orientation: {error}")))
+}
+
+/// Where the cohort and the curation folder lie, as absolute paths without links.
+struct Place {
+    cohort: PathBuf,
+    out: PathBuf,
+}
+
+impl Place {
+    fn new(cohort: &Path, out: &Path) -> Result<Self, StoreError> {
+        let real = |path: &Path| path.canonicalize().map_err(StoreError::io("find the folder", path));
+        Ok(Self { cohort: real(cohort)?, out: real(out)? })
+    }
+
+    fn cohort_text(&self) -> String {
+        paths::relative(&self.out, &self.cohort)
+    }
+
+    /// A path of the cohort as seen from the curation folder. Links inside the cohort stay as they are named.
+    fn text(&self, path: &Path) -> String {
+        let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let folder = absolute.parent().and_then(|folder| folder.canonicalize().ok());
+        let absolute = match (folder, absolute.file_name()) {
+            (Some(folder), Some(name)) => folder.join(name),
+            _ => absolute,
+        };
+        paths::relative(&self.out, &absolute)
+    }
+
+    /// The table of an earlier run on the same cohort.
+    fn earlier_cases(&self) -> Result<Option<Cases>, CohortError> {
+        if !self.out.join(cases::FILE).exists() {
+            return Ok(None);
+        }
+        let before = Cases::read(&self.out)?;
+        if before.cohort != self.cohort_text() {
+            return Err(CohortError::OtherCohort { out: self.out.clone(), was: before.cohort });
+        }
+        Ok(Some(before))
+    }
+}
+
+/// What the journal knows of a case, else what its files say; and whether they had to be read.
+fn check_once(
+    journal: &Journal<Checked>,
+    place: &Place,
+    found: &Found,
+    orientation: Option<Orientation>,
+) -> Result<(Checked, bool), StoreError> {
+    let files = [&found.image, &found.label].map(|path| path.as_deref().map(|path| place.text(path)));
+    let key = Key::new("index 1")
+        .part("files", &files)
+        .part("channels", &found.further_channels)
+        .part("orientation", &orientation.map(|code| code.to_string()))
+        .finish();
+    if let Some(known) = journal.find(&found.case_id, &key) {
+        return Ok((known.clone(), false));
+    }
+    let checked = check::check(found, orientation);
+    let hashes = [Some(checked.image_blake3.clone()), checked.label_blake3.clone()];
+    let stamps = files
+        .iter()
+        .zip(hashes)
+        .filter_map(|(file, hash)| Some(Stamp::new(&place.out, file.as_deref()?, hash?)))
+        .collect::<Result<Vec<_>, _>>();
+    // A file that cannot be looked at has no stamp, so that its case is checked again next time.
+    if let Ok(stamps) = stamps
+        && stamps.len() == files.iter().flatten().count()
+    {
+        journal.record(&found.case_id, &key, stamps, &checked)?;
+    }
+    Ok((checked, true))
+}
+
+/// The modality that the user or the cohort states for cases whose row states none.
+fn choose_modality(layout: &Layout, chosen: Option<Modality>) -> Result<Option<Modality>, CohortError> {
+    if chosen.is_some() {
+        return Ok(chosen);
+    }
+    let mut counts = BTreeMap::new();
+    for modality in layout.cases.iter().filter_map(|found| found.modality.or(layout.modality)) {
+        *counts.entry(modality).or_insert(0) += 1;
+    }
+    if counts.len() > 1 {
+        let text: Vec<String> = counts.iter().map(|(modality, n)| format!("{n} {modality}")).collect();
+        return Err(CohortError::MixedModalities { counts: text.join(", ") });
+    }
+    Ok(counts.into_keys().next())
+}
+
+/// CT when most of the readable images look like Hounsfield units, else MR.
+fn guess_modality(checked: &[(Checked, bool)]) -> (Modality, bool) {
+    let readable = checked.iter().filter(|(case, _)| case.intensity.is_some());
+    let ct = readable.clone().filter(|(case, _)| case.looks_like_ct).count();
+    let modality = if 2 * ct > readable.count() { Modality::CT } else { Modality::MR };
+    (modality, true)
+}
+
+fn row(place: &Place, found: &Found, checked: Checked, modality: (Modality, bool)) -> CaseRow {
+    let (cohort_modality, guessed) = modality;
+    let Checked { mut findings, mut rejected, .. } = checked;
+    if guessed && found.modality.is_none() && checked.intensity.is_some() {
+        findings.push(Finding::new(
+            "modality-guessed",
+            format!("nothing says how it was made; from its intensities it is taken as {cohort_modality} (--modality)"),
+        ));
+    }
+    if let Some(own) = found.modality
+        && own != cohort_modality
+    {
+        findings.push(Finding::new("other-modality", format!("it is {own}; this folder holds {cohort_modality}")));
+        rejected = true;
+    }
+    let [intensity_min, intensity_max, intensity_mean, intensity_std, intensity_p00_5, intensity_p99_5] =
+        checked.intensity.unwrap_or([f64::NAN; 6]);
+    let status = match (rejected, findings.is_empty()) {
+        (true, _) => Status::Rejected,
+        (false, true) => Status::Ok,
+        (false, false) => Status::Warning,
+    };
+    CaseRow {
+        case_id: found.case_id.clone(),
+        patient_id: found.patient.clone().unwrap_or_else(|| found.case_id.clone()),
+        modality: found.modality.unwrap_or(cohort_modality),
+        split: Split::Train,
+        image: found.image.as_deref().map_or(String::new(), |path| place.text(path)),
+        label: found.label.as_deref().map(|path| place.text(path)),
+        shape: checked.shape,
+        spacing_mm: checked.spacing_mm,
+        affine: checked.affine,
+        orientation: checked.orientation,
+        voxel_type: checked.voxel_type,
+        labels_annotated: checked.labels.iter().map(|label| label.value).collect(),
+        labels: checked.labels,
+        intensity_min,
+        intensity_max,
+        intensity_mean,
+        intensity_std,
+        intensity_p00_5,
+        intensity_p99_5,
+        image_blake3: checked.image_blake3,
+        label_blake3: checked.label_blake3,
+        status,
+        findings,
+    }
+}
+
+fn add_finding(row: &mut CaseRow, finding: Finding) {
+    row.findings.push(finding);
+    row.status = row.status.max(Status::Warning);
+}
+
+/// The same image under two names is learnt twice, or leaks from one split into another.
+fn mark_duplicates(rows: &mut [CaseRow]) {
+    let mut first: HashMap<String, String> = HashMap::new();
+    for row in rows.iter_mut().filter(|row| row.is_usable()) {
+        match first.get(&row.image_blake3) {
+            Some(other) => {
+                let message = format!("its image is byte for byte that of {other}");
+                add_finding(row, Finding::new("duplicate-image", message));
+            }
+            None => {
+                first.insert(row.image_blake3.clone(), row.case_id.clone());
+            }
+        }
+    }
+}
+
+/// Gives every row its split; returns findings about the cohort.
+///
+/// Rows that cannot be used count for no share: their patients are shown as train until a case of theirs can
+/// be read.
+fn split_rows(
+    rows: &mut [CaseRow],
+    layout: &Layout,
+    before: Option<&Cases>,
+    parameters: &IndexParameters,
+    patients_given: bool,
+) -> Result<Vec<Finding>, CohortError> {
+    let mut findings = Vec::new();
+    if !patients_given {
+        for row in rows.iter_mut().filter(|row| row.is_usable()) {
+            let message = "the cohort names no patients; every case is taken as a patient of its own";
+            add_finding(row, Finding::new("patient-assumed", message));
+        }
+    }
+    let mut given: BTreeMap<String, Split> = BTreeMap::new();
+    if let Some(before) = before {
+        given.extend(before.usable().map(|row| (row.patient_id.clone(), row.split)));
+    }
+    given.extend(splits_of_table(layout)?);
+    let patients: BTreeSet<String> =
+        rows.iter().filter(|row| row.is_usable()).map(|row| row.patient_id.clone()).collect();
+    let shares = Shares { val: parameters.val_share, test: parameters.test_share };
+    let splits = split::assign(&patients, &given, shares, parameters.split_seed)?;
+    for row in rows.iter_mut() {
+        row.split = splits.get(&row.patient_id).copied().unwrap_or(Split::Train);
+    }
+    if patients.len() < split::FEWEST_PATIENTS {
+        findings.push(Finding::new(
+            "few-patients",
+            format!("{} usable patients are too few to hold any out: all are training cases", patients.len()),
+        ));
+    }
+    Ok(findings)
+}
+
+/// The splits that the cohort's own table gives, by patient.
+fn splits_of_table(layout: &Layout) -> Result<BTreeMap<String, Split>, CohortError> {
+    let mut given: BTreeMap<String, Split> = BTreeMap::new();
+    for found in &layout.cases {
+        let Some(split) = found.split else { continue };
+        let patient = found.patient.clone().unwrap_or_else(|| found.case_id.clone());
+        if let Some(first) = given.insert(patient.clone(), split)
+            && first != split
+        {
+            return Err(CohortError::SplitConflict { patient, first, second: split });
+        }
+    }
+    Ok(given)
+}
+
+/// Cases of an earlier run keep their places; new ones follow by case id.
+fn keep_order(rows: &mut [CaseRow], before: Option<&Cases>) {
+    let place: HashMap<&str, usize> = before
+        .iter()
+        .flat_map(|cases| cases.rows.iter().enumerate())
+        .map(|(place, row)| (row.case_id.as_str(), place))
+        .collect();
+    rows.sort_by_key(|row| (place.get(row.case_id.as_str()).copied().unwrap_or(usize::MAX), row.case_id.clone()));
+}

@@ -1,0 +1,384 @@
+//! Finds images and labels, whatever the cohort's layout.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use pdl_io::nifti::is_nifti_name;
+use pdl_store::{hash, table};
+use serde::{Deserialize, Deserializer};
+
+use crate::CohortError;
+use crate::cases::{Modality, Split};
+
+/// What a cohort's layout says about one case, before any volume is read.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Found {
+    /// Unique; letters, digits, - and _ only.
+    pub case_id: String,
+    /// The image, when there is one.
+    pub image: Option<PathBuf>,
+    /// The label map, when there is one.
+    pub label: Option<PathBuf>,
+    /// Whose image it is, when the cohort says.
+    pub patient: Option<String>,
+    /// How it was made, when the cohort says.
+    pub modality: Option<Modality>,
+    /// What it is for, when the cohort says.
+    pub split: Option<Split>,
+    /// Further channels of the same case, which pdl does not take.
+    pub further_channels: usize,
+}
+
+/// What a cohort's layout says.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Layout {
+    /// The cases by case id.
+    pub cases: Vec<Found>,
+    /// Names of labels, from `dataset.json`.
+    pub label_names: BTreeMap<u16, String>,
+    /// The modality of all, from `dataset.json`.
+    pub modality: Option<Modality>,
+}
+
+/// One row of a cohort's table; columns of other names are passed over.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Row {
+    #[serde(deserialize_with = "blank_is_none")]
+    image: Option<String>,
+    #[serde(deserialize_with = "blank_is_none")]
+    label: Option<String>,
+    #[serde(deserialize_with = "blank_is_none")]
+    patient: Option<String>,
+    #[serde(deserialize_with = "blank_is_none")]
+    modality: Option<String>,
+    #[serde(deserialize_with = "blank_is_none")]
+    split: Option<String>,
+}
+
+fn blank_is_none<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    let text = Option::<String>::deserialize(from)?;
+    Ok(text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty()))
+}
+
+/// Finds the cases of the cohort at `path`: a folder, a table or a datalist.
+///
+/// # Errors
+/// [`CohortError::NotACohort`] or [`CohortError::Table`] when there is nothing that pdl can read.
+pub fn find(path: &Path) -> Result<Layout, CohortError> {
+    let not_here = |problem: &str| CohortError::NotACohort { path: path.to_owned(), problem: problem.to_owned() };
+    let meta = fs::metadata(path).map_err(|_| not_here("there is no such file or folder"))?;
+    if meta.is_dir() {
+        let table = path.join("cohort.csv");
+        let mut layout = if table.is_file() { from_csv(&table)? } else { from_folders(path)? };
+        read_dataset_json(&path.join("dataset.json"), &mut layout)?;
+        return Ok(layout);
+    }
+    match path.extension().and_then(|ending| ending.to_str()) {
+        Some("csv") => from_csv(path),
+        Some("parquet") => from_parquet(path),
+        Some("json") => from_datalist(path),
+        _ => Err(not_here("its name ends in none of .csv, .parquet, .json")),
+    }
+}
+
+/// `images/` and `labels/`, or `imagesTr/` and `labelsTr/` (Decathlon, nnU-Net), paired by name.
+fn from_folders(root: &Path) -> Result<Layout, CohortError> {
+    let pair = [("images", "labels"), ("imagesTr", "labelsTr")]
+        .into_iter()
+        .find(|(images, _)| root.join(images).is_dir())
+        .ok_or_else(|| CohortError::NotACohort {
+            path: root.to_owned(),
+            problem: "the folder has neither images/ nor imagesTr/ nor a cohort.csv".to_owned(),
+        })?;
+    let images = volumes(&root.join(pair.0))?;
+    let mut labels = volumes(&root.join(pair.1))?;
+    let mut cases: BTreeMap<String, Found> = BTreeMap::new();
+    for (stem, path) in images {
+        // nnU-Net's names: CASE_0000 is channel 0 of CASE, unless the label bears the whole name.
+        let (case, channel) = match split_channel(&stem) {
+            Some((case, channel)) if !labels.contains_key(&stem) => (case.to_owned(), channel),
+            _ => (stem, 0),
+        };
+        let label = labels.get(&case).cloned();
+        let found = cases.entry(case).or_insert_with(|| Found { label, ..Found::default() });
+        if channel > 0 {
+            found.further_channels += 1;
+        }
+        if channel == 0 || found.image.is_none() {
+            found.image = Some(path);
+        }
+    }
+    labels.retain(|stem, _| !cases.contains_key(stem));
+    cases.extend(labels.into_iter().map(|(stem, path)| {
+        (stem, Found { label: Some(path), ..Found::default() })
+    }));
+    let named = cases.into_iter().collect();
+    Ok(Layout { cases: with_safe_ids(named), ..Layout::default() })
+}
+
+/// The volumes of a folder by the stem of their names; a missing folder has none. Hidden files, such as the
+/// `._` twins that macOS leaves in archives, are passed over.
+fn volumes(folder: &Path) -> Result<BTreeMap<String, PathBuf>, CohortError> {
+    if !folder.is_dir() {
+        return Ok(BTreeMap::new());
+    }
+    let refused = |error: std::io::Error| CohortError::NotACohort {
+        path: folder.to_owned(),
+        problem: format!("the folder cannot be listed ({error})"),
+    };
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(folder).map_err(refused)? {
+        let path = entry.map_err(refused)?.path();
+        let name = file_name(&path);
+        if is_nifti_name(&name) && !name.starts_with('.') {
+            found.insert(stem(&name).to_owned(), path);
+        }
+    }
+    Ok(found)
+}
+
+fn split_channel(stem: &str) -> Option<(&str, u32)> {
+    let (case, channel) = stem.rsplit_once('_')?;
+    (channel.len() == 4).then(|| Some((case, channel.parse().ok()?)))?
+}
+
+fn from_csv(path: &Path) -> Result<Layout, CohortError> {
+    let problem = |error: csv::Error| table_error(path, &error);
+    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_path(path).map_err(problem)?;
+    let headers = reader.headers().map_err(problem)?.clone();
+    if !headers.iter().any(|name| name == "image") {
+        let names = headers.iter().collect::<Vec<_>>().join(", ");
+        return Err(table_error(path, &format!("it has no column named image, only: {names}")));
+    }
+    let rows = reader.deserialize().collect::<Result<Vec<Row>, _>>().map_err(problem)?;
+    from_rows(path, rows)
+}
+
+fn from_parquet(path: &Path) -> Result<Layout, CohortError> {
+    let (rows, _) = table::read_rows::<Row>(path)?;
+    from_rows(path, rows)
+}
+
+/// MONAI's datalist: lists of `{"image", "label"}` under "training", "validation" and "testing".
+fn from_datalist(path: &Path) -> Result<Layout, CohortError> {
+    #[derive(Deserialize)]
+    struct Item {
+        image: OneOrMany,
+        label: Option<String>,
+        patient: Option<String>,
+    }
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum OneOrMany {
+        One(String),
+        Many(Vec<String>),
+    }
+    #[derive(Deserialize)]
+    struct Datalist {
+        training: Vec<Item>,
+        #[serde(default)]
+        validation: Vec<Item>,
+        #[serde(default)]
+        testing: Vec<serde_json::Value>,
+    }
+    let bytes = fs::read(path).map_err(|error| table_error(path, &error))?;
+    let list: Datalist = serde_json::from_slice(&bytes).map_err(|error| table_error(path, &error))?;
+    // A list without validation cases leaves the split to pdl; "testing" entries carry no labels.
+    let split_given = !list.validation.is_empty();
+    drop(list.testing);
+    let mut rows = Vec::new();
+    let mut further = HashMap::new();
+    for (items, split) in [(list.training, "train"), (list.validation, "val")] {
+        for item in items {
+            let mut images = match item.image {
+                OneOrMany::One(image) => vec![image],
+                OneOrMany::Many(images) => images,
+            };
+            images.reverse();
+            let image = images.pop();
+            if let (Some(image), true) = (&image, !images.is_empty()) {
+                further.insert(path.with_file_name(image), images.len());
+            }
+            let split = split_given.then(|| split.to_owned());
+            rows.push(Row { image, label: item.label, patient: item.patient, split, modality: None });
+        }
+    }
+    let mut layout = from_rows(path, rows)?;
+    for found in &mut layout.cases {
+        found.further_channels = found.image.as_ref().and_then(|image| further.get(image)).copied().unwrap_or(0);
+    }
+    let _ = read_dataset_json(path, &mut layout); // a datalist may name modality and labels, too
+    Ok(layout)
+}
+
+fn from_rows(table: &Path, rows: Vec<Row>) -> Result<Layout, CohortError> {
+    let folder = table.parent().unwrap_or(Path::new("."));
+    let mut named = Vec::new();
+    for (number, row) in rows.into_iter().enumerate() {
+        let Some(named_by) = row.image.as_deref().or(row.label.as_deref()) else {
+            return Err(table_error(table, &format!("row {} has neither image nor label", number + 1)));
+        };
+        let name = file_name(Path::new(named_by));
+        let case = stem(&name).to_owned();
+        let in_row = |error: String| table_error(table, &format!("row {}: {error}", number + 1));
+        named.push((case, Found {
+            case_id: String::new(),
+            image: row.image.map(|path| folder.join(path)),
+            label: row.label.map(|path| folder.join(path)),
+            patient: row.patient,
+            modality: row.modality.map(|text| text.parse()).transpose().map_err(in_row)?,
+            split: row.split.map(|text| text.parse()).transpose().map_err(in_row)?,
+            further_channels: 0,
+        }));
+    }
+    Ok(Layout { cases: with_safe_ids(named), ..Layout::default() })
+}
+
+/// Decathlon's and nnU-Net's `dataset.json`: modality and names of labels. Missing is fine.
+fn read_dataset_json(path: &Path, layout: &mut Layout) -> Result<(), CohortError> {
+    #[derive(Deserialize)]
+    struct Dataset {
+        modality: Option<BTreeMap<String, String>>,
+        channel_names: Option<BTreeMap<String, String>>,
+        labels: Option<BTreeMap<String, serde_json::Value>>,
+    }
+    let Ok(bytes) = fs::read(path) else { return Ok(()) };
+    let dataset: Dataset = serde_json::from_slice(&bytes).map_err(|error| table_error(path, &error))?;
+    let channels = dataset.modality.or(dataset.channel_names).unwrap_or_default();
+    layout.modality = channels.get("0").and_then(|name| name.parse().ok());
+    for (key, value) in dataset.labels.unwrap_or_default() {
+        // Decathlon writes {"1": "liver"}, nnU-Net {"liver": 1}; regions (lists) have no single value.
+        let label = match (key.parse::<u16>(), &value) {
+            (Ok(number), serde_json::Value::String(name)) => Some((number, name.clone())),
+            (_, serde_json::Value::Number(number)) => {
+                number.as_u64().and_then(|n| u16::try_from(n).ok()).map(|n| (n, key))
+            }
+            _ => None,
+        };
+        layout.label_names.extend(label.filter(|(number, _)| *number > 0));
+    }
+    Ok(())
+}
+
+/// Gives every case an id of letters, digits, - and _ (file names and tar members rely on that). Names that
+/// would coincide get the start of their path's hash.
+fn with_safe_ids(named: Vec<(String, Found)>) -> Vec<Found> {
+    let safe = |name: &str| -> String {
+        name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' || c == '_' { c } else { '_' }).collect()
+    };
+    let mut seen = BTreeSet::new();
+    let mut shared = BTreeSet::new();
+    for (name, _) in &named {
+        if !seen.insert(safe(name).to_lowercase()) {
+            shared.insert(safe(name).to_lowercase());
+        }
+    }
+    let mut cases: Vec<Found> = named
+        .into_iter()
+        .map(|(name, mut found)| {
+            found.case_id = safe(&name);
+            if shared.contains(&found.case_id.to_lowercase()) {
+                let path = found.image.as_deref().or(found.label.as_deref()).unwrap_or(Path::new(""));
+                let tail: PathBuf = path.iter().rev().take(3).collect::<Vec<_>>().into_iter().rev().collect();
+                let digest = hash::of_bytes(tail.to_string_lossy().as_bytes());
+                found.case_id = format!("{}-{}", found.case_id, &digest[..8]);
+            }
+            found
+        })
+        .collect();
+    cases.sort_by(|a, b| a.case_id.cmp(&b.case_id));
+    cases
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+fn stem(name: &str) -> &str {
+    name.strip_suffix(".gz").unwrap_or(name).strip_suffix(".nii").unwrap_or(name)
+}
+
+fn table_error(path: &Path, problem: &dyn std::fmt::Display) -> CohortError {
+    CohortError::Table { path: path.to_owned(), problem: problem.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn touch(path: PathBuf) {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, b"").unwrap();
+    }
+
+    fn ids(layout: &Layout) -> Vec<&str> {
+        layout.cases.iter().map(|found| found.case_id.as_str()).collect()
+    }
+
+    #[test]
+    fn folders_pair_by_name_and_keep_what_has_no_partner() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["images/a.nii.gz", "images/b.nii", "images/._a.nii.gz", "labels/a.nii.gz", "labels/c.nii.gz"] {
+            touch(folder.path().join(name));
+        }
+        let layout = find(folder.path()).unwrap();
+        assert_eq!(ids(&layout), ["a", "b", "c"]);
+        let has = |f: &Found| (f.image.is_some(), f.label.is_some());
+        assert_eq!(layout.cases.iter().map(has).collect::<Vec<_>>(), [(true, true), (true, false), (false, true)]);
+    }
+
+    #[test]
+    fn nnunet_channels_belong_to_one_case() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["imagesTr/p_0000.nii.gz", "imagesTr/p_0001.nii.gz", "labelsTr/p.nii.gz"] {
+            touch(folder.path().join(name));
+        }
+        fs::write(
+            folder.path().join("dataset.json"),
+            r#"{"channel_names": {"0": "T1"}, "labels": {"background": 0, "tumour": 1}}"#,
+        )
+        .unwrap();
+        let layout = find(folder.path()).unwrap();
+        assert_eq!(ids(&layout), ["p"]);
+        assert_eq!(layout.cases[0].further_channels, 1);
+        assert_eq!(layout.modality, Some(Modality::MR));
+        assert_eq!(layout.label_names, BTreeMap::from([(1, "tumour".to_owned())]));
+    }
+
+    #[test]
+    fn a_table_gives_patients_and_splits() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("cohort.csv");
+        fs::write(&path, "image, label,patient,site,split\nx/a.1.nii.gz,y/a.nii.gz,p1,here,test\nx/b.nii.gz,,p2,,\n")
+            .unwrap();
+        let layout = find(folder.path()).unwrap();
+        assert_eq!(ids(&layout), ["a_1", "b"]);
+        assert_eq!(layout.cases[0].patient.as_deref(), Some("p1"));
+        assert_eq!(layout.cases[0].split, Some(Split::Test));
+        assert_eq!(layout.cases[1].label, None);
+    }
+
+    #[test]
+    fn equal_names_in_two_folders_stay_apart() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("list.csv");
+        fs::write(&path, "image,label\nx/a.nii.gz,l/x.nii.gz\ny/a.nii.gz,l/y.nii.gz\n").unwrap();
+        let layout = find(&path).unwrap();
+        assert_ne!(layout.cases[0].case_id, layout.cases[1].case_id);
+        assert!(layout.cases.iter().all(|found| found.case_id.starts_with("a-")));
+    }
+
+    #[test]
+    fn a_datalist_with_validation_keeps_its_split() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("datalist.json");
+        let text = r#"{"training": [{"image": "./a.nii.gz", "label": "./la.nii.gz", "fold": 0}],
+                       "validation": [{"image": ["./b.nii.gz"], "label": "./lb.nii.gz"}],
+                       "testing": ["./c.nii.gz"]}"#;
+        fs::write(&path, text).unwrap();
+        let splits: Vec<_> = find(&path).unwrap().cases.iter().map(|found| found.split).collect();
+        assert_eq!(splits, [Some(Split::Train), Some(Split::Val)]);
+    }
+}

@@ -1,0 +1,74 @@
+//! Finds the cases of a cohort, checks them, and splits them by patient.
+//!
+//! In: a folder with `images/` and `labels/`, a table, or a MONAI datalist ([`layout`]). Out:
+//! `cases.parquet` ([`cases`]), one row for everything found, with what is wrong with it. It never
+//! changes a source file, never drops a case silently, and never lets a patient into two splits
+//! ([`split`]).
+
+pub mod cases;
+mod check;
+pub mod index;
+pub mod layout;
+pub mod split;
+
+use std::path::PathBuf;
+
+use pdl_store::StoreError;
+
+/// A cohort that could not be indexed.
+#[derive(Debug, thiserror::Error)]
+pub enum CohortError {
+    /// Nothing to read at the place given.
+    #[error(
+        "no cohort here: {problem}. A cohort is a folder with images/ and labels/ (or imagesTr/ and \
+         labelsTr/), a folder with a cohort.csv, a CSV or Parquet table with the columns image and label, \
+         or a MONAI datalist (.json): {}", path.display()
+    )]
+    NotACohort {
+        /// What was looked at.
+        path: PathBuf,
+        /// What is missing.
+        problem: String,
+    },
+    /// A table that cannot be read.
+    #[error("the cohort's table cannot be read ({problem}): {}", path.display())]
+    Table {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+    /// Several modalities, and none chosen.
+    #[error("the cohort mixes modalities ({counts}); a curation folder holds one: choose with --modality")]
+    MixedModalities {
+        /// How many cases of each.
+        counts: String,
+    },
+    /// A patient whom the cohort's own table puts into two splits.
+    #[error("patient {patient} is in two splits of the cohort's table ({first} and {second}): mend the table")]
+    SplitConflict {
+        /// Who.
+        patient: String,
+        /// One split.
+        first: cases::Split,
+        /// The other.
+        second: cases::Split,
+    },
+    /// The folder was made from another cohort.
+    #[error(
+        "this folder was made from another cohort ({was}): choose another --out, or delete cases.parquet to \
+         begin anew: {}", out.display()
+    )]
+    OtherCohort {
+        /// The curation folder.
+        out: PathBuf,
+        /// The cohort it was made from, relative to it.
+        was: String,
+    },
+    /// An option's value that cannot be.
+    #[error("{0}")]
+    Option(String),
+    /// A file could not be kept or read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}

@@ -1,0 +1,59 @@
+//! From a pair matrix to a curriculum.
+//!
+//! In: `cases.parquet`, `prepared.parquet` and the pairs. Out: the manifest ([`manifest`]), which gives
+//! every training case its rank ([`score`]), the stage at which it joins ([`pace`]) and its place in
+//! the coarse sample for tuning. It never moves a case from one split to another, and no held-out case
+//! has any say in the ranking.
+
+pub mod manifest;
+pub mod pace;
+pub mod rank;
+pub mod score;
+
+use std::path::PathBuf;
+
+use pdl_prepare::PrepareError;
+use pdl_similarity::SimilarityError;
+use pdl_store::StoreError;
+
+/// A ranking that could not be made, or a manifest that could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum CurriculumError {
+    /// There is nobody to rank.
+    #[error("no training case among the {cases} prepared ones: see the splits in cases.parquet: {}", out.display())]
+    NoTrainingCases {
+        /// Prepared cases of every split.
+        cases: usize,
+        /// The curation folder.
+        out: PathBuf,
+    },
+    /// A prepared case that the table of cases does not know.
+    #[error("case {case} was prepared but is no longer in cases.parquet; run `pdl prepare` again")]
+    UnknownCase {
+        /// Which case.
+        case: String,
+    },
+    /// There is no manifest.
+    #[error("no manifest here; make one with `pdl curate COHORT --out {0}`: {0}", out.display())]
+    NoManifest {
+        /// The folder.
+        out: PathBuf,
+    },
+    /// A manifest that cannot be followed.
+    #[error("the manifest cannot be followed ({problem}); run `pdl rank` again: {}", path.display())]
+    BadManifest {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+    /// The pairs cannot be read.
+    #[error(transparent)]
+    Similarity(#[from] SimilarityError),
+    /// The proxies cannot be read.
+    #[error(transparent)]
+    Prepare(#[from] PrepareError),
+    /// A file could not be kept or read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}

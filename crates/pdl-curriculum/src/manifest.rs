@@ -1,0 +1,175 @@
+//! The manifest: `manifest.parquet`, the same rows as `manifest.jsonl`, and `manifest.json`.
+
+use std::path::Path;
+
+use arrow::datatypes::{DataType, Schema};
+use pdl_cohort::cases::{Modality, Split};
+use pdl_prepare::fingerprint::Fingerprint;
+use pdl_prepare::plan::Plan;
+use pdl_similarity::compare::CompareParameters;
+use pdl_store::table::{self, column, list, nullable};
+use pdl_store::{StoreError, json};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::CurriculumError;
+use crate::pace::Stage;
+use crate::rank::RankParameters;
+
+/// The rows, as a table.
+pub const TABLE_FILE: &str = "manifest.parquet";
+/// The rows, one JSON object a line.
+pub const LINES_FILE: &str = "manifest.jsonl";
+/// What holds for all rows.
+pub const INFO_FILE: &str = "manifest.json";
+
+/// One case. Paths are relative to the manifest.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ManifestRow {
+    /// Which case.
+    pub case_id: String,
+    /// Whose image it is.
+    pub patient_id: String,
+    /// How it was made.
+    pub modality: Modality,
+    /// What it is for.
+    pub split: Split,
+    /// Place in the curriculum, 1 first; training cases only.
+    pub rank: Option<u32>,
+    /// What the rank follows from; larger comes earlier. Training cases only.
+    pub score: Option<f64>,
+    /// The stage (from 0) at which it joins the training; training cases only.
+    pub stage: Option<u32>,
+    /// Whether it belongs to the coarse sample on which hyperparameters are tuned.
+    pub tune: bool,
+    /// The labels that somebody looked for in this case.
+    pub labels_annotated: Vec<u16>,
+    /// The prepared image.
+    pub image: String,
+    /// The prepared label map.
+    pub label: String,
+    /// BLAKE3 of the prepared image's file.
+    pub image_blake3: String,
+    /// BLAKE3 of the prepared label's file.
+    pub label_blake3: String,
+}
+
+/// The table's columns.
+pub fn schema() -> Schema {
+    use DataType::{Boolean, Float64, UInt16, UInt32, Utf8};
+    Schema::new(vec![
+        column("case_id", Utf8),
+        column("patient_id", Utf8),
+        column("modality", Utf8),
+        column("split", Utf8),
+        nullable("rank", UInt32),
+        nullable("score", Float64),
+        nullable("stage", UInt32),
+        column("tune", Boolean),
+        column("labels_annotated", list(UInt16)),
+        column("image", Utf8),
+        column("label", Utf8),
+        column("image_blake3", Utf8),
+        column("label_blake3", Utf8),
+    ])
+}
+
+/// A label of the cohort.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Label {
+    /// Its value in the label maps.
+    pub value: u16,
+    /// Its name; "label N" where the cohort gives none.
+    pub name: String,
+}
+
+/// What the manifest was made from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Hashes {
+    /// BLAKE3 of `cases.parquet`.
+    pub cases: String,
+    /// BLAKE3 of `plan.json`.
+    pub plan: String,
+    /// Hash of the inputs and parameters of all pairs.
+    pub pairs: String,
+    /// BLAKE3 of `manifest.parquet`.
+    pub manifest: String,
+}
+
+/// What holds for all rows.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ManifestInfo {
+    /// Version of the manifest's form.
+    pub schema_version: u32,
+    /// How the images were made.
+    pub modality: Modality,
+    /// The labels, background (0) left out, by value.
+    pub labels: Vec<Label>,
+    /// How the ranking was made; seeds included.
+    pub parameters: RankParameters,
+    /// How the pairs were compared.
+    pub compare: CompareParameters,
+    /// The stages of the curriculum.
+    pub stages: Vec<Stage>,
+    /// What every case went through.
+    pub plan: Plan,
+    /// What the training cases are like now; the plan holds what they were like when it was made.
+    pub fingerprint: Fingerprint,
+    /// What the manifest was made from.
+    pub hashes: Hashes,
+}
+
+/// A manifest that was read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Manifest {
+    /// Training cases by rank, then validation and test cases by id.
+    pub rows: Vec<ManifestRow>,
+    /// What holds for all.
+    pub info: ManifestInfo,
+}
+
+impl Manifest {
+    /// Reads the manifest of a curation folder and checks that its two files belong together and that its
+    /// stages can be followed.
+    ///
+    /// # Errors
+    /// [`CurriculumError`] when there is none or it contradicts itself.
+    pub fn open(out: &Path) -> Result<Self, CurriculumError> {
+        let path = out.join(TABLE_FILE);
+        if !path.exists() {
+            return Err(CurriculumError::NoManifest { out: out.to_owned() });
+        }
+        let info: ManifestInfo = json::read(&out.join(INFO_FILE))?;
+        let bad = |problem: &str| CurriculumError::BadManifest { path: path.clone(), problem: problem.to_owned() };
+        if pdl_store::hash::of_file(&path)? != info.hashes.manifest {
+            return Err(bad("its rows are not those that manifest.json describes"));
+        }
+        let (rows, _) = table::read_rows::<ManifestRow>(&path)?;
+        let grows = |w: &[Stage]| w[0].active_cases < w[1].active_cases && w[0].first_epoch < w[1].first_epoch;
+        if !info.stages.windows(2).all(grows) {
+            return Err(bad("its stages shrink"));
+        }
+        let training = rows.iter().filter(|row| row.split == Split::Train).count();
+        if info.stages.last().is_none_or(|stage| stage.active_cases as usize != training) {
+            return Err(bad("its stages do not reach all training cases"));
+        }
+        Ok(Self { rows, info })
+    }
+
+    /// Training cases by rank.
+    pub fn training(&self) -> Vec<&ManifestRow> {
+        let mut rows: Vec<&ManifestRow> = self.rows.iter().filter(|row| row.split == Split::Train).collect();
+        rows.sort_by_key(|row| row.rank);
+        rows
+    }
+}
+
+/// Writes the three files; `manifest.json` comes last, with the hash of the rows. Says whether anything changed.
+pub(crate) fn write(out: &Path, rows: &[ManifestRow], mut info: ManifestInfo) -> Result<bool, StoreError> {
+    let table = out.join(TABLE_FILE);
+    let mut changed = table::write_rows(&table, &schema(), rows, Vec::new())?;
+    changed |= json::write_lines(&out.join(LINES_FILE), rows)?;
+    info.hashes.manifest = pdl_store::hash::of_file(&table)?;
+    changed |= json::write(&out.join(INFO_FILE), &info)?;
+    Ok(changed)
+}

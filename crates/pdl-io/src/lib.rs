@@ -1,0 +1,101 @@
+//! Reads and writes volumes.
+//!
+//! In: paths of files. Out: [`pdl_volume::Volume`]s on a grid in RAS+ millimetres, with the content
+//! hash and the stored voxel type, or a [`ReadError`] that names the cause. It never resamples,
+//! never guesses a geometry, and knows no cohort.
+
+pub mod nifti;
+
+use std::path::PathBuf;
+
+use pdl_volume::{LabelError, LabelMap, Volume};
+
+/// A volume as it came out of a file.
+#[derive(Clone, Debug)]
+pub struct Image {
+    /// Voxels after the file's own scaling, on the stored grid.
+    pub volume: Volume<f32>,
+    /// How the voxels are stored, such as "int16".
+    pub voxel_type: String,
+    /// BLAKE3 of the file's bytes, hex.
+    pub blake3: String,
+    /// What a careful reader would want to know about the file.
+    pub remarks: Vec<Remark>,
+}
+
+/// Something about a file that is readable, but odd.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Remark {
+    /// The two transforms of a NIfTI header put the volume's corners this far apart, in millimetres.
+    TransformsDisagree {
+        /// The largest distance between corners, mm.
+        distance_mm: f64,
+    },
+    /// The file states no place in the world: axes are taken to be left, anterior, superior... as NIfTI's
+    /// method 1 has it (RAS+ with the origin at the first voxel).
+    NoTransform,
+}
+
+/// A file that could not be read as a volume.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The operating system refused.
+    #[error("the file cannot be read ({source}): {}", path.display())]
+    Io {
+        /// Which file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Fewer voxels than the header declares.
+    #[error("the file is cut short: its header declares {declared} bytes of voxels, {held} are there: {}", path.display())]
+    Truncated {
+        /// Which file.
+        path: PathBuf,
+        /// Bytes of voxels that the header declares.
+        declared: u64,
+        /// Bytes that are there (at most, for a compressed file).
+        held: u64,
+    },
+    /// The compressed stream is damaged.
+    #[error("the compressed data are damaged or cut short ({problem}): {}", path.display())]
+    Damaged {
+        /// Which file.
+        path: PathBuf,
+        /// What the decoder said.
+        problem: String,
+    },
+    /// Not a file of this format, or a header that contradicts itself.
+    #[error("not a valid NIfTI file ({problem}): {}", path.display())]
+    Invalid {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+    /// Valid, but not one 3-D volume of real numbers.
+    #[error("{problem}: {}", path.display())]
+    Unsupported {
+        /// Which file.
+        path: PathBuf,
+        /// What it is, and what to do.
+        problem: String,
+    },
+    /// The voxels are no labels.
+    #[error("{source}: {}", path.display())]
+    Labels {
+        /// Which file.
+        path: PathBuf,
+        /// Which voxels.
+        source: LabelError,
+    },
+}
+
+/// A label map as it came out of a file.
+#[derive(Clone, Debug)]
+pub struct Labels {
+    /// The labels, on the stored grid.
+    pub map: LabelMap,
+    /// BLAKE3 of the file's bytes, hex.
+    pub blake3: String,
+}

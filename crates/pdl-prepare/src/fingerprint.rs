@@ -1,0 +1,183 @@
+//! `fingerprint.json`: what the training cases are like.
+
+use pdl_cohort::cases::{CaseRow, Finding, Modality};
+use pdl_volume::statistics::{self, Statistics};
+use pdl_volume::{LabelMap, Volume};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The file's name inside a curation folder.
+pub const FILE: &str = "fingerprint.json";
+
+/// Order statistics kept of each case's foreground; every case weighs the same in the cohort's figures.
+const SKETCH: usize = 1000;
+
+/// How a figure is spread over the training cases.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Spread {
+    /// Smallest.
+    pub min: f64,
+    /// 10th percentile.
+    pub p10: f64,
+    /// Median.
+    pub median: f64,
+    /// Largest.
+    pub max: f64,
+}
+
+impl Spread {
+    fn of(values: impl Iterator<Item = f64>) -> Self {
+        let mut values: Vec<f64> = values.collect();
+        values.sort_by(f64::total_cmp);
+        let at = |share: f64| {
+            let place = share * values.len().saturating_sub(1) as f64;
+            let (low, high) = (values[place.floor() as usize], values[place.ceil() as usize]);
+            low + (high - low) * place.fract()
+        };
+        if values.is_empty() {
+            return Self { min: 0.0, p10: 0.0, median: 0.0, max: 0.0 };
+        }
+        Self { min: at(0.0), p10: at(0.1), median: at(0.5), max: at(1.0) }
+    }
+}
+
+/// Intensities of labelled voxels, every training case weighing the same.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Foreground {
+    /// Percentile 0.5.
+    pub p00_5: f64,
+    /// Percentile 99.5.
+    pub p99_5: f64,
+    /// Mean.
+    pub mean: f64,
+    /// Standard deviation.
+    pub std: f64,
+}
+
+/// What the training cases are like. Axes are x, y, z of the RAS+ images.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Fingerprint {
+    /// Version of this file's form.
+    pub schema_version: u32,
+    /// How the images were made.
+    pub modality: Modality,
+    /// Training cases it was taken from.
+    pub training_cases: usize,
+    /// Voxel sizes along x, y, z of the RAS+ images, mm.
+    pub spacing_mm: [Spread; 3],
+    /// Voxels along x, y, z of the RAS+ images.
+    pub shape: [Spread; 3],
+    /// Lengths along x, y, z of the RAS+ images, mm.
+    pub extent_mm: [Spread; 3],
+    /// Intensities of labelled voxels.
+    pub foreground: Foreground,
+    /// What the median training case keeps of its voxels after cropping to the box of non-zero ones.
+    pub nonzero_box_share: f64,
+    /// What has changed since the pinned plan was made.
+    pub findings: Vec<Finding>,
+}
+
+/// The part of one case in the fingerprint.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct CaseFingerprint {
+    /// Order statistics of the labelled voxels' intensities, evenly spaced in rank.
+    sketch: Vec<f32>,
+    mean: f64,
+    std: f64,
+    nonzero_box_share: f64,
+}
+
+impl CaseFingerprint {
+    pub(crate) fn of(image: &Volume<f32>, labels: &LabelMap) -> Self {
+        let mut foreground: Vec<f32> =
+            image.voxels.iter().zip(&labels.voxels).filter(|(_, label)| **label > 0).map(|(v, _)| *v).collect();
+        foreground.sort_by(f32::total_cmp);
+        let n = foreground.len();
+        let points = n.min(SKETCH);
+        // The middle of each of `points` equal parts of the ranks.
+        let sketch = (0..points).map(|i| foreground[(2 * i + 1) * n / (2 * points)]).collect();
+        let (mean, std) = statistics::mean_and_std(&foreground);
+        Self { sketch, mean, std, nonzero_box_share: nonzero_box_share(image) }
+    }
+}
+
+/// The share of the voxels inside the smallest box that holds all non-zero ones.
+fn nonzero_box_share(image: &Volume<f32>) -> f64 {
+    let [nx, ny, _] = image.grid.shape;
+    let (mut low, mut high) = ([usize::MAX; 3], [0; 3]);
+    for (i, _) in image.voxels.iter().enumerate().filter(|(_, v)| **v != 0.0) {
+        let place = [i % nx, i / nx % ny, i / (nx * ny)];
+        for axis in 0..3 {
+            low[axis] = low[axis].min(place[axis]);
+            high[axis] = high[axis].max(place[axis] + 1);
+        }
+    }
+    let kept: usize = (0..3).map(|axis| high[axis].saturating_sub(low[axis])).product();
+    kept as f64 / image.voxels.len() as f64
+}
+
+impl Fingerprint {
+    /// Puts the training cases' parts together.
+    pub(crate) fn of(modality: Modality, rows: &[&CaseRow], parts: &[CaseFingerprint]) -> Self {
+        let grids: Vec<_> = rows.iter().filter_map(|row| row.grid()).map(|grid| grid.to_ras()).collect();
+        let spacing = |axis: usize| Spread::of(grids.iter().map(|g| g.spacing_mm()[axis]));
+        let shape = |axis: usize| Spread::of(grids.iter().map(|g| g.shape[axis] as f64));
+        let extent = |axis: usize| Spread::of(grids.iter().map(|g| g.spacing_mm()[axis] * g.shape[axis] as f64));
+        Self {
+            schema_version: 1,
+            modality,
+            training_cases: rows.len(),
+            spacing_mm: std::array::from_fn(spacing),
+            shape: std::array::from_fn(shape),
+            extent_mm: std::array::from_fn(extent),
+            foreground: pooled(parts),
+            nonzero_box_share: Spread::of(parts.iter().map(|part| part.nonzero_box_share)).median,
+            findings: Vec::new(),
+        }
+    }
+}
+
+/// Percentiles of the pooled sketches, and mean and deviation of the mixture in which every case weighs the same.
+fn pooled(parts: &[CaseFingerprint]) -> Foreground {
+    let mut pool: Vec<f32> = parts.iter().flat_map(|part| part.sketch.iter().copied()).collect();
+    let range = Statistics::of(&mut pool);
+    let n = parts.len().max(1) as f64;
+    let mean = parts.iter().map(|part| part.mean).sum::<f64>() / n;
+    let variance = parts.iter().map(|part| part.std.powi(2) + (part.mean - mean).powi(2)).sum::<f64>() / n;
+    Foreground {
+        p00_5: range.map_or(0.0, |s| s.p00_5),
+        p99_5: range.map_or(1.0, |s| s.p99_5),
+        mean,
+        std: variance.sqrt(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pdl_volume::{Affine, Grid, Orientation};
+
+    #[test]
+    fn foreground_figures_are_those_of_the_labelled_voxels() {
+        let shape = [100, 10, 10];
+        let grid = Grid::new(shape, Affine::from_orientation(Orientation::RAS, [1.0; 3], shape));
+        let image = Volume::new(grid, (0..10_000).map(|i| i as f32).collect()).unwrap();
+        let labels = LabelMap::new(grid, (0..10_000).map(|i| u16::from(i >= 5000)).collect()).unwrap();
+        let foreground = pooled(&[CaseFingerprint::of(&image, &labels)]);
+        // numpy on arange(5000, 10000): percentiles 5024.995 and 9974.005, mean 7499.5, std 1443.3756
+        assert!((foreground.p00_5 - 5024.995).abs() < 3.0, "{foreground:?}");
+        assert!((foreground.p99_5 - 9974.005).abs() < 3.0, "{foreground:?}");
+        assert!((foreground.mean - 7499.5).abs() < 1e-6);
+        assert!((foreground.std - 1443.3756).abs() < 1e-3);
+    }
+
+    #[test]
+    fn the_box_of_nonzero_voxels_is_found() {
+        let shape = [10, 10, 10];
+        let grid = Grid::new(shape, Affine::from_orientation(Orientation::RAS, [1.0; 3], shape));
+        let mut image = Volume::new(grid, vec![0.0; 1000]).unwrap();
+        image.voxels[2 + 10 * 3 + 100 * 4] = 1.0;
+        image.voxels[6 + 10 * 7 + 100 * 8] = 1.0;
+        assert!((nonzero_box_share(&image) - 0.125).abs() < 1e-12);
+    }
+}

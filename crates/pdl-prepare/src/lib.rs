@@ -1,0 +1,68 @@
+//! Makes the cases of a cohort alike.
+//!
+//! In: `cases.parquet` and the volumes it names. Out: `fingerprint.json` (what the training cases
+//! are like), `plan.json` (what is done to every case), prepared images and labels, and
+//! `proxies/*.arrow` (every case on one small common grid, for comparison). No statistic ever sees a
+//! validation or test case; nothing is resampled that the plan does not state.
+
+pub mod fingerprint;
+mod normalise;
+pub mod plan;
+pub mod prepare;
+pub mod proxies;
+pub mod resample;
+
+use std::path::PathBuf;
+
+use pdl_io::ReadError;
+use pdl_store::StoreError;
+
+/// A cohort or a case that could not be prepared.
+#[derive(Debug, thiserror::Error)]
+pub enum PrepareError {
+    /// There is no training case to learn the plan from.
+    #[error("no usable training case in this folder: `pdl index` lists what is wrong with each case: {}", out.display())]
+    NoTrainingCases {
+        /// The curation folder.
+        out: PathBuf,
+    },
+    /// Every case failed.
+    #[error("none of the {count} cases could be prepared; the first: {first}")]
+    AllFailed {
+        /// How many.
+        count: usize,
+        /// Why the first did.
+        first: String,
+    },
+    /// A source file is not the one that was indexed.
+    #[error("the file has changed since it was indexed; run `pdl index` again: {}", path.display())]
+    SourceChanged {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// A source file could not be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The resampler refused.
+    #[error("it cannot be resampled to {shape:?} (x, y, z): {problem}")]
+    Resample {
+        /// The shape asked for.
+        shape: [usize; 3],
+        /// What the resampler said.
+        problem: String,
+    },
+    /// An option's value that cannot be.
+    #[error("{0}")]
+    Option(String),
+    /// The proxies cannot be read.
+    #[error("not the expected proxies ({problem}); run `pdl prepare` again: {}", path.display())]
+    Proxies {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A file could not be kept or read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}

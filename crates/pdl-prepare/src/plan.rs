@@ -1,0 +1,253 @@
+//! `plan.json`: what is done to every case.
+
+use pdl_cohort::cases::{Finding, Modality};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::PrepareError;
+use crate::fingerprint::Fingerprint;
+use crate::resample::ANISOTROPY;
+
+/// The file's name inside a curation folder.
+pub const FILE: &str = "plan.json";
+
+/// MR images are normalised inside their non-zero voxels when the median case keeps less than this share of
+/// its voxels after cropping to them (nnU-Net v2).
+const NONZERO_MASK_BELOW: f64 = 0.75;
+
+/// A figure of the fingerprint has drifted from the pinned plan when it moved by more than this share.
+const DRIFT: f64 = 0.1;
+
+/// Parameters of the prepare stage.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, clap::Args)]
+#[serde(default, deny_unknown_fields)]
+pub struct PrepareParameters {
+    /// Target voxel size along x, y, z of the RAS+ image in mm, such as 1,1,2.5; planned from the training cases when not given.
+    #[arg(long, value_delimiter = ',', num_args = 3, value_name = "MM")]
+    pub spacing: Option<Vec<f64>>,
+    /// Voxels along each axis of a proxy: one number, or three for x, y, z.
+    #[arg(long, value_delimiter = ',', num_args = 1..=3, default_values_t = [64], value_name = "N")]
+    pub proxy_size: Vec<usize>,
+    /// What a proxy covers: the image's own box stretched to the size, or a common field of view in millimetres.
+    #[arg(long, value_enum, default_value_t = GridKind::Box)]
+    pub grid: GridKind,
+}
+
+impl Default for PrepareParameters {
+    fn default() -> Self {
+        Self { spacing: None, proxy_size: vec![64], grid: GridKind::Box }
+    }
+}
+
+/// What a proxy covers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum GridKind {
+    /// The image's own box, stretched.
+    Box,
+    /// A common field of view in millimetres about the image's centre; what it lacks is padded with 0.
+    Fov,
+}
+
+/// How intensities are put on a common scale.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "scheme", rename_all = "snake_case")]
+pub enum Normalisation {
+    /// CT: clip to the cohort's foreground percentiles 0.5 and 99.5, subtract its foreground mean, divide by its
+    /// deviation.
+    CohortForeground {
+        /// Lower clip, in the image's units.
+        low: f64,
+        /// Upper clip, in the image's units.
+        high: f64,
+        /// Mean of the cohort's foreground.
+        mean: f64,
+        /// Standard deviation of the cohort's foreground.
+        std: f64,
+    },
+    /// MR, PET and others: each image by its own mean and deviation.
+    ImageZScore {
+        /// Whether only non-zero voxels count and change.
+        nonzero_mask: bool,
+    },
+}
+
+/// How intensities of a proxy are mapped to [0, 1]; what lies outside is clipped.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Mapping {
+    /// The same two intensities for every case.
+    Range {
+        /// Becomes 0.
+        low: f64,
+        /// Becomes 1.
+        high: f64,
+    },
+    /// Each image's own percentiles 0.5 and 99.5.
+    ImagePercentiles,
+}
+
+/// The common grid of the proxies.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ProxyPlan {
+    /// Voxels along x, y, z of the RAS+ image.
+    pub shape: [usize; 3],
+    /// What a proxy covers.
+    pub grid: GridKind,
+    /// The common field of view along x, y, z, mm; the longest training extents. Null for `box`.
+    pub fov_mm: Option<[f64; 3]>,
+    /// How intensities become [0, 1].
+    pub mapping: Mapping,
+}
+
+/// What is done to every case. Axes are x, y, z of the RAS+ images.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Plan {
+    /// Version of this file's form.
+    pub schema_version: u32,
+    /// How the images were made.
+    pub modality: Modality,
+    /// Voxel size of the prepared volumes along x, y, z, mm.
+    pub spacing_mm: [f64; 3],
+    /// How intensities are put on a common scale.
+    pub normalisation: Normalisation,
+    /// The common grid for comparison.
+    pub proxies: ProxyPlan,
+    /// The options it was made with; other options make a new plan.
+    pub parameters: PrepareParameters,
+    /// The training cases it was made from; kept while the plan is pinned.
+    pub fingerprint: Fingerprint,
+}
+
+impl Plan {
+    /// Plans from the training cases.
+    ///
+    /// # Errors
+    /// [`PrepareError::Option`] when an option's value cannot be.
+    pub fn new(fingerprint: &Fingerprint, parameters: &PrepareParameters) -> Result<Self, PrepareError> {
+        let spacing_mm = match parameters.spacing.as_deref() {
+            None => target_spacing(fingerprint),
+            Some(&[x, y, z]) if [x, y, z].iter().all(|side| side.is_finite() && *side > 0.0) => [x, y, z],
+            Some(_) => {
+                return Err(PrepareError::Option("--spacing takes three lengths above 0, in mm: x,y,z".to_owned()));
+            }
+        };
+        let f = &fingerprint.foreground;
+        let (normalisation, mapping) = match fingerprint.modality {
+            Modality::CT => (
+                Normalisation::CohortForeground { low: f.p00_5, high: f.p99_5, mean: f.mean, std: f.std },
+                Mapping::Range { low: f.p00_5, high: f.p99_5 },
+            ),
+            Modality::MR | Modality::PT | Modality::OT => {
+                let nonzero_mask = fingerprint.nonzero_box_share < NONZERO_MASK_BELOW;
+                (Normalisation::ImageZScore { nonzero_mask }, Mapping::ImagePercentiles)
+            }
+        };
+        let fov_mm = (parameters.grid == GridKind::Fov).then(|| fingerprint.extent_mm.map(|extent| extent.max));
+        let shape = proxy_shape(fingerprint, parameters)?;
+        Ok(Self {
+            schema_version: 1,
+            modality: fingerprint.modality,
+            spacing_mm,
+            normalisation,
+            proxies: ProxyPlan { shape, grid: parameters.grid, fov_mm, mapping },
+            parameters: parameters.clone(),
+            fingerprint: fingerprint.clone(),
+        })
+    }
+
+    /// What has moved since the plan was pinned.
+    pub fn drift(&self, now: &Fingerprint) -> Vec<Finding> {
+        let old = &self.fingerprint;
+        let axis = |name: &str, i: usize| format!("{name} along {}", ["x", "y", "z"][i]);
+        let spacings = (0..3).map(|i| {
+            (axis("median spacing", i), old.spacing_mm[i].median, now.spacing_mm[i].median, old.spacing_mm[i].median)
+        });
+        let (f, g) = (&old.foreground, &now.foreground);
+        // MR intensities have no unit, so only CT's can drift.
+        let range = f.p99_5 - f.p00_5;
+        let intensities = [
+            ("foreground mean".to_owned(), f.mean, g.mean, range),
+            ("foreground percentile 0.5".to_owned(), f.p00_5, g.p00_5, range),
+            ("foreground percentile 99.5".to_owned(), f.p99_5, g.p99_5, range),
+        ];
+        let intensities = intensities.into_iter().filter(|_| self.modality == Modality::CT);
+        spacings
+            .chain(intensities)
+            .filter(|(_, old, new, scale)| (new - old).abs() > DRIFT * scale.abs())
+            .map(|(what, old, new, _)| {
+                let message = format!(
+                    "the {what} of the training cases went from {old:.4} to {new:.4} since the plan was made; \
+                     the plan stays as it is unless --replan is given"
+                );
+                Finding::new("plan-drift", message)
+            })
+            .collect()
+    }
+}
+
+/// Median per axis; an axis more than three times coarser than the others, with a third of their voxels or
+/// fewer, takes its 10th percentile, but stays coarser than the others (nnU-Net v2).
+fn target_spacing(fingerprint: &Fingerprint) -> [f64; 3] {
+    let mut target = fingerprint.spacing_mm.map(|spread| spread.median);
+    let voxels = fingerprint.shape.map(|spread| spread.median);
+    let Some(worst) = (0..3).max_by(|a, b| target[*a].total_cmp(&target[*b])) else { return target };
+    let others = [(worst + 1) % 3, (worst + 2) % 3];
+    let coarsest = others.map(|axis| target[axis]).into_iter().fold(0.0, f64::max);
+    let fewest = others.map(|axis| voxels[axis]).into_iter().fold(f64::INFINITY, f64::min);
+    if target[worst] > ANISOTROPY * coarsest && 3.0 * voxels[worst] <= fewest {
+        target[worst] = fingerprint.spacing_mm[worst].p10.max(coarsest);
+    }
+    target
+}
+
+fn proxy_shape(fingerprint: &Fingerprint, parameters: &PrepareParameters) -> Result<[usize; 3], PrepareError> {
+    let [x, y, z] = match *parameters.proxy_size.as_slice() {
+        [n] => [n, n, n],
+        [x, y, z] => [x, y, z],
+        _ => return Err(PrepareError::Option("--proxy-size takes one number, or three for x, y, z".to_owned())),
+    };
+    if [x, y, z].iter().any(|n| !(1..=1024).contains(n)) {
+        return Err(PrepareError::Option("--proxy-size takes numbers from 1 to 1024".to_owned()));
+    }
+    // Single pictures stay pictures: stretching one plane to many would compare it with itself.
+    let flat = fingerprint.shape[2].max <= 1.0;
+    Ok([x, y, if flat { 1 } else { z }])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fingerprint::{Foreground, Spread};
+
+    fn fingerprint(spacing: [f64; 3], shape: [f64; 3]) -> Fingerprint {
+        let spread = |v: f64| Spread { min: v, p10: v * 0.5, median: v, max: v };
+        Fingerprint {
+            schema_version: 1,
+            modality: Modality::CT,
+            training_cases: 3,
+            spacing_mm: spacing.map(spread),
+            shape: shape.map(spread),
+            extent_mm: std::array::from_fn(|axis| spread(spacing[axis] * shape[axis])),
+            foreground: Foreground { p00_5: -100.0, p99_5: 300.0, mean: 50.0, std: 40.0 },
+            nonzero_box_share: 1.0,
+            findings: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn thick_slices_take_their_tenth_percentile() {
+        let spacing = |s, n| Plan::new(&fingerprint(s, n), &PrepareParameters::default()).unwrap().spacing_mm;
+        assert_eq!(spacing([1.0, 1.0, 5.0], [256.0, 256.0, 40.0]), [1.0, 1.0, 2.5]);
+        assert_eq!(spacing([1.0, 1.0, 5.0], [256.0, 256.0, 100.0]), [1.0, 1.0, 5.0]);
+        assert_eq!(spacing([1.0, 1.0, 3.0], [256.0, 256.0, 40.0]), [1.0, 1.0, 3.0]);
+    }
+
+    #[test]
+    fn drift_is_told_and_small_moves_are_not() {
+        let before = fingerprint([1.0; 3], [64.0; 3]);
+        let plan = Plan::new(&before, &PrepareParameters::default()).unwrap();
+        assert_eq!(plan.drift(&before), []);
+        assert_eq!(plan.drift(&fingerprint([1.0, 1.0, 1.3], [64.0; 3])).len(), 1);
+    }
+}

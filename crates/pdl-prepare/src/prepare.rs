@@ -1,0 +1,417 @@
+//! The prepare stage: fingerprint, plan, prepared volumes and proxies.
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use arrow::datatypes::{DataType, Schema};
+use pdl_cohort::cases::{CaseRow, Cases, Finding, Split};
+use pdl_io::nifti;
+use pdl_store::hash::Key;
+use pdl_store::journal::{Journal, Stamp};
+use pdl_store::progress::Run;
+use pdl_store::table::{self, column, list};
+use pdl_store::{StoreError, atomic, json};
+use pdl_volume::{Grid, LabelMap, Volume};
+use rayon::prelude::*;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::fingerprint::{self, CaseFingerprint, Fingerprint};
+use crate::normalise::normalise;
+use crate::plan::{self, Plan, PrepareParameters};
+use crate::proxies::{self, ProxyRow, ProxyWriter, ROWS_PER_FILE};
+use crate::resample::{resample_image, resample_labels, shape_at};
+use crate::PrepareError;
+
+/// The table's name inside a curation folder.
+pub const FILE: &str = "prepared.parquet";
+
+/// The list of cases that failed, inside a curation folder; absent when none did.
+pub const FAILURES_FILE: &str = "failures.json";
+
+const IMAGES: &str = "prepared/images";
+const LABELS: &str = "prepared/labels";
+
+/// Cases worked on at a time, so that memory stays bounded while every core is busy.
+const CASES_AT_A_TIME: usize = 32;
+
+/// One prepared case. Paths are relative to the curation folder; arrays over axes are x, y, z of the RAS+
+/// volume.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PreparedRow {
+    /// Which case.
+    pub case_id: String,
+    /// The prepared image, float32.
+    pub image: String,
+    /// The prepared label map.
+    pub label: String,
+    /// Voxels along x, y, z.
+    pub shape: Vec<u32>,
+    /// Voxel size along x, y, z, mm.
+    pub spacing_mm: Vec<f64>,
+    /// BLAKE3 of the image file.
+    pub image_blake3: String,
+    /// BLAKE3 of the label file.
+    pub label_blake3: String,
+}
+
+/// The table's columns.
+pub fn schema() -> Schema {
+    use DataType::{Float64, UInt32, Utf8};
+    Schema::new(vec![
+        column("case_id", Utf8),
+        column("image", Utf8),
+        column("label", Utf8),
+        column("shape", list(UInt32)),
+        column("spacing_mm", list(Float64)),
+        column("image_blake3", Utf8),
+        column("label_blake3", Utf8),
+    ])
+}
+
+/// Reads `prepared.parquet` of a curation folder.
+///
+/// # Errors
+/// [`StoreError`] when it is missing or no such table.
+pub fn read(out: &Path) -> Result<Vec<PreparedRow>, StoreError> {
+    Ok(table::read_rows(&out.join(FILE))?.0)
+}
+
+/// A case that a stage could not work on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Failure {
+    /// Which case.
+    pub case_id: String,
+    /// In which stage.
+    pub stage: String,
+    /// Why.
+    pub message: String,
+}
+
+/// What the prepare stage did.
+#[derive(Clone, Debug)]
+pub struct Prepared {
+    /// What every case went through.
+    pub plan: Plan,
+    /// What changed since the plan was pinned, and what a user should know of the proxies.
+    pub findings: Vec<Finding>,
+    /// Cases written anew; the others were valid.
+    pub written: usize,
+    /// Cases in the result.
+    pub cases: usize,
+    /// Cases that failed.
+    pub failures: Vec<Failure>,
+}
+
+/// Prepares every usable case of the curation folder `out`.
+///
+/// # Errors
+/// [`PrepareError`] when there is no training case, every case fails, or `out` cannot be written. A case that
+/// fails is listed in the result and in `failures.json`.
+pub fn prepare(
+    out: &Path,
+    parameters: &PrepareParameters,
+    replan: bool,
+    run: Run<'_>,
+) -> Result<Prepared, PrepareError> {
+    let cases = Cases::read(out)?;
+    let rows: Vec<&CaseRow> = cases.usable().collect();
+    for folder in [IMAGES, LABELS, proxies::FOLDER] {
+        atomic::sweep(&out.join(folder))?;
+    }
+    let (plan, mut findings) = make_plan(out, &rows, parameters, replan, run)?;
+    let stage = Stage {
+        out,
+        plan: &plan,
+        journal: Journal::open(out, "prepare", run.trust)?,
+        proxy_journal: Journal::open(out, "proxies", run.trust)?,
+        run,
+    };
+    run.progress.begin("preparing cases", rows.len() as u64);
+    let mut done = Vec::with_capacity(rows.len());
+    for (index, chunk) in rows.chunks(ROWS_PER_FILE).enumerate() {
+        done.extend(stage.chunk(index, chunk)?);
+    }
+    let failures: Vec<Failure> = done.iter().filter_map(|case| case.as_ref().err().cloned()).collect();
+    let done: Vec<Done> = done.into_iter().flatten().collect();
+    if let (true, Some(first)) = (done.is_empty(), failures.first()) {
+        return Err(PrepareError::AllFailed { count: failures.len(), first: first.message.clone() });
+    }
+    report_failures(out, &failures)?;
+    findings.extend(padding_finding(&done));
+    let written = done.iter().filter(|case| case.fresh).count();
+    let prepared: Vec<PreparedRow> = done.into_iter().map(|case| case.row).collect();
+    table::write_rows(&out.join(FILE), &schema(), &prepared, Vec::new())?;
+    remove_strangers(out, &prepared, rows.len().div_ceil(ROWS_PER_FILE))?;
+    Ok(Prepared { plan, findings, written, cases: prepared.len(), failures })
+}
+
+/// Reads `plan.json` of a curation folder.
+///
+/// # Errors
+/// [`StoreError`] when it is missing or no such file.
+pub fn read_plan(out: &Path) -> Result<Plan, StoreError> {
+    json::read(&out.join(plan::FILE))
+}
+
+/// Takes the fingerprint, and keeps the plan there is, unless its options have changed or a new one is wanted.
+fn make_plan(
+    out: &Path,
+    rows: &[&CaseRow],
+    parameters: &PrepareParameters,
+    replan: bool,
+    run: Run<'_>,
+) -> Result<(Plan, Vec<Finding>), PrepareError> {
+    let training: Vec<&CaseRow> = rows.iter().copied().filter(|row| row.split == Split::Train).collect();
+    let mut fingerprint = take_fingerprint(out, &training, run)?;
+    let path = out.join(plan::FILE);
+    let pinned: Option<Plan> = if path.exists() && !replan { Some(json::read(&path)?) } else { None };
+    let pinned =
+        pinned.filter(|plan| plan.parameters == *parameters && plan.modality == fingerprint.modality);
+    let plan = match pinned {
+        Some(plan) => {
+            fingerprint.findings = plan.drift(&fingerprint);
+            plan
+        }
+        None => Plan::new(&fingerprint, parameters)?,
+    };
+    json::write(&out.join(fingerprint::FILE), &fingerprint)?;
+    json::write(&path, &plan)?;
+    Ok((plan, fingerprint.findings))
+}
+
+fn take_fingerprint(out: &Path, training: &[&CaseRow], run: Run<'_>) -> Result<Fingerprint, PrepareError> {
+    let Some(modality) = training.first().map(|row| row.modality) else {
+        return Err(PrepareError::NoTrainingCases { out: out.to_owned() });
+    };
+    let journal = Journal::<CaseFingerprint>::open(out, "fingerprint", run.trust)?;
+    run.progress.begin("taking the fingerprint", training.len() as u64);
+    let parts: Vec<Option<CaseFingerprint>> = training
+        .par_iter()
+        .map(|row| {
+            let part = fingerprint_once(out, &journal, row);
+            run.progress.advance(1);
+            part
+        })
+        .collect::<Result<_, StoreError>>()?;
+    let (rows, parts): (Vec<&CaseRow>, Vec<CaseFingerprint>) =
+        training.iter().zip(parts).filter_map(|(row, part)| Some((*row, part?))).unzip();
+    if rows.is_empty() {
+        return Err(PrepareError::NoTrainingCases { out: out.to_owned() });
+    }
+    Ok(Fingerprint::of(modality, &rows, &parts))
+}
+
+/// The case's part, or nothing when its files cannot be read: the case is reported where it is prepared.
+fn fingerprint_once(
+    out: &Path,
+    journal: &Journal<CaseFingerprint>,
+    row: &CaseRow,
+) -> Result<Option<CaseFingerprint>, StoreError> {
+    let key = Key::new("fingerprint 1")
+        .part("image", &row.image_blake3)
+        .part("label", &row.label_blake3)
+        .finish();
+    if let Some(known) = journal.find(&row.case_id, &key) {
+        return Ok(Some(known.clone()));
+    }
+    let Ok(source) = Source::read(out, row) else { return Ok(None) };
+    let part = CaseFingerprint::of(&source.image, &source.labels);
+    journal.record(&row.case_id, &key, Vec::new(), &part)?;
+    Ok(Some(part))
+}
+
+/// A case's volumes, RAS+.
+struct Source {
+    image: Volume<f32>,
+    labels: LabelMap,
+}
+
+impl Source {
+    /// Reads the files of a case and puts them on the grid that its row states.
+    fn read(out: &Path, row: &CaseRow) -> Result<Self, PrepareError> {
+        let image_path = out.join(&row.image);
+        let label_path = out.join(row.label.as_deref().unwrap_or_default());
+        let image = nifti::read_image(&image_path)?;
+        let labels = nifti::read_labels(&label_path)?;
+        if image.blake3 != row.image_blake3 {
+            return Err(PrepareError::SourceChanged { path: image_path });
+        }
+        if Some(&labels.blake3) != row.label_blake3.as_ref() {
+            return Err(PrepareError::SourceChanged { path: label_path });
+        }
+        // The row's affine counts, not the file's: --orientation may have overridden it.
+        let grid = row.grid().filter(|grid| grid.shape == image.volume.grid.shape);
+        let Some(grid) = grid else { return Err(PrepareError::SourceChanged { path: image_path }) };
+        let on_grid = |mut g: Grid| {
+            g.affine = grid.affine;
+            g
+        };
+        let image = Volume { grid: on_grid(image.volume.grid), voxels: image.volume.voxels };
+        let labels = LabelMap { grid: on_grid(labels.map.grid), voxels: labels.map.voxels };
+        Ok(Self { image: image.to_ras(), labels: labels.to_ras() })
+    }
+}
+
+/// What was made of a case.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Done {
+    row: PreparedRow,
+    padded_share: f64,
+    #[serde(skip)]
+    fresh: bool,
+}
+
+struct Stage<'a> {
+    out: &'a Path,
+    plan: &'a Plan,
+    journal: Journal<PreparedRow>,
+    proxy_journal: Journal<Vec<f64>>,
+    run: Run<'a>,
+}
+
+impl Stage<'_> {
+    /// Prepares the cases of one file of proxies, and writes that file unless it is valid.
+    fn chunk(&self, index: usize, rows: &[&CaseRow]) -> Result<Vec<Result<Done, Failure>>, PrepareError> {
+        let name = proxies::file_name(index);
+        let relative = format!("{}/{name}", proxies::FOLDER);
+        let row_keys: Vec<(&str, String)> =
+            rows.iter().map(|row| (row.case_id.as_str(), self.proxy_key(row))).collect();
+        let key = Key::new("proxy file 1").part("rows", &row_keys).finish();
+        if let Some(padded) = self.proxy_journal.find(&name, &key).cloned() {
+            return Ok(self.in_parallel(rows, |case, row| {
+                let padded_share = padded.get(case).copied().unwrap_or(0.0);
+                let (row, fresh) = self.volumes(row, None)?;
+                Ok(Done { row, padded_share, fresh })
+            }));
+        }
+        let path = self.out.join(&relative);
+        let mut done = Vec::with_capacity(rows.len());
+        atomic::write_with(&path, |temporary| {
+            let mut writer = ProxyWriter::create(temporary, &path, &self.plan.proxies)?;
+            for batch in rows.chunks(CASES_AT_A_TIME) {
+                let made = self.in_parallel(batch, |_, row| self.case_and_proxy(row));
+                let mut proxies = Vec::with_capacity(made.len());
+                for case in made {
+                    done.push(case.map(|(case, proxy)| {
+                        proxies.push(proxy);
+                        case
+                    }));
+                }
+                writer.write(proxies)?;
+            }
+            writer.finish()
+        })?;
+        // A file that lacks a failed case is tried again next time, so it is not recorded.
+        if done.iter().all(Result::is_ok) {
+            let padded: Vec<f64> = done.iter().flatten().map(|case| case.padded_share).collect();
+            self.proxy_journal.record(&name, &key, vec![Stamp::hash(self.out, &relative)?], &padded)?;
+        }
+        Ok(done)
+    }
+
+    fn in_parallel<T: Send>(
+        &self,
+        rows: &[&CaseRow],
+        work: impl Fn(usize, &CaseRow) -> Result<T, PrepareError> + Sync,
+    ) -> Vec<Result<T, Failure>> {
+        let one = |(index, row): (usize, &&CaseRow)| {
+            let result = work(index, row).map_err(|error| Failure {
+                case_id: row.case_id.clone(),
+                stage: "prepare".to_owned(),
+                message: error.to_string(),
+            });
+            self.run.progress.advance(1);
+            result
+        };
+        rows.par_iter().enumerate().map(one).collect()
+    }
+
+    fn case_and_proxy(&self, row: &CaseRow) -> Result<(Done, ProxyRow), PrepareError> {
+        let source = Source::read(self.out, row)?;
+        let percentiles = [row.intensity_p00_5, row.intensity_p99_5];
+        let proxy = proxies::proxy(&source.image, percentiles, &self.plan.proxies)?;
+        let (prepared, fresh) = self.volumes(row, Some(source))?;
+        let done = Done { row: prepared, padded_share: proxy.padded_share, fresh };
+        Ok((done, ProxyRow { case_id: row.case_id.clone(), key: self.proxy_key(row), proxy }))
+    }
+
+    /// The prepared files of a case, written unless they are valid; and whether they were.
+    fn volumes(&self, row: &CaseRow, source: Option<Source>) -> Result<(PreparedRow, bool), PrepareError> {
+        let key = Key::new("prepare 1")
+            .part("image", &row.image_blake3)
+            .part("label", &row.label_blake3)
+            .part("affine", &row.affine)
+            .part("spacing", &self.plan.spacing_mm)
+            .part("normalisation", &self.plan.normalisation)
+            .finish();
+        if let Some(known) = self.journal.find(&row.case_id, &key) {
+            return Ok((known.clone(), false));
+        }
+        let Source { mut image, labels } = source.map_or_else(|| Source::read(self.out, row), Ok)?;
+        let shape = shape_at(&image.grid, self.plan.spacing_mm);
+        normalise(&mut image, &self.plan.normalisation);
+        let image = resample_image(&image, shape)?;
+        let labels = resample_labels(&labels, shape)?;
+        let image_name = format!("{IMAGES}/{}.nii.gz", row.case_id);
+        let label_name = format!("{LABELS}/{}.nii.gz", row.case_id);
+        nifti::write_image(&self.out.join(&image_name), &image)?;
+        nifti::write_labels(&self.out.join(&label_name), &labels)?;
+        let stamps = [Stamp::hash(self.out, &image_name)?, Stamp::hash(self.out, &label_name)?];
+        let prepared = PreparedRow {
+            case_id: row.case_id.clone(),
+            image: image_name,
+            label: label_name,
+            shape: shape.iter().map(|n| *n as u32).collect(),
+            spacing_mm: image.grid.spacing_mm().to_vec(),
+            image_blake3: stamps[0].blake3.clone(),
+            label_blake3: stamps[1].blake3.clone(),
+        };
+        self.journal.record(&row.case_id, &key, stamps.to_vec(), &prepared)?;
+        Ok((prepared, true))
+    }
+
+    /// The hash of everything a case's proxy is made from.
+    fn proxy_key(&self, row: &CaseRow) -> String {
+        Key::new("proxy 1")
+            .part("image", &row.image_blake3)
+            .part("affine", &row.affine)
+            .part("plan", &self.plan.proxies)
+            .finish()
+    }
+}
+
+fn report_failures(out: &Path, failures: &[Failure]) -> Result<(), StoreError> {
+    let path = out.join(FAILURES_FILE);
+    if !failures.is_empty() {
+        json::write(&path, &failures)?;
+    } else if path.exists() {
+        std::fs::remove_file(&path).map_err(StoreError::io("remove the file", &path))?;
+    }
+    Ok(())
+}
+
+/// Padding is the same in every case, so it counts as likeness: users must know how much of it there is.
+fn padding_finding(done: &[Done]) -> Option<Finding> {
+    let mean = done.iter().map(|case| case.padded_share).sum::<f64>() / done.len().max(1) as f64;
+    (mean > 0.0).then(|| {
+        let message = format!(
+            "{:.0}% of the proxies' voxels are padding, which makes all cases look alike; \
+             `--grid box` has none",
+            100.0 * mean
+        );
+        Finding::new("padded-proxies", message)
+    })
+}
+
+/// Removes what earlier runs made of cases that are no longer there.
+fn remove_strangers(out: &Path, prepared: &[PreparedRow], files: usize) -> Result<(), StoreError> {
+    let names: HashSet<&str> = prepared
+        .iter()
+        .flat_map(|row| [row.image.as_str(), row.label.as_str()])
+        .collect();
+    for folder in [IMAGES, LABELS] {
+        atomic::retain(&out.join(folder), |name| names.contains(format!("{folder}/{name}").as_str()))?;
+    }
+    atomic::retain(&out.join(proxies::FOLDER), |name| (0..files).any(|i| name == proxies::file_name(i)))
+}

@@ -1,0 +1,358 @@
+//! Proxies: every case on one small common grid with intensities in [0, 1], as Arrow IPC files.
+//!
+//! `proxies/NNNNN.arrow` holds up to [`ROWS_PER_FILE`] cases in the columns `case_id` and `voxels`, a
+//! fixed-size list of float32 in (z, y, x) order. Rows are numbered across the files by name. The
+//! schema's metadata holds `shape` (JSON [z, y, x]), `grid` and `mapping`; the footer's holds, under
+//! `row_keys`, for each row the hash of everything it was made from.
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io::BufWriter;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow::array::{Array, AsArray, FixedSizeListArray, Float32Array, RecordBatch, StringArray};
+use arrow::buffer::Buffer;
+use arrow::datatypes::{DataType, Field, Float32Type, Schema, SchemaRef};
+use arrow::error::ArrowError;
+use arrow::ipc::convert::fb_to_schema;
+use arrow::ipc::reader::{FileDecoder, read_footer_length};
+use arrow::ipc::root_as_footer;
+use arrow::ipc::writer::FileWriter;
+use pdl_store::StoreError;
+use pdl_volume::Volume;
+
+use crate::PrepareError;
+use crate::plan::{Mapping, ProxyPlan};
+use crate::resample::{Interpolation, Window, resample_windows};
+
+/// The folder's name inside a curation folder.
+pub const FOLDER: &str = "proxies";
+
+/// Most cases in one file.
+pub const ROWS_PER_FILE: usize = 1024;
+
+/// A case on the common grid.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Proxy {
+    /// Intensities in [0, 1], x fastest: a C array (z, y, x).
+    pub voxels: Vec<f32>,
+    /// The share of the voxels that the image does not reach.
+    pub padded_share: f64,
+}
+
+/// Puts a RAS+ image on the common grid; `percentiles` are its own 0.5th and 99.5th.
+///
+/// # Errors
+/// [`PrepareError::Resample`] when the grid cannot be.
+pub fn proxy(image: &Volume<f32>, percentiles: [f64; 2], plan: &ProxyPlan) -> Result<Proxy, PrepareError> {
+    let spans: [Span; 3] = std::array::from_fn(|axis| match plan.fov_mm {
+        None => Span::whole(image.grid.shape[axis], plan.shape[axis]),
+        Some(fov) => {
+            let side = image.grid.spacing_mm()[axis];
+            Span::in_field_of_view(image.grid.shape[axis], fov[axis] / side, plan.shape[axis])
+        }
+    });
+    let windows = spans.map(|span| span.window);
+    let mut part = resample_windows(&image.voxels, image.grid.shape, windows, [Interpolation::Linear; 3])?;
+    let [low, high] = match plan.mapping {
+        Mapping::Range { low, high } => [low, high],
+        Mapping::ImagePercentiles => percentiles,
+    };
+    let scale = if high > low { 1.0 / (high - low) } else { 1.0 };
+    part.iter_mut().for_each(|v| *v = ((f64::from(*v) - low) * scale).clamp(0.0, 1.0) as f32);
+    Ok(padded(part, spans, plan.shape))
+}
+
+/// Which cells of a proxy's axis an image reaches, and which part of the image they cover.
+#[derive(Clone, Copy, Debug)]
+struct Span {
+    first: usize,
+    window: Window,
+}
+
+impl Span {
+    fn whole(voxels: usize, cells: usize) -> Self {
+        Self { first: 0, window: Window { start: 0.0, length: voxels as f64, voxels: cells } }
+    }
+
+    /// `field` is the field of view in source voxels, centred on the image. Cells that the image covers only in
+    /// part are padding.
+    fn in_field_of_view(voxels: usize, field: f64, cells: usize) -> Self {
+        let cell = field / cells as f64;
+        let before = (field - voxels as f64) / 2.0; // from the field's start to the image's, in source voxels
+        let first = (before / cell - 1e-9).ceil().max(0.0) as usize;
+        let last = (((before + voxels as f64) / cell + 1e-9).floor() as usize).min(cells);
+        let start = (first as f64 * cell - before).max(0.0);
+        let length = ((last - first) as f64 * cell).min(voxels as f64 - start);
+        Self { first, window: Window { start, length, voxels: last - first } }
+    }
+}
+
+fn padded(part: Vec<f32>, spans: [Span; 3], shape: [usize; 3]) -> Proxy {
+    let filled = spans.map(|span| span.window.voxels);
+    if filled == shape {
+        return Proxy { voxels: part, padded_share: 0.0 };
+    }
+    let mut voxels = vec![0.0; shape.iter().product()];
+    for (row, values) in part.chunks(filled[0].max(1)).enumerate() {
+        let y = row % filled[1] + spans[1].first;
+        let z = row / filled[1] + spans[2].first;
+        let start = (z * shape[1] + y) * shape[0] + spans[0].first;
+        voxels[start..start + filled[0]].copy_from_slice(values);
+    }
+    let padded_share = 1.0 - part.len() as f64 / voxels.len() as f64;
+    Proxy { voxels, padded_share }
+}
+
+/// The name of the file that holds the rows from `index * ROWS_PER_FILE` on.
+pub fn file_name(index: usize) -> String {
+    format!("{index:05}.arrow")
+}
+
+/// Writes one file of proxies, a few rows at a time.
+pub(crate) struct ProxyWriter {
+    writer: FileWriter<BufWriter<File>>,
+    schema: SchemaRef,
+    voxels: usize,
+    path: PathBuf,
+    row_keys: Vec<String>,
+}
+
+impl ProxyWriter {
+    pub(crate) fn create(temporary: &Path, path: &Path, plan: &ProxyPlan) -> Result<Self, PrepareError> {
+        let voxels = plan.shape.iter().product::<usize>();
+        let fields = vec![
+            Field::new("case_id", DataType::Utf8, false),
+            Field::new("voxels", voxel_type(voxels), false),
+        ];
+        let text = |value: serde_json::Result<String>| {
+            value.map_err(|source| StoreError::Json { path: path.to_owned(), source })
+        };
+        let zyx = [plan.shape[2], plan.shape[1], plan.shape[0]];
+        let facts = HashMap::from([
+            ("shape".to_owned(), text(serde_json::to_string(&zyx))?),
+            ("grid".to_owned(), text(serde_json::to_string(&(plan.grid, plan.fov_mm)))?),
+            ("mapping".to_owned(), text(serde_json::to_string(&plan.mapping))?),
+        ]);
+        let schema = Arc::new(Schema::new(fields).with_metadata(facts));
+        let file = File::create(temporary).map_err(StoreError::io("write the proxies", path))?;
+        let writer = FileWriter::try_new_buffered(file, &schema).map_err(|e| refused(path, &e))?;
+        Ok(Self { writer, schema, voxels, path: path.to_owned(), row_keys: Vec::new() })
+    }
+
+    pub(crate) fn write(&mut self, rows: Vec<ProxyRow>) -> Result<(), PrepareError> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let ids: StringArray = rows.iter().map(|row| Some(row.case_id.as_str())).collect();
+        let flat: Vec<f32> = rows.iter().flat_map(|row| row.proxy.voxels.iter().copied()).collect();
+        let item = Arc::new(Field::new("item", DataType::Float32, false));
+        let problem = |e: ArrowError| refused(&self.path, &e);
+        let lists = FixedSizeListArray::try_new(item, self.voxels as i32, Arc::new(Float32Array::from(flat)), None)
+            .map_err(problem)?;
+        let batch = RecordBatch::try_new(Arc::clone(&self.schema), vec![Arc::new(ids), Arc::new(lists)])
+            .map_err(problem)?;
+        self.writer.write(&batch).map_err(problem)?;
+        self.row_keys.extend(rows.into_iter().map(|row| row.key));
+        Ok(())
+    }
+
+    /// Ends the file; the keys of its rows go into the footer.
+    pub(crate) fn finish(mut self) -> Result<(), PrepareError> {
+        let keys = serde_json::to_string(&self.row_keys)
+            .map_err(|source| StoreError::Json { path: self.path.clone(), source })?;
+        self.writer.write_metadata("row_keys", keys);
+        self.writer.finish().map_err(|e| refused(&self.path, &e))
+    }
+}
+
+/// One case for a [`ProxyWriter`].
+pub(crate) struct ProxyRow {
+    pub case_id: String,
+    pub key: String,
+    pub proxy: Proxy,
+}
+
+fn voxel_type(voxels: usize) -> DataType {
+    DataType::FixedSizeList(Arc::new(Field::new("item", DataType::Float32, false)), voxels as i32)
+}
+
+fn refused(path: &Path, error: &dyn std::fmt::Display) -> PrepareError {
+    PrepareError::Proxies { path: path.to_owned(), problem: error.to_string() }
+}
+
+/// All proxies of a curation folder, memory-mapped.
+#[derive(Debug)]
+pub struct Proxies {
+    /// Voxels along z, y, x: the order in which they lie.
+    pub shape_zyx: [usize; 3],
+    /// What a proxy covers, as the files' metadata says it.
+    pub grid: String,
+    /// The case of each row.
+    pub case_ids: Vec<String>,
+    /// For each row the hash of everything it was made from.
+    pub row_keys: Vec<String>,
+    batches: Vec<Float32Array>,
+    /// For each row its batch and its place there.
+    places: Vec<(usize, usize)>,
+}
+
+impl Proxies {
+    /// Maps every file of `OUT/proxies`.
+    ///
+    /// # Errors
+    /// [`PrepareError::Proxies`] when there is none, or one is damaged or of another grid than the others.
+    pub fn open(out: &Path) -> Result<Self, PrepareError> {
+        let folder = out.join(FOLDER);
+        let mut paths: Vec<PathBuf> = fs::read_dir(&folder)
+            .map_err(StoreError::io("list the proxies (has `pdl prepare` run?)", &folder))?
+            .flatten()
+            .map(|entry| entry.path())
+            .filter(|path| path.extension().is_some_and(|ending| ending == "arrow"))
+            .filter(|path| !path.file_name().unwrap_or_default().to_string_lossy().starts_with('.'))
+            .collect();
+        paths.sort();
+        let mut all: Option<Self> = None;
+        for path in &paths {
+            let part = Self::open_file(path).map_err(|problem| refused(path, &problem))?;
+            match &mut all {
+                None => all = Some(part),
+                Some(all) => all.append(part).map_err(|problem| refused(path, &problem))?,
+            }
+        }
+        all.ok_or_else(|| refused(&folder, &"there are none"))
+    }
+
+    fn open_file(path: &Path) -> Result<Self, String> {
+        let buffer = map(path).map_err(|e| e.to_string())?;
+        let (schema, batches, metadata) = decode(&buffer).map_err(|e| e.to_string())?;
+        let fact = |key: &str| metadata.get(key).ok_or(format!("no metadata '{key}'"));
+        let shape_zyx: [usize; 3] = serde_json::from_str(fact("shape")?).map_err(|e| e.to_string())?;
+        let row_keys: Vec<String> = serde_json::from_str(fact("row_keys")?).map_err(|e| e.to_string())?;
+        let voxels = shape_zyx.iter().product::<usize>();
+        if schema.field_with_name("voxels").map_err(|e| e.to_string())?.data_type() != &voxel_type(voxels) {
+            return Err(format!("the voxels do not fill {shape_zyx:?}"));
+        }
+        let grid = format!("{} {}", fact("grid")?, fact("mapping")?);
+        let mut all = Self { shape_zyx, grid, case_ids: vec![], row_keys, batches: vec![], places: vec![] };
+        for (number, batch) in batches.iter().enumerate() {
+            let ids = batch.column(0).as_string_opt::<i32>().ok_or("case_id is no text")?;
+            let lists = batch.column(1).as_fixed_size_list_opt().ok_or("voxels are no lists")?;
+            let values = lists.values().as_primitive_opt::<Float32Type>().ok_or("voxels are no float32")?;
+            all.case_ids.extend(ids.iter().map(|id| id.unwrap_or_default().to_owned()));
+            all.places.extend((0..ids.len()).map(|row| (number, row)));
+            all.batches.push(values.clone());
+        }
+        if all.row_keys.len() != all.case_ids.len() {
+            return Err("row_keys and rows differ in number".to_owned());
+        }
+        Ok(all)
+    }
+
+    fn append(&mut self, other: Self) -> Result<(), &'static str> {
+        if self.shape_zyx != other.shape_zyx || self.grid != other.grid {
+            return Err("it has another grid or mapping than the files before");
+        }
+        let offset = self.batches.len();
+        self.places.extend(other.places.into_iter().map(|(batch, row)| (batch + offset, row)));
+        self.batches.extend(other.batches);
+        self.case_ids.extend(other.case_ids);
+        self.row_keys.extend(other.row_keys);
+        Ok(())
+    }
+
+    /// How many cases there are.
+    pub fn len(&self) -> usize {
+        self.case_ids.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.case_ids.is_empty()
+    }
+
+    /// The voxels of a row, in [0, 1], a C array of [`Proxies::shape_zyx`].
+    ///
+    /// # Panics
+    /// When there is no such row.
+    pub fn voxels(&self, row: usize) -> &[f32] {
+        let (batch, place) = self.places[row];
+        let voxels = self.shape_zyx.iter().product::<usize>();
+        &self.batches[batch].values()[place * voxels..(place + 1) * voxels]
+    }
+}
+
+#[expect(unsafe_code, reason = "memory map")]
+fn map(path: &Path) -> std::io::Result<Buffer> {
+    let file = File::open(path)?;
+    // SAFETY: proxies are written to a temporary name and renamed, never changed in place, and the
+    // folder's lock keeps other runs out; a file replaced by a rename keeps its mapped content.
+    let map = unsafe { memmap2::Mmap::map(&file) }?;
+    Ok(Buffer::from(bytes::Bytes::from_owner(map)))
+}
+
+type Decoded = (SchemaRef, Vec<RecordBatch>, HashMap<String, String>);
+
+/// Decodes an Arrow IPC file without copying its voxels.
+fn decode(buffer: &Buffer) -> Result<Decoded, ArrowError> {
+    let damaged = |what: &str| ArrowError::IpcError(what.to_owned());
+    let trailer = buffer.len().checked_sub(10).ok_or_else(|| damaged("the file is cut short"))?;
+    let tail: [u8; 10] =
+        buffer[trailer..].try_into().map_err(|_| damaged("the file is cut short"))?;
+    let length = read_footer_length(tail)?;
+    let start = trailer.checked_sub(length).ok_or_else(|| damaged("the footer is cut short"))?;
+    let footer = root_as_footer(&buffer[start..trailer]).map_err(|e| damaged(&e.to_string()))?;
+    let schema = Arc::new(fb_to_schema(footer.schema().ok_or_else(|| damaged("no schema"))?));
+    let pairs = footer.custom_metadata().into_iter().flatten();
+    let pairs = pairs.filter_map(|kv| Some((kv.key()?.to_owned(), kv.value()?.to_owned())));
+    let metadata = schema.metadata().clone().into_iter().chain(pairs).collect();
+    let decoder = FileDecoder::new(Arc::clone(&schema), footer.version());
+    let mut batches = Vec::new();
+    for block in footer.recordBatches().into_iter().flatten() {
+        let length = block.bodyLength() as usize + block.metaDataLength() as usize;
+        let offset = block.offset() as usize;
+        if offset.checked_add(length).is_none_or(|end| end > start) {
+            return Err(damaged("a batch reaches past the end"));
+        }
+        batches.extend(decoder.read_record_batch(block, &buffer.slice_with_length(offset, length))?);
+    }
+    Ok((schema, batches, metadata))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::GridKind;
+    use pdl_volume::{Affine, Grid, Orientation};
+
+    fn ramp(shape: [usize; 3], spacing: [f64; 3]) -> Volume<f32> {
+        let grid = Grid::new(shape, Affine::from_orientation(Orientation::RAS, spacing, shape));
+        Volume::new(grid, (0..grid.len()).map(|i| (i % shape[0]) as f32).collect()).unwrap()
+    }
+
+    fn plan(fov_mm: Option<[f64; 3]>) -> ProxyPlan {
+        let grid = if fov_mm.is_some() { GridKind::Fov } else { GridKind::Box };
+        ProxyPlan { shape: [8, 8, 8], grid, fov_mm, mapping: Mapping::Range { low: 0.0, high: 15.0 } }
+    }
+
+    #[test]
+    fn a_box_is_stretched_about_its_centre() {
+        let proxy = proxy(&ramp([16, 4, 4], [1.0; 3]), [0.0, 1.0], &plan(None)).unwrap();
+        assert_eq!(proxy.padded_share, 0.0);
+        // Cell 3 of 8 covers voxels 6 and 7, cell 4 voxels 8 and 9.
+        assert!((proxy.voxels[3] - 6.5 / 15.0).abs() < 1e-3);
+        assert!((proxy.voxels[4] - 8.5 / 15.0).abs() < 1e-3);
+        assert!((proxy.voxels[3] + proxy.voxels[4] - 1.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn a_field_of_view_keeps_millimetres_and_tells_its_padding() {
+        // 8 x 16 x 16 mm in a field of 16 mm: half of x is padding, cells are 2 mm.
+        let proxy = proxy(&ramp([8, 16, 16], [1.0; 3]), [0.0, 1.0], &plan(Some([16.0; 3]))).unwrap();
+        assert!((proxy.padded_share - 0.5).abs() < 1e-12);
+        assert_eq!(proxy.voxels[0..2], [0.0, 0.0]);
+        assert_eq!(proxy.voxels[6..8], [0.0, 0.0]);
+        assert!(proxy.voxels[2..6].windows(2).all(|pair| pair[0] < pair[1]));
+    }
+}

@@ -1,0 +1,52 @@
+//! Compares every case with every other.
+//!
+//! In: the proxies of a curation folder. Out: `pairs/*.parquet` ([`pairs`]), every unordered pair once
+//! with MSE, PSNR, SSIM and UQI. The kernels ([`window`], [`kernel`]) know arrays only; tiles
+//! ([`tile`]) are pure functions of two blocks of rows and the parameters, so that any number of
+//! machines may compute them in any order.
+
+pub mod compare;
+pub mod kernel;
+pub mod pairs;
+pub mod tile;
+pub mod window;
+
+use std::path::PathBuf;
+
+use pdl_prepare::PrepareError;
+use pdl_store::StoreError;
+
+/// A comparison that could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum SimilarityError {
+    /// A side of the proxies is shorter than the window.
+    #[error(
+        "the {window} window is {side} voxels wide, but the proxies are only {shape:?} (z, y, x): prepare with \
+         --proxy-size of at least {side}, or choose another --window"
+    )]
+    WindowTooLarge {
+        /// Which window.
+        window: window::Window,
+        /// Its side.
+        side: usize,
+        /// The proxies' shape (z, y, x).
+        shape: [usize; 3],
+    },
+    /// Pairs are missing or of other proxies.
+    #[error("the pairs do not belong to the proxies ({problem}); run `pdl compare` again: {}", path.display())]
+    Stale {
+        /// Which file or folder.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+    /// An option's value that cannot be.
+    #[error("{0}")]
+    Option(String),
+    /// The proxies cannot be read.
+    #[error(transparent)]
+    Proxies(#[from] PrepareError),
+    /// A file could not be kept or read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}

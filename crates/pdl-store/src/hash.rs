@@ -1,0 +1,62 @@
+//! BLAKE3 hashes, always as lower-case hex.
+
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::{Result, StoreError};
+
+/// The hash of a file's bytes.
+///
+/// # Errors
+/// [`StoreError::Io`] when it cannot be read.
+pub fn of_file(path: &Path) -> Result<String> {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update_mmap(path).map_err(StoreError::io("read the file", path))?;
+    Ok(hasher.finalize().to_hex().to_string())
+}
+
+/// The hash of bytes.
+pub fn of_bytes(bytes: &[u8]) -> String {
+    blake3::hash(bytes).to_hex().to_string()
+}
+
+/// A key built from named parts: equal only when every part is equal, in order.
+///
+/// ```
+/// use pdl_store::hash::Key;
+/// let key = |size: u32| Key::new("proxies 1").part("size", &size).finish();
+/// assert_eq!(key(64), key(64));
+/// assert_ne!(key(64), key(32));
+/// ```
+#[derive(Clone, Debug)]
+pub struct Key(blake3::Hasher);
+
+impl Key {
+    /// Begins a key; `purpose` says what it is for and the version of the code's meaning.
+    pub fn new(purpose: &str) -> Self {
+        let mut key = Self(blake3::Hasher::new());
+        key.add(purpose.as_bytes());
+        key
+    }
+
+    /// Adds a named part, by its JSON form.
+    #[must_use]
+    pub fn part(mut self, name: &str, value: &impl Serialize) -> Self {
+        self.add(name.as_bytes());
+        // Serialising plain parameters into memory cannot fail; were it to, the error text still
+        // makes a key that no earlier result has.
+        self.add(&serde_json::to_vec(value).unwrap_or_else(|error| error.to_string().into_bytes()));
+        self
+    }
+
+    /// The key as hex.
+    pub fn finish(&self) -> String {
+        self.0.finalize().to_hex().to_string()
+    }
+
+    fn add(&mut self, bytes: &[u8]) {
+        self.0.update(&(bytes.len() as u64).to_le_bytes());
+        self.0.update(bytes);
+    }
+}

@@ -1,0 +1,215 @@
+//! What a stage has done so far, so that a run that was killed goes on where it stopped.
+//!
+//! A journal is a JSON Lines file under `.pdl/` of the curation folder, appended to as units of work
+//! (a case, a chunk) finish. It is a cache and nothing more: without it the same files are made
+//! again. A unit is done when its last line has the same key (a hash of parameters and inputs) and
+//! every file of that line is unchanged.
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::UNIX_EPOCH;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::{Result, StoreError, atomic, hash};
+
+/// The folder inside a curation folder that holds journals and the lock.
+pub const FOLDER: &str = ".pdl";
+
+/// A file as it was when its content was hashed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stamp {
+    /// Path relative to the curation folder.
+    pub path: String,
+    /// Bytes.
+    pub size: u64,
+    /// Time of the last change, nanoseconds since 1970.
+    pub mtime_ns: u64,
+    /// Inode number; 0 where the system has none.
+    pub inode: u64,
+    /// BLAKE3 of the content, hex.
+    pub blake3: String,
+}
+
+impl Stamp {
+    /// Stamps the file that `path` means inside `root`, whose content hash is known.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] when it cannot be looked at.
+    pub fn new(root: &Path, path: &str, blake3: String) -> Result<Self> {
+        let full = root.join(path);
+        let meta = fs::metadata(&full).map_err(StoreError::io("look at the file", &full))?;
+        let mtime_ns = meta
+            .modified()
+            .ok()
+            .and_then(|time| time.duration_since(UNIX_EPOCH).ok())
+            .map_or(0, |age| age.as_nanos() as u64);
+        Ok(Self { path: path.to_owned(), size: meta.len(), mtime_ns, inode: inode(&meta), blake3 })
+    }
+
+    /// Stamps a file, hashing its content.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] when it cannot be read.
+    pub fn hash(root: &Path, path: &str) -> Result<Self> {
+        Self::new(root, path, hash::of_file(&root.join(path))?)
+    }
+
+    /// Whether the file is still the one that was hashed.
+    pub fn holds(&self, root: &Path, trust: Trust) -> bool {
+        let Ok(now) = Self::new(root, &self.path, self.blake3.clone()) else { return false };
+        match trust {
+            Trust::Stamps => now == *self,
+            Trust::Content => hash::of_file(&root.join(&self.path)).is_ok_and(|hash| hash == self.blake3),
+        }
+    }
+}
+
+#[cfg(unix)]
+fn inode(meta: &fs::Metadata) -> u64 {
+    std::os::unix::fs::MetadataExt::ino(meta)
+}
+
+#[cfg(not(unix))]
+fn inode(_meta: &fs::Metadata) -> u64 {
+    0
+}
+
+/// What is enough to believe that a file is unchanged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trust {
+    /// The same size, time of change and inode.
+    Stamps,
+    /// The same content, hashed again.
+    Content,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Entry<V> {
+    unit: String,
+    key: String,
+    files: Vec<Stamp>,
+    value: V,
+}
+
+/// The journal of one stage, with a value of type `V` for every unit.
+#[derive(Debug)]
+pub struct Journal<V> {
+    root: PathBuf,
+    trust: Trust,
+    known: HashMap<String, Entry<V>>,
+    file: Mutex<File>,
+}
+
+impl<V: Serialize + DeserializeOwned + Clone> Journal<V> {
+    /// Opens the journal of `stage` in the curation folder `root`. A torn last line is dropped.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] when it cannot be read or made.
+    pub fn open(root: &Path, stage: &str, trust: Trust) -> Result<Self> {
+        let path = root.join(FOLDER).join(format!("{stage}.jsonl"));
+        let text = match fs::read(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+            Err(source) => return Err(StoreError::Io { action: "read the journal", path, source }),
+        };
+        let mut known = HashMap::new();
+        let mut lines = 0;
+        for line in text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+            lines += 1;
+            if let Ok(entry) = serde_json::from_slice::<Entry<V>>(line) {
+                known.insert(entry.unit.clone(), entry);
+            }
+        }
+        let torn = !text.is_empty() && !text.ends_with(b"\n");
+        if torn || lines > 2 * known.len() {
+            rewrite(&path, &known)?;
+        }
+        let folder = root.join(FOLDER);
+        fs::create_dir_all(&folder).map_err(StoreError::io("make the folder", &folder))?;
+        let file = File::options().create(true).append(true).open(&path);
+        let file = Mutex::new(file.map_err(StoreError::io("open the journal", &path))?);
+        Ok(Self { root: root.to_owned(), trust, known, file })
+    }
+
+    /// What was recorded for `unit`, when its key is `key` and its files are unchanged.
+    pub fn find(&self, unit: &str, key: &str) -> Option<&V> {
+        let entry = self.known.get(unit)?;
+        let holds = entry.key == key && entry.files.iter().all(|stamp| stamp.holds(&self.root, self.trust));
+        holds.then_some(&entry.value)
+    }
+
+    /// Records a finished unit: its key, the files it stands on or made, and its value.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] when the journal cannot be written.
+    pub fn record(&self, unit: &str, key: &str, files: Vec<Stamp>, value: &V) -> Result<()> {
+        let entry = Entry { unit: unit.to_owned(), key: key.to_owned(), files, value: value.clone() };
+        let path = self.root.join(FOLDER);
+        let mut line = serde_json::to_vec(&entry)
+            .map_err(|source| StoreError::Json { path: path.clone(), source })?;
+        line.push(b'\n');
+        // A thread that died while it held the lock wrote a whole line or none: the file is sound.
+        let mut file = self.file.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        file.write_all(&line).map_err(StoreError::io("write the journal", &path))
+    }
+}
+
+fn rewrite<V: Serialize>(path: &Path, known: &HashMap<String, Entry<V>>) -> Result<()> {
+    let mut entries: Vec<&Entry<V>> = known.values().collect();
+    entries.sort_by(|a, b| a.unit.cmp(&b.unit));
+    let mut bytes = Vec::new();
+    for entry in entries {
+        serde_json::to_writer(&mut bytes, entry)
+            .map_err(|source| StoreError::Json { path: path.to_owned(), source })?;
+        bytes.push(b'\n');
+    }
+    atomic::write(path, &bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_unit_holds_until_its_key_or_a_file_changes() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        fs::write(root.join("a"), b"one").unwrap();
+        let stamp = Stamp::hash(root, "a").unwrap();
+        let journal = Journal::<u32>::open(root, "test", Trust::Stamps).unwrap();
+        journal.record("unit", "key", vec![stamp], &7).unwrap();
+
+        let find = |key: &str, trust| {
+            Journal::<u32>::open(root, "test", trust).unwrap().find("unit", key).copied()
+        };
+        assert_eq!(find("key", Trust::Stamps), Some(7));
+        assert_eq!(find("key", Trust::Content), Some(7));
+        assert_eq!(find("other", Trust::Stamps), None);
+        fs::write(root.join("a"), b"two").unwrap();
+        assert_eq!(find("key", Trust::Content), None);
+    }
+
+    #[test]
+    fn a_torn_line_costs_that_unit_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        let journal = Journal::<u32>::open(root, "test", Trust::Stamps).unwrap();
+        journal.record("a", "k", vec![], &1).unwrap();
+        journal.record("b", "k", vec![], &2).unwrap();
+        let path = root.join(FOLDER).join("test.jsonl");
+        let text = fs::read(&path).unwrap();
+        fs::write(&path, &text[..text.len() - 5]).unwrap();
+
+        let journal = Journal::<u32>::open(root, "test", Trust::Stamps).unwrap();
+        assert_eq!(journal.find("a", "k"), Some(&1));
+        assert_eq!(journal.find("b", "k"), None);
+        journal.record("b", "k", vec![], &3).unwrap();
+        let journal = Journal::<u32>::open(root, "test", Trust::Stamps).unwrap();
+        assert_eq!(journal.find("b", "k"), Some(&3));
+    }
+}

@@ -1,0 +1,43 @@
+//! JSON files that people read: indented, keys in the order of the type, a newline at the end.
+
+use std::fs;
+use std::path::Path;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::{Result, StoreError, atomic};
+
+/// Writes `value` as an indented JSON file, and says whether that changed it.
+///
+/// # Errors
+/// [`StoreError`] when it cannot be written.
+pub fn write(path: &Path, value: &impl Serialize) -> Result<bool> {
+    let mut bytes = serde_json::to_vec_pretty(value)
+        .map_err(|source| StoreError::Json { path: path.to_owned(), source })?;
+    bytes.push(b'\n');
+    atomic::write_if_changed(path, &bytes)
+}
+
+/// Writes one compact JSON value a line (JSON Lines), and says whether that changed the file.
+///
+/// # Errors
+/// [`StoreError`] when it cannot be written.
+pub fn write_lines(path: &Path, rows: &[impl Serialize]) -> Result<bool> {
+    let mut bytes = Vec::new();
+    for row in rows {
+        serde_json::to_writer(&mut bytes, row)
+            .map_err(|source| StoreError::Json { path: path.to_owned(), source })?;
+        bytes.push(b'\n');
+    }
+    atomic::write_if_changed(path, &bytes)
+}
+
+/// Reads a JSON file.
+///
+/// # Errors
+/// [`StoreError`] when it is missing or does not fit the type.
+pub fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
+    let bytes = fs::read(path).map_err(StoreError::io("read the file", path))?;
+    serde_json::from_slice(&bytes).map_err(|source| StoreError::Json { path: path.to_owned(), source })
+}

@@ -1,0 +1,65 @@
+//! How a stage keeps what it made.
+//!
+//! In: bytes, rows and JSON values. Out: files that are whole or absent ([`atomic`]), content hashes
+//! ([`hash`]), tables ([`table`]), JSON files ([`json`]), a [`journal`] by which a stage that was
+//! killed finds what is still valid, and a [`lock`] that keeps two runs out of one folder. It never
+//! knows what a case, a volume or a pair is.
+
+pub mod atomic;
+pub mod hash;
+pub mod journal;
+pub mod json;
+pub mod lock;
+pub mod paths;
+pub mod progress;
+pub mod table;
+
+use std::path::{Path, PathBuf};
+
+/// A file that could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The operating system refused.
+    #[error("cannot {action}: {source}: {}", path.display())]
+    Io {
+        /// What was tried, such as "write the file".
+        action: &'static str,
+        /// Which file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A JSON file is not what it should be.
+    #[error("not the expected JSON: {source}: {}", path.display())]
+    Json {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
+    /// A table is not what it should be.
+    #[error("not the expected table: {problem}: {}", path.display())]
+    Table {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// Another run works in the folder.
+    #[error("another pdl run is working in this folder; wait for it or stop it: {}", path.display())]
+    Locked {
+        /// The folder.
+        path: PathBuf,
+    },
+}
+
+impl StoreError {
+    /// An [`StoreError::Io`] for `map_err`.
+    pub fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io { action, path, source }
+    }
+}
+
+/// The result of keeping something.
+pub type Result<T> = std::result::Result<T, StoreError>;

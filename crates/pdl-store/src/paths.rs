@@ -1,0 +1,34 @@
+//! Paths in files: relative to the folder of the file that holds them, with forward slashes.
+
+use std::path::{Component, Path, PathBuf};
+
+/// `target` as seen from `folder`; both must be absolute. Falls back to `target` itself where no
+/// relative path exists (another drive).
+pub fn relative(folder: &Path, target: &Path) -> String {
+    let from: Vec<Component<'_>> = folder.components().collect();
+    let to: Vec<Component<'_>> = target.components().collect();
+    let common = from.iter().zip(&to).take_while(|(a, b)| a == b).count();
+    if common == 0 {
+        return target.to_string_lossy().into_owned();
+    }
+    let up = std::iter::repeat_n("..".to_owned(), from.len() - common);
+    let down = to[common..].iter().map(|part| part.as_os_str().to_string_lossy().into_owned());
+    up.chain(down).collect::<Vec<_>>().join("/")
+}
+
+/// The path that `text`, found in a file of `folder`, means.
+pub fn resolve(folder: &Path, text: &str) -> PathBuf {
+    folder.join(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn goes_up_and_down() {
+        let path = |text: &str| PathBuf::from(text);
+        assert_eq!(relative(&path("/a/out/ct"), &path("/a/data/ct/x.nii.gz")), "../../data/ct/x.nii.gz");
+        assert_eq!(relative(&path("/a"), &path("/a/b.nii")), "b.nii");
+    }
+}

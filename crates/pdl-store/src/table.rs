@@ -1,0 +1,152 @@
+//! Tables of rows as Parquet files, from and to Rust types, under a schema that is written down.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::{DataType, Field, Schema};
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::metadata::KeyValue;
+use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::{Result, StoreError, atomic};
+
+/// A non-null column.
+pub fn column(name: &str, data_type: DataType) -> Field {
+    Field::new(name, data_type, false)
+}
+
+/// A column that may be null.
+pub fn nullable(name: &str, data_type: DataType) -> Field {
+    Field::new(name, data_type, true)
+}
+
+/// A list of non-null items.
+pub fn list(item: DataType) -> DataType {
+    DataType::List(Arc::new(Field::new("item", item, false)))
+}
+
+/// A struct of non-null fields.
+pub fn structure(fields: &[(&str, DataType)]) -> DataType {
+    DataType::Struct(fields.iter().map(|(name, data_type)| column(name, data_type.clone())).collect())
+}
+
+/// Facts about a table that travel in the file's metadata, such as how to make it again.
+pub type Metadata = Vec<(String, String)>;
+
+/// The writer's settings that all tables share: zstd, and no time or machine in the file, so that the same
+/// rows give the same bytes.
+pub fn properties(metadata: Metadata) -> WriterPropertiesBuilder {
+    let facts = metadata.into_iter().map(|(key, value)| KeyValue::new(key, value)).collect();
+    WriterProperties::builder()
+        .set_compression(Compression::ZSTD(ZstdLevel::default()))
+        .set_created_by(format!("pdl {}", env!("CARGO_PKG_VERSION")))
+        .set_key_value_metadata(Some(facts))
+}
+
+/// One batch as the bytes of a Parquet file.
+///
+/// # Errors
+/// [`StoreError`] when the batch cannot be encoded; `path` is for the message.
+pub fn encode(path: &Path, batch: &RecordBatch, properties: WriterProperties) -> Result<Vec<u8>> {
+    let problem = |e: parquet::errors::ParquetError| table_problem(path, &e);
+    let mut bytes = Vec::new();
+    let mut writer = ArrowWriter::try_new(&mut bytes, batch.schema(), Some(properties)).map_err(problem)?;
+    writer.write(batch).map_err(problem)?;
+    writer.close().map_err(problem)?;
+    Ok(bytes)
+}
+
+/// Writes rows as a Parquet file under `schema`, and says whether that changed the file.
+///
+/// # Errors
+/// [`StoreError`] when a row does not fit the schema or the file cannot be written.
+pub fn write_rows<T: Serialize>(path: &Path, schema: &Schema, rows: &[T], metadata: Metadata) -> Result<bool> {
+    let batch = to_batch(path, schema, rows)?;
+    atomic::write_if_changed(path, &encode(path, &batch, properties(metadata).build())?)
+}
+
+fn to_batch<T: Serialize>(path: &Path, schema: &Schema, rows: &[T]) -> Result<RecordBatch> {
+    let problem = |e: &dyn std::fmt::Display| table_problem(path, e);
+    let arrays = serde_arrow::to_arrow(schema.fields(), rows).map_err(|e| problem(&e))?;
+    RecordBatch::try_new(Arc::new(schema.clone()), arrays).map_err(|e| problem(&e))
+}
+
+/// Reads the rows and the metadata of a Parquet file.
+///
+/// # Errors
+/// [`StoreError`] when it is missing, cut short or does not fit the type.
+pub fn read_rows<T: DeserializeOwned>(path: &Path) -> Result<(Vec<T>, HashMap<String, String>)> {
+    let file = File::open(path).map_err(StoreError::io("read the table", path))?;
+    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| table_problem(path, &e))?;
+    let metadata = key_values(builder.metadata().file_metadata().key_value_metadata());
+    let mut rows = Vec::new();
+    for batch in builder.build().map_err(|e| table_problem(path, &e))? {
+        let batch = batch.map_err(|e| table_problem(path, &e))?;
+        let part: Vec<T> = serde_arrow::from_record_batch(&batch).map_err(|e| table_problem(path, &e))?;
+        rows.extend(part);
+    }
+    Ok((rows, metadata))
+}
+
+/// A Parquet file's own metadata, without reading its rows.
+///
+/// # Errors
+/// [`StoreError`] when it is missing or cut short.
+pub fn read_metadata(path: &Path) -> Result<HashMap<String, String>> {
+    let file = File::open(path).map_err(StoreError::io("read the table", path))?;
+    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| table_problem(path, &e))?;
+    Ok(key_values(builder.metadata().file_metadata().key_value_metadata()))
+}
+
+fn key_values(list: Option<&Vec<KeyValue>>) -> HashMap<String, String> {
+    list.into_iter().flatten().filter_map(|kv| Some((kv.key.clone(), kv.value.clone()?))).collect()
+}
+
+fn table_problem(path: &Path, problem: &dyn std::fmt::Display) -> StoreError {
+    StoreError::Table { path: path.to_owned(), problem: problem.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde::Deserialize;
+
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    struct Row {
+        id: String,
+        rank: Option<u32>,
+        labels: Vec<u16>,
+        score: f64,
+    }
+
+    #[test]
+    fn rows_survive_and_give_the_same_bytes() {
+        let folder = tempfile::tempdir().unwrap();
+        let schema = Schema::new(vec![
+            column("id", DataType::Utf8),
+            nullable("rank", DataType::UInt32),
+            column("labels", list(DataType::UInt16)),
+            column("score", DataType::Float64),
+        ]);
+        let rows = vec![
+            Row { id: "a".into(), rank: Some(1), labels: vec![1, 2], score: f64::INFINITY },
+            Row { id: "b".into(), rank: None, labels: vec![], score: -0.5 },
+        ];
+        let facts = vec![("key".to_owned(), "value".to_owned())];
+        let path = folder.path().join("t.parquet");
+        write_rows(&path, &schema, &rows, facts.clone()).unwrap();
+        let (read, metadata) = read_rows::<Row>(&path).unwrap();
+        assert_eq!(read, rows);
+        assert_eq!(metadata["key"], "value");
+        let bytes = std::fs::read(&path).unwrap();
+        write_rows(&path, &schema, &rows, facts).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), bytes);
+    }
+}

@@ -1,0 +1,34 @@
+//! Voxels and where they lie.
+//!
+//! In: nothing but numbers. Out: [`Volume`]s on a [`Grid`] whose [`Affine`] maps voxel indices to
+//! RAS+ millimetres, their [`Orientation`], and [`LabelMap`]s. It knows no files, no cohorts and not
+//! what an intensity means.
+//!
+//! Two conventions hold everywhere in pdl:
+//! - arrays over axes are in the order **x, y, z of the stored image**; voxels lie with x fastest, so
+//!   the same memory read as a C array has the axes **(z, y, x)**;
+//! - world is **RAS+ in millimetres** (x to the patient's right, y to anterior, z to superior).
+//!
+//! ```
+//! use pdl_volume::{Affine, Grid, Orientation, Volume};
+//!
+//! // A 2 x 3 x 4 image stored left, posterior, superior with 1.5 x 1.5 x 3 mm voxels.
+//! let orientation: Orientation = "LPS".parse()?;
+//! let grid = Grid::new([2, 3, 4], Affine::from_orientation(orientation, [1.5, 1.5, 3.0], [2, 3, 4]));
+//! let volume = Volume::new(grid, (0..24).collect::<Vec<i32>>())?;
+//! let ras = volume.to_ras();
+//! assert_eq!(ras.grid.orientation().to_string(), "RAS");
+//! assert_eq!(ras.voxels[0], 5); // the far corner in x and y comes first
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod affine;
+mod label;
+mod orientation;
+pub mod statistics;
+mod volume;
+
+pub use affine::Affine;
+pub use label::{LabelCount, LabelError, LabelMap, count_labels, labels_from_f32};
+pub use orientation::{AxisCode, Orientation, OrientationError};
+pub use volume::{Grid, Volume, VolumeError};

@@ -1,0 +1,129 @@
+//! A block of voxels on a grid.
+
+use crate::{Affine, Orientation};
+
+/// A regular grid of voxels: how many along each axis, and where they lie.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Grid {
+    /// Voxels along x, y, z of the stored image.
+    pub shape: [usize; 3],
+    /// Voxel indices to RAS+ millimetres.
+    pub affine: Affine,
+}
+
+/// A volume that cannot be.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum VolumeError {
+    /// The number of voxels is not the product of the shape.
+    #[error("{voxels} voxels do not fill a grid of {shape:?} (x, y, z)")]
+    WrongLength {
+        /// Voxels given.
+        voxels: usize,
+        /// The grid's shape (x, y, z).
+        shape: [usize; 3],
+    },
+}
+
+impl Grid {
+    /// A grid of `shape` (x, y, z) under `affine`.
+    pub fn new(shape: [usize; 3], affine: Affine) -> Self {
+        Self { shape, affine }
+    }
+
+    /// How many voxels it holds.
+    pub fn len(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// Whether it holds none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The closest axis-aligned orientation.
+    pub fn orientation(&self) -> Orientation {
+        Orientation::closest_to(&self.affine)
+    }
+
+    /// Voxel size in millimetres (x, y, z).
+    pub fn spacing_mm(&self) -> [f64; 3] {
+        self.affine.spacing_mm()
+    }
+
+    /// The same box, outer faces included, cut into `shape` voxels (x, y, z): extent and centre stay.
+    pub fn resized(&self, shape: [usize; 3]) -> Self {
+        let scale: [f64; 3] = std::array::from_fn(|axis| self.shape[axis] as f64 / shape[axis] as f64);
+        let shift = scale.map(|s| 0.5 * s - 0.5);
+        Self { shape, affine: self.affine.rescaled(scale, shift) }
+    }
+
+    /// The grid of [`Volume::to_ras`].
+    pub fn to_ras(&self) -> Self {
+        let plan = self.orientation().to_ras();
+        let shape = plan.map(|(axis, _)| self.shape[axis]);
+        let mut origin = [0.0; 3];
+        let mut steps = [[0.0; 3]; 3];
+        for (ras_axis, (axis, flipped)) in plan.into_iter().enumerate() {
+            let sign = if flipped { -1.0 } else { 1.0 };
+            steps[ras_axis] = self.affine.step_mm(axis).map(|v| sign * v);
+            origin[axis] = if flipped { self.shape[axis] as f64 - 1.0 } else { 0.0 };
+        }
+        Self { shape, affine: Affine::from_columns(steps, self.affine.apply(origin)) }
+    }
+}
+
+/// Voxels on a grid, x fastest: index (x, y, z) is `x + nx * (y + ny * z)`, a C array (z, y, x).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Volume<T> {
+    /// Shape and place.
+    pub grid: Grid,
+    /// The voxels, x fastest.
+    pub voxels: Vec<T>,
+}
+
+impl<T: Copy> Volume<T> {
+    /// Voxels on a grid.
+    ///
+    /// # Errors
+    /// [`VolumeError::WrongLength`] when their number is not the product of the shape.
+    pub fn new(grid: Grid, voxels: Vec<T>) -> Result<Self, VolumeError> {
+        if voxels.len() == grid.len() {
+            Ok(Self { grid, voxels })
+        } else {
+            Err(VolumeError::WrongLength { voxels: voxels.len(), shape: grid.shape })
+        }
+    }
+
+    /// The same grid, other voxels.
+    pub fn map<U>(&self, f: impl FnMut(&T) -> U) -> Volume<U> {
+        Volume { grid: self.grid, voxels: self.voxels.iter().map(f).collect() }
+    }
+
+    /// Axes permuted and flipped, never interpolated, to the orientation closest to RAS+
+    /// (nibabel's `as_closest_canonical`).
+    pub fn to_ras(&self) -> Self {
+        let plan = self.grid.orientation().to_ras();
+        let grid = self.grid.to_ras();
+        if plan == [(0, false), (1, false), (2, false)] {
+            return self.clone();
+        }
+        let stride = [1, self.grid.shape[0], self.grid.shape[0] * self.grid.shape[1]];
+        // Where RAS voxel (0, 0, 0) is stored, and how far the stored index moves along each RAS axis.
+        let start: usize = plan
+            .iter()
+            .map(|&(axis, flipped)| if flipped { (self.grid.shape[axis] - 1) * stride[axis] } else { 0 })
+            .sum();
+        let step = plan.map(|(axis, flipped)| {
+            let stride = stride[axis] as isize;
+            if flipped { -stride } else { stride }
+        });
+        let mut voxels = Vec::with_capacity(self.voxels.len());
+        for z in 0..grid.shape[2] {
+            for y in 0..grid.shape[1] {
+                let row = start as isize + z as isize * step[2] + y as isize * step[1];
+                voxels.extend((0..grid.shape[0]).map(|x| self.voxels[(row + x as isize * step[0]) as usize]));
+            }
+        }
+        Self { grid, voxels }
+    }
+}

@@ -1,0 +1,149 @@
+//! What can be typed.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use pdl_cohort::index::IndexParameters;
+use pdl_curriculum::rank::RankParameters;
+use pdl_prepare::plan::PrepareParameters;
+use pdl_similarity::compare::CompareParameters;
+use serde::{Deserialize, Serialize};
+
+/// Prepares, compares and ranks the cases of a medical image segmentation cohort.
+///
+/// A curation folder OUT holds one cohort of one modality and what each stage made of it. Every stage can be
+/// stopped at any moment and run again: it skips what is valid.
+///
+/// Exit codes: 0 done (also when single cases were rejected; they are listed), 1 error, 2 wrong usage,
+/// 4 a case cannot be used and --strict was given.
+#[derive(Debug, Parser)]
+#[command(version, arg_required_else_help = true, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+    #[command(flatten)]
+    pub run: RunParameters,
+    /// Settings file; else OUT/pdl.toml where there is one. Flags win over it.
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Every command")]
+    pub config: Option<PathBuf>,
+    /// Print the result as JSON.
+    #[arg(long, global = true, help_heading = "Every command")]
+    pub json: bool,
+}
+
+/// How to run; changes nothing in what is made.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct RunParameters {
+    /// Stop with exit code 4 when a case cannot be used.
+    #[arg(long, global = true, help_heading = "Every command")]
+    pub strict: bool,
+    /// Hash every file again instead of trusting unchanged size, time and inode.
+    #[arg(long, global = true, help_heading = "Every command")]
+    pub verify: bool,
+    /// Threads to use; 0 takes one for each core.
+    #[arg(long, global = true, default_value_t = 0, value_name = "N", help_heading = "Every command")]
+    pub threads: usize,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// All stages: index, prepare, compare, rank.
+    Curate {
+        /// The cohort: a folder, a CSV or Parquet table, or a MONAI datalist.
+        cohort: PathBuf,
+        /// The curation folder.
+        #[arg(long, value_name = "OUT")]
+        out: PathBuf,
+        #[command(flatten)]
+        stages: StageParameters,
+    },
+    /// Find, check and split the cases of a cohort: cases.parquet.
+    Index {
+        /// The cohort: a folder, a CSV or Parquet table, or a MONAI datalist.
+        cohort: PathBuf,
+        /// The curation folder.
+        #[arg(long, value_name = "OUT")]
+        out: PathBuf,
+        #[command(flatten)]
+        parameters: IndexParameters,
+    },
+    /// Normalise and resample every case: plan.json, prepared/, proxies/.
+    Prepare {
+        /// The curation folder.
+        out: PathBuf,
+        #[command(flatten)]
+        parameters: PrepareParameters,
+        #[command(flatten)]
+        replan: Replan,
+    },
+    /// Compare every case with every other: pairs/.
+    Compare {
+        /// The curation folder.
+        out: PathBuf,
+        #[command(flatten)]
+        parameters: CompareParameters,
+    },
+    /// Rank the training cases and pace them into stages: manifest.parquet, .jsonl, .json.
+    Rank {
+        /// The curation folder.
+        out: PathBuf,
+        #[command(flatten)]
+        parameters: RankParameters,
+    },
+    /// Print the settings that flags and pdl.toml give, as a pdl.toml.
+    Config {
+        /// The curation folder.
+        out: PathBuf,
+        #[command(flatten)]
+        stages: StageParameters,
+    },
+}
+
+/// The options of all stages.
+#[derive(Debug, Args)]
+pub(crate) struct StageParameters {
+    #[command(flatten, next_help_heading = "Index")]
+    pub index: IndexParameters,
+    #[command(flatten, next_help_heading = "Prepare")]
+    pub prepare: PrepareParameters,
+    #[command(flatten)]
+    pub replan: Replan,
+    #[command(flatten, next_help_heading = "Compare")]
+    pub compare: CompareParameters,
+    #[command(flatten, next_help_heading = "Rank")]
+    pub rank: RankParameters,
+}
+
+/// Whether to keep the plan there is.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub(crate) struct Replan {
+    /// Make a new plan from the training cases there are now, instead of keeping the one there is.
+    #[arg(long)]
+    pub replan: bool,
+}
+
+impl Command {
+    /// The curation folder.
+    pub(crate) fn out(&self) -> &PathBuf {
+        match self {
+            Command::Curate { out, .. }
+            | Command::Index { out, .. }
+            | Command::Prepare { out, .. }
+            | Command::Compare { out, .. }
+            | Command::Rank { out, .. }
+            | Command::Config { out, .. } => out,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+}

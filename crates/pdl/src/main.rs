@@ -1,0 +1,39 @@
+//! `pdl`: from a folder of volumes to a curriculum manifest.
+//!
+//! The command line knows every stage and decides nothing: it merges flags with `pdl.toml`
+//! ([`settings`]), runs stages in order ([`stages`]), shows how far they are ([`display`]) and says what
+//! was made ([`summary`]). Results go to stdout, progress and warnings to stderr.
+
+mod args;
+mod display;
+mod settings;
+mod stages;
+mod summary;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, FromArgMatches};
+
+use crate::args::Cli;
+
+/// Exit code when a run ended as asked.
+const DONE: u8 = 0;
+/// Exit code of an error that ended the run.
+const FAILED: u8 = 1;
+/// Exit code when `--strict` met a case that cannot be used.
+pub(crate) const STRICT: u8 = 4;
+
+fn main() -> ExitCode {
+    let matches = Cli::command().get_matches(); // ends with code 2 on wrong usage
+    let result = Cli::from_arg_matches(&matches)
+        .map_err(anyhow::Error::from)
+        .and_then(|cli| stages::run(&cli, &matches));
+    match result {
+        Ok(()) => ExitCode::from(DONE),
+        Err(error) => {
+            let code = if error.is::<stages::StrictError>() { STRICT } else { FAILED };
+            display::error(&error);
+            ExitCode::from(code)
+        }
+    }
+}

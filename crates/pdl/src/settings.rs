@@ -1,0 +1,134 @@
+//! Flags over `pdl.toml` over defaults.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use clap::ArgMatches;
+use clap::parser::ValueSource;
+use pdl_cohort::index::IndexParameters;
+use pdl_curriculum::rank::RankParameters;
+use pdl_prepare::plan::PrepareParameters;
+use pdl_similarity::compare::CompareParameters;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::args::{Cli, RunParameters};
+
+/// The settings file that a curation folder may hold.
+const FILE: &str = "pdl.toml";
+
+/// The effective settings of all stages, in the form of a `pdl.toml`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Settings {
+    /// How to run.
+    pub run: RunParameters,
+    /// The index stage.
+    pub index: IndexParameters,
+    /// The prepare stage.
+    pub prepare: PrepareParameters,
+    /// The compare stage.
+    pub compare: CompareParameters,
+    /// The rank stage.
+    pub rank: RankParameters,
+}
+
+impl Settings {
+    /// Reads the settings file, if any, and lays the flags that were typed over it.
+    pub(crate) fn new(cli: &Cli, matches: &ArgMatches) -> Result<Self> {
+        let path = file(cli)?;
+        let text = match &path {
+            Some(path) => std::fs::read_to_string(path)
+                .with_context(|| format!("cannot read the settings file: {}", path.display()))?,
+            None => String::new(),
+        };
+        let merged = merge(&text, matches);
+        merged.with_context(|| match &path {
+            Some(path) => format!("in the settings file: {}", path.display()),
+            None => "in the options".to_owned(),
+        })
+    }
+}
+
+fn file(cli: &Cli) -> Result<Option<PathBuf>> {
+    if let Some(path) = &cli.config {
+        if !path.is_file() {
+            bail!("there is no settings file here (--config): {}", path.display());
+        }
+        return Ok(Some(path.clone()));
+    }
+    let own = Path::new(cli.command.out()).join(FILE);
+    Ok(own.is_file().then_some(own))
+}
+
+fn merge(text: &str, matches: &ArgMatches) -> Result<Settings> {
+    let file: toml::Table = text.parse()?;
+    // First the file alone, so that a wrong key is reported in its own words.
+    let settings: Settings = toml::from_str(text)?;
+    let sub = matches.subcommand().map_or(matches, |(_, sub)| sub);
+    let section = |name: &str| file.get(name).and_then(toml::Value::as_table).cloned().unwrap_or_default();
+    Ok(Settings {
+        run: overlay(section("run"), settings.run, &[matches, sub])?,
+        index: overlay(section("index"), settings.index, &[sub])?,
+        prepare: overlay(section("prepare"), settings.prepare, &[sub])?,
+        compare: overlay(section("compare"), settings.compare, &[sub])?,
+        rank: overlay(section("rank"), settings.rank, &[sub])?,
+    })
+}
+
+/// The section of the file, with every flag of it that was typed laid over.
+fn overlay<T>(mut section: toml::Table, fallback: T, matches: &[&ArgMatches]) -> Result<T>
+where
+    T: clap::FromArgMatches + Serialize + DeserializeOwned,
+{
+    for matches in matches {
+        let Ok(flags) = T::from_arg_matches(matches) else { continue }; // a command without these options
+        for (key, value) in toml::Table::try_from(&flags)? {
+            let typed = matches.ids().any(|id| id.as_str() == key)
+                && matches.value_source(&key) == Some(ValueSource::CommandLine);
+            if typed {
+                section.insert(key, value);
+            }
+        }
+    }
+    if section.is_empty() {
+        return Ok(fallback);
+    }
+    Ok(section.try_into()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+    use pdl_similarity::pairs::Metric;
+
+    fn settings(text: &str, words: &[&str]) -> Result<Settings> {
+        merge(text, &Cli::command().get_matches_from(words))
+    }
+
+    #[test]
+    fn flags_win_over_the_file_and_the_file_over_defaults() {
+        let text = "[rank]\nmetric = \"mse\"\nstart = 12\n[run]\nthreads = 3\n";
+        let merged = settings(text, &["pdl", "rank", "out", "--metric", "uqi", "--threads", "2"]).unwrap();
+        assert_eq!(merged.rank.metric, Metric::Uqi);
+        assert_eq!(merged.rank.start.to_string(), "12");
+        assert_eq!(merged.rank.add.to_string(), "20%");
+        assert_eq!(merged.run.threads, 2);
+        assert_eq!(settings(text, &["pdl", "rank", "out"]).unwrap().rank.metric, Metric::Mse);
+    }
+
+    #[test]
+    fn an_unknown_key_is_named() {
+        let error = settings("[rank]\nmetrik = \"mse\"\n", &["pdl", "rank", "out"]).unwrap_err();
+        assert!(format!("{error:#}").contains("metrik"), "{error:#}");
+    }
+
+    #[test]
+    fn defaults_survive_a_round_trip() {
+        let text = toml::to_string(&Settings::default()).unwrap();
+        let merged = settings(&text, &["pdl", "curate", "cohort", "--out", "out"]).unwrap();
+        assert_eq!(merged, Settings::default());
+        assert_eq!(settings("", &["pdl", "curate", "cohort", "--out", "out"]).unwrap(), Settings::default());
+    }
+}

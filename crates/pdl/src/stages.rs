@@ -1,0 +1,153 @@
+//! Runs the stages that a command asks for.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use clap::ArgMatches;
+use pdl_cohort::index::{Indexed, index};
+use pdl_curriculum::rank::{Ranked, rank};
+use pdl_prepare::prepare::{Prepared, prepare};
+use pdl_similarity::compare::{Compared, compare};
+use pdl_store::journal::Trust;
+use pdl_store::lock::FolderLock;
+use pdl_store::progress::Run;
+
+use crate::args::{Cli, Command};
+use crate::display::{self, Display};
+use crate::settings::Settings;
+use crate::summary;
+
+/// A case cannot be used, and `--strict` makes that fatal.
+#[derive(Debug)]
+pub(crate) struct StrictError {
+    count: usize,
+    stage: &'static str,
+}
+
+impl std::fmt::Display for StrictError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "{} of the cases cannot be used ({}; they are listed above), and --strict makes that fatal",
+            self.count, self.stage
+        )
+    }
+}
+
+impl std::error::Error for StrictError {}
+
+/// What the stages of one command did.
+#[derive(Debug, Default)]
+pub(crate) struct Outcome {
+    pub indexed: Option<Indexed>,
+    pub prepared: Option<Prepared>,
+    pub compared: Option<Compared>,
+    pub ranked: Option<Ranked>,
+}
+
+impl Outcome {
+    /// Whether everything was valid already.
+    pub(crate) fn nothing_new(&self) -> bool {
+        self.indexed.as_ref().is_none_or(|stage| stage.read == 0 && !stage.changed)
+            && self.prepared.as_ref().is_none_or(|stage| stage.written == 0)
+            && self.compared.as_ref().is_none_or(|stage| stage.computed == 0)
+            && self.ranked.as_ref().is_none_or(|stage| !stage.changed)
+    }
+}
+
+/// Runs one command.
+pub(crate) fn run(cli: &Cli, matches: &ArgMatches) -> Result<()> {
+    let settings = Settings::new(cli, matches)?;
+    let out = cli.command.out().as_path();
+    if let Command::Config { .. } = cli.command {
+        return print_settings(cli, &settings);
+    }
+    set_threads(settings.run.threads)?;
+    if !matches!(cli.command, Command::Curate { .. } | Command::Index { .. }) {
+        anyhow::ensure!(
+            out.is_dir(),
+            "there is no such curation folder; make one with `pdl curate COHORT --out {0}`: {0}",
+            out.display()
+        );
+    }
+    let _lock = FolderLock::take(out)?;
+    let display = Display::new();
+    let stages = Stages { out, settings: &settings, display: &display };
+    let mut outcome = Outcome::default();
+    let result = stages.run(&cli.command, &mut outcome);
+    display.clear();
+    summary::warnings(&outcome);
+    result?;
+    summary::print(out, &outcome, cli.json)
+}
+
+fn print_settings(cli: &Cli, settings: &Settings) -> Result<()> {
+    let text = if cli.json { serde_json::to_string_pretty(settings)? } else { toml::to_string(settings)? };
+    display::say(text.trim_end());
+    Ok(())
+}
+
+fn set_threads(threads: usize) -> Result<()> {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
+    pool.context("cannot start the threads")
+}
+
+struct Stages<'a> {
+    out: &'a Path,
+    settings: &'a Settings,
+    display: &'a Display,
+}
+
+impl Stages<'_> {
+    fn run(&self, command: &Command, outcome: &mut Outcome) -> Result<()> {
+        match command {
+            Command::Curate { cohort, stages, .. } => {
+                self.index(cohort, outcome)?;
+                self.prepare(stages.replan.replan, outcome)?;
+                self.compare(outcome)?;
+                self.rank(outcome)
+            }
+            Command::Index { cohort, .. } => self.index(cohort, outcome),
+            Command::Prepare { replan, .. } => self.prepare(replan.replan, outcome),
+            Command::Compare { .. } => self.compare(outcome),
+            Command::Rank { .. } => self.rank(outcome),
+            Command::Config { .. } => Ok(()),
+        }
+    }
+
+    fn how(&self) -> Run<'_> {
+        let trust = if self.settings.run.verify { Trust::Content } else { Trust::Stamps };
+        Run { trust, progress: self.display }
+    }
+
+    fn index(&self, cohort: &Path, outcome: &mut Outcome) -> Result<()> {
+        let indexed = index(cohort, self.out, &self.settings.index, self.how())?;
+        let rejected = indexed.cases.rows.iter().filter(|row| !row.is_usable()).count();
+        outcome.indexed = Some(indexed);
+        self.strict(rejected, "index")
+    }
+
+    fn prepare(&self, replan: bool, outcome: &mut Outcome) -> Result<()> {
+        let prepared = prepare(self.out, &self.settings.prepare, replan, self.how())?;
+        let failed = prepared.failures.len();
+        outcome.prepared = Some(prepared);
+        self.strict(failed, "prepare")
+    }
+
+    fn compare(&self, outcome: &mut Outcome) -> Result<()> {
+        outcome.compared = Some(compare(self.out, &self.settings.compare, self.how())?);
+        Ok(())
+    }
+
+    fn rank(&self, outcome: &mut Outcome) -> Result<()> {
+        outcome.ranked = Some(rank(self.out, &self.settings.rank)?);
+        Ok(())
+    }
+
+    fn strict(&self, count: usize, stage: &'static str) -> Result<()> {
+        if self.settings.run.strict && count > 0 {
+            return Err(StrictError { count, stage }.into());
+        }
+        Ok(())
+    }
+}

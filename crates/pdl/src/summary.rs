@@ -1,0 +1,182 @@
+//! What was made, the figures that matter, and what to type next.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use anyhow::Result;
+use pdl_cohort::cases::{CaseRow, Split, Status};
+use pdl_cohort::index::Indexed;
+use pdl_curriculum::rank::Ranked;
+use pdl_prepare::prepare::Prepared;
+use serde_json::{Value, json};
+
+use crate::display::{note, say};
+use crate::stages::Outcome;
+
+/// Rejected cases that are named one by one; the rest is counted.
+const NAMED: usize = 10;
+
+/// Findings on stderr: grouped by code and counted; rejected cases by name.
+pub(crate) fn warnings(outcome: &Outcome) {
+    if let Some(indexed) = &outcome.indexed {
+        for finding in &indexed.cases.findings {
+            note(&format!("warning: {}", finding.message));
+        }
+        let rows = &indexed.cases.rows;
+        for (code, (count, example)) in grouped(rows) {
+            note(&format!("warning: {count} of {} cases: {example} [{code}]", rows.len()));
+        }
+        let rejected: Vec<&CaseRow> = rows.iter().filter(|row| !row.is_usable()).collect();
+        list("rejected", rejected.iter().map(|row| (row.case_id.as_str(), reasons(row))));
+    }
+    if let Some(prepared) = &outcome.prepared {
+        for finding in &prepared.findings {
+            note(&format!("warning: {} [{}]", finding.message, finding.code));
+        }
+        list("failed", prepared.failures.iter().map(|failure| (failure.case_id.as_str(), failure.message.clone())));
+    }
+}
+
+fn list<'a>(what: &str, cases: impl ExactSizeIterator<Item = (&'a str, String)>) {
+    let count = cases.len();
+    for (case, message) in cases.take(NAMED) {
+        note(&format!("{what}: {case}: {message}"));
+    }
+    if count > NAMED {
+        note(&format!("{what}: and {} more cases", count - NAMED));
+    }
+}
+
+fn reasons(row: &CaseRow) -> String {
+    row.findings.iter().map(|finding| finding.message.as_str()).collect::<Vec<_>>().join("; ")
+}
+
+/// Findings of usable cases: how often each code occurs, and one message.
+fn grouped(rows: &[CaseRow]) -> BTreeMap<&str, (usize, &str)> {
+    let mut groups: BTreeMap<&str, (usize, &str)> = BTreeMap::new();
+    for finding in rows.iter().filter(|row| row.is_usable()).flat_map(|row| &row.findings) {
+        groups.entry(&finding.code).or_insert((0, &finding.message)).0 += 1;
+    }
+    groups
+}
+
+/// The result on stdout.
+pub(crate) fn print(out: &Path, outcome: &Outcome, as_json: bool) -> Result<()> {
+    if as_json {
+        say(&serde_json::to_string_pretty(&result(out, outcome))?);
+        return Ok(());
+    }
+    if outcome.nothing_new() {
+        say(&format!("{}: nothing to do, everything is made and valid.", out.display()));
+    } else {
+        say(&format!("{}:", out.display()));
+    }
+    for (file, text) in lines(outcome) {
+        say(&format!("  {file:<18} {text}"));
+    }
+    say(&format!("Next: {}", next(out, outcome)));
+    Ok(())
+}
+
+fn lines(outcome: &Outcome) -> Vec<(&'static str, String)> {
+    let mut lines = Vec::new();
+    if let Some(indexed) = &outcome.indexed {
+        lines.push(("cases.parquet", index_line(indexed)));
+    }
+    if let Some(prepared) = &outcome.prepared {
+        let [x, y, z] = prepared.plan.spacing_mm;
+        let [px, py, pz] = prepared.plan.proxies.shape;
+        lines.push(("prepared/", format!("{} cases at {x:.2} x {y:.2} x {z:.2} mm (RAS+)", prepared.cases)));
+        lines.push(("proxies/", format!("{} cases of {px} x {py} x {pz} voxels", prepared.cases)));
+    }
+    if let Some(compared) = outcome.compared {
+        let text = format!("{} pairs, {} computed now", compared.pairs, compared.computed);
+        lines.push(("pairs/", text));
+    }
+    if let Some(ranked) = &outcome.ranked {
+        lines.push(("manifest.parquet", rank_line(ranked)));
+    }
+    lines
+}
+
+fn index_line(indexed: &Indexed) -> String {
+    let rows = &indexed.cases.rows;
+    let usable: Vec<&CaseRow> = indexed.cases.usable().collect();
+    let patients: BTreeSet<&str> = usable.iter().map(|row| row.patient_id.as_str()).collect();
+    let split = |split: Split| usable.iter().filter(|row| row.split == split).count();
+    let modality = usable.first().map_or(String::new(), |row| format!("{} ", row.modality));
+    format!(
+        "{} {modality}cases of {} patients: {} train, {} val, {} test; {} rejected",
+        usable.len(),
+        patients.len(),
+        split(Split::Train),
+        split(Split::Val),
+        split(Split::Test),
+        rows.len() - usable.len()
+    )
+}
+
+fn rank_line(ranked: &Ranked) -> String {
+    let training: Vec<_> = ranked.rows.iter().filter(|row| row.split == Split::Train).collect();
+    let active: Vec<String> = ranked.stages.iter().map(|stage| stage.active_cases.to_string()).collect();
+    let every = ranked.stages.get(1).map_or(String::new(), |stage| format!(", a stage every {} epochs", stage.first_epoch));
+    let end = |row: Option<&&_>| {
+        row.map_or(String::new(), |row: &&pdl_curriculum::manifest::ManifestRow| {
+            let score = row.score.map_or(String::new(), |score| format!(" ({score:.4})"));
+            format!("{}{score}", row.case_id)
+        })
+    };
+    format!(
+        "{} ranked, {} first, {} last; {} cases train{every}",
+        training.len(),
+        end(training.first()),
+        end(training.last()),
+        active.join(", ")
+    )
+}
+
+fn next(out: &Path, outcome: &Outcome) -> String {
+    let out = out.display();
+    if outcome.ranked.is_some() {
+        format!("just fit {out}   (or: pdl-fit train {out})")
+    } else if outcome.compared.is_some() {
+        format!("pdl rank {out}")
+    } else if outcome.prepared.is_some() {
+        format!("pdl compare {out}")
+    } else {
+        format!("pdl prepare {out}")
+    }
+}
+
+fn result(out: &Path, outcome: &Outcome) -> Value {
+    let mut result = json!({ "out": out, "nothing_new": outcome.nothing_new() });
+    if let Some(indexed) = &outcome.indexed {
+        let with = |status: Status| indexed.cases.rows.iter().filter(|row| row.status == status).count();
+        let split = |split: Split| indexed.cases.usable().filter(|row| row.split == split).count();
+        result["index"] = json!({
+            "cases": indexed.cases.rows.len(), "read": indexed.read,
+            "ok": with(Status::Ok), "warning": with(Status::Warning), "rejected": with(Status::Rejected),
+            "train": split(Split::Train), "val": split(Split::Val), "test": split(Split::Test),
+            "findings": indexed.cases.findings,
+        });
+    }
+    if let Some(prepared) = &outcome.prepared {
+        result["prepare"] = prepare_result(prepared);
+    }
+    if let Some(compared) = outcome.compared {
+        result["compare"] =
+            json!({ "cases": compared.cases, "pairs": compared.pairs, "computed": compared.computed });
+    }
+    if let Some(ranked) = &outcome.ranked {
+        let ranked_cases = ranked.rows.iter().filter(|row| row.rank.is_some()).count();
+        result["rank"] = json!({ "ranked": ranked_cases, "stages": ranked.stages, "changed": ranked.changed });
+    }
+    result
+}
+
+fn prepare_result(prepared: &Prepared) -> Value {
+    json!({
+        "cases": prepared.cases, "written": prepared.written, "spacing_mm": prepared.plan.spacing_mm,
+        "failures": prepared.failures, "findings": prepared.findings,
+    })
+}

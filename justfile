@@ -1,0 +1,96 @@
+# pdl: from a folder of volumes to a trained segmenter. `just` lists what there is.
+
+set shell := ["bash", "-euo", "pipefail", "-c"]
+set positional-arguments
+
+pdl := "target/release/pdl"
+fit := "target/release/pdl-fit"
+python := "crates/pdl-fit/libtorch.py"
+
+[private]
+default:
+    @just --list --unsorted
+
+# Sample cohorts, or COHORT into OUT -> matrices -> manifest (further words are flags of pdl)
+curate cohort="" out="" *flags: build
+    #!/usr/bin/env bash
+    set -euo pipefail
+    if [ -z "${1:-}" ]; then
+        for sample in ct mr; do {{pdl}} curate sample-data/$sample --out out/$sample; done
+    elif [ -z "${2:-}" ]; then
+        echo "usage: just curate COHORT OUT" >&2; exit 2
+    else
+        cohort=$1 out=$2; shift 2
+        {{pdl}} curate "$cohort" --out "$out" "$@"
+    fi
+
+# Train a segmenter on OUT (further words are flags of pdl-fit)
+fit out="out/ct" *flags: build-fit
+    #!/usr/bin/env bash
+    set -euo pipefail
+    out=${1:-out/ct}; [ $# -gt 0 ] && shift
+    {{fit}} train "$out" "$@"
+
+# Everything but pdl-fit, optimised
+build:
+    cargo build --release --locked
+
+# pdl-fit, linked to the libtorch that is found or fetched
+build-fit:
+    LIBTORCH=$(python3 {{python}} --fetch) cargo build --release --locked -p pdl-fit
+
+# Print the folder of libtorch; fetch the pinned wheels into the user's cache when there is none
+libtorch:
+    @python3 {{python}} --fetch
+
+# All tests, those of pdl-fit included
+test *flags:
+    cargo test --release --locked "$@"
+    LIBTORCH=$(python3 {{python}} --fetch) cargo test --release --locked -p pdl-fit "$@"
+
+# Format, lints, documentation, tests, dependency audit
+check: && test interop deny
+    cargo fmt --all --check
+    LIBTORCH=$(python3 {{python}} --fetch) cargo clippy --release --locked --workspace --all-targets -- -D warnings
+    LIBTORCH=$(python3 {{python}} --fetch) RUSTDOCFLAGS="-D warnings" cargo doc --release --locked --workspace --no-deps
+
+# Licences, bans and sources of all dependencies; advisories where their database can be reached
+deny:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    command -v cargo-deny >/dev/null || cargo install cargo-deny --locked
+    cargo deny --workspace --all-features check licenses bans sources
+    if timeout 60 git ls-remote https://github.com/RustSec/advisory-db HEAD >/dev/null 2>&1; then
+        cargo deny --workspace --all-features check advisories
+    else
+        echo "advisories: not checked, their database cannot be reached from here"
+    fi
+
+# DuckDB, pyarrow and jsonschema read every file that curate and fit make of the sample cohorts
+interop: (curate) (venv)
+    .venv/bin/python tests/interop/read_everything.py out/ct out/mr
+
+# The golden values of tests/golden, made anew by other people's programs
+golden: (curate) (venv)
+    .venv/bin/python tests/golden/make.py
+
+[private]
+venv:
+    test -x .venv/bin/python || python3 -m venv .venv
+    .venv/bin/python -m pip install --quiet --requirement tests/requirements.txt
+
+# The sample cohorts, made anew
+sample:
+    cargo run --release --locked -p pdl-phantom -- --out sample-data
+
+# The JSON Schemas, made anew from the types
+schemas:
+    PDL_UPDATE_SCHEMAS=1 cargo test --release --locked -p pdl-tests --test schemas
+    PDL_UPDATE_SCHEMAS=1 LIBTORCH=$(python3 {{python}} --fetch) cargo test --release --locked -p pdl-fit schema
+
+# The real cohorts below DATA (hippocampus-mr, head-neck-ct), to the end
+real data out="out/real":
+    just curate "{{data}}/hippocampus-mr" "{{out}}/mr"
+    just fit "{{out}}/mr"
+    just curate "{{data}}/head-neck-ct" "{{out}}/ct"
+    just fit "{{out}}/ct"

@@ -1,0 +1,137 @@
+//! What a real download folder holds: one bad case never stops the others.
+
+use std::fs;
+use std::path::Path;
+
+use pdl_cohort::cases::{Cases, Status};
+use pdl_io::nifti;
+use pdl_tests::{real, run};
+
+use crate::{cohort_of, curate, folder};
+
+fn codes(out: &Path, case: &str) -> (Status, Vec<String>) {
+    let cases = Cases::read(out).unwrap();
+    let row = cases.rows.iter().find(|row| row.case_id == case).unwrap_or_else(|| panic!("no row for {case}"));
+    (row.status, row.findings.iter().map(|finding| finding.code.clone()).collect())
+}
+
+/// Four good cases as plain folders, and one of every kind of bad one.
+fn broken_cohort(folder: &Path) {
+    cohort_of(folder, 0..5);
+    fs::remove_file(folder.join("cohort.csv")).unwrap();
+    let image = |name: &str| folder.join(format!("images/{name}.nii.gz"));
+    let label = |name: &str| folder.join(format!("labels/{name}.nii.gz"));
+    let (good_image, good_label) = (image("ct_01"), label("ct_01"));
+
+    fs::copy(&good_image, image("no_label")).unwrap();
+    fs::copy(&good_label, label("no_image")).unwrap();
+
+    let bytes = fs::read(&good_image).unwrap();
+    fs::write(image("truncated"), &bytes[..bytes.len() / 2]).unwrap();
+    fs::copy(&good_label, label("truncated")).unwrap();
+
+    fs::copy(&good_image, image("other_shape")).unwrap();
+    let labels = nifti::read_labels(&good_label).unwrap().map;
+    let mut shape = labels.grid.shape;
+    shape[2] -= 1;
+    let voxels = labels.voxels[..shape.iter().product()].to_vec();
+    let grid = pdl_volume::Grid::new(shape, labels.grid.affine);
+    nifti::write_labels(&label("other_shape"), &pdl_volume::LabelMap { grid, voxels }).unwrap();
+
+    let mut noisy = nifti::read_image(&good_image).unwrap().volume;
+    noisy.voxels[7] = f32::NAN;
+    nifti::write_image(&image("not_a_number"), &noisy).unwrap();
+    fs::copy(&good_label, label("not_a_number")).unwrap();
+
+    fs::copy(&good_image, image("fractions")).unwrap();
+    let halves = labels.map(|v| f32::from(*v) * 0.5);
+    nifti::write_image(&label("fractions"), &halves).unwrap();
+
+    fs::write(image("text"), b"this is no volume").unwrap();
+    fs::copy(&good_label, label("text")).unwrap();
+}
+
+#[test]
+fn bad_cases_are_listed_and_stop_nothing() {
+    let (cohort, out) = (folder(), folder());
+    broken_cohort(cohort.path());
+    let words = ["curate", cohort.path().to_str().unwrap(), "--out", out.path().to_str().unwrap()];
+    let output = run(&[&words[..], &["--proxy-size", "16"]].concat());
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{errors}");
+
+    let expected = [
+        ("no_label", "no-label", "an image without a label"),
+        ("no_image", "no-image", "a label without an image"),
+        ("truncated", "unreadable-image", "cut short"),
+        ("other_shape", "shape-mismatch", "voxels, its label"),
+        ("not_a_number", "not-finite", "1 voxels are NaN or infinite"),
+        ("fractions", "unreadable-label", "whole numbers"),
+        ("text", "unreadable-image", "not a valid NIfTI file"),
+    ];
+    for (case, code, words) in expected {
+        let (status, found) = codes(out.path(), case);
+        assert_eq!(status, Status::Rejected, "{case}");
+        assert!(found.contains(&code.to_owned()), "{case}: {found:?}");
+        let line = errors.lines().find(|line| line.starts_with(&format!("rejected: {case}: ")));
+        assert!(line.is_some_and(|line| line.contains(words)), "{case}: {errors}");
+    }
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(said.contains("5 CT cases of 5 patients") && said.contains("7 rejected"), "{said}");
+    let prepared = pdl_prepare::prepare::read(out.path()).unwrap();
+    assert_eq!(prepared.len(), 5);
+}
+
+#[test]
+fn strict_makes_a_bad_case_fatal() {
+    let (cohort, out) = (folder(), folder());
+    broken_cohort(cohort.path());
+    let words = ["curate", cohort.path().to_str().unwrap(), "--out", out.path().to_str().unwrap(), "--strict"];
+    let output = run(&words);
+    assert_eq!(output.status.code(), Some(4));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("--strict"));
+    assert!(!out.path().join("manifest.parquet").exists());
+}
+
+#[test]
+fn a_case_that_vanishes_after_indexing_is_reported_and_the_rest_goes_on() {
+    let (cohort, out) = (folder(), folder());
+    cohort_of(cohort.path(), 0..6);
+    let out_text = out.path().to_str().unwrap();
+    pdl_tests::run_ok(&["index", cohort.path().to_str().unwrap(), "--out", out_text]);
+    fs::remove_file(cohort.path().join("images/ct_02.nii.gz")).unwrap();
+    let output = run(&["prepare", out_text, "--proxy-size", "16"]);
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success() && errors.contains("failed: ct_02"), "{errors}");
+    assert_eq!(pdl_prepare::prepare::read(out.path()).unwrap().len(), 5);
+    assert!(fs::read_to_string(out.path().join("failures.json")).unwrap().contains("ct_02"));
+    pdl_tests::run_ok(&["compare", out_text]);
+    pdl_tests::run_ok(&["rank", out_text]);
+}
+
+#[test]
+fn a_repaired_case_joins() {
+    let (cohort, out) = (folder(), folder());
+    cohort_of(cohort.path(), 0..6);
+    let path = cohort.path().join("images/ct_03.nii.gz");
+    let bytes = fs::read(&path).unwrap();
+    fs::write(&path, &bytes[..1000]).unwrap();
+    curate(cohort.path(), out.path(), &["--proxy-size", "16"]);
+    assert_eq!(codes(out.path(), "ct_03").0, Status::Rejected);
+    fs::write(&path, &bytes).unwrap();
+    curate(cohort.path(), out.path(), &["--proxy-size", "16"]);
+    assert_eq!(codes(out.path(), "ct_03").0, Status::Ok);
+    assert_eq!(pdl_prepare::prepare::read(out.path()).unwrap().len(), 6);
+}
+
+#[test]
+fn a_real_download_folder() {
+    let Some(cohort) = real("broken-cohort") else { return };
+    let out = folder();
+    curate(&cohort, out.path(), &[]);
+    let cases = Cases::read(out.path()).unwrap();
+    let usable: Vec<&str> = cases.usable().map(|row| row.case_id.as_str()).collect();
+    assert_eq!(usable, ["hippocampus_003"]);
+    assert_eq!(codes(out.path(), "hippocampus_118"), (Status::Rejected, vec!["no-label".to_owned()]));
+    assert_eq!(cases.rows.len() - usable.len(), 3);
+}

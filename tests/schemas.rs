@@ -1,0 +1,56 @@
+//! `schemas/` holds the JSON Schema of every JSON file and of the rows of every table, generated from the Rust
+//! types. `just schemas` makes them anew.
+
+use pdl_cohort::cases::{self, CaseRow};
+use pdl_curriculum::manifest::{self, ManifestInfo, ManifestRow};
+use pdl_prepare::fingerprint::Fingerprint;
+use pdl_prepare::plan::Plan;
+use pdl_prepare::prepare::{self, Failure, PreparedRow};
+use pdl_similarity::pairs::{self, PairRow};
+use schemars::{Schema, schema_for};
+use serde_json::Value;
+
+fn all() -> Vec<(&'static str, Schema)> {
+    vec![
+        ("cases", schema_for!(CaseRow)),
+        ("failures", schema_for!(Vec<Failure>)),
+        ("fingerprint", schema_for!(Fingerprint)),
+        ("manifest", schema_for!(ManifestRow)),
+        ("manifest-info", schema_for!(ManifestInfo)),
+        ("pairs", schema_for!(PairRow)),
+        ("plan", schema_for!(Plan)),
+        ("prepared", schema_for!(PreparedRow)),
+    ]
+}
+
+#[test]
+fn schemas_are_those_of_the_types() {
+    for (name, schema) in all() {
+        let path = pdl_tests::root().join(format!("schemas/{name}.schema.json"));
+        let text = serde_json::to_string_pretty(&schema).unwrap() + "\n";
+        if std::env::var_os("PDL_UPDATE_SCHEMAS").is_some() {
+            std::fs::write(&path, &text).unwrap();
+        }
+        let kept = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(kept == text, "schemas/{name}.schema.json is not that of its type: run `just schemas`");
+    }
+}
+
+/// A row's schema names just the columns of its table, in their order.
+#[test]
+fn rows_and_columns_agree() {
+    let tables = [
+        ("cases", schema_for!(CaseRow), cases::schema()),
+        ("manifest", schema_for!(ManifestRow), manifest::schema()),
+        ("pairs", schema_for!(PairRow), pairs::schema()),
+        ("prepared", schema_for!(PreparedRow), prepare::schema()),
+    ];
+    for (name, row, table) in tables {
+        let row: Value = row.into();
+        let mut fields: Vec<&str> = row["properties"].as_object().unwrap().keys().map(String::as_str).collect();
+        let mut columns: Vec<&str> = table.fields().iter().map(|field| field.name().as_str()).collect();
+        fields.sort_unstable();
+        columns.sort_unstable();
+        assert_eq!(fields, columns, "{name}");
+    }
+}

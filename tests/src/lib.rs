@@ -1,0 +1,80 @@
+//! What the end-to-end tests share: where things are, and how to run the program as its user does.
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "helpers of tests may fail loudly")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+
+/// The top folder of the checkout.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+/// A sample cohort: "ct" or "mr".
+pub fn sample(name: &str) -> PathBuf {
+    root().join("sample-data").join(name)
+}
+
+/// The folder of real cohorts that `PDL_REAL_DATA` names, or nothing when it is not set.
+///
+/// # Panics
+/// When it is set, but `set` is not there.
+pub fn real(set: &str) -> Option<PathBuf> {
+    let folder = PathBuf::from(std::env::var_os("PDL_REAL_DATA")?).join(set);
+    assert!(folder.is_dir(), "PDL_REAL_DATA is set, but this is no folder: {}", folder.display());
+    Some(folder)
+}
+
+/// The program, built with the profile of the running test.
+pub fn pdl() -> Command {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    Command::new(PROGRAM.get_or_init(|| {
+        let test = std::env::current_exe().unwrap(); // target/PROFILE/deps/TEST
+        let folder = test.parent().unwrap().parent().unwrap().to_owned();
+        let mut build = Command::new(env!("CARGO"));
+        build.args(["build", "--quiet", "-p", "pdl", "--target-dir"]).arg(folder.parent().unwrap());
+        if folder.ends_with("release") {
+            build.arg("--release");
+        }
+        assert!(build.current_dir(root()).status().unwrap().success(), "pdl must build");
+        folder.join("pdl")
+    }))
+}
+
+/// Runs the program to its end.
+pub fn run(words: &[&str]) -> Output {
+    pdl().args(words).output().unwrap()
+}
+
+/// Runs the program, which must succeed, and gives what it printed.
+///
+/// # Panics
+/// When it fails.
+pub fn run_ok(words: &[&str]) -> String {
+    let output = run(words);
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "pdl {words:?}: {errors}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Every file below a folder with its bytes, by relative path; what `.pdl/` caches is left out.
+pub fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
+    let mut found = Vec::new();
+    collect(folder, folder, &mut found);
+    found.sort();
+    found
+}
+
+fn collect(root: &Path, folder: &Path, found: &mut Vec<(String, Vec<u8>)>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            if path.file_name().unwrap() != ".pdl" {
+                collect(root, &path, found);
+            }
+        } else {
+            let name = path.strip_prefix(root).unwrap().to_string_lossy().into_owned();
+            found.push((name, std::fs::read(&path).unwrap()));
+        }
+    }
+}
