@@ -5,7 +5,7 @@ set positional-arguments
 
 pdl := "target/release/pdl"
 fit := "target/release/pdl-fit"
-python := "crates/pdl-fit/libtorch.py"
+libtorch := "crates/pdl-fit/libtorch.py"
 
 [private]
 default:
@@ -35,24 +35,25 @@ fit out="out/ct" *flags: build-fit
 build:
     cargo build --release --locked
 
-# pdl-fit, linked to the libtorch that is found or fetched
+# All recipes build the same packages, so that cargo gives each dependency one set of features and builds it once.
+
+# pdl-fit too, linked to the libtorch that is found or fetched
 build-fit:
-    LIBTORCH=$(python3 {{python}} --fetch) cargo build --release --locked -p pdl-fit
+    LIBTORCH=$(python3 {{libtorch}} --fetch) cargo build --release --locked --workspace
 
 # Print the folder of libtorch; fetch the pinned wheels into the user's cache when there is none
 libtorch:
-    @python3 {{python}} --fetch
+    @python3 {{libtorch}} --fetch
 
 # All tests, those of pdl-fit included
 test *flags:
-    cargo test --release --locked "$@"
-    LIBTORCH=$(python3 {{python}} --fetch) cargo test --release --locked -p pdl-fit "$@"
+    LIBTORCH=$(python3 {{libtorch}} --fetch) cargo test --release --locked --workspace "$@"
 
 # Format, lints, documentation, tests, dependency audit
 check: && test interop deny
     cargo fmt --all --check
-    LIBTORCH=$(python3 {{python}} --fetch) cargo clippy --release --locked --workspace --all-targets -- -D warnings
-    LIBTORCH=$(python3 {{python}} --fetch) RUSTDOCFLAGS="-D warnings" cargo doc --release --locked --workspace --no-deps
+    LIBTORCH=$(python3 {{libtorch}} --fetch) cargo clippy --release --locked --workspace --all-targets -- -D warnings
+    LIBTORCH=$(python3 {{libtorch}} --fetch) RUSTDOCFLAGS="-D warnings" cargo doc --release --locked --workspace --no-deps
 
 # Licences, bans and sources of all dependencies; advisories where their database can be reached
 deny:
@@ -85,8 +86,7 @@ sample:
 
 # The JSON Schemas, made anew from the types
 schemas:
-    PDL_UPDATE_SCHEMAS=1 cargo test --release --locked -p pdl-tests --test schemas
-    PDL_UPDATE_SCHEMAS=1 LIBTORCH=$(python3 {{python}} --fetch) cargo test --release --locked -p pdl-fit schema
+    PDL_UPDATE_SCHEMAS=1 just test --test schemas
 
 # The real cohorts below DATA (hippocampus-mr, head-neck-ct), to the end
 real data out="out/real":

@@ -47,7 +47,8 @@ fn rows_and_columns_agree() {
     ];
     for (name, row, table) in tables {
         let row: Value = row.into();
-        let mut fields: Vec<&str> = row["properties"].as_object().unwrap().keys().map(String::as_str).collect();
+        let mut fields: Vec<&str> =
+            row["properties"].as_object().unwrap().keys().map(String::as_str).collect();
         let mut columns: Vec<&str> = table.fields().iter().map(|field| field.name().as_str()).collect();
         fields.sort_unstable();
         columns.sort_unstable();

@@ -11,7 +11,8 @@ use crate::{cohort_of, curate, folder};
 
 fn codes(out: &Path, case: &str) -> (Status, Vec<String>) {
     let cases = Cases::read(out).unwrap();
-    let row = cases.rows.iter().find(|row| row.case_id == case).unwrap_or_else(|| panic!("no row for {case}"));
+    let row =
+        cases.rows.iter().find(|row| row.case_id == case).unwrap_or_else(|| panic!("no row for {case}"));
     (row.status, row.findings.iter().map(|finding| finding.code.clone()).collect())
 }
 
@@ -86,7 +87,8 @@ fn bad_cases_are_listed_and_stop_nothing() {
 fn strict_makes_a_bad_case_fatal() {
     let (cohort, out) = (folder(), folder());
     broken_cohort(cohort.path());
-    let words = ["curate", cohort.path().to_str().unwrap(), "--out", out.path().to_str().unwrap(), "--strict"];
+    let words =
+        ["curate", cohort.path().to_str().unwrap(), "--out", out.path().to_str().unwrap(), "--strict"];
     let output = run(&words);
     assert_eq!(output.status.code(), Some(4));
     assert!(String::from_utf8_lossy(&output.stderr).contains("--strict"));

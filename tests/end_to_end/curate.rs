@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::process::Stdio;
 use std::time::Duration;
 
 use pdl_cohort::cases::{Cases, Split};
@@ -19,7 +20,7 @@ fn every_training_case_has_a_rank_and_a_stage() {
         let training = manifest.training();
         let ranks: Vec<_> = training.iter().map(|row| row.rank).collect();
         assert_eq!(ranks, (1..=training.len() as u32).map(Some).collect::<Vec<_>>());
-        assert!(training.windows(2).all(|w| w[0].score > w[1].score || w[0].score == w[1].score));
+        assert!(training.windows(2).all(|w| w[0].score >= w[1].score));
         for row in training {
             let stage = manifest.info.stages[row.stage.unwrap() as usize];
             assert!(row.rank.unwrap() <= stage.active_cases);
@@ -65,14 +66,19 @@ fn prepared_volumes_are_ras_at_the_planned_spacing_and_keep_their_labels() {
             let half_voxel = planned / image.grid.shape[axis] as f64;
             assert!((image.grid.spacing_mm()[axis] - planned).abs() <= half_voxel);
         }
-        // Volumes of organs survive resampling: within 15% or 20 voxels' worth for the smallest.
+        // Large organs keep their volume; one half of a thin one's indicator loses some of its rim.
         let voxel = |grid: &pdl_volume::Grid| grid.affine.determinant().abs();
         for label in &source.labels {
             let before = label.voxels as f64 * voxel(&source_grid);
             let count = labels.voxels.iter().filter(|v| **v == label.value).count();
             let after = count as f64 * voxel(&image.grid);
-            let slack = (0.15 * before).max(20.0 * voxel(&image.grid));
-            assert!((before - after).abs() < slack, "{} label {}: {before} mm3, then {after}", row.case_id, label.value);
+            let slack = if label.voxels > 2000 { 0.05 } else { 0.35 } * before;
+            assert!(
+                (before - after).abs() < slack,
+                "{} label {}: {before} mm3, then {after}",
+                row.case_id,
+                label.value
+            );
         }
     }
 }
@@ -99,7 +105,8 @@ fn a_run_killed_at_any_moment_goes_on_to_the_same_bytes() {
     let out = folder();
     for delay in [20, 60, 120, 200, 300, 450, 700] {
         let words = ["curate", cohort.path().to_str().unwrap(), "--out", out.path().to_str().unwrap()];
-        let mut child = pdl_tests::pdl().args(words).args(["--tile", "2"]).spawn().unwrap();
+        let mut program = pdl_tests::pdl();
+        let mut child = program.args(words).args(["--tile", "2"]).stdout(Stdio::null()).spawn().unwrap();
         std::thread::sleep(Duration::from_millis(delay));
         let _ = child.kill(); // SIGKILL; one that has ended by itself is fine
         child.wait().unwrap();
@@ -166,7 +173,8 @@ fn a_wrong_affine_can_be_overridden() {
     let cases = Cases::read(out.path()).unwrap();
     assert!(cases.rows.iter().all(|row| row.orientation == "PIR"));
     let row = &cases.rows[0];
-    let prepared = nifti::read_image(&out.path().join(format!("prepared/images/{}.nii.gz", row.case_id))).unwrap();
+    let prepared =
+        nifti::read_image(&out.path().join(format!("prepared/images/{}.nii.gz", row.case_id))).unwrap();
     // Stored x runs to posterior, y to inferior, z to the right: RAS x comes from z, y from x, z from y.
     let [x, y, z] = [row.shape[2], row.shape[0], row.shape[1]].map(|n| n as f64);
     let sides = [row.spacing_mm[2], row.spacing_mm[0], row.spacing_mm[1]];
@@ -181,7 +189,8 @@ fn a_common_field_of_view_tells_how_much_is_padding() {
     let cohort = folder();
     cohort_of(cohort.path(), 0..6);
     let out = folder();
-    let words = ["curate", cohort.path().to_str().unwrap(), "--out", out.path().to_str().unwrap(), "--grid", "fov"];
+    let words =
+        ["curate", cohort.path().to_str().unwrap(), "--out", out.path().to_str().unwrap(), "--grid", "fov"];
     let output = pdl_tests::run(&words);
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && errors.contains("padding"), "{errors}");

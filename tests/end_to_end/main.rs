@@ -1,5 +1,6 @@
 //! What users rely on, tried with the program itself on the sample cohorts, on cohorts broken on purpose, and,
 //! where `PDL_REAL_DATA` names them, on real ones.
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "tests may fail loudly")]
 
 mod broken;
 mod contracts;

@@ -1,8 +1,8 @@
 """Golden values for tests/end_to_end, made by other people's programs (versions: tests/requirements.txt).
 
-    just golden                                            the sample cohorts
-    .venv/bin/python tests/golden/make.py REAL_DATA        also 20 pairs of the real hippocampus cohort,
-                                                           curated into out/real/mr before
+    just golden                                      the sample cohorts
+    .venv/bin/python tests/golden/make.py OUT        also 20 pairs of the real hippocampus cohort, which
+                                                     `just curate DATA/hippocampus-mr OUT` has curated
 
 similarity-*.json: scikit-image's SSIM (uniform and Gaussian window), MSE and PSNR in float64 on the
 proxies that pdl wrote, for 20 pairs spread over the matrix.
@@ -85,7 +85,7 @@ def main():
     similarity(ROOT / "out" / "ct", "sample-ct")
     similarity(ROOT / "out" / "mr", "sample-mr")
     if len(sys.argv) > 1:
-        similarity(ROOT / "out" / "real" / "mr", "hippocampus-mr")
+        similarity(pathlib.Path(sys.argv[1]), "hippocampus-mr")
 
 
 if __name__ == "__main__":

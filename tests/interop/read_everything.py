@@ -29,7 +29,7 @@ def check_tables(out):
     checked = 0
     for path in sorted(out.rglob("*.parquet")):
         table = pyarrow.parquet.read_table(path)
-        rows = duckdb.sql(f"select count(*) from read_parquet('{path}')").fetchone()[0]
+        rows = duckdb.sql(f"select count(*) from read_parquet('{path}')").fetchall()[0][0]
         assert rows == table.num_rows, path
         assert duckdb.sql(f"select * from read_parquet('{path}')").fetchall() is not None, path
         checked += 1
@@ -62,17 +62,17 @@ def check_json(out):
 def check_answers(out):
     """The question that README.md answers in one line: which cases are most similar to X?"""
     pairs, manifest = f"{out}/pairs/*.parquet", f"{out}/manifest.parquet"
-    case = duckdb.sql(f"select case_id from '{manifest}' where rank = 1").fetchone()[0]
+    case = duckdb.sql(f"select case_id from '{manifest}' where rank = 1").fetchall()[0][0]
     nearest = duckdb.sql(
         f"select if(case_a = '{case}', case_b, case_a), ssim from '{pairs}' "
         f"where '{case}' in (case_a, case_b) order by ssim desc limit 5"
     ).fetchall()
     assert len(nearest) == 5 and all(other != case for other, _ in nearest)
-    cases = duckdb.sql(f"select count(*) from '{out}/prepared.parquet'").fetchone()[0]
-    distinct = duckdb.sql(f"select count(distinct (a, b)), count(*) from '{pairs}' where a < b").fetchone()
+    cases = duckdb.sql(f"select count(*) from '{out}/prepared.parquet'").fetchall()[0][0]
+    distinct = duckdb.sql(f"select count(distinct (a, b)), count(*) from '{pairs}' where a < b").fetchall()[0]
     assert distinct == (cases * (cases - 1) // 2,) * 2
     splits = duckdb.sql(f"select max(n) from (select count(distinct split) n from '{manifest}' group by patient_id)")
-    assert splits.fetchone()[0] == 1, "a patient is in two splits"
+    assert splits.fetchall()[0][0] == 1, "a patient is in two splits"
     return 3
 
 

@@ -1,6 +1,6 @@
 //! `cases.parquet`: a row for everything found in a cohort.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
@@ -10,14 +10,29 @@ use pdl_store::StoreError;
 use pdl_store::table::{self, column, list, nullable, structure};
 use pdl_volume::{Affine, Grid};
 use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+
+use crate::index::IndexParameters;
 
 /// The table's name inside a curation folder.
 pub const FILE: &str = "cases.parquet";
 
 /// How the images were made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
-#[derive(clap::ValueEnum)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+    clap::ValueEnum,
+)]
 pub enum Modality {
     /// Computed tomography, in Hounsfield units.
     #[value(name = "CT", alias = "ct")]
@@ -234,6 +249,8 @@ pub struct Cases {
     pub label_names: BTreeMap<u16, String>,
     /// Findings about the cohort as a whole.
     pub findings: Vec<Finding>,
+    /// How the cohort was indexed; the seed of the split included.
+    pub parameters: IndexParameters,
 }
 
 impl Cases {
@@ -249,13 +266,12 @@ impl Cases {
     pub fn read(out: &Path) -> Result<Self, StoreError> {
         let path = out.join(FILE);
         let (rows, metadata) = table::read_rows(&path)?;
-        let fact = |key: &str| metadata.get(key).map_or("", String::as_str);
-        let json = |source| StoreError::Json { path: path.clone(), source };
         Ok(Self {
             rows,
-            cohort: fact("pdl.cohort").to_owned(),
-            label_names: serde_json::from_str(fact("pdl.label_names")).map_err(json)?,
-            findings: serde_json::from_str(fact("pdl.findings")).map_err(json)?,
+            cohort: metadata.get("pdl.cohort").cloned().unwrap_or_default(),
+            label_names: fact(&path, &metadata, "pdl.label_names")?,
+            findings: fact(&path, &metadata, "pdl.findings")?,
+            parameters: fact(&path, &metadata, "pdl.parameters")?,
         })
     }
 
@@ -272,7 +288,19 @@ impl Cases {
             ("pdl.cohort".to_owned(), self.cohort.clone()),
             ("pdl.label_names".to_owned(), text(serde_json::to_string(&self.label_names))?),
             ("pdl.findings".to_owned(), text(serde_json::to_string(&self.findings))?),
+            ("pdl.parameters".to_owned(), text(serde_json::to_string(&self.parameters))?),
         ];
         table::write_rows(&path, &schema(), &self.rows, metadata)
     }
+}
+
+/// A fact of the file's metadata; its default where the file does not state it.
+fn fact<T: DeserializeOwned + Default>(
+    path: &Path,
+    metadata: &HashMap<String, String>,
+    key: &str,
+) -> Result<T, StoreError> {
+    let parsed = metadata.get(key).map(|text| serde_json::from_str(text)).transpose();
+    let parsed = parsed.map_err(|source| StoreError::Json { path: path.to_owned(), source })?;
+    Ok(parsed.unwrap_or_default())
 }

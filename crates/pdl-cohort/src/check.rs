@@ -96,7 +96,10 @@ fn read_image(case: &mut Checked, path: &Path, orientation: Option<Orientation>)
     if let Some(orientation) = orientation {
         let grid = &mut image.volume.grid;
         grid.affine = Affine::from_orientation(orientation, grid.spacing_mm(), grid.shape);
-        case.warn("orientation-overridden", format!("its axes are taken as {orientation}, as --orientation says"));
+        case.warn(
+            "orientation-overridden",
+            format!("its axes are taken as {orientation}, as --orientation says"),
+        );
     } else {
         case.findings.extend(image.remarks.iter().map(remark));
     }

@@ -12,11 +12,11 @@ use rayon::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::CohortError;
 use crate::cases::{self, CaseRow, Cases, Finding, Modality, Split, Status};
 use crate::check::{self, Checked};
 use crate::layout::{self, Found, Layout};
 use crate::split::{self, Shares};
-use crate::CohortError;
 
 /// Parameters of the index stage.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, clap::Args)]
@@ -99,7 +99,13 @@ pub fn index(
     let patients_given = layout.cases.iter().any(|found| found.patient.is_some());
     let findings = split_rows(&mut rows, &layout, before.as_ref(), parameters, patients_given)?;
     keep_order(&mut rows, before.as_ref());
-    let cases = Cases { rows, cohort: place.cohort_text(), label_names: layout.label_names, findings };
+    let cases = Cases {
+        rows,
+        cohort: place.cohort_text(),
+        label_names: layout.label_names,
+        findings,
+        parameters: parameters.clone(),
+    };
     let changed = cases.write(&place.out)?;
     Ok(Indexed { cases, read, changed })
 }
@@ -208,7 +214,7 @@ fn guess_modality(checked: &[(Checked, bool)]) -> (Modality, bool) {
 fn row(place: &Place, found: &Found, checked: Checked, modality: (Modality, bool)) -> CaseRow {
     let (cohort_modality, guessed) = modality;
     let Checked { mut findings, mut rejected, .. } = checked;
-    if guessed && found.modality.is_none() && checked.intensity.is_some() {
+    if guessed && found.modality.is_none() && !rejected {
         findings.push(Finding::new(
             "modality-guessed",
             format!("nothing says how it was made; from its intensities it is taken as {cohort_modality} (--modality)"),
@@ -217,7 +223,10 @@ fn row(place: &Place, found: &Found, checked: Checked, modality: (Modality, bool
     if let Some(own) = found.modality
         && own != cohort_modality
     {
-        findings.push(Finding::new("other-modality", format!("it is {own}; this folder holds {cohort_modality}")));
+        findings.push(Finding::new(
+            "other-modality",
+            format!("it is {own}; this folder holds {cohort_modality}"),
+        ));
         rejected = true;
     }
     let [intensity_min, intensity_max, intensity_mean, intensity_std, intensity_p00_5, intensity_p99_5] =
@@ -336,5 +345,7 @@ fn keep_order(rows: &mut [CaseRow], before: Option<&Cases>) {
         .flat_map(|cases| cases.rows.iter().enumerate())
         .map(|(place, row)| (row.case_id.as_str(), place))
         .collect();
-    rows.sort_by_key(|row| (place.get(row.case_id.as_str()).copied().unwrap_or(usize::MAX), row.case_id.clone()));
+    rows.sort_by_key(|row| {
+        (place.get(row.case_id.as_str()).copied().unwrap_or(usize::MAX), row.case_id.clone())
+    });
 }

@@ -67,7 +67,8 @@ fn blank_is_none<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D
 /// # Errors
 /// [`CohortError::NotACohort`] or [`CohortError::Table`] when there is nothing that pdl can read.
 pub fn find(path: &Path) -> Result<Layout, CohortError> {
-    let not_here = |problem: &str| CohortError::NotACohort { path: path.to_owned(), problem: problem.to_owned() };
+    let not_here =
+        |problem: &str| CohortError::NotACohort { path: path.to_owned(), problem: problem.to_owned() };
     let meta = fs::metadata(path).map_err(|_| not_here("there is no such file or folder"))?;
     if meta.is_dir() {
         let table = path.join("cohort.csv");
@@ -111,9 +112,9 @@ fn from_folders(root: &Path) -> Result<Layout, CohortError> {
         }
     }
     labels.retain(|stem, _| !cases.contains_key(stem));
-    cases.extend(labels.into_iter().map(|(stem, path)| {
-        (stem, Found { label: Some(path), ..Found::default() })
-    }));
+    cases.extend(
+        labels.into_iter().map(|(stem, path)| (stem, Found { label: Some(path), ..Found::default() })),
+    );
     let named = cases.into_iter().collect();
     Ok(Layout { cases: with_safe_ids(named), ..Layout::default() })
 }
@@ -207,7 +208,8 @@ fn from_datalist(path: &Path) -> Result<Layout, CohortError> {
     }
     let mut layout = from_rows(path, rows)?;
     for found in &mut layout.cases {
-        found.further_channels = found.image.as_ref().and_then(|image| further.get(image)).copied().unwrap_or(0);
+        found.further_channels =
+            found.image.as_ref().and_then(|image| further.get(image)).copied().unwrap_or(0);
     }
     let _ = read_dataset_json(path, &mut layout); // a datalist may name modality and labels, too
     Ok(layout)
@@ -223,15 +225,18 @@ fn from_rows(table: &Path, rows: Vec<Row>) -> Result<Layout, CohortError> {
         let name = file_name(Path::new(named_by));
         let case = stem(&name).to_owned();
         let in_row = |error: String| table_error(table, &format!("row {}: {error}", number + 1));
-        named.push((case, Found {
-            case_id: String::new(),
-            image: row.image.map(|path| folder.join(path)),
-            label: row.label.map(|path| folder.join(path)),
-            patient: row.patient,
-            modality: row.modality.map(|text| text.parse()).transpose().map_err(in_row)?,
-            split: row.split.map(|text| text.parse()).transpose().map_err(in_row)?,
-            further_channels: 0,
-        }));
+        named.push((
+            case,
+            Found {
+                case_id: String::new(),
+                image: row.image.map(|path| folder.join(path)),
+                label: row.label.map(|path| folder.join(path)),
+                patient: row.patient,
+                modality: row.modality.map(|text| text.parse()).transpose().map_err(in_row)?,
+                split: row.split.map(|text| text.parse()).transpose().map_err(in_row)?,
+                further_channels: 0,
+            },
+        ));
     }
     Ok(Layout { cases: with_safe_ids(named), ..Layout::default() })
 }
@@ -266,7 +271,9 @@ fn read_dataset_json(path: &Path, layout: &mut Layout) -> Result<(), CohortError
 /// would coincide get the start of their path's hash.
 fn with_safe_ids(named: Vec<(String, Found)>) -> Vec<Found> {
     let safe = |name: &str| -> String {
-        name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' || c == '_' { c } else { '_' }).collect()
+        name.chars()
+            .map(|c| if c.is_ascii_alphanumeric() || c == '-' || c == '_' { c } else { '_' })
+            .collect()
     };
     let mut seen = BTreeSet::new();
     let mut shared = BTreeSet::new();
@@ -320,13 +327,18 @@ mod tests {
     #[test]
     fn folders_pair_by_name_and_keep_what_has_no_partner() {
         let folder = tempfile::tempdir().unwrap();
-        for name in ["images/a.nii.gz", "images/b.nii", "images/._a.nii.gz", "labels/a.nii.gz", "labels/c.nii.gz"] {
+        for name in
+            ["images/a.nii.gz", "images/b.nii", "images/._a.nii.gz", "labels/a.nii.gz", "labels/c.nii.gz"]
+        {
             touch(folder.path().join(name));
         }
         let layout = find(folder.path()).unwrap();
         assert_eq!(ids(&layout), ["a", "b", "c"]);
         let has = |f: &Found| (f.image.is_some(), f.label.is_some());
-        assert_eq!(layout.cases.iter().map(has).collect::<Vec<_>>(), [(true, true), (true, false), (false, true)]);
+        assert_eq!(
+            layout.cases.iter().map(has).collect::<Vec<_>>(),
+            [(true, true), (true, false), (false, true)]
+        );
     }
 
     #[test]
@@ -351,8 +363,11 @@ mod tests {
     fn a_table_gives_patients_and_splits() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("cohort.csv");
-        fs::write(&path, "image, label,patient,site,split\nx/a.1.nii.gz,y/a.nii.gz,p1,here,test\nx/b.nii.gz,,p2,,\n")
-            .unwrap();
+        fs::write(
+            &path,
+            "image, label,patient,site,split\nx/a.1.nii.gz,y/a.nii.gz,p1,here,test\nx/b.nii.gz,,p2,,\n",
+        )
+        .unwrap();
         let layout = find(folder.path()).unwrap();
         assert_eq!(ids(&layout), ["a_1", "b"]);
         assert_eq!(layout.cases[0].patient.as_deref(), Some("p1"));

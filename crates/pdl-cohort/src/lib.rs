@@ -45,7 +45,9 @@ pub enum CohortError {
         counts: String,
     },
     /// A patient whom the cohort's own table puts into two splits.
-    #[error("patient {patient} is in two splits of the cohort's table ({first} and {second}): mend the table")]
+    #[error(
+        "patient {patient} is in two splits of the cohort's table ({first} and {second}): mend the table"
+    )]
     SplitConflict {
         /// Who.
         patient: String,

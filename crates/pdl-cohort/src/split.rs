@@ -51,7 +51,8 @@ pub fn assign(
     for split in result.values() {
         *filled.entry(*split).or_insert(0_usize) += 1;
     }
-    let missing = |split: Split, target: usize| target.saturating_sub(filled.get(&split).copied().unwrap_or(0));
+    let missing =
+        |split: Split, target: usize| target.saturating_sub(filled.get(&split).copied().unwrap_or(0));
     let held_out = missing(Split::Val, targets.0) + missing(Split::Test, targets.1);
     let train_first = waiting.len().saturating_sub(held_out);
     result.extend(waiting.by_ref().take(train_first).map(|p| (p.clone(), Split::Train)));

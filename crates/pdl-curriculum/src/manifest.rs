@@ -4,6 +4,7 @@ use std::path::Path;
 
 use arrow::datatypes::{DataType, Schema};
 use pdl_cohort::cases::{Modality, Split};
+use pdl_cohort::index::IndexParameters;
 use pdl_prepare::fingerprint::Fingerprint;
 use pdl_prepare::plan::Plan;
 use pdl_similarity::compare::CompareParameters;
@@ -105,7 +106,9 @@ pub struct ManifestInfo {
     pub modality: Modality,
     /// The labels, background (0) left out, by value.
     pub labels: Vec<Label>,
-    /// How the ranking was made; seeds included.
+    /// How the cohort was split; the seed included.
+    pub index: IndexParameters,
+    /// How the ranking was made.
     pub parameters: RankParameters,
     /// How the pairs were compared.
     pub compare: CompareParameters,
@@ -140,12 +143,14 @@ impl Manifest {
             return Err(CurriculumError::NoManifest { out: out.to_owned() });
         }
         let info: ManifestInfo = json::read(&out.join(INFO_FILE))?;
-        let bad = |problem: &str| CurriculumError::BadManifest { path: path.clone(), problem: problem.to_owned() };
+        let bad =
+            |problem: &str| CurriculumError::BadManifest { path: path.clone(), problem: problem.to_owned() };
         if pdl_store::hash::of_file(&path)? != info.hashes.manifest {
             return Err(bad("its rows are not those that manifest.json describes"));
         }
         let (rows, _) = table::read_rows::<ManifestRow>(&path)?;
-        let grows = |w: &[Stage]| w[0].active_cases < w[1].active_cases && w[0].first_epoch < w[1].first_epoch;
+        let grows =
+            |w: &[Stage]| w[0].active_cases < w[1].active_cases && w[0].first_epoch < w[1].first_epoch;
         if !info.stages.windows(2).all(grows) {
             return Err(bad("its stages shrink"));
         }

@@ -98,6 +98,7 @@ pub fn rank(out: &Path, parameters: &RankParameters) -> Result<Ranked, Curriculu
         schema_version: 1,
         modality: plan.modality,
         labels: labels(&cases),
+        index: cases.parameters.clone(),
         parameters: RankParameters { every: Some(parameters.every(plan.modality)), ..parameters.clone() },
         compare,
         stages: stages.clone(),
@@ -165,13 +166,13 @@ fn ranked_rows(
         .map(|row| (row.case.case_id.as_str(), score_of(row)))
         .collect();
     let tune_from = parameters.tune_from.of(training.len()) as u32;
-    let ranks: HashMap<&str, u32> =
-        training.iter().map(|(id, _)| *id).zip(score::rank(&training)).collect();
+    let ranks: HashMap<&str, u32> = training.iter().map(|(id, _)| *id).zip(score::rank(&training)).collect();
     let mut ranked: Vec<ManifestRow> = rows
         .iter()
         .map(|row| {
             let rank = ranks.get(row.case.case_id.as_str()).copied();
-            let in_sample = |rank: u32| rank <= tune_from && (rank - 1) % parameters.tune_step.max(1) == 0;
+            let in_sample =
+                |rank: u32| rank <= tune_from && (rank - 1).is_multiple_of(parameters.tune_step.max(1));
             ManifestRow {
                 case_id: row.case.case_id.clone(),
                 patient_id: row.case.patient_id.clone(),
@@ -198,7 +199,9 @@ fn ranked_rows(
 
 /// Every label that a usable case has, with its name.
 fn labels(cases: &Cases) -> Vec<Label> {
-    let values: BTreeSet<u16> = cases.usable().flat_map(|row| row.labels.iter().map(|label| label.value)).collect();
-    let name = |value: &u16| cases.label_names.get(value).cloned().unwrap_or_else(|| format!("label {value}"));
+    let values: BTreeSet<u16> =
+        cases.usable().flat_map(|row| row.labels.iter().map(|label| label.value)).collect();
+    let name =
+        |value: &u16| cases.label_names.get(value).cloned().unwrap_or_else(|| format!("label {value}"));
     values.iter().map(|value| Label { value: *value, name: name(value) }).collect()
 }

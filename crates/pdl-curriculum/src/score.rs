@@ -12,7 +12,11 @@ pub const PSNR_CAP_DB: f64 = 100.0;
 ///
 /// # Errors
 /// [`StoreError`] when the pairs cannot be read.
-pub fn mean_similarity(pairs: &Pairs, metric: Metric, training: &[bool]) -> Result<Vec<Option<f64>>, StoreError> {
+pub fn mean_similarity(
+    pairs: &Pairs,
+    metric: Metric,
+    training: &[bool],
+) -> Result<Vec<Option<f64>>, StoreError> {
     let mut sums = vec![0.0; training.len()];
     pairs.for_each(metric, |a, b, value| {
         let (a, b) = (a as usize, b as usize);

@@ -136,11 +136,8 @@ impl<'a> File<'a> {
 
     /// The header, and the stream standing at the first voxel.
     fn open(&self) -> Result<(NiftiHeader, Box<dyn Read + 'a>), ReadError> {
-        let mut stream: Box<dyn Read + 'a> = if self.is_gzip() {
-            Box::new(MultiGzDecoder::new(self.bytes))
-        } else {
-            Box::new(self.bytes)
-        };
+        let mut stream: Box<dyn Read + 'a> =
+            if self.is_gzip() { Box::new(MultiGzDecoder::new(self.bytes)) } else { Box::new(self.bytes) };
         let mut raw = [0; 348];
         stream.read_exact(&mut raw).map_err(|error| self.header_missing(&error))?;
         let header = NiftiHeader::from_reader(Cursor::new(raw)).map_err(|error| self.invalid(error))?;
@@ -181,7 +178,9 @@ impl<'a> File<'a> {
             NiftiType::Float32 => "float32",
             NiftiType::Float64 => "float64",
             other => {
-                return Err(self.unsupported(&format!("voxels of type {other:?} are no intensities or labels")));
+                return Err(
+                    self.unsupported(&format!("voxels of type {other:?} are no intensities or labels"))
+                );
             }
         })
     }

@@ -89,8 +89,13 @@ pub(crate) struct CaseFingerprint {
 
 impl CaseFingerprint {
     pub(crate) fn of(image: &Volume<f32>, labels: &LabelMap) -> Self {
-        let mut foreground: Vec<f32> =
-            image.voxels.iter().zip(&labels.voxels).filter(|(_, label)| **label > 0).map(|(v, _)| *v).collect();
+        let mut foreground: Vec<f32> = image
+            .voxels
+            .iter()
+            .zip(&labels.voxels)
+            .filter(|(_, label)| **label > 0)
+            .map(|(v, _)| *v)
+            .collect();
         foreground.sort_by(f32::total_cmp);
         let n = foreground.len();
         let points = n.min(SKETCH);
@@ -122,7 +127,8 @@ impl Fingerprint {
         let grids: Vec<_> = rows.iter().filter_map(|row| row.grid()).map(|grid| grid.to_ras()).collect();
         let spacing = |axis: usize| Spread::of(grids.iter().map(|g| g.spacing_mm()[axis]));
         let shape = |axis: usize| Spread::of(grids.iter().map(|g| g.shape[axis] as f64));
-        let extent = |axis: usize| Spread::of(grids.iter().map(|g| g.spacing_mm()[axis] * g.shape[axis] as f64));
+        let extent =
+            |axis: usize| Spread::of(grids.iter().map(|g| g.spacing_mm()[axis] * g.shape[axis] as f64));
         Self {
             schema_version: 1,
             modality,

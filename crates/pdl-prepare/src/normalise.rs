@@ -37,13 +37,17 @@ mod tests {
 
     fn image(voxels: Vec<f32>) -> Volume<f32> {
         let shape = [voxels.len(), 1, 1];
-        Volume::new(Grid::new(shape, Affine::from_orientation(Orientation::RAS, [1.0; 3], shape)), voxels).unwrap()
+        Volume::new(Grid::new(shape, Affine::from_orientation(Orientation::RAS, [1.0; 3], shape)), voxels)
+            .unwrap()
     }
 
     #[test]
     fn ct_is_clipped_then_scaled_by_the_cohort() {
         let mut ct = image(vec![-1000.0, 0.0, 50.0, 3000.0]);
-        normalise(&mut ct, &Normalisation::CohortForeground { low: -100.0, high: 300.0, mean: 50.0, std: 25.0 });
+        normalise(
+            &mut ct,
+            &Normalisation::CohortForeground { low: -100.0, high: 300.0, mean: 50.0, std: 25.0 },
+        );
         assert_eq!(ct.voxels, [-6.0, -2.0, 0.0, 10.0]);
     }
 

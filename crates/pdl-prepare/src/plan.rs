@@ -129,7 +129,9 @@ impl Plan {
             None => target_spacing(fingerprint),
             Some(&[x, y, z]) if [x, y, z].iter().all(|side| side.is_finite() && *side > 0.0) => [x, y, z],
             Some(_) => {
-                return Err(PrepareError::Option("--spacing takes three lengths above 0, in mm: x,y,z".to_owned()));
+                return Err(PrepareError::Option(
+                    "--spacing takes three lengths above 0, in mm: x,y,z".to_owned(),
+                ));
             }
         };
         let f = &fingerprint.foreground;
@@ -143,7 +145,8 @@ impl Plan {
                 (Normalisation::ImageZScore { nonzero_mask }, Mapping::ImagePercentiles)
             }
         };
-        let fov_mm = (parameters.grid == GridKind::Fov).then(|| fingerprint.extent_mm.map(|extent| extent.max));
+        let fov_mm =
+            (parameters.grid == GridKind::Fov).then(|| fingerprint.extent_mm.map(|extent| extent.max));
         let shape = proxy_shape(fingerprint, parameters)?;
         Ok(Self {
             schema_version: 1,
@@ -161,7 +164,12 @@ impl Plan {
         let old = &self.fingerprint;
         let axis = |name: &str, i: usize| format!("{name} along {}", ["x", "y", "z"][i]);
         let spacings = (0..3).map(|i| {
-            (axis("median spacing", i), old.spacing_mm[i].median, now.spacing_mm[i].median, old.spacing_mm[i].median)
+            (
+                axis("median spacing", i),
+                old.spacing_mm[i].median,
+                now.spacing_mm[i].median,
+                old.spacing_mm[i].median,
+            )
         });
         let (f, g) = (&old.foreground, &now.foreground);
         // MR intensities have no unit, so only CT's can drift.
@@ -201,11 +209,18 @@ fn target_spacing(fingerprint: &Fingerprint) -> [f64; 3] {
     target
 }
 
-fn proxy_shape(fingerprint: &Fingerprint, parameters: &PrepareParameters) -> Result<[usize; 3], PrepareError> {
+fn proxy_shape(
+    fingerprint: &Fingerprint,
+    parameters: &PrepareParameters,
+) -> Result<[usize; 3], PrepareError> {
     let [x, y, z] = match *parameters.proxy_size.as_slice() {
         [n] => [n, n, n],
         [x, y, z] => [x, y, z],
-        _ => return Err(PrepareError::Option("--proxy-size takes one number, or three for x, y, z".to_owned())),
+        _ => {
+            return Err(PrepareError::Option(
+                "--proxy-size takes one number, or three for x, y, z".to_owned(),
+            ));
+        }
     };
     if [x, y, z].iter().any(|n| !(1..=1024).contains(n)) {
         return Err(PrepareError::Option("--proxy-size takes numbers from 1 to 1024".to_owned()));

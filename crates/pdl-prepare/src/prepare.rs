@@ -16,12 +16,12 @@ use rayon::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::PrepareError;
 use crate::fingerprint::{self, CaseFingerprint, Fingerprint};
 use crate::normalise::normalise;
 use crate::plan::{self, Plan, PrepareParameters};
 use crate::proxies::{self, ProxyRow, ProxyWriter, ROWS_PER_FILE};
 use crate::resample::{resample_image, resample_labels, shape_at};
-use crate::PrepareError;
 
 /// The table's name inside a curation folder.
 pub const FILE: &str = "prepared.parquet";
@@ -208,10 +208,8 @@ fn fingerprint_once(
     journal: &Journal<CaseFingerprint>,
     row: &CaseRow,
 ) -> Result<Option<CaseFingerprint>, StoreError> {
-    let key = Key::new("fingerprint 1")
-        .part("image", &row.image_blake3)
-        .part("label", &row.label_blake3)
-        .finish();
+    let key =
+        Key::new("fingerprint 1").part("image", &row.image_blake3).part("label", &row.label_blake3).finish();
     if let Some(known) = journal.find(&row.case_id, &key) {
         return Ok(Some(known.clone()));
     }
@@ -406,10 +404,8 @@ fn padding_finding(done: &[Done]) -> Option<Finding> {
 
 /// Removes what earlier runs made of cases that are no longer there.
 fn remove_strangers(out: &Path, prepared: &[PreparedRow], files: usize) -> Result<(), StoreError> {
-    let names: HashSet<&str> = prepared
-        .iter()
-        .flat_map(|row| [row.image.as_str(), row.label.as_str()])
-        .collect();
+    let names: HashSet<&str> =
+        prepared.iter().flat_map(|row| [row.image.as_str(), row.label.as_str()]).collect();
     for folder in [IMAGES, LABELS] {
         atomic::retain(&out.join(folder), |name| names.contains(format!("{folder}/{name}").as_str()))?;
     }

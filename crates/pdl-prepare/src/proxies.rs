@@ -149,8 +149,9 @@ impl ProxyWriter {
         let flat: Vec<f32> = rows.iter().flat_map(|row| row.proxy.voxels.iter().copied()).collect();
         let item = Arc::new(Field::new("item", DataType::Float32, false));
         let problem = |e: ArrowError| refused(&self.path, &e);
-        let lists = FixedSizeListArray::try_new(item, self.voxels as i32, Arc::new(Float32Array::from(flat)), None)
-            .map_err(problem)?;
+        let lists =
+            FixedSizeListArray::try_new(item, self.voxels as i32, Arc::new(Float32Array::from(flat)), None)
+                .map_err(problem)?;
         let batch = RecordBatch::try_new(Arc::clone(&self.schema), vec![Arc::new(ids), Arc::new(lists)])
             .map_err(problem)?;
         self.writer.write(&batch).map_err(problem)?;
@@ -298,8 +299,7 @@ type Decoded = (SchemaRef, Vec<RecordBatch>, HashMap<String, String>);
 fn decode(buffer: &Buffer) -> Result<Decoded, ArrowError> {
     let damaged = |what: &str| ArrowError::IpcError(what.to_owned());
     let trailer = buffer.len().checked_sub(10).ok_or_else(|| damaged("the file is cut short"))?;
-    let tail: [u8; 10] =
-        buffer[trailer..].try_into().map_err(|_| damaged("the file is cut short"))?;
+    let tail: [u8; 10] = buffer[trailer..].try_into().map_err(|_| damaged("the file is cut short"))?;
     let length = read_footer_length(tail)?;
     let start = trailer.checked_sub(length).ok_or_else(|| damaged("the footer is cut short"))?;
     let footer = root_as_footer(&buffer[start..trailer]).map_err(|e| damaged(&e.to_string()))?;

@@ -113,7 +113,8 @@ fn resize(
     new: [usize; 3],
     methods: [Interpolation; 3],
 ) -> Result<Vec<f32>, PrepareError> {
-    let windows = std::array::from_fn(|axis| Window { start: 0.0, length: old[axis] as f64, voxels: new[axis] });
+    let windows =
+        std::array::from_fn(|axis| Window { start: 0.0, length: old[axis] as f64, voxels: new[axis] });
     resample_windows(voxels, old, windows, methods)
 }
 

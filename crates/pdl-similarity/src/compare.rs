@@ -47,7 +47,11 @@ pub struct Compared {
 ///
 /// # Errors
 /// [`SimilarityError`] when the proxies are missing or too small for the window, or `out` cannot be written.
-pub fn compare(out: &Path, parameters: &CompareParameters, run: Run<'_>) -> Result<Compared, SimilarityError> {
+pub fn compare(
+    out: &Path,
+    parameters: &CompareParameters,
+    run: Run<'_>,
+) -> Result<Compared, SimilarityError> {
     if parameters.tile == 0 {
         return Err(SimilarityError::Option("--tile takes a number above 0".to_owned()));
     }

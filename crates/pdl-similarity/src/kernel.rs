@@ -208,7 +208,8 @@ mod tests {
     fn by_definition(a: &[f32], b: &[f32], shape: [usize; 3]) -> (f64, f64) {
         let [nz, ny, nx] = shape;
         let (mut ssim, mut uqi, mut windows) = (0.0, 0.0, 0.0);
-        for (z, y, x) in (0..=nz - 7).flat_map(|z| (0..=ny - 7).flat_map(move |y| (0..=nx - 7).map(move |x| (z, y, x))))
+        for (z, y, x) in
+            (0..=nz - 7).flat_map(|z| (0..=ny - 7).flat_map(move |y| (0..=nx - 7).map(move |x| (z, y, x))))
         {
             let cells = || (0..343).map(move |i| ((z + i / 49) * ny + y + i / 7 % 7) * nx + x + i % 7);
             let mean = |v: &[f32]| cells().map(|i| f64::from(v[i])).sum::<f64>() / 343.0;
@@ -217,7 +218,8 @@ mod tests {
                 cells().map(|i| (f64::from(p[i]) - mp) * (f64::from(q[i]) - mq)).sum::<f64>() / 342.0
             };
             let (va, vb, cov) = (co(a, ma, a, ma), co(b, mb, b, mb), co(a, ma, b, mb));
-            ssim += (2.0 * ma * mb + 1e-4) * (2.0 * cov + 9e-4) / ((ma * ma + mb * mb + 1e-4) * (va + vb + 9e-4));
+            ssim +=
+                (2.0 * ma * mb + 1e-4) * (2.0 * cov + 9e-4) / ((ma * ma + mb * mb + 1e-4) * (va + vb + 9e-4));
             uqi += 4.0 * cov * ma * mb / ((ma * ma + mb * mb) * (va + vb));
             windows += 1.0;
         }

@@ -122,7 +122,8 @@ pub(crate) fn write(
         values(|similarity| similarity.ssim),
         values(|similarity| similarity.uqi),
     ];
-    let problem = |e: &dyn std::fmt::Display| StoreError::Table { path: path.clone(), problem: e.to_string() };
+    let problem =
+        |e: &dyn std::fmt::Display| StoreError::Table { path: path.clone(), problem: e.to_string() };
     let batch = RecordBatch::try_new(Arc::new(schema()), columns).map_err(|e| problem(&e))?;
     let parameters_text = serde_json::to_string(parameters).map_err(|e| problem(&e))?;
     let metadata = vec![
@@ -150,7 +151,8 @@ pub(crate) fn is_valid(out: &Path, proxies: &Proxies, tile: Tile, parameters: &C
         let key = metadata.key_value_metadata()?.iter().find(|kv| kv.key == "pdl.key")?.value.clone()?;
         Some((metadata.num_rows(), key))
     };
-    let expected = (tile.pairs(parameters.tile, proxies.len()).count() as i64, tile_key(proxies, tile, parameters));
+    let expected =
+        (tile.pairs(parameters.tile, proxies.len()).count() as i64, tile_key(proxies, tile, parameters));
     open() == Some(expected)
 }
 
@@ -190,7 +192,8 @@ impl Pairs {
     /// [`StoreError`] when a file cannot be read.
     pub fn for_each(&self, metric: Metric, mut visit: impl FnMut(u32, u32, f32)) -> Result<(), StoreError> {
         for path in &self.paths {
-            let problem = |e: &dyn std::fmt::Display| StoreError::Table { path: path.clone(), problem: e.to_string() };
+            let problem =
+                |e: &dyn std::fmt::Display| StoreError::Table { path: path.clone(), problem: e.to_string() };
             let file = File::open(path).map_err(StoreError::io("read the pairs", path))?;
             let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| problem(&e))?;
             let columns = ["a", "b", metric.column()];

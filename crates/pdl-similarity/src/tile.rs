@@ -52,7 +52,11 @@ pub fn tile_key(proxies: &Proxies, tile: Tile, parameters: &CompareParameters) -
     let rows = tile.rows(parameters.tile, proxies.len());
     let inputs: Vec<(&str, &str)> =
         rows.iter().map(|row| (proxies.case_ids[*row].as_str(), proxies.row_keys[*row].as_str())).collect();
-    Key::new("tile 1").part("tile", &(tile.row, tile.col)).part("parameters", parameters).part("rows", &inputs).finish()
+    Key::new("tile 1")
+        .part("tile", &(tile.row, tile.col))
+        .part("parameters", parameters)
+        .part("rows", &inputs)
+        .finish()
 }
 
 /// Compares the pairs of a tile, in the order of [`Tile::pairs`]; the result does not depend on the number of

@@ -44,7 +44,8 @@ pub fn write_with<E: From<StoreError>>(
     builder.prefix(TEMPORARY_PREFIX).suffix(&suffix);
     #[cfg(unix)]
     builder.permissions(<fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o666)); // less the umask
-    let temporary = builder.tempfile_in(folder).map_err(StoreError::io("make a file", path))?.into_temp_path();
+    let temporary =
+        builder.tempfile_in(folder).map_err(StoreError::io("make a file", path))?.into_temp_path();
     fill(&temporary)?;
     let synced = File::open(&temporary).and_then(|file| file.sync_all());
     synced.map_err(StoreError::io("sync the file", path))?;

@@ -150,8 +150,8 @@ impl<V: Serialize + DeserializeOwned + Clone> Journal<V> {
     pub fn record(&self, unit: &str, key: &str, files: Vec<Stamp>, value: &V) -> Result<()> {
         let entry = Entry { unit: unit.to_owned(), key: key.to_owned(), files, value: value.clone() };
         let path = self.root.join(FOLDER);
-        let mut line = serde_json::to_vec(&entry)
-            .map_err(|source| StoreError::Json { path: path.clone(), source })?;
+        let mut line =
+            serde_json::to_vec(&entry).map_err(|source| StoreError::Json { path: path.clone(), source })?;
         line.push(b'\n');
         // A thread that died while it held the lock wrote a whole line or none: the file is sound.
         let mut file = self.file.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -184,9 +184,8 @@ mod tests {
         let journal = Journal::<u32>::open(root, "test", Trust::Stamps).unwrap();
         journal.record("unit", "key", vec![stamp], &7).unwrap();
 
-        let find = |key: &str, trust| {
-            Journal::<u32>::open(root, "test", trust).unwrap().find("unit", key).copied()
-        };
+        let find =
+            |key: &str, trust| Journal::<u32>::open(root, "test", trust).unwrap().find("unit", key).copied();
         assert_eq!(find("key", Trust::Stamps), Some(7));
         assert_eq!(find("key", Trust::Content), Some(7));
         assert_eq!(find("other", Trust::Stamps), None);

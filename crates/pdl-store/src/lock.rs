@@ -29,9 +29,7 @@ impl FolderLock {
         match file.try_lock() {
             Ok(()) => Ok(Self { _file: file }),
             Err(TryLockError::WouldBlock) => Err(StoreError::Locked { path: folder.to_owned() }),
-            Err(TryLockError::Error(source)) => {
-                Err(StoreError::Io { action: "take the lock", path, source })
-            }
+            Err(TryLockError::Error(source)) => Err(StoreError::Io { action: "take the lock", path, source }),
         }
     }
 }

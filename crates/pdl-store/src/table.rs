@@ -67,7 +67,12 @@ pub fn encode(path: &Path, batch: &RecordBatch, properties: WriterProperties) ->
 ///
 /// # Errors
 /// [`StoreError`] when a row does not fit the schema or the file cannot be written.
-pub fn write_rows<T: Serialize>(path: &Path, schema: &Schema, rows: &[T], metadata: Metadata) -> Result<bool> {
+pub fn write_rows<T: Serialize>(
+    path: &Path,
+    schema: &Schema,
+    rows: &[T],
+    metadata: Metadata,
+) -> Result<bool> {
     let batch = to_batch(path, schema, rows)?;
     atomic::write_if_changed(path, &encode(path, &batch, properties(metadata).build())?)
 }

@@ -101,9 +101,12 @@ impl Affine {
     pub fn corner_distance_mm(&self, other: &Self, shape: [usize; 3]) -> f64 {
         let mut largest = 0.0_f64;
         for corner in 0..8 {
-            let index = std::array::from_fn(|axis| {
-                if corner >> axis & 1 == 1 { shape[axis] as f64 - 1.0 } else { 0.0 }
-            });
+            let index =
+                std::array::from_fn(
+                    |axis| {
+                        if corner >> axis & 1 == 1 { shape[axis] as f64 - 1.0 } else { 0.0 }
+                    },
+                );
             let (p, q) = (self.apply(index), other.apply(index));
             largest = largest.max(norm([p[0] - q[0], p[1] - q[1], p[2] - q[2]]));
         }

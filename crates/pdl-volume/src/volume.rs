@@ -127,3 +127,75 @@ impl<T: Copy> Volume<T> {
         Self { grid, voxels }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::AxisCode;
+
+    const SHAPE: [usize; 3] = [3, 4, 5];
+
+    /// All 48 ways to store a volume.
+    fn orientations() -> Vec<Orientation> {
+        use AxisCode::{Anterior, Inferior, Left, Posterior, Right, Superior};
+        let codes = [Right, Left, Anterior, Posterior, Superior, Inferior];
+        let mut found = Vec::new();
+        for a in codes {
+            for b in codes {
+                found.extend(codes.into_iter().filter_map(|c| Orientation::new([a, b, c])));
+            }
+        }
+        assert_eq!(found.len(), 48);
+        found
+    }
+
+    #[test]
+    fn every_voxel_keeps_its_place_in_the_world() {
+        for orientation in orientations() {
+            let grid = Grid::new(SHAPE, Affine::from_orientation(orientation, [0.7, 1.3, 2.9], SHAPE));
+            assert_eq!(grid.orientation(), orientation);
+            let stored = Volume::new(grid, (0..60).collect::<Vec<i32>>()).unwrap();
+            let ras = stored.to_ras();
+            assert_eq!(ras.grid.orientation(), Orientation::RAS);
+            for (i, value) in ras.voxels.iter().enumerate() {
+                let [nx, ny, _] = ras.grid.shape;
+                let place = [i % nx, i / nx % ny, i / (nx * ny)].map(|n| n as f64);
+                let j = *value as usize;
+                let before = [j % 3, j / 3 % 4, j / 12].map(|n| n as f64);
+                let (p, q) = (ras.grid.affine.apply(place), grid.affine.apply(before));
+                assert!(p.iter().zip(q).all(|(p, q)| (p - q).abs() < 1e-9), "{orientation}: {p:?} {q:?}");
+            }
+            assert_eq!(ras.to_ras(), ras);
+        }
+    }
+
+    #[test]
+    fn an_oblique_volume_goes_to_the_closest_axes() {
+        let (sin, cos) = 0.3_f64.sin_cos();
+        // Stored x runs to the left and a little to the back, y to the front and a little to the left.
+        let steps = [[-cos, -sin, 0.0], [-sin, cos, 0.0], [0.0, 0.0, 2.0]];
+        let grid = Grid::new(SHAPE, Affine::from_columns(steps, [10.0, 20.0, 30.0]));
+        assert_eq!(grid.orientation().to_string(), "LAS");
+        let ras = grid.to_ras();
+        assert!(ras.affine.step_mm(0)[0] > 0.9);
+        assert_eq!(ras.affine.apply([2.0, 0.0, 0.0]), grid.affine.apply([0.0, 0.0, 0.0]));
+    }
+
+    #[test]
+    fn a_resized_grid_keeps_extent_and_centre() {
+        let grid = Grid::new(SHAPE, Affine::from_orientation(Orientation::RAS, [0.7, 1.3, 2.9], SHAPE));
+        let resized = grid.resized([7, 2, 9]);
+        for axis in 0..3 {
+            let extent = |g: &Grid| g.shape[axis] as f64 * g.spacing_mm()[axis];
+            assert!((extent(&grid) - extent(&resized)).abs() < 1e-9);
+        }
+        let centre = |g: &Grid| g.affine.apply(g.shape.map(|n| (n as f64 - 1.0) / 2.0));
+        assert!(centre(&grid).iter().zip(centre(&resized)).all(|(a, b)| (a - b).abs() < 1e-9));
+    }
+
+    #[test]
+    fn too_few_voxels_are_refused() {
+        let grid = Grid::new(SHAPE, Affine::from_orientation(Orientation::RAS, [1.0; 3], SHAPE));
+        assert!(Volume::new(grid, vec![0; 59]).is_err());
+    }
+}

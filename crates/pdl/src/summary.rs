@@ -33,7 +33,10 @@ pub(crate) fn warnings(outcome: &Outcome) {
         for finding in &prepared.findings {
             note(&format!("warning: {} [{}]", finding.message, finding.code));
         }
-        list("failed", prepared.failures.iter().map(|failure| (failure.case_id.as_str(), failure.message.clone())));
+        list(
+            "failed",
+            prepared.failures.iter().map(|failure| (failure.case_id.as_str(), failure.message.clone())),
+        );
     }
 }
 
@@ -119,7 +122,10 @@ fn index_line(indexed: &Indexed) -> String {
 fn rank_line(ranked: &Ranked) -> String {
     let training: Vec<_> = ranked.rows.iter().filter(|row| row.split == Split::Train).collect();
     let active: Vec<String> = ranked.stages.iter().map(|stage| stage.active_cases.to_string()).collect();
-    let every = ranked.stages.get(1).map_or(String::new(), |stage| format!(", a stage every {} epochs", stage.first_epoch));
+    let every = ranked
+        .stages
+        .get(1)
+        .map_or(String::new(), |stage| format!(", a stage every {} epochs", stage.first_epoch));
     let end = |row: Option<&&_>| {
         row.map_or(String::new(), |row: &&pdl_curriculum::manifest::ManifestRow| {
             let score = row.score.map_or(String::new(), |score| format!(" ({score:.4})"));
@@ -169,7 +175,8 @@ fn result(out: &Path, outcome: &Outcome) -> Value {
     }
     if let Some(ranked) = &outcome.ranked {
         let ranked_cases = ranked.rows.iter().filter(|row| row.rank.is_some()).count();
-        result["rank"] = json!({ "ranked": ranked_cases, "stages": ranked.stages, "changed": ranked.changed });
+        result["rank"] =
+            json!({ "ranked": ranked_cases, "stages": ranked.stages, "changed": ranked.changed });
     }
     result
 }

@@ -1,0 +1,198 @@
+#!/usr/bin/env python3
+"""Prints the folder of the libtorch that pdl-fit links (the value of LIBTORCH); all else goes to stderr.
+
+Taken from the first of: the variable LIBTORCH; the torch package of this Python, when it has the pinned
+version; the cache folder ($PDL_CACHE, $XDG_CACHE_HOME/pdl or ~/.cache/pdl). With --fetch, what is missing
+is fetched into the cache folder: the wheels pinned in libtorch-requirements.txt, checked by their hashes.
+Only the standard library and pip are needed.
+"""
+
+import argparse
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+from pathlib import Path
+
+VERSION = "2.13.0"
+REQUIREMENTS = Path(__file__).resolve().parent / "libtorch-requirements.txt"
+MARKER = "complete"
+PARTIAL = ".fetching-"
+DAY_SECONDS = 86400
+
+# What pip is told to fetch for, by this machine's system and processor.
+WHEEL_PLATFORMS = {
+    "linux-x86_64": [f"manylinux_2_{minor}_x86_64" for minor in (28, 25, 17)],
+    "linux-aarch64": [f"manylinux_2_{minor}_aarch64" for minor in (28, 25, 17)],
+    "macos-arm64": ["macosx_14_0_arm64"],
+}
+# Parts of the wheels that a program needs to link and run, and the licences.
+KEPT = ("torch/lib/", "torch/include/", "nvidia/")
+# The GPU half, several GB with all that it depends on, and the Python half.
+DROPPED = ("libtorch_cuda", "libtorch_nvshmem", "libc10_cuda", "libcaffe2_nvrtc", "libtorch_python")
+
+
+class Refusal(Exception):
+    """A problem that is told to the user as it is."""
+
+
+def say(text):
+    print(text, file=sys.stderr, flush=True)
+
+
+def has_libtorch(folder):
+    """Whether FOLDER/lib holds libtorch as a shared library."""
+    return any((folder / "lib" / f"libtorch.{suffix}").is_file() for suffix in ("so", "dylib"))
+
+
+def from_variable():
+    """The folder that LIBTORCH names, if it is set."""
+    value = os.environ.get("LIBTORCH")
+    if not value:
+        return None
+    folder = Path(value)
+    if not has_libtorch(folder):
+        raise Refusal(
+            f"LIBTORCH is {folder}, but there is no lib/libtorch.so (or .dylib) in it: "
+            f"let it name the folder of libtorch {VERSION}, or unset it"
+        )
+    return folder.resolve()
+
+
+def from_python():
+    """The torch package of this Python, if it has the pinned version; torch itself is not imported."""
+    try:
+        version = importlib.metadata.version("torch").split("+")[0]
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    if version != VERSION:
+        say(f"the torch of this Python is {version}, not {VERSION}: not used")
+        return None
+    spec = importlib.util.find_spec("torch")
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    folder = Path(spec.submodule_search_locations[0]).resolve()
+    return folder if has_libtorch(folder) else None
+
+
+def platform_name():
+    """This machine, as in the names of WHEEL_PLATFORMS."""
+    system = {"Linux": "linux", "Darwin": "macos"}.get(platform.system(), platform.system().lower())
+    return f"{system}-{platform.machine()}"
+
+
+def cache_folder():
+    """Where fetched libraries are kept."""
+    if os.environ.get("PDL_CACHE"):
+        return Path(os.environ["PDL_CACHE"]).absolute()
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache").absolute() / "pdl"
+
+
+def from_cache(place):
+    """The fetched libtorch in PLACE, if it is whole."""
+    folder = place / "torch"
+    return folder if (place / MARKER).is_file() and has_libtorch(folder) else None
+
+
+def download(wheels, name):
+    """Fetches the pinned wheels into the folder WHEELS; pip checks every hash."""
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-cache-dir"]
+    command += ["--only-binary=:all:", "--require-hashes", "--implementation=cp", "--python-version=3.12"]
+    command += [f"--platform={tag}" for tag in WHEEL_PLATFORMS[name]]
+    command += ["--dest", str(wheels), "-r", str(REQUIREMENTS)]
+    if subprocess.run(command, stdout=sys.stderr, check=False).returncode != 0:
+        raise Refusal(
+            "pip could not fetch libtorch (its message is above); needed are pip, a network and about 3 GB "
+            f"of disk; or let LIBTORCH name a libtorch {VERSION} that you have"
+        )
+
+
+def is_kept(name):
+    """Whether a file of a wheel is unpacked."""
+    if ".dist-info/" in name:
+        return "LICENSE" in name.upper() or "NOTICE" in name.upper() or name.endswith("/METADATA")
+    return name.startswith(KEPT) and not Path(name).name.startswith(DROPPED)
+
+
+def unpack(wheels, folder):
+    """Unpacks the wheels side by side: libtorch looks for the CUDA libraries in the folder beside it."""
+    for wheel in sorted(wheels.glob("*.whl")):
+        with zipfile.ZipFile(wheel) as archive:
+            archive.extractall(folder, [name for name in archive.namelist() if is_kept(name)])
+        wheel.unlink()
+
+
+def sweep(cache):
+    """Removes what fetches left that were killed more than a day ago."""
+    for folder in cache.glob(PARTIAL + "*"):
+        if time.time() - folder.stat().st_mtime > DAY_SECONDS:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def fetch(place, name):
+    """Fetches libtorch into PLACE, which appears whole or not at all."""
+    if name not in WHEEL_PLATFORMS:
+        known = ", ".join(WHEEL_PLATFORMS)
+        raise Refusal(
+            f"no pinned libtorch for {name} (there is one for {known}): let LIBTORCH name a libtorch {VERSION}"
+        )
+    say(f"fetching libtorch {VERSION} for {name} into {place} (some 500 MB, once)")
+    place.parent.mkdir(parents=True, exist_ok=True)
+    sweep(place.parent)
+    with tempfile.TemporaryDirectory(prefix=PARTIAL, dir=place.parent) as temporary:
+        wheels, folder = Path(temporary) / "wheels", Path(temporary) / "whole"
+        wheels.mkdir()
+        folder.mkdir()
+        download(wheels, name)
+        unpack(wheels, folder)
+        if not has_libtorch(folder / "torch"):
+            raise Refusal(f"the fetched wheels hold no libtorch: {REQUIREMENTS} does not fit this machine")
+        (folder / MARKER).write_text(VERSION + "\n", encoding="utf-8")
+        put_in_place(folder, place)
+    return place / "torch"
+
+
+def put_in_place(folder, place):
+    """Renames FOLDER to PLACE; another fetch that was faster wins."""
+    if place.exists() and from_cache(place) is None:
+        shutil.rmtree(place)
+    try:
+        folder.rename(place)
+    except OSError:
+        if from_cache(place) is None:
+            raise
+
+
+def find(may_fetch):
+    """The libtorch folder, by the order of the module's text."""
+    name = platform_name()
+    place = cache_folder() / f"libtorch-{VERSION}-{name}"
+    folder = from_variable() or from_python() or from_cache(place)
+    if folder is None and may_fetch:
+        folder = fetch(place, name)
+    if folder is None:
+        raise Refusal(f"no libtorch {VERSION} found: fetch it with `just libtorch`, or set LIBTORCH")
+    return folder
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--fetch", action="store_true", help="fetch it when there is none")
+    arguments = parser.parse_args()
+    try:
+        print(find(arguments.fetch))
+    except (Refusal, OSError) as problem:
+        say(f"error: {problem}")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,125 @@
+//! A prepared case in memory, ready to be sampled.
+
+use pdl_volume::{LabelMap, Volume};
+
+/// The labels of a cohort as channels: background is channel 0, the labels follow in ascending order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Channels {
+    values: Vec<u16>,
+}
+
+impl Channels {
+    /// The channels of the labels' values (without background).
+    pub fn new(mut labels: Vec<u16>) -> Self {
+        labels.sort_unstable();
+        labels.dedup();
+        labels.retain(|&value| value != 0);
+        Self { values: labels }
+    }
+
+    /// Number of channels, background included.
+    pub fn len(&self) -> usize {
+        self.values.len() + 1
+    }
+
+    /// Whether there is no label at all.
+    pub fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+
+    /// The labels' values in channel order, from channel 1.
+    pub fn labels(&self) -> &[u16] {
+        &self.values
+    }
+
+    /// Which channels a case was searched for: background always.
+    pub fn annotated(&self, labels: &[u16]) -> Vec<bool> {
+        [true].into_iter().chain(self.values.iter().map(|value| labels.contains(value))).collect()
+    }
+
+    /// The channel of every voxel of a label map; what is not annotated counts as background.
+    ///
+    /// # Errors
+    /// The first value that is no label of the cohort.
+    pub fn encode(&self, map: &LabelMap, annotated: &[bool]) -> Result<Vec<u8>, u16> {
+        let channel = |value: &u16| match (value, self.values.binary_search(value)) {
+            (0, _) => Ok(0),
+            (_, Ok(index)) if annotated[index + 1] => Ok(index as u8 + 1),
+            (_, Ok(_)) => Ok(0),
+            (value, Err(_)) => Err(*value),
+        };
+        map.voxels.iter().map(channel).collect()
+    }
+}
+
+/// One case: the prepared image and its labels as channels, both (z, y, x) in C order.
+#[derive(Clone, Debug)]
+pub struct Case {
+    /// Which case.
+    pub case_id: String,
+    /// Voxels along z, y, x.
+    pub shape: [usize; 3],
+    /// Normalised intensities.
+    pub image: Vec<f32>,
+    /// The channel of every voxel.
+    pub target: Vec<u8>,
+    /// Which channels the case was searched for, background included.
+    pub annotated: Vec<bool>,
+    /// For each channel from 1 on: the planes (z) that hold it, ascending.
+    pub planes: Vec<Vec<usize>>,
+    /// What lies beyond the image: its minimum, as air and the dark surround of a scan do. (Zero would be the
+    /// mean of tissue, which no scanner shows outside the field of view.)
+    pub padding: f32,
+}
+
+impl Case {
+    /// A case of a prepared image and the channels of its voxels.
+    pub fn new(case_id: &str, image: Volume<f32>, target: Vec<u8>, annotated: Vec<bool>) -> Self {
+        let [nx, ny, nz] = image.grid.shape;
+        let plane = nx * ny;
+        let holds = |z: usize, channel: usize| {
+            target[z * plane..(z + 1) * plane].iter().any(|&t| usize::from(t) == channel)
+        };
+        let planes = (1..annotated.len()).map(|c| (0..nz).filter(|&z| holds(z, c)).collect()).collect();
+        let padding = image.voxels.iter().copied().fold(f32::INFINITY, f32::min);
+        let shape = [nz, ny, nx];
+        Self { case_id: case_id.to_owned(), shape, image: image.voxels, target, annotated, planes, padding }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pdl_volume::{Affine, Grid, Orientation};
+
+    fn map(voxels: Vec<u16>) -> LabelMap {
+        let shape = [2, 1, voxels.len() / 2];
+        let affine = Affine::from_orientation(Orientation::RAS, [1.0; 3], shape);
+        Volume::new(Grid::new(shape, affine), voxels).unwrap()
+    }
+
+    #[test]
+    fn labels_need_not_be_consecutive() {
+        let channels = Channels::new(vec![7, 3, 0]);
+        assert_eq!(channels.len(), 3);
+        assert_eq!(channels.encode(&map(vec![0, 3, 7, 3]), &[true; 3]), Ok(vec![0, 1, 2, 1]));
+        assert_eq!(channels.encode(&map(vec![0, 4]), &[true; 3]), Err(4));
+    }
+
+    #[test]
+    fn what_is_not_annotated_is_background() {
+        let channels = Channels::new(vec![3, 7]);
+        let annotated = channels.annotated(&[7]);
+        assert_eq!(annotated, [true, false, true]);
+        assert_eq!(channels.encode(&map(vec![3, 7]), &annotated), Ok(vec![0, 2]));
+    }
+
+    #[test]
+    fn knows_which_planes_hold_a_label() {
+        let target = vec![0, 1, 0, 0, 2, 1];
+        let case = Case::new("a", map(vec![0; 6]).map(|_| -1.0), target, vec![true; 3]);
+        assert_eq!(case.shape, [3, 1, 2]);
+        assert_eq!(case.planes, [vec![0, 2], vec![2]]);
+        assert_eq!(case.padding, -1.0);
+    }
+}

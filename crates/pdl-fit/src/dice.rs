@@ -1,0 +1,73 @@
+//! Dice of label maps, per case and label, and over a cohort.
+
+/// Dice of each label (channels 1, 2, ...; background left out) of one case, `2|A and B| / (|A| + |B|)`.
+///
+/// `prediction` and `truth` are channel indices of the same voxels. Nothing where the label is absent from
+/// both or was not annotated; 0 where it is absent from one.
+pub fn per_label(prediction: &[u8], truth: &[u8], annotated: &[bool]) -> Vec<Option<f64>> {
+    let mut both = vec![0_u64; annotated.len()];
+    let mut sizes = vec![0_u64; annotated.len()];
+    for (&p, &t) in prediction.iter().zip(truth) {
+        sizes[usize::from(p)] += 1;
+        sizes[usize::from(t)] += 1;
+        both[usize::from(t)] += u64::from(p == t);
+    }
+    let dice = |label: usize| {
+        let counts = annotated[label] && sizes[label] > 0;
+        counts.then(|| 2.0 * both[label] as f64 / sizes[label] as f64)
+    };
+    (1..annotated.len()).map(dice).collect()
+}
+
+/// Dice of a cohort.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CohortDice {
+    /// Mean over the cases for each label, in label order; NaN where no case counts.
+    pub labels: Vec<f64>,
+    /// Mean over the labels that count; NaN when none does.
+    pub mean: f64,
+}
+
+impl CohortDice {
+    /// From the results of [`per_label`] of all cases.
+    pub fn of(cases: &[Vec<Option<f64>>], labels: usize) -> Self {
+        let of_label = |label: usize| mean(cases.iter().filter_map(|case| case[label]));
+        let labels: Vec<f64> = (0..labels).map(of_label).collect();
+        let mean = mean(labels.iter().copied().filter(|dice| !dice.is_nan()));
+        Self { labels, mean }
+    }
+}
+
+fn mean(values: impl Iterator<Item = f64>) -> f64 {
+    let (sum, count) = values.fold((0.0, 0_u32), |(sum, count), value| (sum + value, count + 1));
+    sum / f64::from(count) // 0 / 0 = NaN: no value, no mean
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn agrees_with_counting_by_hand() {
+        let truth = [0, 1, 1, 1, 2, 2, 0, 0];
+        let prediction = [0, 1, 1, 2, 2, 0, 0, 1];
+        // label 1: 2 common, 3 + 3; label 2: 1 common, 2 + 2; label 3: absent from both.
+        let dice = per_label(&prediction, &truth, &[true; 4]);
+        assert_eq!(dice, [Some(2.0 / 3.0), Some(0.5), None]);
+    }
+
+    #[test]
+    fn absent_from_one_is_zero_and_unannotated_is_left_out() {
+        let dice = per_label(&[1, 1, 2], &[0, 0, 0], &[true, true, false]);
+        assert_eq!(dice, [Some(0.0), None]);
+    }
+
+    #[test]
+    fn the_cohort_averages_over_cases_then_labels() {
+        let cases = [vec![Some(1.0), None, None], vec![Some(0.5), Some(0.25), None]];
+        let cohort = CohortDice::of(&cases, 3);
+        assert_eq!(cohort.labels[..2], [0.75, 0.25]);
+        assert!(cohort.labels[2].is_nan());
+        assert_eq!(cohort.mean, 0.5);
+    }
+}

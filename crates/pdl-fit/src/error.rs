@@ -1,0 +1,57 @@
+//! What can go wrong in training.
+
+use std::path::PathBuf;
+
+/// A run that cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum FitError {
+    /// libtorch refused: mostly too little memory.
+    #[error("libtorch: {}", first_line(.0))]
+    Torch(#[from] tch::TchError),
+    /// A file could not be read or written.
+    #[error(transparent)]
+    Store(#[from] pdl_store::StoreError),
+    /// The manifest is missing or cannot be followed.
+    #[error(transparent)]
+    Curriculum(#[from] pdl_curriculum::CurriculumError),
+    /// The weights of a run do not fit its network.
+    #[error("the weights lack {name} or its shape is not {shape:?}")]
+    Weights {
+        /// The parameter.
+        name: String,
+        /// The shape that the network needs.
+        shape: Vec<i64>,
+    },
+    /// A setting that cannot work.
+    #[error("{0}")]
+    Setting(String),
+    /// A curation folder that cannot be trained on: what is wrong, and what to do.
+    #[error("{0}")]
+    Folder(String),
+    /// A case that cannot be trained on.
+    #[error("case {case_id}: {problem}: {}", path.display())]
+    Case {
+        /// Which case.
+        case_id: String,
+        /// What is wrong with it, with the name of the file.
+        problem: String,
+        /// Its file.
+        path: PathBuf,
+    },
+    /// Training went astray.
+    #[error("the loss is {loss} at step {step}: train with a lower --rate")]
+    Diverged {
+        /// The step.
+        step: u64,
+        /// Its loss.
+        loss: f64,
+    },
+}
+
+/// What libtorch says, without the stack of its own functions that follows.
+fn first_line(error: &tch::TchError) -> String {
+    error.to_string().lines().next().unwrap_or_default().to_owned()
+}
+
+/// The result of a part of training.
+pub type Result<T> = std::result::Result<T, FitError>;

@@ -1,0 +1,88 @@
+//! `history.parquet`: what every evaluation of a run found.
+
+use std::path::Path;
+
+use arrow::datatypes::{DataType, Schema};
+use pdl_store::table::{self, column, list};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::error::Result;
+
+/// The table's name inside a run's folder.
+pub const FILE: &str = "history.parquet";
+
+/// One evaluation on the validation split.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct HistoryRow {
+    /// Optimiser steps made.
+    pub step: u64,
+    /// Samples (planes or blocks) learnt from.
+    pub samples: u64,
+    /// Seconds of training, evaluations left out.
+    pub seconds: f64,
+    /// The epoch (from 0); an epoch is one pass over the active cases.
+    pub epoch: u32,
+    /// Active training cases.
+    pub active: u32,
+    /// Mean loss of the steps since the evaluation before.
+    pub loss: f64,
+    /// Mean Dice over the validation cases for each label, in label order; NaN where no case counts.
+    pub dice: Vec<f64>,
+    /// Mean over the labels.
+    pub dice_mean: f64,
+}
+
+/// The table's columns.
+pub fn schema() -> Schema {
+    use DataType::{Float64, UInt32, UInt64};
+    Schema::new(vec![
+        column("step", UInt64),
+        column("samples", UInt64),
+        column("seconds", Float64),
+        column("epoch", UInt32),
+        column("active", UInt32),
+        column("loss", Float64),
+        column("dice", list(Float64)),
+        column("dice_mean", Float64),
+    ])
+}
+
+/// Writes the rows to a run's folder.
+///
+/// # Errors
+/// [`crate::FitError::Store`] when the file cannot be written.
+pub fn write(run: &Path, rows: &[HistoryRow]) -> Result<()> {
+    table::write_rows(&run.join(FILE), &schema(), rows, Vec::new())?;
+    Ok(())
+}
+
+/// Reads the rows of a run's folder.
+///
+/// # Errors
+/// [`crate::FitError::Store`] when the file is missing or no such table.
+pub fn read(run: &Path) -> Result<Vec<HistoryRow>> {
+    Ok(table::read_rows(&run.join(FILE))?.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_survive() {
+        let row = HistoryRow {
+            step: 10,
+            samples: 400,
+            seconds: 1.5,
+            epoch: 2,
+            active: 5,
+            loss: 0.25,
+            dice: vec![0.5, 1.0],
+            dice_mean: 0.75,
+        };
+        let folder = tempfile::tempdir().unwrap();
+        write(folder.path(), std::slice::from_ref(&row)).unwrap();
+        assert_eq!(read(folder.path()).unwrap(), [row]);
+    }
+}

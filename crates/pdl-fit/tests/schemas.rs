@@ -1,0 +1,44 @@
+//! `schemas/run.schema.json` and `schemas/history.schema.json` are those of the types (`just schemas` makes them
+//! anew), and the history's columns are those that other programs rely on.
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "tests may fail loudly")]
+
+use std::path::Path;
+
+use pdl_fit::history::{self, HistoryRow};
+use pdl_fit::run::RunRecord;
+use schemars::schema_for;
+
+#[test]
+fn schemas_are_those_of_the_types() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../schemas");
+    for (name, schema) in [("run", schema_for!(RunRecord)), ("history", schema_for!(HistoryRow))] {
+        let path = folder.join(format!("{name}.schema.json"));
+        let text = serde_json::to_string_pretty(&schema).unwrap() + "\n";
+        if std::env::var_os("PDL_UPDATE_SCHEMAS").is_some() {
+            std::fs::write(&path, &text).unwrap();
+        }
+        let kept = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(kept == text, "schemas/{name}.schema.json is not that of its type: run `just schemas`");
+    }
+}
+
+#[test]
+fn columns_of_the_history() {
+    let schema = history::schema();
+    let columns: Vec<String> = schema
+        .fields()
+        .iter()
+        .map(|field| format!("{} {} {}", field.name(), field.data_type(), field.is_nullable()))
+        .collect();
+    let expected = [
+        "step UInt64 false",
+        "samples UInt64 false",
+        "seconds Float64 false",
+        "epoch UInt32 false",
+        "active UInt32 false",
+        "loss Float64 false",
+        "dice List(non-null Float64) false",
+        "dice_mean Float64 false",
+    ];
+    assert_eq!(columns, expected);
+}

@@ -1,0 +1,38 @@
+//! Writes the sample cohorts: `pdl-phantom --out sample-data`.
+
+#![allow(clippy::print_stdout)] // a program reports on its standard output
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::Parser;
+use pdl_phantom::{Modality, SAMPLE_CASES, SAMPLE_SEED, generate, write_cohort, write_dicom};
+
+/// Makes synthetic thorax cohorts (CT and MR) with exact labels, two CT scans also as DICOM.
+#[derive(Parser)]
+#[command(version, about)]
+struct Options {
+    /// Folder for the cohorts; its subfolders ct, mr and dicom are filled
+    #[arg(long, value_name = "FOLDER")]
+    out: PathBuf,
+    /// The same seed gives the same cohorts, on every machine
+    #[arg(long, default_value_t = SAMPLE_SEED)]
+    seed: u64,
+    /// Cases of each modality
+    #[arg(long, default_value_t = SAMPLE_CASES)]
+    cases: usize,
+}
+
+fn main() -> anyhow::Result<()> {
+    let options = Options::parse();
+    for modality in Modality::ALL {
+        let cohort = generate(modality, options.seed, options.cases)?;
+        let name = modality.code();
+        write_cohort(&options.out, &cohort).with_context(|| format!("the {name} cohort was not written"))?;
+        if modality == Modality::Ct {
+            write_dicom(&options.out, &cohort).context("the DICOM series were not written")?;
+        }
+        println!("{name}: {} cases in {}", cohort.cases.len(), options.out.join(modality.folder()).display());
+    }
+    Ok(())
+}

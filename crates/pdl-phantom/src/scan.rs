@@ -1,0 +1,177 @@
+//! A patient on the scanner: the grid, where the patient lies, and the voxels.
+
+use pdl_volume::{Affine, Grid, LabelMap, Orientation, Volume};
+
+use crate::PhantomError;
+use crate::anatomy::Anatomy;
+use crate::modality::{Chain, Modality};
+use crate::random::Source;
+use crate::solid::Point;
+use crate::tissue::Tissue;
+
+/// Partial volume: each voxel is sampled at this many places along each axis.
+const SAMPLES: usize = 2;
+
+/// How a scanner is set: the stored axes, and the grid along the patient's axes.
+#[derive(Clone, Copy, Debug)]
+struct Protocol {
+    orientation: &'static str,
+    /// Voxels along right-left, front-back, head-foot.
+    shape: [usize; 3],
+    /// Along the same axes, mm. Multiples of 0.25, so that every coordinate is exact in float32 and short in
+    /// DICOM's decimal strings.
+    spacing_mm: [f64; 3],
+}
+
+/// The fourth one has pixels that are not square: a reader that swaps rows and columns is found out.
+const CT_PROTOCOLS: [Protocol; 6] = [
+    Protocol { orientation: "LPS", shape: [54, 42, 36], spacing_mm: [6.5, 6.5, 7.5] },
+    Protocol { orientation: "RAS", shape: [52, 42, 38], spacing_mm: [7.0, 7.0, 7.0] },
+    Protocol { orientation: "LAS", shape: [48, 40, 40], spacing_mm: [7.5, 7.5, 6.0] },
+    Protocol { orientation: "LPS", shape: [56, 40, 34], spacing_mm: [6.25, 7.0, 8.0] },
+    Protocol { orientation: "PIR", shape: [56, 46, 32], spacing_mm: [6.25, 6.25, 8.5] },
+    Protocol { orientation: "RPI", shape: [50, 40, 37], spacing_mm: [7.25, 7.25, 6.5] },
+];
+
+const MR_PROTOCOLS: [Protocol; 6] = [
+    Protocol { orientation: "RAS", shape: [54, 44, 34], spacing_mm: [6.5, 6.5, 8.0] },
+    Protocol { orientation: "LPS", shape: [50, 42, 36], spacing_mm: [7.25, 7.25, 7.5] },
+    Protocol { orientation: "RSA", shape: [52, 42, 38], spacing_mm: [6.75, 7.0, 6.75] },
+    Protocol { orientation: "LAS", shape: [48, 40, 32], spacing_mm: [7.5, 7.5, 8.5] },
+    Protocol { orientation: "ASL", shape: [50, 46, 38], spacing_mm: [7.0, 6.25, 6.75] },
+    Protocol { orientation: "LIP", shape: [52, 40, 37], spacing_mm: [7.0, 7.5, 7.0] },
+];
+
+/// What was scanned: an image and its exact labels, on one grid.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scan {
+    /// Whole numbers within int16: HU for CT, positive numbers for MR.
+    pub image: Volume<f32>,
+    /// The solid at each voxel's centre.
+    pub labels: LabelMap,
+}
+
+/// Where the patient lies in the scanner's world.
+#[derive(Clone, Copy, Debug)]
+struct Pose {
+    /// The patient's origin in RAS+ mm.
+    position_mm: Point,
+    /// Cosine and sine of the turn about the long axis.
+    turn: [f64; 2],
+}
+
+impl Pose {
+    fn new(source: &mut Source) -> Self {
+        // Half the angle's tangent gives cosine and sine by divisions alone, the same on every machine.
+        let t = source.between(-0.035, 0.035);
+        let turn = [(1.0 - t * t) / (1.0 + t * t), 2.0 * t / (1.0 + t * t)];
+        let position_mm = [40.0, 60.0, 500.0].map(|range| quarter(source.between(-range, range)));
+        Self { position_mm, turn }
+    }
+
+    fn to_patient(self, world: Point) -> Point {
+        let [x, y, z]: Point = std::array::from_fn(|axis| world[axis] - self.position_mm[axis]);
+        let [cosine, sine] = self.turn;
+        [cosine * x + sine * y, cosine * y - sine * x, z]
+    }
+}
+
+/// Scans a patient under the protocol of this number (they recur); `source` draws position, noise and bias.
+///
+/// # Errors
+/// [`PhantomError`] when a protocol is no valid grid, which none of them is.
+pub fn scan(
+    modality: Modality,
+    anatomy: &Anatomy,
+    protocol: usize,
+    source: &mut Source,
+) -> Result<Scan, PhantomError> {
+    let pose = Pose::new(source);
+    let protocols = match modality {
+        Modality::Ct => &CT_PROTOCOLS,
+        Modality::Mr => &MR_PROTOCOLS,
+    };
+    let grid = grid(&protocols[protocol % protocols.len()], &pose, source)?;
+    let chain = Chain::new(modality, source);
+    let camera = Camera { modality, anatomy, pose, grid };
+    let [nx, ny, nz] = grid.shape;
+    let mut image = Vec::with_capacity(grid.len());
+    let mut labels = Vec::with_capacity(grid.len());
+    for z in 0..nz {
+        for y in 0..ny {
+            for x in 0..nx {
+                let index = [x, y, z].map(|i| i as f64);
+                labels.push(camera.tissue(index).label());
+                image.push(chain.stored(camera.signal(index), camera.place(index), source));
+            }
+        }
+    }
+    Ok(Scan { image: Volume::new(grid, image)?, labels: Volume::new(grid, labels)? })
+}
+
+/// The protocol's grid around the patient, a little off centre.
+fn grid(protocol: &Protocol, pose: &Pose, source: &mut Source) -> Result<Grid, PhantomError> {
+    let orientation: Orientation = protocol.orientation.parse()?;
+    let world = orientation.axes().map(|code| code.world_axis());
+    let shape = world.map(|axis| protocol.shape[axis]);
+    let spacing = world.map(|axis| protocol.spacing_mm[axis]);
+    let centred = Affine::from_orientation(orientation, spacing, shape);
+    let off_centre = [8.0, 6.0, 10.0].map(|range| quarter(source.between(-range, range)));
+    let origin = std::array::from_fn(|r| centred.origin_mm()[r] + pose.position_mm[r] + off_centre[r]);
+    let affine = Affine::from_columns([0, 1, 2].map(|axis| centred.step_mm(axis)), origin);
+    Ok(Grid::new(shape, affine))
+}
+
+/// Rounded to multiples of a quarter of a millimetre.
+fn quarter(mm: f64) -> f64 {
+    (mm * 4.0).round() / 4.0
+}
+
+/// What each voxel sees.
+struct Camera<'a> {
+    modality: Modality,
+    anatomy: &'a Anatomy,
+    pose: Pose,
+    grid: Grid,
+}
+
+impl Camera<'_> {
+    /// The tissue at a (fractional) voxel index.
+    fn tissue(&self, index: [f64; 3]) -> Tissue {
+        self.anatomy.tissue(self.pose.to_patient(self.grid.affine.apply(index)))
+    }
+
+    /// The mean signal over a voxel.
+    fn signal(&self, index: [f64; 3]) -> f64 {
+        let mut sum = 0.0;
+        for sample in 0..SAMPLES * SAMPLES * SAMPLES {
+            let steps = [sample % SAMPLES, sample / SAMPLES % SAMPLES, sample / (SAMPLES * SAMPLES)];
+            let at =
+                std::array::from_fn(|axis| index[axis] + (steps[axis] as f64 + 0.5) / SAMPLES as f64 - 0.5);
+            let tissue = self.tissue(at);
+            sum += self.modality.signal(tissue) + self.of_lung(tissue, at);
+        }
+        sum / (SAMPLES * SAMPLES * SAMPLES) as f64
+    }
+
+    /// Lungs are denser when deflated, and denser at the back, where a patient lies on them.
+    fn of_lung(&self, tissue: Tissue, index: [f64; 3]) -> f64 {
+        if !matches!(tissue, Tissue::LeftLung | Tissue::RightLung) {
+            return 0.0;
+        }
+        let front = self.grid.affine.apply(index)[1] - self.pose.position_mm[1];
+        let air = self.anatomy.inflation() + front / 80.0;
+        match self.modality {
+            Modality::Ct => -24.0 * air,
+            Modality::Mr => -0.012 * air,
+        }
+    }
+
+    /// Where a voxel lies in the field of view: -1 to 1 along right, anterior, superior.
+    fn place(&self, index: [f64; 3]) -> [f64; 3] {
+        let middle = self.grid.shape.map(|n| (n as f64 - 1.0) / 2.0);
+        let (at, centre) = (self.grid.affine.apply(index), self.grid.affine.apply(middle));
+        let corner = self.grid.affine.apply([-0.5; 3]);
+        std::array::from_fn(|r| (at[r] - centre[r]) / (corner[r] - centre[r]).abs())
+    }
+}

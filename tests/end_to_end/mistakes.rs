@@ -1,0 +1,116 @@
+//! What people type wrong, and what they are told.
+
+use std::fs;
+
+use pdl_tests::{run, sample};
+
+use crate::{curated, folder};
+
+/// Exit code and stderr.
+fn told(words: &[&str]) -> (i32, String) {
+    let output = run(words);
+    (output.status.code().unwrap(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+#[test]
+fn a_folder_that_is_no_cohort() {
+    let (here, out) = (folder(), folder());
+    let (code, text) =
+        told(&["curate", here.path().to_str().unwrap(), "--out", out.path().to_str().unwrap()]);
+    assert_eq!(code, 1);
+    assert!(text.contains("neither images/ nor imagesTr/ nor a cohort.csv"), "{text}");
+}
+
+#[test]
+fn a_stage_before_its_time() {
+    let (code, text) = told(&["rank", "no-such-folder"]);
+    assert_eq!(code, 1);
+    assert!(text.contains("pdl curate COHORT --out no-such-folder"), "{text}");
+    assert!(!std::path::Path::new("no-such-folder").exists());
+}
+
+#[test]
+fn a_wrong_flag_or_value() {
+    assert_eq!(told(&["curate"]).0, 2);
+    let (code, text) = told(&["rank", "x", "--start", "none"]);
+    assert_eq!(code, 2);
+    assert!(text.contains("neither a number of cases"), "{text}");
+}
+
+#[test]
+fn an_unknown_key_in_the_settings() {
+    let out = folder();
+    let path = out.path().join("pdl.toml");
+    fs::write(&path, "[rank]\nmetrics = \"ssim\"\n").unwrap();
+    let (code, text) = told(&["rank", out.path().to_str().unwrap()]);
+    assert_eq!(code, 1);
+    assert!(text.contains("metrics") && text.contains("pdl.toml"), "{text}");
+}
+
+#[test]
+fn proxies_smaller_than_the_window() {
+    let out = folder();
+    let out_text = out.path().to_str().unwrap();
+    let cohort = sample("ct");
+    let words =
+        ["curate", cohort.to_str().unwrap(), "--out", out_text, "--proxy-size", "8", "--window", "gaussian"];
+    let (code, text) = told(&words);
+    assert_eq!(code, 1);
+    assert!(text.contains("--proxy-size of at least 11"), "{text}");
+}
+
+#[test]
+fn another_cohort_into_the_same_folder() {
+    let out = curated("ct").to_str().unwrap();
+    let (code, text) = told(&["index", sample("mr").to_str().unwrap(), "--out", out]);
+    assert_eq!(code, 1);
+    assert!(text.contains("was made from another cohort"), "{text}");
+}
+
+#[test]
+fn a_patient_in_two_splits_of_the_table() {
+    let cohort = folder();
+    let table = cohort.path().join("list.csv");
+    let line = |name: &str, split: &str| {
+        let sample = sample("ct");
+        format!("{0}/images/{name}.nii.gz,{0}/labels/{name}.nii.gz,one,{split}\n", sample.display())
+    };
+    let text = format!("image,label,patient,split\n{}{}", line("ct_01", "train"), line("ct_02", "test"));
+    fs::write(&table, text).unwrap();
+    let out = folder();
+    let (code, text) = told(&["index", table.to_str().unwrap(), "--out", out.path().to_str().unwrap()]);
+    assert_eq!(code, 1);
+    assert!(text.contains("patient one is in two splits"), "{text}");
+}
+
+#[test]
+fn mixed_modalities_need_a_choice() {
+    let cohort = folder();
+    let table = cohort.path().join("list.csv");
+    let line = |name: &str, modality: &str| {
+        let folder = sample(&modality.to_lowercase());
+        format!("{0}/images/{name}.nii.gz,{0}/labels/{name}.nii.gz,{modality}\n", folder.display())
+    };
+    let text = format!("image,label,modality\n{}{}", line("ct_01", "CT"), line("mr_01", "MR"));
+    fs::write(&table, text).unwrap();
+    let out = folder();
+    let words = ["index", table.to_str().unwrap(), "--out", out.path().to_str().unwrap()];
+    let (code, text) = told(&words);
+    assert_eq!(code, 1);
+    assert!(text.contains("1 CT, 1 MR") && text.contains("--modality"), "{text}");
+    let (code, text) = told(&[&words[..], &["--modality", "CT"]].concat());
+    assert_eq!(code, 0, "{text}");
+    assert!(text.contains("rejected: mr_01: it is MR; this folder holds CT"), "{text}");
+}
+
+#[test]
+fn pairs_of_earlier_proxies_are_not_ranked() {
+    let (cohort, out) = (folder(), folder());
+    crate::cohort_of(cohort.path(), 0..5);
+    let out_text = out.path().to_str().unwrap();
+    crate::curate(cohort.path(), out.path(), &["--proxy-size", "16"]);
+    pdl_tests::run_ok(&["prepare", out_text, "--proxy-size", "12"]);
+    let (code, text) = told(&["rank", out_text]);
+    assert_eq!(code, 1);
+    assert!(text.contains("run `pdl compare` again"), "{text}");
+}
