@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use pdl_cohort::cases::{Cases, Status};
+use pdl_cohort::attributes::Status;
+use pdl_cohort::cases::Cases;
 use pdl_io::nifti;
 use pdl_tests::{real, run};
 

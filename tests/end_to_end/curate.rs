@@ -5,7 +5,8 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use pdl_cohort::cases::{Cases, Split};
+use pdl_cohort::attributes::Split;
+use pdl_cohort::cases::Cases;
 use pdl_curriculum::manifest::Manifest;
 use pdl_io::nifti;
 use pdl_tests::{files, sample};

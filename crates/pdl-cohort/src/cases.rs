@@ -1,9 +1,7 @@
 //! `cases.parquet`: a row for everything found in a cohort.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fmt;
 use std::path::Path;
-use std::str::FromStr;
 
 use arrow::datatypes::{DataType, Schema};
 use pdl_store::StoreError;
@@ -13,110 +11,11 @@ use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::index::IndexParameters;
+use crate::attributes::{Modality, Split, Status};
+use crate::parameters::IndexParameters;
 
 /// The table's name inside a curation folder.
 pub const FILE: &str = "cases.parquet";
-
-/// How the images were made.
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Hash,
-    Serialize,
-    Deserialize,
-    JsonSchema,
-    clap::ValueEnum,
-)]
-pub enum Modality {
-    /// Computed tomography, in Hounsfield units.
-    #[value(name = "CT", alias = "ct")]
-    CT,
-    /// Magnetic resonance, in arbitrary units.
-    #[value(name = "MR", alias = "mr")]
-    MR,
-    /// Positron emission tomography.
-    #[value(name = "PT", alias = "pt")]
-    PT,
-    /// Anything else.
-    #[value(name = "OT", alias = "ot")]
-    OT,
-}
-
-impl fmt::Display for Modality {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(self, f)
-    }
-}
-
-impl FromStr for Modality {
-    type Err = String;
-
-    /// The names that datasets use: "CT", "MRI", "T1", "FLAIR", "PET" and so on; what is none of them is OT.
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        const MR_NAMES: [&str; 6] = ["MR", "T1", "T2", "FLAIR", "PD", "ADC"];
-        let text = text.trim().to_ascii_uppercase();
-        Ok(match text.as_str() {
-            "" => return Err("an empty modality".to_owned()),
-            "CT" | "CBCT" => Modality::CT,
-            "PT" | "PET" => Modality::PT,
-            _ if MR_NAMES.iter().any(|name| text.starts_with(name)) => Modality::MR,
-            _ => Modality::OT,
-        })
-    }
-}
-
-/// What a case is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Split {
-    /// Learnt from, and the only cases that any statistic of the cohort sees.
-    Train,
-    /// Held out for tuning, targets and curves.
-    Val,
-    /// Held out for final figures.
-    Test,
-}
-
-impl fmt::Display for Split {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Split::Train => "train",
-            Split::Val => "val",
-            Split::Test => "test",
-        })
-    }
-}
-
-impl FromStr for Split {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Ok(match text.trim().to_ascii_lowercase().as_str() {
-            "train" | "training" => Split::Train,
-            "val" | "valid" | "validation" => Split::Val,
-            "test" | "testing" => Split::Test,
-            other => return Err(format!("'{other}' is no split: write train, val or test")),
-        })
-    }
-}
-
-/// Whether a case can be used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Status {
-    /// Nothing to say.
-    Ok,
-    /// Used, with findings that a person should see.
-    Warning,
-    /// Not used by any later stage; the findings say why.
-    Rejected,
-}
 
 /// Something about a case that a person should know.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]

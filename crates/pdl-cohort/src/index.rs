@@ -9,41 +9,14 @@ use pdl_store::progress::Run;
 use pdl_store::{StoreError, atomic, paths};
 use pdl_volume::Orientation;
 use rayon::prelude::*;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
 use crate::CohortError;
-use crate::cases::{self, CaseRow, Cases, Finding, Modality, Split, Status};
+use crate::attributes::{Modality, Split, Status};
+use crate::cases::{self, CaseRow, Cases, Finding};
 use crate::check::{self, Checked};
 use crate::layout::{self, Found, Layout};
+use crate::parameters::IndexParameters;
 use crate::split::{self, Shares};
-
-/// Parameters of the index stage.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, clap::Args)]
-#[serde(default, deny_unknown_fields)]
-pub struct IndexParameters {
-    /// Modality of the cohort, where its table does not say; chooses one of a mixed cohort.
-    #[arg(long, value_enum)]
-    pub modality: Option<Modality>,
-    /// Directions in which the stored axes grow, such as LPS, for files whose own affine is wrong.
-    #[arg(long, value_name = "CODE")]
-    pub orientation: Option<String>,
-    /// Share of the patients in the validation split.
-    #[arg(long, default_value_t = 0.15, value_name = "SHARE")]
-    pub val_share: f64,
-    /// Share of the patients in the test split.
-    #[arg(long, default_value_t = 0.15, value_name = "SHARE")]
-    pub test_share: f64,
-    /// Seed of the split.
-    #[arg(long, default_value_t = 0, value_name = "N")]
-    pub split_seed: u64,
-}
-
-impl Default for IndexParameters {
-    fn default() -> Self {
-        Self { modality: None, orientation: None, val_share: 0.15, test_share: 0.15, split_seed: 0 }
-    }
-}
 
 /// What the index stage found.
 #[derive(Clone, Debug)]

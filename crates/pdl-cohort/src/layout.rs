@@ -9,7 +9,7 @@ use pdl_store::{hash, table};
 use serde::{Deserialize, Deserializer};
 
 use crate::CohortError;
-use crate::cases::{Modality, Split};
+use crate::attributes::{Modality, Split};
 
 /// What a cohort's layout says about one case, before any volume is read.
 #[derive(Clone, Debug, Default, PartialEq)]

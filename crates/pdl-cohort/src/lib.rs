@@ -5,10 +5,12 @@
 //! changes a source file, never drops a case silently, and never lets a patient into two splits
 //! ([`split`]).
 
+pub mod attributes;
 pub mod cases;
 mod check;
 pub mod index;
 pub mod layout;
+pub mod parameters;
 pub mod split;
 
 use std::path::PathBuf;
@@ -52,9 +54,9 @@ pub enum CohortError {
         /// Who.
         patient: String,
         /// One split.
-        first: cases::Split,
+        first: attributes::Split,
         /// The other.
-        second: cases::Split,
+        second: attributes::Split,
     },
     /// The folder was made from another cohort.
     #[error(

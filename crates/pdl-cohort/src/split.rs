@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use pdl_store::hash::Key;
 
 use crate::CohortError;
-use crate::cases::Split;
+use crate::attributes::Split;
 
 /// With fewer patients than this nothing can be held out.
 pub const FEWEST_PATIENTS: usize = 3;

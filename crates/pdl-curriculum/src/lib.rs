@@ -7,6 +7,7 @@
 
 pub mod manifest;
 pub mod pace;
+pub mod parameters;
 pub mod rank;
 pub mod score;
 

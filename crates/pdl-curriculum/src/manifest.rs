@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use arrow::datatypes::{DataType, Schema};
-use pdl_cohort::cases::{Modality, Split};
-use pdl_cohort::index::IndexParameters;
+use pdl_cohort::attributes::{Modality, Split};
+use pdl_cohort::parameters::IndexParameters;
 use pdl_prepare::fingerprint::Fingerprint;
 use pdl_prepare::plan::Plan;
-use pdl_similarity::compare::CompareParameters;
+use pdl_similarity::parameters::CompareParameters;
 use pdl_store::table::{self, column, list, nullable};
 use pdl_store::{StoreError, json};
 use schemars::JsonSchema;
@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::CurriculumError;
 use crate::pace::Stage;
-use crate::rank::RankParameters;
+use crate::parameters::RankParameters;
 
 /// The rows, as a table.
 pub const TABLE_FILE: &str = "manifest.parquet";

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use pdl_cohort::cases::{CaseRow, Cases, Split};
+use pdl_cohort::attributes::Split;
+use pdl_cohort::cases::{CaseRow, Cases};
 use pdl_curriculum::manifest::{Manifest, ManifestRow};
 use pdl_io::nifti;
 use pdl_volume::{LabelMap, Volume};
@@ -218,7 +219,7 @@ impl File<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pdl_cohort::cases::Modality;
+    use pdl_cohort::attributes::Modality;
 
     fn row(patient: &str, split: Split) -> ManifestRow {
         ManifestRow {

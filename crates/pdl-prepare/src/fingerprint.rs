@@ -1,6 +1,7 @@
 //! `fingerprint.json`: what the training cases are like.
 
-use pdl_cohort::cases::{CaseRow, Finding, Modality};
+use pdl_cohort::attributes::Modality;
+use pdl_cohort::cases::{CaseRow, Finding};
 use pdl_volume::statistics::{self, Statistics};
 use pdl_volume::{LabelMap, Volume};
 use schemars::JsonSchema;

@@ -1,6 +1,7 @@
 //! `plan.json`: what is done to every case.
 
-use pdl_cohort::cases::{Finding, Modality};
+use pdl_cohort::attributes::Modality;
+use pdl_cohort::cases::Finding;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

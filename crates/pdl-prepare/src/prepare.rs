@@ -4,7 +4,8 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use arrow::datatypes::{DataType, Schema};
-use pdl_cohort::cases::{CaseRow, Cases, Finding, Split};
+use pdl_cohort::attributes::Split;
+use pdl_cohort::cases::{CaseRow, Cases, Finding};
 use pdl_io::nifti;
 use pdl_store::hash::Key;
 use pdl_store::journal::{Journal, Stamp};

@@ -8,6 +8,7 @@
 pub mod compare;
 pub mod kernel;
 pub mod pairs;
+pub mod parameters;
 pub mod tile;
 pub mod window;
 

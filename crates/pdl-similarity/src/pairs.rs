@@ -15,8 +15,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::SimilarityError;
-use crate::compare::CompareParameters;
 use crate::kernel::Similarity;
+use crate::parameters::CompareParameters;
 use crate::tile::{Pair, Tile, tile_key, tiles};
 
 /// The folder's name inside a curation folder.

@@ -5,8 +5,8 @@ use pdl_store::hash::Key;
 use rayon::prelude::*;
 
 use crate::SimilarityError;
-use crate::compare::CompareParameters;
 use crate::kernel::{Kernel, LocalStatistics, Similarity};
+use crate::parameters::CompareParameters;
 
 /// A block of rows against a block of columns, counted in blocks; `row <= col`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

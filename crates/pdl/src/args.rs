@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use pdl_cohort::index::IndexParameters;
-use pdl_curriculum::rank::RankParameters;
+use pdl_cohort::parameters::IndexParameters;
+use pdl_curriculum::parameters::RankParameters;
 use pdl_prepare::plan::PrepareParameters;
-use pdl_similarity::compare::CompareParameters;
+use pdl_similarity::parameters::CompareParameters;
 use serde::{Deserialize, Serialize};
 
 /// Prepares, compares and ranks the cases of a medical image segmentation cohort.

@@ -6,6 +6,7 @@
 
 mod args;
 mod display;
+mod outcome;
 mod settings;
 mod stages;
 mod summary;

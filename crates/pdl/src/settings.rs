@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use clap::ArgMatches;
 use clap::parser::ValueSource;
-use pdl_cohort::index::IndexParameters;
-use pdl_curriculum::rank::RankParameters;
+use pdl_cohort::parameters::IndexParameters;
+use pdl_curriculum::parameters::RankParameters;
 use pdl_prepare::plan::PrepareParameters;
-use pdl_similarity::compare::CompareParameters;
+use pdl_similarity::parameters::CompareParameters;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 

@@ -4,16 +4,17 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use clap::ArgMatches;
-use pdl_cohort::index::{Indexed, index};
-use pdl_curriculum::rank::{Ranked, rank};
-use pdl_prepare::prepare::{Prepared, prepare};
-use pdl_similarity::compare::{Compared, compare};
+use pdl_cohort::index::index;
+use pdl_curriculum::rank::rank;
+use pdl_prepare::prepare::prepare;
+use pdl_similarity::compare::compare;
 use pdl_store::journal::Trust;
 use pdl_store::lock::FolderLock;
 use pdl_store::progress::Run;
 
 use crate::args::{Cli, Command};
 use crate::display::{self, Display};
+use crate::outcome::Outcome;
 use crate::settings::Settings;
 use crate::summary;
 
@@ -35,25 +36,6 @@ impl std::fmt::Display for StrictError {
 }
 
 impl std::error::Error for StrictError {}
-
-/// What the stages of one command did.
-#[derive(Debug, Default)]
-pub(crate) struct Outcome {
-    pub indexed: Option<Indexed>,
-    pub prepared: Option<Prepared>,
-    pub compared: Option<Compared>,
-    pub ranked: Option<Ranked>,
-}
-
-impl Outcome {
-    /// Whether everything was valid already.
-    pub(crate) fn nothing_new(&self) -> bool {
-        self.indexed.as_ref().is_none_or(|stage| stage.read == 0 && !stage.changed)
-            && self.prepared.as_ref().is_none_or(|stage| stage.written == 0)
-            && self.compared.as_ref().is_none_or(|stage| stage.computed == 0)
-            && self.ranked.as_ref().is_none_or(|stage| !stage.changed)
-    }
-}
 
 /// Runs one command.
 pub(crate) fn run(cli: &Cli, matches: &ArgMatches) -> Result<()> {

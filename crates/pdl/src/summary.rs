@@ -4,14 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use anyhow::Result;
-use pdl_cohort::cases::{CaseRow, Split, Status};
+use pdl_cohort::attributes::{Split, Status};
+use pdl_cohort::cases::CaseRow;
 use pdl_cohort::index::Indexed;
 use pdl_curriculum::rank::Ranked;
 use pdl_prepare::prepare::Prepared;
 use serde_json::{Value, json};
 
 use crate::display::{note, say};
-use crate::stages::Outcome;
+use crate::outcome::Outcome;
 
 /// Rejected cases that are named one by one; the rest is counted.
 const NAMED: usize = 10;
