@@ -28,7 +28,8 @@ curate cohort="" out="" *flags: build
 fit out="out/ct" *flags: build-fit
     #!/usr/bin/env bash
     set -euo pipefail
-    out=${1:-out/ct}; [ $# -gt 0 ] && shift
+    out=${1:-out/ct}
+    if [ $# -gt 0 ]; then shift; fi
     {{fit}} train "$out" "$@"
 
 # Everything but pdl-fit, optimised
@@ -88,9 +89,13 @@ sample:
 schemas:
     PDL_UPDATE_SCHEMAS=1 just test --test schemas
 
-# The real cohorts below DATA (hippocampus-mr, head-neck-ct), to the end
-real data out="out/real":
-    just curate "{{data}}/hippocampus-mr" "{{out}}/mr"
-    just fit "{{out}}/mr"
-    just curate "{{data}}/head-neck-ct" "{{out}}/ct"
-    just fit "{{out}}/ct"
+# The real cohorts below DATA (hippocampus-mr, head-neck-ct) into OUT, to the end (further words: flags for CT training)
+real data out="out/real" *flags:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    data=$1 out=${2:-out/real}; shift
+    if [ $# -gt 0 ]; then shift; fi
+    just curate "$data/hippocampus-mr" "$out/mr"
+    just fit "$out/mr"
+    just curate "$data/head-neck-ct" "$out/ct"
+    just fit "$out/ct" "$@"

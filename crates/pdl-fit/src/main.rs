@@ -45,12 +45,33 @@ struct Train {
 }
 
 fn main() -> ExitCode {
+    wait_without_spinning();
     let Program { command: Command::Train(train) } = Program::parse();
     match run(train) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}"); // its text names the cause already
             ExitCode::FAILURE
+        }
+    }
+}
+
+/// Lets libtorch's threads sleep while they wait for one another. By default they spin, which makes a step
+/// several times slower as soon as another program uses a core. OpenMP reads this when it is loaded, before
+/// `main`, so the program starts itself once more; what the user has set stays.
+fn wait_without_spinning() {
+    #[cfg(target_os = "linux")]
+    {
+        use std::os::unix::process::CommandExt;
+        const POLICY: &str = "OMP_WAIT_POLICY";
+        let is_set = |name: &str| std::env::var_os(name).is_some();
+        if is_set(POLICY) || is_set("GOMP_SPINCOUNT") {
+            return;
+        }
+        if let Ok(program) = std::env::current_exe() {
+            let mut again = std::process::Command::new(program);
+            // Returns only when it fails; then the program goes on as it is.
+            let _ = again.args(std::env::args_os().skip(1)).env(POLICY, "passive").exec();
         }
     }
 }

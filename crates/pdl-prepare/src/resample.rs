@@ -242,7 +242,8 @@ mod tests {
         let inside = |i: usize| [i % 16, i / 16 % 16, i / 256].iter().all(|c| (4..12).contains(c));
         let labels = LabelMap::new(old, (0..4096).map(|i| if inside(i) { 7 } else { 0 }).collect()).unwrap();
         let new = resample_labels(&labels, [32, 32, 32]).unwrap();
-        assert_eq!(new.voxels.iter().filter(|v| **v == 7).count(), 16 * 16 * 16);
+        // All but the eight corners, where the linear weights 0.75^3 stay below one half.
+        assert_eq!(new.voxels.iter().filter(|v| **v == 7).count(), 16 * 16 * 16 - 8);
     }
 
     #[test]
