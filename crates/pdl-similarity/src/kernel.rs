@@ -1,7 +1,7 @@
 //! MSE, PSNR, SSIM and UQI of two arrays, in float64.
 //!
 //! What belongs to one volume (local means and variances) is computed once, in [`LocalStatistics`]; a pair
-//! costs one pass over the product ([`compare`]). Arrays are C arrays (z, y, x); a single plane (z = 1) uses
+//! costs one pass over the product ([`Kernel::compare`]). Arrays are C arrays (z, y, x); a single plane (z = 1) uses
 //! the two-dimensional window.
 
 use crate::SimilarityError;
