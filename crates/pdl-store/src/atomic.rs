@@ -19,7 +19,7 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
 /// Writes `bytes` to `path` unless it holds just these already, and says whether it wrote.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub fn write_if_changed(path: &Path, bytes: &[u8]) -> Result<bool> {
     let changed = fs::read(path).map_or(true, |old| old != bytes);
     if changed {
