@@ -5,15 +5,16 @@ use std::path::Path;
 
 use pdl_io::nifti;
 use pdl_prepare::proxies::Proxies;
+use pdl_similarity::isa::Isa;
 use pdl_similarity::kernel::Kernel;
 use pdl_similarity::pairs::{Metric, Pairs};
 use pdl_similarity::window::Window;
 use pdl_store::hash;
-use pdl_tests::{real, root, sample};
+use pdl_tests::{real, root, run_ok, sample};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::{curate, curated, folder};
+use crate::{curate, folder};
 
 fn golden<T: DeserializeOwned>(name: &str) -> T {
     pdl_store::json::read(&root().join("tests/golden").join(name)).unwrap()
@@ -28,16 +29,42 @@ struct Similarities {
 struct Pair {
     case_a: String,
     case_b: String,
+    volumes: Similarity,
+    planes: Similarity,
+    noisy: Similarity,
+}
+
+#[derive(Deserialize)]
+struct Similarity {
     mse: f64,
     psnr: f64,
     ssim_uniform: f64,
     ssim_gaussian: f64,
 }
 
-/// The table that `pdl compare` wrote, and the Gaussian kernel on the same proxies, against scikit-image.
-fn same_as_scikit_image(out: &Path, name: &str) {
+impl Similarity {
+    /// Holds what a kernel of each window gives against scikit-image.
+    fn holds(&self, what: &str, mse: f64, psnr: f64, ssim_uniform: f64, ssim_gaussian: f64) {
+        assert!((mse / self.mse - 1.0).abs() <= 1e-6, "{what}: MSE {mse} against {}", self.mse);
+        assert!((psnr - self.psnr).abs() <= 1e-5, "{what}: PSNR {psnr} against {}", self.psnr);
+        let uniform = (ssim_uniform - self.ssim_uniform).abs();
+        assert!(uniform <= 1e-6, "{what}: SSIM {ssim_uniform} against {}", self.ssim_uniform);
+        let gaussian = (ssim_gaussian - self.ssim_gaussian).abs();
+        assert!(gaussian <= 1e-6, "{what}: Gaussian SSIM {ssim_gaussian} against {}", self.ssim_gaussian);
+    }
+}
+
+/// As `noisy` of make.py.
+fn noisy(voxels: &[f32]) -> Vec<f32> {
+    let noise = |i: usize| ((i as u64 * 2_654_435_761 % (1 << 32)) as f64 / 4_294_967_296.0 - 0.5) * 1e-4;
+    voxels.iter().enumerate().map(|(i, v)| v + noise(i) as f32).collect()
+}
+
+/// The tables that `pdl compare` writes with both windows, and the kernels on planes and on near-duplicates,
+/// against scikit-image.
+fn same_as_scikit_image(out: &Path, name: &str, count: usize) {
     let golden: Similarities = golden(name);
-    assert_eq!(golden.pairs.len(), 20);
+    assert_eq!(golden.pairs.len(), count);
     let proxies = Proxies::open(out).unwrap();
     let row = |case: &str| proxies.case_ids.iter().position(|id| id == case).unwrap();
     let table = |metric| {
@@ -50,38 +77,47 @@ fn same_as_scikit_image(out: &Path, name: &str) {
             .unwrap();
         values
     };
-    let (mse, psnr, ssim) = (table(Metric::Mse), table(Metric::Psnr), table(Metric::Ssim));
-    let kernel = Kernel::new(Window::Gaussian, proxies.shape_zyx, 1.0).unwrap();
+    let (mse, psnr, uniform) = (table(Metric::Mse), table(Metric::Psnr), table(Metric::Ssim));
+    run_ok(&["compare", out.to_str().unwrap(), "--window", "gaussian", "--metrics", "ssim"]);
+    let gaussian = table(Metric::Ssim);
+    let [nz, ny, nx] = proxies.shape_zyx;
+    let compare = |shape, x: &[f32], y: &[f32]| {
+        let kernel = |window| Kernel::new(window, shape, 1.0, Isa::Auto).unwrap().compare(x, y);
+        (kernel(Window::Uniform), kernel(Window::Gaussian).ssim)
+    };
+    let middle = nz / 2 * ny * nx..(nz / 2 + 1) * ny * nx;
     for pair in golden.pairs {
         let (a, b) = (row(&pair.case_a), row(&pair.case_b));
         let key = (a.min(b), a.max(b));
         let what = format!("{} and {}", pair.case_a, pair.case_b);
-        assert!((mse[&key] / pair.mse - 1.0).abs() <= 1e-6, "{what}: MSE {} against {}", mse[&key], pair.mse);
-        assert!((psnr[&key] - pair.psnr).abs() <= 1e-5, "{what}: PSNR {} against {}", psnr[&key], pair.psnr);
-        let difference = (ssim[&key] - pair.ssim_uniform).abs();
-        assert!(difference <= 1e-6, "{what}: SSIM {} against {}", ssim[&key], pair.ssim_uniform);
+        pair.volumes.holds(&what, mse[&key], psnr[&key], uniform[&key], gaussian[&key]);
         let (x, y) = (proxies.voxels(a), proxies.voxels(b));
-        let gaussian = kernel.compare((x, &kernel.statistics(x)), (y, &kernel.statistics(y))).ssim;
-        assert!(
-            (gaussian - pair.ssim_gaussian).abs() <= 1e-6,
-            "{what}: {gaussian} against {}",
-            pair.ssim_gaussian
-        );
+        let (plane, gaussian) = compare([1, ny, nx], &x[middle.clone()], &y[middle.clone()]);
+        pair.planes.holds(&format!("planes of {what}"), plane.mse, plane.psnr, plane.ssim, gaussian);
+        let (noise, gaussian) = compare([nz, ny, nx], x, &noisy(x));
+        pair.noisy.holds(&format!("noise on {}", pair.case_a), noise.mse, noise.psnr, noise.ssim, gaussian);
+        let (same, gaussian) = compare([nz, ny, nx], x, x);
+        assert_eq!((same.mse, same.psnr, same.ssim, gaussian), (0.0, f64::INFINITY, 1.0, 1.0));
     }
 }
 
 #[test]
 fn similarity_of_the_samples_is_scikit_images() {
-    same_as_scikit_image(curated("ct"), "similarity-sample-ct.json");
-    same_as_scikit_image(curated("mr"), "similarity-sample-mr.json");
+    for name in ["ct", "mr"] {
+        let out = folder();
+        curate(&sample(name), out.path(), &[]);
+        same_as_scikit_image(out.path(), &format!("similarity-sample-{name}.json"), 20);
+    }
 }
 
 #[test]
-fn similarity_of_a_real_cohort_is_scikit_images() {
-    let Some(cohort) = real("hippocampus-mr") else { return };
-    let out = folder();
-    curate(&cohort, out.path(), &[]);
-    same_as_scikit_image(out.path(), "similarity-hippocampus-mr.json");
+fn similarity_of_real_cohorts_is_scikit_images() {
+    for name in ["hippocampus-mr", "head-neck-ct"] {
+        let Some(cohort) = real(name) else { return };
+        let out = folder();
+        curate(&cohort, out.path(), &[]);
+        same_as_scikit_image(out.path(), &format!("similarity-{name}.json"), 200);
+    }
 }
 
 #[derive(Deserialize)]

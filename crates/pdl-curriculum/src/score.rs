@@ -34,9 +34,12 @@ pub fn mean_similarity(
 /// A pair's value so that larger is more alike and every value is finite.
 fn alike(metric: Metric, value: f64) -> f64 {
     match metric {
-        Metric::Mse => -value,
+        // Bodies that share no voxel have no value: they are as unlike as can be.
+        Metric::BodyMse if value.is_nan() => -1.0,
+        Metric::BodySsim if value.is_nan() => -1.0,
+        Metric::Mse | Metric::BodyMse => -value,
         Metric::Psnr => value.min(PSNR_CAP_DB),
-        Metric::Ssim | Metric::Uqi => value,
+        Metric::Ssim | Metric::Uqi | Metric::BodySsim => value,
     }
 }
 

@@ -8,6 +8,7 @@
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::BufWriter;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -19,6 +20,9 @@ use arrow::ipc::convert::fb_to_schema;
 use arrow::ipc::reader::{FileDecoder, read_footer_length};
 use arrow::ipc::root_as_footer;
 use arrow::ipc::writer::FileWriter;
+use memmap2::Mmap;
+#[cfg(unix)]
+use memmap2::UncheckedAdvice;
 use pdl_store::StoreError;
 use pdl_volume::Volume;
 
@@ -197,6 +201,7 @@ pub struct Proxies {
     batches: Vec<Float32Array>,
     /// For each row its batch and its place there.
     places: Vec<(usize, usize)>,
+    maps: Vec<Arc<Mmap>>,
 }
 
 impl Proxies {
@@ -226,7 +231,8 @@ impl Proxies {
     }
 
     fn open_file(path: &Path) -> Result<Self, String> {
-        let buffer = map(path).map_err(|e| e.to_string())?;
+        let map = map(path).map_err(|e| e.to_string())?;
+        let buffer = Buffer::from(bytes::Bytes::from_owner(Mapped(Arc::clone(&map))));
         let (schema, batches, metadata) = decode(&buffer).map_err(|e| e.to_string())?;
         let fact = |key: &str| metadata.get(key).ok_or(format!("no metadata '{key}'"));
         let shape_zyx: [usize; 3] = serde_json::from_str(fact("shape")?).map_err(|e| e.to_string())?;
@@ -236,7 +242,15 @@ impl Proxies {
             return Err(format!("the voxels do not fill {shape_zyx:?}"));
         }
         let grid = format!("{} {}", fact("grid")?, fact("mapping")?);
-        let mut all = Self { shape_zyx, grid, case_ids: vec![], row_keys, batches: vec![], places: vec![] };
+        let mut all = Self {
+            shape_zyx,
+            grid,
+            case_ids: vec![],
+            row_keys,
+            batches: vec![],
+            places: vec![],
+            maps: vec![map],
+        };
         for (number, batch) in batches.iter().enumerate() {
             let ids = batch.column(0).as_string_opt::<i32>().ok_or("case_id is no text")?;
             let lists = batch.column(1).as_fixed_size_list_opt().ok_or("voxels are no lists")?;
@@ -258,6 +272,7 @@ impl Proxies {
         let offset = self.batches.len();
         self.places.extend(other.places.into_iter().map(|(batch, row)| (batch + offset, row)));
         self.batches.extend(other.batches);
+        self.maps.extend(other.maps);
         self.case_ids.extend(other.case_ids);
         self.row_keys.extend(other.row_keys);
         Ok(())
@@ -282,15 +297,48 @@ impl Proxies {
         let voxels = self.shape_zyx.iter().product::<usize>();
         &self.batches[batch].values()[place * voxels..(place + 1) * voxels]
     }
+
+    /// Lets go of the memory that the voxels of `rows` take; they are read from the files again when asked for.
+    ///
+    /// # Panics
+    /// When there are no such rows.
+    #[expect(unsafe_code, reason = "memory map")]
+    pub fn release(&self, rows: Range<usize>) {
+        #[cfg(unix)]
+        for voxels in rows.map(|row| self.voxels(row)) {
+            let start = voxels.as_ptr().addr();
+            let Some(map) = self.maps.iter().find(|map| {
+                let first = map.as_ptr().addr();
+                (first..first + map.len()).contains(&start)
+            }) else {
+                continue;
+            };
+            let offset = start - map.as_ptr().addr();
+            // SAFETY: the map shows a file, read-only: dropped pages come back with the same bytes. That the
+            // system refuses is no harm: they stay.
+            let _ =
+                unsafe { map.unchecked_advise_range(UncheckedAdvice::DontNeed, offset, size_of_val(voxels)) };
+        }
+        #[cfg(not(unix))]
+        let _ = rows;
+    }
+}
+
+/// Keeps a map for as long as a buffer shows its bytes.
+struct Mapped(Arc<Mmap>);
+
+impl AsRef<[u8]> for Mapped {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
 }
 
 #[expect(unsafe_code, reason = "memory map")]
-fn map(path: &Path) -> std::io::Result<Buffer> {
+fn map(path: &Path) -> std::io::Result<Arc<Mmap>> {
     let file = File::open(path)?;
     // SAFETY: proxies are written to a temporary name and renamed, never changed in place, and the
     // folder's lock keeps other runs out; a file replaced by a rename keeps its mapped content.
-    let map = unsafe { memmap2::Mmap::map(&file) }?;
-    Ok(Buffer::from(bytes::Bytes::from_owner(map)))
+    Ok(Arc::new(unsafe { Mmap::map(&file) }?))
 }
 
 type Decoded = (SchemaRef, Vec<RecordBatch>, HashMap<String, String>);

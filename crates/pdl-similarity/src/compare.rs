@@ -7,10 +7,13 @@ use pdl_store::atomic;
 use pdl_store::progress::Run;
 
 use crate::SimilarityError;
+use crate::blocks::Blocks;
+use crate::earlier::Earlier;
 use crate::kernel::Kernel;
+use crate::metric::{Measure, Needs};
 use crate::pairs::{self, Pairs};
 use crate::parameters::CompareParameters;
-use crate::tile::{self, Tile};
+use crate::tile::{self, Known, Tile};
 
 /// What the compare stage did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +26,8 @@ pub struct Compared {
     pub computed: u64,
 }
 
-/// Compares every pair of proxies of the curation folder `out`, tile by tile; valid tiles are skipped.
+/// Compares every pair of proxies of the curation folder `out`, tile by tile; valid tiles are skipped, and so are
+/// the pairs of unchanged cases in the others.
 ///
 /// # Errors
 /// [`SimilarityError`] when the proxies are missing or too small for the window, or `out` cannot be written.
@@ -32,28 +36,134 @@ pub fn compare(
     parameters: &CompareParameters,
     run: Run<'_>,
 ) -> Result<Compared, SimilarityError> {
-    if parameters.tile == 0 {
-        return Err(SimilarityError::Option("--tile takes a number above 0".to_owned()));
-    }
+    compare_with(out, parameters, &[], run)
+}
+
+/// The same with metrics of the caller's own as further columns.
+///
+/// # Errors
+/// As [`compare`].
+pub fn compare_with(
+    out: &Path,
+    parameters: &CompareParameters,
+    own: &[&dyn Measure],
+    run: Run<'_>,
+) -> Result<Compared, SimilarityError> {
+    let parameters = &parameters.resolve()?;
     let proxies = Proxies::open(out)?;
-    Kernel::new(parameters.window, proxies.shape_zyx, 1.0)?;
+    let comparison = Comparison::new(out, &proxies, parameters, own)?;
     atomic::sweep(&out.join(pairs::FOLDER))?;
     let tiles: Vec<Tile> = tile::tiles(parameters.tile, proxies.len()).collect();
-    let size = |tile: Tile| tile.pairs(parameters.tile, proxies.len()).count() as u64;
-    let missing: Vec<Tile> =
-        tiles.iter().copied().filter(|tile| !pairs::is_valid(out, &proxies, *tile, parameters)).collect();
-    run.progress.begin("comparing pairs", missing.iter().map(|tile| size(*tile)).sum());
+    let (valid, mut missing): (Vec<Tile>, Vec<Tile>) =
+        tiles.iter().partition(|tile| comparison.is_valid(**tile));
     let mut computed = 0;
-    for tile in missing {
-        let compared = tile::compute(&proxies, tile, parameters)?;
-        pairs::write(out, &proxies, tile, parameters, &compared)?;
-        computed += compared.len() as u64;
-        run.progress.advance(compared.len() as u64);
+    if !missing.is_empty() {
+        let names = comparison.own_names();
+        let earlier = Earlier::gather(out, &proxies, &valid, parameters, &names)?;
+        let mut blocks = comparison.blocks(run.memory());
+        in_panels(&mut missing, (blocks.capacity * blocks.size / parameters.tile).saturating_sub(1).max(1));
+        let size = |tile: Tile| tile.len(parameters.tile, proxies.len()) as u64;
+        run.progress.begin("comparing pairs", missing.iter().map(|tile| size(*tile)).sum());
+        for tile in missing {
+            let known = earlier.known(&proxies, tile, parameters);
+            comparison.write_tile(&mut blocks, tile, &known)?;
+            computed += size(tile) - known.len() as u64;
+            run.progress.advance(size(tile));
+        }
     }
     pairs::remove_strangers(out, &tiles)?;
     if proxies.len() > 1 {
         Pairs::open(out, &proxies)?; // every tile is there, whole, and of these proxies
     }
+    Earlier::remove(out)?;
     let cases = proxies.len() as u64;
     Ok(Compared { cases: proxies.len(), pairs: cases * cases.saturating_sub(1) / 2, computed })
+}
+
+/// Computes one tile of the curation folder `out`, unless it is there; several may be computed at once, by any
+/// number of machines that share the folder. [`compare`] then finds them done.
+///
+/// # Errors
+/// [`SimilarityError::Option`] when there is no such tile; else as [`compare`].
+pub fn compare_tile(
+    out: &Path,
+    tile: Tile,
+    parameters: &CompareParameters,
+    run: Run<'_>,
+) -> Result<Compared, SimilarityError> {
+    let parameters = &parameters.resolve()?;
+    let proxies = Proxies::open(out)?;
+    let count = proxies.len().div_ceil(parameters.tile);
+    if !tile::tiles(parameters.tile, proxies.len()).any(|other| other == tile) {
+        return Err(SimilarityError::Option(format!(
+            "there is no tile --row {} --col {}: {} cases make {count} blocks, numbered from 0, and a row is not \
+             beyond its column",
+            tile.row,
+            tile.col,
+            proxies.len(),
+        )));
+    }
+    let comparison = Comparison::new(out, &proxies, parameters, &[])?;
+    let pairs = tile.len(parameters.tile, proxies.len()) as u64;
+    let [rows, cols] = tile.ranges(parameters.tile, proxies.len());
+    let cases = if tile.row == tile.col { rows.len() } else { rows.len() + cols.len() };
+    if comparison.is_valid(tile) {
+        return Ok(Compared { cases, pairs, computed: 0 });
+    }
+    run.progress.begin("comparing pairs", pairs);
+    comparison.write_tile(&mut comparison.blocks(run.memory()), tile, &Known::default())?;
+    run.progress.advance(pairs);
+    Ok(Compared { cases, pairs, computed: pairs })
+}
+
+/// Orders tiles so that a panel of rows sees each block of columns once.
+fn in_panels(tiles: &mut [Tile], rows: usize) {
+    tiles.sort_by_key(|tile| {
+        let panel = tile.row / rows;
+        // Every other panel backwards: it begins with the blocks that the one before it ended with.
+        let col = if panel.is_multiple_of(2) { tile.col as isize } else { -(tile.col as isize) };
+        (panel, col, tile.row)
+    });
+}
+
+/// Proxies and the way they are compared.
+struct Comparison<'a> {
+    out: &'a Path,
+    proxies: &'a Proxies,
+    parameters: &'a CompareParameters,
+    kernel: Kernel,
+    own: &'a [&'a dyn Measure],
+    measures: Vec<&'a dyn Measure>,
+}
+
+impl<'a> Comparison<'a> {
+    fn new(
+        out: &'a Path,
+        proxies: &'a Proxies,
+        parameters: &'a CompareParameters,
+        own: &'a [&'a dyn Measure],
+    ) -> Result<Self, SimilarityError> {
+        let kernel = Kernel::new(parameters.window, proxies.shape_zyx, 1.0, parameters.isa)?;
+        let built_in = parameters.metrics.iter().map(|metric| metric.measure() as &dyn Measure);
+        let measures = built_in.chain(own.iter().copied()).collect();
+        Ok(Self { out, proxies, parameters, kernel: kernel.with_stride(parameters.stride), own, measures })
+    }
+
+    fn own_names(&self) -> Vec<&str> {
+        self.own.iter().map(|measure| measure.column()).collect()
+    }
+
+    fn is_valid(&self, tile: Tile) -> bool {
+        pairs::is_valid(self.out, self.proxies, tile, self.parameters, &self.own_names())
+    }
+
+    fn blocks(&self, memory: u64) -> Blocks<'_> {
+        let needs = self.measures.iter().map(|measure| measure.needs()).fold(Needs::default(), Needs::and);
+        Blocks::new(self.proxies, &self.kernel, needs, self.parameters.tile, memory)
+    }
+
+    fn write_tile(&self, blocks: &mut Blocks<'_>, tile: Tile, known: &Known) -> Result<(), SimilarityError> {
+        let values = tile::compute(blocks, tile, self.parameters.tile, &self.measures, known);
+        pairs::write(self.out, self.proxies, tile, self.parameters, &self.own_names(), values)
+    }
 }

@@ -1,36 +1,48 @@
-//! MSE, PSNR, SSIM and UQI of two arrays, in float64.
+//! What all comparisons of one cohort share, and what comes out of one.
 //!
-//! What belongs to one volume (local means and variances) is computed once, in [`LocalStatistics`]; a pair
-//! costs one pass over the product ([`Kernel::compare`]). Arrays are C arrays (z, y, x); a single plane (z = 1) uses
-//! the two-dimensional window.
+//! A pair costs one fused pass ([`crate::column`]) over what it does not share with other pairs: with d = a - b,
+//!
+//!     2 cov(a, b) = var(a) + var(b) - var(d),    2 mean(a) mean(b) = mean(a)^2 + mean(b)^2 - mean(d)^2,
+//!
+//! so that only the windowed sum of d^2 belongs to the pair. Written so, rounding is relative to how much two
+//! volumes differ: near-duplicates keep their true distance in float32, and identical volumes give 1.
 
 use crate::SimilarityError;
+use crate::engine::{self, Pass};
+use crate::filter::Weights;
+use crate::isa::Isa;
+use crate::statistics::{LocalStatistics, MEAN_SCALE, Statistics};
 use crate::window::Window;
 
-/// K1 of SSIM.
+/// K1 of SSIM (Wang et al. 2004).
 pub const K1: f64 = 0.01;
-/// K2 of SSIM.
+/// K2 of SSIM (Wang et al. 2004).
 pub const K2: f64 = 0.03;
 
-/// Window, grid and data range that all volumes of a comparison share.
+/// Window, grid, data range and instruction set that all volumes of a comparison share.
 #[derive(Clone, Debug)]
 pub struct Kernel {
-    shape: [usize; 3],
-    inner: [usize; 3],
+    /// Which window.
+    pub window: Window,
+    /// Voxels along z, y, x.
+    pub shape: [usize; 3],
+    pub(crate) isa: Isa,
+    /// SSIM and UQI take the windows on every `stride`-th voxel along each axis.
+    pub(crate) stride: usize,
+    /// Windows along z, y, x.
+    pub(crate) inner: [usize; 3],
     /// Weights along z, y, x; the single weight 1 along z for a plane.
-    weights: [Vec<f64>; 3],
-    factor: f64,
-    c1: f64,
-    c2: f64,
+    pub(crate) weights: [Vec<f64>; 3],
+    /// The same weights from the middle outwards.
+    pub(crate) half_weights: Weights,
+    /// What a windowed sum of the pair kernel is divided by to give a mean: the voxels of a box, which are not
+    /// weighted, or 1.
+    pub(crate) mass: f64,
+    /// (K1 R)^2 in units of the scaled means.
+    pub(crate) c1: f32,
+    /// (K2 R)^2 in units of the spreads.
+    pub(crate) c2: f32,
     range: f64,
-}
-
-/// Local statistics of one volume at every window that lies wholly inside it.
-#[derive(Clone, Debug)]
-pub struct LocalStatistics {
-    mean: Vec<f64>,
-    variance: Vec<f64>,
-    constant: Vec<bool>,
 }
 
 /// How alike two volumes are.
@@ -40,158 +52,149 @@ pub struct Similarity {
     pub mse: f64,
     /// 10 log10(R^2 / MSE) in dB, infinite for identical volumes.
     pub psnr: f64,
-    /// Structural similarity (Wang et al. 2004).
+    /// Structural similarity (Wang et al. 2004); NaN where no window was looked at.
     pub ssim: f64,
-    /// Universal quality index (Wang and Bovik 2002).
+    /// Universal quality index (Wang and Bovik 2002); NaN where no window was looked at.
     pub uqi: f64,
 }
 
+/// A volume with what the pair kernel needs to know of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Member<'a> {
+    /// A C array (z, y, x) of the kernel's shape.
+    pub voxels: &'a [f32],
+    /// Its local statistics; not looked at when windows are not asked for.
+    pub statistics: &'a LocalStatistics,
+    /// 1 inside the body and 0 outside it, in the order of the voxels; empty unless only bodies are compared.
+    pub body: &'a [f32],
+}
+
 impl Kernel {
-    /// For arrays of `shape` (z, y, x) with data range `range`.
+    /// For arrays of `shape` (z, y, x) with data range `range`; a single plane (z = 1) has the two-dimensional
+    /// window.
     ///
     /// # Errors
-    /// [`SimilarityError::WindowTooLarge`] when a side is shorter than the window.
-    pub fn new(window: Window, shape: [usize; 3], range: f64) -> Result<Self, SimilarityError> {
+    /// [`SimilarityError::WindowTooLarge`] when a side is shorter than the window;
+    /// [`SimilarityError::Option`] when this machine lacks the instruction set.
+    pub fn new(window: Window, shape: [usize; 3], range: f64, isa: Isa) -> Result<Self, SimilarityError> {
         let weights = window.weights();
+        let mut half_weights = [0.0; 6];
+        half_weights.iter_mut().zip(&weights[weights.len() / 2..]).for_each(|(half, w)| *half = *w as f32);
         let along_z = if shape[0] == 1 { vec![1.0] } else { weights.clone() };
         let weights = [along_z, weights.clone(), weights];
         let sides = [0, 1, 2].map(|axis| weights[axis].len());
         if (0..3).any(|axis| shape[axis] < sides[axis]) {
             return Err(SimilarityError::WindowTooLarge { window, side: window.side(), shape });
         }
+        let voxels = sides.iter().product();
+        let mass = if window == Window::Uniform { voxels as f64 } else { 1.0 };
         Ok(Self {
+            window,
             shape,
+            isa: isa.resolve()?,
+            stride: 1,
             inner: [0, 1, 2].map(|axis| shape[axis] + 1 - sides[axis]),
-            factor: window.covariance_factor(sides.iter().product()),
             weights,
-            c1: (K1 * range).powi(2),
-            c2: (K2 * range).powi(2),
+            half_weights,
+            mass,
+            c1: ((K1 * range * f64::from(MEAN_SCALE)).powi(2)) as f32,
+            c2: ((K2 * range).powi(2) * mass / window.covariance_factor(voxels)) as f32,
             range,
         })
     }
 
-    /// Local means, variances and constancy of one volume.
+    /// The same with windows on every `stride`-th voxel along each axis only: an approximation.
+    #[must_use]
+    pub fn with_stride(self, stride: usize) -> Self {
+        Self { stride: stride.max(1), ..self }
+    }
+
+    /// How far after window `start` along an axis the first one lies that the stride takes.
+    pub(crate) fn first_taken(&self, start: usize) -> usize {
+        start.next_multiple_of(self.stride) - start
+    }
+
+    /// How many windows the stride takes.
+    pub(crate) fn windows(&self) -> usize {
+        self.inner.iter().map(|windows| windows.div_ceil(self.stride)).product()
+    }
+
+    /// Whether there is but one plane.
+    pub(crate) fn is_plane(&self) -> bool {
+        self.shape[0] == 1
+    }
+
+    /// Local means and variances of one volume.
     pub fn statistics(&self, voxels: &[f32]) -> LocalStatistics {
-        let len = self.inner.iter().product();
-        let mut mean = Vec::with_capacity(len);
-        self.filter(|i| f64::from(voxels[i]), |plane| mean.extend_from_slice(plane));
-        let mut variance = Vec::with_capacity(len);
-        self.filter(|i| f64::from(voxels[i]).powi(2), |plane| variance.extend_from_slice(plane));
-        for (variance, mean) in variance.iter_mut().zip(&mean) {
-            *variance = (*variance - mean * mean).max(0.0) * self.factor;
-        }
-        LocalStatistics { mean, variance, constant: self.constant_windows(voxels) }
+        self.isa.run(Statistics { kernel: self, voxels })
     }
 
-    /// Compares two volumes with their statistics.
-    pub fn compare(&self, a: (&[f32], &LocalStatistics), b: (&[f32], &LocalStatistics)) -> Similarity {
-        let ((a, of_a), (b, of_b)) = (a, b);
-        let squares: f64 = a.iter().zip(b).map(|(a, b)| (f64::from(*a) - f64::from(*b)).powi(2)).sum();
-        let mse = squares / a.len() as f64;
+    /// Compares two C arrays (z, y, x) of the kernel's shape.
+    pub fn compare(&self, a: &[f32], b: &[f32]) -> Similarity {
+        let statistics = [self.statistics(a), self.statistics(b)];
+        let member = |voxels, statistics| Member { voxels, statistics, body: &[] };
+        let (a, b) = (member(a, &statistics[0]), member(b, &statistics[1]));
+        let sums = engine::sums(self, Pass::Windows, &[a], &[b], |_, _| true);
+        self.similarity(&sums[0])
+    }
+
+    /// Most windows along an axis that the pair kernel takes at once: what it works on then stays in the second
+    /// level of the cache.
+    pub(crate) fn chunk_side(&self) -> usize {
+        match self.window {
+            Window::Uniform => crate::column::UNIFORM_CHUNK,
+            Window::Gaussian => crate::column::GAUSSIAN_CHUNK,
+        }
+    }
+
+    fn chunks_along(&self, axis: usize) -> usize {
+        self.inner[axis].div_ceil(self.chunk_side())
+    }
+
+    /// The runs of windows along an axis, first window and count, as even as can be.
+    pub(crate) fn runs(&self, axis: usize) -> Vec<(usize, usize)> {
+        let (n, count) = (self.inner[axis], self.chunks_along(axis));
+        let bound = |i: usize| i * n / count;
+        (0..count).map(|i| (bound(i), bound(i + 1) - bound(i))).collect()
+    }
+
+    /// How many chunks there are.
+    pub(crate) fn chunks(&self) -> usize {
+        (0..3).map(|axis| self.chunks_along(axis)).product()
+    }
+
+    /// The number of the chunk that holds a window: ordered (y, x, z), z fastest.
+    pub(crate) fn chunk_index(&self, y: usize, x: usize, z: usize) -> usize {
+        // The run that holds window i is the last one that begins at or before it.
+        let run = |axis: usize, i: usize| {
+            let (n, count) = (self.inner[axis], self.chunks_along(axis));
+            ((i + 1) * count - 1) / n
+        };
+        (run(1, y) * self.chunks_along(2) + run(2, x)) * self.chunks_along(0) + run(0, z)
+    }
+
+    /// Similarity from sums over `voxels` voxels and `windows` windows.
+    pub(crate) fn similarity(&self, sums: &Sums) -> Similarity {
+        let mse = sums.squares / sums.voxels;
         let psnr = if mse > 0.0 { 10.0 * (self.range.powi(2) / mse).log10() } else { f64::INFINITY };
-        let (mut ssim, mut uqi, mut place) = (0.0, 0.0, 0);
-        self.filter(
-            |i| f64::from(a[i]) * f64::from(b[i]),
-            |plane| {
-                let (s, u) = self.plane(plane, of_a, of_b, place);
-                ssim += s;
-                uqi += u;
-                place += plane.len();
-            },
-        );
-        Similarity { mse, psnr, ssim: ssim / place as f64, uqi: uqi / place as f64 }
-    }
-
-    /// Sums of SSIM and UQI over one plane of windows, whose mean products are given.
-    fn plane(&self, products: &[f64], a: &LocalStatistics, b: &LocalStatistics, start: usize) -> (f64, f64) {
-        let (mut ssim, mut uqi) = (0.0, 0.0);
-        for (offset, product) in products.iter().enumerate() {
-            let i = start + offset;
-            let (mean_a, mean_b) = (a.mean[i], b.mean[i]);
-            let cross = mean_a * mean_b;
-            let squares = mean_a * mean_a + mean_b * mean_b;
-            let covariance = (product - cross) * self.factor;
-            let variances = a.variance[i] + b.variance[i];
-            ssim += (2.0 * cross + self.c1) * (2.0 * covariance + self.c2)
-                / ((squares + self.c1) * (variances + self.c2));
-            let luminance = if squares > 0.0 { 2.0 * cross / squares } else { 1.0 };
-            uqi += match (a.constant[i], b.constant[i]) {
-                (true, true) => luminance,
-                (false, false) if variances > 0.0 => luminance * 2.0 * covariance / variances,
-                _ => 0.0,
-            };
-        }
-        (ssim, uqi)
-    }
-
-    /// Filters the array that `value` gives by index, and hands over each plane of full windows, in z order.
-    ///
-    /// Planes filtered along x and y wait in a ring until all that a window spans along z are there, so that the
-    /// working set stays in the cache.
-    fn filter(&self, value: impl Fn(usize) -> f64, mut planes: impl FnMut(&[f64])) {
-        let [nz, ny, nx] = self.shape;
-        let [_, inner_y, inner_x] = self.inner;
-        let side_z = self.weights[0].len();
-        let mut rows = vec![0.0; ny * inner_x];
-        let mut input = vec![0.0; nx];
-        let mut ring = vec![vec![0.0; inner_y * inner_x]; side_z];
-        let mut result = vec![0.0; inner_y * inner_x];
-        for z in 0..nz {
-            for y in 0..ny {
-                let start = (z * ny + y) * nx;
-                input.iter_mut().enumerate().for_each(|(x, v)| *v = value(start + x));
-                let row = &mut rows[y * inner_x..(y + 1) * inner_x];
-                weighted_sum(row, &self.weights[2], |k| &input[k..k + inner_x]);
-            }
-            let plane = &mut ring[z % side_z];
-            for y in 0..inner_y {
-                let row = &mut plane[y * inner_x..(y + 1) * inner_x];
-                weighted_sum(row, &self.weights[1], |k| &rows[(y + k) * inner_x..(y + k + 1) * inner_x]);
-            }
-            if z + 1 >= side_z {
-                let first = z + 1 - side_z;
-                weighted_sum(&mut result, &self.weights[0], |k| &ring[(first + k) % side_z]);
-                planes(&result);
-            }
-        }
-    }
-
-    /// Whether the largest and the smallest voxel of each window are equal.
-    fn constant_windows(&self, voxels: &[f32]) -> Vec<bool> {
-        let largest = self.extremes(voxels, f32::max);
-        let smallest = self.extremes(voxels, f32::min);
-        largest.into_iter().zip(smallest).map(|(high, low)| high == low).collect()
-    }
-
-    fn extremes(&self, voxels: &[f32], pick: fn(f32, f32) -> f32) -> Vec<f32> {
-        let mut current = voxels.to_vec();
-        let mut shape = self.shape;
-        for axis in [2, 1, 0] {
-            let stride: usize = shape[axis + 1..].iter().product();
-            let mut reduced = shape;
-            reduced[axis] = self.inner[axis];
-            let outer: usize = shape[..axis].iter().product();
-            let mut next = Vec::with_capacity(outer * reduced[axis] * stride);
-            for block in current.chunks(shape[axis] * stride) {
-                for i in 0..reduced[axis] * stride {
-                    let window = (0..self.weights[axis].len()).map(|k| block[i + k * stride]);
-                    next.extend(window.reduce(pick));
-                }
-            }
-            current = next;
-            shape = reduced;
-        }
-        current
+        let mean = |sum: f64| if mse == 0.0 && sums.windows > 0.0 { 1.0 } else { sum / sums.windows };
+        Similarity { mse, psnr, ssim: mean(sums.ssim), uqi: mean(sums.uqi) }
     }
 }
 
-/// result = sum over k of weights[k] * row(k), element by element.
-fn weighted_sum<'a>(result: &mut [f64], weights: &[f64], row: impl Fn(usize) -> &'a [f64]) {
-    let first = row(0);
-    result.iter_mut().zip(first).for_each(|(sum, v)| *sum = weights[0] * v);
-    for (k, weight) in weights.iter().enumerate().skip(1) {
-        result.iter_mut().zip(row(k)).for_each(|(sum, v)| *sum += weight * v);
-    }
+/// Sums over the voxels and the windows of one pair.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Sums {
+    /// Of squared differences.
+    pub squares: f64,
+    /// Voxels that were looked at.
+    pub voxels: f64,
+    /// Of local SSIM.
+    pub ssim: f64,
+    /// Of local UQI.
+    pub uqi: f64,
+    /// Windows that were looked at.
+    pub windows: f64,
 }
 
 #[cfg(test)]
@@ -200,50 +203,66 @@ mod tests {
     use proptest::prelude::*;
 
     fn compare(window: Window, shape: [usize; 3], a: &[f32], b: &[f32]) -> Similarity {
-        let kernel = Kernel::new(window, shape, 1.0).unwrap();
-        kernel.compare((a, &kernel.statistics(a)), (b, &kernel.statistics(b)))
+        Kernel::new(window, shape, 1.0, Isa::Auto).unwrap().compare(a, b)
     }
 
-    /// The definition, window by window and in two passes.
-    fn by_definition(a: &[f32], b: &[f32], shape: [usize; 3]) -> (f64, f64) {
+    /// The definitions of SSIM and UQI, window by window and in two passes, in float64.
+    fn by_definition(window: Window, shape: [usize; 3], a: &[f32], b: &[f32]) -> (f64, f64) {
         let [nz, ny, nx] = shape;
+        let weights = window.weights();
+        let side = weights.len();
+        let deep = if nz == 1 { vec![1.0] } else { weights.clone() };
+        let cells: Vec<(usize, f64)> = (0..deep.len())
+            .flat_map(|z| (0..side).flat_map(move |y| (0..side).map(move |x| (z, y, x))))
+            .map(|(z, y, x)| ((z * ny + y) * nx + x, deep[z] * weights[y] * weights[x]))
+            .collect();
+        let factor = window.covariance_factor(cells.len());
         let (mut ssim, mut uqi, mut windows) = (0.0, 0.0, 0.0);
-        for (z, y, x) in
-            (0..=nz - 7).flat_map(|z| (0..=ny - 7).flat_map(move |y| (0..=nx - 7).map(move |x| (z, y, x))))
-        {
-            let cells = || (0..343).map(move |i| ((z + i / 49) * ny + y + i / 7 % 7) * nx + x + i % 7);
-            let mean = |v: &[f32]| cells().map(|i| f64::from(v[i])).sum::<f64>() / 343.0;
-            let (ma, mb) = (mean(a), mean(b));
-            let co = |p: &[f32], mp: f64, q: &[f32], mq: f64| {
-                cells().map(|i| (f64::from(p[i]) - mp) * (f64::from(q[i]) - mq)).sum::<f64>() / 342.0
-            };
-            let (va, vb, cov) = (co(a, ma, a, ma), co(b, mb, b, mb), co(a, ma, b, mb));
-            ssim +=
-                (2.0 * ma * mb + 1e-4) * (2.0 * cov + 9e-4) / ((ma * ma + mb * mb + 1e-4) * (va + vb + 9e-4));
-            uqi += 4.0 * cov * ma * mb / ((ma * ma + mb * mb) * (va + vb));
-            windows += 1.0;
+        for z in 0..=nz - deep.len() {
+            for (y, x) in (0..=ny - side).flat_map(|y| (0..=nx - side).map(move |x| (y, x))) {
+                let at = (z * ny + y) * nx + x;
+                let mean = |v: &[f32]| cells.iter().map(|(i, w)| w * f64::from(v[at + i])).sum::<f64>();
+                let (ma, mb) = (mean(a), mean(b));
+                let co = |p: &[f32], mp: f64, q: &[f32], mq: f64| {
+                    let term =
+                        |(i, w): &(usize, f64)| w * (f64::from(p[at + i]) - mp) * (f64::from(q[at + i]) - mq);
+                    cells.iter().map(term).sum::<f64>() * factor
+                };
+                let constant = |v: &[f32]| cells.iter().all(|(i, _)| v[at + i] == v[at]);
+                let (va, vb, cov) = (co(a, ma, a, ma), co(b, mb, b, mb), co(a, ma, b, mb));
+                ssim += (2.0 * ma * mb + 1e-4) * (2.0 * cov + 9e-4)
+                    / ((ma * ma + mb * mb + 1e-4) * (va + vb + 9e-4));
+                let means = ma * ma + mb * mb;
+                let luminance = if means > 0.0 { 2.0 * ma * mb / means } else { 1.0 };
+                uqi += match (constant(a), constant(b)) {
+                    (true, true) => luminance,
+                    (false, false) => luminance * 2.0 * cov / (va + vb),
+                    _ => 0.0,
+                };
+                windows += 1.0;
+            }
         }
         (ssim / windows, uqi / windows)
     }
 
-    fn noise(seed: u64, n: usize) -> Vec<f32> {
+    /// Noise; `dark` of ten planes along x are 0, so that some windows are constant.
+    fn noise(seed: u64, shape: [usize; 3], dark: usize) -> Vec<f32> {
         let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(1);
-        (0..n)
-            .map(|_| {
+        (0..shape.iter().product())
+            .map(|i: usize| {
                 state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-                (state >> 40) as f32 / (1 << 24) as f32
+                let value = (state >> 40) as f32 / (1 << 24) as f32;
+                if i % shape[2] * 10 < dark * shape[2] { 0.0 } else { value }
             })
             .collect()
     }
 
+    const WINDOWS: [Window; 2] = [Window::Uniform, Window::Gaussian];
+
     #[test]
-    fn equals_the_definition() {
-        let shape = [9, 8, 10];
-        let (a, b) = (noise(1, 720), noise(2, 720));
-        let result = compare(Window::Uniform, shape, &a, &b);
-        let (ssim, uqi) = by_definition(&a, &b, shape);
-        assert!((result.ssim - ssim).abs() < 1e-10, "{} against {ssim}", result.ssim);
-        assert!((result.uqi - uqi).abs() < 1e-10, "{} against {uqi}", result.uqi);
+    fn a_side_shorter_than_the_window_is_refused() {
+        let error = Kernel::new(Window::Gaussian, [64, 64, 10], 1.0, Isa::Auto).unwrap_err();
+        assert!(error.to_string().contains("--proxy-size of at least 11"), "{error}");
     }
 
     #[test]
@@ -251,31 +270,143 @@ mod tests {
         let shape = [7, 7, 7];
         let uqi = |a: &[f32], b: &[f32]| compare(Window::Uniform, shape, a, b).uqi;
         let (flat, half) = (vec![0.5; 343], vec![0.25; 343]);
-        assert!((uqi(&flat, &half) - 2.0 * 0.5 * 0.25 / (0.25 + 0.0625)).abs() < 1e-12);
+        assert!((uqi(&flat, &half) - 2.0 * 0.5 * 0.25 / (0.25 + 0.0625)).abs() < 1e-6);
         assert_eq!(uqi(&vec![0.0; 343], &vec![0.0; 343]), 1.0);
-        assert_eq!(uqi(&flat, &noise(3, 343)), 0.0);
+        assert_eq!(uqi(&flat, &noise(3, shape, 0)), 0.0);
     }
 
     #[test]
-    fn a_side_shorter_than_the_window_is_refused() {
-        let error = Kernel::new(Window::Gaussian, [64, 64, 10], 1.0).unwrap_err();
-        assert!(error.to_string().contains("--proxy-size of at least 11"), "{error}");
+    fn every_window_belongs_to_the_chunk_of_its_number() {
+        let kernel = Kernel::new(Window::Uniform, [40, 21, 64], 1.0, Isa::Auto).unwrap();
+        let mut number = 0;
+        for (y, oy) in kernel.runs(1) {
+            for (x, ox) in kernel.runs(2) {
+                for (z, oz) in kernel.runs(0) {
+                    for (y, x, z) in [(y, x, z), (y + oy - 1, x + ox - 1, z + oz - 1)] {
+                        assert_eq!(kernel.chunk_index(y, x, z), number);
+                    }
+                    number += 1;
+                }
+            }
+        }
+        assert_eq!(number, kernel.chunks());
+    }
+
+    #[test]
+    fn a_stride_takes_every_other_window() {
+        // Volumes that repeat themselves every two voxels: all windows that the stride takes are the first one.
+        let shape = [17, 18, 19];
+        let period = |seed: u64| -> Vec<f32> {
+            let tile = noise(seed, [2, 2, 2], 0);
+            let at = |i: usize| (i / (18 * 19) % 2 * 2 + i / 19 % 18 % 2) * 2 + i % 19 % 2;
+            (0..shape.iter().product()).map(|i: usize| tile[at(i)]).collect()
+        };
+        let (a, b) = (period(1), period(2));
+        for window in WINDOWS {
+            let kernel = Kernel::new(window, shape, 1.0, Isa::Auto).unwrap();
+            let strided = kernel.clone().with_stride(2);
+            let one = strided.compare(&a, &b);
+            assert_eq!(one.mse, kernel.compare(&a, &b).mse);
+            assert_eq!(strided.windows(), kernel.inner.iter().map(|n| n.div_ceil(2)).product::<usize>());
+            let sum = one.ssim;
+            let (expected, _) =
+                by_definition(window, window_shape(window), &corner(&a, window), &corner(&b, window));
+            assert!((sum - expected).abs() < 1e-6, "{sum} against {expected}");
+        }
+    }
+
+    fn window_shape(window: Window) -> [usize; 3] {
+        [window.side(); 3]
+    }
+
+    /// The first window of a volume of 17 x 18 x 19.
+    fn corner(voxels: &[f32], window: Window) -> Vec<f32> {
+        let n = window.side();
+        (0..n * n * n).map(|i| voxels[(i / (n * n) * 18 + i / n % n) * 19 + i % n]).collect()
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(16))]
+        #![proptest_config(ProptestConfig::with_cases(24))]
+
         #[test]
-        fn symmetric_and_one_with_itself(seed: u64, gaussian: bool, flat: bool) {
-            let window = if gaussian { Window::Gaussian } else { Window::Uniform };
+        fn equals_the_definition(
+            seed: u64,
+            window in 0_usize..2,
+            z in prop_oneof![Just(1_usize), 11_usize..17],
+            y in 11_usize..27,
+            x in 11_usize..27,
+            dark in 0_usize..10,
+        ) {
+            let (window, shape) = (WINDOWS[window], [z, y, x]);
+            let (a, b) = (noise(seed, shape, dark), noise(!seed, shape, dark / 2));
+            let result = compare(window, shape, &a, &b);
+            let (ssim, uqi) = by_definition(window, shape, &a, &b);
+            prop_assert!((result.ssim - ssim).abs() < 1e-6, "SSIM {} against {ssim}", result.ssim);
+            prop_assert!((result.uqi - uqi).abs() < 1e-5, "UQI {} against {uqi}", result.uqi);
+            let squares: f64 = a.iter().zip(&b).map(|(a, b)| (f64::from(*a) - f64::from(*b)).powi(2)).sum();
+            let mse = squares / a.len() as f64;
+            prop_assert!((result.mse - mse).abs() <= 5e-7 * mse, "MSE {} against {mse}", result.mse);
+        }
+
+        #[test]
+        fn symmetric_and_one_with_itself(seed: u64, window in 0_usize..2, flat: bool, dark in 0_usize..10) {
             let shape = if flat { [1, 13, 12] } else { [12, 13, 11] };
-            let n = shape.iter().product();
-            let (a, b) = (noise(seed, n), noise(!seed, n));
+            let (a, b) = (noise(seed, shape, dark), noise(!seed, shape, 0));
+            let window = WINDOWS[window];
             prop_assert_eq!(compare(window, shape, &a, &b), compare(window, shape, &b, &a));
             let same = compare(window, shape, &a, &a);
-            prop_assert!((same.ssim - 1.0).abs() < 1e-12);
-            prop_assert!((same.uqi - 1.0).abs() < 1e-12);
-            prop_assert_eq!(same.mse, 0.0);
-            prop_assert_eq!(same.psnr, f64::INFINITY);
+            prop_assert_eq!(same, Similarity { mse: 0.0, psnr: f64::INFINITY, ssim: 1.0, uqi: 1.0 });
+        }
+
+        /// Bit for bit: the instruction set, the lanes' neighbours and the number of threads change nothing.
+        #[test]
+        fn neither_instructions_nor_neighbours_nor_threads_change_a_bit(
+            seed: u64,
+            window in 0_usize..2,
+            masked: bool,
+            dark in 0_usize..10,
+        ) {
+            let shape = [19, 23, 31];
+            let volumes: Vec<Vec<f32>> = (0..19).map(|i| noise(seed ^ i, shape, dark)).collect();
+            let bodies: Vec<Vec<f32>> = volumes.iter().map(|v| crate::body::body(v, shape)).collect();
+            let pass = if masked { Pass::Bodies } else { Pass::Windows };
+            let sums = |isa: Isa, a: &[usize], b: &[usize]| {
+                let kernel = Kernel::new(WINDOWS[window], shape, 1.0, isa).unwrap();
+                let statistics: Vec<_> = volumes.iter().map(|v| kernel.statistics(v)).collect();
+                let member = |i: &usize| Member {
+                    voxels: &volumes[*i],
+                    statistics: &statistics[*i],
+                    body: &bodies[*i],
+                };
+                let (a, b): (Vec<_>, Vec<_>) = (a.iter().map(member).collect(), b.iter().map(member).collect());
+                engine::sums(&kernel, pass, &a, &b, |_, _| true)
+            };
+            let all: Vec<usize> = (0..19).collect();
+            let expected = sums(Isa::Scalar, &[3, 5], &all);
+            for isa in Isa::available() {
+                prop_assert_eq!(&sums(isa, &[3, 5], &all), &expected, "{}", isa);
+            }
+            let one = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+            for (i, a) in [3, 5].into_iter().enumerate() {
+                for b in [0, 7, 18] {
+                    let alone = one.install(|| sums(Isa::Auto, &[a], &[b]));
+                    prop_assert_eq!(alone[0], expected[i * 19 + b]);
+                }
+            }
+        }
+
+        /// The fast pass over squares gives what the full one gives.
+        #[test]
+        fn squares_alone_are_the_same_squares(seed: u64, near: bool) {
+            let shape = [12, 17, 33];
+            let a = noise(seed, shape, 2);
+            let b = if near { a.iter().map(|v| v + 1e-6).collect() } else { noise(!seed, shape, 0) };
+            let kernel = Kernel::new(Window::Uniform, shape, 1.0, Isa::Auto).unwrap();
+            let statistics = LocalStatistics::default();
+            let member = |voxels| Member { voxels, statistics: &statistics, body: &[] };
+            let alone = engine::sums(&kernel, Pass::Squares, &[member(&a)], &[member(&b)], |_, _| true);
+            let squares: f64 = a.iter().zip(&b).map(|(a, b)| (f64::from(*a) - f64::from(*b)).powi(2)).sum();
+            prop_assert!((alone[0].squares / squares - 1.0).abs() < 1e-6);
         }
     }
 }

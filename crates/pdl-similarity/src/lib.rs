@@ -1,14 +1,27 @@
 //! Compares every case with every other.
 //!
-//! In: the proxies of a curation folder. Out: `pairs/*.parquet` ([`pairs`]), every unordered pair once
-//! with MSE, PSNR, SSIM and UQI. The kernels ([`window`], [`kernel`]) know arrays only; tiles
-//! ([`tile`]) are pure functions of two blocks of rows and the parameters, so that any number of
-//! machines may compute them in any order.
+//! In: the proxies of a curation folder. Out: `pairs/*.parquet` ([`pairs`]), every unordered pair once with a
+//! column for each metric ([`metric`]): MSE, PSNR, SSIM and UQI unless others are asked for. The kernels
+//! ([`kernel`], [`window`]) know arrays only, and give the same bits on every instruction set ([`isa`]); tiles
+//! ([`tile`]) are pure functions of two blocks of rows and the parameters, so that any number of machines may
+//! compute them in any order. [`matrix`] and [`neighbours`] read the result.
 
+mod blocks;
+pub mod body;
+mod column;
 pub mod compare;
+mod earlier;
+mod engine;
+mod filter;
+pub mod isa;
 pub mod kernel;
+pub mod matrix;
+pub mod metric;
+pub mod neighbours;
 pub mod pairs;
 pub mod parameters;
+mod squares;
+pub mod statistics;
 pub mod tile;
 pub mod window;
 

@@ -1,5 +1,6 @@
 //! `pairs/*.parquet`: every unordered pair of cases once.
 
+use std::collections::HashMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,6 +9,9 @@ use arrow::array::{ArrayRef, AsArray, Float32Array, RecordBatch, StringArray, UI
 use arrow::datatypes::{DataType, Float32Type, Schema, UInt32Type};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::basic::Encoding;
+use parquet::file::properties::WriterPropertiesBuilder;
+use parquet::schema::types::ColumnPath;
 use pdl_prepare::proxies::Proxies;
 use pdl_store::table::{self, column};
 use pdl_store::{StoreError, atomic};
@@ -15,14 +19,20 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::SimilarityError;
-use crate::kernel::Similarity;
+pub use crate::metric::Metric;
 use crate::parameters::CompareParameters;
-use crate::tile::{Pair, Tile, tile_key, tiles};
+use crate::tile::{Tile, tile_key, tiles};
 
 /// The folder's name inside a curation folder.
 pub const FOLDER: &str = "pairs";
 
-/// One row of the table, for its schema; the files are written column by column.
+/// Most rows of a row group, which readers skip or take as a whole.
+const ROWS_PER_GROUP: usize = 65_536;
+
+/// Characters of a row's key that a part file keeps: 128 bits.
+const KEY_CHARACTERS: usize = 32;
+
+/// One row of the table with the usual metrics, for its schema; the files are written column by column.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PairRow {
     /// Row number of the first case in the proxies.
@@ -43,50 +53,13 @@ pub struct PairRow {
     pub uqi: f32,
 }
 
-/// A column by which cases can be compared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum Metric {
-    /// Mean of squared differences: small is alike.
-    Mse,
-    /// Peak signal-to-noise ratio; with one data range it orders pairs exactly as MSE does.
-    Psnr,
-    /// Structural similarity.
-    Ssim,
-    /// Universal quality index.
-    Uqi,
-}
-
-impl Metric {
-    /// The column's name.
-    pub fn column(self) -> &'static str {
-        match self {
-            Metric::Mse => "mse",
-            Metric::Psnr => "psnr",
-            Metric::Ssim => "ssim",
-            Metric::Uqi => "uqi",
-        }
-    }
-
-    /// Whether larger values mean more alike.
-    pub fn larger_is_alike(self) -> bool {
-        self != Metric::Mse
-    }
-}
-
-/// The table's columns, as a reader sees them.
-pub fn schema() -> Schema {
+/// The table's columns, as a reader sees them: `metrics` after the four that name the pair.
+pub fn schema<'a>(metrics: impl IntoIterator<Item = &'a str>) -> Schema {
     use DataType::{Float32, UInt32, Utf8};
-    Schema::new(vec![
-        column("a", UInt32),
-        column("b", UInt32),
-        column("case_a", Utf8),
-        column("case_b", Utf8),
-        column("mse", Float32),
-        column("psnr", Float32),
-        column("ssim", Float32),
-        column("uqi", Float32),
-    ])
+    let mut columns =
+        vec![column("a", UInt32), column("b", UInt32), column("case_a", Utf8), column("case_b", Utf8)];
+    columns.extend(metrics.into_iter().map(|metric| column(metric, Float32)));
+    Schema::new(columns)
 }
 
 /// The file of a tile inside a curation folder.
@@ -99,51 +72,97 @@ pub fn file_name(tile: Tile) -> String {
     format!("{:05}-{:05}.parquet", tile.row, tile.col)
 }
 
-/// Writes the part file of a tile; `pairs` are in the order of [`Tile::pairs`].
+/// The cases of a part file and how they were compared.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Origin {
+    /// Keys of the tile's rows, cut short.
+    pub rows: Vec<String>,
+    /// Keys of its columns.
+    pub cols: Vec<String>,
+    /// What does not depend on the tile.
+    pub how: String,
+}
+
+impl Origin {
+    pub(crate) fn of(
+        proxies: &Proxies,
+        tile: Tile,
+        parameters: &CompareParameters,
+        own: &[&str],
+    ) -> Result<Self, serde_json::Error> {
+        let keys = tile.ranges(parameters.tile, proxies.len()).map(|range| {
+            range.map(|row| proxies.row_keys[row].chars().take(KEY_CHARACTERS).collect()).collect()
+        });
+        let [rows, cols] = keys;
+        // The tile's size decides which pairs stand together, not what they are.
+        let how = serde_json::to_string(&(CompareParameters { tile: 0, ..parameters.clone() }, own))?;
+        Ok(Self { rows, cols, how })
+    }
+}
+
+/// Writes the part file of a tile; the columns of `values` are in the order of [`Tile::pairs`].
 pub(crate) fn write(
     out: &Path,
     proxies: &Proxies,
     tile: Tile,
     parameters: &CompareParameters,
-    pairs: &[Pair],
+    own: &[&str],
+    values: Vec<Vec<f32>>,
 ) -> Result<(), SimilarityError> {
     let path = path(out, tile);
-    let rows = |pick: fn(&(usize, usize)) -> usize| pairs.iter().map(move |(pair, _)| pick(pair));
-    let values = |pick: fn(&Similarity) -> f64| -> ArrayRef {
-        Arc::new(Float32Array::from_iter_values(pairs.iter().map(|(_, similarity)| pick(similarity) as f32)))
-    };
-    let columns: Vec<ArrayRef> = vec![
-        Arc::new(UInt32Array::from_iter_values(rows(|pair| pair.0).map(|row| row as u32))),
-        Arc::new(UInt32Array::from_iter_values(rows(|pair| pair.1).map(|row| row as u32))),
-        case_ids(proxies, rows(|pair| pair.0)),
-        case_ids(proxies, rows(|pair| pair.1)),
-        values(|similarity| similarity.mse),
-        values(|similarity| similarity.psnr),
-        values(|similarity| similarity.ssim),
-        values(|similarity| similarity.uqi),
-    ];
     let problem =
         |e: &dyn std::fmt::Display| StoreError::Table { path: path.clone(), problem: e.to_string() };
-    let batch = RecordBatch::try_new(Arc::new(schema()), columns).map_err(|e| problem(&e))?;
-    let parameters_text = serde_json::to_string(parameters).map_err(|e| problem(&e))?;
+    let numbers = |pick: fn(&(usize, usize)) -> usize| -> UInt32Array {
+        tile.pairs(parameters.tile, proxies.len()).map(|pair| pick(&pair) as u32).collect()
+    };
+    let (a, b) = (numbers(|pair| pair.0), numbers(|pair| pair.1));
+    let cases = |numbers: &UInt32Array| -> ArrayRef {
+        let names = numbers.values().iter().map(|row| proxies.case_ids[*row as usize].as_str());
+        Arc::new(StringArray::from_iter_values(names))
+    };
+    let (case_a, case_b) = (cases(&a), cases(&b));
+    let mut columns: Vec<ArrayRef> = vec![Arc::new(a), Arc::new(b), case_a, case_b];
+    columns.extend(values.into_iter().map(|values| Arc::new(Float32Array::from(values)) as ArrayRef));
+    let names: Vec<&str> = parameters.metrics.iter().map(|m| m.column()).chain(own.iter().copied()).collect();
+    let schema = Arc::new(schema(names.iter().copied()));
+    let batch = RecordBatch::try_new(schema, columns).map_err(|e| problem(&e))?;
+    let text = |value: serde_json::Result<String>| value.map_err(|e| problem(&e));
+    let origin = Origin::of(proxies, tile, parameters, own).map_err(|e| problem(&e))?;
     let metadata = vec![
-        ("pdl.key".to_owned(), tile_key(proxies, tile, parameters)),
-        ("pdl.parameters".to_owned(), parameters_text),
+        ("pdl.key".to_owned(), tile_key(proxies, tile, parameters, own)),
+        ("pdl.parameters".to_owned(), text(serde_json::to_string(parameters))?),
+        ("pdl.own_metrics".to_owned(), text(serde_json::to_string(own))?),
         ("pdl.window".to_owned(), parameters.window.to_string()),
         ("pdl.data_range".to_owned(), "1".to_owned()),
         ("pdl.grid".to_owned(), proxies.grid.clone()),
         ("pdl.shape_zyx".to_owned(), format!("{:?}", proxies.shape_zyx)),
+        ("pdl.origin".to_owned(), text(serde_json::to_string(&origin))?),
     ];
-    let bytes = table::encode(&path, &batch, table::properties(metadata).build())?;
+    let properties = encodings(table::properties(metadata), &names).build();
+    let bytes = table::encode(&path, &batch, properties)?;
     Ok(atomic::write(&path, &bytes)?)
 }
 
-fn case_ids(proxies: &Proxies, rows: impl Iterator<Item = usize>) -> ArrayRef {
-    Arc::new(StringArray::from_iter_values(rows.map(|row| proxies.case_ids[row].as_str())))
+/// Row numbers as differences, metrics with their bytes split by place: both are what zstd packs best.
+fn encodings(properties: WriterPropertiesBuilder, metrics: &[&str]) -> WriterPropertiesBuilder {
+    let plain = |properties: WriterPropertiesBuilder, name: &str, encoding| {
+        let path = ColumnPath::from(name);
+        properties.set_column_dictionary_enabled(path.clone(), false).set_column_encoding(path, encoding)
+    };
+    let properties = properties.set_max_row_group_row_count(Some(ROWS_PER_GROUP));
+    let properties =
+        ["a", "b"].into_iter().fold(properties, |p, name| plain(p, name, Encoding::DELTA_BINARY_PACKED));
+    metrics.iter().fold(properties, |p, name| plain(p, name, Encoding::BYTE_STREAM_SPLIT))
 }
 
 /// Whether the part file of a tile is there, whole, and made from these proxies with these parameters.
-pub(crate) fn is_valid(out: &Path, proxies: &Proxies, tile: Tile, parameters: &CompareParameters) -> bool {
+pub(crate) fn is_valid(
+    out: &Path,
+    proxies: &Proxies,
+    tile: Tile,
+    parameters: &CompareParameters,
+    own: &[&str],
+) -> bool {
     let open = || {
         let file = File::open(path(out, tile)).ok()?;
         let builder = ParquetRecordBatchReaderBuilder::try_new(file).ok()?;
@@ -151,15 +170,14 @@ pub(crate) fn is_valid(out: &Path, proxies: &Proxies, tile: Tile, parameters: &C
         let key = metadata.key_value_metadata()?.iter().find(|kv| kv.key == "pdl.key")?.value.clone()?;
         Some((metadata.num_rows(), key))
     };
-    let expected =
-        (tile.pairs(parameters.tile, proxies.len()).count() as i64, tile_key(proxies, tile, parameters));
-    open() == Some(expected)
+    let rows = tile.len(parameters.tile, proxies.len()) as i64;
+    open() == Some((rows, tile_key(proxies, tile, parameters, own)))
 }
 
 /// The pairs of a curation folder, known to belong to its proxies.
 #[derive(Debug)]
 pub struct Pairs {
-    paths: Vec<PathBuf>,
+    parts: Vec<(Tile, PathBuf)>,
     /// How they were compared.
     pub parameters: CompareParameters,
 }
@@ -175,40 +193,47 @@ impl Pairs {
             |problem: &str| SimilarityError::Stale { path: folder.clone(), problem: problem.to_owned() };
         let first = path(out, Tile { row: 0, col: 0 });
         let metadata = table::read_metadata(&first).map_err(|_| stale("there are none"))?;
-        let parameters: CompareParameters = metadata
-            .get("pdl.parameters")
-            .and_then(|text| serde_json::from_str(text).ok())
-            .ok_or_else(|| stale("the first file does not say how it was made"))?;
+        let fact = |key: &str| metadata.get(key).map(String::as_str).unwrap_or_default();
+        let unknown = || stale("the first file does not say how it was made");
+        let parameters: CompareParameters =
+            serde_json::from_str(fact("pdl.parameters")).map_err(|_| unknown())?;
+        let own: Vec<String> = serde_json::from_str(fact("pdl.own_metrics")).map_err(|_| unknown())?;
+        let own: Vec<&str> = own.iter().map(String::as_str).collect();
         let all: Vec<Tile> = tiles(parameters.tile, proxies.len()).collect();
-        if let Some(tile) = all.iter().find(|tile| !is_valid(out, proxies, **tile, &parameters)) {
+        if let Some(tile) = all.iter().find(|tile| !is_valid(out, proxies, **tile, &parameters, &own)) {
             return Err(stale(&format!("{} is missing or of other proxies", file_name(*tile))));
         }
-        Ok(Self { paths: all.into_iter().map(|tile| path(out, tile)).collect(), parameters })
+        Ok(Self { parts: all.into_iter().map(|tile| (tile, path(out, tile))).collect(), parameters })
     }
 
     /// Hands over every pair's row numbers and its value of `metric`, part by part.
     ///
     /// # Errors
-    /// [`StoreError`] when a file cannot be read.
+    /// [`StoreError`] when a file cannot be read or has no such column.
     pub fn for_each(&self, metric: Metric, mut visit: impl FnMut(u32, u32, f32)) -> Result<(), StoreError> {
-        for path in &self.paths {
-            let problem =
-                |e: &dyn std::fmt::Display| StoreError::Table { path: path.clone(), problem: e.to_string() };
-            let file = File::open(path).map_err(StoreError::io("read the pairs", path))?;
-            let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| problem(&e))?;
-            let columns = ["a", "b", metric.column()];
-            let mask = ProjectionMask::columns(builder.parquet_schema(), columns);
-            for batch in builder.with_projection(mask).build().map_err(|e| problem(&e))? {
-                let batch = batch.map_err(|e| problem(&e))?;
-                let rows = |i: usize| batch.column(i).as_primitive_opt::<UInt32Type>();
-                let values = batch.column(2).as_primitive_opt::<Float32Type>();
-                let (Some(a), Some(b), Some(values)) = (rows(0), rows(1), values) else {
-                    return Err(problem(&"its columns have other types"));
-                };
-                for ((a, b), value) in a.values().iter().zip(b.values()).zip(values.values()) {
-                    visit(*a, *b, *value);
+        self.parts.iter().try_for_each(|(_, path)| visit_part(path, metric.column(), &mut visit))
+    }
+
+    /// Hands over the pairs of one case: the other's row number and the value of `metric`.
+    ///
+    /// # Errors
+    /// As [`Pairs::for_each`].
+    pub fn of_case(
+        &self,
+        case: usize,
+        metric: Metric,
+        mut visit: impl FnMut(u32, f32),
+    ) -> Result<(), StoreError> {
+        let block = case / self.parameters.tile.max(1);
+        let case = case as u32;
+        for (_, path) in self.parts.iter().filter(|(tile, _)| tile.row == block || tile.col == block) {
+            visit_part(path, metric.column(), &mut |a, b, value| {
+                if a == case {
+                    visit(b, value);
+                } else if b == case {
+                    visit(a, value);
                 }
-            }
+            })?;
         }
         Ok(())
     }
@@ -219,12 +244,56 @@ impl Pairs {
     /// [`StoreError`] when a file cannot be read.
     pub fn hash(&self) -> Result<String, StoreError> {
         let mut keys = pdl_store::hash::Key::new("pairs 1");
-        for path in &self.paths {
+        for (_, path) in &self.parts {
             let metadata = table::read_metadata(path)?;
             keys = keys.part("part", &metadata.get("pdl.key"));
         }
         Ok(keys.finish())
     }
+}
+
+fn visit_part(path: &Path, metric: &str, visit: &mut dyn FnMut(u32, u32, f32)) -> Result<(), StoreError> {
+    read_part(path, &[metric], &mut |a, b, values| {
+        if let [value] = values {
+            visit(a, b, *value);
+        }
+    })
+}
+
+/// Hands over every row of a part file: the row numbers and the values of `metrics`.
+pub(crate) fn read_part(
+    path: &Path,
+    metrics: &[&str],
+    visit: &mut dyn FnMut(u32, u32, &[f32]),
+) -> Result<(), StoreError> {
+    let problem =
+        |e: &dyn std::fmt::Display| StoreError::Table { path: path.to_owned(), problem: e.to_string() };
+    let file = File::open(path).map_err(StoreError::io("read the pairs", path))?;
+    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| problem(&e))?;
+    let names: HashMap<String, ()> =
+        builder.schema().fields().iter().map(|field| (field.name().clone(), ())).collect();
+    if let Some(missing) = metrics.iter().find(|metric| !names.contains_key(**metric)) {
+        return Err(problem(&format!(
+            "there is no column '{missing}'; run `pdl compare` with --metrics naming it"
+        )));
+    }
+    let columns = ["a", "b"].into_iter().chain(metrics.iter().copied());
+    let mask = ProjectionMask::columns(builder.parquet_schema(), columns);
+    let mut row = vec![0.0; metrics.len()];
+    for batch in builder.with_projection(mask).build().map_err(|e| problem(&e))? {
+        let batch = batch.map_err(|e| problem(&e))?;
+        let other_type = || problem(&"its columns have other types");
+        let number = |name: &str| batch.column_by_name(name).and_then(|c| c.as_primitive_opt::<UInt32Type>());
+        let value =
+            |name: &&str| batch.column_by_name(name).and_then(|c| c.as_primitive_opt::<Float32Type>());
+        let (a, b) = number("a").zip(number("b")).ok_or_else(other_type)?;
+        let values: Vec<_> = metrics.iter().map(value).collect::<Option<_>>().ok_or_else(other_type)?;
+        for (i, (a, b)) in a.values().iter().zip(b.values()).enumerate() {
+            row.iter_mut().zip(&values).for_each(|(to, column)| *to = column.value(i));
+            visit(*a, *b, &row);
+        }
+    }
+    Ok(())
 }
 
 /// Removes part files that are no tile of this comparison.

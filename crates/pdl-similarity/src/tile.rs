@@ -1,11 +1,13 @@
 //! Tiles of the upper triangle of the pair matrix.
 
+use std::ops::Range;
+
 use pdl_prepare::proxies::Proxies;
 use pdl_store::hash::Key;
-use rayon::prelude::*;
 
-use crate::SimilarityError;
-use crate::kernel::{Kernel, LocalStatistics, Similarity};
+use crate::blocks::{Block, Blocks};
+use crate::engine::{self, Pass};
+use crate::metric::{Measure, PairFacts};
 use crate::parameters::CompareParameters;
 
 /// A block of rows against a block of columns, counted in blocks; `row <= col`.
@@ -17,9 +19,6 @@ pub struct Tile {
     pub col: usize,
 }
 
-/// Two row numbers, the smaller first, and how alike their cases are.
-pub type Pair = ((usize, usize), Similarity);
-
 /// All tiles of `cases` cases in blocks of `size`, row by row.
 pub fn tiles(size: usize, cases: usize) -> impl Iterator<Item = Tile> {
     let blocks = if cases > 1 { cases.div_ceil(size) } else { 0 };
@@ -29,63 +28,151 @@ pub fn tiles(size: usize, cases: usize) -> impl Iterator<Item = Tile> {
 impl Tile {
     /// Its pairs a < b, sorted by (a, b).
     pub fn pairs(self, size: usize, cases: usize) -> impl Iterator<Item = (usize, usize)> {
-        let block = move |index: usize| index * size..((index + 1) * size).min(cases);
-        block(self.row).flat_map(move |a| {
-            let cols = block(self.col);
-            (cols.start.max(a + 1)..cols.end).map(move |b| (a, b))
-        })
+        let [rows, cols] = self.ranges(size, cases);
+        rows.flat_map(move |a| (cols.start.max(a + 1)..cols.end).map(move |b| (a, b)))
     }
 
-    /// The rows it needs, in order.
-    fn rows(self, size: usize, cases: usize) -> Vec<usize> {
-        let block = |index: usize| index * size..((index + 1) * size).min(cases);
-        let mut rows: Vec<usize> = block(self.row).collect();
-        if self.col != self.row {
-            rows.extend(block(self.col));
+    /// How many pairs it has.
+    pub fn len(self, size: usize, cases: usize) -> usize {
+        let [rows, cols] = self.ranges(size, cases);
+        if self.row == self.col {
+            rows.len() * rows.len().saturating_sub(1) / 2
+        } else {
+            rows.len() * cols.len()
         }
-        rows
+    }
+
+    /// Its rows and its columns as row numbers of the proxies.
+    pub fn ranges(self, size: usize, cases: usize) -> [Range<usize>; 2] {
+        [self.row, self.col].map(|index| (index * size).min(cases)..((index + 1) * size).min(cases))
+    }
+
+    /// The place of a pair among its pairs.
+    fn place(self, [rows, cols]: &[Range<usize>; 2], a: usize, b: usize) -> usize {
+        let row = a - rows.start;
+        if self.row == self.col {
+            // The rows before this one hold n - 1, n - 2, ... pairs.
+            row * (2 * rows.len() - row - 1) / 2 + (b - a - 1)
+        } else {
+            row * cols.len() + (b - cols.start)
+        }
     }
 }
 
-/// The hash of everything a tile is made from.
-pub fn tile_key(proxies: &Proxies, tile: Tile, parameters: &CompareParameters) -> String {
-    let rows = tile.rows(parameters.tile, proxies.len());
-    let inputs: Vec<(&str, &str)> =
-        rows.iter().map(|row| (proxies.case_ids[*row].as_str(), proxies.row_keys[*row].as_str())).collect();
-    Key::new("tile 1")
+/// The hash of everything a tile is made from; `parameters` are resolved ones.
+pub(crate) fn tile_key(
+    proxies: &Proxies,
+    tile: Tile,
+    parameters: &CompareParameters,
+    own: &[&str],
+) -> String {
+    let [rows, cols] = tile.ranges(parameters.tile, proxies.len());
+    let inputs: Vec<(&str, &str)> = rows
+        .chain(cols)
+        .map(|row| (proxies.case_ids[row].as_str(), proxies.row_keys[row].as_str()))
+        .collect();
+    Key::new("tile 2")
         .part("tile", &(tile.row, tile.col))
         .part("parameters", parameters)
+        .part("own", &own)
         .part("rows", &inputs)
         .finish()
 }
 
-/// Compares the pairs of a tile, in the order of [`Tile::pairs`]; the result does not depend on the number of
-/// threads.
-///
-/// # Errors
-/// [`SimilarityError::WindowTooLarge`] when the proxies are too small for the window.
-pub fn compute(
-    proxies: &Proxies,
+/// Computes the pairs of a tile that `known` does not hold, each measure's values in the order of
+/// [`Tile::pairs`]; the result does not depend on the number of threads or on the memory there is.
+pub(crate) fn compute(
+    blocks: &mut Blocks<'_>,
     tile: Tile,
-    parameters: &CompareParameters,
-) -> Result<Vec<Pair>, SimilarityError> {
-    let kernel = Kernel::new(parameters.window, proxies.shape_zyx, 1.0)?;
-    let rows = tile.rows(parameters.tile, proxies.len());
-    let statistics: Vec<LocalStatistics> =
-        rows.par_iter().map(|row| kernel.statistics(proxies.voxels(*row))).collect();
-    // Rows of a tile are two runs of consecutive numbers, so a row's place follows from its number.
-    let second = tile.col * parameters.tile;
-    let first = tile.row * parameters.tile;
-    let in_first = rows.len().min(parameters.tile);
-    let place = |row: usize| {
-        if tile.row != tile.col && row >= second { in_first + row - second } else { row - first }
+    size: usize,
+    measures: &[&dyn Measure],
+    known: &Known,
+) -> Vec<Vec<f32>> {
+    let cases = blocks.proxies.len();
+    let ranges = tile.ranges(size, cases);
+    let mut values = vec![vec![0.0; tile.len(size, cases)]; measures.len()];
+    for (a, b) in tile.pairs(size, cases) {
+        if let Some(row) = known.get(a, b) {
+            let place = tile.place(&ranges, a, b);
+            values.iter_mut().zip(row).for_each(|(column, value)| column[place] = *value);
+        }
+    }
+    for rows in blocks.within(ranges[0].clone()) {
+        for cols in blocks.within(ranges[1].clone()) {
+            let wanted = |a: usize, b: usize| a < b && known.get(a, b).is_none();
+            if !rows.clone().any(|a| cols.clone().any(|b| wanted(a, b))) {
+                continue;
+            }
+            let (a, b) = (blocks.get(rows.clone()), blocks.get(cols));
+            for (pair, row) in compare_blocks(blocks, &a, &b, measures, wanted) {
+                let place = tile.place(&ranges, pair.0, pair.1);
+                values.iter_mut().zip(row).for_each(|(column, value)| column[place] = value);
+            }
+        }
+    }
+    values
+}
+
+/// The wanted pairs of two blocks with a value of each measure.
+fn compare_blocks(
+    blocks: &Blocks<'_>,
+    a: &Block,
+    b: &Block,
+    measures: &[&dyn Measure],
+    wanted: impl Fn(usize, usize) -> bool + Sync,
+) -> Vec<((usize, usize), Vec<f32>)> {
+    let (kernel, needs) = (blocks.kernel, blocks.needs);
+    let (of_a, of_b) = (a.members(blocks.proxies), b.members(blocks.proxies));
+    let is_wanted = |i: usize, j: usize| wanted(a.rows.start + i, b.rows.start + j);
+    let pass = |pass: Pass| {
+        engine::sums(kernel, pass, &of_a, &of_b, is_wanted)
+            .iter()
+            .map(|sums| kernel.similarity(sums))
+            .collect::<Vec<_>>()
     };
-    let pairs: Vec<(usize, usize)> = tile.pairs(parameters.tile, proxies.len()).collect();
-    let compared = pairs.into_par_iter().map(|(a, b)| {
-        let side = |row: usize| (proxies.voxels(row), &statistics[place(row)]);
-        ((a, b), kernel.compare(side(a), side(b)))
-    });
-    Ok(compared.collect())
+    let whole = match (needs.windows, needs.squares) {
+        (true, _) => Some(pass(Pass::Windows)),
+        (false, true) => Some(pass(Pass::Squares)),
+        (false, false) => None,
+    };
+    let bodies = needs.bodies.then(|| pass(Pass::Bodies));
+    let places = (0..of_a.len()).flat_map(|i| (0..of_b.len()).map(move |j| (i, j)));
+    let mut result = Vec::new();
+    for (i, j) in places.filter(|(i, j)| is_wanted(*i, *j)) {
+        let at = i * of_b.len() + j;
+        let facts = PairFacts {
+            a: of_a[i],
+            b: of_b[j],
+            whole: whole.as_ref().map(|all| all[at]),
+            bodies: bodies.as_ref().map(|all| all[at]),
+        };
+        let row = measures.iter().map(|measure| measure.value(&facts) as f32).collect();
+        result.push(((a.rows.start + i, b.rows.start + j), row));
+    }
+    result
+}
+
+/// Values that earlier part files hold, by pair of row numbers.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    values: std::collections::HashMap<(usize, usize), Vec<f32>>,
+}
+
+impl Known {
+    pub(crate) fn get(&self, a: usize, b: usize) -> Option<&[f32]> {
+        if self.values.is_empty() {
+            return None;
+        }
+        self.values.get(&(a, b)).map(Vec::as_slice)
+    }
+
+    pub(crate) fn insert(&mut self, a: usize, b: usize, values: Vec<f32>) {
+        self.values.insert((a.min(b), a.max(b)), values);
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.values.len()
+    }
 }
 
 #[cfg(test)]
@@ -96,12 +183,21 @@ mod tests {
     proptest! {
         #[test]
         fn tiles_hold_every_pair_once(cases in 0_usize..60, size in 1_usize..20) {
-            let mut pairs: Vec<_> = tiles(size, cases).flat_map(|tile| tile.pairs(size, cases)).collect();
-            prop_assert_eq!(pairs.len(), cases * cases.saturating_sub(1) / 2);
-            prop_assert!(pairs.iter().all(|(a, b)| a < b));
+            let mut pairs: Vec<_> = Vec::new();
+            for tile in tiles(size, cases) {
+                let ranges = tile.ranges(size, cases);
+                for (i, (a, b)) in tile.pairs(size, cases).enumerate() {
+                    prop_assert!(a < b);
+                    prop_assert_eq!(tile.place(&ranges, a, b), i);
+                    pairs.push((a, b));
+                }
+                prop_assert_eq!(tile.len(size, cases), tile.pairs(size, cases).count());
+            }
+            let all = cases * cases.saturating_sub(1) / 2;
+            prop_assert_eq!(pairs.len(), all);
             pairs.sort_unstable();
             pairs.dedup();
-            prop_assert_eq!(pairs.len(), cases * cases.saturating_sub(1) / 2);
+            prop_assert_eq!(pairs.len(), all);
         }
     }
 }

@@ -24,4 +24,17 @@ pub struct Run<'a> {
     pub trust: crate::journal::Trust,
     /// Who hears how far it is.
     pub progress: &'a dyn Progress,
+    /// Most bytes of memory to use where a stage can do with less or more; half of what is free when not given.
+    pub memory: Option<u64>,
+}
+
+impl Run<'_> {
+    /// The limit, or half of the memory that is free now.
+    pub fn memory(&self) -> u64 {
+        self.memory.unwrap_or_else(|| {
+            let mut system = sysinfo::System::new();
+            system.refresh_memory();
+            system.available_memory() / 2
+        })
+    }
 }

@@ -2,10 +2,13 @@
 
 use std::path::PathBuf;
 
+use bytesize::ByteSize;
 use clap::{Args, Parser, Subcommand};
 use pdl_cohort::parameters::IndexParameters;
 use pdl_curriculum::parameters::RankParameters;
 use pdl_prepare::plan::PrepareParameters;
+use pdl_similarity::matrix::Format;
+use pdl_similarity::metric::Metric;
 use pdl_similarity::parameters::CompareParameters;
 use serde::{Deserialize, Serialize};
 
@@ -44,6 +47,10 @@ pub(crate) struct RunParameters {
     /// Threads to use; 0 takes one for each core.
     #[arg(long, global = true, default_value_t = 0, value_name = "N", help_heading = "Every command")]
     pub threads: usize,
+    /// Most memory to use, such as 8GiB; half of what is free when not given.
+    #[arg(long, global = true, value_name = "SIZE", help_heading = "Every command")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory: Option<ByteSize>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -91,6 +98,57 @@ pub(crate) enum Command {
         #[command(flatten)]
         parameters: RankParameters,
     },
+    /// Compute one tile of the pair matrix, so that any scheduler can drive many; `compare` then finds them done.
+    Tile {
+        /// The curation folder.
+        out: PathBuf,
+        /// Which block of rows, from 0.
+        #[arg(long)]
+        row: usize,
+        /// Which block of columns, from 0; no less than the row.
+        #[arg(long)]
+        col: usize,
+        #[command(flatten)]
+        parameters: CompareParameters,
+    },
+    /// Write the square matrix of one metric.
+    Matrix {
+        /// The curation folder.
+        out: PathBuf,
+        /// Which metric.
+        #[arg(long, value_enum, default_value_t = Metric::Ssim)]
+        metric: Metric,
+        /// How to write it.
+        #[arg(long, value_enum, default_value_t = Format::Npy)]
+        format: Format,
+        /// The file to write; OUT/METRIC.FORMAT when not given.
+        #[arg(long, value_name = "FILE")]
+        to: Option<PathBuf>,
+    },
+    /// Print the cases that are most and least like a case.
+    Similar {
+        /// The curation folder.
+        out: PathBuf,
+        /// The case.
+        case: String,
+        /// Which metric.
+        #[arg(long, value_enum, default_value_t = Metric::Ssim)]
+        metric: Metric,
+        /// How many of each.
+        #[arg(long, default_value_t = 5, value_name = "N")]
+        count: usize,
+    },
+    /// Print groups of cases that are nearly the same.
+    Duplicates {
+        /// The curation folder.
+        out: PathBuf,
+        /// Which metric.
+        #[arg(long, value_enum, default_value_t = Metric::Ssim)]
+        metric: Metric,
+        /// How alike two cases must be to count: at least this, or at most this for MSE.
+        #[arg(long, default_value_t = 0.98, value_name = "VALUE")]
+        threshold: f32,
+    },
     /// Print the settings that flags and pdl.toml give, as a pdl.toml.
     Config {
         /// The curation folder.
@@ -132,6 +190,10 @@ impl Command {
             | Command::Prepare { out, .. }
             | Command::Compare { out, .. }
             | Command::Rank { out, .. }
+            | Command::Tile { out, .. }
+            | Command::Matrix { out, .. }
+            | Command::Similar { out, .. }
+            | Command::Duplicates { out, .. }
             | Command::Config { out, .. } => out,
         }
     }

@@ -7,6 +7,7 @@
 mod args;
 mod display;
 mod outcome;
+mod pairs;
 mod settings;
 mod stages;
 mod summary;

@@ -15,6 +15,7 @@ use pdl_store::progress::Run;
 use crate::args::{Cli, Command};
 use crate::display::{self, Display};
 use crate::outcome::Outcome;
+use crate::pairs;
 use crate::settings::Settings;
 use crate::summary;
 
@@ -52,9 +53,13 @@ pub(crate) fn run(cli: &Cli, matches: &ArgMatches) -> Result<()> {
             out.display()
         );
     }
-    let _lock = FolderLock::take(out)?;
     let display = Display::new();
     let stages = Stages { out, settings: &settings, display: &display };
+    if let Some(result) = pairs::run(out, &cli.command, &settings.compare, stages.how(), cli.json) {
+        display.clear();
+        return result;
+    }
+    let _lock = FolderLock::take(out)?;
     let mut outcome = Outcome::default();
     let result = stages.run(&cli.command, &mut outcome);
     display.clear();
@@ -93,13 +98,17 @@ impl Stages<'_> {
             Command::Prepare { replan, .. } => self.prepare(replan.replan, outcome),
             Command::Compare { .. } => self.compare(outcome),
             Command::Rank { .. } => self.rank(outcome),
-            Command::Config { .. } => Ok(()),
+            Command::Config { .. }
+            | Command::Tile { .. }
+            | Command::Matrix { .. }
+            | Command::Similar { .. }
+            | Command::Duplicates { .. } => Ok(()),
         }
     }
 
     fn how(&self) -> Run<'_> {
         let trust = if self.settings.run.verify { Trust::Content } else { Trust::Stamps };
-        Run { trust, progress: self.display }
+        Run { trust, progress: self.display, memory: self.settings.run.memory.map(|memory| memory.0) }
     }
 
     fn index(&self, cohort: &Path, outcome: &mut Outcome) -> Result<()> {

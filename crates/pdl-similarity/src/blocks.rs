@@ -1,0 +1,112 @@
+//! Blocks of cases in memory, as many as the limit allows.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::Arc;
+
+use pdl_prepare::proxies::Proxies;
+use rayon::prelude::*;
+
+use crate::body::body;
+use crate::engine;
+use crate::kernel::{Kernel, Member};
+use crate::metric::Needs;
+use crate::statistics::LocalStatistics;
+
+/// What the program and its libraries take besides the blocks.
+const PROGRAM_BYTES: u64 = 64 << 20;
+
+/// Consecutive cases with all that the pair kernel needs of them.
+#[derive(Debug)]
+pub(crate) struct Block {
+    /// Row numbers in the proxies.
+    pub rows: Range<usize>,
+    statistics: Vec<LocalStatistics>,
+    bodies: Vec<Vec<f32>>,
+}
+
+impl Block {
+    fn load(proxies: &Proxies, kernel: &Kernel, needs: Needs, rows: Range<usize>) -> Self {
+        let windows = needs.windows || needs.bodies;
+        let statistics = |row: usize| {
+            if windows { kernel.statistics(proxies.voxels(row)) } else { LocalStatistics::default() }
+        };
+        let bodies = if needs.bodies { rows.clone() } else { 0..0 };
+        Self {
+            statistics: rows.clone().into_par_iter().map(statistics).collect(),
+            bodies: bodies.into_par_iter().map(|row| body(proxies.voxels(row), proxies.shape_zyx)).collect(),
+            rows,
+        }
+    }
+
+    /// Its cases, in order.
+    pub(crate) fn members<'a>(&'a self, proxies: &'a Proxies) -> Vec<Member<'a>> {
+        let member = |(i, row): (usize, usize)| Member {
+            voxels: proxies.voxels(row),
+            statistics: &self.statistics[i],
+            body: self.bodies.get(i).map_or(&[], Vec::as_slice),
+        };
+        self.rows.clone().enumerate().map(member).collect()
+    }
+}
+
+/// Loads blocks and keeps those used last.
+pub(crate) struct Blocks<'a> {
+    pub proxies: &'a Proxies,
+    pub kernel: &'a Kernel,
+    pub needs: Needs,
+    /// Most cases in a block.
+    pub size: usize,
+    /// Most blocks in memory.
+    pub capacity: usize,
+    kept: VecDeque<Arc<Block>>,
+}
+
+impl<'a> Blocks<'a> {
+    /// Blocks of at most `most` cases, that together stay within `memory` bytes as far as that can be.
+    pub(crate) fn new(
+        proxies: &'a Proxies,
+        kernel: &'a Kernel,
+        needs: Needs,
+        most: usize,
+        memory: u64,
+    ) -> Self {
+        let voxels = (size_of::<f32>() * kernel.shape.iter().product::<usize>()) as u64;
+        let windows = if needs.windows || needs.bodies { LocalStatistics::bytes(kernel) } else { 0 };
+        let case = voxels + windows + if needs.bodies { voxels } else { 0 };
+        let threads = rayon::current_num_threads() as u64;
+        let capacity = |size: usize| {
+            let spare = memory.saturating_sub(PROGRAM_BYTES + threads * engine::bytes_a_thread(kernel, size));
+            (spare / (case * size as u64)) as usize
+        };
+        // Two blocks at least; smaller ones where memory is short.
+        let mut size = most.min(proxies.len().max(1));
+        while size > 1 && capacity(size) < 2 {
+            size = size.div_ceil(2);
+        }
+        Self { proxies, kernel, needs, size, capacity: capacity(size).max(2), kept: VecDeque::new() }
+    }
+
+    /// The block of `rows`.
+    pub(crate) fn get(&mut self, rows: Range<usize>) -> Arc<Block> {
+        let block = match self.kept.iter().position(|block| block.rows == rows) {
+            Some(place) => self.kept.remove(place),
+            None => None,
+        };
+        let block = block.unwrap_or_else(|| {
+            while self.kept.len() + 1 > self.capacity {
+                if let Some(old) = self.kept.pop_front() {
+                    self.proxies.release(old.rows.clone());
+                }
+            }
+            Arc::new(Block::load(self.proxies, self.kernel, self.needs, rows))
+        });
+        self.kept.push_back(Arc::clone(&block));
+        block
+    }
+
+    /// The rows of `range` in blocks.
+    pub(crate) fn within(&self, range: Range<usize>) -> Vec<Range<usize>> {
+        range.clone().step_by(self.size).map(|first| first..(first + self.size).min(range.end)).collect()
+    }
+}

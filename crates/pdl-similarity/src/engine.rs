@@ -1,0 +1,222 @@
+//! A block of volumes against a block of volumes, on all cores.
+
+use std::ops::Range;
+
+use pulp::{Simd, WithSimd, bytemuck};
+use rayon::prelude::*;
+
+use crate::column::{self, Chunk, Column, GAUSSIAN_CHUNK, Lanes, SUMS, Scratch, UNIFORM_CHUNK};
+use crate::filter::{Box7, Filter, Gaussian11, Single};
+use crate::kernel::{Kernel, Member, Sums};
+use crate::squares;
+use crate::window::Window;
+
+/// Tasks that are computed for each thread before their results are added up.
+const TASKS_A_THREAD: usize = 16;
+
+/// What to sum over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pass {
+    /// Squared differences alone.
+    Squares,
+    /// Squared differences, and SSIM and UQI of every window.
+    Windows,
+    /// The same over the voxels inside both bodies, and the windows whose middle lies inside both.
+    Bodies,
+}
+
+/// Sums for every pair of `a` x `b`, row by row; only pairs that `wanted` names have to be right.
+///
+/// The result does not depend on the number of threads, nor on which volumes stand together in a block.
+pub(crate) fn sums(
+    kernel: &Kernel,
+    pass: Pass,
+    a: &[Member<'_>],
+    b: &[Member<'_>],
+    wanted: impl Fn(usize, usize) -> bool + Sync,
+) -> Vec<Sums> {
+    let lanes = kernel.isa.run(LaneCount);
+    let groups: Vec<Group> = (0..b.len())
+        .step_by(lanes)
+        .map(|first| {
+            let b = first..(first + lanes).min(b.len());
+            Group { a: (0..a.len()).filter(|a| b.clone().any(|b| wanted(*a, b))).collect(), b }
+        })
+        .collect();
+    let places = if pass == Pass::Squares { squares::slices(kernel) } else { columns(kernel) };
+    // Where there are few places, several tasks share one, so that every thread has work.
+    let threads = rayon::current_num_threads();
+    let shares = (TASKS_A_THREAD * threads / 2).div_ceil(places).clamp(1, groups.len().max(1));
+    let share = groups.len().div_ceil(shares).max(1);
+    let tasks: Vec<(usize, &[Group])> =
+        (0..places).flat_map(|place| groups.chunks(share).map(move |groups| (place, groups))).collect();
+    let mut totals = vec![Sums::default(); a.len() * b.len()];
+    for wave in tasks.chunks(TASKS_A_THREAD * threads) {
+        let parts: Vec<Vec<f64>> = wave
+            .par_iter()
+            .map(|(place, groups)| kernel.isa.run(Task { kernel, pass, place: *place, groups, a, b }))
+            .collect();
+        // In the order of the places, whoever computed them.
+        for ((_, groups), part) in wave.iter().zip(parts) {
+            let mut part = part.chunks_exact(SUMS * lanes);
+            for group in *groups {
+                for a in &group.a {
+                    let Some(sums) = part.next() else { continue };
+                    for (lane, b_index) in group.b.clone().enumerate() {
+                        let total = &mut totals[a * b.len() + b_index];
+                        let sum = |which: usize| sums[which * lanes + lane];
+                        total.squares += sum(0);
+                        total.ssim += sum(1);
+                        total.uqi += sum(2);
+                        total.voxels += sum(3);
+                        total.windows += sum(4);
+                    }
+                }
+            }
+        }
+    }
+    if pass != Pass::Bodies {
+        let windows = if pass == Pass::Windows { kernel.windows() } else { 0 };
+        for total in &mut totals {
+            total.voxels = kernel.shape.iter().product::<usize>() as f64;
+            total.windows = windows as f64;
+        }
+    }
+    totals
+}
+
+/// Bytes that a thread works in when `volumes` volumes are compared with as many.
+pub(crate) fn bytes_a_thread(kernel: &Kernel, volumes: usize) -> u64 {
+    let chunk = kernel.chunk_side();
+    let wide = chunk + kernel.window.side() - 1;
+    let vector = kernel.isa.run(LaneCount) * size_of::<f32>();
+    let kept = 2 * volumes * (wide - chunk) * chunk * chunk;
+    let vectors = kept + wide.pow(3) + 3 * wide * chunk * chunk;
+    let sums = TASKS_A_THREAD * volumes * volumes * SUMS * size_of::<f64>();
+    let column = volumes * kernel.shape[0] * (wide * wide + 2 * chunk * chunk) * size_of::<f32>();
+    (vectors * vector + sums + column) as u64
+}
+
+/// Volumes b that fill the lanes, and the volumes a that are compared with one of them at least.
+pub(crate) struct Group {
+    pub b: Range<usize>,
+    pub a: Vec<usize>,
+}
+
+struct LaneCount;
+
+impl WithSimd for LaneCount {
+    type Output = usize;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> usize {
+        S::F32_LANES
+    }
+}
+
+/// The columns of chunks.
+fn columns(kernel: &Kernel) -> usize {
+    kernel.runs(1).len() * kernel.runs(2).len()
+}
+
+/// One place of the volumes, for some groups.
+struct Task<'a> {
+    kernel: &'a Kernel,
+    pass: Pass,
+    place: usize,
+    groups: &'a [Group],
+    a: &'a [Member<'a>],
+    b: &'a [Member<'a>],
+}
+
+impl WithSimd for Task<'_> {
+    /// For each group and each of its volumes a, [`SUMS`] rows of lanes.
+    type Output = Vec<f64>;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> Vec<f64> {
+        match (self.pass, self.kernel.window, self.kernel.is_plane()) {
+            (Pass::Squares, ..) => squares::sums(simd, self.kernel, self.place, self.groups, self.a, self.b),
+            (Pass::Windows, Window::Uniform, false) => {
+                self.column::<S, Box7, Box7, UNIFORM_CHUNK, false>(simd)
+            }
+            (Pass::Windows, Window::Uniform, true) => {
+                self.column::<S, Box7, Single, UNIFORM_CHUNK, false>(simd)
+            }
+            (Pass::Windows, Window::Gaussian, false) => {
+                self.column::<S, Gaussian11, Gaussian11, GAUSSIAN_CHUNK, false>(simd)
+            }
+            (Pass::Windows, Window::Gaussian, true) => {
+                self.column::<S, Gaussian11, Single, GAUSSIAN_CHUNK, false>(simd)
+            }
+            (Pass::Bodies, Window::Uniform, false) => self.column::<S, Box7, Box7, UNIFORM_CHUNK, true>(simd),
+            (Pass::Bodies, Window::Uniform, true) => {
+                self.column::<S, Box7, Single, UNIFORM_CHUNK, true>(simd)
+            }
+            (Pass::Bodies, Window::Gaussian, false) => {
+                self.column::<S, Gaussian11, Gaussian11, GAUSSIAN_CHUNK, true>(simd)
+            }
+            (Pass::Bodies, Window::Gaussian, true) => {
+                self.column::<S, Gaussian11, Single, GAUSSIAN_CHUNK, true>(simd)
+            }
+        }
+    }
+}
+
+impl Task<'_> {
+    /// All chunks of a column, one below the other.
+    #[inline(always)]
+    fn column<S: Simd, FXY: Filter, FZ: Filter, const N: usize, const MASKED: bool>(
+        self,
+        simd: S,
+    ) -> Vec<f64> {
+        let kernel = self.kernel;
+        let (wide, deep) = (N + FXY::SIDE - 1, N + FZ::SIDE - 1);
+        let kept = (FZ::SIDE - 1) * N * N;
+        let lanes = S::F32_LANES;
+        let zero = <S::f32s as bytemuck::Zeroable>::zeroed();
+        let mut in_lanes = Lanes::<S::f32s>::new(wide, deep, N, MASKED);
+        let mut scratch = Scratch::<S::f32s>::new(wide, deep, N);
+        let most = self.groups.iter().map(|group| group.a.len()).max().unwrap_or(0);
+        let mut before = vec![zero; most * kept];
+        let mut after = before.clone();
+        let all: usize = self.groups.iter().map(|group| group.a.len()).sum();
+        let mut sums = vec![0.0; all * SUMS * lanes];
+        let across = kernel.runs(2);
+        let (start_y, oy) = kernel.runs(1)[self.place / across.len()];
+        let (start_x, ox) = across[self.place % across.len()];
+        let chunks: Vec<Chunk> = (kernel.runs(0).into_iter())
+            .map(|(start_z, oz)| Chunk {
+                start: [start_z, start_y, start_x],
+                windows: [oz, oy, ox],
+                index: kernel.chunk_index(start_y, start_x, start_z),
+            })
+            .collect();
+        let column = Column::new::<FXY, FZ>(kernel, &chunks, self.a, MASKED);
+        let mut rest = sums.as_mut_slice();
+        for group in self.groups {
+            let (mine, others) = rest.split_at_mut(group.a.len() * SUMS * lanes);
+            rest = others;
+            for (which, chunk) in chunks.iter().enumerate() {
+                in_lanes.fill::<FXY, FZ, N>(kernel, chunk, &self.b[group.b.clone()]);
+                for (i, (a, sums)) in group.a.iter().zip(mine.chunks_exact_mut(SUMS * lanes)).enumerate() {
+                    let own = i * kept..(i + 1) * kept;
+                    column::add_chunk::<S, FXY, FZ, N, MASKED>(
+                        simd,
+                        kernel,
+                        chunk,
+                        (&column, which, *a),
+                        self.a[*a].statistics.flat[chunk.index],
+                        &in_lanes,
+                        &mut scratch,
+                        &before[own.clone()],
+                        &mut after[own],
+                        sums,
+                    );
+                }
+                std::mem::swap(&mut before, &mut after);
+            }
+        }
+        sums
+    }
+}
