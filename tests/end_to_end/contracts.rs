@@ -103,6 +103,8 @@ fn manifest_table() {
         "label utf8",
         "image_blake3 utf8",
         "label_blake3 utf8",
+        "group utf8?",
+        "left_out utf8?",
     ];
     assert_eq!(parquet_columns(&curated("ct").join("manifest.parquet")), expected);
 }

@@ -7,6 +7,7 @@ mod contracts;
 mod curate;
 mod golden;
 mod mistakes;
+mod ranking;
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;

@@ -101,6 +101,19 @@ impl CaseRow {
         Some(Grid::new(shape.map(|n| n as usize), Affine::from_row_major(&self.affine)?))
     }
 
+    /// Its value in a column, as text by which cases can be grouped: of `labels` the values that are present,
+    /// without their counts. Nothing when there is no such column.
+    pub fn value(&self, column: &str) -> Option<String> {
+        if column == "labels" {
+            let values: Vec<String> = self.labels.iter().map(|label| label.value.to_string()).collect();
+            return Some(values.join(" "));
+        }
+        match serde_json::to_value(self).ok()?.get(column)? {
+            serde_json::Value::String(text) => Some(text.clone()),
+            value => Some(value.to_string()),
+        }
+    }
+
     /// Whether later stages use it.
     pub fn is_usable(&self) -> bool {
         self.status != Status::Rejected

@@ -111,11 +111,11 @@ mod tests {
     fn flags_win_over_the_file_and_the_file_over_defaults() {
         let text = "[rank]\nmetric = \"mse\"\nstart = 12\n[run]\nthreads = 3\n";
         let merged = settings(text, &["pdl", "rank", "out", "--metric", "uqi", "--threads", "2"]).unwrap();
-        assert_eq!(merged.rank.metric, Metric::Uqi);
+        assert_eq!(merged.rank.metric, Metric::Uqi.into());
         assert_eq!(merged.rank.start.to_string(), "12");
         assert_eq!(merged.rank.add.to_string(), "20%");
         assert_eq!(merged.run.threads, 2);
-        assert_eq!(settings(text, &["pdl", "rank", "out"]).unwrap().rank.metric, Metric::Mse);
+        assert_eq!(settings(text, &["pdl", "rank", "out"]).unwrap().rank.metric, Metric::Mse.into());
     }
 
     #[test]
