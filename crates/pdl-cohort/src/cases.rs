@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::attributes::{Modality, Split, Status};
 use crate::parameters::IndexParameters;
+use crate::same_patient::SamePatient;
 
 /// The table's name inside a curation folder.
 pub const FILE: &str = "cases.parquet";
@@ -163,6 +164,8 @@ pub struct Cases {
     pub findings: Vec<Finding>,
     /// How the cohort was indexed; the seed of the split included.
     pub parameters: IndexParameters,
+    /// Patients that were found to be one, by the names that the cohort gives them.
+    pub same_patient: SamePatient,
 }
 
 impl Cases {
@@ -184,6 +187,7 @@ impl Cases {
             label_names: fact(&path, &metadata, "pdl.label_names")?,
             findings: fact(&path, &metadata, "pdl.findings")?,
             parameters: fact(&path, &metadata, "pdl.parameters")?,
+            same_patient: fact(&path, &metadata, "pdl.same_patient")?,
         })
     }
 
@@ -196,12 +200,15 @@ impl Cases {
         let text = |value: serde_json::Result<String>| {
             value.map_err(|source| StoreError::Json { path: path.clone(), source })
         };
-        let metadata = vec![
+        let mut metadata = vec![
             ("pdl.cohort".to_owned(), self.cohort.clone()),
             ("pdl.label_names".to_owned(), text(serde_json::to_string(&self.label_names))?),
             ("pdl.findings".to_owned(), text(serde_json::to_string(&self.findings))?),
             ("pdl.parameters".to_owned(), text(serde_json::to_string(&self.parameters))?),
         ];
+        if !self.same_patient.is_empty() {
+            metadata.push(("pdl.same_patient".to_owned(), text(serde_json::to_string(&self.same_patient))?));
+        }
         table::write_rows(&path, &schema(), &self.rows, metadata)
     }
 }

@@ -6,8 +6,10 @@
 //! [`select`], [`community`]); [`prune`] says what is left out and what lies apart. It never moves a case from one split to another, and no held-out case
 //! has any say in the ranking.
 
+pub mod audit;
 pub mod community;
 mod curriculum;
+mod drift;
 pub mod likeness;
 pub mod manifest;
 pub mod metrics;

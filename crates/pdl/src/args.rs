@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use pdl_cohort::parameters::IndexParameters;
+use pdl_curriculum::audit::AuditParameters;
 use pdl_curriculum::parameters::RankParameters;
 use pdl_prepare::plan::PrepareParameters;
 use pdl_similarity::parameters::CompareParameters;
@@ -15,7 +16,7 @@ use serde::{Deserialize, Serialize};
 /// stopped at any moment and run again: it skips what is valid.
 ///
 /// Exit codes: 0 done (also when single cases were rejected; they are listed), 1 error, 2 wrong usage,
-/// 4 a case cannot be used and --strict was given.
+/// 3 something joins two splits, 4 a case cannot be used and --strict was given.
 #[derive(Debug, Parser)]
 #[command(version, arg_required_else_help = true, max_term_width = 100)]
 pub(crate) struct Cli {
@@ -65,6 +66,10 @@ pub(crate) enum Command {
         /// The curation folder.
         #[arg(long, value_name = "OUT")]
         out: PathBuf,
+        /// A table of patients that are one (patient_a, patient_b), such as the audit's same-patient.csv. Kept:
+        /// it need not be given again.
+        #[arg(long, value_name = "FILE")]
+        same_patient: Option<PathBuf>,
         #[command(flatten)]
         parameters: IndexParameters,
     },
@@ -91,6 +96,13 @@ pub(crate) enum Command {
         #[command(flatten)]
         parameters: RankParameters,
     },
+    /// Look for leaks between splits, rare labels and drift: audit.json, same-patient.csv.
+    Audit {
+        /// The curation folder.
+        out: PathBuf,
+        #[command(flatten)]
+        parameters: AuditParameters,
+    },
     /// Print the settings that flags and pdl.toml give, as a pdl.toml.
     Config {
         /// The curation folder.
@@ -113,6 +125,8 @@ pub(crate) struct StageParameters {
     pub compare: CompareParameters,
     #[command(flatten, next_help_heading = "Rank")]
     pub rank: RankParameters,
+    #[command(flatten, next_help_heading = "Audit")]
+    pub audit: AuditParameters,
 }
 
 /// Whether to keep the plan there is.
@@ -132,6 +146,7 @@ impl Command {
             | Command::Prepare { out, .. }
             | Command::Compare { out, .. }
             | Command::Rank { out, .. }
+            | Command::Audit { out, .. }
             | Command::Config { out, .. } => out,
         }
     }

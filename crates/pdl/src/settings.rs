@@ -6,6 +6,7 @@ use anyhow::{Context, Result, bail};
 use clap::ArgMatches;
 use clap::parser::ValueSource;
 use pdl_cohort::parameters::IndexParameters;
+use pdl_curriculum::audit::AuditParameters;
 use pdl_curriculum::parameters::RankParameters;
 use pdl_prepare::plan::PrepareParameters;
 use pdl_similarity::parameters::CompareParameters;
@@ -31,6 +32,8 @@ pub(crate) struct Settings {
     pub compare: CompareParameters,
     /// The rank stage.
     pub rank: RankParameters,
+    /// The audit.
+    pub audit: AuditParameters,
 }
 
 impl Settings {
@@ -73,6 +76,7 @@ fn merge(text: &str, matches: &ArgMatches) -> Result<Settings> {
         prepare: overlay(section("prepare"), settings.prepare, &[sub])?,
         compare: overlay(section("compare"), settings.compare, &[sub])?,
         rank: overlay(section("rank"), settings.rank, &[sub])?,
+        audit: overlay(section("audit"), settings.audit, &[sub])?,
     })
 }
 

@@ -13,6 +13,7 @@ use pdl_curriculum::rank::Ranked;
 use pdl_prepare::prepare::Prepared;
 use serde_json::{Value, json};
 
+use crate::audit;
 use crate::display::{note, say};
 use crate::outcome::Outcome;
 
@@ -20,7 +21,7 @@ use crate::outcome::Outcome;
 const NAMED: usize = 10;
 
 /// Findings on stderr: grouped by code and counted; rejected cases by name.
-pub(crate) fn warnings(outcome: &Outcome) {
+pub(crate) fn warnings(out: &Path, outcome: &Outcome) {
     if let Some(indexed) = &outcome.indexed {
         for finding in &indexed.cases.findings {
             note(&format!("warning: {}", finding.message));
@@ -45,6 +46,9 @@ pub(crate) fn warnings(outcome: &Outcome) {
         for finding in &ranked.ranking.findings {
             note(&format!("warning: {} [{}]", finding.message, finding.code));
         }
+    }
+    if let Some(audited) = &outcome.audited {
+        audit::warnings(out, audited);
     }
 }
 
@@ -106,6 +110,9 @@ fn lines(outcome: &Outcome) -> Vec<(&'static str, String)> {
     }
     if let Some(ranked) = &outcome.ranked {
         lines.push(("manifest.parquet", rank_line(ranked)));
+    }
+    if let Some(audited) = &outcome.audited {
+        lines.push((pdl_curriculum::audit::FILE, audit::line(audited)));
     }
     lines
 }
@@ -179,7 +186,7 @@ fn stages_text(stages: &[Stage]) -> String {
 
 fn next(out: &Path, outcome: &Outcome) -> String {
     let out = out.display();
-    if outcome.ranked.is_some() {
+    if outcome.ranked.is_some() || outcome.audited.is_some() {
         format!("just fit {out}   (or: pdl-fit train {out})")
     } else if outcome.compared.is_some() {
         format!("pdl rank {out}")
@@ -212,6 +219,9 @@ fn result(out: &Path, outcome: &Outcome) -> Value {
     if let Some(ranked) = &outcome.ranked {
         let ranked_cases = ranked.rows.iter().filter(|row| row.rank.is_some()).count();
         result["rank"] = json!({ "ranked": ranked_cases, "stages": ranked.stages, "changed": ranked.changed, "ranking": ranked.ranking });
+    }
+    if let Some(audited) = &outcome.audited {
+        result["audit"] = json!(audited);
     }
     result
 }
