@@ -6,6 +6,7 @@ mod audit;
 mod broken;
 mod contracts;
 mod curate;
+mod export;
 mod golden;
 mod mistakes;
 mod ranking;

@@ -286,20 +286,24 @@ fn balance(rows: &[&CaseRow]) -> Vec<Balance> {
     balance
 }
 
+/// Splits of few cases, and in the other splits labels that are rare.
 fn small_groups(rows: &[&CaseRow], balance: &[Balance], smallest: usize) -> Vec<Finding> {
     let mut findings = Vec::new();
     for split in [Split::Train, Split::Val, Split::Test] {
-        let of_split: Vec<&&CaseRow> = rows.iter().filter(|row| row.split == split).collect();
-        let patients: BTreeSet<&str> = of_split.iter().map(|row| row.patient_id.as_str()).collect();
-        if of_split.len() < smallest {
-            let message =
-                format!("the {split} split has {} cases of {} patients only", of_split.len(), patients.len());
+        let of_split = || rows.iter().filter(|row| row.split == split);
+        let patients: BTreeSet<&str> = of_split().map(|row| row.patient_id.as_str()).collect();
+        let cases = of_split().count();
+        if cases < smallest {
+            let message = format!("the {split} split has {cases} cases of {} patients only", patients.len());
             findings.push(Finding::new("small-split", message));
+            continue;
         }
-    }
-    for Balance { split, label, present, .. } in balance.iter().filter(|entry| entry.present < smallest) {
-        let message = format!("label {label} is present in {present} cases of the {split} split only");
-        findings.push(Finding::new("rare-label", message));
+        for rare in balance.iter().filter(|entry| entry.split == split && entry.present < smallest) {
+            let Balance { label, present, .. } = rare;
+            let message =
+                format!("label {label} is present in {present} of {cases} cases of the {split} split only");
+            findings.push(Finding::new("rare-label", message));
+        }
     }
     findings
 }
@@ -342,5 +346,91 @@ fn quoted(text: &str) -> String {
         format!("\"{}\"", text.replace('"', "\"\""))
     } else {
         text.to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::likeness::tests::Line;
+    use proptest::prelude::*;
+
+    fn row(number: usize, patient: usize, split: Split, file: usize) -> CaseRow {
+        serde_json::from_value(serde_json::json!({
+            "case_id": format!("c{number:03}"), "patient_id": format!("p{patient:03}"), "modality": "MR",
+            "split": split, "image": "", "label": null, "shape": [], "spacing_mm": [], "affine": [],
+            "orientation": "", "voxel_type": "", "labels": [{"value": 1, "voxels": 9}], "labels_annotated": [1, 2],
+            "intensity_min": 0.0, "intensity_max": 0.0, "intensity_mean": 0.0, "intensity_std": 0.0,
+            "intensity_p00_5": 0.0, "intensity_p99_5": 0.0, "image_blake3": format!("f{file}"),
+            "label_blake3": null, "status": "ok", "findings": [],
+        }))
+        .unwrap()
+    }
+
+    fn audited(rows: &[CaseRow], places: &[f32]) -> Audit {
+        let rows: Vec<&CaseRow> = rows.iter().collect();
+        of_cases(&rows, &Line(places.to_vec()), &AuditParameters::default()).unwrap()
+    }
+
+    /// Forty patients far apart from each other on a line; cases 0 and 1 as the test says.
+    fn forty(change: impl Fn(&mut Vec<CaseRow>, &mut Vec<f32>)) -> Audit {
+        let split = |number| if number % 4 == 1 { Split::Test } else { Split::Train };
+        let mut rows: Vec<CaseRow> = (0..40).map(|n| row(n, n, split(n), n)).collect();
+        let mut places: Vec<f32> = (0..40).map(|n| 0.3 * n as f32).collect();
+        change(&mut rows, &mut places);
+        audited(&rows, &places)
+    }
+
+    #[test]
+    fn each_kind_of_leak_is_found_by_its_name() {
+        assert!(forty(|_, _| {}).links.is_empty());
+        let only = |audit: Audit| {
+            assert_eq!((audit.leaks, audit.links.len()), (1, 1), "{:?}", audit.links);
+            (audit.links[0].case_a.clone(), audit.links[0].case_b.clone(), audit.links[0].reason)
+        };
+        let found = |reason| ("c000".to_owned(), "c001".to_owned(), reason);
+        let same_patient = forty(|rows, _| rows[1].patient_id = rows[0].patient_id.clone());
+        assert_eq!(only(same_patient), found(Reason::SamePatient));
+        let same_file = forty(|rows, _| rows[1].image_blake3 = rows[0].image_blake3.clone());
+        assert_eq!(only(same_file), found(Reason::SameFile));
+        assert_eq!(only(forty(|_, places| places[1] = 0.02)), found(Reason::SameImage));
+        assert_eq!(only(forty(|_, places| places[1] = 0.1)), found(Reason::StandsOut));
+        let together = forty(|rows, places| {
+            places[1] = 0.02;
+            rows[1].split = Split::Train;
+        });
+        assert_eq!((together.leaks, together.links.len()), (0, 1), "both on one side: no leak");
+    }
+
+    #[test]
+    fn drift_is_seen_where_test_cases_lie_apart_and_not_elsewhere() {
+        let mixed = forty(|_, _| {}).drift.unwrap();
+        assert!(mixed.p_value > 0.05, "{mixed:?}");
+        let apart = forty(|rows, _| {
+            rows.iter_mut()
+                .enumerate()
+                .for_each(|(n, row)| row.split = if n < 10 { Split::Test } else { Split::Train });
+        });
+        let drift = apart.drift.unwrap();
+        assert!(drift.p_value < 0.01 && drift.own_split_share > 0.9, "{drift:?}");
+        assert!(apart.findings.iter().any(|finding| finding.code == "drift"));
+        assert!(apart.findings.iter().any(|finding| finding.code == "small-split"), "there is no val split");
+        let test = apart.balance.iter().find(|entry| entry.split == Split::Test && entry.label == 1).unwrap();
+        assert_eq!((test.present, test.annotated), (10, 10));
+    }
+
+    proptest! {
+        /// Whatever is joined, `pdl index --same-patient` leaves no leak: every link's ends get one name.
+        #[test]
+        fn links_join_whom_they_name(places in prop::collection::vec(0.0_f32..1.0, 20..30)) {
+            let rows: Vec<CaseRow> =
+                (0..places.len()).map(|n| row(n, n, if n % 3 == 0 { Split::Test } else { Split::Train }, n)).collect();
+            let audit = audited(&rows, &places);
+            for link in &audit.links {
+                prop_assert!(link.case_a < link.case_b && link.patient_a != link.patient_b);
+                prop_assert_eq!(link.is_leak(), link.split_a != link.split_b);
+            }
+            prop_assert!(audit.links.windows(2).all(|w| w[0].is_leak() || !w[1].is_leak()));
+        }
     }
 }

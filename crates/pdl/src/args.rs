@@ -10,6 +10,8 @@ use pdl_prepare::plan::PrepareParameters;
 use pdl_similarity::parameters::CompareParameters;
 use serde::{Deserialize, Serialize};
 
+use crate::export::ExportParameters;
+
 /// Prepares, compares and ranks the cases of a medical image segmentation cohort.
 ///
 /// A curation folder OUT holds one cohort of one modality and what each stage made of it. Every stage can be
@@ -103,6 +105,13 @@ pub(crate) enum Command {
         #[command(flatten)]
         parameters: AuditParameters,
     },
+    /// Write the manifest in the form that another framework reads.
+    Export {
+        /// The curation folder.
+        out: PathBuf,
+        #[command(flatten)]
+        parameters: ExportParameters,
+    },
     /// Print the settings that flags and pdl.toml give, as a pdl.toml.
     Config {
         /// The curation folder.
@@ -147,6 +156,7 @@ impl Command {
             | Command::Compare { out, .. }
             | Command::Rank { out, .. }
             | Command::Audit { out, .. }
+            | Command::Export { out, .. }
             | Command::Config { out, .. } => out,
         }
     }

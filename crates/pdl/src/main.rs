@@ -7,6 +7,7 @@
 mod args;
 mod audit;
 mod display;
+mod export;
 mod outcome;
 mod settings;
 mod stages;

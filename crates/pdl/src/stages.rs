@@ -18,6 +18,7 @@ use pdl_store::progress::Run;
 use crate::args::{Cli, Command};
 use crate::audit;
 use crate::display::{self, Display};
+use crate::export;
 use crate::outcome::Outcome;
 use crate::settings::Settings;
 use crate::summary;
@@ -57,6 +58,9 @@ pub(crate) fn run(cli: &Cli, matches: &ArgMatches) -> Result<()> {
         );
     }
     let _lock = FolderLock::take(out)?;
+    if let Command::Export { parameters, .. } = &cli.command {
+        return export::run(out, parameters, cli.json);
+    }
     let display = Display::new();
     let stages = Stages { out, settings: &settings, display: &display };
     let mut outcome = Outcome::default();
@@ -111,7 +115,7 @@ impl Stages<'_> {
                 self.audit(outcome)
             }
             Command::Audit { .. } => self.audit(outcome),
-            Command::Config { .. } => Ok(()),
+            Command::Config { .. } | Command::Export { .. } => Ok(()), // no stages
         }
     }
 
