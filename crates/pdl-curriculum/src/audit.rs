@@ -420,9 +420,9 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever is joined, `pdl index --same-patient` leaves no leak: every link's ends get one name.
+        /// Links are of two patients, leaks are those of two splits, and leaks come first.
         #[test]
-        fn links_join_whom_they_name(places in prop::collection::vec(0.0_f32..1.0, 20..30)) {
+        fn links_are_sound(places in prop::collection::vec(0.0_f32..1.0, 20..30)) {
             let rows: Vec<CaseRow> =
                 (0..places.len()).map(|n| row(n, n, if n % 3 == 0 { Split::Test } else { Split::Train }, n)).collect();
             let audit = audited(&rows, &places);

@@ -76,7 +76,7 @@ impl Matrix {
         Ok(Self { cases, values })
     }
 
-    /// The same pairs as similarities in [0, 1] ([`unit`]).
+    /// The same pairs as similarities in [0, 1] ([`unit()`]).
     #[must_use]
     pub fn into_unit(mut self, metric: Metric) -> Self {
         self.values.iter_mut().for_each(|value| *value = unit(metric, *value));

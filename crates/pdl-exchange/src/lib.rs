@@ -1,10 +1,9 @@
 //! Writes a manifest in the forms that other frameworks read.
 //!
-//! In: a curation folder with a manifest. Out: a folder with a list of the cases in the form of MONAI
-//! ([`monai`]), nnU-Net v2 ([`nnunet`]), Hugging Face datasets ([`hugging_face`]), TorchIO or a plain table
-//! ([`lists`]), and, where asked, the prepared volumes themselves ([`files`]). It never changes a volume and
-//! never moves a case from one split to another. Case ids hold letters, digits, - and _ only, so every target
-//! takes them as they are.
+//! In: a curation folder with a manifest. Out: a folder with a list of the cases in the form of MONAI, nnU-Net v2,
+//! Hugging Face datasets, TorchIO or a plain table ([`export`]), and, where asked, the prepared volumes themselves
+//! ([`files`]). It never changes a volume and never moves a case from one split to another. Case ids hold letters,
+//! digits, - and _ only, so every target takes them as they are.
 
 pub mod export;
 pub mod files;
