@@ -72,6 +72,13 @@ deny:
 interop: (curate) (venv)
     .venv/bin/python tests/interop/read_everything.py out/ct out/mr
 
+# Other frameworks load the exports of the sample cohorts (TARGETS: huggingface, monai, torchio, nnunet; default all)
+interop-frameworks *targets: (curate)
+    test -x .venv-frameworks/bin/python || python3 -m venv .venv-frameworks
+    .venv-frameworks/bin/python -m pip install --quiet --requirement tests/interop/requirements.txt
+    .venv-frameworks/bin/python tests/interop/frameworks.py {{pdl}} out/ct "$@"
+    .venv-frameworks/bin/python tests/interop/frameworks.py {{pdl}} out/mr "$@"
+
 # The golden values of tests/golden, made anew by other people's programs
 golden: (curate) (venv)
     .venv/bin/python tests/golden/make.py

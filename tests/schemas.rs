@@ -2,6 +2,7 @@
 //! types. `just schemas` makes them anew.
 
 use pdl_cohort::cases::{self, CaseRow};
+use pdl_curriculum::audit::Audit;
 use pdl_curriculum::manifest::{self, ManifestInfo, ManifestRow};
 use pdl_prepare::fingerprint::Fingerprint;
 use pdl_prepare::plan::Plan;
@@ -12,6 +13,7 @@ use serde_json::Value;
 
 fn all() -> Vec<(&'static str, Schema)> {
     vec![
+        ("audit", schema_for!(Audit)),
         ("cases", schema_for!(CaseRow)),
         ("failures", schema_for!(Vec<Failure>)),
         ("fingerprint", schema_for!(Fingerprint)),

@@ -103,6 +103,8 @@ fn manifest_table() {
         "label utf8",
         "image_blake3 utf8",
         "label_blake3 utf8",
+        "group utf8?",
+        "left_out utf8?",
     ];
     assert_eq!(parquet_columns(&curated("ct").join("manifest.parquet")), expected);
 }
@@ -154,6 +156,7 @@ fn json_files_fit_their_schemas() {
         let read = |file: &str| fs::read_to_string(out.join(file)).unwrap();
         check(&serde_json::from_str(&read("fingerprint.json")).unwrap(), "fingerprint");
         check(&serde_json::from_str(&read("plan.json")).unwrap(), "plan");
+        check(&serde_json::from_str(&read("audit.json")).unwrap(), "audit");
         check(&serde_json::from_str(&read("manifest.json")).unwrap(), "manifest-info");
         for line in read("manifest.jsonl").lines() {
             check(&serde_json::from_str(line).unwrap(), "manifest");

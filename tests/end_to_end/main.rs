@@ -2,11 +2,14 @@
 //! where `PDL_REAL_DATA` names them, on real ones.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "tests may fail loudly")]
 
+mod audit;
 mod broken;
 mod contracts;
 mod curate;
+mod export;
 mod golden;
 mod mistakes;
+mod ranking;
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;

@@ -16,6 +16,7 @@ import pyarrow.parquet
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 JSON_SCHEMAS = {
+    "audit.json": "audit",
     "fingerprint.json": "fingerprint",
     "plan.json": "plan",
     "manifest.json": "manifest-info",

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::attributes::{Modality, Split, Status};
 use crate::parameters::IndexParameters;
+use crate::same_patient::SamePatient;
 
 /// The table's name inside a curation folder.
 pub const FILE: &str = "cases.parquet";
@@ -101,6 +102,19 @@ impl CaseRow {
         Some(Grid::new(shape.map(|n| n as usize), Affine::from_row_major(&self.affine)?))
     }
 
+    /// Its value in a column, as text by which cases can be grouped: of `labels` the values that are present,
+    /// without their counts. Nothing when there is no such column.
+    pub fn value(&self, column: &str) -> Option<String> {
+        if column == "labels" {
+            let values: Vec<String> = self.labels.iter().map(|label| label.value.to_string()).collect();
+            return Some(values.join(" "));
+        }
+        match serde_json::to_value(self).ok()?.get(column)? {
+            serde_json::Value::String(text) => Some(text.clone()),
+            value => Some(value.to_string()),
+        }
+    }
+
     /// Whether later stages use it.
     pub fn is_usable(&self) -> bool {
         self.status != Status::Rejected
@@ -150,6 +164,8 @@ pub struct Cases {
     pub findings: Vec<Finding>,
     /// How the cohort was indexed; the seed of the split included.
     pub parameters: IndexParameters,
+    /// Patients that were found to be one, by the names that the cohort gives them.
+    pub same_patient: SamePatient,
 }
 
 impl Cases {
@@ -171,6 +187,7 @@ impl Cases {
             label_names: fact(&path, &metadata, "pdl.label_names")?,
             findings: fact(&path, &metadata, "pdl.findings")?,
             parameters: fact(&path, &metadata, "pdl.parameters")?,
+            same_patient: fact(&path, &metadata, "pdl.same_patient")?,
         })
     }
 
@@ -183,12 +200,15 @@ impl Cases {
         let text = |value: serde_json::Result<String>| {
             value.map_err(|source| StoreError::Json { path: path.clone(), source })
         };
-        let metadata = vec![
+        let mut metadata = vec![
             ("pdl.cohort".to_owned(), self.cohort.clone()),
             ("pdl.label_names".to_owned(), text(serde_json::to_string(&self.label_names))?),
             ("pdl.findings".to_owned(), text(serde_json::to_string(&self.findings))?),
             ("pdl.parameters".to_owned(), text(serde_json::to_string(&self.parameters))?),
         ];
+        if !self.same_patient.is_empty() {
+            metadata.push(("pdl.same_patient".to_owned(), text(serde_json::to_string(&self.same_patient))?));
+        }
         table::write_rows(&path, &schema(), &self.rows, metadata)
     }
 }

@@ -16,6 +16,7 @@ use crate::cases::{self, CaseRow, Cases, Finding};
 use crate::check::{self, Checked};
 use crate::layout::{self, Found, Layout};
 use crate::parameters::IndexParameters;
+use crate::same_patient::SamePatient;
 use crate::split::{self, Shares};
 
 /// What the index stage found.
@@ -29,7 +30,8 @@ pub struct Indexed {
     pub changed: bool,
 }
 
-/// Indexes the cohort at `cohort` into the curation folder `out`.
+/// Indexes the cohort at `cohort` into the curation folder `out`. The patients of `same_patient` are each taken
+/// as one, as are those that an earlier run was told of.
 ///
 /// # Errors
 /// [`CohortError`] when there is no cohort, its table contradicts itself, or `out` cannot be written. A bad
@@ -38,6 +40,7 @@ pub fn index(
     cohort: &Path,
     out: &Path,
     parameters: &IndexParameters,
+    same_patient: &SamePatient,
     run: Run<'_>,
 ) -> Result<Indexed, CohortError> {
     let orientation = orientation_of(parameters)?;
@@ -69,8 +72,14 @@ pub fn index(
         .map(|(found, (checked, _))| row(&place, found, checked, modality))
         .collect();
     mark_duplicates(&mut rows);
+    let same_patient = before
+        .as_ref()
+        .map_or_else(SamePatient::default, |cases| cases.same_patient.clone())
+        .and(same_patient);
+    let names = same_patient.names();
+    join_patients(&mut rows, &names);
     let patients_given = layout.cases.iter().any(|found| found.patient.is_some());
-    let findings = split_rows(&mut rows, &layout, before.as_ref(), parameters, patients_given)?;
+    let findings = split_rows(&mut rows, &layout, before.as_ref(), parameters, patients_given, &names)?;
     keep_order(&mut rows, before.as_ref());
     let cases = Cases {
         rows,
@@ -78,6 +87,7 @@ pub fn index(
         label_names: layout.label_names,
         findings,
         parameters: parameters.clone(),
+        same_patient: same_patient.clone(),
     };
     let changed = cases.write(&place.out)?;
     Ok(Indexed { cases, read, changed })
@@ -257,6 +267,16 @@ fn mark_duplicates(rows: &mut [CaseRow]) {
     }
 }
 
+/// Gives cases of patients that are one the same patient id.
+fn join_patients(rows: &mut [CaseRow], names: &BTreeMap<&str, &str>) {
+    for row in rows.iter_mut().filter(|row| row.is_usable()) {
+        let Some(name) = names.get(row.patient_id.as_str()) else { continue };
+        let message = format!("its patient is taken as one with others, as {name} (--same-patient)");
+        row.patient_id = (*name).to_owned();
+        add_finding(row, Finding::new("same-patient", message));
+    }
+}
+
 /// Gives every row its split; returns findings about the cohort.
 ///
 /// Rows that cannot be used count for no share: their patients are shown as train until a case of theirs can
@@ -267,6 +287,7 @@ fn split_rows(
     before: Option<&Cases>,
     parameters: &IndexParameters,
     patients_given: bool,
+    names: &BTreeMap<&str, &str>,
 ) -> Result<Vec<Finding>, CohortError> {
     let mut findings = Vec::new();
     if !patients_given {
@@ -276,10 +297,13 @@ fn split_rows(
         }
     }
     let mut given: BTreeMap<String, Split> = BTreeMap::new();
-    if let Some(before) = before {
-        given.extend(before.usable().map(|row| (row.patient_id.clone(), row.split)));
+    for row in before.iter().flat_map(|cases| cases.usable()) {
+        let patient = one_name(names, &row.patient_id);
+        // Patients that turn out to be one had two splits, perhaps: a case once learnt from is never held out.
+        let split = given.get(&patient).map_or(row.split, |other| row.split.min(*other));
+        given.insert(patient, split);
     }
-    given.extend(splits_of_table(layout)?);
+    given.extend(splits_of_table(layout, names)?);
     let patients: BTreeSet<String> =
         rows.iter().filter(|row| row.is_usable()).map(|row| row.patient_id.clone()).collect();
     let shares = Shares { val: parameters.val_share, test: parameters.test_share };
@@ -296,12 +320,20 @@ fn split_rows(
     Ok(findings)
 }
 
+/// The name under which a patient goes.
+fn one_name(names: &BTreeMap<&str, &str>, patient: &str) -> String {
+    names.get(patient).map_or(patient, |name| name).to_owned()
+}
+
 /// The splits that the cohort's own table gives, by patient.
-fn splits_of_table(layout: &Layout) -> Result<BTreeMap<String, Split>, CohortError> {
+fn splits_of_table(
+    layout: &Layout,
+    names: &BTreeMap<&str, &str>,
+) -> Result<BTreeMap<String, Split>, CohortError> {
     let mut given: BTreeMap<String, Split> = BTreeMap::new();
     for found in &layout.cases {
         let Some(split) = found.split else { continue };
-        let patient = found.patient.clone().unwrap_or_else(|| found.case_id.clone());
+        let patient = one_name(names, found.patient.as_deref().unwrap_or(&found.case_id));
         if let Some(first) = given.insert(patient.clone(), split)
             && first != split
         {

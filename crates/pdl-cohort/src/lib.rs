@@ -3,7 +3,7 @@
 //! In: a folder with `images/` and `labels/`, a table, or a MONAI datalist ([`layout`]). Out:
 //! `cases.parquet` ([`cases`]), one row for everything found, with what is wrong with it. It never
 //! changes a source file, never drops a case silently, and never lets a patient into two splits
-//! ([`split`]).
+//! ([`split`], [`same_patient`]).
 
 pub mod attributes;
 pub mod cases;
@@ -11,6 +11,7 @@ mod check;
 pub mod index;
 pub mod layout;
 pub mod parameters;
+pub mod same_patient;
 pub mod split;
 
 use std::path::PathBuf;

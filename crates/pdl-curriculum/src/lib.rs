@@ -1,15 +1,25 @@
 //! From a pair matrix to a curriculum.
 //!
 //! In: `cases.parquet`, `prepared.parquet` and the pairs. Out: the manifest ([`manifest`]), which gives
-//! every training case its rank ([`score`]), the stage at which it joins ([`pace`]) and its place in
-//! the coarse sample for tuning. It never moves a case from one split to another, and no held-out case
+//! every training case its rank, the stage at which it joins ([`pace`]) and its place in the coarse sample for
+//! tuning. Pairs ([`likeness`], [`metrics`]) become scores ([`score`]), scores or pairs an order ([`order`],
+//! [`select`], [`community`]); [`prune`] says what is left out and what lies apart. It never moves a case from one split to another, and no held-out case
 //! has any say in the ranking.
 
+pub mod audit;
+pub mod community;
+mod curriculum;
+mod drift;
+pub mod likeness;
 pub mod manifest;
+pub mod metrics;
+pub mod order;
 pub mod pace;
 pub mod parameters;
+pub mod prune;
 pub mod rank;
 pub mod score;
+pub mod select;
 
 use std::path::PathBuf;
 
@@ -34,6 +44,9 @@ pub enum CurriculumError {
         /// Which case.
         case: String,
     },
+    /// A choice that cannot be.
+    #[error("{0}")]
+    Option(String),
     /// There is no manifest.
     #[error("no manifest here; make one with `pdl curate COHORT --out {0}`: {0}", out.display())]
     NoManifest {

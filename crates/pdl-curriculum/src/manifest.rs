@@ -4,6 +4,7 @@ use std::path::Path;
 
 use arrow::datatypes::{DataType, Schema};
 use pdl_cohort::attributes::{Modality, Split};
+use pdl_cohort::cases::Finding;
 use pdl_cohort::parameters::IndexParameters;
 use pdl_prepare::fingerprint::Fingerprint;
 use pdl_prepare::plan::Plan;
@@ -16,6 +17,9 @@ use serde::{Deserialize, Serialize};
 use crate::CurriculumError;
 use crate::pace::Stage;
 use crate::parameters::RankParameters;
+
+/// The version of the manifest's form that is written; all up to it are read.
+pub const SCHEMA_VERSION: u32 = 2;
 
 /// The rows, as a table.
 pub const TABLE_FILE: &str = "manifest.parquet";
@@ -35,11 +39,11 @@ pub struct ManifestRow {
     pub modality: Modality,
     /// What it is for.
     pub split: Split,
-    /// Place in the curriculum, 1 first; training cases only.
+    /// Place in the curriculum, 1 first; training cases only, and of them those that were not left out.
     pub rank: Option<u32>,
-    /// What the rank follows from; larger comes earlier. Training cases only.
+    /// How typical it is among the training cases, by the parameters in manifest.json: larger is more typical.
     pub score: Option<f64>,
-    /// The stage (from 0) at which it joins the training; training cases only.
+    /// The stage (from 0) at which it joins the training; cases with a rank only.
     pub stage: Option<u32>,
     /// Whether it belongs to the coarse sample on which hyperparameters are tuned.
     pub tune: bool,
@@ -53,6 +57,10 @@ pub struct ManifestRow {
     pub image_blake3: String,
     /// BLAKE3 of the prepared label's file.
     pub label_blake3: String,
+    /// The community or stratum that the order keeps in proportion; with such an order only.
+    pub group: Option<String>,
+    /// Why a training case was left out of the curriculum, and so has no rank.
+    pub left_out: Option<String>,
 }
 
 /// The table's columns.
@@ -72,6 +80,8 @@ pub fn schema() -> Schema {
         column("label", Utf8),
         column("image_blake3", Utf8),
         column("label_blake3", Utf8),
+        nullable("group", Utf8),
+        nullable("left_out", Utf8),
     ])
 }
 
@@ -97,10 +107,55 @@ pub struct Hashes {
     pub manifest: String,
 }
 
+/// A training case that lies far from its nearest neighbours; for review, it is not left out.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Outlier {
+    /// Which case.
+    pub case_id: String,
+    /// The likeness of identical cases (SSIM 1, UQI 1, MSE 0, PSNR 100 dB) less its mean likeness to its nearest
+    /// neighbours.
+    pub distance: f64,
+}
+
+/// The communities by which cases were ordered.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Communities {
+    /// How many there are.
+    pub count: usize,
+    /// The likeness from which on a pair is an edge.
+    pub threshold: f32,
+    /// How well they divide the graph (Newman and Girvan 2004).
+    pub modularity: f64,
+}
+
+/// What the ranking found on its way.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Ranking {
+    /// Training cases with a rank.
+    pub ranked: usize,
+    /// Training cases left out as duplicates of another.
+    pub duplicates: usize,
+    /// Training cases left out because enough were kept.
+    pub beyond_keep: usize,
+    /// Cases of the coarse sample for tuning.
+    pub tune: usize,
+    /// The medoid, where the score is the likeness to it.
+    pub medoid: Option<String>,
+    /// The communities, where the order follows them.
+    pub communities: Option<Communities>,
+    /// The distance from which on a case is an outlier.
+    pub outlier_limit: Option<f64>,
+    /// Cases that lie apart, the furthest first; for review.
+    pub outliers: Vec<Outlier>,
+    /// What a user should know about the choices made.
+    pub findings: Vec<Finding>,
+}
+
 /// What holds for all rows.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ManifestInfo {
-    /// Version of the manifest's form.
+    /// Version of the manifest's form: 1, or 2 since cases may be left out.
     pub schema_version: u32,
     /// How the images were made.
     pub modality: Modality,
@@ -110,6 +165,9 @@ pub struct ManifestInfo {
     pub index: IndexParameters,
     /// How the ranking was made.
     pub parameters: RankParameters,
+    /// What the ranking found on its way; empty in version 1.
+    #[serde(default)]
+    pub ranking: Ranking,
     /// How the pairs were compared.
     pub compare: CompareParameters,
     /// The stages of the curriculum.
@@ -125,7 +183,7 @@ pub struct ManifestInfo {
 /// A manifest that was read.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Manifest {
-    /// Training cases by rank, then validation and test cases by id.
+    /// Cases by rank, then training cases left out, validation and test cases by id.
     pub rows: Vec<ManifestRow>,
     /// What holds for all.
     pub info: ManifestInfo,
@@ -143,6 +201,15 @@ impl Manifest {
             return Err(CurriculumError::NoManifest { out: out.to_owned() });
         }
         let info: ManifestInfo = json::read(&out.join(INFO_FILE))?;
+        if info.schema_version > SCHEMA_VERSION {
+            return Err(CurriculumError::BadManifest {
+                path: out.join(INFO_FILE),
+                problem: format!(
+                    "it is of version {}; this pdl reads up to {SCHEMA_VERSION}",
+                    info.schema_version
+                ),
+            });
+        }
         let bad =
             |problem: &str| CurriculumError::BadManifest { path: path.clone(), problem: problem.to_owned() };
         if pdl_store::hash::of_file(&path)? != info.hashes.manifest {
@@ -154,16 +221,19 @@ impl Manifest {
         if !info.stages.windows(2).all(grows) {
             return Err(bad("its stages shrink"));
         }
-        let training = rows.iter().filter(|row| row.split == Split::Train).count();
+        let training = rows.iter().filter(|row| row.rank.is_some()).count();
+        if rows.iter().any(|row| row.rank.is_some() && row.split != Split::Train) {
+            return Err(bad("it ranks held-out cases"));
+        }
         if info.stages.last().is_none_or(|stage| stage.active_cases as usize != training) {
             return Err(bad("its stages do not reach all training cases"));
         }
         Ok(Self { rows, info })
     }
 
-    /// Training cases by rank.
+    /// The cases of the curriculum by rank: the training cases that were not left out.
     pub fn training(&self) -> Vec<&ManifestRow> {
-        let mut rows: Vec<&ManifestRow> = self.rows.iter().filter(|row| row.split == Split::Train).collect();
+        let mut rows: Vec<&ManifestRow> = self.rows.iter().filter(|row| row.rank.is_some()).collect();
         rows.sort_by_key(|row| row.rank);
         rows
     }

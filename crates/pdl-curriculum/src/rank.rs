@@ -1,6 +1,6 @@
 //! The rank stage: from pairs to the manifest.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
 use pdl_cohort::attributes::Split;
@@ -9,15 +9,16 @@ use pdl_prepare::fingerprint::{self, Fingerprint};
 use pdl_prepare::plan;
 use pdl_prepare::prepare::{self, PreparedRow};
 use pdl_prepare::proxies::Proxies;
-use pdl_similarity::pairs::{Metric, Pairs};
+use pdl_similarity::pairs::Pairs;
 use pdl_similarity::parameters::CompareParameters;
 use pdl_store::{hash, json};
 
 use crate::CurriculumError;
-use crate::manifest::{self, Hashes, Label, ManifestInfo, ManifestRow};
+use crate::curriculum::{self, Place, Trainee};
+use crate::manifest::{self, Hashes, Label, ManifestInfo, ManifestRow, Ranking};
 use crate::pace::{self, Stage};
 use crate::parameters::RankParameters;
-use crate::score;
+use crate::prune::Candidate;
 
 /// What the rank stage did.
 #[derive(Clone, Debug)]
@@ -26,6 +27,8 @@ pub struct Ranked {
     pub rows: Vec<ManifestRow>,
     /// The stages.
     pub stages: Vec<Stage>,
+    /// What was found on the way.
+    pub ranking: Ranking,
     /// Whether the manifest is new or other than before.
     pub changed: bool,
 }
@@ -35,40 +38,43 @@ pub struct Ranked {
 /// # Errors
 /// [`CurriculumError`] when an earlier stage is missing or stale, or `out` cannot be written.
 pub fn rank(out: &Path, parameters: &RankParameters) -> Result<Ranked, CurriculumError> {
+    parameters.check()?;
     let cases = Cases::read(out)?;
     let prepared = prepare::read(out)?;
     let proxies = Proxies::open(out)?;
     let rows = join(&cases, &prepared)?;
-    let training: Vec<&Joined<'_>> = rows.iter().filter(|row| row.case.split == Split::Train).collect();
-    if training.is_empty() {
+    let trainees = trainees(&rows, parameters)?;
+    if trainees.is_empty() {
         return Err(CurriculumError::NoTrainingCases { cases: rows.len(), out: out.to_owned() });
     }
-    let (scores, compare, pairs_hash) = scores(out, &proxies, &training, parameters.metric)?;
+    let pairs = if proxies.len() < 2 { None } else { Some(Pairs::open(out, &proxies)?) };
+    let (places, ranking) = curriculum::place(&trainees, pairs.as_ref(), &proxies.case_ids, parameters)?;
     let plan = prepare::read_plan(out)?;
-    let stages =
-        pace::fixed(training.len(), parameters.start, parameters.add, parameters.every(plan.modality));
-    let ranked = ranked_rows(&rows, &scores, &stages, parameters);
+    let every = parameters.every(plan.modality);
+    let stages = pace::stages(ranking.ranked, parameters, every);
+    let ranked = manifest_rows(&rows, &places, &stages);
 
     let fingerprint: Fingerprint = json::read(&out.join(fingerprint::FILE))?;
     let info = ManifestInfo {
-        schema_version: 1,
+        schema_version: manifest::SCHEMA_VERSION,
         modality: plan.modality,
         labels: labels(&cases),
         index: cases.parameters.clone(),
-        parameters: RankParameters { every: Some(parameters.every(plan.modality)), ..parameters.clone() },
-        compare,
+        parameters: RankParameters { every: Some(every), ..parameters.clone() },
+        ranking: ranking.clone(),
+        compare: pairs.as_ref().map_or_else(CompareParameters::default, |pairs| pairs.parameters.clone()),
         stages: stages.clone(),
         fingerprint,
         hashes: Hashes {
             cases: hash::of_file(&out.join(cases::FILE))?,
             plan: hash::of_file(&out.join(plan::FILE))?,
-            pairs: pairs_hash,
+            pairs: pairs.map_or(Ok(String::new()), |pairs| pairs.hash())?,
             manifest: String::new(),
         },
         plan,
     };
     let changed = manifest::write(out, &ranked, info)?;
-    Ok(Ranked { rows: ranked, stages, changed })
+    Ok(Ranked { rows: ranked, stages, ranking, changed })
 }
 
 /// A case with its prepared files.
@@ -89,65 +95,66 @@ fn join<'a>(cases: &'a Cases, prepared: &'a [PreparedRow]) -> Result<Vec<Joined<
         .collect()
 }
 
-type Scores<'a> = HashMap<&'a str, Option<f64>>;
-
-/// Scores of the training cases, how the pairs were compared, and their hash.
-fn scores<'a>(
-    out: &Path,
-    proxies: &'a Proxies,
-    training: &[&Joined<'_>],
-    metric: Metric,
-) -> Result<(Scores<'a>, CompareParameters, String), CurriculumError> {
-    if proxies.len() < 2 {
-        return Ok((Scores::new(), CompareParameters::default(), String::new()));
+/// The training cases, by id.
+fn trainees<'a>(
+    rows: &[Joined<'a>],
+    parameters: &RankParameters,
+) -> Result<Vec<Trainee<'a>>, CurriculumError> {
+    let mut trainees = Vec::new();
+    for row in rows.iter().filter(|row| row.case.split == Split::Train) {
+        let stratum =
+            parameters.stratify_by.as_deref().map(|column| stratum(row.case, column)).transpose()?;
+        trainees.push(Trainee {
+            case_id: &row.case.case_id,
+            candidate: Candidate {
+                image_blake3: &row.case.image_blake3,
+                labels_annotated: row.case.labels_annotated.len(),
+            },
+            stratum,
+        });
     }
-    let pairs = Pairs::open(out, proxies)?;
-    let ids: BTreeSet<&str> = training.iter().map(|row| row.case.case_id.as_str()).collect();
-    let is_training: Vec<bool> = proxies.case_ids.iter().map(|id| ids.contains(id.as_str())).collect();
-    let scores = score::mean_similarity(&pairs, metric, &is_training)?;
-    let scores = proxies.case_ids.iter().map(String::as_str).zip(scores).collect();
-    Ok((scores, pairs.parameters.clone(), pairs.hash()?))
+    trainees.sort_by_key(|trainee| trainee.case_id);
+    Ok(trainees)
 }
 
-fn ranked_rows(
-    rows: &[Joined<'_>],
-    scores: &Scores<'_>,
-    stages: &[Stage],
-    parameters: &RankParameters,
-) -> Vec<ManifestRow> {
-    let score_of = |row: &Joined<'_>| scores.get(row.case.case_id.as_str()).copied().flatten();
-    let training: Vec<(&str, Option<f64>)> = rows
-        .iter()
-        .filter(|row| row.case.split == Split::Train)
-        .map(|row| (row.case.case_id.as_str(), score_of(row)))
-        .collect();
-    let tune_from = parameters.tune_from.of(training.len()) as u32;
-    let ranks: HashMap<&str, u32> = training.iter().map(|(id, _)| *id).zip(score::rank(&training)).collect();
+fn stratum(case: &CaseRow, column: &str) -> Result<String, CurriculumError> {
+    case.value(column).ok_or_else(|| {
+        let columns: Vec<String> =
+            cases::schema().fields().iter().map(|field| field.name().clone()).collect();
+        CurriculumError::Option(format!(
+            "--stratify-by {column}: cases.parquet has no such column; it has {}",
+            columns.join(", ")
+        ))
+    })
+}
+
+/// The rows of the manifest: by rank, then the other training cases, validation and test cases by id.
+fn manifest_rows(rows: &[Joined<'_>], places: &BTreeMap<&str, Place>, stages: &[Stage]) -> Vec<ManifestRow> {
     let mut ranked: Vec<ManifestRow> = rows
         .iter()
         .map(|row| {
-            let rank = ranks.get(row.case.case_id.as_str()).copied();
-            let in_sample =
-                |rank: u32| rank <= tune_from && (rank - 1).is_multiple_of(parameters.tune_step.max(1));
+            let place = places.get(row.case.case_id.as_str()).cloned().unwrap_or_default();
             ManifestRow {
                 case_id: row.case.case_id.clone(),
                 patient_id: row.case.patient_id.clone(),
                 modality: row.case.modality,
                 split: row.case.split,
-                rank,
-                score: rank.and_then(|_| score_of(row)),
-                stage: rank.map(|rank| pace::stage_of(rank, stages)),
-                tune: rank.is_some_and(in_sample),
+                rank: place.rank,
+                score: place.score,
+                stage: place.rank.map(|rank| pace::stage_of(rank, stages)),
+                tune: place.tune,
                 labels_annotated: row.case.labels_annotated.clone(),
                 image: row.prepared.image.clone(),
                 label: row.prepared.label.clone(),
                 image_blake3: row.prepared.image_blake3.clone(),
                 label_blake3: row.prepared.label_blake3.clone(),
+                group: place.group,
+                left_out: place.left_out,
             }
         })
         .collect();
     ranked.sort_by(|a, b| {
-        let key = |row: &ManifestRow| (row.split, row.rank);
+        let key = |row: &ManifestRow| (row.split, row.rank.unwrap_or(u32::MAX));
         key(a).cmp(&key(b)).then_with(|| a.case_id.cmp(&b.case_id))
     });
     ranked

@@ -236,6 +236,8 @@ mod tests {
             label: String::new(),
             image_blake3: String::new(),
             label_blake3: String::new(),
+            group: None,
+            left_out: None,
         }
     }
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use bytesize::ByteSize;
 use clap::{Args, Parser, Subcommand};
 use pdl_cohort::parameters::IndexParameters;
+use pdl_curriculum::audit::AuditParameters;
 use pdl_curriculum::parameters::RankParameters;
 use pdl_prepare::plan::PrepareParameters;
 use pdl_similarity::matrix::Format;
@@ -12,13 +13,15 @@ use pdl_similarity::metric::Metric;
 use pdl_similarity::parameters::CompareParameters;
 use serde::{Deserialize, Serialize};
 
+use crate::export::ExportParameters;
+
 /// Prepares, compares and ranks the cases of a medical image segmentation cohort.
 ///
 /// A curation folder OUT holds one cohort of one modality and what each stage made of it. Every stage can be
 /// stopped at any moment and run again: it skips what is valid.
 ///
 /// Exit codes: 0 done (also when single cases were rejected; they are listed), 1 error, 2 wrong usage,
-/// 4 a case cannot be used and --strict was given.
+/// 3 something joins two splits, 4 a case cannot be used and --strict was given.
 #[derive(Debug, Parser)]
 #[command(version, arg_required_else_help = true, max_term_width = 100)]
 pub(crate) struct Cli {
@@ -72,6 +75,10 @@ pub(crate) enum Command {
         /// The curation folder.
         #[arg(long, value_name = "OUT")]
         out: PathBuf,
+        /// A table of patients that are one (patient_a, patient_b), such as the audit's same-patient.csv. Kept:
+        /// it need not be given again.
+        #[arg(long, value_name = "FILE")]
+        same_patient: Option<PathBuf>,
         #[command(flatten)]
         parameters: IndexParameters,
     },
@@ -149,6 +156,20 @@ pub(crate) enum Command {
         #[arg(long, default_value_t = 0.98, value_name = "VALUE")]
         threshold: f32,
     },
+    /// Look for leaks between splits, rare labels and drift: audit.json, same-patient.csv.
+    Audit {
+        /// The curation folder.
+        out: PathBuf,
+        #[command(flatten)]
+        parameters: AuditParameters,
+    },
+    /// Write the manifest in the form that another framework reads.
+    Export {
+        /// The curation folder.
+        out: PathBuf,
+        #[command(flatten)]
+        parameters: ExportParameters,
+    },
     /// Print the settings that flags and pdl.toml give, as a pdl.toml.
     Config {
         /// The curation folder.
@@ -171,6 +192,8 @@ pub(crate) struct StageParameters {
     pub compare: CompareParameters,
     #[command(flatten, next_help_heading = "Rank")]
     pub rank: RankParameters,
+    #[command(flatten, next_help_heading = "Audit")]
+    pub audit: AuditParameters,
 }
 
 /// Whether to keep the plan there is.
@@ -194,6 +217,8 @@ impl Command {
             | Command::Matrix { out, .. }
             | Command::Similar { out, .. }
             | Command::Duplicates { out, .. }
+            | Command::Audit { out, .. }
+            | Command::Export { out, .. }
             | Command::Config { out, .. } => out,
         }
     }

@@ -5,7 +5,9 @@
 //! was made ([`summary`]). Results go to stdout, progress and warnings to stderr.
 
 mod args;
+mod audit;
 mod display;
+mod export;
 mod outcome;
 mod pairs;
 mod settings;
@@ -22,6 +24,8 @@ use crate::args::Cli;
 const DONE: u8 = 0;
 /// Exit code of an error that ended the run.
 const FAILED: u8 = 1;
+/// Exit code when something joins two splits.
+const LEAK: u8 = 3;
 /// Exit code when `--strict` met a case that cannot be used.
 pub(crate) const STRICT: u8 = 4;
 
@@ -33,7 +37,11 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::from(DONE),
         Err(error) => {
-            let code = if error.is::<stages::StrictError>() { STRICT } else { FAILED };
+            let code = match () {
+                () if error.is::<stages::StrictError>() => STRICT,
+                () if error.is::<audit::LeakError>() => LEAK,
+                () => FAILED,
+            };
             display::error(&error);
             ExitCode::from(code)
         }

@@ -1,6 +1,7 @@
 //! What the stages of one command did.
 
 use pdl_cohort::index::Indexed;
+use pdl_curriculum::audit::Audit;
 use pdl_curriculum::rank::Ranked;
 use pdl_prepare::prepare::Prepared;
 use pdl_similarity::compare::Compared;
@@ -12,6 +13,7 @@ pub(crate) struct Outcome {
     pub prepared: Option<Prepared>,
     pub compared: Option<Compared>,
     pub ranked: Option<Ranked>,
+    pub audited: Option<Audit>,
 }
 
 impl Outcome {

@@ -6,6 +6,7 @@ use anyhow::{Context, Result, bail};
 use clap::ArgMatches;
 use clap::parser::ValueSource;
 use pdl_cohort::parameters::IndexParameters;
+use pdl_curriculum::audit::AuditParameters;
 use pdl_curriculum::parameters::RankParameters;
 use pdl_prepare::plan::PrepareParameters;
 use pdl_similarity::parameters::CompareParameters;
@@ -31,6 +32,8 @@ pub(crate) struct Settings {
     pub compare: CompareParameters,
     /// The rank stage.
     pub rank: RankParameters,
+    /// The audit.
+    pub audit: AuditParameters,
 }
 
 impl Settings {
@@ -73,6 +76,7 @@ fn merge(text: &str, matches: &ArgMatches) -> Result<Settings> {
         prepare: overlay(section("prepare"), settings.prepare, &[sub])?,
         compare: overlay(section("compare"), settings.compare, &[sub])?,
         rank: overlay(section("rank"), settings.rank, &[sub])?,
+        audit: overlay(section("audit"), settings.audit, &[sub])?,
     })
 }
 
@@ -111,11 +115,11 @@ mod tests {
     fn flags_win_over_the_file_and_the_file_over_defaults() {
         let text = "[rank]\nmetric = \"mse\"\nstart = 12\n[run]\nthreads = 3\n";
         let merged = settings(text, &["pdl", "rank", "out", "--metric", "uqi", "--threads", "2"]).unwrap();
-        assert_eq!(merged.rank.metric, Metric::Uqi);
+        assert_eq!(merged.rank.metric, Metric::Uqi.into());
         assert_eq!(merged.rank.start.to_string(), "12");
         assert_eq!(merged.rank.add.to_string(), "20%");
         assert_eq!(merged.run.threads, 2);
-        assert_eq!(settings(text, &["pdl", "rank", "out"]).unwrap().rank.metric, Metric::Mse);
+        assert_eq!(settings(text, &["pdl", "rank", "out"]).unwrap().rank.metric, Metric::Mse.into());
     }
 
     #[test]

@@ -4,7 +4,10 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use clap::ArgMatches;
+use pdl_cohort::CohortError;
 use pdl_cohort::index::index;
+use pdl_cohort::same_patient::SamePatient;
+use pdl_curriculum::audit::audit;
 use pdl_curriculum::rank::rank;
 use pdl_prepare::prepare::prepare;
 use pdl_similarity::compare::compare;
@@ -13,7 +16,9 @@ use pdl_store::lock::FolderLock;
 use pdl_store::progress::Run;
 
 use crate::args::{Cli, Command};
+use crate::audit;
 use crate::display::{self, Display};
+use crate::export;
 use crate::outcome::Outcome;
 use crate::pairs;
 use crate::settings::Settings;
@@ -60,12 +65,16 @@ pub(crate) fn run(cli: &Cli, matches: &ArgMatches) -> Result<()> {
         return result;
     }
     let _lock = FolderLock::take(out)?;
+    if let Command::Export { parameters, .. } = &cli.command {
+        return export::run(out, parameters, cli.json);
+    }
     let mut outcome = Outcome::default();
     let result = stages.run(&cli.command, &mut outcome);
     display.clear();
-    summary::warnings(&outcome);
+    summary::warnings(out, &outcome);
     result?;
-    summary::print(out, &outcome, cli.json)
+    summary::print(out, &outcome, cli.json)?;
+    audit::refuse_leaks(outcome.audited.as_ref())
 }
 
 fn print_settings(cli: &Cli, settings: &Settings) -> Result<()> {
@@ -89,20 +98,34 @@ impl Stages<'_> {
     fn run(&self, command: &Command, outcome: &mut Outcome) -> Result<()> {
         match command {
             Command::Curate { cohort, stages, .. } => {
-                self.index(cohort, outcome)?;
-                self.prepare(stages.replan.replan, outcome)?;
+                let replan = stages.replan.replan;
+                self.index(cohort, &SamePatient::default(), outcome)?;
+                self.prepare(replan, outcome)?;
                 self.compare(outcome)?;
-                self.rank(outcome)
+                if self.join_patients(cohort, outcome)? {
+                    self.prepare(replan, outcome)?;
+                    self.compare(outcome)?;
+                }
+                self.rank(outcome)?;
+                self.audit(outcome)
             }
-            Command::Index { cohort, .. } => self.index(cohort, outcome),
+            Command::Index { cohort, same_patient, .. } => {
+                let same_patient = same_patient.as_deref().map(SamePatient::read).transpose()?;
+                self.index(cohort, &same_patient.unwrap_or_default(), outcome)
+            }
             Command::Prepare { replan, .. } => self.prepare(replan.replan, outcome),
             Command::Compare { .. } => self.compare(outcome),
-            Command::Rank { .. } => self.rank(outcome),
+            Command::Rank { .. } => {
+                self.rank(outcome)?;
+                self.audit(outcome)
+            }
+            Command::Audit { .. } => self.audit(outcome),
             Command::Config { .. }
+            | Command::Export { .. }
             | Command::Tile { .. }
             | Command::Matrix { .. }
             | Command::Similar { .. }
-            | Command::Duplicates { .. } => Ok(()),
+            | Command::Duplicates { .. } => Ok(()), // no stages
         }
     }
 
@@ -111,8 +134,8 @@ impl Stages<'_> {
         Run { trust, progress: self.display, memory: self.settings.run.memory.map(|memory| memory.0) }
     }
 
-    fn index(&self, cohort: &Path, outcome: &mut Outcome) -> Result<()> {
-        let indexed = index(cohort, self.out, &self.settings.index, self.how())?;
+    fn index(&self, cohort: &Path, same_patient: &SamePatient, outcome: &mut Outcome) -> Result<()> {
+        let indexed = index(cohort, self.out, &self.settings.index, same_patient, self.how())?;
         let rejected = indexed.cases.rows.iter().filter(|row| !row.is_usable()).count();
         outcome.indexed = Some(indexed);
         self.strict(rejected, "index")
@@ -133,6 +156,34 @@ impl Stages<'_> {
     fn rank(&self, outcome: &mut Outcome) -> Result<()> {
         outcome.ranked = Some(rank(self.out, &self.settings.rank)?);
         Ok(())
+    }
+
+    fn audit(&self, outcome: &mut Outcome) -> Result<()> {
+        outcome.audited = Some(audit(self.out, &self.settings.audit)?);
+        Ok(())
+    }
+
+    /// Takes patients as one whom the audit found to be one and in two splits, unless the cohort's own table puts
+    /// them there; says whether it did.
+    fn join_patients(&self, cohort: &Path, outcome: &mut Outcome) -> Result<bool> {
+        let Some(same_patient) = audit::to_join(&audit(self.out, &self.settings.audit)?) else {
+            return Ok(false);
+        };
+        match index(cohort, self.out, &self.settings.index, &same_patient, self.how()) {
+            Ok(indexed) => {
+                display::note(
+                    "note: some patients in two splits seem to be one; they are taken as one now, and the split is made \
+                     again (cases.parquet says which: same-patient)",
+                );
+                outcome.indexed = Some(indexed);
+                Ok(true)
+            }
+            Err(conflict @ CohortError::SplitConflict { .. }) => {
+                display::note(&format!("note: some patients in two splits seem to be one, but {conflict}"));
+                Ok(false)
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn strict(&self, count: usize, stage: &'static str) -> Result<()> {

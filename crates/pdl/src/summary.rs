@@ -7,10 +7,13 @@ use anyhow::Result;
 use pdl_cohort::attributes::{Split, Status};
 use pdl_cohort::cases::CaseRow;
 use pdl_cohort::index::Indexed;
+use pdl_curriculum::manifest::{ManifestRow, Ranking};
+use pdl_curriculum::pace::Stage;
 use pdl_curriculum::rank::Ranked;
 use pdl_prepare::prepare::Prepared;
 use serde_json::{Value, json};
 
+use crate::audit;
 use crate::display::{note, say};
 use crate::outcome::Outcome;
 
@@ -18,7 +21,7 @@ use crate::outcome::Outcome;
 const NAMED: usize = 10;
 
 /// Findings on stderr: grouped by code and counted; rejected cases by name.
-pub(crate) fn warnings(outcome: &Outcome) {
+pub(crate) fn warnings(out: &Path, outcome: &Outcome) {
     if let Some(indexed) = &outcome.indexed {
         for finding in &indexed.cases.findings {
             note(&format!("warning: {}", finding.message));
@@ -38,6 +41,14 @@ pub(crate) fn warnings(outcome: &Outcome) {
             "failed",
             prepared.failures.iter().map(|failure| (failure.case_id.as_str(), failure.message.clone())),
         );
+    }
+    if let Some(ranked) = &outcome.ranked {
+        for finding in &ranked.ranking.findings {
+            note(&format!("warning: {} [{}]", finding.message, finding.code));
+        }
+    }
+    if let Some(audited) = &outcome.audited {
+        audit::warnings(out, audited);
     }
 }
 
@@ -100,6 +111,9 @@ fn lines(outcome: &Outcome) -> Vec<(&'static str, String)> {
     if let Some(ranked) = &outcome.ranked {
         lines.push(("manifest.parquet", rank_line(ranked)));
     }
+    if let Some(audited) = &outcome.audited {
+        lines.push((pdl_curriculum::audit::FILE, audit::line(audited)));
+    }
     lines
 }
 
@@ -121,30 +135,58 @@ fn index_line(indexed: &Indexed) -> String {
 }
 
 fn rank_line(ranked: &Ranked) -> String {
-    let training: Vec<_> = ranked.rows.iter().filter(|row| row.split == Split::Train).collect();
-    let active: Vec<String> = ranked.stages.iter().map(|stage| stage.active_cases.to_string()).collect();
-    let every = ranked
-        .stages
-        .get(1)
-        .map_or(String::new(), |stage| format!(", a stage every {} epochs", stage.first_epoch));
-    let end = |row: Option<&&_>| {
-        row.map_or(String::new(), |row: &&pdl_curriculum::manifest::ManifestRow| {
+    let training: Vec<_> = ranked.rows.iter().filter(|row| row.rank.is_some()).collect();
+    let end = |row: Option<&&ManifestRow>| {
+        row.map_or(String::new(), |row| {
             let score = row.score.map_or(String::new(), |score| format!(" ({score:.4})"));
             format!("{}{score}", row.case_id)
         })
     };
+    let Ranking { duplicates, beyond_keep, .. } = ranked.ranking;
+    let left_out = match duplicates + beyond_keep {
+        0 => String::new(),
+        _ => format!(" ({duplicates} duplicates and {beyond_keep} others left out)"),
+    };
     format!(
-        "{} ranked, {} first, {} last; {} cases train{every}",
+        "{} ranked{left_out}, {} first, {} last; {}",
         training.len(),
         end(training.first()),
         end(training.last()),
-        active.join(", ")
+        stages_text(&ranked.stages)
     )
+}
+
+/// How many cases train and when; a long table by its ends.
+fn stages_text(stages: &[Stage]) -> String {
+    const SHOWN: usize = 8;
+    let active = |stages: &[Stage]| {
+        stages.iter().map(|stage| stage.active_cases.to_string()).collect::<Vec<_>>().join(", ")
+    };
+    let even = stages
+        .windows(2)
+        .all(|w| Some(w[1].first_epoch - w[0].first_epoch) == stages.get(1).map(|s| s.first_epoch));
+    let last = stages.last().map_or(0, |stage| stage.first_epoch);
+    let cases = if stages.len() > SHOWN {
+        let (first, rest) = stages.split_at(SHOWN / 2);
+        format!(
+            "{}, ... {} cases train in {} stages",
+            active(first),
+            active(&rest[rest.len() - 1..]),
+            stages.len()
+        )
+    } else {
+        format!("{} cases train", active(stages))
+    };
+    match stages.get(1) {
+        None => cases,
+        Some(second) if even => format!("{cases}, a stage every {} epochs", second.first_epoch),
+        Some(_) => format!("{cases}, all from epoch {last} on"),
+    }
 }
 
 fn next(out: &Path, outcome: &Outcome) -> String {
     let out = out.display();
-    if outcome.ranked.is_some() {
+    if outcome.ranked.is_some() || outcome.audited.is_some() {
         format!("just fit {out}   (or: pdl-fit train {out})")
     } else if outcome.compared.is_some() {
         format!("pdl rank {out}")
@@ -176,8 +218,10 @@ fn result(out: &Path, outcome: &Outcome) -> Value {
     }
     if let Some(ranked) = &outcome.ranked {
         let ranked_cases = ranked.rows.iter().filter(|row| row.rank.is_some()).count();
-        result["rank"] =
-            json!({ "ranked": ranked_cases, "stages": ranked.stages, "changed": ranked.changed });
+        result["rank"] = json!({ "ranked": ranked_cases, "stages": ranked.stages, "changed": ranked.changed, "ranking": ranked.ranking });
+    }
+    if let Some(audited) = &outcome.audited {
+        result["audit"] = json!(audited);
     }
     result
 }

@@ -1,0 +1,436 @@
+//! The audit: does anything join a training case to a held-out one, and are the splits alike?
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::Path;
+
+use pdl_cohort::attributes::Split;
+use pdl_cohort::cases::{CaseRow, Cases, Finding};
+use pdl_prepare::proxies::Proxies;
+use pdl_similarity::pairs::{Metric, Pairs};
+use pdl_store::{StoreError, atomic, json};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::CurriculumError;
+use crate::drift::{self, Drift};
+use crate::likeness::{Chosen, Likeness};
+
+/// The report's name inside a curation folder.
+pub const FILE: &str = "audit.json";
+
+/// The list of patients that seem to be one, inside a curation folder; absent when there are none.
+pub const SAME_PATIENT_FILE: &str = "same-patient.csv";
+
+/// With fewer patients than this it means little to be closer than all others.
+const FEWEST_TO_STAND_OUT: usize = 20;
+
+/// Parameters of the audit.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema, clap::Args)]
+#[serde(default, deny_unknown_fields)]
+pub struct AuditParameters {
+    /// SSIM from which on cases of two patients count as the same image, unless the cohort's images are so alike
+    /// that this says little: they must also be four times as close to 1 as most closest pairs are.
+    #[arg(long, default_value_t = 0.95, value_name = "SSIM")]
+    pub duplicate_ssim: f64,
+    /// SSIM by which a pair of two patients must exceed what either has with any other patient to count as the
+    /// same patient: noisy copies, or two images of one person. In cohorts of 20 patients and more. Of 180 hippocampi and the sample cohorts no two
+    /// patients exceed by more than 0.065.
+    #[arg(long, default_value_t = 0.07, value_name = "SSIM")]
+    pub stand_out: f64,
+    /// Cases below which a label is called rare in a split, and a split small.
+    #[arg(long, default_value_t = 5, value_name = "CASES")]
+    pub smallest_group: usize,
+}
+
+impl Default for AuditParameters {
+    fn default() -> Self {
+        Self { duplicate_ssim: 0.95, stand_out: 0.07, smallest_group: 5 }
+    }
+}
+
+/// What joins two cases.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reason {
+    /// They are of one patient by the cohort's own word, and in two splits.
+    SamePatient,
+    /// Their image files are the same, byte for byte.
+    SameFile,
+    /// Their SSIM reaches the threshold.
+    SameImage,
+    /// They are more alike than either is to any other patient's case, by far.
+    StandsOut,
+}
+
+/// Two cases that seem to be of one patient although the cohort gives two, or are of one in two splits.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Link {
+    /// Whose image the first is.
+    pub patient_a: String,
+    /// Whose image the second is.
+    pub patient_b: String,
+    /// The first case.
+    pub case_a: String,
+    /// The second case.
+    pub case_b: String,
+    /// What the first is for.
+    pub split_a: Split,
+    /// What the second is for.
+    pub split_b: Split,
+    /// What joins them.
+    pub reason: Reason,
+    /// Their SSIM, where both have a proxy.
+    pub ssim: Option<f32>,
+}
+
+impl Link {
+    /// Whether it joins two splits, so that what is learnt from one is known of the other.
+    pub fn is_leak(&self) -> bool {
+        self.split_a != self.split_b
+    }
+}
+
+/// How often a label is present in a split.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Balance {
+    /// Which split.
+    pub split: Split,
+    /// Which label.
+    pub label: u16,
+    /// Cases of the split in which somebody looked for it, or it is present.
+    pub annotated: usize,
+    /// Cases of the split in which it is present.
+    pub present: usize,
+}
+
+/// What the audit found.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Audit {
+    /// How it was done.
+    pub parameters: AuditParameters,
+    /// Links between two splits.
+    pub leaks: usize,
+    /// What joins two cases; leaks first.
+    pub links: Vec<Link>,
+    /// Labels by split.
+    pub balance: Vec<Balance>,
+    /// Whether training and test cases are alike; nothing where one of them has no cases.
+    pub drift: Option<Drift>,
+    /// What a person should know: small splits, rare labels, drift.
+    pub findings: Vec<Finding>,
+}
+
+/// Audits the curation folder `out`, and writes `audit.json` and, where two patients seem to be one,
+/// `same-patient.csv`.
+///
+/// # Errors
+/// [`CurriculumError`] when an earlier stage is missing or stale, or `out` cannot be written.
+pub fn audit(out: &Path, parameters: &AuditParameters) -> Result<Audit, CurriculumError> {
+    let cases = Cases::read(out)?;
+    let proxies = Proxies::open(out)?;
+    let pairs = if proxies.len() < 2 { None } else { Some(Pairs::open(out, &proxies)?) };
+    let mut rows: Vec<&CaseRow> = cases.usable().collect();
+    rows.sort_by(|a, b| a.case_id.cmp(&b.case_id));
+    let ids: Vec<&str> = rows.iter().map(|row| row.case_id.as_str()).collect();
+    let likeness = Chosen::new(pairs.as_ref(), &proxies.case_ids, &ids);
+    let audit = of_cases(&rows, &likeness, parameters)?;
+    json::write(&out.join(FILE), &audit)?;
+    write_same_patient(out, &audit.links)?;
+    Ok(audit)
+}
+
+/// Audits cases, which are in the order of their ids, by their likeness.
+fn of_cases(
+    rows: &[&CaseRow],
+    likeness: &impl Likeness,
+    parameters: &AuditParameters,
+) -> Result<Audit, CurriculumError> {
+    let mut links = links(rows, likeness, parameters)?;
+    links.sort_by_key(|link| !link.is_leak()); // stable: each part stays in the order of the cases' ids
+    let balance = balance(rows);
+    let drift = drift::measure(rows, likeness)?;
+    let mut findings = small_groups(rows, &balance, parameters.smallest_group);
+    findings.extend(drift.as_ref().and_then(Drift::finding));
+    let leaks = links.iter().filter(|link| link.is_leak()).count();
+    Ok(Audit { parameters: *parameters, leaks, links, balance, drift, findings })
+}
+
+/// Two case numbers, the smaller first.
+type Two = (usize, usize);
+
+fn links(
+    rows: &[&CaseRow],
+    likeness: &impl Likeness,
+    parameters: &AuditParameters,
+) -> Result<Vec<Link>, StoreError> {
+    let mut reasons: BTreeMap<Two, Reason> = BTreeMap::new();
+    let mut note = |two: Two, reason: Reason| {
+        let known = reasons.entry(two).or_insert(reason);
+        *known = reason.min(*known);
+    };
+    for two in same_patient_two_splits(rows) {
+        note(two, Reason::SamePatient);
+    }
+    for two in same_file(rows) {
+        note(two, Reason::SameFile);
+    }
+    // For each case its most similar case of another patient, and the runner-up's SSIM.
+    let mut closest: Vec<Option<(usize, f32)>> = vec![None; rows.len()];
+    let mut second = vec![f32::NEG_INFINITY; rows.len()];
+    likeness.for_each(Metric::Ssim, |a, b, value| {
+        if rows[a].patient_id == rows[b].patient_id {
+            return;
+        }
+        for (case, other) in [(a, b), (b, a)] {
+            match closest[case] {
+                Some((_, best)) if value <= best => second[case] = second[case].max(value),
+                earlier => {
+                    second[case] = earlier.map_or(f32::NEG_INFINITY, |(_, best)| best);
+                    closest[case] = Some((other, value));
+                }
+            }
+        }
+    })?;
+    let patients: BTreeSet<&str> = rows.iter().map(|row| row.patient_id.as_str()).collect();
+    let enough = patients.len() >= FEWEST_TO_STAND_OUT;
+    for (a, best) in closest.iter().enumerate().filter(|_| enough) {
+        let Some((b, value)) = *best else { continue };
+        let next = second[a].max(second[b]);
+        let stands_out = next.is_finite() && f64::from(value) - f64::from(next) >= parameters.stand_out;
+        if a < b && closest[b].is_some_and(|(other, _)| other == a) && stands_out {
+            note((a, b), Reason::StandsOut);
+        }
+    }
+    let same_image = (parameters.duplicate_ssim as f32).max(usual_limit(&closest));
+    likeness.for_each(Metric::Ssim, |a, b, value| {
+        if value >= same_image && rows[a].patient_id != rows[b].patient_id {
+            note((a.min(b), a.max(b)), Reason::SameImage);
+        }
+    })?;
+    let mut ssim: HashMap<Two, f32> = HashMap::new();
+    likeness.for_each(Metric::Ssim, |a, b, value| {
+        let two = (a.min(b), a.max(b));
+        if reasons.contains_key(&two) {
+            ssim.insert(two, value);
+        }
+    })?;
+    let link = |(two, reason): (&Two, &Reason)| {
+        let (a, b) = (rows[two.0], rows[two.1]);
+        Link {
+            patient_a: a.patient_id.clone(),
+            patient_b: b.patient_id.clone(),
+            case_a: a.case_id.clone(),
+            case_b: b.case_id.clone(),
+            split_a: a.split,
+            split_b: b.split,
+            reason: *reason,
+            ssim: ssim.get(two).copied(),
+        }
+    };
+    Ok(reasons.iter().map(link).collect())
+}
+
+/// The SSIM that is four times as close to 1 as what three quarters of the cases reach with their closest case.
+fn usual_limit(closest: &[Option<(usize, f32)>]) -> f32 {
+    let mut values: Vec<f32> = closest.iter().flatten().map(|(_, value)| *value).collect();
+    values.sort_unstable_by(f32::total_cmp);
+    values.get(values.len() / 4).map_or(0.0, |usual| 1.0 - (1.0 - usual) / 4.0)
+}
+
+/// Cases of one patient in different splits: no run of `pdl index` gives this, an edited table may.
+fn same_patient_two_splits(rows: &[&CaseRow]) -> Vec<Two> {
+    of_equal(rows, |row| row.patient_id.as_str())
+        .into_iter()
+        .filter(|(a, b)| rows[*a].split != rows[*b].split)
+        .collect()
+}
+
+/// Cases of two patients with the same image file.
+fn same_file(rows: &[&CaseRow]) -> Vec<Two> {
+    of_equal(rows, |row| row.image_blake3.as_str())
+        .into_iter()
+        .filter(|(a, b)| rows[*a].patient_id != rows[*b].patient_id)
+        .collect()
+}
+
+/// Every two cases with an equal key.
+fn of_equal<'a>(rows: &[&'a CaseRow], key: impl Fn(&'a CaseRow) -> &'a str) -> Vec<Two> {
+    let mut groups: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    for (number, row) in rows.iter().enumerate() {
+        groups.entry(key(row)).or_default().push(number);
+    }
+    let twos = |group: &Vec<usize>| -> Vec<Two> {
+        group.iter().enumerate().flat_map(|(i, a)| group[i + 1..].iter().map(|b| (*a, *b))).collect()
+    };
+    groups.values().flat_map(twos).collect()
+}
+
+fn balance(rows: &[&CaseRow]) -> Vec<Balance> {
+    let labels: BTreeSet<u16> =
+        rows.iter().flat_map(|row| row.labels.iter().map(|label| label.value)).collect();
+    let mut balance = Vec::new();
+    for split in [Split::Train, Split::Val, Split::Test] {
+        let of_split = || rows.iter().filter(move |row| row.split == split);
+        for label in &labels {
+            let present = |row: &&&CaseRow| row.labels.iter().any(|found| found.value == *label);
+            let annotated =
+                of_split().filter(|row| present(row) || row.labels_annotated.contains(label)).count();
+            balance.push(Balance {
+                split,
+                label: *label,
+                annotated,
+                present: of_split().filter(present).count(),
+            });
+        }
+    }
+    balance
+}
+
+/// Splits of few cases, and in the other splits labels that are rare.
+fn small_groups(rows: &[&CaseRow], balance: &[Balance], smallest: usize) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for split in [Split::Train, Split::Val, Split::Test] {
+        let of_split = || rows.iter().filter(|row| row.split == split);
+        let patients: BTreeSet<&str> = of_split().map(|row| row.patient_id.as_str()).collect();
+        let cases = of_split().count();
+        if cases < smallest {
+            let message = format!("the {split} split has {cases} cases of {} patients only", patients.len());
+            findings.push(Finding::new("small-split", message));
+            continue;
+        }
+        for rare in balance.iter().filter(|entry| entry.split == split && entry.present < smallest) {
+            let Balance { label, present, .. } = rare;
+            let message =
+                format!("label {label} is present in {present} of {cases} cases of the {split} split only");
+            findings.push(Finding::new("rare-label", message));
+        }
+    }
+    findings
+}
+
+/// Writes the patients that seem to be one, for `pdl index --same-patient`; removes an earlier list when there are
+/// none.
+fn write_same_patient(out: &Path, links: &[Link]) -> Result<(), StoreError> {
+    let path = out.join(SAME_PATIENT_FILE);
+    let two_patients: Vec<&Link> = links.iter().filter(|link| link.patient_a != link.patient_b).collect();
+    if two_patients.is_empty() {
+        return match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(StoreError::io("remove the file", &path)(error))
+            }
+            _ => Ok(()),
+        };
+    }
+    let mut text = "patient_a,patient_b,case_a,case_b,split_a,split_b,reason,ssim\n".to_owned();
+    for link in two_patients {
+        let reason = serde_json::to_value(link.reason).unwrap_or_default();
+        let fields = [
+            quoted(&link.patient_a),
+            quoted(&link.patient_b),
+            quoted(&link.case_a),
+            quoted(&link.case_b),
+            link.split_a.to_string(),
+            link.split_b.to_string(),
+            reason.as_str().unwrap_or_default().to_owned(),
+            link.ssim.map_or(String::new(), |ssim| ssim.to_string()),
+        ];
+        text += &(fields.join(",") + "\n");
+    }
+    atomic::write_if_changed(&path, text.as_bytes())?;
+    Ok(())
+}
+
+/// A field of a CSV file (RFC 4180).
+fn quoted(text: &str) -> String {
+    if text.contains([',', '"', '\n', '\r']) {
+        format!("\"{}\"", text.replace('"', "\"\""))
+    } else {
+        text.to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::likeness::tests::Line;
+    use proptest::prelude::*;
+
+    fn row(number: usize, patient: usize, split: Split, file: usize) -> CaseRow {
+        serde_json::from_value(serde_json::json!({
+            "case_id": format!("c{number:03}"), "patient_id": format!("p{patient:03}"), "modality": "MR",
+            "split": split, "image": "", "label": null, "shape": [], "spacing_mm": [], "affine": [],
+            "orientation": "", "voxel_type": "", "labels": [{"value": 1, "voxels": 9}], "labels_annotated": [1, 2],
+            "intensity_min": 0.0, "intensity_max": 0.0, "intensity_mean": 0.0, "intensity_std": 0.0,
+            "intensity_p00_5": 0.0, "intensity_p99_5": 0.0, "image_blake3": format!("f{file}"),
+            "label_blake3": null, "status": "ok", "findings": [],
+        }))
+        .unwrap()
+    }
+
+    fn audited(rows: &[CaseRow], places: &[f32]) -> Audit {
+        let rows: Vec<&CaseRow> = rows.iter().collect();
+        of_cases(&rows, &Line(places.to_vec()), &AuditParameters::default()).unwrap()
+    }
+
+    /// Forty patients far apart from each other on a line; cases 0 and 1 as the test says.
+    fn forty(change: impl Fn(&mut Vec<CaseRow>, &mut Vec<f32>)) -> Audit {
+        let split = |number| if number % 4 == 1 { Split::Test } else { Split::Train };
+        let mut rows: Vec<CaseRow> = (0..40).map(|n| row(n, n, split(n), n)).collect();
+        let mut places: Vec<f32> = (0..40).map(|n| 0.3 * n as f32).collect();
+        change(&mut rows, &mut places);
+        audited(&rows, &places)
+    }
+
+    #[test]
+    fn each_kind_of_leak_is_found_by_its_name() {
+        assert!(forty(|_, _| {}).links.is_empty());
+        let only = |audit: Audit| {
+            assert_eq!((audit.leaks, audit.links.len()), (1, 1), "{:?}", audit.links);
+            (audit.links[0].case_a.clone(), audit.links[0].case_b.clone(), audit.links[0].reason)
+        };
+        let found = |reason| ("c000".to_owned(), "c001".to_owned(), reason);
+        let same_patient = forty(|rows, _| rows[1].patient_id = rows[0].patient_id.clone());
+        assert_eq!(only(same_patient), found(Reason::SamePatient));
+        let same_file = forty(|rows, _| rows[1].image_blake3 = rows[0].image_blake3.clone());
+        assert_eq!(only(same_file), found(Reason::SameFile));
+        assert_eq!(only(forty(|_, places| places[1] = 0.02)), found(Reason::SameImage));
+        assert_eq!(only(forty(|_, places| places[1] = 0.1)), found(Reason::StandsOut));
+        let together = forty(|rows, places| {
+            places[1] = 0.02;
+            rows[1].split = Split::Train;
+        });
+        assert_eq!((together.leaks, together.links.len()), (0, 1), "both on one side: no leak");
+    }
+
+    #[test]
+    fn drift_is_seen_where_test_cases_lie_apart_and_not_elsewhere() {
+        let mixed = forty(|_, _| {}).drift.unwrap();
+        assert!(mixed.p_value > 0.05, "{mixed:?}");
+        let apart = forty(|rows, _| {
+            rows.iter_mut()
+                .enumerate()
+                .for_each(|(n, row)| row.split = if n < 10 { Split::Test } else { Split::Train });
+        });
+        let drift = apart.drift.unwrap();
+        assert!(drift.p_value < 0.01 && drift.own_split_share > 0.9, "{drift:?}");
+        assert!(apart.findings.iter().any(|finding| finding.code == "drift"));
+        assert!(apart.findings.iter().any(|finding| finding.code == "small-split"), "there is no val split");
+        let test = apart.balance.iter().find(|entry| entry.split == Split::Test && entry.label == 1).unwrap();
+        assert_eq!((test.present, test.annotated), (10, 10));
+    }
+
+    proptest! {
+        /// Links are of two patients, leaks are those of two splits, and leaks come first.
+        #[test]
+        fn links_are_sound(places in prop::collection::vec(0.0_f32..1.0, 20..30)) {
+            let rows: Vec<CaseRow> =
+                (0..places.len()).map(|n| row(n, n, if n % 3 == 0 { Split::Test } else { Split::Train }, n)).collect();
+            let audit = audited(&rows, &places);
+            for link in &audit.links {
+                prop_assert!(link.case_a < link.case_b && link.patient_a != link.patient_b);
+                prop_assert_eq!(link.is_leak(), link.split_a != link.split_b);
+            }
+            prop_assert!(audit.links.windows(2).all(|w| w[0].is_leak() || !w[1].is_leak()));
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! Orders that follow from scores, seeds and groups. Cases are numbered in the order of their ids, so a stable
+//! sort breaks ties by case id.
+
+use std::cmp::Ordering;
+use std::collections::HashMap;
+
+use pdl_store::hash::Key;
+
+/// The cases from the largest score to the smallest.
+pub fn typical_first(scores: &[f64]) -> Vec<usize> {
+    sorted(scores, |a, b| b.total_cmp(&a))
+}
+
+/// The cases from the smallest score to the largest.
+pub fn atypical_first(scores: &[f64]) -> Vec<usize> {
+    sorted(scores, |a, b| a.total_cmp(&b))
+}
+
+fn sorted(scores: &[f64], compare: impl Fn(f64, f64) -> Ordering) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..scores.len()).collect();
+    order.sort_by(|a, b| compare(scores[*a], scores[*b]));
+    order
+}
+
+/// The cases in the order of the BLAKE3 hash of seed and case id: a case's place among the others does not
+/// depend on which others there are.
+pub fn random(case_ids: &[&str], seed: u64) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..case_ids.len()).collect();
+    order.sort_by_cached_key(|case| {
+        Key::new("random order 1").part("seed", &seed).part("case", &case_ids[*case]).finish()
+    });
+    order
+}
+
+/// Interleaves groups so that every beginning of the result holds of each group its share, as nearly as whole
+/// cases allow; inside a group the cases keep their places in `order`.
+///
+/// The r-th case (from 0) of a group of m stands at (r + 1/2) / m of the way; ties by case id.
+pub fn interleave<G: Eq + std::hash::Hash>(order: &[usize], group: impl Fn(usize) -> G) -> Vec<usize> {
+    let mut sizes: HashMap<G, u64> = HashMap::new();
+    let places: Vec<(usize, u64)> = order
+        .iter()
+        .map(|case| {
+            let size = sizes.entry(group(*case)).or_insert(0);
+            *size += 1;
+            (*case, *size - 1)
+        })
+        .collect();
+    let mut placed: Vec<(usize, u64, u64)> =
+        places.into_iter().map(|(case, place)| (case, 2 * place + 1, 2 * sizes[&group(case)])).collect();
+    // Fractions compare exactly by cross-multiplying.
+    placed.sort_by(|(a, p, m), (b, q, n)| (p * n).cmp(&(q * m)).then(a.cmp(b)));
+    placed.into_iter().map(|(case, _, _)| case).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn equals_keep_the_order_of_their_ids() {
+        let scores = [0.5, 0.9, 0.5, 0.1];
+        assert_eq!(typical_first(&scores), [1, 0, 2, 3]);
+        assert_eq!(atypical_first(&scores), [3, 0, 2, 1]);
+    }
+
+    #[test]
+    fn a_seed_gives_one_order_whoever_else_is_there() {
+        let ids = ["a", "b", "c", "d", "e", "f"];
+        let order: Vec<&str> = random(&ids, 7).into_iter().map(|case| ids[case]).collect();
+        assert_ne!(random(&ids, 7), random(&ids, 8));
+        let fewer = ["a", "c", "e"];
+        let kept: Vec<&str> = order.into_iter().filter(|id| fewer.contains(id)).collect();
+        assert_eq!(random(&fewer, 7).into_iter().map(|case| fewer[case]).collect::<Vec<_>>(), kept);
+    }
+
+    proptest! {
+        #[test]
+        fn every_beginning_holds_each_groups_share(groups in prop::collection::vec(0_usize..4, 1..80)) {
+            let order: Vec<usize> = (0..groups.len()).collect();
+            let mixed = interleave(&order, |case| groups[case]);
+            let mut sorted = mixed.clone();
+            sorted.sort_unstable();
+            prop_assert_eq!(&sorted, &order);
+            for taken in 1..=mixed.len() {
+                for group in 0..4 {
+                    let size = groups.iter().filter(|g| **g == group).count() as f64;
+                    let have = mixed[..taken].iter().filter(|case| groups[**case] == group).count() as f64;
+                    let share = size * taken as f64 / groups.len() as f64;
+                    prop_assert!((have - share).abs() < 4.0, "{} of {} at {}", have, share, taken);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! What joins two splits is found, said with exit code 3, and mended where the cohort leaves the split to pdl.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use pdl_cohort::cases::Cases;
+use pdl_curriculum::audit::{Audit, Reason};
+use pdl_io::nifti;
+use pdl_tests::{real, run};
+
+use crate::{cohort_of, folder};
+
+fn audit_of(out: &Path) -> Audit {
+    pdl_store::json::read(&out.join("audit.json")).unwrap()
+}
+
+/// Exit code and stderr of `pdl curate`.
+fn curated_with_code(cohort: &Path, out: &Path, flags: &[&str]) -> (i32, String) {
+    let mut words = vec!["curate", cohort.to_str().unwrap(), "--out", out.to_str().unwrap()];
+    words.extend(flags);
+    let output = run(&words);
+    (output.status.code().unwrap(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+/// A copy of an image with noise of this share of its range added, the same every time.
+fn noisy_copy(image: &Path, to: &Path, share: f32) {
+    let mut volume = nifti::read_image(image).unwrap().volume;
+    let (low, high) = volume.voxels.iter().fold((f32::MAX, f32::MIN), |(l, h), v| (l.min(*v), h.max(*v)));
+    let mut state = 1_u64;
+    for voxel in &mut volume.voxels {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        *voxel += ((state >> 40) as f32 / (1 << 24) as f32 - 0.5) * 2.0 * share * (high - low);
+    }
+    nifti::write_image(to, &volume).unwrap();
+}
+
+#[test]
+fn a_copy_under_a_new_name_ends_in_the_split_of_its_original() {
+    let (cohort, out) = (folder(), folder());
+    cohort_of(cohort.path(), 0..20);
+    let table = cohort.path().join("cohort.csv");
+    let mut text = std::fs::read_to_string(&table).unwrap();
+    for case in 1..=10 {
+        let image = |name: &str| cohort.path().join(format!("images/{name}.nii.gz"));
+        let (original, copy) = (format!("ct_{case:02}"), format!("copy_{case:02}"));
+        if case % 2 == 0 {
+            std::fs::copy(image(&original), image(&copy)).unwrap();
+        } else {
+            noisy_copy(&image(&original), &image(&copy), 0.01);
+        }
+        text += &format!("images/{copy}.nii.gz,labels/{original}.nii.gz,stranger_{case:02},CT\n");
+    }
+    let columns = text.lines().next().unwrap().to_owned();
+    assert!(columns.starts_with("image,label,patient,modality"), "{columns}");
+    std::fs::write(&table, &text).unwrap();
+
+    let (code, told) = curated_with_code(cohort.path(), out.path(), &[]);
+    assert!(code == 0 && told.contains("taken as one now"), "{code}: {told}");
+    let cases = Cases::read(out.path()).unwrap();
+    let by_id: BTreeMap<&str, _> = cases.rows.iter().map(|row| (row.case_id.as_str(), row)).collect();
+    for case in 1..=10 {
+        let (original, copy) =
+            (by_id[format!("ct_{case:02}").as_str()], by_id[format!("copy_{case:02}").as_str()]);
+        assert_eq!((&original.patient_id, original.split), (&copy.patient_id, copy.split), "{case}");
+        assert!(copy.findings.iter().any(|finding| finding.code == "same-patient"));
+    }
+    assert_eq!(audit_of(out.path()).leaks, 0);
+
+    let before = pdl_tests::files(out.path());
+    let (code, _) = curated_with_code(cohort.path(), out.path(), &[]);
+    assert_eq!(code, 0, "what was joined stays joined");
+    assert!(before == pdl_tests::files(out.path()));
+}
+
+#[test]
+fn a_leak_of_the_users_own_split_is_told_and_left_alone() {
+    let (cohort, out) = (folder(), folder());
+    cohort_of(cohort.path(), 0..12);
+    std::fs::copy(cohort.path().join("images/ct_02.nii.gz"), cohort.path().join("images/again.nii.gz"))
+        .unwrap();
+    let table = cohort.path().join("cohort.csv");
+    let mut text = "image,label,patient,split\n".to_owned();
+    for case in 1..=12 {
+        text += &format!("images/ct_{case:02}.nii.gz,labels/ct_{case:02}.nii.gz,p{case},");
+        text += ["train", "val", "train", "train"][case % 4];
+        text += "\n";
+    }
+    text += "images/again.nii.gz,labels/ct_02.nii.gz,p13,test\n";
+    std::fs::write(&table, text).unwrap();
+    let (code, told) = curated_with_code(cohort.path(), out.path(), &[]);
+    assert_eq!(code, 3, "{told}");
+    assert!(
+        told.contains("mend the table") && told.contains("again (test) and ct_02 (train) are one file"),
+        "{told}"
+    );
+    let audit = audit_of(out.path());
+    assert_eq!((audit.leaks, audit.links[0].reason), (1, Reason::SameFile));
+    let list = std::fs::read_to_string(out.path().join("same-patient.csv")).unwrap();
+    assert!(list.lines().nth(1).unwrap().starts_with("p13,p2,again,ct_02,test,train,same-file,"), "{list}");
+    assert_eq!(run(&["audit", out.path().to_str().unwrap()]).status.code(), Some(3));
+    assert_eq!(run(&["rank", out.path().to_str().unwrap()]).status.code(), Some(3));
+}
+
+#[test]
+fn the_samples_raise_no_alarm() {
+    for name in ["ct", "mr"] {
+        let audit = audit_of(crate::curated(name));
+        assert_eq!(audit.leaks, 0, "{name}: {:?}", audit.links);
+        assert!(!crate::curated(name).join("same-patient.csv").exists());
+        let drift = audit.drift.unwrap();
+        assert!(drift.p_value > 0.01 && drift.own_split_share < 1.0, "{drift:?}");
+    }
+}
+
+/// The table of the hippocampus cohort with absolute paths; `patients` names the columns besides image and label.
+fn hippocampus_table(cohort: &Path, path: &Path, patients: bool, more: &str) {
+    let text = std::fs::read_to_string(cohort.join("cohort.csv")).unwrap();
+    let mut table = format!("image,label{}\n", if patients { ",patient,split" } else { "" });
+    for line in text.lines().skip(1) {
+        let fields: Vec<&str> = line.split(',').collect();
+        table += &format!("{0}/{1},{0}/{2}", cohort.display(), fields[0], fields[1]);
+        table += &if patients { format!(",{},\n", fields[2]) } else { "\n".to_owned() };
+    }
+    std::fs::write(path, table + more).unwrap();
+}
+
+#[test]
+fn ten_planted_leaks_of_a_real_cohort_are_found_and_nothing_else() {
+    let Some(cohort) = real("hippocampus-mr") else { return };
+    let (here, out) = (folder(), folder());
+    let table = here.path().join("cohort.csv");
+    hippocampus_table(&cohort, &table, true, "");
+    let (code, told) = curated_with_code(&table, out.path(), &["--modality", "MR"]);
+    assert_eq!(code, 0, "{told}");
+    let audit = audit_of(out.path());
+    assert!(audit.links.is_empty(), "{:?}", audit.links);
+
+    let cases = Cases::read(out.path()).unwrap();
+    let training = cases.rows.iter().filter(|row| row.split == pdl_cohort::attributes::Split::Train);
+    let mut more = String::new();
+    let mut planted = Vec::new();
+    for (number, row) in training.step_by(12).take(10).enumerate() {
+        let file = |path: &str| -> PathBuf { out.path().join(path).canonicalize().unwrap() };
+        let copy = here.path().join(format!("leak_{number}.nii.gz"));
+        if number < 4 {
+            std::fs::copy(file(&row.image), &copy).unwrap();
+        } else {
+            noisy_copy(&file(&row.image), &copy, 0.03);
+        }
+        let label = file(row.label.as_deref().unwrap());
+        more += &format!("{},{},stranger_{number},test\n", copy.display(), label.display());
+        planted.push((row.case_id.clone(), format!("leak_{number}")));
+    }
+    // The originals keep their splits by their patients; the copies are put into the test split by the table.
+    hippocampus_table(&cohort, &table, true, &more);
+    assert_eq!(planted.len(), 10);
+    let out_text = out.path().to_str().unwrap();
+    let index = ["index", table.to_str().unwrap(), "--out", out_text, "--modality", "MR"];
+    pdl_tests::run_ok(&index);
+    pdl_tests::run_ok(&["prepare", out_text]);
+    pdl_tests::run_ok(&["compare", out_text]);
+    assert_eq!(run(&["audit", out_text]).status.code(), Some(3));
+    let audit = audit_of(out.path());
+    let found: Vec<_> = audit.links.iter().map(|link| (link.case_a.clone(), link.case_b.clone())).collect();
+    assert_eq!(found, planted, "all ten, and nothing else");
+    assert_eq!(audit.leaks, 10);
+
+    let list = out.path().join("same-patient.csv");
+    pdl_tests::run_ok(&[&index[..], &["--same-patient", list.to_str().unwrap()]].concat());
+    assert_eq!(run(&["audit", out_text]).status.code(), Some(0));
+    let cases = Cases::read(out.path()).unwrap();
+    let patient = |case: &str| &cases.rows.iter().find(|row| row.case_id == case).unwrap().patient_id;
+    assert!(planted.iter().all(|(original, copy)| patient(original) == patient(copy)));
+
+    // Without the patients' names: what is reported are two sides of one person, and only some of these.
+    hippocampus_table(&cohort, &table, false, "");
+    pdl_tests::run_ok(&index);
+    pdl_tests::run_ok(&["prepare", out_text]);
+    pdl_tests::run_ok(&["compare", out_text]);
+    let code = run(&["audit", out_text]).status.code();
+    let audit = audit_of(out.path());
+    assert_eq!(code, Some(if audit.leaks > 0 { 3 } else { 0 }));
+    let table = std::fs::read_to_string(cohort.join("cohort.csv")).unwrap();
+    let person: BTreeMap<&str, &str> = table
+        .lines()
+        .skip(1)
+        .map(|line| line.split(',').collect::<Vec<_>>())
+        .map(|fields| (fields[0].rsplit('/').next().unwrap().split('.').next().unwrap(), fields[2]))
+        .collect();
+    assert!(!audit.links.is_empty());
+    for link in &audit.links {
+        assert_eq!(person[link.case_a.as_str()], person[link.case_b.as_str()], "{link:?}");
+        assert_eq!(link.reason, Reason::StandsOut);
+    }
+}
