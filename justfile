@@ -88,6 +88,14 @@ venv:
     test -x .venv/bin/python || python3 -m venv .venv
     .venv/bin/python -m pip install --quiet --requirement tests/requirements.txt
 
+# Pairs a second against scikit-image, torchmetrics, pytorch_msssim and numpy, which it installs (some GB)
+bench-compare *flags: build
+    #!/usr/bin/env bash
+    set -euo pipefail
+    test -x .venv-bench/bin/python || python3 -m venv .venv-bench
+    .venv-bench/bin/python -m pip install --quiet --requirement crates/pdl-similarity/benches/requirements.txt
+    .venv-bench/bin/python crates/pdl-similarity/benches/compare.py {{pdl}} "$@"
+
 # The sample cohorts, made anew
 sample:
     cargo run --release --locked -p pdl-phantom -- --out sample-data

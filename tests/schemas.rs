@@ -7,7 +7,7 @@ use pdl_curriculum::manifest::{self, ManifestInfo, ManifestRow};
 use pdl_prepare::fingerprint::Fingerprint;
 use pdl_prepare::plan::Plan;
 use pdl_prepare::prepare::{self, Failure, PreparedRow};
-use pdl_similarity::pairs::{self, PairRow};
+use pdl_similarity::pairs::{self, Metric, PairRow};
 use schemars::{Schema, schema_for};
 use serde_json::Value;
 
@@ -44,7 +44,7 @@ fn rows_and_columns_agree() {
     let tables = [
         ("cases", schema_for!(CaseRow), cases::schema()),
         ("manifest", schema_for!(ManifestRow), manifest::schema()),
-        ("pairs", schema_for!(PairRow), pairs::schema()),
+        ("pairs", schema_for!(PairRow), pairs::schema(Metric::USUAL.map(Metric::column))),
         ("prepared", schema_for!(PreparedRow), prepare::schema()),
     ];
     for (name, row, table) in tables {

@@ -9,6 +9,7 @@ mod curate;
 mod export;
 mod golden;
 mod mistakes;
+mod pairs;
 mod ranking;
 
 use std::path::{Path, PathBuf};

@@ -395,6 +395,34 @@ mod tests {
             }
         }
 
+        /// Bodies: voxels inside both, and windows whose middle is.
+        #[test]
+        fn bodies_leave_out_what_lies_outside_one_of_them(seed: u64) {
+            let shape = [15, 14, 20];
+            let (a, b) = (noise(seed, shape, 0), noise(!seed, shape, 0));
+            let kernel = Kernel::new(Window::Uniform, shape, 1.0, Isa::Auto).unwrap();
+            let statistics = [kernel.statistics(&a), kernel.statistics(&b)];
+            let at = |i: usize| [i / (14 * 20), i / 20 % 14, i % 20];
+            let mask = |inside: &dyn Fn([usize; 3]) -> bool| -> Vec<f32> {
+                (0..a.len()).map(|i| if inside(at(i)) { 1.0 } else { 0.0 }).collect()
+            };
+            let bodies = [mask(&|[z, _, _]| z >= 3), mask(&|[z, _, _]| z < 10)];
+            let member = |i: usize, voxels| Member { voxels, statistics: &statistics[i], body: &bodies[i] };
+            let masked = engine::sums(&kernel, Pass::Bodies, &[member(0, &a)], &[member(1, &b)], |_, _| true)[0];
+            // Windows whose middle plane is 3 to 9 are those of the planes 0 to 12 alone.
+            let part = [13, 14, 20];
+            let slab = Kernel::new(Window::Uniform, part, 1.0, Isa::Auto).unwrap();
+            let whole = slab.compare(&a[..13 * 280], &b[..13 * 280]);
+            let masked_similarity = kernel.similarity(&masked);
+            prop_assert_eq!(masked.windows, (7 * 8 * 14) as f64);
+            prop_assert!((masked_similarity.ssim - whole.ssim).abs() < 1e-6);
+            prop_assert!((masked_similarity.uqi - whole.uqi).abs() < 1e-6);
+            prop_assert_eq!(masked.voxels, (7 * 280) as f64);
+            let inside = 3 * 280..10 * 280;
+            let squares: f64 = inside.map(|i| (f64::from(a[i]) - f64::from(b[i])).powi(2)).sum();
+            prop_assert!((masked.squares / squares - 1.0).abs() < 1e-6);
+        }
+
         /// The fast pass over squares gives what the full one gives.
         #[test]
         fn squares_alone_are_the_same_squares(seed: u64, near: bool) {

@@ -18,6 +18,9 @@ use crate::args::{Cli, RunParameters};
 /// The settings file that a curation folder may hold.
 const FILE: &str = "pdl.toml";
 
+/// Commands without options of a stage.
+const READERS: [&str; 3] = ["matrix", "similar", "duplicates"];
+
 /// The effective settings of all stages, in the form of a `pdl.toml`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -68,15 +71,17 @@ fn merge(text: &str, matches: &ArgMatches) -> Result<Settings> {
     let file: toml::Table = text.parse()?;
     // First the file alone, so that a wrong key is reported in its own words.
     let settings: Settings = toml::from_str(text)?;
-    let sub = matches.subcommand().map_or(matches, |(_, sub)| sub);
+    let (command, sub) = matches.subcommand().unwrap_or(("", matches));
+    // Commands that only read have flags of their own under the same names.
+    let of_stages: &[&ArgMatches] = if READERS.contains(&command) { &[] } else { &[sub] };
     let section = |name: &str| file.get(name).and_then(toml::Value::as_table).cloned().unwrap_or_default();
     Ok(Settings {
         run: overlay(section("run"), settings.run, &[matches, sub])?,
-        index: overlay(section("index"), settings.index, &[sub])?,
-        prepare: overlay(section("prepare"), settings.prepare, &[sub])?,
-        compare: overlay(section("compare"), settings.compare, &[sub])?,
-        rank: overlay(section("rank"), settings.rank, &[sub])?,
-        audit: overlay(section("audit"), settings.audit, &[sub])?,
+        index: overlay(section("index"), settings.index, of_stages)?,
+        prepare: overlay(section("prepare"), settings.prepare, of_stages)?,
+        compare: overlay(section("compare"), settings.compare, of_stages)?,
+        rank: overlay(section("rank"), settings.rank, of_stages)?,
+        audit: overlay(section("audit"), settings.audit, of_stages)?,
     })
 }
 
