@@ -11,7 +11,7 @@ use crate::body::body;
 use crate::engine;
 use crate::kernel::{Kernel, Member};
 use crate::metric::Needs;
-use crate::statistics::LocalStatistics;
+use crate::statistics::{LocalStatistics, Statistics, StatisticsView};
 
 /// What the program and its libraries take besides the blocks.
 const PROGRAM_BYTES: u64 = 64 << 20;
@@ -21,30 +21,54 @@ const PROGRAM_BYTES: u64 = 64 << 20;
 pub(crate) struct Block {
     /// Row numbers in the proxies.
     pub rows: Range<usize>,
-    statistics: Vec<LocalStatistics>,
-    bodies: Vec<Vec<f32>>,
+    statistics: LocalStatistics,
+    /// One behind the other; empty unless they are needed.
+    bodies: Vec<f32>,
 }
 
 impl Block {
+    // All cases of a block lie in one piece of memory, which goes back to the system with the block.
     fn load(proxies: &Proxies, kernel: &Kernel, needs: Needs, rows: Range<usize>) -> Self {
-        let windows = needs.windows || needs.bodies;
-        let statistics = |row: usize| {
-            if windows { kernel.statistics(proxies.voxels(row)) } else { LocalStatistics::default() }
-        };
-        let bodies = if needs.bodies { rows.clone() } else { 0..0 };
-        Self {
-            statistics: rows.clone().into_par_iter().map(statistics).collect(),
-            bodies: bodies.into_par_iter().map(|row| body(proxies.voxels(row), proxies.shape_zyx)).collect(),
-            rows,
+        let voxels = kernel.shape.iter().product::<usize>();
+        let mut statistics = LocalStatistics::default();
+        if needs.windows || needs.bodies {
+            statistics = LocalStatistics::new(kernel, rows.len());
+            let windows = kernel.inner.iter().product::<usize>();
+            let means = statistics.mean.par_chunks_mut(windows);
+            let spreads = statistics.spread.par_chunks_mut(windows);
+            let flats = statistics.flat.par_chunks_mut(kernel.chunks());
+            rows.clone().into_par_iter().zip(means).zip(spreads).zip(flats).for_each(
+                |(((row, mean), spread), flat)| {
+                    let voxels = proxies.voxels(row);
+                    kernel.isa.run(Statistics { kernel, voxels, mean, spread, flat });
+                },
+            );
         }
+        let mut bodies = Vec::new();
+        if needs.bodies {
+            bodies = vec![0.0; rows.len() * voxels];
+            let places = bodies.par_chunks_mut(voxels);
+            rows.clone().into_par_iter().zip(places).for_each(|(row, place)| {
+                place.copy_from_slice(&body(proxies.voxels(row), proxies.shape_zyx));
+            });
+        }
+        Self { rows, statistics, bodies }
     }
 
     /// Its cases, in order.
-    pub(crate) fn members<'a>(&'a self, proxies: &'a Proxies) -> Vec<Member<'a>> {
+    pub(crate) fn members<'a>(&'a self, proxies: &'a Proxies, kernel: &Kernel) -> Vec<Member<'a>> {
+        let voxels = kernel.shape.iter().product::<usize>();
+        let statistics = |i: usize| {
+            if self.statistics.is_empty() {
+                StatisticsView::default()
+            } else {
+                self.statistics.view(kernel, i)
+            }
+        };
         let member = |(i, row): (usize, usize)| Member {
             voxels: proxies.voxels(row),
-            statistics: &self.statistics[i],
-            body: self.bodies.get(i).map_or(&[], Vec::as_slice),
+            statistics: statistics(i),
+            body: if self.bodies.is_empty() { &[] } else { &self.bodies[i * voxels..(i + 1) * voxels] },
         };
         self.rows.clone().enumerate().map(member).collect()
     }

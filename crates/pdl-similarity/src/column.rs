@@ -9,10 +9,10 @@ use pulp::{Simd, bytemuck};
 
 use crate::filter::Filter;
 use crate::kernel::{Kernel, Member};
-use crate::statistics::LocalStatistics;
+use crate::statistics::StatisticsView;
 
 /// Most windows along an axis of a chunk, with the uniform window.
-pub(crate) const UNIFORM_CHUNK: usize = 12;
+pub(crate) const UNIFORM_CHUNK: usize = 13;
 /// Most windows along an axis of a chunk, with the Gaussian window.
 pub(crate) const GAUSSIAN_CHUNK: usize = 11;
 
@@ -103,24 +103,28 @@ impl<V: bytemuck::Pod> Lanes<V> {
         let spread: &mut [f32] = bytemuck::cast_slice_mut(&mut self.spread);
         let body_voxels: &mut [f32] = bytemuck::cast_slice_mut(&mut self.body_voxels);
         let body_windows: &mut [f32] = bytemuck::cast_slice_mut(&mut self.body_windows);
-        for (lane, member) in b.iter().enumerate() {
-            for (z, y) in (0..planes).flat_map(|z| (0..rows).map(move |y| (z, y))) {
-                let from = ((first + z) * ny + chunk.start[1] + y) * nx + chunk.start[2];
-                let to = (z * wide + y) * wide * lanes + lane;
-                spread_out(&member.voxels[from..from + row], &mut voxels[to..], lanes);
+        // Line by line, so that a line stays in the nearest cache while its lanes are filled.
+        for (z, y) in (0..planes).flat_map(|z| (0..rows).map(move |y| (z, y))) {
+            let from = ((first + z) * ny + chunk.start[1] + y) * nx + chunk.start[2];
+            let to = (z * wide + y) * wide * lanes;
+            for (lane, member) in b.iter().enumerate() {
+                spread_out(&member.voxels[from..from + row], &mut voxels[to + lane..], lanes);
                 if !body_voxels.is_empty() {
-                    spread_out(&member.body[from..from + row], &mut body_voxels[to..], lanes);
+                    spread_out(&member.body[from..from + row], &mut body_voxels[to + lane..], lanes);
                 }
             }
-            for (y, x) in (0..windows_y).flat_map(|y| (0..chunk.windows[2]).map(move |x| (y, x))) {
-                let from = ((chunk.start[1] + y) * windows_x + chunk.start[2] + x) * nz + chunk.start[0];
-                let to = (y * N + x) * N * lanes + lane;
-                spread_out(&member.statistics.mean[from..from + windows_z], &mut mean[to..], lanes);
-                spread_out(&member.statistics.spread[from..from + windows_z], &mut spread[to..], lanes);
+        }
+        for (y, x) in (0..windows_y).flat_map(|y| (0..chunk.windows[2]).map(move |x| (y, x))) {
+            let from = ((chunk.start[1] + y) * windows_x + chunk.start[2] + x) * nz + chunk.start[0];
+            let to = (y * N + x) * N * lanes;
+            for (lane, member) in b.iter().enumerate() {
+                let StatisticsView { mean: of_mean, spread: of_spread, .. } = member.statistics;
+                spread_out(&of_mean[from..from + windows_z], &mut mean[to + lane..], lanes);
+                spread_out(&of_spread[from..from + windows_z], &mut spread[to + lane..], lanes);
                 if !body_windows.is_empty() {
                     for z in 0..windows_z {
                         let middle = middle::<FXY, FZ>(kernel, chunk, [z, y, x]);
-                        body_windows[to + z * lanes] = member.body[middle];
+                        body_windows[to + lane + z * lanes] = member.body[middle];
                     }
                 }
             }
@@ -185,7 +189,7 @@ impl Column {
                     (0..oy).flat_map(|y| (0..ox).map(move |x| (chunk.start[1] + y, chunk.start[2] + x)));
                 let runs = runs.map(|(y, x)| (y * inner_x + x) * inner_z + chunk.start[0]);
                 lines.clone().for_each(|at| values.extend_from_slice(&member.voxels[at..at + row]));
-                let LocalStatistics { mean, spread, .. } = member.statistics;
+                let StatisticsView { mean, spread, .. } = member.statistics;
                 runs.clone().for_each(|at| values.extend_from_slice(&mean[at..at + oz]));
                 runs.for_each(|at| values.extend_from_slice(&spread[at..at + oz]));
                 if masked {
@@ -360,7 +364,8 @@ pub(crate) fn add_chunk<S: Simd, FXY: Filter, FZ: Filter, const N: usize, const 
         c2: simd.splat_f32s(kernel.c2),
     };
     let flat = b.flat || flat_a;
-    let taken: [bool; N] = std::array::from_fn(|z| (chunk.start[0] + z).is_multiple_of(kernel.stride));
+    let first_z = kernel.first_taken(chunk.start[0]);
+    let mut run = [zero; N];
     for y in (kernel.first_taken(chunk.start[1])..oy).step_by(kernel.stride) {
         let (mut ssim, mut uqi, mut windows) = (zero, zero, zero);
         for x in (kernel.first_taken(chunk.start[2])..ox).step_by(kernel.stride) {
@@ -380,34 +385,35 @@ pub(crate) fn add_chunk<S: Simd, FXY: Filter, FZ: Filter, const N: usize, const 
                     unsafe { *(*plane_at.get_unchecked(i)).add(y * N + x) }
                 },
                 #[inline(always)]
-                |i, squares| {
-                    if !taken[i] {
-                        return;
-                    }
-                    // SAFETY: i < oz <= N, the lengths of these slices.
-                    let (of_a, of_b) = unsafe {
-                        (
-                            (*mean_a.get_unchecked(i), *spread_a.get_unchecked(i)),
-                            (*mean_b.get_unchecked(i), *spread_b.get_unchecked(i)),
-                        )
-                    };
-                    let (s, u) = if flat {
-                        terms.with_flat_windows(simd, of_a, of_b, squares)
-                    } else {
-                        terms.without_flat_windows(simd, of_a, of_b, squares)
-                    };
-                    if MASKED {
-                        let body_a = simd.splat_f32s(of_a_all.body_windows[from + i]);
-                        let both = simd.mul_f32s(b.body_windows[at + i], body_a);
-                        ssim = simd.mul_add_f32s(s, both, ssim);
-                        uqi = simd.mul_add_f32s(u, both, uqi);
-                        windows = simd.add_f32s(windows, both);
-                    } else {
-                        ssim = simd.add_f32s(ssim, s);
-                        uqi = simd.add_f32s(uqi, u);
-                    }
-                },
+                |i, sum| run[i] = sum,
             );
+            let mut i = first_z;
+            while i < oz {
+                // SAFETY: i < oz <= N, the lengths of these slices.
+                let (of_a, of_b, squares) = unsafe {
+                    (
+                        (*mean_a.get_unchecked(i), *spread_a.get_unchecked(i)),
+                        (*mean_b.get_unchecked(i), *spread_b.get_unchecked(i)),
+                        *run.get_unchecked(i),
+                    )
+                };
+                let (s, u) = if flat {
+                    terms.with_flat_windows(simd, of_a, of_b, squares)
+                } else {
+                    terms.without_flat_windows(simd, of_a, of_b, squares)
+                };
+                if MASKED {
+                    let body_a = simd.splat_f32s(of_a_all.body_windows[from + i]);
+                    let both = simd.mul_f32s(b.body_windows[at + i], body_a);
+                    ssim = simd.mul_add_f32s(s, both, ssim);
+                    uqi = simd.mul_add_f32s(u, both, uqi);
+                    windows = simd.add_f32s(windows, both);
+                } else {
+                    ssim = simd.add_f32s(ssim, s);
+                    uqi = simd.add_f32s(uqi, u);
+                }
+                i += kernel.stride;
+            }
         }
         add(sums, 1, ssim);
         add(sums, 2, uqi);
@@ -436,28 +442,18 @@ struct Terms<V> {
 
 impl<V: Copy> Terms<V> {
     /// Local SSIM and UQI from the means and spreads of both windows and the windowed sum of d^2.
-    ///
-    /// One quotient serves both; its parts stay in float32's range because no spread is constant.
     #[inline(always)]
     fn without_flat_windows<S: Simd<f32s = V>>(
         &self,
         simd: S,
-        (mean_a, spread_a): (f32, f32),
-        (mean_b, spread_b): (V, V),
+        of_a: (f32, f32),
+        of_b: (V, V),
         squares: V,
     ) -> (V, V) {
-        let (luminance, means, contrast, spreads) =
-            self.parts(simd, (mean_a, spread_a), (mean_b, spread_b), squares);
-        let above = simd.mul_f32s(simd.add_f32s(luminance, self.c1), simd.add_f32s(contrast, self.c2));
-        let below = simd.mul_f32s(simd.add_f32s(means, self.c1), simd.add_f32s(spreads, self.c2));
-        let above_uqi = simd.mul_f32s(luminance, contrast);
-        let below_uqi = simd.mul_f32s(means, spreads);
-        let one = simd.splat_f32s(1.0);
-        let quotient = simd.div_f32s(one, simd.mul_f32s(below, below_uqi));
-        (
-            simd.mul_f32s(simd.mul_f32s(above, below_uqi), quotient),
-            simd.mul_f32s(simd.mul_f32s(above_uqi, below), quotient),
-        )
+        let (luminance, means, contrast, spreads) = self.parts(simd, of_a, of_b, squares);
+        let ssim = self.ssim(simd, luminance, means, contrast, spreads);
+        let uqi = (simd.mul_f32s(luminance, contrast), simd.mul_f32s(means, spreads));
+        quotients(simd, ssim, uqi)
     }
 
     /// The same where a window may be constant, with the rules of UQI for that.
@@ -465,24 +461,32 @@ impl<V: Copy> Terms<V> {
     fn with_flat_windows<S: Simd<f32s = V>>(
         &self,
         simd: S,
-        (mean_a, spread_a): (f32, f32),
-        (mean_b, spread_b): (V, V),
+        of_a: (f32, f32),
+        of_b: (V, V),
         squares: V,
     ) -> (V, V) {
-        let (luminance, means, contrast, spreads) =
-            self.parts(simd, (mean_a, spread_a), (mean_b, spread_b), squares);
-        let above = simd.mul_f32s(simd.add_f32s(luminance, self.c1), simd.add_f32s(contrast, self.c2));
-        let below = simd.mul_f32s(simd.add_f32s(means, self.c1), simd.add_f32s(spreads, self.c2));
+        let (luminance, means, contrast, spreads) = self.parts(simd, of_a, of_b, squares);
+        let ssim = self.ssim(simd, luminance, means, contrast, spreads);
         let (zero, one) = (simd.splat_f32s(0.0), simd.splat_f32s(1.0));
-        let flat_b = simd.equal_f32s(spread_b, zero);
-        let structure = if spread_a == 0.0 {
-            simd.select_f32s(flat_b, one, zero)
+        let flat_b = simd.equal_f32s(of_b.1, zero);
+        // The structure's quotient: 1 where both are constant, 0 where one is.
+        let (contrast, spreads) = if of_a.1 == 0.0 {
+            (simd.select_f32s(flat_b, one, zero), one)
         } else {
-            simd.select_f32s(flat_b, zero, simd.div_f32s(contrast, spreads))
+            (simd.select_f32s(flat_b, zero, contrast), simd.select_f32s(flat_b, one, spreads))
         };
         let dark = simd.less_than_f32s(means, simd.splat_f32s(NO_MEAN));
-        let brightness = simd.select_f32s(dark, one, simd.div_f32s(luminance, means));
-        (simd.div_f32s(above, below), simd.mul_f32s(brightness, structure))
+        let luminance = simd.select_f32s(dark, one, luminance);
+        let means = simd.select_f32s(dark, one, means);
+        quotients(simd, ssim, (simd.mul_f32s(luminance, contrast), simd.mul_f32s(means, spreads)))
+    }
+
+    /// Both sides of SSIM's quotient.
+    #[inline(always)]
+    fn ssim<S: Simd<f32s = V>>(&self, simd: S, luminance: V, means: V, contrast: V, spreads: V) -> (V, V) {
+        let above = simd.mul_f32s(simd.add_f32s(luminance, self.c1), simd.add_f32s(contrast, self.c2));
+        let below = simd.mul_f32s(simd.add_f32s(means, self.c1), simd.add_f32s(spreads, self.c2));
+        (above, below)
     }
 
     /// 2 ma mb, ma^2 + mb^2, 2 cov and va + vb, in the units of means and spreads.
@@ -502,4 +506,15 @@ impl<V: Copy> Terms<V> {
         let spread_of_difference = simd.negate_mul_add_f32s(self.mass, square, squares);
         (simd.sub_f32s(means, square), means, simd.sub_f32s(spreads, spread_of_difference), spreads)
     }
+}
+
+/// Two quotients for the price of one division; the product of what is below stays in float32's range, because
+/// means and spreads that are not 0 do.
+#[inline(always)]
+fn quotients<S: Simd>(simd: S, first: (S::f32s, S::f32s), second: (S::f32s, S::f32s)) -> (S::f32s, S::f32s) {
+    let inverse = simd.div_f32s(simd.splat_f32s(1.0), simd.mul_f32s(first.1, second.1));
+    (
+        simd.mul_f32s(simd.mul_f32s(first.0, second.1), inverse),
+        simd.mul_f32s(simd.mul_f32s(second.0, first.1), inverse),
+    )
 }

@@ -11,7 +11,7 @@ use crate::SimilarityError;
 use crate::engine::{self, Pass};
 use crate::filter::Weights;
 use crate::isa::Isa;
-use crate::statistics::{LocalStatistics, MEAN_SCALE, Statistics};
+use crate::statistics::{LocalStatistics, MEAN_SCALE, Statistics, StatisticsView};
 use crate::window::Window;
 
 /// K1 of SSIM (Wang et al. 2004).
@@ -64,7 +64,7 @@ pub struct Member<'a> {
     /// A C array (z, y, x) of the kernel's shape.
     pub voxels: &'a [f32],
     /// Its local statistics; not looked at when windows are not asked for.
-    pub statistics: &'a LocalStatistics,
+    pub statistics: StatisticsView<'a>,
     /// 1 inside the body and 0 outside it, in the order of the voxels; empty unless only bodies are compared.
     pub body: &'a [f32],
 }
@@ -126,14 +126,17 @@ impl Kernel {
 
     /// Local means and variances of one volume.
     pub fn statistics(&self, voxels: &[f32]) -> LocalStatistics {
-        self.isa.run(Statistics { kernel: self, voxels })
+        let mut of_one = LocalStatistics::new(self, 1);
+        let LocalStatistics { mean, spread, flat } = &mut of_one;
+        self.isa.run(Statistics { kernel: self, voxels, mean, spread, flat });
+        of_one
     }
 
     /// Compares two C arrays (z, y, x) of the kernel's shape.
     pub fn compare(&self, a: &[f32], b: &[f32]) -> Similarity {
         let statistics = [self.statistics(a), self.statistics(b)];
-        let member = |voxels, statistics| Member { voxels, statistics, body: &[] };
-        let (a, b) = (member(a, &statistics[0]), member(b, &statistics[1]));
+        let member = |voxels, i: usize| Member { voxels, statistics: statistics[i].view(self, 0), body: &[] };
+        let (a, b) = (member(a, 0), member(b, 1));
         let sums = engine::sums(self, Pass::Windows, &[a], &[b], |_, _| true);
         self.similarity(&sums[0])
     }
@@ -375,7 +378,7 @@ mod tests {
                 let statistics: Vec<_> = volumes.iter().map(|v| kernel.statistics(v)).collect();
                 let member = |i: &usize| Member {
                     voxels: &volumes[*i],
-                    statistics: &statistics[*i],
+                    statistics: statistics[*i].view(&kernel, 0),
                     body: &bodies[*i],
                 };
                 let (a, b): (Vec<_>, Vec<_>) = (a.iter().map(member).collect(), b.iter().map(member).collect());
@@ -407,7 +410,7 @@ mod tests {
                 (0..a.len()).map(|i| if inside(at(i)) { 1.0 } else { 0.0 }).collect()
             };
             let bodies = [mask(&|[z, _, _]| z >= 3), mask(&|[z, _, _]| z < 10)];
-            let member = |i: usize, voxels| Member { voxels, statistics: &statistics[i], body: &bodies[i] };
+            let member = |i: usize, voxels| Member { voxels, statistics: statistics[i].view(&kernel, 0), body: &bodies[i] };
             let masked = engine::sums(&kernel, Pass::Bodies, &[member(0, &a)], &[member(1, &b)], |_, _| true)[0];
             // Windows whose middle plane is 3 to 9 are those of the planes 0 to 12 alone.
             let part = [13, 14, 20];
@@ -430,8 +433,7 @@ mod tests {
             let a = noise(seed, shape, 2);
             let b = if near { a.iter().map(|v| v + 1e-6).collect() } else { noise(!seed, shape, 0) };
             let kernel = Kernel::new(Window::Uniform, shape, 1.0, Isa::Auto).unwrap();
-            let statistics = LocalStatistics::default();
-            let member = |voxels| Member { voxels, statistics: &statistics, body: &[] };
+            let member = |voxels| Member { voxels, statistics: StatisticsView::default(), body: &[] };
             let alone = engine::sums(&kernel, Pass::Squares, &[member(&a)], &[member(&b)], |_, _| true);
             let squares: f64 = a.iter().zip(&b).map(|(a, b)| (f64::from(*a) - f64::from(*b)).powi(2)).sum();
             prop_assert!((alone[0].squares / squares - 1.0).abs() < 1e-6);

@@ -4,7 +4,7 @@ use pulp::{Simd, WithSimd};
 
 use crate::kernel::Kernel;
 
-/// Local statistics of one volume, computed in float64 and kept in float32. Windows are ordered (y, x, z), z
+/// Local statistics of volumes, one behind the other, computed in float64 and kept in float32. Windows are ordered (y, x, z), z
 /// fastest: the order in which the pair kernel takes them.
 #[derive(Clone, Debug, Default)]
 pub struct LocalStatistics {
@@ -22,7 +22,40 @@ pub(crate) const MEAN_SCALE: f32 = 32_768.0;
 /// The least spread of a window that is not constant, so that no spread that matters is called constant.
 const LEAST_SPREAD: f32 = 1e-18;
 
+/// Local statistics that lie elsewhere.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct StatisticsView<'a> {
+    pub(crate) mean: &'a [f32],
+    pub(crate) spread: &'a [f32],
+    pub(crate) flat: &'a [bool],
+}
+
 impl LocalStatistics {
+    /// Room for the statistics of `volumes` volumes, one behind the other.
+    pub(crate) fn new(kernel: &Kernel, volumes: usize) -> Self {
+        let windows = volumes * kernel.inner.iter().product::<usize>();
+        Self {
+            mean: vec![0.0; windows],
+            spread: vec![0.0; windows],
+            flat: vec![false; volumes * kernel.chunks()],
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.mean.is_empty()
+    }
+
+    /// The statistics of volume number `volume`.
+    pub fn view(&self, kernel: &Kernel, volume: usize) -> StatisticsView<'_> {
+        let windows = kernel.inner.iter().product::<usize>();
+        let chunks = kernel.chunks();
+        StatisticsView {
+            mean: &self.mean[volume * windows..][..windows],
+            spread: &self.spread[volume * windows..][..windows],
+            flat: &self.flat[volume * chunks..][..chunks],
+        }
+    }
+
     /// Bytes that the statistics of one volume take.
     pub(crate) fn bytes(kernel: &Kernel) -> u64 {
         2 * size_of::<f32>() as u64 * kernel.inner.iter().product::<usize>() as u64
@@ -33,19 +66,19 @@ impl LocalStatistics {
 pub(crate) struct Statistics<'a> {
     pub kernel: &'a Kernel,
     pub voxels: &'a [f32],
+    pub mean: &'a mut [f32],
+    pub spread: &'a mut [f32],
+    pub flat: &'a mut [bool],
 }
 
 impl WithSimd for Statistics<'_> {
-    type Output = LocalStatistics;
+    type Output = ();
 
     // Plain loops: compiled for the instruction set that runs them, they are vectorised by the compiler.
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) -> LocalStatistics {
-        let kernel = self.kernel;
+    fn with_simd<S: Simd>(self, _: S) {
+        let Self { kernel, mean, spread, flat, .. } = self;
         let [nz, ny, nx] = kernel.inner;
-        let windows = nz * ny * nx;
-        let mut mean = vec![0.0; windows];
-        let mut spread = vec![0.0; windows];
         let constant = constant_windows(kernel, self.voxels);
         filter(kernel, self.voxels, |z, means, squares| {
             let constant = &constant[z * ny * nx..][..ny * nx];
@@ -55,14 +88,13 @@ impl WithSimd for Statistics<'_> {
                 spread[i * nz + z] = if *constant { 0.0 } else { variance.max(LEAST_SPREAD) };
             }
         });
-        let mut flat = Vec::with_capacity(kernel.chunks());
+        let mut flat = flat.iter_mut();
         for ((y, oy), (x, ox)) in pairs(&kernel.runs(1), &kernel.runs(2)) {
-            for (z, oz) in kernel.runs(0) {
+            for ((z, oz), flat) in kernel.runs(0).into_iter().zip(&mut flat) {
                 let run = |y: usize, x: usize| &spread[(y * nx + x) * nz + z..][..oz];
-                flat.push((y..y + oy).any(|y| (x..x + ox).any(|x| run(y, x).contains(&0.0))));
+                *flat = (y..y + oy).any(|y| (x..x + ox).any(|x| run(y, x).contains(&0.0)));
             }
         }
-        LocalStatistics { mean, spread, flat }
     }
 }
 
@@ -122,7 +154,7 @@ fn filter(kernel: &Kernel, voxels: &[f32], mut planes: impl FnMut(usize, &[f64],
 /// result = sum over k of weights\[k\] * row(k), element by element; a piece at a time, that stays in registers.
 #[inline(always)]
 fn weighted_sum<'a>(result: &mut [f64], weights: &[f64], row: impl Fn(usize) -> &'a [f64]) {
-    const PIECE: usize = 32;
+    const PIECE: usize = 8;
     let whole = result.len() / PIECE * PIECE;
     let (pieces, rest) = result.split_at_mut(whole);
     for (i, piece) in pieces.chunks_exact_mut(PIECE).enumerate() {

@@ -122,7 +122,7 @@ fn compare_blocks(
     wanted: impl Fn(usize, usize) -> bool + Sync,
 ) -> Vec<((usize, usize), Vec<f32>)> {
     let (kernel, needs) = (blocks.kernel, blocks.needs);
-    let (of_a, of_b) = (a.members(blocks.proxies), b.members(blocks.proxies));
+    let (of_a, of_b) = (a.members(blocks.proxies, kernel), b.members(blocks.proxies, kernel));
     let is_wanted = |i: usize, j: usize| wanted(a.rows.start + i, b.rows.start + j);
     let pass = |pass: Pass| {
         engine::sums(kernel, pass, &of_a, &of_b, is_wanted)
