@@ -1,4 +1,4 @@
-"""DuckDB and pyarrow read every table of the given curation folders; jsonschema checks every JSON file.
+"""DuckDB, Polars and pyarrow read every table of the given curation folders; jsonschema checks every JSON file.
 
     python tests/interop/read_everything.py OUT...
 
@@ -11,6 +11,8 @@ import sys
 
 import duckdb
 import jsonschema
+import polars
+import pyarrow.dataset
 import pyarrow.ipc
 import pyarrow.parquet
 
@@ -61,7 +63,7 @@ def check_json(out):
 
 
 def check_answers(out):
-    """The question that README.md answers in one line: which cases are most similar to X?"""
+    """The question that README.md answers in one line each: which cases are most similar to X?"""
     pairs, manifest = f"{out}/pairs/*.parquet", f"{out}/manifest.parquet"
     case = duckdb.sql(f"select case_id from '{manifest}' where rank = 1").fetchall()[0][0]
     nearest = duckdb.sql(
@@ -69,12 +71,17 @@ def check_answers(out):
         f"where '{case}' in (case_a, case_b) order by ssim desc limit 5"
     ).fetchall()
     assert len(nearest) == 5 and all(other != case for other, _ in nearest)
+    of_polars = polars.scan_parquet(pairs).filter((polars.col("case_a") == case) | (polars.col("case_b") == case)).sort("ssim", descending=True).head(5).collect()
+    either = (pyarrow.dataset.field("case_a") == case) | (pyarrow.dataset.field("case_b") == case)
+    of_pyarrow = pyarrow.dataset.dataset(f"{out}/pairs").to_table(filter=either).sort_by([("ssim", "descending")]).slice(0, 5)
+    for rows in (of_polars.to_dicts(), of_pyarrow.to_pylist()):
+        assert [row["case_b"] if row["case_a"] == case else row["case_a"] for row in rows] == [other for other, _ in nearest]
     cases = duckdb.sql(f"select count(*) from '{out}/prepared.parquet'").fetchall()[0][0]
     distinct = duckdb.sql(f"select count(distinct (a, b)), count(*) from '{pairs}' where a < b").fetchall()[0]
     assert distinct == (cases * (cases - 1) // 2,) * 2
     splits = duckdb.sql(f"select max(n) from (select count(distinct split) n from '{manifest}' group by patient_id)")
     assert splits.fetchall()[0][0] == 1, "a patient is in two splits"
-    return 3
+    return 5
 
 
 def main():

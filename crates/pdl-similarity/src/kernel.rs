@@ -1,6 +1,6 @@
 //! What all comparisons of one cohort share, and what comes out of one.
 //!
-//! A pair costs one fused pass ([`crate::column`]) over what it does not share with other pairs: with d = a - b,
+//! A pair costs one fused pass (`column`) over what it does not share with other pairs: with d = a - b,
 //!
 //!     2 cov(a, b) = var(a) + var(b) - var(d),    2 mean(a) mean(b) = mean(a)^2 + mean(b)^2 - mean(d)^2,
 //!
