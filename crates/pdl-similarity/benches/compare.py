@@ -62,7 +62,7 @@ def proxies(out, count, side, seed=1):
     for number, first in enumerate(range(0, count, 1024)):
         part = arrays[first : first + 1024]
         ids = [f"case_{first + i:05}" for i in range(len(part))]
-        keys = json.dumps([f"{seed:032x}{first + i:032x}" for i in range(len(part))])
+        keys = json.dumps([f"{seed:016x}{first + i:048x}"[::-1] for i in range(len(part))])
         path = out / "proxies" / f"{number:05}.arrow"
         options = dict(metadata={"row_keys": keys})
         with pyarrow.ipc.new_file(str(path), schema, **options) as writer:

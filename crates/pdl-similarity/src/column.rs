@@ -245,8 +245,8 @@ impl<V: bytemuck::Pod> Scratch<V> {
 
 /// Adds the sums of volume `a` of `column`, whose chunk number `which` this is, against the lanes `b` over one chunk to `sums`, a row of lanes for each of [`SUMS`].
 ///
-/// `before` holds the last planes of the column's chunk before this one, and `after` takes those of this one: the
-/// halo along z times N x N.
+/// `kept` holds the last planes of the column's chunk before this one, and takes those of this one in their place:
+/// the halo along z times N x N.
 #[inline(always)]
 #[expect(clippy::too_many_arguments, reason = "buffers are handed in so that a thread makes them once")]
 #[expect(unsafe_code, reason = "bounds checks would take a third of the time")]
@@ -258,8 +258,7 @@ pub(crate) fn add_chunk<S: Simd, FXY: Filter, FZ: Filter, const N: usize, const 
     flat_a: bool,
     b: &Lanes<S::f32s>,
     scratch: &mut Scratch<S::f32s>,
-    before: &[S::f32s],
-    after: &mut [S::f32s],
+    kept: &mut [S::f32s],
     sums: &mut [f64],
 ) {
     let halo = [FZ::SIDE - 1, FXY::SIDE - 1, FXY::SIDE - 1];
@@ -276,20 +275,15 @@ pub(crate) fn add_chunk<S: Simd, FXY: Filter, FZ: Filter, const N: usize, const 
     assert!(oz <= N && oy <= N && ox <= N && rows <= wide && row_len <= wide);
     assert!(b.voxels.len() >= planes * wide * wide && b.mean.len() >= N * area && b.spread.len() >= N * area);
     assert!(scratch.rows.len() >= wide * N && scratch.planes.len() >= (oz + halo[0]) * area);
-    assert!(before.len() >= halo[0] * area && after.len() >= halo[0] * area);
+    assert!(kept.len() >= halo[0] * area);
     assert!(oz + halo[0] <= PLANES);
 
     // Where each plane of the chunk, summed along x and y, lies.
-    let kept = if chunk.is_first() { 0 } else { halo[0] };
+    let from_before = if chunk.is_first() { 0 } else { halo[0] };
+    let (kept_at, scratch_at) = (kept.as_mut_ptr(), scratch.planes.as_mut_ptr());
     let mut plane_at = [std::ptr::null_mut::<S::f32s>(); PLANES];
     for (i, place) in plane_at.iter_mut().enumerate().take(oz + halo[0]) {
-        *place = if i < kept {
-            before[i * area..].as_ptr().cast_mut()
-        } else if i < oz {
-            scratch.planes[i * area..].as_mut_ptr()
-        } else {
-            after[(i - oz) * area..].as_mut_ptr()
-        };
+        *place = if i < from_before { kept_at } else { scratch_at }.wrapping_add(i * area);
     }
 
     for z in 0..planes {
@@ -336,7 +330,7 @@ pub(crate) fn add_chunk<S: Simd, FXY: Filter, FZ: Filter, const N: usize, const 
         if MASKED {
             add(sums, 3, voxels);
         }
-        let plane = plane_at[z + kept];
+        let plane = plane_at[z + from_before];
         let of_rows = &scratch.rows[..];
         for x in (kernel.first_taken(chunk.start[2])..ox).step_by(kernel.stride) {
             FXY::run::<S, N>(
@@ -350,8 +344,8 @@ pub(crate) fn add_chunk<S: Simd, FXY: Filter, FZ: Filter, const N: usize, const 
                 },
                 #[inline(always)]
                 |i, sum| {
-                    // SAFETY: i < oy <= N and x < N; a plane has N x N places, and this one, which is not of
-                    // `before` since z + kept >= kept, is borrowed by nothing else.
+                    // SAFETY: i < oy <= N and x < N; a plane has N x N places that nothing else borrows
+                    // now.
                     unsafe { *plane.add(i * N + x) = sum };
                 },
             );
@@ -419,6 +413,14 @@ pub(crate) fn add_chunk<S: Simd, FXY: Filter, FZ: Filter, const N: usize, const 
         add(sums, 2, uqi);
         if MASKED {
             add(sums, 4, windows);
+        }
+    }
+    // Planes move towards the beginning, in order, so none is overwritten before it has moved.
+    for i in 0..halo[0] {
+        if oz + i < from_before {
+            kept.copy_within((oz + i) * area..(oz + i + 1) * area, i * area);
+        } else {
+            kept[i * area..(i + 1) * area].copy_from_slice(&scratch.planes[(oz + i) * area..][..area]);
         }
     }
 }

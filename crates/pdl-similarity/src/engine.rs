@@ -90,7 +90,7 @@ pub(crate) fn bytes_a_thread(kernel: &Kernel, volumes: usize) -> u64 {
     let chunk = kernel.chunk_side();
     let wide = chunk + kernel.window.side() - 1;
     let vector = kernel.isa.run(LaneCount) * size_of::<f32>();
-    let kept = 2 * volumes * (wide - chunk) * chunk * chunk;
+    let kept = volumes * (wide - chunk) * chunk * chunk;
     let vectors = kept + wide.pow(3) + 3 * wide * chunk * chunk;
     let sums = TASKS_A_THREAD * volumes * volumes * SUMS * size_of::<f64>();
     let column = volumes * kernel.shape[0] * (wide * wide + 2 * chunk * chunk) * size_of::<f32>();
@@ -178,8 +178,7 @@ impl Task<'_> {
         let mut in_lanes = Lanes::<S::f32s>::new(wide, deep, N, MASKED);
         let mut scratch = Scratch::<S::f32s>::new(wide, deep, N);
         let most = self.groups.iter().map(|group| group.a.len()).max().unwrap_or(0);
-        let mut before = vec![zero; most * kept];
-        let mut after = before.clone();
+        let mut planes = vec![zero; most * kept];
         let all: usize = self.groups.iter().map(|group| group.a.len()).sum();
         let mut sums = vec![0.0; all * SUMS * lanes];
         let across = kernel.runs(2);
@@ -200,7 +199,6 @@ impl Task<'_> {
             for (which, chunk) in chunks.iter().enumerate() {
                 in_lanes.fill::<FXY, FZ, N>(kernel, chunk, &self.b[group.b.clone()]);
                 for (i, (a, sums)) in group.a.iter().zip(mine.chunks_exact_mut(SUMS * lanes)).enumerate() {
-                    let own = i * kept..(i + 1) * kept;
                     column::add_chunk::<S, FXY, FZ, N, MASKED>(
                         simd,
                         kernel,
@@ -209,12 +207,10 @@ impl Task<'_> {
                         self.a[*a].statistics.flat[chunk.index],
                         &in_lanes,
                         &mut scratch,
-                        &before[own.clone()],
-                        &mut after[own],
+                        &mut planes[i * kept..(i + 1) * kept],
                         sums,
                     );
                 }
-                std::mem::swap(&mut before, &mut after);
             }
         }
         sums

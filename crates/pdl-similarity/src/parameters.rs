@@ -18,7 +18,8 @@ pub struct CompareParameters {
     /// Window of SSIM and UQI: a box of side 7, or a Gaussian of sigma 1.5.
     #[arg(long, value_enum, default_value_t = Window::Uniform)]
     pub window: Window,
-    /// SSIM and UQI from the windows on every STRIDE-th voxel along each axis only: a faster approximation.
+    /// SSIM and UQI from the windows on every STRIDE-th voxel along each axis only: a faster approximation. With 2,
+    /// SSIM was off by 0.002 on average and 0.009 at most over all pairs of two cohorts of real CT and MR.
     #[arg(long, default_value_t = 1, value_name = "STRIDE")]
     pub stride: usize,
     /// Cases along each side of a tile, the unit of work and of a part file.
