@@ -77,13 +77,21 @@ def pdl(program, out, *flags):
     """Seconds and peak MiB of a whole `pdl compare` from nothing."""
     shutil.rmtree(out / "pairs", ignore_errors=True)
     start = time.perf_counter()
-    process = subprocess.Popen([program, "compare", str(out), *flags], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    errors = process.stderr.read()
-    _, status, usage = os.wait4(process.pid, 0)
+    command = [program, "compare", str(out), *flags]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    peak = 0
+    # What the system counts for a child begins with its parent's size; the process's own mark does not.
+    status = pathlib.Path(f"/proc/{process.pid}/status")
+    while process.poll() is None:
+        try:
+            peak = max([peak, *(int(line.split()[1]) for line in status.read_text().splitlines() if "VmHWM" in line)])
+        except OSError:
+            pass
+        time.sleep(0.002)
     seconds = time.perf_counter() - start
-    if status:
-        raise SystemExit(errors.decode())
-    return seconds, usage.ru_maxrss / 1024
+    if process.returncode:
+        raise SystemExit(f"failed: {command}")
+    return seconds, peak / 1024
 
 
 def timed(call):
