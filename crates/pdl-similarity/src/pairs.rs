@@ -1,6 +1,5 @@
 //! `pairs/*.parquet`: every unordered pair of cases once.
 
-use std::collections::HashMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -270,9 +269,8 @@ pub(crate) fn read_part(
         |e: &dyn std::fmt::Display| StoreError::Table { path: path.to_owned(), problem: e.to_string() };
     let file = File::open(path).map_err(StoreError::io("read the pairs", path))?;
     let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| problem(&e))?;
-    let names: HashMap<String, ()> =
-        builder.schema().fields().iter().map(|field| (field.name().clone(), ())).collect();
-    if let Some(missing) = metrics.iter().find(|metric| !names.contains_key(**metric)) {
+    let schema = builder.schema();
+    if let Some(missing) = metrics.iter().find(|metric| schema.field_with_name(metric).is_err()) {
         return Err(problem(&format!(
             "there is no column '{missing}'; run `pdl compare` with --metrics naming it"
         )));
