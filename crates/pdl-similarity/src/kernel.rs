@@ -2,7 +2,9 @@
 //!
 //! A pair costs one fused pass (`column`) over what it does not share with other pairs: with d = a - b,
 //!
-//!     2 cov(a, b) = var(a) + var(b) - var(d),    2 mean(a) mean(b) = mean(a)^2 + mean(b)^2 - mean(d)^2,
+//! ```text
+//! 2 cov(a, b) = var(a) + var(b) - var(d),    2 mean(a) mean(b) = mean(a)^2 + mean(b)^2 - mean(d)^2,
+//! ```
 //!
 //! so that only the windowed sum of d^2 belongs to the pair. Written so, rounding is relative to how much two
 //! volumes differ: near-duplicates keep their true distance in float32, and identical volumes give 1.
