@@ -8,10 +8,10 @@ use pdl_prepare::proxies::Proxies;
 use rayon::prelude::*;
 
 use crate::body::body;
+use crate::chunks::Chunked;
 use crate::engine;
 use crate::kernel::{Kernel, Member};
 use crate::metric::Needs;
-use crate::statistics::{LocalStatistics, Statistics, StatisticsView};
 
 /// What the program and its libraries take besides the blocks.
 const PROGRAM_BYTES: u64 = 64 << 20;
@@ -21,7 +21,7 @@ const PROGRAM_BYTES: u64 = 64 << 20;
 pub(crate) struct Block {
     /// Row numbers in the proxies.
     pub rows: Range<usize>,
-    statistics: LocalStatistics,
+    chunked: Chunked,
     /// One behind the other; empty unless they are needed.
     bodies: Vec<f32>,
 }
@@ -30,20 +30,6 @@ impl Block {
     // All cases of a block lie in one piece of memory, which goes back to the system with the block.
     fn load(proxies: &Proxies, kernel: &Kernel, needs: Needs, rows: Range<usize>) -> Self {
         let voxels = kernel.shape.iter().product::<usize>();
-        let mut statistics = LocalStatistics::default();
-        if needs.windows || needs.bodies {
-            statistics = LocalStatistics::new(kernel, rows.len());
-            let windows = kernel.inner.iter().product::<usize>();
-            let means = statistics.mean.par_chunks_mut(windows);
-            let spreads = statistics.spread.par_chunks_mut(windows);
-            let flats = statistics.flat.par_chunks_mut(kernel.chunks());
-            rows.clone().into_par_iter().zip(means).zip(spreads).zip(flats).for_each(
-                |(((row, mean), spread), flat)| {
-                    let voxels = proxies.voxels(row);
-                    kernel.isa.run(Statistics { kernel, voxels, mean, spread, flat });
-                },
-            );
-        }
         let mut bodies = Vec::new();
         if needs.bodies {
             bodies = vec![0.0; rows.len() * voxels];
@@ -52,22 +38,21 @@ impl Block {
                 place.copy_from_slice(&body(proxies.voxels(row), proxies.shape_zyx));
             });
         }
-        Self { rows, statistics, bodies }
+        let mut chunked = Chunked::default();
+        if needs.windows || needs.bodies {
+            let body = |i: usize| if needs.bodies { &bodies[i * voxels..(i + 1) * voxels] } else { &[] };
+            let volume = |i: usize| (proxies.voxels(rows.start + i), body(i));
+            chunked = Chunked::new(kernel, rows.len(), needs.bodies, volume);
+        }
+        Self { rows, chunked, bodies }
     }
 
     /// Its cases, in order.
     pub(crate) fn members<'a>(&'a self, proxies: &'a Proxies, kernel: &Kernel) -> Vec<Member<'a>> {
         let voxels = kernel.shape.iter().product::<usize>();
-        let statistics = |i: usize| {
-            if self.statistics.is_empty() {
-                StatisticsView::default()
-            } else {
-                self.statistics.view(kernel, i)
-            }
-        };
         let member = |(i, row): (usize, usize)| Member {
             voxels: proxies.voxels(row),
-            statistics: statistics(i),
+            chunked: self.chunked.view(kernel, i),
             body: if self.bodies.is_empty() { &[] } else { &self.bodies[i * voxels..(i + 1) * voxels] },
         };
         self.rows.clone().enumerate().map(member).collect()
@@ -96,7 +81,7 @@ impl<'a> Blocks<'a> {
         memory: u64,
     ) -> Self {
         let voxels = (size_of::<f32>() * kernel.shape.iter().product::<usize>()) as u64;
-        let windows = if needs.windows || needs.bodies { LocalStatistics::bytes(kernel) } else { 0 };
+        let windows = if needs.windows || needs.bodies { Chunked::bytes(kernel, needs.bodies) } else { 0 };
         let case = voxels + windows + if needs.bodies { voxels } else { 0 };
         let threads = rayon::current_num_threads() as u64;
         let capacity = |size: usize| {

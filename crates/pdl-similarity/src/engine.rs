@@ -5,7 +5,8 @@ use std::ops::Range;
 use pulp::{Simd, WithSimd, bytemuck};
 use rayon::prelude::*;
 
-use crate::column::{self, Chunk, Column, GAUSSIAN_CHUNK, Lanes, SUMS, Scratch, UNIFORM_CHUNK};
+use crate::chunks::{GAUSSIAN_COLUMN, UNIFORM_COLUMN};
+use crate::column::{self, Lanes, SUMS, Scratch};
 use crate::filter::{Box7, Filter, Gaussian11, Single};
 use crate::kernel::{Kernel, Member, Sums};
 use crate::squares;
@@ -13,6 +14,10 @@ use crate::window::Window;
 
 /// Tasks that are computed for each thread before their results are added up.
 const TASKS_A_THREAD: usize = 16;
+
+/// Volumes a that go down a column together: a chunk of b is loaded into the second level of the cache once for all
+/// of them, and what is kept for them fits in beside it.
+const A_TOGETHER: usize = 4;
 
 /// What to sum over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +48,7 @@ pub(crate) fn sums(
             Group { a: (0..a.len()).filter(|a| b.clone().any(|b| wanted(*a, b))).collect(), b }
         })
         .collect();
-    let places = if pass == Pass::Squares { squares::slices(kernel) } else { columns(kernel) };
+    let places = if pass == Pass::Squares { squares::slices(kernel) } else { kernel.columns.len() };
     // Where there are few places, several tasks share one, so that every thread has work.
     let threads = rayon::current_num_threads();
     let shares = (TASKS_A_THREAD * threads / 2).div_ceil(places).clamp(1, groups.len().max(1));
@@ -75,6 +80,10 @@ pub(crate) fn sums(
             }
         }
     }
+    if pass != Pass::Squares {
+        let unit = f64::from(kernel.scale).powi(2);
+        totals.iter_mut().for_each(|total| total.squares /= unit);
+    }
     if pass != Pass::Bodies {
         let windows = if pass == Pass::Windows { kernel.windows() } else { 0 };
         for total in &mut totals {
@@ -87,14 +96,16 @@ pub(crate) fn sums(
 
 /// Bytes that a thread works in when `volumes` volumes are compared with as many.
 pub(crate) fn bytes_a_thread(kernel: &Kernel, volumes: usize) -> u64 {
-    let chunk = kernel.chunk_side();
-    let wide = chunk + kernel.window.side() - 1;
     let vector = kernel.isa.run(LaneCount) * size_of::<f32>();
-    let kept = volumes * (wide - chunk) * chunk * chunk;
-    let vectors = kept + wide.pow(3) + 3 * wide * chunk * chunk;
+    let (depth, side) = (kernel.depth(), kernel.window.side());
+    let vectors = kernel.columns.iter().map(|column| {
+        let [oy, ox] = column.first().map_or([0; 2], |chunk| chunk.windows);
+        let in_lanes: usize = column.iter().map(|chunk| chunk.len(depth)).sum();
+        in_lanes + A_TOGETHER * oy * ox * (depth - 1) + (oy + side) * ox + oy * ox * depth
+    });
+    let vectors = vectors.max().unwrap_or(0);
     let sums = TASKS_A_THREAD * volumes * volumes * SUMS * size_of::<f64>();
-    let column = volumes * kernel.shape[0] * (wide * wide + 2 * chunk * chunk) * size_of::<f32>();
-    (vectors * vector + sums + column) as u64
+    (vectors * vector + sums) as u64
 }
 
 /// Volumes b that fill the lanes, and the volumes a that are compared with one of them at least.
@@ -112,11 +123,6 @@ impl WithSimd for LaneCount {
     fn with_simd<S: Simd>(self, _: S) -> usize {
         S::F32_LANES
     }
-}
-
-/// The columns of chunks.
-fn columns(kernel: &Kernel) -> usize {
-    kernel.runs(1).len() * kernel.runs(2).len()
 }
 
 /// One place of the volumes, for some groups.
@@ -138,26 +144,28 @@ impl WithSimd for Task<'_> {
         match (self.pass, self.kernel.window, self.kernel.is_plane()) {
             (Pass::Squares, ..) => squares::sums(simd, self.kernel, self.place, self.groups, self.a, self.b),
             (Pass::Windows, Window::Uniform, false) => {
-                self.column::<S, Box7, Box7, UNIFORM_CHUNK, false>(simd)
+                self.column::<S, Box7, Box7, UNIFORM_COLUMN, false>(simd)
             }
             (Pass::Windows, Window::Uniform, true) => {
-                self.column::<S, Box7, Single, UNIFORM_CHUNK, false>(simd)
+                self.column::<S, Box7, Single, UNIFORM_COLUMN, false>(simd)
             }
             (Pass::Windows, Window::Gaussian, false) => {
-                self.column::<S, Gaussian11, Gaussian11, GAUSSIAN_CHUNK, false>(simd)
+                self.column::<S, Gaussian11, Gaussian11, GAUSSIAN_COLUMN, false>(simd)
             }
             (Pass::Windows, Window::Gaussian, true) => {
-                self.column::<S, Gaussian11, Single, GAUSSIAN_CHUNK, false>(simd)
+                self.column::<S, Gaussian11, Single, GAUSSIAN_COLUMN, false>(simd)
             }
-            (Pass::Bodies, Window::Uniform, false) => self.column::<S, Box7, Box7, UNIFORM_CHUNK, true>(simd),
+            (Pass::Bodies, Window::Uniform, false) => {
+                self.column::<S, Box7, Box7, UNIFORM_COLUMN, true>(simd)
+            }
             (Pass::Bodies, Window::Uniform, true) => {
-                self.column::<S, Box7, Single, UNIFORM_CHUNK, true>(simd)
+                self.column::<S, Box7, Single, UNIFORM_COLUMN, true>(simd)
             }
             (Pass::Bodies, Window::Gaussian, false) => {
-                self.column::<S, Gaussian11, Gaussian11, GAUSSIAN_CHUNK, true>(simd)
+                self.column::<S, Gaussian11, Gaussian11, GAUSSIAN_COLUMN, true>(simd)
             }
             (Pass::Bodies, Window::Gaussian, true) => {
-                self.column::<S, Gaussian11, Single, GAUSSIAN_CHUNK, true>(simd)
+                self.column::<S, Gaussian11, Single, GAUSSIAN_COLUMN, true>(simd)
             }
         }
     }
@@ -171,45 +179,38 @@ impl Task<'_> {
         simd: S,
     ) -> Vec<f64> {
         let kernel = self.kernel;
-        let (wide, deep) = (N + FXY::SIDE - 1, N + FZ::SIDE - 1);
-        let kept = (FZ::SIDE - 1) * N * N;
         let lanes = S::F32_LANES;
         let zero = <S::f32s as bytemuck::Zeroable>::zeroed();
-        let mut in_lanes = Lanes::<S::f32s>::new(wide, deep, N, MASKED);
-        let mut scratch = Scratch::<S::f32s>::new(wide, deep, N);
-        let most = self.groups.iter().map(|group| group.a.len()).max().unwrap_or(0);
-        let mut planes = vec![zero; most * kept];
+        let mut in_lanes = Lanes::<S::f32s>::new();
+        let mut scratch = Scratch::<S::f32s>::new::<FXY, FZ, N>();
+        let kept = column::kept::<FZ, N>();
+        // Windows that the first chunk of a column makes of what it finds here are taken by nobody.
+        let mut state = vec![zero; A_TOGETHER * kept.max(1)];
         let all: usize = self.groups.iter().map(|group| group.a.len()).sum();
         let mut sums = vec![0.0; all * SUMS * lanes];
-        let across = kernel.runs(2);
-        let (start_y, oy) = kernel.runs(1)[self.place / across.len()];
-        let (start_x, ox) = across[self.place % across.len()];
-        let chunks: Vec<Chunk> = (kernel.runs(0).into_iter())
-            .map(|(start_z, oz)| Chunk {
-                start: [start_z, start_y, start_x],
-                windows: [oz, oy, ox],
-                index: kernel.chunk_index(start_y, start_x, start_z),
-            })
-            .collect();
-        let column = Column::new::<FXY, FZ>(kernel, &chunks, self.a, MASKED);
         let mut rest = sums.as_mut_slice();
+        let column = &kernel.columns[self.place];
         for group in self.groups {
             let (mine, others) = rest.split_at_mut(group.a.len() * SUMS * lanes);
             rest = others;
-            for (which, chunk) in chunks.iter().enumerate() {
-                in_lanes.fill::<FXY, FZ, N>(kernel, chunk, &self.b[group.b.clone()]);
-                for (i, (a, sums)) in group.a.iter().zip(mine.chunks_exact_mut(SUMS * lanes)).enumerate() {
-                    column::add_chunk::<S, FXY, FZ, N, MASKED>(
-                        simd,
-                        kernel,
-                        chunk,
-                        (&column, which, *a),
-                        self.a[*a].statistics.flat[chunk.index],
-                        &in_lanes,
-                        &mut scratch,
-                        &mut planes[i * kept..(i + 1) * kept],
-                        sums,
-                    );
+            in_lanes.fill(kernel, column, &self.b[group.b.clone()], MASKED);
+            let together = mine.chunks_mut(A_TOGETHER * SUMS * lanes).zip(group.a.chunks(A_TOGETHER));
+            for (sums, some) in together {
+                for chunk in column {
+                    let of_each =
+                        sums.chunks_exact_mut(SUMS * lanes).zip(state.chunks_exact_mut(kept.max(1)));
+                    for (a, (sums, state)) in some.iter().zip(of_each) {
+                        column::add_chunk::<S, FXY, FZ, N, MASKED>(
+                            simd,
+                            kernel,
+                            chunk,
+                            &self.a[*a],
+                            &in_lanes,
+                            &mut scratch,
+                            state,
+                            sums,
+                        );
+                    }
                 }
             }
         }

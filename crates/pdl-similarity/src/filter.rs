@@ -19,6 +19,27 @@ pub(crate) trait Filter: Copy + Sync {
         input: impl FnMut(usize) -> S::f32s,
         output: impl FnMut(usize, S::f32s),
     );
+
+    /// Moves the window on by `SIDE` places with the values `new`, and hands the sum of the window that ends at each
+    /// of them to `output`. `state` is what that needs of the `SIDE` places before, in `SIDE - 1` vectors of the
+    /// filter's own meaning; it is left for the next ones.
+    fn advance<S: Simd>(
+        simd: S,
+        weights: &Weights,
+        state: &mut [S::f32s],
+        new: &[S::f32s],
+        output: impl FnMut(usize, S::f32s),
+    );
+}
+
+/// The body once for each number, which is a constant in it: values that live in registers have no index.
+macro_rules! unrolled {
+    ($k:ident in [$($i:literal)*] $body:block) => {
+        $({
+            const $k: usize = $i;
+            $body
+        })*
+    };
 }
 
 /// One place: the third axis of a plane.
@@ -39,6 +60,17 @@ impl Filter for Single {
         for i in 0..n {
             output(i, input(i));
         }
+    }
+
+    #[inline(always)]
+    fn advance<S: Simd>(
+        _: S,
+        _: &Weights,
+        _: &mut [S::f32s],
+        new: &[S::f32s],
+        mut output: impl FnMut(usize, S::f32s),
+    ) {
+        output(0, new[0]);
     }
 }
 
@@ -88,6 +120,31 @@ impl Filter for Box7 {
             block[6] = input(start + 6);
         }
     }
+
+    /// The state: the ends of the block before, from its places 1 to 6 on.
+    #[inline(always)]
+    fn advance<S: Simd>(
+        simd: S,
+        _: &Weights,
+        state: &mut [S::f32s],
+        new: &[S::f32s],
+        mut output: impl FnMut(usize, S::f32s),
+    ) {
+        let (Some(new), Some(state)) = (new.first_chunk::<7>(), state.first_chunk_mut::<6>()) else { return };
+        let (new, ends) = (*new, *state);
+        let mut beginning = new[0];
+        output(0, simd.add_f32s(ends[0], beginning));
+        unrolled!(K in [1 2 3 4 5] {
+            beginning = simd.add_f32s(beginning, new[K]);
+            output(K, simd.add_f32s(ends[K], beginning));
+        });
+        let mut end = new[6];
+        unrolled!(K in [5 4 3 2 1 0] {
+            state[K] = end;
+            end = simd.add_f32s(end, new[K]);
+        });
+        output(6, end);
+    }
 }
 
 /// Weighted sums over eleven places.
@@ -121,5 +178,31 @@ impl Filter for Gaussian11 {
             }
             output(i, sum);
         }
+    }
+
+    /// The state: the last ten places.
+    #[inline(always)]
+    fn advance<S: Simd>(
+        simd: S,
+        weights: &Weights,
+        state: &mut [S::f32s],
+        new: &[S::f32s],
+        mut output: impl FnMut(usize, S::f32s),
+    ) {
+        let (Some(new), Some(state)) = (new.first_chunk::<11>(), state.first_chunk_mut::<10>()) else {
+            return;
+        };
+        let mut all = [simd.splat_f32s(0.0); 21];
+        unrolled!(K in [0 1 2 3 4 5 6 7 8 9] { all[K] = state[K]; });
+        unrolled!(K in [0 1 2 3 4 5 6 7 8 9 10] { all[10 + K] = new[K]; });
+        unrolled!(K in [0 1 2 3 4 5 6 7 8 9] { state[K] = new[K + 1]; });
+        unrolled!(K in [0 1 2 3 4 5 6 7 8 9 10] {
+            let mut sum = simd.mul_f32s(simd.splat_f32s(weights[0]), all[K + 5]);
+            unrolled!(J in [1 2 3 4 5] {
+                let both = simd.add_f32s(all[K + 5 - J], all[K + 5 + J]);
+                sum = simd.mul_add_f32s(simd.splat_f32s(weights[J]), both, sum);
+            });
+            output(K, sum);
+        });
     }
 }

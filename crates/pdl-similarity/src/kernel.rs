@@ -10,10 +10,10 @@
 //! volumes differ: near-duplicates keep their true distance in float32, and identical volumes give 1.
 
 use crate::SimilarityError;
+use crate::chunks::{self, Chunk, Chunked, ChunkedView};
 use crate::engine::{self, Pass};
 use crate::filter::Weights;
 use crate::isa::Isa;
-use crate::statistics::{LocalStatistics, MEAN_SCALE, Statistics, StatisticsView};
 use crate::window::Window;
 
 /// K1 of SSIM (Wang et al. 2004).
@@ -40,10 +40,15 @@ pub struct Kernel {
     /// What a windowed sum of the pair kernel is divided by to give a mean: the voxels of a box, which are not
     /// weighted, or 1.
     pub(crate) mass: f64,
-    /// (K1 R)^2 in units of the scaled means.
+    /// What voxels are multiplied by: the power of two that takes the data range to 256, so that products of means
+    /// and spreads stay in float32's range.
+    pub(crate) scale: f32,
+    /// (K1 R)^2 in units of the squared means.
     pub(crate) c1: f32,
     /// (K2 R)^2 in units of the spreads.
     pub(crate) c2: f32,
+    /// The columns of windows, each cut into chunks.
+    pub(crate) columns: Vec<Vec<Chunk>>,
     range: f64,
 }
 
@@ -65,8 +70,8 @@ pub struct Similarity {
 pub struct Member<'a> {
     /// A C array (z, y, x) of the kernel's shape.
     pub voxels: &'a [f32],
-    /// Its local statistics; not looked at when windows are not asked for.
-    pub statistics: StatisticsView<'a>,
+    /// The same as the pair kernel reads it, with its local statistics; empty when windows are not asked for.
+    pub chunked: ChunkedView<'a>,
     /// 1 inside the body and 0 outside it, in the order of the voxels; empty unless only bodies are compared.
     pub body: &'a [f32],
 }
@@ -90,6 +95,8 @@ impl Kernel {
         }
         let voxels = sides.iter().product();
         let mass = if window == Window::Uniform { voxels as f64 } else { 1.0 };
+        let scale = 256.0 / range.log2().ceil().exp2();
+        let unit = mass * scale * scale;
         Ok(Self {
             window,
             shape,
@@ -99,8 +106,10 @@ impl Kernel {
             weights,
             half_weights,
             mass,
-            c1: ((K1 * range * f64::from(MEAN_SCALE)).powi(2)) as f32,
-            c2: ((K2 * range).powi(2) * mass / window.covariance_factor(voxels)) as f32,
+            scale: scale as f32,
+            c1: ((K1 * range).powi(2) * unit) as f32,
+            c2: ((K2 * range).powi(2) * unit / window.covariance_factor(voxels)) as f32,
+            columns: chunks::columns(window, shape, sides),
             range,
         })
     }
@@ -126,56 +135,44 @@ impl Kernel {
         self.shape[0] == 1
     }
 
-    /// Local means and variances of one volume.
-    pub fn statistics(&self, voxels: &[f32]) -> LocalStatistics {
-        let mut of_one = LocalStatistics::new(self, 1);
-        let LocalStatistics { mean, spread, flat } = &mut of_one;
-        self.isa.run(Statistics { kernel: self, voxels, mean, spread, flat });
-        of_one
+    /// Whether the stride takes the window that ends in plane number `k` of a chunk, if one ends there.
+    #[inline(always)]
+    pub(crate) fn takes(&self, chunk: &Chunk, k: usize) -> bool {
+        let ends = (chunk.first_end..chunk.voxels[0]).contains(&k);
+        ends && (chunk.first[0] + k + 1 - self.depth()).is_multiple_of(self.stride)
+    }
+
+    /// Planes that a window spans.
+    pub(crate) fn depth(&self) -> usize {
+        self.weights[0].len()
+    }
+
+    /// How many chunks there are.
+    pub(crate) fn chunk_count(&self) -> usize {
+        self.last_chunk().map_or(0, |last| last.index + 1)
+    }
+
+    /// How many values of a volume its chunks hold.
+    pub(crate) fn values_len(&self) -> usize {
+        self.last_chunk().map_or(0, |last| last.at + last.len(self.depth()))
+    }
+
+    /// How many values of a body they hold.
+    pub(crate) fn bodies_len(&self) -> usize {
+        self.last_chunk().map_or(0, |last| last.bodies_at + last.bodies_len(self.depth()))
+    }
+
+    fn last_chunk(&self) -> Option<&Chunk> {
+        self.columns.last().and_then(|column| column.last())
     }
 
     /// Compares two C arrays (z, y, x) of the kernel's shape.
     pub fn compare(&self, a: &[f32], b: &[f32]) -> Similarity {
-        let statistics = [self.statistics(a), self.statistics(b)];
-        let member = |voxels, i: usize| Member { voxels, statistics: statistics[i].view(self, 0), body: &[] };
-        let (a, b) = (member(a, 0), member(b, 1));
+        let volumes = [a, b];
+        let chunked = Chunked::new(self, 2, false, |i| (volumes[i], &[]));
+        let [a, b] = [0, 1].map(|i| Member { voxels: volumes[i], chunked: chunked.view(self, i), body: &[] });
         let sums = engine::sums(self, Pass::Windows, &[a], &[b], |_, _| true);
         self.similarity(&sums[0])
-    }
-
-    /// Most windows along an axis that the pair kernel takes at once: what it works on then stays in the second
-    /// level of the cache.
-    pub(crate) fn chunk_side(&self) -> usize {
-        match self.window {
-            Window::Uniform => crate::column::UNIFORM_CHUNK,
-            Window::Gaussian => crate::column::GAUSSIAN_CHUNK,
-        }
-    }
-
-    fn chunks_along(&self, axis: usize) -> usize {
-        self.inner[axis].div_ceil(self.chunk_side())
-    }
-
-    /// The runs of windows along an axis, first window and count, as even as can be.
-    pub(crate) fn runs(&self, axis: usize) -> Vec<(usize, usize)> {
-        let (n, count) = (self.inner[axis], self.chunks_along(axis));
-        let bound = |i: usize| i * n / count;
-        (0..count).map(|i| (bound(i), bound(i + 1) - bound(i))).collect()
-    }
-
-    /// How many chunks there are.
-    pub(crate) fn chunks(&self) -> usize {
-        (0..3).map(|axis| self.chunks_along(axis)).product()
-    }
-
-    /// The number of the chunk that holds a window: ordered (y, x, z), z fastest.
-    pub(crate) fn chunk_index(&self, y: usize, x: usize, z: usize) -> usize {
-        // The run that holds window i is the last one that begins at or before it.
-        let run = |axis: usize, i: usize| {
-            let (n, count) = (self.inner[axis], self.chunks_along(axis));
-            ((i + 1) * count - 1) / n
-        };
-        (run(1, y) * self.chunks_along(2) + run(2, x)) * self.chunks_along(0) + run(0, z)
     }
 
     /// Similarity from sums over `voxels` voxels and `windows` windows.
@@ -281,23 +278,6 @@ mod tests {
     }
 
     #[test]
-    fn every_window_belongs_to_the_chunk_of_its_number() {
-        let kernel = Kernel::new(Window::Uniform, [40, 21, 64], 1.0, Isa::Auto).unwrap();
-        let mut number = 0;
-        for (y, oy) in kernel.runs(1) {
-            for (x, ox) in kernel.runs(2) {
-                for (z, oz) in kernel.runs(0) {
-                    for (y, x, z) in [(y, x, z), (y + oy - 1, x + ox - 1, z + oz - 1)] {
-                        assert_eq!(kernel.chunk_index(y, x, z), number);
-                    }
-                    number += 1;
-                }
-            }
-        }
-        assert_eq!(number, kernel.chunks());
-    }
-
-    #[test]
     fn a_stride_takes_every_other_window() {
         // Volumes that repeat themselves every two voxels: all windows that the stride takes are the first one.
         let shape = [17, 18, 19];
@@ -377,10 +357,10 @@ mod tests {
             let pass = if masked { Pass::Bodies } else { Pass::Windows };
             let sums = |isa: Isa, a: &[usize], b: &[usize]| {
                 let kernel = Kernel::new(WINDOWS[window], shape, 1.0, isa).unwrap();
-                let statistics: Vec<_> = volumes.iter().map(|v| kernel.statistics(v)).collect();
+                let chunked = Chunked::new(&kernel, volumes.len(), true, |i| (&volumes[i], &bodies[i]));
                 let member = |i: &usize| Member {
                     voxels: &volumes[*i],
-                    statistics: statistics[*i].view(&kernel, 0),
+                    chunked: chunked.view(&kernel, *i),
                     body: &bodies[*i],
                 };
                 let (a, b): (Vec<_>, Vec<_>) = (a.iter().map(member).collect(), b.iter().map(member).collect());
@@ -406,13 +386,13 @@ mod tests {
             let shape = [15, 14, 20];
             let (a, b) = (noise(seed, shape, 0), noise(!seed, shape, 0));
             let kernel = Kernel::new(Window::Uniform, shape, 1.0, Isa::Auto).unwrap();
-            let statistics = [kernel.statistics(&a), kernel.statistics(&b)];
             let at = |i: usize| [i / (14 * 20), i / 20 % 14, i % 20];
             let mask = |inside: &dyn Fn([usize; 3]) -> bool| -> Vec<f32> {
                 (0..a.len()).map(|i| if inside(at(i)) { 1.0 } else { 0.0 }).collect()
             };
             let bodies = [mask(&|[z, _, _]| z >= 3), mask(&|[z, _, _]| z < 10)];
-            let member = |i: usize, voxels| Member { voxels, statistics: statistics[i].view(&kernel, 0), body: &bodies[i] };
+            let chunked = Chunked::new(&kernel, 2, true, |i| ([&a, &b][i], &bodies[i]));
+            let member = |i: usize, voxels| Member { voxels, chunked: chunked.view(&kernel, i), body: &bodies[i] };
             let masked = engine::sums(&kernel, Pass::Bodies, &[member(0, &a)], &[member(1, &b)], |_, _| true)[0];
             // Windows whose middle plane is 3 to 9 are those of the planes 0 to 12 alone.
             let part = [13, 14, 20];
@@ -435,7 +415,7 @@ mod tests {
             let a = noise(seed, shape, 2);
             let b = if near { a.iter().map(|v| v + 1e-6).collect() } else { noise(!seed, shape, 0) };
             let kernel = Kernel::new(Window::Uniform, shape, 1.0, Isa::Auto).unwrap();
-            let member = |voxels| Member { voxels, statistics: StatisticsView::default(), body: &[] };
+            let member = |voxels| Member { voxels, chunked: ChunkedView::default(), body: &[] };
             let alone = engine::sums(&kernel, Pass::Squares, &[member(&a)], &[member(&b)], |_, _| true);
             let squares: f64 = a.iter().zip(&b).map(|(a, b)| (f64::from(*a) - f64::from(*b)).powi(2)).sum();
             prop_assert!((alone[0].squares / squares - 1.0).abs() < 1e-6);

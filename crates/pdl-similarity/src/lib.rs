@@ -8,6 +8,7 @@
 
 mod blocks;
 pub mod body;
+mod chunks;
 mod column;
 pub mod compare;
 mod earlier;
@@ -21,7 +22,7 @@ pub mod neighbours;
 pub mod pairs;
 pub mod parameters;
 mod squares;
-pub mod statistics;
+mod statistics;
 pub mod tile;
 pub mod window;
 

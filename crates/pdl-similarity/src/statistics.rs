@@ -1,105 +1,88 @@
-//! What belongs to one volume: the mean and the spread of every window that lies wholly inside it.
+//! What belongs to one volume: the mean and the spread of every window that lies wholly inside it, computed in
+//! float64 and kept in float32.
+//!
+//! Their units spare the pair kernel multiplications: voxels count times the kernel's scale; a mean is kept times the
+//! square root of the kernel's mass, and a spread is the window's mean squared deviation times that mass. The squared
+//! difference of two means and the windowed sum of d^2 then have the unit of a spread.
 
 use pulp::{Simd, WithSimd};
 
 use crate::kernel::Kernel;
 
-/// Local statistics of volumes, one behind the other, computed in float64 and kept in float32. Windows are ordered (y, x, z), z
-/// fastest: the order in which the pair kernel takes them.
-#[derive(Clone, Debug, Default)]
-pub struct LocalStatistics {
-    /// Mean of each window, times [`MEAN_SCALE`].
-    pub(crate) mean: Vec<f32>,
-    /// Mean squared deviation of each window, times the kernel's mass; 0 only where the window is constant.
-    pub(crate) spread: Vec<f32>,
-    /// For each chunk of the kernel, in the order of [`Kernel::chunk_index`], whether it has a constant window.
-    pub(crate) flat: Vec<bool>,
-}
-
-/// Means are kept times this power of two: products of means and spreads then stay far from the smallest float32.
-pub(crate) const MEAN_SCALE: f32 = 32_768.0;
-
 /// The least spread of a window that is not constant, so that no spread that matters is called constant.
 const LEAST_SPREAD: f32 = 1e-18;
+/// The mean of a window of zeros: two of them are alike by the same formula as all others, and against any other
+/// window it is as good as 0.
+const LEAST_MEAN: f32 = 1e-8;
+/// Variance, as a share of the mean square, below which a window may be constant: far above float64's rounding.
+const MAYBE_CONSTANT: f64 = 1e-12;
+/// The same share below which the rounding of a pair's float32 sums may outweigh what the window holds.
+const NEARLY_CONSTANT: f64 = 1e-9;
 
-/// Local statistics that lie elsewhere.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct StatisticsView<'a> {
-    pub(crate) mean: &'a [f32],
-    pub(crate) spread: &'a [f32],
-    pub(crate) flat: &'a [bool],
+/// Local statistics of one volume; windows in (z, y, x) order.
+pub(crate) struct LocalStatistics {
+    pub mean: Vec<f32>,
+    /// 0 only where the window is constant and not 0.
+    pub spread: Vec<f32>,
+    /// Whether a window, not of zeros, is constant or nearly so: UQI needs more care there.
+    pub flat: Vec<bool>,
 }
 
-impl LocalStatistics {
-    /// Room for the statistics of `volumes` volumes, one behind the other.
-    pub(crate) fn new(kernel: &Kernel, volumes: usize) -> Self {
-        let windows = volumes * kernel.inner.iter().product::<usize>();
-        Self {
-            mean: vec![0.0; windows],
-            spread: vec![0.0; windows],
-            flat: vec![false; volumes * kernel.chunks()],
-        }
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.mean.is_empty()
-    }
-
-    /// The statistics of volume number `volume`.
-    pub fn view(&self, kernel: &Kernel, volume: usize) -> StatisticsView<'_> {
-        let windows = kernel.inner.iter().product::<usize>();
-        let chunks = kernel.chunks();
-        StatisticsView {
-            mean: &self.mean[volume * windows..][..windows],
-            spread: &self.spread[volume * windows..][..windows],
-            flat: &self.flat[volume * chunks..][..chunks],
-        }
-    }
-
-    /// Bytes that the statistics of one volume take.
-    pub(crate) fn bytes(kernel: &Kernel) -> u64 {
-        2 * size_of::<f32>() as u64 * kernel.inner.iter().product::<usize>() as u64
-    }
-}
-
-/// Local statistics of a C array (z, y, x), to be run with an instruction set.
+/// Computes the [`LocalStatistics`] of a C array (z, y, x), to be run with an instruction set.
 pub(crate) struct Statistics<'a> {
     pub kernel: &'a Kernel,
     pub voxels: &'a [f32],
-    pub mean: &'a mut [f32],
-    pub spread: &'a mut [f32],
-    pub flat: &'a mut [bool],
 }
 
 impl WithSimd for Statistics<'_> {
-    type Output = ();
+    type Output = LocalStatistics;
 
     // Plain loops: compiled for the instruction set that runs them, they are vectorised by the compiler.
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
-        let Self { kernel, mean, spread, flat, .. } = self;
-        let [nz, ny, nx] = kernel.inner;
-        let constant = constant_windows(kernel, self.voxels);
-        filter(kernel, self.voxels, |z, means, squares| {
-            let constant = &constant[z * ny * nx..][..ny * nx];
-            for (i, ((m, s), constant)) in means.iter().zip(squares).zip(constant).enumerate() {
-                let variance = ((s - m * m) * kernel.mass) as f32;
-                mean[i * nz + z] = *m as f32 * MEAN_SCALE;
-                spread[i * nz + z] = if *constant { 0.0 } else { variance.max(LEAST_SPREAD) };
+    fn with_simd<S: Simd>(self, _: S) -> LocalStatistics {
+        let kernel = self.kernel;
+        let windows = kernel.inner.iter().product();
+        let [mut mean, mut spread] = [(); 2].map(|()| Vec::with_capacity(windows));
+        let mut flat = Vec::with_capacity(windows);
+        let scale = f64::from(kernel.scale);
+        let (of_mean, of_spread) = (kernel.mass.sqrt() * scale, kernel.mass * scale * scale);
+        filter(kernel, self.voxels, |means, squares| {
+            mean.extend(means.iter().map(|m| {
+                let m = (m * of_mean) as f32;
+                if m.abs() < LEAST_MEAN { LEAST_MEAN } else { m }
+            }));
+            spread.extend(means.iter().zip(squares).map(|(m, s)| {
+                let spread = ((s - m * m) * of_spread) as f32;
+                if spread < LEAST_SPREAD { LEAST_SPREAD } else { spread }
+            }));
+            let before = flat.len();
+            let variances = means.iter().zip(squares).map(|(m, s)| (s - m * m, *s));
+            flat.extend(variances.clone().map(|(variance, s)| s > 0.0 && variance < NEARLY_CONSTANT * s));
+            if flat[before..].contains(&true) {
+                for (i, (variance, s)) in (before..).zip(variances) {
+                    if flat[i] && variance < MAYBE_CONSTANT * s && is_constant(kernel, self.voxels, i) {
+                        spread[i] = 0.0;
+                    }
+                }
             }
         });
-        let mut flat = flat.iter_mut();
-        for ((y, oy), (x, ox)) in pairs(&kernel.runs(1), &kernel.runs(2)) {
-            for ((z, oz), flat) in kernel.runs(0).into_iter().zip(&mut flat) {
-                let run = |y: usize, x: usize| &spread[(y * nx + x) * nz + z..][..oz];
-                *flat = (y..y + oy).any(|y| (x..x + ox).any(|x| run(y, x).contains(&0.0)));
-            }
-        }
+        LocalStatistics { mean, spread, flat }
     }
 }
 
-fn pairs<'a, T: Copy>(first: &'a [T], second: &'a [T]) -> impl Iterator<Item = (T, T)> + 'a {
-    first.iter().flat_map(move |a| second.iter().map(move |b| (*a, *b)))
+/// Whether all voxels of a window are equal.
+fn is_constant(kernel: &Kernel, voxels: &[f32], window: usize) -> bool {
+    let [_, inner_y, inner_x] = kernel.inner;
+    let [_, ny, nx] = kernel.shape;
+    let sides = kernel.weights.each_ref().map(Vec::len);
+    let [z, y, x] = [window / (inner_y * inner_x), window / inner_x % inner_y, window % inner_x];
+    let first = voxels[(z * ny + y) * nx + x];
+    (0..sides[0]).all(|k| {
+        (0..sides[1]).all(|j| {
+            let row = ((z + k) * ny + y + j) * nx + x;
+            voxels[row..row + sides[2]].iter().all(|voxel| *voxel == first)
+        })
+    })
 }
 
 /// Means of the values and of their squares over every window, plane by plane in z order.
@@ -107,7 +90,7 @@ fn pairs<'a, T: Copy>(first: &'a [T], second: &'a [T]) -> impl Iterator<Item = (
 /// Planes filtered along x and y wait in a ring until all that a window spans along z are there, so that the
 /// working set stays in the cache.
 #[inline(always)]
-fn filter(kernel: &Kernel, voxels: &[f32], mut planes: impl FnMut(usize, &[f64], &[f64])) {
+fn filter(kernel: &Kernel, voxels: &[f32], mut planes: impl FnMut(&[f64], &[f64])) {
     let [nz, ny, nx] = kernel.shape;
     let [_, inner_y, inner_x] = kernel.inner;
     let side_z = kernel.weights[0].len();
@@ -146,7 +129,7 @@ fn filter(kernel: &Kernel, voxels: &[f32], mut planes: impl FnMut(usize, &[f64],
                 means.copy_from_slice(&line[..inner_x]);
                 squares.copy_from_slice(&line[inner_x..]);
             }
-            planes(first, &means, &squares);
+            planes(&means, &squares);
         }
     }
 }
@@ -168,34 +151,4 @@ fn weighted_sum<'a>(result: &mut [f64], weights: &[f64], row: impl Fn(usize) -> 
     for (i, sum) in rest.iter_mut().enumerate() {
         *sum = weights.iter().enumerate().fold(0.0, |sum, (k, weight)| sum + weight * row(k)[whole + i]);
     }
-}
-
-/// Whether the largest and the smallest voxel of each window are equal; windows in (z, y, x) order.
-#[inline(always)]
-fn constant_windows(kernel: &Kernel, voxels: &[f32]) -> Vec<bool> {
-    let largest = extremes(kernel, voxels, |a, b| if a > b { a } else { b });
-    let smallest = extremes(kernel, voxels, |a, b| if a < b { a } else { b });
-    largest.into_iter().zip(smallest).map(|(high, low)| high == low).collect()
-}
-
-#[inline(always)]
-fn extremes(kernel: &Kernel, voxels: &[f32], pick: impl Fn(f32, f32) -> f32) -> Vec<f32> {
-    let mut current = voxels.to_vec();
-    let mut shape = kernel.shape;
-    for axis in [2, 1, 0] {
-        let stride: usize = shape[axis + 1..].iter().product();
-        let (long, short) = (shape[axis] * stride, kernel.inner[axis] * stride);
-        let mut next = Vec::with_capacity(current.len() / long * short);
-        for block in current.chunks(long) {
-            let start = next.len();
-            next.extend_from_slice(&block[..short]);
-            for k in 1..kernel.weights[axis].len() {
-                let shifted = &block[k * stride..][..short];
-                next[start..].iter_mut().zip(shifted).for_each(|(best, v)| *best = pick(*best, *v));
-            }
-        }
-        current = next;
-        shape[axis] = kernel.inner[axis];
-    }
-    current
 }

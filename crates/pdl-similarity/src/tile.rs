@@ -71,7 +71,7 @@ pub(crate) fn tile_key(
         .chain(cols)
         .map(|row| (proxies.case_ids[row].as_str(), proxies.row_keys[row].as_str()))
         .collect();
-    Key::new("tile 2")
+    Key::new("tile 3")
         .part("tile", &(tile.row, tile.col))
         .part("parameters", parameters)
         .part("own", &own)
