@@ -303,7 +303,8 @@ mod tests {
 
     #[test]
     fn a_table_that_puts_a_patient_on_two_sides_is_refused() {
-        let (mut rows, mut layout) = cohort(&[(Some(8), 0, 1, None, true), (Some(8), 0, 1, None, true)], false);
+        let (mut rows, mut layout) =
+            cohort(&[(Some(8), 0, 1, None, true), (Some(8), 0, 1, None, true)], false);
         layout.cases[0].split = Some(Split::Train);
         layout.cases[1].split = Some(Split::Test);
         let none = SamePatient::default();
@@ -318,7 +319,11 @@ mod tests {
             (0..41).map(|n| (None, if n == 40 { 2 } else { n % 2 }, 1, None, true)).collect();
         let cases = divided(&made, false, None, &SamePatient::default(), &["site"]).unwrap();
         let count = |site: &str, split: Split| {
-            cases.rows.iter().filter(|row| row.carried["site"].as_deref() == Some(site) && row.split == split).count()
+            cases
+                .rows
+                .iter()
+                .filter(|row| row.carried["site"].as_deref() == Some(site) && row.split == split)
+                .count()
         };
         for site in ["s0", "s1"] {
             assert_eq!([Split::Train, Split::Val, Split::Test].map(|split| count(site, split)), [14, 3, 3]);

@@ -2,13 +2,16 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 use crate::CohortError;
 use crate::attributes::Split;
 use crate::cases::{CaseRow, Cases, Finding};
 use crate::strata::{self, Strata};
 
 /// One fold of several.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Fold {
     /// Which, from 0.
     pub fold: u32,
@@ -29,7 +32,10 @@ pub fn apply(cases: &mut Cases, fold: Fold) -> Result<Vec<Finding>, CohortError>
     let (folds, findings) = divide(cases, fold.folds)?;
     if fold.fold >= fold.folds {
         let last = fold.folds - 1;
-        return Err(CohortError::Option(format!("--fold {}: folds are numbered from 0 to {last}", fold.fold)));
+        return Err(CohortError::Option(format!(
+            "--fold {}: folds are numbered from 0 to {last}",
+            fold.fold
+        )));
     }
     for row in cases.rows.iter_mut().filter(|row| row.is_usable() && row.split != Split::Test) {
         let own = folds.get(&row.patient_id) == Some(&(fold.fold as usize));

@@ -12,8 +12,8 @@ use rayon::prelude::*;
 
 use crate::CohortError;
 use crate::attributes::{Modality, Split, Status};
-use crate::cases::{self, CaseRow, Cases, Finding};
 use crate::carried;
+use crate::cases::{self, CaseRow, Cases, Finding};
 use crate::check::{self, Checked};
 use crate::divide::divide;
 use crate::layout::{self, Found, Layout};

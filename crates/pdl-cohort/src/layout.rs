@@ -195,7 +195,7 @@ fn from_parquet(path: &Path, carry: &BTreeSet<String>) -> Result<Layout, CohortE
 
 fn no_column(path: &Path, column: &str, names: &[&str]) -> CohortError {
     let problem = match names {
-        [] => format!("it has no table with a column {column}, which --carry or --stratify asks for"),
+        [] => format!("it has no column {column}, which --carry or --stratify asks for"),
         _ => format!(
             "it has no column {column}, which --carry or --stratify asks for, only: {}",
             names.join(", ")
@@ -254,7 +254,7 @@ fn from_datalist(path: &Path, carry: &BTreeSet<String>) -> Result<Layout, Cohort
     }
     let unknown = |column: &&String| carried.iter().all(|values| values[*column].is_none());
     if let Some(column) = carry.iter().find(unknown) {
-        return Err(no_column(path, column, &["image", "label", "patient"]));
+        return Err(no_column(path, column, &[]));
     }
     let mut layout = from_rows(path, rows, carried)?;
     for found in &mut layout.cases {
@@ -477,7 +477,8 @@ mod tests {
                        "validation": [{"image": ["./b.nii.gz"], "label": "./lb.nii.gz"}],
                        "testing": ["./c.nii.gz"]}"#;
         fs::write(&path, text).unwrap();
-        let splits: Vec<_> = find(&path, &BTreeSet::new()).unwrap().cases.iter().map(|found| found.split).collect();
+        let splits: Vec<_> =
+            find(&path, &BTreeSet::new()).unwrap().cases.iter().map(|found| found.split).collect();
         assert_eq!(splits, [Some(Split::Train), Some(Split::Val)]);
     }
 }

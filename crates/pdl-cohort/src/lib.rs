@@ -6,8 +6,8 @@
 //! ([`split`], [`strata`], [`folds`], [`same_patient`]).
 
 pub mod attributes;
-pub mod cases;
 mod carried;
+pub mod cases;
 mod check;
 mod divide;
 pub mod folds;

@@ -56,7 +56,8 @@ impl IndexParameters {
         let own = |column: &String| schema.field_with_name(column).is_ok();
         let taken = |column: &&String| own(column) || OWN_COLUMNS.contains(&column.as_str());
         if let Some(column) = self.carry.iter().find(taken) {
-            let problem = "cases.parquet has a column of this name, or the cohort's table a fixed meaning for it";
+            let problem =
+                "cases.parquet has a column of this name, or the cohort's table a fixed meaning for it";
             return Err(CohortError::Option(format!("--carry {column}: {problem}")));
         }
         if let Some(column) = self.stratify.iter().find(|column| PATIENTS_OWN.contains(&column.as_str())) {

@@ -50,7 +50,9 @@ fn usual_value(cases: &[&CaseRow], column: &str) -> Result<String, CohortError> 
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
     for case in cases {
         let value = case.value(column).ok_or_else(|| {
-            CohortError::Option(format!("--stratify {column}: neither the cohort's table nor cases.parquet has it"))
+            CohortError::Option(format!(
+                "--stratify {column}: neither the cohort's table nor cases.parquet has it"
+            ))
         })?;
         *counts.entry(value).or_default() += 1;
     }
@@ -85,7 +87,9 @@ pub(crate) fn deal(patients: &[&Strata], given: &[(usize, &Strata)], room: &[usi
         }
     }
     let mut dealt: Vec<Option<usize>> = vec![None; patients.len()];
-    while let Some(stratum) = left.iter().min_by_key(|(name, rest)| (rest.len(), **name)).map(|(name, _)| *name) {
+    while let Some(stratum) =
+        left.iter().min_by_key(|(name, rest)| (rest.len(), **name)).map(|(name, _)| *name)
+    {
         for patient in left.remove(stratum).unwrap_or_default() {
             let bin = bins.lacking_most(Some(stratum));
             bins.put(bin, patients[patient]);
@@ -176,7 +180,8 @@ pub(crate) fn missing(of: &[(usize, &Strata)], bins: &[&str]) -> Option<String> 
                 (0..bins.len()).filter(|b| filled[*b] && counts[*b] == 0).map(|b| bins[b]).collect();
             let patients: usize = counts.iter().sum();
             let s = if patients == 1 { "" } else { "s" };
-            (!without.is_empty()).then(|| format!("{stratum} ({patients} patient{s}): none in {}", without.join(", ")))
+            (!without.is_empty())
+                .then(|| format!("{stratum} ({patients} patient{s}): none in {}", without.join(", ")))
         })
         .collect();
     let further = lacking.len().saturating_sub(NAMED);

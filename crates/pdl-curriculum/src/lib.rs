@@ -23,6 +23,7 @@ pub mod select;
 
 use std::path::PathBuf;
 
+use pdl_cohort::CohortError;
 use pdl_prepare::PrepareError;
 use pdl_similarity::SimilarityError;
 use pdl_store::StoreError;
@@ -61,6 +62,9 @@ pub enum CurriculumError {
         /// What is wrong.
         problem: String,
     },
+    /// Folds that cannot be.
+    #[error(transparent)]
+    Cohort(#[from] CohortError),
     /// The pairs cannot be read.
     #[error(transparent)]
     Similarity(#[from] SimilarityError),

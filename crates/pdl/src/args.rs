@@ -14,6 +14,7 @@ use pdl_similarity::parameters::CompareParameters;
 use serde::{Deserialize, Serialize};
 
 use crate::export::ExportParameters;
+use crate::folds::FoldParameters;
 
 /// Prepares, compares and ranks the cases of a medical image segmentation cohort.
 ///
@@ -104,6 +105,8 @@ pub(crate) enum Command {
         out: PathBuf,
         #[command(flatten)]
         parameters: RankParameters,
+        #[command(flatten)]
+        folds: FoldParameters,
     },
     /// Compute one tile of the pair matrix, so that any scheduler can drive many; `compare` then finds them done.
     Tile {
@@ -165,7 +168,7 @@ pub(crate) enum Command {
     },
     /// Write the manifest in the form that another framework reads.
     Export {
-        /// The curation folder.
+        /// The curation folder, or the folder of a fold in it: OUT/folds/K.
         out: PathBuf,
         #[command(flatten)]
         parameters: ExportParameters,
