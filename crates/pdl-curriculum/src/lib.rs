@@ -9,6 +9,7 @@
 pub mod audit;
 pub mod community;
 mod curriculum;
+pub mod diff;
 mod drift;
 pub mod likeness;
 pub mod manifest;
@@ -20,6 +21,7 @@ pub mod prune;
 pub mod rank;
 pub mod score;
 pub mod select;
+pub mod validate;
 
 use std::path::PathBuf;
 

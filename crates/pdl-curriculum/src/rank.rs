@@ -100,7 +100,7 @@ fn check_plan(cases: &Cases, plan: &Plan, out: &Path) -> Result<(), CurriculumEr
     if cases.usable().any(unseen) {
         return Err(CurriculumError::Option(format!(
             "folds learn from validation cases too, but the plan comes from training cases alone: run `pdl prepare {0} \
-             --plan-from outside-test`, then `pdl compare {0}`, then this again",
+             --plan-from outside-test` and `pdl compare {0}`, with their other flags as before, then this again",
             out.display()
         )));
     }

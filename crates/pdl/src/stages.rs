@@ -24,6 +24,7 @@ use crate::outcome::Outcome;
 use crate::pairs;
 use crate::settings::Settings;
 use crate::summary;
+use crate::validate;
 
 /// A case cannot be used, and `--strict` makes that fatal.
 #[derive(Debug)]
@@ -52,6 +53,11 @@ pub(crate) fn run(cli: &Cli, matches: &ArgMatches) -> Result<()> {
         return print_settings(cli, &settings);
     }
     set_threads(settings.run.threads)?;
+    let display = Display::new();
+    if let Some(result) = validate::run(&cli.command, &display, cli.json) {
+        display.clear();
+        return result;
+    }
     if !matches!(cli.command, Command::Curate { .. } | Command::Index { .. }) {
         anyhow::ensure!(
             out.is_dir(),
@@ -59,7 +65,6 @@ pub(crate) fn run(cli: &Cli, matches: &ArgMatches) -> Result<()> {
             out.display()
         );
     }
-    let display = Display::new();
     let stages = Stages { out, settings: &settings, display: &display };
     if let Some(result) = pairs::run(out, &cli.command, &settings.compare, stages.how(), cli.json) {
         display.clear();
@@ -130,7 +135,9 @@ impl Stages<'_> {
             | Command::Tile { .. }
             | Command::Matrix { .. }
             | Command::Similar { .. }
-            | Command::Duplicates { .. } => Ok(()), // no stages
+            | Command::Duplicates { .. }
+            | Command::Validate(_)
+            | Command::Diff(_) => Ok(()), // no stages
         }
     }
 
