@@ -9,7 +9,7 @@ use pdl_curriculum::validate::{ValidateParameters, Validated, folder_of, validat
 use pdl_store::progress::Progress;
 
 use crate::args::Command;
-use crate::display::{note, say};
+use crate::display::say;
 
 /// Cases that are named one by one where there may be many; the rest is counted.
 const NAMED: usize = 10;
@@ -110,13 +110,13 @@ fn run_diff(args: &DiffArgs, as_json: bool) -> Result<()> {
 
 fn tell(changes: &Changes) {
     for Moved { case_id, from, to } in &changes.moved {
-        note(&format!("MOVED: case {case_id}: {from} -> {to}"));
+        say(&format!("MOVED: case {case_id}: {from} -> {to}"));
     }
     for MovedPatient { patient_id, from, to } in &changes.moved_patients {
         let names = |splits: &std::collections::BTreeSet<_>| {
             splits.iter().map(ToString::to_string).collect::<Vec<String>>().join(", ")
         };
-        note(&format!("MOVED: patient {patient_id}: {} -> {}", names(from), names(to)));
+        say(&format!("MOVED: patient {patient_id}: {} -> {}", names(from), names(to)));
     }
     let Changes { common, moved, added, removed, prepared_anew, reranked, .. } = changes;
     say(&format!(
