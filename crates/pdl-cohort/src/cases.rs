@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
+use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Schema};
 use pdl_store::StoreError;
@@ -93,6 +94,9 @@ pub struct CaseRow {
     pub status: Status,
     /// What a person should know about it.
     pub findings: Vec<Finding>,
+    /// Further columns of the cohort's table that the user named, as text; null where the table is blank.
+    #[serde(flatten)]
+    pub carried: BTreeMap<String, Option<String>>,
 }
 
 impl CaseRow {
@@ -102,8 +106,8 @@ impl CaseRow {
         Some(Grid::new(shape.map(|n| n as usize), Affine::from_row_major(&self.affine)?))
     }
 
-    /// Its value in a column, as text by which cases can be grouped: of `labels` the values that are present,
-    /// without their counts. Nothing when there is no such column.
+    /// Its value in a column, carried ones included, as text by which cases can be grouped: of `labels` the values
+    /// that are present, without their counts; "null" where a column is blank. Nothing when there is no such column.
     pub fn value(&self, column: &str) -> Option<String> {
         if column == "labels" {
             let values: Vec<String> = self.labels.iter().map(|label| label.value.to_string()).collect();
@@ -115,13 +119,19 @@ impl CaseRow {
         }
     }
 
+    /// Adds what a person should know about it, which makes an unsuspicious case a warning.
+    pub(crate) fn add_finding(&mut self, finding: Finding) {
+        self.findings.push(finding);
+        self.status = self.status.max(Status::Warning);
+    }
+
     /// Whether later stages use it.
     pub fn is_usable(&self) -> bool {
         self.status != Status::Rejected
     }
 }
 
-/// The table's columns.
+/// The columns that every such table has; those that were carried follow them as text.
 pub fn schema() -> Schema {
     use DataType::{Float64, UInt16, UInt32, UInt64, Utf8};
     Schema::new(vec![
@@ -209,7 +219,10 @@ impl Cases {
         if !self.same_patient.is_empty() {
             metadata.push(("pdl.same_patient".to_owned(), text(serde_json::to_string(&self.same_patient))?));
         }
-        table::write_rows(&path, &schema(), &self.rows, metadata)
+        let mut columns = schema().fields().to_vec();
+        let carried = self.rows.first().into_iter().flat_map(|row| row.carried.keys());
+        columns.extend(carried.map(|name| Arc::new(nullable(name, DataType::Utf8))));
+        table::write_rows(&path, &Schema::new(columns), &self.rows, metadata)
     }
 }
 

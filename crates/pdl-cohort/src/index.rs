@@ -1,6 +1,6 @@
 //! The index stage: from a cohort to `cases.parquet`.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 use pdl_store::hash::Key;
@@ -12,12 +12,13 @@ use rayon::prelude::*;
 
 use crate::CohortError;
 use crate::attributes::{Modality, Split, Status};
+use crate::carried;
 use crate::cases::{self, CaseRow, Cases, Finding};
 use crate::check::{self, Checked};
+use crate::divide::divide;
 use crate::layout::{self, Found, Layout};
 use crate::parameters::IndexParameters;
 use crate::same_patient::SamePatient;
-use crate::split::{self, Shares};
 
 /// What the index stage found.
 #[derive(Clone, Debug)]
@@ -44,7 +45,7 @@ pub fn index(
     run: Run<'_>,
 ) -> Result<Indexed, CohortError> {
     let orientation = orientation_of(parameters)?;
-    let layout = layout::find(cohort)?;
+    let layout = layout::find(cohort, &parameters.carried()?)?;
     std::fs::create_dir_all(out).map_err(StoreError::io("make the folder", out))?;
     atomic::sweep(out)?;
     let place = Place::new(cohort, out)?;
@@ -76,10 +77,8 @@ pub fn index(
         .as_ref()
         .map_or_else(SamePatient::default, |cases| cases.same_patient.clone())
         .and(same_patient);
-    let names = same_patient.names();
-    join_patients(&mut rows, &names);
-    let patients_given = layout.cases.iter().any(|found| found.patient.is_some());
-    let findings = split_rows(&mut rows, &layout, before.as_ref(), parameters, patients_given, &names)?;
+    let mut findings = divide(&mut rows, &layout, before.as_ref(), parameters, &same_patient)?;
+    findings.extend(carried::findings(&rows));
     keep_order(&mut rows, before.as_ref());
     let cases = Cases {
         rows,
@@ -87,7 +86,7 @@ pub fn index(
         label_names: layout.label_names,
         findings,
         parameters: parameters.clone(),
-        same_patient: same_patient.clone(),
+        same_patient,
     };
     let changed = cases.write(&place.out)?;
     Ok(Indexed { cases, read, changed })
@@ -243,12 +242,8 @@ fn row(place: &Place, found: &Found, checked: Checked, modality: (Modality, bool
         label_blake3: checked.label_blake3,
         status,
         findings,
+        carried: found.carried.clone(),
     }
-}
-
-fn add_finding(row: &mut CaseRow, finding: Finding) {
-    row.findings.push(finding);
-    row.status = row.status.max(Status::Warning);
 }
 
 /// The same image under two names is learnt twice, or leaks from one split into another.
@@ -258,89 +253,13 @@ fn mark_duplicates(rows: &mut [CaseRow]) {
         match first.get(&row.image_blake3) {
             Some(other) => {
                 let message = format!("its image is byte for byte that of {other}");
-                add_finding(row, Finding::new("duplicate-image", message));
+                row.add_finding(Finding::new("duplicate-image", message));
             }
             None => {
                 first.insert(row.image_blake3.clone(), row.case_id.clone());
             }
         }
     }
-}
-
-/// Gives cases of patients that are one the same patient id.
-fn join_patients(rows: &mut [CaseRow], names: &BTreeMap<&str, &str>) {
-    for row in rows.iter_mut().filter(|row| row.is_usable()) {
-        let Some(name) = names.get(row.patient_id.as_str()) else { continue };
-        let message = format!("its patient is taken as one with others, as {name} (--same-patient)");
-        row.patient_id = (*name).to_owned();
-        add_finding(row, Finding::new("same-patient", message));
-    }
-}
-
-/// Gives every row its split; returns findings about the cohort.
-///
-/// Rows that cannot be used count for no share: their patients are shown as train until a case of theirs can
-/// be read.
-fn split_rows(
-    rows: &mut [CaseRow],
-    layout: &Layout,
-    before: Option<&Cases>,
-    parameters: &IndexParameters,
-    patients_given: bool,
-    names: &BTreeMap<&str, &str>,
-) -> Result<Vec<Finding>, CohortError> {
-    let mut findings = Vec::new();
-    if !patients_given {
-        for row in rows.iter_mut().filter(|row| row.is_usable()) {
-            let message = "the cohort names no patients; every case is taken as a patient of its own";
-            add_finding(row, Finding::new("patient-assumed", message));
-        }
-    }
-    let mut given: BTreeMap<String, Split> = BTreeMap::new();
-    for row in before.iter().flat_map(|cases| cases.usable()) {
-        let patient = one_name(names, &row.patient_id);
-        // Patients that turn out to be one had two splits, perhaps: a case once learnt from is never held out.
-        let split = given.get(&patient).map_or(row.split, |other| row.split.min(*other));
-        given.insert(patient, split);
-    }
-    given.extend(splits_of_table(layout, names)?);
-    let patients: BTreeSet<String> =
-        rows.iter().filter(|row| row.is_usable()).map(|row| row.patient_id.clone()).collect();
-    let shares = Shares { val: parameters.val_share, test: parameters.test_share };
-    let splits = split::assign(&patients, &given, shares, parameters.split_seed)?;
-    for row in rows.iter_mut() {
-        row.split = splits.get(&row.patient_id).copied().unwrap_or(Split::Train);
-    }
-    if patients.len() < split::FEWEST_PATIENTS {
-        findings.push(Finding::new(
-            "few-patients",
-            format!("{} usable patients are too few to hold any out: all are training cases", patients.len()),
-        ));
-    }
-    Ok(findings)
-}
-
-/// The name under which a patient goes.
-fn one_name(names: &BTreeMap<&str, &str>, patient: &str) -> String {
-    names.get(patient).map_or(patient, |name| name).to_owned()
-}
-
-/// The splits that the cohort's own table gives, by patient.
-fn splits_of_table(
-    layout: &Layout,
-    names: &BTreeMap<&str, &str>,
-) -> Result<BTreeMap<String, Split>, CohortError> {
-    let mut given: BTreeMap<String, Split> = BTreeMap::new();
-    for found in &layout.cases {
-        let Some(split) = found.split else { continue };
-        let patient = one_name(names, found.patient.as_deref().unwrap_or(&found.case_id));
-        if let Some(first) = given.insert(patient.clone(), split)
-            && first != split
-        {
-            return Err(CohortError::SplitConflict { patient, first, second: split });
-        }
-    }
-    Ok(given)
 }
 
 /// Cases of an earlier run keep their places; new ones follow by case id.

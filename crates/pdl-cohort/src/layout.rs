@@ -28,7 +28,12 @@ pub struct Found {
     pub split: Option<Split>,
     /// Further channels of the same case, which pdl does not take.
     pub further_channels: usize,
+    /// Its values in the columns that were asked for; nothing where they are blank.
+    pub carried: Carried,
 }
+
+/// Values by the names of their columns.
+pub type Carried = BTreeMap<String, Option<String>>;
 
 /// What a cohort's layout says.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -62,24 +67,28 @@ fn blank_is_none<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D
     Ok(text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty()))
 }
 
-/// Finds the cases of the cohort at `path`: a folder, a table or a datalist.
+/// Finds the cases of the cohort at `path`, a folder, a table or a datalist, with their values in the columns `carry`
+/// of the table.
 ///
 /// # Errors
-/// [`CohortError::NotACohort`] or [`CohortError::Table`] when there is nothing that pdl can read.
-pub fn find(path: &Path) -> Result<Layout, CohortError> {
+/// [`CohortError::NotACohort`] or [`CohortError::Table`] when there is nothing that pdl can read, or no such column.
+pub fn find(path: &Path, carry: &BTreeSet<String>) -> Result<Layout, CohortError> {
     let not_here =
         |problem: &str| CohortError::NotACohort { path: path.to_owned(), problem: problem.to_owned() };
     let meta = fs::metadata(path).map_err(|_| not_here("there is no such file or folder"))?;
     if meta.is_dir() {
         let table = path.join("cohort.csv");
-        let mut layout = if table.is_file() { from_csv(&table)? } else { from_folders(path)? };
+        let mut layout = if table.is_file() { from_csv(&table, carry)? } else { from_folders(path)? };
+        if let (false, Some(column)) = (table.is_file(), carry.first()) {
+            return Err(no_column(path, column, &[]));
+        }
         read_dataset_json(&path.join("dataset.json"), &mut layout)?;
         return Ok(layout);
     }
     match path.extension().and_then(|ending| ending.to_str()) {
-        Some("csv") => from_csv(path),
-        Some("parquet") => from_parquet(path),
-        Some("json") => from_datalist(path),
+        Some("csv") => from_csv(path, carry),
+        Some("parquet") => from_parquet(path, carry),
+        Some("json") => from_datalist(path, carry),
         _ => Err(not_here("its name ends in none of .csv, .parquet, .json")),
     }
 }
@@ -145,7 +154,7 @@ fn split_channel(stem: &str) -> Option<(&str, u32)> {
     (channel.len() == 4).then(|| Some((case, channel.parse().ok()?)))?
 }
 
-fn from_csv(path: &Path) -> Result<Layout, CohortError> {
+fn from_csv(path: &Path, carry: &BTreeSet<String>) -> Result<Layout, CohortError> {
     let problem = |error: csv::Error| table_error(path, &error);
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_path(path).map_err(problem)?;
     let headers = reader.headers().map_err(problem)?.clone();
@@ -153,22 +162,57 @@ fn from_csv(path: &Path) -> Result<Layout, CohortError> {
         let names = headers.iter().collect::<Vec<_>>().join(", ");
         return Err(table_error(path, &format!("it has no column named image, only: {names}")));
     }
-    let rows = reader.deserialize().collect::<Result<Vec<Row>, _>>().map_err(problem)?;
-    from_rows(path, rows)
+    let names: Vec<&str> = headers.iter().collect();
+    let places = carry.iter().map(|column| {
+        let place = names.iter().position(|name| name == column);
+        place.map(|place| (column, place)).ok_or_else(|| no_column(path, column, &names))
+    });
+    let places = places.collect::<Result<Vec<_>, _>>()?;
+    let (mut rows, mut carried) = (Vec::new(), Vec::new());
+    for record in reader.records() {
+        let record = record.map_err(problem)?;
+        rows.push(record.deserialize(Some(&headers)).map_err(problem)?);
+        let value = |place: usize| record.get(place).filter(|text| !text.is_empty()).map(str::to_owned);
+        carried.push(places.iter().map(|(column, place)| ((*column).clone(), value(*place))).collect());
+    }
+    from_rows(path, rows, carried)
 }
 
-fn from_parquet(path: &Path) -> Result<Layout, CohortError> {
+fn from_parquet(path: &Path, carry: &BTreeSet<String>) -> Result<Layout, CohortError> {
     let (rows, _) = table::read_rows::<Row>(path)?;
-    from_rows(path, rows)
+    let mut carried = vec![Carried::new(); rows.len()];
+    let names = table::column_names(path)?;
+    for column in carry {
+        if !names.contains(column) {
+            return Err(no_column(path, column, &names.iter().map(String::as_str).collect::<Vec<_>>()));
+        }
+        for (row, value) in carried.iter_mut().zip(table::read_text(path, column)?) {
+            row.insert(column.clone(), value.filter(|text| !text.is_empty()));
+        }
+    }
+    from_rows(path, rows, carried)
+}
+
+fn no_column(path: &Path, column: &str, names: &[&str]) -> CohortError {
+    let problem = match names {
+        [] => format!("it has no column {column}, which --carry or --stratify asks for"),
+        _ => format!(
+            "it has no column {column}, which --carry or --stratify asks for, only: {}",
+            names.join(", ")
+        ),
+    };
+    table_error(path, &problem)
 }
 
 /// MONAI's datalist: lists of `{"image", "label"}` under "training", "validation" and "testing".
-fn from_datalist(path: &Path) -> Result<Layout, CohortError> {
+fn from_datalist(path: &Path, carry: &BTreeSet<String>) -> Result<Layout, CohortError> {
     #[derive(Deserialize)]
     struct Item {
         image: OneOrMany,
         label: Option<String>,
         patient: Option<String>,
+        #[serde(flatten)]
+        others: BTreeMap<String, serde_json::Value>,
     }
     #[derive(Deserialize)]
     #[serde(untagged)]
@@ -189,7 +233,7 @@ fn from_datalist(path: &Path) -> Result<Layout, CohortError> {
     // A list without validation cases leaves the split to pdl; "testing" entries carry no labels.
     let split_given = !list.validation.is_empty();
     drop(list.testing);
-    let mut rows = Vec::new();
+    let (mut rows, mut carried) = (Vec::new(), Vec::new());
     let mut further = HashMap::new();
     for (items, split) in [(list.training, "train"), (list.validation, "val")] {
         for item in items {
@@ -204,9 +248,15 @@ fn from_datalist(path: &Path) -> Result<Layout, CohortError> {
             }
             let split = split_given.then(|| split.to_owned());
             rows.push(Row { image, label: item.label, patient: item.patient, split, modality: None });
+            let value = |column: &String| item.others.get(column).and_then(plain_text);
+            carried.push(carry.iter().map(|column| (column.clone(), value(column))).collect::<Carried>());
         }
     }
-    let mut layout = from_rows(path, rows)?;
+    let unknown = |column: &&String| carried.iter().all(|values| values[*column].is_none());
+    if let Some(column) = carry.iter().find(unknown) {
+        return Err(no_column(path, column, &[]));
+    }
+    let mut layout = from_rows(path, rows, carried)?;
     for found in &mut layout.cases {
         found.further_channels =
             found.image.as_ref().and_then(|image| further.get(image)).copied().unwrap_or(0);
@@ -215,10 +265,20 @@ fn from_datalist(path: &Path) -> Result<Layout, CohortError> {
     Ok(layout)
 }
 
-fn from_rows(table: &Path, rows: Vec<Row>) -> Result<Layout, CohortError> {
+/// A value of a datalist as text, as a table would hold it.
+fn plain_text(value: &serde_json::Value) -> Option<String> {
+    match value {
+        serde_json::Value::Null => None,
+        serde_json::Value::String(text) => Some(text.trim().to_owned()).filter(|text| !text.is_empty()),
+        other => Some(other.to_string()),
+    }
+}
+
+/// `carried` holds the further values of every row.
+fn from_rows(table: &Path, rows: Vec<Row>, carried: Vec<Carried>) -> Result<Layout, CohortError> {
     let folder = table.parent().unwrap_or(Path::new("."));
     let mut named = Vec::new();
-    for (number, row) in rows.into_iter().enumerate() {
+    for (number, (row, carried)) in rows.into_iter().zip(carried).enumerate() {
         let Some(named_by) = row.image.as_deref().or(row.label.as_deref()) else {
             return Err(table_error(table, &format!("row {} has neither image nor label", number + 1)));
         };
@@ -235,6 +295,7 @@ fn from_rows(table: &Path, rows: Vec<Row>) -> Result<Layout, CohortError> {
                 modality: row.modality.map(|text| text.parse()).transpose().map_err(in_row)?,
                 split: row.split.map(|text| text.parse()).transpose().map_err(in_row)?,
                 further_channels: 0,
+                carried,
             },
         ));
     }
@@ -332,7 +393,7 @@ mod tests {
         {
             touch(folder.path().join(name));
         }
-        let layout = find(folder.path()).unwrap();
+        let layout = find(folder.path(), &BTreeSet::new()).unwrap();
         assert_eq!(ids(&layout), ["a", "b", "c"]);
         let has = |f: &Found| (f.image.is_some(), f.label.is_some());
         assert_eq!(
@@ -352,7 +413,7 @@ mod tests {
             r#"{"channel_names": {"0": "T1"}, "labels": {"background": 0, "tumour": 1}}"#,
         )
         .unwrap();
-        let layout = find(folder.path()).unwrap();
+        let layout = find(folder.path(), &BTreeSet::new()).unwrap();
         assert_eq!(ids(&layout), ["p"]);
         assert_eq!(layout.cases[0].further_channels, 1);
         assert_eq!(layout.modality, Some(Modality::MR));
@@ -368,7 +429,7 @@ mod tests {
             "image, label,patient,site,split\nx/a.1.nii.gz,y/a.nii.gz,p1,here,test\nx/b.nii.gz,,p2,,\n",
         )
         .unwrap();
-        let layout = find(folder.path()).unwrap();
+        let layout = find(folder.path(), &BTreeSet::new()).unwrap();
         assert_eq!(ids(&layout), ["a_1", "b"]);
         assert_eq!(layout.cases[0].patient.as_deref(), Some("p1"));
         assert_eq!(layout.cases[0].split, Some(Split::Test));
@@ -376,11 +437,34 @@ mod tests {
     }
 
     #[test]
+    fn columns_that_are_asked_for_are_carried_and_no_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let table = folder.path().join("cohort.csv");
+        fs::write(&table, "image,label,site,born,dose\na.nii,b.nii, here ,1950-01-02,007\nc.nii,d.nii,,,\n")
+            .unwrap();
+        let list = folder.path().join("list.json");
+        fs::write(&list, r#"{"training": [{"image": "a.nii", "site": "here", "dose": "007", "age": 7}, {"image": "c.nii"}]}"#)
+            .unwrap();
+        let carry = BTreeSet::from(["dose".to_owned(), "site".to_owned()]);
+        for path in [&table, &list] {
+            let layout = find(path, &carry).unwrap();
+            let text = |case: usize, column: &str| layout.cases[case].carried[column].as_deref();
+            assert_eq!(
+                (text(0, "site"), text(0, "dose"), text(1, "site")),
+                (Some("here"), Some("007"), None)
+            );
+            assert!(layout.cases.iter().all(|found| found.carried.len() == 2));
+            let error = find(path, &BTreeSet::from(["hospital".to_owned()])).unwrap_err().to_string();
+            assert!(error.contains("no column hospital") && !error.contains("here"), "{error}");
+        }
+    }
+
+    #[test]
     fn equal_names_in_two_folders_stay_apart() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("list.csv");
         fs::write(&path, "image,label\nx/a.nii.gz,l/x.nii.gz\ny/a.nii.gz,l/y.nii.gz\n").unwrap();
-        let layout = find(&path).unwrap();
+        let layout = find(&path, &BTreeSet::new()).unwrap();
         assert_ne!(layout.cases[0].case_id, layout.cases[1].case_id);
         assert!(layout.cases.iter().all(|found| found.case_id.starts_with("a-")));
     }
@@ -393,7 +477,8 @@ mod tests {
                        "validation": [{"image": ["./b.nii.gz"], "label": "./lb.nii.gz"}],
                        "testing": ["./c.nii.gz"]}"#;
         fs::write(&path, text).unwrap();
-        let splits: Vec<_> = find(&path).unwrap().cases.iter().map(|found| found.split).collect();
+        let splits: Vec<_> =
+            find(&path, &BTreeSet::new()).unwrap().cases.iter().map(|found| found.split).collect();
         assert_eq!(splits, [Some(Split::Train), Some(Split::Val)]);
     }
 }

@@ -3,16 +3,20 @@
 //! In: a folder with `images/` and `labels/`, a table, or a MONAI datalist ([`layout`]). Out:
 //! `cases.parquet` ([`cases`]), one row for everything found, with what is wrong with it. It never
 //! changes a source file, never drops a case silently, and never lets a patient into two splits
-//! ([`split`], [`same_patient`]).
+//! ([`split`], [`strata`], [`folds`], [`same_patient`]).
 
 pub mod attributes;
+mod carried;
 pub mod cases;
 mod check;
+mod divide;
+pub mod folds;
 pub mod index;
 pub mod layout;
 pub mod parameters;
 pub mod same_patient;
 pub mod split;
+pub mod strata;
 
 use std::path::PathBuf;
 

@@ -1,9 +1,18 @@
 //! What a user can choose about the index stage.
 
+use std::collections::BTreeSet;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::attributes::Modality;
+use crate::{CohortError, cases};
+
+/// Columns of a cohort's table that have a meaning of their own.
+const OWN_COLUMNS: [&str; 2] = ["image", "patient"];
+
+/// Columns by which no split can be stratified.
+const PATIENTS_OWN: [&str; 3] = ["case_id", "patient_id", "split"];
 
 /// Parameters of the index stage.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, clap::Args)]
@@ -24,10 +33,74 @@ pub struct IndexParameters {
     /// Seed of the split.
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub split_seed: u64,
+    /// Columns by which the split is stratified: of the cohort's table, such as site, or of cases.parquet; `labels`
+    /// balances every label by its presence. A patient keeps a split that it has. Folds are stratified alike.
+    #[arg(long, value_delimiter = ',', value_name = "COLUMN[,COLUMN]")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub stratify: Vec<String>,
+    /// Further columns of the cohort's table, such as site,vendor, to keep in cases.parquet as text. No other column
+    /// is, as it may hold names, dates or numbers of patients; those of --stratify are.
+    #[arg(long, value_delimiter = ',', value_name = "COLUMN[,COLUMN]")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub carry: Vec<String>,
+}
+
+impl IndexParameters {
+    /// The columns of the cohort's table to keep: those of `carry`, and those of `stratify` that are no columns of
+    /// `cases.parquet` anyway.
+    ///
+    /// # Errors
+    /// [`CohortError::Option`] when one of them has the name of something else, or cannot stratify.
+    pub fn carried(&self) -> Result<BTreeSet<String>, CohortError> {
+        let schema = cases::schema();
+        let own = |column: &String| schema.field_with_name(column).is_ok();
+        let taken = |column: &&String| own(column) || OWN_COLUMNS.contains(&column.as_str());
+        if let Some(column) = self.carry.iter().find(taken) {
+            let problem =
+                "cases.parquet has a column of this name, or the cohort's table a fixed meaning for it";
+            return Err(CohortError::Option(format!("--carry {column}: {problem}")));
+        }
+        if let Some(column) = self.stratify.iter().find(|column| PATIENTS_OWN.contains(&column.as_str())) {
+            let problem = "no split can be stratified by what differs from patient to patient, or by itself";
+            return Err(CohortError::Option(format!("--stratify {column}: {problem}")));
+        }
+        let further = self.stratify.iter().filter(|column| !own(column));
+        Ok(self.carry.iter().chain(further).cloned().collect())
+    }
 }
 
 impl Default for IndexParameters {
     fn default() -> Self {
-        Self { modality: None, orientation: None, val_share: 0.15, test_share: 0.15, split_seed: 0 }
+        Self {
+            modality: None,
+            orientation: None,
+            val_share: 0.15,
+            test_share: 0.15,
+            split_seed: 0,
+            stratify: Vec::new(),
+            carry: Vec::new(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn carried(carry: &[&str], stratify: &[&str]) -> Result<Vec<String>, String> {
+        let texts = |columns: &[&str]| columns.iter().map(|column| (*column).to_owned()).collect();
+        let parameters =
+            IndexParameters { carry: texts(carry), stratify: texts(stratify), ..Default::default() };
+        parameters.carried().map(Vec::from_iter).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn only_named_columns_are_carried_and_none_under_another_ones_name() {
+        assert_eq!(carried(&[], &["labels", "modality"]).unwrap(), [""; 0]);
+        assert_eq!(carried(&["vendor"], &["site", "labels"]).unwrap(), ["site", "vendor"]);
+        for taken in ["patient", "patient_id", "split", "image", "labels"] {
+            assert!(carried(&[taken], &[]).unwrap_err().contains(&format!("--carry {taken}")));
+        }
+        assert!(carried(&[], &["split"]).unwrap_err().contains("--stratify split"));
     }
 }

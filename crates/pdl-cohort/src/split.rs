@@ -2,10 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use pdl_store::hash::Key;
-
 use crate::CohortError;
 use crate::attributes::Split;
+use crate::strata::{self, Strata};
 
 /// With fewer patients than this nothing can be held out.
 pub const FEWEST_PATIENTS: usize = 3;
@@ -17,6 +16,19 @@ pub struct Shares {
     pub val: f64,
     /// Share of the test split.
     pub test: f64,
+}
+
+impl Shares {
+    fn check(self) -> Result<(), CohortError> {
+        let valid = |share: f64| (0.0..1.0).contains(&share);
+        if !valid(self.val) || !valid(self.test) || self.val + self.test >= 1.0 {
+            return Err(CohortError::Option(format!(
+                "--val-share {} and --test-share {} must be at least 0 and leave something to train on",
+                self.val, self.test
+            )));
+        }
+        Ok(())
+    }
 }
 
 /// Gives each patient a split.
@@ -33,19 +45,12 @@ pub fn assign(
     shares: Shares,
     seed: u64,
 ) -> Result<BTreeMap<String, Split>, CohortError> {
-    let valid = |share: f64| (0.0..1.0).contains(&share);
-    if !valid(shares.val) || !valid(shares.test) || shares.val + shares.test >= 1.0 {
-        return Err(CohortError::Option(format!(
-            "--val-share {} and --test-share {} must be at least 0 and leave something to train on",
-            shares.val, shares.test
-        )));
-    }
+    shares.check()?;
     let mut result: BTreeMap<String, Split> =
         patients.iter().filter_map(|p| Some((p.clone(), *given.get(p)?))).collect();
     let targets = targets(patients.len(), shares);
-    let mut waiting: Vec<&String> = patients.iter().filter(|p| !given.contains_key(*p)).collect();
-    waiting.sort_by_cached_key(|p| Key::new("split 1").part("seed", &seed).part("patient", p).finish());
-    let mut waiting = waiting.into_iter();
+    let waiting = patients.iter().filter(|p| !given.contains_key(*p)).map(String::as_str);
+    let mut waiting = strata::in_turn("split 1", seed, waiting).into_iter();
     // What rounding leaves over goes to training, so train comes last here and takes the rest.
     let mut filled = BTreeMap::new();
     for split in result.values() {
@@ -55,10 +60,42 @@ pub fn assign(
         |split: Split, target: usize| target.saturating_sub(filled.get(&split).copied().unwrap_or(0));
     let held_out = missing(Split::Val, targets.0) + missing(Split::Test, targets.1);
     let train_first = waiting.len().saturating_sub(held_out);
-    result.extend(waiting.by_ref().take(train_first).map(|p| (p.clone(), Split::Train)));
-    result.extend(waiting.by_ref().take(missing(Split::Val, targets.0)).map(|p| (p.clone(), Split::Val)));
-    result.extend(waiting.map(|p| (p.clone(), Split::Test)));
+    result.extend(waiting.by_ref().take(train_first).map(|p| (p.to_owned(), Split::Train)));
+    result.extend(waiting.by_ref().take(missing(Split::Val, targets.0)).map(|p| (p.to_owned(), Split::Val)));
+    result.extend(waiting.map(|p| (p.to_owned(), Split::Test)));
     Ok(result)
+}
+
+/// Gives each patient a split, as [`assign`] does and as many to each, so that the splits share every stratum as
+/// they share the patients, as nearly as whole patients allow (see [`crate::strata`]).
+///
+/// # Errors
+/// As [`assign`].
+pub fn assign_stratified(
+    strata: &BTreeMap<&str, Strata>,
+    given: &BTreeMap<String, Split>,
+    shares: Shares,
+    seed: u64,
+) -> Result<BTreeMap<String, Split>, CohortError> {
+    const SPLITS: [Split; 3] = [Split::Train, Split::Val, Split::Test]; // by their numbers
+    shares.check()?;
+    let kept = |patient: &str| given.get(patient).map(|split| *split as usize);
+    let given: Vec<(usize, &Strata)> = strata.iter().filter_map(|(p, own)| Some((kept(p)?, own))).collect();
+    let waiting = strata::in_turn("split 1", seed, strata.keys().copied().filter(|p| kept(p).is_none()));
+    let targets = targets(strata.len(), shares);
+    let missing = |split: Split, target: usize| {
+        target.saturating_sub(given.iter().filter(|(own, _)| *own == split as usize).count())
+    };
+    let val = missing(Split::Val, targets.0);
+    let test = missing(Split::Test, targets.1);
+    let train = waiting.len().saturating_sub(val + test);
+    let val = val.min(waiting.len() - train);
+    let room = [train, val, waiting.len() - train - val];
+    let of_waiting: Vec<&Strata> = waiting.iter().map(|patient| &strata[patient]).collect();
+    let dealt = strata::deal(&of_waiting, &given, &room);
+    let new = waiting.into_iter().zip(dealt);
+    let old = strata.keys().filter_map(|patient| Some((*patient, kept(patient)?)));
+    Ok(new.chain(old).map(|(patient, split)| (patient.to_owned(), SPLITS[split])).collect())
 }
 
 /// How many patients val and test are to have.

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use pdl_cohort::attributes::Split;
 use pdl_cohort::cases::{CaseRow, Cases, Finding};
+use pdl_cohort::folds::{self, Fold};
 use pdl_prepare::proxies::Proxies;
 use pdl_similarity::pairs::{Metric, Pairs};
 use pdl_store::{StoreError, atomic, json};
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::CurriculumError;
 use crate::drift::{self, Drift};
 use crate::likeness::{Chosen, Likeness};
+use crate::manifest;
 
 /// The report's name inside a curation folder.
 pub const FILE: &str = "audit.json";
@@ -103,6 +105,21 @@ pub struct Balance {
     pub present: usize,
 }
 
+/// How many cases of a split have a value in a column by which the cohort was split.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Group {
+    /// Which split.
+    pub split: Split,
+    /// Which column.
+    pub column: String,
+    /// Which value; "null" where it is blank.
+    pub value: String,
+    /// Cases of the split that have it.
+    pub cases: usize,
+    /// Their patients.
+    pub patients: usize,
+}
+
 /// What the audit found.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Audit {
@@ -114,6 +131,9 @@ pub struct Audit {
     pub links: Vec<Link>,
     /// Labels by split.
     pub balance: Vec<Balance>,
+    /// Groups by split; of the columns by which the cohort was split, `labels` apart.
+    #[serde(default)]
+    pub groups: Vec<Group>,
     /// Whether training and test cases are alike; nothing where one of them has no cases.
     pub drift: Option<Drift>,
     /// What a person should know: small splits, rare labels, drift.
@@ -121,38 +141,46 @@ pub struct Audit {
 }
 
 /// Audits the curation folder `out`, and writes `audit.json` and, where two patients seem to be one,
-/// `same-patient.csv`.
+/// `same-patient.csv`. Of a fold it audits the fold's splits, and writes `audit.json` beside the fold's manifest.
 ///
 /// # Errors
 /// [`CurriculumError`] when an earlier stage is missing or stale, or `out` cannot be written.
-pub fn audit(out: &Path, parameters: &AuditParameters) -> Result<Audit, CurriculumError> {
-    let cases = Cases::read(out)?;
+pub fn audit(out: &Path, parameters: &AuditParameters, fold: Option<Fold>) -> Result<Audit, CurriculumError> {
+    let mut cases = Cases::read(out)?;
+    if let Some(fold) = fold {
+        folds::apply(&mut cases, fold)?;
+    }
     let proxies = Proxies::open(out)?;
     let pairs = if proxies.len() < 2 { None } else { Some(Pairs::open(out, &proxies)?) };
     let mut rows: Vec<&CaseRow> = cases.usable().collect();
     rows.sort_by(|a, b| a.case_id.cmp(&b.case_id));
     let ids: Vec<&str> = rows.iter().map(|row| row.case_id.as_str()).collect();
     let likeness = Chosen::new(pairs.as_ref(), &proxies.case_ids, &ids);
-    let audit = of_cases(&rows, &likeness, parameters)?;
-    json::write(&out.join(FILE), &audit)?;
-    write_same_patient(out, &audit.links)?;
+    let audit = of_cases(&rows, &likeness, &cases.parameters.stratify, parameters)?;
+    json::write(&manifest::folder(out, fold).join(FILE), &audit)?;
+    if fold.is_none() {
+        write_same_patient(out, &audit.links)?;
+    }
     Ok(audit)
 }
 
-/// Audits cases, which are in the order of their ids, by their likeness.
+/// Audits cases, which are in the order of their ids, by their likeness and in groups by `columns`.
 fn of_cases(
     rows: &[&CaseRow],
     likeness: &impl Likeness,
+    columns: &[String],
     parameters: &AuditParameters,
 ) -> Result<Audit, CurriculumError> {
     let mut links = links(rows, likeness, parameters)?;
     links.sort_by_key(|link| !link.is_leak()); // stable: each part stays in the order of the cases' ids
     let balance = balance(rows);
     let drift = drift::measure(rows, likeness)?;
-    let mut findings = small_groups(rows, &balance, parameters.smallest_group);
+    let groups = groups(rows, columns);
+    let mut findings = small_splits(rows, &balance, parameters.smallest_group);
+    findings.extend(small_groups(&groups, parameters.smallest_group));
     findings.extend(drift.as_ref().and_then(Drift::finding));
     let leaks = links.iter().filter(|link| link.is_leak()).count();
-    Ok(Audit { parameters: *parameters, leaks, links, balance, drift, findings })
+    Ok(Audit { parameters: *parameters, leaks, links, balance, groups, drift, findings })
 }
 
 /// Two case numbers, the smaller first.
@@ -287,7 +315,7 @@ fn balance(rows: &[&CaseRow]) -> Vec<Balance> {
 }
 
 /// Splits of few cases, and in the other splits labels that are rare.
-fn small_groups(rows: &[&CaseRow], balance: &[Balance], smallest: usize) -> Vec<Finding> {
+fn small_splits(rows: &[&CaseRow], balance: &[Balance], smallest: usize) -> Vec<Finding> {
     let mut findings = Vec::new();
     for split in [Split::Train, Split::Val, Split::Test] {
         let of_split = || rows.iter().filter(|row| row.split == split);
@@ -306,6 +334,48 @@ fn small_groups(rows: &[&CaseRow], balance: &[Balance], smallest: usize) -> Vec<
         }
     }
     findings
+}
+
+fn groups(rows: &[&CaseRow], columns: &[String]) -> Vec<Group> {
+    let mut groups = Vec::new();
+    for column in columns.iter().filter(|column| *column != "labels") {
+        let mut cases: BTreeMap<String, Vec<&CaseRow>> = BTreeMap::new();
+        for row in rows {
+            cases.entry(row.value(column).unwrap_or_default()).or_default().push(row);
+        }
+        for split in [Split::Train, Split::Val, Split::Test] {
+            for (value, cases) in &cases {
+                let own = || cases.iter().filter(|row| row.split == split);
+                let patients: BTreeSet<&str> = own().map(|row| row.patient_id.as_str()).collect();
+                let (column, value) = (column.clone(), value.clone());
+                groups.push(Group { split, column, value, cases: own().count(), patients: patients.len() });
+            }
+        }
+    }
+    groups
+}
+
+/// For every column and split that has cases, the values that few of them have.
+fn small_groups(groups: &[Group], smallest: usize) -> Vec<Finding> {
+    const NAMED: usize = 10;
+    let by_split = |a: &Group, b: &Group| (a.split, &a.column) == (b.split, &b.column);
+    let small = |of_split: &[Group]| {
+        let small: Vec<&Group> = of_split.iter().filter(|group| group.cases < smallest).collect();
+        let Group { split, column, .. } = small.first()?;
+        let all: usize = of_split.iter().map(|group| group.cases).sum();
+        let named: Vec<String> =
+            small.iter().take(NAMED).map(|group| format!("{} ({})", group.value, group.cases)).collect();
+        let further = match small.len().saturating_sub(NAMED) {
+            0 => String::new(),
+            further => format!(" and {further} more"),
+        };
+        let message = format!(
+            "of column {column} these values have few cases (in brackets) in the {split} split: {}{further}",
+            named.join(", ")
+        );
+        (all >= smallest).then(|| Finding::new("small-group", message))
+    };
+    groups.chunk_by(by_split).filter_map(small).collect()
 }
 
 /// Writes the patients that seem to be one, for `pdl index --same-patient`; removes an earlier list when there are
@@ -369,7 +439,8 @@ mod tests {
 
     fn audited(rows: &[CaseRow], places: &[f32]) -> Audit {
         let rows: Vec<&CaseRow> = rows.iter().collect();
-        of_cases(&rows, &Line(places.to_vec()), &AuditParameters::default()).unwrap()
+        of_cases(&rows, &Line(places.to_vec()), &["modality".to_owned()], &AuditParameters::default())
+            .unwrap()
     }
 
     /// Forty patients far apart from each other on a line; cases 0 and 1 as the test says.
@@ -417,6 +488,9 @@ mod tests {
         assert!(apart.findings.iter().any(|finding| finding.code == "small-split"), "there is no val split");
         let test = apart.balance.iter().find(|entry| entry.split == Split::Test && entry.label == 1).unwrap();
         assert_eq!((test.present, test.annotated), (10, 10));
+        let group =
+            apart.groups.iter().find(|group| group.split == Split::Test && group.value == "MR").unwrap();
+        assert_eq!((group.cases, group.patients), (10, 10));
     }
 
     proptest! {

@@ -9,6 +9,7 @@
 pub mod audit;
 pub mod community;
 mod curriculum;
+pub mod diff;
 mod drift;
 pub mod likeness;
 pub mod manifest;
@@ -20,9 +21,11 @@ pub mod prune;
 pub mod rank;
 pub mod score;
 pub mod select;
+pub mod validate;
 
 use std::path::PathBuf;
 
+use pdl_cohort::CohortError;
 use pdl_prepare::PrepareError;
 use pdl_similarity::SimilarityError;
 use pdl_store::StoreError;
@@ -61,6 +64,9 @@ pub enum CurriculumError {
         /// What is wrong.
         problem: String,
     },
+    /// Folds that cannot be.
+    #[error(transparent)]
+    Cohort(#[from] CohortError),
     /// The pairs cannot be read.
     #[error(transparent)]
     Similarity(#[from] SimilarityError),

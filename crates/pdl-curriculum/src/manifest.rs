@@ -1,10 +1,11 @@
 //! The manifest: `manifest.parquet`, the same rows as `manifest.jsonl`, and `manifest.json`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use arrow::datatypes::{DataType, Schema};
 use pdl_cohort::attributes::{Modality, Split};
 use pdl_cohort::cases::Finding;
+use pdl_cohort::folds::Fold;
 use pdl_cohort::parameters::IndexParameters;
 use pdl_prepare::fingerprint::Fingerprint;
 use pdl_prepare::plan::Plan;
@@ -27,6 +28,10 @@ pub const TABLE_FILE: &str = "manifest.parquet";
 pub const LINES_FILE: &str = "manifest.jsonl";
 /// What holds for all rows.
 pub const INFO_FILE: &str = "manifest.json";
+/// The folder of the folds' manifests inside a curation folder.
+pub const FOLDS_FOLDER: &str = "folds";
+/// From the folder of a fold's manifest to the curation folder.
+pub(crate) const UP_FROM_FOLD: &str = "../..";
 
 /// One case. Paths are relative to the manifest.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -176,8 +181,24 @@ pub struct ManifestInfo {
     pub plan: Plan,
     /// What the training cases are like now; the plan holds what they were like when it was made.
     pub fingerprint: Fingerprint,
+    /// Which fold it is, where it is one: its validation cases are the fold's, all others outside the test split are
+    /// training cases. Such a manifest lies in `folds/K/` of the curation folder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fold: Option<Fold>,
     /// What the manifest was made from.
     pub hashes: Hashes,
+}
+
+impl ManifestInfo {
+    /// The curation folder of the manifest that lies in `folder`.
+    pub fn curation_folder(&self, folder: &Path) -> PathBuf {
+        if self.fold.is_some() { folder.join(UP_FROM_FOLD) } else { folder.to_owned() }
+    }
+}
+
+/// The folder of a fold's manifest inside a curation folder; the curation folder itself without a fold.
+pub fn folder(out: &Path, fold: Option<Fold>) -> PathBuf {
+    fold.map_or_else(|| out.to_owned(), |Fold { fold, .. }| out.join(FOLDS_FOLDER).join(fold.to_string()))
 }
 
 /// A manifest that was read.

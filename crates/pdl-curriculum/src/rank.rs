@@ -5,8 +5,9 @@ use std::path::Path;
 
 use pdl_cohort::attributes::Split;
 use pdl_cohort::cases::{self, CaseRow, Cases};
+use pdl_cohort::folds::{self, Fold};
 use pdl_prepare::fingerprint::{self, Fingerprint};
-use pdl_prepare::plan;
+use pdl_prepare::plan::{self, Plan};
 use pdl_prepare::prepare::{self, PreparedRow};
 use pdl_prepare::proxies::Proxies;
 use pdl_similarity::pairs::Pairs;
@@ -33,13 +34,23 @@ pub struct Ranked {
     pub changed: bool,
 }
 
-/// Ranks the training cases of the curation folder `out` and writes the manifest.
+/// Ranks the training cases of the curation folder `out`, or of one fold of it, and writes the manifest: into `out`,
+/// or `folds/K/` there.
 ///
 /// # Errors
-/// [`CurriculumError`] when an earlier stage is missing or stale, or `out` cannot be written.
-pub fn rank(out: &Path, parameters: &RankParameters) -> Result<Ranked, CurriculumError> {
+/// [`CurriculumError`] when an earlier stage is missing or stale, the plan has not seen the cases of a fold, or `out`
+/// cannot be written.
+pub fn rank(out: &Path, parameters: &RankParameters, fold: Option<Fold>) -> Result<Ranked, CurriculumError> {
     parameters.check()?;
-    let cases = Cases::read(out)?;
+    let mut cases = Cases::read(out)?;
+    let plan = prepare::read_plan(out)?;
+    let of_division = match fold {
+        Some(fold) => {
+            check_plan(&cases, &plan, out)?;
+            folds::apply(&mut cases, fold)?
+        }
+        None => Vec::new(),
+    };
     let prepared = prepare::read(out)?;
     let proxies = Proxies::open(out)?;
     let rows = join(&cases, &prepared)?;
@@ -48,11 +59,16 @@ pub fn rank(out: &Path, parameters: &RankParameters) -> Result<Ranked, Curriculu
         return Err(CurriculumError::NoTrainingCases { cases: rows.len(), out: out.to_owned() });
     }
     let pairs = if proxies.len() < 2 { None } else { Some(Pairs::open(out, &proxies)?) };
-    let (places, ranking) = curriculum::place(&trainees, pairs.as_ref(), &proxies.case_ids, parameters)?;
-    let plan = prepare::read_plan(out)?;
+    let (places, mut ranking) = curriculum::place(&trainees, pairs.as_ref(), &proxies.case_ids, parameters)?;
+    ranking.findings.extend(of_division);
     let every = parameters.every(plan.modality);
     let stages = pace::stages(ranking.ranked, parameters, every);
-    let ranked = manifest_rows(&rows, &places, &stages);
+    let mut ranked = manifest_rows(&rows, &places, &stages);
+    if fold.is_some() {
+        for path in ranked.iter_mut().flat_map(|row| [&mut row.image, &mut row.label]) {
+            *path = format!("{}/{path}", manifest::UP_FROM_FOLD);
+        }
+    }
 
     let fingerprint: Fingerprint = json::read(&out.join(fingerprint::FILE))?;
     let info = ManifestInfo {
@@ -65,6 +81,7 @@ pub fn rank(out: &Path, parameters: &RankParameters) -> Result<Ranked, Curriculu
         compare: pairs.as_ref().map_or_else(CompareParameters::default, |pairs| pairs.parameters.clone()),
         stages: stages.clone(),
         fingerprint,
+        fold,
         hashes: Hashes {
             cases: hash::of_file(&out.join(cases::FILE))?,
             plan: hash::of_file(&out.join(plan::FILE))?,
@@ -73,8 +90,21 @@ pub fn rank(out: &Path, parameters: &RankParameters) -> Result<Ranked, Curriculu
         },
         plan,
     };
-    let changed = manifest::write(out, &ranked, info)?;
+    let changed = manifest::write(&manifest::folder(out, fold), &ranked, info)?;
     Ok(Ranked { rows: ranked, stages, ranking, changed })
+}
+
+/// Folds learn from validation cases, too, so that these must have their say in the plan.
+fn check_plan(cases: &Cases, plan: &Plan, out: &Path) -> Result<(), CurriculumError> {
+    let unseen = |row: &CaseRow| row.split != Split::Test && !plan.parameters.plan_from.includes(row.split);
+    if cases.usable().any(unseen) {
+        return Err(CurriculumError::Option(format!(
+            "folds learn from validation cases too, but the plan comes from training cases alone: run `pdl prepare {0} \
+             --plan-from outside-test` and `pdl compare {0}`, with their other flags as before, then this again",
+            out.display()
+        )));
+    }
+    Ok(())
 }
 
 /// A case with its prepared files.
@@ -119,10 +149,12 @@ fn trainees<'a>(
 
 fn stratum(case: &CaseRow, column: &str) -> Result<String, CurriculumError> {
     case.value(column).ok_or_else(|| {
-        let columns: Vec<String> =
-            cases::schema().fields().iter().map(|field| field.name().clone()).collect();
+        let schema = cases::schema();
+        let own = schema.fields().iter().map(|field| field.name().clone());
+        let columns: Vec<String> = own.chain(case.carried.keys().cloned()).collect();
         CurriculumError::Option(format!(
-            "--stratify-by {column}: cases.parquet has no such column; it has {}",
+            "--stratify-by {column}: cases.parquet has no such column (`pdl index --carry` adds those of the cohort's \
+             table); it has {}",
             columns.join(", ")
         ))
     })

@@ -48,7 +48,7 @@ pub struct Loaded {
 }
 
 impl Folder {
-    /// Opens a curation folder and checks that it can be trained on.
+    /// Opens a curation folder, or one fold of it (`OUT/folds/K`), and checks that it can be trained on.
     ///
     /// # Errors
     /// [`FitError`] when there is no manifest or no way to train and validate on it.
@@ -75,9 +75,10 @@ impl Folder {
     /// [`FitError`] when a file is missing, damaged or changed, or holds an unknown label.
     pub fn load(&self, out: &Path, trust_files: bool) -> Result<Loaded> {
         let training = self.manifest.training();
-        let loader = Loader { out, channels: &self.channels, trust_files };
+        let curation = self.manifest.info.curation_folder(out);
+        let loader = Loader { out, curation: &curation, channels: &self.channels, trust_files };
         let training = training.par_iter().map(|row| loader.prepared(row)).collect::<Result<Vec<_>>>()?;
-        let cases = Cases::read(out)?;
+        let cases = Cases::read(&curation)?;
         let validation: Vec<&ManifestRow> = self.of_split(Split::Val).collect();
         let held_out = |row: &&ManifestRow| {
             let original = cases.rows.iter().find(|case| case.case_id == row.case_id);
@@ -126,7 +127,10 @@ fn plural(n: usize, word: &str) -> String {
 
 /// Reads the cases of one folder.
 struct Loader<'a> {
+    /// Where the manifest lies, from which prepared files are found.
     out: &'a Path,
+    /// The curation folder, from which the cohort's own files are found.
+    curation: &'a Path,
     channels: &'a Channels,
     trust_files: bool,
 }
@@ -150,7 +154,7 @@ impl Loader<'_> {
     fn held_out(&self, row: &ManifestRow, original: &CaseRow) -> Result<HeldOut> {
         let case = self.prepared(row)?;
         let label = original.label.as_deref().unwrap_or_default();
-        let file = File { case_id: &row.case_id, path: self.out.join(label) };
+        let file = File { case_id: &row.case_id, path: self.curation.join(label) };
         let mut labels = self.labels(&file, original.label_blake3.as_deref().unwrap_or_default())?;
         // The table's grid, and not the label file's: the user may have corrected the orientation.
         let grid = original.grid().filter(|grid| grid.shape == labels.grid.shape);

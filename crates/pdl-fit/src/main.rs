@@ -26,7 +26,7 @@ enum Command {
 
 #[derive(clap::Args)]
 struct Train {
-    /// The folder that `pdl curate COHORT --out OUT` made.
+    /// The folder that `pdl curate COHORT --out OUT` made, or OUT/folds/K that `pdl rank OUT --folds N` made.
     out: PathBuf,
     /// The run's name; its files go to OUT/runs/NAME [default: SCHEDULE-seedSEED].
     #[arg(long)]

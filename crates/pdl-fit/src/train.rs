@@ -26,7 +26,7 @@ use crate::weights::Weights;
 /// What to train, and how it is kept.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// The curation folder.
+    /// The curation folder, or the folder of one of its folds.
     pub out: PathBuf,
     /// The run's name; from schedule and seed when not given.
     pub name: Option<String>,

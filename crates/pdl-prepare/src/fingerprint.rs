@@ -62,7 +62,7 @@ pub struct Fingerprint {
     pub schema_version: u32,
     /// How the images were made.
     pub modality: Modality,
-    /// Training cases it was taken from.
+    /// Training cases it was taken from; with `plan_from` "outside-test" validation cases are among them.
     pub training_cases: usize,
     /// Voxel sizes along x, y, z of the RAS+ images, mm.
     pub spacing_mm: [Spread; 3],

@@ -1,6 +1,6 @@
 //! `plan.json`: what is done to every case.
 
-use pdl_cohort::attributes::Modality;
+use pdl_cohort::attributes::{Modality, Split};
 use pdl_cohort::cases::Finding;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -32,11 +32,34 @@ pub struct PrepareParameters {
     /// What a proxy covers: the image's own box stretched to the size, or a common field of view in millimetres.
     #[arg(long, value_enum, default_value_t = GridKind::Box)]
     pub grid: GridKind,
+    /// The cases that the plan comes from; folds (`pdl rank --folds`) need outside-test.
+    #[arg(long, value_enum, default_value_t = PlanFrom::Train)]
+    pub plan_from: PlanFrom,
 }
 
 impl Default for PrepareParameters {
     fn default() -> Self {
-        Self { spacing: None, proxy_size: vec![64], grid: GridKind::Box }
+        Self { spacing: None, proxy_size: vec![64], grid: GridKind::Box, plan_from: PlanFrom::Train }
+    }
+}
+
+/// The cases that the plan comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum PlanFrom {
+    /// The training cases.
+    Train,
+    /// All cases outside the test split, as in nnU-Net, where each of them trains in some fold.
+    OutsideTest,
+}
+
+impl PlanFrom {
+    /// Whether cases of this split count.
+    pub fn includes(self, split: Split) -> bool {
+        match self {
+            PlanFrom::Train => split == Split::Train,
+            PlanFrom::OutsideTest => split != Split::Test,
+        }
     }
 }
 

@@ -4,7 +4,6 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use arrow::datatypes::{DataType, Schema};
-use pdl_cohort::attributes::Split;
 use pdl_cohort::cases::{CaseRow, Cases, Finding};
 use pdl_io::nifti;
 use pdl_store::hash::Key;
@@ -163,7 +162,8 @@ fn make_plan(
     replan: bool,
     run: Run<'_>,
 ) -> Result<(Plan, Vec<Finding>), PrepareError> {
-    let training: Vec<&CaseRow> = rows.iter().copied().filter(|row| row.split == Split::Train).collect();
+    let training: Vec<&CaseRow> =
+        rows.iter().copied().filter(|row| parameters.plan_from.includes(row.split)).collect();
     let mut fingerprint = take_fingerprint(out, &training, run)?;
     let path = out.join(plan::FILE);
     let pinned: Option<Plan> = if path.exists() && !replan { Some(json::read(&path)?) } else { None };

@@ -5,8 +5,9 @@ use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow::array::{Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema};
+use arrow::util::display::array_value_to_string;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::{Compression, ZstdLevel};
@@ -110,6 +111,37 @@ pub fn read_metadata(path: &Path) -> Result<HashMap<String, String>> {
     Ok(key_values(builder.metadata().file_metadata().key_value_metadata()))
 }
 
+/// The names of a Parquet file's columns.
+///
+/// # Errors
+/// [`StoreError`] when it is missing or cut short.
+pub fn column_names(path: &Path) -> Result<Vec<String>> {
+    let file = File::open(path).map_err(StoreError::io("read the table", path))?;
+    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| table_problem(path, &e))?;
+    Ok(builder.schema().fields().iter().map(|field| field.name().clone()).collect())
+}
+
+/// A column of a Parquet file, whatever its type, as text without spaces around it; nothing where it is null.
+///
+/// # Errors
+/// [`StoreError`] when the file is missing or cut short or has no such column.
+pub fn read_text(path: &Path, column: &str) -> Result<Vec<Option<String>>> {
+    let problem = |e: &dyn std::fmt::Display| table_problem(path, e);
+    let file = File::open(path).map_err(StoreError::io("read the table", path))?;
+    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| problem(&e))?;
+    let mut texts = Vec::new();
+    for batch in builder.build().map_err(|e| problem(&e))? {
+        let batch = batch.map_err(|e| problem(&e))?;
+        let values =
+            batch.column_by_name(column).ok_or_else(|| problem(&format!("it has no column {column}")))?;
+        for row in 0..values.len() {
+            let text = (!values.is_null(row)).then(|| array_value_to_string(values, row)).transpose();
+            texts.push(text.map_err(|e| problem(&e))?.map(|text| text.trim().to_owned()));
+        }
+    }
+    Ok(texts)
+}
+
 fn key_values(list: Option<&Vec<KeyValue>>) -> HashMap<String, String> {
     list.into_iter().flatten().filter_map(|kv| Some((kv.key.clone(), kv.value.clone()?))).collect()
 }
@@ -150,6 +182,10 @@ mod tests {
         let (read, metadata) = read_rows::<Row>(&path).unwrap();
         assert_eq!(read, rows);
         assert_eq!(metadata["key"], "value");
+        assert_eq!(column_names(&path).unwrap(), ["id", "rank", "labels", "score"]);
+        assert_eq!(read_text(&path, "rank").unwrap(), [Some("1".to_owned()), None]);
+        assert_eq!(read_text(&path, "score").unwrap(), [Some("inf".to_owned()), Some("-0.5".to_owned())]);
+        assert!(read_text(&path, "none").is_err());
         let bytes = std::fs::read(&path).unwrap();
         write_rows(&path, &schema, &rows, facts).unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), bytes);

@@ -14,6 +14,8 @@ use pdl_similarity::parameters::CompareParameters;
 use serde::{Deserialize, Serialize};
 
 use crate::export::ExportParameters;
+use crate::folds::FoldParameters;
+use crate::validate::{DiffArgs, ValidateArgs};
 
 /// Prepares, compares and ranks the cases of a medical image segmentation cohort.
 ///
@@ -21,7 +23,8 @@ use crate::export::ExportParameters;
 /// stopped at any moment and run again: it skips what is valid.
 ///
 /// Exit codes: 0 done (also when single cases were rejected; they are listed), 1 error, 2 wrong usage,
-/// 3 something joins two splits, 4 a case cannot be used and --strict was given.
+/// 3 something joins two splits, 4 a case cannot be used and --strict was given, 5 a manifest is not what it says
+/// (validate) or has moved cases between splits (diff).
 #[derive(Debug, Parser)]
 #[command(version, arg_required_else_help = true, max_term_width = 100)]
 pub(crate) struct Cli {
@@ -104,6 +107,8 @@ pub(crate) enum Command {
         out: PathBuf,
         #[command(flatten)]
         parameters: RankParameters,
+        #[command(flatten)]
+        folds: FoldParameters,
     },
     /// Compute one tile of the pair matrix, so that any scheduler can drive many; `compare` then finds them done.
     Tile {
@@ -165,11 +170,17 @@ pub(crate) enum Command {
     },
     /// Write the manifest in the form that another framework reads.
     Export {
-        /// The curation folder.
+        /// The curation folder, or the folder of a fold in it: OUT/folds/K.
         out: PathBuf,
         #[command(flatten)]
         parameters: ExportParameters,
     },
+    /// Check a manifest: its form, splits, ranks and stages, and that the files it names are there, unchanged and in
+    /// its folder. A line for each difference; exit code 5 when there is one.
+    Validate(ValidateArgs),
+    /// Tell what changed from one manifest to another: cases added, removed, moved between splits (exit code 5),
+    /// prepared anew, and ranks.
+    Diff(DiffArgs),
     /// Print the settings that flags and pdl.toml give, as a pdl.toml.
     Config {
         /// The curation folder.
@@ -220,6 +231,8 @@ impl Command {
             | Command::Audit { out, .. }
             | Command::Export { out, .. }
             | Command::Config { out, .. } => out,
+            Command::Validate(args) => args.path(),
+            Command::Diff(args) => args.path(),
         }
     }
 }

@@ -27,9 +27,9 @@ impl std::error::Error for LeakError {}
 
 /// # Errors
 /// [`LeakError`] when anything joins two splits.
-pub(crate) fn refuse_leaks(audit: Option<&Audit>) -> Result<()> {
-    match audit {
-        Some(Audit { leaks, .. }) if *leaks > 0 => Err(LeakError { leaks: *leaks }.into()),
+pub(crate) fn refuse_leaks<'a>(audits: impl Iterator<Item = &'a Audit>) -> Result<()> {
+    match audits.map(|audit| audit.leaks).max() {
+        Some(leaks) if leaks > 0 => Err(LeakError { leaks }.into()),
         _ => Ok(()),
     }
 }

@@ -8,11 +8,13 @@ mod args;
 mod audit;
 mod display;
 mod export;
+mod folds;
 mod outcome;
 mod pairs;
 mod settings;
 mod stages;
 mod summary;
+mod validate;
 
 use std::process::ExitCode;
 
@@ -26,6 +28,8 @@ const DONE: u8 = 0;
 const FAILED: u8 = 1;
 /// Exit code when something joins two splits.
 const LEAK: u8 = 3;
+/// Exit code when a manifest is not what it says, or not what another one was.
+const DIFFERS: u8 = 5;
 /// Exit code when `--strict` met a case that cannot be used.
 pub(crate) const STRICT: u8 = 4;
 
@@ -40,6 +44,7 @@ fn main() -> ExitCode {
             let code = match () {
                 () if error.is::<stages::StrictError>() => STRICT,
                 () if error.is::<audit::LeakError>() => LEAK,
+                () if error.is::<validate::DifferError>() => DIFFERS,
                 () => FAILED,
             };
             display::error(&error);

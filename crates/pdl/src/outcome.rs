@@ -6,6 +6,8 @@ use pdl_curriculum::rank::Ranked;
 use pdl_prepare::prepare::Prepared;
 use pdl_similarity::compare::Compared;
 
+use crate::folds::RankedFold;
+
 /// What the stages of one command did.
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {
@@ -14,6 +16,7 @@ pub(crate) struct Outcome {
     pub compared: Option<Compared>,
     pub ranked: Option<Ranked>,
     pub audited: Option<Audit>,
+    pub folds: Vec<RankedFold>,
 }
 
 impl Outcome {
@@ -23,5 +26,6 @@ impl Outcome {
             && self.prepared.as_ref().is_none_or(|stage| stage.written == 0)
             && self.compared.as_ref().is_none_or(|stage| stage.computed == 0)
             && self.ranked.as_ref().is_none_or(|stage| !stage.changed)
+            && self.folds.iter().all(|fold| !fold.ranked.changed)
     }
 }

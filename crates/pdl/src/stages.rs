@@ -19,10 +19,12 @@ use crate::args::{Cli, Command};
 use crate::audit;
 use crate::display::{self, Display};
 use crate::export;
+use crate::folds::{FoldParameters, RankedFold};
 use crate::outcome::Outcome;
 use crate::pairs;
 use crate::settings::Settings;
 use crate::summary;
+use crate::validate;
 
 /// A case cannot be used, and `--strict` makes that fatal.
 #[derive(Debug)]
@@ -51,6 +53,11 @@ pub(crate) fn run(cli: &Cli, matches: &ArgMatches) -> Result<()> {
         return print_settings(cli, &settings);
     }
     set_threads(settings.run.threads)?;
+    let display = Display::new();
+    if let Some(result) = validate::run(&cli.command, &display, cli.json) {
+        display.clear();
+        return result;
+    }
     if !matches!(cli.command, Command::Curate { .. } | Command::Index { .. }) {
         anyhow::ensure!(
             out.is_dir(),
@@ -58,7 +65,6 @@ pub(crate) fn run(cli: &Cli, matches: &ArgMatches) -> Result<()> {
             out.display()
         );
     }
-    let display = Display::new();
     let stages = Stages { out, settings: &settings, display: &display };
     if let Some(result) = pairs::run(out, &cli.command, &settings.compare, stages.how(), cli.json) {
         display.clear();
@@ -74,7 +80,7 @@ pub(crate) fn run(cli: &Cli, matches: &ArgMatches) -> Result<()> {
     summary::warnings(out, &outcome);
     result?;
     summary::print(out, &outcome, cli.json)?;
-    audit::refuse_leaks(outcome.audited.as_ref())
+    audit::refuse_leaks(outcome.audited.iter().chain(outcome.folds.iter().map(|fold| &fold.audited)))
 }
 
 fn print_settings(cli: &Cli, settings: &Settings) -> Result<()> {
@@ -115,8 +121,12 @@ impl Stages<'_> {
             }
             Command::Prepare { replan, .. } => self.prepare(replan.replan, outcome),
             Command::Compare { .. } => self.compare(outcome),
-            Command::Rank { .. } => {
-                self.rank(outcome)?;
+            Command::Rank { folds, .. } => {
+                if folds.all().is_empty() {
+                    self.rank(outcome)?;
+                } else {
+                    self.rank_folds(folds, outcome)?;
+                }
                 self.audit(outcome)
             }
             Command::Audit { .. } => self.audit(outcome),
@@ -125,7 +135,9 @@ impl Stages<'_> {
             | Command::Tile { .. }
             | Command::Matrix { .. }
             | Command::Similar { .. }
-            | Command::Duplicates { .. } => Ok(()), // no stages
+            | Command::Duplicates { .. }
+            | Command::Validate(_)
+            | Command::Diff(_) => Ok(()), // no stages
         }
     }
 
@@ -154,19 +166,28 @@ impl Stages<'_> {
     }
 
     fn rank(&self, outcome: &mut Outcome) -> Result<()> {
-        outcome.ranked = Some(rank(self.out, &self.settings.rank)?);
+        outcome.ranked = Some(rank(self.out, &self.settings.rank, None)?);
         Ok(())
     }
 
     fn audit(&self, outcome: &mut Outcome) -> Result<()> {
-        outcome.audited = Some(audit(self.out, &self.settings.audit)?);
+        outcome.audited = Some(audit(self.out, &self.settings.audit, None)?);
+        Ok(())
+    }
+
+    fn rank_folds(&self, folds: &FoldParameters, outcome: &mut Outcome) -> Result<()> {
+        for fold in folds.all() {
+            let ranked = rank(self.out, &self.settings.rank, Some(fold))?;
+            let audited = audit(self.out, &self.settings.audit, Some(fold))?;
+            outcome.folds.push(RankedFold { fold, ranked, audited });
+        }
         Ok(())
     }
 
     /// Takes patients as one whom the audit found to be one and in two splits, unless the cohort's own table puts
     /// them there; says whether it did.
     fn join_patients(&self, cohort: &Path, outcome: &mut Outcome) -> Result<bool> {
-        let Some(same_patient) = audit::to_join(&audit(self.out, &self.settings.audit)?) else {
+        let Some(same_patient) = audit::to_join(&audit(self.out, &self.settings.audit, None)?) else {
             return Ok(false);
         };
         match index(cohort, self.out, &self.settings.index, &same_patient, self.how()) {

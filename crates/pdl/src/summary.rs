@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 
 use crate::audit;
 use crate::display::{note, say};
+use crate::folds;
 use crate::outcome::Outcome;
 
 /// Rejected cases that are named one by one; the rest is counted.
@@ -50,6 +51,7 @@ pub(crate) fn warnings(out: &Path, outcome: &Outcome) {
     if let Some(audited) = &outcome.audited {
         audit::warnings(out, audited);
     }
+    folds::warnings(out, &outcome.folds);
 }
 
 fn list<'a>(what: &str, cases: impl ExactSizeIterator<Item = (&'a str, String)>) {
@@ -89,6 +91,7 @@ pub(crate) fn print(out: &Path, outcome: &Outcome, as_json: bool) -> Result<()> 
     for (file, text) in lines(outcome) {
         say(&format!("  {file:<18} {text}"));
     }
+    folds::lines(&outcome.folds).iter().for_each(|line| say(line));
     say(&format!("Next: {}", next(out, outcome)));
     Ok(())
 }
@@ -134,7 +137,7 @@ fn index_line(indexed: &Indexed) -> String {
     )
 }
 
-fn rank_line(ranked: &Ranked) -> String {
+pub(crate) fn rank_line(ranked: &Ranked) -> String {
     let training: Vec<_> = ranked.rows.iter().filter(|row| row.rank.is_some()).collect();
     let end = |row: Option<&&ManifestRow>| {
         row.map_or(String::new(), |row| {
@@ -185,6 +188,9 @@ fn stages_text(stages: &[Stage]) -> String {
 }
 
 fn next(out: &Path, outcome: &Outcome) -> String {
+    if let Some(fold) = outcome.folds.first() {
+        return format!("pdl-fit train {}", fold.folder(out).display());
+    }
     let out = out.display();
     if outcome.ranked.is_some() || outcome.audited.is_some() {
         format!("just fit {out}   (or: pdl-fit train {out})")
@@ -217,13 +223,20 @@ fn result(out: &Path, outcome: &Outcome) -> Value {
             json!({ "cases": compared.cases, "pairs": compared.pairs, "computed": compared.computed });
     }
     if let Some(ranked) = &outcome.ranked {
-        let ranked_cases = ranked.rows.iter().filter(|row| row.rank.is_some()).count();
-        result["rank"] = json!({ "ranked": ranked_cases, "stages": ranked.stages, "changed": ranked.changed, "ranking": ranked.ranking });
+        result["rank"] = rank_result(ranked);
+    }
+    if !outcome.folds.is_empty() {
+        result["folds"] = folds::result(&outcome.folds);
     }
     if let Some(audited) = &outcome.audited {
         result["audit"] = json!(audited);
     }
     result
+}
+
+pub(crate) fn rank_result(ranked: &Ranked) -> Value {
+    let cases = ranked.rows.iter().filter(|row| row.rank.is_some()).count();
+    json!({ "ranked": cases, "stages": ranked.stages, "changed": ranked.changed, "ranking": ranked.ranking })
 }
 
 fn prepare_result(prepared: &Prepared) -> Value {

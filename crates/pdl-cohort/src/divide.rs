@@ -1,0 +1,339 @@
+//! Gives every case its patient and its split.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::CohortError;
+use crate::attributes::Split;
+use crate::cases::{CaseRow, Cases, Finding};
+use crate::layout::Layout;
+use crate::parameters::IndexParameters;
+use crate::same_patient::SamePatient;
+use crate::split::{self, Shares};
+use crate::strata::{self, Strata};
+
+/// Takes the patients of `same_patient` as one and gives every row its split; returns findings about the cohort.
+/// What the cohort's table says of splits holds, then what `before` says.
+///
+/// Rows that cannot be used count for no share: their patients are shown as train until a case of theirs can
+/// be read.
+pub(crate) fn divide(
+    rows: &mut [CaseRow],
+    layout: &Layout,
+    before: Option<&Cases>,
+    parameters: &IndexParameters,
+    same_patient: &SamePatient,
+) -> Result<Vec<Finding>, CohortError> {
+    let names = same_patient.names();
+    join_patients(rows, &names);
+    if layout.cases.iter().all(|found| found.patient.is_none()) {
+        for row in rows.iter_mut().filter(|row| row.is_usable()) {
+            let message = "the cohort names no patients; every case is taken as a patient of its own";
+            row.add_finding(Finding::new("patient-assumed", message));
+        }
+    }
+    let mut given: BTreeMap<String, Split> = BTreeMap::new();
+    for row in before.iter().flat_map(|cases| cases.usable()) {
+        let patient = one_name(&names, &row.patient_id);
+        // Patients that turn out to be one had two splits, perhaps: a case once learnt from is never held out.
+        let split = given.get(&patient).map_or(row.split, |other| row.split.min(*other));
+        given.insert(patient, split);
+    }
+    given.extend(splits_of_table(layout, &names)?);
+    let usable: Vec<&CaseRow> = rows.iter().filter(|row| row.is_usable()).collect();
+    let (splits, findings) = splits(&usable, &given, before, parameters)?;
+    for row in rows.iter_mut() {
+        row.split = splits.get(&row.patient_id).copied().unwrap_or(Split::Train);
+    }
+    Ok(findings)
+}
+
+/// Gives cases of patients that are one the same patient id.
+fn join_patients(rows: &mut [CaseRow], names: &BTreeMap<&str, &str>) {
+    for row in rows.iter_mut().filter(|row| row.is_usable()) {
+        let Some(name) = names.get(row.patient_id.as_str()) else { continue };
+        let message = format!("its patient is taken as one with others, as {name} (--same-patient)");
+        row.patient_id = (*name).to_owned();
+        row.add_finding(Finding::new("same-patient", message));
+    }
+}
+
+/// The name under which a patient goes.
+fn one_name(names: &BTreeMap<&str, &str>, patient: &str) -> String {
+    names.get(patient).map_or(patient, |name| name).to_owned()
+}
+
+/// The splits that the cohort's own table gives, by patient.
+fn splits_of_table(
+    layout: &Layout,
+    names: &BTreeMap<&str, &str>,
+) -> Result<BTreeMap<String, Split>, CohortError> {
+    let mut given: BTreeMap<String, Split> = BTreeMap::new();
+    for found in &layout.cases {
+        let Some(split) = found.split else { continue };
+        let patient = one_name(names, found.patient.as_deref().unwrap_or(&found.case_id));
+        if let Some(first) = given.insert(patient.clone(), split)
+            && first != split
+        {
+            return Err(CohortError::SplitConflict { patient, first, second: split });
+        }
+    }
+    Ok(given)
+}
+
+/// The split of every patient of `rows`, and what is to be said of it.
+fn splits(
+    rows: &[&CaseRow],
+    given: &BTreeMap<String, Split>,
+    before: Option<&Cases>,
+    parameters: &IndexParameters,
+) -> Result<(BTreeMap<String, Split>, Vec<Finding>), CohortError> {
+    let shares = Shares { val: parameters.val_share, test: parameters.test_share };
+    let patients: BTreeSet<String> = rows.iter().map(|row| row.patient_id.clone()).collect();
+    let mut findings = Vec::new();
+    if patients.len() < split::FEWEST_PATIENTS {
+        findings.push(Finding::new(
+            "few-patients",
+            format!("{} usable patients are too few to hold any out: all are training cases", patients.len()),
+        ));
+    }
+    if parameters.stratify.is_empty() {
+        return Ok((split::assign(&patients, given, shares, parameters.split_seed)?, findings));
+    }
+    let strata = strata::of_patients(rows, &parameters.stratify)?;
+    let splits = split::assign_stratified(&strata, given, shares, parameters.split_seed)?;
+    if before.is_some_and(|before| before.parameters.stratify != parameters.stratify) {
+        let kept = patients.iter().filter(|patient| given.contains_key(*patient)).count();
+        findings.push(Finding::new(
+            "split-kept",
+            format!(
+                "{kept} of {} patients keep the split they had: --stratify places new ones only (delete \
+                 cases.parquet to divide all anew)",
+                patients.len()
+            ),
+        ));
+    }
+    let placed: Vec<(usize, &Strata)> =
+        strata.iter().filter_map(|(p, strata)| Some((*splits.get(*p)? as usize, strata))).collect();
+    if let Some(text) = strata::missing(&placed, &["train", "val", "test"]) {
+        let message = format!("too few patients for every split: {text}");
+        findings.push(Finding::new("small-stratum", message));
+    }
+    Ok((splits, findings))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::folds::{self, Fold};
+    use crate::layout::Found;
+
+    /// A made-up case: patient (nothing where the cohort is silent), site, labels, split of the table, usable.
+    type Made = (Option<u8>, u8, u8, Option<Split>, bool);
+
+    /// Patient ids that are easily mixed up, some of them the ids of cases.
+    const IDS: [&str; 8] = ["p1", "P1", "p1 ", "p10", "c0", "c3", "é,\"x\"", ""];
+
+    fn made() -> impl Strategy<Value = Made> {
+        let split = prop::sample::select(vec![None, Some(Split::Train), Some(Split::Val), Some(Split::Test)]);
+        (prop::option::of(0_u8..12), 0_u8..3, 0_u8..8, split, prop::bool::weighted(0.9))
+    }
+
+    fn name(patient: u8) -> String {
+        IDS.get(patient as usize).map_or_else(|| format!("q{patient}"), |id| (*id).to_owned())
+    }
+
+    /// The rows and the layout as the index stage has them before it divides; `splits` says whether the table
+    /// gives splits: then each case gets that of its patient's first case, as a sound table has it.
+    fn cohort(made: &[Made], splits: bool) -> (Vec<CaseRow>, Layout) {
+        let mut of_patient: BTreeMap<String, Option<Split>> = BTreeMap::new();
+        let (mut rows, mut found) = (Vec::new(), Vec::new());
+        for (number, (patient, site, labels, split, usable)) in made.iter().enumerate() {
+            let case_id = format!("c{number}");
+            let patient = patient.map(name);
+            let patient_id = patient.clone().unwrap_or_else(|| case_id.clone());
+            let split = splits.then(|| *of_patient.entry(patient_id.clone()).or_insert(*split)).flatten();
+            let labels: Vec<_> = (0..3).filter(|bit| labels >> bit & 1 == 1).collect();
+            let labels: Vec<_> =
+                labels.iter().map(|value| serde_json::json!({"value": value + 1, "voxels": 9})).collect();
+            rows.push(row(&case_id, &patient_id, &labels, *usable, *site));
+            found.push(Found { case_id, patient, split, ..Found::default() });
+        }
+        (rows, Layout { cases: found, ..Layout::default() })
+    }
+
+    fn row(case: &str, patient: &str, labels: &[serde_json::Value], usable: bool, site: u8) -> CaseRow {
+        serde_json::from_value(serde_json::json!({
+            "case_id": case, "patient_id": patient, "modality": "MR", "split": "train", "image": "", "label": null,
+            "shape": [], "spacing_mm": [], "affine": [], "orientation": "", "voxel_type": "", "labels": labels,
+            "labels_annotated": [], "intensity_min": 0.0, "intensity_max": 0.0, "intensity_mean": 0.0,
+            "intensity_std": 0.0, "intensity_p00_5": 0.0, "intensity_p99_5": 0.0, "image_blake3": "",
+            "label_blake3": null, "status": if usable { "ok" } else { "rejected" }, "findings": [],
+            "site": format!("s{site}"),
+        }))
+        .unwrap()
+    }
+
+    fn divided(
+        made: &[Made],
+        splits: bool,
+        before: Option<&Cases>,
+        same: &SamePatient,
+        stratify: &[&str],
+    ) -> Result<Cases, CohortError> {
+        let parameters = IndexParameters {
+            stratify: stratify.iter().map(|column| (*column).to_owned()).collect(),
+            ..IndexParameters::default()
+        };
+        let (mut rows, layout) = cohort(made, splits);
+        let findings = divide(&mut rows, &layout, before, &parameters, same)?;
+        Ok(Cases {
+            rows,
+            cohort: String::new(),
+            label_names: BTreeMap::new(),
+            findings,
+            parameters,
+            same_patient: same.clone(),
+        })
+    }
+
+    /// A name for everyone that the table's word and the joins make one, found by walking from name to name.
+    fn persons(rows: &[CaseRow], pairs: &[(u8, u8)]) -> impl Fn(&str) -> String {
+        let mut joined: Vec<BTreeSet<String>> =
+            rows.iter().map(|row| BTreeSet::from([row.patient_id.clone()])).collect();
+        joined.extend(pairs.iter().map(|(a, b)| BTreeSet::from([name(*a), name(*b)])));
+        for start in 0..joined.len() {
+            for other in (start + 1..joined.len()).chain((0..start).rev()) {
+                if joined[start].intersection(&joined[other]).next().is_some() {
+                    let more = joined[other].clone();
+                    joined[start].extend(more);
+                }
+            }
+        }
+        move |id: &str| {
+            let all: BTreeSet<&String> =
+                joined.iter().filter(|set| set.contains(id)).flat_map(|set| set.iter()).collect();
+            all.first().map_or_else(|| id.to_owned(), |first| (*first).clone())
+        }
+    }
+
+    fn stratified() -> impl Strategy<Value = &'static [&'static str]> {
+        prop::sample::select(vec![&[][..], &["site"], &["labels"], &["site", "labels", "modality"]])
+    }
+
+    proptest! {
+        /// Whatever the ids, duplicates, joins, earlier runs and strata: nobody is in two splits or two folds.
+        #[test]
+        fn no_patient_is_in_two_splits(
+            made in prop::collection::vec(made(), 1..40),
+            more in prop::collection::vec(made(), 0..20),
+            pairs in prop::collection::vec((0_u8..12, 0_u8..12), 0..6),
+            (splits, stratify) in (prop::bool::ANY, stratified()),
+        ) {
+            // First the cohort without the joins, then grown, with them, over the earlier run's splits.
+            let before = divided(&made, splits, None, &SamePatient::default(), stratify).unwrap();
+            let all: Vec<Made> = made.iter().chain(&more).copied().collect();
+            let same: SamePatient = pairs.iter().map(|(a, b)| (name(*a), name(*b))).collect();
+            let (original, _) = cohort(&all, splits);
+            let person = persons(&original, &pairs);
+            let check = |cases: &Cases| {
+                let mut seen: BTreeMap<String, Split> = BTreeMap::new();
+                for (row, original) in cases.rows.iter().zip(&original).filter(|(row, _)| row.is_usable()) {
+                    let first = *seen.entry(person(&original.patient_id)).or_insert(row.split);
+                    prop_assert_eq!(first, row.split, "{}", &row.case_id);
+                }
+                Ok(())
+            };
+            match divided(&all, splits, Some(&before), &same, stratify) {
+                // Only a table that puts joined patients on two sides may be refused.
+                Err(error) => {
+                    let conflict = matches!(error, CohortError::SplitConflict { .. });
+                    prop_assert!(splits && !pairs.is_empty() && conflict, "{}", error);
+                }
+                Ok(mut cases) => {
+                    check(&cases)?;
+                    let test = |cases: &Cases| -> Vec<bool> {
+                        cases.usable().map(|row| row.split == Split::Test).collect()
+                    };
+                    let held_out = test(&cases);
+                    let mut validated: BTreeMap<String, u32> = BTreeMap::new();
+                    for fold in 0..3 {
+                        if folds::apply(&mut cases, Fold { fold, folds: 3 }).is_err() {
+                            break; // fewer than three patients
+                        }
+                        check(&cases)?;
+                        prop_assert_eq!(&test(&cases), &held_out);
+                        for row in cases.usable().filter(|row| row.split == Split::Val) {
+                            prop_assert_eq!(*validated.entry(row.case_id.clone()).or_insert(fold), fold);
+                        }
+                    }
+                    let outside = held_out.iter().filter(|test| !**test).count();
+                    prop_assert!(validated.is_empty() || validated.len() == outside);
+                }
+            }
+        }
+
+        /// A stratified split is as large as an unstratified one, and the same whatever the order of the rows.
+        #[test]
+        fn strata_change_who_is_held_out_and_not_how_many(
+            made in prop::collection::vec(made(), 3..60),
+            stratify in stratified(),
+        ) {
+            let none = SamePatient::default();
+            let count = |cases: &Cases| {
+                let of = |split| {
+                    let own: BTreeSet<_> =
+                        cases.usable().filter(|row| row.split == split).map(|row| row.patient_id.clone()).collect();
+                    own.len()
+                };
+                [Split::Train, Split::Val, Split::Test].map(of)
+            };
+            let stratified = divided(&made, false, None, &none, stratify).unwrap();
+            prop_assert_eq!(count(&stratified), count(&divided(&made, false, None, &none, &[]).unwrap()));
+            let (mut rows, layout) = cohort(&made, false);
+            rows.reverse();
+            divide(&mut rows, &layout, None, &stratified.parameters, &none).unwrap();
+            rows.reverse();
+            prop_assert_eq!(rows, stratified.rows);
+        }
+    }
+
+    #[test]
+    fn a_table_that_puts_a_patient_on_two_sides_is_refused() {
+        let (mut rows, mut layout) =
+            cohort(&[(Some(8), 0, 1, None, true), (Some(8), 0, 1, None, true)], false);
+        layout.cases[0].split = Some(Split::Train);
+        layout.cases[1].split = Some(Split::Test);
+        let none = SamePatient::default();
+        let error = divide(&mut rows, &layout, None, &IndexParameters::default(), &none).unwrap_err();
+        assert!(error.to_string().contains("patient q8 is in two splits"), "{error}");
+    }
+
+    #[test]
+    fn strata_are_spread_over_the_splits_and_small_ones_are_reported() {
+        // 20 patients of site s0, 20 of s1, 1 of s2.
+        let made: Vec<Made> =
+            (0..41).map(|n| (None, if n == 40 { 2 } else { n % 2 }, 1, None, true)).collect();
+        let cases = divided(&made, false, None, &SamePatient::default(), &["site"]).unwrap();
+        let count = |site: &str, split: Split| {
+            cases
+                .rows
+                .iter()
+                .filter(|row| row.carried["site"].as_deref() == Some(site) && row.split == split)
+                .count()
+        };
+        for site in ["s0", "s1"] {
+            assert_eq!([Split::Train, Split::Val, Split::Test].map(|split| count(site, split)), [14, 3, 3]);
+        }
+        assert_eq!(cases.findings.len(), 1);
+        let Finding { code, message } = &cases.findings[0];
+        assert_eq!(code, "small-stratum");
+        assert!(message.contains("site s2 (1 patient): none in val, test"), "{message}");
+        let again = divided(&made, false, Some(&cases), &SamePatient::default(), &["labels"]).unwrap();
+        assert!(again.findings.iter().any(|finding| finding.code == "split-kept"));
+        assert!(again.rows.iter().zip(&cases.rows).all(|(a, b)| a.split == b.split));
+    }
+}
