@@ -7,12 +7,14 @@
 //! has any say in the ranking.
 
 pub mod audit;
+mod closest;
 pub mod community;
 mod curriculum;
 mod drift;
 pub mod likeness;
 pub mod manifest;
 pub mod metrics;
+mod moved;
 pub mod order;
 pub mod pace;
 pub mod parameters;
