@@ -15,7 +15,7 @@ use crate::CurriculumError;
 use crate::closest::{Closest, Two};
 use crate::drift::{Drift, Nearest};
 use crate::likeness::{Chosen, Likeness};
-use crate::moved::{self, Found};
+use crate::moved;
 
 pub use crate::moved::Moved;
 
@@ -67,8 +67,6 @@ pub enum Reason {
     StandsOut,
     /// Their SSIM reaches the threshold once the second is flipped or shifted.
     MovedImage,
-    /// Once one of them is flipped or shifted, they are more alike than either is to any other patient's case, by far.
-    MovedStandsOut,
 }
 
 /// Two cases that seem to be of one patient although the cohort gives two, or are of one in two splits.
@@ -145,13 +143,13 @@ pub fn audit(out: &Path, parameters: &AuditParameters) -> Result<Audit, Curricul
     rows.sort_by(|a, b| a.case_id.cmp(&b.case_id));
     let ids: Vec<&str> = rows.iter().map(|row| row.case_id.as_str()).collect();
     let likeness = Chosen::new(pairs.as_ref(), &proxies.case_ids, &ids);
-    let found = match &pairs {
+    let moved = match &pairs {
         Some(pairs) if parameters.invariant => {
-            moved::find(out, &rows, &proxies, pairs.parameters.window, patients(&rows), parameters)?
+            moved::find(out, &rows, &proxies, pairs.parameters.window, parameters)?
         }
-        _ => Vec::new(),
+        _ => BTreeMap::new(),
     };
-    let audit = of_cases(&rows, &likeness, found, parameters)?;
+    let audit = of_cases(&rows, &likeness, &moved, parameters)?;
     json::write(&out.join(FILE), &audit)?;
     write_same_patient(out, &audit.links)?;
     Ok(audit)
@@ -166,7 +164,7 @@ fn patients(rows: &[&CaseRow]) -> usize {
 fn of_cases(
     rows: &[&CaseRow],
     likeness: &impl Likeness,
-    moved: Vec<Found>,
+    moved: &BTreeMap<Two, Moved>,
     parameters: &AuditParameters,
 ) -> Result<Audit, CurriculumError> {
     let mut closest = Closest::new(rows.len());
@@ -191,7 +189,7 @@ fn links(
     rows: &[&CaseRow],
     likeness: &impl Likeness,
     closest: &Closest,
-    moved: Vec<Found>,
+    moved: &BTreeMap<Two, Moved>,
     parameters: &AuditParameters,
 ) -> Result<Vec<Link>, StoreError> {
     let mut reasons: BTreeMap<Two, Reason> = BTreeMap::new();
@@ -203,7 +201,7 @@ fn links(
     same_file(rows).into_iter().for_each(|two| note(two, Reason::SameFile));
     let standing_out = closest.standing_out(patients(rows), parameters.stand_out);
     standing_out.into_iter().for_each(|two| note(two, Reason::StandsOut));
-    moved.iter().for_each(|found| note(found.two, found.reason));
+    moved.keys().for_each(|two| note(*two, Reason::MovedImage));
     let same_image = (parameters.duplicate_ssim as f32).max(closest.unusual());
     let mut ssim: HashMap<Two, f32> = HashMap::new();
     likeness.for_each(Metric::Ssim, |a, b, value| {
@@ -217,7 +215,6 @@ fn links(
             ssim.insert(two, value);
         }
     })?;
-    let mut moved: HashMap<Two, Moved> = moved.into_iter().map(|found| (found.two, found.moved)).collect();
     let link = |(two, reason): (&Two, &Reason)| {
         let (a, b) = (rows[two.0], rows[two.1]);
         Link {
@@ -229,7 +226,7 @@ fn links(
             split_b: b.split,
             reason: *reason,
             ssim: ssim.get(two).copied(),
-            moved: moved.remove(two),
+            moved: moved.get(two).cloned(),
         }
     };
     Ok(reasons.iter().map(link).collect())
@@ -319,7 +316,9 @@ fn write_same_patient(out: &Path, links: &[Link]) -> Result<(), StoreError> {
             _ => Ok(()),
         };
     }
-    let mut text = "patient_a,patient_b,case_a,case_b,split_a,split_b,reason,ssim,flipped,shift_mm,moved_ssim\n".to_owned();
+    let mut text =
+        "patient_a,patient_b,case_a,case_b,split_a,split_b,reason,ssim,flipped,shift_mm,moved_ssim\n"
+            .to_owned();
     for link in two_patients {
         let reason = serde_json::to_value(link.reason).unwrap_or_default();
         let fields = [
@@ -374,7 +373,7 @@ mod tests {
 
     fn audited(rows: &[CaseRow], places: &[f32]) -> Audit {
         let rows: Vec<&CaseRow> = rows.iter().collect();
-        of_cases(&rows, &Line(places.to_vec()), Vec::new(), &AuditParameters::default()).unwrap()
+        of_cases(&rows, &Line(places.to_vec()), &BTreeMap::new(), &AuditParameters::default()).unwrap()
     }
 
     /// Forty patients far apart from each other on a line; cases 0 and 1 as the test says.

@@ -8,7 +8,6 @@ use pdl_store::hash::Key;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-
 /// Nearest neighbours of each case that are looked at.
 const NEIGHBOURS: usize = 5;
 

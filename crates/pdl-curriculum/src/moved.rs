@@ -12,7 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::CurriculumError;
-use crate::audit::{AuditParameters, Reason};
+use crate::audit::AuditParameters;
 use crate::closest::{Closest, Two};
 
 /// How the second image of a pair lies over the first.
@@ -26,15 +26,9 @@ pub struct Moved {
     pub ssim: f32,
 }
 
-/// A pair that is one image, by its case numbers, and why it is taken for one.
-pub(crate) struct Found {
-    pub two: Two,
-    pub reason: Reason,
-    pub moved: Moved,
-}
-
-/// Finds pairs among `rows`, which are in the order of their ids, by the rules for images that were not moved: an
-/// SSIM above the threshold, or far above what either reaches with anybody else.
+/// Finds pairs among `rows`, which are in the order of their ids, by the threshold for images that were not moved.
+/// That a pair stands out is no reason here: of 180 hippocampi two strangers, each laid over its neighbours, do so by
+/// 0.11.
 ///
 /// # Errors
 /// [`CurriculumError`] when an earlier stage is missing, or the proxies are smaller than the window.
@@ -43,9 +37,8 @@ pub(crate) fn find(
     rows: &[&CaseRow],
     proxies: &Proxies,
     window: Window,
-    patients: usize,
     parameters: &AuditParameters,
-) -> Result<Vec<Found>, CurriculumError> {
+) -> Result<BTreeMap<Two, Moved>, CurriculumError> {
     let number = |id: &String| rows.binary_search_by(|row| row.case_id.cmp(id)).ok();
     let numbers: Vec<Option<usize>> = proxies.case_ids.iter().map(number).collect();
     let strangers = |a: usize, b: usize| {
@@ -53,25 +46,20 @@ pub(crate) fn find(
     };
     let aligned = invariant::aligned_neighbours(proxies, window, strangers)?;
     let mut closest = Closest::new(rows.len());
-    let mut by_two: BTreeMap<Two, &Aligned> = BTreeMap::new();
-    for pair in &aligned {
-        if let (Some(a), Some(b)) = (numbers[pair.a], numbers[pair.b]) {
-            closest.see(a, b, pair.ssim);
-            by_two.insert((a.min(b), a.max(b)), pair);
-        }
-    }
-    let mut reasons: BTreeMap<Two, Reason> =
-        closest.standing_out(patients, parameters.stand_out).into_iter().map(|two| (two, Reason::MovedStandsOut)).collect();
+    let two = |pair: &Aligned| numbers[pair.a].zip(numbers[pair.b]).map(|(a, b)| (a.min(b), a.max(b)));
+    aligned
+        .iter()
+        .filter_map(|pair| Some((two(pair)?, pair.ssim)))
+        .for_each(|((a, b), ssim)| closest.see(a, b, ssim));
     let limit = (parameters.duplicate_ssim as f32).max(closest.unusual());
-    reasons.extend(by_two.iter().filter(|(_, pair)| pair.ssim >= limit).map(|(two, _)| (*two, Reason::MovedImage)));
     let voxels_mm = voxels_mm(out, proxies)?;
-    let found = |(two, reason): (Two, Reason)| {
-        let Aligned { a, motion, ssim, .. } = by_two.get(&two)?;
-        let voxel_mm = voxels_mm.get(proxies.case_ids[*a].as_str())?;
+    let moved = |pair: &Aligned| {
+        let Aligned { a, motion, ssim, .. } = pair;
+        let voxel_mm = voxels_mm.get(&proxies.case_ids[*a])?;
         let shift_mm = std::array::from_fn(|axis| motion.shift[axis] * voxel_mm[axis]);
-        Some(Found { two, reason, moved: Moved { flipped: motion.flipped_axes(), shift_mm, ssim: *ssim } })
+        Some((two(pair)?, Moved { flipped: motion.flipped_axes(), shift_mm, ssim: *ssim }))
     };
-    Ok(reasons.into_iter().filter_map(found).collect())
+    Ok(aligned.iter().filter(|pair| pair.ssim >= limit).filter_map(moved).collect())
 }
 
 /// For each case the size of its proxy's voxels along x, y, z, mm.

@@ -62,9 +62,6 @@ fn link_text(link: &Link) -> String {
         Reason::SameImage => "are nearly one image".to_owned(),
         Reason::StandsOut => "are more alike than either is to anybody else".to_owned(),
         Reason::MovedImage => format!("are nearly one image{}", motion_text(link.moved.as_ref())),
-        Reason::MovedStandsOut => {
-            format!("are more alike than either is to anybody else{}", motion_text(link.moved.as_ref()))
-        }
     };
     let ssim = link.ssim.map_or(String::new(), |ssim| format!(" (SSIM {ssim:.3})"));
     format!("{} ({}) and {} ({}) {why}{ssim}", link.case_a, link.split_a, link.case_b, link.split_b)

@@ -12,11 +12,14 @@ use crate::window::Window;
 /// Flips that are refined, the likeliest ones: a body is often nearly its own mirror image.
 const REFINED: usize = 2;
 
-/// Steps of the refinement.
-const STEPS: usize = 6;
+/// Most steps of the refinement.
+const STEPS: usize = 8;
 
-/// The refinement and the choice of flips look at every so many voxels along each axis.
-const COARSE: usize = 2;
+/// A step shorter than this, in voxels along every axis, ends the refinement.
+const SHORT: f64 = 0.005;
+
+/// Voxels along each axis, evenly spread, at which the refinement and the choice of flips look.
+const LOOKED_AT: usize = 16;
 
 /// The largest shift, as a share of a side: 1 / this.
 const SHIFT_SHARE: usize = 8;
@@ -101,7 +104,7 @@ impl Aligner {
         flipped
     }
 
-    /// The mean squared difference where `b` lies over `a`, on every other voxel.
+    /// The mean squared difference where `b` lies over `a`.
     fn difference(&self, a: &[f32], b: &[f32], shift: [f64; 3]) -> f64 {
         let (mut sum, mut count) = (0.0, 0.0);
         self.each_overlapping(shift, |place, there| {
@@ -140,11 +143,14 @@ impl Aligner {
             if difference < best.0 {
                 best = (difference, shift);
             }
+            if step.iter().all(|by| by.abs() < SHORT) {
+                break;
+            }
         }
         best.1
     }
 
-    /// Hands over voxels of the first volume, every so many along each axis, with the place in the second that lies
+    /// Hands over voxels of the first volume, evenly spread, with the place in the second that lies
     /// over them, where that is inside.
     fn each_overlapping(&self, shift: [f64; 3], mut visit: impl FnMut(usize, [f64; 3])) {
         let [_, ny, nx] = self.shape;
@@ -152,7 +158,7 @@ impl Aligner {
             let last = (self.shape[axis] - 1) as f64;
             let first = (-shift[axis]).ceil().max(0.0) as usize;
             let end = ((last - shift[axis]).floor().min(last)) as usize + 1;
-            (first..end).step_by(COARSE)
+            (first..end).step_by(self.shape[axis].div_ceil(LOOKED_AT))
         };
         for z in places(0) {
             for y in places(1) {
@@ -173,7 +179,8 @@ impl Aligner {
             std::array::from_fn(|axis| usize::from(share[axis] > 0.0 && below[axis] + 1 < self.shape[axis]));
         let voxel = |z: usize, y: usize, x: usize| f64::from(voxels[(z * ny + y) * nx + x]);
         let [z, y, x] = below;
-        let line = |z: usize, y: usize| voxel(z, y, x) + share[2] * (voxel(z, y, x + step[2]) - voxel(z, y, x));
+        let line =
+            |z: usize, y: usize| voxel(z, y, x) + share[2] * (voxel(z, y, x + step[2]) - voxel(z, y, x));
         let plane = |z: usize| line(z, y) + share[1] * (line(z, y + step[1]) - line(z, y));
         plane(z) + share[0] * (plane(z + step[0]) - plane(z))
     }
@@ -190,11 +197,24 @@ impl Aligner {
 
     /// A box of `shape` that begins at `start`, linear between voxels.
     fn cut(&self, voxels: &[f32], start: [f64; 3], shape: [usize; 3]) -> Vec<f32> {
+        let [_, ny, nx] = self.shape;
+        let first = start.map(|at| at as usize);
+        let share: [f32; 3] = std::array::from_fn(|axis| (start[axis] - first[axis] as f64) as f32);
+        let step = share.map(|share| usize::from(share > 0.0)); // without it there may be no next voxel
+        let row = |z: usize, y: usize| &voxels[(z * ny + y) * nx + first[2]..][..shape[2] + step[2]];
+        let between = |a: f32, b: f32, share: f32| a + share * (b - a);
         let mut cut = Vec::with_capacity(shape.iter().product());
-        for z in 0..shape[0] {
-            for y in 0..shape[1] {
-                let at = |x: usize| [z as f64 + start[0], y as f64 + start[1], x as f64 + start[2]];
-                cut.extend((0..shape[2]).map(|x| self.sampled(voxels, at(x)) as f32));
+        let mut line = vec![0.0; shape[2] + step[2]];
+        for z in first[0]..first[0] + shape[0] {
+            for y in first[1]..first[1] + shape[1] {
+                let rows =
+                    [row(z, y), row(z, y + step[1]), row(z + step[0], y), row(z + step[0], y + step[1])];
+                for (x, to) in line.iter_mut().enumerate() {
+                    let [near, far] = [[rows[0][x], rows[1][x]], [rows[2][x], rows[3][x]]]
+                        .map(|[a, b]| between(a, b, share[1]));
+                    *to = between(near, far, share[0]);
+                }
+                cut.extend((0..shape[2]).map(|x| between(line[x], line[x + step[2]], share[2])));
             }
         }
         cut
@@ -243,10 +263,13 @@ mod tests {
 
     /// Waves that are no mirror image of themselves, moved by `shift` (z, y, x) voxels.
     fn waves(shift: [f64; 3]) -> Vec<f32> {
-        let places = (0..SHAPE[0]).flat_map(|z| (0..SHAPE[1]).flat_map(move |y| (0..SHAPE[2]).map(move |x| [z, y, x])));
+        let places = (0..SHAPE[0])
+            .flat_map(|z| (0..SHAPE[1]).flat_map(move |y| (0..SHAPE[2]).map(move |x| [z, y, x])));
         let value = |at: [usize; 3]| {
             let [z, y, x]: [f64; 3] = std::array::from_fn(|axis| at[axis] as f64 - shift[axis]);
-            0.5 + 0.2 * (0.31 * x + 0.2 * y).sin() + 0.15 * (0.23 * z - 0.37 * y + 1.0).cos() + 0.1 * (0.5 * x + 0.3 * z).sin()
+            0.5 + 0.2 * (0.31 * x + 0.2 * y).sin()
+                + 0.15 * (0.23 * z - 0.37 * y + 1.0).cos()
+                + 0.1 * (0.5 * x + 0.3 * z).sin()
         };
         places.map(|at| value(at) as f32).collect()
     }
@@ -271,7 +294,10 @@ mod tests {
     fn an_image_lies_over_itself_and_a_constant_one_harms_nothing() {
         let aligner = Aligner::new(SHAPE, Window::Gaussian, Isa::Auto).unwrap();
         let plain = waves([0.0; 3]);
-        assert_eq!(aligner.align(&plain, &plain).unwrap(), (Motion { flips: [false; 3], shift: [0.0; 3] }, 1.0));
+        assert_eq!(
+            aligner.align(&plain, &plain).unwrap(),
+            (Motion { flips: [false; 3], shift: [0.0; 3] }, 1.0)
+        );
         let flat = vec![0.25; plain.len()];
         assert_eq!(aligner.align(&flat, &flat).unwrap().1, 1.0);
         assert!(aligner.align(&plain, &flat).unwrap().1 < 0.5);
@@ -280,7 +306,8 @@ mod tests {
     #[test]
     fn a_plane_is_aligned_in_its_two_axes() {
         let aligner = Aligner::new([1, 32, 32], Window::Uniform, Isa::Auto).unwrap();
-        let plane: Vec<f32> = (0..32 * 32).map(|i| ((i % 32) as f32 * 0.3).sin() * 0.4 + (i / 32) as f32 / 64.0).collect();
+        let plane: Vec<f32> =
+            (0..32 * 32).map(|i| ((i % 32) as f32 * 0.3).sin() * 0.4 + (i / 32) as f32 / 64.0).collect();
         let copy = aligner.flipped(&plane, [false, true, false]);
         let (motion, ssim) = aligner.align(&plane, &copy).unwrap();
         assert!(motion.flips[1] && ssim > 0.999, "{motion:?} {ssim}");

@@ -98,7 +98,8 @@ fn describe(voxels: &[f32], waves: &[Vec<[f32; WAVES]>; 3]) -> [f32; LENGTH] {
     }
     let mut squares = [0.0_f32; LENGTH];
     for (place, product) in products.iter().enumerate() {
-        let [z, y, x] = [place / (WAVES * WAVES), place / WAVES % WAVES, place % WAVES].map(|w| w % FREQUENCIES);
+        let [z, y, x] =
+            [place / (WAVES * WAVES), place / WAVES % WAVES, place % WAVES].map(|w| w % FREQUENCIES);
         squares[(z * FREQUENCIES + y) * FREQUENCIES + x] += product * product;
     }
     squares.map(f32::sqrt)
@@ -136,10 +137,13 @@ mod tests {
         let spot = |z: usize, y: usize, x: usize| {
             let [z, x] = if flip { [SIDE - 1 - z, SIDE - 1 - x] } else { [z, x] };
             let near = |c: [f32; 3], width: f32| {
-                let d = (z as f32 - c[0]).powi(2) + (y as f32 - c[1]).powi(2) + (x as f32 - c[2] - shift).powi(2);
+                let d =
+                    (z as f32 - c[0]).powi(2) + (y as f32 - c[1]).powi(2) + (x as f32 - c[2] - shift).powi(2);
                 (-d / width).exp()
             };
-            near([10.0, 14.0, 20.0], 9.0) + 0.7 * near([18.0, 9.0, 12.0], 6.0) + 0.4 * near([20.0, 20.0, 22.0], 12.0)
+            near([10.0, 14.0, 20.0], 9.0)
+                + 0.7 * near([18.0, 9.0, 12.0], 6.0)
+                + 0.4 * near([20.0, 20.0, 22.0], 12.0)
         };
         let places = (0..SIDE).flat_map(|z| (0..SIDE).flat_map(move |y| (0..SIDE).map(move |x| (z, y, x))));
         places.map(|(z, y, x)| spot(z, y, x)).collect()
@@ -148,11 +152,14 @@ mod tests {
     #[test]
     fn flips_change_nothing_and_shifts_little() {
         let waves = [SIDE; 3].map(waves);
-        let far = |a: &[f32; LENGTH], b: &[f32; LENGTH]| (squared_distance(a, b) / squared_distance(a, &[0.0; LENGTH])).sqrt();
+        let far = |a: &[f32; LENGTH], b: &[f32; LENGTH]| {
+            (squared_distance(a, b) / squared_distance(a, &[0.0; LENGTH])).sqrt()
+        };
         let plain = describe(&spots(0.0, false), &waves);
         assert!(far(&plain, &describe(&spots(0.0, true), &waves)) < 1e-5);
         assert!(far(&plain, &describe(&spots(1.0, true), &waves)) < 0.1);
-        let other: Vec<f32> = spots(0.0, false).iter().enumerate().map(|(i, v)| if i % SIDE < 16 { 0.0 } else { *v }).collect();
+        let other: Vec<f32> =
+            spots(0.0, false).iter().enumerate().map(|(i, v)| if i % SIDE < 16 { 0.0 } else { *v }).collect();
         assert!(far(&plain, &describe(&other, &waves)) > 0.2);
     }
 }
