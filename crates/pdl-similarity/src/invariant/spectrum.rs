@@ -159,7 +159,7 @@ mod tests {
         assert!(far(&plain, &describe(&spots(0.0, true), &waves)) < 1e-5);
         assert!(far(&plain, &describe(&spots(1.0, true), &waves)) < 0.1);
         let other: Vec<f32> =
-            spots(0.0, false).iter().enumerate().map(|(i, v)| if i % SIDE < 16 { 0.0 } else { *v }).collect();
+            spots(0.0, false).iter().enumerate().map(|(i, v)| if i % SIDE > 16 { 0.0 } else { *v }).collect();
         assert!(far(&plain, &describe(&other, &waves)) > 0.2);
     }
 }
