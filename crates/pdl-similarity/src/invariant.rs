@@ -2,8 +2,8 @@
 //! under an unchanged affine, which reorientation cannot undo.
 //!
 //! Comparing every pair under eight flips and many shifts would cost a hundred times what `pdl compare` does. So
-//! each case is described by what flips do not change at all and shifts hardly ([`spectrum`]); of these descriptions each
-//! case's nearest neighbours are found, and only they are aligned and compared voxel by voxel ([`align`]).
+//! each case is described by what flips do not change at all and shifts hardly (`spectrum`); of these descriptions
+//! each case's nearest neighbours are found, and only they are aligned and compared voxel by voxel (`align`).
 
 mod align;
 mod spectrum;
