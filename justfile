@@ -96,6 +96,14 @@ bench-compare *flags: build
     .venv-bench/bin/python -m pip install --quiet --requirement crates/pdl-similarity/benches/requirements.txt
     .venv-bench/bin/python crates/pdl-similarity/benches/compare.py {{pdl}} "$@"
 
+# Time and memory of ranking, splitting, auditing and exporting 20,000 cases, which it makes in FOLDER (some 3 GB)
+bench-rank folder="out/bench-rank" *flags: build
+    #!/usr/bin/env bash
+    set -euo pipefail
+    folder=${1:-out/bench-rank}
+    if [ $# -gt 0 ]; then shift; fi
+    python3 crates/pdl-curriculum/benches/rank.py {{pdl}} "$folder" "$@"
+
 # The sample cohorts, made anew
 sample:
     cargo run --release --locked -p pdl-phantom -- --out sample-data

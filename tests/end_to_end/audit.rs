@@ -72,6 +72,96 @@ fn a_copy_under_a_new_name_ends_in_the_split_of_its_original() {
     assert!(before == pdl_tests::files(out.path()));
 }
 
+/// A copy of an image under the same affine, its voxels flipped along some of its stored axes and moved by some mm along
+/// the first; what comes in at the border is the border's voxel.
+fn moved_copy(image: &Path, to: &Path, flips: [bool; 3], shift_mm: f64) {
+    let mut volume = nifti::read_image(image).unwrap().volume;
+    let [nx, ny, nz] = volume.grid.shape;
+    let old = volume.voxels.clone();
+    let shift = shift_mm / volume.grid.spacing_mm()[0];
+    let from = |place: usize, n: usize, flipped: bool| if flipped { n - 1 - place } else { place };
+    for (place, voxel) in volume.voxels.iter_mut().enumerate() {
+        let (x, y, z) = (place % nx, place / nx % ny, place / (nx * ny));
+        let line = (from(z, nz, flips[2]) * ny + from(y, ny, flips[1])) * nx;
+        let at = (from(x, nx, flips[0]) as f64 - shift).clamp(0.0, (nx - 1) as f64);
+        let (near, share) = (at as usize, (at - at.floor()) as f32);
+        *voxel = old[line + near] * (1.0 - share) + old[line + (near + 1).min(nx - 1)] * share;
+    }
+    nifti::write_image(to, &volume).unwrap();
+}
+
+#[test]
+fn flipped_and_shifted_copies_are_found_when_asked_for() {
+    let (cohort, out) = (folder(), folder());
+    cohort_of(cohort.path(), 0..20);
+    let table = cohort.path().join("cohort.csv");
+    let mut text = std::fs::read_to_string(&table).unwrap();
+    // Flipped axes, and mm along the first.
+    let motions = [("x", 0.0), ("y", 0.0), ("z", 0.0), ("xyz", 0.0), ("", 1.0), ("xz", 1.0)];
+    let planted: Vec<(String, String)> =
+        (1..=8).map(|case| (format!("ct_{case:02}"), format!("copy_{case:02}"))).collect();
+    for (number, (original, copy)) in planted.iter().enumerate() {
+        let [from, to] = [original, copy].map(|name| cohort.path().join(format!("images/{name}.nii.gz")));
+        match motions.get(number) {
+            Some((axes, mm)) => moved_copy(&from, &to, ["x", "y", "z"].map(|axis| axes.contains(axis)), *mm),
+            None if number % 2 == 0 => noisy_copy(&from, &to, 0.01),
+            None => std::fs::copy(&from, &to).map(drop).unwrap(),
+        }
+        text += &format!("images/{copy}.nii.gz,labels/{original}.nii.gz,stranger_{number:02},CT\n");
+    }
+    std::fs::write(&table, &text).unwrap();
+
+    let pairs_of = |audit: &Audit| -> Vec<(String, String)> {
+        audit.links.iter().map(|link| (link.case_b.clone(), link.case_a.clone())).collect()
+    };
+    let out_text = out.path().to_str().unwrap();
+    pdl_tests::run_ok(&["index", cohort.path().to_str().unwrap(), "--out", out_text]);
+    pdl_tests::run_ok(&["prepare", out_text]);
+    pdl_tests::run_ok(&["compare", out_text]);
+    run(&["audit", out_text]);
+    let found = pairs_of(&audit_of(out.path()));
+    assert!(planted[motions.len()..].iter().all(|pair| found.contains(pair)), "{found:?}");
+    assert!(
+        !found.contains(&planted[2]) && !found.contains(&planted[3]),
+        "what is flipped looks like another image"
+    );
+
+    run(&["audit", out_text, "--invariant"]);
+    let audit = audit_of(out.path());
+    let mut found = pairs_of(&audit);
+    found.sort();
+    let mut expected = planted.clone();
+    expected.sort();
+    assert_eq!(found, expected, "all of them, and nothing else");
+    for (number, (axes, mm)) in motions.iter().enumerate() {
+        let link = audit.links.iter().find(|link| link.case_b == planted[number].0).unwrap();
+        let moved = link.moved.as_ref().unwrap();
+        // Some of the files store their axes in another order than x, y, z.
+        assert_eq!(moved.flipped.len(), axes.len(), "{moved:?}");
+        let shift_mm = moved.shift_mm.iter().map(|mm| mm * mm).sum::<f64>().sqrt();
+        assert!((shift_mm - mm).abs() < 0.2, "{moved:?}");
+    }
+    let list = std::fs::read_to_string(out.path().join("same-patient.csv")).unwrap();
+    assert_eq!(list.lines().count(), 1 + planted.len());
+    assert!(list.lines().any(|line| line.contains("moved-image") && line.contains(",xyz,")), "{list}");
+
+    let told = pdl_tests::run_ok(&["duplicates", out_text, "--invariant", "--threshold", "0.97"]);
+    assert!(told.contains("copy_04 ct_04 1.000000: flipped along xyz"), "{told}");
+    assert_ne!(run(&["duplicates", out_text, "--invariant", "--metric", "mse"]).status.code(), Some(0));
+
+    let (code, told) = curated_with_code(cohort.path(), out.path(), &["--invariant"]);
+    assert_eq!(code, 0, "{told}");
+    let cases = Cases::read(out.path()).unwrap();
+    let row = |case: &str| cases.rows.iter().find(|row| row.case_id == case).unwrap();
+    for (original, copy) in &planted {
+        assert_eq!(row(original).patient_id, row(copy).patient_id);
+        assert_eq!(row(original).split, row(copy).split);
+    }
+    let one_thread = std::fs::read(out.path().join("audit.json")).unwrap();
+    run(&["audit", out_text, "--invariant", "--threads", "1"]);
+    assert!(one_thread == std::fs::read(out.path().join("audit.json")).unwrap());
+}
+
 #[test]
 fn a_leak_of_the_users_own_split_is_told_and_left_alone() {
     let (cohort, out) = (folder(), folder());
@@ -107,6 +197,17 @@ fn the_samples_raise_no_alarm() {
         let audit = audit_of(crate::curated(name));
         assert_eq!(audit.leaks, 0, "{name}: {:?}", audit.links);
         assert!(!crate::curated(name).join("same-patient.csv").exists());
+        let told = pdl_tests::run_ok(&[
+            "duplicates",
+            crate::curated(name).to_str().unwrap(),
+            "--invariant",
+            "--threshold",
+            "0.97",
+        ]);
+        assert_eq!(
+            told,
+            "0 groups of cases with ssim >= 0.97\n0 pairs of cases with ssim >= 0.97 once the second is moved\n"
+        );
         let drift = audit.drift.unwrap();
         assert!(drift.p_value > 0.01 && drift.own_split_share < 1.0, "{drift:?}");
     }
@@ -134,6 +235,8 @@ fn ten_planted_leaks_of_a_real_cohort_are_found_and_nothing_else() {
     assert_eq!(code, 0, "{told}");
     let audit = audit_of(out.path());
     assert!(audit.links.is_empty(), "{:?}", audit.links);
+    pdl_tests::run_ok(&["audit", out.path().to_str().unwrap(), "--invariant"]);
+    assert!(audit_of(out.path()).links.is_empty(), "{:?}", audit_of(out.path()).links);
 
     let cases = Cases::read(out.path()).unwrap();
     let training = cases.rows.iter().filter(|row| row.split == pdl_cohort::attributes::Split::Train);

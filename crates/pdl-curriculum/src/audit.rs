@@ -13,18 +13,19 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::CurriculumError;
-use crate::drift::{self, Drift};
+use crate::closest::{Closest, Two};
+use crate::drift::{Drift, Nearest};
 use crate::likeness::{Chosen, Likeness};
 use crate::manifest;
+use crate::moved;
+
+pub use crate::moved::Moved;
 
 /// The report's name inside a curation folder.
 pub const FILE: &str = "audit.json";
 
 /// The list of patients that seem to be one, inside a curation folder; absent when there are none.
 pub const SAME_PATIENT_FILE: &str = "same-patient.csv";
-
-/// With fewer patients than this it means little to be closer than all others.
-const FEWEST_TO_STAND_OUT: usize = 20;
 
 /// Parameters of the audit.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema, clap::Args)]
@@ -42,11 +43,15 @@ pub struct AuditParameters {
     /// Cases below which a label is called rare in a split, and a split small.
     #[arg(long, default_value_t = 5, value_name = "CASES")]
     pub smallest_group: usize,
+    /// Look also for images that are copies of others but for flips along any axes and a shift of up to an eighth of
+    /// a side: every case is laid over the eight that are most like it, and judged by the same thresholds.
+    #[arg(long)]
+    pub invariant: bool,
 }
 
 impl Default for AuditParameters {
     fn default() -> Self {
-        Self { duplicate_ssim: 0.95, stand_out: 0.07, smallest_group: 5 }
+        Self { duplicate_ssim: 0.95, stand_out: 0.07, smallest_group: 5, invariant: false }
     }
 }
 
@@ -62,6 +67,8 @@ pub enum Reason {
     SameImage,
     /// They are more alike than either is to any other patient's case, by far.
     StandsOut,
+    /// Their SSIM reaches the threshold once the second is flipped or shifted.
+    MovedImage,
 }
 
 /// Two cases that seem to be of one patient although the cohort gives two, or are of one in two splits.
@@ -83,6 +90,9 @@ pub struct Link {
     pub reason: Reason,
     /// Their SSIM, where both have a proxy.
     pub ssim: Option<f32>,
+    /// How the second lies over the first, where the audit looked for flips and shifts and found these to be one.
+    #[serde(default)]
+    pub moved: Option<Moved>,
 }
 
 impl Link {
@@ -156,7 +166,13 @@ pub fn audit(out: &Path, parameters: &AuditParameters, fold: Option<Fold>) -> Re
     rows.sort_by(|a, b| a.case_id.cmp(&b.case_id));
     let ids: Vec<&str> = rows.iter().map(|row| row.case_id.as_str()).collect();
     let likeness = Chosen::new(pairs.as_ref(), &proxies.case_ids, &ids);
-    let audit = of_cases(&rows, &likeness, &cases.parameters.stratify, parameters)?;
+    let moved = match &pairs {
+        Some(pairs) if parameters.invariant => {
+            moved::find(out, &rows, &proxies, pairs.parameters.window, parameters)?
+        }
+        _ => BTreeMap::new(),
+    };
+    let audit = of_cases(&rows, &likeness, &moved, &cases.parameters.stratify, parameters)?;
     json::write(&manifest::folder(out, fold).join(FILE), &audit)?;
     if fold.is_none() {
         write_same_patient(out, &audit.links)?;
@@ -164,17 +180,32 @@ pub fn audit(out: &Path, parameters: &AuditParameters, fold: Option<Fold>) -> Re
     Ok(audit)
 }
 
-/// Audits cases, which are in the order of their ids, by their likeness and in groups by `columns`.
+/// How many patients there are.
+fn patients(rows: &[&CaseRow]) -> usize {
+    rows.iter().map(|row| row.patient_id.as_str()).collect::<BTreeSet<_>>().len()
+}
+
+/// Audits cases, which are in the order of their ids, by their likeness and by what was found of moved images, and in
+/// groups by `columns`.
 fn of_cases(
     rows: &[&CaseRow],
     likeness: &impl Likeness,
+    moved: &BTreeMap<Two, Moved>,
     columns: &[String],
     parameters: &AuditParameters,
 ) -> Result<Audit, CurriculumError> {
-    let mut links = links(rows, likeness, parameters)?;
+    let mut closest = Closest::new(rows.len());
+    let mut nearest = Nearest::new(rows);
+    likeness.for_each(Metric::Ssim, |a, b, value| {
+        if rows[a].patient_id != rows[b].patient_id {
+            closest.see(a, b, value);
+            nearest.see(a, b, value);
+        }
+    })?;
+    let mut links = links(rows, likeness, &closest, moved, parameters)?;
     links.sort_by_key(|link| !link.is_leak()); // stable: each part stays in the order of the cases' ids
     let balance = balance(rows);
-    let drift = drift::measure(rows, likeness)?;
+    let drift = nearest.drift();
     let groups = groups(rows, columns);
     let mut findings = small_splits(rows, &balance, parameters.smallest_group);
     findings.extend(small_groups(&groups, parameters.smallest_group));
@@ -183,12 +214,11 @@ fn of_cases(
     Ok(Audit { parameters: *parameters, leaks, links, balance, groups, drift, findings })
 }
 
-/// Two case numbers, the smaller first.
-type Two = (usize, usize);
-
 fn links(
     rows: &[&CaseRow],
     likeness: &impl Likeness,
+    closest: &Closest,
+    moved: &BTreeMap<Two, Moved>,
     parameters: &AuditParameters,
 ) -> Result<Vec<Link>, StoreError> {
     let mut reasons: BTreeMap<Two, Reason> = BTreeMap::new();
@@ -196,49 +226,21 @@ fn links(
         let known = reasons.entry(two).or_insert(reason);
         *known = reason.min(*known);
     };
-    for two in same_patient_two_splits(rows) {
-        note(two, Reason::SamePatient);
-    }
-    for two in same_file(rows) {
-        note(two, Reason::SameFile);
-    }
-    // For each case its most similar case of another patient, and the runner-up's SSIM.
-    let mut closest: Vec<Option<(usize, f32)>> = vec![None; rows.len()];
-    let mut second = vec![f32::NEG_INFINITY; rows.len()];
-    likeness.for_each(Metric::Ssim, |a, b, value| {
-        if rows[a].patient_id == rows[b].patient_id {
-            return;
-        }
-        for (case, other) in [(a, b), (b, a)] {
-            match closest[case] {
-                Some((_, best)) if value <= best => second[case] = second[case].max(value),
-                earlier => {
-                    second[case] = earlier.map_or(f32::NEG_INFINITY, |(_, best)| best);
-                    closest[case] = Some((other, value));
-                }
-            }
-        }
-    })?;
-    let patients: BTreeSet<&str> = rows.iter().map(|row| row.patient_id.as_str()).collect();
-    let enough = patients.len() >= FEWEST_TO_STAND_OUT;
-    for (a, best) in closest.iter().enumerate().filter(|_| enough) {
-        let Some((b, value)) = *best else { continue };
-        let next = second[a].max(second[b]);
-        let stands_out = next.is_finite() && f64::from(value) - f64::from(next) >= parameters.stand_out;
-        if a < b && closest[b].is_some_and(|(other, _)| other == a) && stands_out {
-            note((a, b), Reason::StandsOut);
-        }
-    }
-    let same_image = (parameters.duplicate_ssim as f32).max(usual_limit(&closest));
-    likeness.for_each(Metric::Ssim, |a, b, value| {
-        if value >= same_image && rows[a].patient_id != rows[b].patient_id {
-            note((a.min(b), a.max(b)), Reason::SameImage);
-        }
-    })?;
+    same_patient_two_splits(rows).into_iter().for_each(|two| note(two, Reason::SamePatient));
+    same_file(rows).into_iter().for_each(|two| note(two, Reason::SameFile));
+    let standing_out = closest.standing_out(patients(rows), parameters.stand_out);
+    standing_out.into_iter().for_each(|two| note(two, Reason::StandsOut));
+    moved.keys().for_each(|two| note(*two, Reason::MovedImage));
+    let same_image = (parameters.duplicate_ssim as f32).max(closest.unusual());
     let mut ssim: HashMap<Two, f32> = HashMap::new();
     likeness.for_each(Metric::Ssim, |a, b, value| {
         let two = (a.min(b), a.max(b));
-        if reasons.contains_key(&two) {
+        let is_same = value >= same_image && rows[a].patient_id != rows[b].patient_id;
+        if is_same {
+            let known = reasons.entry(two).or_insert(Reason::SameImage);
+            *known = Reason::SameImage.min(*known);
+        }
+        if is_same || reasons.contains_key(&two) {
             ssim.insert(two, value);
         }
     })?;
@@ -253,16 +255,10 @@ fn links(
             split_b: b.split,
             reason: *reason,
             ssim: ssim.get(two).copied(),
+            moved: moved.get(two).cloned(),
         }
     };
     Ok(reasons.iter().map(link).collect())
-}
-
-/// The SSIM that is four times as close to 1 as what three quarters of the cases reach with their closest case.
-fn usual_limit(closest: &[Option<(usize, f32)>]) -> f32 {
-    let mut values: Vec<f32> = closest.iter().flatten().map(|(_, value)| *value).collect();
-    values.sort_unstable_by(f32::total_cmp);
-    values.get(values.len() / 4).map_or(0.0, |usual| 1.0 - (1.0 - usual) / 4.0)
 }
 
 /// Cases of one patient in different splits: no run of `pdl index` gives this, an edited table may.
@@ -391,7 +387,9 @@ fn write_same_patient(out: &Path, links: &[Link]) -> Result<(), StoreError> {
             _ => Ok(()),
         };
     }
-    let mut text = "patient_a,patient_b,case_a,case_b,split_a,split_b,reason,ssim\n".to_owned();
+    let mut text =
+        "patient_a,patient_b,case_a,case_b,split_a,split_b,reason,ssim,flipped,shift_mm,moved_ssim\n"
+            .to_owned();
     for link in two_patients {
         let reason = serde_json::to_value(link.reason).unwrap_or_default();
         let fields = [
@@ -404,10 +402,17 @@ fn write_same_patient(out: &Path, links: &[Link]) -> Result<(), StoreError> {
             reason.as_str().unwrap_or_default().to_owned(),
             link.ssim.map_or(String::new(), |ssim| ssim.to_string()),
         ];
-        text += &(fields.join(",") + "\n");
+        text += &(fields.join(",") + &moved_fields(link.moved.as_ref()) + "\n");
     }
     atomic::write_if_changed(&path, text.as_bytes())?;
     Ok(())
+}
+
+/// The last three fields of a line, each after its comma.
+fn moved_fields(moved: Option<&Moved>) -> String {
+    moved.map_or(",,,".to_owned(), |Moved { flipped, shift_mm: [x, y, z], ssim }| {
+        format!(",{flipped},{x:.2} {y:.2} {z:.2},{ssim}")
+    })
 }
 
 /// A field of a CSV file (RFC 4180).
@@ -439,8 +444,9 @@ mod tests {
 
     fn audited(rows: &[CaseRow], places: &[f32]) -> Audit {
         let rows: Vec<&CaseRow> = rows.iter().collect();
-        of_cases(&rows, &Line(places.to_vec()), &["modality".to_owned()], &AuditParameters::default())
-            .unwrap()
+        let columns = ["modality".to_owned()];
+        let line = Line(places.to_vec());
+        of_cases(&rows, &line, &BTreeMap::new(), &columns, &AuditParameters::default()).unwrap()
     }
 
     /// Forty patients far apart from each other on a line; cases 0 and 1 as the test says.

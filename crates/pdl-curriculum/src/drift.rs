@@ -4,13 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use pdl_cohort::attributes::Split;
 use pdl_cohort::cases::{CaseRow, Finding};
-use pdl_similarity::pairs::Metric;
-use pdl_store::StoreError;
 use pdl_store::hash::Key;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-
-use crate::likeness::Likeness;
 
 /// Nearest neighbours of each case that are looked at.
 const NEIGHBOURS: usize = 5;
@@ -54,58 +50,66 @@ impl Drift {
     }
 }
 
-/// Compares the training with the test cases of `rows`, which are numbered as in `likeness`. Nothing where a side
-/// has no cases, or there are no neighbours of other patients.
-///
-/// # Errors
-/// [`StoreError`] when the pairs cannot be read.
-pub(crate) fn measure(rows: &[&CaseRow], likeness: &impl Likeness) -> Result<Option<Drift>, StoreError> {
-    let counts = |row: &CaseRow| row.split != Split::Val;
-    let is_test: Vec<bool> = rows.iter().map(|row| row.split == Split::Test).collect();
-    let train = rows.iter().filter(|row| row.split == Split::Train).count();
-    let test = is_test.iter().filter(|is| **is).count();
-    let mut nearest: Vec<Vec<(usize, f32)>> = vec![Vec::new(); rows.len()];
-    likeness.for_each(Metric::Ssim, |a, b, value| {
-        if !counts(rows[a]) || !counts(rows[b]) || rows[a].patient_id == rows[b].patient_id {
+/// For each training and test case its nearest neighbours of other patients.
+pub(crate) struct Nearest<'a> {
+    rows: &'a [&'a CaseRow],
+    /// Most similar first, equals by case number.
+    lists: Vec<Vec<(usize, f32)>>,
+}
+
+impl<'a> Nearest<'a> {
+    pub(crate) fn new(rows: &'a [&'a CaseRow]) -> Self {
+        Self { rows, lists: vec![Vec::with_capacity(NEIGHBOURS + 1); rows.len()] }
+    }
+
+    /// Takes in the likeness of a pair of two patients.
+    pub(crate) fn see(&mut self, a: usize, b: usize, value: f32) {
+        if self.rows[a].split == Split::Val || self.rows[b].split == Split::Val {
             return;
         }
         for (case, other) in [(a, b), (b, a)] {
-            // Most similar first, equals by case id.
-            let list = &mut nearest[case];
-            let place = list.partition_point(|(id, known)| (-*known, *id) < (-value, other));
-            if place < NEIGHBOURS {
-                list.insert(place, (other, value));
-                list.truncate(NEIGHBOURS);
+            let list = &mut self.lists[case];
+            if list.len() == NEIGHBOURS && list.last().is_some_and(|(_, last)| value < *last) {
+                continue;
             }
+            let place = list.partition_point(|(id, known)| (-*known, *id) < (-value, other));
+            list.insert(place, (other, value));
+            list.truncate(NEIGHBOURS);
         }
-    })?;
-    let edges: Vec<(usize, usize)> = nearest
-        .iter()
-        .enumerate()
-        .flat_map(|(case, list)| list.iter().map(move |(other, _)| (case, *other)))
-        .collect();
-    if train == 0 || test == 0 || edges.is_empty() {
-        return Ok(None);
     }
-    let own_share = |is_test: &[bool]| {
-        edges.iter().filter(|(a, b)| is_test[*a] == is_test[*b]).count() as f64 / edges.len() as f64
-    };
-    let own_split_share = own_share(&is_test);
-    let (mut sum, mut as_large) = (0.0, 0);
-    let patients = Patients::new(rows);
-    for division in 0..DIVISIONS {
-        let share = own_share(&patients.divided(division, rows.len()));
-        sum += share;
-        as_large += usize::from(share >= own_split_share);
+
+    /// Compares the training with the test cases. Nothing where a side has no cases, or there are no neighbours.
+    pub(crate) fn drift(&self) -> Option<Drift> {
+        let rows = self.rows;
+        let is_test: Vec<bool> = rows.iter().map(|row| row.split == Split::Test).collect();
+        let train = rows.iter().filter(|row| row.split == Split::Train).count();
+        let test = is_test.iter().filter(|is| **is).count();
+        let lists = self.lists.iter().enumerate();
+        let edges: Vec<(usize, usize)> =
+            lists.flat_map(|(case, list)| list.iter().map(move |(other, _)| (case, *other))).collect();
+        if train == 0 || test == 0 || edges.is_empty() {
+            return None;
+        }
+        let own_share = |is_test: &[bool]| {
+            edges.iter().filter(|(a, b)| is_test[*a] == is_test[*b]).count() as f64 / edges.len() as f64
+        };
+        let own_split_share = own_share(&is_test);
+        let (mut sum, mut as_large) = (0.0, 0);
+        let patients = Patients::new(rows);
+        for division in 0..DIVISIONS {
+            let share = own_share(&patients.divided(division, rows.len()));
+            sum += share;
+            as_large += usize::from(share >= own_split_share);
+        }
+        Some(Drift {
+            train,
+            test,
+            neighbours: NEIGHBOURS,
+            own_split_share,
+            expected_share: sum / DIVISIONS as f64,
+            p_value: (as_large + 1) as f64 / (DIVISIONS + 1) as f64,
+        })
     }
-    Ok(Some(Drift {
-        train,
-        test,
-        neighbours: NEIGHBOURS,
-        own_split_share,
-        expected_share: sum / DIVISIONS as f64,
-        p_value: (as_large + 1) as f64 / (DIVISIONS + 1) as f64,
-    }))
 }
 
 /// The training and test patients with the numbers of their cases.

@@ -7,6 +7,7 @@
 //! has any say in the ranking.
 
 pub mod audit;
+mod closest;
 pub mod community;
 mod curriculum;
 pub mod diff;
@@ -14,6 +15,7 @@ mod drift;
 pub mod likeness;
 pub mod manifest;
 pub mod metrics;
+mod moved;
 pub mod order;
 pub mod pace;
 pub mod parameters;

@@ -4,7 +4,8 @@
 //! column for each metric ([`metric`]): MSE, PSNR, SSIM and UQI unless others are asked for. The kernels
 //! ([`kernel`], [`window`]) know arrays only, and give the same bits on every instruction set ([`isa`]); tiles
 //! ([`tile`]) are pure functions of two blocks of rows and the parameters, so that any number of machines may
-//! compute them in any order. [`matrix`] and [`neighbours`] read the result.
+//! compute them in any order. [`matrix`] and [`neighbours`] read the result;
+//! [`invariant`] finds copies that were flipped or shifted.
 
 mod blocks;
 pub mod body;
@@ -14,6 +15,7 @@ pub mod compare;
 mod earlier;
 mod engine;
 mod filter;
+pub mod invariant;
 pub mod isa;
 pub mod kernel;
 pub mod matrix;

@@ -160,6 +160,10 @@ pub(crate) enum Command {
         /// How alike two cases must be to count: at least this, or at most this for MSE.
         #[arg(long, default_value_t = 0.98, value_name = "VALUE")]
         threshold: f32,
+        /// Look also for pairs that are copies but for flips along any axes and a shift of up to an eighth of a side,
+        /// and so reach the threshold (SSIM).
+        #[arg(long)]
+        invariant: bool,
     },
     /// Look for leaks between splits, rare labels and drift: audit.json, same-patient.csv.
     Audit {

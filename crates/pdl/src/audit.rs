@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use pdl_cohort::same_patient::SamePatient;
-use pdl_curriculum::audit::{Audit, FILE, Link, Reason, SAME_PATIENT_FILE};
+use pdl_curriculum::audit::{Audit, FILE, Link, Moved, Reason, SAME_PATIENT_FILE};
 
 use crate::display::note;
 
@@ -61,9 +61,17 @@ fn link_text(link: &Link) -> String {
         Reason::SameFile => "are one file".to_owned(),
         Reason::SameImage => "are nearly one image".to_owned(),
         Reason::StandsOut => "are more alike than either is to anybody else".to_owned(),
+        Reason::MovedImage => format!("are nearly one image{}", motion_text(link.moved.as_ref())),
     };
     let ssim = link.ssim.map_or(String::new(), |ssim| format!(" (SSIM {ssim:.3})"));
     format!("{} ({}) and {} ({}) {why}{ssim}", link.case_a, link.split_a, link.case_b, link.split_b)
+}
+
+/// How the second image lies over the first.
+fn motion_text(moved: Option<&Moved>) -> String {
+    let Some(Moved { flipped, shift_mm: [x, y, z], ssim }) = moved else { return String::new() };
+    let flip = if flipped.is_empty() { String::new() } else { format!("flipped along {flipped} and ") };
+    format!(" once one is {flip}shifted by {x:.1}, {y:.1}, {z:.1} mm, to an SSIM of {ssim:.3}")
 }
 
 /// One line about the audit.

@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use pdl_prepare::proxies::Proxies;
 use pdl_similarity::compare::compare_tile;
+use pdl_similarity::invariant::{Aligned, Motion, aligned_neighbours};
 use pdl_similarity::matrix::{Format, Matrix};
 use pdl_similarity::metric::Metric;
 use pdl_similarity::neighbours::{Neighbour, duplicates, neighbours};
@@ -32,7 +33,9 @@ pub(crate) fn run(
             write_matrix(out, *metric, *format, to.as_deref(), json)
         }
         Command::Similar { case, metric, count, .. } => similar(out, case, *metric, *count, json),
-        Command::Duplicates { metric, threshold, .. } => print_duplicates(out, *metric, *threshold, json),
+        Command::Duplicates { metric, threshold, invariant, .. } => {
+            print_duplicates(out, *metric, *threshold, *invariant, json)
+        }
         _ => return None,
     })
 }
@@ -92,13 +95,27 @@ fn similar(out: &Path, case: &str, metric: Metric, count: usize, json: bool) -> 
     Ok(())
 }
 
-fn print_duplicates(out: &Path, metric: Metric, threshold: f32, json: bool) -> Result<()> {
+fn print_duplicates(out: &Path, metric: Metric, threshold: f32, invariant: bool, json: bool) -> Result<()> {
+    ensure!(!invariant || metric == Metric::Ssim, "--invariant goes with --metric ssim");
     let (proxies, pairs) = open(out)?;
     let groups = duplicates(&proxies, &pairs, metric, threshold)?;
+    let mut moved = Vec::new();
+    if invariant {
+        moved = aligned_neighbours(&proxies, pairs.parameters.window, |_, _| true)?;
+        moved.retain(|pair| pair.ssim >= threshold);
+    }
+    let id = |row: usize| proxies.case_ids[row].as_str();
     if json {
-        say(&serde_json::to_string_pretty(
-            &json!({ "metric": metric, "threshold": threshold, "groups": groups }),
-        )?);
+        let mut result = json!({ "metric": metric, "threshold": threshold, "groups": groups });
+        if invariant {
+            let pair = |pair: &Aligned| {
+                let Motion { shift, .. } = pair.motion;
+                json!({ "case_a": id(pair.a), "case_b": id(pair.b), "ssim": pair.ssim,
+                    "flipped": pair.motion.flipped_axes(), "shift_voxels": shift })
+            };
+            result["moved"] = moved.iter().map(pair).collect();
+        }
+        say(&serde_json::to_string_pretty(&result)?);
         return Ok(());
     }
     let sign = if metric.larger_is_alike() { ">=" } else { "<=" };
@@ -108,6 +125,21 @@ fn print_duplicates(out: &Path, metric: Metric, threshold: f32, json: bool) -> R
         for (a, b, value) in group.pairs {
             say(&format!("    {a} {b} {value:.6}"));
         }
+    }
+    if invariant {
+        say(&format!("{} pairs of cases with ssim >= {threshold} once the second is moved", moved.len()));
+    }
+    for Aligned { a, b, motion, ssim } in moved {
+        let [x, y, z] = motion.shift;
+        let flip = match motion.flipped_axes() {
+            axes if axes.is_empty() => String::new(),
+            axes => format!("flipped along {axes}, "),
+        };
+        say(&format!(
+            "  {} {} {ssim:.6}: {flip}shifted by {x:.2}, {y:.2}, {z:.2} proxy voxels",
+            id(a),
+            id(b)
+        ));
     }
     Ok(())
 }
