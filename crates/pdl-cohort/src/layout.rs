@@ -55,6 +55,9 @@ struct Row {
     modality: Option<String>,
     #[serde(deserialize_with = "blank_is_none")]
     split: Option<String>,
+    /// Where the image's name would not do.
+    #[serde(deserialize_with = "blank_is_none")]
+    case_id: Option<String>,
 }
 
 fn blank_is_none<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
@@ -203,7 +206,7 @@ fn from_datalist(path: &Path) -> Result<Layout, CohortError> {
                 further.insert(path.with_file_name(image), images.len());
             }
             let split = split_given.then(|| split.to_owned());
-            rows.push(Row { image, label: item.label, patient: item.patient, split, modality: None });
+            rows.push(Row { image, label: item.label, patient: item.patient, split, ..Row::default() });
         }
     }
     let mut layout = from_rows(path, rows)?;
@@ -223,7 +226,7 @@ fn from_rows(table: &Path, rows: Vec<Row>) -> Result<Layout, CohortError> {
             return Err(table_error(table, &format!("row {} has neither image nor label", number + 1)));
         };
         let name = file_name(Path::new(named_by));
-        let case = stem(&name).to_owned();
+        let case = row.case_id.unwrap_or_else(|| stem(&name).to_owned());
         let in_row = |error: String| table_error(table, &format!("row {}: {error}", number + 1));
         named.push((
             case,

@@ -14,6 +14,7 @@ use pdl_similarity::parameters::CompareParameters;
 use serde::{Deserialize, Serialize};
 
 use crate::export::ExportParameters;
+use crate::import::ImportParameters;
 
 /// Prepares, compares and ranks the cases of a medical image segmentation cohort.
 ///
@@ -170,6 +171,12 @@ pub(crate) enum Command {
         #[command(flatten)]
         parameters: ExportParameters,
     },
+    /// Take a MONAI datalist or an nnU-Net raw dataset as a cohort: cohort.csv, dataset.json. Volumes stay where they
+    /// are.
+    Import {
+        #[command(flatten)]
+        parameters: ImportParameters,
+    },
     /// Print the settings that flags and pdl.toml give, as a pdl.toml.
     Config {
         /// The curation folder.
@@ -205,7 +212,7 @@ pub(crate) struct Replan {
 }
 
 impl Command {
-    /// The curation folder.
+    /// The curation folder; of an import, the folder it writes.
     pub(crate) fn out(&self) -> &PathBuf {
         match self {
             Command::Curate { out, .. }
@@ -220,6 +227,7 @@ impl Command {
             | Command::Audit { out, .. }
             | Command::Export { out, .. }
             | Command::Config { out, .. } => out,
+            Command::Import { parameters } => &parameters.dest,
         }
     }
 }

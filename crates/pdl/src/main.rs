@@ -8,6 +8,7 @@ mod args;
 mod audit;
 mod display;
 mod export;
+mod import;
 mod outcome;
 mod pairs;
 mod settings;
