@@ -8,9 +8,11 @@ mod contracts;
 mod curate;
 mod export;
 mod golden;
+mod import;
 mod mistakes;
 mod pairs;
 mod ranking;
+mod shards;
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;

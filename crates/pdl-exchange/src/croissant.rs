@@ -17,6 +17,9 @@ use crate::ExchangeError;
 use crate::export::Export;
 use crate::files::Holding;
 
+/// Prefixes and short names as Croissant's specification gives them (written by mlcroissant 1.1.1).
+const CONTEXT: &str = include_str!("croissant-context.json");
+
 /// The fields of the record set: column of the manifest, Croissant's data type, what it is.
 const FIELDS: [(&str, &str, &str); 12] = [
     ("case_id", "sc:Text", "Which case."),
@@ -46,7 +49,10 @@ pub(crate) fn write(export: &Export<'_>) -> Result<Vec<String>, ExchangeError> {
         lists.push(TABLE_FILE.to_owned());
         String::new()
     };
-    json::write(&export.dest.join("croissant.json"), &description(export, &folder, &sha256(&source)?))?;
+    let path = export.dest.join("croissant.json");
+    let context =
+        serde_json::from_str(CONTEXT).map_err(|source| StoreError::Json { path: path.clone(), source })?;
+    json::write(&path, &description(export, &folder, &sha256(&source)?, &context))?;
     Ok(lists)
 }
 
@@ -63,7 +69,7 @@ fn sha256(path: &Path) -> Result<String, StoreError> {
 }
 
 /// `folder` leads from the description to the manifest; empty, or with a slash at its end.
-fn description(export: &Export<'_>, folder: &str, sha256: &str) -> Value {
+fn description(export: &Export<'_>, folder: &str, sha256: &str, context: &Value) -> Value {
     let info = &export.manifest.info;
     let labels: Vec<String> =
         info.labels.iter().map(|label| format!("{} {}", label.value, label.name)).collect();
@@ -94,7 +100,7 @@ fn description(export: &Export<'_>, folder: &str, sha256: &str) -> Value {
         })
     };
     json!({
-        "@context": context(),
+        "@context": context,
         "@type": "sc:Dataset",
         "conformsTo": "http://mlcommons.org/croissant/1.1",
         "name": "pdl",
@@ -125,26 +131,5 @@ fn description(export: &Export<'_>, folder: &str, sha256: &str) -> Value {
             "key": {"@id": "cases/case_id"},
             "field": FIELDS.iter().map(field).collect::<Vec<_>>(),
         }],
-    })
-}
-
-/// The prefixes and short names of Croissant, as its specification gives them, as far as they are used here.
-fn context() -> Value {
-    json!({
-        "@language": "en",
-        "@vocab": "https://schema.org/",
-        "cr": "http://mlcommons.org/croissant/",
-        "sc": "https://schema.org/",
-        "dct": "http://purl.org/dc/terms/",
-        "conformsTo": "dct:conformsTo",
-        "column": "cr:column",
-        "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
-        "extract": "cr:extract",
-        "field": "cr:field",
-        "fileObject": "cr:fileObject",
-        "includes": "cr:includes",
-        "key": "cr:key",
-        "recordSet": "cr:recordSet",
-        "source": "cr:source",
     })
 }
