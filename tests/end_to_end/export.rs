@@ -10,9 +10,10 @@ use pdl_store::{hash, json};
 use pdl_tests::{files, run, run_ok};
 use serde_json::Value;
 
-use crate::{curate, curated, folder};
+use crate::{curate, curated, folder, turn};
 
 fn export(out: &Path, to: &str, dest: &Path, by: &str) -> String {
+    let _turn = turn();
     run_ok(&["export", out.to_str().unwrap(), "--to", to, "--dest", dest.to_str().unwrap(), "--by", by])
 }
 

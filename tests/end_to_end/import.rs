@@ -7,7 +7,7 @@ use pdl_curriculum::manifest::Manifest;
 use pdl_tests::{run, run_ok};
 use serde_json::json;
 
-use crate::{curated, folder};
+use crate::{curated, folder, turn};
 
 fn text(path: &Path) -> &str {
     path.to_str().unwrap()
@@ -27,6 +27,7 @@ fn table(cohort: &Path) -> Vec<String> {
 fn what_is_exported_imported_and_indexed_has_the_same_splits_labels_and_images() {
     for (name, to, list) in [("ct", "nnunet", ""), ("mr", "nnunet", ""), ("ct", "monai", "datalist.json")] {
         let (out, dest, cohort, again) = (curated(name), folder(), folder(), folder());
+        let _turn = turn();
         run_ok(&["export", text(out), "--to", to, "--dest", text(dest.path()), "--by", "link"]);
         let source = dest.path().join(list);
         run_ok(&["import", text(&source), "--dest", text(cohort.path())]);

@@ -15,7 +15,7 @@ mod ranking;
 mod shards;
 
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// A folder for one test, removed at its end.
 fn folder() -> tempfile::TempDir {
@@ -32,6 +32,12 @@ fn curated(name: &str) -> &'static Path {
         curate(&pdl_tests::sample(name), &out, &[]);
         out
     })
+}
+
+/// To be held while a shared cohort is exported: each export locks its curation folder, and refuses to wait.
+fn turn() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Curates, which must succeed.

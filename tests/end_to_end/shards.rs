@@ -9,10 +9,11 @@ use pdl_store::{hash, json};
 use pdl_tests::{files, run, run_ok};
 use serde_json::Value;
 
-use crate::{curated, folder};
+use crate::{curated, folder, turn};
 
 fn shards(out: &Path, dest: &Path, flags: &[&str]) -> String {
     let words = ["export", out.to_str().unwrap(), "--to", "webdataset", "--dest", dest.to_str().unwrap()];
+    let _turn = turn();
     run_ok(&[&words, flags].concat())
 }
 
@@ -85,6 +86,7 @@ fn options_that_a_target_does_not_have_are_refused() {
     let (out, dest) = (curated("ct"), folder());
     let (out, dest) = (out.to_str().unwrap(), dest.path().to_str().unwrap());
     for words in [["webdataset", "--by", "link"], ["csv", "--shard-cases", "3"]] {
+        let _turn = turn();
         let output = run(&["export", out, "--dest", dest, "--to", words[0], words[1], words[2]]);
         assert_eq!(output.status.code(), Some(1), "{words:?}");
         assert!(String::from_utf8_lossy(&output.stderr).contains("webdataset"));
@@ -97,6 +99,7 @@ fn croissant_vouches_for_the_manifest_and_finds_the_volumes_by_its_paths() {
     let manifest = Manifest::open(out).unwrap();
     for by in ["reference", "copy", "link"] {
         let dest = folder();
+        let _turn = turn();
         run_ok(&[
             "export",
             out.to_str().unwrap(),

@@ -88,18 +88,7 @@ fn split(
         _ => Split::Train,
     };
     // Test items are often paths alone, without a label map.
-    let testing = testing.into_iter().map(|item| match item {
-        Value::String(image) => {
-            Item { image: OneOrMany::One(image), label: None, patient: None, case_id: None, fold: None }
-        }
-        other => serde_json::from_value(other).unwrap_or(Item {
-            image: OneOrMany::Many(Vec::new()),
-            label: None,
-            patient: None,
-            case_id: None,
-            fold: None,
-        }),
-    });
+    let testing = testing.into_iter().map(|item| serde_json::from_value(item).unwrap_or_else(|_| nothing()));
     let mut items: Vec<(Item, Option<Split>)> = Vec::new();
     for item in training {
         let split = stated.then(|| of_training(&item));
@@ -108,4 +97,9 @@ fn split(
     items.extend(validation.into_iter().map(|item| (item, Some(Split::Val))));
     items.extend(testing.map(|item| (item, Some(Split::Test))));
     Ok(items)
+}
+
+/// An item without image and label.
+fn nothing() -> Item {
+    Item { image: OneOrMany::Many(Vec::new()), label: None, patient: None, case_id: None, fold: None }
 }
