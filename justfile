@@ -72,10 +72,17 @@ deny:
 interop: (curate) (venv)
     .venv/bin/python tests/interop/read_everything.py out/ct out/mr
 
-# Other frameworks load the exports of the sample cohorts (TARGETS: huggingface, monai, torchio, nnunet; default all)
+# Other frameworks load the exports of the sample cohorts; without torch, which is large: huggingface, webdataset, croissant
+interop-exports: (curate)
+    test -x .venv-exports/bin/python || python3 -m venv .venv-exports
+    .venv-exports/bin/python -m pip install --quiet --requirement tests/interop/requirements.txt
+    .venv-exports/bin/python tests/interop/frameworks.py {{pdl}} out/ct huggingface webdataset croissant
+    .venv-exports/bin/python tests/interop/frameworks.py {{pdl}} out/mr huggingface webdataset croissant
+
+# All of them load the exports, monai, nnunet and torchio too; installs torch (TARGETS: names of these; default all)
 interop-frameworks *targets: (curate)
     test -x .venv-frameworks/bin/python || python3 -m venv .venv-frameworks
-    .venv-frameworks/bin/python -m pip install --quiet --requirement tests/interop/requirements.txt
+    .venv-frameworks/bin/python -m pip install --quiet --requirement tests/interop/requirements.txt --requirement tests/interop/requirements-torch.txt
     .venv-frameworks/bin/python tests/interop/frameworks.py {{pdl}} out/ct "$@"
     .venv-frameworks/bin/python tests/interop/frameworks.py {{pdl}} out/mr "$@"
 

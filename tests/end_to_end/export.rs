@@ -10,9 +10,10 @@ use pdl_store::{hash, json};
 use pdl_tests::{files, run, run_ok};
 use serde_json::Value;
 
-use crate::{curate, curated, folder};
+use crate::{curate, curated, folder, turn};
 
 fn export(out: &Path, to: &str, dest: &Path, by: &str) -> String {
+    let _turn = turn();
     run_ok(&["export", out.to_str().unwrap(), "--to", to, "--dest", dest.to_str().unwrap(), "--by", by])
 }
 
@@ -134,10 +135,11 @@ fn an_export_repeats_its_bytes_and_leaves_out_what_the_curriculum_leaves_out() {
     let (cohort, out) = (folder(), folder());
     crate::cohort_of(cohort.path(), 0..12);
     curate(cohort.path(), out.path(), &["--proxy-size", "16", "--keep", "4"]);
-    for to in ["monai", "nnunet", "torchio", "huggingface", "csv"] {
+    for to in ["monai", "nnunet", "torchio", "huggingface", "croissant", "csv"] {
         let dest = folder();
         let said = export(out.path(), to, dest.path(), "copy");
-        assert!(said.contains(": 4 train, ") && said.contains("left out of the curriculum"), "{said}");
+        let left_out = said.contains(": 4 train, ") && said.contains("left out of the curriculum");
+        assert_eq!(left_out, to != "croissant", "{said}"); // which describes the whole manifest
         let before = files(dest.path());
         export(out.path(), to, dest.path(), "copy");
         assert!(files(dest.path()) == before, "{to}");

@@ -8,14 +8,16 @@ mod contracts;
 mod curate;
 mod export;
 mod golden;
+mod import;
 mod manifests;
 mod mistakes;
 mod pairs;
 mod ranking;
+mod shards;
 mod splits;
 
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// A folder for one test, removed at its end.
 fn folder() -> tempfile::TempDir {
@@ -32,6 +34,12 @@ fn curated(name: &str) -> &'static Path {
         curate(&pdl_tests::sample(name), &out, &[]);
         out
     })
+}
+
+/// To be held while a shared cohort is exported: each export locks its curation folder, and refuses to wait.
+fn turn() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Curates, which must succeed.

@@ -2,10 +2,12 @@
 
     python tests/interop/frameworks.py PDL OUT [TARGET...]
 
-PDL is the program. Without targets all are tried. What they need: tests/interop/requirements.txt.
+PDL is the program. Without targets all are tried. What they need: tests/interop/requirements.txt, and for monai,
+nnunet and torchio requirements-torch.txt, too.
 Ends with the line 'N passed, 0 failed', or with an error.
 """
 
+import gzip
 import json
 import pathlib
 import subprocess
@@ -93,15 +95,52 @@ def nnunet(manifest, dest):
     assert [len(fold["train"]) for fold in folds] == [stage["active_cases"] for stage in manifest.info["stages"]]
 
 
+def webdataset(manifest, dest):
+    import webdataset
+
+    labels = manifest.info["labels"]
+    for split, expected in [("train", manifest.ranked), ("val", manifest.val), ("test", manifest.test)]:
+        shards = [str(path) for path in sorted(dest.glob(f"{split}-*.tar"))]
+        samples = list(webdataset.WebDataset(shards, shardshuffle=False))
+        assert [sample["__key__"] for sample in samples] == expected
+        for sample in [samples[0], samples[-1]]:
+            volumes = [nibabel.Nifti1Image.from_bytes(gzip.decompress(sample[f"{what}.nii.gz"])) for what in ["image", "label"]]
+            manifest.check(sample["__key__"], *[numpy.asarray(volume.dataobj) for volume in volumes])
+            said, row = json.loads(sample["json"]), manifest.rows[sample["__key__"]]
+            assert all(said[key] == row[key] for key in ["case_id", "split", "rank", "stage", "score", "tune"])
+            assert said["labels"] == labels
+
+
+def croissant(manifest, dest):
+    import mlcroissant
+
+    dataset = mlcroissant.Dataset(jsonld=str(dest / "croissant.json"))
+    assert not dataset.metadata.issues.errors, dataset.metadata.issues.errors
+    table = dest / dataset.metadata.distribution[0].content_url
+    # Text comes as bytes; an absent rank as None or NaN.
+    text = lambda value: value.decode() if isinstance(value, bytes) else value
+    records = [{key.split("/")[-1]: text(value) for key, value in record.items()} for record in dataset.records("cases")]
+    assert [record["case_id"] for record in records] == list(manifest.rows)
+    assert [record["rank"] for record in records if record["rank"] == record["rank"] and record["rank"]] == list(
+        range(1, len(manifest.ranked) + 1)
+    )
+    for record in [records[0], records[-1]]:
+        row = manifest.rows[record["case_id"]]
+        assert all(record[key] == row[key] for key in record), record
+        manifest.check(record["case_id"], voxels(table.parent / record["image"]), voxels(table.parent / record["label"]))
+
+
 def main():
     pdl, out, targets = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), sys.argv[3:]
-    checks = {"huggingface": huggingface, "monai": monai, "torchio": torchio, "nnunet": nnunet}
+    checks = {"huggingface": huggingface, "webdataset": webdataset, "croissant": croissant}
+    checks |= {"monai": monai, "torchio": torchio, "nnunet": nnunet}
     passed = 0
     for target in targets or checks:
-        for by in ["reference", "copy", "link"]:
+        for by in [None] if target == "webdataset" else ["reference", "copy", "link"]:
+            flags = ["--shard-cases", "7"] if by is None else ["--by", by]
             with tempfile.TemporaryDirectory(dir=out.parent) as folder:
                 dest = pathlib.Path(folder) / "Dataset001_pdl"
-                subprocess.run([pdl, "export", out, "--to", target, "--dest", dest, "--by", by], check=True)
+                subprocess.run([pdl, "export", out, "--to", target, "--dest", dest, *flags], check=True)
                 checks[target](Manifest(out), dest)
                 passed += 1
     print(f"{passed} passed, 0 failed")

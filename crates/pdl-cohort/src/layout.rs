@@ -60,6 +60,9 @@ struct Row {
     modality: Option<String>,
     #[serde(deserialize_with = "blank_is_none")]
     split: Option<String>,
+    /// Where the image's name would not do.
+    #[serde(deserialize_with = "blank_is_none")]
+    case_id: Option<String>,
 }
 
 fn blank_is_none<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
@@ -247,7 +250,7 @@ fn from_datalist(path: &Path, carry: &BTreeSet<String>) -> Result<Layout, Cohort
                 further.insert(path.with_file_name(image), images.len());
             }
             let split = split_given.then(|| split.to_owned());
-            rows.push(Row { image, label: item.label, patient: item.patient, split, modality: None });
+            rows.push(Row { image, label: item.label, patient: item.patient, split, ..Row::default() });
             let value = |column: &String| item.others.get(column).and_then(plain_text);
             carried.push(carry.iter().map(|column| (column.clone(), value(column))).collect::<Carried>());
         }
@@ -283,7 +286,7 @@ fn from_rows(table: &Path, rows: Vec<Row>, carried: Vec<Carried>) -> Result<Layo
             return Err(table_error(table, &format!("row {} has neither image nor label", number + 1)));
         };
         let name = file_name(Path::new(named_by));
-        let case = stem(&name).to_owned();
+        let case = row.case_id.unwrap_or_else(|| stem(&name).to_owned());
         let in_row = |error: String| table_error(table, &format!("row {}: {error}", number + 1));
         named.push((
             case,

@@ -1,14 +1,16 @@
 //! One export: which target, and what was written.
 
+use std::num::NonZeroU64;
 use std::path::Path;
 
+use bytesize::ByteSize;
 use pdl_cohort::attributes::Split;
 use pdl_curriculum::manifest::{Manifest, ManifestRow};
 use pdl_store::atomic;
 use serde::Serialize;
 
-use crate::files::{CaseFiles, Holding, Volumes, plain_names};
-use crate::{ExchangeError, hugging_face, lists, monai, nnunet};
+use crate::files::{CaseFiles, Holding, Volumes, manifest_names, plain_names};
+use crate::{ExchangeError, croissant, hugging_face, lists, monai, nnunet, webdataset};
 
 /// For whom.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::ValueEnum)]
@@ -22,8 +24,23 @@ pub enum Target {
     Torchio,
     /// A dataset repository: a Parquet file for each split, and a README that says so.
     Huggingface,
+    /// Tar shards for the webdataset package, training cases in rank order; they hold the volumes.
+    Webdataset,
+    /// croissant.json: the manifest and the volumes in MLCommons' Croissant.
+    Croissant,
     /// cohort.csv, which pdl reads as a cohort, too.
     Csv,
+}
+
+/// How large the shards of `webdataset` become. A shard ends where either limit would be passed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::Args)]
+pub struct Shards {
+    /// Most volumes of a shard, in bytes, such as 512MiB (webdataset only) [default: 1GiB]
+    #[arg(long, value_name = "SIZE")]
+    pub shard_size: Option<ByteSize>,
+    /// Most cases of a shard (webdataset only) [default: as many as its size allows]
+    #[arg(long, value_name = "N")]
+    pub shard_cases: Option<NonZeroU64>,
 }
 
 /// What was written.
@@ -46,9 +63,12 @@ pub(crate) struct Exporting<'a> {
 /// Everything that a target writes its lists from.
 pub(crate) struct Export<'a> {
     pub manifest: &'a Manifest,
+    /// The curation folder.
+    pub out: &'a Path,
     pub dest: &'a Path,
     pub holding: Holding,
-    /// By rank, then validation and test cases by id; what was left out of the curriculum is not there.
+    /// By rank, then validation and test cases by id; what was left out of the curriculum is there for Croissant only,
+    /// which describes the manifest as it is.
     pub cases: Vec<Exporting<'a>>,
 }
 
@@ -59,29 +79,50 @@ impl Export<'_> {
     }
 }
 
-/// Exports the manifest of the curation folder `out` to the folder `dest`.
+/// Exports the manifest of the curation folder `out` to the folder `dest`. Volumes are referred to unless `holding`
+/// says otherwise; WebDataset's shards hold them in any case.
 ///
 /// # Errors
 /// [`ExchangeError`] when there is no manifest, a prepared file is not what it says, the target cannot hold the
-/// cohort, or `dest` cannot be written.
-pub fn export(out: &Path, target: Target, dest: &Path, holding: Holding) -> Result<Exported, ExchangeError> {
+/// cohort or has no such option, or `dest` cannot be written.
+pub fn export(
+    out: &Path,
+    target: Target,
+    dest: &Path,
+    holding: Option<Holding>,
+    shards: Shards,
+) -> Result<Exported, ExchangeError> {
+    if target == Target::Webdataset && holding.is_some() {
+        return Err(ExchangeError::Option("webdataset's shards hold the volumes themselves: leave --by out"));
+    }
+    if target != Target::Webdataset && shards != Shards::default() {
+        return Err(ExchangeError::Option("--shard-size and --shard-cases are for webdataset only"));
+    }
     let manifest = Manifest::open(out)?;
     if target == Target::Nnunet {
         nnunet::check(&manifest)?;
     }
+    let holding = holding.unwrap_or(Holding::Reference);
     let volumes = Volumes::new(out, dest, holding)?;
     atomic::sweep(volumes.dest())?;
-    let names = if target == Target::Nnunet { nnunet::names } else { plain_names };
+    let names = match target {
+        Target::Nnunet => nnunet::names,
+        Target::Croissant => manifest_names,
+        _ => plain_names,
+    };
+    let exported = |row: &&ManifestRow| row.left_out.is_none() || target == Target::Croissant;
     let mut cases = Vec::new();
-    for row in manifest.rows.iter().filter(|row| row.left_out.is_none()) {
+    for row in manifest.rows.iter().filter(exported) {
         cases.push(Exporting { row, files: volumes.place(row, &names(row))? });
     }
-    let export = Export { manifest: &manifest, dest: volumes.dest(), holding, cases };
+    let export = Export { manifest: &manifest, out: volumes.out(), dest: volumes.dest(), holding, cases };
     let lists = match target {
         Target::Monai => monai::write(&export)?,
         Target::Nnunet => nnunet::write(&export)?,
         Target::Torchio => lists::torchio(&export)?,
         Target::Huggingface => hugging_face::write(&export)?,
+        Target::Webdataset => webdataset::write(&export, shards)?,
+        Target::Croissant => croissant::write(&export)?,
         Target::Csv => lists::csv(&export)?,
     };
     let count = |split| export.of(split).count();

@@ -58,9 +58,9 @@ impl Volumes {
         &self.dest
     }
 
-    /// How the volumes are held.
-    pub fn holding(&self) -> Holding {
-        self.holding
+    /// The curation folder.
+    pub fn out(&self) -> &Path {
+        &self.out
     }
 
     /// Makes sure that the case's files are those of the manifest, and puts them at these names inside the export
@@ -114,4 +114,9 @@ fn link(source: &Path, target: &Path) -> Result<(), StoreError> {
 pub fn plain_names(row: &ManifestRow) -> CaseFiles {
     let case = &row.case_id;
     CaseFiles { image: format!("images/{case}.nii.gz"), label: format!("labels/{case}.nii.gz") }
+}
+
+/// As in the manifest, whose paths so hold in the export, too.
+pub fn manifest_names(row: &ManifestRow) -> CaseFiles {
+    CaseFiles { image: row.image.clone(), label: row.label.clone() }
 }

@@ -1,16 +1,21 @@
 //! Writes a manifest in the forms that other frameworks read.
 //!
 //! In: a curation folder with a manifest. Out: a folder with a list of the cases in the form of MONAI, nnU-Net v2,
-//! Hugging Face datasets, TorchIO or a plain table ([`export`]), and, where asked, the prepared volumes themselves
-//! ([`files`]). It never changes a volume and never moves a case from one split to another. Case ids hold letters,
+//! Hugging Face datasets, TorchIO, WebDataset, Croissant or a plain table ([`export`]), and, where asked, the prepared volumes themselves
+//! ([`files`]). The other way, a dataset of MONAI or nnU-Net becomes a cohort ([`import`]). It never changes a volume and never moves a case from one split to another. Case ids hold letters,
 //! digits, - and _ only, so every target takes them as they are.
 
+mod croissant;
+mod datalist;
 pub mod export;
 pub mod files;
 mod hugging_face;
+pub mod import;
 mod lists;
 mod monai;
 mod nnunet;
+mod raw_dataset;
+mod webdataset;
 
 use std::path::PathBuf;
 
@@ -33,6 +38,23 @@ pub enum ExchangeError {
         case: String,
         /// Which file.
         path: PathBuf,
+    },
+    /// An option that the target does not have.
+    #[error("{0}")]
+    Option(&'static str),
+    /// A choice of channel that is missing or cannot be.
+    #[error("--channel: {problem}; the dataset has {channels}")]
+    Channel {
+        /// What is wrong.
+        problem: &'static str,
+        /// The channels by name.
+        channels: String,
+    },
+    /// A choice of fold that is missing or cannot be.
+    #[error("--fold: the dataset has {folds} folds, and which of them validates must be chosen, from 0")]
+    Fold {
+        /// How many there are.
+        folds: usize,
     },
     /// Labels that the target cannot hold.
     #[error("nnU-Net takes the labels 1, 2, 3 and so on without gaps, but the cohort has {labels:?}")]

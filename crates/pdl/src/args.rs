@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::export::ExportParameters;
 use crate::folds::FoldParameters;
+use crate::import::ImportParameters;
 use crate::validate::{DiffArgs, ValidateArgs};
 
 /// Prepares, compares and ranks the cases of a medical image segmentation cohort.
@@ -185,6 +186,12 @@ pub(crate) enum Command {
     /// Tell what changed from one manifest to another: cases added, removed, moved between splits (exit code 5),
     /// prepared anew, and ranks.
     Diff(DiffArgs),
+    /// Take a MONAI datalist or an nnU-Net raw dataset as a cohort: cohort.csv, dataset.json. Volumes stay where they
+    /// are.
+    Import {
+        #[command(flatten)]
+        parameters: ImportParameters,
+    },
     /// Print the settings that flags and pdl.toml give, as a pdl.toml.
     Config {
         /// The curation folder.
@@ -220,7 +227,7 @@ pub(crate) struct Replan {
 }
 
 impl Command {
-    /// The curation folder.
+    /// The curation folder; of an import, the folder it writes.
     pub(crate) fn out(&self) -> &PathBuf {
         match self {
             Command::Curate { out, .. }
@@ -237,6 +244,7 @@ impl Command {
             | Command::Config { out, .. } => out,
             Command::Validate(args) => args.path(),
             Command::Diff(args) => args.path(),
+            Command::Import { parameters } => &parameters.dest,
         }
     }
 }

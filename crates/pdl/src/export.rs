@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use pdl_exchange::export::{Exported, Target, export};
+use pdl_exchange::export::{Exported, Shards, Target, export};
 use pdl_exchange::files::Holding;
 
 use crate::display::say;
@@ -17,15 +17,18 @@ pub(crate) struct ExportParameters {
     /// The folder of the export; made when it is missing.
     #[arg(long, value_name = "PATH")]
     dest: PathBuf,
-    /// Whether the export refers to the prepared volumes, or holds copies of or hard links to them.
-    #[arg(long, value_enum, default_value_t = Holding::Reference)]
-    by: Holding,
+    /// Whether the export refers to the prepared volumes, or holds copies of or hard links to them; webdataset's
+    /// shards always hold copies [default: reference]
+    #[arg(long, value_enum)]
+    by: Option<Holding>,
+    #[command(flatten)]
+    shards: Shards,
 }
 
 /// Exports the curation folder and says what was written.
 pub(crate) fn run(out: &Path, parameters: &ExportParameters, as_json: bool) -> Result<()> {
-    let ExportParameters { to, dest, by } = parameters;
-    let exported = export(out, *to, dest, *by)?;
+    let ExportParameters { to, dest, by, shards } = parameters;
+    let exported = export(out, *to, dest, *by, *shards)?;
     if as_json {
         say(&serde_json::to_string_pretty(&exported)?);
         return Ok(());

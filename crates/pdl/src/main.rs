@@ -9,6 +9,7 @@ mod audit;
 mod display;
 mod export;
 mod folds;
+mod import;
 mod outcome;
 mod pairs;
 mod settings;

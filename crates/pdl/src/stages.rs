@@ -20,6 +20,7 @@ use crate::audit;
 use crate::display::{self, Display};
 use crate::export;
 use crate::folds::{FoldParameters, RankedFold};
+use crate::import;
 use crate::outcome::Outcome;
 use crate::pairs;
 use crate::settings::Settings;
@@ -47,6 +48,9 @@ impl std::error::Error for StrictError {}
 
 /// Runs one command.
 pub(crate) fn run(cli: &Cli, matches: &ArgMatches) -> Result<()> {
+    if let Command::Import { parameters } = &cli.command {
+        return import::run(parameters, cli.json);
+    }
     let settings = Settings::new(cli, matches)?;
     let out = cli.command.out().as_path();
     if let Command::Config { .. } = cli.command {
@@ -132,6 +136,7 @@ impl Stages<'_> {
             Command::Audit { .. } => self.audit(outcome),
             Command::Config { .. }
             | Command::Export { .. }
+            | Command::Import { .. }
             | Command::Tile { .. }
             | Command::Matrix { .. }
             | Command::Similar { .. }
