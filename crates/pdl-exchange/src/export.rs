@@ -35,10 +35,10 @@ pub enum Target {
 /// How large the shards of `webdataset` become. A shard ends where either limit would be passed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::Args)]
 pub struct Shards {
-    /// Most volumes of a shard, in bytes, such as 512MiB (webdataset only) [default: 1GiB]
+    /// Most volumes of a shard, in bytes, such as 512MiB (webdataset only); default: 1GiB
     #[arg(long, value_name = "SIZE")]
     pub shard_size: Option<ByteSize>,
-    /// Most cases of a shard (webdataset only) [default: as many as its size allows]
+    /// Most cases of a shard (webdataset only); default: as many as its size allows
     #[arg(long, value_name = "N")]
     pub shard_cases: Option<NonZeroU64>,
 }

@@ -18,7 +18,7 @@ pub(crate) struct ExportParameters {
     #[arg(long, value_name = "PATH")]
     dest: PathBuf,
     /// Whether the export refers to the prepared volumes, or holds copies of or hard links to them; webdataset's
-    /// shards always hold copies [default: reference]
+    /// shards always hold copies; default: reference
     #[arg(long, value_enum)]
     by: Option<Holding>,
     #[command(flatten)]
