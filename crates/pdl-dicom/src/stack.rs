@@ -45,6 +45,18 @@ impl Stack {
         [columns, rows, self.planes.len()]
     }
 
+    /// The grid of the slices.
+    ///
+    /// # Errors
+    /// [`DicomError::Geometry`] when they are tilted or unevenly spaced, so that they lie on none.
+    pub fn grid(&self) -> Result<Grid, DicomError> {
+        let layout = self.layout(None)?;
+        match layout.straightening {
+            None => Ok(layout.grid),
+            Some(_) => Err(DicomError::geometry("its slices lie on no straight, even grid")),
+        }
+    }
+
     pub(crate) fn planes(&self) -> &[Plane] {
         &self.planes
     }
