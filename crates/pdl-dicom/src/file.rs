@@ -8,9 +8,7 @@ use dicom_core::Tag;
 use dicom_dictionary_std::{tags, uids};
 use dicom_encoding::TransferSyntaxIndex;
 use dicom_object::file::ReadPreamble;
-use dicom_object::{
-    DefaultDicomObject, FileMetaTableBuilder, InMemDicomObject, OpenFileOptions,
-};
+use dicom_object::{DefaultDicomObject, FileMetaTableBuilder, InMemDicomObject, OpenFileOptions};
 use dicom_transfer_syntax_registry::TransferSyntaxRegistry;
 
 use crate::DicomError;
@@ -86,8 +84,7 @@ fn start_of(bytes: &[u8]) -> Option<Start> {
 
 /// A data set without a file meta group: little endian, by its first element with or without VRs.
 fn bare(source: impl Read, explicit: bool) -> Option<DefaultDicomObject> {
-    let syntax =
-        if explicit { uids::EXPLICIT_VR_LITTLE_ENDIAN } else { uids::IMPLICIT_VR_LITTLE_ENDIAN };
+    let syntax = if explicit { uids::EXPLICIT_VR_LITTLE_ENDIAN } else { uids::IMPLICIT_VR_LITTLE_ENDIAN };
     let registered = TransferSyntaxRegistry.get(syntax)?;
     let object = InMemDicomObject::read_dataset_with_ts(source, registered).ok()?;
     let meta = FileMetaTableBuilder::new()

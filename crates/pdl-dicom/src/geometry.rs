@@ -74,10 +74,8 @@ impl Plane {
     /// (column, row) of a place in the plane, in pixels, and its distance along the normal, mm.
     pub(crate) fn locate(&self, place: Vector) -> ([f64; 2], f64) {
         let from = minus(place, self.position);
-        let pixel = [
-            dot(from, self.along_row) / self.spacing[0],
-            dot(from, self.along_column) / self.spacing[1],
-        ];
+        let pixel =
+            [dot(from, self.along_row) / self.spacing[0], dot(from, self.along_column) / self.spacing[1]];
         (pixel, dot(from, self.normal()))
     }
 }

@@ -111,7 +111,8 @@ impl Header {
     pub(crate) fn of_image(path: &Path, object: &DefaultDicomObject) -> Result<Self, DicomError> {
         let mut header = Self::identity(path, object);
         if text(object, tags::SOP_CLASS_UID).is_empty() {
-            let message = format!("its files name no SOP class; taken as {} images by their modality", header.modality);
+            let message =
+                format!("its files name no SOP class; taken as {} images by their modality", header.modality);
             header.findings.push(Finding::new("no-sop-class", message));
         }
         let frames = frames_of(path, object)?;
@@ -141,7 +142,11 @@ pub(crate) fn frames_of(path: &Path, object: &InMemDicomObject) -> Result<Vec<Fr
         let problem = format!("it declares {declared} frames and describes {}", per_frame.len());
         return Err(DicomError::damaged(path, problem));
     }
-    per_frame.iter().zip(0..).map(|(frame_groups, n)| frame(path, n, Groups { frame: frame_groups, shared, object })).collect()
+    per_frame
+        .iter()
+        .zip(0..)
+        .map(|(frame_groups, n)| frame(path, n, Groups { frame: frame_groups, shared, object }))
+        .collect()
 }
 
 /// Where an attribute of a frame may stand.
@@ -212,12 +217,16 @@ fn instance(path: &Path, object: &InMemDicomObject) -> String {
 
 /// What never differs inside a volume.
 fn kind(groups: &Groups<'_>) -> String {
-    let frame_type = [tags::MR_IMAGE_FRAME_TYPE_SEQUENCE, tags::CT_IMAGE_FRAME_TYPE_SEQUENCE, tags::PET_FRAME_TYPE_SEQUENCE]
-        .into_iter()
-        .map(|group| groups.words(group, tags::FRAME_TYPE))
-        .find(|found| !found.is_empty());
+    let frame_type = [
+        tags::MR_IMAGE_FRAME_TYPE_SEQUENCE,
+        tags::CT_IMAGE_FRAME_TYPE_SEQUENCE,
+        tags::PET_FRAME_TYPE_SEQUENCE,
+    ]
+    .into_iter()
+    .map(|group| groups.words(group, tags::FRAME_TYPE))
+    .find(|found| !found.is_empty());
     [
-        frame_type.unwrap_or_else(|| text(groups.object, tags::IMAGE_TYPE)),
+        image_type(groups.object, frame_type),
         groups.words(tags::MR_ECHO_SEQUENCE, tags::EFFECTIVE_ECHO_TIME),
         text(groups.object, tags::ECHO_TIME),
         text(groups.object, tags::ECHO_NUMBERS),
@@ -227,6 +236,14 @@ fn kind(groups: &Groups<'_>) -> String {
         text(groups.object, tags::CONVOLUTION_KERNEL),
     ]
     .join("|")
+}
+
+/// The type that parts volumes. Of CT and PET the first three values only: what follows (such as GE's "ADD")
+/// may differ between slices of one volume; of MR all, which tell magnitude from phase.
+fn image_type(object: &InMemDicomObject, of_frame: Option<String>) -> String {
+    let whole = of_frame.unwrap_or_else(|| text(object, tags::IMAGE_TYPE));
+    let values = if text(object, tags::MODALITY) == "MR" { usize::MAX } else { 3 };
+    whole.split('\\').take(values).collect::<Vec<_>>().join("\\")
 }
 
 /// What may tell phases apart when positions repeat, in the order in which it is tried.
@@ -247,6 +264,7 @@ fn tiles(path: &Path, frames: &[Frame], mosaic: &Mosaic) -> Result<Vec<Frame>, D
         return Err(DicomError::unsupported(path, "a mosaic of several frames"));
     };
     let tiles = mosaic.tiles(&whole.plane);
-    let tiles = tiles.ok_or_else(|| DicomError::damaged(path, "its mosaic does not divide into its slices"))?;
+    let tiles =
+        tiles.ok_or_else(|| DicomError::damaged(path, "its mosaic does not divide into its slices"))?;
     Ok(tiles.into_iter().map(|(offset, plane)| Frame { offset, plane, ..whole.clone() }).collect())
 }

@@ -103,7 +103,10 @@ impl Pixels {
             None => {
                 let count = self.object.number_of_fragments().unwrap_or(0);
                 if count < format.frames {
-                    return Err(DicomError::damaged(&self.path, "it holds fewer compressed frames than it declares"));
+                    return Err(DicomError::damaged(
+                        &self.path,
+                        "it holds fewer compressed frames than it declares",
+                    ));
                 }
                 let bytes: usize =
                     (0..count as usize).filter_map(|n| self.object.fragment(n)).map(|part| part.len()).sum();
@@ -196,8 +199,12 @@ fn native_bytes(path: &Path, object: &DefaultDicomObject) -> Result<Vec<u8>, Dic
     let element = element.ok_or_else(|| DicomError::damaged(path, "it holds no pixels"))?;
     match element.value() {
         Value::Primitive(PrimitiveValue::U8(bytes)) => Ok(bytes.to_vec()),
-        Value::Primitive(PrimitiveValue::U16(words)) => Ok(words.iter().flat_map(|w| w.to_le_bytes()).collect()),
-        Value::Primitive(PrimitiveValue::U32(words)) => Ok(words.iter().flat_map(|w| w.to_le_bytes()).collect()),
+        Value::Primitive(PrimitiveValue::U16(words)) => {
+            Ok(words.iter().flat_map(|w| w.to_le_bytes()).collect())
+        }
+        Value::Primitive(PrimitiveValue::U32(words)) => {
+            Ok(words.iter().flat_map(|w| w.to_le_bytes()).collect())
+        }
         _ => Err(DicomError::damaged(path, "its pixels are not stored as its transfer syntax says")),
     }
 }

@@ -83,7 +83,8 @@ fn mark_near((a, b): Edge, [columns, rows]: [usize; 2], inside: &mut [bool]) {
     for row in range(low[1], high[1], rows) {
         // The part of the edge that can be near this row, and so the columns worth a look.
         let at = |y: f64| {
-            let share = if high[1] > low[1] { ((y - low[1]) / (high[1] - low[1])).clamp(0.0, 1.0) } else { 0.0 };
+            let share =
+                if high[1] > low[1] { ((y - low[1]) / (high[1] - low[1])).clamp(0.0, 1.0) } else { 0.0 };
             low[0] + share * (high[0] - low[0])
         };
         let (mut x0, mut x1) = (at(row as f64 - ON_EDGE), at(row as f64 + ON_EDGE));
@@ -102,11 +103,8 @@ fn distance(p: Point, a: Point, b: Point) -> f64 {
     let along = [b[0] - a[0], b[1] - a[1]];
     let from = [p[0] - a[0], p[1] - a[1]];
     let square = along[0] * along[0] + along[1] * along[1];
-    let share = if square > 0.0 {
-        ((from[0] * along[0] + from[1] * along[1]) / square).clamp(0.0, 1.0)
-    } else {
-        0.0
-    };
+    let share =
+        if square > 0.0 { ((from[0] * along[0] + from[1] * along[1]) / square).clamp(0.0, 1.0) } else { 0.0 };
     (from[0] - share * along[0]).hypot(from[1] - share * along[1])
 }
 

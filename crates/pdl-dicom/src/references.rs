@@ -28,7 +28,9 @@ const DATES: [(Tag, Tag); 3] = [
 
 /// When the object was made, and its UID so that no two are alike.
 pub(crate) fn made_at(object: &InMemDicomObject) -> String {
-    let stamp = |(date, time)| Some(text(object, date)).filter(|d| !d.is_empty()).map(|d| d + " " + &text(object, time));
+    let stamp = |(date, time)| {
+        Some(text(object, date)).filter(|d| !d.is_empty()).map(|d| d + " " + &text(object, time))
+    };
     let found = DATES.into_iter().find_map(stamp).unwrap_or_default();
     format!("{found} {}", text(object, tags::SOP_INSTANCE_UID))
 }

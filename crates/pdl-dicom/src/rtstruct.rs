@@ -45,20 +45,14 @@ impl StructureSet {
     /// [`DicomError`] when it cannot be read or a contour's numbers are no points.
     pub fn read(path: &Path) -> Result<Self, DicomError> {
         let object = open(path, Extent::Header)?;
-        let mut regions: Vec<Region> = items(&object, tags::STRUCTURE_SET_ROI_SEQUENCE)
-            .iter()
-            .map(|item| Region {
-                number: number(item, tags::ROI_NUMBER).unwrap_or(0.0) as i64,
-                name: text(item, tags::ROI_NAME).trim().to_owned(),
-                contours: Vec::new(),
-                others: 0,
-            })
-            .collect();
+        let mut regions: Vec<Region> =
+            items(&object, tags::STRUCTURE_SET_ROI_SEQUENCE).iter().map(Region::new).collect();
         for item in items(&object, tags::ROI_CONTOUR_SEQUENCE) {
             let referenced = number(item, tags::REFERENCED_ROI_NUMBER).unwrap_or(0.0) as i64;
             let region = regions.iter_mut().find(|region| region.number == referenced);
-            let region =
-                region.ok_or_else(|| DicomError::damaged(path, "its contours belong to a structure that it does not name"))?;
+            let region = region.ok_or_else(|| {
+                DicomError::damaged(path, "its contours belong to a structure that it does not name")
+            })?;
             for contour in items(item, tags::CONTOUR_SEQUENCE) {
                 region.add(path, contour)?;
             }
@@ -67,7 +61,21 @@ impl StructureSet {
     }
 }
 
+/// The names of all structures, in the file's order.
+pub(crate) fn names(object: &InMemDicomObject) -> Vec<String> {
+    items(object, tags::STRUCTURE_SET_ROI_SEQUENCE).iter().map(|item| Region::new(item).name).collect()
+}
+
 impl Region {
+    fn new(item: &InMemDicomObject) -> Self {
+        Self {
+            number: number(item, tags::ROI_NUMBER).unwrap_or(0.0) as i64,
+            name: text(item, tags::ROI_NAME).trim().to_owned(),
+            contours: Vec::new(),
+            others: 0,
+        }
+    }
+
     fn add(&mut self, path: &Path, contour: &InMemDicomObject) -> Result<(), DicomError> {
         let kind = text(contour, tags::CONTOUR_GEOMETRIC_TYPE);
         if !kind.starts_with("CLOSED") && kind != "INTERPOLATED_PLANAR" {
@@ -123,7 +131,10 @@ impl Region {
         let name = &self.name;
         let mut found = Vec::new();
         if self.others > 0 {
-            let message = format!("{name}: {} of its contours are points or open lines and enclose nothing", self.others);
+            let message = format!(
+                "{name}: {} of its contours are points or open lines and enclose nothing",
+                self.others
+            );
             found.push(Finding::new("open-contours", message));
         }
         if beyond > 0 {
@@ -131,14 +142,23 @@ impl Region {
             found.push(Finding::new("contours-off-series", message));
         }
         if farthest > OFF_SLICE * step {
-            let message = format!("{name}: its contours lie up to {farthest:.2} mm from the slices they are drawn on");
+            let message =
+                format!("{name}: its contours lie up to {farthest:.2} mm from the slices they are drawn on");
             found.push(Finding::new("contours-off-slice", message));
         }
-        let (Some(first), Some(last)) = (by_slice.keys().next(), by_slice.keys().next_back()) else { return found };
-        let missing: Vec<String> =
-            (*first..*last).filter(|slice| !by_slice.contains_key(slice)).map(|slice| (slice + 1).to_string()).collect();
+        let (Some(first), Some(last)) = (by_slice.keys().next(), by_slice.keys().next_back()) else {
+            return found;
+        };
+        let missing: Vec<String> = (*first..*last)
+            .filter(|slice| !by_slice.contains_key(slice))
+            .map(|slice| (slice + 1).to_string())
+            .collect();
         if !missing.is_empty() {
-            let message = format!("{name}: no contour on {} slices between its first and last ({})", missing.len(), missing.join(", "));
+            let message = format!(
+                "{name}: no contour on {} slices between its first and last ({})",
+                missing.len(),
+                missing.join(", ")
+            );
             found.push(Finding::new("missing-contours", message));
         }
         found

@@ -59,6 +59,8 @@ pub struct LabelFile {
     pub path: PathBuf,
     /// What it is.
     pub kind: LabelKind,
+    /// Names of its structures or segments, trimmed, in the file's order.
+    pub names: Vec<String>,
     /// Date, time and UID, by which the latest is chosen.
     pub(crate) made_at: String,
     pub(crate) references: References,
@@ -129,8 +131,12 @@ pub fn scan(files: &[PathBuf], progress: &(dyn Fn() + Sync)) -> Scan {
 fn look(path: &Path) -> Result<Found, DicomError> {
     let object = open(path, Extent::Header)?;
     let label = |kind| {
-        let references = references(&object);
-        Found::Label(Box::new(LabelFile { path: path.to_owned(), kind, made_at: made_at(&object), references }))
+        let names = match kind {
+            LabelKind::StructureSet => crate::rtstruct::names(&object),
+            LabelKind::Segmentation => crate::seg::names(&object),
+        };
+        let (made_at, references) = (made_at(&object), references(&object));
+        Found::Label(Box::new(LabelFile { path: path.to_owned(), kind, names, made_at, references }))
     };
     Ok(match role(&object) {
         Role::Image => Found::Image(Box::new(Header::of_image(path, &object)?)),
@@ -191,7 +197,8 @@ impl Scan {
         let mut by_series: HashMap<&str, BTreeSet<usize>> = HashMap::new();
         let mut by_frame: HashMap<&str, BTreeSet<usize>> = HashMap::new();
         for (number, series) in self.series.iter().enumerate() {
-            let instances: HashSet<&str> = series.frames.iter().map(|frame| frame.instance.as_str()).collect();
+            let instances: HashSet<&str> =
+                series.frames.iter().map(|frame| frame.instance.as_str()).collect();
             for instance in instances {
                 by_instance.entry(instance).or_default().insert(number);
             }

@@ -6,7 +6,7 @@ use dicom_dictionary_std::tags;
 use dicom_object::InMemDicomObject;
 
 use crate::file::{items, number, text};
-use crate::geometry::{dot, norm, minus};
+use crate::geometry::{dot, minus, norm};
 use crate::header::{Frame, frames_of};
 use crate::mask::Mask;
 use crate::pixels::Pixels;
@@ -45,10 +45,18 @@ impl Segmentation {
         let object = pixels.object();
         let threshold = match text(object, tags::SEGMENTATION_TYPE).as_str() {
             "BINARY" => 1,
-            "FRACTIONAL" => (number(object, tags::MAXIMUM_FRACTIONAL_VALUE).unwrap_or(255.0) / 2.0).ceil() as i64,
-            _ => return Err(DicomError::unsupported(path, "a segmentation that is neither binary nor fractional")),
+            "FRACTIONAL" => {
+                (number(object, tags::MAXIMUM_FRACTIONAL_VALUE).unwrap_or(255.0) / 2.0).ceil() as i64
+            }
+            _ => {
+                return Err(DicomError::unsupported(
+                    path,
+                    "a segmentation that is neither binary nor fractional",
+                ));
+            }
         };
-        let segments: Vec<Segment> = items(object, tags::SEGMENT_SEQUENCE).iter().filter_map(segment).collect();
+        let segments: Vec<Segment> =
+            items(object, tags::SEGMENT_SEQUENCE).iter().filter_map(segment).collect();
         let shared = items(object, tags::SHARED_FUNCTIONAL_GROUPS_SEQUENCE).first();
         let groups = items(object, tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE);
         let mut frames = Vec::with_capacity(groups.len());
@@ -102,6 +110,11 @@ impl Segmentation {
     }
 }
 
+/// The names of all segments, in the file's order.
+pub(crate) fn names(object: &InMemDicomObject) -> Vec<String> {
+    items(object, tags::SEGMENT_SEQUENCE).iter().filter_map(segment).map(|segment| segment.name).collect()
+}
+
 fn segment(item: &InMemDicomObject) -> Option<Segment> {
     let number = number(item, tags::SEGMENT_NUMBER).filter(|n| (1.0..=65535.0).contains(n))? as u16;
     let label = text(item, tags::SEGMENT_LABEL);
@@ -126,10 +139,14 @@ fn place(frame: &Frame, flags: &[bool], stack: &Stack, mask: &mut Mask) -> Resul
         return Err(DicomError::label_grid(format!("a frame lies {off:.3} mm from the nearest slice")));
     }
     let plane = &stack.planes()[slice];
-    let turned = norm(minus(plane.along_row, frame.plane.along_row)) + norm(minus(plane.along_column, frame.plane.along_column));
-    let sides = [0, 1].map(|axis| (plane.spacing[axis] - frame.plane.spacing[axis]).abs() / plane.spacing[axis]);
+    let turned = norm(minus(plane.along_row, frame.plane.along_row))
+        + norm(minus(plane.along_column, frame.plane.along_column));
+    let sides =
+        [0, 1].map(|axis| (plane.spacing[axis] - frame.plane.spacing[axis]).abs() / plane.spacing[axis]);
     if turned > 1e-3 || sides.iter().any(|share| *share > 1e-3) {
-        return Err(DicomError::label_grid("its frames have another direction or pixel size than the slices"));
+        return Err(DicomError::label_grid(
+            "its frames have another direction or pixel size than the slices",
+        ));
     }
     let (corner, _) = plane.locate(frame.plane.position);
     let whole = corner.map(f64::round);

@@ -115,8 +115,12 @@ fn read_frames(series: &Series, rescale: bool) -> Result<Read, DicomError> {
 /// Refuses what no file of this size can hold, before memory is taken.
 fn check_size(series: &Series, slice: usize) -> Result<(), DicomError> {
     const LARGEST_RATIO: u64 = 4096; // of pixels to bytes: no codec shrinks a real image further
-    let held: u64 =
-        series.files.iter().filter_map(|path| path.metadata().ok()).map(|m| m.len().saturating_mul(LARGEST_RATIO)).sum();
+    let held: u64 = series
+        .files
+        .iter()
+        .filter_map(|path| path.metadata().ok())
+        .map(|m| m.len().saturating_mul(LARGEST_RATIO))
+        .sum();
     let declared = slice as u64 * series.frames.len() as u64;
     if declared > held {
         return Err(DicomError::geometry(format!(

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::Finding;
-use crate::geometry::{dot, norm, minus};
+use crate::geometry::{dot, minus, norm};
 use crate::header::Frame;
 
 /// Slices nearer to each other than this, in millimetres, are at one position.
@@ -30,10 +30,12 @@ pub(crate) fn split(frames: Vec<Frame>) -> Vec<Stacked> {
             let copies = drop_copies(&mut frames);
             let mut findings = Vec::new();
             if copies > 0 {
-                findings.push(Finding::new("repeated-file", format!("{copies} of its files are there twice")));
+                findings
+                    .push(Finding::new("repeated-file", format!("{copies} of its files are there twice")));
             }
             if parts > 1 {
-                let message = format!("its series holds {parts} images at each position; this is one of them");
+                let message =
+                    format!("its series holds {parts} images at each position; this is one of them");
                 findings.push(Finding::new("split-series", message));
             }
             let ambiguous = repeats(&frames);
@@ -91,7 +93,10 @@ pub(crate) fn sort_along_normal(frames: &mut [Frame]) {
     let normal = first.plane.normal();
     frames.sort_by(|a, b| {
         let height = |f: &Frame| dot(f.plane.position, normal);
-        height(a).total_cmp(&height(b)).then_with(|| a.instance.cmp(&b.instance)).then_with(|| a.number.cmp(&b.number))
+        height(a)
+            .total_cmp(&height(b))
+            .then_with(|| a.instance.cmp(&b.instance))
+            .then_with(|| a.number.cmp(&b.number))
     });
 }
 
@@ -107,6 +112,7 @@ fn drop_copies(frames: &mut Vec<Frame>) -> usize {
 fn repeats(frames: &[Frame]) -> bool {
     frames.windows(2).any(|pair| {
         let between = minus(pair[1].plane.position, pair[0].plane.position);
-        dot(between, pair[0].plane.normal()).abs() < SAME_POSITION_MM && norm(between) < SAME_POSITION_MM.max(0.5)
+        dot(between, pair[0].plane.normal()).abs() < SAME_POSITION_MM
+            && norm(between) < SAME_POSITION_MM.max(0.5)
     })
 }

@@ -108,11 +108,13 @@ impl Stack {
         let angle = norm(aside).atan2(self.heights[last]).to_degrees();
         let mut findings = Vec::new();
         if angle > LEAST_TILT_DEGREES {
-            let message = format!("its gantry is tilted by {angle:.1} degrees; it is resampled to a straight grid");
+            let message =
+                format!("its gantry is tilted by {angle:.1} degrees; it is resampled to a straight grid");
             findings.push(Finding::new("gantry-tilt", message));
         }
         let uneven = self.uneven(&gaps, median, &mut findings);
-        let straightening = (uneven || angle > LEAST_TILT_DEGREES).then(|| Straightening::of(self, &gaps, median));
+        let straightening =
+            (uneven || angle > LEAST_TILT_DEGREES).then(|| Straightening::of(self, &gaps, median));
         let grid = match &straightening {
             Some(straightening) => straightening.grid(self),
             None => Grid::new(self.shape(), affine(&first, scaled(along, 1.0 / last as f64))),
@@ -163,8 +165,10 @@ impl Stack {
                 findings.push(Finding::new("missing-slice", message));
             }
         } else {
-            let message =
-                format!("its slices are unevenly spaced ({}); they are resampled to an even step", runs(gaps));
+            let message = format!(
+                "its slices are unevenly spaced ({}); they are resampled to an even step",
+                runs(gaps)
+            );
             findings.push(Finding::new("uneven-spacing", message));
         }
         true

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use pdl_dicom::{
-    LabelKind, Mask, ReadOptions, Scan, Segmentation, SeriesImage, Stack, StructureSet, files_below, read_series, scan,
+    LabelKind, Mask, ReadOptions, Scan, Segmentation, SeriesImage, Stack, StructureSet, files_below,
+    read_series, scan,
 };
 use pdl_volume::{Affine, Volume};
 use serde::Deserialize;
@@ -64,7 +65,11 @@ fn digest(bytes: &[u8]) -> String {
 fn close(volume: &Volume<f32>, golden: &Block, name: &str) {
     let expected = Affine::from_row_major(&golden.affine).unwrap();
     let distance = volume.grid.affine.corner_distance_mm(&expected, golden.shape);
-    assert!(distance < 1e-4, "{name}: corners lie {distance} mm apart: {:?} {expected:?}", volume.grid.affine);
+    assert!(
+        distance < 1e-4,
+        "{name}: corners lie {distance} mm apart: {:?} {expected:?}",
+        volume.grid.affine
+    );
 }
 
 fn equal(volume: &Volume<f32>, golden: &Block, name: &str) {
@@ -155,7 +160,11 @@ fn a_tilted_series_is_straightened_and_says_so() {
     let image = &images[0];
     let message = |code: &str| &image.findings.iter().find(|finding| finding.code == code).unwrap().message;
     assert!(message("gantry-tilt").contains("18.5 degrees"), "{}", message("gantry-tilt"));
-    assert!(message("uneven-spacing").contains("12 x 4.00, 1 x 1.08, 14 x 7.00 mm"), "{}", message("uneven-spacing"));
+    assert!(
+        message("uneven-spacing").contains("12 x 4.00, 1 x 1.08, 14 x 7.00 mm"),
+        "{}",
+        message("uneven-spacing")
+    );
     let grid = image.volume.grid;
     let cosine: f64 = (0..3).map(|r| grid.affine.step_mm(1)[r] * grid.affine.step_mm(2)[r]).sum();
     assert!(cosine.abs() < 1e-6, "the grid is straight");
