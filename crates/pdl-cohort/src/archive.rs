@@ -203,7 +203,7 @@ impl Archive {
             .part("values", &values)
             .part("mr_rescale", &self.options.mr_rescale)
             .finish();
-        self.naming.case("", &parts)
+        self.naming.secret(parts)
     }
 
     fn volumes(

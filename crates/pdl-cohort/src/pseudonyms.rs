@@ -66,6 +66,14 @@ impl Naming {
         }
     }
 
+    /// A hash of facts about sources, hashed again under the key.
+    pub(crate) fn secret(&self, digest: String) -> String {
+        match self {
+            Self::Pseudonyms(key) => hash::of_bytes_keyed(key, digest.as_bytes()),
+            Self::Kept => digest,
+        }
+    }
+
     /// How the cohort itself is named in files: by its path only where ids are kept.
     pub(crate) fn cohort(&self, path: String) -> String {
         match self {
