@@ -135,7 +135,7 @@ mod tests {
     fn a_contour_inside_another_is_a_hole_and_so_is_a_keyhole() {
         let expected = ["#####..", "#####..", "##.##..", "#####..", "#####..", "......."];
         let hole = square(1.5, 2.5);
-        assert_eq!(drawn(&[square(0.0, 4.0), hole.clone()]), expected);
+        assert_eq!(drawn(&[square(0.0, 4.0), hole]), expected);
         // The same as one path: along a bridge to the hole, round it and back along the bridge, which passes
         // the centre of pixel (1, 1) and must not count as a boundary.
         let mut keyhole = vec![[0.0, 0.0], [1.5, 1.5], [1.5, 2.5], [2.5, 2.5], [2.5, 1.5], [1.5, 1.5]];

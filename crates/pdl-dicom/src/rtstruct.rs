@@ -83,7 +83,7 @@ impl Region {
             return Ok(());
         }
         let data = numbers(contour, tags::CONTOUR_DATA);
-        if data.is_empty() || data.len() % 3 != 0 || !data.iter().all(|v| v.is_finite()) {
+        if data.is_empty() || !data.len().is_multiple_of(3) || !data.iter().all(|v| v.is_finite()) {
             return Err(DicomError::damaged(path, "a contour's numbers are no points"));
         }
         self.contours.push(data.chunks_exact(3).map(|p| [p[0], p[1], p[2]]).collect());
