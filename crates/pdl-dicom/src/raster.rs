@@ -125,8 +125,8 @@ mod tests {
     fn a_square_on_pixel_centres_holds_its_border() {
         let expected = [".......", ".####..", ".####..", ".####..", ".####..", "......."];
         assert_eq!(drawn(&[square(1.0, 4.0)]), expected);
-        // 0.04 pixels inside of the centres is still on, 0.06 is not.
-        assert_eq!(drawn(&[square(1.04, 3.96)]), expected);
+        // 0.03 pixels inside of the centres is still on (0.042 at the corners), 0.06 is not.
+        assert_eq!(drawn(&[square(1.03, 3.97)]), expected);
         let smaller = [".......", ".......", "..##...", "..##...", ".......", "......."];
         assert_eq!(drawn(&[square(1.06, 3.94)]), smaller);
     }
