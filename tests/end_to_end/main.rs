@@ -6,6 +6,7 @@ mod audit;
 mod broken;
 mod contracts;
 mod curate;
+mod dicom;
 mod export;
 mod golden;
 mod import;

@@ -50,6 +50,11 @@ impl Checked {
         }
     }
 
+    /// A case without files that could be looked at.
+    pub(crate) fn refused() -> Self {
+        Self { rejected: true, ..Self::nothing() }
+    }
+
     fn warn(&mut self, code: &str, message: impl Into<String>) {
         self.findings.push(Finding::new(code, message));
     }

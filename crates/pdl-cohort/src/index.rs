@@ -11,6 +11,7 @@ use pdl_volume::Orientation;
 use rayon::prelude::*;
 
 use crate::CohortError;
+use crate::archive::Archive;
 use crate::attributes::{Modality, Split, Status};
 use crate::carried;
 use crate::cases::{self, CaseRow, Cases, Finding};
@@ -18,6 +19,7 @@ use crate::check::{self, Checked};
 use crate::divide::divide;
 use crate::layout::{self, Found, Layout};
 use crate::parameters::IndexParameters;
+use crate::pseudonyms::Naming;
 use crate::same_patient::SamePatient;
 
 /// What the index stage found.
@@ -45,12 +47,21 @@ pub fn index(
     run: Run<'_>,
 ) -> Result<Indexed, CohortError> {
     let orientation = orientation_of(parameters)?;
-    let layout = layout::find(cohort, &parameters.carried()?)?;
+    let mut layout = layout::find(cohort, &parameters.carried()?)?;
     std::fs::create_dir_all(out).map_err(StoreError::io("make the folder", out))?;
     atomic::sweep(out)?;
-    let place = Place::new(cohort, out)?;
+    let naming = naming(&layout, parameters)?;
+    let place = Place::new(cohort, out, naming.as_ref())?;
     let before = place.earlier_cases()?;
+    let archive = naming.map(|naming| {
+        let names = before.as_ref().map_or_else(BTreeMap::new, |cases| cases.label_names.clone());
+        Archive::scan(&mut layout, naming, parameters, &names, run)
+    });
+    let archive = archive.transpose()?;
     let modality = choose_modality(&layout, parameters.modality)?;
+    if let Some(archive) = &archive {
+        archive.import(&mut layout, modality, &place.out, run)?;
+    }
 
     let journal = Journal::<Checked>::open(&place.out, "index", run.trust)?;
     run.progress.begin("reading cases", layout.cases.len() as u64);
@@ -77,15 +88,16 @@ pub fn index(
         .as_ref()
         .map_or_else(SamePatient::default, |cases| cases.same_patient.clone())
         .and(same_patient);
-    let mut findings = divide(&mut rows, &layout, before.as_ref(), parameters, &same_patient)?;
+    let mut findings = archive.map_or_else(Vec::new, |archive| archive.findings());
+    findings.extend(divide(&mut rows, &layout, before.as_ref(), parameters, &same_patient)?);
     findings.extend(carried::findings(&rows));
     keep_order(&mut rows, before.as_ref());
     let cases = Cases {
         rows,
-        cohort: place.cohort_text(),
+        cohort: place.cohort.clone(),
         label_names: layout.label_names,
         findings,
-        parameters: parameters.clone(),
+        parameters: IndexParameters { pseudonym_key: None, ..parameters.clone() },
         same_patient,
     };
     let changed = cases.write(&place.out)?;
@@ -97,20 +109,30 @@ fn orientation_of(parameters: &IndexParameters) -> Result<Option<Orientation>, C
     parsed.map_err(|error| CohortError::Option(format!("--orientation: {error}")))
 }
 
-/// Where the cohort and the curation folder lie, as absolute paths without links.
+/// How the cases of a DICOM cohort are named; nothing for one that names its cases by files.
+fn naming(layout: &Layout, parameters: &IndexParameters) -> Result<Option<Naming>, CohortError> {
+    if layout.dicom_files.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(if parameters.keep_ids {
+        Naming::Kept
+    } else {
+        Naming::pseudonyms(parameters.pseudonym_key.as_deref())?
+    }))
+}
+
+/// Where the curation folder lies, as an absolute path without links, and how the cohort is named in it.
 struct Place {
-    cohort: PathBuf,
+    cohort: String,
     out: PathBuf,
 }
 
 impl Place {
-    fn new(cohort: &Path, out: &Path) -> Result<Self, StoreError> {
+    fn new(cohort: &Path, out: &Path, naming: Option<&Naming>) -> Result<Self, StoreError> {
         let real = |path: &Path| path.canonicalize().map_err(StoreError::io("find the folder", path));
-        Ok(Self { cohort: real(cohort)?, out: real(out)? })
-    }
-
-    fn cohort_text(&self) -> String {
-        paths::relative(&self.out, &self.cohort)
+        let out = real(out)?;
+        let cohort = paths::relative(&out, &real(cohort)?);
+        Ok(Self { cohort: naming.map_or(cohort.clone(), |naming| naming.cohort(cohort)), out })
     }
 
     /// A path of the cohort as seen from the curation folder. Links inside the cohort stay as they are named.
@@ -130,7 +152,7 @@ impl Place {
             return Ok(None);
         }
         let before = Cases::read(&self.out)?;
-        if before.cohort != self.cohort_text() {
+        if before.cohort != self.cohort {
             return Err(CohortError::OtherCohort { out: self.out.clone(), was: before.cohort });
         }
         Ok(Some(before))
@@ -144,6 +166,9 @@ fn check_once(
     found: &Found,
     orientation: Option<Orientation>,
 ) -> Result<(Checked, bool), StoreError> {
+    if found.refused {
+        return Ok((Checked::refused(), true));
+    }
     let files = [&found.image, &found.label].map(|path| path.as_deref().map(|path| place.text(path)));
     let key = Key::new("index 1")
         .part("files", &files)
@@ -195,7 +220,9 @@ fn guess_modality(checked: &[(Checked, bool)]) -> (Modality, bool) {
 
 fn row(place: &Place, found: &Found, checked: Checked, modality: (Modality, bool)) -> CaseRow {
     let (cohort_modality, guessed) = modality;
-    let Checked { mut findings, mut rejected, .. } = checked;
+    let Checked { findings: of_files, mut rejected, .. } = checked;
+    let mut findings = found.findings.clone();
+    findings.extend(of_files);
     if guessed && found.modality.is_none() && !rejected {
         findings.push(Finding::new(
             "modality-guessed",

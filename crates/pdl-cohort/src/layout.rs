@@ -10,6 +10,7 @@ use serde::{Deserialize, Deserializer};
 
 use crate::CohortError;
 use crate::attributes::{Modality, Split};
+use crate::cases::Finding;
 
 /// What a cohort's layout says about one case, before any volume is read.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -30,6 +31,10 @@ pub struct Found {
     pub further_channels: usize,
     /// Its values in the columns that were asked for; nothing where they are blank.
     pub carried: Carried,
+    /// What was seen where the files were made from others.
+    pub findings: Vec<Finding>,
+    /// Set when nothing can be read; the findings say why.
+    pub refused: bool,
 }
 
 /// Values by the names of their columns.
@@ -44,6 +49,8 @@ pub struct Layout {
     pub label_names: BTreeMap<u16, String>,
     /// The modality of all, from `dataset.json`.
     pub modality: Option<Modality>,
+    /// Every file of a tree of DICOM files; its cases are not known yet then.
+    pub dicom_files: Vec<PathBuf>,
 }
 
 /// One row of a cohort's table; columns of other names are passed over.
@@ -81,7 +88,7 @@ pub fn find(path: &Path, carry: &BTreeSet<String>) -> Result<Layout, CohortError
     let meta = fs::metadata(path).map_err(|_| not_here("there is no such file or folder"))?;
     if meta.is_dir() {
         let table = path.join("cohort.csv");
-        let mut layout = if table.is_file() { from_csv(&table, carry)? } else { from_folders(path)? };
+        let mut layout = if table.is_file() { from_csv(&table, carry)? } else { from_folder(path)? };
         if let (false, Some(column)) = (table.is_file(), carry.first()) {
             return Err(no_column(path, column, &[]));
         }
@@ -96,6 +103,19 @@ pub fn find(path: &Path, carry: &BTreeSet<String>) -> Result<Layout, CohortError
     }
 }
 
+/// Folders of volumes that pair by name, else a tree of DICOM files in any layout.
+fn from_folder(root: &Path) -> Result<Layout, CohortError> {
+    let found = from_folders(root);
+    if found.as_ref().is_ok_and(|layout| !layout.cases.is_empty()) {
+        return found;
+    }
+    let files = pdl_dicom::files_below(root);
+    if files.iter().any(|file| pdl_dicom::is_dicom(file)) {
+        return Ok(Layout { dicom_files: files, ..Layout::default() });
+    }
+    found
+}
+
 /// `images/` and `labels/`, or `imagesTr/` and `labelsTr/` (Decathlon, nnU-Net), paired by name.
 fn from_folders(root: &Path) -> Result<Layout, CohortError> {
     let pair = [("images", "labels"), ("imagesTr", "labelsTr")]
@@ -103,7 +123,8 @@ fn from_folders(root: &Path) -> Result<Layout, CohortError> {
         .find(|(images, _)| root.join(images).is_dir())
         .ok_or_else(|| CohortError::NotACohort {
             path: root.to_owned(),
-            problem: "the folder has neither images/ nor imagesTr/ nor a cohort.csv".to_owned(),
+            problem: "the folder has neither images/ nor imagesTr/ nor a cohort.csv, and no DICOM file in it"
+                .to_owned(),
         })?;
     let images = volumes(&root.join(pair.0))?;
     let mut labels = volumes(&root.join(pair.1))?;
@@ -297,8 +318,8 @@ fn from_rows(table: &Path, rows: Vec<Row>, carried: Vec<Carried>) -> Result<Layo
                 patient: row.patient,
                 modality: row.modality.map(|text| text.parse()).transpose().map_err(in_row)?,
                 split: row.split.map(|text| text.parse()).transpose().map_err(in_row)?,
-                further_channels: 0,
                 carried,
+                ..Found::default()
             },
         ));
     }

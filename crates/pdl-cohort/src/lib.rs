@@ -1,10 +1,12 @@
 //! Finds the cases of a cohort, checks them, and splits them by patient.
 //!
-//! In: a folder with `images/` and `labels/`, a table, or a MONAI datalist ([`layout`]). Out:
+//! In: a folder with `images/` and `labels/`, a table, a MONAI datalist, or a tree of
+//! DICOM files ([`layout`]). Out:
 //! `cases.parquet` ([`cases`]), one row for everything found, with what is wrong with it. It never
 //! changes a source file, never drops a case silently, and never lets a patient into two splits
 //! ([`split`], [`strata`], [`folds`], [`same_patient`]).
 
+mod archive;
 pub mod attributes;
 mod carried;
 pub mod cases;
@@ -14,9 +16,12 @@ pub mod folds;
 pub mod index;
 pub mod layout;
 pub mod parameters;
+mod pseudonyms;
 pub mod same_patient;
+pub mod sources;
 pub mod split;
 pub mod strata;
+mod structures;
 
 use std::path::PathBuf;
 
@@ -28,7 +33,7 @@ pub enum CohortError {
     /// Nothing to read at the place given.
     #[error(
         "no cohort here: {problem}. A cohort is a folder with images/ and labels/ (or imagesTr/ and \
-         labelsTr/), a folder with a cohort.csv, a CSV or Parquet table with the columns image and label, \
+         labelsTr/), a folder with a cohort.csv, a folder of DICOM files in any layout, a CSV or Parquet table with the columns image and label, \
          or a MONAI datalist (.json): {}", path.display()
     )]
     NotACohort {

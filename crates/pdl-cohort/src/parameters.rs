@@ -1,6 +1,7 @@
 //! What a user can choose about the index stage.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -43,6 +44,22 @@ pub struct IndexParameters {
     #[arg(long, value_delimiter = ',', value_name = "COLUMN[,COLUMN]")]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub carry: Vec<String>,
+    /// Structures of a DICOM cohort, in order, as PATTERN=NAME (* and ? stand for anything; several patterns may give
+    /// one name): the first name becomes label 1, a later one wins where two overlap, all others are left out. When
+    /// not given, every structure is a label, by name.
+    #[arg(long, value_name = "PATTERN=NAME", value_delimiter = ',')]
+    pub structures: Vec<String>,
+    /// Apply RescaleSlope and RescaleIntercept of DICOM to MR, too.
+    #[arg(long)]
+    pub mr_rescale: bool,
+    /// Name cases and patients of a DICOM cohort by their PatientID instead of by pseudonyms.
+    #[arg(long)]
+    pub keep_ids: bool,
+    /// The secret key of the pseudonyms, made on first use; pdl/pseudonym.key in your configuration folder when not
+    /// given. Who has it can tell whose a pseudonym is.
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pseudonym_key: Option<PathBuf>,
 }
 
 impl IndexParameters {
@@ -79,6 +96,10 @@ impl Default for IndexParameters {
             split_seed: 0,
             stratify: Vec::new(),
             carry: Vec::new(),
+            structures: Vec::new(),
+            mr_rescale: false,
+            keep_ids: false,
+            pseudonym_key: None,
         }
     }
 }

@@ -28,12 +28,34 @@ pub fn write_if_changed(path: &Path, bytes: &[u8]) -> Result<bool> {
     Ok(changed)
 }
 
+/// As [`write_if_changed`], but only the user can read or write the file (mode 0600, where there are modes).
+///
+/// # Errors
+/// As [`write()`].
+pub fn write_private_if_changed(path: &Path, bytes: &[u8]) -> Result<bool> {
+    let changed = fs::read(path).map_or(true, |old| old != bytes);
+    if changed {
+        write_as(path, 0o600, |temporary| {
+            fs::write(temporary, bytes).map_err(StoreError::io("write the file", path))
+        })?;
+    }
+    Ok(changed)
+}
+
 /// Lets `fill` write a temporary file whose name ends like that of `path`, then syncs and renames it.
 ///
 /// # Errors
 /// What `fill` returns, or [`StoreError::Io`]; no file is left then.
 pub fn write_with<E: From<StoreError>>(
     path: &Path,
+    fill: impl FnOnce(&Path) -> std::result::Result<(), E>,
+) -> std::result::Result<(), E> {
+    write_as(path, 0o666, fill) // less the umask
+}
+
+fn write_as<E: From<StoreError>>(
+    path: &Path,
+    mode: u32,
     fill: impl FnOnce(&Path) -> std::result::Result<(), E>,
 ) -> std::result::Result<(), E> {
     let folder = path.parent().unwrap_or(Path::new("."));
@@ -43,7 +65,9 @@ pub fn write_with<E: From<StoreError>>(
     let suffix = format!("-{name}");
     builder.prefix(TEMPORARY_PREFIX).suffix(&suffix);
     #[cfg(unix)]
-    builder.permissions(<fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o666)); // less the umask
+    builder.permissions(<fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(mode));
+    #[cfg(not(unix))]
+    let _ = mode;
     let temporary =
         builder.tempfile_in(folder).map_err(StoreError::io("make a file", path))?.into_temp_path();
     fill(&temporary)?;

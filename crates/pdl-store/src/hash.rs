@@ -21,6 +21,12 @@ pub fn of_bytes(bytes: &[u8]) -> String {
     blake3::hash(bytes).to_hex().to_string()
 }
 
+/// The hash of bytes under a secret key: without the key nobody can tell which bytes it came from, even where only
+/// few are possible.
+pub fn of_bytes_keyed(key: &[u8; 32], bytes: &[u8]) -> String {
+    blake3::keyed_hash(key, bytes).to_hex().to_string()
+}
+
 /// A key built from named parts: equal only when every part is equal, in order.
 ///
 /// ```

@@ -78,6 +78,15 @@ pub fn write_rows<T: Serialize>(
     atomic::write_if_changed(path, &encode(path, &batch, properties(metadata).build())?)
 }
 
+/// As [`write_rows`], but only the user can read or write the file.
+///
+/// # Errors
+/// As [`write_rows`].
+pub fn write_private_rows<T: Serialize>(path: &Path, schema: &Schema, rows: &[T]) -> Result<bool> {
+    let batch = to_batch(path, schema, rows)?;
+    atomic::write_private_if_changed(path, &encode(path, &batch, properties(Vec::new()).build())?)
+}
+
 fn to_batch<T: Serialize>(path: &Path, schema: &Schema, rows: &[T]) -> Result<RecordBatch> {
     let problem = |e: &dyn std::fmt::Display| table_problem(path, e);
     let arrays = serde_arrow::to_arrow(schema.fields(), rows).map_err(|e| problem(&e))?;

@@ -64,7 +64,7 @@ pub(crate) struct RunParameters {
 pub(crate) enum Command {
     /// All stages: index, prepare, compare, rank.
     Curate {
-        /// The cohort: a folder, a CSV or Parquet table, or a MONAI datalist.
+        /// The cohort: a folder of volumes or of DICOM files, a CSV or Parquet table, or a MONAI datalist.
         cohort: PathBuf,
         /// The curation folder.
         #[arg(long, value_name = "OUT")]
@@ -74,7 +74,7 @@ pub(crate) enum Command {
     },
     /// Find, check and split the cases of a cohort: cases.parquet.
     Index {
-        /// The cohort: a folder, a CSV or Parquet table, or a MONAI datalist.
+        /// The cohort: a folder of volumes or of DICOM files, a CSV or Parquet table, or a MONAI datalist.
         cohort: PathBuf,
         /// The curation folder.
         #[arg(long, value_name = "OUT")]

@@ -1,0 +1,97 @@
+//! Which structure of a DICOM cohort becomes which label.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use wildmatch::WildMatchPattern;
+
+use crate::CohortError;
+
+/// `*` for anything, `?` for one character.
+type Pattern = WildMatchPattern<'*', '?'>;
+
+/// The labels of structures, by name.
+pub(crate) struct Structures {
+    /// Names of labels by value.
+    pub names: BTreeMap<u16, String>,
+    rules: Option<Vec<(Pattern, u16)>>,
+}
+
+impl Structures {
+    /// By rules such as `*lung*=lung`, or, where there are none, one label for every name in `found`: names of
+    /// `earlier` runs keep their values, new ones follow in the order of the alphabet. Upper and lower case are one.
+    ///
+    /// # Errors
+    /// [`CohortError::Option`] when a rule is none.
+    pub(crate) fn new<'a>(
+        rules: &[String],
+        found: impl Iterator<Item = &'a str>,
+        earlier: &BTreeMap<u16, String>,
+    ) -> Result<Self, CohortError> {
+        if !rules.is_empty() {
+            return Self::by_rules(rules);
+        }
+        let mut names = earlier.clone();
+        let known: BTreeSet<String> = names.values().map(|name| name.to_lowercase()).collect();
+        let new: BTreeMap<String, &str> =
+            found.filter(|name| !name.is_empty()).map(|name| (name.to_lowercase(), name)).collect();
+        let free = names.keys().next_back().map_or(1, |last| last.saturating_add(1));
+        let new = new.into_iter().filter(|(lower, _)| !known.contains(lower));
+        names.extend((free..).zip(new.map(|(_, name)| name.to_owned())));
+        Ok(Self { names, rules: None })
+    }
+
+    fn by_rules(rules: &[String]) -> Result<Self, CohortError> {
+        let mut names: BTreeMap<u16, String> = BTreeMap::new();
+        let mut parsed = Vec::new();
+        for rule in rules {
+            let parts = rule.split_once('=').map(|(pattern, name)| (pattern.trim(), name.trim()));
+            let Some((pattern, name)) =
+                parts.filter(|(pattern, name)| !pattern.is_empty() && !name.is_empty())
+            else {
+                return Err(CohortError::Option(format!("--structures: '{rule}' is not PATTERN=NAME")));
+            };
+            let known = names.iter().find(|(_, other)| *other == name).map(|(value, _)| *value);
+            let value = known.unwrap_or(names.len() as u16 + 1);
+            names.insert(value, name.to_owned());
+            parsed.push((Pattern::new(&pattern.to_lowercase()), value));
+        }
+        Ok(Self { names, rules: Some(parsed) })
+    }
+
+    /// The label of a structure; nothing when it is left out.
+    pub(crate) fn label(&self, structure: &str) -> Option<u16> {
+        let lower = structure.to_lowercase();
+        match &self.rules {
+            Some(rules) => rules.iter().find(|(pattern, _)| pattern.matches(&lower)).map(|(_, value)| *value),
+            None => self.names.iter().find(|(_, name)| name.to_lowercase() == lower).map(|(value, _)| *value),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_keep_their_values_as_the_cohort_grows() {
+        let first = Structures::new(&[], ["Heart", "LUNG", "lung"].into_iter(), &BTreeMap::new()).unwrap();
+        assert_eq!(
+            [first.label("heart"), first.label("Lung"), first.label("liver")],
+            [Some(1), Some(2), None]
+        );
+        let grown = Structures::new(&[], ["Aorta", "heart", "Lung"].into_iter(), &first.names).unwrap();
+        assert_eq!(["heart", "lung", "aorta"].map(|name| grown.label(name)), [Some(1), Some(2), Some(3)]);
+    }
+
+    #[test]
+    fn rules_choose_and_join_structures() {
+        let rules = ["*lung*=lung", "GTV?=tumour", "Lesion=tumour"].map(str::to_owned);
+        let chosen = Structures::new(&rules, std::iter::empty(), &BTreeMap::new()).unwrap();
+        assert_eq!(
+            ["Left Lung", "gtv1", "lesion", "GTV", "spine"].map(|name| chosen.label(name)),
+            [Some(1), Some(2), Some(2), None, None]
+        );
+        assert_eq!(chosen.names, BTreeMap::from([(1, "lung".to_owned()), (2, "tumour".to_owned())]));
+        assert!(Structures::new(&["lung".to_owned()], std::iter::empty(), &BTreeMap::new()).is_err());
+    }
+}

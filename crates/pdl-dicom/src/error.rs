@@ -1,0 +1,95 @@
+//! Why something could not be read.
+
+use std::path::{Path, PathBuf};
+
+/// A DICOM object that could not be read. The path stands last; no message holds an attribute's text.
+#[derive(Debug, thiserror::Error)]
+pub enum DicomError {
+    /// The operating system refused.
+    #[error("the file cannot be read ({source}): {}", path.display())]
+    Io {
+        /// Which file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Not a DICOM file at all.
+    #[error("not a DICOM file: {}", path.display())]
+    NotDicom {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// A DICOM file that breaks off or contradicts itself.
+    #[error("damaged DICOM ({problem}): {}", path.display())]
+    Damaged {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+    /// Fewer pixels than the header declares.
+    #[error(
+        "the file is cut short: its header declares {declared} bytes of pixels, {held} are there: {}",
+        path.display()
+    )]
+    Truncated {
+        /// Which file.
+        path: PathBuf,
+        /// Bytes of pixels that rows, columns, frames and bits call for.
+        declared: u64,
+        /// Bytes that are there (at most, for compressed pixels).
+        held: u64,
+    },
+    /// Valid, but nothing that can become a volume or a label map here.
+    #[error("{problem}: {}", path.display())]
+    Unsupported {
+        /// Which file.
+        path: PathBuf,
+        /// What it is, and what to do.
+        problem: String,
+    },
+    /// A series whose slices do not make one volume.
+    #[error("the slices do not make one volume: {problem}")]
+    Geometry {
+        /// What is wrong, with figures.
+        problem: String,
+    },
+    /// Labels that lie on no voxel grid of the image.
+    #[error("the labels do not fit the image: {problem}")]
+    LabelGrid {
+        /// What is wrong, with figures.
+        problem: String,
+    },
+}
+
+impl DicomError {
+    /// What is wrong, without the path: fit for any log.
+    pub fn reason(&self) -> String {
+        match self {
+            Self::Io { source, .. } => format!("a file cannot be read ({source})"),
+            Self::NotDicom { .. } => "not a DICOM file".to_owned(),
+            Self::Damaged { problem, .. } => format!("damaged DICOM ({problem})"),
+            Self::Truncated { declared, held, .. } => format!(
+                "a file is cut short: its header declares {declared} bytes of pixels, {held} are there"
+            ),
+            Self::Unsupported { problem, .. } => problem.clone(),
+            Self::Geometry { .. } | Self::LabelGrid { .. } => self.to_string(),
+        }
+    }
+
+    pub(crate) fn damaged(path: &Path, problem: impl Into<String>) -> Self {
+        Self::Damaged { path: path.to_owned(), problem: problem.into() }
+    }
+
+    pub(crate) fn unsupported(path: &Path, problem: impl Into<String>) -> Self {
+        Self::Unsupported { path: path.to_owned(), problem: problem.into() }
+    }
+
+    pub(crate) fn label_grid(problem: impl Into<String>) -> Self {
+        Self::LabelGrid { problem: problem.into() }
+    }
+
+    pub(crate) fn geometry(problem: impl Into<String>) -> Self {
+        Self::Geometry { problem: problem.into() }
+    }
+}

@@ -1,0 +1,270 @@
+//! What the header of one file says, frame by frame.
+
+use std::path::{Path, PathBuf};
+
+use dicom_core::Tag;
+use dicom_dictionary_std::{tags, uids};
+use dicom_object::{DefaultDicomObject, InMemDicomObject};
+
+use crate::file::{exactly, items, number, text};
+use crate::geometry::Plane;
+use crate::mosaic::{self, Mosaic};
+use crate::{DicomError, Finding};
+
+/// The frames of one file and whose they are.
+#[derive(Clone, Debug)]
+pub(crate) struct Header {
+    pub path: PathBuf,
+    pub patient_id: String,
+    pub study_uid: String,
+    pub series_uid: String,
+    pub frame_of_reference: String,
+    pub modality: String,
+    pub frames: Vec<Frame>,
+    pub findings: Vec<Finding>,
+}
+
+/// One plane of pixels.
+#[derive(Clone, Debug)]
+pub(crate) struct Frame {
+    /// Which file of the series.
+    pub file: usize,
+    /// Which frame of the file, from 0.
+    pub number: u32,
+    /// Column and row of its first pixel inside the stored frame: not (0, 0) for a tile of a mosaic.
+    pub offset: [usize; 2],
+    /// Columns and rows of the stored frame.
+    pub stored_size: [usize; 2],
+    pub plane: Plane,
+    /// Thickness, mm, where it is stated.
+    pub thickness: Option<f64>,
+    /// RescaleSlope and RescaleIntercept.
+    pub rescale: Option<[f64; 2]>,
+    /// Which object it belongs to (SOPInstanceUID).
+    pub instance: String,
+    /// What differs between volumes, always: image type, echo, stack, diffusion.
+    pub kind: String,
+    /// What may differ between volumes, or merely between slices: temporal position, acquisition, trigger...
+    pub phase: [String; 6],
+}
+
+/// What a file is for.
+pub(crate) enum Role {
+    /// Frames of a volume.
+    Image,
+    /// RTSTRUCT.
+    StructureSet,
+    /// DICOM SEG.
+    Segmentation,
+    /// Nothing for us, and why.
+    Aside(&'static str),
+}
+
+/// What this file is for; where the class is missing, by its modality and content.
+pub(crate) fn role(object: &InMemDicomObject) -> Role {
+    let class = text(object, tags::SOP_CLASS_UID);
+    let modality = text(object, tags::MODALITY);
+    match class.as_str() {
+        uids::RT_STRUCTURE_SET_STORAGE => return Role::StructureSet,
+        uids::SEGMENTATION_STORAGE => return Role::Segmentation,
+        _ if class.starts_with("1.2.840.10008.5.1.4.1.1.7") => return Role::Aside("secondary capture"),
+        _ if class.starts_with("1.2.840.10008.5.1.4.1.1.88") => return Role::Aside("report"),
+        _ => {}
+    }
+    match modality.as_str() {
+        "RTSTRUCT" => return Role::StructureSet,
+        "SEG" => return Role::Segmentation,
+        "SR" => return Role::Aside("report"),
+        _ => {}
+    }
+    if object.get(tags::ROWS).is_none() || object.get(tags::COLUMNS).is_none() {
+        return Role::Aside("no image");
+    }
+    if text(object, tags::IMAGE_TYPE).split('\\').any(|part| part.trim() == "LOCALIZER") {
+        return Role::Aside("scout");
+    }
+    match modality.as_str() {
+        "CT" | "MR" | "PT" => Role::Image,
+        _ => Role::Aside("other modality"),
+    }
+}
+
+impl Header {
+    /// Whose the file is, without frames.
+    pub(crate) fn identity(path: &Path, object: &InMemDicomObject) -> Self {
+        Self {
+            path: path.to_owned(),
+            patient_id: text(object, tags::PATIENT_ID),
+            study_uid: text(object, tags::STUDY_INSTANCE_UID),
+            series_uid: text(object, tags::SERIES_INSTANCE_UID),
+            frame_of_reference: text(object, tags::FRAME_OF_REFERENCE_UID),
+            modality: text(object, tags::MODALITY),
+            frames: Vec::new(),
+            findings: Vec::new(),
+        }
+    }
+
+    /// The frames of an image.
+    ///
+    /// # Errors
+    /// [`DicomError::Unsupported`] when its place in the patient is not stated.
+    pub(crate) fn of_image(path: &Path, object: &DefaultDicomObject) -> Result<Self, DicomError> {
+        let mut header = Self::identity(path, object);
+        if text(object, tags::SOP_CLASS_UID).is_empty() {
+            let message =
+                format!("its files name no SOP class; taken as {} images by their modality", header.modality);
+            header.findings.push(Finding::new("no-sop-class", message));
+        }
+        let frames = frames_of(path, object)?;
+        header.frames = match mosaic::find(object) {
+            Some(mosaic) => tiles(path, &frames, &mosaic)?,
+            None => frames,
+        };
+        Ok(header)
+    }
+}
+
+/// All frames of an object, functional groups included.
+pub(crate) fn frames_of(path: &Path, object: &InMemDicomObject) -> Result<Vec<Frame>, DicomError> {
+    let nothing = InMemDicomObject::new_empty();
+    let shared = items(object, tags::SHARED_FUNCTIONAL_GROUPS_SEQUENCE).first().unwrap_or(&nothing);
+    let per_frame = items(object, tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE);
+    if per_frame.is_empty() {
+        let frames = number(object, tags::NUMBER_OF_FRAMES).unwrap_or(1.0);
+        if frames > 1.0 {
+            let problem = "several frames without functional groups: their places are not stated";
+            return Err(DicomError::unsupported(path, problem));
+        }
+        return Ok(vec![frame(path, 0, Groups { frame: object, shared, object })?]);
+    }
+    let declared = number(object, tags::NUMBER_OF_FRAMES).unwrap_or(0.0);
+    if declared != per_frame.len() as f64 {
+        let problem = format!("it declares {declared} frames and describes {}", per_frame.len());
+        return Err(DicomError::damaged(path, problem));
+    }
+    per_frame
+        .iter()
+        .zip(0..)
+        .map(|(frame_groups, n)| frame(path, n, Groups { frame: frame_groups, shared, object }))
+        .collect()
+}
+
+/// Where an attribute of a frame may stand.
+#[derive(Clone, Copy)]
+struct Groups<'a> {
+    frame: &'a InMemDicomObject,
+    shared: &'a InMemDicomObject,
+    object: &'a InMemDicomObject,
+}
+
+impl Groups<'_> {
+    /// From the frame's own group, else the shared one, else the object itself.
+    fn find<T>(&self, group: Tag, read: impl Fn(&InMemDicomObject) -> Option<T>) -> Option<T> {
+        let of = |groups| items(groups, group).first().and_then(&read);
+        of(self.frame).or_else(|| of(self.shared)).or_else(|| read(self.object))
+    }
+
+    fn words(&self, group: Tag, tag: Tag) -> String {
+        self.find(group, |o| Some(text(o, tag)).filter(|t| !t.is_empty())).unwrap_or_default()
+    }
+}
+
+fn frame(path: &Path, number_in_file: u32, groups: Groups<'_>) -> Result<Frame, DicomError> {
+    let missing = |what: &str| DicomError::unsupported(path, format!("its {what} is not stated"));
+    let position = groups.find(tags::PLANE_POSITION_SEQUENCE, |o| exactly(o, tags::IMAGE_POSITION_PATIENT));
+    let orientation =
+        groups.find(tags::PLANE_ORIENTATION_SEQUENCE, |o| exactly::<6>(o, tags::IMAGE_ORIENTATION_PATIENT));
+    let spacing = groups.find(tags::PIXEL_MEASURES_SEQUENCE, |o| exactly::<2>(o, tags::PIXEL_SPACING));
+    let rescale = groups.find(tags::PIXEL_VALUE_TRANSFORMATION_SEQUENCE, |o| {
+        let slope = number(o, tags::RESCALE_SLOPE);
+        let intercept = number(o, tags::RESCALE_INTERCEPT);
+        (slope.is_some() || intercept.is_some()).then(|| [slope.unwrap_or(1.0), intercept.unwrap_or(0.0)])
+    });
+    let side = |tag| number(groups.object, tag).filter(|n| *n >= 1.0).map(|n| n as usize);
+    let columns = side(tags::COLUMNS).ok_or_else(|| missing("number of columns"))?;
+    let rows = side(tags::ROWS).ok_or_else(|| missing("number of rows"))?;
+    let o = orientation.ok_or_else(|| missing("orientation (ImageOrientationPatient)"))?;
+    let [between_rows, between_columns] = spacing.ok_or_else(|| missing("pixel spacing"))?;
+    let plane = Plane {
+        position: position.ok_or_else(|| missing("position (ImagePositionPatient)"))?,
+        along_row: [o[0], o[1], o[2]],
+        along_column: [o[3], o[4], o[5]],
+        spacing: [between_columns, between_rows],
+        size: [columns, rows],
+    };
+    if !plane.is_usable() {
+        return Err(DicomError::damaged(path, "its orientation or pixel spacing cannot be"));
+    }
+    Ok(Frame {
+        file: 0,
+        number: number_in_file,
+        offset: [0, 0],
+        stored_size: plane.size,
+        plane,
+        thickness: groups.find(tags::PIXEL_MEASURES_SEQUENCE, |o| number(o, tags::SLICE_THICKNESS)),
+        rescale,
+        instance: instance(path, groups.object),
+        kind: kind(&groups),
+        phase: phase(&groups),
+    })
+}
+
+/// Its UID; its path where it has none.
+fn instance(path: &Path, object: &InMemDicomObject) -> String {
+    let uid = text(object, tags::SOP_INSTANCE_UID);
+    if uid.is_empty() { path.to_string_lossy().into_owned() } else { uid }
+}
+
+/// What never differs inside a volume.
+fn kind(groups: &Groups<'_>) -> String {
+    let frame_type = [
+        tags::MR_IMAGE_FRAME_TYPE_SEQUENCE,
+        tags::CT_IMAGE_FRAME_TYPE_SEQUENCE,
+        tags::PET_FRAME_TYPE_SEQUENCE,
+    ]
+    .into_iter()
+    .map(|group| groups.words(group, tags::FRAME_TYPE))
+    .find(|found| !found.is_empty());
+    [
+        image_type(groups.object, frame_type),
+        groups.words(tags::MR_ECHO_SEQUENCE, tags::EFFECTIVE_ECHO_TIME),
+        text(groups.object, tags::ECHO_TIME),
+        text(groups.object, tags::ECHO_NUMBERS),
+        text(groups.object, tags::INVERSION_TIME),
+        groups.words(tags::MR_DIFFUSION_SEQUENCE, tags::DIFFUSION_B_VALUE),
+        groups.words(tags::FRAME_CONTENT_SEQUENCE, tags::STACK_ID),
+        text(groups.object, tags::CONVOLUTION_KERNEL),
+    ]
+    .join("|")
+}
+
+/// The type that parts volumes. Of CT and PET the first three values only: what follows (such as GE's "ADD")
+/// may differ between slices of one volume; of MR all, which tell magnitude from phase.
+fn image_type(object: &InMemDicomObject, of_frame: Option<String>) -> String {
+    let whole = of_frame.unwrap_or_else(|| text(object, tags::IMAGE_TYPE));
+    let values = if text(object, tags::MODALITY) == "MR" { usize::MAX } else { 3 };
+    whole.split('\\').take(values).collect::<Vec<_>>().join("\\")
+}
+
+/// What may tell phases apart when positions repeat, in the order in which it is tried.
+fn phase(groups: &Groups<'_>) -> [String; 6] {
+    [
+        groups.words(tags::FRAME_CONTENT_SEQUENCE, tags::TEMPORAL_POSITION_INDEX),
+        groups.words(tags::FRAME_CONTENT_SEQUENCE, tags::TEMPORAL_POSITION_IDENTIFIER),
+        text(groups.object, tags::ACQUISITION_NUMBER),
+        text(groups.object, tags::ACQUISITION_TIME),
+        text(groups.object, tags::TRIGGER_TIME),
+        text(groups.object, tags::NOMINAL_PERCENTAGE_OF_CARDIAC_PHASE),
+    ]
+}
+
+/// The slices of a mosaic, each a frame of its own.
+fn tiles(path: &Path, frames: &[Frame], mosaic: &Mosaic) -> Result<Vec<Frame>, DicomError> {
+    let [whole] = frames else {
+        return Err(DicomError::unsupported(path, "a mosaic of several frames"));
+    };
+    let tiles = mosaic.tiles(&whole.plane);
+    let tiles =
+        tiles.ok_or_else(|| DicomError::damaged(path, "its mosaic does not divide into its slices"))?;
+    Ok(tiles.into_iter().map(|(offset, plane)| Frame { offset, plane, ..whole.clone() }).collect())
+}

@@ -1,0 +1,37 @@
+//! Reads what comes out of a hospital's archive.
+//!
+//! In: files of a tree in any layout. Out: series that each are one volume ([`scan()`]), their
+//! [`pdl_volume::Volume`]s on a grid in RAS+ millimetres with [`Finding`]s about the geometry
+//! ([`read_series`]), and masks from structure sets ([`StructureSet`]) and segmentations
+//! ([`Segmentation`]). It sorts by positions alone, never interleaves two phases, and refuses with the
+//! cause what it cannot read. Findings and [`DicomError::reason`] hold no value that identifies a patient.
+//!
+//! HU comes from RescaleSlope and RescaleIntercept of each slice (CT, PET); MR keeps its stored values unless
+//! asked. DICOM's world is left, posterior, superior; everything that leaves this crate is RAS+.
+
+mod error;
+mod file;
+mod finding;
+mod geometry;
+mod header;
+mod mask;
+mod mosaic;
+mod pixels;
+mod raster;
+mod references;
+mod rtstruct;
+mod scan;
+mod seg;
+mod series;
+mod split;
+mod stack;
+mod straighten;
+
+pub use error::DicomError;
+pub use finding::Finding;
+pub use mask::{Mask, paint};
+pub use rtstruct::{Region, StructureSet};
+pub use scan::{LabelFile, LabelKind, Scan, Series, SetAside, files_below, is_dicom, scan};
+pub use seg::{Segment, Segmentation};
+pub use series::{ReadOptions, SeriesImage, read_series};
+pub use stack::Stack;

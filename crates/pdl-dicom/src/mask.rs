@@ -1,0 +1,50 @@
+//! The pixels of one structure, slice by slice, and how several become a label map.
+
+use std::collections::BTreeMap;
+
+use crate::Finding;
+use crate::stack::Stack;
+
+/// The pixels of one structure on the stored slices of a series. Slices without any are left out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Mask {
+    /// By slice: a flag for every pixel, columns fastest.
+    pub slices: BTreeMap<usize, Vec<bool>>,
+    /// What a person should know of it.
+    pub findings: Vec<Finding>,
+}
+
+impl Mask {
+    /// Pixels of each slice that has any.
+    pub fn counts(&self) -> BTreeMap<usize, usize> {
+        let count = |slice: &Vec<bool>| slice.iter().filter(|inside| **inside).count();
+        self.slices.iter().map(|(z, slice)| (*z, count(slice))).collect()
+    }
+
+    /// Pixels of all slices.
+    pub fn count(&self) -> usize {
+        self.counts().values().sum()
+    }
+
+    pub(crate) fn forget_empty(&mut self) {
+        self.slices.retain(|_, slice| slice.contains(&true));
+    }
+}
+
+/// Paints masks one after the other, so that a later one wins where they overlap. Gives a label for every pixel
+/// of the stack (x fastest, slice by slice), and how many pixels lie in more than one mask.
+pub fn paint<'a>(stack: &Stack, masks: impl IntoIterator<Item = (u16, &'a Mask)>) -> (Vec<u16>, usize) {
+    let [columns, rows, slices] = stack.shape();
+    let mut labels = vec![0; columns * rows * slices];
+    let mut overlapping = 0;
+    for (label, mask) in masks {
+        for (z, slice) in &mask.slices {
+            let part = &mut labels[z * columns * rows..(z + 1) * columns * rows];
+            for (voxel, _) in part.iter_mut().zip(slice).filter(|(_, inside)| **inside) {
+                overlapping += usize::from(*voxel != 0 && *voxel != label);
+                *voxel = label;
+            }
+        }
+    }
+    (labels, overlapping)
+}

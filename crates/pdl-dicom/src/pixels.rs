@@ -1,0 +1,215 @@
+//! Stored pixels of one file, frame by frame, whatever their transfer syntax.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+
+use dicom_core::PrimitiveValue;
+use dicom_core::value::Value;
+use dicom_dictionary_std::{tags, uids};
+use dicom_encoding::TransferSyntaxIndex;
+use dicom_encoding::adapters::PixelDataObject;
+use dicom_object::DefaultDicomObject;
+use dicom_transfer_syntax_registry::TransferSyntaxRegistry;
+
+use crate::DicomError;
+use crate::file::{Extent, number, open, text};
+
+/// No codec shrinks a real image further than this, so a header that declares more pixels is refused before
+/// any memory is taken for them.
+const LARGEST_RATIO: u64 = 4096;
+
+/// A file whose pixels can be asked for.
+pub(crate) struct Pixels {
+    path: PathBuf,
+    object: DefaultDicomObject,
+    native: Option<Vec<u8>>,
+    format: Format,
+}
+
+/// How one pixel is stored.
+#[derive(Clone, Copy)]
+struct Format {
+    /// Pixels of a frame.
+    pixels: usize,
+    frames: u32,
+    bits_allocated: u32,
+    bits_stored: u32,
+    high_bit: u32,
+    signed: bool,
+}
+
+impl Pixels {
+    /// Opens a file and checks that its pixels are all there.
+    pub(crate) fn open(path: &Path) -> Result<Self, DicomError> {
+        let object = open(path, Extent::Whole)?;
+        let format = Format::of(path, &object)?;
+        let compressed = syntax_is_encapsulated(path, &object)?;
+        let native = if compressed { None } else { Some(native_bytes(path, &object)?) };
+        let pixels = Self { path: path.to_owned(), object, native, format };
+        pixels.check_length()?;
+        Ok(pixels)
+    }
+
+    /// The object, without another look at the file.
+    pub(crate) fn object(&self) -> &DefaultDicomObject {
+        &self.object
+    }
+
+    /// The stored integers of a frame (from 0), row by row, with their sign.
+    pub(crate) fn frame(&self, number: u32) -> Result<Vec<i64>, DicomError> {
+        let format = self.format;
+        if number >= format.frames {
+            return Err(DicomError::damaged(&self.path, "it lacks a frame that it describes"));
+        }
+        let Some(native) = &self.native else { return self.decoded(number) };
+        if format.bits_allocated == 1 {
+            // Bits run on from frame to frame, the lowest of a byte first.
+            let first = number as usize * format.pixels;
+            let bit = |at: usize| i64::from(native[at / 8] >> (at % 8) & 1);
+            return Ok((first..first + format.pixels).map(bit).collect());
+        }
+        let length = format.frame_bytes();
+        let first = number as usize * length;
+        Ok(format.values(&native[first..first + length]))
+    }
+
+    /// The error of a file whose pixels are not those of its header.
+    pub(crate) fn contradicts(&self) -> DicomError {
+        DicomError::damaged(&self.path, "its pixels are not those that its header describes")
+    }
+
+    fn decoded(&self, number: u32) -> Result<Vec<i64>, DicomError> {
+        let syntax = TransferSyntaxRegistry.get(self.object.meta().transfer_syntax());
+        let Some(reader) = syntax.and_then(|syntax| syntax.pixel_data_reader()) else {
+            return Err(DicomError::unsupported(&self.path, "no codec for its transfer syntax"));
+        };
+        let mut bytes = Vec::new();
+        // Codecs of other people meet damaged data here: a panic of theirs is this file's error, no more.
+        let result = catch_unwind(AssertUnwindSafe(|| reader.decode_frame(&self.object, number, &mut bytes)));
+        match result {
+            Ok(Ok(())) if bytes.len() >= self.format.frame_bytes() => {
+                Ok(self.format.values(&bytes[..self.format.frame_bytes()]))
+            }
+            _ => Err(DicomError::damaged(&self.path, "its compressed pixels cannot be decoded")),
+        }
+    }
+
+    fn check_length(&self) -> Result<(), DicomError> {
+        let format = self.format;
+        let bits = format.pixels as u64 * u64::from(format.frames) * u64::from(format.bits_allocated);
+        let declared = bits.div_ceil(8);
+        let held = match &self.native {
+            Some(bytes) => bytes.len() as u64,
+            None => {
+                let count = self.object.number_of_fragments().unwrap_or(0);
+                if count < format.frames {
+                    return Err(DicomError::damaged(
+                        &self.path,
+                        "it holds fewer compressed frames than it declares",
+                    ));
+                }
+                let bytes: usize =
+                    (0..count as usize).filter_map(|n| self.object.fragment(n)).map(|part| part.len()).sum();
+                (bytes as u64).saturating_mul(LARGEST_RATIO)
+            }
+        };
+        if held < declared {
+            return Err(DicomError::Truncated { path: self.path.clone(), declared, held });
+        }
+        Ok(())
+    }
+}
+
+impl Format {
+    fn of(path: &Path, object: &DefaultDicomObject) -> Result<Self, DicomError> {
+        let whole = |tag, fallback: f64| number(object, tag).unwrap_or(fallback);
+        let samples = whole(tags::SAMPLES_PER_PIXEL, 1.0);
+        if samples != 1.0 {
+            let problem = format!("{samples} samples a pixel: colours are no intensities");
+            return Err(DicomError::unsupported(path, problem));
+        }
+        let bits_allocated = whole(tags::BITS_ALLOCATED, 0.0);
+        if ![1.0, 8.0, 16.0, 32.0].contains(&bits_allocated) {
+            return Err(DicomError::unsupported(path, format!("{bits_allocated} bits a pixel")));
+        }
+        let bits_stored = whole(tags::BITS_STORED, bits_allocated);
+        let high_bit = whole(tags::HIGH_BIT, bits_stored - 1.0);
+        if bits_stored < 1.0 || high_bit + 1.0 < bits_stored || high_bit >= bits_allocated {
+            return Err(DicomError::damaged(path, "its bits stored and high bit contradict each other"));
+        }
+        let side = |tag| whole(tag, 0.0).clamp(0.0, 65535.0) as usize;
+        Ok(Self {
+            pixels: side(tags::ROWS) * side(tags::COLUMNS),
+            frames: whole(tags::NUMBER_OF_FRAMES, 1.0).clamp(1.0, f64::from(u32::MAX)) as u32,
+            bits_allocated: bits_allocated as u32,
+            bits_stored: bits_stored as u32,
+            high_bit: high_bit as u32,
+            signed: whole(tags::PIXEL_REPRESENTATION, 0.0) == 1.0,
+        })
+    }
+
+    fn frame_bytes(&self) -> usize {
+        self.pixels * self.bits_allocated as usize / 8
+    }
+
+    /// Little-endian pixels as integers: what lies beyond the stored bits is cut off, the sign spread.
+    fn values(&self, bytes: &[u8]) -> Vec<i64> {
+        let lowest = self.high_bit + 1 - self.bits_stored;
+        let beyond = 64 - self.bits_stored;
+        let value = |raw: u64| {
+            let top = raw >> lowest << beyond;
+            if self.signed { top as i64 >> beyond } else { (top >> beyond) as i64 }
+        };
+        let word = |part: &[u8]| part.iter().rev().fold(0, |sum, byte| sum << 8 | u64::from(*byte));
+        bytes.chunks_exact(self.bits_allocated as usize / 8).map(|part| value(word(part))).collect()
+    }
+}
+
+/// The name of what an integer pixel is stored as, such as "int16".
+pub(crate) fn voxel_type(object: &DefaultDicomObject) -> String {
+    let bits = number(object, tags::BITS_ALLOCATED).unwrap_or(16.0);
+    let signed = number(object, tags::PIXEL_REPRESENTATION) == Some(1.0);
+    format!("{}int{bits}", if signed { "" } else { "u" })
+}
+
+/// Whether the pixels are compressed; an error when no codec here can read them.
+fn syntax_is_encapsulated(path: &Path, object: &DefaultDicomObject) -> Result<bool, DicomError> {
+    let uid = object.meta().transfer_syntax().trim_end_matches('\0');
+    let Some(syntax) = TransferSyntaxRegistry.get(uid) else {
+        return Err(DicomError::unsupported(path, "its transfer syntax is unknown"));
+    };
+    if !syntax.is_encapsulated_pixel_data() {
+        return Ok(false);
+    }
+    if syntax.pixel_data_reader().is_some() {
+        return Ok(true);
+    }
+    let problem = match uid {
+        uids::JPEGLS_LOSSLESS | uids::JPEGLS_NEAR_LOSSLESS => {
+            "its pixels are JPEG-LS: build pdl with the feature jpeg-ls (which needs cmake)".to_owned()
+        }
+        _ => format!("its pixels are compressed as {}, which pdl does not read", syntax.name()),
+    };
+    Err(DicomError::unsupported(path, problem))
+}
+
+/// Uncompressed pixels, little endian.
+fn native_bytes(path: &Path, object: &DefaultDicomObject) -> Result<Vec<u8>, DicomError> {
+    let element = object.get(tags::PIXEL_DATA);
+    let element = element.ok_or_else(|| DicomError::damaged(path, "it holds no pixels"))?;
+    match element.value() {
+        Value::Primitive(PrimitiveValue::U8(bytes)) => Ok(bytes.to_vec()),
+        Value::Primitive(PrimitiveValue::U16(words)) => {
+            Ok(words.iter().flat_map(|w| w.to_le_bytes()).collect())
+        }
+        Value::Primitive(PrimitiveValue::U32(words)) => {
+            Ok(words.iter().flat_map(|w| w.to_le_bytes()).collect())
+        }
+        _ => Err(DicomError::damaged(path, "its pixels are not stored as its transfer syntax says")),
+    }
+}
+
+/// Whether a file's photometric interpretation has dark for large values.
+pub(crate) fn is_inverted(object: &DefaultDicomObject) -> bool {
+    text(object, tags::PHOTOMETRIC_INTERPRETATION) == "MONOCHROME1"
+}

@@ -1,0 +1,151 @@
+//! Which pixels of a slice lie inside closed contours.
+//!
+//! Inside is even-odd over the edges of all contours together: a contour inside another is a hole, and a
+//! keyhole's bridge, walked there and back, cancels out. A pixel whose centre lies within 0.05 pixels of an edge is
+//! inside, too, unless that edge is walked twice: such an edge bounds nothing.
+
+use std::collections::HashMap;
+
+/// A centre nearer to an edge than this, in pixels, is on it.
+const ON_EDGE: f64 = 0.05;
+
+/// A place in a slice: column and row, pixel centres at integers.
+pub(crate) type Point = [f64; 2];
+
+type Edge = (Point, Point);
+
+/// A flag for every pixel of a slice of `size` (columns, rows), columns fastest.
+pub(crate) fn fill(contours: &[Vec<Point>], size: [usize; 2]) -> Vec<bool> {
+    let edges = boundary(contours);
+    let mut inside = vec![false; size[0] * size[1]];
+    fill_even_odd(&edges, size, &mut inside);
+    for edge in &edges {
+        mark_near(*edge, size, &mut inside);
+    }
+    inside
+}
+
+/// The edges that are walked an odd number of times. Vertices count as equal when they agree to 1e-6 of a pixel.
+fn boundary(contours: &[Vec<Point>]) -> Vec<Edge> {
+    let key = |p: Point| p.map(|v| (v * 1e6).round() as i64);
+    let mut walked: HashMap<([i64; 2], [i64; 2]), (Edge, usize)> = HashMap::new();
+    for contour in contours {
+        let next = contour.iter().cycle().skip(1);
+        for (a, b) in contour.iter().zip(next) {
+            let (from, to) = (key(*a), key(*b));
+            if from == to && contour.len() > 1 {
+                continue;
+            }
+            let name = if from < to { (from, to) } else { (to, from) };
+            walked.entry(name).or_insert(((*a, *b), 0)).1 += 1;
+        }
+    }
+    let mut edges: Vec<Edge> =
+        walked.into_values().filter(|(_, times)| times % 2 == 1).map(|(edge, _)| edge).collect();
+    edges.sort_by(|a, b| a.0.partial_cmp(&b.0).unwrap_or(std::cmp::Ordering::Equal));
+    edges
+}
+
+fn fill_even_odd(edges: &[Edge], [columns, rows]: [usize; 2], inside: &mut [bool]) {
+    let mut crossings: Vec<Vec<f64>> = vec![Vec::new(); rows];
+    for (a, b) in edges {
+        let (low, high) = if a[1] < b[1] { (a, b) } else { (b, a) };
+        // Half open: a row that meets a vertex crosses one of its two edges only.
+        let first = low[1].ceil().max(0.0);
+        let last = (high[1].ceil() - 1.0).min(rows as f64 - 1.0);
+        let mut row = first;
+        while row <= last {
+            let share = (row - low[1]) / (high[1] - low[1]);
+            crossings[row as usize].push(low[0] + share * (high[0] - low[0]));
+            row += 1.0;
+        }
+    }
+    for (row, found) in crossings.iter_mut().enumerate() {
+        found.sort_by(f64::total_cmp);
+        for pair in found.chunks_exact(2) {
+            let first = pair[0].ceil().max(0.0);
+            let last = pair[1].floor().min(columns as f64 - 1.0);
+            if first <= last {
+                inside[row * columns + first as usize..=row * columns + last as usize].fill(true);
+            }
+        }
+    }
+}
+
+/// Marks the pixels whose centres are on the edge.
+fn mark_near((a, b): Edge, [columns, rows]: [usize; 2], inside: &mut [bool]) {
+    let range = |low: f64, high: f64, n: usize| {
+        let first = (low - ON_EDGE).ceil().max(0.0);
+        let last = (high + ON_EDGE).floor().min(n as f64 - 1.0);
+        if first <= last { first as usize..last as usize + 1 } else { 0..0 }
+    };
+    let (low, high) = if a[1] < b[1] { (a, b) } else { (b, a) };
+    for row in range(low[1], high[1], rows) {
+        // The part of the edge that can be near this row, and so the columns worth a look.
+        let at = |y: f64| {
+            let share =
+                if high[1] > low[1] { ((y - low[1]) / (high[1] - low[1])).clamp(0.0, 1.0) } else { 0.0 };
+            low[0] + share * (high[0] - low[0])
+        };
+        let (mut x0, mut x1) = (at(row as f64 - ON_EDGE), at(row as f64 + ON_EDGE));
+        if high[1] - low[1] <= 2.0 * ON_EDGE {
+            (x0, x1) = (a[0], b[0]);
+        }
+        for column in range(x0.min(x1), x0.max(x1), columns) {
+            if distance([column as f64, row as f64], a, b) <= ON_EDGE {
+                inside[row * columns + column] = true;
+            }
+        }
+    }
+}
+
+fn distance(p: Point, a: Point, b: Point) -> f64 {
+    let along = [b[0] - a[0], b[1] - a[1]];
+    let from = [p[0] - a[0], p[1] - a[1]];
+    let square = along[0] * along[0] + along[1] * along[1];
+    let share =
+        if square > 0.0 { ((from[0] * along[0] + from[1] * along[1]) / square).clamp(0.0, 1.0) } else { 0.0 };
+    (from[0] - share * along[0]).hypot(from[1] - share * along[1])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn drawn(contours: &[Vec<Point>]) -> Vec<String> {
+        let flags = fill(contours, [7, 6]);
+        flags.chunks(7).map(|row| row.iter().map(|f| if *f { '#' } else { '.' }).collect()).collect()
+    }
+
+    fn square(low: f64, high: f64) -> Vec<Point> {
+        vec![[low, low], [high, low], [high, high], [low, high]]
+    }
+
+    #[test]
+    fn a_square_on_pixel_centres_holds_its_border() {
+        let expected = [".......", ".####..", ".####..", ".####..", ".####..", "......."];
+        assert_eq!(drawn(&[square(1.0, 4.0)]), expected);
+        // 0.03 pixels inside of the centres is still on (0.042 at the corners), 0.06 is not.
+        assert_eq!(drawn(&[square(1.03, 3.97)]), expected);
+        let smaller = [".......", ".......", "..##...", "..##...", ".......", "......."];
+        assert_eq!(drawn(&[square(1.06, 3.94)]), smaller);
+    }
+
+    #[test]
+    fn a_contour_inside_another_is_a_hole_and_so_is_a_keyhole() {
+        let expected = ["#####..", "#####..", "##.##..", "#####..", "#####..", "......."];
+        let hole = square(1.5, 2.5);
+        assert_eq!(drawn(&[square(0.0, 4.0), hole]), expected);
+        // The same as one path: along a bridge to the hole, round it and back along the bridge, which passes
+        // the centre of pixel (1, 1) and must not count as a boundary.
+        let mut keyhole = vec![[0.0, 0.0], [1.5, 1.5], [1.5, 2.5], [2.5, 2.5], [2.5, 1.5], [1.5, 1.5]];
+        keyhole.extend([[0.0, 0.0], [4.0, 0.0], [4.0, 4.0], [0.0, 4.0]]);
+        assert_eq!(drawn(&[keyhole]), expected);
+    }
+
+    #[test]
+    fn what_lies_outside_the_slice_is_cut_off() {
+        let expected = ["#######"; 6];
+        assert_eq!(drawn(&[square(-5.0, 40.0)]), expected);
+    }
+}

@@ -1,0 +1,80 @@
+//! What a label object refers to.
+
+use std::collections::BTreeSet;
+
+use dicom_core::Tag;
+use dicom_dictionary_std::tags;
+use dicom_object::InMemDicomObject;
+
+use crate::file::{items, text};
+
+/// UIDs that a label object names.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct References {
+    /// Images.
+    pub instances: BTreeSet<String>,
+    /// Series.
+    pub series: BTreeSet<String>,
+    /// Frames of reference.
+    pub frames: BTreeSet<String>,
+}
+
+/// Where the date and time of an object may stand.
+const DATES: [(Tag, Tag); 3] = [
+    (tags::STRUCTURE_SET_DATE, tags::STRUCTURE_SET_TIME),
+    (tags::CONTENT_DATE, tags::CONTENT_TIME),
+    (tags::INSTANCE_CREATION_DATE, tags::INSTANCE_CREATION_TIME),
+];
+
+/// When the object was made, and its UID so that no two are alike.
+pub(crate) fn made_at(object: &InMemDicomObject) -> String {
+    let stamp = |(date, time)| {
+        Some(text(object, date)).filter(|d| !d.is_empty()).map(|d| d + " " + &text(object, time))
+    };
+    let found = DATES.into_iter().find_map(stamp).unwrap_or_default();
+    format!("{found} {}", text(object, tags::SOP_INSTANCE_UID))
+}
+
+/// Everything that an RTSTRUCT or SEG says it was drawn on.
+pub(crate) fn references(object: &InMemDicomObject) -> References {
+    let mut found = References::default();
+    add(&mut found.frames, object, tags::FRAME_OF_REFERENCE_UID);
+    for frame in items(object, tags::REFERENCED_FRAME_OF_REFERENCE_SEQUENCE) {
+        add(&mut found.frames, frame, tags::FRAME_OF_REFERENCE_UID);
+        for study in items(frame, tags::RT_REFERENCED_STUDY_SEQUENCE) {
+            for series in items(study, tags::RT_REFERENCED_SERIES_SEQUENCE) {
+                add(&mut found.series, series, tags::SERIES_INSTANCE_UID);
+                add_instances(&mut found, series, tags::CONTOUR_IMAGE_SEQUENCE);
+            }
+        }
+    }
+    for series in items(object, tags::REFERENCED_SERIES_SEQUENCE) {
+        add(&mut found.series, series, tags::SERIES_INSTANCE_UID);
+        add_instances(&mut found, series, tags::REFERENCED_INSTANCE_SEQUENCE);
+    }
+    let shared = items(object, tags::SHARED_FUNCTIONAL_GROUPS_SEQUENCE);
+    for groups in shared.iter().chain(items(object, tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE)) {
+        for derivation in items(groups, tags::DERIVATION_IMAGE_SEQUENCE) {
+            add_instances(&mut found, derivation, tags::SOURCE_IMAGE_SEQUENCE);
+        }
+    }
+    for region in items(object, tags::ROI_CONTOUR_SEQUENCE) {
+        for contour in items(region, tags::CONTOUR_SEQUENCE) {
+            add_instances(&mut found, contour, tags::CONTOUR_IMAGE_SEQUENCE);
+        }
+    }
+    found
+}
+
+fn add_instances(found: &mut References, object: &InMemDicomObject, sequence: Tag) {
+    for item in items(object, sequence) {
+        add(&mut found.instances, item, tags::REFERENCED_SOP_INSTANCE_UID);
+    }
+}
+
+fn add(to: &mut BTreeSet<String>, object: &InMemDicomObject, tag: Tag) {
+    let uid = text(object, tag);
+    if !uid.is_empty() {
+        to.insert(uid);
+    }
+}

@@ -1,0 +1,248 @@
+//! Finds what a tree of files holds, from headers alone.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+use walkdir::WalkDir;
+
+use crate::file::{Extent, open};
+use crate::header::{Frame, Header, Role, role};
+use crate::references::{References, made_at, references};
+use crate::split::split;
+use crate::{DicomError, Finding};
+
+/// One volume's worth of frames.
+#[derive(Clone, Debug)]
+pub struct Series {
+    /// PatientID as the files have it: never to be shown.
+    pub patient_id: String,
+    /// StudyInstanceUID: never to be shown.
+    pub study_uid: String,
+    /// SeriesInstanceUID: never to be shown.
+    pub series_uid: String,
+    /// Which part of its series, from 0, where that holds several volumes.
+    pub part: usize,
+    /// Modality (0008,0060): "CT", "MR" or "PT".
+    pub modality: String,
+    /// Its files: never to be shown.
+    pub files: Vec<PathBuf>,
+    /// What the headers alone say.
+    pub findings: Vec<Finding>,
+    pub(crate) frame_of_reference: String,
+    /// Sorted along the normal.
+    pub(crate) frames: Vec<Frame>,
+    pub(crate) ambiguous: bool,
+}
+
+impl Series {
+    /// Voxels along column index, row index and slices, before any straightening.
+    pub fn stored_shape(&self) -> [usize; 3] {
+        let [columns, rows] = self.frames.first().map_or([0, 0], |frame| frame.plane.size);
+        [columns, rows, self.frames.len()]
+    }
+}
+
+/// What a label object is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LabelKind {
+    /// Contours (RTSTRUCT).
+    StructureSet,
+    /// Frames of pixels (DICOM SEG).
+    Segmentation,
+}
+
+/// A file of labels and what it refers to.
+#[derive(Clone, Debug)]
+pub struct LabelFile {
+    /// Where it is: never to be shown.
+    pub path: PathBuf,
+    /// What it is.
+    pub kind: LabelKind,
+    /// Names of its structures or segments, trimmed, in the file's order.
+    pub names: Vec<String>,
+    /// Date, time and UID, by which the latest is chosen.
+    pub(crate) made_at: String,
+    pub(crate) references: References,
+}
+
+/// Files that hold nothing for a volume.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SetAside {
+    /// Why.
+    pub reason: String,
+    /// How many.
+    pub count: usize,
+}
+
+/// What a tree holds.
+#[derive(Clone, Debug, Default)]
+pub struct Scan {
+    /// Volumes, by patient, study, series and part.
+    pub series: Vec<Series>,
+    /// Files of labels.
+    pub labels: Vec<LabelFile>,
+    /// All other files, by reason.
+    pub set_aside: Vec<SetAside>,
+}
+
+enum Found {
+    Image(Box<Header>),
+    Label(Box<LabelFile>),
+    Aside(String),
+}
+
+/// Every file below `folder`, whatever its name; links are followed once.
+pub fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let entries = WalkDir::new(folder).follow_links(true).sort_by_file_name().into_iter();
+    entries.flatten().filter(|entry| entry.file_type().is_file()).map(walkdir::DirEntry::into_path).collect()
+}
+
+/// Whether a file begins as DICOM files do.
+pub fn is_dicom(path: &Path) -> bool {
+    crate::file::is_dicom(path)
+}
+
+/// Reads the headers of all `files`, calling `progress` after each.
+pub fn scan(files: &[PathBuf], progress: &(dyn Fn() + Sync)) -> Scan {
+    let found: Vec<Found> = files
+        .par_iter()
+        .map(|path| {
+            let found = look(path).unwrap_or_else(|error| Found::Aside(error.reason()));
+            progress();
+            found
+        })
+        .collect();
+    let mut headers: BTreeMap<[String; 5], Vec<Header>> = BTreeMap::new();
+    let mut scan = Scan::default();
+    let mut aside: BTreeMap<String, usize> = BTreeMap::new();
+    for found in found {
+        match found {
+            Found::Image(header) => headers.entry(header.belongs_to()).or_default().push(*header),
+            Found::Label(label) => scan.labels.push(*label),
+            Found::Aside(reason) => *aside.entry(reason).or_default() += 1,
+        }
+    }
+    scan.series = headers.into_values().flat_map(volumes).collect();
+    scan.set_aside = aside.into_iter().map(|(reason, count)| SetAside { reason, count }).collect();
+    scan
+}
+
+fn look(path: &Path) -> Result<Found, DicomError> {
+    let object = open(path, Extent::Header)?;
+    let label = |kind| {
+        let names = match kind {
+            LabelKind::StructureSet => crate::rtstruct::names(&object),
+            LabelKind::Segmentation => crate::seg::names(&object),
+        };
+        let (made_at, references) = (made_at(&object), references(&object));
+        Found::Label(Box::new(LabelFile { path: path.to_owned(), kind, names, made_at, references }))
+    };
+    Ok(match role(&object) {
+        Role::Image => Found::Image(Box::new(Header::of_image(path, &object)?)),
+        Role::StructureSet => label(LabelKind::StructureSet),
+        Role::Segmentation => label(LabelKind::Segmentation),
+        Role::Aside(reason) => Found::Aside(reason.to_owned()),
+    })
+}
+
+/// The volumes of one series.
+fn volumes(headers: Vec<Header>) -> Vec<Series> {
+    let findings: BTreeSet<Finding> = headers.iter().flat_map(|header| header.findings.clone()).collect();
+    let Some(first) = headers.first().cloned() else { return Vec::new() };
+    let files: Vec<PathBuf> = headers.iter().map(|header| header.path.clone()).collect();
+    let mut frames = Vec::new();
+    for (file, header) in headers.into_iter().enumerate() {
+        frames.extend(header.frames.into_iter().map(|frame| Frame { file, ..frame }));
+    }
+    let parts = split(frames);
+    parts
+        .into_iter()
+        .enumerate()
+        .map(|(part, mut stacked)| {
+            let files = own_files(&files, &mut stacked.frames);
+            Series {
+                patient_id: first.patient_id.clone(),
+                study_uid: first.study_uid.clone(),
+                series_uid: first.series_uid.clone(),
+                part,
+                modality: first.modality.clone(),
+                files,
+                findings: findings.iter().cloned().chain(stacked.findings).collect(),
+                frame_of_reference: first.frame_of_reference.clone(),
+                frames: stacked.frames,
+                ambiguous: stacked.ambiguous,
+            }
+        })
+        .collect()
+}
+
+/// The files that these frames come from; the frames are made to count in them.
+fn own_files(all: &[PathBuf], frames: &mut [Frame]) -> Vec<PathBuf> {
+    let used: BTreeSet<usize> = frames.iter().map(|frame| frame.file).collect();
+    let place: HashMap<usize, usize> = used.iter().enumerate().map(|(new, old)| (*old, new)).collect();
+    for frame in frames {
+        frame.file = place[&frame.file];
+    }
+    used.into_iter().map(|file| all[file].clone()).collect()
+}
+
+impl Scan {
+    /// For every series the label files that refer to it, latest last, and how many refer to none of them.
+    ///
+    /// A label belongs to the series that hold the images it names; where it names none, to those of the series
+    /// it names; where it names neither, to the only series in its frame of reference.
+    pub fn labels_of_series(&self) -> (Vec<Vec<usize>>, usize) {
+        let mut by_instance: HashMap<&str, BTreeSet<usize>> = HashMap::new();
+        let mut by_series: HashMap<&str, BTreeSet<usize>> = HashMap::new();
+        let mut by_frame: HashMap<&str, BTreeSet<usize>> = HashMap::new();
+        for (number, series) in self.series.iter().enumerate() {
+            let instances: HashSet<&str> =
+                series.frames.iter().map(|frame| frame.instance.as_str()).collect();
+            for instance in instances {
+                by_instance.entry(instance).or_default().insert(number);
+            }
+            by_series.entry(&series.series_uid).or_default().insert(number);
+            by_frame.entry(&series.frame_of_reference).or_default().insert(number);
+        }
+        let all = |names: &BTreeSet<String>, map: &HashMap<&str, BTreeSet<usize>>| -> BTreeSet<usize> {
+            names.iter().filter_map(|name| map.get(name.as_str())).flatten().copied().collect()
+        };
+        let mut result = vec![Vec::new(); self.series.len()];
+        let mut orphans = 0;
+        let mut order: Vec<usize> = (0..self.labels.len()).collect();
+        order.sort_by(|a, b| self.labels[*a].made_at.cmp(&self.labels[*b].made_at));
+        for label in order {
+            let references = &self.labels[label].references;
+            let mut series = all(&references.instances, &by_instance);
+            if series.is_empty() {
+                series = all(&references.series, &by_series);
+            }
+            if series.is_empty() && references.instances.is_empty() && references.series.is_empty() {
+                series = all(&references.frames, &by_frame);
+                if series.len() > 1 {
+                    series.clear();
+                }
+            }
+            orphans += usize::from(series.is_empty());
+            for number in series {
+                result[number].push(label);
+            }
+        }
+        (result, orphans)
+    }
+}
+
+impl Header {
+    /// Patient, study, series, frame of reference and modality; files without a series UID go by their folder.
+    fn belongs_to(&self) -> [String; 5] {
+        let series = if self.series_uid.is_empty() {
+            self.path.parent().unwrap_or(Path::new("")).to_string_lossy().into_owned()
+        } else {
+            self.series_uid.clone()
+        };
+        let [patient, study, frame, modality] =
+            [&self.patient_id, &self.study_uid, &self.frame_of_reference, &self.modality].map(Clone::clone);
+        [patient, study, series, frame, modality]
+    }
+}

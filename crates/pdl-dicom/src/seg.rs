@@ -1,0 +1,171 @@
+//! DICOM segmentations: a frame for every segment and plane.
+
+use std::path::Path;
+
+use dicom_dictionary_std::tags;
+use dicom_object::InMemDicomObject;
+
+use crate::file::{items, number, text};
+use crate::geometry::{dot, minus, norm};
+use crate::header::{Frame, frames_of};
+use crate::mask::Mask;
+use crate::pixels::Pixels;
+use crate::split::SAME_POSITION_MM;
+use crate::stack::Stack;
+use crate::{DicomError, Finding};
+
+/// A frame further from a slice than this share of the step, or from whole pixels than this share of one, is on
+/// another grid.
+const GRID_TOLERANCE: f64 = 0.01;
+
+/// A segmentation object with its pixels in memory, a byte each.
+#[derive(Clone, Debug)]
+pub struct Segmentation {
+    /// Its segments, by number.
+    pub segments: Vec<Segment>,
+    frames: Vec<(u16, Frame, Vec<bool>)>,
+}
+
+/// One segment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Segment {
+    /// Segment number, from 1.
+    pub number: u16,
+    /// Segment label, trimmed; that of its property type where it has none.
+    pub name: String,
+}
+
+impl Segmentation {
+    /// Reads a BINARY or FRACTIONAL segmentation; of the latter, pixels of half the largest value and more.
+    ///
+    /// # Errors
+    /// [`DicomError`] when it cannot be read.
+    pub fn read(path: &Path) -> Result<Self, DicomError> {
+        let pixels = Pixels::open(path)?;
+        let object = pixels.object();
+        let threshold = match text(object, tags::SEGMENTATION_TYPE).as_str() {
+            "BINARY" => 1,
+            "FRACTIONAL" => {
+                (number(object, tags::MAXIMUM_FRACTIONAL_VALUE).unwrap_or(255.0) / 2.0).ceil() as i64
+            }
+            _ => {
+                return Err(DicomError::unsupported(
+                    path,
+                    "a segmentation that is neither binary nor fractional",
+                ));
+            }
+        };
+        let segments: Vec<Segment> =
+            items(object, tags::SEGMENT_SEQUENCE).iter().filter_map(segment).collect();
+        let shared = items(object, tags::SHARED_FUNCTIONAL_GROUPS_SEQUENCE).first();
+        let groups = items(object, tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE);
+        let mut frames = Vec::with_capacity(groups.len());
+        for (frame, group) in frames_of(path, object)?.into_iter().zip(groups) {
+            let number = segment_of(group).or_else(|| shared.and_then(segment_of));
+            let number = number.ok_or_else(|| DicomError::damaged(path, "a frame names no segment"))?;
+            if !segments.iter().any(|segment| segment.number == number) {
+                return Err(DicomError::damaged(path, "a frame belongs to a segment that it does not name"));
+            }
+            let flags = pixels.frame(frame.number)?.into_iter().map(|v| v >= threshold.max(1)).collect();
+            frames.push((number, frame, flags));
+        }
+        Ok(Self { segments, frames })
+    }
+
+    /// The planes that its own frames lie on, in the order of their normal.
+    ///
+    /// # Errors
+    /// [`DicomError::Geometry`] when it has no frames or they are not parallel.
+    pub fn stack(&self) -> Result<Stack, DicomError> {
+        let Some((_, first, _)) = self.frames.first() else {
+            return Err(DicomError::geometry("the segmentation has no frames"));
+        };
+        if !self.frames.iter().all(|(_, frame, _)| first.plane.stacks_with(&frame.plane)) {
+            return Err(DicomError::geometry("the segmentation's frames are not parallel"));
+        }
+        let normal = first.plane.normal();
+        let mut planes: Vec<_> = self.frames.iter().map(|(_, frame, _)| frame.plane).collect();
+        planes.sort_by(|a, b| dot(a.position, normal).total_cmp(&dot(b.position, normal)));
+        planes.dedup_by(|a, b| dot(minus(a.position, b.position), normal).abs() < SAME_POSITION_MM);
+        Stack::new(planes)
+    }
+
+    /// The pixels of a segment on the slices of a series: each frame must lie on a slice and its pixels on the
+    /// slice's pixels, but it may be smaller or stick out.
+    ///
+    /// # Errors
+    /// [`DicomError::LabelGrid`] when a frame lies on another grid.
+    pub fn mask(&self, segment: u16, stack: &Stack) -> Result<Mask, DicomError> {
+        let mut mask = Mask::default();
+        let mut cut = 0;
+        for (_, frame, flags) in self.frames.iter().filter(|(number, ..)| *number == segment) {
+            cut += place(frame, flags, stack, &mut mask)?;
+        }
+        if cut > 0 {
+            let message = format!("{cut} of its pixels lie beyond the image");
+            mask.findings.push(Finding::new("label-beyond-image", message));
+        }
+        mask.forget_empty();
+        Ok(mask)
+    }
+}
+
+/// The names of all segments, in the file's order.
+pub(crate) fn names(object: &InMemDicomObject) -> Vec<String> {
+    items(object, tags::SEGMENT_SEQUENCE).iter().filter_map(segment).map(|segment| segment.name).collect()
+}
+
+fn segment(item: &InMemDicomObject) -> Option<Segment> {
+    let number = number(item, tags::SEGMENT_NUMBER).filter(|n| (1.0..=65535.0).contains(n))? as u16;
+    let label = text(item, tags::SEGMENT_LABEL);
+    let types = items(item, tags::SEGMENTED_PROPERTY_TYPE_CODE_SEQUENCE).first();
+    let meaning = types.map(|code| text(code, tags::CODE_MEANING)).unwrap_or_default();
+    let name = if label.trim().is_empty() { meaning } else { label };
+    Some(Segment { number, name: name.trim().to_owned() })
+}
+
+fn segment_of(groups: &InMemDicomObject) -> Option<u16> {
+    let item = items(groups, tags::SEGMENT_IDENTIFICATION_SEQUENCE).first()?;
+    number(item, tags::REFERENCED_SEGMENT_NUMBER).map(|n| n as u16)
+}
+
+/// Adds the pixels of a frame to the mask; gives how many lie outside of the slice.
+fn place(frame: &Frame, flags: &[bool], stack: &Stack, mask: &mut Mask) -> Result<usize, DicomError> {
+    let first = stack.first();
+    let (_, height) = first.locate(frame.plane.position);
+    let (slice, off) = stack.nearest(height);
+    let step = stack.median_gap().unwrap_or(1.0);
+    if off > GRID_TOLERANCE * step {
+        return Err(DicomError::label_grid(format!("a frame lies {off:.3} mm from the nearest slice")));
+    }
+    let plane = &stack.planes()[slice];
+    let turned = norm(minus(plane.along_row, frame.plane.along_row))
+        + norm(minus(plane.along_column, frame.plane.along_column));
+    let sides =
+        [0, 1].map(|axis| (plane.spacing[axis] - frame.plane.spacing[axis]).abs() / plane.spacing[axis]);
+    if turned > 1e-3 || sides.iter().any(|share| *share > 1e-3) {
+        return Err(DicomError::label_grid(
+            "its frames have another direction or pixel size than the slices",
+        ));
+    }
+    let (corner, _) = plane.locate(frame.plane.position);
+    let whole = corner.map(f64::round);
+    let off_pixels = (corner[0] - whole[0]).hypot(corner[1] - whole[1]);
+    if off_pixels > GRID_TOLERANCE {
+        let mm = off_pixels * plane.spacing[0];
+        return Err(DicomError::label_grid(format!("its pixels lie {mm:.3} mm from those of the slices")));
+    }
+    let [columns, rows] = plane.size;
+    let target = mask.slices.entry(slice).or_insert_with(|| vec![false; columns * rows]);
+    let mut cut = 0;
+    for (index, _) in flags.iter().enumerate().filter(|(_, inside)| **inside) {
+        let x = (index % frame.plane.size[0]) as f64 + whole[0];
+        let y = (index / frame.plane.size[0]) as f64 + whole[1];
+        if x >= 0.0 && y >= 0.0 && x < columns as f64 && y < rows as f64 {
+            target[x as usize + columns * y as usize] = true;
+        } else {
+            cut += 1;
+        }
+    }
+    Ok(cut)
+}

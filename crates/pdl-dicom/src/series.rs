@@ -1,0 +1,153 @@
+//! Reads a series as one volume.
+
+use std::collections::BTreeMap;
+
+use pdl_volume::{Grid, LabelMap, Volume};
+use rayon::prelude::*;
+
+use crate::header::Frame;
+use crate::pixels::{Pixels, is_inverted, voxel_type};
+use crate::scan::Series;
+use crate::stack::Stack;
+use crate::straighten::Straightening;
+use crate::{DicomError, Finding};
+
+/// How intensities are read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReadOptions {
+    /// Apply RescaleSlope and RescaleIntercept to MR, too. There they are no modality LUT, and may differ from
+    /// frame to frame.
+    pub mr_rescale: bool,
+}
+
+/// A series as a volume: x along the column index, y along the row index, z along the slices' normal.
+#[derive(Clone, Debug)]
+pub struct SeriesImage {
+    /// Intensities (HU for CT) on a grid in RAS+ mm.
+    pub volume: Volume<f32>,
+    /// The stored slices, on which labels are drawn.
+    pub stack: Stack,
+    /// How the pixels are stored, such as "uint16".
+    pub voxel_type: String,
+    /// What a person should know of it; those of the series' headers included.
+    pub findings: Vec<Finding>,
+    straightening: Option<Straightening>,
+}
+
+impl SeriesImage {
+    /// Puts labels that were drawn on the stored slices (x fastest, slice by slice) on the volume's grid.
+    ///
+    /// # Errors
+    /// [`DicomError::LabelGrid`] when there are not as many as the slices have pixels.
+    pub fn place_labels(&self, stored: Vec<u16>) -> Result<LabelMap, DicomError> {
+        if stored.len() != self.stack.shape().iter().product::<usize>() {
+            return Err(DicomError::label_grid("there are more or fewer labels than pixels"));
+        }
+        Ok(match &self.straightening {
+            Some(straightening) => straightening.labels(&self.stack, &stored),
+            None => LabelMap { grid: self.volume.grid, voxels: stored },
+        })
+    }
+
+    /// The grid of the volume.
+    pub fn grid(&self) -> Grid {
+        self.volume.grid
+    }
+}
+
+/// Reads all pixels of a series.
+///
+/// # Errors
+/// [`DicomError`] when a file cannot be read, or the slices make no volume.
+pub fn read_series(series: &Series, options: ReadOptions) -> Result<SeriesImage, DicomError> {
+    if series.ambiguous {
+        let problem = "several images lie at one position, and neither temporal position, acquisition nor trigger \
+                       time tells them apart";
+        return Err(DicomError::geometry(problem));
+    }
+    let stack = Stack::new(series.frames.iter().map(|frame| frame.plane).collect())?;
+    let thickness = series.frames.first().and_then(|frame| frame.thickness);
+    let layout = stack.layout(thickness)?;
+    let rescale = options.mr_rescale || series.modality != "MR";
+    let Read { voxels, voxel_type, inverted } = read_frames(series, rescale)?;
+    let mut findings = series.findings.clone();
+    findings.extend(layout.findings);
+    if inverted {
+        let message = "its pixels are dark where they are large (MONOCHROME1); stored values are kept";
+        findings.push(Finding::new("inverted", message));
+    }
+    let volume = match &layout.straightening {
+        Some(straightening) => straightening.image(&stack, &voxels),
+        None => Volume { grid: layout.grid, voxels },
+    };
+    Ok(SeriesImage { volume, stack, voxel_type, findings, straightening: layout.straightening })
+}
+
+struct Read {
+    voxels: Vec<f32>,
+    voxel_type: String,
+    inverted: bool,
+}
+
+/// The voxels of all frames in their order; each file is opened once.
+fn read_frames(series: &Series, rescale: bool) -> Result<Read, DicomError> {
+    let shape = series.stored_shape();
+    // The largest honest size is checked file by file; a forged number of columns must not take memory first.
+    let slice = shape[0] * shape[1];
+    check_size(series, slice)?;
+    let mut voxels = vec![0.0_f32; slice * shape[2]];
+    let mut by_file: BTreeMap<usize, Vec<(&Frame, &mut [f32])>> = BTreeMap::new();
+    for (frame, part) in series.frames.iter().zip(voxels.chunks_mut(slice)) {
+        by_file.entry(frame.file).or_default().push((frame, part));
+    }
+    let kinds: Vec<(String, bool)> = by_file
+        .into_par_iter()
+        .map(|(file, parts)| {
+            let pixels = Pixels::open(&series.files[file])?;
+            fill(&pixels, parts, rescale)?;
+            Ok((voxel_type(pixels.object()), is_inverted(pixels.object())))
+        })
+        .collect::<Result<_, DicomError>>()?;
+    let voxel_type = kinds.first().map(|kind| kind.0.clone()).unwrap_or_default();
+    Ok(Read { voxels, voxel_type, inverted: kinds.iter().any(|kind| kind.1) })
+}
+
+/// Refuses what no file of this size can hold, before memory is taken.
+fn check_size(series: &Series, slice: usize) -> Result<(), DicomError> {
+    const LARGEST_RATIO: u64 = 4096; // of pixels to bytes: no codec shrinks a real image further
+    let held: u64 = series
+        .files
+        .iter()
+        .filter_map(|path| path.metadata().ok())
+        .map(|m| m.len().saturating_mul(LARGEST_RATIO))
+        .sum();
+    let declared = slice as u64 * series.frames.len() as u64;
+    if declared > held {
+        return Err(DicomError::geometry(format!(
+            "its headers declare {declared} pixels, which its files cannot hold"
+        )));
+    }
+    Ok(())
+}
+
+fn fill(pixels: &Pixels, mut parts: Vec<(&Frame, &mut [f32])>, rescale: bool) -> Result<(), DicomError> {
+    parts.sort_by_key(|(frame, _)| frame.number);
+    let mut decoded: Option<(u32, Vec<i64>)> = None;
+    for (frame, part) in parts {
+        let stored = match decoded.take().filter(|(number, _)| *number == frame.number) {
+            Some((_, stored)) => stored, // the next tile of the same mosaic
+            None => pixels.frame(frame.number)?,
+        };
+        let [slope, intercept] = frame.rescale.filter(|_| rescale).unwrap_or([1.0, 0.0]);
+        let [columns, rows] = frame.plane.size;
+        for row in 0..rows {
+            let first = frame.offset[0] + frame.stored_size[0] * (frame.offset[1] + row);
+            let line = stored.get(first..first + columns).ok_or_else(|| pixels.contradicts())?;
+            for (voxel, value) in part[row * columns..(row + 1) * columns].iter_mut().zip(line) {
+                *voxel = (*value as f64 * slope + intercept) as f32;
+            }
+        }
+        decoded = Some((frame.number, stored));
+    }
+    Ok(())
+}

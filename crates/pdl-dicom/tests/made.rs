@@ -1,0 +1,177 @@
+//! Series that are made here, with what archives do to them.
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "tests may fail loudly")]
+
+use std::fs;
+use std::path::Path;
+
+use dicom_core::{DataElement, PrimitiveValue, VR, dicom_value};
+use dicom_dictionary_std::{tags, uids};
+use dicom_object::{FileMetaTableBuilder, InMemDicomObject};
+use pdl_dicom::{ReadOptions, Scan, SeriesImage, files_below, read_series, scan};
+use tempfile::TempDir;
+
+/// A CT slice of 3 x 2 pixels, all of the same value, at this height; `edit` may change it before it is written.
+fn slice(folder: &TempDir, number: u16, height: f64, edit: impl Fn(&mut InMemDicomObject)) {
+    let mut object = InMemDicomObject::new_empty();
+    for (tag, vr, value) in [
+        (tags::SOP_CLASS_UID, VR::UI, uids::CT_IMAGE_STORAGE.to_owned()),
+        (tags::SOP_INSTANCE_UID, VR::UI, format!("1.2.{number}")),
+        (tags::SERIES_INSTANCE_UID, VR::UI, "1.1".to_owned()),
+        (tags::MODALITY, VR::CS, "CT".to_owned()),
+        (tags::IMAGE_TYPE, VR::CS, "ORIGINAL\\PRIMARY\\AXIAL".to_owned()),
+        (tags::IMAGE_POSITION_PATIENT, VR::DS, format!("10\\20\\{height}")),
+        (tags::IMAGE_ORIENTATION_PATIENT, VR::DS, "1\\0\\0\\0\\1\\0".to_owned()),
+        (tags::PIXEL_SPACING, VR::DS, "2\\3".to_owned()),
+        (tags::SLICE_THICKNESS, VR::DS, "5".to_owned()),
+        (tags::RESCALE_SLOPE, VR::DS, "2".to_owned()),
+        (tags::RESCALE_INTERCEPT, VR::DS, "-1000".to_owned()),
+        (tags::PHOTOMETRIC_INTERPRETATION, VR::CS, "MONOCHROME2".to_owned()),
+    ] {
+        object.put_str(tag, vr, value);
+    }
+    for (tag, value) in [
+        (tags::ROWS, 2),
+        (tags::COLUMNS, 3),
+        (tags::SAMPLES_PER_PIXEL, 1),
+        (tags::BITS_ALLOCATED, 16),
+        (tags::BITS_STORED, 12),
+        (tags::HIGH_BIT, 11),
+        (tags::PIXEL_REPRESENTATION, 1),
+    ] {
+        object.put(DataElement::new(tag, VR::US, dicom_value!(U16, [value])));
+    }
+    // Bits beyond the stored twelve are no part of the value.
+    object.put(DataElement::new(
+        tags::PIXEL_DATA,
+        VR::OW,
+        PrimitiveValue::U16(vec![0xf000 | number; 6].into()),
+    ));
+    edit(&mut object);
+    let meta = FileMetaTableBuilder::new().transfer_syntax(uids::EXPLICIT_VR_LITTLE_ENDIAN);
+    object.with_meta(meta).unwrap().write_to_file(folder.path().join(format!("{number}.bin"))).unwrap();
+}
+
+fn scanned(folder: &Path) -> Scan {
+    scan(&files_below(folder), &|| ())
+}
+
+fn image(scan: &Scan, number: usize) -> SeriesImage {
+    read_series(&scan.series[number], ReadOptions::default()).unwrap()
+}
+
+fn findings(image: &SeriesImage) -> Vec<String> {
+    image.findings.iter().map(|finding| format!("{}: {}", finding.code, finding.message)).collect()
+}
+
+#[test]
+fn slices_sort_by_position_and_the_grid_is_ras() {
+    let folder = tempfile::tempdir().unwrap();
+    for number in 1..=4 {
+        slice(&folder, number, 40.0 - 5.0 * f64::from(number), |_| ());
+    }
+    let image = image(&scanned(folder.path()), 0);
+    assert_eq!(findings(&image), Vec::<String>::new());
+    let grid = image.volume.grid;
+    assert_eq!(grid.shape, [3, 2, 4]);
+    // Spacing is (between rows, between columns); left and posterior are negative.
+    let steps =
+        [grid.affine.step_mm(0), grid.affine.step_mm(1), grid.affine.step_mm(2), grid.affine.origin_mm()];
+    assert_eq!(steps, [[-3.0, 0.0, 0.0], [0.0, -2.0, 0.0], [0.0, 0.0, 5.0], [-10.0, -20.0, 20.0]]);
+    let lowest: Vec<f32> = image.volume.voxels.iter().copied().step_by(6).collect();
+    assert_eq!(lowest, [-992.0, -994.0, -996.0, -998.0]);
+}
+
+#[test]
+fn a_missing_slice_is_named_and_filled() {
+    let folder = tempfile::tempdir().unwrap();
+    for number in [0, 1, 2, 4, 5] {
+        slice(&folder, number, 5.0 * f64::from(number), |_| ());
+    }
+    let image = image(&scanned(folder.path()), 0);
+    let expected = "missing-slice: 1 slice is missing after slice 3 (10.00 mm from the first): it is filled by interpolation";
+    assert_eq!(findings(&image), [expected]);
+    assert_eq!(image.volume.grid.shape, [3, 2, 6]);
+    let values: Vec<f32> = image.volume.voxels.iter().copied().step_by(6).collect();
+    assert_eq!(values, [-1000.0, -998.0, -996.0, -994.0, -992.0, -990.0]);
+    // Labels are not interpolated: they come from the nearest slice.
+    let labels = image.place_labels((0..30).map(|pixel| pixel / 6 + 1).collect()).unwrap();
+    let labels: Vec<u16> = labels.voxels.iter().copied().step_by(6).collect();
+    assert_eq!([labels[0], labels[2], labels[4], labels[5]], [1, 3, 4, 5]);
+}
+
+#[test]
+fn phases_at_the_same_positions_are_split_and_never_interleaved() {
+    let folder = tempfile::tempdir().unwrap();
+    for number in 0..6_u16 {
+        slice(&folder, number, 5.0 * f64::from(number % 3), |object| {
+            object.put_str(tags::ACQUISITION_NUMBER, VR::IS, (number / 3).to_string());
+        });
+    }
+    let scan = scanned(folder.path());
+    assert_eq!(scan.series.len(), 2);
+    let first: Vec<f32> = image(&scan, 0).volume.voxels.iter().copied().step_by(6).collect();
+    let second: Vec<f32> = image(&scan, 1).volume.voxels.iter().copied().step_by(6).collect();
+    assert_eq!((first, second), (vec![-1000.0, -998.0, -996.0], vec![-994.0, -992.0, -990.0]));
+}
+
+#[test]
+fn images_at_one_position_that_nothing_parts_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    for number in 0..6_u16 {
+        slice(&folder, number, 5.0 * f64::from(number % 3), |_| ());
+    }
+    let scan = scanned(folder.path());
+    let error = read_series(&scan.series[0], ReadOptions::default()).unwrap_err();
+    assert!(error.to_string().contains("several images lie at one position"), "{error}");
+}
+
+#[test]
+fn what_is_no_slice_is_set_aside_and_copies_count_once() {
+    let folder = tempfile::tempdir().unwrap();
+    for number in 0..3 {
+        slice(&folder, number, 5.0 * f64::from(number), |_| ());
+    }
+    fs::copy(folder.path().join("1.bin"), folder.path().join("copy")).unwrap();
+    slice(&folder, 7, 0.0, |object| {
+        object.put_str(tags::IMAGE_TYPE, VR::CS, "ORIGINAL\\PRIMARY\\LOCALIZER");
+    });
+    slice(&folder, 8, 0.0, |object| {
+        object.put_str(tags::SOP_CLASS_UID, VR::UI, uids::SECONDARY_CAPTURE_IMAGE_STORAGE);
+    });
+    fs::write(folder.path().join("README"), "no DICOM").unwrap();
+    let scan = scanned(folder.path());
+    let aside: Vec<(&str, usize)> = scan.set_aside.iter().map(|a| (a.reason.as_str(), a.count)).collect();
+    assert_eq!(aside, [("not a DICOM file", 1), ("scout", 1), ("secondary capture", 1)]);
+    assert_eq!(scan.series.len(), 1);
+    assert_eq!(image(&scan, 0).volume.grid.shape, [3, 2, 3]);
+}
+
+#[test]
+fn every_cut_of_a_file_is_refused_and_none_panics() {
+    let folder = tempfile::tempdir().unwrap();
+    slice(&folder, 1, 0.0, |_| ());
+    let path = folder.path().join("1.bin");
+    let bytes = fs::read(&path).unwrap();
+    for length in 0..bytes.len() {
+        fs::write(&path, &bytes[..length]).unwrap();
+        let scan = scanned(folder.path());
+        for series in &scan.series {
+            assert!(
+                read_series(series, ReadOptions::default()).is_err(),
+                "cut at {length} of {}",
+                bytes.len()
+            );
+        }
+    }
+}
+
+#[test]
+fn a_header_that_declares_too_much_is_refused_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    slice(&folder, 1, 0.0, |object| {
+        for tag in [tags::ROWS, tags::COLUMNS] {
+            object.put(DataElement::new(tag, VR::US, dicom_value!(U16, [65535])));
+        }
+    });
+    assert!(read_series(&scanned(folder.path()).series[0], ReadOptions::default()).is_err());
+}

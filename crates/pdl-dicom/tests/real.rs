@@ -1,0 +1,226 @@
+//! Real scanners' files against what other programs make of them: tests/golden/dicom.json, by tests/golden/dicom.py.
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "tests may fail loudly")]
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use pdl_dicom::{
+    LabelKind, Mask, ReadOptions, Scan, Segmentation, SeriesImage, Stack, StructureSet, files_below,
+    read_series, scan,
+};
+use pdl_volume::{Affine, Volume};
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+struct Golden {
+    volumes: BTreeMap<String, Block>,
+    segments: BTreeMap<String, Block>,
+    contours: BTreeMap<String, Contours>,
+}
+
+/// A volume in the orientation closest to RAS+.
+#[derive(Deserialize)]
+struct Block {
+    shape: [usize; 3],
+    affine: Vec<f64>,
+    sums: Vec<f64>,
+    blake3: String,
+}
+
+#[derive(Deserialize)]
+struct Contours {
+    counts: BTreeMap<usize, usize>,
+    blake3: String,
+}
+
+fn golden() -> Golden {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/dicom.json");
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
+/// A folder of the real DICOM sets, or nothing when `PDL_REAL_DATA` is not set.
+fn real(set: &str) -> Option<PathBuf> {
+    let folder = PathBuf::from(std::env::var_os("PDL_REAL_DATA")?).join("dicom").join(set);
+    assert!(folder.exists(), "PDL_REAL_DATA is set, but this is not there: {}", folder.display());
+    Some(folder)
+}
+
+fn scanned(path: &Path) -> Scan {
+    let files = if path.is_file() { vec![path.to_owned()] } else { files_below(path) };
+    scan(&files, &|| ())
+}
+
+fn images(path: &Path) -> Vec<SeriesImage> {
+    scanned(path).series.iter().map(|series| read_series(series, ReadOptions::default()).unwrap()).collect()
+}
+
+fn codes(image: &SeriesImage) -> Vec<&'static str> {
+    image.findings.iter().map(|finding| finding.code).collect()
+}
+
+fn digest(bytes: &[u8]) -> String {
+    blake3::hash(bytes).to_hex().to_string()
+}
+
+fn close(volume: &Volume<f32>, golden: &Block, name: &str) {
+    let expected = Affine::from_row_major(&golden.affine).unwrap();
+    let distance = volume.grid.affine.corner_distance_mm(&expected, golden.shape);
+    assert!(
+        distance < 1e-4,
+        "{name}: corners lie {distance} mm apart: {:?} {expected:?}",
+        volume.grid.affine
+    );
+}
+
+fn equal(volume: &Volume<f32>, golden: &Block, name: &str) {
+    let ras = volume.to_ras();
+    assert_eq!(ras.grid.shape, golden.shape, "{name}");
+    let slice = golden.shape[0] * golden.shape[1];
+    let sums: Vec<f64> =
+        ras.voxels.chunks(slice).map(|slice| slice.iter().map(|v| f64::from(*v)).sum()).collect();
+    assert_eq!(sums, golden.sums, "{name}: sums of slices");
+    let bytes: Vec<u8> = ras.voxels.iter().flat_map(|v| v.to_le_bytes()).collect();
+    assert_eq!(digest(&bytes), golden.blake3, "{name}: hash of voxels");
+    close(&ras, golden, name);
+}
+
+#[test]
+fn series_equal_what_simpleitk_reads() {
+    let golden = golden();
+    for name in [
+        "lung-ct-rtstruct",
+        "jpeg2000-ct",
+        "segmentation/ct-3slice",
+        "segmentation/24x38x3/image",
+        "segmentation/23x38x3/image",
+        "segmentation/24x38x3/multiframe",
+        "segmentation/23x38x3/multiframe",
+    ] {
+        let Some(folder) = real(name) else { return };
+        let images = images(&folder);
+        assert_eq!(images.len(), 1, "{name}");
+        equal(&images[0].volume, &golden.volumes[name], name);
+    }
+}
+
+#[test]
+fn files_without_a_sop_class_are_read_with_a_finding() {
+    let Some(folder) = real("jpeg2000-ct") else { return };
+    assert_eq!(codes(&images(&folder)[0]), ["no-sop-class"]);
+}
+
+#[test]
+fn every_transfer_syntax_gives_the_reference_volume() {
+    let golden = golden();
+    for number in 1..=9 {
+        let name = format!("transfer-syntaxes/In/{number}.dcm");
+        let Some(path) = real(&name) else { return };
+        let scan = scanned(&path);
+        let read = read_series(&scan.series[0], ReadOptions::default());
+        match read {
+            Ok(image) => equal(&image.volume, &golden.volumes[&name], &name),
+            Err(error) => {
+                assert!(!cfg!(feature = "jpeg-ls") && [7, 8].contains(&number), "{name}: {error}");
+                assert!(error.to_string().contains("feature jpeg-ls"), "{error}");
+            }
+        }
+    }
+}
+
+#[test]
+fn enhanced_mr_holds_the_reference_integers() {
+    let golden = golden();
+    for number in 1..=4 {
+        let name = format!("enhanced-mr/In/Siemens/XA10/6_{number}.dcm");
+        let Some(path) = real(&name) else { return };
+        let images = images(&path);
+        assert_eq!(images.len(), 1, "{name}");
+        equal(&images[0].volume, &golden.volumes[&name], &name);
+    }
+    let name = "enhanced-mr/In/Philips/IM_0027_fMAP.dcm";
+    let Some(path) = real(name) else { return };
+    let images = images(&path);
+    assert_eq!(images.len(), 2, "magnitude and field map are two volumes");
+    for part in ["magnitude", "field map"] {
+        let block = &golden.volumes[&format!("{name} {part}")];
+        let same = |image: &&SeriesImage| {
+            let bytes: Vec<u8> = image.volume.to_ras().voxels.iter().flat_map(|v| v.to_le_bytes()).collect();
+            digest(&bytes) == block.blake3
+        };
+        let image = images.iter().find(same).unwrap_or_else(|| panic!("no volume is the {part}"));
+        equal(&image.volume, block, part);
+    }
+}
+
+#[test]
+fn a_tilted_series_is_straightened_and_says_so() {
+    let Some(folder) = real("tilted-ct") else { return };
+    let images = images(&folder);
+    assert_eq!(images.len(), 1);
+    let image = &images[0];
+    let message = |code: &str| &image.findings.iter().find(|finding| finding.code == code).unwrap().message;
+    assert!(message("gantry-tilt").contains("18.5 degrees"), "{}", message("gantry-tilt"));
+    assert!(
+        message("uneven-spacing").contains("12 x 4.00, 1 x 1.08, 14 x 7.00 mm"),
+        "{}",
+        message("uneven-spacing")
+    );
+    let grid = image.volume.grid;
+    let cosine: f64 = (0..3).map(|r| grid.affine.step_mm(1)[r] * grid.affine.step_mm(2)[r]).sum();
+    assert!(cosine.abs() < 1e-6, "the grid is straight");
+    assert!((grid.spacing_mm()[2] - 4.0).abs() < 0.01, "{:?}", grid.spacing_mm());
+}
+
+/// A mask on its stack as a volume of 0 and 1.
+fn volume(mask: &Mask, stack: &Stack) -> Volume<f32> {
+    let (labels, _) = pdl_dicom::paint(stack, [(1, mask)]);
+    Volume::new(stack.grid().unwrap(), labels.into_iter().map(f32::from).collect()).unwrap()
+}
+
+/// Places of the ones of a volume in the world (0.01 mm), by which masks on different grids are compared.
+fn equal_segment(mask: &Volume<f32>, golden: &Block, name: &str) {
+    let ras = mask.to_ras();
+    assert_eq!(ras.grid.shape, golden.shape, "{name}");
+    let bytes: Vec<u8> = ras.voxels.iter().map(|v| *v as u8).collect();
+    assert_eq!(digest(&bytes), golden.blake3, "{name}: hash of mask");
+    close(&ras, golden, name);
+}
+
+#[test]
+fn every_segment_equals_its_nrrd() {
+    let golden = golden();
+    let mut compared = 0;
+    for file in ["24x38x3/seg/label.seg", "23x38x3/seg/label.seg", "liver.dcm", "partial_overlaps.dcm"] {
+        let Some(path) = real(&format!("segmentation/{file}")) else { return };
+        let object = Segmentation::read(&path).unwrap();
+        let stack = object.stack().unwrap();
+        for segment in &object.segments {
+            let name = format!("segmentation/{file} {}", segment.number);
+            let mask = object.mask(segment.number, &stack).unwrap();
+            equal_segment(&volume(&mask, &stack), &golden.segments[&name], &name);
+            compared += 1;
+        }
+    }
+    assert_eq!(compared, golden.segments.len());
+}
+
+#[test]
+fn contours_fill_what_exact_arithmetic_fills() {
+    let Some(folder) = real("lung-ct-rtstruct") else { return };
+    let golden = golden();
+    let scan = scanned(&folder);
+    assert_eq!((scan.series.len(), scan.labels.len()), (1, 1));
+    assert_eq!(scan.labels[0].kind, LabelKind::StructureSet);
+    assert_eq!(scan.labels_of_series(), (vec![vec![0]], 0));
+    let image = read_series(&scan.series[0], ReadOptions::default()).unwrap();
+    let set = StructureSet::read(&scan.labels[0].path).unwrap();
+    assert_eq!(set.regions.len(), golden.contours.len());
+    for region in &set.regions {
+        let mask = region.mask(&image.stack).unwrap();
+        let expected = &golden.contours[&region.name];
+        assert_eq!(mask.counts(), expected.counts, "{}", region.name);
+        let (labels, _) = pdl_dicom::paint(&image.stack, [(1, &mask)]);
+        let bytes: Vec<u8> = labels.iter().map(|v| *v as u8).collect();
+        assert_eq!(digest(&bytes), expected.blake3, "{}", region.name);
+    }
+}

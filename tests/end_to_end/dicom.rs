@@ -1,0 +1,222 @@
+//! Trees of DICOM files: the same volumes as the NIfTI cohort, and not a word about the patients.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use dicom_core::VR;
+use dicom_dictionary_std::tags;
+use dicom_object::{InMemDicomObject, open_file};
+use pdl_cohort::attributes::Status;
+use pdl_cohort::cases::{CaseRow, Cases};
+use pdl_cohort::sources;
+use pdl_io::nifti;
+use pdl_tests::{files, root, run, run_ok, sample};
+
+use crate::folder;
+
+fn samples() -> PathBuf {
+    root().join("sample-data/dicom")
+}
+
+/// Copies one sample case into `to` after `edit`; `prefix` takes the place of the UIDs' own "2.25.".
+fn copy_case(case: &str, to: &Path, prefix: &str, edit: impl Fn(&mut InMemDicomObject)) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(samples().join(case)).unwrap() {
+        let path = entry.unwrap().path();
+        let text = |bytes: Vec<u8>| bytes.iter().map(|b| char::from(*b)).collect::<String>();
+        let edited = text(fs::read(&path).unwrap()).replace("2.25.", prefix);
+        let target = to.join(path.file_name().unwrap());
+        fs::write(&target, edited.chars().map(|c| c as u8).collect::<Vec<u8>>()).unwrap();
+        let mut object = open_file(&target).unwrap();
+        edit(&mut object);
+        object.write_to_file(&target).unwrap();
+    }
+}
+
+#[test]
+fn a_tree_of_dicom_files_gives_the_voxels_and_labels_of_the_nifti_cohort() {
+    let (out, keys) = (folder(), folder());
+    let key = keys.path().join("key");
+    let tree = samples();
+    let words = ["index", tree.to_str().unwrap(), "--out", out.path().to_str().unwrap()];
+    let words = [&words[..], &["--pseudonym-key", key.to_str().unwrap()]].concat();
+    run_ok(&words);
+    let cases = Cases::read(out.path()).unwrap();
+    let names = ["left lung", "right lung", "heart", "spinal cord", "oesophagus"];
+    assert_eq!(
+        cases.label_names.values().map(String::as_str).collect::<BTreeSet<_>>(),
+        BTreeSet::from(names)
+    );
+    assert_eq!(cases.rows.len(), 2);
+    for row in &cases.rows {
+        assert_eq!(row.status, Status::Ok, "{:?}", row.findings);
+        let image = nifti::read_image(&out.path().join(&row.image)).unwrap().volume;
+        let labels = nifti::read_labels(&out.path().join(row.label.as_ref().unwrap())).unwrap().map;
+        let case = ["ct_01", "ct_04"].into_iter().find(|case| {
+            nifti::read_image(&sample("ct").join(format!("images/{case}.nii.gz"))).unwrap().volume == image
+        });
+        let case = case.expect("one of the sample's images");
+        let expected = nifti::read_labels(&sample("ct").join(format!("labels/{case}.nii.gz"))).unwrap().map;
+        // Labels are numbered by name here, in the order of the structure set there.
+        let value = |label: u16| {
+            let found = cases.label_names.iter().find(|(_, name)| *name == names[usize::from(label) - 1]);
+            *found.unwrap().0
+        };
+        assert!(labels == expected.map(|label| if *label == 0 { 0 } else { value(*label) }), "{case}");
+    }
+    let before = files(out.path());
+    run_ok(&words);
+    assert!(files(out.path()) == before, "a second run changes nothing");
+}
+
+#[test]
+fn structures_are_chosen_joined_and_ordered_by_patterns() {
+    let (out, keys) = (folder(), folder());
+    let key = keys.path().join("key");
+    let tree = samples();
+    let words = ["index", tree.to_str().unwrap(), "--out", out.path().to_str().unwrap()];
+    let flags = ["--pseudonym-key", key.to_str().unwrap(), "--structures", "*Lung=lungs,heart=heart"];
+    run_ok(&[&words[..], &flags].concat());
+    let cases = Cases::read(out.path()).unwrap();
+    assert_eq!(cases.label_names.values().collect::<Vec<_>>(), ["lungs", "heart"]);
+    assert!(cases.rows.iter().all(|row| row.labels_annotated == [1, 2]));
+}
+
+/// What was planted, and every UID of the files.
+fn plant(tree: &Path) -> BTreeSet<String> {
+    let mut planted: BTreeSet<String> = [
+        "Zweistein",
+        "Ottilie",
+        "MRN-7712345",
+        "19531224",
+        "ACC9988776",
+        "20190817",
+        "Sundholm",
+        "phone 555",
+    ]
+    .map(str::to_owned)
+    .into();
+    let edit = |id: &str, object: &mut InMemDicomObject| {
+        object.put_str(tags::PATIENT_NAME, VR::PN, "Zweistein^Ottilie");
+        object.put_str(tags::PATIENT_ID, VR::LO, format!("MRN-7712345{id}"));
+        object.put_str(tags::PATIENT_BIRTH_DATE, VR::DA, "19531224");
+        object.put_str(tags::ACCESSION_NUMBER, VR::SH, "ACC9988776");
+        object.put_str(tags::STUDY_DATE, VR::DA, "20190817");
+        object.put_str(tags::INSTITUTION_NAME, VR::LO, "Sundholm");
+        object.put_str(dicom_core::Tag(0x0029, 0x0010), VR::LO, "PRIVATE");
+        object.put_str(dicom_core::Tag(0x0029, 0x1001), VR::LO, "phone 555");
+    };
+    let place = |name: &str| tree.join(format!("Zweistein_Ottilie_{name}"));
+    for (case, name, prefix) in [
+        ("ct_01", "a", "2.25."),
+        ("ct_04", "b", "2.26."),
+        ("ct_01", "c", "2.27."),
+        ("ct_04", "d", "2.28."),
+        ("ct_01", "e", "2.29."),
+    ] {
+        copy_case(case, &place(name), prefix, |object| edit(name, object));
+    }
+    for path in pdl_dicom::files_below(tree) {
+        let object = open_file(&path).unwrap();
+        for tag in [
+            tags::STUDY_INSTANCE_UID,
+            tags::SERIES_INSTANCE_UID,
+            tags::SOP_INSTANCE_UID,
+            tags::FRAME_OF_REFERENCE_UID,
+        ] {
+            planted.insert(object.element(tag).unwrap().to_str().unwrap().trim_end_matches('\0').to_owned());
+        }
+    }
+    // A slice cut short in its pixels, one in its header, a damaged structure set, and files that are none.
+    let cut = |path: PathBuf, share: usize| {
+        let bytes = fs::read(&path).unwrap();
+        fs::write(&path, &bytes[..bytes.len() * share / 10]).unwrap();
+    };
+    cut(place("a").join("CT.005.dcm"), 9);
+    cut(place("b").join("CT.007.dcm"), 1);
+    cut(place("c").join("RTSTRUCT.dcm"), 5);
+    fs::write(tree.join("Zweistein MRN-7712345.txt"), "Zweistein, Ottilie, 19531224").unwrap();
+    fs::write(tree.join("Ottilie.dcm"), [vec![0; 128], b"DICM Zweistein^Ottilie 19531224".to_vec()].concat())
+        .unwrap();
+    planted
+}
+
+/// Everything a file says, compressed or not.
+fn content(name: &str, bytes: &[u8], path: &Path) -> String {
+    let mut text = String::from_utf8_lossy(bytes).into_owned();
+    if name.ends_with(".gz") {
+        let mut plain = Vec::new();
+        flate2::read::MultiGzDecoder::new(bytes).read_to_end(&mut plain).unwrap();
+        text += &String::from_utf8_lossy(&plain);
+    }
+    if name.ends_with(".parquet") {
+        let (rows, metadata) = pdl_store::table::read_rows::<serde_json::Value>(path).unwrap();
+        text += &format!("{rows:?} {metadata:?}");
+    }
+    text
+}
+
+fn no_word_of(planted: &BTreeSet<String>, text: &str, whence: &str) {
+    for word in planted {
+        assert!(!text.contains(word.as_str()), "{whence} says {word}");
+    }
+}
+
+#[test]
+fn no_output_and_no_message_tells_whose_the_images_are() {
+    let (tree, out, keys) = (folder(), folder(), folder());
+    let planted = plant(tree.path());
+    let key = keys.path().join("key");
+    let out_text = out.path().to_str().unwrap();
+    let cohort = ["--out", out_text, "--pseudonym-key", key.to_str().unwrap()];
+    let tree_text = tree.path().to_str().unwrap();
+    let mut messages = String::new();
+    let mut told = |words: &[&str]| {
+        let output = run(words);
+        messages += &String::from_utf8_lossy(&output.stdout);
+        messages += &String::from_utf8_lossy(&output.stderr);
+        output.status.success()
+    };
+    assert!(told(&[&["index", tree_text], &cohort[..]].concat()));
+    let cases = Cases::read(out.path()).unwrap();
+    let usable: Vec<CaseRow> = cases.usable().cloned().collect();
+    assert!(usable.len() >= 2 && usable.len() < cases.rows.len(), "{:?}", cases.rows);
+    // A volume that vanishes fails while it is prepared.
+    fs::remove_file(out.path().join(&usable[0].image)).unwrap();
+    assert!(told(&["prepare", out_text, "--proxy-size", "16"]));
+    assert!(out.path().join("failures.json").exists());
+    assert!(told(&[&["curate", tree_text, "--proxy-size", "16"], &cohort[..]].concat()));
+    let export = out.path().join("export");
+    assert!(told(&["export", out_text, "--to", "monai", "--dest", export.to_str().unwrap()]));
+    // Another tree into the same folder, and a strict run.
+    assert!(!told(&[&["index", samples().to_str().unwrap()], &cohort[..]].concat()));
+    assert!(!told(&[&["index", tree_text, "--strict"], &cohort[..]].concat()));
+
+    no_word_of(&planted, &messages, "a message");
+    let mut seen = 0;
+    for path in pdl_dicom::files_below(out.path()) {
+        let name = path.strip_prefix(out.path()).unwrap().to_string_lossy().into_owned();
+        no_word_of(&planted, &name, "a file's name");
+        if name != sources::FILE {
+            no_word_of(&planted, &content(&name, &fs::read(&path).unwrap(), &path), &name);
+            seen += 1;
+        }
+    }
+    assert!(seen > 15, "{seen} files were looked at");
+
+    // The one place that does, for its owner only; and so that this test can fail: with --keep-ids the ids are there.
+    let rows = sources::read(out.path()).unwrap();
+    assert!(rows.iter().all(|row| row.image[0].contains("Zweistein_Ottilie")));
+    #[cfg(unix)]
+    {
+        let meta = out.path().join(sources::FILE).metadata().unwrap();
+        assert_eq!(std::os::unix::fs::PermissionsExt::mode(&meta.permissions()) & 0o777, 0o600);
+    }
+    let kept = folder();
+    run_ok(&["index", tree_text, "--out", kept.path().to_str().unwrap(), "--keep-ids"]);
+    assert!(
+        Cases::read(kept.path()).unwrap().rows.iter().all(|row| row.patient_id.starts_with("MRN-7712345"))
+    );
+}

@@ -1,0 +1,174 @@
+"""Golden values for crates/pdl-dicom/tests/real.rs from the real DICOM sets below DATA, made by other programs.
+
+    python tests/golden/dicom.py DATA        (DATA holds lung-ct-rtstruct, jpeg2000-ct, ...; packages: requirements-dicom.txt)
+
+volumes: shape, affine, sum of every slice and hash of the float32 voxels (x fastest) after nibabel's
+as_closest_canonical, of SimpleITK's series reader or of the NIfTI that the set brings.
+segments: pixels of every slice and hash of the uint8 mask, from the NRRD that the set brings.
+contours: the same for each structure, by exact rational arithmetic: even-odd over the edges of all contours of a
+plane, and pixels within 1/20 of a pixel of an edge that is walked an odd number of times.
+"""
+
+import collections
+import json
+import math
+import pathlib
+import sys
+from fractions import Fraction
+
+import blake3
+import nibabel
+import numpy
+import pydicom
+import SimpleITK
+
+GOLDEN = pathlib.Path(__file__).resolve().parent / "dicom.json"
+DATA = pathlib.Path(sys.argv[1])
+
+
+def canonical(image, dtype=numpy.float32):
+    image = nibabel.as_closest_canonical(image)
+    voxels = numpy.asarray(image.dataobj).astype(dtype)
+    return {
+        "shape": list(voxels.shape),
+        "affine": image.affine.flatten().tolist(),
+        "sums": [float(v) for v in voxels.astype(numpy.float64).sum(axis=(0, 1))],
+        "blake3": blake3.blake3(voxels.tobytes(order="F")).hexdigest(),
+    }
+
+
+def of_itk(image, dtype=numpy.float32):
+    affine = numpy.eye(4)
+    direction = numpy.array(image.GetDirection()).reshape(3, 3)
+    affine[:3, :3] = direction * numpy.array(image.GetSpacing())
+    affine[:3, 3] = image.GetOrigin()
+    affine = numpy.diag([-1, -1, 1, 1]) @ affine
+    voxels = SimpleITK.GetArrayFromImage(image).transpose(2, 1, 0)
+    return canonical(nibabel.Nifti1Image(voxels.astype(dtype), affine), dtype)
+
+
+def series(folder):
+    names = SimpleITK.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder))
+    return of_itk(SimpleITK.Cast(SimpleITK.ReadImage(names), SimpleITK.sitkFloat32))
+
+
+def one(path):
+    return of_itk(SimpleITK.Cast(SimpleITK.ReadImage(str(path)), SimpleITK.sitkFloat32))
+
+
+def stored(path, frame=None):
+    """The stored integers of a NIfTI, without its slope."""
+    image = nibabel.load(path)
+    voxels = image.dataobj.get_unscaled()
+    voxels = voxels if frame is None else voxels[..., frame]
+    return canonical(nibabel.Nifti1Image(numpy.asarray(voxels).astype(numpy.float32), image.affine))
+
+
+def volumes():
+    found = {
+        "lung-ct-rtstruct": series(next(p for p in (DATA / "lung-ct-rtstruct").glob("*/*") if len(list(p.iterdir())) > 1)),
+        "jpeg2000-ct": series(DATA / "jpeg2000-ct/series"),
+    }
+    for name in ["ct-3slice", "24x38x3/image", "23x38x3/image"]:
+        found[f"segmentation/{name}"] = series(DATA / "segmentation" / name)
+    for name in ["24x38x3/multiframe", "23x38x3/multiframe"]:
+        found[f"segmentation/{name}"] = one(DATA / "segmentation" / name / "mf.dcm")
+    for number in range(1, 10):
+        found[f"transfer-syntaxes/In/{number}.dcm"] = stored(DATA / f"transfer-syntaxes/Ref/{number}.nii")
+    reference = DATA / "enhanced-mr/Ref"
+    for number in range(4):
+        found[f"enhanced-mr/In/Siemens/XA10/6_{number + 1}.dcm"] = stored(
+            reference / "Siemens_REST1_w_SMS_PF7-8_6.nii", number
+        )
+    found["enhanced-mr/In/Philips/IM_0027_fMAP.dcm magnitude"] = stored(reference / "Philips_WIP_B0_NS_801_e1.nii")
+    found["enhanced-mr/In/Philips/IM_0027_fMAP.dcm field map"] = stored(
+        reference / "Philips_WIP_B0_NS_801_e2_fieldmaphz.nii"
+    )
+    return found
+
+
+def segments():
+    found = {}
+    for name, files in {
+        "segmentation/24x38x3/seg/label.seg": ["24x38x3/nrrd/label.nrrd"],
+        "segmentation/23x38x3/seg/label.seg": ["23x38x3/nrrd/label.nrrd"],
+        "segmentation/liver.dcm": ["liver_seg.nrrd"],
+        "segmentation/partial_overlaps.dcm": [f"partial_overlaps-{n}.nrrd" for n in (1, 2, 3)],
+    }.items():
+        for file in files:
+            image = SimpleITK.ReadImage(str(DATA / "segmentation" / file))
+            for value in numpy.unique(SimpleITK.GetArrayViewFromImage(image)):
+                if value:
+                    found[f"{name} {value}"] = of_itk(image == int(value), numpy.uint8)
+    return found
+
+
+def fill(contours, columns, rows):
+    """Pixels (row, column) inside contours of exact (column, row) points."""
+    walked = collections.Counter()
+    for points in contours:
+        for a, b in zip(points, points[1:] + points[:1]):
+            if a != b or len(points) == 1:
+                walked[tuple(sorted((a, b)))] += 1
+    edges = [edge for edge, times in walked.items() if times % 2]
+    crossings = collections.defaultdict(list)
+    inside = set()
+    near = Fraction(1, 20)
+    for a, b in edges:
+        low, high = sorted((a, b), key=lambda p: p[1])
+        for row in range(max(0, math.ceil(low[1])), min(rows, math.ceil(high[1]))):
+            crossings[row].append(low[0] + (row - low[1]) * (high[0] - low[0]) / (high[1] - low[1]))
+        along = (b[0] - a[0], b[1] - a[1])
+        square = along[0] ** 2 + along[1] ** 2
+        left, right = sorted((a[0], b[0]))
+        for row in range(max(0, math.ceil(low[1] - near)), min(rows - 1, math.floor(high[1] + near)) + 1):
+            for column in range(max(0, math.ceil(left - near)), min(columns - 1, math.floor(right + near)) + 1):
+                p = (column - a[0], row - a[1])
+                share = min(1, max(0, (p[0] * along[0] + p[1] * along[1]) / square)) if square else 0
+                if (p[0] - share * along[0]) ** 2 + (p[1] - share * along[1]) ** 2 <= near**2:
+                    inside.add((row, column))
+    for row, found in crossings.items():
+        found.sort()
+        for left, right in zip(found[::2], found[1::2]):
+            inside.update((row, c) for c in range(max(0, math.ceil(left)), min(columns - 1, math.floor(right)) + 1))
+    return inside
+
+
+def contours():
+    folders = list((DATA / "lung-ct-rtstruct").glob("*/*"))
+    images = [pydicom.dcmread(p, stop_before_pixels=True) for f in folders if len(list(f.iterdir())) > 1 for p in f.iterdir()]
+    images.sort(key=lambda d: d.ImagePositionPatient[2])
+    structures = pydicom.dcmread(next(p for f in folders if len(list(f.iterdir())) == 1 for p in f.iterdir()))
+    first = images[0]
+    assert [float(v) for v in first.ImageOrientationPatient] == [1, 0, 0, 0, 1, 0]
+    text = lambda value: Fraction(str(getattr(value, "original_string", value)))
+    origin = [text(v) for v in first.ImagePositionPatient]
+    between_rows, between_columns = (text(v) for v in first.PixelSpacing)
+    heights = [text(d.ImagePositionPatient[2]) for d in images]
+    names = {roi.ROINumber: roi.ROIName for roi in structures.StructureSetROISequence}
+    found = {}
+    for roi in structures.ROIContourSequence:
+        planes = collections.defaultdict(list)
+        for contour in roi.ContourSequence:
+            data = [text(v) for v in contour.ContourData]
+            points = list(zip(data[::3], data[1::3]))
+            pixels = [((x - origin[0]) / between_columns, (y - origin[1]) / between_rows) for x, y in points]
+            planes[min(range(len(heights)), key=lambda z: abs(heights[z] - data[2]))].append(pixels)
+        mask = numpy.zeros((len(images), first.Rows, first.Columns), numpy.uint8)
+        for z, lists in planes.items():
+            for row, column in fill(lists, first.Columns, first.Rows):
+                mask[z, row, column] = 1
+        counts = {str(z): int(mask[z].sum()) for z in range(len(images)) if mask[z].any()}
+        # Slice by slice from the feet up, rows from the front, columns from the right: as stored.
+        found[names[roi.ReferencedROINumber]] = {"counts": counts, "blake3": blake3.blake3(mask.tobytes()).hexdigest()}
+    return found
+
+
+golden = {
+    "versions": {"SimpleITK": SimpleITK.__version__, "nibabel": nibabel.__version__, "pydicom": pydicom.__version__},
+    "volumes": volumes(),
+    "segments": segments(),
+    "contours": contours(),
+}
+GOLDEN.write_text(json.dumps(golden, indent=1) + "\n")
+print("wrote tests/golden/dicom.json")
