@@ -161,7 +161,7 @@ fn a_tilted_series_is_straightened_and_says_so() {
     let message = |code: &str| &image.findings.iter().find(|finding| finding.code == code).unwrap().message;
     assert!(message("gantry-tilt").contains("18.5 degrees"), "{}", message("gantry-tilt"));
     assert!(
-        message("uneven-spacing").contains("12 x 4.00, 1 x 1.08, 14 x 7.00 mm"),
+        message("uneven-spacing").contains("13 x 4.00, 1 x 1.08, 13 x 7.00 mm"),
         "{}",
         message("uneven-spacing")
     );
