@@ -78,6 +78,7 @@ interop-exports: (curate)
     .venv-exports/bin/python -m pip install --quiet --requirement tests/interop/requirements.txt
     .venv-exports/bin/python tests/interop/frameworks.py {{pdl}} out/ct huggingface webdataset croissant
     .venv-exports/bin/python tests/interop/frameworks.py {{pdl}} out/mr huggingface webdataset croissant
+    .venv-exports/bin/python tests/interop/loops.py out/ct datasets
 
 # All of them load the exports, monai, nnunet and torchio too; installs torch (TARGETS: names of these; default all)
 interop-frameworks *targets: (curate)
@@ -85,6 +86,7 @@ interop-frameworks *targets: (curate)
     .venv-frameworks/bin/python -m pip install --quiet --requirement tests/interop/requirements.txt --requirement tests/interop/requirements-torch.txt
     .venv-frameworks/bin/python tests/interop/frameworks.py {{pdl}} out/ct "$@"
     .venv-frameworks/bin/python tests/interop/frameworks.py {{pdl}} out/mr "$@"
+    .venv-frameworks/bin/python tests/interop/loops.py out/ct
 
 # The golden values of tests/golden, made anew by other people's programs
 golden: (curate) (venv)

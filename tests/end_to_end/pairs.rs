@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use pdl_prepare::proxies::Proxies;
 use pdl_similarity::compare::compare_with;
@@ -11,7 +13,7 @@ use pdl_similarity::pairs::Pairs;
 use pdl_similarity::parameters::CompareParameters;
 use pdl_store::journal::Trust;
 use pdl_store::progress::{Run, Silent};
-use pdl_tests::{files, run, run_ok};
+use pdl_tests::{files, pdl, run, run_ok};
 use serde_json::Value;
 
 use crate::{cohort_of, curated, folder};
@@ -260,4 +262,61 @@ fn the_nearest_the_duplicates_and_the_square_matrix_are_what_the_table_says() {
     let (rows, _) =
         pdl_store::table::read_rows::<BTreeMap<String, Value>>(Path::new(&file("m.parquet"))).unwrap();
     assert_eq!(rows[3][&proxies.case_ids[7]].as_f64().unwrap() as f32, value(3, 7));
+}
+
+#[test]
+fn a_comparison_killed_at_any_moment_goes_on_to_the_same_bytes() {
+    let (cohort, out, whole) = (folder(), folder(), folder());
+    prepared(cohort.path(), out.path(), 0..24);
+    prepared(cohort.path(), whole.path(), 0..24);
+    compare(whole.path(), &["--tile", "3"]);
+    for moment in 0..20 {
+        let words = ["compare", out.path().to_str().unwrap(), "--tile", "3"];
+        let mut child = pdl().args(words).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(3 + 4 * moment));
+        let _ = child.kill(); // SIGKILL; one that has ended by itself is fine
+        child.wait().unwrap();
+    }
+    // A part cut short is found, too.
+    let part = fs::read_dir(whole.path().join("pairs")).unwrap().next().unwrap().unwrap().file_name();
+    let cut = out.path().join("pairs").join(part);
+    if let Ok(bytes) = fs::read(&cut) {
+        fs::write(&cut, &bytes[..bytes.len() / 2]).unwrap();
+    }
+    compare(out.path(), &["--tile", "3"]);
+    assert_eq!(files(&out.path().join("pairs")), files(&whole.path().join("pairs")));
+}
+
+/// A small file system of memory of its own, filled up; nothing is tried where the system gives nobody one.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_full_disk_is_told_and_with_room_again_the_comparison_goes_on() {
+    let own = ["--user", "--map-root-user", "--mount"];
+    if !Command::new("unshare").args(own).arg("true").status().is_ok_and(|status| status.success()) {
+        eprintln!("not tried: no file system can be mounted here");
+        return;
+    }
+    let (cohort, out, small, seen) = (folder(), folder(), folder(), folder());
+    prepared(cohort.path(), out.path(), 0..24);
+    let script = r#"
+        set -e
+        mount -t tmpfs -o size=8m tmpfs "$1"
+        cp -r "$2"/. "$1"
+        dd if=/dev/zero of="$1/filler" bs=4096 2> "$4/dd" || true
+        truncate --size=-24576 "$1/filler"
+        set +e; "$3" compare "$1" --tile 3 2> "$4/told"; echo $? > "$4/code"; set -e
+        rm "$1/filler"
+        "$3" compare "$1" --tile 3
+        cp -r "$1/pairs" "$4/pairs"
+    "#;
+    let program = pdl().get_program().to_owned();
+    let paths = [small.path(), out.path(), Path::new(&program), seen.path()];
+    let run =
+        Command::new("unshare").args(own).args(["bash", "-c", script, "bash"]).args(paths).output().unwrap();
+    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+    let text = |name: &str| fs::read_to_string(seen.path().join(name)).unwrap();
+    assert_eq!(text("code").trim(), "1");
+    assert!(text("told").to_lowercase().contains("no space left"), "{}", text("told"));
+    compare(out.path(), &["--tile", "3"]);
+    assert_eq!(files(&seen.path().join("pairs")), files(&out.path().join("pairs")));
 }
