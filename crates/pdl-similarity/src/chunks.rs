@@ -5,6 +5,7 @@
 //! which it is read: chunk by chunk down each column, so that memory is read from one end to the other.
 
 use crate::kernel::Kernel;
+use crate::memory::Floats;
 use crate::statistics::{LocalStatistics, Statistics};
 use crate::window::Window;
 
@@ -113,14 +114,14 @@ fn even_runs(n: usize, most: usize) -> impl Iterator<Item = (usize, usize)> {
 }
 
 /// Volumes in the order of the chunks, one behind the other.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Chunked {
     /// Of each chunk: voxels (z, y, x) times the kernel's scale, then the means and then the spreads of its windows
     /// (x, y, z), both in the units of [`crate::statistics`].
-    values: Vec<f32>,
+    values: Floats,
     /// Of each chunk: 1 inside the body and 0 outside it, for the voxels and for the windows' middles in the same
     /// orders; empty unless bodies are compared.
-    bodies: Vec<f32>,
+    bodies: Floats,
     /// For each chunk, whether one of its windows is flat.
     flat: Vec<bool>,
 }
@@ -144,8 +145,8 @@ impl Chunked {
         use rayon::prelude::*;
         let bodies_len = if with_bodies { kernel.bodies_len() } else { 0 };
         let mut all = Self {
-            values: vec![0.0; volumes * kernel.values_len()],
-            bodies: vec![0.0; volumes * bodies_len],
+            values: Floats::zeroed(volumes * kernel.values_len()),
+            bodies: Floats::zeroed(volumes * bodies_len),
             flat: vec![false; volumes * kernel.chunk_count()],
         };
         let values = all.values.par_chunks_mut(kernel.values_len());
@@ -195,11 +196,19 @@ fn put(kernel: &Kernel, voxels: &[f32], values: &mut [f32], flat: &mut [bool], o
             let from = &voxels[from..from + row.len()];
             row.iter_mut().zip(from).for_each(|(to, from)| *to = from * kernel.scale);
         }
-        for (place, [z, y, x]) in chunk.places_and_windows(depth) {
-            let window = (z * inner_y + y) * inner_x + x;
-            means[place] = of.mean[window];
-            spreads[place] = of.spread[window];
-            flat[chunk.index] |= of.flat[window];
+        let [oy, ox] = chunk.windows;
+        for k in chunk.first_end..chunk.voxels[0] {
+            for y in 0..oy {
+                let window = ((chunk.first[0] + k + 1 - depth) * inner_y + chunk.first[1] + y) * inner_x;
+                let run = window + chunk.first[2]..window + chunk.first[2] + ox;
+                flat[chunk.index] |= of.flat[run.clone()].contains(&true);
+                let run = of.mean[run.clone()].iter().zip(&of.spread[run]);
+                for (x, (mean, spread)) in run.enumerate() {
+                    let place = (x * oy + y) * depth + k;
+                    means[place] = *mean;
+                    spreads[place] = *spread;
+                }
+            }
         }
     }
 }

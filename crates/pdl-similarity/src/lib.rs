@@ -19,6 +19,7 @@ pub mod invariant;
 pub mod isa;
 pub mod kernel;
 pub mod matrix;
+mod memory;
 pub mod metric;
 pub mod neighbours;
 pub mod pairs;
