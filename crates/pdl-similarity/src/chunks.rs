@@ -5,7 +5,6 @@
 //! which it is read: chunk by chunk down each column, so that memory is read from one end to the other.
 
 use crate::kernel::Kernel;
-use crate::memory::Floats;
 use crate::statistics::{LocalStatistics, Statistics};
 use crate::window::Window;
 
@@ -114,14 +113,14 @@ fn even_runs(n: usize, most: usize) -> impl Iterator<Item = (usize, usize)> {
 }
 
 /// Volumes in the order of the chunks, one behind the other.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Chunked {
     /// Of each chunk: voxels (z, y, x) times the kernel's scale, then the means and then the spreads of its windows
     /// (x, y, z), both in the units of [`crate::statistics`].
-    values: Floats,
+    values: Vec<f32>,
     /// Of each chunk: 1 inside the body and 0 outside it, for the voxels and for the windows' middles in the same
     /// orders; empty unless bodies are compared.
-    bodies: Floats,
+    bodies: Vec<f32>,
     /// For each chunk, whether one of its windows is flat.
     flat: Vec<bool>,
 }
@@ -145,8 +144,8 @@ impl Chunked {
         use rayon::prelude::*;
         let bodies_len = if with_bodies { kernel.bodies_len() } else { 0 };
         let mut all = Self {
-            values: Floats::zeroed(volumes * kernel.values_len()),
-            bodies: Floats::zeroed(volumes * bodies_len),
+            values: vec![0.0; volumes * kernel.values_len()],
+            bodies: vec![0.0; volumes * bodies_len],
             flat: vec![false; volumes * kernel.chunk_count()],
         };
         let values = all.values.par_chunks_mut(kernel.values_len());

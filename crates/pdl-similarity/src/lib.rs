@@ -19,7 +19,6 @@ pub mod invariant;
 pub mod isa;
 pub mod kernel;
 pub mod matrix;
-mod memory;
 pub mod metric;
 pub mod neighbours;
 pub mod pairs;
