@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use dicom_core::VR;
 use dicom_dictionary_std::tags;
 use dicom_object::{InMemDicomObject, open_file};
-use pdl_cohort::attributes::Status;
+use pdl_cohort::attributes::{Split, Status};
 use pdl_cohort::cases::{CaseRow, Cases};
 use pdl_cohort::sources;
 use pdl_io::nifti;
@@ -169,6 +169,8 @@ fn no_output_and_no_message_tells_whose_the_images_are() {
     let (tree, out, keys) = (folder(), folder(), folder());
     let planted = plant(tree.path());
     let key = keys.path().join("key");
+    // Splits follow the pseudonyms: under a key of its own each run would have others, and some no training case.
+    fs::write(&key, "07".repeat(32)).unwrap();
     let out_text = out.path().to_str().unwrap();
     let cohort = ["--out", out_text, "--pseudonym-key", key.to_str().unwrap()];
     let tree_text = tree.path().to_str().unwrap();
@@ -184,7 +186,13 @@ fn no_output_and_no_message_tells_whose_the_images_are() {
     let usable: Vec<CaseRow> = cases.usable().cloned().collect();
     assert!(usable.len() >= 2 && usable.len() < cases.rows.len(), "{:?}", cases.rows);
     // A volume that vanishes fails while it is prepared.
-    fs::remove_file(out.path().join(&usable[0].image)).unwrap();
+    let training = |row: &&CaseRow| row.split == Split::Train;
+    let vanishing = usable.iter().find(|row| !training(row)).unwrap_or(&usable[0]);
+    assert!(
+        usable.iter().filter(|row| row.case_id != vanishing.case_id).any(|row| training(&row)),
+        "{usable:?}"
+    );
+    fs::remove_file(out.path().join(&vanishing.image)).unwrap();
     assert!(told(&["prepare", out_text, "--proxy-size", "16"]));
     assert!(out.path().join("failures.json").exists());
     assert!(told(&[&["curate", tree_text, "--proxy-size", "16"], &cohort[..]].concat()));
