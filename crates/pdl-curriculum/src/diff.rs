@@ -7,14 +7,14 @@ use serde::Serialize;
 
 use crate::manifest::{Manifest, ManifestRow};
 
-/// A case that is for something else than before.
+/// A case that is in both manifests, in another split.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Moved {
+pub struct MovedCase {
     /// Which case.
     pub case_id: String,
-    /// What it was for.
+    /// Its split in the old manifest.
     pub from: Split,
-    /// What it is for now.
+    /// Its split in the new one.
     pub to: Split,
 }
 
@@ -52,8 +52,8 @@ impl Reranked {
 pub struct Changes {
     /// Cases in both.
     pub common: usize,
-    /// Cases that are for something else than before.
-    pub moved: Vec<Moved>,
+    /// Cases in another split than before.
+    pub moved: Vec<MovedCase>,
     /// Patients who are in another split by other cases.
     pub moved_patients: Vec<MovedPatient>,
     /// Cases that are in the new manifest only.
@@ -82,7 +82,7 @@ impl Changes {
                 changes.prepared_anew.push(case_id.clone());
             }
             if was.split != is.split {
-                changes.moved.push(Moved { case_id, from: was.split, to: is.split });
+                changes.moved.push(MovedCase { case_id, from: was.split, to: is.split });
             } else if was.rank != is.rank {
                 changes.reranked.push(Reranked { case_id, from: was.rank, to: is.rank });
             }
@@ -102,7 +102,7 @@ fn by_id(rows: &[ManifestRow]) -> BTreeMap<&str, &ManifestRow> {
     rows.iter().map(|row| (row.case_id.as_str(), row)).collect()
 }
 
-fn moved_patients(old: &Manifest, new: &Manifest, moved: &[Moved]) -> Vec<MovedPatient> {
+fn moved_patients(old: &Manifest, new: &Manifest, moved: &[MovedCase]) -> Vec<MovedPatient> {
     let [before, after] = [old, new].map(|manifest| {
         let mut splits: BTreeMap<&str, BTreeSet<Split>> = BTreeMap::new();
         for row in &manifest.rows {

@@ -1,9 +1,10 @@
 //! Writes a manifest in the forms that other frameworks read.
 //!
 //! In: a curation folder with a manifest. Out: a folder with a list of the cases in the form of MONAI, nnU-Net v2,
-//! Hugging Face datasets, TorchIO, WebDataset, Croissant or a plain table ([`export`]), and, where asked, the prepared volumes themselves
-//! ([`files`]). The other way, a dataset of MONAI or nnU-Net becomes a cohort ([`import`]). It never changes a volume and never moves a case from one split to another. Case ids hold letters,
-//! digits, - and _ only, so every target takes them as they are.
+//! Hugging Face datasets, TorchIO, WebDataset, Croissant or a plain table ([`export`]), and, where asked, the prepared
+//! volumes themselves ([`files`]). The other way, a dataset of MONAI or nnU-Net becomes a cohort ([`import`]). It never
+//! changes a volume and never moves a case from one split to another. Case ids hold letters, digits, - and _ only, so
+//! every target takes them as they are.
 
 mod croissant;
 mod datalist;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use pdl_curriculum::diff::{Changes, Moved, MovedPatient};
+use pdl_curriculum::diff::{Changes, MovedCase, MovedPatient};
 use pdl_curriculum::manifest::Manifest;
 use pdl_curriculum::validate::{ValidateParameters, Validated, folder_of, validate};
 use pdl_store::progress::Progress;
@@ -109,7 +109,7 @@ fn run_diff(args: &DiffArgs, as_json: bool) -> Result<()> {
 }
 
 fn tell(changes: &Changes) {
-    for Moved { case_id, from, to } in &changes.moved {
+    for MovedCase { case_id, from, to } in &changes.moved {
         say(&format!("MOVED: case {case_id}: {from} -> {to}"));
     }
     for MovedPatient { patient_id, from, to } in &changes.moved_patients {
