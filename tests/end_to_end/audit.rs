@@ -24,7 +24,7 @@ fn curated_with_code(cohort: &Path, out: &Path, flags: &[&str]) -> (i32, String)
 
 /// A copy of an image with noise of this share of its range added, the same every time.
 fn noisy_copy(image: &Path, to: &Path, share: f32) {
-    let mut volume = nifti::read_image(image).unwrap().volume;
+    let mut volume = pdl_io::read_image(image).unwrap().volume;
     let (low, high) = volume.voxels.iter().fold((f32::MAX, f32::MIN), |(l, h), v| (l.min(*v), h.max(*v)));
     let mut state = 1_u64;
     for voxel in &mut volume.voxels {
@@ -75,7 +75,7 @@ fn a_copy_under_a_new_name_ends_in_the_split_of_its_original() {
 /// A copy of an image under the same affine, its voxels flipped along some of its stored axes and moved by some mm along
 /// the first; what comes in at the border is the border's voxel.
 fn moved_copy(image: &Path, to: &Path, flips: [bool; 3], shift_mm: f64) {
-    let mut volume = nifti::read_image(image).unwrap().volume;
+    let mut volume = pdl_io::read_image(image).unwrap().volume;
     let [nx, ny, nz] = volume.grid.shape;
     let old = volume.voxels.clone();
     let shift = shift_mm / volume.grid.spacing_mm()[0];

@@ -33,14 +33,14 @@ fn broken_cohort(folder: &Path) {
     fs::copy(&good_label, label("truncated")).unwrap();
 
     fs::copy(&good_image, image("other_shape")).unwrap();
-    let labels = nifti::read_labels(&good_label).unwrap().map;
+    let labels = pdl_io::read_labels(&good_label).unwrap().map;
     let mut shape = labels.grid.shape;
     shape[2] -= 1;
     let voxels = labels.voxels[..shape.iter().product()].to_vec();
     let grid = pdl_volume::Grid::new(shape, labels.grid.affine);
     nifti::write_labels(&label("other_shape"), &pdl_volume::LabelMap { grid, voxels }).unwrap();
 
-    let mut noisy = nifti::read_image(&good_image).unwrap().volume;
+    let mut noisy = pdl_io::read_image(&good_image).unwrap().volume;
     noisy.voxels[7] = f32::NAN;
     nifti::write_image(&image("not_a_number"), &noisy).unwrap();
     fs::copy(&good_label, label("not_a_number")).unwrap();

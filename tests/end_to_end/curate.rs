@@ -8,7 +8,6 @@ use std::time::Duration;
 use pdl_cohort::attributes::Split;
 use pdl_cohort::cases::Cases;
 use pdl_curriculum::manifest::Manifest;
-use pdl_io::nifti;
 use pdl_tests::{files, sample};
 
 use crate::{cohort_of, curate, curated, folder};
@@ -52,8 +51,8 @@ fn prepared_volumes_are_ras_at_the_planned_spacing_and_keep_their_labels() {
     let manifest = Manifest::open(out).unwrap();
     let cases = Cases::read(out).unwrap();
     for row in &manifest.rows {
-        let image = nifti::read_image(&out.join(&row.image)).unwrap().volume;
-        let labels = nifti::read_labels(&out.join(&row.label)).unwrap().map;
+        let image = pdl_io::read_image(&out.join(&row.image)).unwrap().volume;
+        let labels = pdl_io::read_labels(&out.join(&row.label)).unwrap().map;
         assert_eq!(image.grid.orientation().to_string(), "RAS");
         assert_eq!(image.grid, labels.grid);
         let source = cases.rows.iter().find(|case| case.case_id == row.case_id).unwrap();
@@ -175,7 +174,7 @@ fn a_wrong_affine_can_be_overridden() {
     assert!(cases.rows.iter().all(|row| row.orientation == "PIR"));
     let row = &cases.rows[0];
     let prepared =
-        nifti::read_image(&out.path().join(format!("prepared/images/{}.nii.gz", row.case_id))).unwrap();
+        pdl_io::read_image(&out.path().join(format!("prepared/images/{}.nii.gz", row.case_id))).unwrap();
     // Stored x runs to posterior, y to inferior, z to the right: RAS x comes from z, y from x, z from y.
     let [x, y, z] = [row.shape[2], row.shape[0], row.shape[1]].map(|n| n as f64);
     let sides = [row.spacing_mm[2], row.spacing_mm[0], row.spacing_mm[1]];

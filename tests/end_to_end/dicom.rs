@@ -11,7 +11,6 @@ use dicom_object::{InMemDicomObject, open_file};
 use pdl_cohort::attributes::{Split, Status};
 use pdl_cohort::cases::{CaseRow, Cases};
 use pdl_cohort::sources;
-use pdl_io::nifti;
 use pdl_tests::{files, root, run, run_ok, sample};
 
 use crate::folder;
@@ -52,13 +51,13 @@ fn a_tree_of_dicom_files_gives_the_voxels_and_labels_of_the_nifti_cohort() {
     assert_eq!(cases.rows.len(), 2);
     for row in &cases.rows {
         assert_eq!(row.status, Status::Ok, "{:?}", row.findings);
-        let image = nifti::read_image(&out.path().join(&row.image)).unwrap().volume;
-        let labels = nifti::read_labels(&out.path().join(row.label.as_ref().unwrap())).unwrap().map;
+        let image = pdl_io::read_image(&out.path().join(&row.image)).unwrap().volume;
+        let labels = pdl_io::read_labels(&out.path().join(row.label.as_ref().unwrap())).unwrap().map;
         let case = ["ct_01", "ct_04"].into_iter().find(|case| {
-            nifti::read_image(&sample("ct").join(format!("images/{case}.nii.gz"))).unwrap().volume == image
+            pdl_io::read_image(&sample("ct").join(format!("images/{case}.nii.gz"))).unwrap().volume == image
         });
         let case = case.expect("one of the sample's images");
-        let expected = nifti::read_labels(&sample("ct").join(format!("labels/{case}.nii.gz"))).unwrap().map;
+        let expected = pdl_io::read_labels(&sample("ct").join(format!("labels/{case}.nii.gz"))).unwrap().map;
         // Labels are numbered by name here, in the order of the structure set there.
         let value = |label: u16| {
             let found = cases.label_names.iter().find(|(_, name)| *name == names[usize::from(label) - 1]);

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use pdl_io::nifti;
 use pdl_prepare::proxies::Proxies;
 use pdl_similarity::isa::Isa;
 use pdl_similarity::kernel::Kernel;
@@ -137,7 +136,7 @@ fn volumes_and_affines_are_nibabels() {
     let golden: Canonical = golden("canonical.json");
     assert_eq!(golden.volumes.len(), 96);
     for (name, expected) in golden.volumes {
-        let volume = nifti::read_image(&sample("").join(&name)).unwrap().volume.to_ras();
+        let volume = pdl_io::read_image(&sample("").join(&name)).unwrap().volume.to_ras();
         assert_eq!(volume.grid.shape, expected.shape, "{name}");
         for (ours, theirs) in volume.grid.affine.to_row_major().iter().zip(&expected.affine) {
             assert!((ours - theirs).abs() < 1e-4, "{name}: {ours} against {theirs}");

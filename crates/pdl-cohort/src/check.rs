@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use pdl_io::{Image, Labels, ReadError, Remark, nifti};
+use pdl_io::{Image, Labels, Part, ReadError, Remark};
 use pdl_store::hash;
 use pdl_volume::statistics::Statistics;
 use pdl_volume::{Affine, Orientation, count_labels};
@@ -27,6 +27,9 @@ pub(crate) struct Checked {
     pub intensity: Option<[f64; 6]>,
     pub image_blake3: String,
     pub label_blake3: Option<String>,
+    /// The files of the image and those of the label, as far as they could be read.
+    #[serde(skip)]
+    pub parts: [Vec<Part>; 2],
     pub looks_like_ct: bool,
     pub rejected: bool,
     pub findings: Vec<Finding>,
@@ -44,6 +47,7 @@ impl Checked {
             intensity: None,
             image_blake3: String::new(),
             label_blake3: None,
+            parts: [Vec::new(), Vec::new()],
             looks_like_ct: false,
             rejected: false,
             findings: Vec::new(),
@@ -68,10 +72,13 @@ impl Checked {
 /// Reads the files of a case and checks each, then one against the other.
 pub(crate) fn check(found: &Found, orientation: Option<Orientation>) -> Checked {
     let mut case = Checked::nothing();
-    if found.further_channels > 0 {
+    if !found.channels.is_empty() {
         case.reject(
             "several-channels",
-            format!("it has {} channels; pdl takes one image a case", found.further_channels + 1),
+            format!(
+                "it has {} channels; pdl takes one image a case: name one with --channel",
+                found.channels.len()
+            ),
         );
     }
     let image = found.image.as_deref().and_then(|path| read_image(&mut case, path, orientation));
@@ -89,15 +96,17 @@ pub(crate) fn check(found: &Found, orientation: Option<Orientation>) -> Checked 
 }
 
 fn read_image(case: &mut Checked, path: &Path, orientation: Option<Orientation>) -> Option<Image> {
-    let mut image = match nifti::read_image(path) {
+    let mut image = match pdl_io::read_image(path) {
         Ok(image) => image,
         Err(error) => {
-            case.image_blake3 = hash::of_file(path).unwrap_or_default();
+            case.parts[0] = as_it_is(path);
+            case.image_blake3 = case.parts[0].first().map_or(String::new(), |part| part.blake3.clone());
             case.reject("unreadable-image", without_path(&error));
             return None;
         }
     };
     case.image_blake3.clone_from(&image.blake3);
+    case.parts[0].clone_from(&image.parts);
     if let Some(orientation) = orientation {
         let grid = &mut image.volume.grid;
         grid.affine = Affine::from_orientation(orientation, grid.spacing_mm(), grid.shape);
@@ -148,9 +157,10 @@ fn remark(remark: &Remark) -> Finding {
 }
 
 fn read_labels(case: &mut Checked, path: &Path) -> Option<Labels> {
-    match nifti::read_labels(path) {
+    match pdl_io::read_labels(path) {
         Ok(labels) => {
             case.label_blake3 = Some(labels.blake3.clone());
+            case.parts[1].clone_from(&labels.parts);
             case.labels = count_labels(&labels.map)
                 .into_iter()
                 .map(|count| LabelVoxels { value: count.value, voxels: count.voxels })
@@ -161,7 +171,8 @@ fn read_labels(case: &mut Checked, path: &Path) -> Option<Labels> {
             Some(labels)
         }
         Err(error) => {
-            case.label_blake3 = hash::of_file(path).ok();
+            case.parts[1] = as_it_is(path);
+            case.label_blake3 = case.parts[1].first().map(|part| part.blake3.clone());
             case.reject("unreadable-label", without_path(&error));
             None
         }
@@ -186,6 +197,12 @@ fn compare_grids(case: &mut Checked, image: &Image, labels: &Labels, overridden:
             format!("its label lies on another grid than its image: corners are {distance:.3} mm apart"),
         );
     }
+}
+
+/// A file that could not be read as a volume, if it is a file at all.
+fn as_it_is(path: &Path) -> Vec<Part> {
+    let part = |blake3| Part { path: path.to_owned(), blake3 };
+    hash::of_file(path).map(part).into_iter().collect()
 }
 
 /// The message of a read error without its path: the row names the file already.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
+use pdl_io::Part;
 use pdl_store::hash::Key;
 use pdl_store::journal::{Journal, Stamp};
 use pdl_store::progress::Run;
@@ -48,6 +49,12 @@ pub fn index(
 ) -> Result<Indexed, CohortError> {
     let orientation = orientation_of(parameters)?;
     let mut layout = layout::find(cohort, &parameters.carried()?)?;
+    if let Some(channel) = &parameters.channel {
+        layout.choose_channel(channel)?;
+    }
+    if let Some(frame) = parameters.frame {
+        layout.choose_frame(frame);
+    }
     std::fs::create_dir_all(out).map_err(StoreError::io("make the folder", out))?;
     atomic::sweep(out)?;
     let naming = naming(&layout, parameters)?;
@@ -170,24 +177,21 @@ fn check_once(
         return Ok((Checked::refused(), true));
     }
     let files = [&found.image, &found.label].map(|path| path.as_deref().map(|path| place.text(path)));
-    let key = Key::new("index 1")
+    let key = Key::new("index 2")
         .part("files", &files)
-        .part("channels", &found.further_channels)
+        .part("channels", &found.channels.len())
         .part("orientation", &orientation.map(|code| code.to_string()))
         .finish();
     if let Some(known) = journal.find(&found.case_id, &key) {
         return Ok((known.clone(), false));
     }
     let checked = check::check(found, orientation);
-    let hashes = [Some(checked.image_blake3.clone()), checked.label_blake3.clone()];
-    let stamps = files
-        .iter()
-        .zip(hashes)
-        .filter_map(|(file, hash)| Some(Stamp::new(&place.out, file.as_deref()?, hash?)))
-        .collect::<Result<Vec<_>, _>>();
-    // A file that cannot be looked at has no stamp, so that its case is checked again next time.
-    if let Ok(stamps) = stamps
-        && stamps.len() == files.iter().flatten().count()
+    let stamps = checked.parts.iter().flatten();
+    let stamps = stamps.map(|part| Stamp::new(&place.out, &place.text(&part.path), part.blake3.clone()));
+    // A case with a file that cannot be looked at is checked again next time.
+    let seen = |(file, parts): (&Option<String>, &Vec<Part>)| file.is_none() || !parts.is_empty();
+    if let Ok(stamps) = stamps.collect::<Result<Vec<_>, _>>()
+        && files.iter().zip(&checked.parts).all(seen)
     {
         journal.record(&found.case_id, &key, stamps, &checked)?;
     }

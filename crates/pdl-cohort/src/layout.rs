@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use pdl_io::nifti::is_nifti_name;
+use pdl_io::{is_volume_name, stem};
 use pdl_store::{hash, table};
 use serde::{Deserialize, Deserializer};
 
@@ -27,8 +27,8 @@ pub struct Found {
     pub modality: Option<Modality>,
     /// What it is for, when the cohort says.
     pub split: Option<Split>,
-    /// Further channels of the same case, which pdl does not take.
-    pub further_channels: usize,
+    /// All channels of the case by number, where there are several; pdl takes one.
+    pub channels: BTreeMap<u32, PathBuf>,
     /// Its values in the columns that were asked for; nothing where they are blank.
     pub carried: Carried,
     /// What was seen where the files were made from others.
@@ -49,6 +49,8 @@ pub struct Layout {
     pub label_names: BTreeMap<u16, String>,
     /// The modality of all, from `dataset.json`.
     pub modality: Option<Modality>,
+    /// Names of the channels by number, from `dataset.json`.
+    pub channel_names: BTreeMap<u32, String>,
     /// Every file of a tree of DICOM files; its cases are not known yet then.
     pub dicom_files: Vec<PathBuf>,
 }
@@ -129,32 +131,98 @@ fn from_folders(root: &Path) -> Result<Layout, CohortError> {
     let images = volumes(&root.join(pair.0))?;
     let mut labels = volumes(&root.join(pair.1))?;
     let mut cases: BTreeMap<String, Found> = BTreeMap::new();
-    for (stem, path) in images {
+    for (stem, paths) in images {
         // nnU-Net's names: CASE_0000 is channel 0 of CASE, unless the label bears the whole name.
         let (case, channel) = match split_channel(&stem) {
             Some((case, channel)) if !labels.contains_key(&stem) => (case.to_owned(), channel),
             _ => (stem, 0),
         };
-        let label = labels.get(&case).cloned();
-        let found = cases.entry(case).or_insert_with(|| Found { label, ..Found::default() });
-        if channel > 0 {
-            found.further_channels += 1;
+        let label = labels.get(&case);
+        let found = cases.entry(case).or_insert_with(|| Found { label: label.map(one), ..Found::default() });
+        for paths in [Some(&paths), label].into_iter().flatten().filter(|paths| paths.len() > 1) {
+            found.refuse_twins(paths);
         }
-        if channel == 0 || found.image.is_none() {
-            found.image = Some(path);
+        found.channels.insert(channel, one(&paths));
+    }
+    for found in cases.values_mut() {
+        found.image = found.channels.values().next().cloned();
+        if found.channels.len() == 1 {
+            found.channels.clear();
         }
     }
     labels.retain(|stem, _| !cases.contains_key(stem));
-    cases.extend(
-        labels.into_iter().map(|(stem, path)| (stem, Found { label: Some(path), ..Found::default() })),
-    );
+    let alone = |paths: Vec<PathBuf>| Found { label: Some(one(&paths)), ..Found::default() };
+    cases.extend(labels.into_iter().map(|(stem, paths)| (stem, alone(paths))));
     let named = cases.into_iter().collect();
     Ok(Layout { cases: with_safe_ids(named), ..Layout::default() })
 }
 
+/// The first of the files that share a name.
+fn one(paths: &Vec<PathBuf>) -> PathBuf {
+    paths.first().cloned().unwrap_or_default()
+}
+
+impl Layout {
+    /// Takes one channel, by number or by the name that `dataset.json` gives it, of every case that has several.
+    ///
+    /// # Errors
+    /// [`CohortError::Option`] when no channel has that name.
+    pub fn choose_channel(&mut self, channel: &str) -> Result<(), CohortError> {
+        let named = self.channel_names.iter().find(|(_, name)| name.eq_ignore_ascii_case(channel));
+        let number = channel.parse().ok().or(named.map(|(number, _)| *number));
+        let Some(number) = number else {
+            let known: Vec<&str> = self.channel_names.values().map(String::as_str).collect();
+            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+            return Err(CohortError::Option(format!(
+                "--channel {channel}: there is no such channel; dataset.json names: {known}. A number from 0 will do"
+            )));
+        };
+        self.cases.iter_mut().for_each(|found| found.choose_channel(number));
+        Ok(())
+    }
+
+    /// Takes one frame, counted from 0, of every image.
+    pub fn choose_frame(&mut self, frame: usize) {
+        self.cases.iter_mut().for_each(|found| found.choose_frame(frame));
+    }
+}
+
+impl Found {
+    /// Two files of one name may be two versions of a volume: which one counts is the user's to say.
+    fn refuse_twins(&mut self, paths: &[PathBuf]) {
+        let message =
+            format!("{} files have its name and differ in their endings only: keep one", paths.len());
+        self.findings.push(Finding::new("several-files", message));
+        self.refused = true;
+    }
+
+    /// Takes one channel of several; nothing happens to a case that has one.
+    fn choose_channel(&mut self, number: u32) {
+        if self.channels.is_empty() {
+            return;
+        }
+        match self.channels.get(&number) {
+            Some(path) => self.image = Some(path.clone()),
+            None => {
+                self.findings.push(Finding::new("no-such-channel", format!("it has no channel {number}")));
+                self.refused = true;
+            }
+        }
+        self.channels.clear();
+    }
+
+    /// Takes one frame of an image that may hold several.
+    fn choose_frame(&mut self, frame: usize) {
+        if let Some(image) = &mut self.image {
+            let name = format!("{}#{frame}", file_name(image));
+            image.set_file_name(name);
+        }
+    }
+}
+
 /// The volumes of a folder by the stem of their names; a missing folder has none. Hidden files, such as the
 /// `._` twins that macOS leaves in archives, are passed over.
-fn volumes(folder: &Path) -> Result<BTreeMap<String, PathBuf>, CohortError> {
+fn volumes(folder: &Path) -> Result<BTreeMap<String, Vec<PathBuf>>, CohortError> {
     if !folder.is_dir() {
         return Ok(BTreeMap::new());
     }
@@ -162,14 +230,15 @@ fn volumes(folder: &Path) -> Result<BTreeMap<String, PathBuf>, CohortError> {
         path: folder.to_owned(),
         problem: format!("the folder cannot be listed ({error})"),
     };
-    let mut found = BTreeMap::new();
+    let mut found: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
     for entry in fs::read_dir(folder).map_err(refused)? {
         let path = entry.map_err(refused)?.path();
         let name = file_name(&path);
-        if is_nifti_name(&name) && !name.starts_with('.') {
-            found.insert(stem(&name).to_owned(), path);
+        if is_volume_name(&name) && !name.starts_with('.') {
+            found.entry(stem(&name).to_owned()).or_default().push(path);
         }
     }
+    found.values_mut().for_each(|paths| paths.sort());
     Ok(found)
 }
 
@@ -258,17 +327,17 @@ fn from_datalist(path: &Path, carry: &BTreeSet<String>) -> Result<Layout, Cohort
     let split_given = !list.validation.is_empty();
     drop(list.testing);
     let (mut rows, mut carried) = (Vec::new(), Vec::new());
-    let mut further = HashMap::new();
+    let mut channels = HashMap::new();
     for (items, split) in [(list.training, "train"), (list.validation, "val")] {
         for item in items {
-            let mut images = match item.image {
+            let images = match item.image {
                 OneOrMany::One(image) => vec![image],
                 OneOrMany::Many(images) => images,
             };
-            images.reverse();
-            let image = images.pop();
-            if let (Some(image), true) = (&image, !images.is_empty()) {
-                further.insert(path.with_file_name(image), images.len());
+            let image = images.first().cloned();
+            if let (Some(image), true) = (&image, images.len() > 1) {
+                let all = (0..).zip(images.iter().map(|image| path.with_file_name(image))).collect();
+                channels.insert(path.with_file_name(image), all);
             }
             let split = split_given.then(|| split.to_owned());
             rows.push(Row { image, label: item.label, patient: item.patient, split, ..Row::default() });
@@ -282,8 +351,7 @@ fn from_datalist(path: &Path, carry: &BTreeSet<String>) -> Result<Layout, Cohort
     }
     let mut layout = from_rows(path, rows, carried)?;
     for found in &mut layout.cases {
-        found.further_channels =
-            found.image.as_ref().and_then(|image| further.get(image)).copied().unwrap_or(0);
+        found.channels = found.image.as_ref().and_then(|image| channels.remove(image)).unwrap_or_default();
     }
     let _ = read_dataset_json(path, &mut layout); // a datalist may name modality and labels, too
     Ok(layout)
@@ -338,6 +406,8 @@ fn read_dataset_json(path: &Path, layout: &mut Layout) -> Result<(), CohortError
     let dataset: Dataset = serde_json::from_slice(&bytes).map_err(|error| table_error(path, &error))?;
     let channels = dataset.modality.or(dataset.channel_names).unwrap_or_default();
     layout.modality = channels.get("0").and_then(|name| name.parse().ok());
+    layout.channel_names =
+        channels.iter().filter_map(|(number, name)| Some((number.parse().ok()?, name.clone()))).collect();
     for (key, value) in dataset.labels.unwrap_or_default() {
         // Decathlon writes {"1": "liver"}, nnU-Net {"liver": 1}; regions (lists) have no single value.
         let label = match (key.parse::<u16>(), &value) {
@@ -388,10 +458,6 @@ fn file_name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-fn stem(name: &str) -> &str {
-    name.strip_suffix(".gz").unwrap_or(name).strip_suffix(".nii").unwrap_or(name)
-}
-
 fn table_error(path: &Path, problem: &dyn std::fmt::Display) -> CohortError {
     CohortError::Table { path: path.to_owned(), problem: problem.to_string() }
 }
@@ -439,7 +505,7 @@ mod tests {
         .unwrap();
         let layout = find(folder.path(), &BTreeSet::new()).unwrap();
         assert_eq!(ids(&layout), ["p"]);
-        assert_eq!(layout.cases[0].further_channels, 1);
+        assert_eq!(layout.cases[0].channels.len(), 2);
         assert_eq!(layout.modality, Some(Modality::MR));
         assert_eq!(layout.label_names, BTreeMap::from([(1, "tumour".to_owned())]));
     }

@@ -25,6 +25,16 @@ pub struct IndexParameters {
     /// Directions in which the stored axes grow, such as LPS, for files whose own affine is wrong.
     #[arg(long, value_name = "CODE")]
     pub orientation: Option<String>,
+    /// The channel to take of cases that have several, such as T1 and FLAIR: its number from 0, or its name in
+    /// dataset.json. Without it they are rejected.
+    #[arg(long, value_name = "CHANNEL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub channel: Option<String>,
+    /// The frame to take of images that hold several, counted from 0. Without it they are rejected; a table may name
+    /// one for each case, as in scan.nii.gz#3.
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub frame: Option<usize>,
     /// Share of the patients in the validation split.
     #[arg(long, default_value_t = 0.15, value_name = "SHARE")]
     pub val_share: f64,
@@ -91,6 +101,8 @@ impl Default for IndexParameters {
         Self {
             modality: None,
             orientation: None,
+            channel: None,
+            frame: None,
             val_share: 0.15,
             test_share: 0.15,
             split_seed: 0,

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use pdl_cohort::attributes::Split;
 use pdl_cohort::cases::{CaseRow, Cases};
 use pdl_curriculum::manifest::{Manifest, ManifestRow};
-use pdl_io::nifti;
 use pdl_volume::{LabelMap, Volume};
 use rayon::prelude::*;
 
@@ -139,7 +138,7 @@ impl Loader<'_> {
     fn prepared(&self, row: &ManifestRow) -> Result<Case> {
         let file = |path: &str| File { case_id: &row.case_id, path: self.out.join(path) };
         let (image_file, label_file) = (file(&row.image), file(&row.label));
-        let image = nifti::read_image(&image_file.path).map_err(|e| image_file.unreadable(&e))?;
+        let image = pdl_io::read_image(&image_file.path).map_err(|e| image_file.unreadable(&e))?;
         self.check_hash(&image_file, &image.blake3, &row.image_blake3)?;
         let labels = self.labels(&label_file, &row.label_blake3)?;
         same_shape(&label_file, &labels, &image.volume)?;
@@ -167,7 +166,7 @@ impl Loader<'_> {
     }
 
     fn labels(&self, file: &File<'_>, hash: &str) -> Result<LabelMap> {
-        let labels = nifti::read_labels(&file.path).map_err(|e| file.unreadable(&e))?;
+        let labels = pdl_io::read_labels(&file.path).map_err(|e| file.unreadable(&e))?;
         self.check_hash(file, &labels.blake3, hash)?;
         Ok(labels.map)
     }

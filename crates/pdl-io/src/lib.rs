@@ -1,12 +1,20 @@
 //! Reads and writes volumes.
 //!
-//! In: paths of files. Out: [`pdl_volume::Volume`]s on a grid in RAS+ millimetres, with the content
+//! In: paths of files (NIfTI, NRRD, MetaImage). Out: [`pdl_volume::Volume`]s on a grid in RAS+ millimetres, with the content
 //! hash and the stored voxel type, or a [`ReadError`] that names the cause. It never resamples,
 //! never guesses a geometry, and knows no cohort.
 
+mod file;
+mod metaimage;
 pub mod nifti;
+mod nrrd;
+mod read;
+mod text;
+mod voxels;
 
 use std::path::PathBuf;
+
+pub use read::{is_volume_name, read_image, read_labels, stem};
 
 use pdl_volume::{LabelError, LabelMap, Volume};
 
@@ -17,10 +25,21 @@ pub struct Image {
     pub volume: Volume<f32>,
     /// How the voxels are stored, such as "int16".
     pub voxel_type: String,
-    /// BLAKE3 of the file's bytes, hex.
+    /// What it was read from.
+    pub parts: Vec<Part>,
+    /// BLAKE3 of the file's bytes, hex; of a volume in several files, of their hashes.
     pub blake3: String,
     /// What a careful reader would want to know about the file.
     pub remarks: Vec<Remark>,
+}
+
+/// One of the files that a volume is read from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// Which.
+    pub path: PathBuf,
+    /// BLAKE3 of its bytes, hex.
+    pub blake3: String,
 }
 
 /// Something about a file that is readable, but odd.
@@ -31,8 +50,8 @@ pub enum Remark {
         /// The largest distance between corners, mm.
         distance_mm: f64,
     },
-    /// The file states no place in the world: axes are taken to be left, anterior, superior... as NIfTI's
-    /// method 1 has it (RAS+ with the origin at the first voxel).
+    /// The file states no place in the world: its axes are taken as RAS+ with the origin at the first voxel, as
+    /// NIfTI's method 1 has it.
     NoTransform,
 }
 
@@ -66,8 +85,10 @@ pub enum ReadError {
         problem: String,
     },
     /// Not a file of this format, or a header that contradicts itself.
-    #[error("not a valid NIfTI file ({problem}): {}", path.display())]
+    #[error("not a valid {format} file ({problem}): {}", path.display())]
     Invalid {
+        /// What it was taken for.
+        format: &'static str,
         /// Which file.
         path: PathBuf,
         /// What is wrong.
@@ -96,6 +117,8 @@ pub enum ReadError {
 pub struct Labels {
     /// The labels, on the stored grid.
     pub map: LabelMap,
-    /// BLAKE3 of the file's bytes, hex.
+    /// What they were read from.
+    pub parts: Vec<Part>,
+    /// BLAKE3 of the file's bytes, hex; of a volume in several files, of their hashes.
     pub blake3: String,
 }

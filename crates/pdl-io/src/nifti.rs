@@ -1,58 +1,75 @@
-//! NIfTI-1, plain or gzipped.
+//! NIfTI-1 and NIfTI-2, plain or gzipped, in one file or as a pair of `.hdr` and `.img`. Written is NIfTI-1, `.nii.gz`.
 
-use std::fs;
-use std::io::{Cursor, Read};
+mod header;
+mod transform;
+
 use std::path::Path;
 
 use flate2::Compression;
-use flate2::bufread::MultiGzDecoder;
 use ndarray::{ArrayView3, ShapeBuilder};
 use nifti::writer::WriterOptions;
-use nifti::{DataElement, InMemNiftiVolume, IntoNdArray, NiftiError, NiftiHeader, NiftiType};
-use pdl_store::{StoreError, atomic, hash};
-use pdl_volume::{Affine, Grid, LabelMap, Volume, labels_from_f32};
+use nifti::{DataElement, NiftiError, NiftiHeader};
+use pdl_store::{StoreError, atomic};
+use pdl_volume::{Grid, LabelMap, Volume};
 
-use crate::{Image, Labels, ReadError, Remark};
+use crate::ReadError;
+use crate::file::{Files, is_gzip, plain};
+use crate::read::Content;
+use crate::voxels::{Stored, one_volume};
+use header::Header;
 
-/// Deflate cannot shrink data further than this, so a header that declares more is refused before any
-/// memory is taken for it.
-const LARGEST_DEFLATE_RATIO: u64 = 1032;
+/// Endings of the names of NIfTI files; of a pair, the header's.
+pub(crate) const ENDINGS: [&str; 4] = [".nii", ".nii.gz", ".hdr", ".hdr.gz"];
 
-/// Corners further apart than this share of the smallest voxel side are a disagreement of sform and qform.
-const TRANSFORM_TOLERANCE: f64 = 0.1;
+/// Endings of the voxels of a pair, by which it may be named, too.
+const VOXELS: [&str; 2] = ["img", "img.gz"];
 
-/// Whether a file name is a NIfTI file's.
-pub fn is_nifti_name(name: &str) -> bool {
-    name.ends_with(".nii") || name.ends_with(".nii.gz")
+/// Whether a name is that of the voxels of a pair.
+pub(crate) fn is_voxels_name(name: &str) -> bool {
+    VOXELS.iter().any(|ending| name.strip_suffix(ending).is_some_and(|stem| stem.ends_with('.')))
 }
 
-/// Reads a 3-D image (a trailing fourth axis of length 1 is accepted), scaled by the header's slope.
-///
-/// # Errors
-/// [`ReadError`] when the file is missing, damaged, cut short, or not one volume of real numbers.
-pub fn read_image(path: &Path) -> Result<Image, ReadError> {
-    let bytes = fs::read(path).map_err(|source| ReadError::Io { path: path.to_owned(), source })?;
-    let blake3 = hash::of_bytes(&bytes);
-    let file = File { path, bytes: &bytes };
-    let (header, mut stream) = file.open()?;
-    let shape = file.shape(&header)?;
-    let (affine, remarks) = file.affine(&header, shape)?;
-    let voxel_type = file.voxel_type(&header)?;
-    let voxels = file.voxels(&header, &mut stream)?;
-    let grid = Grid::new(shape, affine);
-    let volume = Volume::new(grid, voxels).map_err(|error| file.invalid(error))?;
-    Ok(Image { volume, voxel_type: voxel_type.to_owned(), blake3, remarks })
+/// Reads a volume.
+pub(crate) fn read(files: &mut Files<'_>, frame: Option<usize>) -> Result<Content, ReadError> {
+    let name = files.path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+    let header_path =
+        if is_voxels_name(&name) { files.companion(&["hdr", "hdr.gz"])? } else { files.path.to_owned() };
+    let bytes = files.read(&header_path)?;
+    let mut stream = plain(&bytes);
+    let header = Header::read(files, &mut *stream, is_gzip(&bytes))?;
+    if !header.in_other_file {
+        return content(files, &header, &mut *stream, &bytes, frame);
+    }
+    let voxels_path =
+        if header_path == files.path { files.companion(&VOXELS)? } else { files.path.to_owned() };
+    let bytes = files.read(&voxels_path)?;
+    content(files, &header, &mut *plain(&bytes), &bytes, frame)
 }
 
-/// Reads a label map.
-///
-/// # Errors
-/// [`ReadError`] as for [`read_image`], and when a voxel is not a whole number from 0 to 65535.
-pub fn read_labels(path: &Path) -> Result<Labels, ReadError> {
-    let image = read_image(path)?;
-    let map = labels_from_f32(&image.volume)
-        .map_err(|source| ReadError::Labels { path: path.to_owned(), source })?;
-    Ok(Labels { map, blake3: image.blake3 })
+/// `stream` stands behind the header, or at the start of the voxels' own file; `bytes` are those of its file.
+fn content(
+    files: &Files<'_>,
+    header: &Header,
+    stream: &mut dyn std::io::Read,
+    bytes: &[u8],
+    frame: Option<usize>,
+) -> Result<Content, ReadError> {
+    let (shape, frame) = one_volume(files, &header.axes, frame)?;
+    let (affine, remarks) = transform::affine(header, shape);
+    if !affine.is_usable() {
+        return Err(files.invalid("its header gives no usable voxel size"));
+    }
+    header.skip_to_voxels(files, stream)?;
+    let stored = Stored {
+        shape,
+        frame,
+        voxel_type: header.voxel_type,
+        big_endian: header.big_endian,
+        slope: header.slope,
+        intercept: header.intercept,
+    };
+    let voxels = stored.read(files, stream, bytes.len(), is_gzip(bytes))?;
+    Ok(Content { shape, affine, voxel_type: header.voxel_type, voxels, remarks })
 }
 
 /// Writes an image as float32 `.nii.gz`, with its affine as sform.
@@ -123,196 +140,14 @@ fn header_of(grid: &Grid) -> NiftiHeader {
     }
 }
 
-/// One file's bytes, with its path for messages.
-struct File<'a> {
-    path: &'a Path,
-    bytes: &'a [u8],
-}
-
-impl<'a> File<'a> {
-    fn is_gzip(&self) -> bool {
-        self.bytes.starts_with(&[0x1f, 0x8b])
-    }
-
-    /// The header, and the stream standing at the first voxel.
-    fn open(&self) -> Result<(NiftiHeader, Box<dyn Read + 'a>), ReadError> {
-        let mut stream: Box<dyn Read + 'a> =
-            if self.is_gzip() { Box::new(MultiGzDecoder::new(self.bytes)) } else { Box::new(self.bytes) };
-        let mut raw = [0; 348];
-        stream.read_exact(&mut raw).map_err(|error| self.header_missing(&error))?;
-        let header = NiftiHeader::from_reader(Cursor::new(raw)).map_err(|error| self.invalid(error))?;
-        if &header.magic != b"n+1\0" {
-            return Err(self.unsupported("voxels in a separate .img file: convert it to one .nii.gz file"));
-        }
-        let skip = f64::from(header.vox_offset) - 348.0;
-        if !(0.0..=1e9).contains(&skip) || skip.fract() != 0.0 {
-            return Err(self.invalid(format!("its voxels begin at byte {}", header.vox_offset)));
-        }
-        let skipped = std::io::copy(&mut stream.by_ref().take(skip as u64), &mut std::io::sink());
-        skipped.map_err(|error| self.damaged(&error))?;
-        Ok((header, stream))
-    }
-
-    fn shape(&self, header: &NiftiHeader) -> Result<[usize; 3], ReadError> {
-        let dim = header.dim().map_err(|error| self.invalid(error))?;
-        if dim.iter().skip(3).any(|n| *n > 1) {
-            return Err(self.unsupported(&format!(
-                "{} axes ({dim:?}): pdl takes one 3-D volume a case, so choose one frame and save it by itself",
-                dim.len()
-            )));
-        }
-        Ok(std::array::from_fn(|axis| dim.get(axis).map_or(1, |n| usize::from(*n))))
-    }
-
-    fn voxel_type(&self, header: &NiftiHeader) -> Result<&'static str, ReadError> {
-        let stored = header.data_type().map_err(|error| self.invalid(error))?;
-        Ok(match stored {
-            NiftiType::Uint8 => "uint8",
-            NiftiType::Int8 => "int8",
-            NiftiType::Uint16 => "uint16",
-            NiftiType::Int16 => "int16",
-            NiftiType::Uint32 => "uint32",
-            NiftiType::Int32 => "int32",
-            NiftiType::Uint64 => "uint64",
-            NiftiType::Int64 => "int64",
-            NiftiType::Float32 => "float32",
-            NiftiType::Float64 => "float64",
-            other => {
-                return Err(
-                    self.unsupported(&format!("voxels of type {other:?} are no intensities or labels"))
-                );
-            }
-        })
-    }
-
-    /// NIfTI's method 3 (sform) before method 2 (qform) before method 1 (voxel sizes only).
-    fn affine(&self, header: &NiftiHeader, shape: [usize; 3]) -> Result<(Affine, Vec<Remark>), ReadError> {
-        let sform = (header.sform_code > 0).then(|| sform(header)).filter(Affine::is_usable);
-        let qform = (header.qform_code > 0).then(|| qform(header)).filter(Affine::is_usable);
-        let mut remarks = Vec::new();
-        if let (Some(s), Some(q)) = (&sform, &qform) {
-            let distance_mm = s.corner_distance_mm(q, shape);
-            let side = s.spacing_mm().into_iter().fold(f64::INFINITY, f64::min);
-            if distance_mm > TRANSFORM_TOLERANCE * side {
-                remarks.push(Remark::TransformsDisagree { distance_mm });
-            }
-        }
-        let affine = match sform.or(qform) {
-            Some(affine) => affine,
-            None => {
-                remarks.push(Remark::NoTransform);
-                sizes_only(header)
-            }
-        };
-        if !affine.is_usable() {
-            return Err(self.invalid("its header gives no usable voxel size"));
-        }
-        Ok((in_millimetres(affine, header.xyzt_units), remarks))
-    }
-
-    fn voxels(&self, header: &NiftiHeader, stream: &mut dyn Read) -> Result<Vec<f32>, ReadError> {
-        let count: u64 = self.shape(header)?.iter().map(|n| *n as u64).product();
-        let declared = count * u64::from(header.bitpix.unsigned_abs()) / 8;
-        let stored = self.bytes.len() as u64;
-        let most = if self.is_gzip() { stored.saturating_mul(LARGEST_DEFLATE_RATIO) } else { stored };
-        if declared > most {
-            return Err(ReadError::Truncated { path: self.path.to_owned(), declared, held: most });
-        }
-        let mut header = header.clone();
-        if header.scl_slope == 0.0 || !header.scl_slope.is_finite() || !header.scl_inter.is_finite() {
-            (header.scl_slope, header.scl_inter) = (1.0, 0.0); // as the standard has it: no scaling
-        }
-        let volume = InMemNiftiVolume::from_reader(&mut *stream, &header).map_err(|error| match error {
-            NiftiError::IncompatibleLength(held, declared) => ReadError::Truncated {
-                path: self.path.to_owned(),
-                declared: declared as u64,
-                held: held as u64,
-            },
-            NiftiError::Io(error) => self.damaged(&error),
-            other => self.invalid(other),
-        })?;
-        // What follows the voxels is of no interest, but only reading it checks the stream's checksum.
-        std::io::copy(stream, &mut std::io::sink()).map_err(|error| self.damaged(&error))?;
-        let array = volume.into_ndarray::<f32>().map_err(|error| self.invalid(error))?;
-        Ok(array.into_raw_vec_and_offset().0)
-    }
-
-    fn header_missing(&self, error: &std::io::Error) -> ReadError {
-        if self.is_gzip() {
-            self.damaged(error)
-        } else {
-            self.invalid(format!("{} bytes are too few for a header", self.bytes.len()))
-        }
-    }
-
-    fn damaged(&self, error: &std::io::Error) -> ReadError {
-        ReadError::Damaged { path: self.path.to_owned(), problem: error.to_string() }
-    }
-
-    fn invalid(&self, problem: impl std::fmt::Display) -> ReadError {
-        ReadError::Invalid { path: self.path.to_owned(), problem: problem.to_string() }
-    }
-
-    fn unsupported(&self, problem: &str) -> ReadError {
-        ReadError::Unsupported { path: self.path.to_owned(), problem: problem.to_owned() }
-    }
-}
-
-fn sform(header: &NiftiHeader) -> Affine {
-    Affine::from_upper_rows([header.srow_x, header.srow_y, header.srow_z].map(|row| row.map(f64::from)))
-}
-
-/// The rotation of a unit quaternion whose last three parts are stored (nifti1.h, "method 2").
-fn qform(header: &NiftiHeader) -> Affine {
-    let [b, c, d] = [header.quatern_b, header.quatern_c, header.quatern_d].map(f64::from);
-    let rest = 1.0 - (b * b + c * c + d * d);
-    let (a, [b, c, d]) = if rest > 1e-7 {
-        (rest.sqrt(), [b, c, d])
-    } else {
-        let length = (b * b + c * c + d * d).sqrt(); // a half turn
-        (0.0, [b, c, d].map(|v| v / length))
-    };
-    let sides = voxel_sides(header);
-    let handedness = if header.pixdim[0] < 0.0 { -1.0 } else { 1.0 };
-    let scale = [sides[0], sides[1], sides[2] * handedness];
-    let rotation = [
-        [a * a + b * b - c * c - d * d, 2.0 * (b * c - a * d), 2.0 * (b * d + a * c)],
-        [2.0 * (b * c + a * d), a * a + c * c - b * b - d * d, 2.0 * (c * d - a * b)],
-        [2.0 * (b * d - a * c), 2.0 * (c * d + a * b), a * a + d * d - b * b - c * c],
-    ];
-    let offset = [header.quatern_x, header.quatern_y, header.quatern_z].map(f64::from);
-    Affine::from_upper_rows(std::array::from_fn(|r| {
-        let row = rotation[r];
-        [row[0] * scale[0], row[1] * scale[1], row[2] * scale[2], offset[r]]
-    }))
-}
-
-fn sizes_only(header: &NiftiHeader) -> Affine {
-    let [x, y, z] = voxel_sides(header);
-    Affine::from_columns([[x, 0.0, 0.0], [0.0, y, 0.0], [0.0, 0.0, z]], [0.0; 3])
-}
-
-fn voxel_sides(header: &NiftiHeader) -> [f64; 3] {
-    std::array::from_fn(|axis| f64::from(header.pixdim[axis + 1]).abs())
-}
-
-/// The header's unit of length: 1 = metre, 3 = micrometre, everything else is taken as millimetre.
-fn in_millimetres(affine: Affine, xyzt_units: u8) -> Affine {
-    let factor = match xyzt_units & 7 {
-        1 => 1000.0,
-        3 => 0.001,
-        _ => return affine,
-    };
-    Affine::from_columns(
-        std::array::from_fn(|axis| affine.step_mm(axis).map(|v| v * factor)),
-        affine.origin_mm().map(|v| v * factor),
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pdl_volume::Orientation;
+    use crate::{read_image, read_labels};
+    use flate2::bufread::MultiGzDecoder;
+    use pdl_volume::{Affine, Orientation};
+    use std::fs;
+    use std::io::Read;
 
     fn sample() -> Volume<f32> {
         let shape = [3, 4, 5];

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 
 use dicom_dictionary_std::tags;
 use dicom_object::{DefaultDicomObject, InMemDicomObject, Tag, open_file};
-use pdl_io::nifti;
 use pdl_volume::{Affine, Grid, LabelMap, Volume};
 
 const CASES: [&str; 2] = ["ct_01", "ct_04"];
@@ -79,7 +78,7 @@ fn the_series_hold_the_hounsfield_units_and_geometry_of_the_nifti() {
     for case in CASES {
         let slices = slices(&sample_data().join("dicom").join(case));
         let image =
-            nifti::read_image(&sample_data().join(format!("ct/images/{case}.nii.gz"))).unwrap().volume;
+            pdl_io::read_image(&sample_data().join(format!("ct/images/{case}.nii.gz"))).unwrap().volume;
         let series = volume(&slices);
         assert_eq!(series.grid, image.grid);
         assert!(series.voxels == image.voxels, "{case}");
@@ -145,7 +144,8 @@ fn the_contours_fill_the_label_maps_exactly() {
             .map(|region| string(region, tags::ROI_NAME))
             .collect();
         assert_eq!(names, ["left lung", "right lung", "heart", "spinal cord", "oesophagus"]);
-        let labels = nifti::read_labels(&sample_data().join(format!("ct/labels/{case}.nii.gz"))).unwrap().map;
+        let labels =
+            pdl_io::read_labels(&sample_data().join(format!("ct/labels/{case}.nii.gz"))).unwrap().map;
         assert!(filled(&structures, &slices, labels.grid) == labels, "{case}");
     }
 }

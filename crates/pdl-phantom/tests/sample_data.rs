@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
-use pdl_io::nifti;
 use pdl_phantom::{Modality, SAMPLE_CASES, SAMPLE_SEED, dicom, generate};
 use pdl_volume::LabelMap;
 
@@ -20,11 +19,11 @@ fn assert_regenerates(modality: Modality) {
     assert_eq!(fs::read(folder.join("dataset.json")).unwrap(), cohort.dataset().unwrap());
     for case in &cohort.cases {
         let [image, label] = case.paths().map(|path| folder.join(path));
-        let image = nifti::read_image(&image).unwrap();
+        let image = pdl_io::read_image(&image).unwrap();
         assert_eq!(image.voxel_type, "int16");
         assert_eq!(image.remarks, []);
         assert!(image.volume == case.scan.image, "the image of {} differs", case.name);
-        let labels = nifti::read_labels(&label).unwrap();
+        let labels = pdl_io::read_labels(&label).unwrap();
         assert!(labels.map == case.scan.labels, "the labels of {} differ", case.name);
     }
     if modality == Modality::Ct {
@@ -68,7 +67,7 @@ fn left_is_left_and_every_organ_is_there() {
         let folder = sample_data().join(modality.folder()).join("labels");
         for number in 1..=SAMPLE_CASES {
             let path = folder.join(format!("{}_{number:02}.nii.gz", modality.folder()));
-            let map = nifti::read_labels(&path).unwrap().map;
+            let map = pdl_io::read_labels(&path).unwrap().map;
             let (voxels, x_mm) = extents(&map);
             assert!(voxels[1..].iter().all(|count| *count > 60), "{}: {voxels:?}", path.display());
             assert!(x_mm[1] < x_mm[4] && x_mm[4] < x_mm[2], "lungs and cord, {}", path.display());

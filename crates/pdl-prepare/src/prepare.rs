@@ -231,8 +231,8 @@ impl Source {
     fn read(out: &Path, row: &CaseRow) -> Result<Self, PrepareError> {
         let image_path = out.join(&row.image);
         let label_path = out.join(row.label.as_deref().unwrap_or_default());
-        let image = nifti::read_image(&image_path)?;
-        let labels = nifti::read_labels(&label_path)?;
+        let image = pdl_io::read_image(&image_path)?;
+        let labels = pdl_io::read_labels(&label_path)?;
         if image.blake3 != row.image_blake3 {
             return Err(PrepareError::SourceChanged { path: image_path });
         }

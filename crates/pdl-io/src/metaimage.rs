@@ -1,0 +1,149 @@
+//! MetaImage (itk.org/Wiki/ITK/MetaIO): `.mha`, or a header `.mhd` beside its voxels. Raw and zlib.
+
+use std::collections::HashMap;
+use std::io::Read;
+
+use flate2::bufread::ZlibDecoder;
+use pdl_volume::Affine;
+
+use crate::file::Files;
+use crate::read::Content;
+use crate::text::{self, number, numbers};
+use crate::voxels::{Stored, VoxelType, one_volume};
+use crate::{ReadError, Remark};
+
+/// Endings of the names of MetaImage files.
+pub(crate) const ENDINGS: [&str; 2] = [".mha", ".mhd"];
+
+/// Most bytes of a header: binary data that are taken for one end the search for its last line here.
+const LONGEST_HEADER: usize = 1 << 20;
+
+/// Reads a volume.
+pub(crate) fn read(files: &mut Files<'_>, frame: Option<usize>) -> Result<Content, ReadError> {
+    let bytes = files.read(files.path)?;
+    let (fields, rest) = fields(files, &bytes)?;
+    let header = Header { files, fields: &fields };
+    let axes: Vec<usize> = numbers(files, "DimSize", header.need(&["DimSize"])?)?;
+    let (shape, frame) = one_volume(files, &axes, frame)?;
+    if header.get(&["ElementNumberOfChannels"]).is_some_and(|channels| channels != "1") {
+        return Err(files.unsupported("its voxels hold several channels: pdl takes one number a voxel"));
+    }
+    let voxel_type = header.voxel_type()?;
+    let (affine, remarks) = header.affine(axes.len())?;
+    let big_endian = header.says(&["BinaryDataByteOrderMSB", "ElementByteOrderMSB"]);
+    let compressed = header.says(&["CompressedData"]);
+    let skip = header.get(&["HeaderSize"]).map_or(Ok(0), |text| number::<i64>(files, "HeaderSize", text))?;
+    let place = header.need(&["ElementDataFile"])?.to_owned();
+    let own;
+    let data = match place.as_str() {
+        "LOCAL" | "Local" | "local" => rest,
+        name if name.starts_with("LIST") || name.contains('%') => {
+            return Err(files.unsupported("its voxels lie in several files: save them as one .mha"));
+        }
+        name => {
+            own = files.read(&files.beside(name)?)?;
+            &own
+        }
+    };
+    let stored = Stored { shape, frame, voxel_type, big_endian, slope: 1.0, intercept: 0.0 };
+    let data = match usize::try_from(skip) {
+        Ok(skip) => data.get(skip..).unwrap_or_default(),
+        // A skip of -1 says: the voxels end the file.
+        Err(_) => {
+            let all =
+                axes.iter().try_fold(voxel_type.bytes(), |all, n| all.checked_mul(*n)).unwrap_or(usize::MAX);
+            &data[data.len().saturating_sub(all)..]
+        }
+    };
+    let mut stream: Box<dyn Read + '_> =
+        if compressed { Box::new(ZlibDecoder::new(data)) } else { Box::new(data) };
+    let voxels = stored.read(files, &mut *stream, data.len(), compressed)?;
+    Ok(Content { shape, affine, voxel_type, voxels, remarks })
+}
+
+/// The fields of the header up to `ElementDataFile`, and what follows it.
+fn fields<'a>(files: &Files<'_>, bytes: &'a [u8]) -> Result<(HashMap<String, String>, &'a [u8]), ReadError> {
+    let mut fields = HashMap::new();
+    let mut rest = bytes;
+    while bytes.len() - rest.len() < LONGEST_HEADER {
+        let Some((line, after)) = text::line(rest) else { break };
+        rest = after;
+        let line = std::str::from_utf8(line).map_err(|_| files.invalid("its header is no text"))?;
+        let Some((key, value)) = line.split_once('=') else { continue };
+        let (key, value) = (key.trim(), value.trim());
+        fields.insert(key.to_owned(), value.to_owned());
+        if key == "ElementDataFile" {
+            return Ok((fields, rest));
+        }
+    }
+    Err(files.invalid("its header has no ElementDataFile"))
+}
+
+struct Header<'a> {
+    files: &'a Files<'a>,
+    fields: &'a HashMap<String, String>,
+}
+
+impl Header<'_> {
+    fn get(&self, names: &[&str]) -> Option<&str> {
+        names.iter().find_map(|name| self.fields.get(*name)).map(String::as_str)
+    }
+
+    fn need(&self, names: &[&str]) -> Result<&str, ReadError> {
+        self.get(names).ok_or_else(|| self.files.invalid(format!("its header has no {}", names[0])))
+    }
+
+    fn says(&self, names: &[&str]) -> bool {
+        self.get(names).is_some_and(|text| text.to_lowercase().starts_with(['t', '1', 'y']))
+    }
+
+    fn voxel_type(&self) -> Result<VoxelType, ReadError> {
+        Ok(match self.need(&["ElementType"])? {
+            "MET_CHAR" => VoxelType::Int8,
+            "MET_UCHAR" => VoxelType::Uint8,
+            "MET_SHORT" => VoxelType::Int16,
+            "MET_USHORT" => VoxelType::Uint16,
+            "MET_INT" | "MET_LONG" => VoxelType::Int32,
+            "MET_UINT" | "MET_ULONG" => VoxelType::Uint32,
+            "MET_LONG_LONG" => VoxelType::Int64,
+            "MET_ULONG_LONG" => VoxelType::Uint64,
+            "MET_FLOAT" => VoxelType::Float32,
+            "MET_DOUBLE" => VoxelType::Float64,
+            other => {
+                let problem = format!("its voxels are of type {other}: pdl takes one number a voxel");
+                return Err(self.files.unsupported(problem));
+            }
+        })
+    }
+
+    /// RAS+ millimetres; the file's own world is LPS. Of more than three axes the first three count.
+    fn affine(&self, axes: usize) -> Result<(Affine, Vec<Remark>), ReadError> {
+        let list = |names: &[&str]| -> Result<Option<Vec<f64>>, ReadError> {
+            self.get(names).map(|text| numbers(self.files, names[0], text)).transpose()
+        };
+        let sides = list(&["ElementSpacing", "ElementSize"])?;
+        let matrix = list(&["TransformMatrix", "Rotation", "Orientation"])?;
+        let origin = list(&["Offset", "Position", "Origin"])?;
+        let Some(sides) = sides else {
+            return Err(self.files.unsupported("its header gives no size of a voxel"));
+        };
+        let remarks = if matrix.is_none() { vec![Remark::NoTransform] } else { Vec::new() };
+        // A group of numbers for each axis: the direction in which it runs.
+        let direction = |axis: usize, r: usize| match &matrix {
+            Some(matrix) => matrix.get(axis * axes + r).copied().unwrap_or(f64::NAN),
+            // Without a matrix nothing says how the axes lie; they are taken as RAS+, as for the other formats.
+            None => f64::from(u8::from(axis == r)) * [-1.0, -1.0, 1.0][r],
+        };
+        let lps = [-1.0, -1.0, 1.0];
+        let side = |axis: usize| sides.get(axis).copied().unwrap_or(f64::NAN);
+        let step = |axis: usize| std::array::from_fn(|r| direction(axis, r) * side(axis) * lps[r]);
+        let origin = origin.unwrap_or_default();
+        let place =
+            |r: usize| if matrix.is_none() { 0.0 } else { origin.get(r).copied().unwrap_or(0.0) * lps[r] };
+        let affine = Affine::from_columns(std::array::from_fn(step), std::array::from_fn(place));
+        if !affine.is_usable() {
+            return Err(self.files.invalid("its header gives no usable voxel size"));
+        }
+        Ok((affine, remarks))
+    }
+}

@@ -1,0 +1,246 @@
+//! NRRD (teem.sourceforge.net/nrrd/format.html): `.nrrd`, or a header `.nhdr` beside its voxels. Raw and gzip.
+
+use std::collections::HashMap;
+use std::io::Read;
+
+use flate2::bufread::{MultiGzDecoder, ZlibDecoder};
+use pdl_volume::Affine;
+
+use crate::file::Files;
+use crate::read::Content;
+use crate::text::{self, number, numbers};
+use crate::voxels::{Stored, VoxelType, one_volume};
+use crate::{ReadError, Remark};
+
+/// Endings of the names of NRRD files.
+pub(crate) const ENDINGS: [&str; 2] = [".nrrd", ".nhdr"];
+
+/// Reads a volume.
+pub(crate) fn read(files: &mut Files<'_>, frame: Option<usize>) -> Result<Content, ReadError> {
+    let bytes = files.read(files.path)?;
+    if !bytes.starts_with(b"NRRD") {
+        return Err(files.invalid("it does not begin with NRRD"));
+    }
+    let (fields, rest) = fields(files, &bytes)?;
+    let header = Header::new(files, &fields)?;
+    let (shape, frame) = one_volume(files, &header.axes, frame)?;
+    let (affine, remarks) = header.affine(files)?;
+    let field = |names: [&str; 2]| names.into_iter().find_map(|name| fields.get(name)).map(String::as_str);
+    let own;
+    let data = match field(["data file", "datafile"]) {
+        None => rest,
+        Some(name) if name.starts_with("LIST") || name.contains('%') => {
+            return Err(files.unsupported("its voxels lie in several files: save them as one .nrrd"));
+        }
+        Some(name) => {
+            own = files.read(&files.beside(name)?)?;
+            &own
+        }
+    };
+    if field(["line skip", "lineskip"]).is_some_and(|skip| skip.trim() != "0") {
+        return Err(files.unsupported("it skips lines before its voxels: save it without them"));
+    }
+    let skip =
+        field(["byte skip", "byteskip"]).map_or(Ok(0), |skip| number::<i64>(files, "byte skip", skip))?;
+    let stored = Stored {
+        shape,
+        frame,
+        voxel_type: header.voxel_type,
+        big_endian: header.big_endian,
+        slope: 1.0,
+        intercept: 0.0,
+    };
+    let skip_in = |mut stream: Box<dyn Read + '_>| -> Result<Vec<f32>, ReadError> {
+        let before =
+            u64::try_from(skip).map_err(|_| files.unsupported("it counts its voxels from the end"))?;
+        std::io::copy(&mut stream.by_ref().take(before), &mut std::io::sink())
+            .map_err(|e| files.damaged(&e))?;
+        stored.read(files, &mut *stream, data.len(), header.encoding != Encoding::Raw)
+    };
+    let voxels = match header.encoding {
+        // A skip of -1 says: the voxels end the file.
+        Encoding::Raw if skip == -1 => {
+            let all = header.axes.iter().try_fold(stored.voxel_type.bytes(), |all, n| all.checked_mul(*n));
+            let start = all.and_then(|all| data.len().checked_sub(all));
+            let start = start.ok_or_else(|| ReadError::Truncated {
+                path: files.path.to_owned(),
+                declared: all.unwrap_or(usize::MAX) as u64,
+                held: data.len() as u64,
+            })?;
+            stored.read(files, &mut &data[start..], data.len() - start, false)?
+        }
+        Encoding::Raw => skip_in(Box::new(data))?,
+        Encoding::Gzip if data.starts_with(&[0x1f, 0x8b]) => skip_in(Box::new(MultiGzDecoder::new(data)))?,
+        Encoding::Gzip => skip_in(Box::new(ZlibDecoder::new(data)))?,
+    };
+    Ok(Content { shape, affine, voxel_type: header.voxel_type, voxels, remarks })
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Encoding {
+    Raw,
+    Gzip,
+}
+
+/// The fields of the header, and what follows it.
+fn fields<'a>(files: &Files<'_>, bytes: &'a [u8]) -> Result<(HashMap<String, String>, &'a [u8]), ReadError> {
+    let mut fields = HashMap::new();
+    let mut rest = bytes;
+    loop {
+        let Some((line, after)) = text::line(rest) else { break };
+        rest = after;
+        if line.is_empty() {
+            break;
+        }
+        let line = std::str::from_utf8(line).map_err(|_| files.invalid("its header is no text"))?;
+        // `key:=value` pairs and comments say nothing of the voxels.
+        if line.starts_with("NRRD") || line.starts_with('#') || line.contains(":=") {
+            continue;
+        }
+        let (key, value) =
+            line.split_once(": ").ok_or_else(|| files.invalid("a line of its header is no field"))?;
+        fields.insert(key.trim().to_lowercase(), value.trim().to_owned());
+    }
+    Ok((fields, rest))
+}
+
+struct Header {
+    axes: Vec<usize>,
+    voxel_type: VoxelType,
+    big_endian: bool,
+    encoding: Encoding,
+    space: Option<String>,
+    directions: Option<String>,
+    origin: Option<String>,
+    spacings: Option<String>,
+}
+
+impl Header {
+    fn new(files: &Files<'_>, fields: &HashMap<String, String>) -> Result<Self, ReadError> {
+        let need = |name: &str| {
+            fields
+                .get(name)
+                .map(String::as_str)
+                .ok_or_else(|| files.invalid(format!("it has no field '{name}'")))
+        };
+        let axes: Vec<usize> = numbers(files, "sizes", need("sizes")?)?;
+        let voxel_type = voxel_type(files, need("type")?)?;
+        let encoding = match need("encoding")?.to_lowercase().as_str() {
+            "raw" => Encoding::Raw,
+            "gzip" | "gz" => Encoding::Gzip,
+            other => {
+                return Err(files.unsupported(format!("its encoding is {other}: save it as raw or gzip")));
+            }
+        };
+        let big_endian = match fields.get("endian").map(|text| text.to_lowercase()).as_deref() {
+            Some("big") => true,
+            Some("little") => false,
+            None if voxel_type.bytes() == 1 => false,
+            other => return Err(files.invalid(format!("its byte order is {other:?}"))),
+        };
+        let copy = |name: &str| fields.get(name).cloned();
+        Ok(Self {
+            axes,
+            voxel_type,
+            big_endian,
+            encoding,
+            space: copy("space").map(|space| space.to_lowercase()),
+            directions: copy("space directions"),
+            origin: copy("space origin"),
+            spacings: copy("spacings"),
+        })
+    }
+
+    /// RAS+ millimetres.
+    fn affine(&self, files: &Files<'_>) -> Result<(Affine, Vec<Remark>), ReadError> {
+        let Some(directions) = &self.directions else { return self.sizes_only(files) };
+        let signs = match self.space.as_deref() {
+            Some("right-anterior-superior" | "ras" | "3d-right-handed" | "scanner-xyz") => [1.0, 1.0, 1.0],
+            Some("left-anterior-superior" | "las") => [-1.0, 1.0, 1.0],
+            Some("left-posterior-superior" | "lps") => [-1.0, -1.0, 1.0],
+            Some(other) => {
+                return Err(files.unsupported(format!(
+                    "its space is {other}: pdl knows right-anterior-superior, left-anterior-superior and \
+                     left-posterior-superior"
+                )));
+            }
+            None => {
+                return Err(
+                    files.unsupported("its header gives directions but no space, so left may be right")
+                );
+            }
+        };
+        let mut steps = Vec::new();
+        for (axis, text) in directions.split_whitespace().enumerate() {
+            // An axis without a place in space holds frames, or components.
+            match (text == "none", axis < 3) {
+                (true, false) => (),
+                (false, true) => steps.push(vector(files, text)?),
+                _ => {
+                    return Err(files.unsupported(
+                        "its first three axes are not those of space: save it so that they are",
+                    ));
+                }
+            }
+        }
+        let steps: [[f64; 3]; 3] =
+            steps.try_into().map_err(|_| files.unsupported("it has fewer than three axes in space"))?;
+        let origin = self.origin.as_deref().map_or(Ok([0.0; 3]), |text| vector(files, text))?;
+        let in_ras = |v: [f64; 3]| std::array::from_fn(|i| v[i] * signs[i]);
+        let affine = Affine::from_columns(steps.map(in_ras), in_ras(origin));
+        if !affine.is_usable() {
+            return Err(files.invalid("its header gives no usable voxel size"));
+        }
+        Ok((affine, Vec::new()))
+    }
+
+    fn sizes_only(&self, files: &Files<'_>) -> Result<(Affine, Vec<Remark>), ReadError> {
+        let missing = || files.unsupported("its header gives no size of a voxel");
+        let sides: Vec<f64> = numbers(files, "spacings", self.spacings.as_deref().ok_or_else(missing)?)?;
+        let side = |axis: usize| sides.get(axis).copied().unwrap_or(f64::NAN);
+        let affine =
+            Affine::from_columns([[side(0), 0.0, 0.0], [0.0, side(1), 0.0], [0.0, 0.0, side(2)]], [0.0; 3]);
+        if !affine.is_usable() {
+            return Err(missing());
+        }
+        Ok((affine, vec![Remark::NoTransform]))
+    }
+}
+
+/// `(x,y,z)`.
+fn vector(files: &Files<'_>, text: &str) -> Result<[f64; 3], ReadError> {
+    let inner = text.trim().strip_prefix('(').and_then(|text| text.strip_suffix(')'));
+    let parts: Option<Vec<f64>> =
+        inner.map(|text| text.split(',').map(|part| part.trim().parse().ok()).collect()).unwrap_or_default();
+    parts
+        .and_then(|parts| parts.try_into().ok())
+        .ok_or_else(|| files.invalid(format!("'{text}' is no vector (x,y,z)")))
+}
+
+fn voxel_type(files: &Files<'_>, text: &str) -> Result<VoxelType, ReadError> {
+    Ok(match text.to_lowercase().as_str() {
+        "signed char" | "int8" | "int8_t" => VoxelType::Int8,
+        "uchar" | "unsigned char" | "uint8" | "uint8_t" => VoxelType::Uint8,
+        "short" | "short int" | "signed short" | "signed short int" | "int16" | "int16_t" => VoxelType::Int16,
+        "ushort" | "unsigned short" | "unsigned short int" | "uint16" | "uint16_t" => VoxelType::Uint16,
+        "int" | "signed int" | "int32" | "int32_t" => VoxelType::Int32,
+        "uint" | "unsigned int" | "uint32" | "uint32_t" => VoxelType::Uint32,
+        "longlong"
+        | "long long"
+        | "long long int"
+        | "signed long long"
+        | "signed long long int"
+        | "int64"
+        | "int64_t" => VoxelType::Int64,
+        "ulonglong" | "unsigned long long" | "unsigned long long int" | "uint64" | "uint64_t" => {
+            VoxelType::Uint64
+        }
+        "float" => VoxelType::Float32,
+        "double" => VoxelType::Float64,
+        other => {
+            return Err(
+                files.unsupported(format!("its voxels are of type {other}: pdl takes one number a voxel"))
+            );
+        }
+    })
+}

@@ -1,0 +1,160 @@
+//! From stored bytes to voxels.
+
+use std::io::Read;
+
+use crate::ReadError;
+use crate::file::Files;
+
+/// Deflate cannot shrink data further than this, so a header that declares more is refused before any
+/// memory is taken for it.
+const LARGEST_DEFLATE_RATIO: u64 = 1032;
+
+/// A number type in which voxels are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum VoxelType {
+    Uint8,
+    Int8,
+    Uint16,
+    Int16,
+    Uint32,
+    Int32,
+    Uint64,
+    Int64,
+    Float32,
+    Float64,
+}
+
+impl VoxelType {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Uint8 => "uint8",
+            Self::Int8 => "int8",
+            Self::Uint16 => "uint16",
+            Self::Int16 => "int16",
+            Self::Uint32 => "uint32",
+            Self::Int32 => "int32",
+            Self::Uint64 => "uint64",
+            Self::Int64 => "int64",
+            Self::Float32 => "float32",
+            Self::Float64 => "float64",
+        }
+    }
+
+    pub(crate) fn bytes(self) -> usize {
+        match self {
+            Self::Uint8 | Self::Int8 => 1,
+            Self::Uint16 | Self::Int16 => 2,
+            Self::Uint32 | Self::Int32 | Self::Float32 => 4,
+            Self::Uint64 | Self::Int64 | Self::Float64 => 8,
+        }
+    }
+}
+
+/// How the voxels of one volume lie in a stream.
+#[derive(Clone, Debug)]
+pub(crate) struct Stored {
+    /// Voxels along x, y, z.
+    pub shape: [usize; 3],
+    /// Volumes before this one in the stream.
+    pub frame: usize,
+    pub voxel_type: VoxelType,
+    pub big_endian: bool,
+    /// Value = slope * stored + intercept.
+    pub slope: f64,
+    pub intercept: f64,
+}
+
+impl Stored {
+    /// Takes the volume out of a stream that stands at the first voxel of the first frame. `held` is how many bytes the
+    /// file has on disk.
+    pub(crate) fn read(
+        &self,
+        files: &Files<'_>,
+        stream: &mut dyn Read,
+        held: usize,
+        compressed: bool,
+    ) -> Result<Vec<f32>, ReadError> {
+        let too_large = || files.invalid(format!("it declares {:?} voxels (x, y, z)", self.shape));
+        let voxels =
+            self.shape.iter().try_fold(1_u64, |all, n| all.checked_mul(*n as u64)).ok_or_else(too_large)?;
+        let volume = voxels.checked_mul(self.voxel_type.bytes() as u64).ok_or_else(too_large)?;
+        let before = volume.checked_mul(self.frame as u64).ok_or_else(too_large)?;
+        let declared = before.checked_add(volume).ok_or_else(too_large)?;
+        let held = held as u64;
+        let truncated = |held| ReadError::Truncated { path: files.path.to_owned(), declared, held };
+        let most = if compressed { held.saturating_mul(LARGEST_DEFLATE_RATIO) } else { held };
+        if declared > most {
+            return Err(truncated(most));
+        }
+        let skipped = std::io::copy(&mut stream.take(before), &mut std::io::sink());
+        let skipped = skipped.map_err(|error| files.damaged(&error))?;
+        // What a compressed stream holds is known only once it is there, so memory grows with it.
+        let mut bytes = Vec::with_capacity(volume.min(held.saturating_mul(4)) as usize);
+        stream.take(volume).read_to_end(&mut bytes).map_err(|error| files.damaged(&error))?;
+        if (bytes.len() as u64) < volume {
+            return Err(truncated(skipped + bytes.len() as u64));
+        }
+        // What follows the voxels is of no interest, but only reading it checks the stream's checksum.
+        std::io::copy(stream, &mut std::io::sink()).map_err(|error| files.damaged(&error))?;
+        Ok(self.decode(&bytes))
+    }
+
+    fn decode(&self, bytes: &[u8]) -> Vec<f32> {
+        macro_rules! numbers {
+            ($type:ty) => {{
+                let chunks = bytes.chunks_exact(size_of::<$type>());
+                let number = |chunk: &[u8]| {
+                    let mut raw = [0; size_of::<$type>()];
+                    raw.copy_from_slice(chunk);
+                    if self.big_endian { <$type>::from_be_bytes(raw) } else { <$type>::from_le_bytes(raw) }
+                };
+                if self.slope == 1.0 && self.intercept == 0.0 {
+                    chunks.map(|chunk| number(chunk) as f32).collect()
+                } else {
+                    chunks.map(|chunk| (number(chunk) as f64 * self.slope + self.intercept) as f32).collect()
+                }
+            }};
+        }
+        match self.voxel_type {
+            VoxelType::Uint8 => numbers!(u8),
+            VoxelType::Int8 => numbers!(i8),
+            VoxelType::Uint16 => numbers!(u16),
+            VoxelType::Int16 => numbers!(i16),
+            VoxelType::Uint32 => numbers!(u32),
+            VoxelType::Int32 => numbers!(i32),
+            VoxelType::Uint64 => numbers!(u64),
+            VoxelType::Int64 => numbers!(i64),
+            VoxelType::Float32 => numbers!(f32),
+            VoxelType::Float64 => numbers!(f64),
+        }
+    }
+}
+
+/// The three axes of a volume among the axes that a header declares, and which of the frames is meant; the fourth axis
+/// counts frames, and others must be of length 1.
+pub(crate) fn one_volume(
+    files: &Files<'_>,
+    axes: &[usize],
+    frame: Option<usize>,
+) -> Result<([usize; 3], usize), ReadError> {
+    let shape = std::array::from_fn(|axis| axes.get(axis).copied().unwrap_or(1));
+    if shape.contains(&0) {
+        return Err(files.invalid(format!("one of its axes has no voxels: {axes:?}")));
+    }
+    if axes.iter().skip(4).any(|n| *n != 1) {
+        return Err(files.unsupported(format!(
+            "its voxels hold several values each ({axes:?}): pdl takes one number a voxel"
+        )));
+    }
+    let frames = axes.get(3).copied().unwrap_or(1);
+    match frame {
+        None if frames > 1 => Err(files.unsupported(format!(
+            "it holds {frames} frames ({axes:?}): pdl takes one 3-D volume a case, so name one by its number from 0, as \
+             in FILE#0, or with --frame"
+        ))),
+        Some(frame) if frame >= frames => {
+            Err(files.unsupported(format!("it has no frame {frame}: it holds {frames}, numbered from 0")))
+        }
+        frame => Ok((shape, frame.unwrap_or(0))),
+    }
+}

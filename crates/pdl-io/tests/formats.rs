@@ -1,0 +1,131 @@
+//! Small files of many formats against what other programs read from them: tests/golden/formats, by
+//! tests/golden/formats.py.
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "tests may fail loudly")]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use pdl_io::{ReadError, Remark, is_volume_name, read_image, stem};
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+struct Golden {
+    files: BTreeMap<String, Expected>,
+}
+
+#[derive(Deserialize)]
+struct Expected {
+    shape: [usize; 3],
+    affine: Vec<f64>,
+    voxels: Vec<f64>,
+}
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden")
+}
+
+fn golden() -> Golden {
+    serde_json::from_slice(&fs::read(folder().join("formats.json")).unwrap()).unwrap()
+}
+
+#[test]
+fn every_format_is_read_as_others_read_it() {
+    let golden = golden();
+    assert!(golden.files.len() >= 13, "{:?}", golden.files.keys());
+    for (name, expected) in golden.files {
+        let image = read_image(&folder().join("formats").join(&name)).unwrap();
+        let grid = image.volume.grid;
+        assert_eq!(grid.shape, expected.shape, "{name}");
+        for (ours, theirs) in grid.affine.to_row_major().iter().zip(&expected.affine) {
+            assert!((ours - theirs).abs() < 1e-4, "{name}: {:?}", grid.affine);
+        }
+        let voxels: Vec<f64> = image.volume.voxels.iter().map(|v| f64::from(*v)).collect();
+        assert_eq!(voxels, expected.voxels, "{name}");
+        assert_eq!(image.remarks, [], "{name}");
+    }
+}
+
+#[test]
+fn a_pair_is_named_by_either_file_and_both_are_hashed() {
+    let copy = tempfile::tempdir().unwrap();
+    for name in ["pair.hdr", "pair.img"] {
+        fs::copy(folder().join("formats").join(name), copy.path().join(name)).unwrap();
+    }
+    let [by_header, by_voxels] =
+        ["pair.hdr", "pair.img"].map(|name| read_image(&copy.path().join(name)).unwrap());
+    assert_eq!(by_header.volume, by_voxels.volume);
+    assert_eq!(by_header.parts.len(), 2);
+    let voxels = copy.path().join("pair.img");
+    let mut bytes = fs::read(&voxels).unwrap();
+    bytes[0] ^= 1;
+    fs::write(&voxels, bytes).unwrap();
+    assert_ne!(read_image(&copy.path().join("pair.hdr")).unwrap().blake3, by_header.blake3);
+    fs::remove_file(&voxels).unwrap();
+    assert!(matches!(read_image(&copy.path().join("pair.hdr")), Err(ReadError::Invalid { .. })));
+}
+
+#[test]
+fn cut_and_changed_files_are_refused_or_read_but_never_panic() {
+    let scratch = tempfile::tempdir().unwrap();
+    for name in golden().files.keys().filter(|name| !name.starts_with("apart") && !name.starts_with("pair")) {
+        let bytes = fs::read(folder().join("formats").join(name)).unwrap();
+        let path = scratch.path().join(name);
+        for length in 0..bytes.len() {
+            fs::write(&path, &bytes[..length]).unwrap();
+            let read = read_image(&path);
+            // MetaImage's and NRRD's streams may lose their checksum's last bytes, not their voxels.
+            assert!(read.is_err() || length + 8 >= bytes.len(), "{name} cut at {length} of {}", bytes.len());
+        }
+        for place in 0..bytes.len().min(600) {
+            for value in [0, 0x7f, 0xff] {
+                let mut changed = bytes.clone();
+                changed[place] = value;
+                fs::write(&path, &changed).unwrap();
+                let _ = read_image(&path);
+            }
+        }
+    }
+}
+
+#[test]
+fn one_frame_of_several_is_taken_by_number() {
+    let mut header = fs::read(folder().join("formats/one.nii")).unwrap();
+    let voxels = header.split_off(352);
+    header[40..50].copy_from_slice(&[4, 0, 3, 0, 4, 0, 5, 0, 2, 0]); // dim: 4 axes, 3 x 4 x 5 x 2
+    let scratch = tempfile::tempdir().unwrap();
+    let path = scratch.path().join("film.nii");
+    let second: Vec<u8> = voxels.iter().rev().copied().collect();
+    fs::write(&path, [header, voxels.clone(), second].concat()).unwrap();
+    let error = read_image(&path).unwrap_err().to_string();
+    assert!(error.contains("2 frames") && error.contains("FILE#0"), "{error}");
+    let frame = |number: usize| read_image(&scratch.path().join(format!("film.nii#{number}")));
+    assert_eq!(frame(0).unwrap().volume, read_image(&folder().join("formats/one.nii")).unwrap().volume);
+    let last = i16::from_le_bytes([voxels[voxels.len() - 1], voxels[voxels.len() - 2]]);
+    assert_eq!(frame(1).unwrap().volume.voxels[0], f32::from(last));
+    assert!(frame(2).unwrap_err().to_string().contains("no frame 2"));
+}
+
+#[test]
+fn what_says_nothing_of_the_world_says_so() {
+    let scratch = tempfile::tempdir().unwrap();
+    let path = scratch.path().join("a.nrrd");
+    let text = "NRRD0004\ntype: uchar\ndimension: 3\nsizes: 2 2 2\nspacings: 1 2 3\nencoding: raw\n\n\0\x01\x02\x03\x04\x05\x06\x07";
+    fs::write(&path, text).unwrap();
+    let image = read_image(&path).unwrap();
+    assert_eq!(image.remarks, [Remark::NoTransform]);
+    assert_eq!(image.volume.grid.spacing_mm(), [1.0, 2.0, 3.0]);
+    fs::write(&path, text.replace("spacings: 1 2 3\n", "data file: ../a.raw\nspacings: 1 2 3\n")).unwrap();
+    assert!(matches!(read_image(&path), Err(ReadError::Unsupported { .. })));
+}
+
+#[test]
+fn names_tell_volumes_from_other_files() {
+    for name in ["a.nii", "a.b.nii.gz", "a.NRRD", "a.nhdr", "a.mha", "a.mhd", "a.hdr"] {
+        assert!(is_volume_name(name), "{name}");
+    }
+    for name in ["a.img", "a.raw", "a.zraw", "a.txt", "nii", "a.gz"] {
+        assert!(!is_volume_name(name), "{name}");
+    }
+    assert_eq!(["a.b.nii.gz", "c.mha", "d.nii#3", "e"].map(stem), ["a.b", "c", "d", "e"]);
+}
