@@ -51,7 +51,7 @@ test *flags:
     LIBTORCH=$(python3 {{libtorch}} --fetch) cargo test --release --locked --workspace "$@"
 
 # Format, lints, documentation, tests, dependency audit
-check: && test interop deny
+check: && test test-jpeg-ls interop deny
     cargo fmt --all --check
     LIBTORCH=$(python3 {{libtorch}} --fetch) cargo clippy --release --locked --workspace --all-targets -- -D warnings
     LIBTORCH=$(python3 {{libtorch}} --fetch) RUSTDOCFLAGS="-D warnings" cargo doc --release --locked --workspace --no-deps
@@ -67,6 +67,17 @@ deny:
     else
         echo "advisories: not checked, their database cannot be reached from here"
     fi
+
+# The nine transfer syntaxes with JPEG-LS built in (cmake from PyPI); needs PDL_REAL_DATA, and is skipped without it
+test-jpeg-ls:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    if [ -z "${PDL_REAL_DATA:-}" ]; then echo "jpeg-ls: not tested, PDL_REAL_DATA is not set"; exit 0; fi
+    test -x .venv-cmake/bin/cmake || python3 -m venv .venv-cmake
+    .venv-cmake/bin/python -m pip install --quiet cmake==4.4.4
+    # A target folder of its own: the feature must not have the whole workspace built anew.
+    PATH=$PWD/.venv-cmake/bin:$PATH cargo test --release --locked --manifest-path crates/pdl-dicom/Cargo.toml \
+        --features jpeg-ls --target-dir target/jpeg-ls --test real -- every_transfer_syntax
 
 # DuckDB, pyarrow and jsonschema read every file that curate and fit make of the sample cohorts
 interop: (curate) (venv)
