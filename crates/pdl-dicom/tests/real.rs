@@ -1,5 +1,5 @@
-//! Real scanners' files against what other programs make of them: `dicom.json`, `tilt.json` and `structures.json` of
-//! tests/golden, each by the script of its name.
+//! Real scanners' files against what other programs make of them: `dicom.json` and `tilt.json` of tests/golden, each by
+//! the script of its name.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "tests may fail loudly")]
 
 use std::collections::BTreeMap;
@@ -32,6 +32,15 @@ struct Block {
 struct Contours {
     counts: BTreeMap<usize, usize>,
     blake3: String,
+    dcmrtstruct2nii: Witness,
+}
+
+/// Another program's mask: pixels of its slices, and how many lie on an edge, and how many of those it takes.
+#[derive(Deserialize)]
+struct Witness {
+    counts: BTreeMap<usize, usize>,
+    on_an_edge: usize,
+    on_an_edge_and_taken: usize,
 }
 
 /// The tilted series on a straight grid: per slice the sum and the first moments along columns and rows.
@@ -254,5 +263,11 @@ fn contours_fill_what_exact_arithmetic_fills() {
         let (labels, _) = pdl_dicom::paint(&image.stack, [(1, &mask)]);
         let bytes: Vec<u8> = labels.iter().map(|v| *v as u8).collect();
         assert_eq!(digest(&bytes), expected.blake3, "{}", region.name);
+        // dcmrtstruct2nii takes the edges of one side only; in all else the two agree, slice by slice.
+        let theirs = &expected.dcmrtstruct2nii;
+        let pixels = |counts: &BTreeMap<usize, usize>| counts.values().sum::<usize>();
+        let untaken = theirs.on_an_edge - theirs.on_an_edge_and_taken;
+        assert_eq!(pixels(&mask.counts()), pixels(&theirs.counts) + untaken, "{}", region.name);
+        assert!(mask.counts().keys().eq(theirs.counts.keys()), "{}: slices", region.name);
     }
 }
