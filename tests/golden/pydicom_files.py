@@ -1,6 +1,6 @@
 """What pydicom reads of its own test files, for crates/pdl-dicom/tests/pydicom.rs.
 
-    python tests/golden/pydicom_files.py     (packages: requirements-dicom.txt, pylibjpeg with its three codecs)
+    python tests/golden/pydicom_files.py     (packages: requirements-dicom.txt)
 
 For every file: shape, hash and sum of the float32 pixels after rescaling (frame, row, column), or that it has none.
 """
