@@ -51,7 +51,7 @@ test *flags:
     LIBTORCH=$(python3 {{libtorch}} --fetch) cargo test --release --locked --workspace "$@"
 
 # Format, lints, documentation, tests, dependency audit
-check: && test interop deny
+check: && test test-jpeg-ls test-pydicom interop deny
     cargo fmt --all --check
     LIBTORCH=$(python3 {{libtorch}} --fetch) cargo clippy --release --locked --workspace --all-targets -- -D warnings
     LIBTORCH=$(python3 {{libtorch}} --fetch) RUSTDOCFLAGS="-D warnings" cargo doc --release --locked --workspace --no-deps
@@ -67,6 +67,31 @@ deny:
     else
         echo "advisories: not checked, their database cannot be reached from here"
     fi
+
+# The real DICOM sets below PDL_REAL_DATA with JPEG-LS built in: all nine transfer syntaxes (cmake from PyPI)
+test-jpeg-ls: venv-dicom
+    #!/usr/bin/env bash
+    set -euo pipefail
+    if [ -z "${PDL_REAL_DATA:-}" ]; then echo "jpeg-ls: not tested, PDL_REAL_DATA is not set"; exit 0; fi
+    just with-jpeg-ls real
+
+# pydicom's own test files, those of its wheel: read as pydicom reads them, or refused with the known reason
+test-pydicom: venv-dicom
+    #!/usr/bin/env bash
+    set -euo pipefail
+    folder=$(.venv-dicom/bin/python -c 'import pathlib, pydicom; print(pathlib.Path(pydicom.__file__).parent / "data")')
+    PDL_PYDICOM_FILES=$folder just with-jpeg-ls pydicom
+
+# A target folder of its own: the feature must not have the whole workspace built anew.
+[private]
+with-jpeg-ls test:
+    PATH=$PWD/.venv-dicom/bin:$PATH cargo test --release --locked --manifest-path crates/pdl-dicom/Cargo.toml \
+        --features jpeg-ls --target-dir target/jpeg-ls --test {{test}}
+
+[private]
+venv-dicom:
+    test -x .venv-dicom/bin/python || python3 -m venv .venv-dicom
+    .venv-dicom/bin/python -m pip install --quiet cmake==4.4.4 pydicom==3.0.2
 
 # DuckDB, pyarrow and jsonschema read every file that curate and fit make of the sample cohorts
 interop: (curate) (venv)

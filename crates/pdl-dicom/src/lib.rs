@@ -17,6 +17,7 @@ mod header;
 mod mask;
 mod mosaic;
 mod pixels;
+mod quiet;
 mod raster;
 mod references;
 mod rtstruct;

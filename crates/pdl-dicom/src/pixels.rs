@@ -1,6 +1,5 @@
 //! Stored pixels of one file, frame by frame, whatever their transfer syntax.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use dicom_core::PrimitiveValue;
@@ -13,6 +12,7 @@ use dicom_transfer_syntax_registry::TransferSyntaxRegistry;
 
 use crate::DicomError;
 use crate::file::{Extent, number, open, text};
+use crate::quiet::quietly;
 
 /// No codec shrinks a real image further than this, so a header that declares more pixels is refused before
 /// any memory is taken for them.
@@ -85,9 +85,9 @@ impl Pixels {
         };
         let mut bytes = Vec::new();
         // Codecs of other people meet damaged data here: a panic of theirs is this file's error, no more.
-        let result = catch_unwind(AssertUnwindSafe(|| reader.decode_frame(&self.object, number, &mut bytes)));
+        let result = quietly(|| reader.decode_frame(&self.object, number, &mut bytes));
         match result {
-            Ok(Ok(())) if bytes.len() >= self.format.frame_bytes() => {
+            Some(Ok(())) if bytes.len() >= self.format.frame_bytes() => {
                 Ok(self.format.values(&bytes[..self.format.frame_bytes()]))
             }
             _ => Err(DicomError::damaged(&self.path, "its compressed pixels cannot be decoded")),

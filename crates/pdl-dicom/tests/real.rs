@@ -1,4 +1,5 @@
-//! Real scanners' files against what other programs make of them: tests/golden/dicom.json, by tests/golden/dicom.py.
+//! Real scanners' files against what other programs make of them: `dicom.json` and `tilt.json` of tests/golden, each by
+//! the script of its name.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "tests may fail loudly")]
 
 use std::collections::BTreeMap;
@@ -31,11 +32,34 @@ struct Block {
 struct Contours {
     counts: BTreeMap<usize, usize>,
     blake3: String,
+    dcmrtstruct2nii: Witness,
+}
+
+/// Another program's mask: pixels of its slices, and how many lie on an edge, and how many of those it takes.
+#[derive(Deserialize)]
+struct Witness {
+    counts: BTreeMap<usize, usize>,
+    on_an_edge: usize,
+    on_an_edge_and_taken: usize,
+}
+
+/// The tilted series on a straight grid: per slice the sum and the first moments along columns and rows.
+#[derive(Deserialize)]
+struct Tilt {
+    shape: [usize; 3],
+    step_mm: f64,
+    sums: Vec<f64>,
+    moments_x: Vec<f64>,
+    moments_y: Vec<f64>,
+}
+
+fn read_golden<T: serde::de::DeserializeOwned>(name: &str) -> T {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden").join(name);
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
 }
 
 fn golden() -> Golden {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/dicom.json");
-    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+    read_golden("dicom.json")
 }
 
 /// A folder of the real DICOM sets, or nothing when `PDL_REAL_DATA` is not set.
@@ -168,7 +192,24 @@ fn a_tilted_series_is_straightened_and_says_so() {
     let grid = image.volume.grid;
     let cosine: f64 = (0..3).map(|r| grid.affine.step_mm(1)[r] * grid.affine.step_mm(2)[r]).sum();
     assert!(cosine.abs() < 1e-6, "the grid is straight");
-    assert!((grid.spacing_mm()[2] - 4.0).abs() < 0.01, "{:?}", grid.spacing_mm());
+    let golden: Tilt = read_golden("tilt.json");
+    assert!((grid.spacing_mm()[2] - golden.step_mm).abs() < 1e-4, "{:?}", grid.spacing_mm());
+    assert_eq!(grid.shape, golden.shape);
+    let [columns, rows, _] = grid.shape;
+    // float32 rounds a voxel of 1500 by up to 6e-5: the mean of a slice agrees far closer than that.
+    let close = |ours: f64, theirs: f64, weights: usize| (ours - theirs).abs() < 1e-4 * weights as f64;
+    for (z, slice) in image.volume.voxels.chunks(columns * rows).enumerate() {
+        let (mut sum, mut along_x, mut along_y) = (0.0, 0.0, 0.0);
+        for (pixel, value) in slice.iter().enumerate() {
+            let value = f64::from(*value);
+            sum += value;
+            along_x += value * (pixel % columns) as f64;
+            along_y += value * (pixel / columns) as f64;
+        }
+        assert!(close(sum, golden.sums[z], slice.len()), "slice {z}: {sum}, not {}", golden.sums[z]);
+        assert!(close(along_x, golden.moments_x[z], slice.len() * columns / 2), "slice {z}: along columns");
+        assert!(close(along_y, golden.moments_y[z], slice.len() * rows / 2), "slice {z}: along rows");
+    }
 }
 
 /// A mask on its stack as a volume of 0 and 1.
@@ -222,5 +263,11 @@ fn contours_fill_what_exact_arithmetic_fills() {
         let (labels, _) = pdl_dicom::paint(&image.stack, [(1, &mask)]);
         let bytes: Vec<u8> = labels.iter().map(|v| *v as u8).collect();
         assert_eq!(digest(&bytes), expected.blake3, "{}", region.name);
+        // dcmrtstruct2nii takes the edges of one side only; in all else the two agree, slice by slice.
+        let theirs = &expected.dcmrtstruct2nii;
+        let pixels = |counts: &BTreeMap<usize, usize>| counts.values().sum::<usize>();
+        let untaken = theirs.on_an_edge - theirs.on_an_edge_and_taken;
+        assert_eq!(pixels(&mask.counts()), pixels(&theirs.counts) + untaken, "{}", region.name);
+        assert!(mask.counts().keys().eq(theirs.counts.keys()), "{}: slices", region.name);
     }
 }

@@ -1,0 +1,39 @@
+//! Panics of other people's codecs: caught, and not printed.
+
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
+use std::sync::Once;
+
+thread_local! {
+    static QUIET: Cell<bool> = const { Cell::new(false) };
+}
+
+/// What `work` gives, or nothing when it panics. The panic's message, which may name paths of the codec's source and
+/// pieces of the file, is not printed; panics on other threads, and on this one elsewhere, are printed as before.
+pub(crate) fn quietly<T>(work: impl FnOnce() -> T) -> Option<T> {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let before = take_hook();
+        set_hook(Box::new(move |info| {
+            if !QUIET.get() {
+                before(info);
+            }
+        }));
+    });
+    let outer = QUIET.replace(true);
+    let result = catch_unwind(AssertUnwindSafe(work));
+    QUIET.set(outer);
+    result.ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::quietly;
+
+    #[test]
+    fn a_panic_gives_nothing_and_the_thread_goes_on() {
+        assert_eq!(quietly(|| 3), Some(3));
+        assert_eq!(quietly(|| [1, 2].iter().copied().cycle().take(9).collect::<Vec<usize>>()[9]), None);
+        assert_eq!(quietly(|| 4), Some(4));
+    }
+}
