@@ -35,12 +35,32 @@ pub struct PrepareParameters {
     /// The cases that the plan comes from; folds (`pdl rank --folds`) need outside-test.
     #[arg(long, value_enum, default_value_t = PlanFrom::Train)]
     pub plan_from: PlanFrom,
+    /// How volumes are resampled: as pdl does, or as nnU-Net v2 does.
+    #[arg(long, value_enum, default_value_t = Resampling::Box)]
+    pub resample: Resampling,
 }
 
 impl Default for PrepareParameters {
     fn default() -> Self {
-        Self { spacing: None, proxy_size: vec![64], grid: GridKind::Box, plan_from: PlanFrom::Train }
+        Self {
+            spacing: None,
+            proxy_size: vec![64],
+            grid: GridKind::Box,
+            plan_from: PlanFrom::Train,
+            resample: Resampling::Box,
+        }
     }
+}
+
+/// How volumes are brought to the target spacing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Resampling {
+    /// Catmull-Rom cubic, anti-aliased when shrinking; labels linear, one half decides.
+    #[default]
+    Box,
+    /// nnU-Net v2's prefiltered cubic B-spline, not anti-aliased; labels linear, the largest wins.
+    Nnunet,
 }
 
 /// The cases that the plan comes from.
@@ -133,6 +153,9 @@ pub struct Plan {
     pub modality: Modality,
     /// Voxel size of the prepared volumes along x, y, z, mm.
     pub spacing_mm: [f64; 3],
+    /// How volumes are brought to that size.
+    #[serde(default)]
+    pub resample: Resampling,
     /// How intensities are put on a common scale.
     pub normalisation: Normalisation,
     /// The common grid for comparison.
@@ -176,6 +199,7 @@ impl Plan {
             schema_version: 1,
             modality: fingerprint.modality,
             spacing_mm,
+            resample: parameters.resample,
             normalisation,
             proxies: ProxyPlan { shape, grid: parameters.grid, fov_mm, mapping },
             parameters: parameters.clone(),
