@@ -32,7 +32,7 @@ pub fn resample_image(image: &Volume<f32>, shape: [usize; 3]) -> Volume<f32> {
     let thick = thick_axis(image.grid.spacing_mm(), grid.spacing_mm());
     let mut voxels = image.voxels.clone();
     let mut now = image.grid.shape;
-    for axis in (0..3).filter(|axis| Some(*axis) != thick && shape[*axis] != now[*axis]) {
+    for axis in (0..3).filter(|axis| Some(*axis) != thick && shape[*axis] != image.grid.shape[*axis]) {
         voxels = along(&voxels, now, axis, shape[axis], Kernel::Cubic);
         now[axis] = shape[axis];
     }
