@@ -24,7 +24,7 @@ const DRIFT: f64 = 0.1;
 #[serde(default, deny_unknown_fields)]
 pub struct PrepareParameters {
     /// Target voxel size along x, y, z of the RAS+ image in mm, such as 1,1,2.5; planned from the training cases when not given.
-    #[arg(long, value_delimiter = ',', num_args = 3, value_name = "MM")]
+    #[arg(long, value_delimiter = ',', num_args = 1, value_name = "MM")]
     pub spacing: Option<Vec<f64>>,
     /// Voxels along each axis of a proxy: one number, or three for x, y, z.
     #[arg(long, value_delimiter = ',', num_args = 1..=3, default_values_t = [64], value_name = "N")]
