@@ -60,8 +60,9 @@ fn real_cases_are_resampled_as_nnunet_does() {
                     .iter()
                     .find(|count| count.value == *value)
                     .map_or(0, |count| count.voxels);
+                // A Dice of 0.999 bounds the volumes' difference by this; the script compares voxel by voxel.
                 assert!(
-                    found.abs_diff(*expected) as f64 <= 1e-3 * *expected as f64,
+                    found.abs_diff(*expected) as f64 <= 1e-3 * (found + *expected) as f64,
                     "{} {value}: {found}, not {expected}",
                     case.case
                 );
