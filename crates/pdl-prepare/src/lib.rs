@@ -11,6 +11,7 @@ pub mod plan;
 pub mod prepare;
 pub mod proxies;
 pub mod resample;
+pub mod spline;
 
 use std::path::PathBuf;
 

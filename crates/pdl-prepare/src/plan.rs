@@ -24,7 +24,7 @@ const DRIFT: f64 = 0.1;
 #[serde(default, deny_unknown_fields)]
 pub struct PrepareParameters {
     /// Target voxel size along x, y, z of the RAS+ image in mm, such as 1,1,2.5; planned from the training cases when not given.
-    #[arg(long, value_delimiter = ',', num_args = 3, value_name = "MM")]
+    #[arg(long, value_delimiter = ',', num_args = 1, value_name = "MM")]
     pub spacing: Option<Vec<f64>>,
     /// Voxels along each axis of a proxy: one number, or three for x, y, z.
     #[arg(long, value_delimiter = ',', num_args = 1..=3, default_values_t = [64], value_name = "N")]
@@ -35,12 +35,32 @@ pub struct PrepareParameters {
     /// The cases that the plan comes from; folds (`pdl rank --folds`) need outside-test.
     #[arg(long, value_enum, default_value_t = PlanFrom::Train)]
     pub plan_from: PlanFrom,
+    /// How volumes are resampled: as pdl does, or as nnU-Net v2 does.
+    #[arg(long, value_enum, default_value_t = Resampling::Box)]
+    pub resample: Resampling,
 }
 
 impl Default for PrepareParameters {
     fn default() -> Self {
-        Self { spacing: None, proxy_size: vec![64], grid: GridKind::Box, plan_from: PlanFrom::Train }
+        Self {
+            spacing: None,
+            proxy_size: vec![64],
+            grid: GridKind::Box,
+            plan_from: PlanFrom::Train,
+            resample: Resampling::Box,
+        }
     }
+}
+
+/// How volumes are brought to the target spacing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Resampling {
+    /// Catmull-Rom cubic, anti-aliased when shrinking; labels linear, one half decides.
+    #[default]
+    Box,
+    /// nnU-Net v2's prefiltered cubic B-spline, not anti-aliased; labels linear, the largest wins.
+    Nnunet,
 }
 
 /// The cases that the plan comes from.
@@ -133,6 +153,9 @@ pub struct Plan {
     pub modality: Modality,
     /// Voxel size of the prepared volumes along x, y, z, mm.
     pub spacing_mm: [f64; 3],
+    /// How volumes are brought to that size.
+    #[serde(default)]
+    pub resample: Resampling,
     /// How intensities are put on a common scale.
     pub normalisation: Normalisation,
     /// The common grid for comparison.
@@ -176,6 +199,7 @@ impl Plan {
             schema_version: 1,
             modality: fingerprint.modality,
             spacing_mm,
+            resample: parameters.resample,
             normalisation,
             proxies: ProxyPlan { shape, grid: parameters.grid, fov_mm, mapping },
             parameters: parameters.clone(),

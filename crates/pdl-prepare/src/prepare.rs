@@ -19,9 +19,10 @@ use serde::{Deserialize, Serialize};
 use crate::PrepareError;
 use crate::fingerprint::{self, CaseFingerprint, Fingerprint};
 use crate::normalise::normalise;
-use crate::plan::{self, Plan, PrepareParameters};
+use crate::plan::{self, Plan, PrepareParameters, Resampling};
 use crate::proxies::{self, ProxyRow, ProxyWriter, ROWS_PER_FILE};
 use crate::resample::{resample_image, resample_labels, shape_at};
+use crate::spline;
 
 /// The table's name inside a curation folder.
 pub const FILE: &str = "prepared.parquet";
@@ -342,6 +343,7 @@ impl Stage<'_> {
             .part("label", &row.label_blake3)
             .part("affine", &row.affine)
             .part("spacing", &self.plan.spacing_mm)
+            .part("resample", &self.plan.resample)
             .part("normalisation", &self.plan.normalisation)
             .finish();
         if let Some(known) = self.journal.find(&row.case_id, &key) {
@@ -350,8 +352,12 @@ impl Stage<'_> {
         let Source { mut image, labels } = source.map_or_else(|| Source::read(self.out, row), Ok)?;
         let shape = shape_at(&image.grid, self.plan.spacing_mm);
         normalise(&mut image, &self.plan.normalisation);
-        let image = resample_image(&image, shape)?;
-        let labels = resample_labels(&labels, shape)?;
+        let (image, labels) = match self.plan.resample {
+            Resampling::Box => (resample_image(&image, shape)?, resample_labels(&labels, shape)?),
+            Resampling::Nnunet => {
+                (spline::resample_image(&image, shape), spline::resample_labels(&labels, shape))
+            }
+        };
         let image_name = format!("{IMAGES}/{}.nii.gz", row.case_id);
         let label_name = format!("{LABELS}/{}.nii.gz", row.case_id);
         nifti::write_image(&self.out.join(&image_name), &image)?;

@@ -45,11 +45,12 @@ pub struct Window {
     pub voxels: usize,
 }
 
-/// New shape for a new spacing: round(old spacing / new spacing x shape), at least 1 (x, y, z).
+/// New shape for a new spacing: round(old spacing / new spacing x shape), at least 1 (x, y, z); halves go to the even
+/// number, as in nnU-Net's (Python's) rounding.
 pub fn shape_at(grid: &Grid, spacing_mm: [f64; 3]) -> [usize; 3] {
     let old = grid.spacing_mm();
     std::array::from_fn(|axis| {
-        let voxels = (old[axis] / spacing_mm[axis] * grid.shape[axis] as f64).round();
+        let voxels = (old[axis] / spacing_mm[axis] * grid.shape[axis] as f64).round_ties_even();
         (voxels as usize).max(1)
     })
 }

@@ -128,6 +128,12 @@ mod tests {
     }
 
     #[test]
+    fn a_spacing_is_one_word_and_swallows_no_folder() {
+        let merged = settings("", &["pdl", "prepare", "--spacing", "1,1,2.5", "out"]).unwrap();
+        assert_eq!(merged.prepare.spacing, Some(vec![1.0, 1.0, 2.5]));
+    }
+
+    #[test]
     fn an_unknown_key_is_named() {
         let error = settings("[rank]\nmetrik = \"mse\"\n", &["pdl", "rank", "out"]).unwrap_err();
         assert!(format!("{error:#}").contains("metrik"), "{error:#}");
