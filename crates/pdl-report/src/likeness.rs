@@ -82,7 +82,7 @@ pub fn shown_matrix(likeness: &impl Likeness, metric: Metric) -> Result<Option<S
         values: STANDARD.encode(bytes),
         nearest: plain(nearest),
         farthest: plain(farthest),
-        communities: communities(likeness, metric)?,
+        communities: communities(&InMemory(&matrix), metric)?,
         means: means.collect(),
         points: points.into_iter().map(|[x, y]| [x as f32, y as f32]).collect(),
         kept,
@@ -100,6 +100,22 @@ fn squared_distances(matrix: &Matrix, metric: Metric) -> Vec<f64> {
     let identical = pdl_curriculum::metrics::identical(metric);
     let of_row = |a: usize| matrix.row(a).iter().map(move |alike| f64::from((identical - alike).max(0.0)));
     (0..n).flat_map(of_row).collect()
+}
+
+/// The pairs of a matrix, which need not be read from their files again.
+struct InMemory<'a>(&'a Matrix);
+
+impl Likeness for InMemory<'_> {
+    fn cases(&self) -> usize {
+        self.0.cases()
+    }
+
+    fn for_each(&self, _: Metric, mut visit: impl FnMut(usize, usize, f32)) -> Result<(), StoreError> {
+        for a in 0..self.0.cases() {
+            self.0.row(a).iter().enumerate().skip(a + 1).for_each(|(b, value)| visit(a, b, *value));
+        }
+        Ok(())
+    }
 }
 
 /// The pairs that are most and least alike, by likeness; of equals the first.

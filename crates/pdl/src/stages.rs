@@ -10,6 +10,7 @@ use pdl_cohort::same_patient::SamePatient;
 use pdl_curriculum::audit::audit;
 use pdl_curriculum::rank::rank;
 use pdl_prepare::prepare::prepare;
+use pdl_report::{ReportParameters, report};
 use pdl_similarity::compare::compare;
 use pdl_store::journal::Trust;
 use pdl_store::lock::FolderLock;
@@ -107,7 +108,7 @@ struct Stages<'a> {
 impl Stages<'_> {
     fn run(&self, command: &Command, outcome: &mut Outcome) -> Result<()> {
         match command {
-            Command::Curate { cohort, stages, .. } => {
+            Command::Curate { cohort, stages, no_report, .. } => {
                 let replan = stages.replan.replan;
                 self.index(cohort, &SamePatient::default(), outcome)?;
                 self.prepare(replan, outcome)?;
@@ -117,7 +118,12 @@ impl Stages<'_> {
                     self.compare(outcome)?;
                 }
                 self.rank(outcome)?;
-                self.audit(outcome)
+                self.audit(outcome)?;
+                if !no_report && let Err(error) = self.report(&ReportParameters::default(), outcome) {
+                    self.display.clear();
+                    display::note(&format!("warning: the report was not written: {error}"));
+                }
+                Ok(())
             }
             Command::Index { cohort, same_patient, .. } => {
                 let same_patient = same_patient.as_deref().map(SamePatient::read).transpose()?;
@@ -134,6 +140,7 @@ impl Stages<'_> {
                 self.audit(outcome)
             }
             Command::Audit { .. } => self.audit(outcome),
+            Command::Report { parameters, .. } => self.report(parameters, outcome),
             Command::Config { .. }
             | Command::Export { .. }
             | Command::Import { .. }
@@ -177,6 +184,11 @@ impl Stages<'_> {
 
     fn audit(&self, outcome: &mut Outcome) -> Result<()> {
         outcome.audited = Some(audit(self.out, &self.settings.audit, None)?);
+        Ok(())
+    }
+
+    fn report(&self, parameters: &ReportParameters, outcome: &mut Outcome) -> Result<()> {
+        outcome.reported = Some(report(self.out, parameters, self.display)?);
         Ok(())
     }
 
