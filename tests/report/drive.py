@@ -118,13 +118,13 @@ def check_map(driver):
     """Hover shows a tip, and every colouring draws."""
     box = find(driver, "#scatter")
     driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", box)
-    dots = driver.find_elements(By.CSS_SELECTOR, "#scatter [aria-label=dot] path")
+    dots = driver.find_elements(By.CSS_SELECTOR, "#scatter [data-mark=dot] path")
     ActionChains(driver).move_to_element(dots[len(dots) // 2]).perform()
     time.sleep(0.3)
-    assert texts(driver, "#scatter [aria-label=tip]")[0].strip(), "no tip"
+    assert "".join(texts(driver, "#scatter [aria-label=tip], #scatter [data-mark=tip]")).strip(), "no tip"
     for option in texts(driver, "#colour option"):
         driver.execute_script("const s = document.getElementById('colour'); s.value = arguments[0]; s.dispatchEvent(new Event('change'))", option)
-        assert driver.find_elements(By.CSS_SELECTOR, "#scatter [aria-label=dot] path")
+        assert driver.find_elements(By.CSS_SELECTOR, "#scatter [data-mark=dot] path")
     driver.execute_script("const s = document.getElementById('colour'); s.selectedIndex = 0; s.dispatchEvent(new Event('change'))")
 
 

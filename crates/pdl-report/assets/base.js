@@ -56,15 +56,25 @@ theme.addEventListener("change", () => {
 });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
 
+// Says what a chart shows; to a screen reader it is one picture, so its parts keep their names to themselves.
+function described(svg, description) {
+  for (const part of svg.querySelectorAll("[aria-label], [aria-description]")) {
+    part.dataset.mark = part.getAttribute("aria-label");
+    part.removeAttribute("aria-label");
+    part.removeAttribute("aria-description");
+  }
+  svg.classList.add("plot-svg");
+  svg.setAttribute("role", "img");
+  svg.setAttribute("aria-label", description);
+}
+
 // A chart with a heading and words for those who do not see it.
 function chart(title, description, make, width = 340) {
   const holder = el("div");
   drawn(holder, () => {
     const plot = Plot.plot({ width, ...make() });
     const svg = plot.tagName === "svg" ? plot : plot.querySelector("svg:last-of-type");
-    svg.classList.add("plot-svg");
-    svg.setAttribute("role", "img");
-    svg.setAttribute("aria-label", description);
+    described(svg, description);
     return plot;
   });
   return el("figure", { style: `width:${width}px` }, el("h3", {}, title), holder);

@@ -30,9 +30,7 @@
         ],
       });
       const svg = plot.querySelector(":scope > svg") ?? plot;
-      svg.classList.add("plot-svg");
-      svg.setAttribute("role", "img");
-      svg.setAttribute("aria-label", `Map of ${points.length} cases coloured by ${name}; groups: ${values.map((v) => `${v} ${points.filter((p) => of(p.i) === v).length}`).join(", ")}`);
+      described(svg, `Map of ${points.length} cases coloured by ${name}; groups: ${values.map((v) => `${v} ${points.filter((p) => of(p.i) === v).length}`).join(", ")}`);
       svg.addEventListener("click", () => { if (plot.value) openCase(plot.value.i); });
       return plot;
     }

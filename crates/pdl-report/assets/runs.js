@@ -28,9 +28,7 @@ function training(holder, runs) {
         Plot.tip(rows, Plot.pointer({ x: "s", y: "dice", title: (r) => `${r.run}\n${r.s.toFixed(1)} s: Dice ${r.dice.toFixed(4)}`, fill: css("--card") }))],
     });
     const svg = p.querySelector(":scope > svg") ?? p;
-    svg.classList.add("plot-svg");
-    svg.setAttribute("role", "img");
-    svg.setAttribute("aria-label", `Learning curves of ${count(runs.length, "run")}: ${runs.map((r) => `${r.name} ends at ${figures(r.dice_mean)} after ${seconds(r.seconds)}`).join("; ")}`);
+    described(svg, `Learning curves of ${count(runs.length, "run")}: ${runs.map((r) => `${r.name} ends at ${figures(r.dice_mean)} after ${seconds(r.seconds)}`).join("; ")}`);
     return p;
   }
   function update() {

@@ -37,6 +37,6 @@
     said.textContent = `${found.length.toLocaleString("en")} of ${CASES.length.toLocaleString("en")} cases`;
   }
   holder.append(el("div", { class: "controls" }, el("label", { for: "filter" }, "Filter"), text, splitLabel, split, statusLabel, status, said),
-    scroll("Cases", el("table", { id: "case-table" }, el("thead", {}, el("tr", {}, ...heads)), rows)));
+    scroll("Table of cases", el("table", { id: "case-table" }, el("thead", {}, el("tr", {}, ...heads)), rows)));
   fill();
 }
