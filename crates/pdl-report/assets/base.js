@@ -72,7 +72,7 @@ function described(svg, description) {
 function chart(title, description, make, width = 340) {
   const holder = el("div");
   drawn(holder, () => {
-    const plot = Plot.plot({ width, ...make() });
+    const plot = Plot.plot({ width, marginBottom: 46, ...make() });
     const svg = plot.tagName === "svg" ? plot : plot.querySelector("svg:last-of-type");
     described(svg, description);
     return plot;

@@ -11,7 +11,7 @@
     const scores = ranked.map((i) => ({ rank: CASES[i].rank, score: CASES[i].score, id: CASES[i].id })).filter((d) => d.score != null);
     if (scores.length)
       parts.push(chart("Score by rank", `Score falls from ${figures(scores[0].score)} to ${figures(scores.at(-1).score)} over ${scores.length} ranks; stages begin after ranks ${stages.slice(1).map((s) => s.from).join(", ") || "none"}`, () => ({
-        height: 190, marginLeft: 55, x: { label: "rank" }, y: { label: "score", grid: true, nice: true },
+        height: 206, marginLeft: 55, x: { label: "rank" }, y: { label: "score", grid: true, nice: true },
         marks: [Plot.ruleX(stages.slice(1), { x: (s) => s.from + 0.5, stroke: css("--soft"), strokeDasharray: "4 3" }),
           Plot.dot(scores, { x: "rank", y: "score", r: scores.length > 200 ? 1.8 : 3, fill: css("--accent") }),
           Plot.tip(scores, Plot.pointer({ x: "rank", y: "score", title: (d) => `${d.id}\nrank ${d.rank}, score ${figures(d.score, 4)}`, fill: css("--card") }))],

@@ -20,7 +20,7 @@
       const text = (p) => `${p.id}\n${name}: ${of(p.i)}` + (CASES[p.i].rank == null ? "" : `\nrank ${CASES[p.i].rank}`);
       const extent = (key) => d3.extent(points, (p) => p[key]);
       const plot = Plot.plot({
-        width: 860, height: 560, marginLeft: 56, grid: true, color: { domain: values, range, legend: true },
+        width: 860, height: 560, marginLeft: 56, marginBottom: 46, grid: true, color: { domain: values, range, legend: true },
         symbol: { domain: SPLITS, range: symbols },
         x: { label: `first axis (${(MATRIX.kept[0] * 100).toFixed(0)}% of the spread)`, domain: extent("x"), nice: true },
         y: { label: `second axis (${(MATRIX.kept[1] * 100).toFixed(0)}%)`, domain: extent("y"), nice: true },

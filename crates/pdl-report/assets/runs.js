@@ -21,7 +21,7 @@ function training(holder, runs) {
   function colours() { const p = palette(); return names.map((_, i) => p[i % p.length]); }
   function plot() {
     const p = Plot.plot({
-      width: 860, height: 360, marginLeft: 52, grid: true, color: { domain: names, range: colours(), legend: names.length > 1 },
+      width: 860, height: 376, marginLeft: 52, marginBottom: 46, grid: true, color: { domain: names, range: colours(), legend: names.length > 1 },
       x: { label: "seconds of training", domain: [0, d3.max(rows, (r) => r.s)], nice: true }, y: { label: "mean validation Dice", domain: [Math.min(0.5, d3.min(rows, (r) => r.dice)), 1] },
       marks: [Plot.ruleY([+target.value], { stroke: css("--bad"), strokeDasharray: "5 4" }), Plot.text([[0, +target.value]], { text: [`target ${(+target.value).toFixed(3)}`], x: "0", y: "1", dy: -8, dx: 4, textAnchor: "start", fill: css("--bad") }),
         Plot.line(rows, { x: "s", y: "dice", stroke: "run", strokeWidth: 2 }), Plot.dot(rows, { x: "s", y: "dice", fill: "run", r: 2.6 }),
@@ -44,7 +44,7 @@ function training(holder, runs) {
   const dice = runs.flatMap((r) => r.dice.map((value, i) => ({ run: r.name, label: r.labels[i], value })).filter((d) => d.value != null));
   const labels = [...new Set(runs.flatMap((r) => r.labels))];
   const boxes = chart("Final validation Dice of each label", labels.map((l) => `${l}: ${dice.filter((d) => d.label === l).map((d) => figures(d.value)).join(", ")}`).join("; "), () => ({
-    height: 60 + 30 * labels.length, marginLeft: 20 + 6.6 * Math.min(24, d3.max(labels, (l) => l.length)), y: { label: null, domain: labels }, x: { label: "Dice, a dot for each run", domain: [Math.min(0.5, d3.min(dice, (d) => d.value) ?? 0), 1], grid: true },
+    height: 76 + 30 * labels.length, marginLeft: 20 + 6.6 * Math.min(24, d3.max(labels, (l) => l.length)), y: { label: null, domain: labels }, x: { label: "Dice, a dot for each run", domain: [Math.min(0.5, d3.min(dice, (d) => d.value) ?? 0), 1], grid: true },
     color: { domain: names, range: colours() },
     marks: [...(runs.length > 2 ? [Plot.boxX(dice, { x: "value", y: "label", fill: css("--shade"), stroke: css("--soft"), r: 0 })] : []), Plot.dot(dice, { x: "value", y: "label", fill: "run", r: 4.5 }),
       Plot.tip(dice, Plot.pointer({ x: "value", y: "label", title: (d) => `${d.run}\n${d.label}: ${figures(d.value, 4)}`, fill: css("--card") }))],

@@ -14,8 +14,9 @@
 
   const axes = ["x", "y", "z"];
   const long = (key) => usable.flatMap((c) => (c[key] ?? []).map((value, i) => ({ axis: axes[i], value })));
+  const alone = (rows) => new Set(rows.map((r) => r.value)).size === 1; // one value needs an axis, too
   const jitter = (values) => ({
-    height: 150, marginLeft: 28, y: { label: null, domain: axes }, x: { grid: true, nice: true, label: values.label },
+    height: 166, marginLeft: 28, y: { label: null, domain: axes }, x: { grid: true, nice: true, label: values.label, ...(alone(values.data) ? { domain: [0, 2 * values.data[0].value] } : {}) },
     marks: [Plot.boxX(values.data, { x: "value", y: "axis", fill: css("--shade"), stroke: css("--soft"), r: 0 }),
       Plot.dot(values.data, Plot.groupY({ x: "first" }, { y: "axis", x: "value", z: "value", r: 2.2, fill: css("--accent"), fillOpacity: 0.75 }))],
   });
@@ -30,7 +31,7 @@
       const names = [...LABELS.values()].map((l) => l.name), left = 18 + 6.4 * Math.min(24, d3.max(names, (n) => n.length));
       const present = names.map((name) => `${name} in ${count(volumes.filter((v) => v.label === name).length, "case")}`);
       charts.push(chart("Volume of each label", `Volume of each label: ${present.join(", ")}`, () => ({
-        height: 60 + 26 * names.length, marginLeft: left, y: { label: null, domain: names, tickFormat: (n) => n.length > 24 ? n.slice(0, 23) + "…" : n },
+        height: 76 + 26 * names.length, marginLeft: left, y: { label: null, domain: names, tickFormat: (n) => n.length > 24 ? n.slice(0, 23) + "…" : n },
         x: { type: "log", grid: true, label: "ml (logarithmic)", ticks: 4, tickFormat: "~g" },
         marks: [Plot.boxX(volumes, { x: "ml", y: "label", fill: css("--shade"), stroke: css("--soft"), r: 2 })],
       }), 420));
@@ -40,7 +41,7 @@
   const kinds = Object.entries(s.modalities).length > 1 ? [["modality", Object.entries(s.modalities)]] : [];
   for (const [name, groups] of [...kinds, ...carried]) {
     charts.push(chart(`Cases by ${name}`, groups.map(([value, n]) => `${value}: ${n}`).join(", "), () => ({
-      height: 50 + 24 * groups.length, marginLeft: 110, y: { label: null }, x: { label: "cases", grid: true },
+      height: 66 + 24 * groups.length, marginLeft: 110, y: { label: null }, x: { label: "cases", grid: true },
       marks: [Plot.barX(groups, { y: "0", x: "1", fill: css("--accent"), sort: { y: "-x" } }), Plot.text(groups, { y: "0", x: "1", text: "1", dx: 4, textAnchor: "start" })],
     })));
   }
