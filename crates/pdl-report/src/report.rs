@@ -10,7 +10,7 @@ use pdl_curriculum::manifest::Ranking;
 use pdl_curriculum::manifest::{self, Manifest};
 use pdl_curriculum::pace::Stage;
 use pdl_curriculum::parameters::RankParameters;
-use pdl_prepare::prepare::{self, Failure, PreparedRow};
+use pdl_prepare::prepare::{self, PreparedRow};
 use pdl_prepare::proxies::{self, Proxies};
 use pdl_similarity::metric::Metric;
 use pdl_similarity::neighbours::{Group, duplicates};
@@ -108,10 +108,7 @@ pub fn report(out: &Path, parameters: &ReportParameters, progress: &dyn Progress
     let manifest = out.join(manifest::TABLE_FILE).is_file().then(|| Manifest::open(out)).transpose()?;
     let audit: Option<Audit> =
         out.join(audit::FILE).is_file().then(|| json::read(&out.join(audit::FILE))).transpose()?;
-    let failures: Vec<Failure> = match out.join(prepare::FAILURES_FILE) {
-        path if path.is_file() => json::read(&path)?,
-        _ => Vec::new(),
-    };
+    let failures = prepare::read_failures(out)?;
     let compared = Compared::open(out)?;
     let empty = Vec::new();
     let ids = compared.as_ref().map_or(&empty, |compared| &compared.ids);

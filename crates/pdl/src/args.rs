@@ -184,6 +184,21 @@ pub(crate) enum Command {
         #[command(flatten)]
         parameters: ReportParameters,
     },
+    /// Print the cohort on one screen: splits, labels, findings, audit.
+    Summary {
+        /// The curation folder.
+        out: PathBuf,
+    },
+    /// Print completions for a shell, to be sourced by it.
+    Completions {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
+    /// Write man pages, one for each command.
+    Man {
+        /// The folder to write them to.
+        folder: PathBuf,
+    },
     /// Write the manifest in the form that another framework reads.
     Export {
         /// The curation folder, or the folder of a fold in it: OUT/folds/K.
@@ -237,6 +252,9 @@ pub(crate) struct Replan {
     pub replan: bool,
 }
 
+/// The folder of a command that has none.
+static NOWHERE: PathBuf = PathBuf::new();
+
 impl Command {
     /// The curation folder; of an import, the folder it writes.
     pub(crate) fn out(&self) -> &PathBuf {
@@ -252,11 +270,14 @@ impl Command {
             | Command::Duplicates { out, .. }
             | Command::Audit { out, .. }
             | Command::Report { out, .. }
+            | Command::Summary { out }
             | Command::Export { out, .. }
             | Command::Config { out, .. } => out,
             Command::Validate(args) => args.path(),
             Command::Diff(args) => args.path(),
             Command::Import { parameters } => &parameters.dest,
+            Command::Man { folder } => folder,
+            Command::Completions { .. } => &NOWHERE,
         }
     }
 }

@@ -25,6 +25,8 @@ use crate::import;
 use crate::outcome::Outcome;
 use crate::pairs;
 use crate::settings::Settings;
+use crate::shell;
+use crate::show;
 use crate::summary;
 use crate::validate;
 
@@ -52,6 +54,9 @@ pub(crate) fn run(cli: &Cli, matches: &ArgMatches) -> Result<()> {
     if let Command::Import { parameters } = &cli.command {
         return import::run(parameters, cli.json);
     }
+    if let Some(result) = shell::run(&cli.command) {
+        return result;
+    }
     let settings = Settings::new(cli, matches)?;
     let out = cli.command.out().as_path();
     if let Command::Config { .. } = cli.command {
@@ -69,6 +74,9 @@ pub(crate) fn run(cli: &Cli, matches: &ArgMatches) -> Result<()> {
             "there is no such curation folder; make one with `pdl curate COHORT --out {0}`: {0}",
             out.display()
         );
+    }
+    if let Command::Summary { .. } = cli.command {
+        return show::summary(out, cli.json);
     }
     let stages = Stages { out, settings: &settings, display: &display };
     if let Some(result) = pairs::run(out, &cli.command, &settings.compare, stages.how(), cli.json) {
@@ -143,6 +151,9 @@ impl Stages<'_> {
             Command::Report { parameters, .. } => self.report(parameters, outcome),
             Command::Config { .. }
             | Command::Export { .. }
+            | Command::Summary { .. }
+            | Command::Completions { .. }
+            | Command::Man { .. }
             | Command::Import { .. }
             | Command::Tile { .. }
             | Command::Matrix { .. }
