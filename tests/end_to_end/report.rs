@@ -82,3 +82,26 @@ fn a_cohort_that_was_only_indexed_has_a_page_too() {
     assert_eq!(told.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&told.stderr).contains("nothing to show here yet"));
 }
+
+#[test]
+fn the_summary_counts_what_the_table_holds() {
+    let out = curated("ct").to_str().unwrap();
+    let told = run_ok(&["summary", out]);
+    assert!(told.contains("24 CT usable of 20 patients"), "{told}");
+    assert!(told.contains("train 18") && told.contains("0 pairs join two splits"), "{told}");
+    let result: Value = serde_json::from_str(&run_ok(&["summary", out, "--json"])).unwrap();
+    assert_eq!((&result["ranked"], &result["leaks"]), (&18.into(), &0.into()));
+    assert_eq!(result["cohort"]["labels"].as_array().unwrap().len(), 5);
+}
+
+#[test]
+fn every_command_has_a_man_page_and_is_completed() {
+    let pages = folder();
+    run_ok(&["man", pages.path().to_str().unwrap()]);
+    let completions = run_ok(&["completions", "bash"]);
+    for command in ["curate", "index", "prepare", "compare", "rank", "audit", "report", "summary", "export"] {
+        let page = fs::read_to_string(pages.path().join(format!("pdl-{command}.1"))).unwrap();
+        assert!(page.starts_with(".ie") || page.contains(".TH"), "{command}");
+        assert!(completions.contains(&format!("pdl,{command})")), "{command}");
+    }
+}
