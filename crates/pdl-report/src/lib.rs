@@ -1,7 +1,7 @@
 //! Shows a curated cohort.
 //!
 //! In: what the stages left in a curation folder, and the runs that were trained from it. Out: `report.html`
-//! ([`report()`]), one file that needs no network. It decides nothing and changes nothing: every figure is read
+//! ([`report()`]), one file that needs no network, and pictures of single cases ([`view`]). It decides nothing and changes nothing: every figure is read
 //! from a table or computed from the pairs. Cases and patients go by the ids that the tables have; paths, and
 //! the name of the folder, stay out.
 //!
@@ -17,6 +17,7 @@ pub mod planes;
 mod report;
 pub mod runs;
 pub mod thumbnails;
+pub mod view;
 
 pub use report::{FILE, ReportParameters, Reported, report};
 
@@ -34,6 +35,16 @@ pub enum ReportError {
     /// Nothing was curated here.
     #[error("nothing to show here yet; begin with `pdl curate COHORT --out {0}`: {0}", out.display())]
     NothingThere {
+        /// The curation folder.
+        out: PathBuf,
+    },
+    /// No such case.
+    #[error("there is no prepared case '{case}'{}: {}", hint, out.display())]
+    UnknownCase {
+        /// What was asked for.
+        case: String,
+        /// The one that is spelt most like it, as a question; empty when there is none.
+        hint: String,
         /// The curation folder.
         out: PathBuf,
     },

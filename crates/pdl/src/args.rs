@@ -184,6 +184,16 @@ pub(crate) enum Command {
         #[command(flatten)]
         parameters: ReportParameters,
     },
+    /// Write a picture of a case: three planes, labels outlined, as stored (above) and as prepared (below).
+    View {
+        /// The curation folder.
+        out: PathBuf,
+        /// The case.
+        case: String,
+        /// The PNG to write; OUT/views/CASE.png when not given.
+        #[arg(long, value_name = "FILE")]
+        to: Option<PathBuf>,
+    },
     /// Print the cohort on one screen: splits, labels, findings, audit.
     Summary {
         /// The curation folder.
@@ -270,6 +280,7 @@ impl Command {
             | Command::Duplicates { out, .. }
             | Command::Audit { out, .. }
             | Command::Report { out, .. }
+            | Command::View { out, .. }
             | Command::Summary { out }
             | Command::Export { out, .. }
             | Command::Config { out, .. } => out,

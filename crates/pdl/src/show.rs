@@ -1,4 +1,4 @@
-//! `pdl summary`: the cohort on one screen.
+//! `pdl summary`, the cohort on one screen, and `pdl view`, a picture of a case.
 
 use std::path::Path;
 
@@ -10,13 +10,35 @@ use pdl_report::cohort::{self, Summary};
 use pdl_store::json;
 use serde_json::json;
 
+use crate::args::Command;
 use crate::display::say;
 
 /// Findings that are named; the rest is counted.
 const NAMED: usize = 10;
 
+/// Runs `command` if it is one of these.
+pub(crate) fn run(out: &Path, command: &Command, as_json: bool) -> Option<Result<()>> {
+    Some(match command {
+        Command::Summary { .. } => summary(out, as_json),
+        Command::View { case, to, .. } => picture(out, case, to.as_deref(), as_json),
+        _ => return None,
+    })
+}
+
+fn picture(out: &Path, case: &str, to: Option<&Path>, as_json: bool) -> Result<()> {
+    let default = out.join("views").join(format!("{case}.png"));
+    let path = to.unwrap_or(&default);
+    pdl_report::view::view(out, case, path)?;
+    if as_json {
+        say(&json!({ "case": case, "file": path }).to_string());
+    } else {
+        say(&format!("{case}, as stored (above) and as prepared (below): {}", path.display()));
+    }
+    Ok(())
+}
+
 /// Prints what `OUT` holds.
-pub(crate) fn summary(out: &Path, as_json: bool) -> Result<()> {
+fn summary(out: &Path, as_json: bool) -> Result<()> {
     let summary = cohort::summary(&Cases::read(out)?, &pdl_prepare::prepare::read_failures(out)?, &[]);
     let manifest = out.join(manifest::TABLE_FILE).is_file().then(|| Manifest::open(out)).transpose()?;
     let audit: Option<Audit> =

@@ -75,8 +75,8 @@ pub(crate) fn run(cli: &Cli, matches: &ArgMatches) -> Result<()> {
             out.display()
         );
     }
-    if let Command::Summary { .. } = cli.command {
-        return show::summary(out, cli.json);
+    if let Some(result) = show::run(out, &cli.command, cli.json) {
+        return result;
     }
     let stages = Stages { out, settings: &settings, display: &display };
     if let Some(result) = pairs::run(out, &cli.command, &settings.compare, stages.how(), cli.json) {
@@ -151,6 +151,7 @@ impl Stages<'_> {
             Command::Report { parameters, .. } => self.report(parameters, outcome),
             Command::Config { .. }
             | Command::Export { .. }
+            | Command::View { .. }
             | Command::Summary { .. }
             | Command::Completions { .. }
             | Command::Man { .. }
