@@ -105,3 +105,17 @@ fn every_command_has_a_man_page_and_is_completed() {
         assert!(completions.contains(&format!("pdl,{command})")), "{command}");
     }
 }
+
+#[test]
+fn a_case_is_drawn_and_a_wrong_one_is_named() {
+    let (out, pictures) = (curated("ct").to_str().unwrap(), folder());
+    let picture = pictures.path().join("a.png");
+    run_ok(&["view", out, "ct_01", "--to", picture.to_str().unwrap()]);
+    let bytes = fs::read(&picture).unwrap();
+    assert_eq!(&bytes[1..4], b"PNG");
+    let number = |at: usize| u32::from_be_bytes(bytes[at..at + 4].try_into().unwrap());
+    assert_eq!((number(16), number(20)), (1152, 768)); // three planes wide, two rows high
+    let told = run(&["view", out, "ct_99", "--to", picture.to_str().unwrap()]);
+    assert_eq!(told.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&told.stderr).contains("'ct_99'; the first is 'ct_01'"));
+}

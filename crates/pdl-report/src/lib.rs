@@ -43,7 +43,7 @@ pub enum ReportError {
     UnknownCase {
         /// What was asked for.
         case: String,
-        /// The one that is spelt most like it, as a question; empty when there is none.
+        /// A case that there is; empty when there is none.
         hint: String,
         /// The curation folder.
         out: PathBuf,
