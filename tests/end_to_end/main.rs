@@ -14,6 +14,7 @@ mod manifests;
 mod mistakes;
 mod pairs;
 mod ranking;
+mod report;
 mod shards;
 mod splits;
 

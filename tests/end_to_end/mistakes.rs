@@ -114,3 +114,38 @@ fn pairs_of_earlier_proxies_are_not_ranked() {
     assert_eq!(code, 1);
     assert!(text.contains("run `pdl compare` again"), "{text}");
 }
+
+#[test]
+fn a_key_or_section_that_is_nearly_right() {
+    for (text, nearest) in [("[rank]\nmetrik = \"ssim\"\n", "metric"), ("[prepar]\n", "prepare")] {
+        let out = folder();
+        fs::write(out.path().join("pdl.toml"), text).unwrap();
+        let (code, told) = told(&["rank", out.path().to_str().unwrap()]);
+        assert_eq!(code, 1);
+        assert!(told.contains(&format!("did you mean `{nearest}`?")), "{told}");
+    }
+}
+
+#[test]
+fn a_command_or_flag_that_is_nearly_right() {
+    for (words, nearest) in [
+        (&["curat", "x"][..], "'curate'"),
+        (&["raport", "x"][..], "'report'"),
+        (&["rank", "x", "--metrc", "ssim"][..], "'--metric'"),
+        (&["rank", "x", "--order", "typcal"][..], "'typical'"),
+    ] {
+        let (code, told) = told(words);
+        assert_eq!(code, 2);
+        assert!(told.contains(nearest), "{told}");
+    }
+}
+
+#[test]
+fn a_folder_that_was_never_curated_has_nothing_to_show() {
+    let out = folder();
+    for command in ["report", "summary", "rank", "prepare"] {
+        let (code, told) = told(&[command, out.path().to_str().unwrap()]);
+        assert_eq!(code, 1, "{command}: {told}");
+        assert!(told.starts_with("error: "), "{command}: {told}");
+    }
+}

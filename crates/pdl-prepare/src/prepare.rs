@@ -78,6 +78,15 @@ pub fn read(out: &Path) -> Result<Vec<PreparedRow>, StoreError> {
     Ok(table::read_rows(&out.join(FILE))?.0)
 }
 
+/// Reads `failures.json` of a curation folder; there are none where the file is absent.
+///
+/// # Errors
+/// [`StoreError`] when it is no such file.
+pub fn read_failures(out: &Path) -> Result<Vec<Failure>, StoreError> {
+    let path = out.join(FAILURES_FILE);
+    if path.is_file() { json::read(&path) } else { Ok(Vec::new()) }
+}
+
 /// A case that a stage could not work on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Failure {

@@ -8,6 +8,7 @@ use pdl_cohort::parameters::IndexParameters;
 use pdl_curriculum::audit::AuditParameters;
 use pdl_curriculum::parameters::RankParameters;
 use pdl_prepare::plan::PrepareParameters;
+use pdl_report::ReportParameters;
 use pdl_similarity::matrix::Format;
 use pdl_similarity::metric::Metric;
 use pdl_similarity::parameters::CompareParameters;
@@ -62,13 +63,16 @@ pub(crate) struct RunParameters {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// All stages: index, prepare, compare, rank.
+    /// All stages: index, prepare, compare, rank, audit; then report.html.
     Curate {
         /// The cohort: a folder of volumes or of DICOM files, a CSV or Parquet table, or a MONAI datalist.
         cohort: PathBuf,
         /// The curation folder.
         #[arg(long, value_name = "OUT")]
         out: PathBuf,
+        /// Leave report.html out.
+        #[arg(long)]
+        no_report: bool,
         #[command(flatten)]
         stages: StageParameters,
     },
@@ -173,6 +177,38 @@ pub(crate) enum Command {
         #[command(flatten)]
         parameters: AuditParameters,
     },
+    /// Show the cohort in one page: report.html, which needs no network.
+    Report {
+        /// The curation folder.
+        out: PathBuf,
+        #[command(flatten)]
+        parameters: ReportParameters,
+    },
+    /// Write a picture of a case: three planes, labels outlined, as stored (above) and as prepared (below).
+    View {
+        /// The curation folder.
+        out: PathBuf,
+        /// The case.
+        case: String,
+        /// The PNG to write; OUT/views/CASE.png when not given.
+        #[arg(long, value_name = "FILE")]
+        to: Option<PathBuf>,
+    },
+    /// Print the cohort on one screen: splits, labels, findings, audit.
+    Summary {
+        /// The curation folder.
+        out: PathBuf,
+    },
+    /// Print completions for a shell, to be sourced by it.
+    Completions {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
+    /// Write man pages, one for each command.
+    Man {
+        /// The folder to write them to.
+        folder: PathBuf,
+    },
     /// Write the manifest in the form that another framework reads.
     Export {
         /// The curation folder, or the folder of a fold in it: OUT/folds/K.
@@ -226,6 +262,9 @@ pub(crate) struct Replan {
     pub replan: bool,
 }
 
+/// The folder of a command that has none.
+static NOWHERE: PathBuf = PathBuf::new();
+
 impl Command {
     /// The curation folder; of an import, the folder it writes.
     pub(crate) fn out(&self) -> &PathBuf {
@@ -240,11 +279,16 @@ impl Command {
             | Command::Similar { out, .. }
             | Command::Duplicates { out, .. }
             | Command::Audit { out, .. }
+            | Command::Report { out, .. }
+            | Command::View { out, .. }
+            | Command::Summary { out }
             | Command::Export { out, .. }
             | Command::Config { out, .. } => out,
             Command::Validate(args) => args.path(),
             Command::Diff(args) => args.path(),
             Command::Import { parameters } => &parameters.dest,
+            Command::Man { folder } => folder,
+            Command::Completions { .. } => &NOWHERE,
         }
     }
 }

@@ -13,6 +13,8 @@ mod import;
 mod outcome;
 mod pairs;
 mod settings;
+mod shell;
+mod show;
 mod stages;
 mod summary;
 mod validate;

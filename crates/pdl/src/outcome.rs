@@ -4,6 +4,7 @@ use pdl_cohort::index::Indexed;
 use pdl_curriculum::audit::Audit;
 use pdl_curriculum::rank::Ranked;
 use pdl_prepare::prepare::Prepared;
+use pdl_report::Reported;
 use pdl_similarity::compare::Compared;
 
 use crate::folds::RankedFold;
@@ -17,6 +18,7 @@ pub(crate) struct Outcome {
     pub ranked: Option<Ranked>,
     pub audited: Option<Audit>,
     pub folds: Vec<RankedFold>,
+    pub reported: Option<Reported>,
 }
 
 impl Outcome {
@@ -26,6 +28,7 @@ impl Outcome {
             && self.prepared.as_ref().is_none_or(|stage| stage.written == 0)
             && self.compared.as_ref().is_none_or(|stage| stage.computed == 0)
             && self.ranked.as_ref().is_none_or(|stage| !stage.changed)
+            && self.reported.is_none_or(|report| !report.changed)
             && self.folds.iter().all(|fold| !fold.ranked.changed)
     }
 }

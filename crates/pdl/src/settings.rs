@@ -70,7 +70,7 @@ fn file(cli: &Cli) -> Result<Option<PathBuf>> {
 fn merge(text: &str, matches: &ArgMatches) -> Result<Settings> {
     let file: toml::Table = text.parse()?;
     // First the file alone, so that a wrong key is reported in its own words.
-    let settings: Settings = toml::from_str(text)?;
+    let settings: Settings = toml::from_str(text).map_err(with_nearest)?;
     let (command, sub) = matches.subcommand().unwrap_or(("", matches));
     // Commands that only read have flags of their own under the same names.
     let of_stages: &[&ArgMatches] = if READERS.contains(&command) { &[] } else { &[sub] };
@@ -83,6 +83,23 @@ fn merge(text: &str, matches: &ArgMatches) -> Result<Settings> {
         rank: overlay(section("rank"), settings.rank, of_stages)?,
         audit: overlay(section("audit"), settings.audit, of_stages)?,
     })
+}
+
+/// Adds to the message about an unknown key or section the known one that is spelt most like it, if any is.
+fn with_nearest(error: toml::de::Error) -> anyhow::Error {
+    const ALIKE: f64 = 0.8;
+    // "unknown field `metrik`, expected one of `metric`, `score`": names stand between backticks.
+    let mut names = error.message().split('`').skip(1).step_by(2);
+    let unknown = error.message().starts_with("unknown field").then(|| names.next()).flatten();
+    let nearest = unknown.and_then(|unknown| {
+        let near = |name: &&str| strsim::jaro_winkler(unknown, name);
+        names.max_by(|a, b| near(a).total_cmp(&near(b))).filter(|name| near(name) >= ALIKE)
+    });
+    let hint = nearest.map(|name| format!("did you mean `{name}`?"));
+    match hint {
+        Some(hint) => anyhow::Error::from(error).context(hint),
+        None => error.into(),
+    }
 }
 
 /// The section of the file, with every flag of it that was typed laid over.
@@ -136,7 +153,12 @@ mod tests {
     #[test]
     fn an_unknown_key_is_named() {
         let error = settings("[rank]\nmetrik = \"mse\"\n", &["pdl", "rank", "out"]).unwrap_err();
+        assert!(format!("{error:#}").contains("did you mean `metric`?"), "{error:#}");
         assert!(format!("{error:#}").contains("metrik"), "{error:#}");
+        let error = settings("[ranks]\n", &["pdl", "rank", "out"]).unwrap_err();
+        assert!(format!("{error:#}").contains("did you mean `rank`?"), "{error:#}");
+        let error = settings("[rank]\nzzz = 1\n", &["pdl", "rank", "out"]).unwrap_err();
+        assert!(!format!("{error:#}").contains("did you mean"), "{error:#}");
     }
 
     #[test]

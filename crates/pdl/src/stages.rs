@@ -10,6 +10,7 @@ use pdl_cohort::same_patient::SamePatient;
 use pdl_curriculum::audit::audit;
 use pdl_curriculum::rank::rank;
 use pdl_prepare::prepare::prepare;
+use pdl_report::{ReportParameters, report};
 use pdl_similarity::compare::compare;
 use pdl_store::journal::Trust;
 use pdl_store::lock::FolderLock;
@@ -24,6 +25,8 @@ use crate::import;
 use crate::outcome::Outcome;
 use crate::pairs;
 use crate::settings::Settings;
+use crate::shell;
+use crate::show;
 use crate::summary;
 use crate::validate;
 
@@ -51,6 +54,9 @@ pub(crate) fn run(cli: &Cli, matches: &ArgMatches) -> Result<()> {
     if let Command::Import { parameters } = &cli.command {
         return import::run(parameters, cli.json);
     }
+    if let Some(result) = shell::run(&cli.command) {
+        return result;
+    }
     let settings = Settings::new(cli, matches)?;
     let out = cli.command.out().as_path();
     if let Command::Config { .. } = cli.command {
@@ -68,6 +74,9 @@ pub(crate) fn run(cli: &Cli, matches: &ArgMatches) -> Result<()> {
             "there is no such curation folder; make one with `pdl curate COHORT --out {0}`: {0}",
             out.display()
         );
+    }
+    if let Some(result) = show::run(out, &cli.command, cli.json) {
+        return result;
     }
     let stages = Stages { out, settings: &settings, display: &display };
     if let Some(result) = pairs::run(out, &cli.command, &settings.compare, stages.how(), cli.json) {
@@ -107,7 +116,7 @@ struct Stages<'a> {
 impl Stages<'_> {
     fn run(&self, command: &Command, outcome: &mut Outcome) -> Result<()> {
         match command {
-            Command::Curate { cohort, stages, .. } => {
+            Command::Curate { cohort, stages, no_report, .. } => {
                 let replan = stages.replan.replan;
                 self.index(cohort, &SamePatient::default(), outcome)?;
                 self.prepare(replan, outcome)?;
@@ -117,7 +126,12 @@ impl Stages<'_> {
                     self.compare(outcome)?;
                 }
                 self.rank(outcome)?;
-                self.audit(outcome)
+                self.audit(outcome)?;
+                if !no_report && let Err(error) = self.report(&ReportParameters::default(), outcome) {
+                    self.display.clear();
+                    display::note(&format!("warning: the report was not written: {error}"));
+                }
+                Ok(())
             }
             Command::Index { cohort, same_patient, .. } => {
                 let same_patient = same_patient.as_deref().map(SamePatient::read).transpose()?;
@@ -134,8 +148,13 @@ impl Stages<'_> {
                 self.audit(outcome)
             }
             Command::Audit { .. } => self.audit(outcome),
+            Command::Report { parameters, .. } => self.report(parameters, outcome),
             Command::Config { .. }
             | Command::Export { .. }
+            | Command::View { .. }
+            | Command::Summary { .. }
+            | Command::Completions { .. }
+            | Command::Man { .. }
             | Command::Import { .. }
             | Command::Tile { .. }
             | Command::Matrix { .. }
@@ -177,6 +196,11 @@ impl Stages<'_> {
 
     fn audit(&self, outcome: &mut Outcome) -> Result<()> {
         outcome.audited = Some(audit(self.out, &self.settings.audit, None)?);
+        Ok(())
+    }
+
+    fn report(&self, parameters: &ReportParameters, outcome: &mut Outcome) -> Result<()> {
+        outcome.reported = Some(report(self.out, parameters, self.display)?);
         Ok(())
     }
 

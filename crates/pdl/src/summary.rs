@@ -117,6 +117,10 @@ fn lines(outcome: &Outcome) -> Vec<(&'static str, String)> {
     if let Some(audited) = &outcome.audited {
         lines.push((pdl_curriculum::audit::FILE, audit::line(audited)));
     }
+    if let Some(report) = outcome.reported {
+        let size = bytesize::ByteSize(report.bytes as u64).display().iec();
+        lines.push((pdl_report::FILE, format!("{} of {} cases shown, {size}", report.shown, report.cases)));
+    }
     lines
 }
 
@@ -194,6 +198,8 @@ fn next(out: &Path, outcome: &Outcome) -> String {
     let out = out.display();
     if outcome.ranked.is_some() || outcome.audited.is_some() {
         format!("just fit {out}   (or: pdl-fit train {out})")
+    } else if outcome.reported.is_some() {
+        format!("open {out}/{} in a browser", pdl_report::FILE)
     } else if outcome.compared.is_some() {
         format!("pdl rank {out}")
     } else if outcome.prepared.is_some() {
@@ -230,6 +236,9 @@ fn result(out: &Path, outcome: &Outcome) -> Value {
     }
     if let Some(audited) = &outcome.audited {
         result["audit"] = json!(audited);
+    }
+    if let Some(report) = outcome.reported {
+        result["report"] = json!(report);
     }
     result
 }

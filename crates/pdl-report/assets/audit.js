@@ -1,0 +1,38 @@
+// The audit: what joins two splits, labels and groups by split, drift.
+{
+  const parts = [], a = DATA.audit;
+  const reasons = { "same-patient": "one patient by the cohort's own word", "same-file": "one file", "same-image": "nearly one image", "stands-out": "more alike than either is to anybody else", "moved-image": "nearly one image once flipped or shifted" };
+  if (!a) parts.push(empty("Not audited yet: ", code("pdl audit OUT"), " looks for what joins two splits."));
+  else {
+    const joined = a.links.length - a.leaks;
+    parts.push(el("div", { class: `verdict ${a.leaks ? "bad" : "good"}` }, a.leaks ? `${count(a.leaks, "pair")} of cases join two splits` : "Nothing was found that joins two splits"));
+    if (!a.leaks) parts.push(note("A clean audit is no proof: images of one person can differ too much to be told."));
+    if (a.drift) parts.push(el("p", {}, `Training and test cases: ${(a.drift.own_split_share * 100).toFixed(1)}% of the nearest neighbours are in the case's own split, ${(a.drift.expected_share * 100).toFixed(1)}% in random divisions of the same patients (p = ${figures(a.drift.p_value)}).`));
+    if (a.links.length) {
+      const name = (id) => INDEX.has(id) ? nameButton(INDEX.get(id)) : id;
+      const shown = a.links.slice(0, 200);
+      parts.push(el("h3", {}, `Pairs that seem to be of one patient: ${a.leaks} in two splits, ${joined} in one`), scroll("Pairs of one patient", table(
+        [{ name: "case" }, { name: "split" }, { name: "case" }, { name: "split" }, { name: "why" }, { name: "SSIM", number: true }],
+        shown.map((l) => [name(l.case_a), SPLIT_NAMES[l.split_a], name(l.case_b), SPLIT_NAMES[l.split_b], reasons[l.reason] ?? l.reason, l.ssim == null ? "–" : figures(l.ssim)]))));
+      if (shown.length < a.links.length) parts.push(note(`The first 200 of ${a.links.length}; audit.json lists all.`));
+    }
+    const sides = [];
+    if (a.balance.length) {
+      const values = [...new Set(a.balance.map((b) => b.label))];
+      const cell = (label, split) => { const b = a.balance.find((b) => b.label === label && b.split === split); return b ? `${b.present} of ${b.annotated}` : "–"; };
+      sides.push(el("div", {}, el("h3", {}, "Cases in which a label is present, of those where it was looked for"), scroll("Labels by split", table(
+        [{ name: "label" }, ...SPLITS.map((s) => ({ name: SPLIT_NAMES[s], number: true }))],
+        values.map((v) => [LABELS.get(v)?.name ?? `label ${v}`, ...SPLITS.map((s) => cell(v, s))])))));
+    }
+    if (a.groups?.length) {
+      const keys = [...new Set(a.groups.map((g) => JSON.stringify([g.column, g.value])))].map((k) => JSON.parse(k));
+      const cell = (column, value, split) => a.groups.find((g) => g.column === column && g.value === value && g.split === split)?.cases ?? 0;
+      sides.push(el("div", {}, el("h3", {}, "Groups by split"), scroll("Groups by split", table(
+        [{ name: "column" }, { name: "value" }, ...SPLITS.map((s) => ({ name: SPLIT_NAMES[s], number: true }))],
+        keys.map(([column, value]) => [column, value, ...SPLITS.map((s) => String(cell(column, value, s)))])))));
+    }
+    parts.push(el("div", { class: "columns" }, ...sides));
+    if (a.findings.length) parts.push(el("h3", {}, "What to know"), el("ul", {}, ...a.findings.map((f) => el("li", {}, f.message))));
+  }
+  body("audit").append(...parts);
+}

@@ -1,0 +1,55 @@
+// Training: Dice against seconds, time to a target, Dice of each label.
+{
+  const holder = body("training"), runs = DATA.runs;
+  if (!runs.length) holder.append(empty("No run has ended yet: ", code("pdl-fit train OUT"), " trains a segmenter, and ", code("pdl report OUT"), " shows its curve here."));
+  else training(holder, runs);
+  if (DATA.runs_unread) holder.append(note(`${count(DATA.runs_unread, "further folder")} under runs/ hold no run that has ended.`));
+}
+function training(holder, runs) {
+  const rows = runs.flatMap((r) => r.curve.filter((e) => e[1] != null).map(([s, dice]) => ({ run: r.name, schedule: r.schedule, s, dice })));
+  const bests = runs.map((r) => d3.max(r.curve, (e) => e[1]) ?? 0);
+  const target = el("input", { type: "number", id: "target", min: "0", max: "1", step: "0.001", value: (Math.floor(d3.min(bests) * 0.99 * 1000) / 1000).toFixed(3), oninput: update });
+  // The first time at which the target is reached, linear between evaluations.
+  function reached(run, dice) {
+    const curve = run.curve.filter((e) => e[1] != null), k = curve.findIndex((e) => e[1] >= dice);
+    if (k <= 0) return k < 0 ? null : curve[0][0];
+    const [[s0, d0], [s1, d1]] = [curve[k - 1], curve[k]];
+    return s0 + (s1 - s0) * (dice - d0) / (d1 - d0);
+  }
+  const curves = el("div"), times = el("div");
+  const names = runs.map((r) => r.name);
+  function colours() { const p = palette(); return names.map((_, i) => p[i % p.length]); }
+  function plot() {
+    const p = Plot.plot({
+      width: 860, height: 376, marginLeft: 52, marginBottom: 46, grid: true, color: { domain: names, range: colours(), legend: names.length > 1 },
+      x: { label: "seconds of training", domain: [0, d3.max(rows, (r) => r.s)], nice: true }, y: { label: "mean validation Dice", domain: [Math.min(0.5, d3.min(rows, (r) => r.dice)), 1] },
+      marks: [Plot.ruleY([+target.value], { stroke: css("--bad"), strokeDasharray: "5 4" }), Plot.text([[0, +target.value]], { text: [`target ${(+target.value).toFixed(3)}`], x: "0", y: "1", dy: -8, dx: 4, textAnchor: "start", fill: css("--bad") }),
+        Plot.line(rows, { x: "s", y: "dice", stroke: "run", strokeWidth: 2 }), Plot.dot(rows, { x: "s", y: "dice", fill: "run", r: 2.6 }),
+        Plot.tip(rows, Plot.pointer({ x: "s", y: "dice", title: (r) => `${r.run}\n${r.s.toFixed(1)} s: Dice ${r.dice.toFixed(4)}`, fill: css("--card") }))],
+    });
+    const svg = p.querySelector(":scope > svg") ?? p;
+    described(svg, `Learning curves of ${count(runs.length, "run")}: ${runs.map((r) => `${r.name} ends at ${figures(r.dice_mean)} after ${seconds(r.seconds)}`).join("; ")}`);
+    return p;
+  }
+  function update() {
+    curves.replaceChildren(plot());
+    const found = runs.map((r) => [r, reached(r, +target.value)]);
+    const conventional = found.filter(([r, s]) => r.schedule === "conventional" && s != null).map(([, s]) => s);
+    const base = conventional.length ? d3.median(conventional) : null;
+    const heads = [{ name: "run" }, { name: "schedule" }, { name: "seed", number: true }, { name: "final Dice", number: true }, { name: "training", number: true }, { name: "to the target", number: true }, { name: "conventional ÷ this", number: true }];
+    times.replaceChildren(table(heads, found.map(([r, s]) => [r.name, r.schedule, String(r.seed), figures(r.dice_mean, 4), seconds(r.seconds), s == null ? "not reached" : seconds(s), base && s ? (base / s).toFixed(2) : "–"])),
+      note(base == null ? "Once a conventional run has reached the target, the last column says how many times sooner each run does." : "The last column divides the conventional runs' median time to the target by the run's own."));
+  }
+  redraws.push(update);
+  const dice = runs.flatMap((r) => r.dice.map((value, i) => ({ run: r.name, label: r.labels[i], value })).filter((d) => d.value != null));
+  const labels = [...new Set(runs.flatMap((r) => r.labels))];
+  const boxes = chart("Final validation Dice of each label", labels.map((l) => `${l}: ${dice.filter((d) => d.label === l).map((d) => figures(d.value)).join(", ")}`).join("; "), () => ({
+    height: 76 + 30 * labels.length, marginLeft: 20 + 6.6 * Math.min(24, d3.max(labels, (l) => l.length)), y: { label: null, domain: labels }, x: { label: "Dice, a dot for each run", domain: [Math.min(0.5, d3.min(dice, (d) => d.value) ?? 0), 1], grid: true },
+    color: { domain: names, range: colours() },
+    marks: [...(runs.length > 2 ? [Plot.boxX(dice, { x: "value", y: "label", fill: css("--shade"), stroke: css("--soft"), r: 0 })] : []), Plot.dot(dice, { x: "value", y: "label", fill: "run", r: 4.5 }),
+      Plot.tip(dice, Plot.pointer({ x: "value", y: "label", title: (d) => `${d.run}\n${d.label}: ${figures(d.value, 4)}`, fill: css("--card") }))],
+  }), 640);
+  holder.append(note("Validation cases only; evaluations are left out of the clock. Compare runs by the seconds that they take to the same Dice."),
+    el("div", { class: "controls" }, el("label", { for: "target" }, "Target Dice"), target), curves, scroll("Runs", times), boxes);
+  update();
+}

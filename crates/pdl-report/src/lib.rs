@@ -1,0 +1,78 @@
+//! Shows a curated cohort.
+//!
+//! In: what the stages left in a curation folder, and the runs that were trained from it. Out: `report.html`
+//! ([`report()`]), one file that needs no network, and pictures of single cases ([`view`]). It decides nothing and changes nothing: every figure is read
+//! from a table or computed from the pairs. Cases and patients go by the ids that the tables have; paths, and
+//! the name of the folder, stay out.
+//!
+//! [`cohort`] chooses the cases that are shown and says what they are, [`likeness`] makes the matrix small,
+//! [`embed`] lays the cases out on a plane, [`planes`] and [`thumbnails`] draw them, [`runs`] reads what training
+//! left, [`page`] puts all into one file.
+
+pub mod cohort;
+pub mod embed;
+pub mod likeness;
+pub mod page;
+pub mod planes;
+mod report;
+pub mod runs;
+pub mod thumbnails;
+pub mod view;
+
+pub use report::{FILE, ReportParameters, Reported, report};
+
+use std::path::PathBuf;
+
+use pdl_curriculum::CurriculumError;
+use pdl_io::ReadError;
+use pdl_prepare::PrepareError;
+use pdl_similarity::SimilarityError;
+use pdl_store::StoreError;
+
+/// A cohort that could not be shown.
+#[derive(Debug, thiserror::Error)]
+pub enum ReportError {
+    /// Nothing was curated here.
+    #[error("nothing to show here yet; begin with `pdl curate COHORT --out {0}`: {0}", out.display())]
+    NothingThere {
+        /// The curation folder.
+        out: PathBuf,
+    },
+    /// No such case.
+    #[error("there is no prepared case '{case}'{}: {}", hint, out.display())]
+    UnknownCase {
+        /// What was asked for.
+        case: String,
+        /// A case that there is; empty when there is none.
+        hint: String,
+        /// The curation folder.
+        out: PathBuf,
+    },
+    /// An option's value that cannot be.
+    #[error("{0}")]
+    Option(String),
+    /// A picture that could not be encoded.
+    #[error("a picture cannot be encoded: {0}")]
+    Picture(#[from] image::ImageError),
+    /// What is shown cannot be written as JSON.
+    #[error("the report's data cannot be written: {0}")]
+    Data(#[from] serde_json::Error),
+    /// The manifest cannot be read.
+    #[error(transparent)]
+    Curriculum(#[from] CurriculumError),
+    /// The proxies cannot be read.
+    #[error(transparent)]
+    Prepare(#[from] PrepareError),
+    /// The pairs cannot be read.
+    #[error(transparent)]
+    Similarity(#[from] SimilarityError),
+    /// A volume cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// A file could not be kept or read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The result of showing something.
+pub type Result<T> = std::result::Result<T, ReportError>;

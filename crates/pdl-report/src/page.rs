@@ -1,0 +1,107 @@
+//! The page: a template, its style and scripts, and the data as JSON, in one file.
+//!
+//! Everything that comes from the cohort goes into the page as JSON in which `<`, `>` and `&` are written as
+//! escapes, and from there into the document as text, never as markup.
+
+use serde::Serialize;
+
+use crate::Result;
+use crate::cohort::Summary;
+
+/// The page, with places for the rest.
+const TEMPLATE: &str = include_str!("../assets/page.html");
+const STYLE: &str = include_str!("../assets/page.css");
+
+/// Observable Plot and D3 as they come from npm; `assets/vendor/fetch.py` says which and checks them.
+const VENDOR: [&str; 2] =
+    [include_str!("../assets/vendor/d3.min.js"), include_str!("../assets/vendor/plot.umd.min.js")];
+
+/// Their licences, which must go where they go.
+const LICENCES: [&str; 2] =
+    [include_str!("../assets/vendor/d3.LICENSE"), include_str!("../assets/vendor/plot.LICENSE")];
+
+/// The page's own scripts, in the order in which they run.
+const SCRIPTS: [&str; 9] = [
+    include_str!("../assets/base.js"),
+    include_str!("../assets/summary.js"),
+    include_str!("../assets/curriculum.js"),
+    include_str!("../assets/heatmap.js"),
+    include_str!("../assets/map.js"),
+    include_str!("../assets/pairs.js"),
+    include_str!("../assets/audit.js"),
+    include_str!("../assets/runs.js"),
+    include_str!("../assets/table.js"),
+];
+
+/// The whole page.
+///
+/// # Errors
+/// [`crate::ReportError::Data`] when the data cannot be written as JSON.
+pub fn html(data: &impl Serialize, summary: &Summary) -> Result<String> {
+    let data = escaped(&serde_json::to_string(data)?);
+    let scripts = SCRIPTS.concat();
+    let vendor = VENDOR.join("\n");
+    let licences = LICENCES.join("\n").replace("--", "- -");
+    let parts = [
+        ("{{title}}", &title(summary)),
+        ("{{style}}", &STYLE.to_owned()),
+        ("{{licences}}", &licences),
+        ("{{vendor}}", &vendor),
+        ("{{data}}", &data),
+        ("{{scripts}}", &scripts),
+    ];
+    let mut page = String::with_capacity(data.len() + vendor.len() + scripts.len() + 65536);
+    let mut rest = TEMPLATE;
+    // Places are filled from the first to the last, and what was filled in is never looked at again.
+    while let Some((at, key, text)) = parts
+        .iter()
+        .filter_map(|(key, text)| Some((rest.find(key)?, *key, *text)))
+        .min_by_key(|found| found.0)
+    {
+        page.push_str(&rest[..at]);
+        page.push_str(text);
+        rest = &rest[at + key.len()..];
+    }
+    page.push_str(rest);
+    Ok(page)
+}
+
+/// JSON that may stand inside a script element.
+fn escaped(json: &str) -> String {
+    json.replace('&', "\\u0026").replace('<', "\\u003c").replace('>', "\\u003e")
+}
+
+/// Holds figures and names of modalities alone.
+fn title(summary: &Summary) -> String {
+    let kinds: Vec<String> =
+        summary.modalities.iter().map(|(name, count)| format!("{count} {name}")).collect();
+    let kinds = if kinds.is_empty() { "no".to_owned() } else { kinds.join(" and ") };
+    format!("{kinds} cases of {} patients", summary.patients)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_cohort_says_cannot_become_markup() {
+        let summary = crate::cohort::Summary {
+            found: 1,
+            rejected: 0,
+            failed: 0,
+            patients: 1,
+            modalities: [("CT".to_owned(), 1)].into(),
+            splits: Vec::new(),
+            labels: vec![(1, "</script><script>alert(1)</script> {{vendor}} & <!--".to_owned())],
+            carried: Vec::new(),
+            findings: Vec::new(),
+        };
+        let page = html(&summary, &summary).unwrap();
+        assert!(!page.contains("<script>alert"));
+        assert!(page.contains("\\u003c/script\\u003e\\u003cscript\\u003ealert(1)"));
+        assert!(page.contains("{{vendor}}"), "a place's name in the data stays as it is");
+        assert!(page.contains("<title>pdl: 1 CT cases of 1 patients</title>"));
+        let open = page.matches("<script").count();
+        assert_eq!(open, page.matches("</script>").count());
+    }
+}

@@ -1,0 +1,111 @@
+//! Planes of a volume, as they are looked at, with the outlines of its labels.
+//!
+//! Volumes are RAS+. Pictures follow the radiological convention: the patient's right is on the left of axial and
+//! coronal pictures; anterior is at the top of axial and on the left of sagittal ones; superior is at the top.
+
+/// A plane through a volume.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Plane {
+    /// Seen from the feet.
+    Axial,
+    /// Seen from the front.
+    Coronal,
+    /// Seen from the left.
+    Sagittal,
+}
+
+impl Plane {
+    /// All three, in the order in which they are shown.
+    pub const ALL: [Plane; 3] = [Plane::Axial, Plane::Coronal, Plane::Sagittal];
+
+    /// The volume's axes (0, 1, 2 for x, y, z) along the picture's columns, along its rows, and across it. Both
+    /// picture axes run against the volume's, since x grows to the right, y to the front and z upwards.
+    pub fn axes(self) -> [usize; 3] {
+        match self {
+            Plane::Axial => [0, 1, 2],
+            Plane::Coronal => [0, 2, 1],
+            Plane::Sagittal => [1, 2, 0],
+        }
+    }
+
+    /// The letters at the left, right, top and bottom of the picture.
+    pub fn letters(self) -> [char; 4] {
+        match self {
+            Plane::Axial => ['R', 'L', 'A', 'P'],
+            Plane::Coronal => ['R', 'L', 'S', 'I'],
+            Plane::Sagittal => ['A', 'P', 'S', 'I'],
+        }
+    }
+}
+
+/// Colours of outlines, by the place of a label among those of the cohort: Okabe and Ito's, which people see apart
+/// whatever their colour vision, without the two that are dark on grey.
+pub const COLOURS: [[u8; 3]; 6] =
+    [[230, 159, 0], [86, 180, 233], [0, 158, 115], [240, 228, 66], [213, 94, 0], [204, 121, 167]];
+
+/// For each axis the plane across it that holds most labelled voxels, of equals the middle one; the volume's middle
+/// without labels. `labels` lie x fastest.
+pub fn fullest(labels: &[u16], shape: [usize; 3]) -> [usize; 3] {
+    let mut counts = shape.map(|n| vec![0_u64; n]);
+    for (row, values) in labels.chunks(shape[0].max(1)).enumerate() {
+        let (y, z) = (row % shape[1].max(1), row / shape[1].max(1));
+        let mut own = 0;
+        for (x, _) in values.iter().enumerate().filter(|(_, value)| **value != 0) {
+            counts[0][x] += 1;
+            own += 1;
+        }
+        counts[1][y] += own;
+        counts[2][z] += own;
+    }
+    counts.map(|counts| {
+        let most = counts.iter().copied().max().unwrap_or(0);
+        let best: Vec<usize> = (0..counts.len()).filter(|i| counts[*i] == most).collect();
+        best.get(best.len() / 2).copied().unwrap_or(0)
+    })
+}
+
+/// Whether each pixel of a picture (`width` x any height) lies on the inner border of its label.
+pub fn outlines(labels: &[u16], width: usize) -> Vec<bool> {
+    let at = |i: isize, j: isize| -> u16 {
+        if i < 0 || i >= width as isize || j < 0 {
+            return 0;
+        }
+        labels.get(j as usize * width + i as usize).copied().unwrap_or(0)
+    };
+    let is_border = |place: usize| {
+        let (i, j) = ((place % width) as isize, (place / width) as isize);
+        let own = at(i, j);
+        own != 0 && [(i - 1, j), (i + 1, j), (i, j - 1), (i, j + 1)].iter().any(|&(i, j)| at(i, j) != own)
+    };
+    (0..labels.len()).map(is_border).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_fullest_planes_hold_the_label() {
+        let shape = [4, 5, 6];
+        let mut labels = vec![0; 120];
+        for (x, y, z) in [(1, 2, 3), (1, 2, 4), (1, 3, 3), (2, 2, 3)] {
+            labels[x + 4 * (y + 5 * z)] = 7;
+        }
+        assert_eq!(fullest(&labels, shape), [1, 2, 3]);
+        assert_eq!(fullest(&[0; 120], shape), [2, 2, 3]);
+    }
+
+    #[test]
+    fn outlines_are_the_inner_border() {
+        #[rustfmt::skip]
+        let labels = [
+            0, 0, 0, 0, 0,
+            0, 1, 1, 1, 0,
+            0, 1, 1, 1, 2,
+            0, 1, 1, 1, 0,
+        ];
+        let border = outlines(&labels, 5);
+        let drawn: Vec<usize> = (0..20).filter(|i| border[*i]).collect();
+        assert_eq!(drawn, [6, 7, 8, 11, 13, 14, 16, 17, 18]); // all but the middle of label 1
+    }
+}

@@ -1,0 +1,228 @@
+//! `pdl report`: reads a curation folder and writes `report.html`.
+
+use std::collections::{BTreeSet, HashMap};
+use std::path::Path;
+
+use pdl_cohort::cases::{Cases, Finding};
+use pdl_curriculum::audit::{self, Audit};
+use pdl_curriculum::likeness::Chosen;
+use pdl_curriculum::manifest::Ranking;
+use pdl_curriculum::manifest::{self, Manifest};
+use pdl_curriculum::pace::Stage;
+use pdl_curriculum::parameters::RankParameters;
+use pdl_prepare::prepare::{self, PreparedRow};
+use pdl_prepare::proxies::{self, Proxies};
+use pdl_similarity::metric::Metric;
+use pdl_similarity::neighbours::{Group, duplicates};
+use pdl_similarity::pairs::{self, Pairs};
+use pdl_store::progress::Progress;
+use pdl_store::{atomic, json};
+use serde::Serialize;
+
+use crate::cohort::{self, ShownCase, Summary};
+use crate::likeness::{ShownMatrix, shown_matrix};
+use crate::runs::{ShownRun, runs};
+use crate::thumbnails::{Thumbnails, thumbnails};
+use crate::{ReportError, Result, page};
+
+/// The report's name inside a curation folder.
+pub const FILE: &str = "report.html";
+
+/// The version of the data inside the page.
+const SCHEMA_VERSION: u32 = 1;
+
+/// SSIM from which on cases count as near duplicates.
+const DUPLICATE_SSIM: f32 = 0.98;
+
+/// Options of the report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::Args)]
+pub struct ReportParameters {
+    /// Most cases that are drawn and listed: of a larger cohort those that the audit names, and others evenly through
+    /// the curriculum. Figures of the cohort count all.
+    #[arg(long, default_value_t = 1000, value_name = "CASES")]
+    pub cases: usize,
+}
+
+impl Default for ReportParameters {
+    fn default() -> Self {
+        Self { cases: 1000 }
+    }
+}
+
+/// What was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Reported {
+    /// Cases in the cohort.
+    pub cases: usize,
+    /// Cases that are shown.
+    pub shown: usize,
+    /// Bytes of the file.
+    pub bytes: usize,
+    /// Whether the file is another than before.
+    pub changed: bool,
+}
+
+/// The curriculum, as far as it holds for all cases.
+#[derive(Serialize)]
+struct Curriculum<'a> {
+    parameters: &'a RankParameters,
+    stages: &'a [Stage],
+    ranking: &'a Ranking,
+    spacing_mm: [f64; 3],
+}
+
+/// Everything that the page shows.
+#[derive(Serialize)]
+struct Data<'a> {
+    schema_version: u32,
+    pdl: &'static str,
+    summary: Summary,
+    /// The first [`Data::compared`] of them are those of the matrix and the thumbnails, in their order.
+    cases: Vec<ShownCase>,
+    compared: usize,
+    /// Cases that were compared, of which these were chosen.
+    all_compared: usize,
+    matrix: Option<ShownMatrix>,
+    duplicates: Vec<Group>,
+    duplicate_threshold: f32,
+    thumbnails: Option<Thumbnails>,
+    label_colours: Vec<[u8; 3]>,
+    curriculum: Option<Curriculum<'a>>,
+    audit: Option<&'a Audit>,
+    runs: Vec<ShownRun>,
+    runs_unread: usize,
+}
+
+/// Writes `OUT/report.html` of what there is; parts of it whose stage has not run say so.
+///
+/// # Errors
+/// [`ReportError`] when the folder holds no cases, or what a stage left cannot be read.
+pub fn report(out: &Path, parameters: &ReportParameters, progress: &dyn Progress) -> Result<Reported> {
+    if parameters.cases < 2 {
+        return Err(ReportError::Option("--cases must be at least 2".to_owned()));
+    }
+    if !out.join(pdl_cohort::cases::FILE).is_file() {
+        return Err(ReportError::NothingThere { out: out.to_owned() });
+    }
+    let cases = Cases::read(out)?;
+    let manifest = out.join(manifest::TABLE_FILE).is_file().then(|| Manifest::open(out)).transpose()?;
+    let audit: Option<Audit> =
+        out.join(audit::FILE).is_file().then(|| json::read(&out.join(audit::FILE))).transpose()?;
+    let failures = prepare::read_failures(out)?;
+    let compared = Compared::open(out)?;
+    let empty = Vec::new();
+    let ids = compared.as_ref().map_or(&empty, |compared| &compared.ids);
+    let chosen =
+        cohort::choose(ids, manifest.as_ref(), &named(audit.as_ref(), manifest.as_ref()), parameters.cases);
+    let said = said(manifest.as_ref(), audit.as_ref());
+    let summary = cohort::summary(&cases, &failures, &said);
+    let labels: Vec<u16> = summary.labels.iter().map(|(value, _)| *value).collect();
+    let shown = cohort::shown(&cases, &chosen, parameters.cases, manifest.as_ref());
+    let drawn = compared.as_ref().map(|c| c.draw(out, &chosen, &labels, progress)).transpose()?;
+    let matrix = compared.as_ref().map(|c| c.matrix(&chosen)).transpose()?.flatten();
+    let duplicates = compared.as_ref().map(Compared::duplicates).transpose()?.unwrap_or_default();
+    let (runs, runs_unread) = runs(out);
+    let curriculum = manifest.as_ref().map(|manifest| Curriculum {
+        parameters: &manifest.info.parameters,
+        stages: &manifest.info.stages,
+        ranking: &manifest.info.ranking,
+        spacing_mm: manifest.info.plan.spacing_mm,
+    });
+    let label_colours = (0..labels.len()).map(|i| crate::planes::COLOURS[i % crate::planes::COLOURS.len()]);
+    let data = Data {
+        schema_version: SCHEMA_VERSION,
+        pdl: env!("CARGO_PKG_VERSION"),
+        summary,
+        compared: chosen.len(),
+        all_compared: ids.len(),
+        cases: shown,
+        matrix,
+        duplicates,
+        duplicate_threshold: DUPLICATE_SSIM,
+        thumbnails: drawn,
+        label_colours: label_colours.collect(),
+        curriculum,
+        audit: audit.as_ref(),
+        runs,
+        runs_unread,
+    };
+    let html = page::html(&data, &data.summary)?;
+    let changed = atomic::write_if_changed(&out.join(FILE), html.as_bytes())?;
+    Ok(Reported { cases: cases.rows.len(), shown: data.cases.len(), bytes: html.len(), changed })
+}
+
+/// The cases that the audit or the ranking names, which are shown of a large cohort, too.
+fn named<'a>(audit: Option<&'a Audit>, manifest: Option<&'a Manifest>) -> BTreeSet<&'a str> {
+    let links = audit.into_iter().flat_map(|audit| &audit.links);
+    let outliers = manifest.into_iter().flat_map(|manifest| &manifest.info.ranking.outliers);
+    links
+        .flat_map(|link| [link.case_a.as_str(), link.case_b.as_str()])
+        .chain(outliers.map(|outlier| outlier.case_id.as_str()))
+        .collect()
+}
+
+fn said<'a>(manifest: Option<&'a Manifest>, audit: Option<&'a Audit>) -> Vec<(&'static str, &'a [Finding])> {
+    let ranking = manifest.map(|manifest| ("rank", manifest.info.ranking.findings.as_slice()));
+    let audit = audit.map(|audit| ("audit", audit.findings.as_slice()));
+    ranking.into_iter().chain(audit).collect()
+}
+
+/// Proxies and pairs, where there are any.
+struct Compared {
+    proxies: Proxies,
+    pairs: Option<Pairs>,
+    prepared: HashMap<String, PreparedRow>,
+    /// The proxies' cases, ascending.
+    ids: Vec<String>,
+    row_of: HashMap<String, usize>,
+}
+
+impl Compared {
+    fn open(out: &Path) -> Result<Option<Self>> {
+        if !out.join(proxies::FOLDER).is_dir() {
+            return Ok(None);
+        }
+        let proxies = Proxies::open(out)?;
+        let pairs = out.join(pairs::FOLDER).is_dir().then(|| Pairs::open(out, &proxies)).transpose()?;
+        let prepared = prepare::read(out)?.into_iter().map(|row| (row.case_id.clone(), row)).collect();
+        let mut ids = proxies.case_ids.clone();
+        ids.sort();
+        let row_of = proxies.case_ids.iter().enumerate().map(|(row, id)| (id.clone(), row)).collect();
+        Ok(Some(Self { proxies, pairs, prepared, ids, row_of }))
+    }
+
+    /// SSIM where there is one, else the first metric that was computed.
+    fn metric(pairs: &Pairs) -> Metric {
+        let all = &pairs.parameters.metrics;
+        if all.contains(&Metric::Ssim) { Metric::Ssim } else { all.first().copied().unwrap_or(Metric::Ssim) }
+    }
+
+    fn matrix(&self, chosen: &[String]) -> Result<Option<ShownMatrix>> {
+        let Some(pairs) = &self.pairs else { return Ok(None) };
+        let ids: Vec<&str> = chosen.iter().map(String::as_str).collect();
+        let likeness = Chosen::new(Some(pairs), &self.proxies.case_ids, &ids);
+        Ok(shown_matrix(&likeness, Self::metric(pairs))?)
+    }
+
+    fn duplicates(&self) -> Result<Vec<Group>> {
+        match &self.pairs {
+            Some(pairs) if Self::metric(pairs) == Metric::Ssim => {
+                Ok(duplicates(&self.proxies, pairs, Metric::Ssim, DUPLICATE_SSIM)?)
+            }
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    fn draw(
+        &self,
+        out: &Path,
+        chosen: &[String],
+        labels: &[u16],
+        progress: &dyn Progress,
+    ) -> Result<Thumbnails> {
+        let plan = prepare::read_plan(out)?.proxies;
+        let known = |id: &String| Some((*self.row_of.get(id)?, self.prepared.get(id)?));
+        let cases: Vec<(usize, &PreparedRow)> = chosen.iter().filter_map(known).collect();
+        thumbnails(out, &self.proxies, &plan, &cases, labels, progress)
+    }
+}

@@ -1,0 +1,99 @@
+//! What training left in `runs/`: read by the names of its fields, so that the report does not need the trainer.
+
+use std::path::Path;
+
+use pdl_store::{json, table};
+use serde::{Deserialize, Serialize};
+
+/// The folder of the runs inside a curation folder.
+pub const FOLDER: &str = "runs";
+
+/// A run's record, as far as it is shown.
+#[derive(Clone, Debug, Deserialize)]
+struct Record {
+    name: String,
+    settings: Settings,
+    labels: Vec<Label>,
+    results: Results,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct Settings {
+    schedule: String,
+    seed: u64,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct Label {
+    name: String,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct Results {
+    dice: Vec<Option<f64>>,
+    dice_mean: Option<f64>,
+    training_seconds: f64,
+}
+
+/// One evaluation on the validation split.
+#[derive(Clone, Debug, Deserialize)]
+struct Evaluation {
+    seconds: f64,
+    active: u32,
+    loss: f64,
+    dice_mean: f64,
+}
+
+/// A run.
+#[derive(Clone, Debug, Serialize)]
+pub struct ShownRun {
+    /// Its name.
+    pub name: String,
+    /// In which order cases came in.
+    pub schedule: String,
+    /// The seed.
+    pub seed: u64,
+    /// Names of the labels.
+    pub labels: Vec<String>,
+    /// Validation Dice of each label at the end.
+    pub dice: Vec<Option<f64>>,
+    /// Their mean.
+    pub dice_mean: Option<f64>,
+    /// Seconds of training.
+    pub seconds: f64,
+    /// For each evaluation: seconds of training, mean Dice over labels (nothing when no case counts), mean loss, and
+    /// active cases.
+    pub curve: Vec<(f64, Option<f64>, f64, u32)>,
+}
+
+/// All runs of a curation folder that ended, by name, and how many folders hold none or another form.
+pub fn runs(out: &Path) -> (Vec<ShownRun>, usize) {
+    let Ok(entries) = std::fs::read_dir(out.join(FOLDER)) else { return (Vec::new(), 0) };
+    let mut folders: Vec<_> = entries
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| {
+            path.is_dir() && !path.file_name().is_some_and(|n| n.to_string_lossy().starts_with('.'))
+        })
+        .collect();
+    folders.sort();
+    let read: Vec<Option<ShownRun>> = folders.iter().map(|folder| run(folder)).collect();
+    let unread = read.iter().filter(|run| run.is_none()).count();
+    (read.into_iter().flatten().collect(), unread)
+}
+
+fn run(folder: &Path) -> Option<ShownRun> {
+    let record: Record = json::read(&folder.join("run.json")).ok()?;
+    let (history, _) = table::read_rows::<Evaluation>(&folder.join("history.parquet")).ok()?;
+    let finite = |value: f64| value.is_finite().then_some(value);
+    Some(ShownRun {
+        name: record.name,
+        schedule: record.settings.schedule,
+        seed: record.settings.seed,
+        labels: record.labels.into_iter().map(|label| label.name).collect(),
+        dice: record.results.dice,
+        dice_mean: record.results.dice_mean,
+        seconds: record.results.training_seconds,
+        curve: history.iter().map(|e| (e.seconds, finite(e.dice_mean), e.loss, e.active)).collect(),
+    })
+}

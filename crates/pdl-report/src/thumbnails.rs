@@ -1,0 +1,260 @@
+//! Small pictures of the cases, many to a sheet.
+//!
+//! Images come from the proxies, which lie on one small grid and are memory-mapped; outlines from the prepared
+//! labels. A sheet is two pictures, one above the other when shown: the images as a grey JPEG, and the outlines as a
+//! PNG that is clear elsewhere, so that outlines can be switched off.
+
+use std::path::Path;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use image::codecs::jpeg::JpegEncoder;
+use image::codecs::png::{CompressionType, FilterType, PngEncoder};
+use image::{ExtendedColorType, ImageEncoder};
+use pdl_io::nifti::read_labels;
+use pdl_prepare::plan::ProxyPlan;
+use pdl_prepare::prepare::PreparedRow;
+use pdl_prepare::proxies::Proxies;
+use pdl_store::progress::Progress;
+use rayon::prelude::*;
+use serde::Serialize;
+
+use crate::Result;
+use crate::planes::{COLOURS, Plane, fullest, outlines};
+
+/// Cases of one sheet.
+const PER_SHEET: usize = 50;
+
+/// Quality of the JPEG, of 100.
+const QUALITY: u8 = 70;
+
+/// Pixels of each side of a plane, and the number of cases from which on the smaller ones are taken.
+const SIDES: [usize; 2] = [64, 48];
+const MANY: usize = 400;
+
+/// The sheets.
+#[derive(Clone, Debug, Serialize)]
+pub struct Thumbnails {
+    /// Pixels of each side of a plane; a case is three of them wide and one high.
+    pub side: usize,
+    /// Cases of one sheet, one below the other, in the order of their numbers.
+    pub per_sheet: usize,
+    /// Base64 of a JPEG and a PNG for each sheet.
+    pub sheets: Vec<(String, String)>,
+}
+
+/// One case to be drawn.
+struct Picture {
+    grey: Vec<u8>,
+    outline: Vec<[u8; 4]>,
+}
+
+/// Draws `cases`, given by their rows in `proxies` and in `prepared.parquet`. `labels` are the cohort's label values,
+/// ascending: a label's place among them decides its colour. A case whose label map cannot be read is drawn without
+/// outlines.
+///
+/// # Errors
+/// [`crate::ReportError::Picture`] when a sheet cannot be encoded.
+pub fn thumbnails(
+    out: &Path,
+    proxies: &Proxies,
+    plan: &ProxyPlan,
+    cases: &[(usize, &PreparedRow)],
+    labels: &[u16],
+    progress: &dyn Progress,
+) -> Result<Thumbnails> {
+    let side = SIDES[usize::from(cases.len() > MANY)];
+    progress.begin("pictures", cases.len() as u64);
+    let draw = |&(row, prepared): &(usize, &PreparedRow)| {
+        let picture = draw(out, proxies, plan, row, prepared, labels, side);
+        progress.advance(1);
+        picture
+    };
+    let sheet = |cases: &[(usize, &PreparedRow)]| -> Result<(String, String)> {
+        let pictures: Vec<Picture> = cases.iter().map(draw).collect();
+        let (width, height) = (3 * side as u32, (side * pictures.len()) as u32);
+        let grey: Vec<u8> = pictures.iter().flat_map(|picture| picture.grey.iter().copied()).collect();
+        let mut jpeg = Vec::new();
+        JpegEncoder::new_with_quality(&mut jpeg, QUALITY).write_image(
+            &grey,
+            width,
+            height,
+            ExtendedColorType::L8,
+        )?;
+        let outline: Vec<u8> = pictures.iter().flat_map(|p| p.outline.iter().flatten().copied()).collect();
+        let mut png = Vec::new();
+        PngEncoder::new_with_quality(&mut png, CompressionType::Best, FilterType::NoFilter).write_image(
+            &outline,
+            width,
+            height,
+            ExtendedColorType::Rgba8,
+        )?;
+        Ok((STANDARD.encode(jpeg), STANDARD.encode(png)))
+    };
+    let sheets = cases.par_chunks(PER_SHEET).map(sheet).collect::<Result<_>>()?;
+    Ok(Thumbnails { side, per_sheet: PER_SHEET, sheets })
+}
+
+/// The three planes of a case side by side.
+fn draw(
+    out: &Path,
+    proxies: &Proxies,
+    plan: &ProxyPlan,
+    row: usize,
+    prepared: &PreparedRow,
+    labels: &[u16],
+    side: usize,
+) -> Picture {
+    let [nz, ny, nx] = proxies.shape_zyx;
+    let voxels = proxies.voxels(row);
+    let map = read_labels(&out.join(&prepared.label)).ok().map(|read| read.map);
+    let shape = map.as_ref().map_or([0; 3], |map| map.grid.shape);
+    let own_mm: [f64; 3] = std::array::from_fn(|axis| {
+        let count = prepared.shape.get(axis).copied().unwrap_or(1);
+        f64::from(count) * prepared.spacing_mm.get(axis).copied().unwrap_or(1.0)
+    });
+    let extent_mm = plan.fov_mm.unwrap_or(own_mm);
+    let place = Placement { extent_mm, own_mm, proxy: [nx, ny, nz], shape };
+    let middle = match &map {
+        Some(map) => place.of_voxels(fullest(&map.voxels, shape)),
+        None => extent_mm.map(|mm| mm / 2.0),
+    };
+    let mut grey = vec![0; 3 * side * side];
+    let mut outline = vec![[0; 4]; 3 * side * side];
+    let reach = extent_mm.iter().copied().fold(0.0, f64::max);
+    for (number, plane) in Plane::ALL.into_iter().enumerate() {
+        let point = |pixel: usize| picture_point(plane, pixel, side, reach, extent_mm, middle);
+        let points: Vec<Option<[f64; 3]>> = (0..side * side).map(point).collect();
+        let values = points.iter().map(|p| p.map_or(0.0, |p| place.image(voxels, plane, p)));
+        let values: Vec<u8> = values.map(|v| (v * 255.0).round() as u8).collect();
+        let at = |p: &Option<[f64; 3]>| p.and_then(|p| place.label(&map.as_ref()?.voxels, p)).unwrap_or(0);
+        let found: Vec<u16> = points.iter().map(at).collect();
+        let border = outlines(&found, side);
+        for pixel in 0..side * side {
+            let to = (pixel / side) * 3 * side + number * side + pixel % side;
+            grey[to] = values[pixel];
+            if border[pixel] {
+                let colour = labels.binary_search(&found[pixel]).unwrap_or(0) % COLOURS.len();
+                let [r, g, b] = COLOURS[colour];
+                outline[to] = [r, g, b, 255];
+            }
+        }
+    }
+    Picture { grey, outline }
+}
+
+/// The point that the middle of a pixel shows, mm from the corner of what the proxy covers; nothing beyond it.
+fn picture_point(
+    plane: Plane,
+    pixel: usize,
+    side: usize,
+    reach_mm: f64,
+    extent_mm: [f64; 3],
+    middle_mm: [f64; 3],
+) -> Option<[f64; 3]> {
+    let [across, down, through] = plane.axes();
+    let mut point = [0.0; 3];
+    point[through] = middle_mm[through];
+    for (axis, place) in [(across, pixel % side), (down, pixel / side)] {
+        let from_start = (place as f64 + 0.5) / side as f64 * reach_mm - (reach_mm - extent_mm[axis]) / 2.0;
+        if !(0.0..extent_mm[axis]).contains(&from_start) {
+            return None;
+        }
+        point[axis] = extent_mm[axis] - from_start; // pictures run against the volume's axes
+    }
+    Some(point)
+}
+
+/// How a case's proxy and its prepared volume lie over each other: both are centred on the same point.
+struct Placement {
+    /// What the proxy covers along x, y, z, mm.
+    extent_mm: [f64; 3],
+    /// What the prepared volume covers, mm.
+    own_mm: [f64; 3],
+    /// Voxels of the proxy.
+    proxy: [usize; 3],
+    /// Voxels of the prepared volume.
+    shape: [usize; 3],
+}
+
+impl Placement {
+    /// The middle of a voxel of the prepared volume, mm from the corner of what the proxy covers.
+    fn of_voxels(&self, voxel: [usize; 3]) -> [f64; 3] {
+        std::array::from_fn(|axis| {
+            let side = self.own_mm[axis] / self.shape[axis].max(1) as f64;
+            let point = (voxel[axis] as f64 + 0.5) * side + (self.extent_mm[axis] - self.own_mm[axis]) / 2.0;
+            point.clamp(0.0, self.extent_mm[axis])
+        })
+    }
+
+    /// The label at a point.
+    fn label(&self, labels: &[u16], point_mm: [f64; 3]) -> Option<u16> {
+        let mut index = [0; 3];
+        for (axis, index) in index.iter_mut().enumerate() {
+            let inside = point_mm[axis] - (self.extent_mm[axis] - self.own_mm[axis]) / 2.0;
+            let place = (inside / self.own_mm[axis] * self.shape[axis] as f64).floor();
+            if !(place >= 0.0 && place < self.shape[axis] as f64) {
+                return None;
+            }
+            *index = place as usize;
+        }
+        labels.get(index[0] + self.shape[0] * (index[1] + self.shape[1] * index[2])).copied()
+    }
+
+    /// The proxy's value at a point: linear in the plane, the nearest across it.
+    fn image(&self, voxels: &[f32], plane: Plane, point_mm: [f64; 3]) -> f32 {
+        let place: [f64; 3] = std::array::from_fn(|axis| {
+            let cells = self.proxy[axis] as f64;
+            (point_mm[axis] / self.extent_mm[axis] * cells - 0.5).clamp(0.0, cells - 1.0)
+        });
+        let [across, down, through] = plane.axes();
+        let value = |p: usize, q: usize| {
+            let mut index = [0; 3];
+            index[through] = place[through].round() as usize;
+            index[across] = p.min(self.proxy[across] - 1);
+            index[down] = q.min(self.proxy[down] - 1);
+            let [x, y, z] = index;
+            voxels[x + self.proxy[0] * (y + self.proxy[1] * z)]
+        };
+        let (p, q) = (place[across] as usize, place[down] as usize);
+        let (s, t) = (place[across].fract() as f32, place[down].fract() as f32);
+        let top = value(p, q) * (1.0 - s) + value(p + 1, q) * s;
+        let bottom = value(p, q + 1) * (1.0 - s) + value(p + 1, q + 1) * s;
+        (top * (1.0 - t) + bottom * t).clamp(0.0, 1.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLACE: Placement =
+        Placement { extent_mm: [8.0, 8.0, 8.0], own_mm: [8.0, 4.0, 8.0], proxy: [4, 4, 4], shape: [8, 2, 4] };
+
+    #[test]
+    fn pictures_show_the_right_on_the_left_and_the_front_at_the_top() {
+        let point = |pixel| picture_point(Plane::Axial, pixel, 4, 8.0, [8.0; 3], [4.0; 3]).unwrap();
+        assert_eq!(point(0), [7.0, 7.0, 4.0]); // right, anterior
+        assert_eq!(point(15), [1.0, 1.0, 4.0]); // left, posterior
+        let sagittal = picture_point(Plane::Sagittal, 0, 4, 8.0, [8.0; 3], [4.0; 3]).unwrap();
+        assert_eq!(sagittal, [4.0, 7.0, 7.0]); // anterior, superior
+        // A flat volume is centred: the rows above and below it show nothing.
+        assert_eq!(picture_point(Plane::Axial, 0, 4, 8.0, [8.0, 4.0, 8.0], [4.0; 3]), None);
+    }
+
+    #[test]
+    fn labels_lie_where_the_volume_lies_in_the_field_of_view() {
+        let labels: Vec<u16> = (0..64).collect();
+        let middle = PLACE.of_voxels([3, 1, 2]);
+        assert_eq!(middle, [3.5, 5.0, 5.0]);
+        assert_eq!(PLACE.label(&labels, middle), Some(3 + 8 * (1 + 2 * 2)));
+        assert_eq!(PLACE.label(&labels, [3.5, 1.0, 5.0]), None); // in the field of view, outside the volume
+    }
+
+    #[test]
+    fn images_are_linear_between_voxels() {
+        let ramp: Vec<f32> = (0..64).map(|i| (i % 4) as f32 / 4.0).collect();
+        assert_eq!(PLACE.image(&ramp, Plane::Axial, [1.0, 4.0, 4.0]), 0.0);
+        assert!((PLACE.image(&ramp, Plane::Axial, [4.0, 4.0, 4.0]) - 0.375).abs() < 1e-6);
+    }
+}

@@ -1,0 +1,93 @@
+//! `pdl summary`, the cohort on one screen, and `pdl view`, a picture of a case.
+
+use std::path::Path;
+
+use anyhow::Result;
+use pdl_cohort::cases::Cases;
+use pdl_curriculum::audit::{self, Audit};
+use pdl_curriculum::manifest::{self, Manifest};
+use pdl_report::cohort::{self, Summary};
+use pdl_store::json;
+use serde_json::json;
+
+use crate::args::Command;
+use crate::display::say;
+
+/// Findings that are named; the rest is counted.
+const NAMED: usize = 10;
+
+/// Runs `command` if it is one of these.
+pub(crate) fn run(out: &Path, command: &Command, as_json: bool) -> Option<Result<()>> {
+    Some(match command {
+        Command::Summary { .. } => summary(out, as_json),
+        Command::View { case, to, .. } => picture(out, case, to.as_deref(), as_json),
+        _ => return None,
+    })
+}
+
+fn picture(out: &Path, case: &str, to: Option<&Path>, as_json: bool) -> Result<()> {
+    let default = out.join("views").join(format!("{case}.png"));
+    let path = to.unwrap_or(&default);
+    pdl_report::view::view(out, case, path)?;
+    if as_json {
+        say(&json!({ "case": case, "file": path }).to_string());
+    } else {
+        say(&format!("{case}, as stored (above) and as prepared (below): {}", path.display()));
+    }
+    Ok(())
+}
+
+/// Prints what `OUT` holds.
+fn summary(out: &Path, as_json: bool) -> Result<()> {
+    let summary = cohort::summary(&Cases::read(out)?, &pdl_prepare::prepare::read_failures(out)?, &[]);
+    let manifest = out.join(manifest::TABLE_FILE).is_file().then(|| Manifest::open(out)).transpose()?;
+    let audit: Option<Audit> =
+        out.join(audit::FILE).is_file().then(|| json::read(&out.join(audit::FILE))).transpose()?;
+    if as_json {
+        let ranked = manifest.as_ref().map(|manifest| manifest.training().len());
+        let stages = manifest.as_ref().map(|manifest| &manifest.info.stages);
+        let leaks = audit.as_ref().map(|audit| audit.leaks);
+        let result =
+            json!({ "out": out, "cohort": summary, "ranked": ranked, "stages": stages, "leaks": leaks });
+        say(&serde_json::to_string_pretty(&result)?);
+        return Ok(());
+    }
+    lines(&summary).iter().for_each(|line| say(line));
+    match &manifest {
+        Some(manifest) => {
+            let stages = manifest.info.stages.len();
+            say(&format!("curriculum  {} training cases in {stages} stages", manifest.training().len()));
+        }
+        None => say("curriculum  not ranked yet: pdl rank"),
+    }
+    match &audit {
+        Some(audit) => say(&format!("audit       {} pairs join two splits", audit.leaks)),
+        None => say("audit       not done yet: pdl audit"),
+    }
+    Ok(())
+}
+
+fn lines(summary: &Summary) -> Vec<String> {
+    let kinds: Vec<String> =
+        summary.modalities.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+    let splits: Vec<String> = summary
+        .splits
+        .iter()
+        .map(|(split, cases, patients)| format!("{split} {cases} ({patients})"))
+        .collect();
+    let labels: Vec<String> = summary.labels.iter().map(|(value, name)| format!("{value} {name}")).collect();
+    let mut lines = vec![
+        format!("cases       {} usable of {} patients", kinds.join(", "), summary.patients),
+        format!("unusable    {} rejected, {} failed", summary.rejected, summary.failed),
+        format!("splits      {} cases (patients)", splits.join(", ")),
+        format!("labels      {}", labels.join(", ")),
+    ];
+    for group in summary.findings.iter().take(NAMED) {
+        let about = if group.cases == 0 { "the cohort".to_owned() } else { format!("{} cases", group.cases) };
+        lines.push(format!("found       {}: {about}", group.code));
+    }
+    if summary.findings.len() > NAMED {
+        lines.push(format!("found       and {} other kinds", summary.findings.len() - NAMED));
+    }
+    lines
+}
