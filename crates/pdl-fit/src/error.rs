@@ -38,6 +38,14 @@ pub enum FitError {
         /// Its file.
         path: PathBuf,
     },
+    /// A checkpoint that cannot be written or read.
+    #[error("the checkpoint: {problem}; what was written before it is whole: {}", path.display())]
+    Checkpoint {
+        /// What the system said.
+        problem: String,
+        /// Its file.
+        path: PathBuf,
+    },
     /// Training went astray.
     #[error("the loss is {loss} at step {step}: train with a lower --rate")]
     Diverged {

@@ -166,7 +166,7 @@ mod tests {
     #[test]
     fn every_voxel_of_the_original_grid_gets_a_channel() {
         for (dims, patch) in [(2, [1, 8, 8]), (3, [8, 8, 8])] {
-            let net = UNet::new(NetworkPlan { dims, width: 2, depth: 2, inputs: 1, classes: 2 });
+            let net = UNet::new(NetworkPlan::plain(dims, 2, 2, 2));
             let weights = Weights::new(net.parameters(), 3, Device::Cpu).unwrap();
             let predictor = Predictor { net: &net, weights: &weights, patch, device: Device::Cpu };
             let case = case([9, 5, 10]); // x, y, z: longer and shorter than the samples

@@ -2,25 +2,33 @@
 //!
 //! In: the manifest, the prepared volumes it lists, and `cases.parquet` for the grids of the originals
 //! ([`folder`]). Out: `runs/NAME/` with the weights ([`weights`]), what every evaluation found
-//! ([`history`]) and everything needed to repeat the run ([`run`]). It follows the stages of the manifest
-//! ([`schedule`]) and never looks at the test split.
+//! ([`history`]) and everything needed to repeat the run ([`run`]); while it trains, a [`checkpoint`]. It plans a
+//! network from the cohort ([`plan`]), follows the stages of the manifest ([`schedule`]) and never looks at the
+//! test split.
 
+pub mod augment;
 pub mod case;
+pub mod checkpoint;
 pub mod dice;
 mod error;
 pub mod evaluate;
+pub mod feed;
 pub mod folder;
 pub mod history;
 pub mod layout;
 pub mod loss;
 pub mod network;
 pub mod optimiser;
+pub mod plan;
 pub mod random;
+pub mod rate;
 pub mod run;
 pub mod sampling;
 pub mod schedule;
 pub mod settings;
+pub mod sides;
 pub mod train;
+pub mod trainer;
 pub mod weights;
 
 pub use error::{FitError, Result};

@@ -29,6 +29,34 @@ pub fn dice_cross_entropy(logits: &Tensor, target: &Tensor, annotated: &Tensor) 
     Ok(cross_entropy.f_sub(&dice)?.f_add_scalar(1.0)?)
 }
 
+/// The loss of several levels of a network, the finest first, each on its own grid: every level counts half as
+/// much as the one above, all together as one (nnU-Net). Labels of coarser grids are the nearest ones.
+///
+/// # Errors
+/// [`crate::FitError::Torch`] when libtorch refuses.
+pub fn supervised(logits: &[Tensor], target: &Tensor, annotated: &Tensor) -> Result<Tensor> {
+    let all: f64 = (0..logits.len()).map(|level| 0.5_f64.powi(level as i32)).sum();
+    let mut total = Tensor::f_zeros([0; 0], (Kind::Float, target.device()))?;
+    for (level, logits) in logits.iter().enumerate() {
+        let loss = dice_cross_entropy(logits, &coarser(target, &logits.size()[2..])?, annotated)?;
+        total = total.f_add(&loss.f_mul_scalar(0.5_f64.powi(level as i32) / all)?)?;
+    }
+    Ok(total)
+}
+
+/// Labels (N, spatial ...) on a grid of these sides.
+fn coarser(target: &Tensor, sides: &[i64]) -> Result<Tensor> {
+    if &target.size()[1..] == sides {
+        return Ok(target.shallow_clone());
+    }
+    let target = target.f_unsqueeze(1)?.f_to_kind(Kind::Uint8)?;
+    let coarse = match sides.len() {
+        2 => target.f_upsample_nearest2d(sides, None, None)?,
+        _ => target.f_upsample_nearest3d(sides, None, None, None)?,
+    };
+    Ok(coarse.f_squeeze_dim(1)?.f_to_kind(Kind::Int64)?)
+}
+
 /// Log-probabilities (N, C, spatial ...) whose channel 0 is background or any label not annotated.
 fn merge_unknown(log_p: &Tensor, annotated: &Tensor) -> Result<Tensor> {
     let channels = log_p.size()[1];
@@ -111,6 +139,20 @@ mod tests {
         let (logits, target) = example();
         let loss = dice_cross_entropy(&logits, &target, &Tensor::ones([2, 3], FLOAT)).unwrap();
         assert!((value(&loss) - plain(&logits, &target)).abs() < 1e-5);
+    }
+
+    #[test]
+    fn coarser_levels_count_half_as_much() {
+        let (logits, target) = example();
+        let annotated = Tensor::ones([2, 3], FLOAT);
+        let coarse = Tensor::zeros([2, 3, 2, 3], FLOAT);
+        let nearest = coarser(&target, &[2, 3]).unwrap();
+        assert_eq!(nearest.int64_value(&[1, 1, 2]), target.int64_value(&[1, 2, 4]));
+        let both =
+            supervised(&[logits.shallow_clone(), coarse.shallow_clone()], &target, &annotated).unwrap();
+        let alone = |l: &Tensor, t: &Tensor| value(&dice_cross_entropy(l, t, &annotated).unwrap());
+        let expected = (2.0 * alone(&logits, &target) + alone(&coarse, &nearest)) / 3.0;
+        assert!((value(&both) - expected).abs() < 1e-5);
     }
 
     #[test]

@@ -107,6 +107,7 @@ fn show(event: &Event<'_>) {
             );
             eprintln!("    step  seconds  epoch  cases    loss   Dice  (by label)");
         }
+        Event::Resumes(step) => eprintln!("an interrupted run goes on after {step} steps"),
         Event::Evaluated(row) => eprintln!("{}", line(row)),
     }
 }
@@ -138,8 +139,12 @@ fn tell(request: &Request, outcome: &Outcome) {
     print_dice(record);
     let results = &record.results;
     println!(
-        "trained for {:.1} s ({} steps, {} samples), evaluated for {:.1} s",
-        results.training_seconds, results.steps, results.samples, results.evaluation_seconds
+        "trained for {:.1} s ({} steps, {} samples; {:.1}% of it waiting for samples), evaluated for {:.1} s",
+        results.training_seconds,
+        results.steps,
+        results.samples,
+        100.0 * results.waiting_share,
+        results.evaluation_seconds
     );
     println!("made in {}:", folder.display());
     for (file, what) in [
@@ -151,7 +156,7 @@ fn tell(request: &Request, outcome: &Outcome) {
     }
     let other = match request.settings.schedule {
         pdl_fit::settings::ScheduleKind::Pdl => "conventional",
-        pdl_fit::settings::ScheduleKind::Conventional => "pdl",
+        _ => "pdl",
     };
     println!("next: pdl-fit train {} --schedule {other}", request.out.display());
 }

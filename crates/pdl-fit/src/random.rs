@@ -8,10 +8,16 @@ use rand_pcg::Pcg64;
 pub enum Purpose {
     /// The order of the cases in an epoch; the index is the epoch.
     Order = 1,
-    /// What a step sees of its cases; the index is the step.
+    /// What a sample shows of its case; the index is the sample's number in the run.
     Samples = 2,
     /// The weights at the start; the index is 0.
     Weights = 3,
+    /// The cases of a step, early ranks preferred; the index is the step.
+    Ranks = 4,
+    /// The order in which cases join by chance; the index is 0.
+    Joining = 5,
+    /// How a sample is changed; the index is the sample's number in the run.
+    Augmentation = 6,
 }
 
 /// Random numbers of one purpose and index.
@@ -19,7 +25,7 @@ pub enum Purpose {
 pub struct Random(Pcg64);
 
 impl Random {
-    /// The stream of a run's seed, a purpose and an index (epoch or step).
+    /// The stream of a run's seed, a purpose and an index (epoch, step or sample).
     pub fn new(seed: u64, purpose: Purpose, index: u64) -> Self {
         let mut bytes = [0; 32];
         bytes[..8].copy_from_slice(&seed.to_le_bytes());
@@ -38,10 +44,24 @@ impl Random {
         ((u128::from(self.0.next_u64()) * limit as u128) >> 64) as usize
     }
 
+    /// A number above 0, up to 1.
+    pub fn unit(&mut self) -> f64 {
+        ((self.0.next_u64() >> 11) as f64 + 1.0) / (1_u64 << 53) as f64
+    }
+
+    /// A number between two others.
+    pub fn between(&mut self, low: f64, high: f64) -> f64 {
+        low + (high - low) * self.unit()
+    }
+
+    /// Whether something of this probability happens.
+    pub fn happens(&mut self, probability: f64) -> bool {
+        self.unit() <= probability
+    }
+
     /// A number from the normal distribution of mean 0 and deviation 1 (Box and Muller).
     pub fn normal(&mut self) -> f64 {
-        let mut unit = || ((self.0.next_u64() >> 11) as f64 + 1.0) / (1_u64 << 53) as f64; // above 0, up to 1
-        let (radius, turn) = (unit(), unit());
+        let (radius, turn) = (self.unit(), self.unit());
         (-2.0 * radius.ln()).sqrt() * (std::f64::consts::TAU * turn).cos()
     }
 

@@ -8,7 +8,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{FitError, Result};
-use crate::settings::{RunPlan, Settings};
+use crate::plan::RunPlan;
+use crate::settings::Settings;
 
 /// The file's name inside a run's folder.
 pub const FILE: &str = "run.json";
@@ -41,6 +42,8 @@ pub struct Results {
     pub training_seconds: f64,
     /// Seconds of evaluation.
     pub evaluation_seconds: f64,
+    /// The share of the training seconds in which the network waited for samples.
+    pub waiting_share: f64,
     /// Mean loss of the last steps.
     pub loss: f64,
     /// Validation Dice of each label at the end, in label order; null where no case counts.

@@ -2,13 +2,11 @@
 
 use tch::{Device, Tensor};
 
+use crate::augment::Augmenter;
 use crate::case::Case;
 use crate::error::Result;
 use crate::layout;
-use crate::random::Random;
-
-/// Of so many samples, one is placed on a label.
-const FOREGROUND_EVERY: usize = 3;
+use crate::random::{Purpose, Random};
 
 /// The samples of one step.
 #[derive(Debug)]
@@ -21,8 +19,28 @@ pub struct Batch {
     pub annotated: Tensor,
 }
 
+/// One sample: voxels (z, y, x) in C order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sample {
+    /// Voxels along z, y, x.
+    pub sides: [usize; 3],
+    /// Intensities.
+    pub image: Vec<f32>,
+    /// The channel of every voxel.
+    pub target: Vec<u8>,
+}
+
+/// The samples of one step, one after another, as they lie in memory before libtorch has them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Samples {
+    sides: [usize; 3],
+    images: Vec<f32>,
+    target: Vec<i64>,
+    annotated: Vec<f32>,
+}
+
 /// How samples are drawn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Sampler {
     /// 2 for planes, 3 for blocks.
     pub dims: usize,
@@ -30,47 +48,100 @@ pub struct Sampler {
     pub patch: [usize; 3],
     /// Samples of a step.
     pub batch: usize,
+    /// The share of samples that are placed on a label.
+    pub foreground: f64,
+    /// How they are changed.
+    pub augmenter: Augmenter,
+    /// Seed of all samples.
+    pub seed: u64,
 }
 
 impl Sampler {
-    /// Draws a step's samples, shared evenly among its cases; every third one is placed on a label.
-    ///
-    /// # Errors
-    /// [`crate::FitError::Torch`] when libtorch refuses.
-    pub fn draw(&self, cases: &[&Case], random: &mut Random, device: Device) -> Result<Batch> {
-        let voxels: usize = self.patch.iter().product();
-        let mut images = Vec::with_capacity(self.batch * voxels);
-        let mut target = Vec::with_capacity(self.batch * voxels);
+    /// Draws a step's samples, shared evenly among its cases, and makes every `pool` voxels (z, y, x) one.
+    /// Every sample has random numbers of its own, so that it depends on seed, step and its place only.
+    pub fn draw(&self, cases: &[&Case], step: u64, pool: [usize; 3]) -> Samples {
+        let voxels = self.patch.iter().product::<usize>() * self.batch;
+        let (mut images, mut target) = (Vec::with_capacity(voxels), Vec::with_capacity(voxels));
         let mut annotated = Vec::new();
-        for sample in 0..self.batch {
-            let case = cases[sample * cases.len() / self.batch];
-            let on_label = sample % FOREGROUND_EVERY == 0;
-            let seed = if on_label { voxel_on_label(case, random) } else { None };
-            let origin = self.place(case, seed, random);
-            copy_block(&case.image, case.shape, origin, self.patch, case.padding, |v| images.push(v));
-            copy_block(&case.target, case.shape, origin, self.patch, 0, |v| target.push(i64::from(v)));
+        let mut sides = self.patch;
+        for place in 0..self.batch {
+            let case = cases[place * cases.len() / self.batch];
+            let sample = pooled(self.sample(case, step, place), pool);
+            images.extend(sample.image);
+            target.extend(sample.target.iter().map(|&channel| i64::from(channel)));
             annotated.extend(case.annotated.iter().map(|&a| f32::from(u8::from(a))));
+            sides = sample.sides;
         }
-        self.tensors(&images, &target, &annotated, device)
+        Samples { sides, images, target, annotated }
     }
 
-    fn tensors(&self, images: &[f32], target: &[i64], annotated: &[f32], device: Device) -> Result<Batch> {
-        let sides: Vec<i64> = self.patch[3 - self.dims..].iter().map(|&n| n as i64).collect();
-        let batch = self.batch as i64;
-        let image_shape: Vec<i64> = [batch, 1].iter().chain(&sides).copied().collect();
-        let target_shape: Vec<i64> = [batch].iter().chain(&sides).copied().collect();
-        let images = Tensor::f_from_slice(images)?.f_to_device(device)?;
-        Ok(Batch {
-            images: layout::from_channels_last(&images, &image_shape)?,
-            target: Tensor::f_from_slice(target)?.f_view(target_shape.as_slice())?.f_to_device(device)?,
-            annotated: Tensor::f_from_slice(annotated)?.f_view([batch, -1])?.f_to_device(device)?,
-        })
+    fn sample(&self, case: &Case, step: u64, place: usize) -> Sample {
+        let number = step * self.batch as u64 + place as u64;
+        let mut random = Random::new(self.seed, Purpose::Samples, number);
+        // Spread evenly: the share of every first so many samples is met from above.
+        let due = |samples: usize| (samples as f64 * self.foreground).ceil();
+        let on_label = due(place + 1) > due(place);
+        let seed = if on_label { voxel_on_label(case, &mut random) } else { None };
+        let origin = self.origin(case, seed, &mut random);
+        let voxels = self.patch.iter().product();
+        let (mut image, mut target) = (Vec::with_capacity(voxels), Vec::with_capacity(voxels));
+        copy_block(&case.image, case.shape, origin, self.patch, case.padding, |v| image.push(v));
+        copy_block(&case.target, case.shape, origin, self.patch, 0, |v| target.push(v));
+        let sample = Sample { sides: self.patch, image, target };
+        self.augmenter.change(sample, &mut Random::new(self.seed, Purpose::Augmentation, number))
     }
 
     /// Where a sample begins along z, y, x: anywhere in the case, or so that it holds the voxel `seed`.
-    fn place(&self, case: &Case, seed: Option<[usize; 3]>, random: &mut Random) -> [isize; 3] {
+    fn origin(&self, case: &Case, seed: Option<[usize; 3]>, random: &mut Random) -> [isize; 3] {
         std::array::from_fn(|axis| begin(case.shape[axis], self.patch[axis], seed.map(|s| s[axis]), random))
     }
+
+    /// Hands a step's samples to libtorch.
+    ///
+    /// # Errors
+    /// [`crate::FitError::Torch`] when libtorch refuses.
+    pub fn batch(&self, samples: &Samples, device: Device) -> Result<Batch> {
+        let sides: Vec<i64> = samples.sides[3 - self.dims..].iter().map(|&n| n as i64).collect();
+        let batch = self.batch as i64;
+        let image_shape: Vec<i64> = [batch, 1].iter().chain(&sides).copied().collect();
+        let target_shape: Vec<i64> = [batch].iter().chain(&sides).copied().collect();
+        let images = Tensor::f_from_slice(&samples.images)?.f_to_device(device)?;
+        let target = Tensor::f_from_slice(&samples.target)?.f_view(target_shape.as_slice())?;
+        let annotated = Tensor::f_from_slice(&samples.annotated)?.f_view([batch, -1])?;
+        Ok(Batch {
+            images: layout::from_channels_last(&images, &image_shape)?,
+            target: target.f_to_device(device)?,
+            annotated: annotated.f_to_device(device)?,
+        })
+    }
+}
+
+/// Makes every `pool` voxels (z, y, x) one: the mean of the image, and the channel that most of them have, the
+/// higher one when two are as frequent, lest thin structures vanish. What is left over at the ends is dropped.
+fn pooled(sample: Sample, pool: [usize; 3]) -> Sample {
+    if pool == [1; 3] {
+        return sample;
+    }
+    let sides: [usize; 3] = std::array::from_fn(|axis| sample.sides[axis] / pool[axis]);
+    let [_, height, width] = sample.sides;
+    let count = pool.iter().product::<usize>() as f32;
+    let (mut image, mut target) = (Vec::new(), Vec::new());
+    for z in 0..sides[0] {
+        for y in 0..sides[1] {
+            for x in 0..sides[2] {
+                let (mut sum, mut votes) = (0.0, [0_u16; 256]);
+                for (k, j) in (0..pool[0]).flat_map(|k| (0..pool[1]).map(move |j| (k, j))) {
+                    let row = ((z * pool[0] + k) * height + y * pool[1] + j) * width + x * pool[2];
+                    sum += sample.image[row..row + pool[2]].iter().sum::<f32>();
+                    sample.target[row..row + pool[2]].iter().for_each(|&t| votes[usize::from(t)] += 1);
+                }
+                image.push(sum / count);
+                // The last of several maxima.
+                target.push((0..=u8::MAX).max_by_key(|&t| votes[usize::from(t)]).unwrap_or(0));
+            }
+        }
+    }
+    Sample { sides, image, target }
 }
 
 /// A random start of `patch` voxels along an axis of `size`; negative when the axis must be padded.
@@ -128,7 +199,6 @@ pub fn copy_block<T: Copy>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::random::Purpose;
     use pdl_volume::{Affine, Grid, Orientation, Volume};
     use tch::Kind;
 
@@ -143,12 +213,20 @@ mod tests {
         Case::new("a", image, target, vec![true, true])
     }
 
+    fn sampler(dims: usize, patch: [usize; 3], batch: usize) -> Sampler {
+        let augmenter = Augmenter::none();
+        Sampler { dims, patch, batch, foreground: 1.0 / 3.0, augmenter, seed: 1 }
+    }
+
+    fn batch(sampler: &Sampler, step: u64) -> Batch {
+        sampler.batch(&sampler.draw(&[&case()], step, [1; 3]), Device::Cpu).unwrap()
+    }
+
     #[test]
     fn crops_hold_the_label_when_placed_on_it() {
-        let sampler = Sampler { dims: 2, patch: [1, 4, 4], batch: 1 };
+        let sampler = sampler(2, [1, 4, 4], 1);
         for step in 0..50 {
-            let mut random = Random::new(1, Purpose::Samples, step);
-            let batch = sampler.draw(&[&case()], &mut random, Device::Cpu).unwrap();
+            let batch = batch(&sampler, step);
             assert_eq!(batch.images.size(), [1, 1, 4, 4]);
             assert_eq!(batch.target.sum(Kind::Int64).int64_value(&[]), 1);
             let on_label = batch.images.view([16]).masked_select(&batch.target.view([16]).eq(1));
@@ -158,13 +236,21 @@ mod tests {
 
     #[test]
     fn small_images_are_padded_with_their_minimum() {
-        let sampler = Sampler { dims: 3, patch: [8, 8, 8], batch: 2 };
-        let mut random = Random::new(1, Purpose::Samples, 0);
-        let batch = sampler.draw(&[&case()], &mut random, Device::Cpu).unwrap();
+        let batch = batch(&sampler(3, [8, 8, 8], 2), 0);
         assert_eq!(batch.images.size(), [2, 1, 8, 8, 8]);
         let total: f64 = (0..7 * 6 * 4).map(f64::from).sum();
         assert_eq!(batch.images.sum(Kind::Double).double_value(&[]), 2.0 * total);
         assert_eq!(batch.annotated.size(), [2, 2]);
+    }
+
+    #[test]
+    fn coarse_samples_have_means_and_the_most_frequent_label() {
+        let image = vec![1.0, 3.0, 0.0, 0.0, 5.0, 7.0, 8.0, 0.0];
+        let sample = Sample { sides: [1, 2, 4], image, target: vec![0, 1, 2, 0, 0, 1, 0, 0] };
+        let coarse = pooled(sample, [1, 2, 2]);
+        assert_eq!(coarse.sides, [1, 1, 2]);
+        assert_eq!(coarse.image, [4.0, 2.0]);
+        assert_eq!(coarse.target, [1, 0]);
     }
 
     #[test]

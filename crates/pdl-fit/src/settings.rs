@@ -1,27 +1,15 @@
-//! What a run is asked to do, and the plan that follows from it and from the cohort.
+//! What a run is asked to do.
 
+use bytesize::ByteSize;
 use clap::ValueEnum;
-use pdl_curriculum::manifest::Manifest;
-use pdl_curriculum::pace::{self, Share, Stage};
+use pdl_curriculum::pace::{Pacing, Share};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{FitError, Result};
-use crate::network::NetworkPlan;
-use crate::schedule::{Schedule, Step};
-
-/// Sample voxels that a step aims at: enough to keep two cores busy, few enough for many steps.
-const STEP_VOXELS: usize = 65_536;
-/// The longest side of a planned sample, in voxels: of planes and of blocks.
-const LONGEST_SIDE: [usize; 2] = [128, 64];
-/// The coarsest level of a planned network keeps at least so many voxels a side.
-const COARSEST_SIDE: usize = 4;
-/// A run has at least so many steps ...
-const LEAST_STEPS: u64 = 400;
-/// ... at least so many passes over all training cases ...
-const LEAST_PASSES: u64 = 60;
-/// ... and so many times the steps after which all cases have joined.
-const AFTER_JOINING: f64 = 1.5;
+use crate::network::Norm;
+use crate::optimiser::{Choice, Method};
+use crate::rate::Curve;
 
 /// The order in which cases come in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ValueEnum)]
@@ -31,6 +19,19 @@ pub enum ScheduleKind {
     Pdl,
     /// All training cases from the start.
     Conventional,
+    /// The manifest's stages, but cases join in random order: what growth alone does.
+    Random,
+}
+
+impl ScheduleKind {
+    /// As it is written on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pdl => "pdl",
+            Self::Conventional => "conventional",
+            Self::Random => "random",
+        }
+    }
 }
 
 /// Where the network runs.
@@ -51,6 +52,9 @@ pub struct Settings {
     /// In which order cases come in.
     #[arg(long, value_enum, default_value_t = ScheduleKind::Pdl)]
     pub schedule: ScheduleKind,
+    /// How the number of active cases grows; overrides the manifest.
+    #[arg(long, value_enum)]
+    pub pacing: Option<Pacing>,
     /// Training cases that begin, such as 12 or 20%; overrides the manifest.
     #[arg(long, value_name = "CASES|SHARE")]
     pub start: Option<Share>,
@@ -60,6 +64,29 @@ pub struct Settings {
     /// Epochs between stages; overrides the manifest.
     #[arg(long, value_name = "EPOCHS", value_parser = clap::value_parser!(u32).range(1..))]
     pub every: Option<u32>,
+    /// Epochs of the pacings that are functions of time; overrides the manifest.
+    #[arg(long, value_name = "EPOCHS", value_parser = clap::value_parser!(u32).range(1..))]
+    pub pacing_epochs: Option<u32>,
+    /// The share of them after which all cases are active; overrides the manifest.
+    #[arg(long, value_name = "SHARE")]
+    pub full_at: Option<f64>,
+    /// The power of the polynomial pacing; overrides the manifest.
+    #[arg(long, value_name = "P")]
+    pub power: Option<f64>,
+    /// Stretches or shortens the stages so that all cases have joined after this share of the run's steps, such
+    /// as 0.4.
+    #[arg(long, value_name = "SHARE")]
+    pub grow_share: Option<f64>,
+    /// Takes samples at half the resolution over this first share of the run's steps, such as 0.4.
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
+    pub coarse_share: f64,
+    /// Voxels along an axis that become one while samples are coarse.
+    #[arg(long, value_name = "VOXELS", default_value_t = 2, value_parser = parse_factor)]
+    pub coarse_factor: usize,
+    /// Draws early cases more often: the first active one e^WEIGHT times as often as the last. 0 passes over all
+    /// alike.
+    #[arg(long, value_name = "WEIGHT", default_value_t = 0.0)]
+    pub rank_weight: f64,
     /// 2 for a network on axial planes, 3 for one on blocks.
     #[arg(long, default_value_t = 2, value_parser = parse_dims)]
     pub dims: usize,
@@ -69,41 +96,109 @@ pub struct Settings {
     /// Levels of the network; fewer when the samples are too small for them [default: 3].
     #[arg(long, value_parser = parse_depth)]
     pub depth: Option<usize>,
+    /// Over what activations are normalised.
+    #[arg(long, value_enum, default_value_t = Norm::Instance)]
+    pub norm: Norm,
+    /// Adds what every level of the network gets to what it makes.
+    #[arg(long)]
+    pub residual: bool,
+    /// Lets coarser levels of the network learn from the labels directly, too.
+    #[arg(long)]
+    pub deep_supervision: bool,
     /// Sides of a sample in voxels: Y,X for planes or Z,Y,X for blocks [default: the median case's].
     #[arg(long, value_name = "SIDES", value_delimiter = ',')]
     pub patch: Option<Vec<usize>>,
-    /// Samples in a step [default: so that they hold about 65,000 voxels].
+    /// Samples in a step [default: so that they hold about 65,000 voxels, or fewer that fit --memory].
     #[arg(long, value_name = "SAMPLES")]
     pub batch: Option<usize>,
+    /// Memory that a step's activations may take, by an estimate; smaller samples and batches are planned for
+    /// less.
+    #[arg(long, value_name = "SIZE", default_value = "2GiB", value_parser = parse_memory)]
+    pub memory: u64,
     /// Cases that the samples of a step come from.
     #[arg(long, value_name = "CASES", default_value_t = 4)]
     pub cases_per_step: usize,
+    /// The share of samples that are placed on a label.
+    #[arg(long, value_name = "SHARE", default_value_t = 1.0 / 3.0)]
+    pub foreground: f64,
+    /// How samples are changed before they are learnt from.
+    #[arg(long, value_enum, default_value_t = Augment::None)]
+    pub augment: Augment,
+    /// Axes along which samples are mirrored when they are augmented: z, y, x, several with commas, or none
+    /// [default: all, but x only where no label is on a side of the body].
+    #[arg(long, value_name = "AXES", value_parser = parse_axes)]
+    pub mirror: Option<Axes>,
     /// Steps of the run [default: 400, 60 passes over all training cases, or 1.5 times the steps until all
     /// cases have joined, whichever is most].
-    #[arg(long, value_name = "STEPS")]
+    #[arg(long, value_name = "STEPS", group = "horizon")]
     pub steps: Option<u64>,
+    /// The run's length in seconds of training: turned into steps after a warm-up, and not looked at again.
+    #[arg(long, value_name = "SECONDS", group = "horizon")]
+    pub seconds: Option<f64>,
+    /// The run's length in samples learnt from.
+    #[arg(long, value_name = "SAMPLES", group = "horizon")]
+    pub samples: Option<u64>,
+    /// The run's length in epochs, passes over the active cases.
+    #[arg(long, value_name = "EPOCHS", group = "horizon")]
+    pub epochs: Option<u32>,
     /// Steps between evaluations on the validation split [default: a tenth of the run].
     #[arg(long, value_name = "STEPS")]
     pub eval_every: Option<u64>,
-    /// AdamW's rate at the start; it falls to zero over the run.
-    #[arg(long, default_value_t = 0.003)]
-    pub rate: f64,
-    /// AdamW's weight decay.
+    /// How weights follow their gradients.
+    #[arg(long, value_enum, default_value_t = Method::Adamw)]
+    pub optimiser: Method,
+    /// The highest rate [default: 0.003 for adamw, 0.01 for sgd].
+    #[arg(long)]
+    pub rate: Option<f64>,
+    /// How the rate changes over the run.
+    #[arg(long, value_enum, default_value_t = Curve::Poly)]
+    pub rate_curve: Curve,
+    /// Steps at the start over which the rate rises from near 0.
+    #[arg(long, value_name = "STEPS", default_value_t = 0)]
+    pub warm_up: u64,
+    /// Begins the rate's curve anew whenever cases join.
+    #[arg(long)]
+    pub restart_rate: bool,
+    /// Momentum of sgd.
+    #[arg(long, default_value_t = 0.99)]
+    pub momentum: f64,
+    /// Weight decay.
     #[arg(long, default_value_t = 0.01)]
     pub weight_decay: f64,
     /// Gradients are scaled down to this norm.
     #[arg(long, value_name = "NORM", default_value_t = 12.0)]
     pub clip: f64,
+    /// What the running average of the weights, which is evaluated and saved, keeps at each step; 0 is the
+    /// weights themselves.
+    #[arg(long, value_name = "SHARE", default_value_t = 0.99)]
+    pub ema: f64,
     /// Seed of everything that is drawn at random.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
     /// Where the network runs.
     #[arg(long, value_enum, default_value_t = DeviceChoice::Auto)]
     pub device: DeviceChoice,
-    /// Threads [default: all cores].
+    /// Threads of the network [default: all cores].
     #[arg(long)]
     pub threads: Option<usize>,
+    /// Threads that prepare samples ahead; any number gives the same samples.
+    #[arg(long, default_value_t = 1)]
+    pub workers: usize,
 }
+
+/// How samples are changed before they are learnt from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Augment {
+    /// Not at all.
+    None,
+    /// Mirrored; now and then noisier, brighter or darker, of another contrast or gamma.
+    Light,
+}
+
+/// For z, y, x: whether something is done along it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Axes(pub [bool; 3]);
 
 fn parse_dims(text: &str) -> std::result::Result<usize, String> {
     match text {
@@ -120,154 +215,89 @@ fn parse_depth(text: &str) -> std::result::Result<usize, String> {
     }
 }
 
-/// What a run does, after everything that was left open has been planned from the cohort.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct RunPlan {
-    /// The network.
-    pub network: NetworkPlan,
-    /// Sides of a sample along z, y, x in voxels; z is 1 for planes.
-    pub patch: [usize; 3],
-    /// Samples in a step.
-    pub batch: usize,
-    /// Cases that the samples of a step come from.
-    pub cases_per_step: usize,
-    /// Whether the stages are the run's own and not the manifest's.
-    pub stages_overridden: bool,
-    /// The stages that are followed.
-    pub stages: Vec<Step>,
-    /// Steps of the run.
-    pub steps: u64,
-    /// Steps after which all cases have joined.
-    pub steps_until_all_joined: u64,
-    /// Steps between evaluations.
-    pub eval_every: u64,
+fn parse_factor(text: &str) -> std::result::Result<usize, String> {
+    match text.parse() {
+        Ok(factor) if (2..=8).contains(&factor) => Ok(factor),
+        _ => Err("write a number from 2 to 8".to_owned()),
+    }
+}
+
+fn parse_memory(text: &str) -> std::result::Result<u64, String> {
+    text.parse::<ByteSize>().map(|size| size.as_u64())
+}
+
+fn parse_axes(text: &str) -> std::result::Result<Axes, String> {
+    let mut axes = [false; 3];
+    for name in text.split(',').filter(|name| *name != "none") {
+        let axis = ["z", "y", "x"].iter().position(|axis| *axis == name);
+        axes[axis.ok_or("write z, y, x, several of them with commas, or none")?] = true;
+    }
+    Ok(Axes(axes))
 }
 
 impl Settings {
-    /// Plans a run for `training` cases whose prepared images have these shapes (z, y, x), with `channels`
-    /// output channels.
-    ///
-    /// # Errors
-    /// [`FitError::Setting`] when a choice cannot work, [`FitError::Folder`] when the stages cannot.
-    pub fn plan(
-        &self,
-        manifest: &Manifest,
-        shapes: &[[usize; 3]],
-        channels: usize,
-    ) -> Result<(RunPlan, Schedule)> {
-        self.check()?;
-        let (schedule, stages_overridden) = self.schedule_for(manifest, shapes.len())?;
-        let (patch, depth) = self.patch_and_depth(median_shape(shapes))?;
-        let voxels = patch.iter().product::<usize>();
-        let batch = self.batch.unwrap_or((STEP_VOXELS / voxels).max(2));
-        let joined = schedule.steps_until_all(self.cases_per_step);
-        let steps = self.steps.unwrap_or_else(|| default_steps(shapes.len(), self.cases_per_step, joined));
-        let network =
-            NetworkPlan { dims: self.dims, width: self.width, depth, inputs: 1, classes: channels as i64 };
-        let plan = RunPlan {
-            network,
-            patch,
-            batch,
-            cases_per_step: self.cases_per_step,
-            stages_overridden,
-            stages: schedule.steps().to_vec(),
-            steps,
-            steps_until_all_joined: joined,
-            eval_every: self.eval_every.unwrap_or(steps.div_ceil(10)),
-        };
-        Ok((plan, schedule))
+    /// What the optimiser is told.
+    pub fn choice(&self) -> Choice {
+        let Self { optimiser: method, momentum, weight_decay, clip, .. } = *self;
+        Choice { method, momentum, weight_decay, clip }
     }
 
-    fn check(&self) -> Result<()> {
+    /// The highest rate.
+    pub fn highest_rate(&self) -> f64 {
+        self.rate.unwrap_or_else(|| self.optimiser.default_rate())
+    }
+
+    /// Whether the manifest's stages are not to be followed as they are.
+    pub fn overrides_stages(&self) -> bool {
+        let Self { pacing, start, add, every, pacing_epochs, full_at, power, grow_share, .. } = self;
+        let counts = [every, pacing_epochs].into_iter().any(Option::is_some);
+        let figures = [full_at, power, grow_share].into_iter().any(Option::is_some);
+        counts || figures || start.is_some() || add.is_some() || pacing.is_some()
+    }
+
+    /// # Errors
+    /// [`FitError::Setting`] when a choice cannot work, whatever the cohort.
+    pub(crate) fn check(&self) -> Result<()> {
         let wrong = |problem: &str| Err(FitError::Setting(problem.to_owned()));
         let zero = [self.batch == Some(0), self.cases_per_step == 0, self.threads == Some(0)];
-        if zero.contains(&true) || self.steps == Some(0) || self.eval_every == Some(0) {
+        let no_steps = [self.steps == Some(0), self.samples == Some(0), self.epochs == Some(0)];
+        if [zero, no_steps].concat().contains(&true) || self.eval_every == Some(0) || self.workers == 0 {
             return wrong(
-                "--batch, --cases-per-step, --steps, --eval-every and --threads must be at least 1",
+                "--batch, --cases-per-step, --steps, --samples, --epochs, --eval-every, --threads and --workers \
+                 must be at least 1",
             );
         }
-        if !(self.rate > 0.0 && self.clip > 0.0 && self.weight_decay >= 0.0) {
+        if self.seconds.is_some_and(|seconds| !(seconds > 0.0 && seconds.is_finite())) {
+            return wrong("--seconds must be above 0");
+        }
+        if !(self.highest_rate() > 0.0 && self.clip > 0.0 && self.weight_decay >= 0.0) {
             return wrong("--rate and --clip must be above 0, --weight-decay at least 0");
+        }
+        if ![self.ema, self.momentum].iter().all(|share| (0.0..1.0).contains(share)) {
+            return wrong("--ema and --momentum must be at least 0 and below 1");
+        }
+        if !((0.0..=1.0).contains(&self.coarse_share) && (0.0..=1.0).contains(&self.foreground)) {
+            return wrong("--coarse-share and --foreground must be from 0 to 1");
+        }
+        let shares = [self.grow_share, self.full_at];
+        if shares.into_iter().flatten().any(|share| !(share > 0.0 && share <= 1.0)) {
+            return wrong("--grow-share and --full-at must be above 0, at most 1");
+        }
+        if self.power.is_some_and(|power| !(power > 0.0)) || !(0.0..=20.0).contains(&self.rank_weight) {
+            return wrong("--power must be above 0, --rank-weight from 0 to 20");
         }
         if self.schedule == ScheduleKind::Conventional && self.overrides_stages() {
             return wrong(
-                "--start, --add and --every go with --schedule pdl: conventional training has no stages",
+                "--pacing, --start, --add, --every, --pacing-epochs, --full-at, --power and --grow-share go with \
+                 --schedule pdl or random: conventional training has no stages",
             );
         }
         Ok(())
     }
-
-    fn overrides_stages(&self) -> bool {
-        self.start.is_some() || self.add.is_some() || self.every.is_some()
-    }
-
-    /// The schedule over the training cases in the order of their ranks, and whether it is not the manifest's.
-    fn schedule_for(&self, manifest: &Manifest, cases: usize) -> Result<(Schedule, bool)> {
-        if self.schedule == ScheduleKind::Conventional {
-            return Ok((Schedule::conventional(cases), false));
-        }
-        let info = &manifest.info;
-        let overridden = self.overrides_stages();
-        let stages = if overridden {
-            let of_manifest = &info.parameters;
-            let (start, add) = (self.start.unwrap_or(of_manifest.start), self.add.unwrap_or(of_manifest.add));
-            pace::fixed(cases, start, add, self.every.unwrap_or(of_manifest.every(info.modality)))
-        } else {
-            info.stages.clone()
-        };
-        let step = |s: &Stage| Step { first_epoch: s.first_epoch, active_cases: s.active_cases as usize };
-        let schedule = Schedule::growing((0..cases).collect(), stages.iter().map(step).collect())?;
-        Ok((schedule, overridden))
-    }
-
-    /// The sides (z, y, x) of a sample and the levels of a network that fits it.
-    fn patch_and_depth(&self, median: [usize; 3]) -> Result<([usize; 3], usize)> {
-        let wish = self.depth.unwrap_or(3);
-        let Some(sides) = &self.patch else {
-            let smallest = median[3 - self.dims..].iter().copied().min().unwrap_or(1);
-            let fits = |depth: &usize| smallest.div_ceil(1 << (depth - 1)) >= COARSEST_SIDE;
-            let depth = (1..=wish).rev().find(fits).unwrap_or(1);
-            let stride = 1 << (depth - 1);
-            let side = |n: usize| n.next_multiple_of(stride).min(LONGEST_SIDE[self.dims - 2]);
-            let [z, y, x] = median.map(side);
-            return Ok(([if self.dims == 2 { 1 } else { z }, y, x], depth));
-        };
-        let patch = match (self.dims, sides.as_slice()) {
-            (2, &[y, x]) => [1, y, x],
-            (3, &[z, y, x]) => [z, y, x],
-            _ => {
-                return Err(FitError::Setting(
-                    "--patch takes Y,X with --dims 2 and Z,Y,X with --dims 3".into(),
-                ));
-            }
-        };
-        let stride = 1 << (wish - 1);
-        if patch[3 - self.dims..].iter().any(|&side| side == 0 || side % stride != 0) {
-            return Err(FitError::Setting(format!(
-                "the sides of --patch must be multiples of {stride} for {wish} levels"
-            )));
-        }
-        Ok((patch, wish))
-    }
-}
-
-/// The default horizon: see the constants at the top.
-fn default_steps(cases: usize, cases_per_step: usize, joined: u64) -> u64 {
-    let passes = LEAST_PASSES * cases.div_ceil(cases_per_step) as u64;
-    LEAST_STEPS.max(passes).max((AFTER_JOINING * joined as f64).ceil() as u64)
-}
-
-/// The median along every axis.
-fn median_shape(shapes: &[[usize; 3]]) -> [usize; 3] {
-    std::array::from_fn(|axis| {
-        let mut sides: Vec<usize> = shapes.iter().map(|shape| shape[axis]).collect();
-        sides.sort_unstable();
-        sides.get(sides.len() / 2).copied().unwrap_or(1)
-    })
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use clap::Parser;
 
@@ -277,33 +307,36 @@ mod tests {
         settings: Settings,
     }
 
-    fn settings(line: &str) -> Settings {
+    /// The settings of a command line.
+    pub(crate) fn settings(line: &str) -> Settings {
         Line::try_parse_from(["x"].into_iter().chain(line.split_whitespace())).unwrap().settings
     }
 
     #[test]
-    fn samples_take_the_size_of_the_median_case() {
-        assert_eq!(settings("").patch_and_depth([35, 50, 34]).unwrap(), ([1, 52, 36], 3));
-        assert_eq!(settings("").patch_and_depth([128, 300, 140]).unwrap(), ([1, 128, 128], 3));
-        assert_eq!(settings("").patch_and_depth([35, 9, 34]).unwrap(), ([1, 10, 34], 2));
-        assert_eq!(settings("--dims 3").patch_and_depth([35, 50, 34]).unwrap(), ([36, 52, 36], 3));
-        assert_eq!(settings("--patch 16,24").patch_and_depth([35, 50, 34]).unwrap(), ([1, 16, 24], 3));
-        assert!(settings("--patch 16,25").patch_and_depth([35, 50, 34]).is_err());
-        assert!(settings("--patch 16,24,8").patch_and_depth([35, 50, 34]).is_err());
-    }
-
-    #[test]
-    fn the_horizon_follows_its_three_rules() {
-        assert_eq!(default_steps(17, 4, 110), 400);
-        assert_eq!(default_steps(70, 4, 400), 60 * 18);
-        assert_eq!(default_steps(126, 4, 1300), 1950);
-    }
-
-    #[test]
     fn choices_that_cannot_work_are_refused() {
-        for wrong in ["--batch 0", "--rate 0", "--schedule conventional --start 20%", "--eval-every 0"] {
+        for wrong in [
+            "--batch 0",
+            "--rate 0",
+            "--schedule conventional --start 20%",
+            "--schedule conventional --grow-share 0.5",
+            "--eval-every 0",
+            "--ema 1",
+            "--seconds 0",
+            "--coarse-share 1.5",
+            "--grow-share 0",
+            "--workers 0",
+        ] {
             assert!(matches!(settings(wrong).check(), Err(FitError::Setting(_))), "{wrong}");
         }
         assert!(settings("--start 20% --every 3").check().is_ok());
+        let two = ["x", "--steps", "3", "--seconds", "4"];
+        assert!(Line::try_parse_from(two).is_err(), "a run has one length");
+    }
+
+    #[test]
+    fn axes_and_sizes_are_read() {
+        assert_eq!(settings("--mirror z,x").mirror, Some(Axes([true, false, true])));
+        assert_eq!(settings("--mirror none").mirror, Some(Axes([false; 3])));
+        assert_eq!(settings("--memory 1MiB").memory, 1 << 20);
     }
 }

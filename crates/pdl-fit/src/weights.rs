@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use tch::{Device, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use crate::error::{FitError, Result};
 use crate::layout;
@@ -28,6 +28,8 @@ pub struct Parameter {
     pub shape: Vec<i64>,
     /// How it begins.
     pub init: Init,
+    /// Whether it has a gradient; a batch norm's running figures have none.
+    pub trained: bool,
 }
 
 impl Parameter {
@@ -74,7 +76,7 @@ impl Weights {
         for parameter in &parameters {
             let part = flat.f_narrow(0, start, parameter.len())?;
             let view = layout::kernel_from_flat(&part, &parameter.shape)?.f_detach()?;
-            views.insert(parameter.name.clone(), view.f_set_requires_grad(true)?);
+            views.insert(parameter.name.clone(), view.f_set_requires_grad(parameter.trained)?);
             start += parameter.len();
         }
         Ok(Self { parameters, flat, views })
@@ -106,14 +108,19 @@ impl Weights {
         self.views.get(name).ok_or_else(|| FitError::Weights { name: name.to_owned(), shape: vec![] })
     }
 
-    /// The gradient of `loss` (a scalar), in the order of [`Weights::flat`].
+    /// The gradient of `loss` (a scalar), in the order of [`Weights::flat`]; zero for what is not trained.
     ///
     /// # Errors
     /// [`FitError::Torch`] when libtorch refuses.
     pub fn gradient(&self, loss: &Tensor) -> Result<Tensor> {
-        let leaves = self.parameters.iter().map(|p| self.get(&p.name)).collect::<Result<Vec<_>>>()?;
-        let gradients = Tensor::f_run_backward(&[loss], &leaves, false, false)?;
-        let parts = gradients.iter().map(layout::kernel_to_flat).collect::<Result<Vec<_>>>()?;
+        let trained = self.parameters.iter().filter(|p| p.trained);
+        let leaves = trained.map(|p| self.get(&p.name)).collect::<Result<Vec<_>>>()?;
+        let mut gradients = Tensor::f_run_backward(&[loss], &leaves, false, false)?.into_iter();
+        let mut part = |p: &Parameter| match if p.trained { gradients.next() } else { None } {
+            Some(gradient) => layout::kernel_to_flat(&gradient),
+            None => Ok(Tensor::f_zeros([p.len()], (Kind::Float, self.flat.device()))?),
+        };
+        let parts = self.parameters.iter().map(&mut part).collect::<Result<Vec<_>>>()?;
         Ok(Tensor::f_cat(&parts, 0)?)
     }
 
@@ -166,7 +173,7 @@ mod tests {
 
     #[test]
     fn weights_survive_safetensors() {
-        let plan = NetworkPlan { dims: 2, width: 4, depth: 2, inputs: 1, classes: 3 };
+        let plan = NetworkPlan::plain(2, 4, 2, 3);
         let parameters = UNet::new(plan).parameters();
         let weights = Weights::new(parameters.clone(), 7, Device::Cpu).unwrap();
         let folder = tempfile::tempdir().unwrap();
@@ -180,7 +187,8 @@ mod tests {
 
     #[test]
     fn a_change_of_the_flat_buffer_changes_the_parameters() {
-        let parameters = vec![Parameter { name: "a".into(), shape: vec![2, 3, 3, 3], init: Init::He }];
+        let parameters =
+            vec![Parameter { name: "a".into(), shape: vec![2, 3, 3, 3], init: Init::He, trained: true }];
         let weights = Weights::new(parameters, 1, Device::Cpu).unwrap();
         let _ = tch::no_grad(|| weights.flat().fill_(2.0));
         assert_eq!(weights.get("a").unwrap().double_value(&[1, 2, 0, 1]), 2.0);

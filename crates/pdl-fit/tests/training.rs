@@ -2,13 +2,16 @@
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 use pdl_fit::case::Case;
+use pdl_fit::checkpoint::{self, State};
 use pdl_fit::folder::{HeldOut, Loaded};
 use pdl_fit::history::HistoryRow;
 use pdl_fit::network::NetworkPlan;
+use pdl_fit::plan::RunPlan;
 use pdl_fit::random::{Purpose, Random};
-use pdl_fit::schedule::{Schedule, Step};
-use pdl_fit::settings::{RunPlan, Settings};
-use pdl_fit::train::Trainer;
+use pdl_fit::rate::Rates;
+use pdl_fit::schedule::{Joining, Schedule};
+use pdl_fit::settings::Settings;
+use pdl_fit::trainer::Trainer;
 use pdl_volume::{Affine, Grid, Orientation, Volume};
 use tch::Device;
 
@@ -54,28 +57,53 @@ fn cases() -> Loaded {
     Loaded { training: (0..6).map(case).collect(), validation: (10..12).map(held_out).collect() }
 }
 
-fn train(dims: usize, steps: u64, seed: u64) -> Vec<HistoryRow> {
-    let network = NetworkPlan { dims, width: 8, depth: 2, inputs: 1, classes: 2 };
-    let stages: Vec<Step> = [(0, 2), (3, 4), (6, 6)]
-        .map(|(first_epoch, active_cases)| Step { first_epoch, active_cases })
-        .to_vec();
+fn plan(dims: usize, steps: u64, settings: &Settings) -> RunPlan {
+    let table = [(0, 2), (3, 4), (6, 6)];
+    let schedule = Schedule::new(Joining::Ranked, 6, &table, 2, settings.seed).unwrap();
     let patch = if dims == 2 { [1, 18, 20] } else { [6, 16, 16] };
-    let plan = RunPlan {
-        network,
+    RunPlan {
+        network: NetworkPlan {
+            norm: settings.norm,
+            residual: settings.residual,
+            deep_supervision: settings.deep_supervision,
+            ..NetworkPlan::plain(dims, 8, 2, 2)
+        },
         patch,
         batch: 8,
-        cases_per_step: 2,
+        activation_bytes: 0,
+        spacing_mm: [1.0; 3],
+        mirror: [false, true, true],
+        swapped: vec![],
         stages_overridden: false,
-        stages: stages.clone(),
+        rates: Rates {
+            highest: settings.highest_rate(),
+            curve: settings.rate_curve,
+            warm_up: settings.warm_up,
+            restarts: vec![0],
+            steps,
+        },
         steps,
-        steps_until_all_joined: 9,
+        steps_until_all_joined: schedule.steps_until_all(),
+        schedule: schedule.coarse_until((settings.coarse_share * steps as f64) as u64, [1, 2, 2]),
         eval_every: steps.div_ceil(3),
-    };
-    let settings = settings(&format!("--rate 0.01 --seed {seed}"));
-    let schedule = Schedule::growing((0..6).collect(), stages).unwrap();
+    }
+}
+
+fn train_with(dims: usize, steps: u64, line: &str) -> Vec<HistoryRow> {
+    let settings = settings(line);
+    let plan = plan(dims, steps, &settings);
     let mut trainer = Trainer::new(&settings, &plan, Device::Cpu).unwrap();
-    trainer.run(&cases(), &schedule, |_| Ok(())).unwrap();
+    trainer.run(&cases(), |_, _| Ok(())).unwrap();
     trainer.history().to_vec()
+}
+
+fn train(dims: usize, steps: u64, seed: u64) -> Vec<HistoryRow> {
+    train_with(dims, steps, &format!("--rate 0.01 --seed {seed}"))
+}
+
+/// Everything of a history but the seconds.
+fn figures(history: Vec<HistoryRow>) -> Vec<HistoryRow> {
+    history.into_iter().map(|row| HistoryRow { seconds: 0.0, ..row }).collect()
 }
 
 #[test]
@@ -92,11 +120,58 @@ fn finds_a_bright_square() {
 }
 
 #[test]
-fn one_seed_gives_the_same_figures() {
-    let figures = |seed| -> Vec<(f64, Vec<f64>)> {
-        train(2, 12, seed).into_iter().map(|row| (row.loss, row.dice)).collect()
+fn every_choice_learns() {
+    for line in [
+        "--norm batch --residual --deep-supervision",
+        "--optimiser sgd --rate 0.05 --momentum 0.9 --rate-curve one-cycle",
+        "--coarse-share 0.5 --rate-curve cosine --warm-up 5 --ema 0.9",
+        "--augment light --rate 0.01",
+    ] {
+        let history = train_with(2, 120, line);
+        assert!(history[2].dice_mean > 0.85, "{line}: {history:?}");
+    }
+}
+
+#[test]
+fn one_seed_gives_the_same_figures_on_any_number_of_workers() {
+    let with = |seed, workers| {
+        figures(train_with(2, 12, &format!("--seed {seed} --workers {workers} --augment light")))
     };
-    let once = figures(1);
-    assert_eq!(once, figures(1));
-    assert_ne!(once, figures(2));
+    let once = with(1, 1);
+    assert_eq!(once, with(1, 3));
+    assert_ne!(once, with(2, 1));
+}
+
+#[test]
+fn a_run_goes_on_from_any_checkpoint() {
+    let folder = tempfile::tempdir().unwrap();
+    for line in ["--norm batch --coarse-share 0.4", "--optimiser sgd --momentum 0.9 --rate-curve cosine"] {
+        let settings = settings(line);
+        let plan = plan(2, 12, &settings);
+        let (loaded, mut progress) = (cases(), 0);
+        let mut undisturbed = Trainer::new(&settings, &plan, Device::Cpu).unwrap();
+        undisturbed
+            .run(&loaded, |trainer, _| {
+                if trainer.progress().step < 12 {
+                    progress = trainer.progress().step;
+                    let state = State {
+                        settings: settings.clone(),
+                        plan: plan.clone(),
+                        manifest_blake3: String::new(),
+                        progress: trainer.progress().clone(),
+                    };
+                    checkpoint::write(folder.path(), &state, trainer.history(), trainer.tensors())?;
+                }
+                Ok(())
+            })
+            .unwrap();
+        assert_eq!(progress, 8);
+        let read = checkpoint::read(folder.path()).unwrap().unwrap();
+        assert_eq!(read.state.plan, plan);
+        let mut resumed = Trainer::new(&settings, &plan, Device::Cpu).unwrap();
+        resumed.restore(&read).unwrap();
+        resumed.run(&loaded, |_, _| Ok(())).unwrap();
+        assert_eq!(figures(resumed.history().to_vec()), figures(undisturbed.history().to_vec()), "{line}");
+        assert!(resumed.averaged().flat().equal(&undisturbed.averaged().flat()));
+    }
 }

@@ -1,0 +1,213 @@
+//! A network in training.
+
+use std::time::Instant;
+
+use tch::{Device, Tensor};
+
+use crate::augment::Augmenter;
+use crate::checkpoint::{Checkpoint, Progress};
+use crate::error::{FitError, Result};
+use crate::evaluate::Predictor;
+use crate::feed::{Ready, Source};
+use crate::folder::{HeldOut, Loaded};
+use crate::history::HistoryRow;
+use crate::loss;
+use crate::network::UNet;
+use crate::optimiser::{Average, Optimiser, copy_into};
+use crate::plan::{RunPlan, Speed};
+use crate::sampling::Sampler;
+use crate::schedule::Moment;
+use crate::settings::{Augment, Settings};
+use crate::weights::Weights;
+
+/// Seconds of training after which a run is kept between evaluations, too.
+const KEEP_SECONDS: f64 = 60.0;
+/// Steps of the warm-up that are not timed: libtorch chooses its kernels in them.
+const UNTIMED: u64 = 3;
+/// Steps of the warm-up whose median is taken.
+const TIMED: u64 = 9;
+
+/// A network in training, with all that its next step depends on.
+#[derive(Debug)]
+pub struct Trainer<'a> {
+    plan: &'a RunPlan,
+    device: Device,
+    workers: usize,
+    net: UNet,
+    weights: Weights,
+    average: Average,
+    optimiser: Optimiser,
+    sampler: Sampler,
+    progress: Progress,
+    history: Vec<HistoryRow>,
+}
+
+/// When a run is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pause {
+    /// After an evaluation.
+    Evaluated,
+    /// After some time without one.
+    Between,
+}
+
+impl<'a> Trainer<'a> {
+    /// A fresh network.
+    ///
+    /// # Errors
+    /// [`FitError::Torch`] when libtorch refuses.
+    pub fn new(settings: &Settings, plan: &'a RunPlan, device: Device) -> Result<Self> {
+        let net = UNet::new(plan.network);
+        let weights = Weights::new(net.parameters(), settings.seed, device)?;
+        let average = Average::new(&weights, settings.ema)?;
+        let optimiser = Optimiser::new(&weights, settings.choice())?;
+        let sampler = Sampler {
+            dims: plan.network.dims,
+            patch: plan.patch,
+            batch: plan.batch,
+            foreground: settings.foreground,
+            augmenter: Augmenter {
+                intensity: settings.augment != Augment::None,
+                mirror: plan.mirror,
+                swapped: plan.swapped.clone(),
+            },
+            seed: settings.seed,
+        };
+        let (progress, history) = (Progress::default(), Vec::new());
+        let workers = settings.workers;
+        Ok(Self { plan, device, workers, net, weights, average, optimiser, sampler, progress, history })
+    }
+
+    /// Goes on where a checkpoint was written.
+    ///
+    /// # Errors
+    /// [`FitError::Weights`] when the checkpoint is another network's.
+    pub fn restore(&mut self, checkpoint: &Checkpoint) -> Result<()> {
+        for (name, mut tensor) in self.flat_weights() {
+            copy_into(&mut tensor, &checkpoint.tensor(name)?, name)?;
+        }
+        self.progress = checkpoint.state.progress.clone();
+        self.optimiser.restore(self.progress.step, |name| checkpoint.tensor(name))?;
+        self.history.clone_from(&checkpoint.history);
+        Ok(())
+    }
+
+    /// The numbers that a checkpoint holds.
+    pub fn tensors(&self) -> Vec<(String, Tensor)> {
+        let state = self.optimiser.state().iter().map(|(name, tensor)| (*name, tensor.shallow_clone()));
+        let all = self.flat_weights().into_iter().chain(state);
+        all.map(|(name, tensor)| (name.to_owned(), tensor.to_device(Device::Cpu))).collect()
+    }
+
+    fn flat_weights(&self) -> [(&'static str, Tensor); 2] {
+        [("weights", self.weights.flat()), ("average", self.average.weights().flat())]
+    }
+
+    /// What the evaluations found so far.
+    pub fn history(&self) -> &[HistoryRow] {
+        &self.history
+    }
+
+    /// How far it is.
+    pub fn progress(&self) -> &Progress {
+        &self.progress
+    }
+
+    /// The averaged weights, which are evaluated and saved.
+    pub fn averaged(&self) -> &Weights {
+        self.average.weights()
+    }
+
+    /// Trains to the horizon; `keep` is called after every evaluation and at least once a minute.
+    ///
+    /// # Errors
+    /// [`FitError`] of libtorch or of `keep`, and [`FitError::Diverged`].
+    pub fn run(&mut self, cases: &Loaded, mut keep: impl FnMut(&Self, Pause) -> Result<()>) -> Result<()> {
+        let plan = self.plan;
+        let sampler = self.sampler.clone();
+        let source = Source { cases: &cases.training, schedule: &plan.schedule, sampler: &sampler };
+        let mut kept = self.progress.seconds;
+        source.feed(self.progress.step..plan.steps, self.workers, |feed| {
+            for step in self.progress.step..plan.steps {
+                let clock = Instant::now();
+                let ready = feed.next()?;
+                self.progress.loss_sum += self.step(&ready, step)?;
+                self.progress.loss_steps += 1;
+                self.progress.step = step + 1;
+                self.progress.waited += feed.take_waited().as_secs_f64();
+                self.progress.seconds += clock.elapsed().as_secs_f64();
+                let evaluates = (step + 1) % plan.eval_every == 0 || step + 1 == plan.steps;
+                if evaluates {
+                    self.evaluate(&cases.validation, &ready.moment)?;
+                    keep(self, Pause::Evaluated)?;
+                } else if self.progress.seconds - kept > KEEP_SECONDS {
+                    keep(self, Pause::Between)?;
+                } else {
+                    continue;
+                }
+                kept = self.progress.seconds;
+            }
+            Ok(())
+        })
+    }
+
+    /// One optimiser step; gives its loss.
+    fn step(&mut self, ready: &Ready, step: u64) -> Result<f64> {
+        let batch = self.sampler.batch(&ready.samples, self.device)?;
+        let logits = self.net.forward_training(&self.weights, &batch.images)?;
+        let loss = loss::supervised(&logits, &batch.target, &batch.annotated)?;
+        let gradient = self.weights.gradient(&loss)?;
+        let value = loss.f_double_value(&[])?;
+        if !value.is_finite() {
+            return Err(FitError::Diverged { step, loss: value });
+        }
+        self.optimiser.step(&self.weights, &gradient, self.plan.rates.at(step))?;
+        self.average.update(&self.weights, step + 1)?;
+        Ok(value)
+    }
+
+    fn evaluate(&mut self, cases: &[HeldOut], moment: &Moment) -> Result<()> {
+        let clock = Instant::now();
+        let (net, weights) = (&self.net, self.average.weights());
+        let predictor = Predictor { net, weights, patch: self.plan.patch, device: self.device };
+        let dice = predictor.dice(cases)?;
+        let progress = &mut self.progress;
+        self.history.push(HistoryRow {
+            step: progress.step,
+            samples: progress.step * self.plan.batch as u64,
+            seconds: progress.seconds,
+            epoch: moment.epoch,
+            active: moment.active as u32,
+            loss: progress.loss_sum / f64::from(progress.loss_steps),
+            dice: dice.labels,
+            dice_mean: dice.mean,
+        });
+        (progress.loss_sum, progress.loss_steps) = (0.0, 0);
+        progress.evaluation_seconds += clock.elapsed().as_secs_f64();
+        Ok(())
+    }
+
+    /// How long steps take at both scales of the plan: medians over a few, on weights that are thrown away.
+    ///
+    /// # Errors
+    /// As [`Trainer::run`].
+    pub fn speed(mut self, cases: &Loaded) -> Result<Speed> {
+        let scales = &self.plan.schedule.scales;
+        let mut of_pool = |pool: [usize; 3]| -> Result<f64> {
+            let mut seconds = Vec::new();
+            for step in 0..UNTIMED + TIMED {
+                let moment = self.plan.schedule.at(step);
+                let of_step: Vec<_> = moment.cases.iter().map(|&case| &cases.training[case]).collect();
+                let samples = self.sampler.draw(&of_step, step, pool);
+                let clock = Instant::now();
+                self.step(&Ready { moment, samples }, step)?;
+                seconds.push(clock.elapsed().as_secs_f64());
+            }
+            let timed = &mut seconds[UNTIMED as usize..];
+            timed.sort_by(f64::total_cmp);
+            Ok(timed[timed.len() / 2])
+        };
+        let coarse = of_pool(scales.first().map_or([1; 3], |scale| scale.pool))?;
+        Ok(Speed { coarse, full: of_pool([1; 3])? })
+    }
+}

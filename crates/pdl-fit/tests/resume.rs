@@ -1,0 +1,107 @@
+//! The program killed at random moments, and what it says of folders that it cannot follow.
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "tests may fail loudly")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use pdl_fit::history::{self, HistoryRow};
+
+/// Steps of a run, evaluated every sixth.
+const STEPS: usize = 36;
+
+/// The sample cohort of MR, curated.
+fn curated(folder: &Path) -> PathBuf {
+    let out = folder.join("out");
+    pdl_tests::run_ok(&["curate", pdl_tests::sample("mr").to_str().unwrap(), "--out", out.to_str().unwrap()]);
+    out
+}
+
+fn train(out: &Path, name: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pdl-fit"));
+    command.arg("train").arg(out).args(["--name", name, "--steps", &STEPS.to_string(), "--eval-every", "6"]);
+    command.args(["--width", "4", "--augment", "light", "--norm", "batch", "--coarse-share", "0.4"]);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// Everything of a run's history but the seconds.
+fn figures(out: &Path, name: &str) -> Vec<HistoryRow> {
+    let rows = history::read(&out.join("runs").join(name)).unwrap();
+    rows.into_iter().map(|row| HistoryRow { seconds: 0.0, ..row }).collect()
+}
+
+fn refusal(output: &Output) -> String {
+    assert!(!output.status.success());
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(text.matches("error: ").count(), 1, "{text}");
+    text
+}
+
+#[test]
+fn a_killed_run_ends_with_the_figures_of_an_undisturbed_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = curated(folder.path());
+    let whole = train(&out, "whole").output().unwrap();
+    assert!(whole.status.success(), "{}", String::from_utf8_lossy(&whole.stderr));
+    for moment in [300, 900, 1300, 700, 1700] {
+        let mut run = train(&out, "killed").spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(moment));
+        run.kill().unwrap(); // SIGKILL
+        run.wait().unwrap();
+    }
+    let last = train(&out, "killed").output().unwrap();
+    assert!(last.status.success(), "{}", String::from_utf8_lossy(&last.stderr));
+    let undisturbed = figures(&out, "whole");
+    assert_eq!(undisturbed.len(), STEPS / 6);
+    assert_eq!(figures(&out, "killed"), undisturbed);
+    let weights =
+        |name: &str| std::fs::read(out.join("runs").join(name).join("weights.safetensors")).unwrap();
+    assert_eq!(weights("killed"), weights("whole"));
+    assert!(!out.join("runs/killed/checkpoint.safetensors").exists(), "a finished run needs none");
+}
+
+/// A limit on the size of files stands for a full disk.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_ends_in_one_error_and_keeps_the_checkpoint() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = curated(folder.path());
+    let mut run = train(&out, "full").spawn().unwrap();
+    let checkpoint = out.join("runs/full/checkpoint.safetensors");
+    while !checkpoint.exists() && run.try_wait().unwrap().is_none() {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    run.kill().unwrap();
+    run.wait().unwrap();
+    let before = std::fs::read(&checkpoint).unwrap();
+    let words = train(&out, "full");
+    let mut limited = Command::new("sh");
+    limited.args(["-c", "trap '' XFSZ; ulimit -f 8; exec \"$0\" \"$@\""]);
+    limited.arg(words.get_program()).args(words.get_args());
+    let text = refusal(&limited.output().unwrap());
+    assert!(text.contains("checkpoint") && text.contains("too large"), "{text}");
+    assert_eq!(std::fs::read(&checkpoint).unwrap(), before);
+}
+
+#[test]
+fn wrong_folders_end_in_one_clear_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = curated(folder.path());
+    let images = std::fs::read_dir(out.join("prepared/images")).unwrap();
+    let image = images.map(|entry| entry.unwrap().path()).min().unwrap();
+    let kept = std::fs::read(&image).unwrap();
+    let told = || refusal(&train(&out, "wrong").output().unwrap());
+    std::fs::remove_file(&image).unwrap();
+    assert!(told().contains("the file is missing"));
+    let other = std::fs::read_dir(out.join("prepared/images")).unwrap();
+    std::fs::copy(other.map(|entry| entry.unwrap().path()).max().unwrap(), &image).unwrap();
+    assert!(told().contains("has changed since the manifest was made"));
+    std::fs::write(&image, kept).unwrap();
+    let info = out.join("manifest.json");
+    let text = std::fs::read_to_string(&info).unwrap();
+    let mut json: serde_json::Value = serde_json::from_str(&text).unwrap();
+    json["stages"][1]["active_cases"] = 1.into();
+    std::fs::write(&info, json.to_string()).unwrap();
+    assert!(told().contains("its stages shrink"));
+}
