@@ -40,8 +40,8 @@ fn real_cases_are_resampled_as_nnunet_does() {
         let (mut near, mut all) = (0, 0);
         for case in set.cases {
             let path = |kind: &str| data.join(&set.set).join(kind).join(format!("{}.nii.gz", case.case));
-            let image = pdl_io::nifti::read_image(&path("images")).unwrap().volume.to_ras();
-            let labels = pdl_io::nifti::read_labels(&path("labels")).unwrap().map.to_ras();
+            let image = pdl_io::read_image(&path("images")).unwrap().volume.to_ras();
+            let labels = pdl_io::read_labels(&path("labels")).unwrap().map.to_ras();
             let shape = shape_at(&image.grid, set.spacing_mm);
             assert_eq!(shape, case.shape, "{}", case.case);
             let image = spline::resample_image(&image, shape);

@@ -85,7 +85,7 @@ mod tests {
 
     #[test]
     fn what_a_cohort_says_cannot_become_markup() {
-        let summary = crate::cohort::Summary {
+        let summary = Summary {
             found: 1,
             rejected: 0,
             failed: 0,

@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use image::codecs::jpeg::JpegEncoder;
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use image::{ExtendedColorType, ImageEncoder};
-use pdl_io::nifti::read_labels;
+use pdl_io::read_labels;
 use pdl_prepare::plan::ProxyPlan;
 use pdl_prepare::prepare::PreparedRow;
 use pdl_prepare::proxies::Proxies;

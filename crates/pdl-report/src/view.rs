@@ -8,7 +8,7 @@ use std::path::Path;
 use image::codecs::png::PngEncoder;
 use image::{ExtendedColorType, ImageEncoder};
 use pdl_cohort::cases::{CaseRow, Cases};
-use pdl_io::nifti::{read_image, read_labels};
+use pdl_io::{read_image, read_labels};
 use pdl_prepare::prepare;
 use pdl_store::{atomic, paths};
 use pdl_volume::statistics::Statistics;
