@@ -168,9 +168,10 @@ fn rotate(a: &mut [Vec<f64>], v: &mut [Vec<f64>], p: usize, q: usize) {
         let (x, y) = (row[p], row[q]);
         (row[p], row[q]) = (cos * x - sin * y, sin * x + cos * y);
     }
-    for column in 0..a.len() {
-        let (x, y) = (a[p][column], a[q][column]);
-        (a[p][column], a[q][column]) = (cos * x - sin * y, sin * x + cos * y);
+    let (before, from_q) = a.split_at_mut(q); // p < q
+    for (above, below) in before[p].iter_mut().zip(from_q[0].iter_mut()) {
+        let (x, y) = (*above, *below);
+        (*above, *below) = (cos * x - sin * y, sin * x + cos * y);
     }
 }
 
