@@ -138,7 +138,9 @@ fn from_folders(root: &Path) -> Result<Layout, CohortError> {
             _ => (stem, 0),
         };
         let label = labels.get(&case);
-        let found = cases.entry(case).or_insert_with(|| Found { label: label.map(one), ..Found::default() });
+        let found = cases
+            .entry(case)
+            .or_insert_with(|| Found { label: label.map(|paths| one(paths)), ..Found::default() });
         for paths in [Some(&paths), label].into_iter().flatten().filter(|paths| paths.len() > 1) {
             found.refuse_twins(paths);
         }
@@ -158,7 +160,7 @@ fn from_folders(root: &Path) -> Result<Layout, CohortError> {
 }
 
 /// The first of the files that share a name.
-fn one(paths: &Vec<PathBuf>) -> PathBuf {
+fn one(paths: &[PathBuf]) -> PathBuf {
     paths.first().cloned().unwrap_or_default()
 }
 

@@ -46,7 +46,7 @@ impl Source<'_> {
                 let (sender, receiver) = sync_channel(AHEAD);
                 let mut steps = steps.clone().skip(worker).step_by(workers);
                 // Ends when all is drawn, or when nobody listens any more.
-                scope.spawn(move || steps.try_for_each(|step| sender.send(self.ready(step))));
+                scope.spawn(move || steps.all(|step| sender.send(self.ready(step)).is_ok()));
                 receiver
             };
             let mut feed = Feed { lanes: (0..workers).map(lane).collect(), taken: 0, waited: Duration::ZERO };
@@ -68,7 +68,7 @@ impl Feed {
     ///
     /// # Errors
     /// [`FitError::Setting`] when a worker has stopped.
-    pub fn next(&mut self) -> Result<Ready> {
+    pub fn take(&mut self) -> Result<Ready> {
         let clock = Instant::now();
         let lane = self.taken % self.lanes.len();
         let ready = self.lanes[lane].recv();
@@ -77,7 +77,7 @@ impl Feed {
         ready.map_err(|_| FitError::Setting("a thread that prepares samples has stopped".into()))
     }
 
-    /// How long [`Feed::next`] waited since it was asked last.
+    /// How long [`Feed::take`] waited since it was asked last.
     pub fn take_waited(&mut self) -> Duration {
         std::mem::take(&mut self.waited)
     }

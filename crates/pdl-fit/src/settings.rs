@@ -283,7 +283,9 @@ impl Settings {
         if shares.into_iter().flatten().any(|share| !(share > 0.0 && share <= 1.0)) {
             return wrong("--grow-share and --full-at must be above 0, at most 1");
         }
-        if self.power.is_some_and(|power| !(power > 0.0)) || !(0.0..=20.0).contains(&self.rank_weight) {
+        if self.power.is_some_and(|power| power.is_nan() || power <= 0.0)
+            || !(0.0..=20.0).contains(&self.rank_weight)
+        {
             return wrong("--power must be above 0, --rank-weight from 0 to 20");
         }
         if self.schedule == ScheduleKind::Conventional && self.overrides_stages() {

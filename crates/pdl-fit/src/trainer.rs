@@ -130,7 +130,7 @@ impl<'a> Trainer<'a> {
         source.feed(self.progress.step..plan.steps, self.workers, |feed| {
             for step in self.progress.step..plan.steps {
                 let clock = Instant::now();
-                let ready = feed.next()?;
+                let ready = feed.take()?;
                 self.progress.loss_sum += self.step(&ready, step)?;
                 self.progress.loss_steps += 1;
                 self.progress.step = step + 1;

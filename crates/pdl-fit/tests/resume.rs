@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
+use pdl_cohort::attributes::Split;
+use pdl_curriculum::manifest::Manifest;
 use pdl_fit::history::{self, HistoryRow};
 
 /// Steps of a run, evaluated every sixth.
@@ -88,14 +90,17 @@ fn a_full_disk_ends_in_one_error_and_keeps_the_checkpoint() {
 fn wrong_folders_end_in_one_clear_error() {
     let folder = tempfile::tempdir().unwrap();
     let out = curated(folder.path());
-    let images = std::fs::read_dir(out.join("prepared/images")).unwrap();
-    let image = images.map(|entry| entry.unwrap().path()).min().unwrap();
+    let rows = Manifest::open(&out).unwrap().rows;
+    let of = |split: Split| {
+        let row = rows.iter().find(|row| row.split == split).unwrap();
+        out.join(&row.image)
+    };
+    let (image, other) = (of(Split::Train), of(Split::Val));
     let kept = std::fs::read(&image).unwrap();
     let told = || refusal(&train(&out, "wrong").output().unwrap());
     std::fs::remove_file(&image).unwrap();
     assert!(told().contains("the file is missing"));
-    let other = std::fs::read_dir(out.join("prepared/images")).unwrap();
-    std::fs::copy(other.map(|entry| entry.unwrap().path()).max().unwrap(), &image).unwrap();
+    std::fs::copy(other, &image).unwrap();
     assert!(told().contains("has changed since the manifest was made"));
     std::fs::write(&image, kept).unwrap();
     let info = out.join("manifest.json");

@@ -86,8 +86,7 @@ enum Encoding {
 fn fields<'a>(files: &Files<'_>, bytes: &'a [u8]) -> Result<(HashMap<String, String>, &'a [u8]), ReadError> {
     let mut fields = HashMap::new();
     let mut rest = bytes;
-    loop {
-        let Some((line, after)) = text::line(rest) else { break };
+    while let Some((line, after)) = text::line(rest) {
         rest = after;
         if line.is_empty() {
             break;

@@ -263,7 +263,7 @@ pub(crate) struct Replan {
 }
 
 /// The folder of a command that has none.
-static NOWHERE: PathBuf = PathBuf::new();
+static NOWHERE: std::sync::LazyLock<PathBuf> = std::sync::LazyLock::new(PathBuf::new);
 
 impl Command {
     /// The curation folder; of an import, the folder it writes.
