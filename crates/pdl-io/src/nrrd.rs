@@ -154,7 +154,7 @@ impl Header {
     fn affine(&self, files: &Files<'_>) -> Result<(Affine, Vec<Remark>), ReadError> {
         let Some(directions) = &self.directions else { return self.sizes_only(files) };
         let signs = match self.space.as_deref() {
-            Some("right-anterior-superior" | "ras" | "3d-right-handed" | "scanner-xyz") => [1.0, 1.0, 1.0],
+            Some("right-anterior-superior" | "ras") => [1.0, 1.0, 1.0],
             Some("left-anterior-superior" | "las") => [-1.0, 1.0, 1.0],
             Some("left-posterior-superior" | "lps") => [-1.0, -1.0, 1.0],
             Some(other) => {

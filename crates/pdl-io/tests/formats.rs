@@ -119,6 +119,21 @@ fn what_says_nothing_of_the_world_says_so() {
     assert!(matches!(read_image(&path), Err(ReadError::Unsupported { .. })));
 }
 
+/// Programs read these differently: a guess may mirror the patient.
+#[test]
+fn a_space_that_does_not_say_where_left_is_is_refused() {
+    let scratch = tempfile::tempdir().unwrap();
+    let path = scratch.path().join("a.nrrd");
+    for (space, known) in
+        [("scanner-xyz", false), ("3D-right-handed", false), ("left-posterior-superior", true)]
+    {
+        let head = format!("NRRD0004\ntype: uchar\ndimension: 3\nspace: {space}\nsizes: 1 1 2\n");
+        let text = head + "space directions: (1,0,0) (0,1,0) (0,0,1)\nencoding: raw\n\nab";
+        fs::write(&path, text).unwrap();
+        assert_eq!(read_image(&path).is_ok(), known, "{space}");
+    }
+}
+
 #[test]
 fn names_tell_volumes_from_other_files() {
     for name in ["a.nii", "a.b.nii.gz", "a.NRRD", "a.nhdr", "a.mha", "a.mhd", "a.hdr"] {
