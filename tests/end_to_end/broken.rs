@@ -84,6 +84,68 @@ fn bad_cases_are_listed_and_stop_nothing() {
     assert_eq!(prepared.len(), 5);
 }
 
+/// What the findings with `code` of a case say.
+fn says(out: &Path, case: &str, code: &str) -> Vec<String> {
+    let cases = Cases::read(out).unwrap();
+    let row = cases.rows.iter().find(|row| row.case_id == case).unwrap();
+    row.findings
+        .iter()
+        .filter(|finding| finding.code == code)
+        .map(|finding| finding.message.clone())
+        .collect()
+}
+
+#[test]
+fn what_sets_a_case_apart_from_its_cohort_is_found() {
+    let (cohort, out) = (folder(), folder());
+    cohort_of(cohort.path(), 0..8);
+    let path = |kind: &str, case: &str| cohort.path().join(format!("{kind}/{case}.nii.gz"));
+    let image = |case: &str| pdl_io::read_image(&path("images", case)).unwrap().volume;
+
+    // The voxels of another patient's case, as another number type: other bytes, the same image.
+    let copied = image("ct_02");
+    nifti::write_image(&path("images", "ct_03"), &copied).unwrap();
+    fs::copy(path("labels", "ct_02"), path("labels", "ct_03")).unwrap();
+    assert_ne!(fs::read(path("images", "ct_02")).unwrap(), fs::read(path("images", "ct_03")).unwrap());
+
+    // No rescale intercept: air at 24 instead of -1000.
+    let mut bright = image("ct_04");
+    bright.voxels.iter_mut().for_each(|voxel| *voxel += 1024.0);
+    nifti::write_image(&path("images", "ct_04"), &bright).unwrap();
+
+    // A label that nobody else has.
+    let mut slip = pdl_io::read_labels(&path("labels", "ct_05")).unwrap().map;
+    slip.voxels[..3].fill(77);
+    nifti::write_labels(&path("labels", "ct_05"), &slip).unwrap();
+
+    // The first axis grows the other way than in all other cases.
+    let mut mirrored = image("ct_06");
+    let mut rows = *mirrored.grid.affine.rows();
+    rows.iter_mut().for_each(|row| row[0] = -row[0]);
+    mirrored.grid.affine = pdl_volume::Affine::from_upper_rows([rows[0], rows[1], rows[2]]);
+    nifti::write_image(&path("images", "ct_06"), &mirrored).unwrap();
+    let mut labels = pdl_io::read_labels(&path("labels", "ct_06")).unwrap().map;
+    labels.grid.affine = mirrored.grid.affine;
+    nifti::write_labels(&path("labels", "ct_06"), &labels).unwrap();
+
+    pdl_tests::run_ok(&["index", cohort.path().to_str().unwrap(), "--out", out.path().to_str().unwrap()]);
+    let says = |case: &str, code: &str| says(out.path(), case, code).join("; ");
+    assert_eq!(says("ct_03", "duplicate-image"), "its image is voxel for voxel that of ct_02");
+    assert!(says("ct_03", "one-patient-two-ids").contains("ct-p02 and not ct-p03"));
+    assert!(
+        says("ct_04", "unit-offset").contains("an offset of 1024 HU"),
+        "{}",
+        says("ct_04", "unit-offset")
+    );
+    assert_eq!(says("ct_05", "lone-label"), "no other case has its label 77 (3 voxels)");
+    assert!(says("ct_06", "other-handedness").contains("of 7 of 8 cases"));
+
+    let codes = ["duplicate-image", "one-patient-two-ids", "unit-offset", "lone-label", "other-handedness"];
+    for case in ["ct_01", "ct_02", "ct_07", "ct_08"] {
+        assert!(codes.iter().all(|code| says(case, code).is_empty()), "{case} is like the others");
+    }
+}
+
 #[test]
 fn strict_makes_a_bad_case_fatal() {
     let (cohort, out) = (folder(), folder());

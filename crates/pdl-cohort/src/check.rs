@@ -30,6 +30,8 @@ pub(crate) struct Checked {
     /// The files of the image and those of the label, as far as they could be read.
     #[serde(skip)]
     pub parts: [Vec<Part>; 2],
+    /// Of the image's shape and values, however its file stores them; empty where they could not be read.
+    pub voxels_blake3: String,
     pub looks_like_ct: bool,
     pub rejected: bool,
     pub findings: Vec<Finding>,
@@ -48,6 +50,7 @@ impl Checked {
             image_blake3: String::new(),
             label_blake3: None,
             parts: [Vec::new(), Vec::new()],
+            voxels_blake3: String::new(),
             looks_like_ct: false,
             rejected: false,
             findings: Vec::new(),
@@ -123,6 +126,7 @@ fn read_image(case: &mut Checked, path: &Path, orientation: Option<Orientation>)
     case.affine = grid.affine.to_row_major();
     case.orientation = grid.orientation().to_string();
     case.voxel_type.clone_from(&image.voxel_type);
+    case.voxels_blake3 = hash::of_voxels(grid.shape, &image.volume.voxels);
     measure(case, &image);
     Some(image)
 }

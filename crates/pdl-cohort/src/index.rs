@@ -19,6 +19,7 @@ use crate::cases::{self, CaseRow, Cases, Finding};
 use crate::check::{self, Checked};
 use crate::divide::divide;
 use crate::layout::{self, Found, Layout};
+use crate::outliers;
 use crate::parameters::IndexParameters;
 use crate::pseudonyms::Naming;
 use crate::same_patient::SamePatient;
@@ -84,19 +85,26 @@ pub fn index(
     let read = checked.iter().filter(|(_, fresh)| *fresh).count();
 
     let modality = modality.map_or_else(|| guess_modality(&checked), |modality| (modality, false));
+    let voxels: HashMap<String, String> = layout
+        .cases
+        .iter()
+        .zip(&checked)
+        .filter(|(_, (checked, _))| !checked.voxels_blake3.is_empty())
+        .map(|(found, (checked, _))| (found.case_id.clone(), checked.voxels_blake3.clone()))
+        .collect();
     let mut rows: Vec<CaseRow> = layout
         .cases
         .iter()
         .zip(checked)
         .map(|(found, (checked, _))| row(&place, found, checked, modality))
         .collect();
-    mark_duplicates(&mut rows);
     let same_patient = before
         .as_ref()
         .map_or_else(SamePatient::default, |cases| cases.same_patient.clone())
         .and(same_patient);
     let mut findings = archive.map_or_else(Vec::new, |archive| archive.findings());
     findings.extend(divide(&mut rows, &layout, before.as_ref(), parameters, &same_patient)?);
+    outliers::mark(&mut rows, &voxels);
     findings.extend(carried::findings(&rows));
     keep_order(&mut rows, before.as_ref());
     let cases = Cases {
@@ -177,7 +185,7 @@ fn check_once(
         return Ok((Checked::refused(), true));
     }
     let files = [&found.image, &found.label].map(|path| path.as_deref().map(|path| place.text(path)));
-    let key = Key::new("index 2")
+    let key = Key::new("index 3")
         .part("files", &files)
         .part("channels", &found.channels.len())
         .part("orientation", &orientation.map(|code| code.to_string()))
@@ -274,22 +282,6 @@ fn row(place: &Place, found: &Found, checked: Checked, modality: (Modality, bool
         status,
         findings,
         carried: found.carried.clone(),
-    }
-}
-
-/// The same image under two names is learnt twice, or leaks from one split into another.
-fn mark_duplicates(rows: &mut [CaseRow]) {
-    let mut first: HashMap<String, String> = HashMap::new();
-    for row in rows.iter_mut().filter(|row| row.is_usable()) {
-        match first.get(&row.image_blake3) {
-            Some(other) => {
-                let message = format!("its image is byte for byte that of {other}");
-                row.add_finding(Finding::new("duplicate-image", message));
-            }
-            None => {
-                first.insert(row.image_blake3.clone(), row.case_id.clone());
-            }
-        }
     }
 }
 

@@ -15,6 +15,7 @@ mod divide;
 pub mod folds;
 pub mod index;
 pub mod layout;
+mod outliers;
 pub mod parameters;
 mod pseudonyms;
 pub mod same_patient;

@@ -21,6 +21,19 @@ pub fn of_bytes(bytes: &[u8]) -> String {
     blake3::hash(bytes).to_hex().to_string()
 }
 
+/// The hash of a volume's values, first axis fastest, and of its shape along x, y, z.
+pub fn of_voxels(shape: [usize; 3], voxels: &[f32]) -> String {
+    let mut hasher = blake3::Hasher::new();
+    shape.iter().for_each(|side| {
+        hasher.update(&(*side as u64).to_le_bytes());
+    });
+    for part in voxels.chunks(1 << 14) {
+        let bytes: Vec<u8> = part.iter().flat_map(|voxel| voxel.to_le_bytes()).collect();
+        hasher.update(&bytes);
+    }
+    hasher.finalize().to_hex().to_string()
+}
+
 /// The hash of bytes under a secret key: without the key nobody can tell which bytes it came from, even where only
 /// few are possible.
 pub fn of_bytes_keyed(key: &[u8; 32], bytes: &[u8]) -> String {

@@ -1,0 +1,111 @@
+//! What shows only when a case is held against the rest of its cohort.
+
+use std::collections::{BTreeMap, HashMap};
+
+use crate::attributes::Modality;
+use crate::cases::{CaseRow, Finding};
+
+/// Fewer usable cases than this are no cohort that a case could differ from.
+const FEWEST: usize = 8;
+
+/// A way of storing that at most this share of the cases has is unusual.
+const UNUSUAL: f64 = 0.1;
+
+/// Air is -1000 HU: a CT whose darkest voxels lie this far above the cohort's, HU, was stored without its offset
+/// (1000, or 1024 where the scanner pads).
+const OFFSET_HU: std::ops::RangeInclusive<f64> = 900.0..=1200.0;
+
+/// Adds to each usable row what sets it apart from the others; `voxels` has the hash of every case's voxels.
+pub(crate) fn mark(rows: &mut [CaseRow], voxels: &HashMap<String, String>) {
+    mark_copies(rows, voxels);
+    if rows.iter().filter(|row| row.is_usable()).count() >= FEWEST {
+        mark_lone_labels(rows);
+        mark_offsets(rows);
+        mark_handedness(rows);
+    }
+}
+
+/// The same image under two names is learnt twice, or leaks from one split into another; under two patients it says
+/// that they are one. It is told by its voxels: compression, header and number type may differ.
+fn mark_copies(rows: &mut [CaseRow], voxels: &HashMap<String, String>) {
+    let mut first: HashMap<&str, (String, String)> = HashMap::new();
+    for row in rows.iter_mut().filter(|row| row.is_usable()) {
+        let Some(hash) = voxels.get(&row.case_id) else { continue };
+        let Some((case, patient)) = first.get(hash.as_str()) else {
+            first.insert(hash, (row.case_id.clone(), row.patient_id.clone()));
+            continue;
+        };
+        let same = Finding::new("duplicate-image", format!("its image is voxel for voxel that of {case}"));
+        let one = (*patient != row.patient_id).then(|| {
+            let message = format!(
+                "it has the image of {case}, whose patient is {patient} and not {}: name them one with --same-patient, or mend the table",
+                row.patient_id
+            );
+            Finding::new("one-patient-two-ids", message)
+        });
+        row.add_finding(same);
+        one.into_iter().for_each(|finding| row.add_finding(finding));
+    }
+}
+
+/// A label that nobody else has is most often a slip of the pen, and cannot be learnt.
+fn mark_lone_labels(rows: &mut [CaseRow]) {
+    let mut cases: BTreeMap<u16, usize> = BTreeMap::new();
+    let usable = rows.iter().filter(|row| row.is_usable());
+    usable.flat_map(|row| &row.labels).for_each(|label| *cases.entry(label.value).or_default() += 1);
+    for row in rows.iter_mut().filter(|row| row.is_usable()) {
+        for label in row.labels.clone().iter().filter(|label| cases[&label.value] == 1) {
+            let message = format!("no other case has its label {} ({} voxels)", label.value, label.voxels);
+            row.add_finding(Finding::new("lone-label", message));
+        }
+    }
+}
+
+/// A CT without its rescale intercept is brighter than the others by a constant.
+fn mark_offsets(rows: &mut [CaseRow]) {
+    let of_ct = |row: &&mut CaseRow| row.is_usable() && row.modality == Modality::CT;
+    let of = |figure: fn(&CaseRow) -> f64, rows: &mut [CaseRow]| {
+        let mut values: Vec<f64> = rows.iter_mut().filter(of_ct).map(|row| figure(row)).collect();
+        values.sort_by(f64::total_cmp);
+        values.get(values.len() / 2).copied()
+    };
+    let (Some(darkest), Some(dark)) =
+        (of(|row| row.intensity_min, rows), of(|row| row.intensity_p00_5, rows))
+    else {
+        return;
+    };
+    for row in rows.iter_mut().filter(of_ct) {
+        // Both, as padding may move the one and a crop to the body the other.
+        let shifts = [row.intensity_min - darkest, row.intensity_p00_5 - dark];
+        if shifts.iter().all(|shift| OFFSET_HU.contains(shift)) {
+            let message = format!(
+                "its darkest voxels are {:.0}, in the median case {darkest:.0}: it seems to lack an offset of {:.0} HU",
+                row.intensity_min, shifts[0]
+            );
+            row.add_finding(Finding::new("unit-offset", message));
+        }
+    }
+}
+
+/// Right- and left-handed storage are both legal; one case among many that differs was often mirrored by a converter.
+fn mark_handedness(rows: &mut [CaseRow]) {
+    let right_handed = |row: &CaseRow| row.grid().map(|grid| grid.affine.determinant() > 0.0);
+    let known: Vec<bool> = rows.iter().filter(|row| row.is_usable()).filter_map(right_handed).collect();
+    let right = known.iter().filter(|right| **right).count();
+    let rare_is_right = 2 * right < known.len();
+    let rare = if rare_is_right { right } else { known.len() - right };
+    if rare as f64 > UNUSUAL * known.len() as f64 && rare > 1 {
+        return;
+    }
+    for row in rows.iter_mut().filter(|row| row.is_usable()) {
+        if right_handed(row) == Some(rare_is_right) {
+            let message = format!(
+                "its axes ({}) mirror those of {} of {} cases: check that its left is left",
+                row.orientation,
+                known.len() - rare,
+                known.len()
+            );
+            row.add_finding(Finding::new("other-handedness", message));
+        }
+    }
+}
