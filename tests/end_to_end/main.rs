@@ -13,6 +13,7 @@ mod import;
 mod manifests;
 mod mistakes;
 mod pairs;
+mod privacy;
 mod ranking;
 mod report;
 mod shards;

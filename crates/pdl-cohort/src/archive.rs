@@ -1,37 +1,25 @@
 //! A tree of DICOM files: each series with labels becomes a case, kept as NIfTI inside the curation folder.
 //!
-//! `volumes/images/CASE.nii.gz` holds the series' voxels, `volumes/labels/CASE.nii.gz` its structures on the same
-//! grid. Names of cases and patients are pseudonyms unless ids are kept; no message holds a path or an attribute's
+//! Names of cases and patients are pseudonyms unless ids are kept; no message holds a path or an attribute's
 //! value other than the names of structures.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::time::UNIX_EPOCH;
 
 use pdl_dicom::{
     DicomError, LabelFile, LabelKind, Mask, ReadOptions, Scan, Segmentation, Series, SeriesImage,
     StructureSet,
 };
-use pdl_io::nifti;
 use pdl_store::hash::Key;
-use pdl_store::journal::{Journal, Stamp, Trust};
 use pdl_store::progress::Run;
-use pdl_store::{StoreError, atomic};
-use pdl_volume::{LabelMap, Volume};
-use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
 
 use crate::CohortError;
 use crate::attributes::Modality;
 use crate::cases::Finding;
+use crate::kept::{Files, Origin, Original, Volumes};
 use crate::layout::{Found, Layout};
 use crate::parameters::IndexParameters;
 use crate::pseudonyms::Naming;
-use crate::sources::{self, SourceRow};
 use crate::structures::Structures;
-
-const IMAGES: &str = "volumes/images";
-const LABELS: &str = "volumes/labels";
 
 /// What a tree of DICOM files holds, under the names that its cases go by.
 pub(crate) struct Archive {
@@ -41,13 +29,6 @@ pub(crate) struct Archive {
     cases: Vec<(usize, Option<usize>)>,
     structures: Structures,
     options: ReadOptions,
-}
-
-/// What came of a case's files.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct Imported {
-    findings: Vec<Finding>,
-    refused: bool,
 }
 
 impl Archive {
@@ -81,9 +62,48 @@ impl Archive {
         let options = ReadOptions { mr_rescale: parameters.mr_rescale };
         Ok(Self { scan, naming, cases, structures, options })
     }
+}
 
-    /// Findings about the tree as a whole.
-    pub(crate) fn findings(&self) -> Vec<Finding> {
+impl Origin for Archive {
+    fn naming(&self) -> &Naming {
+        &self.naming
+    }
+
+    fn wants(&self, found: &Found, modality: Option<Modality>) -> bool {
+        found.modality == modality
+    }
+
+    fn files(&self, case: usize) -> Files {
+        let (series, label) = self.sources(case);
+        [series.files.clone(), label.map(|label| label.path.clone()).into_iter().collect()]
+    }
+
+    fn key(&self, case: usize) -> Key {
+        let (series, label) = self.sources(case);
+        let names = label.iter().flat_map(|label| &label.names);
+        let values: Vec<_> = names.map(|name| (name, self.structures.label(name))).collect();
+        Key::new("import 2")
+            .part("part", &series.part)
+            .part("values", &values)
+            .part("mr_rescale", &self.options.mr_rescale)
+    }
+
+    fn read(&self, case: usize) -> Result<Volumes, Vec<Finding>> {
+        let (series, label) = self.sources(case);
+        let Some(label) = label else {
+            let message = "an image series that no structure set or segmentation refers to";
+            return Err(vec![Finding::new("no-label", message)]);
+        };
+        let volumes = self.volumes(series, label);
+        volumes.map_err(|error| vec![Finding::new("unreadable-dicom", error.reason())])
+    }
+
+    fn original(&self, case: usize) -> Original {
+        let (series, _) = self.sources(case);
+        Original { case: series.series_uid.clone(), patient: Some(series.patient_id.clone()) }
+    }
+
+    fn findings(&self) -> Vec<Finding> {
         let mut aside: Vec<String> =
             self.scan.set_aside.iter().map(|aside| format!("{} {}", aside.count, aside.reason)).collect();
         let (_, orphans) = self.scan.labels_of_series();
@@ -93,124 +113,16 @@ impl Archive {
         let message = format!("files set aside: {}", aside.join("; "));
         if aside.is_empty() { Vec::new() } else { vec![Finding::new("files-set-aside", message)] }
     }
+}
 
-    /// Writes the volumes of all cases of `modality` that have labels, and `sources.parquet`.
-    pub(crate) fn import(
-        &self,
-        layout: &mut Layout,
-        modality: Option<Modality>,
-        out: &Path,
-        run: Run<'_>,
-    ) -> Result<(), CohortError> {
-        for folder in [IMAGES, LABELS] {
-            atomic::sweep(&out.join(folder))?;
-        }
-        let journal = Journal::<Imported>::open(out, "import", run.trust)?;
-        run.progress.begin("reading DICOM", layout.cases.len() as u64);
-        let worked = layout.cases.par_iter_mut().zip(&self.cases).map(|(found, case)| {
-            let wanted = found.modality == modality && !found.refused;
-            if wanted {
-                let imported = self.import_once(found, *case, out, &journal, run.trust)?;
-                found.findings.extend(imported.findings);
-                found.refused |= imported.refused;
-            }
-            found.refused |= !wanted;
-            if !found.refused {
-                found.image = Some(out.join(IMAGES).join(file_name(&found.case_id)));
-                found.label = Some(out.join(LABELS).join(file_name(&found.case_id)));
-            }
-            run.progress.advance(1);
-            Ok(())
-        });
-        worked.collect::<Result<(), StoreError>>()?;
-        let kept: Vec<String> = layout
-            .cases
-            .iter()
-            .filter(|found| !found.refused)
-            .map(|found| file_name(&found.case_id))
-            .collect();
-        for folder in [IMAGES, LABELS] {
-            atomic::retain(&out.join(folder), |name| kept.iter().any(|kept| kept == name))?;
-        }
-        sources::write(out, &self.sources(layout, out))?;
-        Ok(())
+impl Archive {
+    /// The series of a case, and its label file.
+    fn sources(&self, case: usize) -> (&Series, Option<&LabelFile>) {
+        let (series, label) = self.cases[case];
+        (&self.scan.series[series], label.map(|label| &self.scan.labels[label]))
     }
 
-    fn sources(&self, layout: &Layout, out: &Path) -> Vec<SourceRow> {
-        let text = |path: &PathBuf| {
-            let absolute = path.canonicalize().unwrap_or_else(|_| path.clone());
-            pdl_store::paths::relative(out, &absolute)
-        };
-        let row = |(found, (series, label)): (&Found, &(usize, Option<usize>))| SourceRow {
-            case_id: found.case_id.clone(),
-            image: self.scan.series[*series].files.iter().map(text).collect(),
-            label: label.map(|label| text(&self.scan.labels[label].path)),
-        };
-        layout.cases.iter().zip(&self.cases).map(row).collect()
-    }
-
-    fn import_once(
-        &self,
-        found: &Found,
-        (series, label): (usize, Option<usize>),
-        out: &Path,
-        journal: &Journal<Imported>,
-        trust: Trust,
-    ) -> Result<Imported, StoreError> {
-        let (series, label) = (&self.scan.series[series], label.map(|label| &self.scan.labels[label]));
-        let Some(label) = label else {
-            let finding =
-                Finding::new("no-label", "an image series that no structure set or segmentation refers to");
-            return Ok(Imported { findings: vec![finding], refused: true });
-        };
-        let key = self.key(series, label);
-        // The key knows the sources' size and time only; who wants more has them read again.
-        if let (Trust::Stamps, Some(known)) = (trust, journal.find(&found.case_id, &key)) {
-            return Ok(known.clone());
-        }
-        let name = file_name(&found.case_id);
-        let files = [format!("{IMAGES}/{name}"), format!("{LABELS}/{name}")];
-        let imported = match self.volumes(series, label) {
-            Ok((image, labels, findings)) => {
-                write_image(&out.join(&files[0]), &image.volume)?;
-                nifti::write_labels(&out.join(&files[1]), &labels)?;
-                Imported { findings, refused: false }
-            }
-            Err(error) => {
-                Imported { findings: vec![Finding::new("unreadable-dicom", error.reason())], refused: true }
-            }
-        };
-        if !imported.refused {
-            let stamps = [Stamp::hash(out, &files[0])?, Stamp::hash(out, &files[1])?];
-            journal.record(&found.case_id, &key, stamps.to_vec(), &imported)?;
-        }
-        Ok(imported)
-    }
-
-    /// The hash of what the volumes of a case are made from: paths, sizes and times of its files, and the options.
-    fn key(&self, series: &Series, label: &LabelFile) -> String {
-        let stamp = |path: &PathBuf| {
-            let meta = path.metadata().ok()?;
-            let time = meta.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
-            Some((path.to_string_lossy().into_owned(), meta.len(), time.as_nanos() as u64))
-        };
-        let stamps: Vec<_> = series.files.iter().chain([&label.path]).map(stamp).collect();
-        let values: Vec<_> = label.names.iter().map(|name| (name, self.structures.label(name))).collect();
-        // Hashed under the secret key, so that nobody can try paths out.
-        let parts = Key::new("import 1")
-            .part("files", &stamps)
-            .part("part", &series.part)
-            .part("values", &values)
-            .part("mr_rescale", &self.options.mr_rescale)
-            .finish();
-        self.naming.secret(parts)
-    }
-
-    fn volumes(
-        &self,
-        series: &Series,
-        label: &LabelFile,
-    ) -> Result<(SeriesImage, LabelMap, Vec<Finding>), DicomError> {
+    fn volumes(&self, series: &Series, label: &LabelFile) -> Result<Volumes, DicomError> {
         let image = pdl_dicom::read_series(series, self.options)?;
         let mut findings: Vec<Finding> = image.findings.iter().map(own).collect();
         let mut masks: Vec<(u16, Mask)> = Vec::new();
@@ -235,7 +147,12 @@ impl Archive {
             findings.push(Finding::new("overlapping-structures", message));
         }
         let labels = image.place_labels(painted)?;
-        Ok((image, labels, findings))
+        Ok(Volumes {
+            image: Some(image.volume),
+            labels: Some(labels),
+            files: [series.files.clone(), vec![label.path.clone()]],
+            findings,
+        })
     }
 }
 
@@ -289,18 +206,4 @@ fn structures_of<'a>(label: &LabelFile, image: &'a SeriesImage) -> Result<Vec<Dr
 
 fn own(finding: &pdl_dicom::Finding) -> Finding {
     Finding::new(finding.code, finding.message.clone())
-}
-
-fn file_name(case: &str) -> String {
-    format!("{case}.nii.gz")
-}
-
-/// As int16 where that holds every voxel exactly, else as float32.
-fn write_image(path: &Path, image: &Volume<f32>) -> Result<(), StoreError> {
-    let fits = |v: &f32| v.fract() == 0.0 && (f32::from(i16::MIN)..=f32::from(i16::MAX)).contains(v);
-    if image.voxels.iter().all(fits) {
-        nifti::write_image_i16(path, image)
-    } else {
-        nifti::write_image(path, image)
-    }
 }

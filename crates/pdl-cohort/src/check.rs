@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use pdl_io::{Image, Labels, Part, ReadError, Remark};
+use pdl_io::{Image, Labels, Part, Remark};
 use pdl_store::hash;
 use pdl_volume::statistics::Statistics;
 use pdl_volume::{Affine, Orientation, count_labels};
@@ -104,7 +104,7 @@ fn read_image(case: &mut Checked, path: &Path, orientation: Option<Orientation>)
         Err(error) => {
             case.parts[0] = as_it_is(path);
             case.image_blake3 = case.parts[0].first().map_or(String::new(), |part| part.blake3.clone());
-            case.reject("unreadable-image", without_path(&error));
+            case.reject("unreadable-image", error.reason());
             return None;
         }
     };
@@ -147,7 +147,8 @@ fn measure(case: &mut Checked, image: &Image) {
     }
 }
 
-fn remark(remark: &Remark) -> Finding {
+/// What to say of an odd file.
+pub(crate) fn remark(remark: &Remark) -> Finding {
     match remark {
         Remark::TransformsDisagree { distance_mm } => Finding::new(
             "transforms-disagree",
@@ -177,7 +178,7 @@ fn read_labels(case: &mut Checked, path: &Path) -> Option<Labels> {
         Err(error) => {
             case.parts[1] = as_it_is(path);
             case.label_blake3 = case.parts[1].first().map(|part| part.blake3.clone());
-            case.reject("unreadable-label", without_path(&error));
+            case.reject("unreadable-label", error.reason());
             None
         }
     }
@@ -207,10 +208,4 @@ fn compare_grids(case: &mut Checked, image: &Image, labels: &Labels, overridden:
 fn as_it_is(path: &Path) -> Vec<Part> {
     let part = |blake3| Part { path: path.to_owned(), blake3 };
     hash::of_file(path).map(part).into_iter().collect()
-}
-
-/// The message of a read error without its path: the row names the file already.
-fn without_path(error: &ReadError) -> String {
-    let text = error.to_string();
-    text.rsplit_once(": ").map_or(text.clone(), |(message, _)| message.to_owned())
 }

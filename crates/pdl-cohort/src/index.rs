@@ -18,7 +18,10 @@ use crate::carried;
 use crate::cases::{self, CaseRow, Cases, Finding};
 use crate::check::{self, Checked};
 use crate::divide::divide;
+use crate::kept::{self, Origin};
 use crate::layout::{self, Found, Layout};
+use crate::mapping;
+use crate::named::Named;
 use crate::outliers;
 use crate::parameters::IndexParameters;
 use crate::pseudonyms::Naming;
@@ -61,14 +64,14 @@ pub fn index(
     let naming = naming(&layout, parameters)?;
     let place = Place::new(cohort, out, naming.as_ref())?;
     let before = place.earlier_cases()?;
-    let archive = naming.map(|naming| {
-        let names = before.as_ref().map_or_else(BTreeMap::new, |cases| cases.label_names.clone());
-        Archive::scan(&mut layout, naming, parameters, &names, run)
-    });
-    let archive = archive.transpose()?;
+    let origin =
+        naming.map(|naming| origin(&mut layout, naming, parameters, before.as_ref(), run)).transpose()?;
     let modality = choose_modality(&layout, parameters.modality)?;
-    if let Some(archive) = &archive {
-        archive.import(&mut layout, modality, &place.out, run)?;
+    if let Some(origin) = &origin {
+        kept::keep(origin.as_ref(), &mut layout, modality, &place.out, run)?;
+        if let Some(path) = &parameters.mapping {
+            mapping::write(path, &layout.cases, origin.as_ref())?;
+        }
     }
 
     let journal = Journal::<Checked>::open(&place.out, "index", run.trust)?;
@@ -102,7 +105,7 @@ pub fn index(
         .as_ref()
         .map_or_else(SamePatient::default, |cases| cases.same_patient.clone())
         .and(same_patient);
-    let mut findings = archive.map_or_else(Vec::new, |archive| archive.findings());
+    let mut findings = origin.map_or_else(Vec::new, |origin| origin.findings());
     findings.extend(divide(&mut rows, &layout, before.as_ref(), parameters, &same_patient)?);
     outliers::mark(&mut rows, &voxels);
     findings.extend(carried::findings(&rows));
@@ -112,7 +115,7 @@ pub fn index(
         cohort: place.cohort.clone(),
         label_names: layout.label_names,
         findings,
-        parameters: IndexParameters { pseudonym_key: None, ..parameters.clone() },
+        parameters: IndexParameters { pseudonym_key: None, mapping: None, ..parameters.clone() },
         same_patient,
     };
     let changed = cases.write(&place.out)?;
@@ -124,16 +127,37 @@ fn orientation_of(parameters: &IndexParameters) -> Result<Option<Orientation>, C
     parsed.map_err(|error| CohortError::Option(format!("--orientation: {error}")))
 }
 
-/// How the cases of a DICOM cohort are named; nothing for one that names its cases by files.
+/// How the cases are named; nothing for a cohort that names its cases by files and keeps these names.
 fn naming(layout: &Layout, parameters: &IndexParameters) -> Result<Option<Naming>, CohortError> {
-    if layout.dicom_files.is_empty() {
-        return Ok(None);
+    let dicom = !layout.dicom_files.is_empty();
+    if parameters.keep_ids && parameters.pseudonyms {
+        return Err(CohortError::Option("--keep-ids and --pseudonyms contradict each other".to_owned()));
     }
-    Ok(Some(if parameters.keep_ids {
-        Naming::Kept
-    } else {
-        Naming::pseudonyms(parameters.pseudonym_key.as_deref())?
-    }))
+    let pseudonyms = parameters.pseudonyms || dicom && !parameters.keep_ids;
+    if parameters.mapping.is_some() && !pseudonyms {
+        let problem = "--mapping: these cases have no pseudonyms; --pseudonyms gives them some".to_owned();
+        return Err(CohortError::Option(problem));
+    }
+    Ok(match (pseudonyms, dicom) {
+        (true, _) => Some(Naming::pseudonyms(parameters.pseudonym_key.as_deref())?),
+        (false, true) => Some(Naming::Kept),
+        (false, false) => None,
+    })
+}
+
+/// What the volumes are made from, where the curation folder keeps its own; gives the layout its cases and their names.
+fn origin(
+    layout: &mut Layout,
+    naming: Naming,
+    parameters: &IndexParameters,
+    before: Option<&Cases>,
+    run: Run<'_>,
+) -> Result<Box<dyn Origin>, CohortError> {
+    if layout.dicom_files.is_empty() {
+        return Ok(Box::new(Named::rename(layout, naming)));
+    }
+    let names = before.map_or_else(BTreeMap::new, |cases| cases.label_names.clone());
+    Ok(Box::new(Archive::scan(layout, naming, parameters, &names, run)?))
 }
 
 /// Where the curation folder lies, as an absolute path without links, and how the cohort is named in it.

@@ -65,11 +65,20 @@ pub struct IndexParameters {
     /// Name cases and patients of a DICOM cohort by their PatientID instead of by pseudonyms.
     #[arg(long)]
     pub keep_ids: bool,
+    /// Give pseudonyms to a cohort that is named by files or a table, too: its volumes are then kept under these in OUT,
+    /// as those of a DICOM cohort always are.
+    #[arg(long)]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub pseudonyms: bool,
     /// The secret key of the pseudonyms, made on first use; pdl/pseudonym.key in your configuration folder when not
     /// given. Who has it can tell whose a pseudonym is.
     #[arg(long, value_name = "FILE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pseudonym_key: Option<PathBuf>,
+    /// Writes a CSV file that says which pseudonym is whose, for you alone (mode 0600). Keep it apart from OUT.
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mapping: Option<PathBuf>,
 }
 
 impl IndexParameters {
@@ -111,7 +120,9 @@ impl Default for IndexParameters {
             structures: Vec::new(),
             mr_rescale: false,
             keep_ids: false,
+            pseudonyms: false,
             pseudonym_key: None,
+            mapping: None,
         }
     }
 }

@@ -1,11 +1,11 @@
-//! `sources.parquet`: which files a case was made from. The only file of a curation folder that holds paths of an
-//! archive; nobody but the user can read it (mode 0600).
+//! `sources.parquet`: which files the volumes that a curation folder keeps were made from. The only file there that
+//! holds paths of an archive; nobody but the user can read it (mode 0600).
 
 use std::path::Path;
 
 use arrow::datatypes::{DataType, Schema};
 use pdl_store::StoreError;
-use pdl_store::table::{self, column, list, nullable};
+use pdl_store::table::{self, column, list};
 use serde::{Deserialize, Serialize};
 
 /// The table's name inside a curation folder.
@@ -16,10 +16,10 @@ pub const FILE: &str = "sources.parquet";
 pub struct SourceRow {
     /// Which case.
     pub case_id: String,
-    /// The files of its image series.
+    /// The files of its image.
     pub image: Vec<String>,
-    /// Its structure set or segmentation.
-    pub label: Option<String>,
+    /// The files of its label map, structure set or segmentation.
+    pub label: Vec<String>,
 }
 
 /// The table's columns.
@@ -27,7 +27,7 @@ pub fn schema() -> Schema {
     Schema::new(vec![
         column("case_id", DataType::Utf8),
         column("image", list(DataType::Utf8)),
-        nullable("label", DataType::Utf8),
+        column("label", list(DataType::Utf8)),
     ])
 }
 
@@ -39,7 +39,7 @@ pub(crate) fn write(out: &Path, rows: &[SourceRow]) -> Result<(), StoreError> {
     table::write_private_rows(&out.join(FILE), &schema(), rows).map(|_| ())
 }
 
-/// Reads `sources.parquet` of a curation folder that was made from DICOM files.
+/// Reads `sources.parquet` of a curation folder that keeps volumes of its own.
 ///
 /// # Errors
 /// [`StoreError`] when it is missing or no such table.

@@ -14,7 +14,7 @@ mod voxels;
 
 use std::path::PathBuf;
 
-pub use read::{is_volume_name, read_image, read_labels, stem};
+pub use read::{is_volume_name, read_image, read_labels, split_frame, stem};
 
 use pdl_volume::{LabelError, LabelMap, Volume};
 
@@ -110,6 +110,21 @@ pub enum ReadError {
         /// Which voxels.
         source: LabelError,
     },
+}
+
+impl ReadError {
+    /// What is wrong, without the path: fit for any log.
+    pub fn reason(&self) -> String {
+        let (Self::Io { path, .. }
+        | Self::Truncated { path, .. }
+        | Self::Damaged { path, .. }
+        | Self::Invalid { path, .. }
+        | Self::Unsupported { path, .. }
+        | Self::Labels { path, .. }) = self;
+        let text = self.to_string();
+        let path = format!(": {}", path.display());
+        text.strip_suffix(&path).unwrap_or("the file cannot be read").to_owned()
+    }
 }
 
 /// A label map as it came out of a file.

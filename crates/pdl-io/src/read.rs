@@ -116,7 +116,9 @@ fn file_and_frame(path: &Path) -> (PathBuf, Option<usize>) {
     (path.with_file_name(file), frame)
 }
 
-fn split_frame(name: &str) -> (&str, Option<usize>) {
+/// The name of a file and the number of its frame, as `FILE#3` names both; nothing more than the name where there is no
+/// number.
+pub fn split_frame(name: &str) -> (&str, Option<usize>) {
     match name.rsplit_once('#') {
         Some((file, number)) => match number.parse() {
             Ok(frame) => (file, Some(frame)),

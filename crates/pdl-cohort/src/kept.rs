@@ -1,0 +1,226 @@
+//! Volumes that are kept in the curation folder under the names of their cases: those of a DICOM cohort, and those of
+//! any cohort whose cases go by pseudonyms.
+//!
+//! `volumes/images/CASE.nii.gz` and `volumes/labels/CASE.nii.gz` hold voxels and a grid, and nothing else of what the
+//! sources' headers say. `sources.parquet` alone tells where they came from.
+
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
+
+use pdl_io::nifti;
+use pdl_store::hash::Key;
+use pdl_store::journal::{Journal, Stamp, Trust};
+use pdl_store::progress::Run;
+use pdl_store::{StoreError, atomic, paths};
+use pdl_volume::{LabelMap, Volume};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use crate::CohortError;
+use crate::attributes::Modality;
+use crate::cases::Finding;
+use crate::layout::{Found, Layout};
+use crate::pseudonyms::Naming;
+use crate::sources::{self, SourceRow};
+
+const FOLDERS: [&str; 2] = ["volumes/images", "volumes/labels"];
+
+/// Files of a case's image, and of its label.
+pub(crate) type Files = [Vec<PathBuf>; 2];
+
+/// What a case's files hold.
+#[derive(Default)]
+pub(crate) struct Volumes {
+    pub image: Option<Volume<f32>>,
+    pub labels: Option<LabelMap>,
+    /// All files that were read.
+    pub files: Files,
+    pub findings: Vec<Finding>,
+}
+
+/// What a case was called before it had a pseudonym.
+pub(crate) struct Original {
+    pub case: String,
+    /// Nothing where the cohort names no patients.
+    pub patient: Option<String>,
+}
+
+/// What the volumes of a cohort are made from; cases have the numbers that they have in the layout.
+pub(crate) trait Origin: Sync {
+    /// How cases are named.
+    fn naming(&self) -> &Naming;
+
+    /// Whether a case that is not refused belongs to a cohort of this modality.
+    fn wants(&self, found: &Found, modality: Option<Modality>) -> bool;
+
+    /// The files of a case, as far as they are known without reading one.
+    fn files(&self, case: usize) -> Files;
+
+    /// What the volumes depend on besides the files.
+    fn key(&self, case: usize) -> Key;
+
+    /// Reads a case, or says why it cannot be used.
+    fn read(&self, case: usize) -> Result<Volumes, Vec<Finding>>;
+
+    /// What a case was called.
+    fn original(&self, case: usize) -> Original;
+
+    /// Findings about the cohort as a whole.
+    fn findings(&self) -> Vec<Finding> {
+        Vec::new()
+    }
+}
+
+/// What came of a case's files.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Outcome {
+    findings: Vec<Finding>,
+    /// Whether there is an image, and a label.
+    kept: [bool; 2],
+}
+
+/// Writes the volumes of all cases that the origin wants, and `sources.parquet`; the layout's cases then have these
+/// volumes as their files, and those without any are refused.
+pub(crate) fn keep(
+    origin: &dyn Origin,
+    layout: &mut Layout,
+    modality: Option<Modality>,
+    out: &Path,
+    run: Run<'_>,
+) -> Result<(), CohortError> {
+    let folders = FOLDERS.map(|folder| out.join(folder));
+    folders.iter().try_for_each(|folder| atomic::sweep(folder))?;
+    let keeper = Keeper {
+        origin,
+        out,
+        journal: Journal::open(out, "import", run.trust)?,
+        trust: run.trust,
+        earlier: earlier_sources(out),
+    };
+    run.progress.begin("keeping volumes", layout.cases.len() as u64);
+    let worked = layout.cases.par_iter_mut().enumerate().map(|(number, found)| {
+        let wanted = !found.refused && origin.wants(found, modality);
+        let (files, kept) = if wanted {
+            let (outcome, files) = keeper.keep_once(number, found)?;
+            found.findings.extend(outcome.findings);
+            (files, outcome.kept)
+        } else {
+            (origin.files(number), [false; 2])
+        };
+        found.refused |= kept == [false; 2];
+        let path = |kind: usize| kept[kind].then(|| folders[kind].join(file_name(&found.case_id)));
+        (found.image, found.label) = (path(0), path(1));
+        run.progress.advance(1);
+        Ok(keeper.source(&found.case_id, &files))
+    });
+    let sources = worked.collect::<Result<Vec<SourceRow>, StoreError>>()?;
+    for (kind, folder) in folders.iter().enumerate() {
+        let kept: HashSet<String> = layout
+            .cases
+            .iter()
+            .filter(|found| [&found.image, &found.label][kind].is_some())
+            .map(|found| file_name(&found.case_id))
+            .collect();
+        atomic::retain(folder, |name| kept.contains(name))?;
+    }
+    sources::write(out, &sources)?;
+    Ok(())
+}
+
+struct Keeper<'a> {
+    origin: &'a dyn Origin,
+    out: &'a Path,
+    journal: Journal<Outcome>,
+    trust: Trust,
+    earlier: HashMap<String, SourceRow>,
+}
+
+impl Keeper<'_> {
+    fn keep_once(&self, number: usize, found: &Found) -> Result<(Outcome, Files), StoreError> {
+        let files = self.known_files(number, &found.case_id);
+        // The key knows the sources' size and time only; who wants more has them read again.
+        if self.trust == Trust::Stamps
+            && let Some(known) = self.journal.find(&found.case_id, &self.key(number, &files))
+        {
+            return Ok((known.clone(), files));
+        }
+        let name = file_name(&found.case_id);
+        let paths = FOLDERS.map(|folder| format!("{folder}/{name}"));
+        let volumes = match self.origin.read(number) {
+            Ok(volumes) => volumes,
+            Err(findings) => return Ok((Outcome { findings, kept: [false; 2] }, files)),
+        };
+        if let Some(image) = &volumes.image {
+            write_image(&self.out.join(&paths[0]), image)?;
+        }
+        if let Some(labels) = &volumes.labels {
+            nifti::write_labels(&self.out.join(&paths[1]), labels)?;
+        }
+        let kept = [volumes.image.is_some(), volumes.labels.is_some()];
+        let outcome = Outcome { findings: volumes.findings, kept };
+        let stamps = paths.iter().zip(kept).filter(|(_, kept)| *kept);
+        let stamps = stamps.map(|(path, _)| Stamp::hash(self.out, path)).collect::<Result<Vec<_>, _>>()?;
+        self.journal.record(&found.case_id, &self.key(number, &volumes.files), stamps, &outcome)?;
+        Ok((outcome, volumes.files))
+    }
+
+    /// The files of a case. Some are found only by reading others, such as the voxels that a header names: an earlier
+    /// run has written those down.
+    fn known_files(&self, number: usize, case: &str) -> Files {
+        let mut files = self.origin.files(number);
+        if let Some(row) = self.earlier.get(case) {
+            for (files, earlier) in files.iter_mut().zip([&row.image, &row.label]) {
+                let earlier: Vec<PathBuf> = earlier.iter().map(|path| self.out.join(path)).collect();
+                let first = |paths: &[PathBuf]| paths.first().and_then(|path| path.canonicalize().ok());
+                if first(&earlier).is_some() && first(&earlier) == first(files) {
+                    *files = earlier;
+                }
+            }
+        }
+        files
+    }
+
+    /// The hash of what the volumes of a case are made from: sizes and times of its files, under their real paths, and
+    /// the options. Hashed again under the secret key, so that nobody can try paths out.
+    fn key(&self, number: usize, files: &Files) -> String {
+        let stamp = |path: &PathBuf| {
+            let meta = path.metadata().ok()?;
+            let time = meta.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
+            let path = path.canonicalize().ok()?;
+            Some((path.to_string_lossy().into_owned(), meta.len(), time.as_nanos() as u64))
+        };
+        let stamps: Vec<Vec<_>> = files.iter().map(|files| files.iter().map(stamp).collect()).collect();
+        self.origin.naming().secret(self.origin.key(number).part("files", &stamps).finish())
+    }
+
+    fn source(&self, case: &str, files: &Files) -> SourceRow {
+        let text = |path: &PathBuf| {
+            let absolute = path.canonicalize().unwrap_or_else(|_| path.clone());
+            paths::relative(self.out, &absolute)
+        };
+        let [image, label] = files.each_ref().map(|files| files.iter().map(text).collect());
+        SourceRow { case_id: case.to_owned(), image, label }
+    }
+}
+
+/// The sources that an earlier run wrote down; none where there was none, or its table is of another form.
+fn earlier_sources(out: &Path) -> HashMap<String, SourceRow> {
+    let rows =
+        if out.join(sources::FILE).exists() { sources::read(out).unwrap_or_default() } else { Vec::new() };
+    rows.into_iter().map(|row| (row.case_id.clone(), row)).collect()
+}
+
+fn file_name(case: &str) -> String {
+    format!("{case}.nii.gz")
+}
+
+/// As int16 where that holds every voxel exactly, else as float32.
+fn write_image(path: &Path, image: &Volume<f32>) -> Result<(), StoreError> {
+    let fits = |v: &f32| v.fract() == 0.0 && (f32::from(i16::MIN)..=f32::from(i16::MAX)).contains(v);
+    if image.voxels.iter().all(fits) {
+        nifti::write_image_i16(path, image)
+    } else {
+        nifti::write_image(path, image)
+    }
+}

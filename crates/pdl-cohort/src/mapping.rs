@@ -1,0 +1,41 @@
+//! The table that says whose a pseudonym is, written only where a user asks for it.
+
+use std::path::Path;
+
+use pdl_store::atomic;
+use serde::Serialize;
+
+use crate::CohortError;
+use crate::kept::{Origin, Original};
+use crate::layout::Found;
+
+#[derive(Serialize)]
+struct Row<'a> {
+    case_id: &'a str,
+    patient_id: &'a str,
+    original_case: &'a str,
+    original_patient: &'a str,
+}
+
+/// Writes a CSV file with the pseudonyms and the original names of all cases; nobody but the user can read it (mode
+/// 0600). A DICOM case's original name is its SeriesInstanceUID; a blank patient is one that the cohort does not name.
+pub(crate) fn write(path: &Path, cases: &[Found], origin: &dyn Origin) -> Result<(), CohortError> {
+    let problem = |error: &dyn std::fmt::Display| CohortError::Table {
+        path: path.to_owned(),
+        problem: error.to_string(),
+    };
+    let mut table = csv::Writer::from_writer(Vec::new());
+    for (number, found) in cases.iter().enumerate() {
+        let Original { case, patient } = origin.original(number);
+        let row = Row {
+            case_id: &found.case_id,
+            patient_id: found.patient.as_deref().unwrap_or(&found.case_id),
+            original_case: &case,
+            original_patient: patient.as_deref().unwrap_or_default(),
+        };
+        table.serialize(row).map_err(|error| problem(&error))?;
+    }
+    let bytes = table.into_inner().map_err(|error| problem(&error))?;
+    atomic::write_private_if_changed(path, &bytes)?;
+    Ok(())
+}
