@@ -134,6 +134,14 @@ bench-compare *flags: build
     .venv-bench/bin/python -m pip install --quiet --requirement crates/pdl-similarity/benches/requirements.txt
     .venv-bench/bin/python crates/pdl-similarity/benches/compare.py {{pdl}} "$@"
 
+# Time and memory of indexing 20,000 small files, DICOM and NIfTI, which it makes in FOLDER (some 1 GB)
+bench-index folder="out/bench-index" *flags: build
+    #!/usr/bin/env bash
+    set -euo pipefail
+    folder=${1:-out/bench-index}
+    if [ $# -gt 0 ]; then shift; fi
+    python3 crates/pdl-cohort/benches/index.py {{pdl}} "$folder" "$@"
+
 # Time and memory of ranking, splitting, auditing and exporting 20,000 cases, which it makes in FOLDER (some 3 GB)
 bench-rank folder="out/bench-rank" *flags: build
     #!/usr/bin/env bash
