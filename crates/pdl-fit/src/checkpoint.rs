@@ -20,7 +20,7 @@ pub const FILE: &str = "checkpoint.safetensors";
 const STATE: &str = "state";
 /// The entry that holds the history, a row of numbers for every evaluation.
 const HISTORY: &str = "history";
-/// Numbers of a history's row before the labels' Dice.
+/// Numbers of a history's row before the labels' Dice, which that of the cases follows.
 const FIGURES: usize = 7;
 
 /// How far a run is.
@@ -116,10 +116,10 @@ pub fn read(run: &Path) -> Result<Option<Checkpoint>> {
     let json = tensors.get(STATE).ok_or_else(|| failed("it holds no state".to_owned()))?;
     let mut bytes = vec![0_u8; json.numel()];
     json.f_copy_data(&mut bytes, json.numel())?;
-    let state = serde_json::from_slice(&bytes)
+    let state: State = serde_json::from_slice(&bytes)
         .map_err(|e| failed(format!("it is of another version of pdl-fit ({e}); --force trains anew")))?;
     let history = match tensors.get(HISTORY) {
-        Some(numbers) => rows(numbers)?,
+        Some(numbers) => rows(numbers, &state)?,
         None => Vec::new(),
     };
     Ok(Some(Checkpoint { state, history, tensors }))
@@ -140,10 +140,12 @@ impl Checkpoint {
 fn figures(row: &HistoryRow) -> Vec<f64> {
     let counts = [row.step as f64, row.samples as f64, f64::from(row.epoch), f64::from(row.active)];
     let others = [row.seconds, row.loss, row.dice_mean];
-    counts.into_iter().chain(others).chain(row.dice.iter().copied()).collect()
+    let cases = row.case_dice.iter().map(|dice| dice.unwrap_or(f64::NAN));
+    counts.into_iter().chain(others).chain(row.dice.iter().copied()).chain(cases).collect()
 }
 
-fn rows(numbers: &Tensor) -> Result<Vec<HistoryRow>> {
+fn rows(numbers: &Tensor, state: &State) -> Result<Vec<HistoryRow>> {
+    let labels = state.plan.network.classes as usize - 1;
     let mut all = vec![0.0_f64; numbers.numel()];
     numbers.f_to_kind(Kind::Double)?.f_copy_data(&mut all, numbers.numel())?;
     let width = numbers.size().get(1).map_or(1, |&n| (n as usize).max(1));
@@ -155,8 +157,9 @@ fn rows(numbers: &Tensor) -> Result<Vec<HistoryRow>> {
             epoch: epoch as u32,
             active: active as u32,
             loss,
-            dice: row[FIGURES..].to_vec(),
+            dice: row[FIGURES..FIGURES + labels].to_vec(),
             dice_mean,
+            case_dice: row[FIGURES + labels..].iter().map(|dice| (!dice.is_nan()).then_some(*dice)).collect(),
         }),
         _ => None,
     };

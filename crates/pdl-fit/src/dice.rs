@@ -26,15 +26,17 @@ pub struct CohortDice {
     pub labels: Vec<f64>,
     /// Mean over the labels that count; NaN when none does.
     pub mean: f64,
+    /// The cases' own, as they came.
+    pub cases: Vec<Vec<Option<f64>>>,
 }
 
 impl CohortDice {
     /// From the results of [`per_label`] of all cases.
-    pub fn of(cases: &[Vec<Option<f64>>], labels: usize) -> Self {
+    pub fn of(cases: Vec<Vec<Option<f64>>>, labels: usize) -> Self {
         let of_label = |label: usize| mean(cases.iter().filter_map(|case| case[label]));
         let labels: Vec<f64> = (0..labels).map(of_label).collect();
         let mean = mean(labels.iter().copied().filter(|dice| !dice.is_nan()));
-        Self { labels, mean }
+        Self { labels, mean, cases }
     }
 }
 
@@ -64,8 +66,8 @@ mod tests {
 
     #[test]
     fn the_cohort_averages_over_cases_then_labels() {
-        let cases = [vec![Some(1.0), None, None], vec![Some(0.5), Some(0.25), None]];
-        let cohort = CohortDice::of(&cases, 3);
+        let cases = vec![vec![Some(1.0), None, None], vec![Some(0.5), Some(0.25), None]];
+        let cohort = CohortDice::of(cases, 3);
         assert_eq!(cohort.labels[..2], [0.75, 0.25]);
         assert!(cohort.labels[2].is_nan());
         assert_eq!(cohort.mean, 0.5);

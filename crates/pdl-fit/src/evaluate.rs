@@ -38,7 +38,7 @@ impl Predictor<'_> {
             Ok(dice::per_label(&prediction, &held_out.truth, &held_out.case.annotated))
         };
         let all = cases.iter().map(of_case).collect::<Result<Vec<_>>>()?;
-        Ok(CohortDice::of(&all, self.net.plan().classes as usize - 1))
+        Ok(CohortDice::of(all, self.net.plan().classes as usize - 1))
     }
 
     /// The most probable channel of every voxel of a grid of `shape` (z, y, x) that fills the case's box.

@@ -77,8 +77,19 @@ impl Folder {
         let curation = self.manifest.info.curation_folder(out);
         let loader = Loader { out, curation: &curation, channels: &self.channels, trust_files };
         let training = training.par_iter().map(|row| loader.prepared(row)).collect::<Result<Vec<_>>>()?;
+        let validation = self.held_out(out, Split::Val, trust_files)?;
+        Ok(Loaded { training, validation })
+    }
+
+    /// Reads all cases of a split, with their labels as they were drawn.
+    ///
+    /// # Errors
+    /// As [`Folder::load`].
+    pub fn held_out(&self, out: &Path, split: Split, trust_files: bool) -> Result<Vec<HeldOut>> {
+        let curation = self.manifest.info.curation_folder(out);
+        let loader = Loader { out, curation: &curation, channels: &self.channels, trust_files };
         let cases = Cases::read(&curation)?;
-        let validation: Vec<&ManifestRow> = self.of_split(Split::Val).collect();
+        let rows: Vec<&ManifestRow> = self.of_split(split).collect();
         let held_out = |row: &&ManifestRow| {
             let original = cases.rows.iter().find(|case| case.case_id == row.case_id);
             let original = original.ok_or_else(|| {
@@ -89,8 +100,7 @@ impl Folder {
             })?;
             loader.held_out(row, original)
         };
-        let validation = validation.par_iter().map(held_out).collect::<Result<Vec<_>>>()?;
-        Ok(Loaded { training, validation })
+        rows.par_iter().map(held_out).collect()
     }
 
     fn of_split(&self, split: Split) -> impl Iterator<Item = &ManifestRow> {

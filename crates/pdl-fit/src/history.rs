@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use arrow::datatypes::{DataType, Schema};
-use pdl_store::table::{self, column, list};
+use pdl_store::table::{self, column, list, nullable_list};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +31,9 @@ pub struct HistoryRow {
     pub dice: Vec<f64>,
     /// Mean over the labels.
     pub dice_mean: f64,
+    /// Dice of every validation case, in the manifest's order, for each label: the labels of one case, then those of
+    /// the next; null where a label does not count.
+    pub case_dice: Vec<Option<f64>>,
 }
 
 /// The table's columns.
@@ -45,6 +48,7 @@ pub fn schema() -> Schema {
         column("loss", Float64),
         column("dice", list(Float64)),
         column("dice_mean", Float64),
+        column("case_dice", nullable_list(Float64)),
     ])
 }
 
@@ -80,6 +84,7 @@ mod tests {
             loss: 0.25,
             dice: vec![0.5, 1.0],
             dice_mean: 0.75,
+            case_dice: vec![Some(0.5), None, Some(0.25), Some(1.0)],
         };
         let folder = tempfile::tempdir().unwrap();
         write(folder.path(), std::slice::from_ref(&row)).unwrap();

@@ -9,6 +9,7 @@
 pub mod augment;
 pub mod case;
 pub mod checkpoint;
+pub mod compare;
 pub mod dice;
 mod error;
 pub mod evaluate;

@@ -5,10 +5,16 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use pdl_fit::compare::protocol::Protocol;
+use pdl_fit::compare::runs::{Runs, Told};
+use pdl_fit::compare::tune::{self, Tuned};
+use pdl_fit::compare::{self, report};
 use pdl_fit::history::HistoryRow;
+use pdl_fit::plan::Speed;
 use pdl_fit::run::{self, RunRecord};
 use pdl_fit::settings::Settings;
 use pdl_fit::train::{self, Event, Outcome, Request};
+use pdl_store::lock::FolderLock;
 
 /// Trains a segmenter on a folder that `pdl curate` made.
 #[derive(Parser)]
@@ -21,7 +27,34 @@ struct Program {
 #[derive(Subcommand)]
 enum Command {
     /// Train a U-Net on the training cases and evaluate it on the validation cases.
-    Train(Train),
+    Train(Box<Train>),
+    /// Measure how long schedules take to the same Dice, conventional training among them: tune each on seeds of its
+    /// own, then run all on others.
+    Compare(Compare),
+}
+
+#[derive(clap::Args)]
+struct Compare {
+    /// The folder that `pdl curate COHORT --out OUT` made.
+    out: PathBuf,
+    /// A TOML file with the arms and the grid that they choose from [default: the one of the documentation].
+    #[arg(long, value_name = "FILE")]
+    protocol: Option<PathBuf>,
+    /// Target and choices of an earlier tuning, which is then not done [default: OUT/comparison/tuned.json].
+    #[arg(long, value_name = "FILE", conflicts_with = "protocol")]
+    tuned: Option<PathBuf>,
+    /// Seeds to report, from 1 on; 0 ends after tuning.
+    #[arg(long, default_value_t = 3, value_name = "N")]
+    seeds: u64,
+    /// Report only arms with these names, beside the conventional one.
+    #[arg(long, value_name = "NAME")]
+    arm: Vec<String>,
+    /// Do not compare the files with the hashes in the manifest.
+    #[arg(long)]
+    trust_files: bool,
+    /// Print the result as JSON.
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(clap::Args)]
@@ -46,8 +79,11 @@ struct Train {
 
 fn main() -> ExitCode {
     wait_without_spinning();
-    let Program { command: Command::Train(train) } = Program::parse();
-    match run(train) {
+    let done = match Program::parse().command {
+        Command::Train(train) => run(*train),
+        Command::Compare(words) => compare(words),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}"); // its text names the cause already
@@ -78,7 +114,7 @@ fn wait_without_spinning() {
 
 fn run(train: Train) -> anyhow::Result<()> {
     let Train { out, name, force, trust_files, json, settings } = train;
-    let request = Request { out, name, settings, force, trust_files };
+    let request = Request { out, runs: PathBuf::from("runs"), name, settings, force, trust_files };
     let outcome = train::train(&request, &mut show)?;
     if json {
         println!("{}", serde_json::to_string_pretty(&summary(&outcome))?);
@@ -86,6 +122,48 @@ fn run(train: Train) -> anyhow::Result<()> {
         tell(&request, &outcome);
     }
     Ok(())
+}
+
+fn compare(words: Compare) -> anyhow::Result<()> {
+    let Compare { out, protocol, tuned: file, seeds, arm: arms, trust_files, json } = words;
+    let folder = out.join(compare::FOLDER);
+    let _lock = FolderLock::take(&folder)?;
+    let mut watch = show_comparison;
+    let mut runs = Runs::new(&out, trust_files, &mut watch);
+    let mut tuned = match file {
+        Some(file) => pdl_store::json::read::<Tuned>(&file)?,
+        None => {
+            let protocol = Protocol::read(protocol.as_deref())?;
+            tune::tune(&protocol, &folder.join(tune::FILE), &mut runs)?
+        }
+    };
+    if seeds == 0 {
+        println!("target {:.4}; the best while tuning: {}", tuned.target, tuned.best);
+        println!("made: {}", folder.join(tune::FILE).display());
+        return Ok(());
+    }
+    tuned.keep_arms(&arms)?;
+    let comparison = report::report(&tuned, &(1..=seeds).collect::<Vec<_>>(), &folder, &mut runs)?;
+    if json {
+        println!("{}", serde_json::to_string_pretty(&comparison.rows)?);
+    } else {
+        print!("{}", comparison.text);
+        println!("made: {}", folder.join(report::FILE).display());
+    }
+    Ok(())
+}
+
+/// Shows on stderr how a comparison goes.
+fn show_comparison(told: &Told<'_>) {
+    match told {
+        Told::Timed(Speed { coarse, full }) => {
+            eprintln!("a step takes {full:.4} s, at coarse resolution {coarse:.4} s");
+        }
+        Told::Target(dice) => eprintln!("target: mean validation Dice {dice:.4}"),
+        Told::Begins(name, number, of) => eprint!("{number} of {of}: {name} ... "),
+        Told::Ended(Some(dice)) => eprintln!("Dice {dice:.4}"),
+        Told::Ended(None) => eprintln!("went astray"),
+    }
 }
 
 /// Shows on stderr how the run goes.

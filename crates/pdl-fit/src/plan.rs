@@ -75,7 +75,7 @@ pub struct Cohort<'a> {
 }
 
 /// Seconds that steps were seen to take.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Speed {
     /// At the coarse scale.
     pub coarse: f64,

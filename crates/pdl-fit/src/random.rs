@@ -18,6 +18,8 @@ pub enum Purpose {
     Joining = 5,
     /// How a sample is changed; the index is the sample's number in the run.
     Augmentation = 6,
+    /// Which cases or seeds a bootstrap draws; the index is 0.
+    Resampling = 7,
 }
 
 /// Random numbers of one purpose and index.

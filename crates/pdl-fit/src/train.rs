@@ -11,7 +11,7 @@ use crate::checkpoint::{self, Checkpoint, Progress, State};
 use crate::error::{FitError, Result};
 use crate::folder::{Folder, Loaded};
 use crate::history::{self, HistoryRow};
-use crate::plan::{Cohort, RunPlan};
+use crate::plan::{Cohort, RunPlan, Speed};
 use crate::run::{self, Programs, Results, RunRecord, Standing};
 use crate::settings::{DeviceChoice, Settings};
 use crate::trainer::{Pause, Trainer};
@@ -21,6 +21,8 @@ use crate::trainer::{Pause, Trainer};
 pub struct Request {
     /// The curation folder, or the folder of one of its folds.
     pub out: PathBuf,
+    /// The folder of runs inside it.
+    pub runs: PathBuf,
     /// The run's name; from schedule and seed when not given.
     pub name: Option<String>,
     /// How to train.
@@ -70,7 +72,7 @@ impl Request {
         if name.is_empty() || name.starts_with('.') || !name.chars().all(plain) {
             return Err(FitError::Setting("--name may hold letters, digits, '-', '_' and '.' only".into()));
         }
-        let folder = self.out.join("runs").join(&name);
+        let folder = self.out.join(&self.runs).join(&name);
         Ok((name, folder))
     }
 }
@@ -149,6 +151,19 @@ pub fn train(request: &Request, watch: &mut dyn FnMut(&Event<'_>)) -> Result<Out
     Ok(Outcome { folder, record, existed: false })
 }
 
+/// Times steps at both scales of a request's run, which is not made.
+///
+/// # Errors
+/// [`FitError`] as for [`train`].
+pub fn speed(request: &Request) -> Result<(Speed, Programs)> {
+    let cohort = Folder::open(&request.out)?;
+    let programs = prepare_libtorch(&request.settings)?;
+    let device = device_of(request.settings.device)?;
+    let loaded = cohort.load(&request.out, request.trust_files)?;
+    let plan = plan(request, &cohort, &loaded, device)?;
+    Ok((Trainer::new(&request.settings, &plan, device)?.speed(&loaded)?, programs))
+}
+
 /// Plans the run; a length in seconds is turned into steps after a warm-up.
 fn plan(request: &Request, cohort: &Folder, loaded: &Loaded, device: Device) -> Result<RunPlan> {
     let shapes: Vec<[usize; 3]> = loaded.training.iter().map(|case| case.shape).collect();
@@ -208,7 +223,11 @@ fn results(trainer: &Trainer<'_>, weights_blake3: String) -> Result<Results> {
     })
 }
 
-fn device_of(choice: DeviceChoice) -> Result<Device> {
+/// The device of a choice.
+///
+/// # Errors
+/// [`FitError::Setting`] when there is no such device.
+pub fn device_of(choice: DeviceChoice) -> Result<Device> {
     match choice {
         DeviceChoice::Cpu => Ok(Device::Cpu),
         DeviceChoice::Auto => Ok(Device::cuda_if_available()),

@@ -181,6 +181,7 @@ impl<'a> Trainer<'a> {
             loss: progress.loss_sum / f64::from(progress.loss_steps),
             dice: dice.labels,
             dice_mean: dice.mean,
+            case_dice: dice.cases.concat(),
         });
         (progress.loss_sum, progress.loss_steps) = (0.0, 0);
         progress.evaluation_seconds += clock.elapsed().as_secs_f64();

@@ -1,9 +1,10 @@
-//! `schemas/run.schema.json` and `schemas/history.schema.json` are those of the types (`just schemas` makes them
-//! anew), and the history's columns are those that other programs rely on.
+//! The schemas of what a run and a comparison leave are those of the types (`just schemas` makes them anew), and the history's columns are those that other programs rely on.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "tests may fail loudly")]
 
 use std::path::Path;
 
+use pdl_fit::compare::report::Row;
+use pdl_fit::compare::tune::Tuned;
 use pdl_fit::history::{self, HistoryRow};
 use pdl_fit::run::RunRecord;
 use schemars::schema_for;
@@ -11,7 +12,13 @@ use schemars::schema_for;
 #[test]
 fn schemas_are_those_of_the_types() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../schemas");
-    for (name, schema) in [("run", schema_for!(RunRecord)), ("history", schema_for!(HistoryRow))] {
+    let schemas = [
+        ("run", schema_for!(RunRecord)),
+        ("history", schema_for!(HistoryRow)),
+        ("tuned", schema_for!(Tuned)),
+        ("comparison", schema_for!(Row)),
+    ];
+    for (name, schema) in schemas {
         let path = folder.join(format!("{name}.schema.json"));
         let text = serde_json::to_string_pretty(&schema).unwrap() + "\n";
         if std::env::var_os("PDL_UPDATE_SCHEMAS").is_some() {
@@ -39,6 +46,7 @@ fn columns_of_the_history() {
         "loss Float64 false",
         "dice List(non-null Float64) false",
         "dice_mean Float64 false",
+        "case_dice List(Float64) false",
     ];
     assert_eq!(columns, expected);
 }

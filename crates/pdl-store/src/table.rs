@@ -33,6 +33,11 @@ pub fn list(item: DataType) -> DataType {
     DataType::List(Arc::new(Field::new("item", item, false)))
 }
 
+/// A list of items that may be null.
+pub fn nullable_list(item: DataType) -> DataType {
+    DataType::List(Arc::new(Field::new("item", item, true)))
+}
+
 /// A struct of non-null fields.
 pub fn structure(fields: &[(&str, DataType)]) -> DataType {
     DataType::Struct(fields.iter().map(|(name, data_type)| column(name, data_type.clone())).collect())

@@ -1,0 +1,133 @@
+//! The runs of a comparison: ordinary ones, kept in a folder of their own and found there again.
+
+use std::path::{Path, PathBuf};
+
+use pdl_cohort::attributes::Split;
+
+use crate::compare::FOLDER;
+use crate::dice::CohortDice;
+use crate::error::{FitError, Result};
+use crate::evaluate::Predictor;
+use crate::folder::Folder;
+use crate::history::{self, HistoryRow};
+use crate::network::UNet;
+use crate::plan::Speed;
+use crate::run::{self, Programs, RunRecord};
+use crate::settings::Settings;
+use crate::train::{self, Event, Request};
+use crate::weights::Weights;
+
+/// Where runs are made, and who is told.
+pub struct Runs<'a> {
+    out: &'a Path,
+    trust_files: bool,
+    watch: &'a mut dyn FnMut(&Told<'_>),
+}
+
+/// How a comparison goes, for a display.
+#[derive(Debug)]
+pub enum Told<'a> {
+    /// Steps were timed.
+    Timed(Speed),
+    /// The target stands.
+    Target(f64),
+    /// A run begins: its name, its number, and how many there are.
+    Begins(&'a str, usize, usize),
+    /// A run has ended with this validation Dice; nothing when it went astray.
+    Ended(Option<f64>),
+}
+
+/// A run that came to its end.
+#[derive(Debug)]
+pub struct Finished {
+    /// Its evaluations.
+    pub history: Vec<HistoryRow>,
+    /// Its record.
+    pub record: RunRecord,
+    /// Where its weights lie.
+    pub folder: PathBuf,
+}
+
+impl Finished {
+    /// The mean validation Dice of every evaluation.
+    pub fn dice(&self) -> Vec<f64> {
+        self.history.iter().map(|row| row.dice_mean).collect()
+    }
+}
+
+impl<'a> Runs<'a> {
+    /// Of the curation folder `out`.
+    pub fn new(out: &'a Path, trust_files: bool, watch: &'a mut dyn FnMut(&Told<'_>)) -> Self {
+        Self { out, trust_files, watch }
+    }
+
+    /// Tells the display.
+    pub fn tell(&mut self, told: &Told<'_>) {
+        (self.watch)(told);
+    }
+
+    /// The curation folder.
+    pub fn out(&self) -> &'a Path {
+        self.out
+    }
+
+    /// Times steps on this machine, which also warms libtorch up.
+    ///
+    /// # Errors
+    /// [`FitError`] as for [`train::train`].
+    pub fn speed(&mut self, settings: &Settings) -> Result<(Speed, Programs)> {
+        let (speed, programs) = train::speed(&self.request(String::new(), settings))?;
+        self.tell(&Told::Timed(speed));
+        Ok((speed, programs))
+    }
+
+    /// Makes a run, or finds it made; nothing when its loss went astray.
+    ///
+    /// # Errors
+    /// [`FitError`] as for [`train::train`].
+    pub fn make(&mut self, name: &str, settings: &Settings, of: (usize, usize)) -> Result<Option<Finished>> {
+        self.tell(&Told::Begins(name, of.0, of.1));
+        let outcome = match train::train(&self.request(name.to_owned(), settings), &mut |_: &Event<'_>| {}) {
+            Ok(outcome) => outcome,
+            Err(FitError::Diverged { .. }) => {
+                self.tell(&Told::Ended(None));
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        };
+        let history = history::read(&outcome.folder)?;
+        self.tell(&Told::Ended(history.last().map(|row| row.dice_mean)));
+        Ok(Some(Finished { history, record: outcome.record, folder: outcome.folder }))
+    }
+
+    /// The Dice of runs' last averaged weights over the test split; nothing without test cases.
+    ///
+    /// # Errors
+    /// [`FitError`] when a case or the weights cannot be read.
+    pub fn test_dice(&self, runs: &[&Finished]) -> Result<Vec<Option<CohortDice>>> {
+        let folder = Folder::open(self.out)?;
+        let cases = folder.held_out(self.out, Split::Test, self.trust_files)?;
+        if cases.is_empty() {
+            return Ok(runs.iter().map(|_| None).collect());
+        }
+        let dice = |run: &&Finished| {
+            let device = train::device_of(run.record.settings.device)?;
+            let net = UNet::new(run.record.plan.network);
+            let weights = Weights::load(net.parameters(), &run.folder.join(run::WEIGHTS_FILE), device)?;
+            let patch = run.record.plan.patch;
+            Predictor { net: &net, weights: &weights, patch, device }.dice(&cases).map(Some)
+        };
+        runs.iter().map(dice).collect()
+    }
+
+    fn request(&self, name: String, settings: &Settings) -> Request {
+        Request {
+            out: self.out.to_owned(),
+            runs: Path::new(FOLDER).join("runs"),
+            name: (!name.is_empty()).then_some(name),
+            settings: settings.clone(),
+            force: false,
+            trust_files: self.trust_files,
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! A small comparison, to its end: tuned on some seeds, reported on others, and taken up again.
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "tests may fail loudly")]
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use pdl_fit::compare::report::Row;
+use pdl_fit::compare::tune::Tuned;
+use pdl_fit::history;
+
+const PROTOCOL: &str = r#"
+target_share = 0.9
+tuning_seeds = [101]
+rates = [0.003, 0.02]
+seconds = [1.0]
+reference_seconds = 1.5
+tuning_evaluations = 10
+
+[shared]
+width = 4
+depth = 2
+
+[[arm]]
+name = "plain"
+schedule = "conventional"
+
+[[arm]]
+name = "grown, coarse first"
+schedule = "random"
+grow_share = 0.3
+coarse_share = 0.5
+"#;
+
+fn compare(out: &Path, flags: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_pdl-fit")).arg("compare").arg(out).args(flags).output().unwrap()
+}
+
+#[test]
+fn schedules_are_tuned_then_reported_on_other_seeds() {
+    let folder = tempfile::tempdir().unwrap();
+    let (out, protocol) = (folder.path().join("out"), folder.path().join("protocol.toml"));
+    pdl_tests::run_ok(&["curate", pdl_tests::sample("mr").to_str().unwrap(), "--out", out.to_str().unwrap()]);
+    std::fs::write(&protocol, PROTOCOL).unwrap();
+    let flags = ["--protocol", protocol.to_str().unwrap(), "--seeds", "2", "--json"];
+    let output = compare(&out, &flags);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let rows: Vec<Row> = serde_json::from_slice(&output.stdout).unwrap();
+    let tuned: Tuned = pdl_store::json::read(&out.join("comparison/tuned.json")).unwrap();
+    assert_eq!((tuned.reference.len(), tuned.trials.len(), rows.len()), (2, 4, 4));
+    let highest = tuned.reference.iter().filter_map(|trial| trial.highest).fold(0.0, f64::max);
+    assert!((tuned.target - 0.9 * highest).abs() < 1e-12);
+
+    // Every row says what its run's own history says; the runs have the seeds and the rates that they should.
+    for (number, row) in rows.iter().enumerate() {
+        let (arm, choice) = (&tuned.protocol.arms[number / 2], tuned.chosen[number / 2]);
+        assert_eq!((&row.arm, row.seed, row.rate), (&arm.name, number as u64 % 2 + 1, choice.rate));
+        let name = format!("{}-rate{}-steps{}-seed{}", arm.file_name(), row.rate, row.steps, row.seed);
+        let run = history::read(&out.join("comparison/runs").join(name)).unwrap();
+        assert_eq!(run.last().unwrap().step, choice.steps);
+        assert_eq!(row.dice_mean, Some(run.last().unwrap().dice_mean));
+        let mut medians = run.windows(3).map(|w| {
+            let mut dice: Vec<f64> = w.iter().map(|row| row.dice_mean).collect();
+            dice.sort_by(f64::total_cmp);
+            (w[2].seconds, dice[1])
+        });
+        let at_last = medians.find(|(_, median)| *median >= tuned.target).map(|(seconds, _)| seconds);
+        assert_eq!(row.seconds_to_target.is_some(), at_last.is_some());
+        assert!(row.seconds_to_target <= at_last);
+        assert!(row.test_dice_mean.is_some_and(|dice| (0.0..=1.0).contains(&dice)));
+    }
+    let table = std::fs::read(out.join("comparison/comparison.parquet")).unwrap();
+
+    // Once more: nothing is trained again, and the result is the same.
+    let again = compare(&out, &flags);
+    assert_eq!(again.stdout, output.stdout);
+    assert_eq!(std::fs::read(out.join("comparison/comparison.parquet")).unwrap(), table);
+    let told = String::from_utf8(compare(&out, &flags[..4]).stdout).unwrap();
+    for part in ["target: mean validation Dice", "plain", "resampling validation cases", "seeds [1, 2]"] {
+        assert!(told.contains(part), "{told}");
+    }
+}
+
+#[test]
+fn a_seed_that_tuned_is_not_reported() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    pdl_tests::run_ok(&["curate", pdl_tests::sample("mr").to_str().unwrap(), "--out", out.to_str().unwrap()]);
+    let protocol = folder.path().join("protocol.toml");
+    let short = PROTOCOL.replace("[101]", "[2]").replace("seconds = [1.0]", "seconds = [0.3]");
+    std::fs::write(&protocol, short.replace("rates = [0.003, 0.02]", "rates = [0.02]")).unwrap();
+    let output = compare(&out, &["--protocol", protocol.to_str().unwrap(), "--seeds", "2"]);
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success() && told.contains("seed 2 was used for tuning"), "{told}");
+}
