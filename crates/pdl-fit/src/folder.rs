@@ -212,20 +212,16 @@ struct File<'a> {
 }
 
 impl File<'_> {
-    fn problem(&self, problem: impl Into<String>) -> FitError {
-        self.refusal(&format!("{}: {}", problem.into(), self.path.display()))
+    fn problem(&self, problem: impl std::fmt::Display) -> FitError {
+        let problem = format!("{problem}; `pdl curate` makes the folder whole again");
+        FitError::Case { case_id: self.case_id.to_owned(), problem, path: self.path.clone() }
     }
 
     fn unreadable(&self, error: &pdl_io::ReadError) -> FitError {
         if !self.path.exists() {
             return self.problem("the file is missing");
         }
-        self.refusal(&error.to_string()) // names the file itself
-    }
-
-    fn refusal(&self, problem: &str) -> FitError {
-        let problem = format!("{problem}; `pdl curate` makes the folder whole again");
-        FitError::Case { case_id: self.case_id.to_owned(), problem, path: self.path.clone() }
+        self.problem(error.reason())
     }
 }
 

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::compare::protocol::Choice;
 use crate::compare::resample::{self, Interval, SEEDS_ENOUGH};
 use crate::compare::runs::{Finished, Runs};
-use crate::compare::target::{self, median};
+use crate::compare::target;
 use crate::compare::tune::{self, Tuned};
 use crate::error::{FitError, Result};
 
@@ -169,16 +169,32 @@ fn intervals(tuned: &Tuned, made: &[Vec<Option<Finished>>]) -> Vec<Option<Interv
 /// An arm's figures over the seeds.
 struct Summary<'a> {
     rows: Vec<&'a Row>,
-    /// Median, smallest and largest ratio of the seeds on which both runs reached the target.
-    ratios: Option<[f64; 3]>,
+    /// Median (of an even number the lower middle), smallest and largest ratio. No run is dropped: one that missed the
+    /// target counts as 0, one that reached it where the conventional run did not as infinity.
+    ratios: [f64; 3],
 }
 
 fn summary<'a>(rows: &'a [Row], arm: &str) -> Summary<'a> {
     let rows: Vec<&Row> = rows.iter().filter(|row| row.arm == arm).collect();
-    let mut ratios: Vec<f64> = rows.iter().filter_map(|row| row.ratio).collect();
-    let middle = (!ratios.is_empty()).then(|| median(&mut ratios));
-    let ratios = middle.map(|middle| [middle, ratios[0], ratios[ratios.len() - 1]]);
-    Summary { rows, ratios }
+    let ratio = |row: &&Row| match (row.ratio, row.seconds_to_target) {
+        (Some(ratio), _) => ratio,
+        (None, Some(_)) => f64::INFINITY,
+        (None, None) => 0.0,
+    };
+    let mut ratios: Vec<f64> = rows.iter().map(ratio).collect();
+    ratios.sort_by(f64::total_cmp);
+    let at = |place: usize| ratios.get(place).copied().unwrap_or(0.0);
+    let last = ratios.len().saturating_sub(1);
+    Summary { ratios: [at(last / 2), at(0), at(last)], rows }
+}
+
+/// A ratio as text.
+fn times(ratio: f64) -> String {
+    match ratio {
+        0.0 => "missed".to_owned(),
+        f64::INFINITY => "only it".to_owned(),
+        _ => format!("{ratio:.2}"),
+    }
 }
 
 /// Mean over the runs that have the figure.
@@ -211,7 +227,7 @@ fn text(
     let _ = writeln!(
         text,
         "{:<width$}  {:>7}  {:<28}  {:>7}  {:>7}  {:<26}  {:>6}  {:>6}",
-        "arm", "rate", "seconds to the target", "steps", "samples", "times sooner (min, max)", "val", "test"
+        "arm", "rate", "seconds to the target", "steps", "samples", "times as soon (min, max)", "val", "test"
     );
     for arm in arms {
         let Summary { rows, ratios } = summary(rows, &arm.name);
@@ -223,7 +239,8 @@ fn text(
                 (None, None) => "astray".to_owned(),
             })
             .collect();
-        let ratios = ratios.map_or("-".to_owned(), |[m, low, high]| format!("{m:.2} ({low:.2}, {high:.2})"));
+        let [middle, low, high] = ratios.map(times);
+        let ratios = format!("{middle} ({low}, {high})");
         let _ = writeln!(
             text,
             "{:<width$}  {:>7}  {:<28}  {:>7}  {:>7}  {:<26}  {:>6}  {:>6}",
@@ -248,16 +265,13 @@ fn text(
     contributions(tuned, rows, &mut text);
     for (number, (arm, interval)) in arms.iter().zip(intervals).enumerate() {
         let Summary { rows, ratios } = summary(rows, &arm.name);
-        let helps = ratios.is_some_and(|[median, ..]| median >= HELPS)
-            && interval.is_some_and(|interval| interval.low > 1.0);
+        let helps = ratios[0] >= HELPS && interval.is_some_and(|interval| interval.low > 1.0);
         if number != baseline && !helps {
-            let figure = match ratios {
-                Some([median, ..]) => {
-                    format!("{median:.2} times as soon as conventional training in the median")
-                }
-                None => format!("no seed of {} reached the target with both", rows.len()),
+            let figure = match ratios[0] {
+                0.0 => format!("it misses the target on half of its {} seeds or more", rows.len()),
+                median => format!("the target comes {median:.2} times as soon as with conventional training"),
             };
-            let _ = writeln!(text, "{} does not help here: {figure}.", arm.name);
+            let _ = writeln!(text, "{} is not shown to help here: {figure}.", arm.name);
         }
     }
     text
@@ -274,7 +288,8 @@ fn contributions(tuned: &Tuned, rows: &[Row], text: &mut String) {
         .collect();
     let ratio = |name: &str| {
         let is_baseline = name == tuned.protocol.arms[tuned.protocol.baseline()].name;
-        if is_baseline { Some(1.0) } else { summary(rows, name).ratios.map(|[median, ..]| median) }
+        let [median, ..] = summary(rows, name).ratios;
+        if is_baseline { Some(1.0) } else { Some(median).filter(|ratio| *ratio > 0.0 && ratio.is_finite()) }
     };
     for (what, without, with) in [("growth", Conventional, Random), ("order", Random, Pdl)] {
         for (from, a) in arms.iter().filter(|(_, a)| a.schedule == without) {
@@ -293,8 +308,8 @@ fn contributions(tuned: &Tuned, rows: &[Row], text: &mut String) {
 
 fn tell(what: &str, from: &str, to: &str, before: Option<f64>, after: Option<f64>, text: &mut String) {
     let factor =
-        before.zip(after).map_or("unknown".to_owned(), |(a, b)| format!("{:.2} times sooner", b / a));
-    let _ = writeln!(text, "{what}, from {from} to {to}: {factor}");
+        before.zip(after).map_or("unknown".to_owned(), |(a, b)| format!("{:.2} times as soon", b / a));
+    let _ = writeln!(text, "{what}: from {from} to {to}, {factor}");
 }
 
 #[cfg(test)]
@@ -319,9 +334,11 @@ mod tests {
     }
 
     #[test]
-    fn a_run_that_misses_is_kept_and_counts_for_no_ratio() {
+    fn a_run_that_misses_is_kept_and_counts_against_its_arm() {
         let rows = [row("a", Some(2.0)), row("a", None), row("a", Some(1.0)), row("a", Some(4.0))];
-        let summary = summary(&rows, "a");
-        assert_eq!((summary.rows.len(), summary.ratios), (4, Some([2.0, 1.0, 4.0])));
+        let of_a = summary(&rows, "a");
+        assert_eq!((of_a.rows.len(), of_a.ratios), (4, [1.0, 0.0, 4.0]));
+        let alone = Row { ratio: None, ..row("b", Some(2.0)) };
+        assert_eq!(summary(&[row("b", Some(3.0)), alone], "b").ratios, [3.0, 3.0, f64::INFINITY]);
     }
 }

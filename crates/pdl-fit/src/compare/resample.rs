@@ -1,7 +1,7 @@
 //! How far a median ratio might lie elsewhere, had other cases or seeds been drawn (bootstrap percentiles, Efron 1979).
 
 use crate::compare::runs::Finished;
-use crate::compare::target::{self, median};
+use crate::compare::target;
 use crate::history::HistoryRow;
 use crate::random::{Purpose, Random};
 
@@ -24,7 +24,7 @@ pub struct Interval {
 /// Runs of one seed: the conventional one, and that of an arm.
 pub type Pair<'a> = (&'a Finished, &'a Finished);
 
-/// The interval of the median over `pairs` of how many times sooner the second run reaches `target`, with `labels`
+/// The interval of the median over `pairs` of how many times as soon the second run reaches `target`, with `labels`
 /// labels. Nothing without pairs or validation cases.
 pub fn interval(pairs: &[Pair<'_>], target: f64, labels: usize) -> Option<Interval> {
     let mut random = Random::new(0, Purpose::Resampling, 0);
@@ -32,27 +32,25 @@ pub fn interval(pairs: &[Pair<'_>], target: f64, labels: usize) -> Option<Interv
     if cases == 0 {
         return None;
     }
-    let ratios: Vec<f64> = pairs.iter().filter_map(|pair| ratio(pair, target, None, labels)).collect();
+    let ratios: Vec<f64> = pairs.iter().map(|pair| ratio(pair, target, None, labels)).collect();
     let mut draws = Vec::with_capacity(DRAWS);
     for _ in 0..DRAWS {
         let mut drawn: Vec<f64> = if pairs.len() >= SEEDS_ENOUGH {
             (0..ratios.len()).map(|_| ratios[random.below(ratios.len())]).collect()
         } else {
             let cases: Vec<usize> = (0..cases).map(|_| random.below(cases)).collect();
-            pairs.iter().filter_map(|pair| ratio(pair, target, Some(&cases), labels)).collect()
+            pairs.iter().map(|pair| ratio(pair, target, Some(&cases), labels)).collect()
         };
-        if !drawn.is_empty() {
-            draws.push(median(&mut drawn));
-        }
+        drawn.sort_by(f64::total_cmp);
+        draws.extend(drawn.get(drawn.len().saturating_sub(1) / 2));
     }
     draws.sort_by(f64::total_cmp);
     let at = |share: f64| draws.get(((draws.len() as f64 - 1.0) * share).round() as usize).copied();
     Some(Interval { low: at(TAIL)?, high: at(1.0 - TAIL)? })
 }
 
-/// How many times sooner the second run reaches the target: 0 when only the first does, infinity when only the second
-/// does, nothing when neither does.
-fn ratio(pair: &Pair<'_>, target: f64, cases: Option<&[usize]>, labels: usize) -> Option<f64> {
+/// How many times as soon the second run reaches the target: 0 when it does not, infinity when only it does.
+fn ratio(pair: &Pair<'_>, target: f64, cases: Option<&[usize]>, labels: usize) -> f64 {
     let seconds = |run: &Finished| {
         let dice: Vec<f64> = match cases {
             Some(cases) => run.history.iter().map(|row| dice_of(row, cases, labels)).collect(),
@@ -61,10 +59,9 @@ fn ratio(pair: &Pair<'_>, target: f64, cases: Option<&[usize]>, labels: usize) -
         target::reached(&run.history, &dice, target).map(|reached| reached.seconds)
     };
     match (seconds(pair.0), seconds(pair.1)) {
-        (Some(first), Some(second)) => Some(first / second),
-        (Some(_), None) => Some(0.0),
-        (None, Some(_)) => Some(f64::INFINITY),
-        (None, None) => None,
+        (Some(first), Some(second)) => first / second,
+        (None, Some(_)) => f64::INFINITY,
+        (_, None) => 0.0,
     }
 }
 

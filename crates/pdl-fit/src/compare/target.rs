@@ -61,7 +61,7 @@ fn running_medians(values: &[f64], width: usize) -> Vec<f64> {
 }
 
 /// The median; the mean of the middle two of an even number. `values` must not be empty.
-pub(crate) fn median(values: &mut [f64]) -> f64 {
+fn median(values: &mut [f64]) -> f64 {
     values.sort_by(f64::total_cmp);
     let half = values.len() / 2;
     if values.len() % 2 == 1 { values[half] } else { f64::midpoint(values[half - 1], values[half]) }
