@@ -134,6 +134,16 @@ bench-compare *flags: build
     .venv-bench/bin/python -m pip install --quiet --requirement crates/pdl-similarity/benches/requirements.txt
     .venv-bench/bin/python crates/pdl-similarity/benches/compare.py {{pdl}} "$@"
 
+# Cases a second from file to array against MONAI and SimpleITK, which it installs (some GB), on the cohorts below DATA
+bench-prepare data *flags: build
+    #!/usr/bin/env bash
+    set -euo pipefail
+    data=$1; shift
+    cargo build --release --locked --example arrays
+    test -x .venv-bench-prepare/bin/python || python3 -m venv .venv-bench-prepare
+    .venv-bench-prepare/bin/python -m pip install --quiet --requirement crates/pdl-prepare/benches/requirements.txt
+    .venv-bench-prepare/bin/python crates/pdl-prepare/benches/prepare.py {{pdl}} target/release/examples/arrays "$data" "$@"
+
 # Time and memory of ranking, splitting, auditing and exporting 20,000 cases, which it makes in FOLDER (some 3 GB)
 bench-rank folder="out/bench-rank" *flags: build
     #!/usr/bin/env bash

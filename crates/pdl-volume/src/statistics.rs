@@ -69,6 +69,71 @@ pub fn median(values: &mut [f64]) -> f64 {
     if values.len() % 2 == 1 { values[middle] } else { (values[middle - 1] + values[middle]) / 2.0 }
 }
 
+/// [`percentile`] of several, in float64; leaves `values` as they are and copies none of them. NaN when there are none.
+///
+/// Order statistics are found by counting: first how often each upper half of the numbers' bits occurs, then the lower
+/// halves of those that matter.
+pub fn percentiles<const N: usize>(values: &[f32], percents: [f64; N]) -> [f64; N] {
+    if values.is_empty() {
+        return [f64::NAN; N];
+    }
+    let last = values.len() - 1;
+    let places = percents.map(|percent| percent / 100.0 * last as f64);
+    let ranks = places.iter().flat_map(|place| [place.floor() as usize, place.ceil() as usize]).collect();
+    let found = order_statistics(values, ranks);
+    std::array::from_fn(|i| {
+        let (low, high) = (f64::from(found[2 * i]), f64::from(found[2 * i + 1]));
+        low + (high - low) * places[i].fract()
+    })
+}
+
+/// The values of the given ranks, from 0, in the order of [`f32::total_cmp`].
+fn order_statistics(values: &[f32], ranks: Vec<usize>) -> Vec<f32> {
+    const HALF: usize = 1 << 16;
+    let mut upper = vec![0_usize; HALF];
+    values.iter().for_each(|v| upper[sortable(*v) as usize >> 16] += 1);
+    // For each rank the upper half of its bits, and its rank among the numbers that share it.
+    let places: Vec<(usize, usize)> = ranks.into_iter().map(|rank| place(&upper, rank)).collect();
+    let mut wanted: Vec<usize> = places.iter().map(|(half, _)| *half).collect();
+    wanted.sort_unstable();
+    wanted.dedup();
+    let mut slots = vec![u16::MAX; HALF];
+    wanted.iter().enumerate().for_each(|(slot, half)| slots[*half] = slot as u16);
+    let mut lower = vec![vec![0_usize; HALF]; wanted.len()];
+    for v in values {
+        let bits = sortable(*v) as usize;
+        if let Some(counts) = lower.get_mut(usize::from(slots[bits >> 16])) {
+            counts[bits % HALF] += 1;
+        }
+    }
+    let value = |(half, rank): (usize, usize)| {
+        let (low, _) = place(&lower[usize::from(slots[half])], rank);
+        unsortable((half << 16 | low) as u32)
+    };
+    places.into_iter().map(value).collect()
+}
+
+/// The bin that holds a rank, and the rank inside it.
+fn place(counts: &[usize], mut rank: usize) -> (usize, usize) {
+    for (bin, count) in counts.iter().enumerate() {
+        if rank < *count {
+            return (bin, rank);
+        }
+        rank -= count;
+    }
+    (counts.len() - 1, 0)
+}
+
+/// Bits that sort as the numbers do.
+fn sortable(value: f32) -> u32 {
+    let bits = value.to_bits();
+    if bits >> 31 == 1 { !bits } else { bits | 1 << 31 }
+}
+
+fn unsortable(bits: u32) -> f32 {
+    f32::from_bits(if bits >> 31 == 1 { bits & !(1 << 31) } else { !bits })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -82,6 +147,18 @@ mod tests {
         assert!((at(50.0) - 3.5).abs() < 1e-12);
         assert!((at(99.5) - 8.895).abs() < 1e-6);
         assert!((at(100.0) - 9.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn counting_finds_what_sorting_finds() {
+        let value = |i: u32| (i.wrapping_mul(2_654_435_761) >> 8) as f32 / 1000.0 - 8000.0;
+        let mut values: Vec<f32> = (0..5000).map(value).chain([0.0; 700]).chain([-3.5; 300]).collect();
+        let percents = [0.0, 0.5, 10.0, 47.3, 50.0, 99.5, 100.0];
+        let counted = percentiles(&values, percents);
+        for (percent, counted) in percents.into_iter().zip(counted) {
+            assert_eq!(percentile(&mut values, percent), counted, "{percent}");
+        }
+        assert_eq!(percentiles(&[4.0], [0.0, 70.0]), [4.0, 4.0]);
     }
 
     #[test]
