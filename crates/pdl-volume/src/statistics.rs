@@ -91,7 +91,7 @@ pub fn percentiles<const N: usize>(values: &[f32], percents: [f64; N]) -> [f64; 
 fn order_statistics(values: &[f32], ranks: Vec<usize>) -> Vec<f32> {
     const HALF: usize = 1 << 16;
     let mut upper = vec![0_usize; HALF];
-    values.iter().for_each(|v| upper[sortable(*v) as usize >> 16] += 1);
+    for_runs(values, |bits, count| upper[bits as usize >> 16] += count);
     // For each rank the upper half of its bits, and its rank among the numbers that share it.
     let places: Vec<(usize, usize)> = ranks.into_iter().map(|rank| place(&upper, rank)).collect();
     let mut wanted: Vec<usize> = places.iter().map(|(half, _)| *half).collect();
@@ -100,17 +100,33 @@ fn order_statistics(values: &[f32], ranks: Vec<usize>) -> Vec<f32> {
     let mut slots = vec![u16::MAX; HALF];
     wanted.iter().enumerate().for_each(|(slot, half)| slots[*half] = slot as u16);
     let mut lower = vec![vec![0_usize; HALF]; wanted.len()];
-    for v in values {
-        let bits = sortable(*v) as usize;
+    for_runs(values, |bits, count| {
+        let bits = bits as usize;
         if let Some(counts) = lower.get_mut(usize::from(slots[bits >> 16])) {
-            counts[bits % HALF] += 1;
+            counts[bits % HALF] += count;
         }
-    }
+    });
     let value = |(half, rank): (usize, usize)| {
         let (low, _) = place(&lower[usize::from(slots[half])], rank);
         unsortable((half << 16 | low) as u32)
     };
     places.into_iter().map(value).collect()
+}
+
+/// Calls `f` with the sortable bits of each run of equal values and its length: the background of a volume is long runs,
+/// and counting a bin up again and again waits for itself.
+fn for_runs(values: &[f32], mut f: impl FnMut(u32, usize)) {
+    let Some(first) = values.first() else { return };
+    let (mut bits, mut count) = (first.to_bits(), 0);
+    for v in values {
+        if v.to_bits() == bits {
+            count += 1;
+        } else {
+            f(sortable(bits), count);
+            (bits, count) = (v.to_bits(), 1);
+        }
+    }
+    f(sortable(bits), count);
 }
 
 /// The bin that holds a rank, and the rank inside it.
@@ -124,9 +140,8 @@ fn place(counts: &[usize], mut rank: usize) -> (usize, usize) {
     (counts.len() - 1, 0)
 }
 
-/// Bits that sort as the numbers do.
-fn sortable(value: f32) -> u32 {
-    let bits = value.to_bits();
+/// From a number's bits to bits that sort as the numbers do.
+fn sortable(bits: u32) -> u32 {
     if bits >> 31 == 1 { !bits } else { bits | 1 << 31 }
 }
 
