@@ -144,6 +144,14 @@ bench-prepare data *flags: build
     .venv-bench-prepare/bin/python -m pip install --quiet --requirement crates/pdl-prepare/benches/requirements.txt
     .venv-bench-prepare/bin/python crates/pdl-prepare/benches/prepare.py {{pdl}} target/release/examples/arrays "$data" "$@"
 
+# Memory of preparing a CT of 512 x 512 x 1000, which it makes in FOLDER (some 3 GB); fails above 5 GiB
+bench-memory folder="out/bench-memory" *flags: build venv
+    #!/usr/bin/env bash
+    set -euo pipefail
+    folder=${1:-out/bench-memory}
+    if [ $# -gt 0 ]; then shift; fi
+    .venv/bin/python crates/pdl-prepare/benches/memory.py {{pdl}} "$folder" "$@"
+
 # Time and memory of ranking, splitting, auditing and exporting 20,000 cases, which it makes in FOLDER (some 3 GB)
 bench-rank folder="out/bench-rank" *flags: build
     #!/usr/bin/env bash

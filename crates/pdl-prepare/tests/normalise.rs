@@ -35,7 +35,7 @@ fn schemes_give_what_other_programs_give() {
     let parts: Vec<_> = (1..6).map(|seed| on_unit_scale(&landmarks(&image(seed).voxels)).unwrap()).collect();
     let standard = std::array::from_fn(|i| parts.iter().map(|part| part[i]).sum::<f64>() / 5.0);
     for (found, expected) in standard.into_iter().zip(golden.standard_scale) {
-        assert!((found - expected).abs() < 1e-9, "{found}, not {expected}");
+        assert!((found - expected).abs() < 1e-7, "{found}, not {expected}");
     }
     let schemes = [
         (Normalisation::Nyul { standard }, golden.nyul),
