@@ -164,8 +164,8 @@ fn standard_scale(parts: &[CaseFingerprint]) -> [f64; LANDMARKS.len()] {
 
 /// Percentiles of the pooled sketches, and mean and deviation of the mixture in which every case weighs the same.
 fn pooled(parts: &[CaseFingerprint]) -> Foreground {
-    let mut pool: Vec<f32> = parts.iter().flat_map(|part| part.sketch.iter().copied()).collect();
-    let range = Statistics::of(&mut pool);
+    let pool: Vec<f32> = parts.iter().flat_map(|part| part.sketch.iter().copied()).collect();
+    let range = Statistics::of(&pool);
     let n = parts.len().max(1) as f64;
     let mean = parts.iter().map(|part| part.mean).sum::<f64>() / n;
     let variance = parts.iter().map(|part| part.std.powi(2) + (part.mean - mean).powi(2)).sum::<f64>() / n;

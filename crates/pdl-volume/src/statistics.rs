@@ -18,14 +18,13 @@ pub struct Statistics {
 }
 
 impl Statistics {
-    /// The statistics of finite values, or nothing when there are none. Reorders `values`.
-    pub fn of(values: &mut [f32]) -> Option<Self> {
+    /// The statistics of finite values, or nothing when there are none.
+    pub fn of(values: &[f32]) -> Option<Self> {
         if values.is_empty() {
             return None;
         }
         let (mean, std) = mean_and_std(values);
-        let p00_5 = percentile(values, 0.5);
-        let p99_5 = percentile(values, 99.5);
+        let [p00_5, p99_5] = percentiles(values, [0.5, 99.5]);
         let (mut min, mut max) = (f32::INFINITY, f32::NEG_INFINITY);
         for value in values.iter() {
             min = min.min(*value);
@@ -43,22 +42,6 @@ pub fn mean_and_std(values: &[f32]) -> (f64, f64) {
     (mean, (squares / n).sqrt())
 }
 
-/// The percentile (0 to 100) with linear interpolation between order statistics, NumPy's default.
-/// Reorders `values`; NaN when there are none.
-pub fn percentile(values: &mut [f32], percent: f64) -> f64 {
-    if values.is_empty() {
-        return f64::NAN;
-    }
-    let place = percent / 100.0 * (values.len() - 1) as f64;
-    let below = place.floor() as usize;
-    let (_, low, above) = values.select_nth_unstable_by(below, f32::total_cmp);
-    let low = f64::from(*low);
-    match above.iter().copied().min_by(f32::total_cmp) {
-        Some(high) => low + (f64::from(high) - low) * place.fract(),
-        None => low,
-    }
-}
-
 /// The median; reorders `values`; NaN when there are none.
 pub fn median(values: &mut [f64]) -> f64 {
     if values.is_empty() {
@@ -69,10 +52,11 @@ pub fn median(values: &mut [f64]) -> f64 {
     if values.len() % 2 == 1 { values[middle] } else { (values[middle - 1] + values[middle]) / 2.0 }
 }
 
-/// [`percentile`] of several, in float64; leaves `values` as they are and copies none of them. NaN when there are none.
+/// The percentiles (0 to 100) with linear interpolation between order statistics, NumPy's default; NaN when there are
+/// no values.
 ///
-/// Order statistics are found by counting: first how often each upper half of the numbers' bits occurs, then the lower
-/// halves of those that matter.
+/// Order statistics are found by counting, which copies nothing: first how often each upper half of the numbers' bits
+/// occurs, then the lower halves of those that matter.
 pub fn percentiles<const N: usize>(values: &[f32], percents: [f64; N]) -> [f64; N] {
     if values.is_empty() {
         return [f64::NAN; N];
@@ -157,7 +141,7 @@ mod tests {
     fn percentiles_are_numpys() {
         // numpy.percentile([3, 1, 4, 1, 5, 9, 2, 6], [0.5, 50, 99.5, 100])
         let values = [3.0, 1.0, 4.0, 1.0, 5.0, 9.0, 2.0, 6.0];
-        let at = |percent| percentile(&mut values.to_vec(), percent);
+        let at = |percent| percentiles(&values, [percent])[0];
         assert!((at(0.5) - 1.0).abs() < 1e-12);
         assert!((at(50.0) - 3.5).abs() < 1e-12);
         assert!((at(99.5) - 8.895).abs() < 1e-6);
@@ -170,8 +154,11 @@ mod tests {
         let mut values: Vec<f32> = (0..5000).map(value).chain([0.0; 700]).chain([-3.5; 300]).collect();
         let percents = [0.0, 0.5, 10.0, 47.3, 50.0, 99.5, 100.0];
         let counted = percentiles(&values, percents);
+        values.sort_by(f32::total_cmp);
         for (percent, counted) in percents.into_iter().zip(counted) {
-            assert_eq!(percentile(&mut values, percent), counted, "{percent}");
+            let place = percent / 100.0 * 5999.0;
+            let [low, high] = [place.floor(), place.ceil()].map(|i| f64::from(values[i as usize]));
+            assert_eq!(low + (high - low) * place.fract(), counted, "{percent}");
         }
         assert_eq!(percentiles(&[4.0], [0.0, 70.0]), [4.0, 4.0]);
     }
