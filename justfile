@@ -142,6 +142,24 @@ bench-index folder="out/bench-index" *flags: build
     if [ $# -gt 0 ]; then shift; fi
     python3 crates/pdl-cohort/benches/index.py {{pdl}} "$folder" "$@"
 
+# Cases a second from file to array against MONAI and SimpleITK, which it installs (some GB), on the cohorts below DATA
+bench-prepare data *flags: build
+    #!/usr/bin/env bash
+    set -euo pipefail
+    data=$1; shift
+    cargo build --release --locked --example arrays
+    test -x .venv-bench-prepare/bin/python || python3 -m venv .venv-bench-prepare
+    .venv-bench-prepare/bin/python -m pip install --quiet --requirement crates/pdl-prepare/benches/requirements.txt
+    .venv-bench-prepare/bin/python crates/pdl-prepare/benches/prepare.py {{pdl}} target/release/examples/arrays "$data" "$@"
+
+# Memory of preparing a CT of 512 x 512 x 1000, which it makes in FOLDER (some 3 GB); fails above 5 GiB
+bench-memory folder="out/bench-memory" *flags: build venv
+    #!/usr/bin/env bash
+    set -euo pipefail
+    folder=${1:-out/bench-memory}
+    if [ $# -gt 0 ]; then shift; fi
+    .venv/bin/python crates/pdl-prepare/benches/memory.py {{pdl}} "$folder" "$@"
+
 # Time and memory of ranking, splitting, auditing and exporting 20,000 cases, which it makes in FOLDER (some 3 GB)
 bench-rank folder="out/bench-rank" *flags: build
     #!/usr/bin/env bash

@@ -165,6 +165,45 @@ fn new_cases_change_no_split_no_row_number_and_no_plan() {
 }
 
 #[test]
+fn an_edited_plan_is_kept_or_refused_and_never_silently_replaced() {
+    let cohort = folder();
+    cohort_of(cohort.path(), 0..6);
+    let out = folder();
+    curate(cohort.path(), out.path(), &["--proxy-size", "16"]);
+    let path = out.path().join("plan.json");
+    let mut plan: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    plan["spacing_mm"] = serde_json::json!([9.0, 9.0, 9.0]);
+    std::fs::write(&path, serde_json::to_vec_pretty(&plan).unwrap()).unwrap();
+    let spacing = || {
+        let rows = pdl_prepare::prepare::read(out.path()).unwrap();
+        rows[0].spacing_mm.clone()
+    };
+
+    curate(cohort.path(), out.path(), &["--proxy-size", "16"]);
+    assert!(spacing().iter().all(|side| (side - 9.0).abs() < 1.0), "{:?}", spacing());
+
+    let edited = std::fs::read(&path).unwrap();
+    let words = |flags: &[&str]| {
+        let own = ["prepare", out.path().to_str().unwrap(), "--proxy-size", "12"];
+        pdl_tests::run(&[&own, flags].concat())
+    };
+    let refused = words(&[]);
+    let message = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(1), "{message}");
+    for part in ["edited (spacing_mm)", "proxy_size", "--replan"] {
+        assert!(message.contains(part), "{message}");
+    }
+    assert_eq!(std::fs::read(&path).unwrap(), edited);
+
+    assert!(words(&["--replan"]).status.success());
+    assert!(spacing().iter().all(|side| *side < 8.0), "{:?}", spacing());
+    // A plan that nobody edited follows the options.
+    assert!(
+        pdl_tests::run(&["prepare", out.path().to_str().unwrap(), "--proxy-size", "16"]).status.success()
+    );
+}
+
+#[test]
 fn a_wrong_affine_can_be_overridden() {
     let cohort = folder();
     cohort_of(cohort.path(), 0..4);

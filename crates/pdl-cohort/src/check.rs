@@ -138,7 +138,7 @@ fn measure(case: &mut Checked, image: &Image) {
         case.reject("not-finite", format!("{wrong} voxels are NaN or infinite"));
         return;
     }
-    let Some(s) = Statistics::of(&mut voxels.clone()) else { return };
+    let Some(s) = Statistics::of(voxels) else { return };
     case.intensity = Some([s.min, s.max, s.mean, s.std, s.p00_5, s.p99_5]);
     // Hounsfield units are whole, reach down to air (-1000) and do not leave the scanners' range.
     case.looks_like_ct = s.min <= -500.0 && s.min >= -4096.0 && voxels.iter().all(|v| v.fract() == 0.0);

@@ -7,6 +7,8 @@ use pdl_volume::{LabelMap, Volume};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::normalise::{LANDMARKS, landmarks, on_unit_scale};
+
 /// The file's name inside a curation folder.
 pub const FILE: &str = "fingerprint.json";
 
@@ -74,6 +76,9 @@ pub struct Fingerprint {
     pub foreground: Foreground,
     /// What the median training case keeps of its voxels after cropping to the box of non-zero ones.
     pub nonzero_box_share: f64,
+    /// Mean of the training images' histogram landmarks, each image's first taken to 0 and its last to 1 (Nyul).
+    #[serde(default)]
+    pub standard_scale: [f64; LANDMARKS.len()],
     /// What has changed since the pinned plan was made.
     pub findings: Vec<Finding>,
 }
@@ -86,6 +91,8 @@ pub(crate) struct CaseFingerprint {
     mean: f64,
     std: f64,
     nonzero_box_share: f64,
+    /// Histogram landmarks from 0 to 1; none of a flat image.
+    landmarks: Option<[f64; LANDMARKS.len()]>,
 }
 
 impl CaseFingerprint {
@@ -103,7 +110,8 @@ impl CaseFingerprint {
         // The middle of each of `points` equal parts of the ranks.
         let sketch = (0..points).map(|i| foreground[(2 * i + 1) * n / (2 * points)]).collect();
         let (mean, std) = statistics::mean_and_std(&foreground);
-        Self { sketch, mean, std, nonzero_box_share: nonzero_box_share(image) }
+        let landmarks = on_unit_scale(&landmarks(&image.voxels));
+        Self { sketch, mean, std, nonzero_box_share: nonzero_box_share(image), landmarks }
     }
 }
 
@@ -139,15 +147,25 @@ impl Fingerprint {
             extent_mm: std::array::from_fn(extent),
             foreground: pooled(parts),
             nonzero_box_share: Spread::of(parts.iter().map(|part| part.nonzero_box_share)).median,
+            standard_scale: standard_scale(parts),
             findings: Vec::new(),
         }
     }
 }
 
+/// Every image weighs the same; where all are flat, the percentiles themselves.
+fn standard_scale(parts: &[CaseFingerprint]) -> [f64; LANDMARKS.len()] {
+    let all: Vec<_> = parts.iter().filter_map(|part| part.landmarks).collect();
+    if all.is_empty() {
+        return LANDMARKS.map(|percent| percent / 100.0);
+    }
+    std::array::from_fn(|i| all.iter().map(|landmarks| landmarks[i]).sum::<f64>() / all.len() as f64)
+}
+
 /// Percentiles of the pooled sketches, and mean and deviation of the mixture in which every case weighs the same.
 fn pooled(parts: &[CaseFingerprint]) -> Foreground {
-    let mut pool: Vec<f32> = parts.iter().flat_map(|part| part.sketch.iter().copied()).collect();
-    let range = Statistics::of(&mut pool);
+    let pool: Vec<f32> = parts.iter().flat_map(|part| part.sketch.iter().copied()).collect();
+    let range = Statistics::of(&pool);
     let n = parts.len().max(1) as f64;
     let mean = parts.iter().map(|part| part.mean).sum::<f64>() / n;
     let variance = parts.iter().map(|part| part.std.powi(2) + (part.mean - mean).powi(2)).sum::<f64>() / n;

@@ -6,11 +6,13 @@
 //! test case, nor, unless the user says so ([`plan::PlanFrom`]), a validation case; nothing is resampled that the plan does not state.
 
 pub mod fingerprint;
-mod normalise;
+pub mod normalise;
 pub mod plan;
 pub mod prepare;
 pub mod proxies;
 pub mod resample;
+pub mod scheme;
+mod source;
 pub mod spline;
 
 use std::path::PathBuf;
@@ -26,6 +28,19 @@ pub enum PrepareError {
     NoTrainingCases {
         /// The curation folder.
         out: PathBuf,
+    },
+    /// The plan was edited, and the options are not those that it was made with.
+    #[error(
+        "the plan was edited ({edited}), and the options are not those it was made with ({options}): give those to keep \
+         the plan, edit the plan instead, or give --replan to make a new one: {}", path.display()
+    )]
+    EditedPlan {
+        /// The parts that were edited.
+        edited: String,
+        /// The options that differ.
+        options: String,
+        /// The plan.
+        path: PathBuf,
     },
     /// Every case failed.
     #[error("none of the {count} cases could be prepared; the first: {first}")]

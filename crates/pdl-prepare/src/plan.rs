@@ -7,14 +7,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::PrepareError;
 use crate::fingerprint::Fingerprint;
+use crate::normalise::Normalisation;
 use crate::resample::ANISOTROPY;
+use crate::scheme::{self, Scheme};
 
 /// The file's name inside a curation folder.
 pub const FILE: &str = "plan.json";
-
-/// MR images are normalised inside their non-zero voxels when the median case keeps less than this share of
-/// its voxels after cropping to them (nnU-Net v2).
-const NONZERO_MASK_BELOW: f64 = 0.75;
 
 /// A figure of the fingerprint has drifted from the pinned plan when it moved by more than this share.
 const DRIFT: f64 = 0.1;
@@ -38,6 +36,15 @@ pub struct PrepareParameters {
     /// How volumes are resampled: as pdl does, or as nnU-Net v2 does.
     #[arg(long, value_enum, default_value_t = Resampling::Box)]
     pub resample: Resampling,
+    /// How intensities are put on a common scale.
+    #[arg(long, value_enum, default_value_t = Scheme::Auto)]
+    pub normalise: Scheme,
+    /// The intensities that `--normalise window` takes to 0 and 1, such as -160,240.
+    #[arg(long, value_delimiter = ',', num_args = 1, allow_hyphen_values = true, value_name = "LOW,HIGH")]
+    pub intensity_window: Option<Vec<f64>>,
+    /// The percentiles of each image that `--normalise percentile` takes to 0 and 1.
+    #[arg(long, value_delimiter = ',', num_args = 1, default_values_t = [0.5, 99.5], value_name = "LOW,HIGH")]
+    pub intensity_percentiles: Vec<f64>,
 }
 
 impl Default for PrepareParameters {
@@ -48,6 +55,9 @@ impl Default for PrepareParameters {
             grid: GridKind::Box,
             plan_from: PlanFrom::Train,
             resample: Resampling::Box,
+            normalise: Scheme::Auto,
+            intensity_window: None,
+            intensity_percentiles: vec![0.5, 99.5],
         }
     }
 }
@@ -91,29 +101,6 @@ pub enum GridKind {
     Box,
     /// A common field of view in millimetres about the image's centre; what it lacks is padded with 0.
     Fov,
-}
-
-/// How intensities are put on a common scale.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(tag = "scheme", rename_all = "snake_case")]
-pub enum Normalisation {
-    /// CT: clip to the cohort's foreground percentiles 0.5 and 99.5, subtract its foreground mean, divide by its
-    /// deviation.
-    CohortForeground {
-        /// Lower clip, in the image's units.
-        low: f64,
-        /// Upper clip, in the image's units.
-        high: f64,
-        /// Mean of the cohort's foreground.
-        mean: f64,
-        /// Standard deviation of the cohort's foreground.
-        std: f64,
-    },
-    /// MR, PET and others: each image by its own mean and deviation.
-    ImageZScore {
-        /// Whether only non-zero voxels count and change.
-        nonzero_mask: bool,
-    },
 }
 
 /// How intensities of a proxy are mapped to [0, 1]; what lies outside is clipped.
@@ -181,17 +168,7 @@ impl Plan {
                 ));
             }
         };
-        let f = &fingerprint.foreground;
-        let (normalisation, mapping) = match fingerprint.modality {
-            Modality::CT => (
-                Normalisation::CohortForeground { low: f.p00_5, high: f.p99_5, mean: f.mean, std: f.std },
-                Mapping::Range { low: f.p00_5, high: f.p99_5 },
-            ),
-            Modality::MR | Modality::PT | Modality::OT => {
-                let nonzero_mask = fingerprint.nonzero_box_share < NONZERO_MASK_BELOW;
-                (Normalisation::ImageZScore { nonzero_mask }, Mapping::ImagePercentiles)
-            }
-        };
+        let (normalisation, mapping) = scheme::choose(fingerprint, parameters)?;
         let fov_mm =
             (parameters.grid == GridKind::Fov).then(|| fingerprint.extent_mm.map(|extent| extent.max));
         let shape = proxy_shape(fingerprint, parameters)?;
@@ -205,6 +182,16 @@ impl Plan {
             parameters: parameters.clone(),
             fingerprint: fingerprint.clone(),
         })
+    }
+
+    /// Which parts of the plan are not what its own fingerprint and options give, that is, were edited; nothing when
+    /// none is.
+    ///
+    /// # Errors
+    /// [`PrepareError::Option`] when its options cannot be.
+    pub fn edited(&self) -> Result<Option<String>, PrepareError> {
+        let names = differences(self, &Self::new(&self.fingerprint, &self.parameters)?);
+        Ok((!names.is_empty()).then(|| names.join(", ")))
     }
 
     /// What has moved since the plan was pinned.
@@ -240,6 +227,16 @@ impl Plan {
             })
             .collect()
     }
+}
+
+/// The names of the fields in which two values of one type differ.
+pub(crate) fn differences<T: Serialize>(a: &T, b: &T) -> Vec<String> {
+    let fields = |value: &T| match serde_json::to_value(value) {
+        Ok(serde_json::Value::Object(fields)) => fields,
+        _ => serde_json::Map::new(),
+    };
+    let (a, b) = (fields(a), fields(b));
+    a.into_iter().filter(|(name, value)| b.get(name) != Some(value)).map(|(name, _)| name).collect()
 }
 
 /// Median per axis; an axis more than three times coarser than the others, with a third of their voxels or
@@ -282,6 +279,7 @@ fn proxy_shape(
 mod tests {
     use super::*;
     use crate::fingerprint::{Foreground, Spread};
+    use crate::normalise::LANDMARKS;
 
     fn fingerprint(spacing: [f64; 3], shape: [f64; 3]) -> Fingerprint {
         let spread = |v: f64| Spread { min: v, p10: v * 0.5, median: v, max: v };
@@ -294,6 +292,7 @@ mod tests {
             extent_mm: std::array::from_fn(|axis| spread(spacing[axis] * shape[axis])),
             foreground: Foreground { p00_5: -100.0, p99_5: 300.0, mean: 50.0, std: 40.0 },
             nonzero_box_share: 1.0,
+            standard_scale: LANDMARKS.map(|v| v / 100.0),
             findings: Vec::new(),
         }
     }
@@ -304,6 +303,46 @@ mod tests {
         assert_eq!(spacing([1.0, 1.0, 5.0], [256.0, 256.0, 40.0]), [1.0, 1.0, 2.5]);
         assert_eq!(spacing([1.0, 1.0, 5.0], [256.0, 256.0, 100.0]), [1.0, 1.0, 5.0]);
         assert_eq!(spacing([1.0, 1.0, 3.0], [256.0, 256.0, 40.0]), [1.0, 1.0, 3.0]);
+    }
+
+    #[test]
+    fn an_edited_plan_is_known_by_what_differs() {
+        let plan = Plan::new(&fingerprint([1.0; 3], [64.0; 3]), &PrepareParameters::default()).unwrap();
+        assert_eq!(plan.edited().unwrap(), None);
+        let mut edited = plan.clone();
+        edited.spacing_mm = [2.0; 3];
+        edited.resample = Resampling::Nnunet;
+        assert_eq!(edited.edited().unwrap().as_deref(), Some("resample, spacing_mm"));
+    }
+
+    #[test]
+    fn every_scheme_is_planned_and_wrong_options_are_refused() {
+        let plan = |change: &dyn Fn(&mut PrepareParameters)| {
+            let mut parameters = PrepareParameters::default();
+            change(&mut parameters);
+            Plan::new(&fingerprint([1.0; 3], [64.0; 3]), &parameters)
+        };
+        let window = plan(&|p| {
+            p.normalise = Scheme::Window;
+            p.intensity_window = Some(vec![-160.0, 240.0]);
+        });
+        let window = window.unwrap();
+        assert_eq!(window.normalisation, Normalisation::Window { low: -160.0, high: 240.0 });
+        assert_eq!(window.proxies.mapping, Mapping::Range { low: -160.0, high: 240.0 });
+        let scheme = |scheme| plan(&|p| p.normalise = scheme).map(|plan| plan.normalisation);
+        assert_eq!(
+            scheme(Scheme::Percentile).unwrap(),
+            Normalisation::ImagePercentiles { lower: 0.5, upper: 99.5 }
+        );
+        assert_eq!(scheme(Scheme::Zscore).unwrap(), Normalisation::ImageZScore { nonzero_mask: false });
+        assert_eq!(
+            scheme(Scheme::Nyul).unwrap(),
+            Normalisation::Nyul { standard: LANDMARKS.map(|v| v / 100.0) }
+        );
+        assert_eq!(scheme(Scheme::Auto).unwrap(), scheme(Scheme::Ct).unwrap());
+        assert!(scheme(Scheme::Window).is_err());
+        assert!(plan(&|p| p.intensity_window = Some(vec![0.0, 1.0])).is_err());
+        assert!(plan(&|p| p.intensity_percentiles = vec![50.0, 10.0]).is_err());
     }
 
     #[test]

@@ -11,7 +11,7 @@ use pdl_store::journal::{Journal, Stamp};
 use pdl_store::progress::Run;
 use pdl_store::table::{self, column, list};
 use pdl_store::{StoreError, atomic, json};
-use pdl_volume::{Grid, LabelMap, Volume};
+use pdl_volume::Grid;
 use rayon::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -22,6 +22,7 @@ use crate::normalise::normalise;
 use crate::plan::{self, Plan, PrepareParameters, Resampling};
 use crate::proxies::{self, ProxyRow, ProxyWriter, ROWS_PER_FILE};
 use crate::resample::{resample_image, resample_labels, shape_at};
+use crate::source::{Source, batches};
 use crate::spline;
 
 /// The table's name inside a curation folder.
@@ -32,9 +33,6 @@ pub const FAILURES_FILE: &str = "failures.json";
 
 const IMAGES: &str = "prepared/images";
 const LABELS: &str = "prepared/labels";
-
-/// Cases worked on at a time, so that memory stays bounded while every core is busy.
-const CASES_AT_A_TIME: usize = 32;
 
 /// One prepared case. Paths are relative to the curation folder; arrays over axes are x, y, z of the RAS+
 /// volume.
@@ -164,7 +162,8 @@ pub fn read_plan(out: &Path) -> Result<Plan, StoreError> {
     json::read(&out.join(plan::FILE))
 }
 
-/// Takes the fingerprint, and keeps the plan there is, unless its options have changed or a new one is wanted.
+/// Takes the fingerprint, and keeps the plan there is, unless a new one is wanted or its options have changed; then a
+/// plan that the user has edited is not thrown away.
 fn make_plan(
     out: &Path,
     rows: &[&CaseRow],
@@ -177,8 +176,16 @@ fn make_plan(
     let mut fingerprint = take_fingerprint(out, &training, run)?;
     let path = out.join(plan::FILE);
     let pinned: Option<Plan> = if path.exists() && !replan { Some(json::read(&path)?) } else { None };
-    let pinned =
-        pinned.filter(|plan| plan.parameters == *parameters && plan.modality == fingerprint.modality);
+    let pinned = match pinned {
+        Some(plan) if plan.parameters == *parameters && plan.modality == fingerprint.modality => Some(plan),
+        Some(plan) => {
+            if let Some(edited) = plan.edited()? {
+                return Err(PrepareError::EditedPlan { edited, options: changed(&plan, parameters), path });
+            }
+            None
+        }
+        None => None,
+    };
     let plan = match pinned {
         Some(plan) => {
             fingerprint.findings = plan.drift(&fingerprint);
@@ -191,20 +198,27 @@ fn make_plan(
     Ok((plan, fingerprint.findings))
 }
 
+/// The options that are not those of the plan, by name.
+fn changed(plan: &Plan, parameters: &PrepareParameters) -> String {
+    let names = plan::differences(&plan.parameters, parameters);
+    if names.is_empty() { "modality".to_owned() } else { names.join(", ") }
+}
+
 fn take_fingerprint(out: &Path, training: &[&CaseRow], run: Run<'_>) -> Result<Fingerprint, PrepareError> {
     let Some(modality) = training.first().map(|row| row.modality) else {
         return Err(PrepareError::NoTrainingCases { out: out.to_owned() });
     };
     let journal = Journal::<CaseFingerprint>::open(out, "fingerprint", run.trust)?;
     run.progress.begin("taking the fingerprint", training.len() as u64);
-    let parts: Vec<Option<CaseFingerprint>> = training
-        .par_iter()
-        .map(|row| {
+    let mut parts: Vec<Option<CaseFingerprint>> = Vec::with_capacity(training.len());
+    for batch in batches(training, run.memory(), Grid::len) {
+        let one = |row: &&CaseRow| {
             let part = fingerprint_once(out, &journal, row);
             run.progress.advance(1);
             part
-        })
-        .collect::<Result<_, StoreError>>()?;
+        };
+        parts.extend(batch.par_iter().map(one).collect::<Result<Vec<_>, StoreError>>()?);
+    }
     let (rows, parts): (Vec<&CaseRow>, Vec<CaseFingerprint>) =
         training.iter().zip(parts).filter_map(|(row, part)| Some((*row, part?))).unzip();
     if rows.is_empty() {
@@ -220,7 +234,7 @@ fn fingerprint_once(
     row: &CaseRow,
 ) -> Result<Option<CaseFingerprint>, StoreError> {
     let key =
-        Key::new("fingerprint 1").part("image", &row.image_blake3).part("label", &row.label_blake3).finish();
+        Key::new("fingerprint 2").part("image", &row.image_blake3).part("label", &row.label_blake3).finish();
     if let Some(known) = journal.find(&row.case_id, &key) {
         return Ok(Some(known.clone()));
     }
@@ -228,38 +242,6 @@ fn fingerprint_once(
     let part = CaseFingerprint::of(&source.image, &source.labels);
     journal.record(&row.case_id, &key, Vec::new(), &part)?;
     Ok(Some(part))
-}
-
-/// A case's volumes, RAS+.
-struct Source {
-    image: Volume<f32>,
-    labels: LabelMap,
-}
-
-impl Source {
-    /// Reads the files of a case and puts them on the grid that its row states.
-    fn read(out: &Path, row: &CaseRow) -> Result<Self, PrepareError> {
-        let image_path = out.join(&row.image);
-        let label_path = out.join(row.label.as_deref().unwrap_or_default());
-        let image = pdl_io::read_image(&image_path)?;
-        let labels = pdl_io::read_labels(&label_path)?;
-        if image.blake3 != row.image_blake3 {
-            return Err(PrepareError::SourceChanged { path: image_path });
-        }
-        if Some(&labels.blake3) != row.label_blake3.as_ref() {
-            return Err(PrepareError::SourceChanged { path: label_path });
-        }
-        // The row's affine counts, not the file's: --orientation may have overridden it.
-        let grid = row.grid().filter(|grid| grid.shape == image.volume.grid.shape);
-        let Some(grid) = grid else { return Err(PrepareError::SourceChanged { path: image_path }) };
-        let on_grid = |mut g: Grid| {
-            g.affine = grid.affine;
-            g
-        };
-        let image = Volume { grid: on_grid(image.volume.grid), voxels: image.volume.voxels };
-        let labels = LabelMap { grid: on_grid(labels.map.grid), voxels: labels.map.voxels };
-        Ok(Self { image: image.to_ras(), labels: labels.to_ras() })
-    }
 }
 
 /// What was made of a case.
@@ -288,17 +270,22 @@ impl Stage<'_> {
             rows.iter().map(|row| (row.case_id.as_str(), self.proxy_key(row))).collect();
         let key = Key::new("proxy file 1").part("rows", &row_keys).finish();
         if let Some(padded) = self.proxy_journal.find(&name, &key).cloned() {
-            return Ok(self.in_parallel(rows, |case, row| {
-                let padded_share = padded.get(case).copied().unwrap_or(0.0);
-                let (row, fresh) = self.volumes(row, None)?;
-                Ok(Done { row, padded_share, fresh })
-            }));
+            let mut padded = padded.into_iter();
+            let batches = self.batches(rows).into_iter().flat_map(|batch| {
+                let padded: Vec<f64> = padded.by_ref().take(batch.len()).collect();
+                self.in_parallel(batch, |case, row| {
+                    let padded_share = padded.get(case).copied().unwrap_or(0.0);
+                    let (row, fresh) = self.volumes(row, None)?;
+                    Ok(Done { row, padded_share, fresh })
+                })
+            });
+            return Ok(batches.collect());
         }
         let path = self.out.join(&relative);
         let mut done = Vec::with_capacity(rows.len());
         atomic::write_with(&path, |temporary| {
             let mut writer = ProxyWriter::create(temporary, &path, &self.plan.proxies)?;
-            for batch in rows.chunks(CASES_AT_A_TIME) {
+            for batch in self.batches(rows) {
                 let made = self.in_parallel(batch, |_, row| self.case_and_proxy(row));
                 let mut proxies = Vec::with_capacity(made.len());
                 for case in made {
@@ -317,6 +304,12 @@ impl Stage<'_> {
             self.proxy_journal.record(&name, &key, vec![Stamp::hash(self.out, &relative)?], &padded)?;
         }
         Ok(done)
+    }
+
+    /// Cases that may be in memory together.
+    fn batches<'r, 'c>(&self, rows: &'r [&'c CaseRow]) -> Vec<&'r [&'c CaseRow]> {
+        let resampled = |grid: &Grid| shape_at(&grid.to_ras(), self.plan.spacing_mm).iter().product();
+        batches(rows, self.run.memory(), resampled)
     }
 
     fn in_parallel<T: Send>(
@@ -360,16 +353,21 @@ impl Stage<'_> {
         }
         let Source { mut image, labels } = source.map_or_else(|| Source::read(self.out, row), Ok)?;
         let shape = shape_at(&image.grid, self.plan.spacing_mm);
-        normalise(&mut image, &self.plan.normalisation);
-        let (image, labels) = match self.plan.resample {
-            Resampling::Box => (resample_image(&image, shape)?, resample_labels(&labels, shape)?),
-            Resampling::Nnunet => {
-                (spline::resample_image(&image, shape), spline::resample_labels(&labels, shape))
-            }
-        };
         let image_name = format!("{IMAGES}/{}.nii.gz", row.case_id);
         let label_name = format!("{LABELS}/{}.nii.gz", row.case_id);
+        // The image is written and gone before the labels are resampled: one of them at a time takes copies.
+        normalise(&mut image, &self.plan.normalisation);
+        let image = match self.plan.resample {
+            Resampling::Box => resample_image(image, shape)?,
+            Resampling::Nnunet => spline::resample_image(&image, shape),
+        };
+        let spacing_mm = image.grid.spacing_mm().to_vec();
         nifti::write_image(&self.out.join(&image_name), &image)?;
+        drop(image);
+        let labels = match self.plan.resample {
+            Resampling::Box => resample_labels(labels, shape)?,
+            Resampling::Nnunet => spline::resample_labels(&labels, shape),
+        };
         nifti::write_labels(&self.out.join(&label_name), &labels)?;
         let stamps = [Stamp::hash(self.out, &image_name)?, Stamp::hash(self.out, &label_name)?];
         let prepared = PreparedRow {
@@ -377,7 +375,7 @@ impl Stage<'_> {
             image: image_name,
             label: label_name,
             shape: shape.iter().map(|n| *n as u32).collect(),
-            spacing_mm: image.grid.spacing_mm().to_vec(),
+            spacing_mm,
             image_blake3: stamps[0].blake3.clone(),
             label_blake3: stamps[1].blake3.clone(),
         };

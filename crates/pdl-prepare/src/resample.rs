@@ -1,9 +1,13 @@
 //! Separable resampling on boxes: voxels are little boxes, extent and centre of the whole stay.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::ops::Range;
+
 use fast_image_resize::images::{TypedImage, TypedImageRef};
 use fast_image_resize::pixels::F32;
 use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
-use pdl_volume::{Grid, LabelMap, Volume, count_labels};
+use pdl_volume::{Grid, LabelMap, Volume};
 
 use crate::PrepareError;
 
@@ -71,10 +75,13 @@ pub fn thick_axis(old_mm: [f64; 3], new_mm: [f64; 3]) -> Option<usize> {
 ///
 /// # Errors
 /// [`PrepareError::Resample`] when the shape cannot be.
-pub fn resample_image(image: &Volume<f32>, shape: [usize; 3]) -> Result<Volume<f32>, PrepareError> {
+pub fn resample_image(image: Volume<f32>, shape: [usize; 3]) -> Result<Volume<f32>, PrepareError> {
     let grid = image.grid.resized(shape);
     let methods = methods(&image.grid, &grid, Interpolation::Cubic);
-    let voxels = resize(&image.voxels, image.grid.shape, shape, methods)?;
+    let old = image.grid.shape;
+    let windows =
+        std::array::from_fn(|axis| Window { start: 0.0, length: old[axis] as f64, voxels: shape[axis] });
+    let voxels = resample_owned(Cow::Owned(image.voxels), old, windows, methods)?;
     Ok(Volume { grid, voxels })
 }
 
@@ -83,40 +90,98 @@ pub fn resample_image(image: &Volume<f32>, shape: [usize; 3]) -> Result<Volume<f
 ///
 /// # Errors
 /// [`PrepareError::Resample`] when the shape cannot be.
-pub fn resample_labels(labels: &LabelMap, shape: [usize; 3]) -> Result<LabelMap, PrepareError> {
-    let grid = labels.grid.resized(shape);
+pub fn resample_labels(labels: LabelMap, shape: [usize; 3]) -> Result<LabelMap, PrepareError> {
     if shape == labels.grid.shape {
-        return Ok(LabelMap { grid, voxels: labels.voxels.clone() });
+        return Ok(labels);
     }
+    let grid = labels.grid.resized(shape);
     let methods = methods(&labels.grid, &grid, Interpolation::LinearPoint);
     let mut voxels = vec![0; grid.len()];
-    for label in count_labels(labels) {
-        let indicator: Vec<f32> =
-            labels.voxels.iter().map(|v| if *v == label.value { 1.0 } else { 0.0 }).collect();
-        let share = resize(&indicator, labels.grid.shape, shape, methods)?;
-        for (voxel, share) in voxels.iter_mut().zip(share) {
-            if share >= 0.5 {
-                *voxel = label.value;
+    for (label, place) in boxes(&labels) {
+        let parts: [Part; 3] =
+            std::array::from_fn(|axis| Part::about(&place[axis], labels.grid.shape[axis], shape[axis]));
+        let (indicator, part_shape) = indicator(&labels, label, &parts);
+        let windows = parts.each_ref().map(|part| part.window);
+        let share = resample_windows(&indicator, part_shape, windows, methods)?;
+        let row = windows[0].voxels;
+        for (i, share) in share.chunks_exact(row).enumerate() {
+            let (y, z) = (parts[1].first + i % windows[1].voxels, parts[2].first + i / windows[1].voxels);
+            let start = (z * shape[1] + y) * shape[0] + parts[0].first;
+            for (voxel, share) in voxels[start..start + row].iter_mut().zip(share) {
+                if *share >= 0.5 {
+                    *voxel = label;
+                }
             }
         }
     }
     Ok(LabelMap { grid, voxels })
 }
 
+/// The smallest box about each label, background left out, as ranges of voxels along x, y, z.
+fn boxes(labels: &LabelMap) -> BTreeMap<u16, [Range<usize>; 3]> {
+    let [nx, ny, _] = labels.grid.shape;
+    let mut boxes: BTreeMap<u16, [Range<usize>; 3]> = BTreeMap::new();
+    for (row, voxels) in labels.voxels.chunks_exact(nx).enumerate() {
+        let mut x = 0;
+        for run in voxels.chunk_by(|a, b| a == b) {
+            if run[0] > 0 {
+                let place = [(x, x + run.len()), (row % ny, row % ny + 1), (row / ny, row / ny + 1)];
+                let known = boxes.entry(run[0]).or_insert(place.map(|(start, end)| start..end));
+                for (known, (start, end)) in known.iter_mut().zip(place) {
+                    *known = known.start.min(start)..known.end.max(end);
+                }
+            }
+            x += run.len();
+        }
+    }
+    boxes
+}
+
+/// The part of an axis that a label can reach when it is interpolated linearly: the new voxels, and the old ones that
+/// they are made from. A label is small beside its volume, so nothing else is worth looking at.
+struct Part {
+    /// The first new voxel.
+    first: usize,
+    /// The old voxels.
+    source: Range<usize>,
+    /// The new voxels, as a window of the old ones.
+    window: Window,
+}
+
+impl Part {
+    /// The part about the old voxels `place` of an axis that goes from `old` to `new` voxels.
+    fn about(place: &Range<usize>, old: usize, new: usize) -> Self {
+        let scale = old as f64 / new as f64;
+        let first = ((place.start as f64 - 1.0) / scale).floor().max(0.0) as usize;
+        let end = (((place.end as f64 + 1.0) / scale).ceil() as usize).min(new);
+        let source_start = ((first as f64 * scale).floor() as usize).saturating_sub(1);
+        let source_end = ((end as f64 * scale).ceil() as usize + 1).min(old);
+        let start = first as f64 * scale - source_start as f64;
+        let length = ((end - first) as f64 * scale).min((source_end - source_start) as f64 - start);
+        let window = Window { start, length, voxels: end - first };
+        Self { first, source: source_start..source_end, window }
+    }
+}
+
+/// 1 where a label is and 0 elsewhere, in a part of its map; and the part's shape (x, y, z).
+fn indicator(labels: &LabelMap, label: u16, parts: &[Part; 3]) -> (Vec<f32>, [usize; 3]) {
+    let [nx, ny, _] = labels.grid.shape;
+    let [x, y, z] = parts.each_ref().map(|part| part.source.clone());
+    let mut voxels = Vec::with_capacity(x.len() * y.len() * z.len());
+    let shape = [x.len(), y.len(), z.len()];
+    for z in z {
+        for y in y.clone() {
+            let start = (z * ny + y) * nx;
+            let row = &labels.voxels[start + x.start..start + x.end];
+            voxels.extend(row.iter().map(|v| if *v == label { 1.0_f32 } else { 0.0 }));
+        }
+    }
+    (voxels, shape)
+}
+
 fn methods(old: &Grid, new: &Grid, smooth: Interpolation) -> [Interpolation; 3] {
     let thick = thick_axis(old.spacing_mm(), new.spacing_mm());
     std::array::from_fn(|axis| if thick == Some(axis) { Interpolation::Nearest } else { smooth })
-}
-
-fn resize(
-    voxels: &[f32],
-    old: [usize; 3],
-    new: [usize; 3],
-    methods: [Interpolation; 3],
-) -> Result<Vec<f32>, PrepareError> {
-    let windows =
-        std::array::from_fn(|axis| Window { start: 0.0, length: old[axis] as f64, voxels: new[axis] });
-    resample_windows(voxels, old, windows, methods)
 }
 
 /// Cuts a window out of each axis and resamples it; `voxels` has x fastest, and so has the result.
@@ -129,7 +194,16 @@ pub fn resample_windows(
     windows: [Window; 3],
     methods: [Interpolation; 3],
 ) -> Result<Vec<f32>, PrepareError> {
-    let mut current = voxels.to_vec();
+    resample_owned(Cow::Borrowed(voxels), shape, windows, methods)
+}
+
+/// Lets go of the voxels, where they are its own, after the first axis.
+fn resample_owned(
+    mut current: Cow<'_, [f32]>,
+    shape: [usize; 3],
+    windows: [Window; 3],
+    methods: [Interpolation; 3],
+) -> Result<Vec<f32>, PrepareError> {
     let mut shape = shape;
     // Axes that shrink go first, so that the later passes have less to do.
     let mut order = [0, 1, 2];
@@ -140,12 +214,14 @@ pub fn resample_windows(
         if whole && window.voxels == shape[axis] {
             continue;
         }
-        current = resample_axis(&current, shape, axis, window, methods[axis]).map_err(|problem| {
-            PrepareError::Resample { shape: windows.map(|window| window.voxels), problem }
-        })?;
+        let made = resample_axis(&current, shape, axis, window, methods[axis]);
+        current = Cow::Owned(made.map_err(|problem| PrepareError::Resample {
+            shape: windows.map(|window| window.voxels),
+            problem,
+        })?);
         shape[axis] = window.voxels;
     }
-    Ok(current)
+    Ok(current.into_owned())
 }
 
 fn growth(shape: [usize; 3], windows: [Window; 3], axis: usize) -> f64 {
@@ -172,15 +248,17 @@ fn resample_axis(
         (options.crop(0.0, window.start, width as f64, window.length), width, window.voxels)
     };
     let mut resizer = Resizer::new();
-    let mut result = vec![F32::new(0.0); pictures * new_width * new_height];
-    let source: Vec<F32> = voxels.iter().map(|v| F32::new(*v)).collect();
-    for (from, to) in source.chunks(width * height).zip(result.chunks_mut(new_width * new_height)) {
-        let from = TypedImageRef::new(width as u32, height as u32, from).map_err(|e| e.to_string())?;
-        let mut to = TypedImage::from_pixels_slice(new_width as u32, new_height as u32, to)
+    let mut result = vec![0.0_f32; pictures * new_width * new_height];
+    for (from, to) in voxels.chunks(width * height).zip(result.chunks_mut(new_width * new_height)) {
+        let from = bytemuck::cast_slice(from);
+        let from = TypedImageRef::<F32>::from_buffer(width as u32, height as u32, from)
+            .map_err(|e| e.to_string())?;
+        let to = bytemuck::cast_slice_mut(to);
+        let mut to = TypedImage::<F32>::from_buffer(new_width as u32, new_height as u32, to)
             .map_err(|e| e.to_string())?;
         resizer.resize_typed(&from, &mut to, &options).map_err(|e| e.to_string())?;
     }
-    Ok(result.into_iter().map(|pixel| pixel.0).collect())
+    Ok(result)
 }
 
 #[cfg(test)]
@@ -201,7 +279,7 @@ mod tests {
             let image = Volume::new(old, (0..960).map(value).collect()).unwrap();
             let mut shape = old.shape;
             shape[axis] *= 2;
-            let new = resample_image(&image, shape).unwrap();
+            let new = resample_image(image, shape).unwrap();
             // Index j of the new axis lies at (j + 0.5) / 2 - 0.5 of the old one.
             let stride = shape[..axis].iter().product::<usize>();
             for (i, v) in new.voxels.iter().enumerate() {
@@ -233,7 +311,7 @@ mod tests {
         assert_eq!(thick_axis([1.0, 1.0, 2.9], [1.0, 1.0, 1.0]), None);
         let old = grid([4, 4, 2], [1.0, 1.0, 5.0]);
         let image = Volume::new(old, (0..32).map(|i| if i < 16 { 0.0 } else { 1.0 }).collect()).unwrap();
-        let new = resample_image(&image, [4, 4, 6]).unwrap();
+        let new = resample_image(image, [4, 4, 6]).unwrap();
         assert!(new.voxels.iter().all(|v| *v == 0.0 || *v == 1.0));
     }
 
@@ -242,9 +320,32 @@ mod tests {
         let old = grid([16, 16, 16], [1.0; 3]);
         let inside = |i: usize| [i % 16, i / 16 % 16, i / 256].iter().all(|c| (4..12).contains(c));
         let labels = LabelMap::new(old, (0..4096).map(|i| if inside(i) { 7 } else { 0 }).collect()).unwrap();
-        let new = resample_labels(&labels, [32, 32, 32]).unwrap();
+        let new = resample_labels(labels, [32, 32, 32]).unwrap();
         // All but the eight corners, where the linear weights 0.75^3 stay below one half.
         assert_eq!(new.voxels.iter().filter(|v| **v == 7).count(), 16 * 16 * 16 - 8);
+    }
+
+    #[test]
+    fn labels_at_the_faces_are_as_if_the_whole_volume_were_looked_at() {
+        let old = grid([9, 7, 5], [1.0, 1.3, 2.0]);
+        let voxels = (0..315_usize).map(|i| [0, 3, 0, 9, 9][i * i % 11 % 5]).collect();
+        let labels = LabelMap::new(old, voxels).unwrap();
+        for shape in [[13, 4, 5], [5, 11, 9], [20, 20, 3]] {
+            let new = resample_labels(labels.clone(), shape).unwrap();
+            let mut whole = vec![0; new.voxels.len()];
+            for label in [3, 9] {
+                let indicator: Vec<f32> =
+                    labels.voxels.iter().map(|v| if *v == label { 1.0 } else { 0.0 }).collect();
+                let windows = std::array::from_fn(|axis| {
+                    let length = old.shape[axis] as f64;
+                    Window { start: 0.0, length, voxels: shape[axis] }
+                });
+                let methods = methods(&old, &old.resized(shape), Interpolation::LinearPoint);
+                let share = resample_windows(&indicator, old.shape, windows, methods).unwrap();
+                whole.iter_mut().zip(share).filter(|(_, share)| *share >= 0.5).for_each(|(v, _)| *v = label);
+            }
+            assert_eq!(new.voxels, whole);
+        }
     }
 
     #[test]

@@ -4,6 +4,8 @@
 //! Thick slices (see [`thick_axis`]) are resampled plane by plane, then to the nearest plane. Nothing overshoots:
 //! results are clipped to the range of the volume, or of the plane, that they come from.
 
+use std::borrow::Cow;
+
 use pdl_volume::{LabelMap, Volume, count_labels};
 use rayon::prelude::*;
 
@@ -30,15 +32,16 @@ pub fn resample_image(image: &Volume<f32>, shape: [usize; 3]) -> Volume<f32> {
         return Volume { grid, voxels: image.voxels.clone() };
     }
     let thick = thick_axis(image.grid.spacing_mm(), grid.spacing_mm());
-    let mut voxels = image.voxels.clone();
+    let mut voxels = Cow::Borrowed(&image.voxels);
     let mut now = image.grid.shape;
     for axis in (0..3).filter(|axis| Some(*axis) != thick && shape[*axis] != image.grid.shape[*axis]) {
-        voxels = along(&voxels, now, axis, shape[axis], Kernel::Cubic);
+        voxels = Cow::Owned(along(|i| f64::from(voxels[i]), now, axis, shape[axis], Kernel::Cubic));
         now[axis] = shape[axis];
     }
+    let mut voxels = voxels.into_owned();
     clip(&mut voxels, now, &image.voxels, image.grid.shape, thick);
     if let Some(axis) = thick.filter(|axis| shape[*axis] != now[*axis]) {
-        voxels = along(&voxels, now, axis, shape[axis], Kernel::Nearest);
+        voxels = along(|i| f64::from(voxels[i]), now, axis, shape[axis], Kernel::Nearest);
     }
     Volume { grid, voxels }
 }
@@ -53,27 +56,31 @@ pub fn resample_labels(labels: &LabelMap, shape: [usize; 3]) -> LabelMap {
         return LabelMap { grid, voxels: labels.voxels.clone() };
     }
     let thick = thick_axis(labels.grid.spacing_mm(), grid.spacing_mm());
-    let resampled = |voxels: Vec<f32>, kernel: Kernel| {
+    // Labels, and 65,535 is the largest, are exact in float32. The first axis reads the map itself, not a copy.
+    let resampled = |value: &(dyn Fn(u16) -> f64 + Sync), kernel: Kernel| {
         let mut now = old;
-        (0..3).filter(|axis| shape[*axis] != old[*axis]).fold(voxels, |voxels, axis| {
+        let mut made: Option<Vec<f32>> = None;
+        for axis in (0..3).filter(|axis| shape[*axis] != old[*axis]) {
             let kernel = if thick == Some(axis) { Kernel::Nearest } else { kernel };
-            let made = along(&voxels, now, axis, shape[axis], kernel);
+            made = Some(match &made {
+                None => along(|i| value(labels.voxels[i]), now, axis, shape[axis], kernel),
+                Some(voxels) => along(|i| f64::from(voxels[i]), now, axis, shape[axis], kernel),
+            });
             now[axis] = shape[axis];
-            made
-        })
+        }
+        made.unwrap_or_default()
     };
-    // Labels are at most 65,535, which float32 holds exactly.
-    let nearest = resampled(labels.voxels.iter().map(|v| f32::from(*v)).collect(), Kernel::Nearest);
+    let nearest: Vec<u16> =
+        resampled(&|label| f64::from(label), Kernel::Nearest).into_iter().map(|v| v as u16).collect();
     let values =
         std::iter::once(0).chain(count_labels(labels).into_iter().map(|c| c.value).filter(|v| *v > 0));
     let mut best = vec![f32::NEG_INFINITY; grid.len()];
     let mut voxels = vec![0_u16; grid.len()];
     for value in values {
-        let indicator = labels.voxels.iter().map(|v| if *v == value { 1.0 } else { 0.0 }).collect();
-        let share = resampled(indicator, Kernel::Linear);
+        let share = resampled(&|label| if label == value { 1.0 } else { 0.0 }, Kernel::Linear);
         for (i, share) in share.into_iter().enumerate() {
             let tied = (share - best[i]).abs() <= 1e-6;
-            if (tied && nearest[i] == f32::from(value)) || (!tied && share > best[i]) {
+            if (tied && nearest[i] == value) || (!tied && share > best[i]) {
                 voxels[i] = value;
             }
             best[i] = best[i].max(share);
@@ -100,17 +107,24 @@ fn clip(voxels: &mut [f32], shape: [usize; 3], source: &[f32], old: [usize; 3], 
     }
 }
 
-/// Resamples one axis of a volume with x fastest to `voxels_new` voxels.
-fn along(voxels: &[f32], shape: [usize; 3], axis: usize, voxels_new: usize, kernel: Kernel) -> Vec<f32> {
+/// Resamples one axis of a volume with x fastest, whose voxels `value` gives, to `voxels_new` voxels.
+fn along(
+    value: impl Fn(usize) -> f64 + Sync,
+    shape: [usize; 3],
+    axis: usize,
+    voxels_new: usize,
+    kernel: Kernel,
+) -> Vec<f32> {
     let stride: usize = shape[..axis].iter().product();
     let n = shape[axis];
     let taps = Taps::new(n, voxels_new, kernel);
-    let mut result = vec![0.0; voxels.len() / n * voxels_new];
-    result.par_chunks_mut(stride * voxels_new).zip(voxels.par_chunks(stride * n)).for_each(|(to, from)| {
+    let mut result = vec![0.0; shape.iter().product::<usize>() / n * voxels_new];
+    result.par_chunks_mut(stride * voxels_new).enumerate().for_each(|(chunk, to)| {
+        let first = chunk * stride * n;
         let mut line = Vec::with_capacity(n + 2 * PADDING);
         for column in 0..stride {
             line.clear();
-            line.extend((0..n).map(|i| f64::from(from[column + i * stride])));
+            line.extend((0..n).map(|i| value(first + column + i * stride)));
             if kernel == Kernel::Cubic {
                 pad(&mut line);
                 filter(&mut line);

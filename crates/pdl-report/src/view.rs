@@ -53,7 +53,7 @@ pub fn view(out: &Path, case: &str, to: &Path) -> Result<()> {
     let stored = stored(out, row)?;
     let image = read_image(&out.join(&own.image))?.volume.to_ras();
     let labels = read_labels(&out.join(&own.label))?.map.to_ras();
-    let window = Statistics::of(&mut image.voxels.clone()).map_or([0.0, 1.0], |s| [s.p00_5, s.p99_5]);
+    let window = Statistics::of(&image.voxels).map_or([0.0, 1.0], |s| [s.p00_5, s.p99_5]);
     let middle = fullest(&labels.voxels, labels.grid.shape).map(|index| index as f64);
     let middle_mm = labels.grid.affine.apply(middle);
     let prepared = Row { image, labels: Some(labels), window };

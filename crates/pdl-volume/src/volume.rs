@@ -99,6 +99,11 @@ impl<T: Copy> Volume<T> {
         Volume { grid: self.grid, voxels: self.voxels.iter().map(f).collect() }
     }
 
+    /// [`Volume::to_ras`], without a copy when it already is.
+    pub fn into_ras(self) -> Self {
+        if self.grid.orientation() == Orientation::RAS { self } else { self.to_ras() }
+    }
+
     /// Axes permuted and flipped, never interpolated, to the orientation closest to RAS+
     /// (nibabel's `as_closest_canonical`).
     pub fn to_ras(&self) -> Self {

@@ -1,0 +1,69 @@
+//! The volumes of a case as they come out of its files, and how many of them are in memory at a time.
+
+use std::path::Path;
+
+use pdl_cohort::cases::CaseRow;
+use pdl_volume::{Grid, LabelMap, Volume};
+
+use crate::PrepareError;
+
+/// Memory that a case takes while it is prepared, for each of its voxels before or after, whichever are more: four
+/// copies of float32.
+const BYTES_A_VOXEL: u64 = 16;
+
+/// Most cases in work together.
+const CASES_AT_A_TIME: usize = 32;
+
+/// A case's volumes, RAS+.
+pub(crate) struct Source {
+    pub image: Volume<f32>,
+    pub labels: LabelMap,
+}
+
+impl Source {
+    /// Reads the files of a case and puts them on the grid that its row states.
+    pub(crate) fn read(out: &Path, row: &CaseRow) -> Result<Self, PrepareError> {
+        let image_path = out.join(&row.image);
+        let label_path = out.join(row.label.as_deref().unwrap_or_default());
+        let image = pdl_io::read_image(&image_path)?;
+        if image.blake3 != row.image_blake3 {
+            return Err(PrepareError::SourceChanged { path: image_path });
+        }
+        // The row's affine counts, not the file's: --orientation may have overridden it.
+        let grid = row.grid().filter(|grid| grid.shape == image.volume.grid.shape);
+        let Some(grid) = grid else { return Err(PrepareError::SourceChanged { path: image_path }) };
+        let image = Volume { grid, voxels: image.volume.voxels }.into_ras();
+        let labels = pdl_io::read_labels(&label_path)?;
+        if Some(&labels.blake3) != row.label_blake3.as_ref() || labels.map.grid.shape != grid.shape {
+            return Err(PrepareError::SourceChanged { path: label_path });
+        }
+        let labels = LabelMap { grid, voxels: labels.map.voxels }.into_ras();
+        Ok(Self { image, labels })
+    }
+}
+
+/// Cuts cases into runs that may be worked on together: all of one run fit into `memory` bytes, or it is a single case.
+/// `resampled` gives a case's voxels after resampling.
+pub(crate) fn batches<'a, 'b>(
+    mut rows: &'a [&'b CaseRow],
+    memory: u64,
+    resampled: impl Fn(&Grid) -> usize,
+) -> Vec<&'a [&'b CaseRow]> {
+    let bytes = |row: &CaseRow| {
+        let voxels = row.grid().map_or(0, |grid| grid.len().max(resampled(&grid)));
+        voxels as u64 * BYTES_A_VOXEL
+    };
+    let mut batches = Vec::new();
+    while !rows.is_empty() {
+        let mut left = memory;
+        let fit = rows.iter().take(CASES_AT_A_TIME).take_while(|row| {
+            let spare = left.checked_sub(bytes(row));
+            left = spare.unwrap_or(0);
+            spare.is_some()
+        });
+        let (batch, rest) = rows.split_at(fit.count().max(1));
+        batches.push(batch);
+        rows = rest;
+    }
+    batches
+}
