@@ -85,6 +85,11 @@ impl Case {
         let shape = [nz, ny, nx];
         Self { case_id: case_id.to_owned(), shape, image: image.voxels, target, annotated, planes, padding }
     }
+
+    /// A case of a prepared image that nobody has labelled.
+    pub fn unlabelled(case_id: &str, image: Volume<f32>) -> Self {
+        Self::new(case_id, image, Vec::new(), vec![true])
+    }
 }
 
 #[cfg(test)]

@@ -1,179 +1,187 @@
-//! Predictions for whole cases, and their Dice on the original grid.
+//! How good a run's network is on held-out cases, on their original grids: Dice, surface Dice, HD95 and volumes.
 
-use tch::{Device, Kind, Tensor};
+use std::path::{Path, PathBuf};
 
-use crate::case::Case;
-use crate::dice::{self, CohortDice};
-use crate::error::Result;
-use crate::folder::HeldOut;
-use crate::layout;
-use crate::network::UNet;
-use crate::sampling::copy_block;
-use crate::weights::Weights;
+use arrow::datatypes::{DataType, Schema};
+use pdl_cohort::attributes::{Modality, Split};
+use pdl_io::nifti;
+use pdl_store::table::{self, column, nullable};
+use rayon::prelude::*;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
-/// Voxels that go through the network at once.
-const CHUNK_VOXELS: usize = 131_072;
+use crate::dice;
+use crate::error::{FitError, Result};
+use crate::folder::{Folder, HeldOut};
+use crate::model::Model;
+use crate::surface;
 
-/// Applies a network to whole cases.
+/// One case and label.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Row {
+    /// Which case.
+    pub case_id: String,
+    /// The label's value.
+    pub label: u16,
+    /// The label's name.
+    pub name: String,
+    /// 2|A and B| / (|A| + |B|); null where the label is absent from both, or was not looked for.
+    pub dice: Option<f64>,
+    /// The share of both surfaces that lies within the tolerance of the other.
+    pub surface_dice: Option<f64>,
+    /// The larger of the two directed 95th percentiles of surface distances, mm; the image's diagonal where one of
+    /// the two is empty.
+    pub hd95_mm: Option<f64>,
+    /// Volume of the label as it was drawn, ml.
+    pub drawn_ml: f64,
+    /// Volume of the prediction, ml.
+    pub predicted_ml: f64,
+}
+
+/// The table's columns.
+pub fn schema() -> Schema {
+    use DataType::{Float64, UInt16, Utf8};
+    Schema::new(vec![
+        column("case_id", Utf8),
+        column("label", UInt16),
+        column("name", Utf8),
+        nullable("dice", Float64),
+        nullable("surface_dice", Float64),
+        nullable("hd95_mm", Float64),
+        column("drawn_ml", Float64),
+        column("predicted_ml", Float64),
+    ])
+}
+
+/// Means over the cases.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Summary {
+    /// The label's name; "mean" for the mean over the labels.
+    pub name: String,
+    /// Cases that count.
+    pub cases: usize,
+    /// Mean Dice.
+    pub dice: Option<f64>,
+    /// Mean surface Dice.
+    pub surface_dice: Option<f64>,
+    /// Mean HD95, mm.
+    pub hd95_mm: Option<f64>,
+}
+
+/// What an evaluation found.
 #[derive(Debug)]
-pub struct Predictor<'a> {
-    /// The network.
-    pub net: &'a UNet,
-    /// Its values.
-    pub weights: &'a Weights,
-    /// Sides (z, y, x) of the samples that it was trained on; z is 1 for planes.
-    pub patch: [usize; 3],
-    /// Where it runs.
-    pub device: Device,
+pub struct Evaluation {
+    /// A row for every case and label.
+    pub rows: Vec<Row>,
+    /// Means, by label and then over all.
+    pub summary: Vec<Summary>,
+    /// The table's file.
+    pub file: PathBuf,
+    /// The folder of the predicted label maps.
+    pub predictions: PathBuf,
 }
 
-impl Predictor<'_> {
-    /// Dice over held-out cases, on their original grids.
-    ///
-    /// # Errors
-    /// [`crate::FitError::Torch`] when libtorch refuses.
-    pub fn dice(&self, cases: &[HeldOut]) -> Result<CohortDice> {
-        let of_case = |held_out: &HeldOut| {
-            let prediction = self.channels(&held_out.case, held_out.shape)?;
-            Ok(dice::per_label(&prediction, &held_out.truth, &held_out.case.annotated))
-        };
-        let all = cases.iter().map(of_case).collect::<Result<Vec<_>>>()?;
-        Ok(CohortDice::of(all, self.net.plan().classes as usize - 1))
-    }
-
-    /// The most probable channel of every voxel of a grid of `shape` (z, y, x) that fills the case's box.
-    ///
-    /// Probabilities are interpolated linearly with voxel centres aligned (half-voxel shifts), then compared.
-    ///
-    /// # Errors
-    /// [`crate::FitError::Torch`] when libtorch refuses.
-    pub fn channels(&self, case: &Case, shape: [usize; 3]) -> Result<Vec<u8>> {
-        let _no_grad = tch::no_grad_guard();
-        let mut p = if self.net.plan().dims == 2 { self.planes(case)? } else { self.blocks(case)? };
-        if shape != case.shape {
-            let size: Vec<i64> = shape.iter().map(|&n| n as i64).collect();
-            p = p.f_upsample_trilinear3d(&size, false, None, None, None)?;
-        }
-        // Much faster than argmax, which is slow along an axis of few channels.
-        let (_, best) = p.f_max_dim(1, false)?;
-        let best = best.f_to_kind(Kind::Uint8)?.f_to_device(Device::Cpu)?;
-        let mut channels = vec![0; shape.iter().product()];
-        best.f_copy_data(&mut channels, shape.iter().product())?;
-        Ok(channels)
-    }
-
-    /// The sides to which a case is padded: no less than a sample, and multiples of the network's stride.
-    fn padded(&self, case: &Case) -> [usize; 3] {
-        let stride = self.net.plan().stride();
-        std::array::from_fn(|axis| case.shape[axis].max(self.patch[axis]).next_multiple_of(stride))
-    }
-
-    /// Probabilities (1, channels, z, y, x) from whole planes.
-    fn planes(&self, case: &Case) -> Result<Tensor> {
-        let [nz, ny, nx] = case.shape;
-        let [_, height, width] = self.padded(case);
-        let (above, left) = ((height - ny) / 2, (width - nx) / 2);
-        let chunk = (CHUNK_VOXELS / (height * width)).max(1);
-        let mut parts = Vec::new();
-        for first in (0..nz).step_by(chunk) {
-            let planes = chunk.min(nz - first);
-            let origin = [first as isize, -(above as isize), -(left as isize)];
-            let block = self.block(case, origin, [planes, height, width])?;
-            let images =
-                layout::from_channels_last(&block, &[planes as i64, 1, height as i64, width as i64])?;
-            let p = self.net.forward(self.weights, &images)?.f_softmax(1, Kind::Float)?;
-            let p = p.f_narrow(2, above as i64, ny as i64)?.f_narrow(3, left as i64, nx as i64)?;
-            parts.push(p.f_contiguous()?);
-        }
-        Ok(Tensor::f_cat(&parts, 0)?.f_permute([1, 0, 2, 3])?.f_unsqueeze(0)?)
-    }
-
-    /// Probabilities (1, channels, z, y, x) from blocks that overlap by half, averaged where they do.
-    fn blocks(&self, case: &Case) -> Result<Tensor> {
-        let size = self.padded(case);
-        let pad: [usize; 3] = std::array::from_fn(|axis| (size[axis] - case.shape[axis]) / 2);
-        let shape = [1, self.net.plan().classes].into_iter().chain(size.iter().map(|&n| n as i64));
-        let total = Tensor::f_zeros(shape.collect::<Vec<_>>(), (Kind::Float, self.device))?;
-        let count = Tensor::f_zeros(size.map(|n| n as i64), (Kind::Float, self.device))?;
-        for start in block_starts(size, self.patch) {
-            let origin = std::array::from_fn(|axis| start[axis] as isize - pad[axis] as isize);
-            let [z, y, x] = self.patch.map(|n| n as i64);
-            let images =
-                layout::from_channels_last(&self.block(case, origin, self.patch)?, &[1, 1, z, y, x])?;
-            let p = self.net.forward(self.weights, &images)?.f_softmax(1, Kind::Float)?;
-            let _ = window(&total, 2, start, self.patch)?.f_add_(&p)?;
-            let _ = window(&count, 0, start, self.patch)?.f_add_scalar_(1.0)?;
-        }
-        window(&total.f_div(&count)?, 2, pad, case.shape)
-    }
-
-    fn block(&self, case: &Case, origin: [isize; 3], size: [usize; 3]) -> Result<Tensor> {
-        let mut voxels = Vec::with_capacity(size.iter().product());
-        copy_block(&case.image, case.shape, origin, size, case.padding, |v| voxels.push(v));
-        Ok(Tensor::f_from_slice(&voxels)?.f_to_device(self.device)?)
-    }
+/// The tolerance of surface Dice when none is given, mm.
+pub fn default_tolerance_mm(modality: Modality) -> f64 {
+    if modality == Modality::CT { 3.0 } else { 1.0 }
 }
 
-/// The view of `size` voxels from `start` on, along three axes from `axis` on.
-fn window(t: &Tensor, axis: i64, start: [usize; 3], size: [usize; 3]) -> Result<Tensor> {
-    let mut view = t.shallow_clone();
-    for (i, (start, size)) in start.into_iter().zip(size).enumerate() {
-        view = view.f_narrow(axis + i as i64, start as i64, size as i64)?;
+/// Applies the network to every case of a split, and writes `RUN/evaluation-SPLIT.parquet` and
+/// `RUN/predictions/SPLIT/CASE.nii.gz`, label maps on the original grids.
+///
+/// `out` is the curation folder (or fold) that the run was trained on.
+///
+/// # Errors
+/// [`FitError`] when the folder is not what it was, a case cannot be read, or a file cannot be written.
+pub fn evaluate(
+    model: &Model,
+    run: &Path,
+    out: &Path,
+    split: Split,
+    tolerance_mm: f64,
+    watch: &mut dyn FnMut(&str),
+) -> Result<Evaluation> {
+    let folder = Folder::open(out)?;
+    if folder.manifest.info.hashes.manifest != model.record.manifest_blake3 {
+        return Err(FitError::Setting(format!(
+            "the manifest is not the one that this run was trained on, so its splits may differ: train anew: {}",
+            out.display()
+        )));
     }
-    Ok(view)
+    let cases = folder.held_out(out, split, false)?;
+    if cases.is_empty() {
+        return Err(FitError::Setting(format!("no case is in the {split} split: {}", out.display())));
+    }
+    let predictions = run.join("predictions").join(split.to_string());
+    std::fs::create_dir_all(&predictions)
+        .map_err(pdl_store::StoreError::io("make the folder", &predictions))?;
+    let mut rows = Vec::new();
+    for case in &cases {
+        let channels = model.predictor().channels(&case.case, case.shape)?;
+        let path = predictions.join(format!("{}.nii.gz", case.case.case_id));
+        nifti::write_labels(&path, &model.to_labels(&channels, case.stored)?)?;
+        rows.extend(of_case(model, case, &channels, tolerance_mm));
+        watch(&case.case.case_id);
+    }
+    let file = run.join(format!("evaluation-{split}.parquet"));
+    let facts = vec![("pdl.tolerance_mm".to_owned(), tolerance_mm.to_string())];
+    table::write_rows(&file, &schema(), &rows, facts)?;
+    let summary = summary(model, &rows);
+    Ok(Evaluation { rows, summary, file, predictions })
 }
 
-/// Where the blocks of a volume begin (z, y, x).
-fn block_starts(size: [usize; 3], patch: [usize; 3]) -> Vec<[usize; 3]> {
-    let [zs, ys, xs]: [Vec<usize>; 3] = std::array::from_fn(|axis| starts(size[axis], patch[axis]));
-    let mut all = Vec::new();
-    for &z in &zs {
-        for &y in &ys {
-            all.extend(xs.iter().map(|&x| [z, y, x]));
+fn of_case(model: &Model, case: &HeldOut, channels: &[u8], tolerance_mm: f64) -> Vec<Row> {
+    let dice = dice::per_label(channels, &case.truth, &case.case.annotated);
+    let [x, y, z] = case.stored.to_ras().spacing_mm();
+    let voxel_ml = x * y * z / 1000.0;
+    let labels: Vec<_> = model.record.labels.iter().enumerate().collect();
+    let row = |(index, label): &(usize, &pdl_curriculum::manifest::Label)| {
+        let mask =
+            |of: &[u8]| of.iter().map(|&channel| usize::from(channel) == index + 1).collect::<Vec<bool>>();
+        let (drawn, predicted) = (mask(&case.truth), mask(channels));
+        let ml = |mask: &[bool]| mask.iter().filter(|inside| **inside).count() as f64 * voxel_ml;
+        let distances = case.case.annotated[index + 1]
+            .then(|| surface::compare(&drawn, &predicted, case.shape, [z, y, x], tolerance_mm))
+            .flatten();
+        Row {
+            case_id: case.case.case_id.clone(),
+            label: label.value,
+            name: label.name.clone(),
+            dice: dice[*index],
+            surface_dice: distances.map(|found| found.surface_dice),
+            hd95_mm: distances.map(|found| found.hd95_mm),
+            drawn_ml: ml(&drawn),
+            predicted_ml: ml(&predicted),
         }
-    }
+    };
+    labels.par_iter().map(row).collect()
+}
+
+/// Means over cases for each label, then over labels (definitions: cohort Dice).
+fn summary(model: &Model, rows: &[Row]) -> Vec<Summary> {
+    let mean =
+        |values: Vec<f64>| (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64);
+    let of_label = |label: &pdl_curriculum::manifest::Label| {
+        let rows: Vec<&Row> = rows.iter().filter(|row| row.label == label.value).collect();
+        let over =
+            |figure: fn(&Row) -> Option<f64>| mean(rows.iter().filter_map(|row| figure(row)).collect());
+        Summary {
+            name: label.name.clone(),
+            cases: rows.iter().filter(|row| row.dice.is_some()).count(),
+            dice: over(|row| row.dice),
+            surface_dice: over(|row| row.surface_dice),
+            hd95_mm: over(|row| row.hd95_mm),
+        }
+    };
+    let mut all: Vec<Summary> = model.record.labels.iter().map(of_label).collect();
+    let over = |figure: fn(&Summary) -> Option<f64>| mean(all.iter().filter_map(figure).collect());
+    let whole = Summary {
+        name: "mean".to_owned(),
+        cases: all.iter().map(|label| label.cases).max().unwrap_or(0),
+        dice: over(|label| label.dice),
+        surface_dice: over(|label| label.surface_dice),
+        hd95_mm: over(|label| label.hd95_mm),
+    };
+    all.push(whole);
     all
-}
-
-/// Where blocks of `patch` voxels begin so that they cover `size`, each overlapping the next by half or more.
-fn starts(size: usize, patch: usize) -> Vec<usize> {
-    let last = size - patch;
-    let mut starts: Vec<usize> = (0..last).step_by((patch / 2).max(1)).collect();
-    starts.push(last);
-    starts
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::network::NetworkPlan;
-    use pdl_volume::{Affine, Grid, Orientation, Volume};
-
-    fn case(shape: [usize; 3]) -> Case {
-        let affine = Affine::from_orientation(Orientation::RAS, [1.0; 3], shape);
-        let n: usize = shape.iter().product();
-        let image = Volume::new(Grid::new(shape, affine), (0..n).map(|v| (v % 7) as f32).collect()).unwrap();
-        Case::new("a", image, vec![0; n], vec![true; 2])
-    }
-
-    #[test]
-    fn blocks_cover_the_volume() {
-        assert_eq!(starts(8, 8), [0]);
-        assert_eq!(starts(10, 4), [0, 2, 4, 6]);
-        assert_eq!(starts(9, 4), [0, 2, 4, 5]);
-    }
-
-    #[test]
-    fn every_voxel_of_the_original_grid_gets_a_channel() {
-        for (dims, patch) in [(2, [1, 8, 8]), (3, [8, 8, 8])] {
-            let net = UNet::new(NetworkPlan::plain(dims, 2, 2, 2));
-            let weights = Weights::new(net.parameters(), 3, Device::Cpu).unwrap();
-            let predictor = Predictor { net: &net, weights: &weights, patch, device: Device::Cpu };
-            let case = case([9, 5, 10]); // x, y, z: longer and shorter than the samples
-            let same = predictor.channels(&case, case.shape).unwrap();
-            assert_eq!(same.len(), 9 * 5 * 10);
-            assert_eq!(predictor.channels(&case, [12, 6, 3]).unwrap().len(), 12 * 6 * 3);
-            assert!(same.iter().all(|&channel| channel < 2));
-        }
-    }
 }

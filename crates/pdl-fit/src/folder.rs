@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use pdl_cohort::attributes::Split;
 use pdl_cohort::cases::{CaseRow, Cases};
 use pdl_curriculum::manifest::{Manifest, ManifestRow};
-use pdl_volume::{LabelMap, Volume};
+use pdl_volume::{Grid, LabelMap, Volume};
 use rayon::prelude::*;
 
 use crate::case::{Case, Channels};
@@ -24,6 +24,8 @@ pub struct HeldOut {
     pub shape: [usize; 3],
     /// The channel of every voxel of the original label map, oriented to RAS+.
     pub truth: Vec<u8>,
+    /// The grid of the original image, as it is stored.
+    pub stored: Grid,
 }
 
 /// What a run needs of a curation folder.
@@ -167,12 +169,13 @@ impl Loader<'_> {
         let mut labels = self.labels(&file, original.label_blake3.as_deref().unwrap_or_default())?;
         // The table's grid, and not the label file's: the user may have corrected the orientation.
         let grid = original.grid().filter(|grid| grid.shape == labels.grid.shape);
-        labels.grid =
+        let stored =
             grid.ok_or_else(|| file.problem("its shape is not that of the image in cases.parquet"))?;
+        labels.grid = stored;
         let labels = labels.to_ras();
         let truth = self.encode(&file, &labels, &case.annotated)?;
         let [x, y, z] = labels.grid.shape;
-        Ok(HeldOut { case, shape: [z, y, x], truth })
+        Ok(HeldOut { case, shape: [z, y, x], truth, stored })
     }
 
     fn labels(&self, file: &File<'_>, hash: &str) -> Result<LabelMap> {

@@ -2,7 +2,8 @@
 //!
 //! In: the manifest, the prepared volumes it lists, and `cases.parquet` for the grids of the originals
 //! ([`folder`]). Out: `runs/NAME/` with the weights ([`weights`]), what every evaluation found
-//! ([`history`]) and everything needed to repeat the run ([`run`]); while it trains, a [`checkpoint`]. It plans a
+//! ([`history`]) and everything needed to repeat the run ([`run`]); while it trains, a [`checkpoint`]. A finished run is a [`model`]
+//! that is applied to new images ([`predict`]) and to held-out ones ([`evaluate`]). It plans a
 //! network from the cohort ([`plan`]), follows the stages of the manifest ([`schedule`]) and never looks at the
 //! test split.
 
@@ -18,9 +19,12 @@ pub mod folder;
 pub mod history;
 pub mod layout;
 pub mod loss;
+pub mod model;
 pub mod network;
 pub mod optimiser;
 pub mod plan;
+pub mod predict;
+pub mod predictor;
 pub mod random;
 pub mod rate;
 pub mod run;
@@ -28,6 +32,7 @@ pub mod sampling;
 pub mod schedule;
 pub mod settings;
 pub mod sides;
+pub mod surface;
 pub mod train;
 pub mod trainer;
 pub mod weights;

@@ -5,14 +5,18 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use pdl_cohort::attributes::Split;
 use pdl_fit::compare::protocol::Protocol;
 use pdl_fit::compare::runs::{Runs, Told};
 use pdl_fit::compare::tune::{self, Tuned};
 use pdl_fit::compare::{self, report};
+use pdl_fit::evaluate;
 use pdl_fit::history::HistoryRow;
+use pdl_fit::model::Model;
 use pdl_fit::plan::Speed;
+use pdl_fit::predict::{self, Status};
 use pdl_fit::run::{self, RunRecord};
-use pdl_fit::settings::Settings;
+use pdl_fit::settings::{DeviceChoice, Settings};
 use pdl_fit::train::{self, Event, Outcome, Request};
 use pdl_store::lock::FolderLock;
 
@@ -31,6 +35,63 @@ enum Command {
     /// Measure how long schedules take to the same Dice, conventional training among them: tune each on seeds of its
     /// own, then run all on others.
     Compare(Compare),
+    /// Segment images with a trained network: label maps of the same names, on the images' own grids.
+    Predict(Predict),
+    /// Measure a trained network on held-out cases, on their original grids: Dice, surface Dice, HD95, volumes.
+    Evaluate(Evaluate),
+}
+
+#[derive(clap::Args)]
+struct Predict {
+    /// The folder of a finished run, such as OUT/runs/pdl-seed1.
+    run: PathBuf,
+    /// Volumes, folders of volumes, or folders of DICOM files (each series is an image).
+    #[arg(required = true)]
+    inputs: Vec<PathBuf>,
+    /// Where the label maps go, as NAME.nii.gz.
+    #[arg(long, value_name = "FOLDER")]
+    out: PathBuf,
+    /// End with exit code 4 when an image cannot be used.
+    #[arg(long)]
+    strict: bool,
+    #[command(flatten)]
+    place: Placed,
+}
+
+#[derive(clap::Args)]
+struct Evaluate {
+    /// The folder of a finished run, such as OUT/runs/pdl-seed1.
+    run: PathBuf,
+    /// The cases to measure on. The test split is for final figures: choose on the validation split.
+    #[arg(long, value_enum, default_value_t = HeldOutSplit::Val)]
+    split: HeldOutSplit,
+    /// Distance within which surfaces count as the same, mm [default: 3 for CT, 1 for others].
+    #[arg(long, value_name = "MM")]
+    tolerance: Option<f64>,
+    #[command(flatten)]
+    place: Placed,
+}
+
+/// Where a trained network runs.
+#[derive(clap::Args)]
+struct Placed {
+    /// Where the network runs.
+    #[arg(long, value_enum, default_value_t = DeviceChoice::Auto)]
+    device: DeviceChoice,
+    /// Threads of the network [default: all cores].
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+    /// Print the result as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum HeldOutSplit {
+    /// Validation cases.
+    Val,
+    /// Test cases.
+    Test,
 }
 
 #[derive(clap::Args)]
@@ -80,11 +141,13 @@ struct Train {
 fn main() -> ExitCode {
     wait_without_spinning();
     let done = match Program::parse().command {
-        Command::Train(train) => run(*train),
-        Command::Compare(words) => compare(words),
+        Command::Train(train) => run(*train).map(|()| ExitCode::SUCCESS),
+        Command::Compare(words) => compare(words).map(|()| ExitCode::SUCCESS),
+        Command::Predict(words) => predict(&words),
+        Command::Evaluate(words) => evaluate(&words).map(|()| ExitCode::SUCCESS),
     };
     match done {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error}"); // its text names the cause already
             ExitCode::FAILURE
@@ -150,6 +213,62 @@ fn compare(words: Compare) -> anyhow::Result<()> {
         print!("{}", comparison.text);
         println!("made: {}", folder.join(report::FILE).display());
     }
+    Ok(())
+}
+
+fn predict(words: &Predict) -> anyhow::Result<ExitCode> {
+    let Predict { run, inputs, out, strict, place } = words;
+    let inputs = predict::find(inputs)?;
+    let model = Model::load(run, place.device, place.threads)?;
+    let mut number = 0;
+    let done = predict::predict(&model, &inputs, out, &mut |prediction| {
+        number += 1;
+        let problem = prediction.problem.as_ref().map_or(String::new(), |problem| format!(": {problem}"));
+        let what = match prediction.status {
+            Status::Made => "made",
+            Status::Kept => "there already",
+            Status::Failed => "failed",
+        };
+        eprintln!("{number} of {}: {} {what}{problem}", inputs.len(), prediction.name);
+    })?;
+    let failed = done.iter().filter(|prediction| prediction.status == Status::Failed).count();
+    if place.json {
+        println!("{}", serde_json::to_string_pretty(&done)?);
+    } else {
+        println!("{} label maps, {failed} images could not be used: {}", done.len() - failed, out.display());
+    }
+    anyhow::ensure!(failed < done.len(), "none of the images could be used");
+    Ok(if *strict && failed > 0 { ExitCode::from(4) } else { ExitCode::SUCCESS })
+}
+
+fn evaluate(words: &Evaluate) -> anyhow::Result<()> {
+    let Evaluate { run, split, tolerance, place } = words;
+    let model = Model::load(run, place.device, place.threads)?;
+    // OUT/runs/NAME
+    let out = run.canonicalize()?.ancestors().nth(2).map(PathBuf::from).unwrap_or_default();
+    let tolerance =
+        tolerance.unwrap_or_else(|| evaluate::default_tolerance_mm(model.record.preparation.modality));
+    let split = match split {
+        HeldOutSplit::Val => Split::Val,
+        HeldOutSplit::Test => Split::Test,
+    };
+    let evaluation =
+        evaluate::evaluate(&model, run, &out, split, tolerance, &mut |case| eprintln!("{case}"))?;
+    if place.json {
+        println!("{}", serde_json::to_string_pretty(&evaluation.summary)?);
+        return Ok(());
+    }
+    let width = evaluation.summary.iter().map(|label| label.name.chars().count()).max().unwrap_or(0).max(5);
+    let figure =
+        |value: Option<f64>, places: usize| value.map_or("-".to_owned(), |value| format!("{value:.places$}"));
+    let within = format!("within {tolerance} mm");
+    println!("{:<width$}  {:>5}  {:>6}  {within:>12}  {:>8}", "label", "cases", "Dice", "HD95, mm");
+    for evaluate::Summary { name, cases, dice, surface_dice, hd95_mm } in &evaluation.summary {
+        let (dice, surface) = (figure(*dice, 4), figure(*surface_dice, 4));
+        println!("{name:<width$}  {cases:>5}  {dice:>6}  {surface:>12}  {:>8}", figure(*hd95_mm, 2));
+    }
+    println!("made: {}", evaluation.file.display());
+    println!("made: {}", evaluation.predictions.display());
     Ok(())
 }
 
@@ -236,7 +355,8 @@ fn tell(request: &Request, outcome: &Outcome) {
         pdl_fit::settings::ScheduleKind::Pdl => "conventional",
         _ => "pdl",
     };
-    println!("next: pdl-fit train {} --schedule {other}", request.out.display());
+    println!("next: pdl-fit evaluate {}", folder.display());
+    println!("  or: pdl-fit train {} --schedule {other}", request.out.display());
 }
 
 fn print_dice(record: &RunRecord) {

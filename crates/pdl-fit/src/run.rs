@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use pdl_curriculum::manifest::Label;
+use pdl_prepare::plan::Plan;
 use pdl_store::json;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -16,7 +17,7 @@ pub const FILE: &str = "run.json";
 /// The weights' file inside a run's folder.
 pub const WEIGHTS_FILE: &str = "weights.safetensors";
 /// Version of the file's form.
-pub const SCHEMA_VERSION: u32 = 1;
+pub const SCHEMA_VERSION: u32 = 2;
 
 /// What ran the run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -78,6 +79,8 @@ pub struct RunRecord {
     pub programs: Programs,
     /// What it reached.
     pub results: Results,
+    /// What every image went through before the network saw it, and has to go through when it is used.
+    pub preparation: Plan,
 }
 
 /// What stands in a run's place before it begins.
@@ -89,6 +92,22 @@ pub enum Standing {
     Same(Box<RunRecord>),
 }
 
+/// Reads the record of a finished run.
+///
+/// # Errors
+/// [`FitError::Setting`] when there is none, or one of another version.
+pub fn read(run: &Path) -> Result<RunRecord> {
+    let path = run.join(FILE);
+    if !path.exists() {
+        let what = format!("no finished run is here (it would have a {FILE}): {}", run.display());
+        return Err(FitError::Setting(what));
+    }
+    json::read(&path).map_err(|_| {
+        let what = "the run's record is damaged, or of another version of pdl-fit; --force trains anew";
+        FitError::Setting(format!("{what}: {}", path.display()))
+    })
+}
+
 /// Looks whether a finished run stands in the folder `run`.
 ///
 /// # Errors
@@ -98,7 +117,7 @@ pub fn standing(run: &Path, settings: &Settings, manifest_blake3: &str) -> Resul
     if !path.exists() {
         return Ok(Standing::Free);
     }
-    let record: RunRecord = json::read(&path)?;
+    let record = read(run)?;
     let help = "choose another --name, or --force to train anew";
     if record.settings != *settings {
         let what = format!("a run of that name with other settings exists; {help}: {}", run.display());

@@ -145,6 +145,7 @@ pub fn train(request: &Request, watch: &mut dyn FnMut(&Event<'_>)) -> Result<Out
         programs,
         results,
         plan: state.plan,
+        preparation: cohort.manifest.info.plan.clone(),
     };
     json::write(&folder.join(run::FILE), &record)?;
     remove(&folder.join(checkpoint::FILE))?;
@@ -239,7 +240,7 @@ pub fn device_of(choice: DeviceChoice) -> Result<Device> {
 }
 
 /// Sets libtorch's threads, and says what will run.
-fn prepare_libtorch(settings: &Settings) -> Result<Programs> {
+pub(crate) fn prepare_libtorch(settings: &Settings) -> Result<Programs> {
     let device = match device_of(settings.device)? {
         Device::Cuda(n) => format!("cuda {n}"),
         _ => "cpu".to_owned(),

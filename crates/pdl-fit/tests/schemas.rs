@@ -5,6 +5,7 @@ use std::path::Path;
 
 use pdl_fit::compare::report::Row;
 use pdl_fit::compare::tune::Tuned;
+use pdl_fit::evaluate;
 use pdl_fit::history::{self, HistoryRow};
 use pdl_fit::run::RunRecord;
 use schemars::schema_for;
@@ -17,6 +18,7 @@ fn schemas_are_those_of_the_types() {
         ("history", schema_for!(HistoryRow)),
         ("tuned", schema_for!(Tuned)),
         ("comparison", schema_for!(Row)),
+        ("evaluation", schema_for!(evaluate::Row)),
     ];
     for (name, schema) in schemas {
         let path = folder.join(format!("{name}.schema.json"));

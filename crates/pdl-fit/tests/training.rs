@@ -52,7 +52,8 @@ fn case(number: u64) -> Case {
 fn cases() -> Loaded {
     let held_out = |number| {
         let case = case(number);
-        HeldOut { shape: case.shape, truth: case.target.clone(), case }
+        let affine = Affine::from_orientation(Orientation::RAS, [1.0; 3], SHAPE);
+        HeldOut { shape: case.shape, truth: case.target.clone(), stored: Grid::new(SHAPE, affine), case }
     };
     Loaded { training: (0..6).map(case).collect(), validation: (10..12).map(held_out).collect() }
 }

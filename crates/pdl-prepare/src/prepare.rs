@@ -11,7 +11,7 @@ use pdl_store::journal::{Journal, Stamp};
 use pdl_store::progress::Run;
 use pdl_store::table::{self, column, list};
 use pdl_store::{StoreError, atomic, json};
-use pdl_volume::Grid;
+use pdl_volume::{Grid, Volume};
 use rayon::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -351,16 +351,12 @@ impl Stage<'_> {
         if let Some(known) = self.journal.find(&row.case_id, &key) {
             return Ok((known.clone(), false));
         }
-        let Source { mut image, labels } = source.map_or_else(|| Source::read(self.out, row), Ok)?;
+        let Source { image, labels } = source.map_or_else(|| Source::read(self.out, row), Ok)?;
         let shape = shape_at(&image.grid, self.plan.spacing_mm);
         let image_name = format!("{IMAGES}/{}.nii.gz", row.case_id);
         let label_name = format!("{LABELS}/{}.nii.gz", row.case_id);
         // The image is written and gone before the labels are resampled: one of them at a time takes copies.
-        normalise(&mut image, &self.plan.normalisation);
-        let image = match self.plan.resample {
-            Resampling::Box => resample_image(image, shape)?,
-            Resampling::Nnunet => spline::resample_image(&image, shape),
-        };
+        let image = prepare_image(image, self.plan)?;
         let spacing_mm = image.grid.spacing_mm().to_vec();
         nifti::write_image(&self.out.join(&image_name), &image)?;
         drop(image);
@@ -390,6 +386,20 @@ impl Stage<'_> {
             .part("affine", &row.affine)
             .part("plan", &self.plan.proxies)
             .finish()
+    }
+}
+
+/// An image as a plan makes it: in the orientation RAS+, normalised, at the plan's spacing.
+///
+/// # Errors
+/// [`PrepareError::Resample`] when the resampler refuses.
+pub fn prepare_image(image: Volume<f32>, plan: &Plan) -> Result<Volume<f32>, PrepareError> {
+    let mut image = image.into_ras();
+    let shape = shape_at(&image.grid, plan.spacing_mm);
+    normalise(&mut image, &plan.normalisation);
+    match plan.resample {
+        Resampling::Box => resample_image(image, shape),
+        Resampling::Nnunet => Ok(spline::resample_image(&image, shape)),
     }
 }
 

@@ -99,6 +99,33 @@ impl<T: Copy> Volume<T> {
         Volume { grid: self.grid, voxels: self.voxels.iter().map(f).collect() }
     }
 
+    /// The opposite of [`Volume::to_ras`]: voxels of a RAS+ volume in the order in which `stored` keeps them.
+    ///
+    /// # Errors
+    /// [`VolumeError::WrongLength`] when the volume is not that of `stored` in RAS+.
+    pub fn stored_as(&self, stored: Grid) -> Result<Self, VolumeError> {
+        if stored.to_ras().shape != self.grid.shape {
+            return Err(VolumeError::WrongLength { voxels: self.voxels.len(), shape: stored.shape });
+        }
+        let plan = stored.orientation().to_ras();
+        let stride = [1, self.grid.shape[0], self.grid.shape[0] * self.grid.shape[1]];
+        // Where the first stored voxel lies in RAS+, and how far a step along each stored axis leads there.
+        let (mut start, mut step) = (0, [0_isize; 3]);
+        for (ras_axis, (axis, flipped)) in plan.into_iter().enumerate() {
+            start += if flipped { (self.grid.shape[ras_axis] - 1) * stride[ras_axis] } else { 0 };
+            step[axis] = if flipped { -(stride[ras_axis] as isize) } else { stride[ras_axis] as isize };
+        }
+        let [nx, ny, nz] = stored.shape;
+        let mut voxels = Vec::with_capacity(self.voxels.len());
+        for z in 0..nz as isize {
+            for y in 0..ny as isize {
+                let row = start as isize + z * step[2] + y * step[1];
+                voxels.extend((0..nx as isize).map(|x| self.voxels[(row + x * step[0]) as usize]));
+            }
+        }
+        Self::new(stored, voxels)
+    }
+
     /// [`Volume::to_ras`], without a copy when it already is.
     pub fn into_ras(self) -> Self {
         if self.grid.orientation() == Orientation::RAS { self } else { self.to_ras() }
@@ -172,6 +199,18 @@ mod tests {
             }
             assert_eq!(ras.to_ras(), ras);
         }
+    }
+
+    #[test]
+    fn what_went_to_ras_comes_back() {
+        for orientation in orientations() {
+            let grid = Grid::new(SHAPE, Affine::from_orientation(orientation, [1.0, 2.0, 3.0], SHAPE));
+            let volume = Volume::new(grid, (0..60).collect()).unwrap();
+            assert_eq!(volume.to_ras().stored_as(grid).unwrap(), volume, "{orientation}");
+        }
+        let grid = Grid::new(SHAPE, Affine::from_orientation(Orientation::RAS, [1.0; 3], SHAPE));
+        let other = Grid::new([60, 1, 1], grid.affine);
+        assert!(Volume::new(grid, vec![0; 60]).unwrap().stored_as(other).is_err());
     }
 
     #[test]

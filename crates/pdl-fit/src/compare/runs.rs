@@ -7,15 +7,13 @@ use pdl_cohort::attributes::Split;
 use crate::compare::FOLDER;
 use crate::dice::CohortDice;
 use crate::error::{FitError, Result};
-use crate::evaluate::Predictor;
 use crate::folder::Folder;
 use crate::history::{self, HistoryRow};
-use crate::network::UNet;
+use crate::model::Model;
 use crate::plan::Speed;
-use crate::run::{self, Programs, RunRecord};
+use crate::run::{Programs, RunRecord};
 use crate::settings::Settings;
 use crate::train::{self, Event, Request};
-use crate::weights::Weights;
 
 /// Where runs are made, and who is told.
 pub struct Runs<'a> {
@@ -111,11 +109,8 @@ impl<'a> Runs<'a> {
             return Ok(runs.iter().map(|_| None).collect());
         }
         let dice = |run: &&Finished| {
-            let device = train::device_of(run.record.settings.device)?;
-            let net = UNet::new(run.record.plan.network);
-            let weights = Weights::load(net.parameters(), &run.folder.join(run::WEIGHTS_FILE), device)?;
-            let patch = run.record.plan.patch;
-            Predictor { net: &net, weights: &weights, patch, device }.dice(&cases).map(Some)
+            let Settings { device, threads, .. } = run.record.settings;
+            Model::load(&run.folder, device, threads)?.predictor().dice(&cases).map(Some)
         };
         runs.iter().map(dice).collect()
     }

@@ -1,0 +1,206 @@
+//! Label maps of images that nobody has labelled: each goes through the preparation of the run, and its labels come
+//! back on its own grid.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use pdl_dicom::{ReadOptions, Series};
+use pdl_io::nifti;
+use pdl_prepare::prepare::prepare_image;
+use pdl_store::hash::{self, Key};
+use pdl_store::journal::{Journal, Stamp, Trust};
+use pdl_store::lock::FolderLock;
+use pdl_store::{StoreError, atomic};
+use pdl_volume::Volume;
+use serde::Serialize;
+
+use crate::case::Case;
+use crate::error::{FitError, Result};
+use crate::model::Model;
+
+/// One image to be segmented.
+#[derive(Debug)]
+pub struct Input {
+    /// What its label map is called, without an ending.
+    pub name: String,
+    source: Source,
+}
+
+#[derive(Debug)]
+enum Source {
+    File(PathBuf),
+    Series(Box<Series>),
+}
+
+/// What became of an image.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// Its label map was made.
+    Made,
+    /// Its label map was there already, made from the same image by the same weights.
+    Kept,
+    /// It could not be used.
+    Failed,
+}
+
+/// One image's result.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Prediction {
+    /// The image's name.
+    pub name: String,
+    /// What became of it.
+    pub status: Status,
+    /// The label map's file.
+    pub output: PathBuf,
+    /// Why it failed.
+    pub problem: Option<String>,
+}
+
+/// Finds images: files, folders of volumes, and folders of DICOM files, each series of which is one image.
+///
+/// # Errors
+/// [`FitError::Setting`] when there is none in a place, or two would have the same name.
+pub fn find(places: &[PathBuf]) -> Result<Vec<Input>> {
+    let mut inputs: BTreeMap<String, Input> = BTreeMap::new();
+    for place in places {
+        let found = if place.is_dir() { in_folder(place)? } else { vec![of_file(place)] };
+        if found.is_empty() {
+            let what = "neither a volume nor a DICOM series is in this folder";
+            return Err(FitError::Setting(format!("{what}: {}", place.display())));
+        }
+        for input in found {
+            if let Some(other) = inputs.insert(input.name.clone(), input) {
+                let what = "two images have this name, and would have the same label map";
+                return Err(FitError::Setting(format!("{what}: {}", other.name)));
+            }
+        }
+    }
+    Ok(inputs.into_values().collect())
+}
+
+fn of_file(path: &Path) -> Input {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    Input { name: pdl_io::stem(&name).to_owned(), source: Source::File(path.to_owned()) }
+}
+
+fn in_folder(folder: &Path) -> Result<Vec<Input>> {
+    let entries = std::fs::read_dir(folder).map_err(StoreError::io("list the folder", folder))?;
+    let names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
+    let volumes: Vec<Input> = names
+        .filter(|name| pdl_io::is_volume_name(name) && !name.starts_with('.'))
+        .map(|name| of_file(&folder.join(name)))
+        .collect();
+    if !volumes.is_empty() {
+        return Ok(volumes);
+    }
+    let files = pdl_dicom::files_below(folder);
+    let series = pdl_dicom::scan(&files, &|| {}).series;
+    let name =
+        folder.canonicalize().ok().and_then(|path| Some(path.file_name()?.to_string_lossy().into_owned()));
+    let name = name.unwrap_or_else(|| "series".to_owned());
+    let several = series.len() > 1;
+    let named = series.into_iter().enumerate().map(|(number, series)| Input {
+        name: if several { format!("{name}-{}", number + 1) } else { name.clone() },
+        source: Source::Series(Box::new(series)),
+    });
+    Ok(named.collect())
+}
+
+/// Writes `NAME.nii.gz` for every input to `out`, unless it is there already from the same image and weights; tells
+/// `watch` of each. An image that cannot be used is a result, too.
+///
+/// # Errors
+/// [`FitError`] when `out` cannot be written.
+pub fn predict(
+    model: &Model,
+    inputs: &[Input],
+    out: &Path,
+    watch: &mut dyn FnMut(&Prediction),
+) -> Result<Vec<Prediction>> {
+    std::fs::create_dir_all(out).map_err(StoreError::io("make the folder", out))?;
+    let _lock = FolderLock::take(out)?;
+    atomic::sweep(out)?;
+    let journal = Journal::<()>::open(out, "predict", Trust::Stamps)?;
+    let mut done = Vec::with_capacity(inputs.len());
+    for input in inputs {
+        let file = format!("{}.nii.gz", input.name);
+        let (status, problem) = match one(model, input, out, &file, &journal) {
+            Ok(status) => (status, None),
+            // Without room or rights for one file there is none for the next.
+            Err(Problem::Ours(error)) => return Err(error),
+            Err(Problem::Image(reason)) => (Status::Failed, Some(reason)),
+        };
+        let prediction = Prediction { name: input.name.clone(), status, output: out.join(file), problem };
+        watch(&prediction);
+        done.push(prediction);
+    }
+    Ok(done)
+}
+
+/// Why there is no label map.
+enum Problem {
+    /// The image cannot be used.
+    Image(String),
+    /// The run cannot go on.
+    Ours(FitError),
+}
+
+impl<E: Into<FitError>> From<E> for Problem {
+    fn from(error: E) -> Self {
+        Self::Ours(error.into())
+    }
+}
+
+fn one(
+    model: &Model,
+    input: &Input,
+    out: &Path,
+    file: &str,
+    journal: &Journal<()>,
+) -> std::result::Result<Status, Problem> {
+    let unreadable = |error: StoreError| Problem::Image(error.to_string());
+    let hashes = match &input.source {
+        Source::File(path) => vec![hash::of_file(path).map_err(unreadable)?],
+        Source::Series(series) => series
+            .files
+            .iter()
+            .map(|file| hash::of_file(file))
+            .collect::<std::result::Result<_, _>>()
+            .map_err(unreadable)?,
+    };
+    let key = Key::new("predict 1")
+        .part("input", &hashes)
+        .part("weights", &model.record.results.weights_blake3)
+        .part("preparation", &model.record.preparation)
+        .finish();
+    if journal.find(&input.name, &key).is_some() {
+        return Ok(Status::Kept);
+    }
+    let image = read(model, input).map_err(Problem::Image)?;
+    let stored = image.grid;
+    let prepared = prepare_image(image, &model.record.preparation);
+    let prepared = prepared.map_err(|error| Problem::Image(error.to_string()))?;
+    let labels = model.label_map(&Case::unlabelled(&input.name, prepared), stored)?;
+    nifti::write_labels(&out.join(file), &labels)?;
+    journal.record(&input.name, &key, vec![Stamp::hash(out, file)?], &())?;
+    Ok(Status::Made)
+}
+
+fn read(model: &Model, input: &Input) -> std::result::Result<Volume<f32>, String> {
+    let modality = model.record.preparation.modality;
+    let image = match &input.source {
+        Source::File(path) => pdl_io::read_image(path).map_err(|error| error.reason())?.volume,
+        Source::Series(series) if series.modality != modality.to_string() => {
+            return Err(format!("it is {}; the network was trained on {modality}", series.modality));
+        }
+        Source::Series(series) => {
+            let options = ReadOptions::default();
+            pdl_dicom::read_series(series, options).map_err(|error| error.reason())?.volume
+        }
+    };
+    match image.voxels.iter().filter(|voxel| !voxel.is_finite()).count() {
+        0 => Ok(image),
+        wrong => Err(format!("{wrong} voxels are NaN or infinite")),
+    }
+}

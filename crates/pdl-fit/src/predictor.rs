@@ -1,0 +1,247 @@
+//! Predictions for whole cases, and their Dice on the original grid.
+
+use std::ops::Range;
+
+use tch::{Device, Kind, Tensor};
+
+use crate::case::Case;
+use crate::dice::{self, CohortDice};
+use crate::error::Result;
+use crate::folder::HeldOut;
+use crate::layout;
+use crate::network::UNet;
+use crate::sampling::copy_block;
+use crate::weights::Weights;
+
+/// Probabilities that are interpolated at once.
+const SLAB_NUMBERS: usize = 1 << 24;
+/// The deviation of a block's weight, as a share of its side (nnU-Net).
+const WINDOW_SIGMA: f64 = 0.125;
+/// Voxels that go through the network at once.
+const CHUNK_VOXELS: usize = 131_072;
+
+/// Applies a network to whole cases.
+#[derive(Debug)]
+pub struct Predictor<'a> {
+    /// The network.
+    pub net: &'a UNet,
+    /// Its values.
+    pub weights: &'a Weights,
+    /// Sides (z, y, x) of the samples that it was trained on; z is 1 for planes.
+    pub patch: [usize; 3],
+    /// Where it runs.
+    pub device: Device,
+}
+
+impl Predictor<'_> {
+    /// Dice over held-out cases, on their original grids.
+    ///
+    /// # Errors
+    /// [`crate::FitError::Torch`] when libtorch refuses.
+    pub fn dice(&self, cases: &[HeldOut]) -> Result<CohortDice> {
+        let of_case = |held_out: &HeldOut| {
+            let prediction = self.channels(&held_out.case, held_out.shape)?;
+            Ok(dice::per_label(&prediction, &held_out.truth, &held_out.case.annotated))
+        };
+        let all = cases.iter().map(of_case).collect::<Result<Vec<_>>>()?;
+        Ok(CohortDice::of(all, self.net.plan().classes as usize - 1))
+    }
+
+    /// The most probable channel of every voxel of a grid of `shape` (z, y, x) that fills the case's box.
+    ///
+    /// Probabilities are interpolated linearly with voxel centres aligned (half-voxel shifts), then compared.
+    ///
+    /// # Errors
+    /// [`crate::FitError::Torch`] when libtorch refuses.
+    pub fn channels(&self, case: &Case, shape: [usize; 3]) -> Result<Vec<u8>> {
+        let _no_grad = tch::no_grad_guard();
+        let p = if self.net.plan().dims == 2 { self.planes(case)? } else { self.blocks(case)? };
+        let [nz, ny, nx] = shape;
+        let plane = ny * nx;
+        let mut channels = vec![0; nz * plane];
+        let planes = (SLAB_NUMBERS / (plane * p.size()[1] as usize).max(1)).max(1);
+        for first in (0..nz).step_by(planes) {
+            let slab = first..nz.min(first + planes);
+            let p = interpolated(&p, shape, slab.clone())?;
+            // Much faster than argmax, which is slow along an axis of few channels.
+            let (_, best) = p.f_max_dim(1, false)?;
+            let best = best.f_to_kind(Kind::Uint8)?.f_to_device(Device::Cpu)?;
+            best.f_contiguous()?
+                .f_copy_data(&mut channels[slab.start * plane..slab.end * plane], slab.len() * plane)?;
+        }
+        Ok(channels)
+    }
+
+    /// The sides to which a case is padded: no less than a sample, and multiples of the network's stride.
+    fn padded(&self, case: &Case) -> [usize; 3] {
+        let stride = self.net.plan().stride();
+        std::array::from_fn(|axis| case.shape[axis].max(self.patch[axis]).next_multiple_of(stride))
+    }
+
+    /// Probabilities (1, channels, z, y, x) from whole planes.
+    fn planes(&self, case: &Case) -> Result<Tensor> {
+        let [nz, ny, nx] = case.shape;
+        let [_, height, width] = self.padded(case);
+        let (above, left) = ((height - ny) / 2, (width - nx) / 2);
+        let chunk = (CHUNK_VOXELS / (height * width)).max(1);
+        let mut parts = Vec::new();
+        for first in (0..nz).step_by(chunk) {
+            let planes = chunk.min(nz - first);
+            let origin = [first as isize, -(above as isize), -(left as isize)];
+            let block = self.block(case, origin, [planes, height, width])?;
+            let images =
+                layout::from_channels_last(&block, &[planes as i64, 1, height as i64, width as i64])?;
+            let p = self.net.forward(self.weights, &images)?.f_softmax(1, Kind::Float)?;
+            let p = p.f_narrow(2, above as i64, ny as i64)?.f_narrow(3, left as i64, nx as i64)?;
+            parts.push(p.f_contiguous()?);
+        }
+        Ok(Tensor::f_cat(&parts, 0)?.f_permute([1, 0, 2, 3])?.f_unsqueeze(0)?)
+    }
+
+    /// Probabilities (1, channels, z, y, x) from blocks that overlap by half. Where they do, they are averaged by a
+    /// Gaussian weight, as what a block says near its faces is worth less.
+    fn blocks(&self, case: &Case) -> Result<Tensor> {
+        let size = self.padded(case);
+        let pad: [usize; 3] = std::array::from_fn(|axis| (size[axis] - case.shape[axis]) / 2);
+        let shape = [1, self.net.plan().classes].into_iter().chain(size.iter().map(|&n| n as i64));
+        let total = Tensor::f_zeros(shape.collect::<Vec<_>>(), (Kind::Float, self.device))?;
+        let count = Tensor::f_zeros(size.map(|n| n as i64), (Kind::Float, self.device))?;
+        let weight = block_weight(self.patch, self.device)?;
+        for start in block_starts(size, self.patch) {
+            let origin = std::array::from_fn(|axis| start[axis] as isize - pad[axis] as isize);
+            let [z, y, x] = self.patch.map(|n| n as i64);
+            let images =
+                layout::from_channels_last(&self.block(case, origin, self.patch)?, &[1, 1, z, y, x])?;
+            let p = self.net.forward(self.weights, &images)?.f_softmax(1, Kind::Float)?;
+            let _ = window(&total, 2, start, self.patch)?.f_add_(&p.f_mul(&weight)?)?;
+            let _ = window(&count, 0, start, self.patch)?.f_add_(&weight)?;
+        }
+        window(&total.f_div(&count)?, 2, pad, case.shape)
+    }
+
+    fn block(&self, case: &Case, origin: [isize; 3], size: [usize; 3]) -> Result<Tensor> {
+        let mut voxels = Vec::with_capacity(size.iter().product());
+        copy_block(&case.image, case.shape, origin, size, case.padding, |v| voxels.push(v));
+        Ok(Tensor::f_from_slice(&voxels)?.f_to_device(self.device)?)
+    }
+}
+
+/// Planes `slab` (z) of probabilities (1, channels, z, y, x) on a grid of `shape` (z, y, x) that fills the same box:
+/// linear between voxel centres, and constant beyond the outermost.
+fn interpolated(p: &Tensor, shape: [usize; 3], slab: Range<usize>) -> Result<Tensor> {
+    let old: Vec<usize> = p.size()[2..].iter().map(|&n| n as usize).collect();
+    let mut planes = if old[0] == shape[0] {
+        p.f_narrow(2, slab.start as i64, slab.len() as i64)?
+    } else {
+        let scale = old[0] as f64 / shape[0] as f64;
+        let last = old[0] as f64 - 1.0;
+        let places: Vec<f64> = slab.map(|z| ((z as f64 + 0.5) * scale - 0.5).clamp(0.0, last)).collect();
+        let below: Vec<i64> = places.iter().map(|place| place.floor() as i64).collect();
+        let above: Vec<i64> = below.iter().map(|z| (z + 1).min(old[0] as i64 - 1)).collect();
+        let share: Vec<f32> = places.iter().map(|place| place.fract() as f32).collect();
+        let take = |z: &[i64]| p.f_index_select(2, &Tensor::f_from_slice(z)?.f_to_device(p.device())?);
+        let share = Tensor::f_from_slice(&share)?.f_to_device(p.device())?.f_view([1, 1, -1, 1, 1])?;
+        take(&below)?.f_lerp_tensor(&take(&above)?, &share)?
+    };
+    if old[1..] != shape[1..] {
+        // Planes in place of samples: (z, channels, y, x).
+        let flat = planes.f_squeeze_dim(0)?.f_transpose(0, 1)?.f_contiguous()?;
+        let size = [shape[1] as i64, shape[2] as i64];
+        planes = flat.f_upsample_bilinear2d(size, false, None, None)?.f_transpose(0, 1)?.f_unsqueeze(0)?;
+    }
+    Ok(planes)
+}
+
+/// The weight (z, y, x) of a block's voxels: a Gaussian around its middle, at least a thousandth.
+fn block_weight(patch: [usize; 3], device: Device) -> Result<Tensor> {
+    let along = |side: usize| -> Vec<f64> {
+        let (middle, sigma) = ((side as f64 - 1.0) / 2.0, WINDOW_SIGMA * side as f64);
+        (0..side).map(|at| (-0.5 * ((at as f64 - middle) / sigma).powi(2)).exp()).collect()
+    };
+    let [z, y, x] = patch.map(along);
+    let mut weights = Vec::with_capacity(patch.iter().product());
+    for z in &z {
+        for y in &y {
+            weights.extend(x.iter().map(|x| (z * y * x).max(1e-3) as f32));
+        }
+    }
+    let shape: Vec<i64> = patch.iter().map(|&side| side as i64).collect();
+    Ok(Tensor::f_from_slice(&weights)?.f_view(shape.as_slice())?.f_to_device(device)?)
+}
+
+/// The view of `size` voxels from `start` on, along three axes from `axis` on.
+fn window(t: &Tensor, axis: i64, start: [usize; 3], size: [usize; 3]) -> Result<Tensor> {
+    let mut view = t.shallow_clone();
+    for (i, (start, size)) in start.into_iter().zip(size).enumerate() {
+        view = view.f_narrow(axis + i as i64, start as i64, size as i64)?;
+    }
+    Ok(view)
+}
+
+/// Where the blocks of a volume begin (z, y, x).
+fn block_starts(size: [usize; 3], patch: [usize; 3]) -> Vec<[usize; 3]> {
+    let [zs, ys, xs]: [Vec<usize>; 3] = std::array::from_fn(|axis| starts(size[axis], patch[axis]));
+    let mut all = Vec::new();
+    for &z in &zs {
+        for &y in &ys {
+            all.extend(xs.iter().map(|&x| [z, y, x]));
+        }
+    }
+    all
+}
+
+/// Where blocks of `patch` voxels begin so that they cover `size`, each overlapping the next by half or more.
+fn starts(size: usize, patch: usize) -> Vec<usize> {
+    let last = size - patch;
+    let mut starts: Vec<usize> = (0..last).step_by((patch / 2).max(1)).collect();
+    starts.push(last);
+    starts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::network::NetworkPlan;
+    use pdl_volume::{Affine, Grid, Orientation, Volume};
+
+    fn case(shape: [usize; 3]) -> Case {
+        let affine = Affine::from_orientation(Orientation::RAS, [1.0; 3], shape);
+        let n: usize = shape.iter().product();
+        let image = Volume::new(Grid::new(shape, affine), (0..n).map(|v| (v % 7) as f32).collect()).unwrap();
+        Case::new("a", image, vec![0; n], vec![true; 2])
+    }
+
+    #[test]
+    fn blocks_cover_the_volume() {
+        assert_eq!(starts(8, 8), [0]);
+        assert_eq!(starts(10, 4), [0, 2, 4, 6]);
+        assert_eq!(starts(9, 4), [0, 2, 4, 5]);
+    }
+
+    #[test]
+    fn slabs_are_interpolated_as_the_whole_is() {
+        let p = Tensor::arange(2 * 3 * 4 * 5, (Kind::Float, Device::Cpu)).sin().view([1, 2, 3, 4, 5]);
+        for shape in [[7, 9, 4], [3, 8, 5], [2, 4, 5], [3, 4, 5]] {
+            let size = shape.map(|n| n as i64);
+            let whole = p.upsample_trilinear3d(size, false, None, None, None);
+            let parts =
+                [interpolated(&p, shape, 0..1).unwrap(), interpolated(&p, shape, 1..shape[0]).unwrap()];
+            let difference = (Tensor::cat(&parts, 2) - whole).abs().max().double_value(&[]);
+            assert!(difference < 1e-6, "{shape:?}: {difference}");
+        }
+    }
+
+    #[test]
+    fn every_voxel_of_the_original_grid_gets_a_channel() {
+        for (dims, patch) in [(2, [1, 8, 8]), (3, [8, 8, 8])] {
+            let net = UNet::new(NetworkPlan::plain(dims, 2, 2, 2));
+            let weights = Weights::new(net.parameters(), 3, Device::Cpu).unwrap();
+            let predictor = Predictor { net: &net, weights: &weights, patch, device: Device::Cpu };
+            let case = case([9, 5, 10]); // x, y, z: longer and shorter than the samples
+            let same = predictor.channels(&case, case.shape).unwrap();
+            assert_eq!(same.len(), 9 * 5 * 10);
+            assert_eq!(predictor.channels(&case, [12, 6, 3]).unwrap().len(), 12 * 6 * 3);
+            assert!(same.iter().all(|&channel| channel < 2));
+        }
+    }
+}

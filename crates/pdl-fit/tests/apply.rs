@@ -1,0 +1,142 @@
+//! A trained network applied to new images and to held-out ones.
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "tests may fail loudly")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use pdl_cohort::cases::Cases;
+use pdl_fit::evaluate::Row;
+use pdl_io::nifti;
+use pdl_volume::{Affine, Orientation, Volume};
+
+/// The sample cohort of CT, curated, and a short run on it.
+fn trained(folder: &Path) -> (PathBuf, PathBuf) {
+    let out = folder.join("out");
+    pdl_tests::run_ok(&["curate", pdl_tests::sample("ct").to_str().unwrap(), "--out", out.to_str().unwrap()]);
+    let words = ["--name", "short", "--steps", "60", "--width", "8"];
+    let output = fit("train", &[&[out.to_str().unwrap()], &words[..]].concat());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    (out.clone(), out.join("runs/short"))
+}
+
+fn fit(command: &str, words: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_pdl-fit")).arg(command).args(words).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Dice of two label maps, counted voxel by voxel in their files; nothing where the label is in neither.
+fn dice(a: &Path, b: &Path, label: u16) -> Option<f64> {
+    let [a, b] = [a, b].map(|path| pdl_io::read_labels(path).unwrap().map);
+    assert_eq!(a.grid.shape, b.grid.shape);
+    let count = |map: &[u16]| map.iter().filter(|value| **value == label).count();
+    let both = a.voxels.iter().zip(&b.voxels).filter(|(a, b)| **a == label && **b == label).count();
+    let all = count(&a.voxels) + count(&b.voxels);
+    (all > 0).then(|| 2.0 * both as f64 / all as f64)
+}
+
+#[test]
+fn predictions_lie_on_the_images_own_grids_and_score_what_evaluate_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let (out, run) = trained(folder.path());
+    let run_text = run.to_str().unwrap();
+    let output = fit("evaluate", &[run_text]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let table = run.join("evaluation-val.parquet");
+    let (rows, facts) = pdl_store::table::read_rows::<Row>(&table).unwrap();
+    assert_eq!(facts["pdl.tolerance_mm"], "3");
+    assert!(
+        rows.iter().any(|row| row.dice.is_some_and(|dice| dice > 0.5)),
+        "it has learnt something: {rows:?}"
+    );
+
+    // The same images once more, as somebody would hand them in: one of them in another orientation.
+    let cases = Cases::read(&out).unwrap();
+    let images = folder.path().join("images");
+    std::fs::create_dir_all(&images).unwrap();
+    let held_out: std::collections::BTreeSet<&str> = rows.iter().map(|row| row.case_id.as_str()).collect();
+    for case in &held_out {
+        let row = cases.rows.iter().find(|row| row.case_id == *case).unwrap();
+        std::fs::copy(out.join(&row.image), images.join(format!("{case}.nii.gz"))).unwrap();
+    }
+    std::fs::write(images.join("broken.nii.gz"), b"no volume").unwrap();
+    let predicted = folder.path().join("predicted");
+    let words = [run_text, images.to_str().unwrap(), "--out", predicted.to_str().unwrap()];
+    let output = fit("predict", &words);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(text(&output.stdout).starts_with(&format!("{} label maps, 1 images could not", held_out.len())));
+    assert!(!predicted.join("broken.nii.gz").exists());
+    for row in &rows {
+        let case = cases.rows.iter().find(|case| case.case_id == row.case_id).unwrap();
+        let (drawn, map) =
+            (out.join(case.label.as_ref().unwrap()), predicted.join(format!("{}.nii.gz", row.case_id)));
+        let by_hand =
+            if case.labels_annotated.contains(&row.label) { dice(&drawn, &map, row.label) } else { None };
+        assert_eq!(row.dice.is_some(), by_hand.is_some(), "{row:?}");
+        assert!((row.dice.unwrap_or(0.0) - by_hand.unwrap_or(0.0)).abs() < 1e-9, "{row:?} {by_hand:?}");
+        let kept = run.join("predictions/val").join(format!("{}.nii.gz", row.case_id));
+        assert_eq!(std::fs::read(kept).unwrap(), std::fs::read(&map).unwrap());
+    }
+
+    // Again: nothing is made anew, and with --strict the broken image has its own exit code.
+    let again = fit("predict", &[&words[..], &["--strict", "--json"]].concat());
+    assert_eq!(again.status.code(), Some(4));
+    assert_eq!(text(&again.stdout).matches("\"kept\"").count(), held_out.len());
+
+    // An image turned around in its file gets the same labels in the same places of the world.
+    let first = held_out.iter().next().unwrap();
+    let image = pdl_io::read_image(&images.join(format!("{first}.nii.gz"))).unwrap().volume.into_ras();
+    let shape = [image.grid.shape[2], image.grid.shape[0], image.grid.shape[1]];
+    let orientation: Orientation = "IRP".parse().unwrap();
+    let [x, y, z] = image.grid.spacing_mm();
+    let affine = Affine::from_orientation(orientation, [z, x, y], shape);
+    let turned: Volume<f32> = image.stored_as(pdl_volume::Grid::new(shape, affine)).unwrap();
+    let file = folder.path().join("turned.nii.gz");
+    nifti::write_image(&file, &turned).unwrap();
+    let output = fit("predict", &[run_text, file.to_str().unwrap(), "--out", predicted.to_str().unwrap()]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let labels = |name: &str| pdl_io::read_labels(&predicted.join(format!("{name}.nii.gz"))).unwrap().map;
+    assert_eq!(labels("turned").grid.shape, shape);
+    assert!(labels("turned").to_ras().voxels == labels(first).to_ras().voxels);
+}
+
+#[test]
+fn a_dicom_series_is_segmented_and_wrong_runs_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_, run) = trained(folder.path());
+    let (run_text, out) = (run.to_str().unwrap(), folder.path().join("predicted"));
+    let series = pdl_tests::root().join("sample-data/dicom/ct_01");
+    let output = fit("predict", &[run_text, series.to_str().unwrap(), "--out", out.to_str().unwrap()]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let map = pdl_io::read_labels(&out.join("ct_01.nii.gz")).unwrap().map;
+    assert_eq!(
+        map.grid.shape,
+        pdl_io::read_image(&pdl_tests::sample("ct").join("images/ct_01.nii.gz")).unwrap().volume.grid.shape
+    );
+    assert!(map.voxels.iter().any(|label| *label > 0));
+
+    let refused = |words: &[&str], says: &str| {
+        let output = fit(words[0], &words[1..]);
+        assert!(!output.status.success() && text(&output.stderr).contains(says), "{}", text(&output.stderr));
+    };
+    refused(
+        &["predict", folder.path().to_str().unwrap(), series.to_str().unwrap(), "--out", "x"],
+        "no finished run",
+    );
+    let empty = folder.path().join("empty");
+    std::fs::create_dir_all(&empty).unwrap();
+    refused(
+        &["predict", run_text, empty.to_str().unwrap(), "--out", "x"],
+        "neither a volume nor a DICOM series",
+    );
+    let weights = run.join("weights.safetensors");
+    let mut bytes = std::fs::read(&weights).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(&weights, bytes).unwrap();
+    refused(&["evaluate", run_text], "the weights are not those of the run's record");
+    let record = run.join("run.json");
+    std::fs::write(&record, "{\"schema_version\": 1}").unwrap();
+    refused(&["evaluate", run_text], "of another version of pdl-fit");
+}
