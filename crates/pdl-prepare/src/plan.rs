@@ -309,7 +309,7 @@ mod tests {
     fn an_edited_plan_is_known_by_what_differs() {
         let plan = Plan::new(&fingerprint([1.0; 3], [64.0; 3]), &PrepareParameters::default()).unwrap();
         assert_eq!(plan.edited().unwrap(), None);
-        let mut edited = plan.clone();
+        let mut edited = plan;
         edited.spacing_mm = [2.0; 3];
         edited.resample = Resampling::Nnunet;
         assert_eq!(edited.edited().unwrap().as_deref(), Some("resample, spacing_mm"));
