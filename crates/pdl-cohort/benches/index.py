@@ -9,8 +9,10 @@ its peak of memory is the process's own.
 import argparse
 import pathlib
 import shutil
-import subprocess
-import time
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[3] / "tests"))
+import measure
 
 SAMPLES = pathlib.Path(__file__).parents[3] / "sample-data"
 
@@ -39,24 +41,6 @@ def nifti(folder, files):
             (folder / kind / f"case_{case:05}.nii.gz").write_bytes(content)
 
 
-def run(*command):
-    """Seconds and peak MiB of a process that must succeed, and what it said."""
-    start = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    status = pathlib.Path(f"/proc/{process.pid}/status")
-    peak = 0
-    while process.poll() is None:
-        try:
-            peak = max([peak, *(int(line.split()[1]) for line in status.read_text().splitlines() if "VmHWM" in line)])
-        except OSError:
-            pass
-        time.sleep(0.002)
-    seconds, said = time.perf_counter() - start, process.stdout.read()
-    if process.returncode != 0:
-        raise SystemExit(f"{' '.join(map(str, command))} ended with {process.returncode}")
-    return seconds, peak / 1024, said
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("pdl", type=pathlib.Path)
@@ -77,8 +61,8 @@ def main():
         shutil.rmtree(out, ignore_errors=True)
         files = sum(path.is_file() for path in cohort.rglob("*"))
         command = [arguments.pdl, "index", cohort, "--out", out, "--modality", "MR" if name == "nifti" else "CT"]
-        seconds, peak, said = run(*command)
-        again, _, _ = run(*command)
+        seconds, peak, said = measure.must(*command)
+        again, _, _ = measure.must(*command)
         print(f"{name:<20}{files:>8}{seconds:>10.2f}{files / seconds:>9.0f}{peak:>6.0f}{again:>10.2f}", flush=True)
         print(said.splitlines()[1])
 

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use pdl_volume::statistics::median;
+
 use crate::attributes::Modality;
 use crate::cases::{CaseRow, Finding};
 
@@ -63,18 +65,13 @@ fn mark_lone_labels(rows: &mut [CaseRow]) {
 
 /// A CT without its rescale intercept is brighter than the others by a constant.
 fn mark_offsets(rows: &mut [CaseRow]) {
-    let of_ct = |row: &&mut CaseRow| row.is_usable() && row.modality == Modality::CT;
-    let of = |figure: fn(&CaseRow) -> f64, rows: &mut [CaseRow]| {
-        let mut values: Vec<f64> = rows.iter_mut().filter(of_ct).map(|row| figure(row)).collect();
-        values.sort_by(f64::total_cmp);
-        values.get(values.len() / 2).copied()
+    let is_ct = |row: &CaseRow| row.is_usable() && row.modality == Modality::CT;
+    let middle = |figure: fn(&CaseRow) -> f64| {
+        let mut values: Vec<f64> = rows.iter().filter(|row| is_ct(row)).map(figure).collect();
+        median(&mut values)
     };
-    let (Some(darkest), Some(dark)) =
-        (of(|row| row.intensity_min, rows), of(|row| row.intensity_p00_5, rows))
-    else {
-        return;
-    };
-    for row in rows.iter_mut().filter(of_ct) {
+    let (darkest, dark) = (middle(|row| row.intensity_min), middle(|row| row.intensity_p00_5));
+    for row in rows.iter_mut().filter(|row| is_ct(row)) {
         // Both, as padding may move the one and a crop to the body the other.
         let shifts = [row.intensity_min - darkest, row.intensity_p00_5 - dark];
         if shifts.iter().all(|shift| OFFSET_HU.contains(shift)) {

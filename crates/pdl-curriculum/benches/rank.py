@@ -12,8 +12,10 @@ import pathlib
 import random
 import shutil
 import struct
-import subprocess
-import time
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[3] / "tests"))
+import measure
 
 SIDE = 8
 SITES = 40
@@ -64,24 +66,8 @@ def cohort(folder, cases):
     (folder / "cohort.csv").write_text("\n".join(lines) + "\n")
 
 
-def run(*command):
-    """Exit code, seconds and peak MiB of a process."""
-    start = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    status = pathlib.Path(f"/proc/{process.pid}/status")
-    peak = 0
-    # What the system counts for a child begins with its parent's size; the process's own mark does not.
-    while process.poll() is None:
-        try:
-            peak = max([peak, *(int(line.split()[1]) for line in status.read_text().splitlines() if "VmHWM" in line)])
-        except OSError:
-            pass
-        time.sleep(0.002)
-    return process.returncode, time.perf_counter() - start, peak / 1024
-
-
 def timed(name, *command, codes=(0, 3)):
-    code, seconds, peak = run(*command)
+    code, seconds, peak, _ = measure.run(*command)
     if code not in codes:
         raise SystemExit(f"{name} failed with exit code {code}: {' '.join(command)}")
     print(f"  {name:28} {seconds:8.1f} s {peak:8.0f} MiB", flush=True)

@@ -33,16 +33,17 @@ pub struct CohortDice {
 impl CohortDice {
     /// From the results of [`per_label`] of all cases.
     pub fn of(cases: Vec<Vec<Option<f64>>>, labels: usize) -> Self {
-        let of_label = |label: usize| mean(cases.iter().filter_map(|case| case[label]));
+        let of_label = |label: usize| mean(cases.iter().filter_map(|case| case[label])).unwrap_or(f64::NAN);
         let labels: Vec<f64> = (0..labels).map(of_label).collect();
-        let mean = mean(labels.iter().copied().filter(|dice| !dice.is_nan()));
+        let mean = mean(labels.iter().copied().filter(|dice| !dice.is_nan())).unwrap_or(f64::NAN);
         Self { labels, mean, cases }
     }
 }
 
-fn mean(values: impl Iterator<Item = f64>) -> f64 {
+/// The mean; nothing without values.
+pub(crate) fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
     let (sum, count) = values.fold((0.0, 0_u32), |(sum, count), value| (sum + value, count + 1));
-    sum / f64::from(count) // 0 / 0 = NaN: no value, no mean
+    (count > 0).then(|| sum / f64::from(count))
 }
 
 #[cfg(test)]

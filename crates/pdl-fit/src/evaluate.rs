@@ -4,13 +4,14 @@ use std::path::{Path, PathBuf};
 
 use arrow::datatypes::{DataType, Schema};
 use pdl_cohort::attributes::{Modality, Split};
+use pdl_curriculum::manifest::Label;
 use pdl_io::nifti;
 use pdl_store::table::{self, column, nullable};
 use rayon::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::dice;
+use crate::dice::{self, mean};
 use crate::error::{FitError, Result};
 use crate::folder::{Folder, HeldOut};
 use crate::model::Model;
@@ -135,7 +136,7 @@ fn of_case(model: &Model, case: &HeldOut, channels: &[u8], tolerance_mm: f64) ->
     let [x, y, z] = case.stored.to_ras().spacing_mm();
     let voxel_ml = x * y * z / 1000.0;
     let labels: Vec<_> = model.record.labels.iter().enumerate().collect();
-    let row = |(index, label): &(usize, &pdl_curriculum::manifest::Label)| {
+    let row = |(index, label): &(usize, &Label)| {
         let mask =
             |of: &[u8]| of.iter().map(|&channel| usize::from(channel) == index + 1).collect::<Vec<bool>>();
         let (drawn, predicted) = (mask(&case.truth), mask(channels));
@@ -159,12 +160,9 @@ fn of_case(model: &Model, case: &HeldOut, channels: &[u8], tolerance_mm: f64) ->
 
 /// Means over cases for each label, then over labels (definitions: cohort Dice).
 fn summary(model: &Model, rows: &[Row]) -> Vec<Summary> {
-    let mean =
-        |values: Vec<f64>| (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64);
-    let of_label = |label: &pdl_curriculum::manifest::Label| {
+    let of_label = |label: &Label| {
         let rows: Vec<&Row> = rows.iter().filter(|row| row.label == label.value).collect();
-        let over =
-            |figure: fn(&Row) -> Option<f64>| mean(rows.iter().filter_map(|row| figure(row)).collect());
+        let over = |figure: fn(&Row) -> Option<f64>| mean(rows.iter().filter_map(|row| figure(row)));
         Summary {
             name: label.name.clone(),
             cases: rows.iter().filter(|row| row.dice.is_some()).count(),
@@ -174,7 +172,7 @@ fn summary(model: &Model, rows: &[Row]) -> Vec<Summary> {
         }
     };
     let mut all: Vec<Summary> = model.record.labels.iter().map(of_label).collect();
-    let over = |figure: fn(&Summary) -> Option<f64>| mean(all.iter().filter_map(figure).collect());
+    let over = |figure: fn(&Summary) -> Option<f64>| mean(all.iter().filter_map(figure));
     let whole = Summary {
         name: "mean".to_owned(),
         cases: all.iter().map(|label| label.cases).max().unwrap_or(0),

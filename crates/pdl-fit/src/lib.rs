@@ -3,9 +3,9 @@
 //! In: the manifest, the prepared volumes it lists, and `cases.parquet` for the grids of the originals
 //! ([`folder`]). Out: `runs/NAME/` with the weights ([`weights`]), what every evaluation found
 //! ([`history`]) and everything needed to repeat the run ([`run`]); while it trains, a [`checkpoint`]. A finished run is a [`model`]
-//! that is applied to new images ([`predict`]) and to held-out ones ([`evaluate`]). It plans a
-//! network from the cohort ([`plan`]), follows the stages of the manifest ([`schedule`]) and never looks at the
-//! test split.
+//! that is applied to new images ([`predict`]) and to held-out ones ([`evaluate`]). Training plans a
+//! network from the cohort ([`plan`]), follows the stages of the manifest ([`schedule`]) and never looks at the test
+//! split; [`compare`] measures schedules against each other.
 
 pub mod augment;
 pub mod case;

@@ -6,11 +6,13 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use pdl_cohort::attributes::Split;
+use pdl_curriculum::manifest;
 use pdl_fit::compare::protocol::Protocol;
 use pdl_fit::compare::runs::{Runs, Told};
 use pdl_fit::compare::tune::{self, Tuned};
 use pdl_fit::compare::{self, report};
 use pdl_fit::evaluate;
+use pdl_fit::folder::Folder;
 use pdl_fit::history::HistoryRow;
 use pdl_fit::model::Model;
 use pdl_fit::plan::Speed;
@@ -98,7 +100,8 @@ enum HeldOutSplit {
 struct Compare {
     /// The folder that `pdl curate COHORT --out OUT` made.
     out: PathBuf,
-    /// A TOML file with the arms and the grid that they choose from [default: the one of the documentation].
+    /// A TOML file with the arms and the grid that they choose from [default:
+    /// conventional, random growing and pdl, each with and without progressive resolution; tuned.json shows it whole].
     #[arg(long, value_name = "FILE")]
     protocol: Option<PathBuf>,
     /// Target and choices of an earlier tuning, which is then not done [default: OUT/comparison/tuned.json].
@@ -194,7 +197,13 @@ fn compare(words: Compare) -> anyhow::Result<()> {
     let mut watch = show_comparison;
     let mut runs = Runs::new(&out, trust_files, &mut watch);
     let mut tuned = match file {
-        Some(file) => pdl_store::json::read::<Tuned>(&file)?,
+        Some(file) => {
+            let tuned: Tuned = pdl_store::json::read(&file)?;
+            if tuned.manifest_blake3 != Folder::open(&out)?.manifest.info.hashes.manifest {
+                eprintln!("warning: target and choices were tuned on another manifest: {}", file.display());
+            }
+            tuned
+        }
         None => {
             let protocol = Protocol::read(protocol.as_deref())?;
             tune::tune(&protocol, &folder.join(tune::FILE), &mut runs)?
@@ -244,16 +253,18 @@ fn predict(words: &Predict) -> anyhow::Result<ExitCode> {
 fn evaluate(words: &Evaluate) -> anyhow::Result<()> {
     let Evaluate { run, split, tolerance, place } = words;
     let model = Model::load(run, place.device, place.threads)?;
-    // OUT/runs/NAME
-    let out = run.canonicalize()?.ancestors().nth(2).map(PathBuf::from).unwrap_or_default();
+    // OUT/runs/NAME, OUT/folds/K/runs/NAME or OUT/comparison/runs/NAME
+    let run_place = run.canonicalize()?;
+    let out = run_place.ancestors().find(|folder| folder.join(manifest::INFO_FILE).exists());
+    let out =
+        out.ok_or_else(|| anyhow::anyhow!("the run does not lie in a curation folder: {}", run.display()))?;
     let tolerance =
         tolerance.unwrap_or_else(|| evaluate::default_tolerance_mm(model.record.preparation.modality));
     let split = match split {
         HeldOutSplit::Val => Split::Val,
         HeldOutSplit::Test => Split::Test,
     };
-    let evaluation =
-        evaluate::evaluate(&model, run, &out, split, tolerance, &mut |case| eprintln!("{case}"))?;
+    let evaluation = evaluate::evaluate(&model, run, out, split, tolerance, &mut |case| eprintln!("{case}"))?;
     if place.json {
         println!("{}", serde_json::to_string_pretty(&evaluation.summary)?);
         return Ok(());

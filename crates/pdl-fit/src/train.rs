@@ -98,11 +98,12 @@ pub fn train(request: &Request, watch: &mut dyn FnMut(&Event<'_>)) -> Result<Out
     if let Some(checkpoint) = &interrupted {
         same_run(checkpoint, request, &manifest_blake3, &folder)?;
     }
-    clear(&folder, interrupted.is_some())?;
     let plan = match &interrupted {
         Some(checkpoint) => checkpoint.state.plan.clone(),
         None => plan(request, &cohort, &loaded, device)?,
     };
+    // Only now: a plan that cannot be leaves an earlier run as it was.
+    clear(&folder, interrupted.is_some())?;
     let (training, validation) = (loaded.training.len(), loaded.validation.len());
     watch(&Event::Begins { plan: &plan, training, validation, programs: &programs });
     let mut trainer = Trainer::new(&request.settings, &plan, device)?;

@@ -52,7 +52,7 @@ fn predictions_lie_on_the_images_own_grids_and_score_what_evaluate_says() {
         "it has learnt something: {rows:?}"
     );
 
-    // The same images once more, as somebody would hand them in: one of them in another orientation.
+    // The same images once more, as somebody would hand them in, and a file that is none.
     let cases = Cases::read(&out).unwrap();
     let images = folder.path().join("images");
     std::fs::create_dir_all(&images).unwrap();

@@ -61,6 +61,12 @@ fn a_killed_run_ends_with_the_figures_of_an_undisturbed_one() {
         |name: &str| std::fs::read(out.join("runs").join(name).join("weights.safetensors")).unwrap();
     assert_eq!(weights("killed"), weights("whole"));
     assert!(!out.join("runs/killed/checkpoint.safetensors").exists(), "a finished run needs none");
+
+    // A run that cannot be planned leaves the one in its place as it was.
+    let before = weights("whole");
+    refusal(&train(&out, "whole").args(["--force", "--memory", "1KiB"]).output().unwrap());
+    assert_eq!(weights("whole"), before);
+    assert!(out.join("runs/whole/run.json").exists());
 }
 
 /// A limit on the size of files stands for a full disk.

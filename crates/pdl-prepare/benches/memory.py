@@ -7,18 +7,18 @@ Volumes are 512 x 512 x SLICES int16 of 0.8 x 0.8 x 1 mm, a noisy ellipse in air
 """
 
 import argparse
-import os
 import pathlib
 import struct
-import subprocess
 import sys
-import time
 
 import numpy
 
+sys.path.insert(0, str(pathlib.Path(__file__).parents[3] / "tests"))
+import measure
+
 SIDE = 512
 SPACING = (0.8, 0.8, 1.0)
-GIB = 1 << 30
+MIB_A_GIB = 1024
 
 
 def header(shape, code, bits):
@@ -52,16 +52,6 @@ def make(folder, case, slices):
             labels.write(label.tobytes())
 
 
-def measured(words):
-    """Seconds and peak bytes of a program."""
-    start = time.perf_counter()
-    child = subprocess.Popen(words, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(child.pid, 0)
-    if os.waitstatus_to_exitcode(status) != 0:
-        sys.exit(f"failed: {' '.join(words)}")
-    return time.perf_counter() - start, usage.ru_maxrss * 1024
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("pdl")
@@ -79,16 +69,16 @@ def main():
         rows = [f"ct{i}.nii,ct{i}_label.nii,p{i},train,CT" for i in range(options.cases)]
         (cohort / "cohort.csv").write_text("\n".join(["image,label,patient,split,modality", *rows]) + "\n")
     if not (out / "cases.parquet").exists():
-        seconds, peak = measured([options.pdl, "index", str(cohort), "--out", str(out)])
-        print(f"pdl index: {seconds:.0f} s, at most {peak / GIB:.2f} GiB", flush=True)
+        seconds, peak, _ = measure.must(options.pdl, "index", str(cohort), "--out", str(out))
+        print(f"pdl index: {seconds:.0f} s, at most {peak / MIB_A_GIB:.2f} GiB", flush=True)
     words = [options.pdl, "prepare", str(out), "--spacing", options.spacing, *flags]
     if options.memory:
         words += ["--memory", f"{options.memory}GiB"]
-    seconds, peak = measured(words)
+    seconds, peak, _ = measure.must(*words)
     limit = options.memory or 5
     size = f"{options.cases} CT of {SIDE} x {SIDE} x {options.slices}"
-    print(f"pdl prepare {' '.join(words[3:])}: {size}, {seconds:.0f} s, at most {peak / GIB:.2f} GiB", flush=True)
-    if peak > limit * GIB:
+    print(f"pdl prepare {' '.join(words[3:])}: {size}, {seconds:.0f} s, at most {peak / MIB_A_GIB:.2f} GiB", flush=True)
+    if peak > limit * MIB_A_GIB:
         sys.exit(f"more than {limit:g} GiB")
 
 

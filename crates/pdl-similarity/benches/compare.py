@@ -12,13 +12,16 @@ import os
 import pathlib
 import shutil
 import statistics
-import subprocess
+import sys
 import tempfile
 import time
 
 import numpy
 import pyarrow
 from skimage.metrics import structural_similarity
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[3] / "tests"))
+import measure
 
 try:
     import torch
@@ -76,22 +79,8 @@ def proxies(out, count, side, seed=1):
 def pdl(program, out, *flags):
     """Seconds and peak MiB of a whole `pdl compare` from nothing."""
     shutil.rmtree(out / "pairs", ignore_errors=True)
-    start = time.perf_counter()
-    command = [program, "compare", str(out), *flags]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    peak = 0
-    # What the system counts for a child begins with its parent's size; the process's own mark does not.
-    status = pathlib.Path(f"/proc/{process.pid}/status")
-    while process.poll() is None:
-        try:
-            peak = max([peak, *(int(line.split()[1]) for line in status.read_text().splitlines() if "VmHWM" in line)])
-        except OSError:
-            pass
-        time.sleep(0.002)
-    seconds = time.perf_counter() - start
-    if process.returncode:
-        raise SystemExit(f"failed: {command}")
-    return seconds, peak / 1024
+    seconds, peak, _ = measure.must(program, "compare", str(out), *flags)
+    return seconds, peak
 
 
 def timed(call):

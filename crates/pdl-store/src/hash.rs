@@ -27,8 +27,10 @@ pub fn of_voxels(shape: [usize; 3], voxels: &[f32]) -> String {
     shape.iter().for_each(|side| {
         hasher.update(&(*side as u64).to_le_bytes());
     });
+    let mut bytes = Vec::new();
     for part in voxels.chunks(1 << 14) {
-        let bytes: Vec<u8> = part.iter().flat_map(|voxel| voxel.to_le_bytes()).collect();
+        bytes.clear();
+        bytes.extend(part.iter().flat_map(|voxel| voxel.to_le_bytes()));
         hasher.update(&bytes);
     }
     hasher.finalize().to_hex().to_string()

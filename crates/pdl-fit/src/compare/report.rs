@@ -13,6 +13,7 @@ use crate::compare::resample::{self, Interval, SEEDS_ENOUGH};
 use crate::compare::runs::{Finished, Runs};
 use crate::compare::target;
 use crate::compare::tune::{self, Tuned};
+use crate::dice::mean;
 use crate::error::{FitError, Result};
 
 /// The table's name inside the folder of a comparison.
@@ -197,12 +198,6 @@ fn times(ratio: f64) -> String {
     }
 }
 
-/// Mean over the runs that have the figure.
-fn mean(rows: &[&Row], figure: impl Fn(&Row) -> Option<f64>) -> Option<f64> {
-    let values: Vec<f64> = rows.iter().filter_map(|row| figure(row)).collect();
-    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
-}
-
 fn text(
     tuned: &Tuned,
     seeds: &[u64],
@@ -247,11 +242,11 @@ fn text(
             arm.name,
             rows.first().map_or(0.0, |row| row.rate),
             seconds.join(" "),
-            digits(mean(&rows, |row| row.steps_to_target), 0),
-            digits(mean(&rows, |row| row.samples_to_target), 0),
+            digits(mean(rows.iter().filter_map(|row| row.steps_to_target)), 0),
+            digits(mean(rows.iter().filter_map(|row| row.samples_to_target)), 0),
             ratios,
-            digits(mean(&rows, |row| row.dice_mean), 4),
-            digits(mean(&rows, |row| row.test_dice_mean), 4)
+            digits(mean(rows.iter().filter_map(|row| row.dice_mean)), 4),
+            digits(mean(rows.iter().filter_map(|row| row.test_dice_mean)), 4)
         );
     }
     let over = if seeds.len() >= SEEDS_ENOUGH { "seeds" } else { "validation cases, as there are few seeds" };

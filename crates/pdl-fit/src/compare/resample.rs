@@ -2,6 +2,7 @@
 
 use crate::compare::runs::Finished;
 use crate::compare::target;
+use crate::dice::mean;
 use crate::history::HistoryRow;
 use crate::random::{Purpose, Random};
 
@@ -67,15 +68,11 @@ fn ratio(pair: &Pair<'_>, target: f64, cases: Option<&[usize]>, labels: usize) -
 
 /// The mean over the labels of the mean over these cases.
 fn dice_of(row: &HistoryRow, cases: &[usize], labels: usize) -> f64 {
-    let mean = |values: &mut dyn Iterator<Item = f64>| {
-        let (sum, count) = values.fold((0.0, 0_u32), |(sum, count), value| (sum + value, count + 1));
-        (count > 0).then(|| sum / f64::from(count))
-    };
     let of_label = |label: usize| {
         let value = |case: &usize| row.case_dice.get(case * labels + label).copied().flatten();
-        mean(&mut cases.iter().filter_map(value))
+        mean(cases.iter().filter_map(value))
     };
-    mean(&mut (0..labels).filter_map(of_label)).unwrap_or(f64::NAN)
+    mean((0..labels).filter_map(of_label)).unwrap_or(f64::NAN)
 }
 
 #[cfg(test)]

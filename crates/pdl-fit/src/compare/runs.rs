@@ -74,7 +74,7 @@ impl<'a> Runs<'a> {
     /// # Errors
     /// [`FitError`] as for [`train::train`].
     pub fn speed(&mut self, settings: &Settings) -> Result<(Speed, Programs)> {
-        let (speed, programs) = train::speed(&self.request(String::new(), settings))?;
+        let (speed, programs) = train::speed(&self.request(None, settings))?;
         self.tell(&Told::Timed(speed));
         Ok((speed, programs))
     }
@@ -85,7 +85,7 @@ impl<'a> Runs<'a> {
     /// [`FitError`] as for [`train::train`].
     pub fn make(&mut self, name: &str, settings: &Settings, of: (usize, usize)) -> Result<Option<Finished>> {
         self.tell(&Told::Begins(name, of.0, of.1));
-        let outcome = match train::train(&self.request(name.to_owned(), settings), &mut |_: &Event<'_>| {}) {
+        let outcome = match train::train(&self.request(Some(name), settings), &mut |_: &Event<'_>| {}) {
             Ok(outcome) => outcome,
             Err(FitError::Diverged { .. }) => {
                 self.tell(&Told::Ended(None));
@@ -115,11 +115,11 @@ impl<'a> Runs<'a> {
         runs.iter().map(dice).collect()
     }
 
-    fn request(&self, name: String, settings: &Settings) -> Request {
+    fn request(&self, name: Option<&str>, settings: &Settings) -> Request {
         Request {
             out: self.out.to_owned(),
             runs: Path::new(FOLDER).join("runs"),
-            name: (!name.is_empty()).then_some(name),
+            name: name.map(str::to_owned),
             settings: settings.clone(),
             force: false,
             trust_files: self.trust_files,

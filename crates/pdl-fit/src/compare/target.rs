@@ -1,5 +1,6 @@
 //! When a run reaches a Dice: running medians of its evaluations.
 
+use pdl_volume::statistics::median;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -58,13 +59,6 @@ fn running_medians(values: &[f64], width: usize) -> Vec<f64> {
         median(&mut window)
     };
     values.windows(width).map(median).collect()
-}
-
-/// The median; the mean of the middle two of an even number. `values` must not be empty.
-fn median(values: &mut [f64]) -> f64 {
-    values.sort_by(f64::total_cmp);
-    let half = values.len() / 2;
-    if values.len() % 2 == 1 { values[half] } else { f64::midpoint(values[half - 1], values[half]) }
 }
 
 #[cfg(test)]

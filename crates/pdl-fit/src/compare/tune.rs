@@ -152,14 +152,11 @@ impl Tuned {
             return Ok(());
         }
         let baseline = self.protocol.baseline();
-        let kept: Vec<bool> =
-            arms.iter().enumerate().map(|(n, arm)| n == baseline || names.contains(&arm.name)).collect();
-        let mut of_arms = kept.iter();
-        self.protocol.arms.retain(|_| of_arms.next() == Some(&true));
-        let mut of_choices = kept.iter();
-        self.chosen.retain(|_| of_choices.next() == Some(&true));
-        let mut of_seconds = kept.iter();
-        self.seconds_to_target.retain(|_| of_seconds.next() == Some(&true));
+        let kept: Vec<usize> =
+            (0..arms.len()).filter(|&n| n == baseline || names.contains(&arms[n].name)).collect();
+        self.protocol.arms = kept.iter().map(|&n| self.protocol.arms[n].clone()).collect();
+        self.chosen = kept.iter().map(|&n| self.chosen[n]).collect();
+        self.seconds_to_target = kept.iter().map(|&n| self.seconds_to_target[n]).collect();
         Ok(())
     }
 
