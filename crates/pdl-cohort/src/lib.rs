@@ -4,7 +4,7 @@
 //! DICOM files ([`layout`]). Out:
 //! `cases.parquet` ([`cases`]), one row for everything found, with what is wrong with it. It never
 //! changes a source file, never drops a case silently, and never lets a patient into two splits
-//! ([`split`], [`strata`], [`folds`], [`same_patient`]).
+//! ([`split`], [`strata`], [`folds`], [`same_patient`]). [`survey`] takes a first look at a cohort and writes nothing.
 
 mod archive;
 pub mod attributes;
@@ -15,6 +15,7 @@ mod divide;
 pub mod folds;
 pub mod index;
 pub mod layout;
+pub mod pairing;
 pub mod parameters;
 mod pseudonyms;
 pub mod same_patient;
@@ -22,6 +23,7 @@ pub mod sources;
 pub mod split;
 pub mod strata;
 mod structures;
+pub mod survey;
 
 use std::path::PathBuf;
 

@@ -14,9 +14,11 @@ use pdl_similarity::metric::Metric;
 use pdl_similarity::parameters::CompareParameters;
 use serde::{Deserialize, Serialize};
 
+use crate::doctor::DoctorArgs;
 use crate::export::ExportParameters;
 use crate::folds::FoldParameters;
 use crate::import::ImportParameters;
+use crate::init::InitArgs;
 use crate::validate::{DiffArgs, ValidateArgs};
 
 /// Prepares, compares and ranks the cases of a medical image segmentation cohort.
@@ -63,6 +65,9 @@ pub(crate) struct RunParameters {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Look at a cohort and write OUT/pdl.toml, every option explained; of volumes in no known layout also a
+    /// cohort.csv that pairs them by name. Overwrites nothing.
+    Init(InitArgs),
     /// All stages: index, prepare, compare, rank, audit; then report.html.
     Curate {
         /// The cohort: a folder of volumes or of DICOM files, a CSV or Parquet table, or a MONAI datalist.
@@ -209,6 +214,9 @@ pub(crate) enum Command {
         /// The folder to write them to.
         folder: PathBuf,
     },
+    /// Check this machine, and what a curation folder holds: stages that are missing or out of date, failures. Exit
+    /// code 1 when something is wrong.
+    Doctor(DoctorArgs),
     /// Write the manifest in the form that another framework reads.
     Export {
         /// The curation folder, or the folder of a fold in it: OUT/folds/K.
@@ -288,6 +296,8 @@ impl Command {
             Command::Diff(args) => args.path(),
             Command::Import { parameters } => &parameters.dest,
             Command::Man { folder } => folder,
+            Command::Init(args) => &args.out,
+            Command::Doctor(args) => args.out.as_ref().unwrap_or(&NOWHERE),
             Command::Completions { .. } => &NOWHERE,
         }
     }

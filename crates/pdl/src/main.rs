@@ -7,9 +7,12 @@
 mod args;
 mod audit;
 mod display;
+mod doctor;
 mod export;
 mod folds;
+mod health;
 mod import;
+mod init;
 mod outcome;
 mod pairs;
 mod settings;

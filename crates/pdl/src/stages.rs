@@ -19,9 +19,11 @@ use pdl_store::progress::Run;
 use crate::args::{Cli, Command};
 use crate::audit;
 use crate::display::{self, Display};
+use crate::doctor;
 use crate::export;
 use crate::folds::{FoldParameters, RankedFold};
 use crate::import;
+use crate::init;
 use crate::outcome::Outcome;
 use crate::pairs;
 use crate::settings::Settings;
@@ -54,6 +56,12 @@ pub(crate) fn run(cli: &Cli, matches: &ArgMatches) -> Result<()> {
     if let Command::Import { parameters } = &cli.command {
         return import::run(parameters, cli.json);
     }
+    if let Command::Init(args) = &cli.command {
+        return init::run(args, cli.json);
+    }
+    if let Command::Doctor(args) = &cli.command {
+        return doctor::run(args, cli.json);
+    }
     if let Some(result) = shell::run(&cli.command) {
         return result;
     }
@@ -83,6 +91,7 @@ pub(crate) fn run(cli: &Cli, matches: &ArgMatches) -> Result<()> {
         display.clear();
         return result;
     }
+    display::say_how_to_go_on(&display);
     let _lock = FolderLock::take(out)?;
     if let Command::Export { parameters, .. } = &cli.command {
         return export::run(out, parameters, cli.json);
@@ -149,7 +158,9 @@ impl Stages<'_> {
             }
             Command::Audit { .. } => self.audit(outcome),
             Command::Report { parameters, .. } => self.report(parameters, outcome),
-            Command::Config { .. }
+            Command::Init(_)
+            | Command::Doctor(_)
+            | Command::Config { .. }
             | Command::Export { .. }
             | Command::View { .. }
             | Command::Summary { .. }
