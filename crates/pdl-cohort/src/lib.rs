@@ -29,6 +29,11 @@ use std::path::PathBuf;
 
 use pdl_store::StoreError;
 
+/// What is kept of a patient, and where, as `pdl help privacy` prints it.
+///
+#[doc = include_str!("../help/privacy.md")]
+pub const PRIVACY_HELP: &str = include_str!("../help/privacy.md");
+
 /// A cohort that could not be indexed.
 #[derive(Debug, thiserror::Error)]
 pub enum CohortError {

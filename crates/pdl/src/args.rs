@@ -30,7 +30,8 @@ use crate::validate::{DiffArgs, ValidateArgs};
 /// 3 something joins two splits, 4 a case cannot be used and --strict was given, 5 a manifest is not what it says
 /// (validate) or has moved cases between splits (diff).
 #[derive(Debug, Parser)]
-#[command(version, arg_required_else_help = true, max_term_width = 100)]
+#[command(version, arg_required_else_help = true, max_term_width = 100, disable_help_subcommand = true)]
+#[command(after_help = "Topics: pdl help geometry, similarity, curriculum, formats, privacy")]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub command: Command,
@@ -204,6 +205,11 @@ pub(crate) enum Command {
         /// The curation folder.
         out: PathBuf,
     },
+    /// Print the help of a command, or of a topic: geometry, similarity, curriculum, formats, privacy.
+    Help {
+        /// The command or the topic; without it the whole program.
+        word: Option<String>,
+    },
     /// Print completions for a shell, to be sourced by it.
     Completions {
         /// Which shell.
@@ -298,7 +304,7 @@ impl Command {
             Command::Man { folder } => folder,
             Command::Init(args) => &args.out,
             Command::Doctor(args) => args.out.as_ref().unwrap_or(&NOWHERE),
-            Command::Completions { .. } => &NOWHERE,
+            Command::Help { .. } | Command::Completions { .. } => &NOWHERE,
         }
     }
 }

@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail};
 use clap::CommandFactory;
 use pdl_cohort::pairing::Paired;
 use pdl_cohort::survey::{Survey, survey};
+use pdl_io::stem;
 use pdl_store::{atomic, paths};
 use serde_json::json;
 
@@ -87,13 +88,8 @@ fn write_table(cohort: &Path, out: &Path, paired: &Paired) -> Result<()> {
 fn case_id(image: &Path) -> String {
     let name = image.file_name().unwrap_or_default().to_string_lossy();
     let folder = image.parent().unwrap_or(Path::new("")).to_string_lossy();
-    let text = if folder.is_empty() { stem(&name) } else { format!("{folder}_{}", stem(&name)) };
+    let text = if folder.is_empty() { stem(&name).to_owned() } else { format!("{folder}_{}", stem(&name)) };
     text.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect()
-}
-
-/// A file's name up to its first dot.
-fn stem(name: &str) -> String {
-    name.split('.').next().unwrap_or(name).to_owned()
 }
 
 /// A field of a CSV table.

@@ -11,6 +11,7 @@ mod doctor;
 mod export;
 mod folds;
 mod health;
+mod help;
 mod import;
 mod init;
 mod outcome;

@@ -22,6 +22,7 @@ use crate::display::{self, Display};
 use crate::doctor;
 use crate::export;
 use crate::folds::{FoldParameters, RankedFold};
+use crate::help;
 use crate::import;
 use crate::init;
 use crate::outcome::Outcome;
@@ -55,6 +56,9 @@ impl std::error::Error for StrictError {}
 pub(crate) fn run(cli: &Cli, matches: &ArgMatches) -> Result<()> {
     if let Command::Import { parameters } = &cli.command {
         return import::run(parameters, cli.json);
+    }
+    if let Command::Help { word } = &cli.command {
+        return help::run(word.as_deref());
     }
     if let Command::Init(args) = &cli.command {
         return init::run(args, cli.json);
@@ -160,6 +164,7 @@ impl Stages<'_> {
             Command::Report { parameters, .. } => self.report(parameters, outcome),
             Command::Init(_)
             | Command::Doctor(_)
+            | Command::Help { .. }
             | Command::Config { .. }
             | Command::Export { .. }
             | Command::View { .. }
