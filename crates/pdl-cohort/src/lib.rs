@@ -41,7 +41,7 @@ pub enum CohortError {
     #[error(
         "no cohort here: {problem}. A cohort is a folder with images/ and labels/ (or imagesTr/ and \
          labelsTr/), a folder with a cohort.csv, a folder of DICOM files in any layout, a CSV or Parquet table with the columns image and label, \
-         or a MONAI datalist (.json): {}", path.display()
+         or a MONAI datalist (.json). Of volumes in another layout `pdl init` makes a table: {}", path.display()
     )]
     NotACohort {
         /// What was looked at.

@@ -318,4 +318,47 @@ mod tests {
     fn the_command_line_is_sound() {
         Cli::command().debug_assert();
     }
+
+    /// Words by which a help says what holds without the flag.
+    const WITHOUT: [&str; 6] = ["when not given", "Without", "without", "else", "where ", "for files whose"];
+
+    #[test]
+    fn every_flag_says_what_it_does_and_what_holds_without_it() {
+        let mut cli = Cli::command();
+        cli.build();
+        let mut bad = Vec::new();
+        for command in cli.get_subcommands().chain([&cli]) {
+            for arg in command.get_arguments().filter(|arg| !["help", "version"].contains(&arg.get_id().as_str())) {
+                let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
+                let takes_value = arg.get_action().takes_values();
+                let told = !arg.get_default_values().is_empty()
+                    || arg.is_required_set()
+                    || WITHOUT.iter().any(|word| help.contains(word));
+                if help.len() < 10 || takes_value && !told {
+                    bad.push(format!("{} {}: {help}", command.get_name(), arg.get_id()));
+                }
+            }
+        }
+        assert!(bad.is_empty(), "these say nothing of their default: {bad:#?}");
+    }
+
+    #[test]
+    fn a_flag_that_takes_a_quantity_names_its_unit() {
+        // By the name that stands for the value: what is counted or measured.
+        let units = ["MM", "CASES", "EPOCHS", "SHARE", "SIZE", "FACTOR", "N", "P", "VALUE", "VOXELS"];
+        let mut cli = Cli::command();
+        cli.build();
+        for command in cli.get_subcommands() {
+            for arg in command.get_arguments().filter(|arg| arg.get_action().takes_values()) {
+                let quantity = arg.get_default_values().iter().any(|value| {
+                    value.to_string_lossy().trim_end_matches('%').parse::<f64>().is_ok()
+                });
+                let names = arg.get_value_names().unwrap_or_default();
+                let named = names.iter().any(|name| units.iter().any(|unit| name.contains(unit)));
+                let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
+                let said = ["voxel", "how many", "Which block"].iter().any(|word| help.to_lowercase().contains(&word.to_lowercase()));
+                assert!(!quantity || named || said, "{} {}: {names:?} {help}", command.get_name(), arg.get_id());
+            }
+        }
+    }
 }
