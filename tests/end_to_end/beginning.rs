@@ -17,7 +17,10 @@ fn a_known_layout_gets_settings_that_pdl_reads_as_they_stand() {
     assert!(told.contains("layout: a folder with a cohort.csv"), "{told}");
     assert!(told.contains("24 images with labels") && told.contains("20 patients"), "{told}");
     let settings = fs::read_to_string(format!("{out_text}/pdl.toml")).unwrap();
-    assert!(settings.contains("\nmodality = \"CT\"\n") && settings.contains("\n# proxy_size = "), "{settings}");
+    assert!(
+        settings.contains("\nmodality = \"CT\"\n") && settings.contains("\n# proxy_size = "),
+        "{settings}"
+    );
     // Every line that begins with "# key = value" is a default: nothing but the modality is set.
     let config: Value = serde_json::from_str(&run_ok(&["config", out_text, "--json"])).unwrap();
     let defaults: Value = serde_json::from_str(&run_ok(&["config", "nowhere-at-all", "--json"])).unwrap();
@@ -53,7 +56,8 @@ fn volumes_of_unknown_layout_are_paired_by_name_into_a_table_that_curates() {
     assert!(told.contains("without a partner, or with several: Pat 4, left/CT scan.nii.gz"), "{told}");
     let table = out.join("cohort.csv");
     let result: Value =
-        serde_json::from_str(&run_ok(&["index", table.to_str().unwrap(), "--out", out_text, "--json"])).unwrap();
+        serde_json::from_str(&run_ok(&["index", table.to_str().unwrap(), "--out", out_text, "--json"]))
+            .unwrap();
     assert_eq!((&result["index"]["ok"], &result["index"]["cases"]), (&3.into(), &3.into()));
 }
 
@@ -77,7 +81,10 @@ fn a_healthy_folder_is_found_healthy_and_a_spoilt_one_spoilt() {
     // Another grid of proxies: the pairs are of the one before.
     run_ok(&["prepare", text, "--proxy-size", "12"]);
     let (code, checks) = doctor(text);
-    assert_eq!((code, state(&checks, "compare"), state(&checks, "rank")), (1, "wrong".to_owned(), "wrong".to_owned()));
+    assert_eq!(
+        (code, state(&checks, "compare"), state(&checks, "rank")),
+        (1, "wrong".to_owned(), "wrong".to_owned())
+    );
     fs::remove_file(cohort.path().join("images/ct_01.nii.gz")).unwrap();
     assert_eq!(state(&doctor(text).1, "index"), "wrong");
 }
@@ -126,6 +133,8 @@ fn a_run_that_ctrl_c_stops_says_so_and_goes_on_to_the_same_bytes() {
     assert!(told.contains("the same command again goes on from here"), "{told}");
     assert!(!out.path().join("manifest.parquet").exists());
     curate(&cohort, out.path(), &[]);
-    let manifest = |files: Vec<(String, Vec<u8>)>| files.into_iter().find(|(name, _)| name == "pairs/00000-00000.parquet");
+    let manifest = |files: Vec<(String, Vec<u8>)>| {
+        files.into_iter().find(|(name, _)| name == "pairs/00000-00000.parquet")
+    };
     assert_eq!(manifest(files(out.path())), manifest(files(curated("ct"))));
 }

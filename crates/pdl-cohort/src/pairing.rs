@@ -10,13 +10,31 @@ use pdl_io::{is_volume_name, stem};
 
 /// Words in a path that make a file a label map.
 const LABEL_WORDS: [&str; 18] = [
-    "annotation", "annotations", "contour", "contours", "gt", "label", "labels", "labelstr", "lbl", "mask", "masks",
-    "roi", "seg", "segmentation", "segmentations", "segs", "structures", "truth",
+    "annotation",
+    "annotations",
+    "contour",
+    "contours",
+    "gt",
+    "label",
+    "labels",
+    "labelstr",
+    "lbl",
+    "mask",
+    "masks",
+    "roi",
+    "seg",
+    "segmentation",
+    "segmentations",
+    "segs",
+    "structures",
+    "truth",
 ];
 
 /// Words in a path that say no more than that a file is an image.
-const IMAGE_WORDS: [&str; 14] =
-    ["ct", "image", "images", "imagestr", "img", "imgs", "mr", "mri", "scan", "scans", "vol", "volume", "volumes", "data"];
+const IMAGE_WORDS: [&str; 14] = [
+    "ct", "image", "images", "imagestr", "img", "imgs", "mr", "mri", "scan", "scans", "vol", "volume",
+    "volumes", "data",
+];
 
 /// An image and the label map that its name goes with; paths are relative to the folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,7 +71,8 @@ fn pair_names(files: Vec<PathBuf>) -> Paired {
     for path in files {
         let words = words(&path);
         let is_label = words.iter().any(|word| LABEL_WORDS.contains(&word.as_str()));
-        let said = |word: &String| LABEL_WORDS.contains(&word.as_str()) || IMAGE_WORDS.contains(&word.as_str());
+        let said =
+            |word: &String| LABEL_WORDS.contains(&word.as_str()) || IMAGE_WORDS.contains(&word.as_str());
         let key = words.into_iter().filter(|word| !said(word)).collect();
         groups.entry(key).or_default()[usize::from(is_label)].push(path);
     }
@@ -93,7 +112,10 @@ mod tests {
     #[test]
     fn pairs_are_found_beside_each_other_and_in_folders_of_their_own() {
         let found = paired(&["p1/scan.nii.gz", "p1/Scan_seg.nii.gz", "p2/scan.nii.gz", "p2/scan-SEG.nii"]);
-        assert_eq!(found.pairs, [of("p1/scan.nii.gz", "p1/Scan_seg.nii.gz"), of("p2/scan.nii.gz", "p2/scan-SEG.nii")]);
+        assert_eq!(
+            found.pairs,
+            [of("p1/scan.nii.gz", "p1/Scan_seg.nii.gz"), of("p2/scan.nii.gz", "p2/scan-SEG.nii")]
+        );
         let found = paired(&["MRI/a 7.nrrd", "masks/a_7.nrrd", "masks/a_8.nrrd"]);
         assert_eq!(found.pairs, [of("MRI/a 7.nrrd", "masks/a_7.nrrd")]);
         assert_eq!(found.alone, [PathBuf::from("masks/a_8.nrrd")]);

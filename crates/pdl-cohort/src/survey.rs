@@ -125,7 +125,8 @@ impl Survey {
 
     /// Reads some of the cases with both files.
     fn look_into(&mut self, cases: &[Found]) {
-        let whole: Vec<&Found> = cases.iter().filter(|case| case.image.is_some() && case.label.is_some()).collect();
+        let whole: Vec<&Found> =
+            cases.iter().filter(|case| case.image.is_some() && case.label.is_some()).collect();
         let count = whole.len().min(MOST_READ);
         let chosen: Vec<&Found> = (0..count).map(|k| whole[k * whole.len() / count]).collect();
         let checked: Vec<Checked> = chosen.par_iter().map(|found| check::check(found, None)).collect();
@@ -154,6 +155,7 @@ impl Survey {
 fn widen<T: Copy>(range: &mut Option<[[T; 3]; 2]>, values: &[T], least: fn(T, T) -> T, most: fn(T, T) -> T) {
     let Ok(values) = <[T; 3]>::try_from(values) else { return };
     let [low, high] = range.unwrap_or([values; 2]);
-    let each = |pick: fn(T, T) -> T, so_far: [T; 3]| std::array::from_fn(|axis| pick(so_far[axis], values[axis]));
+    let each =
+        |pick: fn(T, T) -> T, so_far: [T; 3]| std::array::from_fn(|axis| pick(so_far[axis], values[axis]));
     *range = Some([each(least, low), each(most, high)]);
 }

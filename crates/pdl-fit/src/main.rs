@@ -159,6 +159,7 @@ fn tell(request: &Request, outcome: &Outcome) {
         _ => "pdl",
     };
     println!("next: pdl-fit train {} --schedule {other}", request.out.display());
+    println!("see it: pdl report {}", request.out.display());
 }
 
 fn print_dice(record: &RunRecord) {

@@ -328,7 +328,9 @@ mod tests {
         cli.build();
         let mut bad = Vec::new();
         for command in cli.get_subcommands().chain([&cli]) {
-            for arg in command.get_arguments().filter(|arg| !["help", "version"].contains(&arg.get_id().as_str())) {
+            for arg in
+                command.get_arguments().filter(|arg| !["help", "version"].contains(&arg.get_id().as_str()))
+            {
                 let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
                 let takes_value = arg.get_action().takes_values();
                 let told = !arg.get_default_values().is_empty()
@@ -350,14 +352,22 @@ mod tests {
         cli.build();
         for command in cli.get_subcommands() {
             for arg in command.get_arguments().filter(|arg| arg.get_action().takes_values()) {
-                let quantity = arg.get_default_values().iter().any(|value| {
-                    value.to_string_lossy().trim_end_matches('%').parse::<f64>().is_ok()
-                });
+                let quantity = arg
+                    .get_default_values()
+                    .iter()
+                    .any(|value| value.to_string_lossy().trim_end_matches('%').parse::<f64>().is_ok());
                 let names = arg.get_value_names().unwrap_or_default();
                 let named = names.iter().any(|name| units.iter().any(|unit| name.contains(unit)));
                 let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
-                let said = ["voxel", "how many", "Which block"].iter().any(|word| help.to_lowercase().contains(&word.to_lowercase()));
-                assert!(!quantity || named || said, "{} {}: {names:?} {help}", command.get_name(), arg.get_id());
+                let said = ["voxel", "how many", "Which block"]
+                    .iter()
+                    .any(|word| help.to_lowercase().contains(&word.to_lowercase()));
+                assert!(
+                    !quantity || named || said,
+                    "{} {}: {names:?} {help}",
+                    command.get_name(),
+                    arg.get_id()
+                );
             }
         }
     }

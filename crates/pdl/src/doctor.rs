@@ -84,7 +84,8 @@ pub(crate) fn run(args: &DoctorArgs, as_json: bool) -> Result<()> {
 }
 
 fn version() -> Check {
-    let text = format!("{} on {} {}", env!("CARGO_PKG_VERSION"), std::env::consts::OS, std::env::consts::ARCH);
+    let text =
+        format!("{} on {} {}", env!("CARGO_PKG_VERSION"), std::env::consts::OS, std::env::consts::ARCH);
     Check::new("pdl", State::Ok, text)
 }
 
@@ -131,14 +132,19 @@ fn codecs() -> Check {
     if cfg!(feature = "jpeg-ls") {
         Check::new("codecs", State::Ok, format!("{built_in}, JPEG-LS"))
     } else {
-        Check::new("codecs", State::Ok, format!("{built_in}; without JPEG-LS (cargo build --features jpeg-ls)"))
+        Check::new(
+            "codecs",
+            State::Ok,
+            format!("{built_in}; without JPEG-LS (cargo build --features jpeg-ls)"),
+        )
     }
 }
 
 /// The libtorch that `just fit` would take: that of LIBTORCH, of Python's torch, or of the cache.
 fn libtorch() -> Check {
-    let is_one =
-        |folder: &Path| ["so", "dylib"].iter().any(|end| folder.join("lib").join(format!("libtorch.{end}")).is_file());
+    let is_one = |folder: &Path| {
+        ["so", "dylib"].iter().any(|end| folder.join("lib").join(format!("libtorch.{end}")).is_file())
+    };
     let state = |version: &str| if version.starts_with(TORCH) { State::Ok } else { State::Wrong };
     if let Some(folder) = std::env::var_os("LIBTORCH").map(PathBuf::from) {
         if !is_one(&folder) {
@@ -148,7 +154,8 @@ fn libtorch() -> Check {
         let version = std::fs::read_to_string(folder.join("build-version")).unwrap_or_default();
         let version = version.trim();
         return if version.is_empty() {
-            let text = format!("of LIBTORCH, its version is not stated ({TORCH} is needed): {}", folder.display());
+            let text =
+                format!("of LIBTORCH, its version is not stated ({TORCH} is needed): {}", folder.display());
             Check::new("libtorch", State::Ok, text)
         } else {
             let text = format!("{version} of LIBTORCH ({TORCH} is needed): {}", folder.display());

@@ -22,7 +22,8 @@ const RUN: &str = "run.json";
 /// Everything about one folder.
 pub(crate) fn of(out: &Path) -> Vec<Check> {
     if !out.join(cases::FILE).is_file() {
-        let text = format!("no curation folder; make one with `pdl curate COHORT --out {0}`: {0}", out.display());
+        let text =
+            format!("no curation folder; make one with `pdl curate COHORT --out {0}`: {0}", out.display());
         return vec![Check::new("index", State::Wrong, text)];
     }
     let cases = match Cases::read(out) {
@@ -53,13 +54,15 @@ fn index(out: &Path, cases: &Cases) -> Check {
     let usable = cases.usable().count();
     let rejected = cases.rows.len() - usable;
     let gone = |path: &str| !paths::resolve(out, path.split('#').next().unwrap_or(path)).is_file();
-    let lost = cases.usable().filter(|row| gone(&row.image) || row.label.as_deref().is_some_and(gone)).count();
+    let lost =
+        cases.usable().filter(|row| gone(&row.image) || row.label.as_deref().is_some_and(gone)).count();
     let text = format!("{usable} usable cases, {rejected} rejected");
     match lost {
         0 if usable == 0 => Check::new("index", State::Wrong, text),
         0 => Check::new("index", State::Ok, text),
         n => {
-            let text = format!("{text}; the volumes of {n} are gone: bring them back, or run `pdl index` again");
+            let text =
+                format!("{text}; the volumes of {n} are gone: bring them back, or run `pdl index` again");
             Check::new("index", State::Wrong, text)
         }
     }
@@ -73,7 +76,10 @@ fn prepared(out: &Path, cases: &Cases) -> Result<Check> {
     let usable: BTreeSet<&str> = cases.usable().map(|row| row.case_id.as_str()).collect();
     let waiting = usable.iter().filter(|case| !known.contains(*case) && !failed.contains(*case)).count();
     let strangers = known.difference(&usable).count();
-    let lost = rows.iter().filter(|row| [&row.image, &row.label].iter().any(|path| !out.join(path).is_file())).count();
+    let lost = rows
+        .iter()
+        .filter(|row| [&row.image, &row.label].iter().any(|path| !out.join(path).is_file()))
+        .count();
     if waiting + strangers + lost > 0 {
         let text = format!(
             "out of date: {waiting} cases are not prepared yet, {strangers} are no longer cases, the files of {lost} \
@@ -85,7 +91,8 @@ fn prepared(out: &Path, cases: &Cases) -> Result<Check> {
     Ok(match failures.first() {
         None => Check::new("prepare", State::Ok, text),
         Some(first) => {
-            let text = format!("{text}, such as {}: {} (failures.json has all)", first.case_id, first.message);
+            let text =
+                format!("{text}, such as {}: {} (failures.json has all)", first.case_id, first.message);
             Check::new("prepare", State::Note, text)
         }
     })
@@ -123,7 +130,8 @@ fn ranked(out: &Path) -> Result<Check> {
         let text = format!("{} differences, such as: {} (pdl validate)", differences.len(), first.message);
         return Ok(Check::new("rank", State::Wrong, text));
     }
-    let text = format!("{} training cases in {} stages", manifest.training().len(), manifest.info.stages.len());
+    let text =
+        format!("{} training cases in {} stages", manifest.training().len(), manifest.info.stages.len());
     Ok(Check::new("rank", State::Ok, text))
 }
 
@@ -148,7 +156,8 @@ fn reported(out: &Path) -> Result<Check> {
 fn folders(out: &Path) -> Vec<String> {
     let Ok(entries) = std::fs::read_dir(out.join(pdl_report::runs::FOLDER)) else { return Vec::new() };
     let folders = entries.flatten().filter(|entry| entry.path().is_dir());
-    let mut names: Vec<String> = folders.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    let mut names: Vec<String> =
+        folders.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
     names.retain(|name| !name.starts_with('.'));
     names.sort();
     names
@@ -169,7 +178,8 @@ fn runs(out: &Path) -> Option<Check> {
     Some(match open.as_slice() {
         [] => Check::new("runs", State::Ok, format!("{} ended", ended.len())),
         open => {
-            let text = format!("{} ended; not ended, so running or stopped: {}", ended.len(), open.join(", "));
+            let text =
+                format!("{} ended; not ended, so running or stopped: {}", ended.len(), open.join(", "));
             Check::new("runs", State::Note, text)
         }
     })

@@ -39,11 +39,15 @@ pub(crate) fn run(args: &InitArgs, as_json: bool) -> Result<()> {
     let path = args.out.join(FILE);
     for taken in [&path, &args.out.join(TABLE)] {
         if taken.exists() {
-            bail!("it is there already, and init overwrites nothing; delete it or choose another --out: {}", taken.display());
+            bail!(
+                "it is there already, and init overwrites nothing; delete it or choose another --out: {}",
+                taken.display()
+            );
         }
     }
     let seen = survey(&args.cohort)?;
-    std::fs::create_dir_all(&args.out).with_context(|| format!("cannot make the folder: {}", args.out.display()))?;
+    std::fs::create_dir_all(&args.out)
+        .with_context(|| format!("cannot make the folder: {}", args.out.display()))?;
     let cohort = match &seen.proposed {
         Some(paired) => {
             write_table(&args.cohort, &args.out, paired)?;
@@ -72,7 +76,9 @@ pub(crate) fn run(args: &InitArgs, as_json: bool) -> Result<()> {
 }
 
 fn write_table(cohort: &Path, out: &Path, paired: &Paired) -> Result<()> {
-    let real = |path: &Path| path.canonicalize().with_context(|| format!("cannot find the folder: {}", path.display()));
+    let real = |path: &Path| {
+        path.canonicalize().with_context(|| format!("cannot find the folder: {}", path.display()))
+    };
     let (cohort, out) = (real(cohort)?, real(out)?);
     let mut table = String::from("case_id,image,label,patient\n");
     for pair in &paired.pairs {
@@ -94,7 +100,11 @@ fn case_id(image: &Path) -> String {
 
 /// A field of a CSV table.
 fn quoted(text: &str) -> String {
-    if text.contains([',', '"', '\n']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_owned() }
+    if text.contains([',', '"', '\n']) {
+        format!("\"{}\"", text.replace('"', "\"\""))
+    } else {
+        text.to_owned()
+    }
 }
 
 /// What was seen, line by line.
@@ -120,7 +130,8 @@ fn sentences(seen: &Survey) -> Vec<String> {
             lines.push(format!("without a partner, or with several: {}", path.display()));
         }
         if paired.alone.len() > NAMED {
-            lines.push(format!("without a partner, or with several: and {} more", paired.alone.len() - NAMED));
+            lines
+                .push(format!("without a partner, or with several: and {} more", paired.alone.len() - NAMED));
         }
     }
     match seen.modality {
@@ -153,7 +164,8 @@ fn of_read(seen: &Survey) -> Vec<String> {
         lines.push(format!("  spacing {} x {} x {} mm", range(0), range(1), range(2)));
     }
     lines.push(format!("  stored axes {}", seen.orientations.iter().cloned().collect::<Vec<_>>().join(", ")));
-    let name = |value: &u16| seen.label_names.get(value).map_or(value.to_string(), |name| format!("{value} {name}"));
+    let name =
+        |value: &u16| seen.label_names.get(value).map_or(value.to_string(), |name| format!("{value} {name}"));
     lines.push(format!("  labels {}", seen.labels.iter().map(name).collect::<Vec<_>>().join(", ")));
     for (code, (count, sentence)) in &seen.findings {
         lines.push(format!("  {count} of them: {sentence} [{code}]"));
@@ -164,7 +176,8 @@ fn of_read(seen: &Survey) -> Vec<String> {
 /// The settings file: what was seen, then every key with its default, commented out but for those that the cohort
 /// asks for.
 fn text(lines: &[String], seen: &Survey) -> Result<String> {
-    let mut text = String::from("# Settings of pdl for this folder; flags win over them. What `pdl init` saw:\n#\n");
+    let mut text =
+        String::from("# Settings of pdl for this folder; flags win over them. What `pdl init` saw:\n#\n");
     for line in lines {
         writeln!(text, "#   {line}")?;
     }
@@ -175,7 +188,8 @@ fn text(lines: &[String], seen: &Survey) -> Result<String> {
         writeln!(text, "\n[{section}]")?;
         let values = defaults.get(section).and_then(toml::Value::as_table);
         for key in keys {
-            let known = curate.get_arguments().chain(cli.get_arguments()).find(|arg| arg.get_id().as_str() == key);
+            let known =
+                curate.get_arguments().chain(cli.get_arguments()).find(|arg| arg.get_id().as_str() == key);
             let help = known.and_then(|arg| arg.get_help()).map(ToString::to_string).unwrap_or_default();
             for line in wrapped(&help) {
                 writeln!(text, "# {line}")?;

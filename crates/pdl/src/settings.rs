@@ -184,8 +184,10 @@ mod tests {
         let defaults = toml::Table::try_from(Settings::default()).unwrap();
         for (section, keys) in keys() {
             for key in &keys {
-                let known =
-                    curate.get_arguments().chain(cli.get_arguments()).find(|arg| arg.get_id().as_str() == key);
+                let known = curate
+                    .get_arguments()
+                    .chain(cli.get_arguments())
+                    .find(|arg| arg.get_id().as_str() == key);
                 let help = known.and_then(|arg| arg.get_help()).map(ToString::to_string);
                 assert!(help.is_some_and(|help| help.len() > 10), "[{section}] {key} has no help");
                 // A value of no key's type: what is read is refused for its type or value, what is not for its name.
