@@ -190,8 +190,7 @@ fn text(lines: &[String], seen: &Survey) -> Result<String> {
         for key in keys {
             let known =
                 curate.get_arguments().chain(cli.get_arguments()).find(|arg| arg.get_id().as_str() == key);
-            let help = known.and_then(|arg| arg.get_help()).map(ToString::to_string).unwrap_or_default();
-            for line in wrapped(&help) {
+            for line in wrapped(&known.map(explained).unwrap_or_default()) {
                 writeln!(text, "# {line}")?;
             }
             match (asked_for(seen, section, &key), values.and_then(|values| values.get(&key))) {
@@ -202,6 +201,16 @@ fn text(lines: &[String], seen: &Survey) -> Result<String> {
         }
     }
     Ok(text)
+}
+
+/// The help of an option, with the words that it takes.
+fn explained(arg: &clap::Arg) -> String {
+    let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
+    let words: Vec<String> = match arg.get_action().takes_values() {
+        true => arg.get_possible_values().iter().map(|value| value.get_name().to_owned()).collect(),
+        false => Vec::new(),
+    };
+    if words.is_empty() { help } else { format!("{help} [{}]", words.join(", ")) }
 }
 
 /// The value that this cohort asks for in place of the default.
