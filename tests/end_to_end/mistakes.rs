@@ -156,8 +156,12 @@ fn a_folder_that_was_never_curated_has_nothing_to_show() {
 fn what_is_told_of_the_most_likely_mistakes() {
     let (here, new) = (folder(), folder());
     let at = |name: &str| here.path().join(name).to_str().unwrap().to_owned();
-    let (out, ct, new) = (curated("ct").to_str().unwrap(), sample("ct"), new.path().to_str().unwrap());
-    let ct = ct.to_str().unwrap();
+    // A folder of its own: some of these begin a stage, which locks it.
+    let (cohort, curated) = (folder(), folder());
+    crate::cohort_of(cohort.path(), 0..5);
+    crate::curate(cohort.path(), curated.path(), &["--proxy-size", "16", "--no-report"]);
+    let (out, ct) = (curated.path().to_str().unwrap(), cohort.path().to_str().unwrap());
+    let new = new.path().to_str().unwrap();
     fs::create_dir_all(at("empty")).unwrap();
     fs::create_dir_all(at("volumes")).unwrap();
     for name in ["volumes/a.nii.gz", "volumes/a_seg.nii.gz", "text.txt"] {
