@@ -183,7 +183,9 @@ impl Compared {
             return Ok(None);
         }
         let proxies = Proxies::open(out)?;
-        let pairs = out.join(pairs::FOLDER).is_dir().then(|| Pairs::open(out, &proxies)).transpose()?;
+        // One case alone has no pair.
+        let there = proxies.len() > 1 && out.join(pairs::FOLDER).is_dir();
+        let pairs = there.then(|| Pairs::open(out, &proxies)).transpose()?;
         let prepared = prepare::read(out)?.into_iter().map(|row| (row.case_id.clone(), row)).collect();
         let mut ids = proxies.case_ids.clone();
         ids.sort();
