@@ -149,3 +149,68 @@ fn a_folder_that_was_never_curated_has_nothing_to_show() {
         assert!(told.starts_with("error: "), "{command}: {told}");
     }
 }
+
+/// What is told of each mistake, word for word, with the folders' names taken out: mistakes.txt beside this file
+/// (PDL_UPDATE_SNAPSHOTS=1 writes it anew, to be read before it is committed).
+#[test]
+fn what_is_told_of_the_most_likely_mistakes() {
+    let (here, new) = (folder(), folder());
+    let at = |name: &str| here.path().join(name).to_str().unwrap().to_owned();
+    // A folder of its own: some of these begin a stage, which locks it.
+    let (cohort, curated) = (folder(), folder());
+    crate::cohort_of(cohort.path(), 0..5);
+    crate::curate(cohort.path(), curated.path(), &["--proxy-size", "16", "--no-report"]);
+    let (out, ct) = (curated.path().to_str().unwrap(), cohort.path().to_str().unwrap());
+    let new = new.path().to_str().unwrap();
+    fs::create_dir_all(at("empty")).unwrap();
+    fs::create_dir_all(at("volumes")).unwrap();
+    for name in ["volumes/a.nii.gz", "volumes/a_seg.nii.gz", "text.txt"] {
+        fs::write(at(name), "no volume").unwrap();
+    }
+    fs::write(at("columns.csv"), "scan,mask\na,b\n").unwrap();
+    fs::write(at("split.csv"), "image,label,split\na.nii,b.nii,training set\n").unwrap();
+    fs::write(at("broken.json"), "{").unwrap();
+    fs::write(at("type.toml"), "[compare]\nstride = \"two\"\n").unwrap();
+    fs::write(at("key.toml"), "[prepare]\nproxysize = [32, 32, 32]\n").unwrap();
+    let mistakes: [&[&str]; 24] = [
+        &["curate", &at("none"), "--out", new],
+        &["curate", &at("empty"), "--out", new],
+        &["curate", &at("volumes"), "--out", new],
+        &["curate", &at("text.txt"), "--out", new],
+        &["curate", &at("columns.csv"), "--out", new],
+        &["curate", &at("split.csv"), "--out", new],
+        &["curate", &at("broken.json"), "--out", new],
+        &["curate", ct],
+        &["curate", ct, "--out", out, "--spacing", "1,1"],
+        &["curate", ct, "--out", out, "--spacing", "1,0,1"],
+        &["curate", ct, "--out", out, "--modality", "MRI"],
+        &["curate", ct, "--out", out, "--orientation", "LPP"],
+        &["curate", ct, "--out", out, "--carry", "hospital"],
+        &["curate", ct, "--out", out, "--metrics", "ssmi"],
+        &["curate", ct, "--out", out, "--threads", "many"],
+        &["curate", ct, "--out", out, "--val-share", "0.9", "--test-share", "0.3"],
+        &["rank", out, "--config", &at("type.toml")],
+        &["rank", out, "--config", &at("key.toml")],
+        &["rank", out, "--config", &at("none.toml")],
+        &["rank", out, "--score", "reference"],
+        &["similar", out, "ct_99"],
+        &["view", out, "ct_99"],
+        &["report", &at("none")],
+        &["heplp"],
+    ];
+    let mut told_all = String::new();
+    for words in mistakes {
+        let (code, told) = told(words);
+        let plain = |text: &str| {
+            let text = text.replace(out, "CURATED").replace(ct, "SAMPLE").replace(new, "NEW");
+            text.replace(here.path().to_str().unwrap(), "HERE")
+        };
+        assert!(code == 1 || code == 2, "{words:?}: {code}: {told}");
+        told_all += &format!("$ pdl {}\n{}exit code {code}\n\n", plain(&words.join(" ")), plain(&told));
+    }
+    let path = pdl_tests::root().join("tests/end_to_end/mistakes.txt");
+    if std::env::var_os("PDL_UPDATE_SNAPSHOTS").is_some() {
+        fs::write(&path, &told_all).unwrap();
+    }
+    assert_eq!(told_all, fs::read_to_string(path).unwrap());
+}

@@ -119,3 +119,15 @@ fn a_case_is_drawn_and_a_wrong_one_is_named() {
     assert_eq!(told.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&told.stderr).contains("'ct_99'; the first is 'ct_01'"));
 }
+
+#[test]
+fn a_cohort_of_one_case_has_a_page_and_is_healthy() {
+    let (cohort, out) = (folder(), folder());
+    crate::cohort_of(cohort.path(), 0..1);
+    curate(cohort.path(), out.path(), &[]);
+    let data = data(&fs::read_to_string(out.path().join("report.html")).unwrap());
+    assert_eq!((&data["compared"], &data["matrix"]), (&1.into(), &Value::Null));
+    let told =
+        pdl_tests::pdl().env_remove("LIBTORCH").args(["doctor", out.path().to_str().unwrap()]).output();
+    assert!(!String::from_utf8_lossy(&told.unwrap().stdout).contains("WRONG"));
+}

@@ -1,7 +1,10 @@
 """Drives a report in headless Chromium: every section renders, hover, sort, filter and dark mode work, nothing is
 logged as an error, nothing is asked of a network, and axe-core has no serious finding.
 
-    python tests/report/drive.py REPORT [--axe axe.min.js] [--screenshots FOLDER]
+    python tests/report/drive.py REPORT [--axe axe.min.js] [--name NAME] [--screenshots FOLDER] [--complete]
+
+--complete asks that no section be without data: the folder was curated to its end and a run was trained from it.
+Screenshots are for sample cohorts: those of patients are nobody's to keep.
 
 The browser and its driver are the system's (chromium, chromedriver).
 """
@@ -161,7 +164,9 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("report", type=pathlib.Path)
     parser.add_argument("--axe", type=pathlib.Path)
+    parser.add_argument("--name", default="report")
     parser.add_argument("--screenshots", type=pathlib.Path)
+    parser.add_argument("--complete", action="store_true")
     words = parser.parse_args()
     driver = browser()
     driver.set_script_timeout(120)
@@ -170,6 +175,9 @@ def main():
         driver.get(words.report.resolve().as_uri())
         opened = time.monotonic() - began
         data = json.loads(driver.execute_script("return document.getElementById('data').textContent"))
+        if words.complete:
+            for part in ["matrix", "curriculum", "audit", "thumbnails", "runs"]:
+                assert data[part], f"the report has no {part}"
         check_sections(driver, data)
         if data["matrix"]:
             check_heatmap(driver, data)
@@ -183,9 +191,9 @@ def main():
             if words.axe:
                 check_axe(driver, words.axe.read_text())
             if words.screenshots:
-                screenshots(driver, words.screenshots, theme)
+                screenshots(driver, words.screenshots, f"{words.name}-{theme}")
         check_quiet(driver, words.report)
-        print(f"{words.report.name}: {len(data['cases'])} cases, {words.report.stat().st_size / 2**20:.2f} MiB, opened in {opened:.1f} s: all well")
+        print(f"{words.name}: {len(data['cases'])} cases, {words.report.stat().st_size / 2**20:.2f} MiB, opened in {opened:.1f} s: all well")
     finally:
         driver.quit()
 

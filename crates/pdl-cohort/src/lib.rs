@@ -4,7 +4,7 @@
 //! DICOM files ([`layout`]). Out:
 //! `cases.parquet` ([`cases`]), one row for everything found, with what is wrong with it. It never
 //! changes a source file, never drops a case silently, and never lets a patient into two splits
-//! ([`split`], [`strata`], [`folds`], [`same_patient`]).
+//! ([`split`], [`strata`], [`folds`], [`same_patient`]). [`survey`] takes a first look at a cohort and writes nothing.
 
 mod archive;
 pub mod attributes;
@@ -19,6 +19,7 @@ pub mod layout;
 mod mapping;
 mod named;
 mod outliers;
+pub mod pairing;
 pub mod parameters;
 mod pseudonyms;
 pub mod same_patient;
@@ -26,10 +27,16 @@ pub mod sources;
 pub mod split;
 pub mod strata;
 mod structures;
+pub mod survey;
 
 use std::path::PathBuf;
 
 use pdl_store::StoreError;
+
+/// What is kept of a patient, and where, as `pdl help privacy` prints it.
+///
+#[doc = include_str!("../help/privacy.md")]
+pub const PRIVACY_HELP: &str = include_str!("../help/privacy.md");
 
 /// A cohort that could not be indexed.
 #[derive(Debug, thiserror::Error)]
@@ -38,7 +45,7 @@ pub enum CohortError {
     #[error(
         "no cohort here: {problem}. A cohort is a folder with images/ and labels/ (or imagesTr/ and \
          labelsTr/), a folder with a cohort.csv, a folder of DICOM files in any layout, a CSV or Parquet table with the columns image and label, \
-         or a MONAI datalist (.json): {}", path.display()
+         or a MONAI datalist (.json). Of volumes in another layout `pdl init` makes a table: {}", path.display()
     )]
     NotACohort {
         /// What was looked at.

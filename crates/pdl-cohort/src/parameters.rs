@@ -45,7 +45,8 @@ pub struct IndexParameters {
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub split_seed: u64,
     /// Columns by which the split is stratified: of the cohort's table, such as site, or of cases.parquet; `labels`
-    /// balances every label by its presence. A patient keeps a split that it has. Folds are stratified alike.
+    /// balances every label by its presence. A patient keeps a split that it has. Folds are stratified alike; nothing is
+    /// when not given.
     #[arg(long, value_delimiter = ',', value_name = "COLUMN[,COLUMN]")]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub stratify: Vec<String>,

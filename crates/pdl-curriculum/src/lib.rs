@@ -32,6 +32,11 @@ use pdl_prepare::PrepareError;
 use pdl_similarity::SimilarityError;
 use pdl_store::StoreError;
 
+/// How training cases are ordered and paced, as `pdl help curriculum` prints it.
+///
+#[doc = include_str!("../help/curriculum.md")]
+pub const CURRICULUM_HELP: &str = include_str!("../help/curriculum.md");
+
 /// A ranking that could not be made, or a manifest that could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum CurriculumError {

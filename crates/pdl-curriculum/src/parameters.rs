@@ -65,7 +65,7 @@ pub struct RankParameters {
     /// How the likeness to the others becomes a score.
     #[arg(long, value_enum, default_value_t = ScoreBy::Mean)]
     pub score: ScoreBy,
-    /// The training cases to which --score reference compares, by case id.
+    /// The training cases to which --score reference compares, by case id; must be given with it.
     #[arg(long, value_delimiter = ',', value_name = "CASE[,CASE]")]
     pub reference: Vec<String>,
     /// Nearest neighbours that --score knn and the search for outliers look at.
@@ -83,7 +83,7 @@ pub struct RankParameters {
     /// The most similar share of all pairs, which are the edges of --order community, from 0 to 1.
     #[arg(long, default_value_t = 0.1, value_name = "SHARE")]
     pub edge_share: f64,
-    /// The column of the cases table that --order stratified keeps in proportion.
+    /// The column of the cases table that --order stratified keeps in proportion; must be given with it.
     #[arg(long, value_name = "COLUMN")]
     pub stratify_by: Option<String>,
     /// Training cases to keep in the curriculum: a number, or a share such as 20%; the others stay in the
@@ -91,6 +91,7 @@ pub struct RankParameters {
     #[arg(long, value_name = "CASES|SHARE")]
     pub keep: Option<Share>,
     /// Leave out all but one of the training cases that are this similar (SSIM); the best annotated stays.
+    /// All are kept when not given.
     #[arg(long, value_name = "SSIM")]
     pub near_duplicate: Option<f64>,
     /// Interquartile ranges above the third quartile from which on a case is listed as an outlier, by its mean

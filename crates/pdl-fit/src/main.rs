@@ -368,6 +368,7 @@ fn tell(request: &Request, outcome: &Outcome) {
     };
     println!("next: pdl-fit evaluate {}", folder.display());
     println!("  or: pdl-fit train {} --schedule {other}", request.out.display());
+    println!("see it: pdl report {}", request.out.display());
 }
 
 fn print_dice(record: &RunRecord) {

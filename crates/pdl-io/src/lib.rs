@@ -55,6 +55,11 @@ pub enum Remark {
     NoTransform,
 }
 
+/// What is read and written, as `pdl help formats` prints it.
+///
+#[doc = include_str!("../help/formats.md")]
+pub const FORMATS_HELP: &str = include_str!("../help/formats.md");
+
 /// A file that could not be read as a volume.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {

@@ -16,7 +16,7 @@
   const long = (key) => usable.flatMap((c) => (c[key] ?? []).map((value, i) => ({ axis: axes[i], value })));
   const alone = (rows) => new Set(rows.map((r) => r.value)).size === 1; // one value needs an axis, too
   const jitter = (values) => ({
-    height: 166, marginLeft: 28, y: { label: null, domain: axes }, x: { grid: true, nice: true, label: values.label, ...(alone(values.data) ? { domain: [0, 2 * values.data[0].value] } : {}) },
+    height: 166, marginLeft: 28, y: { label: null, domain: axes }, x: { grid: true, nice: true, inset: 8, label: values.label, ...(alone(values.data) ? { domain: [0, 2 * values.data[0].value] } : {}) },
     marks: [Plot.boxX(values.data, { x: "value", y: "axis", fill: css("--shade"), stroke: css("--soft"), r: 0 }),
       Plot.dot(values.data, Plot.groupY({ x: "first" }, { y: "axis", x: "value", z: "value", r: 2.2, fill: css("--accent"), fillOpacity: 0.75 }))],
   });
@@ -32,7 +32,7 @@
       const present = names.map((name) => `${name} in ${count(volumes.filter((v) => v.label === name).length, "case")}`);
       charts.push(chart("Volume of each label", `Volume of each label: ${present.join(", ")}`, () => ({
         height: 76 + 26 * names.length, marginLeft: left, y: { label: null, domain: names, tickFormat: (n) => n.length > 24 ? n.slice(0, 23) + "…" : n },
-        x: { type: "log", grid: true, label: "ml (logarithmic)", ticks: 4, tickFormat: "~g" },
+        x: { type: "log", grid: true, inset: 8, label: "ml (logarithmic)", ticks: 4, tickFormat: "~g" },
         marks: [Plot.boxX(volumes, { x: "ml", y: "label", fill: css("--shade"), stroke: css("--soft"), r: 2 })],
       }), 420));
     }

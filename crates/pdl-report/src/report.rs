@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
-use pdl_cohort::cases::{Cases, Finding};
+use pdl_cohort::cases::{CaseRow, Cases, Finding};
 use pdl_curriculum::audit::{self, Audit};
 use pdl_curriculum::likeness::Chosen;
 use pdl_curriculum::manifest::Ranking;
@@ -22,7 +22,7 @@ use serde::Serialize;
 use crate::cohort::{self, ShownCase, Summary};
 use crate::likeness::{ShownMatrix, shown_matrix};
 use crate::runs::{ShownRun, runs};
-use crate::thumbnails::{Thumbnails, thumbnails};
+use crate::thumbnails::{Drawn, Thumbnails, thumbnails};
 use crate::{ReportError, Result, page};
 
 /// The report's name inside a curation folder.
@@ -118,7 +118,7 @@ pub fn report(out: &Path, parameters: &ReportParameters, progress: &dyn Progress
     let summary = cohort::summary(&cases, &failures, &said);
     let labels: Vec<u16> = summary.labels.iter().map(|(value, _)| *value).collect();
     let shown = cohort::shown(&cases, &chosen, parameters.cases, manifest.as_ref());
-    let drawn = compared.as_ref().map(|c| c.draw(out, &chosen, &labels, progress)).transpose()?;
+    let drawn = compared.as_ref().map(|c| c.draw(out, &cases, &chosen, &labels, progress)).transpose()?;
     let matrix = compared.as_ref().map(|c| c.matrix(&chosen)).transpose()?.flatten();
     let duplicates = compared.as_ref().map(Compared::duplicates).transpose()?.unwrap_or_default();
     let (runs, runs_unread) = runs(out);
@@ -183,7 +183,9 @@ impl Compared {
             return Ok(None);
         }
         let proxies = Proxies::open(out)?;
-        let pairs = out.join(pairs::FOLDER).is_dir().then(|| Pairs::open(out, &proxies)).transpose()?;
+        // One case alone has no pair.
+        let there = proxies.len() > 1 && out.join(pairs::FOLDER).is_dir();
+        let pairs = there.then(|| Pairs::open(out, &proxies)).transpose()?;
         let prepared = prepare::read(out)?.into_iter().map(|row| (row.case_id.clone(), row)).collect();
         let mut ids = proxies.case_ids.clone();
         ids.sort();
@@ -216,13 +218,18 @@ impl Compared {
     fn draw(
         &self,
         out: &Path,
+        all: &Cases,
         chosen: &[String],
         labels: &[u16],
         progress: &dyn Progress,
     ) -> Result<Thumbnails> {
         let plan = prepare::read_plan(out)?.proxies;
-        let known = |id: &String| Some((*self.row_of.get(id)?, self.prepared.get(id)?));
-        let cases: Vec<(usize, &PreparedRow)> = chosen.iter().filter_map(known).collect();
+        let rows: HashMap<&str, &CaseRow> = all.rows.iter().map(|row| (row.case_id.as_str(), row)).collect();
+        let known = |id: &String| {
+            let source = rows.get(id.as_str()).and_then(|row| row.grid()).map(|grid| grid.to_ras());
+            Some(Drawn { row: *self.row_of.get(id)?, prepared: self.prepared.get(id)?, source })
+        };
+        let cases: Vec<Drawn<'_>> = chosen.iter().filter_map(known).collect();
         thumbnails(out, &self.proxies, &plan, &cases, labels, progress)
     }
 }

@@ -16,6 +16,7 @@ use pdl_prepare::plan::ProxyPlan;
 use pdl_prepare::prepare::PreparedRow;
 use pdl_prepare::proxies::Proxies;
 use pdl_store::progress::Progress;
+use pdl_volume::Grid;
 use rayon::prelude::*;
 use serde::Serialize;
 
@@ -43,13 +44,25 @@ pub struct Thumbnails {
     pub sheets: Vec<(String, String)>,
 }
 
-/// One case to be drawn.
+/// A case to be drawn.
+#[derive(Clone, Copy, Debug)]
+pub struct Drawn<'a> {
+    /// Its row in the proxies.
+    pub row: usize,
+    /// Its row in `prepared.parquet`.
+    pub prepared: &'a PreparedRow,
+    /// The grid of the stored image, RAS+, of which the proxy was made; where it is not known, the prepared volume's is
+    /// taken.
+    pub source: Option<Grid>,
+}
+
+/// One case that was drawn.
 struct Picture {
     grey: Vec<u8>,
     outline: Vec<[u8; 4]>,
 }
 
-/// Draws `cases`, given by their rows in `proxies` and in `prepared.parquet`. `labels` are the cohort's label values,
+/// Draws `cases`. `labels` are the cohort's label values,
 /// ascending: a label's place among them decides its colour. A case whose label map cannot be read is drawn without
 /// outlines.
 ///
@@ -59,18 +72,18 @@ pub fn thumbnails(
     out: &Path,
     proxies: &Proxies,
     plan: &ProxyPlan,
-    cases: &[(usize, &PreparedRow)],
+    cases: &[Drawn<'_>],
     labels: &[u16],
     progress: &dyn Progress,
 ) -> Result<Thumbnails> {
     let side = SIDES[usize::from(cases.len() > MANY)];
     progress.begin("pictures", cases.len() as u64);
-    let draw = |&(row, prepared): &(usize, &PreparedRow)| {
-        let picture = draw(out, proxies, plan, row, prepared, labels, side);
+    let draw = |case: &Drawn<'_>| {
+        let picture = draw(out, proxies, plan, case, labels, side);
         progress.advance(1);
         picture
     };
-    let sheet = |cases: &[(usize, &PreparedRow)]| -> Result<(String, String)> {
+    let sheet = |cases: &[Drawn<'_>]| -> Result<(String, String)> {
         let pictures: Vec<Picture> = cases.iter().map(draw).collect();
         let (width, height) = (3 * side as u32, (side * pictures.len()) as u32);
         let grey: Vec<u8> = pictures.iter().flat_map(|picture| picture.grey.iter().copied()).collect();
@@ -100,21 +113,30 @@ fn draw(
     out: &Path,
     proxies: &Proxies,
     plan: &ProxyPlan,
-    row: usize,
-    prepared: &PreparedRow,
+    case: &Drawn<'_>,
     labels: &[u16],
     side: usize,
 ) -> Picture {
+    let prepared = case.prepared;
     let [nz, ny, nx] = proxies.shape_zyx;
-    let voxels = proxies.voxels(row);
+    let voxels = proxies.voxels(case.row);
     let map = read_labels(&out.join(&prepared.label)).ok().map(|read| read.map);
     let shape = map.as_ref().map_or([0; 3], |map| map.grid.shape);
     let own_mm: [f64; 3] = std::array::from_fn(|axis| {
         let count = prepared.shape.get(axis).copied().unwrap_or(1);
         f64::from(count) * prepared.spacing_mm.get(axis).copied().unwrap_or(1.0)
     });
-    let extent_mm = plan.fov_mm.unwrap_or(own_mm);
-    let place = Placement { extent_mm, own_mm, proxy: [nx, ny, nz], shape };
+    let own = map.as_ref().map(|map| map.grid);
+    let source_mm = case.source.map_or(own_mm, |source| extent_mm(&source));
+    let covered_mm = plan.fov_mm.unwrap_or(source_mm);
+    let shift_mm = match (case.source, own) {
+        (Some(source), Some(own)) => shift_mm(&source, &own),
+        _ => [0.0; 3],
+    };
+    // A field of view is centred on the stored image.
+    let first_mm = std::array::from_fn(|axis| shift_mm[axis] + (covered_mm[axis] - source_mm[axis]) / 2.0);
+    let extent_mm = covered_mm;
+    let place = Placement { extent_mm, own_mm, first_mm, proxy: [nx, ny, nz], shape };
     let middle = match &map {
         Some(map) => place.of_voxels(fullest(&map.voxels, shape)),
         None => extent_mm.map(|mm| mm / 2.0),
@@ -165,12 +187,30 @@ fn picture_point(
     Some(point)
 }
 
-/// How a case's proxy and its prepared volume lie over each other: both are centred on the same point.
+/// What a grid covers along its axes, mm.
+fn extent_mm(grid: &Grid) -> [f64; 3] {
+    let spacing = grid.spacing_mm();
+    std::array::from_fn(|axis| grid.shape[axis] as f64 * spacing[axis])
+}
+
+/// How far the corner of `own` lies from that of `source` along each axis of `source`, mm.
+fn shift_mm(source: &Grid, own: &Grid) -> [f64; 3] {
+    let corner = |grid: &Grid| grid.affine.apply([-0.5; 3]);
+    let (from, to, spacing) = (corner(source), corner(own), source.spacing_mm());
+    std::array::from_fn(|axis| {
+        let step = source.affine.step_mm(axis);
+        (0..3).map(|i| (to[i] - from[i]) * step[i]).sum::<f64>() / spacing[axis]
+    })
+}
+
+/// How a case's proxy and its prepared volume, which may be a part of the stored one, lie over each other.
 struct Placement {
     /// What the proxy covers along x, y, z, mm.
     extent_mm: [f64; 3],
     /// What the prepared volume covers, mm.
     own_mm: [f64; 3],
+    /// Where the prepared volume begins, mm from the corner of what the proxy covers.
+    first_mm: [f64; 3],
     /// Voxels of the proxy.
     proxy: [usize; 3],
     /// Voxels of the prepared volume.
@@ -182,7 +222,7 @@ impl Placement {
     fn of_voxels(&self, voxel: [usize; 3]) -> [f64; 3] {
         std::array::from_fn(|axis| {
             let side = self.own_mm[axis] / self.shape[axis].max(1) as f64;
-            let point = (voxel[axis] as f64 + 0.5) * side + (self.extent_mm[axis] - self.own_mm[axis]) / 2.0;
+            let point = (voxel[axis] as f64 + 0.5) * side + self.first_mm[axis];
             point.clamp(0.0, self.extent_mm[axis])
         })
     }
@@ -191,7 +231,7 @@ impl Placement {
     fn label(&self, labels: &[u16], point_mm: [f64; 3]) -> Option<u16> {
         let mut index = [0; 3];
         for (axis, index) in index.iter_mut().enumerate() {
-            let inside = point_mm[axis] - (self.extent_mm[axis] - self.own_mm[axis]) / 2.0;
+            let inside = point_mm[axis] - self.first_mm[axis];
             let place = (inside / self.own_mm[axis] * self.shape[axis] as f64).floor();
             if !(place >= 0.0 && place < self.shape[axis] as f64) {
                 return None;
@@ -227,9 +267,26 @@ impl Placement {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use pdl_volume::{Affine, Orientation};
 
-    const PLACE: Placement =
-        Placement { extent_mm: [8.0, 8.0, 8.0], own_mm: [8.0, 4.0, 8.0], proxy: [4, 4, 4], shape: [8, 2, 4] };
+    const PLACE: Placement = Placement {
+        extent_mm: [8.0, 8.0, 8.0],
+        own_mm: [8.0, 4.0, 8.0],
+        first_mm: [0.0, 2.0, 0.0],
+        proxy: [4, 4, 4],
+        shape: [8, 2, 4],
+    };
+
+    #[test]
+    fn a_part_of_the_stored_image_lies_where_its_affine_says() {
+        let source = Grid::new([10; 3], Affine::from_orientation(Orientation::RAS, [2.0, 1.0, 1.0], [10; 3]));
+        let columns = [source.affine.step_mm(0), source.affine.step_mm(1), source.affine.step_mm(2)];
+        let begin = source.affine.apply([3.0, 4.0, 0.0]); // cut off: 3 voxels of 2 mm, 4 of 1 mm
+        let part = Grid::new([5, 5, 10], Affine::from_columns(columns, begin));
+        let shift = shift_mm(&source, &part);
+        assert!(shift.iter().zip([6.0, 4.0, 0.0]).all(|(a, b)| (a - b).abs() < 1e-9), "{shift:?}");
+        assert_eq!(extent_mm(&part), [10.0, 5.0, 10.0]);
+    }
 
     #[test]
     fn pictures_show_the_right_on_the_left_and_the_front_at_the_top() {

@@ -33,6 +33,11 @@ use std::path::PathBuf;
 use pdl_prepare::PrepareError;
 use pdl_store::StoreError;
 
+/// How cases are compared, as `pdl help similarity` prints it.
+///
+#[doc = include_str!("../help/similarity.md")]
+pub const SIMILARITY_HELP: &str = include_str!("../help/similarity.md");
+
 /// A comparison that could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum SimilarityError {

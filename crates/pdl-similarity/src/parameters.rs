@@ -20,7 +20,7 @@ pub struct CompareParameters {
     pub window: Window,
     /// SSIM and UQI from the windows on every STRIDE-th voxel along each axis only: a faster approximation. With 2,
     /// SSIM was off by 0.002 on average and 0.009 at most over all pairs of two cohorts of real CT and MR.
-    #[arg(long, default_value_t = 1, value_name = "STRIDE")]
+    #[arg(long, default_value_t = 1, value_name = "VOXELS")]
     pub stride: usize,
     /// Cases along each side of a tile, the unit of work and of a part file.
     #[arg(long, default_value_t = 128, value_name = "CASES")]

@@ -32,3 +32,8 @@ pub use affine::Affine;
 pub use label::{LabelCount, LabelError, LabelMap, count_labels, labels_from_f32};
 pub use orientation::{AxisCode, Orientation, OrientationError};
 pub use volume::{Grid, Volume, VolumeError};
+
+/// Axes, world and resampling, as `pdl help geometry` prints it.
+///
+#[doc = include_str!("../help/geometry.md")]
+pub const GEOMETRY_HELP: &str = include_str!("../help/geometry.md");

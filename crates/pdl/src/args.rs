@@ -14,9 +14,11 @@ use pdl_similarity::metric::Metric;
 use pdl_similarity::parameters::CompareParameters;
 use serde::{Deserialize, Serialize};
 
+use crate::doctor::DoctorArgs;
 use crate::export::ExportParameters;
 use crate::folds::FoldParameters;
 use crate::import::ImportParameters;
+use crate::init::InitArgs;
 use crate::validate::{DiffArgs, ValidateArgs};
 
 /// Prepares, compares and ranks the cases of a medical image segmentation cohort.
@@ -28,7 +30,8 @@ use crate::validate::{DiffArgs, ValidateArgs};
 /// 3 something joins two splits, 4 a case cannot be used and --strict was given, 5 a manifest is not what it says
 /// (validate) or has moved cases between splits (diff).
 #[derive(Debug, Parser)]
-#[command(version, arg_required_else_help = true, max_term_width = 100)]
+#[command(version, arg_required_else_help = true, max_term_width = 100, disable_help_subcommand = true)]
+#[command(after_help = "Topics: pdl help geometry, similarity, curriculum, formats, privacy")]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub command: Command,
@@ -63,6 +66,9 @@ pub(crate) struct RunParameters {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Look at a cohort and write OUT/pdl.toml, every option explained; of volumes in no known layout also a
+    /// cohort.csv that pairs them by name. Overwrites nothing.
+    Init(InitArgs),
     /// All stages: index, prepare, compare, rank, audit; then report.html.
     Curate {
         /// The cohort: a folder of volumes or of DICOM files, a CSV or Parquet table, or a MONAI datalist.
@@ -199,6 +205,11 @@ pub(crate) enum Command {
         /// The curation folder.
         out: PathBuf,
     },
+    /// Print the help of a command, or of a topic: geometry, similarity, curriculum, formats, privacy.
+    Help {
+        /// The command or the topic; without it the whole program.
+        word: Option<String>,
+    },
     /// Print completions for a shell, to be sourced by it.
     Completions {
         /// Which shell.
@@ -209,6 +220,9 @@ pub(crate) enum Command {
         /// The folder to write them to.
         folder: PathBuf,
     },
+    /// Check this machine, and what a curation folder holds: stages that are missing or out of date, failures. Exit
+    /// code 1 when something is wrong.
+    Doctor(DoctorArgs),
     /// Write the manifest in the form that another framework reads.
     Export {
         /// The curation folder, or the folder of a fold in it: OUT/folds/K.
@@ -288,7 +302,9 @@ impl Command {
             Command::Diff(args) => args.path(),
             Command::Import { parameters } => &parameters.dest,
             Command::Man { folder } => folder,
-            Command::Completions { .. } => &NOWHERE,
+            Command::Init(args) => &args.out,
+            Command::Doctor(args) => args.out.as_ref().unwrap_or(&NOWHERE),
+            Command::Help { .. } | Command::Completions { .. } => &NOWHERE,
         }
     }
 }
@@ -301,5 +317,71 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    /// Words by which a help says what holds without the flag.
+    const WITHOUT: [&str; 10] = [
+        "when not given",
+        "ithout",
+        "else",
+        "where ",
+        "for files whose",
+        "default:",
+        "must be given",
+        "instead of",
+        "need not be given",
+        "No other",
+    ];
+
+    #[test]
+    fn every_flag_says_what_it_does_and_what_holds_without_it() {
+        let mut cli = Cli::command();
+        cli.build();
+        let mut bad = Vec::new();
+        for command in cli.get_subcommands().chain([&cli]) {
+            for arg in
+                command.get_arguments().filter(|arg| !["help", "version"].contains(&arg.get_id().as_str()))
+            {
+                let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
+                let takes_value = arg.get_action().takes_values();
+                let told = !arg.get_default_values().is_empty()
+                    || arg.is_required_set()
+                    || WITHOUT.iter().any(|word| help.contains(word));
+                if help.len() < 8 || takes_value && !told {
+                    bad.push(format!("{} {}: {help}", command.get_name(), arg.get_id()));
+                }
+            }
+        }
+        assert!(bad.is_empty(), "these say nothing of their default: {bad:#?}");
+    }
+
+    #[test]
+    fn a_flag_that_takes_a_quantity_names_its_unit() {
+        // The name that stands for the value says what is counted or measured; the last ones have no unit.
+        let units = [
+            "MM", "CASES", "EPOCHS", "SHARE", "SIZE", "VOXELS", "FACTOR", "WEIGHT", "SSIM", "N", "P", "VALUE",
+        ];
+        let mut cli = Cli::command();
+        cli.build();
+        let mut bad = Vec::new();
+        for command in cli.get_subcommands() {
+            for arg in command.get_arguments().filter(|arg| arg.get_action().takes_values()) {
+                let number = |value: &std::ffi::OsStr| {
+                    value
+                        .to_string_lossy()
+                        .split(',')
+                        .all(|part| part.trim_end_matches('%').parse::<f64>().is_ok())
+                };
+                let quantity = arg.get_default_values().iter().any(|value| number(value));
+                let names = arg.get_value_names().unwrap_or_default();
+                let named = names
+                    .iter()
+                    .any(|name| name.split(['|', ',', '[', ']']).any(|word| units.contains(&word)));
+                if quantity && !named {
+                    bad.push(format!("{} {}: {names:?}", command.get_name(), arg.get_id()));
+                }
+            }
+        }
+        assert!(bad.is_empty(), "these name no unit: {bad:#?}");
     }
 }

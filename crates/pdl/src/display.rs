@@ -33,6 +33,21 @@ pub(crate) fn error(error: &anyhow::Error) {
     }
 }
 
+/// Exit code of a run that Ctrl-C (or a request to terminate) stopped: 128 and the number of the signal SIGINT.
+const STOPPED: i32 = 130;
+
+/// From now on Ctrl-C ends the program with a word on how to go on. Files are written under other names first, so
+/// that a stop at any moment leaves whole files only.
+pub(crate) fn say_how_to_go_on(display: &Display) {
+    let bar = display.bar.clone();
+    // A second handler, or a system without signals: then Ctrl-C ends the program without a word, as anywhere.
+    let _ = ctrlc::set_handler(move || {
+        bar.finish_and_clear();
+        note("stopped. What was made so far is kept: the same command again goes on from here.");
+        std::process::exit(STOPPED);
+    });
+}
+
 /// A bar on a terminal, a line a minute elsewhere.
 pub(crate) struct Display {
     bar: ProgressBar,

@@ -22,7 +22,7 @@ pub(crate) struct FoldParameters {
     /// manifest.*. The plan must come from all these cases: `pdl prepare OUT --plan-from outside-test`.
     #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(2..))]
     folds: Option<u32>,
-    /// Write this fold only, from 0 to K-1.
+    /// Write this fold only, from 0 to K-1; all of them when not given.
     #[arg(long, value_name = "FOLD", requires = "folds")]
     fold: Option<u32>,
 }

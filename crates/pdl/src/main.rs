@@ -7,9 +7,13 @@
 mod args;
 mod audit;
 mod display;
+mod doctor;
 mod export;
 mod folds;
+mod health;
+mod help;
 mod import;
+mod init;
 mod outcome;
 mod pairs;
 mod settings;

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::args::{Cli, RunParameters};
 
 /// The settings file that a curation folder may hold.
-const FILE: &str = "pdl.toml";
+pub(crate) const FILE: &str = "pdl.toml";
 
 /// Commands without options of a stage.
 const READERS: [&str; 3] = ["matrix", "similar", "duplicates"];
@@ -37,6 +37,22 @@ pub(crate) struct Settings {
     pub rank: RankParameters,
     /// The audit.
     pub audit: AuditParameters,
+}
+
+/// The keys of every section, in the order in which the options are declared.
+pub(crate) fn keys() -> [(&'static str, Vec<String>); 6] {
+    fn of<T: clap::Args>() -> Vec<String> {
+        let command = T::augment_args(clap::Command::new("section"));
+        command.get_arguments().map(|arg| arg.get_id().to_string()).collect()
+    }
+    [
+        ("run", of::<RunParameters>()),
+        ("index", of::<IndexParameters>()),
+        ("prepare", of::<PrepareParameters>()),
+        ("compare", of::<CompareParameters>()),
+        ("rank", of::<RankParameters>()),
+        ("audit", of::<AuditParameters>()),
+    ]
 }
 
 impl Settings {
@@ -159,6 +175,32 @@ mod tests {
         assert!(format!("{error:#}").contains("did you mean `rank`?"), "{error:#}");
         let error = settings("[rank]\nzzz = 1\n", &["pdl", "rank", "out"]).unwrap_err();
         assert!(!format!("{error:#}").contains("did you mean"), "{error:#}");
+    }
+
+    #[test]
+    fn every_key_is_documented_and_read() {
+        let cli = Cli::command();
+        let curate = cli.find_subcommand("curate").unwrap();
+        let defaults = toml::Table::try_from(Settings::default()).unwrap();
+        for (section, keys) in keys() {
+            for key in &keys {
+                let known = curate
+                    .get_arguments()
+                    .chain(cli.get_arguments())
+                    .find(|arg| arg.get_id().as_str() == key);
+                let help = known.and_then(|arg| arg.get_help()).map(ToString::to_string);
+                assert!(help.is_some_and(|help| help.len() > 10), "[{section}] {key} has no help");
+                // A value of no key's type: what is read is refused for its type or value, what is not for its name.
+                let text = format!("[{section}]\n{key} = {{ no = 1979-05-27 }}\n");
+                let error = settings(&text, &["pdl", "curate", "cohort", "--out", "out"]).unwrap_err();
+                let error = format!("{error:#}");
+                assert!(!error.contains(&format!("unknown field `{key}`")), "{error}");
+            }
+            let known = defaults.get(section).and_then(toml::Value::as_table).unwrap();
+            for key in known.keys() {
+                assert!(keys.contains(key), "[{section}] {key} is no option of curate");
+            }
+        }
     }
 
     #[test]

@@ -19,9 +19,12 @@ use pdl_store::progress::Run;
 use crate::args::{Cli, Command};
 use crate::audit;
 use crate::display::{self, Display};
+use crate::doctor;
 use crate::export;
 use crate::folds::{FoldParameters, RankedFold};
+use crate::help;
 use crate::import;
+use crate::init;
 use crate::outcome::Outcome;
 use crate::pairs;
 use crate::settings::Settings;
@@ -54,6 +57,15 @@ pub(crate) fn run(cli: &Cli, matches: &ArgMatches) -> Result<()> {
     if let Command::Import { parameters } = &cli.command {
         return import::run(parameters, cli.json);
     }
+    if let Command::Help { word } = &cli.command {
+        return help::run(word.as_deref());
+    }
+    if let Command::Init(args) = &cli.command {
+        return init::run(args, cli.json);
+    }
+    if let Command::Doctor(args) = &cli.command {
+        return doctor::run(args, cli.json);
+    }
     if let Some(result) = shell::run(&cli.command) {
         return result;
     }
@@ -83,6 +95,7 @@ pub(crate) fn run(cli: &Cli, matches: &ArgMatches) -> Result<()> {
         display.clear();
         return result;
     }
+    display::say_how_to_go_on(&display);
     let _lock = FolderLock::take(out)?;
     if let Command::Export { parameters, .. } = &cli.command {
         return export::run(out, parameters, cli.json);
@@ -149,7 +162,10 @@ impl Stages<'_> {
             }
             Command::Audit { .. } => self.audit(outcome),
             Command::Report { parameters, .. } => self.report(parameters, outcome),
-            Command::Config { .. }
+            Command::Init(_)
+            | Command::Doctor(_)
+            | Command::Help { .. }
+            | Command::Config { .. }
             | Command::Export { .. }
             | Command::View { .. }
             | Command::Summary { .. }

@@ -1,0 +1,46 @@
+//! `pdl help`: of a command, or of a topic. The topics' texts lie in the crates that they are about.
+
+use anyhow::{Result, anyhow};
+use clap::CommandFactory;
+
+use crate::args::Cli;
+use crate::display::say;
+
+/// The topics: name, text.
+const TOPICS: [(&str, &str); 5] = [
+    ("geometry", pdl_volume::GEOMETRY_HELP),
+    ("similarity", pdl_similarity::SIMILARITY_HELP),
+    ("curriculum", pdl_curriculum::CURRICULUM_HELP),
+    ("formats", pdl_io::FORMATS_HELP),
+    ("privacy", pdl_cohort::PRIVACY_HELP),
+];
+
+/// How alike a word must be to a topic or command to be meant by it.
+const ALIKE: f64 = 0.8;
+
+/// Prints the help of `word`, or of the whole program.
+pub(crate) fn run(word: Option<&str>) -> Result<()> {
+    let mut cli = Cli::command();
+    cli.build();
+    let Some(word) = word else {
+        say(&cli.render_long_help().to_string());
+        return Ok(());
+    };
+    if let Some((_, text)) = TOPICS.iter().find(|(name, _)| *name == word) {
+        say(text.trim_end());
+        return Ok(());
+    }
+    if let Some(command) = cli.find_subcommand_mut(word) {
+        say(command.render_long_help().to_string().trim_end());
+        return Ok(());
+    }
+    let topics = TOPICS.map(|(name, _)| name);
+    let commands = cli.get_subcommands().map(clap::Command::get_name);
+    let near = |name: &&str| strsim::jaro_winkler(word, name);
+    let nearest = topics.into_iter().chain(commands).max_by(|a, b| near(a).total_cmp(&near(b)));
+    let hint = match nearest.filter(|name| near(name) >= ALIKE) {
+        Some(name) => format!("did you mean '{name}'?"),
+        None => format!("topics are {}; `pdl help` lists the commands", topics.join(", ")),
+    };
+    Err(anyhow!("there is no command or topic '{word}'; {hint}"))
+}

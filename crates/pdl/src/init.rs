@@ -1,0 +1,238 @@
+//! `pdl init`: a first look at a cohort, and a `pdl.toml` to begin with.
+
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use clap::CommandFactory;
+use pdl_cohort::pairing::Paired;
+use pdl_cohort::survey::{Survey, survey};
+use pdl_io::stem;
+use pdl_store::{atomic, paths};
+use serde_json::json;
+
+use crate::args::Cli;
+use crate::display::say;
+use crate::settings::{FILE, Settings};
+
+/// The table of a cohort whose layout had to be guessed.
+const TABLE: &str = "cohort.csv";
+
+/// Volumes without a partner that are named.
+const NAMED: usize = 5;
+
+/// Characters of a comment's line.
+const WIDTH: usize = 100;
+
+/// Where to look, and where to write.
+#[derive(Debug, clap::Args)]
+pub(crate) struct InitArgs {
+    /// The cohort: a folder of volumes or of DICOM files, a CSV or Parquet table, or a MONAI datalist.
+    pub cohort: PathBuf,
+    /// The curation folder; it is made when it is not there yet.
+    #[arg(long, value_name = "OUT")]
+    pub out: PathBuf,
+}
+
+/// Writes `OUT/pdl.toml`, and `OUT/cohort.csv` where the cohort has no layout that pdl knows.
+pub(crate) fn run(args: &InitArgs, as_json: bool) -> Result<()> {
+    let path = args.out.join(FILE);
+    for taken in [&path, &args.out.join(TABLE)] {
+        if taken.exists() {
+            bail!(
+                "it is there already, and init overwrites nothing; delete it or choose another --out: {}",
+                taken.display()
+            );
+        }
+    }
+    let seen = survey(&args.cohort)?;
+    std::fs::create_dir_all(&args.out)
+        .with_context(|| format!("cannot make the folder: {}", args.out.display()))?;
+    let cohort = match &seen.proposed {
+        Some(paired) => {
+            write_table(&args.cohort, &args.out, paired)?;
+            args.out.join(TABLE)
+        }
+        None => args.cohort.clone(),
+    };
+    let lines = sentences(&seen);
+    atomic::write(&path, text(&lines, &seen)?.as_bytes())?;
+    let next = format!("pdl curate {} --out {}", cohort.display(), args.out.display());
+    if as_json {
+        let result = json!({ "out": args.out, "cohort": cohort, "settings": path, "layout": seen.layout,
+            "pairs": seen.pairs, "incomplete": seen.incomplete, "dicom_files": seen.dicom_files,
+            "patients": seen.patients, "modality": seen.modality.map(|(modality, _)| modality),
+            "labels": seen.labels, "next": next });
+        say(&serde_json::to_string_pretty(&result)?);
+        return Ok(());
+    }
+    lines.iter().for_each(|line| say(line));
+    say(&format!("written: {}", path.display()));
+    if let Some(paired) = &seen.proposed {
+        say(&format!("written: {} ({} pairs: look through them)", cohort.display(), paired.pairs.len()));
+    }
+    say(&format!("Next: {next}"));
+    Ok(())
+}
+
+fn write_table(cohort: &Path, out: &Path, paired: &Paired) -> Result<()> {
+    let real = |path: &Path| {
+        path.canonicalize().with_context(|| format!("cannot find the folder: {}", path.display()))
+    };
+    let (cohort, out) = (real(cohort)?, real(out)?);
+    let mut table = String::from("case_id,image,label,patient\n");
+    for pair in &paired.pairs {
+        let field = |path: &Path| quoted(&paths::relative(&out, &cohort.join(path)));
+        let id = quoted(&case_id(&pair.image));
+        // Without a patient of its own each case counts as one; the column stands there to be filled in.
+        writeln!(table, "{id},{},{},", field(&pair.image), field(&pair.label))?;
+    }
+    Ok(atomic::write(&out.join(TABLE), table.as_bytes())?)
+}
+
+/// The whole relative path, as a file's name alone may stand in many folders.
+fn case_id(image: &Path) -> String {
+    let name = image.file_name().unwrap_or_default().to_string_lossy();
+    let folder = image.parent().unwrap_or(Path::new("")).to_string_lossy();
+    let text = if folder.is_empty() { stem(&name).to_owned() } else { format!("{folder}_{}", stem(&name)) };
+    text.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect()
+}
+
+/// A field of a CSV table.
+fn quoted(text: &str) -> String {
+    if text.contains([',', '"', '\n']) {
+        format!("\"{}\"", text.replace('"', "\"\""))
+    } else {
+        text.to_owned()
+    }
+}
+
+/// What was seen, line by line.
+fn sentences(seen: &Survey) -> Vec<String> {
+    let mut lines = vec![format!("layout: {}", seen.layout)];
+    if seen.dicom_files > 0 {
+        lines.push(format!("{} files; which cases they hold shows when they are read", seen.dicom_files));
+    } else {
+        let incomplete = match seen.incomplete {
+            0 => String::new(),
+            n => format!("; {n} lack an image or a label"),
+        };
+        lines.push(format!("{} images with labels{incomplete}", seen.pairs));
+        lines.push(match seen.patients {
+            Some(patients) => format!("{patients} patients, by its table"),
+            None => "no patients are named: every case counts as a patient of its own. Where one has several images, give \
+                     a table with a column patient"
+                .to_owned(),
+        });
+    }
+    if let Some(paired) = &seen.proposed {
+        for path in paired.alone.iter().take(NAMED) {
+            lines.push(format!("without a partner, or with several: {}", path.display()));
+        }
+        if paired.alone.len() > NAMED {
+            lines
+                .push(format!("without a partner, or with several: and {} more", paired.alone.len() - NAMED));
+        }
+    }
+    match seen.modality {
+        Some((modality, true)) => lines.push(format!("modality {modality}, guessed from the voxels")),
+        Some((modality, false)) => lines.push(format!("modality {modality}, as the cohort says")),
+        None => {}
+    }
+    if seen.split_given {
+        lines.push("its table divides it into train, val and test; that is kept".to_owned());
+    }
+    if !seen.channels.is_empty() {
+        let names: Vec<&str> = seen.channels.values().map(String::as_str).collect();
+        lines.push(format!("cases of several channels ({}): choose one with --channel", names.join(", ")));
+    }
+    if seen.read > 0 {
+        lines.extend(of_read(seen));
+    }
+    lines
+}
+
+/// What holds for the cases that were read.
+fn of_read(seen: &Survey) -> Vec<String> {
+    let mut lines = vec![format!("of {} cases that were read:", seen.read)];
+    if let Some([low, high]) = seen.shapes {
+        let range = |axis: usize| format!("{}-{}", low[axis], high[axis]);
+        lines.push(format!("  shape {} x {} x {} voxels (x, y, z)", range(0), range(1), range(2)));
+    }
+    if let Some([low, high]) = seen.spacings_mm {
+        let range = |axis: usize| format!("{:.2}-{:.2}", low[axis], high[axis]);
+        lines.push(format!("  spacing {} x {} x {} mm", range(0), range(1), range(2)));
+    }
+    lines.push(format!("  stored axes {}", seen.orientations.iter().cloned().collect::<Vec<_>>().join(", ")));
+    let name =
+        |value: &u16| seen.label_names.get(value).map_or(value.to_string(), |name| format!("{value} {name}"));
+    lines.push(format!("  labels {}", seen.labels.iter().map(name).collect::<Vec<_>>().join(", ")));
+    for (code, (count, sentence)) in &seen.findings {
+        lines.push(format!("  {count} of them: {sentence} [{code}]"));
+    }
+    lines
+}
+
+/// The settings file: what was seen, then every key with its default, commented out but for those that the cohort
+/// asks for.
+fn text(lines: &[String], seen: &Survey) -> Result<String> {
+    let mut text =
+        String::from("# Settings of pdl for this folder; flags win over them. What `pdl init` saw:\n#\n");
+    for line in lines {
+        writeln!(text, "#   {line}")?;
+    }
+    let cli = Cli::command();
+    let curate = cli.find_subcommand("curate").context("there is a command curate")?;
+    let defaults = toml::Table::try_from(Settings::default())?;
+    for (section, keys) in crate::settings::keys() {
+        writeln!(text, "\n[{section}]")?;
+        let values = defaults.get(section).and_then(toml::Value::as_table);
+        for key in keys {
+            let known =
+                curate.get_arguments().chain(cli.get_arguments()).find(|arg| arg.get_id().as_str() == key);
+            for line in wrapped(&known.map(explained).unwrap_or_default()) {
+                writeln!(text, "# {line}")?;
+            }
+            match (asked_for(seen, section, &key), values.and_then(|values| values.get(&key))) {
+                (Some(value), _) => writeln!(text, "{key} = {value}")?,
+                (None, Some(value)) => writeln!(text, "# {key} = {value}")?,
+                (None, None) => writeln!(text, "# {key} =")?,
+            }
+        }
+    }
+    Ok(text)
+}
+
+/// The help of an option, with the words that it takes.
+fn explained(arg: &clap::Arg) -> String {
+    let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
+    let words: Vec<String> = match arg.get_action().takes_values() {
+        true => arg.get_possible_values().iter().map(|value| value.get_name().to_owned()).collect(),
+        false => Vec::new(),
+    };
+    if words.is_empty() { help } else { format!("{help} [{}]", words.join(", ")) }
+}
+
+/// The value that this cohort asks for in place of the default.
+fn asked_for(seen: &Survey, section: &str, key: &str) -> Option<String> {
+    match (section, key) {
+        ("index", "modality") => seen.modality.map(|(modality, _)| format!("\"{modality}\"")),
+        ("index", "channel") => seen.channels.keys().next().map(|channel| format!("\"{channel}\"")),
+        _ => None,
+    }
+}
+
+/// A text in lines.
+fn wrapped(text: &str) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.len() + 1 + word.len() <= WIDTH => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
