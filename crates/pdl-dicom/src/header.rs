@@ -66,7 +66,7 @@ pub(crate) fn role(object: &InMemDicomObject) -> Role {
     let modality = text(object, tags::MODALITY);
     match class.as_str() {
         uids::RT_STRUCTURE_SET_STORAGE => return Role::StructureSet,
-        uids::SEGMENTATION_STORAGE => return Role::Segmentation,
+        uids::SEGMENTATION_STORAGE | uids::LABEL_MAP_SEGMENTATION_STORAGE => return Role::Segmentation,
         _ if class.starts_with("1.2.840.10008.5.1.4.1.1.7") => return Role::Aside("secondary capture"),
         _ if class.starts_with("1.2.840.10008.5.1.4.1.1.88") => return Role::Aside("report"),
         _ => {}

@@ -6,7 +6,7 @@ use pdl_volume::{Grid, LabelMap, Volume};
 use rayon::prelude::*;
 
 use crate::header::Frame;
-use crate::pixels::{Pixels, is_inverted, voxel_type};
+use crate::pixels::{Pixels, Stored, is_inverted, voxel_type};
 use crate::scan::Series;
 use crate::stack::Stack;
 use crate::straighten::Straightening;
@@ -132,7 +132,7 @@ fn check_size(series: &Series, slice: usize) -> Result<(), DicomError> {
 
 fn fill(pixels: &Pixels, mut parts: Vec<(&Frame, &mut [f32])>, rescale: bool) -> Result<(), DicomError> {
     parts.sort_by_key(|(frame, _)| frame.number);
-    let mut decoded: Option<(u32, Vec<i64>)> = None;
+    let mut decoded: Option<(u32, Stored<'_>)> = None;
     for (frame, part) in parts {
         let stored = match decoded.take().filter(|(number, _)| *number == frame.number) {
             Some((_, stored)) => stored, // the next tile of the same mosaic
@@ -142,9 +142,9 @@ fn fill(pixels: &Pixels, mut parts: Vec<(&Frame, &mut [f32])>, rescale: bool) ->
         let [columns, rows] = frame.plane.size;
         for row in 0..rows {
             let first = frame.offset[0] + frame.stored_size[0] * (frame.offset[1] + row);
-            let line = stored.get(first..first + columns).ok_or_else(|| pixels.contradicts())?;
+            let line = stored.values(first..first + columns).ok_or_else(|| pixels.contradicts())?;
             for (voxel, value) in part[row * columns..(row + 1) * columns].iter_mut().zip(line) {
-                *voxel = (*value as f64 * slope + intercept) as f32;
+                *voxel = (value as f64 * slope + intercept) as f32;
             }
         }
         decoded = Some((frame.number, stored));
