@@ -69,7 +69,13 @@ pub(crate) fn open(path: &Path, extent: Extent) -> Result<DefaultDicomObject, Di
         Codec::Dataset(None) => {
             return Err(DicomError::unsupported(path, "no codec for its transfer syntax"));
         }
-        Codec::None | Codec::EncapsulatedPixelData(..) => decode(path, source, left, syntax, extent)?,
+        Codec::None | Codec::EncapsulatedPixelData(..) => {
+            // Some writers name an explicit syntax and write without representations, which the first element shows.
+            let shown = syntax_of(&peek(&mut source).map_err(io)?)
+                .filter(|uid| *uid == uids::IMPLICIT_VR_LITTLE_ENDIAN);
+            let written = shown.and_then(|uid| TransferSyntaxRegistry.get(uid)).unwrap_or(syntax);
+            decode(path, source, left, written, extent)?
+        }
     };
     let meta = FileMetaTableBuilder::new()
         .transfer_syntax(&uid)

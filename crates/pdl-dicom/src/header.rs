@@ -137,7 +137,10 @@ pub(crate) fn frames_of(path: &Path, object: &InMemDicomObject) -> Result<Vec<Fr
         }
         return Ok(vec![frame(path, 0, Groups { frame: object, shared, object })?]);
     }
-    let declared = number(object, tags::NUMBER_OF_FRAMES).unwrap_or(0.0);
+    let Some(declared) = number(object, tags::NUMBER_OF_FRAMES) else {
+        let problem = format!("it does not say how many frames it holds, and describes {}", per_frame.len());
+        return Err(DicomError::damaged(path, problem));
+    };
     if declared != per_frame.len() as f64 {
         let problem = format!("it declares {declared} frames and describes {}", per_frame.len());
         return Err(DicomError::damaged(path, problem));
