@@ -9,6 +9,7 @@ use dicom_object::{DefaultDicomObject, InMemDicomObject};
 use crate::file::{exactly, items, number, text};
 use crate::geometry::Plane;
 use crate::mosaic::{self, Mosaic};
+use crate::pixels::Shortfall;
 use crate::{DicomError, Finding};
 
 /// The frames of one file and whose they are.
@@ -21,6 +22,8 @@ pub(crate) struct Header {
     pub frame_of_reference: String,
     pub modality: String,
     pub frames: Vec<Frame>,
+    /// Set when the file cannot hold the pixels of its frames.
+    pub shortfall: Option<Shortfall>,
     pub findings: Vec<Finding>,
 }
 
@@ -100,6 +103,7 @@ impl Header {
             frame_of_reference: text(object, tags::FRAME_OF_REFERENCE_UID),
             modality: text(object, tags::MODALITY),
             frames: Vec::new(),
+            shortfall: None,
             findings: Vec::new(),
         }
     }
@@ -115,6 +119,7 @@ impl Header {
                 format!("its files name no SOP class; taken as {} images by their modality", header.modality);
             header.findings.push(Finding::new("no-sop-class", message));
         }
+        header.shortfall = Shortfall::of(path, object);
         let frames = frames_of(path, object)?;
         header.frames = match mosaic::find(object) {
             Some(mosaic) => tiles(path, &frames, &mosaic)?,

@@ -10,6 +10,7 @@
 //! asked. DICOM's world is left, posterior, superior; everything that leaves this crate is RAS+.
 
 mod bounded;
+mod codestream;
 mod error;
 mod file;
 mod finding;

@@ -13,12 +13,56 @@ use dicom_object::DefaultDicomObject;
 use dicom_transfer_syntax_registry::TransferSyntaxRegistry;
 
 use crate::DicomError;
+use crate::codestream;
 use crate::file::{Extent, number, open, text};
 use crate::quiet::quietly;
 
 /// No codec shrinks a real image further than this, so a header that declares more pixels is refused before
 /// any memory is taken for them.
 const LARGEST_RATIO: u64 = 4096;
+/// Run lengths: two bytes stand for 128 at most.
+const LARGEST_RLE_RATIO: u64 = 64;
+/// Deflate (zlib's own figure).
+const LARGEST_DEFLATE_RATIO: u64 = 1032;
+
+/// A file that cannot hold the pixels that it declares.
+#[derive(Clone, Debug)]
+pub(crate) struct Shortfall {
+    path: PathBuf,
+    declared: u64,
+    held: u64,
+}
+
+impl Shortfall {
+    /// From the header alone and the file's size on disk.
+    pub(crate) fn of(path: &Path, object: &DefaultDicomObject) -> Option<Self> {
+        let whole = |tag, least: f64| number(object, tag).unwrap_or(least).max(least) as u64;
+        let frames = whole(tags::NUMBER_OF_FRAMES, 1.0);
+        let declared = [tags::ROWS, tags::COLUMNS, tags::SAMPLES_PER_PIXEL, tags::BITS_ALLOCATED]
+            .into_iter()
+            .fold(frames, |all, tag| all.saturating_mul(whole(tag, 1.0)))
+            .div_ceil(8);
+        let size = path.metadata().ok()?.len();
+        let held = size.saturating_mul(ratio(object.meta().transfer_syntax()));
+        (declared > held).then(|| Self { path: path.to_owned(), declared, held })
+    }
+
+    pub(crate) fn error(&self) -> DicomError {
+        DicomError::Truncated { path: self.path.clone(), declared: self.declared, held: self.held }
+    }
+}
+
+/// How many bytes of pixels a byte of the file can stand for.
+fn ratio(uid: &str) -> u64 {
+    match uid {
+        uids::RLE_LOSSLESS => LARGEST_RLE_RATIO,
+        uids::DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN => LARGEST_DEFLATE_RATIO,
+        _ => match TransferSyntaxRegistry.get(uid) {
+            Some(syntax) if !syntax.is_encapsulated_pixel_data() => 1,
+            _ => LARGEST_RATIO,
+        },
+    }
+}
 
 /// A file whose pixels can be asked for.
 pub(crate) struct Pixels {
@@ -42,6 +86,7 @@ pub(crate) struct Stored<'a> {
 struct Format {
     /// Pixels of a frame.
     pixels: usize,
+    columns: usize,
     frames: u32,
     bits_allocated: u32,
     bits_stored: u32,
@@ -125,6 +170,21 @@ impl Pixels {
         }
     }
 
+    /// Codecs take memory for the size that a stream declares, so it must be the header's.
+    fn check_frame(&self, fragment: &[u8]) -> Result<(), DicomError> {
+        let expected = [self.format.columns, self.format.pixels / self.format.columns.max(1), 1];
+        match codestream::size(fragment) {
+            Some(size) if size != expected => Err(DicomError::damaged(
+                &self.path,
+                format!(
+                    "its compressed pixels are {} x {} x {}, its header says {} x {} x 1",
+                    size[0], size[1], size[2], expected[0], expected[1]
+                ),
+            )),
+            _ => Ok(()),
+        }
+    }
+
     fn check_length(&self) -> Result<(), DicomError> {
         let format = self.format;
         let bits = format.pixels as u64 * u64::from(format.frames) * u64::from(format.bits_allocated);
@@ -139,9 +199,12 @@ impl Pixels {
                         "it holds fewer compressed frames than it declares",
                     ));
                 }
+                for fragment in (0..count as usize).filter_map(|n| self.object.fragment(n)) {
+                    self.check_frame(&fragment)?;
+                }
                 let bytes: usize =
                     (0..count as usize).filter_map(|n| self.object.fragment(n)).map(|part| part.len()).sum();
-                (bytes as u64).saturating_mul(LARGEST_RATIO)
+                (bytes as u64).saturating_mul(ratio(self.object.meta().transfer_syntax()))
             }
         };
         if held < declared {
@@ -171,6 +234,7 @@ impl Format {
         let side = |tag| whole(tag, 0.0).clamp(0.0, 65535.0) as usize;
         Ok(Self {
             pixels: side(tags::ROWS) * side(tags::COLUMNS),
+            columns: side(tags::COLUMNS),
             frames: whole(tags::NUMBER_OF_FRAMES, 1.0).clamp(1.0, f64::from(u32::MAX)) as u32,
             bits_allocated: bits_allocated as u32,
             bits_stored: bits_stored as u32,

@@ -8,6 +8,7 @@ use walkdir::WalkDir;
 
 use crate::file::{Extent, open};
 use crate::header::{Frame, Header, Role, role};
+use crate::pixels::Shortfall;
 use crate::references::{References, made_at, references};
 use crate::split::split;
 use crate::{DicomError, Finding};
@@ -33,6 +34,8 @@ pub struct Series {
     /// Sorted along the normal.
     pub(crate) frames: Vec<Frame>,
     pub(crate) ambiguous: bool,
+    /// The first of its files that cannot hold its pixels.
+    pub(crate) shortfall: Option<Shortfall>,
 }
 
 impl Series {
@@ -151,6 +154,7 @@ fn volumes(headers: Vec<Header>) -> Vec<Series> {
     let findings: BTreeSet<Finding> = headers.iter().flat_map(|header| header.findings.clone()).collect();
     let Some(first) = headers.first().cloned() else { return Vec::new() };
     let files: Vec<PathBuf> = headers.iter().map(|header| header.path.clone()).collect();
+    let shortfalls: Vec<Option<Shortfall>> = headers.iter().map(|header| header.shortfall.clone()).collect();
     let mut frames = Vec::new();
     for (file, header) in headers.into_iter().enumerate() {
         frames.extend(header.frames.into_iter().map(|frame| Frame { file, ..frame }));
@@ -160,6 +164,7 @@ fn volumes(headers: Vec<Header>) -> Vec<Series> {
         .into_iter()
         .enumerate()
         .map(|(part, mut stacked)| {
+            let shortfall = stacked.frames.iter().find_map(|frame| shortfalls[frame.file].clone());
             let files = own_files(&files, &mut stacked.frames);
             Series {
                 patient_id: first.patient_id.clone(),
@@ -172,6 +177,7 @@ fn volumes(headers: Vec<Header>) -> Vec<Series> {
                 frame_of_reference: first.frame_of_reference.clone(),
                 frames: stacked.frames,
                 ambiguous: stacked.ambiguous,
+                shortfall,
             }
         })
         .collect()

@@ -92,9 +92,11 @@ struct Read {
 /// The voxels of all frames in their order; each file is opened once.
 fn read_frames(series: &Series, rescale: bool) -> Result<Read, DicomError> {
     let shape = series.stored_shape();
-    // The largest honest size is checked file by file; a forged number of columns must not take memory first.
+    // A forged number of columns must not take memory.
+    if let Some(shortfall) = &series.shortfall {
+        return Err(shortfall.error());
+    }
     let slice = shape[0] * shape[1];
-    check_size(series, slice)?;
     let mut voxels = vec![0.0_f32; slice * shape[2]];
     let mut by_file: BTreeMap<usize, Vec<(&Frame, &mut [f32])>> = BTreeMap::new();
     for (frame, part) in series.frames.iter().zip(voxels.chunks_mut(slice)) {
@@ -110,24 +112,6 @@ fn read_frames(series: &Series, rescale: bool) -> Result<Read, DicomError> {
         .collect::<Result<_, DicomError>>()?;
     let voxel_type = kinds.first().map(|kind| kind.0.clone()).unwrap_or_default();
     Ok(Read { voxels, voxel_type, inverted: kinds.iter().any(|kind| kind.1) })
-}
-
-/// Refuses what no file of this size can hold, before memory is taken.
-fn check_size(series: &Series, slice: usize) -> Result<(), DicomError> {
-    const LARGEST_RATIO: u64 = 4096; // of pixels to bytes: no codec shrinks a real image further
-    let held: u64 = series
-        .files
-        .iter()
-        .filter_map(|path| path.metadata().ok())
-        .map(|m| m.len().saturating_mul(LARGEST_RATIO))
-        .sum();
-    let declared = slice as u64 * series.frames.len() as u64;
-    if declared > held {
-        return Err(DicomError::geometry(format!(
-            "its headers declare {declared} pixels, which its files cannot hold"
-        )));
-    }
-    Ok(())
 }
 
 fn fill(pixels: &Pixels, mut parts: Vec<(&Frame, &mut [f32])>, rescale: bool) -> Result<(), DicomError> {
