@@ -12,6 +12,7 @@ mod golden;
 mod import;
 mod manifests;
 mod mistakes;
+mod orientations;
 mod pairs;
 mod ranking;
 mod report;

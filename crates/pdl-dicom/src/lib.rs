@@ -18,6 +18,7 @@ mod geometry;
 mod header;
 mod mask;
 mod mosaic;
+mod names;
 mod pixels;
 mod quiet;
 mod raster;

@@ -62,7 +62,7 @@ pub struct LabelFile {
     pub path: PathBuf,
     /// What it is.
     pub kind: LabelKind,
-    /// Names of its structures or segments, trimmed, in the file's order.
+    /// Names of its structures or segments, trimmed, without parts of the patient's, in the file's order.
     pub names: Vec<String>,
     /// Date, time and UID, by which the latest is chosen.
     pub(crate) made_at: String,
@@ -95,10 +95,16 @@ enum Found {
     Aside(String),
 }
 
-/// Every file below `folder`, whatever its name; links are followed once.
+/// Every file below `folder`, whatever its name, and every folder that cannot be listed, so that [`scan()`] counts it;
+/// links are followed once.
 pub fn files_below(folder: &Path) -> Vec<PathBuf> {
     let entries = WalkDir::new(folder).follow_links(true).sort_by_file_name().into_iter();
-    entries.flatten().filter(|entry| entry.file_type().is_file()).map(walkdir::DirEntry::into_path).collect()
+    let path = |entry: walkdir::Result<walkdir::DirEntry>| match entry {
+        Ok(entry) => entry.file_type().is_file().then(|| entry.into_path()),
+        Err(error) if error.loop_ancestor().is_some() => None,
+        Err(error) => error.path().map(Path::to_owned),
+    };
+    entries.filter_map(path).collect()
 }
 
 /// Whether a file begins as DICOM files do.
@@ -132,6 +138,9 @@ pub fn scan(files: &[PathBuf], progress: &(dyn Fn() + Sync)) -> Scan {
 }
 
 fn look(path: &Path) -> Result<Found, DicomError> {
+    if path.is_dir() {
+        return Ok(Found::Aside("folder that cannot be listed".to_owned()));
+    }
     let object = open(path, Extent::Header)?;
     let label = |kind| {
         let names = match kind {

@@ -9,7 +9,9 @@ use crate::file::{items, number, text};
 use crate::geometry::{dot, minus, norm};
 use crate::header::{Frame, frames_of};
 use crate::mask::Mask;
+use crate::names::Identity;
 use crate::pixels::Pixels;
+use crate::rtstruct::name_masked;
 use crate::split::SAME_POSITION_MM;
 use crate::stack::Stack;
 use crate::{DicomError, Finding};
@@ -42,8 +44,10 @@ enum Kind {
 pub struct Segment {
     /// Segment number, from 1.
     pub number: u16,
-    /// Segment label, trimmed; that of its property type where it has none.
+    /// Segment label, trimmed, without parts of the patient's name; that of its property type where it has none.
     pub name: String,
+    /// Whether its name held such parts.
+    pub masked: bool,
 }
 
 impl Segmentation {
@@ -68,8 +72,7 @@ impl Segmentation {
                 ));
             }
         };
-        let segments: Vec<Segment> =
-            items(object, tags::SEGMENT_SEQUENCE).iter().filter_map(segment).collect();
+        let segments = segments(object);
         let shared = items(object, tags::SHARED_FUNCTIONAL_GROUPS_SEQUENCE).first();
         let groups = items(object, tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE);
         let mut frames = Vec::with_capacity(groups.len());
@@ -130,6 +133,9 @@ impl Segmentation {
             let message = format!("{cut} of its pixels lie beyond the image");
             mask.findings.push(Finding::new("label-beyond-image", message));
         }
+        if let Some(named) = self.segments.iter().find(|named| named.number == segment && named.masked) {
+            mask.findings.push(name_masked(&named.name));
+        }
         mask.forget_empty();
         Ok(mask)
     }
@@ -137,16 +143,22 @@ impl Segmentation {
 
 /// The names of all segments, in the file's order.
 pub(crate) fn names(object: &InMemDicomObject) -> Vec<String> {
-    items(object, tags::SEGMENT_SEQUENCE).iter().filter_map(segment).map(|segment| segment.name).collect()
+    segments(object).into_iter().map(|segment| segment.name).collect()
 }
 
-fn segment(item: &InMemDicomObject) -> Option<Segment> {
+fn segments(object: &InMemDicomObject) -> Vec<Segment> {
+    let patient = Identity::of(object);
+    items(object, tags::SEGMENT_SEQUENCE).iter().filter_map(|item| segment(item, &patient)).collect()
+}
+
+fn segment(item: &InMemDicomObject, patient: &Identity) -> Option<Segment> {
     let number = number(item, tags::SEGMENT_NUMBER).filter(|n| (1.0..=65535.0).contains(n))? as u16;
     let label = text(item, tags::SEGMENT_LABEL);
     let types = items(item, tags::SEGMENTED_PROPERTY_TYPE_CODE_SEQUENCE).first();
     let meaning = types.map(|code| text(code, tags::CODE_MEANING)).unwrap_or_default();
     let name = if label.trim().is_empty() { meaning } else { label };
-    Some(Segment { number, name: name.trim().to_owned() })
+    let name = patient.without(&name);
+    Some(Segment { number, name: name.text, masked: name.masked })
 }
 
 fn segment_of(groups: &InMemDicomObject) -> Option<u16> {
