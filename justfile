@@ -153,6 +153,14 @@ bench-compare *flags: build
     .venv-bench/bin/python -m pip install --quiet --requirement crates/pdl-similarity/benches/requirements.txt
     .venv-bench/bin/python crates/pdl-similarity/benches/compare.py {{pdl}} "$@"
 
+# `pdl index` of the DICOM series in FOLDER, with its structure set, against dcm2niix, which it installs
+bench-dicom folder *flags: build
+    #!/usr/bin/env bash
+    set -euo pipefail
+    test -x .venv-bench/bin/python || python3 -m venv .venv-bench
+    .venv-bench/bin/python -m pip install --quiet --requirement crates/pdl-dicom/benches/requirements.txt
+    .venv-bench/bin/python crates/pdl-dicom/benches/dcm2niix.py {{pdl}} "$@"
+
 # Time and memory of ranking, splitting, auditing and exporting 20,000 cases, which it makes in FOLDER (some 3 GB)
 bench-rank folder="out/bench-rank" *flags: build
     #!/usr/bin/env bash

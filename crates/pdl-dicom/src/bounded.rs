@@ -23,7 +23,8 @@ const END_OF_SEQUENCE: Tag = Tag(0xFFFE, 0xE0DD);
 const DEEPEST: usize = 128;
 /// About what an item with one element takes in memory, bytes.
 const ITEM_BYTES: u64 = 1536;
-/// Items that take less than this together need no explanation, bytes.
+/// Items may take this many times the source's size, and as many bytes more.
+const ITEMS_RATIO: u64 = 16;
 const ITEMS_ALLOWED: u64 = 64 << 20;
 
 /// Decodes a source of known size.
@@ -187,7 +188,9 @@ impl<R: Read> StatefulDecode for Bounded<R> {
                 self.check(ITEM, len)?;
                 self.enter(len)?;
                 self.items += 1;
-                if self.items * ITEM_BYTES > self.size.saturating_mul(4).saturating_add(ITEMS_ALLOWED) {
+                if self.items * ITEM_BYTES
+                    > self.size.saturating_mul(ITEMS_RATIO).saturating_add(ITEMS_ALLOWED)
+                {
                     return self.refuse(Refusal::TooMany);
                 }
             }
