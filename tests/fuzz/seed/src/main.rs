@@ -1,4 +1,4 @@
-//! Fills `corpus/` from the repository's own samples: `cargo run --bin seed` in tests/fuzz.
+//! Fills `corpus/` from the repository's own samples: `cargo run --package pdl-fuzz-seed` in tests/fuzz.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,8 +15,8 @@ const CONTOURS: usize = 3;
 const BIG_ENDIAN: &str = "1.2.840.10008.1.2.2";
 
 fn main() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let out = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../..");
+    let out = Path::new(env!("CARGO_MANIFEST_DIR")).join("../corpus");
     let write = |target: &str, name: &str, bytes: &[u8]| {
         fs::create_dir_all(out.join(target)).expect("a folder for the corpus");
         fs::write(out.join(target).join(name), bytes).expect("a seed");
