@@ -1,10 +1,13 @@
 //! Names of structures and segments, which people type, without what they say of the patient.
 
+use dicom_core::Tag;
 use dicom_dictionary_std::tags;
 use dicom_object::InMemDicomObject;
 
 use crate::file::text;
 
+/// Other patient ids: retired, and still in archives.
+const OTHER_PATIENT_IDS: Tag = Tag(0x0010, 0x1000);
 /// What stands in the place of a part of the patient's name.
 const MASK: &str = "PATIENT";
 /// A shorter part of a name is no name.
@@ -27,8 +30,7 @@ impl Identity {
     /// Name, ids, date of birth and accession number.
     pub(crate) fn of(object: &InMemDicomObject) -> Self {
         let names = text(object, tags::PATIENT_NAME);
-        let others =
-            [tags::PATIENT_ID, tags::OTHER_PATIENT_I_DS, tags::PATIENT_BIRTH_DATE, tags::ACCESSION_NUMBER];
+        let others = [tags::PATIENT_ID, OTHER_PATIENT_IDS, tags::PATIENT_BIRTH_DATE, tags::ACCESSION_NUMBER];
         let others: Vec<String> = others.map(|tag| text(object, tag)).to_vec();
         let parts =
             names.split(['^', '=', ' ', ',', '\\']).chain(others.iter().flat_map(|text| text.split('\\')));
