@@ -51,7 +51,7 @@ test *flags:
     LIBTORCH=$(python3 {{libtorch}} --fetch) cargo test --release --locked --workspace "$@"
 
 # Format, lints, documentation, tests, dependency audit
-check: && test test-jpeg-ls test-pydicom interop deny
+check: && test test-jpeg-ls test-pydicom test-nibabel interop deny
     cargo fmt --all --check
     LIBTORCH=$(python3 {{libtorch}} --fetch) cargo clippy --release --locked --workspace --all-targets -- -D warnings
     LIBTORCH=$(python3 {{libtorch}} --fetch) RUSTDOCFLAGS="-D warnings" cargo doc --release --locked --workspace --no-deps
@@ -82,6 +82,25 @@ test-pydicom: venv-dicom
     folder=$(.venv-dicom/bin/python -c 'import pathlib, pydicom; print(pathlib.Path(pydicom.__file__).parent / "data")')
     PDL_PYDICOM_FILES=$folder just with-jpeg-ls pydicom
 
+# nibabel's own test files, those of its wheel: read as nibabel reads them, or refused with the known reason
+test-nibabel: venv-dicom
+    #!/usr/bin/env bash
+    set -euo pipefail
+    folder=$(.venv-dicom/bin/python -c 'import pathlib, nibabel; print(pathlib.Path(nibabel.__file__).parent)')
+    PDL_NIBABEL_FILES=$folder just test --test nibabel
+
+# Fuzz each reader for SECONDS, one after the other (installs cargo-fuzz; the corpus begins with the samples)
+fuzz seconds="600":
+    #!/usr/bin/env bash
+    set -euo pipefail
+    export RUSTC_BOOTSTRAP=1 # coverage needs flags that a stable compiler takes only so
+    cargo fuzz --version >/dev/null 2>&1 || cargo install cargo-fuzz@0.13.2 --locked
+    cargo run --release --locked --manifest-path tests/fuzz/Cargo.toml --package pdl-fuzz-seed
+    for target in volume grouping rtstruct seg; do
+        cargo fuzz run --fuzz-dir tests/fuzz --sanitizer none $target -- \
+            -max_total_time=${1:-600} -max_len=65536 -rss_limit_mb=1024 -timeout=20 -print_final_stats=1
+    done
+
 # A target folder of its own: the feature must not have the whole workspace built anew.
 [private]
 with-jpeg-ls test:
@@ -91,7 +110,7 @@ with-jpeg-ls test:
 [private]
 venv-dicom:
     test -x .venv-dicom/bin/python || python3 -m venv .venv-dicom
-    .venv-dicom/bin/python -m pip install --quiet cmake==4.4.4 pydicom==3.0.2
+    .venv-dicom/bin/python -m pip install --quiet cmake==4.4.4 nibabel==5.4.2 pydicom==3.0.2
 
 # DuckDB, pyarrow and jsonschema read every file that curate and fit make of the sample cohorts
 interop: (curate) (venv)
@@ -159,6 +178,14 @@ bench-memory folder="out/bench-memory" *flags: build venv
     folder=${1:-out/bench-memory}
     if [ $# -gt 0 ]; then shift; fi
     .venv/bin/python crates/pdl-prepare/benches/memory.py {{pdl}} "$folder" "$@"
+
+# `pdl index` of the DICOM series in FOLDER, with its structure set, against dcm2niix, which it installs
+bench-dicom folder *flags: build
+    #!/usr/bin/env bash
+    set -euo pipefail
+    test -x .venv-bench/bin/python || python3 -m venv .venv-bench
+    .venv-bench/bin/python -m pip install --quiet --requirement crates/pdl-dicom/benches/requirements.txt
+    .venv-bench/bin/python crates/pdl-dicom/benches/dcm2niix.py {{pdl}} "$@"
 
 # Time and memory of ranking, splitting, auditing and exporting 20,000 cases, which it makes in FOLDER (some 3 GB)
 bench-rank folder="out/bench-rank" *flags: build

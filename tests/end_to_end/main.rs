@@ -13,6 +13,7 @@ mod golden;
 mod import;
 mod manifests;
 mod mistakes;
+mod orientations;
 mod pairs;
 mod privacy;
 mod ranking;

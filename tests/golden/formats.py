@@ -79,6 +79,9 @@ def main():
     by_itk("raw.mha", "uint8", useCompression=False)
     by_itk("zlib.mha", "int16", useCompression=True)
     by_itk("apart-meta.mhd", "float64", useCompression=False)
+    # Without directions, but with its place.
+    lines = (FILES / "raw.mha").read_bytes().splitlines(keepends=True)
+    (FILES / "no-directions.mha").write_bytes(b"".join(l for l in lines if not l.startswith(b"TransformMatrix")))
     by_nibabel("one.nii", "int16", nibabel.Nifti1Image)
     by_nibabel("big-endian.nii", "float32", nibabel.Nifti1Image, order=">")
     by_nibabel("qform-only.nii", "int32", nibabel.Nifti1Image, sform=False, qform=True)

@@ -154,6 +154,7 @@ pub(crate) fn remark(remark: &Remark) -> Finding {
             "transforms-disagree",
             format!("its sform and qform put a corner {distance_mm:.2} mm apart; the sform is used"),
         ),
+        Remark::OddHeader { problem } => Finding::new("odd-header", problem.clone()),
         Remark::NoTransform => Finding::new(
             "no-transform",
             "its header says nothing of its place in the world; axes are taken as RAS: check it, or give --orientation",

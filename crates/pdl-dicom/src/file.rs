@@ -1,20 +1,25 @@
 //! Opens DICOM files, also those without preamble or file meta group.
 
 use std::fs::File;
-use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::io::{BufReader, Cursor, Read, Seek, SeekFrom};
 use std::path::Path;
 
-use dicom_core::Tag;
+use dicom_core::{PrimitiveValue, Tag};
 use dicom_dictionary_std::{tags, uids};
-use dicom_encoding::TransferSyntaxIndex;
-use dicom_object::file::ReadPreamble;
-use dicom_object::{DefaultDicomObject, FileMetaTableBuilder, InMemDicomObject, OpenFileOptions};
+use dicom_encoding::transfer_syntax::{Codec, TransferSyntax, TransferSyntaxIndex};
+use dicom_object::{DefaultDicomObject, FileMetaTableBuilder, InMemDicomObject};
 use dicom_transfer_syntax_registry::TransferSyntaxRegistry;
 
 use crate::DicomError;
+use crate::bounded::{Bounded, Refusal};
 
 /// Bytes that tell a DICOM file: preamble and "DICM", or the first element of a bare data set.
 const PROBE: usize = 132;
+/// Bytes before the file meta group where there is a preamble.
+const PREAMBLE: u64 = 132;
+
+/// Retired, and still in archives.
+const EXPLICIT_VR_BIG_ENDIAN: &str = "1.2.840.10008.1.2.2";
 
 /// How much of a file is read.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -25,30 +30,80 @@ pub(crate) enum Extent {
     Whole,
 }
 
-enum Start {
-    Preamble,
-    Meta,
-    DataSet { explicit: bool },
-}
-
 /// Opens a file.
 ///
 /// # Errors
 /// [`DicomError::Io`], [`DicomError::NotDicom`] when its first bytes are none of DICOM's,
-/// [`DicomError::Damaged`] when it breaks off before the pixels.
+/// [`DicomError::Damaged`] when it breaks off before the pixels or declares more than it holds.
 pub(crate) fn open(path: &Path, extent: Extent) -> Result<DefaultDicomObject, DicomError> {
     let io = |source| DicomError::Io { path: path.to_owned(), source };
+    let damaged = |problem: &str| DicomError::damaged(path, problem);
     let mut file = File::open(path).map_err(io)?;
+    let size = file.metadata().map_err(io)?.len();
     let mut first = Vec::with_capacity(PROBE);
     file.by_ref().take(PROBE as u64).read_to_end(&mut first).map_err(io)?;
     let start = start_of(&first).ok_or_else(|| DicomError::NotDicom { path: path.to_owned() })?;
-    file.seek(SeekFrom::Start(0)).map_err(io)?;
-    let source = BufReader::new(file);
-    let broken = || DicomError::damaged(path, "its data set is malformed or cut short");
-    match start {
-        Start::Preamble => options(extent, ReadPreamble::Always).from_reader(source).map_err(|_| broken()),
-        Start::Meta => options(extent, ReadPreamble::Never).from_reader(source).map_err(|_| broken()),
-        Start::DataSet { explicit } => bare(source, explicit).ok_or_else(broken),
+    file.seek(SeekFrom::Start(start)).map_err(io)?;
+    let mut source = BufReader::new(file);
+    let uid = transfer_syntax(&mut source).ok_or_else(|| damaged("its file meta group is cut short"))?;
+    let uid = match uid {
+        Some(uid) => uid,
+        // Files that name none are read all the same when their first element says how it is written.
+        None => syntax_of(&peek(&mut source).map_err(io)?)
+            .ok_or_else(|| damaged("it names no transfer syntax, and its first element does not show it"))?
+            .to_owned(),
+    };
+    let Some(syntax) = TransferSyntaxRegistry.get(&uid) else {
+        return Err(DicomError::unsupported(path, "its transfer syntax is unknown"));
+    };
+    let left = size.saturating_sub(source.stream_position().map_err(io)?);
+    let object = match syntax.codec() {
+        Codec::Dataset(Some(adapter)) => {
+            // Inflated first: only then is it known how much an element can hold.
+            let mut plain = Vec::new();
+            let inflated = adapter.adapt_reader(Box::new(source)).read_to_end(&mut plain);
+            inflated.map_err(|_| damaged("its deflated data set is malformed or cut short"))?;
+            let size = plain.len() as u64;
+            decode(path, Cursor::new(plain), size, syntax, extent)?
+        }
+        Codec::Dataset(None) => {
+            return Err(DicomError::unsupported(path, "no codec for its transfer syntax"));
+        }
+        Codec::None | Codec::EncapsulatedPixelData(..) => {
+            // Some writers name an explicit syntax and write without representations, which the first element shows.
+            let shown = syntax_of(&peek(&mut source).map_err(io)?)
+                .filter(|uid| *uid == uids::IMPLICIT_VR_LITTLE_ENDIAN);
+            let written = shown.and_then(|uid| TransferSyntaxRegistry.get(uid)).unwrap_or(syntax);
+            decode(path, source, left, written, extent)?
+        }
+    };
+    let meta = FileMetaTableBuilder::new()
+        .transfer_syntax(&uid)
+        .media_storage_sop_class_uid(text(&object, tags::SOP_CLASS_UID))
+        .media_storage_sop_instance_uid(text(&object, tags::SOP_INSTANCE_UID))
+        .build()
+        .map_err(|_| damaged("its file meta group cannot be"))?;
+    Ok(object.with_exact_meta(meta))
+}
+
+fn decode(
+    path: &Path,
+    source: impl Read,
+    size: u64,
+    syntax: &TransferSyntax,
+    extent: Extent,
+) -> Result<InMemDicomObject, DicomError> {
+    let until = (extent == Extent::Header).then_some(tags::PIXEL_DATA);
+    let malformed = || DicomError::damaged(path, "its data set is malformed or cut short");
+    let mut decoder = Bounded::new(source, size, syntax, until).map_err(|_| malformed())?;
+    let object = InMemDicomObject::read_dataset(&mut decoder);
+    match (object, decoder.refusal()) {
+        (Ok(object), None) => Ok(object),
+        (_, Some(Refusal::TooLong { tag: tags::PIXEL_DATA, declared, left })) => {
+            Err(DicomError::Truncated { path: path.to_owned(), declared, held: left })
+        }
+        (_, Some(refusal)) => Err(DicomError::damaged(path, refusal.to_string())),
+        (Err(_), None) => Err(malformed()),
     }
 }
 
@@ -59,41 +114,67 @@ pub(crate) fn is_dicom(path: &Path) -> bool {
     read.is_ok() && start_of(&first).is_some()
 }
 
-fn options(extent: Extent, preamble: ReadPreamble) -> OpenFileOptions {
-    let options = OpenFileOptions::new().read_preamble(preamble);
-    match extent {
-        Extent::Header => options.read_until(tags::PIXEL_DATA),
-        Extent::Whole => options,
-    }
-}
-
-fn start_of(bytes: &[u8]) -> Option<Start> {
+/// At which byte the file meta group begins, or the data set where there is none.
+fn start_of(bytes: &[u8]) -> Option<u64> {
     if bytes.get(128..132) == Some(b"DICM") {
-        return Some(Start::Preamble);
+        return Some(PREAMBLE);
     }
-    let first = bytes.get(..8)?;
-    let group = u16::from_le_bytes([first[0], first[1]]);
-    let element = u16::from_le_bytes([first[2], first[3]]);
-    let explicit = first[4].is_ascii_uppercase() && first[5].is_ascii_uppercase();
-    match (group, element) {
-        (0x0002, 0x0000..=0x0010) if explicit => Some(Start::Meta),
-        (0x0008, 0x0000..=0x0020) => Some(Start::DataSet { explicit }),
+    let explicit = bytes.get(4..6)?.iter().all(u8::is_ascii_uppercase);
+    match bytes.get(..4)? {
+        [0x02, 0x00, 0x00..=0x10, 0x00] if explicit => Some(0),
+        [0x08, 0x00, 0x00..=0x20, 0x00] => Some(0),
+        [0x00, 0x08, 0x00, 0x00..=0x20] if explicit => Some(0),
         _ => None,
     }
 }
 
-/// A data set without a file meta group: little endian, by its first element with or without VRs.
-fn bare(source: impl Read, explicit: bool) -> Option<DefaultDicomObject> {
-    let syntax = if explicit { uids::EXPLICIT_VR_LITTLE_ENDIAN } else { uids::IMPLICIT_VR_LITTLE_ENDIAN };
-    let registered = TransferSyntaxRegistry.get(syntax)?;
-    let object = InMemDicomObject::read_dataset_with_ts(source, registered).ok()?;
-    let meta = FileMetaTableBuilder::new()
-        .transfer_syntax(syntax)
-        .media_storage_sop_class_uid(text(&object, tags::SOP_CLASS_UID))
-        .media_storage_sop_instance_uid(text(&object, tags::SOP_INSTANCE_UID))
-        .build()
-        .ok()?;
-    Some(object.with_exact_meta(meta))
+/// The transfer syntax that a data set shows by its first element.
+fn syntax_of(bytes: &[u8]) -> Option<&'static str> {
+    let explicit = bytes.get(4..6)?.iter().all(u8::is_ascii_uppercase);
+    match (bytes.get(..2)?, explicit) {
+        ([0x00, 0x08], true) => Some(EXPLICIT_VR_BIG_ENDIAN),
+        ([_, 0x00], true) => Some(uids::EXPLICIT_VR_LITTLE_ENDIAN),
+        ([_, 0x00], false) => Some(uids::IMPLICIT_VR_LITTLE_ENDIAN),
+        _ => None,
+    }
+}
+
+/// Reads the file meta group (0002,xxxx), explicit VR little endian, whether it states its length or not. Gives the
+/// transfer syntax, or inner nothing where the group names none or is not there; nothing when it breaks off.
+fn transfer_syntax(source: &mut BufReader<File>) -> Option<Option<String>> {
+    let mut found = None;
+    loop {
+        let header = peek(source).ok()?;
+        let [0x02, 0x00, element, group_high, a, b, low, high] = header[..] else { return Some(found) };
+        source.seek_relative(8).ok()?;
+        let long =
+            matches!(&[a, b], b"OB" | b"OW" | b"UN" | b"UT" | b"SQ" | b"OF" | b"OD" | b"OL" | b"UC" | b"UR");
+        let length = if long {
+            let mut length = [0; 4];
+            source.read_exact(&mut length).ok()?;
+            u64::from(u32::from_le_bytes(length))
+        } else {
+            u64::from(u16::from_le_bytes([low, high]))
+        };
+        let mut value = Vec::new();
+        let mut taken = source.by_ref().take(length);
+        if (element, group_high) == (0x10, 0x00) {
+            taken.by_ref().take(64).read_to_end(&mut value).ok()?;
+            found = Some(String::from_utf8_lossy(&value).trim_matches(['\0', ' ']).to_owned());
+        }
+        std::io::copy(&mut taken, &mut std::io::sink()).ok()?;
+        if taken.limit() > 0 {
+            return None;
+        }
+    }
+}
+
+/// The next eight bytes, or fewer at the end, without going on.
+fn peek(source: &mut BufReader<File>) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(8);
+    source.by_ref().take(8).read_to_end(&mut bytes)?;
+    source.seek_relative(-(bytes.len() as i64))?;
+    Ok(bytes)
 }
 
 /// An attribute's text without padding; empty when it is absent.
@@ -104,7 +185,17 @@ pub(crate) fn text(object: &InMemDicomObject, tag: Tag) -> String {
 
 /// An attribute's numbers; empty when it is absent or holds none.
 pub(crate) fn numbers(object: &InMemDicomObject, tag: Tag) -> Vec<f64> {
-    object.get(tag).and_then(|element| element.to_multi_float64().ok()).unwrap_or_default()
+    let Some(value) = object.get(tag).and_then(|element| element.value().primitive()) else {
+        return Vec::new();
+    };
+    match value {
+        // Texts are kept undivided.
+        PrimitiveValue::Str(text) => {
+            let parts = text.split('\\').map(|part| part.trim_matches([' ', '\0']));
+            parts.map(|part| part.parse::<f64>().ok()).collect::<Option<_>>().unwrap_or_default()
+        }
+        other => other.to_multi_float64().unwrap_or_default(),
+    }
 }
 
 /// An attribute's first number.

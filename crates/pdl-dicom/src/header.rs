@@ -9,6 +9,7 @@ use dicom_object::{DefaultDicomObject, InMemDicomObject};
 use crate::file::{exactly, items, number, text};
 use crate::geometry::Plane;
 use crate::mosaic::{self, Mosaic};
+use crate::pixels::Shortfall;
 use crate::{DicomError, Finding};
 
 /// The frames of one file and whose they are.
@@ -21,6 +22,8 @@ pub(crate) struct Header {
     pub frame_of_reference: String,
     pub modality: String,
     pub frames: Vec<Frame>,
+    /// Set when the file cannot hold the pixels of its frames.
+    pub shortfall: Option<Shortfall>,
     pub findings: Vec<Finding>,
 }
 
@@ -66,7 +69,7 @@ pub(crate) fn role(object: &InMemDicomObject) -> Role {
     let modality = text(object, tags::MODALITY);
     match class.as_str() {
         uids::RT_STRUCTURE_SET_STORAGE => return Role::StructureSet,
-        uids::SEGMENTATION_STORAGE => return Role::Segmentation,
+        uids::SEGMENTATION_STORAGE | uids::LABEL_MAP_SEGMENTATION_STORAGE => return Role::Segmentation,
         _ if class.starts_with("1.2.840.10008.5.1.4.1.1.7") => return Role::Aside("secondary capture"),
         _ if class.starts_with("1.2.840.10008.5.1.4.1.1.88") => return Role::Aside("report"),
         _ => {}
@@ -100,6 +103,7 @@ impl Header {
             frame_of_reference: text(object, tags::FRAME_OF_REFERENCE_UID),
             modality: text(object, tags::MODALITY),
             frames: Vec::new(),
+            shortfall: None,
             findings: Vec::new(),
         }
     }
@@ -115,6 +119,7 @@ impl Header {
                 format!("its files name no SOP class; taken as {} images by their modality", header.modality);
             header.findings.push(Finding::new("no-sop-class", message));
         }
+        header.shortfall = Shortfall::of(path, object);
         let frames = frames_of(path, object)?;
         header.frames = match mosaic::find(object) {
             Some(mosaic) => tiles(path, &frames, &mosaic)?,
@@ -137,7 +142,10 @@ pub(crate) fn frames_of(path: &Path, object: &InMemDicomObject) -> Result<Vec<Fr
         }
         return Ok(vec![frame(path, 0, Groups { frame: object, shared, object })?]);
     }
-    let declared = number(object, tags::NUMBER_OF_FRAMES).unwrap_or(0.0);
+    let Some(declared) = number(object, tags::NUMBER_OF_FRAMES) else {
+        let problem = format!("it does not say how many frames it holds, and describes {}", per_frame.len());
+        return Err(DicomError::damaged(path, problem));
+    };
     if declared != per_frame.len() as f64 {
         let problem = format!("it declares {declared} frames and describes {}", per_frame.len());
         return Err(DicomError::damaged(path, problem));

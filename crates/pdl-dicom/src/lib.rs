@@ -9,6 +9,8 @@
 //! HU comes from RescaleSlope and RescaleIntercept of each slice (CT, PET); MR keeps its stored values unless
 //! asked. DICOM's world is left, posterior, superior; everything that leaves this crate is RAS+.
 
+mod bounded;
+mod codestream;
 mod error;
 mod file;
 mod finding;
@@ -16,6 +18,7 @@ mod geometry;
 mod header;
 mod mask;
 mod mosaic;
+mod names;
 mod pixels;
 mod quiet;
 mod raster;

@@ -30,7 +30,7 @@ pub(crate) fn find(object: &InMemDicomObject) -> Option<Mosaic> {
     }
     let csa = object.get(CSA_IMAGE_HEADER).and_then(|e| e.to_bytes().ok()).unwrap_or_default();
     let from_csa = csa_numbers(&csa, "NumberOfImagesInMosaic").and_then(|v| v.first().copied());
-    let slices = number(object, IMAGES_IN_MOSAIC).or(from_csa).filter(|n| *n >= 1.0)?;
+    let slices = number(object, IMAGES_IN_MOSAIC).or(from_csa).filter(|n| (1.0..=65535.0).contains(n))?;
     let step =
         number(object, tags::SPACING_BETWEEN_SLICES).or_else(|| number(object, tags::SLICE_THICKNESS))?;
     let normal = csa_numbers(&csa, "SliceNormalVector").and_then(|v| v.try_into().ok());

@@ -1,5 +1,7 @@
 //! Stored pixels of one file, frame by frame, whatever their transfer syntax.
 
+use std::borrow::Cow;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use dicom_core::PrimitiveValue;
@@ -11,19 +13,72 @@ use dicom_object::DefaultDicomObject;
 use dicom_transfer_syntax_registry::TransferSyntaxRegistry;
 
 use crate::DicomError;
+use crate::codestream;
 use crate::file::{Extent, number, open, text};
 use crate::quiet::quietly;
 
 /// No codec shrinks a real image further than this, so a header that declares more pixels is refused before
 /// any memory is taken for them.
 const LARGEST_RATIO: u64 = 4096;
+/// Run lengths: two bytes stand for 128 at most.
+const LARGEST_RLE_RATIO: u64 = 64;
+/// Deflate (zlib's own figure).
+const LARGEST_DEFLATE_RATIO: u64 = 1032;
+
+/// A file that cannot hold the pixels that it declares.
+#[derive(Clone, Debug)]
+pub(crate) struct Shortfall {
+    path: PathBuf,
+    declared: u64,
+    held: u64,
+}
+
+impl Shortfall {
+    /// From the header alone and the file's size on disk.
+    pub(crate) fn of(path: &Path, object: &DefaultDicomObject) -> Option<Self> {
+        let whole = |tag, least: f64| number(object, tag).unwrap_or(least).max(least) as u64;
+        let frames = whole(tags::NUMBER_OF_FRAMES, 1.0);
+        let bytes = whole(tags::BITS_ALLOCATED, 8.0) / 8;
+        let declared = [tags::ROWS, tags::COLUMNS, tags::SAMPLES_PER_PIXEL]
+            .into_iter()
+            .fold(frames.saturating_mul(bytes), |all, tag| all.saturating_mul(whole(tag, 1.0)));
+        let size = path.metadata().ok()?.len();
+        let held = size.saturating_mul(ratio(object.meta().transfer_syntax()));
+        (declared > held).then(|| Self { path: path.to_owned(), declared, held })
+    }
+
+    pub(crate) fn error(&self) -> DicomError {
+        DicomError::Truncated { path: self.path.clone(), declared: self.declared, held: self.held }
+    }
+}
+
+/// How many bytes of pixels a byte of the file can stand for.
+fn ratio(uid: &str) -> u64 {
+    match uid {
+        uids::RLE_LOSSLESS => LARGEST_RLE_RATIO,
+        uids::DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN => LARGEST_DEFLATE_RATIO,
+        _ => match TransferSyntaxRegistry.get(uid) {
+            Some(syntax) if !syntax.is_encapsulated_pixel_data() => 1,
+            _ => LARGEST_RATIO,
+        },
+    }
+}
 
 /// A file whose pixels can be asked for.
 pub(crate) struct Pixels {
     path: PathBuf,
     object: DefaultDicomObject,
-    native: Option<Vec<u8>>,
+    compressed: bool,
     format: Format,
+}
+
+/// The pixels of one frame as they are stored.
+pub(crate) struct Stored<'a> {
+    /// Those of the frame, or of all frames where a pixel is a bit.
+    bytes: Cow<'a, [u8]>,
+    format: Format,
+    /// Bits before those of the frame, where a pixel is a bit.
+    skipped: usize,
 }
 
 /// How one pixel is stored.
@@ -31,6 +86,7 @@ pub(crate) struct Pixels {
 struct Format {
     /// Pixels of a frame.
     pixels: usize,
+    columns: usize,
     frames: u32,
     bits_allocated: u32,
     bits_stored: u32,
@@ -44,8 +100,7 @@ impl Pixels {
         let object = open(path, Extent::Whole)?;
         let format = Format::of(path, &object)?;
         let compressed = syntax_is_encapsulated(path, &object)?;
-        let native = if compressed { None } else { Some(native_bytes(path, &object)?) };
-        let pixels = Self { path: path.to_owned(), object, native, format };
+        let pixels = Self { path: path.to_owned(), object, compressed, format };
         pixels.check_length()?;
         Ok(pixels)
     }
@@ -55,22 +110,27 @@ impl Pixels {
         &self.object
     }
 
-    /// The stored integers of a frame (from 0), row by row, with their sign.
-    pub(crate) fn frame(&self, number: u32) -> Result<Vec<i64>, DicomError> {
+    /// The pixels of a frame (from 0).
+    pub(crate) fn frame(&self, number: u32) -> Result<Stored<'_>, DicomError> {
         let format = self.format;
         if number >= format.frames {
             return Err(DicomError::damaged(&self.path, "it lacks a frame that it describes"));
         }
-        let Some(native) = &self.native else { return self.decoded(number) };
+        if self.compressed {
+            return Ok(Stored { bytes: Cow::Owned(self.decoded(number)?), format, skipped: 0 });
+        }
+        let native = self.native()?;
         if format.bits_allocated == 1 {
             // Bits run on from frame to frame, the lowest of a byte first.
-            let first = number as usize * format.pixels;
-            let bit = |at: usize| i64::from(native[at / 8] >> (at % 8) & 1);
-            return Ok((first..first + format.pixels).map(bit).collect());
+            return Ok(Stored { bytes: native, format, skipped: number as usize * format.pixels });
         }
         let length = format.frame_bytes();
-        let first = number as usize * length;
-        Ok(format.values(&native[first..first + length]))
+        let range = number as usize * length..(number as usize + 1) * length;
+        let bytes = match native {
+            Cow::Borrowed(all) => Cow::Borrowed(&all[range]),
+            Cow::Owned(all) => Cow::Owned(all[range].to_vec()),
+        };
+        Ok(Stored { bytes, format, skipped: 0 })
     }
 
     /// The error of a file whose pixels are not those of its header.
@@ -78,7 +138,22 @@ impl Pixels {
         DicomError::damaged(&self.path, "its pixels are not those that its header describes")
     }
 
-    fn decoded(&self, number: u32) -> Result<Vec<i64>, DicomError> {
+    /// Uncompressed pixels, little endian.
+    fn native(&self) -> Result<Cow<'_, [u8]>, DicomError> {
+        let element = self.object.get(tags::PIXEL_DATA);
+        let element = element.ok_or_else(|| DicomError::damaged(&self.path, "it holds no pixels"))?;
+        match element.value() {
+            Value::Primitive(PrimitiveValue::U8(bytes)) => Ok(Cow::Borrowed(bytes)),
+            Value::Primitive(value @ (PrimitiveValue::U16(_) | PrimitiveValue::U32(_))) => {
+                Ok(little_endian(value))
+            }
+            _ => {
+                Err(DicomError::damaged(&self.path, "its pixels are not stored as its transfer syntax says"))
+            }
+        }
+    }
+
+    fn decoded(&self, number: u32) -> Result<Vec<u8>, DicomError> {
         let syntax = TransferSyntaxRegistry.get(self.object.meta().transfer_syntax());
         let Some(reader) = syntax.and_then(|syntax| syntax.pixel_data_reader()) else {
             return Err(DicomError::unsupported(&self.path, "no codec for its transfer syntax"));
@@ -88,9 +163,25 @@ impl Pixels {
         let result = quietly(|| reader.decode_frame(&self.object, number, &mut bytes));
         match result {
             Some(Ok(())) if bytes.len() >= self.format.frame_bytes() => {
-                Ok(self.format.values(&bytes[..self.format.frame_bytes()]))
+                bytes.truncate(self.format.frame_bytes());
+                Ok(bytes)
             }
             _ => Err(DicomError::damaged(&self.path, "its compressed pixels cannot be decoded")),
+        }
+    }
+
+    /// Codecs take memory for the size that a stream declares, so it must be the header's.
+    fn check_frame(&self, fragment: &[u8]) -> Result<(), DicomError> {
+        let expected = [self.format.columns, self.format.pixels / self.format.columns.max(1), 1];
+        match codestream::size(fragment) {
+            Some(size) if size != expected => Err(DicomError::damaged(
+                &self.path,
+                format!(
+                    "its compressed pixels are {} x {} x {}, its header says {} x {} x 1",
+                    size[0], size[1], size[2], expected[0], expected[1]
+                ),
+            )),
+            _ => Ok(()),
         }
     }
 
@@ -98,9 +189,9 @@ impl Pixels {
         let format = self.format;
         let bits = format.pixels as u64 * u64::from(format.frames) * u64::from(format.bits_allocated);
         let declared = bits.div_ceil(8);
-        let held = match &self.native {
-            Some(bytes) => bytes.len() as u64,
-            None => {
+        let held = match self.compressed {
+            false => self.native()?.len() as u64,
+            true => {
                 let count = self.object.number_of_fragments().unwrap_or(0);
                 if count < format.frames {
                     return Err(DicomError::damaged(
@@ -108,9 +199,12 @@ impl Pixels {
                         "it holds fewer compressed frames than it declares",
                     ));
                 }
+                for fragment in (0..count as usize).filter_map(|n| self.object.fragment(n)) {
+                    self.check_frame(&fragment)?;
+                }
                 let bytes: usize =
                     (0..count as usize).filter_map(|n| self.object.fragment(n)).map(|part| part.len()).sum();
-                (bytes as u64).saturating_mul(LARGEST_RATIO)
+                (bytes as u64).saturating_mul(ratio(self.object.meta().transfer_syntax()))
             }
         };
         if held < declared {
@@ -140,6 +234,7 @@ impl Format {
         let side = |tag| whole(tag, 0.0).clamp(0.0, 65535.0) as usize;
         Ok(Self {
             pixels: side(tags::ROWS) * side(tags::COLUMNS),
+            columns: side(tags::COLUMNS),
             frames: whole(tags::NUMBER_OF_FRAMES, 1.0).clamp(1.0, f64::from(u32::MAX)) as u32,
             bits_allocated: bits_allocated as u32,
             bits_stored: bits_stored as u32,
@@ -152,16 +247,51 @@ impl Format {
         self.pixels * self.bits_allocated as usize / 8
     }
 
-    /// Little-endian pixels as integers: what lies beyond the stored bits is cut off, the sign spread.
-    fn values(&self, bytes: &[u8]) -> Vec<i64> {
+    /// A pixel from its little-endian bytes: what lies beyond the stored bits is cut off, the sign spread.
+    fn value(&self, bytes: &[u8]) -> i64 {
+        let raw = bytes.iter().rev().fold(0, |sum: u64, byte| sum << 8 | u64::from(*byte));
         let lowest = self.high_bit + 1 - self.bits_stored;
         let beyond = 64 - self.bits_stored;
-        let value = |raw: u64| {
-            let top = raw >> lowest << beyond;
-            if self.signed { top as i64 >> beyond } else { (top >> beyond) as i64 }
+        let top = raw >> lowest << beyond;
+        if self.signed { top as i64 >> beyond } else { (top >> beyond) as i64 }
+    }
+}
+
+impl Stored<'_> {
+    /// The integers of some of its pixels, which count row by row, with their sign; nothing when it has fewer.
+    pub(crate) fn values(&self, pixels: Range<usize>) -> Option<impl Iterator<Item = i64>> {
+        let format = self.format;
+        if pixels.end > format.pixels {
+            return None;
+        }
+        let bits = format.bits_allocated as usize;
+        let width = bits / 8;
+        let value = move |pixel: usize| {
+            if bits == 1 {
+                let at = self.skipped + pixel;
+                i64::from(self.bytes[at / 8] >> (at % 8) & 1)
+            } else {
+                format.value(&self.bytes[pixel * width..(pixel + 1) * width])
+            }
         };
-        let word = |part: &[u8]| part.iter().rev().fold(0, |sum, byte| sum << 8 | u64::from(*byte));
-        bytes.chunks_exact(self.bits_allocated as usize / 8).map(|part| value(word(part))).collect()
+        Some(pixels.map(value))
+    }
+
+    /// How many pixels it has.
+    pub(crate) fn len(&self) -> usize {
+        self.format.pixels
+    }
+}
+
+/// The bytes of words, the lowest first; without a copy where the machine has them so.
+fn little_endian(words: &PrimitiveValue) -> Cow<'_, [u8]> {
+    if cfg!(target_endian = "little") {
+        return words.to_bytes();
+    }
+    match words {
+        PrimitiveValue::U16(words) => words.iter().flat_map(|w| w.to_le_bytes()).collect(),
+        PrimitiveValue::U32(words) => words.iter().flat_map(|w| w.to_le_bytes()).collect(),
+        other => other.to_bytes(),
     }
 }
 
@@ -191,22 +321,6 @@ fn syntax_is_encapsulated(path: &Path, object: &DefaultDicomObject) -> Result<bo
         _ => format!("its pixels are compressed as {}, which pdl does not read", syntax.name()),
     };
     Err(DicomError::unsupported(path, problem))
-}
-
-/// Uncompressed pixels, little endian.
-fn native_bytes(path: &Path, object: &DefaultDicomObject) -> Result<Vec<u8>, DicomError> {
-    let element = object.get(tags::PIXEL_DATA);
-    let element = element.ok_or_else(|| DicomError::damaged(path, "it holds no pixels"))?;
-    match element.value() {
-        Value::Primitive(PrimitiveValue::U8(bytes)) => Ok(bytes.to_vec()),
-        Value::Primitive(PrimitiveValue::U16(words)) => {
-            Ok(words.iter().flat_map(|w| w.to_le_bytes()).collect())
-        }
-        Value::Primitive(PrimitiveValue::U32(words)) => {
-            Ok(words.iter().flat_map(|w| w.to_le_bytes()).collect())
-        }
-        _ => Err(DicomError::damaged(path, "its pixels are not stored as its transfer syntax says")),
-    }
 }
 
 /// Whether a file's photometric interpretation has dark for large values.

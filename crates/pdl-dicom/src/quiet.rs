@@ -8,14 +8,19 @@ thread_local! {
     static QUIET: Cell<bool> = const { Cell::new(false) };
 }
 
+/// Crates of the codecs, as the paths of their source name them.
+const CODECS: [&str; 4] = ["/jpeg-decoder-", "/jpeg2k-", "/charls-", "/dicom-transfer-syntax-registry-"];
+
 /// What `work` gives, or nothing when it panics. The panic's message, which may name paths of the codec's source and
-/// pieces of the file, is not printed; panics on other threads, and on this one elsewhere, are printed as before.
+/// pieces of the file, is not printed, nor are those of a codec on a thread of its own; all other panics are printed as
+/// before.
 pub(crate) fn quietly<T>(work: impl FnOnce() -> T) -> Option<T> {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
         let before = take_hook();
         set_hook(Box::new(move |info| {
-            if !QUIET.get() {
+            let place = info.location().map_or("", |location| location.file());
+            if !QUIET.get() && !CODECS.iter().any(|codec| place.contains(codec)) {
                 before(info);
             }
         }));

@@ -9,6 +9,7 @@ use dicom_object::InMemDicomObject;
 use crate::file::{Extent, items, number, numbers, open, text};
 use crate::geometry::{Vector, dot, minus};
 use crate::mask::Mask;
+use crate::names::Identity;
 use crate::raster::{Point, fill};
 use crate::stack::Stack;
 use crate::{DicomError, Finding};
@@ -30,8 +31,10 @@ pub struct StructureSet {
 pub struct Region {
     /// ROI number.
     pub number: i64,
-    /// ROI name, trimmed.
+    /// ROI name, trimmed, without parts of the patient's.
     pub name: String,
+    /// Whether its name held such parts.
+    pub masked: bool,
     /// Closed contours: points in left, posterior, superior, mm.
     pub contours: Vec<Vec<[f64; 3]>>,
     /// Contours of other types (points, open lines), which enclose nothing.
@@ -45,8 +48,7 @@ impl StructureSet {
     /// [`DicomError`] when it cannot be read or a contour's numbers are no points.
     pub fn read(path: &Path) -> Result<Self, DicomError> {
         let object = open(path, Extent::Header)?;
-        let mut regions: Vec<Region> =
-            items(&object, tags::STRUCTURE_SET_ROI_SEQUENCE).iter().map(Region::new).collect();
+        let mut regions = regions(&object);
         for item in items(&object, tags::ROI_CONTOUR_SEQUENCE) {
             let referenced = number(item, tags::REFERENCED_ROI_NUMBER).unwrap_or(0.0) as i64;
             let region = regions.iter_mut().find(|region| region.number == referenced);
@@ -63,14 +65,22 @@ impl StructureSet {
 
 /// The names of all structures, in the file's order.
 pub(crate) fn names(object: &InMemDicomObject) -> Vec<String> {
-    items(object, tags::STRUCTURE_SET_ROI_SEQUENCE).iter().map(|item| Region::new(item).name).collect()
+    regions(object).into_iter().map(|region| region.name).collect()
+}
+
+/// All structures, without contours.
+fn regions(object: &InMemDicomObject) -> Vec<Region> {
+    let patient = Identity::of(object);
+    items(object, tags::STRUCTURE_SET_ROI_SEQUENCE).iter().map(|item| Region::new(item, &patient)).collect()
 }
 
 impl Region {
-    fn new(item: &InMemDicomObject) -> Self {
+    fn new(item: &InMemDicomObject, patient: &Identity) -> Self {
+        let name = patient.without(&text(item, tags::ROI_NAME));
         Self {
             number: number(item, tags::ROI_NUMBER).unwrap_or(0.0) as i64,
-            name: text(item, tags::ROI_NAME).trim().to_owned(),
+            name: name.text,
+            masked: name.masked,
             contours: Vec::new(),
             others: 0,
         }
@@ -129,7 +139,7 @@ impl Region {
         step: f64,
     ) -> Vec<Finding> {
         let name = &self.name;
-        let mut found = Vec::new();
+        let mut found: Vec<Finding> = self.masked.then(|| name_masked(name)).into_iter().collect();
         if self.others > 0 {
             let message = format!(
                 "{name}: {} of its contours are points or open lines and enclose nothing",
@@ -163,6 +173,12 @@ impl Region {
         }
         found
     }
+}
+
+/// Says that a name held something of the patient.
+pub(crate) fn name_masked(name: &str) -> Finding {
+    let message = format!("{name}: its name held a part of the patient's name or ids, which is masked");
+    Finding::new("name-masked", message)
 }
 
 /// Mean height of a contour above the first slice, and how far its points spread, mm.

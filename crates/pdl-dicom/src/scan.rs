@@ -8,6 +8,7 @@ use walkdir::WalkDir;
 
 use crate::file::{Extent, open};
 use crate::header::{Frame, Header, Role, role};
+use crate::pixels::Shortfall;
 use crate::references::{References, made_at, references};
 use crate::split::split;
 use crate::{DicomError, Finding};
@@ -33,6 +34,8 @@ pub struct Series {
     /// Sorted along the normal.
     pub(crate) frames: Vec<Frame>,
     pub(crate) ambiguous: bool,
+    /// The first of its files that cannot hold its pixels.
+    pub(crate) shortfall: Option<Shortfall>,
 }
 
 impl Series {
@@ -59,7 +62,7 @@ pub struct LabelFile {
     pub path: PathBuf,
     /// What it is.
     pub kind: LabelKind,
-    /// Names of its structures or segments, trimmed, in the file's order.
+    /// Names of its structures or segments, trimmed, without parts of the patient's, in the file's order.
     pub names: Vec<String>,
     /// Date, time and UID, by which the latest is chosen.
     pub(crate) made_at: String,
@@ -92,10 +95,16 @@ enum Found {
     Aside(String),
 }
 
-/// Every file below `folder`, whatever its name; links are followed once.
+/// Every file below `folder`, whatever its name, and every folder that cannot be listed, so that [`scan()`] counts it;
+/// links are followed once.
 pub fn files_below(folder: &Path) -> Vec<PathBuf> {
     let entries = WalkDir::new(folder).follow_links(true).sort_by_file_name().into_iter();
-    entries.flatten().filter(|entry| entry.file_type().is_file()).map(walkdir::DirEntry::into_path).collect()
+    let path = |entry: walkdir::Result<walkdir::DirEntry>| match entry {
+        Ok(entry) => entry.file_type().is_file().then(|| entry.into_path()),
+        Err(error) if error.loop_ancestor().is_some() => None,
+        Err(error) => error.path().map(Path::to_owned),
+    };
+    entries.filter_map(path).collect()
 }
 
 /// Whether a file begins as DICOM files do.
@@ -129,6 +138,9 @@ pub fn scan(files: &[PathBuf], progress: &(dyn Fn() + Sync)) -> Scan {
 }
 
 fn look(path: &Path) -> Result<Found, DicomError> {
+    if path.is_dir() {
+        return Ok(Found::Aside("folder that cannot be listed".to_owned()));
+    }
     let object = open(path, Extent::Header)?;
     let label = |kind| {
         let names = match kind {
@@ -151,6 +163,7 @@ fn volumes(headers: Vec<Header>) -> Vec<Series> {
     let findings: BTreeSet<Finding> = headers.iter().flat_map(|header| header.findings.clone()).collect();
     let Some(first) = headers.first().cloned() else { return Vec::new() };
     let files: Vec<PathBuf> = headers.iter().map(|header| header.path.clone()).collect();
+    let shortfalls: Vec<Option<Shortfall>> = headers.iter().map(|header| header.shortfall.clone()).collect();
     let mut frames = Vec::new();
     for (file, header) in headers.into_iter().enumerate() {
         frames.extend(header.frames.into_iter().map(|frame| Frame { file, ..frame }));
@@ -160,6 +173,7 @@ fn volumes(headers: Vec<Header>) -> Vec<Series> {
         .into_iter()
         .enumerate()
         .map(|(part, mut stacked)| {
+            let shortfall = stacked.frames.iter().find_map(|frame| shortfalls[frame.file].clone());
             let files = own_files(&files, &mut stacked.frames);
             Series {
                 patient_id: first.patient_id.clone(),
@@ -172,6 +186,7 @@ fn volumes(headers: Vec<Header>) -> Vec<Series> {
                 frame_of_reference: first.frame_of_reference.clone(),
                 frames: stacked.frames,
                 ambiguous: stacked.ambiguous,
+                shortfall,
             }
         })
         .collect()

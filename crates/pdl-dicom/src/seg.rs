@@ -9,7 +9,9 @@ use crate::file::{items, number, text};
 use crate::geometry::{dot, minus, norm};
 use crate::header::{Frame, frames_of};
 use crate::mask::Mask;
+use crate::names::Identity;
 use crate::pixels::Pixels;
+use crate::rtstruct::name_masked;
 use crate::split::SAME_POSITION_MM;
 use crate::stack::Stack;
 use crate::{DicomError, Finding};
@@ -18,12 +20,23 @@ use crate::{DicomError, Finding};
 /// another grid.
 const GRID_TOLERANCE: f64 = 0.01;
 
-/// A segmentation object with its pixels in memory, a byte each.
-#[derive(Clone, Debug)]
+/// A segmentation object with its pixels in memory, as they are stored.
 pub struct Segmentation {
     /// Its segments, by number.
     pub segments: Vec<Segment>,
-    frames: Vec<(u16, Frame, Vec<bool>)>,
+    pixels: Pixels,
+    kind: Kind,
+    /// Its frames, with the segment that each is of, other than in a label map.
+    frames: Vec<(Option<u16>, Frame)>,
+}
+
+/// What a pixel of a segmentation says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// Inside when it has at least this value.
+    Share(i64),
+    /// The number of its segment.
+    LabelMap,
 }
 
 /// One segment.
@@ -31,45 +44,52 @@ pub struct Segmentation {
 pub struct Segment {
     /// Segment number, from 1.
     pub number: u16,
-    /// Segment label, trimmed; that of its property type where it has none.
+    /// Segment label, trimmed, without parts of the patient's name; that of its property type where it has none.
     pub name: String,
+    /// Whether its name held such parts.
+    pub masked: bool,
 }
 
 impl Segmentation {
-    /// Reads a BINARY or FRACTIONAL segmentation; of the latter, pixels of half the largest value and more.
+    /// Reads a BINARY, FRACTIONAL or LABELMAP segmentation; of fractions, half the largest value and more is inside.
     ///
     /// # Errors
     /// [`DicomError`] when it cannot be read.
     pub fn read(path: &Path) -> Result<Self, DicomError> {
         let pixels = Pixels::open(path)?;
         let object = pixels.object();
-        let threshold = match text(object, tags::SEGMENTATION_TYPE).as_str() {
-            "BINARY" => 1,
+        let kind = match text(object, tags::SEGMENTATION_TYPE).as_str() {
+            "BINARY" => Kind::Share(1),
             "FRACTIONAL" => {
-                (number(object, tags::MAXIMUM_FRACTIONAL_VALUE).unwrap_or(255.0) / 2.0).ceil() as i64
+                let largest = number(object, tags::MAXIMUM_FRACTIONAL_VALUE).unwrap_or(255.0);
+                Kind::Share(((largest / 2.0).ceil() as i64).max(1))
             }
+            "LABELMAP" => Kind::LabelMap,
             _ => {
                 return Err(DicomError::unsupported(
                     path,
-                    "a segmentation that is neither binary nor fractional",
+                    "a segmentation that is neither binary nor fractional nor a label map",
                 ));
             }
         };
-        let segments: Vec<Segment> =
-            items(object, tags::SEGMENT_SEQUENCE).iter().filter_map(segment).collect();
+        let segments = segments(object);
         let shared = items(object, tags::SHARED_FUNCTIONAL_GROUPS_SEQUENCE).first();
         let groups = items(object, tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE);
         let mut frames = Vec::with_capacity(groups.len());
         for (frame, group) in frames_of(path, object)?.into_iter().zip(groups) {
             let number = segment_of(group).or_else(|| shared.and_then(segment_of));
-            let number = number.ok_or_else(|| DicomError::damaged(path, "a frame names no segment"))?;
-            if !segments.iter().any(|segment| segment.number == number) {
+            let number = match kind {
+                Kind::LabelMap => None,
+                Kind::Share(_) => {
+                    Some(number.ok_or_else(|| DicomError::damaged(path, "a frame names no segment"))?)
+                }
+            };
+            if number.is_some_and(|number| !segments.iter().any(|segment| segment.number == number)) {
                 return Err(DicomError::damaged(path, "a frame belongs to a segment that it does not name"));
             }
-            let flags = pixels.frame(frame.number)?.into_iter().map(|v| v >= threshold.max(1)).collect();
-            frames.push((number, frame, flags));
+            frames.push((number, frame));
         }
-        Ok(Self { segments, frames })
+        Ok(Self { segments, pixels, kind, frames })
     }
 
     /// The planes that its own frames lie on, in the order of their normal.
@@ -77,14 +97,14 @@ impl Segmentation {
     /// # Errors
     /// [`DicomError::Geometry`] when it has no frames or they are not parallel.
     pub fn stack(&self) -> Result<Stack, DicomError> {
-        let Some((_, first, _)) = self.frames.first() else {
+        let Some((_, first)) = self.frames.first() else {
             return Err(DicomError::geometry("the segmentation has no frames"));
         };
-        if !self.frames.iter().all(|(_, frame, _)| first.plane.stacks_with(&frame.plane)) {
+        if !self.frames.iter().all(|(_, frame)| first.plane.stacks_with(&frame.plane)) {
             return Err(DicomError::geometry("the segmentation's frames are not parallel"));
         }
         let normal = first.plane.normal();
-        let mut planes: Vec<_> = self.frames.iter().map(|(_, frame, _)| frame.plane).collect();
+        let mut planes: Vec<_> = self.frames.iter().map(|(_, frame)| frame.plane).collect();
         planes.sort_by(|a, b| dot(a.position, normal).total_cmp(&dot(b.position, normal)));
         planes.dedup_by(|a, b| dot(minus(a.position, b.position), normal).abs() < SAME_POSITION_MM);
         Stack::new(planes)
@@ -94,16 +114,27 @@ impl Segmentation {
     /// slice's pixels, but it may be smaller or stick out.
     ///
     /// # Errors
-    /// [`DicomError::LabelGrid`] when a frame lies on another grid.
+    /// [`DicomError::LabelGrid`] when a frame lies on another grid, [`DicomError::Damaged`] when its pixels cannot be
+    /// decoded.
     pub fn mask(&self, segment: u16, stack: &Stack) -> Result<Mask, DicomError> {
         let mut mask = Mask::default();
         let mut cut = 0;
-        for (_, frame, flags) in self.frames.iter().filter(|(number, ..)| *number == segment) {
+        let inside = |value: i64| match self.kind {
+            Kind::Share(least) => value >= least,
+            Kind::LabelMap => value == i64::from(segment),
+        };
+        let of_segment = |number: Option<u16>| number.is_none_or(|number| number == segment);
+        for (_, frame) in self.frames.iter().filter(|(number, _)| of_segment(*number)) {
+            let stored = self.pixels.frame(frame.number)?;
+            let flags = stored.values(0..stored.len()).into_iter().flatten().map(inside);
             cut += place(frame, flags, stack, &mut mask)?;
         }
         if cut > 0 {
             let message = format!("{cut} of its pixels lie beyond the image");
             mask.findings.push(Finding::new("label-beyond-image", message));
+        }
+        if let Some(named) = self.segments.iter().find(|named| named.number == segment && named.masked) {
+            mask.findings.push(name_masked(&named.name));
         }
         mask.forget_empty();
         Ok(mask)
@@ -112,16 +143,22 @@ impl Segmentation {
 
 /// The names of all segments, in the file's order.
 pub(crate) fn names(object: &InMemDicomObject) -> Vec<String> {
-    items(object, tags::SEGMENT_SEQUENCE).iter().filter_map(segment).map(|segment| segment.name).collect()
+    segments(object).into_iter().map(|segment| segment.name).collect()
 }
 
-fn segment(item: &InMemDicomObject) -> Option<Segment> {
+fn segments(object: &InMemDicomObject) -> Vec<Segment> {
+    let patient = Identity::of(object);
+    items(object, tags::SEGMENT_SEQUENCE).iter().filter_map(|item| segment(item, &patient)).collect()
+}
+
+fn segment(item: &InMemDicomObject, patient: &Identity) -> Option<Segment> {
     let number = number(item, tags::SEGMENT_NUMBER).filter(|n| (1.0..=65535.0).contains(n))? as u16;
     let label = text(item, tags::SEGMENT_LABEL);
     let types = items(item, tags::SEGMENTED_PROPERTY_TYPE_CODE_SEQUENCE).first();
     let meaning = types.map(|code| text(code, tags::CODE_MEANING)).unwrap_or_default();
     let name = if label.trim().is_empty() { meaning } else { label };
-    Some(Segment { number, name: name.trim().to_owned() })
+    let name = patient.without(&name);
+    Some(Segment { number, name: name.text, masked: name.masked })
 }
 
 fn segment_of(groups: &InMemDicomObject) -> Option<u16> {
@@ -130,7 +167,12 @@ fn segment_of(groups: &InMemDicomObject) -> Option<u16> {
 }
 
 /// Adds the pixels of a frame to the mask; gives how many lie outside of the slice.
-fn place(frame: &Frame, flags: &[bool], stack: &Stack, mask: &mut Mask) -> Result<usize, DicomError> {
+fn place(
+    frame: &Frame,
+    flags: impl Iterator<Item = bool>,
+    stack: &Stack,
+    mask: &mut Mask,
+) -> Result<usize, DicomError> {
     let first = stack.first();
     let (_, height) = first.locate(frame.plane.position);
     let (slice, off) = stack.nearest(height);
@@ -158,7 +200,7 @@ fn place(frame: &Frame, flags: &[bool], stack: &Stack, mask: &mut Mask) -> Resul
     let [columns, rows] = plane.size;
     let target = mask.slices.entry(slice).or_insert_with(|| vec![false; columns * rows]);
     let mut cut = 0;
-    for (index, _) in flags.iter().enumerate().filter(|(_, inside)| **inside) {
+    for (index, _) in flags.enumerate().filter(|(_, inside)| *inside) {
         let x = (index % frame.plane.size[0]) as f64 + whole[0];
         let y = (index / frame.plane.size[0]) as f64 + whole[1];
         if x >= 0.0 && y >= 0.0 && x < columns as f64 && y < rows as f64 {

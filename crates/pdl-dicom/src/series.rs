@@ -6,7 +6,7 @@ use pdl_volume::{Grid, LabelMap, Volume};
 use rayon::prelude::*;
 
 use crate::header::Frame;
-use crate::pixels::{Pixels, is_inverted, voxel_type};
+use crate::pixels::{Pixels, Stored, is_inverted, voxel_type};
 use crate::scan::Series;
 use crate::stack::Stack;
 use crate::straighten::Straightening;
@@ -92,9 +92,11 @@ struct Read {
 /// The voxels of all frames in their order; each file is opened once.
 fn read_frames(series: &Series, rescale: bool) -> Result<Read, DicomError> {
     let shape = series.stored_shape();
-    // The largest honest size is checked file by file; a forged number of columns must not take memory first.
+    // A forged number of columns must not take memory.
+    if let Some(shortfall) = &series.shortfall {
+        return Err(shortfall.error());
+    }
     let slice = shape[0] * shape[1];
-    check_size(series, slice)?;
     let mut voxels = vec![0.0_f32; slice * shape[2]];
     let mut by_file: BTreeMap<usize, Vec<(&Frame, &mut [f32])>> = BTreeMap::new();
     for (frame, part) in series.frames.iter().zip(voxels.chunks_mut(slice)) {
@@ -112,27 +114,9 @@ fn read_frames(series: &Series, rescale: bool) -> Result<Read, DicomError> {
     Ok(Read { voxels, voxel_type, inverted: kinds.iter().any(|kind| kind.1) })
 }
 
-/// Refuses what no file of this size can hold, before memory is taken.
-fn check_size(series: &Series, slice: usize) -> Result<(), DicomError> {
-    const LARGEST_RATIO: u64 = 4096; // of pixels to bytes: no codec shrinks a real image further
-    let held: u64 = series
-        .files
-        .iter()
-        .filter_map(|path| path.metadata().ok())
-        .map(|m| m.len().saturating_mul(LARGEST_RATIO))
-        .sum();
-    let declared = slice as u64 * series.frames.len() as u64;
-    if declared > held {
-        return Err(DicomError::geometry(format!(
-            "its headers declare {declared} pixels, which its files cannot hold"
-        )));
-    }
-    Ok(())
-}
-
 fn fill(pixels: &Pixels, mut parts: Vec<(&Frame, &mut [f32])>, rescale: bool) -> Result<(), DicomError> {
     parts.sort_by_key(|(frame, _)| frame.number);
-    let mut decoded: Option<(u32, Vec<i64>)> = None;
+    let mut decoded: Option<(u32, Stored<'_>)> = None;
     for (frame, part) in parts {
         let stored = match decoded.take().filter(|(number, _)| *number == frame.number) {
             Some((_, stored)) => stored, // the next tile of the same mosaic
@@ -142,9 +126,9 @@ fn fill(pixels: &Pixels, mut parts: Vec<(&Frame, &mut [f32])>, rescale: bool) ->
         let [columns, rows] = frame.plane.size;
         for row in 0..rows {
             let first = frame.offset[0] + frame.stored_size[0] * (frame.offset[1] + row);
-            let line = stored.get(first..first + columns).ok_or_else(|| pixels.contradicts())?;
+            let line = stored.values(first..first + columns).ok_or_else(|| pixels.contradicts())?;
             for (voxel, value) in part[row * columns..(row + 1) * columns].iter_mut().zip(line) {
-                *voxel = (*value as f64 * slope + intercept) as f32;
+                *voxel = (value as f64 * slope + intercept) as f32;
             }
         }
         decoded = Some((frame.number, stored));

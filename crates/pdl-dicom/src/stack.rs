@@ -113,8 +113,15 @@ impl Stack {
             findings.push(Finding::new("gantry-tilt", message));
         }
         let uneven = self.uneven(&gaps, median, &mut findings);
-        let straightening =
-            (uneven || angle > LEAST_TILT_DEGREES).then(|| Straightening::of(self, &gaps, median));
+        let straightening = match uneven || angle > LEAST_TILT_DEGREES {
+            false => None,
+            true => Some(Straightening::of(self, &gaps, median).ok_or_else(|| {
+                let gaps = runs(&gaps);
+                DicomError::geometry(format!(
+                    "a straight grid would be more than 4 times as large as its slices (tilt {angle:.1} degrees, gaps {gaps})"
+                ))
+            })?),
+        };
         let grid = match &straightening {
             Some(straightening) => straightening.grid(self),
             None => Grid::new(self.shape(), affine(&first, scaled(along, 1.0 / last as f64))),

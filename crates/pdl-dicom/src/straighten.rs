@@ -17,9 +17,13 @@ pub(crate) struct Straightening {
     corners: Vec<[f64; 2]>,
 }
 
+/// A straight grid of more voxels than this times those stored is no use: most of it would be made up.
+const MOST_GROWTH: f64 = 4.0;
+
 impl Straightening {
-    /// The step is the smallest gap that is at least half the median.
-    pub(crate) fn of(stack: &Stack, gaps: &[f64], median: f64) -> Self {
+    /// The step is the smallest gap that is at least half the median. Nothing when the grid would be far larger than what
+    /// is stored.
+    pub(crate) fn of(stack: &Stack, gaps: &[f64], median: f64) -> Option<Self> {
         let step = gaps.iter().copied().filter(|gap| *gap >= 0.5 * median).fold(median, f64::min);
         let first = stack.first();
         let shift = |plane: &Plane| {
@@ -31,11 +35,15 @@ impl Straightening {
         let low = |axis: usize| shifts.iter().map(|s| (s[axis] + 0.01).floor()).fold(0.0, f64::min);
         let high = |axis: usize| shifts.iter().map(|s| (s[axis] - 0.01).ceil()).fold(0.0, f64::max);
         let inset = [-low(0), -low(1)];
-        let wide = |axis: usize| first.size[axis] + (high(axis) - low(axis)) as usize;
+        let wide = |axis: usize| first.size[axis] as f64 + high(axis) - low(axis);
         let total = stack.heights().last().copied().unwrap_or(0.0);
-        let slices = (total / step + 1e-3).floor() as usize + 1;
+        let slices = (total / step + 1e-3).floor() + 1.0;
+        let stored: f64 = stack.shape().iter().map(|n| *n as f64).product();
+        if wide(0) * wide(1) * slices > MOST_GROWTH * stored {
+            return None;
+        }
         let corners = shifts.iter().map(|s| [s[0] + inset[0], s[1] + inset[1]]).collect();
-        Self { inset, shape: [wide(0), wide(1), slices], step, corners }
+        Some(Self { inset, shape: [wide(0), wide(1), slices].map(|n| n as usize), step, corners })
     }
 
     pub(crate) fn grid(&self, stack: &Stack) -> Grid {

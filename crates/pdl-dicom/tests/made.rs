@@ -4,10 +4,11 @@
 use std::fs;
 use std::path::Path;
 
+use dicom_core::value::{DataSetSequence, Value};
 use dicom_core::{DataElement, PrimitiveValue, VR, dicom_value};
 use dicom_dictionary_std::{tags, uids};
 use dicom_object::{FileMetaTableBuilder, InMemDicomObject};
-use pdl_dicom::{ReadOptions, Scan, SeriesImage, files_below, read_series, scan};
+use pdl_dicom::{Mask, ReadOptions, Scan, Segmentation, SeriesImage, files_below, paint, read_series, scan};
 use tempfile::TempDir;
 
 /// A CT slice of 3 x 2 pixels, all of the same value, at this height; `edit` may change it before it is written.
@@ -139,9 +140,12 @@ fn what_is_no_slice_is_set_aside_and_copies_count_once() {
         object.put_str(tags::SOP_CLASS_UID, VR::UI, uids::SECONDARY_CAPTURE_IMAGE_STORAGE);
     });
     fs::write(folder.path().join("README"), "no DICOM").unwrap();
+    std::os::unix::fs::symlink("nowhere", folder.path().join("link")).unwrap();
+    std::os::unix::fs::symlink(".", folder.path().join("loop")).unwrap();
     let scan = scanned(folder.path());
     let aside: Vec<(&str, usize)> = scan.set_aside.iter().map(|a| (a.reason.as_str(), a.count)).collect();
-    assert_eq!(aside, [("not a DICOM file", 1), ("scout", 1), ("secondary capture", 1)]);
+    let unread = "a file cannot be read (No such file or directory (os error 2))";
+    assert_eq!(aside, [(unread, 1), ("not a DICOM file", 1), ("scout", 1), ("secondary capture", 1)]);
     assert_eq!(scan.series.len(), 1);
     assert_eq!(image(&scan, 0).volume.grid.shape, [3, 2, 3]);
 }
@@ -174,4 +178,69 @@ fn a_header_that_declares_too_much_is_refused_at_once() {
         }
     });
     assert!(read_series(&scanned(folder.path()).series[0], ReadOptions::default()).is_err());
+}
+
+/// A segmentation of the slices of 3 x 2 pixels at 0 and 5 mm, a byte a pixel.
+fn segmentation(folder: &TempDir, kind: &str, pixels: Vec<u8>) {
+    let item = |elements: Vec<DataElement<InMemDicomObject>>| InMemDicomObject::from_element_iter(elements);
+    let sequence = |tag, items: Vec<InMemDicomObject>| {
+        DataElement::new(tag, VR::SQ, Value::from(DataSetSequence::from(items)))
+    };
+    let text = |tag, vr, value: &str| DataElement::new(tag, vr, PrimitiveValue::from(value));
+    let word = |tag, value: u16| DataElement::new(tag, VR::US, dicom_value!(U16, [value]));
+    let segment = |number: u16, name: &str| {
+        item(vec![word(tags::SEGMENT_NUMBER, number), text(tags::SEGMENT_LABEL, VR::LO, name)])
+    };
+    let frame = |height: &str| {
+        let place = text(tags::IMAGE_POSITION_PATIENT, VR::DS, &format!("10\\20\\{height}"));
+        item(vec![sequence(tags::PLANE_POSITION_SEQUENCE, vec![item(vec![place])])])
+    };
+    let turned = text(tags::IMAGE_ORIENTATION_PATIENT, VR::DS, "1\\0\\0\\0\\1\\0");
+    let measures = text(tags::PIXEL_SPACING, VR::DS, "2\\3");
+    let shared = item(vec![
+        sequence(tags::PLANE_ORIENTATION_SEQUENCE, vec![item(vec![turned])]),
+        sequence(tags::PIXEL_MEASURES_SEQUENCE, vec![item(vec![measures])]),
+    ]);
+    let mut object = item(vec![
+        text(tags::SOP_CLASS_UID, VR::UI, uids::LABEL_MAP_SEGMENTATION_STORAGE),
+        text(tags::SOP_INSTANCE_UID, VR::UI, "1.3"),
+        text(tags::PATIENT_NAME, VR::PN, "Muster^Eva"),
+        text(tags::SEGMENTATION_TYPE, VR::CS, kind),
+        text(tags::NUMBER_OF_FRAMES, VR::IS, "2"),
+        sequence(tags::SEGMENT_SEQUENCE, vec![segment(1, "lung"), segment(2, "GTV Muster")]),
+        sequence(tags::SHARED_FUNCTIONAL_GROUPS_SEQUENCE, vec![shared]),
+        sequence(tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE, vec![frame("0"), frame("5")]),
+        DataElement::new(tags::PIXEL_DATA, VR::OB, PrimitiveValue::from(pixels)),
+    ]);
+    for (tag, value) in [
+        (tags::ROWS, 2),
+        (tags::COLUMNS, 3),
+        (tags::SAMPLES_PER_PIXEL, 1),
+        (tags::BITS_ALLOCATED, 8),
+        (tags::BITS_STORED, 8),
+        (tags::HIGH_BIT, 7),
+        (tags::PIXEL_REPRESENTATION, 0),
+    ] {
+        object.put(word(tag, value));
+    }
+    let meta = FileMetaTableBuilder::new().transfer_syntax(uids::EXPLICIT_VR_LITTLE_ENDIAN);
+    object.with_meta(meta).unwrap().write_to_file(folder.path().join("seg.bin")).unwrap();
+}
+
+#[test]
+fn a_label_map_holds_several_segments_in_a_frame_and_names_no_patient() {
+    let folder = tempfile::tempdir().unwrap();
+    for number in 0..2 {
+        slice(&folder, number, 5.0 * f64::from(number), |_| ());
+    }
+    segmentation(&folder, "LABELMAP", vec![0, 1, 2, 2, 0, 0, 1, 1, 1, 0, 0, 2]);
+    let scan = scanned(folder.path());
+    assert_eq!(scan.labels[0].names, ["lung", "GTV PATIENT"]);
+    let image = image(&scan, 0);
+    let segments = Segmentation::read(&scan.labels[0].path).unwrap();
+    let masks: Vec<Mask> = (1..=2).map(|number| segments.mask(number, &image.stack).unwrap()).collect();
+    let (painted, overlapping) = paint(&image.stack, (1..).zip(&masks));
+    assert_eq!((painted, overlapping), (vec![0, 1, 2, 2, 0, 0, 1, 1, 1, 0, 0, 2], 0));
+    assert_eq!(masks[0].findings, []);
+    assert_eq!(masks[1].findings[0].code, "name-masked");
 }

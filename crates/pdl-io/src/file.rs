@@ -1,11 +1,11 @@
-//! The files of one volume: read whole, hashed, and inflated when they are compressed.
+//! The files of one volume: read once, from the start, hashed on the way, and inflated when they are compressed.
 
-use std::fs;
-use std::io::Read;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use flate2::bufread::MultiGzDecoder;
-use pdl_store::hash;
+use pdl_store::hash::{self, Hashing};
 
 use crate::{Part, ReadError};
 
@@ -24,11 +24,24 @@ impl<'a> Files<'a> {
         Self { path, format, parts: Vec::new() }
     }
 
-    /// All bytes of a file.
-    pub(crate) fn read(&mut self, path: &Path) -> Result<Vec<u8>, ReadError> {
-        let bytes = fs::read(path).map_err(|source| ReadError::Io { path: path.to_owned(), source })?;
-        self.parts.push(Part { path: path.to_owned(), blake3: hash::of_bytes(&bytes) });
-        Ok(bytes)
+    /// Opens one of the files.
+    pub(crate) fn open(&self, path: &Path) -> Result<Source, ReadError> {
+        let io = |source| ReadError::Io { path: path.to_owned(), source };
+        let file = File::open(path).map_err(io)?;
+        let meta = file.metadata().map_err(io)?;
+        if meta.is_dir() {
+            return Err(io(io::ErrorKind::IsADirectory.into()));
+        }
+        let bytes = Hashing::new(BufReader::with_capacity(BUFFER, file));
+        Ok(Source { path: path.to_owned(), bytes, size: meta.len() })
+    }
+
+    /// Notes that a file was read, and its hash, for which the rest of it is read.
+    pub(crate) fn close(&mut self, mut source: Source) -> Result<(), ReadError> {
+        let rest = io::copy(&mut source.bytes, &mut io::sink());
+        rest.map_err(|error| ReadError::Io { path: source.path.clone(), source: error })?;
+        self.parts.push(Part { path: source.path, blake3: source.bytes.finish() });
+        Ok(())
     }
 
     /// The content hash of all that was read: a single file's own, else the hash of the files' hashes.
@@ -66,7 +79,7 @@ impl<'a> Files<'a> {
         Ok(self.path.with_file_name(name))
     }
 
-    pub(crate) fn damaged(&self, error: &std::io::Error) -> ReadError {
+    pub(crate) fn damaged(&self, error: &io::Error) -> ReadError {
         ReadError::Damaged { path: self.path.to_owned(), problem: error.to_string() }
     }
 
@@ -79,12 +92,45 @@ impl<'a> Files<'a> {
     }
 }
 
-/// Whether bytes are a gzip stream.
-pub(crate) fn is_gzip(bytes: &[u8]) -> bool {
-    bytes.starts_with(&[0x1f, 0x8b])
+/// Bytes that are read at once.
+const BUFFER: usize = 1 << 18;
+
+/// A file that is being read.
+pub(crate) struct Source {
+    path: PathBuf,
+    bytes: Hashing<BufReader<File>>,
+    size: u64,
 }
 
-/// The bytes, inflated when they are a gzip stream.
-pub(crate) fn plain(bytes: &[u8]) -> Box<dyn Read + '_> {
-    if is_gzip(bytes) { Box::new(MultiGzDecoder::new(bytes)) } else { Box::new(bytes) }
+impl Source {
+    /// Bytes that have not been read.
+    pub(crate) fn left(&self) -> u64 {
+        self.size.saturating_sub(self.bytes.passed())
+    }
+
+    /// Whether a gzip stream begins here.
+    pub(crate) fn is_gzip(&mut self) -> bool {
+        self.bytes.fill_buf().is_ok_and(|bytes| bytes.starts_with(&[0x1f, 0x8b]))
+    }
+
+    /// What begins here, inflated when it is a gzip stream.
+    pub(crate) fn plain(&mut self) -> Box<dyn Read + '_> {
+        if self.is_gzip() { Box::new(MultiGzDecoder::new(self)) } else { Box::new(self) }
+    }
+}
+
+impl Read for Source {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        self.bytes.read(bytes)
+    }
+}
+
+impl BufRead for Source {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.bytes.fill_buf()
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.bytes.consume(count);
+    }
 }

@@ -50,9 +50,20 @@ pub enum Remark {
         /// The largest distance between corners, mm.
         distance_mm: f64,
     },
+    /// Its header contradicts itself or the format, and could be understood all the same.
+    OddHeader {
+        /// What is odd and what was done.
+        problem: String,
+    },
     /// The file states no place in the world: its axes are taken as RAS+ with the origin at the first voxel, as
     /// NIfTI's method 1 has it.
     NoTransform,
+}
+
+impl Remark {
+    pub(crate) fn odd(problem: impl Into<String>) -> Self {
+        Self::OddHeader { problem: problem.into() }
+    }
 }
 
 /// What is read and written, as `pdl help formats` prints it.

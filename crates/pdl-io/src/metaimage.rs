@@ -1,27 +1,28 @@
 //! MetaImage (itk.org/Wiki/ITK/MetaIO): `.mha`, or a header `.mhd` beside its voxels. Raw and zlib.
 
 use std::collections::HashMap;
-use std::io::Read;
+use std::io::{self, Read};
 
 use flate2::bufread::ZlibDecoder;
 use pdl_volume::Affine;
 
-use crate::file::Files;
+use crate::file::{Files, Source};
 use crate::read::Content;
 use crate::text::{self, number, numbers};
-use crate::voxels::{Stored, VoxelType, one_volume};
+use crate::voxels::{Sink, Stored, VoxelType, one_volume};
 use crate::{ReadError, Remark};
 
 /// Endings of the names of MetaImage files.
 pub(crate) const ENDINGS: [&str; 2] = [".mha", ".mhd"];
 
-/// Most bytes of a header: binary data that are taken for one end the search for its last line here.
-const LONGEST_HEADER: usize = 1 << 20;
-
-/// Reads a volume.
-pub(crate) fn read(files: &mut Files<'_>, frame: Option<usize>) -> Result<Content, ReadError> {
-    let bytes = files.read(files.path)?;
-    let (fields, rest) = fields(files, &bytes)?;
+/// Reads a volume, its voxels into `sink`.
+pub(crate) fn read(
+    files: &mut Files<'_>,
+    frame: Option<usize>,
+    sink: &mut dyn Sink,
+) -> Result<Content, ReadError> {
+    let mut source = files.open(files.path)?;
+    let fields = fields(files, &mut source)?;
     let header = Header { files, fields: &fields };
     let axes: Vec<usize> = numbers(files, "DimSize", header.need(&["DimSize"])?)?;
     let (shape, frame) = one_volume(files, &axes, frame)?;
@@ -34,46 +35,51 @@ pub(crate) fn read(files: &mut Files<'_>, frame: Option<usize>) -> Result<Conten
     let compressed = header.says(&["CompressedData"]);
     let skip = header.get(&["HeaderSize"]).map_or(Ok(0), |text| number::<i64>(files, "HeaderSize", text))?;
     let place = header.need(&["ElementDataFile"])?.to_owned();
-    let own;
-    let data = match place.as_str() {
-        "LOCAL" | "Local" | "local" => rest,
+    let own = match place.as_str() {
+        "LOCAL" | "Local" | "local" => None,
         name if name.starts_with("LIST") || name.contains('%') => {
             return Err(files.unsupported("its voxels lie in several files: save them as one .mha"));
         }
-        name => {
-            own = files.read(&files.beside(name)?)?;
-            &own
+        name => Some(files.open(&files.beside(name)?)?),
+    };
+    let mut data = match own {
+        None => source,
+        Some(own) => {
+            files.close(source)?;
+            own
         }
     };
     let stored = Stored { shape, frame, voxel_type, big_endian, slope: 1.0, intercept: 0.0 };
-    let data = match usize::try_from(skip) {
-        Ok(skip) => data.get(skip..).unwrap_or_default(),
-        // A skip of -1 says: the voxels end the file.
+    // A skip of -1 says: the voxels end the file.
+    let skip = match u64::try_from(skip) {
+        Ok(skip) => skip,
         Err(_) => {
-            let all =
-                axes.iter().try_fold(voxel_type.bytes(), |all, n| all.checked_mul(*n)).unwrap_or(usize::MAX);
-            &data[data.len().saturating_sub(all)..]
+            let all = axes.iter().try_fold(voxel_type.bytes() as u64, |all, n| all.checked_mul(*n as u64));
+            data.left().saturating_sub(all.unwrap_or(u64::MAX))
         }
     };
-    let mut stream: Box<dyn Read + '_> =
-        if compressed { Box::new(ZlibDecoder::new(data)) } else { Box::new(data) };
-    let voxels = stored.read(files, &mut *stream, data.len(), compressed)?;
-    Ok(Content { shape, affine, voxel_type, voxels, remarks })
+    io::copy(&mut data.by_ref().take(skip), &mut io::sink()).map_err(|error| files.damaged(&error))?;
+    let held = data.left();
+    if compressed {
+        stored.read(files, &mut ZlibDecoder::new(&mut data), held, true, sink)?;
+    } else {
+        stored.read(files, &mut data, held, false, sink)?;
+    }
+    files.close(data)?;
+    Ok(Content { shape, affine, voxel_type, remarks })
 }
 
-/// The fields of the header up to `ElementDataFile`, and what follows it.
-fn fields<'a>(files: &Files<'_>, bytes: &'a [u8]) -> Result<(HashMap<String, String>, &'a [u8]), ReadError> {
+/// The fields of the header up to `ElementDataFile`.
+fn fields(files: &Files<'_>, source: &mut Source) -> Result<HashMap<String, String>, ReadError> {
     let mut fields = HashMap::new();
-    let mut rest = bytes;
-    while bytes.len() - rest.len() < LONGEST_HEADER {
-        let Some((line, after)) = text::line(rest) else { break };
-        rest = after;
-        let line = std::str::from_utf8(line).map_err(|_| files.invalid("its header is no text"))?;
+    let (mut line, mut read) = (Vec::new(), 0);
+    while text::next_line(files, source, &mut line, &mut read)? {
+        let line = std::str::from_utf8(&line).map_err(|_| files.invalid("its header is no text"))?;
         let Some((key, value)) = line.split_once('=') else { continue };
         let (key, value) = (key.trim(), value.trim());
         fields.insert(key.to_owned(), value.to_owned());
         if key == "ElementDataFile" {
-            return Ok((fields, rest));
+            return Ok(fields);
         }
     }
     Err(files.invalid("its header has no ElementDataFile"))
@@ -127,19 +133,19 @@ impl Header<'_> {
         let Some(sides) = sides else {
             return Err(self.files.unsupported("its header gives no size of a voxel"));
         };
-        let remarks = if matrix.is_none() { vec![Remark::NoTransform] } else { Vec::new() };
+        let problem =
+            "its header gives no directions; they are taken as left, posterior, superior, as ITK takes them";
+        let remarks = if matrix.is_none() { vec![Remark::odd(problem)] } else { Vec::new() };
         // A group of numbers for each axis: the direction in which it runs.
         let direction = |axis: usize, r: usize| match &matrix {
             Some(matrix) => matrix.get(axis * axes + r).copied().unwrap_or(f64::NAN),
-            // Without a matrix nothing says how the axes lie; they are taken as RAS+, as for the other formats.
-            None => f64::from(u8::from(axis == r)) * [-1.0, -1.0, 1.0][r],
+            None => f64::from(u8::from(axis == r)),
         };
         let lps = [-1.0, -1.0, 1.0];
         let side = |axis: usize| sides.get(axis).copied().unwrap_or(f64::NAN);
-        let step = |axis: usize| std::array::from_fn(|r| direction(axis, r) * side(axis) * lps[r]);
+        let step = |axis: usize| std::array::from_fn(|r| direction(axis, r) * side(axis) * lps[r] + 0.0);
         let origin = origin.unwrap_or_default();
-        let place =
-            |r: usize| if matrix.is_none() { 0.0 } else { origin.get(r).copied().unwrap_or(0.0) * lps[r] };
+        let place = |r: usize| origin.get(r).copied().unwrap_or(0.0) * lps[r] + 0.0;
         let affine = Affine::from_columns(std::array::from_fn(step), std::array::from_fn(place));
         if !affine.is_usable() {
             return Err(self.files.invalid("its header gives no usable voxel size"));

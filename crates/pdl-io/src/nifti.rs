@@ -13,9 +13,9 @@ use pdl_store::{StoreError, atomic};
 use pdl_volume::{Grid, LabelMap, Volume};
 
 use crate::ReadError;
-use crate::file::{Files, is_gzip, plain};
+use crate::file::Files;
 use crate::read::Content;
-use crate::voxels::{Stored, one_volume};
+use crate::voxels::{Sink, Stored, one_volume};
 use header::Header;
 
 /// Endings of the names of NIfTI files; of a pair, the header's.
@@ -29,33 +29,49 @@ pub(crate) fn is_voxels_name(name: &str) -> bool {
     VOXELS.iter().any(|ending| name.strip_suffix(ending).is_some_and(|stem| stem.ends_with('.')))
 }
 
-/// Reads a volume.
-pub(crate) fn read(files: &mut Files<'_>, frame: Option<usize>) -> Result<Content, ReadError> {
+/// Reads a volume, its voxels into `sink`.
+pub(crate) fn read(
+    files: &mut Files<'_>,
+    frame: Option<usize>,
+    sink: &mut dyn Sink,
+) -> Result<Content, ReadError> {
     let name = files.path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
     let header_path =
         if is_voxels_name(&name) { files.companion(&["hdr", "hdr.gz"])? } else { files.path.to_owned() };
-    let bytes = files.read(&header_path)?;
-    let mut stream = plain(&bytes);
-    let header = Header::read(files, &mut *stream, is_gzip(&bytes))?;
+    let mut source = files.open(&header_path)?;
+    let (held, compressed) = (source.left(), source.is_gzip());
+    let mut stream = source.plain();
+    let header = Header::read(files, &mut *stream, compressed)?;
     if !header.in_other_file {
-        return content(files, &header, &mut *stream, &bytes, frame);
+        let content = content(files, &header, &mut *stream, held, compressed, frame, sink)?;
+        drop(stream);
+        files.close(source)?;
+        return Ok(content);
     }
+    drop(stream);
+    files.close(source)?;
     let voxels_path =
         if header_path == files.path { files.companion(&VOXELS)? } else { files.path.to_owned() };
-    let bytes = files.read(&voxels_path)?;
-    content(files, &header, &mut *plain(&bytes), &bytes, frame)
+    let mut source = files.open(&voxels_path)?;
+    let (held, compressed) = (source.left(), source.is_gzip());
+    let content = content(files, &header, &mut *source.plain(), held, compressed, frame, sink)?;
+    files.close(source)?;
+    Ok(content)
 }
 
-/// `stream` stands behind the header, or at the start of the voxels' own file; `bytes` are those of its file.
+/// `stream` stands behind the header, or at the start of the voxels' own file, which holds `held` bytes.
 fn content(
     files: &Files<'_>,
     header: &Header,
     stream: &mut dyn std::io::Read,
-    bytes: &[u8],
+    held: u64,
+    compressed: bool,
     frame: Option<usize>,
+    sink: &mut dyn Sink,
 ) -> Result<Content, ReadError> {
     let (shape, frame) = one_volume(files, &header.axes, frame)?;
-    let (affine, remarks) = transform::affine(header, shape);
+    let (affine, mut remarks) = transform::affine(files, header, shape)?;
+    remarks.extend(header.remarks.iter().cloned());
     if !affine.is_usable() {
         return Err(files.invalid("its header gives no usable voxel size"));
     }
@@ -68,8 +84,8 @@ fn content(
         slope: header.slope,
         intercept: header.intercept,
     };
-    let voxels = stored.read(files, stream, bytes.len(), is_gzip(bytes))?;
-    Ok(Content { shape, affine, voxel_type: header.voxel_type, voxels, remarks })
+    stored.read(files, stream, held, compressed, sink)?;
+    Ok(Content { shape, affine, voxel_type: header.voxel_type, remarks })
 }
 
 /// Writes an image as float32 `.nii.gz`, with its affine as sform.

@@ -1,47 +1,52 @@
 //! NRRD (teem.sourceforge.net/nrrd/format.html): `.nrrd`, or a header `.nhdr` beside its voxels. Raw and gzip.
 
 use std::collections::HashMap;
-use std::io::Read;
+use std::io::{self, Read};
 
 use flate2::bufread::{MultiGzDecoder, ZlibDecoder};
 use pdl_volume::Affine;
 
-use crate::file::Files;
+use crate::file::{Files, Source};
 use crate::read::Content;
 use crate::text::{self, number, numbers};
-use crate::voxels::{Stored, VoxelType, one_volume};
+use crate::voxels::{Sink, Stored, VoxelType, one_volume};
 use crate::{ReadError, Remark};
 
 /// Endings of the names of NRRD files.
 pub(crate) const ENDINGS: [&str; 2] = [".nrrd", ".nhdr"];
 
-/// Reads a volume.
-pub(crate) fn read(files: &mut Files<'_>, frame: Option<usize>) -> Result<Content, ReadError> {
-    let bytes = files.read(files.path)?;
-    if !bytes.starts_with(b"NRRD") {
-        return Err(files.invalid("it does not begin with NRRD"));
-    }
-    let (fields, rest) = fields(files, &bytes)?;
+/// Reads a volume, its voxels into `sink`.
+pub(crate) fn read(
+    files: &mut Files<'_>,
+    frame: Option<usize>,
+    sink: &mut dyn Sink,
+) -> Result<Content, ReadError> {
+    let mut source = files.open(files.path)?;
+    let fields = fields(files, &mut source)?;
     let header = Header::new(files, &fields)?;
     let (shape, frame) = one_volume(files, &header.axes, frame)?;
+    check_kinds(files, fields.get("kinds").map_or("", String::as_str))?;
     let (affine, remarks) = header.affine(files)?;
     let field = |names: [&str; 2]| names.into_iter().find_map(|name| fields.get(name)).map(String::as_str);
-    let own;
-    let data = match field(["data file", "datafile"]) {
-        None => rest,
+    let own = match field(["data file", "datafile"]) {
+        None => None,
         Some(name) if name.starts_with("LIST") || name.contains('%') => {
             return Err(files.unsupported("its voxels lie in several files: save them as one .nrrd"));
         }
-        Some(name) => {
-            own = files.read(&files.beside(name)?)?;
-            &own
-        }
+        Some(name) => Some(files.open(&files.beside(name)?)?),
     };
     if field(["line skip", "lineskip"]).is_some_and(|skip| skip.trim() != "0") {
         return Err(files.unsupported("it skips lines before its voxels: save it without them"));
     }
     let skip =
         field(["byte skip", "byteskip"]).map_or(Ok(0), |skip| number::<i64>(files, "byte skip", skip))?;
+    let mut data = match own {
+        None => source,
+        Some(own) => {
+            files.close(source)?;
+            own
+        }
+    };
     let stored = Stored {
         shape,
         frame,
@@ -50,30 +55,32 @@ pub(crate) fn read(files: &mut Files<'_>, frame: Option<usize>) -> Result<Conten
         slope: 1.0,
         intercept: 0.0,
     };
-    let skip_in = |mut stream: Box<dyn Read + '_>| -> Result<Vec<f32>, ReadError> {
-        let before =
-            u64::try_from(skip).map_err(|_| files.unsupported("it counts its voxels from the end"))?;
-        std::io::copy(&mut stream.by_ref().take(before), &mut std::io::sink())
-            .map_err(|e| files.damaged(&e))?;
-        stored.read(files, &mut *stream, data.len(), header.encoding != Encoding::Raw)
-    };
-    let voxels = match header.encoding {
+    let held = data.left();
+    let skip = match u64::try_from(skip) {
+        Ok(skip) => skip,
         // A skip of -1 says: the voxels end the file.
-        Encoding::Raw if skip == -1 => {
-            let all = header.axes.iter().try_fold(stored.voxel_type.bytes(), |all, n| all.checked_mul(*n));
-            let start = all.and_then(|all| data.len().checked_sub(all));
-            let start = start.ok_or_else(|| ReadError::Truncated {
-                path: files.path.to_owned(),
-                declared: all.unwrap_or(usize::MAX) as u64,
-                held: data.len() as u64,
-            })?;
-            stored.read(files, &mut &data[start..], data.len() - start, false)?
+        Err(_) if skip == -1 && header.encoding == Encoding::Raw => {
+            let bytes = header.voxel_type.bytes() as u64;
+            let all = header.axes.iter().try_fold(bytes, |all, n| all.checked_mul(*n as u64));
+            let declared = all.unwrap_or(u64::MAX);
+            let path = files.path.to_owned();
+            held.checked_sub(declared).ok_or(ReadError::Truncated { path, declared, held })?
         }
-        Encoding::Raw => skip_in(Box::new(data))?,
-        Encoding::Gzip if data.starts_with(&[0x1f, 0x8b]) => skip_in(Box::new(MultiGzDecoder::new(data)))?,
-        Encoding::Gzip => skip_in(Box::new(ZlibDecoder::new(data)))?,
+        Err(_) => return Err(files.unsupported("it counts its voxels from the end")),
     };
-    Ok(Content { shape, affine, voxel_type: header.voxel_type, voxels, remarks })
+    let compressed = header.encoding != Encoding::Raw;
+    let is_gzip = data.is_gzip();
+    let mut stream: Box<dyn Read + '_> = match header.encoding {
+        Encoding::Raw => Box::new(&mut data),
+        Encoding::Gzip if is_gzip => Box::new(MultiGzDecoder::new(&mut data)),
+        Encoding::Gzip => Box::new(ZlibDecoder::new(&mut data)),
+    };
+    io::copy(&mut stream.by_ref().take(skip), &mut io::sink()).map_err(|error| files.damaged(&error))?;
+    let held = if compressed { held } else { held.saturating_sub(skip) };
+    stored.read(files, &mut *stream, held, compressed, sink)?;
+    drop(stream);
+    files.close(data)?;
+    Ok(Content { shape, affine, voxel_type: header.voxel_type, remarks })
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,25 +89,27 @@ enum Encoding {
     Gzip,
 }
 
-/// The fields of the header, and what follows it.
-fn fields<'a>(files: &Files<'_>, bytes: &'a [u8]) -> Result<(HashMap<String, String>, &'a [u8]), ReadError> {
+/// The fields of the header, which ends with an empty line.
+fn fields(files: &Files<'_>, source: &mut Source) -> Result<HashMap<String, String>, ReadError> {
     let mut fields = HashMap::new();
-    let mut rest = bytes;
-    while let Some((line, after)) = text::line(rest) {
-        rest = after;
+    let (mut line, mut read) = (Vec::new(), 0);
+    if !text::next_line(files, source, &mut line, &mut read)? || !line.starts_with(b"NRRD") {
+        return Err(files.invalid("it does not begin with NRRD"));
+    }
+    while text::next_line(files, source, &mut line, &mut read)? {
         if line.is_empty() {
             break;
         }
-        let line = std::str::from_utf8(line).map_err(|_| files.invalid("its header is no text"))?;
+        let line = std::str::from_utf8(&line).map_err(|_| files.invalid("its header is no text"))?;
         // `key:=value` pairs and comments say nothing of the voxels.
-        if line.starts_with("NRRD") || line.starts_with('#') || line.contains(":=") {
+        if line.starts_with('#') || line.contains(":=") {
             continue;
         }
         let (key, value) =
             line.split_once(": ").ok_or_else(|| files.invalid("a line of its header is no field"))?;
         fields.insert(key.trim().to_lowercase(), value.trim().to_owned());
     }
-    Ok((fields, rest))
+    Ok(fields)
 }
 
 struct Header {
@@ -204,6 +213,20 @@ impl Header {
         }
         Ok((affine, vec![Remark::NoTransform]))
     }
+}
+
+/// The first three axes must be those of space, a fourth may count frames; no axis may hold the parts of a voxel.
+fn check_kinds(files: &Files<'_>, kinds: &str) -> Result<(), ReadError> {
+    for (axis, kind) in kinds.split_whitespace().enumerate() {
+        let frames = ["list", "time"].contains(&kind);
+        if !["domain", "space", "none", "???"].contains(&kind) && (axis < 3 || !frames) {
+            return Err(files.unsupported(format!(
+                "its axis {} is of the kind {kind}: pdl takes three axes of space first, and one number a voxel",
+                axis + 1
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// `(x,y,z)`.

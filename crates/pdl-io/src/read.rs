@@ -2,21 +2,19 @@
 
 use std::path::{Path, PathBuf};
 
-use pdl_volume::{Affine, Grid, Volume, labels_from_f32};
+use pdl_volume::{Affine, Grid, LabelReader, Volume};
 
 use crate::file::Files;
-use crate::voxels::VoxelType;
-use crate::{Image, Labels, ReadError, Remark, metaimage, nifti, nrrd};
+use crate::voxels::{Sink, VoxelType};
+use crate::{Image, Labels, Part, ReadError, Remark, metaimage, nifti, nrrd};
 
-/// What a reader finds.
+/// What a reader finds besides the voxels.
 pub(crate) struct Content {
     /// Voxels along x, y, z.
     pub shape: [usize; 3],
     /// RAS+ millimetres.
     pub affine: Affine,
     pub voxel_type: VoxelType,
-    /// x fastest.
-    pub voxels: Vec<f32>,
     pub remarks: Vec<Remark>,
 }
 
@@ -70,40 +68,59 @@ pub fn stem(name: &str) -> &str {
     &name[..name.len() - longest.unwrap_or(0)]
 }
 
-/// Reads a 3-D image, scaled as its header says. `FILE#3` is the frame 3 of a file of several, counted from 0.
+/// Reads a 3-D image, scaled as its header says. `FILE#3` is the frame 3 of a file of several, counted from 0. Memory:
+/// four bytes a voxel, and one piece of the file.
 ///
 /// # Errors
 /// [`ReadError`] when the file is missing, damaged, cut short, or not one volume of real numbers.
 pub fn read_image(path: &Path) -> Result<Image, ReadError> {
-    let (path, frame) = file_and_frame(path);
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let format = Format::of(&name).unwrap_or(Format::Nifti);
-    let mut files = Files::new(&path, format.name());
-    let content = match format {
-        Format::Nifti => nifti::read(&mut files, frame),
-        Format::Nrrd => nrrd::read(&mut files, frame),
-        Format::MetaImage => metaimage::read(&mut files, frame),
-    }?;
-    let grid = Grid::new(content.shape, content.affine);
-    let volume = Volume::new(grid, content.voxels).map_err(|error| files.invalid(error))?;
-    Ok(Image {
-        volume,
-        voxel_type: content.voxel_type.name().to_owned(),
-        blake3: files.blake3(),
-        parts: files.parts,
-        remarks: content.remarks,
-    })
+    let mut voxels = Vec::new();
+    let Read { grid, voxel_type, blake3, parts, remarks } = read(path, &mut voxels)?;
+    let volume = Volume { grid, voxels };
+    Ok(Image { volume, voxel_type: voxel_type.name().to_owned(), blake3, parts, remarks })
 }
 
-/// Reads a label map.
+/// Reads a label map. Memory: two bytes a voxel, and one piece of the file.
 ///
 /// # Errors
 /// [`ReadError`] as for [`read_image`], and when a voxel is not a whole number from 0 to 65535.
 pub fn read_labels(path: &Path) -> Result<Labels, ReadError> {
-    let image = read_image(path)?;
-    let map = labels_from_f32(&image.volume)
-        .map_err(|source| ReadError::Labels { path: path.to_owned(), source })?;
-    Ok(Labels { map, parts: image.parts, blake3: image.blake3 })
+    let mut labels = LabelReader::default();
+    let Read { grid, blake3, parts, .. } = read(path, &mut labels)?;
+    let voxels = labels.finish().map_err(|source| ReadError::Labels { path: path.to_owned(), source })?;
+    Ok(Labels { map: Volume { grid, voxels }, parts, blake3 })
+}
+
+/// A volume without its voxels.
+struct Read {
+    grid: Grid,
+    voxel_type: VoxelType,
+    blake3: String,
+    parts: Vec<Part>,
+    remarks: Vec<Remark>,
+}
+
+/// Reads a volume, its voxels into `sink`, which gets as many as the grid has.
+fn read(path: &Path, sink: &mut dyn Sink) -> Result<Read, ReadError> {
+    let (path, frame) = file_and_frame(path);
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let Some(format) = Format::of(&name) else {
+        let problem = "by its name it is none of the formats that are read: NIfTI, NRRD, MetaImage";
+        return Err(ReadError::Unsupported { path: path.clone(), problem: problem.to_owned() });
+    };
+    let mut files = Files::new(&path, format.name());
+    let content = match format {
+        Format::Nifti => nifti::read(&mut files, frame, sink),
+        Format::Nrrd => nrrd::read(&mut files, frame, sink),
+        Format::MetaImage => metaimage::read(&mut files, frame, sink),
+    }?;
+    Ok(Read {
+        grid: Grid::new(content.shape, content.affine),
+        voxel_type: content.voxel_type,
+        blake3: files.blake3(),
+        parts: files.parts,
+        remarks: content.remarks,
+    })
 }
 
 /// The file of a path, and its frame when the path names one. A file whose own name ends so is itself.

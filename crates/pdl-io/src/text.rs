@@ -1,15 +1,29 @@
 //! Headers of text.
 
+use std::io::{BufRead, Read};
 use std::str::FromStr;
 
 use crate::ReadError;
-use crate::file::Files;
+use crate::file::{Files, Source};
 
-/// The first line, without its end, and what follows it; nothing when no line ends.
-pub(crate) fn line(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    let end = bytes.iter().position(|byte| *byte == b'\n')?;
-    let line = &bytes[..end];
-    Some((line.strip_suffix(b"\r").unwrap_or(line), &bytes[end + 1..]))
+/// Most bytes of a header: binary data that are taken for one end the search for its last line here.
+const LONGEST_HEADER: u64 = 1 << 20;
+
+/// The next line, without its end, into `line`; false when no further line ends. `read` counts the bytes of the header.
+pub(crate) fn next_line(
+    files: &Files<'_>,
+    source: &mut Source,
+    line: &mut Vec<u8>,
+    read: &mut u64,
+) -> Result<bool, ReadError> {
+    line.clear();
+    let count = source.by_ref().take(LONGEST_HEADER - *read).read_until(b'\n', line);
+    *read += count.map_err(|error| files.damaged(&error))? as u64;
+    if line.pop() != Some(b'\n') {
+        return Ok(false);
+    }
+    line.pop_if(|byte| *byte == b'\r');
+    Ok(true)
 }
 
 /// A field's number.

@@ -2,6 +2,8 @@
 
 use std::io::Read;
 
+use pdl_volume::LabelReader;
+
 use crate::ReadError;
 use crate::file::Files;
 
@@ -64,23 +66,54 @@ pub(crate) struct Stored {
     pub intercept: f64,
 }
 
+/// Where voxels go as they are read.
+pub(crate) trait Sink {
+    /// Room for this many more voxels, exactly.
+    fn reserve(&mut self, voxels: usize);
+    /// The next voxels, x fastest.
+    fn push(&mut self, voxels: &[f32]);
+}
+
+impl Sink for Vec<f32> {
+    fn reserve(&mut self, voxels: usize) {
+        self.reserve_exact(voxels);
+    }
+
+    fn push(&mut self, voxels: &[f32]) {
+        self.extend_from_slice(voxels);
+    }
+}
+
+impl Sink for LabelReader {
+    fn reserve(&mut self, voxels: usize) {
+        self.reserve(voxels);
+    }
+
+    fn push(&mut self, voxels: &[f32]) {
+        self.push(voxels);
+    }
+}
+
+/// Bytes that are taken from a stream at once: whole voxels of any type.
+const PIECE: usize = 1 << 16;
+
 impl Stored {
-    /// Takes the volume out of a stream that stands at the first voxel of the first frame. `held` is how many bytes the
-    /// file has on disk.
+    /// Takes the volume out of a stream that stands at the first voxel of the first frame, piece by piece. `held` is how
+    /// many bytes the file has on disk.
     pub(crate) fn read(
         &self,
         files: &Files<'_>,
         stream: &mut dyn Read,
-        held: usize,
+        held: u64,
         compressed: bool,
-    ) -> Result<Vec<f32>, ReadError> {
+        sink: &mut dyn Sink,
+    ) -> Result<(), ReadError> {
         let too_large = || files.invalid(format!("it declares {:?} voxels (x, y, z)", self.shape));
         let voxels =
             self.shape.iter().try_fold(1_u64, |all, n| all.checked_mul(*n as u64)).ok_or_else(too_large)?;
         let volume = voxels.checked_mul(self.voxel_type.bytes() as u64).ok_or_else(too_large)?;
         let before = volume.checked_mul(self.frame as u64).ok_or_else(too_large)?;
         let declared = before.checked_add(volume).ok_or_else(too_large)?;
-        let held = held as u64;
         let truncated = |held| ReadError::Truncated { path: files.path.to_owned(), declared, held };
         let most = if compressed { held.saturating_mul(LARGEST_DEFLATE_RATIO) } else { held };
         if declared > most {
@@ -88,18 +121,33 @@ impl Stored {
         }
         let skipped = std::io::copy(&mut stream.take(before), &mut std::io::sink());
         let skipped = skipped.map_err(|error| files.damaged(&error))?;
-        // What a compressed stream holds is known only once it is there, so memory grows with it.
-        let mut bytes = Vec::with_capacity(volume.min(held.saturating_mul(4)) as usize);
-        stream.take(volume).read_to_end(&mut bytes).map_err(|error| files.damaged(&error))?;
-        if (bytes.len() as u64) < volume {
-            return Err(truncated(skipped + bytes.len() as u64));
+        let mut bytes = vec![0; PIECE.min(volume as usize)];
+        let mut piece = Vec::with_capacity(bytes.len() / self.voxel_type.bytes());
+        let (mut taken, mut room) = (0, 0);
+        while taken < volume {
+            let wanted = bytes.len().min((volume - taken) as usize);
+            let count = fill(stream, &mut bytes[..wanted]).map_err(|error| files.damaged(&error))?;
+            if count < wanted {
+                return Err(truncated(skipped + taken + count as u64));
+            }
+            if taken + wanted as u64 > room {
+                // What a compressed stream holds is known only once it is there, so memory grows with it.
+                let more = if compressed { held.max(taken).max(wanted as u64) } else { volume };
+                let more = more.min(volume - room);
+                sink.reserve(more.div_ceil(self.voxel_type.bytes() as u64) as usize);
+                room += more;
+            }
+            piece.clear();
+            self.decode(&bytes[..wanted], &mut piece);
+            sink.push(&piece);
+            taken += wanted as u64;
         }
         // What follows the voxels is of no interest, but only reading it checks the stream's checksum.
         std::io::copy(stream, &mut std::io::sink()).map_err(|error| files.damaged(&error))?;
-        Ok(self.decode(&bytes))
+        Ok(())
     }
 
-    fn decode(&self, bytes: &[u8]) -> Vec<f32> {
+    fn decode(&self, bytes: &[u8], voxels: &mut Vec<f32>) {
         macro_rules! numbers {
             ($type:ty) => {{
                 let chunks = bytes.chunks_exact(size_of::<$type>());
@@ -109,9 +157,10 @@ impl Stored {
                     if self.big_endian { <$type>::from_be_bytes(raw) } else { <$type>::from_le_bytes(raw) }
                 };
                 if self.slope == 1.0 && self.intercept == 0.0 {
-                    chunks.map(|chunk| number(chunk) as f32).collect()
+                    voxels.extend(chunks.map(|chunk| number(chunk) as f32));
                 } else {
-                    chunks.map(|chunk| (number(chunk) as f64 * self.slope + self.intercept) as f32).collect()
+                    let scaled = |chunk| (number(chunk) as f64 * self.slope + self.intercept) as f32;
+                    voxels.extend(chunks.map(scaled));
                 }
             }};
         }
@@ -128,6 +177,20 @@ impl Stored {
             VoxelType::Float64 => numbers!(f64),
         }
     }
+}
+
+/// Reads until the bytes are full or the stream ends; gives how many there are.
+fn fill(stream: &mut dyn Read, bytes: &mut [u8]) -> std::io::Result<usize> {
+    let mut count = 0;
+    while count < bytes.len() {
+        match stream.read(&mut bytes[count..]) {
+            Ok(0) => break,
+            Ok(read) => count += read,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => (),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(count)
 }
 
 /// The three axes of a volume among the axes that a header declares, and which of the frames is meant; the fourth axis

@@ -1,5 +1,6 @@
 //! BLAKE3 hashes, always as lower-case hex.
 
+use std::io::{self, BufRead, Read};
 use std::path::Path;
 
 use serde::Serialize;
@@ -40,6 +41,55 @@ pub fn of_voxels(shape: [usize; 3], voxels: &[f32]) -> String {
 /// few are possible.
 pub fn of_bytes_keyed(key: &[u8; 32], bytes: &[u8]) -> String {
     blake3::keyed_hash(key, bytes).to_hex().to_string()
+}
+
+/// Hashes what is read through it.
+#[derive(Debug)]
+pub struct Hashing<R> {
+    inner: R,
+    hasher: blake3::Hasher,
+    passed: u64,
+}
+
+impl<R> Hashing<R> {
+    /// Reads from `inner`.
+    pub fn new(inner: R) -> Self {
+        Self { inner, hasher: blake3::Hasher::new(), passed: 0 }
+    }
+
+    /// Bytes that were read.
+    pub fn passed(&self) -> u64 {
+        self.passed
+    }
+
+    /// The hash of the bytes that were read.
+    pub fn finish(&self) -> String {
+        self.hasher.finalize().to_hex().to_string()
+    }
+}
+
+impl<R: Read> Read for Hashing<R> {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(bytes)?;
+        self.hasher.update(&bytes[..count]);
+        self.passed += count as u64;
+        Ok(count)
+    }
+}
+
+impl<R: BufRead> BufRead for Hashing<R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.inner.fill_buf()
+    }
+
+    fn consume(&mut self, count: usize) {
+        // What was filled before is given again; without an error, as nothing is read.
+        if let Ok(bytes) = self.inner.fill_buf() {
+            self.hasher.update(&bytes[..count]);
+        }
+        self.passed += count as u64;
+        self.inner.consume(count);
+    }
 }
 
 /// A key built from named parts: equal only when every part is equal, in order.

@@ -29,17 +29,40 @@ pub enum LabelError {
     },
 }
 
-/// Labels from voxels read as numbers.
-///
-/// # Errors
-/// [`LabelError::NotALabel`] when a voxel is negative, fractional, too large or not finite.
-pub fn labels_from_f32(volume: &Volume<f32>) -> Result<LabelMap, LabelError> {
-    let is_label = |v: f32| (0.0..=65535.0).contains(&v) && v.fract() == 0.0;
-    let mut wrong = volume.voxels.iter().copied().filter(|v| !is_label(*v));
-    if let Some(value) = wrong.next() {
-        return Err(LabelError::NotALabel { value, count: 1 + wrong.count() });
+/// Labels from voxels read as numbers, piece by piece.
+#[derive(Clone, Debug, Default)]
+pub struct LabelReader {
+    labels: Vec<u16>,
+    wrong: Option<f32>,
+    count: usize,
+}
+
+impl LabelReader {
+    /// Room for this many more labels, exactly.
+    pub fn reserve(&mut self, labels: usize) {
+        self.labels.reserve_exact(labels);
     }
-    Ok(volume.map(|v| *v as u16))
+
+    /// Takes the next voxels.
+    pub fn push(&mut self, voxels: &[f32]) {
+        let is_label = |v: f32| (0.0..=65535.0).contains(&v) && v.fract() == 0.0;
+        for voxel in voxels.iter().filter(|v| !is_label(**v)) {
+            self.wrong.get_or_insert(*voxel);
+            self.count += 1;
+        }
+        self.labels.extend(voxels.iter().map(|v| *v as u16));
+    }
+
+    /// All labels.
+    ///
+    /// # Errors
+    /// [`LabelError::NotALabel`] when a voxel was negative, fractional, too large or not finite.
+    pub fn finish(self) -> Result<Vec<u16>, LabelError> {
+        match self.wrong {
+            None => Ok(self.labels),
+            Some(value) => Err(LabelError::NotALabel { value, count: self.count }),
+        }
+    }
 }
 
 /// The labels present, background left out, in ascending order.

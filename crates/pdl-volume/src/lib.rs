@@ -29,7 +29,7 @@ pub mod statistics;
 mod volume;
 
 pub use affine::Affine;
-pub use label::{LabelCount, LabelError, LabelMap, count_labels, labels_from_f32};
+pub use label::{LabelCount, LabelError, LabelMap, LabelReader, count_labels};
 pub use orientation::{AxisCode, Orientation, OrientationError};
 pub use volume::{Grid, Volume, VolumeError};
 

@@ -65,7 +65,7 @@ impl Grid {
         let mut steps = [[0.0; 3]; 3];
         for (ras_axis, (axis, flipped)) in plan.into_iter().enumerate() {
             let sign = if flipped { -1.0 } else { 1.0 };
-            steps[ras_axis] = self.affine.step_mm(axis).map(|v| sign * v);
+            steps[ras_axis] = self.affine.step_mm(axis).map(|v| sign * v + 0.0); // never -0
             origin[axis] = if flipped { self.shape[axis] as f64 - 1.0 } else { 0.0 };
         }
         Self { shape, affine: Affine::from_columns(steps, self.affine.apply(origin)) }
@@ -198,6 +198,8 @@ mod tests {
                 assert!(p.iter().zip(q).all(|(p, q)| (p - q).abs() < 1e-9), "{orientation}: {p:?} {q:?}");
             }
             assert_eq!(ras.to_ras(), ras);
+            let negative_zero = |v: &f64| *v == 0.0 && v.is_sign_negative();
+            assert!(!ras.grid.affine.to_row_major().iter().any(negative_zero), "{orientation}");
         }
     }
 

@@ -2,9 +2,9 @@
 
 use std::io::Read;
 
-use crate::ReadError;
 use crate::file::Files;
 use crate::voxels::VoxelType;
+use crate::{ReadError, Remark};
 
 const SIZE_1: usize = 348;
 const SIZE_2: usize = 540;
@@ -32,6 +32,8 @@ pub(super) struct Header {
     pub qoffset: [f64; 3],
     pub srow: [[f64; 4]; 3],
     pub units: u8,
+    /// What is odd about it.
+    pub remarks: Vec<Remark>,
 }
 
 /// Numbers at places of a header.
@@ -119,15 +121,20 @@ impl Header {
         if !(0.0..=1e9).contains(&offset) || offset.fract() != 0.0 {
             return Err(files.invalid(format!("its voxels begin at byte {offset}")));
         }
+        let mut remarks = Vec::new();
+        let offset = first_voxel(files, offset as u64, in_other_file, SIZE_1, &mut remarks)?;
+        let voxel_type = voxel_type(files, f.i16(70))?;
+        check_bits(f.i16(72), voxel_type, &mut remarks);
+        let (slope, intercept) = scaling(files, f.f32(112), f.f32(116))?;
         Ok(Self {
             big_endian: f.big_endian,
             in_other_file,
             axes: axes(files, dim)?,
-            voxel_type: voxel_type(files, f.i16(70))?,
-            offset: offset as u64,
+            voxel_type,
+            offset,
             size: SIZE_1,
-            slope: f.f32(112),
-            intercept: f.f32(116),
+            slope,
+            intercept,
             pixdim: std::array::from_fn(|i| f.f32(76 + 4 * i)),
             qform_code: f.i16(252).into(),
             sform_code: f.i16(254).into(),
@@ -135,8 +142,8 @@ impl Header {
             qoffset: std::array::from_fn(|i| f.f32(268 + 4 * i)),
             srow: std::array::from_fn(|r| std::array::from_fn(|c| f.f32(280 + 16 * r + 4 * c))),
             units: f.bytes[123],
-        }
-        .scaled())
+            remarks,
+        })
     }
 
     fn version_2(files: &Files<'_>, f: &Fields<'_>) -> Result<Self, ReadError> {
@@ -145,18 +152,28 @@ impl Header {
             b"ni2\0" => true,
             _ => return Err(files.invalid("it has no magic number of NIfTI-2")),
         };
+        let mut remarks = Vec::new();
+        match &f.bytes[8..12] {
+            b"\r\n\x1a\n" => (),
+            [0, 0, 0, 0] => remarks.push(Remark::odd("the end of its magic number is missing")),
+            _ => return Err(files.invalid("the end of its magic number is changed: it was copied as text")),
+        }
         let offset = f.i64(168);
         let offset =
             u64::try_from(offset).map_err(|_| files.invalid(format!("its voxels begin at byte {offset}")))?;
+        let offset = first_voxel(files, offset, in_other_file, SIZE_2, &mut remarks)?;
+        let voxel_type = voxel_type(files, f.i16(12))?;
+        check_bits(f.i16(14), voxel_type, &mut remarks);
+        let (slope, intercept) = scaling(files, f.f64(176), f.f64(184))?;
         Ok(Self {
             big_endian: f.big_endian,
             in_other_file,
             axes: axes(files, std::array::from_fn(|i| f.i64(16 + 8 * i)))?,
-            voxel_type: voxel_type(files, f.i16(12))?,
+            voxel_type,
             offset,
             size: SIZE_2,
-            slope: f.f64(176),
-            intercept: f.f64(184),
+            slope,
+            intercept,
             pixdim: std::array::from_fn(|i| f.f64(104 + 8 * i)),
             qform_code: f.i32(344),
             sform_code: f.i32(348),
@@ -164,16 +181,8 @@ impl Header {
             qoffset: std::array::from_fn(|i| f.f64(376 + 8 * i)),
             srow: std::array::from_fn(|r| std::array::from_fn(|c| f.f64(400 + 32 * r + 8 * c))),
             units: (f.i32(500) & 0xff) as u8,
-        }
-        .scaled())
-    }
-
-    /// A slope of 0 means no scaling, and so does one that is no number.
-    fn scaled(mut self) -> Self {
-        if self.slope == 0.0 || !self.slope.is_finite() || !self.intercept.is_finite() {
-            (self.slope, self.intercept) = (1.0, 0.0);
-        }
-        self
+            remarks,
+        })
     }
 
     /// Goes from where the stream stands, behind the header or, in a file of their own, at its start, to the voxels.
@@ -184,6 +193,48 @@ impl Header {
         let skipped = std::io::copy(&mut stream.take(skip), &mut std::io::sink());
         skipped.map(|_| ()).map_err(|error| files.damaged(&error))
     }
+}
+
+/// Where the voxels begin. In a file of their own anywhere; behind a header no earlier than 4 bytes after it, and there,
+/// too, when the header says 0, as other programs take it.
+fn first_voxel(
+    files: &Files<'_>,
+    offset: u64,
+    in_other_file: bool,
+    size: usize,
+    remarks: &mut Vec<Remark>,
+) -> Result<u64, ReadError> {
+    let least = size as u64 + 4;
+    if in_other_file || offset >= least {
+        return Ok(offset);
+    }
+    if offset == 0 {
+        let problem = format!("it does not say where its voxels begin; taken from byte {least} on");
+        remarks.push(Remark::odd(problem));
+        return Ok(least);
+    }
+    Err(files.invalid(format!("its voxels begin at byte {offset}, inside the header")))
+}
+
+/// `bitpix` repeats what the type says.
+fn check_bits(bits: i16, voxel_type: VoxelType, remarks: &mut Vec<Remark>) {
+    if usize::try_from(bits).ok() != Some(8 * voxel_type.bytes()) {
+        let problem = format!("it says {bits} bits a voxel, its type {} says otherwise", voxel_type.name());
+        remarks.push(Remark::odd(problem));
+    }
+}
+
+/// A slope of 0 means no scaling, and so does one that is no number; a slope without an intercept means nothing.
+fn scaling(files: &Files<'_>, slope: f64, intercept: f64) -> Result<(f64, f64), ReadError> {
+    if slope == 0.0 || !slope.is_finite() {
+        return Ok((1.0, 0.0));
+    }
+    if !intercept.is_finite() {
+        return Err(
+            files.invalid(format!("its voxels are scaled by {slope}, and the intercept is {intercept}"))
+        );
+    }
+    Ok((slope, intercept))
 }
 
 /// `dim[0]` counts the axes in use.

@@ -3,17 +3,35 @@
 use pdl_volume::Affine;
 
 use super::header::Header;
-use crate::Remark;
+use crate::file::Files;
+use crate::{ReadError, Remark};
 
 /// Corners further apart than this share of the smallest voxel side are a disagreement of sform and qform.
 const TOLERANCE: f64 = 0.1;
 
+/// A quaternion may be longer than 1 by this, which is rounding, as nibabel has it.
+const LONGER: f64 = 3.0 * f32::EPSILON as f64;
+
 /// NIfTI's method 3 (sform) before method 2 (qform) before method 1 (voxel sizes only); not always a usable one.
-pub(super) fn affine(header: &Header, shape: [usize; 3]) -> (Affine, Vec<Remark>) {
-    let sform =
-        (header.sform_code > 0).then(|| Affine::from_upper_rows(header.srow)).filter(Affine::is_usable);
-    let qform = (header.qform_code > 0).then(|| qform(header)).filter(Affine::is_usable);
+///
+/// # Errors
+/// [`ReadError::Invalid`] when the header gives a transform and none that can be used.
+pub(super) fn affine(
+    files: &Files<'_>,
+    header: &Header,
+    shape: [usize; 3],
+) -> Result<(Affine, Vec<Remark>), ReadError> {
     let mut remarks = Vec::new();
+    let mut usable = |given: bool, affine: Affine, name: &str| {
+        let affine = given.then_some(affine).filter(Affine::is_usable);
+        if given && affine.is_none() {
+            remarks.push(Remark::odd(format!("its {name} cannot be used")));
+        }
+        affine
+    };
+    let sform = usable(header.sform_code > 0, Affine::from_upper_rows(header.srow), "sform");
+    let given = header.qform_code > 0;
+    let qform = usable(given, qform(header).unwrap_or(Affine::from_upper_rows([[f64::NAN; 4]; 3])), "qform");
     if let (Some(s), Some(q)) = (&sform, &qform) {
         let distance_mm = s.corner_distance_mm(q, shape);
         let side = s.spacing_mm().into_iter().fold(f64::INFINITY, f64::min);
@@ -21,23 +39,32 @@ pub(super) fn affine(header: &Header, shape: [usize; 3]) -> (Affine, Vec<Remark>
             remarks.push(Remark::TransformsDisagree { distance_mm });
         }
     }
-    let affine = sform.or(qform).unwrap_or_else(|| {
-        remarks.push(Remark::NoTransform);
-        let [x, y, z] = voxel_sides(header);
-        Affine::from_columns([[x, 0.0, 0.0], [0.0, y, 0.0], [0.0, 0.0, z]], [0.0; 3])
-    });
-    (in_millimetres(affine, header.units), remarks)
+    let affine = match sform.or(qform) {
+        Some(affine) => affine,
+        None if header.sform_code > 0 || given => {
+            return Err(files.invalid("neither its sform nor its qform can be used"));
+        }
+        None => {
+            remarks.push(Remark::NoTransform);
+            let [x, y, z] = voxel_sides(header);
+            Affine::from_columns([[x, 0.0, 0.0], [0.0, y, 0.0], [0.0, 0.0, z]], [0.0; 3])
+        }
+    };
+    Ok((in_millimetres(affine, header.units), remarks))
 }
 
-/// The rotation of a unit quaternion whose last three parts are stored (nifti1.h, "method 2").
-fn qform(header: &Header) -> Affine {
+/// The rotation of a unit quaternion whose last three parts are stored (nifti1.h, "method 2"); nothing when these alone
+/// are longer than 1.
+fn qform(header: &Header) -> Option<Affine> {
     let [b, c, d] = header.quaternion;
     let rest = 1.0 - (b * b + c * c + d * d);
     let (a, [b, c, d]) = if rest > 1e-7 {
         (rest.sqrt(), [b, c, d])
-    } else {
+    } else if rest >= -LONGER {
         let length = (b * b + c * c + d * d).sqrt(); // a half turn
         (0.0, [b, c, d].map(|v| v / length))
+    } else {
+        return None;
     };
     let sides = voxel_sides(header);
     let handedness = if header.pixdim[0] < 0.0 { -1.0 } else { 1.0 };
@@ -47,10 +74,13 @@ fn qform(header: &Header) -> Affine {
         [2.0 * (b * c + a * d), a * a + c * c - b * b - d * d, 2.0 * (c * d - a * b)],
         [2.0 * (b * d - a * c), 2.0 * (c * d + a * b), a * a + d * d - b * b - c * c],
     ];
-    Affine::from_upper_rows(std::array::from_fn(|r| {
-        let row = rotation[r];
-        [row[0] * scale[0], row[1] * scale[1], row[2] * scale[2], header.qoffset[r]]
-    }))
+    // Quarter turns come out of the quaternion's roots as nearly, not quite, 0 and 1.
+    let snapped =
+        |v: f64| if (v - v.round()).abs() < 4.0 * f64::from(f32::EPSILON) { v.round() + 0.0 } else { v };
+    Some(Affine::from_upper_rows(std::array::from_fn(|r| {
+        let row = rotation[r].map(snapped);
+        [row[0] * scale[0] + 0.0, row[1] * scale[1] + 0.0, row[2] * scale[2] + 0.0, header.qoffset[r]]
+    })))
 }
 
 fn voxel_sides(header: &Header) -> [f64; 3] {

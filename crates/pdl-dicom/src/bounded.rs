@@ -1,0 +1,246 @@
+//! A decoder of data sets that takes no more memory than the file can fill.
+//!
+//! dicom-parser reserves what an element declares before it reads, builds a text for every backslash, and calls itself
+//! for every nested sequence. This one stands between it and the file: it refuses a length beyond the end of the
+//! source, sequences nested past all use and more items than the file's size explains; it reads every text as one; and it
+//! passes over sequences of unknown representation (UN of undefined length), whose content is implicit whatever the
+//! transfer syntax (PS3.5, 6.2.2), which dicom-parser reads as explicit.
+
+use std::io::{Empty, Read, Seek, Write, empty};
+
+use dicom_core::header::{DataElementHeader, Length, SequenceItemHeader};
+use dicom_core::{PrimitiveValue, Tag, VR};
+use dicom_dictionary_std::tags;
+use dicom_encoding::TransferSyntax;
+use dicom_parser::stateful::decode::{Error, Result};
+use dicom_parser::{DynStatefulDecoder, StatefulDecode};
+
+const ITEM: Tag = Tag(0xFFFE, 0xE000);
+const END_OF_ITEM: Tag = Tag(0xFFFE, 0xE00D);
+const END_OF_SEQUENCE: Tag = Tag(0xFFFE, 0xE0DD);
+
+/// Sequences and items inside each other; reports and functional groups stay below 20.
+const DEEPEST: usize = 128;
+/// About what an item with one element takes in memory, bytes.
+const ITEM_BYTES: u64 = 1536;
+/// Items may take this many times the source's size, and as many bytes more.
+const ITEMS_RATIO: u64 = 16;
+const ITEMS_ALLOWED: u64 = 64 << 20;
+
+/// Decodes a source of known size.
+pub(crate) struct Bounded<R> {
+    inner: DynStatefulDecoder<R>,
+    /// A decoder whose source has ended: the end of the data set as dicom-parser knows it.
+    end: DynStatefulDecoder<Empty>,
+    /// Bytes of the source.
+    size: u64,
+    /// Where the open sequences and items end; nothing for those that a delimiter closes.
+    open: Vec<Option<u64>>,
+    items: u64,
+    /// The element of the data set itself at which to stop.
+    until: Option<Tag>,
+    /// Why it was refused, when that was here.
+    refusal: Option<Refusal>,
+}
+
+/// Why a data set was not decoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// An element declares more bytes than are left.
+    TooLong { tag: Tag, declared: u64, left: u64 },
+    /// Sequences inside sequences.
+    TooDeep,
+    /// More items than a file of its size holds.
+    TooMany,
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::TooLong { tag, declared, left } => {
+                write!(f, "its element {tag} declares {declared} bytes, {left} are left")
+            }
+            Self::TooDeep => write!(f, "its sequences are nested more than {DEEPEST} deep"),
+            Self::TooMany => write!(f, "it declares more items than a file of its size holds"),
+        }
+    }
+}
+
+impl<R: Read> Bounded<R> {
+    /// Of `source`, which holds at most `size` bytes, all elements before `until`.
+    pub(crate) fn new(source: R, size: u64, syntax: &TransferSyntax, until: Option<Tag>) -> Result<Self> {
+        Ok(Self {
+            inner: DynStatefulDecoder::new_with_ts(source, syntax, 0)?,
+            end: DynStatefulDecoder::new_with_ts(empty(), syntax, 0)?,
+            size,
+            open: Vec::new(),
+            items: 0,
+            until,
+            refusal: None,
+        })
+    }
+
+    pub(crate) fn refusal(&self) -> Option<Refusal> {
+        self.refusal
+    }
+
+    fn refuse<T>(&mut self, refusal: Refusal) -> Result<T> {
+        self.refusal.get_or_insert(refusal);
+        Err(Error::AllocateValueData { len: u32::MAX })
+    }
+
+    /// Checks a length against what is left of the source.
+    fn check(&mut self, tag: Tag, length: Length) -> Result<()> {
+        let left = self.size.saturating_sub(self.inner.position());
+        match length.get() {
+            Some(declared) if u64::from(declared) > left => {
+                self.refuse(Refusal::TooLong { tag, declared: u64::from(declared), left })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn enter(&mut self, length: Length) -> Result<()> {
+        let end = length.get().map(|length| self.inner.position() + u64::from(length));
+        self.open.push(end);
+        if self.open.len() > DEEPEST { self.refuse(Refusal::TooDeep) } else { Ok(()) }
+    }
+
+    /// Forgets what ended by its own length.
+    fn leave_ended(&mut self) {
+        let here = self.inner.position();
+        while self.open.last().is_some_and(|end| end.is_some_and(|end| end <= here)) {
+            self.open.pop();
+        }
+    }
+
+    /// Passes over the items of a sequence of undefined length in implicit VR little endian.
+    fn pass_over(&mut self) -> Result<()> {
+        // For every open sequence and item whether it is an item.
+        let mut open = vec![false];
+        while let Some(in_item) = open.last().copied() {
+            let mut word = Vec::with_capacity(8);
+            self.inner.read_to_vec(8, &mut word)?;
+            let number = |at: usize| u16::from_le_bytes([word[at], word[at + 1]]);
+            let tag = Tag(number(0), number(2));
+            let length = Length(u32::from(number(4)) | u32::from(number(6)) << 16);
+            match tag {
+                END_OF_ITEM | END_OF_SEQUENCE => {
+                    open.pop();
+                }
+                _ => match length.get() {
+                    Some(bytes) => {
+                        self.check(tag, length)?;
+                        self.inner.read_to(bytes, std::io::sink())?;
+                    }
+                    None => open.push(!in_item),
+                },
+            }
+            if open.len() > DEEPEST {
+                return self.refuse(Refusal::TooDeep);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether values of this kind are text that a backslash divides.
+fn is_divided(vr: VR) -> bool {
+    use VR::{AE, AS, CS, DA, DS, DT, IS, LO, PN, SH, TM, UC, UI, UR};
+    matches!(vr, AE | AS | CS | DA | DS | DT | IS | LO | PN | SH | TM | UC | UI | UR)
+}
+
+/// The same, as one text, except where the parser itself needs the parts.
+fn undivided(header: &DataElementHeader) -> DataElementHeader {
+    let divided = is_divided(header.vr) && header.tag != tags::SPECIFIC_CHARACTER_SET;
+    DataElementHeader { vr: if divided { VR::LT } else { header.vr }, ..*header }
+}
+
+impl<R: Read> StatefulDecode for Bounded<R> {
+    type Reader = R;
+
+    fn decode_header(&mut self) -> Result<DataElementHeader> {
+        loop {
+            self.leave_ended();
+            let header = self.inner.decode_header()?;
+            if self.open.is_empty() && self.until.is_some_and(|until| until <= header.tag) {
+                return self.end.decode_header();
+            }
+            if header.vr == VR::UN && header.len.is_undefined() {
+                self.pass_over()?;
+                continue;
+            }
+            self.check(header.tag, header.len)?;
+            if header.tag == END_OF_ITEM {
+                self.open.pop();
+            } else if header.vr == VR::SQ || header.len.is_undefined() {
+                self.enter(header.len)?;
+            }
+            return Ok(header);
+        }
+    }
+
+    fn decode_item_header(&mut self) -> Result<SequenceItemHeader> {
+        self.leave_ended();
+        let header = self.inner.decode_item_header()?;
+        match header {
+            SequenceItemHeader::Item { len } => {
+                self.check(ITEM, len)?;
+                self.enter(len)?;
+                self.items += 1;
+                if self.items * ITEM_BYTES
+                    > self.size.saturating_mul(ITEMS_RATIO).saturating_add(ITEMS_ALLOWED)
+                {
+                    return self.refuse(Refusal::TooMany);
+                }
+            }
+            SequenceItemHeader::ItemDelimiter | SequenceItemHeader::SequenceDelimiter => {
+                self.open.pop();
+            }
+        }
+        Ok(header)
+    }
+
+    fn read_value(&mut self, header: &DataElementHeader) -> Result<PrimitiveValue> {
+        self.read_value_preserved(header)
+    }
+
+    fn read_value_preserved(&mut self, header: &DataElementHeader) -> Result<PrimitiveValue> {
+        self.check(header.tag, header.len)?;
+        self.inner.read_value_preserved(&undivided(header))
+    }
+
+    fn read_value_bytes(&mut self, header: &DataElementHeader) -> Result<PrimitiveValue> {
+        self.check(header.tag, header.len)?;
+        self.inner.read_value_bytes(header)
+    }
+
+    fn read_to_vec(&mut self, length: u32, vec: &mut Vec<u8>) -> Result<()> {
+        self.check(ITEM, Length(length))?;
+        self.inner.read_to_vec(length, vec)
+    }
+
+    fn read_u32_to_vec(&mut self, length: u32, vec: &mut Vec<u32>) -> Result<()> {
+        self.check(ITEM, Length(length))?;
+        self.inner.read_u32_to_vec(length, vec)
+    }
+
+    fn read_to<W: Write>(&mut self, length: u32, out: W) -> Result<()> {
+        self.inner.read_to(length, out)
+    }
+
+    fn skip_bytes(&mut self, length: u32) -> Result<()> {
+        self.inner.skip_bytes(length)
+    }
+
+    fn seek(&mut self, position: u64) -> Result<()>
+    where
+        R: Seek,
+    {
+        self.inner.seek(position)
+    }
+
+    fn position(&self) -> u64 {
+        self.inner.position()
+    }
+}

@@ -1,0 +1,63 @@
+//! What a compressed frame says of its own size. Codecs take memory for that before they decode, so it is compared with
+//! the header first.
+
+/// Where a codestream of JPEG 2000 begins: SOC and SIZ (ISO 15444-1, A.4 and A.5).
+const JPEG_2000: [u8; 4] = [0xff, 0x4f, 0xff, 0x51];
+/// How far a JP2 file's boxes may put it off.
+const BOXES: usize = 1024;
+
+/// Columns, rows and components of a frame.
+pub(crate) type Size = [usize; 3];
+
+/// Reads the size from a fragment that begins a JPEG, JPEG-LS or JPEG 2000 stream; nothing when it begins none.
+pub(crate) fn size(fragment: &[u8]) -> Option<Size> {
+    let near = &fragment[..fragment.len().min(BOXES)];
+    if near.starts_with(&[0xff, 0xd8]) {
+        return jpeg(fragment);
+    }
+    let start = near.windows(4).position(|bytes| bytes == JPEG_2000)?;
+    jpeg_2000(fragment.get(start..)?)
+}
+
+/// The first frame header (SOF0 to SOF15, or SOF55 of JPEG-LS) among the marker segments.
+fn jpeg(bytes: &[u8]) -> Option<Size> {
+    let word = |at: usize| bytes.get(at..at + 2).map(|b| usize::from(u16::from_be_bytes([b[0], b[1]])));
+    let mut at = 2;
+    loop {
+        let marker = word(at)?;
+        let is_frame =
+            matches!(marker, 0xffc0..=0xffcf | 0xfff7) && ![0xffc4, 0xffc8, 0xffcc].contains(&marker);
+        match marker {
+            0xffff => at += 1, // fill
+            _ if is_frame => return Some([word(at + 7)?, word(at + 5)?, usize::from(*bytes.get(at + 9)?)]),
+            0xff00.. => at += 2 + word(at + 2)?,
+            _ => return None,
+        }
+    }
+}
+
+fn jpeg_2000(bytes: &[u8]) -> Option<Size> {
+    let word =
+        |at: usize| bytes.get(at..at + 4).map(|b| u32::from_be_bytes([b[0], b[1], b[2], b[3]]) as usize);
+    let columns = word(8)?.checked_sub(word(16)?)?;
+    let rows = word(12)?.checked_sub(word(20)?)?;
+    let components = bytes.get(40..42).map(|b| usize::from(u16::from_be_bytes([b[0], b[1]])))?;
+    Some([columns, rows, components])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::size;
+
+    #[test]
+    fn the_size_stands_in_the_frame_header() {
+        let jpeg = [0xff, 0xd8, 0xff, 0xe0, 0, 4, 1, 2, 0xff, 0xc3, 0, 11, 16, 0, 64, 1, 0, 1, 1, 0x11, 0];
+        assert_eq!(size(&jpeg), Some([256, 64, 1]));
+        assert_eq!(size(&jpeg[..14]), None);
+        let siz =
+            [&[0xff, 0x4f, 0xff, 0x51, 0, 41, 0, 0, 0, 0, 2, 0, 0, 0, 1, 0][..], &[0; 24], &[0, 1]].concat();
+        assert_eq!(size(&siz), Some([512, 256, 1]));
+        assert_eq!(size(&[&[0; 80][..], &siz].concat()), Some([512, 256, 1]));
+        assert_eq!(size(&[1, 2, 3]), None);
+    }
+}

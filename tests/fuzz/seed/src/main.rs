@@ -1,0 +1,194 @@
+//! Fills `corpus/` from the repository's own samples: `cargo run --package pdl-fuzz-seed` in tests/fuzz.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use dicom_core::value::{DataSetSequence, PixelFragmentSequence, Value};
+use dicom_core::{DataElement, PrimitiveValue, Tag, VR, dicom_value};
+use dicom_dictionary_std::{tags, uids};
+use dicom_object::{DefaultDicomObject, FileMetaTableBuilder, InMemDicomObject, open_file};
+
+/// Slices of a series that go into one input.
+const SLICES: [usize; 3] = [14, 15, 16];
+/// Contours that are kept of each structure: inputs are short.
+const CONTOURS: usize = 3;
+const BIG_ENDIAN: &str = "1.2.840.10008.1.2.2";
+
+fn main() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../..");
+    let out = Path::new(env!("CARGO_MANIFEST_DIR")).join("../corpus");
+    let write = |target: &str, name: &str, bytes: &[u8]| {
+        fs::create_dir_all(out.join(target)).expect("a folder for the corpus");
+        fs::write(out.join(target).join(name), bytes).expect("a seed");
+    };
+    for path in files(&root.join("tests/golden/formats")) {
+        let name = path.file_name().expect("a name").to_string_lossy().into_owned();
+        let kind = ["nii", "gz", "nrrd", "mha", "hdr"].iter().position(|ending| name.ends_with(ending));
+        let Some(kind) = kind else { continue };
+        write("volume", &name, &[&[kind as u8][..], &fs::read(&path).expect("a sample")].concat());
+    }
+    let series = root.join("sample-data/dicom/ct_01");
+    let slices: Vec<DefaultDicomObject> = SLICES
+        .iter()
+        .map(|number| open_file(series.join(format!("CT.{number:03}.dcm"))).expect("a slice"))
+        .collect();
+    let mut set = open_file(series.join("RTSTRUCT.dcm")).expect("a structure set");
+    shorten(&mut set);
+    let set = encoded(&set, uids::EXPLICIT_VR_LITTLE_ENDIAN);
+    for (name, syntax) in [
+        ("explicit", uids::EXPLICIT_VR_LITTLE_ENDIAN),
+        ("implicit", uids::IMPLICIT_VR_LITTLE_ENDIAN),
+        ("big-endian", BIG_ENDIAN),
+        ("deflated", uids::DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN),
+        ("rle", uids::RLE_LOSSLESS),
+    ] {
+        let images: Vec<Vec<u8>> = slices.iter().map(|slice| image(slice, syntax)).collect();
+        write("grouping", name, &joined([set.clone()].iter().chain(&images)));
+        write("rtstruct", name, &joined([set.clone()].iter().chain(&images)));
+        for kind in ["BINARY", "FRACTIONAL", "LABELMAP"] {
+            let set = encoded(&segmentation(&slices, kind), uids::EXPLICIT_VR_LITTLE_ENDIAN);
+            write("seg", &format!("{name}-{kind}"), &joined([set].iter().chain(&images)));
+        }
+    }
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut files: Vec<PathBuf> =
+        fs::read_dir(folder).expect("the samples").flatten().map(|entry| entry.path()).collect();
+    files.sort();
+    files
+}
+
+/// Files of one input, each behind its length.
+fn joined<'a>(files: impl Iterator<Item = &'a Vec<u8>>) -> Vec<u8> {
+    files.flat_map(|file| [&(file.len() as u16).to_le_bytes()[..], file].concat()).collect()
+}
+
+fn encoded(object: &InMemDicomObject, syntax: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let meta = FileMetaTableBuilder::new().transfer_syntax(syntax);
+    object.clone().with_meta(meta).expect("a meta group").write_all(&mut bytes).expect("a file in memory");
+    assert!(bytes.len() <= usize::from(u16::MAX), "{} bytes do not fit", bytes.len());
+    bytes
+}
+
+fn image(slice: &InMemDicomObject, syntax: &str) -> Vec<u8> {
+    if syntax != uids::RLE_LOSSLESS {
+        return encoded(slice, syntax);
+    }
+    let mut slice = slice.clone();
+    let pixels = slice.element(tags::PIXEL_DATA).expect("pixels").to_bytes().expect("bytes").into_owned();
+    let planes: Vec<Vec<u8>> =
+        [1, 0].iter().map(|byte| literal(pixels.iter().skip(*byte).step_by(2).copied().collect())).collect();
+    let offsets = [2_u32, 64, 64 + planes[0].len() as u32];
+    let mut fragment: Vec<u8> = offsets.iter().flat_map(|offset| offset.to_le_bytes()).collect();
+    fragment.resize(64, 0);
+    fragment.extend(planes.concat());
+    let value = Value::from(PixelFragmentSequence::new_fragments(vec![fragment]));
+    slice.put(DataElement::new(tags::PIXEL_DATA, VR::OB, value));
+    encoded(&slice, syntax)
+}
+
+/// Run lengths without runs (PS3.5, annex G).
+fn literal(plane: Vec<u8>) -> Vec<u8> {
+    let mut bytes: Vec<u8> =
+        plane.chunks(128).flat_map(|part| [&[(part.len() - 1) as u8][..], part].concat()).collect();
+    if bytes.len() % 2 == 1 {
+        bytes.push(0x80);
+    }
+    bytes
+}
+
+fn shorten(set: &mut InMemDicomObject) {
+    let regions = set.element(tags::ROI_CONTOUR_SEQUENCE).expect("contours").items().expect("items").to_vec();
+    let shortened = regions.into_iter().map(|mut region| {
+        let contours = region.element(tags::CONTOUR_SEQUENCE).expect("contours").items().expect("items");
+        let middle = contours.len() / 2;
+        let kept = contours.iter().skip(middle).take(CONTOURS).cloned().collect();
+        region.put(sequence(tags::CONTOUR_SEQUENCE, kept));
+        region
+    });
+    set.put(sequence(tags::ROI_CONTOUR_SEQUENCE, shortened.collect()));
+}
+
+fn sequence(tag: Tag, items: Vec<InMemDicomObject>) -> DataElement<InMemDicomObject> {
+    DataElement::new(tag, VR::SQ, Value::from(DataSetSequence::from(items)))
+}
+
+fn group(sequence_tag: Tag, elements: Vec<DataElement<InMemDicomObject>>) -> DataElement<InMemDicomObject> {
+    sequence(sequence_tag, vec![InMemDicomObject::from_element_iter(elements)])
+}
+
+/// A segmentation of two segments on these slices.
+fn segmentation(slices: &[DefaultDicomObject], kind: &str) -> InMemDicomObject {
+    let copy = |slice: &InMemDicomObject, tag: Tag| slice.element(tag).expect("an attribute").clone();
+    let text = |tag, vr, value: &str| DataElement::new(tag, vr, PrimitiveValue::from(value));
+    let word = |tag, value: u16| DataElement::new(tag, VR::US, dicom_value!(U16, [value]));
+    let first = &slices[0];
+    let side = |tag| first.element(tag).expect("a side").to_int::<usize>().expect("a number");
+    let pixels = side(tags::ROWS) * side(tags::COLUMNS);
+    let segments: &[u16] = if kind == "LABELMAP" { &[0] } else { &[1, 2] };
+    let frames: Vec<(u16, &DefaultDicomObject)> =
+        segments.iter().flat_map(|segment| slices.iter().map(move |slice| (*segment, slice))).collect();
+    let bits = if kind == "BINARY" { 1 } else { 8 };
+    let inside = |segment: u16, at: usize| at % pixels / 97 % 3 == usize::from(segment);
+    let bytes: Vec<u8> = match kind {
+        "BINARY" => {
+            let flag = |at: usize| inside(frames[at / pixels].0, at);
+            let all = pixels * frames.len();
+            (0..all)
+                .step_by(8)
+                .map(|at| {
+                    (0..8).fold(0, |byte, bit| byte | u8::from(at + bit < all && flag(at + bit)) << bit)
+                })
+                .collect()
+        }
+        "LABELMAP" => (0..pixels * frames.len()).map(|at| (at % pixels / 97 % 3) as u8).collect(),
+        _ => (0..pixels * frames.len())
+            .map(|at| if inside(frames[at / pixels].0, at) { 200 } else { 9 })
+            .collect(),
+    };
+    let named = |number: u16| {
+        let name = format!("segment {number}");
+        InMemDicomObject::from_element_iter([
+            word(tags::SEGMENT_NUMBER, number),
+            text(tags::SEGMENT_LABEL, VR::LO, &name),
+        ])
+    };
+    let of_frame = |(segment, slice): &(u16, &DefaultDicomObject)| {
+        InMemDicomObject::from_element_iter([
+            group(tags::PLANE_POSITION_SEQUENCE, vec![copy(slice, tags::IMAGE_POSITION_PATIENT)]),
+            group(
+                tags::SEGMENT_IDENTIFICATION_SEQUENCE,
+                vec![word(tags::REFERENCED_SEGMENT_NUMBER, *segment)],
+            ),
+        ])
+    };
+    let shared = InMemDicomObject::from_element_iter([
+        group(tags::PLANE_ORIENTATION_SEQUENCE, vec![copy(first, tags::IMAGE_ORIENTATION_PATIENT)]),
+        group(
+            tags::PIXEL_MEASURES_SEQUENCE,
+            vec![copy(first, tags::PIXEL_SPACING), copy(first, tags::SLICE_THICKNESS)],
+        ),
+    ]);
+    InMemDicomObject::from_element_iter([
+        text(tags::SOP_CLASS_UID, VR::UI, uids::SEGMENTATION_STORAGE),
+        text(tags::SOP_INSTANCE_UID, VR::UI, "1.2.3"),
+        text(tags::MODALITY, VR::CS, "SEG"),
+        text(tags::SEGMENTATION_TYPE, VR::CS, kind),
+        copy(first, tags::FRAME_OF_REFERENCE_UID),
+        copy(first, tags::ROWS),
+        copy(first, tags::COLUMNS),
+        text(tags::NUMBER_OF_FRAMES, VR::IS, &frames.len().to_string()),
+        word(tags::SAMPLES_PER_PIXEL, 1),
+        word(tags::BITS_ALLOCATED, bits),
+        word(tags::BITS_STORED, bits),
+        word(tags::HIGH_BIT, bits - 1),
+        word(tags::PIXEL_REPRESENTATION, 0),
+        word(tags::MAXIMUM_FRACTIONAL_VALUE, 255),
+        sequence(tags::SEGMENT_SEQUENCE, vec![named(1), named(2)]),
+        sequence(tags::SHARED_FUNCTIONAL_GROUPS_SEQUENCE, vec![shared]),
+        sequence(tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE, frames.iter().map(of_frame).collect()),
+        DataElement::new(tags::PIXEL_DATA, VR::OB, PrimitiveValue::from(bytes)),
+    ])
+}
