@@ -5,7 +5,10 @@ set positional-arguments
 
 pdl := "target/release/pdl"
 fit := "target/release/pdl-fit"
+cluster := "target/release/pdl-cluster"
 libtorch := "crates/pdl-fit/libtorch.py"
+# Everything but pdl-cluster, whose engine is 400 crates more and gives those that both use other features.
+workspace := "--workspace --exclude pdl-cluster"
 
 [private]
 default:
@@ -40,7 +43,36 @@ build:
 
 # pdl-fit too, linked to the libtorch that is found or fetched
 build-fit:
-    LIBTORCH=$(python3 {{libtorch}} --fetch) cargo build --release --locked --workspace
+    LIBTORCH=$(python3 {{libtorch}} --fetch) cargo build --release --locked {{workspace}}
+
+# pdl-cluster, beside pdl: 10 minutes the first time, in a target folder of its own
+cluster: build
+    cargo build --release --locked --package pdl-cluster --target-dir target/cluster
+    install target/cluster/release/pdl-cluster {{cluster}}
+
+# Lints and tests of pdl-cluster; a cluster in network namespaces (root) that loses machines; one with storage that fails
+test-cluster cohort="" : cluster (venv)
+    #!/usr/bin/env bash
+    set -euo pipefail
+    # What `cargo clippy` does, but with the 400 dependencies as `just cluster` has built them.
+    CARGO_INCREMENTAL=0 RUSTC_WORKSPACE_WRAPPER=$(rustup which clippy-driver) CLIPPY_ARGS=-Dwarnings__CLIPPY_HACKERY__ \
+        cargo test --release --locked --package pdl-cluster --target-dir target/cluster
+    out=target/test-cluster; mkdir -p $out
+    {{pdl}} curate "${1:-sample-data/mr}" --out $out/curated --no-report
+    .venv/bin/python -m pip install --quiet --requirement tests/cluster/requirements.txt
+    .venv/bin/python tests/cluster/namespaces.py {{pdl}} {{cluster}} $out/curated $out/machines
+    .venv/bin/python tests/cluster/storage.py {{pdl}} {{cluster}} $out/curated $out/storage
+
+# Documentation of pdl-cluster, without warnings
+doc-cluster:
+    RUSTDOCFLAGS="-D warnings" cargo doc --release --locked --package pdl-cluster --no-deps --target-dir target/cluster
+
+# The cluster against one process, on this machine; OUT is a prepared cohort (--many: what a tile costs)
+bench-cluster out *flags: cluster (venv)
+    #!/usr/bin/env bash
+    set -euo pipefail
+    out=$1; shift
+    .venv/bin/python crates/pdl-cluster/benches/cluster.py {{pdl}} {{cluster}} "$out" "$@"
 
 # Print the folder of libtorch; fetch the pinned wheels into the user's cache when there is none
 libtorch:
@@ -48,13 +80,13 @@ libtorch:
 
 # All tests, those of pdl-fit included
 test *flags:
-    LIBTORCH=$(python3 {{libtorch}} --fetch) cargo test --release --locked --workspace "$@"
+    LIBTORCH=$(python3 {{libtorch}} --fetch) cargo test --release --locked {{workspace}} "$@"
 
 # Format, lints, documentation, tests, dependency audit
 check: && test test-jpeg-ls test-pydicom test-nibabel interop deny
     cargo fmt --all --check
-    LIBTORCH=$(python3 {{libtorch}} --fetch) cargo clippy --release --locked --workspace --all-targets -- -D warnings
-    LIBTORCH=$(python3 {{libtorch}} --fetch) RUSTDOCFLAGS="-D warnings" cargo doc --release --locked --workspace --no-deps
+    LIBTORCH=$(python3 {{libtorch}} --fetch) cargo clippy --release --locked {{workspace}} --all-targets -- -D warnings
+    LIBTORCH=$(python3 {{libtorch}} --fetch) RUSTDOCFLAGS="-D warnings" cargo doc --release --locked {{workspace}} --no-deps
 
 # Licences, bans and sources of all dependencies; advisories where their database can be reached
 deny:

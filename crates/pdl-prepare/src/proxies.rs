@@ -298,6 +298,20 @@ impl Proxies {
         &self.batches[batch].values()[place * voxels..(place + 1) * voxels]
     }
 
+    /// Where the voxels of a row lie: the number of its file and the bytes there.
+    ///
+    /// # Panics
+    /// When there is no such row.
+    pub fn place(&self, row: usize) -> (usize, Range<usize>) {
+        let voxels = self.voxels(row);
+        let start = voxels.as_ptr().addr();
+        let first = |map: &Arc<Mmap>| map.as_ptr().addr();
+        let file = self.maps.iter().position(|map| (first(map)..first(map) + map.len()).contains(&start));
+        let file = file.unwrap_or(usize::MAX); // never: every row is decoded in place, out of a map
+        let offset = self.maps.get(file).map_or(0, |map| start - first(map));
+        (file, offset..offset + size_of_val(voxels))
+    }
+
     /// Lets go of the memory that the voxels of `rows` take; they are read from the files again when asked for.
     ///
     /// # Panics
@@ -305,19 +319,12 @@ impl Proxies {
     #[expect(unsafe_code, reason = "memory map")]
     pub fn release(&self, rows: Range<usize>) {
         #[cfg(unix)]
-        for voxels in rows.map(|row| self.voxels(row)) {
-            let start = voxels.as_ptr().addr();
-            let Some(map) = self.maps.iter().find(|map| {
-                let first = map.as_ptr().addr();
-                (first..first + map.len()).contains(&start)
-            }) else {
-                continue;
-            };
-            let offset = start - map.as_ptr().addr();
+        for (file, bytes) in rows.map(|row| self.place(row)) {
+            let Some(map) = self.maps.get(file) else { continue };
             // SAFETY: the map shows a file, read-only: dropped pages come back with the same bytes. That the
             // system refuses is no harm: they stay.
             let _ =
-                unsafe { map.unchecked_advise_range(UncheckedAdvice::DontNeed, offset, size_of_val(voxels)) };
+                unsafe { map.unchecked_advise_range(UncheckedAdvice::DontNeed, bytes.start, bytes.len()) };
         }
         #[cfg(not(unix))]
         let _ = rows;

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use pdl_prepare::proxies::Proxies;
 use pdl_store::atomic;
+use pdl_store::hash::Key;
 use pdl_store::progress::Run;
 
 use crate::SimilarityError;
@@ -71,13 +72,73 @@ pub fn compare_with(
             run.progress.advance(size(tile));
         }
     }
-    pairs::remove_strangers(out, &tiles)?;
-    if proxies.len() > 1 {
-        Pairs::open(out, &proxies)?; // every tile is there, whole, and of these proxies
+    finish(out, &proxies, &tiles)?;
+    Ok(Compared { cases: proxies.len(), pairs: all_pairs(proxies.len()), computed })
+}
+
+/// What is left to do of a comparison, for those who have the tiles computed elsewhere: by [`compare_tiles`], on any
+/// number of machines that share the folder.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The parameters, with an instruction set in place of `auto`: all machines take this one.
+    pub parameters: CompareParameters,
+    /// Cases to compare with each other.
+    pub cases: usize,
+    /// The tiles that are not there yet, row by row.
+    pub missing: Vec<Tile>,
+    /// The hash of the proxies: whoever computes a tile has to find the same.
+    pub proxies: String,
+}
+
+impl Plan {
+    /// Looks at what is there.
+    ///
+    /// # Errors
+    /// As [`compare`].
+    pub fn new(out: &Path, parameters: &CompareParameters) -> Result<Self, SimilarityError> {
+        let parameters = parameters.resolve()?;
+        let proxies = Proxies::open(out)?;
+        let comparison = Comparison::new(out, &proxies, &parameters, &[])?;
+        atomic::sweep(&out.join(pairs::FOLDER))?;
+        let missing = tile::tiles(parameters.tile, proxies.len());
+        let missing = missing.filter(|tile| !comparison.is_valid(*tile)).collect();
+        let hash = hash_of(&proxies);
+        Ok(Self { cases: proxies.len(), missing, proxies: hash, parameters })
     }
-    Earlier::remove(out)?;
-    let cases = proxies.len() as u64;
-    Ok(Compared { cases: proxies.len(), pairs: cases * cases.saturating_sub(1) / 2, computed })
+
+    /// How many pairs a tile has.
+    pub fn pairs(&self, tile: Tile) -> u64 {
+        tile.len(self.parameters.tile, self.cases) as u64
+    }
+
+    /// Checks that every tile is there, whole and of these proxies, and removes what is no part of the result.
+    ///
+    /// # Errors
+    /// [`SimilarityError::Stale`] when a tile is missing.
+    pub fn finish(&self, out: &Path) -> Result<Compared, SimilarityError> {
+        let proxies = Proxies::open(out)?;
+        let tiles: Vec<Tile> = tile::tiles(self.parameters.tile, proxies.len()).collect();
+        finish(out, &proxies, &tiles)?;
+        let computed = self.missing.iter().map(|tile| self.pairs(*tile)).sum();
+        Ok(Compared { cases: self.cases, pairs: all_pairs(self.cases), computed })
+    }
+}
+
+fn all_pairs(cases: usize) -> u64 {
+    let cases = cases as u64;
+    cases * cases.saturating_sub(1) / 2
+}
+
+fn hash_of(proxies: &Proxies) -> String {
+    Key::new("proxies 1").part("ids", &proxies.case_ids).part("keys", &proxies.row_keys).finish()
+}
+
+fn finish(out: &Path, proxies: &Proxies, tiles: &[Tile]) -> Result<(), SimilarityError> {
+    pairs::remove_strangers(out, tiles)?;
+    if proxies.len() > 1 {
+        Pairs::open(out, proxies)?; // every tile is there, whole, and of these proxies
+    }
+    Ok(Earlier::remove(out)?)
 }
 
 /// Computes one tile of the curation folder `out`, unless it is there; several may be computed at once, by any
@@ -91,29 +152,76 @@ pub fn compare_tile(
     parameters: &CompareParameters,
     run: Run<'_>,
 ) -> Result<Compared, SimilarityError> {
+    let mut result = Compared { cases: 0, pairs: 0, computed: 0 };
+    let tell = |done: TileDone| {
+        result = Compared { cases: done.cases, pairs: done.pairs, computed: done.computed };
+    };
+    compare_tiles(out, None, [tile], parameters, run, tell)?;
+    Ok(result)
+}
+
+/// A tile that is there now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TileDone {
+    /// Which.
+    pub tile: Tile,
+    /// Cases it compares.
+    pub cases: usize,
+    /// Pairs it has.
+    pub pairs: u64,
+    /// Pairs computed now: all or none.
+    pub computed: u64,
+}
+
+/// Computes tiles of the curation folder `out` as they come, those that are not there, and says of each that it is done.
+/// Cases stay in memory from one tile to the next, so neighbours should follow each other. `proxies`, when given, is the
+/// hash that [`Plan::proxies`] says.
+///
+/// # Errors
+/// [`SimilarityError::Option`] when there is no such tile, or the folder holds other proxies; else as [`compare`].
+pub fn compare_tiles(
+    out: &Path,
+    proxies: Option<&str>,
+    tiles: impl IntoIterator<Item = Tile>,
+    parameters: &CompareParameters,
+    run: Run<'_>,
+    mut done: impl FnMut(TileDone),
+) -> Result<(), SimilarityError> {
     let parameters = &parameters.resolve()?;
+    let expected = proxies;
     let proxies = Proxies::open(out)?;
-    let count = proxies.len().div_ceil(parameters.tile);
-    if !tile::tiles(parameters.tile, proxies.len()).any(|other| other == tile) {
+    if expected.is_some_and(|expected| expected != hash_of(&proxies)) {
         return Err(SimilarityError::Option(format!(
-            "there is no tile --row {} --col {}: {} cases make {count} blocks, numbered from 0, and a row is not \
-             beyond its column",
-            tile.row,
-            tile.col,
-            proxies.len(),
+            "the proxies seen here are not those of the run; do all machines share this folder?: {}",
+            out.display()
         )));
     }
+    let count = proxies.len().div_ceil(parameters.tile);
     let comparison = Comparison::new(out, &proxies, parameters, &[])?;
-    let pairs = tile.len(parameters.tile, proxies.len()) as u64;
-    let [rows, cols] = tile.ranges(parameters.tile, proxies.len());
-    let cases = if tile.row == tile.col { rows.len() } else { rows.len() + cols.len() };
-    if comparison.is_valid(tile) {
-        return Ok(Compared { cases, pairs, computed: 0 });
+    let mut blocks = comparison.blocks(run.memory());
+    for tile in tiles {
+        if tile.row > tile.col || tile.col >= count {
+            return Err(SimilarityError::Option(format!(
+                "there is no tile --row {} --col {}: {} cases make {count} blocks, numbered from 0, and a row is not \
+                 beyond its column",
+                tile.row,
+                tile.col,
+                proxies.len(),
+            )));
+        }
+        let [rows, cols] = tile.ranges(parameters.tile, proxies.len());
+        let cases = if tile.row == tile.col { rows.len() } else { rows.len() + cols.len() };
+        let pairs = tile.len(parameters.tile, proxies.len()) as u64;
+        let mut computed = 0;
+        if !comparison.is_valid(tile) {
+            run.progress.begin("comparing pairs", pairs);
+            comparison.write_tile(&mut blocks, tile, &Known::default())?;
+            run.progress.advance(pairs);
+            computed = pairs;
+        }
+        done(TileDone { tile, cases, pairs, computed });
     }
-    run.progress.begin("comparing pairs", pairs);
-    comparison.write_tile(&mut comparison.blocks(run.memory()), tile, &Known::default())?;
-    run.progress.advance(pairs);
-    Ok(Compared { cases, pairs, computed: pairs })
+    Ok(())
 }
 
 /// Orders tiles so that a panel of rows sees each block of columns once.

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use pdl_prepare::proxies::Proxies;
 use pdl_store::hash::Key;
+use serde::{Deserialize, Serialize};
 
 use crate::blocks::{Block, Blocks};
 use crate::engine::{self, Pass};
@@ -11,7 +12,7 @@ use crate::metric::{Measure, PairFacts};
 use crate::parameters::CompareParameters;
 
 /// A block of rows against a block of columns, counted in blocks; `row <= col`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Tile {
     /// Which block of rows.
     pub row: usize,

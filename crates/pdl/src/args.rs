@@ -109,6 +109,9 @@ pub(crate) enum Command {
     Compare {
         /// The curation folder.
         out: PathBuf,
+        /// Compute on the cluster of this scheduler, by pdl-cluster; every machine sees OUT under the same path.
+        #[arg(long, value_name = "HOST:PORT")]
+        cluster: Option<String>,
         #[command(flatten)]
         parameters: CompareParameters,
     },

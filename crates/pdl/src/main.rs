@@ -6,6 +6,7 @@
 
 mod args;
 mod audit;
+mod cluster;
 mod display;
 mod doctor;
 mod export;

@@ -18,6 +18,7 @@ use pdl_store::progress::Run;
 
 use crate::args::{Cli, Command};
 use crate::audit;
+use crate::cluster;
 use crate::display::{self, Display};
 use crate::doctor;
 use crate::export;
@@ -94,6 +95,10 @@ pub(crate) fn run(cli: &Cli, matches: &ArgMatches) -> Result<()> {
     if let Some(result) = pairs::run(out, &cli.command, &settings.compare, stages.how(), cli.json) {
         display.clear();
         return result;
+    }
+    if let Command::Compare { cluster: Some(scheduler), .. } = &cli.command {
+        display.clear();
+        return cluster::compare(out, &settings.compare, scheduler, cli.json);
     }
     display::say_how_to_go_on(&display);
     let _lock = FolderLock::take(out)?;

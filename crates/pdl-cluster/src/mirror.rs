@@ -1,0 +1,275 @@
+//! Proxies in storage, and on an executor's disk as far as its tiles need them.
+//!
+//! A client cuts every file of proxies into blocks: the voxels of some consecutive cases each, and one with all the rest
+//! (ids, keys, footer). [`Index`] lists them. An executor makes files of the same length with the rest in its place and
+//! holes for the voxels, which it fills before a tile needs them and empties again when they take more than they may.
+
+use std::collections::{HashMap, VecDeque};
+use std::fs::{File, OpenOptions};
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use futures::{StreamExt, TryStreamExt};
+use pdl_prepare::PrepareError;
+use pdl_prepare::proxies::{self, Proxies};
+use pdl_store::StoreError;
+use serde::{Deserialize, Serialize};
+
+use crate::storage::{AT_A_TIME, Storage, StorageError};
+
+/// Most bytes of voxels in a block, unless one case has more.
+const BLOCK_BYTES: usize = 4 << 20;
+
+/// Why proxies cannot be brought into storage or out of it.
+#[derive(Debug, thiserror::Error)]
+pub enum MirrorError {
+    /// The storage.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// The proxies here.
+    #[error(transparent)]
+    Proxies(#[from] PrepareError),
+    /// A file here.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The list of blocks is none.
+    #[error("the list of the run's proxies in the storage is not readable: {0}")]
+    Index(#[from] serde_json::Error),
+}
+
+/// All proxies of a run, in blocks.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Index {
+    files: Vec<FileIndex>,
+}
+
+/// One file of proxies.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct FileIndex {
+    bytes: u64,
+    /// The block of everything but voxels, in the order of the file.
+    rest: String,
+    voxels: Vec<VoxelBlock>,
+}
+
+/// The voxels of consecutive cases.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct VoxelBlock {
+    rows: Range<usize>,
+    bytes: Range<u64>,
+    hash: String,
+}
+
+/// Brings the proxies of `out` into storage, those that are not there, and says the hash of their [`Index`].
+///
+/// # Errors
+/// [`MirrorError`].
+pub async fn upload(out: &Path, storage: &Storage) -> Result<String, MirrorError> {
+    let there = storage.blocks().await?;
+    let keep = |bytes: Vec<u8>| async {
+        let hash = pdl_store::hash::of_bytes(&bytes);
+        if there.contains(&hash) { Ok(hash) } else { storage.put_block(bytes).await }
+    };
+    let spans = spans(&Proxies::open(out)?);
+    let mut files = Vec::new();
+    for (number, spans) in spans.into_iter().enumerate() {
+        let path = out.join(proxies::FOLDER).join(proxies::file_name(number));
+        let read = |e| StoreError::io("read the proxies", &path)(e);
+        let file = File::open(&path).map_err(read)?;
+        let bytes = file.metadata().map_err(read)?.len();
+        let holes = spans.iter().map(|(_, bytes)| bytes.clone());
+        let rest: Vec<u8> = gaps(holes, bytes)
+            .map(|gap| piece(&file, &gap).map_err(read))
+            .collect::<Result<Vec<_>, _>>()?
+            .concat();
+        let rest = keep(rest).await?;
+        let voxels = spans.into_iter().map(|(rows, bytes)| {
+            let voxels = piece(&file, &bytes).map_err(read);
+            async { Ok::<_, MirrorError>(VoxelBlock { rows, bytes, hash: keep(voxels?).await? }) }
+        });
+        let voxels = futures::stream::iter(voxels).buffered(AT_A_TIME).try_collect().await?;
+        files.push(FileIndex { bytes, rest, voxels });
+    }
+    Ok(keep(serde_json::to_vec(&Index { files })?).await?)
+}
+
+fn piece(file: &File, bytes: &Range<u64>) -> std::io::Result<Vec<u8>> {
+    let mut piece = vec![0; (bytes.end - bytes.start) as usize];
+    file.read_exact_at(&mut piece, bytes.start)?;
+    Ok(piece)
+}
+
+/// For each file the voxels of its cases: rows and the bytes where they lie, as much as a block holds at a time.
+fn spans(proxies: &Proxies) -> Vec<Vec<(Range<usize>, Range<u64>)>> {
+    let mut files: Vec<Vec<(Range<usize>, Range<u64>)>> = Vec::new();
+    for row in 0..proxies.len() {
+        let (file, bytes) = proxies.place(row);
+        let bytes = bytes.start as u64..bytes.end as u64;
+        files.resize_with(files.len().max(file + 1), Vec::new);
+        match files[file].last_mut() {
+            Some((rows, before))
+                if before.end == bytes.start && bytes.end - before.start <= BLOCK_BYTES as u64 =>
+            {
+                rows.end = row + 1;
+                before.end = bytes.end;
+            }
+            _ => files[file].push((row..row + 1, bytes)),
+        }
+    }
+    files
+}
+
+/// What lies between and around `holes`, which are in order, up to `end`.
+fn gaps(holes: impl Iterator<Item = Range<u64>>, end: u64) -> impl Iterator<Item = Range<u64>> {
+    let mut from = 0;
+    holes.chain(std::iter::once(end..end)).map(move |hole| {
+        let gap = from..hole.start;
+        from = hole.end;
+        gap
+    })
+}
+
+/// A folder with the proxies of a run, of which only some have their voxels.
+#[derive(Debug)]
+pub struct Mirror {
+    folder: tempfile::TempDir,
+    index: Index,
+    files: Vec<File>,
+    /// Blocks that are here, those used last at the end: number of file and of block.
+    here: VecDeque<(usize, usize)>,
+    bytes: u64,
+    limit: u64,
+}
+
+impl Mirror {
+    /// A mirror below `cache` of the proxies whose [`Index`] has this hash; their voxels take `limit` bytes at most, but
+    /// never less than one tile needs.
+    ///
+    /// # Errors
+    /// [`MirrorError`].
+    pub async fn new(storage: &Storage, index: &str, cache: &Path, limit: u64) -> Result<Self, MirrorError> {
+        let index: Index = serde_json::from_slice(&storage.get_block(index).await?)?;
+        let folder = tempfile::Builder::new().prefix("pdl-cluster-").tempdir_in(cache);
+        let folder = folder.map_err(StoreError::io("make a folder for the cache", cache))?;
+        let proxies = folder.path().join(proxies::FOLDER);
+        std::fs::create_dir(&proxies).map_err(StoreError::io("make the folder", &proxies))?;
+        let mut files = Vec::new();
+        for (number, listed) in index.files.iter().enumerate() {
+            let rest = storage.get_block(&listed.rest).await?;
+            let path = proxies.join(proxies::file_name(number));
+            let file = with_holes(&path, listed, &rest).map_err(StoreError::io("write the cache", &path))?;
+            files.push(file);
+        }
+        Ok(Self { folder, index, files, here: VecDeque::new(), bytes: 0, limit })
+    }
+
+    /// The folder, which holds `proxies/` like a curation folder.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// How many cases there are.
+    pub fn cases(&self) -> usize {
+        let rows = self.index.files.iter().flat_map(|file| &file.voxels).map(|block| block.rows.end);
+        rows.max().unwrap_or_default()
+    }
+
+    /// Brings the voxels of `rows` here, and lets others go when there are too many.
+    ///
+    /// # Errors
+    /// [`MirrorError`].
+    pub async fn fetch(&mut self, rows: &[Range<usize>], storage: &Storage) -> Result<(), MirrorError> {
+        let wanted: Vec<(usize, usize)> = self.blocks_of(rows);
+        let missing: Vec<_> = wanted.iter().copied().filter(|block| !self.here.contains(block)).collect();
+        self.here.retain(|block| !wanted.contains(block)); // they go to the end below
+        let needed: u64 = missing.iter().map(|block| self.size(*block)).sum();
+        while self.bytes + needed > self.limit
+            && let Some(old) = self.here.pop_front()
+        {
+            self.empty(old)?;
+        }
+        let kept: HashMap<_, ()> = missing.iter().map(|block| (*block, ())).collect();
+        self.here.extend(wanted.iter().filter(|block| !kept.contains_key(*block)));
+        let index = &self.index;
+        let get = |(file, number): (usize, usize)| async move {
+            let hash = &index.files[file].voxels[number].hash;
+            Ok::<_, MirrorError>((file, number, storage.get_block(hash).await?))
+        };
+        let mut blocks = futures::stream::iter(missing).map(get).buffer_unordered(AT_A_TIME);
+        while let Some(block) = blocks.next().await {
+            let (file, number, bytes) = block?;
+            let at = index.files[file].voxels[number].bytes.start;
+            let path = self.folder.path();
+            self.files[file].write_all_at(&bytes, at).map_err(StoreError::io("write the cache", path))?;
+            self.here.push_back((file, number));
+            self.bytes += bytes.len() as u64;
+        }
+        Ok(())
+    }
+
+    fn blocks_of(&self, rows: &[Range<usize>]) -> Vec<(usize, usize)> {
+        let overlap = |a: &Range<usize>, b: &Range<usize>| a.start < b.end && b.start < a.end;
+        let mut found = Vec::new();
+        for (file, listed) in self.index.files.iter().enumerate() {
+            for (number, block) in listed.voxels.iter().enumerate() {
+                if rows.iter().any(|rows| overlap(rows, &block.rows)) {
+                    found.push((file, number));
+                }
+            }
+        }
+        found
+    }
+
+    fn size(&self, (file, number): (usize, usize)) -> u64 {
+        let bytes = &self.index.files[file].voxels[number].bytes;
+        bytes.end - bytes.start
+    }
+
+    /// Makes a hole of a block.
+    fn empty(&mut self, block: (usize, usize)) -> Result<(), MirrorError> {
+        let (file, number) = block;
+        let bytes = &self.index.files[file].voxels[number].bytes;
+        punch(&self.files[file], bytes).map_err(StoreError::io("empty the cache", self.folder.path()))?;
+        self.bytes -= self.size(block);
+        Ok(())
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn punch(file: &File, bytes: &Range<u64>) -> std::io::Result<()> {
+    use rustix::fs::{FallocateFlags, fallocate};
+    let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+    Ok(fallocate(file, hole, bytes.start, bytes.end - bytes.start)?)
+}
+
+/// Holes cannot be made here: the bytes stay on the disk until the run ends.
+#[cfg(not(target_os = "linux"))]
+fn punch(_: &File, _: &Range<u64>) -> std::io::Result<()> {
+    Ok(())
+}
+
+/// A file of the length listed, with `rest` in its place and nothing between.
+fn with_holes(path: &Path, listed: &FileIndex, mut rest: &[u8]) -> std::io::Result<File> {
+    let file = OpenOptions::new().read(true).write(true).create_new(true).open(path)?;
+    file.set_len(listed.bytes)?;
+    for gap in gaps(listed.voxels.iter().map(|block| block.bytes.clone()), listed.bytes) {
+        let cut = || std::io::Error::other("the list of blocks does not fit its file");
+        let (piece, after) = rest.split_at_checked((gap.end - gap.start) as usize).ok_or_else(cut)?;
+        file.write_all_at(piece, gap.start)?;
+        rest = after;
+    }
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gaps_and_holes_make_the_whole() {
+        let holes = [3..5, 5..9];
+        let gaps: Vec<_> = gaps(holes.into_iter(), 12).collect();
+        assert_eq!(gaps, [0..3, 5..5, 9..12]);
+    }
+}

@@ -1,0 +1,73 @@
+//! A run's storage as an executor works with it: its proxies on the disk, its parts on their way out.
+
+use std::path::Path;
+
+use pdl_similarity::compare::TileDone;
+use pdl_similarity::pairs;
+use pdl_similarity::tile::Tile;
+use pdl_store::StoreError;
+
+use crate::job::{Job, Place};
+use crate::mirror::{Mirror, MirrorError};
+use crate::storage::{Storage, Url};
+use crate::worker::Limits;
+
+/// Storage and what is here of it.
+#[derive(Debug)]
+pub struct Remote {
+    /// Which storage, and which proxies there.
+    pub place: Place,
+    storage: Storage,
+    mirror: Mirror,
+}
+
+impl Remote {
+    /// Opens the storage and makes room for the proxies whose list has the hash `index`.
+    ///
+    /// # Errors
+    /// [`MirrorError`].
+    pub async fn open(url: &Url, index: &str, limits: &Limits) -> Result<Self, MirrorError> {
+        let storage = Storage::open(url)?;
+        let mirror = Mirror::new(&storage, index, &limits.cache, limits.cache_bytes).await?;
+        let place = Place::Storage { url: url.clone(), index: index.to_owned() };
+        Ok(Self { place, storage, mirror })
+    }
+
+    /// A folder like a curation folder.
+    pub fn folder(&self) -> &Path {
+        self.mirror.folder()
+    }
+
+    /// Brings what a tile needs, unless its part is in storage already: then it is done.
+    ///
+    /// # Errors
+    /// [`MirrorError`].
+    pub async fn ready(&mut self, job: &Job, tile: Tile) -> Result<Option<TileDone>, MirrorError> {
+        let size = job.parameters.tile;
+        let cases = self.mirror.cases();
+        if self.storage.has_part(&job.run(), tile).await? {
+            let [rows, cols] = tile.ranges(size, cases);
+            let in_tile = if tile.row == tile.col { rows.len() } else { rows.len() + cols.len() };
+            return Ok(Some(TileDone {
+                tile,
+                cases: in_tile,
+                pairs: tile.len(size, cases) as u64,
+                computed: 0,
+            }));
+        }
+        self.mirror.fetch(&tile.ranges(size, cases), &self.storage).await?;
+        Ok(None)
+    }
+
+    /// Brings the part of a tile into storage; it is not kept here.
+    ///
+    /// # Errors
+    /// [`MirrorError`].
+    pub async fn keep(&self, job: &Job, tile: Tile) -> Result<(), MirrorError> {
+        let path = pairs::path(self.folder(), tile);
+        let bytes = std::fs::read(&path).map_err(StoreError::io("read the part", &path))?;
+        self.storage.put_part(&job.run(), tile, bytes).await?;
+        std::fs::remove_file(&path).map_err(StoreError::io("remove the part", &path))?;
+        Ok(())
+    }
+}

@@ -1,0 +1,191 @@
+//! The plan's node that computes tiles.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::{AsArray, RecordBatch, StringArray, UInt32Array, UInt64Array};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, UInt32Type};
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::TaskContext;
+use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
+use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{
+    DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties,
+    SendableRecordBatchStream,
+};
+use futures::{StreamExt, TryStreamExt};
+use pdl_similarity::compare::TileDone;
+use pdl_similarity::isa::Isa;
+use pdl_similarity::tile::Tile;
+
+use crate::job::Job;
+use crate::worker::{WorkError, Worker};
+
+/// Exit code of an executor that lacks the run's instruction set.
+pub const LACKS_ISA: i32 = 6;
+
+/// How often a tile is tried that the storage refuses, and how long the first pause is.
+const TRIES: u32 = 6;
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+
+/// Which tiles go in: a row for each.
+pub fn input_schema() -> SchemaRef {
+    let column = |name| Field::new(name, DataType::UInt32, false);
+    Arc::new(Schema::new(vec![column("row"), column("col")]))
+}
+
+/// What comes out: a row for each tile, and nothing of what it holds.
+fn output_schema() -> SchemaRef {
+    let column = |name, data_type| Field::new(name, data_type, false);
+    Arc::new(Schema::new(vec![
+        column("row", DataType::UInt32),
+        column("col", DataType::UInt32),
+        column("pairs", DataType::UInt64),
+        column("computed", DataType::UInt64),
+        column("executor", DataType::Utf8),
+    ]))
+}
+
+/// Where tiles are computed.
+#[derive(Debug)]
+pub struct Host {
+    /// The thread that computes them.
+    pub worker: Worker,
+    /// The name under which this executor appears.
+    pub name: String,
+}
+
+/// Computes the tiles that its input names, one after another, and writes each into the curation folder.
+///
+/// It is an inner node over a leaf that Ballista knows: a leaf of our own would be run whole by every task.
+#[derive(Debug)]
+pub struct TileExec {
+    /// What to compute.
+    pub job: Arc<Job>,
+    input: Arc<dyn ExecutionPlan>,
+    host: Option<Arc<Host>>,
+    properties: Arc<PlanProperties>,
+}
+
+impl TileExec {
+    /// A node over `input`, whose rows are `(row, col)`; it runs only where there is a `host`.
+    pub fn new(job: Arc<Job>, input: Arc<dyn ExecutionPlan>, host: Option<Arc<Host>>) -> Self {
+        let properties = PlanProperties::new(
+            EquivalenceProperties::new(output_schema()),
+            input.output_partitioning().clone(),
+            EmissionType::Incremental,
+            Boundedness::Bounded,
+        );
+        Self { job, input, host, properties: Arc::new(properties) }
+    }
+}
+
+impl DisplayAs for TileExec {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TileExec: tile={}, isa={}", self.job.parameters.tile, self.job.parameters.isa)
+    }
+}
+
+impl ExecutionPlan for TileExec {
+    fn name(&self) -> &str {
+        "TileExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        vec![&self.input]
+    }
+
+    fn apply_expressions(
+        &self,
+        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn with_new_children(
+        self: Arc<Self>,
+        children: Vec<Arc<dyn ExecutionPlan>>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let [input] = children.as_slice() else {
+            return Err(DataFusionError::Plan("TileExec has one child".to_owned()));
+        };
+        Ok(Arc::new(Self::new(Arc::clone(&self.job), Arc::clone(input), self.host.clone())))
+    }
+
+    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        let host = self.host.clone().ok_or_else(|| {
+            DataFusionError::Execution("tiles are computed by `pdl-cluster executor` only".to_owned())
+        })?;
+        leave_when_lacking(self.job.parameters.isa);
+        let job = Arc::clone(&self.job);
+        let input = self.input.execute(partition, context)?;
+        let tiles = input
+            .map(|batch| batch.and_then(|batch| tiles_of(&batch)))
+            .map_ok(|tiles| futures::stream::iter(tiles.into_iter().map(Ok::<_, DataFusionError>)));
+        let done = tiles.try_flatten().and_then(move |tile| {
+            let (job, host) = (Arc::clone(&job), Arc::clone(&host));
+            async move {
+                let done = compute(&host.worker, &job, tile).await?;
+                row_of(&done, &host.name)
+            }
+        });
+        Ok(Box::pin(RecordBatchStreamAdapter::new(output_schema(), done)))
+    }
+}
+
+/// Ends this executor when it lacks the instruction set of the run: its tasks then go to others.
+#[expect(clippy::print_stderr, reason = "the last words of a program")]
+fn leave_when_lacking(isa: Isa) {
+    if !Isa::available().contains(&isa) {
+        eprintln!(
+            "error: this run computes with {isa}, which this machine lacks; all executors must take the same, so that \
+             all tiles are computed alike: run it with --isa avx2 or --isa scalar, or leave this machine out"
+        );
+        std::process::exit(LACKS_ISA);
+    }
+}
+
+/// Computes a tile, again when the storage refuses it for a while.
+async fn compute(worker: &Worker, job: &Arc<Job>, tile: Tile) -> Result<TileDone> {
+    let mut pause = FIRST_PAUSE;
+    for attempt in 1..=TRIES {
+        match worker.compute(job, tile).await {
+            Ok(done) => return Ok(done),
+            Err(error) if attempt < TRIES && WorkError::may_pass(&error) => {
+                tokio::time::sleep(pause).await;
+                pause *= 2;
+            }
+            Err(error) => return Err(DataFusionError::Execution(error.to_string())),
+        }
+    }
+    Err(DataFusionError::Execution("no try was made".to_owned()))
+}
+
+fn tiles_of(batch: &RecordBatch) -> Result<Vec<Tile>> {
+    let column = |name: &str| {
+        let found = batch.column_by_name(name).and_then(|column| column.as_primitive_opt::<UInt32Type>());
+        found.ok_or_else(|| DataFusionError::Execution(format!("the tiles have no column '{name}'")))
+    };
+    let (rows, cols) = (column("row")?, column("col")?);
+    let tile = |(row, col): (&u32, &u32)| Tile { row: *row as usize, col: *col as usize };
+    Ok(rows.values().iter().zip(cols.values()).map(tile).collect())
+}
+
+fn row_of(done: &TileDone, executor: &str) -> Result<RecordBatch> {
+    let number = |value: usize| Arc::new(UInt32Array::from(vec![value as u32]));
+    let columns: Vec<arrow::array::ArrayRef> = vec![
+        number(done.tile.row),
+        number(done.tile.col),
+        Arc::new(UInt64Array::from(vec![done.pairs])),
+        Arc::new(UInt64Array::from(vec![done.computed])),
+        Arc::new(StringArray::from(vec![executor])),
+    ];
+    Ok(RecordBatch::try_new(output_schema(), columns)?)
+}

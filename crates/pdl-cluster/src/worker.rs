@@ -1,0 +1,187 @@
+//! Computes tiles on a thread of its own, with all of this executor's cores.
+//!
+//! Tiles of a job follow each other through one [`compare_tiles`], so that the cases which they share stay in memory;
+//! Ballista's tasks only wait for their turn. Two tasks wait at a time, so that there is always a next tile.
+
+use std::cell::{Cell, RefCell};
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use pdl_similarity::SimilarityError;
+use pdl_similarity::compare::{TileDone, compare_tiles};
+use pdl_similarity::tile::Tile;
+use pdl_store::journal::Trust;
+use pdl_store::progress::{Run, Silent};
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+
+use crate::job::{Job, Place};
+use crate::mirror::MirrorError;
+use crate::remote::Remote;
+
+/// How long a job's cases are kept when no tile of it is asked for.
+const IDLE: Duration = Duration::from_secs(20);
+
+/// A tile that was not computed.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkError {
+    /// It cannot be, or its files are out of reach.
+    #[error(transparent)]
+    Similarity(#[from] SimilarityError),
+    /// The storage, or the disk that keeps some of it.
+    #[error(transparent)]
+    Mirror(#[from] MirrorError),
+    /// The thread that computes has ended.
+    #[error("the thread that computes tiles has ended")]
+    Ended,
+}
+
+impl WorkError {
+    /// Whether it may go well a little later.
+    pub fn may_pass(&self) -> bool {
+        matches!(
+            self,
+            Self::Mirror(_) | Self::Similarity(SimilarityError::Store(_) | SimilarityError::Proxies(_))
+        )
+    }
+}
+
+/// What an executor may take.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Most bytes of memory; what is usual when not given.
+    pub memory: Option<u64>,
+    /// The folder for what comes from storage.
+    pub cache: PathBuf,
+    /// Most bytes of voxels there.
+    pub cache_bytes: u64,
+}
+
+/// A tile that somebody waits for.
+struct Request {
+    job: Arc<Job>,
+    tile: Tile,
+    answer: Answer,
+}
+
+type Answer = oneshot::Sender<Result<TileDone, WorkError>>;
+
+/// The thread that computes.
+#[derive(Debug)]
+pub struct Worker {
+    requests: Mutex<Sender<Request>>,
+}
+
+impl Worker {
+    /// Starts it; it waits for storage on `runtime`.
+    ///
+    /// # Errors
+    /// When the system has no thread left.
+    pub fn start(limits: Limits, runtime: Handle) -> std::io::Result<Self> {
+        let (requests, incoming) = channel();
+        let run = move || {
+            let mut next = None;
+            let mut remote = None;
+            while let Some(first) = next.take().or_else(|| incoming.recv().ok()) {
+                next = serve(first, &incoming, &limits, &runtime, &mut remote);
+            }
+        };
+        std::thread::Builder::new().name("tiles".to_owned()).spawn(run)?;
+        Ok(Self { requests: Mutex::new(requests) })
+    }
+
+    /// Computes a tile, once its turn comes.
+    ///
+    /// # Errors
+    /// [`WorkError`].
+    pub async fn compute(&self, job: &Arc<Job>, tile: Tile) -> Result<TileDone, WorkError> {
+        let (answer, answered) = oneshot::channel();
+        let request = Request { job: Arc::clone(job), tile, answer };
+        let sent = self.requests.lock().map(|requests| requests.send(request).is_ok());
+        if !sent.unwrap_or(false) {
+            return Err(WorkError::Ended);
+        }
+        answered.await.unwrap_or(Err(WorkError::Ended))
+    }
+}
+
+/// Computes the first tile and those of the same job that follow it; returns the first of another job. What `remote`
+/// holds of a storage is kept for the jobs of the same proxies.
+fn serve(
+    first: Request,
+    incoming: &Receiver<Request>,
+    limits: &Limits,
+    runtime: &Handle,
+    remote: &mut Option<Remote>,
+) -> Option<Request> {
+    let job = Arc::clone(&first.job);
+    if let Err(error) = mount(&job, limits, runtime, remote) {
+        let _ = first.answer.send(Err(error.into()));
+        return None;
+    }
+    let out = match (&job.place, remote.as_ref()) {
+        (Place::Folder(out), _) => out.clone(),
+        (Place::Storage { .. }, remote) => {
+            remote.map(|remote| remote.folder().to_owned()).unwrap_or_default()
+        }
+    };
+    let remote = RefCell::new(remote.as_mut());
+    let waiting = Cell::new(None); // whoever waits for the tile that is computed now
+    let first = RefCell::new(Some(first));
+    let next = Cell::new(None);
+    let tiles = std::iter::from_fn(|| {
+        loop {
+            let request = first.borrow_mut().take().or_else(|| incoming.recv_timeout(IDLE).ok())?;
+            if request.job != job {
+                next.set(Some(request));
+                return None;
+            }
+            let ready =
+                remote.borrow_mut().as_mut().map(|remote| runtime.block_on(remote.ready(&job, request.tile)));
+            match ready {
+                None | Some(Ok(None)) => {
+                    waiting.set(Some(request.answer));
+                    return Some(request.tile);
+                }
+                // Nobody may wait any more: the tile is there all the same.
+                Some(Ok(Some(done))) => drop(request.answer.send(Ok(done))),
+                Some(Err(error)) => drop(request.answer.send(Err(error.into()))),
+            }
+        }
+    });
+    let tell = |done: TileDone| {
+        let kept = remote.borrow_mut().as_mut().map(|remote| runtime.block_on(remote.keep(&job, done.tile)));
+        let result = kept.unwrap_or(Ok(())).map(|()| done).map_err(WorkError::from);
+        if let Some(answer) = waiting.take() {
+            let _ = Answer::send(answer, result);
+        }
+    };
+    let run = Run { trust: Trust::Stamps, progress: &Silent, memory: limits.memory };
+    let result = compare_tiles(&out, Some(&job.proxies), tiles, &job.parameters, run, tell);
+    if let Err(error) = result {
+        let first = first.take().map(|first| first.answer);
+        if let Some(answer) = waiting.take().or(first) {
+            let _ = answer.send(Err(error.into()));
+        }
+    }
+    next.take()
+}
+
+/// Has `remote` be what the job needs: its storage, or nothing.
+fn mount(
+    job: &Job,
+    limits: &Limits,
+    runtime: &Handle,
+    remote: &mut Option<Remote>,
+) -> Result<(), MirrorError> {
+    let fits = |remote: &Remote| remote.place == job.place;
+    if !remote.as_ref().is_some_and(fits) {
+        *remote = None; // its folder goes before another comes
+        if let Place::Storage { url, index } = &job.place {
+            *remote = Some(runtime.block_on(Remote::open(url, index, limits))?);
+        }
+    }
+    Ok(())
+}

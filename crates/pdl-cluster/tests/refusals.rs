@@ -1,0 +1,104 @@
+//! What does not fit is refused at once, with the reason.
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "tests may fail loudly")]
+
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use ballista_core::execution_plans::execute_physical_plan;
+use ballista_core::extension::SessionConfigExt;
+use datafusion::prelude::SessionConfig;
+use datafusion_proto::protobuf::PhysicalPlanNode;
+use futures::StreamExt;
+use pdl_cluster::codec::TileCodec;
+use pdl_cluster::job::{Job, Place, VERSION};
+use pdl_cluster::plan::plan;
+use pdl_similarity::parameters::CompareParameters;
+use pdl_similarity::tile::Tile;
+
+/// A program that ends with its test.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn start(arguments: &[&str]) -> Running {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_pdl-cluster"))
+        .args(arguments)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap(); // it says where it listens
+    Running(child)
+}
+
+fn scheduler() -> (Running, String) {
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let running = start(&["scheduler", "--port", &port.to_string()]);
+    let address = format!("127.0.0.1:{port}");
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while std::net::TcpStream::connect(&address).is_err() {
+        assert!(Instant::now() < deadline, "the scheduler does not come up");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    (running, address)
+}
+
+/// The error of a plan whose job is `job`, from a cluster of one executor.
+fn refusal(job: Job) -> String {
+    let (_scheduler, address) = scheduler();
+    let _executor = start(&["executor", "--scheduler", &address, "--cores", "1"]);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let config = SessionConfig::new_with_ballista();
+        let ballista = config.ballista_config();
+        let plan = plan(job, &[Tile { row: 0, col: 0 }]).unwrap();
+        let url = format!("http://{address}");
+        let codec = TileCodec::default();
+        let sent =
+            execute_physical_plan::<PhysicalPlanNode>(url, &ballista, plan, &codec, "t".into(), config);
+        let wait = Duration::from_secs(60);
+        let ended = tokio::time::timeout(wait, async {
+            let mut rows = match sent.await {
+                Ok(rows) => rows,
+                Err(error) => return error.to_string(),
+            };
+            loop {
+                match rows.next().await {
+                    Some(Ok(_)) => (),
+                    Some(Err(error)) => return error.to_string(),
+                    None => return "nothing refused it".to_owned(),
+                }
+            }
+        });
+        ended.await.expect("refused within a minute")
+    })
+}
+
+fn job(version: &str) -> Job {
+    Job {
+        version: version.to_owned(),
+        place: Place::Folder("/nowhere".into()),
+        parameters: CompareParameters::default().resolve().unwrap(),
+        proxies: String::new(),
+    }
+}
+
+#[test]
+fn a_plan_of_another_version_is_refused_by_name() {
+    let error = refusal(job("pdl-cluster 9.9, plan 7"));
+    assert!(error.contains("pdl-cluster 9.9, plan 7") && error.contains("same version"), "{error}");
+}
+
+#[test]
+fn a_folder_that_the_executor_does_not_see_is_named() {
+    let error = refusal(job(VERSION));
+    assert!(error.contains("/nowhere"), "{error}");
+}
