@@ -55,7 +55,20 @@ def check_sections(driver, data):
     if data["runs"]:
         assert len(driver.find_elements(By.CSS_SELECTOR, "#training table tbody tr")) == len(data["runs"])
         assert driver.find_elements(By.CSS_SELECTOR, "#training svg path")
+    check_failures(driver, data)
     assert len(texts(driver, "#case-table tbody tr")) == len(data["cases"])
+
+
+def check_failures(driver, data):
+    """The worst validation cases are drawn, the worst first."""
+    worst = (data["worst"] or {"cases": []})["cases"]
+    shown = driver.find_elements(By.CSS_SELECTOR, "#failures figure")
+    assert len(shown) == len(worst), f"{len(shown)} of {len(worst)} worst cases"
+    for image in driver.find_elements(By.CSS_SELECTOR, "#failures img"):
+        driver.execute_script("arguments[0].scrollIntoView()", image)
+        driver.execute_async_script("arguments[0].decode().then(arguments[arguments.length - 1])", image)
+        assert driver.execute_script("return arguments[0].naturalWidth", image) == 504
+    assert [case["dice_mean"] for case in worst] == sorted(case["dice_mean"] for case in worst)
 
 
 def check_heatmap(driver, data):
@@ -176,7 +189,7 @@ def main():
         opened = time.monotonic() - began
         data = json.loads(driver.execute_script("return document.getElementById('data').textContent"))
         if words.complete:
-            for part in ["matrix", "curriculum", "audit", "thumbnails", "runs"]:
+            for part in ["matrix", "curriculum", "audit", "thumbnails", "runs", "worst"]:
                 assert data[part], f"the report has no {part}"
         check_sections(driver, data)
         if data["matrix"]:

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use pdl_io::Part;
 use pdl_store::hash::Key;
 use pdl_store::journal::{Journal, Stamp};
-use pdl_store::progress::Run;
+use pdl_store::progress::{self, Run};
 use pdl_store::{StoreError, atomic, paths};
 use pdl_volume::Orientation;
 use rayon::prelude::*;
@@ -80,6 +80,7 @@ pub fn index(
         .cases
         .par_iter()
         .map(|found| {
+            let _item = progress::at_work(run.progress, &found.case_id);
             let result = check_once(&journal, &place, found, orientation);
             run.progress.advance(1);
             result

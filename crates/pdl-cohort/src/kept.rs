@@ -11,7 +11,7 @@ use std::time::UNIX_EPOCH;
 use pdl_io::nifti;
 use pdl_store::hash::Key;
 use pdl_store::journal::{Journal, Stamp, Trust};
-use pdl_store::progress::Run;
+use pdl_store::progress::{self, Run};
 use pdl_store::{StoreError, atomic, paths};
 use pdl_volume::{LabelMap, Volume};
 use rayon::prelude::*;
@@ -100,6 +100,7 @@ pub(crate) fn keep(
     };
     run.progress.begin("keeping volumes", layout.cases.len() as u64);
     let worked = layout.cases.par_iter_mut().enumerate().map(|(number, found)| {
+        let _item = progress::at_work(run.progress, &found.case_id);
         let wanted = !found.refused && origin.wants(found, modality);
         let (files, kept) = if wanted {
             let (outcome, files) = keeper.keep_once(number, found)?;

@@ -87,6 +87,11 @@ pub fn default_tolerance_mm(modality: Modality) -> f64 {
     if modality == Modality::CT { 3.0 } else { 1.0 }
 }
 
+/// The table's name inside the run's folder.
+pub fn file_name(split: Split) -> String {
+    format!("evaluation-{split}.parquet")
+}
+
 /// Applies the network to every case of a split, and writes `RUN/evaluation-SPLIT.parquet` and
 /// `RUN/predictions/SPLIT/CASE.nii.gz`, label maps on the original grids.
 ///
@@ -124,7 +129,7 @@ pub fn evaluate(
         rows.extend(of_case(model, case, &channels, tolerance_mm));
         watch(&case.case.case_id);
     }
-    let file = run.join(format!("evaluation-{split}.parquet"));
+    let file = run.join(file_name(split));
     let facts = vec![("pdl.tolerance_mm".to_owned(), tolerance_mm.to_string())];
     table::write_rows(&file, &schema(), &rows, facts)?;
     let summary = summary(model, &rows);

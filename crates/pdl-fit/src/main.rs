@@ -20,7 +20,9 @@ use pdl_fit::predict::{self, Status};
 use pdl_fit::run::{self, RunRecord};
 use pdl_fit::settings::{DeviceChoice, Settings};
 use pdl_fit::train::{self, Event, Outcome, Request};
+use pdl_report::ReportParameters;
 use pdl_store::lock::FolderLock;
+use pdl_store::progress::Silent;
 
 /// Trains a segmenter on a folder that `pdl curate` made.
 #[derive(Parser)]
@@ -134,6 +136,9 @@ struct Train {
     /// Do not compare the files with the hashes in the manifest.
     #[arg(long)]
     trust_files: bool,
+    /// Do not evaluate the network case by case afterwards, nor write the report anew.
+    #[arg(long)]
+    no_report: bool,
     /// Print the result as JSON.
     #[arg(long)]
     json: bool,
@@ -179,13 +184,42 @@ fn wait_without_spinning() {
 }
 
 fn run(train: Train) -> anyhow::Result<()> {
-    let Train { out, name, force, trust_files, json, settings } = train;
+    let Train { out, name, force, trust_files, no_report, json, settings } = train;
     let request = Request { out, runs: PathBuf::from("runs"), name, settings, force, trust_files };
     let outcome = train::train(&request, &mut show)?;
     if json {
         println!("{}", serde_json::to_string_pretty(&summary(&outcome))?);
     } else {
-        tell(&request, &outcome);
+        tell(&outcome);
+    }
+    if !no_report {
+        look_closer(&request, &outcome, json)?;
+    }
+    if !json {
+        say_next(&request, &outcome);
+    }
+    Ok(())
+}
+
+/// Evaluates the network case by case, unless an earlier call did, and writes the report anew.
+fn look_closer(request: &Request, outcome: &Outcome, quiet: bool) -> anyhow::Result<()> {
+    let (folder, settings) = (&outcome.folder, &request.settings);
+    if !(outcome.existed && folder.join(evaluate::file_name(Split::Val)).is_file()) {
+        let model = Model::load(folder, settings.device, settings.threads)?;
+        let tolerance = evaluate::default_tolerance_mm(model.record.preparation.modality);
+        let evaluation =
+            evaluate::evaluate(&model, folder, &request.out, Split::Val, tolerance, &mut |_| {})?;
+        if !quiet {
+            tell_evaluation(&evaluation, tolerance);
+        }
+    }
+    // A fold has no report of its own: it is a part of its cohort's folder.
+    if request.out.join(pdl_cohort::cases::FILE).is_file() {
+        match pdl_report::report(&request.out, &ReportParameters::default(), &Silent) {
+            Ok(_) if quiet => {}
+            Ok(_) => println!("made: {}", request.out.join(pdl_report::FILE).display()),
+            Err(error) => eprintln!("warning: the report was not written: {error}"),
+        }
     }
     Ok(())
 }
@@ -269,10 +303,15 @@ fn evaluate(words: &Evaluate) -> anyhow::Result<()> {
         println!("{}", serde_json::to_string_pretty(&evaluation.summary)?);
         return Ok(());
     }
+    tell_evaluation(&evaluation, tolerance);
+    Ok(())
+}
+
+fn tell_evaluation(evaluation: &evaluate::Evaluation, tolerance_mm: f64) {
     let width = evaluation.summary.iter().map(|label| label.name.chars().count()).max().unwrap_or(0).max(5);
     let figure =
         |value: Option<f64>, places: usize| value.map_or("-".to_owned(), |value| format!("{value:.places$}"));
-    let within = format!("within {tolerance} mm");
+    let within = format!("within {tolerance_mm} mm");
     println!("{:<width$}  {:>5}  {:>6}  {within:>12}  {:>8}", "label", "cases", "Dice", "HD95, mm");
     for evaluate::Summary { name, cases, dice, surface_dice, hd95_mm } in &evaluation.summary {
         let (dice, surface) = (figure(*dice, 4), figure(*surface_dice, 4));
@@ -280,7 +319,6 @@ fn evaluate(words: &Evaluate) -> anyhow::Result<()> {
     }
     println!("made: {}", evaluation.file.display());
     println!("made: {}", evaluation.predictions.display());
-    Ok(())
 }
 
 /// Shows on stderr how a comparison goes.
@@ -338,7 +376,7 @@ fn summary(outcome: &Outcome) -> serde_json::Value {
     })
 }
 
-fn tell(request: &Request, outcome: &Outcome) {
+fn tell(outcome: &Outcome) {
     let Outcome { folder, record, existed } = outcome;
     if *existed {
         println!("nothing to do: this run exists, with the same settings and manifest (--force trains anew)");
@@ -362,13 +400,15 @@ fn tell(request: &Request, outcome: &Outcome) {
     ] {
         println!("  {file:<20} {what}");
     }
+}
+
+fn say_next(request: &Request, outcome: &Outcome) {
     let other = match request.settings.schedule {
         pdl_fit::settings::ScheduleKind::Pdl => "conventional",
         _ => "pdl",
     };
-    println!("next: pdl-fit evaluate {}", folder.display());
-    println!("  or: pdl-fit train {} --schedule {other}", request.out.display());
-    println!("see it: pdl report {}", request.out.display());
+    println!("next: pdl-fit train {} --schedule {other}", request.out.display());
+    println!("  or: pdl-fit predict {} IMAGES --out FOLDER", outcome.folder.display());
 }
 
 fn print_dice(record: &RunRecord) {

@@ -8,7 +8,7 @@ use pdl_cohort::cases::{CaseRow, Cases, Finding};
 use pdl_io::nifti;
 use pdl_store::hash::Key;
 use pdl_store::journal::{Journal, Stamp};
-use pdl_store::progress::Run;
+use pdl_store::progress::{self, Run};
 use pdl_store::table::{self, column, list};
 use pdl_store::{StoreError, atomic, json};
 use pdl_volume::{Grid, Volume};
@@ -213,6 +213,7 @@ fn take_fingerprint(out: &Path, training: &[&CaseRow], run: Run<'_>) -> Result<F
     let mut parts: Vec<Option<CaseFingerprint>> = Vec::with_capacity(training.len());
     for batch in batches(training, run.memory(), Grid::len) {
         let one = |row: &&CaseRow| {
+            let _item = progress::at_work(run.progress, &row.case_id);
             let part = fingerprint_once(out, &journal, row);
             run.progress.advance(1);
             part
@@ -318,6 +319,7 @@ impl Stage<'_> {
         work: impl Fn(usize, &CaseRow) -> Result<T, PrepareError> + Sync,
     ) -> Vec<Result<T, Failure>> {
         let one = |(index, row): (usize, &&CaseRow)| {
+            let _item = progress::at_work(self.run.progress, &row.case_id);
             let result = work(index, row).map_err(|error| Failure {
                 case_id: row.case_id.clone(),
                 stage: "prepare".to_owned(),

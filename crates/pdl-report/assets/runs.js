@@ -3,6 +3,7 @@
   const holder = body("training"), runs = DATA.runs;
   if (!runs.length) holder.append(empty("No run has ended yet: ", code("pdl-fit train OUT"), " trains a segmenter, and ", code("pdl report OUT"), " shows its curve here."));
   else training(holder, runs);
+  if (runs.length) failures(holder, DATA.worst);
   if (DATA.runs_unread) holder.append(note(`${count(DATA.runs_unread, "further folder")} under runs/ hold no run that has ended.`));
 }
 function training(holder, runs) {
@@ -52,4 +53,17 @@ function training(holder, runs) {
   holder.append(note("Validation cases only; evaluations are left out of the clock. Compare runs by the seconds that they take to the same Dice."),
     el("div", { class: "controls" }, el("label", { for: "target" }, "Target Dice"), target), curves, scroll("Runs", times), boxes);
   update();
+}
+
+// On which validation cases the best run fails, drawn against predicted.
+function failures(holder, worst) {
+  const parts = worst?.cases.map((c) => el("figure", { class: "failure" },
+    el("img", { src: `data:image/jpeg;base64,${c.picture}`, width: 504, height: 336, loading: "lazy",
+      alt: `${c.case}: axial, coronal and sagittal planes; above the labels as drawn, below as predicted; mean Dice ${figures(c.dice_mean)}` }),
+    el("figcaption", {}, INDEX.has(c.case) ? nameButton(INDEX.get(c.case)) : c.case, el("strong", {}, ` Dice ${figures(c.dice_mean)}`),
+      el("span", { class: "note" }, ` (${c.dice.map(([name, dice]) => `${name} ${figures(dice)}`).join(", ")})`)))) ?? [];
+  holder.append(el("h3", {}, "Worst validation cases"));
+  if (!parts.length) holder.append(empty("No run has been evaluated case by case: ", code("pdl-fit evaluate OUT/runs/NAME"), " does it."));
+  else holder.append(note(`The ${parts.length} worst of ${count(worst.of, "case")} of the run ${worst.run}: above as drawn, below as predicted, on the images' own grids.`),
+    labelLegend(), el("div", { class: "failures", id: "failures" }, ...parts));
 }

@@ -1,14 +1,15 @@
 //! Shows a curated cohort.
 //!
 //! In: what the stages left in a curation folder, and the runs that were trained from it. Out: `report.html`
-//! ([`report()`]), one file that needs no network, and pictures of single cases ([`view`]). It decides nothing and changes nothing: every figure is read
-//! from a table or computed from the pairs. Cases and patients go by the ids that the tables have; paths, and
-//! the name of the folder, stay out.
+//! ([`report()`]), one file that needs no network, and pictures of single cases ([`view`]). It decides nothing and
+//! changes nothing: every figure is read from a table or computed from the pairs. Cases and patients go by the ids that
+//! the tables have; paths, and the name of the folder, stay out.
 //!
 //! [`cohort`] chooses the cases that are shown and says what they are, [`likeness`] makes the matrix small,
 //! [`embed`] lays the cases out on a plane, [`planes`] and [`thumbnails`] draw them, [`runs`] reads what training
-//! left, [`page`] puts all into one file.
+//! left, [`worst`] shows on which cases a network fails, [`page`] puts all into one file.
 
+mod canvas;
 pub mod cohort;
 pub mod embed;
 pub mod likeness;
@@ -18,6 +19,7 @@ mod report;
 pub mod runs;
 pub mod thumbnails;
 pub mod view;
+pub mod worst;
 
 pub use report::{FILE, ReportParameters, Reported, report};
 

@@ -23,6 +23,7 @@ use crate::cohort::{self, ShownCase, Summary};
 use crate::likeness::{ShownMatrix, shown_matrix};
 use crate::runs::{ShownRun, runs};
 use crate::thumbnails::{Drawn, Thumbnails, thumbnails};
+use crate::worst::{Worst, worst};
 use crate::{ReportError, Result, page};
 
 /// The report's name inside a curation folder.
@@ -91,6 +92,7 @@ struct Data<'a> {
     audit: Option<&'a Audit>,
     runs: Vec<ShownRun>,
     runs_unread: usize,
+    worst: Option<Worst>,
 }
 
 /// Writes `OUT/report.html` of what there is; parts of it whose stage has not run say so.
@@ -122,6 +124,7 @@ pub fn report(out: &Path, parameters: &ReportParameters, progress: &dyn Progress
     let matrix = compared.as_ref().map(|c| c.matrix(&chosen)).transpose()?.flatten();
     let duplicates = compared.as_ref().map(Compared::duplicates).transpose()?.unwrap_or_default();
     let (runs, runs_unread) = runs(out);
+    let worst = worst(out, &cases, &runs, &labels);
     let curriculum = manifest.as_ref().map(|manifest| Curriculum {
         parameters: &manifest.info.parameters,
         stages: &manifest.info.stages,
@@ -145,6 +148,7 @@ pub fn report(out: &Path, parameters: &ReportParameters, progress: &dyn Progress
         audit: audit.as_ref(),
         runs,
         runs_unread,
+        worst,
     };
     let html = page::html(&data, &data.summary)?;
     let changed = atomic::write_if_changed(&out.join(FILE), html.as_bytes())?;

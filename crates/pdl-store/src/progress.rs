@@ -6,6 +6,26 @@ pub trait Progress: Sync {
     fn begin(&self, step: &str, total: u64);
     /// `units` more are done.
     fn advance(&self, units: u64);
+    /// The calling thread begins to work on `item`, a case by its pseudonymous id. [`at_work`] tells both ends.
+    fn begin_item(&self, _item: &str) {}
+    /// The calling thread has ended its item.
+    fn end_item(&self) {}
+}
+
+/// The time that a thread works on one item: it ends when this is dropped.
+#[must_use = "the item ends when this is dropped"]
+pub struct AtWork<'a>(&'a dyn Progress);
+
+/// Tells that the calling thread works on `item` until what is returned is dropped.
+pub fn at_work<'a>(progress: &'a dyn Progress, item: &str) -> AtWork<'a> {
+    progress.begin_item(item);
+    AtWork(progress)
+}
+
+impl Drop for AtWork<'_> {
+    fn drop(&mut self) {
+        self.0.end_item();
+    }
 }
 
 /// Hears nothing.

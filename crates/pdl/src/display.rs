@@ -1,10 +1,13 @@
 //! What is shown while stages run, and how errors look.
 
+use std::cmp::Ordering;
+use std::collections::HashMap;
 use std::io::{IsTerminal, Write};
 use std::sync::Mutex;
+use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use pdl_store::progress::Progress;
 
 /// Without a terminal a line is written only this often, so that logs of long runs still show life.
@@ -39,18 +42,26 @@ const STOPPED: i32 = 130;
 /// From now on Ctrl-C ends the program with a word on how to go on. Files are written under other names first, so
 /// that a stop at any moment leaves whole files only.
 pub(crate) fn say_how_to_go_on(display: &Display) {
-    let bar = display.bar.clone();
+    let bars = display.bars.clone();
     // A second handler, or a system without signals: then Ctrl-C ends the program without a word, as anywhere.
     let _ = ctrlc::set_handler(move || {
-        bar.finish_and_clear();
+        let _ = bars.clear();
         note("stopped. What was made so far is kept: the same command again goes on from here.");
         std::process::exit(STOPPED);
     });
 }
 
-/// A bar on a terminal, a line a minute elsewhere.
+/// Most workers that have a line of their own.
+const MOST_WORKERS: usize = 8;
+
+/// On a terminal the stages, a bar for the current step and a line for each worker; elsewhere a line a minute.
 pub(crate) struct Display {
-    bar: ProgressBar,
+    bars: MultiProgress,
+    /// The stages of a command that has several, and for how long it has run.
+    stages: ProgressBar,
+    step: ProgressBar,
+    /// What each thread works on.
+    workers: Mutex<HashMap<ThreadId, ProgressBar>>,
     plain: Option<Mutex<Plain>>,
 }
 
@@ -65,39 +76,93 @@ impl Display {
     pub(crate) fn new() -> Self {
         let terminal = std::io::stderr().is_terminal();
         let target = if terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-        let bar = ProgressBar::with_draw_target(None, target);
-        let template = "{msg:22} [{bar:30}] {human_pos}/{human_len}  {per_sec}  {eta} left";
-        if let Ok(style) = ProgressStyle::with_template(template) {
-            bar.set_style(style.progress_chars("=> "));
-        }
+        let bars = MultiProgress::with_draw_target(target);
+        let step = bars.add(styled("{msg:22} [{bar:30}] {human_pos}/{human_len}  {per_sec}  {eta} left"));
         let plain = Plain { step: String::new(), done: 0, total: 0, spoken: Instant::now() };
-        Self { bar, plain: (!terminal).then(|| Mutex::new(plain)) }
+        Self {
+            bars,
+            stages: styled("{msg}  {elapsed}"),
+            step,
+            workers: Mutex::default(),
+            plain: (!terminal).then(|| Mutex::new(plain)),
+        }
     }
 
-    /// Takes the bar away, so that what follows stands on a clean line.
+    /// `current` of `all` stages begins.
+    pub(crate) fn enter(&self, all: &[&str], current: &str) {
+        let reached = all.iter().position(|stage| *stage == current).unwrap_or(0);
+        let told = all.iter().enumerate().map(|(place, stage)| match place.cmp(&reached) {
+            Ordering::Less => format!("{stage} done"),
+            Ordering::Equal => format!("> {}", stage.to_uppercase()),
+            Ordering::Greater => (*stage).to_owned(),
+        });
+        if self.stages.length().is_none() {
+            self.bars.insert_before(&self.step, self.stages.clone());
+            self.stages.set_length(all.len() as u64);
+        }
+        self.stages.set_message(told.collect::<Vec<_>>().join(" | "));
+    }
+
+    /// Writes a line above the bars.
+    pub(crate) fn tell(&self, line: &str) {
+        self.bars.suspend(|| note(line));
+    }
+
+    /// Takes all lines away, so that what follows stands on a clean one.
     pub(crate) fn clear(&self) {
-        self.bar.finish_and_clear();
+        if let Ok(mut workers) = self.workers.lock() {
+            workers.drain().for_each(|(_, worker)| worker.finish_and_clear());
+        }
+        self.step.finish_and_clear();
+        self.stages.finish_and_clear();
+    }
+}
+
+fn styled(template: &str) -> ProgressBar {
+    let bar = ProgressBar::no_length();
+    match ProgressStyle::with_template(template) {
+        Ok(style) => bar.with_style(style.progress_chars("=> ")),
+        Err(_) => bar,
     }
 }
 
 impl Progress for Display {
     fn begin(&self, step: &str, total: u64) {
-        self.bar.reset();
-        self.bar.set_length(total);
-        self.bar.set_message(step.to_owned());
+        self.step.reset();
+        self.step.set_length(total);
+        self.step.set_message(step.to_owned());
         if let Some(Ok(mut plain)) = self.plain.as_ref().map(Mutex::lock) {
             *plain = Plain { step: step.to_owned(), done: 0, total, spoken: plain.spoken };
         }
     }
 
     fn advance(&self, units: u64) {
-        self.bar.inc(units);
+        self.step.inc(units);
+        self.stages.tick();
         if let Some(Ok(mut plain)) = self.plain.as_ref().map(Mutex::lock) {
             plain.done += units;
             if plain.spoken.elapsed() >= QUIET_FOR {
                 plain.spoken = Instant::now();
                 note(&format!("{}: {} of {}", plain.step, plain.done, plain.total));
             }
+        }
+    }
+
+    fn begin_item(&self, item: &str) {
+        let Ok(mut workers) = self.workers.lock() else { return };
+        let own = std::thread::current().id();
+        if self.plain.is_some() || (workers.len() >= MOST_WORKERS && !workers.contains_key(&own)) {
+            return;
+        }
+        let worker = workers.entry(own).or_insert_with(|| self.bars.add(styled("  {elapsed:>4} {wide_msg}")));
+        worker.reset_elapsed();
+        worker.set_message(item.to_owned());
+    }
+
+    fn end_item(&self) {
+        let Ok(workers) = self.workers.lock() else { return };
+        if let Some(worker) = workers.get(&std::thread::current().id()) {
+            worker.set_message("");
         }
     }
 }

@@ -125,6 +125,9 @@ fn set_threads(threads: usize) -> Result<()> {
     pool.context("cannot start the threads")
 }
 
+/// The stages of `curate`, in their order.
+const CURATE: [&str; 6] = ["index", "prepare", "compare", "rank", "audit", "report"];
+
 struct Stages<'a> {
     out: &'a Path,
     settings: &'a Settings,
@@ -136,18 +139,29 @@ impl Stages<'_> {
         match command {
             Command::Curate { cohort, stages, no_report, .. } => {
                 let replan = stages.replan.replan;
+                let all = if *no_report { &CURATE[..5] } else { &CURATE[..] };
+                let enter = |stage| self.display.enter(all, stage);
+                enter("index");
                 self.index(cohort, &SamePatient::default(), outcome)?;
+                enter("prepare");
                 self.prepare(replan, outcome)?;
+                enter("compare");
                 self.compare(outcome)?;
                 if self.join_patients(cohort, outcome)? {
+                    enter("prepare");
                     self.prepare(replan, outcome)?;
+                    enter("compare");
                     self.compare(outcome)?;
                 }
+                enter("rank");
                 self.rank(outcome)?;
+                enter("audit");
                 self.audit(outcome)?;
-                if !no_report && let Err(error) = self.report(&ReportParameters::default(), outcome) {
-                    self.display.clear();
-                    display::note(&format!("warning: the report was not written: {error}"));
+                if !no_report {
+                    enter("report");
+                    if let Err(error) = self.report(&ReportParameters::default(), outcome) {
+                        self.display.tell(&format!("warning: the report was not written: {error}"));
+                    }
                 }
                 Ok(())
             }
@@ -242,7 +256,7 @@ impl Stages<'_> {
         };
         match index(cohort, self.out, &self.settings.index, &same_patient, self.how()) {
             Ok(indexed) => {
-                display::note(
+                self.display.tell(
                     "note: some patients in two splits seem to be one; they are taken as one now, and the split is made \
                      again (cases.parquet says which: same-patient)",
                 );
@@ -250,7 +264,7 @@ impl Stages<'_> {
                 Ok(true)
             }
             Err(conflict @ CohortError::SplitConflict { .. }) => {
-                display::note(&format!("note: some patients in two splits seem to be one, but {conflict}"));
+                self.display.tell(&format!("note: some patients in two splits seem to be one, but {conflict}"));
                 Ok(false)
             }
             Err(error) => Err(error.into()),

@@ -1,0 +1,184 @@
+//! Three planes of a case, row below row: an image and outlines of its labels in each.
+//!
+//! All rows show the same points of the patient, at the same scale, in the orientation of [`crate::planes`]; letters
+//! say which side is which.
+
+use image::{ExtendedColorType, ImageEncoder};
+use pdl_cohort::cases::CaseRow;
+use pdl_io::{read_image, read_labels};
+use pdl_store::paths;
+use pdl_volume::{Grid, Volume};
+use std::path::Path;
+
+use crate::Result;
+use crate::planes::{COLOURS, Plane, fullest, outlines};
+
+/// Pixels of a side of a letter; its font has 8.
+const LETTER: usize = 16;
+
+/// An image and its labels on one RAS+ grid.
+pub(crate) struct Row {
+    pub(crate) image: Volume<f32>,
+    pub(crate) labels: Option<Volume<u16>>,
+    /// The intensities that are black and white.
+    pub(crate) window: [f64; 2],
+}
+
+/// The case as stored, on the grid that the table of cases gives it.
+pub(crate) fn stored(out: &Path, row: &CaseRow) -> Result<Row> {
+    let image = read_image(&paths::resolve(out, &row.image))?.volume;
+    let grid = row.grid().filter(|grid| grid.shape == image.grid.shape).unwrap_or(image.grid);
+    let labels = match &row.label {
+        Some(label) => Some(read_labels(&paths::resolve(out, label))?.map),
+        None => None,
+    };
+    let labels = labels.filter(|labels| labels.grid.shape == grid.shape);
+    Ok(Row {
+        image: Volume { grid, voxels: image.voxels }.to_ras(),
+        labels: labels.map(|labels| Volume { grid, voxels: labels.voxels }.to_ras()),
+        window: [row.intensity_p00_5, row.intensity_p99_5],
+    })
+}
+
+/// The point whose planes hold most labelled voxels, mm (RAS).
+pub(crate) fn middle_mm(labels: &Volume<u16>) -> [f64; 3] {
+    labels.grid.affine.apply(fullest(&labels.voxels, labels.grid.shape).map(|index| index as f64))
+}
+
+/// A picture of three planes, `side` pixels square, in each of its rows.
+pub(crate) struct Canvas {
+    side: usize,
+    rgb: Vec<u8>,
+}
+
+impl Canvas {
+    /// Draws `rows` with the planes through `middle_mm`. `values` are the cohort's label values, ascending: a
+    /// label's place among them decides its colour.
+    pub(crate) fn draw(side: usize, rows: &[&Row], middle_mm: [f64; 3], values: &[u16]) -> Self {
+        let mut canvas = Self { side, rgb: vec![0; 3 * 3 * side * rows.len() * side] };
+        let reach_mm = rows.iter().flat_map(|row| extent_mm(&row.image.grid)).fold(0.0, f64::max);
+        for (number, row) in rows.iter().enumerate() {
+            for (column, plane) in Plane::ALL.into_iter().enumerate() {
+                canvas.plane([column * side, number * side], row, plane, middle_mm, reach_mm, values);
+            }
+        }
+        canvas
+    }
+
+    /// The picture in the form of an encoder.
+    pub(crate) fn encode(&self, encoder: impl ImageEncoder) -> Result<()> {
+        let (width, height) = (3 * self.side, self.rgb.len() / (3 * 3 * self.side));
+        Ok(encoder.write_image(&self.rgb, width as u32, height as u32, ExtendedColorType::Rgb8)?)
+    }
+
+    /// One plane with its outlines and letters; its upper left corner is `corner` (x, y).
+    fn plane(
+        &mut self,
+        corner: [usize; 2],
+        row: &Row,
+        plane: Plane,
+        middle_mm: [f64; 3],
+        reach_mm: f64,
+        values: &[u16],
+    ) {
+        let (grid, side) = (&row.image.grid, self.side);
+        let middle = voxel_at(grid, middle_mm);
+        let places: Vec<Option<usize>> =
+            (0..side * side).map(|i| place(grid, plane, [i % side, i / side], side, middle, reach_mm)).collect();
+        let found: Vec<u16> = places
+            .iter()
+            .map(|place| row.labels.as_ref().and_then(|labels| Some(labels.voxels[(*place)?])).unwrap_or(0))
+            .collect();
+        let border = outlines(&found, side);
+        let [low, high] = row.window;
+        let scale = if high > low { 255.0 / (high - low) } else { 0.0 };
+        for (i, place) in places.iter().enumerate() {
+            let Some(place) = place else { continue };
+            let grey = ((f64::from(row.image.voxels[*place]) - low) * scale).clamp(0.0, 255.0).round() as u8;
+            let colour = values.binary_search(&found[i]).unwrap_or(0) % COLOURS.len();
+            let rgb = if border[i] { COLOURS[colour] } else { [grey; 3] };
+            self.set(corner[0] + i % side, corner[1] + i / side, rgb);
+        }
+        let (middle, end) = ((side - LETTER) / 2, side - LETTER - 2);
+        let spots = [[2, middle], [end, middle], [middle, 2], [middle, end]];
+        for (letter, [x, y]) in plane.letters().into_iter().zip(spots) {
+            self.letter(letter, [corner[0] + x, corner[1] + y]);
+        }
+    }
+
+    fn set(&mut self, x: usize, y: usize, rgb: [u8; 3]) {
+        let at = 3 * (y * 3 * self.side + x);
+        self.rgb[at..at + 3].copy_from_slice(&rgb);
+    }
+
+    /// A white letter on black, its upper left corner at `corner` (x, y).
+    fn letter(&mut self, letter: char, corner: [usize; 2]) {
+        let glyph = font8x8::legacy::BASIC_LEGACY[letter as usize % 128];
+        for y in 0..LETTER {
+            for x in 0..LETTER {
+                let lit = glyph[y * 8 / LETTER] >> (x * 8 / LETTER) & 1 == 1;
+                self.set(corner[0] + x, corner[1] + y, [if lit { 255 } else { 0 }; 3]);
+            }
+        }
+    }
+}
+
+fn extent_mm(grid: &Grid) -> [f64; 3] {
+    let spacing = grid.spacing_mm();
+    std::array::from_fn(|axis| grid.shape[axis] as f64 * spacing[axis])
+}
+
+/// The voxel (fractional) of a RAS+ grid at a point: along each axis how far it lies from the first voxel.
+fn voxel_at(grid: &Grid, point_mm: [f64; 3]) -> [f64; 3] {
+    let origin = grid.affine.origin_mm();
+    std::array::from_fn(|axis| {
+        let step = grid.affine.step_mm(axis);
+        let along: f64 = (0..3).map(|i| (point_mm[i] - origin[i]) * step[i]).sum();
+        along / step.iter().map(|s| s * s).sum::<f64>()
+    })
+}
+
+/// The voxel that a pixel (x, y) of a square of `side` pixels shows, the nearest one; nothing outside the volume, which
+/// is centred in the picture.
+fn place(
+    grid: &Grid,
+    plane: Plane,
+    pixel: [usize; 2],
+    side: usize,
+    middle: [f64; 3],
+    reach_mm: f64,
+) -> Option<usize> {
+    let [across, down, through] = plane.axes();
+    let (spacing, extent) = (grid.spacing_mm(), extent_mm(grid));
+    let mut index = [0; 3];
+    index[through] = inside(middle[through].round(), grid.shape[through])?;
+    for (axis, i) in [(across, pixel[0]), (down, pixel[1])] {
+        let along = (i as f64 + 0.5) / side as f64 * reach_mm - (reach_mm - extent[axis]) / 2.0;
+        // Pictures run against the volume's axes.
+        index[axis] = inside(((extent[axis] - along) / spacing[axis]).floor(), grid.shape[axis])?;
+    }
+    Some(index[0] + grid.shape[0] * (index[1] + grid.shape[1] * index[2]))
+}
+
+fn inside(index: f64, count: usize) -> Option<usize> {
+    (index >= 0.0 && index < count as f64).then_some(index as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pdl_volume::{Affine, Orientation};
+
+    #[test]
+    fn the_right_is_on_the_left_and_the_same_point_is_found_on_another_grid() {
+        let grid =
+            |shape, spacing| Grid::new(shape, Affine::from_orientation(Orientation::RAS, spacing, shape));
+        let fine = grid([8, 8, 8], [1.0; 3]);
+        let first = place(&fine, Plane::Axial, [0, 0], 8, [4.0; 3], 8.0).unwrap();
+        assert_eq!(first, 7 + 8 * (7 + 8 * 4)); // most to the right, most to the front
+        let last = place(&fine, Plane::Axial, [7, 7], 8, [4.0; 3], 8.0).unwrap();
+        assert_eq!(last, 8 * 8 * 4);
+        let point = fine.affine.apply([3.0, 4.0, 5.0]);
+        assert!(voxel_at(&fine, point).iter().zip([3.0, 4.0, 5.0]).all(|(a, b)| (a - b).abs() < 1e-9));
+    }
+}
