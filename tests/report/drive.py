@@ -10,6 +10,7 @@ The browser and its driver are the system's (chromium, chromedriver).
 """
 
 import argparse
+import base64
 import json
 import pathlib
 import time
@@ -170,7 +171,10 @@ def check_quiet(driver, report):
 def screenshots(driver, folder, name):
     folder.mkdir(parents=True, exist_ok=True)
     for section in SECTIONS:
-        find(driver, f"#{section}").screenshot(str(folder / f"{name}-{section}.png"))
+        place = find(driver, f"#{section}").rect
+        # The driver's own screenshot of an element ends where the window ends.
+        picture = driver.execute_cdp_cmd("Page.captureScreenshot", {"captureBeyondViewport": True, "clip": place | {"scale": 1}})
+        (folder / f"{name}-{section}.png").write_bytes(base64.b64decode(picture["data"]))
 
 
 def main():

@@ -62,8 +62,16 @@ function failures(holder, worst) {
       alt: `${c.case}: axial, coronal and sagittal planes; above the labels as drawn, below as predicted; mean Dice ${figures(c.dice_mean)}` }),
     el("figcaption", {}, INDEX.has(c.case) ? nameButton(INDEX.get(c.case)) : c.case, el("strong", {}, ` Dice ${figures(c.dice_mean)}`),
       el("span", { class: "note" }, ` (${c.dice.map(([name, dice]) => `${name} ${figures(dice)}`).join(", ")})`)))) ?? [];
-  holder.append(el("h3", {}, "Worst validation cases"));
-  if (!parts.length) holder.append(empty("No run has been evaluated case by case: ", code("pdl-fit evaluate OUT/runs/NAME"), " does it."));
-  else holder.append(note(`The ${parts.length} worst of ${count(worst.of, "case")} of the run ${worst.run}: above as drawn, below as predicted, on the images' own grids.`),
+  if (!parts.length) holder.append(el("h3", {}, "Worst validation cases"), empty("No run has been evaluated case by case: ", code("pdl-fit evaluate OUT/runs/NAME"), " does it."));
+  else holder.append(caseBoxes(worst), el("h3", {}, "Worst validation cases"), note(`The ${parts.length} worst of ${count(worst.of, "case")} of the run ${worst.run}: above as drawn, below as predicted, on the images' own grids.`),
     labelLegend(), el("div", { class: "failures", id: "failures" }, ...parts));
+}
+
+function caseBoxes(worst) {
+  const labels = Object.keys(worst.dice), rows = labels.flatMap((label) => worst.dice[label].map((value) => ({ label, value })));
+  return chart(`Validation Dice of each case, ${worst.run}`, labels.map((l) => `${l}: median ${figures(d3.median(worst.dice[l]))}, ${count(worst.dice[l].length, "case")}`).join("; "), () => ({
+    height: 76 + 30 * labels.length, marginLeft: 20 + 6.6 * Math.min(24, d3.max(labels, (l) => l.length)), y: { label: null, domain: labels },
+    x: { label: "Dice, a dot for each case", domain: [Math.min(0.5, d3.min(rows, (r) => r.value) ?? 0), 1], nice: true, grid: true },
+    marks: [Plot.boxX(rows, { x: "value", y: "label", fill: css("--shade"), stroke: css("--soft"), r: 0 }), Plot.dot(rows, { x: "value", y: "label", fill: css("--accent"), fillOpacity: 0.6, r: 2.6 })],
+  }), 640);
 }

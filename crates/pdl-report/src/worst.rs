@@ -42,6 +42,8 @@ pub struct Worst {
     pub run: String,
     /// Cases that were evaluated.
     pub of: usize,
+    /// The Dice of every case by the label's name, where it counts.
+    pub dice: BTreeMap<String, Vec<f64>>,
     /// The worst first.
     pub cases: Vec<WorstCase>,
 }
@@ -87,9 +89,14 @@ pub fn worst(out: &Path, cases: &Cases, runs: &[ShownRun], values: &[u16]) -> Op
             picture: picture(out, row, &predicted, values)?,
         })
     };
+    let mut dice: BTreeMap<String, Vec<f64>> = BTreeMap::new();
+    for row in &rows {
+        dice.entry(row.name.clone()).or_default().extend(row.dice);
+    }
     Some(Worst {
         run: best.name.clone(),
         of: by_case.len(),
+        dice,
         cases: found.par_iter().filter_map(shown).collect(),
     })
 }
