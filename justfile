@@ -219,6 +219,17 @@ bench-dicom folder *flags: build
     .venv-bench/bin/python -m pip install --quiet --requirement crates/pdl-dicom/benches/requirements.txt
     .venv-bench/bin/python crates/pdl-dicom/benches/dcm2niix.py {{pdl}} "$@"
 
+# Seconds and bytes of the report of 1,000 cases, which it makes in FOLDER (some 2 GB), and how Chromium opens it
+bench-report folder="out/bench-report": build
+    #!/usr/bin/env bash
+    set -euo pipefail
+    folder=${1:-out/bench-report}
+    test -f "$folder/cohort/mr/cohort.csv" || target/release/pdl-phantom --out "$folder/cohort" --cases 1000
+    {{pdl}} curate "$folder/cohort/mr" --out "$folder/thousand" --no-report
+    rm -f "$folder/thousand/report.html"
+    TIMEFORMAT="pdl report: %R s"; time {{pdl}} report "$folder/thousand"
+    tests/report/check.sh "$folder/thousand"
+
 # Time and memory of ranking, splitting, auditing and exporting 20,000 cases, which it makes in FOLDER (some 3 GB)
 bench-rank folder="out/bench-rank" *flags: build
     #!/usr/bin/env bash

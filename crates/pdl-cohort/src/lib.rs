@@ -1,10 +1,25 @@
 //! Finds the cases of a cohort, checks them, and splits them by patient.
 //!
-//! In: a folder with `images/` and `labels/`, a table, a MONAI datalist, or a tree of
-//! DICOM files ([`layout`]). Out:
-//! `cases.parquet` ([`cases`]), one row for everything found, with what is wrong with it. It never
-//! changes a source file, never drops a case silently, and never lets a patient into two splits
-//! ([`split`], [`strata`], [`folds`], [`same_patient`]). [`survey`] takes a first look at a cohort and writes nothing.
+//! In: a folder with `images/` and `labels/`, a table, a MONAI datalist, or a tree of DICOM files ([`layout`]). Out:
+//! `cases.parquet` ([`cases`]), one row for everything found, with what is wrong with it. It never changes a source
+//! file, never drops a case silently, and never lets a patient into two splits ([`split`], [`strata`], [`folds`],
+//! [`same_patient`]). [`survey`] takes a first look at a cohort and writes nothing.
+//!
+//! ```
+//! use pdl_cohort::index::index;
+//! use pdl_cohort::parameters::IndexParameters;
+//! use pdl_cohort::same_patient::SamePatient;
+//! use pdl_store::journal::Trust;
+//! use pdl_store::progress::{Run, Silent};
+//!
+//! let cohort = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../sample-data/ct");
+//! let out = tempfile::tempdir()?;
+//! let run = Run { trust: Trust::Stamps, progress: &Silent, memory: None };
+//! let indexed = index(&cohort, out.path(), &IndexParameters::default(), &SamePatient::default(), run)?;
+//! assert_eq!(indexed.cases.usable().count(), 24);
+//! assert!(out.path().join("cases.parquet").is_file());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod archive;
 pub mod attributes;

@@ -1,8 +1,23 @@
 //! Reads and writes volumes.
 //!
-//! In: paths of files (NIfTI, NRRD, MetaImage). Out: [`pdl_volume::Volume`]s on a grid in RAS+ millimetres, with the content
-//! hash and the stored voxel type, or a [`ReadError`] that names the cause. It never resamples,
-//! never guesses a geometry, and knows no cohort.
+//! In: paths of files (NIfTI, NRRD, MetaImage). Out: [`pdl_volume::Volume`]s on a grid in RAS+ millimetres, with the
+//! content hash and the stored voxel type, or a [`ReadError`] that names the cause. It never resamples, never guesses a
+//! geometry, and knows no cohort.
+//!
+//! ```
+//! use pdl_io::{nifti, read_labels};
+//! use pdl_volume::{Affine, Grid, Orientation, Volume};
+//!
+//! let folder = tempfile::tempdir()?;
+//! let path = folder.path().join("labels.nii.gz");
+//! let grid = Grid::new([2, 3, 4], Affine::from_orientation(Orientation::RAS, [1.5, 1.5, 3.0], [2, 3, 4]));
+//! nifti::write_labels(&path, &Volume::new(grid, vec![7; 24])?)?;
+//!
+//! let read = read_labels(&path)?;
+//! assert_eq!(read.map.grid.spacing_mm(), [1.5, 1.5, 3.0]);
+//! assert!(read.map.voxels.iter().all(|label| *label == 7));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod file;
 mod metaimage;

@@ -83,8 +83,9 @@ impl Canvas {
     ) {
         let (grid, side) = (&row.image.grid, self.side);
         let middle = voxel_at(grid, middle_mm);
-        let places: Vec<Option<usize>> =
-            (0..side * side).map(|i| place(grid, plane, [i % side, i / side], side, middle, reach_mm)).collect();
+        let places: Vec<Option<usize>> = (0..side * side)
+            .map(|i| place(grid, plane, [i % side, i / side], side, middle, reach_mm))
+            .collect();
         let found: Vec<u16> = places
             .iter()
             .map(|place| row.labels.as_ref().and_then(|labels| Some(labels.voxels[(*place)?])).unwrap_or(0))

@@ -8,6 +8,32 @@
 //! [`cohort`] chooses the cases that are shown and says what they are, [`likeness`] makes the matrix small,
 //! [`embed`] lays the cases out on a plane, [`planes`] and [`thumbnails`] draw them, [`runs`] reads what training
 //! left, [`worst`] shows on which cases a network fails, [`page`] puts all into one file.
+//!
+//! It stands at the end of the chain, so this is what `pdl curate` does, as a library:
+//!
+//! ```
+//! use pdl_cohort::{index::index, parameters::IndexParameters, same_patient::SamePatient};
+//! use pdl_curriculum::{manifest::Manifest, parameters::RankParameters, rank::rank};
+//! use pdl_prepare::{plan::PrepareParameters, prepare::prepare};
+//! use pdl_report::{ReportParameters, report};
+//! use pdl_similarity::{compare::compare, parameters::CompareParameters};
+//! use pdl_store::{journal::Trust, progress::{Run, Silent}};
+//!
+//! let cohort = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../sample-data/mr");
+//! let folder = tempfile::tempdir()?;
+//! let out = folder.path();
+//! let run = Run { trust: Trust::Stamps, progress: &Silent, memory: None };
+//! index(&cohort, out, &IndexParameters::default(), &SamePatient::default(), run)?;
+//! prepare(out, &PrepareParameters { proxy_size: vec![16], ..Default::default() }, false, run)?;
+//! let compared = compare(out, &CompareParameters::default(), run)?;
+//! rank(out, &RankParameters::default(), None)?;
+//! report(out, &ReportParameters::default(), &Silent)?;
+//!
+//! assert_eq!(compared.pairs, 24 * 23 / 2);
+//! let manifest = Manifest::open(out)?;
+//! assert!(manifest.rows.iter().any(|row| row.rank == Some(1)));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod canvas;
 pub mod cohort;

@@ -64,7 +64,8 @@ pub struct WorstCase {
 /// The worst validation cases of the best run that was evaluated. A case whose files cannot be read any more is left
 /// out. `values` are the cohort's label values, ascending.
 pub fn worst(out: &Path, cases: &Cases, runs: &[ShownRun], values: &[u16]) -> Option<Worst> {
-    let evaluated = |run: &&ShownRun| out.join(FOLDER).join(&run.name).join("evaluation-val.parquet").is_file();
+    let evaluated =
+        |run: &&ShownRun| out.join(FOLDER).join(&run.name).join("evaluation-val.parquet").is_file();
     let best = runs
         .iter()
         .filter(evaluated)

@@ -6,6 +6,18 @@
 //! ([`tile`]) are pure functions of two blocks of rows and the parameters, so that any number of machines may
 //! compute them in any order. [`matrix`] and [`neighbours`] read the result;
 //! [`invariant`] finds copies that were flipped or shifted.
+//!
+//! ```
+//! use pdl_similarity::{isa::Isa, kernel::Kernel, window::Window};
+//!
+//! let ramp: Vec<f32> = (0..4096).map(|i| i as f32 / 4096.0).collect(); // z, y, x
+//! let kernel = Kernel::new(Window::Uniform, [16, 16, 16], 1.0, Isa::default())?;
+//! let same = kernel.compare(&ramp, &ramp);
+//! assert_eq!((same.ssim, same.mse, same.psnr), (1.0, 0.0, f64::INFINITY));
+//! let shifted: Vec<f32> = ramp.iter().map(|v| v + 0.1).collect();
+//! assert!((kernel.compare(&ramp, &shifted).mse - 0.01).abs() < 1e-6);
+//! # Ok::<(), pdl_similarity::SimilarityError>(())
+//! ```
 
 mod blocks;
 pub mod body;

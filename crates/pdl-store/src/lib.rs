@@ -4,6 +4,17 @@
 //! ([`hash`]), tables ([`table`]), JSON files ([`json`]), a [`journal`] by which a stage that was
 //! killed finds what is still valid, and a [`lock`] that keeps two runs out of one folder. It never
 //! knows what a case, a volume or a pair is.
+//!
+//! ```
+//! use pdl_store::{atomic, hash};
+//!
+//! let folder = tempfile::tempdir()?;
+//! let path = folder.path().join("note.txt");
+//! assert!(atomic::write_if_changed(&path, b"whole or absent")?);
+//! assert!(!atomic::write_if_changed(&path, b"whole or absent")?); // the same bytes: the file is left alone
+//! assert_eq!(hash::of_file(&path)?, hash::of_bytes(b"whole or absent"));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 pub mod atomic;
 pub mod hash;

@@ -264,7 +264,8 @@ impl Stages<'_> {
                 Ok(true)
             }
             Err(conflict @ CohortError::SplitConflict { .. }) => {
-                self.display.tell(&format!("note: some patients in two splits seem to be one, but {conflict}"));
+                self.display
+                    .tell(&format!("note: some patients in two splits seem to be one, but {conflict}"));
                 Ok(false)
             }
             Err(error) => Err(error.into()),
