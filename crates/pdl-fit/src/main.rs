@@ -10,7 +10,7 @@ use pdl_curriculum::manifest;
 use pdl_fit::compare::protocol::Protocol;
 use pdl_fit::compare::runs::{Runs, Told};
 use pdl_fit::compare::tune::{self, Tuned};
-use pdl_fit::compare::{self, report};
+use pdl_fit::compare::{self, report as comparison};
 use pdl_fit::evaluate;
 use pdl_fit::folder::Folder;
 use pdl_fit::history::HistoryRow;
@@ -187,13 +187,18 @@ fn run(train: Train) -> anyhow::Result<()> {
     let Train { out, name, force, trust_files, no_report, json, settings } = train;
     let request = Request { out, runs: PathBuf::from("runs"), name, settings, force, trust_files };
     let outcome = train::train(&request, &mut show)?;
+    let evaluated = outcome.existed && outcome.folder.join(evaluate::file_name(Split::Val)).is_file();
+    let evaluates = !no_report && !evaluated;
     if json {
         println!("{}", serde_json::to_string_pretty(&summary(&outcome))?);
     } else {
-        tell(&outcome);
+        tell(&outcome, !evaluates);
+    }
+    if evaluates {
+        evaluate_cases(&request, &outcome, json)?;
     }
     if !no_report {
-        look_closer(&request, &outcome, json)?;
+        report(&request, json);
     }
     if !json {
         say_next(&request, &outcome);
@@ -201,27 +206,28 @@ fn run(train: Train) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Evaluates the network case by case, unless an earlier call did, and writes the report anew.
-fn look_closer(request: &Request, outcome: &Outcome, quiet: bool) -> anyhow::Result<()> {
+/// Applies the network to every validation case once more, for surfaces, distances and label maps.
+fn evaluate_cases(request: &Request, outcome: &Outcome, quiet: bool) -> anyhow::Result<()> {
     let (folder, settings) = (&outcome.folder, &request.settings);
-    if !(outcome.existed && folder.join(evaluate::file_name(Split::Val)).is_file()) {
-        let model = Model::load(folder, settings.device, settings.threads)?;
-        let tolerance = evaluate::default_tolerance_mm(model.record.preparation.modality);
-        let evaluation =
-            evaluate::evaluate(&model, folder, &request.out, Split::Val, tolerance, &mut |_| {})?;
-        if !quiet {
-            tell_evaluation(&evaluation, tolerance);
-        }
-    }
-    // A fold has no report of its own: it is a part of its cohort's folder.
-    if request.out.join(pdl_cohort::cases::FILE).is_file() {
-        match pdl_report::report(&request.out, &ReportParameters::default(), &Silent) {
-            Ok(_) if quiet => {}
-            Ok(_) => println!("made: {}", request.out.join(pdl_report::FILE).display()),
-            Err(error) => eprintln!("warning: the report was not written: {error}"),
-        }
+    let model = Model::load(folder, settings.device, settings.threads)?;
+    let tolerance = evaluate::default_tolerance_mm(model.record.preparation.modality);
+    let evaluation = evaluate::evaluate(&model, folder, &request.out, Split::Val, tolerance, &mut |_| {})?;
+    if !quiet {
+        tell_evaluation(&evaluation, tolerance);
     }
     Ok(())
+}
+
+/// Writes the report anew. A fold has none of its own: it is a part of its cohort's folder.
+fn report(request: &Request, quiet: bool) {
+    if !request.out.join(pdl_cohort::cases::FILE).is_file() {
+        return;
+    }
+    match pdl_report::report(&request.out, &ReportParameters::default(), &Silent) {
+        Ok(_) if quiet => {}
+        Ok(_) => println!("made: {}", request.out.join(pdl_report::FILE).display()),
+        Err(error) => eprintln!("warning: the report was not written: {error}"),
+    }
 }
 
 fn compare(words: Compare) -> anyhow::Result<()> {
@@ -249,12 +255,12 @@ fn compare(words: Compare) -> anyhow::Result<()> {
         return Ok(());
     }
     tuned.keep_arms(&arms)?;
-    let comparison = report::report(&tuned, &(1..=seeds).collect::<Vec<_>>(), &folder, &mut runs)?;
+    let compared = comparison::report(&tuned, &(1..=seeds).collect::<Vec<_>>(), &folder, &mut runs)?;
     if json {
-        println!("{}", serde_json::to_string_pretty(&comparison.rows)?);
+        println!("{}", serde_json::to_string_pretty(&compared.rows)?);
     } else {
-        print!("{}", comparison.text);
-        println!("made: {}", folder.join(report::FILE).display());
+        print!("{}", compared.text);
+        println!("made: {}", folder.join(comparison::FILE).display());
     }
     Ok(())
 }
@@ -376,13 +382,15 @@ fn summary(outcome: &Outcome) -> serde_json::Value {
     })
 }
 
-fn tell(outcome: &Outcome) {
+fn tell(outcome: &Outcome, with_dice: bool) {
     let Outcome { folder, record, existed } = outcome;
     if *existed {
         println!("nothing to do: this run exists, with the same settings and manifest (--force trains anew)");
     }
-    println!("validation Dice on the original grid, {} cases:", record.validation_cases);
-    print_dice(record);
+    if with_dice {
+        println!("validation Dice on the original grid, {} cases:", record.validation_cases);
+        print_dice(record);
+    }
     let results = &record.results;
     println!(
         "trained for {:.1} s ({} steps, {} samples; {:.1}% of it waiting for samples), evaluated for {:.1} s",
