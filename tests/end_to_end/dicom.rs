@@ -83,6 +83,28 @@ fn structures_are_chosen_joined_and_ordered_by_patterns() {
     assert!(cases.rows.iter().all(|row| row.labels_annotated == [1, 2]));
 }
 
+#[test]
+fn how_a_series_was_acquired_is_kept_when_asked_for_and_whose_it_is_never() {
+    let (out, keys) = (folder(), folder());
+    let key = keys.path().join("key");
+    let tree = samples();
+    let words = ["index", tree.to_str().unwrap(), "--out", out.path().to_str().unwrap()];
+    let words = [&words[..], &["--pseudonym-key", key.to_str().unwrap()]].concat();
+    run_ok(&[&words[..], &["--carry", "Manufacturer,KVP,EchoTime"]].concat());
+    for row in &Cases::read(out.path()).unwrap().rows {
+        let kept: Vec<_> =
+            row.carried.iter().map(|(name, value)| (name.as_str(), value.as_deref())).collect();
+        assert_eq!(kept, [("EchoTime", None), ("KVP", Some("120")), ("Manufacturer", Some("pdl-phantom"))]);
+    }
+    let refused = run(&[&words[..], &["--carry", "PatientName"]].concat());
+    assert_eq!(refused.status.code(), Some(1));
+    let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(
+        told.contains("--carry PatientName: of DICOM headers these can be kept: BodyPartExamined,"),
+        "{told}"
+    );
+}
+
 /// What was planted, and every UID of the files.
 fn plant(tree: &Path) -> BTreeSet<String> {
     let mut planted: BTreeSet<String> = [

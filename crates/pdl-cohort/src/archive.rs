@@ -3,14 +3,16 @@
 //! Names of cases and patients are pseudonyms unless ids are kept; no message holds a path or an attribute's
 //! value other than the names of structures.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use pdl_dicom::acquisition::acquisition;
 use pdl_dicom::{
     DicomError, LabelFile, LabelKind, Mask, ReadOptions, Scan, Segmentation, Series, SeriesImage,
     StructureSet,
 };
 use pdl_store::hash::Key;
 use pdl_store::progress::Run;
+use rayon::prelude::*;
 
 use crate::CohortError;
 use crate::attributes::Modality;
@@ -57,6 +59,7 @@ impl Archive {
             order.iter().filter_map(|(_, _, label)| *label).flat_map(|label| &scan.labels[label].names);
         let structures = Structures::new(&parameters.structures, used.map(String::as_str), earlier)?;
         layout.label_names.clone_from(&structures.names);
+        keep_acquisition(&mut order, &scan, &parameters.carried()?);
         let cases = order.iter().map(|(_, series, label)| (*series, *label)).collect();
         layout.cases = order.into_iter().map(|(found, ..)| found).collect();
         let options = ReadOptions { mr_rescale: parameters.mr_rescale };
@@ -154,6 +157,19 @@ impl Archive {
             findings,
         })
     }
+}
+
+/// Keeps the attributes `carry` of every case's series. Of a file that cannot be read any more there is nothing: why is
+/// told where the series is read.
+fn keep_acquisition(order: &mut [(Found, usize, Option<usize>)], scan: &Scan, carry: &BTreeSet<String>) {
+    if carry.is_empty() {
+        return;
+    }
+    order.par_iter_mut().for_each(|(found, series, _)| {
+        let keywords = carry.iter().map(String::as_str);
+        found.carried = acquisition(&scan.series[*series], keywords)
+            .unwrap_or_else(|_| carry.iter().map(|keyword| (keyword.clone(), None)).collect());
+    });
 }
 
 /// What the headers say of a case.

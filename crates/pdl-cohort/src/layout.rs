@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use pdl_dicom::acquisition::KEYWORDS;
 use pdl_io::{is_volume_name, stem};
 use pdl_store::{hash, table};
 use serde::{Deserialize, Deserializer};
@@ -91,7 +92,9 @@ pub fn find(path: &Path, carry: &BTreeSet<String>) -> Result<Layout, CohortError
     if meta.is_dir() {
         let table = path.join("cohort.csv");
         let mut layout = if table.is_file() { from_csv(&table, carry)? } else { from_folder(path)? };
-        if let (false, Some(column)) = (table.is_file(), carry.first()) {
+        if !layout.dicom_files.is_empty() {
+            check_acquisition(carry)?;
+        } else if let (false, Some(column)) = (table.is_file(), carry.first()) {
             return Err(no_column(path, column, &[]));
         }
         read_dataset_json(&path.join("dataset.json"), &mut layout)?;
@@ -286,6 +289,15 @@ fn from_parquet(path: &Path, carry: &BTreeSet<String>) -> Result<Layout, CohortE
         }
     }
     from_rows(path, rows, carried)
+}
+
+/// Of DICOM headers only what says how an image was acquired may be kept.
+fn check_acquisition(carry: &BTreeSet<String>) -> Result<(), CohortError> {
+    let known = |column: &&String| KEYWORDS.contains(&column.as_str());
+    carry.iter().find(|column| !known(column)).map_or(Ok(()), |column| {
+        let known = KEYWORDS.join(", ");
+        Err(CohortError::Option(format!("--carry {column}: of DICOM headers these can be kept: {known}")))
+    })
 }
 
 fn no_column(path: &Path, column: &str, names: &[&str]) -> CohortError {

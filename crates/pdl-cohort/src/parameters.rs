@@ -51,7 +51,9 @@ pub struct IndexParameters {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub stratify: Vec<String>,
     /// Further columns of the cohort's table, such as site,vendor, to keep in cases.parquet as text. No other column
-    /// is, as it may hold names, dates or numbers of patients; those of --stratify are.
+    /// is, as it may hold names, dates or numbers of patients; those of --stratify are. Of a DICOM cohort: Manufacturer,
+    /// ManufacturerModelName, MagneticFieldStrength, ConvolutionKernel, KVP and other keywords that say how an image was
+    /// acquired. None when not given.
     #[arg(long, value_delimiter = ',', value_name = "COLUMN[,COLUMN]")]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub carry: Vec<String>,

@@ -9,6 +9,7 @@
 //! HU comes from RescaleSlope and RescaleIntercept of each slice (CT, PET); MR keeps its stored values unless
 //! asked. DICOM's world is left, posterior, superior; everything that leaves this crate is RAS+.
 
+pub mod acquisition;
 mod bounded;
 mod codestream;
 mod error;

@@ -1,0 +1,69 @@
+//! How a series was acquired: what may be kept of its header besides the geometry.
+//!
+//! A list of what is technical and free of the patient, not of what is left out: free text (descriptions, protocol
+//! names, comments) is in no list, since names and dates stand there, too.
+
+use std::collections::BTreeMap;
+
+use dicom_core::Tag;
+use dicom_dictionary_std::tags;
+
+use crate::file::{Extent, open, text};
+use crate::{DicomError, Series};
+
+/// Keywords of the attributes that may be kept, ascending.
+pub const KEYWORDS: [&str; 9] = [
+    "BodyPartExamined",
+    "ConvolutionKernel",
+    "EchoTime",
+    "KVP",
+    "MagneticFieldStrength",
+    "Manufacturer",
+    "ManufacturerModelName",
+    "RepetitionTime",
+    "ScanningSequence",
+];
+
+const TAGS: [Tag; KEYWORDS.len()] = [
+    tags::BODY_PART_EXAMINED,
+    tags::CONVOLUTION_KERNEL,
+    tags::ECHO_TIME,
+    tags::KVP,
+    tags::MAGNETIC_FIELD_STRENGTH,
+    tags::MANUFACTURER,
+    tags::MANUFACTURER_MODEL_NAME,
+    tags::REPETITION_TIME,
+    tags::SCANNING_SEQUENCE,
+];
+
+/// What the first file of a series says of `keywords`, which are some of [`KEYWORDS`]; nothing where it is silent.
+///
+/// # Errors
+/// [`DicomError`] when the file cannot be read any more.
+pub fn acquisition<'k>(
+    series: &Series,
+    keywords: impl IntoIterator<Item = &'k str>,
+) -> Result<BTreeMap<String, Option<String>>, DicomError> {
+    let Some(first) = series.files.first() else { return Ok(BTreeMap::new()) };
+    let object = open(first, Extent::Header)?;
+    let value = |keyword: &str| {
+        let place = KEYWORDS.binary_search(&keyword).ok()?;
+        Some(text(&object, TAGS[place])).filter(|value| !value.is_empty())
+    };
+    Ok(keywords.into_iter().map(|keyword| (keyword.to_owned(), value(keyword))).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dicom_core::dictionary::{DataDictionary, DataDictionaryEntry};
+    use dicom_dictionary_std::StandardDataDictionary;
+
+    #[test]
+    fn keywords_are_ascending_and_those_of_the_tags() {
+        assert!(KEYWORDS.is_sorted());
+        for (keyword, tag) in KEYWORDS.iter().zip(TAGS) {
+            assert_eq!(StandardDataDictionary.by_tag(tag).map(|entry| entry.alias()), Some(*keyword));
+        }
+    }
+}
