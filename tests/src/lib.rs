@@ -30,10 +30,13 @@ pub fn real(set: &str) -> Option<PathBuf> {
     Some(folder)
 }
 
-/// The program, built with the profile of the running test.
+/// The program, built with the profile of the running test, or the one that `PDL_PROGRAM` names.
 pub fn pdl() -> Command {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     Command::new(PROGRAM.get_or_init(|| {
+        if let Some(program) = std::env::var_os("PDL_PROGRAM") {
+            return program.into();
+        }
         let test = std::env::current_exe().unwrap(); // target/PROFILE/deps/TEST
         let folder = test.parent().unwrap().parent().unwrap().to_owned();
         let mut build = Command::new(env!("CARGO"));
