@@ -78,7 +78,8 @@ pub struct IndexParameters {
     #[arg(long, value_name = "FILE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pseudonym_key: Option<PathBuf>,
-    /// Writes a CSV file that says which pseudonym is whose, for you alone (mode 0600). Keep it apart from OUT.
+    /// Writes a CSV file that says which pseudonym is whose, for you alone (mode 0600); none
+    /// when not given. Keep it apart from OUT.
     #[arg(long, value_name = "FILE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mapping: Option<PathBuf>,

@@ -39,11 +39,12 @@ pub struct PrepareParameters {
     /// How intensities are put on a common scale.
     #[arg(long, value_enum, default_value_t = Scheme::Auto)]
     pub normalise: Scheme,
-    /// The intensities that `--normalise window` takes to 0 and 1, such as -160,240.
+    /// The intensities that `--normalise window` takes to 0 and 1, such as -160,240; must be
+    /// given with it, and with it alone.
     #[arg(long, value_delimiter = ',', num_args = 1, allow_hyphen_values = true, value_name = "LOW,HIGH")]
     pub intensity_window: Option<Vec<f64>>,
     /// The percentiles of each image that `--normalise percentile` takes to 0 and 1.
-    #[arg(long, value_delimiter = ',', num_args = 1, default_values_t = [0.5, 99.5], value_name = "LOW,HIGH")]
+    #[arg(long, value_delimiter = ',', num_args = 1, default_values_t = [0.5, 99.5], value_name = "P,P")]
     pub intensity_percentiles: Vec<f64>,
 }
 

@@ -109,7 +109,8 @@ pub(crate) enum Command {
     Compare {
         /// The curation folder.
         out: PathBuf,
-        /// Compute on the cluster of this scheduler, by pdl-cluster; every machine sees OUT under the same path.
+        /// Compute on the cluster of this scheduler, by pdl-cluster; every machine sees OUT under the same path. On this
+        /// machine when not given.
         #[arg(long, value_name = "HOST:PORT")]
         cluster: Option<String>,
         #[command(flatten)]
