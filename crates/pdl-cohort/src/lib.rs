@@ -60,13 +60,25 @@ pub enum CohortError {
     #[error(
         "no cohort here: {problem}. A cohort is a folder with images/ and labels/ (or imagesTr/ and \
          labelsTr/), a folder with a cohort.csv, a folder of DICOM files in any layout, a CSV or Parquet table with the columns image and label, \
-         or a MONAI datalist (.json). Of volumes in another layout `pdl init` makes a table: {}", path.display()
+         or a MONAI datalist (.json). Of volumes in another layout `pdl init COHORT --out OUT` makes a table: {}", path.display()
     )]
     NotACohort {
         /// What was looked at.
         path: PathBuf,
         /// What is missing.
         problem: String,
+    },
+    /// A folder of volumes whose names say nothing.
+    #[error(
+        "no name of the {volumes} volumes says which label map goes with which image (words such as seg, mask or label \
+         do): write a table with the columns case_id, image, label and patient, paths relative to it, and give \
+         that as the cohort: {}", path.display()
+    )]
+    Unpaired {
+        /// How many there are.
+        volumes: usize,
+        /// What was looked at.
+        path: PathBuf,
     },
     /// A table that cannot be read.
     #[error("the cohort's table cannot be read ({problem}): {}", path.display())]

@@ -54,8 +54,22 @@ pub struct Paired {
     pub alone: Vec<PathBuf>,
 }
 
+/// Words that come before a patient's number in the name of a folder or file.
+const PATIENT_WORDS: [&str; 8] = ["case", "p", "pat", "patient", "pt", "sub", "subj", "subject"];
+
+/// Words that the name of a label map may have more than its image's, or fewer, when no other fits.
+const MOST_FURTHER: usize = 2;
+
+impl Paired {
+    /// The patient of each pair by the path of its image, when every path names one as [`patient`] finds it.
+    pub fn patients(&self) -> Option<Vec<String>> {
+        self.pairs.iter().map(|pair| patient(&pair.image)).collect()
+    }
+}
+
 /// Pairs the volumes anywhere below `root` by their names. A file is a label map when a word of its path is one of
-/// "label", "seg", "mask" and the like; it goes with the image whose path has the same other words.
+/// "label", "seg", "mask" and the like; it goes with the image whose path has the same other words, or, where there is
+/// just one, with that to which one or two words are added or missing.
 pub fn pair(root: &Path) -> Paired {
     let files: Vec<PathBuf> = pdl_dicom::files_below(root)
         .into_iter()
@@ -67,7 +81,7 @@ pub fn pair(root: &Path) -> Paired {
 }
 
 fn pair_names(files: Vec<PathBuf>) -> Paired {
-    let mut groups: BTreeMap<BTreeSet<String>, [Vec<PathBuf>; 2]> = BTreeMap::new();
+    let mut groups: BTreeMap<Words, [Vec<PathBuf>; 2]> = BTreeMap::new();
     for path in files {
         let words = words(&path);
         let is_label = words.iter().any(|word| LABEL_WORDS.contains(&word.as_str()));
@@ -77,15 +91,79 @@ fn pair_names(files: Vec<PathBuf>) -> Paired {
         groups.entry(key).or_default()[usize::from(is_label)].push(path);
     }
     let mut paired = Paired::default();
-    for [images, labels] in groups.into_values() {
-        match (images.as_slice(), labels.as_slice()) {
-            ([image], [label]) => paired.pairs.push(Pair { image: image.clone(), label: label.clone() }),
-            _ => paired.alone.extend(images.into_iter().chain(labels)),
+    groups.retain(|_, group| {
+        let [images, labels] = group;
+        let ([image], [label]) = (images.as_slice(), labels.as_slice()) else { return true };
+        paired.pairs.push(Pair { image: image.clone(), label: label.clone() });
+        false
+    });
+    for (image, label) in nearly_alike(&groups) {
+        let one = |key: &Words, kind: usize| groups.get(key).and_then(|group| group[kind].first());
+        if let (Some(image), Some(label)) = (one(&image, 0), one(&label, 1)) {
+            paired.pairs.push(Pair { image: image.clone(), label: label.clone() });
         }
     }
+    let known: BTreeSet<&PathBuf> = paired.pairs.iter().flat_map(|pair| [&pair.image, &pair.label]).collect();
+    paired.alone =
+        groups.values().flatten().flatten().filter(|path| !known.contains(path)).cloned().collect();
     paired.pairs.sort_by(|a, b| a.image.cmp(&b.image));
     paired.alone.sort();
     paired
+}
+
+type Words = BTreeSet<String>;
+
+/// Images and label maps, by their words, that are one apiece and go with each other alone when some words more or
+/// fewer are let pass.
+fn nearly_alike(groups: &BTreeMap<Words, [Vec<PathBuf>; 2]>) -> Vec<(Words, Words)> {
+    let has = |words: &Words, kind: usize| groups.get(words).is_some_and(|group| !group[kind].is_empty());
+    let mut edges: BTreeSet<(Words, Words)> = BTreeSet::new();
+    for words in groups.keys() {
+        for fewer in fewer(words) {
+            if has(words, 1) && has(&fewer, 0) {
+                edges.insert((fewer.clone(), words.clone()));
+            }
+            if has(words, 0) && has(&fewer, 1) {
+                edges.insert((words.clone(), fewer));
+            }
+        }
+    }
+    let mut degree: BTreeMap<(usize, &Words), usize> = BTreeMap::new();
+    for (image, label) in &edges {
+        *degree.entry((0, image)).or_default() += groups[label][1].len();
+        *degree.entry((1, label)).or_default() += groups[image][0].len();
+    }
+    let alone = |(image, label): &&(Words, Words)| degree[&(0, image)] == 1 && degree[&(1, label)] == 1;
+    edges.iter().filter(alone).cloned().collect()
+}
+
+/// `words` without one, and without two of them.
+fn fewer(words: &Words) -> BTreeSet<Words> {
+    let mut all = BTreeSet::from([words.clone()]);
+    for _ in 0..MOST_FURTHER {
+        let shorter = all.iter().flat_map(|words| {
+            words.iter().map(|word| words.iter().filter(|w| *w != word).cloned().collect::<Words>())
+        });
+        let shorter: Vec<Words> = shorter.filter(|words| !words.is_empty()).collect();
+        all.extend(shorter);
+    }
+    all.remove(words);
+    all
+}
+
+/// The first part of a path that names a patient, such as `sub-017` or `Patient_17`: one of the usual words before a
+/// number.
+pub fn patient(path: &Path) -> Option<String> {
+    path.components().find_map(|part| {
+        let name = part.as_os_str().to_string_lossy();
+        let name = stem(&name);
+        let letters = name.chars().take_while(|c| c.is_ascii_alphabetic()).count();
+        let (word, rest) = name.split_at(letters);
+        let rest = rest.trim_start_matches(['-', '_', ' ']);
+        let number: String = rest.chars().take_while(char::is_ascii_alphanumeric).collect();
+        let is_patient = PATIENT_WORDS.contains(&word.to_lowercase().as_str());
+        (is_patient && number.contains(|c: char| c.is_ascii_digit())).then(|| format!("{word}-{number}"))
+    })
 }
 
 /// The words of a path in lower case, without the file's ending: what stands between other signs than letters and
@@ -119,6 +197,30 @@ mod tests {
         let found = paired(&["MRI/a 7.nrrd", "masks/a_7.nrrd", "masks/a_8.nrrd"]);
         assert_eq!(found.pairs, [of("MRI/a 7.nrrd", "masks/a_7.nrrd")]);
         assert_eq!(found.alone, [PathBuf::from("masks/a_8.nrrd")]);
+    }
+
+    #[test]
+    fn a_word_more_or_less_is_let_pass_when_nothing_else_fits() {
+        let names =
+            ["A/s1/T1.nii.gz", "A/s1/T1_hippo-mask.nii.gz", "A/s2/T1.nii.gz", "A/s2/T1_hippo-mask.nii.gz"];
+        let found = paired(&names);
+        assert_eq!(found.pairs, [of(names[0], names[1]), of(names[2], names[3])]);
+        assert_eq!(paired(&["s1_t2.nii", "s1_seg.nii"]).pairs, [of("s1_t2.nii", "s1_seg.nii")]);
+        // Two images or two label maps of a scan: which is meant, only a person knows.
+        let several =
+            ["s1_t1.nii", "s1_t2.nii", "s1_seg.nii", "s3.nii", "s3_liver_seg.nii", "s3_spleen_seg.nii"];
+        let found = paired(&several);
+        assert_eq!((found.pairs.len(), found.alone.len()), (0, 6), "{found:?}");
+    }
+
+    #[test]
+    fn patients_are_known_by_the_usual_words_before_a_number() {
+        let of = |path: &str| patient(Path::new(path));
+        assert_eq!(of("siteA/subj-098/session1/T1.nii.gz").as_deref(), Some("subj-098"));
+        assert_eq!(of("scans/Patient_17/x.nii").as_deref(), Some("Patient-17"));
+        assert_eq!(of("images/pt12_day2.nii.gz").as_deref(), Some("pt-12"));
+        assert_eq!(of("images/liver_12.nii.gz"), None);
+        assert_eq!(of("patients/liver.nii.gz"), None);
     }
 
     #[test]

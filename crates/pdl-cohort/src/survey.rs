@@ -70,7 +70,9 @@ pub fn survey(cohort: &Path) -> Result<Survey, CohortError> {
         Err(error) => {
             let paired = pairing::pair(cohort);
             if paired.pairs.is_empty() {
-                return Err(error);
+                let volumes = paired.alone.len();
+                let unpaired = CohortError::Unpaired { volumes, path: cohort.to_owned() };
+                return Err(if volumes == 0 { error } else { unpaired });
             }
             survey.layout = "volumes in no layout that pdl knows, paired by their names";
             let cases = of_pairs(cohort, &paired);
@@ -102,12 +104,14 @@ fn channels(cases: &[Found], names: &BTreeMap<u32, String>) -> BTreeMap<u32, Str
 }
 
 fn of_pairs(root: &Path, paired: &Paired) -> Vec<Found> {
-    let found = |pair: &pairing::Pair| Found {
+    let patients = paired.patients();
+    let found = |(number, pair): (usize, &pairing::Pair)| Found {
         image: Some(root.join(&pair.image)),
         label: Some(root.join(&pair.label)),
+        patient: patients.as_ref().map(|patients| patients[number].clone()),
         ..Found::default()
     };
-    paired.pairs.iter().map(found).collect()
+    paired.pairs.iter().enumerate().map(found).collect()
 }
 
 impl Survey {

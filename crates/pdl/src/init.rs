@@ -81,11 +81,13 @@ fn write_table(cohort: &Path, out: &Path, paired: &Paired) -> Result<()> {
     };
     let (cohort, out) = (real(cohort)?, real(out)?);
     let mut table = String::from("case_id,image,label,patient\n");
-    for pair in &paired.pairs {
+    let patients = paired.patients();
+    for (number, pair) in paired.pairs.iter().enumerate() {
         let field = |path: &Path| quoted(&paths::relative(&out, &cohort.join(path)));
         let id = quoted(&case_id(&pair.image));
         // Without a patient of its own each case counts as one; the column stands there to be filled in.
-        writeln!(table, "{id},{},{},", field(&pair.image), field(&pair.label))?;
+        let patient = patients.as_ref().map_or("", |patients| patients[number].as_str());
+        writeln!(table, "{id},{},{},{patient}", field(&pair.image), field(&pair.label))?;
     }
     Ok(atomic::write(&out.join(TABLE), table.as_bytes())?)
 }
@@ -119,6 +121,9 @@ fn sentences(seen: &Survey) -> Vec<String> {
         };
         lines.push(format!("{} images with labels{incomplete}", seen.pairs));
         lines.push(match seen.patients {
+            Some(patients) if seen.proposed.is_some() => {
+                format!("{patients} patients, by the names of folders or files")
+            }
             Some(patients) => format!("{patients} patients, by its table"),
             None => "no patients are named: every case counts as a patient of its own. Where one has several images, give \
                      a table with a column patient"
