@@ -28,7 +28,7 @@ use crate::validate::{DiffArgs, ValidateArgs};
 ///
 /// Exit codes: 0 done (also when single cases were rejected; they are listed), 1 error, 2 wrong usage,
 /// 3 something joins two splits, 4 a case cannot be used and --strict was given, 5 a manifest is not what it says
-/// (validate) or has moved cases between splits (diff).
+/// (validate) or has moved cases between splits (diff), 130 stopped by Ctrl-C.
 #[derive(Debug, Parser)]
 #[command(version, arg_required_else_help = true, max_term_width = 100, disable_help_subcommand = true)]
 #[command(after_help = "Topics: pdl help geometry, similarity, curriculum, formats, privacy")]
