@@ -6,7 +6,8 @@ use std::path::Path;
 use pdl_cohort::attributes::Status;
 use pdl_cohort::cases::Cases;
 use pdl_io::nifti;
-use pdl_tests::{real, run};
+use pdl_tests::{files, real, run, run_ok};
+use pdl_volume::{Grid, LabelMap, labels_on};
 
 use crate::{cohort_of, curate, folder};
 
@@ -156,6 +157,37 @@ fn strict_makes_a_bad_case_fatal() {
     assert_eq!(output.status.code(), Some(4));
     assert!(String::from_utf8_lossy(&output.stderr).contains("--strict"));
     assert!(!out.path().join("manifest.parquet").exists());
+}
+
+#[test]
+fn a_label_map_on_another_grid_is_resampled_when_asked_for() {
+    let (cohort, out, straight) = (folder(), folder(), folder());
+    cohort_of(cohort.path(), 0..5);
+    let label = cohort.path().join("labels/ct_02.nii.gz");
+    let drawn = pdl_io::read_labels(&label).unwrap().map;
+    // The same labels on a grid that is finer, and begins elsewhere.
+    let fine = drawn.grid.resized(drawn.grid.shape.map(|n| 2 * n));
+    let moved = Grid::new(fine.shape, fine.affine.rescaled([1.0; 3], [1.0, 0.0, 0.0]));
+    pdl_io::nifti::write_labels(&label, &labels_on(&drawn, moved)).unwrap();
+    let words = ["index", cohort.path().to_str().unwrap(), "--out"];
+    run_ok(&[&words[..], &[straight.path().to_str().unwrap()]].concat());
+    let (status, found) = codes(straight.path(), "ct_02");
+    assert_eq!((status, found), (Status::Rejected, vec!["shape-mismatch".to_owned()]));
+
+    let words = [&words[..], &[out.path().to_str().unwrap(), "--resample-labels"]].concat();
+    run_ok(&words);
+    let (status, found) = codes(out.path(), "ct_02");
+    assert_eq!((status, found), (Status::Warning, vec!["label-resampled".to_owned()]));
+    let kept = pdl_io::read_labels(&out.path().join("volumes/labels/ct_02.nii.gz")).unwrap().map;
+    assert_eq!(kept.grid.shape, drawn.grid.shape);
+    let both = |a: &LabelMap, b: &LabelMap| {
+        a.voxels.iter().zip(&b.voxels).filter(|(a, b)| **a != 0 && a == b).count() as f64
+    };
+    let dice = 2.0 * both(&kept, &drawn) / (both(&kept, &kept) + both(&drawn, &drawn));
+    assert!(dice > 0.97, "{dice}");
+    let before = files(out.path());
+    run_ok(&words);
+    assert!(files(out.path()) == before, "a second run changes nothing");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::path::Path;
 use pdl_io::{Image, Labels, Part, Remark};
 use pdl_store::hash;
 use pdl_volume::statistics::Statistics;
-use pdl_volume::{Affine, Orientation, count_labels};
+use pdl_volume::{Affine, Grid, Orientation, count_labels};
 use serde::{Deserialize, Serialize};
 
 use crate::cases::{Finding, LabelVoxels};
@@ -191,18 +191,31 @@ fn compare_grids(case: &mut Checked, image: &Image, labels: &Labels, overridden:
     if image.shape != labels.shape {
         case.reject(
             "shape-mismatch",
-            format!("its image has {} voxels, its label {}", text(image.shape), text(labels.shape)),
+            format!(
+                "its image has {} voxels, its label {} (--resample-labels takes it all the same)",
+                text(image.shape),
+                text(labels.shape)
+            ),
         );
         return;
     }
-    let distance = image.affine.corner_distance_mm(&labels.affine, image.shape);
-    let side = image.spacing_mm().into_iter().fold(f64::INFINITY, f64::min);
-    if !overridden && distance > GRID_TOLERANCE * side {
+    if !overridden && !is_same_grid(&image, &labels) {
+        let distance = image.affine.corner_distance_mm(&labels.affine, image.shape);
         case.reject(
             "grid-mismatch",
-            format!("its label lies on another grid than its image: corners are {distance:.3} mm apart"),
+            format!(
+                "its label lies on another grid than its image: corners are {distance:.3} mm apart \
+                 (--resample-labels takes it all the same)"
+            ),
         );
     }
+}
+
+/// Whether two grids have the same voxels, but for a small share of one.
+pub(crate) fn is_same_grid(image: &Grid, labels: &Grid) -> bool {
+    let side = image.spacing_mm().into_iter().fold(f64::INFINITY, f64::min);
+    image.shape == labels.shape
+        && image.affine.corner_distance_mm(&labels.affine, image.shape) <= GRID_TOLERANCE * side
 }
 
 /// A file that could not be read as a volume, if it is a file at all.

@@ -142,6 +142,7 @@ fn naming(layout: &Layout, parameters: &IndexParameters) -> Result<Option<Naming
     Ok(match (pseudonyms, dicom) {
         (true, _) => Some(Naming::pseudonyms(parameters.pseudonym_key.as_deref())?),
         (false, true) => Some(Naming::Kept),
+        (false, false) if parameters.resample_labels => Some(Naming::Kept),
         (false, false) => None,
     })
 }
@@ -155,7 +156,7 @@ fn origin(
     run: Run<'_>,
 ) -> Result<Box<dyn Origin>, CohortError> {
     if layout.dicom_files.is_empty() {
-        return Ok(Box::new(Named::rename(layout, naming)));
+        return Ok(Box::new(Named::rename(layout, naming, parameters.resample_labels)));
     }
     let names = before.map_or_else(BTreeMap::new, |cases| cases.label_names.clone());
     Ok(Box::new(Archive::scan(layout, naming, parameters, &names, run)?))

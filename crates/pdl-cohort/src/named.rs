@@ -1,9 +1,11 @@
-//! A cohort whose cases are named by their files or a table, under pseudonyms.
+//! A cohort whose cases are named by their files or a table, under pseudonyms, or with label maps that are put on their
+//! images' grids.
 
 use std::path::PathBuf;
 
 use pdl_io::{Part, ReadError, read_image, read_labels, split_frame};
 use pdl_store::hash::Key;
+use pdl_volume::{Grid, LabelMap, labels_on};
 
 use crate::attributes::Modality;
 use crate::cases::Finding;
@@ -16,15 +18,19 @@ use crate::pseudonyms::Naming;
 pub(crate) struct Named {
     naming: Naming,
     cases: Vec<Found>,
+    resample_labels: bool,
 }
 
 impl Named {
     /// Gives cases and patients of the layout their pseudonyms.
-    pub(crate) fn rename(layout: &mut Layout, naming: Naming) -> Self {
+    pub(crate) fn rename(layout: &mut Layout, naming: Naming, resample_labels: bool) -> Self {
         let mut pairs: Vec<(Found, Found)> = layout
             .cases
             .drain(..)
             .map(|original| {
+                if matches!(naming, Naming::Kept) {
+                    return (original.clone(), original);
+                }
                 let patient = original.patient.as_deref();
                 let case_id = naming.case(patient.unwrap_or_default(), &original.case_id);
                 let patient = patient.map(|patient| naming.patient(patient));
@@ -34,7 +40,7 @@ impl Named {
         pairs.sort_by(|a, b| a.0.case_id.cmp(&b.0.case_id));
         let (renamed, cases) = pairs.into_iter().unzip();
         layout.cases = renamed;
-        Self { naming, cases }
+        Self { naming, cases, resample_labels }
     }
 }
 
@@ -58,7 +64,8 @@ impl Origin for Named {
 
     fn key(&self, case: usize) -> Key {
         let Found { image, label, .. } = &self.cases[case];
-        Key::new("keep 1").part("image", image).part("label", label)
+        let key = Key::new("keep 1").part("image", image).part("label", label);
+        if self.resample_labels { key.part("resample_labels", &true) } else { key }
     }
 
     fn read(&self, case: usize) -> Result<Volumes, Vec<Finding>> {
@@ -83,6 +90,10 @@ impl Origin for Named {
             Some(Err(error)) => refused.push(refusal("unreadable-label", error)),
             None => {}
         }
+        if let (true, Some(image), Some(labels)) = (self.resample_labels, &volumes.image, &mut volumes.labels)
+        {
+            volumes.findings.extend(put_on_grid(labels, image.grid));
+        }
         if refused.is_empty() { Ok(volumes) } else { Err(refused) }
     }
 
@@ -90,6 +101,28 @@ impl Origin for Named {
         let Found { case_id, patient, .. } = &self.cases[case];
         Original { case: case_id.clone(), patient: patient.clone() }
     }
+}
+
+/// Resamples labels that lie on another grid, and says so.
+fn put_on_grid(labels: &mut LabelMap, grid: Grid) -> Option<Finding> {
+    if check::is_same_grid(&labels.grid, &grid) || !labels.grid.affine.is_usable() {
+        return None;
+    }
+    let ml = |map: &LabelMap| {
+        let voxels = map.voxels.iter().filter(|label| **label != 0).count();
+        voxels as f64 * map.grid.affine.determinant().abs() / 1000.0
+    };
+    let resampled = labels_on(labels, grid);
+    let [nx, ny, nz] = labels.grid.shape;
+    let [x, y, z] = labels.grid.spacing_mm();
+    let message = format!(
+        "its label map lay on another grid, of {nx} x {ny} x {nz} voxels of {x:.2} x {y:.2} x {z:.2} mm, and was \
+         resampled to its image's: {:.2} ml of labels before, {:.2} ml after",
+        ml(labels),
+        ml(&resampled),
+    );
+    *labels = resampled;
+    Some(Finding::new("label-resampled", message))
 }
 
 fn paths(parts: Vec<Part>) -> Vec<PathBuf> {

@@ -65,6 +65,10 @@ pub struct IndexParameters {
     /// Apply RescaleSlope and RescaleIntercept of DICOM to MR, too.
     #[arg(long)]
     pub mr_rescale: bool,
+    /// Resample a label map that lies on another grid than its image, label by label; without it the case is rejected. All
+    /// volumes of the cohort are then kept in OUT/volumes.
+    #[arg(long, conflicts_with = "orientation")]
+    pub resample_labels: bool,
     /// Name cases and patients of a DICOM cohort by their PatientID instead of by pseudonyms.
     #[arg(long)]
     pub keep_ids: bool,
@@ -123,6 +127,7 @@ impl Default for IndexParameters {
             carry: Vec::new(),
             structures: Vec::new(),
             mr_rescale: false,
+            resample_labels: false,
             keep_ids: false,
             pseudonyms: false,
             pseudonym_key: None,

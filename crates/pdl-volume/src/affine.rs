@@ -75,6 +75,19 @@ impl Affine {
         })
     }
 
+    /// The (fractional) voxel index at a world position in RAS+ millimetres, by Cramer's rule; of no use unless
+    /// [`Affine::is_usable`].
+    pub fn index_at(&self, point_mm: [f64; 3]) -> [f64; 3] {
+        let origin = self.origin_mm();
+        let from_origin = std::array::from_fn(|r| point_mm[r] - origin[r]);
+        let whole = self.determinant();
+        std::array::from_fn(|axis| {
+            let mut steps = [self.step_mm(0), self.step_mm(1), self.step_mm(2)];
+            steps[axis] = from_origin;
+            Self::from_columns(steps, [0.0; 3]).determinant() / whole
+        })
+    }
+
     /// The affine of a grid whose voxel j sits at index `scale * j + shift` of this one, per axis.
     pub fn rescaled(&self, scale: [f64; 3], shift: [f64; 3]) -> Self {
         let steps = std::array::from_fn(|axis| self.step_mm(axis).map(|v| v * scale[axis]));

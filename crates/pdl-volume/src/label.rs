@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::Volume;
+use crate::{Grid, Volume};
 
 /// A label for every voxel; 0 is background.
 pub type LabelMap = Volume<u16>;
@@ -65,6 +65,55 @@ impl LabelReader {
     }
 }
 
+/// A label map on another grid: each label's indicator is interpolated linearly, and the label is set where that reaches
+/// one half, the higher one of two that do; background beyond the map's own box.
+pub fn labels_on(map: &LabelMap, grid: Grid) -> LabelMap {
+    let own = &map.grid;
+    let [nx, ny, nz] = own.shape;
+    let at = |index: [usize; 3]| map.voxels[index[0] + nx * (index[1] + ny * index[2])];
+    // Index in the map as a linear function of the index in `grid`.
+    let origin = own.affine.index_at(grid.affine.origin_mm());
+    let step: [[f64; 3]; 3] = std::array::from_fn(|axis| {
+        let (from, to) = (grid.affine.origin_mm(), grid.affine.step_mm(axis));
+        let next = own.affine.index_at(std::array::from_fn(|i| from[i] + to[i]));
+        std::array::from_fn(|i| next[i] - origin[i])
+    });
+    let label = |x: usize, y: usize, z: usize| -> u16 {
+        let place: [f64; 3] = std::array::from_fn(|i| {
+            origin[i] + x as f64 * step[0][i] + y as f64 * step[1][i] + z as f64 * step[2][i]
+        });
+        let inside = |axis: usize| (-0.5..=own.shape[axis] as f64 - 0.5).contains(&place[axis]);
+        if !(0..3).all(inside) {
+            return 0;
+        }
+        let shape = [nx, ny, nz];
+        let low: [f64; 3] = place.map(f64::floor);
+        let mut shares: [(u16, f64); 8] = [(0, 0.0); 8];
+        for (corner, share) in shares.iter_mut().enumerate() {
+            let upper = |axis: usize| corner >> axis & 1 == 1;
+            let index = std::array::from_fn(|axis| {
+                let index = low[axis] + f64::from(u8::from(upper(axis)));
+                index.clamp(0.0, shape[axis] as f64 - 1.0) as usize
+            });
+            let weight = (0..3).map(|axis| {
+                let above = place[axis] - low[axis];
+                if upper(axis) { above } else { 1.0 - above }
+            });
+            *share = (at(index), weight.product());
+        }
+        let share =
+            |label: u16| shares.iter().filter(|(l, _)| *l == label).map(|(_, share)| share).sum::<f64>();
+        // Corners that carry half of the weight between them may fall short of it by rounding.
+        let reached = |label: &u16| *label > 0 && share(*label) >= 0.5 - 1e-9;
+        shares.iter().map(|(label, _)| *label).filter(reached).max().unwrap_or(0)
+    };
+    let [mx, my, mz] = grid.shape;
+    let rows = (0..mz).flat_map(|z| (0..my).map(move |y| (y, z)));
+    let voxels =
+        rows.flat_map(|(y, z)| (0..mx).map(move |x| (x, y, z))).map(|(x, y, z)| label(x, y, z)).collect();
+    LabelMap { grid, voxels }
+}
+
 /// The labels present, background left out, in ascending order.
 pub fn count_labels(map: &LabelMap) -> Vec<LabelCount> {
     let mut counts = BTreeMap::new();
@@ -73,4 +122,47 @@ pub fn count_labels(map: &LabelMap) -> Vec<LabelCount> {
     }
     counts.remove(&0);
     counts.into_iter().map(|(value, voxels)| LabelCount { value, voxels }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Affine, Orientation};
+
+    fn map(shape: [usize; 3], spacing: [f64; 3], voxels: Vec<u16>) -> LabelMap {
+        Volume { grid: Grid::new(shape, Affine::from_orientation(Orientation::RAS, spacing, shape)), voxels }
+    }
+
+    #[test]
+    fn the_same_points_have_the_same_label_whatever_the_orientation() {
+        let coarse = map([4, 4, 4], [2.0; 3], (0..64).map(|i| u16::from(i % 4 > 1) * 5).collect());
+        // Twice as many voxels in the same box, and the axes of the image run the other way.
+        let fine = coarse.grid.resized([8, 8, 8]);
+        let [mut columns, last] =
+            [[0, 1, 2].map(|axis| fine.affine.step_mm(axis)), fine.affine.apply([7.0; 3])];
+        columns.iter_mut().flatten().for_each(|v| *v = -*v);
+        let turned = Grid::new([8; 3], Affine::from_columns(columns, last));
+        let found = labels_on(&coarse, turned);
+        // x now runs from the far side: the labelled half comes first.
+        assert!(
+            found.voxels.chunks(8).all(|row| row == [5, 5, 5, 5, 0, 0, 0, 0]),
+            "{:?}",
+            &found.voxels[..8]
+        );
+        assert!(labels_on(&coarse, coarse.grid) == coarse);
+    }
+
+    #[test]
+    fn beyond_the_map_is_background_and_a_tie_goes_to_the_higher_label() {
+        let own = map([2, 1, 1], [1.0; 3], vec![3, 4]);
+        let wide = Grid::new(
+            [5, 1, 1],
+            Affine::from_columns(
+                [[0.5, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]],
+                own.grid.affine.apply([-1.0, 0.0, 0.0]),
+            ),
+        );
+        // Places -1, -0.5, 0, 0.5 and 1 of the map.
+        assert_eq!(labels_on(&own, wide).voxels, [0, 3, 3, 4, 4]);
+    }
 }

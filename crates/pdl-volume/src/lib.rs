@@ -29,7 +29,7 @@ pub mod statistics;
 mod volume;
 
 pub use affine::Affine;
-pub use label::{LabelCount, LabelError, LabelMap, LabelReader, count_labels};
+pub use label::{LabelCount, LabelError, LabelMap, LabelReader, count_labels, labels_on};
 pub use orientation::{AxisCode, Orientation, OrientationError};
 pub use volume::{Grid, Volume, VolumeError};
 
