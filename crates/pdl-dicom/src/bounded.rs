@@ -47,21 +47,21 @@ pub(crate) struct Bounded<R> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
     /// An element declares more bytes than are left.
-    TooLong { tag: Tag, declared: u64, left: u64 },
+    Length { tag: Tag, declared: u64, left: u64 },
     /// Sequences inside sequences.
-    TooDeep,
+    Depth,
     /// More items than a file of its size holds.
-    TooMany,
+    Items,
 }
 
 impl std::fmt::Display for Refusal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::TooLong { tag, declared, left } => {
+            Self::Length { tag, declared, left } => {
                 write!(f, "its element {tag} declares {declared} bytes, {left} are left")
             }
-            Self::TooDeep => write!(f, "its sequences are nested more than {DEEPEST} deep"),
-            Self::TooMany => write!(f, "it declares more items than a file of its size holds"),
+            Self::Depth => write!(f, "its sequences are nested more than {DEEPEST} deep"),
+            Self::Items => write!(f, "it declares more items than a file of its size holds"),
         }
     }
 }
@@ -94,7 +94,7 @@ impl<R: Read> Bounded<R> {
         let left = self.size.saturating_sub(self.inner.position());
         match length.get() {
             Some(declared) if u64::from(declared) > left => {
-                self.refuse(Refusal::TooLong { tag, declared: u64::from(declared), left })
+                self.refuse(Refusal::Length { tag, declared: u64::from(declared), left })
             }
             _ => Ok(()),
         }
@@ -103,7 +103,7 @@ impl<R: Read> Bounded<R> {
     fn enter(&mut self, length: Length) -> Result<()> {
         let end = length.get().map(|length| self.inner.position() + u64::from(length));
         self.open.push(end);
-        if self.open.len() > DEEPEST { self.refuse(Refusal::TooDeep) } else { Ok(()) }
+        if self.open.len() > DEEPEST { self.refuse(Refusal::Depth) } else { Ok(()) }
     }
 
     /// Forgets what ended by its own length.
@@ -137,7 +137,7 @@ impl<R: Read> Bounded<R> {
                 },
             }
             if open.len() > DEEPEST {
-                return self.refuse(Refusal::TooDeep);
+                return self.refuse(Refusal::Depth);
             }
         }
         Ok(())
@@ -191,7 +191,7 @@ impl<R: Read> StatefulDecode for Bounded<R> {
                 if self.items * ITEM_BYTES
                     > self.size.saturating_mul(ITEMS_RATIO).saturating_add(ITEMS_ALLOWED)
                 {
-                    return self.refuse(Refusal::TooMany);
+                    return self.refuse(Refusal::Items);
                 }
             }
             SequenceItemHeader::ItemDelimiter | SequenceItemHeader::SequenceDelimiter => {

@@ -99,7 +99,7 @@ fn decode(
     let object = InMemDicomObject::read_dataset(&mut decoder);
     match (object, decoder.refusal()) {
         (Ok(object), None) => Ok(object),
-        (_, Some(Refusal::TooLong { tag: tags::PIXEL_DATA, declared, left })) => {
+        (_, Some(Refusal::Length { tag: tags::PIXEL_DATA, declared, left })) => {
             Err(DicomError::Truncated { path: path.to_owned(), declared, held: left })
         }
         (_, Some(refusal)) => Err(DicomError::damaged(path, refusal.to_string())),
