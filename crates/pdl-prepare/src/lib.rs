@@ -6,6 +6,7 @@
 //! test case, nor, unless the user says so ([`plan::PlanFrom`]), a validation case; nothing is resampled that the plan does not state.
 
 pub mod fingerprint;
+pub mod handed;
 pub mod normalise;
 pub mod plan;
 pub mod prepare;
