@@ -45,10 +45,10 @@ build:
 build-fit:
     LIBTORCH=$(python3 {{libtorch}} --fetch) cargo build --release --locked {{workspace}}
 
-# pdl-cluster, beside pdl: 10 minutes the first time, in a target folder of its own
+# pdl-cluster, beside pdl: some minutes the first time, with a profile (and so a target folder) of its own
 cluster: build
-    cargo build --release --locked --package pdl-cluster --target-dir target/cluster
-    install target/cluster/release/pdl-cluster {{cluster}}
+    cargo build --profile cluster --locked --package pdl-cluster
+    install target/cluster/pdl-cluster {{cluster}}
 
 # Lints and tests of pdl-cluster; a cluster in network namespaces (root) that loses machines; one with storage that fails
 test-cluster cohort="" : cluster (venv)
@@ -56,16 +56,16 @@ test-cluster cohort="" : cluster (venv)
     set -euo pipefail
     # What `cargo clippy` does, but with the 400 dependencies as `just cluster` has built them.
     CARGO_INCREMENTAL=0 RUSTC_WORKSPACE_WRAPPER=$(rustup which clippy-driver) CLIPPY_ARGS=-Dwarnings__CLIPPY_HACKERY__ \
-        cargo test --release --locked --package pdl-cluster --target-dir target/cluster
-    out=target/test-cluster; mkdir -p $out
-    {{pdl}} curate "${1:-sample-data/mr}" --out $out/curated --no-report
+        cargo test --profile cluster --locked --package pdl-cluster
+    out=target/test-cluster cohort=${1:-sample-data/mr}; mkdir -p $out
+    {{pdl}} curate "$cohort" --out $out/curated --no-report
     .venv/bin/python -m pip install --quiet --requirement tests/cluster/requirements.txt
-    .venv/bin/python tests/cluster/namespaces.py {{pdl}} {{cluster}} $out/curated $out/machines
+    .venv/bin/python tests/cluster/namespaces.py {{pdl}} {{cluster}} "$cohort" $out/curated $out/machines
     .venv/bin/python tests/cluster/storage.py {{pdl}} {{cluster}} $out/curated $out/storage
 
 # Documentation of pdl-cluster, without warnings
 doc-cluster:
-    RUSTDOCFLAGS="-D warnings" cargo doc --release --locked --package pdl-cluster --no-deps --target-dir target/cluster
+    RUSTDOCFLAGS="-D warnings" cargo doc --profile cluster --locked --package pdl-cluster --no-deps
 
 # The cluster against one process, on this machine; OUT is a prepared cohort (--many: what a tile costs)
 bench-cluster out *flags: cluster (venv)

@@ -1,9 +1,10 @@
 """A cluster of machines with addresses of their own, on one machine: network namespaces on a bridge.
 
-    namespaces.py PDL PDL_CLUSTER CURATED SCRATCH
+    namespaces.py PDL PDL_CLUSTER COHORT CURATED SCRATCH
 
 Compares the cases of the curation folder CURATED on one machine, then on a cluster that loses executors in several
-ways, then on one that loses its scheduler; the pairs must be the same bytes each time. Needs the right to make network
+ways, then on one that loses its scheduler; the pairs must be the same bytes each time. Prepares a copy of COHORT with a
+damaged image on one machine and on a cluster that loses an executor; the files must be the same. Needs the right to make network
 namespaces (root) and the program `ip`; makes them itself, and takes them away.
 """
 
@@ -119,7 +120,7 @@ def folder(curated, out):
 
 
 def main():
-    pdl, cluster, curated, scratch = (Path(word).resolve() for word in sys.argv[1:5])
+    pdl, cluster, cohort, curated, scratch = (Path(word).resolve() for word in sys.argv[1:6])
     scratch.mkdir(parents=True, exist_ok=True)
     one = folder(curated, scratch / "one-machine")
     cases = count(one)
@@ -155,6 +156,8 @@ def main():
             first_scheduler = scheduler()
             machines = {name: executor(name) for name in ["first", "second", "third"]}
             lossy(net, machines, executor, client, folder(curated, scratch / "losses"), expected, cluster, at)
+            preparation(pdl, cluster, cohort, scratch, net, machines | {"late": running[-1]}, at)
+            interrupted(client, folder(curated, scratch / "interrupted"), expected, scratch)
             dead_scheduler(first_scheduler, scheduler, client, folder(curated, scratch / "dead"), expected, scratch, size, cases)
         finally:
             for process in running:
@@ -193,6 +196,59 @@ def lossy(net, machines, executor, client, out, expected, cluster, at):
 def status(net, cluster, at):
     words = ["ip", "netns", "exec", net.name("client"), str(cluster), "status", "--scheduler", at, "--json"]
     return json.loads(subprocess.run(words, check=True, capture_output=True).stdout)
+
+
+def preparation(pdl, cluster, cohort, scratch, net, machines, at):
+    """Also with an image that cannot be read, which must be told and stop nothing."""
+    here = scratch / "cohort"
+    shutil.rmtree(here, ignore_errors=True)
+    shutil.copytree(cohort, here)
+    one, out = scratch / "prepared-one", scratch / "prepared"
+    for folder in [one, out]:
+        shutil.rmtree(folder, ignore_errors=True)
+        sh(pdl, "index", here, "--out", folder)
+    damaged = sorted(path for path in here.glob("images*/*.nii.gz"))[1]
+    damaged.write_bytes(b"no image any more")
+    flags = ["--resample", "nnunet"]  # slow on purpose
+    sh(pdl, "prepare", one, *flags)
+    running = net.start("client", scratch / "client.log", cluster, "prepare", out, "--scheduler", at, "--json", *flags)
+    handed = lambda: len(list((out / ".pdl" / "handed").glob("*.proxy.jsonl")))
+    end = time.time() + 120
+    while handed() < 3 and running.poll() is None and time.time() < end:
+        time.sleep(0.01)
+    machines["late"].kill()
+    print(f"killed an executor after {handed()} cases were begun", flush=True)
+    answer, _ = running.communicate(timeout=300)
+    check("preparing ends with exit code 0", running.returncode == 0, running.returncode)
+    result = json.loads(answer)
+    check("and tells of the damaged image", result["failed"] == 1, result)
+    check("the same prepared files", tree(out) == tree(one), [name for name in tree(one) if tree(one)[name] != tree(out).get(name)])
+    began = (out / ".pdl" / "prepare.jsonl").stat().st_mtime_ns
+    sh(pdl, "prepare", out, *flags)
+    check("one machine finds all of it valid", not any_newer(out / "prepared", began))
+
+
+def interrupted(client, out, expected, scratch):
+    running = client(out)
+    wait_for_parts(out, len(expected) // 10, running)
+    running.send_signal(signal.SIGINT)
+    running.communicate(timeout=60)
+    check("an interrupted client ends with exit code 130", running.returncode == 130, running.returncode)
+    last = (scratch / "client.log").read_text().strip().splitlines()[-1]
+    check("and says how to go on", "run this again" in last, last)
+    running = client(out)
+    running.communicate(timeout=600)
+    check("the second run sees it through", running.returncode == 0 and digest(out) == expected, running.returncode)
+
+
+def tree(out):
+    """Files and their hashes, without failures.json, which names paths."""
+    files = (path for path in out.rglob("*") if path.is_file() and ".pdl" not in path.parts and path.name != "failures.json")
+    return {str(path.relative_to(out)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def any_newer(folder, when):
+    return any(path.stat().st_mtime_ns > when for path in folder.rglob("*.nii.gz"))
 
 
 def dead_scheduler(first, scheduler, client, out, expected, scratch, size, cases):

@@ -10,6 +10,7 @@ mod curate;
 mod dicom;
 mod export;
 mod golden;
+mod handed;
 mod import;
 mod manifests;
 mod mistakes;

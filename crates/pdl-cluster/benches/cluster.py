@@ -1,12 +1,14 @@
 """A cluster of two executors of one core each, beside `pdl compare` with two threads, on the same machine.
 
-    cluster.py PDL PDL_CLUSTER CURATED [--rounds 3] [--tile 90] [--many]
+    cluster.py PDL PDL_CLUSTER CURATED [--rounds 3] [--tile 128] [--many CASES]
 
-Pairs a second of both, run in turn on the proxies of the curation folder CURATED, and with --many what a tile costs
-beside its pairs, and the memory of the scheduler, when every pair is a tile (10,011 with 141 cases).
+Pairs a second of both, run in turn on the proxies of the curation folder CURATED; bytes written
+per pair; and with --many what a tile costs beside its pairs, and the memory of the scheduler, when every pair of so many
+cases is a tile (10,011 tiles with 141 cases).
 """
 
 import argparse
+import json
 import shutil
 import socket
 import statistics
@@ -59,14 +61,27 @@ def timed(out, words):
     return time.perf_counter() - began
 
 
+def few(out, cases):
+    """Leaves the first cases only."""
+    paths = sorted((out / "proxies").glob("*.arrow"))
+    with open(paths[0], "rb") as file:
+        reader = ipc.open_file(file)
+        table, keys = reader.read_all(), json.loads(reader.metadata[b"row_keys"])
+    assert table.num_rows >= cases, f"the first file has {table.num_rows} cases"
+    for path in paths[1:]:
+        path.unlink()
+    with ipc.new_file(paths[0], table.schema, metadata={"row_keys": json.dumps(keys[:cases])}) as writer:
+        writer.write_table(table.slice(0, cases).combine_chunks())
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("pdl", type=Path)
     parser.add_argument("cluster", type=Path)
     parser.add_argument("curated", type=Path)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--tile", type=int, default=90)
-    parser.add_argument("--many", action="store_true")
+    parser.add_argument("--tile", type=int, default=128)
+    parser.add_argument("--many", type=int, default=0)
     args = parser.parse_args()
     pdl, cluster = args.pdl.resolve(), args.cluster.resolve()
     with tempfile.TemporaryDirectory(dir=args.curated.parent) as scratch:
@@ -80,7 +95,7 @@ def main():
         with running(cluster, "scheduler", "--port", port) as scheduler:
             wait_until_open(port)
             executor = [cluster, "executor", "--scheduler", at, "--cores", 1, "--memory", "2GiB"]
-            with running(*executor), running(*executor):
+            with running(*executor) as one, running(*executor) as other:
                 time.sleep(3)
                 local = [pdl, "compare", out, "--json", "--threads", 2, "--memory", "4GiB"]
                 spread = [cluster, "compare", out, "--json", "--scheduler", at]
@@ -91,11 +106,15 @@ def main():
                         rates.append(pairs / timed(out, [*words, "--tile", args.tile]))
                     ratios.append(rates[1] / rates[0])
                     print(f"pairs a second: one process {rates[0]:.0f}, cluster {rates[1]:.0f}, ratio {ratios[-1]:.3f}")
-                print(f"median ratio {statistics.median(ratios):.3f}")
+                print(f"median ratio {statistics.median(ratios):.3f} of {len(ratios)}, {cases} cases, tiles of {args.tile}")
+                written = sum(path.stat().st_size for path in (out / "pairs").glob("*.parquet"))
+                print(f"{written / pairs:.1f} bytes written for a pair; executors' and scheduler's memory:")
+                print(" ".join(f"{memory_mib(process.pid):.0f}" for process in [one, other, scheduler]), "MiB at most")
                 if args.many:
+                    few(out, args.many)
                     alone = timed(out, [*local, "--tile", 1])
                     seconds = timed(out, [*spread, "--tile", 1])
-                    tiles = pairs + cases
+                    tiles = args.many * (args.many + 1) // 2
                     print(f"{tiles} tiles of a pair at most: one process {alone:.1f} s, cluster {seconds:.1f} s,")
                     print(f"so {1000 * (seconds - alone) / tiles:.2f} ms a tile more; scheduler's peak {memory_mib(scheduler.pid):.0f} MiB")
 

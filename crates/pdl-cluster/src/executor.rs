@@ -8,6 +8,8 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use ballista_executor::executor_process::{ExecutorProcessConfig, start_executor_process};
 use bytesize::ByteSize;
+use pdl_store::journal::Trust;
+use pdl_store::progress::{Run, Silent};
 use tokio::runtime::Handle;
 
 use crate::codec::TileCodec;
@@ -86,9 +88,10 @@ pub async fn run(args: &ExecutorArgs) -> Result<Stopped> {
         cache: args.cache.clone().unwrap_or_else(std::env::temp_dir),
         cache_bytes: args.cache_size.0,
     };
+    let memory = Run { trust: Trust::Stamps, progress: &Silent, memory: limits.memory }.memory();
     let worker = Worker::start(limits, Handle::current()).context("cannot start the thread for tiles")?;
     let name = format!("{host}:{port}");
-    let codec = TileCodec::on(Host { worker, name: name.clone() });
+    let codec = TileCodec::on(Host { worker, name: name.clone(), memory: memory / TASKS as u64 });
     let config = ExecutorProcessConfig {
         bind_host: args.bind.clone(),
         external_host: Some(host),

@@ -1,7 +1,8 @@
-//! What travels with a plan: which tiles of which folder, and how they are computed.
+//! What travels with a plan: which folder, and what is to be made there.
 
 use std::path::PathBuf;
 
+use pdl_prepare::plan::Plan;
 use pdl_similarity::parameters::CompareParameters;
 use pdl_store::hash::Key;
 use serde::{Deserialize, Serialize};
@@ -9,19 +10,47 @@ use serde::{Deserialize, Serialize};
 use crate::storage::Url;
 
 /// The version of the program and of what it sends; both ends of a run must have the same.
-pub const VERSION: &str = concat!("pdl-cluster ", env!("CARGO_PKG_VERSION"), ", plan 1");
+pub const VERSION: &str = concat!("pdl-cluster ", env!("CARGO_PKG_VERSION"), ", plan 2");
 
-/// A comparison as every executor gets it.
+/// A run as every executor gets it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Job {
     /// [`VERSION`] of the client.
     pub version: String,
+    /// What is made.
+    pub work: Work,
+}
+
+/// What a run makes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Work {
+    /// Tiles of the pair matrix.
+    Compare(Comparison),
+    /// Prepared cases.
+    Prepare(Box<Preparation>),
+}
+
+/// A comparison.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Comparison {
     /// Where proxies are, and parts go.
     pub place: Place,
     /// How to compare; the instruction set is a concrete one.
     pub parameters: CompareParameters,
     /// The hash of the proxies that the client sees.
     pub proxies: String,
+}
+
+/// A preparation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Preparation {
+    /// The curation folder, under the same path on every machine, as are the volumes that it names.
+    pub out: PathBuf,
+    /// What is done to every case.
+    pub plan: Plan,
+    /// The hash of the table of cases that the client sees.
+    pub cases: String,
 }
 
 /// Where proxies are, and parts go.
@@ -55,10 +84,17 @@ pub enum JobError {
     },
 }
 
-impl Job {
+impl Comparison {
     /// The hash of all that the parts depend on.
     pub fn run(&self) -> String {
         run(&self.parameters, &self.proxies)
+    }
+}
+
+impl Job {
+    /// Of this version.
+    pub fn new(work: Work) -> Self {
+        Self { version: VERSION.to_owned(), work }
     }
 
     /// As bytes for the plan.
@@ -99,12 +135,11 @@ mod tests {
 
     #[test]
     fn another_version_is_named() {
-        let job = Job {
-            version: VERSION.to_owned(),
+        let job = Job::new(Work::Compare(Comparison {
             place: Place::Folder("out".into()),
             parameters: CompareParameters::default(),
             proxies: "abc".to_owned(),
-        };
+        }));
         assert_eq!(Job::decode(&job.encode().unwrap()).unwrap(), job);
         let text = br#"{"version": "pdl-cluster 9.9", "other": 1}"#;
         let error = Job::decode(text).unwrap_err().to_string();

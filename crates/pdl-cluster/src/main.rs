@@ -6,8 +6,10 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 use serde_json::json;
 
-use pdl_cluster::client::{self, CompareArgs, Interrupted};
+use pdl_cluster::client::{self, CompareArgs};
+use pdl_cluster::errand::Interrupted;
 use pdl_cluster::executor::{self, ExecutorArgs, Stopped};
+use pdl_cluster::prepare::{self, PrepareArgs};
 use pdl_cluster::rest::{ExecutorState, Rest};
 use pdl_cluster::scheduler::{self, SchedulerArgs};
 use pdl_cluster::{Address, note, say};
@@ -31,6 +33,8 @@ enum Command {
     Scheduler(SchedulerArgs),
     /// Compute tiles: one for each machine.
     Executor(ExecutorArgs),
+    /// Normalise and resample every case: plan.json, prepared/, proxies/, as `pdl prepare` makes them.
+    Prepare(Box<PrepareArgs>),
     /// Compare every case with every other: pairs/, as `pdl compare` makes it.
     Compare(CompareArgs),
     /// Tell which executors and jobs a scheduler has.
@@ -65,6 +69,16 @@ fn run(command: &Command) -> Result<()> {
             Stopped::Asked => Ok(()),
             Stopped::GivenUp => Err(executor::again()),
         },
+        Command::Prepare(args) => {
+            let prepared = runtime.block_on(prepare::run(args))?;
+            let (cases, failed) = (prepared.cases, prepared.failures.len());
+            if args.json {
+                say(&json!({ "cases": cases, "failed": failed }).to_string());
+            } else {
+                say(&format!("{cases} cases prepared, {failed} failed"));
+            }
+            Ok(())
+        }
         Command::Compare(args) => {
             let done = runtime.block_on(client::run(args))?;
             if args.json {

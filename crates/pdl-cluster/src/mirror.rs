@@ -264,7 +264,48 @@ fn with_holes(path: &Path, listed: &FileIndex, mut rest: &[u8]) -> std::io::Resu
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests may fail loudly")]
     use super::*;
+
+    const BLOCK: u64 = 64 << 10;
+
+    /// A file of 4 KiB and then the voxels of five cases, a block each; in storage.
+    async fn stored(storage: &Storage) -> String {
+        let mut voxels = Vec::new();
+        for row in 0..5 {
+            let start = 4096 + row as u64 * BLOCK;
+            let hash = storage.put_block(vec![row as u8 + 1; BLOCK as usize]).await.unwrap();
+            voxels.push(VoxelBlock { rows: row..row + 1, bytes: start..start + BLOCK, hash });
+        }
+        let rest = storage.put_block(vec![9; 4096]).await.unwrap();
+        let index = Index { files: vec![FileIndex { bytes: 4096 + 5 * BLOCK, rest, voxels }] };
+        storage.put_block(serde_json::to_vec(&index).unwrap()).await.unwrap()
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn the_cache_keeps_to_its_limit_and_holds_what_a_tile_needs() {
+        use std::os::unix::fs::MetadataExt;
+        let storage = Storage::for_tests();
+        let index = stored(&storage).await;
+        let cache = tempfile::tempdir().unwrap();
+        let mut mirror = Mirror::new(&storage, &index, cache.path(), 2 * BLOCK).await.unwrap();
+        let path = mirror.folder().join(proxies::FOLDER).join(proxies::file_name(0));
+        for tile in [[0..1, 1..2], [1..2, 2..3], [3..4, 4..5], [0..1, 4..5]] {
+            mirror.fetch(&tile, &storage).await.unwrap();
+            let bytes = std::fs::read(&path).unwrap();
+            for row in tile.iter().map(|rows| rows.start) {
+                let start = 4096 + row * BLOCK as usize;
+                assert!(bytes[start..start + BLOCK as usize].iter().all(|byte| *byte == row as u8 + 1));
+            }
+            assert!(bytes[..4096].iter().all(|byte| *byte == 9));
+            let on_disk = path.metadata().unwrap().blocks() * 512;
+            assert!(on_disk <= 4096 + 2 * BLOCK + 16384, "{on_disk} bytes are on the disk");
+        }
+        // A tile that needs more than the limit gets it all the same.
+        mirror.fetch(&[0..3], &storage).await.unwrap();
+        assert_eq!(mirror.bytes, 3 * BLOCK);
+    }
 
     #[test]
     fn gaps_and_holes_make_the_whole() {

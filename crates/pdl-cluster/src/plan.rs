@@ -23,21 +23,23 @@ use crate::tile_exec::{TileExec, input_schema};
 const MOST_PARTITIONS: usize = 2000;
 /// From this many tiles on, a partition holds several: neighbours, which share cases.
 const MANY_TILES: usize = 64;
+/// Cases in a partition: as many as a machine with many cores prepares at a time, unless there are very many.
+const MOST_CASES: usize = 16;
 
-/// The plan that computes `tiles`.
+/// The plan that computes tiles, or prepares cases, which are tiles of column 0.
 ///
 /// # Errors
 /// When DataFusion refuses it.
-pub fn plan(job: Job, tiles: &[Tile]) -> Result<Arc<dyn ExecutionPlan>> {
+pub fn plan(job: Job, partitions: &[Vec<Tile>]) -> Result<Arc<dyn ExecutionPlan>> {
     let partitions: Vec<Vec<RecordBatch>> =
-        partitions(tiles).iter().map(|tiles| Ok(vec![batch(tiles)?])).collect::<Result<_>>()?;
+        partitions.iter().map(|tiles| Ok(vec![batch(tiles)?])).collect::<Result<_>>()?;
     let source = MemorySourceConfig::try_new_exec(&partitions, input_schema(), None)?;
     let tiles = TileExec::new(Arc::new(job), source, None);
     Ok(Arc::new(CoalescePartitionsExec::new(Arc::new(tiles))))
 }
 
 /// Squares of neighbouring tiles, small enough that every executor gets many, large enough that a plan has few.
-fn partitions(tiles: &[Tile]) -> Vec<Vec<Tile>> {
+pub fn squares(tiles: &[Tile]) -> Vec<Vec<Tile>> {
     let mut side = if tiles.len() < MANY_TILES { 1 } else { 2 };
     loop {
         let mut squares: BTreeMap<(usize, usize), Vec<Tile>> = BTreeMap::new();
@@ -49,6 +51,13 @@ fn partitions(tiles: &[Tile]) -> Vec<Vec<Tile>> {
         }
         side += 1;
     }
+}
+
+/// Handfuls of cases, each a tile of column 0.
+pub fn handfuls(cases: &[usize]) -> Vec<Vec<Tile>> {
+    let size = (cases.len() / MANY_TILES).clamp(1, MOST_CASES).max(cases.len().div_ceil(MOST_PARTITIONS));
+    let handful = |cases: &[usize]| cases.iter().map(|row| Tile { row: *row, col: 0 }).collect();
+    cases.chunks(size).map(handful).collect()
 }
 
 fn batch(tiles: &[Tile]) -> Result<RecordBatch> {
@@ -67,7 +76,7 @@ mod tests {
     fn every_tile_is_in_one_partition_and_plans_stay_small() {
         for cases in [2, 100, 1000, 20_000] {
             let all: Vec<Tile> = tiles(50, cases).collect();
-            let parts = partitions(&all);
+            let parts = squares(&all);
             assert!(parts.len() <= MOST_PARTITIONS);
             let mut found: Vec<Tile> = parts.into_iter().flatten().collect();
             found.sort_by_key(|tile| (tile.row, tile.col));

@@ -7,7 +7,7 @@ use pdl_similarity::pairs;
 use pdl_similarity::tile::Tile;
 use pdl_store::StoreError;
 
-use crate::job::{Job, Place};
+use crate::job::{Comparison, Place};
 use crate::mirror::{Mirror, MirrorError};
 use crate::storage::{Storage, Url};
 use crate::worker::Limits;
@@ -42,7 +42,7 @@ impl Remote {
     ///
     /// # Errors
     /// [`MirrorError`].
-    pub async fn ready(&mut self, job: &Job, tile: Tile) -> Result<Option<TileDone>, MirrorError> {
+    pub async fn ready(&mut self, job: &Comparison, tile: Tile) -> Result<Option<TileDone>, MirrorError> {
         let size = job.parameters.tile;
         let cases = self.mirror.cases();
         if self.storage.has_part(&job.run(), tile).await? {
@@ -63,7 +63,7 @@ impl Remote {
     ///
     /// # Errors
     /// [`MirrorError`].
-    pub async fn keep(&self, job: &Job, tile: Tile) -> Result<(), MirrorError> {
+    pub async fn keep(&self, job: &Comparison, tile: Tile) -> Result<(), MirrorError> {
         let path = pairs::path(self.folder(), tile);
         let bytes = std::fs::read(&path).map_err(StoreError::io("read the part", &path))?;
         self.storage.put_part(&job.run(), tile, bytes).await?;

@@ -125,6 +125,13 @@ impl Storage {
         Ok(Self { store: Arc::new(store), url: url.clone(), prefix: Path::from(prefix) })
     }
 
+    /// Storage in memory.
+    #[cfg(test)]
+    pub(crate) fn for_tests() -> Self {
+        let store = Arc::new(object_store::memory::InMemory::new());
+        Self { store, url: Url("s3://bucket/prefix".to_owned()), prefix: Path::from("prefix") }
+    }
+
     fn refused(&self) -> impl FnOnce(object_store::Error) -> StorageError {
         let url = self.url.clone();
         move |source| StorageError::Refused { url, source }

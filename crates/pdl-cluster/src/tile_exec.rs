@@ -1,10 +1,10 @@
-//! The plan's node that computes tiles.
+//! The plan's node that computes tiles, or prepares cases.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::array::{AsArray, RecordBatch, StringArray, UInt32Array, UInt64Array};
+use arrow::array::{ArrayRef, AsArray, RecordBatch, StringArray, UInt32Array, UInt64Array};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, UInt32Type};
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::{DataFusionError, Result};
@@ -21,17 +21,18 @@ use pdl_similarity::compare::TileDone;
 use pdl_similarity::isa::Isa;
 use pdl_similarity::tile::Tile;
 
-use crate::job::Job;
+use crate::cases;
+use crate::job::{Comparison, Job, Work};
 use crate::worker::{WorkError, Worker};
 
 /// Exit code of an executor that lacks the run's instruction set.
 pub const LACKS_ISA: i32 = 6;
 
 /// How often a tile is tried that the storage refuses, and how long the first pause is.
-const TRIES: u32 = 6;
-const FIRST_PAUSE: Duration = Duration::from_millis(250);
+pub(crate) const TRIES: u32 = 6;
+pub(crate) const FIRST_PAUSE: Duration = Duration::from_millis(250);
 
-/// Which tiles go in: a row for each.
+/// Which tiles go in: a row for each; a case is a tile of column 0.
 pub fn input_schema() -> SchemaRef {
     let column = |name| Field::new(name, DataType::UInt32, false);
     Arc::new(Schema::new(vec![column("row"), column("col")]))
@@ -56,9 +57,12 @@ pub struct Host {
     pub worker: Worker,
     /// The name under which this executor appears.
     pub name: String,
+    /// Most bytes of memory for the cases of one task.
+    pub memory: u64,
 }
 
-/// Computes the tiles that its input names, one after another, and writes each into the curation folder.
+/// Computes the tiles that its input names, one after another, and writes each into the curation folder; or prepares
+/// the cases that it names.
 ///
 /// It is an inner node over a leaf that Ballista knows: a leaf of our own would be run whole by every task.
 #[derive(Debug)]
@@ -85,7 +89,12 @@ impl TileExec {
 
 impl DisplayAs for TileExec {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "TileExec: tile={}, isa={}", self.job.parameters.tile, self.job.parameters.isa)
+        match &self.job.work {
+            Work::Compare(job) => {
+                write!(f, "TileExec: tile={}, isa={}", job.parameters.tile, job.parameters.isa)
+            }
+            Work::Prepare(_) => write!(f, "TileExec: cases"),
+        }
     }
 }
 
@@ -123,20 +132,32 @@ impl ExecutionPlan for TileExec {
         let host = self.host.clone().ok_or_else(|| {
             DataFusionError::Execution("tiles are computed by `pdl-cluster executor` only".to_owned())
         })?;
-        leave_when_lacking(self.job.parameters.isa);
-        let job = Arc::clone(&self.job);
         let input = self.input.execute(partition, context)?;
-        let tiles = input
-            .map(|batch| batch.and_then(|batch| tiles_of(&batch)))
-            .map_ok(|tiles| futures::stream::iter(tiles.into_iter().map(Ok::<_, DataFusionError>)));
-        let done = tiles.try_flatten().and_then(move |tile| {
-            let (job, host) = (Arc::clone(&job), Arc::clone(&host));
-            async move {
-                let done = compute(&host.worker, &job, tile).await?;
-                row_of(&done, &host.name)
+        let rows = input.map(|batch| batch.and_then(|batch| tiles_of(&batch)));
+        match &self.job.work {
+            Work::Compare(job) => {
+                leave_when_lacking(job.parameters.isa);
+                let job = Arc::new(job.clone());
+                let tiles = rows
+                    .map_ok(|tiles| futures::stream::iter(tiles.into_iter().map(Ok::<_, DataFusionError>)));
+                let done = tiles.try_flatten().and_then(move |tile| {
+                    let (job, host) = (Arc::clone(&job), Arc::clone(&host));
+                    async move { row_of(&compute(&host.worker, &job, tile).await?, &host.name) }
+                });
+                Ok(Box::pin(RecordBatchStreamAdapter::new(output_schema(), done)))
             }
-        });
-        Ok(Box::pin(RecordBatchStreamAdapter::new(output_schema(), done)))
+            Work::Prepare(job) => {
+                let job = Arc::new(job.as_ref().clone());
+                let done = rows.and_then(move |cases| {
+                    let (job, host) = (Arc::clone(&job), Arc::clone(&host));
+                    async move {
+                        let done = cases::prepare(&job, cases, host.memory).await?;
+                        rows_of(&done, &host.name)
+                    }
+                });
+                Ok(Box::pin(RecordBatchStreamAdapter::new(output_schema(), done)))
+            }
+        }
     }
 }
 
@@ -153,7 +174,7 @@ fn leave_when_lacking(isa: Isa) {
 }
 
 /// Computes a tile, again when the storage refuses it for a while.
-async fn compute(worker: &Worker, job: &Arc<Job>, tile: Tile) -> Result<TileDone> {
+async fn compute(worker: &Worker, job: &Arc<Comparison>, tile: Tile) -> Result<TileDone> {
     let mut pause = FIRST_PAUSE;
     for attempt in 1..=TRIES {
         match worker.compute(job, tile).await {
@@ -179,13 +200,21 @@ fn tiles_of(batch: &RecordBatch) -> Result<Vec<Tile>> {
 }
 
 fn row_of(done: &TileDone, executor: &str) -> Result<RecordBatch> {
-    let number = |value: usize| Arc::new(UInt32Array::from(vec![value as u32]));
-    let columns: Vec<arrow::array::ArrayRef> = vec![
-        number(done.tile.row),
-        number(done.tile.col),
-        Arc::new(UInt64Array::from(vec![done.pairs])),
-        Arc::new(UInt64Array::from(vec![done.computed])),
-        Arc::new(StringArray::from(vec![executor])),
+    rows_of(std::slice::from_ref(done), executor)
+}
+
+fn rows_of(done: &[TileDone], executor: &str) -> Result<RecordBatch> {
+    let narrow = |of: fn(&TileDone) -> usize| -> ArrayRef {
+        Arc::new(done.iter().map(|row| of(row) as u32).collect::<UInt32Array>())
+    };
+    let wide =
+        |of: fn(&TileDone) -> u64| -> ArrayRef { Arc::new(done.iter().map(of).collect::<UInt64Array>()) };
+    let columns = vec![
+        narrow(|row| row.tile.row),
+        narrow(|row| row.tile.col),
+        wide(|row| row.pairs),
+        wide(|row| row.computed),
+        Arc::new(StringArray::from(vec![executor; done.len()])),
     ];
     Ok(RecordBatch::try_new(output_schema(), columns)?)
 }

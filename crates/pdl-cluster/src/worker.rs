@@ -17,7 +17,7 @@ use pdl_store::progress::{Run, Silent};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-use crate::job::{Job, Place};
+use crate::job::{Comparison, Place};
 use crate::mirror::MirrorError;
 use crate::remote::Remote;
 
@@ -61,7 +61,7 @@ pub struct Limits {
 
 /// A tile that somebody waits for.
 struct Request {
-    job: Arc<Job>,
+    job: Arc<Comparison>,
     tile: Tile,
     answer: Answer,
 }
@@ -96,7 +96,7 @@ impl Worker {
     ///
     /// # Errors
     /// [`WorkError`].
-    pub async fn compute(&self, job: &Arc<Job>, tile: Tile) -> Result<TileDone, WorkError> {
+    pub async fn compute(&self, job: &Arc<Comparison>, tile: Tile) -> Result<TileDone, WorkError> {
         let (answer, answered) = oneshot::channel();
         let request = Request { job: Arc::clone(job), tile, answer };
         let sent = self.requests.lock().map(|requests| requests.send(request).is_ok());
@@ -171,7 +171,7 @@ fn serve(
 
 /// Has `remote` be what the job needs: its storage, or nothing.
 fn mount(
-    job: &Job,
+    job: &Comparison,
     limits: &Limits,
     runtime: &Handle,
     remote: &mut Option<Remote>,

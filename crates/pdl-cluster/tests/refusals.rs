@@ -1,7 +1,7 @@
 //! What does not fit is refused at once, with the reason.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "tests may fail loudly")]
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -12,8 +12,9 @@ use datafusion::prelude::SessionConfig;
 use datafusion_proto::protobuf::PhysicalPlanNode;
 use futures::StreamExt;
 use pdl_cluster::codec::TileCodec;
-use pdl_cluster::job::{Job, Place, VERSION};
+use pdl_cluster::job::{Comparison, Job, Place, VERSION, Work};
 use pdl_cluster::plan::plan;
+use pdl_similarity::isa::Isa;
 use pdl_similarity::parameters::CompareParameters;
 use pdl_similarity::tile::Tile;
 
@@ -59,7 +60,7 @@ fn refusal(job: Job) -> String {
     runtime.block_on(async {
         let config = SessionConfig::new_with_ballista();
         let ballista = config.ballista_config();
-        let plan = plan(job, &[Tile { row: 0, col: 0 }]).unwrap();
+        let plan = plan(job, &[vec![Tile { row: 0, col: 0 }]]).unwrap();
         let url = format!("http://{address}");
         let codec = TileCodec::default();
         let sent =
@@ -85,9 +86,11 @@ fn refusal(job: Job) -> String {
 fn job(version: &str) -> Job {
     Job {
         version: version.to_owned(),
-        place: Place::Folder("/nowhere".into()),
-        parameters: CompareParameters::default().resolve().unwrap(),
-        proxies: String::new(),
+        work: Work::Compare(Comparison {
+            place: Place::Folder("/nowhere".into()),
+            parameters: CompareParameters::default().resolve().unwrap(),
+            proxies: String::new(),
+        }),
     }
 }
 
@@ -95,6 +98,52 @@ fn job(version: &str) -> Job {
 fn a_plan_of_another_version_is_refused_by_name() {
     let error = refusal(job("pdl-cluster 9.9, plan 7"));
     assert!(error.contains("pdl-cluster 9.9, plan 7") && error.contains("same version"), "{error}");
+}
+
+#[test]
+fn an_executor_that_lacks_the_instructions_of_a_run_leaves_and_says_why() {
+    let lacking = if cfg!(target_arch = "aarch64") { Isa::Avx2 } else { Isa::Neon };
+    let (_scheduler, address) = scheduler();
+    let words = ["executor", "--scheduler", &address, "--cores", "1"];
+    let mut executor = Command::new(env!("CARGO_BIN_EXE_pdl-cluster"))
+        .args(words)
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map(Running)
+        .unwrap();
+    let parameters = CompareParameters { isa: lacking, ..CompareParameters::default() };
+    let work = Work::Compare(Comparison {
+        place: Place::Folder("/nowhere".into()),
+        parameters,
+        proxies: String::new(),
+    });
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let sent = runtime.spawn(async move {
+        let config = SessionConfig::new_with_ballista();
+        let ballista = config.ballista_config();
+        let plan = plan(Job::new(work), &[vec![Tile { row: 0, col: 0 }]]).unwrap();
+        let url = format!("http://{address}");
+        let codec = TileCodec::default();
+        let rows =
+            execute_physical_plan::<PhysicalPlanNode>(url, &ballista, plan, &codec, "t".into(), config);
+        if let Ok(mut rows) = rows.await {
+            while rows.next().await.is_some() {}
+        }
+    });
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let status = loop {
+        if let Some(status) = executor.0.try_wait().unwrap() {
+            break status;
+        }
+        assert!(Instant::now() < deadline, "the executor stays");
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    sent.abort();
+    let mut words = String::new();
+    executor.0.stderr.take().unwrap().read_to_string(&mut words).unwrap();
+    assert_eq!(status.code(), Some(6), "{words}");
+    assert!(words.contains(&format!("computes with {lacking}, which this machine lacks")), "{words}");
 }
 
 #[test]

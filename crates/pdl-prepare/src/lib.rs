@@ -20,6 +20,7 @@
 //! ```
 
 pub mod fingerprint;
+pub mod handed;
 pub mod normalise;
 pub mod plan;
 pub mod prepare;

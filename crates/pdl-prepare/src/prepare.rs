@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::PrepareError;
 use crate::fingerprint::{self, CaseFingerprint, Fingerprint};
+use crate::handed;
 use crate::normalise::normalise;
 use crate::plan::{self, Plan, PrepareParameters, Resampling};
 use crate::proxies::{self, ProxyRow, ProxyWriter, ROWS_PER_FILE};
@@ -127,6 +128,7 @@ pub fn prepare(
     for folder in [IMAGES, LABELS, proxies::FOLDER] {
         atomic::sweep(&out.join(folder))?;
     }
+    handed::collect(out)?;
     let (plan, mut findings) = make_plan(out, &rows, parameters, replan, run)?;
     let stage = Stage {
         out,
@@ -151,6 +153,9 @@ pub fn prepare(
     let prepared: Vec<PreparedRow> = done.into_iter().map(|case| case.row).collect();
     table::write_rows(&out.join(FILE), &schema(), &prepared, Vec::new())?;
     remove_strangers(out, &prepared, rows.len().div_ceil(ROWS_PER_FILE))?;
+    if failures.is_empty() {
+        handed::remove(out)?;
+    }
     Ok(Prepared { plan, findings, written, cases: prepared.len(), failures })
 }
 
@@ -164,7 +169,7 @@ pub fn read_plan(out: &Path) -> Result<Plan, StoreError> {
 
 /// Takes the fingerprint, and keeps the plan there is, unless a new one is wanted or its options have changed; then a
 /// plan that the user has edited is not thrown away.
-fn make_plan(
+pub(crate) fn make_plan(
     out: &Path,
     rows: &[&CaseRow],
     parameters: &PrepareParameters,
@@ -247,19 +252,19 @@ fn fingerprint_once(
 
 /// What was made of a case.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct Done {
+pub(crate) struct Done {
     row: PreparedRow,
     padded_share: f64,
     #[serde(skip)]
     fresh: bool,
 }
 
-struct Stage<'a> {
-    out: &'a Path,
-    plan: &'a Plan,
-    journal: Journal<PreparedRow>,
-    proxy_journal: Journal<Vec<f64>>,
-    run: Run<'a>,
+pub(crate) struct Stage<'a> {
+    pub out: &'a Path,
+    pub plan: &'a Plan,
+    pub journal: Journal<PreparedRow>,
+    pub proxy_journal: Journal<Vec<f64>>,
+    pub run: Run<'a>,
 }
 
 impl Stage<'_> {
@@ -267,9 +272,7 @@ impl Stage<'_> {
     fn chunk(&self, index: usize, rows: &[&CaseRow]) -> Result<Vec<Result<Done, Failure>>, PrepareError> {
         let name = proxies::file_name(index);
         let relative = format!("{}/{name}", proxies::FOLDER);
-        let row_keys: Vec<(&str, String)> =
-            rows.iter().map(|row| (row.case_id.as_str(), self.proxy_key(row))).collect();
-        let key = Key::new("proxy file 1").part("rows", &row_keys).finish();
+        let key = self.proxy_file_key(rows);
         if let Some(padded) = self.proxy_journal.find(&name, &key).cloned() {
             let mut padded = padded.into_iter();
             let batches = self.batches(rows).into_iter().flat_map(|batch| {
@@ -309,8 +312,7 @@ impl Stage<'_> {
 
     /// Cases that may be in memory together.
     fn batches<'r, 'c>(&self, rows: &'r [&'c CaseRow]) -> Vec<&'r [&'c CaseRow]> {
-        let resampled = |grid: &Grid| shape_at(&grid.to_ras(), self.plan.spacing_mm).iter().product();
-        batches(rows, self.run.memory(), resampled)
+        batches_by_memory(rows, self.plan, self.run.memory())
     }
 
     fn in_parallel<T: Send>(
@@ -331,25 +333,23 @@ impl Stage<'_> {
         rows.par_iter().enumerate().map(one).collect()
     }
 
-    fn case_and_proxy(&self, row: &CaseRow) -> Result<(Done, ProxyRow), PrepareError> {
-        let source = Source::read(self.out, row)?;
-        let percentiles = [row.intensity_p00_5, row.intensity_p99_5];
-        let proxy = proxies::proxy(&source.image, percentiles, &self.plan.proxies)?;
-        let (prepared, fresh) = self.volumes(row, Some(source))?;
+    pub(crate) fn case_and_proxy(&self, row: &CaseRow) -> Result<(Done, ProxyRow), PrepareError> {
+        let (proxy, source) = match handed::proxy(self.out, row, &self.proxy_key(row), self.run.trust)? {
+            Some(proxy) => (proxy, None),
+            None => {
+                let source = Source::read(self.out, row)?;
+                let percentiles = [row.intensity_p00_5, row.intensity_p99_5];
+                (proxies::proxy(&source.image, percentiles, &self.plan.proxies)?, Some(source))
+            }
+        };
+        let (prepared, fresh) = self.volumes(row, source)?;
         let done = Done { row: prepared, padded_share: proxy.padded_share, fresh };
         Ok((done, ProxyRow { case_id: row.case_id.clone(), key: self.proxy_key(row), proxy }))
     }
 
     /// The prepared files of a case, written unless they are valid; and whether they were.
     fn volumes(&self, row: &CaseRow, source: Option<Source>) -> Result<(PreparedRow, bool), PrepareError> {
-        let key = Key::new("prepare 1")
-            .part("image", &row.image_blake3)
-            .part("label", &row.label_blake3)
-            .part("affine", &row.affine)
-            .part("spacing", &self.plan.spacing_mm)
-            .part("resample", &self.plan.resample)
-            .part("normalisation", &self.plan.normalisation)
-            .finish();
+        let key = self.volume_key(row);
         if let Some(known) = self.journal.find(&row.case_id, &key) {
             return Ok((known.clone(), false));
         }
@@ -381,14 +381,43 @@ impl Stage<'_> {
         Ok((prepared, true))
     }
 
+    /// The hash of everything a case's prepared files are made from.
+    pub(crate) fn volume_key(&self, row: &CaseRow) -> String {
+        Key::new("prepare 1")
+            .part("image", &row.image_blake3)
+            .part("label", &row.label_blake3)
+            .part("affine", &row.affine)
+            .part("spacing", &self.plan.spacing_mm)
+            .part("resample", &self.plan.resample)
+            .part("normalisation", &self.plan.normalisation)
+            .finish()
+    }
+
+    /// The hash of everything a file of proxies is made from.
+    pub(crate) fn proxy_file_key(&self, rows: &[&CaseRow]) -> String {
+        let row_keys: Vec<(&str, String)> =
+            rows.iter().map(|row| (row.case_id.as_str(), self.proxy_key(row))).collect();
+        Key::new("proxy file 1").part("rows", &row_keys).finish()
+    }
+
     /// The hash of everything a case's proxy is made from.
-    fn proxy_key(&self, row: &CaseRow) -> String {
+    pub(crate) fn proxy_key(&self, row: &CaseRow) -> String {
         Key::new("proxy 1")
             .part("image", &row.image_blake3)
             .part("affine", &row.affine)
             .part("plan", &self.plan.proxies)
             .finish()
     }
+}
+
+/// Cases that may be prepared together within `memory` bytes.
+pub(crate) fn batches_by_memory<'r, 'c>(
+    rows: &'r [&'c CaseRow],
+    plan: &Plan,
+    memory: u64,
+) -> Vec<&'r [&'c CaseRow]> {
+    let resampled = |grid: &Grid| shape_at(&grid.to_ras(), plan.spacing_mm).iter().product();
+    batches(rows, memory, resampled)
 }
 
 /// An image as a plan makes it: in the orientation RAS+, normalised, at the plan's spacing.

@@ -230,7 +230,8 @@ impl Proxies {
         all.ok_or_else(|| refused(&folder, &"there are none"))
     }
 
-    fn open_file(path: &Path) -> Result<Self, String> {
+    /// Maps one file.
+    pub(crate) fn open_file(path: &Path) -> Result<Self, String> {
         let map = map(path).map_err(|e| e.to_string())?;
         let buffer = Buffer::from(bytes::Bytes::from_owner(Mapped(Arc::clone(&map))));
         let (schema, batches, metadata) = decode(&buffer).map_err(|e| e.to_string())?;

@@ -100,6 +100,10 @@ pub(crate) enum Command {
     Prepare {
         /// The curation folder.
         out: PathBuf,
+        /// Prepare on the cluster of this scheduler, by pdl-cluster; every machine sees OUT, and the volumes of its cases,
+        /// under the same path.
+        #[arg(long, value_name = "HOST:PORT")]
+        cluster: Option<String>,
         #[command(flatten)]
         parameters: PrepareParameters,
         #[command(flatten)]

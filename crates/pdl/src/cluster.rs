@@ -1,11 +1,16 @@
-//! `pdl compare --cluster`: hands the comparison to `pdl-cluster`, which lies beside this program or on the path.
+//! `pdl prepare --cluster` and `pdl compare --cluster`: hand the stage to `pdl-cluster`, which lies beside this program or
+//! on the path.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, ensure};
+use pdl_prepare::plan::PrepareParameters;
 use pdl_similarity::metric::Metric;
 use pdl_similarity::parameters::CompareParameters;
+
+use crate::display::STOPPED;
 
 /// The program's name.
 const PROGRAM: &str = "pdl-cluster";
@@ -20,9 +25,44 @@ pub(crate) fn compare(out: &Path, parameters: &CompareParameters, scheduler: &st
     if json {
         command.arg("--json");
     }
+    finish(&mut command)
+}
+
+/// Prepares on the cluster of a scheduler, and says nothing of the result.
+///
+/// # Errors
+/// As [`compare`].
+pub(crate) fn prepare(
+    out: &Path,
+    parameters: &PrepareParameters,
+    replan: bool,
+    scheduler: &str,
+) -> Result<()> {
+    let mut command = Command::new(program());
+    command.arg("prepare").arg(out).args(["--scheduler", scheduler]).stdout(Stdio::null());
+    command.arg("--options").arg(serde_json::to_string(parameters)?);
+    if replan {
+        command.arg("--replan");
+    }
+    finish(&mut command)
+}
+
+static WAITING: AtomicBool = AtomicBool::new(false);
+
+/// Whether pdl-cluster is at work: it answers Ctrl-C.
+pub(crate) fn is_waiting() -> bool {
+    WAITING.load(Ordering::Relaxed)
+}
+
+fn finish(command: &mut Command) -> Result<()> {
+    WAITING.store(true, Ordering::Relaxed);
     let ended = command.status().with_context(|| {
         format!("cannot start {PROGRAM}, which --cluster needs beside pdl or on the path (`just cluster` builds it)")
     })?;
+    WAITING.store(false, Ordering::Relaxed);
+    if ended.code() == Some(STOPPED) {
+        std::process::exit(STOPPED);
+    }
     ensure!(ended.success(), "{PROGRAM} ended with {ended}");
     Ok(())
 }

@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use pdl_store::progress::Progress;
 
+use crate::cluster;
+
 /// Without a terminal a line is written only this often, so that logs of long runs still show life.
 const QUIET_FOR: Duration = Duration::from_secs(60);
 
@@ -37,7 +39,7 @@ pub(crate) fn error(error: &anyhow::Error) {
 }
 
 /// Exit code of a run that Ctrl-C (or a request to terminate) stopped: 128 and the number of the signal SIGINT.
-const STOPPED: i32 = 130;
+pub(crate) const STOPPED: i32 = 130;
 
 /// From now on Ctrl-C ends the program with a word on how to go on. Files are written under other names first, so
 /// that a stop at any moment leaves whole files only.
@@ -45,6 +47,9 @@ pub(crate) fn say_how_to_go_on(display: &Display) {
     let bars = display.bars.clone();
     // A second handler, or a system without signals: then Ctrl-C ends the program without a word, as anywhere.
     let _ = ctrlc::set_handler(move || {
+        if cluster::is_waiting() {
+            return; // pdl-cluster asks what to do
+        }
         let _ = bars.clear();
         note("stopped. What was made so far is kept: the same command again goes on from here.");
         std::process::exit(STOPPED);

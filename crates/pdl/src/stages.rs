@@ -96,11 +96,15 @@ pub(crate) fn run(cli: &Cli, matches: &ArgMatches) -> Result<()> {
         display.clear();
         return result;
     }
+    display::say_how_to_go_on(&display);
     if let Command::Compare { cluster: Some(scheduler), .. } = &cli.command {
         display.clear();
         return cluster::compare(out, &settings.compare, scheduler, cli.json);
     }
-    display::say_how_to_go_on(&display);
+    if let Command::Prepare { cluster: Some(scheduler), replan, .. } = &cli.command {
+        display.clear();
+        cluster::prepare(out, &settings.prepare, replan.replan, scheduler)?; // the stage below finds all done
+    }
     let _lock = FolderLock::take(out)?;
     if let Command::Export { parameters, .. } = &cli.command {
         return export::run(out, parameters, cli.json);
@@ -169,7 +173,9 @@ impl Stages<'_> {
                 let same_patient = same_patient.as_deref().map(SamePatient::read).transpose()?;
                 self.index(cohort, &same_patient.unwrap_or_default(), outcome)
             }
-            Command::Prepare { replan, .. } => self.prepare(replan.replan, outcome),
+            Command::Prepare { replan, cluster, .. } => {
+                self.prepare(replan.replan && cluster.is_none(), outcome) // the cluster's client has planned
+            }
             Command::Compare { .. } => self.compare(outcome),
             Command::Rank { folds, .. } => {
                 if folds.all().is_empty() {
