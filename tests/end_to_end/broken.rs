@@ -38,8 +38,8 @@ fn broken_cohort(folder: &Path) {
     let mut shape = labels.grid.shape;
     shape[2] -= 1;
     let voxels = labels.voxels[..shape.iter().product()].to_vec();
-    let grid = pdl_volume::Grid::new(shape, labels.grid.affine);
-    nifti::write_labels(&label("other_shape"), &pdl_volume::LabelMap { grid, voxels }).unwrap();
+    let grid = Grid::new(shape, labels.grid.affine);
+    nifti::write_labels(&label("other_shape"), &LabelMap { grid, voxels }).unwrap();
 
     let mut noisy = pdl_io::read_image(&good_image).unwrap().volume;
     noisy.voxels[7] = f32::NAN;
@@ -129,7 +129,7 @@ fn what_sets_a_case_apart_from_its_cohort_is_found() {
     labels.grid.affine = mirrored.grid.affine;
     nifti::write_labels(&path("labels", "ct_06"), &labels).unwrap();
 
-    pdl_tests::run_ok(&["index", cohort.path().to_str().unwrap(), "--out", out.path().to_str().unwrap()]);
+    run_ok(&["index", cohort.path().to_str().unwrap(), "--out", out.path().to_str().unwrap()]);
     let says = |case: &str, code: &str| says(out.path(), case, code).join("; ");
     assert_eq!(says("ct_03", "duplicate-image"), "its image is voxel for voxel that of ct_02");
     assert!(says("ct_03", "one-patient-two-ids").contains("ct-p02 and not ct-p03"));
@@ -168,7 +168,7 @@ fn a_label_map_on_another_grid_is_resampled_when_asked_for() {
     // The same labels on a grid that is finer, and begins elsewhere.
     let fine = drawn.grid.resized(drawn.grid.shape.map(|n| 2 * n));
     let moved = Grid::new(fine.shape, fine.affine.rescaled([1.0; 3], [1.0, 0.0, 0.0]));
-    pdl_io::nifti::write_labels(&label, &labels_on(&drawn, moved)).unwrap();
+    nifti::write_labels(&label, &labels_on(&drawn, moved)).unwrap();
     let words = ["index", cohort.path().to_str().unwrap(), "--out"];
     run_ok(&[&words[..], &[straight.path().to_str().unwrap()]].concat());
     let (status, found) = codes(straight.path(), "ct_02");
@@ -195,15 +195,15 @@ fn a_case_that_vanishes_after_indexing_is_reported_and_the_rest_goes_on() {
     let (cohort, out) = (folder(), folder());
     cohort_of(cohort.path(), 0..6);
     let out_text = out.path().to_str().unwrap();
-    pdl_tests::run_ok(&["index", cohort.path().to_str().unwrap(), "--out", out_text]);
+    run_ok(&["index", cohort.path().to_str().unwrap(), "--out", out_text]);
     fs::remove_file(cohort.path().join("images/ct_02.nii.gz")).unwrap();
     let output = run(&["prepare", out_text, "--proxy-size", "16"]);
     let errors = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success() && errors.contains("failed: ct_02"), "{errors}");
     assert_eq!(pdl_prepare::prepare::read(out.path()).unwrap().len(), 5);
     assert!(fs::read_to_string(out.path().join("failures.json")).unwrap().contains("ct_02"));
-    pdl_tests::run_ok(&["compare", out_text]);
-    pdl_tests::run_ok(&["rank", out_text]);
+    run_ok(&["compare", out_text]);
+    run_ok(&["rank", out_text]);
 }
 
 #[test]

@@ -138,8 +138,8 @@ mod tests {
         let coarse = map([4, 4, 4], [2.0; 3], (0..64).map(|i| u16::from(i % 4 > 1) * 5).collect());
         // Twice as many voxels in the same box, and the axes of the image run the other way.
         let fine = coarse.grid.resized([8, 8, 8]);
-        let [mut columns, last] =
-            [[0, 1, 2].map(|axis| fine.affine.step_mm(axis)), fine.affine.apply([7.0; 3])];
+        let mut columns = [0, 1, 2].map(|axis| fine.affine.step_mm(axis));
+        let last = fine.affine.apply([7.0; 3]);
         columns.iter_mut().flatten().for_each(|v| *v = -*v);
         let turned = Grid::new([8; 3], Affine::from_columns(columns, last));
         let found = labels_on(&coarse, turned);
