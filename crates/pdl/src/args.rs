@@ -101,7 +101,7 @@ pub(crate) enum Command {
         /// The curation folder.
         out: PathBuf,
         /// Prepare on the cluster of this scheduler, by pdl-cluster; every machine sees OUT, and the volumes of its cases,
-        /// under the same path.
+        /// under the same path. On this machine when not given.
         #[arg(long, value_name = "HOST:PORT")]
         cluster: Option<String>,
         #[command(flatten)]
