@@ -43,6 +43,28 @@ struct Witness {
     on_an_edge_and_taken: usize,
 }
 
+/// rt-utils's masks, which hold all pixels on an edge, too.
+#[derive(Deserialize)]
+struct RtUtils {
+    contours: BTreeMap<String, Inclusive>,
+}
+
+#[derive(Deserialize)]
+struct Inclusive {
+    counts: BTreeMap<usize, usize>,
+    /// The mask that the likeness was measured against.
+    by_exact_arithmetic: String,
+    inclusive_rule: Likeness,
+    exclusive_rule: Likeness,
+}
+
+/// Dice, and the volume of the mask by exact arithmetic as a share of the other program's.
+#[derive(Debug, Deserialize)]
+struct Likeness {
+    dice: f64,
+    volume: f64,
+}
+
 /// The tilted series on a straight grid: per slice the sum and the first moments along columns and rows.
 #[derive(Deserialize)]
 struct Tilt {
@@ -256,6 +278,7 @@ fn contours_fill_what_exact_arithmetic_fills() {
     let image = read_series(&scan.series[0], ReadOptions::default()).unwrap();
     let set = StructureSet::read(&scan.labels[0].path).unwrap();
     assert_eq!(set.regions.len(), golden.contours.len());
+    let rtutils: RtUtils = read_golden("rtutils.json");
     for region in &set.regions {
         let mask = region.mask(&image.stack).unwrap();
         let expected = &golden.contours[&region.name];
@@ -263,6 +286,17 @@ fn contours_fill_what_exact_arithmetic_fills() {
         let (labels, _) = pdl_dicom::paint(&image.stack, [(1, &mask)]);
         let bytes: Vec<u8> = labels.iter().map(|v| *v as u8).collect();
         assert_eq!(digest(&bytes), expected.blake3, "{}", region.name);
+        // rt-utils takes the edges as pdl does; the figures are of the very mask that is made here.
+        let theirs = &rtutils.contours[&region.name];
+        println!(
+            "{}: inclusive {:?}, exclusive {:?}",
+            region.name, theirs.inclusive_rule, theirs.exclusive_rule
+        );
+        assert_eq!(digest(&bytes), theirs.by_exact_arithmetic, "{}", region.name);
+        assert!(theirs.inclusive_rule.dice >= 0.98, "{}", region.name);
+        let volume = |counts: &BTreeMap<usize, usize>| counts.values().sum::<usize>() as f64;
+        let share = volume(&mask.counts()) / volume(&theirs.counts);
+        assert!((share - 1.0).abs() < 0.02, "{}: {share}", region.name);
         // dcmrtstruct2nii takes the edges of one side only; in all else the two agree, slice by slice.
         let theirs = &expected.dcmrtstruct2nii;
         let pixels = |counts: &BTreeMap<usize, usize>| counts.values().sum::<usize>();
