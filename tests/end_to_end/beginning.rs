@@ -3,6 +3,7 @@
 use std::fs;
 use std::process::{Command, Stdio};
 
+use pdl_cohort::cases::Cases;
 use pdl_tests::{files, pdl, run, run_ok, sample};
 use serde_json::Value;
 
@@ -58,8 +59,10 @@ fn volumes_of_unknown_layout_are_paired_by_name_into_a_table_that_curates() {
     let result: Value =
         serde_json::from_str(&run_ok(&["index", table.to_str().unwrap(), "--out", out_text, "--json"]))
             .unwrap();
-    // With a warning each: the table's column of patients is still to be filled in.
-    assert_eq!((&result["index"]["warning"], &result["index"]["cases"]), (&3.into(), &3.into()));
+    assert_eq!(result["index"]["cases"], 3);
+    let patients: Vec<String> =
+        Cases::read(&out).unwrap().rows.iter().map(|row| row.patient_id.clone()).collect();
+    assert_eq!(patients, ["Pat-1", "Pat-2", "Pat-3"]);
 }
 
 #[test]

@@ -188,6 +188,14 @@ fn a_label_map_on_another_grid_is_resampled_when_asked_for() {
     let before = files(out.path());
     run_ok(&words);
     assert!(files(out.path()) == before, "a second run changes nothing");
+
+    // Labels that lie nowhere in their image are refused all the same; so is the case without the flag.
+    let far = Grid::new(fine.shape, fine.affine.rescaled([1.0; 3], [1e4, 0.0, 0.0]));
+    nifti::write_labels(&label, &LabelMap { grid: far, voxels: labels_on(&drawn, moved).voxels }).unwrap();
+    run_ok(&words);
+    assert_eq!(codes(out.path(), "ct_02"), (Status::Rejected, vec!["label-outside-image".to_owned()]));
+    run_ok(&words[..4]);
+    assert_eq!(codes(out.path(), "ct_02"), (Status::Rejected, vec!["shape-mismatch".to_owned()]));
 }
 
 #[test]

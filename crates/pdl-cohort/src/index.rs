@@ -134,6 +134,11 @@ fn naming(layout: &Layout, parameters: &IndexParameters) -> Result<Option<Naming
     if parameters.keep_ids && parameters.pseudonyms {
         return Err(CohortError::Option("--keep-ids and --pseudonyms contradict each other".to_owned()));
     }
+    if dicom && parameters.resample_labels {
+        let problem = "--resample-labels: it is for cohorts of files; structure sets are drawn on their images' grids, and \
+                       segmentations on other grids are rejected";
+        return Err(CohortError::Option(problem.to_owned()));
+    }
     let pseudonyms = parameters.pseudonyms || dicom && !parameters.keep_ids;
     if parameters.mapping.is_some() && !pseudonyms {
         let problem = "--mapping: these cases have no pseudonyms; --pseudonyms gives them some".to_owned();

@@ -92,7 +92,10 @@ impl Origin for Named {
         }
         if let (true, Some(image), Some(labels)) = (self.resample_labels, &volumes.image, &mut volumes.labels)
         {
-            volumes.findings.extend(put_on_grid(labels, image.grid));
+            match put_on_grid(labels, image.grid) {
+                Ok(finding) => volumes.findings.extend(finding),
+                Err(finding) => refused.push(finding),
+            }
         }
         if refused.is_empty() { Ok(volumes) } else { Err(refused) }
     }
@@ -104,25 +107,47 @@ impl Origin for Named {
 }
 
 /// Resamples labels that lie on another grid, and says so.
-fn put_on_grid(labels: &mut LabelMap, grid: Grid) -> Option<Finding> {
+///
+/// # Errors
+/// A finding when none of them lies in the image.
+fn put_on_grid(labels: &mut LabelMap, grid: Grid) -> Result<Option<Finding>, Finding> {
     if check::is_same_grid(&labels.grid, &grid) || !labels.grid.affine.is_usable() {
-        return None;
+        return Ok(None);
     }
     let ml = |map: &LabelMap| {
         let voxels = map.voxels.iter().filter(|label| **label != 0).count();
         voxels as f64 * map.grid.affine.determinant().abs() / 1000.0
     };
     let resampled = labels_on(labels, grid);
+    let apart = corners_apart_mm(&labels.grid, &grid);
+    let (before, after) = (ml(labels), ml(&resampled));
+    if before > 0.0 && after == 0.0 {
+        let message =
+            format!("its {before:.2} ml of labels lie outside its image: corners are {apart:.3} mm apart");
+        return Err(Finding::new("label-outside-image", message));
+    }
     let [nx, ny, nz] = labels.grid.shape;
     let [x, y, z] = labels.grid.spacing_mm();
     let message = format!(
-        "its label map lay on another grid, of {nx} x {ny} x {nz} voxels of {x:.2} x {y:.2} x {z:.2} mm, and was \
-         resampled to its image's: {:.2} ml of labels before, {:.2} ml after",
-        ml(labels),
-        ml(&resampled),
+        "its label map lay on another grid, of {nx} x {ny} x {nz} voxels of {x:.2} x {y:.2} x {z:.2} mm with corners \
+         {apart:.3} mm apart, and was resampled to its image's: {before:.2} ml of labels before, {after:.2} ml after",
     );
     *labels = resampled;
-    Some(Finding::new("label-resampled", message))
+    Ok(Some(Finding::new("label-resampled", message)))
+}
+
+/// The largest distance between matching outer corners of what two grids cover.
+fn corners_apart_mm(a: &Grid, b: &Grid) -> f64 {
+    let (a, b) = (a.to_ras(), b.to_ras());
+    let corner = |grid: &Grid, corner: usize| {
+        let index = |axis: usize| if corner >> axis & 1 == 1 { grid.shape[axis] as f64 - 0.5 } else { -0.5 };
+        grid.affine.apply(std::array::from_fn(index))
+    };
+    let apart = |number: usize| {
+        let (p, q) = (corner(&a, number), corner(&b, number));
+        (0..3).map(|i| (p[i] - q[i]).powi(2)).sum::<f64>().sqrt()
+    };
+    (0..8).map(apart).fold(0.0, f64::max)
 }
 
 fn paths(parts: Vec<Part>) -> Vec<PathBuf> {

@@ -66,7 +66,7 @@ pub struct IndexParameters {
     #[arg(long)]
     pub mr_rescale: bool,
     /// Resample a label map that lies on another grid than its image, label by label; without it the case is rejected. All
-    /// volumes of the cohort are then kept in OUT/volumes.
+    /// volumes of the cohort are then kept in OUT/volumes. Not for DICOM.
     #[arg(long, conflicts_with = "orientation")]
     pub resample_labels: bool,
     /// Name cases and patients of a DICOM cohort by their PatientID instead of by pseudonyms.
