@@ -93,7 +93,10 @@ fn splits(
     if patients.len() < split::FEWEST_PATIENTS {
         findings.push(Finding::new(
             "few-patients",
-            format!("{} usable patients are too few to hold any out: all are training cases", patients.len()),
+            format!(
+                "{} usable patients are too few to hold any out: all are training cases but those that had a split before",
+                patients.len()
+            ),
         ));
     }
     if parameters.stratify.is_empty() {

@@ -357,6 +357,11 @@ fn show(event: &Event<'_>) {
                 programs.threads,
                 programs.device
             );
+            if plan.steps_until_all_joined > plan.steps {
+                eprintln!(
+                    "warning: so few steps end before all cases have joined: some are never trained on"
+                );
+            }
             eprintln!("    step  seconds  epoch  cases    loss   Dice  (by label)");
         }
         Event::Resumes(step) => eprintln!("an interrupted run goes on after {step} steps"),

@@ -66,12 +66,12 @@ pub fn find(places: &[PathBuf]) -> Result<Vec<Input>> {
     for place in places {
         let found = if place.is_dir() { in_folder(place)? } else { vec![of_file(place)] };
         if found.is_empty() {
-            let what = "neither a volume nor a DICOM series is in this folder";
+            let what = "neither a volume nor a DICOM series is in this folder (of volumes, folders inside it are not looked into)";
             return Err(FitError::Setting(format!("{what}: {}", place.display())));
         }
         for input in found {
             if let Some(other) = inputs.insert(input.name.clone(), input) {
-                let what = "two images have this name, and would have the same label map";
+                let what = "two images have this name, and would have the same label map: give them one by one, each with its own --out";
                 return Err(FitError::Setting(format!("{what}: {}", other.name)));
             }
         }

@@ -226,7 +226,10 @@ impl Stages<'_> {
     }
 
     fn compare(&self, outcome: &mut Outcome) -> Result<()> {
-        outcome.compared = Some(compare(self.out, &self.settings.compare, self.how())?);
+        let mut compared = compare(self.out, &self.settings.compare, self.how())?;
+        // Of a second pass, after patients were joined, too.
+        compared.computed += outcome.compared.map_or(0, |earlier| earlier.computed);
+        outcome.compared = Some(compared);
         Ok(())
     }
 
