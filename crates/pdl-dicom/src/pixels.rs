@@ -64,6 +64,9 @@ fn ratio(uid: &str) -> u64 {
     }
 }
 
+/// DICOM PS3.5, G.5.
+const MOST_RLE_SEGMENTS: u32 = 15;
+
 /// A file whose pixels can be asked for.
 pub(crate) struct Pixels {
     path: PathBuf,
@@ -172,6 +175,9 @@ impl Pixels {
 
     /// Codecs take memory for the size that a stream declares, so it must be the header's.
     fn check_frame(&self, fragment: &[u8]) -> Result<(), DicomError> {
+        if self.object.meta().transfer_syntax() == uids::RLE_LOSSLESS {
+            return self.check_segments(fragment);
+        }
         let expected = [self.format.columns, self.format.pixels / self.format.columns.max(1), 1];
         match codestream::size(fragment) {
             Some(size) if size != expected => Err(DicomError::damaged(
@@ -182,6 +188,20 @@ impl Pixels {
                 ),
             )),
             _ => Ok(()),
+        }
+    }
+
+    /// A run-length coded frame begins with the number of its segments, at most 15 (DICOM PS3.5, G.5); the codec takes
+    /// memory for as many as are declared.
+    fn check_segments(&self, fragment: &[u8]) -> Result<(), DicomError> {
+        let segments = fragment.first_chunk().map(|bytes| u32::from_le_bytes(*bytes));
+        match segments {
+            Some(segments)
+                if segments <= MOST_RLE_SEGMENTS && fragment.len() >= 4 + 4 * segments as usize =>
+            {
+                Ok(())
+            }
+            _ => Err(DicomError::damaged(&self.path, "its run-length coded frame has no header that can be")),
         }
     }
 

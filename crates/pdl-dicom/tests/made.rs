@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-use dicom_core::value::{DataSetSequence, Value};
+use dicom_core::value::{DataSetSequence, PixelFragmentSequence, Value};
 use dicom_core::{DataElement, PrimitiveValue, VR, dicom_value};
 use dicom_dictionary_std::{tags, uids};
 use dicom_object::{FileMetaTableBuilder, InMemDicomObject};
@@ -13,6 +13,10 @@ use tempfile::TempDir;
 
 /// A CT slice of 3 x 2 pixels, all of the same value, at this height; `edit` may change it before it is written.
 fn slice(folder: &TempDir, number: u16, height: f64, edit: impl Fn(&mut InMemDicomObject)) {
+    slice_as(uids::EXPLICIT_VR_LITTLE_ENDIAN, folder, number, height, edit);
+}
+
+fn slice_as(syntax: &str, folder: &TempDir, number: u16, height: f64, edit: impl Fn(&mut InMemDicomObject)) {
     let mut object = InMemDicomObject::new_empty();
     for (tag, vr, value) in [
         (tags::SOP_CLASS_UID, VR::UI, uids::CT_IMAGE_STORAGE.to_owned()),
@@ -48,7 +52,7 @@ fn slice(folder: &TempDir, number: u16, height: f64, edit: impl Fn(&mut InMemDic
         PrimitiveValue::U16(vec![0xf000 | number; 6].into()),
     ));
     edit(&mut object);
-    let meta = FileMetaTableBuilder::new().transfer_syntax(uids::EXPLICIT_VR_LITTLE_ENDIAN);
+    let meta = FileMetaTableBuilder::new().transfer_syntax(syntax);
     object.with_meta(meta).unwrap().write_to_file(folder.path().join(format!("{number}.bin"))).unwrap();
 }
 
@@ -80,6 +84,36 @@ fn slices_sort_by_position_and_the_grid_is_ras() {
     assert_eq!(steps, [[-3.0, 0.0, 0.0], [0.0, -2.0, 0.0], [0.0, 0.0, 5.0], [-10.0, -20.0, 20.0]]);
     let lowest: Vec<f32> = image.volume.voxels.iter().copied().step_by(6).collect();
     assert_eq!(lowest, [-992.0, -994.0, -996.0, -998.0]);
+}
+
+/// Six pixels of 16 bits in two run-length coded segments, after a header that declares `segments`.
+fn run_length_coded(object: &mut InMemDicomObject, number: u16, segments: u32) {
+    let [low, high] = (0xf000 | number).to_le_bytes();
+    let mut frame: Vec<u8> = [segments, 64, 72].iter().flat_map(|value| value.to_le_bytes()).collect();
+    frame.resize(64, 0);
+    for byte in [high, low] {
+        frame.extend([5, byte, byte, byte, byte, byte, byte, 128]); // six literal bytes, one that says nothing
+    }
+    let fragments = PixelFragmentSequence::new(Vec::<u32>::new(), vec![frame]);
+    object.put(DataElement::new(tags::PIXEL_DATA, VR::OB, Value::PixelSequence(fragments)));
+}
+
+#[test]
+fn run_length_coded_slices_are_read_and_a_forged_number_of_segments_is_refused() {
+    let (good, forged) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    for number in 1..=3 {
+        let height = 5.0 * f64::from(number);
+        let write = |folder, segments| {
+            slice_as(uids::RLE_LOSSLESS, folder, number, height, |o| run_length_coded(o, number, segments));
+        };
+        write(&good, 2);
+        write(&forged, if number == 2 { 150_995_202 } else { 2 });
+    }
+    let values: Vec<f32> = image(&scanned(good.path()), 0).volume.voxels.iter().copied().step_by(6).collect();
+    assert_eq!(values, [-998.0, -996.0, -994.0]);
+    let scan = scanned(forged.path());
+    let error = read_series(&scan.series[0], ReadOptions::default()).unwrap_err();
+    assert!(error.reason().contains("run-length coded frame"), "{}", error.reason());
 }
 
 #[test]

@@ -24,6 +24,14 @@ use pdl_report::ReportParameters;
 use pdl_store::lock::FolderLock;
 use pdl_store::progress::Silent;
 
+/// Writes a line to stdout; a reader that has gone away (`| head`) is no error.
+macro_rules! say {
+    ($($words:tt)*) => {{
+        use std::io::Write;
+        let _ = writeln!(std::io::stdout().lock(), $($words)*);
+    }};
+}
+
 /// Trains a segmenter on a folder that `pdl curate` made.
 #[derive(Parser)]
 #[command(version)]
@@ -190,7 +198,7 @@ fn run(train: Train) -> anyhow::Result<()> {
     let evaluated = outcome.existed && outcome.folder.join(evaluate::file_name(Split::Val)).is_file();
     let evaluates = !no_report && !evaluated;
     if json {
-        println!("{}", serde_json::to_string_pretty(&summary(&outcome))?);
+        say!("{}", serde_json::to_string_pretty(&summary(&outcome))?);
     } else {
         tell(&outcome, !evaluates);
     }
@@ -225,7 +233,7 @@ fn report(request: &Request, quiet: bool) {
     }
     match pdl_report::report(&request.out, &ReportParameters::default(), &Silent) {
         Ok(_) if quiet => {}
-        Ok(_) => println!("made: {}", request.out.join(pdl_report::FILE).display()),
+        Ok(_) => say!("made: {}", request.out.join(pdl_report::FILE).display()),
         Err(error) => eprintln!("warning: the report was not written: {error}"),
     }
 }
@@ -250,17 +258,17 @@ fn compare(words: Compare) -> anyhow::Result<()> {
         }
     };
     if seeds == 0 {
-        println!("target {:.4}; the best while tuning: {}", tuned.target, tuned.best);
-        println!("made: {}", folder.join(tune::FILE).display());
+        say!("target {:.4}; the best while tuning: {}", tuned.target, tuned.best);
+        say!("made: {}", folder.join(tune::FILE).display());
         return Ok(());
     }
     tuned.keep_arms(&arms)?;
     let compared = comparison::report(&tuned, &(1..=seeds).collect::<Vec<_>>(), &folder, &mut runs)?;
     if json {
-        println!("{}", serde_json::to_string_pretty(&compared.rows)?);
+        say!("{}", serde_json::to_string_pretty(&compared.rows)?);
     } else {
-        print!("{}", compared.text);
-        println!("made: {}", folder.join(comparison::FILE).display());
+        say!("{}", compared.text.trim_end());
+        say!("made: {}", folder.join(comparison::FILE).display());
     }
     Ok(())
 }
@@ -282,9 +290,9 @@ fn predict(words: &Predict) -> anyhow::Result<ExitCode> {
     })?;
     let failed = done.iter().filter(|prediction| prediction.status == Status::Failed).count();
     if place.json {
-        println!("{}", serde_json::to_string_pretty(&done)?);
+        say!("{}", serde_json::to_string_pretty(&done)?);
     } else {
-        println!("{} label maps, {failed} images could not be used: {}", done.len() - failed, out.display());
+        say!("{} label maps, {failed} images could not be used: {}", done.len() - failed, out.display());
     }
     anyhow::ensure!(failed < done.len(), "none of the images could be used");
     Ok(if *strict && failed > 0 { ExitCode::from(4) } else { ExitCode::SUCCESS })
@@ -306,7 +314,7 @@ fn evaluate(words: &Evaluate) -> anyhow::Result<()> {
     };
     let evaluation = evaluate::evaluate(&model, run, out, split, tolerance, &mut |case| eprintln!("{case}"))?;
     if place.json {
-        println!("{}", serde_json::to_string_pretty(&evaluation.summary)?);
+        say!("{}", serde_json::to_string_pretty(&evaluation.summary)?);
         return Ok(());
     }
     tell_evaluation(&evaluation, tolerance);
@@ -318,13 +326,13 @@ fn tell_evaluation(evaluation: &evaluate::Evaluation, tolerance_mm: f64) {
     let figure =
         |value: Option<f64>, places: usize| value.map_or("-".to_owned(), |value| format!("{value:.places$}"));
     let within = format!("within {tolerance_mm} mm");
-    println!("{:<width$}  {:>5}  {:>6}  {within:>12}  {:>8}", "label", "cases", "Dice", "HD95, mm");
+    say!("{:<width$}  {:>5}  {:>6}  {within:>12}  {:>8}", "label", "cases", "Dice", "HD95, mm");
     for evaluate::Summary { name, cases, dice, surface_dice, hd95_mm } in &evaluation.summary {
         let (dice, surface) = (figure(*dice, 4), figure(*surface_dice, 4));
-        println!("{name:<width$}  {cases:>5}  {dice:>6}  {surface:>12}  {:>8}", figure(*hd95_mm, 2));
+        say!("{name:<width$}  {cases:>5}  {dice:>6}  {surface:>12}  {:>8}", figure(*hd95_mm, 2));
     }
-    println!("made: {}", evaluation.file.display());
-    println!("made: {}", evaluation.predictions.display());
+    say!("made: {}", evaluation.file.display());
+    say!("made: {}", evaluation.predictions.display());
 }
 
 /// Shows on stderr how a comparison goes.
@@ -390,14 +398,14 @@ fn summary(outcome: &Outcome) -> serde_json::Value {
 fn tell(outcome: &Outcome, with_dice: bool) {
     let Outcome { folder, record, existed } = outcome;
     if *existed {
-        println!("nothing to do: this run exists, with the same settings and manifest (--force trains anew)");
+        say!("nothing to do: this run exists, with the same settings and manifest (--force trains anew)");
     }
     if with_dice {
-        println!("validation Dice on the original grid, {} cases:", record.validation_cases);
+        say!("validation Dice on the original grid, {} cases:", record.validation_cases);
         print_dice(record);
     }
     let results = &record.results;
-    println!(
+    say!(
         "trained for {:.1} s ({} steps, {} samples; {:.1}% of it waiting for samples), evaluated for {:.1} s",
         results.training_seconds,
         results.steps,
@@ -405,13 +413,13 @@ fn tell(outcome: &Outcome, with_dice: bool) {
         100.0 * results.waiting_share,
         results.evaluation_seconds
     );
-    println!("made in {}:", folder.display());
+    say!("made in {}:", folder.display());
     for (file, what) in [
         (run::WEIGHTS_FILE, "the weights"),
         (pdl_fit::history::FILE, "loss and Dice of every evaluation"),
         (run::FILE, "settings, plan, versions and results"),
     ] {
-        println!("  {file:<20} {what}");
+        say!("  {file:<20} {what}");
     }
 }
 
@@ -420,15 +428,15 @@ fn say_next(request: &Request, outcome: &Outcome) {
         pdl_fit::settings::ScheduleKind::Pdl => "conventional",
         _ => "pdl",
     };
-    println!("next: pdl-fit train {} --schedule {other}", request.out.display());
-    println!("  or: pdl-fit predict {} IMAGES --out FOLDER", outcome.folder.display());
+    say!("next: pdl-fit train {} --schedule {other}", request.out.display());
+    say!("  or: pdl-fit predict {} IMAGES --out FOLDER", outcome.folder.display());
 }
 
 fn print_dice(record: &RunRecord) {
     let figure = |dice: &Option<f64>| dice.map_or("no case".to_owned(), |dice| format!("{dice:.4}"));
     let width = record.labels.iter().map(|label| label.name.chars().count()).max().unwrap_or(0).max(4);
     for (label, dice) in record.labels.iter().zip(&record.results.dice) {
-        println!("  {:<width$}  {}", label.name, figure(dice));
+        say!("  {:<width$}  {}", label.name, figure(dice));
     }
-    println!("  {:<width$}  {}", "mean", figure(&record.results.dice_mean));
+    say!("  {:<width$}  {}", "mean", figure(&record.results.dice_mean));
 }
