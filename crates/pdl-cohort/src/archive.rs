@@ -23,6 +23,9 @@ use crate::parameters::IndexParameters;
 use crate::pseudonyms::Naming;
 use crate::structures::Structures;
 
+/// Most names of structures in a message.
+const MOST_NAMES: usize = 20;
+
 /// What a tree of DICOM files holds, under the names that its cases go by.
 pub(crate) struct Archive {
     scan: Scan,
@@ -114,11 +117,29 @@ impl Origin for Archive {
             aside.push(format!("{orphans} labels of images that are not here"));
         }
         let message = format!("files set aside: {}", aside.join("; "));
-        if aside.is_empty() { Vec::new() } else { vec![Finding::new("files-set-aside", message)] }
+        let aside = (!aside.is_empty()).then(|| Finding::new("files-set-aside", message));
+        aside.into_iter().chain(self.unmatched()).collect()
     }
 }
 
 impl Archive {
+    /// What is said of patterns that no structure has.
+    fn unmatched(&self) -> Option<Finding> {
+        let used = self.cases.iter().filter_map(|(_, label)| *label);
+        let names: BTreeSet<&str> =
+            used.flat_map(|label| &self.scan.labels[label].names).map(String::as_str).collect();
+        let unmatched = self.structures.unmatched(names.iter().copied());
+        (!unmatched.is_empty()).then(|| {
+            let shown: Vec<&str> = names.iter().copied().take(MOST_NAMES).collect();
+            let more = if names.len() > MOST_NAMES { " and others" } else { "" };
+            let (patterns, names) = (unmatched.join("', '"), shown.join(", "));
+            Finding::new(
+                "structures-unmatched",
+                format!("no structure is called '{patterns}'; there are {names}{more}"),
+            )
+        })
+    }
+
     /// The series of a case, and its label file.
     fn sources(&self, case: usize) -> (&Series, Option<&LabelFile>) {
         let (series, label) = self.cases[case];

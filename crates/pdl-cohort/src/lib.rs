@@ -53,6 +53,8 @@ use pdl_store::StoreError;
 #[doc = include_str!("../help/privacy.md")]
 pub const PRIVACY_HELP: &str = include_str!("../help/privacy.md");
 
+pub use pseudonyms::key_file;
+
 /// A cohort that could not be indexed.
 #[derive(Debug, thiserror::Error)]
 pub enum CohortError {
@@ -108,8 +110,8 @@ pub enum CohortError {
     },
     /// The folder was made from another cohort.
     #[error(
-        "this folder was made from another cohort ({was}): choose another --out, or delete cases.parquet to \
-         begin anew: {}", out.display()
+        "this folder was made from another cohort ({was}), or under another key of the pseudonyms: give \
+         that key, choose another --out, or delete cases.parquet to begin anew: {}", out.display()
     )]
     OtherCohort {
         /// The curation folder.

@@ -9,6 +9,11 @@ use crate::CohortError;
 /// Hexadecimal digits of a pseudonym: 64 bits, so that a million cases will not share one.
 const DIGITS: usize = 16;
 
+/// The file of the pseudonyms' key: the one given, else that in the user's configuration folder, if there is such a folder.
+pub fn key_file(given: Option<&Path>) -> Option<PathBuf> {
+    given.map(Path::to_owned).or_else(default_file)
+}
+
 /// How cases and patients of a DICOM cohort are named.
 pub(crate) enum Naming {
     /// By hashes under a secret key.
@@ -21,8 +26,7 @@ impl Naming {
     /// With the key in `file`, which is made when it is missing; in the user's configuration folder when no file is
     /// given.
     pub(crate) fn pseudonyms(file: Option<&Path>) -> Result<Self, CohortError> {
-        let path = file.map(Path::to_owned).or_else(default_file);
-        let path = path.ok_or_else(|| {
+        let path = key_file(file).ok_or_else(|| {
             CohortError::Option(
                 "no configuration folder is known for the key of the pseudonyms: give --pseudonym-key"
                     .to_owned(),

@@ -58,6 +58,14 @@ impl Structures {
         Ok(Self { names, rules: Some(parsed) })
     }
 
+    /// The rules' patterns that no name in `found` has.
+    pub(crate) fn unmatched<'a>(&self, found: impl Iterator<Item = &'a str>) -> Vec<String> {
+        let found: Vec<String> = found.map(str::to_lowercase).collect();
+        let rules = self.rules.iter().flatten().map(|(pattern, _)| pattern);
+        let unmatched = rules.filter(|pattern| !found.iter().any(|name| pattern.matches(name)));
+        unmatched.map(Pattern::pattern).collect()
+    }
+
     /// The label of a structure; nothing when it is left out.
     pub(crate) fn label(&self, structure: &str) -> Option<u16> {
         let lower = structure.to_lowercase();
@@ -81,6 +89,13 @@ mod tests {
         );
         let grown = Structures::new(&[], ["Aorta", "heart", "Lung"].into_iter(), &first.names).unwrap();
         assert_eq!(["heart", "lung", "aorta"].map(|name| grown.label(name)), [Some(1), Some(2), Some(3)]);
+    }
+
+    #[test]
+    fn a_rule_for_nothing_is_known() {
+        let rules = ["*lung*=lung", "Livr=liver"].map(str::to_owned);
+        let chosen = Structures::new(&rules, std::iter::empty(), &BTreeMap::new()).unwrap();
+        assert_eq!(chosen.unmatched(["Left Lung", "Liver"].into_iter()), ["livr"]);
     }
 
     #[test]

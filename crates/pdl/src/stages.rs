@@ -4,9 +4,9 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use clap::ArgMatches;
-use pdl_cohort::CohortError;
 use pdl_cohort::index::index;
 use pdl_cohort::same_patient::SamePatient;
+use pdl_cohort::{CohortError, key_file};
 use pdl_curriculum::audit::audit;
 use pdl_curriculum::rank::rank;
 use pdl_prepare::prepare::prepare;
@@ -212,7 +212,14 @@ impl Stages<'_> {
     }
 
     fn index(&self, cohort: &Path, same_patient: &SamePatient, outcome: &mut Outcome) -> Result<()> {
+        let missing = key_file(self.settings.index.pseudonym_key.as_deref()).filter(|key| !key.exists());
         let indexed = index(cohort, self.out, &self.settings.index, same_patient, self.how())?;
+        if let Some(key) = missing.filter(|key| key.exists()) {
+            self.display.tell(&format!(
+                "note: a key of the pseudonyms was made: keep it, since under another key every pseudonym is another: {}",
+                key.display()
+            ));
+        }
         let rejected = indexed.cases.rows.iter().filter(|row| !row.is_usable()).count();
         outcome.indexed = Some(indexed);
         self.strict(rejected, "index")
