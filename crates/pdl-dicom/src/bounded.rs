@@ -121,6 +121,10 @@ impl<R: Read> Bounded<R> {
         while let Some(in_item) = open.last().copied() {
             let mut word = Vec::with_capacity(8);
             self.inner.read_to_vec(8, &mut word)?;
+            let Some(word) = word.first_chunk::<8>() else {
+                let left = word.len() as u64; // the file breaks off
+                return self.refuse(Refusal::Length { tag: END_OF_SEQUENCE, declared: 8, left });
+            };
             let number = |at: usize| u16::from_le_bytes([word[at], word[at + 1]]);
             let tag = Tag(number(0), number(2));
             let length = Length(u32::from(number(4)) | u32::from(number(6)) << 16);

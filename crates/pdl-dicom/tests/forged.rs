@@ -177,6 +177,12 @@ fn a_sequence_of_unknown_representation_is_passed_over() {
     data.extend(explicit(0x0028, 0x0010, b"US", &[1, 0]));
     let (scan, _) = scanned(EXPLICIT, &data);
     assert_eq!(scan.set_aside[0].reason, "report");
+    // Wherever inside the sequence the file breaks off.
+    for cut in 23..data.len() - 18 {
+        let (scan, _) = scanned(EXPLICIT, &data[..cut]);
+        assert_eq!(scan.set_aside.len(), 1, "{cut}");
+        assert_ne!(scan.set_aside[0].reason, "report", "{cut}");
+    }
 }
 
 #[test]
