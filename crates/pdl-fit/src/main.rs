@@ -1,5 +1,5 @@
 //! `pdl-fit`: trains a segmenter on a curation folder.
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program talks to its user")]
+#![allow(clippy::print_stderr, reason = "a program talks to its user")]
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -3,12 +3,13 @@
 //! All rows show the same points of the patient, at the same scale, in the orientation of [`crate::planes`]; letters
 //! say which side is which.
 
+use std::path::Path;
+
 use image::{ExtendedColorType, ImageEncoder};
 use pdl_cohort::cases::CaseRow;
 use pdl_io::{read_image, read_labels};
 use pdl_store::paths;
 use pdl_volume::{Grid, Volume};
-use std::path::Path;
 
 use crate::Result;
 use crate::planes::{COLOURS, Plane, fullest, outlines};
@@ -82,7 +83,7 @@ impl Canvas {
         values: &[u16],
     ) {
         let (grid, side) = (&row.image.grid, self.side);
-        let middle = voxel_at(grid, middle_mm);
+        let middle = grid.affine.index_at(middle_mm);
         let places: Vec<Option<usize>> = (0..side * side)
             .map(|i| place(grid, plane, [i % side, i / side], side, middle, reach_mm))
             .collect();
@@ -129,16 +130,6 @@ fn extent_mm(grid: &Grid) -> [f64; 3] {
     std::array::from_fn(|axis| grid.shape[axis] as f64 * spacing[axis])
 }
 
-/// The voxel (fractional) of a RAS+ grid at a point: along each axis how far it lies from the first voxel.
-fn voxel_at(grid: &Grid, point_mm: [f64; 3]) -> [f64; 3] {
-    let origin = grid.affine.origin_mm();
-    std::array::from_fn(|axis| {
-        let step = grid.affine.step_mm(axis);
-        let along: f64 = (0..3).map(|i| (point_mm[i] - origin[i]) * step[i]).sum();
-        along / step.iter().map(|s| s * s).sum::<f64>()
-    })
-}
-
 /// The voxel that a pixel (x, y) of a square of `side` pixels shows, the nearest one; nothing outside the volume, which
 /// is centred in the picture.
 fn place(
@@ -180,6 +171,6 @@ mod tests {
         let last = place(&fine, Plane::Axial, [7, 7], 8, [4.0; 3], 8.0).unwrap();
         assert_eq!(last, 8 * 8 * 4);
         let point = fine.affine.apply([3.0, 4.0, 5.0]);
-        assert!(voxel_at(&fine, point).iter().zip([3.0, 4.0, 5.0]).all(|(a, b)| (a - b).abs() < 1e-9));
+        assert!(fine.affine.index_at(point).iter().zip([3.0, 4.0, 5.0]).all(|(a, b)| (a - b).abs() < 1e-9));
     }
 }
