@@ -3,8 +3,8 @@
 //! In: the manifest, the prepared volumes it lists, and `cases.parquet` for the grids of the originals
 //! ([`folder`]). Out: `runs/NAME/` with the weights ([`weights`]), what every evaluation found
 //! ([`history`]) and everything needed to repeat the run ([`run`]); while it trains, a [`checkpoint`]. A finished run is a [`model`]
-//! that is applied to new images ([`predict`]) and to held-out ones ([`evaluate`]). Training plans a
-//! network from the cohort ([`plan`]), follows the stages of the manifest ([`schedule`]) and never looks at the test
+//! that is applied to new images ([`predict`]) and to held-out ones ([`evaluate`]), or given to programs that know
+//! nothing of pdl ([`torchscript`]). Training plans a network from the cohort ([`plan`]), follows the stages of the manifest ([`schedule`]) and never looks at the test
 //! split; [`compare`] measures schedules against each other.
 
 pub mod augment;
@@ -33,6 +33,7 @@ pub mod schedule;
 pub mod settings;
 pub mod sides;
 pub mod surface;
+pub mod torchscript;
 pub mod train;
 pub mod trainer;
 pub mod weights;

@@ -19,6 +19,7 @@ use pdl_fit::plan::Speed;
 use pdl_fit::predict::{self, Status};
 use pdl_fit::run::{self, RunRecord};
 use pdl_fit::settings::{DeviceChoice, Settings};
+use pdl_fit::torchscript;
 use pdl_fit::train::{self, Event, Outcome, Request};
 use pdl_report::ReportParameters;
 use pdl_store::lock::FolderLock;
@@ -51,6 +52,8 @@ enum Command {
     Predict(Predict),
     /// Measure a trained network on held-out cases, on their original grids: Dice, surface Dice, HD95, volumes.
     Evaluate(Evaluate),
+    /// Write a trained network as TorchScript, which Python's torch.jit.load runs without pdl.
+    Export(Export),
 }
 
 #[derive(clap::Args)]
@@ -68,6 +71,15 @@ struct Predict {
     strict: bool,
     #[command(flatten)]
     place: Placed,
+}
+
+#[derive(clap::Args)]
+struct Export {
+    /// The folder of a finished run, such as OUT/runs/pdl-seed1.
+    run: PathBuf,
+    /// The file to write [default: RUN/network.pt].
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
 }
 
 #[derive(clap::Args)]
@@ -161,6 +173,7 @@ fn main() -> ExitCode {
         Command::Compare(words) => compare(words).map(|()| ExitCode::SUCCESS),
         Command::Predict(words) => predict(&words),
         Command::Evaluate(words) => evaluate(&words).map(|()| ExitCode::SUCCESS),
+        Command::Export(words) => export(&words).map(|()| ExitCode::SUCCESS),
     };
     match done {
         Ok(code) => code,
@@ -318,6 +331,19 @@ fn evaluate(words: &Evaluate) -> anyhow::Result<()> {
         return Ok(());
     }
     tell_evaluation(&evaluation, tolerance);
+    Ok(())
+}
+
+fn export(words: &Export) -> anyhow::Result<()> {
+    let model = Model::load(&words.run, DeviceChoice::Cpu, None)?;
+    let path = words.out.clone().unwrap_or_else(|| words.run.join(torchscript::FILE));
+    torchscript::write(&model, &path)?;
+    let plan = model.record.plan.network;
+    let axes = if plan.dims == 2 { "y, x" } else { "z, y, x" };
+    say!("made: {}", path.display());
+    say!("in: prepared images, float32 (N, 1, {axes}) in RAS+ order, sides multiples of {}", plan.stride());
+    let names: Vec<&str> = model.record.labels.iter().map(|label| label.name.as_str()).collect();
+    say!("out: logits (N, {}, {axes}): background, {}", plan.classes, names.join(", "));
     Ok(())
 }
 

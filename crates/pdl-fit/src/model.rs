@@ -54,6 +54,11 @@ impl Model {
         Predictor { net, weights, patch: self.record.plan.patch, device: *device }
     }
 
+    /// The network and its values.
+    pub fn network(&self) -> (&UNet, &Weights) {
+        (&self.net, &self.weights)
+    }
+
     /// The label of every voxel of the original grid `stored`, whose prepared image `case` holds.
     ///
     /// # Errors

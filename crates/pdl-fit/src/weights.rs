@@ -90,6 +90,15 @@ impl Weights {
         Self::from_flat(self.parameters.clone(), self.flat.f_detach_copy()?)
     }
 
+    /// A copy that has no gradients.
+    ///
+    /// # Errors
+    /// [`FitError::Torch`] when libtorch refuses.
+    pub fn frozen(&self) -> Result<Self> {
+        let frozen = |parameter: &Parameter| Parameter { trained: false, ..parameter.clone() };
+        Self::from_flat(self.parameters.iter().map(frozen).collect(), self.flat.f_detach_copy()?)
+    }
+
     /// All values as one tensor (P), sharing memory with the parameters: to change it is to change them.
     pub fn flat(&self) -> Tensor {
         self.flat.shallow_clone()
