@@ -16,6 +16,7 @@ mod manifests;
 mod mistakes;
 mod orientations;
 mod pairs;
+mod places;
 mod privacy;
 mod ranking;
 mod report;

@@ -12,6 +12,7 @@ use serde::{Deserialize, Deserializer};
 use crate::CohortError;
 use crate::attributes::{Modality, Split};
 use crate::cases::Finding;
+use crate::tree;
 
 /// What a cohort's layout says about one case, before any volume is read.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -88,7 +89,7 @@ fn blank_is_none<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D
 pub fn find(path: &Path, carry: &BTreeSet<String>) -> Result<Layout, CohortError> {
     let not_here =
         |problem: &str| CohortError::NotACohort { path: path.to_owned(), problem: problem.to_owned() };
-    let meta = fs::metadata(path).map_err(|_| not_here("there is no such file or folder"))?;
+    let meta = fs::metadata(path).map_err(|_| CohortError::Missing { path: path.to_owned() })?;
     if meta.is_dir() {
         let table = path.join("cohort.csv");
         let mut layout = if table.is_file() { from_csv(&table, carry)? } else { from_folder(path)? };
@@ -114,7 +115,7 @@ fn from_folder(root: &Path) -> Result<Layout, CohortError> {
     if found.as_ref().is_ok_and(|layout| !layout.cases.is_empty()) {
         return found;
     }
-    let files = pdl_dicom::files_below(root);
+    let files = tree::files_below(root);
     if files.iter().any(|file| pdl_dicom::is_dicom(file)) {
         return Ok(Layout { dicom_files: files, ..Layout::default() });
     }

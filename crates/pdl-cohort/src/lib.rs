@@ -43,6 +43,7 @@ pub mod split;
 pub mod strata;
 mod structures;
 pub mod survey;
+pub mod tree;
 
 use std::path::PathBuf;
 
@@ -69,6 +70,12 @@ pub enum CohortError {
         path: PathBuf,
         /// What is missing.
         problem: String,
+    },
+    /// Nothing at the place given.
+    #[error("there is no such file or folder: {}", path.display())]
+    Missing {
+        /// Where the cohort should be.
+        path: PathBuf,
     },
     /// A folder of volumes whose names say nothing.
     #[error(

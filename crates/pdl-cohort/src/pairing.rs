@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 use pdl_io::{is_volume_name, stem};
 
+use crate::tree;
+
 /// Words in a path that make a file a label map.
 const LABEL_WORDS: [&str; 18] = [
     "annotation",
@@ -71,7 +73,7 @@ impl Paired {
 /// "label", "seg", "mask" and the like; it goes with the image whose path has the same other words, or, where there is
 /// just one, with that to which one or two words are added or missing.
 pub fn pair(root: &Path) -> Paired {
-    let files: Vec<PathBuf> = pdl_dicom::files_below(root)
+    let files: Vec<PathBuf> = tree::files_below(root)
         .into_iter()
         .filter_map(|path| path.strip_prefix(root).ok().map(Path::to_owned))
         .filter(|path| path.file_name().is_some_and(|name| is_volume_name(&name.to_string_lossy())))

@@ -36,7 +36,9 @@ pub use error::DicomError;
 pub use finding::Finding;
 pub use mask::{Mask, paint};
 pub use rtstruct::{Region, StructureSet};
-pub use scan::{LabelFile, LabelKind, Scan, Series, SetAside, files_below, is_dicom, scan};
+pub use scan::{
+    LabelFile, LabelKind, Scan, Series, SetAside, files_below, files_below_except, is_dicom, scan,
+};
 pub use seg::{Segment, Segmentation};
 pub use series::{ReadOptions, SeriesImage, read_series};
 pub use stack::Stack;

@@ -98,7 +98,15 @@ enum Found {
 /// Every file below `folder`, whatever its name, and every folder that cannot be listed, so that [`scan()`] counts it;
 /// links are followed once.
 pub fn files_below(folder: &Path) -> Vec<PathBuf> {
+    files_below_except(folder, &|_| false)
+}
+
+/// As [`files_below`], without the folders below `folder` that `passed_over` names.
+pub fn files_below_except(folder: &Path, passed_over: &dyn Fn(&Path) -> bool) -> Vec<PathBuf> {
     let entries = WalkDir::new(folder).follow_links(true).sort_by_file_name().into_iter();
+    let entries = entries.filter_entry(|entry| {
+        entry.depth() == 0 || !entry.file_type().is_dir() || !passed_over(entry.path())
+    });
     let path = |entry: walkdir::Result<walkdir::DirEntry>| match entry {
         Ok(entry) => entry.file_type().is_file().then(|| entry.into_path()),
         Err(error) if error.loop_ancestor().is_some() => None,

@@ -212,6 +212,9 @@ pub(crate) enum Command {
     Summary {
         /// The curation folder.
         out: PathBuf,
+        /// List every case as well: its split, whether it is used, and what was found of it.
+        #[arg(long)]
+        cases: bool,
     },
     /// Print the help of a command, or of a topic: geometry, similarity, curriculum, formats, privacy.
     Help {
@@ -303,7 +306,7 @@ impl Command {
             | Command::Audit { out, .. }
             | Command::Report { out, .. }
             | Command::View { out, .. }
-            | Command::Summary { out }
+            | Command::Summary { out, .. }
             | Command::Export { out, .. }
             | Command::Config { out, .. } => out,
             Command::Validate(args) => args.path(),

@@ -13,6 +13,7 @@ use serde_json::json;
 
 use crate::args::Cli;
 use crate::display::say;
+use crate::places;
 use crate::settings::{FILE, Settings};
 
 /// The table of a cohort whose layout had to be guessed.
@@ -36,6 +37,7 @@ pub(crate) struct InitArgs {
 
 /// Writes `OUT/pdl.toml`, and `OUT/cohort.csv` where the cohort has no layout that pdl knows.
 pub(crate) fn run(args: &InitArgs, as_json: bool) -> Result<()> {
+    places::check_cohort(&args.cohort, &args.out)?;
     let path = args.out.join(FILE);
     for taken in [&path, &args.out.join(TABLE)] {
         if taken.exists() {

@@ -6,6 +6,7 @@
 
 mod args;
 mod audit;
+mod case;
 mod cluster;
 mod display;
 mod doctor;
@@ -15,8 +16,10 @@ mod health;
 mod help;
 mod import;
 mod init;
+mod near;
 mod outcome;
 mod pairs;
+mod places;
 mod settings;
 mod shell;
 mod show;
@@ -34,6 +37,8 @@ use crate::args::Cli;
 const DONE: u8 = 0;
 /// Exit code of an error that ended the run.
 const FAILED: u8 = 1;
+/// Exit code of wrong usage, as clap has it.
+const USAGE: u8 = 2;
 /// Exit code when something joins two splits.
 const LEAK: u8 = 3;
 /// Exit code when a manifest is not what it says, or not what another one was.
@@ -50,6 +55,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::from(DONE),
         Err(error) => {
             let code = match () {
+                () if error.is::<places::PlaceError>() => USAGE,
                 () if error.is::<stages::StrictError>() => STRICT,
                 () if error.is::<audit::LeakError>() => LEAK,
                 () if error.is::<validate::DifferError>() => DIFFERS,

@@ -16,6 +16,7 @@ use pdl_store::progress::Run;
 use serde_json::json;
 
 use crate::args::Command;
+use crate::case;
 use crate::display::say;
 
 /// Runs `command` if it is one of these. None of them takes the folder for itself: tiles may be computed side by
@@ -69,12 +70,11 @@ fn write_matrix(out: &Path, metric: Metric, format: Format, to: Option<&Path>, j
 }
 
 fn similar(out: &Path, case: &str, metric: Metric, count: usize, json: bool) -> Result<()> {
+    case::check(out, case)?;
     let (proxies, pairs) = open(out)?;
     let row = proxies.case_ids.iter().position(|id| id == case).with_context(|| {
         format!(
-            "there is no compared case '{case}'; the first of {} is '{}': {}",
-            proxies.len(),
-            proxies.case_ids.first().map_or("", String::as_str),
+            "case '{case}' could not be prepared, so it was compared with none; failures.json says why: {}",
             out.display()
         )
     })?;

@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::args::{Cli, RunParameters};
+use crate::near;
 
 /// The settings file that a curation folder may hold.
 pub(crate) const FILE: &str = "pdl.toml";
@@ -103,14 +104,10 @@ fn merge(text: &str, matches: &ArgMatches) -> Result<Settings> {
 
 /// Adds to the message about an unknown key or section the known one that is spelt most like it, if any is.
 fn with_nearest(error: toml::de::Error) -> anyhow::Error {
-    const ALIKE: f64 = 0.8;
     // "unknown field `metrik`, expected one of `metric`, `score`": names stand between backticks.
     let mut names = error.message().split('`').skip(1).step_by(2);
     let unknown = error.message().starts_with("unknown field").then(|| names.next()).flatten();
-    let nearest = unknown.and_then(|unknown| {
-        let near = |name: &&str| strsim::jaro_winkler(unknown, name);
-        names.max_by(|a, b| near(a).total_cmp(&near(b))).filter(|name| near(name) >= ALIKE)
-    });
+    let nearest = unknown.and_then(|unknown| near::nearest(unknown, names));
     let hint = nearest.map(|name| format!("did you mean `{name}`?"));
     match hint {
         Some(hint) => anyhow::Error::from(error).context(hint),

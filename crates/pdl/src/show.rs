@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::Result;
-use pdl_cohort::cases::Cases;
+use pdl_cohort::cases::{CaseRow, Cases};
 use pdl_curriculum::audit::{self, Audit};
 use pdl_curriculum::manifest::{self, Manifest};
 use pdl_report::cohort::{self, Summary};
@@ -11,6 +11,7 @@ use pdl_store::json;
 use serde_json::json;
 
 use crate::args::Command;
+use crate::case;
 use crate::display::say;
 
 /// Findings that are named; the rest is counted.
@@ -19,7 +20,7 @@ const NAMED: usize = 10;
 /// Runs `command` if it is one of these.
 pub(crate) fn run(out: &Path, command: &Command, as_json: bool) -> Option<Result<()>> {
     Some(match command {
-        Command::Summary { .. } => summary(out, as_json),
+        Command::Summary { cases, .. } => summary(out, *cases, as_json),
         Command::View { case, to, .. } => picture(out, case, to.as_deref(), as_json),
         _ => return None,
     })
@@ -28,6 +29,7 @@ pub(crate) fn run(out: &Path, command: &Command, as_json: bool) -> Option<Result
 fn picture(out: &Path, case: &str, to: Option<&Path>, as_json: bool) -> Result<()> {
     let default = out.join("views").join(format!("{case}.png"));
     let path = to.unwrap_or(&default);
+    case::check(out, case)?;
     pdl_report::view::view(out, case, path)?;
     if as_json {
         say(&json!({ "case": case, "file": path }).to_string());
@@ -38,8 +40,9 @@ fn picture(out: &Path, case: &str, to: Option<&Path>, as_json: bool) -> Result<(
 }
 
 /// Prints what `OUT` holds.
-fn summary(out: &Path, as_json: bool) -> Result<()> {
-    let summary = cohort::summary(&Cases::read(out)?, &pdl_prepare::prepare::read_failures(out)?, &[]);
+fn summary(out: &Path, list: bool, as_json: bool) -> Result<()> {
+    let cases = Cases::read(out)?;
+    let summary = cohort::summary(&cases, &pdl_prepare::prepare::read_failures(out)?, &[]);
     let manifest = out.join(manifest::TABLE_FILE).is_file().then(|| Manifest::open(out)).transpose()?;
     let audit: Option<Audit> =
         out.join(audit::FILE).is_file().then(|| json::read(&out.join(audit::FILE))).transpose()?;
@@ -47,8 +50,15 @@ fn summary(out: &Path, as_json: bool) -> Result<()> {
         let ranked = manifest.as_ref().map(|manifest| manifest.training().len());
         let stages = manifest.as_ref().map(|manifest| &manifest.info.stages);
         let leaks = audit.as_ref().map(|audit| audit.leaks);
-        let result =
+        let mut result =
             json!({ "out": out, "cohort": summary, "ranked": ranked, "stages": stages, "leaks": leaks });
+        if list {
+            let row = |row: &CaseRow| {
+                json!({ "case_id": row.case_id, "patient_id": row.patient_id, "split": row.split, "status": row.status,
+                    "findings": row.findings })
+            };
+            result["cases"] = cases.rows.iter().map(row).collect();
+        }
         say(&serde_json::to_string_pretty(&result)?);
         return Ok(());
     }
@@ -63,6 +73,9 @@ fn summary(out: &Path, as_json: bool) -> Result<()> {
     match &audit {
         Some(audit) => say(&format!("audit       {} pairs join two splits", audit.leaks)),
         None => say("audit       not done yet: pdl audit"),
+    }
+    if list {
+        case::listed(&cases).iter().for_each(|line| say(line));
     }
     Ok(())
 }

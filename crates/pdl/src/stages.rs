@@ -28,6 +28,7 @@ use crate::import;
 use crate::init;
 use crate::outcome::Outcome;
 use crate::pairs;
+use crate::places;
 use crate::settings::Settings;
 use crate::shell;
 use crate::show;
@@ -81,12 +82,9 @@ pub(crate) fn run(cli: &Cli, matches: &ArgMatches) -> Result<()> {
         display.clear();
         return result;
     }
-    if !matches!(cli.command, Command::Curate { .. } | Command::Index { .. }) {
-        anyhow::ensure!(
-            out.is_dir(),
-            "there is no such curation folder; make one with `pdl curate COHORT --out {0}`: {0}",
-            out.display()
-        );
+    match &cli.command {
+        Command::Curate { cohort, .. } | Command::Index { cohort, .. } => places::check_cohort(cohort, out)?,
+        command => places::check_curated(out, command)?,
     }
     if let Some(result) = show::run(out, &cli.command, cli.json) {
         return result;

@@ -14,6 +14,7 @@ use pdl_prepare::prepare::Prepared;
 use serde_json::{Value, json};
 
 use crate::audit;
+use crate::case::reasons;
 use crate::display::{note, say};
 use crate::folds;
 use crate::outcome::Outcome;
@@ -62,10 +63,6 @@ fn list<'a>(what: &str, cases: impl ExactSizeIterator<Item = (&'a str, String)>)
     if count > NAMED {
         note(&format!("{what}: and {} more cases", count - NAMED));
     }
-}
-
-fn reasons(row: &CaseRow) -> String {
-    row.findings.iter().map(|finding| finding.message.as_str()).collect::<Vec<_>>().join("; ")
 }
 
 /// Findings of usable cases: how often each code occurs, and one message.

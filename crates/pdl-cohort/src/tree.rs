@@ -1,0 +1,42 @@
+//! What lies below a cohort's folder, and what there is not of the cohort.
+
+use std::path::{Path, PathBuf};
+
+use pdl_store::journal;
+
+use crate::cases;
+
+/// Whether pdl has worked in this folder: what it holds was made from a cohort, and is none.
+pub fn is_curation(folder: &Path) -> bool {
+    folder.join(cases::FILE).is_file() || folder.join(journal::FOLDER).is_dir()
+}
+
+/// Every file below `root`; curation folders in it are passed over.
+pub(crate) fn files_below(root: &Path) -> Vec<PathBuf> {
+    pdl_dicom::files_below_except(root, &is_curation)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn a_curation_folder_inside_a_cohort_is_no_part_of_it() {
+        let root = tempfile::tempdir().unwrap();
+        for name in [
+            "p1/scan.nii",
+            "out/prepared/a.nii",
+            "out/cases.parquet",
+            "predicted/b.nii",
+            "predicted/.pdl/lock",
+        ] {
+            let path = root.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, b"").unwrap();
+        }
+        assert_eq!(files_below(root.path()), [root.path().join("p1/scan.nii")]);
+        // Asked for by name it is looked into.
+        assert_eq!(files_below(&root.path().join("out/prepared")).len(), 1);
+    }
+}
