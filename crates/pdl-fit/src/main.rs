@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{FromArgMatches, Parser, Subcommand};
 use pdl_cohort::attributes::Split;
 use pdl_curriculum::manifest;
 use pdl_fit::compare::protocol::Protocol;
@@ -54,6 +54,8 @@ enum Command {
     Evaluate(Evaluate),
     /// Write a trained network as TorchScript, which Python's torch.jit.load runs without pdl.
     Export(Export),
+    #[command(flatten)]
+    Shell(pdl_shell::Shell),
 }
 
 #[derive(clap::Args)]
@@ -168,12 +170,15 @@ struct Train {
 
 fn main() -> ExitCode {
     wait_without_spinning();
-    let done = match Program::parse().command {
+    let matches = pdl_shell::command::<Program>().get_matches();
+    let program = Program::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let done = match program.command {
         Command::Train(train) => run(*train).map(|()| ExitCode::SUCCESS),
         Command::Compare(words) => compare(words).map(|()| ExitCode::SUCCESS),
         Command::Predict(words) => predict(&words),
         Command::Evaluate(words) => evaluate(&words).map(|()| ExitCode::SUCCESS),
         Command::Export(words) => export(&words).map(|()| ExitCode::SUCCESS),
+        Command::Shell(words) => shell(&words).map(|()| ExitCode::SUCCESS),
     };
     match done {
         Ok(code) => code,
@@ -182,6 +187,11 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn shell(words: &pdl_shell::Shell) -> anyhow::Result<()> {
+    say!("{}", words.run::<Program>()?);
+    Ok(())
 }
 
 /// Lets libtorch's threads sleep while they wait for one another. By default they spin, which makes a step

@@ -9,6 +9,7 @@ use pdl_curriculum::audit::AuditParameters;
 use pdl_curriculum::parameters::RankParameters;
 use pdl_prepare::plan::PrepareParameters;
 use pdl_report::ReportParameters;
+use pdl_shell::Shell;
 use pdl_similarity::matrix::Format;
 use pdl_similarity::metric::Metric;
 use pdl_similarity::parameters::CompareParameters;
@@ -221,16 +222,8 @@ pub(crate) enum Command {
         /// The command or the topic; without it the whole program.
         word: Option<String>,
     },
-    /// Print completions for a shell, to be sourced by it.
-    Completions {
-        /// Which shell.
-        shell: clap_complete::Shell,
-    },
-    /// Write man pages, one for each command.
-    Man {
-        /// The folder to write them to.
-        folder: PathBuf,
-    },
+    #[command(flatten)]
+    Shell(Shell),
     /// Check this machine, and what a curation folder holds: stages that are missing or out of date, failures. Exit
     /// code 1 when something is wrong.
     Doctor(DoctorArgs),
@@ -312,10 +305,9 @@ impl Command {
             Command::Validate(args) => args.path(),
             Command::Diff(args) => args.path(),
             Command::Import { parameters } => &parameters.dest,
-            Command::Man { folder } => folder,
             Command::Init(args) => &args.out,
             Command::Doctor(args) => args.out.as_ref().unwrap_or(&NOWHERE),
-            Command::Help { .. } | Command::Completions { .. } => &NOWHERE,
+            Command::Help { .. } | Command::Shell(_) => &NOWHERE,
         }
     }
 }
@@ -364,6 +356,20 @@ mod tests {
             }
         }
         assert!(bad.is_empty(), "these say nothing of their default: {bad:#?}");
+    }
+
+    #[test]
+    fn short_help_is_short() {
+        let mut bad = Vec::new();
+        for command in pdl_shell::command::<Cli>().get_subcommands() {
+            for arg in command.get_arguments() {
+                let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
+                if help.len() > 150 {
+                    bad.push(format!("{} {}: {help}", command.get_name(), arg.get_id()));
+                }
+            }
+        }
+        assert!(bad.is_empty(), "the first sentence of these is long: {bad:#?}");
     }
 
     #[test]

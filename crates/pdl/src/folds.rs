@@ -17,7 +17,7 @@ use crate::summary;
 /// Which folds to rank.
 #[derive(Debug, clap::Args)]
 pub(crate) struct FoldParameters {
-    /// Divide all cases outside the test split into K folds, by patient and stratified as the split is, and write
+    /// Divide all cases outside the test split into K folds, by patient and stratified as the split is. Written are
     /// folds/0/manifest.* to folds/K-1/manifest.*, each ranked on the training cases of its fold, instead of
     /// manifest.*. The plan must come from all these cases: `pdl prepare OUT --plan-from outside-test`.
     #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(2..))]

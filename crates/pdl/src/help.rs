@@ -1,7 +1,6 @@
 //! `pdl help`: of a command, or of a topic. The topics' texts lie in the crates that they are about.
 
 use anyhow::{Result, anyhow};
-use clap::CommandFactory;
 
 use crate::args::Cli;
 use crate::display::say;
@@ -18,7 +17,7 @@ const TOPICS: [(&str, &str); 5] = [
 
 /// Prints the help of `word`, or of the whole program.
 pub(crate) fn run(word: Option<&str>) -> Result<()> {
-    let mut cli = Cli::command();
+    let mut cli = pdl_shell::command::<Cli>();
     cli.build();
     let Some(word) = word else {
         say(&cli.render_long_help().to_string());

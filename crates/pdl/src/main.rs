@@ -21,7 +21,6 @@ mod outcome;
 mod pairs;
 mod places;
 mod settings;
-mod shell;
 mod show;
 mod stages;
 mod summary;
@@ -29,7 +28,7 @@ mod validate;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory, FromArgMatches};
+use clap::FromArgMatches;
 
 use crate::args::Cli;
 
@@ -47,7 +46,7 @@ const DIFFERS: u8 = 5;
 pub(crate) const STRICT: u8 = 4;
 
 fn main() -> ExitCode {
-    let matches = Cli::command().get_matches(); // ends with code 2 on wrong usage
+    let matches = pdl_shell::command::<Cli>().get_matches(); // ends with code 2 on wrong usage
     let result = Cli::from_arg_matches(&matches)
         .map_err(anyhow::Error::from)
         .and_then(|cli| stages::run(&cli, &matches));

@@ -30,7 +30,6 @@ use crate::outcome::Outcome;
 use crate::pairs;
 use crate::places;
 use crate::settings::Settings;
-use crate::shell;
 use crate::show;
 use crate::summary;
 use crate::validate;
@@ -68,8 +67,9 @@ pub(crate) fn run(cli: &Cli, matches: &ArgMatches) -> Result<()> {
     if let Command::Doctor(args) = &cli.command {
         return doctor::run(args, cli.json);
     }
-    if let Some(result) = shell::run(&cli.command) {
-        return result;
+    if let Command::Shell(words) = &cli.command {
+        display::say(&words.run::<Cli>()?);
+        return Ok(());
     }
     let settings = Settings::new(cli, matches)?;
     let out = cli.command.out().as_path();
@@ -192,8 +192,7 @@ impl Stages<'_> {
             | Command::Export { .. }
             | Command::View { .. }
             | Command::Summary { .. }
-            | Command::Completions { .. }
-            | Command::Man { .. }
+            | Command::Shell(_)
             | Command::Import { .. }
             | Command::Tile { .. }
             | Command::Matrix { .. }
