@@ -45,6 +45,15 @@ build:
 build-fit:
     LIBTORCH=$(python3 {{libtorch}} --fetch) cargo build --release --locked {{workspace}}
 
+# Put pdl and pdl-fit where cargo puts programs (~/.cargo/bin); builds both first
+install: build-fit
+    #!/usr/bin/env bash
+    set -euo pipefail
+    bin=${CARGO_INSTALL_ROOT:-${CARGO_HOME:-$HOME/.cargo}}/bin
+    mkdir -p "$bin"
+    install {{pdl}} {{fit}} "$bin"
+    echo "installed: $bin/pdl, $bin/pdl-fit"
+
 # pdl-cluster, beside pdl: some minutes the first time, with a profile (and so a target folder) of its own
 cluster: build
     cargo build --profile cluster --locked --package pdl-cluster

@@ -106,8 +106,23 @@ fn state(checks: &Value, name: &str) -> String {
 
 #[test]
 fn every_topic_is_printed_and_every_command_has_help() {
-    for topic in ["geometry", "similarity", "curriculum", "formats", "privacy"] {
+    let topics = [
+        "geometry",
+        "similarity",
+        "curriculum",
+        "formats",
+        "privacy",
+        "dicom",
+        "splits",
+        "frameworks",
+        "options",
+        "cluster",
+        "measured",
+    ];
+    let overview = run_ok(&["help"]);
+    for topic in topics {
         assert!(run_ok(&["help", topic]).lines().count() > 10, "{topic}");
+        assert!(overview.contains(topic), "{topic}");
     }
     assert!(run_ok(&["help", "curate"]).contains("--proxy-size"));
     assert!(run_ok(&["help"]).contains("Topics:"));

@@ -54,6 +54,11 @@ use pdl_store::StoreError;
 #[doc = include_str!("../help/privacy.md")]
 pub const PRIVACY_HELP: &str = include_str!("../help/privacy.md");
 
+/// What becomes of DICOM files, as `pdl help dicom` prints it.
+///
+#[doc = include_str!("../help/dicom.md")]
+pub const DICOM_HELP: &str = include_str!("../help/dicom.md");
+
 pub use pseudonyms::key_file;
 
 /// A cohort that could not be indexed.

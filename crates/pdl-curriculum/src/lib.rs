@@ -37,6 +37,11 @@ use pdl_store::StoreError;
 #[doc = include_str!("../help/curriculum.md")]
 pub const CURRICULUM_HELP: &str = include_str!("../help/curriculum.md");
 
+/// How splits are kept apart, and what folds and manifests are checked for, as `pdl help splits` prints it.
+///
+#[doc = include_str!("../help/splits.md")]
+pub const SPLITS_HELP: &str = include_str!("../help/splits.md");
+
 /// A ranking that could not be made, or a manifest that could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum CurriculumError {

@@ -23,6 +23,11 @@ use std::path::PathBuf;
 use pdl_curriculum::CurriculumError;
 use pdl_store::StoreError;
 
+/// What other frameworks are given, and what is taken from them, as `pdl help frameworks` prints it.
+///
+#[doc = include_str!("../help/frameworks.md")]
+pub const FRAMEWORKS_HELP: &str = include_str!("../help/frameworks.md");
+
 /// An export that could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum ExchangeError {

@@ -32,7 +32,10 @@ use crate::validate::{DiffArgs, ValidateArgs};
 /// (validate) or has moved cases between splits (diff), 130 stopped by Ctrl-C.
 #[derive(Debug, Parser)]
 #[command(version, arg_required_else_help = true, max_term_width = 100, disable_help_subcommand = true)]
-#[command(after_help = "Topics: pdl help geometry, similarity, curriculum, formats, privacy")]
+#[command(
+    after_help = "Topics: pdl help geometry, similarity, curriculum, formats, privacy, dicom, splits, frameworks, \
+options, cluster, measured"
+)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub command: Command,
@@ -217,7 +220,8 @@ pub(crate) enum Command {
         #[arg(long)]
         cases: bool,
     },
-    /// Print the help of a command, or of a topic: geometry, similarity, curriculum, formats, privacy.
+    /// Print the help of a command, or of a topic: geometry, similarity, curriculum, formats, privacy, dicom, splits,
+    /// frameworks, options, cluster, measured.
     Help {
         /// The command or the topic; without it the whole program.
         word: Option<String>,

@@ -7,12 +7,18 @@ use crate::display::say;
 use crate::near;
 
 /// The topics: name, text.
-const TOPICS: [(&str, &str); 5] = [
+const TOPICS: [(&str, &str); 11] = [
     ("geometry", pdl_volume::GEOMETRY_HELP),
     ("similarity", pdl_similarity::SIMILARITY_HELP),
     ("curriculum", pdl_curriculum::CURRICULUM_HELP),
     ("formats", pdl_io::FORMATS_HELP),
     ("privacy", pdl_cohort::PRIVACY_HELP),
+    ("dicom", pdl_cohort::DICOM_HELP),
+    ("splits", pdl_curriculum::SPLITS_HELP),
+    ("frameworks", pdl_exchange::FRAMEWORKS_HELP),
+    ("options", include_str!("../help/options.md")),
+    ("cluster", include_str!("../help/cluster.md")),
+    ("measured", include_str!("../help/measured.md")),
 ];
 
 /// Prints the help of `word`, or of the whole program.
