@@ -59,6 +59,9 @@ pub struct Paired {
 /// Words that come before a patient's number in the name of a folder or file.
 const PATIENT_WORDS: [&str; 8] = ["case", "p", "pat", "patient", "pt", "sub", "subj", "subject"];
 
+/// Words that come before the number of a visit in the name of a folder.
+const VISIT_WORDS: [&str; 9] = ["day", "exam", "scan", "ses", "session", "study", "timepoint", "tp", "visit"];
+
 /// Words that the name of a label map may have more than its image's, or fewer, when no other fits.
 const MOST_FURTHER: usize = 2;
 
@@ -154,18 +157,26 @@ fn fewer(words: &Words) -> BTreeSet<Words> {
 }
 
 /// The first part of a path that names a patient, such as `sub-017` or `Patient_17`: one of the usual words before a
-/// number.
+/// number. Else the folder that holds one of a visit, such as `HC017` in `HC017/visit2`.
 pub fn patient(path: &Path) -> Option<String> {
-    path.components().find_map(|part| {
-        let name = part.as_os_str().to_string_lossy();
-        let name = stem(&name);
-        let letters = name.chars().take_while(|c| c.is_ascii_alphabetic()).count();
-        let (word, rest) = name.split_at(letters);
-        let rest = rest.trim_start_matches(['-', '_', ' ']);
-        let number: String = rest.chars().take_while(char::is_ascii_alphanumeric).collect();
-        let is_patient = PATIENT_WORDS.contains(&word.to_lowercase().as_str());
-        (is_patient && number.contains(|c: char| c.is_ascii_digit())).then(|| format!("{word}-{number}"))
-    })
+    let parts: Vec<_> = path.components().map(|part| part.as_os_str().to_string_lossy()).collect();
+    let mut named = parts.iter().filter_map(|name| word_and_number(stem(name)));
+    let by_word = named.find(|(word, _)| PATIENT_WORDS.contains(&word.to_lowercase().as_str()));
+    let is_visit = |name: &str| {
+        word_and_number(name).is_some_and(|(word, _)| VISIT_WORDS.contains(&word.to_lowercase().as_str()))
+    };
+    let folders = &parts[..parts.len().saturating_sub(1)];
+    let by_visit = || folders.windows(2).find(|two| is_visit(&two[1])).map(|two| two[0].to_string());
+    by_word.map(|(word, number)| format!("{word}-{number}")).or_else(by_visit)
+}
+
+/// A name that begins with a word and goes on with a number, such as `sub-017` or `pt12_day2`: both.
+fn word_and_number(name: &str) -> Option<(&str, String)> {
+    let letters = name.chars().take_while(|c| c.is_ascii_alphabetic()).count();
+    let (word, rest) = name.split_at(letters);
+    let rest = rest.trim_start_matches(['-', '_', ' ']);
+    let number: String = rest.chars().take_while(char::is_ascii_alphanumeric).collect();
+    number.contains(|c: char| c.is_ascii_digit()).then_some((word, number))
 }
 
 /// The words of a path in lower case, without the file's ending: what stands between other signs than letters and
@@ -223,6 +234,8 @@ mod tests {
         assert_eq!(of("images/pt12_day2.nii.gz").as_deref(), Some("pt-12"));
         assert_eq!(of("images/liver_12.nii.gz"), None);
         assert_eq!(of("patients/liver.nii.gz"), None);
+        assert_eq!(of("north/HC017/visit2/t1.nii.gz").as_deref(), Some("HC017"));
+        assert_eq!(of("HC017/visit2.nii.gz"), None, "a file is no folder of a visit");
     }
 
     #[test]
