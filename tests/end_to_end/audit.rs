@@ -14,12 +14,13 @@ fn audit_of(out: &Path) -> Audit {
     pdl_store::json::read(&out.join("audit.json")).unwrap()
 }
 
-/// Exit code and stderr of `pdl curate`.
+/// Exit code of `pdl curate`, and all that it says.
 fn curated_with_code(cohort: &Path, out: &Path, flags: &[&str]) -> (i32, String) {
     let mut words = vec!["curate", cohort.to_str().unwrap(), "--out", out.to_str().unwrap()];
     words.extend(flags);
     let output = run(&words);
-    (output.status.code().unwrap(), String::from_utf8_lossy(&output.stderr).into_owned())
+    let told = [output.stderr, output.stdout].concat();
+    (output.status.code().unwrap(), String::from_utf8_lossy(&told).into_owned())
 }
 
 /// A copy of an image with noise of this share of its range added, the same every time.
@@ -56,6 +57,7 @@ fn a_copy_under_a_new_name_ends_in_the_split_of_its_original() {
 
     let (code, told) = curated_with_code(cohort.path(), out.path(), &[]);
     assert!(code == 0 && told.contains("taken as one now"), "{code}: {told}");
+    assert!(told.contains("stranger_02") && told.contains("copy_02 and ct_02 are one file"), "{told}");
     let cases = Cases::read(out.path()).unwrap();
     let by_id: BTreeMap<&str, _> = cases.rows.iter().map(|row| (row.case_id.as_str(), row)).collect();
     for case in 1..=10 {
@@ -70,6 +72,33 @@ fn a_copy_under_a_new_name_ends_in_the_split_of_its_original() {
     let (code, _) = curated_with_code(cohort.path(), out.path(), &[]);
     assert_eq!(code, 0, "what was joined stays joined");
     assert!(before == pdl_tests::files(out.path()));
+
+    // The list says what was joined and why, and takes a no for an answer.
+    let list = out.path().join("same-patient.csv");
+    let text = std::fs::read_to_string(&list).unwrap();
+    assert_eq!(text.lines().count(), 11, "{text}");
+    assert!(text.lines().skip(1).all(|line| line.contains(",yes,\"taken as one, in ")), "{text}");
+    let refused: Vec<String> =
+        text.lines()
+            .map(|line| {
+                if line.starts_with("stranger_01,") { line.replace(",yes,", ",no,") } else { line.to_owned() }
+            })
+            .collect();
+    assert_ne!(refused.join("\n"), text.trim_end());
+    let own = out.path().join("decided.csv");
+    std::fs::write(&own, refused.join("\n")).unwrap();
+    for flags in [&["--same-patient", own.to_str().unwrap()][..], &[]] {
+        let (code, told) = curated_with_code(cohort.path(), out.path(), flags);
+        assert_eq!(code, 0, "{told}");
+        assert!(!told.contains("taken as one now"), "a no holds in later runs: {told}");
+        let cases = Cases::read(out.path()).unwrap();
+        let row = |case: &str| cases.rows.iter().find(|row| row.case_id == case).unwrap();
+        assert_ne!(row("ct_01").patient_id, row("copy_01").patient_id);
+        assert_eq!(row("ct_01").split, row("copy_01").split, "and moves nobody");
+        assert_eq!(row("ct_02").patient_id, row("copy_02").patient_id);
+        let text = std::fs::read_to_string(&list).unwrap();
+        assert_eq!(text.lines().filter(|line| line.ends_with(",no,kept apart")).count(), 1, "{text}");
+    }
 }
 
 /// A copy of an image under the same affine, its voxels flipped along some of its stored axes and moved by some mm along
@@ -180,15 +209,44 @@ fn a_leak_of_the_users_own_split_is_told_and_left_alone() {
     let (code, told) = curated_with_code(cohort.path(), out.path(), &[]);
     assert_eq!(code, 3, "{told}");
     assert!(
-        told.contains("mend the table") && told.contains("again (test) and ct_02 (train) are one file"),
+        told.contains("p13 is in test and p2 in train by the cohort's table")
+            && told.contains("mend its column split")
+            && told.contains("again (test) and ct_02 (train) are one file"),
         "{told}"
     );
+    assert!(!told.contains("just fit") && told.contains("Next: mend what joins two splits"), "{told}");
     let audit = audit_of(out.path());
     assert_eq!((audit.leaks, audit.links[0].reason), (1, Reason::SameFile));
     let list = std::fs::read_to_string(out.path().join("same-patient.csv")).unwrap();
     assert!(list.lines().nth(1).unwrap().starts_with("p13,p2,again,ct_02,test,train,same-file,"), "{list}");
     assert_eq!(run(&["audit", out.path().to_str().unwrap()]).status.code(), Some(3));
     assert_eq!(run(&["rank", out.path().to_str().unwrap()]).status.code(), Some(3));
+    // Nobody can say of one image that it is of two patients.
+    let own = out.path().join("decided.csv");
+    std::fs::write(&own, "patient_a,patient_b,same\np2,p13,no\n").unwrap();
+    let (code, told) =
+        curated_with_code(cohort.path(), out.path(), &["--same-patient", own.to_str().unwrap()]);
+    assert!(code == 3 && told.contains("you keep their patients apart: leave one of both out"), "{told}");
+}
+
+#[test]
+fn what_moves_with_a_joined_patient_is_told_and_so_is_a_split_that_is_missing() {
+    let (cohort, out) = (folder(), folder());
+    cohort_of(cohort.path(), 0..2);
+    let table = cohort.path().join("cohort.csv");
+    let text = "image,label,patient,split\nimages/ct_01.nii.gz,labels/ct_01.nii.gz,a,test\n\
+                images/ct_02.nii.gz,labels/ct_02.nii.gz,b,\n";
+    std::fs::write(&table, text).unwrap();
+    let (code, told) = curated_with_code(cohort.path(), out.path(), &["--proxy-size", "16"]);
+    assert!(code == 0 && told.contains("Next: there is no validation case"), "{told}");
+    assert!(!told.contains("just fit") && told.contains("only 2 patients can be used"), "{told}");
+    let own = out.path().join("decided.csv");
+    std::fs::write(&own, "patient_a,patient_b\na,b\n").unwrap();
+    let words = ["index", cohort.path().to_str().unwrap(), "--out", out.path().to_str().unwrap()];
+    let output = run(&[&words[..], &["--same-patient", own.to_str().unwrap()]].concat());
+    let told = String::from_utf8(output.stderr).unwrap();
+    let moved = "patient b (1 case) moved from train to test: it is one patient with a, and the cohort's table says test";
+    assert!(told.contains(moved), "{told}");
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! Gives every case its patient and its split.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use pdl_store::text::counted;
 
 use crate::CohortError;
 use crate::attributes::Split;
@@ -11,7 +13,16 @@ use crate::same_patient::SamePatient;
 use crate::split::{self, Shares};
 use crate::strata::{self, Strata};
 
-/// Takes the patients of `same_patient` as one and gives every row its split; returns findings about the cohort.
+/// What is to be said of the division.
+#[derive(Debug, Default)]
+pub(crate) struct Divided {
+    /// What holds of the cohort.
+    pub findings: Vec<Finding>,
+    /// Whose cases have another split than in the run before, and why.
+    pub moved: Vec<Finding>,
+}
+
+/// Takes the patients of `same_patient` as one and gives every row its split.
 /// What the cohort's table says of splits holds, then what `before` says.
 ///
 /// Rows that cannot be used count for no share: their patients are shown as train until a case of theirs can
@@ -22,8 +33,9 @@ pub(crate) fn divide(
     before: Option<&Cases>,
     parameters: &IndexParameters,
     same_patient: &SamePatient,
-) -> Result<Vec<Finding>, CohortError> {
+) -> Result<Divided, CohortError> {
     let names = same_patient.names();
+    let of_table = splits_of_table(layout, same_patient)?;
     join_patients(rows, &names);
     if layout.cases.iter().all(|found| found.patient.is_none()) {
         for row in rows.iter_mut().filter(|row| row.is_usable()) {
@@ -31,30 +43,31 @@ pub(crate) fn divide(
             row.add_finding(Finding::new("patient-assumed", message));
         }
     }
-    let mut given: BTreeMap<String, Split> = BTreeMap::new();
-    for row in before.iter().flat_map(|cases| cases.usable()) {
-        let patient = one_name(&names, &row.patient_id);
-        // Patients that turn out to be one had two splits, perhaps: a case once learnt from is never held out.
-        let split = given.get(&patient).map_or(row.split, |other| row.split.min(*other));
-        given.insert(patient, split);
-    }
-    given.extend(splits_of_table(layout, &names)?);
+    let mut given = before.map_or_else(BTreeMap::new, |before| splits_before(before, &names));
+    given.extend(of_table.clone());
     let usable: Vec<&CaseRow> = rows.iter().filter(|row| row.is_usable()).collect();
     let (splits, findings) = splits(&usable, &given, before, parameters)?;
     for row in rows.iter_mut() {
         row.split = splits.get(&row.patient_id).copied().unwrap_or(Split::Train);
     }
-    Ok(findings)
+    let moved = before.map_or_else(Vec::new, |before| moved(rows, before, &of_table, &names));
+    Ok(Divided { findings, moved })
 }
 
 /// Gives cases of patients that are one the same patient id.
 fn join_patients(rows: &mut [CaseRow], names: &BTreeMap<&str, &str>) {
     for row in rows.iter_mut().filter(|row| row.is_usable()) {
         let Some(name) = names.get(row.patient_id.as_str()) else { continue };
-        let message = format!("its patient is taken as one with others, as {name} (--same-patient)");
+        let others = others(&row.patient_id, name, names).join(", ");
+        let message = format!("its patient {} is taken as one with {others}", row.patient_id);
         row.patient_id = (*name).to_owned();
         row.add_finding(Finding::new("same-patient", message));
     }
+}
+
+/// The other names of a patient that goes by `name`.
+fn others<'a>(patient: &str, name: &str, names: &BTreeMap<&'a str, &str>) -> Vec<&'a str> {
+    names.iter().filter(|(other, own)| **own == name && **other != patient).map(|(other, _)| *other).collect()
 }
 
 /// The name under which a patient goes.
@@ -62,22 +75,92 @@ fn one_name(names: &BTreeMap<&str, &str>, patient: &str) -> String {
     names.get(patient).map_or(patient, |name| name).to_owned()
 }
 
-/// The splits that the cohort's own table gives, by patient.
-fn splits_of_table(
-    layout: &Layout,
-    names: &BTreeMap<&str, &str>,
-) -> Result<BTreeMap<String, Split>, CohortError> {
+/// The splits that an earlier run gave, by patient.
+fn splits_before(before: &Cases, names: &BTreeMap<&str, &str>) -> BTreeMap<String, Split> {
+    let were = before.same_patient.names();
     let mut given: BTreeMap<String, Split> = BTreeMap::new();
-    for found in &layout.cases {
-        let Some(split) = found.split else { continue };
-        let patient = one_name(names, found.patient.as_deref().unwrap_or(&found.case_id));
-        if let Some(first) = given.insert(patient.clone(), split)
-            && first != split
-        {
-            return Err(CohortError::SplitConflict { patient, first, second: split });
+    for row in before.usable() {
+        // Patients that were one and are so no longer keep the split that they had together.
+        let once = others("", &row.patient_id, &were).into_iter().chain([row.patient_id.as_str()]);
+        for patient in once.map(|patient| one_name(names, patient)) {
+            // Patients that turn out to be one had two splits, perhaps: a case once learnt from is never held out.
+            let split = given.get(&patient).map_or(row.split, |other| row.split.min(*other));
+            given.insert(patient, split);
         }
     }
-    Ok(given)
+    given
+}
+
+/// The splits that the cohort's own table gives, by patient.
+///
+/// # Errors
+/// [`CohortError::SplitConflict`] where the table contradicts itself, [`CohortError::NotOnePatient`] where patients that
+/// are to be one are two by the user's own word.
+fn splits_of_table(
+    layout: &Layout,
+    same_patient: &SamePatient,
+) -> Result<BTreeMap<String, Split>, CohortError> {
+    let names = same_patient.names();
+    let mut given: BTreeMap<String, (Split, &str)> = BTreeMap::new();
+    let mut problems: BTreeMap<String, String> = BTreeMap::new();
+    for ((name, _), pair) in same_patient.apart().into_iter().filter(|((a, b), _)| a == b) {
+        let (a, b) = pair.names();
+        let problem = format!("{a} and {b} are two patients by the list and are taken as one through others");
+        problems.insert(name.to_owned(), problem);
+    }
+    for found in &layout.cases {
+        let Some(split) = found.split else { continue };
+        let patient = found.patient.as_deref().unwrap_or(&found.case_id);
+        let name = one_name(&names, patient);
+        let (first, other) = *given.entry(name.clone()).or_insert((split, patient));
+        if first != split && other == patient {
+            return Err(CohortError::SplitConflict { patient: patient.to_owned(), first, second: split });
+        }
+        if first != split {
+            let problem = format!("{other} is in {first} and {patient} in {split} by the cohort's table");
+            problems.entry(name).or_insert(problem);
+        }
+    }
+    if problems.is_empty() {
+        return Ok(given.into_iter().map(|(name, (split, _))| (name, split)).collect());
+    }
+    Err(CohortError::NotOnePatient { problems })
+}
+
+/// Whose cases have another split than before, and why.
+fn moved(
+    rows: &[CaseRow],
+    before: &Cases,
+    of_table: &BTreeMap<String, Split>,
+    names: &BTreeMap<&str, &str>,
+) -> Vec<Finding> {
+    let now: HashMap<&str, &CaseRow> =
+        rows.iter().filter(|row| row.is_usable()).map(|row| (row.case_id.as_str(), row)).collect();
+    let mut groups: BTreeMap<[&str; 2], (usize, Split, Split)> = BTreeMap::new();
+    for old in before.usable() {
+        if let Some(new) = now.get(old.case_id.as_str()).filter(|new| new.split != old.split) {
+            let group = groups.entry([&old.patient_id, &new.patient_id]);
+            group.or_insert((0, old.split, new.split)).0 += 1;
+        }
+    }
+    let finding = |([was, is], (cases, from, to)): ([&str; 2], (usize, Split, Split))| {
+        let others = others(was, is, names);
+        let joined = !others.is_empty();
+        let why = match (joined, of_table.contains_key(is)) {
+            (true, true) => {
+                format!("it is one patient with {}, and the cohort's table says {to}", others.join(", "))
+            }
+            (true, false) => format!(
+                "it is one patient with {}, and of two splits the one nearer to training wins",
+                others.join(", ")
+            ),
+            (false, true) => format!("the cohort's table says {to}"),
+            (false, false) => format!("its cases are now those of patient {is}"),
+        };
+        let cases = counted(cases, "case");
+        Finding::new("split-moved", format!("patient {was} ({cases}) moved from {from} to {to}: {why}"))
+    };
+    groups.into_iter().map(finding).collect()
 }
 
 /// The split of every patient of `rows`, and what is to be said of it.
@@ -94,8 +177,10 @@ fn splits(
         findings.push(Finding::new(
             "few-patients",
             format!(
-                "{} usable patients are too few to hold any out: all are training cases but those that had a split before",
-                patients.len()
+                "only {} can be used, and {} at least are needed to hold any out: all cases are for training, but for \
+                 those of patients that have a split already",
+                counted(patients.len(), "patient"),
+                split::FEWEST_PATIENTS
             ),
         ));
     }
@@ -192,7 +277,7 @@ mod tests {
             ..IndexParameters::default()
         };
         let (mut rows, layout) = cohort(made, splits);
-        let findings = divide(&mut rows, &layout, before, &parameters, same)?;
+        let Divided { findings, .. } = divide(&mut rows, &layout, before, &parameters, same)?;
         Ok(Cases {
             rows,
             cohort: String::new(),
@@ -253,7 +338,7 @@ mod tests {
             match divided(&all, splits, Some(&before), &same, stratify) {
                 // Only a table that puts joined patients on two sides may be refused.
                 Err(error) => {
-                    let conflict = matches!(error, CohortError::SplitConflict { .. });
+                    let conflict = matches!(error, CohortError::NotOnePatient { .. });
                     prop_assert!(splits && !pairs.is_empty() && conflict, "{}", error);
                 }
                 Ok(mut cases) => {

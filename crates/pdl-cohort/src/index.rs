@@ -36,10 +36,12 @@ pub struct Indexed {
     pub read: usize,
     /// Whether `cases.parquet` is new or other than before.
     pub changed: bool,
+    /// Whose cases have another split than before, and why.
+    pub moved: Vec<Finding>,
 }
 
 /// Indexes the cohort at `cohort` into the curation folder `out`. The patients of `same_patient` are each taken
-/// as one, as are those that an earlier run was told of.
+/// as one or kept apart, as are those that an earlier run was told of.
 ///
 /// # Errors
 /// [`CohortError`] when there is no cohort, its table contradicts itself, or `out` cannot be written. A bad
@@ -107,7 +109,8 @@ pub fn index(
         .map_or_else(SamePatient::default, |cases| cases.same_patient.clone())
         .and(same_patient);
     let mut findings = origin.map_or_else(Vec::new, |origin| origin.findings());
-    findings.extend(divide(&mut rows, &layout, before.as_ref(), parameters, &same_patient)?);
+    let divided = divide(&mut rows, &layout, before.as_ref(), parameters, &same_patient)?;
+    findings.extend(divided.findings);
     outliers::mark(&mut rows, &voxels);
     findings.extend(carried::findings(&rows));
     keep_order(&mut rows, before.as_ref());
@@ -120,7 +123,7 @@ pub fn index(
         same_patient,
     };
     let changed = cases.write(&place.out)?;
-    Ok(Indexed { cases, read, changed })
+    Ok(Indexed { cases, read, changed, moved: divided.moved })
 }
 
 fn orientation_of(parameters: &IndexParameters) -> Result<Option<Orientation>, CohortError> {

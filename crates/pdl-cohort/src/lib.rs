@@ -45,6 +45,7 @@ mod structures;
 pub mod survey;
 pub mod tree;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use pdl_store::StoreError;
@@ -119,6 +120,16 @@ pub enum CohortError {
         first: attributes::Split,
         /// The other.
         second: attributes::Split,
+    },
+    /// Patients that cannot be taken as one.
+    #[error(
+        "patients cannot be taken as one: {}. Where they are one, give them one split in the table's column split; where \
+         they are two, write no under same in the list of --same-patient",
+        problems.values().map(String::as_str).collect::<Vec<_>>().join("; ")
+    )]
+    NotOnePatient {
+        /// Why, by the name that they would have.
+        problems: BTreeMap<String, String>,
     },
     /// The folder was made from another cohort.
     #[error(

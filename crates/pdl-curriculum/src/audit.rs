@@ -6,9 +6,11 @@ use std::path::Path;
 use pdl_cohort::attributes::Split;
 use pdl_cohort::cases::{CaseRow, Cases, Finding};
 use pdl_cohort::folds::{self, Fold};
+use pdl_cohort::same_patient::{Pair, SamePatient};
 use pdl_prepare::proxies::Proxies;
 use pdl_similarity::pairs::{Metric, Pairs};
-use pdl_store::{StoreError, atomic, json};
+use pdl_store::text::counted;
+use pdl_store::{StoreError, json};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -19,13 +21,12 @@ use crate::likeness::{Chosen, Likeness};
 use crate::manifest;
 use crate::moved;
 
+pub use pdl_cohort::same_patient::FILE as SAME_PATIENT_FILE;
+
 pub use crate::moved::Moved;
 
 /// The report's name inside a curation folder.
 pub const FILE: &str = "audit.json";
-
-/// The list of patients that seem to be one, inside a curation folder; absent when there are none.
-pub const SAME_PATIENT_FILE: &str = "same-patient.csv";
 
 /// Parameters of the audit.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema, clap::Args)]
@@ -93,12 +94,45 @@ pub struct Link {
     /// How the second lies over the first, where the audit looked for flips and shifts and found these to be one.
     #[serde(default)]
     pub moved: Option<Moved>,
+    /// The user says that they are two patients: no leak, unless the two images are one.
+    #[serde(default)]
+    pub apart: bool,
 }
+
+/// SSIM from which on two images are one, whoever says that they are two patients'.
+const ONE_IMAGE: f32 = 0.999;
 
 impl Link {
     /// Whether it joins two splits, so that what is learnt from one is known of the other.
     pub fn is_leak(&self) -> bool {
-        self.split_a != self.split_b
+        self.split_a != self.split_b && (!self.apart || self.is_one_image())
+    }
+
+    /// Whether the two images are the same.
+    pub fn is_one_image(&self) -> bool {
+        let moved = self.moved.as_ref().map(|moved| moved.ssim);
+        self.reason == Reason::SameFile
+            || [self.ssim, moved].into_iter().flatten().any(|ssim| ssim >= ONE_IMAGE)
+    }
+
+    /// As a row of the list of patients that seem to be one.
+    pub fn pair(&self) -> Pair {
+        let reason = serde_json::to_value(self.reason).unwrap_or_default();
+        let of_moved = |text: fn(&Moved) -> String| self.moved.as_ref().map_or(String::new(), text);
+        Pair {
+            patient_a: self.patient_a.clone(),
+            patient_b: self.patient_b.clone(),
+            case_a: self.case_a.clone(),
+            case_b: self.case_b.clone(),
+            split_a: self.split_a.to_string(),
+            split_b: self.split_b.to_string(),
+            reason: reason.as_str().unwrap_or_default().to_owned(),
+            ssim: self.ssim.map_or(String::new(), |ssim| ssim.to_string()),
+            flipped: of_moved(|moved| moved.flipped.clone()),
+            shift_mm: of_moved(|Moved { shift_mm: [x, y, z], .. }| format!("{x:.2} {y:.2} {z:.2}")),
+            moved_ssim: of_moved(|moved| moved.ssim.to_string()),
+            ..Pair::default()
+        }
     }
 }
 
@@ -172,10 +206,11 @@ pub fn audit(out: &Path, parameters: &AuditParameters, fold: Option<Fold>) -> Re
         }
         _ => BTreeMap::new(),
     };
-    let audit = of_cases(&rows, &likeness, &moved, &cases.parameters.stratify, parameters)?;
+    let mut audit = of_cases(&rows, &likeness, &moved, &cases.parameters.stratify, parameters)?;
+    audit.keep_apart(&cases.same_patient);
     json::write(&manifest::folder(out, fold).join(FILE), &audit)?;
     if fold.is_none() {
-        write_same_patient(out, &audit.links)?;
+        write_same_patient(out, &cases, &audit.links)?;
     }
     Ok(audit)
 }
@@ -202,16 +237,28 @@ fn of_cases(
             nearest.see(a, b, value);
         }
     })?;
-    let mut links = links(rows, likeness, &closest, moved, parameters)?;
-    links.sort_by_key(|link| !link.is_leak()); // stable: each part stays in the order of the cases' ids
+    let links = links(rows, likeness, &closest, moved, parameters)?;
     let balance = balance(rows);
     let drift = nearest.drift();
     let groups = groups(rows, columns);
     let mut findings = small_splits(rows, &balance, parameters.smallest_group);
     findings.extend(small_groups(&groups, parameters.smallest_group));
     findings.extend(drift.as_ref().and_then(Drift::finding));
-    let leaks = links.iter().filter(|link| link.is_leak()).count();
-    Ok(Audit { parameters: *parameters, leaks, links, balance, groups, drift, findings })
+    let mut audit = Audit { parameters: *parameters, leaks: 0, links, balance, groups, drift, findings };
+    audit.keep_apart(&SamePatient::default());
+    Ok(audit)
+}
+
+impl Audit {
+    /// Marks what joins patients that the user keeps apart; then leaks come first and are counted.
+    fn keep_apart(&mut self, decided: &SamePatient) {
+        let apart = decided.apart();
+        for link in &mut self.links {
+            link.apart = apart.contains_key(&link.pair().names());
+        }
+        self.links.sort_by_key(|link| !link.is_leak()); // stable: each part stays in the order of the cases' ids
+        self.leaks = self.links.iter().filter(|link| link.is_leak()).count();
+    }
 }
 
 fn links(
@@ -256,6 +303,7 @@ fn links(
             reason: *reason,
             ssim: ssim.get(two).copied(),
             moved: moved.get(two).cloned(),
+            apart: false,
         }
     };
     Ok(reasons.iter().map(link).collect())
@@ -318,7 +366,11 @@ fn small_splits(rows: &[&CaseRow], balance: &[Balance], smallest: usize) -> Vec<
         let patients: BTreeSet<&str> = of_split().map(|row| row.patient_id.as_str()).collect();
         let cases = of_split().count();
         if cases < smallest {
-            let message = format!("the {split} split has {cases} cases of {} patients only", patients.len());
+            let message = format!(
+                "the {split} split has {} of {} only",
+                counted(cases, "case"),
+                counted(patients.len(), "patient")
+            );
             findings.push(Finding::new("small-split", message));
             continue;
         }
@@ -374,54 +426,28 @@ fn small_groups(groups: &[Group], smallest: usize) -> Vec<Finding> {
     groups.chunk_by(by_split).filter_map(small).collect()
 }
 
-/// Writes the patients that seem to be one, for `pdl index --same-patient`; removes an earlier list when there are
-/// none.
-fn write_same_patient(out: &Path, links: &[Link]) -> Result<(), StoreError> {
-    let path = out.join(SAME_PATIENT_FILE);
-    let two_patients: Vec<&Link> = links.iter().filter(|link| link.patient_a != link.patient_b).collect();
-    if two_patients.is_empty() {
-        return match std::fs::remove_file(&path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(StoreError::io("remove the file", &path)(error))
-            }
-            _ => Ok(()),
+/// Writes the patients that seem to be one, and those of whom it was decided, for `--same-patient`.
+fn write_same_patient(out: &Path, cases: &Cases, links: &[Link]) -> Result<(), StoreError> {
+    let decided = &cases.same_patient;
+    let (names, apart) = (decided.names(), decided.apart());
+    let told = |link: &&Link| apart.get(&link.pair().names()).is_some_and(|pair| !pair.case_a.is_empty());
+    let two_patients = links.iter().filter(|link| link.patient_a != link.patient_b && !told(link));
+    let found = two_patients.map(|link| {
+        let (same, done) = if link.apart { ("no", "kept apart") } else { ("", "not decided") };
+        Pair { same: same.to_owned(), done: done.to_owned(), ..link.pair() }
+    });
+    let split = |patient: &str| cases.usable().find(|row| row.patient_id == patient).map(|row| row.split);
+    let before = decided.pairs().map(|pair| {
+        let done = match names.get(pair.patient_a.as_str()).and_then(|name| split(name)) {
+            _ if pair.is_apart() => "kept apart".to_owned(),
+            Some(split) => format!("taken as one, in {split}"),
+            None => "taken as one".to_owned(),
         };
-    }
-    let mut text =
-        "patient_a,patient_b,case_a,case_b,split_a,split_b,reason,ssim,flipped,shift_mm,moved_ssim\n"
-            .to_owned();
-    for link in two_patients {
-        let reason = serde_json::to_value(link.reason).unwrap_or_default();
-        let fields = [
-            quoted(&link.patient_a),
-            quoted(&link.patient_b),
-            quoted(&link.case_a),
-            quoted(&link.case_b),
-            link.split_a.to_string(),
-            link.split_b.to_string(),
-            reason.as_str().unwrap_or_default().to_owned(),
-            link.ssim.map_or(String::new(), |ssim| ssim.to_string()),
-        ];
-        text += &(fields.join(",") + &moved_fields(link.moved.as_ref()) + "\n");
-    }
-    atomic::write_if_changed(&path, text.as_bytes())?;
-    Ok(())
-}
-
-/// The last three fields of a line, each after its comma.
-fn moved_fields(moved: Option<&Moved>) -> String {
-    moved.map_or(",,,".to_owned(), |Moved { flipped, shift_mm: [x, y, z], ssim }| {
-        format!(",{flipped},{x:.2} {y:.2} {z:.2},{ssim}")
-    })
-}
-
-/// A field of a CSV file (RFC 4180).
-fn quoted(text: &str) -> String {
-    if text.contains([',', '"', '\n', '\r']) {
-        format!("\"{}\"", text.replace('"', "\"\""))
-    } else {
-        text.to_owned()
-    }
+        let same = if pair.is_apart() { "no" } else { "yes" }.to_owned();
+        Pair { same, done, ..pair.clone() }
+    });
+    let found: SamePatient = found.collect();
+    before.collect::<SamePatient>().and(&found).write(out)
 }
 
 #[cfg(test)]
@@ -477,6 +503,28 @@ mod tests {
             rows[1].split = Split::Train;
         });
         assert_eq!((together.leaks, together.links.len()), (0, 1), "both on one side: no leak");
+    }
+
+    #[test]
+    fn patients_that_are_kept_apart_leak_only_by_one_image() {
+        let apart: SamePatient = [Pair {
+            patient_a: "p001".into(),
+            patient_b: "p000".into(),
+            same: "no".into(),
+            ..Pair::default()
+        }]
+        .into_iter()
+        .collect();
+        let leaks = |change: fn(&mut Vec<CaseRow>, &mut Vec<f32>)| {
+            let mut audit = forty(change);
+            audit.keep_apart(&apart);
+            assert!(audit.links.len() == 1 && audit.links[0].apart, "never unseen: {:?}", audit.links);
+            audit.leaks
+        };
+        assert_eq!(leaks(|_, places| places[1] = 0.1), 0);
+        assert_eq!(leaks(|_, places| places[1] = 0.02), 0);
+        assert_eq!(leaks(|_, places| places[1] = 0.0), 1);
+        assert_eq!(leaks(|rows, _| rows[1].image_blake3 = rows[0].image_blake3.clone()), 1);
     }
 
     #[test]

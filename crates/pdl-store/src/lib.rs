@@ -2,7 +2,7 @@
 //!
 //! In: bytes, rows and JSON values. Out: files that are whole or absent ([`atomic`]), content hashes
 //! ([`hash`]), tables ([`table`]), JSON files ([`json`]), a [`journal`] by which a stage that was
-//! killed finds what is still valid, and a [`lock`] that keeps two runs out of one folder. It never
+//! killed finds what is still valid, a [`lock`] that keeps two runs out of one folder, and words ([`text`]). It never
 //! knows what a case, a volume or a pair is.
 //!
 //! ```
@@ -24,6 +24,7 @@ pub mod lock;
 pub mod paths;
 pub mod progress;
 pub mod table;
+pub mod text;
 
 use std::path::{Path, PathBuf};
 

@@ -83,6 +83,10 @@ pub(crate) enum Command {
         /// Leave report.html out.
         #[arg(long)]
         no_report: bool,
+        /// A table of patients that are one (columns patient_a, patient_b), such as OUT/same-patient.csv; "no" in its column
+        /// `same` says that two are two, whatever their images say. Kept: it need not be given again.
+        #[arg(long, value_name = "FILE")]
+        same_patient: Option<PathBuf>,
         #[command(flatten)]
         stages: StageParameters,
     },
@@ -93,8 +97,8 @@ pub(crate) enum Command {
         /// The curation folder.
         #[arg(long, value_name = "OUT")]
         out: PathBuf,
-        /// A table of patients that are one (patient_a, patient_b), such as the audit's same-patient.csv. Kept:
-        /// it need not be given again.
+        /// A table of patients that are one (columns patient_a, patient_b), such as OUT/same-patient.csv; "no" in its column
+        /// `same` says that two are two, whatever their images say. Kept: it need not be given again.
         #[arg(long, value_name = "FILE")]
         same_patient: Option<PathBuf>,
         #[command(flatten)]

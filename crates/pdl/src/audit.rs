@@ -1,10 +1,12 @@
 //! `pdl audit`: what is said of leaks, and the one round in which `pdl curate` mends them.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::Result;
-use pdl_cohort::same_patient::SamePatient;
+use pdl_cohort::same_patient::{Pair, SamePatient};
 use pdl_curriculum::audit::{Audit, FILE, Link, Moved, Reason, SAME_PATIENT_FILE};
+use pdl_store::text::counted;
 
 use crate::display::note;
 
@@ -19,7 +21,8 @@ pub(crate) struct LeakError {
 
 impl std::fmt::Display for LeakError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} pairs of cases join two splits; {FILE} lists them", self.leaks)
+        let (pairs, verb) = (counted(self.leaks, "pair"), if self.leaks == 1 { "joins" } else { "join" });
+        write!(f, "{pairs} of cases {verb} two splits; {FILE} lists all")
     }
 }
 
@@ -34,20 +37,27 @@ pub(crate) fn refuse_leaks<'a>(audits: impl Iterator<Item = &'a Audit>) -> Resul
     }
 }
 
-/// Leaks and findings on stderr.
-pub(crate) fn warnings(out: &Path, audit: &Audit) {
-    for link in audit.links.iter().filter(|link| link.is_leak()).take(NAMED) {
+/// Leaks and findings on stderr; `indexed` says that the command is one that indexes, too.
+pub(crate) fn warnings(out: &Path, audit: &Audit, indexed: bool) {
+    let leaks = || audit.links.iter().filter(|link| link.is_leak());
+    for link in leaks().take(NAMED) {
         note(&format!("leak: {}", link_text(link)));
     }
     if audit.leaks > NAMED {
         note(&format!("leak: and {} more", audit.leaks - NAMED));
     }
-    if audit.links.iter().any(|link| link.is_leak() && link.patient_a != link.patient_b) {
-        let list = out.join(SAME_PATIENT_FILE);
+    if leaks().any(|link| link.patient_a != link.patient_b) {
+        note(&format!("  if the patients of such a pair are one: {}", same_patient_command(out, indexed)));
+        note(
+            "  (where the cohort's table puts them into two splits, mend its column split first); if they are two, write no \
+             in the list under same, and give it all the same",
+        );
+    }
+    let apart = audit.links.iter().filter(|link| link.apart && !link.is_leak()).count();
+    if apart > 0 {
         note(&format!(
-            "to take these patients as one: pdl index COHORT --out {} --same-patient {}",
-            out.display(),
-            list.display()
+            "note: {} of patients that you keep apart, though the images are much alike; {SAME_PATIENT_FILE} lists them",
+            counted(apart, "pair")
         ));
     }
     for finding in &audit.findings {
@@ -55,7 +65,42 @@ pub(crate) fn warnings(out: &Path, audit: &Audit) {
     }
 }
 
+/// How to give a curation folder's list of patients that seem to be one.
+fn same_patient_command(out: &Path, indexed: bool) -> String {
+    let command = if indexed { "curate" } else { "index" };
+    let list = out.join(SAME_PATIENT_FILE);
+    format!("pdl {command} COHORT --out {} --same-patient {}", out.display(), list.display())
+}
+
+/// What is told when `pdl curate` has taken patients as one: which, why, and how to refuse it.
+pub(crate) fn joined(out: &Path, links: &[Link], joined: &SamePatient) -> Vec<String> {
+    let taken: BTreeSet<(&str, &str)> = joined.pairs().map(Pair::names).collect();
+    let links: Vec<&Link> = links.iter().filter(|link| taken.contains(&link.pair().names())).collect();
+    let told = |link: &&Link| {
+        let Link { patient_a, patient_b, case_a, case_b, .. } = *link;
+        format!("  {patient_a} and {patient_b}: {case_a} and {case_b} {}", why(link))
+    };
+    let mut lines = vec![
+        "note: some patients in two splits seem to be one; they are taken as one now, and the split is made again:".to_owned(),
+    ];
+    lines.extend(links.iter().take(NAMED).map(told));
+    if links.len() > NAMED {
+        lines.push(format!("  and {} more", links.len() - NAMED));
+    }
+    lines.push(format!(
+        "  {SAME_PATIENT_FILE} lists the pairs; to refuse one, write no there under same: {}",
+        same_patient_command(out, true)
+    ));
+    lines
+}
+
 fn link_text(link: &Link) -> String {
+    let Link { case_a, split_a, case_b, split_b, .. } = link;
+    let refused = if link.apart { "; you keep their patients apart: leave one of both out" } else { "" };
+    format!("{case_a} ({split_a}) and {case_b} ({split_b}) {}{refused}", why(link))
+}
+
+fn why(link: &Link) -> String {
     let why = match link.reason {
         Reason::SamePatient => "are of one patient".to_owned(),
         Reason::SameFile => "are one file".to_owned(),
@@ -64,7 +109,7 @@ fn link_text(link: &Link) -> String {
         Reason::MovedImage => format!("are nearly one image{}", motion_text(link.moved.as_ref())),
     };
     let ssim = link.ssim.map_or(String::new(), |ssim| format!(" (SSIM {ssim:.3})"));
-    format!("{} ({}) and {} ({}) {why}{ssim}", link.case_a, link.split_a, link.case_b, link.split_b)
+    format!("{why}{ssim}")
 }
 
 /// How the second image lies over the first.
@@ -76,15 +121,18 @@ fn motion_text(moved: Option<&Moved>) -> String {
 
 /// One line about the audit.
 pub(crate) fn line(audit: &Audit) -> String {
-    let joined = audit.links.len() - audit.leaks;
+    let apart = audit.links.iter().filter(|link| link.apart && !link.is_leak()).count();
+    let joined = audit.links.len() - audit.leaks - apart;
+    let verb = |count: usize| if count == 1 { "joins" } else { "join" };
+    let (leak, join) = (verb(audit.leaks), verb(joined));
+    let apart = if apart > 0 { format!(", {apart} of patients kept apart") } else { String::new() };
     let drift = audit.drift.map_or(String::new(), |drift| format!("; drift p = {:.3}", drift.p_value));
-    format!("{} pairs join two splits, {joined} join two patients of one split{drift}", audit.leaks)
+    let leaks = counted(audit.leaks, "pair");
+    format!("{leaks} {leak} two splits, {joined} {join} two patients of one split{apart}{drift}")
 }
 
-/// The patients that the audit found to be one, when some of them are in two splits.
+/// The patients that the audit found to be one, when some of them are in two splits and the user does not keep them apart.
 pub(crate) fn to_join(audit: &Audit) -> Option<SamePatient> {
-    let two_patients = || audit.links.iter().filter(|link| link.patient_a != link.patient_b);
-    two_patients().any(Link::is_leak).then(|| {
-        two_patients().map(|link| (link.patient_a.clone(), link.patient_b.clone())).collect::<SamePatient>()
-    })
+    let two_patients = || audit.links.iter().filter(|link| link.patient_a != link.patient_b && !link.apart);
+    two_patients().any(Link::is_leak).then(|| two_patients().map(Link::pair).collect::<SamePatient>())
 }

@@ -17,6 +17,7 @@ mod help;
 mod import;
 mod init;
 mod near;
+mod next;
 mod outcome;
 mod pairs;
 mod places;

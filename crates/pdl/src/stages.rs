@@ -139,12 +139,12 @@ struct Stages<'a> {
 impl Stages<'_> {
     fn run(&self, command: &Command, outcome: &mut Outcome) -> Result<()> {
         match command {
-            Command::Curate { cohort, stages, no_report, .. } => {
+            Command::Curate { cohort, stages, no_report, same_patient, .. } => {
                 let replan = stages.replan.replan;
                 let all = if *no_report { &CURATE[..5] } else { &CURATE[..] };
                 let enter = |stage| self.display.enter(all, stage);
                 enter("index");
-                self.index(cohort, &SamePatient::default(), outcome)?;
+                self.index(cohort, same_patient.as_deref(), outcome)?;
                 enter("prepare");
                 self.prepare(replan, outcome)?;
                 enter("compare");
@@ -168,8 +168,7 @@ impl Stages<'_> {
                 Ok(())
             }
             Command::Index { cohort, same_patient, .. } => {
-                let same_patient = same_patient.as_deref().map(SamePatient::read).transpose()?;
-                self.index(cohort, &same_patient.unwrap_or_default(), outcome)
+                self.index(cohort, same_patient.as_deref(), outcome)
             }
             Command::Prepare { replan, cluster, .. } => {
                 self.prepare(replan.replan && cluster.is_none(), outcome) // the cluster's client has planned
@@ -208,9 +207,10 @@ impl Stages<'_> {
         Run { trust, progress: self.display, memory: self.settings.run.memory.map(|memory| memory.0) }
     }
 
-    fn index(&self, cohort: &Path, same_patient: &SamePatient, outcome: &mut Outcome) -> Result<()> {
+    fn index(&self, cohort: &Path, same_patient: Option<&Path>, outcome: &mut Outcome) -> Result<()> {
+        let same_patient = same_patient.map(SamePatient::read).transpose()?.unwrap_or_default();
         let missing = key_file(self.settings.index.pseudonym_key.as_deref()).filter(|key| !key.exists());
-        let indexed = index(cohort, self.out, &self.settings.index, same_patient, self.how())?;
+        let indexed = index(cohort, self.out, &self.settings.index, &same_patient, self.how())?;
         if let Some(key) = missing.filter(|key| key.exists()) {
             self.display.tell(&format!(
                 "note: a key of the pseudonyms was made: keep it, since under another key every pseudonym is another: {}",
@@ -264,25 +264,27 @@ impl Stages<'_> {
     /// Takes patients as one whom the audit found to be one and in two splits, unless the cohort's own table puts
     /// them there; says whether it did.
     fn join_patients(&self, cohort: &Path, outcome: &mut Outcome) -> Result<bool> {
-        let Some(same_patient) = audit::to_join(&audit(self.out, &self.settings.audit, None)?) else {
-            return Ok(false);
+        let audited = audit(self.out, &self.settings.audit, None)?;
+        let Some(found) = audit::to_join(&audited) else { return Ok(false) };
+        let join = |pairs: &SamePatient| index(cohort, self.out, &self.settings.index, pairs, self.how());
+        let (indexed, taken) = match join(&found) {
+            Err(CohortError::NotOnePatient { problems }) => {
+                for problem in problems.values() {
+                    self.display.tell(&format!(
+                        "note: some patients in two splits seem to be one, but {problem}: that is left as it is"
+                    ));
+                }
+                let rest = found.without(&problems.into_keys().collect());
+                if rest.is_empty() {
+                    return Ok(false);
+                }
+                (join(&rest)?, rest)
+            }
+            indexed => (indexed?, found),
         };
-        match index(cohort, self.out, &self.settings.index, &same_patient, self.how()) {
-            Ok(indexed) => {
-                self.display.tell(
-                    "note: some patients in two splits seem to be one; they are taken as one now, and the split is made \
-                     again (cases.parquet says which: same-patient)",
-                );
-                outcome.indexed = Some(indexed);
-                Ok(true)
-            }
-            Err(conflict @ CohortError::SplitConflict { .. }) => {
-                self.display
-                    .tell(&format!("note: some patients in two splits seem to be one, but {conflict}"));
-                Ok(false)
-            }
-            Err(error) => Err(error.into()),
-        }
+        audit::joined(self.out, &audited.links, &taken).iter().for_each(|line| self.display.tell(line));
+        outcome.indexed = Some(indexed);
+        Ok(true)
     }
 
     fn strict(&self, count: usize, stage: &'static str) -> Result<()> {

@@ -11,12 +11,14 @@ use pdl_curriculum::manifest::{ManifestRow, Ranking};
 use pdl_curriculum::pace::Stage;
 use pdl_curriculum::rank::Ranked;
 use pdl_prepare::prepare::Prepared;
+use pdl_store::text::counted;
 use serde_json::{Value, json};
 
 use crate::audit;
 use crate::case::reasons;
 use crate::display::{note, say};
 use crate::folds;
+use crate::next;
 use crate::outcome::Outcome;
 
 /// Rejected cases that are named one by one; the rest is counted.
@@ -29,8 +31,17 @@ pub(crate) fn warnings(out: &Path, outcome: &Outcome) {
             note(&format!("warning: {}", finding.message));
         }
         let rows = &indexed.cases.rows;
-        for (code, (count, example)) in grouped(rows) {
-            note(&format!("warning: {count} of {} cases: {example} [{code}]", rows.len()));
+        for finding in &indexed.moved {
+            note(&format!("warning: {} [{}]", finding.message, finding.code));
+        }
+        for (code, group) in grouped(rows) {
+            let all = counted(rows.len(), "case");
+            note(&format!(
+                "warning: {} of {all}{}: {} [{code}]",
+                group.count,
+                group.such_as(),
+                group.example
+            ));
         }
         let rejected: Vec<&CaseRow> = rows.iter().filter(|row| !row.is_usable()).collect();
         list("rejected", rejected.iter().map(|row| (row.case_id.as_str(), reasons(row))));
@@ -50,7 +61,7 @@ pub(crate) fn warnings(out: &Path, outcome: &Outcome) {
         }
     }
     if let Some(audited) = &outcome.audited {
-        audit::warnings(out, audited);
+        audit::warnings(out, audited, outcome.indexed.is_some());
     }
     folds::warnings(out, &outcome.folds);
 }
@@ -61,15 +72,40 @@ fn list<'a>(what: &str, cases: impl ExactSizeIterator<Item = (&'a str, String)>)
         note(&format!("{what}: {case}: {message}"));
     }
     if count > NAMED {
-        note(&format!("{what}: and {} more cases", count - NAMED));
+        note(&format!("{what}: and {}", counted(count - NAMED, "more case")));
     }
 }
 
-/// Findings of usable cases: how often each code occurs, and one message.
-fn grouped(rows: &[CaseRow]) -> BTreeMap<&str, (usize, &str)> {
-    let mut groups: BTreeMap<&str, (usize, &str)> = BTreeMap::new();
-    for finding in rows.iter().filter(|row| row.is_usable()).flat_map(|row| &row.findings) {
-        groups.entry(&finding.code).or_insert((0, &finding.message)).0 += 1;
+/// The findings of one code.
+struct Grouped<'a> {
+    count: usize,
+    case: &'a str,
+    example: &'a str,
+    /// Whether all cases have the same message.
+    alike: bool,
+}
+
+impl Grouped<'_> {
+    /// Which case the example is of, where others are told other things.
+    fn such_as(&self) -> String {
+        if self.alike && self.count > 1 {
+            String::new()
+        } else {
+            format!(", {}{}", if self.count > 1 { "such as " } else { "" }, self.case)
+        }
+    }
+}
+
+/// Findings of usable cases, by code.
+fn grouped(rows: &[CaseRow]) -> BTreeMap<&str, Grouped<'_>> {
+    let mut groups: BTreeMap<&str, Grouped<'_>> = BTreeMap::new();
+    for row in rows.iter().filter(|row| row.is_usable()) {
+        for finding in &row.findings {
+            let new = Grouped { count: 0, case: &row.case_id, example: &finding.message, alike: true };
+            let group = groups.entry(&finding.code).or_insert(new);
+            group.count += 1;
+            group.alike &= group.example == finding.message;
+        }
     }
     groups
 }
@@ -89,7 +125,7 @@ pub(crate) fn print(out: &Path, outcome: &Outcome, as_json: bool) -> Result<()> 
         say(&format!("  {file:<18} {text}"));
     }
     folds::lines(&outcome.folds).iter().for_each(|line| say(line));
-    say(&format!("Next: {}", next(out, outcome)));
+    say(&format!("Next: {}", next::next(out, outcome)));
     Ok(())
 }
 
@@ -101,11 +137,13 @@ fn lines(outcome: &Outcome) -> Vec<(&'static str, String)> {
     if let Some(prepared) = &outcome.prepared {
         let [x, y, z] = prepared.plan.spacing_mm;
         let [px, py, pz] = prepared.plan.proxies.shape;
-        lines.push(("prepared/", format!("{} cases at {x:.2} x {y:.2} x {z:.2} mm (RAS+)", prepared.cases)));
-        lines.push(("proxies/", format!("{} cases of {px} x {py} x {pz} voxels", prepared.cases)));
+        let cases = counted(prepared.cases, "case");
+        lines.push(("prepared/", format!("{cases} at {x:.2} x {y:.2} x {z:.2} mm (RAS+)")));
+        lines.push(("proxies/", format!("{cases} of {px} x {py} x {pz} voxels")));
     }
     if let Some(compared) = outcome.compared {
-        let text = format!("{} pairs, {} computed now", compared.pairs, compared.computed);
+        let text =
+            format!("{}, {} computed now", counted(compared.pairs as usize, "pair"), compared.computed);
         lines.push(("pairs/", text));
     }
     if let Some(ranked) = &outcome.ranked {
@@ -116,7 +154,10 @@ fn lines(outcome: &Outcome) -> Vec<(&'static str, String)> {
     }
     if let Some(report) = outcome.reported {
         let size = bytesize::ByteSize(report.bytes as u64).display().iec();
-        lines.push((pdl_report::FILE, format!("{} of {} cases shown, {size}", report.shown, report.cases)));
+        lines.push((
+            pdl_report::FILE,
+            format!("{} of {} shown, {size}", report.shown, counted(report.cases, "case")),
+        ));
     }
     lines
 }
@@ -128,9 +169,9 @@ fn index_line(indexed: &Indexed) -> String {
     let split = |split: Split| usable.iter().filter(|row| row.split == split).count();
     let modality = usable.first().map_or(String::new(), |row| format!("{} ", row.modality));
     format!(
-        "{} {modality}cases of {} patients: {} train, {} val, {} test; {} rejected",
-        usable.len(),
-        patients.len(),
+        "{} of {}: {} train, {} val, {} test; {} rejected",
+        counted(usable.len(), &format!("{modality}case")),
+        counted(patients.len(), "patient"),
         split(Split::Train),
         split(Split::Val),
         split(Split::Test),
@@ -149,7 +190,9 @@ pub(crate) fn rank_line(ranked: &Ranked) -> String {
     let Ranking { duplicates, beyond_keep, .. } = ranked.ranking;
     let left_out = match duplicates + beyond_keep {
         0 => String::new(),
-        _ => format!(" ({duplicates} duplicates and {beyond_keep} others left out)"),
+        _ => {
+            format!(" ({} and {} left out)", counted(duplicates, "duplicate"), counted(beyond_keep, "other"))
+        }
     };
     format!(
         "{} ranked{left_out}, {} first, {} last; {}",
@@ -179,30 +222,15 @@ fn stages_text(stages: &[Stage]) -> String {
             stages.len()
         )
     } else {
-        format!("{} cases train", active(stages))
+        let one = stages.iter().all(|stage| stage.active_cases == 1);
+        format!("{} {}", active(stages), if one { "case trains" } else { "cases train" })
     };
     match stages.get(1) {
         None => cases,
-        Some(second) if even => format!("{cases}, a stage every {} epochs", second.first_epoch),
+        Some(second) if even => {
+            format!("{cases}, a stage every {}", counted(second.first_epoch as usize, "epoch"))
+        }
         Some(_) => format!("{cases}, all from epoch {last} on"),
-    }
-}
-
-fn next(out: &Path, outcome: &Outcome) -> String {
-    if let Some(fold) = outcome.folds.first() {
-        return format!("pdl-fit train {}", fold.folder(out).display());
-    }
-    let out = out.display();
-    if outcome.ranked.is_some() || outcome.audited.is_some() {
-        format!("just fit {out}   (or: pdl-fit train {out})")
-    } else if outcome.reported.is_some() {
-        format!("open {out}/{} in a browser", pdl_report::FILE)
-    } else if outcome.compared.is_some() {
-        format!("pdl rank {out}")
-    } else if outcome.prepared.is_some() {
-        format!("pdl compare {out}")
-    } else {
-        format!("pdl prepare {out}")
     }
 }
 
@@ -215,7 +243,7 @@ fn result(out: &Path, outcome: &Outcome) -> Value {
             "cases": indexed.cases.rows.len(), "read": indexed.read,
             "ok": with(Status::Ok), "warning": with(Status::Warning), "rejected": with(Status::Rejected),
             "train": split(Split::Train), "val": split(Split::Val), "test": split(Split::Test),
-            "findings": indexed.cases.findings,
+            "findings": indexed.cases.findings, "moved": indexed.moved,
         });
     }
     if let Some(prepared) = &outcome.prepared {
