@@ -6,6 +6,7 @@ mod audit;
 mod beginning;
 mod broken;
 mod contracts;
+mod crop;
 mod curate;
 mod dicom;
 mod export;

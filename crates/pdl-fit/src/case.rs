@@ -1,6 +1,6 @@
 //! A prepared case in memory, ready to be sampled.
 
-use pdl_volume::{LabelMap, Volume};
+use pdl_volume::{Grid, LabelMap, Volume};
 
 /// The labels of a cohort as channels: background is channel 0, the labels follow in ascending order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,6 +59,8 @@ pub struct Case {
     pub case_id: String,
     /// Voxels along z, y, x.
     pub shape: [usize; 3],
+    /// Where the voxels lie; its axes are x, y, z.
+    pub grid: Grid,
     /// Normalised intensities.
     pub image: Vec<f32>,
     /// The channel of every voxel.
@@ -82,8 +84,16 @@ impl Case {
         };
         let planes = (1..annotated.len()).map(|c| (0..nz).filter(|&z| holds(z, c)).collect()).collect();
         let padding = image.voxels.iter().copied().fold(f32::INFINITY, f32::min);
-        let shape = [nz, ny, nx];
-        Self { case_id: case_id.to_owned(), shape, image: image.voxels, target, annotated, planes, padding }
+        Self {
+            case_id: case_id.to_owned(),
+            shape: [nz, ny, nx],
+            grid: image.grid,
+            image: image.voxels,
+            target,
+            annotated,
+            planes,
+            padding,
+        }
     }
 
     /// A case of a prepared image that nobody has labelled.

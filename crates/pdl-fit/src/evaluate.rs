@@ -123,7 +123,7 @@ pub fn evaluate(
         .map_err(pdl_store::StoreError::io("make the folder", &predictions))?;
     let mut rows = Vec::new();
     for case in &cases {
-        let channels = model.predictor().channels(&case.case, case.shape)?;
+        let channels = model.predictor().channels(&case.case, &case.stored.to_ras())?;
         let path = predictions.join(format!("{}.nii.gz", case.case.case_id));
         nifti::write_labels(&path, &model.to_labels(&channels, case.stored)?)?;
         rows.extend(of_case(model, case, &channels, tolerance_mm));

@@ -62,10 +62,9 @@ impl Model {
     /// The label of every voxel of the original grid `stored`, whose prepared image `case` holds.
     ///
     /// # Errors
-    /// [`FitError::Torch`] when libtorch refuses.
+    /// [`FitError::Torch`] when libtorch refuses; [`FitError::Folder`] when the case is no part of the grid.
     pub fn label_map(&self, case: &Case, stored: Grid) -> Result<LabelMap> {
-        let [x, y, z] = stored.to_ras().shape;
-        self.to_labels(&self.predictor().channels(case, [z, y, x])?, stored)
+        self.to_labels(&self.predictor().channels(case, &stored.to_ras())?, stored)
     }
 
     /// Channels of the voxels of `stored` in RAS+ order as labels in its own order.

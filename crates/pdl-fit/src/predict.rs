@@ -199,6 +199,9 @@ fn read(model: &Model, input: &Input) -> std::result::Result<Volume<f32>, String
             pdl_dicom::read_series(series, options).map_err(|error| error.reason())?.volume
         }
     };
+    if !image.grid.affine.is_usable() {
+        return Err("its affine is of no use: it holds no numbers, or its axes are no volume".to_owned());
+    }
     match image.voxels.iter().filter(|voxel| !voxel.is_finite()).count() {
         0 => Ok(image),
         wrong => Err(format!("{wrong} voxels are NaN or infinite")),

@@ -2,11 +2,12 @@
 
 use std::ops::Range;
 
+use pdl_volume::{Grid, VoxelBox};
 use tch::{Device, Kind, Tensor};
 
 use crate::case::Case;
 use crate::dice::{self, CohortDice};
-use crate::error::Result;
+use crate::error::{FitError, Result};
 use crate::folder::HeldOut;
 use crate::layout;
 use crate::network::UNet;
@@ -40,20 +41,32 @@ impl Predictor<'_> {
     /// [`crate::FitError::Torch`] when libtorch refuses.
     pub fn dice(&self, cases: &[HeldOut]) -> Result<CohortDice> {
         let of_case = |held_out: &HeldOut| {
-            let prediction = self.channels(&held_out.case, held_out.shape)?;
+            let prediction = self.channels(&held_out.case, &held_out.stored.to_ras())?;
             Ok(dice::per_label(&prediction, &held_out.truth, &held_out.case.annotated))
         };
         let all = cases.iter().map(of_case).collect::<Result<Vec<_>>>()?;
         Ok(CohortDice::of(all, self.net.plan().classes as usize - 1))
     }
 
+    /// The most probable channel of every voxel of the RAS+ grid `whole`, of which the case holds all or a box;
+    /// background beyond that.
+    ///
+    /// # Errors
+    /// [`FitError::Torch`] when libtorch refuses; [`FitError::Folder`] when the case is no part of the grid.
+    pub fn channels(&self, case: &Case, whole: &Grid) -> Result<Vec<u8>> {
+        let part = VoxelBox::filled_by(whole, &case.grid).ok_or_else(|| {
+            let what =
+                "the prepared image does not lie on the voxels of the stored one: run `pdl curate` again";
+            FitError::Folder(format!("case {}: {what}", case.case_id))
+        })?;
+        let [x, y, z] = part.shape;
+        Ok(part.put_back(self.in_box(case, [z, y, x])?, whole.shape, 0))
+    }
+
     /// The most probable channel of every voxel of a grid of `shape` (z, y, x) that fills the case's box.
     ///
     /// Probabilities are interpolated linearly with voxel centres aligned (half-voxel shifts), then compared.
-    ///
-    /// # Errors
-    /// [`crate::FitError::Torch`] when libtorch refuses.
-    pub fn channels(&self, case: &Case, shape: [usize; 3]) -> Result<Vec<u8>> {
+    fn in_box(&self, case: &Case, shape: [usize; 3]) -> Result<Vec<u8>> {
         let _no_grad = tch::no_grad_guard();
         let p = if self.net.plan().dims == 2 { self.planes(case)? } else { self.blocks(case)? };
         let [nz, ny, nx] = shape;
@@ -238,10 +251,27 @@ mod tests {
             let weights = Weights::new(net.parameters(), 3, Device::Cpu).unwrap();
             let predictor = Predictor { net: &net, weights: &weights, patch, device: Device::Cpu };
             let case = case([9, 5, 10]); // x, y, z: longer and shorter than the samples
-            let same = predictor.channels(&case, case.shape).unwrap();
+            let same = predictor.channels(&case, &case.grid).unwrap();
             assert_eq!(same.len(), 9 * 5 * 10);
-            assert_eq!(predictor.channels(&case, [12, 6, 3]).unwrap().len(), 12 * 6 * 3);
+            assert_eq!(predictor.channels(&case, &case.grid.resized([12, 6, 3])).unwrap().len(), 12 * 6 * 3);
             assert!(same.iter().all(|&channel| channel < 2));
         }
+    }
+
+    #[test]
+    fn a_part_of_the_grid_is_predicted_there_and_background_elsewhere() {
+        let net = UNet::new(NetworkPlan::plain(2, 2, 2, 2));
+        let weights = Weights::new(net.parameters(), 3, Device::Cpu).unwrap();
+        let predictor = Predictor { net: &net, weights: &weights, patch: [1, 8, 8], device: Device::Cpu };
+        let shape = [12, 9, 14];
+        let whole = Grid::new(shape, Affine::from_orientation(Orientation::RAS, [0.7, 1.1, 2.5], shape));
+        let part = VoxelBox { start: [2, 3, 1], shape: [7, 5, 10] };
+        let mut case = case([9, 5, 10]);
+        case.grid = part.of_grid(&whole).resized([9, 5, 10]);
+        let inside = predictor.in_box(&case, [10, 5, 7]).unwrap();
+        assert!(inside.contains(&1), "the network says something");
+        assert_eq!(predictor.channels(&case, &whole).unwrap(), part.put_back(inside, shape, 0));
+        let elsewhere = Grid::new(shape, whole.affine.rescaled([1.0; 3], [0.4, 0.0, 0.0]));
+        assert!(predictor.channels(&case, &elsewhere).is_err());
     }
 }

@@ -9,10 +9,11 @@ use pdl_fit::evaluate::Row;
 use pdl_io::nifti;
 use pdl_volume::{Affine, Orientation, Volume};
 
-/// The sample cohort of CT, curated, and a short run on it.
-fn trained(folder: &Path) -> (PathBuf, PathBuf) {
+/// The sample cohort of CT, curated with a crop, and a short run on it.
+fn trained(folder: &Path, crop: &str) -> (PathBuf, PathBuf) {
     let out = folder.join("out");
-    pdl_tests::run_ok(&["curate", pdl_tests::sample("ct").to_str().unwrap(), "--out", out.to_str().unwrap()]);
+    let (sample, to) = (pdl_tests::sample("ct"), out.to_str().unwrap());
+    pdl_tests::run_ok(&["curate", sample.to_str().unwrap(), "--out", to, "--crop", crop]);
     let words = ["--name", "short", "--steps", "60", "--width", "8"];
     let output = fit("train", &[&[out.to_str().unwrap()], &words[..]].concat());
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -40,7 +41,11 @@ fn dice(a: &Path, b: &Path, label: u16) -> Option<f64> {
 #[test]
 fn predictions_lie_on_the_images_own_grids_and_score_what_evaluate_says() {
     let folder = tempfile::tempdir().unwrap();
-    let (out, run) = trained(folder.path());
+    let (out, run) = trained(folder.path(), "body");
+    let prepared = pdl_prepare::prepare::read(&out).unwrap();
+    let cut = prepared.iter().filter(|row| row.crop_start_xyz != [0; 3]).count();
+    assert!(cut > prepared.len() / 2, "bodies in air: {cut}");
+    assert!(prepared.iter().all(|row| row.crop_labelled_outside == 0));
     let run_text = run.to_str().unwrap();
     let output = fit("evaluate", &[run_text]);
     assert!(output.status.success(), "{}", text(&output.stderr));
@@ -105,7 +110,7 @@ fn predictions_lie_on_the_images_own_grids_and_score_what_evaluate_says() {
 #[test]
 fn a_dicom_series_is_segmented_and_wrong_runs_are_refused() {
     let folder = tempfile::tempdir().unwrap();
-    let (_, run) = trained(folder.path());
+    let (_, run) = trained(folder.path(), "none");
     let (run_text, out) = (run.to_str().unwrap(), folder.path().join("predicted"));
     let series = pdl_tests::root().join("sample-data/dicom/ct_01");
     let output = fit("predict", &[run_text, series.to_str().unwrap(), "--out", out.to_str().unwrap()]);

@@ -7,6 +7,7 @@ use pdl_volume::{LabelMap, Volume};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::crop;
 use crate::normalise::{LANDMARKS, landmarks, on_unit_scale};
 
 /// The file's name inside a curation folder.
@@ -68,9 +69,9 @@ pub struct Fingerprint {
     pub training_cases: usize,
     /// Voxel sizes along x, y, z of the RAS+ images, mm.
     pub spacing_mm: [Spread; 3],
-    /// Voxels along x, y, z of the RAS+ images.
+    /// Voxels along x, y, z of the RAS+ images, cropped as the plan says.
     pub shape: [Spread; 3],
-    /// Lengths along x, y, z of the RAS+ images, mm.
+    /// Lengths along x, y, z of the RAS+ images, cropped as the plan says, mm.
     pub extent_mm: [Spread; 3],
     /// Intensities of labelled voxels.
     pub foreground: Foreground,
@@ -91,12 +92,15 @@ pub(crate) struct CaseFingerprint {
     mean: f64,
     std: f64,
     nonzero_box_share: f64,
+    /// Voxels along x, y, z of the cropped image.
+    shape: [usize; 3],
     /// Histogram landmarks from 0 to 1; none of a flat image.
     landmarks: Option<[f64; LANDMARKS.len()]>,
 }
 
 impl CaseFingerprint {
-    pub(crate) fn of(image: &Volume<f32>, labels: &LabelMap) -> Self {
+    /// Of what a case is cropped to; `nonzero_box_share` is that of the whole image.
+    pub(crate) fn of(image: &Volume<f32>, labels: &LabelMap, nonzero_box_share: f64) -> Self {
         let mut foreground: Vec<f32> = image
             .voxels
             .iter()
@@ -111,23 +115,13 @@ impl CaseFingerprint {
         let sketch = (0..points).map(|i| foreground[(2 * i + 1) * n / (2 * points)]).collect();
         let (mean, std) = statistics::mean_and_std(&foreground);
         let landmarks = on_unit_scale(&landmarks(&image.voxels));
-        Self { sketch, mean, std, nonzero_box_share: nonzero_box_share(image), landmarks }
+        Self { sketch, mean, std, nonzero_box_share, shape: image.grid.shape, landmarks }
     }
 }
 
 /// The share of the voxels inside the smallest box that holds all non-zero ones.
-fn nonzero_box_share(image: &Volume<f32>) -> f64 {
-    let [nx, ny, _] = image.grid.shape;
-    let (mut low, mut high) = ([usize::MAX; 3], [0; 3]);
-    for (i, _) in image.voxels.iter().enumerate().filter(|(_, v)| **v != 0.0) {
-        let place = [i % nx, i / nx % ny, i / (nx * ny)];
-        for axis in 0..3 {
-            low[axis] = low[axis].min(place[axis]);
-            high[axis] = high[axis].max(place[axis] + 1);
-        }
-    }
-    let kept: usize = (0..3).map(|axis| high[axis].saturating_sub(low[axis])).product();
-    kept as f64 / image.voxels.len() as f64
+pub(crate) fn nonzero_box_share(image: &Volume<f32>) -> f64 {
+    crop::nonzero(image).map_or(0, |kept| kept.len()) as f64 / image.voxels.len() as f64
 }
 
 impl Fingerprint {
@@ -135,9 +129,11 @@ impl Fingerprint {
     pub(crate) fn of(modality: Modality, rows: &[&CaseRow], parts: &[CaseFingerprint]) -> Self {
         let grids: Vec<_> = rows.iter().filter_map(|row| row.grid()).map(|grid| grid.to_ras()).collect();
         let spacing = |axis: usize| Spread::of(grids.iter().map(|g| g.spacing_mm()[axis]));
-        let shape = |axis: usize| Spread::of(grids.iter().map(|g| g.shape[axis] as f64));
-        let extent =
-            |axis: usize| Spread::of(grids.iter().map(|g| g.spacing_mm()[axis] * g.shape[axis] as f64));
+        let shape = |axis: usize| Spread::of(parts.iter().map(|part| part.shape[axis] as f64));
+        let sides = |axis: usize| grids.iter().map(move |grid| grid.spacing_mm()[axis]);
+        let extent = |axis: usize| {
+            Spread::of(sides(axis).zip(parts).map(|(side, part)| side * part.shape[axis] as f64))
+        };
         Self {
             schema_version: 1,
             modality,
@@ -188,7 +184,7 @@ mod tests {
         let grid = Grid::new(shape, Affine::from_orientation(Orientation::RAS, [1.0; 3], shape));
         let image = Volume::new(grid, (0..10_000).map(|i| i as f32).collect()).unwrap();
         let labels = LabelMap::new(grid, (0..10_000).map(|i| u16::from(i >= 5000)).collect()).unwrap();
-        let foreground = pooled(&[CaseFingerprint::of(&image, &labels)]);
+        let foreground = pooled(&[CaseFingerprint::of(&image, &labels, 1.0)]);
         // numpy on arange(5000, 10000): percentiles 5024.995 and 9974.005, mean 7499.5, std 1443.3756
         assert!((foreground.p00_5 - 5024.995).abs() < 3.0, "{foreground:?}");
         assert!((foreground.p99_5 - 9974.005).abs() < 3.0, "{foreground:?}");

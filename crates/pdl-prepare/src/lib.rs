@@ -19,6 +19,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+pub mod crop;
 pub mod fingerprint;
 pub mod handed;
 pub mod normalise;

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::PrepareError;
+use crate::crop::Crop;
 use crate::fingerprint::Fingerprint;
 use crate::normalise::Normalisation;
 use crate::resample::ANISOTROPY;
@@ -21,15 +22,25 @@ const DRIFT: f64 = 0.1;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, clap::Args)]
 #[serde(default, deny_unknown_fields)]
 pub struct PrepareParameters {
+    /// What is kept of an image before it is normalised and resampled; a box of the whole stored voxels, which labels
+    /// outside it extend. Proxies are made of what is kept: `--crop body --grid box` compares bodies without the air
+    /// about them.
+    #[arg(long, value_enum, default_value_t = Crop::None)]
+    pub crop: Crop,
     /// Target voxel size along x, y, z of the RAS+ image in mm, such as 1,1,2.5; planned from the training cases when not given.
     #[arg(long, value_delimiter = ',', num_args = 1, value_name = "MM")]
     pub spacing: Option<Vec<f64>>,
     /// Voxels along each axis of a proxy: one number, or three for x, y, z.
     #[arg(long, value_delimiter = ',', num_args = 1..=3, default_values_t = [64], value_name = "N")]
     pub proxy_size: Vec<usize>,
-    /// What a proxy covers: the image's own box stretched to the size, or a common field of view in millimetres.
+    /// What a proxy covers: the (cropped) image's own box stretched to the size, or a common field of view in
+    /// millimetres.
     #[arg(long, value_enum, default_value_t = GridKind::Box)]
     pub grid: GridKind,
+    /// The field of view of `--grid fov` along x, y, z of the RAS+ image in mm, such as 200,200,150, about the middle of
+    /// the (cropped) image, which is cut where it is longer; the longest training extents when not given.
+    #[arg(long, value_delimiter = ',', num_args = 1, value_name = "MM")]
+    pub field_of_view: Option<Vec<f64>>,
     /// The cases that the plan comes from; folds (`pdl rank --folds`) need outside-test.
     #[arg(long, value_enum, default_value_t = PlanFrom::Train)]
     pub plan_from: PlanFrom,
@@ -51,9 +62,11 @@ pub struct PrepareParameters {
 impl Default for PrepareParameters {
     fn default() -> Self {
         Self {
+            crop: Crop::None,
             spacing: None,
             proxy_size: vec![64],
             grid: GridKind::Box,
+            field_of_view: None,
             plan_from: PlanFrom::Train,
             resample: Resampling::Box,
             normalise: Scheme::Auto,
@@ -98,9 +111,9 @@ impl PlanFrom {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum GridKind {
-    /// The image's own box, stretched.
+    /// The (cropped) image's own box, stretched.
     Box,
-    /// A common field of view in millimetres about the image's centre; what it lacks is padded with 0.
+    /// A common field of view in millimetres about the (cropped) image's centre; what it lacks is padded with 0.
     Fov,
 }
 
@@ -126,7 +139,7 @@ pub struct ProxyPlan {
     pub shape: [usize; 3],
     /// What a proxy covers.
     pub grid: GridKind,
-    /// The common field of view along x, y, z, mm; the longest training extents. Null for `box`.
+    /// The common field of view along x, y, z, mm: `--field-of-view`, or the longest training extents. Null for `box`.
     pub fov_mm: Option<[f64; 3]>,
     /// How intensities become [0, 1].
     pub mapping: Mapping,
@@ -139,6 +152,9 @@ pub struct Plan {
     pub schema_version: u32,
     /// How the images were made.
     pub modality: Modality,
+    /// What is kept of an image before anything else is done to it.
+    #[serde(default)]
+    pub crop: Crop,
     /// Voxel size of the prepared volumes along x, y, z, mm.
     pub spacing_mm: [f64; 3],
     /// How volumes are brought to that size.
@@ -160,22 +176,15 @@ impl Plan {
     /// # Errors
     /// [`PrepareError::Option`] when an option's value cannot be.
     pub fn new(fingerprint: &Fingerprint, parameters: &PrepareParameters) -> Result<Self, PrepareError> {
-        let spacing_mm = match parameters.spacing.as_deref() {
-            None => target_spacing(fingerprint),
-            Some(&[x, y, z]) if [x, y, z].iter().all(|side| side.is_finite() && *side > 0.0) => [x, y, z],
-            Some(_) => {
-                return Err(PrepareError::Option(
-                    "--spacing takes three lengths above 0, in mm: x,y,z".to_owned(),
-                ));
-            }
-        };
+        let spacing = lengths_mm("--spacing", parameters.spacing.as_deref())?;
+        let spacing_mm = spacing.unwrap_or_else(|| target_spacing(fingerprint));
         let (normalisation, mapping) = scheme::choose(fingerprint, parameters)?;
-        let fov_mm =
-            (parameters.grid == GridKind::Fov).then(|| fingerprint.extent_mm.map(|extent| extent.max));
+        let fov_mm = field_of_view(fingerprint, parameters)?;
         let shape = proxy_shape(fingerprint, parameters)?;
         Ok(Self {
             schema_version: 1,
             modality: fingerprint.modality,
+            crop: parameters.crop,
             spacing_mm,
             resample: parameters.resample,
             normalisation,
@@ -227,6 +236,34 @@ impl Plan {
                 Finding::new("plan-drift", message)
             })
             .collect()
+    }
+}
+
+/// The three lengths of an option.
+fn lengths_mm(option: &str, lengths: Option<&[f64]>) -> Result<Option<[f64; 3]>, PrepareError> {
+    match lengths {
+        None => Ok(None),
+        Some(&[x, y, z]) if [x, y, z].iter().all(|side| side.is_finite() && *side > 0.0) => {
+            Ok(Some([x, y, z]))
+        }
+        Some(_) => Err(PrepareError::Option(format!("{option} takes three lengths above 0, in mm: x,y,z"))),
+    }
+}
+
+/// The common field of view of the proxies; nothing where each covers its image's own box.
+fn field_of_view(
+    fingerprint: &Fingerprint,
+    parameters: &PrepareParameters,
+) -> Result<Option<[f64; 3]>, PrepareError> {
+    let given = lengths_mm("--field-of-view", parameters.field_of_view.as_deref())?;
+    match (parameters.grid, given) {
+        (GridKind::Fov, given) => {
+            Ok(Some(given.unwrap_or_else(|| fingerprint.extent_mm.map(|extent| extent.max))))
+        }
+        (GridKind::Box, None) => Ok(None),
+        (GridKind::Box, Some(_)) => Err(PrepareError::Option(
+            "--field-of-view needs --grid fov: a box has no field of view".to_owned(),
+        )),
     }
 }
 
@@ -344,6 +381,21 @@ mod tests {
         assert!(scheme(Scheme::Window).is_err());
         assert!(plan(&|p| p.intensity_window = Some(vec![0.0, 1.0])).is_err());
         assert!(plan(&|p| p.intensity_percentiles = vec![50.0, 10.0]).is_err());
+    }
+
+    #[test]
+    fn a_field_of_view_is_the_given_one_or_the_longest() {
+        let fov = |grid, field_of_view| {
+            let parameters = PrepareParameters { grid, field_of_view, ..PrepareParameters::default() };
+            Plan::new(&fingerprint([2.0; 3], [64.0; 3]), &parameters).map(|plan| plan.proxies.fov_mm)
+        };
+        assert_eq!(fov(GridKind::Fov, None).unwrap(), Some([128.0; 3]));
+        let given = Some(vec![200.0, 190.0, 150.0]);
+        assert_eq!(fov(GridKind::Fov, given.clone()).unwrap(), Some([200.0, 190.0, 150.0]));
+        assert_eq!(fov(GridKind::Box, None).unwrap(), None);
+        assert!(fov(GridKind::Box, given).is_err(), "it would do nothing");
+        assert!(fov(GridKind::Fov, Some(vec![200.0])).is_err());
+        assert!(fov(GridKind::Fov, Some(vec![200.0, 0.0, 1.0])).is_err());
     }
 
     #[test]

@@ -11,13 +11,14 @@ use pdl_store::journal::{Journal, Stamp};
 use pdl_store::progress::{self, Run};
 use pdl_store::table::{self, column, list};
 use pdl_store::{StoreError, atomic, json};
-use pdl_volume::{Grid, Volume};
+use pdl_volume::{Grid, Volume, VoxelBox};
 use rayon::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::PrepareError;
-use crate::fingerprint::{self, CaseFingerprint, Fingerprint};
+use crate::crop::Crop;
+use crate::fingerprint::{self, CaseFingerprint, Fingerprint, nonzero_box_share};
 use crate::handed;
 use crate::normalise::normalise;
 use crate::plan::{self, Plan, PrepareParameters, Resampling};
@@ -49,21 +50,44 @@ pub struct PreparedRow {
     pub shape: Vec<u32>,
     /// Voxel size along x, y, z, mm.
     pub spacing_mm: Vec<f64>,
+    /// The first voxel along x, y, z of the stored image in RAS+ order that was kept when it was cropped.
+    #[serde(default)]
+    pub crop_start_xyz: Vec<u32>,
+    /// Voxels along x, y, z of the stored image in RAS+ order that were kept.
+    #[serde(default)]
+    pub crop_shape_xyz: Vec<u32>,
+    /// Labelled voxels outside the box that the image alone gives; it was extended to hold them.
+    #[serde(default)]
+    pub crop_labelled_outside: u64,
     /// BLAKE3 of the image file.
     pub image_blake3: String,
     /// BLAKE3 of the label file.
     pub label_blake3: String,
 }
 
+impl PreparedRow {
+    /// The part of the stored image's RAS+ grid that was kept; all of it where the table does not say.
+    pub fn cropped(&self, whole: &Grid) -> Grid {
+        let three = |numbers: &[u32]| <[u32; 3]>::try_from(numbers).ok().map(|n| n.map(|n| n as usize));
+        match (three(&self.crop_start_xyz), three(&self.crop_shape_xyz)) {
+            (Some(start), Some(shape)) => VoxelBox { start, shape }.of_grid(whole),
+            _ => *whole,
+        }
+    }
+}
+
 /// The table's columns.
 pub fn schema() -> Schema {
-    use DataType::{Float64, UInt32, Utf8};
+    use DataType::{Float64, UInt32, UInt64, Utf8};
     Schema::new(vec![
         column("case_id", Utf8),
         column("image", Utf8),
         column("label", Utf8),
         column("shape", list(UInt32)),
         column("spacing_mm", list(Float64)),
+        column("crop_start_xyz", list(UInt32)),
+        column("crop_shape_xyz", list(UInt32)),
+        column("crop_labelled_outside", UInt64),
         column("image_blake3", Utf8),
         column("label_blake3", Utf8),
     ])
@@ -149,6 +173,7 @@ pub fn prepare(
     }
     report_failures(out, &failures)?;
     findings.extend(padding_finding(&done));
+    findings.extend(crop_finding(&done));
     let written = done.iter().filter(|case| case.fresh).count();
     let prepared: Vec<PreparedRow> = done.into_iter().map(|case| case.row).collect();
     table::write_rows(&out.join(FILE), &schema(), &prepared, Vec::new())?;
@@ -178,7 +203,7 @@ pub(crate) fn make_plan(
 ) -> Result<(Plan, Vec<Finding>), PrepareError> {
     let training: Vec<&CaseRow> =
         rows.iter().copied().filter(|row| parameters.plan_from.includes(row.split)).collect();
-    let mut fingerprint = take_fingerprint(out, &training, run)?;
+    let mut fingerprint = take_fingerprint(out, &training, parameters.crop, run)?;
     let path = out.join(plan::FILE);
     let pinned: Option<Plan> = if path.exists() && !replan { Some(json::read(&path)?) } else { None };
     let pinned = match pinned {
@@ -209,7 +234,12 @@ fn changed(plan: &Plan, parameters: &PrepareParameters) -> String {
     if names.is_empty() { "modality".to_owned() } else { names.join(", ") }
 }
 
-fn take_fingerprint(out: &Path, training: &[&CaseRow], run: Run<'_>) -> Result<Fingerprint, PrepareError> {
+fn take_fingerprint(
+    out: &Path,
+    training: &[&CaseRow],
+    crop: Crop,
+    run: Run<'_>,
+) -> Result<Fingerprint, PrepareError> {
     let Some(modality) = training.first().map(|row| row.modality) else {
         return Err(PrepareError::NoTrainingCases { out: out.to_owned() });
     };
@@ -219,7 +249,7 @@ fn take_fingerprint(out: &Path, training: &[&CaseRow], run: Run<'_>) -> Result<F
     for batch in batches(training, run.memory(), Grid::len) {
         let one = |row: &&CaseRow| {
             let _item = progress::at_work(run.progress, &row.case_id);
-            let part = fingerprint_once(out, &journal, row);
+            let part = fingerprint_once(out, &journal, row, crop);
             run.progress.advance(1);
             part
         };
@@ -238,14 +268,21 @@ fn fingerprint_once(
     out: &Path,
     journal: &Journal<CaseFingerprint>,
     row: &CaseRow,
+    crop: Crop,
 ) -> Result<Option<CaseFingerprint>, StoreError> {
-    let key =
-        Key::new("fingerprint 2").part("image", &row.image_blake3).part("label", &row.label_blake3).finish();
+    let key = Key::new("fingerprint 3")
+        .part("image", &row.image_blake3)
+        .part("label", &row.label_blake3)
+        .part("affine", &row.affine)
+        .part("crop", &crop)
+        .finish();
     if let Some(known) = journal.find(&row.case_id, &key) {
         return Ok(Some(known.clone()));
     }
     let Ok(source) = Source::read(out, row) else { return Ok(None) };
-    let part = CaseFingerprint::of(&source.image, &source.labels);
+    let nonzero = nonzero_box_share(&source.image);
+    let source = source.crop(crop);
+    let part = CaseFingerprint::of(&source.image, &source.labels, nonzero);
     journal.record(&row.case_id, &key, Vec::new(), &part)?;
     Ok(Some(part))
 }
@@ -337,7 +374,7 @@ impl Stage<'_> {
         let (proxy, source) = match handed::proxy(self.out, row, &self.proxy_key(row), self.run.trust)? {
             Some(proxy) => (proxy, None),
             None => {
-                let source = Source::read(self.out, row)?;
+                let source = self.source(row)?;
                 let percentiles = [row.intensity_p00_5, row.intensity_p99_5];
                 (proxies::proxy(&source.image, percentiles, &self.plan.proxies)?, Some(source))
             }
@@ -353,12 +390,12 @@ impl Stage<'_> {
         if let Some(known) = self.journal.find(&row.case_id, &key) {
             return Ok((known.clone(), false));
         }
-        let Source { image, labels } = source.map_or_else(|| Source::read(self.out, row), Ok)?;
+        let Source { image, labels, cropped } = source.map_or_else(|| self.source(row), Ok)?;
         let shape = shape_at(&image.grid, self.plan.spacing_mm);
         let image_name = format!("{IMAGES}/{}.nii.gz", row.case_id);
         let label_name = format!("{LABELS}/{}.nii.gz", row.case_id);
         // The image is written and gone before the labels are resampled: one of them at a time takes copies.
-        let image = prepare_image(image, self.plan)?;
+        let image = normalised_and_resampled(image, self.plan)?;
         let spacing_mm = image.grid.spacing_mm().to_vec();
         nifti::write_image(&self.out.join(&image_name), &image)?;
         drop(image);
@@ -374,6 +411,9 @@ impl Stage<'_> {
             label: label_name,
             shape: shape.iter().map(|n| *n as u32).collect(),
             spacing_mm,
+            crop_start_xyz: cropped.part.start.map(|n| n as u32).to_vec(),
+            crop_shape_xyz: cropped.part.shape.map(|n| n as u32).to_vec(),
+            crop_labelled_outside: cropped.labelled_outside,
             image_blake3: stamps[0].blake3.clone(),
             label_blake3: stamps[1].blake3.clone(),
         };
@@ -381,12 +421,18 @@ impl Stage<'_> {
         Ok((prepared, true))
     }
 
+    /// A case's volumes, cropped.
+    fn source(&self, row: &CaseRow) -> Result<Source, PrepareError> {
+        Ok(Source::read(self.out, row)?.crop(self.plan.crop))
+    }
+
     /// The hash of everything a case's prepared files are made from.
     pub(crate) fn volume_key(&self, row: &CaseRow) -> String {
-        Key::new("prepare 1")
+        Key::new("prepare 2")
             .part("image", &row.image_blake3)
             .part("label", &row.label_blake3)
             .part("affine", &row.affine)
+            .part("crop", &self.plan.crop)
             .part("spacing", &self.plan.spacing_mm)
             .part("resample", &self.plan.resample)
             .part("normalisation", &self.plan.normalisation)
@@ -402,11 +448,15 @@ impl Stage<'_> {
 
     /// The hash of everything a case's proxy is made from.
     pub(crate) fn proxy_key(&self, row: &CaseRow) -> String {
-        Key::new("proxy 1")
+        let key = Key::new("proxy 1")
             .part("image", &row.image_blake3)
             .part("affine", &row.affine)
-            .part("plan", &self.plan.proxies)
-            .finish()
+            .part("plan", &self.plan.proxies);
+        match self.plan.crop {
+            Crop::None => key.finish(),
+            // Labels may extend the box.
+            crop => key.part("crop", &crop).part("label", &row.label_blake3).finish(),
+        }
     }
 }
 
@@ -420,12 +470,17 @@ pub(crate) fn batches_by_memory<'r, 'c>(
     batches(rows, memory, resampled)
 }
 
-/// An image as a plan makes it: in the orientation RAS+, normalised, at the plan's spacing.
+/// An image as a plan makes it: in the orientation RAS+, cropped, normalised, at the plan's spacing.
 ///
 /// # Errors
 /// [`PrepareError::Resample`] when the resampler refuses.
 pub fn prepare_image(image: Volume<f32>, plan: &Plan) -> Result<Volume<f32>, PrepareError> {
-    let mut image = image.into_ras();
+    let image = image.into_ras();
+    let part = plan.crop.of(&image);
+    normalised_and_resampled(part.of_volume(image), plan)
+}
+
+fn normalised_and_resampled(mut image: Volume<f32>, plan: &Plan) -> Result<Volume<f32>, PrepareError> {
     let shape = shape_at(&image.grid, plan.spacing_mm);
     normalise(&mut image, &plan.normalisation);
     match plan.resample {
@@ -455,6 +510,22 @@ fn padding_finding(done: &[Done]) -> Option<Finding> {
         );
         Finding::new("padded-proxies", message)
     })
+}
+
+/// Nobody knows the labels of a new image, so what the crop leaves out of it cannot be found there.
+fn crop_finding(done: &[Done]) -> Option<Finding> {
+    let outside = |case: &&Done| case.row.crop_labelled_outside > 0;
+    let cases: Vec<&Done> = done.iter().filter(outside).collect();
+    let first = cases.first()?;
+    let message = format!(
+        "in {} of {} cases labels reach beyond the box that `--crop` gives ({} voxels in {}, the first of them): the box \
+         was extended there, which it cannot be in images without labels; \"crop_labelled_outside\" in {FILE} lists them",
+        cases.len(),
+        done.len(),
+        first.row.crop_labelled_outside,
+        first.row.case_id
+    );
+    Some(Finding::new("crop-extended", message))
 }
 
 /// Removes what earlier runs made of cases that are no longer there.

@@ -57,6 +57,13 @@ pub fn proxy(image: &Volume<f32>, percentiles: [f64; 2], plan: &ProxyPlan) -> Re
             Span::in_field_of_view(image.grid.shape[axis], fov[axis] / side, plan.shape[axis])
         }
     });
+    if let Some(axis) = (0..3).find(|axis| spans[*axis].window.voxels == 0) {
+        let problem = format!(
+            "it is shorter along {} than two voxels of the proxies' field of view: take a smaller --field-of-view, or --grid box",
+            ["x", "y", "z"][axis]
+        );
+        return Err(PrepareError::Option(problem));
+    }
     let windows = spans.map(|span| span.window);
     let mut part = resample_windows(&image.voxels, image.grid.shape, windows, [Interpolation::Linear; 3])?;
     let [low, high] = match plan.mapping {
@@ -88,8 +95,9 @@ impl Span {
         let first = (before / cell - 1e-9).ceil().max(0.0) as usize;
         let last = (((before + voxels as f64) / cell + 1e-9).floor() as usize).min(cells);
         let start = (first as f64 * cell - before).max(0.0);
-        let length = ((last - first) as f64 * cell).min(voxels as f64 - start);
-        Self { first, window: Window { start, length, voxels: last - first } }
+        let filled = last.saturating_sub(first);
+        let length = (filled as f64 * cell).min(voxels as f64 - start);
+        Self { first, window: Window { start, length, voxels: filled } }
     }
 }
 
@@ -410,5 +418,15 @@ mod tests {
         assert_eq!(proxy.voxels[0..2], [0.0, 0.0]);
         assert_eq!(proxy.voxels[6..8], [0.0, 0.0]);
         assert!(proxy.voxels[2..6].windows(2).all(|pair| pair[0] < pair[1]));
+    }
+
+    #[test]
+    fn a_field_of_view_cuts_what_is_longer_and_refuses_what_is_a_speck_in_it() {
+        // The middle 8 of 16 mm, a voxel each.
+        let proxy = super::proxy(&ramp([16, 8, 8], [1.0; 3]), [0.0, 1.0], &plan(Some([8.0; 3]))).unwrap();
+        assert_eq!(proxy.padded_share, 0.0);
+        assert!((0..8).all(|i| (proxy.voxels[i] - (i + 4) as f32 / 15.0).abs() < 1e-6));
+        let speck = super::proxy(&ramp([4; 3], [1.0; 3]), [0.0, 1.0], &plan(Some([80.0; 3])));
+        assert!(speck.unwrap_err().to_string().contains("--field-of-view"));
     }
 }

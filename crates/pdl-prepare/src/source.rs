@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use pdl_cohort::cases::CaseRow;
-use pdl_volume::{Grid, LabelMap, Volume};
+use pdl_volume::{Grid, LabelMap, Volume, VoxelBox};
 
 use crate::PrepareError;
+use crate::crop::{Crop, Cropped};
 
 /// Memory that a case takes while it is prepared, for each of its voxels before or after, whichever are more: four
 /// copies of float32.
@@ -18,6 +19,8 @@ const CASES_AT_A_TIME: usize = 32;
 pub(crate) struct Source {
     pub image: Volume<f32>,
     pub labels: LabelMap,
+    /// What they were cropped to.
+    pub cropped: Cropped,
 }
 
 impl Source {
@@ -38,7 +41,15 @@ impl Source {
             return Err(PrepareError::SourceChanged { path: label_path });
         }
         let labels = LabelMap { grid, voxels: labels.map.voxels }.into_ras();
-        Ok(Self { image, labels })
+        let cropped = Cropped { part: VoxelBox::whole(image.grid.shape), labelled_outside: 0 };
+        Ok(Self { image, labels, cropped })
+    }
+
+    /// The part of it that `crop` keeps.
+    pub(crate) fn crop(self, crop: Crop) -> Self {
+        let cropped = Cropped::of(crop, &self.image, &self.labels);
+        let part = cropped.part;
+        Self { image: part.of_volume(self.image), labels: part.of_volume(self.labels), cropped }
     }
 }
 

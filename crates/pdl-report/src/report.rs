@@ -230,8 +230,10 @@ impl Compared {
         let plan = prepare::read_plan(out)?.proxies;
         let rows: HashMap<&str, &CaseRow> = all.rows.iter().map(|row| (row.case_id.as_str(), row)).collect();
         let known = |id: &String| {
-            let source = rows.get(id.as_str()).and_then(|row| row.grid()).map(|grid| grid.to_ras());
-            Some(Drawn { row: *self.row_of.get(id)?, prepared: self.prepared.get(id)?, source })
+            let prepared = self.prepared.get(id)?;
+            let stored = rows.get(id.as_str()).and_then(|row| row.grid()).map(|grid| grid.to_ras());
+            let source = stored.map(|grid| prepared.cropped(&grid));
+            Some(Drawn { row: *self.row_of.get(id)?, prepared, source })
         };
         let cases: Vec<Drawn<'_>> = chosen.iter().filter_map(known).collect();
         thumbnails(out, &self.proxies, &plan, &cases, labels, progress)

@@ -51,7 +51,7 @@ pub struct Drawn<'a> {
     pub row: usize,
     /// Its row in `prepared.parquet`.
     pub prepared: &'a PreparedRow,
-    /// The grid of the stored image, RAS+, of which the proxy was made; where it is not known, the prepared volume's is
+    /// The grid of what was kept of the stored image, RAS+, of which the proxy was made; where it is not known, the prepared volume's is
     /// taken.
     pub source: Option<Grid>,
 }
@@ -133,7 +133,7 @@ fn draw(
         (Some(source), Some(own)) => shift_mm(&source, &own),
         _ => [0.0; 3],
     };
-    // A field of view is centred on the stored image.
+    // A field of view is centred on what was kept of the stored image.
     let first_mm = std::array::from_fn(|axis| shift_mm[axis] + (covered_mm[axis] - source_mm[axis]) / 2.0);
     let extent_mm = covered_mm;
     let place = Placement { extent_mm, own_mm, first_mm, proxy: [nx, ny, nz], shape };

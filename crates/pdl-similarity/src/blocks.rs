@@ -5,9 +5,9 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use pdl_prepare::proxies::Proxies;
+use pdl_volume::body::body;
 use rayon::prelude::*;
 
-use crate::body::body;
 use crate::chunks::Chunked;
 use crate::engine;
 use crate::kernel::{Kernel, Member};
@@ -35,7 +35,8 @@ impl Block {
             bodies = vec![0.0; rows.len() * voxels];
             let places = bodies.par_chunks_mut(voxels);
             rows.clone().into_par_iter().zip(places).for_each(|(row, place)| {
-                place.copy_from_slice(&body(proxies.voxels(row), proxies.shape_zyx));
+                let inside = body(proxies.voxels(row), proxies.shape_zyx, [0.0, 1.0]);
+                place.iter_mut().zip(inside).for_each(|(v, inside)| *v = f32::from(inside));
             });
         }
         let mut chunked = Chunked::default();

@@ -353,7 +353,8 @@ mod tests {
         ) {
             let shape = [19, 23, 31];
             let volumes: Vec<Vec<f32>> = (0..19).map(|i| noise(seed ^ i, shape, dark)).collect();
-            let bodies: Vec<Vec<f32>> = volumes.iter().map(|v| crate::body::body(v, shape)).collect();
+            let body = |v: &Vec<f32>| pdl_volume::body::body(v, shape, [0.0, 1.0]).into_iter().map(f32::from).collect();
+            let bodies: Vec<Vec<f32>> = volumes.iter().map(body).collect();
             let pass = if masked { Pass::Bodies } else { Pass::Windows };
             let sums = |isa: Isa, a: &[usize], b: &[usize]| {
                 let kernel = Kernel::new(WINDOWS[window], shape, 1.0, isa).unwrap();

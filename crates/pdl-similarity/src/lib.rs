@@ -20,7 +20,6 @@
 //! ```
 
 mod blocks;
-pub mod body;
 mod chunks;
 mod column;
 pub mod compare;

@@ -23,14 +23,17 @@
 //! ```
 
 mod affine;
+pub mod body;
 mod label;
 mod orientation;
+mod part;
 pub mod statistics;
 mod volume;
 
 pub use affine::Affine;
 pub use label::{LabelCount, LabelError, LabelMap, LabelReader, count_labels, labels_on};
 pub use orientation::{AxisCode, Orientation, OrientationError};
+pub use part::VoxelBox;
 pub use volume::{Grid, Volume, VolumeError};
 
 /// Axes, world and resampling, as `pdl help geometry` prints it.

@@ -1,22 +1,23 @@
-//! The body in a proxy: what is not background.
+//! The body in an image: what is not background.
 
 use std::collections::VecDeque;
 
 /// Bins of the histogram whose two classes Otsu's threshold parts.
 const BINS: usize = 256;
 
-/// 1 inside the body and 0 outside it, for a C array of `shape` (z, y, x) with values in [0, 1].
+/// Whether each voxel of a C array of `shape` (z, y, x) lies inside the body.
 ///
 /// Background is what is no brighter than Otsu's threshold (Otsu 1979) and joined through faces to the border of
-/// the array; the body is all the rest, so that air inside it (lungs, bowel) belongs to it.
-pub fn body(voxels: &[f32], shape: [usize; 3]) -> Vec<f32> {
-    let threshold = otsu(voxels);
-    let mut body = vec![1.0; voxels.len()];
+/// the array; the body is all the rest, so that air inside it (lungs, bowel) belongs to it. The threshold parts the
+/// intensities within `range`; those beyond count as its ends.
+pub fn body(voxels: &[f32], shape: [usize; 3], range: [f32; 2]) -> Vec<bool> {
+    let threshold = otsu(voxels, range);
+    let mut body = vec![true; voxels.len()];
     let [nz, ny, nx] = shape;
     let mut queue = VecDeque::new();
     let mut visit = |i: usize, queue: &mut VecDeque<usize>| {
-        if body[i] != 0.0 && voxels[i] <= threshold {
-            body[i] = 0.0;
+        if body[i] && voxels[i] <= threshold {
+            body[i] = false;
             queue.push_back(i);
         }
     };
@@ -47,10 +48,10 @@ pub fn body(voxels: &[f32], shape: [usize; 3]) -> Vec<f32> {
 }
 
 /// The upper edge of the darker class: the cut that leaves most variance between the classes.
-fn otsu(voxels: &[f32]) -> f32 {
+fn otsu(voxels: &[f32], [low, high]: [f32; 2]) -> f32 {
     let mut counts = [0_u64; BINS];
     for voxel in voxels {
-        counts[((voxel * BINS as f32) as usize).min(BINS - 1)] += 1;
+        counts[(((voxel - low) / (high - low) * BINS as f32) as usize).min(BINS - 1)] += 1;
     }
     let total = voxels.len() as f64;
     let all: f64 = counts.iter().enumerate().map(|(bin, count)| bin as f64 * *count as f64).sum();
@@ -67,7 +68,7 @@ fn otsu(voxels: &[f32]) -> f32 {
             (best, cut) = (between, bin);
         }
     }
-    (cut + 1) as f32 / BINS as f32
+    low + (cut + 1) as f32 / BINS as f32 * (high - low)
 }
 
 #[cfg(test)]
@@ -82,7 +83,9 @@ mod tests {
         let hole = |i: usize| at(i).iter().all(|c| (3..6).contains(c));
         let value = |i: usize| if shell(i) && !hole(i) { 0.8 } else { 0.05 };
         let voxels: Vec<f32> = (0..729).map(value).collect();
-        let body = body(&voxels, shape);
-        assert!((0..729).all(|i| (body[i] == 1.0) == shell(i)));
+        let found = body(&voxels, shape, [0.0, 1.0]);
+        assert!((0..729).all(|i| found[i] == shell(i)));
+        let hounsfield: Vec<f32> = voxels.iter().map(|v| v * 2000.0 - 1000.0).collect();
+        assert_eq!(body(&hounsfield, shape, [-1000.0, 1000.0]), found);
     }
 }

@@ -1,0 +1,112 @@
+//! The box that a case is cropped to before anything else is done to it.
+
+use pdl_volume::body::body;
+use pdl_volume::statistics::percentiles;
+use pdl_volume::{LabelMap, Volume, VoxelBox};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What is kept of an image.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Crop {
+    /// All of it.
+    #[default]
+    None,
+    /// The smallest box about all voxels that are not 0, as nnU-Net v2 crops.
+    Nonzero,
+    /// The smallest box about the body: what is brighter than Otsu's threshold between the image's percentiles 0.5 and
+    /// 99.5, or not joined to the image's border through what is darker. A couch counts as body.
+    Body,
+}
+
+impl Crop {
+    /// The box of an image; all of it where nothing stands out.
+    pub fn of(self, image: &Volume<f32>) -> VoxelBox {
+        let found = match self {
+            Self::None => None,
+            Self::Nonzero => nonzero(image),
+            Self::Body => body_box(image),
+        };
+        found.unwrap_or_else(|| VoxelBox::whole(image.grid.shape))
+    }
+}
+
+/// The smallest box about the voxels that are not 0.
+pub(crate) fn nonzero(image: &Volume<f32>) -> Option<VoxelBox> {
+    VoxelBox::around(image.grid.shape, |i| image.voxels[i] != 0.0)
+}
+
+fn body_box(image: &Volume<f32>) -> Option<VoxelBox> {
+    let [nx, ny, nz] = image.grid.shape;
+    let [low, high] = percentiles(&image.voxels, [0.5, 99.5]).map(|v| v as f32);
+    if low >= high {
+        return None;
+    }
+    let inside = body(&image.voxels, [nz, ny, nx], [low, high]);
+    VoxelBox::around(image.grid.shape, |i| inside[i])
+}
+
+/// What a case was cropped to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Cropped {
+    /// The box, of voxels of the stored RAS+ image.
+    pub part: VoxelBox,
+    /// Labelled voxels outside the box that the image alone gives, for which it was extended.
+    pub labelled_outside: u64,
+}
+
+impl Cropped {
+    /// The box of an image, extended to hold every labelled voxel.
+    pub(crate) fn of(crop: Crop, image: &Volume<f32>, labels: &LabelMap) -> Self {
+        let part = crop.of(image);
+        if part == VoxelBox::whole(image.grid.shape) {
+            return Self { part, labelled_outside: 0 };
+        }
+        let [nx, ny, _] = labels.grid.shape;
+        let place = |i: usize| [i % nx, i / nx % ny, i / (nx * ny)];
+        let labelled = labels.voxels.iter().enumerate().filter(|(_, label)| **label > 0);
+        let labelled_outside = labelled.filter(|(i, _)| !part.holds(place(*i))).count() as u64;
+        let extended = VoxelBox::around(labels.grid.shape, |i| labels.voxels[i] > 0);
+        Self { part: extended.map_or(part, |labels| part.joined(&labels)), labelled_outside }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pdl_volume::{Affine, Grid, Orientation};
+
+    const SHAPE: [usize; 3] = [12, 11, 10];
+    const BODY: VoxelBox = VoxelBox { start: [3, 2, 1], shape: [6, 7, 8] };
+
+    fn image(inside: f32, outside: f32) -> Volume<f32> {
+        let grid = Grid::new(SHAPE, Affine::from_orientation(Orientation::RAS, [1.0; 3], SHAPE));
+        let voxels = BODY.put_back(vec![inside; BODY.len()], SHAPE, outside);
+        Volume::new(grid, voxels).unwrap()
+    }
+
+    #[test]
+    fn boxes_are_those_of_the_image() {
+        assert_eq!(Crop::None.of(&image(40.0, -1000.0)), VoxelBox::whole(SHAPE));
+        assert_eq!(Crop::Body.of(&image(40.0, -1000.0)), BODY);
+        assert_eq!(Crop::Nonzero.of(&image(40.0, 0.0)), BODY);
+        assert_eq!(Crop::Nonzero.of(&image(40.0, -1000.0)), VoxelBox::whole(SHAPE));
+        for crop in [Crop::Nonzero, Crop::Body] {
+            assert_eq!(crop.of(&image(0.0, 0.0)), VoxelBox::whole(SHAPE), "nothing stands out");
+        }
+    }
+
+    #[test]
+    fn labels_outside_extend_the_box_and_are_counted() {
+        let image = image(40.0, 0.0);
+        let mut labels = image.map(|_| 0_u16);
+        labels.voxels[4 + 12 * (3 + 11 * 2)] = 1;
+        let inside = Cropped::of(Crop::Nonzero, &image, &labels);
+        assert_eq!(inside, Cropped { part: BODY, labelled_outside: 0 });
+        labels.voxels[11 + 12 * (3 + 11 * 2)] = 2;
+        let extended = Cropped::of(Crop::Nonzero, &image, &labels);
+        assert_eq!(extended.part, VoxelBox { start: [3, 2, 1], shape: [9, 7, 8] });
+        assert_eq!(extended.labelled_outside, 1);
+    }
+}
