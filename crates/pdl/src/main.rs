@@ -15,6 +15,7 @@ mod health;
 mod help;
 mod import;
 mod init;
+mod inline;
 mod outcome;
 mod pairs;
 mod settings;
