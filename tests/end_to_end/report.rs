@@ -84,6 +84,36 @@ fn a_cohort_that_was_only_indexed_has_a_page_too() {
 }
 
 #[test]
+fn patients_that_were_taken_as_one_are_named() {
+    let out = folder();
+    let text = out.path().to_str().unwrap();
+    let same = out.path().join("same.csv");
+    fs::create_dir_all(out.path()).unwrap();
+    let cases = sample("ct").join("cohort.csv");
+    let table = fs::read_to_string(cases).unwrap();
+    let mut patients: Vec<&str> = table.lines().skip(1).filter_map(|line| line.split(',').nth(2)).collect();
+    patients.sort_unstable();
+    patients.dedup();
+    fs::write(&same, format!("patient_a,patient_b\n{},{}\n", patients[0], patients[1])).unwrap();
+    run_ok(&[
+        "index",
+        sample("ct").to_str().unwrap(),
+        "--out",
+        text,
+        "--same-patient",
+        same.to_str().unwrap(),
+    ]);
+    run_ok(&["report", text]);
+    let page = fs::read_to_string(out.path().join("report.html")).unwrap();
+    let joined = &data(&page)["joined_patients"];
+    assert_eq!(joined.as_array().unwrap().len(), 1);
+    assert_eq!(joined[0]["names"], serde_json::json!([patients[0], patients[1]]));
+    assert!(joined[0]["cases"].as_array().unwrap().len() >= 2);
+    // What a browser without scripts shows.
+    assert!(page.contains("<li>24 cases found, 0 rejected, 0 failed</li>"));
+}
+
+#[test]
 fn the_summary_counts_what_the_table_holds() {
     let out = curated("ct").to_str().unwrap();
     let told = run_ok(&["summary", out]);

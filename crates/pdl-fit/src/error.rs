@@ -46,6 +46,9 @@ pub enum FitError {
         /// Its file.
         path: PathBuf,
     },
+    /// It was asked to stop, and left a checkpoint.
+    #[error("{}", pdl_store::progress::HOW_TO_GO_ON)]
+    Stopped,
     /// Training went astray.
     #[error("the loss is {loss} at step {step}: train with a lower --rate")]
     Diverged {

@@ -32,10 +32,12 @@ pub mod sampling;
 pub mod schedule;
 pub mod settings;
 pub mod sides;
+pub mod stop;
 pub mod surface;
 pub mod torchscript;
 pub mod train;
 pub mod trainer;
+mod unlike;
 pub mod weights;
 
 pub use error::{FitError, Result};

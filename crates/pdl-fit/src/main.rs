@@ -1,6 +1,8 @@
 //! `pdl-fit`: trains a segmenter on a curation folder.
 #![allow(clippy::print_stderr, reason = "a program talks to its user")]
 
+mod display;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -8,22 +10,23 @@ use clap::{FromArgMatches, Parser, Subcommand};
 use pdl_cohort::attributes::Split;
 use pdl_curriculum::manifest;
 use pdl_fit::compare::protocol::Protocol;
-use pdl_fit::compare::runs::{Runs, Told};
+use pdl_fit::compare::runs::Runs;
 use pdl_fit::compare::tune::{self, Tuned};
 use pdl_fit::compare::{self, report as comparison};
 use pdl_fit::evaluate;
 use pdl_fit::folder::Folder;
-use pdl_fit::history::HistoryRow;
 use pdl_fit::model::Model;
-use pdl_fit::plan::Speed;
 use pdl_fit::predict::{self, Status};
 use pdl_fit::run::{self, RunRecord};
 use pdl_fit::settings::{DeviceChoice, Settings};
 use pdl_fit::torchscript;
-use pdl_fit::train::{self, Event, Outcome, Request};
+use pdl_fit::train::{self, Outcome, Request};
+use pdl_fit::{FitError, stop};
 use pdl_report::ReportParameters;
 use pdl_store::lock::FolderLock;
-use pdl_store::progress::Silent;
+use pdl_store::progress::{HOW_TO_GO_ON, STOPPED, Silent};
+
+use crate::display::{Display, show_comparison};
 
 /// Writes a line to stdout; a reader that has gone away (`| head`) is no error.
 macro_rules! say {
@@ -33,9 +36,15 @@ macro_rules! say {
     }};
 }
 
-/// Trains a segmenter on a folder that `pdl curate` made.
+/// Trains a segmenter on a folder that `pdl curate` made, and applies it.
+///
+/// The usual way: pdl-fit train OUT, then pdl-fit predict OUT/runs/pdl-seed1 IMAGES --out LABELS; pdl-fit evaluate for
+/// figures on the test split, and pdl-fit compare to see which schedule of the curriculum is soonest at the same Dice.
+///
+/// Exit codes: 0 done, 1 error, 2 wrong usage, 4 an image cannot be used and --strict was given (predict), 130 stopped by
+/// Ctrl-C. Results go to stdout, the rest to stderr.
 #[derive(Parser)]
-#[command(version)]
+#[command(version, arg_required_else_help = true, max_term_width = 100)]
 struct Program {
     #[command(subcommand)]
     command: Command,
@@ -43,12 +52,14 @@ struct Program {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Train a U-Net on the training cases and evaluate it on the validation cases.
+    /// Train a U-Net on the training cases and evaluate it on the validation cases: OUT/runs/NAME. Ctrl-C leaves a
+    /// checkpoint, and the same command goes on from there.
     Train(Box<Train>),
     /// Measure how long schedules take to the same Dice, conventional training among them: tune each on seeds of its
     /// own, then run all on others.
     Compare(Compare),
-    /// Segment images with a trained network: label maps of the same names, on the images' own grids.
+    /// Segment images with a trained network: label maps of the same names, on the images' own grids. An image whose
+    /// voxels, size or intensities are far from the training cases' is segmented all the same, with a warning.
     Predict(Predict),
     /// Measure a trained network on held-out cases, on their original grids: Dice, surface Dice, HD95, volumes.
     Evaluate(Evaluate),
@@ -60,15 +71,17 @@ enum Command {
 
 #[derive(clap::Args)]
 struct Predict {
-    /// The folder of a finished run, such as OUT/runs/pdl-seed1.
+    /// The folder of a finished run, such as OUT/runs/pdl-seed1; it may be copied elsewhere.
     run: PathBuf,
-    /// Volumes, folders of volumes, or folders of DICOM files (each series is an image).
+    /// Volumes, or folders: of these every volume and every DICOM series at any depth is an image. Files whose names
+    /// begin with a dot, and what lies in --out, are left out.
     #[arg(required = true)]
     inputs: Vec<PathBuf>,
-    /// Where the label maps go, as NAME.nii.gz.
+    /// Where the label maps go. That of FOLDER/site/scan.nii.gz is site/scan.nii.gz, that of a DICOM series its folder's
+    /// name (numbered where a folder has several); two images of one name are refused.
     #[arg(long, value_name = "FOLDER")]
     out: PathBuf,
-    /// End with exit code 4 when an image cannot be used.
+    /// End with exit code 4 when an image cannot be used; without it only when none can (exit code 1).
     #[arg(long)]
     strict: bool,
     #[command(flatten)]
@@ -86,7 +99,7 @@ struct Export {
 
 #[derive(clap::Args)]
 struct Evaluate {
-    /// The folder of a finished run, such as OUT/runs/pdl-seed1.
+    /// The folder of a finished run inside its curation folder, such as OUT/runs/pdl-seed1.
     run: PathBuf,
     /// The cases to measure on. The test split is for final figures: choose on the validation split.
     #[arg(long, value_enum, default_value_t = HeldOutSplit::Val)]
@@ -134,10 +147,10 @@ struct Compare {
     /// Seeds to report, from 1 on; 0 ends after tuning.
     #[arg(long, default_value_t = 3, value_name = "N")]
     seeds: u64,
-    /// Report only arms with these names, beside the conventional one.
+    /// Report only arms with these names, beside the conventional one; without it all. May be given several times.
     #[arg(long, value_name = "NAME")]
     arm: Vec<String>,
-    /// Do not compare the files with the hashes in the manifest.
+    /// Do not compare the files with the hashes in the manifest, which saves time.
     #[arg(long)]
     trust_files: bool,
     /// Print the result as JSON.
@@ -150,12 +163,12 @@ struct Train {
     /// The folder that `pdl curate COHORT --out OUT` made, or OUT/folds/K that `pdl rank OUT --folds N` made.
     out: PathBuf,
     /// The run's name; its files go to OUT/runs/NAME [default: SCHEDULE-seedSEED].
-    #[arg(long)]
+    #[arg(long, value_name = "NAME")]
     name: Option<String>,
-    /// Train anew even when the run exists.
+    /// Train anew even when the run exists; without it a finished run is kept, and an interrupted one goes on.
     #[arg(long)]
     force: bool,
-    /// Do not compare the files with the hashes in the manifest.
+    /// Do not compare the files with the hashes in the manifest, which saves time.
     #[arg(long)]
     trust_files: bool,
     /// Do not evaluate the network case by case afterwards, nor write the report anew.
@@ -172,8 +185,10 @@ fn main() -> ExitCode {
     wait_without_spinning();
     let matches = pdl_shell::command::<Program>().get_matches();
     let program = Program::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let display = Display::new();
+    stop_on_ctrl_c(&display);
     let done = match program.command {
-        Command::Train(train) => run(*train).map(|()| ExitCode::SUCCESS),
+        Command::Train(train) => run(*train, &display).map(|()| ExitCode::SUCCESS),
         Command::Compare(words) => compare(words).map(|()| ExitCode::SUCCESS),
         Command::Predict(words) => predict(&words),
         Command::Evaluate(words) => evaluate(&words).map(|()| ExitCode::SUCCESS),
@@ -182,6 +197,10 @@ fn main() -> ExitCode {
     };
     match done {
         Ok(code) => code,
+        Err(error) if matches!(error.downcast_ref(), Some(FitError::Stopped)) => {
+            eprintln!("{error}");
+            ExitCode::from(STOPPED as u8)
+        }
         Err(error) => {
             eprintln!("error: {error}"); // its text names the cause already
             ExitCode::FAILURE
@@ -192,6 +211,20 @@ fn main() -> ExitCode {
 fn shell(words: &pdl_shell::Shell) -> anyhow::Result<()> {
     say!("{}", words.run::<Program>()?);
     Ok(())
+}
+
+/// Ctrl-C lets a training end its step and write its checkpoint; everything else, and a second Ctrl-C, ends at once.
+fn stop_on_ctrl_c(display: &Display) {
+    let display = display.clone();
+    // A second handler, or a system without signals: then Ctrl-C ends the program without a word, as anywhere.
+    let _ = ctrlc::set_handler(move || {
+        if stop::ask() {
+            return display.tell("stopping after this step; Ctrl-C once more stops at once");
+        }
+        display.clear();
+        eprintln!("{HOW_TO_GO_ON}");
+        std::process::exit(STOPPED);
+    });
 }
 
 /// Lets libtorch's threads sleep while they wait for one another. By default they spin, which makes a step
@@ -214,10 +247,12 @@ fn wait_without_spinning() {
     }
 }
 
-fn run(train: Train) -> anyhow::Result<()> {
+fn run(train: Train, display: &Display) -> anyhow::Result<()> {
     let Train { out, name, force, trust_files, no_report, json, settings } = train;
     let request = Request { out, runs: PathBuf::from("runs"), name, settings, force, trust_files };
-    let outcome = train::train(&request, &mut show)?;
+    let outcome = train::train(&request, &mut |event| display.show(event));
+    display.clear();
+    let outcome = outcome?;
     let evaluated = outcome.existed && outcome.folder.join(evaluate::file_name(Split::Val)).is_file();
     let evaluates = !no_report && !evaluated;
     if json {
@@ -298,7 +333,7 @@ fn compare(words: Compare) -> anyhow::Result<()> {
 
 fn predict(words: &Predict) -> anyhow::Result<ExitCode> {
     let Predict { run, inputs, out, strict, place } = words;
-    let inputs = predict::find(inputs)?;
+    let inputs = predict::find(inputs, out)?;
     let model = Model::load(run, place.device, place.threads)?;
     let mut number = 0;
     let done = predict::predict(&model, &inputs, out, &mut |prediction| {
@@ -310,8 +345,17 @@ fn predict(words: &Predict) -> anyhow::Result<ExitCode> {
             Status::Failed => "failed",
         };
         eprintln!("{number} of {}: {} {what}{problem}", inputs.len(), prediction.name);
+        for warning in &prediction.warnings {
+            eprintln!("  warning: {}: {warning}", prediction.name);
+        }
     })?;
     let failed = done.iter().filter(|prediction| prediction.status == Status::Failed).count();
+    let unlike = done.iter().filter(|prediction| !prediction.warnings.is_empty()).count();
+    if unlike > 0 {
+        eprintln!(
+            "warning: {unlike} images are unlike the network's training cases: look at their label maps"
+        );
+    }
     if place.json {
         say!("{}", serde_json::to_string_pretty(&done)?);
     } else {
@@ -369,57 +413,6 @@ fn tell_evaluation(evaluation: &evaluate::Evaluation, tolerance_mm: f64) {
     }
     say!("made: {}", evaluation.file.display());
     say!("made: {}", evaluation.predictions.display());
-}
-
-/// Shows on stderr how a comparison goes.
-fn show_comparison(told: &Told<'_>) {
-    match told {
-        Told::Timed(Speed { coarse, full }) => {
-            eprintln!("a step takes {full:.4} s, at coarse resolution {coarse:.4} s");
-        }
-        Told::Target(dice) => eprintln!("target: mean validation Dice {dice:.4}"),
-        Told::Begins(name, number, of) => eprint!("{number} of {of}: {name} ... "),
-        Told::Ended(Some(dice)) => eprintln!("Dice {dice:.4}"),
-        Told::Ended(None) => eprintln!("went astray"),
-    }
-}
-
-/// Shows on stderr how the run goes.
-fn show(event: &Event<'_>) {
-    match event {
-        Event::Begins { plan, training, validation, programs } => {
-            let [z, y, x] = plan.patch;
-            let size = if plan.network.dims == 2 { format!("{y} x {x}") } else { format!("{z} x {y} x {x}") };
-            eprintln!(
-                "{training} training and {validation} validation cases; {} steps of {} samples of {size} voxels \
-                 (y, x last), all cases in after {}; {}-D U-Net of {} levels; {} threads, {}",
-                plan.steps,
-                plan.batch,
-                plan.steps_until_all_joined,
-                plan.network.dims,
-                plan.network.depth,
-                programs.threads,
-                programs.device
-            );
-            if plan.steps_until_all_joined > plan.steps {
-                eprintln!(
-                    "warning: so few steps end before all cases have joined: some are never trained on"
-                );
-            }
-            eprintln!("    step  seconds  epoch  cases    loss   Dice  (by label)");
-        }
-        Event::Resumes(step) => eprintln!("an interrupted run goes on after {step} steps"),
-        Event::Evaluated(row) => eprintln!("{}", line(row)),
-    }
-}
-
-fn line(row: &HistoryRow) -> String {
-    let labels: Vec<String> = row.dice.iter().map(|dice| format!("{dice:.3}")).collect();
-    let HistoryRow { step, seconds, epoch, active, loss, dice_mean, .. } = row;
-    format!(
-        "{step:>8} {seconds:>8.1} {epoch:>6} {active:>6} {loss:>7.3} {dice_mean:>6.3}  ({})",
-        labels.join(" ")
-    )
 }
 
 fn summary(outcome: &Outcome) -> serde_json::Value {

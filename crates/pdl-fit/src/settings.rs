@@ -49,140 +49,141 @@ pub enum DeviceChoice {
 /// Everything that a user can choose about a training run; what is left open is planned.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, clap::Args)]
 pub struct Settings {
-    /// In which order cases come in.
-    #[arg(long, value_enum, default_value_t = ScheduleKind::Pdl)]
+    /// In which order training cases join.
+    #[arg(long, value_enum, default_value_t = ScheduleKind::Pdl, help_heading = "Curriculum")]
     pub schedule: ScheduleKind,
-    /// How the number of active cases grows; overrides the manifest.
-    #[arg(long, value_enum)]
+    /// How the number of active cases grows; without it as in the manifest.
+    #[arg(long, value_enum, help_heading = "Curriculum")]
     pub pacing: Option<Pacing>,
-    /// Training cases that begin, such as 12 or 20%; overrides the manifest.
-    #[arg(long, value_name = "CASES|SHARE")]
+    /// Training cases that begin, such as 12 or 20%; without it as in the manifest.
+    #[arg(long, value_name = "CASES|SHARE", help_heading = "Curriculum")]
     pub start: Option<Share>,
-    /// Training cases that join at each further stage, such as 12 or 20%; overrides the manifest.
-    #[arg(long, value_name = "CASES|SHARE")]
+    /// Training cases that join at each further stage, such as 12 or 20%; without it as in the manifest.
+    #[arg(long, value_name = "CASES|SHARE", help_heading = "Curriculum")]
     pub add: Option<Share>,
-    /// Epochs between stages; overrides the manifest.
-    #[arg(long, value_name = "EPOCHS", value_parser = clap::value_parser!(u32).range(1..))]
+    /// Epochs between stages; without it as in the manifest.
+    #[arg(long, value_name = "EPOCHS", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Curriculum")]
     pub every: Option<u32>,
-    /// Epochs of the pacings that are functions of time; overrides the manifest.
-    #[arg(long, value_name = "EPOCHS", value_parser = clap::value_parser!(u32).range(1..))]
+    /// Epochs of the pacings that are functions of time; without it as in the manifest.
+    #[arg(long, value_name = "EPOCHS", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Curriculum")]
     pub pacing_epochs: Option<u32>,
-    /// The share of them after which all cases are active; overrides the manifest.
-    #[arg(long, value_name = "SHARE")]
+    /// The share of these epochs, from 0 to 1, after which all cases are active; without it as in the manifest.
+    #[arg(long, value_name = "SHARE", help_heading = "Curriculum")]
     pub full_at: Option<f64>,
-    /// The power of the polynomial pacing; overrides the manifest.
-    #[arg(long, value_name = "P")]
+    /// The power of the polynomial pacing; without it as in the manifest.
+    #[arg(long, value_name = "P", help_heading = "Curriculum")]
     pub power: Option<f64>,
     /// Stretches or shortens the stages so that all cases have joined after this share of the run's steps, such
-    /// as 0.4.
-    #[arg(long, value_name = "SHARE")]
+    /// as 0.4; without it they keep their epochs.
+    #[arg(long, value_name = "SHARE", help_heading = "Curriculum")]
     pub grow_share: Option<f64>,
-    /// Takes samples at half the resolution over this first share of the run's steps, such as 0.4.
-    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
+    /// Takes samples at a lower resolution over this first share of the run's steps, such as 0.4; 0 is never.
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0, help_heading = "Curriculum")]
     pub coarse_share: f64,
     /// Voxels along an axis that become one while samples are coarse.
-    #[arg(long, value_name = "VOXELS", default_value_t = 2, value_parser = parse_factor)]
+    #[arg(long, value_name = "VOXELS", default_value_t = 2, value_parser = parse_factor, help_heading = "Curriculum")]
     pub coarse_factor: usize,
     /// Draws early cases more often: the first active one e^WEIGHT times as often as the last. 0 passes over all
     /// alike.
-    #[arg(long, value_name = "WEIGHT", default_value_t = 0.0)]
+    #[arg(long, value_name = "WEIGHT", default_value_t = 0.0, help_heading = "Curriculum")]
     pub rank_weight: f64,
     /// 2 for a network on axial planes, 3 for one on blocks.
-    #[arg(long, default_value_t = 2, value_parser = parse_dims)]
+    #[arg(long, value_name = "2|3", default_value_t = 2, value_parser = parse_dims, help_heading = "Network")]
     pub dims: usize,
-    /// Channels of the network's finest level.
-    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(i64).range(1..=1024))]
+    /// Channels of the network's finest level: more learn more, and take longer.
+    #[arg(long, value_name = "CHANNELS", default_value_t = 16, value_parser = clap::value_parser!(i64).range(1..=1024), help_heading = "Network")]
     pub width: i64,
     /// Levels of the network; fewer when the samples are too small for them [default: 3].
-    #[arg(long, value_parser = parse_depth)]
+    #[arg(long, value_name = "LEVELS", value_parser = parse_depth, help_heading = "Network")]
     pub depth: Option<usize>,
     /// Over what activations are normalised.
-    #[arg(long, value_enum, default_value_t = Norm::Instance)]
+    #[arg(long, value_enum, default_value_t = Norm::Instance, help_heading = "Network")]
     pub norm: Norm,
     /// Adds what every level of the network gets to what it makes.
-    #[arg(long)]
+    #[arg(long, help_heading = "Network")]
     pub residual: bool,
     /// Lets coarser levels of the network learn from the labels directly, too.
-    #[arg(long)]
+    #[arg(long, help_heading = "Network")]
     pub deep_supervision: bool,
     /// Sides of a sample in voxels: Y,X for planes or Z,Y,X for blocks [default: the median case's].
-    #[arg(long, value_name = "SIDES", value_delimiter = ',')]
+    #[arg(long, value_name = "SIDES", value_delimiter = ',', help_heading = "Samples")]
     pub patch: Option<Vec<usize>>,
     /// Samples in a step [default: so that they hold about 65,000 voxels, or fewer that fit --memory].
-    #[arg(long, value_name = "SAMPLES")]
+    #[arg(long, value_name = "SAMPLES", help_heading = "Samples")]
     pub batch: Option<usize>,
     /// Memory that a step's activations may take, by an estimate; smaller samples and batches are planned for
     /// less.
-    #[arg(long, value_name = "SIZE", default_value = "2GiB", value_parser = parse_memory)]
+    #[arg(long, value_name = "SIZE", default_value = "2GiB", value_parser = parse_memory, help_heading = "Samples")]
     pub memory: u64,
     /// Cases that the samples of a step come from.
-    #[arg(long, value_name = "CASES", default_value_t = 4)]
+    #[arg(long, value_name = "CASES", default_value_t = 4, help_heading = "Samples")]
     pub cases_per_step: usize,
     /// The share of samples that are placed on a label.
-    #[arg(long, value_name = "SHARE", default_value_t = 1.0 / 3.0)]
+    #[arg(long, value_name = "SHARE", default_value_t = 1.0 / 3.0, help_heading = "Samples")]
     pub foreground: f64,
     /// How samples are changed before they are learnt from.
-    #[arg(long, value_enum, default_value_t = Augment::None)]
+    #[arg(long, value_enum, default_value_t = Augment::None, help_heading = "Samples")]
     pub augment: Augment,
     /// Axes along which samples are mirrored when they are augmented: z, y, x, several with commas, or none
     /// [default: all, but x only where no label is on a side of the body].
-    #[arg(long, value_name = "AXES", value_parser = parse_axes)]
+    #[arg(long, value_name = "AXES", value_parser = parse_axes, help_heading = "Samples")]
     pub mirror: Option<Axes>,
     /// Steps of the run [default: 400, 60 passes over all training cases, or 1.5 times the steps until all
     /// cases have joined, whichever is most].
-    #[arg(long, value_name = "STEPS", group = "horizon")]
+    #[arg(long, value_name = "STEPS", group = "horizon", help_heading = "Length and evaluation")]
     pub steps: Option<u64>,
-    /// The run's length in seconds of training: turned into steps after a warm-up, and not looked at again.
-    #[arg(long, value_name = "SECONDS", group = "horizon")]
+    /// The run's length in seconds of training: turned into steps after a warm-up, and not looked at again; instead of
+    /// --steps.
+    #[arg(long, value_name = "SECONDS", group = "horizon", help_heading = "Length and evaluation")]
     pub seconds: Option<f64>,
-    /// The run's length in samples learnt from.
-    #[arg(long, value_name = "SAMPLES", group = "horizon")]
+    /// The run's length in samples learnt from, instead of --steps.
+    #[arg(long, value_name = "SAMPLES", group = "horizon", help_heading = "Length and evaluation")]
     pub samples: Option<u64>,
-    /// The run's length in epochs, passes over the active cases.
-    #[arg(long, value_name = "EPOCHS", group = "horizon")]
+    /// The run's length in epochs, passes over the active cases, instead of --steps.
+    #[arg(long, value_name = "EPOCHS", group = "horizon", help_heading = "Length and evaluation")]
     pub epochs: Option<u32>,
     /// Steps between evaluations on the validation split [default: a tenth of the run].
-    #[arg(long, value_name = "STEPS")]
+    #[arg(long, value_name = "STEPS", help_heading = "Length and evaluation")]
     pub eval_every: Option<u64>,
     /// How weights follow their gradients.
-    #[arg(long, value_enum, default_value_t = Method::Adamw)]
+    #[arg(long, value_enum, default_value_t = Method::Adamw, help_heading = "Learning rate and weights")]
     pub optimiser: Method,
-    /// The highest rate [default: 0.003 for adamw, 0.01 for sgd].
-    #[arg(long)]
+    /// The highest learning rate [default: 0.003 for adamw, 0.01 for sgd].
+    #[arg(long, value_name = "RATE", help_heading = "Learning rate and weights")]
     pub rate: Option<f64>,
-    /// How the rate changes over the run.
-    #[arg(long, value_enum, default_value_t = Curve::Poly)]
+    /// How the learning rate changes over the run.
+    #[arg(long, value_enum, default_value_t = Curve::Poly, help_heading = "Learning rate and weights")]
     pub rate_curve: Curve,
-    /// Steps at the start over which the rate rises from near 0.
-    #[arg(long, value_name = "STEPS", default_value_t = 0)]
+    /// Steps at the start over which the learning rate rises from near 0.
+    #[arg(long, value_name = "STEPS", default_value_t = 0, help_heading = "Learning rate and weights")]
     pub warm_up: u64,
-    /// Begins the rate's curve anew whenever cases join.
-    #[arg(long)]
+    /// Begins the learning rate's curve anew whenever cases join.
+    #[arg(long, help_heading = "Learning rate and weights")]
     pub restart_rate: bool,
     /// Momentum of sgd.
-    #[arg(long, default_value_t = 0.99)]
+    #[arg(long, default_value_t = 0.99, help_heading = "Learning rate and weights")]
     pub momentum: f64,
     /// Weight decay.
-    #[arg(long, default_value_t = 0.01)]
+    #[arg(long, default_value_t = 0.01, help_heading = "Learning rate and weights")]
     pub weight_decay: f64,
     /// Gradients are scaled down to this norm.
-    #[arg(long, value_name = "NORM", default_value_t = 12.0)]
+    #[arg(long, value_name = "NORM", default_value_t = 12.0, help_heading = "Learning rate and weights")]
     pub clip: f64,
     /// What the running average of the weights, which is evaluated and saved, keeps at each step; 0 is the
     /// weights themselves.
-    #[arg(long, value_name = "SHARE", default_value_t = 0.99)]
+    #[arg(long, value_name = "SHARE", default_value_t = 0.99, help_heading = "Learning rate and weights")]
     pub ema: f64,
-    /// Seed of everything that is drawn at random.
-    #[arg(long, default_value_t = 1)]
+    /// Seed of everything that is drawn at random; one seed gives one result on one machine.
+    #[arg(long, value_name = "N", default_value_t = 1, help_heading = "Machine")]
     pub seed: u64,
     /// Where the network runs.
-    #[arg(long, value_enum, default_value_t = DeviceChoice::Auto)]
+    #[arg(long, value_enum, default_value_t = DeviceChoice::Auto, help_heading = "Machine")]
     pub device: DeviceChoice,
     /// Threads of the network [default: all cores].
-    #[arg(long)]
+    #[arg(long, value_name = "N", help_heading = "Machine")]
     pub threads: Option<usize>,
     /// Threads that prepare samples ahead; any number gives the same samples.
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1, help_heading = "Machine")]
     pub workers: usize,
 }
 

@@ -49,6 +49,8 @@ pub enum Event<'a> {
     },
     /// An interrupted run goes on after so many steps.
     Resumes(u64),
+    /// A step was made, the so manieth.
+    Stepped(u64),
     /// An evaluation was made.
     Evaluated(&'a HistoryRow),
 }
@@ -122,6 +124,10 @@ pub fn train(request: &Request, watch: &mut dyn FnMut(&Event<'_>)) -> Result<Out
         None => checkpoint::write(&folder, &state, &[], trainer.tensors())?,
     }
     trainer.run(&loaded, |trainer, pause| {
+        watch(&Event::Stepped(trainer.progress().step));
+        if pause == Pause::No {
+            return Ok(());
+        }
         state.progress = trainer.progress().clone();
         checkpoint::write(&folder, &state, trainer.history(), trainer.tensors())?;
         if pause == Pause::Evaluated {

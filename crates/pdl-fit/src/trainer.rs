@@ -18,6 +18,7 @@ use crate::predictor::Predictor;
 use crate::sampling::Sampler;
 use crate::schedule::Moment;
 use crate::settings::{Augment, Settings};
+use crate::stop::{self, Attentive};
 use crate::weights::Weights;
 
 /// Seconds of training after which a run is kept between evaluations, too.
@@ -47,8 +48,10 @@ pub struct Trainer<'a> {
 pub enum Pause {
     /// After an evaluation.
     Evaluated,
-    /// After some time without one.
+    /// After some time without one, or when it is asked to stop.
     Between,
+    /// After every other step: nothing is to be kept.
+    No,
 }
 
 impl<'a> Trainer<'a> {
@@ -118,15 +121,17 @@ impl<'a> Trainer<'a> {
         self.average.weights()
     }
 
-    /// Trains to the horizon; `keep` is called after every evaluation and at least once a minute.
+    /// Trains to the horizon; `keep` is called after every step, and told to keep the run after every evaluation and
+    /// at least once a minute.
     ///
     /// # Errors
-    /// [`FitError`] of libtorch or of `keep`, and [`FitError::Diverged`].
+    /// [`FitError`] of libtorch or of `keep`, [`FitError::Diverged`], and [`FitError::Stopped`] when that was asked for.
     pub fn run(&mut self, cases: &Loaded, mut keep: impl FnMut(&Self, Pause) -> Result<()>) -> Result<()> {
         let plan = self.plan;
         let sampler = self.sampler.clone();
         let source = Source { cases: &cases.training, schedule: &plan.schedule, sampler: &sampler };
         let mut kept = self.progress.seconds;
+        let _attentive = Attentive::begin();
         source.feed(self.progress.step..plan.steps, self.workers, |feed| {
             for step in self.progress.step..plan.steps {
                 let clock = Instant::now();
@@ -136,16 +141,22 @@ impl<'a> Trainer<'a> {
                 self.progress.step = step + 1;
                 self.progress.waited += feed.take_waited().as_secs_f64();
                 self.progress.seconds += clock.elapsed().as_secs_f64();
-                let evaluates = (step + 1) % plan.eval_every == 0 || step + 1 == plan.steps;
-                if evaluates {
+                let last = step + 1 == plan.steps;
+                let pause = if last || (step + 1) % plan.eval_every == 0 {
                     self.evaluate(&cases.validation, &ready.moment)?;
-                    keep(self, Pause::Evaluated)?;
-                } else if self.progress.seconds - kept > KEEP_SECONDS {
-                    keep(self, Pause::Between)?;
+                    Pause::Evaluated
+                } else if stop::is_asked() || self.progress.seconds - kept > KEEP_SECONDS {
+                    Pause::Between
                 } else {
-                    continue;
+                    Pause::No
+                };
+                keep(self, pause)?;
+                if pause != Pause::No {
+                    kept = self.progress.seconds;
+                    if stop::is_asked() && !last {
+                        return Err(FitError::Stopped);
+                    }
                 }
-                kept = self.progress.seconds;
             }
             Ok(())
         })

@@ -105,6 +105,52 @@ fn predictions_lie_on_the_images_own_grids_and_score_what_evaluate_says() {
     let labels = |name: &str| pdl_io::read_labels(&predicted.join(format!("{name}.nii.gz"))).unwrap().map;
     assert_eq!(labels("turned").grid.shape, shape);
     assert!(labels("turned").to_ras().voxels == labels(first).to_ras().voxels);
+
+    // Folders in a folder: each label map in a folder as its image; what is unlike the training cases is told.
+    let nested = folder.path().join("nested");
+    let copy = |from: &Path, to: &str| {
+        std::fs::create_dir_all(nested.join(to).parent().unwrap()).unwrap();
+        std::fs::copy(from, nested.join(to)).unwrap();
+    };
+    let known = images.join(format!("{first}.nii.gz"));
+    copy(&known, "a/scan.nii.gz");
+    copy(&known, "b/scan.nii.gz");
+    copy(&pdl_tests::sample("mr").join("images/mr_01.nii.gz"), "b/other.nii.gz");
+    let image = pdl_io::read_image(&known).unwrap().volume.into_ras();
+    let shape = image.grid.shape;
+    let coarse = Affine::from_orientation(Orientation::RAS, [30.0; 3], shape);
+    let coarse = Volume::new(pdl_volume::Grid::new(shape, coarse), image.voxels).unwrap();
+    nifti::write_image(&nested.join("coarse.nii.gz"), &coarse).unwrap();
+    let labels = nested.join("labels");
+    let words = [run_text, nested.to_str().unwrap(), "--out", labels.to_str().unwrap(), "--json"];
+    for time in ["made", "kept"] {
+        let output = fit("predict", &words);
+        let done: Vec<serde_json::Value> = serde_json::from_slice(&output.stdout).unwrap();
+        let told = |value: &serde_json::Value| {
+            let warnings: Vec<&str> =
+                value["warnings"].as_array().unwrap().iter().flat_map(|w| w.as_str()).collect();
+            assert_eq!(value["status"], time);
+            (value["name"].as_str().unwrap().to_owned(), warnings.join("; "))
+        };
+        let done: std::collections::BTreeMap<String, String> = done.iter().map(told).collect();
+        assert_eq!(done.keys().collect::<Vec<_>>(), ["a/scan", "b/other", "b/scan", "coarse"]);
+        assert_eq!((done["a/scan"].as_str(), done["b/scan"].as_str()), ("", ""));
+        assert!(
+            done["coarse"].contains("30.00 x 30.00 x 30.00 mm") && done["coarse"].contains("it covers"),
+            "{done:?}"
+        );
+        assert!(done["b/other"].contains("is it of another modality"), "{done:?}");
+        assert!(
+            text(&output.stderr).contains("warning: b/other: its intensities are"),
+            "{}",
+            text(&output.stderr)
+        );
+        assert!(done.keys().all(|name| labels.join(format!("{name}.nii.gz")).is_file()));
+    }
+    let twice =
+        [run_text, nested.join("a").to_str().unwrap(), nested.join("b").to_str().unwrap()].map(str::to_owned);
+    let output = fit("predict", &[&twice[0], &twice[1], &twice[2], "--out", labels.to_str().unwrap()]);
+    assert!(!output.status.success() && text(&output.stderr).contains("two images have this name"));
 }
 
 #[test]

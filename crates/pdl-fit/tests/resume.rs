@@ -69,6 +69,27 @@ fn a_killed_run_ends_with_the_figures_of_an_undisturbed_one() {
     assert!(out.join("runs/whole/run.json").exists());
 }
 
+#[cfg(unix)]
+#[test]
+fn a_run_that_ctrl_c_stops_says_so_and_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = curated(folder.path());
+    let mut run = train(&out, "stopped").stderr(Stdio::piped()).spawn().unwrap();
+    let checkpoint = out.join("runs/stopped/checkpoint.safetensors");
+    while !checkpoint.exists() && run.try_wait().unwrap().is_none() {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert!(Command::new("kill").args(["-INT", &run.id().to_string()]).status().unwrap().success());
+    let stopped = run.wait_with_output().unwrap();
+    let told = String::from_utf8_lossy(&stopped.stderr).into_owned();
+    assert_eq!(stopped.status.code(), Some(130), "{told}");
+    assert!(told.contains("the same command again goes on from here"), "{told}");
+    assert!(checkpoint.exists() && !out.join("runs/stopped/run.json").exists());
+    let again = train(&out, "stopped").output().unwrap();
+    let told = String::from_utf8_lossy(&again.stderr).into_owned();
+    assert!(again.status.success() && told.contains("an interrupted run goes on after"), "{told}");
+}
+
 /// A limit on the size of files stands for a full disk.
 #[cfg(target_os = "linux")]
 #[test]

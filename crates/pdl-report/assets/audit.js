@@ -5,7 +5,12 @@
   if (!a) parts.push(empty("Not audited yet: ", code("pdl audit OUT"), " looks for what joins two splits."));
   else {
     const joined = a.links.length - a.leaks;
-    parts.push(el("div", { class: `verdict ${a.leaks ? "bad" : "good"}` }, a.leaks ? `${count(a.leaks, "pair")} of cases join two splits` : "Nothing was found that joins two splits"));
+    const merged = DATA.joined_patients;
+    const nothing = merged.length ? `Nothing joins two splits any more: ${count(merged.length, "patient")} with two or more names ${merged.length === 1 ? "was" : "were"} taken as one` : "Nothing was found that joins two splits";
+    parts.push(el("div", { class: `verdict ${a.leaks ? "bad" : merged.length ? "mended" : "good"}` }, a.leaks ? `${count(a.leaks, "pair")} of cases join two splits` : nothing));
+    if (merged.length)
+      parts.push(el("h3", {}, "Patients that were taken as one"), scroll("Patients that were taken as one", table([{ name: "names in the cohort" }, { name: "cases" }],
+        merged.map((m) => [m.names.join(", "), m.cases.join(", ")]))), note("Each counts as one patient, in one split. Look at the pictures of their cases: are they one?"));
     if (!a.leaks) parts.push(note("A clean audit is no proof: images of one person can differ too much to be told."));
     if (a.drift) parts.push(el("p", {}, `Training and test cases: ${(a.drift.own_split_share * 100).toFixed(1)}% of the nearest neighbours are in the case's own split, ${(a.drift.expected_share * 100).toFixed(1)}% in random divisions of the same patients (p = ${figures(a.drift.p_value)}).`));
     if (a.links.length) {

@@ -5,6 +5,7 @@ const INDEX = new Map(CASES.map((c, i) => [c.id, i]));
 const LABELS = new Map(DATA.summary.labels.map(([value, name], i) => [value, { name, colour: `rgb(${DATA.label_colours[i].join(" ")})` }]));
 const SPLITS = ["train", "val", "test"];
 const SPLIT_NAMES = { train: "training", val: "validation", test: "test" };
+const FEWEST = 4; // of fewer cases a chart says less than a sentence
 const redraws = [];
 
 // An element: attributes, then children; texts become text, never markup.

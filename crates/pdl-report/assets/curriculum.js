@@ -9,7 +9,8 @@
     parts.push(el("p", {}, `${count(r.ranked || ranked.length, "training case")} in the order “${p.order}”, scored by ${p.score} ${p.metric.toUpperCase()}; ${count(c.stages.length, "stage")}. Of each case: axial, coronal and sagittal plane where most is labelled; the patient's right is on the left.`));
     const stages = c.stages.map((s) => ({ ...s, from: s.stage ? c.stages[s.stage - 1].active_cases : 0 }));
     const scores = ranked.map((i) => ({ rank: CASES[i].rank, score: CASES[i].score, id: CASES[i].id })).filter((d) => d.score != null);
-    if (scores.length)
+    if (scores.length < FEWEST) parts.push(note(`Scores are not drawn: a curve needs at least ${FEWEST} training cases.`));
+    else
       parts.push(chart("Score by rank", `Score falls from ${figures(scores[0].score)} to ${figures(scores.at(-1).score)} over ${scores.length} ranks; stages begin after ranks ${stages.slice(1).map((s) => s.from).join(", ") || "none"}`, () => ({
         height: 206, marginLeft: 55, x: { label: "rank" }, y: { label: "score", grid: true, nice: true },
         marks: [Plot.ruleX(stages.slice(1), { x: (s) => s.from + 0.5, stroke: css("--soft"), strokeDasharray: "4 3" }),

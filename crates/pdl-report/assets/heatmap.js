@@ -3,7 +3,10 @@ function viridis() { return d3.range(256).map((i) => { const c = d3.rgb(d3.inter
 {
   const holder = body("similarity");
   if (!MATRIX) holder.append(empty("No pairs yet: ", code("pdl compare OUT"), " compares every two cases."));
-  else heatmap(holder);
+  else if (DATA.compared < FEWEST) {
+    const pairs = d3.range(DATA.compared).flatMap((a) => d3.range(a).map((b) => [nameButton(b), nameButton(a), "≈ " + figures(pairValue(a, b))]));
+    holder.append(note(`Fewer than ${FEWEST} cases were compared, so their pairs are listed and not drawn.`), table([{ name: "case" }, { name: "case" }, { name: METRIC, number: true }], pairs));
+  } else heatmap(holder);
 }
 function heatmap(holder) {
   const n = DATA.compared, colours = viridis(), SIZE = 900;

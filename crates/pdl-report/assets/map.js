@@ -2,6 +2,7 @@
 {
   const holder = body("map");
   if (!MATRIX) holder.append(empty("The map is drawn from the pairs, of which there are none yet."));
+  else if (DATA.compared < FEWEST) holder.append(empty(`A map needs at least ${FEWEST} cases; ${DATA.compared} were compared.`));
   else {
     const points = d3.range(DATA.compared).map((i) => ({ i, id: CASES[i].id, x: MATRIX.points[i][0], y: MATRIX.points[i][1] }));
     const carried = DATA.summary.carried.map((name, k) => [name, (i) => CASES[i].carried[k] ?? "(blank)"]);

@@ -2,6 +2,7 @@
 {
   const holder = body("extremes"), parts = [];
   if (!MATRIX) parts.push(empty("There are no pairs yet."));
+  else if (DATA.compared < FEWEST) parts.push(empty(`Of fewer than ${FEWEST} cases nearest and farthest are the same pairs: `, code("pdl similar OUT CASE"), " prints them."));
   else {
     const same = (a, b) => CASES[a].patient === CASES[b].patient;
     const pair = ([a, b, value]) => el("div", { class: "pair" }, card(a, SPLIT_NAMES[CASES[a].split]), card(b, SPLIT_NAMES[CASES[b].split]),

@@ -21,7 +21,8 @@
       Plot.dot(values.data, Plot.groupY({ x: "first" }, { y: "axis", x: "value", z: "value", r: 2.2, fill: css("--accent"), fillOpacity: 0.75 }))],
   });
   const charts = [];
-  if (usable.length) {
+  if (usable.length < FEWEST) parts.push(note(`Shapes, spacings and volumes are not drawn: charts need at least ${FEWEST} usable cases. The table at the end lists them.`));
+  else {
     const shapes = long("shape"), spacings = long("spacing");
     const ends = (rows) => axes.map((axis) => { const v = rows.filter((r) => r.axis === axis).map((r) => r.value); return `${axis} ${d3.min(v)} to ${d3.max(v)}`; }).join(", ");
     charts.push(chart("Shape as stored", `Voxels along each axis: ${ends(shapes)}`, () => jitter({ data: shapes, label: "voxels" })));

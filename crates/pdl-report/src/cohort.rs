@@ -61,6 +61,15 @@ pub struct FindingGroup {
     pub examples: Vec<(String, String)>,
 }
 
+/// Patients of the cohort that were taken as one.
+#[derive(Clone, Debug, Serialize)]
+pub struct JoinedPatient {
+    /// What the cohort calls them.
+    pub names: Vec<String>,
+    /// Their cases.
+    pub cases: Vec<String>,
+}
+
 /// What holds for the whole cohort, also for cases that are not shown.
 #[derive(Clone, Debug, Serialize)]
 pub struct Summary {
@@ -82,6 +91,18 @@ pub struct Summary {
     pub carried: Vec<String>,
     /// What was found, grouped by code, the most frequent first.
     pub findings: Vec<FindingGroup>,
+}
+
+/// The patients that were joined, by the name that they have now.
+pub fn joined_patients(cases: &Cases) -> Vec<JoinedPatient> {
+    let mut names: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for (name, joined) in cases.same_patient.names() {
+        names.entry(joined).or_default().push(name.to_owned());
+    }
+    let of = |patient: &str| {
+        cases.rows.iter().filter(|row| row.patient_id == patient).map(|row| row.case_id.clone()).collect()
+    };
+    names.into_iter().map(|(patient, names)| JoinedPatient { names, cases: of(patient) }).collect()
 }
 
 /// Chooses at most `limit` of the cases that were compared (`compared`: their ids, ascending): all of them, or

@@ -1,7 +1,8 @@
 //! The page: a template, its style and scripts, and the data as JSON, in one file.
 //!
 //! Everything that comes from the cohort goes into the page as JSON in which `<`, `>` and `&` are written as
-//! escapes, and from there into the document as text, never as markup.
+//! escapes, and from there into the document as text, never as markup. Where scripts are not allowed, the main figures
+//! and findings stand in the page itself, with the same three characters as entities.
 
 use serde::Serialize;
 
@@ -47,6 +48,7 @@ pub fn html(data: &impl Serialize, summary: &Summary) -> Result<String> {
         ("{{style}}", &STYLE.to_owned()),
         ("{{licences}}", &licences),
         ("{{vendor}}", &vendor),
+        ("{{without_scripts}}", &without_scripts(summary)),
         ("{{data}}", &data),
         ("{{scripts}}", &scripts),
     ];
@@ -71,6 +73,34 @@ fn escaped(json: &str) -> String {
     json.replace('&', "\\u0026").replace('<', "\\u003c").replace('>', "\\u003e")
 }
 
+/// The cohort and what was found in it, for a browser that runs no scripts.
+fn without_scripts(summary: &Summary) -> String {
+    let Summary { found, rejected, failed, splits, findings, .. } = summary;
+    let splits = splits
+        .iter()
+        .map(|(split, cases, patients)| format!("{split:?}: {cases} cases of {patients} patients"));
+    let figures =
+        [format!("{found} cases found, {rejected} rejected, {failed} failed")].into_iter().chain(splits);
+    let findings = findings.iter().map(|group| {
+        let (case, message) = group.examples.first().map_or(("", ""), |(case, message)| (case, message));
+        let of =
+            if group.cases > 0 { format!(" ({} cases; first {case})", group.cases) } else { String::new() };
+        format!("{}{of}: {message}", group.code)
+    });
+    let list =
+        |lines: Vec<String>| lines.iter().map(|line| format!("<li>{}</li>", text(line))).collect::<String>();
+    format!(
+        "<ul>{}</ul><h2>What was found</h2><ul>{}</ul>",
+        list(figures.collect()),
+        list(findings.collect())
+    )
+}
+
+/// Text that may stand in the document.
+fn text(words: &str) -> String {
+    words.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
 /// Holds figures and names of modalities alone.
 fn title(summary: &Summary) -> String {
     let kinds: Vec<String> =
@@ -82,6 +112,7 @@ fn title(summary: &Summary) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cohort::FindingGroup;
 
     #[test]
     fn what_a_cohort_says_cannot_become_markup() {
@@ -94,12 +125,18 @@ mod tests {
             splits: Vec::new(),
             labels: vec![(1, "</script><script>alert(1)</script> {{vendor}} & <!--".to_owned())],
             carried: Vec::new(),
-            findings: Vec::new(),
+            findings: vec![FindingGroup {
+                code: "lone-label".to_owned(),
+                stage: "index",
+                cases: 1,
+                examples: vec![("a".to_owned(), "<script> &".to_owned())],
+            }],
         };
         let page = html(&summary, &summary).unwrap();
         assert!(!page.contains("<script>alert"));
         assert!(page.contains("\\u003c/script\\u003e\\u003cscript\\u003ealert(1)"));
         assert!(page.contains("{{vendor}}"), "a place's name in the data stays as it is");
+        assert!(page.contains("<li>lone-label (1 cases; first a): &lt;script&gt; &amp;</li>"));
         assert!(page.contains("<title>pdl: 1 CT cases of 1 patients</title>"));
         let open = page.matches("<script").count();
         assert_eq!(open, page.matches("</script>").count());

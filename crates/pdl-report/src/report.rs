@@ -19,7 +19,7 @@ use pdl_store::progress::Progress;
 use pdl_store::{atomic, json};
 use serde::Serialize;
 
-use crate::cohort::{self, ShownCase, Summary};
+use crate::cohort::{self, JoinedPatient, ShownCase, Summary};
 use crate::likeness::{ShownMatrix, shown_matrix};
 use crate::runs::{ShownRun, runs};
 use crate::thumbnails::{Drawn, Thumbnails, thumbnails};
@@ -90,6 +90,7 @@ struct Data<'a> {
     label_colours: Vec<[u8; 3]>,
     curriculum: Option<Curriculum<'a>>,
     audit: Option<&'a Audit>,
+    joined_patients: Vec<JoinedPatient>,
     runs: Vec<ShownRun>,
     runs_unread: usize,
     worst: Option<Worst>,
@@ -146,6 +147,7 @@ pub fn report(out: &Path, parameters: &ReportParameters, progress: &dyn Progress
         label_colours: label_colours.collect(),
         curriculum,
         audit: audit.as_ref(),
+        joined_patients: cohort::joined_patients(&cases),
         runs,
         runs_unread,
         worst,

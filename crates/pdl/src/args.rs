@@ -212,7 +212,7 @@ pub(crate) enum Command {
         out: PathBuf,
         /// The case.
         case: String,
-        /// The PNG to write; OUT/views/CASE.png when not given.
+        /// The PNG to write; OUT/views/CASE.png when not given, which kitty, Ghostty, iTerm2 and WezTerm also show.
         #[arg(long, value_name = "FILE")]
         to: Option<PathBuf>,
     },

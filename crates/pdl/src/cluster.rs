@@ -10,7 +10,7 @@ use pdl_prepare::plan::PrepareParameters;
 use pdl_similarity::metric::Metric;
 use pdl_similarity::parameters::CompareParameters;
 
-use crate::display::STOPPED;
+use pdl_store::progress::STOPPED;
 
 /// The program's name.
 const PROGRAM: &str = "pdl-cluster";

@@ -8,7 +8,7 @@ use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use pdl_store::progress::Progress;
+use pdl_store::progress::{HOW_TO_GO_ON, Progress, STOPPED};
 
 use crate::cluster;
 
@@ -38,11 +38,7 @@ pub(crate) fn error(error: &anyhow::Error) {
     }
 }
 
-/// Exit code of a run that Ctrl-C (or a request to terminate) stopped: 128 and the number of the signal SIGINT.
-pub(crate) const STOPPED: i32 = 130;
-
-/// From now on Ctrl-C ends the program with a word on how to go on. Files are written under other names first, so
-/// that a stop at any moment leaves whole files only.
+/// From now on Ctrl-C ends the program with a word on how to go on.
 pub(crate) fn say_how_to_go_on(display: &Display) {
     let bars = display.bars.clone();
     // A second handler, or a system without signals: then Ctrl-C ends the program without a word, as anywhere.
@@ -51,7 +47,7 @@ pub(crate) fn say_how_to_go_on(display: &Display) {
             return; // pdl-cluster asks what to do
         }
         let _ = bars.clear();
-        note("stopped. What was made so far is kept: the same command again goes on from here.");
+        note(HOW_TO_GO_ON);
         std::process::exit(STOPPED);
     });
 }

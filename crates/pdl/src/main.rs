@@ -16,6 +16,7 @@ mod health;
 mod help;
 mod import;
 mod init;
+mod inline;
 mod near;
 mod next;
 mod outcome;

@@ -13,6 +13,7 @@ use serde_json::json;
 use crate::args::Command;
 use crate::case;
 use crate::display::say;
+use crate::inline;
 
 /// Findings that are named; the rest is counted.
 const NAMED: usize = 10;
@@ -34,6 +35,9 @@ fn picture(out: &Path, case: &str, to: Option<&Path>, as_json: bool) -> Result<(
     if as_json {
         say(&json!({ "case": case, "file": path }).to_string());
     } else {
+        if to.is_none() {
+            inline::show(&std::fs::read(path)?);
+        }
         say(&format!("{case}, as stored (above) and as prepared (below): {}", path.display()));
     }
     Ok(())

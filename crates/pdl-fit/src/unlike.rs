@@ -1,0 +1,59 @@
+//! Whether an image is like those that a network was trained on. It is segmented all the same; who asked is told.
+
+use pdl_cohort::attributes::Modality;
+use pdl_prepare::fingerprint::{Fingerprint, Spread};
+use pdl_prepare::normalise::Normalisation;
+use pdl_prepare::plan::Plan;
+use pdl_volume::Volume;
+use pdl_volume::statistics::percentiles;
+
+/// A size beyond all of the training cases' by more than this factor is far from them.
+const FACTOR: f64 = 1.5;
+/// The least share of the training cases' range of intensities that an image covers.
+const COVERED: f64 = 0.5;
+/// Images other than CT hardly ever have voxels as dark as this.
+const AIR: f64 = -500.0;
+
+/// What is unlike the training cases of `plan` about an image as it is stored, each in one sentence with figures.
+pub(crate) fn findings(image: &Volume<f32>, plan: &Plan) -> Vec<String> {
+    let grid = image.grid.to_ras();
+    let spacing = grid.spacing_mm();
+    let extent = std::array::from_fn(|axis| grid.shape[axis] as f64 * spacing[axis]);
+    let Fingerprint { spacing_mm, extent_mm, .. } = &plan.fingerprint;
+    let sizes = [size("its voxels measure", spacing, spacing_mm, 2), size("it covers", extent, extent_mm, 0)];
+    sizes.into_iter().flatten().chain(intensities(&image.voxels, plan)).collect()
+}
+
+/// A sentence where a size along x, y or z (RAS+, mm) is far from the training cases'.
+fn size(what: &str, of: [f64; 3], expected: &[Spread; 3], places: usize) -> Option<String> {
+    let far = |(size, spread): (&f64, &Spread)| *size > FACTOR * spread.max || *size < spread.min / FACTOR;
+    of.iter().zip(expected).any(far).then(|| {
+        let of = of.map(|size| format!("{size:.places$}")).join(" x ");
+        let ranges: Vec<String> =
+            expected.iter().map(|s| format!("{:.places$} to {:.places$}", s.min, s.max)).collect();
+        format!("{what} {of} mm (x, y, z); of the training cases {}", ranges.join(" x "))
+    })
+}
+
+/// A sentence where the intensities are not those of the training cases' labels, or of their modality.
+fn intensities(voxels: &[f32], plan: &Plan) -> Option<String> {
+    let [darkest, low, high] = percentiles(voxels, [0.0, 0.5, 99.5]);
+    let modality = plan.modality;
+    if modality != Modality::CT && darkest <= AIR {
+        return Some(format!(
+            "its darkest voxel is {darkest:.0}, as in CT; the network was trained on {modality}"
+        ));
+    }
+    // Where each image is scaled by itself, its units do not matter.
+    let absolute =
+        matches!(plan.normalisation, Normalisation::CohortForeground { .. } | Normalisation::Window { .. });
+    let expected = &plan.fingerprint.foreground;
+    let covered = (high.min(expected.p99_5) - low.max(expected.p00_5)) / (expected.p99_5 - expected.p00_5);
+    (absolute && (darkest > expected.p00_5 || covered < COVERED)).then(|| {
+        format!(
+            "its intensities are {low:.0} to {high:.0} (percentiles 0.5 and 99.5); what is labelled in the training \
+             cases ({modality}) has {:.0} to {:.0}: is it of another modality, or in other units?",
+            expected.p00_5, expected.p99_5
+        )
+    })
+}
