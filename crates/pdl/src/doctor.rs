@@ -11,6 +11,7 @@ use serde_json::json;
 
 use crate::display::say;
 use crate::health;
+use crate::settings::FILE;
 
 /// The version of torch that pdl-fit links.
 const TORCH: &str = "2.13.0";
@@ -62,7 +63,8 @@ pub(crate) fn run(args: &DoctorArgs, as_json: bool) -> Result<()> {
     let place = args.out.as_deref().filter(|out| out.exists()).unwrap_or(Path::new("."));
     let mut checks = vec![version(), cores(), instructions(), memory()];
     checks.extend(disk(place));
-    checks.extend([codecs(), libtorch()]);
+    checks.extend([formats(), libtorch()]);
+    let of_machine = checks.len();
     if let Some(out) = &args.out {
         checks.extend(health::of(out));
     }
@@ -70,35 +72,68 @@ pub(crate) fn run(args: &DoctorArgs, as_json: bool) -> Result<()> {
     if as_json {
         say(&serde_json::to_string_pretty(&json!({ "out": args.out, "wrong": wrong, "checks": checks }))?);
     } else {
-        for Check { name, state, text } in &checks {
-            let mark = match state {
-                State::Ok => "ok",
-                State::Note => "note",
-                State::Wrong => "WRONG",
-            };
-            say(&format!("{mark:<6} {name:<13} {text}"));
+        let (machine, folder) = checks.split_at(of_machine);
+        say("this machine:");
+        machine.iter().for_each(print);
+        if let Some(out) = &args.out {
+            say(&format!("{}:", out.display()));
+            folder.iter().for_each(print);
+            if folder.iter().any(|check| check.state != State::Ok)
+                && out.join(pdl_cohort::cases::FILE).is_file()
+            {
+                say(&format!(
+                    "Give these commands the flags of before, unless they stand in {}.",
+                    out.join(FILE).display()
+                ));
+            }
         }
     }
-    anyhow::ensure!(wrong == 0, "{wrong} of {} things are wrong", checks.len());
+    anyhow::ensure!(
+        wrong == 0,
+        "{wrong} of {} checks found something wrong, marked WRONG above",
+        checks.len()
+    );
     Ok(())
 }
 
+fn print(Check { name, state, text }: &Check) {
+    let mark = match state {
+        State::Ok => "ok",
+        State::Note => "note",
+        State::Wrong => "WRONG",
+    };
+    say(&format!("  {mark:<6} {name:<13} {text}"));
+}
+
 fn version() -> Check {
-    let text =
-        format!("{} on {} {}", env!("CARGO_PKG_VERSION"), std::env::consts::OS, std::env::consts::ARCH);
+    let text = format!(
+        "version {} for {} on {}",
+        env!("CARGO_PKG_VERSION"),
+        std::env::consts::OS,
+        std::env::consts::ARCH
+    );
     Check::new("pdl", State::Ok, text)
 }
 
 fn cores() -> Check {
     match std::thread::available_parallelism() {
-        Ok(cores) => Check::new("cores", State::Ok, format!("{cores} (--threads)")),
+        Ok(cores) => Check::new(
+            "cores",
+            State::Ok,
+            format!("{cores} found; as many threads are used unless --threads says otherwise"),
+        ),
         Err(error) => Check::new("cores", State::Note, format!("not known ({error}); give --threads")),
     }
 }
 
 fn instructions() -> Check {
     let names: Vec<String> = Isa::available().iter().map(ToString::to_string).collect();
-    Check::new("instructions", State::Ok, format!("{} (the first is used)", names.join(", ")))
+    let fastest = names.first().map_or("none", String::as_str);
+    let text = format!(
+        "pairs are compared with {fastest}, the fastest of what the processor has: {}",
+        names.join(", ")
+    );
+    Check::new("instructions", State::Ok, text)
 }
 
 fn memory() -> Check {
@@ -106,7 +141,13 @@ fn memory() -> Check {
     system.refresh_memory();
     let (free, total) = (system.available_memory(), system.total_memory());
     let state = if free < LITTLE_MEMORY { State::Note } else { State::Ok };
-    Check::new("memory", state, format!("{} free of {} (--memory)", size(free), size(total)))
+    let advice = if free < LITTLE_MEMORY { "little: end other programs, or " } else { "" };
+    let text = format!(
+        "{} of {} are free; {advice}half of that is used unless --memory says otherwise",
+        size(free),
+        size(total)
+    );
+    Check::new("memory", state, text)
 }
 
 /// The disk below a folder, where the system tells.
@@ -115,7 +156,14 @@ fn disk(folder: &Path) -> Option<Check> {
     let disk = rustix::fs::statvfs(folder).ok()?;
     let (free, total) = (disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize);
     let state = if free < LITTLE_DISK { State::Note } else { State::Ok };
-    Some(Check::new("disk", state, format!("{} free of {}: {}", size(free), size(total), folder.display())))
+    let advice = if free < LITTLE_DISK { "; little: make room, or choose another --out" } else { "" };
+    let text = format!(
+        "{} of {} are free on the disk of this folder{advice}: {}",
+        size(free),
+        size(total),
+        folder.display()
+    );
+    Some(Check::new("disk", state, text))
 }
 
 #[cfg(not(unix))]
@@ -127,17 +175,14 @@ fn size(bytes: u64) -> String {
     ByteSize(bytes).display().iec().to_string()
 }
 
-fn codecs() -> Check {
-    let built_in = "NIfTI, NRRD, MetaImage; DICOM uncompressed, deflated, RLE, JPEG and JPEG 2000";
-    if cfg!(feature = "jpeg-ls") {
-        Check::new("codecs", State::Ok, format!("{built_in}, JPEG-LS"))
+fn formats() -> Check {
+    let built_in = "reads NIfTI, NRRD, MetaImage and DICOM (uncompressed, deflated, RLE, JPEG, JPEG 2000";
+    let text = if cfg!(feature = "jpeg-ls") {
+        format!("{built_in}, JPEG-LS)")
     } else {
-        Check::new(
-            "codecs",
-            State::Ok,
-            format!("{built_in}; without JPEG-LS (cargo build --features jpeg-ls)"),
-        )
-    }
+        format!("{built_in}); for JPEG-LS build pdl with --features jpeg-ls")
+    };
+    Check::new("formats", State::Ok, text)
 }
 
 /// The libtorch that `just fit` would take: that of LIBTORCH, of Python's torch, or of the cache.
@@ -148,26 +193,41 @@ fn libtorch() -> Check {
     let state = |version: &str| if version.starts_with(TORCH) { State::Ok } else { State::Wrong };
     if let Some(folder) = std::env::var_os("LIBTORCH").map(PathBuf::from) {
         if !is_one(&folder) {
-            let text = format!("LIBTORCH names a folder without lib/libtorch: {}", folder.display());
+            let text = format!(
+                "pdl-fit needs libtorch, and LIBTORCH names a folder without one (lib/libtorch.so): correct or unset \
+                 it: {}",
+                folder.display()
+            );
             return Check::new("libtorch", State::Wrong, text);
         }
         let version = std::fs::read_to_string(folder.join("build-version")).unwrap_or_default();
         let version = version.trim();
         return if version.is_empty() {
-            let text =
-                format!("of LIBTORCH, its version is not stated ({TORCH} is needed): {}", folder.display());
+            let text = format!(
+                "for pdl-fit: the one that LIBTORCH names; it does not say whether it is the {TORCH} that is needed: {}",
+                folder.display()
+            );
             Check::new("libtorch", State::Ok, text)
         } else {
-            let text = format!("{version} of LIBTORCH ({TORCH} is needed): {}", folder.display());
+            let advice = if version.starts_with(TORCH) {
+                String::new()
+            } else {
+                format!("; {TORCH} is needed: unset LIBTORCH, and `just fit` fetches that")
+            };
+            let text = format!("for pdl-fit: {version}, which LIBTORCH names{advice}: {}", folder.display());
             Check::new("libtorch", state(version), text)
         };
     }
     if let Some(version) = of_python().filter(|version| version.starts_with(TORCH)) {
-        return Check::new("libtorch", State::Ok, format!("{version} of Python's torch"));
+        return Check::new("libtorch", State::Ok, format!("for pdl-fit: {version}, of Python's torch"));
     }
     match cached(&is_one) {
-        Some(folder) => Check::new("libtorch", State::Ok, format!("in the cache: {}", folder.display())),
-        None => Check::new("libtorch", State::Note, "none yet; `just fit` fetches it"),
+        Some(folder) => Check::new(
+            "libtorch",
+            State::Ok,
+            format!("for pdl-fit: the one that `just fit` fetched: {}", folder.display()),
+        ),
+        None => Check::new("libtorch", State::Note, "for pdl-fit: none yet; `just fit` fetches it"),
     }
 }
 

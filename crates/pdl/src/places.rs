@@ -131,15 +131,23 @@ fn needs(command: &Command) -> &'static [Made] {
 }
 
 fn lacking(out: &Path, made: &Made) -> anyhow::Error {
-    let shown = out.display();
     if out.join(cases::FILE).is_file() {
         let Made { what, by, .. } = made;
+        let shown = out.display();
         return anyhow::anyhow!(
             "there are no {what} in this curation folder yet; `pdl {by} {shown}` makes them: {shown}"
         );
     }
+    anyhow::anyhow!(no_curation(out))
+}
+
+/// What a folder without cases seems to be, and what to do.
+pub(crate) fn no_curation(out: &Path) -> String {
+    let shown = out.display();
     let around = out.ancestors().skip(1).find(|folder| folder.join(cases::FILE).is_file());
-    let seems = if let Some(around) = around.filter(|around| !around.as_os_str().is_empty()) {
+    let seems = if !out.exists() {
+        format!("there is nothing{}; `pdl curate COHORT --out {shown}` makes it", neighbours(out))
+    } else if let Some(around) = around.filter(|around| !around.as_os_str().is_empty()) {
         format!("it lies in the curation folder {0}: give {0}", around.display())
     } else if out.join(settings::FILE).is_file() {
         format!("it holds settings, but no cases yet: `pdl curate COHORT --out {shown}` makes them")
@@ -154,7 +162,7 @@ fn lacking(out: &Path, made: &Made) -> anyhow::Error {
     } else {
         "`pdl curate COHORT --out OUT` makes one; give that OUT here".to_owned()
     };
-    anyhow::anyhow!("this is no curation folder; {seems}: {shown}")
+    format!("this is no curation folder; {seems}: {shown}")
 }
 
 fn is_cohort(folder: &Path) -> bool {
