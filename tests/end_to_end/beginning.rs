@@ -17,6 +17,7 @@ fn a_known_layout_gets_settings_that_pdl_reads_as_they_stand() {
     let told = run_ok(&["init", sample("ct").to_str().unwrap(), "--out", out_text]);
     assert!(told.contains("layout: a folder with a cohort.csv"), "{told}");
     assert!(told.contains("24 images with labels") && told.contains("20 patients"), "{told}");
+    assert!(told.contains("12 of 24 cases were looked into"), "{told}");
     let settings = fs::read_to_string(format!("{out_text}/pdl.toml")).unwrap();
     assert!(
         settings.contains("\nmodality = \"CT\"\n") && settings.contains("\n# proxy_size = "),
@@ -31,8 +32,13 @@ fn a_known_layout_gets_settings_that_pdl_reads_as_they_stand() {
     }
     let again = run(&["init", sample("ct").to_str().unwrap(), "--out", out_text]);
     assert_eq!(again.status.code(), Some(1));
-    assert!(String::from_utf8_lossy(&again.stderr).contains("init overwrites nothing"));
+    assert!(String::from_utf8_lossy(&again.stderr).contains("--force writes it anew"));
     assert_eq!(fs::read_to_string(format!("{out_text}/pdl.toml")).unwrap(), settings);
+    let mine = "# mine\n";
+    fs::write(format!("{out_text}/pdl.toml"), mine).unwrap();
+    run_ok(&["init", sample("ct").to_str().unwrap(), "--out", out_text, "--force"]);
+    assert_eq!(fs::read_to_string(format!("{out_text}/pdl.toml")).unwrap(), settings);
+    assert_eq!(fs::read_to_string(format!("{out_text}/pdl.toml.bak")).unwrap(), mine);
 }
 
 #[test]
@@ -54,7 +60,11 @@ fn volumes_of_unknown_layout_are_paired_by_name_into_a_table_that_curates() {
     assert!(String::from_utf8_lossy(&refused.stderr).contains("pdl init"), "the error says what to do");
     let told = run_ok(&["init", cohort_text, "--out", out_text]);
     assert!(told.contains("3 images with labels"), "{told}");
-    assert!(told.contains("without a partner, or with several: Pat 4, left/CT scan.nii.gz"), "{told}");
+    assert!(
+        told.contains("1 files left out, as") && told.contains("\n  Pat 4, left/CT scan.nii.gz\n"),
+        "{told}"
+    );
+    assert!(told.contains("all 3 cases were looked into"), "{told}");
     let table = out.join("cohort.csv");
     let result: Value =
         serde_json::from_str(&run_ok(&["index", table.to_str().unwrap(), "--out", out_text, "--json"]))
@@ -63,6 +73,70 @@ fn volumes_of_unknown_layout_are_paired_by_name_into_a_table_that_curates() {
     let patients: Vec<String> =
         Cases::read(&out).unwrap().rows.iter().map(|row| row.patient_id.clone()).collect();
     assert_eq!(patients, ["Pat-1", "Pat-2", "Pat-3"]);
+}
+
+/// The structures' names in the samples of DICOM.
+const DRAWN: [&str; 5] = ["left lung", "right lung", "heart", "spinal cord", "oesophagus"];
+
+#[test]
+fn the_structures_of_a_dicom_cohort_are_listed_and_can_be_chosen_from() {
+    let out = folder();
+    let out_text = out.path().to_str().unwrap();
+    let told = run_ok(&["init", sample("dicom").to_str().unwrap(), "--out", out_text]);
+    assert!(told.contains("2 series with a structure set or segmentation"), "{told}");
+    let path = out.path().join("pdl.toml");
+    let settings = fs::read_to_string(&path).unwrap();
+    for name in DRAWN {
+        assert!(told.to_lowercase().contains(&format!("\n  {name}: in ")), "{name}: {told}");
+    }
+    assert!(!settings.contains("[labels]"));
+    // What its comment says: take away the # of the first line, the last, and those to keep.
+    let chosen: Vec<String> = settings
+        .lines()
+        .map(|line| {
+            let kept = ["# structures = [", "# ]"].contains(&line)
+                || line.to_lowercase().starts_with("#   \"heart=");
+            if kept { line[1..].to_owned() } else { line.to_owned() }
+        })
+        .collect();
+    fs::write(&path, chosen.join("\n")).unwrap();
+    run_ok(&["index", sample("dicom").to_str().unwrap(), "--out", out_text]);
+    let names: Vec<String> = Cases::read(out.path()).unwrap().label_names.into_values().collect();
+    assert_eq!(names.iter().map(|name| name.to_lowercase()).collect::<Vec<_>>(), ["heart"]);
+}
+
+#[test]
+fn labels_of_volumes_are_named_in_the_settings_and_nothing_is_made_again_for_it() {
+    let (cohort, out) = (folder(), folder());
+    crate::cohort_of(cohort.path(), 0..6);
+    let (cohort_text, out_text) = (cohort.path().to_str().unwrap(), out.path().to_str().unwrap());
+    run_ok(&["init", cohort_text, "--out", out_text]);
+    curate(cohort.path(), out.path(), &["--proxy-size", "16", "--no-report"]);
+    assert!(run_ok(&["summary", out_text]).contains("1 label 1"));
+    let before = files(&out.path().join("prepared"));
+    // As init wrote it, with other names.
+    let path = out.path().join("pdl.toml");
+    let settings = fs::read_to_string(&path).unwrap();
+    assert!(settings.contains("\n[labels]\n# 1 = \"label 1\"\n# 2 = \"label 2\"\n"), "{settings}");
+    fs::write(&path, settings.replace("# 1 = \"label 1\"", "1 = \"left lung\"\n99 = \"spleen\"")).unwrap();
+    let output =
+        run(&["curate", cohort_text, "--out", out_text, "--proxy-size", "16", "--no-report", "--json"]);
+    let warned = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && warned.contains("[labels] names 99, which no case has"), "{warned}");
+    let result: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&result["prepare"]["written"], &result["compare"]["computed"]), (&0.into(), &0.into()));
+    assert_eq!(files(&out.path().join("prepared")), before);
+    assert!(run_ok(&["summary", out_text]).contains("1 left lung, 2 label 2"));
+    let manifest: Value =
+        serde_json::from_slice(&fs::read(out.path().join("manifest.json")).unwrap()).unwrap();
+    assert_eq!(manifest["labels"][0]["name"], "left lung");
+    let again = run_ok(&["curate", cohort_text, "--out", out_text, "--proxy-size", "16", "--no-report"]);
+    assert!(again.contains("nothing to do"), "{again}");
+    for (lines, problem) in [("1 = \"a\"\n2 = \"A\"", "have one name"), ("0 = \"air\"", "from 1")] {
+        fs::write(&path, format!("[labels]\n{lines}\n")).unwrap();
+        let refused = run(&["index", cohort_text, "--out", out_text]);
+        assert!(String::from_utf8_lossy(&refused.stderr).contains(problem));
+    }
 }
 
 #[test]
@@ -91,6 +165,57 @@ fn a_healthy_folder_is_found_healthy_and_a_spoilt_one_spoilt() {
     );
     fs::remove_file(cohort.path().join("images/ct_01.nii.gz")).unwrap();
     assert_eq!(state(&doctor(text).1, "index"), "wrong");
+}
+
+#[test]
+fn what_is_damaged_is_named_with_the_case_and_the_command_that_mends_it() {
+    let (cohort, out) = (folder(), folder());
+    crate::cohort_of(cohort.path(), 0..6);
+    let text = out.path().to_str().unwrap();
+    curate(cohort.path(), out.path(), &["--proxy-size", "16", "--no-report"]);
+    let said = |name: &str| {
+        let checks = doctor(text).1;
+        let found =
+            checks["checks"].as_array().unwrap().iter().find(|check| check["name"] == name).unwrap().clone();
+        (found["state"].as_str().unwrap().to_owned(), found["text"].as_str().unwrap().to_owned())
+    };
+    let (state, told) = said("report");
+    assert!(state == "note" && told.contains(&format!("`pdl report {text}`")), "{told}");
+    fs::remove_file(out.path().join("prepared/images/ct_03.nii.gz")).unwrap();
+    let (state, told) = said("prepare");
+    assert!(state == "wrong" && told.starts_with("1 case (ct_03) without prepared files"), "{told}");
+    assert!(told.contains(&format!("`pdl prepare {text}`")), "{told}");
+    let cut = |name: &str| {
+        let bytes = fs::read(out.path().join(name)).unwrap();
+        fs::write(out.path().join(name), &bytes[..bytes.len() / 2]).unwrap();
+    };
+    cut("manifest.parquet");
+    let (state, told) = said("rank");
+    assert!(state == "wrong" && told.contains(&format!("`pdl rank {text}`")), "{told}");
+    cut("cases.parquet");
+    let (state, told) = said("index");
+    assert!(state == "wrong" && told.contains(&format!("`pdl index COHORT --out {text}`")), "{told}");
+}
+
+/// Standard output and errors in one file, as in a log of a cluster.
+#[test]
+fn in_one_file_warnings_stand_before_the_result_and_the_next_step_last() {
+    let (cohort, here) = (folder(), folder());
+    crate::cohort_of(cohort.path(), 0..6);
+    fs::remove_file(cohort.path().join("labels/ct_02.nii.gz")).unwrap();
+    let log = fs::File::create(here.path().join("log")).unwrap();
+    let out = here.path().join("out");
+    let words =
+        ["curate", cohort.path().to_str().unwrap(), "--out", out.to_str().unwrap(), "--proxy-size", "16"];
+    let streams = [log.try_clone().unwrap(), log];
+    let [stdout, stderr] = streams.map(Stdio::from);
+    assert!(pdl().args(words).stdout(stdout).stderr(stderr).status().unwrap().success());
+    let told = fs::read_to_string(here.path().join("log")).unwrap();
+    let place = |text: &str| told.find(text).unwrap_or_else(|| panic!("no {text} in {told}"));
+    assert!(
+        place("rejected: ct_02") < place("  cases.parquet") && place("warning: ") < place("  cases.parquet")
+    );
+    assert!(told.lines().last().unwrap().starts_with("Next: "), "{told}");
 }
 
 fn doctor(out: &str) -> (i32, Value) {

@@ -1,6 +1,6 @@
 //! The index stage: from a cohort to `cases.parquet`.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use pdl_io::Part;
@@ -55,6 +55,8 @@ pub fn index(
 ) -> Result<Indexed, CohortError> {
     let orientation = orientation_of(parameters)?;
     let mut layout = layout::find(cohort, &parameters.carried()?)?;
+    parameters.check_label_names(!layout.dicom_files.is_empty())?;
+    layout.label_names.extend(parameters.label_names.clone());
     if let Some(channel) = &parameters.channel {
         layout.choose_channel(channel)?;
     }
@@ -113,6 +115,7 @@ pub fn index(
     findings.extend(divided.findings);
     outliers::mark(&mut rows, &voxels);
     findings.extend(carried::findings(&rows));
+    findings.extend(named_in_vain(&parameters.label_names, &rows));
     keep_order(&mut rows, before.as_ref());
     let cases = Cases {
         rows,
@@ -206,6 +209,20 @@ impl Place {
         }
         Ok(Some(before))
     }
+}
+
+/// What is said of names for labels that no case has.
+fn named_in_vain(names: &BTreeMap<u16, String>, rows: &[CaseRow]) -> Option<Finding> {
+    let usable = rows.iter().filter(|row| row.is_usable());
+    let values: BTreeSet<u16> = usable.flat_map(|row| row.labels.iter().map(|label| label.value)).collect();
+    let list =
+        |values: &mut dyn Iterator<Item = &u16>| values.map(u16::to_string).collect::<Vec<_>>().join(", ");
+    let unknown = list(&mut names.keys().filter(|value| !values.contains(value)));
+    (!unknown.is_empty()).then(|| {
+        let message =
+            format!("[labels] names {unknown}, which no case has; there are {}", list(&mut values.iter()));
+        Finding::new("labels-unknown", message)
+    })
 }
 
 /// What the journal knows of a case, else what its files say; and whether they had to be read.

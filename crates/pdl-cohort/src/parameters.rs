@@ -1,6 +1,6 @@
 //! What a user can choose about the index stage.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
@@ -87,6 +87,11 @@ pub struct IndexParameters {
     #[arg(long, value_name = "FILE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mapping: Option<PathBuf>,
+    /// Names of labels by value, which win over those of the cohort's dataset.json; `[labels]` of pdl.toml. They are kept
+    /// with the cases, not with the parameters.
+    #[arg(skip)]
+    #[serde(skip)]
+    pub label_names: BTreeMap<u16, String>,
 }
 
 impl IndexParameters {
@@ -113,6 +118,32 @@ impl IndexParameters {
     }
 }
 
+impl IndexParameters {
+    /// Refuses names that could not be told apart, and names for the labels of DICOM, which have their own.
+    pub(crate) fn check_label_names(&self, dicom: bool) -> Result<(), CohortError> {
+        let names = &self.label_names;
+        if dicom && !names.is_empty() {
+            let problem = "[labels]: the labels of a DICOM cohort are named by its structures; `structures` chooses \
+                           and renames them";
+            return Err(CohortError::Option(problem.to_owned()));
+        }
+        let mut seen = BTreeMap::new();
+        for (value, name) in names {
+            if *value == 0 || name.trim().is_empty() || name == "background" {
+                let problem =
+                    "labels are whole numbers from 1, each with a name other than 'background', which is 0";
+                return Err(CohortError::Option(format!("[labels] {value} = \"{name}\": {problem}")));
+            }
+            if let Some(other) = seen.insert(name.to_lowercase(), value) {
+                return Err(CohortError::Option(format!(
+                    "[labels]: {other} and {value} have one name, '{name}'"
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
 impl Default for IndexParameters {
     fn default() -> Self {
         Self {
@@ -132,6 +163,7 @@ impl Default for IndexParameters {
             pseudonyms: false,
             pseudonym_key: None,
             mapping: None,
+            label_names: BTreeMap::new(),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! A first look at a cohort: what layout it has, and what a few of its cases are like. It writes nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
@@ -21,12 +21,18 @@ pub struct Survey {
     pub layout: &'static str,
     /// Cases with an image and a label.
     pub pairs: usize,
-    /// Cases that lack one of both.
+    /// Cases that lack one of both; of DICOM, series that no structure set or segmentation refers to.
     pub incomplete: usize,
-    /// Files below a folder of DICOM; what cases they hold shows when they are read.
+    /// Files without a partner, in a layout that pdl knows.
+    pub alone: Vec<PathBuf>,
+    /// Files below a folder of DICOM.
     pub dicom_files: usize,
-    /// How many patients its table names; none when it names none.
+    /// What they are drawn with.
+    pub structures: Structures,
+    /// How many patients its table or its DICOM headers name; none when they name none.
     pub patients: Option<usize>,
+    /// Of DICOM: how many series of each modality, where there are several.
+    pub modalities: BTreeMap<Modality, usize>,
     /// Whether its table says which case is for what.
     pub split_given: bool,
     /// How the images were made, and whether that was guessed from their voxels.
@@ -51,6 +57,15 @@ pub struct Survey {
     pub findings: BTreeMap<String, (usize, String)>,
 }
 
+/// The structures of a DICOM cohort, by the names that may be shown.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Structures {
+    /// Structure sets and segmentations that cases get their labels from.
+    pub sets: usize,
+    /// Every name, and how many of these hold it: the most frequent first. Upper and lower case are one.
+    pub names: Vec<(String, usize)>,
+}
+
 /// Looks at the cohort at `cohort`: at the names of all its files, and into some of them.
 ///
 /// # Errors
@@ -65,6 +80,10 @@ pub fn survey(cohort: &Path) -> Result<Survey, CohortError> {
             survey.modality = layout.modality.map(|modality| (modality, false));
             survey.label_names = layout.label_names;
             survey.channels = channels(&layout.cases, &layout.channel_names);
+            if survey.dicom_files > 0 {
+                survey.look_into_headers(&layout.dicom_files);
+                return Ok(survey);
+            }
             layout.cases
         }
         Err(error) => {
@@ -118,6 +137,8 @@ impl Survey {
     fn count(&mut self, cases: &[Found]) {
         self.pairs = cases.iter().filter(|case| case.image.is_some() && case.label.is_some()).count();
         self.incomplete = cases.len() - self.pairs;
+        let incomplete = cases.iter().filter(|case| case.image.is_none() || case.label.is_none());
+        self.alone = incomplete.filter_map(|case| case.image.clone().or(case.label.clone())).collect();
         let patients: BTreeSet<&str> = cases.iter().filter_map(|case| case.patient.as_deref()).collect();
         self.patients = (!patients.is_empty()).then_some(patients.len());
         self.split_given = cases.iter().any(|case| case.split.is_some());
@@ -125,6 +146,25 @@ impl Survey {
         if let Some(modality) = stated.first().filter(|_| stated.len() == 1) {
             self.modality = Some((*modality, false));
         }
+    }
+
+    /// Reads all headers of a tree of DICOM files.
+    fn look_into_headers(&mut self, files: &[PathBuf]) {
+        let scan = pdl_dicom::scan(files, &|| ());
+        let (labels, _) = scan.labels_of_series();
+        self.pairs = labels.iter().filter(|labels| !labels.is_empty()).count();
+        self.incomplete = labels.len() - self.pairs;
+        let patients: BTreeSet<&str> = scan.series.iter().map(|series| series.patient_id.as_str()).collect();
+        self.patients = Some(patients.len()).filter(|_| !patients.contains(""));
+        for modality in scan.series.iter().filter_map(|series| series.modality.parse().ok()) {
+            *self.modalities.entry(modality).or_default() += 1;
+        }
+        if let (1, Some(modality)) = (self.modalities.len(), self.modalities.keys().next()) {
+            self.modality = Some((*modality, false));
+            self.modalities.clear();
+        }
+        let used: BTreeSet<usize> = labels.iter().filter_map(|labels| labels.last().copied()).collect();
+        self.structures = Structures::of(used.iter().map(|label| scan.labels[*label].names.as_slice()));
     }
 
     /// Reads some of the cases with both files.
@@ -155,6 +195,27 @@ impl Survey {
     }
 }
 
+impl Structures {
+    fn of<'a>(sets: impl Iterator<Item = &'a [String]>) -> Self {
+        let mut structures = Self::default();
+        let mut found: BTreeMap<String, (String, usize)> = BTreeMap::new();
+        for names in sets {
+            structures.sets += 1;
+            let own: BTreeMap<String, &String> = names
+                .iter()
+                .filter(|name| !name.is_empty())
+                .map(|name| (name.to_lowercase(), name))
+                .collect();
+            for (lower, name) in own {
+                found.entry(lower).or_insert((name.clone(), 0)).1 += 1;
+            }
+        }
+        structures.names = found.into_values().collect();
+        structures.names.sort_by_key(|(_, count)| std::cmp::Reverse(*count)); // stable: then by name
+        structures
+    }
+}
+
 /// Makes room for the values of one more case between the least and the most.
 fn widen<T: Copy>(range: &mut Option<[[T; 3]; 2]>, values: &[T], least: fn(T, T) -> T, most: fn(T, T) -> T) {
     let Ok(values) = <[T; 3]>::try_from(values) else { return };
@@ -162,4 +223,19 @@ fn widen<T: Copy>(range: &mut Option<[[T; 3]; 2]>, values: &[T], least: fn(T, T)
     let each =
         |pick: fn(T, T) -> T, so_far: [T; 3]| std::array::from_fn(|axis| pick(so_far[axis], values[axis]));
     *range = Some([each(least, low), each(most, high)]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn structures_are_counted_once_a_set_whatever_their_case() {
+        let sets = [["Heart", "Lung L"].as_slice(), &["LUNG L", "heart", "Heart", ""], &["lung l", "GTV"]];
+        let sets: Vec<Vec<String>> =
+            sets.iter().map(|names| names.iter().map(|name| (*name).to_owned()).collect()).collect();
+        let found = Structures::of(sets.iter().map(Vec::as_slice));
+        let names: Vec<(&str, usize)> = found.names.iter().map(|(name, n)| (name.as_str(), *n)).collect();
+        assert_eq!((found.sets, names), (3, vec![("Lung L", 3), ("Heart", 2), ("GTV", 1)]));
+    }
 }

@@ -1,12 +1,13 @@
 //! `pdl init`: a first look at a cohort, and a `pdl.toml` to begin with.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::CommandFactory;
 use pdl_cohort::pairing::Paired;
-use pdl_cohort::survey::{Survey, survey};
+use pdl_cohort::survey::{Structures, Survey, survey};
 use pdl_io::stem;
 use pdl_store::{atomic, paths};
 use serde_json::json;
@@ -22,6 +23,9 @@ const TABLE: &str = "cohort.csv";
 /// Volumes without a partner that are named.
 const NAMED: usize = 5;
 
+/// Structures that are named on the terminal.
+const STRUCTURES: usize = 20;
+
 /// Characters of a comment's line.
 const WIDTH: usize = 100;
 
@@ -33,6 +37,10 @@ pub(crate) struct InitArgs {
     /// The curation folder; it is made when it is not there yet.
     #[arg(long, value_name = "OUT")]
     pub out: PathBuf,
+    /// Write pdl.toml and cohort.csv anew where they are there already; the earlier ones are kept with .bak after their
+    /// names. Without it nothing is overwritten.
+    #[arg(long)]
+    pub force: bool,
 }
 
 /// Writes `OUT/pdl.toml`, and `OUT/cohort.csv` where the cohort has no layout that pdl knows.
@@ -40,9 +48,10 @@ pub(crate) fn run(args: &InitArgs, as_json: bool) -> Result<()> {
     places::check_cohort(&args.cohort, &args.out)?;
     let path = args.out.join(FILE);
     for taken in [&path, &args.out.join(TABLE)] {
-        if taken.exists() {
+        if taken.exists() && !args.force {
             bail!(
-                "it is there already, and init overwrites nothing; delete it or choose another --out: {}",
+                "it is there already; --force writes it anew and keeps this one with .bak after its name; or choose \
+                 another --out: {}",
                 taken.display()
             );
         }
@@ -50,21 +59,25 @@ pub(crate) fn run(args: &InitArgs, as_json: bool) -> Result<()> {
     let seen = survey(&args.cohort)?;
     std::fs::create_dir_all(&args.out)
         .with_context(|| format!("cannot make the folder: {}", args.out.display()))?;
+    keep_earlier(&path)?;
     let cohort = match &seen.proposed {
         Some(paired) => {
+            keep_earlier(&args.out.join(TABLE))?;
             write_table(&args.cohort, &args.out, paired)?;
             args.out.join(TABLE)
         }
         None => args.cohort.clone(),
     };
-    let lines = sentences(&seen);
+    let lines = sentences(&args.cohort, &seen);
     atomic::write(&path, text(&lines, &seen)?.as_bytes())?;
     let next = format!("pdl curate {} --out {}", cohort.display(), args.out.display());
     if as_json {
+        let structures: BTreeMap<&str, usize> =
+            seen.structures.names.iter().map(|(name, count)| (name.as_str(), *count)).collect();
         let result = json!({ "out": args.out, "cohort": cohort, "settings": path, "layout": seen.layout,
             "pairs": seen.pairs, "incomplete": seen.incomplete, "dicom_files": seen.dicom_files,
             "patients": seen.patients, "modality": seen.modality.map(|(modality, _)| modality),
-            "labels": seen.labels, "next": next });
+            "labels": seen.labels, "structures": structures, "next": next });
         say(&serde_json::to_string_pretty(&result)?);
         return Ok(());
     }
@@ -74,6 +87,16 @@ pub(crate) fn run(args: &InitArgs, as_json: bool) -> Result<()> {
         say(&format!("written: {} ({} pairs: look through them)", cohort.display(), paired.pairs.len()));
     }
     say(&format!("Next: {next}"));
+    Ok(())
+}
+
+fn keep_earlier(path: &Path) -> Result<()> {
+    if path.exists() {
+        let mut kept = path.to_owned().into_os_string();
+        kept.push(".bak");
+        std::fs::rename(path, &kept)
+            .with_context(|| format!("cannot rename the file: {}", path.display()))?;
+    }
     Ok(())
 }
 
@@ -112,16 +135,13 @@ fn quoted(text: &str) -> String {
 }
 
 /// What was seen, line by line.
-fn sentences(seen: &Survey) -> Vec<String> {
+fn sentences(cohort: &Path, seen: &Survey) -> Vec<String> {
     let mut lines = vec![format!("layout: {}", seen.layout)];
     if seen.dicom_files > 0 {
-        lines.push(format!("{} files; which cases they hold shows when they are read", seen.dicom_files));
+        lines.extend(of_headers(seen));
     } else {
-        let incomplete = match seen.incomplete {
-            0 => String::new(),
-            n => format!("; {n} lack an image or a label"),
-        };
-        lines.push(format!("{} images with labels{incomplete}", seen.pairs));
+        lines.push(format!("{} images with labels", seen.pairs));
+        lines.extend(alone(cohort, seen));
         lines.push(match seen.patients {
             Some(patients) if seen.proposed.is_some() => {
                 format!("{patients} patients, by the names of folders or files")
@@ -132,19 +152,15 @@ fn sentences(seen: &Survey) -> Vec<String> {
                 .to_owned(),
         });
     }
-    if let Some(paired) = &seen.proposed {
-        for path in paired.alone.iter().take(NAMED) {
-            lines.push(format!("without a partner, or with several: {}", path.display()));
-        }
-        if paired.alone.len() > NAMED {
-            lines
-                .push(format!("without a partner, or with several: and {} more", paired.alone.len() - NAMED));
-        }
-    }
     match seen.modality {
         Some((modality, true)) => lines.push(format!("modality {modality}, guessed from the voxels")),
         Some((modality, false)) => lines.push(format!("modality {modality}, as the cohort says")),
         None => {}
+    }
+    if !seen.modalities.is_empty() {
+        let counts: Vec<String> =
+            seen.modalities.iter().map(|(modality, n)| format!("{n} {modality}")).collect();
+        lines.push(format!("several modalities ({} series): choose one with --modality", counts.join(", ")));
     }
     if seen.split_given {
         lines.push("its table divides it into train, val and test; that is kept".to_owned());
@@ -159,9 +175,59 @@ fn sentences(seen: &Survey) -> Vec<String> {
     lines
 }
 
+/// Files that go with no other, and what to do about them.
+fn alone(cohort: &Path, seen: &Survey) -> Vec<String> {
+    let (files, what) = match &seen.proposed {
+        Some(paired) => (
+            &paired.alone,
+            "left out, as their names go with no other volume's, or with several; add them to cohort.csv by hand, or name \
+             each label map as its image with _seg at the end",
+        ),
+        None => (
+            &seen.alone,
+            "with an image or a label map alone, which are rejected: a label map needs the name of its image",
+        ),
+    };
+    if files.is_empty() {
+        return Vec::new();
+    }
+    let mut lines = vec![format!("{} files {what}:", files.len())];
+    let shown = files.iter().take(NAMED).map(|path| path.strip_prefix(cohort).unwrap_or(path));
+    lines.extend(shown.map(|path| format!("  {}", path.display())));
+    if files.len() > NAMED {
+        lines.push(format!("  and {} more", files.len() - NAMED));
+    }
+    lines
+}
+
+/// What the headers of a DICOM cohort say.
+fn of_headers(seen: &Survey) -> Vec<String> {
+    let mut lines = vec![format!(
+        "{} files; {} series with a structure set or segmentation: a case each; {} series without, which are rejected",
+        seen.dicom_files, seen.pairs, seen.incomplete
+    )];
+    lines.push(match seen.patients {
+        Some(patients) => format!("{patients} patients, by PatientID"),
+        None => "files without PatientID: their studies count as patients".to_owned(),
+    });
+    let Structures { sets, names } = &seen.structures;
+    if !names.is_empty() {
+        lines.push(format!("{} structures in {sets} structure sets and segmentations:", names.len()));
+        lines.extend(names.iter().take(STRUCTURES).map(|(name, count)| format!("  {name}: in {count}")));
+    }
+    if names.len() > STRUCTURES {
+        lines
+            .push(format!("  and {} more; all stand under `structures` in {FILE}", names.len() - STRUCTURES));
+    }
+    lines
+}
+
 /// What holds for the cases that were read.
 fn of_read(seen: &Survey) -> Vec<String> {
-    let mut lines = vec![format!("of {} cases that were read:", seen.read)];
+    let mut lines = vec![match seen.read {
+        read if read == seen.pairs => format!("all {read} cases were looked into:"),
+        read => format!("{read} of {} cases were looked into, evenly through the cohort:", seen.pairs),
+    }];
     if let Some([low, high]) = seen.shapes {
         let range = |axis: usize| format!("{}-{}", low[axis], high[axis]);
         lines.push(format!("  shape {} x {} x {} voxels (x, y, z)", range(0), range(1), range(2)));
@@ -202,12 +268,47 @@ fn text(lines: &[String], seen: &Survey) -> Result<String> {
             }
             match (asked_for(seen, section, &key), values.and_then(|values| values.get(&key))) {
                 (Some(value), _) => writeln!(text, "{key} = {value}")?,
+                (None, Some(_)) if key == "structures" && !seen.structures.names.is_empty() => {
+                    text.push_str(&example(&seen.structures));
+                }
                 (None, Some(value)) => writeln!(text, "# {key} = {value}")?,
                 (None, None) => writeln!(text, "# {key} =")?,
             }
         }
     }
+    if seen.dicom_files == 0 {
+        text.push_str(&names_of_labels(seen)); // those of DICOM have names
+    }
     Ok(text)
+}
+
+/// Rules that take every structure by its name, to choose from.
+fn example(structures: &Structures) -> String {
+    let rules = structures.names.iter().map(|(name, count)| {
+        // A pattern ends at the first =.
+        let rule = toml::Value::String(format!("{}={name}", name.replace('=', "?")));
+        format!("#   {rule},  # in {count} of {}\n", structures.sets)
+    });
+    format!(
+        "# These are there; take away the # of the first line, the last, and those to keep:\n# structures = [\n{}# ]\n",
+        rules.collect::<String>()
+    )
+}
+
+/// The section that names labels, with the values that were seen.
+fn names_of_labels(seen: &Survey) -> String {
+    let mut text = String::from("\n");
+    let help = "Names of labels, as VALUE = \"name\", for everything that shows or exports them; others have the names \
+                that the cohort's dataset.json gives, else such as \"label 1\".";
+    for line in wrapped(help) {
+        text += &format!("# {line}\n");
+    }
+    text += "[labels]\n";
+    for value in seen.labels.iter().filter(|value| **value > 0) {
+        let name = seen.label_names.get(value).cloned().unwrap_or_else(|| format!("label {value}"));
+        text += &format!("# {value} = {}\n", toml::Value::String(name));
+    }
+    text
 }
 
 /// The help of an option, with the words that it takes.

@@ -1,5 +1,6 @@
 //! Flags over `pdl.toml` over defaults.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -38,6 +39,9 @@ pub(crate) struct Settings {
     pub rank: RankParameters,
     /// The audit.
     pub audit: AuditParameters,
+    /// Names of labels by value.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
 }
 
 /// The keys of every section, in the order in which the options are declared.
@@ -91,15 +95,27 @@ fn merge(text: &str, matches: &ArgMatches) -> Result<Settings> {
     let (command, sub) = matches.subcommand().unwrap_or(("", matches));
     // Commands that only read have flags of their own under the same names.
     let of_stages: &[&ArgMatches] = if READERS.contains(&command) { &[] } else { &[sub] };
+    let label_names = label_names(&settings.labels)?;
     let section = |name: &str| file.get(name).and_then(toml::Value::as_table).cloned().unwrap_or_default();
     Ok(Settings {
         run: overlay(section("run"), settings.run, &[matches, sub])?,
-        index: overlay(section("index"), settings.index, of_stages)?,
+        index: IndexParameters { label_names, ..overlay(section("index"), settings.index, of_stages)? },
         prepare: overlay(section("prepare"), settings.prepare, of_stages)?,
         compare: overlay(section("compare"), settings.compare, of_stages)?,
         rank: overlay(section("rank"), settings.rank, of_stages)?,
         audit: overlay(section("audit"), settings.audit, of_stages)?,
+        labels: settings.labels,
     })
+}
+
+fn label_names(labels: &BTreeMap<String, String>) -> Result<BTreeMap<u16, String>> {
+    let parsed = labels.iter().map(|(value, name)| {
+        let value = value.parse().ok();
+        let value = value
+            .with_context(|| format!("[labels] {name}: a line is VALUE = \"name\", as in 1 = \"liver\""))?;
+        Ok((value, name.clone()))
+    });
+    parsed.collect()
 }
 
 /// Adds to the message about an unknown key or section the known one that is spelt most like it, if any is.
@@ -198,6 +214,16 @@ mod tests {
                 assert!(keys.contains(key), "[{section}] {key} is no option of curate");
             }
         }
+    }
+
+    #[test]
+    fn labels_are_named_by_their_values() {
+        let words = ["pdl", "index", "cohort", "--out", "out"];
+        let merged = settings("[labels]\n1 = \"liver\"\n20 = \"left lung\"\n", &words).unwrap();
+        let names = BTreeMap::from([(1, "liver".to_owned()), (20, "left lung".to_owned())]);
+        assert_eq!(merged.index.label_names, names);
+        let error = settings("[labels]\nliver = \"1\"\n", &words).unwrap_err();
+        assert!(error.to_string().contains("VALUE = \"name\""), "{error:#}");
     }
 
     #[test]
