@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::io::{IsTerminal, Write};
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
@@ -15,14 +15,26 @@ use crate::cluster;
 /// Without a terminal a line is written only this often, so that logs of long runs still show life.
 const QUIET_FOR: Duration = Duration::from_secs(60);
 
+/// The lines that are drawn on the terminal, while there are any.
+static BARS: OnceLock<MultiProgress> = OnceLock::new();
+
 /// Writes a line to stdout; a reader that has gone away is no error.
 pub(crate) fn say(line: &str) {
-    let _ = writeln!(std::io::stdout().lock(), "{line}");
+    above_bars(&|| drop(writeln!(std::io::stdout().lock(), "{line}")));
 }
 
 /// Writes a line to stderr.
 pub(crate) fn note(line: &str) {
-    let _ = writeln!(std::io::stderr().lock(), "{line}");
+    above_bars(&|| drop(writeln!(std::io::stderr().lock(), "{line}")));
+}
+
+/// Both streams may be one terminal or one file: bars are taken away before a line is written, so that none is drawn
+/// over it, and lines stand in the order in which they were written.
+fn above_bars(write: &dyn Fn()) {
+    match BARS.get() {
+        Some(bars) => bars.suspend(write),
+        None => write(),
+    }
 }
 
 /// One readable report of an error: what, then why.
@@ -77,16 +89,12 @@ impl Display {
     pub(crate) fn new() -> Self {
         let terminal = std::io::stderr().is_terminal();
         let target = if terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-        let bars = MultiProgress::with_draw_target(target);
+        let bars = BARS.get_or_init(|| MultiProgress::with_draw_target(target)).clone();
         let step = bars.add(styled("{msg:22} [{bar:30}] {human_pos}/{human_len}  {per_sec}  {eta} left"));
+        let stages = styled("{msg}  {elapsed}");
+        stages.set_draw_target(ProgressDrawTarget::hidden()); // until `enter`: alone it would draw over the others
         let plain = Plain { step: String::new(), done: 0, total: 0, spoken: Instant::now() };
-        Self {
-            bars,
-            stages: styled("{msg}  {elapsed}"),
-            step,
-            workers: Mutex::default(),
-            plain: (!terminal).then(|| Mutex::new(plain)),
-        }
+        Self { bars, stages, step, workers: Mutex::default(), plain: (!terminal).then(|| Mutex::new(plain)) }
     }
 
     /// `current` of `all` stages begins.
@@ -102,11 +110,6 @@ impl Display {
             self.stages.set_length(all.len() as u64);
         }
         self.stages.set_message(told.collect::<Vec<_>>().join(" | "));
-    }
-
-    /// Writes a line above the bars.
-    pub(crate) fn tell(&self, line: &str) {
-        self.bars.suspend(|| note(line));
     }
 
     /// Takes all lines away, so that what follows stands on a clean one.

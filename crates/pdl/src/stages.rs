@@ -162,7 +162,7 @@ impl Stages<'_> {
                 if !no_report {
                     enter("report");
                     if let Err(error) = self.report(&ReportParameters::default(), outcome) {
-                        self.display.tell(&format!("warning: the report was not written: {error}"));
+                        display::note(&format!("warning: the report was not written: {error}"));
                     }
                 }
                 Ok(())
@@ -212,7 +212,7 @@ impl Stages<'_> {
         let missing = key_file(self.settings.index.pseudonym_key.as_deref()).filter(|key| !key.exists());
         let indexed = index(cohort, self.out, &self.settings.index, &same_patient, self.how())?;
         if let Some(key) = missing.filter(|key| key.exists()) {
-            self.display.tell(&format!(
+            display::note(&format!(
                 "note: a key of the pseudonyms was made: keep it, since under another key every pseudonym is another: {}",
                 key.display()
             ));
@@ -270,7 +270,7 @@ impl Stages<'_> {
         let (indexed, taken) = match join(&found) {
             Err(CohortError::NotOnePatient { problems }) => {
                 for problem in problems.values() {
-                    self.display.tell(&format!(
+                    display::note(&format!(
                         "note: some patients in two splits seem to be one, but {problem}: that is left as it is"
                     ));
                 }
@@ -282,7 +282,7 @@ impl Stages<'_> {
             }
             indexed => (indexed?, found),
         };
-        audit::joined(self.out, &audited.links, &taken).iter().for_each(|line| self.display.tell(line));
+        audit::joined(self.out, &audited.links, &taken).iter().for_each(|line| display::note(line));
         outcome.indexed = Some(indexed);
         Ok(true)
     }
