@@ -423,7 +423,7 @@ mod tests {
     #[test]
     fn a_field_of_view_cuts_what_is_longer_and_refuses_what_is_a_speck_in_it() {
         // The middle 8 of 16 mm, a voxel each.
-        let proxy = super::proxy(&ramp([16, 8, 8], [1.0; 3]), [0.0, 1.0], &plan(Some([8.0; 3]))).unwrap();
+        let proxy = proxy(&ramp([16, 8, 8], [1.0; 3]), [0.0, 1.0], &plan(Some([8.0; 3]))).unwrap();
         assert_eq!(proxy.padded_share, 0.0);
         assert!((0..8).all(|i| (proxy.voxels[i] - (i + 4) as f32 / 15.0).abs() < 1e-6));
         let speck = super::proxy(&ramp([4; 3], [1.0; 3]), [0.0, 1.0], &plan(Some([80.0; 3])));
