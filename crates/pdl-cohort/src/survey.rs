@@ -25,6 +25,8 @@ pub struct Survey {
     pub incomplete: usize,
     /// Files below a folder of DICOM; what cases they hold shows when they are read.
     pub dicom_files: usize,
+    /// What its layout says of the cohort as a whole.
+    pub notes: Vec<String>,
     /// How many patients its table names; none when it names none.
     pub patients: Option<usize>,
     /// Whether its table says which case is for what.
@@ -62,6 +64,7 @@ pub fn survey(cohort: &Path) -> Result<Survey, CohortError> {
         Ok(layout) => {
             survey.dicom_files = layout.dicom_files.len();
             survey.layout = name(cohort, survey.dicom_files);
+            survey.notes = layout.findings.into_iter().map(|finding| finding.message).collect();
             survey.modality = layout.modality.map(|modality| (modality, false));
             survey.label_names = layout.label_names;
             survey.channels = channels(&layout.cases, &layout.channel_names);

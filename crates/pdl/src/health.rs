@@ -12,6 +12,7 @@ use pdl_curriculum::{audit, validate};
 use pdl_prepare::prepare;
 use pdl_prepare::proxies::{self, Proxies};
 use pdl_similarity::pairs::{self, Pairs};
+use pdl_store::text::counted;
 use pdl_store::{hash, paths};
 
 use crate::doctor::{Check, State};
@@ -82,12 +83,12 @@ fn prepared(out: &Path, cases: &Cases) -> Result<Check> {
         .count();
     if waiting + strangers + lost > 0 {
         let text = format!(
-            "out of date: {waiting} cases are not prepared yet, {strangers} are no longer cases, the files of {lost} \
-             are gone: pdl prepare"
+            "out of date: {} not prepared yet, {strangers} no longer there, {lost} without their files: pdl prepare",
+            counted(waiting, "case")
         );
         return Ok(Check::new("prepare", State::Wrong, text));
     }
-    let text = format!("{} cases, {} failed", rows.len(), failures.len());
+    let text = format!("{}, {} failed", counted(rows.len(), "case"), failures.len());
     Ok(match failures.first() {
         None => Check::new("prepare", State::Ok, text),
         Some(first) => {
@@ -129,18 +130,22 @@ fn ranked(out: &Path) -> Result<Check> {
     let parameters = validate::ValidateParameters { allow_outside: false, manifest_only: true };
     let differences = validate::validate(out, parameters, &pdl_store::progress::Silent)?.differences;
     if let Some(first) = differences.first() {
-        let text = format!("{} differences, such as: {} (pdl validate)", differences.len(), first.message);
+        let count = counted(differences.len(), "difference");
+        let text = format!("{count}, such as: {} (pdl validate)", first.message);
         return Ok(Check::new("rank", State::Wrong, text));
     }
-    let text =
-        format!("{} training cases in {} stages", manifest.training().len(), manifest.info.stages.len());
+    let text = format!(
+        "{} in {}",
+        counted(manifest.training().len(), "training case"),
+        counted(manifest.info.stages.len(), "stage")
+    );
     Ok(Check::new("rank", State::Ok, text))
 }
 
 fn audited(out: &Path) -> Result<Check> {
     let audit: audit::Audit = pdl_store::json::read(&out.join(audit::FILE))?;
     let state = if audit.leaks == 0 { State::Ok } else { State::Wrong };
-    Ok(Check::new("audit", state, format!("{} pairs join two splits", audit.leaks)))
+    Ok(Check::new("audit", state, format!("{} between two splits", counted(audit.leaks, "pair"))))
 }
 
 /// The report is as old as it looks: a newer manifest or run is not in it.

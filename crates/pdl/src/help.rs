@@ -2,6 +2,7 @@
 
 use anyhow::{Result, anyhow};
 use clap::CommandFactory;
+use pdl_cohort::nearest::nearest;
 
 use crate::args::Cli;
 use crate::display::say;
@@ -14,9 +15,6 @@ const TOPICS: [(&str, &str); 5] = [
     ("formats", pdl_io::FORMATS_HELP),
     ("privacy", pdl_cohort::PRIVACY_HELP),
 ];
-
-/// How alike a word must be to a topic or command to be meant by it.
-const ALIKE: f64 = 0.8;
 
 /// Prints the help of `word`, or of the whole program.
 pub(crate) fn run(word: Option<&str>) -> Result<()> {
@@ -36,9 +34,7 @@ pub(crate) fn run(word: Option<&str>) -> Result<()> {
     }
     let topics = TOPICS.map(|(name, _)| name);
     let commands = cli.get_subcommands().map(clap::Command::get_name);
-    let near = |name: &&str| strsim::jaro_winkler(word, name);
-    let nearest = topics.into_iter().chain(commands).max_by(|a, b| near(a).total_cmp(&near(b)));
-    let hint = match nearest.filter(|name| near(name) >= ALIKE) {
+    let hint = match nearest(word, topics.into_iter().chain(commands)) {
         Some(name) => format!("did you mean '{name}'?"),
         None => format!("topics are {}; `pdl help` lists the commands", topics.join(", ")),
     };

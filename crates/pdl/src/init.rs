@@ -8,6 +8,7 @@ use clap::CommandFactory;
 use pdl_cohort::pairing::Paired;
 use pdl_cohort::survey::{Survey, survey};
 use pdl_io::stem;
+use pdl_store::text::counted;
 use pdl_store::{atomic, paths};
 use serde_json::json;
 
@@ -69,7 +70,11 @@ pub(crate) fn run(args: &InitArgs, as_json: bool) -> Result<()> {
     lines.iter().for_each(|line| say(line));
     say(&format!("written: {}", path.display()));
     if let Some(paired) = &seen.proposed {
-        say(&format!("written: {} ({} pairs: look through them)", cohort.display(), paired.pairs.len()));
+        say(&format!(
+            "written: {} ({}: look through them)",
+            cohort.display(),
+            counted(paired.pairs.len(), "pair")
+        ));
     }
     say(&format!("Next: {next}"));
     Ok(())
@@ -112,19 +117,21 @@ fn quoted(text: &str) -> String {
 /// What was seen, line by line.
 fn sentences(seen: &Survey) -> Vec<String> {
     let mut lines = vec![format!("layout: {}", seen.layout)];
+    lines.extend(seen.notes.iter().cloned());
     if seen.dicom_files > 0 {
-        lines.push(format!("{} files; which cases they hold shows when they are read", seen.dicom_files));
+        let files = counted(seen.dicom_files, "file");
+        lines.push(format!("{files}; which cases they hold shows when they are read"));
     } else {
         let incomplete = match seen.incomplete {
             0 => String::new(),
             n => format!("; {n} lack an image or a label"),
         };
-        lines.push(format!("{} images with labels{incomplete}", seen.pairs));
+        lines.push(format!("{} with labels{incomplete}", counted(seen.pairs, "image")));
         lines.push(match seen.patients {
             Some(patients) if seen.proposed.is_some() => {
-                format!("{patients} patients, by the names of folders or files")
+                format!("{}, by the names of folders or files", counted(patients, "patient"))
             }
-            Some(patients) => format!("{patients} patients, by its table"),
+            Some(patients) => format!("{}, by its table", counted(patients, "patient")),
             None => "no patients are named: every case counts as a patient of its own. Where one has several images, give \
                      a table with a column patient"
                 .to_owned(),
@@ -159,7 +166,7 @@ fn sentences(seen: &Survey) -> Vec<String> {
 
 /// What holds for the cases that were read.
 fn of_read(seen: &Survey) -> Vec<String> {
-    let mut lines = vec![format!("of {} cases that were read:", seen.read)];
+    let mut lines = vec![format!("of {} read:", counted(seen.read, "case"))];
     if let Some([low, high]) = seen.shapes {
         let range = |axis: usize| format!("{}-{}", low[axis], high[axis]);
         lines.push(format!("  shape {} x {} x {} voxels (x, y, z)", range(0), range(1), range(2)));

@@ -24,6 +24,7 @@ mod show;
 mod stages;
 mod summary;
 mod validate;
+mod wrong_key;
 
 use std::process::ExitCode;
 
