@@ -84,6 +84,61 @@ fn structures_are_chosen_joined_and_ordered_by_patterns() {
 }
 
 #[test]
+fn structures_come_from_the_latest_file_that_has_them_and_what_is_not_used_is_told() {
+    let (tree, keys) = (folder(), folder());
+    let key = keys.path().join("key");
+    copy_case("ct_01", tree.path(), "2.25.", |_| ());
+    let first = tree.path().join("RTSTRUCT.dcm");
+    let mut later = open_file(&first).unwrap();
+    later.put_str(tags::SOP_INSTANCE_UID, VR::UI, "2.25.99");
+    later.put_str(tags::STRUCTURE_SET_DATE, VR::DA, "20990101");
+    later.update_value(tags::STRUCTURE_SET_ROI_SEQUENCE, |value| {
+        for item in value.items_mut().unwrap() {
+            if item.element(tags::ROI_NAME).unwrap().to_str().unwrap().trim() == "heart" {
+                item.put_str(tags::ROI_NAME, VR::LO, "left lung, upper lobe");
+            }
+        }
+    });
+    later.write_to_file(tree.path().join("RTSTRUCT-later.dcm")).unwrap();
+    fs::copy(sample("ct").join("images/ct_01.nii.gz"), tree.path().join("scan.nii.gz")).unwrap();
+    let index = |flags: &[&str]| {
+        let out = folder();
+        let words = ["index", tree.path().to_str().unwrap(), "--out", out.path().to_str().unwrap()];
+        let output = run(&[&words[..], &["--pseudonym-key", key.to_str().unwrap()], flags].concat());
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert!(
+            output.status.success() && told.contains("DICOM files and 1 volume of other formats"),
+            "{told}"
+        );
+        let cases = Cases::read(out.path()).unwrap();
+        let aside = sources::read(out.path())
+            .unwrap()
+            .into_iter()
+            .filter_map(|row| row.set_aside)
+            .collect::<Vec<_>>();
+        (told, cases, aside)
+    };
+    let (told, cases, aside) = index(&[]);
+    assert!(
+        told.contains("2 structure sets or segmentations refer to it: only the latest is used"),
+        "{told}"
+    );
+    assert!(!cases.label_names.values().any(|name| name == "heart"));
+    assert!(aside.iter().any(|why| why.contains("beside a later one")), "{aside:?}");
+
+    let (told, cases, aside) = index(&["--structures", "HEART=heart,*lung=lungs"]);
+    assert!(told.contains("each structure comes from the latest that has it; 2 used"), "{told}");
+    assert_eq!(cases.rows[0].labels_annotated, [1, 2], "{told}");
+    assert!(!aside.iter().any(|why| why.contains("beside a later one")), "{aside:?}");
+
+    let (told, ..) = index(&["--structures", "heart=heart,left lung*=lung,*upper lobe=lobe"]);
+    assert!(
+        told.contains("structures overlap, and the later one in --structures wins: lung over heart ("),
+        "{told}"
+    );
+}
+
+#[test]
 fn how_a_series_was_acquired_is_kept_when_asked_for_and_whose_it_is_never() {
     let (out, keys) = (folder(), folder());
     let key = keys.path().join("key");
@@ -207,7 +262,14 @@ fn no_output_and_no_message_tells_whose_the_images_are() {
 
     // The one place that does, for its owner only; and so that this test can fail: with --keep-ids the ids are there.
     let rows = sources::read(out.path()).unwrap();
-    assert!(rows.iter().all(|row| row.image[0].contains("Zweistein_Ottilie")));
+    let (aside, of_cases): (Vec<_>, Vec<_>) = rows.iter().partition(|row| row.set_aside.is_some());
+    assert!(of_cases.iter().all(|row| row.image[0].contains("Zweistein_Ottilie")));
+    let why = |file: &str| {
+        let row = aside.iter().find(|row| row.image[0].ends_with(file)).expect(file);
+        row.set_aside.clone().unwrap()
+    };
+    assert!(["Zweistein MRN-7712345.txt", "Ottilie.dcm"].iter().all(|file| !why(file).is_empty()));
+    assert!(messages.contains("sources.parquet says which"), "{messages}");
     #[cfg(unix)]
     {
         let meta = out.path().join(sources::FILE).metadata().unwrap();

@@ -118,7 +118,7 @@ fn the_summary_counts_what_the_table_holds() {
     let out = curated("ct").to_str().unwrap();
     let told = run_ok(&["summary", out]);
     assert!(told.contains("24 CT usable of 20 patients"), "{told}");
-    assert!(told.contains("train 18") && told.contains("0 pairs join two splits"), "{told}");
+    assert!(told.contains("train 18") && told.contains("0 pairs between two splits"), "{told}");
     let result: Value = serde_json::from_str(&run_ok(&["summary", out, "--json"])).unwrap();
     assert_eq!((&result["ranked"], &result["leaks"]), (&18.into(), &0.into()));
     assert_eq!(result["cohort"]["labels"].as_array().unwrap().len(), 5);

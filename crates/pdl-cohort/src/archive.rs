@@ -4,14 +4,16 @@
 //! value other than the names of structures.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 use pdl_dicom::acquisition::acquisition;
 use pdl_dicom::{
-    DicomError, LabelFile, LabelKind, Mask, ReadOptions, Scan, Segmentation, Series, SeriesImage,
+    DicomError, LabelFile, LabelKind, Mask, Overlap, ReadOptions, Scan, Segmentation, Series, SeriesImage,
     StructureSet,
 };
 use pdl_store::hash::Key;
 use pdl_store::progress::Run;
+use pdl_store::text::counted;
 use rayon::prelude::*;
 
 use crate::CohortError;
@@ -26,12 +28,15 @@ use crate::structures::Structures;
 /// Most names of structures in a message.
 const MOST_NAMES: usize = 20;
 
+/// Label files, and the labels that each gives.
+type Chosen = BTreeMap<usize, BTreeSet<u16>>;
+
 /// What a tree of DICOM files holds, under the names that its cases go by.
 pub(crate) struct Archive {
     scan: Scan,
     naming: Naming,
-    /// For every case of the layout its series, and its label file.
-    cases: Vec<(usize, Option<usize>)>,
+    /// For every case of the layout its series, and the label files that it is made from.
+    cases: Vec<(usize, Chosen)>,
     structures: Structures,
     options: ReadOptions,
 }
@@ -48,22 +53,23 @@ impl Archive {
         run.progress.begin("reading headers", layout.dicom_files.len() as u64);
         let scan = pdl_dicom::scan(&layout.dicom_files, &|| run.progress.advance(1));
         let (labels, _) = scan.labels_of_series();
-        let mut order: Vec<(Found, usize, Option<usize>)> = scan
+        let latest = labels.iter().filter_map(|labels| labels.last());
+        let used = latest.flat_map(|label| &scan.labels[*label].names);
+        let structures = Structures::new(&parameters.structures, used.map(String::as_str), earlier)?;
+        let mut order: Vec<(Found, usize, Chosen)> = scan
             .series
             .iter()
             .zip(&labels)
             .enumerate()
             .map(|(number, (series, labels))| {
-                (found(&naming, series, labels.len()), number, labels.last().copied())
+                let chosen = choose(&structures, &scan, labels);
+                (found(&naming, series, labels.len(), &chosen, &structures), number, chosen)
             })
             .collect();
         order.sort_by(|a, b| a.0.case_id.cmp(&b.0.case_id));
-        let used =
-            order.iter().filter_map(|(_, _, label)| *label).flat_map(|label| &scan.labels[label].names);
-        let structures = Structures::new(&parameters.structures, used.map(String::as_str), earlier)?;
         layout.label_names.clone_from(&structures.names);
         keep_acquisition(&mut order, &scan, &parameters.carried()?);
-        let cases = order.iter().map(|(_, series, label)| (*series, *label)).collect();
+        let cases = order.iter().map(|(_, series, chosen)| (*series, chosen.clone())).collect();
         layout.cases = order.into_iter().map(|(found, ..)| found).collect();
         let options = ReadOptions { mr_rescale: parameters.mr_rescale };
         Ok(Self { scan, naming, cases, structures, options })
@@ -80,27 +86,30 @@ impl Origin for Archive {
     }
 
     fn files(&self, case: usize) -> Files {
-        let (series, label) = self.sources(case);
-        [series.files.clone(), label.map(|label| label.path.clone()).into_iter().collect()]
+        let (series, labels) = self.sources(case);
+        [series.files.clone(), labels.map(|(label, _)| label.path.clone()).collect()]
     }
 
     fn key(&self, case: usize) -> Key {
-        let (series, label) = self.sources(case);
-        let names = label.iter().flat_map(|label| &label.names);
-        let values: Vec<_> = names.map(|name| (name, self.structures.label(name))).collect();
-        Key::new("import 2")
+        let (series, labels) = self.sources(case);
+        let of_file = |(label, values): (&LabelFile, &BTreeSet<u16>)| -> Vec<_> {
+            let value = |name: &String| self.structures.label(name).filter(|value| values.contains(value));
+            label.names.iter().map(|name| (name.clone(), value(name))).collect()
+        };
+        let values: Vec<_> = labels.flat_map(of_file).collect();
+        Key::new("import 3")
             .part("part", &series.part)
             .part("values", &values)
             .part("mr_rescale", &self.options.mr_rescale)
     }
 
     fn read(&self, case: usize) -> Result<Volumes, Vec<Finding>> {
-        let (series, label) = self.sources(case);
-        let Some(label) = label else {
+        let (series, mut labels) = self.sources(case);
+        if labels.next().is_none() {
             let message = "an image series that no structure set or segmentation refers to";
             return Err(vec![Finding::new("no-label", message)]);
-        };
-        let volumes = self.volumes(series, label);
+        }
+        let volumes = self.volumes(case, series);
         volumes.map_err(|error| vec![Finding::new("unreadable-dicom", error.reason())])
     }
 
@@ -109,25 +118,54 @@ impl Origin for Archive {
         Original { case: series.series_uid.clone(), patient: Some(series.patient_id.clone()) }
     }
 
+    fn set_aside(&self) -> Vec<(PathBuf, String)> {
+        let files = self
+            .scan
+            .set_aside
+            .iter()
+            .flat_map(|aside| aside.files.iter().map(|file| (file.clone(), aside.reason.clone())));
+        let label =
+            |(label, reason): (usize, &str)| (self.scan.labels[label].path.clone(), reason.to_owned());
+        files.chain(self.unused_labels().into_iter().map(label)).collect()
+    }
+
     fn findings(&self) -> Vec<Finding> {
         let mut aside: Vec<String> =
             self.scan.set_aside.iter().map(|aside| format!("{} {}", aside.count, aside.reason)).collect();
-        let (_, orphans) = self.scan.labels_of_series();
-        if orphans > 0 {
-            aside.push(format!("{orphans} labels of images that are not here"));
+        let of_labels = self.unused_labels();
+        for reason in of_labels.iter().map(|(_, reason)| *reason).collect::<BTreeSet<_>>() {
+            aside.push(format!("{} {reason}", of_labels.iter().filter(|(_, own)| *own == reason).count()));
         }
-        let message = format!("files set aside: {}", aside.join("; "));
+        let message = format!(
+            "files set aside: {} ({} says which: the rows with set_aside)",
+            aside.join("; "),
+            crate::sources::FILE
+        );
         let aside = (!aside.is_empty()).then(|| Finding::new("files-set-aside", message));
         aside.into_iter().chain(self.unmatched()).collect()
     }
 }
 
 impl Archive {
+    /// Label files from which nothing is taken, and why.
+    fn unused_labels(&self) -> Vec<(usize, &'static str)> {
+        let (_, orphans) = self.scan.labels_of_series();
+        let used: BTreeSet<usize> =
+            self.cases.iter().flat_map(|(_, chosen)| chosen.keys().copied()).collect();
+        let unused = (0..self.scan.labels.len()).filter(|label| !used.contains(label));
+        let reason = |label: &usize| match orphans.contains(label) {
+            true => "label file of images that are not here",
+            false => "label file beside a later one of the same images",
+        };
+        unused.map(|label| (label, reason(&label))).collect()
+    }
+
     /// What is said of patterns that no structure has.
     fn unmatched(&self) -> Option<Finding> {
-        let used = self.cases.iter().filter_map(|(_, label)| *label);
+        let (of_series, _) = self.scan.labels_of_series();
+        let labels = of_series.iter().flatten();
         let names: BTreeSet<&str> =
-            used.flat_map(|label| &self.scan.labels[label].names).map(String::as_str).collect();
+            labels.flat_map(|label| &self.scan.labels[*label].names).map(String::as_str).collect();
         let unmatched = self.structures.unmatched(names.iter().copied());
         (!unmatched.is_empty()).then(|| {
             let shown: Vec<&str> = names.iter().copied().take(MOST_NAMES).collect();
@@ -140,49 +178,70 @@ impl Archive {
         })
     }
 
-    /// The series of a case, and its label file.
-    fn sources(&self, case: usize) -> (&Series, Option<&LabelFile>) {
-        let (series, label) = self.cases[case];
-        (&self.scan.series[series], label.map(|label| &self.scan.labels[label]))
+    /// The series of a case, and its label files with the labels that each gives.
+    fn sources(&self, case: usize) -> (&Series, impl Iterator<Item = (&LabelFile, &BTreeSet<u16>)>) {
+        let (series, chosen) = &self.cases[case];
+        let labels = chosen.iter().map(|(label, values)| (&self.scan.labels[*label], values));
+        (&self.scan.series[*series], labels)
     }
 
-    fn volumes(&self, series: &Series, label: &LabelFile) -> Result<Volumes, DicomError> {
+    fn volumes(&self, case: usize, series: &Series) -> Result<Volumes, DicomError> {
         let image = pdl_dicom::read_series(series, self.options)?;
         let mut findings: Vec<Finding> = image.findings.iter().map(own).collect();
         let mut masks: Vec<(u16, Mask)> = Vec::new();
-        for (name, mask) in structures_of(label, &image)? {
-            let Some(value) = self.structures.label(&name) else { continue };
-            match mask() {
-                Ok(mask) => {
-                    findings.extend(mask.findings.iter().map(own));
-                    masks.push((value, mask));
-                }
-                Err(error) => {
-                    findings.push(Finding::new("unusable-structure", format!("{name}: {}", error.reason())));
+        for (label, values) in self.sources(case).1 {
+            for (name, mask) in structures_of(label, &image)? {
+                let Some(value) = self.structures.label(&name).filter(|value| values.contains(value)) else {
+                    continue;
+                };
+                match mask() {
+                    Ok(mask) => {
+                        findings.extend(mask.findings.iter().map(own));
+                        masks.push((value, mask));
+                    }
+                    Err(error) => {
+                        let message = format!("{name}: {}", error.reason());
+                        findings.push(Finding::new("unusable-structure", message));
+                    }
                 }
             }
         }
         masks.sort_by_key(|(value, _)| *value);
-        let (painted, overlapping) =
+        let (painted, overlaps) =
             pdl_dicom::paint(&image.stack, masks.iter().map(|(value, mask)| (*value, mask)));
-        if overlapping > 0 {
-            let message =
-                format!("{overlapping} voxels lie in several structures; the one of the higher label wins");
-            findings.push(Finding::new("overlapping-structures", message));
-        }
+        findings.extend(self.overlapping(&overlaps));
         let labels = image.place_labels(painted)?;
-        Ok(Volumes {
-            image: Some(image.volume),
-            labels: Some(labels),
-            files: [series.files.clone(), vec![label.path.clone()]],
-            findings,
+        Ok(Volumes { image: Some(image.volume), labels: Some(labels), files: self.files(case), findings })
+    }
+
+    /// Which structures overlap, which wins, and who says so.
+    fn overlapping(&self, overlaps: &BTreeMap<Overlap, usize>) -> Option<Finding> {
+        let name = |value: &u16| self.structures.names.get(value).map_or("", String::as_str);
+        let told = overlaps.iter().map(|((loser, winner), voxels)| {
+            format!("{} over {} ({})", name(winner), name(loser), counted(*voxels, "voxel"))
+        });
+        let order = match self.structures.are_chosen() {
+            true => "the later one in --structures wins",
+            false => "the later name in the alphabet wins, unless --structures states another order",
+        };
+        let told = told.collect::<Vec<_>>().join(", ");
+        (!overlaps.is_empty()).then(|| {
+            Finding::new("overlapping-structures", format!("structures overlap, and {order}: {told}"))
         })
     }
 }
 
+/// Which of its label files a case is made from.
+fn choose(structures: &Structures, scan: &Scan, labels: &[usize]) -> Chosen {
+    let values =
+        |label: &usize| scan.labels[*label].names.iter().filter_map(|name| structures.label(name)).collect();
+    let values: Vec<BTreeSet<u16>> = labels.iter().map(values).collect();
+    structures.sources(&values).into_iter().map(|(file, values)| (labels[file], values)).collect()
+}
+
 /// Keeps the attributes `carry` of every case's series. Of a file that cannot be read any more there is nothing: why is
 /// told where the series is read.
-fn keep_acquisition(order: &mut [(Found, usize, Option<usize>)], scan: &Scan, carry: &BTreeSet<String>) {
+fn keep_acquisition(order: &mut [(Found, usize, Chosen)], scan: &Scan, carry: &BTreeSet<String>) {
     if carry.is_empty() {
         return;
     }
@@ -194,7 +253,7 @@ fn keep_acquisition(order: &mut [(Found, usize, Option<usize>)], scan: &Scan, ca
 }
 
 /// What the headers say of a case.
-fn found(naming: &Naming, series: &Series, labels: usize) -> Found {
+fn found(naming: &Naming, series: &Series, labels: usize, chosen: &Chosen, structures: &Structures) -> Found {
     let mut findings = Vec::new();
     let patient = if series.patient_id.is_empty() {
         let message = "its files name no patient; its study is taken as a patient of its own";
@@ -204,7 +263,14 @@ fn found(naming: &Naming, series: &Series, labels: usize) -> Found {
         &series.patient_id
     };
     if labels > 1 {
-        let message = format!("{labels} structure sets or segmentations refer to it; the latest is used");
+        let which = match structures.are_chosen() {
+            true => format!("each structure comes from the latest that has it; {} used", chosen.len()),
+            false => {
+                "only the latest is used (--structures takes each structure from the latest that has it)"
+                    .to_owned()
+            }
+        };
+        let message = format!("{labels} structure sets or segmentations refer to it: {which}");
         findings.push(Finding::new("several-labels", message));
     }
     let unique =

@@ -176,12 +176,15 @@ fn splits(
     if patients.len() < split::FEWEST_PATIENTS {
         findings.push(Finding::new(
             "few-patients",
-            format!(
-                "only {} can be used, and {} at least are needed to hold any out: all cases are for training, but for \
-                 those of patients that have a split already",
-                counted(patients.len(), "patient"),
-                split::FEWEST_PATIENTS
-            ),
+            match patients.len() {
+                0 => "no case can be used: the rejected ones say why".to_owned(),
+                few => format!(
+                    "only {} can be used, and {} at least are needed to hold any out: all cases are for training, but for \
+                     those of patients that have a split already",
+                    counted(few, "patient"),
+                    split::FEWEST_PATIENTS
+                ),
+            },
         ));
     }
     if parameters.stratify.is_empty() {
@@ -194,9 +197,9 @@ fn splits(
         findings.push(Finding::new(
             "split-kept",
             format!(
-                "{kept} of {} patients keep the split they had: --stratify places new ones only (delete \
+                "{kept} of {} keep the split they had: --stratify places new ones only (delete \
                  cases.parquet to divide all anew)",
-                patients.len()
+                counted(patients.len(), "patient")
             ),
         ));
     }

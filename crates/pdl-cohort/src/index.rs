@@ -110,7 +110,8 @@ pub fn index(
         .as_ref()
         .map_or_else(SamePatient::default, |cases| cases.same_patient.clone())
         .and(same_patient);
-    let mut findings = origin.map_or_else(Vec::new, |origin| origin.findings());
+    let mut findings = layout.findings.clone();
+    findings.extend(origin.iter().flat_map(|origin| origin.findings()));
     let divided = divide(&mut rows, &layout, before.as_ref(), parameters, &same_patient)?;
     findings.extend(divided.findings);
     outliers::mark(&mut rows, &voxels);
@@ -297,7 +298,9 @@ fn row(place: &Place, found: &Found, checked: Checked, modality: (Modality, bool
     {
         findings.push(Finding::new(
             "other-modality",
-            format!("it is {own}; this folder holds {cohort_modality}"),
+            format!(
+                "it is {own}, and --modality {cohort_modality} asks for another: leave that out, or say {own}"
+            ),
         ));
         rejected = true;
     }

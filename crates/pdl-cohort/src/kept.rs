@@ -66,6 +66,11 @@ pub(crate) trait Origin: Sync {
     /// What a case was called.
     fn original(&self, case: usize) -> Original;
 
+    /// Files that belong to no case, and why.
+    fn set_aside(&self) -> Vec<(PathBuf, String)> {
+        Vec::new()
+    }
+
     /// Findings about the cohort as a whole.
     fn findings(&self) -> Vec<Finding> {
         Vec::new()
@@ -115,7 +120,12 @@ pub(crate) fn keep(
         run.progress.advance(1);
         Ok(keeper.source(&found.case_id, &files))
     });
-    let sources = worked.collect::<Result<Vec<SourceRow>, StoreError>>()?;
+    let mut sources = worked.collect::<Result<Vec<SourceRow>, StoreError>>()?;
+    let aside = |(file, why): (PathBuf, String)| SourceRow {
+        set_aside: Some(why),
+        ..keeper.source("", &[vec![file], Vec::new()])
+    };
+    sources.extend(origin.set_aside().into_iter().map(aside));
     for (kind, folder) in folders.iter().enumerate() {
         let kept: HashSet<String> = layout
             .cases
@@ -201,7 +211,7 @@ impl Keeper<'_> {
             paths::relative(self.out, &absolute)
         };
         let [image, label] = files.each_ref().map(|files| files.iter().map(text).collect());
-        SourceRow { case_id: case.to_owned(), image, label }
+        SourceRow { case_id: case.to_owned(), image, label, set_aside: None }
     }
 }
 

@@ -6,12 +6,14 @@ use std::path::{Path, PathBuf};
 
 use pdl_dicom::acquisition::KEYWORDS;
 use pdl_io::{is_volume_name, stem};
+use pdl_store::text::counted;
 use pdl_store::{hash, table};
 use serde::{Deserialize, Deserializer};
 
 use crate::CohortError;
 use crate::attributes::{Modality, Split};
-use crate::cases::Finding;
+use crate::cases::{self, Finding};
+use crate::nearest::nearest;
 use crate::tree;
 
 /// What a cohort's layout says about one case, before any volume is read.
@@ -55,6 +57,8 @@ pub struct Layout {
     pub channel_names: BTreeMap<u32, String>,
     /// Every file of a tree of DICOM files; its cases are not known yet then.
     pub dicom_files: Vec<PathBuf>,
+    /// What was seen of the cohort as a whole.
+    pub findings: Vec<Finding>,
 }
 
 /// One row of a cohort's table; columns of other names are passed over.
@@ -117,9 +121,23 @@ fn from_folder(root: &Path) -> Result<Layout, CohortError> {
     }
     let files = tree::files_below(root);
     if files.iter().any(|file| pdl_dicom::is_dicom(file)) {
-        return Ok(Layout { dicom_files: files, ..Layout::default() });
+        let findings = beside_dicom(&files).into_iter().collect();
+        return Ok(Layout { dicom_files: files, findings, ..Layout::default() });
     }
     found
+}
+
+/// What is said of volumes in a folder that is taken as one of DICOM files.
+fn beside_dicom(files: &[PathBuf]) -> Option<Finding> {
+    let names = files.iter().map(|file| file_name(file));
+    let volumes = names.filter(|name| is_volume_name(name) && !name.starts_with('.')).count();
+    let message = format!(
+        "the folder holds DICOM files and {} of other formats (NIfTI, NRRD, MetaImage): it is taken as a folder of DICOM \
+         files, and these are not used. To use them, give their own folder or a table that names them (columns image, \
+         label, patient) as a cohort of its own",
+        counted(volumes, "volume")
+    );
+    (volumes > 0).then(|| Finding::new("volumes-beside-dicom", message))
 }
 
 /// `images/` and `labels/`, or `imagesTr/` and `labelsTr/` (Decathlon, nnU-Net), paired by name.
@@ -302,14 +320,14 @@ fn check_acquisition(carry: &BTreeSet<String>) -> Result<(), CohortError> {
 }
 
 fn no_column(path: &Path, column: &str, names: &[&str]) -> CohortError {
-    let problem = match names {
-        [] => format!("it has no column {column}, which --carry or --stratify asks for"),
-        _ => format!(
-            "it has no column {column}, which --carry or --stratify asks for, only: {}",
-            names.join(", ")
-        ),
+    let schema = cases::schema();
+    let known = names.iter().copied().chain(schema.fields().iter().map(|field| field.name().as_str()));
+    let meant = nearest(column, known).map_or(String::new(), |name| format!("; did you mean {name}?"));
+    let has = match names {
+        [] => "it has no table with further columns".to_owned(),
+        _ => format!("its table has {}", names.join(", ")),
     };
-    table_error(path, &problem)
+    CohortError::NoColumn { path: path.to_owned(), column: column.to_owned(), problem: has + &meant }
 }
 
 /// MONAI's datalist: lists of `{"image", "label"}` under "training", "validation" and "testing".

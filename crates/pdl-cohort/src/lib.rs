@@ -33,6 +33,7 @@ mod kept;
 pub mod layout;
 mod mapping;
 mod named;
+pub mod nearest;
 mod outliers;
 pub mod pairing;
 pub mod parameters;
@@ -101,6 +102,16 @@ pub enum CohortError {
         /// Which file.
         path: PathBuf,
         /// What is wrong.
+        problem: String,
+    },
+    /// A column that somebody asked for and nobody has.
+    #[error("there is no column {column}, which --carry or --stratify asks for: {problem}: {}", path.display())]
+    NoColumn {
+        /// The cohort.
+        path: PathBuf,
+        /// Which column.
+        column: String,
+        /// Which there are.
         problem: String,
     },
     /// Several modalities, and none chosen.

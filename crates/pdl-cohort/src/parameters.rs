@@ -46,7 +46,7 @@ pub struct IndexParameters {
     pub split_seed: u64,
     /// Columns by which the split is stratified: of the cohort's table, such as site, or of cases.parquet; `labels`
     /// balances every label by its presence. A patient keeps a split that it has. Folds are stratified alike; nothing is
-    /// when not given.
+    /// when not given. To keep a site or another group whole in one split, give a column `split` in the table.
     #[arg(long, value_delimiter = ',', value_name = "COLUMN[,COLUMN]")]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub stratify: Vec<String>,
@@ -57,9 +57,10 @@ pub struct IndexParameters {
     #[arg(long, value_delimiter = ',', value_name = "COLUMN[,COLUMN]")]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub carry: Vec<String>,
-    /// Structures of a DICOM cohort, in order, as PATTERN=NAME (* and ? stand for anything; several patterns may give
-    /// one name): the first name becomes label 1, a later one wins where two overlap, all others are left out. When
-    /// not given, every structure is a label, by name.
+    /// Structures of a DICOM cohort, in order, as PATTERN=NAME (* and ? stand for anything, upper and lower case are one;
+    /// several patterns may give one name): the first name becomes label 1, a later one wins where two overlap, all
+    /// others are left out. Of several structure sets or segmentations of a series each comes from the latest that has it.
+    /// When not given, every structure of the latest is a label, in the order of the alphabet, and the later wins.
     #[arg(long, value_name = "PATTERN=NAME", value_delimiter = ',')]
     pub structures: Vec<String>,
     /// Apply RescaleSlope and RescaleIntercept of DICOM to MR, too.

@@ -1,25 +1,28 @@
-//! `sources.parquet`: which files the volumes that a curation folder keeps were made from. The only file there that
-//! holds paths of an archive; nobody but the user can read it (mode 0600).
+//! `sources.parquet`: which files the volumes that a curation folder keeps were made from, and which files were set aside.
+//! The only file there that holds paths of an archive; nobody but the user can read it (mode 0600).
 
 use std::path::Path;
 
 use arrow::datatypes::{DataType, Schema};
 use pdl_store::StoreError;
-use pdl_store::table::{self, column, list};
+use pdl_store::table::{self, column, list, nullable};
 use serde::{Deserialize, Serialize};
 
 /// The table's name inside a curation folder.
 pub const FILE: &str = "sources.parquet";
 
-/// The files of one case; paths are relative to the curation folder.
+/// The files of one case, or one that belongs to none; paths are relative to the curation folder.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourceRow {
-    /// Which case.
+    /// Which case; empty for a file that was set aside.
     pub case_id: String,
     /// The files of its image.
     pub image: Vec<String>,
     /// The files of its label map, structure set or segmentation.
     pub label: Vec<String>,
+    /// Why the file, which stands under `image`, was set aside; nothing for a case.
+    #[serde(default)]
+    pub set_aside: Option<String>,
 }
 
 /// The table's columns.
@@ -28,6 +31,7 @@ pub fn schema() -> Schema {
         column("case_id", DataType::Utf8),
         column("image", list(DataType::Utf8)),
         column("label", list(DataType::Utf8)),
+        nullable("set_aside", DataType::Utf8),
     ])
 }
 

@@ -58,6 +58,29 @@ impl Structures {
         Ok(Self { names, rules: Some(parsed) })
     }
 
+    /// Whether rules choose them.
+    pub(crate) fn are_chosen(&self) -> bool {
+        self.rules.is_some()
+    }
+
+    /// Which files of several give which labels, where `values` has the labels of each, latest last: of structures that
+    /// rules ask for each comes from the latest file that has it, otherwise all come from the latest file.
+    pub(crate) fn sources(&self, values: &[BTreeSet<u16>]) -> BTreeMap<usize, BTreeSet<u16>> {
+        let mut seen = BTreeSet::new();
+        let mut sources = BTreeMap::new();
+        for (file, values) in values.iter().enumerate().rev() {
+            let new: BTreeSet<u16> = values.difference(&seen).copied().collect();
+            seen.extend(&new);
+            if sources.is_empty() || self.are_chosen() && !new.is_empty() {
+                sources.insert(file, new);
+            }
+        }
+        if !seen.is_empty() && self.are_chosen() {
+            sources.retain(|_, values| !values.is_empty());
+        }
+        sources
+    }
+
     /// The rules' patterns that no name in `found` has.
     pub(crate) fn unmatched<'a>(&self, found: impl Iterator<Item = &'a str>) -> Vec<String> {
         let found: Vec<String> = found.map(str::to_lowercase).collect();
@@ -89,6 +112,29 @@ mod tests {
         );
         let grown = Structures::new(&[], ["Aorta", "heart", "Lung"].into_iter(), &first.names).unwrap();
         assert_eq!(["heart", "lung", "aorta"].map(|name| grown.label(name)), [Some(1), Some(2), Some(3)]);
+    }
+
+    #[test]
+    fn a_structure_comes_from_the_latest_file_that_has_it_where_it_was_asked_for() {
+        let rules = ["heart=heart", "lung*=lung"].map(str::to_owned);
+        let chosen = Structures::new(&rules, std::iter::empty(), &BTreeMap::new()).unwrap();
+        let all = Structures::new(&[], ["a", "b"].into_iter(), &BTreeMap::new()).unwrap();
+        let sources = |of: &Structures, files: &[&[u16]]| {
+            let values: Vec<BTreeSet<u16>> =
+                files.iter().map(|file| file.iter().copied().collect()).collect();
+            of.sources(&values)
+                .into_iter()
+                .map(|(file, values)| (file, values.into_iter().collect()))
+                .collect()
+        };
+        let found: Vec<(usize, Vec<u16>)> = sources(&chosen, &[&[1, 2], &[1], &[]]);
+        assert_eq!(found, [(0, vec![2]), (1, vec![1])]);
+        assert_eq!(sources(&chosen, &[&[], &[]]), [(1, vec![])], "the latest, where none has any");
+        assert_eq!(
+            sources(&all, &[&[1, 2], &[1]]),
+            [(1, vec![1])],
+            "the latest, where nothing was asked for"
+        );
     }
 
     #[test]

@@ -29,6 +29,8 @@ pub struct Survey {
     pub dicom_files: usize,
     /// What they are drawn with.
     pub structures: Structures,
+    /// What its layout says of the cohort as a whole.
+    pub notes: Vec<String>,
     /// How many patients its table or its DICOM headers name; none when they name none.
     pub patients: Option<usize>,
     /// Of DICOM: how many series of each modality, where there are several.
@@ -77,6 +79,7 @@ pub fn survey(cohort: &Path) -> Result<Survey, CohortError> {
         Ok(layout) => {
             survey.dicom_files = layout.dicom_files.len();
             survey.layout = name(cohort, survey.dicom_files);
+            survey.notes = layout.findings.into_iter().map(|finding| finding.message).collect();
             survey.modality = layout.modality.map(|modality| (modality, false));
             survey.label_names = layout.label_names;
             survey.channels = channels(&layout.cases, &layout.channel_names);

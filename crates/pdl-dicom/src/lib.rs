@@ -34,7 +34,7 @@ mod straighten;
 
 pub use error::DicomError;
 pub use finding::Finding;
-pub use mask::{Mask, paint};
+pub use mask::{Mask, Overlap, paint};
 pub use rtstruct::{Region, StructureSet};
 pub use scan::{
     LabelFile, LabelKind, Scan, Series, SetAside, files_below, files_below_except, is_dicom, scan,

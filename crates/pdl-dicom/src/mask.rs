@@ -31,20 +31,28 @@ impl Mask {
     }
 }
 
+/// Of two labels that overlap the one that loses and the one that wins.
+pub type Overlap = (u16, u16);
+
 /// Paints masks one after the other, so that a later one wins where they overlap. Gives a label for every pixel
-/// of the stack (x fastest, slice by slice), and how many pixels lie in more than one mask.
-pub fn paint<'a>(stack: &Stack, masks: impl IntoIterator<Item = (u16, &'a Mask)>) -> (Vec<u16>, usize) {
+/// of the stack (x fastest, slice by slice), and how many pixels a label has lost to another.
+pub fn paint<'a>(
+    stack: &Stack,
+    masks: impl IntoIterator<Item = (u16, &'a Mask)>,
+) -> (Vec<u16>, BTreeMap<Overlap, usize>) {
     let [columns, rows, slices] = stack.shape();
     let mut labels = vec![0; columns * rows * slices];
-    let mut overlapping = 0;
+    let mut overlaps = BTreeMap::new();
     for (label, mask) in masks {
         for (z, slice) in &mask.slices {
             let part = &mut labels[z * columns * rows..(z + 1) * columns * rows];
             for (voxel, _) in part.iter_mut().zip(slice).filter(|(_, inside)| **inside) {
-                overlapping += usize::from(*voxel != 0 && *voxel != label);
+                if *voxel != 0 && *voxel != label {
+                    *overlaps.entry((*voxel, label)).or_default() += 1;
+                }
                 *voxel = label;
             }
         }
     }
-    (labels, overlapping)
+    (labels, overlaps)
 }

@@ -76,6 +76,8 @@ pub struct SetAside {
     pub reason: String,
     /// How many.
     pub count: usize,
+    /// Which: never to be shown.
+    pub files: Vec<PathBuf>,
 }
 
 /// What a tree holds.
@@ -132,16 +134,17 @@ pub fn scan(files: &[PathBuf], progress: &(dyn Fn() + Sync)) -> Scan {
         .collect();
     let mut headers: BTreeMap<[String; 5], Vec<Header>> = BTreeMap::new();
     let mut scan = Scan::default();
-    let mut aside: BTreeMap<String, usize> = BTreeMap::new();
-    for found in found {
+    let mut aside: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
+    for (found, path) in found.into_iter().zip(files) {
         match found {
             Found::Image(header) => headers.entry(header.belongs_to()).or_default().push(*header),
             Found::Label(label) => scan.labels.push(*label),
-            Found::Aside(reason) => *aside.entry(reason).or_default() += 1,
+            Found::Aside(reason) => aside.entry(reason).or_default().push(path.clone()),
         }
     }
     scan.series = headers.into_values().flat_map(volumes).collect();
-    scan.set_aside = aside.into_iter().map(|(reason, count)| SetAside { reason, count }).collect();
+    let aside = aside.into_iter().map(|(reason, files)| SetAside { reason, count: files.len(), files });
+    scan.set_aside = aside.collect();
     scan
 }
 
@@ -211,11 +214,11 @@ fn own_files(all: &[PathBuf], frames: &mut [Frame]) -> Vec<PathBuf> {
 }
 
 impl Scan {
-    /// For every series the label files that refer to it, latest last, and how many refer to none of them.
+    /// For every series the label files that refer to it, latest last, and those that refer to none of them.
     ///
     /// A label belongs to the series that hold the images it names; where it names none, to those of the series
     /// it names; where it names neither, to the only series in its frame of reference.
-    pub fn labels_of_series(&self) -> (Vec<Vec<usize>>, usize) {
+    pub fn labels_of_series(&self) -> (Vec<Vec<usize>>, Vec<usize>) {
         let mut by_instance: HashMap<&str, BTreeSet<usize>> = HashMap::new();
         let mut by_series: HashMap<&str, BTreeSet<usize>> = HashMap::new();
         let mut by_frame: HashMap<&str, BTreeSet<usize>> = HashMap::new();
@@ -232,7 +235,7 @@ impl Scan {
             names.iter().filter_map(|name| map.get(name.as_str())).flatten().copied().collect()
         };
         let mut result = vec![Vec::new(); self.series.len()];
-        let mut orphans = 0;
+        let mut orphans = Vec::new();
         let mut order: Vec<usize> = (0..self.labels.len()).collect();
         order.sort_by(|a, b| self.labels[*a].made_at.cmp(&self.labels[*b].made_at));
         for label in order {
@@ -247,7 +250,9 @@ impl Scan {
                     series.clear();
                 }
             }
-            orphans += usize::from(series.is_empty());
+            if series.is_empty() {
+                orphans.push(label);
+            }
             for number in series {
                 result[number].push(label);
             }

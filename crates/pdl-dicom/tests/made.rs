@@ -273,8 +273,11 @@ fn a_label_map_holds_several_segments_in_a_frame_and_names_no_patient() {
     let image = image(&scan, 0);
     let segments = Segmentation::read(&scan.labels[0].path).unwrap();
     let masks: Vec<Mask> = (1..=2).map(|number| segments.mask(number, &image.stack).unwrap()).collect();
-    let (painted, overlapping) = paint(&image.stack, (1..).zip(&masks));
-    assert_eq!((painted, overlapping), (vec![0, 1, 2, 2, 0, 0, 1, 1, 1, 0, 0, 2], 0));
+    let (painted, overlaps) = paint(&image.stack, (1..).zip(&masks));
+    assert_eq!(painted, [0, 1, 2, 2, 0, 0, 1, 1, 1, 0, 0, 2]);
+    assert!(overlaps.is_empty());
+    let twice = paint(&image.stack, [(3, &masks[0]), (1, &masks[1]), (5, &masks[0])]).1;
+    assert_eq!(twice.into_iter().collect::<Vec<_>>(), [((3, 5), 5)], "which loses, which wins, and how much");
     assert_eq!(masks[0].findings, []);
     assert_eq!(masks[1].findings[0].code, "name-masked");
 }

@@ -274,7 +274,7 @@ fn contours_fill_what_exact_arithmetic_fills() {
     let scan = scanned(&folder);
     assert_eq!((scan.series.len(), scan.labels.len()), (1, 1));
     assert_eq!(scan.labels[0].kind, LabelKind::StructureSet);
-    assert_eq!(scan.labels_of_series(), (vec![vec![0]], 0));
+    assert_eq!(scan.labels_of_series(), (vec![vec![0]], vec![]));
     let image = read_series(&scan.series[0], ReadOptions::default()).unwrap();
     let set = StructureSet::read(&scan.labels[0].path).unwrap();
     assert_eq!(set.regions.len(), golden.contours.len());

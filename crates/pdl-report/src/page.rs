@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::Result;
 use crate::cohort::Summary;
+use pdl_store::text::counted;
 
 /// The page, with places for the rest.
 const TEMPLATE: &str = include_str!("../assets/page.html");
@@ -106,7 +107,7 @@ fn title(summary: &Summary) -> String {
     let kinds: Vec<String> =
         summary.modalities.iter().map(|(name, count)| format!("{count} {name}")).collect();
     let kinds = if kinds.is_empty() { "no".to_owned() } else { kinds.join(" and ") };
-    format!("{kinds} cases of {} patients", summary.patients)
+    format!("{kinds} cases of {}", counted(summary.patients, "patient"))
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use pdl_curriculum::audit::Audit;
 use pdl_curriculum::manifest::{self, FOLDS_FOLDER, INFO_FILE, ManifestInfo};
 use pdl_curriculum::rank::Ranked;
 use pdl_store::json;
+use pdl_store::text::counted;
 use serde_json::{Value, json};
 
 use crate::audit;
@@ -73,7 +74,10 @@ pub(crate) fn warnings(out: &Path, folds: &[RankedFold]) {
             }
         }
         if audited.leaks > 0 {
-            note(&format!("leak: fold {fold}: {} pairs join two splits of this fold", audited.leaks));
+            note(&format!(
+                "leak: fold {fold}: {} between two splits of this fold",
+                counted(audited.leaks, "pair")
+            ));
         }
     }
     if let Some(RankedFold { fold: Fold { folds, .. }, .. }) = folds.first() {

@@ -1,10 +1,10 @@
 //! `pdl help`: of a command, or of a topic. The topics' texts lie in the crates that they are about.
 
 use anyhow::{Result, anyhow};
+use pdl_cohort::nearest::nearest;
 
 use crate::args::Cli;
 use crate::display::say;
-use crate::near;
 
 /// The topics: name, text.
 const TOPICS: [(&str, &str); 11] = [
@@ -39,7 +39,7 @@ pub(crate) fn run(word: Option<&str>) -> Result<()> {
     }
     let topics = TOPICS.map(|(name, _)| name);
     let commands = cli.get_subcommands().map(clap::Command::get_name);
-    let hint = match near::nearest(word, topics.into_iter().chain(commands)) {
+    let hint = match nearest(word, topics.into_iter().chain(commands)) {
         Some(name) => format!("did you mean '{name}'?"),
         None => format!("topics are {}; `pdl help` lists the commands", topics.join(", ")),
     };

@@ -9,6 +9,7 @@ use clap::CommandFactory;
 use pdl_cohort::pairing::Paired;
 use pdl_cohort::survey::{Structures, Survey, survey};
 use pdl_io::stem;
+use pdl_store::text::counted;
 use pdl_store::{atomic, paths};
 use serde_json::json;
 
@@ -84,7 +85,11 @@ pub(crate) fn run(args: &InitArgs, as_json: bool) -> Result<()> {
     lines.iter().for_each(|line| say(line));
     say(&format!("written: {}", path.display()));
     if let Some(paired) = &seen.proposed {
-        say(&format!("written: {} ({} pairs: look through them)", cohort.display(), paired.pairs.len()));
+        say(&format!(
+            "written: {} ({}: look through them)",
+            cohort.display(),
+            counted(paired.pairs.len(), "pair")
+        ));
     }
     say(&format!("Next: {next}"));
     Ok(())
@@ -137,16 +142,17 @@ fn quoted(text: &str) -> String {
 /// What was seen, line by line.
 fn sentences(cohort: &Path, seen: &Survey) -> Vec<String> {
     let mut lines = vec![format!("layout: {}", seen.layout)];
+    lines.extend(seen.notes.iter().cloned());
     if seen.dicom_files > 0 {
         lines.extend(of_headers(seen));
     } else {
-        lines.push(format!("{} images with labels", seen.pairs));
+        lines.push(format!("{} with labels", counted(seen.pairs, "image")));
         lines.extend(alone(cohort, seen));
         lines.push(match seen.patients {
             Some(patients) if seen.proposed.is_some() => {
-                format!("{patients} patients, by the names of folders or files")
+                format!("{}, by the names of folders or files", counted(patients, "patient"))
             }
-            Some(patients) => format!("{patients} patients, by its table"),
+            Some(patients) => format!("{}, by its table", counted(patients, "patient")),
             None => "no patients are named: every case counts as a patient of its own. Where one has several images, give \
                      a table with a column patient"
                 .to_owned(),

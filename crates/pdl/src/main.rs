@@ -17,7 +17,6 @@ mod help;
 mod import;
 mod init;
 mod inline;
-mod near;
 mod next;
 mod outcome;
 mod pairs;
@@ -27,6 +26,7 @@ mod show;
 mod stages;
 mod summary;
 mod validate;
+mod wrong_key;
 
 use std::process::ExitCode;
 

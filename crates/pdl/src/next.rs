@@ -24,6 +24,9 @@ pub(crate) fn next(out: &Path, outcome: &Outcome) -> String {
     if let Some(missing) = outcome.ranked.as_ref().and_then(missing) {
         return missing.to_owned();
     }
+    if outcome.indexed.as_ref().is_some_and(|indexed| indexed.cases.usable().next().is_none()) {
+        return "no case can be used: mend what is told above, then this command again".to_owned();
+    }
     let out = out.display();
     if outcome.ranked.is_some() || outcome.audited.is_some() {
         format!("just fit {out}   (or: pdl-fit train {out})")

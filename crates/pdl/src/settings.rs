@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::args::{Cli, RunParameters};
-use crate::near;
+use crate::wrong_key;
 
 /// The settings file that a curation folder may hold.
 pub(crate) const FILE: &str = "pdl.toml";
@@ -89,9 +89,10 @@ fn file(cli: &Cli) -> Result<Option<PathBuf>> {
 }
 
 fn merge(text: &str, matches: &ArgMatches) -> Result<Settings> {
-    let file: toml::Table = text.parse()?;
-    // First the file alone, so that a wrong key is reported in its own words.
-    let settings: Settings = toml::from_str(text).map_err(with_nearest)?;
+    let told = |error: toml::de::Error| anyhow::anyhow!(wrong_key::told(text, &error));
+    let file: toml::Table = text.parse().map_err(told)?;
+    // First the file alone, so that a wrong key is reported where it stands.
+    let settings: Settings = toml::from_str(text).map_err(told)?;
     let (command, sub) = matches.subcommand().unwrap_or(("", matches));
     // Commands that only read have flags of their own under the same names.
     let of_stages: &[&ArgMatches] = if READERS.contains(&command) { &[] } else { &[sub] };
@@ -116,19 +117,6 @@ fn label_names(labels: &BTreeMap<String, String>) -> Result<BTreeMap<u16, String
         Ok((value, name.clone()))
     });
     parsed.collect()
-}
-
-/// Adds to the message about an unknown key or section the known one that is spelt most like it, if any is.
-fn with_nearest(error: toml::de::Error) -> anyhow::Error {
-    // "unknown field `metrik`, expected one of `metric`, `score`": names stand between backticks.
-    let mut names = error.message().split('`').skip(1).step_by(2);
-    let unknown = error.message().starts_with("unknown field").then(|| names.next()).flatten();
-    let nearest = unknown.and_then(|unknown| near::nearest(unknown, names));
-    let hint = nearest.map(|name| format!("did you mean `{name}`?"));
-    match hint {
-        Some(hint) => anyhow::Error::from(error).context(hint),
-        None => error.into(),
-    }
 }
 
 /// The section of the file, with every flag of it that was typed laid over.
@@ -182,10 +170,10 @@ mod tests {
     #[test]
     fn an_unknown_key_is_named() {
         let error = settings("[rank]\nmetrik = \"mse\"\n", &["pdl", "rank", "out"]).unwrap_err();
-        assert!(format!("{error:#}").contains("did you mean `metric`?"), "{error:#}");
+        assert!(format!("{error:#}").contains("did you mean metric?"), "{error:#}");
         assert!(format!("{error:#}").contains("metrik"), "{error:#}");
         let error = settings("[ranks]\n", &["pdl", "rank", "out"]).unwrap_err();
-        assert!(format!("{error:#}").contains("did you mean `rank`?"), "{error:#}");
+        assert!(format!("{error:#}").contains("did you mean rank?"), "{error:#}");
         let error = settings("[rank]\nzzz = 1\n", &["pdl", "rank", "out"]).unwrap_err();
         assert!(!format!("{error:#}").contains("did you mean"), "{error:#}");
     }
@@ -207,7 +195,7 @@ mod tests {
                 let text = format!("[{section}]\n{key} = {{ no = 1979-05-27 }}\n");
                 let error = settings(&text, &["pdl", "curate", "cohort", "--out", "out"]).unwrap_err();
                 let error = format!("{error:#}");
-                assert!(!error.contains(&format!("unknown field `{key}`")), "{error}");
+                assert!(!error.contains(&format!("there is no key {key}")), "{error}");
             }
             let known = defaults.get(section).and_then(toml::Value::as_table).unwrap();
             for key in known.keys() {

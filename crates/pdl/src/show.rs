@@ -8,6 +8,7 @@ use pdl_curriculum::audit::{self, Audit};
 use pdl_curriculum::manifest::{self, Manifest};
 use pdl_report::cohort::{self, Summary};
 use pdl_store::json;
+use pdl_store::text::counted;
 use serde_json::json;
 
 use crate::args::Command;
@@ -70,12 +71,16 @@ fn summary(out: &Path, list: bool, as_json: bool) -> Result<()> {
     match &manifest {
         Some(manifest) => {
             let stages = manifest.info.stages.len();
-            say(&format!("curriculum  {} training cases in {stages} stages", manifest.training().len()));
+            say(&format!(
+                "curriculum  {} in {}",
+                counted(manifest.training().len(), "training case"),
+                counted(stages, "stage")
+            ));
         }
         None => say("curriculum  not ranked yet: pdl rank"),
     }
     match &audit {
-        Some(audit) => say(&format!("audit       {} pairs join two splits", audit.leaks)),
+        Some(audit) => say(&format!("audit       {} between two splits", counted(audit.leaks, "pair"))),
         None => say("audit       not done yet: pdl audit"),
     }
     if list {
@@ -94,13 +99,13 @@ fn lines(summary: &Summary) -> Vec<String> {
         .collect();
     let labels: Vec<String> = summary.labels.iter().map(|(value, name)| format!("{value} {name}")).collect();
     let mut lines = vec![
-        format!("cases       {} usable of {} patients", kinds.join(", "), summary.patients),
+        format!("cases       {} usable of {}", kinds.join(", "), counted(summary.patients, "patient")),
         format!("unusable    {} rejected, {} failed", summary.rejected, summary.failed),
         format!("splits      {} cases (patients)", splits.join(", ")),
         format!("labels      {}", labels.join(", ")),
     ];
     for group in summary.findings.iter().take(NAMED) {
-        let about = if group.cases == 0 { "the cohort".to_owned() } else { format!("{} cases", group.cases) };
+        let about = if group.cases == 0 { "the cohort".to_owned() } else { counted(group.cases, "case") };
         lines.push(format!("found       {}: {about}", group.code));
     }
     if summary.findings.len() > NAMED {

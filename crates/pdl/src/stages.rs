@@ -7,6 +7,7 @@ use clap::ArgMatches;
 use pdl_cohort::index::index;
 use pdl_cohort::same_patient::SamePatient;
 use pdl_cohort::{CohortError, key_file};
+use pdl_cohort::{cases, sources};
 use pdl_curriculum::audit::audit;
 use pdl_curriculum::rank::rank;
 use pdl_prepare::prepare::prepare;
@@ -210,7 +211,14 @@ impl Stages<'_> {
     fn index(&self, cohort: &Path, same_patient: Option<&Path>, outcome: &mut Outcome) -> Result<()> {
         let same_patient = same_patient.map(SamePatient::read).transpose()?.unwrap_or_default();
         let missing = key_file(self.settings.index.pseudonym_key.as_deref()).filter(|key| !key.exists());
+        let first = !self.out.join(cases::FILE).exists();
         let indexed = index(cohort, self.out, &self.settings.index, &same_patient, self.how())?;
+        if first && !self.out.join(sources::FILE).exists() {
+            self.display.tell(
+                "note: cases.parquet holds the paths of the cohort's files and its patients' ids as they are; where these say \
+                 whose the images are, --pseudonyms into a new OUT keeps them out (pdl help privacy)",
+            );
+        }
         if let Some(key) = missing.filter(|key| key.exists()) {
             display::note(&format!(
                 "note: a key of the pseudonyms was made: keep it, since under another key every pseudonym is another: {}",

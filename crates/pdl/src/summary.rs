@@ -66,13 +66,21 @@ pub(crate) fn warnings(out: &Path, outcome: &Outcome) {
     folds::warnings(out, &outcome.folds);
 }
 
-fn list<'a>(what: &str, cases: impl ExactSizeIterator<Item = (&'a str, String)>) {
-    let count = cases.len();
-    for (case, message) in cases.take(NAMED) {
-        note(&format!("{what}: {case}: {message}"));
+/// Cases by what is told of them: each message once.
+fn list<'a>(what: &str, cases: impl Iterator<Item = (&'a str, String)>) {
+    let mut of_message: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    cases.for_each(|(case, message)| of_message.entry(message).or_default().push(case));
+    let mut groups: Vec<(String, Vec<&str>)> = of_message.into_iter().collect();
+    groups.sort_by(|a, b| a.1.cmp(&b.1));
+    for (message, cases) in groups.iter().take(NAMED) {
+        match cases[..] {
+            [case] => note(&format!("{what}: {case}: {message}")),
+            _ => note(&format!("{what}: {} cases, such as {}: {message}", cases.len(), cases[0])),
+        }
     }
-    if count > NAMED {
-        note(&format!("{what}: and {}", counted(count - NAMED, "more case")));
+    let further: usize = groups.iter().skip(NAMED).map(|(_, cases)| cases.len()).sum();
+    if further > 0 {
+        note(&format!("{what}: and {}", counted(further, "more case")));
     }
 }
 

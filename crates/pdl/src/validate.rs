@@ -7,6 +7,7 @@ use pdl_curriculum::diff::{Changes, MovedCase, MovedPatient};
 use pdl_curriculum::manifest::Manifest;
 use pdl_curriculum::validate::{ValidateParameters, Validated, folder_of, validate};
 use pdl_store::progress::Progress;
+use pdl_store::text::counted;
 
 use crate::args::Command;
 use crate::display::say;
@@ -79,12 +80,19 @@ fn run_validate(args: &ValidateArgs, progress: &dyn Progress, as_json: bool) -> 
         }
     }
     if !differences.is_empty() {
-        let problem = format!("{} differences, by which the manifest is not what it says", differences.len());
+        let problem = format!(
+            "{}, by which the manifest is not what it says",
+            counted(differences.len(), "difference")
+        );
         return Err(DifferError(problem).into());
     }
     if !as_json {
         let version = schema_version.unwrap_or_default();
-        say(&format!("{}: version {version}, {cases} cases, all as it says", args.file.display()));
+        say(&format!(
+            "{}: version {version}, {}, all as it says",
+            args.file.display(),
+            counted(*cases, "case")
+        ));
     }
     Ok(())
 }

@@ -7,12 +7,12 @@ const ALIKE: f64 = 0.8;
 const OFFERED: usize = 3;
 
 /// The name that is spelt most like `word`, if any is much like it.
-pub(crate) fn nearest<'a>(word: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(word: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     several(word, names).into_iter().next()
 }
 
 /// The names that are spelt much like `word`, nearest first.
-pub(crate) fn several<'a>(word: &str, names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+pub fn several<'a>(word: &str, names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     let word = word.to_lowercase();
     let near = |name: &str| strsim::jaro_winkler(&word, &name.to_lowercase());
     let mut alike: Vec<(f64, &str)> = names.map(|name| (near(name), name)).collect();
@@ -22,7 +22,7 @@ pub(crate) fn several<'a>(word: &str, names: impl Iterator<Item = &'a str>) -> V
 }
 
 /// `; did you mean 'a' or 'b'?`, or nothing.
-pub(crate) fn question<'a>(word: &str, names: impl Iterator<Item = &'a str>) -> String {
+pub fn question<'a>(word: &str, names: impl Iterator<Item = &'a str>) -> String {
     let quoted: Vec<String> = several(word, names).iter().map(|name| format!("'{name}'")).collect();
     match quoted.split_last() {
         None => String::new(),
@@ -41,5 +41,6 @@ mod tests {
         assert_eq!(several("CT_1", names()), ["ct_10", "ct_01"]);
         assert_eq!(question("prostat", names()), "; did you mean 'Prostate'?");
         assert_eq!(nearest("kidney", names()), None);
+        assert_eq!(nearest("sit", ["split", "site", "labels"].into_iter()), Some("site"));
     }
 }
