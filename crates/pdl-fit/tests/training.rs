@@ -11,7 +11,7 @@ use pdl_fit::random::{Purpose, Random};
 use pdl_fit::rate::Rates;
 use pdl_fit::schedule::{Joining, Schedule};
 use pdl_fit::settings::Settings;
-use pdl_fit::trainer::Trainer;
+use pdl_fit::trainer::{Pause, Trainer};
 use pdl_volume::{Affine, Grid, Orientation, Volume};
 use tch::Device;
 
@@ -152,8 +152,8 @@ fn a_run_goes_on_from_any_checkpoint() {
         let (loaded, mut progress) = (cases(), 0);
         let mut undisturbed = Trainer::new(&settings, &plan, Device::Cpu).unwrap();
         undisturbed
-            .run(&loaded, |trainer, _| {
-                if trainer.progress().step < 12 {
+            .run(&loaded, |trainer, pause| {
+                if pause != Pause::No && trainer.progress().step < 12 {
                     progress = trainer.progress().step;
                     let state = State {
                         settings: settings.clone(),
