@@ -214,7 +214,7 @@ impl Stages<'_> {
         let first = !self.out.join(cases::FILE).exists();
         let indexed = index(cohort, self.out, &self.settings.index, &same_patient, self.how())?;
         if first && !self.out.join(sources::FILE).exists() {
-            self.display.tell(
+            display::note(
                 "note: cases.parquet holds the paths of the cohort's files and its patients' ids as they are; where these say \
                  whose the images are, --pseudonyms into a new OUT keeps them out (pdl help privacy)",
             );
