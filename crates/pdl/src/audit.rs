@@ -1,6 +1,6 @@
 //! `pdl audit`: what is said of leaks, and the one round in which `pdl curate` mends them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use anyhow::Result;
@@ -12,6 +12,10 @@ use crate::display::note;
 
 /// Leaks that are named one by one; the rest is counted.
 const NAMED: usize = 10;
+
+/// Most patients that are taken as one unasked. Where more look like one, their images are rather too alike to tell
+/// persons apart: under a normalisation that does not suit them, say, everything is one grey.
+const MOST_JOINED: usize = 4;
 
 /// Training and held-out cases are joined.
 #[derive(Debug)]
@@ -135,4 +139,35 @@ pub(crate) fn line(audit: &Audit) -> String {
 pub(crate) fn to_join(audit: &Audit) -> Option<SamePatient> {
     let two_patients = || audit.links.iter().filter(|link| link.patient_a != link.patient_b && !link.apart);
     two_patients().any(Link::is_leak).then(|| two_patients().map(Link::pair).collect::<SamePatient>())
+}
+
+/// The names under which more patients would go than one person is likely to have.
+pub(crate) fn crowds(found: &SamePatient) -> BTreeSet<String> {
+    let mut sizes: BTreeMap<&str, usize> = BTreeMap::new();
+    found.names().values().for_each(|name| *sizes.entry(name).or_default() += 1);
+    sizes.into_iter().filter(|(_, size)| *size > MOST_JOINED).map(|(name, _)| name.to_owned()).collect()
+}
+
+/// What is said of them.
+pub(crate) fn crowds_text(crowds: &BTreeSet<String>) -> String {
+    format!(
+        "warning: in {} more than {MOST_JOINED} patients look like one, so that their images are rather too alike to tell \
+         patients apart (is --modality right?): they are left as they are",
+        counted(crowds.len(), "group")
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_crowd_is_not_one_person() {
+        let pairs = [("a", "b"), ("c", "d"), ("d", "e"), ("e", "f"), ("f", "g")];
+        let found: SamePatient = pairs.map(|(a, b)| (a.to_owned(), b.to_owned())).into_iter().collect();
+        let crowds = crowds(&found);
+        assert_eq!(crowds, BTreeSet::from(["c".to_owned()]));
+        let rest = found.without(&crowds);
+        assert_eq!(rest.names().into_keys().collect::<Vec<_>>(), ["a", "b"]);
+    }
 }

@@ -12,6 +12,7 @@ use pdl_curriculum::{audit, validate};
 use pdl_prepare::prepare;
 use pdl_prepare::proxies::{self, Proxies};
 use pdl_similarity::pairs::{self, Pairs};
+use pdl_store::text::counted;
 use pdl_store::{hash, paths};
 
 use crate::doctor::{Check, State};
@@ -197,9 +198,9 @@ fn ranked(out: &Path) -> Result<Check> {
         return Ok(Check::new("rank", State::Wrong, text));
     }
     let text = format!(
-        "{} training cases in {} stages, of the cases and pairs that are here",
-        manifest.training().len(),
-        manifest.info.stages.len()
+        "{} in {}, of the cases and pairs that are here",
+        counted(manifest.training().len(), "training case"),
+        counted(manifest.info.stages.len(), "stage")
     );
     Ok(Check::new("rank", State::Ok, text))
 }

@@ -274,6 +274,14 @@ impl Stages<'_> {
     fn join_patients(&self, cohort: &Path, outcome: &mut Outcome) -> Result<bool> {
         let audited = audit(self.out, &self.settings.audit, None)?;
         let Some(found) = audit::to_join(&audited) else { return Ok(false) };
+        let crowds = audit::crowds(&found);
+        if !crowds.is_empty() {
+            display::note(&audit::crowds_text(&crowds));
+        }
+        let found = found.without(&crowds);
+        if found.is_empty() {
+            return Ok(false);
+        }
         let join = |pairs: &SamePatient| index(cohort, self.out, &self.settings.index, pairs, self.how());
         let (indexed, taken) = match join(&found) {
             Err(CohortError::NotOnePatient { problems }) => {
