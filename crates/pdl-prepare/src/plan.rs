@@ -37,8 +37,8 @@ pub struct PrepareParameters {
     /// millimetres.
     #[arg(long, value_enum, default_value_t = GridKind::Box)]
     pub grid: GridKind,
-    /// The field of view of `--grid fov` along x, y, z of the RAS+ image in mm, such as 200,200,150, about the middle of
-    /// the (cropped) image, which is cut where it is longer; the longest training extents when not given.
+    /// The field of view of `--grid fov` along x, y, z of the RAS+ image in mm, such as 200,200,150. It lies about the
+    /// middle of the (cropped) image, which is cut where it is longer; the longest training extents when not given.
     #[arg(long, value_delimiter = ',', num_args = 1, value_name = "MM")]
     pub field_of_view: Option<Vec<f64>>,
     /// The cases that the plan comes from; folds (`pdl rank --folds`) need outside-test.

@@ -77,15 +77,19 @@ fn escaped(json: &str) -> String {
 /// The cohort and what was found in it, for a browser that runs no scripts.
 fn without_scripts(summary: &Summary) -> String {
     let Summary { found, rejected, failed, splits, findings, .. } = summary;
-    let splits = splits
-        .iter()
-        .map(|(split, cases, patients)| format!("{split:?}: {cases} cases of {patients} patients"));
-    let figures =
-        [format!("{found} cases found, {rejected} rejected, {failed} failed")].into_iter().chain(splits);
+    let splits = splits.iter().map(|(split, cases, patients)| {
+        format!("{split:?}: {} of {}", counted(*cases, "case"), counted(*patients, "patient"))
+    });
+    let figures = [format!("{} found, {rejected} rejected, {failed} failed", counted(*found, "case"))]
+        .into_iter()
+        .chain(splits);
     let findings = findings.iter().map(|group| {
         let (case, message) = group.examples.first().map_or(("", ""), |(case, message)| (case, message));
-        let of =
-            if group.cases > 0 { format!(" ({} cases; first {case})", group.cases) } else { String::new() };
+        let of = if group.cases > 0 {
+            format!(" ({}; first {case})", counted(group.cases, "case"))
+        } else {
+            String::new()
+        };
         format!("{}{of}: {message}", group.code)
     });
     let list =
@@ -107,7 +111,9 @@ fn title(summary: &Summary) -> String {
     let kinds: Vec<String> =
         summary.modalities.iter().map(|(name, count)| format!("{count} {name}")).collect();
     let kinds = if kinds.is_empty() { "no".to_owned() } else { kinds.join(" and ") };
-    format!("{kinds} cases of {}", counted(summary.patients, "patient"))
+    let cases: usize = summary.modalities.iter().map(|(_, count)| *count).sum();
+    let word = if cases == 1 { "case" } else { "cases" };
+    format!("{kinds} {word} of {}", counted(summary.patients, "patient"))
 }
 
 #[cfg(test)]
@@ -137,8 +143,8 @@ mod tests {
         assert!(!page.contains("<script>alert"));
         assert!(page.contains("\\u003c/script\\u003e\\u003cscript\\u003ealert(1)"));
         assert!(page.contains("{{vendor}}"), "a place's name in the data stays as it is");
-        assert!(page.contains("<li>lone-label (1 cases; first a): &lt;script&gt; &amp;</li>"));
-        assert!(page.contains("<title>pdl: 1 CT cases of 1 patients</title>"));
+        assert!(page.contains("<li>lone-label (1 case; first a): &lt;script&gt; &amp;</li>"));
+        assert!(page.contains("<title>pdl: 1 CT case of 1 patient</title>"));
         let open = page.matches("<script").count();
         assert_eq!(open, page.matches("</script>").count());
     }
