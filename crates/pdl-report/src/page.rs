@@ -111,7 +111,7 @@ fn title(summary: &Summary) -> String {
     let kinds: Vec<String> =
         summary.modalities.iter().map(|(name, count)| format!("{count} {name}")).collect();
     let kinds = if kinds.is_empty() { "no".to_owned() } else { kinds.join(" and ") };
-    let cases: usize = summary.modalities.iter().map(|(_, count)| *count).sum();
+    let cases: usize = summary.modalities.values().sum();
     let word = if cases == 1 { "case" } else { "cases" };
     format!("{kinds} {word} of {}", counted(summary.patients, "patient"))
 }

@@ -229,7 +229,7 @@ fn of_headers(seen: &Survey) -> Vec<String> {
 }
 
 /// From the lowest to the highest of some figures; one figure where they are the same.
-fn span(low: String, high: String) -> String {
+fn span([low, high]: [String; 2]) -> String {
     if low == high { low } else { format!("{low}-{high}") }
 }
 
@@ -240,11 +240,11 @@ fn of_read(seen: &Survey) -> Vec<String> {
         read => format!("{read} of {} cases were looked into, evenly through the cohort:", seen.pairs),
     }];
     if let Some([low, high]) = seen.shapes {
-        let range = |axis: usize| span(low[axis].to_string(), high[axis].to_string());
+        let range = |axis: usize| span([low[axis].to_string(), high[axis].to_string()]);
         lines.push(format!("  shape {} x {} x {} voxels (x, y, z)", range(0), range(1), range(2)));
     }
     if let Some([low, high]) = seen.spacings_mm {
-        let range = |axis: usize| span(format!("{:.2}", low[axis]), format!("{:.2}", high[axis]));
+        let range = |axis: usize| span([low, high].map(|mm| format!("{:.2}", mm[axis])));
         lines.push(format!("  spacing {} x {} x {} mm", range(0), range(1), range(2)));
     }
     lines.push(format!("  stored axes {}", seen.orientations.iter().cloned().collect::<Vec<_>>().join(", ")));

@@ -38,7 +38,7 @@ fn is_heading(line: &str) -> bool {
     line.trim_start().starts_with('[')
 }
 
-/// The key that a line belongs to, with its section: "stride in [compare]".
+/// The key that a line belongs to, with its section: `stride in [compare]`.
 fn place(text: &str, line: usize) -> String {
     let above: Vec<&str> = text.lines().take(line).collect();
     let section = above.iter().rev().find(|line| is_heading(line)).map_or("", |line| line.trim());
