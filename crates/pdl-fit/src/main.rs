@@ -25,6 +25,7 @@ use pdl_fit::{FitError, stop};
 use pdl_report::ReportParameters;
 use pdl_store::lock::FolderLock;
 use pdl_store::progress::{HOW_TO_GO_ON, STOPPED, Silent};
+use pdl_store::text::counted;
 
 use crate::display::{Display, show_comparison};
 
@@ -353,13 +354,15 @@ fn predict(words: &Predict) -> anyhow::Result<ExitCode> {
     let unlike = done.iter().filter(|prediction| !prediction.warnings.is_empty()).count();
     if unlike > 0 {
         eprintln!(
-            "warning: {unlike} images are unlike the network's training cases: look at their label maps"
+            "warning: {} unlike the network's training cases: look at the label maps",
+            counted(unlike, "image")
         );
     }
     if place.json {
         say!("{}", serde_json::to_string_pretty(&done)?);
     } else {
-        say!("{} label maps, {failed} images could not be used: {}", done.len() - failed, out.display());
+        let maps = counted(done.len() - failed, "label map");
+        say!("{maps}; {} could not be used: {}", counted(failed, "image"), out.display());
     }
     anyhow::ensure!(failed < done.len(), "none of the images could be used");
     Ok(if *strict && failed > 0 { ExitCode::from(4) } else { ExitCode::SUCCESS })

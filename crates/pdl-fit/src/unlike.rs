@@ -13,6 +13,8 @@ const FACTOR: f64 = 1.5;
 const COVERED: f64 = 0.5;
 /// Images other than CT hardly ever have voxels as dark as this.
 const AIR: f64 = -500.0;
+/// Images have more intensities than this; label maps have fewer labels.
+const MOST_LABELS: usize = 32;
 
 /// What is unlike the training cases of `plan` about an image as it is stored, each in one sentence with figures.
 pub(crate) fn findings(image: &Volume<f32>, plan: &Plan) -> Vec<String> {
@@ -21,7 +23,22 @@ pub(crate) fn findings(image: &Volume<f32>, plan: &Plan) -> Vec<String> {
     let extent = std::array::from_fn(|axis| grid.shape[axis] as f64 * spacing[axis]);
     let Fingerprint { spacing_mm, extent_mm, .. } = &plan.fingerprint;
     let sizes = [size("its voxels measure", spacing, spacing_mm, 2), size("it covers", extent, extent_mm, 0)];
-    sizes.into_iter().flatten().chain(intensities(&image.voxels, plan)).collect()
+    let values = label_values(&image.voxels).or_else(|| intensities(&image.voxels, plan));
+    sizes.into_iter().flatten().chain(values).collect()
+}
+
+/// A sentence where the voxels are those of a label map.
+fn label_values(voxels: &[f32]) -> Option<String> {
+    let mut values: Vec<f32> = Vec::new();
+    for voxel in voxels {
+        if !values.contains(voxel) {
+            values.push(*voxel);
+            if voxel.fract() != 0.0 || *voxel < 0.0 || values.len() > MOST_LABELS {
+                return None;
+            }
+        }
+    }
+    Some(format!("its voxels have {} whole values alone, as those of a label map: is it one?", values.len()))
 }
 
 /// A sentence where a size along x, y or z (RAS+, mm) is far from the training cases'.
@@ -56,4 +73,16 @@ fn intensities(voxels: &[f32], plan: &Plan) -> Option<String> {
             expected.p00_5, expected.p99_5
         )
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_label_map_among_the_images_is_seen() {
+        assert!(label_values(&[0.0, 1.0, 2.0, 1.0]).unwrap().contains("3 whole values"));
+        assert_eq!(label_values(&[0.0, 1.5]), None);
+        assert_eq!(label_values(&(0..40).map(|v| v as f32).collect::<Vec<_>>()), None);
+    }
 }

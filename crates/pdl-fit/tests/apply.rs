@@ -71,7 +71,7 @@ fn predictions_lie_on_the_images_own_grids_and_score_what_evaluate_says() {
     let words = [run_text, images.to_str().unwrap(), "--out", predicted.to_str().unwrap()];
     let output = fit("predict", &words);
     assert!(output.status.success(), "{}", text(&output.stderr));
-    assert!(text(&output.stdout).starts_with(&format!("{} label maps, 1 images could not", held_out.len())));
+    assert!(text(&output.stdout).starts_with(&format!("{} label maps; 1 image could not", held_out.len())));
     assert!(!predicted.join("broken.nii.gz").exists());
     for row in &rows {
         let case = cases.rows.iter().find(|case| case.case_id == row.case_id).unwrap();
