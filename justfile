@@ -229,7 +229,7 @@ bench-dicom folder *flags: build
     set -euo pipefail
     test -x .venv-bench/bin/python || python3 -m venv .venv-bench
     .venv-bench/bin/python -m pip install --quiet --requirement crates/pdl-dicom/benches/requirements.txt
-    .venv-bench/bin/python crates/pdl-dicom/benches/dcm2niix.py {{pdl}} "$@"
+    .venv-bench/bin/python crates/pdl-dicom/benches/index.py {{pdl}} "$@"
 
 # Seconds and bytes of the report of 1,000 cases, which it makes in FOLDER (some 2 GB), and how Chromium opens it
 bench-report folder="out/bench-report": build

@@ -1,4 +1,4 @@
-"""`pdl index` of a DICOM series against dcm2niix, side by side: python dcm2niix.py PDL FOLDER [--rounds N]
+"""`pdl index` of a DICOM series against dcm2niix, side by side: python index.py PDL FOLDER [--rounds N]
 
 FOLDER holds one series and its structure set. Both read it and write a compressed NIfTI volume; pdl draws the
 structures, too, hashes and checks. The rounds of the two alternate, and what they print is the median of each. Needs
