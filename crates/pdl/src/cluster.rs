@@ -9,7 +9,6 @@ use anyhow::{Context, Result, ensure};
 use pdl_prepare::plan::PrepareParameters;
 use pdl_similarity::metric::Metric;
 use pdl_similarity::parameters::CompareParameters;
-
 use pdl_store::progress::STOPPED;
 
 /// The program's name.

@@ -260,11 +260,11 @@ fn runs(out: &Path) -> Option<Check> {
     }
     let open: Vec<&str> = all.iter().filter(|name| !ended.contains(name)).map(String::as_str).collect();
     Some(match open.as_slice() {
-        [] => Check::new("runs", State::Ok, format!("{} trainings have ended", ended.len())),
+        [] => Check::new("runs", State::Ok, format!("{} ended", counted(ended.len(), "training"))),
         open => {
             let text = format!(
-                "{} trainings have ended; running, or stopped and to be gone on with by the same command: {}",
-                ended.len(),
+                "{} ended; running, or stopped and to be gone on with by the same command: {}",
+                counted(ended.len(), "training"),
                 open.join(", ")
             );
             Check::new("runs", State::Note, text)
