@@ -88,6 +88,8 @@ def main():
         out = Path(scratch) / "out"
         out.mkdir()
         shutil.copytree(args.curated / "proxies", out / "proxies")
+        for table in ["cases.parquet", "prepared.parquet"]:  # by which pdl knows what is done
+            shutil.copy(args.curated / table, out)
         cases = sum(ipc.open_file(path).read_all().num_rows for path in (out / "proxies").glob("*.arrow"))
         pairs = cases * (cases - 1) // 2
         port = free_port()
