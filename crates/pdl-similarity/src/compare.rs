@@ -99,7 +99,6 @@ impl Plan {
         let parameters = parameters.resolve()?;
         let proxies = Proxies::open(out)?;
         let comparison = Comparison::new(out, &proxies, &parameters, &[])?;
-        atomic::sweep(&out.join(pairs::FOLDER))?;
         let missing = tile::tiles(parameters.tile, proxies.len());
         let missing = missing.filter(|tile| !comparison.is_valid(*tile)).collect();
         let hash = hash_of(&proxies);
@@ -119,6 +118,8 @@ impl Plan {
         let proxies = Proxies::open(out)?;
         let tiles: Vec<Tile> = tile::tiles(self.parameters.tile, proxies.len()).collect();
         finish(out, &proxies, &tiles)?;
+        // Not before: other machines may still have been at work in the folder.
+        atomic::sweep(&out.join(pairs::FOLDER))?;
         let computed = self.missing.iter().map(|tile| self.pairs(*tile)).sum();
         Ok(Compared { cases: self.cases, pairs: all_pairs(self.cases), computed })
     }

@@ -1,6 +1,7 @@
 //! Files that are whole or absent: written to a temporary name in the same folder, synced, renamed.
 
 use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::path::Path;
 
 use crate::{Result, StoreError};
@@ -78,7 +79,8 @@ fn write_as<E: From<StoreError>>(
     Ok(())
 }
 
-/// Removes what killed runs left under temporary names in `folder`; a missing folder is fine.
+/// Removes what killed runs left under temporary names in `folder`; a missing folder is fine, and so is a file that
+/// another process renames or removes meanwhile. Nobody may be writing there who is not to be disturbed.
 ///
 /// # Errors
 /// [`StoreError::Io`] when something cannot be removed.
@@ -86,7 +88,10 @@ pub fn sweep(folder: &Path) -> Result<()> {
     let Ok(entries) = fs::read_dir(folder) else { return Ok(()) };
     for entry in entries.flatten() {
         if entry.file_name().to_string_lossy().starts_with(TEMPORARY_PREFIX) {
-            fs::remove_file(entry.path()).map_err(StoreError::io("remove the leftover", &entry.path()))?;
+            match fs::remove_file(entry.path()) {
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                removed => removed.map_err(StoreError::io("remove the leftover", &entry.path()))?,
+            }
         }
     }
     Ok(())
@@ -138,5 +143,20 @@ mod tests {
         fs::write(folder.path().join("a.json"), b"whole").unwrap();
         sweep(folder.path()).unwrap();
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn two_may_sweep_one_folder_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        for number in 0..2000 {
+            fs::write(folder.path().join(format!(".tmp-x-{number}")), b"half").unwrap();
+        }
+        let path = folder.path();
+        let swept = std::thread::scope(|scope| {
+            let other = scope.spawn(|| sweep(path));
+            [sweep(path), other.join().unwrap()]
+        });
+        assert!(swept.iter().all(Result::is_ok), "{swept:?}");
+        assert_eq!(fs::read_dir(path).unwrap().count(), 0);
     }
 }
