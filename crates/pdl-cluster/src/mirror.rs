@@ -303,7 +303,7 @@ mod tests {
             assert!(on_disk <= 4096 + 2 * BLOCK + 16384, "{on_disk} bytes are on the disk");
         }
         // A tile that needs more than the limit gets it all the same.
-        mirror.fetch(&[0..3], &storage).await.unwrap();
+        mirror.fetch(std::slice::from_ref(&(0..3)), &storage).await.unwrap();
         assert_eq!(mirror.bytes, 3 * BLOCK);
     }
 
