@@ -120,7 +120,8 @@ fn needs(command: &Command) -> &'static [Made] {
     match command {
         Command::Prepare { .. } | Command::Report { .. } | Command::Summary { .. } => &[CASES],
         Command::View { .. } => &[CASES, PREPARED],
-        Command::Compare { .. } | Command::Tile { .. } => &[CASES, PREPARED, PROXIES],
+        // Machines that only compute tiles may have been given nothing else.
+        Command::Compare { .. } | Command::Tile { .. } => &[PROXIES],
         Command::Rank { .. }
         | Command::Audit { .. }
         | Command::Matrix { .. }
