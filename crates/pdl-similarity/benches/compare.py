@@ -152,11 +152,14 @@ def peaks():
 def operations(side, window):
     """Float32 operations of the pair kernel for a pair of cubes, counted in its source (a fused one counts once)."""
     # Window, most windows along y and x of a column, operations of its filters a place along x and y, and along z.
-    length, most, across, along = {"uniform": (7, 15, 18 / 7, 17 / 7), "Gaussian": (11, 9, 11, 11)}[window]
+    length, height, width, across, along = {
+        "uniform": (7, 15, 15, 18 / 7, 17 / 7),
+        "Gaussian": (11, 18, 9, 11, 11),
+    }[window]
     inner = side + 1 - length
-    runs = -(-inner // most)
-    rows = inner + runs * (length - 1)  # of all columns, with what neighbours share
-    read, summed_x, summed_y = rows**2 * side, rows * inner * side, inner**2 * side
+    # Rows and places of a row of all columns, with what neighbours share.
+    rows, places = (inner + -(-inner // most) * (length - 1) for most in (height, width))
+    read, summed_x, summed_y = rows * places * side, rows * inner * side, inner**2 * side
     quotients = 20  # of SSIM and UQI, a division among them
     return 2 * read + side**3 + across * (summed_x + summed_y) + (along + quotients) * inner**3
 

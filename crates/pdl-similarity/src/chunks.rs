@@ -8,11 +8,20 @@ use crate::kernel::Kernel;
 use crate::statistics::{LocalStatistics, Statistics};
 use crate::window::Window;
 
-/// Most windows along y and x of a column, with the uniform window: what the kernel works on then stays in the
-/// second level of the cache.
-pub(crate) const UNIFORM_COLUMN: usize = 15;
-/// Most windows along y and x of a column, with the Gaussian window.
-pub(crate) const GAUSSIAN_COLUMN: usize = 9;
+/// Most windows along x of a column, with the uniform window: what the kernel works on then stays in the second level
+/// of the cache.
+pub(crate) const UNIFORM_WIDTH: usize = 15;
+/// Most windows along x of a column, with the Gaussian window.
+pub(crate) const GAUSSIAN_WIDTH: usize = 9;
+
+/// Most windows along y and x of a column.
+pub(crate) fn most_windows(window: Window) -> [usize; 2] {
+    match window {
+        Window::Uniform => [UNIFORM_WIDTH, UNIFORM_WIDTH],
+        // What neighbouring columns share is computed twice, and the longer the window, the more that is.
+        Window::Gaussian => [2 * GAUSSIAN_WIDTH, GAUSSIAN_WIDTH],
+    }
+}
 
 /// Some planes of a column.
 #[derive(Clone, Debug)]
@@ -71,16 +80,13 @@ impl Chunk {
 
 /// The columns of volumes of `shape` (z, y, x), each a run of chunks along z.
 pub(crate) fn columns(window: Window, shape: [usize; 3], sides: [usize; 3]) -> Vec<Vec<Chunk>> {
-    let side = match window {
-        Window::Uniform => UNIFORM_COLUMN,
-        Window::Gaussian => GAUSSIAN_COLUMN,
-    };
+    let [height, width] = most_windows(window);
     let inner = [0, 1, 2].map(|axis| shape[axis] + 1 - sides[axis]);
     let [depth, halo_y, halo_x] = [sides[0], sides[1] - 1, sides[2] - 1];
     let (mut at, mut bodies_at, mut index) = (0, 0, 0);
     let mut columns = Vec::new();
-    for (y, oy) in even_runs(inner[1], side) {
-        for (x, ox) in even_runs(inner[2], side) {
+    for (y, oy) in even_runs(inner[1], height) {
+        for (x, ox) in even_runs(inner[2], width) {
             let own_y = if y + oy == inner[1] { oy + halo_y } else { oy };
             let own_x = if x + ox == inner[2] { ox + halo_x } else { ox };
             let column = (0..shape[0]).step_by(depth).map(|z| {
@@ -150,11 +156,14 @@ impl Chunked {
         };
         let values = all.values.par_chunks_mut(kernel.values_len());
         let flat = all.flat.par_chunks_mut(kernel.chunk_count());
-        values.zip(flat).enumerate().for_each(|(i, (values, flat))| {
-            let voxels = volume(i).0;
-            let statistics = kernel.isa.run(Statistics { kernel, voxels });
-            put(kernel, voxels, values, flat, &statistics);
-        });
+        values.zip(flat).enumerate().for_each_init(
+            LocalStatistics::default,
+            |statistics, (i, (values, flat))| {
+                let voxels = volume(i).0;
+                kernel.isa.run(Statistics { kernel, voxels, to: statistics });
+                put(kernel, voxels, values, flat, statistics);
+            },
+        );
         if with_bodies {
             let bodies = all.bodies.par_chunks_mut(bodies_len);
             bodies.enumerate().for_each(|(i, bodies)| put_bodies(kernel, volume(i).1, bodies));
@@ -195,20 +204,25 @@ fn put(kernel: &Kernel, voxels: &[f32], values: &mut [f32], flat: &mut [bool], o
             let from = &voxels[from..from + row.len()];
             row.iter_mut().zip(from).for_each(|(to, from)| *to = from * kernel.scale);
         }
+        // In the order in which it is written; what is read lies close enough together to stay in the cache.
         let [oy, ox] = chunk.windows;
-        for k in chunk.first_end..chunk.voxels[0] {
-            for y in 0..oy {
-                let window = ((chunk.first[0] + k + 1 - depth) * inner_y + chunk.first[1] + y) * inner_x;
-                let run = window + chunk.first[2]..window + chunk.first[2] + ox;
-                flat[chunk.index] |= of.flat[run.clone()].contains(&true);
-                let run = of.mean[run.clone()].iter().zip(&of.spread[run]);
-                for (x, (mean, spread)) in run.enumerate() {
-                    let place = (x * oy + y) * depth + k;
-                    means[place] = *mean;
-                    spreads[place] = *spread;
-                }
-            }
+        let plane = inner_y * inner_x;
+        let places = means.chunks_exact_mut(depth).zip(spreads.chunks_exact_mut(depth));
+        for (i, (means, spreads)) in places.enumerate() {
+            let column = (chunk.first[1] + i % oy) * inner_x + chunk.first[2] + i / oy;
+            let first = (chunk.first[0] + chunk.first_end + 1 - depth) * plane + column;
+            let from = of.mean[first..].iter().zip(&of.spread[first..]).step_by(plane);
+            let to = means.iter_mut().zip(spreads).take(chunk.voxels[0]).skip(chunk.first_end);
+            to.zip(from).for_each(|((mean, spread), from)| (*mean, *spread) = (*from.0, *from.1));
         }
+        flat[chunk.index] = (chunk.first_end..chunk.voxels[0]).any(|k| {
+            (0..oy).any(|y| {
+                let row = (chunk.first[0] + k + 1 - depth) * plane
+                    + (chunk.first[1] + y) * inner_x
+                    + chunk.first[2];
+                of.flat[row..row + ox].contains(&true)
+            })
+        });
     }
 }
 

@@ -86,21 +86,23 @@ fn interleave<'a, V: bytemuck::Pod>(
 
 /// Working memory of one thread.
 pub(crate) struct Scratch<V> {
-    /// One plane of squared differences, summed along x: rows of N.
+    /// One plane of squared differences, summed along x: rows of N, the column's most windows along x.
     rows: Vec<V>,
     /// The chunk's planes, summed along x and y: for each (x, y) its planes.
     planes: Vec<V>,
 }
 
 impl<V: bytemuck::Pod> Scratch<V> {
-    pub(crate) fn new<FXY: Filter, FZ: Filter, const N: usize>() -> Self {
-        Self { rows: vec![V::zeroed(); (N + FXY::SIDE - 1) * N], planes: vec![V::zeroed(); N * N * FZ::SIDE] }
+    /// For columns of at most `height` windows along y.
+    pub(crate) fn new<FXY: Filter, FZ: Filter, const N: usize>(height: usize) -> Self {
+        let zeroed = |len: usize| vec![V::zeroed(); len];
+        Self { rows: zeroed((height + FXY::SIDE - 1) * N), planes: zeroed(height * N * FZ::SIDE) }
     }
 }
 
-/// Vectors that are kept for each volume a between the chunks of a column.
-pub(crate) const fn kept<FZ: Filter, const N: usize>() -> usize {
-    N * N * (FZ::SIDE - 1)
+/// Vectors that are kept for each volume a between the chunks of a column of at most `height` windows along y.
+pub(crate) const fn kept<FZ: Filter, const N: usize>(height: usize) -> usize {
+    height * N * (FZ::SIDE - 1)
 }
 
 /// A chunk of one volume, cut into its parts; `V` is a value of volume a, or a vector of those of the volumes b.
@@ -179,9 +181,7 @@ fn sum_planes<S: Simd, FXY: Filter, FZ: Filter, const N: usize, const MASKED: bo
     let zero = simd.splat_f32s(0.0);
     // Everything that the unchecked accesses below rest on.
     assert!(planes <= FZ::SIDE && rows == oy + FXY::SIDE - 1 && row_len == ox + FXY::SIDE - 1);
-    assert!(
-        oy <= N && ox <= N && scratch.rows.len() >= rows * N && scratch.planes.len() >= ox * oy * FZ::SIDE
-    );
+    assert!(ox <= N && scratch.rows.len() >= rows * N && scratch.planes.len() >= ox * oy * FZ::SIDE);
     assert!(!MASKED || (a.body_voxels.len() == a.voxels.len() && b.body_voxels.len() == b.voxels.len()));
     for z in 0..planes {
         let (mut squares, mut voxels) = (zero, zero);
@@ -229,21 +229,23 @@ fn sum_planes<S: Simd, FXY: Filter, FZ: Filter, const N: usize, const MASKED: bo
         }
         let (of_rows, to) = (&scratch.rows[..], &mut scratch.planes[..]);
         for x in (kernel.first_taken(chunk.first[2])..ox).step_by(kernel.stride) {
-            FXY::run::<S, N>(
-                simd,
-                weights,
-                oy,
-                #[inline(always)]
-                |i| {
-                    // SAFETY: i < oy + FXY::SIDE - 1 = rows and x < ox <= N; there are `rows` rows of N.
-                    unsafe { *of_rows.get_unchecked(i * N + x) }
-                },
-                #[inline(always)]
-                |i, sum| {
-                    // SAFETY: x < ox, i < oy and z < planes <= FZ::SIDE.
-                    unsafe { *to.get_unchecked_mut((x * oy + i) * FZ::SIDE + z) = sum };
-                },
-            );
+            for first in (0..oy).step_by(N) {
+                FXY::run::<S, N>(
+                    simd,
+                    weights,
+                    N.min(oy - first),
+                    #[inline(always)]
+                    |i| {
+                        // SAFETY: first + i < oy + FXY::SIDE - 1 = rows and x < ox <= N; there are `rows` rows of N.
+                        unsafe { *of_rows.get_unchecked((first + i) * N + x) }
+                    },
+                    #[inline(always)]
+                    |i, sum| {
+                        // SAFETY: x < ox, first + i < oy and z < planes <= FZ::SIDE.
+                        unsafe { *to.get_unchecked_mut((x * oy + first + i) * FZ::SIDE + z) = sum };
+                    },
+                );
+            }
         }
     }
 }

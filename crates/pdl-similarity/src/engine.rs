@@ -5,7 +5,7 @@ use std::ops::Range;
 use pulp::{Simd, WithSimd, bytemuck};
 use rayon::prelude::*;
 
-use crate::chunks::{GAUSSIAN_COLUMN, UNIFORM_COLUMN};
+use crate::chunks::{self, GAUSSIAN_WIDTH, UNIFORM_WIDTH};
 use crate::column::{self, Lanes, SUMS, Scratch};
 use crate::filter::{Box7, Filter, Gaussian11, Single};
 use crate::kernel::{Kernel, Member, Sums};
@@ -17,7 +17,12 @@ const TASKS_A_THREAD: usize = 16;
 
 /// Volumes a that go down a column together: a chunk of b is loaded into the second level of the cache once for all
 /// of them, and what is kept for them fits in beside it.
-const A_TOGETHER: usize = 4;
+fn together(window: Window) -> usize {
+    match window {
+        Window::Uniform => 4,
+        Window::Gaussian => 2,
+    }
+}
 
 /// What to sum over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,7 +106,7 @@ pub(crate) fn bytes_a_thread(kernel: &Kernel, volumes: usize) -> u64 {
     let vectors = kernel.columns.iter().map(|column| {
         let [oy, ox] = column.first().map_or([0; 2], |chunk| chunk.windows);
         let in_lanes: usize = column.iter().map(|chunk| chunk.len(depth)).sum();
-        in_lanes + A_TOGETHER * oy * ox * (depth - 1) + (oy + side) * ox + oy * ox * depth
+        in_lanes + together(kernel.window) * oy * ox * (depth - 1) + (oy + side) * ox + oy * ox * depth
     });
     let vectors = vectors.max().unwrap_or(0);
     let sums = TASKS_A_THREAD * volumes * volumes * SUMS * size_of::<f64>();
@@ -144,28 +149,26 @@ impl WithSimd for Task<'_> {
         match (self.pass, self.kernel.window, self.kernel.is_plane()) {
             (Pass::Squares, ..) => squares::sums(simd, self.kernel, self.place, self.groups, self.a, self.b),
             (Pass::Windows, Window::Uniform, false) => {
-                self.column::<S, Box7, Box7, UNIFORM_COLUMN, false>(simd)
+                self.column::<S, Box7, Box7, UNIFORM_WIDTH, false>(simd)
             }
             (Pass::Windows, Window::Uniform, true) => {
-                self.column::<S, Box7, Single, UNIFORM_COLUMN, false>(simd)
+                self.column::<S, Box7, Single, UNIFORM_WIDTH, false>(simd)
             }
             (Pass::Windows, Window::Gaussian, false) => {
-                self.column::<S, Gaussian11, Gaussian11, GAUSSIAN_COLUMN, false>(simd)
+                self.column::<S, Gaussian11, Gaussian11, GAUSSIAN_WIDTH, false>(simd)
             }
             (Pass::Windows, Window::Gaussian, true) => {
-                self.column::<S, Gaussian11, Single, GAUSSIAN_COLUMN, false>(simd)
+                self.column::<S, Gaussian11, Single, GAUSSIAN_WIDTH, false>(simd)
             }
-            (Pass::Bodies, Window::Uniform, false) => {
-                self.column::<S, Box7, Box7, UNIFORM_COLUMN, true>(simd)
-            }
+            (Pass::Bodies, Window::Uniform, false) => self.column::<S, Box7, Box7, UNIFORM_WIDTH, true>(simd),
             (Pass::Bodies, Window::Uniform, true) => {
-                self.column::<S, Box7, Single, UNIFORM_COLUMN, true>(simd)
+                self.column::<S, Box7, Single, UNIFORM_WIDTH, true>(simd)
             }
             (Pass::Bodies, Window::Gaussian, false) => {
-                self.column::<S, Gaussian11, Gaussian11, GAUSSIAN_COLUMN, true>(simd)
+                self.column::<S, Gaussian11, Gaussian11, GAUSSIAN_WIDTH, true>(simd)
             }
             (Pass::Bodies, Window::Gaussian, true) => {
-                self.column::<S, Gaussian11, Single, GAUSSIAN_COLUMN, true>(simd)
+                self.column::<S, Gaussian11, Single, GAUSSIAN_WIDTH, true>(simd)
             }
         }
     }
@@ -182,10 +185,12 @@ impl Task<'_> {
         let lanes = S::F32_LANES;
         let zero = <S::f32s as bytemuck::Zeroable>::zeroed();
         let mut in_lanes = Lanes::<S::f32s>::new();
-        let mut scratch = Scratch::<S::f32s>::new::<FXY, FZ, N>();
-        let kept = column::kept::<FZ, N>();
+        let [height, _] = chunks::most_windows(kernel.window);
+        let mut scratch = Scratch::<S::f32s>::new::<FXY, FZ, N>(height);
+        let kept = column::kept::<FZ, N>(height);
+        let together = together(kernel.window);
         // Windows that the first chunk of a column makes of what it finds here are taken by nobody.
-        let mut state = vec![zero; A_TOGETHER * kept.max(1)];
+        let mut state = vec![zero; together * kept.max(1)];
         let all: usize = self.groups.iter().map(|group| group.a.len()).sum();
         let mut sums = vec![0.0; all * SUMS * lanes];
         let mut rest = sums.as_mut_slice();
@@ -194,8 +199,7 @@ impl Task<'_> {
             let (mine, others) = rest.split_at_mut(group.a.len() * SUMS * lanes);
             rest = others;
             in_lanes.fill(kernel, column, &self.b[group.b.clone()], MASKED);
-            let together = mine.chunks_mut(A_TOGETHER * SUMS * lanes).zip(group.a.chunks(A_TOGETHER));
-            for (sums, some) in together {
+            for (sums, some) in mine.chunks_mut(together * SUMS * lanes).zip(group.a.chunks(together)) {
                 for chunk in column {
                     let of_each =
                         sums.chunks_exact_mut(SUMS * lanes).zip(state.chunks_exact_mut(kept.max(1)));

@@ -20,6 +20,7 @@ const MAYBE_CONSTANT: f64 = 1e-12;
 const NEARLY_CONSTANT: f64 = 1e-9;
 
 /// Local statistics of one volume; windows in (z, y, x) order.
+#[derive(Default)]
 pub(crate) struct LocalStatistics {
     pub mean: Vec<f32>,
     /// 0 only where the window is constant and not 0.
@@ -32,18 +33,21 @@ pub(crate) struct LocalStatistics {
 pub(crate) struct Statistics<'a> {
     pub kernel: &'a Kernel,
     pub voxels: &'a [f32],
+    /// Memory that is used again for every volume.
+    pub to: &'a mut LocalStatistics,
 }
 
 impl WithSimd for Statistics<'_> {
-    type Output = LocalStatistics;
+    type Output = ();
 
     // Plain loops: compiled for the instruction set that runs them, they are vectorised by the compiler.
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) -> LocalStatistics {
+    fn with_simd<S: Simd>(self, _: S) {
         let kernel = self.kernel;
-        let windows = kernel.inner.iter().product();
-        let [mut mean, mut spread] = [(); 2].map(|()| Vec::with_capacity(windows));
-        let mut flat = Vec::with_capacity(windows);
+        let LocalStatistics { mean, spread, flat } = self.to;
+        mean.clear();
+        spread.clear();
+        flat.clear();
         let scale = f64::from(kernel.scale);
         let (of_mean, of_spread) = (kernel.mass.sqrt() * scale, kernel.mass * scale * scale);
         filter(kernel, self.voxels, |means, squares| {
@@ -66,7 +70,6 @@ impl WithSimd for Statistics<'_> {
                 }
             }
         });
-        LocalStatistics { mean, spread, flat }
     }
 }
 
@@ -134,21 +137,32 @@ fn filter(kernel: &Kernel, voxels: &[f32], mut planes: impl FnMut(&[f64], &[f64]
     }
 }
 
+/// Places of the longest window.
+const LONGEST: usize = 11;
+
 /// result = sum over k of weights\[k\] * row(k), element by element; a piece at a time, that stays in registers.
 #[inline(always)]
 fn weighted_sum<'a>(result: &mut [f64], weights: &[f64], row: impl Fn(usize) -> &'a [f64]) {
-    const PIECE: usize = 8;
-    let whole = result.len() / PIECE * PIECE;
-    let (pieces, rest) = result.split_at_mut(whole);
-    for (i, piece) in pieces.chunks_exact_mut(PIECE).enumerate() {
-        let mut sums = [0.0; PIECE];
-        for (k, weight) in weights.iter().enumerate() {
-            let values = &row(k)[i * PIECE..][..PIECE];
-            sums.iter_mut().zip(values).for_each(|(sum, v)| *sum += weight * v);
+    const PIECE: usize = 16;
+    let len = result.len();
+    let mut rows: [&[f64]; LONGEST] = [&[]; LONGEST];
+    rows.iter_mut().take(weights.len()).enumerate().for_each(|(k, place)| *place = &row(k)[..len]);
+    let rows = &rows[..weights.len()];
+    if len < PIECE {
+        for (i, sum) in result.iter_mut().enumerate() {
+            *sum = rows.iter().zip(weights).fold(0.0, |sum, (row, weight)| sum + weight * row[i]);
         }
-        piece.copy_from_slice(&sums);
+        return;
     }
-    for (i, sum) in rest.iter_mut().enumerate() {
-        *sum = weights.iter().enumerate().fold(0.0, |sum, (k, weight)| sum + weight * row(k)[whole + i]);
+    for start in (0..len).step_by(PIECE) {
+        // The last piece is whole, too: it does some elements a second time.
+        let start = start.min(len - PIECE);
+        let mut sums = [0.0; PIECE];
+        for (row, weight) in rows.iter().zip(weights) {
+            if let Some(values) = row[start..].first_chunk::<PIECE>() {
+                sums.iter_mut().zip(values).for_each(|(sum, v)| *sum += weight * v);
+            }
+        }
+        result[start..start + PIECE].copy_from_slice(&sums);
     }
 }

@@ -72,7 +72,7 @@ pub(crate) fn tile_key(
         .chain(cols)
         .map(|row| (proxies.case_ids[row].as_str(), proxies.row_keys[row].as_str()))
         .collect();
-    Key::new("tile 3")
+    Key::new("tile 4")
         .part("tile", &(tile.row, tile.col))
         .part("parameters", parameters)
         .part("own", &own)
