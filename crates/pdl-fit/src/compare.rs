@@ -8,7 +8,6 @@
 pub mod protocol;
 pub mod report;
 pub mod resample;
-pub mod runs;
 pub mod target;
 pub mod tune;
 

@@ -3,10 +3,11 @@
 use std::io::IsTerminal;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use pdl_fit::compare::runs::Told;
 use pdl_fit::history::HistoryRow;
 use pdl_fit::plan::Speed;
+use pdl_fit::runs::Told;
 use pdl_fit::train::Event;
+use pdl_fit::tuning::{Sides, Trial};
 
 /// A line for every evaluation; on a terminal also a bar below them.
 #[derive(Clone)]
@@ -84,8 +85,26 @@ fn line(row: &HistoryRow) -> String {
     )
 }
 
-/// Shows how a comparison goes.
-pub(crate) fn show_comparison(told: &Told<'_>) {
+/// The trials of a tuning, by rung and then the best first.
+pub(crate) fn trials_table(trials: &[Trial]) -> String {
+    let mut trials: Vec<&Trial> = trials.iter().collect();
+    let dice = |trial: &Trial| trial.dice_mean.unwrap_or(f64::NEG_INFINITY);
+    trials.sort_by(|a, b| a.rung.cmp(&b.rung).then(dice(b).total_cmp(&dice(a))));
+    let mut text = "rung  candidate     rate  width  depth      sample  batch   steps    Dice\n".to_owned();
+    for trial in trials {
+        let Trial { rung, candidate, rate, width, depth, patch, batch, steps, dice_mean, .. } = trial;
+        let patch = Sides(patch.iter().map(|&side| side as usize).collect()).to_string();
+        let dice = dice_mean.map_or("astray".to_owned(), |dice| format!("{dice:.4}"));
+        text += &format!(
+            "{rung:>4}  {candidate:>9}  {rate:>7}  {width:>5}  {depth:>5}  {patch:>10}  {batch:>5}  {steps:>6}  \
+             {dice:>6}\n"
+        );
+    }
+    text
+}
+
+/// Shows how many runs go.
+pub(crate) fn show_runs(told: &Told<'_>) {
     match told {
         Told::Timed(Speed { coarse, full }) => {
             eprintln!("a step takes {full:.4} s, at coarse resolution {coarse:.4} s");

@@ -11,6 +11,8 @@ use rayon::prelude::*;
 
 use crate::case::{Case, Channels};
 use crate::error::{FitError, Result};
+use crate::plan::Cohort;
+use crate::train::Sample;
 
 /// Patients below which no split into train, validation and test is possible.
 const LEAST_PATIENTS: usize = 3;
@@ -70,12 +72,18 @@ impl Folder {
         Ok(Self { manifest, channels, names })
     }
 
-    /// Reads all training and validation cases; unless `trust_files`, every file must have its recorded hash.
+    /// Reads the training cases of a sample and all validation cases; unless `trust_files`, every file must have its
+    /// recorded hash.
     ///
     /// # Errors
-    /// [`FitError`] when a file is missing, damaged or changed, or holds an unknown label.
-    pub fn load(&self, out: &Path, trust_files: bool) -> Result<Loaded> {
-        let training = self.manifest.training();
+    /// [`FitError`] when a file is missing, damaged or changed, or holds an unknown label, or the sample is empty.
+    pub fn load(&self, out: &Path, sample: Sample, trust_files: bool) -> Result<Loaded> {
+        let mut training = self.manifest.training();
+        training.retain(|row| sample == Sample::All || row.tune);
+        if training.is_empty() {
+            let what = "no training case is in the coarse sample: run `pdl rank` with another --tune-size or --tune-step";
+            return Err(FitError::Folder(what.to_owned()));
+        }
         let curation = self.manifest.info.curation_folder(out);
         let loader = Loader { out, curation: &curation, channels: &self.channels, trust_files };
         let training = training.par_iter().map(|row| loader.prepared(row)).collect::<Result<Vec<_>>>()?;
@@ -103,6 +111,11 @@ impl Folder {
             loader.held_out(row, original)
         };
         rows.par_iter().map(held_out).collect()
+    }
+
+    /// What planning a run needs to know, with the voxels (z, y, x) of the training images.
+    pub fn with<'a>(&'a self, shapes: &'a [[usize; 3]]) -> Cohort<'a> {
+        Cohort { info: &self.manifest.info, shapes, names: &self.names }
     }
 
     fn of_split(&self, split: Split) -> impl Iterator<Item = &ManifestRow> {

@@ -5,7 +5,7 @@
 //! ([`history`]) and everything needed to repeat the run ([`run`]); while it trains, a [`checkpoint`]. A finished run is a [`model`]
 //! that is applied to new images ([`predict`]) and to held-out ones ([`evaluate`]), or given to programs that know
 //! nothing of pdl ([`torchscript`]). Training plans a network from the cohort ([`plan`]), follows the stages of the manifest ([`schedule`]) and never looks at the test
-//! split; [`compare`] measures schedules against each other.
+//! split; [`tuning`] chooses its settings, [`compare`] measures schedules against each other.
 
 pub mod augment;
 pub mod case;
@@ -28,6 +28,7 @@ pub mod predictor;
 pub mod random;
 pub mod rate;
 pub mod run;
+pub mod runs;
 pub mod sampling;
 pub mod schedule;
 pub mod settings;
@@ -37,6 +38,7 @@ pub mod surface;
 pub mod torchscript;
 pub mod train;
 pub mod trainer;
+pub mod tuning;
 mod unlike;
 pub mod weights;
 

@@ -6,11 +6,11 @@ mod display;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::parser::ValueSource;
 use clap::{FromArgMatches, Parser, Subcommand};
 use pdl_cohort::attributes::Split;
 use pdl_curriculum::manifest;
 use pdl_fit::compare::protocol::Protocol;
-use pdl_fit::compare::runs::Runs;
 use pdl_fit::compare::tune::{self, Tuned};
 use pdl_fit::compare::{self, report as comparison};
 use pdl_fit::evaluate;
@@ -18,16 +18,18 @@ use pdl_fit::folder::Folder;
 use pdl_fit::model::Model;
 use pdl_fit::predict::{self, Status};
 use pdl_fit::run::{self, RunRecord};
+use pdl_fit::runs::Runs;
 use pdl_fit::settings::{DeviceChoice, Settings};
 use pdl_fit::torchscript;
-use pdl_fit::train::{self, Outcome, Request};
+use pdl_fit::train::{self, Outcome, Request, Sample};
+use pdl_fit::tuning::{self, Search};
 use pdl_fit::{FitError, stop};
 use pdl_report::ReportParameters;
 use pdl_store::lock::FolderLock;
 use pdl_store::progress::{HOW_TO_GO_ON, STOPPED, Silent};
 use pdl_store::text::counted;
 
-use crate::display::{Display, show_comparison};
+use crate::display::{Display, show_runs, trials_table};
 
 /// Writes a line to stdout; a reader that has gone away (`| head`) is no error.
 macro_rules! say {
@@ -56,6 +58,9 @@ enum Command {
     /// Train a U-Net on the training cases and evaluate it on the validation cases: OUT/runs/NAME. Ctrl-C leaves a
     /// checkpoint, and the same command goes on from there.
     Train(Box<Train>),
+    /// Choose learning rate, width, depth, samples and batch on the coarse sample of the manifest, by successive halving:
+    /// OUT/tuning. The same command goes on where it was interrupted; `train --tuned` takes what it found.
+    Tune(Box<Tune>),
     /// Measure how long schedules take to the same Dice, conventional training among them: tune each on seeds of its
     /// own, then run all on others.
     Compare(Compare),
@@ -160,6 +165,25 @@ struct Compare {
 }
 
 #[derive(clap::Args)]
+struct Tune {
+    /// The folder that `pdl curate COHORT --out OUT` made, or OUT/folds/K that `pdl rank OUT --folds N` made.
+    out: PathBuf,
+    /// Tune anew even when a tuning is in OUT; without it a finished one is kept, and an interrupted one goes on.
+    #[arg(long)]
+    force: bool,
+    /// Do not compare the files with the hashes in the manifest, which saves time.
+    #[arg(long)]
+    trust_files: bool,
+    /// Print the result as JSON.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    search: Search,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+#[derive(clap::Args)]
 struct Train {
     /// The folder that `pdl curate COHORT --out OUT` made, or OUT/folds/K that `pdl rank OUT --folds N` made.
     out: PathBuf,
@@ -178,6 +202,9 @@ struct Train {
     /// Print the result as JSON.
     #[arg(long)]
     json: bool,
+    /// Take the settings of network, samples and optimiser that `pdl-fit tune OUT` found; other flags given count more.
+    #[arg(long)]
+    tuned: bool,
     #[command(flatten)]
     settings: Settings,
 }
@@ -189,7 +216,14 @@ fn main() -> ExitCode {
     let display = Display::new();
     stop_on_ctrl_c(&display);
     let done = match program.command {
-        Command::Train(train) => run(*train, &display).map(|()| ExitCode::SUCCESS),
+        Command::Train(train) => {
+            let matches = matches.subcommand_matches("train");
+            let given = |flag: &str| {
+                matches.is_some_and(|matches| matches.value_source(flag) == Some(ValueSource::CommandLine))
+            };
+            run(*train, given, &display).map(|()| ExitCode::SUCCESS)
+        }
+        Command::Tune(words) => tune(*words).map(|()| ExitCode::SUCCESS),
         Command::Compare(words) => compare(words).map(|()| ExitCode::SUCCESS),
         Command::Predict(words) => predict(&words),
         Command::Evaluate(words) => evaluate(&words).map(|()| ExitCode::SUCCESS),
@@ -248,9 +282,15 @@ fn wait_without_spinning() {
     }
 }
 
-fn run(train: Train, display: &Display) -> anyhow::Result<()> {
-    let Train { out, name, force, trust_files, no_report, json, settings } = train;
-    let request = Request { out, runs: PathBuf::from("runs"), name, settings, force, trust_files };
+/// Trains; `given` says whether a setting was on the command line.
+fn run(train: Train, given: impl Fn(&str) -> bool, display: &Display) -> anyhow::Result<()> {
+    let Train { out, name, force, trust_files, no_report, json, tuned, settings } = train;
+    let (settings, tuned) = match tuned {
+        true => tuning::tuned(&out, &settings, given).map(|(settings, tuned)| (settings, Some(tuned)))?,
+        false => (settings, None),
+    };
+    let (runs, sample) = (PathBuf::from("runs"), Sample::All);
+    let request = Request { out, runs, name, settings, sample, tuned, force, trust_files };
     let outcome = train::train(&request, &mut |event| display.show(event));
     display.clear();
     let outcome = outcome?;
@@ -301,8 +341,8 @@ fn compare(words: Compare) -> anyhow::Result<()> {
     let Compare { out, protocol, tuned: file, seeds, arm: arms, trust_files, json } = words;
     let folder = out.join(compare::FOLDER);
     let _lock = FolderLock::take(&folder)?;
-    let mut watch = show_comparison;
-    let mut runs = Runs::new(&out, trust_files, &mut watch);
+    let mut watch = show_runs;
+    let mut runs = Runs::new(&out, compare::FOLDER, Sample::All, trust_files, &mut watch);
     let mut tuned = match file {
         Some(file) => {
             let tuned: Tuned = pdl_store::json::read(&file)?;
@@ -329,6 +369,21 @@ fn compare(words: Compare) -> anyhow::Result<()> {
         say!("{}", compared.text.trim_end());
         say!("made: {}", folder.join(comparison::FILE).display());
     }
+    Ok(())
+}
+
+fn tune(words: Tune) -> anyhow::Result<()> {
+    let Tune { out, force, trust_files, json, search, settings } = words;
+    let request = tuning::Request { out, search, settings, force, trust_files };
+    let (tuning, trials) = tuning::tune(&request, &mut show_runs)?;
+    if json {
+        say!("{}", serde_json::to_string_pretty(&tuning)?);
+        return Ok(());
+    }
+    say!("{}", trials_table(&trials).trim_end());
+    let folder = request.out.join(tuning::FOLDER);
+    say!("made: {}, {}", folder.join(tuning::FILE).display(), tuning::TRIALS_FILE);
+    say!("next: pdl-fit train {} --tuned", request.out.display());
     Ok(())
 }
 

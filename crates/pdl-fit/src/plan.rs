@@ -83,6 +83,14 @@ pub struct Speed {
     pub full: f64,
 }
 
+impl Speed {
+    /// The steps that take so many seconds when this share of them is coarse; at least one.
+    pub fn steps(&self, seconds: f64, coarse_share: f64) -> u64 {
+        let step = coarse_share * self.coarse + (1.0 - coarse_share) * self.full;
+        ((seconds / step).round() as u64).max(1)
+    }
+}
+
 impl Settings {
     /// Plans a run. A length in seconds needs the `speed`; without it, as before the warm-up that measures it,
     /// the default number of steps stands in its place.
@@ -147,10 +155,7 @@ impl Settings {
 
     /// The steps of the run.
     fn horizon(&self, schedule: &Schedule, batch: usize, speed: Option<Speed>) -> u64 {
-        let timed = self.seconds.zip(speed).map(|(seconds, Speed { coarse, full })| {
-            let step = self.coarse_share * coarse + (1.0 - self.coarse_share) * full;
-            (seconds / step).round() as u64
-        });
+        let timed = self.seconds.zip(speed).map(|(seconds, speed)| speed.steps(seconds, self.coarse_share));
         let samples = self.samples.map(|samples| samples.div_ceil(batch as u64));
         let epochs = self.epochs.map(|epochs| schedule.steps_of_epochs(epochs));
         let given = self.steps.or(timed).or(samples).or(epochs).map(|steps| steps.max(1));

@@ -20,6 +20,8 @@ pub enum Purpose {
     Augmentation = 6,
     /// Which cases or seeds a bootstrap draws; the index is 0.
     Resampling = 7,
+    /// Which settings a tuning tries; the index is 0.
+    Tuning = 8,
 }
 
 /// Random numbers of one purpose and index.

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{FitError, Result};
 use crate::plan::RunPlan;
 use crate::settings::Settings;
+use crate::train::Sample;
 
 /// The file's name inside a run's folder.
 pub const FILE: &str = "run.json";
@@ -55,6 +56,15 @@ pub struct Results {
     pub weights_blake3: String,
 }
 
+/// A file that a run took something from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Reference {
+    /// Its path inside the curation folder.
+    pub file: String,
+    /// BLAKE3 of its bytes.
+    pub blake3: String,
+}
+
 /// A finished run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RunRecord {
@@ -65,6 +75,12 @@ pub struct RunRecord {
     /// What was asked for; what is null was planned. `stages_overridden` in the plan says whether the
     /// manifest's stages were followed.
     pub settings: Settings,
+    /// The tuning that rate, width, depth, sample and batch were taken from; null when there is none.
+    #[serde(default)]
+    pub tuned: Option<Reference>,
+    /// The training cases that it was to learn from.
+    #[serde(default)]
+    pub sample: Sample,
     /// What was done.
     pub plan: RunPlan,
     /// The labels in channel order, from channel 1; channel 0 is background.

@@ -1,10 +1,11 @@
 //! What a run is asked to do.
 
 use bytesize::ByteSize;
-use clap::ValueEnum;
+use clap::{Args, Command, FromArgMatches, ValueEnum};
 use pdl_curriculum::pace::{Pacing, Share};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use crate::error::{FitError, Result};
 use crate::network::Norm;
@@ -187,6 +188,9 @@ pub struct Settings {
     pub workers: usize,
 }
 
+/// Settings by the names that `run.json` gives them.
+pub type Values = Map<String, Value>;
+
 /// How samples are changed before they are learnt from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ValueEnum)]
 #[serde(rename_all = "lowercase")]
@@ -237,6 +241,43 @@ fn parse_axes(text: &str) -> std::result::Result<Axes, String> {
 }
 
 impl Settings {
+    /// What a command line without any flag says.
+    ///
+    /// # Errors
+    /// None that this program's flags could give.
+    pub fn defaults() -> Result<Self> {
+        let matches = Self::augment_args(Command::new("pdl-fit")).try_get_matches_from(["pdl-fit"]);
+        let settings = matches.and_then(|matches| Self::from_arg_matches(&matches));
+        settings.map_err(|error| FitError::Setting(error.to_string()))
+    }
+
+    /// All settings by name.
+    ///
+    /// # Errors
+    /// [`FitError::Setting`] when one of them cannot be written down, such as a rate that is no number.
+    pub fn values(&self) -> Result<Values> {
+        match serde_json::to_value(self) {
+            Ok(Value::Object(values)) => Ok(values),
+            Ok(_) => Err(FitError::Setting("there are no settings".to_owned())),
+            Err(error) => Err(FitError::Setting(error.to_string())),
+        }
+    }
+
+    /// These settings with some of them changed.
+    ///
+    /// # Errors
+    /// [`FitError::Setting`] when one of them is unknown or of the wrong kind.
+    pub fn changed<'a>(&self, changes: impl IntoIterator<Item = (&'a String, &'a Value)>) -> Result<Self> {
+        let mut values = self.values()?;
+        for (name, value) in changes {
+            match values.get_mut(name) {
+                Some(place) => *place = value.clone(),
+                None => return Err(FitError::Setting(format!("there is no setting {name}"))),
+            }
+        }
+        serde_json::from_value(Value::Object(values)).map_err(|error| FitError::Setting(error.to_string()))
+    }
+
     /// What the optimiser is told.
     pub fn choice(&self) -> Choice {
         let Self { optimiser: method, momentum, weight_decay, clip, .. } = *self;

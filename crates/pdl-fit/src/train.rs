@@ -5,14 +5,16 @@ use std::path::{Path, PathBuf};
 use pdl_curriculum::manifest::Label;
 use pdl_store::lock::FolderLock;
 use pdl_store::{hash, json};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use tch::{Cuda, Device};
 
 use crate::checkpoint::{self, Checkpoint, Progress, State};
 use crate::error::{FitError, Result};
 use crate::folder::{Folder, Loaded};
 use crate::history::{self, HistoryRow};
-use crate::plan::{Cohort, RunPlan, Speed};
-use crate::run::{self, Programs, Results, RunRecord, Standing};
+use crate::plan::{RunPlan, Speed};
+use crate::run::{self, Programs, Reference, Results, RunRecord, Standing};
 use crate::settings::{DeviceChoice, Settings};
 use crate::trainer::{Pause, Trainer};
 
@@ -27,10 +29,25 @@ pub struct Request {
     pub name: Option<String>,
     /// How to train.
     pub settings: Settings,
+    /// Which cases to train on.
+    pub sample: Sample,
+    /// The tuning that the settings were taken from.
+    pub tuned: Option<Reference>,
     /// Train anew even when the run exists.
     pub force: bool,
     /// Do not compare the files with their recorded hashes.
     pub trust_files: bool,
+}
+
+/// Which of the training cases a run learns from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Sample {
+    /// All of them.
+    #[default]
+    All,
+    /// The manifest's coarse sample.
+    Tuning,
 }
 
 /// How a run goes, for a display.
@@ -94,7 +111,7 @@ pub fn train(request: &Request, watch: &mut dyn FnMut(&Event<'_>)) -> Result<Out
     }
     let programs = prepare_libtorch(&request.settings)?;
     let device = device_of(request.settings.device)?;
-    let loaded = cohort.load(&request.out, request.trust_files)?;
+    let loaded = cohort.load(&request.out, request.sample, request.trust_files)?;
     let _lock = FolderLock::take(&folder)?;
     let interrupted = if request.force { None } else { checkpoint::read(&folder)? };
     if let Some(checkpoint) = &interrupted {
@@ -102,7 +119,7 @@ pub fn train(request: &Request, watch: &mut dyn FnMut(&Event<'_>)) -> Result<Out
     }
     let plan = match &interrupted {
         Some(checkpoint) => checkpoint.state.plan.clone(),
-        None => plan(request, &cohort, &loaded, device)?,
+        None => plan(&request.settings, &cohort, &loaded)?,
     };
     // Only now: a plan that cannot be leaves an earlier run as it was.
     clear(&folder, interrupted.is_some())?;
@@ -145,6 +162,8 @@ pub fn train(request: &Request, watch: &mut dyn FnMut(&Event<'_>)) -> Result<Out
         schema_version: run::SCHEMA_VERSION,
         name,
         settings: request.settings.clone(),
+        sample: request.sample,
+        tuned: request.tuned.clone(),
         labels: labels.map(|(&value, name)| Label { value, name: name.clone() }).collect(),
         training_cases: training,
         validation_cases: validation,
@@ -166,22 +185,29 @@ pub fn train(request: &Request, watch: &mut dyn FnMut(&Event<'_>)) -> Result<Out
 pub fn speed(request: &Request) -> Result<(Speed, Programs)> {
     let cohort = Folder::open(&request.out)?;
     let programs = prepare_libtorch(&request.settings)?;
-    let device = device_of(request.settings.device)?;
-    let loaded = cohort.load(&request.out, request.trust_files)?;
-    let plan = plan(request, &cohort, &loaded, device)?;
-    Ok((Trainer::new(&request.settings, &plan, device)?.speed(&loaded)?, programs))
+    let loaded = cohort.load(&request.out, request.sample, request.trust_files)?;
+    Ok((speed_of(&request.settings, &cohort, &loaded)?, programs))
+}
+
+/// As [`speed`], of cases that have been read.
+pub(crate) fn speed_of(settings: &Settings, cohort: &Folder, loaded: &Loaded) -> Result<Speed> {
+    let device = device_of(settings.device)?;
+    let plan = settings.plan(&cohort.with(&shapes(loaded)), None)?;
+    Trainer::new(settings, &plan, device)?.speed(loaded)
+}
+
+/// Voxels along z, y, x of the training images.
+pub(crate) fn shapes(loaded: &Loaded) -> Vec<[usize; 3]> {
+    loaded.training.iter().map(|case| case.shape).collect()
 }
 
 /// Plans the run; a length in seconds is turned into steps after a warm-up.
-fn plan(request: &Request, cohort: &Folder, loaded: &Loaded, device: Device) -> Result<RunPlan> {
-    let shapes: Vec<[usize; 3]> = loaded.training.iter().map(|case| case.shape).collect();
-    let of = Cohort { info: &cohort.manifest.info, shapes: &shapes, names: &cohort.names };
-    let plan = request.settings.plan(&of, None)?;
-    if request.settings.seconds.is_none() {
-        return Ok(plan);
-    }
-    let speed = Trainer::new(&request.settings, &plan, device)?.speed(loaded)?;
-    request.settings.plan(&of, Some(speed))
+fn plan(settings: &Settings, cohort: &Folder, loaded: &Loaded) -> Result<RunPlan> {
+    let speed = match settings.seconds {
+        Some(_) => Some(speed_of(settings, cohort, loaded)?),
+        None => None,
+    };
+    settings.plan(&cohort.with(&shapes(loaded)), speed)
 }
 
 /// Refuses to go on with what another run left.
@@ -207,7 +233,7 @@ fn clear(folder: &Path, goes_on: bool) -> Result<()> {
     results.iter().chain(state.iter().filter(|_| !goes_on)).try_for_each(|file| remove(&folder.join(file)))
 }
 
-fn remove(path: &Path) -> Result<()> {
+pub(crate) fn remove(path: &Path) -> Result<()> {
     if path.exists() {
         std::fs::remove_file(path).map_err(pdl_store::StoreError::io("remove the file", path))?;
     }

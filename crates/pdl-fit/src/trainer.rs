@@ -219,7 +219,11 @@ impl<'a> Trainer<'a> {
             timed.sort_by(f64::total_cmp);
             Ok(timed[timed.len() / 2])
         };
-        let coarse = of_pool(scales.first().map_or([1; 3], |scale| scale.pool))?;
-        Ok(Speed { coarse, full: of_pool([1; 3])? })
+        let full = of_pool([1; 3])?;
+        let coarse = match scales.first().map(|scale| scale.pool) {
+            Some(pool) if pool != [1; 3] => of_pool(pool)?,
+            _ => full,
+        };
+        Ok(Speed { coarse, full })
     }
 }

@@ -1,4 +1,4 @@
-//! The schemas of what a run and a comparison leave are those of the types (`just schemas` makes them anew), and the history's columns are those that other programs rely on.
+//! The schemas of what a run, a tuning and a comparison leave are those of the types (`just schemas` makes them anew), and the history's columns are those that other programs rely on.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "tests may fail loudly")]
 
 use std::path::Path;
@@ -8,6 +8,7 @@ use pdl_fit::compare::tune::Tuned;
 use pdl_fit::evaluate;
 use pdl_fit::history::{self, HistoryRow};
 use pdl_fit::run::RunRecord;
+use pdl_fit::tuning::{Trial, Tuning};
 use schemars::schema_for;
 
 #[test]
@@ -18,6 +19,8 @@ fn schemas_are_those_of_the_types() {
         ("history", schema_for!(HistoryRow)),
         ("tuned", schema_for!(Tuned)),
         ("comparison", schema_for!(Row)),
+        ("tuning", schema_for!(Tuning)),
+        ("trials", schema_for!(Trial)),
         ("evaluation", schema_for!(evaluate::Row)),
     ];
     for (name, schema) in schemas {

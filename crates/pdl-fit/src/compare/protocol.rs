@@ -2,19 +2,14 @@
 
 use std::path::Path;
 
-use clap::{Args, Command, FromArgMatches};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
 use crate::error::{FitError, Result};
-use crate::settings::{ScheduleKind, Settings};
+use crate::settings::{ScheduleKind, Settings, Values};
 
 /// The protocol that is followed when none is given.
 const DEFAULT: &str = include_str!("protocol.toml");
-
-/// Settings by the names that `run.json` gives them.
-type Values = Map<String, Value>;
 
 /// What the protocol decides itself, and neither the shared settings nor an arm may.
 const OWN: [&str; 7] = ["rate", "steps", "seconds", "samples", "epochs", "eval_every", "seed"];
@@ -129,21 +124,11 @@ impl Protocol {
     /// [`FitError::Setting`] when one of them is unknown or of the wrong kind.
     pub fn settings(&self, arm: &Arm) -> Result<Settings> {
         let wrong = |problem: String| FitError::Setting(format!("arm {}: {problem}", arm.name));
-        let Value::Object(mut values) =
-            serde_json::to_value(defaults()?).map_err(|error| wrong(error.to_string()))?
-        else {
-            return Err(wrong("it has no settings".to_owned()));
-        };
-        for (name, value) in self.shared.iter().chain(&arm.settings) {
-            if OWN.contains(&name.as_str()) {
-                return Err(wrong(format!("{name} is for the protocol to decide")));
-            }
-            match values.get_mut(name) {
-                Some(place) => *place = value.clone(),
-                None => return Err(wrong(format!("there is no setting {name}"))),
-            }
+        let changes = self.shared.iter().chain(&arm.settings);
+        if let Some((name, _)) = changes.clone().find(|(name, _)| OWN.contains(&name.as_str())) {
+            return Err(wrong(format!("{name} is for the protocol to decide")));
         }
-        serde_json::from_value(Value::Object(values)).map_err(|error| wrong(error.to_string()))
+        Settings::defaults()?.changed(changes).map_err(|error| wrong(error.to_string()))
     }
 }
 
@@ -161,13 +146,6 @@ fn is_baseline(settings: &Settings) -> bool {
     settings.schedule == ScheduleKind::Conventional
         && settings.coarse_share == 0.0
         && settings.rank_weight == 0.0
-}
-
-/// What a command line without any flag says.
-fn defaults() -> Result<Settings> {
-    let matches = Settings::augment_args(Command::new("pdl-fit")).try_get_matches_from(["pdl-fit"]);
-    let settings = matches.and_then(|matches| Settings::from_arg_matches(&matches));
-    settings.map_err(|error| FitError::Setting(error.to_string()))
 }
 
 #[cfg(test)]

@@ -10,11 +10,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::compare::protocol::Choice;
 use crate::compare::resample::{self, Interval, SEEDS_ENOUGH};
-use crate::compare::runs::{Finished, Runs};
 use crate::compare::target;
 use crate::compare::tune::{self, Tuned};
 use crate::dice::mean;
 use crate::error::{FitError, Result};
+use crate::runs::{Finished, Runs};
 
 /// The table's name inside the folder of a comparison.
 pub const FILE: &str = "comparison.parquet";

@@ -1,10 +1,10 @@
 //! How far a median ratio might lie elsewhere, had other cases or seeds been drawn (bootstrap percentiles, Efron 1979).
 
-use crate::compare::runs::Finished;
 use crate::compare::target;
 use crate::dice::mean;
 use crate::history::HistoryRow;
 use crate::random::{Purpose, Random};
+use crate::runs::Finished;
 
 /// From so many seeds on, seeds are resampled; with fewer, validation cases are.
 pub const SEEDS_ENOUGH: usize = 5;

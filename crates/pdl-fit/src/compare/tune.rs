@@ -7,12 +7,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::compare::protocol::{Arm, Choice, Protocol};
-use crate::compare::runs::{Runs, Told};
 use crate::compare::target::{self, Reached};
 use crate::error::{FitError, Result};
 use crate::folder::Folder;
 use crate::plan::Speed;
 use crate::run::Programs;
+use crate::runs::{Runs, Told};
 use crate::settings::Settings;
 
 /// The file's name inside the folder of a comparison.
@@ -202,13 +202,6 @@ impl Tuning<'_, '_> {
         rates.len() * tuning_seeds.len() * (1 + seconds.len() * arms.len())
     }
 
-    /// The steps of so many seconds.
-    fn steps(&self, settings: &Settings, seconds: f64) -> u64 {
-        let share = settings.coarse_share;
-        let step = share * self.speed.coarse + (1.0 - share) * self.speed.full;
-        ((seconds / step).round() as u64).max(1)
-    }
-
     /// Long conventional runs, at every rate.
     fn reference(&mut self) -> Result<Vec<Trial>> {
         let protocol = self.protocol;
@@ -252,7 +245,7 @@ impl Tuning<'_, '_> {
         target: Option<f64>,
     ) -> Result<Trial> {
         let of_arm = self.protocol.settings(arm)?;
-        let steps = self.steps(&of_arm, seconds);
+        let steps = self.speed.steps(seconds, of_arm.coarse_share);
         let choice = Choice { rate, seconds, steps };
         let eval_every = steps.div_ceil(self.protocol.tuning_evaluations);
         let settings = settings(self.protocol, arm, choice, seed, eval_every)?;

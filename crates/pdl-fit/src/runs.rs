@@ -1,10 +1,9 @@
-//! The runs of a comparison: ordinary ones, kept in a folder of their own and found there again.
+//! Many runs of one cohort: ordinary ones, kept in a folder of their own and found there again.
 
 use std::path::{Path, PathBuf};
 
 use pdl_cohort::attributes::Split;
 
-use crate::compare::FOLDER;
 use crate::dice::CohortDice;
 use crate::error::{FitError, Result};
 use crate::folder::Folder;
@@ -13,16 +12,18 @@ use crate::model::Model;
 use crate::plan::Speed;
 use crate::run::{Programs, RunRecord};
 use crate::settings::Settings;
-use crate::train::{self, Event, Request};
+use crate::train::{self, Event, Request, Sample};
 
 /// Where runs are made, and who is told.
 pub struct Runs<'a> {
     out: &'a Path,
+    folder: PathBuf,
+    sample: Sample,
     trust_files: bool,
     watch: &'a mut dyn FnMut(&Told<'_>),
 }
 
-/// How a comparison goes, for a display.
+/// How they go, for a display.
 #[derive(Debug)]
 pub enum Told<'a> {
     /// Steps were timed.
@@ -54,9 +55,15 @@ impl Finished {
 }
 
 impl<'a> Runs<'a> {
-    /// Of the curation folder `out`.
-    pub fn new(out: &'a Path, trust_files: bool, watch: &'a mut dyn FnMut(&Told<'_>)) -> Self {
-        Self { out, trust_files, watch }
+    /// Of the curation folder `out`, kept in `folder`/runs inside it.
+    pub fn new(
+        out: &'a Path,
+        folder: &str,
+        sample: Sample,
+        trust_files: bool,
+        watch: &'a mut dyn FnMut(&Told<'_>),
+    ) -> Self {
+        Self { out, folder: Path::new(folder).join("runs"), sample, trust_files, watch }
     }
 
     /// Tells the display.
@@ -118,7 +125,9 @@ impl<'a> Runs<'a> {
     fn request(&self, name: Option<&str>, settings: &Settings) -> Request {
         Request {
             out: self.out.to_owned(),
-            runs: Path::new(FOLDER).join("runs"),
+            runs: self.folder.clone(),
+            sample: self.sample,
+            tuned: None,
             name: name.map(str::to_owned),
             settings: settings.clone(),
             force: false,

@@ -1,0 +1,154 @@
+//! A small tuning to its end: what it leaves, how it goes on after kill -9, and how a run takes what it found.
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "tests may fail loudly")]
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use pdl_cohort::attributes::Split;
+use pdl_curriculum::manifest::Manifest;
+use pdl_fit::run::{self, RunRecord};
+use pdl_fit::train::Sample;
+use pdl_fit::tuning::{Trial, Tuning};
+use pdl_store::{hash, json, table};
+
+const FLAGS: [&str; 10] =
+    ["--budget", "4", "--candidates", "4", "--one-of", "2", "--widths", "4,8", "--depths", "2"];
+
+fn fit(command: &str, out: &Path, flags: &[&str]) -> Command {
+    let mut program = Command::new(env!("CARGO_BIN_EXE_pdl-fit"));
+    program.arg(command).arg(out).args(flags);
+    program
+}
+
+fn ok(output: &Output) -> String {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn refused(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    String::from_utf8(output.stderr).unwrap()
+}
+
+/// The MR sample, curated; nothing of its test cases is left but their rows.
+fn curated(folder: &Path) -> PathBuf {
+    let out = folder.join("out");
+    pdl_tests::run_ok(&["curate", pdl_tests::sample("mr").to_str().unwrap(), "--out", out.to_str().unwrap()]);
+    let manifest = Manifest::open(&out).unwrap();
+    let test: Vec<_> = manifest.rows.iter().filter(|row| row.split == Split::Test).collect();
+    assert!(!test.is_empty());
+    for row in test {
+        std::fs::remove_file(out.join(&row.image)).unwrap();
+        std::fs::remove_file(out.join(&row.label)).unwrap();
+    }
+    out
+}
+
+fn tuning(out: &Path) -> Tuning {
+    json::read(&out.join("tuning/tuning.json")).unwrap()
+}
+
+/// The trials but for the seconds that they took.
+fn trials(out: &Path) -> Vec<Trial> {
+    let rows: Vec<Trial> = table::read_rows(&out.join("tuning/trials.parquet")).unwrap().0;
+    rows.into_iter().map(|row| Trial { training_seconds: None, ..row }).collect()
+}
+
+/// Another folder of the same cohort, in which the same tuning has begun: its steps are timed.
+fn begun(folder: &Path, from: &Path) -> PathBuf {
+    let out = curated(folder);
+    std::fs::create_dir_all(out.join("tuning")).unwrap();
+    let begun = Tuning { winner: None, ..tuning(from) };
+    json::write(&out.join("tuning/tuning.json"), &begun).unwrap();
+    out
+}
+
+#[test]
+fn the_best_of_the_coarse_sample_wins_whenever_it_is_killed_and_trains() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = curated(folder.path());
+    let told = refused(&mut fit("train", &out, &["--tuned"]));
+    assert!(told.contains("run `pdl-fit tune` first"), "{told}");
+
+    let told = ok(&fit("tune", &out, &FLAGS).output().unwrap());
+    assert!(told.contains("train") && told.contains("--tuned"), "{told}");
+    let (found, rows) = (tuning(&out), trials(&out));
+    let places: Vec<u32> = rows.iter().map(|row| row.rung).collect();
+    assert_eq!((places, found.candidates.len()), (vec![1, 1, 1, 1, 2, 2], 4));
+
+    // The candidates differ, and the first is what `train` would take.
+    let distinct: BTreeSet<String> = found.candidates.iter().map(|c| format!("{:?}", c.candidate)).collect();
+    assert_eq!(distinct.len(), 4);
+    let first = &found.candidates[0].candidate;
+    assert_eq!((first.rate, first.width), (0.003, 16));
+    assert!(found.candidates[1..].iter().all(|c| [4, 8].contains(&c.candidate.width)));
+
+    // The better half went on, the best of them won, and every row says what its own run says.
+    let dice = |row: &Trial| row.dice_mean.unwrap();
+    let mut order: Vec<&Trial> = rows[..4].iter().collect();
+    order.sort_by(|a, b| dice(b).total_cmp(&dice(a)));
+    let best: BTreeSet<u32> = order[..2].iter().map(|row| row.candidate).collect();
+    assert_eq!(rows[4..].iter().map(|row| row.candidate).collect::<BTreeSet<_>>(), best);
+    let winner = found.winner.clone().unwrap();
+    let last = if dice(&rows[4]) >= dice(&rows[5]) { &rows[4] } else { &rows[5] };
+    assert_eq!((winner.number as u32, winner.dice_mean), (last.candidate, dice(last)));
+    let tune: usize = Manifest::open(&out).unwrap().rows.iter().filter(|row| row.tune).count();
+    for row in &rows {
+        let name = format!("tuning/runs/rung{}-candidate{}", row.rung, row.candidate);
+        let RunRecord { settings, sample, training_cases, results, .. } = run::read(&out.join(name)).unwrap();
+        assert_eq!((sample, training_cases), (Sample::Tuning, tune));
+        assert_eq!(
+            (settings.rate, settings.width, settings.steps),
+            (Some(row.rate), row.width, Some(row.steps))
+        );
+        assert_eq!((settings.batch, results.dice_mean), (Some(row.batch as usize), row.dice_mean));
+    }
+
+    // Once more: nothing is done. With other flags: refused.
+    let before = std::fs::read(out.join("tuning/trials.parquet")).unwrap();
+    ok(&fit("tune", &out, &FLAGS).output().unwrap());
+    assert_eq!(std::fs::read(out.join("tuning/trials.parquet")).unwrap(), before);
+    let told = refused(&mut fit("tune", &out, &["--budget", "7"]));
+    assert!(told.contains("a tuning of other settings is here"), "{told}");
+
+    // Killed again and again, at moments further and further in.
+    let other = tempfile::tempdir().unwrap();
+    let again = begun(other.path(), &out);
+    for milliseconds in [150, 900, 1700, 2600] {
+        let mut child = fit("tune", &again, &FLAGS).spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(milliseconds));
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    ok(&fit("tune", &again, &FLAGS).output().unwrap());
+    assert_eq!((trials(&again), tuning(&again)), (rows, found.clone()));
+
+    // A run takes it, by reference; flags of its own count more.
+    let steps = ["--steps", "3", "--no-report"];
+    ok(&fit("train", &out, &[&["--tuned"], &steps[..]].concat()).output().unwrap());
+    let record = run::read(&out.join("runs/pdl-seed1")).unwrap();
+    let candidate = winner.candidate;
+    let RunRecord { settings, sample, tuned, .. } = record;
+    assert_eq!((settings.rate, settings.width), (Some(candidate.rate), candidate.width));
+    assert_eq!((settings.depth, settings.patch), (Some(candidate.depth), Some(candidate.patch)));
+    assert_eq!((settings.batch, sample), (Some(candidate.batch), Sample::All));
+    let tuned = tuned.unwrap();
+    assert_eq!(tuned.file, "tuning/tuning.json");
+    assert_eq!(tuned.blake3, hash::of_file(&out.join("tuning/tuning.json")).unwrap());
+    let flags = [&["--tuned", "--rate", "0.5", "--name", "own"], &steps[..]].concat();
+    ok(&fit("train", &out, &flags).output().unwrap());
+    assert_eq!(run::read(&out.join("runs/own")).unwrap().settings.rate, Some(0.5));
+
+    // What is unfinished, or of another manifest, is not taken.
+    let unfinished = Tuning { winner: None, ..found.clone() };
+    json::write(&out.join("tuning/tuning.json"), &unfinished).unwrap();
+    let told = refused(&mut fit("train", &out, &["--tuned"]));
+    assert!(told.contains("has not come to its end"), "{told}");
+    let foreign = Tuning { manifest_blake3: "0".repeat(64), ..found };
+    json::write(&out.join("tuning/tuning.json"), &foreign).unwrap();
+    let told = refused(&mut fit("train", &out, &["--tuned"]));
+    assert!(told.contains("from another manifest"), "{told}");
+}
