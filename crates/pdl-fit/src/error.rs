@@ -50,12 +50,14 @@ pub enum FitError {
     #[error("{}", pdl_store::progress::HOW_TO_GO_ON)]
     Stopped,
     /// Training went astray.
-    #[error("the loss is {loss} at step {step}: train with a lower --rate")]
+    #[error("the {what} is {value} at step {step}: train with a lower --rate")]
     Diverged {
         /// The step.
         step: u64,
-        /// Its loss.
-        loss: f64,
+        /// What is no number.
+        what: &'static str,
+        /// What it is instead.
+        value: f64,
     },
 }
 

@@ -26,6 +26,15 @@ pub fn from_channels_last(values: &Tensor, shape: &[i64]) -> Result<Tensor> {
     Ok(values.f_view(stored.as_slice())?.f_permute(channels_second(shape.len()))?)
 }
 
+/// The values of (N, C, spatial ...) as they lie in memory, (N, spatial ..., C) in one row; copied only when they lie
+/// otherwise.
+///
+/// # Errors
+/// When libtorch refuses.
+pub fn to_channels_last(x: &Tensor) -> Result<Tensor> {
+    Ok(x.f_permute(channels_end(x.dim()))?.f_reshape([-1])?)
+}
+
 /// A parameter of `shape` that shares memory with its flat values: kernels channels-last, the rest as is.
 ///
 /// # Errors
@@ -40,10 +49,7 @@ pub fn kernel_from_flat(values: &Tensor, shape: &[i64]) -> Result<Tensor> {
 /// When libtorch refuses.
 pub fn kernel_to_flat(value: &Tensor) -> Result<Tensor> {
     let rank = value.dim();
-    if rank > 2 {
-        return Ok(value.f_permute(channels_end(rank))?.f_reshape([-1])?);
-    }
-    Ok(value.f_reshape([-1])?)
+    if rank > 2 { to_channels_last(value) } else { Ok(value.f_reshape([-1])?) }
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ pub mod layout;
 pub mod loss;
 pub mod model;
 pub mod network;
+pub mod norm;
 pub mod optimiser;
 pub mod plan;
 pub mod predict;

@@ -7,13 +7,12 @@
 use clap::ValueEnum;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tch::Tensor;
+use tch::{Device, Tensor};
 
 use crate::error::Result;
+use crate::norm::{self, Affine, EPSILON, SLOPE, Tape};
 use crate::weights::{Init, Parameter, Weights};
 
-/// Added to the variance in norms.
-const EPSILON: f64 = 1e-5;
 /// How fast a batch norm's running figures follow (PyTorch's default).
 const BATCH_MOMENTUM: f64 = 0.1;
 
@@ -173,17 +172,29 @@ impl UNet {
     /// # Errors
     /// [`crate::FitError`] when the weights are another network's or memory ends.
     pub fn forward(&self, weights: &Weights, images: &Tensor) -> Result<Tensor> {
-        let pass = Pass { plan: &self.plan, weights, training: false };
+        self.applied(weights, images, Mode::Applied)
+    }
+
+    /// As [`UNet::forward`], by operations of libtorch alone.
+    ///
+    /// # Errors
+    /// As [`UNet::forward`].
+    pub fn forward_traced(&self, weights: &Weights, images: &Tensor) -> Result<Tensor> {
+        self.applied(weights, images, Mode::Traced)
+    }
+
+    fn applied(&self, weights: &Weights, images: &Tensor, mode: Mode<'_>) -> Result<Tensor> {
+        let pass = Pass { plan: &self.plan, weights, mode };
         pass.logits(images, 0..1)?.pop().ok_or_else(|| missing("head"))
     }
 
     /// The logits of all levels that learn from the labels, the finest first, each on its own grid. Batch norms
-    /// use the batch's figures and move their running ones.
+    /// use the batch's figures and move their running ones. [`Weights::gradient`] needs the tape.
     ///
     /// # Errors
     /// As [`UNet::forward`].
-    pub fn forward_training(&self, weights: &Weights, images: &Tensor) -> Result<Vec<Tensor>> {
-        let pass = Pass { plan: &self.plan, weights, training: true };
+    pub fn forward_training(&self, weights: &Weights, images: &Tensor, tape: &Tape) -> Result<Vec<Tensor>> {
+        let pass = Pass { plan: &self.plan, weights, mode: Mode::Training(tape) };
         let mut logits = pass.logits(images, self.heads())?;
         logits.reverse();
         Ok(logits)
@@ -210,7 +221,18 @@ fn missing(name: &str) -> crate::FitError {
 struct Pass<'a> {
     plan: &'a NetworkPlan,
     weights: &'a Weights,
-    training: bool,
+    mode: Mode<'a>,
+}
+
+/// What a way through the network is for.
+#[derive(Clone, Copy)]
+enum Mode<'a> {
+    /// Gradients, by this tape.
+    Training(&'a Tape),
+    /// Logits.
+    Applied,
+    /// Logits, by operations that libtorch can write down.
+    Traced,
 }
 
 impl Pass<'_> {
@@ -245,32 +267,50 @@ impl Pass<'_> {
 
     fn level(&self, half: &str, level: usize, x: &Tensor) -> Result<Tensor> {
         let name = format!("{half}.{level}");
-        let y = self.block(&format!("{name}.0"), x)?.f_leaky_relu_()?; // slope below zero: 0.01
-        let mut y = self.block(&format!("{name}.1"), &y)?;
-        if self.plan.residual {
-            let same = x.size()[1] == y.size()[1];
-            y = if same {
-                y.f_add(x)?
-            } else {
-                y.f_add(&self.convolve(x, self.weights.get(&format!("{name}.shortcut.weight"))?, None)?)?
-            };
+        let y = self.block(&format!("{name}.0"), x, true)?;
+        let y = self.block(&format!("{name}.1"), &y, !self.plan.residual)?;
+        if !self.plan.residual {
+            return Ok(y);
         }
+        let same = x.size()[1] == y.size()[1];
+        let mut y = if same {
+            y.f_add(x)?
+        } else {
+            y.f_add(&self.convolve(x, self.weights.get(&format!("{name}.shortcut.weight"))?, None)?)?
+        };
         Ok(y.f_leaky_relu_()?)
     }
 
-    /// Convolution and norm.
-    fn block(&self, name: &str, x: &Tensor) -> Result<Tensor> {
+    /// Convolution and norm, and leaky ReLU (slope below zero: 0.01) where it is wanted.
+    fn block(&self, name: &str, x: &Tensor, leaky: bool) -> Result<Tensor> {
         let get = |part: &str| self.weights.get(&format!("{name}.{part}"));
         let x = self.convolve(x, get("conv.weight")?, None)?;
-        let (scale, shift) = (Some(get("norm.weight")?), Some(get("norm.bias")?));
-        Ok(match self.plan.norm {
-            // One group per channel is instance norm; unlike f_instance_norm it keeps channels-last memory.
-            Norm::Instance => x.f_group_norm(x.size()[1], scale, shift, EPSILON, true)?,
-            Norm::Batch => {
-                let (mean, variance) = (Some(get("norm.mean")?), Some(get("norm.variance")?));
-                x.f_batch_norm(scale, shift, mean, variance, self.training, BATCH_MOMENTUM, EPSILON, true)?
+        let (scale, shift) = (get("norm.weight")?, get("norm.bias")?);
+        let mut y = match (self.plan.norm, self.mode) {
+            (Norm::Instance, Mode::Training(_) | Mode::Applied) if x.device() == Device::Cpu => {
+                let tape = if let Mode::Training(tape) = self.mode { Some(tape) } else { None };
+                let slope = if leaky { SLOPE } else { 1.0 };
+                let affine = Affine { scale: scale.shallow_clone(), shift: shift.shallow_clone(), slope };
+                return norm::forward(&x, affine, tape);
             }
-        })
+            // One group per channel is instance norm; unlike f_instance_norm it keeps channels-last memory.
+            (Norm::Instance, _) => x.f_group_norm(x.size()[1], Some(scale), Some(shift), EPSILON, true)?,
+            (Norm::Batch, mode) => {
+                let (mean, variance) = (Some(get("norm.mean")?), Some(get("norm.variance")?));
+                let training = matches!(mode, Mode::Training(_));
+                x.f_batch_norm(
+                    Some(scale),
+                    Some(shift),
+                    mean,
+                    variance,
+                    training,
+                    BATCH_MOMENTUM,
+                    EPSILON,
+                    true,
+                )?
+            }
+        };
+        Ok(if leaky { y.f_leaky_relu_()? } else { y })
     }
 
     /// Keeps every side: zeros are added around.
@@ -363,7 +403,7 @@ mod tests {
         let plan = NetworkPlan { deep_supervision: true, ..NetworkPlan::plain(2, 4, 3, 3) };
         let net = UNet::new(plan);
         let weights = Weights::new(net.parameters(), 1, Device::Cpu).unwrap();
-        let logits = net.forward_training(&weights, &images(&[16, 24])).unwrap();
+        let logits = net.forward_training(&weights, &images(&[16, 24]), &Tape::default()).unwrap();
         let sizes: Vec<Vec<i64>> = logits.iter().map(Tensor::size).collect();
         assert_eq!(sizes, [vec![2, 3, 16, 24], vec![2, 3, 8, 12]]);
         assert!(logits[0].equal(&net.forward(&weights, &images(&[16, 24])).unwrap()));
@@ -376,9 +416,10 @@ mod tests {
         let mean = || weights.get("encoder.0.0.norm.mean").unwrap().abs().sum(Kind::Double).double_value(&[]);
         let _ = net.forward(&weights, &images(&[8, 8])).unwrap();
         assert_eq!(mean(), 0.0);
-        let logits = net.forward_training(&weights, &images(&[8, 8])).unwrap();
+        let tape = Tape::default();
+        let logits = net.forward_training(&weights, &images(&[8, 8]), &tape).unwrap();
         assert!(mean() > 0.0);
-        let gradient = weights.gradient(&logits[0].sum(Kind::Float)).unwrap();
+        let gradient = weights.gradient(&logits[0].sum(Kind::Float), tape).unwrap();
         assert_eq!(gradient.size(), weights.flat().size(), "figures without a gradient count as zero");
     }
 }

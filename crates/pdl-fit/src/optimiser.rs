@@ -82,14 +82,17 @@ impl Optimiser {
         Ok(Self { choice, state, decay: Tensor::f_cat(&parts, 0)?, step: 0 })
     }
 
-    /// One step against `gradient` (P) at `rate`.
+    /// One step against `gradient` (P) at `rate`; gives the gradient's length. Where that is not finite, no step is made.
     ///
     /// # Errors
     /// [`FitError::Torch`] when libtorch refuses.
-    pub fn step(&mut self, weights: &Weights, gradient: &Tensor, rate: f64) -> Result<()> {
+    pub fn step(&mut self, weights: &Weights, gradient: &Tensor, rate: f64) -> Result<f64> {
         let _no_grad = tch::no_grad_guard();
-        self.step += 1;
         let norm = gradient.f_norm()?.f_double_value(&[])?;
+        if !norm.is_finite() {
+            return Ok(norm);
+        }
+        self.step += 1;
         let gradient = gradient.f_mul_scalar((self.choice.clip / (norm + 1e-6)).min(1.0))?;
         let mut flat = weights.flat();
         let change = match self.choice.method {
@@ -97,7 +100,7 @@ impl Optimiser {
             Method::Sgd => self.sgd(&gradient.f_add(&flat.f_mul(&self.decay)?)?)?,
         };
         let _ = flat.f_sub_(&change.f_mul_scalar(rate)?)?;
-        Ok(())
+        Ok(norm)
     }
 
     fn adamw(&mut self, gradient: &Tensor) -> Result<Tensor> {
@@ -226,6 +229,18 @@ mod tests {
         let mut optimiser = Optimiser::new(&weights, clipped).unwrap();
         optimiser.step(&weights, &Tensor::from_slice(&[-8.0_f32]), 1.0).unwrap();
         assert!((weights.flat().double_value(&[0]) - 0.5).abs() < 1e-5);
+    }
+
+    #[test]
+    fn a_gradient_that_is_no_number_changes_nothing() {
+        let weights = one_number(2.0, vec![1]);
+        let mut optimiser = Optimiser::new(&weights, choice(Method::Adamw)).unwrap();
+        for wrong in [f32::NAN, f32::INFINITY] {
+            let norm = optimiser.step(&weights, &Tensor::from_slice(&[wrong]), 0.1).unwrap();
+            assert!(!norm.is_finite());
+        }
+        assert_eq!(weights.flat().double_value(&[0]), 2.0);
+        assert_eq!(optimiser.state()[0].1.double_value(&[0]), 0.0);
     }
 
     #[test]

@@ -281,6 +281,8 @@ pub(crate) fn prepare_libtorch(settings: &Settings) -> Result<Programs> {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let threads = settings.threads.unwrap_or(cores);
     tch::set_num_threads(i32::try_from(threads).unwrap_or(i32::MAX));
+    // The norms' threads; a second training of this process keeps those of the first.
+    let _ = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
     let libtorch = option_env!("PDL_LIBTORCH_VERSION").unwrap_or("unknown").to_owned();
     Ok(Programs { pdl: env!("CARGO_PKG_VERSION").to_owned(), libtorch, device, threads })
 }

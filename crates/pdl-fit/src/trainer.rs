@@ -12,6 +12,7 @@ use crate::folder::{HeldOut, Loaded};
 use crate::history::HistoryRow;
 use crate::loss;
 use crate::network::UNet;
+use crate::norm::Tape;
 use crate::optimiser::{Average, Optimiser, copy_into};
 use crate::plan::{RunPlan, Speed};
 use crate::predictor::Predictor;
@@ -165,14 +166,18 @@ impl<'a> Trainer<'a> {
     /// One optimiser step; gives its loss.
     fn step(&mut self, ready: &Ready, step: u64) -> Result<f64> {
         let batch = self.sampler.batch(&ready.samples, self.device)?;
-        let logits = self.net.forward_training(&self.weights, &batch.images)?;
+        let tape = Tape::default();
+        let logits = self.net.forward_training(&self.weights, &batch.images, &tape)?;
         let loss = loss::supervised(&logits, &batch.target, &batch.annotated)?;
-        let gradient = self.weights.gradient(&loss)?;
+        let gradient = self.weights.gradient(&loss, tape)?;
         let value = loss.f_double_value(&[])?;
         if !value.is_finite() {
-            return Err(FitError::Diverged { step, loss: value });
+            return Err(FitError::Diverged { step, what: "loss", value });
         }
-        self.optimiser.step(&self.weights, &gradient, self.plan.rates.at(step))?;
+        let norm = self.optimiser.step(&self.weights, &gradient, self.plan.rates.at(step))?;
+        if !norm.is_finite() {
+            return Err(FitError::Diverged { step, what: "length of the gradient", value: norm });
+        }
         self.average.update(&self.weights, step + 1)?;
         Ok(value)
     }

@@ -8,6 +8,7 @@ use tch::{Device, Kind, Tensor};
 
 use crate::error::{FitError, Result};
 use crate::layout;
+use crate::norm::Tape;
 use crate::random::{Purpose, Random};
 
 /// How a parameter begins.
@@ -117,19 +118,22 @@ impl Weights {
         self.views.get(name).ok_or_else(|| FitError::Weights { name: name.to_owned(), shape: vec![] })
     }
 
-    /// The gradient of `loss` (a scalar), in the order of [`Weights::flat`]; zero for what is not trained.
+    /// The gradient of `loss` (a scalar), whose way through the network is on the `tape`, in the order of
+    /// [`Weights::flat`]; zero for what is not trained.
     ///
     /// # Errors
     /// [`FitError::Torch`] when libtorch refuses.
-    pub fn gradient(&self, loss: &Tensor) -> Result<Tensor> {
-        let trained = self.parameters.iter().filter(|p| p.trained);
-        let leaves = trained.map(|p| self.get(&p.name)).collect::<Result<Vec<_>>>()?;
-        let mut gradients = Tensor::f_run_backward(&[loss], &leaves, false, false)?.into_iter();
-        let mut part = |p: &Parameter| match if p.trained { gradients.next() } else { None } {
-            Some(gradient) => layout::kernel_to_flat(&gradient),
-            None => Ok(Tensor::f_zeros([p.len()], (Kind::Float, self.flat.device()))?),
+    pub fn gradient(&self, loss: &Tensor, tape: Tape) -> Result<Tensor> {
+        self.views.values().for_each(|leaf| leaf.shallow_clone().zero_grad());
+        tape.backward(loss)?;
+        let part = |p: &Parameter| {
+            let gradient = self.get(&p.name)?.f_grad()?;
+            match gradient.defined() {
+                true => layout::kernel_to_flat(&gradient),
+                false => Ok(Tensor::f_zeros([p.len()], (Kind::Float, self.flat.device()))?),
+            }
         };
-        let parts = self.parameters.iter().map(&mut part).collect::<Result<Vec<_>>>()?;
+        let parts = self.parameters.iter().map(part).collect::<Result<Vec<_>>>()?;
         Ok(Tensor::f_cat(&parts, 0)?)
     }
 
