@@ -88,16 +88,14 @@ pub fn sweep(folder: &Path) -> Result<()> {
     let Ok(entries) = fs::read_dir(folder) else { return Ok(()) };
     for entry in entries.flatten() {
         if entry.file_name().to_string_lossy().starts_with(TEMPORARY_PREFIX) {
-            match fs::remove_file(entry.path()) {
-                Err(error) if error.kind() == ErrorKind::NotFound => {}
-                removed => removed.map_err(StoreError::io("remove the leftover", &entry.path()))?,
-            }
+            remove(&entry.path(), "remove the leftover")?;
         }
     }
     Ok(())
 }
 
-/// Removes every file of `folder` that `keep` does not name; a missing folder is fine.
+/// Removes every file of `folder` that `keep` does not name; a missing folder is fine, and so is a file that another
+/// process renames or removes meanwhile.
 ///
 /// # Errors
 /// [`StoreError::Io`] when something cannot be removed.
@@ -105,10 +103,18 @@ pub fn retain(folder: &Path, keep: impl Fn(&str) -> bool) -> Result<()> {
     let Ok(entries) = fs::read_dir(folder) else { return Ok(()) };
     for entry in entries.flatten() {
         if entry.path().is_file() && !keep(&entry.file_name().to_string_lossy()) {
-            fs::remove_file(entry.path()).map_err(StoreError::io("remove the file", &entry.path()))?;
+            remove(&entry.path(), "remove the file")?;
         }
     }
     Ok(())
+}
+
+/// Removes a file, unless it is gone.
+fn remove(path: &Path, doing: &'static str) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        removed => removed.map_err(StoreError::io(doing, path)),
+    }
 }
 
 /// Makes the rename itself durable where the system can; a file system that cannot is no failure.
@@ -146,17 +152,19 @@ mod tests {
     }
 
     #[test]
-    fn two_may_sweep_one_folder_at_once() {
-        let folder = tempfile::tempdir().unwrap();
-        for number in 0..2000 {
-            fs::write(folder.path().join(format!(".tmp-x-{number}")), b"half").unwrap();
+    fn two_may_clean_one_folder_at_once() {
+        for clean in [sweep, |folder: &Path| retain(folder, |_| false)] {
+            let folder = tempfile::tempdir().unwrap();
+            for number in 0..2000 {
+                fs::write(folder.path().join(format!(".tmp-x-{number}")), b"half").unwrap();
+            }
+            let path = folder.path();
+            let cleaned = std::thread::scope(|scope| {
+                let other = scope.spawn(|| clean(path));
+                [clean(path), other.join().unwrap()]
+            });
+            assert!(cleaned.iter().all(Result::is_ok), "{cleaned:?}");
+            assert_eq!(fs::read_dir(path).unwrap().count(), 0);
         }
-        let path = folder.path();
-        let swept = std::thread::scope(|scope| {
-            let other = scope.spawn(|| sweep(path));
-            [sweep(path), other.join().unwrap()]
-        });
-        assert!(swept.iter().all(Result::is_ok), "{swept:?}");
-        assert_eq!(fs::read_dir(path).unwrap().count(), 0);
     }
 }
