@@ -62,7 +62,7 @@ pub fn compare_with(
         let names = comparison.own_names();
         let earlier = Earlier::gather(out, &proxies, &valid, parameters, &names)?;
         let mut blocks = comparison.blocks(run.memory());
-        in_panels(&mut missing, (blocks.capacity * blocks.size / parameters.tile).saturating_sub(1).max(1));
+        in_panels(&mut missing, blocks.capacity * blocks.size / parameters.tile);
         let size = |tile: Tile| tile.len(parameters.tile, proxies.len()) as u64;
         run.progress.begin("comparing pairs", missing.iter().map(|tile| size(*tile)).sum());
         for tile in missing {
@@ -225,8 +225,10 @@ pub fn compare_tiles(
     Ok(())
 }
 
-/// Orders tiles so that a panel of rows sees each block of columns once.
-fn in_panels(tiles: &mut [Tile], rows: usize) {
+/// Orders tiles so that a panel of rows sees each block of columns once, when `capacity` blocks are in memory: those of
+/// the panel, of a column, and of the column before it, which is older than all of the panel only once it is done with.
+fn in_panels(tiles: &mut [Tile], capacity: usize) {
+    let rows = capacity.saturating_sub(2).max(1);
     tiles.sort_by_key(|tile| {
         let panel = tile.row / rows;
         // Every other panel backwards: it begins with the blocks that the one before it ended with.
@@ -274,5 +276,39 @@ impl<'a> Comparison<'a> {
     fn write_tile(&self, blocks: &mut Blocks<'_>, tile: Tile, known: &Known) -> Result<(), SimilarityError> {
         let values = tile::compute(blocks, tile, self.parameters.tile, &self.measures, known);
         pairs::write(self.out, self.proxies, tile, self.parameters, &self.own_names(), values)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How often a block is loaded when those used last are kept, as [`Blocks`] keeps them.
+    fn loads(tiles: &[Tile], capacity: usize) -> usize {
+        let (mut kept, mut loads) = (Vec::new(), 0);
+        for block in tiles.iter().flat_map(|tile| [tile.row, tile.col]) {
+            match kept.iter().position(|other| *other == block) {
+                Some(place) => drop(kept.remove(place)),
+                None => {
+                    loads += 1;
+                    if kept.len() == capacity {
+                        kept.remove(0);
+                    }
+                }
+            }
+            kept.push(block);
+        }
+        loads
+    }
+
+    #[test]
+    fn a_panel_stays_in_memory_while_columns_pass() {
+        for (blocks, capacity) in [(20, 6), (40, 12), (40, 100)] {
+            let mut tiles: Vec<Tile> = tile::tiles(1, blocks).collect();
+            in_panels(&mut tiles, capacity);
+            // Each panel loads its own rows and the columns beyond them, once.
+            let most: usize = (0..blocks).step_by(capacity - 2).map(|row| blocks - row).sum();
+            assert!(loads(&tiles, capacity) <= most, "{} of {most}", loads(&tiles, capacity));
+        }
     }
 }
