@@ -12,7 +12,6 @@ use pdl_store::lock::FolderLock;
 use crate::errand::{Errand, Interrupted, is_final, tell};
 use crate::job::{self, Comparison, Job, Place, Work};
 use crate::mirror;
-use crate::plan::squares;
 use crate::storage::{Storage, Url};
 use crate::{Address, note};
 
@@ -103,11 +102,11 @@ fn errand(place: &Place, todo: &Plan) -> Errand {
         parameters: todo.parameters.clone(),
         proxies: todo.proxies.clone(),
     };
-    let proxies = &todo.proxies[..todo.proxies.len().min(12)];
+    let work = Work::Compare(comparison);
     Errand {
-        job: Job::new(Work::Compare(comparison)),
-        name: format!("pdl compare {proxies} {}", std::process::id()),
-        partitions: squares(&todo.missing),
+        name: work.name(),
+        job: Job::new(work),
+        tiles: todo.missing.clone(),
         step: "comparing pairs",
         units: todo.missing.iter().map(|tile| todo.pairs(*tile)).sum(),
     }

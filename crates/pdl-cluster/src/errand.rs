@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, IsTerminal};
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 use arrow::array::{AsArray, RecordBatch};
@@ -16,14 +16,14 @@ use pdl_similarity::tile::Tile;
 
 use crate::codec::TileCodec;
 use crate::job::Job;
-use crate::plan::plan;
+use crate::plan::{pieces, plan};
 use crate::rest::Rest;
 use crate::{Address, Bar, note};
 
 /// How often the scheduler is asked how far it is.
 const LOOK: Duration = Duration::from_millis(500);
-/// Looks without an answer after which the scheduler counts as gone.
-const SILENT: u32 = 20;
+/// How long the scheduler is silent before it counts as gone.
+const SILENT: Duration = Duration::from_secs(15);
 
 /// A run that was left, and whether its job goes on.
 #[derive(Debug, thiserror::Error)]
@@ -35,10 +35,10 @@ pub struct Interrupted(&'static str);
 pub struct Errand {
     /// What is to be made.
     pub job: Job,
-    /// The name under which the scheduler lists it.
+    /// What the scheduler lists it under: the same for what must not be made twice at a time.
     pub name: String,
-    /// Which of it, in partitions: tiles, or cases as tiles of column 0.
-    pub partitions: Vec<Vec<Tile>>,
+    /// Which of it: tiles, or cases as tiles of column 0.
+    pub tiles: Vec<Tile>,
     /// What the progress is called.
     pub step: &'static str,
     /// Units of progress in all.
@@ -49,41 +49,49 @@ pub struct Errand {
 pub type Shares = BTreeMap<String, u64>;
 
 impl Errand {
-    /// Sends it and waits for the end.
+    /// Sends it and waits for the end. A job of the same name that a client left behind is cancelled first: executors
+    /// would make the same things for both.
     ///
     /// # Errors
     /// [`Interrupted`], or why the cluster failed.
     pub async fn run(&self, scheduler: &Address) -> Result<Shares> {
         let rest = Rest::new(scheduler);
-        if rest.executors().await?.is_empty() {
+        let executors = rest.executors().await?.len();
+        if executors == 0 {
             note("no executor has come yet; waiting for one (`pdl-cluster executor --scheduler HOST:PORT`)");
         }
+        for left in rest.jobs_under_way(&self.name).await? {
+            rest.cancel(&left.job_id).await?;
+        }
+        // The scheduler remembers jobs that have ended: the time tells this one from them.
+        let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis();
+        let name = format!("{} {now:x}", self.name);
         let bar = Bar::new(self.step, self.units);
         let ended = tokio::select! {
-            ended = self.send(scheduler) => {
+            ended = self.send(scheduler, &name, executors) => {
                 ended.with_context(|| format!("the run on the scheduler at {scheduler} failed"))
             }
-            () = self.watch(&rest, &bar) => {
+            () = self.watch(&rest, &name, &bar) => {
                 Err(anyhow::anyhow!("the scheduler at {scheduler} does not answer any more"))
             }
             _ = tokio::signal::ctrl_c() => {
                 bar.clear();
-                return Err(self.interrupted(&rest).await.into());
+                return Err(interrupted(&rest, &name).await.into());
             }
         };
         bar.clear();
         ended
     }
 
-    async fn send(&self, scheduler: &Address) -> Result<Shares> {
+    async fn send(&self, scheduler: &Address, name: &str, executors: usize) -> Result<Shares> {
         let config = SessionConfig::new_with_ballista()
-            .set_str(BALLISTA_JOB_NAME, &self.name)
+            .set_str(BALLISTA_JOB_NAME, name)
             .set_str("ballista.scheduler.max_partitions_per_task", "1");
         let ballista = config.ballista_config();
-        let plan = plan(self.job.clone(), &self.partitions)?;
+        let plan = plan(self.job.clone(), &pieces(&self.tiles, executors))?;
         let url = format!("http://{scheduler}");
         let codec = TileCodec::default();
-        let name = self.name.clone();
+        let name = name.to_owned();
         let mut rows =
             execute_physical_plan::<PhysicalPlanNode>(url, &ballista, plan, &codec, name, config).await?;
         let mut shares = Shares::new();
@@ -94,51 +102,48 @@ impl Errand {
     }
 
     /// Shows how far the job is; ends when the scheduler has not answered for a while.
-    async fn watch(&self, rest: &Rest, bar: &Bar) {
-        let rows: usize = self.partitions.iter().map(Vec::len).sum();
-        let each = self.units as f64 / rows as f64;
-        let mut silent = 0;
+    async fn watch(&self, rest: &Rest, name: &str, bar: &Bar) {
+        let each = self.units as f64 / self.tiles.len() as f64;
+        let mut heard = Instant::now();
         let mut job = None;
-        while silent < SILENT {
+        while heard.elapsed() < SILENT {
             tokio::time::sleep(LOOK).await;
             let done = match &job {
-                None => rest.job_named(&self.name).await.map(|found| {
-                    job = found.map(|found| found.job_id);
+                None => rest.jobs_under_way(name).await.map(|found| {
+                    job = found.into_iter().next().map(|found| found.job_id);
                     0
                 }),
                 Some(id) => rest.tiles_done(id).await,
             };
-            match done {
-                Ok(done) => {
-                    silent = 0;
-                    bar.set((done as f64 * each) as u64);
-                }
-                Err(_) => silent += 1,
+            if let Ok(done) = done {
+                heard = Instant::now();
+                bar.set((done as f64 * each) as u64);
             }
         }
     }
+}
 
-    /// Asks whether to end the job too.
-    async fn interrupted(&self, rest: &Rest) -> Interrupted {
-        let goes_on = "the job goes on in the cluster; run this again to see it through";
-        if !std::io::stdin().is_terminal() {
-            return Interrupted(goes_on);
+/// Asks whether to end the job too.
+async fn interrupted(rest: &Rest, name: &str) -> Interrupted {
+    let goes_on = "the job goes on in the cluster; run this again to see it through";
+    if !std::io::stdin().is_terminal() {
+        return Interrupted(goes_on);
+    }
+    note("Cancel the job in the cluster, too? What is done stays. [y/N]");
+    let answer = tokio::task::spawn_blocking(|| {
+        let mut line = String::new();
+        let _ = std::io::stdin().lock().read_line(&mut line);
+        line
+    });
+    if !answer.await.is_ok_and(|line| line.trim().eq_ignore_ascii_case("y")) {
+        return Interrupted(goes_on);
+    }
+    match rest.jobs_under_way(name).await.as_deref() {
+        Ok([job, ..]) if rest.cancel(&job.job_id).await.is_ok() => {
+            Interrupted("the job is cancelled; what is done stays, and the next run goes on from there")
         }
-        note("Cancel the job in the cluster, too? What is done stays. [y/N]");
-        let answer = tokio::task::spawn_blocking(|| {
-            let mut line = String::new();
-            let _ = std::io::stdin().lock().read_line(&mut line);
-            line
-        });
-        if !answer.await.is_ok_and(|line| line.trim().eq_ignore_ascii_case("y")) {
-            return Interrupted(goes_on);
-        }
-        match rest.job_named(&self.name).await {
-            Ok(Some(job)) if rest.cancel(&job.job_id).await.is_ok() => {
-                Interrupted("the job is cancelled; what is done stays, and the next run goes on from there")
-            }
-            _ => Interrupted("the job could not be cancelled: the scheduler does not answer"),
-        }
+        Ok([]) => Interrupted("the job had ended already; what is done stays"),
+        _ => Interrupted("the job could not be cancelled: the scheduler does not answer"),
     }
 }
 

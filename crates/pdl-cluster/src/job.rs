@@ -91,6 +91,24 @@ impl Comparison {
     }
 }
 
+impl Work {
+    /// What it makes, and where, for people and schedulers: the same for two that must not be at work at a time. In a
+    /// folder those are any two; in storage every run has a place of its own.
+    pub fn name(&self) -> String {
+        let (what, place) = match self {
+            Self::Compare(Comparison { place: Place::Folder(out), .. }) => {
+                ("compare", Key::new("folder").part("out", out))
+            }
+            Self::Compare(job) => {
+                ("compare", Key::new("storage").part("place", &job.place).part("run", &job.run()))
+            }
+            Self::Prepare(job) => ("prepare", Key::new("folder").part("out", &job.out)),
+        };
+        let place = place.finish();
+        format!("pdl {what} {}", &place[..place.len().min(12)])
+    }
+}
+
 impl Job {
     /// Of this version.
     pub fn new(work: Work) -> Self {

@@ -6,7 +6,6 @@
 //!
 //! The last stage holds no results of tiles: those of a lost executor would be asked for at a dead address.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{RecordBatch, UInt32Array};
@@ -19,12 +18,15 @@ use pdl_similarity::tile::Tile;
 use crate::job::Job;
 use crate::tile_exec::{TileExec, input_schema};
 
-/// Most partitions of a plan: each costs the scheduler memory and some milliseconds.
-const MOST_PARTITIONS: usize = 2000;
-/// From this many tiles on, a partition holds several: neighbours, which share cases.
-const MANY_TILES: usize = 64;
-/// Cases in a partition: as many as a machine with many cores prepares at a time, unless there are very many.
-const MOST_CASES: usize = 16;
+/// A piece of the work is this share of what is left, for each executor: pieces become smaller towards the end, so that
+/// all executors end at the same time.
+const SHARE: usize = 4;
+/// Bounds of the share: work for executors that come later; and a plan of some thousand partitions at most, of which each
+/// costs the scheduler memory and some milliseconds.
+const SHARES: [usize; 2] = [8, 500];
+/// Whatever the shares, no piece is larger than this many tiles or this part of all.
+const MOST_TILES: usize = 16;
+const MOST_OF_ALL: usize = 64;
 
 /// The plan that computes tiles, or prepares cases, which are tiles of column 0.
 ///
@@ -38,26 +40,28 @@ pub fn plan(job: Job, partitions: &[Vec<Tile>]) -> Result<Arc<dyn ExecutionPlan>
     Ok(Arc::new(CoalescePartitionsExec::new(Arc::new(tiles))))
 }
 
-/// Squares of neighbouring tiles, small enough that every executor gets many, large enough that a plan has few.
-pub fn squares(tiles: &[Tile]) -> Vec<Vec<Tile>> {
-    let mut side = if tiles.len() < MANY_TILES { 1 } else { 2 };
-    loop {
-        let mut squares: BTreeMap<(usize, usize), Vec<Tile>> = BTreeMap::new();
-        for tile in tiles {
-            squares.entry((tile.row / side, tile.col / side)).or_default().push(*tile);
-        }
-        if squares.len() <= MOST_PARTITIONS {
-            return squares.into_values().collect();
-        }
-        side += 1;
+/// Tiles, or cases as tiles of column 0, in pieces for so many executors, neighbours together: those of a piece share
+/// most of their cases, whatever its size and however many of them an executor keeps in memory.
+pub fn pieces(tiles: &[Tile], executors: usize) -> Vec<Vec<Tile>> {
+    let mut tiles = tiles.to_vec();
+    tiles.sort_by_key(along_curve);
+    let shares = (SHARE * executors).clamp(SHARES[0], SHARES[1]);
+    let most = MOST_TILES.max(tiles.len() / MOST_OF_ALL);
+    let mut pieces = Vec::new();
+    let mut left = tiles.as_slice();
+    while !left.is_empty() {
+        let (piece, rest) = left.split_at((left.len() / shares).clamp(1, most));
+        pieces.push(piece.to_vec());
+        left = rest;
     }
+    pieces
 }
 
-/// Handfuls of cases, each a tile of column 0.
-pub fn handfuls(cases: &[usize]) -> Vec<Vec<Tile>> {
-    let size = (cases.len() / MANY_TILES).clamp(1, MOST_CASES).max(cases.len().div_ceil(MOST_PARTITIONS));
-    let handful = |cases: &[usize]| cases.iter().map(|row| Tile { row: *row, col: 0 }).collect();
-    cases.chunks(size).map(handful).collect()
+/// The place of a tile on Morton's curve, which goes through every square of 2 x 2, of 4 x 4, ... before the next: the bits
+/// of row and column by turns.
+fn along_curve(tile: &Tile) -> u64 {
+    let bit = |number: usize, bit: u32| (number as u64 >> bit) & 1;
+    (0..32).map(|at| bit(tile.row, at) << (2 * at + 1) | bit(tile.col, at) << (2 * at)).sum()
 }
 
 fn batch(tiles: &[Tile]) -> Result<RecordBatch> {
@@ -73,14 +77,27 @@ mod tests {
     use pdl_similarity::tile::tiles;
 
     #[test]
-    fn every_tile_is_in_one_partition_and_plans_stay_small() {
-        for cases in [2, 100, 1000, 20_000] {
+    fn every_tile_is_in_one_piece_and_plans_stay_small() {
+        for (cases, executors) in [(2, 1), (100, 0), (1000, 3), (20_000, 1), (20_000, 64), (20_000, 5000)] {
             let all: Vec<Tile> = tiles(50, cases).collect();
-            let parts = squares(&all);
-            assert!(parts.len() <= MOST_PARTITIONS);
-            let mut found: Vec<Tile> = parts.into_iter().flatten().collect();
+            let pieces = pieces(&all, executors);
+            assert!(pieces.len() < 3500, "{} pieces", pieces.len());
+            let mut found: Vec<Tile> = pieces.into_iter().flatten().collect();
             found.sort_by_key(|tile| (tile.row, tile.col));
             assert_eq!(found, all);
         }
+    }
+
+    #[test]
+    fn pieces_are_compact_and_the_last_ones_small() {
+        let all: Vec<Tile> = tiles(1, 64).collect();
+        let pieces = pieces(&all, 2);
+        for piece in pieces.iter().filter(|piece| piece.len() == MOST_TILES.max(all.len() / MOST_OF_ALL)) {
+            let mut blocks: Vec<usize> = piece.iter().flat_map(|tile| [tile.row, tile.col]).collect();
+            blocks.sort_unstable();
+            blocks.dedup();
+            assert!(blocks.len() <= 20, "{} blocks for {} tiles", blocks.len(), piece.len());
+        }
+        assert!(pieces.iter().rev().take(8).all(|piece| piece.len() == 1));
     }
 }

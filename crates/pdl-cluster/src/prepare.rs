@@ -1,6 +1,6 @@
 //! The client of a preparation: what is missing is prepared by a cluster.
 //!
-//! The plan is made here. Executors hand in a handful of cases for each task ([`pdl_prepare::handed`]); the client then
+//! The plan is made here. Executors hand in some cases for each task ([`pdl_prepare::handed`]); the client then
 //! runs the stage itself, which finds them there, tells of those that failed, and writes the tables.
 
 use std::path::{Path, PathBuf};
@@ -9,13 +9,13 @@ use anyhow::{Context, Result};
 use pdl_prepare::handed::{Todo, begin};
 use pdl_prepare::plan::PrepareParameters;
 use pdl_prepare::prepare::{Prepared, prepare};
+use pdl_similarity::tile::Tile;
 use pdl_store::journal::Trust;
 use pdl_store::lock::FolderLock;
 use pdl_store::progress::{Run, Silent};
 
 use crate::errand::{Errand, is_final, tell};
 use crate::job::{Job, Preparation, Work};
-use crate::plan::handfuls;
 use crate::{Address, note};
 
 /// What to prepare, and where.
@@ -87,11 +87,11 @@ pub async fn run(args: &PrepareArgs) -> Result<Prepared> {
 /// The missing cases, as they are sent once.
 fn errand(out: &Path, todo: &Todo) -> Errand {
     let preparation = Preparation { out: out.to_owned(), plan: todo.plan.clone(), cases: todo.cases.clone() };
-    let cases = &todo.cases[..todo.cases.len().min(12)];
+    let work = Work::Prepare(Box::new(preparation));
     Errand {
-        job: Job::new(Work::Prepare(Box::new(preparation))),
-        name: format!("pdl prepare {cases} {}", std::process::id()),
-        partitions: handfuls(&todo.missing),
+        name: work.name(),
+        job: Job::new(work),
+        tiles: todo.missing.iter().map(|case| Tile { row: *case, col: 0 }).collect(),
         step: "preparing cases",
         units: todo.missing.len() as u64,
     }

@@ -138,13 +138,17 @@ impl ExecutionPlan for TileExec {
             Work::Compare(job) => {
                 leave_when_lacking(job.parameters.isa);
                 let job = Arc::new(job.clone());
-                let tiles = rows
-                    .map_ok(|tiles| futures::stream::iter(tiles.into_iter().map(Ok::<_, DataFusionError>)));
-                let done = tiles.try_flatten().and_then(move |tile| {
+                // All wait for their turn at once, so that those of another task do not come between them.
+                let done = rows.map_ok(move |tiles| {
                     let (job, host) = (Arc::clone(&job), Arc::clone(&host));
-                    async move { row_of(&compute(&host.worker, &job, tile).await?, &host.name) }
+                    let one = move |tile| {
+                        let (job, host) = (Arc::clone(&job), Arc::clone(&host));
+                        async move { row_of(&compute(&host.worker, &job, tile).await?, &host.name) }
+                    };
+                    let at_once = tiles.len().max(1);
+                    futures::stream::iter(tiles).map(one).buffered(at_once)
                 });
-                Ok(Box::pin(RecordBatchStreamAdapter::new(output_schema(), done)))
+                Ok(Box::pin(RecordBatchStreamAdapter::new(output_schema(), done.try_flatten())))
             }
             Work::Prepare(job) => {
                 let job = Arc::new(job.as_ref().clone());

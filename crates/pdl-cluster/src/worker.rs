@@ -134,6 +134,9 @@ fn serve(
     let tiles = std::iter::from_fn(|| {
         loop {
             let request = first.borrow_mut().take().or_else(|| incoming.recv_timeout(IDLE).ok())?;
+            if request.answer.is_closed() {
+                continue; // its task was cancelled
+            }
             if request.job != job {
                 next.set(Some(request));
                 return None;
