@@ -60,14 +60,16 @@ cluster: build
     install target/cluster/pdl-cluster {{cluster}}
 
 # Lints and tests of pdl-cluster; a cluster in network namespaces (root) that loses machines; one with storage that fails
-test-cluster cohort="" : cluster (venv)
+test-cluster cohort="": build venv
     #!/usr/bin/env bash
     set -euo pipefail
-    # What `cargo clippy` does, but with the 400 dependencies as `just cluster` has built them.
+    # What `cargo clippy` does, but with the 400 dependencies built once; the program comes with its tests.
     CARGO_INCREMENTAL=0 RUSTC_WORKSPACE_WRAPPER=$(rustup which clippy-driver) CLIPPY_ARGS=-Dwarnings__CLIPPY_HACKERY__ \
         cargo test --profile cluster --locked --package pdl-cluster
+    install target/cluster/pdl-cluster {{cluster}}
     out=target/test-cluster cohort=${1:-sample-data/mr}; mkdir -p $out
     {{pdl}} curate "$cohort" --out $out/curated --no-report
+    tests/installed.sh ip:iproute2
     .venv/bin/python -m pip install --quiet --requirement tests/cluster/requirements.txt
     .venv/bin/python tests/cluster/namespaces.py {{pdl}} {{cluster}} "$cohort" $out/curated $out/machines
     .venv/bin/python tests/cluster/storage.py {{pdl}} {{cluster}} $out/curated $out/storage
@@ -76,11 +78,17 @@ test-cluster cohort="" : cluster (venv)
 doc-cluster:
     RUSTDOCFLAGS="-D warnings" cargo doc --profile cluster --locked --package pdl-cluster --no-deps
 
-# The cluster against one process, on this machine; OUT is a prepared cohort (--many: what a tile costs)
-bench-cluster out *flags: cluster (venv)
+# The cluster against one process, on the prepared cohort OUT or 1,536 phantoms made there (--many 141: what a tile costs)
+bench-cluster out="out/bench-cluster" *flags: cluster venv
     #!/usr/bin/env bash
     set -euo pipefail
-    out=$1; shift
+    out=${1:-out/bench-cluster}
+    if [ $# -gt 0 ]; then shift; fi
+    if [ ! -d "$out/proxies" ]; then
+        target/release/pdl-phantom --out "$out-cohort" --cases 1536
+        {{pdl}} index "$out-cohort/mr" --out "$out"
+        {{pdl}} prepare "$out"
+    fi
     .venv/bin/python crates/pdl-cluster/benches/cluster.py {{pdl}} {{cluster}} "$out" "$@"
 
 # Print the folder of libtorch; fetch the pinned wheels into the user's cache when there is none

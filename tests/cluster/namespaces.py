@@ -19,7 +19,8 @@ import time
 from pathlib import Path
 
 import duckdb
-import pyarrow.ipc as ipc
+
+from machine import count, folder
 
 PORT = 50050
 NET = "10.98.76"
@@ -98,10 +99,6 @@ def digest(out):
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in parts(out)}
 
 
-def count(out):
-    return sum(ipc.open_file(path).read_all().num_rows for path in (out / "proxies").glob("*.arrow"))
-
-
 def wait_for_parts(out, count, client, limit=240):
     end = time.time() + limit
     while len(parts(out)) < count:
@@ -110,15 +107,6 @@ def wait_for_parts(out, count, client, limit=240):
         if time.time() > end:
             sys.exit(f"FAILED: {len(parts(out))} of {count} parts after {limit} s")
         time.sleep(0.05)
-
-
-def folder(curated, out):
-    shutil.rmtree(out, ignore_errors=True)
-    out.mkdir(parents=True)
-    shutil.copytree(curated / "proxies", out / "proxies")
-    for table in ["cases.parquet", "prepared.parquet"]:  # by which pdl knows what is done
-        shutil.copy(curated / table, out)
-    return out
 
 
 def main():

@@ -20,8 +20,8 @@ import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from namespaces import SLOW, check, count, digest, folder, parts, passed
-from ports import free_port, wait_until_open
+from machine import count, folder, free_port, wait_until_open
+from namespaces import SLOW, check, digest, parts, passed
 
 SECRET = "not-to-be-seen-anywhere"
 URL = "s3://bucket/some/prefix"
