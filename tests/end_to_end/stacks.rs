@@ -93,7 +93,9 @@ fn stacks_prepare_to_the_bytes_of_the_same_volumes_in_nifti() {
     for seed in 1..=4 {
         let (image, labels) = volumes(seed, "RPI");
         let at = |kind: &str| other.path().join(kind).join(format!("case_{seed}.nii.gz"));
-        ["images", "labels"].map(|kind| fs::create_dir_all(other.path().join(kind)).unwrap());
+        for kind in ["images", "labels"] {
+            fs::create_dir_all(other.path().join(kind)).unwrap();
+        }
         nifti::write_image(&at("images"), &image).unwrap();
         nifti::write_labels(&at("labels"), &labels).unwrap();
     }
@@ -197,7 +199,9 @@ fn a_slice_that_changes_comes_or_goes_is_noticed() {
     assert_ne!(changed.image_blake3, before.image_blake3);
     assert_eq!(changed.label_blake3, before.label_blake3);
 
-    [&image, &label].map(|folder| write_png(&folder.join("slice11.png"), &[1; SHAPE[0] * SHAPE[1]]));
+    for folder in [&image, &label] {
+        write_png(&folder.join("slice11.png"), &[1; SHAPE[0] * SHAPE[1]]);
+    }
     run_ok(&words);
     assert_eq!(first(out.path()).shape, [14, 12, 11]);
 
@@ -263,7 +267,9 @@ fn init_pairs_folders_of_slices_and_leaves_columns_for_what_they_do_not_say() {
 #[test]
 fn slices_that_lie_loose_are_no_cohort_and_the_error_says_where_they_belong() {
     let (cohort, out) = (folder(), folder());
-    ["images", "labels"].map(|kind| write_folder(&cohort.path().join(kind), &volumes(1, "LPS").1.voxels));
+    for kind in ["images", "labels"] {
+        write_folder(&cohort.path().join(kind), &volumes(1, "LPS").1.voxels);
+    }
     let refused = run(&["index", cohort.path().to_str().unwrap(), "--out", out.path().to_str().unwrap()]);
     let told = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(!refused.status.success() && told.contains("as in images/CASE/slice_001.png"), "{told}");

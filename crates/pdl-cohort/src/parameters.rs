@@ -35,14 +35,14 @@ pub struct IndexParameters {
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub frame: Option<usize>,
-    /// Millimetres from column to column, row to row and slice to slice of stacks of slices (PNG, TIFF, JPEG), such as
-    /// 0.7,0.7,2.5, where the cohort's table does not say (column stack_spacing). Without it such cases are rejected. Their
-    /// volumes are kept in OUT/volumes.
+    /// Millimetres between columns, rows and slices of stacks of slices (PNG, TIFF, JPEG), such as 0.7,0.7,2.5. What the
+    /// cohort's table says (column stack_spacing) counts first; without either such cases are rejected. Their volumes are
+    /// kept in OUT/volumes.
     #[arg(long, value_delimiter = ',', num_args = 1, value_name = "MM")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stack_spacing: Option<Vec<f64>>,
-    /// Where in the patient columns, rows and slices of stacks of slices run to, such as RPI, where the cohort's table does
-    /// not say (column stack_axes). When not given they are taken as LPS (left, posterior, superior), which is told.
+    /// Where in the patient columns, rows and slices of stacks of slices run to, such as RPI. What the cohort's table says
+    /// (column stack_axes) counts first. When not given they are taken as LPS (left, posterior, superior), which is told.
     #[arg(long, value_name = "CODE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stack_axes: Option<String>,

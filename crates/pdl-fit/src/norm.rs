@@ -498,12 +498,12 @@ mod tests {
 
     #[test]
     fn any_number_of_threads_gives_the_same_bits() {
+        let [x, scale, shift] = example(&[2, 16, 80, 60]);
+        let (scale, shift) = (numbers(&scale).unwrap(), numbers(&shift).unwrap());
+        let x = layout::to_channels_last(&x.detach()).unwrap();
+        let (x, shape) = (floats(&x), Shape { pixels: 4800, channels: 16 });
         let with = |threads: usize| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            let [x, scale, shift] = example(&[2, 16, 80, 60]);
-            let (x, scale, shift) = (x.detach(), numbers(&scale).unwrap(), numbers(&shift).unwrap());
-            let x = layout::to_channels_last(&x).unwrap();
-            let (x, shape) = (floats(&x), Shape { pixels: 4800, channels: 16 });
             let lines = pool.install(|| lines(&moments(x, shape), &scale, &shift));
             lines.iter().map(|line| line.a.to_bits()).collect::<Vec<_>>()
         };
