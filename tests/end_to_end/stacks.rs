@@ -21,7 +21,7 @@ const SPACING_TEXT: &str = "0.7,1.5,3";
 fn volumes(seed: usize, axes: &str) -> (Volume<f32>, LabelMap) {
     let grid = Grid::new(SHAPE, Affine::from_orientation(axes.parse().unwrap(), SPACING, SHAPE));
     let noise = |i: usize| (((i + 7919 * seed) as u32).wrapping_mul(2_654_435_761) >> 17) as f32;
-    let label = |i: usize| u16::from(i % 3 == 0) + u16::from(i > 700);
+    let label = |i: usize| u16::from(i.is_multiple_of(3)) + u16::from(i > 700);
     let voxels = |count: usize| 0..count;
     (
         Volume { grid, voxels: voxels(grid.len()).map(noise).collect() },
