@@ -3,7 +3,6 @@
 use std::fs::{self, File};
 use std::path::Path;
 
-use pdl_cohort::attributes::Status;
 use pdl_cohort::cases::{CaseRow, Cases};
 use pdl_io::nifti;
 use pdl_tests::{files, run, run_ok};
@@ -107,8 +106,8 @@ fn stacks_prepare_to_the_bytes_of_the_same_volumes_in_nifti() {
     assert_eq!(found.len(), 4);
     for (row, other) in found.iter().zip(rows(other_out.path())) {
         assert_eq!(
-            (row.status, &row.affine, &row.labels),
-            (Status::Ok, &other.affine, &other.labels),
+            (codes(row), &row.affine, &row.labels),
+            (vec!["patient-assumed"], &other.affine, &other.labels),
             "{row:?}"
         );
         assert_eq!(row.image, format!("volumes/images/{}.nii.gz", row.case_id));
@@ -132,7 +131,7 @@ fn without_a_spacing_stacks_are_rejected_with_what_to_do_and_assumed_axes_are_to
 
     run_ok(&[&words[..], &["--stack-spacing", SPACING_TEXT, "--modality", "MR"]].concat());
     for row in rows(out.path()) {
-        assert_eq!((row.orientation.as_str(), codes(&row)), ("LPS", vec!["stack-axes-assumed"]));
+        assert_eq!((row.orientation.as_str(), codes(&row)), ("LPS", vec!["stack-axes-assumed", "patient-assumed"]));
         assert!((0..3).all(|axis| (row.spacing_mm[axis] - SPACING[axis]).abs() < 1e-6));
     }
     for (flags, problem) in [
