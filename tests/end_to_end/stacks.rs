@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::path::Path;
 
+use pdl_cohort::attributes::Status;
 use pdl_cohort::cases::{CaseRow, Cases};
 use pdl_io::nifti;
 use pdl_tests::{files, run, run_ok};
@@ -131,7 +132,10 @@ fn without_a_spacing_stacks_are_rejected_with_what_to_do_and_assumed_axes_are_to
 
     run_ok(&[&words[..], &["--stack-spacing", SPACING_TEXT, "--modality", "MR"]].concat());
     for row in rows(out.path()) {
-        assert_eq!((row.orientation.as_str(), codes(&row)), ("LPS", vec!["stack-axes-assumed", "patient-assumed"]));
+        assert_eq!(
+            (row.orientation.as_str(), codes(&row)),
+            ("LPS", vec!["stack-axes-assumed", "patient-assumed"])
+        );
         assert!((0..3).all(|axis| (row.spacing_mm[axis] - SPACING[axis]).abs() < 1e-6));
     }
     for (flags, problem) in [
