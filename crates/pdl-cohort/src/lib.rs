@@ -41,7 +41,6 @@ mod pseudonyms;
 pub mod same_patient;
 pub mod sources;
 pub mod split;
-pub mod stacks;
 pub mod strata;
 mod structures;
 pub mod survey;

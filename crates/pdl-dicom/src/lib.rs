@@ -21,6 +21,7 @@ mod mask;
 mod mosaic;
 mod names;
 mod pixels;
+mod quiet;
 mod raster;
 mod references;
 mod rtstruct;
