@@ -23,6 +23,7 @@ mod ranking;
 mod report;
 mod shards;
 mod splits;
+mod stacks;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cases::{Finding, LabelVoxels};
 use crate::layout::Found;
+use crate::stacks::{self, Said};
 
 /// Label and image grids whose corners lie further apart than this share of a voxel are different grids.
 const GRID_TOLERANCE: f64 = 1e-3;
@@ -84,11 +85,17 @@ pub(crate) fn check(found: &Found, orientation: Option<Orientation>) -> Checked 
             ),
         );
     }
-    let image = found.image.as_deref().and_then(|path| read_image(&mut case, path, orientation));
+    if let Some(refused) = found.refused_stack() {
+        case.reject(&refused.code, refused.message);
+        return case;
+    }
+    case.findings.extend(found.assumed_axes());
+    let said = found.stacks;
+    let image = found.image.as_deref().and_then(|path| read_image(&mut case, path, said, orientation));
     if found.image.is_none() {
         case.reject("no-image", "a label without an image");
     }
-    let labels = found.label.as_deref().and_then(|path| read_labels(&mut case, path));
+    let labels = found.label.as_deref().and_then(|path| read_labels(&mut case, path, said));
     if found.label.is_none() {
         case.reject("no-label", "an image without a label");
     }
@@ -98,8 +105,13 @@ pub(crate) fn check(found: &Found, orientation: Option<Orientation>) -> Checked 
     case
 }
 
-fn read_image(case: &mut Checked, path: &Path, orientation: Option<Orientation>) -> Option<Image> {
-    let mut image = match pdl_io::read_image(path) {
+fn read_image(
+    case: &mut Checked,
+    path: &Path,
+    said: Said,
+    orientation: Option<Orientation>,
+) -> Option<Image> {
+    let mut image = match stacks::read_image(path, said) {
         Ok(image) => image,
         Err(error) => {
             case.parts[0] = as_it_is(path);
@@ -162,8 +174,8 @@ pub(crate) fn remark(remark: &Remark) -> Finding {
     }
 }
 
-fn read_labels(case: &mut Checked, path: &Path) -> Option<Labels> {
-    match pdl_io::read_labels(path) {
+fn read_labels(case: &mut Checked, path: &Path, said: Said) -> Option<Labels> {
+    match stacks::read_labels(path, said) {
         Ok(labels) => {
             case.label_blake3 = Some(labels.blake3.clone());
             case.parts[1].clone_from(&labels.parts);

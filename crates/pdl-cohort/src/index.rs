@@ -63,6 +63,7 @@ pub fn index(
     if let Some(frame) = parameters.frame {
         layout.choose_frame(frame);
     }
+    layout.state_stacks(parameters)?;
     std::fs::create_dir_all(out).map_err(StoreError::io("make the folder", out))?;
     atomic::sweep(out)?;
     let naming = naming(&layout, parameters)?;
@@ -154,7 +155,9 @@ fn naming(layout: &Layout, parameters: &IndexParameters) -> Result<Option<Naming
     Ok(match (pseudonyms, dicom) {
         (true, _) => Some(Naming::pseudonyms(parameters.pseudonym_key.as_deref())?),
         (false, true) => Some(Naming::Kept),
-        (false, false) if parameters.resample_labels => Some(Naming::Kept),
+        (false, false) if parameters.resample_labels || layout.cases.iter().any(Found::has_stack) => {
+            Some(Naming::Kept)
+        }
         (false, false) => None,
     })
 }
@@ -168,7 +171,8 @@ fn origin(
     run: Run<'_>,
 ) -> Result<Box<dyn Origin>, CohortError> {
     if layout.dicom_files.is_empty() {
-        return Ok(Box::new(Named::rename(layout, naming, parameters.resample_labels)));
+        let all = parameters.resample_labels || parameters.pseudonyms;
+        return Ok(Box::new(Named::rename(layout, naming, all, parameters.resample_labels)));
     }
     let names = before.map_or_else(BTreeMap::new, |cases| cases.label_names.clone());
     Ok(Box::new(Archive::scan(layout, naming, parameters, &names, run)?))

@@ -1,5 +1,5 @@
-//! Volumes that are kept in the curation folder under the names of their cases: those of a DICOM cohort, and those of
-//! any cohort whose cases go by pseudonyms.
+//! Volumes that are kept in the curation folder under the names of their cases: those of a DICOM cohort, those of any
+//! cohort whose cases go by pseudonyms, and those of stacks of slices.
 //!
 //! `volumes/images/CASE.nii.gz` and `volumes/labels/CASE.nii.gz` hold voxels and a grid, and nothing else of what the
 //! sources' headers say. `sources.parquet` alone tells where they came from.
@@ -50,6 +50,11 @@ pub(crate) struct Original {
 pub(crate) trait Origin: Sync {
     /// How cases are named.
     fn naming(&self) -> &Naming;
+
+    /// Whether the volumes of a case are kept; others stay where they are.
+    fn keeps(&self, _case: usize) -> bool {
+        true
+    }
 
     /// Whether a case that is not refused belongs to a cohort of this modality.
     fn wants(&self, found: &Found, modality: Option<Modality>) -> bool;
@@ -103,8 +108,10 @@ pub(crate) fn keep(
         trust: run.trust,
         earlier: earlier_sources(out),
     };
-    run.progress.begin("keeping volumes", layout.cases.len() as u64);
-    let worked = layout.cases.par_iter_mut().enumerate().map(|(number, found)| {
+    let kept = (0..layout.cases.len()).filter(|case| origin.keeps(*case)).count();
+    run.progress.begin("keeping volumes", kept as u64);
+    let cases = layout.cases.par_iter_mut().enumerate().filter(|(number, _)| origin.keeps(*number));
+    let worked = cases.map(|(number, found)| {
         let _item = progress::at_work(run.progress, &found.case_id);
         let wanted = !found.refused && origin.wants(found, modality);
         let (files, kept) = if wanted {
@@ -130,7 +137,9 @@ pub(crate) fn keep(
         let kept: HashSet<String> = layout
             .cases
             .iter()
-            .filter(|found| [&found.image, &found.label][kind].is_some())
+            .filter(|found| {
+                [&found.image, &found.label][kind].as_ref().is_some_and(|path| path.starts_with(folder))
+            })
             .map(|found| file_name(&found.case_id))
             .collect();
         atomic::retain(folder, |name| kept.contains(name))?;
@@ -177,14 +186,17 @@ impl Keeper<'_> {
     }
 
     /// The files of a case. Some are found only by reading others, such as the voxels that a header names: an earlier
-    /// run has written those down.
+    /// run has written those down. What is there now counts all the same, such as a slice that was added since.
     fn known_files(&self, number: usize, case: &str) -> Files {
         let mut files = self.origin.files(number);
         if let Some(row) = self.earlier.get(case) {
             for (files, earlier) in files.iter_mut().zip([&row.image, &row.label]) {
                 let earlier: Vec<PathBuf> = earlier.iter().map(|path| self.out.join(path)).collect();
-                let first = |paths: &[PathBuf]| paths.first().and_then(|path| path.canonicalize().ok());
-                if first(&earlier).is_some() && first(&earlier) == first(files) {
+                let real = |path: &PathBuf| path.canonicalize().ok();
+                let known: HashSet<PathBuf> = earlier.iter().filter_map(real).collect();
+                if !files.is_empty()
+                    && files.iter().all(|file| real(file).is_some_and(|file| known.contains(&file)))
+                {
                     *files = earlier;
                 }
             }

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use pdl_dicom::acquisition::KEYWORDS;
-use pdl_io::{is_volume_name, stem};
+use pdl_io::{is_volume_name, stack, stem};
 use pdl_store::text::counted;
 use pdl_store::{hash, table};
 use serde::{Deserialize, Deserializer};
@@ -14,6 +14,7 @@ use crate::CohortError;
 use crate::attributes::{Modality, Split};
 use crate::cases::{self, Finding};
 use crate::nearest::nearest;
+use crate::stacks::Said;
 use crate::tree;
 
 mod datalist;
@@ -35,6 +36,8 @@ pub struct Found {
     pub split: Option<Split>,
     /// All channels of the case by number, where there are several; pdl takes one.
     pub channels: BTreeMap<u32, PathBuf>,
+    /// What is said of its stacks of slices, where it has such.
+    pub stacks: Said,
     /// Its values in the columns that were asked for; nothing where they are blank.
     pub carried: Carried,
     /// What was seen where the files were made from others.
@@ -80,6 +83,10 @@ struct Row {
     /// Where the image's name would not do.
     #[serde(deserialize_with = "blank_is_none")]
     case_id: Option<String>,
+    #[serde(deserialize_with = "blank_is_none")]
+    stack_spacing: Option<String>,
+    #[serde(deserialize_with = "blank_is_none")]
+    stack_axes: Option<String>,
 }
 
 fn blank_is_none<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
@@ -153,6 +160,14 @@ fn from_folders(root: &Path) -> Result<Layout, CohortError> {
                 .to_owned(),
         })?;
     let images = volumes(&root.join(pair.0))?;
+    if images.is_empty() && stack::is_stack(&root.join(pair.0)) {
+        let problem = format!(
+            "single slices lie in {0}/: put those of each volume into a folder of its own, as in {0}/CASE/slice_001.png, and \
+             its labels into {1}/CASE/",
+            pair.0, pair.1
+        );
+        return Err(CohortError::NotACohort { path: root.to_owned(), problem });
+    }
     let mut labels = volumes(&root.join(pair.1))?;
     let mut cases: BTreeMap<String, Found> = BTreeMap::new();
     for (stem, paths) in images {
@@ -239,14 +254,14 @@ impl Found {
 
     /// Takes one frame of an image that may hold several.
     fn choose_frame(&mut self, frame: usize) {
-        if let Some(image) = &mut self.image {
+        if let Some(image) = self.image.as_mut().filter(|image| !stack::is_stack(image)) {
             let name = format!("{}#{frame}", file_name(image));
             image.set_file_name(name);
         }
     }
 }
 
-/// The volumes of a folder by the stem of their names; a missing folder has none. Hidden files, such as the
+/// The volumes and stacks of a folder by the stem of their names; a missing folder has none. Hidden files, such as the
 /// `._` twins that macOS leaves in archives, are passed over.
 fn volumes(folder: &Path) -> Result<BTreeMap<String, Vec<PathBuf>>, CohortError> {
     if !folder.is_dir() {
@@ -260,7 +275,7 @@ fn volumes(folder: &Path) -> Result<BTreeMap<String, Vec<PathBuf>>, CohortError>
     for entry in fs::read_dir(folder).map_err(refused)? {
         let path = entry.map_err(refused)?.path();
         let name = file_name(&path);
-        if is_volume_name(&name) && !name.starts_with('.') {
+        if (is_volume_name(&name) || stack::is_stack(&path)) && !name.starts_with('.') {
             found.entry(stem(&name).to_owned()).or_default().push(path);
         }
     }
@@ -343,6 +358,8 @@ fn from_rows(table: &Path, rows: Vec<Row>, carried: Vec<Carried>) -> Result<Layo
         let name = file_name(Path::new(named_by));
         let case = row.case_id.unwrap_or_else(|| stem(&name).to_owned());
         let in_row = |error: String| table_error(table, &format!("row {}: {error}", number + 1));
+        let stacks =
+            Said::of_texts(row.stack_spacing.as_deref(), row.stack_axes.as_deref()).map_err(in_row)?;
         named.push((
             case,
             Found {
@@ -352,6 +369,7 @@ fn from_rows(table: &Path, rows: Vec<Row>, carried: Vec<Carried>) -> Result<Layo
                 patient: row.patient,
                 modality: row.modality.map(|text| text.parse()).transpose().map_err(in_row)?,
                 split: row.split.map(|text| text.parse()).transpose().map_err(in_row)?,
+                stacks,
                 carried,
                 ..Found::default()
             },

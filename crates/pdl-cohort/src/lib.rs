@@ -41,6 +41,7 @@ mod pseudonyms;
 pub mod same_patient;
 pub mod sources;
 pub mod split;
+pub mod stacks;
 pub mod strata;
 mod structures;
 pub mod survey;

@@ -1,9 +1,9 @@
-//! A cohort whose cases are named by their files or a table, under pseudonyms, or with label maps that are put on their
-//! images' grids.
+//! A cohort whose cases are named by their files or a table, under pseudonyms, with stacks of slices, or with label maps
+//! that are put on their images' grids.
 
 use std::path::PathBuf;
 
-use pdl_io::{Part, ReadError, read_image, read_labels, split_frame};
+use pdl_io::{Part, ReadError, split_frame, stack};
 use pdl_store::hash::Key;
 use pdl_volume::{Grid, LabelMap, labels_on};
 
@@ -13,17 +13,20 @@ use crate::check;
 use crate::kept::{Files, Origin, Original, Volumes};
 use crate::layout::{Found, Layout};
 use crate::pseudonyms::Naming;
+use crate::stacks;
 
 /// The cases under the names that they came with.
 pub(crate) struct Named {
     naming: Naming,
     cases: Vec<Found>,
+    /// Whether all cases are kept, or only those with stacks.
+    all: bool,
     resample_labels: bool,
 }
 
 impl Named {
     /// Gives cases and patients of the layout their pseudonyms.
-    pub(crate) fn rename(layout: &mut Layout, naming: Naming, resample_labels: bool) -> Self {
+    pub(crate) fn rename(layout: &mut Layout, naming: Naming, all: bool, resample_labels: bool) -> Self {
         let mut pairs: Vec<(Found, Found)> = layout
             .cases
             .drain(..)
@@ -40,7 +43,7 @@ impl Named {
         pairs.sort_by(|a, b| a.0.case_id.cmp(&b.0.case_id));
         let (renamed, cases) = pairs.into_iter().unzip();
         layout.cases = renamed;
-        Self { naming, cases, resample_labels }
+        Self { naming, cases, all, resample_labels }
     }
 }
 
@@ -49,40 +52,59 @@ impl Origin for Named {
         &self.naming
     }
 
+    fn keeps(&self, case: usize) -> bool {
+        self.all || self.cases[case].has_stack()
+    }
+
     fn wants(&self, _found: &Found, _modality: Option<Modality>) -> bool {
         true
     }
 
     fn files(&self, case: usize) -> Files {
-        let file = |path: &PathBuf| {
+        let files = |path: &PathBuf| {
+            let slices = stack::files_of(path);
             let name = path.file_name().unwrap_or_default().to_string_lossy();
-            if path.exists() { path.clone() } else { path.with_file_name(split_frame(&name).0) }
+            match (slices.is_empty(), path.exists()) {
+                (false, _) => slices,
+                (true, true) => vec![path.clone()],
+                (true, false) => vec![path.with_file_name(split_frame(&name).0)],
+            }
         };
         let Found { image, label, .. } = &self.cases[case];
-        [image, label].map(|path| path.iter().map(file).collect())
+        [image, label].map(|path| path.iter().flat_map(files).collect())
     }
 
     fn key(&self, case: usize) -> Key {
-        let Found { image, label, .. } = &self.cases[case];
-        let key = Key::new("keep 1").part("image", image).part("label", label);
-        if self.resample_labels { key.part("resample_labels", &true) } else { key }
+        let found = &self.cases[case];
+        let key = Key::new("keep 1").part("image", &found.image).part("label", &found.label);
+        let key = if self.resample_labels { key.part("resample_labels", &true) } else { key };
+        if !found.has_stack() {
+            return key;
+        }
+        let axes = found.stacks.axes.map(|axes| axes.to_string());
+        key.part("stack_spacing", &found.stacks.spacing_mm).part("stack_axes", &axes)
     }
 
     fn read(&self, case: usize) -> Result<Volumes, Vec<Finding>> {
-        let Found { image, label, .. } = &self.cases[case];
+        let found = &self.cases[case];
+        let Found { image, label, stacks: said, .. } = found;
+        if let Some(refused) = found.refused_stack() {
+            return Err(vec![refused]);
+        }
         let mut volumes = Volumes { files: self.files(case), ..Volumes::default() };
         let mut refused = Vec::new();
         let refusal = |code: &str, error: ReadError| Finding::new(code, error.reason());
-        match image.as_deref().map(read_image) {
+        match image.as_deref().map(|path| stacks::read_image(path, *said)) {
             Some(Ok(image)) => {
-                volumes.findings = image.remarks.iter().map(check::remark).collect();
+                volumes.findings.extend(found.assumed_axes());
+                volumes.findings.extend(image.remarks.iter().map(check::remark));
                 volumes.files[0] = paths(image.parts);
                 volumes.image = Some(image.volume);
             }
             Some(Err(error)) => refused.push(refusal("unreadable-image", error)),
             None => {}
         }
-        match label.as_deref().map(read_labels) {
+        match label.as_deref().map(|path| stacks::read_labels(path, *said)) {
             Some(Ok(labels)) => {
                 volumes.files[1] = paths(labels.parts);
                 volumes.labels = Some(labels.map);
@@ -90,8 +112,9 @@ impl Origin for Named {
             Some(Err(error)) => refused.push(refusal("unreadable-label", error)),
             None => {}
         }
-        if let (true, Some(image), Some(labels)) = (self.resample_labels, &volumes.image, &mut volumes.labels)
-        {
+        // Where the slices of stacks belong in each other nobody knows when they are not as many.
+        let resample = self.resample_labels && !found.has_stack();
+        if let (true, Some(image), Some(labels)) = (resample, &volumes.image, &mut volumes.labels) {
             match put_on_grid(labels, image.grid) {
                 Ok(finding) => volumes.findings.extend(finding),
                 Err(finding) => refused.push(finding),

@@ -35,6 +35,17 @@ pub struct IndexParameters {
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub frame: Option<usize>,
+    /// Millimetres between columns, rows and slices of stacks of slices (PNG, TIFF, JPEG), such as 0.7,0.7,2.5. What the
+    /// cohort's table says (column stack_spacing) counts first; without either such cases are rejected. Their volumes are
+    /// kept in OUT/volumes.
+    #[arg(long, value_delimiter = ',', num_args = 1, value_name = "MM")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stack_spacing: Option<Vec<f64>>,
+    /// Where in the patient columns, rows and slices of stacks of slices run to, such as RPI. What the cohort's table says
+    /// (column stack_axes) counts first. When not given they are taken as LPS (left, posterior, superior), which is told.
+    #[arg(long, value_name = "CODE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stack_axes: Option<String>,
     /// Share of the patients in the validation split.
     #[arg(long, default_value_t = 0.15, value_name = "SHARE")]
     pub val_share: f64,
@@ -152,6 +163,8 @@ impl Default for IndexParameters {
             orientation: None,
             channel: None,
             frame: None,
+            stack_spacing: None,
+            stack_axes: None,
             val_share: 0.15,
             test_share: 0.15,
             split_seed: 0,

@@ -21,7 +21,6 @@ mod mask;
 mod mosaic;
 mod names;
 mod pixels;
-mod quiet;
 mod raster;
 mod references;
 mod rtstruct;

@@ -11,11 +11,11 @@ use dicom_encoding::TransferSyntaxIndex;
 use dicom_encoding::adapters::PixelDataObject;
 use dicom_object::DefaultDicomObject;
 use dicom_transfer_syntax_registry::TransferSyntaxRegistry;
+use pdl_store::quiet::quietly;
 
 use crate::DicomError;
 use crate::codestream;
 use crate::file::{Extent, number, open, text};
-use crate::quiet::quietly;
 
 /// No codec shrinks a real image further than this, so a header that declares more pixels is refused before
 /// any memory is taken for them.

@@ -1,6 +1,6 @@
 //! Reads and writes volumes.
 //!
-//! In: paths of files (NIfTI, NRRD, MetaImage). Out: [`pdl_volume::Volume`]s on a grid in RAS+ millimetres, with the
+//! In: paths of files (NIfTI, NRRD, MetaImage) or of stacks of slices (PNG, TIFF, JPEG). Out: [`pdl_volume::Volume`]s on a grid in RAS+ millimetres, with the
 //! content hash and the stored voxel type, or a [`ReadError`] that names the cause. It never resamples, never guesses a
 //! geometry, and knows no cohort.
 //!
@@ -24,12 +24,16 @@ mod metaimage;
 pub mod nifti;
 mod nrrd;
 mod read;
+pub mod stack;
 mod text;
 mod voxels;
 
 use std::path::PathBuf;
 
-pub use read::{is_volume_name, read_image, read_labels, split_frame, stem};
+pub use read::{
+    is_volume_name, read_image, read_image_stack, read_label_stack, read_labels, split_frame, stem,
+};
+pub use stack::StackGeometry;
 
 use pdl_volume::{LabelError, LabelMap, Volume};
 
@@ -133,6 +137,18 @@ pub enum ReadError {
         /// What it is, and what to do.
         problem: String,
     },
+    /// A slice of a stack that cannot be used.
+    #[error("its slice {number} of {slices} {problem}: {}", path.display())]
+    Slice {
+        /// The stack's folder or file.
+        path: PathBuf,
+        /// Which slice, counted from 1 in the order of the stack.
+        number: usize,
+        /// How many there are.
+        slices: usize,
+        /// What is wrong with it, as in "is in colour".
+        problem: String,
+    },
     /// The voxels are no labels.
     #[error("{source}: {}", path.display())]
     Labels {
@@ -151,6 +167,7 @@ impl ReadError {
         | Self::Damaged { path, .. }
         | Self::Invalid { path, .. }
         | Self::Unsupported { path, .. }
+        | Self::Slice { path, .. }
         | Self::Labels { path, .. }) = self;
         let text = self.to_string();
         let path = format!(": {}", path.display());

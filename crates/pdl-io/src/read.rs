@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use pdl_volume::{Affine, Grid, LabelReader, Volume};
 
 use crate::file::Files;
+use crate::stack::{self, Meaning, StackGeometry};
 use crate::voxels::{Sink, VoxelType};
 use crate::{Image, Labels, Part, ReadError, Remark, metaimage, nifti, nrrd};
 
@@ -63,7 +64,7 @@ pub fn is_volume_name(name: &str) -> bool {
 pub fn stem(name: &str) -> &str {
     let (name, _) = split_frame(name);
     let lower = name.to_lowercase();
-    let endings = Format::ALL.into_iter().flat_map(Format::endings);
+    let endings = Format::ALL.into_iter().flat_map(Format::endings).chain(&stack::ENDINGS);
     let longest = endings.filter(|ending| lower.ends_with(**ending)).map(|ending| ending.len()).max();
     &name[..name.len() - longest.unwrap_or(0)]
 }
@@ -74,10 +75,7 @@ pub fn stem(name: &str) -> &str {
 /// # Errors
 /// [`ReadError`] when the file is missing, damaged, cut short, or not one volume of real numbers.
 pub fn read_image(path: &Path) -> Result<Image, ReadError> {
-    let mut voxels = Vec::new();
-    let Read { grid, voxel_type, blake3, parts, remarks } = read(path, &mut voxels)?;
-    let volume = Volume { grid, voxels };
-    Ok(Image { volume, voxel_type: voxel_type.name().to_owned(), blake3, parts, remarks })
+    image(|sink| read(path, sink))
 }
 
 /// Reads a label map. Memory: two bytes a voxel, and one piece of the file.
@@ -85,8 +83,39 @@ pub fn read_image(path: &Path) -> Result<Image, ReadError> {
 /// # Errors
 /// [`ReadError`] as for [`read_image`], and when a voxel is not a whole number from 0 to 65535.
 pub fn read_labels(path: &Path) -> Result<Labels, ReadError> {
+    labels(path, |sink| read(path, sink))
+}
+
+/// Reads a stack of slices ([`stack`]), a folder or a TIFF file of pages, as an image. Its columns are x, its rows y and
+/// its slices z; its centre is the world's origin. Memory: as [`read_image`], and one slice.
+///
+/// # Errors
+/// [`ReadError`] when slices are missing, damaged or not alike, or hold other than one real number a pixel.
+pub fn read_image_stack(path: &Path, geometry: &StackGeometry) -> Result<Image, ReadError> {
+    image(|sink| read_stack(path, geometry, Meaning::Intensities, sink))
+}
+
+/// Reads a stack of slices as a label map. Memory: as [`read_labels`], and one slice.
+///
+/// # Errors
+/// [`ReadError`] as for [`read_image_stack`] and [`read_labels`], and of slices in JPEG, which does not keep values.
+pub fn read_label_stack(path: &Path, geometry: &StackGeometry) -> Result<Labels, ReadError> {
+    labels(path, |sink| read_stack(path, geometry, Meaning::Labels, sink))
+}
+
+fn image(read: impl FnOnce(&mut Vec<f32>) -> Result<Read, ReadError>) -> Result<Image, ReadError> {
+    let mut voxels = Vec::new();
+    let Read { grid, voxel_type, blake3, parts, remarks } = read(&mut voxels)?;
+    let volume = Volume { grid, voxels };
+    Ok(Image { volume, voxel_type: voxel_type.name().to_owned(), blake3, parts, remarks })
+}
+
+fn labels(
+    path: &Path,
+    read: impl FnOnce(&mut LabelReader) -> Result<Read, ReadError>,
+) -> Result<Labels, ReadError> {
     let mut labels = LabelReader::default();
-    let Read { grid, blake3, parts, .. } = read(path, &mut labels)?;
+    let Read { grid, blake3, parts, .. } = read(&mut labels)?;
     let voxels = labels.finish().map_err(|source| ReadError::Labels { path: path.to_owned(), source })?;
     Ok(Labels { map: Volume { grid, voxels }, parts, blake3 })
 }
@@ -105,7 +134,12 @@ fn read(path: &Path, sink: &mut dyn Sink) -> Result<Read, ReadError> {
     let (path, frame) = file_and_frame(path);
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let Some(format) = Format::of(&name) else {
-        let problem = "by its name it is none of the formats that are read: NIfTI, NRRD, MetaImage";
+        let problem = if stack::is_stack(&path) {
+            "it is a stack of slices, which holds no size of a voxel: give it with --stack-spacing"
+        } else {
+            "by its name it is none of the formats that are read: NIfTI, NRRD, MetaImage, or a stack of slices (a folder of \
+             PNG, TIFF or JPEG files, or a TIFF file of pages)"
+        };
         return Err(ReadError::Unsupported { path: path.clone(), problem: problem.to_owned() });
     };
     let mut files = Files::new(&path, format.name());
@@ -114,13 +148,31 @@ fn read(path: &Path, sink: &mut dyn Sink) -> Result<Read, ReadError> {
         Format::Nrrd => nrrd::read(&mut files, frame, sink),
         Format::MetaImage => metaimage::read(&mut files, frame, sink),
     }?;
-    Ok(Read {
-        grid: Grid::new(content.shape, content.affine),
-        voxel_type: content.voxel_type,
-        blake3: files.blake3(),
-        parts: files.parts,
-        remarks: content.remarks,
-    })
+    Ok(Read::of(content, files))
+}
+
+/// Reads a stack, its voxels into `sink`.
+fn read_stack(
+    path: &Path,
+    geometry: &StackGeometry,
+    meaning: Meaning,
+    sink: &mut dyn Sink,
+) -> Result<Read, ReadError> {
+    let mut files = Files::new(path, stack::NAME);
+    let content = stack::read(&mut files, geometry, meaning, sink)?;
+    Ok(Read::of(content, files))
+}
+
+impl Read {
+    fn of(content: Content, files: Files<'_>) -> Self {
+        Self {
+            grid: Grid::new(content.shape, content.affine),
+            voxel_type: content.voxel_type,
+            blake3: files.blake3(),
+            parts: files.parts,
+            remarks: content.remarks,
+        }
+    }
 }
 
 /// The file of a path, and its frame when the path names one. A file whose own name ends so is itself.

@@ -2,7 +2,8 @@
 //!
 //! In: bytes, rows and JSON values. Out: files that are whole or absent ([`atomic`]), content hashes
 //! ([`hash`]), tables ([`table`]), JSON files ([`json`]), a [`journal`] by which a stage that was
-//! killed finds what is still valid, a [`lock`] that keeps two runs out of one folder, and words ([`text`]). It never
+//! killed finds what is still valid, a [`lock`] that keeps two runs out of one folder, words ([`text`]), and
+//! a way to outlive the panics of other people's codecs ([`quiet`]). It never
 //! knows what a case, a volume or a pair is.
 //!
 //! ```
@@ -23,6 +24,7 @@ pub mod json;
 pub mod lock;
 pub mod paths;
 pub mod progress;
+pub mod quiet;
 pub mod table;
 pub mod text;
 

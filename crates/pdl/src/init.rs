@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::CommandFactory;
-use pdl_cohort::pairing::Paired;
+use pdl_cohort::pairing::{Pair, Paired};
 use pdl_cohort::survey::{Structures, Survey, survey};
-use pdl_io::stem;
+use pdl_io::{stack, stem};
 use pdl_store::text::counted;
 use pdl_store::{atomic, paths};
 use serde_json::json;
@@ -110,14 +110,19 @@ fn write_table(cohort: &Path, out: &Path, paired: &Paired) -> Result<()> {
         path.canonicalize().with_context(|| format!("cannot find the folder: {}", path.display()))
     };
     let (cohort, out) = (real(cohort)?, real(out)?);
-    let mut table = String::from("case_id,image,label,patient\n");
+    let is_stack =
+        |pair: &Pair| [&pair.image, &pair.label].iter().any(|path| stack::is_stack(&cohort.join(path)));
+    let stacks = paired.pairs.iter().any(is_stack);
+    // What stacks of slices do not say themselves; blank, as for all of them the settings may say it.
+    let [columns, blank] = if stacks { [",stack_spacing,stack_axes", ",,"] } else { ["", ""] };
+    let mut table = format!("case_id,image,label,patient{columns}\n");
     let patients = paired.patients();
     for (number, pair) in paired.pairs.iter().enumerate() {
         let field = |path: &Path| quoted(&paths::relative(&out, &cohort.join(path)));
         let id = quoted(&case_id(&pair.image));
         // Without a patient of its own each case counts as one; the column stands there to be filled in.
         let patient = patients.as_ref().map_or("", |patients| patients[number].as_str());
-        writeln!(table, "{id},{},{},{patient}", field(&pair.image), field(&pair.label))?;
+        writeln!(table, "{id},{},{},{patient}{blank}", field(&pair.image), field(&pair.label))?;
     }
     Ok(atomic::write(&out.join(TABLE), table.as_bytes())?)
 }

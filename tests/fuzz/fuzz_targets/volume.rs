@@ -1,21 +1,30 @@
-//! NIfTI, NRRD and MetaImage: the first byte of an input chooses the name, the rest is the file.
+//! NIfTI, NRRD, MetaImage and slices of stacks: the first byte of an input chooses the name, the rest is the file.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use pdl_fuzz::{OF_A_VOLUME, bounded, file, inflated};
+use pdl_io::{StackGeometry, read_image, read_image_stack, read_label_stack, read_labels, stack};
+use pdl_volume::Orientation;
 
-const NAMES: [&str; 5] = ["a.nii", "a.nii.gz", "a.nrrd", "a.mha", "a.hdr"];
+const NAMES: [&str; 8] = ["a.nii", "a.nii.gz", "a.nrrd", "a.mha", "a.hdr", "a.tif", "png/a.png", "jpeg/a.jpg"];
 
 fuzz_target!(|data: &[u8]| {
     let Some((name, data)) = data.split_first() else { return };
-    let path = file(NAMES[usize::from(*name) % NAMES.len()], data);
+    let name = NAMES[usize::from(*name) % NAMES.len()];
+    let path = file(name, data);
+    // A slice alone in its folder is a stack.
+    let path = path.parent().filter(|_| name.contains('/')).map(Into::into).unwrap_or(path);
+    let geometry = StackGeometry { spacing_mm: [1.0; 3], axes: Orientation::RAS };
+    let is_stack = stack::is_stack(&path);
     let size = data.len().max(inflated(data));
+    // Of a stack of one slice the samples and the decoder's own copy are held beside the voxels.
+    let honest = |voxels: usize| if is_stack { 4 * voxels } else { voxels };
     bounded(size, OF_A_VOLUME, || {
-        let image = pdl_io::read_image(&path);
-        image.map_or(0, |image| image.volume.voxels.len())
+        let image = if is_stack { read_image_stack(&path, &geometry) } else { read_image(&path) };
+        image.map_or(0, |image| honest(image.volume.voxels.len()))
     });
     bounded(size, OF_A_VOLUME, || {
-        let labels = pdl_io::read_labels(&path);
-        labels.map_or(0, |labels| labels.map.voxels.len())
+        let labels = if is_stack { read_label_stack(&path, &geometry) } else { read_labels(&path) };
+        labels.map_or(0, |labels| honest(labels.map.voxels.len()))
     });
 });

@@ -74,6 +74,7 @@ pub fn file(name: &str, data: &[u8]) -> PathBuf {
             .expect("a folder for the inputs")
     });
     let path = folder.path().join(name);
+    path.parent().map(fs::create_dir_all).expect("a folder").expect("a folder of its own");
     fs::write(&path, data).expect("the input is written");
     path
 }

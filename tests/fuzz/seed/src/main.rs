@@ -27,6 +27,17 @@ fn main() {
         let Some(kind) = kind else { continue };
         write("volume", &name, &[&[kind as u8][..], &fs::read(&path).expect("a sample")].concat());
     }
+    for path in files(&root.join("tests/golden/stacks")) {
+        let slice = if path.is_dir() { files(&path).swap_remove(0) } else { path.clone() };
+        let ending = slice.extension().expect("an ending").to_string_lossy().into_owned();
+        let kind = match ending.as_str() {
+            "png" => 6,
+            "jpg" => 7,
+            _ => 5,
+        };
+        let name = path.file_name().expect("a name").to_string_lossy();
+        write("volume", &name, &[&[kind][..], &fs::read(&slice).expect("a sample")].concat());
+    }
     let series = root.join("sample-data/dicom/ct_01");
     let slices: Vec<DefaultDicomObject> = SLICES
         .iter()

@@ -14,7 +14,7 @@ const CODECS: [&str; 4] = ["/jpeg-decoder-", "/jpeg2k-", "/charls-", "/dicom-tra
 /// What `work` gives, or nothing when it panics. The panic's message, which may name paths of the codec's source and
 /// pieces of the file, is not printed, nor are those of a codec on a thread of its own; all other panics are printed as
 /// before.
-pub(crate) fn quietly<T>(work: impl FnOnce() -> T) -> Option<T> {
+pub fn quietly<T>(work: impl FnOnce() -> T) -> Option<T> {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
         let before = take_hook();

@@ -1,0 +1,167 @@
+//! Stacks of slices in a cohort: what is said of their voxels, since they do not say it themselves.
+//!
+//! A row of the cohort's table counts for its case, else the parameters. Without a spacing a case is rejected; without
+//! axes they are taken as LPS, and the case says so.
+
+use std::path::Path;
+
+use pdl_io::{Image, Labels, ReadError, StackGeometry, stack};
+use pdl_volume::Orientation;
+
+use crate::CohortError;
+use crate::cases::Finding;
+use crate::layout::{Found, Layout};
+use crate::parameters::IndexParameters;
+
+/// How pictures of axial slices are usually seen: columns to the patient's left, rows to the back, slices to the head.
+/// ITK takes them so, too.
+const ASSUMED: &str = "LPS";
+
+/// What is said of the stacks of a case.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Said {
+    /// Millimetres between columns, rows and slices.
+    pub spacing_mm: Option<[f64; 3]>,
+    /// Where columns, rows and slices are counted to.
+    pub axes: Option<Orientation>,
+}
+
+impl Said {
+    /// From texts, as a table holds them: `0.7,0.7,2.5` (or with spaces between) and `LPS`.
+    ///
+    /// # Errors
+    /// A sentence on what is wrong with one.
+    pub(crate) fn of_texts(spacing: Option<&str>, axes: Option<&str>) -> Result<Self, String> {
+        let lengths = |text: &str| {
+            let parts = text.split([',', ';', ' ']).filter(|part| !part.is_empty());
+            let lengths: Option<Vec<f64>> = parts.map(|part| part.parse().ok()).collect();
+            checked(&lengths.unwrap_or_default())
+                .map_err(|problem| format!("stack_spacing '{text}': {problem}"))
+        };
+        let axes = axes.map(|text| text.parse().map_err(|error| format!("stack_axes: {error}")));
+        Ok(Self { spacing_mm: spacing.map(lengths).transpose()?, axes: axes.transpose()? })
+    }
+
+    fn of_parameters(parameters: &IndexParameters) -> Result<Self, String> {
+        let spacing = parameters.stack_spacing.as_deref().map(checked).transpose();
+        let axes = parameters.stack_axes.as_deref().map(str::parse).transpose();
+        Ok(Self {
+            spacing_mm: spacing.map_err(|problem| format!("--stack-spacing: {problem}"))?,
+            axes: axes.map_err(|error| format!("--stack-axes: {error}"))?,
+        })
+    }
+
+    fn or(self, other: Self) -> Self {
+        Self { spacing_mm: self.spacing_mm.or(other.spacing_mm), axes: self.axes.or(other.axes) }
+    }
+
+    /// What a stack is read with; nothing without a spacing.
+    fn geometry(self) -> Option<StackGeometry> {
+        let axes = self.axes.or_else(|| ASSUMED.parse().ok())?;
+        Some(StackGeometry { spacing_mm: self.spacing_mm?, axes })
+    }
+}
+
+fn checked(lengths: &[f64]) -> Result<[f64; 3], String> {
+    let lengths = <[f64; 3]>::try_from(lengths).ok();
+    let lengths = lengths.filter(|lengths| lengths.iter().all(|mm| mm.is_finite() && *mm > 0.0));
+    let problem =
+        "give three lengths in mm, from column to column, row to row and slice to slice, as in 0.7,0.7,2.5";
+    lengths.ok_or_else(|| problem.to_owned())
+}
+
+impl Layout {
+    /// Gives every case what the parameters say of its stacks, where its table says nothing.
+    ///
+    /// # Errors
+    /// [`CohortError::Option`] when what they say cannot be, or is said of a cohort without stacks.
+    pub(crate) fn state_stacks(&mut self, parameters: &IndexParameters) -> Result<(), CohortError> {
+        let said = Said::of_parameters(parameters).map_err(CohortError::Option)?;
+        let option = match said {
+            Said { spacing_mm: Some(_), .. } => "--stack-spacing",
+            Said { axes: Some(_), .. } => "--stack-axes",
+            Said { spacing_mm: None, axes: None } => return Ok(()),
+        };
+        if !self.cases.iter().any(Found::has_stack) {
+            let problem = "no image or label map of this cohort is a stack of slices (a folder of PNG, TIFF or JPEG files of \
+                           its own, or a TIFF file of pages)";
+            return Err(CohortError::Option(format!("{option}: {problem}")));
+        }
+        self.cases.iter_mut().for_each(|found| found.stacks = found.stacks.or(said));
+        Ok(())
+    }
+}
+
+impl Found {
+    /// Whether its image or its label map is a stack.
+    pub(crate) fn has_stack(&self) -> bool {
+        [&self.image, &self.label].into_iter().flatten().any(|path| stack::is_stack(path))
+    }
+
+    /// Why its stacks cannot be used, before one is read.
+    pub(crate) fn refused_stack(&self) -> Option<Finding> {
+        let kinds = [&self.image, &self.label].map(|path| path.as_deref().map(stack::is_stack));
+        if !kinds.contains(&Some(true)) {
+            return None;
+        }
+        if kinds.contains(&Some(false)) {
+            let message = "of its image and its label map one is a stack of slices, which has no place in the world, and \
+                           the other has one: give both as stacks, or both as volumes";
+            return Some(Finding::new("stack-beside-volume", message));
+        }
+        let message = "a stack of slices holds no size of a voxel: give it in mm with --stack-spacing X,Y,Z (from column to \
+                       column, row to row, slice to slice), or in a column stack_spacing of the cohort's table";
+        self.stacks.spacing_mm.is_none().then(|| Finding::new("no-stack-spacing", message))
+    }
+
+    /// What is said where nobody says how its stacks lie.
+    pub(crate) fn assumed_axes(&self) -> Option<Finding> {
+        let message = format!(
+            "nothing says how its slices lie: columns are taken to run to the patient's left, rows to the back and slices \
+             to the head. Look at it, and say --stack-axes {ASSUMED}, or what is true (or in a column stack_axes)"
+        );
+        let assumed = self.stacks.axes.is_none() && self.has_stack();
+        assumed.then(|| Finding::new("stack-axes-assumed", message))
+    }
+}
+
+/// Reads an image; a stack with what is said of it.
+pub(crate) fn read_image(path: &Path, said: Said) -> Result<Image, ReadError> {
+    match said.geometry().filter(|_| stack::is_stack(path)) {
+        Some(geometry) => pdl_io::read_image_stack(path, &geometry),
+        None => pdl_io::read_image(path),
+    }
+}
+
+/// Reads a label map; a stack with what is said of it.
+pub(crate) fn read_labels(path: &Path, said: Said) -> Result<Labels, ReadError> {
+    match said.geometry().filter(|_| stack::is_stack(path)) {
+        Some(geometry) => pdl_io::read_label_stack(path, &geometry),
+        None => pdl_io::read_labels(path),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_states_lengths_and_axes_as_text() {
+        let spacing = |text: &str| Said::of_texts(Some(text), None).map(|said| said.spacing_mm);
+        for text in ["0.7,0.8,2.5", "0.7 0.8 2.5", "0.7, 0.8, 2.5", "0.7;0.8;2.5"] {
+            assert_eq!(spacing(text), Ok(Some([0.7, 0.8, 2.5])), "{text}");
+        }
+        for text in ["0.7", "0.7,0.8", "1,1,1,1", "1,1,0", "1,1,-1", "1,1,inf", "1,1,NaN", "1,1,a", ""] {
+            assert!(spacing(text).is_err_and(|error| error.contains("three lengths in mm")), "{text}");
+        }
+        assert!(Said::of_texts(None, Some("LPQ")).unwrap_err().contains("'LPQ' is no orientation"));
+        assert_eq!(Said::of_texts(None, None), Ok(Said::default()));
+    }
+
+    #[test]
+    fn what_a_row_says_counts_before_the_parameters() {
+        let row = Said { spacing_mm: Some([1.0; 3]), axes: None };
+        let all = Said { spacing_mm: Some([2.0; 3]), axes: Some("RAS".parse().unwrap()) };
+        assert_eq!(row.or(all), Said { spacing_mm: Some([1.0; 3]), axes: all.axes });
+    }
+}

@@ -1,0 +1,86 @@
+//! The directories of a TIFF file: counted, and checked before a decoder takes memory for what they declare.
+
+use std::io::{self, Read, Seek, SeekFrom};
+
+/// Entries that the decoder reads into memory: sizes, formats, the description, and where strips and tiles are.
+const READ: [u64; 21] =
+    [254, 256, 257, 258, 259, 262, 270, 273, 274, 277, 278, 279, 284, 317, 322, 323, 324, 325, 338, 339, 347];
+/// The type of text.
+const ASCII: u64 = 2;
+/// Of each strip and tile a file holds at least where it is and how long, so that no list has more values than an eighth
+/// of its bytes; a few have room in the directory itself.
+const BYTES_A_VALUE: u64 = 8;
+const FEW: u64 = 8;
+/// A directory of a single entry, which is the smallest.
+const SMALLEST: u64 = 18;
+
+/// How many pages a file of `held` bytes has.
+///
+/// # Errors
+/// When it is no TIFF file, its directories do not end, or one declares more than the file holds.
+pub(super) fn count(source: &mut (impl Read + Seek), held: u64) -> Result<usize, String> {
+    let mut file = Numbers { source, big_endian: false };
+    let broken = |page: u64| move |error: io::Error| format!("its page {page} cannot be found: {error}");
+    let no_tiff = |_| "it is no TIFF file".to_owned();
+    file.big_endian = match file.bytes::<2>().map_err(no_tiff)? {
+        [b'I', b'I'] => false,
+        [b'M', b'M'] => true,
+        _ => return Err("it is no TIFF file".to_owned()),
+    };
+    let is_big = match file.number(2).map_err(no_tiff)? {
+        42 => false,
+        43 => file.number(4).is_ok_and(|sizes| sizes == 8 || sizes == 8 << 16),
+        _ => return Err("it is no TIFF file".to_owned()),
+    };
+    let width = if is_big { 8 } else { 4 };
+    let mut next = file.number(width).map_err(broken(1))?;
+    let mut pages = 0;
+    while next != 0 {
+        pages += 1;
+        if pages > held / SMALLEST {
+            return Err("its pages follow each other in a circle".to_owned());
+        }
+        file.source.seek(SeekFrom::Start(next)).map_err(broken(pages))?;
+        let entries = file.number(if is_big { 8 } else { 2 }).map_err(broken(pages))?;
+        for _ in 0..entries {
+            let [tag, kind, values, _] = file.entry(width).map_err(broken(pages))?;
+            let most = if kind == ASCII { held } else { held / BYTES_A_VALUE };
+            if READ.contains(&tag) && values > most.max(FEW) {
+                return Err(format!(
+                    "its page {pages} declares {values} values, which {held} bytes cannot hold"
+                ));
+            }
+        }
+        next = file.number(width).map_err(broken(pages))?;
+    }
+    usize::try_from(pages).ok().filter(|pages| *pages > 0).ok_or_else(|| "it holds no page".to_owned())
+}
+
+/// Whole numbers in the file's byte order.
+struct Numbers<'a, R> {
+    source: &'a mut R,
+    big_endian: bool,
+}
+
+impl<R: Read> Numbers<'_, R> {
+    fn bytes<const N: usize>(&mut self) -> io::Result<[u8; N]> {
+        let mut bytes = [0; N];
+        self.source.read_exact(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// An entry of a directory: tag, type, how many values, and the values or where they are.
+    fn entry(&mut self, width: usize) -> io::Result<[u64; 4]> {
+        Ok([self.number(2)?, self.number(2)?, self.number(width)?, self.number(width)?])
+    }
+
+    /// One of `width` bytes, at most 8.
+    fn number(&mut self, width: usize) -> io::Result<u64> {
+        let mut bytes = [0; 8];
+        self.source.read_exact(&mut bytes[..width])?;
+        Ok(match self.big_endian {
+            true => u64::from_be_bytes(bytes) >> (64 - 8 * width),
+            false => u64::from_le_bytes(bytes),
+        })
+    }
+}

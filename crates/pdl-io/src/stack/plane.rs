@@ -1,0 +1,120 @@
+//! One plane of a stack, as its decoder gives it.
+
+use crate::voxels::VoxelType;
+
+/// Deflate's and LZW's codes, and JPEG's for blocks without any detail, stand for less than this many bytes a byte, so a
+/// header that declares more is refused before any memory is taken for it.
+const LARGEST_RATIO: u64 = 4096;
+
+/// What the planes of one stack have in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Kind {
+    pub columns: usize,
+    pub rows: usize,
+    pub voxel_type: VoxelType,
+    /// Bits a sample.
+    pub bits: u8,
+}
+
+/// What a pixel holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Channels {
+    /// 1, or 3 for red, green and blue.
+    pub colours: usize,
+    /// Whether an opacity follows them.
+    pub opacity: bool,
+}
+
+/// Samples as they are stored, pixel after pixel, row after row.
+pub(super) struct Plane {
+    pub kind: Kind,
+    pub channels: Channels,
+    pub samples: Vec<f32>,
+}
+
+impl Channels {
+    pub const GREY: Self = Self { colours: 1, opacity: false };
+    pub const RGB: Self = Self { colours: 3, opacity: false };
+
+    /// Samples a pixel.
+    pub fn count(self) -> usize {
+        self.colours + usize::from(self.opacity)
+    }
+}
+
+impl Plane {
+    /// One value a pixel.
+    ///
+    /// # Errors
+    /// When colours differ, or a pixel is not opaque.
+    pub fn grey(self) -> Result<Vec<f32>, String> {
+        let Self { kind, channels, samples } = self;
+        if channels == Channels::GREY {
+            return Ok(samples);
+        }
+        let opaque = 2_f64.powi(i32::from(kind.bits)) as f32 - 1.0;
+        let mut grey = Vec::with_capacity(kind.columns * kind.rows);
+        for pixel in samples.chunks_exact(channels.count()) {
+            let (colours, opacity) = pixel.split_at(channels.colours);
+            if colours.iter().any(|colour| *colour != colours[0]) {
+                return Err("is in colour: pdl takes one number a voxel, so save it as grey".to_owned());
+            }
+            if opacity.iter().any(|opacity| *opacity != opaque) {
+                return Err("is partly transparent: save it as grey without opacity".to_owned());
+            }
+            grey.push(colours[0]);
+        }
+        Ok(grey)
+    }
+}
+
+/// How many bytes the pixels take, once it is clear that `held` bytes can stand for them.
+pub(super) fn decoded_bytes(columns: usize, rows: usize, bits: usize, held: u64) -> Result<usize, String> {
+    let row = (columns as u64).checked_mul(bits as u64).map(|bits| bits.div_ceil(8));
+    let bytes = row.and_then(|row| row.checked_mul(rows as u64));
+    let bytes = bytes.filter(|bytes| *bytes <= held.saturating_mul(LARGEST_RATIO));
+    let bytes = bytes.and_then(|bytes| usize::try_from(bytes).ok());
+    bytes.ok_or_else(|| format!("declares {columns} x {rows} pixels, which its {held} bytes cannot hold"))
+}
+
+/// Samples of `bits` bits, each row in bytes of its own, the highest bits first.
+pub(super) fn unpacked(bytes: &[u8], samples_a_row: usize, bits: u8) -> Vec<f32> {
+    let a_byte = usize::from(8 / bits);
+    let mask = u8::MAX >> (8 - bits);
+    let row = |row: &[u8]| -> Vec<f32> {
+        let sample = |at: usize| row[at / a_byte] >> (8 - bits as usize * (at % a_byte + 1)) & mask;
+        (0..samples_a_row).map(|at| f32::from(sample(at))).collect()
+    };
+    bytes.chunks_exact(samples_a_row.div_ceil(a_byte).max(1)).flat_map(row).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_samples_are_taken_out_of_their_bytes_row_by_row() {
+        assert_eq!(unpacked(&[0b1010_0000, 0b0110_0000], 3, 1), [1., 0., 1., 0., 1., 1.]);
+        assert_eq!(unpacked(&[0x1b, 0xc0, 0xe4, 0x40], 5, 2), [0., 1., 2., 3., 3., 3., 2., 1., 0., 1.]);
+        assert_eq!(unpacked(&[0xa5, 0x70], 3, 4), [10., 5., 7.]);
+        assert_eq!(unpacked(&[7, 255], 1, 8), [7., 255.]);
+    }
+
+    #[test]
+    fn colour_and_transparency_are_no_grey() {
+        let kind = Kind { columns: 2, rows: 1, voxel_type: VoxelType::Uint8, bits: 8 };
+        let plane = |channels, samples: &[f32]| Plane { kind, channels, samples: samples.to_vec() }.grey();
+        assert_eq!(plane(Channels::RGB, &[7., 7., 7., 9., 9., 9.]).unwrap(), [7., 9.]);
+        assert!(plane(Channels::RGB, &[7., 7., 7., 9., 9., 8.]).unwrap_err().contains("in colour"));
+        let with_opacity = Channels { colours: 1, opacity: true };
+        assert_eq!(plane(with_opacity, &[7., 255., 9., 255.]).unwrap(), [7., 9.]);
+        assert!(plane(with_opacity, &[7., 255., 9., 254.]).unwrap_err().contains("transparent"));
+    }
+
+    #[test]
+    fn what_a_file_cannot_hold_is_refused() {
+        assert_eq!(decoded_bytes(9, 2, 1, 1), Ok(4));
+        assert!(decoded_bytes(4096, 2, 8, 1).is_err());
+        assert!(decoded_bytes(usize::MAX, usize::MAX, 64, u64::MAX).is_err());
+    }
+}
