@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use pdl_io::{Image, Labels, Part, Remark};
+use pdl_io::{Image, Labels, Part, ReadError, Remark};
 use pdl_store::hash;
 use pdl_volume::statistics::Statistics;
 use pdl_volume::{Affine, Grid, Orientation, count_labels};
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cases::{Finding, LabelVoxels};
 use crate::layout::Found;
-use crate::stacks::{self, Said};
+use crate::stacks;
 
 /// Label and image grids whose corners lie further apart than this share of a voxel are different grids.
 const GRID_TOLERANCE: f64 = 1e-3;
@@ -90,28 +90,31 @@ pub(crate) fn check(found: &Found, orientation: Option<Orientation>) -> Checked 
         return case;
     }
     case.findings.extend(found.assumed_axes());
-    let said = found.stacks;
-    let image = found.image.as_deref().and_then(|path| read_image(&mut case, path, said, orientation));
-    if found.image.is_none() {
+    let (image, labels) = rayon::join(
+        || found.image.as_deref().map(|path| (path, stacks::read_image(path, found.stacks))),
+        || found.label.as_deref().map(|path| (path, stacks::read_labels(path, found.stacks))),
+    );
+    if image.is_none() {
         case.reject("no-image", "a label without an image");
     }
-    let labels = found.label.as_deref().and_then(|path| read_labels(&mut case, path, said));
-    if found.label.is_none() {
+    let image = image.and_then(|(path, read)| take_image(&mut case, path, read, orientation));
+    if labels.is_none() {
         case.reject("no-label", "an image without a label");
     }
+    let labels = labels.and_then(|(path, read)| take_labels(&mut case, path, read));
     if let (Some(image), Some(labels)) = (&image, &labels) {
         compare_grids(&mut case, image, labels, orientation.is_some());
     }
     case
 }
 
-fn read_image(
+fn take_image(
     case: &mut Checked,
     path: &Path,
-    said: Said,
+    read: Result<Image, ReadError>,
     orientation: Option<Orientation>,
 ) -> Option<Image> {
-    let mut image = match stacks::read_image(path, said) {
+    let mut image = match read {
         Ok(image) => image,
         Err(error) => {
             case.parts[0] = as_it_is(path);
@@ -138,13 +141,14 @@ fn read_image(
     case.affine = grid.affine.to_row_major();
     case.orientation = grid.orientation().to_string();
     case.voxel_type.clone_from(&image.voxel_type);
-    case.voxels_blake3 = hash::of_voxels(grid.shape, &image.volume.voxels);
-    measure(case, &image);
+    let voxels = &image.volume.voxels;
+    let hashed = || hash::of_voxels(grid.shape, voxels);
+    let (voxels_blake3, ()) = rayon::join(hashed, || measure(case, voxels));
+    case.voxels_blake3 = voxels_blake3;
     Some(image)
 }
 
-fn measure(case: &mut Checked, image: &Image) {
-    let voxels = &image.volume.voxels;
+fn measure(case: &mut Checked, voxels: &[f32]) {
     let wrong = voxels.iter().filter(|v| !v.is_finite()).count();
     if wrong > 0 {
         case.reject("not-finite", format!("{wrong} voxels are NaN or infinite"));
@@ -153,7 +157,7 @@ fn measure(case: &mut Checked, image: &Image) {
     let Some(s) = Statistics::of(voxels) else { return };
     case.intensity = Some([s.min, s.max, s.mean, s.std, s.p00_5, s.p99_5]);
     // Hounsfield units are whole, reach down to air (-1000) and do not leave the scanners' range.
-    case.looks_like_ct = s.min <= -500.0 && s.min >= -4096.0 && voxels.iter().all(|v| v.fract() == 0.0);
+    case.looks_like_ct = s.min <= -500.0 && s.min >= -4096.0 && voxels.iter().all(|v| *v as i32 as f32 == *v);
     if s.min == s.max {
         case.reject("constant-image", format!("every voxel is {}", s.min));
     }
@@ -174,8 +178,8 @@ pub(crate) fn remark(remark: &Remark) -> Finding {
     }
 }
 
-fn read_labels(case: &mut Checked, path: &Path, said: Said) -> Option<Labels> {
-    match stacks::read_labels(path, said) {
+fn take_labels(case: &mut Checked, path: &Path, read: Result<Labels, ReadError>) -> Option<Labels> {
+    match read {
         Ok(labels) => {
             case.label_blake3 = Some(labels.blake3.clone());
             case.parts[1].clone_from(&labels.parts);

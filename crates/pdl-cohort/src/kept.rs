@@ -171,12 +171,12 @@ impl Keeper<'_> {
             Ok(volumes) => volumes,
             Err(findings) => return Ok((Outcome { findings, kept: [false; 2] }, files)),
         };
-        if let Some(image) = &volumes.image {
-            write_image(&self.out.join(&paths[0]), image)?;
-        }
-        if let Some(labels) = &volumes.labels {
-            nifti::write_labels(&self.out.join(&paths[1]), labels)?;
-        }
+        let [image_path, label_path] = paths.each_ref().map(|path| self.out.join(path));
+        let image = || volumes.image.as_ref().map_or(Ok(()), |image| write_image(&image_path, image));
+        let labels =
+            || volumes.labels.as_ref().map_or(Ok(()), |labels| nifti::write_labels(&label_path, labels));
+        let (image, labels) = rayon::join(image, labels);
+        image.and(labels)?;
         let kept = [volumes.image.is_some(), volumes.labels.is_some()];
         let outcome = Outcome { findings: volumes.findings, kept };
         let stamps = paths.iter().zip(kept).filter(|(_, kept)| *kept);
@@ -240,7 +240,7 @@ fn file_name(case: &str) -> String {
 
 /// As int16 where that holds every voxel exactly, else as float32.
 fn write_image(path: &Path, image: &Volume<f32>) -> Result<(), StoreError> {
-    let fits = |v: &f32| v.fract() == 0.0 && (f32::from(i16::MIN)..=f32::from(i16::MAX)).contains(v);
+    let fits = |v: &f32| f32::from(*v as i16) == *v; // the cast drops fractions, and clamps
     if image.voxels.iter().all(fits) {
         nifti::write_image_i16(path, image)
     } else {

@@ -45,7 +45,7 @@ impl LabelReader {
 
     /// Takes the next voxels.
     pub fn push(&mut self, voxels: &[f32]) {
-        let is_label = |v: f32| (0.0..=65535.0).contains(&v) && v.fract() == 0.0;
+        let is_label = |v: f32| f32::from(v as u16) == v; // the cast drops fractions, and clamps
         for voxel in voxels.iter().filter(|v| !is_label(**v)) {
             self.wrong.get_or_insert(*voxel);
             self.count += 1;
