@@ -42,7 +42,7 @@ pub struct IndexParameters {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stack_spacing: Option<Vec<f64>>,
     /// Where in the patient columns, rows and slices of stacks of slices run to, such as RPI. What the cohort's table says
-    /// (column stack_axes) counts first. When not given they are taken as LPS (left, posterior, superior), which is told.
+    /// (column stack_axes) counts first; without either they are taken as LPS (left, posterior, superior), which is told.
     #[arg(long, value_name = "CODE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stack_axes: Option<String>,
