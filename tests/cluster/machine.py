@@ -30,8 +30,6 @@ def folder(curated, out):
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
     shutil.copytree(curated / "proxies", out / "proxies")
-    for table in ["cases.parquet", "prepared.parquet"]:  # by which pdl knows what is done
-        shutil.copy(curated / table, out)
     return out
 
 

@@ -216,10 +216,13 @@ def preparation(pdl, cluster, cohort, scratch, net, machines, at):
     check("preparing ends with exit code 0", running.returncode == 0, running.returncode)
     result = json.loads(answer)
     check("and tells of the damaged image", result["failed"] == 1, result)
-    check("the same prepared files", tree(out) == tree(one), [name for name in tree(one) if tree(one)[name] != tree(out).get(name)])
-    began = (out / ".pdl" / "prepare.jsonl").stat().st_mtime_ns
-    sh(pdl, "prepare", out, *flags)
-    check("one machine finds all of it valid", not any_newer(out / "prepared", began))
+    check("and of all others as written", result["written"] == result["cases"], result)
+    expected, found = tree(one), tree(out)
+    differ = [name for name in expected if expected[name] != found.get(name)]
+    check("the same prepared files", found == expected, differ)
+    words = [pdl, "prepare", out, "--json", *flags]
+    again = json.loads(subprocess.run(words, check=True, capture_output=True).stdout)
+    check("one machine finds all of it valid", again["prepare"]["written"] == 0, again["prepare"])
 
 
 def interrupted(client, out, expected, scratch):
@@ -239,10 +242,6 @@ def tree(out):
     """Files and their hashes, without failures.json, which names paths."""
     files = (path for path in out.rglob("*") if path.is_file() and ".pdl" not in path.parts and path.name != "failures.json")
     return {str(path.relative_to(out)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
-
-
-def any_newer(folder, when):
-    return any(path.stat().st_mtime_ns > when for path in folder.rglob("*.nii.gz"))
 
 
 def dead_scheduler(first, scheduler, client, out, expected, scratch, size, cases):

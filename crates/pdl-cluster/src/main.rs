@@ -71,11 +71,11 @@ fn run(command: &Command) -> Result<()> {
         },
         Command::Prepare(args) => {
             let prepared = runtime.block_on(prepare::run(args))?;
-            let (cases, failed) = (prepared.cases, prepared.failures.len());
+            let (cases, written, failed) = (prepared.cases, prepared.written, prepared.failures.len());
             if args.json {
-                say(&json!({ "cases": cases, "failed": failed }).to_string());
+                say(&json!({ "cases": cases, "written": written, "failed": failed }).to_string());
             } else {
-                say(&format!("{cases} cases prepared, {failed} failed"));
+                say(&format!("{cases} cases, {written} prepared now, {failed} failed"));
             }
             Ok(())
         }

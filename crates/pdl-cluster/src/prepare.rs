@@ -81,7 +81,10 @@ pub async fn run(args: &PrepareArgs) -> Result<Prepared> {
         }
         todo = left;
     }
-    Ok(prepare(&out, &parameters, false, run)?)
+    let mut prepared = prepare(&out, &parameters, false, run)?;
+    // The stage finds what was handed in, and counts what it made itself.
+    prepared.written = first.missing.len().saturating_sub(prepared.failures.len());
+    Ok(prepared)
 }
 
 /// The missing cases, as they are sent once.

@@ -2,7 +2,7 @@
 //! on the path.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, ensure};
@@ -10,6 +10,7 @@ use pdl_prepare::plan::PrepareParameters;
 use pdl_similarity::metric::Metric;
 use pdl_similarity::parameters::CompareParameters;
 use pdl_store::progress::STOPPED;
+use serde::Deserialize;
 
 /// The program's name.
 const PROGRAM: &str = "pdl-cluster";
@@ -24,10 +25,16 @@ pub(crate) fn compare(out: &Path, parameters: &CompareParameters, scheduler: &st
     if json {
         command.arg("--json");
     }
-    finish(&mut command)
+    finish(&mut command).map(|_| ())
 }
 
-/// Prepares on the cluster of a scheduler, and says nothing of the result.
+/// What `pdl-cluster prepare` says of its result.
+#[derive(Deserialize)]
+struct Prepared {
+    written: usize,
+}
+
+/// Prepares on the cluster of a scheduler; returns how many cases were written.
 ///
 /// # Errors
 /// As [`compare`].
@@ -36,14 +43,17 @@ pub(crate) fn prepare(
     parameters: &PrepareParameters,
     replan: bool,
     scheduler: &str,
-) -> Result<()> {
+) -> Result<usize> {
     let mut command = Command::new(program());
-    command.arg("prepare").arg(out).args(["--scheduler", scheduler]).stdout(Stdio::null());
+    command.arg("prepare").arg(out).args(["--scheduler", scheduler, "--json"]).stdout(Stdio::piped());
     command.arg("--options").arg(serde_json::to_string(parameters)?);
     if replan {
         command.arg("--replan");
     }
-    finish(&mut command)
+    let said = finish(&mut command)?;
+    let prepared: Prepared = serde_json::from_slice(&said)
+        .with_context(|| format!("{PROGRAM} gave no result: is it of the same version as pdl?"))?;
+    Ok(prepared.written)
 }
 
 static WAITING: AtomicBool = AtomicBool::new(false);
@@ -53,9 +63,11 @@ pub(crate) fn is_waiting() -> bool {
     WAITING.load(Ordering::Relaxed)
 }
 
-fn finish(command: &mut Command) -> Result<()> {
+/// Waits for the end, and returns what it wrote to a stdout that is piped.
+fn finish(command: &mut Command) -> Result<Vec<u8>> {
     WAITING.store(true, Ordering::Relaxed);
-    let ended = command.status().with_context(|| {
+    let started = command.spawn().and_then(Child::wait_with_output);
+    let Output { status: ended, stdout, .. } = started.with_context(|| {
         format!("cannot start {PROGRAM}, which --cluster needs beside pdl or on the path (`just cluster` builds it)")
     })?;
     WAITING.store(false, Ordering::Relaxed);
@@ -63,7 +75,7 @@ fn finish(command: &mut Command) -> Result<()> {
         std::process::exit(STOPPED);
     }
     ensure!(ended.success(), "{PROGRAM} ended with {ended}");
-    Ok(())
+    Ok(stdout)
 }
 
 fn program() -> PathBuf {

@@ -100,9 +100,11 @@ pub(crate) fn run(cli: &Cli, matches: &ArgMatches) -> Result<()> {
         display.clear();
         return cluster::compare(out, &settings.compare, scheduler, cli.json);
     }
+    let mut written_by_cluster = None;
     if let Command::Prepare { cluster: Some(scheduler), replan, .. } = &cli.command {
         display.clear();
-        cluster::prepare(out, &settings.prepare, replan.replan, scheduler)?; // the stage below finds all done
+        // The stage below finds all done.
+        written_by_cluster = Some(cluster::prepare(out, &settings.prepare, replan.replan, scheduler)?);
     }
     let _lock = FolderLock::take(out)?;
     if let Command::Export { parameters, .. } = &cli.command {
@@ -110,6 +112,9 @@ pub(crate) fn run(cli: &Cli, matches: &ArgMatches) -> Result<()> {
     }
     let mut outcome = Outcome::default();
     let result = stages.run(&cli.command, &mut outcome);
+    if let (Some(written), Some(prepared)) = (written_by_cluster, &mut outcome.prepared) {
+        prepared.written = written;
+    }
     display.clear();
     summary::warnings(out, &outcome);
     result?;
