@@ -2,11 +2,12 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use pdl_fuzz::{OF_A_VOLUME, bounded, file, inflated};
+use pdl_fuzz::{OF_A_VOLUME, bounded, decoded_png, file, inflated};
 use pdl_io::{StackGeometry, read_image, read_image_stack, read_label_stack, read_labels, stack};
 use pdl_volume::Orientation;
 
-const NAMES: [&str; 8] = ["a.nii", "a.nii.gz", "a.nrrd", "a.mha", "a.hdr", "a.tif", "png/a.png", "jpeg/a.jpg"];
+const NAMES: [&str; 8] =
+    ["a.nii", "a.nii.gz", "a.nrrd", "a.mha", "a.hdr", "a.tif", "png/a.png", "jpeg/a.jpg"];
 
 fuzz_target!(|data: &[u8]| {
     let Some((name, data)) = data.split_first() else { return };
@@ -16,7 +17,16 @@ fuzz_target!(|data: &[u8]| {
     let path = path.parent().filter(|_| name.contains('/')).map(Into::into).unwrap_or(path);
     let geometry = StackGeometry { spacing_mm: [1.0; 3], axes: Orientation::RAS };
     let is_stack = stack::is_stack(&path);
-    let size = data.len().max(inflated(data));
+    // Decoders of TIFF and JPEG take a plane at once: all that its bytes could stand for, at the largest ratio of the
+    // format (LZW's, and one bit for a block of 8 x 8 pixels).
+    let ratio = if name.ends_with(".tif") {
+        4096
+    } else if name.ends_with(".jpg") {
+        1229
+    } else {
+        1
+    };
+    let size = (ratio * data.len()).max(inflated(data)).max(if is_stack { decoded_png(data) } else { 0 });
     // Of a stack of one slice the samples and the decoder's own copy are held beside the voxels.
     let honest = |voxels: usize| if is_stack { 4 * voxels } else { voxels };
     bounded(size, OF_A_VOLUME, || {

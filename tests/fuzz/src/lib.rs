@@ -93,6 +93,36 @@ pub fn inflated(data: &[u8]) -> usize {
     starts.into_iter().flatten().map(held).max().unwrap_or_default()
 }
 
+/// Bytes of a PNG's samples as float32, those of a palette as three, when its data inflate to all that it declares.
+pub fn decoded_png(data: &[u8]) -> usize {
+    let number = |bytes: &[u8]| bytes.iter().fold(0, |number, byte| number << 8 | u64::from(*byte));
+    let mut rest = data.get(8..).unwrap_or_default();
+    let (mut head, mut stream) = (None, Vec::new());
+    while let Some((length, after)) = rest.split_at_checked(4) {
+        let length = number(length) as usize;
+        let Some((kind, after)) = after.split_at_checked(4) else { break };
+        let (content, after) = after.split_at(length.min(after.len()));
+        match kind {
+            b"IHDR" if head.is_none() => head = content.get(..10),
+            b"IDAT" => stream.extend_from_slice(content),
+            _ => (),
+        }
+        rest = after.get(4..).unwrap_or_default();
+    }
+    let Some(head) = head else { return 0 };
+    let (columns, rows, bits) = (number(&head[..4]), number(&head[4..8]), u64::from(head[8]));
+    let (stored, colours) = match head[9] {
+        3 => (1, 3),
+        colour => {
+            let channels = [1, 0, 3, 0, 2, 0, 4].get(usize::from(colour)).copied().unwrap_or(0);
+            (channels, channels)
+        }
+    };
+    let bytes = (columns * bits * stored).div_ceil(8).saturating_mul(rows);
+    let whole = count(flate2::bufread::ZlibDecoder::new(stream.as_slice())) as u64 >= bytes;
+    if whole { (4 * columns * rows * colours) as usize } else { 0 }
+}
+
 /// How many bytes a stream gives before it ends or breaks off.
 fn count(mut stream: impl Read) -> usize {
     let (mut piece, mut all) = ([0; 4096], 0);

@@ -6,7 +6,7 @@ use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
 use super::check_upright;
-use super::plane::{Channels, Kind, Plane, decoded_bytes};
+use super::plane::{Channels, Kind, Plane, decoded_bytes, ratio};
 use crate::voxels::VoxelType;
 
 /// The markers of a scan's start and of the image's end (ITU-T T.81, B.1.1.3).
@@ -29,7 +29,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Plane, String> {
         Some(ColorSpace::YCbCr | ColorSpace::RGB) => (Channels::RGB, ColorSpace::RGB),
         _ => return Err("is neither grey nor red, green and blue: save it as grey".to_owned()),
     };
-    decoded_bytes(columns, rows, 8 * channels.count(), bytes.len() as u64)?;
+    decoded_bytes(columns, rows, 8 * channels.count(), bytes.len() as u64, ratio::JPEG)?;
     decoder.set_options(options.jpeg_set_out_colorspace(colours));
     let pixels = decoder.decode().map_err(undecodable)?;
     let kind = Kind { columns, rows, voxel_type: VoxelType::Uint8, bits: 8 };

@@ -2,9 +2,20 @@
 
 use crate::voxels::VoxelType;
 
-/// Deflate's and LZW's codes, and JPEG's for blocks without any detail, stand for less than this many bytes a byte, so a
-/// header that declares more is refused before any memory is taken for it.
-const LARGEST_RATIO: u64 = 4096;
+/// How many bytes of pixels a stored byte can stand for at most: a header that declares more is refused before any memory
+/// is taken for it.
+pub(super) mod ratio {
+    /// As they are.
+    pub const PLAIN: u64 = 1;
+    /// Two bytes repeat one up to 128 times.
+    pub const PACK_BITS: u64 = 64;
+    /// A match of 258 bytes in two bits.
+    pub const DEFLATE: u64 = 1032;
+    /// Codes of at most 12 bits for strings of at most 4096 bytes.
+    pub const LZW: u64 = 4096;
+    /// A bit a block of 8 x 8, in units of 4 x 2 blocks of brightness and one of each colour, three bytes a pixel.
+    pub const JPEG: u64 = 1229;
+}
 
 /// What the planes of one stack have in common.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,11 +79,17 @@ impl Plane {
     }
 }
 
-/// How many bytes the pixels take, once it is clear that `held` bytes can stand for them.
-pub(super) fn decoded_bytes(columns: usize, rows: usize, bits: usize, held: u64) -> Result<usize, String> {
+/// How many bytes the pixels take, once it is clear that `held` bytes can stand for them at this [`ratio`].
+pub(super) fn decoded_bytes(
+    columns: usize,
+    rows: usize,
+    bits: usize,
+    held: u64,
+    ratio: u64,
+) -> Result<usize, String> {
     let row = (columns as u64).checked_mul(bits as u64).map(|bits| bits.div_ceil(8));
     let bytes = row.and_then(|row| row.checked_mul(rows as u64));
-    let bytes = bytes.filter(|bytes| *bytes <= held.saturating_mul(LARGEST_RATIO));
+    let bytes = bytes.filter(|bytes| *bytes <= held.saturating_mul(ratio));
     let bytes = bytes.and_then(|bytes| usize::try_from(bytes).ok());
     bytes.ok_or_else(|| format!("declares {columns} x {rows} pixels, which its {held} bytes cannot hold"))
 }
@@ -113,8 +130,10 @@ mod tests {
 
     #[test]
     fn what_a_file_cannot_hold_is_refused() {
-        assert_eq!(decoded_bytes(9, 2, 1, 1), Ok(4));
-        assert!(decoded_bytes(4096, 2, 8, 1).is_err());
-        assert!(decoded_bytes(usize::MAX, usize::MAX, 64, u64::MAX).is_err());
+        assert_eq!(decoded_bytes(9, 2, 1, 1, ratio::LZW), Ok(4));
+        assert!(decoded_bytes(4096, 2, 8, 1, ratio::LZW).is_err());
+        assert_eq!(decoded_bytes(5, 2, 16, 20, ratio::PLAIN), Ok(20));
+        assert!(decoded_bytes(5, 2, 16, 19, ratio::PLAIN).is_err());
+        assert!(decoded_bytes(usize::MAX, usize::MAX, 64, u64::MAX, ratio::LZW).is_err());
     }
 }

@@ -4,28 +4,32 @@ use std::io::Cursor;
 
 use png::{BitDepth, ColorType, Decoder, Info, Limits};
 
-use super::plane::{Channels, Kind, Plane, decoded_bytes, unpacked};
+use super::plane::{Channels, Kind, Plane, decoded_bytes, ratio, unpacked};
 use super::{Meaning, check_upright};
 use crate::voxels::VoxelType;
 
 /// What the decoder may take for rows and for chunks before the pixels, bytes.
 const OVERHEAD: usize = 1 << 20;
 
+/// Pixels that take more than this many times the bytes of their file are counted before memory is taken for them.
+const USUAL_RATIO: usize = 4;
+
 pub(super) fn decode(bytes: &[u8], meaning: Meaning) -> Result<Plane, String> {
-    let undecodable = |error: png::DecodingError| format!("cannot be decoded ({error})");
-    let mut decoder = Decoder::new(Cursor::new(bytes));
-    decoder.set_ignore_text_chunk(true);
-    decoder.set_ignore_iccp_chunk(true);
-    let head = decoder.read_header_info().map_err(undecodable)?;
+    let mut decoder = decoder(bytes);
+    let head = decoder.read_header_info().map_err(|error| undecodable(&error))?;
     let [columns, rows] = [head.width, head.height].map(|side| side as usize);
     let bits = head.bit_depth as u8;
     let channels = channels(head.color_type);
-    let size = decoded_bytes(columns, rows, usize::from(bits) * channels.count(), bytes.len() as u64)?;
+    let a_pixel = usize::from(bits) * channels.count();
+    let size = decoded_bytes(columns, rows, a_pixel, bytes.len() as u64, ratio::DEFLATE)?;
+    if size > USUAL_RATIO * bytes.len() {
+        check_rows(bytes)?;
+    }
     decoder.set_limits(Limits { bytes: size.saturating_add(OVERHEAD) });
-    let mut reader = decoder.read_info().map_err(undecodable)?;
+    let mut reader = decoder.read_info().map_err(|error| undecodable(&error))?;
     let mut pixels = vec![0; size];
-    let frame = reader.next_frame(&mut pixels).map_err(undecodable)?;
-    reader.finish().map_err(undecodable)?;
+    let frame = reader.next_frame(&mut pixels).map_err(|error| undecodable(&error))?;
+    reader.finish().map_err(|error| undecodable(&error))?;
     let info = reader.info();
     if [frame.width, frame.height] != [info.width, info.height] {
         return Err("begins with a part of a picture".to_owned());
@@ -52,6 +56,24 @@ pub(super) fn decode(bytes: &[u8], meaning: Meaning) -> Result<Plane, String> {
     }
 }
 
+fn decoder(bytes: &[u8]) -> Decoder<Cursor<&[u8]>> {
+    let mut decoder = Decoder::new(Cursor::new(bytes));
+    decoder.set_ignore_text_chunk(true);
+    decoder.set_ignore_iccp_chunk(true);
+    decoder
+}
+
+fn undecodable(error: &png::DecodingError) -> String {
+    format!("cannot be decoded ({error})")
+}
+
+/// Reads all rows and keeps none: whether there are as many as the header declares.
+fn check_rows(bytes: &[u8]) -> Result<(), String> {
+    let mut reader = decoder(bytes).read_info().map_err(|error| undecodable(&error))?;
+    while reader.next_row().map_err(|error| undecodable(&error))?.is_some() {}
+    Ok(())
+}
+
 fn channels(colour: ColorType) -> Channels {
     match colour {
         ColorType::Grayscale | ColorType::Indexed => Channels::GREY,
@@ -63,9 +85,9 @@ fn channels(colour: ColorType) -> Channels {
 
 /// The colours that indices of the palette stand for.
 fn looked_up(info: &Info<'_>, indices: &[f32]) -> Result<Vec<f32>, String> {
-    let palette = info.palette.as_deref().unwrap_or_default();
-    let colours: Option<Vec<&[u8]>> =
-        indices.iter().map(|index| palette.chunks_exact(3).nth(*index as usize)).collect();
-    let colours = colours.ok_or("has a pixel that its palette does not know")?;
-    Ok(colours.into_iter().flatten().map(|colour| f32::from(*colour)).collect())
+    let palette: Vec<&[u8]> = info.palette.as_deref().unwrap_or_default().chunks_exact(3).collect();
+    if indices.iter().any(|index| *index as usize >= palette.len()) {
+        return Err("has a pixel that its palette does not know".to_owned());
+    }
+    Ok(indices.iter().flat_map(|index| palette[*index as usize]).map(|colour| f32::from(*colour)).collect())
 }

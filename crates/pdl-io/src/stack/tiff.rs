@@ -4,11 +4,11 @@
 use std::io::{Cursor, Read, Seek};
 
 use tiff::decoder::{Decoder, DecodingResult, Limits};
-use tiff::tags::{PhotometricInterpretation, PlanarConfiguration, Tag};
+use tiff::tags::{CompressionMethod, PhotometricInterpretation, PlanarConfiguration, Tag};
 use tiff::{ColorType, TiffError};
 
 use super::directory;
-use super::plane::{Channels, Kind, Plane, decoded_bytes, unpacked};
+use super::plane::{Channels, Kind, Plane, decoded_bytes, ratio, unpacked};
 use crate::voxels::VoxelType;
 
 /// The tag Orientation: 1 has the first row on top and the first column on the left.
@@ -70,15 +70,27 @@ impl<R: Read + Seek> Pages<R> {
         };
         let (columns, rows) = (columns as usize, rows as usize);
         let a_pixel = usize::from(bits) * channels.count();
-        decoded_bytes(columns, rows, a_pixel, self.held)?;
+        let ratio = self.largest_ratio();
+        decoded_bytes(columns, rows, a_pixel, self.held, ratio)?;
         let (tile_columns, tile_rows) = self.decoder.chunk_dimensions();
-        decoded_bytes(tile_columns as usize, (tile_rows as usize).min(rows), a_pixel, self.held)?;
+        decoded_bytes(tile_columns as usize, (tile_rows as usize).min(rows), a_pixel, self.held, ratio)?;
         let (voxel_type, samples) = match self.decoder.read_image().map_err(undecodable)? {
             DecodingResult::U8(bytes) if bits < 8 => (VoxelType::Uint8, unpacked(&bytes, columns, bits)),
             samples => of_any_type(samples),
         };
         let kind = Kind { columns, rows, voxel_type, bits };
         Ok(Plane { kind, channels, samples })
+    }
+
+    /// How much the page's compression can make of a byte.
+    fn largest_ratio(&mut self) -> u64 {
+        let method = self.decoder.find_tag_unsigned::<u16>(Tag::Compression).ok().flatten();
+        match method.map_or(CompressionMethod::None, CompressionMethod::from_u16_exhaustive) {
+            CompressionMethod::None => ratio::PLAIN,
+            CompressionMethod::PackBits => ratio::PACK_BITS,
+            CompressionMethod::Deflate | CompressionMethod::OldDeflate => ratio::DEFLATE,
+            _ => ratio::LZW,
+        }
     }
 
     /// Refuses pages whose pixels mean something else than their values say.
