@@ -95,7 +95,7 @@ pub fn inflated(data: &[u8]) -> usize {
 
 /// Bytes of a PNG's samples as float32, those of a palette as three, when its data inflate to all that it declares.
 pub fn decoded_png(data: &[u8]) -> usize {
-    let number = |bytes: &[u8]| bytes.iter().fold(0, |number, byte| number << 8 | u64::from(*byte));
+    let number = |bytes: &[u8]| bytes.iter().fold(0, |number, byte| number << 8 | u128::from(*byte));
     let mut rest = data.get(8..).unwrap_or_default();
     let (mut head, mut stream) = (None, Vec::new());
     while let Some((length, after)) = rest.split_at_checked(4) {
@@ -110,7 +110,7 @@ pub fn decoded_png(data: &[u8]) -> usize {
         rest = after.get(4..).unwrap_or_default();
     }
     let Some(head) = head else { return 0 };
-    let (columns, rows, bits) = (number(&head[..4]), number(&head[4..8]), u64::from(head[8]));
+    let (columns, rows, bits) = (number(&head[..4]), number(&head[4..8]), u128::from(head[8]));
     let (stored, colours) = match head[9] {
         3 => (1, 3),
         colour => {
@@ -118,8 +118,8 @@ pub fn decoded_png(data: &[u8]) -> usize {
             (channels, channels)
         }
     };
-    let bytes = (columns * bits * stored).div_ceil(8).saturating_mul(rows);
-    let whole = count(flate2::bufread::ZlibDecoder::new(stream.as_slice())) as u64 >= bytes;
+    let bytes = (columns * bits * stored).div_ceil(8) * rows;
+    let whole = bytes > 0 && count(flate2::bufread::ZlibDecoder::new(stream.as_slice())) as u128 >= bytes;
     if whole { (4 * columns * rows * colours) as usize } else { 0 }
 }
 
