@@ -164,6 +164,16 @@ def operations(side, window):
     return 2 * read + side**3 + across * (summed_x + summed_y) + (along + quotients) * inner**3
 
 
+def traffic(side, window):
+    """Bytes that a pair of cubes brings into the second level of the cache, with 16 lanes."""
+    # Window, most windows along y and x of a column, volumes a that share a chunk of the lanes.
+    length, height, width, together = {"uniform": (7, 15, 15, 4), "Gaussian": (11, 18, 9, 2)}[window]
+    inner = side + 1 - length
+    rows, places = (inner + -(-inner // most) * (length - 1) for most in (height, width))
+    means_and_spreads = 2 * inner**2 * -(-side // length) * length
+    return 4 * (rows * places * side + means_and_spreads) * (1 / together + 1 / 16)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("program")
@@ -214,7 +224,9 @@ def main():
                 print(f"      {rate / of_peer[name]:8.2f} times {name} ({min(ratio):.2f} to {max(ratio):.2f}); kernel {kernel / of_peer[name]:.2f}")
             if kind in ("uniform", "Gaussian"):
                 reached = kernel * operations(SIDE, kind)
+                read = kernel * traffic(SIDE, kind)
                 print(f"      {reached / 1e9:8.1f} G operations a second, {reached / flops:.2f} of numpy's multiply-adds")
+                print(f"      {read / 1e9:8.1f} GB a second from beyond the second cache, {read / bytes_:.2f} of what numpy reads of memory")
         print(f"numpy reaches {flops / 1e9:.0f} G multiply-adds a second and reads {bytes_ / 1e9:.1f} GB a second")
         if words.many:
             proxies(folder / "many", words.many, 32)
