@@ -11,12 +11,18 @@ const NOISE: f64 = 0.1;
 const FACTOR: [f64; 2] = [0.75, 1.25];
 /// Exponents of the gamma change.
 const GAMMA: [f64; 2] = [0.7, 1.5];
+/// Deviations of the blur, in voxels.
+const BLUR: [f64; 2] = [0.5, 1.0];
+/// Shares of the voxels along an axis that a lower resolution keeps.
+const KEPT: [f64; 2] = [0.5, 1.0];
 
 /// Changes samples.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Augmenter {
     /// Whether intensities change.
     pub intensity: bool,
+    /// Whether samples are turned, scaled and bent ([`crate::warp`]), blurred and taken at a lower resolution.
+    pub space: bool,
     /// Along z, y, x: whether samples are mirrored, every other time.
     pub mirror: [bool; 3],
     /// Channels that change places when a sample is mirrored along x: left and right.
@@ -26,7 +32,7 @@ pub struct Augmenter {
 impl Augmenter {
     /// Changes nothing.
     pub fn none() -> Self {
-        Self { intensity: false, mirror: [false; 3], swapped: Vec::new() }
+        Self { intensity: false, space: false, mirror: [false; 3], swapped: Vec::new() }
     }
 
     /// A sample changed by these random numbers.
@@ -38,6 +44,9 @@ impl Augmenter {
         }
         if self.intensity {
             change_intensity(&mut sample.image, random);
+        }
+        if self.space {
+            change_sharpness(&mut sample, random);
         }
         sample
     }
@@ -89,6 +98,63 @@ fn change_intensity(image: &mut [f32], random: &mut Random) {
     }
 }
 
+/// Blur and lower resolution, each now and then; a plane has nothing to blur it with along z.
+fn change_sharpness(sample: &mut Sample, random: &mut Random) {
+    let Sample { sides, image, .. } = sample;
+    let axes = (0..3).filter(|axis| sides[*axis] > 1);
+    if random.happens(OFTEN) {
+        let kernel = gaussian(random.between(BLUR[0], BLUR[1]));
+        axes.clone().for_each(|axis| along(image, *sides, axis, |line| blurred(line, &kernel)));
+    }
+    if random.happens(OFTEN) {
+        let share = random.between(KEPT[0], KEPT[1]);
+        axes.for_each(|axis| along(image, *sides, axis, |line| coarsened(line, share)));
+    }
+}
+
+/// Changes every line of voxels along an axis of (z, y, x).
+fn along(image: &mut [f32], sides: [usize; 3], axis: usize, change: impl Fn(&[f32]) -> Vec<f32>) {
+    let inner: usize = sides[axis + 1..].iter().product();
+    for block in image.chunks_exact_mut(sides[axis] * inner) {
+        for first in 0..inner {
+            let line: Vec<f32> = block[first..].iter().step_by(inner).copied().collect();
+            let places = block[first..].iter_mut().step_by(inner);
+            places.zip(change(&line)).for_each(|(voxel, value)| *voxel = value);
+        }
+    }
+}
+
+/// Weights from the middle outwards, to 4 deviations, that sum to 1 when all but the first count twice.
+fn gaussian(deviation: f64) -> Vec<f32> {
+    let reach = (4.0 * deviation).ceil() as i32;
+    let raw: Vec<f64> = (0..=reach).map(|i| (-0.5 * (f64::from(i) / deviation).powi(2)).exp()).collect();
+    let sum = 2.0 * raw.iter().sum::<f64>() - raw[0];
+    raw.iter().map(|weight| (weight / sum) as f32).collect()
+}
+
+/// A line, blurred; beyond its ends it goes on as it ends.
+fn blurred(line: &[f32], kernel: &[f32]) -> Vec<f32> {
+    let last = line.len() - 1;
+    let at = |i: usize, distance: usize| line[i.saturating_sub(distance)] + line[(i + distance).min(last)];
+    let outer =
+        |i: usize| kernel.iter().enumerate().skip(1).map(|(d, weight)| weight * at(i, d)).sum::<f32>();
+    (0..line.len()).map(|i| kernel[0] * line[i] + outer(i)).collect()
+}
+
+/// A line of which only a share of the voxels is known, the others interpolated between them linearly.
+fn coarsened(line: &[f32], share: f64) -> Vec<f32> {
+    let known = ((line.len() as f64 * share).round() as usize).max(1);
+    let step = line.len() as f64 / known as f64;
+    let value = |k: usize| line[((k as f64 + 0.5) * step) as usize];
+    let interpolated = |i: usize| {
+        let place = ((i as f64 + 0.5) / step - 0.5).clamp(0.0, (known - 1) as f64);
+        let (low, above) = (place as usize, place.fract() as f32);
+        let (a, b) = (value(low), value((low + 1).min(known - 1)));
+        a + (b - a) * above
+    };
+    (0..line.len()).map(interpolated).collect()
+}
+
 fn range(image: &[f32]) -> (f32, f32) {
     let first = (f32::INFINITY, f32::NEG_INFINITY);
     image.iter().fold(first, |(low, high), &v| (low.min(v), high.max(v)))
@@ -128,6 +194,28 @@ mod tests {
             }
         }
         assert_eq!(seen.len(), 2, "as it is, and mirrored along z");
+    }
+
+    #[test]
+    fn sharpness_is_lost_along_every_axis_and_the_mean_is_kept() {
+        let sides = [8, 9, 10];
+        let wave = |i: usize| (i as f32 * 0.7).sin() + i as f32 / 720.0;
+        let image: Vec<f32> = (0..720).map(wave).collect();
+        let roughness = |image: &[f32]| image.windows(2).map(|pair| (pair[0] - pair[1]).powi(2)).sum::<f32>();
+        let kernel = gaussian(0.8);
+        let changes: [&dyn Fn(&[f32]) -> Vec<f32>; 2] =
+            [&|line| blurred(line, &kernel), &|line| coarsened(line, 0.5)];
+        for change in changes {
+            let (mut other, mut flat) = (image.clone(), vec![3.0; 720]);
+            for axis in 0..3 {
+                along(&mut other, sides, axis, change);
+                along(&mut flat, sides, axis, change);
+            }
+            assert!(roughness(&other) < 0.8 * roughness(&image));
+            assert!(flat.iter().all(|v| (v - 3.0).abs() < 1e-5));
+        }
+        assert_eq!(coarsened(&[1.0, 2.0, 5.0], 1.0), [1.0, 2.0, 5.0]);
+        assert_eq!(coarsened(&[1.0, 2.0, 5.0, 7.0], 0.5), [2.0, 3.25, 5.75, 7.0]);
     }
 
     #[test]

@@ -96,6 +96,12 @@ impl Case {
         }
     }
 
+    /// Sides of a voxel along z, y, x, in mm.
+    pub fn spacing_mm_zyx(&self) -> [f64; 3] {
+        let [x, y, z] = self.grid.spacing_mm();
+        [z, y, x]
+    }
+
     /// A case of a prepared image that nobody has labelled.
     pub fn unlabelled(case_id: &str, image: Volume<f32>) -> Self {
         Self::new(case_id, image, Vec::new(), vec![true])

@@ -41,6 +41,7 @@ pub mod train;
 pub mod trainer;
 pub mod tuning;
 mod unlike;
+pub mod warp;
 pub mod weights;
 
 pub use error::{FitError, Result};

@@ -7,6 +7,7 @@ use crate::case::Case;
 use crate::error::Result;
 use crate::layout;
 use crate::random::{Purpose, Random};
+use crate::warp::Warp;
 
 /// The samples of one step.
 #[derive(Debug)]
@@ -83,12 +84,25 @@ impl Sampler {
         let on_label = due(place + 1) > due(place);
         let seed = if on_label { voxel_on_label(case, &mut random) } else { None };
         let origin = self.origin(case, seed, &mut random);
+        let mut random = Random::new(self.seed, Purpose::Augmentation, number);
+        let warp = match self.augmenter.space {
+            true => Warp::draw(self.dims, self.patch, case.spacing_mm_zyx(), &mut random),
+            false => None,
+        };
+        let sample = match warp {
+            Some(warp) => warp.sample(case, origin, self.patch),
+            None => self.block(case, origin),
+        };
+        self.augmenter.change(sample, &mut random)
+    }
+
+    /// A sample as it is.
+    fn block(&self, case: &Case, origin: [isize; 3]) -> Sample {
         let voxels = self.patch.iter().product();
         let (mut image, mut target) = (Vec::with_capacity(voxels), Vec::with_capacity(voxels));
         copy_block(&case.image, case.shape, origin, self.patch, case.padding, |v| image.push(v));
         copy_block(&case.target, case.shape, origin, self.patch, 0, |v| target.push(v));
-        let sample = Sample { sides: self.patch, image, target };
-        self.augmenter.change(sample, &mut Random::new(self.seed, Purpose::Augmentation, number))
+        Sample { sides: self.patch, image, target }
     }
 
     /// Where a sample begins along z, y, x: anywhere in the case, or so that it holds the voxel `seed`.

@@ -199,6 +199,8 @@ pub enum Augment {
     None,
     /// Mirrored; now and then noisier, brighter or darker, of another contrast or gamma.
     Light,
+    /// Now and then also turned, scaled, bent, blurred, or of a lower resolution.
+    Full,
 }
 
 /// For z, y, x: whether something is done along it.

@@ -72,6 +72,7 @@ impl<'a> Trainer<'a> {
             foreground: settings.foreground,
             augmenter: Augmenter {
                 intensity: settings.augment != Augment::None,
+                space: settings.augment == Augment::Full,
                 mirror: plan.mirror,
                 swapped: plan.swapped.clone(),
             },
