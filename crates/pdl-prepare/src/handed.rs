@@ -23,6 +23,7 @@ use rayon::prelude::*;
 use crate::PrepareError;
 use crate::plan::{Plan, PrepareParameters};
 use crate::prepare::{PreparedRow, Stage, batches_by_memory, make_plan};
+use crate::proxies::labels::ProxyLabels;
 use crate::proxies::{self, Proxies, Proxy, ProxyWriter, ROWS_PER_FILE};
 
 /// Inside `.pdl/`.
@@ -149,7 +150,7 @@ fn hand_in_one(out: &Path, plan: &Plan, row: &CaseRow, run: Run<'_>) -> Result<(
     let padded = proxy.proxy.padded_share;
     let path = arrow(out, row);
     atomic::write_with(&path, |temporary| {
-        let mut writer = ProxyWriter::create(temporary, &path, &plan.proxies)?;
+        let mut writer = ProxyWriter::create(temporary, &path, &plan.proxies, &[row])?;
         writer.write(vec![proxy])?;
         writer.finish()
     })?;
@@ -174,7 +175,12 @@ pub(crate) fn proxy(
     let file = Proxies::open_file(&path);
     let file = file.map_err(|problem| PrepareError::Proxies { path: path.clone(), problem })?;
     let whole = file.len() == 1 && file.row_keys == [key];
-    Ok(whole.then(|| Proxy { voxels: file.voxels(0).to_vec(), padded_share }))
+    let proxy = || Proxy {
+        voxels: file.voxels(0).to_vec(),
+        labels: file.labels(0).map(ProxyLabels::from),
+        padded_share,
+    };
+    Ok(whole.then(proxy))
 }
 
 /// Adds what the journals that were handed in say to the stage's own.

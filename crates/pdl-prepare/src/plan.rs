@@ -1,5 +1,7 @@
 //! `plan.json`: what is done to every case.
 
+use std::collections::BTreeSet;
+
 use pdl_cohort::attributes::{Modality, Split};
 use pdl_cohort::cases::Finding;
 use schemars::JsonSchema;
@@ -41,6 +43,11 @@ pub struct PrepareParameters {
     /// middle of the (cropped) image, which is cut where it is longer; the longest training extents when not given.
     #[arg(long, value_delimiter = ',', num_args = 1, value_name = "MM")]
     pub field_of_view: Option<Vec<f64>>,
+    /// Keep the label maps on the proxies' grid, too: `pdl compare --metrics label-dice,label-volume` needs them.
+    /// `pdl curate` does so by itself when its metrics include one of the two.
+    #[arg(long)]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub proxy_labels: bool,
     /// The cases that the plan comes from; folds (`pdl rank --folds`) need outside-test.
     #[arg(long, value_enum, default_value_t = PlanFrom::Train)]
     pub plan_from: PlanFrom,
@@ -67,6 +74,7 @@ impl Default for PrepareParameters {
             proxy_size: vec![64],
             grid: GridKind::Box,
             field_of_view: None,
+            proxy_labels: false,
             plan_from: PlanFrom::Train,
             resample: Resampling::Box,
             normalise: Scheme::Auto,
@@ -143,6 +151,10 @@ pub struct ProxyPlan {
     pub fov_mm: Option<[f64; 3]>,
     /// How intensities become [0, 1].
     pub mapping: Mapping,
+    /// Whether proxies hold label maps, too. It is not written where they do not, so that the keys of such proxies
+    /// are what they were before there was a choice.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub labels: bool,
 }
 
 /// What is done to every case. Axes are x, y, z of the RAS+ images.
@@ -188,7 +200,13 @@ impl Plan {
             spacing_mm,
             resample: parameters.resample,
             normalisation,
-            proxies: ProxyPlan { shape, grid: parameters.grid, fov_mm, mapping },
+            proxies: ProxyPlan {
+                shape,
+                grid: parameters.grid,
+                fov_mm,
+                mapping,
+                labels: parameters.proxy_labels,
+            },
             parameters: parameters.clone(),
             fingerprint: fingerprint.clone(),
         })
@@ -274,7 +292,8 @@ pub(crate) fn differences<T: Serialize>(a: &T, b: &T) -> Vec<String> {
         _ => serde_json::Map::new(),
     };
     let (a, b) = (fields(a), fields(b));
-    a.into_iter().filter(|(name, value)| b.get(name) != Some(value)).map(|(name, _)| name).collect()
+    let names: BTreeSet<&String> = a.keys().chain(b.keys()).collect();
+    names.into_iter().filter(|name| a.get(*name) != b.get(*name)).cloned().collect()
 }
 
 /// Median per axis; an axis more than three times coarser than the others, with a third of their voxels or
@@ -351,6 +370,19 @@ mod tests {
         edited.spacing_mm = [2.0; 3];
         edited.resample = Resampling::Nnunet;
         assert_eq!(edited.edited().unwrap().as_deref(), Some("resample, spacing_mm"));
+    }
+
+    #[test]
+    fn labels_in_proxies_are_an_option_that_leaves_other_plans_as_they_were() {
+        let plan = |proxy_labels| {
+            let parameters = PrepareParameters { proxy_labels, ..PrepareParameters::default() };
+            Plan::new(&fingerprint([1.0; 3], [64.0; 3]), &parameters).unwrap()
+        };
+        let (without, with) = (plan(false), plan(true));
+        assert!(with.proxies.labels && !without.proxies.labels);
+        assert!(!serde_json::to_string(&without).unwrap().contains("labels"));
+        assert_eq!(differences(&without.parameters, &with.parameters), ["proxy_labels"]);
+        assert_eq!(differences(&with.parameters, &without.parameters), ["proxy_labels"]);
     }
 
     #[test]

@@ -22,6 +22,7 @@ use crate::fingerprint::{self, CaseFingerprint, Fingerprint, nonzero_box_share};
 use crate::handed;
 use crate::normalise::normalise;
 use crate::plan::{self, Plan, PrepareParameters, Resampling};
+use crate::proxies::labels::ProxyLabels;
 use crate::proxies::{self, ProxyRow, ProxyWriter, ROWS_PER_FILE};
 use crate::resample::{resample_image, resample_labels, shape_at};
 use crate::source::{Source, batches};
@@ -325,7 +326,7 @@ impl Stage<'_> {
         let path = self.out.join(&relative);
         let mut done = Vec::with_capacity(rows.len());
         atomic::write_with(&path, |temporary| {
-            let mut writer = ProxyWriter::create(temporary, &path, &self.plan.proxies)?;
+            let mut writer = ProxyWriter::create(temporary, &path, &self.plan.proxies, rows)?;
             for batch in self.batches(rows) {
                 let made = self.in_parallel(batch, |_, row| self.case_and_proxy(row));
                 let mut proxies = Vec::with_capacity(made.len());
@@ -376,7 +377,11 @@ impl Stage<'_> {
             None => {
                 let source = self.source(row)?;
                 let percentiles = [row.intensity_p00_5, row.intensity_p99_5];
-                (proxies::proxy(&source.image, percentiles, &self.plan.proxies)?, Some(source))
+                let mut proxy = proxies::proxy(&source.image, percentiles, &self.plan.proxies)?;
+                if self.plan.proxies.labels {
+                    proxy.labels = Some(ProxyLabels::new(&source.labels, row, &self.plan.proxies)?);
+                }
+                (proxy, Some(source))
             }
         };
         let (prepared, fresh) = self.volumes(row, source)?;
@@ -452,6 +457,10 @@ impl Stage<'_> {
             .part("image", &row.image_blake3)
             .part("affine", &row.affine)
             .part("plan", &self.plan.proxies);
+        let key = match self.plan.proxies.labels {
+            false => key,
+            true => key.part("labels", &(&row.label_blake3, &row.labels_annotated)),
+        };
         match self.plan.crop {
             Crop::None => key.finish(),
             // Labels may extend the box.

@@ -1,9 +1,11 @@
 //! Proxies: every case on one small common grid with intensities in [0, 1], as Arrow IPC files.
 //!
 //! `proxies/NNNNN.arrow` holds up to [`ROWS_PER_FILE`] cases in the columns `case_id` and `voxels`, a
-//! fixed-size list of float32 in (z, y, x) order. Rows are numbered across the files by name. The
-//! schema's metadata holds `shape` (JSON [z, y, x]), `grid` and `mapping`; the footer's holds, under
+//! fixed-size list of float32 in (z, y, x) order; on request also their label maps ([`labels`]). Rows are
+//! numbered across the files by name. The schema's metadata holds `shape` (JSON [z, y, x]), `grid` and `mapping`; the footer's holds, under
 //! `row_keys`, for each row the hash of everything it was made from.
+
+pub mod labels;
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -12,7 +14,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, FixedSizeListArray, Float32Array, RecordBatch, StringArray};
+use arrow::array::{Array, ArrayRef, AsArray, FixedSizeListArray, Float32Array, RecordBatch, StringArray};
 use arrow::buffer::Buffer;
 use arrow::datatypes::{DataType, Field, Float32Type, Schema, SchemaRef};
 use arrow::error::ArrowError;
@@ -23,11 +25,13 @@ use arrow::ipc::writer::FileWriter;
 use memmap2::Mmap;
 #[cfg(unix)]
 use memmap2::UncheckedAdvice;
+use pdl_cohort::cases::CaseRow;
 use pdl_store::StoreError;
-use pdl_volume::Volume;
+use pdl_volume::{Grid, Volume};
 
 use crate::PrepareError;
 use crate::plan::{Mapping, ProxyPlan};
+use crate::proxies::labels::{LabelBatch, LabelType, LabelView, ProxyLabels};
 use crate::resample::{Interpolation, Window, resample_windows};
 
 /// The folder's name inside a curation folder.
@@ -41,20 +45,37 @@ pub const ROWS_PER_FILE: usize = 1024;
 pub struct Proxy {
     /// Intensities in [0, 1], x fastest: a C array (z, y, x).
     pub voxels: Vec<f32>,
+    /// Its labels, where proxies hold them.
+    pub labels: Option<ProxyLabels>,
     /// The share of the voxels that the image does not reach.
     pub padded_share: f64,
 }
 
-/// Puts a RAS+ image on the common grid; `percentiles` are its own 0.5th and 99.5th.
+/// Puts a RAS+ image on the common grid, without labels; `percentiles` are its own 0.5th and 99.5th.
 ///
 /// # Errors
 /// [`PrepareError::Resample`] when the grid cannot be.
 pub fn proxy(image: &Volume<f32>, percentiles: [f64; 2], plan: &ProxyPlan) -> Result<Proxy, PrepareError> {
+    let spans = spans(&image.grid, plan)?;
+    let windows = spans.map(|span| span.window);
+    let mut part = resample_windows(&image.voxels, image.grid.shape, windows, [Interpolation::Linear; 3])?;
+    let [low, high] = match plan.mapping {
+        Mapping::Range { low, high } => [low, high],
+        Mapping::ImagePercentiles => percentiles,
+    };
+    let scale = if high > low { 1.0 / (high - low) } else { 1.0 };
+    part.iter_mut().for_each(|v| *v = ((f64::from(*v) - low) * scale).clamp(0.0, 1.0) as f32);
+    let padded_share = 1.0 - part.len() as f64 / plan.shape.iter().product::<usize>() as f64;
+    Ok(Proxy { voxels: padded(part, spans, plan.shape), labels: None, padded_share })
+}
+
+/// Which cells of the common grid a volume on `grid` reaches, along x, y, z.
+fn spans(grid: &Grid, plan: &ProxyPlan) -> Result<[Span; 3], PrepareError> {
     let spans: [Span; 3] = std::array::from_fn(|axis| match plan.fov_mm {
-        None => Span::whole(image.grid.shape[axis], plan.shape[axis]),
+        None => Span::whole(grid.shape[axis], plan.shape[axis]),
         Some(fov) => {
-            let side = image.grid.spacing_mm()[axis];
-            Span::in_field_of_view(image.grid.shape[axis], fov[axis] / side, plan.shape[axis])
+            let side = grid.spacing_mm()[axis];
+            Span::in_field_of_view(grid.shape[axis], fov[axis] / side, plan.shape[axis])
         }
     });
     if let Some(axis) = (0..3).find(|axis| spans[*axis].window.voxels == 0) {
@@ -64,15 +85,7 @@ pub fn proxy(image: &Volume<f32>, percentiles: [f64; 2], plan: &ProxyPlan) -> Re
         );
         return Err(PrepareError::Option(problem));
     }
-    let windows = spans.map(|span| span.window);
-    let mut part = resample_windows(&image.voxels, image.grid.shape, windows, [Interpolation::Linear; 3])?;
-    let [low, high] = match plan.mapping {
-        Mapping::Range { low, high } => [low, high],
-        Mapping::ImagePercentiles => percentiles,
-    };
-    let scale = if high > low { 1.0 / (high - low) } else { 1.0 };
-    part.iter_mut().for_each(|v| *v = ((f64::from(*v) - low) * scale).clamp(0.0, 1.0) as f32);
-    Ok(padded(part, spans, plan.shape))
+    Ok(spans)
 }
 
 /// Which cells of a proxy's axis an image reaches, and which part of the image they cover.
@@ -101,20 +114,20 @@ impl Span {
     }
 }
 
-fn padded(part: Vec<f32>, spans: [Span; 3], shape: [usize; 3]) -> Proxy {
+/// The whole grid, 0 where the spans do not reach.
+fn padded<T: Copy + Default>(part: Vec<T>, spans: [Span; 3], shape: [usize; 3]) -> Vec<T> {
     let filled = spans.map(|span| span.window.voxels);
     if filled == shape {
-        return Proxy { voxels: part, padded_share: 0.0 };
+        return part;
     }
-    let mut voxels = vec![0.0; shape.iter().product()];
+    let mut voxels = vec![T::default(); shape.iter().product()];
     for (row, values) in part.chunks(filled[0].max(1)).enumerate() {
         let y = row % filled[1] + spans[1].first;
         let z = row / filled[1] + spans[2].first;
         let start = (z * shape[1] + y) * shape[0] + spans[0].first;
         voxels[start..start + filled[0]].copy_from_slice(values);
     }
-    let padded_share = 1.0 - part.len() as f64 / voxels.len() as f64;
-    Proxy { voxels, padded_share }
+    voxels
 }
 
 /// The name of the file that holds the rows from `index * ROWS_PER_FILE` on.
@@ -127,17 +140,27 @@ pub(crate) struct ProxyWriter {
     writer: FileWriter<BufWriter<File>>,
     schema: SchemaRef,
     voxels: usize,
+    /// How label maps are stored, where there are some.
+    labels: Option<LabelType>,
     path: PathBuf,
     row_keys: Vec<String>,
 }
 
 impl ProxyWriter {
-    pub(crate) fn create(temporary: &Path, path: &Path, plan: &ProxyPlan) -> Result<Self, PrepareError> {
+    /// For proxies of `cases`.
+    pub(crate) fn create(
+        temporary: &Path,
+        path: &Path,
+        plan: &ProxyPlan,
+        cases: &[&CaseRow],
+    ) -> Result<Self, PrepareError> {
         let voxels = plan.shape.iter().product::<usize>();
-        let fields = vec![
+        let labels = plan.labels.then(|| LabelType::for_cases(cases));
+        let mut fields = vec![
             Field::new("case_id", DataType::Utf8, false),
             Field::new("voxels", voxel_type(voxels), false),
         ];
+        fields.extend(labels.into_iter().flat_map(|labels| labels.fields(voxels)));
         let text = |value: serde_json::Result<String>| {
             value.map_err(|source| StoreError::Json { path: path.to_owned(), source })
         };
@@ -150,7 +173,7 @@ impl ProxyWriter {
         let schema = Arc::new(Schema::new(fields).with_metadata(facts));
         let file = File::create(temporary).map_err(StoreError::io("write the proxies", path))?;
         let writer = FileWriter::try_new_buffered(file, &schema).map_err(|e| refused(path, &e))?;
-        Ok(Self { writer, schema, voxels, path: path.to_owned(), row_keys: Vec::new() })
+        Ok(Self { writer, schema, voxels, labels, path: path.to_owned(), row_keys: Vec::new() })
     }
 
     pub(crate) fn write(&mut self, rows: Vec<ProxyRow>) -> Result<(), PrepareError> {
@@ -164,8 +187,13 @@ impl ProxyWriter {
         let lists =
             FixedSizeListArray::try_new(item, self.voxels as i32, Arc::new(Float32Array::from(flat)), None)
                 .map_err(problem)?;
-        let batch = RecordBatch::try_new(Arc::clone(&self.schema), vec![Arc::new(ids), Arc::new(lists)])
-            .map_err(problem)?;
+        let mut columns: Vec<ArrayRef> = vec![Arc::new(ids), Arc::new(lists)];
+        if let Some(labels) = self.labels {
+            let of_rows: Vec<&ProxyLabels> =
+                rows.iter().filter_map(|row| row.proxy.labels.as_ref()).collect();
+            columns.extend(labels.columns(&of_rows, self.voxels).map_err(problem)?);
+        }
+        let batch = RecordBatch::try_new(Arc::clone(&self.schema), columns).map_err(problem)?;
         self.writer.write(&batch).map_err(problem)?;
         self.row_keys.extend(rows.into_iter().map(|row| row.key));
         Ok(())
@@ -207,6 +235,10 @@ pub struct Proxies {
     /// For each row the hash of everything it was made from.
     pub row_keys: Vec<String>,
     batches: Vec<Float32Array>,
+    /// Whether there are label maps.
+    labelled: bool,
+    /// For each batch, where there are some.
+    labels: Vec<LabelBatch>,
     /// For each row its batch and its place there.
     places: Vec<(usize, usize)>,
     maps: Vec<Arc<Mmap>>,
@@ -257,6 +289,8 @@ impl Proxies {
             case_ids: vec![],
             row_keys,
             batches: vec![],
+            labelled: schema.field_with_name(labels::COLUMN).is_ok(),
+            labels: vec![],
             places: vec![],
             maps: vec![map],
         };
@@ -267,6 +301,9 @@ impl Proxies {
             all.case_ids.extend(ids.iter().map(|id| id.unwrap_or_default().to_owned()));
             all.places.extend((0..ids.len()).map(|row| (number, row)));
             all.batches.push(values.clone());
+            if all.labelled {
+                all.labels.push(LabelBatch::read(batch, voxels)?);
+            }
         }
         if all.row_keys.len() != all.case_ids.len() {
             return Err("row_keys and rows differ in number".to_owned());
@@ -278,9 +315,13 @@ impl Proxies {
         if self.shape_zyx != other.shape_zyx || self.grid != other.grid {
             return Err("it has another grid or mapping than the files before");
         }
+        if self.labelled != other.labelled {
+            return Err("only some files hold label maps");
+        }
         let offset = self.batches.len();
         self.places.extend(other.places.into_iter().map(|(batch, row)| (batch + offset, row)));
         self.batches.extend(other.batches);
+        self.labels.extend(other.labels);
         self.maps.extend(other.maps);
         self.case_ids.extend(other.case_ids);
         self.row_keys.extend(other.row_keys);
@@ -307,28 +348,48 @@ impl Proxies {
         &self.batches[batch].values()[place * voxels..(place + 1) * voxels]
     }
 
-    /// Where the voxels of a row lie: the number of its file and the bytes there.
+    /// Whether every case has its label map here.
+    pub fn has_labels(&self) -> bool {
+        self.labelled
+    }
+
+    /// The label map of a row, where proxies hold them.
     ///
     /// # Panics
     /// When there is no such row.
-    pub fn place(&self, row: usize) -> (usize, Range<usize>) {
-        let voxels = self.voxels(row);
-        let start = voxels.as_ptr().addr();
+    pub fn labels(&self, row: usize) -> Option<LabelView<'_>> {
+        let (batch, place) = self.places[row];
+        self.labels.get(batch).map(|labels| labels.row(place, self.shape_zyx.iter().product()))
+    }
+
+    /// Where the voxels of a row lie, and then its label map where there is one: the number of the file and the bytes
+    /// there.
+    ///
+    /// # Panics
+    /// When there is no such row.
+    pub fn places(&self, row: usize) -> Vec<(usize, Range<usize>)> {
+        let labels = self.labels(row).map(|labels| self.place(labels.voxels.bytes()));
+        std::iter::once(self.place(bytemuck::cast_slice(self.voxels(row)))).chain(labels).collect()
+    }
+
+    /// Where bytes of a file lie.
+    fn place(&self, bytes: &[u8]) -> (usize, Range<usize>) {
+        let start = bytes.as_ptr().addr();
         let first = |map: &Arc<Mmap>| map.as_ptr().addr();
         let file = self.maps.iter().position(|map| (first(map)..first(map) + map.len()).contains(&start));
         let file = file.unwrap_or(usize::MAX); // never: every row is decoded in place, out of a map
         let offset = self.maps.get(file).map_or(0, |map| start - first(map));
-        (file, offset..offset + size_of_val(voxels))
+        (file, offset..offset + bytes.len())
     }
 
-    /// Lets go of the memory that the voxels of `rows` take; they are read from the files again when asked for.
+    /// Lets go of the memory that the voxels and label maps of `rows` take; they are read from the files again when asked for.
     ///
     /// # Panics
     /// When there are no such rows.
     #[expect(unsafe_code, reason = "memory map")]
     pub fn release(&self, rows: Range<usize>) {
         #[cfg(unix)]
-        for (file, bytes) in rows.map(|row| self.place(row)) {
+        for (file, bytes) in rows.flat_map(|row| self.places(row)) {
             let Some(map) = self.maps.get(file) else { continue };
             // SAFETY: the map shows a file, read-only: dropped pages come back with the same bytes. That the
             // system refuses is no harm: they stay.
@@ -397,7 +458,8 @@ mod tests {
 
     fn plan(fov_mm: Option<[f64; 3]>) -> ProxyPlan {
         let grid = if fov_mm.is_some() { GridKind::Fov } else { GridKind::Box };
-        ProxyPlan { shape: [8, 8, 8], grid, fov_mm, mapping: Mapping::Range { low: 0.0, high: 15.0 } }
+        let mapping = Mapping::Range { low: 0.0, high: 15.0 };
+        ProxyPlan { shape: [8, 8, 8], grid, fov_mm, mapping, labels: false }
     }
 
     #[test]
