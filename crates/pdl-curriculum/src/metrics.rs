@@ -46,8 +46,13 @@ impl FromStr for Metrics {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let mut metrics = Vec::new();
         for name in text.split(',') {
-            let metric = Metric::from_str(name.trim(), true)
-                .map_err(|_| format!("'{name}' is no metric: choose among ssim, mse, psnr, uqi"))?;
+            // Columns are written with underscores, and so is what this is stored as.
+            let metric = Metric::from_str(&name.trim().replace('_', "-"), true).map_err(|_| {
+                format!(
+                    "'{name}' is no metric: choose among ssim, mse, psnr, uqi, body-mse, body-ssim, label-dice, \
+                     label-volume"
+                )
+            })?;
             if metrics.contains(&metric) {
                 return Err(format!("'{name}' is named twice"));
             }
@@ -79,23 +84,23 @@ impl From<Metrics> for String {
 }
 
 /// A pair's value so that larger is more alike and every value is finite: SSIM and UQI as they are, MSE
-/// negative, PSNR in dB but at most [`PSNR_CAP_DB`]. Bodies that share no voxel have no value: they count as unlike
-/// as can be.
+/// negative, PSNR in dB but at most [`PSNR_CAP_DB`]; Dice as SSIM, differences of volumes as MSE. Bodies that share no
+/// voxel and cases without a label in common have no value: they count as unlike as can be.
 pub fn alike(metric: Metric, value: f32) -> f32 {
     match metric {
         _ if value.is_nan() => -1.0,
-        Metric::Mse | Metric::BodyMse => -value,
+        Metric::Mse | Metric::BodyMse | Metric::LabelVolume => -value,
         Metric::Psnr => value.min(PSNR_CAP_DB),
-        Metric::Ssim | Metric::Uqi | Metric::BodySsim => value,
+        Metric::Ssim | Metric::Uqi | Metric::BodySsim | Metric::LabelDice => value,
     }
 }
 
 /// The likeness of a case to itself.
 pub fn identical(metric: Metric) -> f32 {
     match metric {
-        Metric::Mse | Metric::BodyMse => 0.0,
+        Metric::Mse | Metric::BodyMse | Metric::LabelVolume => 0.0,
         Metric::Psnr => PSNR_CAP_DB,
-        Metric::Ssim | Metric::Uqi | Metric::BodySsim => 1.0,
+        Metric::Ssim | Metric::Uqi | Metric::BodySsim | Metric::LabelDice => 1.0,
     }
 }
 
@@ -103,9 +108,9 @@ pub fn identical(metric: Metric) -> f32 {
 /// count as zero, MSE becomes 1 - MSE (the data range is 1), PSNR a share of [`PSNR_CAP_DB`].
 pub fn unit(metric: Metric, alike: f32) -> f32 {
     match metric {
-        Metric::Mse | Metric::BodyMse => (1.0 + alike).max(0.0),
+        Metric::Mse | Metric::BodyMse | Metric::LabelVolume => (1.0 + alike).max(0.0),
         Metric::Psnr => alike.max(0.0) / PSNR_CAP_DB,
-        Metric::Ssim | Metric::Uqi | Metric::BodySsim => alike.max(0.0),
+        Metric::Ssim | Metric::Uqi | Metric::BodySsim | Metric::LabelDice => alike.max(0.0),
     }
 }
 
@@ -121,6 +126,10 @@ mod tests {
         for wrong in ["", "ssim,", "ssim,ssim", "dice"] {
             assert!(wrong.parse::<Metrics>().is_err(), "{wrong}");
         }
+        for metric in Metric::value_variants() {
+            let one = Metrics::from(*metric);
+            assert_eq!(one.to_string().parse(), Ok(one));
+        }
         assert!("psnr,mse".parse::<Metrics>().unwrap().repeat_each_other());
     }
 
@@ -129,10 +138,14 @@ mod tests {
         assert!(alike(Metric::Mse, 0.1) > alike(Metric::Mse, 0.2));
         assert_eq!(alike(Metric::Psnr, f32::INFINITY), identical(Metric::Psnr));
         assert!(alike(Metric::Ssim, 0.9) > alike(Metric::Ssim, 0.8));
-        for metric in [Metric::Mse, Metric::Psnr, Metric::Ssim, Metric::Uqi] {
+        for metric in Metric::value_variants().iter().copied() {
             assert_eq!(unit(metric, identical(metric)), 1.0);
         }
         assert_eq!(unit(Metric::Ssim, -0.2), 0.0);
+        assert!(alike(Metric::LabelVolume, 0.1) > alike(Metric::LabelVolume, 0.2));
+        for metric in [Metric::LabelDice, Metric::LabelVolume] {
+            assert_eq!(unit(metric, alike(metric, f32::NAN)), 0.0);
+        }
         assert_eq!(unit(Metric::Mse, alike(Metric::Mse, 0.25)), 0.75);
     }
 }

@@ -11,6 +11,7 @@ use rayon::prelude::*;
 use crate::chunks::Chunked;
 use crate::engine;
 use crate::kernel::{Kernel, Member};
+use crate::labels::LabelSets;
 use crate::metric::Needs;
 
 /// What the program and its libraries take besides the blocks.
@@ -24,6 +25,8 @@ pub(crate) struct Block {
     chunked: Chunked,
     /// One behind the other; empty unless they are needed.
     bodies: Vec<f32>,
+    /// One for each case; none unless they are needed.
+    labels: Vec<LabelSets>,
 }
 
 impl Block {
@@ -45,7 +48,12 @@ impl Block {
             let volume = |i: usize| (proxies.voxels(rows.start + i), body(i));
             chunked = Chunked::new(kernel, rows.len(), needs.bodies, volume);
         }
-        Self { rows, chunked, bodies }
+        let mut labels = Vec::new();
+        if needs.labels {
+            let maps = rows.clone().into_par_iter().filter_map(|row| proxies.labels(row));
+            labels = maps.map(|map| LabelSets::new(&map)).collect();
+        }
+        Self { rows, chunked, bodies, labels }
     }
 
     /// Its cases, in order.
@@ -55,6 +63,7 @@ impl Block {
             voxels: proxies.voxels(row),
             chunked: self.chunked.view(kernel, i),
             body: if self.bodies.is_empty() { &[] } else { &self.bodies[i * voxels..(i + 1) * voxels] },
+            labels: self.labels.get(i),
         };
         self.rows.clone().enumerate().map(member).collect()
     }
@@ -83,7 +92,9 @@ impl<'a> Blocks<'a> {
     ) -> Self {
         let voxels = (size_of::<f32>() * kernel.shape.iter().product::<usize>()) as u64;
         let windows = if needs.windows || needs.bodies { Chunked::bytes(kernel, needs.bodies) } else { 0 };
-        let case = voxels + windows + if needs.bodies { voxels } else { 0 };
+        let bodies = if needs.bodies { voxels } else { 0 };
+        let labels = if needs.labels { LabelSets::bytes(proxies) } else { 0 };
+        let case = voxels + windows + bodies + labels;
         let threads = rayon::current_num_threads() as u64;
         let capacity = |size: usize| {
             let spare = memory.saturating_sub(PROGRAM_BYTES + threads * engine::bytes_a_thread(kernel, size));

@@ -256,7 +256,15 @@ impl<'a> Comparison<'a> {
     ) -> Result<Self, SimilarityError> {
         let kernel = Kernel::new(parameters.window, proxies.shape_zyx, 1.0, parameters.isa)?;
         let built_in = parameters.metrics.iter().map(|metric| metric.measure() as &dyn Measure);
-        let measures = built_in.chain(own.iter().copied()).collect();
+        let measures: Vec<&dyn Measure> = built_in.chain(own.iter().copied()).collect();
+        let of_labels: Vec<&str> = measures
+            .iter()
+            .filter(|measure| measure.needs().labels)
+            .map(|measure| measure.column())
+            .collect();
+        if !of_labels.is_empty() && !proxies.has_labels() {
+            return Err(SimilarityError::NoLabels { metrics: of_labels.join(", "), out: out.to_owned() });
+        }
         Ok(Self { out, proxies, parameters, kernel: kernel.with_stride(parameters.stride), own, measures })
     }
 

@@ -14,6 +14,7 @@ use crate::chunks::{self, Chunk, Chunked, ChunkedView};
 use crate::engine::{self, Pass};
 use crate::filter::Weights;
 use crate::isa::Isa;
+use crate::labels::LabelSets;
 use crate::window::Window;
 
 /// K1 of SSIM (Wang et al. 2004).
@@ -66,7 +67,7 @@ pub struct Similarity {
 }
 
 /// A volume with what the pair kernel needs to know of it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Member<'a> {
     /// A C array (z, y, x) of the kernel's shape.
     pub voxels: &'a [f32],
@@ -74,6 +75,8 @@ pub struct Member<'a> {
     pub chunked: ChunkedView<'a>,
     /// 1 inside the body and 0 outside it, in the order of the voxels; empty unless only bodies are compared.
     pub body: &'a [f32],
+    /// Its labels, when they are asked for.
+    pub labels: Option<&'a LabelSets>,
 }
 
 impl Kernel {
@@ -170,7 +173,11 @@ impl Kernel {
     pub fn compare(&self, a: &[f32], b: &[f32]) -> Similarity {
         let volumes = [a, b];
         let chunked = Chunked::new(self, 2, false, |i| (volumes[i], &[]));
-        let [a, b] = [0, 1].map(|i| Member { voxels: volumes[i], chunked: chunked.view(self, i), body: &[] });
+        let [a, b] = [0, 1].map(|i| Member {
+            voxels: volumes[i],
+            chunked: chunked.view(self, i),
+            ..Member::default()
+        });
         let sums = engine::sums(self, Pass::Windows, &[a], &[b], |_, _| true);
         self.similarity(&sums[0])
     }
@@ -363,6 +370,7 @@ mod tests {
                     voxels: &volumes[*i],
                     chunked: chunked.view(&kernel, *i),
                     body: &bodies[*i],
+                    labels: None,
                 };
                 let (a, b): (Vec<_>, Vec<_>) = (a.iter().map(member).collect(), b.iter().map(member).collect());
                 engine::sums(&kernel, pass, &a, &b, |_, _| true)
@@ -393,7 +401,12 @@ mod tests {
             };
             let bodies = [mask(&|[z, _, _]| z >= 3), mask(&|[z, _, _]| z < 10)];
             let chunked = Chunked::new(&kernel, 2, true, |i| ([&a, &b][i], &bodies[i]));
-            let member = |i: usize, voxels| Member { voxels, chunked: chunked.view(&kernel, i), body: &bodies[i] };
+            let member = |i: usize, voxels| Member {
+                voxels,
+                chunked: chunked.view(&kernel, i),
+                body: &bodies[i],
+                labels: None,
+            };
             let masked = engine::sums(&kernel, Pass::Bodies, &[member(0, &a)], &[member(1, &b)], |_, _| true)[0];
             // Windows whose middle plane is 3 to 9 are those of the planes 0 to 12 alone.
             let part = [13, 14, 20];
@@ -416,7 +429,7 @@ mod tests {
             let a = noise(seed, shape, 2);
             let b = if near { a.iter().map(|v| v + 1e-6).collect() } else { noise(!seed, shape, 0) };
             let kernel = Kernel::new(Window::Uniform, shape, 1.0, Isa::Auto).unwrap();
-            let member = |voxels| Member { voxels, chunked: ChunkedView::default(), body: &[] };
+            let member = |voxels| Member { voxels, ..Member::default() };
             let alone = engine::sums(&kernel, Pass::Squares, &[member(&a)], &[member(&b)], |_, _| true);
             let squares: f64 = a.iter().zip(&b).map(|(a, b)| (f64::from(*a) - f64::from(*b)).powi(2)).sum();
             prop_assert!((alone[0].squares / squares - 1.0).abs() < 1e-6);

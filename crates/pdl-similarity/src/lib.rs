@@ -29,6 +29,7 @@ mod filter;
 pub mod invariant;
 pub mod isa;
 pub mod kernel;
+pub mod labels;
 pub mod matrix;
 pub mod metric;
 pub mod neighbours;
@@ -64,6 +65,17 @@ pub enum SimilarityError {
         side: usize,
         /// The proxies' shape (z, y, x).
         shape: [usize; 3],
+    },
+    /// A metric compares label maps, and the proxies hold none.
+    #[error(
+        "the proxies hold no label maps, which {metrics} compares: run `pdl prepare` with --proxy-labels and the options \
+         it had before, and then this again: {}", out.display()
+    )]
+    NoLabels {
+        /// The columns.
+        metrics: String,
+        /// The curation folder.
+        out: PathBuf,
     },
     /// Pairs are missing or of other proxies.
     #[error("the pairs do not belong to the proxies ({problem}); run `pdl compare` again: {}", path.display())]

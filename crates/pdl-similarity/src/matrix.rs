@@ -54,9 +54,9 @@ impl Matrix {
         let n = proxies.len();
         let mut values = vec![f32::NAN; n * n];
         let identical = match metric {
-            Metric::Mse | Metric::BodyMse => 0.0,
+            Metric::Mse | Metric::BodyMse | Metric::LabelVolume => 0.0,
             Metric::Psnr => f32::INFINITY,
-            Metric::Ssim | Metric::Uqi | Metric::BodySsim => 1.0,
+            Metric::Ssim | Metric::Uqi | Metric::BodySsim | Metric::LabelDice => 1.0,
         };
         values.iter_mut().step_by(n + 1).for_each(|value| *value = identical);
         pairs.for_each(metric, |a, b, value| {

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::kernel::{Member, Similarity};
+use crate::labels::CommonLabel;
 
 /// A column by which cases can be compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
@@ -21,6 +22,10 @@ pub enum Metric {
     BodyMse,
     /// SSIM over the windows whose middle lies inside both bodies.
     BodySsim,
+    /// Mean Dice of the labels that both cases have annotated, on proxies with label maps.
+    LabelDice,
+    /// Mean difference of those labels' volumes as a share of their sum: small is alike.
+    LabelVolume,
 }
 
 impl Metric {
@@ -46,6 +51,10 @@ impl Metric {
             Metric::Uqi => &Whole { column: "uqi", value: |similarity| similarity.uqi, windows: true },
             Metric::BodyMse => &Body { column: "body_mse", value: |similarity| similarity.mse },
             Metric::BodySsim => &Body { column: "body_ssim", value: |similarity| similarity.ssim },
+            Metric::LabelDice => &Labels { column: "label_dice", larger_is_alike: true, value: dice },
+            Metric::LabelVolume => {
+                &Labels { column: "label_volume", larger_is_alike: false, value: volume_difference }
+            }
         }
     }
 }
@@ -59,6 +68,8 @@ pub struct Needs {
     pub windows: bool,
     /// All of them over the bodies.
     pub bodies: bool,
+    /// What both have of each label; only proxies with label maps say it.
+    pub labels: bool,
 }
 
 impl Needs {
@@ -68,6 +79,7 @@ impl Needs {
             squares: self.squares || other.squares,
             windows: self.windows || other.windows,
             bodies: self.bodies || other.bodies,
+            labels: self.labels || other.labels,
         }
     }
 }
@@ -83,6 +95,8 @@ pub struct PairFacts<'a> {
     pub whole: Option<Similarity>,
     /// Over both bodies, when a metric needs that.
     pub bodies: Option<Similarity>,
+    /// The labels that both have annotated, ascending, when a metric needs them; empty otherwise.
+    pub labels: &'a [CommonLabel],
 }
 
 /// A metric: symmetric, and a pure function of two volumes. Bring your own with
@@ -118,7 +132,7 @@ impl Measure for Whole {
     }
 
     fn needs(&self) -> Needs {
-        Needs { squares: true, windows: self.windows, bodies: false }
+        Needs { squares: true, windows: self.windows, ..Needs::default() }
     }
 
     fn value(&self, pair: &PairFacts<'_>) -> f64 {
@@ -148,4 +162,43 @@ impl Measure for Body {
     fn value(&self, pair: &PairFacts<'_>) -> f64 {
         pair.bodies.as_ref().map_or(f64::NAN, self.value)
     }
+}
+
+/// The mean over the labels that both have annotated; those without a value are left out.
+struct Labels {
+    column: &'static str,
+    larger_is_alike: bool,
+    /// Of a label; nothing where it is absent from both.
+    value: fn(&CommonLabel) -> Option<f64>,
+}
+
+impl Measure for Labels {
+    fn column(&self) -> &str {
+        self.column
+    }
+
+    fn larger_is_alike(&self) -> bool {
+        self.larger_is_alike
+    }
+
+    fn needs(&self) -> Needs {
+        Needs { labels: true, ..Needs::default() }
+    }
+
+    fn value(&self, pair: &PairFacts<'_>) -> f64 {
+        let values: Vec<f64> = pair.labels.iter().filter_map(self.value).collect();
+        if values.is_empty() { f64::NAN } else { values.iter().sum::<f64>() / values.len() as f64 }
+    }
+}
+
+/// 2 |A and B| / (|A| + |B|) (Dice 1945).
+fn dice(label: &CommonLabel) -> Option<f64> {
+    let all = label.voxels.iter().sum::<u64>();
+    (all > 0).then(|| (2 * label.shared) as f64 / all as f64)
+}
+
+/// |Va - Vb| / (Va + Vb).
+fn volume_difference(label: &CommonLabel) -> Option<f64> {
+    let [a, b] = label.volumes_mm3;
+    (a + b > 0.0).then(|| (a - b).abs() / (a + b))
 }

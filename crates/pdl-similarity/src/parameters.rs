@@ -43,6 +43,11 @@ impl Default for CompareParameters {
 }
 
 impl CompareParameters {
+    /// Whether a metric compares label maps, so that the proxies must hold them.
+    pub fn needs_labels(&self) -> bool {
+        self.metrics.iter().any(|metric| metric.measure().needs().labels)
+    }
+
     /// The same with an instruction set in place of [`Isa::Auto`].
     ///
     /// # Errors

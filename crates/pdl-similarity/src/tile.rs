@@ -4,10 +4,12 @@ use std::ops::Range;
 
 use pdl_prepare::proxies::Proxies;
 use pdl_store::hash::Key;
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::blocks::{Block, Blocks};
 use crate::engine::{self, Pass};
+use crate::labels;
 use crate::metric::{Measure, PairFacts};
 use crate::parameters::CompareParameters;
 
@@ -138,19 +140,24 @@ fn compare_blocks(
     };
     let bodies = needs.bodies.then(|| pass(Pass::Bodies));
     let places = (0..of_a.len()).flat_map(|i| (0..of_b.len()).map(move |j| (i, j)));
-    let mut result = Vec::new();
-    for (i, j) in places.filter(|(i, j)| is_wanted(*i, *j)) {
+    let places: Vec<(usize, usize)> = places.filter(|(i, j)| is_wanted(*i, *j)).collect();
+    let values = |(i, j): (usize, usize)| {
         let at = i * of_b.len() + j;
+        let labels = match (of_a[i].labels, of_b[j].labels) {
+            (Some(a), Some(b)) => labels::common(kernel.isa, a, b),
+            _ => Vec::new(),
+        };
         let facts = PairFacts {
             a: of_a[i],
             b: of_b[j],
             whole: whole.as_ref().map(|all| all[at]),
             bodies: bodies.as_ref().map(|all| all[at]),
+            labels: &labels,
         };
         let row = measures.iter().map(|measure| measure.value(&facts) as f32).collect();
-        result.push(((a.rows.start + i, b.rows.start + j), row));
-    }
-    result
+        ((a.rows.start + i, b.rows.start + j), row)
+    };
+    places.into_par_iter().map(values).collect()
 }
 
 /// Values that earlier part files hold, by pair of row numbers.

@@ -72,7 +72,10 @@ pub(crate) fn run(cli: &Cli, matches: &ArgMatches) -> Result<()> {
         display::say(&words.run::<Cli>()?);
         return Ok(());
     }
-    let settings = Settings::new(cli, matches)?;
+    let mut settings = Settings::new(cli, matches)?;
+    if matches!(cli.command, Command::Curate { .. }) {
+        settings.prepare.proxy_labels |= settings.compare.needs_labels();
+    }
     let out = cli.command.out().as_path();
     if let Command::Config { .. } = cli.command {
         return print_settings(cli, &settings);
