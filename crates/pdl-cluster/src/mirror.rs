@@ -1,7 +1,7 @@
 //! Proxies in storage, and on an executor's disk as far as its tiles need them.
 //!
-//! A client cuts every file of proxies into blocks: the voxels of some consecutive cases each, and one with all the rest
-//! (ids, keys, footer). [`Index`] lists them. An executor makes files of the same length with the rest in its place and
+//! A client cuts every file of proxies into blocks: the voxels of some consecutive cases each, their label maps where
+//! there are some, and one with all the rest (ids, keys, footer). [`Index`] lists them. An executor makes files of the same length with the rest in its place and
 //! holes for the voxels, which it fills before a tile needs them and empties again when they take more than they may.
 
 use std::collections::{HashMap, VecDeque};
@@ -53,7 +53,7 @@ struct FileIndex {
     voxels: Vec<VoxelBlock>,
 }
 
-/// The voxels of consecutive cases.
+/// The voxels or the label maps of consecutive cases.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct VoxelBlock {
     rows: Range<usize>,
@@ -100,24 +100,38 @@ fn piece(file: &File, bytes: &Range<u64>) -> std::io::Result<Vec<u8>> {
     Ok(piece)
 }
 
-/// For each file the voxels of its cases: rows and the bytes where they lie, as much as a block holds at a time.
+/// For each file the voxels and label maps of its cases, in the order of the file: rows and the bytes where they lie, as
+/// much as a block holds at a time.
 fn spans(proxies: &Proxies) -> Vec<Vec<(Range<usize>, Range<u64>)>> {
     let mut files: Vec<Vec<(Range<usize>, Range<u64>)>> = Vec::new();
     for row in 0..proxies.len() {
-        let (file, bytes) = proxies.place(row);
-        let bytes = bytes.start as u64..bytes.end as u64;
-        files.resize_with(files.len().max(file + 1), Vec::new);
-        match files[file].last_mut() {
-            Some((rows, before))
-                if before.end == bytes.start && bytes.end - before.start <= BLOCK_BYTES as u64 =>
-            {
-                rows.end = row + 1;
-                before.end = bytes.end;
-            }
-            _ => files[file].push((row..row + 1, bytes)),
+        for (file, bytes) in proxies.places(row) {
+            files.resize_with(files.len().max(file + 1), Vec::new);
+            files[file].push((row..row + 1, bytes.start as u64..bytes.end as u64));
         }
     }
-    files
+    files.into_iter().map(joined).collect()
+}
+
+/// Joins neighbours up to the size of a block.
+fn joined(mut spans: Vec<(Range<usize>, Range<u64>)>) -> Vec<(Range<usize>, Range<u64>)> {
+    // Label maps follow the voxels of some cases, and the voxels of the next cases follow them.
+    spans.sort_by_key(|(_, bytes)| bytes.start);
+    let mut joined: Vec<(Range<usize>, Range<u64>)> = Vec::new();
+    for (rows, bytes) in spans {
+        match joined.last_mut() {
+            Some((before, until))
+                if before.end == rows.start
+                    && until.end == bytes.start
+                    && bytes.end - until.start <= BLOCK_BYTES as u64 =>
+            {
+                before.end = rows.end;
+                until.end = bytes.end;
+            }
+            _ => joined.push((rows, bytes)),
+        }
+    }
+    joined
 }
 
 /// What lies between and around `holes`, which are in order, up to `end`.
@@ -305,6 +319,21 @@ mod tests {
         // A tile that needs more than the limit gets it all the same.
         mirror.fetch(std::slice::from_ref(&(0..3)), &storage).await.unwrap();
         assert_eq!(mirror.bytes, 3 * BLOCK);
+    }
+
+    #[test]
+    fn voxels_and_label_maps_are_joined_each_with_their_like() {
+        // Two cases with their label maps behind their voxels, then a third.
+        let spans = vec![
+            (0..1, 10..20),
+            (0..1, 30..35),
+            (1..2, 20..30),
+            (1..2, 35..40),
+            (2..3, 50..60),
+            (2..3, 60..65),
+        ];
+        let expected = [(0..2, 10..30), (0..2, 30..40), (2..3, 50..60), (2..3, 60..65)];
+        assert_eq!(joined(spans), expected);
     }
 
     #[test]
