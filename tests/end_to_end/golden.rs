@@ -34,6 +34,19 @@ struct Pair {
 }
 
 #[derive(Deserialize)]
+struct Labels {
+    pairs: Vec<LabelPair>,
+}
+
+#[derive(Deserialize)]
+struct LabelPair {
+    case_a: String,
+    case_b: String,
+    label_dice: f64,
+    label_volume: f64,
+}
+
+#[derive(Deserialize)]
 struct Similarity {
     mse: f64,
     psnr: f64,
@@ -97,6 +110,36 @@ fn same_as_scikit_image(out: &Path, name: &str, count: usize) {
         pair.noisy.holds(&format!("noise on {}", pair.case_a), noise.mse, noise.psnr, noise.ssim, gaussian);
         let (same, gaussian) = compare([nz, ny, nx], x, x);
         assert_eq!((same.mse, same.psnr, same.ssim, gaussian), (0.0, f64::INFINITY, 1.0, 1.0));
+    }
+}
+
+/// By tests/golden/labels.py.
+#[test]
+fn label_metrics_of_the_samples_are_simpleitks() {
+    let out = folder();
+    curate(&sample("ct"), out.path(), &["--metrics", "label-dice,label-volume,ssim"]);
+    let proxies = Proxies::open(out.path()).unwrap();
+    let pairs = Pairs::open(out.path(), &proxies).unwrap();
+    let golden: Labels = golden("labels.json");
+    assert_eq!(golden.pairs.len(), 20);
+    let table = |metric| {
+        let mut values = BTreeMap::new();
+        let mut keep = |a: u32, b: u32, value: f32| {
+            let [a, b] = [a, b].map(|row| proxies.case_ids[row as usize].clone());
+            values.insert((a, b), f64::from(value));
+        };
+        pairs.for_each(metric, &mut keep).unwrap();
+        values
+    };
+    let (dice, volume) = (table(Metric::LabelDice), table(Metric::LabelVolume));
+    for LabelPair { case_a, case_b, label_dice, label_volume } in golden.pairs {
+        let pair = (case_a, case_b);
+        assert!((dice[&pair] - label_dice).abs() < 1e-7, "{pair:?}: {} against {label_dice}", dice[&pair]);
+        assert!(
+            (volume[&pair] - label_volume).abs() < 1e-7,
+            "{pair:?}: {} against {label_volume}",
+            volume[&pair]
+        );
     }
 }
 

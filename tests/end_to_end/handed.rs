@@ -21,19 +21,27 @@ fn indexed(cohort: &Path, out: &Path) {
 
 #[test]
 fn cases_that_others_hand_in_give_the_same_files() {
+    same_files(&PrepareParameters::default());
+}
+
+#[test]
+fn so_do_those_with_label_maps_in_their_proxies() {
+    same_files(&PrepareParameters { proxy_labels: true, proxy_size: vec![16], ..Default::default() });
+}
+
+fn same_files(parameters: &PrepareParameters) {
     let folder = folder();
     let (alone, out) = (folder.path().join("alone"), folder.path().join("out"));
     indexed(&sample("mr"), &alone);
     indexed(&sample("mr"), &out);
-    let parameters = PrepareParameters::default();
-    let expected = prepare(&alone, &parameters, false, RUN).unwrap();
+    let expected = prepare(&alone, parameters, false, RUN).unwrap();
 
-    let todo = begin(&out, &parameters, false, RUN).unwrap();
+    let todo = begin(&out, parameters, false, RUN).unwrap();
     assert_eq!((todo.usable, todo.missing.len()), (expected.cases, expected.cases));
     let done = hand_in(&out, &todo.plan, &todo.cases, &todo.missing[2..], RUN).unwrap();
     assert!(done.iter().all(Result::is_ok));
     // A second round asks for what the first left, and knows no case of another table.
-    let left = begin(&out, &parameters, false, RUN).unwrap();
+    let left = begin(&out, parameters, false, RUN).unwrap();
     assert_eq!(left.missing, todo.missing[..2]);
     let other = hand_in(&out, &todo.plan, "another table", &left.missing, RUN);
     assert!(matches!(other, Err(PrepareError::Option(text)) if text.contains("share this folder")));
@@ -41,13 +49,13 @@ fn cases_that_others_hand_in_give_the_same_files() {
     let case = fs::read_dir(out.join(".pdl/handed")).unwrap().flatten().map(|entry| entry.path());
     let case = case.into_iter().find(|path| path.extension().is_some_and(|end| end == "arrow")).unwrap();
     fs::write(&case, b"no proxy").unwrap();
-    assert_eq!(begin(&out, &parameters, false, RUN).unwrap().missing.len(), 3);
+    assert_eq!(begin(&out, parameters, false, RUN).unwrap().missing.len(), 3);
 
-    let prepared = prepare(&out, &parameters, false, RUN).unwrap();
+    let prepared = prepare(&out, parameters, false, RUN).unwrap();
     assert_eq!(prepared.written, 2, "what was handed in is not made again");
     assert_eq!(files(&out), files(&alone));
     assert!(!out.join(".pdl/handed").exists());
-    assert!(begin(&out, &parameters, false, RUN).unwrap().missing.is_empty());
+    assert!(begin(&out, parameters, false, RUN).unwrap().missing.is_empty());
 }
 
 #[test]

@@ -13,6 +13,7 @@ mod export;
 mod golden;
 mod handed;
 mod import;
+mod labels;
 mod manifests;
 mod mistakes;
 mod orientations;
