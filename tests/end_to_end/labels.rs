@@ -62,8 +62,7 @@ impl Case {
                     }
                 }
             }
-            let label =
-                shares.into_iter().filter(|(label, share)| *label > 0 && *share >= 0.5 - 1e-9).next_back();
+            let label = shares.into_iter().rfind(|(label, share)| *label > 0 && *share >= 0.5 - 1e-9);
             if let Some((label, _)) = label {
                 sets.entry(label).or_default().insert(cell);
             }
