@@ -37,7 +37,7 @@ struct LabelSet {
     voxels: u64,
     /// Which words of the whole grid there are.
     span: Range<usize>,
-    /// Where they begin in [`LabelSets::words`].
+    /// Where they begin among the words of all sets.
     start: usize,
 }
 
