@@ -223,6 +223,26 @@ bench-prepare data *flags: build
     .venv-bench-prepare/bin/python -m pip install --quiet --requirement crates/pdl-prepare/benches/requirements.txt
     .venv-bench-prepare/bin/python crates/pdl-prepare/benches/prepare.py {{pdl}} target/release/examples/arrays "$data" "$@"
 
+# Seconds a step of pdl-fit against PyTorch, samples a second against MONAI (installed; some GB), on curated folders
+bench-step *outs: build-fit venv-bench-fit
+    #!/usr/bin/env bash
+    set -euo pipefail
+    if [ $# -eq 0 ]; then set -- out/real/mr out/real/ct; fi
+    # Threads wait as pdl-fit has its own wait: spinning, they would hinder the processes that draw samples.
+    OMP_WAIT_POLICY=passive .venv-bench-fit/bin/python crates/pdl-fit/benches/step.py {{pdl}} {{fit}} "$@"
+
+# Dice on the test split against MONAI's, on curated folders, after an hour of training each (--seconds)
+bench-accuracy *outs: build-fit venv-bench-fit
+    #!/usr/bin/env bash
+    set -euo pipefail
+    if [ $# -eq 0 ]; then set -- out/real/mr out/real/ct; fi
+    OMP_WAIT_POLICY=passive .venv-bench-fit/bin/python crates/pdl-fit/benches/accuracy.py {{pdl}} {{fit}} "$@"
+
+[private]
+venv-bench-fit:
+    test -x .venv-bench-fit/bin/python || python3 -m venv .venv-bench-fit
+    .venv-bench-fit/bin/python -m pip install --quiet --requirement crates/pdl-fit/benches/requirements.txt
+
 # Memory of preparing a CT of 512 x 512 x 1000, which it makes in FOLDER (some 3 GB); fails above 5 GiB
 bench-memory folder="out/bench-memory" *flags: build venv
     #!/usr/bin/env bash
