@@ -228,15 +228,14 @@ bench-step *outs: build-fit venv-bench-fit
     #!/usr/bin/env bash
     set -euo pipefail
     if [ $# -eq 0 ]; then set -- out/real/mr out/real/ct; fi
-    # Threads wait as pdl-fit has its own wait: spinning, they would hinder the processes that draw samples.
-    OMP_WAIT_POLICY=passive .venv-bench-fit/bin/python crates/pdl-fit/benches/step.py {{pdl}} {{fit}} "$@"
+    .venv-bench-fit/bin/python crates/pdl-fit/benches/step.py {{pdl}} {{fit}} "$@"
 
 # Dice on the test split against MONAI's, on curated folders, after an hour of training each (--seconds)
 bench-accuracy *outs: build-fit venv-bench-fit
     #!/usr/bin/env bash
     set -euo pipefail
     if [ $# -eq 0 ]; then set -- out/real/mr out/real/ct; fi
-    OMP_WAIT_POLICY=passive .venv-bench-fit/bin/python crates/pdl-fit/benches/accuracy.py {{pdl}} {{fit}} "$@"
+    .venv-bench-fit/bin/python crates/pdl-fit/benches/accuracy.py {{pdl}} {{fit}} "$@"
 
 [private]
 venv-bench-fit:

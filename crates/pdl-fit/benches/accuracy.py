@@ -89,7 +89,8 @@ def probabilities(weights, plan, image):
     network, form = plan["network"], peer.memory_format(plan)
     apply = lambda x: u_net(weights, network, x.contiguous(memory_format=form))[0].softmax(1)
     if network["dims"] == 3:
-        return sliding_window_inference(image[None, None], plan["patch"], 1, apply, overlap=0.5, mode="gaussian")
+        window = dict(roi_size=plan["patch"], sw_batch_size=1, overlap=0.5, mode="gaussian", cval=image.min().item())
+        return sliding_window_inference(image[None, None], predictor=apply, **window)
     stride = 2 ** max(network["halvings"][1:])
     padding = []
     for side, least in zip(reversed(image.shape[1:]), reversed(plan["patch"][1:])):

@@ -1,10 +1,10 @@
-"""A training step of pdl-fit against the same network in PyTorch, and samples a second against MONAI: `just bench-step`.
+"""A step of pdl-fit against the same network in PyTorch, and samples a second against MONAI: `just bench-step`.
 
 Seconds a step: pdl-fit trains as its users have it train, by its default plan for each curated folder, and evaluates
 in the middle and at the end; counted are the steps between both, as its history has them (drawing by another thread
 included, and what the network waits for it). The peer, eager PyTorch of the same version with the fastest norm and
 optimiser that it has for this, steps over and over on one batch in memory, and nothing is drawn meanwhile. Blocks of
-both take turns.
+both take turns. Other programs at work distort the ratio: libtorch's threads spin by default, pdl-fit lets them sleep.
 
 Samples a second, end to end, with pdl-fit's `--augment light` and MONAI's transforms of the same probabilities: from
 the start of the program to the end, evaluation left out, for pdl-fit; from the datalist to the last step, start of
@@ -71,7 +71,8 @@ def bench(words, out, folder):
     _, run, record = fit_steps(words.fit, out, 2)
     plan = record["plan"]
     network, sides = plan["network"], " x ".join(map(str, plan["patch"]))
-    print(f"{out}: {network['dims']}-D U-Net of {network['depth']} levels, {plan['batch']} samples of {sides} (z, y, x)")
+    samples = f"{plan['batch']} samples of {sides} (z, y, x)"
+    print(f"{out}: {network['dims']}-D U-Net of {network['depth']} levels, {samples}", flush=True)
     batch, trained = a_batch(record), peer.Peer(run, record)
     peer_steps(trained, batch, words.steps)  # warms up
     ours, theirs = [], []
