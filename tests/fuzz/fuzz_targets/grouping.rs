@@ -10,7 +10,7 @@ fuzz_target!(|data: &[u8]| {
         let (scan, _, bytes) = read(&files);
         let (labels, orphans) = scan.labels_of_series();
         assert_eq!(labels.len(), scan.series.len());
-        assert!(orphans <= scan.labels.len());
+        assert!(orphans.len() <= scan.labels.len());
         bytes
     });
 });
