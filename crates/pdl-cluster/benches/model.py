@@ -1,0 +1,80 @@
+"""What a comparison of many cases costs on a cluster: the table in the documentation of the crate.
+
+    model.py --pair US --case MS --tile-ms MS --check MS --scheduler-ms MS [--cases 100000] [--tile 128] ...
+
+The constants are those that `cluster.py --many 141` prints for one core. Blocks that executors load are counted by going
+through the tiles as they go out: pieces along Morton's curve (`src/plan.rs`), each executor with the blocks that it used
+last in memory, and nothing there when a piece begins.
+"""
+
+import argparse
+from collections import OrderedDict
+
+SHARE, SHARES, MOST_TILES, MOST_OF_ALL = 4, (8, 500), 16, 64  # as in src/plan.rs
+
+
+def along_curve(row, col):
+    """The bits of row and column by turns."""
+    return sum((row >> bit & 1) << (2 * bit + 1) | (col >> bit & 1) << (2 * bit) for bit in range(20))
+
+
+def pieces(tiles, executors):
+    shares = min(max(SHARE * executors, SHARES[0]), SHARES[1])
+    most = max(MOST_TILES, len(tiles) // MOST_OF_ALL)
+    first = 0
+    while first < len(tiles):
+        count = min(max((len(tiles) - first) // shares, 1), most)
+        yield tiles[first : first + count]
+        first += count
+
+
+def loads(piece, capacity):
+    """How many blocks are loaded when those used last are kept."""
+    kept, count = OrderedDict(), 0
+    for block in (block for tile in piece for block in tile):
+        if block in kept:
+            kept.move_to_end(block)
+            continue
+        count += 1
+        kept[block] = None
+        if len(kept) > capacity:
+            kept.popitem(last=False)
+    return count
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--pair", type=float, required=True, help="us of a core a pair")
+    parser.add_argument("--case", type=float, required=True, help="ms of a core to load a case")
+    parser.add_argument("--tile-ms", type=float, required=True, help="ms of a core a tile beside its pairs")
+    parser.add_argument("--check", type=float, required=True, help="ms of the client to check a tile")
+    parser.add_argument("--scheduler-ms", type=float, required=True, help="ms of the scheduler a piece")
+    parser.add_argument("--cases", type=int, default=100_000)
+    parser.add_argument("--tile", type=int, default=128)
+    parser.add_argument("--side", type=int, default=64)
+    parser.add_argument("--bytes-a-case", type=float, default=4.65e6, help="in the memory of an executor")
+    parser.add_argument("--bytes-a-pair", type=float, default=13.3, help="of a part file")
+    parser.add_argument("--machines", nargs="+", default=["16x4x16", "128x8x32"], help="executors x cores x GiB")
+    options = parser.parse_args()
+    blocks = -(-options.cases // options.tile)
+    tiles = sorted(((r, c) for r in range(blocks) for c in range(r, blocks)), key=lambda tile: along_curve(*tile))
+    pairs = options.cases * (options.cases - 1) / 2
+    print(f"{len(tiles)} tiles of {options.tile} x {options.tile}, {pairs:.3g} pairs, {pairs * options.bytes_a_pair / 1e9:.0f} GB written")
+    for machines in options.machines:
+        executors, cores, gib = (int(word) for word in machines.split("x"))
+        capacity = int(gib * 2**30 / (options.tile * options.bytes_a_case))
+        plan = list(pieces(tiles, executors))
+        loaded = sum(loads(piece, capacity) for piece in plan) * options.tile
+        core_seconds = pairs * options.pair / 1e6 + loaded * options.case / 1e3 + len(tiles) * options.tile_ms / 1e3
+        seconds = core_seconds / (executors * cores)
+        read = loaded * options.side**3 * 4
+        checked, scheduled = len(tiles) * options.check / 1e3, len(plan) * options.scheduler_ms / 1e3
+        print(
+            f"{executors} executors of {cores} cores and {gib} GiB: {seconds / 60:.1f} min ({core_seconds / 3600:.0f} core-hours, "
+            f"{100 * pairs * options.pair / 1e6 / core_seconds:.0f}% of them pairs); {len(plan)} pieces; {read / 1e12:.1f} TB read, "
+            f"{read / seconds / 1e9:.2f} GB a second; client checks for {checked:.0f} s; scheduler at work for {scheduled:.0f} s"
+        )
+
+
+if __name__ == "__main__":
+    main()
