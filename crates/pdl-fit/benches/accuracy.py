@@ -8,7 +8,7 @@ case and label (left out where both are empty), averaged over cases, then over l
 the files that `pdl-fit predict` makes of the test images, and must be what `pdl-fit evaluate` says to 1e-4. That both
 are measured alike is tried, too: pdl-fit's weights must have that Dice by the peer's evaluation.
 
-Flags that this program does not know go to `pdl-fit train` (such as --augment light, which the peer then follows).
+Flags that this program does not know go to `pdl-fit train` (such as --augment full, which the peer then follows).
 """
 
 import argparse

@@ -6,6 +6,7 @@ volumes by the manifest's own export, draws the samples and changes them.
 """
 
 import json
+import math
 import os
 import pathlib
 import subprocess
@@ -22,8 +23,9 @@ sys.path.insert(0, str(pathlib.Path(__file__).parents[3] / "tests" / "interop"))
 from u_net import u_net
 
 THREADS = 2
-# As in crates/pdl-fit/src/augment.rs.
-OFTEN, NOISE, FACTOR, GAMMA = 0.15, 0.1, 0.25, (0.7, 1.5)
+# As in crates/pdl-fit/src/augment.rs and warp.rs.
+OFTEN, NOISE, FACTOR, GAMMA, BLUR, KEPT = 0.15, 0.1, 0.25, (0.7, 1.5), (0.5, 1.0), (0.5, 1.0)
+OFTEN_IN_SPACE, ANGLE, ZOOM, CELLS, BEND = 0.2, 30.0, (0.7, 1.4), 4, 0.2
 SMOOTHING = 1e-5
 
 
@@ -159,7 +161,7 @@ def loader(record, cases, steps, workers):
         transforms.SelectItemsd(both),
         *([transforms.SqueezeDimd(both, 1)] if dims == 2 else []),
     ]
-    change = changes(both, plan["mirror"], dims) if settings["augment"] == "light" else []
+    change = changes(both, settings["augment"], plan["mirror"], patch[3 - dims :])
     # The cached volumes are not copied for every draw: nothing that follows writes into them.
     data = CacheDataset(cases, transforms.Compose([*read, *draw, *change]), progress=False, copy_cache=False)
     drawn = torch.utils.data.RandomSampler(data, num_samples=steps * settings["cases_per_step"])
@@ -172,15 +174,37 @@ def loader(record, cases, steps, workers):
     )
 
 
-def changes(both, mirror, dims):
-    """pdl-fit's own, `--augment light`: mirrored, noisier, brighter or darker, of another contrast or gamma."""
-    axes = [axis - (3 - dims) for axis in range(3) if mirror[axis]]
-    return [
+def changes(both, kind, mirror, sides):
+    """pdl-fit's own. `--augment light`: mirrored, noisier, brighter or darker, of another contrast or gamma; `full`: also
+    turned, scaled, bent, blurred and of a lower resolution."""
+    if kind == "none":
+        return []
+    axes = [axis - (3 - len(sides)) for axis in range(3) if mirror[axis]]
+    light = [
         *(transforms.RandFlipd(both, prob=0.5, spatial_axis=axis) for axis in axes),
         transforms.RandGaussianNoised("image", prob=OFTEN, std=NOISE),
         transforms.RandScaleIntensityd("image", factors=FACTOR, prob=OFTEN),
         transforms.RandScaleIntensityFixedMeand("image", factors=FACTOR, preserve_range=True, prob=OFTEN),
         transforms.RandAdjustContrastd("image", gamma=GAMMA, prob=OFTEN),
+    ]
+    if kind == "light":
+        return light
+    modes = {"mode": ("bilinear", "nearest"), "padding_mode": "border"}
+    angle = math.radians(ANGLE)
+    angles = {"range_x": angle} if len(sides) == 2 else dict.fromkeys(["range_x", "range_y", "range_z"], angle)
+    cells = [side / CELLS for side in sides]
+    bend = {"prob": OFTEN_IN_SPACE, "magnitude_range": (0.0, BEND * min(cells)), **modes}
+    return [
+        transforms.RandRotated(both, prob=OFTEN_IN_SPACE, **angles, **modes),
+        transforms.RandZoomd(both, prob=OFTEN_IN_SPACE, min_zoom=ZOOM[0], max_zoom=ZOOM[1], mode=modes["mode"], padding_mode="edge"),
+        transforms.Rand2DElasticd(both, spacing=cells, **bend)
+        if len(sides) == 2
+        else transforms.Rand3DElasticd(both, sigma_range=(min(cells) / 2, min(cells) / 2), **bend),
+        *light,
+        transforms.RandGaussianSmoothd("image", *[BLUR] * 3, prob=OFTEN),
+        transforms.RandSimulateLowResolutiond(
+            "image", prob=OFTEN, zoom_range=KEPT, upsample_mode="bilinear" if len(sides) == 2 else "trilinear"
+        ),
     ]
 
 
