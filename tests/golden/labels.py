@@ -13,25 +13,11 @@ import pathlib
 import sys
 
 import numpy
-import pyarrow
 import pyarrow.parquet
 import SimpleITK
+from proxies import arrays
 
 COUNT = 20
-
-
-def proxies(out):
-    """case_id -> uint8 array (z, y, x), in row order."""
-    found = {}
-    for path in sorted((out / "proxies").glob("*.arrow")):
-        with pyarrow.memory_map(str(path)) as source:
-            reader = pyarrow.ipc.open_file(source)
-            shape = json.loads(reader.schema.metadata[b"shape"])
-            for number in range(reader.num_record_batches):
-                batch = reader.get_batch(number)
-                maps = batch.column("labels").flatten().to_numpy().reshape(-1, *shape)
-                found.update(zip(batch.column("case_id").to_pylist(), map(numpy.array, maps)))
-    return found
 
 
 def volumes(path):
@@ -54,7 +40,7 @@ def compare(map_a, map_b, volumes_a, volumes_b):
 
 def main():
     out = pathlib.Path(sys.argv[1])
-    maps = proxies(out)
+    maps = arrays(out, "labels")
     rows = pyarrow.parquet.read_table(out / "cases.parquet", columns=["case_id", "label"]).to_pylist()
     stored = {row["case_id"]: volumes(out / row["label"]) for row in rows}
     cases = list(maps)

@@ -18,8 +18,8 @@ import sys
 import blake3
 import nibabel
 import numpy
-import pyarrow
 import skimage
+from proxies import arrays
 from skimage.metrics import mean_squared_error, peak_signal_noise_ratio, structural_similarity
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -34,17 +34,7 @@ def write(name, value):
 
 def proxies(out):
     """case_id -> float64 array (z, y, x), in row order."""
-    found = {}
-    for path in sorted((out / "proxies").glob("*.arrow")):
-        with pyarrow.memory_map(str(path)) as source:
-            reader = pyarrow.ipc.open_file(source)
-            shape = json.loads(reader.schema.metadata[b"shape"])
-            for number in range(reader.num_record_batches):
-                batch = reader.get_batch(number)
-                voxels = batch.column("voxels").flatten().to_numpy().reshape(-1, *shape)
-                for case, array in zip(batch.column("case_id").to_pylist(), voxels):
-                    found[case] = array.astype(numpy.float64)
-    return found
+    return {case: voxels.astype(numpy.float64) for case, voxels in arrays(out, "voxels").items()}
 
 
 def noisy(array):

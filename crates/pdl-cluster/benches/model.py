@@ -2,7 +2,8 @@
 
     model.py --pair US --case MS --tile-ms MS --check MS --scheduler-ms MS [--cases 100000] [--tile 128] ...
 
-The constants are those that `cluster.py --many 141` prints for one core. Blocks that executors load are counted by going
+The constants are those that `cluster.py --many 141` prints for one core; the scheduler's milliseconds for a tile there are
+to be multiplied by 10,011 / 106, for so many tiles go out to two executors in so many pieces. Blocks that executors load are counted by going
 through the tiles as they go out: pieces along Morton's curve (`src/plan.rs`), each executor with the blocks that it used
 last in memory, and nothing there when a piece begins.
 """

@@ -1,8 +1,9 @@
 //! Proxies in storage, and on an executor's disk as far as its tiles need them.
 //!
 //! A client cuts every file of proxies into blocks: the voxels of some consecutive cases each, their label maps where
-//! there are some, and one with all the rest (ids, keys, footer). [`Index`] lists them. An executor makes files of the same length with the rest in its place and
-//! holes for the voxels, which it fills before a tile needs them and empties again when they take more than they may.
+//! there are some, and one with all the rest (ids, keys, footer). [`Index`] lists them. An executor makes files of
+//! the same length with the rest in its place and holes for the voxels, which it fills before a tile needs them and
+//! empties again when they take more than they may.
 
 use std::collections::{HashMap, VecDeque};
 use std::fs::{File, OpenOptions};

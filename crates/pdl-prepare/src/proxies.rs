@@ -1,8 +1,8 @@
 //! Proxies: every case on one small common grid with intensities in [0, 1], as Arrow IPC files.
 //!
-//! `proxies/NNNNN.arrow` holds up to [`ROWS_PER_FILE`] cases in the columns `case_id` and `voxels`, a
-//! fixed-size list of float32 in (z, y, x) order; on request also their label maps ([`labels`]). Rows are
-//! numbered across the files by name. The schema's metadata holds `shape` (JSON [z, y, x]), `grid` and `mapping`; the footer's holds, under
+//! `proxies/NNNNN.arrow` holds up to [`ROWS_PER_FILE`] cases in the columns `case_id` and `voxels`, a fixed-size list
+//! of float32 in (z, y, x) order; on request also their label maps ([`labels`]). Rows are numbered across the files
+//! by name. The schema's metadata holds `shape` (JSON [z, y, x]), `grid` and `mapping`; the footer's holds, under
 //! `row_keys`, for each row the hash of everything it was made from.
 
 pub mod labels;
@@ -382,7 +382,8 @@ impl Proxies {
         (file, offset..offset + bytes.len())
     }
 
-    /// Lets go of the memory that the voxels and label maps of `rows` take; they are read from the files again when asked for.
+    /// Lets go of the memory that the voxels and label maps of `rows` take; they are read from the files again when asked
+    /// for.
     ///
     /// # Panics
     /// When there are no such rows.
