@@ -28,6 +28,7 @@ pub mod predict;
 pub mod predictor;
 pub mod random;
 pub mod rate;
+pub mod regrid;
 pub mod run;
 pub mod runs;
 pub mod sampling;

@@ -1,7 +1,5 @@
 //! Predictions for whole cases, and their Dice on the original grid.
 
-use std::ops::Range;
-
 use pdl_volume::{Grid, VoxelBox};
 use tch::{Device, Kind, Tensor};
 
@@ -11,11 +9,10 @@ use crate::error::{FitError, Result};
 use crate::folder::HeldOut;
 use crate::layout;
 use crate::network::UNet;
+use crate::regrid;
 use crate::sampling::copy_block;
 use crate::weights::Weights;
 
-/// Probabilities that are interpolated at once.
-const SLAB_NUMBERS: usize = 1 << 24;
 /// The deviation of a block's weight, as a share of its side (nnU-Net).
 const WINDOW_SIGMA: f64 = 0.125;
 /// Voxels that go through the network at once.
@@ -64,25 +61,13 @@ impl Predictor<'_> {
     }
 
     /// The most probable channel of every voxel of a grid of `shape` (z, y, x) that fills the case's box.
-    ///
-    /// Probabilities are interpolated linearly with voxel centres aligned (half-voxel shifts), then compared.
     fn in_box(&self, case: &Case, shape: [usize; 3]) -> Result<Vec<u8>> {
         let _no_grad = tch::no_grad_guard();
         let p = if self.net.plan().dims == 2 { self.planes(case)? } else { self.blocks(case)? };
-        let [nz, ny, nx] = shape;
-        let plane = ny * nx;
-        let mut channels = vec![0; nz * plane];
-        let planes = (SLAB_NUMBERS / (plane * p.size()[1] as usize).max(1)).max(1);
-        for first in (0..nz).step_by(planes) {
-            let slab = first..nz.min(first + planes);
-            let p = interpolated(&p, shape, slab.clone())?;
-            // Much faster than argmax, which is slow along an axis of few channels.
-            let (_, best) = p.f_max_dim(1, false)?;
-            let best = best.f_to_kind(Kind::Uint8)?.f_to_device(Device::Cpu)?;
-            best.f_contiguous()?
-                .f_copy_data(&mut channels[slab.start * plane..slab.end * plane], slab.len() * plane)?;
-        }
-        Ok(channels)
+        let p = p.f_to_device(Device::Cpu)?.f_contiguous()?;
+        let mut values = vec![0.0; p.numel()];
+        p.f_copy_data(&mut values, p.numel())?;
+        Ok(regrid::most_probable(&values, self.net.plan().classes as usize, case.shape, shape))
     }
 
     /// The sides to which a case is padded: no less than a sample, and multiples of the network's stride.
@@ -91,7 +76,7 @@ impl Predictor<'_> {
         std::array::from_fn(|axis| case.shape[axis].max(self.patch[axis]).next_multiple_of(stride))
     }
 
-    /// Probabilities (1, channels, z, y, x) from whole planes.
+    /// Probabilities (z, y, x, channel) from whole planes.
     fn planes(&self, case: &Case) -> Result<Tensor> {
         let [nz, ny, nx] = case.shape;
         let [_, height, width] = self.padded(case);
@@ -106,12 +91,12 @@ impl Predictor<'_> {
                 layout::from_channels_last(&block, &[planes as i64, 1, height as i64, width as i64])?;
             let p = self.net.forward(self.weights, &images)?.f_softmax(1, Kind::Float)?;
             let p = p.f_narrow(2, above as i64, ny as i64)?.f_narrow(3, left as i64, nx as i64)?;
-            parts.push(p.f_contiguous()?);
+            parts.push(p.f_permute([0, 2, 3, 1])?);
         }
-        Ok(Tensor::f_cat(&parts, 0)?.f_permute([1, 0, 2, 3])?.f_unsqueeze(0)?)
+        Ok(Tensor::f_cat(&parts, 0)?)
     }
 
-    /// Probabilities (1, channels, z, y, x) from blocks that overlap by half. Where they do, they are averaged by a
+    /// Probabilities (z, y, x, channel) from blocks that overlap by half. Where they do, they are averaged by a
     /// Gaussian weight, as what a block says near its faces is worth less.
     fn blocks(&self, case: &Case) -> Result<Tensor> {
         let size = self.padded(case);
@@ -129,7 +114,8 @@ impl Predictor<'_> {
             let _ = window(&total, 2, start, self.patch)?.f_add_(&p.f_mul(&weight)?)?;
             let _ = window(&count, 0, start, self.patch)?.f_add_(&weight)?;
         }
-        window(&total.f_div(&count)?, 2, pad, case.shape)
+        let p = window(&total.f_div(&count)?, 2, pad, case.shape)?;
+        Ok(p.f_squeeze_dim(0)?.f_permute([1, 2, 3, 0])?)
     }
 
     fn block(&self, case: &Case, origin: [isize; 3], size: [usize; 3]) -> Result<Tensor> {
@@ -137,32 +123,6 @@ impl Predictor<'_> {
         copy_block(&case.image, case.shape, origin, size, case.padding, |v| voxels.push(v));
         Ok(Tensor::f_from_slice(&voxels)?.f_to_device(self.device)?)
     }
-}
-
-/// Planes `slab` (z) of probabilities (1, channels, z, y, x) on a grid of `shape` (z, y, x) that fills the same box:
-/// linear between voxel centres, and constant beyond the outermost.
-fn interpolated(p: &Tensor, shape: [usize; 3], slab: Range<usize>) -> Result<Tensor> {
-    let old: Vec<usize> = p.size()[2..].iter().map(|&n| n as usize).collect();
-    let mut planes = if old[0] == shape[0] {
-        p.f_narrow(2, slab.start as i64, slab.len() as i64)?
-    } else {
-        let scale = old[0] as f64 / shape[0] as f64;
-        let last = old[0] as f64 - 1.0;
-        let places: Vec<f64> = slab.map(|z| ((z as f64 + 0.5) * scale - 0.5).clamp(0.0, last)).collect();
-        let below: Vec<i64> = places.iter().map(|place| place.floor() as i64).collect();
-        let above: Vec<i64> = below.iter().map(|z| (z + 1).min(old[0] as i64 - 1)).collect();
-        let share: Vec<f32> = places.iter().map(|place| place.fract() as f32).collect();
-        let take = |z: &[i64]| p.f_index_select(2, &Tensor::f_from_slice(z)?.f_to_device(p.device())?);
-        let share = Tensor::f_from_slice(&share)?.f_to_device(p.device())?.f_view([1, 1, -1, 1, 1])?;
-        take(&below)?.f_lerp_tensor(&take(&above)?, &share)?
-    };
-    if old[1..] != shape[1..] {
-        // Planes in place of samples: (z, channels, y, x).
-        let flat = planes.f_squeeze_dim(0)?.f_transpose(0, 1)?.f_contiguous()?;
-        let size = [shape[1] as i64, shape[2] as i64];
-        planes = flat.f_upsample_bilinear2d(size, false, None, None)?.f_transpose(0, 1)?.f_unsqueeze(0)?;
-    }
-    Ok(planes)
 }
 
 /// The weight (z, y, x) of a block's voxels: a Gaussian around its middle, at least a thousandth.
@@ -229,19 +189,6 @@ mod tests {
         assert_eq!(starts(8, 8), [0]);
         assert_eq!(starts(10, 4), [0, 2, 4, 6]);
         assert_eq!(starts(9, 4), [0, 2, 4, 5]);
-    }
-
-    #[test]
-    fn slabs_are_interpolated_as_the_whole_is() {
-        let p = Tensor::arange(2 * 3 * 4 * 5, (Kind::Float, Device::Cpu)).sin().view([1, 2, 3, 4, 5]);
-        for shape in [[7, 9, 4], [3, 8, 5], [2, 4, 5], [3, 4, 5]] {
-            let size = shape.map(|n| n as i64);
-            let whole = p.upsample_trilinear3d(size, false, None, None, None);
-            let parts =
-                [interpolated(&p, shape, 0..1).unwrap(), interpolated(&p, shape, 1..shape[0]).unwrap()];
-            let difference = (Tensor::cat(&parts, 2) - whole).abs().max().double_value(&[]);
-            assert!(difference < 1e-6, "{shape:?}: {difference}");
-        }
     }
 
     #[test]

@@ -1,0 +1,123 @@
+//! From probabilities on one grid to the most probable channel of every voxel of another that fills the same box.
+//!
+//! Probabilities are interpolated linearly between voxel centres (half-voxel shifts), constant beyond the outermost, as
+//! PyTorch's `interpolate(mode="trilinear", align_corners=False)` does, and then compared. Where every voxel around a
+//! place gives one channel more than one half, so does any mean of them: there nothing is interpolated, which spares
+//! most of a volume.
+
+use rayon::prelude::*;
+
+/// Stands for a voxel whose most probable channel has one half or less.
+const UNSURE: u8 = u8::MAX;
+
+/// Where the voxels of an axis lie on another axis: between two of its voxels, and how near the second.
+struct Place {
+    below: usize,
+    above: usize,
+    share: f32,
+}
+
+/// The most probable channel of every voxel of a grid of `to` (z, y, x), in C order; the first of several.
+///
+/// `p` are probabilities (z, y, x, channel) in C order on a grid of `from` (z, y, x); there are fewer than 255 channels.
+pub fn most_probable(p: &[f32], channels: usize, from: [usize; 3], to: [usize; 3]) -> Vec<u8> {
+    let sure: Vec<u8> = p.par_chunks(channels).map(sure_channel).collect();
+    let [zs, ys, xs]: [Vec<Place>; 3] = std::array::from_fn(|axis| places(from[axis], to[axis]));
+    let row = |y: usize, z: usize| (z * from[1] + y) * from[2];
+    let mut found = vec![0; to.iter().product()];
+    found.par_chunks_mut((to[1] * to[2]).max(1)).zip(&zs).for_each(|(plane, z)| {
+        let mut sums = vec![0.0; channels];
+        for (line, y) in plane.chunks_mut(to[2]).zip(&ys) {
+            let rows =
+                [row(y.below, z.below), row(y.above, z.below), row(y.below, z.above), row(y.above, z.above)];
+            for (channel, x) in line.iter_mut().zip(&xs) {
+                let first = sure[rows[0] + x.below];
+                let agree = |row: &usize| sure[row + x.below] == first && sure[row + x.above] == first;
+                *channel = if first != UNSURE && rows.iter().all(agree) {
+                    first
+                } else {
+                    interpolate(p, rows, [z, y, x], &mut sums);
+                    highest(&sums)
+                };
+            }
+        }
+    });
+    found
+}
+
+/// Sums up the probabilities of the eight voxels around a place by their weights.
+fn interpolate(p: &[f32], rows: [usize; 4], [z, y, x]: [&Place; 3], sums: &mut [f32]) {
+    sums.fill(0.0);
+    let weights = |place: &Place| [1.0 - place.share, place.share];
+    let ([z0, z1], [y0, y1]) = (weights(z), weights(y));
+    for (row, of_row) in rows.into_iter().zip([z0 * y0, z0 * y1, z1 * y0, z1 * y1]) {
+        for (at, weight) in [x.below, x.above].into_iter().zip(weights(x)) {
+            let voxel = &p[(row + at) * sums.len()..];
+            sums.iter_mut().zip(voxel).for_each(|(sum, p)| *sum += of_row * weight * p);
+        }
+    }
+}
+
+fn sure_channel(p: &[f32]) -> u8 {
+    let channel = highest(p);
+    if p[usize::from(channel)] > 0.5 { channel } else { UNSURE }
+}
+
+/// The first of the highest.
+fn highest(p: &[f32]) -> u8 {
+    let better = |best: usize, at: usize| if p[at] > p[best] { at } else { best };
+    (1..p.len()).fold(0, better) as u8
+}
+
+fn places(from: usize, to: usize) -> Vec<Place> {
+    let last = from - 1;
+    let place = |at: usize| {
+        let at = ((at as f64 + 0.5) * from as f64 / to as f64 - 0.5).clamp(0.0, last as f64);
+        let below = at.floor() as usize;
+        let share = at.fract() as f32;
+        Place { below, above: if share > 0.0 { (below + 1).min(last) } else { below }, share }
+    };
+    (0..to).map(place).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tch::{Device, Kind, Tensor};
+
+    /// PyTorch's own interpolation, and then the highest channel; nothing where two are as good as the same.
+    fn by_libtorch(p: &Tensor, to: [usize; 3]) -> Vec<Option<u8>> {
+        let whole = p.permute([3, 0, 1, 2]).unsqueeze(0).upsample_trilinear3d(
+            to.map(|n| n as i64),
+            false,
+            None,
+            None,
+            None,
+        );
+        let (values, channels) = whole.topk(2, 1, true, true);
+        let clear = (values.narrow(1, 0, 1) - values.narrow(1, 1, 1)).gt(1e-5).flatten(0, -1);
+        let channels = channels.narrow(1, 0, 1).flatten(0, -1);
+        let (clear, channels): (Vec<bool>, Vec<i64>) =
+            (Vec::try_from(clear).unwrap(), Vec::try_from(channels).unwrap());
+        clear.into_iter().zip(channels).map(|(clear, channel)| clear.then_some(channel as u8)).collect()
+    }
+
+    #[test]
+    fn is_what_libtorch_finds() {
+        tch::manual_seed(1);
+        let from = [4, 6, 5];
+        for sharpness in [0.3, 3.0, 30.0] {
+            let logits = Tensor::randn([4, 6, 5, 3], (Kind::Float, Device::Cpu)) * sharpness;
+            let p = logits.softmax(-1, Kind::Float);
+            let values: Vec<f32> = Vec::try_from(p.flatten(0, -1)).unwrap();
+            for to in [[4, 6, 5], [9, 13, 8], [2, 3, 5], [4, 11, 2], [1, 1, 1]] {
+                let expected = by_libtorch(&p, to);
+                let found = most_probable(&values, 3, from, to);
+                assert_eq!(found.len(), expected.len());
+                assert!(expected.iter().flatten().count() > expected.len() / 2, "most voxels are clear");
+                let same = |(found, expected): (&u8, &Option<u8>)| expected.is_none_or(|e| e == *found);
+                assert!(found.iter().zip(&expected).all(same), "{sharpness} {to:?}");
+            }
+        }
+    }
+}
