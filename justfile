@@ -237,6 +237,37 @@ bench-accuracy *outs: build-fit venv-bench-fit
     if [ $# -eq 0 ]; then set -- out/real/mr out/real/ct; fi
     .venv-bench-fit/bin/python crates/pdl-fit/benches/accuracy.py {{pdl}} {{fit}} "$@"
 
+# Seconds to the same Dice by schedule, as tuned before, on the real cohorts below PDL_REAL_DATA (quick: one seed, two arms)
+bench-fit mode="full": build-fit bench-fit-cohorts
+    #!/usr/bin/env bash
+    set -euo pipefail
+    for cohort in mr ct; do
+        tuned=crates/pdl-fit/benches/schedules/$cohort.tuned.json
+        flags=(--seeds 3)
+        if [ "${1:-full}" = quick ]; then
+            flags=(--seeds 1 --arm "$(python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))["best"])' $tuned)")
+        fi
+        {{fit}} compare out/bench-fit/$cohort --tuned $tuned "${flags[@]}"
+    done
+
+# What bench-fit reports, tuned anew: the target, and rate and length of every schedule (hours; goes on where it stopped)
+tune-bench-fit *cohorts: build-fit bench-fit-cohorts
+    #!/usr/bin/env bash
+    set -euo pipefail
+    if [ $# -eq 0 ]; then set -- mr ct; fi
+    for cohort in "$@"; do
+        {{fit}} compare out/bench-fit/$cohort --protocol crates/pdl-fit/benches/schedules/$cohort.toml --seeds 0
+        cp out/bench-fit/$cohort/comparison/tuned.json crates/pdl-fit/benches/schedules/$cohort.tuned.json
+    done
+
+[private]
+bench-fit-cohorts:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    data=${PDL_REAL_DATA:?is not set: the folder that holds hippocampus-mr and head-neck-ct}
+    {{pdl}} curate "$data/hippocampus-mr/cohort.csv" --out out/bench-fit/mr --order k-centre --no-report
+    {{pdl}} curate "$data/head-neck-ct/cohort.csv" --out out/bench-fit/ct --order k-centre --crop body --spacing 6,6,6 --no-report
+
 [private]
 venv-bench-fit:
     test -x .venv-bench-fit/bin/python || python3 -m venv .venv-bench-fit

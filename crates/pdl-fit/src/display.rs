@@ -4,8 +4,9 @@ use std::io::IsTerminal;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use pdl_fit::history::HistoryRow;
-use pdl_fit::plan::Speed;
+use pdl_fit::plan::{Speed, TimedPart};
 use pdl_fit::runs::Told;
+use pdl_fit::schedule::Grain;
 use pdl_fit::train::Event;
 use pdl_fit::tuning::{Sides, Trial};
 
@@ -106,11 +107,17 @@ pub(crate) fn trials_table(trials: &[Trial]) -> String {
 /// Shows how many runs go.
 pub(crate) fn show_runs(told: &Told<'_>) {
     match told {
-        Told::Timed(Speed { coarse, full }) => {
-            eprintln!("a step takes {full:.4} s, at coarse resolution {coarse:.4} s");
+        Told::Timed(Speed { parts }) => {
+            let step = |timed: &TimedPart| {
+                let Grain { patch: [z, y, x], pool, batch } = timed.part.grain;
+                let coarse = if pool == [1; 3] { "" } else { ", coarse" };
+                format!("{:.4} s ({batch} samples of {z} x {y} x {x}{coarse})", timed.seconds)
+            };
+            eprintln!("a step takes {}", parts.iter().map(step).collect::<Vec<_>>().join(", "));
         }
         Told::Target(dice) => eprintln!("target: mean validation Dice {dice:.4}"),
         Told::Begins(name, number, of) => eprint!("{number} of {of}: {name} ... "),
+        Told::Elsewhere => eprintln!("another process is at it"),
         Told::Ended(Some(dice)) => eprintln!("Dice {dice:.4}"),
         Told::Ended(None) => eprintln!("went astray"),
     }

@@ -36,7 +36,7 @@ impl Source<'_> {
     fn ready(&self, step: u64) -> Ready {
         let moment = self.schedule.at(step);
         let cases: Vec<&Case> = moment.cases.iter().map(|&case| &self.cases[case]).collect();
-        Ready { samples: self.sampler.draw(&cases, step, moment.pool), moment }
+        Ready { samples: self.sampler.draw(&cases, step, moment.grain), moment }
     }
 
     /// Has `workers` threads draw the samples of `steps`, and lets `learn` take them in order.

@@ -144,13 +144,15 @@ struct Compare {
     /// The folder that `pdl curate COHORT --out OUT` made.
     out: PathBuf,
     /// A TOML file with the arms and the grid that they choose from [default:
-    /// conventional, random growing and pdl, each with and without progressive resolution; tuned.json shows it whole].
+    /// conventional, random growing and pdl, each with and without progressive resolution, and two whose samples grow in
+    /// size and number; tuned.json shows it whole].
     #[arg(long, value_name = "FILE")]
     protocol: Option<PathBuf>,
     /// Target and choices of an earlier tuning, which is then not done [default: OUT/comparison/tuned.json].
     #[arg(long, value_name = "FILE", conflicts_with = "protocol")]
     tuned: Option<PathBuf>,
-    /// Seeds to report, from 1 on; 0 ends after tuning.
+    /// Seeds to report, from 1 on; 0 ends after tuning. A tuning may be started several times at once, each with a part
+    /// of the cores (OMP_NUM_THREADS): they share its runs.
     #[arg(long, default_value_t = 3, value_name = "N")]
     seeds: u64,
     /// Report only arms with these names, beside the conventional one; without it all. May be given several times.
@@ -210,7 +212,7 @@ struct Train {
 }
 
 fn main() -> ExitCode {
-    wait_without_spinning();
+    start_in_environment();
     let matches = pdl_shell::command::<Program>().get_matches();
     let program = Program::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let display = Display::new();
@@ -262,22 +264,33 @@ fn stop_on_ctrl_c(display: &Display) {
     });
 }
 
-/// Lets libtorch's threads sleep while they wait for one another. By default they spin, which makes a step
-/// several times slower as soon as another program uses a core. OpenMP reads this when it is loaded, before
-/// `main`, so the program starts itself once more; what the user has set stays.
-fn wait_without_spinning() {
+/// What OpenMP and the C library are told where the user has not told them something else.
+const ENVIRONMENT: [(&str, &str); 4] = [
+    // Threads that wait for one another look for some microseconds, then sleep. By default they look on and on, which
+    // makes a step several times slower as soon as another program uses a core; to sleep at once costs a fifth more.
+    ("GOMP_SPINCOUNT", "10000"),
+    // Memory that a step gives back is kept for the next one: to get it from the kernel anew, page by page, costs as
+    // much as a tenth of the step.
+    ("MALLOC_MMAP_THRESHOLD_", "1073741824"),
+    ("MALLOC_TRIM_THRESHOLD_", "8589934592"),
+    ("MALLOC_TOP_PAD_", "268435456"),
+];
+
+/// Both read their environment when they are loaded, before `main`, so the program starts itself once more.
+fn start_in_environment() {
     #[cfg(target_os = "linux")]
     {
         use std::os::unix::process::CommandExt;
-        const POLICY: &str = "OMP_WAIT_POLICY";
         let is_set = |name: &str| std::env::var_os(name).is_some();
-        if is_set(POLICY) || is_set("GOMP_SPINCOUNT") {
+        let told = |name: &str| is_set(name) || (name == "GOMP_SPINCOUNT" && is_set("OMP_WAIT_POLICY"));
+        let missing: Vec<_> = ENVIRONMENT.into_iter().filter(|(name, _)| !told(name)).collect();
+        if missing.is_empty() {
             return;
         }
         if let Ok(program) = std::env::current_exe() {
             let mut again = std::process::Command::new(program);
             // Returns only when it fails; then the program goes on as it is.
-            let _ = again.args(std::env::args_os().skip(1)).env(POLICY, "passive").exec();
+            let _ = again.args(std::env::args_os().skip(1)).envs(missing).exec();
         }
     }
 }
@@ -340,7 +353,6 @@ fn report(request: &Request, quiet: bool) {
 fn compare(words: Compare) -> anyhow::Result<()> {
     let Compare { out, protocol, tuned: file, seeds, arm: arms, trust_files, json } = words;
     let folder = out.join(compare::FOLDER);
-    let _lock = FolderLock::take(&folder)?;
     let mut watch = show_runs;
     let mut runs = Runs::new(&out, compare::FOLDER, Sample::All, trust_files, &mut watch);
     let mut tuned = match file {
@@ -362,6 +374,8 @@ fn compare(words: Compare) -> anyhow::Result<()> {
         return Ok(());
     }
     tuned.keep_arms(&arms)?;
+    // Trials may be shared among processes, as they count steps; what is timed wants the machine for itself.
+    let _lock = FolderLock::take(&folder)?;
     let compared = comparison::report(&tuned, &(1..=seeds).collect::<Vec<_>>(), &folder, &mut runs)?;
     if json {
         say!("{}", serde_json::to_string_pretty(&compared.rows)?);

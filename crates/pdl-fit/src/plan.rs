@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{FitError, Result};
 use crate::network::NetworkPlan;
 use crate::rate::Rates;
-use crate::schedule::{Joining, Schedule};
+use crate::schedule::{Grain, Joining, Phase, Schedule};
 use crate::settings::{Augment, ScheduleKind, Settings};
 use crate::sides;
 
@@ -74,20 +74,51 @@ pub struct Cohort<'a> {
     pub names: &'a [String],
 }
 
-/// Seconds that steps were seen to take.
+/// A part of a run, whatever its length.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Part {
+    /// The share of the run's steps after which it begins.
+    pub from: f64,
+    /// What samples are like in it.
+    #[serde(flatten)]
+    pub grain: Grain,
+}
+
+/// A part of a run whose steps were timed.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct TimedPart {
+    /// Which part.
+    #[serde(flatten)]
+    pub part: Part,
+    /// Seconds that one of its steps was seen to take.
+    pub seconds: f64,
+}
+
+/// How fast a run goes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Speed {
-    /// At the coarse scale.
-    pub coarse: f64,
-    /// At full resolution.
-    pub full: f64,
+    /// Its parts, the first from 0 on, ascending.
+    pub parts: Vec<TimedPart>,
 }
 
 impl Speed {
-    /// The steps that take so many seconds when this share of them is coarse; at least one.
-    pub fn steps(&self, seconds: f64, coarse_share: f64) -> u64 {
-        let step = coarse_share * self.coarse + (1.0 - coarse_share) * self.full;
-        ((seconds / step).round() as u64).max(1)
+    /// The steps that take so many seconds; at least one.
+    pub fn steps(&self, seconds: f64) -> u64 {
+        ((seconds / self.seconds_until(1.0, 1.0)).round() as u64).max(1)
+    }
+
+    /// The seconds that the first `step` of `steps` steps take.
+    pub fn seconds_until(&self, step: f64, steps: f64) -> f64 {
+        let ends = self.parts.iter().skip(1).map(|timed| timed.part.from * steps).chain([f64::INFINITY]);
+        let of_part = |(timed, end): (&TimedPart, f64)| {
+            (step.min(end) - timed.part.from * steps).max(0.0) * timed.seconds
+        };
+        self.parts.iter().zip(ends).map(of_part).sum()
+    }
+
+    /// Seconds of the slowest step.
+    pub fn slowest(&self) -> f64 {
+        self.parts.iter().map(|timed| timed.seconds).fold(0.0, f64::max)
     }
 }
 
@@ -97,7 +128,7 @@ impl Settings {
     ///
     /// # Errors
     /// [`FitError::Setting`] when a choice cannot work, [`FitError::Folder`] when the stages cannot.
-    pub fn plan(&self, cohort: &Cohort<'_>, speed: Option<Speed>) -> Result<RunPlan> {
+    pub fn plan(&self, cohort: &Cohort<'_>, speed: Option<&Speed>) -> Result<RunPlan> {
         self.check()?;
         let cases = cohort.shapes.len();
         let [x, y, z] = cohort.info.plan.spacing_mm;
@@ -106,15 +137,21 @@ impl Settings {
         let (patch, batch, activation_bytes) = self.fitted(patch, &network)?;
         let table = self.stage_table(cohort.info, cases);
         let joining = if self.schedule == ScheduleKind::Random { Joining::Random } else { Joining::Ranked };
-        let schedule = Schedule::new(joining, cases, &table, self.cases_per_step, self.seed)?
+        if let Some(start) = self.batch_start.filter(|&start| start > batch) {
+            let problem =
+                format!("--batch-start is {start}, and a step ends with {batch} samples: see --batch");
+            return Err(FitError::Setting(problem));
+        }
+        let parts = self.parts(&network, patch, batch);
+        let full = Grain { patch, pool: [1; 3], batch };
+        let schedule = Schedule::new(joining, cases, &table, self.cases_per_step, full, self.seed)?
             .weighted_by_rank(self.rank_weight);
-        let steps = self.horizon(&schedule, batch, speed);
+        let steps = self.horizon(&schedule, &parts, speed);
         let schedule = match self.grow_share {
             Some(share) => schedule.joined_after((share * steps as f64).round() as u64),
             None => schedule,
         };
-        let coarse = (self.coarse_share * steps as f64).round() as u64;
-        let schedule = schedule.coarse_until(coarse, self.pool(&network, patch));
+        let schedule = schedule.in_phases(phases(&parts, steps));
         let (mirror, swapped) = self.mirrored(cohort.names);
         Ok(RunPlan {
             network,
@@ -153,10 +190,37 @@ impl Settings {
         stages.iter().map(|stage| (stage.first_epoch, stage.active_cases as usize)).collect()
     }
 
+    /// The parts of a run that ends with `batch` samples of sides `patch` (z, y, x) at full resolution.
+    pub(crate) fn parts(&self, network: &NetworkPlan, patch: [usize; 3], batch: usize) -> Vec<Part> {
+        let (small, pool) = (self.small_patch(network, patch), self.pool(network, patch));
+        let sizes: Vec<usize> = match self.batch_start {
+            Some(start) => {
+                std::iter::successors(Some(start), |size| Some(2 * size)).take_while(|&b| b < batch).collect()
+            }
+            None => Vec::new(),
+        };
+        let grown = if sizes.is_empty() { 0.0 } else { self.batch_share };
+        let begins = |number: usize| grown * number as f64 / sizes.len() as f64;
+        let mut from: Vec<f64> =
+            (0..sizes.len()).map(begins).chain([0.0, grown, self.coarse_share, self.patch_share]).collect();
+        from.retain(|from| *from < 1.0);
+        from.sort_by(f64::total_cmp);
+        from.dedup();
+        let grain = |from: f64| Grain {
+            patch: if from < self.patch_share { small } else { patch },
+            pool: if from < self.coarse_share { pool } else { [1; 3] },
+            batch: (0..sizes.len())
+                .rev()
+                .find(|&n| begins(n) <= from && from < grown)
+                .map_or(batch, |n| sizes[n]),
+        };
+        from.into_iter().map(|from| Part { from, grain: grain(from) }).collect()
+    }
+
     /// The steps of the run.
-    fn horizon(&self, schedule: &Schedule, batch: usize, speed: Option<Speed>) -> u64 {
-        let timed = self.seconds.zip(speed).map(|(seconds, speed)| speed.steps(seconds, self.coarse_share));
-        let samples = self.samples.map(|samples| samples.div_ceil(batch as u64));
+    fn horizon(&self, schedule: &Schedule, parts: &[Part], speed: Option<&Speed>) -> u64 {
+        let timed = self.seconds.zip(speed).map(|(seconds, speed)| speed.steps(seconds));
+        let samples = self.samples.map(|samples| (samples as f64 / samples_of_step(parts)).ceil() as u64);
         let epochs = self.epochs.map(|epochs| schedule.steps_of_epochs(epochs));
         let given = self.steps.or(timed).or(samples).or(epochs).map(|steps| steps.max(1));
         given
@@ -176,6 +240,16 @@ impl Settings {
             let least = self.coarse_factor << network.halvings[axis];
             let used = axis >= 3 - self.dims && patch[axis] >= least && network.first_halved[axis] == 0;
             if used { self.coarse_factor } else { 1 }
+        })
+    }
+
+    /// The sides (z, y, x) of samples while they are small: multiples of the network's stride.
+    fn small_patch(&self, network: &NetworkPlan, patch: [usize; 3]) -> [usize; 3] {
+        std::array::from_fn(|axis| {
+            let stride = 1 << network.halvings[axis];
+            let small =
+                (patch[axis] / self.patch_factor).max(COARSEST_SIDE * stride).next_multiple_of(stride);
+            if axis < 3 - self.dims { 1 } else { small.min(patch[axis]) }
         })
     }
 
@@ -258,6 +332,20 @@ impl Settings {
             patch[longest] = shorter;
         }
     }
+}
+
+/// When the parts begin in a run of so many steps; what would have no step is left out.
+fn phases(parts: &[Part], steps: u64) -> Vec<Phase> {
+    let first = |part: &Part| (part.from * steps as f64).round() as u64;
+    let ends = parts.iter().skip(1).map(first).chain([steps.max(1)]);
+    let some = parts.iter().zip(ends).filter(|(part, end)| first(part) < *end);
+    some.map(|(part, _)| Phase { first_step: first(part), grain: part.grain }).collect()
+}
+
+/// Samples of a step, mean over the run.
+fn samples_of_step(parts: &[Part]) -> f64 {
+    let ends = parts.iter().skip(1).map(|part| part.from).chain([1.0]);
+    parts.iter().zip(ends).map(|(part, end)| (end - part.from) * part.grain.batch as f64).sum()
 }
 
 /// Levels, and along z, y, x the first level that is halved and how often, for samples of about `size` voxels:
@@ -357,14 +445,58 @@ mod tests {
 
     #[test]
     fn lengths_become_steps_once() {
-        let schedule = Schedule::new(Joining::Ranked, 6, &[(0, 2), (3, 6)], 2, 1).unwrap();
-        let steps =
-            |line: &str| settings(line).horizon(&schedule, 10, Some(Speed { coarse: 0.1, full: 0.3 }));
+        let network = NetworkPlan::plain(2, 16, 3, 3);
+        let full = Grain { patch: [1, 64, 64], pool: [1; 3], batch: 10 };
+        let schedule = Schedule::new(Joining::Ranked, 6, &[(0, 2), (3, 6)], 2, full, 1).unwrap();
+        let steps = |line: &str| {
+            let settings = settings(line);
+            let parts = settings.parts(&network, [1, 64, 64], 10);
+            let seconds = |part: &Part| if part.grain.pool == [1; 3] { 0.3 } else { 0.1 };
+            let timed = parts.iter().map(|part| TimedPart { part: *part, seconds: seconds(part) });
+            settings.horizon(&schedule, &parts, Some(&Speed { parts: timed.collect() }))
+        };
         assert_eq!(steps("--steps 7"), 7);
         assert_eq!(steps("--samples 41"), 5);
+        assert_eq!(steps("--samples 42 --batch-start 5 --batch-share 0.6"), 6);
         assert_eq!(steps("--epochs 5"), 3 + 2 * 3);
         assert_eq!(steps("--seconds 60"), 200);
         assert_eq!(steps("--seconds 60 --coarse-share 0.5"), 300);
+    }
+
+    #[test]
+    fn batches_double_while_samples_grow_finer_and_larger() {
+        let (coarse, full, network) = ([1, 2, 2], [1; 3], NetworkPlan::plain(2, 16, 3, 3));
+        let parts = |line: &str| -> Vec<(f64, [usize; 3], usize)> {
+            let parts = settings(line).parts(&network, [1, 52, 36], 20);
+            assert!(parts.iter().all(|part| part.grain.patch == [1, 52, 36]));
+            parts.into_iter().map(|part| (part.from, part.grain.pool, part.grain.batch)).collect()
+        };
+        assert_eq!(parts(""), [(0.0, full, 20)]);
+        assert_eq!(parts("--coarse-share 1"), [(0.0, coarse, 20)]);
+        assert_eq!(parts("--batch-start 10"), [(0.0, full, 10)]);
+        assert_eq!(parts("--batch-start 20"), [(0.0, full, 20)]);
+        assert_eq!(
+            parts("--batch-start 5 --batch-share 0.75 --coarse-share 0.5"),
+            [(0.0, coarse, 5), (0.375, coarse, 10), (0.5, full, 10), (0.75, full, 20)]
+        );
+        let small = settings("--patch-share 0.3 --coarse-share 0.6").parts(&network, [1, 52, 36], 20);
+        let sides: Vec<_> = small.iter().map(|part| (part.from, part.grain.patch, part.grain.pool)).collect();
+        assert_eq!(sides, [(0.0, [1, 28, 20], coarse), (0.3, [1, 52, 36], coarse), (0.6, [1, 52, 36], full)]);
+    }
+
+    #[test]
+    fn parts_become_phases_and_seconds() {
+        let grain = |batch| Grain { patch: [1, 8, 8], pool: [1; 3], batch };
+        let parts = [(0.0, 2), (0.2, 4), (0.21, 8)].map(|(from, batch)| Part { from, grain: grain(batch) });
+        let firsts =
+            |steps| phases(&parts, steps).iter().map(|p| (p.first_step, p.grain.batch)).collect::<Vec<_>>();
+        assert_eq!(firsts(100), [(0, 2), (20, 4), (21, 8)]);
+        assert_eq!(firsts(10), [(0, 2), (2, 8)]);
+        assert_eq!(firsts(1), [(0, 8)]);
+        let timed = parts.map(|part| TimedPart { part, seconds: part.grain.batch as f64 });
+        let speed = Speed { parts: timed.to_vec() };
+        assert!((speed.seconds_until(20.5, 100.0) - (40.0 + 0.5 * 4.0)).abs() < 1e-9);
+        assert_eq!((speed.slowest(), speed.steps(100.0 * (0.4 + 0.04 + 0.79 * 8.0))), (8.0, 100));
     }
 
     #[test]

@@ -18,7 +18,7 @@ pub const FILE: &str = "run.json";
 /// The weights' file inside a run's folder.
 pub const WEIGHTS_FILE: &str = "weights.safetensors";
 /// Version of the file's form.
-pub const SCHEMA_VERSION: u32 = 2;
+pub const SCHEMA_VERSION: u32 = 3;
 
 /// What ran the run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -1,8 +1,11 @@
 //! Many runs of one cohort: ordinary ones, kept in a folder of their own and found there again.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use pdl_cohort::attributes::Split;
+use pdl_store::StoreError;
+use pdl_store::lock::FolderLock;
 
 use crate::dice::CohortDice;
 use crate::error::{FitError, Result};
@@ -13,6 +16,9 @@ use crate::plan::Speed;
 use crate::run::{Programs, RunRecord};
 use crate::settings::Settings;
 use crate::train::{self, Event, Request, Sample};
+
+/// Between looks at runs that other processes make.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Where runs are made, and who is told.
 pub struct Runs<'a> {
@@ -27,11 +33,13 @@ pub struct Runs<'a> {
 #[derive(Debug)]
 pub enum Told<'a> {
     /// Steps were timed.
-    Timed(Speed),
+    Timed(&'a Speed),
     /// The target stands.
     Target(f64),
     /// A run begins: its name, its number, and how many there are.
     Begins(&'a str, usize, usize),
+    /// Another process makes the run that begins.
+    Elsewhere,
     /// A run has ended with this validation Dice; nothing when it went astray.
     Ended(Option<f64>),
 }
@@ -76,14 +84,55 @@ impl<'a> Runs<'a> {
         self.out
     }
 
-    /// Times steps on this machine, which also warms libtorch up.
+    /// Times the steps of runs with these settings on this machine, which also warms libtorch up.
     ///
     /// # Errors
     /// [`FitError`] as for [`train::train`].
-    pub fn speed(&mut self, settings: &Settings) -> Result<(Speed, Programs)> {
-        let (speed, programs) = train::speed(&self.request(None, settings))?;
-        self.tell(&Told::Timed(speed));
-        Ok((speed, programs))
+    pub fn speeds(&mut self, settings: &[Settings]) -> Result<(Vec<Speed>, Programs)> {
+        let first =
+            settings.first().ok_or_else(|| FitError::Setting("there is nothing to time".to_owned()))?;
+        let (speeds, programs) = train::speeds(&self.request(None, first), settings)?;
+        speeds.iter().for_each(|speed| self.tell(&Told::Timed(speed)));
+        Ok((speeds, programs))
+    }
+
+    /// Holds a folder; as long as another process does, this one waits.
+    ///
+    /// # Errors
+    /// [`FitError::Store`] when the folder cannot be made.
+    pub fn wait_for(&mut self, folder: &Path) -> Result<FolderLock> {
+        loop {
+            match FolderLock::take(folder) {
+                Err(StoreError::Locked { .. }) => std::thread::sleep(PATIENCE),
+                taken => return Ok(taken?),
+            }
+        }
+    }
+
+    /// Makes runs of these names and settings, or finds them made. Those that another process is at meanwhile are left
+    /// to it, and waited for at the end, so that several share the work.
+    ///
+    /// # Errors
+    /// [`FitError`] as for [`train::train`].
+    pub fn make_all(&mut self, wanted: &[(String, Settings)]) -> Result<Vec<Option<Finished>>> {
+        let mut made: Vec<Option<Option<Finished>>> = wanted.iter().map(|_| None).collect();
+        while made.iter().any(Option::is_none) {
+            let before = made.iter().flatten().count();
+            for (number, (name, settings)) in wanted.iter().enumerate() {
+                if made[number].is_some() {
+                    continue;
+                }
+                match self.make(name, settings, (number + 1, wanted.len())) {
+                    Ok(run) => made[number] = Some(run),
+                    Err(FitError::Store(StoreError::Locked { .. })) => self.tell(&Told::Elsewhere),
+                    Err(error) => return Err(error),
+                }
+            }
+            if made.iter().flatten().count() == before {
+                std::thread::sleep(PATIENCE);
+            }
+        }
+        Ok(made.into_iter().flatten().collect())
     }
 
     /// Makes a run, or finds it made; nothing when its loss went astray.

@@ -7,6 +7,7 @@ use crate::case::Case;
 use crate::error::Result;
 use crate::layout;
 use crate::random::{Purpose, Random};
+use crate::schedule::Grain;
 use crate::warp::Warp;
 
 /// The samples of one step.
@@ -34,6 +35,7 @@ pub struct Sample {
 /// The samples of one step, one after another, as they lie in memory before libtorch has them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Samples {
+    count: usize,
     sides: [usize; 3],
     images: Vec<f32>,
     target: Vec<i64>,
@@ -45,9 +47,7 @@ pub struct Samples {
 pub struct Sampler {
     /// 2 for planes, 3 for blocks.
     pub dims: usize,
-    /// Size of a sample along z, y, x; z is 1 for planes.
-    pub patch: [usize; 3],
-    /// Samples of a step.
+    /// The most samples of a step, by which their random numbers are told apart.
     pub batch: usize,
     /// The share of samples that are placed on a label.
     pub foreground: f64,
@@ -58,56 +58,43 @@ pub struct Sampler {
 }
 
 impl Sampler {
-    /// Draws a step's samples, shared evenly among its cases, and makes every `pool` voxels (z, y, x) one.
+    /// Draws a step's samples, shared evenly among its cases, of sides, number and resolution as the grain says.
     /// Every sample has random numbers of its own, so that it depends on seed, step and its place only.
-    pub fn draw(&self, cases: &[&Case], step: u64, pool: [usize; 3]) -> Samples {
-        let voxels = self.patch.iter().product::<usize>() * self.batch;
+    pub fn draw(&self, cases: &[&Case], step: u64, grain: Grain) -> Samples {
+        let Grain { patch, pool, batch: count } = grain;
+        let voxels = patch.iter().product::<usize>() * count;
         let (mut images, mut target) = (Vec::with_capacity(voxels), Vec::with_capacity(voxels));
         let mut annotated = Vec::new();
-        let mut sides = self.patch;
-        for place in 0..self.batch {
-            let case = cases[place * cases.len() / self.batch];
-            let sample = pooled(self.sample(case, step, place), pool);
+        let mut sides = patch;
+        for place in 0..count {
+            let case = cases[place * cases.len() / count];
+            let sample = pooled(self.sample(case, patch, step, place), pool);
             images.extend(sample.image);
             target.extend(sample.target.iter().map(|&channel| i64::from(channel)));
             annotated.extend(case.annotated.iter().map(|&a| f32::from(u8::from(a))));
             sides = sample.sides;
         }
-        Samples { sides, images, target, annotated }
+        Samples { count, sides, images, target, annotated }
     }
 
-    fn sample(&self, case: &Case, step: u64, place: usize) -> Sample {
+    fn sample(&self, case: &Case, patch: [usize; 3], step: u64, place: usize) -> Sample {
         let number = step * self.batch as u64 + place as u64;
         let mut random = Random::new(self.seed, Purpose::Samples, number);
         // Spread evenly: the share of every first so many samples is met from above.
         let due = |samples: usize| (samples as f64 * self.foreground).ceil();
         let on_label = due(place + 1) > due(place);
         let seed = if on_label { voxel_on_label(case, &mut random) } else { None };
-        let origin = self.origin(case, seed, &mut random);
+        let origin = origin(case, patch, seed, &mut random);
         let mut random = Random::new(self.seed, Purpose::Augmentation, number);
         let warp = match self.augmenter.space {
-            true => Warp::draw(self.dims, self.patch, case.spacing_mm_zyx(), &mut random),
+            true => Warp::draw(self.dims, patch, case.spacing_mm_zyx(), &mut random),
             false => None,
         };
         let sample = match warp {
-            Some(warp) => warp.sample(case, origin, self.patch),
-            None => self.block(case, origin),
+            Some(warp) => warp.sample(case, origin, patch),
+            None => block(case, origin, patch),
         };
         self.augmenter.change(sample, &mut random)
-    }
-
-    /// A sample as it is.
-    fn block(&self, case: &Case, origin: [isize; 3]) -> Sample {
-        let voxels = self.patch.iter().product();
-        let (mut image, mut target) = (Vec::with_capacity(voxels), Vec::with_capacity(voxels));
-        copy_block(&case.image, case.shape, origin, self.patch, case.padding, |v| image.push(v));
-        copy_block(&case.target, case.shape, origin, self.patch, 0, |v| target.push(v));
-        Sample { sides: self.patch, image, target }
-    }
-
-    /// Where a sample begins along z, y, x: anywhere in the case, or so that it holds the voxel `seed`.
-    fn origin(&self, case: &Case, seed: Option<[usize; 3]>, random: &mut Random) -> [isize; 3] {
-        std::array::from_fn(|axis| begin(case.shape[axis], self.patch[axis], seed.map(|s| s[axis]), random))
     }
 
     /// Hands a step's samples to libtorch.
@@ -116,7 +103,7 @@ impl Sampler {
     /// [`crate::FitError::Torch`] when libtorch refuses.
     pub fn batch(&self, samples: &Samples, device: Device) -> Result<Batch> {
         let sides: Vec<i64> = samples.sides[3 - self.dims..].iter().map(|&n| n as i64).collect();
-        let batch = self.batch as i64;
+        let batch = samples.count as i64;
         let image_shape: Vec<i64> = [batch, 1].iter().chain(&sides).copied().collect();
         let target_shape: Vec<i64> = [batch].iter().chain(&sides).copied().collect();
         let images = Tensor::f_from_slice(&samples.images)?.f_to_device(device)?;
@@ -130,6 +117,20 @@ impl Sampler {
     }
 }
 
+/// A sample as it is.
+fn block(case: &Case, origin: [isize; 3], patch: [usize; 3]) -> Sample {
+    let voxels = patch.iter().product();
+    let (mut image, mut target) = (Vec::with_capacity(voxels), Vec::with_capacity(voxels));
+    copy_block(&case.image, case.shape, origin, patch, case.padding, |v| image.push(v));
+    copy_block(&case.target, case.shape, origin, patch, 0, |v| target.push(v));
+    Sample { sides: patch, image, target }
+}
+
+/// Where a sample begins along z, y, x: anywhere in the case, or so that it holds the voxel `seed`.
+fn origin(case: &Case, patch: [usize; 3], seed: Option<[usize; 3]>, random: &mut Random) -> [isize; 3] {
+    std::array::from_fn(|axis| begin(case.shape[axis], patch[axis], seed.map(|s| s[axis]), random))
+}
+
 /// Makes every `pool` voxels (z, y, x) one: the mean of the image, and the channel that most of them have, the
 /// higher one when two are as frequent, lest thin structures vanish. What is left over at the ends is dropped.
 fn pooled(sample: Sample, pool: [usize; 3]) -> Sample {
@@ -139,11 +140,14 @@ fn pooled(sample: Sample, pool: [usize; 3]) -> Sample {
     let sides: [usize; 3] = std::array::from_fn(|axis| sample.sides[axis] / pool[axis]);
     let [_, height, width] = sample.sides;
     let count = pool.iter().product::<usize>() as f32;
+    let highest = sample.target.iter().copied().max().unwrap_or(0);
+    let mut votes = vec![0_u16; usize::from(highest) + 1];
     let (mut image, mut target) = (Vec::new(), Vec::new());
     for z in 0..sides[0] {
         for y in 0..sides[1] {
             for x in 0..sides[2] {
-                let (mut sum, mut votes) = (0.0, [0_u16; 256]);
+                let mut sum = 0.0;
+                votes.fill(0);
                 for (k, j) in (0..pool[0]).flat_map(|k| (0..pool[1]).map(move |j| (k, j))) {
                     let row = ((z * pool[0] + k) * height + y * pool[1] + j) * width + x * pool[2];
                     sum += sample.image[row..row + pool[2]].iter().sum::<f32>();
@@ -151,7 +155,7 @@ fn pooled(sample: Sample, pool: [usize; 3]) -> Sample {
                 }
                 image.push(sum / count);
                 // The last of several maxima.
-                target.push((0..=u8::MAX).max_by_key(|&t| votes[usize::from(t)]).unwrap_or(0));
+                target.push((0..=highest).max_by_key(|&t| votes[usize::from(t)]).unwrap_or(0));
             }
         }
     }
@@ -227,20 +231,16 @@ mod tests {
         Case::new("a", image, target, vec![true, true])
     }
 
-    fn sampler(dims: usize, patch: [usize; 3], batch: usize) -> Sampler {
-        let augmenter = Augmenter::none();
-        Sampler { dims, patch, batch, foreground: 1.0 / 3.0, augmenter, seed: 1 }
-    }
-
-    fn batch(sampler: &Sampler, step: u64) -> Batch {
-        sampler.batch(&sampler.draw(&[&case()], step, [1; 3]), Device::Cpu).unwrap()
+    fn batch(dims: usize, patch: [usize; 3], batch: usize, step: u64) -> Batch {
+        let sampler = Sampler { dims, batch, foreground: 1.0 / 3.0, augmenter: Augmenter::none(), seed: 1 };
+        let grain = Grain { patch, pool: [1; 3], batch };
+        sampler.batch(&sampler.draw(&[&case()], step, grain), Device::Cpu).unwrap()
     }
 
     #[test]
     fn crops_hold_the_label_when_placed_on_it() {
-        let sampler = sampler(2, [1, 4, 4], 1);
         for step in 0..50 {
-            let batch = batch(&sampler, step);
+            let batch = batch(2, [1, 4, 4], 1, step);
             assert_eq!(batch.images.size(), [1, 1, 4, 4]);
             assert_eq!(batch.target.sum(Kind::Int64).int64_value(&[]), 1);
             let on_label = batch.images.view([16]).masked_select(&batch.target.view([16]).eq(1));
@@ -250,7 +250,7 @@ mod tests {
 
     #[test]
     fn small_images_are_padded_with_their_minimum() {
-        let batch = batch(&sampler(3, [8, 8, 8], 2), 0);
+        let batch = batch(3, [8, 8, 8], 2, 0);
         assert_eq!(batch.images.size(), [2, 1, 8, 8, 8]);
         let total: f64 = (0..7 * 6 * 4).map(f64::from).sum();
         assert_eq!(batch.images.sum(Kind::Double).double_value(&[]), 2.0 * total);

@@ -1,4 +1,4 @@
-//! Which cases a run learns from, and at which scale, at every step.
+//! Which cases a run learns from, at which resolution and in how many samples, at every step.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -17,13 +17,25 @@ pub struct Stage {
     pub active_cases: usize,
 }
 
-/// From a step on, samples are this much coarser.
+/// What the samples of a step are like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Scale {
+pub struct Grain {
+    /// Sides of a sample along z, y, x, in voxels of the prepared image; z is 1 for planes.
+    pub patch: [usize; 3],
+    /// Voxels of these along z, y, x that become one: 1, 1, 1 is full resolution.
+    pub pool: [usize; 3],
+    /// Samples of a step.
+    pub batch: usize,
+}
+
+/// From a step on, samples are like this.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Phase {
     /// The first optimiser step (from 0) at which it holds.
     pub first_step: u64,
-    /// Voxels of the prepared image along z, y, x that become one: 1, 1, 1 is full resolution.
-    pub pool: [usize; 3],
+    /// What holds.
+    #[serde(flatten)]
+    pub grain: Grain,
 }
 
 /// In which order training cases join.
@@ -41,8 +53,8 @@ pub enum Joining {
 pub struct Moment {
     /// The cases of the step, as indices of the training cases by rank.
     pub cases: Vec<usize>,
-    /// Voxels along z, y, x that become one.
-    pub pool: [usize; 3],
+    /// What its samples are like.
+    pub grain: Grain,
     /// The stage, from 0.
     pub stage: usize,
     /// The epoch, from 0.
@@ -60,8 +72,8 @@ pub struct Schedule {
     pub cases: usize,
     /// When they join.
     pub stages: Vec<Stage>,
-    /// At which resolution samples are taken.
-    pub scales: Vec<Scale>,
+    /// At which resolution, and how many of them, samples are taken.
+    pub phases: Vec<Phase>,
     /// Cases of a step.
     pub cases_per_step: usize,
     /// How strongly early cases are preferred: the last active case is drawn e^-this times as often as the first.
@@ -72,7 +84,7 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// For `cases` training cases, by a table of (first epoch, active cases).
+    /// For `cases` training cases, by a table of (first epoch, active cases), with samples of one `grain`.
     ///
     /// # Errors
     /// [`FitError::Folder`] when the table is empty, does not begin at epoch 0 with a case, shrinks, or does
@@ -82,6 +94,7 @@ impl Schedule {
         cases: usize,
         table: &[(u32, usize)],
         cases_per_step: usize,
+        grain: Grain,
         seed: u64,
     ) -> Result<Self> {
         check(table, cases)?;
@@ -93,8 +106,8 @@ impl Schedule {
             });
             stages.push(Stage { first_step, first_epoch, active_cases });
         }
-        let scales = vec![Scale { first_step: 0, pool: [1; 3] }];
-        Ok(Self { joining, cases, stages, scales, cases_per_step, rank_weight: 0.0, seed })
+        let phases = vec![Phase { first_step: 0, grain }];
+        Ok(Self { joining, cases, stages, phases, cases_per_step, rank_weight: 0.0, seed })
     }
 
     /// Stretches or shortens all stages alike, so that the last cases join after `steps`.
@@ -118,12 +131,26 @@ impl Schedule {
         self
     }
 
-    /// Takes samples coarser before `first_full`: `pool` voxels along z, y, x become one.
+    /// Takes samples as `phases` say, which begin at step 0 and ascend.
     #[must_use]
-    pub fn coarse_until(mut self, first_full: u64, pool: [usize; 3]) -> Self {
-        let full = Scale { first_step: first_full, pool: [1; 3] };
-        self.scales = if first_full == 0 { vec![full] } else { vec![Scale { first_step: 0, pool }, full] };
+    pub fn in_phases(mut self, phases: Vec<Phase>) -> Self {
+        self.phases = phases;
         self
+    }
+
+    /// Samples that are learnt from before `step`.
+    pub fn samples_before(&self, step: u64) -> u64 {
+        let ends = self.phases.iter().skip(1).map(|phase| phase.first_step).chain([u64::MAX]);
+        let of_phase = |(phase, end): (&Phase, u64)| {
+            step.min(end).saturating_sub(phase.first_step) * phase.grain.batch as u64
+        };
+        self.phases.iter().zip(ends).map(of_phase).sum()
+    }
+
+    /// What samples are like at a step.
+    fn grain_at(&self, step: u64) -> Grain {
+        let phase = self.phases.iter().rposition(|phase| phase.first_step <= step).unwrap_or(0);
+        self.phases[phase].grain
     }
 
     /// Prefers early cases: see [`Schedule::rank_weight`].
@@ -133,7 +160,7 @@ impl Schedule {
         self
     }
 
-    /// Which cases, at which scale, at this step. The answer depends on nothing else, so that a run can go on
+    /// Which cases, at which resolution, in how many samples, at this step. The answer depends on nothing else, so that a run can go on
     /// from any step.
     pub fn at(&self, step: u64) -> Moment {
         let number = self.stages.iter().rposition(|stage| stage.first_step <= step).unwrap_or(0);
@@ -141,7 +168,6 @@ impl Schedule {
         let length = steps_of_epoch(stage.active_cases, self.cases_per_step);
         let since = step - stage.first_step;
         let epoch = stage.first_epoch + (since / length) as u32;
-        let pool = self.scales.iter().rev().find(|s| s.first_step <= step).map_or([1; 3], |s| s.pool);
         let order = self.order();
         let active = &order[..stage.active_cases];
         let cases = if self.rank_weight > 0.0 {
@@ -149,7 +175,7 @@ impl Schedule {
         } else {
             self.draw_of_pass(active, epoch, (since % length) as usize)
         };
-        Moment { cases, pool, stage: number, epoch, active: active.len() }
+        Moment { cases, grain: self.grain_at(step), stage: number, epoch, active: active.len() }
     }
 
     /// The cases in the order in which they join.
@@ -233,8 +259,10 @@ fn check(table: &[(u32, usize)], cases: usize) -> Result<()> {
 mod tests {
     use super::*;
 
+    const GRAIN: Grain = Grain { patch: [1, 8, 8], pool: [1; 3], batch: 8 };
+
     fn growing() -> Schedule {
-        Schedule::new(Joining::Ranked, 5, &[(0, 2), (10, 3), (20, 5)], 2, 7).unwrap()
+        Schedule::new(Joining::Ranked, 5, &[(0, 2), (10, 3), (20, 5)], 2, GRAIN, 7).unwrap()
     }
 
     #[test]
@@ -292,16 +320,19 @@ mod tests {
     }
 
     #[test]
-    fn the_scale_depends_on_the_step_alone() {
-        let schedule = growing().coarse_until(5, [1, 2, 2]);
-        assert_eq!(schedule.at(4).pool, [1, 2, 2]);
-        assert_eq!(schedule.at(5).pool, [1, 1, 1]);
-        assert_eq!(growing().at(0).pool, [1, 1, 1]);
+    fn samples_depend_on_the_step_alone() {
+        let coarse = Grain { pool: [1, 2, 2], batch: 2, ..GRAIN };
+        let (first, second) = (Phase { first_step: 0, grain: coarse }, Phase { first_step: 5, grain: GRAIN });
+        let schedule = growing().in_phases(vec![first, second]);
+        assert_eq!([4, 5].map(|step| schedule.at(step).grain), [coarse, GRAIN]);
+        assert_eq!([0, 1, 5, 6].map(|step| schedule.samples_before(step)), [0, 2, 10, 18]);
+        assert_eq!((growing().at(0).grain, growing().samples_before(3)), (GRAIN, 24));
     }
 
     #[test]
     fn rank_weights_prefer_the_first_cases() {
-        let schedule = Schedule::new(Joining::Ranked, 10, &[(0, 10)], 1, 1).unwrap().weighted_by_rank(2.0);
+        let schedule =
+            Schedule::new(Joining::Ranked, 10, &[(0, 10)], 1, GRAIN, 1).unwrap().weighted_by_rank(2.0);
         let mut counts = [0_i32; 10];
         (0..20_000).for_each(|step| counts[schedule.at(step).cases[0]] += 1);
         // Expected shares e^(-2 r / 9) / sum: 0.2249 of 20,000 for the first, e^-2 of that for the last.
@@ -315,7 +346,7 @@ mod tests {
         let wrong: [&[(u32, usize)]; 6] =
             [&[], &[(1, 3)], &[(0, 0), (1, 3)], &[(0, 2), (10, 1), (20, 3)], &[(0, 2), (0, 3)], &[(0, 2)]];
         for table in wrong {
-            let refused = Schedule::new(Joining::Ranked, 3, table, 1, 1);
+            let refused = Schedule::new(Joining::Ranked, 3, table, 1, GRAIN, 1);
             assert!(matches!(refused, Err(FitError::Folder(_))), "{table:?}");
         }
     }

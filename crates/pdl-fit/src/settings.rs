@@ -84,6 +84,12 @@ pub struct Settings {
     /// Voxels along an axis that become one while samples are coarse.
     #[arg(long, value_name = "VOXELS", default_value_t = 2, value_parser = parse_factor, help_heading = "Curriculum")]
     pub coarse_factor: usize,
+    /// Takes smaller samples over this first share of the run's steps, such as 0.5; 0 is never.
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0, help_heading = "Curriculum")]
+    pub patch_share: f64,
+    /// By how much the sides of samples are divided while they are small.
+    #[arg(long, value_name = "DIVISOR", default_value_t = 2, value_parser = parse_factor, help_heading = "Curriculum")]
+    pub patch_factor: usize,
     /// Draws early cases more often: the first active one e^WEIGHT times as often as the last. 0 passes over all
     /// alike.
     #[arg(long, value_name = "WEIGHT", default_value_t = 0.0, help_heading = "Curriculum")]
@@ -112,6 +118,13 @@ pub struct Settings {
     /// Samples in a step [default: so that they hold about 65,000 voxels, or fewer that fit --memory].
     #[arg(long, value_name = "SAMPLES", help_heading = "Samples")]
     pub batch: Option<usize>,
+    /// Samples of the first steps; their number doubles at even distances until it is that of --batch.
+    #[arg(long, value_name = "SAMPLES", help_heading = "Curriculum")]
+    pub batch_start: Option<usize>,
+    /// The share of the run's steps, above 0 and at most 1, after which a step has --batch samples where --batch-start is
+    /// given.
+    #[arg(long, value_name = "SHARE", default_value_t = 1.0, help_heading = "Curriculum")]
+    pub batch_share: f64,
     /// Memory that a step's activations may take, by an estimate; smaller samples and batches are planned for
     /// less.
     #[arg(long, value_name = "SIZE", default_value = "2GiB", value_parser = parse_memory, help_heading = "Samples")]
@@ -303,11 +316,16 @@ impl Settings {
     /// [`FitError::Setting`] when a choice cannot work, whatever the cohort.
     pub(crate) fn check(&self) -> Result<()> {
         let wrong = |problem: &str| Err(FitError::Setting(problem.to_owned()));
-        let zero = [self.batch == Some(0), self.cases_per_step == 0, self.threads == Some(0)];
+        let zero = [
+            self.batch == Some(0),
+            self.batch_start == Some(0),
+            self.cases_per_step == 0,
+            self.threads == Some(0),
+        ];
         let no_steps = [self.steps == Some(0), self.samples == Some(0), self.epochs == Some(0)];
-        if [zero, no_steps].concat().contains(&true) || self.eval_every == Some(0) || self.workers == 0 {
+        if zero.iter().chain(&no_steps).any(|&is| is) || self.eval_every == Some(0) || self.workers == 0 {
             return wrong(
-                "--batch, --cases-per-step, --steps, --samples, --epochs, --eval-every, --threads and --workers \
+                "--batch, --batch-start, --cases-per-step, --steps, --samples, --epochs, --eval-every, --threads and --workers \
                  must be at least 1",
             );
         }
@@ -320,12 +338,13 @@ impl Settings {
         if ![self.ema, self.momentum].iter().all(|share| (0.0..1.0).contains(share)) {
             return wrong("--ema and --momentum must be at least 0 and below 1");
         }
-        if !((0.0..=1.0).contains(&self.coarse_share) && (0.0..=1.0).contains(&self.foreground)) {
-            return wrong("--coarse-share and --foreground must be from 0 to 1");
+        let shares = [self.coarse_share, self.patch_share, self.foreground];
+        if !shares.iter().all(|share| (0.0..=1.0).contains(share)) {
+            return wrong("--coarse-share, --patch-share and --foreground must be from 0 to 1");
         }
-        let shares = [self.grow_share, self.full_at];
+        let shares = [self.grow_share, self.full_at, Some(self.batch_share)];
         if shares.into_iter().flatten().any(|share| !(share > 0.0 && share <= 1.0)) {
-            return wrong("--grow-share and --full-at must be above 0, at most 1");
+            return wrong("--grow-share, --full-at and --batch-share must be above 0, at most 1");
         }
         if self.power.is_some_and(|power| power.is_nan() || power <= 0.0)
             || !(0.0..=20.0).contains(&self.rank_weight)
@@ -369,6 +388,9 @@ pub(crate) mod tests {
             "--ema 1",
             "--seconds 0",
             "--coarse-share 1.5",
+            "--patch-share 1.1",
+            "--batch-start 0",
+            "--batch-share 0",
             "--grow-share 0",
             "--workers 0",
         ] {

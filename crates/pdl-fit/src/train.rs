@@ -13,8 +13,10 @@ use crate::checkpoint::{self, Checkpoint, Progress, State};
 use crate::error::{FitError, Result};
 use crate::folder::{Folder, Loaded};
 use crate::history::{self, HistoryRow};
-use crate::plan::{RunPlan, Speed};
+use crate::network::NetworkPlan;
+use crate::plan::{RunPlan, Speed, TimedPart};
 use crate::run::{self, Programs, Reference, Results, RunRecord, Standing};
+use crate::schedule::Grain;
 use crate::settings::{DeviceChoice, Settings};
 use crate::trainer::{Pause, Trainer};
 
@@ -178,22 +180,44 @@ pub fn train(request: &Request, watch: &mut dyn FnMut(&Event<'_>)) -> Result<Out
     Ok(Outcome { folder, record, existed: false })
 }
 
-/// Times steps at both scales of a request's run, which is not made.
+/// Times the steps of runs that a request with these settings would make, and makes none.
 ///
 /// # Errors
 /// [`FitError`] as for [`train`].
-pub fn speed(request: &Request) -> Result<(Speed, Programs)> {
+pub fn speeds(request: &Request, all: &[Settings]) -> Result<(Vec<Speed>, Programs)> {
     let cohort = Folder::open(&request.out)?;
     let programs = prepare_libtorch(&request.settings)?;
     let loaded = cohort.load(&request.out, request.sample, request.trust_files)?;
-    Ok((speed_of(&request.settings, &cohort, &loaded)?, programs))
+    let mut known = Vec::new();
+    let speeds = all.iter().map(|settings| speed_of(settings, &cohort, &loaded, &mut known));
+    Ok((speeds.collect::<Result<_>>()?, programs))
 }
 
-/// As [`speed`], of cases that have been read.
-pub(crate) fn speed_of(settings: &Settings, cohort: &Folder, loaded: &Loaded) -> Result<Speed> {
+/// Seconds of steps that were timed before.
+pub(crate) type Known = Vec<((NetworkPlan, Grain), f64)>;
+
+/// As [`speeds`], of one run and of cases that have been read. Equal steps are timed once, lest noise tell runs apart.
+pub(crate) fn speed_of(
+    settings: &Settings,
+    cohort: &Folder,
+    loaded: &Loaded,
+    known: &mut Known,
+) -> Result<Speed> {
     let device = device_of(settings.device)?;
-    let plan = settings.plan(&cohort.with(&shapes(loaded)), None)?;
-    Trainer::new(settings, &plan, device)?.speed(loaded)
+    let shapes = shapes(loaded);
+    let cohort = cohort.with(&shapes);
+    let plan = settings.plan(&cohort, None)?;
+    let mut parts = Vec::new();
+    for part in settings.parts(&plan.network, plan.patch, plan.batch) {
+        let key = (plan.network, part.grain);
+        let seconds = match known.iter().find(|(known, _)| *known == key) {
+            Some((_, seconds)) => *seconds,
+            None => Trainer::new(settings, &plan, device)?.seconds_of_step(loaded, part.grain)?,
+        };
+        known.push((key, seconds));
+        parts.push(TimedPart { part, seconds });
+    }
+    Ok(Speed { parts })
 }
 
 /// Voxels along z, y, x of the training images.
@@ -204,10 +228,10 @@ pub(crate) fn shapes(loaded: &Loaded) -> Vec<[usize; 3]> {
 /// Plans the run; a length in seconds is turned into steps after a warm-up.
 fn plan(settings: &Settings, cohort: &Folder, loaded: &Loaded) -> Result<RunPlan> {
     let speed = match settings.seconds {
-        Some(_) => Some(speed_of(settings, cohort, loaded)?),
+        Some(_) => Some(speed_of(settings, cohort, loaded, &mut Known::new())?),
         None => None,
     };
-    settings.plan(&cohort.with(&shapes(loaded)), speed)
+    settings.plan(&cohort.with(&shapes(loaded)), speed.as_ref())
 }
 
 /// Refuses to go on with what another run left.
@@ -279,7 +303,8 @@ pub(crate) fn prepare_libtorch(settings: &Settings) -> Result<Programs> {
         _ => "cpu".to_owned(),
     };
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let threads = settings.threads.unwrap_or(cores);
+    let told = std::env::var("OMP_NUM_THREADS").ok().and_then(|threads| threads.parse().ok());
+    let threads = settings.threads.or(told.filter(|&threads| threads > 0)).unwrap_or(cores);
     tch::set_num_threads(i32::try_from(threads).unwrap_or(i32::MAX));
     // The norms' threads; a second training of this process keeps those of the first.
     let _ = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();

@@ -14,10 +14,10 @@ use crate::loss;
 use crate::network::UNet;
 use crate::norm::Tape;
 use crate::optimiser::{Average, Optimiser, copy_into};
-use crate::plan::{RunPlan, Speed};
+use crate::plan::RunPlan;
 use crate::predictor::Predictor;
 use crate::sampling::Sampler;
-use crate::schedule::Moment;
+use crate::schedule::{Grain, Moment, Phase};
 use crate::settings::{Augment, Settings};
 use crate::stop::{self, Attentive};
 use crate::weights::Weights;
@@ -67,7 +67,6 @@ impl<'a> Trainer<'a> {
         let optimiser = Optimiser::new(&weights, settings.choice())?;
         let sampler = Sampler {
             dims: plan.network.dims,
-            patch: plan.patch,
             batch: plan.batch,
             foreground: settings.foreground,
             augmenter: Augmenter {
@@ -191,7 +190,7 @@ impl<'a> Trainer<'a> {
         let progress = &mut self.progress;
         self.history.push(HistoryRow {
             step: progress.step,
-            samples: progress.step * self.plan.batch as u64,
+            samples: self.plan.schedule.samples_before(progress.step),
             seconds: progress.seconds,
             epoch: moment.epoch,
             active: moment.active as u32,
@@ -205,31 +204,26 @@ impl<'a> Trainer<'a> {
         Ok(())
     }
 
-    /// How long steps take at both scales of the plan: medians over a few, on weights that are thrown away.
+    /// How many seconds a step takes with samples of this grain, which other threads draw: the median over a few, on
+    /// weights that are thrown away.
     ///
     /// # Errors
     /// As [`Trainer::run`].
-    pub fn speed(mut self, cases: &Loaded) -> Result<Speed> {
-        let scales = &self.plan.schedule.scales;
-        let mut of_pool = |pool: [usize; 3]| -> Result<f64> {
-            let mut seconds = Vec::new();
-            for step in 0..UNTIMED + TIMED {
-                let moment = self.plan.schedule.at(step);
-                let of_step: Vec<_> = moment.cases.iter().map(|&case| &cases.training[case]).collect();
-                let samples = self.sampler.draw(&of_step, step, pool);
-                let clock = Instant::now();
-                self.step(&Ready { moment, samples }, step)?;
-                seconds.push(clock.elapsed().as_secs_f64());
-            }
-            let timed = &mut seconds[UNTIMED as usize..];
-            timed.sort_by(f64::total_cmp);
-            Ok(timed[timed.len() / 2])
-        };
-        let full = of_pool([1; 3])?;
-        let coarse = match scales.first().map(|scale| scale.pool) {
-            Some(pool) if pool != [1; 3] => of_pool(pool)?,
-            _ => full,
-        };
-        Ok(Speed { coarse, full })
+    pub fn seconds_of_step(mut self, cases: &Loaded, grain: Grain) -> Result<f64> {
+        let schedule = self.plan.schedule.clone().in_phases(vec![Phase { first_step: 0, grain }]);
+        let sampler = self.sampler.clone();
+        let source = Source { cases: &cases.training, schedule: &schedule, sampler: &sampler };
+        let mut seconds = source.feed(0..UNTIMED + TIMED, self.workers, |feed| {
+            (0..UNTIMED + TIMED)
+                .map(|step| {
+                    let clock = Instant::now();
+                    self.step(&feed.take()?, step)?;
+                    Ok(clock.elapsed().as_secs_f64())
+                })
+                .collect::<Result<Vec<f64>>>()
+        })?;
+        let timed = &mut seconds[UNTIMED as usize..];
+        timed.sort_by(f64::total_cmp);
+        Ok(timed[timed.len() / 2])
     }
 }

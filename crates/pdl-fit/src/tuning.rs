@@ -35,7 +35,7 @@ pub const FILE: &str = "tuning.json";
 /// The trials, inside it.
 pub const TRIALS_FILE: &str = "trials.parquet";
 /// Version of the file's form.
-const SCHEMA_VERSION: u32 = 1;
+const SCHEMA_VERSION: u32 = 2;
 /// Settings that a run takes from a tuning: those of network, samples and optimiser. Its curriculum, its length and
 /// the machine are its own.
 const TAKEN: [&str; 21] = [
@@ -255,10 +255,10 @@ fn begin(
     let programs = train::prepare_libtorch(settings)?;
     let loaded = cohort.load(out, Sample::Tuning, request.trust_files)?;
     let candidates = search.draw(settings, &cohort.with(&train::shapes(&loaded)))?;
-    let mut timed = Vec::new();
+    let (mut timed, mut known) = (Vec::new(), train::Known::new());
     for candidate in candidates {
-        let speed = train::speed_of(&candidate.applied(settings), &cohort, &loaded)?;
-        watch(&Told::Timed(speed));
+        let speed = train::speed_of(&candidate.applied(settings), &cohort, &loaded, &mut known)?;
+        watch(&Told::Timed(&speed));
         timed.push(Timed { candidate, speed });
     }
     let tuning = Tuning {
@@ -342,7 +342,7 @@ impl Trials<'_> {
 
     fn trial(&mut self, rung: usize, candidate: usize) -> Result<Trial> {
         let Timed { candidate: values, speed } = &self.tuning.candidates[candidate];
-        let steps = speed.steps(self.tuning.rungs[rung].seconds, self.tuning.settings.coarse_share);
+        let steps = speed.steps(self.tuning.rungs[rung].seconds);
         let settings =
             Settings { steps: Some(steps), eval_every: Some(steps), ..values.applied(&self.tuning.settings) };
         let name = format!("rung{}-candidate{}", rung + 1, candidate + 1);

@@ -29,6 +29,9 @@ name = "grown, coarse first"
 schedule = "random"
 grow_share = 0.3
 coarse_share = 0.5
+patch_share = 0.3
+batch = 12
+batch_start = 4
 "#;
 
 fn compare(out: &Path, flags: &[&str]) -> Output {
@@ -78,6 +81,28 @@ fn schedules_are_tuned_then_reported_on_other_seeds() {
     for part in ["target: mean validation Dice", "plain", "resampling validation cases", "seeds [1, 2]"] {
         assert!(told.contains(part), "{told}");
     }
+}
+
+#[test]
+fn processes_share_a_tuning() {
+    let folder = tempfile::tempdir().unwrap();
+    let (out, protocol) = (folder.path().join("out"), folder.path().join("protocol.toml"));
+    pdl_tests::run_ok(&["curate", pdl_tests::sample("mr").to_str().unwrap(), "--out", out.to_str().unwrap()]);
+    std::fs::write(&protocol, PROTOCOL).unwrap();
+    let flags = ["--protocol", protocol.to_str().unwrap(), "--seeds", "0"];
+    let both: Vec<Output> = std::thread::scope(|scope| {
+        let started: Vec<_> = (0..2).map(|_| scope.spawn(|| compare(&out, &flags))).collect();
+        started.into_iter().map(|started| started.join().unwrap()).collect()
+    });
+    let said = |output: &Output| String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(both.iter().all(|output| output.status.success()), "{} {}", said(&both[0]), said(&both[1]));
+    assert_eq!(both[0].stdout, both[1].stdout);
+    let tuned: Tuned = pdl_store::json::read(&out.join("comparison/tuned.json")).unwrap();
+    assert_eq!((tuned.reference.len(), tuned.trials.len()), (2, 4));
+    // One of them timed steps, and no run was made twice.
+    assert_eq!(both.iter().filter(|output| said(output).contains("a step takes")).count(), 1);
+    let kept = std::fs::read_dir(out.join("comparison/runs")).unwrap().count();
+    assert_eq!(kept, 6);
 }
 
 #[test]

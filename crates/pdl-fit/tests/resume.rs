@@ -23,6 +23,7 @@ fn train(out: &Path, name: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_pdl-fit"));
     command.arg("train").arg(out).args(["--name", name, "--steps", &STEPS.to_string(), "--eval-every", "6"]);
     command.args(["--width", "4", "--augment", "light", "--norm", "batch", "--coarse-share", "0.4"]);
+    command.args(["--batch", "12", "--batch-start", "3", "--batch-share", "0.7", "--patch-share", "0.2"]);
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
@@ -56,6 +57,8 @@ fn a_killed_run_ends_with_the_figures_of_an_undisturbed_one() {
     assert!(last.status.success(), "{}", String::from_utf8_lossy(&last.stderr));
     let undisturbed = figures(&out, "whole");
     assert_eq!(undisturbed.len(), STEPS / 6);
+    // 3 and 6 samples for 35% of the steps each (rounded: 13 and 12 steps), then 12.
+    assert_eq!(undisturbed[STEPS / 6 - 1].samples, 13 * 3 + 12 * 6 + 11 * 12);
     assert_eq!(figures(&out, "killed"), undisturbed);
     let weights =
         |name: &str| std::fs::read(out.join("runs").join(name).join("weights.safetensors")).unwrap();

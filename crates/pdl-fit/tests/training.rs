@@ -9,7 +9,7 @@ use pdl_fit::network::NetworkPlan;
 use pdl_fit::plan::RunPlan;
 use pdl_fit::random::{Purpose, Random};
 use pdl_fit::rate::Rates;
-use pdl_fit::schedule::{Joining, Schedule};
+use pdl_fit::schedule::{Grain, Joining, Phase, Schedule};
 use pdl_fit::settings::Settings;
 use pdl_fit::trainer::{Pause, Trainer};
 use pdl_volume::{Affine, Grid, Orientation, Volume};
@@ -60,8 +60,12 @@ fn cases() -> Loaded {
 
 fn plan(dims: usize, steps: u64, settings: &Settings) -> RunPlan {
     let table = [(0, 2), (3, 4), (6, 6)];
-    let schedule = Schedule::new(Joining::Ranked, 6, &table, 2, settings.seed).unwrap();
     let patch = if dims == 2 { [1, 18, 20] } else { [6, 16, 16] };
+    let grain = |pool| Grain { patch, pool, batch: 8 };
+    let schedule = Schedule::new(Joining::Ranked, 6, &table, 2, grain([1; 3]), settings.seed).unwrap();
+    let full = Phase { first_step: (settings.coarse_share * steps as f64) as u64, grain: grain([1; 3]) };
+    let coarse = Phase { first_step: 0, grain: grain([1, 2, 2]) };
+    let phases = if full.first_step == 0 { vec![full] } else { vec![coarse, full] };
     RunPlan {
         network: NetworkPlan {
             norm: settings.norm,
@@ -85,7 +89,7 @@ fn plan(dims: usize, steps: u64, settings: &Settings) -> RunPlan {
         },
         steps,
         steps_until_all_joined: schedule.steps_until_all(),
-        schedule: schedule.coarse_until((settings.coarse_share * steps as f64) as u64, [1, 2, 2]),
+        schedule: schedule.in_phases(phases),
         eval_every: steps.div_ceil(3),
     }
 }

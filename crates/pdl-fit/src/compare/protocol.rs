@@ -34,7 +34,7 @@ pub struct Protocol {
     /// Settings of all arms that differ from the defaults, by their names in `run.json`.
     #[serde(default)]
     pub shared: Values,
-    /// The arms; one of them, conventional and at full resolution, is what the others are held against.
+    /// The arms; one of them, conventional and nothing else, is what the others are held against.
     #[serde(rename = "arm")]
     pub arms: Vec<Arm>,
 }
@@ -99,23 +99,24 @@ impl Protocol {
             }
             self.settings(arm)?.check()?;
         }
-        let plain = self
-            .arms
-            .iter()
-            .map(|arm| self.settings(arm))
-            .filter(|settings| settings.as_ref().is_ok_and(is_baseline));
-        match plain.count() {
+        match self.arms.iter().filter(|arm| self.is_baseline(arm)).count() {
             1 => Ok(()),
             n => wrong(format!(
-                "{n} of its arms are conventional at full resolution, and one must be: the others are held against it"
+                "{n} of its arms are conventional and nothing else, and one must be: the others are held against it"
             )),
         }
     }
 
     /// The place of the arm that the others are held against.
     pub fn baseline(&self) -> usize {
-        let is = |arm: &Arm| self.settings(arm).is_ok_and(|settings| is_baseline(&settings));
-        self.arms.iter().position(is).unwrap_or(0)
+        self.arms.iter().position(|arm| self.is_baseline(arm)).unwrap_or(0)
+    }
+
+    /// Whether an arm is conventional, at full resolution and with the plan's batch from the start.
+    fn is_baseline(&self, arm: &Arm) -> bool {
+        let plain = |shared: Settings| Settings { schedule: ScheduleKind::Conventional, ..shared };
+        let shared = Settings::defaults().and_then(|defaults| defaults.changed(&self.shared));
+        shared.map(plain).ok().is_some_and(|plain| self.settings(arm).is_ok_and(|settings| settings == plain))
     }
 
     /// The settings of an arm, but for what the protocol decides itself.
@@ -140,12 +141,6 @@ impl Arm {
         let parts: Vec<&str> = name.split('-').filter(|part| !part.is_empty()).collect();
         parts.join("-")
     }
-}
-
-fn is_baseline(settings: &Settings) -> bool {
-    settings.schedule == ScheduleKind::Conventional
-        && settings.coarse_share == 0.0
-        && settings.rank_weight == 0.0
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use crate::compare::tune::{self, Tuned};
 use crate::dice::mean;
 use crate::error::{FitError, Result};
 use crate::runs::{Finished, Runs};
+use crate::settings::Settings;
 
 /// The table's name inside the folder of a comparison.
 pub const FILE: &str = "comparison.parquet";
@@ -90,21 +91,18 @@ pub fn report(tuned: &Tuned, seeds: &[u64], folder: &Path, runs: &mut Runs<'_>) 
     if let Some(seed) = seeds.iter().find(|seed| protocol.tuning_seeds.contains(seed)) {
         return Err(FitError::Setting(format!("seed {seed} was used for tuning: it cannot be reported")));
     }
-    let eval_every = tuned.eval_every(GAP);
+    let gap = tuned.gap_seconds(GAP);
     // libtorch's first steps are slow, whichever arm makes them.
     let baseline = protocol.baseline();
-    runs.speed(&tune::settings(
-        protocol,
-        &protocol.arms[baseline],
-        tuned.chosen[baseline],
-        seeds[0],
-        eval_every,
-    )?)?;
+    runs.speeds(&[tune::settings(protocol, &protocol.arms[baseline], tuned.chosen[baseline], seeds[0], 1)?])?;
     let mut made: Vec<Vec<Option<Finished>>> = protocol.arms.iter().map(|_| Vec::new()).collect();
     let mut number = 0;
     for &seed in seeds {
-        for ((arm, choice), made) in protocol.arms.iter().zip(&tuned.chosen).zip(&mut made) {
+        for (place, ((arm, choice), made)) in
+            protocol.arms.iter().zip(&tuned.chosen).zip(&mut made).enumerate()
+        {
             number += 1;
+            let eval_every = tuned.steps_within(place, gap);
             let settings = tune::settings(protocol, arm, *choice, seed, eval_every)?;
             let name = format!("{}-rate{}-steps{}-seed{seed}", arm.file_name(), choice.rate, choice.steps);
             made.push(runs.make(&name, &settings, (number, seeds.len() * protocol.arms.len()))?);
@@ -112,7 +110,7 @@ pub fn report(tuned: &Tuned, seeds: &[u64], folder: &Path, runs: &mut Runs<'_>) 
     }
     let rows = rows(tuned, seeds, &made, runs)?;
     let intervals = intervals(tuned, &made);
-    let text = text(tuned, seeds, &rows, &intervals, eval_every);
+    let text = text(tuned, seeds, &rows, &intervals, gap);
     table::write_rows(&folder.join(FILE), &schema(), &rows, Vec::new())?;
     Ok(Comparison { rows, intervals, text })
 }
@@ -198,13 +196,7 @@ fn times(ratio: f64) -> String {
     }
 }
 
-fn text(
-    tuned: &Tuned,
-    seeds: &[u64],
-    rows: &[Row],
-    intervals: &[Option<Interval>],
-    eval_every: u64,
-) -> String {
+fn text(tuned: &Tuned, seeds: &[u64], rows: &[Row], intervals: &[Option<Interval>], gap: f64) -> String {
     let arms = &tuned.protocol.arms;
     let baseline = tuned.protocol.baseline();
     let width = arms.iter().map(|arm| arm.name.chars().count()).max().unwrap_or(0);
@@ -214,7 +206,7 @@ fn text(
     let _ = writeln!(
         text,
         "target: mean validation Dice {:.4} ({:.0}% of what conventional runs of {:.0} s reach); seeds {seeds:?}; \
-         evaluated every {eval_every} steps",
+         evaluated at least every {gap:.2} s of training",
         tuned.target,
         100.0 * tuned.protocol.target_share,
         tuned.protocol.reference_seconds
@@ -272,7 +264,7 @@ fn text(
     text
 }
 
-/// What order, growth and resolution each contribute: medians of arms that differ in one of them, divided.
+/// What order, growth, resolution, sides and number of samples each contribute: medians of arms that differ in one of them, divided.
 fn contributions(tuned: &Tuned, rows: &[Row], text: &mut String) {
     use crate::settings::ScheduleKind::{Conventional, Pdl, Random};
     let arms: Vec<_> = tuned
@@ -286,17 +278,25 @@ fn contributions(tuned: &Tuned, rows: &[Row], text: &mut String) {
         let [median, ..] = summary(rows, name).ratios;
         if is_baseline { Some(1.0) } else { Some(median).filter(|ratio| *ratio > 0.0 && ratio.is_finite()) }
     };
-    for (what, without, with) in [("growth", Conventional, Random), ("order", Random, Pdl)] {
-        for (from, a) in arms.iter().filter(|(_, a)| a.schedule == without) {
-            for (to, _) in arms.iter().filter(|(_, b)| b.schedule == with && b.coarse_share == a.coarse_share)
+    // What of two arms must be the same, and what one has and the other has not.
+    let batch = |s: &Settings| (s.batch, s.batch_start);
+    let [growth, order] = [(Conventional, Random), (Random, Pdl)];
+    for (from, a) in &arms {
+        for (to, b) in &arms {
+            let schedules = (a.schedule, b.schedule);
+            let changes = [
+                ("growth", a.schedule != b.schedule, schedules == growth),
+                ("order", a.schedule != b.schedule, schedules == order),
+                ("resolution", a.coarse_share != b.coarse_share, a.coarse_share == 0.0),
+                ("sides of samples", a.patch_share != b.patch_share, a.patch_share == 0.0),
+                ("batch", batch(a) != batch(b), batch(a) == (None, None)),
+            ];
+            // Growth and order are two answers to one question.
+            let changed = changes[1..].iter().filter(|(_, differs, _)| *differs).count();
+            for (what, _, _) in changes.iter().filter(|(_, differs, adds)| changed == 1 && *differs && *adds)
             {
                 tell(what, &from.name, &to.name, ratio(&from.name), ratio(&to.name), text);
             }
-        }
-    }
-    for (from, a) in arms.iter().filter(|(_, a)| a.coarse_share == 0.0) {
-        for (to, _) in arms.iter().filter(|(_, b)| b.schedule == a.schedule && b.coarse_share > 0.0) {
-            tell("resolution", &from.name, &to.name, ratio(&from.name), ratio(&to.name), text);
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::error::{FitError, Result};
 use crate::folder::Folder;
 use crate::plan::Speed;
 use crate::run::Programs;
-use crate::runs::{Runs, Told};
+use crate::runs::{Finished, Runs, Told};
 use crate::settings::Settings;
 
 /// The file's name inside the folder of a comparison.
@@ -20,7 +20,7 @@ pub const FILE: &str = "tuned.json";
 /// The file that holds the speed of steps beside it.
 const SPEED_FILE: &str = "speed.json";
 /// Version of the file's form.
-const SCHEMA_VERSION: u32 = 1;
+const SCHEMA_VERSION: u32 = 2;
 
 /// What was found on seeds that are never reported.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -33,9 +33,9 @@ pub struct Tuned {
     pub manifest_blake3: String,
     /// What ran the runs.
     pub programs: Programs,
-    /// Seconds of a step, measured once: they turn lengths into steps, and steps into seconds while arms are chosen,
-    /// so that other work on the machine decides nothing.
-    pub speed: Speed,
+    /// Seconds of each arm's steps, in the protocol's order, measured once: they turn lengths into steps, and steps into
+    /// seconds while arms are chosen, so that other work on the machine decides nothing.
+    pub speeds: Vec<Speed>,
     /// The conventional runs that fix the target.
     pub reference: Vec<Trial>,
     /// The Dice that is to be reached.
@@ -55,7 +55,7 @@ pub struct Tuned {
 struct Timed {
     protocol: Protocol,
     manifest_blake3: String,
-    speed: Speed,
+    speeds: Vec<Speed>,
     programs: Programs,
 }
 
@@ -88,8 +88,8 @@ pub fn tune(protocol: &Protocol, file: &Path, runs: &mut Runs<'_>) -> Result<Tun
         }
     }
     let timed = timed(protocol, &manifest_blake3, &file.with_file_name(SPEED_FILE), runs)?;
-    let (speed, programs) = (timed.speed, timed.programs);
-    let mut tuning = Tuning { protocol, speed, runs, made: 0 };
+    let (speeds, programs) = (timed.speeds, timed.programs);
+    let mut tuning = Tuning { protocol, speeds: &speeds, runs };
     let reference = tuning.reference()?;
     let target = protocol.target_share * best_reference(&reference)?;
     tuning.runs.tell(&Told::Target(target));
@@ -107,7 +107,7 @@ pub fn tune(protocol: &Protocol, file: &Path, runs: &mut Runs<'_>) -> Result<Tun
         protocol,
         manifest_blake3,
         programs,
-        speed,
+        speeds,
         reference,
         target,
         trials,
@@ -121,6 +121,8 @@ pub fn tune(protocol: &Protocol, file: &Path, runs: &mut Runs<'_>) -> Result<Tun
 
 /// What one step takes here, measured once: an interrupted tuning goes on with the same lengths.
 fn timed(protocol: &Protocol, manifest_blake3: &str, file: &Path, runs: &mut Runs<'_>) -> Result<Timed> {
+    // One process measures, and others that share the work take what it found.
+    let _lock = runs.wait_for(file.parent().unwrap_or(file))?;
     if file.exists() {
         let timed: Timed = json::read(file)?;
         if timed.protocol == *protocol && timed.manifest_blake3 == manifest_blake3 {
@@ -128,11 +130,9 @@ fn timed(protocol: &Protocol, manifest_blake3: &str, file: &Path, runs: &mut Run
         }
     }
     let settings = protocol.arms.iter().map(|arm| protocol.settings(arm)).collect::<Result<Vec<_>>>()?;
-    let coarse = settings.iter().max_by(|a, b| a.coarse_share.total_cmp(&b.coarse_share));
-    let coarse = coarse.ok_or_else(|| FitError::Setting("a comparison needs arms".to_owned()))?;
-    let (speed, programs) = runs.speed(coarse)?;
+    let (speeds, programs) = runs.speeds(&settings)?;
     let manifest_blake3 = manifest_blake3.to_owned();
-    let timed = Timed { protocol: protocol.clone(), manifest_blake3, speed, programs };
+    let timed = Timed { protocol: protocol.clone(), manifest_blake3, speeds, programs };
     json::write(file, &timed)?;
     Ok(timed)
 }
@@ -156,16 +156,21 @@ impl Tuned {
             (0..arms.len()).filter(|&n| n == baseline || names.contains(&arms[n].name)).collect();
         self.protocol.arms = kept.iter().map(|&n| self.protocol.arms[n].clone()).collect();
         self.chosen = kept.iter().map(|&n| self.chosen[n]).collect();
+        self.speeds = kept.iter().map(|&n| self.speeds[n].clone()).collect();
         self.seconds_to_target = kept.iter().map(|&n| self.seconds_to_target[n]).collect();
         Ok(())
     }
 
-    /// Steps between evaluations of a reported run: at most this share of the time that the conventional arm took
+    /// Seconds of training between evaluations of a reported run: this share of the time that the conventional arm took
     /// to the target.
-    pub fn eval_every(&self, share: f64) -> u64 {
+    pub fn gap_seconds(&self, share: f64) -> f64 {
         let baseline = self.protocol.baseline();
-        let seconds = self.seconds_to_target[baseline].unwrap_or(self.chosen[baseline].seconds);
-        ((share * seconds / self.speed.full).floor() as u64).max(1)
+        share * self.seconds_to_target[baseline].unwrap_or(self.chosen[baseline].seconds)
+    }
+
+    /// Steps of an arm that take at most so many seconds, where they are slowest; at least one.
+    pub fn steps_within(&self, arm: usize, seconds: f64) -> u64 {
+        ((seconds / self.speeds[arm].slowest()).floor() as u64).max(1)
     }
 }
 
@@ -190,84 +195,88 @@ pub fn settings(
 
 struct Tuning<'a, 'b> {
     protocol: &'a Protocol,
-    speed: Speed,
+    speeds: &'a [Speed],
     runs: &'a mut Runs<'b>,
-    made: usize,
+}
+
+/// A tuning run before it is made.
+struct Planned {
+    arm: usize,
+    choice: Choice,
+    seed: u64,
+    name: String,
+    settings: Settings,
 }
 
 impl Tuning<'_, '_> {
-    /// How many runs there will be.
-    fn planned(&self) -> usize {
-        let Protocol { rates, seconds, tuning_seeds, arms, .. } = self.protocol;
-        rates.len() * tuning_seeds.len() * (1 + seconds.len() * arms.len())
-    }
-
     /// Long conventional runs, at every rate.
     fn reference(&mut self) -> Result<Vec<Trial>> {
-        let protocol = self.protocol;
-        let arm = &protocol.arms[protocol.baseline()];
-        let mut trials = Vec::new();
-        for &rate in &protocol.rates {
-            for &seed in &protocol.tuning_seeds {
-                trials.push(self.trial(arm, "reference", (rate, protocol.reference_seconds), seed, None)?);
+        let Protocol { rates, tuning_seeds, reference_seconds, .. } = self.protocol;
+        let arm = self.protocol.baseline();
+        let mut planned = Vec::new();
+        for &rate in rates {
+            for &seed in tuning_seeds {
+                planned.push(self.planned(arm, "reference", (rate, *reference_seconds), seed)?);
             }
         }
-        Ok(trials)
+        self.made(&planned, None)
     }
 
     fn trials(&mut self, target: f64) -> Result<Vec<Trial>> {
-        let protocol = self.protocol;
-        let mut trials = Vec::new();
-        for &seed in &protocol.tuning_seeds {
-            for &seconds in &protocol.seconds {
-                for &rate in &protocol.rates {
-                    for arm in &protocol.arms {
-                        trials.push(self.trial(
-                            arm,
-                            &arm.file_name(),
-                            (rate, seconds),
-                            seed,
-                            Some(target),
-                        )?);
+        let Protocol { rates, seconds, tuning_seeds, arms, .. } = self.protocol;
+        let mut planned = Vec::new();
+        for &seed in tuning_seeds {
+            for &seconds in seconds {
+                for &rate in rates {
+                    for (number, arm) in arms.iter().enumerate() {
+                        planned.push(self.planned(number, &arm.file_name(), (rate, seconds), seed)?);
                     }
                 }
             }
         }
-        Ok(trials)
+        self.made(&planned, Some(target))
     }
 
-    fn trial(
-        &mut self,
-        arm: &Arm,
-        name: &str,
-        (rate, seconds): (f64, f64),
-        seed: u64,
-        target: Option<f64>,
-    ) -> Result<Trial> {
-        let of_arm = self.protocol.settings(arm)?;
-        let steps = self.speed.steps(seconds, of_arm.coarse_share);
+    fn planned(&self, arm: usize, name: &str, (rate, seconds): (f64, f64), seed: u64) -> Result<Planned> {
+        let steps = self.speeds[arm].steps(seconds);
         let choice = Choice { rate, seconds, steps };
         let eval_every = steps.div_ceil(self.protocol.tuning_evaluations);
-        let settings = settings(self.protocol, arm, choice, seed, eval_every)?;
-        self.made += 1;
-        let name = format!("{name}-rate{rate}-steps{steps}-seed{seed}");
-        let finished = self.runs.make(&name, &settings, (self.made, self.planned()))?;
-        let dice = finished.as_ref().map(|run| run.dice());
-        let reached = finished.as_ref().zip(dice.as_ref()).zip(target);
+        let settings = settings(self.protocol, &self.protocol.arms[arm], choice, seed, eval_every)?;
+        Ok(Planned {
+            arm,
+            choice,
+            seed,
+            name: format!("{name}-rate{rate}-steps{steps}-seed{seed}"),
+            settings,
+        })
+    }
+
+    fn made(&mut self, planned: &[Planned], target: Option<f64>) -> Result<Vec<Trial>> {
+        let wanted: Vec<_> = planned.iter().map(|run| (run.name.clone(), run.settings.clone())).collect();
+        let made = self.runs.make_all(&wanted)?;
+        Ok(planned
+            .iter()
+            .zip(made)
+            .map(|(planned, made)| self.trial(planned, made.as_ref(), target))
+            .collect())
+    }
+
+    fn trial(&self, planned: &Planned, made: Option<&Finished>, target: Option<f64>) -> Trial {
+        let Planned { arm, choice, seed, .. } = *planned;
+        let dice = made.map(Finished::dice);
+        let reached = made.zip(dice.as_ref()).zip(target);
         let reached = reached.and_then(|((run, dice), target)| target::reached(&run.history, dice, target));
-        let coarse_steps = (of_arm.coarse_share * steps as f64).round();
         let at_speed = |reached: Reached| {
-            let coarse = reached.steps.min(coarse_steps);
-            let seconds = coarse * self.speed.coarse + (reached.steps - coarse) * self.speed.full;
+            let seconds = self.speeds[arm].seconds_until(reached.steps, choice.steps as f64);
             Reached { seconds, ..reached }
         };
-        Ok(Trial {
-            arm: arm.name.clone(),
+        Trial {
+            arm: self.protocol.arms[arm].name.clone(),
             choice,
             seed,
             highest: dice.and_then(|dice| target::highest(&dice)),
             reached: reached.map(at_speed),
-        })
+        }
     }
 }
 
