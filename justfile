@@ -237,17 +237,16 @@ bench-accuracy *outs: build-fit venv-bench-fit
     if [ $# -eq 0 ]; then set -- out/real/mr out/real/ct; fi
     .venv-bench-fit/bin/python crates/pdl-fit/benches/accuracy.py {{pdl}} {{fit}} "$@"
 
-# Seconds to the same Dice by schedule, as tuned before, on the real cohorts below PDL_REAL_DATA (quick: one seed, two arms)
+# Seconds to the same Dice by schedule, as far as tuned, on the real cohorts below PDL_REAL_DATA (quick: one seed, two arms)
 bench-fit mode="full": build-fit bench-fit-cohorts
     #!/usr/bin/env bash
     set -euo pipefail
-    for cohort in mr ct; do
-        tuned=crates/pdl-fit/benches/schedules/$cohort.tuned.json
+    for tuned in crates/pdl-fit/benches/schedules/*.tuned.json; do
         flags=(--seeds 3)
         if [ "${1:-full}" = quick ]; then
             flags=(--seeds 1 --arm "$(python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))["best"])' $tuned)")
         fi
-        {{fit}} compare out/bench-fit/$cohort --tuned $tuned "${flags[@]}"
+        {{fit}} compare "out/bench-fit/$(basename $tuned .tuned.json)" --tuned $tuned "${flags[@]}"
     done
 
 # What bench-fit reports, tuned anew: the target, and rate and length of every schedule (hours; goes on where it stopped)

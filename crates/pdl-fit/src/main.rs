@@ -266,8 +266,8 @@ fn stop_on_ctrl_c(display: &Display) {
 
 /// What OpenMP and the C library are told where the user has not told them something else.
 const ENVIRONMENT: [(&str, &str); 4] = [
-    // Threads that wait for one another look for some microseconds, then sleep. By default they look on and on, which
-    // makes a step several times slower as soon as another program uses a core; to sleep at once costs a fifth more.
+    // Threads that wait for one another look for a while, then sleep. To sleep at once makes a step on two quiet cores a
+    // fifth longer; to look on and on, as they do by default, makes it longest where another program uses a core.
     ("GOMP_SPINCOUNT", "10000"),
     // Memory that a step gives back is kept for the next one: to get it from the kernel anew, page by page, costs as
     // much as a tenth of the step.
