@@ -4,7 +4,8 @@ Seconds a step: pdl-fit trains as its users have it train, by its default plan f
 in the middle and at the end; counted are the steps between both, as its history has them (drawing by another thread
 included, and what the network waits for it). The peer, eager PyTorch of the same version with the fastest norm and
 optimiser that it has for this, steps over and over on one batch in memory, and nothing is drawn meanwhile. Blocks of
-both take turns. Other programs at work distort the ratio: libtorch's threads spin by default, pdl-fit lets them sleep.
+both take turns. PyTorch's threads and memory are as it sets them: its threads spin while they wait, and what a step gives back
+goes to the kernel; pdl-fit has its own sleep after a while, and keeps the memory. Other programs at work distort the ratio.
 
 Samples a second, end to end, with pdl-fit's `--augment light` and MONAI's transforms of the same probabilities: from
 the start of the program to the end, evaluation left out, for pdl-fit; from the datalist to the last step, start of

@@ -7,7 +7,8 @@
 
 use rayon::prelude::*;
 
-/// Stands for a voxel whose most probable channel has one half or less.
+/// Stands for a voxel whose most probable channel has one half or less. (Where it is a channel's own number, its voxels
+/// are interpolated like any.)
 const UNSURE: u8 = u8::MAX;
 
 /// Where the voxels of an axis lie on another axis: between two of its voxels, and how near the second.
@@ -19,7 +20,7 @@ struct Place {
 
 /// The most probable channel of every voxel of a grid of `to` (z, y, x), in C order; the first of several.
 ///
-/// `p` are probabilities (z, y, x, channel) in C order on a grid of `from` (z, y, x); there are fewer than 255 channels.
+/// `p` are probabilities (z, y, x, channel) in C order on a grid of `from` (z, y, x); there are at most 256 channels.
 pub fn most_probable(p: &[f32], channels: usize, from: [usize; 3], to: [usize; 3]) -> Vec<u8> {
     let sure: Vec<u8> = p.par_chunks(channels).map(sure_channel).collect();
     let [zs, ys, xs]: [Vec<Place>; 3] = std::array::from_fn(|axis| places(from[axis], to[axis]));

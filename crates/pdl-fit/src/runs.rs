@@ -38,7 +38,7 @@ pub enum Told<'a> {
     Target(f64),
     /// A run begins: its name, its number, and how many there are.
     Begins(&'a str, usize, usize),
-    /// Another process makes the run that begins.
+    /// Another process is at what was to begin.
     Elsewhere,
     /// A run has ended with this validation Dice; nothing when it went astray.
     Ended(Option<f64>),
@@ -101,12 +101,15 @@ impl<'a> Runs<'a> {
     /// # Errors
     /// [`FitError::Store`] when the folder cannot be made.
     pub fn wait_for(&mut self, folder: &Path) -> Result<FolderLock> {
-        loop {
-            match FolderLock::take(folder) {
-                Err(StoreError::Locked { .. }) => std::thread::sleep(PATIENCE),
-                taken => return Ok(taken?),
-            }
+        let mut taken = FolderLock::take(folder);
+        if matches!(taken, Err(StoreError::Locked { .. })) {
+            self.tell(&Told::Elsewhere);
         }
+        while matches!(taken, Err(StoreError::Locked { .. })) {
+            std::thread::sleep(PATIENCE);
+            taken = FolderLock::take(folder);
+        }
+        Ok(taken?)
     }
 
     /// Makes runs of these names and settings, or finds them made. Those that another process is at meanwhile are left

@@ -210,11 +210,15 @@ pub(crate) fn speed_of(
     let mut parts = Vec::new();
     for part in settings.parts(&plan.network, plan.patch, plan.batch) {
         let key = (plan.network, part.grain);
-        let seconds = match known.iter().find(|(known, _)| *known == key) {
-            Some((_, seconds)) => *seconds,
-            None => Trainer::new(settings, &plan, device)?.seconds_of_step(loaded, part.grain)?,
+        let before = known.iter().find(|(known, _)| *known == key).map(|(_, seconds)| *seconds);
+        let seconds = match before {
+            Some(seconds) => seconds,
+            None => {
+                let seconds = Trainer::new(settings, &plan, device)?.seconds_of_step(loaded, part.grain)?;
+                known.push((key, seconds));
+                seconds
+            }
         };
-        known.push((key, seconds));
         parts.push(TimedPart { part, seconds });
     }
     Ok(Speed { parts })

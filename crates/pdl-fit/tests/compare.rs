@@ -1,7 +1,7 @@
 //! A small comparison, to its end: tuned on some seeds, reported on others, and taken up again.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "tests may fail loudly")]
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use pdl_fit::compare::report::Row;
@@ -34,16 +34,22 @@ batch = 12
 batch_start = 4
 "#;
 
+/// The sample cohort of MR, curated, and the file of a protocol.
+fn curated(protocol: &str) -> (tempfile::TempDir, PathBuf, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let (out, file) = (folder.path().join("out"), folder.path().join("protocol.toml"));
+    pdl_tests::run_ok(&["curate", pdl_tests::sample("mr").to_str().unwrap(), "--out", out.to_str().unwrap()]);
+    std::fs::write(&file, protocol).unwrap();
+    (folder, out, file)
+}
+
 fn compare(out: &Path, flags: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_pdl-fit")).arg("compare").arg(out).args(flags).output().unwrap()
 }
 
 #[test]
 fn schedules_are_tuned_then_reported_on_other_seeds() {
-    let folder = tempfile::tempdir().unwrap();
-    let (out, protocol) = (folder.path().join("out"), folder.path().join("protocol.toml"));
-    pdl_tests::run_ok(&["curate", pdl_tests::sample("mr").to_str().unwrap(), "--out", out.to_str().unwrap()]);
-    std::fs::write(&protocol, PROTOCOL).unwrap();
+    let (_folder, out, protocol) = curated(PROTOCOL);
     let flags = ["--protocol", protocol.to_str().unwrap(), "--seeds", "2", "--json"];
     let output = compare(&out, &flags);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -85,10 +91,7 @@ fn schedules_are_tuned_then_reported_on_other_seeds() {
 
 #[test]
 fn processes_share_a_tuning() {
-    let folder = tempfile::tempdir().unwrap();
-    let (out, protocol) = (folder.path().join("out"), folder.path().join("protocol.toml"));
-    pdl_tests::run_ok(&["curate", pdl_tests::sample("mr").to_str().unwrap(), "--out", out.to_str().unwrap()]);
-    std::fs::write(&protocol, PROTOCOL).unwrap();
+    let (_folder, out, protocol) = curated(PROTOCOL);
     let flags = ["--protocol", protocol.to_str().unwrap(), "--seeds", "0"];
     let both: Vec<Output> = std::thread::scope(|scope| {
         let started: Vec<_> = (0..2).map(|_| scope.spawn(|| compare(&out, &flags))).collect();
@@ -99,7 +102,7 @@ fn processes_share_a_tuning() {
     assert_eq!(both[0].stdout, both[1].stdout);
     let tuned: Tuned = pdl_store::json::read(&out.join("comparison/tuned.json")).unwrap();
     assert_eq!((tuned.reference.len(), tuned.trials.len()), (2, 4));
-    // One of them timed steps, and no run was made twice.
+    // One of them timed steps, so that both wanted the same six runs.
     assert_eq!(both.iter().filter(|output| said(output).contains("a step takes")).count(), 1);
     let kept = std::fs::read_dir(out.join("comparison/runs")).unwrap().count();
     assert_eq!(kept, 6);
@@ -107,12 +110,8 @@ fn processes_share_a_tuning() {
 
 #[test]
 fn a_seed_that_tuned_is_not_reported() {
-    let folder = tempfile::tempdir().unwrap();
-    let out = folder.path().join("out");
-    pdl_tests::run_ok(&["curate", pdl_tests::sample("mr").to_str().unwrap(), "--out", out.to_str().unwrap()]);
-    let protocol = folder.path().join("protocol.toml");
     let short = PROTOCOL.replace("[101]", "[2]").replace("seconds = [1.0]", "seconds = [0.3]");
-    std::fs::write(&protocol, short.replace("rates = [0.003, 0.02]", "rates = [0.02]")).unwrap();
+    let (_folder, out, protocol) = curated(&short.replace("rates = [0.003, 0.02]", "rates = [0.02]"));
     let output = compare(&out, &["--protocol", protocol.to_str().unwrap(), "--seeds", "2"]);
     let told = String::from_utf8(output.stderr).unwrap();
     assert!(!output.status.success() && told.contains("seed 2 was used for tuning"), "{told}");

@@ -264,7 +264,8 @@ fn text(tuned: &Tuned, seeds: &[u64], rows: &[Row], intervals: &[Option<Interval
     text
 }
 
-/// What order, growth, resolution, sides and number of samples each contribute: medians of arms that differ in one of them, divided.
+/// What order, growth, resolution and the samples' sides and number each contribute: medians of arms that differ in one
+/// of them, divided.
 fn contributions(tuned: &Tuned, rows: &[Row], text: &mut String) {
     use crate::settings::ScheduleKind::{Conventional, Pdl, Random};
     let arms: Vec<_> = tuned
@@ -278,20 +279,20 @@ fn contributions(tuned: &Tuned, rows: &[Row], text: &mut String) {
         let [median, ..] = summary(rows, name).ratios;
         if is_baseline { Some(1.0) } else { Some(median).filter(|ratio| *ratio > 0.0 && ratio.is_finite()) }
     };
-    // What of two arms must be the same, and what one has and the other has not.
-    let batch = |s: &Settings| (s.batch, s.batch_start);
+    // Sides and number as one: an arm may let both grow.
+    let samples = |s: &Settings| (s.patch_share, s.batch, s.batch_start);
     let [growth, order] = [(Conventional, Random), (Random, Pdl)];
     for (from, a) in &arms {
         for (to, b) in &arms {
             let schedules = (a.schedule, b.schedule);
+            // What differs, whether it does, and whether the second arm has it and the first has not.
             let changes = [
                 ("growth", a.schedule != b.schedule, schedules == growth),
                 ("order", a.schedule != b.schedule, schedules == order),
                 ("resolution", a.coarse_share != b.coarse_share, a.coarse_share == 0.0),
-                ("sides of samples", a.patch_share != b.patch_share, a.patch_share == 0.0),
-                ("batch", batch(a) != batch(b), batch(a) == (None, None)),
+                ("samples", samples(a) != samples(b), samples(a) == (0.0, None, None)),
             ];
-            // Growth and order are two answers to one question.
+            // Growth and order both are a difference of schedules: one difference.
             let changed = changes[1..].iter().filter(|(_, differs, _)| *differs).count();
             for (what, _, _) in changes.iter().filter(|(_, differs, adds)| changed == 1 && *differs && *adds)
             {
