@@ -2,13 +2,12 @@
 //!
 //! A [`protocol`] names the arms. On seeds that are never reported, long conventional runs fix the target, and every
 //! arm chooses its rate and its length from the same grid ([`tune`]); on other seeds each arm then runs as it chose,
-//! and its time to the [`target`] is reported beside that of the conventional arm of the same seed ([`report`]).
+//! and its time to the [`crate::target`] is reported beside that of the conventional arm of the same seed ([`report`]).
 //! Every run is an ordinary one, kept in `comparison/runs/`, so that a comparison that was interrupted goes on.
 
 pub mod protocol;
 pub mod report;
 pub mod resample;
-pub mod target;
 pub mod tune;
 
 /// The folder inside a curation folder that holds a comparison.

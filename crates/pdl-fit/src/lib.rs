@@ -37,6 +37,7 @@ pub mod settings;
 pub mod sides;
 pub mod stop;
 pub mod surface;
+pub mod target;
 pub mod torchscript;
 pub mod train;
 pub mod trainer;

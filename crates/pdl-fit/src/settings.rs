@@ -159,6 +159,10 @@ pub struct Settings {
     /// Steps between evaluations on the validation split [default: a tenth of the run].
     #[arg(long, value_name = "STEPS", help_heading = "Length and evaluation")]
     pub eval_every: Option<u64>,
+    /// Ends the run as soon as the median of three evaluations in a row is at or above this mean validation Dice; the
+    /// learning rate and the stages follow the run's length all the same.
+    #[arg(long, value_name = "DICE", help_heading = "Length and evaluation")]
+    pub until_dice: Option<f64>,
     /// How weights follow their gradients.
     #[arg(long, value_enum, default_value_t = Method::Adamw, help_heading = "Learning rate and weights")]
     pub optimiser: Method,
@@ -332,6 +336,9 @@ impl Settings {
         if self.seconds.is_some_and(|seconds| !(seconds > 0.0 && seconds.is_finite())) {
             return wrong("--seconds must be above 0");
         }
+        if self.until_dice.is_some_and(|dice| !(dice > 0.0 && dice <= 1.0)) {
+            return wrong("--until-dice must be above 0, at most 1");
+        }
         if !(self.highest_rate() > 0.0 && self.clip > 0.0 && self.weight_decay >= 0.0) {
             return wrong("--rate and --clip must be above 0, --weight-decay at least 0");
         }
@@ -387,6 +394,7 @@ pub(crate) mod tests {
             "--eval-every 0",
             "--ema 1",
             "--seconds 0",
+            "--until-dice 1.1",
             "--coarse-share 1.5",
             "--patch-share 1.1",
             "--batch-start 0",

@@ -20,6 +20,7 @@ use crate::sampling::Sampler;
 use crate::schedule::{Grain, Moment, Phase};
 use crate::settings::{Augment, Settings};
 use crate::stop::{self, Attentive};
+use crate::target;
 use crate::weights::Weights;
 
 /// Seconds of training after which a run is kept between evaluations, too.
@@ -35,6 +36,7 @@ pub struct Trainer<'a> {
     plan: &'a RunPlan,
     device: Device,
     workers: usize,
+    until: Option<f64>,
     net: UNet,
     weights: Weights,
     average: Average,
@@ -78,8 +80,20 @@ impl<'a> Trainer<'a> {
             seed: settings.seed,
         };
         let (progress, history) = (Progress::default(), Vec::new());
-        let workers = settings.workers;
-        Ok(Self { plan, device, workers, net, weights, average, optimiser, sampler, progress, history })
+        let (workers, until) = (settings.workers, settings.until_dice);
+        Ok(Self {
+            plan,
+            device,
+            workers,
+            until,
+            net,
+            weights,
+            average,
+            optimiser,
+            sampler,
+            progress,
+            history,
+        })
     }
 
     /// Goes on where a checkpoint was written.
@@ -122,13 +136,16 @@ impl<'a> Trainer<'a> {
         self.average.weights()
     }
 
-    /// Trains to the horizon; `keep` is called after every step, and told to keep the run after every evaluation and
+    /// Trains to the horizon, or until the Dice that was asked for; `keep` is called after every step, and told to keep the run after every evaluation and
     /// at least once a minute.
     ///
     /// # Errors
     /// [`FitError`] of libtorch or of `keep`, [`FitError::Diverged`], and [`FitError::Stopped`] when that was asked for.
     pub fn run(&mut self, cases: &Loaded, mut keep: impl FnMut(&Self, Pause) -> Result<()>) -> Result<()> {
         let plan = self.plan;
+        if self.has_arrived() {
+            return Ok(());
+        }
         let sampler = self.sampler.clone();
         let source = Source { cases: &cases.training, schedule: &plan.schedule, sampler: &sampler };
         let mut kept = self.progress.seconds;
@@ -142,9 +159,10 @@ impl<'a> Trainer<'a> {
                 self.progress.step = step + 1;
                 self.progress.waited += feed.take_waited().as_secs_f64();
                 self.progress.seconds += clock.elapsed().as_secs_f64();
-                let last = step + 1 == plan.steps;
+                let mut last = step + 1 == plan.steps;
                 let pause = if last || (step + 1) % plan.eval_every == 0 {
                     self.evaluate(&cases.validation, &ready.moment)?;
+                    last |= self.has_arrived();
                     Pause::Evaluated
                 } else if stop::is_asked() || self.progress.seconds - kept > KEEP_SECONDS {
                     Pause::Between
@@ -154,13 +172,22 @@ impl<'a> Trainer<'a> {
                 keep(self, pause)?;
                 if pause != Pause::No {
                     kept = self.progress.seconds;
-                    if stop::is_asked() && !last {
+                    if last {
+                        break;
+                    }
+                    if stop::is_asked() {
                         return Err(FitError::Stopped);
                     }
                 }
             }
             Ok(())
         })
+    }
+
+    /// Whether the Dice is reached at which the run ends before its horizon.
+    fn has_arrived(&self) -> bool {
+        let dice: Vec<f64> = self.history.iter().map(|row| row.dice_mean).collect();
+        self.until.is_some_and(|until| target::reached(&self.history, &dice, until).is_some())
     }
 
     /// One optimiser step; gives its loss.

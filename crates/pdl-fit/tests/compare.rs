@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use pdl_fit::compare::protocol::Choice;
 use pdl_fit::compare::report::Row;
 use pdl_fit::compare::tune::Tuned;
 use pdl_fit::history;
@@ -58,6 +59,19 @@ fn schedules_are_tuned_then_reported_on_other_seeds() {
     assert_eq!((tuned.reference.len(), tuned.trials.len(), rows.len()), (2, 4, 4));
     let highest = tuned.reference.iter().filter_map(|trial| trial.highest).fold(0.0, f64::max);
     assert!((tuned.target - 0.9 * highest).abs() < 1e-12);
+
+    // A trial ends with the first evaluation that shows the target reached.
+    for trial in &tuned.trials {
+        let arm = tuned.protocol.arms.iter().find(|arm| arm.name == trial.arm).unwrap();
+        let Choice { rate, steps, .. } = trial.choice;
+        let name = format!("{}-rate{rate}-steps{steps}-seed{}", arm.file_name(), trial.seed);
+        let run = history::read(&out.join("comparison/runs").join(name)).unwrap();
+        let (last, before) = (run[run.len() - 1].step, run[run.len() - 2].step);
+        match trial.reached {
+            Some(reached) => assert!(before as f64 <= reached.steps && reached.steps <= last as f64),
+            None => assert_eq!(last, steps),
+        }
+    }
 
     // Every row says what its run's own history says; the runs have the seeds and the rates that they should.
     for (number, row) in rows.iter().enumerate() {

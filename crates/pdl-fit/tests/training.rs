@@ -11,6 +11,7 @@ use pdl_fit::random::{Purpose, Random};
 use pdl_fit::rate::Rates;
 use pdl_fit::schedule::{Grain, Joining, Phase, Schedule};
 use pdl_fit::settings::Settings;
+use pdl_fit::target::reached;
 use pdl_fit::trainer::{Pause, Trainer};
 use pdl_volume::{Affine, Grid, Orientation, Volume};
 use tch::Device;
@@ -179,4 +180,26 @@ fn a_run_goes_on_from_any_checkpoint() {
         assert_eq!(figures(resumed.history().to_vec()), figures(undisturbed.history().to_vec()), "{line}");
         assert!(resumed.averaged().flat().equal(&undisturbed.averaged().flat()));
     }
+}
+
+#[test]
+fn a_run_ends_at_the_dice_that_was_asked_for_and_no_step_follows() {
+    let history = |line: &str| {
+        let settings = settings(line);
+        let plan = RunPlan { eval_every: 10, ..plan(2, 120, &settings) };
+        let mut trainer = Trainer::new(&settings, &plan, Device::Cpu).unwrap();
+        let loaded = cases();
+        trainer.run(&loaded, |_, _| Ok(())).unwrap();
+        let weights = trainer.averaged().flat();
+        trainer.run(&loaded, |_, _| panic!("a step after the end")).unwrap();
+        assert!(trainer.averaged().flat().equal(&weights));
+        figures(trainer.history().to_vec())
+    };
+    let whole = history("--rate 0.01");
+    let early = history("--rate 0.01 --until-dice 0.7");
+    let dice = |rows: &[HistoryRow]| rows.iter().map(|row| row.dice_mean).collect::<Vec<_>>();
+    let steps = reached(&whole, &dice(&whole), 0.7).unwrap().steps;
+    assert!(early.len() < whole.len() && early[..] == whole[..early.len()]);
+    let last = early.last().unwrap().step;
+    assert!(steps <= last as f64 && steps > last as f64 - 10.0);
 }

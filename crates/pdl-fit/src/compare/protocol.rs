@@ -12,7 +12,7 @@ use crate::settings::{ScheduleKind, Settings, Values};
 const DEFAULT: &str = include_str!("protocol.toml");
 
 /// What the protocol decides itself, and neither the shared settings nor an arm may.
-const OWN: [&str; 7] = ["rate", "steps", "seconds", "samples", "epochs", "eval_every", "seed"];
+const OWN: [&str; 8] = ["rate", "steps", "seconds", "samples", "epochs", "eval_every", "until_dice", "seed"];
 
 /// What is compared.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

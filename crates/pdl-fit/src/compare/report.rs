@@ -10,12 +10,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::compare::protocol::Choice;
 use crate::compare::resample::{self, Interval, SEEDS_ENOUGH};
-use crate::compare::target;
 use crate::compare::tune::{self, Tuned};
 use crate::dice::mean;
 use crate::error::{FitError, Result};
 use crate::runs::{Finished, Runs};
 use crate::settings::Settings;
+use crate::target;
 
 /// The table's name inside the folder of a comparison.
 pub const FILE: &str = "comparison.parquet";

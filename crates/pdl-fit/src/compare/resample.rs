@@ -1,10 +1,10 @@
 //! How far a median ratio might lie elsewhere, had other cases or seeds been drawn (bootstrap percentiles, Efron 1979).
 
-use crate::compare::target;
 use crate::dice::mean;
 use crate::history::HistoryRow;
 use crate::random::{Purpose, Random};
 use crate::runs::Finished;
+use crate::target;
 
 /// From so many seeds on, seeds are resampled; with fewer, validation cases are.
 pub const SEEDS_ENOUGH: usize = 5;
@@ -78,7 +78,7 @@ fn dice_of(row: &HistoryRow, cases: &[usize], labels: usize) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::compare::target::tests::rows;
+    use crate::target::tests::rows;
 
     #[test]
     fn means_are_over_cases_then_labels() {

@@ -7,13 +7,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::compare::protocol::{Arm, Choice, Protocol};
-use crate::compare::target::{self, Reached};
 use crate::error::{FitError, Result};
 use crate::folder::Folder;
 use crate::plan::Speed;
 use crate::run::Programs;
 use crate::runs::{Finished, Runs, Told};
 use crate::settings::Settings;
+use crate::target::{self, Reached};
 
 /// The file's name inside the folder of a comparison.
 pub const FILE: &str = "tuned.json";
@@ -40,7 +40,7 @@ pub struct Tuned {
     pub reference: Vec<Trial>,
     /// The Dice that is to be reached.
     pub target: f64,
-    /// The runs among which every arm chose.
+    /// The runs among which every arm chose; each ends when it reaches the target.
     pub trials: Vec<Trial>,
     /// What each arm chose, in the protocol's order.
     pub chosen: Vec<Choice>,
@@ -229,7 +229,9 @@ impl Tuning<'_, '_> {
             for &seconds in seconds {
                 for &rate in rates {
                     for (number, arm) in arms.iter().enumerate() {
-                        planned.push(self.planned(number, &arm.file_name(), (rate, seconds), seed)?);
+                        let mut trial = self.planned(number, &arm.file_name(), (rate, seconds), seed)?;
+                        trial.settings.until_dice = Some(target);
+                        planned.push(trial);
                     }
                 }
             }

@@ -14,7 +14,7 @@ use crate::settings::{ScheduleKind, Settings};
 /// The rates that are tried, in terms of the one that training would take.
 const RATE_FACTORS: [f64; 3] = [1.0 / 3.0, 1.0, 3.0];
 /// What a tuning decides itself, and a command line may not.
-const OWN: [&str; 15] = [
+const OWN: [&str; 16] = [
     "schedule",
     "pacing",
     "start",
@@ -30,6 +30,7 @@ const OWN: [&str; 15] = [
     "samples",
     "epochs",
     "eval_every",
+    "until_dice",
 ];
 
 /// What is tried, and for how long.
