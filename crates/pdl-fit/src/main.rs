@@ -357,7 +357,7 @@ fn compare(words: Compare) -> anyhow::Result<()> {
     let mut runs = Runs::new(&out, compare::FOLDER, Sample::All, trust_files, &mut watch);
     let mut tuned = match file {
         Some(file) => {
-            let tuned: Tuned = pdl_store::json::read(&file)?;
+            let tuned = Tuned::read(&file)?;
             if tuned.manifest_blake3 != Folder::open(&out)?.manifest.info.hashes.manifest {
                 eprintln!("warning: target and choices were tuned on another manifest: {}", file.display());
             }

@@ -93,6 +93,13 @@ fn schedules_are_tuned_then_reported_on_other_seeds() {
     }
     let table = std::fs::read(out.join("comparison/comparison.parquet")).unwrap();
 
+    // A tuning of another version is refused with what to do.
+    let old = out.join("old.json");
+    std::fs::write(&old, r#"{"schema_version": 1}"#).unwrap();
+    let refused = compare(&out, &["--tuned", old.to_str().unwrap(), "--seeds", "1"]);
+    let told = String::from_utf8(refused.stderr).unwrap();
+    assert!(!refused.status.success() && told.contains("--protocol FILE --seeds 0` makes one"), "{told}");
+
     // Once more: nothing is trained again, and the result is the same.
     let again = compare(&out, &flags);
     assert_eq!(again.stdout, output.stdout);

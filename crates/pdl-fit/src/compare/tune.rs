@@ -81,11 +81,12 @@ pub struct Trial {
 /// [`FitError`] as for [`crate::train::train`]; [`FitError::Setting`] when no conventional run comes to an end.
 pub fn tune(protocol: &Protocol, file: &Path, runs: &mut Runs<'_>) -> Result<Tuned> {
     let manifest_blake3 = Folder::open(runs.out())?.manifest.info.hashes.manifest;
-    if file.exists() {
-        let tuned: Tuned = json::read(file)?;
-        if tuned.protocol == *protocol && tuned.manifest_blake3 == manifest_blake3 {
-            return Ok(tuned);
-        }
+    // One that cannot be read, as it is damaged or of another version, is made anew.
+    if let Ok(tuned) = json::read::<Tuned>(file)
+        && tuned.protocol == *protocol
+        && tuned.manifest_blake3 == manifest_blake3
+    {
+        return Ok(tuned);
     }
     let timed = timed(protocol, &manifest_blake3, &file.with_file_name(SPEED_FILE), runs)?;
     let (speeds, programs) = (timed.speeds, timed.programs);
@@ -123,11 +124,11 @@ pub fn tune(protocol: &Protocol, file: &Path, runs: &mut Runs<'_>) -> Result<Tun
 fn timed(protocol: &Protocol, manifest_blake3: &str, file: &Path, runs: &mut Runs<'_>) -> Result<Timed> {
     // One process measures, and others that share the work take what it found.
     let _lock = runs.wait_for(file.parent().unwrap_or(file))?;
-    if file.exists() {
-        let timed: Timed = json::read(file)?;
-        if timed.protocol == *protocol && timed.manifest_blake3 == manifest_blake3 {
-            return Ok(timed);
-        }
+    if let Ok(timed) = json::read::<Timed>(file)
+        && timed.protocol == *protocol
+        && timed.manifest_blake3 == manifest_blake3
+    {
+        return Ok(timed);
     }
     let settings = protocol.arms.iter().map(|arm| protocol.settings(arm)).collect::<Result<Vec<_>>>()?;
     let (speeds, programs) = runs.speeds(&settings)?;
@@ -138,6 +139,18 @@ fn timed(protocol: &Protocol, manifest_blake3: &str, file: &Path, runs: &mut Run
 }
 
 impl Tuned {
+    /// Reads what was found elsewhere.
+    ///
+    /// # Errors
+    /// [`FitError::Setting`] when the file is missing, damaged or of another version.
+    pub fn read(path: &Path) -> Result<Self> {
+        json::read(path).map_err(|_| {
+            let what = "no tuning of this version of pdl-fit is in the file; `pdl-fit compare OUT --protocol FILE \
+                        --seeds 0` makes one in OUT/comparison/tuned.json";
+            FitError::Setting(format!("{what}: {}", path.display()))
+        })
+    }
+
     /// Leaves out all arms but these and the conventional one; without names nothing is left out.
     ///
     /// # Errors
