@@ -136,8 +136,8 @@ impl<'a> Trainer<'a> {
         self.average.weights()
     }
 
-    /// Trains to the horizon, or until the Dice that was asked for; `keep` is called after every step, and told to keep the run after every evaluation and
-    /// at least once a minute.
+    /// Trains to the horizon, or until the Dice that was asked for; `keep` is called after every step, and told to keep
+    /// the run after every evaluation and at least once a minute.
     ///
     /// # Errors
     /// [`FitError`] of libtorch or of `keep`, [`FitError::Diverged`], and [`FitError::Stopped`] when that was asked for.
@@ -186,8 +186,10 @@ impl<'a> Trainer<'a> {
 
     /// Whether the Dice is reached at which the run ends before its horizon.
     fn has_arrived(&self) -> bool {
-        let dice: Vec<f64> = self.history.iter().map(|row| row.dice_mean).collect();
-        self.until.is_some_and(|until| target::reached(&self.history, &dice, until).is_some())
+        self.until.is_some_and(|until| {
+            let dice: Vec<f64> = self.history.iter().map(|row| row.dice_mean).collect();
+            target::reached(&self.history, &dice, until).is_some()
+        })
     }
 
     /// One optimiser step; gives its loss.

@@ -69,7 +69,7 @@ pub struct Trial {
     pub choice: Choice,
     /// Its seed.
     pub seed: u64,
-    /// The highest running median of five evaluations; null when the run went astray.
+    /// The highest running median of five evaluations, as far as it ran; null when it went astray.
     pub highest: Option<f64>,
     /// When it reached the target, in seconds at the speed measured; null when it did not.
     pub reached: Option<Reached>,
