@@ -254,14 +254,24 @@ fn text(tuned: &Tuned, seeds: &[u64], rows: &[Row], intervals: &[Option<Interval
         let Summary { rows, ratios } = summary(rows, &arm.name);
         let helps = ratios[0] >= HELPS && interval.is_some_and(|interval| interval.low > 1.0);
         if number != baseline && !helps {
-            let figure = match ratios[0] {
-                0.0 => format!("it misses the target on half of its {} seeds or more", rows.len()),
-                median => format!("the target comes {median:.2} times as soon as with conventional training"),
-            };
-            let _ = writeln!(text, "{} is not shown to help here: {figure}.", arm.name);
+            let why = why_not(ratios[0], rows.len());
+            let _ = writeln!(text, "{} is not shown to help here: {why}.", arm.name);
         }
     }
     text
+}
+
+/// What speaks against an arm of this median ratio.
+fn why_not(median: f64, seeds: usize) -> String {
+    match median {
+        0.0 => format!("it misses the target on half of its {seeds} seeds or more"),
+        f64::INFINITY => {
+            "conventional training misses the target where it does not, which gives no ratio, and cases are too few \
+             to tell"
+                .to_owned()
+        }
+        _ => format!("the target comes {median:.2} times as soon as with conventional training"),
+    }
 }
 
 /// What order, growth, resolution and the samples' sides and number each contribute: medians of arms that differ in one
@@ -334,6 +344,9 @@ mod tests {
         let rows = [row("a", Some(2.0)), row("a", None), row("a", Some(1.0)), row("a", Some(4.0))];
         let of_a = summary(&rows, "a");
         assert_eq!((of_a.rows.len(), of_a.ratios), (4, [1.0, 0.0, 4.0]));
+        assert!(why_not(0.0, 4).contains("misses the target on half of its 4 seeds"));
+        assert!(why_not(f64::INFINITY, 4).starts_with("conventional training misses the target"));
+        assert!(why_not(1.031, 4).contains("1.03 times as soon"));
         let alone = Row { ratio: None, ..row("b", Some(2.0)) };
         assert_eq!(summary(&[row("b", Some(3.0)), alone], "b").ratios, [3.0, 3.0, f64::INFINITY]);
     }
