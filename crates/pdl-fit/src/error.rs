@@ -25,6 +25,9 @@ pub enum FitError {
     /// A setting that cannot work.
     #[error("{0}")]
     Setting(String),
+    /// Another run, or one that cannot be read, is in a run's place: what it is, and what to do.
+    #[error("{0}")]
+    Occupied(String),
     /// A curation folder that cannot be trained on: what is wrong, and what to do.
     #[error("{0}")]
     Folder(String),

@@ -127,21 +127,21 @@ pub fn read(run: &Path) -> Result<RunRecord> {
 /// Looks whether a finished run stands in the folder `run`.
 ///
 /// # Errors
-/// [`FitError::Setting`] when it is another run of the same name, [`FitError::Store`] when it cannot be read.
+/// [`FitError::Occupied`] when it is another run of the same name, or cannot be read.
 pub fn standing(run: &Path, settings: &Settings, manifest_blake3: &str) -> Result<Standing> {
     let path = run.join(FILE);
     if !path.exists() {
         return Ok(Standing::Free);
     }
-    let record = read(run)?;
+    let record = read(run).map_err(|error| FitError::Occupied(error.to_string()))?;
     let help = "choose another --name, or --force to train anew";
     if record.settings != *settings {
         let what = format!("a run of that name with other settings exists; {help}: {}", run.display());
-        return Err(FitError::Setting(what));
+        return Err(FitError::Occupied(what));
     }
     if record.manifest_blake3 != manifest_blake3 {
         let what = format!("a run of that name from another manifest exists; {help}: {}", run.display());
-        return Err(FitError::Setting(what));
+        return Err(FitError::Occupied(what));
     }
     Ok(Standing::Same(Box::new(record)))
 }

@@ -15,7 +15,7 @@ use crate::model::Model;
 use crate::plan::Speed;
 use crate::run::{Programs, RunRecord};
 use crate::settings::Settings;
-use crate::train::{self, Event, Request, Sample};
+use crate::train::{self, Request, Sample};
 
 /// Between looks at runs that other processes make.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -144,7 +144,14 @@ impl<'a> Runs<'a> {
     /// [`FitError`] as for [`train::train`].
     pub fn make(&mut self, name: &str, settings: &Settings, of: (usize, usize)) -> Result<Option<Finished>> {
         self.tell(&Told::Begins(name, of.0, of.1));
-        let outcome = match train::train(&self.request(Some(name), settings), &mut |_: &Event<'_>| {}) {
+        let mut request = self.request(Some(name), settings);
+        let mut trained = train::train(&request, &mut |_| {});
+        // The folder of runs is nobody else's: what other settings, or another version, left in this one's place goes.
+        if matches!(trained, Err(FitError::Occupied(_))) {
+            request.force = true;
+            trained = train::train(&request, &mut |_| {});
+        }
+        let outcome = match trained {
             Ok(outcome) => outcome,
             Err(FitError::Diverged { .. }) => {
                 self.tell(&Told::Ended(None));

@@ -246,7 +246,7 @@ fn same_run(checkpoint: &Checkpoint, request: &Request, manifest_blake3: &str, f
         (false, _) => "with other settings",
         (true, false) => "from another manifest",
     };
-    Err(FitError::Setting(format!(
+    Err(FitError::Occupied(format!(
         "a run of that name {differs} was interrupted; choose another --name, or --force to train anew: {}",
         folder.display()
     )))

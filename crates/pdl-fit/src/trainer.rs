@@ -25,10 +25,11 @@ use crate::weights::Weights;
 
 /// Seconds of training after which a run is kept between evaluations, too.
 const KEEP_SECONDS: f64 = 60.0;
-/// Steps of the warm-up that are not timed: libtorch chooses its kernels in them.
-const UNTIMED: u64 = 3;
-/// Steps of the warm-up whose median is taken.
-const TIMED: u64 = 9;
+/// At least so many steps of the warm-up are not timed, and for so many seconds: libtorch chooses its kernels in them,
+/// and the processor its clock.
+const UNTIMED: (usize, f64) = (3, 1.0);
+/// Then so many at least, and for so many seconds: their median is taken.
+const TIMED: (usize, f64) = (9, 1.0);
 
 /// A network in training, with all that its next step depends on.
 #[derive(Debug)]
@@ -242,17 +243,21 @@ impl<'a> Trainer<'a> {
         let schedule = self.plan.schedule.clone().in_phases(vec![Phase { first_step: 0, grain }]);
         let sampler = self.sampler.clone();
         let source = Source { cases: &cases.training, schedule: &schedule, sampler: &sampler };
-        let mut seconds = source.feed(0..UNTIMED + TIMED, self.workers, |feed| {
-            (0..UNTIMED + TIMED)
-                .map(|step| {
+        source.feed(0..u64::MAX, self.workers, |feed| {
+            let mut steps = 0..;
+            let mut timed = |(least, enough): (usize, f64)| -> Result<Vec<f64>> {
+                let (begin, mut seconds) = (Instant::now(), Vec::new());
+                while seconds.len() < least || begin.elapsed().as_secs_f64() < enough {
                     let clock = Instant::now();
-                    self.step(&feed.take()?, step)?;
-                    Ok(clock.elapsed().as_secs_f64())
-                })
-                .collect::<Result<Vec<f64>>>()
-        })?;
-        let timed = &mut seconds[UNTIMED as usize..];
-        timed.sort_by(f64::total_cmp);
-        Ok(timed[timed.len() / 2])
+                    self.step(&feed.take()?, steps.next().unwrap_or_default())?;
+                    seconds.push(clock.elapsed().as_secs_f64());
+                }
+                Ok(seconds)
+            };
+            timed(UNTIMED)?;
+            let mut seconds = timed(TIMED)?;
+            seconds.sort_by(f64::total_cmp);
+            Ok(seconds[seconds.len() / 2])
+        })
     }
 }

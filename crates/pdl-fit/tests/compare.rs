@@ -6,7 +6,8 @@ use std::process::{Command, Output};
 
 use pdl_fit::compare::report::Row;
 use pdl_fit::compare::tune::Tuned;
-use pdl_fit::{history, run};
+use pdl_fit::history;
+use pdl_fit::run::{self, RunRecord};
 
 const PROTOCOL: &str = r#"
 target_share = 0.9
@@ -119,8 +120,25 @@ fn processes_share_a_tuning() {
     assert_eq!((tuned.reference.len(), tuned.trials.len()), (2, 4));
     // One of them timed steps, so that both wanted the same six runs.
     assert_eq!(both.iter().filter(|output| said(output).contains("a step takes")).count(), 1);
-    let kept = std::fs::read_dir(out.join("comparison/runs")).unwrap().count();
-    assert_eq!(kept, 6);
+    let records = || {
+        let runs = std::fs::read_dir(out.join("comparison/runs")).unwrap();
+        let mut records: Vec<PathBuf> = runs.map(|run| run.unwrap().path().join("run.json")).collect();
+        records.sort();
+        records
+    };
+    let kept = records();
+    assert_eq!(kept.len(), 6);
+
+    // What other settings left in a run's place, or what cannot be read there, makes room.
+    let mut other: RunRecord = pdl_store::json::read(&kept[0]).unwrap();
+    other.settings.ema = 0.5;
+    pdl_store::json::write(&kept[0], &other).unwrap();
+    std::fs::write(&kept[1], "{").unwrap();
+    std::fs::remove_file(out.join("comparison/tuned.json")).unwrap();
+    let anew = compare(&out, &flags);
+    assert_eq!(anew.stdout, both[0].stdout, "{}", said(&anew));
+    assert_eq!(records(), kept);
+    assert!(kept.iter().all(|run| run::read(run.parent().unwrap()).unwrap().settings.ema > 0.9));
 }
 
 #[test]
