@@ -159,6 +159,7 @@ fn intervals(tuned: &Tuned, made: &[Vec<Option<Finished>>]) -> Vec<Option<Interv
             .iter()
             .zip(runs)
             .filter_map(|(first, second)| first.as_ref().zip(second.as_ref()))
+            .map(|(first, second)| (first.history.as_slice(), second.history.as_slice()))
             .collect();
         resample::interval(&pairs, tuned.target, labels)
     };
