@@ -138,7 +138,7 @@ impl<'a> Runs<'a> {
         Ok(made.into_iter().flatten().collect())
     }
 
-    /// Makes a run, or finds it made; nothing when its loss went astray.
+    /// Makes a run, or finds it made; another run in its place is made anew; nothing when its loss went astray.
     ///
     /// # Errors
     /// [`FitError`] as for [`train::train`].
