@@ -255,15 +255,15 @@ fn text(tuned: &Tuned, seeds: &[u64], rows: &[Row], intervals: &[Option<Interval
         let Summary { rows, ratios } = summary(rows, &arm.name);
         let helps = ratios[0] >= HELPS && interval.is_some_and(|interval| interval.low > 1.0);
         if number != baseline && !helps {
-            let why = why_not(ratios[0], rows.len());
+            let why = why_not(ratios[0], *interval, rows.len());
             let _ = writeln!(text, "{} is not shown to help here: {why}.", arm.name);
         }
     }
     text
 }
 
-/// What speaks against an arm of this median ratio.
-fn why_not(median: f64, seeds: usize) -> String {
+/// What speaks against an arm of this median ratio, which lies in this interval.
+fn why_not(median: f64, interval: Option<Interval>, seeds: usize) -> String {
     match median {
         0.0 => format!("it misses the target on half of its {seeds} seeds or more"),
         f64::INFINITY => {
@@ -271,7 +271,15 @@ fn why_not(median: f64, seeds: usize) -> String {
              to tell"
                 .to_owned()
         }
-        _ => format!("the target comes {median:.2} times as soon as with conventional training"),
+        _ => {
+            let also = match interval {
+                Some(Interval { low, high }) if median >= HELPS => {
+                    format!(", but by what was resampled it might be {low:.2} to {high:.2}")
+                }
+                _ => String::new(),
+            };
+            format!("the target comes {median:.2} times as soon as with conventional training{also}")
+        }
     }
 }
 
@@ -345,9 +353,11 @@ mod tests {
         let rows = [row("a", Some(2.0)), row("a", None), row("a", Some(1.0)), row("a", Some(4.0))];
         let of_a = summary(&rows, "a");
         assert_eq!((of_a.rows.len(), of_a.ratios), (4, [1.0, 0.0, 4.0]));
-        assert!(why_not(0.0, 4).contains("misses the target on half of its 4 seeds"));
-        assert!(why_not(f64::INFINITY, 4).starts_with("conventional training misses the target"));
-        assert!(why_not(1.031, 4).contains("1.03 times as soon"));
+        assert!(why_not(0.0, None, 4).contains("misses the target on half of its 4 seeds"));
+        assert!(why_not(f64::INFINITY, None, 4).starts_with("conventional training misses the target"));
+        let interval = Some(Interval { low: 0.9, high: 2.0 });
+        assert!(why_not(1.031, interval, 4).ends_with("1.03 times as soon as with conventional training"));
+        assert!(why_not(1.5, interval, 4).ends_with("it might be 0.90 to 2.00"));
         let alone = Row { ratio: None, ..row("b", Some(2.0)) };
         assert_eq!(summary(&[row("b", Some(3.0)), alone], "b").ratios, [3.0, 3.0, f64::INFINITY]);
     }
