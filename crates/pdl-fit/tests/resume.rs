@@ -135,8 +135,14 @@ fn wrong_folders_end_in_one_clear_error() {
     std::fs::write(&image, kept).unwrap();
     let info = out.join("manifest.json");
     let text = std::fs::read_to_string(&info).unwrap();
-    let mut json: serde_json::Value = serde_json::from_str(&text).unwrap();
-    json["stages"][1]["active_cases"] = 1.into();
-    std::fs::write(&info, json.to_string()).unwrap();
+    let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let mut fewer = json.clone();
+    fewer["labels"].as_array_mut().unwrap().pop().unwrap();
+    std::fs::write(&info, fewer.to_string()).unwrap();
+    assert!(told().contains("but the manifest knows"));
+    let mut shrinking = json;
+    shrinking["stages"][1]["active_cases"] = 1.into();
+    std::fs::write(&info, shrinking.to_string()).unwrap();
     assert!(told().contains("its stages shrink"));
+    assert!(!out.join("runs/wrong").exists());
 }
