@@ -230,12 +230,14 @@ bench-step *outs: build-fit venv-bench-fit
     if [ $# -eq 0 ]; then set -- out/real/mr out/real/ct; fi
     .venv-bench-fit/bin/python crates/pdl-fit/benches/step.py {{pdl}} {{fit}} "$@"
 
-# Dice on the test split against MONAI's, on curated folders, after an hour of training each (--seconds)
-bench-accuracy *outs: build-fit venv-bench-fit
+# Dice on the test split against MONAI's: of what `just real` made, or of a curated folder, with flags (an hour at most)
+bench-accuracy *words: build-fit venv-bench-fit
     #!/usr/bin/env bash
     set -euo pipefail
-    if [ $# -eq 0 ]; then set -- out/real/mr out/real/ct; fi
-    .venv-bench-fit/bin/python crates/pdl-fit/benches/accuracy.py {{pdl}} {{fit}} "$@"
+    bench() { .venv-bench-fit/bin/python crates/pdl-fit/benches/accuracy.py {{pdl}} {{fit}} "$@"; }
+    if [ $# -gt 0 ]; then bench "$@"; exit; fi
+    bench out/real/mr --seconds 300 --augment full
+    bench out/real/ct --seconds 1200 --augment full --depth 4 --grow-share 0.4 --patch-share 0.6 --eval-every 1000
 
 # Seconds to the same Dice by schedule, as far as tuned, on the real cohorts below PDL_REAL_DATA (quick: one seed, two arms)
 bench-fit mode="full": build-fit bench-fit-cohorts

@@ -1,12 +1,13 @@
 """Dice on the test split, on the native grids, of pdl-fit and of a MONAI script that trains the same network on the
 same prepared volumes for as long: `just bench-accuracy`.
 
-Both train for --seconds, evaluation left out; the rest is pdl-fit's default plan for the folder. pdl-fit follows the
-manifest's curriculum, the peer draws from all training cases alike. MONAI's seconds begin with the first step and hold
-the waiting for its worker processes; its rate falls with them. Dice is cohort Dice: 2|A and B| / (|A| + |B|) of each
-case and label (left out where both are empty), averaged over cases, then over labels. pdl-fit's is computed anew from
-the files that `pdl-fit predict` makes of the test images, and must be what `pdl-fit evaluate` says to 1e-4. That both
-are measured alike is tried, too: pdl-fit's weights must have that Dice by the peer's evaluation.
+pdl-fit trains for about --seconds, evaluation left out, and the peer for as long as that took; the rest is pdl-fit's
+default plan for the folder. pdl-fit follows the manifest's curriculum, the peer draws from all training cases alike, in
+samples of full size. MONAI's seconds begin with the first step and hold the waiting for its worker processes; its rate
+falls with them. Dice is cohort Dice: 2|A and B| / (|A| + |B|) of each case and label (left out where both are empty),
+averaged over cases, then over labels. pdl-fit's is computed anew from the files that `pdl-fit predict` makes of the
+test images, and must be what `pdl-fit evaluate` says to 1e-4. That both are measured alike is tried, too: pdl-fit's
+weights must have that Dice by the peer's evaluation.
 
 Flags that this program does not know go to `pdl-fit train` (such as --augment full, which the peer then follows).
 """
@@ -122,13 +123,12 @@ def bench(words, flags, out, folder):
     cases = peer.datalist(words.pdl, out, folder / "monai")
     tests = list(test_cases(out, cases))
     evaluated, anew = fit_dice(words, run, record, tests, folder / "predicted")
-    trained = peer.Peer(run, record)
-    seconds = train_monai(trained, record, cases, words.seconds, words.workers)
+    trained, results = peer.Peer(run, record), record["results"]
+    seconds = train_monai(trained, record, cases, results["training_seconds"], words.workers)
     theirs = peer_dice(trained.average, record, tests)
     ours_by_peer = peer_dice(load_file(run / "weights.safetensors"), record, tests)
     assert numpy.allclose(ours_by_peer, evaluated, atol=SAME), f"two measures: {ours_by_peer} by the peer, {evaluated}"
 
-    results = record["results"]
     print(
         f"{out}: {len(tests)} test cases; pdl-fit trained for {results['training_seconds']:.0f} s "
         f"({results['steps']} steps), MONAI for {seconds:.0f} s ({trained.steps} steps)"
@@ -152,7 +152,7 @@ def main():
     parser.add_argument("pdl")
     parser.add_argument("fit")
     parser.add_argument("outs", nargs="+", type=pathlib.Path, help="curated folders")
-    parser.add_argument("--seconds", type=float, default=3600, help="of each training")
+    parser.add_argument("--seconds", type=float, default=3600, help="of pdl-fit's training, about")
     parser.add_argument("--workers", type=int, default=2, help="MONAI's worker processes")
     words, flags = parser.parse_known_args()
     peer.prepare_torch()
