@@ -230,7 +230,7 @@ bench-step *outs: build-fit venv-bench-fit
     if [ $# -eq 0 ]; then set -- out/real/mr out/real/ct; fi
     .venv-bench-fit/bin/python crates/pdl-fit/benches/step.py {{pdl}} {{fit}} "$@"
 
-# Dice on the test split against MONAI's: of what `just real` made, or of a curated folder, with flags (an hour at most)
+# Dice on the test split against MONAI's: of what `just real` made (over an hour), or of curated folders, with flags
 bench-accuracy *words: build-fit venv-bench-fit
     #!/usr/bin/env bash
     set -euo pipefail
