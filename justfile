@@ -236,8 +236,8 @@ bench-accuracy *words: build-fit venv-bench-fit
     set -euo pipefail
     bench() { .venv-bench-fit/bin/python crates/pdl-fit/benches/accuracy.py {{pdl}} {{fit}} "$@"; }
     if [ $# -gt 0 ]; then bench "$@"; exit; fi
-    bench out/real/mr --seconds 600 --augment full
-    bench out/real/ct --seconds 1200 --augment full --depth 4 --grow-share 0.4 --patch-share 0.6 --eval-every 1000
+    bench out/real/mr --seconds 300 --schedule conventional --rate 0.006
+    bench out/real/ct --seconds 1800 --schedule conventional --depth 4 --patch-share 0.6 --eval-every 2000
 
 # Seconds to the same Dice by schedule, as far as tuned, on the real cohorts below PDL_REAL_DATA (quick: one seed, two arms)
 bench-fit mode="full": build-fit bench-fit-cohorts

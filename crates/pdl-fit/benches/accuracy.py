@@ -3,8 +3,8 @@ same prepared volumes for as long: `just bench-accuracy`.
 
 pdl-fit trains for about --seconds, evaluation left out, and the peer for as long as that took; the rest is pdl-fit's
 default plan for the folder. pdl-fit follows the manifest's curriculum, the peer draws from all training cases alike, in
-samples of full size. Each draws as it does: where a sample is to hold a label, MONAI chooses one voxel of all that have
-any, pdl-fit the label first and then a plane, and of few samples a step somewhat more (2 of 4, by a share of a third).
+samples of full size. Both place the same share of their samples on a label, which is chosen first, as likely as any
+other of its case; then MONAI chooses one of its voxels, pdl-fit one of its planes and then a voxel there.
 MONAI's seconds begin with the first step and hold the waiting for its worker processes; its rate falls with them. Dice
 is cohort Dice: 2|A and B| / (|A| + |B|) of each case and label (left out where both are empty), averaged over cases,
 then over labels. pdl-fit's is computed anew from the files that `pdl-fit predict` makes of the test images, and must be

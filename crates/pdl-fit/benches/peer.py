@@ -139,24 +139,26 @@ def loader(record, cases, steps, workers):
     both, dims, patch = ["image", "label"], plan["network"]["dims"], plan["patch"]
     labels = [label["value"] for label in record["labels"]]
     samples = -(-plan["batch"] // settings["cases_per_step"])
+    # The share of samples on a label as pdl-fit rounds it, a label as likely as any other of its case.
+    on_label = math.ceil(plan["batch"] * settings["foreground"]) / plan["batch"]
     read = [
         transforms.LoadImaged(both, image_only=True, ensure_channel_first=True),
         transforms.Transposed(both, (0, 3, 2, 1)),  # to z, y, x
         transforms.SpatialPadd("image", patch, mode="minimum"),
         transforms.SpatialPadd("label", patch),
         transforms.MapLabelValued("label", labels, range(1, len(labels) + 1), dtype="uint8"),
-        transforms.FgBgToIndicesd("label"),
+        transforms.ClassesToIndicesd("label", num_classes=len(labels) + 1),
     ]
     draw = [
-        transforms.RandCropByPosNegLabeld(
+        transforms.RandCropByLabelClassesd(
             both,
             "label",
             patch,
-            pos=settings["foreground"],
-            neg=1 - settings["foreground"],
+            ratios=[1 - on_label, *[on_label / len(labels)] * len(labels)],
+            num_classes=len(labels) + 1,
             num_samples=samples,
-            fg_indices_key="label_fg_indices",
-            bg_indices_key="label_bg_indices",
+            indices_key="label_cls_indices",
+            warn=False,
         ),
         transforms.SelectItemsd(both),
         *([transforms.SqueezeDimd(both, 1)] if dims == 2 else []),
