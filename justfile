@@ -153,11 +153,11 @@ fuzz seconds="600":
             -max_total_time=${1:-600} -max_len=65536 -rss_limit_mb=1024 -timeout=20 -print_final_stats=1
     done
 
-# A target folder of its own: the feature must not have the whole workspace built anew.
+# With the workspace's features beside its own, so that all but the crates that read DICOM is what `just test` built.
 [private]
 with-jpeg-ls test:
-    PATH=$PWD/.venv-dicom/bin:$PATH cargo test --release --locked --manifest-path crates/pdl-dicom/Cargo.toml \
-        --features jpeg-ls --target-dir target/jpeg-ls --test {{test}}
+    LIBTORCH=$(python3 {{libtorch}} --fetch) PATH=$PWD/.venv-dicom/bin:$PATH \
+        cargo test --release --locked {{workspace}} --features pdl-dicom/jpeg-ls --test {{test}}
 
 [private]
 venv-dicom:
