@@ -1,0 +1,352 @@
+//! The codes of all findings, each with its severity, an explanation and advice.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::str::FromStr;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// What becomes of what a finding is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// For the record: what was done, and nothing that needs a look.
+    Note,
+    /// The case is used, and a person should look at it.
+    Warning,
+    /// The case is not used.
+    Rejection,
+}
+
+impl Severity {
+    /// The word for it in tables: "note", "warning" or "rejection".
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Note => "note",
+            Self::Warning => "warning",
+            Self::Rejection => "rejection",
+        }
+    }
+}
+
+/// A text that is the code of no finding.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownCode(pub String);
+
+impl fmt::Display for UnknownCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "unknown finding code \"{}\": it may come from a newer version of pdl", self.0)
+    }
+}
+
+impl std::error::Error for UnknownCode {}
+
+/// Defines [`Code`] from rows of variant, text, severity, explanation and advice, so that none can
+/// lack one of them.
+macro_rules! codes {
+    ($($variant:ident = $text:literal, $severity:ident, $explanation:literal, $advice:literal;)*) => {
+        /// What a finding is about. Variants are in the order of their texts.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[non_exhaustive]
+        pub enum Code {
+            $(#[doc = $explanation] $variant,)*
+        }
+
+        impl Code {
+            /// All codes, in the order of their texts.
+            pub const ALL: &[Self] = &[$(Self::$variant,)*];
+
+            /// The text that files, reports and messages show, such as "no-label".
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text,)* }
+            }
+
+            /// What becomes of the case that has such a finding.
+            pub fn severity(self) -> Severity {
+                match self { $(Self::$variant => Severity::$severity,)* }
+            }
+
+            /// What was seen, in one sentence.
+            pub fn explanation(self) -> &'static str {
+                match self { $(Self::$variant => $explanation,)* }
+            }
+
+            /// What to do about it, in one sentence.
+            pub fn advice(self) -> &'static str {
+                match self { $(Self::$variant => $advice,)* }
+            }
+        }
+    };
+}
+
+codes! {
+    CarriedColumn = "carried-column", Warning,
+        "A column that `--carry` keeps has a value of its own for most patients.",
+        "Leave the column out if its values can tell who the patients are.";
+    ConstantImage = "constant-image", Rejection,
+        "Every voxel of the image has the same value.",
+        "Look at the source file; the export of the image has failed.";
+    ContoursOffSeries = "contours-off-series", Warning,
+        "Contours of a structure lie outside the slices of its image series.",
+        "Check that the structure set belongs to this series.";
+    ContoursOffSlice = "contours-off-slice", Warning,
+        "Contours of a structure lie between slices and were drawn on the nearest one.",
+        "Check the structure in `pdl view`; the set may have been made on another series.";
+    CropExtended = "crop-extended", Warning,
+        "The crop of some cases was extended so that no label is cut off.",
+        "New images have no labels to extend the crop by: use a crop that holds the labels by itself.";
+    Drift = "drift", Warning,
+        "Test cases are less similar to the training cases than a random division of the patients makes them.",
+        "Check sites, scanners and protocols of the splits, or stratify by them (`--stratify`).";
+    DuplicateImage = "duplicate-image", Warning,
+        "The image is equal, voxel for voxel, to that of another case.",
+        "Remove one of the two, or name their patients as one (`--same-patient`).";
+    EmptyLabel = "empty-label", Rejection,
+        "The label map holds background only.",
+        "Annotate the case, or leave it out.";
+    FewPatients = "few-patients", Warning,
+        "There are too few patients to hold any out for validation and test.",
+        "Add patients, or give the splits in a column `split`.";
+    FilesSetAside = "files-set-aside", Note,
+        "Files of a DICOM tree belong to no case.",
+        "`sources.parquet` lists them, each with the reason.";
+    GantryTilt = "gantry-tilt", Note,
+        "The slices are tilted against the axis of the table and were resampled to a right-angled grid.",
+        "Nothing; the figures say by how much.";
+    GridMismatch = "grid-mismatch", Rejection,
+        "The label map lies on another grid than its image.",
+        "Check that the two belong together; `--resample-labels` resamples the label map.";
+    LabelBeyondImage = "label-beyond-image", Warning,
+        "Part of a segmentation lies outside its image and was cut off.",
+        "Check that the segmentation belongs to this series.";
+    LabelOutsideImage = "label-outside-image", Rejection,
+        "The whole label map lies outside its image.",
+        "Check that the two belong together, and their affines.";
+    LabelResampled = "label-resampled", Note,
+        "The label map lay on another grid and was resampled to that of its image.",
+        "Compare the volumes before and after in the message.";
+    LabelsUnknown = "labels-unknown", Warning,
+        "`[labels]` names label values that no case has.",
+        "Correct the values in `pdl.toml`.";
+    LoneLabel = "lone-label", Warning,
+        "A label occurs in one case only, or is missing from one case only.",
+        "Check the case: its label may bear a wrong value.";
+    MissingContours = "missing-contours", Warning,
+        "A structure has no contour on some slices between its first and its last.",
+        "Check whether the structure was left incomplete.";
+    MissingSlice = "missing-slice", Warning,
+        "A slice of the series is missing and was interpolated from its neighbours.",
+        "Export the series again.";
+    ModalityGuessed = "modality-guessed", Warning,
+        "Nothing states the modality; it was guessed from the intensities.",
+        "State it with `--modality` or a column `modality`.";
+    NameMasked = "name-masked", Note,
+        "A structure's name held part of the patient's name or ids, which was masked.",
+        "Rename the structure with `--structures`.";
+    NoImage = "no-image", Rejection,
+        "A label has no image.",
+        "Add the image, or check how files are named.";
+    NoLabel = "no-label", Rejection,
+        "An image has no label.",
+        "Annotate the case, or check how files are named.";
+    NoPatientId = "no-patient-id", Warning,
+        "The DICOM files name no patient; each study counts as a patient.",
+        "Give the patients in a table (`cohort.csv`).";
+    NoSopClass = "no-sop-class", Note,
+        "The DICOM file does not say what kind of object it is; it was taken for what its contents show.",
+        "Nothing, unless the case looks wrong.";
+    NoStackSpacing = "no-stack-spacing", Rejection,
+        "A stack of slices has no voxel size.",
+        "Give it in mm with `--stack-spacing X,Y,Z` or a column `stack_spacing`.";
+    NoSuchChannel = "no-such-channel", Rejection,
+        "The case lacks the channel that was chosen.",
+        "Choose another with `--channel`, or add the file.";
+    NoTransform = "no-transform", Warning,
+        "The header does not say how the image lies in the patient; its axes were taken as RAS.",
+        "Check left and right in `pdl view`, or state them with `--orientation`.";
+    NotFinite = "not-finite", Rejection,
+        "Voxels are NaN or infinite.",
+        "Look at the source file; the conversion of the image has failed.";
+    OddHeader = "odd-header", Warning,
+        "The header breaks its format's rules in a way that could be read all the same.",
+        "Check the case in `pdl view`.";
+    OnePatientTwoIds = "one-patient-two-ids", Warning,
+        "Two cases with the same image are of two patients.",
+        "Name the patients as one with `--same-patient`, or correct the table.";
+    OneSlice = "one-slice", Warning,
+        "The series has a single slice.",
+        "Check that the series is complete.";
+    OpenContours = "open-contours", Warning,
+        "Contours of a structure are not closed and were left out.",
+        "Check the structure in the planning system.";
+    OrientationOverridden = "orientation-overridden", Note,
+        "`--orientation` replaced the orientation that the header states.",
+        "Check left and right in `pdl view`.";
+    OtherHandedness = "other-handedness", Warning,
+        "The image is stored mirrored against nearly all others.",
+        "Check left and right: a converter may have flipped it.";
+    OtherModality = "other-modality", Rejection,
+        "The case is of another modality than the cohort.",
+        "Curate each modality by itself.";
+    Outliers = "outliers", Warning,
+        "Training cases are dissimilar to all others.",
+        "Look at them in the report; they stay in the curriculum.";
+    OverlappingStructures = "overlapping-structures", Warning,
+        "Structures overlap; voxels that both hold went to one of them.",
+        "State the order with `--structures`.";
+    PaddedProxies = "padded-proxies", Warning,
+        "Some cases are much smaller than the grid on which cases are compared.",
+        "Check whether these images show the same region as the others.";
+    PatientAssumed = "patient-assumed", Warning,
+        "Nothing names the patient; the case counts as a patient of its own.",
+        "Give a column `patient` where a patient has several images.";
+    PlanDrift = "plan-drift", Warning,
+        "The training cases have changed since the plan was made, and a new plan would differ.",
+        "Keep the plan, or make it anew with `--replan`.";
+    PsnrRepeatsMse = "psnr-repeats-mse", Note,
+        "PSNR orders pairs exactly as MSE does.",
+        "Do not count it as a further metric.";
+    RareLabel = "rare-label", Warning,
+        "A label occurs in few cases of a split.",
+        "Do not read much into its Dice there, or stratify by labels.";
+    RepeatedFile = "repeated-file", Note,
+        "Files of the series are there twice; one of each was read.",
+        "Nothing.";
+    SamePatient = "same-patient", Warning,
+        "Two patients are in all likelihood one and were joined, or were left in two splits that the table gives.",
+        "Look at the pair; `same-patient.csv` takes the decision.";
+    SeveralChannels = "several-channels", Rejection,
+        "The case has several channels and none was chosen.",
+        "Choose one with `--channel`.";
+    SeveralFiles = "several-files", Rejection,
+        "Several files could be the image or the label of the case.",
+        "Name one of them in `cohort.csv`.";
+    SeveralLabels = "several-labels", Warning,
+        "Several structure sets or segmentations belong to the series; one was taken.",
+        "Remove the others, or say which in a table.";
+    ShapeMismatch = "shape-mismatch", Rejection,
+        "The label map has another number of voxels than its image.",
+        "Check that the two belong together; `--resample-labels` resamples the label map.";
+    SmallGroup = "small-group", Warning,
+        "A group of cases is missing from a split, or rare in it.",
+        "Stratify by the column (`--stratify-by`).";
+    SmallSplit = "small-split", Warning,
+        "A split has too few cases for its figures to mean much.",
+        "Add patients, or change the split's shares.";
+    SmallStratum = "small-stratum", Warning,
+        "A stratum has too few patients to be in every split.",
+        "Stratify by fewer properties.";
+    SplitKept = "split-kept", Note,
+        "Patients keep the split that they had; what was asked for places new ones only.",
+        "Delete `cases.parquet` to divide all patients anew.";
+    SplitMoved = "split-moved", Warning,
+        "A patient's cases moved to another split.",
+        "Figures of trainings made before are no longer comparable for them.";
+    SplitSeries = "split-series", Note,
+        "The series held several images at each position and was split.",
+        "Check that the parts are what you expect (phases, echoes).";
+    StackAxesAssumed = "stack-axes-assumed", Warning,
+        "Nothing says how the axes of a stack of slices lie in the patient.",
+        "State them with `--stack-axes`.";
+    StackBesideVolume = "stack-beside-volume", Rejection,
+        "The folder holds a stack of slices beside a volume.",
+        "Name one of the two in `cohort.csv`.";
+    StructuresUnmatched = "structures-unmatched", Warning,
+        "No structure has a name that `--structures` asks for.",
+        "Correct the pattern; the message lists the names that occur.";
+    TransformsDisagree = "transforms-disagree", Warning,
+        "sform and qform of the NIfTI file differ; the sform was used.",
+        "Check left and right in `pdl view`.";
+    UnevenSpacing = "uneven-spacing", Warning,
+        "The slices are unevenly spaced and were resampled to an even step.",
+        "Check that no slice is missing.";
+    UnitOffset = "unit-offset", Warning,
+        "The intensities are offset by a constant against the other cases.",
+        "The file may lack its rescale intercept (HU): export it again.";
+    UnreadableDicom = "unreadable-dicom", Rejection,
+        "The DICOM files of the case cannot be read.",
+        "The message names the cause; export the series again.";
+    UnreadableImage = "unreadable-image", Rejection,
+        "The image cannot be read.",
+        "The message names the cause.";
+    UnreadableLabel = "unreadable-label", Rejection,
+        "The label map cannot be read.",
+        "The message names the cause.";
+    UnusableStructure = "unusable-structure", Warning,
+        "A structure cannot be used and was left out.",
+        "The message names the cause.";
+    VolumesBesideDicom = "volumes-beside-dicom", Note,
+        "Volumes lie in a folder that was read as a tree of DICOM files, and were not read.",
+        "Curate them by themselves.";
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl FromStr for Code {
+    type Err = UnknownCode;
+
+    fn from_str(text: &str) -> Result<Self, UnknownCode> {
+        let found = Self::ALL.binary_search_by(|code| code.as_str().cmp(text));
+        found.map(|at| Self::ALL[at]).map_err(|_| UnknownCode(text.to_owned()))
+    }
+}
+
+impl Serialize for Code {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for Code {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = Cow::<'_, str>::deserialize(from)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+impl JsonSchema for Code {
+    fn schema_name() -> Cow<'static, str> {
+        "Code".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let texts: Vec<&str> = Self::ALL.iter().map(|code| code.as_str()).collect();
+        json_schema!({ "description": "What a finding is about.", "type": "string", "enum": texts })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_ascend_and_are_found_by_their_text() {
+        assert!(Code::ALL.windows(2).all(|pair| pair[0].as_str() < pair[1].as_str()));
+        assert!(Code::ALL.iter().all(|&code| code.as_str().parse() == Ok(code)));
+        assert_eq!("no-labels".parse::<Code>(), Err(UnknownCode("no-labels".to_owned())));
+    }
+
+    #[test]
+    fn codes_travel_through_json_as_their_text() {
+        let text = serde_json::to_string(&Code::GridMismatch).unwrap();
+        assert_eq!(text, "\"grid-mismatch\"");
+        assert_eq!(serde_json::from_str::<Code>(&text).unwrap(), Code::GridMismatch);
+        let unknown = serde_json::from_str::<Code>("\"no-such-code\"").unwrap_err().to_string();
+        assert!(unknown.starts_with("unknown finding code \"no-such-code\""), "{unknown}");
+    }
+
+    #[test]
+    fn every_code_is_explained_in_a_sentence() {
+        for code in Code::ALL {
+            for text in [code.explanation(), code.advice()] {
+                assert!(text.ends_with('.') && text.len() > 6, "{code}: {text}");
+            }
+            let kebab = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+            assert!(code.as_str().chars().all(kebab), "{code}");
+        }
+    }
+}

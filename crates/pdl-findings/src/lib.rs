@@ -1,0 +1,38 @@
+//! Findings: what a person should know about a case or a cohort.
+//!
+//! In: nothing. Out: [`Code`], the list of everything that pdl can find, each with a [`Severity`], an
+//! explanation and advice, and [`Finding`], one such thing seen, as a sentence with figures. The
+//! crate lies below all readers and stages, so that a fault has one name from the file in which it
+//! was seen to the table and the report that show it. It never decides what becomes of a case.
+//!
+//! ```
+//! use pdl_findings::{Code, Finding, Severity};
+//!
+//! let finding = Finding::new(Code::EmptyLabel, "its label holds background only");
+//! assert_eq!(finding.code.as_str(), "empty-label");
+//! assert_eq!(finding.code.severity(), Severity::Rejection);
+//! assert_eq!("empty-label".parse(), Ok(Code::EmptyLabel));
+//! ```
+
+mod code;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub use code::{Code, Severity, UnknownCode};
+
+/// Something about a case or a cohort that a person should know.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub struct Finding {
+    /// A short fixed name to group by, such as "no-label".
+    pub code: Code,
+    /// The whole sentence, with figures and without a patient's data.
+    pub message: String,
+}
+
+impl Finding {
+    /// A finding whose message is a sentence, with figures and without a patient's data.
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        Self { code, message: message.into() }
+    }
+}

@@ -1,0 +1,267 @@
+#!/usr/bin/env python3
+"""Check the structure of the Rust code: what a compiler accepts and a reader stumbles over.
+
+Reports, one line each, and exits with 1 when there is any:
+- circles between the modules of a crate (`use crate::..`, `super::..`; tests and doc comments do not count);
+- files past 600 lines; comments past 100 columns;
+- a public type's name that occurs twice in the workspace;
+- file and folder names that say nothing to a stranger (WORDS);
+- doc comments that only restate the name of their item.
+
+Exceptions stand in exceptions.toml beside this file, each with its reason; one that no longer applies is reported.
+"""
+
+import re
+import subprocess
+import sys
+import tomllib
+from collections import defaultdict
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+MAX_LINES = 600
+MAX_COLUMNS = 100
+
+# Names of files that a stranger to the code cannot read; what replaced them says what is inside.
+WORDS = set(
+    """
+    archive beginning blocks broken carried chunks closest column divide earlier engine errand feed folder grain
+    handed inline invariant joining kept kernel layout likeness mapping mirror mistakes moment moved named nearest
+    next norm outliers pace places predictor quiet rate regrid remote rest run runs said sampling scheme select
+    sides squares stop straighten target text tree unlike warp wrong_key
+    """.split()
+)
+
+USE = re.compile(r"^\s*(pub(?:\([^)]*\))?\s+)?use\s+([^;]+);", re.M | re.S)
+PATH = re.compile(r"\b(?:crate|super|self)(?:::\w+)+")
+TYPE = re.compile(r"^pub (?:struct|enum|trait|union|type) (\w+)", re.M)
+ITEM = re.compile(
+    r"^\s*(?:pub(?:\([^)]*\))?\s+)?(?:const\s+|async\s+|unsafe\s+)*"
+    r"(?:fn|struct|enum|trait|type|mod|const|static)?\s*r?#?(\w+)"
+)
+# Words that carry nothing beyond the name they stand beside.
+EMPTY = set(
+    "a an and are as at be by for from has have in into is it its of on one or that the their this to was what "
+    "which with get gets set sets return returns give gives make makes new".split()
+)
+
+
+def code_of(text: str) -> str:
+    """The text without comments, and without what is compiled for tests only."""
+    text = re.sub(r"//[^\n]*", "", text)
+    at = re.search(r"^#\[cfg\(test\)\]\s*\n\s*mod \w+ \{", text, re.M)
+    return text[: at.start()] if at else text
+
+
+def expand(tree: str) -> list[str]:
+    """The paths of a use tree: `a::{b, c::d as e}` is `a::b` and `a::c::d`."""
+    tree = tree.strip()
+    at = tree.find("{")
+    if at < 0:
+        return [re.sub(r"\s+as\s+\w+$", "", tree)]
+    head, depth, part, parts = tree[:at], 0, "", []
+    for c in tree[at + 1 : tree.rfind("}")]:
+        depth += (c == "{") - (c == "}")
+        if c == "," and depth == 0:
+            parts.append(part)
+            part = ""
+        else:
+            part += c
+    return [head + path for part in [*parts, part] if part.strip() for path in expand(part)]
+
+
+class Crate:
+    """The modules of a crate, by path below its root ("" is the root), and who uses whom."""
+
+    def __init__(self, folder: Path):
+        self.name = folder.name
+        self.files = {}
+        for file in sorted((folder / "src").rglob("*.rs")):
+            parts = list(file.relative_to(folder / "src").with_suffix("").parts)
+            if parts[-1] == "mod" or parts in (["lib"], ["main"]):
+                parts.pop()
+            path = "::".join(parts)
+            if path in self.files:  # main.rs beside lib.rs: a program over the library
+                continue
+            self.files[path] = code_of(file.read_text())
+        self.reexports = {path: dict(self.names(path, public=True)) for path in self.files}
+
+    def names(self, module: str, public: bool):
+        for match in USE.finditer(self.files[module]):
+            if bool(match[1]) != public:
+                continue
+            for path in expand(match[2]):
+                full = self.absolute(module, path)
+                if full is not None:
+                    yield full.rsplit("::", 1)[-1], full
+
+    def absolute(self, module: str, path: str) -> str | None:
+        parts = [part.strip() for part in path.split("::")]
+        here = module.split("::") if module else []
+        if parts[0] == "crate":
+            here = []
+        elif parts[0] == "super":
+            while parts and parts[0] == "super":
+                here = here[:-1]
+                parts = parts[1:]
+            parts = ["", *parts]
+        elif parts[0] == "self":
+            pass
+        else:
+            child = "::".join([*here, parts[0]])
+            if child not in self.files:
+                return None
+            parts = ["", *parts]
+        return "::".join([*here, *parts[1:]])
+
+    def owner(self, path: str, depth: int = 0) -> str | None:
+        """The module that defines what a path names; re-exports are followed."""
+        parts = path.split("::")
+        for n in range(len(parts), -1, -1):
+            module = "::".join(parts[:n])
+            if module in self.files:
+                rest = parts[n:]
+                known = self.reexports[module]
+                if rest and rest[0] in known and depth < 8:
+                    target = "::".join([known[rest[0]], *rest[1:]])
+                    return module if target == path else self.owner(target, depth + 1)
+                return module
+        return None
+
+    def uses(self) -> dict[str, set[str]]:
+        arrows = defaultdict(set)
+        for module, text in self.files.items():
+            paths = {full for _, full in self.names(module, public=False)}
+            inline = USE.sub("", text)
+            paths |= {self.absolute(module, m) for m in PATH.findall(inline) if not m.startswith("self")}
+            for path in paths - {None}:
+                owner = self.owner(path)
+                if owner is not None and owner != module:
+                    arrows[module].add(owner)
+        return arrows
+
+    def circles(self) -> list[list[str]]:
+        arrows = self.uses()
+        number, low, stack, found = {}, {}, [], []
+
+        def visit(v):
+            number[v] = low[v] = len(number)
+            stack.append(v)
+            for w in sorted(arrows[v]):
+                if w not in number:
+                    visit(w)
+                    low[v] = min(low[v], low[w])
+                elif w in stack:
+                    low[v] = min(low[v], number[w])
+            if low[v] == number[v]:
+                group = []
+                while True:
+                    group.append(stack.pop())
+                    if group[-1] == v:
+                        break
+                if len(group) > 1:
+                    found.append(sorted(group))
+
+        for module in sorted(self.files):
+            if module not in number:
+                visit(module)
+        return sorted(found)
+
+
+def words_of(name: str) -> list[str]:
+    name = re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", name)
+    return [word.lower() for word in name.split("_") if word]
+
+
+def stem(word: str) -> str:
+    for ending in ("ies", "ing", "es", "ed", "s"):
+        if word.endswith(ending) and len(word) > len(ending) + 2:
+            return word[: -len(ending)]
+    return word
+
+
+def restates(doc: str, name: str) -> bool:
+    said = {stem(word) for word in re.findall(r"[a-z0-9]+", doc.lower())} - {stem(word) for word in EMPTY}
+    return bool(said or doc.strip()) and said <= {stem(word) for word in words_of(name)}
+
+
+def docs(text: str):
+    """Doc comments of one line, each with the name of its item and the line."""
+    lines = text.split("\n")
+    for at, line in enumerate(lines):
+        bare = line.strip()
+        if not bare.startswith("///") or (at and lines[at - 1].strip().startswith("///")):
+            continue
+        after = at + 1
+        while after < len(lines) and lines[after].strip().startswith("#["):
+            after += 1
+        if after < len(lines) and not lines[after].strip().startswith("///"):
+            match = ITEM.match(lines[after])
+            if match and match[1]:
+                yield at + 1, bare.removeprefix("///").strip(), match[1]
+
+
+def tracked() -> list[Path]:
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "crates", "tests"],
+        cwd=ROOT, check=True, capture_output=True, text=True,
+    ).stdout
+    return [Path(path) for path in listed.split("\0") if path and (ROOT / path).is_file()]
+
+
+def problems():
+    """All problems, each a kind, what it is about, and the line that is printed."""
+    files = tracked()
+    for folder in sorted(file.parent for file in files if file.name == "Cargo.toml"):
+        if (ROOT / folder / "src").is_dir():
+            crate = Crate(ROOT / folder)
+            for circle in crate.circles():
+                shown = [module or "(root)" for module in circle]
+                yield "circle", f"{crate.name}: {' '.join(shown)}", "modules use each other in a circle"
+    types = defaultdict(list)
+    for file in files:
+        for part in file.parts[1:]:
+            word = part.split(".")[0].replace("-", "_")
+            if word in WORDS:
+                yield "file-name", str(file), f'"{word}" does not name a thing of the field'
+        if file.suffix != ".rs":
+            continue
+        text = (ROOT / file).read_text()
+        lines = text.split("\n")
+        if len(lines) - 1 > MAX_LINES:
+            yield "long-file", str(file), f"{len(lines) - 1} lines, expected at most {MAX_LINES}"
+        for at, line in enumerate(lines):
+            if line.lstrip().startswith("//") and len(line) > MAX_COLUMNS and "://" not in line:
+                yield "wide-comment", f"{file}:{at + 1}", f"{len(line)} columns, expected at most {MAX_COLUMNS}"
+        for at, doc, name in docs(text):
+            if restates(doc, name):
+                yield "restated", f"{file}:{at + 1}", f'"{doc}" says no more than the name {name}'
+        if file.parts[0] == "crates" and "src" in file.parts:
+            for name in TYPE.findall(code_of(text)):
+                types[name].append(file)
+    for name, where in sorted(types.items()):
+        if len(where) > 1:
+            yield "type-name", name, f"public in {', '.join(map(str, where))}"
+
+
+def main() -> int:
+    exceptions = tomllib.loads((Path(__file__).parent / "exceptions.toml").read_text())
+    wanted = set(sys.argv[1:])
+    left = {(kind, what) for kind, entries in exceptions.items() for what in entries}
+    count = 0
+    for kind, what, message in problems():
+        if (kind, what) in left:
+            left.discard((kind, what))
+        elif not wanted or kind in wanted:
+            count += 1
+            print(f"{kind}: {what}: {message}")
+    if not wanted:
+        for kind, what in sorted(left):
+            count += 1
+            print(f"exception: {what}: no longer needed for {kind}: remove it from exceptions.toml")
+    print(f"{count} problems of structure" if count else "structure: no problems")
+    return 1 if count else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
