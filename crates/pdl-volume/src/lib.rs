@@ -26,15 +26,15 @@ mod affine;
 pub mod body;
 mod label;
 mod orientation;
-mod part;
 pub mod statistics;
 mod volume;
+mod voxel_box;
 
 pub use affine::Affine;
 pub use label::{LabelCount, LabelError, LabelMap, LabelReader, count_labels, labels_on};
 pub use orientation::{AxisCode, Orientation, OrientationError};
-pub use part::VoxelBox;
 pub use volume::{Grid, Volume, VolumeError};
+pub use voxel_box::VoxelBox;
 
 /// Axes, world and resampling, as `pdl help geometry` prints it.
 ///
