@@ -1,6 +1,6 @@
 //! The map from voxel indices to millimetres.
 
-use crate::Orientation;
+use crate::{AxisCode, Orientation};
 
 /// A 4 x 4 affine in row-major order that maps voxel indices (x, y, z of the stored image, voxel
 /// centres at integers) to RAS+ millimetres.
@@ -73,6 +73,25 @@ impl Affine {
             let row = &self.rows[r];
             row[0] * index[0] + row[1] * index[1] + row[2] * index[2] + row[3]
         })
+    }
+
+    /// The closest axis-aligned orientation: of the six assignments of stored axes to world axes, the one
+    /// with the largest sum of absolute direction cosines.
+    pub fn orientation(&self) -> Orientation {
+        const PERMUTATIONS: [[usize; 3]; 6] =
+            [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
+        let spacing = self.spacing_mm();
+        let cosine = |axis: usize, world: usize| self.step_mm(axis)[world] / spacing[axis];
+        let fit = |p: &[usize; 3]| (0..3).map(|axis| cosine(axis, p[axis]).abs()).sum::<f64>();
+        let mut best = PERMUTATIONS[0];
+        for candidate in &PERMUTATIONS[1..] {
+            if fit(candidate) > fit(&best) + 1e-9 {
+                best = *candidate;
+            }
+        }
+        Orientation::from_axes(std::array::from_fn(|axis| {
+            AxisCode::from_world(best[axis], cosine(axis, best[axis]) >= 0.0)
+        }))
     }
 
     /// The (fractional) voxel index at a world position in RAS+ millimetres, by Cramer's rule; of no use unless

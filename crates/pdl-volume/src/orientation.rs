@@ -3,8 +3,6 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::Affine;
-
 /// The anatomical direction in which an index grows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum AxisCode {
@@ -49,7 +47,8 @@ impl AxisCode {
         }
     }
 
-    fn from_world(axis: usize, positive: bool) -> Self {
+    /// The code of a RAS+ world axis (0, 1, 2), along it or against it.
+    pub(crate) fn from_world(axis: usize, positive: bool) -> Self {
         Self::ALL[2 * axis + usize::from(!positive)].1
     }
 }
@@ -74,21 +73,9 @@ impl Orientation {
         (seen == [true; 3]).then_some(Self(axes))
     }
 
-    /// The closest axis-aligned orientation: of the six assignments of stored axes to world axes, the one
-    /// with the largest sum of absolute direction cosines.
-    pub fn closest_to(affine: &Affine) -> Self {
-        const PERMUTATIONS: [[usize; 3]; 6] =
-            [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
-        let spacing = affine.spacing_mm();
-        let cosine = |axis: usize, world: usize| affine.step_mm(axis)[world] / spacing[axis];
-        let fit = |p: &[usize; 3]| (0..3).map(|axis| cosine(axis, p[axis]).abs()).sum::<f64>();
-        let mut best = PERMUTATIONS[0];
-        for candidate in &PERMUTATIONS[1..] {
-            if fit(candidate) > fit(&best) + 1e-9 {
-                best = *candidate;
-            }
-        }
-        Self(std::array::from_fn(|axis| AxisCode::from_world(best[axis], cosine(axis, best[axis]) >= 0.0)))
+    /// From directions that are known to lie on three different world axes.
+    pub(crate) fn from_axes(axes: [AxisCode; 3]) -> Self {
+        Self(axes)
     }
 
     /// The directions of the stored x, y and z axes.

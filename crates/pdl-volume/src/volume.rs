@@ -42,7 +42,7 @@ impl Grid {
 
     /// The closest axis-aligned orientation.
     pub fn orientation(&self) -> Orientation {
-        Orientation::closest_to(&self.affine)
+        self.affine.orientation()
     }
 
     /// Voxel size in millimetres (x, y, z).
