@@ -12,6 +12,7 @@ pub mod anatomy;
 pub mod cohort;
 pub mod contour;
 pub mod dicom;
+mod dicom_elements;
 pub mod modality;
 pub mod patient;
 pub mod random;

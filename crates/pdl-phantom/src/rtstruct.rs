@@ -6,7 +6,7 @@ use dicom_object::InMemDicomObject;
 
 use crate::cohort::Case;
 use crate::contour::{Corner, outlines};
-use crate::dicom::{Study, decimals, object, sequence, text, to_lps};
+use crate::dicom_elements::{Study, decimals, object, sequence, text, to_lps};
 use crate::tissue::LABEL_NAMES;
 
 /// Red, green, blue of each label from 1 on.
