@@ -7,15 +7,15 @@ use serde::Serialize;
 
 use crate::PhantomError;
 use crate::anatomy::Anatomy;
-use crate::modality::Modality;
+use crate::modality::PhantomModality;
 use crate::patient::patients;
-use crate::random::Source;
-use crate::scan::{Scan, scan};
+use crate::random::RandomSource;
+use crate::scan::{PhantomScan, scan};
 use crate::tissue::LABEL_NAMES;
 
 /// One scan of one patient.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Case {
+pub struct PhantomCase {
     /// Its name, such as "ct_07": the stem of its files.
     pub name: String,
     /// Whose scan it is, such as "ct-p03".
@@ -23,28 +23,28 @@ pub struct Case {
     /// The patient's number within the cohort, from 1.
     pub patient_number: usize,
     /// Image and labels.
-    pub scan: Scan,
+    pub scan: PhantomScan,
 }
 
 /// Scans of one modality.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Cohort {
+pub struct PhantomCohort {
     /// How they were made.
-    pub modality: Modality,
+    pub modality: PhantomModality,
     /// The seed that they follow from.
     pub seed: u64,
     /// The cases, by name.
-    pub cases: Vec<Case>,
+    pub cases: Vec<PhantomCase>,
 }
 
 /// One case in six is a second scan of an earlier patient.
 const CASES_PER_SECOND_SCAN: usize = 6;
 
 /// Streams of random numbers: a modality's patients, and each of its scans.
-fn stream(modality: Modality, number: usize) -> u64 {
+fn stream(modality: PhantomModality, number: usize) -> u64 {
     let base = match modality {
-        Modality::Ct => 1_000_000,
-        Modality::Mr => 2_000_000,
+        PhantomModality::Ct => 1_000_000,
+        PhantomModality::Mr => 2_000_000,
     };
     base + number as u64
 }
@@ -53,15 +53,15 @@ fn stream(modality: Modality, number: usize) -> u64 {
 ///
 /// # Errors
 /// [`PhantomError`] when a grid is invalid, which none of the built-in ones is.
-pub fn generate(modality: Modality, seed: u64, count: usize) -> Result<Cohort, PhantomError> {
+pub fn generate(modality: PhantomModality, seed: u64, count: usize) -> Result<PhantomCohort, PhantomError> {
     let people = count - count / CASES_PER_SECOND_SCAN;
-    let traits = patients(&mut Source::new(seed, stream(modality, 0)), people);
+    let traits = patients(&mut RandomSource::new(seed, stream(modality, 0)), people);
     let cases = (0..count)
         .into_par_iter()
         .map(|index| {
             let person = patient_of(index, people);
-            let mut source = Source::new(seed, stream(modality, index + 1));
-            Ok(Case {
+            let mut source = RandomSource::new(seed, stream(modality, index + 1));
+            Ok(PhantomCase {
                 name: format!("{}_{:02}", modality.folder(), index + 1),
                 patient: format!("{}-p{:02}", modality.folder(), person + 1),
                 patient_number: person + 1,
@@ -69,7 +69,7 @@ pub fn generate(modality: Modality, seed: u64, count: usize) -> Result<Cohort, P
             })
         })
         .collect::<Result<_, PhantomError>>()?;
-    Ok(Cohort { modality, seed, cases })
+    Ok(PhantomCohort { modality, seed, cases })
 }
 
 /// First everyone once, then every fifth one again.
@@ -77,7 +77,7 @@ fn patient_of(index: usize, people: usize) -> usize {
     if index < people { index } else { (2 + 5 * (index - people)) % people }
 }
 
-impl Cohort {
+impl PhantomCohort {
     /// The bytes of `cohort.csv`: image, label, patient, modality; paths relative to the cohort's folder.
     pub fn table(&self) -> String {
         let mut text = String::from("image,label,patient,modality\n");
@@ -93,7 +93,7 @@ impl Cohort {
     /// # Errors
     /// [`PhantomError::Json`], which does not happen: every key is text.
     pub fn dataset(&self) -> Result<Vec<u8>, PhantomError> {
-        let pair = |case: &Case| {
+        let pair = |case: &PhantomCase| {
             let [image, label] = case.paths().map(|path| format!("./{path}"));
             Pair { image, label }
         };
@@ -119,7 +119,7 @@ impl Cohort {
     }
 }
 
-impl Case {
+impl PhantomCase {
     /// The paths of image and labels, relative to the cohort's folder.
     pub fn paths(&self) -> [String; 2] {
         ["images", "labels"].map(|folder| format!("{folder}/{}.nii.gz", self.name))

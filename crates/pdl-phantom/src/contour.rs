@@ -111,7 +111,7 @@ fn without_straight_corners(points: &[Corner]) -> Vec<Corner> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::random::Source;
+    use crate::random::RandomSource;
 
     /// Whether the centre of pixel (x, y) is inside, by the even-odd rule along a ray in +x.
     fn holds(outline: &[Corner], x: usize, y: usize) -> bool {
@@ -135,7 +135,7 @@ mod tests {
 
     #[test]
     fn random_pixels_are_filled_again() {
-        let mut source = Source::new(5, 5);
+        let mut source = RandomSource::new(5, 5);
         for _ in 0..300 {
             let share = source.uniform();
             let mask: Vec<bool> = (0..13 * 11).map(|_| source.uniform() < share).collect();

@@ -8,7 +8,7 @@ use dicom_dictionary_std::{tags, uids};
 use dicom_object::{FileMetaTableBuilder, InMemDicomObject};
 use pdl_volume::Grid;
 
-use crate::cohort::{Case, Cohort};
+use crate::cohort::{PhantomCase, PhantomCohort};
 use crate::dicom_elements::{DATE, Study, decimals, number_of, text, to_lps};
 use crate::{PhantomError, rtstruct};
 
@@ -20,7 +20,7 @@ const RESCALE_INTERCEPT: f32 = -1024.0;
 
 /// The cases that are written as DICOM: the first axial ones (stored left, posterior, superior) of the
 /// first protocol with square pixels and of the one without.
-pub fn dicom_cases(cohort: &Cohort) -> Vec<&Case> {
+pub fn dicom_cases(cohort: &PhantomCohort) -> Vec<&PhantomCase> {
     cohort.cases.iter().filter(|case| is_axial(&case.scan.image.grid)).take(DICOM_CASES).collect()
 }
 
@@ -33,7 +33,7 @@ fn is_axial(grid: &Grid) -> bool {
 /// # Errors
 /// [`PhantomError::NotAxial`] when the case is not stored as LPS, [`PhantomError::Dicom`] when an object
 /// cannot be encoded.
-pub fn files(case: &Case, seed: u64) -> Result<Vec<(String, Vec<u8>)>, PhantomError> {
+pub fn files(case: &PhantomCase, seed: u64) -> Result<Vec<(String, Vec<u8>)>, PhantomError> {
     if !is_axial(&case.scan.image.grid) {
         return Err(PhantomError::NotAxial(case.name.clone()));
     }
@@ -48,7 +48,7 @@ pub fn files(case: &Case, seed: u64) -> Result<Vec<(String, Vec<u8>)>, PhantomEr
 }
 
 /// The axial slice at this index from the feet up.
-fn slice(study: &Study, case: &Case, index: usize) -> InMemDicomObject {
+fn slice(study: &Study, case: &PhantomCase, index: usize) -> InMemDicomObject {
     let image = &case.scan.image;
     let [columns, rows, slices] = image.grid.shape;
     let spacing = image.grid.spacing_mm();

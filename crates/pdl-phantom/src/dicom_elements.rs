@@ -6,7 +6,7 @@ use dicom_dictionary_std::tags;
 use dicom_object::InMemDicomObject;
 use pdl_store::hash;
 
-use crate::cohort::Case;
+use crate::cohort::PhantomCase;
 
 /// Every date in the files.
 pub(crate) const DATE: &str = "20000101";
@@ -21,7 +21,7 @@ pub(crate) struct Study {
 
 impl Study {
     /// The study of a case; its UIDs follow from the seed.
-    pub(crate) fn new(case: &Case, seed: u64) -> Self {
+    pub(crate) fn new(case: &PhantomCase, seed: u64) -> Self {
         Self {
             seed,
             name: case.name.clone(),

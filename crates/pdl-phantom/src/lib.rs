@@ -28,8 +28,8 @@ use pdl_store::{StoreError, atomic};
 use pdl_volume::{OrientationError, VolumeError};
 use rayon::prelude::*;
 
-pub use cohort::{Case, Cohort, generate};
-pub use modality::Modality;
+pub use cohort::{PhantomCase, PhantomCohort, generate};
+pub use modality::PhantomModality;
 
 /// The seed of the bundled sample cohorts.
 pub const SAMPLE_SEED: u64 = 2026;
@@ -64,7 +64,7 @@ pub enum PhantomError {
 ///
 /// # Errors
 /// [`PhantomError`] when a file cannot be written.
-pub fn write_cohort(out: &Path, cohort: &Cohort) -> Result<(), PhantomError> {
+pub fn write_cohort(out: &Path, cohort: &PhantomCohort) -> Result<(), PhantomError> {
     let folder = out.join(cohort.modality.folder());
     cohort.cases.par_iter().try_for_each(|case| {
         let [image, label] = case.paths();
@@ -80,7 +80,7 @@ pub fn write_cohort(out: &Path, cohort: &Cohort) -> Result<(), PhantomError> {
 ///
 /// # Errors
 /// [`PhantomError`] when a file cannot be made or written.
-pub fn write_dicom(out: &Path, cohort: &Cohort) -> Result<(), PhantomError> {
+pub fn write_dicom(out: &Path, cohort: &PhantomCohort) -> Result<(), PhantomError> {
     dicom::dicom_cases(cohort).into_iter().try_for_each(|case| {
         let folder = out.join("dicom").join(&case.name);
         for (name, bytes) in dicom::files(case, cohort.seed)? {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::Parser;
-use pdl_phantom::{Modality, SAMPLE_CASES, SAMPLE_SEED, generate, write_cohort, write_dicom};
+use pdl_phantom::{PhantomModality, SAMPLE_CASES, SAMPLE_SEED, generate, write_cohort, write_dicom};
 
 /// Makes synthetic thorax cohorts (CT and MR) with exact labels, two CT scans also as DICOM.
 #[derive(Parser)]
@@ -25,11 +25,11 @@ struct Options {
 
 fn main() -> anyhow::Result<()> {
     let options = Options::parse();
-    for modality in Modality::ALL {
+    for modality in PhantomModality::ALL {
         let cohort = generate(modality, options.seed, options.cases)?;
         let name = modality.code();
         write_cohort(&options.out, &cohort).with_context(|| format!("the {name} cohort was not written"))?;
-        if modality == Modality::Ct {
+        if modality == PhantomModality::Ct {
             write_dicom(&options.out, &cohort).context("the DICOM series were not written")?;
         }
         println!("{name}: {} cases in {}", cohort.cases.len(), options.out.join(modality.folder()).display());

@@ -1,50 +1,50 @@
 //! How bright each tissue is.
 
-use crate::random::Source;
+use crate::random::RandomSource;
 use crate::tissue::Tissue;
 
 /// How the phantoms are imaged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Modality {
+pub enum PhantomModality {
     /// Computed tomography, in Hounsfield units.
     Ct,
     /// Magnetic resonance, T1-like, in a scale of its own for every scan.
     Mr,
 }
 
-impl Modality {
+impl PhantomModality {
     /// Both.
-    pub const ALL: [Modality; 2] = [Modality::Ct, Modality::Mr];
+    pub const ALL: [PhantomModality; 2] = [PhantomModality::Ct, PhantomModality::Mr];
 
     /// The name in folders, files and patients' names.
     pub fn folder(self) -> &'static str {
         match self {
-            Modality::Ct => "ct",
-            Modality::Mr => "mr",
+            PhantomModality::Ct => "ct",
+            PhantomModality::Mr => "mr",
         }
     }
 
     /// The code in a cohort's table.
     pub fn code(self) -> &'static str {
         match self {
-            Modality::Ct => "CT",
-            Modality::Mr => "MR",
+            PhantomModality::Ct => "CT",
+            PhantomModality::Mr => "MR",
         }
     }
 
     /// The name in Decathlon's `dataset.json`.
     pub fn decathlon_name(self) -> &'static str {
         match self {
-            Modality::Ct => "CT",
-            Modality::Mr => "MRI",
+            PhantomModality::Ct => "CT",
+            PhantomModality::Mr => "MRI",
         }
     }
 
     /// The signal of a tissue before anything of the scan is added: HU, or a share of fat's brightness.
     pub fn signal(self, tissue: Tissue) -> f64 {
         match self {
-            Modality::Ct => hounsfield(tissue),
-            Modality::Mr => t1_brightness(tissue),
+            PhantomModality::Ct => hounsfield(tissue),
+            PhantomModality::Mr => t1_brightness(tissue),
         }
     }
 }
@@ -119,10 +119,10 @@ impl Chain {
     const HU_RANGE: [f64; 2] = [-1024.0, 3071.0];
 
     /// A scan's chain, drawn at random.
-    pub fn new(modality: Modality, source: &mut Source) -> Self {
+    pub fn new(modality: PhantomModality, source: &mut RandomSource) -> Self {
         match modality {
-            Modality::Ct => Self::Ct { noise_hu: source.between(12.0, 20.0) },
-            Modality::Mr => Self::Mr {
+            PhantomModality::Ct => Self::Ct { noise_hu: source.between(12.0, 20.0) },
+            PhantomModality::Mr => Self::Mr {
                 scale: source.between(0.0, 1.0) * source.between(0.0, 1.0) * 1600.0 + 250.0,
                 noise: source.between(0.025, 0.05),
                 bias: std::array::from_fn(|term| {
@@ -135,7 +135,7 @@ impl Chain {
 
     /// The stored value of a voxel with this signal at this place of the field of view (-1 to 1 along the
     /// patient's axes): a whole number.
-    pub fn stored(&self, signal: f64, place: [f64; 3], source: &mut Source) -> f32 {
+    pub fn stored(&self, signal: f64, place: [f64; 3], source: &mut RandomSource) -> f32 {
         let value = match self {
             Self::Ct { noise_hu } => {
                 (signal + noise_hu * source.normal()).clamp(Self::HU_RANGE[0], Self::HU_RANGE[1])

@@ -1,6 +1,6 @@
 //! Who is scanned: how far each patient is from the mean one, and in which way.
 
-use crate::random::Source;
+use crate::random::RandomSource;
 
 /// How a patient differs from the mean one: 0 is the mean, about 1 is common, 2 and more is rare.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -34,7 +34,7 @@ const DISTANCES: [f64; 2] = [0.15, 1.75];
 
 /// The patients of a cohort. Their distance from the mean patient is a spectrum, dense near the mean and
 /// thin far from it, in random order; the way in which each differs is random.
-pub fn patients(source: &mut Source, count: usize) -> Vec<Traits> {
+pub fn patients(source: &mut RandomSource, count: usize) -> Vec<Traits> {
     let mut order: Vec<(f64, usize)> = (0..count).map(|rank| (source.uniform(), rank)).collect();
     order.sort_by(|a, b| a.0.total_cmp(&b.0));
     let last = count.saturating_sub(1).max(1) as f64;
@@ -48,7 +48,7 @@ pub fn patients(source: &mut Source, count: usize) -> Vec<Traits> {
 }
 
 /// Random traits whose root mean square is `distance` (a little less where one is cut off).
-fn at_distance(source: &mut Source, distance: f64) -> Traits {
+fn at_distance(source: &mut RandomSource, distance: f64) -> Traits {
     let direction: [f64; TRAITS] = std::array::from_fn(|_| source.normal());
     let square = direction.iter().map(|v| v * v).sum::<f64>() / TRAITS as f64;
     let scale = distance / square.sqrt().max(0.1);
@@ -63,7 +63,7 @@ mod tests {
 
     #[test]
     fn most_patients_are_near_the_mean() {
-        let all = patients(&mut Source::new(1, 1), 20);
+        let all = patients(&mut RandomSource::new(1, 1), 20);
         let distance = |t: &Traits| {
             let parts = [t.stature, t.habitus, t.inflation, t.heart_size, t.heart_shift];
             (parts.iter().map(|v| v * v).sum::<f64>() / 5.0).sqrt()

@@ -8,9 +8,9 @@ use rand_pcg::Pcg32;
 /// Floating-point results use only additions, multiplications and conversions, which IEEE 754 defines to
 /// the last bit; a platform's logarithm or sine would not be.
 #[derive(Clone, Debug)]
-pub struct Source(Pcg32);
+pub struct RandomSource(Pcg32);
 
-impl Source {
+impl RandomSource {
     /// The stream of this number under this seed.
     pub fn new(seed: u64, stream: u64) -> Self {
         // PCG streams that share a state are correlated at first, so that the state depends on both.
@@ -50,7 +50,7 @@ mod tests {
 
     #[test]
     fn normal_numbers_have_mean_zero_and_deviation_one() {
-        let mut source = Source::new(7, 3);
+        let mut source = RandomSource::new(7, 3);
         let values: Vec<f64> = (0..20_000).map(|_| source.normal()).collect();
         let mean = values.iter().sum::<f64>() / 20_000.0;
         let square = values.iter().map(|v| v * v).sum::<f64>() / 20_000.0;
@@ -60,7 +60,7 @@ mod tests {
 
     #[test]
     fn streams_differ() {
-        let first = |seed, stream| Source::new(seed, stream).uniform();
+        let first = |seed, stream| RandomSource::new(seed, stream).uniform();
         assert_ne!(first(1, 1), first(1, 2));
         assert_ne!(first(1, 1), first(2, 1));
         assert_eq!(first(1, 1), first(1, 1));

@@ -4,7 +4,7 @@ use dicom_core::VR;
 use dicom_dictionary_std::{tags, uids};
 use dicom_object::InMemDicomObject;
 
-use crate::cohort::Case;
+use crate::cohort::PhantomCase;
 use crate::contour::{Corner, outlines};
 use crate::dicom_elements::{Study, decimals, object, sequence, text, to_lps};
 use crate::tissue::LABEL_NAMES;
@@ -13,7 +13,7 @@ use crate::tissue::LABEL_NAMES;
 const COLOURS: [&str; 5] = ["70\\130\\180", "100\\180\\230", "220\\60\\60", "250\\220\\80", "190\\110\\60"];
 
 /// The structure set of a case: one region for each label.
-pub(crate) fn object_of(study: &Study, case: &Case) -> InMemDicomObject {
+pub(crate) fn object_of(study: &Study, case: &PhantomCase) -> InMemDicomObject {
     let mut set = study.common(uids::RT_STRUCTURE_SET_STORAGE, &study.uid("rtstruct"), "RTSTRUCT");
     let labels = 1..LABEL_NAMES.len();
     for element in [
@@ -47,7 +47,7 @@ fn slice_reference(study: &Study, index: usize) -> InMemDicomObject {
 }
 
 /// The frame of reference, with the study and the series whose slices bear the contours.
-fn frame(study: &Study, case: &Case) -> InMemDicomObject {
+fn frame(study: &Study, case: &PhantomCase) -> InMemDicomObject {
     let slices = 0..case.scan.labels.grid.shape[2];
     let series = object([
         text(tags::SERIES_INSTANCE_UID, VR::UI, &study.uid("CT")),
@@ -84,7 +84,7 @@ fn observation(label: usize) -> InMemDicomObject {
 }
 
 /// The contours of one label, slice by slice from the feet up.
-fn contours(study: &Study, case: &Case, label: usize) -> InMemDicomObject {
+fn contours(study: &Study, case: &PhantomCase, label: usize) -> InMemDicomObject {
     let map = &case.scan.labels;
     let [columns, rows, slices] = map.grid.shape;
     let mut items = Vec::new();

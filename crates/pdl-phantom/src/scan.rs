@@ -4,8 +4,8 @@ use pdl_volume::{Affine, Grid, LabelMap, Orientation, Volume};
 
 use crate::PhantomError;
 use crate::anatomy::Anatomy;
-use crate::modality::{Chain, Modality};
-use crate::random::Source;
+use crate::modality::{Chain, PhantomModality};
+use crate::random::RandomSource;
 use crate::solid::Point;
 use crate::tissue::Tissue;
 
@@ -44,7 +44,7 @@ const MR_PROTOCOLS: [Protocol; 6] = [
 
 /// What was scanned: an image and its exact labels, on one grid.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Scan {
+pub struct PhantomScan {
     /// Whole numbers within int16: HU for CT, positive numbers for MR.
     pub image: Volume<f32>,
     /// The solid at each voxel's centre.
@@ -61,7 +61,7 @@ struct Pose {
 }
 
 impl Pose {
-    fn new(source: &mut Source) -> Self {
+    fn new(source: &mut RandomSource) -> Self {
         // Half the angle's tangent gives cosine and sine by divisions alone, the same on every machine.
         let t = source.between(-0.035, 0.035);
         let turn = [(1.0 - t * t) / (1.0 + t * t), 2.0 * t / (1.0 + t * t)];
@@ -81,15 +81,15 @@ impl Pose {
 /// # Errors
 /// [`PhantomError`] when a protocol is no valid grid, which none of them is.
 pub fn scan(
-    modality: Modality,
+    modality: PhantomModality,
     anatomy: &Anatomy,
     protocol: usize,
-    source: &mut Source,
-) -> Result<Scan, PhantomError> {
+    source: &mut RandomSource,
+) -> Result<PhantomScan, PhantomError> {
     let pose = Pose::new(source);
     let protocols = match modality {
-        Modality::Ct => &CT_PROTOCOLS,
-        Modality::Mr => &MR_PROTOCOLS,
+        PhantomModality::Ct => &CT_PROTOCOLS,
+        PhantomModality::Mr => &MR_PROTOCOLS,
     };
     let grid = grid(&protocols[protocol % protocols.len()], &pose, source)?;
     let chain = Chain::new(modality, source);
@@ -106,11 +106,11 @@ pub fn scan(
             }
         }
     }
-    Ok(Scan { image: Volume::new(grid, image)?, labels: Volume::new(grid, labels)? })
+    Ok(PhantomScan { image: Volume::new(grid, image)?, labels: Volume::new(grid, labels)? })
 }
 
 /// The protocol's grid around the patient, a little off centre.
-fn grid(protocol: &Protocol, pose: &Pose, source: &mut Source) -> Result<Grid, PhantomError> {
+fn grid(protocol: &Protocol, pose: &Pose, source: &mut RandomSource) -> Result<Grid, PhantomError> {
     let orientation: Orientation = protocol.orientation.parse()?;
     let world = orientation.axes().map(|code| code.world_axis());
     let shape = world.map(|axis| protocol.shape[axis]);
@@ -129,7 +129,7 @@ fn quarter(mm: f64) -> f64 {
 
 /// What each voxel sees.
 struct Camera<'a> {
-    modality: Modality,
+    modality: PhantomModality,
     anatomy: &'a Anatomy,
     pose: Pose,
     grid: Grid,
@@ -162,8 +162,8 @@ impl Camera<'_> {
         let front = self.grid.affine.apply(index)[1] - self.pose.position_mm[1];
         let air = self.anatomy.inflation() + front / 80.0;
         match self.modality {
-            Modality::Ct => -24.0 * air,
-            Modality::Mr => -0.012 * air,
+            PhantomModality::Ct => -24.0 * air,
+            PhantomModality::Mr => -0.012 * air,
         }
     }
 

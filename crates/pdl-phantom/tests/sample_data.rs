@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
-use pdl_phantom::{Modality, SAMPLE_CASES, SAMPLE_SEED, dicom, generate};
+use pdl_phantom::{PhantomModality, SAMPLE_CASES, SAMPLE_SEED, dicom, generate};
 use pdl_volume::LabelMap;
 
 fn sample_data() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../sample-data")
 }
 
-fn assert_regenerates(modality: Modality) {
+fn assert_regenerates(modality: PhantomModality) {
     let cohort = generate(modality, SAMPLE_SEED, SAMPLE_CASES).unwrap();
     let folder = sample_data().join(modality.folder());
     assert_eq!(fs::read_to_string(folder.join("cohort.csv")).unwrap(), cohort.table());
@@ -26,7 +26,7 @@ fn assert_regenerates(modality: Modality) {
         let labels = pdl_io::read_labels(&label).unwrap();
         assert!(labels.map == case.scan.labels, "the labels of {} differ", case.name);
     }
-    if modality == Modality::Ct {
+    if modality == PhantomModality::Ct {
         for case in dicom::dicom_cases(&cohort) {
             for (name, bytes) in dicom::files(case, SAMPLE_SEED).unwrap() {
                 let path = sample_data().join("dicom").join(&case.name).join(name);
@@ -38,12 +38,12 @@ fn assert_regenerates(modality: Modality) {
 
 #[test]
 fn ct_regenerates() {
-    assert_regenerates(Modality::Ct);
+    assert_regenerates(PhantomModality::Ct);
 }
 
 #[test]
 fn mr_regenerates() {
-    assert_regenerates(Modality::Mr);
+    assert_regenerates(PhantomModality::Mr);
 }
 
 /// Voxels of each label, and their mean x in RAS+ mm.
@@ -63,7 +63,7 @@ fn extents(map: &LabelMap) -> ([usize; 6], [f64; 6]) {
 fn left_is_left_and_every_organ_is_there() {
     // How far the heart lies to the right of the cord in the scans of each stored orientation, mm.
     let mut heart: BTreeMap<String, Vec<f64>> = BTreeMap::new();
-    for modality in Modality::ALL {
+    for modality in PhantomModality::ALL {
         let folder = sample_data().join(modality.folder()).join("labels");
         for number in 1..=SAMPLE_CASES {
             let path = folder.join(format!("{}_{number:02}.nii.gz", modality.folder()));
