@@ -3,12 +3,12 @@
 use std::io::IsTerminal;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use pdl_fit::history::HistoryRow;
-use pdl_fit::plan::{Speed, TimedPart};
-use pdl_fit::runs::Told;
-use pdl_fit::schedule::Grain;
-use pdl_fit::train::Event;
-use pdl_fit::tuning::{Sides, Trial};
+use pdl_fit::experiment::runner::Told;
+use pdl_fit::experiment::tuning::{Sides, Trial};
+use pdl_fit::plan::curriculum_schedule::Grain;
+use pdl_fit::plan::run_plan::{Speed, TimedPart};
+use pdl_fit::train::history::HistoryRow;
+use pdl_fit::train::training::Event;
 
 /// A line for every evaluation; on a terminal also a bar below them.
 #[derive(Clone)]

@@ -10,20 +10,21 @@ use clap::parser::ValueSource;
 use clap::{FromArgMatches, Parser, Subcommand};
 use pdl_cohort::attributes::Split;
 use pdl_curriculum::manifest;
-use pdl_fit::compare::protocol::Protocol;
-use pdl_fit::compare::tune::{self, Tuned};
-use pdl_fit::compare::{self, report as comparison};
-use pdl_fit::evaluate;
-use pdl_fit::folder::Folder;
-use pdl_fit::model::Model;
-use pdl_fit::predict::{self, Status};
-use pdl_fit::run::{self, RunRecord};
-use pdl_fit::runs::Runs;
-use pdl_fit::settings::{DeviceChoice, Settings};
-use pdl_fit::torchscript;
-use pdl_fit::train::{self, Outcome, Request, Sample};
-use pdl_fit::tuning::{self, Search};
-use pdl_fit::{FitError, stop};
+use pdl_fit::FitError;
+use pdl_fit::data::dataset::Folder;
+use pdl_fit::experiment::compare::arm_tuning::{self, Tuned};
+use pdl_fit::experiment::compare::protocol::Protocol;
+use pdl_fit::experiment::compare::{self, report as comparison};
+use pdl_fit::experiment::run_record::{self, RunRecord};
+use pdl_fit::experiment::runner::Runs;
+use pdl_fit::experiment::tuning::{self, Search};
+use pdl_fit::inference::model::Model;
+use pdl_fit::inference::predict::{self, Status};
+use pdl_fit::metrics::evaluate;
+use pdl_fit::model::torchscript;
+use pdl_fit::plan::settings::{DeviceChoice, Settings};
+use pdl_fit::train::interrupt;
+use pdl_fit::train::training::{self, Outcome, Request, Sample};
 use pdl_report::ReportParameters;
 use pdl_store::lock::FolderLock;
 use pdl_store::progress::{HOW_TO_GO_ON, STOPPED, Silent};
@@ -255,7 +256,7 @@ fn stop_on_ctrl_c(display: &Display) {
     let display = display.clone();
     // A second handler, or a system without signals: then Ctrl-C ends the program without a word, as anywhere.
     let _ = ctrlc::set_handler(move || {
-        if stop::ask() {
+        if interrupt::ask() {
             return display.tell("stopping after this step; Ctrl-C once more stops at once");
         }
         display.clear();
@@ -304,7 +305,7 @@ fn run(train: Train, given: impl Fn(&str) -> bool, display: &Display) -> anyhow:
     };
     let (runs, sample) = (PathBuf::from("runs"), Sample::All);
     let request = Request { out, runs, name, settings, sample, tuned, force, trust_files };
-    let outcome = train::train(&request, &mut |event| display.show(event));
+    let outcome = training::train(&request, &mut |event| display.show(event));
     display.clear();
     let outcome = outcome?;
     let evaluated = outcome.existed && outcome.folder.join(evaluate::file_name(Split::Val)).is_file();
@@ -365,12 +366,12 @@ fn compare(words: Compare) -> anyhow::Result<()> {
         }
         None => {
             let protocol = Protocol::read(protocol.as_deref())?;
-            tune::tune(&protocol, &folder.join(tune::FILE), &mut runs)?
+            arm_tuning::tune(&protocol, &folder.join(arm_tuning::FILE), &mut runs)?
         }
     };
     if seeds == 0 {
         say!("target {:.4}; the best while tuning: {}", tuned.target, tuned.best);
-        say!("made: {}", folder.join(tune::FILE).display());
+        say!("made: {}", folder.join(arm_tuning::FILE).display());
         return Ok(());
     }
     tuned.keep_arms(&arms)?;
@@ -516,9 +517,9 @@ fn tell(outcome: &Outcome, with_dice: bool) {
     );
     say!("made in {}:", folder.display());
     for (file, what) in [
-        (run::WEIGHTS_FILE, "the weights"),
-        (pdl_fit::history::FILE, "loss and Dice of every evaluation"),
-        (run::FILE, "settings, plan, versions and results"),
+        (run_record::WEIGHTS_FILE, "the weights"),
+        (pdl_fit::train::history::FILE, "loss and Dice of every evaluation"),
+        (run_record::FILE, "settings, plan, versions and results"),
     ] {
         say!("  {file:<20} {what}");
     }
@@ -526,7 +527,7 @@ fn tell(outcome: &Outcome, with_dice: bool) {
 
 fn say_next(request: &Request, outcome: &Outcome) {
     let other = match request.settings.schedule {
-        pdl_fit::settings::ScheduleKind::Pdl => "conventional",
+        pdl_fit::plan::settings::ScheduleKind::Pdl => "conventional",
         _ => "pdl",
     };
     say!("next: pdl-fit train {} --schedule {other}", request.out.display());

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use pdl_cohort::cases::Cases;
-use pdl_fit::evaluate::Row;
+use pdl_fit::metrics::evaluate::Row;
 use pdl_io::nifti;
 use pdl_volume::{Affine, Orientation, Volume};
 

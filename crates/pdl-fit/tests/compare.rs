@@ -4,10 +4,10 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use pdl_fit::compare::report::Row;
-use pdl_fit::compare::tune::Tuned;
-use pdl_fit::history;
-use pdl_fit::run::{self, RunRecord};
+use pdl_fit::experiment::compare::arm_tuning::Tuned;
+use pdl_fit::experiment::compare::report::Row;
+use pdl_fit::experiment::run_record::{self, RunRecord};
+use pdl_fit::train::history;
 
 const PROTOCOL: &str = r#"
 target_share = 0.9
@@ -62,7 +62,7 @@ fn schedules_are_tuned_then_reported_on_other_seeds() {
 
     // A trial ends at the target; the runs that fix it, and those that are reported, go on to their end.
     for entry in std::fs::read_dir(out.join("comparison/runs")).unwrap() {
-        let record = run::read(&entry.unwrap().path()).unwrap();
+        let record = run_record::read(&entry.unwrap().path()).unwrap();
         let is_trial = record.settings.seed == 101 && !record.name.starts_with("reference");
         assert_eq!(record.settings.until_dice, is_trial.then_some(tuned.target), "{}", record.name);
     }
@@ -138,7 +138,7 @@ fn processes_share_a_tuning() {
     let anew = compare(&out, &flags);
     assert_eq!(anew.stdout, both[0].stdout, "{}", said(&anew));
     assert_eq!(records(), kept);
-    assert!(kept.iter().all(|run| run::read(run.parent().unwrap()).unwrap().settings.ema > 0.9));
+    assert!(kept.iter().all(|run| run_record::read(run.parent().unwrap()).unwrap().settings.ema > 0.9));
 }
 
 #[test]

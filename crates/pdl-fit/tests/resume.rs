@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use pdl_cohort::attributes::Split;
 use pdl_curriculum::manifest::Manifest;
-use pdl_fit::history::{self, HistoryRow};
+use pdl_fit::train::history::{self, HistoryRow};
 
 /// Steps of a run, evaluated every sixth.
 const STEPS: usize = 36;

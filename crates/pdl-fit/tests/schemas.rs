@@ -3,12 +3,12 @@
 
 use std::path::Path;
 
-use pdl_fit::compare::report::Row;
-use pdl_fit::compare::tune::Tuned;
-use pdl_fit::evaluate;
-use pdl_fit::history::{self, HistoryRow};
-use pdl_fit::run::RunRecord;
-use pdl_fit::tuning::{Trial, Tuning};
+use pdl_fit::experiment::compare::arm_tuning::Tuned;
+use pdl_fit::experiment::compare::report::Row;
+use pdl_fit::experiment::run_record::RunRecord;
+use pdl_fit::experiment::tuning::{Trial, Tuning};
+use pdl_fit::metrics::evaluate;
+use pdl_fit::train::history::{self, HistoryRow};
 use schemars::schema_for;
 
 #[test]

@@ -1,18 +1,18 @@
 //! Short runs on a made-up problem: a bright square on noise.
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
-use pdl_fit::case::Case;
-use pdl_fit::checkpoint::{self, State};
-use pdl_fit::folder::{HeldOut, Loaded};
-use pdl_fit::history::HistoryRow;
-use pdl_fit::network::NetworkPlan;
-use pdl_fit::plan::RunPlan;
-use pdl_fit::random::{Purpose, Random};
-use pdl_fit::rate::Rates;
-use pdl_fit::schedule::{Grain, Joining, Phase, Schedule};
-use pdl_fit::settings::Settings;
-use pdl_fit::target::reached;
-use pdl_fit::trainer::{Pause, Trainer};
+use pdl_fit::data::case::Case;
+use pdl_fit::data::dataset::{HeldOut, Loaded};
+use pdl_fit::data::random::{Purpose, Random};
+use pdl_fit::model::unet::NetworkPlan;
+use pdl_fit::optim::lr_schedule::Rates;
+use pdl_fit::plan::curriculum_schedule::{Grain, Joining, Phase, Schedule};
+use pdl_fit::plan::run_plan::RunPlan;
+use pdl_fit::plan::settings::Settings;
+use pdl_fit::train::checkpoint::{self, State};
+use pdl_fit::train::early_stop::reached;
+use pdl_fit::train::history::HistoryRow;
+use pdl_fit::train::trainer::{Pause, Trainer};
 use pdl_volume::{Affine, Grid, Orientation, Volume};
 use tch::Device;
 

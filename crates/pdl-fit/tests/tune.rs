@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use pdl_cohort::attributes::Split;
 use pdl_curriculum::manifest::Manifest;
-use pdl_fit::run::{self, RunRecord};
-use pdl_fit::train::Sample;
-use pdl_fit::tuning::{Trial, Tuning};
+use pdl_fit::experiment::run_record::{self, RunRecord};
+use pdl_fit::experiment::tuning::{Trial, Tuning};
+use pdl_fit::train::training::Sample;
 use pdl_store::{hash, json, table};
 
 const FLAGS: [&str; 10] =
@@ -98,7 +98,8 @@ fn the_best_of_the_coarse_sample_wins_whenever_it_is_killed_and_trains() {
     let tune: usize = Manifest::open(&out).unwrap().rows.iter().filter(|row| row.tune).count();
     for row in &rows {
         let name = format!("tuning/runs/rung{}-candidate{}", row.rung, row.candidate);
-        let RunRecord { settings, sample, training_cases, results, .. } = run::read(&out.join(name)).unwrap();
+        let RunRecord { settings, sample, training_cases, results, .. } =
+            run_record::read(&out.join(name)).unwrap();
         assert_eq!((sample, training_cases), (Sample::Tuning, tune));
         assert_eq!(
             (settings.rate, settings.width, settings.steps),
@@ -129,7 +130,7 @@ fn the_best_of_the_coarse_sample_wins_whenever_it_is_killed_and_trains() {
     // A run takes it, by reference; flags of its own count more.
     let steps = ["--steps", "3", "--no-report"];
     ok(&fit("train", &out, &[&["--tuned"], &steps[..]].concat()).output().unwrap());
-    let record = run::read(&out.join("runs/pdl-seed1")).unwrap();
+    let record = run_record::read(&out.join("runs/pdl-seed1")).unwrap();
     let candidate = winner.candidate;
     let RunRecord { settings, sample, tuned, .. } = record;
     assert_eq!((settings.rate, settings.width), (Some(candidate.rate), candidate.width));
@@ -140,7 +141,7 @@ fn the_best_of_the_coarse_sample_wins_whenever_it_is_killed_and_trains() {
     assert_eq!(tuned.blake3, hash::of_file(&out.join("tuning/tuning.json")).unwrap());
     let flags = [&["--tuned", "--rate", "0.5", "--name", "own"], &steps[..]].concat();
     ok(&fit("train", &out, &flags).output().unwrap());
-    assert_eq!(run::read(&out.join("runs/own")).unwrap().settings.rate, Some(0.5));
+    assert_eq!(run_record::read(&out.join("runs/own")).unwrap().settings.rate, Some(0.5));
 
     // What is unfinished, or of another manifest, is not taken.
     let unfinished = Tuning { winner: None, ..found.clone() };

@@ -1,0 +1,9 @@
+//! From the curation folder to batches of patches.
+
+pub mod augment;
+pub mod case;
+pub mod dataloader;
+pub mod dataset;
+pub mod laterality;
+pub mod patch_sampler;
+pub mod random;

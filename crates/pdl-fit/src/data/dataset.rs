@@ -1,0 +1,287 @@
+//! The training and validation cases of a curation folder, read and checked.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use pdl_cohort::attributes::Split;
+use pdl_cohort::cases::{CaseRow, Cases};
+use pdl_curriculum::manifest::{Manifest, ManifestRow};
+use pdl_volume::{Grid, LabelMap, Volume};
+use rayon::prelude::*;
+
+use crate::data::case::{Case, Channels};
+use crate::error::{FitError, Result};
+use crate::plan::run_plan::Cohort;
+use crate::train::training::Sample;
+
+/// Patients below which no split into train, validation and test is possible.
+const LEAST_PATIENTS: usize = 3;
+
+/// A held-out case with its labels as they were drawn.
+#[derive(Clone, Debug)]
+pub struct HeldOut {
+    /// The prepared case.
+    pub case: Case,
+    /// Voxels along z, y, x of the original image, its axes in the order of RAS+.
+    pub shape: [usize; 3],
+    /// The channel of every voxel of the original label map, oriented to RAS+.
+    pub truth: Vec<u8>,
+    /// The grid of the original image, as it is stored.
+    pub stored: Grid,
+}
+
+/// What a run needs of a curation folder.
+#[derive(Debug)]
+pub struct Folder {
+    /// The manifest.
+    pub manifest: Manifest,
+    /// The labels as channels.
+    pub channels: Channels,
+    /// Names of the labels in channel order, from channel 1.
+    pub names: Vec<String>,
+}
+
+/// The cases of a folder, in memory.
+#[derive(Debug)]
+pub struct Loaded {
+    /// Training cases by rank.
+    pub training: Vec<Case>,
+    /// Validation cases.
+    pub validation: Vec<HeldOut>,
+}
+
+impl Folder {
+    /// Opens a curation folder, or one fold of it (`OUT/folds/K`), and checks that it can be trained on.
+    ///
+    /// # Errors
+    /// [`FitError`] when there is no manifest or no way to train and validate on it.
+    pub fn open(out: &Path) -> Result<Self> {
+        let manifest = Manifest::open(out)?;
+        check_splits(&manifest.rows)?;
+        let labels = &manifest.info.labels;
+        let channels = Channels::new(labels.iter().map(|label| label.value).collect());
+        let refuse = |problem: &str| Err(FitError::Folder(problem.to_owned()));
+        if channels.is_empty() {
+            return refuse("the cohort has no labels to learn: every label map is background only");
+        }
+        if channels.len() > usize::from(u8::MAX) {
+            return refuse("the cohort has more than 254 labels: keep those to be learnt");
+        }
+        let name = |value: &u16| labels.iter().find(|label| label.value == *value).map(|l| l.name.clone());
+        let names = channels.labels().iter().filter_map(name).collect();
+        Ok(Self { manifest, channels, names })
+    }
+
+    /// Reads the training cases of a sample and all validation cases; unless `trust_files`, every file must have its
+    /// recorded hash.
+    ///
+    /// # Errors
+    /// [`FitError`] when a file is missing, damaged or changed, or holds an unknown label, or the sample is empty.
+    pub fn load(&self, out: &Path, sample: Sample, trust_files: bool) -> Result<Loaded> {
+        let mut training = self.manifest.training();
+        training.retain(|row| sample == Sample::All || row.tune);
+        if training.is_empty() {
+            let what = "no training case is in the coarse sample: run `pdl rank` with another --tune-size or --tune-step";
+            return Err(FitError::Folder(what.to_owned()));
+        }
+        let curation = self.manifest.info.curation_folder(out);
+        let loader = Loader { out, curation: &curation, channels: &self.channels, trust_files };
+        let training = training.par_iter().map(|row| loader.prepared(row)).collect::<Result<Vec<_>>>()?;
+        let validation = self.held_out(out, Split::Val, trust_files)?;
+        Ok(Loaded { training, validation })
+    }
+
+    /// Reads all cases of a split, with their labels as they were drawn.
+    ///
+    /// # Errors
+    /// As [`Folder::load`].
+    pub fn held_out(&self, out: &Path, split: Split, trust_files: bool) -> Result<Vec<HeldOut>> {
+        let curation = self.manifest.info.curation_folder(out);
+        let loader = Loader { out, curation: &curation, channels: &self.channels, trust_files };
+        let cases = Cases::read(&curation)?;
+        let rows: Vec<&ManifestRow> = self.of_split(split).collect();
+        let held_out = |row: &&ManifestRow| {
+            let original = cases.rows.iter().find(|case| case.case_id == row.case_id);
+            let original = original.ok_or_else(|| {
+                FitError::Folder(format!(
+                    "case {} is in the manifest, but not in cases.parquet: run `pdl curate` again",
+                    row.case_id
+                ))
+            })?;
+            loader.held_out(row, original)
+        };
+        rows.par_iter().map(held_out).collect()
+    }
+
+    /// What planning a run needs to know, with the voxels (z, y, x) of the training images.
+    pub fn with<'a>(&'a self, shapes: &'a [[usize; 3]]) -> Cohort<'a> {
+        Cohort { info: &self.manifest.info, shapes, names: &self.names }
+    }
+
+    fn of_split(&self, split: Split) -> impl Iterator<Item = &ManifestRow> {
+        self.manifest.rows.iter().filter(move |row| row.split == split)
+    }
+}
+
+fn check_splits(rows: &[ManifestRow]) -> Result<()> {
+    let patients: BTreeSet<&str> = rows.iter().map(|row| row.patient_id.as_str()).collect();
+    let n = patients.len();
+    if n < LEAST_PATIENTS {
+        return Err(FitError::Folder(format!(
+            "the cohort has {} of {n} patient{}: at least {LEAST_PATIENTS} patients are needed to train on some and \
+             validate on others; add patients to the cohort and run `pdl curate` again",
+            plural(rows.len(), "case"),
+            if n == 1 { "" } else { "s" }
+        )));
+    }
+    for split in [Split::Train, Split::Val] {
+        if !rows.iter().any(|row| row.split == split) {
+            return Err(FitError::Folder(format!(
+                "no case is in the {split} split: set the splits in the cohort's table, or let `pdl curate` \
+                 divide the patients"
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn plural(n: usize, word: &str) -> String {
+    format!("{n} {word}{}", if n == 1 { "" } else { "s" })
+}
+
+/// Reads the cases of one folder.
+struct Loader<'a> {
+    /// Where the manifest lies, from which prepared files are found.
+    out: &'a Path,
+    /// The curation folder, from which the cohort's own files are found.
+    curation: &'a Path,
+    channels: &'a Channels,
+    trust_files: bool,
+}
+
+impl Loader<'_> {
+    fn prepared(&self, row: &ManifestRow) -> Result<Case> {
+        let file = |path: &str| File { case_id: &row.case_id, path: self.out.join(path) };
+        let (image_file, label_file) = (file(&row.image), file(&row.label));
+        let image = pdl_io::read_image(&image_file.path).map_err(|e| image_file.unreadable(&e))?;
+        self.check_hash(&image_file, &image.blake3, &row.image_blake3)?;
+        let labels = self.labels(&label_file, &row.label_blake3)?;
+        same_shape(&label_file, &labels, &image.volume)?;
+        if image.volume.voxels.iter().any(|v| !v.is_finite()) {
+            return Err(image_file.problem("it holds voxels that are no numbers"));
+        }
+        let annotated = self.channels.annotated(&row.labels_annotated);
+        let target = self.encode(&label_file, &labels, &annotated)?;
+        Ok(Case::new(&row.case_id, image.volume, target, annotated))
+    }
+
+    fn held_out(&self, row: &ManifestRow, original: &CaseRow) -> Result<HeldOut> {
+        let case = self.prepared(row)?;
+        let label = original.label.as_deref().unwrap_or_default();
+        let file = File { case_id: &row.case_id, path: self.curation.join(label) };
+        let mut labels = self.labels(&file, original.label_blake3.as_deref().unwrap_or_default())?;
+        // The table's grid, and not the label file's: the user may have corrected the orientation.
+        let grid = original.grid().filter(|grid| grid.shape == labels.grid.shape);
+        let stored =
+            grid.ok_or_else(|| file.problem("its shape is not that of the image in cases.parquet"))?;
+        labels.grid = stored;
+        let labels = labels.to_ras();
+        let truth = self.encode(&file, &labels, &case.annotated)?;
+        let [x, y, z] = labels.grid.shape;
+        Ok(HeldOut { case, shape: [z, y, x], truth, stored })
+    }
+
+    fn labels(&self, file: &File<'_>, hash: &str) -> Result<LabelMap> {
+        let labels = pdl_io::read_labels(&file.path).map_err(|e| file.unreadable(&e))?;
+        self.check_hash(file, &labels.blake3, hash)?;
+        Ok(labels.map)
+    }
+
+    fn encode(&self, file: &File<'_>, map: &LabelMap, annotated: &[bool]) -> Result<Vec<u8>> {
+        let known = self.channels.labels();
+        self.channels.encode(map, annotated).map_err(|value| {
+            file.problem(format!("it holds the label {value}, but the manifest knows {known:?} only"))
+        })
+    }
+
+    fn check_hash(&self, file: &File<'_>, found: &str, recorded: &str) -> Result<()> {
+        if self.trust_files || found == recorded {
+            return Ok(());
+        }
+        Err(file
+            .problem("it has changed since the manifest was made (give --trust-files to use it as it is)"))
+    }
+}
+
+fn same_shape(file: &File<'_>, labels: &LabelMap, image: &Volume<f32>) -> Result<()> {
+    if labels.grid.shape == image.grid.shape {
+        return Ok(());
+    }
+    let (a, b) = (labels.grid.shape, image.grid.shape);
+    Err(file.problem(format!("its shape {a:?} is not that of the prepared image {b:?}")))
+}
+
+/// A file of a case, for messages.
+struct File<'a> {
+    case_id: &'a str,
+    path: PathBuf,
+}
+
+impl File<'_> {
+    fn problem(&self, problem: impl std::fmt::Display) -> FitError {
+        let problem = format!("{problem}; `pdl curate` makes the folder whole again");
+        FitError::Case { case_id: self.case_id.to_owned(), problem, path: self.path.clone() }
+    }
+
+    fn unreadable(&self, error: &pdl_io::ReadError) -> FitError {
+        if !self.path.exists() {
+            return self.problem("the file is missing");
+        }
+        self.problem(error.reason())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pdl_cohort::attributes::Modality;
+
+    fn row(patient: &str, split: Split) -> ManifestRow {
+        ManifestRow {
+            case_id: format!("{patient}-{split}"),
+            patient_id: patient.to_owned(),
+            modality: Modality::MR,
+            split,
+            rank: None,
+            score: None,
+            stage: None,
+            tune: false,
+            labels_annotated: vec![1],
+            image: String::new(),
+            label: String::new(),
+            image_blake3: String::new(),
+            label_blake3: String::new(),
+            group: None,
+            left_out: None,
+        }
+    }
+
+    #[test]
+    fn two_patients_are_too_few() {
+        let rows = [row("a", Split::Train), row("b", Split::Train), row("b", Split::Train)];
+        let refusal = check_splits(&rows).unwrap_err().to_string();
+        assert!(refusal.contains("3 cases of 2 patients"), "{refusal}");
+    }
+
+    #[test]
+    fn training_and_validation_cases_are_needed() {
+        let full = [row("a", Split::Train), row("b", Split::Val), row("c", Split::Test)];
+        assert!(check_splits(&full).is_ok());
+        for (missing, split) in [(0, "train"), (1, "val")] {
+            let mut rows = full.to_vec();
+            rows[missing].split = Split::Test;
+            let refusal = check_splits(&rows).unwrap_err().to_string();
+            assert!(refusal.contains(&format!("the {split} split")), "{refusal}");
+        }
+    }
+}

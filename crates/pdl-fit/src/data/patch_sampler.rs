@@ -1,0 +1,276 @@
+//! What a step sees: planes or blocks drawn from its cases, cropped or padded to one size.
+
+use tch::{Device, Tensor};
+
+use crate::data::augment::intensity::Augmenter;
+use crate::data::augment::spatial::Warp;
+use crate::data::case::Case;
+use crate::data::random::{Purpose, Random};
+use crate::error::Result;
+use crate::model::memory_format;
+use crate::plan::curriculum_schedule::Grain;
+
+/// The samples of one step.
+#[derive(Debug)]
+pub struct Batch {
+    /// (N, 1, y, x) or (N, 1, z, y, x), float, channels-last.
+    pub images: Tensor,
+    /// (N, y, x) or (N, z, y, x), int64 channel indices.
+    pub target: Tensor,
+    /// (N, channels), float: 1 where the sample's case was searched for the channel.
+    pub annotated: Tensor,
+}
+
+/// One sample: voxels (z, y, x) in C order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sample {
+    /// Voxels along z, y, x.
+    pub sides: [usize; 3],
+    /// Intensities.
+    pub image: Vec<f32>,
+    /// The channel of every voxel.
+    pub target: Vec<u8>,
+}
+
+/// The samples of one step, one after another, as they lie in memory before libtorch has them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Samples {
+    count: usize,
+    sides: [usize; 3],
+    images: Vec<f32>,
+    target: Vec<i64>,
+    annotated: Vec<f32>,
+}
+
+/// How samples are drawn.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sampler {
+    /// 2 for planes, 3 for blocks.
+    pub dims: usize,
+    /// The most samples of a step, by which their random numbers are told apart.
+    pub batch: usize,
+    /// The share of samples that are placed on a label.
+    pub foreground: f64,
+    /// How they are changed.
+    pub augmenter: Augmenter,
+    /// Seed of all samples.
+    pub seed: u64,
+}
+
+impl Sampler {
+    /// Draws a step's samples, shared evenly among its cases, of sides, number and resolution as the grain says.
+    /// Every sample has random numbers of its own, so that it depends on seed, step and its place only.
+    pub fn draw(&self, cases: &[&Case], step: u64, grain: Grain) -> Samples {
+        let Grain { patch, pool, batch: count } = grain;
+        let voxels = patch.iter().product::<usize>() * count;
+        let (mut images, mut target) = (Vec::with_capacity(voxels), Vec::with_capacity(voxels));
+        let mut annotated = Vec::new();
+        let mut sides = patch;
+        for place in 0..count {
+            let case = cases[place * cases.len() / count];
+            let sample = pooled(self.sample(case, patch, step, place), pool);
+            images.extend(sample.image);
+            target.extend(sample.target.iter().map(|&channel| i64::from(channel)));
+            annotated.extend(case.annotated.iter().map(|&a| f32::from(u8::from(a))));
+            sides = sample.sides;
+        }
+        Samples { count, sides, images, target, annotated }
+    }
+
+    fn sample(&self, case: &Case, patch: [usize; 3], step: u64, place: usize) -> Sample {
+        let number = step * self.batch as u64 + place as u64;
+        let mut random = Random::new(self.seed, Purpose::Samples, number);
+        // Spread evenly: the share of every first so many samples is met from above.
+        let due = |samples: usize| (samples as f64 * self.foreground).ceil();
+        let on_label = due(place + 1) > due(place);
+        let seed = if on_label { voxel_on_label(case, &mut random) } else { None };
+        let origin = origin(case, patch, seed, &mut random);
+        let mut random = Random::new(self.seed, Purpose::Augmentation, number);
+        let warp = match self.augmenter.space {
+            true => Warp::draw(self.dims, patch, case.spacing_mm_zyx(), &mut random),
+            false => None,
+        };
+        let sample = match warp {
+            Some(warp) => warp.sample(case, origin, patch),
+            None => block(case, origin, patch),
+        };
+        self.augmenter.change(sample, &mut random)
+    }
+
+    /// Hands a step's samples to libtorch.
+    ///
+    /// # Errors
+    /// [`crate::FitError::Torch`] when libtorch refuses.
+    pub fn batch(&self, samples: &Samples, device: Device) -> Result<Batch> {
+        let sides: Vec<i64> = samples.sides[3 - self.dims..].iter().map(|&n| n as i64).collect();
+        let batch = samples.count as i64;
+        let image_shape: Vec<i64> = [batch, 1].iter().chain(&sides).copied().collect();
+        let target_shape: Vec<i64> = [batch].iter().chain(&sides).copied().collect();
+        let images = Tensor::f_from_slice(&samples.images)?.f_to_device(device)?;
+        let target = Tensor::f_from_slice(&samples.target)?.f_view(target_shape.as_slice())?;
+        let annotated = Tensor::f_from_slice(&samples.annotated)?.f_view([batch, -1])?;
+        Ok(Batch {
+            images: memory_format::from_channels_last(&images, &image_shape)?,
+            target: target.f_to_device(device)?,
+            annotated: annotated.f_to_device(device)?,
+        })
+    }
+}
+
+/// A sample as it is.
+fn block(case: &Case, origin: [isize; 3], patch: [usize; 3]) -> Sample {
+    let voxels = patch.iter().product();
+    let (mut image, mut target) = (Vec::with_capacity(voxels), Vec::with_capacity(voxels));
+    copy_block(&case.image, case.shape, origin, patch, case.padding, |v| image.push(v));
+    copy_block(&case.target, case.shape, origin, patch, 0, |v| target.push(v));
+    Sample { sides: patch, image, target }
+}
+
+/// Where a sample begins along z, y, x: anywhere in the case, or so that it holds the voxel `seed`.
+fn origin(case: &Case, patch: [usize; 3], seed: Option<[usize; 3]>, random: &mut Random) -> [isize; 3] {
+    std::array::from_fn(|axis| begin(case.shape[axis], patch[axis], seed.map(|s| s[axis]), random))
+}
+
+/// Makes every `pool` voxels (z, y, x) one: the mean of the image, and the channel that most of them have, the
+/// higher one when two are as frequent, lest thin structures vanish. What is left over at the ends is dropped.
+fn pooled(sample: Sample, pool: [usize; 3]) -> Sample {
+    if pool == [1; 3] {
+        return sample;
+    }
+    let sides: [usize; 3] = std::array::from_fn(|axis| sample.sides[axis] / pool[axis]);
+    let [_, height, width] = sample.sides;
+    let count = pool.iter().product::<usize>() as f32;
+    let highest = sample.target.iter().copied().max().unwrap_or(0);
+    let mut votes = vec![0_u16; usize::from(highest) + 1];
+    let (mut image, mut target) = (Vec::new(), Vec::new());
+    for z in 0..sides[0] {
+        for y in 0..sides[1] {
+            for x in 0..sides[2] {
+                let mut sum = 0.0;
+                votes.fill(0);
+                for (k, j) in (0..pool[0]).flat_map(|k| (0..pool[1]).map(move |j| (k, j))) {
+                    let row = ((z * pool[0] + k) * height + y * pool[1] + j) * width + x * pool[2];
+                    sum += sample.image[row..row + pool[2]].iter().sum::<f32>();
+                    sample.target[row..row + pool[2]].iter().for_each(|&t| votes[usize::from(t)] += 1);
+                }
+                image.push(sum / count);
+                // The last of several maxima.
+                target.push((0..=highest).max_by_key(|&t| votes[usize::from(t)]).unwrap_or(0));
+            }
+        }
+    }
+    Sample { sides, image, target }
+}
+
+/// A random start of `patch` voxels along an axis of `size`; negative when the axis must be padded.
+fn begin(size: usize, patch: usize, seed: Option<usize>, random: &mut Random) -> isize {
+    if size <= patch {
+        return -(random.below(patch - size + 1) as isize);
+    }
+    let (first, last) = match seed {
+        Some(voxel) => ((voxel + 1).saturating_sub(patch), voxel.min(size - patch)),
+        None => (0, size - patch),
+    };
+    (first + random.below(last - first + 1)) as isize
+}
+
+/// A voxel (z, y, x) of a random label of the case, or nothing when it has none.
+fn voxel_on_label(case: &Case, random: &mut Random) -> Option<[usize; 3]> {
+    let present: Vec<usize> = (0..case.planes.len()).filter(|&c| !case.planes[c].is_empty()).collect();
+    if present.is_empty() {
+        return None;
+    }
+    let label = present[random.below(present.len())];
+    let planes = &case.planes[label];
+    let z = planes[random.below(planes.len())];
+    let [_, ny, nx] = case.shape;
+    let plane = &case.target[z * ny * nx..(z + 1) * ny * nx];
+    let is_label = |&t: &u8| usize::from(t) == label + 1;
+    let chosen = random.below(plane.iter().filter(|t| is_label(t)).count().max(1));
+    let (at, _) = plane.iter().enumerate().filter(|(_, t)| is_label(t)).nth(chosen)?;
+    Some([z, at / nx, at % nx])
+}
+
+/// Hands out the voxels of a block in C order, `padding` where it lies outside.
+pub fn copy_block<T: Copy>(
+    voxels: &[T],
+    shape: [usize; 3],
+    origin: [isize; 3],
+    size: [usize; 3],
+    padding: T,
+    mut put: impl FnMut(T),
+) {
+    let inside = |axis: usize, offset: usize| {
+        let at = origin[axis] + offset as isize;
+        (0..shape[axis] as isize).contains(&at).then_some(at as usize)
+    };
+    for z in 0..size[0] {
+        for y in 0..size[1] {
+            let row = inside(0, z).zip(inside(1, y)).map(|(z, y)| (z * shape[1] + y) * shape[2]);
+            for x in 0..size[2] {
+                put(row.zip(inside(2, x)).map_or(padding, |(row, x)| voxels[row + x]));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pdl_volume::{Affine, Grid, Orientation, Volume};
+    use tch::Kind;
+
+    /// A case whose voxels count up, with one voxel of label 1 at (z, y, x) = (2, 5, 6).
+    fn case() -> Case {
+        let shape = [7, 6, 4];
+        let affine = Affine::from_orientation(Orientation::RAS, [1.0; 3], shape);
+        let voxels = (0..7 * 6 * 4).map(|v| v as f32).collect();
+        let mut target = vec![0; 7 * 6 * 4];
+        target[(2 * 6 + 5) * 7 + 6] = 1;
+        let image = Volume::new(Grid::new(shape, affine), voxels).unwrap();
+        Case::new("a", image, target, vec![true, true])
+    }
+
+    fn batch(dims: usize, patch: [usize; 3], batch: usize, step: u64) -> Batch {
+        let sampler = Sampler { dims, batch, foreground: 1.0 / 3.0, augmenter: Augmenter::none(), seed: 1 };
+        let grain = Grain { patch, pool: [1; 3], batch };
+        sampler.batch(&sampler.draw(&[&case()], step, grain), Device::Cpu).unwrap()
+    }
+
+    #[test]
+    fn crops_hold_the_label_when_placed_on_it() {
+        for step in 0..50 {
+            let batch = batch(2, [1, 4, 4], 1, step);
+            assert_eq!(batch.images.size(), [1, 1, 4, 4]);
+            assert_eq!(batch.target.sum(Kind::Int64).int64_value(&[]), 1);
+            let on_label = batch.images.view([16]).masked_select(&batch.target.view([16]).eq(1));
+            assert_eq!(on_label.double_value(&[0]), ((2 * 6 + 5) * 7 + 6) as f64);
+        }
+    }
+
+    #[test]
+    fn small_images_are_padded_with_their_minimum() {
+        let batch = batch(3, [8, 8, 8], 2, 0);
+        assert_eq!(batch.images.size(), [2, 1, 8, 8, 8]);
+        let total: f64 = (0..7 * 6 * 4).map(f64::from).sum();
+        assert_eq!(batch.images.sum(Kind::Double).double_value(&[]), 2.0 * total);
+        assert_eq!(batch.annotated.size(), [2, 2]);
+    }
+
+    #[test]
+    fn coarse_samples_have_means_and_the_most_frequent_label() {
+        let image = vec![1.0, 3.0, 0.0, 0.0, 5.0, 7.0, 8.0, 0.0];
+        let sample = Sample { sides: [1, 2, 4], image, target: vec![0, 1, 2, 0, 0, 1, 0, 0] };
+        let coarse = pooled(sample, [1, 2, 2]);
+        assert_eq!(coarse.sides, [1, 1, 2]);
+        assert_eq!(coarse.image, [4.0, 2.0]);
+        assert_eq!(coarse.target, [1, 0]);
+    }
+
+    #[test]
+    fn blocks_reach_over_the_edge() {
+        let mut out = Vec::new();
+        copy_block(&[1, 2, 3, 4], [1, 2, 2], [0, -1, 1], [1, 3, 2], 0, |v| out.push(v));
+        assert_eq!(out, [0, 0, 2, 0, 4, 0]);
+    }
+}

@@ -1,0 +1,6 @@
+//! Runs and their records, tuning, and comparisons of schedules.
+
+pub mod compare;
+pub mod run_record;
+pub mod runner;
+pub mod tuning;

@@ -1,0 +1,391 @@
+//! What is fixed before any reported run: the target, and the rate and the length of every arm.
+
+use std::path::Path;
+
+use pdl_store::json;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::data::dataset::Folder;
+use crate::error::{FitError, Result};
+use crate::experiment::compare::protocol::{Arm, Choice, Protocol};
+use crate::experiment::run_record::Programs;
+use crate::experiment::runner::{Finished, Runs, Told};
+use crate::plan::run_plan::Speed;
+use crate::plan::settings::Settings;
+use crate::train::early_stop::{self, Reached};
+
+/// The file's name inside the folder of a comparison.
+pub const FILE: &str = "tuned.json";
+/// The file that holds the speed of steps beside it.
+const SPEED_FILE: &str = "speed.json";
+/// Version of the file's form.
+const SCHEMA_VERSION: u32 = 2;
+
+/// What was found on seeds that are never reported.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Tuned {
+    /// Version of this file's form.
+    pub schema_version: u32,
+    /// What was followed.
+    pub protocol: Protocol,
+    /// BLAKE3 of `manifest.parquet`.
+    pub manifest_blake3: String,
+    /// What ran the runs.
+    pub programs: Programs,
+    /// Seconds of each arm's steps, in the protocol's order, measured once: they turn lengths into steps, and steps into
+    /// seconds while arms are chosen, so that other work on the machine decides nothing.
+    pub speeds: Vec<Speed>,
+    /// The conventional runs that fix the target.
+    pub reference: Vec<Trial>,
+    /// The Dice that is to be reached.
+    pub target: f64,
+    /// The runs among which every arm chose; each ends when it reaches the target.
+    pub trials: Vec<Trial>,
+    /// What each arm chose, in the protocol's order.
+    pub chosen: Vec<Choice>,
+    /// Seconds to the target of each arm as it chose, mean over the tuning seeds; null where a seed missed it.
+    pub seconds_to_target: Vec<Option<f64>>,
+    /// The arm that was soonest.
+    pub best: String,
+}
+
+/// The speed of steps, kept before the first run.
+#[derive(Serialize, Deserialize)]
+struct Timed {
+    protocol: Protocol,
+    manifest_blake3: String,
+    speeds: Vec<Speed>,
+    programs: Programs,
+}
+
+/// One tuning run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Trial {
+    /// Its arm.
+    pub arm: String,
+    /// Its rate and length.
+    #[serde(flatten)]
+    pub choice: Choice,
+    /// Its seed.
+    pub seed: u64,
+    /// The highest running median of five evaluations, as far as it ran; null when it went astray.
+    pub highest: Option<f64>,
+    /// When it reached the target, in seconds at the speed measured; null when it did not.
+    pub reached: Option<Reached>,
+}
+
+/// Finds target and choices, or takes those that `file` holds for the same protocol and manifest.
+///
+/// # Errors
+/// [`FitError`] as for [`crate::train::training::train`]; [`FitError::Setting`] when no conventional run comes to an end.
+pub fn tune(protocol: &Protocol, file: &Path, runs: &mut Runs<'_>) -> Result<Tuned> {
+    let manifest_blake3 = Folder::open(runs.out())?.manifest.info.hashes.manifest;
+    // One that cannot be read, as it is damaged or of another version, is made anew.
+    if let Ok(tuned) = json::read::<Tuned>(file)
+        && tuned.protocol == *protocol
+        && tuned.manifest_blake3 == manifest_blake3
+    {
+        return Ok(tuned);
+    }
+    let timed = timed(protocol, &manifest_blake3, &file.with_file_name(SPEED_FILE), runs)?;
+    let (speeds, programs) = (timed.speeds, timed.programs);
+    let mut tuning = Tuning { protocol, speeds: &speeds, runs };
+    let reference = tuning.reference()?;
+    let target = protocol.target_share * best_reference(&reference)?;
+    tuning.runs.tell(&Told::Target(target));
+    let trials = tuning.trials(target)?;
+    let chosen = protocol.arms.iter().map(|arm| choose(arm, &trials)).collect::<Result<Vec<_>>>()?;
+    let (chosen, seconds_to_target): (Vec<Choice>, Vec<Option<f64>>) = chosen.into_iter().unzip();
+    let soonest = (0..chosen.len()).min_by(|&a, &b| {
+        let seconds = |arm: usize| seconds_to_target[arm].unwrap_or(f64::INFINITY);
+        seconds(a).total_cmp(&seconds(b))
+    });
+    let best = soonest.map_or(String::new(), |arm| protocol.arms[arm].name.clone());
+    let protocol = protocol.clone();
+    let tuned = Tuned {
+        schema_version: SCHEMA_VERSION,
+        protocol,
+        manifest_blake3,
+        programs,
+        speeds,
+        reference,
+        target,
+        trials,
+        chosen,
+        seconds_to_target,
+        best,
+    };
+    json::write(file, &tuned)?;
+    Ok(tuned)
+}
+
+/// What one step takes here, measured once: an interrupted tuning goes on with the same lengths.
+fn timed(protocol: &Protocol, manifest_blake3: &str, file: &Path, runs: &mut Runs<'_>) -> Result<Timed> {
+    // One process measures, and others that share the work take what it found.
+    let _lock = runs.wait_for(file.parent().unwrap_or(file))?;
+    if let Ok(timed) = json::read::<Timed>(file)
+        && timed.protocol == *protocol
+        && timed.manifest_blake3 == manifest_blake3
+    {
+        return Ok(timed);
+    }
+    let settings = protocol.arms.iter().map(|arm| protocol.settings(arm)).collect::<Result<Vec<_>>>()?;
+    let (speeds, programs) = runs.speeds(&settings)?;
+    let manifest_blake3 = manifest_blake3.to_owned();
+    let timed = Timed { protocol: protocol.clone(), manifest_blake3, speeds, programs };
+    json::write(file, &timed)?;
+    Ok(timed)
+}
+
+impl Tuned {
+    /// Reads what was found elsewhere.
+    ///
+    /// # Errors
+    /// [`FitError::Setting`] when the file is missing, damaged or of another version.
+    pub fn read(path: &Path) -> Result<Self> {
+        json::read(path).map_err(|_| {
+            let what = "no tuning of this version of pdl-fit is in the file; `pdl-fit compare OUT --protocol FILE \
+                        --seeds 0` makes one in OUT/comparison/tuned.json";
+            FitError::Setting(format!("{what}: {}", path.display()))
+        })
+    }
+
+    /// Leaves out all arms but these and the conventional one; without names nothing is left out.
+    ///
+    /// # Errors
+    /// [`FitError::Setting`] when there is no arm of a name.
+    pub fn keep_arms(&mut self, names: &[String]) -> Result<()> {
+        let arms = &self.protocol.arms;
+        if let Some(name) = names.iter().find(|name| !arms.iter().any(|arm| arm.name == **name)) {
+            let known: Vec<&str> = arms.iter().map(|arm| arm.name.as_str()).collect();
+            return Err(FitError::Setting(format!("there is no arm {name}, only: {}", known.join("; "))));
+        }
+        if names.is_empty() {
+            return Ok(());
+        }
+        let baseline = self.protocol.baseline();
+        let kept: Vec<usize> =
+            (0..arms.len()).filter(|&n| n == baseline || names.contains(&arms[n].name)).collect();
+        self.protocol.arms = kept.iter().map(|&n| self.protocol.arms[n].clone()).collect();
+        self.chosen = kept.iter().map(|&n| self.chosen[n]).collect();
+        self.speeds = kept.iter().map(|&n| self.speeds[n].clone()).collect();
+        self.seconds_to_target = kept.iter().map(|&n| self.seconds_to_target[n]).collect();
+        Ok(())
+    }
+
+    /// Seconds of training between evaluations of a reported run: this share of the time that the conventional arm took
+    /// to the target.
+    pub fn gap_seconds(&self, share: f64) -> f64 {
+        let baseline = self.protocol.baseline();
+        share * self.seconds_to_target[baseline].unwrap_or(self.chosen[baseline].seconds)
+    }
+
+    /// Steps of an arm that take at most so many seconds, where they are slowest; at least one.
+    pub fn steps_within(&self, arm: usize, seconds: f64) -> u64 {
+        ((seconds / self.speeds[arm].slowest()).floor() as u64).max(1)
+    }
+}
+
+/// Settings of an arm as it chose, on a seed.
+///
+/// # Errors
+/// [`FitError::Setting`] when the arm's settings cannot be.
+pub fn settings(
+    protocol: &Protocol,
+    arm: &Arm,
+    choice: Choice,
+    seed: u64,
+    eval_every: u64,
+) -> Result<Settings> {
+    let mut settings = protocol.settings(arm)?;
+    settings.rate = Some(choice.rate);
+    settings.steps = Some(choice.steps);
+    settings.eval_every = Some(eval_every);
+    settings.seed = seed;
+    Ok(settings)
+}
+
+struct Tuning<'a, 'b> {
+    protocol: &'a Protocol,
+    speeds: &'a [Speed],
+    runs: &'a mut Runs<'b>,
+}
+
+/// A tuning run before it is made.
+struct Planned {
+    arm: usize,
+    choice: Choice,
+    seed: u64,
+    name: String,
+    settings: Settings,
+}
+
+impl Tuning<'_, '_> {
+    /// Long conventional runs, at every rate.
+    fn reference(&mut self) -> Result<Vec<Trial>> {
+        let Protocol { rates, tuning_seeds, reference_seconds, .. } = self.protocol;
+        let arm = self.protocol.baseline();
+        let mut planned = Vec::new();
+        for &rate in rates {
+            for &seed in tuning_seeds {
+                planned.push(self.planned(arm, "reference", (rate, *reference_seconds), seed)?);
+            }
+        }
+        self.made(&planned, None)
+    }
+
+    fn trials(&mut self, target: f64) -> Result<Vec<Trial>> {
+        let Protocol { rates, seconds, tuning_seeds, arms, .. } = self.protocol;
+        let mut planned = Vec::new();
+        for &seed in tuning_seeds {
+            for &seconds in seconds {
+                for &rate in rates {
+                    for (number, arm) in arms.iter().enumerate() {
+                        let mut trial = self.planned(number, &arm.file_name(), (rate, seconds), seed)?;
+                        trial.settings.until_dice = Some(target);
+                        planned.push(trial);
+                    }
+                }
+            }
+        }
+        self.made(&planned, Some(target))
+    }
+
+    fn planned(&self, arm: usize, name: &str, (rate, seconds): (f64, f64), seed: u64) -> Result<Planned> {
+        let steps = self.speeds[arm].steps(seconds);
+        let choice = Choice { rate, seconds, steps };
+        let eval_every = steps.div_ceil(self.protocol.tuning_evaluations);
+        let settings = settings(self.protocol, &self.protocol.arms[arm], choice, seed, eval_every)?;
+        Ok(Planned {
+            arm,
+            choice,
+            seed,
+            name: format!("{name}-rate{rate}-steps{steps}-seed{seed}"),
+            settings,
+        })
+    }
+
+    fn made(&mut self, planned: &[Planned], target: Option<f64>) -> Result<Vec<Trial>> {
+        let wanted: Vec<_> = planned.iter().map(|run| (run.name.clone(), run.settings.clone())).collect();
+        let made = self.runs.make_all(&wanted)?;
+        Ok(planned
+            .iter()
+            .zip(made)
+            .map(|(planned, made)| self.trial(planned, made.as_ref(), target))
+            .collect())
+    }
+
+    fn trial(&self, planned: &Planned, made: Option<&Finished>, target: Option<f64>) -> Trial {
+        let Planned { arm, choice, seed, .. } = *planned;
+        let dice = made.map(Finished::dice);
+        let reached = made.zip(dice.as_ref()).zip(target);
+        let reached =
+            reached.and_then(|((run, dice), target)| early_stop::reached(&run.history, dice, target));
+        let at_speed = |reached: Reached| {
+            let seconds = self.speeds[arm].seconds_until(reached.steps, choice.steps as f64);
+            Reached { seconds, ..reached }
+        };
+        Trial {
+            arm: self.protocol.arms[arm].name.clone(),
+            choice,
+            seed,
+            highest: dice.and_then(|dice| early_stop::highest(&dice)),
+            reached: reached.map(at_speed),
+        }
+    }
+}
+
+/// The highest mean over the seeds of one rate's runs.
+fn best_reference(reference: &[Trial]) -> Result<f64> {
+    let groups = groups(reference);
+    let means = groups.iter().filter_map(|trials| {
+        let values: Option<Vec<f64>> = trials.iter().map(|trial| trial.highest).collect();
+        values.map(|values| values.iter().sum::<f64>() / values.len() as f64)
+    });
+    let best = means.max_by(f64::total_cmp).filter(|dice| *dice > 0.0);
+    best.ok_or_else(|| {
+        FitError::Setting(
+            "no conventional run has learnt anything: try lower rates or more seconds".to_owned(),
+        )
+    })
+}
+
+/// The rate and length with which an arm reaches the target on most seeds, and soonest on their mean; where none does
+/// on any, those with the highest Dice. With its seconds to the target when all seeds reach it.
+fn choose(arm: &Arm, trials: &[Trial]) -> Result<(Choice, Option<f64>)> {
+    let own: Vec<Trial> = trials.iter().filter(|trial| trial.arm == arm.name).cloned().collect();
+    let worth = |trials: &Vec<&Trial>| {
+        let seconds: Vec<f64> = trials.iter().filter_map(|t| t.reached).map(|r| r.seconds).collect();
+        let missed = trials.len() - seconds.len();
+        let mean = match seconds.len() {
+            0 => -trials.iter().filter_map(|trial| trial.highest).sum::<f64>(),
+            n => seconds.iter().sum::<f64>() / n as f64,
+        };
+        (missed, mean)
+    };
+    let groups = groups(&own);
+    let best = groups.iter().min_by(|a, b| {
+        let ((a_missed, a_mean), (b_missed, b_mean)) = (worth(a), worth(b));
+        a_missed.cmp(&b_missed).then(a_mean.total_cmp(&b_mean))
+    });
+    let best = best.ok_or_else(|| FitError::Setting(format!("arm {} has no trial", arm.name)))?;
+    let (missed, mean) = worth(best);
+    Ok((best[0].choice, (missed == 0).then_some(mean)))
+}
+
+/// Trials of one rate and length together, in the order in which these first come.
+fn groups(trials: &[Trial]) -> Vec<Vec<&Trial>> {
+    let mut groups: Vec<Vec<&Trial>> = Vec::new();
+    for trial in trials {
+        match groups.iter_mut().find(|group| group[0].choice == trial.choice) {
+            Some(group) => group.push(trial),
+            None => groups.push(vec![trial]),
+        }
+    }
+    groups
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn trial(rate: f64, seed: u64, highest: f64, seconds: Option<f64>) -> Trial {
+        let reached = seconds.map(|seconds| Reached { seconds, steps: seconds, samples: seconds });
+        let choice = Choice { rate, seconds: 10.0, steps: 10 };
+        Trial { arm: "a".into(), choice, seed, highest: Some(highest), reached }
+    }
+
+    fn arm() -> Arm {
+        Arm { name: "a".into(), settings: serde_json::Map::new() }
+    }
+
+    #[test]
+    fn an_arm_takes_what_reaches_the_target_on_all_seeds_then_what_does_soonest() {
+        let trials = [
+            trial(0.1, 1, 0.9, Some(1.0)),
+            trial(0.1, 2, 0.9, None),
+            trial(0.2, 1, 0.9, Some(5.0)),
+            trial(0.2, 2, 0.9, Some(7.0)),
+            trial(0.3, 1, 0.9, Some(4.0)),
+            trial(0.3, 2, 0.9, Some(6.0)),
+        ];
+        let (choice, seconds) = choose(&arm(), &trials).unwrap();
+        assert_eq!((choice.rate, seconds), (0.3, Some(5.0)));
+        let none = [trial(0.1, 1, 0.5, None), trial(0.2, 1, 0.6, None)];
+        let (choice, seconds) = choose(&arm(), &none).unwrap();
+        assert_eq!((choice.rate, seconds), (0.2, None));
+    }
+
+    #[test]
+    fn the_target_is_the_best_mean_over_seeds_and_not_the_best_run() {
+        let trials = [
+            trial(0.1, 1, 0.9, None),
+            trial(0.1, 2, 0.5, None),
+            trial(0.2, 1, 0.8, None),
+            trial(0.2, 2, 0.7, None),
+        ];
+        assert!((best_reference(&trials).unwrap() - 0.75).abs() < 1e-12);
+        assert!(best_reference(&[]).is_err());
+    }
+}

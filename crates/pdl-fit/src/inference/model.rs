@@ -1,0 +1,80 @@
+//! A trained network, ready to be applied.
+
+use std::path::Path;
+
+use pdl_store::hash;
+use pdl_volume::{Grid, LabelMap, Volume};
+use tch::Device;
+
+use crate::data::case::{Case, Channels};
+use crate::error::{FitError, Result};
+use crate::experiment::run_record::{self, RunRecord};
+use crate::inference::sliding_window::Predictor;
+use crate::model::unet::UNet;
+use crate::model::weights::Weights;
+use crate::plan::settings::DeviceChoice;
+use crate::train::training;
+
+/// A finished run's network with its averaged weights.
+#[derive(Debug)]
+pub struct Model {
+    /// What the run says of itself.
+    pub record: RunRecord,
+    /// The labels as channels.
+    pub channels: Channels,
+    net: UNet,
+    weights: Weights,
+    device: Device,
+}
+
+impl Model {
+    /// Reads a finished run's folder, and sets libtorch's threads (all cores when nothing is given).
+    ///
+    /// # Errors
+    /// [`FitError`] when there is no finished run, its weights are not those of its record, or there is no such device.
+    pub fn load(run: &Path, device: DeviceChoice, threads: Option<usize>) -> Result<Self> {
+        let record = run_record::read(run)?;
+        let path = run.join(run_record::WEIGHTS_FILE);
+        if hash::of_file(&path)? != record.results.weights_blake3 {
+            let what = "the weights are not those of the run's record: train it anew with --force";
+            return Err(FitError::Setting(format!("{what}: {}", path.display())));
+        }
+        let settings = crate::plan::settings::Settings { device, threads, ..record.settings.clone() };
+        training::prepare_libtorch(&settings)?;
+        let device = training::device_of(device)?;
+        let net = UNet::new(record.plan.network);
+        let weights = Weights::load(net.parameters(), &path, device)?;
+        let channels = Channels::new(record.labels.iter().map(|label| label.value).collect());
+        Ok(Self { record, channels, net, weights, device })
+    }
+
+    /// The network, to be applied to prepared cases.
+    pub fn predictor(&self) -> Predictor<'_> {
+        let Self { net, weights, device, .. } = self;
+        Predictor { net, weights, patch: self.record.plan.patch, device: *device }
+    }
+
+    /// The network and its values.
+    pub fn network(&self) -> (&UNet, &Weights) {
+        (&self.net, &self.weights)
+    }
+
+    /// The label of every voxel of the original grid `stored`, whose prepared image `case` holds.
+    ///
+    /// # Errors
+    /// [`FitError::Torch`] when libtorch refuses; [`FitError::Folder`] when the case is no part of the grid.
+    pub fn label_map(&self, case: &Case, stored: Grid) -> Result<LabelMap> {
+        self.to_labels(&self.predictor().channels(case, &stored.to_ras())?, stored)
+    }
+
+    /// Channels of the voxels of `stored` in RAS+ order as labels in its own order.
+    ///
+    /// # Errors
+    /// [`FitError::Folder`] when they are not as many as its voxels.
+    pub fn to_labels(&self, channels: &[u8], stored: Grid) -> Result<LabelMap> {
+        let values: Vec<u16> = [0].into_iter().chain(self.channels.labels().iter().copied()).collect();
+        let voxels = channels.iter().map(|&channel| values[usize::from(channel)]).collect();
+        let map = Volume::new(stored.to_ras(), voxels).and_then(|map| map.stored_as(stored));
+        map.map_err(|error| FitError::Folder(error.to_string()))
+    }
+}

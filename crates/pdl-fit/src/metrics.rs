@@ -1,0 +1,5 @@
+//! How predictions are measured.
+
+pub mod dice;
+pub mod evaluate;
+pub mod surface;

@@ -1,0 +1,190 @@
+//! How good a run's network is on held-out cases, on their original grids: Dice, surface Dice, HD95 and volumes.
+
+use std::path::{Path, PathBuf};
+
+use arrow::datatypes::{DataType, Schema};
+use pdl_cohort::attributes::{Modality, Split};
+use pdl_curriculum::manifest::Label;
+use pdl_io::nifti;
+use pdl_store::table::{self, column, nullable};
+use rayon::prelude::*;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::data::dataset::{Folder, HeldOut};
+use crate::error::{FitError, Result};
+use crate::inference::model::Model;
+use crate::metrics::dice::{self, mean};
+use crate::metrics::surface;
+
+/// One case and label.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Row {
+    /// Which case.
+    pub case_id: String,
+    /// The label's value.
+    pub label: u16,
+    /// The label's name.
+    pub name: String,
+    /// 2|A and B| / (|A| + |B|); null where the label is absent from both, or was not looked for.
+    pub dice: Option<f64>,
+    /// The share of both surfaces that lies within the tolerance of the other.
+    pub surface_dice: Option<f64>,
+    /// The larger of the two directed 95th percentiles of surface distances, mm; the image's diagonal where one of
+    /// the two is empty.
+    pub hd95_mm: Option<f64>,
+    /// Volume of the label as it was drawn, ml.
+    pub drawn_ml: f64,
+    /// Volume of the prediction, ml.
+    pub predicted_ml: f64,
+}
+
+/// The table's columns.
+pub fn schema() -> Schema {
+    use DataType::{Float64, UInt16, Utf8};
+    Schema::new(vec![
+        column("case_id", Utf8),
+        column("label", UInt16),
+        column("name", Utf8),
+        nullable("dice", Float64),
+        nullable("surface_dice", Float64),
+        nullable("hd95_mm", Float64),
+        column("drawn_ml", Float64),
+        column("predicted_ml", Float64),
+    ])
+}
+
+/// Means over the cases.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Summary {
+    /// The label's name; "mean" for the mean over the labels.
+    pub name: String,
+    /// Cases that count.
+    pub cases: usize,
+    /// Mean Dice.
+    pub dice: Option<f64>,
+    /// Mean surface Dice.
+    pub surface_dice: Option<f64>,
+    /// Mean HD95, mm.
+    pub hd95_mm: Option<f64>,
+}
+
+/// What an evaluation found.
+#[derive(Debug)]
+pub struct Evaluation {
+    /// A row for every case and label.
+    pub rows: Vec<Row>,
+    /// Means, by label and then over all.
+    pub summary: Vec<Summary>,
+    /// The table's file.
+    pub file: PathBuf,
+    /// The folder of the predicted label maps.
+    pub predictions: PathBuf,
+}
+
+/// The tolerance of surface Dice when none is given, mm.
+pub fn default_tolerance_mm(modality: Modality) -> f64 {
+    if modality == Modality::CT { 3.0 } else { 1.0 }
+}
+
+/// The table's name inside the run's folder.
+pub fn file_name(split: Split) -> String {
+    format!("evaluation-{split}.parquet")
+}
+
+/// Applies the network to every case of a split, and writes `RUN/evaluation-SPLIT.parquet` and
+/// `RUN/predictions/SPLIT/CASE.nii.gz`, label maps on the original grids.
+///
+/// `out` is the curation folder (or fold) that the run was trained on.
+///
+/// # Errors
+/// [`FitError`] when the folder is not what it was, a case cannot be read, or a file cannot be written.
+pub fn evaluate(
+    model: &Model,
+    run: &Path,
+    out: &Path,
+    split: Split,
+    tolerance_mm: f64,
+    watch: &mut dyn FnMut(&str),
+) -> Result<Evaluation> {
+    let folder = Folder::open(out)?;
+    if folder.manifest.info.hashes.manifest != model.record.manifest_blake3 {
+        return Err(FitError::Setting(format!(
+            "the manifest is not the one that this run was trained on, so its splits may differ: train anew: {}",
+            out.display()
+        )));
+    }
+    let cases = folder.held_out(out, split, false)?;
+    if cases.is_empty() {
+        return Err(FitError::Setting(format!("no case is in the {split} split: {}", out.display())));
+    }
+    let predictions = run.join("predictions").join(split.to_string());
+    std::fs::create_dir_all(&predictions)
+        .map_err(pdl_store::StoreError::io("make the folder", &predictions))?;
+    let mut rows = Vec::new();
+    for case in &cases {
+        let channels = model.predictor().channels(&case.case, &case.stored.to_ras())?;
+        let path = predictions.join(format!("{}.nii.gz", case.case.case_id));
+        nifti::write_labels(&path, &model.to_labels(&channels, case.stored)?)?;
+        rows.extend(of_case(model, case, &channels, tolerance_mm));
+        watch(&case.case.case_id);
+    }
+    let file = run.join(file_name(split));
+    let facts = vec![("pdl.tolerance_mm".to_owned(), tolerance_mm.to_string())];
+    table::write_rows(&file, &schema(), &rows, facts)?;
+    let summary = summary(model, &rows);
+    Ok(Evaluation { rows, summary, file, predictions })
+}
+
+fn of_case(model: &Model, case: &HeldOut, channels: &[u8], tolerance_mm: f64) -> Vec<Row> {
+    let dice = dice::per_label(channels, &case.truth, &case.case.annotated);
+    let [x, y, z] = case.stored.to_ras().spacing_mm();
+    let voxel_ml = x * y * z / 1000.0;
+    let labels: Vec<_> = model.record.labels.iter().enumerate().collect();
+    let row = |(index, label): &(usize, &Label)| {
+        let mask =
+            |of: &[u8]| of.iter().map(|&channel| usize::from(channel) == index + 1).collect::<Vec<bool>>();
+        let (drawn, predicted) = (mask(&case.truth), mask(channels));
+        let ml = |mask: &[bool]| mask.iter().filter(|inside| **inside).count() as f64 * voxel_ml;
+        let distances = case.case.annotated[index + 1]
+            .then(|| surface::compare(&drawn, &predicted, case.shape, [z, y, x], tolerance_mm))
+            .flatten();
+        Row {
+            case_id: case.case.case_id.clone(),
+            label: label.value,
+            name: label.name.clone(),
+            dice: dice[*index],
+            surface_dice: distances.map(|found| found.surface_dice),
+            hd95_mm: distances.map(|found| found.hd95_mm),
+            drawn_ml: ml(&drawn),
+            predicted_ml: ml(&predicted),
+        }
+    };
+    labels.par_iter().map(row).collect()
+}
+
+/// Means over cases for each label, then over labels (definitions: cohort Dice).
+fn summary(model: &Model, rows: &[Row]) -> Vec<Summary> {
+    let of_label = |label: &Label| {
+        let rows: Vec<&Row> = rows.iter().filter(|row| row.label == label.value).collect();
+        let over = |figure: fn(&Row) -> Option<f64>| mean(rows.iter().filter_map(|row| figure(row)));
+        Summary {
+            name: label.name.clone(),
+            cases: rows.iter().filter(|row| row.dice.is_some()).count(),
+            dice: over(|row| row.dice),
+            surface_dice: over(|row| row.surface_dice),
+            hd95_mm: over(|row| row.hd95_mm),
+        }
+    };
+    let mut all: Vec<Summary> = model.record.labels.iter().map(of_label).collect();
+    let over = |figure: fn(&Summary) -> Option<f64>| mean(all.iter().filter_map(figure));
+    let whole = Summary {
+        name: "mean".to_owned(),
+        cases: all.iter().map(|label| label.cases).max().unwrap_or(0),
+        dice: over(|label| label.dice),
+        surface_dice: over(|label| label.surface_dice),
+        hd95_mm: over(|label| label.hd95_mm),
+    };
+    all.push(whole);
+    all
+}

@@ -1,0 +1,512 @@
+//! Instance norm (Ulyanov et al. 2016) and leaky ReLU in one kernel on the CPU, forwards and backwards.
+//!
+//! libtorch's own norm takes a third of a training step on activations that lie channels-last, so a [`Tape`] cuts
+//! libtorch's graph at every norm: what goes in ends one part of the graph, what comes out begins the next, and
+//! [`Tape::backward`] carries the gradient over the cut. Sums are taken over pieces of a fixed size in a fixed order, so
+//! that any number of threads gives the same bits.
+
+use std::cell::RefCell;
+
+use pulp::Arch;
+use rayon::prelude::*;
+use tch::{Device, Kind, Tensor};
+
+use crate::error::Result;
+use crate::model::memory_format;
+
+/// Added to the variance.
+pub const EPSILON: f64 = 1e-5;
+/// The slope of a leaky ReLU below zero.
+pub const SLOPE: f64 = 0.01;
+/// Channels that are worked on together where there are as many: a vector's worth.
+const LANES: usize = 16;
+/// Numbers of a piece, about: what a core's own cache holds twice.
+const PIECE: usize = 1 << 15;
+/// Pixels that are summed up in float32 before they are added in float64.
+const BLOCK: usize = 64;
+
+/// What a norm does beside normalising.
+#[derive(Debug)]
+pub struct Affine {
+    /// A factor (C).
+    pub scale: Tensor,
+    /// A summand (C).
+    pub shift: Tensor,
+    /// The slope below zero that follows: 1 for none.
+    pub slope: f64,
+}
+
+/// Where libtorch's graph is cut.
+#[derive(Debug, Default)]
+pub struct Tape(RefCell<Vec<Cut>>);
+
+#[derive(Debug)]
+struct Cut {
+    /// What went in (N * pixels * C), the end of its part of the graph.
+    input: Tensor,
+    /// What came out (N * pixels * C), the beginning of the next.
+    output: Tensor,
+    affine: Affine,
+    moments: Vec<Moments>,
+    shape: Shape,
+}
+
+/// Activations that lie as (N, pixels, C).
+#[derive(Clone, Copy, Debug)]
+struct Shape {
+    pixels: usize,
+    channels: usize,
+}
+
+impl Shape {
+    fn of(x: &Tensor) -> Self {
+        let size = x.size();
+        Self { pixels: size[2..].iter().product::<i64>() as usize, channels: size[1] as usize }
+    }
+
+    /// Numbers of a sample.
+    fn sample(self) -> usize {
+        self.pixels * self.channels
+    }
+
+    /// Numbers of a piece: whole pixels.
+    fn piece(self) -> usize {
+        (PIECE / self.channels).max(1) * self.channels
+    }
+}
+
+/// Of one sample and channel.
+#[derive(Clone, Copy, Debug, Default)]
+struct Moments {
+    mean: f64,
+    /// One over the deviation.
+    precision: f64,
+}
+
+/// Normalises activations (N, C, spatial ...) that lie channels-last on the CPU. With a `tape` the result is the
+/// beginning of a new graph, and the tape knows how to go on beyond it.
+///
+/// # Errors
+/// [`crate::FitError::Torch`] when libtorch refuses.
+pub fn forward(x: &Tensor, affine: Affine, tape: Option<&Tape>) -> Result<Tensor> {
+    let shape = Shape::of(x);
+    let input = memory_format::to_channels_last(x)?;
+    let output = Tensor::f_empty([input.numel() as i64], (Kind::Float, Device::Cpu))?;
+    let (scale, shift) = (numbers(&affine.scale)?, numbers(&affine.shift)?);
+    let values = floats(&input);
+    let moments = moments(values, shape);
+    let (lines, slope) = (lines(&moments, &scale, &shift), affine.slope as f32);
+    filled(floats_mut(&output), shape, |sample, start, out| {
+        let lines = &lines[sample * shape.channels..][..shape.channels];
+        to_all(shape.channels, &mut Apply { part: &values[start..start + out.len()], out, lines, slope });
+    });
+    let output = output.f_set_requires_grad(tape.is_some())?;
+    let result = memory_format::from_channels_last(&output, &x.size())?;
+    if let Some(tape) = tape {
+        tape.0.borrow_mut().push(Cut { input, output, affine, moments, shape });
+    }
+    Ok(result)
+}
+
+impl Tape {
+    /// Adds the gradient of `loss` (a scalar) to those of all parameters that lead to it.
+    ///
+    /// # Errors
+    /// [`crate::FitError::Torch`] when libtorch refuses.
+    pub fn backward(self, loss: &Tensor) -> Result<()> {
+        loss.f_backward()?;
+        let mut cuts = self.0.into_inner();
+        while let Some(cut) = cuts.pop() {
+            let outer = cut.output.f_grad()?;
+            if !outer.defined() {
+                continue;
+            }
+            let (inner, [scale, shift]) = cut.gradients(&outer.f_contiguous()?)?;
+            // These products have the gradients that were found, so that libtorch takes them on from there.
+            let affine = cut.affine.scale.f_dot(&scale)?.f_add(&cut.affine.shift.f_dot(&shift)?)?;
+            cut.input.f_dot(&inner)?.f_add(&affine)?.f_backward()?;
+        }
+        Ok(())
+    }
+}
+
+impl Cut {
+    /// From the gradient of what came out, those of what went in and of factor and summand. With the normalised value n
+    /// and the gradient g before factor and summand, that of what went in is a (g - mean(g) - n mean(g n)).
+    fn gradients(&self, outer: &Tensor) -> Result<(Tensor, [Tensor; 2])> {
+        let Self { input, affine, moments, shape, .. } = self;
+        let (shape, channels) = (*shape, shape.channels);
+        let lines = lines(moments, &numbers(&affine.scale)?, &numbers(&affine.shift)?);
+        let means: Vec<f32> = moments.iter().map(|moments| moments.mean as f32).collect();
+        let (x, outer, slope) = (floats(input), floats(outer), affine.slope as f32);
+        let of = |sample: usize, inner| {
+            let own = sample * channels..(sample + 1) * channels;
+            OfSample { lines: &lines[own.clone()], means: &means[own], inner, slope }
+        };
+        let sums = summed(x.len(), shape, |sample, start, len, sums| {
+            let (part, outer) = (&x[start..start + len], &outer[start..start + len]);
+            to_all(channels, &mut AddGradients { part, outer, of: of(sample, &[]), sums });
+        });
+        let inner: Vec<Line> = inner_lines(moments, &lines, &sums, shape.pixels as f64);
+        let gradient = Tensor::f_empty([x.len() as i64], (Kind::Float, Device::Cpu))?;
+        filled(floats_mut(&gradient), shape, |sample, start, out| {
+            let (part, outer) = (&x[start..start + out.len()], &outer[start..start + out.len()]);
+            let of = of(sample, &inner[sample * channels..][..channels]);
+            to_all(channels, &mut Spread { part, outer, out, of });
+        });
+        let mut own = [vec![0.0_f64; channels], vec![0.0_f64; channels]];
+        for (place, ([g, deviations], moments)) in sums.iter().zip(moments).enumerate() {
+            own[0][place % channels] += deviations * moments.precision;
+            own[1][place % channels] += g;
+        }
+        let [scale, shift] = own.map(|sums| Tensor::f_from_slice(&sums)?.f_to_kind(Kind::Float));
+        Ok((gradient, [scale?, shift?]))
+    }
+}
+
+/// What a gradient has beside a g, as a line over what went in.
+fn inner_lines(moments: &[Moments], lines: &[Line], sums: &[[f64; 2]], pixels: f64) -> Vec<Line> {
+    let of = |((moments, line), [g, deviations]): ((&Moments, &Line), &[f64; 2])| {
+        let a = f64::from(line.a);
+        let steep = -a * moments.precision * moments.precision * deviations / pixels;
+        Line { a: steep as f32, b: (-a * g / pixels - steep * moments.mean) as f32 }
+    };
+    moments.iter().zip(lines).zip(sums).map(of).collect()
+}
+
+/// y = a x + b of one sample and channel.
+#[derive(Clone, Copy, Debug, Default)]
+struct Line {
+    a: f32,
+    b: f32,
+}
+
+/// For every sample and channel.
+fn lines(moments: &[Moments], scale: &[f32], shift: &[f32]) -> Vec<Line> {
+    let channels = scale.iter().zip(shift).cycle();
+    let line = |(Moments { mean, precision }, (&scale, &shift)): (&Moments, (&f32, &f32))| {
+        let a = precision * f64::from(scale);
+        Line { a: a as f32, b: (f64::from(shift) - mean * a) as f32 }
+    };
+    moments.iter().zip(channels).map(line).collect()
+}
+
+/// A sum of two figures for every sample and channel; `add` adds those of a piece (from place `start` of `sample` on).
+fn summed(
+    len: usize,
+    shape: Shape,
+    add: impl Fn(usize, usize, usize, &mut [[f64; 2]]) + Sync,
+) -> Vec<[f64; 2]> {
+    let (sample, piece) = (shape.sample(), shape.piece());
+    let starts: Vec<usize> =
+        (0..len).step_by(sample).flat_map(|first| (first..first + sample).step_by(piece)).collect();
+    let of_piece = |&start: &usize| {
+        let number = start / sample;
+        let mut sums = vec![[0.0; 2]; shape.channels];
+        add(number, start, piece.min((number + 1) * sample - start), &mut sums);
+        (number, sums)
+    };
+    let parts: Vec<_> = starts.par_iter().map(of_piece).collect();
+    let mut total = vec![[0.0; 2]; len / sample * shape.channels];
+    for (number, part) in parts {
+        let of_sample = &mut total[number * shape.channels..][..shape.channels];
+        for (total, part) in of_sample.iter_mut().zip(part) {
+            total[0] += part[0];
+            total[1] += part[1];
+        }
+    }
+    total
+}
+
+/// Has `write` fill `out` piece by piece, from place `start` of `sample` on.
+fn filled(out: &mut [f32], shape: Shape, write: impl Fn(usize, usize, &mut [f32]) + Sync) {
+    let (sample, piece) = (shape.sample(), shape.piece());
+    out.par_chunks_mut(sample).enumerate().for_each(|(number, of_sample)| {
+        of_sample
+            .par_chunks_mut(piece)
+            .enumerate()
+            .for_each(|(place, part)| write(number, number * sample + place * piece, part));
+    });
+}
+
+/// Something that is done to a few neighbouring channels of every pixel of a piece.
+trait Work {
+    /// Does it to `L` channels from `first` on. Inlined into code for the machine's own vectors.
+    fn run<const L: usize>(&mut self, first: usize);
+}
+
+/// Does the work to all channels.
+fn to_all(channels: usize, work: &mut impl Work) {
+    Arch::new().dispatch(
+        #[inline(always)]
+        || {
+            let mut first = 0;
+            while first < channels {
+                match channels - first {
+                    LANES.. => (work.run::<LANES>(first), first += LANES).1,
+                    4.. => (work.run::<4>(first), first += 4).1,
+                    _ => (work.run::<1>(first), first += 1).1,
+                }
+            }
+        },
+    );
+}
+
+/// Mean and precision of every sample and channel.
+fn moments(x: &[f32], shape: Shape) -> Vec<Moments> {
+    // Deviations from a sample's first pixel: small numbers keep their digits.
+    let origin = |sample: usize| &x[sample * shape.sample()..][..shape.channels];
+    let sums = summed(x.len(), shape, |sample, start, len, sums| {
+        let part = &x[start..start + len];
+        to_all(shape.channels, &mut AddDeviations { part, origin: origin(sample), sums });
+    });
+    let pixels = shape.pixels as f64;
+    let of = |(place, [sum, squares]): (usize, &[f64; 2])| {
+        let mean = sum / pixels;
+        let variance = (squares / pixels - mean * mean).max(0.0);
+        let origin = origin(place / shape.channels)[place % shape.channels];
+        Moments { mean: f64::from(origin) + mean, precision: 1.0 / (variance + EPSILON).sqrt() }
+    };
+    sums.iter().enumerate().map(of).collect()
+}
+
+/// Adds up deviations from `origin` and their squares.
+struct AddDeviations<'a> {
+    part: &'a [f32],
+    origin: &'a [f32],
+    sums: &'a mut [[f64; 2]],
+}
+
+impl Work for AddDeviations<'_> {
+    #[inline(always)]
+    fn run<const L: usize>(&mut self, first: usize) {
+        let channels = self.origin.len();
+        let origin = &self.origin[first..first + L];
+        let mut total = [[0.0_f64; 2]; L];
+        for block in self.part.chunks(BLOCK * channels) {
+            let (mut sum, mut squares) = ([0.0_f32; L], [0.0_f32; L]);
+            for pixel in block.chunks_exact(channels) {
+                let x = &pixel[first..first + L];
+                for lane in 0..L {
+                    let deviation = x[lane] - origin[lane];
+                    sum[lane] += deviation;
+                    squares[lane] += deviation * deviation;
+                }
+            }
+            for lane in 0..L {
+                total[lane][0] += f64::from(sum[lane]);
+                total[lane][1] += f64::from(squares[lane]);
+            }
+        }
+        self.sums[first..first + L].copy_from_slice(&total);
+    }
+}
+
+/// Writes a x + b of every pixel, less steep below zero.
+struct Apply<'a> {
+    part: &'a [f32],
+    out: &'a mut [f32],
+    lines: &'a [Line],
+    slope: f32,
+}
+
+impl Work for Apply<'_> {
+    #[inline(always)]
+    fn run<const L: usize>(&mut self, first: usize) {
+        let channels = self.lines.len();
+        let lines: [Line; L] = copied(&self.lines[first..]);
+        for (x, y) in self.part.chunks_exact(channels).zip(self.out.chunks_exact_mut(channels)) {
+            let (x, y) = (&x[first..first + L], &mut y[first..first + L]);
+            for lane in 0..L {
+                let z = x[lane] * lines[lane].a + lines[lane].b;
+                y[lane] = if z > 0.0 { z } else { z * self.slope };
+            }
+        }
+    }
+}
+
+/// Adds up the gradient behind the leaky ReLU, and its product with deviations from the mean.
+struct AddGradients<'a> {
+    part: &'a [f32],
+    outer: &'a [f32],
+    of: OfSample<'a>,
+    sums: &'a mut [[f64; 2]],
+}
+
+impl Work for AddGradients<'_> {
+    #[inline(always)]
+    fn run<const L: usize>(&mut self, first: usize) {
+        let OfSample { lines, means, slope, .. } = self.of;
+        let channels = lines.len();
+        let (lines, means): ([Line; L], [f32; L]) = (copied(&lines[first..]), copied(&means[first..]));
+        let mut total = [[0.0_f64; 2]; L];
+        let blocks = self.part.chunks(BLOCK * channels).zip(self.outer.chunks(BLOCK * channels));
+        for (x, outer) in blocks {
+            let (mut sum, mut products) = ([0.0_f32; L], [0.0_f32; L]);
+            for (x, outer) in x.chunks_exact(channels).zip(outer.chunks_exact(channels)) {
+                let (x, outer) = (&x[first..first + L], &outer[first..first + L]);
+                for lane in 0..L {
+                    let g = behind(x[lane], outer[lane], lines[lane], slope);
+                    sum[lane] += g;
+                    products[lane] += g * (x[lane] - means[lane]);
+                }
+            }
+            for lane in 0..L {
+                total[lane][0] += f64::from(sum[lane]);
+                total[lane][1] += f64::from(products[lane]);
+            }
+        }
+        self.sums[first..first + L].copy_from_slice(&total);
+    }
+}
+
+/// Writes the gradient of what went in: a g + u x + w with the gradient g behind the leaky ReLU.
+struct Spread<'a> {
+    part: &'a [f32],
+    outer: &'a [f32],
+    out: &'a mut [f32],
+    of: OfSample<'a>,
+}
+
+impl Work for Spread<'_> {
+    #[inline(always)]
+    fn run<const L: usize>(&mut self, first: usize) {
+        let OfSample { lines, inner, slope, .. } = self.of;
+        let channels = lines.len();
+        let (lines, inner): ([Line; L], [Line; L]) = (copied(&lines[first..]), copied(&inner[first..]));
+        let pixels = self.part.chunks_exact(channels).zip(self.outer.chunks_exact(channels));
+        for ((x, outer), out) in pixels.zip(self.out.chunks_exact_mut(channels)) {
+            let (x, outer) = (&x[first..first + L], &outer[first..first + L]);
+            let out = &mut out[first..first + L];
+            for lane in 0..L {
+                let g = behind(x[lane], outer[lane], lines[lane], slope);
+                out[lane] = lines[lane].a * g + (x[lane] * inner[lane].a + inner[lane].b);
+            }
+        }
+    }
+}
+
+/// What the gradients of one sample are made with, by channel.
+#[derive(Clone, Copy)]
+struct OfSample<'a> {
+    lines: &'a [Line],
+    means: &'a [f32],
+    inner: &'a [Line],
+    slope: f32,
+}
+
+/// The gradient behind the leaky ReLU that follows a x + b.
+#[inline(always)]
+fn behind(x: f32, outer: f32, line: Line, slope: f32) -> f32 {
+    if x * line.a + line.b > 0.0 { outer } else { outer * slope }
+}
+
+/// The first `L`.
+#[inline(always)]
+fn copied<T: Copy + Default, const L: usize>(from: &[T]) -> [T; L] {
+    let mut all = [T::default(); L];
+    all.copy_from_slice(&from[..L]);
+    all
+}
+
+/// The numbers of a parameter (C).
+fn numbers(t: &Tensor) -> Result<Vec<f32>> {
+    let mut values = vec![0.0; t.numel()];
+    t.f_detach()?.f_copy_data(&mut values, t.numel())?;
+    Ok(values)
+}
+
+/// The numbers of a contiguous tensor on the CPU.
+#[expect(
+    unsafe_code,
+    reason = "the kernel works where libtorch's numbers lie: copies would cost as much as it saves"
+)]
+fn floats(t: &Tensor) -> &[f32] {
+    assert!(is_plain(t));
+    // SAFETY: numel() float32 lie there one after the other, as is asserted, as long as `t` lives, and nothing writes
+    // to them meanwhile: libtorch runs on this thread only, and `floats_mut` is called on fresh tensors.
+    unsafe { std::slice::from_raw_parts(t.data_ptr().cast::<f32>(), t.numel()) }
+}
+
+/// The numbers of a tensor that was just made and that nobody else has.
+#[expect(unsafe_code, reason = "as for `floats`")]
+#[expect(clippy::mut_from_ref, reason = "a tensor is a handle")]
+fn floats_mut(fresh: &Tensor) -> &mut [f32] {
+    assert!(is_plain(fresh));
+    // SAFETY: as for `floats`; both callers have made the tensor for this alone.
+    unsafe { std::slice::from_raw_parts_mut(fresh.data_ptr().cast::<f32>(), fresh.numel()) }
+}
+
+fn is_plain(t: &Tensor) -> bool {
+    t.kind() == Kind::Float && t.device() == Device::Cpu && t.is_contiguous()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Activations, factor and summand with gradients; the mean is far from zero.
+    fn example(shape: &[i64]) -> [Tensor; 3] {
+        tch::manual_seed(5);
+        let options = (Kind::Float, Device::Cpu);
+        let x = Tensor::randn([shape.iter().product::<i64>()], options) * 0.5 + 3.0;
+        let x = memory_format::from_channels_last(&x, shape).unwrap().detach();
+        let of_channel = || Tensor::randn([shape[1]], options).set_requires_grad(true);
+        [x.set_requires_grad(true), of_channel() + 0.5, of_channel()]
+            .map(|t| t.detach().set_requires_grad(true))
+    }
+
+    fn apart(a: &Tensor, b: &Tensor) -> f64 {
+        assert_eq!(a.size(), b.size());
+        ((a - b).abs().max() / b.abs().max()).double_value(&[])
+    }
+
+    /// Against libtorch's group norm, with a channel a group, and its leaky ReLU.
+    #[test]
+    fn values_and_gradients_are_those_of_libtorch() {
+        for (shape, slope) in [
+            (vec![3, 16, 7, 5], SLOPE),
+            (vec![2, 7, 6, 8], SLOPE),
+            (vec![1, 32, 90, 71], 1.0), // several pieces
+            (vec![2, 21, 3, 4, 5], SLOPE),
+        ] {
+            let [x, scale, shift] = example(&shape);
+            let weights = Tensor::randn(shape.as_slice(), (Kind::Float, Device::Cpu));
+            let square = |x: &Tensor| x * x; // something before the cut
+            // In float64: in float32 libtorch loses digits where the mean is large.
+            let exact = |t: &Tensor| t.detach().to_kind(Kind::Double).set_requires_grad(true);
+            let [x64, scale64, shift64] = [&x, &scale, &shift].map(exact);
+            let theirs = square(&x64).group_norm(shape[1], Some(&scale64), Some(&shift64), EPSILON, false);
+            let theirs = if slope == 1.0 { theirs } else { theirs.leaky_relu() };
+            (&theirs * &theirs * &weights).sum(Kind::Double).backward();
+            let [own_x, own_scale, own_shift] =
+                [&x, &scale, &shift].map(|t| t.detach().set_requires_grad(true));
+            let tape = Tape::default();
+            let affine =
+                || Affine { scale: own_scale.shallow_clone(), shift: own_shift.shallow_clone(), slope };
+            let ours = forward(&square(&own_x), affine(), Some(&tape)).unwrap();
+            assert!(apart(&ours, &theirs) < 2e-6, "{shape:?}: {:.1e}", apart(&ours, &theirs));
+            tape.backward(&(&ours * &ours * &weights).sum(Kind::Float)).unwrap();
+            for (ours, theirs) in [(&own_x, &x64), (&own_scale, &scale64), (&own_shift, &shift64)] {
+                let (ours, theirs) = (ours.grad(), theirs.grad());
+                assert!(apart(&ours, &theirs) < 2e-5, "{shape:?}: {:.1e}", apart(&ours, &theirs));
+            }
+            let alone = forward(&square(&own_x), affine(), None).unwrap();
+            assert!(alone.equal(&ours) && !alone.requires_grad());
+        }
+    }
+
+    #[test]
+    fn any_number_of_threads_gives_the_same_bits() {
+        let [x, scale, shift] = example(&[2, 16, 80, 60]);
+        let (scale, shift) = (numbers(&scale).unwrap(), numbers(&shift).unwrap());
+        let x = memory_format::to_channels_last(&x.detach()).unwrap();
+        let (x, shape) = (floats(&x), Shape { pixels: 4800, channels: 16 });
+        let with = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let lines = pool.install(|| lines(&moments(x, shape), &scale, &shift));
+            lines.iter().map(|line| line.a.to_bits()).collect::<Vec<_>>()
+        };
+        assert_eq!(with(1), with(3));
+    }
+}

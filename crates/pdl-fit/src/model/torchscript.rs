@@ -1,0 +1,90 @@
+//! A trained network as TorchScript: one file that libtorch and Python's `torch.jit.load` run without pdl.
+//!
+//! The module takes prepared images, float32 (N, 1, y, x) or (N, 1, z, y, x) in RAS+ order with sides that are multiples
+//! of [`NetworkPlan::stride`](crate::model::unet::NetworkPlan::stride), and gives logits (N, classes, ...) on the same grid.
+//! How images are prepared, and which label each channel is, stands in the run's `run.json`.
+
+use std::path::Path;
+
+use tch::{CModule, Device, Kind, Tensor};
+
+use crate::error::{FitError, Result};
+use crate::inference::model::Model;
+use crate::model::unet::UNet;
+use crate::model::weights::Weights;
+
+/// The file's usual name inside a run's folder.
+pub const FILE: &str = "network.pt";
+
+/// Writes the network of a run as TorchScript, whole or not at all.
+///
+/// # Errors
+/// [`FitError`] when libtorch cannot follow the network or the file cannot be written.
+pub fn write(model: &Model, path: &Path) -> Result<()> {
+    let (net, weights) = model.network();
+    let module = traced(net, weights)?;
+    pdl_store::atomic::write_with(path, |temporary| Ok(module.save(temporary)?))
+}
+
+/// The network as libtorch saw it work on one image. All sizes that are numbers in it, the zeros added where a side is
+/// odd among them, are those of this image, so its sides are multiples of the stride.
+fn traced(net: &UNet, weights: &Weights) -> Result<CModule> {
+    let (plan, weights) = (net.plan(), weights.frozen()?); // they become constants, which have no gradients
+    let side = 2 * plan.stride() as i64;
+    let shape: Vec<i64> = [1, plan.inputs].into_iter().chain(vec![side; plan.dims]).collect();
+    let image = Tensor::f_zeros(shape, (Kind::Float, Device::Cpu))?;
+    let mut problem: Option<FitError> = None;
+    let mut forward = |images: &[Tensor]| match net.forward_traced(&weights, &images[0]) {
+        Ok(logits) => vec![logits],
+        Err(error) => {
+            problem = Some(error);
+            vec![images[0].shallow_clone()]
+        }
+    };
+    let module = CModule::create_by_tracing("pdl_network", "forward", &[image], &mut forward);
+    match problem {
+        Some(error) => Err(error), // it also ended the tracing, which says no more than that
+        None => Ok(module?),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::unet::{NetworkPlan, Norm};
+    use tch::IValue;
+
+    /// Written, read again, and given images of other sizes than the one that was traced.
+    fn difference(plan: NetworkPlan, shape: &[i64]) -> f64 {
+        let net = UNet::new(plan);
+        let weights = Weights::new(net.parameters(), 5, Device::Cpu).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("network.pt");
+        traced(&net, &weights).unwrap().save(&path).unwrap();
+        let module = CModule::load(&path).unwrap();
+        let n: i64 = shape.iter().product();
+        let images = Tensor::arange(n, (Kind::Float, Device::Cpu)).sin().view(shape);
+        let IValue::Tensor(logits) = module.forward_is(&[IValue::Tensor(images.shallow_clone())]).unwrap()
+        else {
+            panic!("no tensor came out")
+        };
+        let apart = |a: &Tensor, b: &Tensor| {
+            assert_eq!(a.size(), b.size());
+            (a - b).abs().max().double_value(&[])
+        };
+        // libtorch's own norms keep fewer digits than ours.
+        assert!(apart(&logits, &net.forward(&weights, &images).unwrap()) < 1e-4);
+        apart(&logits, &net.forward_traced(&weights, &images).unwrap())
+    }
+
+    #[test]
+    fn gives_the_logits_of_the_network() {
+        let plane = NetworkPlan::plain(2, 4, 3, 3);
+        assert!(difference(plane, &[2, 1, 36, 20]) < 1e-5);
+        let other = NetworkPlan { norm: Norm::Batch, residual: true, deep_supervision: true, ..plane };
+        assert!(difference(other, &[1, 1, 8, 44]) < 1e-5);
+        let thick =
+            NetworkPlan { first_halved: [1, 0, 0], halvings: [1, 2, 2], ..NetworkPlan::plain(3, 4, 3, 2) };
+        assert!(difference(thick, &[1, 1, 4, 12, 8]) < 1e-5);
+    }
+}

@@ -1,0 +1,425 @@
+//! The U-Net (Ronneberger et al. 2015): per level two of convolution, norm, leaky ReLU, with a sum around both
+//! where residual is asked for (He et al. 2016); max-pooling down, transposed convolution up, skips by
+//! concatenation, a 1-wide convolution as the head, and one for every coarser level where deep supervision is
+//! asked for (Lee et al. 2015). Kernels and strides differ by axis where voxels are thicker along one
+//! (Isensee et al. 2021).
+
+use clap::ValueEnum;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tch::{Device, Tensor};
+
+use crate::error::Result;
+use crate::model::instance_norm::{self, Affine, EPSILON, SLOPE, Tape};
+use crate::model::weights::{Init, Parameter, Weights};
+
+/// How fast a batch norm's running figures follow (PyTorch's default).
+const BATCH_MOMENTUM: f64 = 0.1;
+
+/// Over what activations are normalised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Norm {
+    /// Every sample and channel by itself (Ulyanov et al. 2016).
+    Instance,
+    /// Every channel over the batch (Ioffe and Szegedy 2015); faster on a CPU.
+    Batch,
+}
+
+/// What makes one U-Net differ from another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct NetworkPlan {
+    /// 2 for planes (y, x), 3 for volumes (z, y, x).
+    pub dims: usize,
+    /// Channels of the finest level; every level below has twice those of the one above.
+    pub width: i64,
+    /// Number of levels, the finest included.
+    pub depth: usize,
+    /// Input channels.
+    pub inputs: i64,
+    /// Output channels: background and one for each label.
+    pub classes: i64,
+    /// Over what activations are normalised.
+    pub norm: Norm,
+    /// Whether every level adds what it gets to what it makes.
+    pub residual: bool,
+    /// Whether coarser levels learn from the labels directly, too.
+    pub deep_supervision: bool,
+    /// Along z, y, x: the first level (0 is the finest) that is halved on the way down. Above it, kernels are 1
+    /// wide along that axis, below 3.
+    pub first_halved: [usize; 3],
+    /// Along z, y, x: how often the side is halved.
+    pub halvings: [usize; 3],
+}
+
+impl NetworkPlan {
+    /// One input channel, instance norm, and every axis halved from level to level.
+    pub fn plain(dims: usize, width: i64, depth: usize, classes: i64) -> Self {
+        Self {
+            dims,
+            width,
+            depth,
+            inputs: 1,
+            classes,
+            norm: Norm::Instance,
+            residual: false,
+            deep_supervision: false,
+            first_halved: [0; 3],
+            halvings: [depth - 1; 3],
+        }
+    }
+
+    /// Channels of a level, 0 being the finest.
+    pub fn channels(&self, level: usize) -> i64 {
+        self.width << level
+    }
+
+    /// The coarsest level's longest voxel side in voxels of the input: sizes that are multiples of it lose nothing.
+    pub fn stride(&self) -> usize {
+        1 << self.axes().map(|axis| self.halvings[axis]).max().unwrap_or(0)
+    }
+
+    /// The network's axes, as indices of (z, y, x).
+    fn axes(&self) -> std::ops::Range<usize> {
+        3 - self.dims..3
+    }
+
+    /// By how much each axis shrinks from a level to the next.
+    pub fn strides(&self, level: usize) -> Vec<i64> {
+        let halved = |axis: usize| {
+            (self.first_halved[axis]..self.first_halved[axis] + self.halvings[axis]).contains(&level)
+        };
+        self.axes().map(|axis| if halved(axis) { 2 } else { 1 }).collect()
+    }
+
+    /// The width of a level's kernels along each axis.
+    pub fn kernel(&self, level: usize) -> Vec<i64> {
+        self.axes().map(|axis| if level >= self.first_halved[axis] { 3 } else { 1 }).collect()
+    }
+}
+
+/// A U-Net: knows its parameters and how they act, holds no values.
+#[derive(Clone, Copy, Debug)]
+pub struct UNet {
+    plan: NetworkPlan,
+}
+
+impl UNet {
+    /// The network of a plan.
+    pub fn new(plan: NetworkPlan) -> Self {
+        Self { plan }
+    }
+
+    /// Its plan.
+    pub fn plan(&self) -> &NetworkPlan {
+        &self.plan
+    }
+
+    /// All parameters, in a fixed order.
+    pub fn parameters(&self) -> Vec<Parameter> {
+        let plan = &self.plan;
+        let mut all = Vec::new();
+        let mut inputs = plan.inputs;
+        for level in 0..plan.depth {
+            self.declare_level(&mut all, "encoder", level, inputs);
+            inputs = plan.channels(level);
+        }
+        for level in (0..plan.depth - 1).rev() {
+            let (fine, coarse) = (plan.channels(level), plan.channels(level + 1));
+            let name = format!("decoder.{level}.up.weight");
+            // A transposed kernel is (in, out, ...): each output voxel sees one tap of every input channel.
+            declare(&mut all, name, shape(coarse, fine, &plan.strides(level)), Init::He);
+            self.declare_level(&mut all, "decoder", level, 2 * fine);
+        }
+        for level in self.heads() {
+            let name = head_name(level);
+            let kernel = shape(plan.classes, plan.channels(level), &vec![1; plan.dims]);
+            declare(&mut all, format!("{name}.weight"), kernel, Init::He);
+            declare(&mut all, format!("{name}.bias"), vec![plan.classes], Init::Constant(0.0));
+        }
+        all
+    }
+
+    /// The levels that learn from the labels: the finest, and with deep supervision all but the coarsest.
+    fn heads(&self) -> std::ops::Range<usize> {
+        0..if self.plan.deep_supervision { (self.plan.depth - 1).max(1) } else { 1 }
+    }
+
+    fn declare_level(&self, all: &mut Vec<Parameter>, half: &str, level: usize, inputs: i64) {
+        let plan = &self.plan;
+        let outputs = plan.channels(level);
+        for (block, inputs) in [inputs, outputs].into_iter().enumerate() {
+            let part = |part: &str| format!("{half}.{level}.{block}.{part}");
+            declare(all, part("conv.weight"), shape(outputs, inputs, &plan.kernel(level)), Init::He);
+            declare(all, part("norm.weight"), vec![outputs], Init::Constant(1.0));
+            declare(all, part("norm.bias"), vec![outputs], Init::Constant(0.0));
+            if plan.norm == Norm::Batch {
+                for (figure, value) in [("norm.mean", 0.0), ("norm.variance", 1.0)] {
+                    let init = Init::Constant(value);
+                    all.push(Parameter { name: part(figure), shape: vec![outputs], init, trained: false });
+                }
+            }
+        }
+        if plan.residual && inputs != outputs {
+            let kernel = shape(outputs, inputs, &vec![1; plan.dims]);
+            declare(all, format!("{half}.{level}.shortcut.weight"), kernel, Init::He);
+        }
+    }
+
+    /// Logits (N, classes, spatial ...) of images (N, inputs, spatial ...), channels-last; every spatial side
+    /// is at least the plan's stride. Batch norms use their running figures.
+    ///
+    /// # Errors
+    /// [`crate::FitError`] when the weights are another network's or memory ends.
+    pub fn forward(&self, weights: &Weights, images: &Tensor) -> Result<Tensor> {
+        self.applied(weights, images, Mode::Applied)
+    }
+
+    /// As [`UNet::forward`], by operations of libtorch alone.
+    ///
+    /// # Errors
+    /// As [`UNet::forward`].
+    pub fn forward_traced(&self, weights: &Weights, images: &Tensor) -> Result<Tensor> {
+        self.applied(weights, images, Mode::Traced)
+    }
+
+    fn applied(&self, weights: &Weights, images: &Tensor, mode: Mode<'_>) -> Result<Tensor> {
+        let pass = Pass { plan: &self.plan, weights, mode };
+        pass.logits(images, 0..1)?.pop().ok_or_else(|| missing("head"))
+    }
+
+    /// The logits of all levels that learn from the labels, the finest first, each on its own grid. Batch norms
+    /// use the batch's figures and move their running ones. [`Weights::gradient`] needs the tape.
+    ///
+    /// # Errors
+    /// As [`UNet::forward`].
+    pub fn forward_training(&self, weights: &Weights, images: &Tensor, tape: &Tape) -> Result<Vec<Tensor>> {
+        let pass = Pass { plan: &self.plan, weights, mode: Mode::Training(tape) };
+        let mut logits = pass.logits(images, self.heads())?;
+        logits.reverse();
+        Ok(logits)
+    }
+}
+
+fn declare(all: &mut Vec<Parameter>, name: String, shape: Vec<i64>, init: Init) {
+    all.push(Parameter { name, shape, init, trained: true });
+}
+
+fn shape(outputs: i64, inputs: i64, kernel: &[i64]) -> Vec<i64> {
+    [outputs, inputs].iter().chain(kernel).copied().collect()
+}
+
+fn head_name(level: usize) -> String {
+    if level == 0 { "head".to_owned() } else { format!("head.{level}") }
+}
+
+fn missing(name: &str) -> crate::FitError {
+    crate::FitError::Weights { name: name.to_owned(), shape: vec![] }
+}
+
+/// One way through the network.
+struct Pass<'a> {
+    plan: &'a NetworkPlan,
+    weights: &'a Weights,
+    mode: Mode<'a>,
+}
+
+/// What a way through the network is for.
+#[derive(Clone, Copy)]
+enum Mode<'a> {
+    /// Gradients, by this tape.
+    Training(&'a Tape),
+    /// Logits.
+    Applied,
+    /// Logits, by operations that libtorch can write down.
+    Traced,
+}
+
+impl Pass<'_> {
+    /// The logits of the levels `heads`, the coarsest first.
+    fn logits(&self, images: &Tensor, heads: std::ops::Range<usize>) -> Result<Vec<Tensor>> {
+        let mut x = self.level("encoder", 0, images)?;
+        let mut skips = Vec::new();
+        for level in 1..self.plan.depth {
+            let pooled = self.pool(&x, level - 1)?;
+            skips.push(x);
+            x = self.level("encoder", level, &pooled)?;
+        }
+        let mut logits = Vec::new();
+        for (level, skip) in skips.iter().enumerate().rev() {
+            let raised = self.upsample(&x, level, skip)?;
+            x = self.level("decoder", level, &Tensor::f_cat(&[&raised, skip], 1)?)?;
+            if heads.contains(&level) {
+                logits.push(self.head(&x, level)?);
+            }
+        }
+        if skips.is_empty() {
+            logits.push(self.head(&x, 0)?);
+        }
+        Ok(logits)
+    }
+
+    fn head(&self, x: &Tensor, level: usize) -> Result<Tensor> {
+        let name = head_name(level);
+        let kernel = self.weights.get(&format!("{name}.weight"))?;
+        self.convolve(x, kernel, Some(self.weights.get(&format!("{name}.bias"))?))
+    }
+
+    fn level(&self, half: &str, level: usize, x: &Tensor) -> Result<Tensor> {
+        let name = format!("{half}.{level}");
+        let y = self.block(&format!("{name}.0"), x, true)?;
+        let y = self.block(&format!("{name}.1"), &y, !self.plan.residual)?;
+        if !self.plan.residual {
+            return Ok(y);
+        }
+        let same = x.size()[1] == y.size()[1];
+        let mut y = if same {
+            y.f_add(x)?
+        } else {
+            y.f_add(&self.convolve(x, self.weights.get(&format!("{name}.shortcut.weight"))?, None)?)?
+        };
+        Ok(y.f_leaky_relu_()?)
+    }
+
+    /// Convolution and norm, and leaky ReLU (slope below zero: 0.01) where it is wanted.
+    fn block(&self, name: &str, x: &Tensor, leaky: bool) -> Result<Tensor> {
+        let get = |part: &str| self.weights.get(&format!("{name}.{part}"));
+        let x = self.convolve(x, get("conv.weight")?, None)?;
+        let (scale, shift) = (get("norm.weight")?, get("norm.bias")?);
+        let mut y = match (self.plan.norm, self.mode) {
+            (Norm::Instance, Mode::Training(_) | Mode::Applied) if x.device() == Device::Cpu => {
+                let tape = if let Mode::Training(tape) = self.mode { Some(tape) } else { None };
+                let slope = if leaky { SLOPE } else { 1.0 };
+                let affine = Affine { scale: scale.shallow_clone(), shift: shift.shallow_clone(), slope };
+                return instance_norm::forward(&x, affine, tape);
+            }
+            // One group per channel is instance norm; unlike f_instance_norm it keeps channels-last memory.
+            (Norm::Instance, _) => x.f_group_norm(x.size()[1], Some(scale), Some(shift), EPSILON, true)?,
+            (Norm::Batch, mode) => {
+                let (mean, variance) = (Some(get("norm.mean")?), Some(get("norm.variance")?));
+                let training = matches!(mode, Mode::Training(_));
+                x.f_batch_norm(
+                    Some(scale),
+                    Some(shift),
+                    mean,
+                    variance,
+                    training,
+                    BATCH_MOMENTUM,
+                    EPSILON,
+                    true,
+                )?
+            }
+        };
+        Ok(if leaky { y.f_leaky_relu_()? } else { y })
+    }
+
+    /// Keeps every side: zeros are added around.
+    fn convolve(&self, x: &Tensor, kernel: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+        let one = vec![1; self.plan.dims];
+        let padding: Vec<i64> = kernel.size()[2..].iter().map(|side| side / 2).collect();
+        Ok(match self.plan.dims {
+            2 => x.f_conv2d(kernel, bias, &one, &padding, &one, 1)?,
+            _ => x.f_conv3d(kernel, bias, &one, &padding, &one, 1)?,
+        })
+    }
+
+    fn pool(&self, x: &Tensor, level: usize) -> Result<Tensor> {
+        let n = self.plan.dims;
+        let (zero, one, stride) = (vec![0; n], vec![1; n], self.plan.strides(level));
+        Ok(match n {
+            2 => x.f_max_pool2d(&stride, &stride, &zero, &one, false)?,
+            _ => x.f_max_pool3d(&stride, &stride, &zero, &one, false)?,
+        })
+    }
+
+    /// Undoes [`Pass::pool`], to the sides of `like`: where they are odd, the last voxels get no input.
+    fn upsample(&self, x: &Tensor, level: usize, like: &Tensor) -> Result<Tensor> {
+        let kernel = self.weights.get(&format!("decoder.{level}.up.weight"))?;
+        let n = self.plan.dims;
+        let (zero, one, stride) = (vec![0; n], vec![1; n], self.plan.strides(level));
+        let odd: Vec<i64> = like.size()[2..].iter().zip(&stride).map(|(side, by)| side % by).collect();
+        Ok(match n {
+            2 => x.f_conv_transpose2d::<Tensor>(kernel, None, &stride, &zero, &odd, 1, &one)?,
+            _ => x.f_conv_transpose3d::<Tensor>(kernel, None, &stride, &zero, &odd, 1, &one)?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::memory_format;
+    use tch::{Device, Kind};
+
+    fn images(sides: &[i64]) -> Tensor {
+        let shape: Vec<i64> = [2, 1].iter().chain(sides).copied().collect();
+        tch::manual_seed(1);
+        let values = Tensor::randn([shape.iter().product::<i64>()], (Kind::Float, Device::Cpu));
+        memory_format::from_channels_last(&values, &shape).unwrap()
+    }
+
+    fn logits_shape(plan: NetworkPlan, sides: &[i64]) -> (Vec<i64>, Vec<i64>) {
+        let net = UNet::new(plan);
+        let weights = Weights::new(net.parameters(), 1, Device::Cpu).unwrap();
+        let logits = net.forward(&weights, &images(sides)).unwrap();
+        (logits.size(), logits.stride())
+    }
+
+    #[test]
+    fn logits_have_the_shape_of_the_images_for_odd_sides_too() {
+        for (dims, depth, sides) in
+            [(2, 3, vec![36, 52]), (2, 3, vec![35, 51]), (2, 4, vec![9, 17]), (2, 1, vec![5, 3])]
+        {
+            let expected: Vec<i64> = [2, 3].iter().chain(&sides).copied().collect();
+            let plan = NetworkPlan::plain(dims, 4, depth, 3);
+            assert_eq!(logits_shape(plan, &sides).0, expected);
+            let other = NetworkPlan { norm: Norm::Batch, residual: true, deep_supervision: true, ..plan };
+            assert_eq!(logits_shape(other, &sides).0, expected);
+        }
+        assert_eq!(logits_shape(NetworkPlan::plain(3, 4, 2, 3), &[5, 6, 7]).0, [2, 3, 5, 6, 7]);
+    }
+
+    #[test]
+    fn thick_slices_are_halved_later() {
+        let plain = NetworkPlan::plain(3, 4, 4, 3);
+        let plan = NetworkPlan { first_halved: [2, 0, 0], halvings: [1, 3, 3], ..plain };
+        assert_eq!(plan.strides(0), [1, 2, 2]);
+        assert_eq!(plan.strides(2), [2, 2, 2]);
+        assert_eq!((plan.kernel(1), plan.kernel(2)), (vec![1, 3, 3], vec![3, 3, 3]));
+        assert_eq!(logits_shape(plan, &[3, 17, 24]).0, [2, 3, 3, 17, 24]);
+    }
+
+    #[test]
+    fn memory_stays_channels_last() {
+        for norm in [Norm::Instance, Norm::Batch] {
+            let plan = |dims| NetworkPlan { norm, ..NetworkPlan::plain(dims, 4, 2, 3) };
+            assert_eq!(logits_shape(plan(2), &[6, 8]).1, [3 * 48, 1, 3 * 8, 3]);
+            assert_eq!(logits_shape(plan(3), &[4, 6, 8]).1, [3 * 192, 1, 3 * 48, 3 * 8, 3]);
+        }
+    }
+
+    #[test]
+    fn deep_supervision_gives_the_logits_of_coarser_levels() {
+        let plan = NetworkPlan { deep_supervision: true, ..NetworkPlan::plain(2, 4, 3, 3) };
+        let net = UNet::new(plan);
+        let weights = Weights::new(net.parameters(), 1, Device::Cpu).unwrap();
+        let logits = net.forward_training(&weights, &images(&[16, 24]), &Tape::default()).unwrap();
+        let sizes: Vec<Vec<i64>> = logits.iter().map(Tensor::size).collect();
+        assert_eq!(sizes, [vec![2, 3, 16, 24], vec![2, 3, 8, 12]]);
+        assert!(logits[0].equal(&net.forward(&weights, &images(&[16, 24])).unwrap()));
+    }
+
+    #[test]
+    fn batch_norms_learn_their_figures_in_training_only() {
+        let net = UNet::new(NetworkPlan { norm: Norm::Batch, ..NetworkPlan::plain(2, 4, 1, 2) });
+        let weights = Weights::new(net.parameters(), 1, Device::Cpu).unwrap();
+        let mean = || weights.get("encoder.0.0.norm.mean").unwrap().abs().sum(Kind::Double).double_value(&[]);
+        let _ = net.forward(&weights, &images(&[8, 8])).unwrap();
+        assert_eq!(mean(), 0.0);
+        let tape = Tape::default();
+        let logits = net.forward_training(&weights, &images(&[8, 8]), &tape).unwrap();
+        assert!(mean() > 0.0);
+        let gradient = weights.gradient(&logits[0].sum(Kind::Float), tape).unwrap();
+        assert_eq!(gradient.size(), weights.flat().size(), "figures without a gradient count as zero");
+    }
+}

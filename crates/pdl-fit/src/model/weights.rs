@@ -1,0 +1,209 @@
+//! The parameters of a network: named tensors that share one flat buffer, so that an optimiser step or a
+//! running average is a handful of operations on one tensor.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use tch::{Device, Kind, Tensor};
+
+use crate::data::random::{Purpose, Random};
+use crate::error::{FitError, Result};
+use crate::model::instance_norm::Tape;
+use crate::model::memory_format;
+
+/// How a parameter begins.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Init {
+    /// Normal with deviation sqrt(2 / fan-in) (He et al. 2015).
+    He,
+    /// A constant.
+    Constant(f64),
+}
+
+/// One parameter of a network.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Parameter {
+    /// Its name, unique in the network.
+    pub name: String,
+    /// Its shape; kernels are (out, in, kernel axes ...).
+    pub shape: Vec<i64>,
+    /// How it begins.
+    pub init: Init,
+    /// Whether it has a gradient; a batch norm's running figures have none.
+    pub trained: bool,
+}
+
+impl Parameter {
+    /// How many numbers it has.
+    pub fn len(&self) -> i64 {
+        self.shape.iter().product()
+    }
+
+    /// Whether it has none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether weight decay applies: to kernels, not to biases and norms.
+    pub fn decays(&self) -> bool {
+        self.shape.len() > 1
+    }
+}
+
+/// Values of all parameters of a network.
+#[derive(Debug)]
+pub struct Weights {
+    parameters: Vec<Parameter>,
+    flat: Tensor,
+    views: HashMap<String, Tensor>,
+}
+
+impl Weights {
+    /// Fresh values; the same `seed` gives the same ones.
+    ///
+    /// # Errors
+    /// [`FitError::Torch`] when libtorch refuses.
+    pub fn new(parameters: Vec<Parameter>, seed: u64, device: Device) -> Result<Self> {
+        let mut random = Random::new(seed, Purpose::Weights, 0);
+        let mut values = Vec::new();
+        parameters.iter().for_each(|parameter| initial(parameter, &mut random, &mut values));
+        let flat = Tensor::f_from_slice(&values)?.f_to_device(device)?;
+        Self::from_flat(parameters, flat)
+    }
+
+    fn from_flat(parameters: Vec<Parameter>, flat: Tensor) -> Result<Self> {
+        let mut views = HashMap::new();
+        let mut start = 0;
+        for parameter in &parameters {
+            let part = flat.f_narrow(0, start, parameter.len())?;
+            let view = memory_format::kernel_from_flat(&part, &parameter.shape)?.f_detach()?;
+            views.insert(parameter.name.clone(), view.f_set_requires_grad(parameter.trained)?);
+            start += parameter.len();
+        }
+        Ok(Self { parameters, flat, views })
+    }
+
+    /// A copy that shares nothing.
+    ///
+    /// # Errors
+    /// [`FitError::Torch`] when libtorch refuses.
+    pub fn duplicate(&self) -> Result<Self> {
+        Self::from_flat(self.parameters.clone(), self.flat.f_detach_copy()?)
+    }
+
+    /// A copy that has no gradients.
+    ///
+    /// # Errors
+    /// [`FitError::Torch`] when libtorch refuses.
+    pub fn frozen(&self) -> Result<Self> {
+        let frozen = |parameter: &Parameter| Parameter { trained: false, ..parameter.clone() };
+        Self::from_flat(self.parameters.iter().map(frozen).collect(), self.flat.f_detach_copy()?)
+    }
+
+    /// All values as one tensor (P), sharing memory with the parameters: to change it is to change them.
+    pub fn flat(&self) -> Tensor {
+        self.flat.shallow_clone()
+    }
+
+    /// The parameters, in the order of [`Weights::flat`].
+    pub fn parameters(&self) -> &[Parameter] {
+        &self.parameters
+    }
+
+    /// The parameter of a name, sharing memory.
+    ///
+    /// # Errors
+    /// [`FitError::Weights`] when there is none.
+    pub fn get(&self, name: &str) -> Result<&Tensor> {
+        self.views.get(name).ok_or_else(|| FitError::Weights { name: name.to_owned(), shape: vec![] })
+    }
+
+    /// The gradient of `loss` (a scalar), whose way through the network is on the `tape`, in the order of
+    /// [`Weights::flat`]; zero for what is not trained.
+    ///
+    /// # Errors
+    /// [`FitError::Torch`] when libtorch refuses.
+    pub fn gradient(&self, loss: &Tensor, tape: Tape) -> Result<Tensor> {
+        self.views.values().for_each(|leaf| leaf.shallow_clone().zero_grad());
+        tape.backward(loss)?;
+        let part = |p: &Parameter| {
+            let gradient = self.get(&p.name)?.f_grad()?;
+            match gradient.defined() {
+                true => memory_format::kernel_to_flat(&gradient),
+                false => Ok(Tensor::f_zeros([p.len()], (Kind::Float, self.flat.device()))?),
+            }
+        };
+        let parts = self.parameters.iter().map(part).collect::<Result<Vec<_>>>()?;
+        Ok(Tensor::f_cat(&parts, 0)?)
+    }
+
+    /// Writes all parameters as safetensors, whole or not at all.
+    ///
+    /// # Errors
+    /// [`FitError`] when the file cannot be written.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        let mut named = Vec::new();
+        for parameter in &self.parameters {
+            let value = self.get(&parameter.name)?.f_detach()?.f_contiguous()?.f_to_device(Device::Cpu)?;
+            named.push((parameter.name.clone(), value));
+        }
+        pdl_store::atomic::write_with(path, |temporary| Ok(Tensor::write_safetensors(&named, temporary)?))
+    }
+
+    /// Reads all parameters from safetensors.
+    ///
+    /// # Errors
+    /// [`FitError`] when the file is missing or does not fit.
+    pub fn load(parameters: Vec<Parameter>, path: &Path, device: Device) -> Result<Self> {
+        let named: HashMap<String, Tensor> = Tensor::read_safetensors(path)?.into_iter().collect();
+        let mut parts = Vec::new();
+        for Parameter { name, shape, .. } in &parameters {
+            let wrong = || FitError::Weights { name: name.clone(), shape: shape.clone() };
+            let value = named.get(name).filter(|value| value.size() == *shape).ok_or_else(wrong)?;
+            parts.push(memory_format::kernel_to_flat(value)?);
+        }
+        let flat = Tensor::f_cat(&parts, 0)?.f_to_device(device)?;
+        Self::from_flat(parameters, flat)
+    }
+}
+
+/// Appends the first values of a parameter. Drawn here and not by libtorch, whose generator is one for all threads.
+fn initial(parameter: &Parameter, random: &mut Random, values: &mut Vec<f32>) {
+    let mut value = || match parameter.init {
+        Init::Constant(value) => value,
+        Init::He => {
+            let fan_in: i64 = parameter.shape.iter().skip(1).product();
+            random.normal() * (2.0 / fan_in as f64).sqrt()
+        }
+    };
+    values.extend((0..parameter.len()).map(|_| value() as f32));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::unet::{NetworkPlan, UNet};
+
+    #[test]
+    fn weights_survive_safetensors() {
+        let plan = NetworkPlan::plain(2, 4, 2, 3);
+        let parameters = UNet::new(plan).parameters();
+        let weights = Weights::new(parameters.clone(), 7, Device::Cpu).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("weights.safetensors");
+        weights.save(&path).unwrap();
+        let read = Weights::load(parameters, &path, Device::Cpu).unwrap();
+        assert!(read.flat().equal(&weights.flat()));
+        let wider = UNet::new(NetworkPlan { width: 8, ..plan }).parameters();
+        assert!(matches!(Weights::load(wider, &path, Device::Cpu), Err(FitError::Weights { .. })));
+    }
+
+    #[test]
+    fn a_change_of_the_flat_buffer_changes_the_parameters() {
+        let parameters =
+            vec![Parameter { name: "a".into(), shape: vec![2, 3, 3, 3], init: Init::He, trained: true }];
+        let weights = Weights::new(parameters, 1, Device::Cpu).unwrap();
+        let _ = tch::no_grad(|| weights.flat().fill_(2.0));
+        assert_eq!(weights.get("a").unwrap().double_value(&[1, 2, 0, 1]), 2.0);
+    }
+}

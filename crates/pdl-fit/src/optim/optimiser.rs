@@ -1,0 +1,272 @@
+//! AdamW and SGD on the flat buffer of the parameters, with clipped gradients, and a running average.
+//!
+//! Kept here and not taken from libtorch because its state must be ours to save.
+
+use clap::ValueEnum;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tch::{Kind, Tensor};
+
+use crate::error::{FitError, Result};
+use crate::model::weights::Weights;
+
+/// Decay of AdamW's running mean of gradients.
+const BETA1: f64 = 0.9;
+/// Decay of AdamW's running mean of squared gradients.
+const BETA2: f64 = 0.999;
+/// Added to the root of the squared gradients.
+const EPSILON: f64 = 1e-8;
+
+/// How weights follow their gradients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Method {
+    /// AdamW (Loshchilov and Hutter 2019).
+    Adamw,
+    /// Stochastic gradient descent with Nesterov's momentum, as nnU-Net.
+    Sgd,
+}
+
+impl Method {
+    /// The rate when none is given.
+    pub fn default_rate(self) -> f64 {
+        match self {
+            Self::Adamw => 0.003,
+            Self::Sgd => 0.01,
+        }
+    }
+}
+
+/// What an optimiser is told.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Choice {
+    /// How weights follow their gradients.
+    pub method: Method,
+    /// SGD's momentum.
+    pub momentum: f64,
+    /// Weight decay; biases and norms are spared.
+    pub weight_decay: f64,
+    /// Gradients are scaled down to this norm.
+    pub clip: f64,
+}
+
+/// An optimiser and its state.
+#[derive(Debug)]
+pub struct Optimiser {
+    choice: Choice,
+    /// Named numbers, each like the parameters: AdamW's `mean` and `square`, SGD's `velocity`.
+    state: Vec<(&'static str, Tensor)>,
+    /// Weight decay for each number: zero for biases and norms.
+    decay: Tensor,
+    step: u64,
+}
+
+impl Optimiser {
+    /// For the parameters of `weights`.
+    ///
+    /// # Errors
+    /// [`FitError::Torch`] when libtorch refuses.
+    pub fn new(weights: &Weights, choice: Choice) -> Result<Self> {
+        let flat = weights.flat();
+        let part = |p: &crate::model::weights::Parameter| {
+            let decay = if p.decays() { choice.weight_decay } else { 0.0 };
+            Tensor::f_full([p.len()], decay, (Kind::Float, flat.device()))
+        };
+        let parts = weights.parameters().iter().map(part).collect::<std::result::Result<Vec<_>, _>>()?;
+        let names: &[&str] = match choice.method {
+            Method::Adamw => &["mean", "square"],
+            Method::Sgd => &["velocity"],
+        };
+        let zeros = |name: &&'static str| Ok((*name, flat.f_zeros_like()?));
+        let state = names.iter().map(zeros).collect::<Result<Vec<_>>>()?;
+        Ok(Self { choice, state, decay: Tensor::f_cat(&parts, 0)?, step: 0 })
+    }
+
+    /// One step against `gradient` (P) at `rate`; gives the gradient's length. Where that is not finite, no step is made.
+    ///
+    /// # Errors
+    /// [`FitError::Torch`] when libtorch refuses.
+    pub fn step(&mut self, weights: &Weights, gradient: &Tensor, rate: f64) -> Result<f64> {
+        let _no_grad = tch::no_grad_guard();
+        let norm = gradient.f_norm()?.f_double_value(&[])?;
+        if !norm.is_finite() {
+            return Ok(norm);
+        }
+        self.step += 1;
+        let gradient = gradient.f_mul_scalar((self.choice.clip / (norm + 1e-6)).min(1.0))?;
+        let mut flat = weights.flat();
+        let change = match self.choice.method {
+            Method::Adamw => self.adamw(&gradient)?.f_add(&flat.f_mul(&self.decay)?)?,
+            Method::Sgd => self.sgd(&gradient.f_add(&flat.f_mul(&self.decay)?)?)?,
+        };
+        let _ = flat.f_sub_(&change.f_mul_scalar(rate)?)?;
+        Ok(norm)
+    }
+
+    fn adamw(&mut self, gradient: &Tensor) -> Result<Tensor> {
+        let correction = |beta: f64, step: u64| 1.0 - beta.powf(step as f64);
+        let _ = self.state[0].1.f_lerp_(gradient, 1.0 - BETA1)?;
+        let _ = self.state[1].1.f_lerp_(&gradient.f_square()?, 1.0 - BETA2)?;
+        let mean = self.state[0].1.f_div_scalar(correction(BETA1, self.step))?;
+        let square = self.state[1].1.f_div_scalar(correction(BETA2, self.step))?;
+        Ok(mean.f_div(&square.f_sqrt()?.f_add_scalar(EPSILON)?)?)
+    }
+
+    /// v = momentum v + g; the change is g + momentum v, as PyTorch's SGD with `nesterov`.
+    fn sgd(&mut self, gradient: &Tensor) -> Result<Tensor> {
+        let momentum = self.choice.momentum;
+        let velocity = &mut self.state[0].1;
+        let _ = velocity.f_mul_scalar_(momentum)?;
+        let _ = velocity.f_add_(gradient)?;
+        Ok(gradient.f_add(&velocity.f_mul_scalar(momentum)?)?)
+    }
+
+    /// Everything that the next step depends on: named numbers like the parameters.
+    pub fn state(&self) -> &[(&'static str, Tensor)] {
+        &self.state
+    }
+
+    /// Goes on from a state after `step` steps; `saved` gives the numbers of a name.
+    ///
+    /// # Errors
+    /// What `saved` returns, and [`FitError::Torch`] when the numbers do not fit.
+    pub fn restore(&mut self, step: u64, saved: impl Fn(&str) -> Result<Tensor>) -> Result<()> {
+        for (name, tensor) in &mut self.state {
+            copy_into(tensor, &saved(name)?, name)?;
+        }
+        self.step = step;
+        Ok(())
+    }
+}
+
+/// A running average of the weights, which evaluations use: it is steadier than the weights themselves.
+#[derive(Debug)]
+pub struct Average {
+    weights: Weights,
+    decay: f64,
+}
+
+impl Average {
+    /// Begins at `weights`; `decay` is the share that it keeps at each step once it has run for a while.
+    ///
+    /// # Errors
+    /// [`FitError::Torch`] when libtorch refuses.
+    pub fn new(weights: &Weights, decay: f64) -> Result<Self> {
+        Ok(Self { weights: weights.duplicate()?, decay })
+    }
+
+    /// Takes in the weights after `step` steps (from 1); early on it looks back less far.
+    ///
+    /// # Errors
+    /// [`FitError::Torch`] when libtorch refuses.
+    pub fn update(&mut self, weights: &Weights, step: u64) -> Result<()> {
+        let _no_grad = tch::no_grad_guard();
+        let step = step as f64;
+        let decay = self.decay.min((1.0 + step) / (10.0 + step));
+        let _ = self.weights.flat().f_lerp_(&weights.flat(), 1.0 - decay)?;
+        Ok(())
+    }
+
+    /// The averaged weights.
+    pub fn weights(&self) -> &Weights {
+        &self.weights
+    }
+}
+
+/// Overwrites `target` with numbers that were saved under `name`.
+///
+/// # Errors
+/// [`FitError::Weights`] when the shapes differ, [`FitError::Torch`] when libtorch refuses.
+pub fn copy_into(target: &mut Tensor, saved: &Tensor, name: &str) -> Result<()> {
+    if target.size() != saved.size() {
+        return Err(FitError::Weights { name: name.to_owned(), shape: target.size() });
+    }
+    let _no_grad = tch::no_grad_guard();
+    target.f_copy_(saved)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::weights::{Init, Parameter};
+    use tch::Device;
+
+    fn one_number(value: f64, shape: Vec<i64>) -> Weights {
+        let parameter = Parameter { name: "a".into(), shape, init: Init::Constant(value), trained: true };
+        Weights::new(vec![parameter], 1, Device::Cpu).unwrap()
+    }
+
+    fn choice(method: Method) -> Choice {
+        Choice { method, momentum: 0.9, weight_decay: 0.5, clip: 1e9 }
+    }
+
+    #[test]
+    fn adamw_moves_by_the_rate_at_first_and_decays_kernels_only() {
+        for (shape, expected) in [(vec![1], 2.0 - 0.1), (vec![1, 1], 2.0 - 0.1 - 0.1 * 0.5 * 2.0)] {
+            let weights = one_number(2.0, shape);
+            let mut optimiser = Optimiser::new(&weights, choice(Method::Adamw)).unwrap();
+            optimiser.step(&weights, &Tensor::from_slice(&[3.0_f32]), 0.1).unwrap();
+            assert!((weights.flat().double_value(&[0]) - expected).abs() < 1e-5);
+        }
+    }
+
+    /// By hand: g = 3; v = 3, change 3 + 0.9 * 3 = 5.7; then v = 0.9 * 3 + 3 = 5.7, change 3 + 0.9 * 5.7 = 8.13.
+    #[test]
+    fn sgd_gathers_momentum() {
+        let weights = one_number(2.0, vec![1]);
+        let mut optimiser = Optimiser::new(&weights, choice(Method::Sgd)).unwrap();
+        for expected in [2.0 - 0.57, 2.0 - 0.57 - 0.813] {
+            optimiser.step(&weights, &Tensor::from_slice(&[3.0_f32]), 0.1).unwrap();
+            assert!((weights.flat().double_value(&[0]) - expected).abs() < 1e-5);
+        }
+    }
+
+    #[test]
+    fn gradients_are_scaled_down_to_the_norm() {
+        let weights = one_number(0.0, vec![1]);
+        let clipped = Choice { clip: 0.5, momentum: 0.0, ..choice(Method::Sgd) };
+        let mut optimiser = Optimiser::new(&weights, clipped).unwrap();
+        optimiser.step(&weights, &Tensor::from_slice(&[-8.0_f32]), 1.0).unwrap();
+        assert!((weights.flat().double_value(&[0]) - 0.5).abs() < 1e-5);
+    }
+
+    #[test]
+    fn a_gradient_that_is_no_number_changes_nothing() {
+        let weights = one_number(2.0, vec![1]);
+        let mut optimiser = Optimiser::new(&weights, choice(Method::Adamw)).unwrap();
+        for wrong in [f32::NAN, f32::INFINITY] {
+            let norm = optimiser.step(&weights, &Tensor::from_slice(&[wrong]), 0.1).unwrap();
+            assert!(!norm.is_finite());
+        }
+        assert_eq!(weights.flat().double_value(&[0]), 2.0);
+        assert_eq!(optimiser.state()[0].1.double_value(&[0]), 0.0);
+    }
+
+    #[test]
+    fn a_restored_optimiser_makes_the_same_next_step() {
+        for method in [Method::Adamw, Method::Sgd] {
+            let (weights, other) = (one_number(2.0, vec![1]), one_number(2.0, vec![1]));
+            let mut optimiser = Optimiser::new(&weights, choice(method)).unwrap();
+            optimiser.step(&weights, &Tensor::from_slice(&[3.0_f32]), 0.1).unwrap();
+            let mut restored = Optimiser::new(&other, choice(method)).unwrap();
+            let saved = |name: &str| Ok(optimiser.state().iter().find(|(n, _)| *n == name).unwrap().1.copy());
+            restored.restore(1, saved).unwrap();
+            other.flat().copy_(&weights.flat());
+            for (weights, optimiser) in [(&weights, &mut optimiser), (&other, &mut restored)] {
+                optimiser.step(weights, &Tensor::from_slice(&[-1.0_f32]), 0.1).unwrap();
+            }
+            assert!(weights.flat().equal(&other.flat()), "{method:?}");
+        }
+    }
+
+    #[test]
+    fn the_average_follows_from_behind() {
+        let weights = one_number(0.0, vec![1]);
+        let mut average = Average::new(&weights, 0.99).unwrap();
+        let _ = weights.flat().fill_(1.0);
+        average.update(&weights, 1).unwrap();
+        let value = average.weights().flat().double_value(&[0]);
+        assert!((value - 9.0 / 11.0).abs() < 1e-6);
+    }
+}

@@ -1,0 +1,519 @@
+//! What a run does, after everything that was left open has been planned from the cohort.
+
+use pdl_curriculum::manifest::ManifestInfo;
+use pdl_curriculum::pace;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::data::laterality;
+use crate::error::{FitError, Result};
+use crate::model::unet::NetworkPlan;
+use crate::optim::lr_schedule::Rates;
+use crate::plan::curriculum_schedule::{Grain, Joining, Phase, Schedule};
+use crate::plan::settings::{Augment, ScheduleKind, Settings};
+
+/// Sample voxels that a step aims at: enough to keep two cores busy, few enough for many steps.
+const STEP_VOXELS: usize = 65_536;
+/// The longest side of a planned sample, in voxels: of planes and of blocks.
+const LONGEST_SIDE: [usize; 2] = [128, 64];
+/// The coarsest level of a planned network keeps at least so many voxels a side.
+const COARSEST_SIDE: usize = 4;
+/// Levels of a network when nothing else is said.
+const DEPTH: usize = 3;
+/// An axis whose voxels are this much longer than the shortest is not halved yet (nnU-Net).
+const ANISOTROPIC: f64 = 2.0;
+/// Numbers that a network's finest level keeps for a voxel and channel until the gradients are made: the
+/// outputs of four convolutions, their norms, the transposed one and the concatenation; and their gradients.
+const NUMBERS_KEPT: usize = 22;
+/// A run has at least so many steps ...
+const LEAST_STEPS: u64 = 400;
+/// ... at least so many passes over all training cases ...
+const LEAST_PASSES: u64 = 60;
+/// ... and so many times the steps after which all cases have joined.
+const AFTER_JOINING: f64 = 1.5;
+
+/// What a run does.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct RunPlan {
+    /// The network.
+    pub network: NetworkPlan,
+    /// Sides of a sample along z, y, x in voxels; z is 1 for planes.
+    pub patch: [usize; 3],
+    /// Samples in a step.
+    pub batch: usize,
+    /// Estimated bytes that the activations of a step take.
+    pub activation_bytes: u64,
+    /// Sides of a voxel along z, y, x in mm.
+    pub spacing_mm: [f64; 3],
+    /// Along z, y, x: whether samples are mirrored.
+    pub mirror: [bool; 3],
+    /// Pairs of channels that change places when samples are mirrored along x.
+    pub swapped: Vec<[u8; 2]>,
+    /// Whether the stages are the run's own and not the manifest's.
+    pub stages_overridden: bool,
+    /// Which cases are learnt from at which scale at which step.
+    pub schedule: Schedule,
+    /// The rate of every step.
+    pub rates: Rates,
+    /// Steps of the run.
+    pub steps: u64,
+    /// Steps after which all cases have joined.
+    pub steps_until_all_joined: u64,
+    /// Steps between evaluations.
+    pub eval_every: u64,
+}
+
+/// What is known of a cohort when a run is planned.
+#[derive(Clone, Copy, Debug)]
+pub struct Cohort<'a> {
+    /// Its manifest.
+    pub info: &'a ManifestInfo,
+    /// Voxels along z, y, x of the prepared training images.
+    pub shapes: &'a [[usize; 3]],
+    /// Names of the labels in channel order, from channel 1.
+    pub names: &'a [String],
+}
+
+/// A part of a run, whatever its length.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Part {
+    /// The share of the run's steps after which it begins.
+    pub from: f64,
+    /// What samples are like in it.
+    #[serde(flatten)]
+    pub grain: Grain,
+}
+
+/// A part of a run whose steps were timed.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct TimedPart {
+    /// Which part.
+    #[serde(flatten)]
+    pub part: Part,
+    /// Seconds that one of its steps was seen to take.
+    pub seconds: f64,
+}
+
+/// How fast a run goes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Speed {
+    /// Its parts, the first from 0 on, ascending.
+    pub parts: Vec<TimedPart>,
+}
+
+impl Speed {
+    /// The steps that take so many seconds; at least one.
+    pub fn steps(&self, seconds: f64) -> u64 {
+        ((seconds / self.seconds_until(1.0, 1.0)).round() as u64).max(1)
+    }
+
+    /// The seconds that the first `step` of `steps` steps take.
+    pub fn seconds_until(&self, step: f64, steps: f64) -> f64 {
+        let ends = self.parts.iter().skip(1).map(|timed| timed.part.from * steps).chain([f64::INFINITY]);
+        let of_part = |(timed, end): (&TimedPart, f64)| {
+            (step.min(end) - timed.part.from * steps).max(0.0) * timed.seconds
+        };
+        self.parts.iter().zip(ends).map(of_part).sum()
+    }
+
+    /// Seconds of the slowest step.
+    pub fn slowest(&self) -> f64 {
+        self.parts.iter().map(|timed| timed.seconds).fold(0.0, f64::max)
+    }
+}
+
+impl Settings {
+    /// Plans a run. A length in seconds needs the `speed`; without it, as before the warm-up that measures it,
+    /// the default number of steps stands in its place.
+    ///
+    /// # Errors
+    /// [`FitError::Setting`] when a choice cannot work, [`FitError::Folder`] when the stages cannot.
+    pub fn plan(&self, cohort: &Cohort<'_>, speed: Option<&Speed>) -> Result<RunPlan> {
+        self.check()?;
+        let cases = cohort.shapes.len();
+        let [x, y, z] = cohort.info.plan.spacing_mm;
+        let spacing_mm = [z, y, x];
+        let (patch, network) = self.network(cohort, spacing_mm)?;
+        let (patch, batch, activation_bytes) = self.fitted(patch, &network)?;
+        let table = self.stage_table(cohort.info, cases);
+        let joining = if self.schedule == ScheduleKind::Random { Joining::Random } else { Joining::Ranked };
+        if let Some(start) = self.batch_start.filter(|&start| start > batch) {
+            let problem =
+                format!("--batch-start is {start}, and a step ends with {batch} samples: see --batch");
+            return Err(FitError::Setting(problem));
+        }
+        let parts = self.parts(&network, patch, batch);
+        let full = Grain { patch, pool: [1; 3], batch };
+        let schedule = Schedule::new(joining, cases, &table, self.cases_per_step, full, self.seed)?
+            .weighted_by_rank(self.rank_weight);
+        let steps = self.horizon(&schedule, &parts, speed);
+        let schedule = match self.grow_share {
+            Some(share) => schedule.joined_after((share * steps as f64).round() as u64),
+            None => schedule,
+        };
+        let schedule = schedule.in_phases(phases(&parts, steps));
+        let (mirror, swapped) = self.mirrored(cohort.names);
+        Ok(RunPlan {
+            network,
+            patch,
+            batch,
+            activation_bytes,
+            spacing_mm,
+            mirror,
+            swapped,
+            stages_overridden: self.overrides_stages(),
+            rates: self.rates(&schedule, steps),
+            steps,
+            steps_until_all_joined: schedule.steps_until_all(),
+            schedule,
+            eval_every: self.eval_every.unwrap_or(steps.div_ceil(10)),
+        })
+    }
+
+    /// The stages as (first epoch, active cases).
+    fn stage_table(&self, info: &ManifestInfo, cases: usize) -> Vec<(u32, usize)> {
+        if self.schedule == ScheduleKind::Conventional {
+            return vec![(0, cases)];
+        }
+        let mut stages = info.stages.clone();
+        if self.overrides_stages() {
+            let mut parameters = info.parameters.clone();
+            parameters.pacing = self.pacing.unwrap_or(parameters.pacing);
+            parameters.start = self.start.unwrap_or(parameters.start);
+            parameters.add = self.add.unwrap_or(parameters.add);
+            parameters.epochs = self.pacing_epochs.unwrap_or(parameters.epochs);
+            parameters.full_at = self.full_at.unwrap_or(parameters.full_at);
+            parameters.power = self.power.unwrap_or(parameters.power);
+            let every = self.every.unwrap_or(parameters.every(info.modality));
+            stages = pace::stages(cases, &parameters, every);
+        }
+        stages.iter().map(|stage| (stage.first_epoch, stage.active_cases as usize)).collect()
+    }
+
+    /// The parts of a run that ends with `batch` samples of sides `patch` (z, y, x) at full resolution.
+    pub(crate) fn parts(&self, network: &NetworkPlan, patch: [usize; 3], batch: usize) -> Vec<Part> {
+        let (small, pool) = (self.small_patch(network, patch), self.pool(network, patch));
+        let sizes: Vec<usize> = match self.batch_start {
+            Some(start) => {
+                std::iter::successors(Some(start), |size| Some(2 * size)).take_while(|&b| b < batch).collect()
+            }
+            None => Vec::new(),
+        };
+        let grown = if sizes.is_empty() { 0.0 } else { self.batch_share };
+        let begins = |number: usize| grown * number as f64 / sizes.len() as f64;
+        let mut from: Vec<f64> =
+            (0..sizes.len()).map(begins).chain([0.0, grown, self.coarse_share, self.patch_share]).collect();
+        from.retain(|from| *from < 1.0);
+        from.sort_by(f64::total_cmp);
+        from.dedup();
+        let grain = |from: f64| Grain {
+            patch: if from < self.patch_share { small } else { patch },
+            pool: if from < self.coarse_share { pool } else { [1; 3] },
+            batch: (0..sizes.len())
+                .rev()
+                .find(|&n| begins(n) <= from && from < grown)
+                .map_or(batch, |n| sizes[n]),
+        };
+        from.into_iter().map(|from| Part { from, grain: grain(from) }).collect()
+    }
+
+    /// The steps of the run.
+    fn horizon(&self, schedule: &Schedule, parts: &[Part], speed: Option<&Speed>) -> u64 {
+        let timed = self.seconds.zip(speed).map(|(seconds, speed)| speed.steps(seconds));
+        let samples = self.samples.map(|samples| (samples as f64 / samples_of_step(parts)).ceil() as u64);
+        let epochs = self.epochs.map(|epochs| schedule.steps_of_epochs(epochs));
+        let given = self.steps.or(timed).or(samples).or(epochs).map(|steps| steps.max(1));
+        given
+            .unwrap_or_else(|| default_steps(schedule.cases, self.cases_per_step, schedule.steps_until_all()))
+    }
+
+    fn rates(&self, schedule: &Schedule, steps: u64) -> Rates {
+        let firsts = schedule.stages.iter().map(|stage| stage.first_step).filter(|&first| first < steps);
+        let restarts = if self.restart_rate { firsts.collect() } else { vec![0] };
+        Rates { highest: self.highest_rate(), curve: self.rate_curve, warm_up: self.warm_up, restarts, steps }
+    }
+
+    /// The voxels along each axis that become one while samples are coarse: an axis that would leave the
+    /// coarsest level of the network without a voxel stays as it is.
+    fn pool(&self, network: &NetworkPlan, patch: [usize; 3]) -> [usize; 3] {
+        std::array::from_fn(|axis| {
+            let least = self.coarse_factor << network.halvings[axis];
+            let used = axis >= 3 - self.dims && patch[axis] >= least && network.first_halved[axis] == 0;
+            if used { self.coarse_factor } else { 1 }
+        })
+    }
+
+    /// The sides (z, y, x) of samples while they are small: multiples of the network's stride.
+    fn small_patch(&self, network: &NetworkPlan, patch: [usize; 3]) -> [usize; 3] {
+        std::array::from_fn(|axis| {
+            let stride = 1 << network.halvings[axis];
+            let small =
+                (patch[axis] / self.patch_factor).max(COARSEST_SIDE * stride).next_multiple_of(stride);
+            if axis < 3 - self.dims { 1 } else { small.min(patch[axis]) }
+        })
+    }
+
+    /// Along which axes samples are mirrored, and which channels then change places.
+    fn mirrored(&self, names: &[String]) -> ([bool; 3], Vec<[u8; 2]>) {
+        let plane = self.dims == 2;
+        let planned = || [true, true, !laterality::may_be_sided(names)];
+        let mut mirror = match self.augment {
+            Augment::None => [false; 3],
+            _ => self.mirror.map_or_else(planned, |axes| axes.0),
+        };
+        mirror[0] &= !plane; // a plane has one voxel along z
+        (mirror, if mirror[2] { laterality::pairs(names) } else { Vec::new() })
+    }
+
+    /// The sides (z, y, x) of a sample and a network that fits it.
+    fn network(&self, cohort: &Cohort<'_>, spacing_mm: [f64; 3]) -> Result<([usize; 3], NetworkPlan)> {
+        let wish = self.depth.unwrap_or(DEPTH);
+        let size = match &self.patch {
+            Some(sides) => match (self.dims, sides.as_slice()) {
+                (2, &[y, x]) => [1, y, x],
+                (3, &[z, y, x]) => [z, y, x],
+                _ => {
+                    let problem = "--patch takes Y,X with --dims 2 and Z,Y,X with --dims 3";
+                    return Err(FitError::Setting(problem.into()));
+                }
+            },
+            None => median_shape(cohort.shapes),
+        };
+        let (depth, first_halved, halvings) = topology(size, spacing_mm, self.dims, wish);
+        let network = NetworkPlan {
+            norm: self.norm,
+            residual: self.residual,
+            deep_supervision: self.deep_supervision,
+            first_halved,
+            halvings,
+            ..NetworkPlan::plain(self.dims, self.width, depth, cohort.names.len() as i64 + 1)
+        };
+        let axes = 3 - self.dims..3;
+        if self.patch.is_some() {
+            let fits = |axis: usize| size[axis] > 0 && size[axis].is_multiple_of(1 << halvings[axis]);
+            if !axes.clone().all(fits) {
+                let strides: Vec<usize> = axes.map(|axis| 1 << halvings[axis]).collect();
+                return Err(FitError::Setting(format!(
+                    "the sides of --patch must be multiples of {strides:?} for {depth} levels"
+                )));
+            }
+            return Ok((size, network));
+        }
+        let planned = |axis: usize| {
+            let longest = LONGEST_SIDE[self.dims - 2];
+            if axis < axes.start { 1 } else { size[axis].next_multiple_of(1 << halvings[axis]).min(longest) }
+        };
+        Ok((std::array::from_fn(planned), network))
+    }
+
+    /// The sample and the batch that fit the memory, and the bytes that they take: a planned batch shrinks
+    /// first, then the longest side of a planned sample.
+    fn fitted(&self, mut patch: [usize; 3], network: &NetworkPlan) -> Result<([usize; 3], usize, u64)> {
+        let bytes = |patch: [usize; 3], batch: usize| {
+            (patch.iter().product::<usize>() * batch) as u64 * bytes_per_voxel(network)
+        };
+        loop {
+            let wish = self.batch.unwrap_or((STEP_VOXELS / patch.iter().product::<usize>()).max(2));
+            let least = self.batch.unwrap_or(2);
+            let batch = (least..=wish).rev().find(|&batch| bytes(patch, batch) <= self.memory);
+            if let Some(batch) = batch {
+                return Ok((patch, batch, bytes(patch, batch)));
+            }
+            let longest = (0..3).rev().max_by_key(|&axis| patch[axis]).unwrap_or(2);
+            let stride = 1 << network.halvings[longest];
+            let shorter = (patch[longest] / 2).next_multiple_of(stride);
+            if self.patch.is_some() || shorter < COARSEST_SIDE * stride || shorter >= patch[longest] {
+                let needed = bytesize::ByteSize(bytes(patch, least));
+                return Err(FitError::Setting(format!(
+                    "a step of {least} samples of {patch:?} voxels (z, y, x) takes about {needed}: give more \
+                     --memory, or a smaller --patch, --batch or --width"
+                )));
+            }
+            patch[longest] = shorter;
+        }
+    }
+}
+
+/// When the parts begin in a run of so many steps; what would have no step is left out.
+fn phases(parts: &[Part], steps: u64) -> Vec<Phase> {
+    let first = |part: &Part| (part.from * steps as f64).round() as u64;
+    let ends = parts.iter().skip(1).map(first).chain([steps.max(1)]);
+    let some = parts.iter().zip(ends).filter(|(part, end)| first(part) < *end);
+    some.map(|(part, _)| Phase { first_step: first(part), grain: part.grain }).collect()
+}
+
+/// Samples of a step, mean over the run.
+fn samples_of_step(parts: &[Part]) -> f64 {
+    let ends = parts.iter().skip(1).map(|part| part.from).chain([1.0]);
+    parts.iter().zip(ends).map(|(part, end)| (end - part.from) * part.grain.batch as f64).sum()
+}
+
+/// Levels, and along z, y, x the first level that is halved and how often, for samples of about `size` voxels:
+/// an axis is halved while its voxels are not much longer than the shortest and its side stays long enough.
+fn topology(
+    size: [usize; 3],
+    spacing: [f64; 3],
+    dims: usize,
+    most: usize,
+) -> (usize, [usize; 3], [usize; 3]) {
+    let axes = 3 - dims..3;
+    let (mut size, mut spacing) = (size, spacing);
+    let (mut first, mut halvings) = ([0; 3], [0; 3]);
+    let mut depth = 1;
+    while depth < most {
+        let long_enough = |axis: &usize| size[*axis].div_ceil(2) >= COARSEST_SIDE;
+        let fine: Vec<usize> = axes.clone().filter(long_enough).collect();
+        let shortest = fine.iter().map(|&axis| spacing[axis]).fold(f64::INFINITY, f64::min);
+        let (now, later): (Vec<usize>, Vec<usize>) =
+            fine.iter().partition(|&&axis| spacing[axis] < ANISOTROPIC * shortest || halvings[axis] > 0);
+        if now.is_empty() {
+            break;
+        }
+        for axis in now {
+            size[axis] = size[axis].div_ceil(2);
+            spacing[axis] *= 2.0;
+            halvings[axis] += 1;
+        }
+        later.into_iter().for_each(|axis| first[axis] = depth);
+        depth += 1;
+    }
+    (depth, first, halvings)
+}
+
+/// Estimated bytes of activations and their gradients for a voxel of the finest level; every coarser level has
+/// twice the channels on a fraction of the voxels.
+fn bytes_per_voxel(network: &NetworkPlan) -> u64 {
+    let finest = (NUMBERS_KEPT * size_of::<f32>()) as f64 * network.width as f64;
+    let mut share = 1.0;
+    let mut total = finest;
+    for level in 0..network.depth - 1 {
+        share *= 2.0 / network.strides(level).iter().product::<i64>() as f64;
+        total += finest * share;
+    }
+    total.ceil() as u64
+}
+
+/// The default horizon: see the constants at the top.
+fn default_steps(cases: usize, cases_per_step: usize, joined: u64) -> u64 {
+    let passes = LEAST_PASSES * cases.div_ceil(cases_per_step) as u64;
+    LEAST_STEPS.max(passes).max((AFTER_JOINING * joined as f64).ceil() as u64)
+}
+
+/// The median along every axis.
+fn median_shape(shapes: &[[usize; 3]]) -> [usize; 3] {
+    std::array::from_fn(|axis| {
+        let mut sides: Vec<usize> = shapes.iter().map(|shape| shape[axis]).collect();
+        sides.sort_unstable();
+        sides.get(sides.len() / 2).copied().unwrap_or(1)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::settings::tests::settings;
+
+    #[test]
+    fn isotropic_samples_are_halved_alike_and_short_sides_less_often() {
+        let flat = [1.0; 3];
+        assert_eq!(topology([35, 50, 34], flat, 3, 3), (3, [0; 3], [2; 3]));
+        assert_eq!(topology([35, 50, 34], flat, 2, 3), (3, [0; 3], [0, 2, 2]));
+        assert_eq!(topology([35, 9, 34], flat, 2, 3), (3, [0; 3], [0, 1, 2]));
+        assert_eq!(topology([64, 64, 64], flat, 3, 8), (5, [0; 3], [4; 3]));
+        assert_eq!(topology([3, 3, 3], flat, 3, 3), (1, [0; 3], [0; 3]));
+    }
+
+    /// nnU-Net, too, gives 5 mm slices of 0.8 mm pixels 1 x 3 x 3 kernels on the two finest levels.
+    #[test]
+    fn thick_slices_are_halved_once_pixels_have_caught_up() {
+        let (depth, first, halvings) = topology([20, 256, 224], [5.0, 0.8, 0.8], 3, 5);
+        assert_eq!((depth, first, halvings), (5, [2, 0, 0], [2, 4, 4]));
+    }
+
+    #[test]
+    fn a_small_memory_makes_the_batch_and_then_the_sample_smaller() {
+        let network = NetworkPlan::plain(3, 16, 3, 3);
+        let fitted = |line: &str| settings(line).fitted([64, 64, 64], &network);
+        let (patch, batch, bytes) = fitted("--dims 3 --memory 4GiB").unwrap();
+        assert_eq!((patch, batch), ([64; 3], 2));
+        let (smaller, _, fewer) = fitted("--dims 3 --memory 400MiB").unwrap();
+        assert!(smaller.iter().product::<usize>() < 64 * 64 * 64 && fewer < bytes && fewer <= 400 << 20);
+        assert!(smaller.iter().all(|side| side % 4 == 0));
+        let refusal = fitted("--dims 3 --memory 1MiB").unwrap_err().to_string();
+        assert!(refusal.contains("--memory"), "{refusal}");
+    }
+
+    #[test]
+    fn lengths_become_steps_once() {
+        let network = NetworkPlan::plain(2, 16, 3, 3);
+        let full = Grain { patch: [1, 64, 64], pool: [1; 3], batch: 10 };
+        let schedule = Schedule::new(Joining::Ranked, 6, &[(0, 2), (3, 6)], 2, full, 1).unwrap();
+        let steps = |line: &str| {
+            let settings = settings(line);
+            let parts = settings.parts(&network, [1, 64, 64], 10);
+            let seconds = |part: &Part| if part.grain.pool == [1; 3] { 0.3 } else { 0.1 };
+            let timed = parts.iter().map(|part| TimedPart { part: *part, seconds: seconds(part) });
+            settings.horizon(&schedule, &parts, Some(&Speed { parts: timed.collect() }))
+        };
+        assert_eq!(steps("--steps 7"), 7);
+        assert_eq!(steps("--samples 41"), 5);
+        assert_eq!(steps("--samples 42 --batch-start 5 --batch-share 0.6"), 6);
+        assert_eq!(steps("--epochs 5"), 3 + 2 * 3);
+        assert_eq!(steps("--seconds 60"), 200);
+        assert_eq!(steps("--seconds 60 --coarse-share 0.5"), 300);
+    }
+
+    #[test]
+    fn batches_double_while_samples_grow_finer_and_larger() {
+        let (coarse, full, network) = ([1, 2, 2], [1; 3], NetworkPlan::plain(2, 16, 3, 3));
+        let parts = |line: &str| -> Vec<(f64, [usize; 3], usize)> {
+            let parts = settings(line).parts(&network, [1, 52, 36], 20);
+            assert!(parts.iter().all(|part| part.grain.patch == [1, 52, 36]));
+            parts.into_iter().map(|part| (part.from, part.grain.pool, part.grain.batch)).collect()
+        };
+        assert_eq!(parts(""), [(0.0, full, 20)]);
+        assert_eq!(parts("--coarse-share 1"), [(0.0, coarse, 20)]);
+        assert_eq!(parts("--batch-start 10"), [(0.0, full, 10)]);
+        assert_eq!(parts("--batch-start 20"), [(0.0, full, 20)]);
+        assert_eq!(
+            parts("--batch-start 5 --batch-share 0.75 --coarse-share 0.5"),
+            [(0.0, coarse, 5), (0.375, coarse, 10), (0.5, full, 10), (0.75, full, 20)]
+        );
+        let small = settings("--patch-share 0.3 --coarse-share 0.6").parts(&network, [1, 52, 36], 20);
+        let sides: Vec<_> = small.iter().map(|part| (part.from, part.grain.patch, part.grain.pool)).collect();
+        assert_eq!(sides, [(0.0, [1, 28, 20], coarse), (0.3, [1, 52, 36], coarse), (0.6, [1, 52, 36], full)]);
+    }
+
+    #[test]
+    fn parts_become_phases_and_seconds() {
+        let grain = |batch| Grain { patch: [1, 8, 8], pool: [1; 3], batch };
+        let parts = [(0.0, 2), (0.2, 4), (0.21, 8)].map(|(from, batch)| Part { from, grain: grain(batch) });
+        let firsts =
+            |steps| phases(&parts, steps).iter().map(|p| (p.first_step, p.grain.batch)).collect::<Vec<_>>();
+        assert_eq!(firsts(100), [(0, 2), (20, 4), (21, 8)]);
+        assert_eq!(firsts(10), [(0, 2), (2, 8)]);
+        assert_eq!(firsts(1), [(0, 8)]);
+        let timed = parts.map(|part| TimedPart { part, seconds: part.grain.batch as f64 });
+        let speed = Speed { parts: timed.to_vec() };
+        assert!((speed.seconds_until(20.5, 100.0) - (40.0 + 0.5 * 4.0)).abs() < 1e-9);
+        assert_eq!((speed.slowest(), speed.steps(100.0 * (0.4 + 0.04 + 0.79 * 8.0))), (8.0, 100));
+    }
+
+    #[test]
+    fn sided_labels_are_not_mirrored_unless_asked_for_and_then_swapped() {
+        let names = ["left lung", "right lung"].map(str::to_owned);
+        let mirrored = |line: &str| settings(line).mirrored(&names);
+        assert_eq!(mirrored("--augment light"), ([false, true, false], vec![]));
+        assert_eq!(mirrored("--augment light --mirror x"), ([false, false, true], vec![[1, 2]]));
+        assert_eq!(mirrored("--mirror x").0, [false; 3], "nothing is mirrored without augmentation");
+        let heart = ["heart".to_owned()];
+        assert_eq!(settings("--augment light --dims 3").mirrored(&heart).0, [true; 3]);
+    }
+
+    #[test]
+    fn the_horizon_follows_its_three_rules() {
+        assert_eq!(default_steps(17, 4, 110), 400);
+        assert_eq!(default_steps(70, 4, 400), 60 * 18);
+        assert_eq!(default_steps(126, 4, 1300), 1950);
+    }
+}

@@ -1,0 +1,167 @@
+//! A run that can be taken up again: everything that its next step depends on, in one file.
+//!
+//! All random numbers follow from seed and step, so the step stands for their state.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use pdl_store::StoreError;
+use serde::{Deserialize, Serialize};
+use tch::{Kind, Tensor};
+
+use crate::error::{FitError, Result};
+use crate::plan::run_plan::RunPlan;
+use crate::plan::settings::Settings;
+use crate::train::history::HistoryRow;
+
+/// The file's name inside a run's folder; a finished run has none.
+pub const FILE: &str = "checkpoint.safetensors";
+/// The entry that holds [`State`] as JSON.
+const STATE: &str = "state";
+/// The entry that holds the history, a row of numbers for every evaluation.
+const HISTORY: &str = "history";
+/// Numbers of a history's row before the labels' Dice, which that of the cases follows.
+const FIGURES: usize = 7;
+
+/// How far a run is.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Optimiser steps made.
+    pub step: u64,
+    /// Seconds of training, evaluations left out.
+    pub seconds: f64,
+    /// Seconds of them in which the network waited for samples.
+    pub waited: f64,
+    /// Seconds of evaluation.
+    pub evaluation_seconds: f64,
+    /// Sum of the losses since the last evaluation.
+    pub loss_sum: f64,
+    /// Their number.
+    pub loss_steps: u32,
+}
+
+/// What a checkpoint says of its run, beside the numbers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct State {
+    /// What the run was asked for.
+    pub settings: Settings,
+    /// What it does.
+    pub plan: RunPlan,
+    /// BLAKE3 of `manifest.parquet`.
+    pub manifest_blake3: String,
+    /// How far it is.
+    pub progress: Progress,
+}
+
+/// A checkpoint that was read.
+#[derive(Debug)]
+pub struct Checkpoint {
+    /// What it says of its run.
+    pub state: State,
+    /// What the evaluations found.
+    pub history: Vec<HistoryRow>,
+    tensors: HashMap<String, Tensor>,
+}
+
+/// Writes a checkpoint, whole or not at all: the one before stays when it cannot be written.
+///
+/// # Errors
+/// [`FitError::Checkpoint`].
+pub fn write(
+    run: &Path,
+    state: &State,
+    history: &[HistoryRow],
+    tensors: Vec<(String, Tensor)>,
+) -> Result<()> {
+    let path = run.join(FILE);
+    let failed = |problem: String| FitError::Checkpoint { problem, path: path.clone() };
+    let json = serde_json::to_vec(state).map_err(|e| failed(e.to_string()))?;
+    let mut named = tensors;
+    named.push((STATE.to_owned(), Tensor::f_from_slice(&json)?));
+    if !history.is_empty() {
+        let numbers: Vec<f64> = history.iter().flat_map(figures).collect();
+        named.push((HISTORY.to_owned(), Tensor::f_from_slice(&numbers)?.f_view([history.len() as i64, -1])?));
+    }
+    pdl_store::atomic::write_with(&path, |temporary| {
+        // A problem of the disk, named without the temporary file.
+        Tensor::write_safetensors(&named, temporary)
+            .map_err(|e| StoreError::io("write the file", &path)(std::io::Error::other(cause(&e))))
+    })
+    .map_err(|e: StoreError| match e {
+        StoreError::Io { source, .. } => failed(source.to_string()),
+        other => failed(other.to_string()),
+    })
+}
+
+/// What lies under an error of libtorch's files, without the temporary file's name.
+fn cause(error: &tch::TchError) -> String {
+    match error {
+        tch::TchError::SafeTensorError { err, .. } => err.to_string(),
+        other => other.to_string().lines().next().unwrap_or_default().to_owned(),
+    }
+}
+
+/// Reads the checkpoint of a run, if it has one.
+///
+/// # Errors
+/// [`FitError::Checkpoint`] when it cannot be read.
+pub fn read(run: &Path) -> Result<Option<Checkpoint>> {
+    let path = run.join(FILE);
+    if !path.exists() {
+        return Ok(None);
+    }
+    let failed = |problem: String| FitError::Checkpoint { problem, path: path.clone() };
+    let tensors = Tensor::read_safetensors(&path).map_err(|e| failed(cause(&e)))?;
+    let tensors: HashMap<String, Tensor> = tensors.into_iter().collect();
+    let json = tensors.get(STATE).ok_or_else(|| failed("it holds no state".to_owned()))?;
+    let mut bytes = vec![0_u8; json.numel()];
+    json.f_copy_data(&mut bytes, json.numel())?;
+    let state: State = serde_json::from_slice(&bytes)
+        .map_err(|e| failed(format!("it is of another version of pdl-fit ({e}); --force trains anew")))?;
+    let history = match tensors.get(HISTORY) {
+        Some(numbers) => rows(numbers, &state)?,
+        None => Vec::new(),
+    };
+    Ok(Some(Checkpoint { state, history, tensors }))
+}
+
+impl Checkpoint {
+    /// The numbers of a name.
+    ///
+    /// # Errors
+    /// [`FitError::Weights`] when there are none.
+    pub fn tensor(&self, name: &str) -> Result<Tensor> {
+        let found = self.tensors.get(name).map(Tensor::shallow_clone);
+        found.ok_or_else(|| FitError::Weights { name: name.to_owned(), shape: vec![] })
+    }
+}
+
+/// A row as numbers: counts stay exact in them, and Dice may be no number.
+fn figures(row: &HistoryRow) -> Vec<f64> {
+    let counts = [row.step as f64, row.samples as f64, f64::from(row.epoch), f64::from(row.active)];
+    let others = [row.seconds, row.loss, row.dice_mean];
+    let cases = row.case_dice.iter().map(|dice| dice.unwrap_or(f64::NAN));
+    counts.into_iter().chain(others).chain(row.dice.iter().copied()).chain(cases).collect()
+}
+
+fn rows(numbers: &Tensor, state: &State) -> Result<Vec<HistoryRow>> {
+    let labels = state.plan.network.classes as usize - 1;
+    let mut all = vec![0.0_f64; numbers.numel()];
+    numbers.f_to_kind(Kind::Double)?.f_copy_data(&mut all, numbers.numel())?;
+    let width = numbers.size().get(1).map_or(1, |&n| (n as usize).max(1));
+    let row = |row: &[f64]| match *row {
+        [step, samples, epoch, active, seconds, loss, dice_mean, ..] => Some(HistoryRow {
+            step: step as u64,
+            samples: samples as u64,
+            seconds,
+            epoch: epoch as u32,
+            active: active as u32,
+            loss,
+            dice: row[FIGURES..FIGURES + labels].to_vec(),
+            dice_mean,
+            case_dice: row[FIGURES + labels..].iter().map(|dice| (!dice.is_nan()).then_some(*dice)).collect(),
+        }),
+        _ => None,
+    };
+    Ok(all.chunks(width).filter_map(row).collect())
+}

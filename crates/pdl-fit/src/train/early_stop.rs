@@ -1,0 +1,108 @@
+//! When a run reaches a Dice: running medians of its evaluations.
+
+use pdl_volume::statistics::median;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::train::history::HistoryRow;
+
+/// Evaluations whose median says whether a run has reached the target.
+const REACHING: usize = 3;
+/// Evaluations whose median says how good a long run becomes.
+const SETTLED: usize = 5;
+
+/// When a run reached a target, interpolated between evaluations.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Reached {
+    /// Seconds of training.
+    pub seconds: f64,
+    /// Optimiser steps.
+    pub steps: f64,
+    /// Samples learnt from.
+    pub samples: f64,
+}
+
+/// When the running median of three evaluations is first at or above `target`: between the evaluation before and this
+/// one, linearly. `dice` has the mean Dice of every row. Nothing when it never is.
+pub fn reached(rows: &[HistoryRow], dice: &[f64], target: f64) -> Option<Reached> {
+    let medians = running_medians(dice, REACHING);
+    let first = medians.iter().position(|median| *median >= target)?;
+    // A median belongs to the last of its evaluations.
+    let at = |median: usize| {
+        let row = &rows[median + REACHING - 1];
+        Reached { seconds: row.seconds, steps: row.step as f64, samples: row.samples as f64 }
+    };
+    let after = at(first);
+    let Some(before) = first.checked_sub(1) else { return Some(after) };
+    let share = (target - medians[before]) / (medians[first] - medians[before]);
+    let before = at(before);
+    let between = |a: f64, b: f64| a + share * (b - a);
+    Some(Reached {
+        seconds: between(before.seconds, after.seconds),
+        steps: between(before.steps, after.steps),
+        samples: between(before.samples, after.samples),
+    })
+}
+
+/// The highest running median of five evaluations; of as many as there are when there are fewer. Nothing without any.
+pub fn highest(dice: &[f64]) -> Option<f64> {
+    running_medians(dice, SETTLED.min(dice.len())).into_iter().max_by(f64::total_cmp)
+}
+
+/// Medians of `width` values in a row; no number counts as 0, as a Dice without a case is nothing reached.
+fn running_medians(values: &[f64], width: usize) -> Vec<f64> {
+    if width == 0 {
+        return Vec::new();
+    }
+    let median = |window: &[f64]| {
+        let mut window: Vec<f64> = window.iter().map(|v| if v.is_nan() { 0.0 } else { *v }).collect();
+        median(&mut window)
+    };
+    values.windows(width).map(median).collect()
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// Evaluations every 10 steps and 2 seconds, with these means.
+    pub(crate) fn rows(dice: &[f64]) -> Vec<HistoryRow> {
+        let row = |(number, dice): (usize, &f64)| HistoryRow {
+            step: 10 * (number as u64 + 1),
+            samples: 400 * (number as u64 + 1),
+            seconds: 2.0 * (number as f64 + 1.0),
+            epoch: 0,
+            active: 1,
+            loss: 1.0,
+            dice: vec![*dice],
+            dice_mean: *dice,
+            case_dice: vec![Some(*dice)],
+        };
+        dice.iter().enumerate().map(row).collect()
+    }
+
+    #[test]
+    fn one_good_evaluation_is_not_enough() {
+        let dice = [0.1, 0.9, 0.2, 0.3, 0.8, 0.8, 0.9];
+        // Medians of three end at evaluations 3 to 7: 0.2, 0.3, 0.3, 0.8, 0.8.
+        let found = reached(&rows(&dice), &dice, 0.55).unwrap();
+        // Halfway from evaluation 5 (step 50) to 6 (step 60).
+        assert!((found.steps - 55.0).abs() < 1e-9 && (found.seconds - 11.0).abs() < 1e-9);
+        assert!((found.samples - 2200.0).abs() < 1e-9);
+        assert_eq!(reached(&rows(&dice), &dice, 0.81), None);
+        assert_eq!(reached(&rows(&dice[..2]), &dice[..2], 0.1), None);
+    }
+
+    #[test]
+    fn a_run_that_begins_at_the_target_reached_it_with_its_third_evaluation() {
+        let dice = [0.9; 4];
+        assert_eq!(reached(&rows(&dice), &dice, 0.5).unwrap().steps, 30.0);
+    }
+
+    #[test]
+    fn how_good_a_run_becomes_is_a_median_of_five() {
+        assert_eq!(highest(&[0.1, 0.99, 0.5, 0.6, 0.7, 0.2]), Some(0.6));
+        assert_eq!(highest(&[0.3, 0.5]), Some(0.4));
+        assert_eq!(highest(&[]), None);
+    }
+}
