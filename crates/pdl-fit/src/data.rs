@@ -5,5 +5,7 @@ pub mod case;
 pub mod dataloader;
 pub mod dataset;
 pub mod laterality;
+pub mod patch;
 pub mod patch_sampler;
 pub mod random;
+pub mod subset;

@@ -3,9 +3,9 @@
 use std::io::IsTerminal;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use pdl_fit::experiment::runner::Told;
+use pdl_fit::experiment::runner::RunEvent;
 use pdl_fit::experiment::tuning::{Sides, Trial};
-use pdl_fit::plan::curriculum_schedule::Grain;
+use pdl_fit::plan::curriculum_schedule::PatchSpec;
 use pdl_fit::plan::run_plan::{Speed, TimedPart};
 use pdl_fit::train::history::HistoryRow;
 use pdl_fit::train::training::Event;
@@ -105,20 +105,20 @@ pub(crate) fn trials_table(trials: &[Trial]) -> String {
 }
 
 /// Shows how many runs go.
-pub(crate) fn show_runs(told: &Told<'_>) {
+pub(crate) fn show_runs(told: &RunEvent<'_>) {
     match told {
-        Told::Timed(Speed { parts }) => {
+        RunEvent::Timed(Speed { parts }) => {
             let step = |timed: &TimedPart| {
-                let Grain { patch: [z, y, x], pool, batch } = timed.part.grain;
+                let PatchSpec { patch: [z, y, x], pool, batch } = timed.part.grain;
                 let coarse = if pool == [1; 3] { "" } else { ", coarse" };
                 format!("{:.4} s ({batch} samples of {z} x {y} x {x}{coarse})", timed.seconds)
             };
             eprintln!("a step takes {}", parts.iter().map(step).collect::<Vec<_>>().join(", "));
         }
-        Told::Target(dice) => eprintln!("target: mean validation Dice {dice:.4}"),
-        Told::Begins(name, number, of) => eprint!("{number} of {of}: {name} ... "),
-        Told::Elsewhere => eprintln!("another process is at it"),
-        Told::Ended(Some(dice)) => eprintln!("Dice {dice:.4}"),
-        Told::Ended(None) => eprintln!("went astray"),
+        RunEvent::Target(dice) => eprintln!("target: mean validation Dice {dice:.4}"),
+        RunEvent::Begins(name, number, of) => eprint!("{number} of {of}: {name} ... "),
+        RunEvent::Elsewhere => eprintln!("another process is at it"),
+        RunEvent::Ended(Some(dice)) => eprintln!("Dice {dice:.4}"),
+        RunEvent::Ended(None) => eprintln!("went astray"),
     }
 }

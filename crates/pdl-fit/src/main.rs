@@ -11,7 +11,8 @@ use clap::{FromArgMatches, Parser, Subcommand};
 use pdl_cohort::attributes::Split;
 use pdl_curriculum::manifest;
 use pdl_fit::FitError;
-use pdl_fit::data::dataset::Folder;
+use pdl_fit::data::dataset::Dataset;
+use pdl_fit::data::subset::Subset;
 use pdl_fit::experiment::compare::arm_tuning::{self, Tuned};
 use pdl_fit::experiment::compare::protocol::Protocol;
 use pdl_fit::experiment::compare::{self, report as comparison};
@@ -19,12 +20,12 @@ use pdl_fit::experiment::run_record::{self, RunRecord};
 use pdl_fit::experiment::runner::Runs;
 use pdl_fit::experiment::tuning::{self, Search};
 use pdl_fit::inference::model::Model;
-use pdl_fit::inference::predict::{self, Status};
+use pdl_fit::inference::predict::{self, PredictionStatus};
 use pdl_fit::metrics::evaluate;
 use pdl_fit::model::torchscript;
 use pdl_fit::plan::settings::{DeviceChoice, Settings};
 use pdl_fit::train::interrupt;
-use pdl_fit::train::training::{self, Outcome, Request, Sample};
+use pdl_fit::train::training::{self, Outcome, TrainRequest};
 use pdl_report::ReportParameters;
 use pdl_store::lock::FolderLock;
 use pdl_store::progress::{HOW_TO_GO_ON, STOPPED, Silent};
@@ -303,8 +304,8 @@ fn run(train: Train, given: impl Fn(&str) -> bool, display: &Display) -> anyhow:
         true => tuning::tuned(&out, &settings, given).map(|(settings, tuned)| (settings, Some(tuned)))?,
         false => (settings, None),
     };
-    let (runs, sample) = (PathBuf::from("runs"), Sample::All);
-    let request = Request { out, runs, name, settings, sample, tuned, force, trust_files };
+    let (runs, sample) = (PathBuf::from("runs"), Subset::All);
+    let request = TrainRequest { out, runs, name, settings, sample, tuned, force, trust_files };
     let outcome = training::train(&request, &mut |event| display.show(event));
     display.clear();
     let outcome = outcome?;
@@ -328,7 +329,7 @@ fn run(train: Train, given: impl Fn(&str) -> bool, display: &Display) -> anyhow:
 }
 
 /// Applies the network to every validation case once more, for surfaces, distances and label maps.
-fn evaluate_cases(request: &Request, outcome: &Outcome, quiet: bool) -> anyhow::Result<()> {
+fn evaluate_cases(request: &TrainRequest, outcome: &Outcome, quiet: bool) -> anyhow::Result<()> {
     let (folder, settings) = (&outcome.folder, &request.settings);
     let model = Model::load(folder, settings.device, settings.threads)?;
     let tolerance = evaluate::default_tolerance_mm(model.record.preparation.modality);
@@ -340,7 +341,7 @@ fn evaluate_cases(request: &Request, outcome: &Outcome, quiet: bool) -> anyhow::
 }
 
 /// Writes the report anew. A fold has none of its own: it is a part of its cohort's folder.
-fn report(request: &Request, quiet: bool) {
+fn report(request: &TrainRequest, quiet: bool) {
     if !request.out.join(pdl_cohort::cases::FILE).is_file() {
         return;
     }
@@ -355,11 +356,11 @@ fn compare(words: Compare) -> anyhow::Result<()> {
     let Compare { out, protocol, tuned: file, seeds, arm: arms, trust_files, json } = words;
     let folder = out.join(compare::FOLDER);
     let mut watch = show_runs;
-    let mut runs = Runs::new(&out, compare::FOLDER, Sample::All, trust_files, &mut watch);
+    let mut runs = Runs::new(&out, compare::FOLDER, Subset::All, trust_files, &mut watch);
     let mut tuned = match file {
         Some(file) => {
             let tuned = Tuned::read(&file)?;
-            if tuned.manifest_blake3 != Folder::open(&out)?.manifest.info.hashes.manifest {
+            if tuned.manifest_blake3 != Dataset::open(&out)?.manifest.info.hashes.manifest {
                 eprintln!("warning: target and choices were tuned on another manifest: {}", file.display());
             }
             tuned
@@ -389,7 +390,7 @@ fn compare(words: Compare) -> anyhow::Result<()> {
 
 fn tune(words: Tune) -> anyhow::Result<()> {
     let Tune { out, force, trust_files, json, search, settings } = words;
-    let request = tuning::Request { out, search, settings, force, trust_files };
+    let request = tuning::TrainRequest { out, search, settings, force, trust_files };
     let (tuning, trials) = tuning::tune(&request, &mut show_runs)?;
     if json {
         say!("{}", serde_json::to_string_pretty(&tuning)?);
@@ -411,16 +412,16 @@ fn predict(words: &Predict) -> anyhow::Result<ExitCode> {
         number += 1;
         let problem = prediction.problem.as_ref().map_or(String::new(), |problem| format!(": {problem}"));
         let what = match prediction.status {
-            Status::Made => "made",
-            Status::Kept => "there already",
-            Status::Failed => "failed",
+            PredictionStatus::Made => "made",
+            PredictionStatus::Kept => "there already",
+            PredictionStatus::Failed => "failed",
         };
         eprintln!("{number} of {}: {} {what}{problem}", inputs.len(), prediction.name);
         for warning in &prediction.warnings {
             eprintln!("  warning: {}: {warning}", prediction.name);
         }
     })?;
-    let failed = done.iter().filter(|prediction| prediction.status == Status::Failed).count();
+    let failed = done.iter().filter(|prediction| prediction.status == PredictionStatus::Failed).count();
     let unlike = done.iter().filter(|prediction| !prediction.warnings.is_empty()).count();
     if unlike > 0 {
         eprintln!(
@@ -525,7 +526,7 @@ fn tell(outcome: &Outcome, with_dice: bool) {
     }
 }
 
-fn say_next(request: &Request, outcome: &Outcome) {
+fn say_next(request: &TrainRequest, outcome: &Outcome) {
     let other = match request.settings.schedule {
         pdl_fit::plan::settings::ScheduleKind::Pdl => "conventional",
         _ => "pdl",

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use pdl_cohort::cases::Cases;
-use pdl_fit::metrics::evaluate::Row;
+use pdl_fit::metrics::evaluate::EvaluationRow;
 use pdl_io::nifti;
 use pdl_volume::{Affine, Orientation, Volume};
 
@@ -50,7 +50,7 @@ fn predictions_lie_on_the_images_own_grids_and_score_what_evaluate_says() {
     let output = fit("evaluate", &[run_text]);
     assert!(output.status.success(), "{}", text(&output.stderr));
     let table = run.join("evaluation-val.parquet");
-    let (rows, facts) = pdl_store::table::read_rows::<Row>(&table).unwrap();
+    let (rows, facts) = pdl_store::table::read_rows::<EvaluationRow>(&table).unwrap();
     assert_eq!(facts["pdl.tolerance_mm"], "3");
     assert!(
         rows.iter().any(|row| row.dice.is_some_and(|dice| dice > 0.5)),

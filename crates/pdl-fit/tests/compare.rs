@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use pdl_fit::experiment::compare::arm_tuning::Tuned;
-use pdl_fit::experiment::compare::report::Row;
+use pdl_fit::experiment::compare::report::ComparisonRow;
 use pdl_fit::experiment::run_record::{self, RunRecord};
 use pdl_fit::train::history;
 
@@ -54,7 +54,7 @@ fn schedules_are_tuned_then_reported_on_other_seeds() {
     let flags = ["--protocol", protocol.to_str().unwrap(), "--seeds", "2", "--json"];
     let output = compare(&out, &flags);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let rows: Vec<Row> = serde_json::from_slice(&output.stdout).unwrap();
+    let rows: Vec<ComparisonRow> = serde_json::from_slice(&output.stdout).unwrap();
     let tuned: Tuned = pdl_store::json::read(&out.join("comparison/tuned.json")).unwrap();
     assert_eq!((tuned.reference.len(), tuned.trials.len(), rows.len()), (2, 4, 4));
     let highest = tuned.reference.iter().filter_map(|trial| trial.highest).fold(0.0, f64::max);

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use pdl_fit::experiment::compare::arm_tuning::Tuned;
-use pdl_fit::experiment::compare::report::Row;
+use pdl_fit::experiment::compare::report::ComparisonRow;
 use pdl_fit::experiment::run_record::RunRecord;
 use pdl_fit::experiment::tuning::{Trial, Tuning};
 use pdl_fit::metrics::evaluate;
@@ -18,10 +18,10 @@ fn schemas_are_those_of_the_types() {
         ("run", schema_for!(RunRecord)),
         ("history", schema_for!(HistoryRow)),
         ("tuned", schema_for!(Tuned)),
-        ("comparison", schema_for!(Row)),
+        ("comparison", schema_for!(ComparisonRow)),
         ("tuning", schema_for!(Tuning)),
         ("trials", schema_for!(Trial)),
-        ("evaluation", schema_for!(evaluate::Row)),
+        ("evaluation", schema_for!(evaluate::EvaluationRow)),
     ];
     for (name, schema) in schemas {
         let path = folder.join(format!("{name}.schema.json"));

@@ -2,11 +2,11 @@
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 use pdl_fit::data::case::Case;
-use pdl_fit::data::dataset::{HeldOut, Loaded};
+use pdl_fit::data::dataset::{EvalCase, Loaded};
 use pdl_fit::data::random::{Purpose, Random};
 use pdl_fit::model::unet::NetworkPlan;
 use pdl_fit::optim::lr_schedule::Rates;
-use pdl_fit::plan::curriculum_schedule::{Grain, Joining, Phase, Schedule};
+use pdl_fit::plan::curriculum_schedule::{CaseOrder, PatchSpec, ResolutionPhase, Schedule};
 use pdl_fit::plan::run_plan::RunPlan;
 use pdl_fit::plan::settings::Settings;
 use pdl_fit::train::checkpoint::{self, State};
@@ -54,7 +54,7 @@ fn cases() -> Loaded {
     let held_out = |number| {
         let case = case(number);
         let affine = Affine::from_orientation(Orientation::RAS, [1.0; 3], SHAPE);
-        HeldOut { shape: case.shape, truth: case.target.clone(), stored: Grid::new(SHAPE, affine), case }
+        EvalCase { shape: case.shape, truth: case.target.clone(), stored: Grid::new(SHAPE, affine), case }
     };
     Loaded { training: (0..6).map(case).collect(), validation: (10..12).map(held_out).collect() }
 }
@@ -62,10 +62,11 @@ fn cases() -> Loaded {
 fn plan(dims: usize, steps: u64, settings: &Settings) -> RunPlan {
     let table = [(0, 2), (3, 4), (6, 6)];
     let patch = if dims == 2 { [1, 18, 20] } else { [6, 16, 16] };
-    let grain = |pool| Grain { patch, pool, batch: 8 };
-    let schedule = Schedule::new(Joining::Ranked, 6, &table, 2, grain([1; 3]), settings.seed).unwrap();
-    let full = Phase { first_step: (settings.coarse_share * steps as f64) as u64, grain: grain([1; 3]) };
-    let coarse = Phase { first_step: 0, grain: grain([1, 2, 2]) };
+    let grain = |pool| PatchSpec { patch, pool, batch: 8 };
+    let schedule = Schedule::new(CaseOrder::Ranked, 6, &table, 2, grain([1; 3]), settings.seed).unwrap();
+    let full =
+        ResolutionPhase { first_step: (settings.coarse_share * steps as f64) as u64, grain: grain([1; 3]) };
+    let coarse = ResolutionPhase { first_step: 0, grain: grain([1, 2, 2]) };
     let phases = if full.first_step == 0 { vec![full] } else { vec![coarse, full] };
     RunPlan {
         network: NetworkPlan {

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use pdl_cohort::attributes::Split;
 use pdl_curriculum::manifest::Manifest;
+use pdl_fit::data::subset::Subset;
 use pdl_fit::experiment::run_record::{self, RunRecord};
 use pdl_fit::experiment::tuning::{Trial, Tuning};
-use pdl_fit::train::training::Sample;
 use pdl_store::{hash, json, table};
 
 const FLAGS: [&str; 10] =
@@ -100,7 +100,7 @@ fn the_best_of_the_coarse_sample_wins_whenever_it_is_killed_and_trains() {
         let name = format!("tuning/runs/rung{}-candidate{}", row.rung, row.candidate);
         let RunRecord { settings, sample, training_cases, results, .. } =
             run_record::read(&out.join(name)).unwrap();
-        assert_eq!((sample, training_cases), (Sample::Tuning, tune));
+        assert_eq!((sample, training_cases), (Subset::Tuning, tune));
         assert_eq!(
             (settings.rate, settings.width, settings.steps),
             (Some(row.rate), row.width, Some(row.steps))
@@ -135,7 +135,7 @@ fn the_best_of_the_coarse_sample_wins_whenever_it_is_killed_and_trains() {
     let RunRecord { settings, sample, tuned, .. } = record;
     assert_eq!((settings.rate, settings.width), (Some(candidate.rate), candidate.width));
     assert_eq!((settings.depth, settings.patch), (Some(candidate.depth), Some(candidate.patch)));
-    assert_eq!((settings.batch, sample), (Some(candidate.batch), Sample::All));
+    assert_eq!((settings.batch, sample), (Some(candidate.batch), Subset::All));
     let tuned = tuned.unwrap();
     assert_eq!(tuned.file, "tuning/tuning.json");
     assert_eq!(tuned.blake3, hash::of_file(&out.join("tuning/tuning.json")).unwrap());

@@ -1,29 +1,29 @@
-//! Samples drawn ahead by worker threads, so that the network does not wait for them.
+//! Patches drawn ahead by worker threads, so that the network does not wait for them.
 
 use std::ops::Range;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::{Duration, Instant};
 
 use crate::data::case::Case;
-use crate::data::patch_sampler::{Sampler, Samples};
+use crate::data::patch_sampler::{PatchBatch, Sampler};
 use crate::error::{FitError, Result};
-use crate::plan::curriculum_schedule::{Moment, Schedule};
+use crate::plan::curriculum_schedule::{Schedule, StepPlan};
 
 /// Steps that every worker may be ahead.
 const AHEAD: usize = 2;
 
 /// What a step is to learn from.
 #[derive(Debug)]
-pub struct Ready {
+pub struct HostBatch {
     /// Which step.
-    pub moment: Moment,
+    pub moment: StepPlan,
     /// Its samples.
-    pub samples: Samples,
+    pub samples: PatchBatch,
 }
 
 /// Where samples come from.
 #[derive(Clone, Copy, Debug)]
-pub struct Source<'a> {
+pub struct DataLoader<'a> {
     /// The training cases by rank.
     pub cases: &'a [Case],
     /// Which of them at which step.
@@ -32,15 +32,15 @@ pub struct Source<'a> {
     pub sampler: &'a Sampler,
 }
 
-impl Source<'_> {
-    fn ready(&self, step: u64) -> Ready {
+impl DataLoader<'_> {
+    fn ready(&self, step: u64) -> HostBatch {
         let moment = self.schedule.at(step);
         let cases: Vec<&Case> = moment.cases.iter().map(|&case| &self.cases[case]).collect();
-        Ready { samples: self.sampler.draw(&cases, step, moment.grain), moment }
+        HostBatch { samples: self.sampler.draw(&cases, step, moment.grain), moment }
     }
 
     /// Has `workers` threads draw the samples of `steps`, and lets `learn` take them in order.
-    pub fn feed<T>(&self, steps: Range<u64>, workers: usize, learn: impl FnOnce(&mut Feed) -> T) -> T {
+    pub fn feed<T>(&self, steps: Range<u64>, workers: usize, learn: impl FnOnce(&mut BatchIter) -> T) -> T {
         std::thread::scope(|scope| {
             let lane = |worker: usize| {
                 let (sender, receiver) = sync_channel(AHEAD);
@@ -49,7 +49,8 @@ impl Source<'_> {
                 scope.spawn(move || steps.all(|step| sender.send(self.ready(step)).is_ok()));
                 receiver
             };
-            let mut feed = Feed { lanes: (0..workers).map(lane).collect(), taken: 0, waited: Duration::ZERO };
+            let mut feed =
+                BatchIter { lanes: (0..workers).map(lane).collect(), taken: 0, waited: Duration::ZERO };
             learn(&mut feed)
         })
     }
@@ -57,18 +58,18 @@ impl Source<'_> {
 
 /// The samples of a run's steps in order.
 #[derive(Debug)]
-pub struct Feed {
-    lanes: Vec<Receiver<Ready>>,
+pub struct BatchIter {
+    lanes: Vec<Receiver<HostBatch>>,
     taken: usize,
     waited: Duration,
 }
 
-impl Feed {
+impl BatchIter {
     /// The samples of the next step.
     ///
     /// # Errors
     /// [`FitError::Setting`] when a worker has stopped.
-    pub fn take(&mut self) -> Result<Ready> {
+    pub fn take(&mut self) -> Result<HostBatch> {
         let clock = Instant::now();
         let lane = self.taken % self.lanes.len();
         let ready = self.lanes[lane].recv();
@@ -77,7 +78,7 @@ impl Feed {
         ready.map_err(|_| FitError::Setting("a thread that prepares samples has stopped".into()))
     }
 
-    /// How long [`Feed::take`] waited since it was asked last.
+    /// How long [`BatchIter::take`] waited since it was asked last.
     pub fn take_waited(&mut self) -> Duration {
         std::mem::take(&mut self.waited)
     }

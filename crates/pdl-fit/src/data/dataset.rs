@@ -10,16 +10,16 @@ use pdl_volume::{Grid, LabelMap, Volume};
 use rayon::prelude::*;
 
 use crate::data::case::{Case, Channels};
+use crate::data::subset::Subset;
 use crate::error::{FitError, Result};
 use crate::plan::run_plan::Cohort;
-use crate::train::training::Sample;
 
 /// Patients below which no split into train, validation and test is possible.
 const LEAST_PATIENTS: usize = 3;
 
 /// A held-out case with its labels as they were drawn.
 #[derive(Clone, Debug)]
-pub struct HeldOut {
+pub struct EvalCase {
     /// The prepared case.
     pub case: Case,
     /// Voxels along z, y, x of the original image, its axes in the order of RAS+.
@@ -32,7 +32,7 @@ pub struct HeldOut {
 
 /// What a run needs of a curation folder.
 #[derive(Debug)]
-pub struct Folder {
+pub struct Dataset {
     /// The manifest.
     pub manifest: Manifest,
     /// The labels as channels.
@@ -47,10 +47,10 @@ pub struct Loaded {
     /// Training cases by rank.
     pub training: Vec<Case>,
     /// Validation cases.
-    pub validation: Vec<HeldOut>,
+    pub validation: Vec<EvalCase>,
 }
 
-impl Folder {
+impl Dataset {
     /// Opens a curation folder, or one fold of it (`OUT/folds/K`), and checks that it can be trained on.
     ///
     /// # Errors
@@ -77,9 +77,9 @@ impl Folder {
     ///
     /// # Errors
     /// [`FitError`] when a file is missing, damaged or changed, or holds an unknown label, or the sample is empty.
-    pub fn load(&self, out: &Path, sample: Sample, trust_files: bool) -> Result<Loaded> {
+    pub fn load(&self, out: &Path, sample: Subset, trust_files: bool) -> Result<Loaded> {
         let mut training = self.manifest.training();
-        training.retain(|row| sample == Sample::All || row.tune);
+        training.retain(|row| sample == Subset::All || row.tune);
         if training.is_empty() {
             let what = "no training case is in the coarse sample: run `pdl rank` with another --tune-size or --tune-step";
             return Err(FitError::Folder(what.to_owned()));
@@ -94,8 +94,8 @@ impl Folder {
     /// Reads all cases of a split, with their labels as they were drawn.
     ///
     /// # Errors
-    /// As [`Folder::load`].
-    pub fn held_out(&self, out: &Path, split: Split, trust_files: bool) -> Result<Vec<HeldOut>> {
+    /// As [`Dataset::load`].
+    pub fn held_out(&self, out: &Path, split: Split, trust_files: bool) -> Result<Vec<EvalCase>> {
         let curation = self.manifest.info.curation_folder(out);
         let loader = Loader { out, curation: &curation, channels: &self.channels, trust_files };
         let cases = Cases::read(&curation)?;
@@ -175,7 +175,7 @@ impl Loader<'_> {
         Ok(Case::new(&row.case_id, image.volume, target, annotated))
     }
 
-    fn held_out(&self, row: &ManifestRow, original: &CaseRow) -> Result<HeldOut> {
+    fn held_out(&self, row: &ManifestRow, original: &CaseRow) -> Result<EvalCase> {
         let case = self.prepared(row)?;
         let label = original.label.as_deref().unwrap_or_default();
         let file = File { case_id: &row.case_id, path: self.curation.join(label) };
@@ -188,7 +188,7 @@ impl Loader<'_> {
         let labels = labels.to_ras();
         let truth = self.encode(&file, &labels, &case.annotated)?;
         let [x, y, z] = labels.grid.shape;
-        Ok(HeldOut { case, shape: [z, y, x], truth, stored })
+        Ok(EvalCase { case, shape: [z, y, x], truth, stored })
     }
 
     fn labels(&self, file: &File<'_>, hash: &str) -> Result<LabelMap> {

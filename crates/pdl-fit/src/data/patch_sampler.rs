@@ -5,10 +5,11 @@ use tch::{Device, Tensor};
 use crate::data::augment::intensity::Augmenter;
 use crate::data::augment::spatial::Warp;
 use crate::data::case::Case;
+use crate::data::patch::{Patch, copy_block};
 use crate::data::random::{Purpose, Random};
 use crate::error::Result;
 use crate::model::memory_format;
-use crate::plan::curriculum_schedule::Grain;
+use crate::plan::curriculum_schedule::PatchSpec;
 
 /// The samples of one step.
 #[derive(Debug)]
@@ -21,20 +22,9 @@ pub struct Batch {
     pub annotated: Tensor,
 }
 
-/// One sample: voxels (z, y, x) in C order.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Sample {
-    /// Voxels along z, y, x.
-    pub sides: [usize; 3],
-    /// Intensities.
-    pub image: Vec<f32>,
-    /// The channel of every voxel.
-    pub target: Vec<u8>,
-}
-
 /// The samples of one step, one after another, as they lie in memory before libtorch has them.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Samples {
+pub struct PatchBatch {
     count: usize,
     sides: [usize; 3],
     images: Vec<f32>,
@@ -60,8 +50,8 @@ pub struct Sampler {
 impl Sampler {
     /// Draws a step's samples, shared evenly among its cases, of sides, number and resolution as the grain says.
     /// Every sample has random numbers of its own, so that it depends on seed, step and its place only.
-    pub fn draw(&self, cases: &[&Case], step: u64, grain: Grain) -> Samples {
-        let Grain { patch, pool, batch: count } = grain;
+    pub fn draw(&self, cases: &[&Case], step: u64, grain: PatchSpec) -> PatchBatch {
+        let PatchSpec { patch, pool, batch: count } = grain;
         let voxels = patch.iter().product::<usize>() * count;
         let (mut images, mut target) = (Vec::with_capacity(voxels), Vec::with_capacity(voxels));
         let mut annotated = Vec::new();
@@ -74,12 +64,12 @@ impl Sampler {
             annotated.extend(case.annotated.iter().map(|&a| f32::from(u8::from(a))));
             sides = sample.sides;
         }
-        Samples { count, sides, images, target, annotated }
+        PatchBatch { count, sides, images, target, annotated }
     }
 
-    fn sample(&self, case: &Case, patch: [usize; 3], step: u64, place: usize) -> Sample {
+    fn sample(&self, case: &Case, patch: [usize; 3], step: u64, place: usize) -> Patch {
         let number = step * self.batch as u64 + place as u64;
-        let mut random = Random::new(self.seed, Purpose::Samples, number);
+        let mut random = Random::new(self.seed, Purpose::PatchBatch, number);
         // Spread evenly: the share of every first so many samples is met from above.
         let due = |samples: usize| (samples as f64 * self.foreground).ceil();
         let on_label = due(place + 1) > due(place);
@@ -101,7 +91,7 @@ impl Sampler {
     ///
     /// # Errors
     /// [`crate::FitError::Torch`] when libtorch refuses.
-    pub fn batch(&self, samples: &Samples, device: Device) -> Result<Batch> {
+    pub fn batch(&self, samples: &PatchBatch, device: Device) -> Result<Batch> {
         let sides: Vec<i64> = samples.sides[3 - self.dims..].iter().map(|&n| n as i64).collect();
         let batch = samples.count as i64;
         let image_shape: Vec<i64> = [batch, 1].iter().chain(&sides).copied().collect();
@@ -118,12 +108,12 @@ impl Sampler {
 }
 
 /// A sample as it is.
-fn block(case: &Case, origin: [isize; 3], patch: [usize; 3]) -> Sample {
+fn block(case: &Case, origin: [isize; 3], patch: [usize; 3]) -> Patch {
     let voxels = patch.iter().product();
     let (mut image, mut target) = (Vec::with_capacity(voxels), Vec::with_capacity(voxels));
     copy_block(&case.image, case.shape, origin, patch, case.padding, |v| image.push(v));
     copy_block(&case.target, case.shape, origin, patch, 0, |v| target.push(v));
-    Sample { sides: patch, image, target }
+    Patch { sides: patch, image, target }
 }
 
 /// Where a sample begins along z, y, x: anywhere in the case, or so that it holds the voxel `seed`.
@@ -133,7 +123,7 @@ fn origin(case: &Case, patch: [usize; 3], seed: Option<[usize; 3]>, random: &mut
 
 /// Makes every `pool` voxels (z, y, x) one: the mean of the image, and the channel that most of them have, the
 /// higher one when two are as frequent, lest thin structures vanish. What is left over at the ends is dropped.
-fn pooled(sample: Sample, pool: [usize; 3]) -> Sample {
+fn pooled(sample: Patch, pool: [usize; 3]) -> Patch {
     if pool == [1; 3] {
         return sample;
     }
@@ -159,7 +149,7 @@ fn pooled(sample: Sample, pool: [usize; 3]) -> Sample {
             }
         }
     }
-    Sample { sides, image, target }
+    Patch { sides, image, target }
 }
 
 /// A random start of `patch` voxels along an axis of `size`; negative when the axis must be padded.
@@ -191,29 +181,6 @@ fn voxel_on_label(case: &Case, random: &mut Random) -> Option<[usize; 3]> {
     Some([z, at / nx, at % nx])
 }
 
-/// Hands out the voxels of a block in C order, `padding` where it lies outside.
-pub fn copy_block<T: Copy>(
-    voxels: &[T],
-    shape: [usize; 3],
-    origin: [isize; 3],
-    size: [usize; 3],
-    padding: T,
-    mut put: impl FnMut(T),
-) {
-    let inside = |axis: usize, offset: usize| {
-        let at = origin[axis] + offset as isize;
-        (0..shape[axis] as isize).contains(&at).then_some(at as usize)
-    };
-    for z in 0..size[0] {
-        for y in 0..size[1] {
-            let row = inside(0, z).zip(inside(1, y)).map(|(z, y)| (z * shape[1] + y) * shape[2]);
-            for x in 0..size[2] {
-                put(row.zip(inside(2, x)).map_or(padding, |(row, x)| voxels[row + x]));
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -233,7 +200,7 @@ mod tests {
 
     fn batch(dims: usize, patch: [usize; 3], batch: usize, step: u64) -> Batch {
         let sampler = Sampler { dims, batch, foreground: 1.0 / 3.0, augmenter: Augmenter::none(), seed: 1 };
-        let grain = Grain { patch, pool: [1; 3], batch };
+        let grain = PatchSpec { patch, pool: [1; 3], batch };
         sampler.batch(&sampler.draw(&[&case()], step, grain), Device::Cpu).unwrap()
     }
 
@@ -260,17 +227,10 @@ mod tests {
     #[test]
     fn coarse_samples_have_means_and_the_most_frequent_label() {
         let image = vec![1.0, 3.0, 0.0, 0.0, 5.0, 7.0, 8.0, 0.0];
-        let sample = Sample { sides: [1, 2, 4], image, target: vec![0, 1, 2, 0, 0, 1, 0, 0] };
+        let sample = Patch { sides: [1, 2, 4], image, target: vec![0, 1, 2, 0, 0, 1, 0, 0] };
         let coarse = pooled(sample, [1, 2, 2]);
         assert_eq!(coarse.sides, [1, 1, 2]);
         assert_eq!(coarse.image, [4.0, 2.0]);
         assert_eq!(coarse.target, [1, 0]);
-    }
-
-    #[test]
-    fn blocks_reach_over_the_edge() {
-        let mut out = Vec::new();
-        copy_block(&[1, 2, 3, 4], [1, 2, 2], [0, -1, 1], [1, 3, 2], 0, |v| out.push(v));
-        assert_eq!(out, [0, 0, 2, 0, 4, 0]);
     }
 }

@@ -15,7 +15,7 @@ pub enum Purpose {
     /// The cases of a step, early ranks preferred; the index is the step.
     Ranks = 4,
     /// The order in which cases join by chance; the index is 0.
-    Joining = 5,
+    CaseOrder = 5,
     /// How a sample is changed; the index is the sample's number in the run.
     Augmentation = 6,
     /// Which cases or seeds a bootstrap draws; the index is 0.

@@ -8,10 +8,10 @@ use pdl_store::json;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::data::subset::Subset;
 use crate::error::{FitError, Result};
 use crate::plan::run_plan::RunPlan;
 use crate::plan::settings::Settings;
-use crate::train::training::Sample;
 
 /// The file's name inside a run's folder.
 pub const FILE: &str = "run.json";
@@ -80,7 +80,7 @@ pub struct RunRecord {
     pub tuned: Option<Reference>,
     /// The training cases that it was to learn from.
     #[serde(default)]
-    pub sample: Sample,
+    pub sample: Subset,
     /// What was done.
     pub plan: RunPlan,
     /// The labels in channel order, from channel 1; channel 0 is background.

@@ -7,7 +7,8 @@ use pdl_cohort::attributes::Split;
 use pdl_store::StoreError;
 use pdl_store::lock::FolderLock;
 
-use crate::data::dataset::Folder;
+use crate::data::dataset::Dataset;
+use crate::data::subset::Subset;
 use crate::error::{FitError, Result};
 use crate::experiment::run_record::{Programs, RunRecord};
 use crate::inference::model::Model;
@@ -15,7 +16,7 @@ use crate::metrics::dice::CohortDice;
 use crate::plan::run_plan::Speed;
 use crate::plan::settings::Settings;
 use crate::train::history::{self, HistoryRow};
-use crate::train::training::{self, Request, Sample};
+use crate::train::training::{self, TrainRequest};
 
 /// Between looks at runs that other processes make.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -24,14 +25,14 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub struct Runs<'a> {
     out: &'a Path,
     folder: PathBuf,
-    sample: Sample,
+    sample: Subset,
     trust_files: bool,
-    watch: &'a mut dyn FnMut(&Told<'_>),
+    watch: &'a mut dyn FnMut(&RunEvent<'_>),
 }
 
 /// How they go, for a display.
 #[derive(Debug)]
-pub enum Told<'a> {
+pub enum RunEvent<'a> {
     /// Steps were timed.
     Timed(&'a Speed),
     /// The target stands.
@@ -67,15 +68,15 @@ impl<'a> Runs<'a> {
     pub fn new(
         out: &'a Path,
         folder: &str,
-        sample: Sample,
+        sample: Subset,
         trust_files: bool,
-        watch: &'a mut dyn FnMut(&Told<'_>),
+        watch: &'a mut dyn FnMut(&RunEvent<'_>),
     ) -> Self {
         Self { out, folder: Path::new(folder).join("runs"), sample, trust_files, watch }
     }
 
     /// Tells the display.
-    pub fn tell(&mut self, told: &Told<'_>) {
+    pub fn tell(&mut self, told: &RunEvent<'_>) {
         (self.watch)(told);
     }
 
@@ -92,7 +93,7 @@ impl<'a> Runs<'a> {
         let first =
             settings.first().ok_or_else(|| FitError::Setting("there is nothing to time".to_owned()))?;
         let (speeds, programs) = training::speeds(&self.request(None, first), settings)?;
-        speeds.iter().for_each(|speed| self.tell(&Told::Timed(speed)));
+        speeds.iter().for_each(|speed| self.tell(&RunEvent::Timed(speed)));
         Ok((speeds, programs))
     }
 
@@ -103,7 +104,7 @@ impl<'a> Runs<'a> {
     pub fn wait_for(&mut self, folder: &Path) -> Result<FolderLock> {
         let mut taken = FolderLock::take(folder);
         if matches!(taken, Err(StoreError::Locked { .. })) {
-            self.tell(&Told::Elsewhere);
+            self.tell(&RunEvent::Elsewhere);
         }
         while matches!(taken, Err(StoreError::Locked { .. })) {
             std::thread::sleep(PATIENCE);
@@ -127,7 +128,7 @@ impl<'a> Runs<'a> {
                 }
                 match self.make(name, settings, (number + 1, wanted.len())) {
                     Ok(run) => made[number] = Some(run),
-                    Err(FitError::Store(StoreError::Locked { .. })) => self.tell(&Told::Elsewhere),
+                    Err(FitError::Store(StoreError::Locked { .. })) => self.tell(&RunEvent::Elsewhere),
                     Err(error) => return Err(error),
                 }
             }
@@ -143,7 +144,7 @@ impl<'a> Runs<'a> {
     /// # Errors
     /// [`FitError`] as for [`training::train`].
     pub fn make(&mut self, name: &str, settings: &Settings, of: (usize, usize)) -> Result<Option<Finished>> {
-        self.tell(&Told::Begins(name, of.0, of.1));
+        self.tell(&RunEvent::Begins(name, of.0, of.1));
         let mut request = self.request(Some(name), settings);
         let mut trained = training::train(&request, &mut |_| {});
         // The folder of runs is nobody else's: what other settings, or another version, left in this one's place goes.
@@ -154,13 +155,13 @@ impl<'a> Runs<'a> {
         let outcome = match trained {
             Ok(outcome) => outcome,
             Err(FitError::Diverged { .. }) => {
-                self.tell(&Told::Ended(None));
+                self.tell(&RunEvent::Ended(None));
                 return Ok(None);
             }
             Err(error) => return Err(error),
         };
         let history = history::read(&outcome.folder)?;
-        self.tell(&Told::Ended(history.last().map(|row| row.dice_mean)));
+        self.tell(&RunEvent::Ended(history.last().map(|row| row.dice_mean)));
         Ok(Some(Finished { history, record: outcome.record, folder: outcome.folder }))
     }
 
@@ -169,7 +170,7 @@ impl<'a> Runs<'a> {
     /// # Errors
     /// [`FitError`] when a case or the weights cannot be read.
     pub fn test_dice(&self, runs: &[&Finished]) -> Result<Vec<Option<CohortDice>>> {
-        let folder = Folder::open(self.out)?;
+        let folder = Dataset::open(self.out)?;
         let cases = folder.held_out(self.out, Split::Test, self.trust_files)?;
         if cases.is_empty() {
             return Ok(runs.iter().map(|_| None).collect());
@@ -181,8 +182,8 @@ impl<'a> Runs<'a> {
         runs.iter().map(dice).collect()
     }
 
-    fn request(&self, name: Option<&str>, settings: &Settings) -> Request {
-        Request {
+    fn request(&self, name: Option<&str>, settings: &Settings) -> TrainRequest {
+        TrainRequest {
             out: self.out.to_owned(),
             runs: self.folder.clone(),
             sample: self.sample,

@@ -20,13 +20,14 @@ use serde::{Deserialize, Serialize};
 
 pub use search::{Candidate, Search, Sides};
 
-use crate::data::dataset::Folder;
+use crate::data::dataset::Dataset;
+use crate::data::subset::Subset;
 use crate::error::{FitError, Result};
 use crate::experiment::run_record::{Programs, Reference};
-use crate::experiment::runner::{Runs, Told};
+use crate::experiment::runner::{RunEvent, Runs};
 use crate::plan::run_plan::Speed;
 use crate::plan::settings::Settings;
-use crate::train::training::{self, Sample};
+use crate::train::training;
 
 /// The folder inside a curation folder that holds a tuning.
 pub const FOLDER: &str = "tuning";
@@ -165,7 +166,7 @@ pub fn schema() -> Schema {
 
 /// What is to be tuned.
 #[derive(Clone, Debug)]
-pub struct Request {
+pub struct TuneRequest {
     /// The curation folder, or the folder of one of its folds.
     pub out: PathBuf,
     /// What is tried.
@@ -183,7 +184,7 @@ pub struct Request {
 /// # Errors
 /// [`FitError`] as for [`training::train`]; [`FitError::Setting`] when another tuning is in the folder, or every trial of
 /// a rung went astray.
-pub fn tune(request: &Request, watch: &mut dyn FnMut(&Told<'_>)) -> Result<(Tuning, Vec<Trial>)> {
+pub fn tune(request: &TuneRequest, watch: &mut dyn FnMut(&RunEvent<'_>)) -> Result<(Tuning, Vec<Trial>)> {
     let folder = request.out.join(FOLDER);
     let settings = search::conventional(&request.settings);
     request.search.check(&request.settings)?;
@@ -197,7 +198,7 @@ pub fn tune(request: &Request, watch: &mut dyn FnMut(&Told<'_>)) -> Result<(Tuni
         tuning: &tuning,
         table: folder.join(TRIALS_FILE),
         rows: Vec::new(),
-        runs: Runs::new(&request.out, FOLDER, Sample::Tuning, request.trust_files, watch),
+        runs: Runs::new(&request.out, FOLDER, Subset::Tuning, request.trust_files, watch),
     };
     let winner = trials.all()?;
     let rows = trials.rows;
@@ -219,13 +220,13 @@ fn clear(folder: &Path) -> Result<()> {
 }
 
 /// The same tuning, begun earlier.
-fn begun(request: &Request, settings: &Settings, folder: &Path) -> Result<Option<Tuning>> {
+fn begun(request: &TuneRequest, settings: &Settings, folder: &Path) -> Result<Option<Tuning>> {
     let path = folder.join(FILE);
     if !path.exists() {
         return Ok(None);
     }
     let tuning = read(&path)?;
-    let manifest = Folder::open(&request.out)?.manifest.info.hashes.manifest;
+    let manifest = Dataset::open(&request.out)?.manifest.info.hashes.manifest;
     let same = tuning.search == request.search && tuning.settings == *settings;
     let differs = match (same, tuning.manifest_blake3 == manifest) {
         (true, true) => return Ok(Some(tuning)),
@@ -245,20 +246,20 @@ fn read(path: &Path) -> Result<Tuning> {
 
 /// Draws the candidates and times their steps; this stands before the first trial.
 fn begin(
-    request: &Request,
+    request: &TuneRequest,
     settings: &Settings,
     folder: &Path,
-    watch: &mut dyn FnMut(&Told<'_>),
+    watch: &mut dyn FnMut(&RunEvent<'_>),
 ) -> Result<Tuning> {
-    let Request { out, search, .. } = request;
-    let cohort = Folder::open(out)?;
+    let TuneRequest { out, search, .. } = request;
+    let cohort = Dataset::open(out)?;
     let programs = training::prepare_libtorch(settings)?;
-    let loaded = cohort.load(out, Sample::Tuning, request.trust_files)?;
+    let loaded = cohort.load(out, Subset::Tuning, request.trust_files)?;
     let candidates = search.draw(settings, &cohort.with(&training::shapes(&loaded)))?;
     let (mut timed, mut known) = (Vec::new(), training::Known::new());
     for candidate in candidates {
         let speed = training::speed_of(&candidate.applied(settings), &cohort, &loaded, &mut known)?;
-        watch(&Told::Timed(&speed));
+        watch(&RunEvent::Timed(&speed));
         timed.push(Timed { candidate, speed });
     }
     let tuning = Tuning {
@@ -381,7 +382,7 @@ pub fn tuned(out: &Path, settings: &Settings, given: impl Fn(&str) -> bool) -> R
     let Some(winner) = &tuning.winner else {
         return wrong("the tuning has not come to its end: the same `pdl-fit tune` goes on from there");
     };
-    if tuning.manifest_blake3 != Folder::open(out)?.manifest.info.hashes.manifest {
+    if tuning.manifest_blake3 != Dataset::open(out)?.manifest.info.hashes.manifest {
         return wrong("the tuning is from another manifest: `pdl-fit tune --force` makes it anew");
     }
     let found = winner.candidate.applied(&tuning.settings).values()?;

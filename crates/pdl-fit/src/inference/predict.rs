@@ -36,7 +36,7 @@ enum Source {
 /// What became of an image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Status {
+pub enum PredictionStatus {
     /// Its label map was made.
     Made,
     /// Its label map was there already, made from the same image by the same weights.
@@ -51,7 +51,7 @@ pub struct Prediction {
     /// The image's name.
     pub name: String,
     /// What became of it.
-    pub status: Status,
+    pub status: PredictionStatus,
     /// The label map's file.
     pub output: PathBuf,
     /// Why it failed.
@@ -167,7 +167,7 @@ pub fn predict(
             Ok((status, warnings)) => (status, None, warnings),
             // Without room or rights for one file there is none for the next.
             Err(Problem::Ours(error)) => return Err(error),
-            Err(Problem::Image(reason)) => (Status::Failed, Some(reason), Vec::new()),
+            Err(Problem::Image(reason)) => (PredictionStatus::Failed, Some(reason), Vec::new()),
         };
         let (name, output) = (input.name.clone(), out.join(file));
         let prediction = Prediction { name, status, output, problem, warnings };
@@ -197,7 +197,7 @@ fn one(
     out: &Path,
     file: &str,
     journal: &Journal<Vec<String>>,
-) -> std::result::Result<(Status, Vec<String>), Problem> {
+) -> std::result::Result<(PredictionStatus, Vec<String>), Problem> {
     let unreadable = |error: StoreError| Problem::Image(error.to_string());
     let hashes = match &input.source {
         Source::File(path) => vec![hash::of_file(path).map_err(unreadable)?],
@@ -214,7 +214,7 @@ fn one(
         .part("preparation", &model.record.preparation)
         .finish();
     if let Some(warnings) = journal.find(&input.name, &key) {
-        return Ok((Status::Kept, warnings.clone()));
+        return Ok((PredictionStatus::Kept, warnings.clone()));
     }
     let image = read(model, input).map_err(Problem::Image)?;
     let warnings = domain_shift::findings(&image, &model.record.preparation);
@@ -224,7 +224,7 @@ fn one(
     let labels = model.label_map(&Case::unlabelled(&input.name, prepared), stored)?;
     nifti::write_labels(&out.join(file), &labels)?;
     journal.record(&input.name, &key, vec![Stamp::hash(out, file)?], &warnings)?;
-    Ok((Status::Made, warnings))
+    Ok((PredictionStatus::Made, warnings))
 }
 
 fn read(model: &Model, input: &Input) -> std::result::Result<Volume<f32>, String> {

@@ -4,8 +4,8 @@ use pdl_volume::{Grid, VoxelBox};
 use tch::{Device, Kind, Tensor};
 
 use crate::data::case::Case;
-use crate::data::dataset::HeldOut;
-use crate::data::patch_sampler::copy_block;
+use crate::data::dataset::EvalCase;
+use crate::data::patch::copy_block;
 use crate::error::{FitError, Result};
 use crate::inference::resample;
 use crate::metrics::dice::{self, CohortDice};
@@ -36,8 +36,8 @@ impl Predictor<'_> {
     ///
     /// # Errors
     /// [`crate::FitError::Torch`] when libtorch refuses.
-    pub fn dice(&self, cases: &[HeldOut]) -> Result<CohortDice> {
-        let of_case = |held_out: &HeldOut| {
+    pub fn dice(&self, cases: &[EvalCase]) -> Result<CohortDice> {
+        let of_case = |held_out: &EvalCase| {
             let prediction = self.channels(&held_out.case, &held_out.stored.to_ras())?;
             Ok(dice::per_label(&prediction, &held_out.truth, &held_out.case.annotated))
         };

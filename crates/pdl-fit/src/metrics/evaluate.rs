@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::data::dataset::{Folder, HeldOut};
+use crate::data::dataset::{Dataset, EvalCase};
 use crate::error::{FitError, Result};
 use crate::inference::model::Model;
 use crate::metrics::dice::{self, mean};
@@ -19,7 +19,7 @@ use crate::metrics::surface;
 
 /// One case and label.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Row {
+pub struct EvaluationRow {
     /// Which case.
     pub case_id: String,
     /// The label's value.
@@ -56,7 +56,7 @@ pub fn schema() -> Schema {
 
 /// Means over the cases.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Summary {
+pub struct EvaluationSummary {
     /// The label's name; "mean" for the mean over the labels.
     pub name: String,
     /// Cases that count.
@@ -73,9 +73,9 @@ pub struct Summary {
 #[derive(Debug)]
 pub struct Evaluation {
     /// A row for every case and label.
-    pub rows: Vec<Row>,
+    pub rows: Vec<EvaluationRow>,
     /// Means, by label and then over all.
-    pub summary: Vec<Summary>,
+    pub summary: Vec<EvaluationSummary>,
     /// The table's file.
     pub file: PathBuf,
     /// The folder of the predicted label maps.
@@ -107,7 +107,7 @@ pub fn evaluate(
     tolerance_mm: f64,
     watch: &mut dyn FnMut(&str),
 ) -> Result<Evaluation> {
-    let folder = Folder::open(out)?;
+    let folder = Dataset::open(out)?;
     if folder.manifest.info.hashes.manifest != model.record.manifest_blake3 {
         return Err(FitError::Setting(format!(
             "the manifest is not the one that this run was trained on, so its splits may differ: train anew: {}",
@@ -136,7 +136,7 @@ pub fn evaluate(
     Ok(Evaluation { rows, summary, file, predictions })
 }
 
-fn of_case(model: &Model, case: &HeldOut, channels: &[u8], tolerance_mm: f64) -> Vec<Row> {
+fn of_case(model: &Model, case: &EvalCase, channels: &[u8], tolerance_mm: f64) -> Vec<EvaluationRow> {
     let dice = dice::per_label(channels, &case.truth, &case.case.annotated);
     let [x, y, z] = case.stored.to_ras().spacing_mm();
     let voxel_ml = x * y * z / 1000.0;
@@ -149,7 +149,7 @@ fn of_case(model: &Model, case: &HeldOut, channels: &[u8], tolerance_mm: f64) ->
         let distances = case.case.annotated[index + 1]
             .then(|| surface::compare(&drawn, &predicted, case.shape, [z, y, x], tolerance_mm))
             .flatten();
-        Row {
+        EvaluationRow {
             case_id: case.case.case_id.clone(),
             label: label.value,
             name: label.name.clone(),
@@ -164,11 +164,12 @@ fn of_case(model: &Model, case: &HeldOut, channels: &[u8], tolerance_mm: f64) ->
 }
 
 /// Means over cases for each label, then over labels (definitions: cohort Dice).
-fn summary(model: &Model, rows: &[Row]) -> Vec<Summary> {
+fn summary(model: &Model, rows: &[EvaluationRow]) -> Vec<EvaluationSummary> {
     let of_label = |label: &Label| {
-        let rows: Vec<&Row> = rows.iter().filter(|row| row.label == label.value).collect();
-        let over = |figure: fn(&Row) -> Option<f64>| mean(rows.iter().filter_map(|row| figure(row)));
-        Summary {
+        let rows: Vec<&EvaluationRow> = rows.iter().filter(|row| row.label == label.value).collect();
+        let over =
+            |figure: fn(&EvaluationRow) -> Option<f64>| mean(rows.iter().filter_map(|row| figure(row)));
+        EvaluationSummary {
             name: label.name.clone(),
             cases: rows.iter().filter(|row| row.dice.is_some()).count(),
             dice: over(|row| row.dice),
@@ -176,9 +177,9 @@ fn summary(model: &Model, rows: &[Row]) -> Vec<Summary> {
             hd95_mm: over(|row| row.hd95_mm),
         }
     };
-    let mut all: Vec<Summary> = model.record.labels.iter().map(of_label).collect();
-    let over = |figure: fn(&Summary) -> Option<f64>| mean(all.iter().filter_map(figure));
-    let whole = Summary {
+    let mut all: Vec<EvaluationSummary> = model.record.labels.iter().map(of_label).collect();
+    let over = |figure: fn(&EvaluationSummary) -> Option<f64>| mean(all.iter().filter_map(figure));
+    let whole = EvaluationSummary {
         name: "mean".to_owned(),
         cases: all.iter().map(|label| label.cases).max().unwrap_or(0),
         dice: over(|label| label.dice),

@@ -27,7 +27,7 @@ const BLOCK: usize = 64;
 
 /// What a norm does beside normalising.
 #[derive(Debug)]
-pub struct Affine {
+pub struct ScaleShift {
     /// A factor (C).
     pub scale: Tensor,
     /// A summand (C).
@@ -46,7 +46,7 @@ struct Cut {
     input: Tensor,
     /// What came out (N * pixels * C), the beginning of the next.
     output: Tensor,
-    affine: Affine,
+    affine: ScaleShift,
     moments: Vec<Moments>,
     shape: Shape,
 }
@@ -88,7 +88,7 @@ struct Moments {
 ///
 /// # Errors
 /// [`crate::FitError::Torch`] when libtorch refuses.
-pub fn forward(x: &Tensor, affine: Affine, tape: Option<&Tape>) -> Result<Tensor> {
+pub fn forward(x: &Tensor, affine: ScaleShift, tape: Option<&Tape>) -> Result<Tensor> {
     let shape = Shape::of(x);
     let input = memory_format::to_channels_last(x)?;
     let output = Tensor::f_empty([input.numel() as i64], (Kind::Float, Device::Cpu))?;
@@ -483,7 +483,7 @@ mod tests {
                 [&x, &scale, &shift].map(|t| t.detach().set_requires_grad(true));
             let tape = Tape::default();
             let affine =
-                || Affine { scale: own_scale.shallow_clone(), shift: own_shift.shallow_clone(), slope };
+                || ScaleShift { scale: own_scale.shallow_clone(), shift: own_shift.shallow_clone(), slope };
             let ours = forward(&square(&own_x), affine(), Some(&tape)).unwrap();
             assert!(apart(&ours, &theirs) < 2e-6, "{shape:?}: {:.1e}", apart(&ours, &theirs));
             tape.backward(&(&ours * &ours * &weights).sum(Kind::Float)).unwrap();

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use tch::{Device, Tensor};
 
 use crate::error::Result;
-use crate::model::instance_norm::{self, Affine, EPSILON, SLOPE, Tape};
+use crate::model::instance_norm::{self, EPSILON, SLOPE, ScaleShift, Tape};
 use crate::model::weights::{Init, Parameter, Weights};
 
 /// How fast a batch norm's running figures follow (PyTorch's default).
@@ -290,7 +290,7 @@ impl Pass<'_> {
             (Norm::Instance, Mode::Training(_) | Mode::Applied) if x.device() == Device::Cpu => {
                 let tape = if let Mode::Training(tape) = self.mode { Some(tape) } else { None };
                 let slope = if leaky { SLOPE } else { 1.0 };
-                let affine = Affine { scale: scale.shallow_clone(), shift: shift.shallow_clone(), slope };
+                let affine = ScaleShift { scale: scale.shallow_clone(), shift: shift.shallow_clone(), slope };
                 return instance_norm::forward(&x, affine, tape);
             }
             // One group per channel is instance norm; unlike f_instance_norm it keeps channels-last memory.

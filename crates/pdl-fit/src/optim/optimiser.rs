@@ -39,7 +39,7 @@ impl Method {
 
 /// What an optimiser is told.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Choice {
+pub struct OptimiserConfig {
     /// How weights follow their gradients.
     pub method: Method,
     /// SGD's momentum.
@@ -53,7 +53,7 @@ pub struct Choice {
 /// An optimiser and its state.
 #[derive(Debug)]
 pub struct Optimiser {
-    choice: Choice,
+    choice: OptimiserConfig,
     /// Named numbers, each like the parameters: AdamW's `mean` and `square`, SGD's `velocity`.
     state: Vec<(&'static str, Tensor)>,
     /// Weight decay for each number: zero for biases and norms.
@@ -66,7 +66,7 @@ impl Optimiser {
     ///
     /// # Errors
     /// [`FitError::Torch`] when libtorch refuses.
-    pub fn new(weights: &Weights, choice: Choice) -> Result<Self> {
+    pub fn new(weights: &Weights, choice: OptimiserConfig) -> Result<Self> {
         let flat = weights.flat();
         let part = |p: &crate::model::weights::Parameter| {
             let decay = if p.decays() { choice.weight_decay } else { 0.0 };
@@ -141,12 +141,12 @@ impl Optimiser {
 
 /// A running average of the weights, which evaluations use: it is steadier than the weights themselves.
 #[derive(Debug)]
-pub struct Average {
+pub struct Ema {
     weights: Weights,
     decay: f64,
 }
 
-impl Average {
+impl Ema {
     /// Begins at `weights`; `decay` is the share that it keeps at each step once it has run for a while.
     ///
     /// # Errors
@@ -197,8 +197,8 @@ mod tests {
         Weights::new(vec![parameter], 1, Device::Cpu).unwrap()
     }
 
-    fn choice(method: Method) -> Choice {
-        Choice { method, momentum: 0.9, weight_decay: 0.5, clip: 1e9 }
+    fn choice(method: Method) -> OptimiserConfig {
+        OptimiserConfig { method, momentum: 0.9, weight_decay: 0.5, clip: 1e9 }
     }
 
     #[test]
@@ -225,7 +225,7 @@ mod tests {
     #[test]
     fn gradients_are_scaled_down_to_the_norm() {
         let weights = one_number(0.0, vec![1]);
-        let clipped = Choice { clip: 0.5, momentum: 0.0, ..choice(Method::Sgd) };
+        let clipped = OptimiserConfig { clip: 0.5, momentum: 0.0, ..choice(Method::Sgd) };
         let mut optimiser = Optimiser::new(&weights, clipped).unwrap();
         optimiser.step(&weights, &Tensor::from_slice(&[-8.0_f32]), 1.0).unwrap();
         assert!((weights.flat().double_value(&[0]) - 0.5).abs() < 1e-5);
@@ -263,7 +263,7 @@ mod tests {
     #[test]
     fn the_average_follows_from_behind() {
         let weights = one_number(0.0, vec![1]);
-        let mut average = Average::new(&weights, 0.99).unwrap();
+        let mut average = Ema::new(&weights, 0.99).unwrap();
         let _ = weights.flat().fill_(1.0);
         average.update(&weights, 1).unwrap();
         let value = average.weights().flat().double_value(&[0]);

@@ -8,7 +8,7 @@ use crate::error::{FitError, Result};
 
 /// From a step on, so many cases are active.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Stage {
+pub struct ScheduleStage {
     /// The first optimiser step (from 0) at which it holds.
     pub first_step: u64,
     /// The epoch (from 0) that begins with it; an epoch is one pass over the active cases.
@@ -19,7 +19,7 @@ pub struct Stage {
 
 /// What the samples of a step are like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Grain {
+pub struct PatchSpec {
     /// Sides of a sample along z, y, x, in voxels of the prepared image; z is 1 for planes.
     pub patch: [usize; 3],
     /// Voxels of these along z, y, x that become one: 1, 1, 1 is full resolution.
@@ -30,18 +30,18 @@ pub struct Grain {
 
 /// From a step on, samples are like this.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Phase {
+pub struct ResolutionPhase {
     /// The first optimiser step (from 0) at which it holds.
     pub first_step: u64,
     /// What holds.
     #[serde(flatten)]
-    pub grain: Grain,
+    pub grain: PatchSpec,
 }
 
 /// In which order training cases join.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum Joining {
+pub enum CaseOrder {
     /// By rank.
     Ranked,
     /// By chance, from the seed.
@@ -50,11 +50,11 @@ pub enum Joining {
 
 /// What a step learns from.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Moment {
+pub struct StepPlan {
     /// The cases of the step, as indices of the training cases by rank.
     pub cases: Vec<usize>,
     /// What its samples are like.
-    pub grain: Grain,
+    pub grain: PatchSpec,
     /// The stage, from 0.
     pub stage: usize,
     /// The epoch, from 0.
@@ -67,13 +67,13 @@ pub struct Moment {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Schedule {
     /// In which order cases join.
-    pub joining: Joining,
+    pub joining: CaseOrder,
     /// Training cases.
     pub cases: usize,
     /// When they join.
-    pub stages: Vec<Stage>,
+    pub stages: Vec<ScheduleStage>,
     /// At which resolution, and how many of them, samples are taken.
-    pub phases: Vec<Phase>,
+    pub phases: Vec<ResolutionPhase>,
     /// Cases of a step.
     pub cases_per_step: usize,
     /// How strongly early cases are preferred: the last active case is drawn e^-this times as often as the first.
@@ -90,23 +90,23 @@ impl Schedule {
     /// [`FitError::Folder`] when the table is empty, does not begin at epoch 0 with a case, shrinks, or does
     /// not end with all cases.
     pub fn new(
-        joining: Joining,
+        joining: CaseOrder,
         cases: usize,
         table: &[(u32, usize)],
         cases_per_step: usize,
-        grain: Grain,
+        grain: PatchSpec,
         seed: u64,
     ) -> Result<Self> {
         check(table, cases)?;
-        let mut stages: Vec<Stage> = Vec::with_capacity(table.len());
+        let mut stages: Vec<ScheduleStage> = Vec::with_capacity(table.len());
         for &(first_epoch, active_cases) in table {
             let first_step = stages.last().map_or(0, |before| {
                 let epochs = u64::from(first_epoch - before.first_epoch);
                 before.first_step + epochs * steps_of_epoch(before.active_cases, cases_per_step)
             });
-            stages.push(Stage { first_step, first_epoch, active_cases });
+            stages.push(ScheduleStage { first_step, first_epoch, active_cases });
         }
-        let phases = vec![Phase { first_step: 0, grain }];
+        let phases = vec![ResolutionPhase { first_step: 0, grain }];
         Ok(Self { joining, cases, stages, phases, cases_per_step, rank_weight: 0.0, seed })
     }
 
@@ -117,7 +117,7 @@ impl Schedule {
         if joined == 0 {
             return self;
         }
-        let mut before: Option<Stage> = None;
+        let mut before: Option<ScheduleStage> = None;
         for stage in &mut self.stages {
             let wish = (stage.first_step as f64 * steps as f64 / joined as f64).round() as u64;
             if let Some(before) = before {
@@ -133,7 +133,7 @@ impl Schedule {
 
     /// Takes samples as `phases` say, which begin at step 0 and ascend.
     #[must_use]
-    pub fn in_phases(mut self, phases: Vec<Phase>) -> Self {
+    pub fn in_phases(mut self, phases: Vec<ResolutionPhase>) -> Self {
         self.phases = phases;
         self
     }
@@ -141,14 +141,14 @@ impl Schedule {
     /// Samples that are learnt from before `step`.
     pub fn samples_before(&self, step: u64) -> u64 {
         let ends = self.phases.iter().skip(1).map(|phase| phase.first_step).chain([u64::MAX]);
-        let of_phase = |(phase, end): (&Phase, u64)| {
+        let of_phase = |(phase, end): (&ResolutionPhase, u64)| {
             step.min(end).saturating_sub(phase.first_step) * phase.grain.batch as u64
         };
         self.phases.iter().zip(ends).map(of_phase).sum()
     }
 
     /// What samples are like at a step.
-    fn grain_at(&self, step: u64) -> Grain {
+    fn grain_at(&self, step: u64) -> PatchSpec {
         let phase = self.phases.iter().rposition(|phase| phase.first_step <= step).unwrap_or(0);
         self.phases[phase].grain
     }
@@ -162,7 +162,7 @@ impl Schedule {
 
     /// Which cases, at which resolution, in how many samples, at this step. The answer depends on nothing else, so that a run can go on
     /// from any step.
-    pub fn at(&self, step: u64) -> Moment {
+    pub fn at(&self, step: u64) -> StepPlan {
         let number = self.stages.iter().rposition(|stage| stage.first_step <= step).unwrap_or(0);
         let stage = self.stages[number];
         let length = steps_of_epoch(stage.active_cases, self.cases_per_step);
@@ -175,13 +175,13 @@ impl Schedule {
         } else {
             self.draw_of_pass(active, epoch, (since % length) as usize)
         };
-        Moment { cases, grain: self.grain_at(step), stage: number, epoch, active: active.len() }
+        StepPlan { cases, grain: self.grain_at(step), stage: number, epoch, active: active.len() }
     }
 
     /// The cases in the order in which they join.
     fn order(&self) -> Vec<usize> {
         let mut order: Vec<usize> = (0..self.cases).collect();
-        if self.joining == Joining::Random {
+        if self.joining == CaseOrder::Random {
             Random::new(self.seed, Purpose::Joining, 0).shuffle(&mut order);
         }
         order
@@ -259,10 +259,10 @@ fn check(table: &[(u32, usize)], cases: usize) -> Result<()> {
 mod tests {
     use super::*;
 
-    const GRAIN: Grain = Grain { patch: [1, 8, 8], pool: [1; 3], batch: 8 };
+    const GRAIN: PatchSpec = PatchSpec { patch: [1, 8, 8], pool: [1; 3], batch: 8 };
 
     fn growing() -> Schedule {
-        Schedule::new(Joining::Ranked, 5, &[(0, 2), (10, 3), (20, 5)], 2, GRAIN, 7).unwrap()
+        Schedule::new(CaseOrder::Ranked, 5, &[(0, 2), (10, 3), (20, 5)], 2, GRAIN, 7).unwrap()
     }
 
     #[test]
@@ -298,7 +298,7 @@ mod tests {
 
     #[test]
     fn cases_that_join_by_chance_stay() {
-        let schedule = Schedule { joining: Joining::Random, ..growing() };
+        let schedule = Schedule { joining: CaseOrder::Random, ..growing() };
         let first = |step| {
             let mut cases = schedule.at(step).cases;
             cases.sort_unstable();
@@ -321,8 +321,11 @@ mod tests {
 
     #[test]
     fn samples_depend_on_the_step_alone() {
-        let coarse = Grain { pool: [1, 2, 2], batch: 2, ..GRAIN };
-        let (first, second) = (Phase { first_step: 0, grain: coarse }, Phase { first_step: 5, grain: GRAIN });
+        let coarse = PatchSpec { pool: [1, 2, 2], batch: 2, ..GRAIN };
+        let (first, second) = (
+            ResolutionPhase { first_step: 0, grain: coarse },
+            ResolutionPhase { first_step: 5, grain: GRAIN },
+        );
         let schedule = growing().in_phases(vec![first, second]);
         assert_eq!([4, 5].map(|step| schedule.at(step).grain), [coarse, GRAIN]);
         assert_eq!([0, 1, 5, 6].map(|step| schedule.samples_before(step)), [0, 2, 10, 18]);
@@ -332,7 +335,7 @@ mod tests {
     #[test]
     fn rank_weights_prefer_the_first_cases() {
         let schedule =
-            Schedule::new(Joining::Ranked, 10, &[(0, 10)], 1, GRAIN, 1).unwrap().weighted_by_rank(2.0);
+            Schedule::new(CaseOrder::Ranked, 10, &[(0, 10)], 1, GRAIN, 1).unwrap().weighted_by_rank(2.0);
         let mut counts = [0_i32; 10];
         (0..20_000).for_each(|step| counts[schedule.at(step).cases[0]] += 1);
         // Expected shares e^(-2 r / 9) / sum: 0.2249 of 20,000 for the first, e^-2 of that for the last.
@@ -346,7 +349,7 @@ mod tests {
         let wrong: [&[(u32, usize)]; 6] =
             [&[], &[(1, 3)], &[(0, 0), (1, 3)], &[(0, 2), (10, 1), (20, 3)], &[(0, 2), (0, 3)], &[(0, 2)]];
         for table in wrong {
-            let refused = Schedule::new(Joining::Ranked, 3, table, 1, GRAIN, 1);
+            let refused = Schedule::new(CaseOrder::Ranked, 3, table, 1, GRAIN, 1);
             assert!(matches!(refused, Err(FitError::Folder(_))), "{table:?}");
         }
     }

@@ -9,7 +9,7 @@ use crate::data::laterality;
 use crate::error::{FitError, Result};
 use crate::model::unet::NetworkPlan;
 use crate::optim::lr_schedule::Rates;
-use crate::plan::curriculum_schedule::{Grain, Joining, Phase, Schedule};
+use crate::plan::curriculum_schedule::{CaseOrder, PatchSpec, ResolutionPhase, Schedule};
 use crate::plan::settings::{Augment, ScheduleKind, Settings};
 
 /// Sample voxels that a step aims at: enough to keep two cores busy, few enough for many steps.
@@ -39,7 +39,7 @@ pub struct RunPlan {
     pub network: NetworkPlan,
     /// Sides of a sample along z, y, x in voxels; z is 1 for planes.
     pub patch: [usize; 3],
-    /// Samples in a step.
+    /// Patches in a step.
     pub batch: usize,
     /// Estimated bytes that the activations of a step take.
     pub activation_bytes: u64,
@@ -76,12 +76,12 @@ pub struct Cohort<'a> {
 
 /// A part of a run, whatever its length.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Part {
+pub struct TimedSegment {
     /// The share of the run's steps after which it begins.
     pub from: f64,
     /// What samples are like in it.
     #[serde(flatten)]
-    pub grain: Grain,
+    pub grain: PatchSpec,
 }
 
 /// A part of a run whose steps were timed.
@@ -89,7 +89,7 @@ pub struct Part {
 pub struct TimedPart {
     /// Which part.
     #[serde(flatten)]
-    pub part: Part,
+    pub part: TimedSegment,
     /// Seconds that one of its steps was seen to take.
     pub seconds: f64,
 }
@@ -136,14 +136,15 @@ impl Settings {
         let (patch, network) = self.network(cohort, spacing_mm)?;
         let (patch, batch, activation_bytes) = self.fitted(patch, &network)?;
         let table = self.stage_table(cohort.info, cases);
-        let joining = if self.schedule == ScheduleKind::Random { Joining::Random } else { Joining::Ranked };
+        let joining =
+            if self.schedule == ScheduleKind::Random { CaseOrder::Random } else { CaseOrder::Ranked };
         if let Some(start) = self.batch_start.filter(|&start| start > batch) {
             let problem =
                 format!("--batch-start is {start}, and a step ends with {batch} samples: see --batch");
             return Err(FitError::Setting(problem));
         }
         let parts = self.parts(&network, patch, batch);
-        let full = Grain { patch, pool: [1; 3], batch };
+        let full = PatchSpec { patch, pool: [1; 3], batch };
         let schedule = Schedule::new(joining, cases, &table, self.cases_per_step, full, self.seed)?
             .weighted_by_rank(self.rank_weight);
         let steps = self.horizon(&schedule, &parts, speed);
@@ -191,7 +192,7 @@ impl Settings {
     }
 
     /// The parts of a run that ends with `batch` samples of sides `patch` (z, y, x) at full resolution.
-    pub(crate) fn parts(&self, network: &NetworkPlan, patch: [usize; 3], batch: usize) -> Vec<Part> {
+    pub(crate) fn parts(&self, network: &NetworkPlan, patch: [usize; 3], batch: usize) -> Vec<TimedSegment> {
         let (small, pool) = (self.small_patch(network, patch), self.pool(network, patch));
         let sizes: Vec<usize> = match self.batch_start {
             Some(start) => {
@@ -206,7 +207,7 @@ impl Settings {
         from.retain(|from| *from < 1.0);
         from.sort_by(f64::total_cmp);
         from.dedup();
-        let grain = |from: f64| Grain {
+        let grain = |from: f64| PatchSpec {
             patch: if from < self.patch_share { small } else { patch },
             pool: if from < self.coarse_share { pool } else { [1; 3] },
             batch: (0..sizes.len())
@@ -214,11 +215,11 @@ impl Settings {
                 .find(|&n| begins(n) <= from && from < grown)
                 .map_or(batch, |n| sizes[n]),
         };
-        from.into_iter().map(|from| Part { from, grain: grain(from) }).collect()
+        from.into_iter().map(|from| TimedSegment { from, grain: grain(from) }).collect()
     }
 
     /// The steps of the run.
-    fn horizon(&self, schedule: &Schedule, parts: &[Part], speed: Option<&Speed>) -> u64 {
+    fn horizon(&self, schedule: &Schedule, parts: &[TimedSegment], speed: Option<&Speed>) -> u64 {
         let timed = self.seconds.zip(speed).map(|(seconds, speed)| speed.steps(seconds));
         let samples = self.samples.map(|samples| (samples as f64 / samples_of_step(parts)).ceil() as u64);
         let epochs = self.epochs.map(|epochs| schedule.steps_of_epochs(epochs));
@@ -335,15 +336,15 @@ impl Settings {
 }
 
 /// When the parts begin in a run of so many steps; what would have no step is left out.
-fn phases(parts: &[Part], steps: u64) -> Vec<Phase> {
-    let first = |part: &Part| (part.from * steps as f64).round() as u64;
+fn phases(parts: &[TimedSegment], steps: u64) -> Vec<ResolutionPhase> {
+    let first = |part: &TimedSegment| (part.from * steps as f64).round() as u64;
     let ends = parts.iter().skip(1).map(first).chain([steps.max(1)]);
     let some = parts.iter().zip(ends).filter(|(part, end)| first(part) < *end);
-    some.map(|(part, _)| Phase { first_step: first(part), grain: part.grain }).collect()
+    some.map(|(part, _)| ResolutionPhase { first_step: first(part), grain: part.grain }).collect()
 }
 
-/// Samples of a step, mean over the run.
-fn samples_of_step(parts: &[Part]) -> f64 {
+/// Patches of a step, mean over the run.
+fn samples_of_step(parts: &[TimedSegment]) -> f64 {
     let ends = parts.iter().skip(1).map(|part| part.from).chain([1.0]);
     parts.iter().zip(ends).map(|(part, end)| (end - part.from) * part.grain.batch as f64).sum()
 }
@@ -446,12 +447,12 @@ mod tests {
     #[test]
     fn lengths_become_steps_once() {
         let network = NetworkPlan::plain(2, 16, 3, 3);
-        let full = Grain { patch: [1, 64, 64], pool: [1; 3], batch: 10 };
-        let schedule = Schedule::new(Joining::Ranked, 6, &[(0, 2), (3, 6)], 2, full, 1).unwrap();
+        let full = PatchSpec { patch: [1, 64, 64], pool: [1; 3], batch: 10 };
+        let schedule = Schedule::new(CaseOrder::Ranked, 6, &[(0, 2), (3, 6)], 2, full, 1).unwrap();
         let steps = |line: &str| {
             let settings = settings(line);
             let parts = settings.parts(&network, [1, 64, 64], 10);
-            let seconds = |part: &Part| if part.grain.pool == [1; 3] { 0.3 } else { 0.1 };
+            let seconds = |part: &TimedSegment| if part.grain.pool == [1; 3] { 0.3 } else { 0.1 };
             let timed = parts.iter().map(|part| TimedPart { part: *part, seconds: seconds(part) });
             settings.horizon(&schedule, &parts, Some(&Speed { parts: timed.collect() }))
         };
@@ -486,8 +487,9 @@ mod tests {
 
     #[test]
     fn parts_become_phases_and_seconds() {
-        let grain = |batch| Grain { patch: [1, 8, 8], pool: [1; 3], batch };
-        let parts = [(0.0, 2), (0.2, 4), (0.21, 8)].map(|(from, batch)| Part { from, grain: grain(batch) });
+        let grain = |batch| PatchSpec { patch: [1, 8, 8], pool: [1; 3], batch };
+        let parts =
+            [(0.0, 2), (0.2, 4), (0.21, 8)].map(|(from, batch)| TimedSegment { from, grain: grain(batch) });
         let firsts =
             |steps| phases(&parts, steps).iter().map(|p| (p.first_step, p.grain.batch)).collect::<Vec<_>>();
         assert_eq!(firsts(100), [(0, 2), (20, 4), (21, 8)]);

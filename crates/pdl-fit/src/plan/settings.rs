@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use crate::error::{FitError, Result};
 use crate::model::unet::Norm;
 use crate::optim::lr_schedule::Curve;
-use crate::optim::optimiser::{Choice, Method};
+use crate::optim::optimiser::{Method, OptimiserConfig};
 
 /// The order in which cases come in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ValueEnum)]
@@ -298,9 +298,9 @@ impl Settings {
     }
 
     /// What the optimiser is told.
-    pub fn choice(&self) -> Choice {
+    pub fn choice(&self) -> OptimiserConfig {
         let Self { optimiser: method, momentum, weight_decay, clip, .. } = *self;
-        Choice { method, momentum, weight_decay, clip }
+        OptimiserConfig { method, momentum, weight_decay, clip }
     }
 
     /// The highest rate.

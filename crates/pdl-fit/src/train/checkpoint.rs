@@ -25,7 +25,7 @@ const FIGURES: usize = 7;
 
 /// How far a run is.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Progress {
+pub struct TrainingProgress {
     /// Optimiser steps made.
     pub step: u64,
     /// Seconds of training, evaluations left out.
@@ -50,7 +50,7 @@ pub struct State {
     /// BLAKE3 of `manifest.parquet`.
     pub manifest_blake3: String,
     /// How far it is.
-    pub progress: Progress,
+    pub progress: TrainingProgress,
 }
 
 /// A checkpoint that was read.

@@ -5,8 +5,8 @@ use std::time::Instant;
 use tch::{Device, Tensor};
 
 use crate::data::augment::intensity::Augmenter;
-use crate::data::dataloader::{Ready, Source};
-use crate::data::dataset::{HeldOut, Loaded};
+use crate::data::dataloader::{DataLoader, HostBatch};
+use crate::data::dataset::{EvalCase, Loaded};
 use crate::data::patch_sampler::Sampler;
 use crate::error::{FitError, Result};
 use crate::inference::sliding_window::Predictor;
@@ -14,11 +14,11 @@ use crate::model::instance_norm::Tape;
 use crate::model::unet::UNet;
 use crate::model::weights::Weights;
 use crate::optim::loss;
-use crate::optim::optimiser::{Average, Optimiser, copy_into};
-use crate::plan::curriculum_schedule::{Grain, Moment, Phase};
+use crate::optim::optimiser::{Ema, Optimiser, copy_into};
+use crate::plan::curriculum_schedule::{PatchSpec, ResolutionPhase, StepPlan};
 use crate::plan::run_plan::RunPlan;
 use crate::plan::settings::{Augment, Settings};
-use crate::train::checkpoint::{Checkpoint, Progress};
+use crate::train::checkpoint::{Checkpoint, TrainingProgress};
 use crate::train::early_stop;
 use crate::train::history::HistoryRow;
 use crate::train::interrupt::{self, Attentive};
@@ -40,10 +40,10 @@ pub struct Trainer<'a> {
     until: Option<f64>,
     net: UNet,
     weights: Weights,
-    average: Average,
+    average: Ema,
     optimiser: Optimiser,
     sampler: Sampler,
-    progress: Progress,
+    progress: TrainingProgress,
     history: Vec<HistoryRow>,
 }
 
@@ -66,7 +66,7 @@ impl<'a> Trainer<'a> {
     pub fn new(settings: &Settings, plan: &'a RunPlan, device: Device) -> Result<Self> {
         let net = UNet::new(plan.network);
         let weights = Weights::new(net.parameters(), settings.seed, device)?;
-        let average = Average::new(&weights, settings.ema)?;
+        let average = Ema::new(&weights, settings.ema)?;
         let optimiser = Optimiser::new(&weights, settings.choice())?;
         let sampler = Sampler {
             dims: plan.network.dims,
@@ -80,7 +80,7 @@ impl<'a> Trainer<'a> {
             },
             seed: settings.seed,
         };
-        let (progress, history) = (Progress::default(), Vec::new());
+        let (progress, history) = (TrainingProgress::default(), Vec::new());
         let (workers, until) = (settings.workers, settings.until_dice);
         Ok(Self {
             plan,
@@ -128,7 +128,7 @@ impl<'a> Trainer<'a> {
     }
 
     /// How far it is.
-    pub fn progress(&self) -> &Progress {
+    pub fn progress(&self) -> &TrainingProgress {
         &self.progress
     }
 
@@ -148,7 +148,7 @@ impl<'a> Trainer<'a> {
             return Ok(());
         }
         let sampler = self.sampler.clone();
-        let source = Source { cases: &cases.training, schedule: &plan.schedule, sampler: &sampler };
+        let source = DataLoader { cases: &cases.training, schedule: &plan.schedule, sampler: &sampler };
         let mut kept = self.progress.seconds;
         let _attentive = Attentive::begin();
         source.feed(self.progress.step..plan.steps, self.workers, |feed| {
@@ -194,7 +194,7 @@ impl<'a> Trainer<'a> {
     }
 
     /// One optimiser step; gives its loss.
-    fn step(&mut self, ready: &Ready, step: u64) -> Result<f64> {
+    fn step(&mut self, ready: &HostBatch, step: u64) -> Result<f64> {
         let batch = self.sampler.batch(&ready.samples, self.device)?;
         let tape = Tape::default();
         let logits = self.net.forward_training(&self.weights, &batch.images, &tape)?;
@@ -212,7 +212,7 @@ impl<'a> Trainer<'a> {
         Ok(value)
     }
 
-    fn evaluate(&mut self, cases: &[HeldOut], moment: &Moment) -> Result<()> {
+    fn evaluate(&mut self, cases: &[EvalCase], moment: &StepPlan) -> Result<()> {
         let clock = Instant::now();
         let (net, weights) = (&self.net, self.average.weights());
         let predictor = Predictor { net, weights, patch: self.plan.patch, device: self.device };
@@ -239,10 +239,10 @@ impl<'a> Trainer<'a> {
     ///
     /// # Errors
     /// As [`Trainer::run`].
-    pub fn seconds_of_step(mut self, cases: &Loaded, grain: Grain) -> Result<f64> {
-        let schedule = self.plan.schedule.clone().in_phases(vec![Phase { first_step: 0, grain }]);
+    pub fn seconds_of_step(mut self, cases: &Loaded, grain: PatchSpec) -> Result<f64> {
+        let schedule = self.plan.schedule.clone().in_phases(vec![ResolutionPhase { first_step: 0, grain }]);
         let sampler = self.sampler.clone();
-        let source = Source { cases: &cases.training, schedule: &schedule, sampler: &sampler };
+        let source = DataLoader { cases: &cases.training, schedule: &schedule, sampler: &sampler };
         source.feed(0..u64::MAX, self.workers, |feed| {
             let mut steps = 0..;
             let mut timed = |(least, enough): (usize, f64)| -> Result<Vec<f64>> {

@@ -5,24 +5,24 @@ use std::path::{Path, PathBuf};
 use pdl_curriculum::manifest::Label;
 use pdl_store::lock::FolderLock;
 use pdl_store::{hash, json};
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tch::{Cuda, Device};
 
-use crate::data::dataset::{Folder, Loaded};
+use crate::data::dataset::{Dataset, Loaded};
+use crate::data::subset::Subset;
 use crate::error::{FitError, Result};
 use crate::experiment::run_record::{self, Programs, Reference, Results, RunRecord, Standing};
 use crate::model::unet::NetworkPlan;
-use crate::plan::curriculum_schedule::Grain;
+use crate::plan::curriculum_schedule::PatchSpec;
 use crate::plan::run_plan::{RunPlan, Speed, TimedPart};
 use crate::plan::settings::{DeviceChoice, Settings};
-use crate::train::checkpoint::{self, Checkpoint, Progress, State};
+use crate::train::checkpoint::{self, Checkpoint, State, TrainingProgress};
 use crate::train::history::{self, HistoryRow};
 use crate::train::trainer::{Pause, Trainer};
 
 /// What to train, and how it is kept.
 #[derive(Clone, Debug)]
-pub struct Request {
+pub struct TrainRequest {
     /// The curation folder, or the folder of one of its folds.
     pub out: PathBuf,
     /// The folder of runs inside it.
@@ -32,24 +32,13 @@ pub struct Request {
     /// How to train.
     pub settings: Settings,
     /// Which cases to train on.
-    pub sample: Sample,
+    pub sample: Subset,
     /// The tuning that the settings were taken from.
     pub tuned: Option<Reference>,
     /// Train anew even when the run exists.
     pub force: bool,
     /// Do not compare the files with their recorded hashes.
     pub trust_files: bool,
-}
-
-/// Which of the training cases a run learns from.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Sample {
-    /// All of them.
-    #[default]
-    All,
-    /// The manifest's coarse sample.
-    Tuning,
 }
 
 /// How a run goes, for a display.
@@ -85,7 +74,7 @@ pub struct Outcome {
     pub existed: bool,
 }
 
-impl Request {
+impl TrainRequest {
     fn folder(&self) -> Result<(String, PathBuf)> {
         let kind = self.settings.schedule.name();
         let name = self.name.clone().unwrap_or_else(|| format!("{kind}-seed{}", self.settings.seed));
@@ -102,9 +91,9 @@ impl Request {
 ///
 /// # Errors
 /// [`FitError`]: everything about the folder is checked before training begins.
-pub fn train(request: &Request, watch: &mut dyn FnMut(&Event<'_>)) -> Result<Outcome> {
+pub fn train(request: &TrainRequest, watch: &mut dyn FnMut(&Event<'_>)) -> Result<Outcome> {
     let (name, folder) = request.folder()?;
-    let cohort = Folder::open(&request.out)?;
+    let cohort = Dataset::open(&request.out)?;
     let manifest_blake3 = cohort.manifest.info.hashes.manifest.clone();
     if !request.force
         && let Standing::Same(record) = run_record::standing(&folder, &request.settings, &manifest_blake3)?
@@ -132,7 +121,7 @@ pub fn train(request: &Request, watch: &mut dyn FnMut(&Event<'_>)) -> Result<Out
         settings: request.settings.clone(),
         plan: plan.clone(),
         manifest_blake3,
-        progress: Progress::default(),
+        progress: TrainingProgress::default(),
     };
     match &interrupted {
         Some(checkpoint) => {
@@ -184,8 +173,8 @@ pub fn train(request: &Request, watch: &mut dyn FnMut(&Event<'_>)) -> Result<Out
 ///
 /// # Errors
 /// [`FitError`] as for [`train`].
-pub fn speeds(request: &Request, all: &[Settings]) -> Result<(Vec<Speed>, Programs)> {
-    let cohort = Folder::open(&request.out)?;
+pub fn speeds(request: &TrainRequest, all: &[Settings]) -> Result<(Vec<Speed>, Programs)> {
+    let cohort = Dataset::open(&request.out)?;
     let programs = prepare_libtorch(&request.settings)?;
     let loaded = cohort.load(&request.out, request.sample, request.trust_files)?;
     let mut known = Vec::new();
@@ -194,12 +183,12 @@ pub fn speeds(request: &Request, all: &[Settings]) -> Result<(Vec<Speed>, Progra
 }
 
 /// Seconds of steps that were timed before.
-pub(crate) type Known = Vec<((NetworkPlan, Grain), f64)>;
+pub(crate) type Known = Vec<((NetworkPlan, PatchSpec), f64)>;
 
 /// As [`speeds`], of one run and of cases that have been read. Equal steps are timed once, lest noise tell runs apart.
 pub(crate) fn speed_of(
     settings: &Settings,
-    cohort: &Folder,
+    cohort: &Dataset,
     loaded: &Loaded,
     known: &mut Known,
 ) -> Result<Speed> {
@@ -230,7 +219,7 @@ pub(crate) fn shapes(loaded: &Loaded) -> Vec<[usize; 3]> {
 }
 
 /// Plans the run; a length in seconds is turned into steps after a warm-up.
-fn plan(settings: &Settings, cohort: &Folder, loaded: &Loaded) -> Result<RunPlan> {
+fn plan(settings: &Settings, cohort: &Dataset, loaded: &Loaded) -> Result<RunPlan> {
     let speed = match settings.seconds {
         Some(_) => Some(speed_of(settings, cohort, loaded, &mut Known::new())?),
         None => None,
@@ -239,7 +228,12 @@ fn plan(settings: &Settings, cohort: &Folder, loaded: &Loaded) -> Result<RunPlan
 }
 
 /// Refuses to go on with what another run left.
-fn same_run(checkpoint: &Checkpoint, request: &Request, manifest_blake3: &str, folder: &Path) -> Result<()> {
+fn same_run(
+    checkpoint: &Checkpoint,
+    request: &TrainRequest,
+    manifest_blake3: &str,
+    folder: &Path,
+) -> Result<()> {
     let State { settings, manifest_blake3: manifest, .. } = &checkpoint.state;
     let differs = match (*settings == request.settings, manifest == manifest_blake3) {
         (true, true) => return Ok(()),

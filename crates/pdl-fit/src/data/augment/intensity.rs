@@ -1,6 +1,6 @@
 //! How samples are changed before they are learnt from, so that a network sees more than the cohort has.
 
-use crate::data::patch_sampler::Sample;
+use crate::data::patch::Patch;
 use crate::data::random::Random;
 
 /// How often each change of intensity happens (nnU-Net).
@@ -36,7 +36,7 @@ impl Augmenter {
     }
 
     /// A sample changed by these random numbers.
-    pub fn change(&self, mut sample: Sample, random: &mut Random) -> Sample {
+    pub fn change(&self, mut sample: Patch, random: &mut Random) -> Patch {
         for axis in 0..3 {
             if self.mirror[axis] && random.happens(0.5) {
                 self.flip(&mut sample, axis);
@@ -52,7 +52,7 @@ impl Augmenter {
     }
 
     /// Mirrors along an axis of (z, y, x); along x, left becomes right.
-    fn flip(&self, sample: &mut Sample, axis: usize) {
+    fn flip(&self, sample: &mut Patch, axis: usize) {
         mirror(&mut sample.image, sample.sides, axis);
         mirror(&mut sample.target, sample.sides, axis);
         if axis != 2 || self.swapped.is_empty() {
@@ -99,8 +99,8 @@ fn change_intensity(image: &mut [f32], random: &mut Random) {
 }
 
 /// Blur and lower resolution, each now and then; a plane has nothing to blur it with along z.
-fn change_sharpness(sample: &mut Sample, random: &mut Random) {
-    let Sample { sides, image, .. } = sample;
+fn change_sharpness(sample: &mut Patch, random: &mut Random) {
+    let Patch { sides, image, .. } = sample;
     let axes = (0..3).filter(|axis| sides[*axis] > 1);
     if random.happens(OFTEN) {
         let kernel = gaussian(random.between(BLUR[0], BLUR[1]));
@@ -165,8 +165,8 @@ mod tests {
     use super::*;
     use crate::data::random::Purpose;
 
-    fn sample() -> Sample {
-        Sample { sides: [2, 1, 3], image: vec![0.0, 1.0, 2.0, 3.0, 4.0, 5.0], target: vec![1, 0, 2, 1, 3, 2] }
+    fn sample() -> Patch {
+        Patch { sides: [2, 1, 3], image: vec![0.0, 1.0, 2.0, 3.0, 4.0, 5.0], target: vec![1, 0, 2, 1, 3, 2] }
     }
 
     #[test]

@@ -1,11 +1,11 @@
-//! Samples that are turned, scaled and bent as they are taken out of their case.
+//! Patches that are turned, scaled and bent as they are taken out of their case.
 //!
 //! A voxel of the sample shows the place `centre + steps (voxel - middle) + bend(voxel)` of the case. Turning happens in
 //! millimetres, so that it keeps shapes where voxels are longer along one axis; an axis much coarser than another is not
 //! turned into it, since its planes hold nothing to fill the other with.
 
 use crate::data::case::Case;
-use crate::data::patch_sampler::Sample;
+use crate::data::patch::Patch;
 use crate::data::random::Random;
 
 /// How often each of the three happens (nnU-Net).
@@ -64,7 +64,7 @@ impl Warp {
 
     /// The sample that would begin at `origin` (z, y, x) if nothing changed: its image interpolated linearly, its channels
     /// those of the nearest voxels.
-    pub fn sample(&self, case: &Case, origin: [isize; 3], sides: [usize; 3]) -> Sample {
+    pub fn sample(&self, case: &Case, origin: [isize; 3], sides: [usize; 3]) -> Patch {
         let middle = sides.map(|side| (side - 1) as f64 / 2.0);
         let voxels = sides.iter().product();
         let (mut image, mut target) = (Vec::with_capacity(voxels), Vec::with_capacity(voxels));
@@ -79,7 +79,7 @@ impl Warp {
             image.push(linear(&case.image, case.shape, place, case.padding));
             target.push(nearest(&case.target, case.shape, place));
         }
-        Sample { sides, image, target }
+        Patch { sides, image, target }
     }
 }
 
@@ -195,7 +195,7 @@ mod tests {
             image.push(v)
         });
         crate::data::patch_sampler::copy_block(&case.target, SHAPE, [1, -1, 2], size, 0, |v| target.push(v));
-        assert_eq!(sample, Sample { sides: size, image, target });
+        assert_eq!(sample, Patch { sides: size, image, target });
     }
 
     #[test]

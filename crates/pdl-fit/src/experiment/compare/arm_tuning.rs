@@ -6,11 +6,11 @@ use pdl_store::json;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::data::dataset::Folder;
+use crate::data::dataset::Dataset;
 use crate::error::{FitError, Result};
 use crate::experiment::compare::protocol::{Arm, Choice, Protocol};
 use crate::experiment::run_record::Programs;
-use crate::experiment::runner::{Finished, Runs, Told};
+use crate::experiment::runner::{Finished, RunEvent, Runs};
 use crate::plan::run_plan::Speed;
 use crate::plan::settings::Settings;
 use crate::train::early_stop::{self, Reached};
@@ -37,11 +37,11 @@ pub struct Tuned {
     /// seconds while arms are chosen, so that other work on the machine decides nothing.
     pub speeds: Vec<Speed>,
     /// The conventional runs that fix the target.
-    pub reference: Vec<Trial>,
+    pub reference: Vec<ArmTrial>,
     /// The Dice that is to be reached.
     pub target: f64,
     /// The runs among which every arm chose; each ends when it reaches the target.
-    pub trials: Vec<Trial>,
+    pub trials: Vec<ArmTrial>,
     /// What each arm chose, in the protocol's order.
     pub chosen: Vec<Choice>,
     /// Seconds to the target of each arm as it chose, mean over the tuning seeds; null where a seed missed it.
@@ -61,7 +61,7 @@ struct Timed {
 
 /// One tuning run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Trial {
+pub struct ArmTrial {
     /// Its arm.
     pub arm: String,
     /// Its rate and length.
@@ -80,7 +80,7 @@ pub struct Trial {
 /// # Errors
 /// [`FitError`] as for [`crate::train::training::train`]; [`FitError::Setting`] when no conventional run comes to an end.
 pub fn tune(protocol: &Protocol, file: &Path, runs: &mut Runs<'_>) -> Result<Tuned> {
-    let manifest_blake3 = Folder::open(runs.out())?.manifest.info.hashes.manifest;
+    let manifest_blake3 = Dataset::open(runs.out())?.manifest.info.hashes.manifest;
     // One that cannot be read, as it is damaged or of another version, is made anew.
     if let Ok(tuned) = json::read::<Tuned>(file)
         && tuned.protocol == *protocol
@@ -93,7 +93,7 @@ pub fn tune(protocol: &Protocol, file: &Path, runs: &mut Runs<'_>) -> Result<Tun
     let mut tuning = Tuning { protocol, speeds: &speeds, runs };
     let reference = tuning.reference()?;
     let target = protocol.target_share * best_reference(&reference)?;
-    tuning.runs.tell(&Told::Target(target));
+    tuning.runs.tell(&RunEvent::Target(target));
     let trials = tuning.trials(target)?;
     let chosen = protocol.arms.iter().map(|arm| choose(arm, &trials)).collect::<Result<Vec<_>>>()?;
     let (chosen, seconds_to_target): (Vec<Choice>, Vec<Option<f64>>) = chosen.into_iter().unzip();
@@ -223,7 +223,7 @@ struct Planned {
 
 impl Tuning<'_, '_> {
     /// Long conventional runs, at every rate.
-    fn reference(&mut self) -> Result<Vec<Trial>> {
+    fn reference(&mut self) -> Result<Vec<ArmTrial>> {
         let Protocol { rates, tuning_seeds, reference_seconds, .. } = self.protocol;
         let arm = self.protocol.baseline();
         let mut planned = Vec::new();
@@ -235,7 +235,7 @@ impl Tuning<'_, '_> {
         self.made(&planned, None)
     }
 
-    fn trials(&mut self, target: f64) -> Result<Vec<Trial>> {
+    fn trials(&mut self, target: f64) -> Result<Vec<ArmTrial>> {
         let Protocol { rates, seconds, tuning_seeds, arms, .. } = self.protocol;
         let mut planned = Vec::new();
         for &seed in tuning_seeds {
@@ -266,7 +266,7 @@ impl Tuning<'_, '_> {
         })
     }
 
-    fn made(&mut self, planned: &[Planned], target: Option<f64>) -> Result<Vec<Trial>> {
+    fn made(&mut self, planned: &[Planned], target: Option<f64>) -> Result<Vec<ArmTrial>> {
         let wanted: Vec<_> = planned.iter().map(|run| (run.name.clone(), run.settings.clone())).collect();
         let made = self.runs.make_all(&wanted)?;
         Ok(planned
@@ -276,7 +276,7 @@ impl Tuning<'_, '_> {
             .collect())
     }
 
-    fn trial(&self, planned: &Planned, made: Option<&Finished>, target: Option<f64>) -> Trial {
+    fn trial(&self, planned: &Planned, made: Option<&Finished>, target: Option<f64>) -> ArmTrial {
         let Planned { arm, choice, seed, .. } = *planned;
         let dice = made.map(Finished::dice);
         let reached = made.zip(dice.as_ref()).zip(target);
@@ -286,7 +286,7 @@ impl Tuning<'_, '_> {
             let seconds = self.speeds[arm].seconds_until(reached.steps, choice.steps as f64);
             Reached { seconds, ..reached }
         };
-        Trial {
+        ArmTrial {
             arm: self.protocol.arms[arm].name.clone(),
             choice,
             seed,
@@ -297,7 +297,7 @@ impl Tuning<'_, '_> {
 }
 
 /// The highest mean over the seeds of one rate's runs.
-fn best_reference(reference: &[Trial]) -> Result<f64> {
+fn best_reference(reference: &[ArmTrial]) -> Result<f64> {
     let groups = groups(reference);
     let means = groups.iter().filter_map(|trials| {
         let values: Option<Vec<f64>> = trials.iter().map(|trial| trial.highest).collect();
@@ -313,9 +313,9 @@ fn best_reference(reference: &[Trial]) -> Result<f64> {
 
 /// The rate and length with which an arm reaches the target on most seeds, and soonest on their mean; where none does
 /// on any, those with the highest Dice. With its seconds to the target when all seeds reach it.
-fn choose(arm: &Arm, trials: &[Trial]) -> Result<(Choice, Option<f64>)> {
-    let own: Vec<Trial> = trials.iter().filter(|trial| trial.arm == arm.name).cloned().collect();
-    let worth = |trials: &Vec<&Trial>| {
+fn choose(arm: &Arm, trials: &[ArmTrial]) -> Result<(Choice, Option<f64>)> {
+    let own: Vec<ArmTrial> = trials.iter().filter(|trial| trial.arm == arm.name).cloned().collect();
+    let worth = |trials: &Vec<&ArmTrial>| {
         let seconds: Vec<f64> = trials.iter().filter_map(|t| t.reached).map(|r| r.seconds).collect();
         let missed = trials.len() - seconds.len();
         let mean = match seconds.len() {
@@ -335,8 +335,8 @@ fn choose(arm: &Arm, trials: &[Trial]) -> Result<(Choice, Option<f64>)> {
 }
 
 /// Trials of one rate and length together, in the order in which these first come.
-fn groups(trials: &[Trial]) -> Vec<Vec<&Trial>> {
-    let mut groups: Vec<Vec<&Trial>> = Vec::new();
+fn groups(trials: &[ArmTrial]) -> Vec<Vec<&ArmTrial>> {
+    let mut groups: Vec<Vec<&ArmTrial>> = Vec::new();
     for trial in trials {
         match groups.iter_mut().find(|group| group[0].choice == trial.choice) {
             Some(group) => group.push(trial),
@@ -350,10 +350,10 @@ fn groups(trials: &[Trial]) -> Vec<Vec<&Trial>> {
 mod tests {
     use super::*;
 
-    fn trial(rate: f64, seed: u64, highest: f64, seconds: Option<f64>) -> Trial {
+    fn trial(rate: f64, seed: u64, highest: f64, seconds: Option<f64>) -> ArmTrial {
         let reached = seconds.map(|seconds| Reached { seconds, steps: seconds, samples: seconds });
         let choice = Choice { rate, seconds: 10.0, steps: 10 };
-        Trial { arm: "a".into(), choice, seed, highest: Some(highest), reached }
+        ArmTrial { arm: "a".into(), choice, seed, highest: Some(highest), reached }
     }
 
     fn arm() -> Arm {

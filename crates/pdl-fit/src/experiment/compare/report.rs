@@ -26,7 +26,7 @@ const HELPS: f64 = 1.05;
 
 /// One reported run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Row {
+pub struct ComparisonRow {
     /// The arm's name.
     pub arm: String,
     /// The run's seed.
@@ -75,7 +75,7 @@ pub fn schema() -> Schema {
 #[derive(Debug)]
 pub struct Comparison {
     /// The runs, by arm and then seed.
-    pub rows: Vec<Row>,
+    pub rows: Vec<ComparisonRow>,
     /// Of each arm, in the protocol's order, where its median ratio lies; nothing for the conventional arm.
     pub intervals: Vec<Option<Interval>>,
     /// The table and its sentences.
@@ -121,7 +121,12 @@ pub fn report(tuned: &Tuned, seeds: &[u64], folder: &Path, runs: &mut Runs<'_>) 
     Ok(Comparison { rows, intervals, text })
 }
 
-fn rows(tuned: &Tuned, seeds: &[u64], made: &[Vec<Option<Finished>>], runs: &Runs<'_>) -> Result<Vec<Row>> {
+fn rows(
+    tuned: &Tuned,
+    seeds: &[u64],
+    made: &[Vec<Option<Finished>>],
+    runs: &Runs<'_>,
+) -> Result<Vec<ComparisonRow>> {
     let finished: Vec<&Finished> = made.iter().flatten().flatten().collect();
     let mut test_dice = runs.test_dice(&finished)?.into_iter();
     let seconds = |run: &Option<Finished>| {
@@ -135,7 +140,7 @@ fn rows(tuned: &Tuned, seeds: &[u64], made: &[Vec<Option<Finished>>], runs: &Run
             let reached = seconds(run);
             let last = run.as_ref().and_then(|run| run.history.last());
             let test = run.as_ref().and_then(|_| test_dice.next().flatten());
-            rows.push(Row {
+            rows.push(ComparisonRow {
                 arm: arm.name.clone(),
                 seed: *seed,
                 rate: *rate,
@@ -174,15 +179,15 @@ fn intervals(tuned: &Tuned, made: &[Vec<Option<Finished>>]) -> Vec<Option<Interv
 
 /// An arm's figures over the seeds.
 struct Summary<'a> {
-    rows: Vec<&'a Row>,
+    rows: Vec<&'a ComparisonRow>,
     /// Median (of an even number the lower middle), smallest and largest ratio. No run is dropped: one that missed the
     /// target counts as 0, one that reached it where the conventional run did not as infinity.
     ratios: [f64; 3],
 }
 
-fn summary<'a>(rows: &'a [Row], arm: &str) -> Summary<'a> {
-    let rows: Vec<&Row> = rows.iter().filter(|row| row.arm == arm).collect();
-    let ratio = |row: &&Row| match (row.ratio, row.seconds_to_target) {
+fn summary<'a>(rows: &'a [ComparisonRow], arm: &str) -> Summary<'a> {
+    let rows: Vec<&ComparisonRow> = rows.iter().filter(|row| row.arm == arm).collect();
+    let ratio = |row: &&ComparisonRow| match (row.ratio, row.seconds_to_target) {
         (Some(ratio), _) => ratio,
         (None, Some(_)) => f64::INFINITY,
         (None, None) => 0.0,
@@ -203,7 +208,13 @@ fn times(ratio: f64) -> String {
     }
 }
 
-fn text(tuned: &Tuned, seeds: &[u64], rows: &[Row], intervals: &[Option<Interval>], gap: f64) -> String {
+fn text(
+    tuned: &Tuned,
+    seeds: &[u64],
+    rows: &[ComparisonRow],
+    intervals: &[Option<Interval>],
+    gap: f64,
+) -> String {
     let arms = &tuned.protocol.arms;
     let baseline = tuned.protocol.baseline();
     let width = arms.iter().map(|arm| arm.name.chars().count()).max().unwrap_or(0);
@@ -291,7 +302,7 @@ fn why_not(median: f64, interval: Option<Interval>, seeds: usize) -> String {
 
 /// What order, growth, resolution and the samples' sides and number each contribute: medians of arms that differ in one
 /// of them, divided.
-fn contributions(tuned: &Tuned, rows: &[Row], text: &mut String) {
+fn contributions(tuned: &Tuned, rows: &[ComparisonRow], text: &mut String) {
     use crate::plan::settings::ScheduleKind::{Conventional, Pdl, Random};
     let arms: Vec<_> = tuned
         .protocol
@@ -337,8 +348,8 @@ fn tell(what: &str, from: &str, to: &str, before: Option<f64>, after: Option<f64
 mod tests {
     use super::*;
 
-    fn row(arm: &str, ratio: Option<f64>) -> Row {
-        Row {
+    fn row(arm: &str, ratio: Option<f64>) -> ComparisonRow {
+        ComparisonRow {
             arm: arm.into(),
             seed: 1,
             rate: 0.1,
@@ -364,7 +375,7 @@ mod tests {
         let interval = Some(Interval { low: 0.9, high: 2.0 });
         assert!(why_not(1.031, interval, 4).ends_with("1.03 times as soon as with conventional training"));
         assert!(why_not(1.5, interval, 4).ends_with("it might be 0.90 to 2.00"));
-        let alone = Row { ratio: None, ..row("b", Some(2.0)) };
+        let alone = ComparisonRow { ratio: None, ..row("b", Some(2.0)) };
         assert_eq!(summary(&[row("b", Some(3.0)), alone], "b").ratios, [3.0, 3.0, f64::INFINITY]);
     }
 }

@@ -1,0 +1,47 @@
+//! A patch: the voxels of a case that the network sees at once.
+
+/// A patch of a case: voxels (z, y, x) in C order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Patch {
+    /// Voxels along z, y, x.
+    pub sides: [usize; 3],
+    /// Intensities.
+    pub image: Vec<f32>,
+    /// The channel of every voxel.
+    pub target: Vec<u8>,
+}
+
+/// Hands out the voxels of a block in C order, `padding` where it lies outside.
+pub fn copy_block<T: Copy>(
+    voxels: &[T],
+    shape: [usize; 3],
+    origin: [isize; 3],
+    size: [usize; 3],
+    padding: T,
+    mut put: impl FnMut(T),
+) {
+    let inside = |axis: usize, offset: usize| {
+        let at = origin[axis] + offset as isize;
+        (0..shape[axis] as isize).contains(&at).then_some(at as usize)
+    };
+    for z in 0..size[0] {
+        for y in 0..size[1] {
+            let row = inside(0, z).zip(inside(1, y)).map(|(z, y)| (z * shape[1] + y) * shape[2]);
+            for x in 0..size[2] {
+                put(row.zip(inside(2, x)).map_or(padding, |(row, x)| voxels[row + x]));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_reach_over_the_edge() {
+        let mut out = Vec::new();
+        copy_block(&[1, 2, 3, 4], [1, 2, 2], [0, -1, 1], [1, 3, 2], 0, |v| out.push(v));
+        assert_eq!(out, [0, 0, 2, 0, 4, 0]);
+    }
+}
