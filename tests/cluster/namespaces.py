@@ -206,12 +206,12 @@ def preparation(pdl, cluster, cohort, scratch, net, machines, at):
     flags = ["--resample", "nnunet"]  # slow on purpose
     sh(pdl, "prepare", one, *flags)
     running = net.start("client", scratch / "client.log", cluster, "prepare", out, "--scheduler", at, "--json", *flags)
-    handed = lambda: len(list((out / ".pdl" / "handed").glob("*.proxy.jsonl")))
+    submitted = lambda: len(list((out / ".pdl" / "remote-results").glob("*.proxy.jsonl")))
     end = time.time() + 120
-    while handed() < 3 and running.poll() is None and time.time() < end:
+    while submitted() < 3 and running.poll() is None and time.time() < end:
         time.sleep(0.01)
     machines["late"].kill()
-    print(f"killed an executor after {handed()} cases were begun", flush=True)
+    print(f"killed an executor after {submitted()} cases were begun", flush=True)
     answer, _ = running.communicate(timeout=300)
     check("preparing ends with exit code 0", running.returncode == 0, running.returncode)
     result = json.loads(answer)

@@ -9,10 +9,10 @@ use pdl_similarity::parameters::CompareParameters;
 use pdl_store::atomic;
 use pdl_store::lock::FolderLock;
 
-use crate::errand::{Errand, Interrupted, is_final, tell};
 use crate::job::{self, Comparison, Job, Place, Work};
-use crate::mirror;
+use crate::proxy_cache;
 use crate::storage::{Storage, Url};
+use crate::submission::{Interrupted, Submission, is_final, tell};
 use crate::{Address, note};
 
 /// Goes without a new tile after which a run is given up.
@@ -55,13 +55,13 @@ pub async fn run(args: &CompareArgs) -> Result<Compared> {
     let place = match (&args.storage, &storage) {
         (Some(url), Some(storage)) if !todo.missing.is_empty() => {
             note("bringing the proxies into storage");
-            Place::Storage { url: url.clone(), index: mirror::upload(&out, storage).await? }
+            Place::Storage { url: url.clone(), index: proxy_cache::upload(&out, storage).await? }
         }
         _ => Place::Folder(out.clone()),
     };
     let mut fruitless = 0;
     while !todo.missing.is_empty() {
-        let ended = match errand(&place, &todo).run(&args.scheduler).await {
+        let ended = match submission(&place, &todo).run(&args.scheduler).await {
             Err(error) if error.is::<Interrupted>() => return Err(error),
             ended => ended,
         };
@@ -96,14 +96,14 @@ async fn collected(todo: Plan, out: &Path, storage: Option<&Storage>) -> Result<
 }
 
 /// The missing tiles, as they are sent once.
-fn errand(place: &Place, todo: &Plan) -> Errand {
+fn submission(place: &Place, todo: &Plan) -> Submission {
     let comparison = Comparison {
         place: place.clone(),
         parameters: todo.parameters.clone(),
         proxies: todo.proxies.clone(),
     };
     let work = Work::Compare(comparison);
-    Errand {
+    Submission {
         name: work.name(),
         job: Job::new(work),
         tiles: todo.missing.clone(),

@@ -7,11 +7,11 @@ use clap::{Parser, Subcommand};
 use serde_json::json;
 
 use pdl_cluster::client::{self, CompareArgs};
-use pdl_cluster::errand::Interrupted;
 use pdl_cluster::executor::{self, ExecutorArgs, Stopped};
 use pdl_cluster::prepare::{self, PrepareArgs};
-use pdl_cluster::rest::{ExecutorState, Rest};
 use pdl_cluster::scheduler::{self, SchedulerArgs};
+use pdl_cluster::scheduler_api::{ExecutorState, SchedulerApi};
+use pdl_cluster::submission::Interrupted;
 use pdl_cluster::{Address, note, say};
 
 /// Computes the pair matrix of a curation folder on several machines.
@@ -94,13 +94,13 @@ fn run(command: &Command) -> Result<()> {
 }
 
 async fn status(scheduler: &Address, json: bool) -> Result<()> {
-    let rest = Rest::new(scheduler);
-    let (executors, jobs) = (rest.executors().await?, rest.jobs().await?);
+    let api = SchedulerApi::new(scheduler);
+    let (executors, jobs) = (api.executors().await?, api.jobs().await?);
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_millis();
     let seen = |seen: Option<u128>| seen.map(|at| now.saturating_sub(at) as f64 / 1000.0);
     let mut listed = Vec::new();
     for job in jobs {
-        let tiles = rest.tiles_done(&job.job_id).await.unwrap_or_default();
+        let tiles = api.tiles_done(&job.job_id).await.unwrap_or_default();
         listed.push(json!({ "name": job.job_name, "status": job.status, "tiles_done": tiles }));
     }
     if json {

@@ -18,13 +18,13 @@ use pdl_similarity::tile::Tile;
 use crate::job::Job;
 use crate::tile_exec::{TileExec, input_schema};
 
-/// A piece of the work is this share of what is left, for each executor: pieces become smaller towards the end, so that
+/// A partition of the work is this share of what is left, for each executor: partitions become smaller towards the end, so that
 /// all executors end at the same time.
 const SHARE: usize = 4;
 /// Bounds of the share: work for executors that come later; and a plan of some thousand partitions at most, of which each
 /// costs the scheduler memory and some milliseconds.
 const SHARES: [usize; 2] = [8, 500];
-/// Whatever the shares, no piece is larger than this many tiles or this part of all.
+/// Whatever the shares, no partition is larger than this many tiles or this part of all.
 const MOST_TILES: usize = 16;
 const MOST_OF_ALL: usize = 64;
 
@@ -40,21 +40,21 @@ pub fn plan(job: Job, partitions: &[Vec<Tile>]) -> Result<Arc<dyn ExecutionPlan>
     Ok(Arc::new(CoalescePartitionsExec::new(Arc::new(tiles))))
 }
 
-/// Tiles, or cases as tiles of column 0, in pieces for so many executors, neighbours together: those of a piece share
+/// Tiles, or cases as tiles of column 0, in partitions for so many executors, neighbours together: those of a partition share
 /// most of their cases, whatever its size and however many of them an executor keeps in memory.
-pub fn pieces(tiles: &[Tile], executors: usize) -> Vec<Vec<Tile>> {
+pub fn partitions(tiles: &[Tile], executors: usize) -> Vec<Vec<Tile>> {
     let mut tiles = tiles.to_vec();
     tiles.sort_by_key(along_curve);
     let shares = (SHARE * executors).clamp(SHARES[0], SHARES[1]);
     let most = MOST_TILES.max(tiles.len() / MOST_OF_ALL);
-    let mut pieces = Vec::new();
+    let mut partitions = Vec::new();
     let mut left = tiles.as_slice();
     while !left.is_empty() {
-        let (piece, rest) = left.split_at((left.len() / shares).clamp(1, most));
-        pieces.push(piece.to_vec());
+        let (partition, rest) = left.split_at((left.len() / shares).clamp(1, most));
+        partitions.push(partition.to_vec());
         left = rest;
     }
-    pieces
+    partitions
 }
 
 /// The place of a tile on Morton's curve, which goes through every square of 2 x 2, of 4 x 4, ... before the next: the bits
@@ -80,9 +80,9 @@ mod tests {
     fn every_tile_is_in_one_piece_and_plans_stay_small() {
         for (cases, executors) in [(2, 1), (100, 0), (1000, 3), (20_000, 1), (20_000, 64), (20_000, 5000)] {
             let all: Vec<Tile> = tiles(50, cases).collect();
-            let pieces = pieces(&all, executors);
-            assert!(pieces.len() < 3500, "{} pieces", pieces.len());
-            let mut found: Vec<Tile> = pieces.into_iter().flatten().collect();
+            let partitions = partitions(&all, executors);
+            assert!(partitions.len() < 3500, "{} partitions", partitions.len());
+            let mut found: Vec<Tile> = partitions.into_iter().flatten().collect();
             found.sort_by_key(|tile| (tile.row, tile.col));
             assert_eq!(found, all);
         }
@@ -91,13 +91,15 @@ mod tests {
     #[test]
     fn pieces_are_compact_and_the_last_ones_small() {
         let all: Vec<Tile> = tiles(1, 64).collect();
-        let pieces = pieces(&all, 2);
-        for piece in pieces.iter().filter(|piece| piece.len() == MOST_TILES.max(all.len() / MOST_OF_ALL)) {
-            let mut blocks: Vec<usize> = piece.iter().flat_map(|tile| [tile.row, tile.col]).collect();
+        let partitions = partitions(&all, 2);
+        for partition in
+            partitions.iter().filter(|partition| partition.len() == MOST_TILES.max(all.len() / MOST_OF_ALL))
+        {
+            let mut blocks: Vec<usize> = partition.iter().flat_map(|tile| [tile.row, tile.col]).collect();
             blocks.sort_unstable();
             blocks.dedup();
-            assert!(blocks.len() <= 20, "{} blocks for {} tiles", blocks.len(), piece.len());
+            assert!(blocks.len() <= 20, "{} blocks for {} tiles", blocks.len(), partition.len());
         }
-        assert!(pieces.iter().rev().take(8).all(|piece| piece.len() == 1));
+        assert!(partitions.iter().rev().take(8).all(|partition| partition.len() == 1));
     }
 }

@@ -1,21 +1,21 @@
 //! The client of a preparation: what is missing is prepared by a cluster.
 //!
-//! The plan is made here. Executors hand in some cases for each task ([`pdl_prepare::handed`]); the client then
+//! The plan is made here. Executors submit some cases for each task ([`pdl_prepare::remote_worker`]); the client then
 //! runs the stage itself, which finds them there, tells of those that failed, and writes the tables.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use pdl_prepare::handed::{Todo, begin};
 use pdl_prepare::plan::PrepareParameters;
 use pdl_prepare::prepare::{Prepared, prepare};
+use pdl_prepare::remote_worker::{RemotePlan, plan_remote};
 use pdl_similarity::tile::Tile;
 use pdl_store::journal::Trust;
 use pdl_store::lock::FolderLock;
 use pdl_store::progress::{Run, Silent};
 
-use crate::errand::{Errand, is_final, tell};
 use crate::job::{Job, Preparation, Work};
+use crate::submission::{Submission, is_final, tell};
 use crate::{Address, note};
 
 /// What to prepare, and where.
@@ -56,11 +56,11 @@ pub async fn run(args: &PrepareArgs) -> Result<Prepared> {
     };
     let _lock = FolderLock::take(&out)?;
     let run = Run { trust: Trust::Stamps, progress: &Silent, memory: None };
-    let first = begin(&out, &parameters, args.replan, run)?;
+    let first = plan_remote(&out, &parameters, args.replan, run)?;
     let mut todo = first.clone();
     while !todo.missing.is_empty() {
-        let ended = errand(&out, &todo).run(&args.scheduler).await;
-        let left = begin(&out, &parameters, false, run)?;
+        let ended = submission(&out, &todo).run(&args.scheduler).await;
+        let left = plan_remote(&out, &parameters, false, run)?;
         let fruitless = left.missing.len() == todo.missing.len();
         match ended {
             Ok(shares) => {
@@ -82,16 +82,16 @@ pub async fn run(args: &PrepareArgs) -> Result<Prepared> {
         todo = left;
     }
     let mut prepared = prepare(&out, &parameters, false, run)?;
-    // The stage finds what was handed in, and counts what it made itself.
+    // The stage finds what was submitted, and counts what it made itself.
     prepared.written = first.missing.len().saturating_sub(prepared.failures.len());
     Ok(prepared)
 }
 
 /// The missing cases, as they are sent once.
-fn errand(out: &Path, todo: &Todo) -> Errand {
+fn submission(out: &Path, todo: &RemotePlan) -> Submission {
     let preparation = Preparation { out: out.to_owned(), plan: todo.plan.clone(), cases: todo.cases.clone() };
     let work = Work::Prepare(Box::new(preparation));
-    Errand {
+    Submission {
         name: work.name(),
         job: Job::new(work),
         tiles: todo.missing.iter().map(|case| Tile { row: *case, col: 0 }).collect(),

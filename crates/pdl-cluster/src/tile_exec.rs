@@ -21,8 +21,8 @@ use pdl_similarity::compare::TileDone;
 use pdl_similarity::isa::Isa;
 use pdl_similarity::tile::Tile;
 
-use crate::cases;
 use crate::job::{Comparison, Job, Work};
+use crate::prepare_task;
 use crate::worker::{WorkError, Worker};
 
 /// Exit code of an executor that lacks the run's instruction set.
@@ -155,7 +155,7 @@ impl ExecutionPlan for TileExec {
                 let done = rows.and_then(move |cases| {
                     let (job, host) = (Arc::clone(&job), Arc::clone(&host));
                     async move {
-                        let done = cases::prepare(&job, cases, host.memory).await?;
+                        let done = prepare_task::prepare(&job, cases, host.memory).await?;
                         rows_of(&done, &host.name)
                     }
                 });

@@ -18,8 +18,8 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use crate::job::{Comparison, Place};
-use crate::mirror::MirrorError;
-use crate::remote::Remote;
+use crate::object_store::RunStore;
+use crate::proxy_cache::ProxyCacheError;
 
 /// How long a job's cases are kept when no tile of it is asked for.
 const IDLE: Duration = Duration::from_secs(20);
@@ -32,7 +32,7 @@ pub enum WorkError {
     Similarity(#[from] SimilarityError),
     /// The storage, or the disk that keeps some of it.
     #[error(transparent)]
-    Mirror(#[from] MirrorError),
+    ProxyCache(#[from] ProxyCacheError),
     /// The thread that computes has ended.
     #[error("the thread that computes tiles has ended")]
     Ended,
@@ -43,7 +43,7 @@ impl WorkError {
     pub fn may_pass(&self) -> bool {
         matches!(
             self,
-            Self::Mirror(_) | Self::Similarity(SimilarityError::Store(_) | SimilarityError::Proxies(_))
+            Self::ProxyCache(_) | Self::Similarity(SimilarityError::Store(_) | SimilarityError::Proxies(_))
         )
     }
 }
@@ -83,9 +83,9 @@ impl Worker {
         let (requests, incoming) = channel();
         let run = move || {
             let mut next = None;
-            let mut remote = None;
+            let mut store = None;
             while let Some(first) = next.take().or_else(|| incoming.recv().ok()) {
-                next = serve(first, &incoming, &limits, &runtime, &mut remote);
+                next = serve(first, &incoming, &limits, &runtime, &mut store);
             }
         };
         std::thread::Builder::new().name("tiles".to_owned()).spawn(run)?;
@@ -107,27 +107,25 @@ impl Worker {
     }
 }
 
-/// Computes the first tile and those of the same job that follow it; returns the first of another job. What `remote`
+/// Computes the first tile and those of the same job that follow it; returns the first of another job. What `store`
 /// holds of a storage is kept for the jobs of the same proxies.
 fn serve(
     first: Request,
     incoming: &Receiver<Request>,
     limits: &Limits,
     runtime: &Handle,
-    remote: &mut Option<Remote>,
+    store: &mut Option<RunStore>,
 ) -> Option<Request> {
     let job = Arc::clone(&first.job);
-    if let Err(error) = mount(&job, limits, runtime, remote) {
+    if let Err(error) = mount(&job, limits, runtime, store) {
         let _ = first.answer.send(Err(error.into()));
         return None;
     }
-    let out = match (&job.place, remote.as_ref()) {
+    let out = match (&job.place, store.as_ref()) {
         (Place::Folder(out), _) => out.clone(),
-        (Place::Storage { .. }, remote) => {
-            remote.map(|remote| remote.folder().to_owned()).unwrap_or_default()
-        }
+        (Place::Storage { .. }, store) => store.map(|store| store.folder().to_owned()).unwrap_or_default(),
     };
-    let remote = RefCell::new(remote.as_mut());
+    let store = RefCell::new(store.as_mut());
     let waiting = Cell::new(None); // whoever waits for the tile that is computed now
     let first = RefCell::new(Some(first));
     let next = Cell::new(None);
@@ -142,7 +140,7 @@ fn serve(
                 return None;
             }
             let ready =
-                remote.borrow_mut().as_mut().map(|remote| runtime.block_on(remote.ready(&job, request.tile)));
+                store.borrow_mut().as_mut().map(|store| runtime.block_on(store.ready(&job, request.tile)));
             match ready {
                 None | Some(Ok(None)) => {
                     waiting.set(Some(request.answer));
@@ -155,7 +153,7 @@ fn serve(
         }
     });
     let tell = |done: TileDone| {
-        let kept = remote.borrow_mut().as_mut().map(|remote| runtime.block_on(remote.keep(&job, done.tile)));
+        let kept = store.borrow_mut().as_mut().map(|store| runtime.block_on(store.keep(&job, done.tile)));
         let result = kept.unwrap_or(Ok(())).map(|()| done).map_err(WorkError::from);
         if let Some(answer) = waiting.take() {
             let _ = Answer::send(answer, result);
@@ -172,18 +170,18 @@ fn serve(
     next.take()
 }
 
-/// Has `remote` be what the job needs: its storage, or nothing.
+/// Has `store` be what the job needs: its storage, or nothing.
 fn mount(
     job: &Comparison,
     limits: &Limits,
     runtime: &Handle,
-    remote: &mut Option<Remote>,
-) -> Result<(), MirrorError> {
-    let fits = |remote: &Remote| remote.place == job.place;
-    if !remote.as_ref().is_some_and(fits) {
-        *remote = None; // its folder goes before another comes
+    store: &mut Option<RunStore>,
+) -> Result<(), ProxyCacheError> {
+    let fits = |store: &RunStore| store.place == job.place;
+    if !store.as_ref().is_some_and(fits) {
+        *store = None; // its folder goes before another comes
         if let Place::Storage { url, index } = &job.place {
-            *remote = Some(runtime.block_on(Remote::open(url, index, limits))?);
+            *store = Some(runtime.block_on(RunStore::open(url, index, limits))?);
         }
     }
     Ok(())

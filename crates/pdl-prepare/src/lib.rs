@@ -21,11 +21,12 @@
 
 pub mod crop;
 pub mod fingerprint;
-pub mod handed;
 pub mod normalise;
 pub mod plan;
 pub mod prepare;
 pub mod proxies;
+mod remote_results;
+pub mod remote_worker;
 pub mod resample;
 pub mod scheme;
 mod source;

@@ -24,7 +24,7 @@ const BLOCK_BYTES: usize = 4 << 20;
 
 /// Why proxies cannot be brought into storage or out of it.
 #[derive(Debug, thiserror::Error)]
-pub enum MirrorError {
+pub enum ProxyCacheError {
     /// The storage.
     #[error(transparent)]
     Storage(#[from] StorageError),
@@ -65,8 +65,8 @@ struct VoxelBlock {
 /// Brings the proxies of `out` into storage, those that are not there, and says the hash of their [`Index`].
 ///
 /// # Errors
-/// [`MirrorError`].
-pub async fn upload(out: &Path, storage: &Storage) -> Result<String, MirrorError> {
+/// [`ProxyCacheError`].
+pub async fn upload(out: &Path, storage: &Storage) -> Result<String, ProxyCacheError> {
     let there = storage.blocks().await?;
     let keep = |bytes: Vec<u8>| async {
         let hash = pdl_store::hash::of_bytes(&bytes);
@@ -81,13 +81,13 @@ pub async fn upload(out: &Path, storage: &Storage) -> Result<String, MirrorError
         let bytes = file.metadata().map_err(read)?.len();
         let holes = spans.iter().map(|(_, bytes)| bytes.clone());
         let rest: Vec<u8> = gaps(holes, bytes)
-            .map(|gap| piece(&file, &gap).map_err(read))
+            .map(|gap| read_range(&file, &gap).map_err(read))
             .collect::<Result<Vec<_>, _>>()?
             .concat();
         let rest = keep(rest).await?;
         let voxels = spans.into_iter().map(|(rows, bytes)| {
-            let voxels = piece(&file, &bytes).map_err(read);
-            async { Ok::<_, MirrorError>(VoxelBlock { rows, bytes, hash: keep(voxels?).await? }) }
+            let voxels = read_range(&file, &bytes).map_err(read);
+            async { Ok::<_, ProxyCacheError>(VoxelBlock { rows, bytes, hash: keep(voxels?).await? }) }
         });
         let voxels = futures::stream::iter(voxels).buffered(AT_A_TIME).try_collect().await?;
         files.push(FileIndex { bytes, rest, voxels });
@@ -95,10 +95,10 @@ pub async fn upload(out: &Path, storage: &Storage) -> Result<String, MirrorError
     Ok(keep(serde_json::to_vec(&Index { files })?).await?)
 }
 
-fn piece(file: &File, bytes: &Range<u64>) -> std::io::Result<Vec<u8>> {
-    let mut piece = vec![0; (bytes.end - bytes.start) as usize];
-    file.read_exact_at(&mut piece, bytes.start)?;
-    Ok(piece)
+fn read_range(file: &File, bytes: &Range<u64>) -> std::io::Result<Vec<u8>> {
+    let mut buffer = vec![0; (bytes.end - bytes.start) as usize];
+    file.read_exact_at(&mut buffer, bytes.start)?;
+    Ok(buffer)
 }
 
 /// For each file the voxels and label maps of its cases, in the order of the file: rows and the bytes where they lie, as
@@ -147,7 +147,7 @@ fn gaps(holes: impl Iterator<Item = Range<u64>>, end: u64) -> impl Iterator<Item
 
 /// A folder with the proxies of a run, of which only some have their voxels.
 #[derive(Debug)]
-pub struct Mirror {
+pub struct ProxyCache {
     folder: tempfile::TempDir,
     index: Index,
     files: Vec<File>,
@@ -157,16 +157,21 @@ pub struct Mirror {
     limit: u64,
 }
 
-impl Mirror {
-    /// A mirror below `cache` of the proxies whose [`Index`] has this hash; their voxels take `limit` bytes at most, but
+impl ProxyCache {
+    /// A cache below `parent` of the proxies whose [`Index`] has this hash; their voxels take `limit` bytes at most, but
     /// never less than one tile needs.
     ///
     /// # Errors
-    /// [`MirrorError`].
-    pub async fn new(storage: &Storage, index: &str, cache: &Path, limit: u64) -> Result<Self, MirrorError> {
+    /// [`ProxyCacheError`].
+    pub async fn new(
+        storage: &Storage,
+        index: &str,
+        parent: &Path,
+        limit: u64,
+    ) -> Result<Self, ProxyCacheError> {
         let index: Index = serde_json::from_slice(&storage.get_block(index).await?)?;
-        let folder = tempfile::Builder::new().prefix("pdl-cluster-").tempdir_in(cache);
-        let folder = folder.map_err(StoreError::io("make a folder for the cache", cache))?;
+        let folder = tempfile::Builder::new().prefix("pdl-cluster-").tempdir_in(parent);
+        let folder = folder.map_err(StoreError::io("make a folder for the cache", parent))?;
         let proxies = folder.path().join(proxies::FOLDER);
         std::fs::create_dir(&proxies).map_err(StoreError::io("make the folder", &proxies))?;
         let mut files = Vec::new();
@@ -193,8 +198,8 @@ impl Mirror {
     /// Brings the voxels of `rows` here, and lets others go when there are too many.
     ///
     /// # Errors
-    /// [`MirrorError`].
-    pub async fn fetch(&mut self, rows: &[Range<usize>], storage: &Storage) -> Result<(), MirrorError> {
+    /// [`ProxyCacheError`].
+    pub async fn fetch(&mut self, rows: &[Range<usize>], storage: &Storage) -> Result<(), ProxyCacheError> {
         let wanted: Vec<(usize, usize)> = self.blocks_of(rows);
         let missing: Vec<_> = wanted.iter().copied().filter(|block| !self.here.contains(block)).collect();
         self.here.retain(|block| !wanted.contains(block)); // they go to the end below
@@ -209,7 +214,7 @@ impl Mirror {
         let index = &self.index;
         let get = |(file, number): (usize, usize)| async move {
             let hash = &index.files[file].voxels[number].hash;
-            Ok::<_, MirrorError>((file, number, storage.get_block(hash).await?))
+            Ok::<_, ProxyCacheError>((file, number, storage.get_block(hash).await?))
         };
         let mut blocks = futures::stream::iter(missing).map(get).buffer_unordered(AT_A_TIME);
         while let Some(block) = blocks.next().await {
@@ -242,7 +247,7 @@ impl Mirror {
     }
 
     /// Makes a hole of a block.
-    fn empty(&mut self, block: (usize, usize)) -> Result<(), MirrorError> {
+    fn empty(&mut self, block: (usize, usize)) -> Result<(), ProxyCacheError> {
         let (file, number) = block;
         let bytes = &self.index.files[file].voxels[number].bytes;
         punch(&self.files[file], bytes).map_err(StoreError::io("empty the cache", self.folder.path()))?;
@@ -303,11 +308,11 @@ mod tests {
         use std::os::unix::fs::MetadataExt;
         let storage = Storage::for_tests();
         let index = stored(&storage).await;
-        let cache = tempfile::tempdir().unwrap();
-        let mut mirror = Mirror::new(&storage, &index, cache.path(), 2 * BLOCK).await.unwrap();
-        let path = mirror.folder().join(proxies::FOLDER).join(proxies::file_name(0));
+        let parent = tempfile::tempdir().unwrap();
+        let mut cache = ProxyCache::new(&storage, &index, parent.path(), 2 * BLOCK).await.unwrap();
+        let path = cache.folder().join(proxies::FOLDER).join(proxies::file_name(0));
         for tile in [[0..1, 1..2], [1..2, 2..3], [3..4, 4..5], [0..1, 4..5]] {
-            mirror.fetch(&tile, &storage).await.unwrap();
+            cache.fetch(&tile, &storage).await.unwrap();
             let bytes = std::fs::read(&path).unwrap();
             for row in tile.iter().map(|rows| rows.start) {
                 let start = 4096 + row * BLOCK as usize;
@@ -318,8 +323,8 @@ mod tests {
             assert!(on_disk <= 4096 + 2 * BLOCK + 16384, "{on_disk} bytes are on the disk");
         }
         // A tile that needs more than the limit gets it all the same.
-        mirror.fetch(std::slice::from_ref(&(0..3)), &storage).await.unwrap();
-        assert_eq!(mirror.bytes, 3 * BLOCK);
+        cache.fetch(std::slice::from_ref(&(0..3)), &storage).await.unwrap();
+        assert_eq!(cache.bytes, 3 * BLOCK);
     }
 
     #[test]

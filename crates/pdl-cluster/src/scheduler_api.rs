@@ -14,7 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Asks one scheduler.
 #[derive(Clone, Debug)]
-pub struct Rest {
+pub struct SchedulerApi {
     client: reqwest::Client,
     scheduler: Address,
 }
@@ -30,7 +30,7 @@ pub struct ExecutorState {
     pub last_seen: Option<u128>,
 }
 
-impl Rest {
+impl SchedulerApi {
     /// For the scheduler at an address.
     pub fn new(scheduler: &Address) -> Self {
         Self { client: reqwest::Client::new(), scheduler: scheduler.clone() }
@@ -104,7 +104,7 @@ mod tests {
     async fn a_scheduler_that_takes_calls_and_says_nothing_is_told() {
         let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = silent.local_addr().unwrap().to_string().parse().unwrap();
-        let error = Rest::new(&address).jobs().await.unwrap_err().to_string();
+        let error = SchedulerApi::new(&address).jobs().await.unwrap_err().to_string();
         assert!(error.contains("does not answer"), "{error}");
     }
 }

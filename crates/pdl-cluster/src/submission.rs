@@ -16,8 +16,8 @@ use pdl_similarity::tile::Tile;
 
 use crate::codec::TileCodec;
 use crate::job::Job;
-use crate::plan::{pieces, plan};
-use crate::rest::Rest;
+use crate::plan::{partitions, plan};
+use crate::scheduler_api::SchedulerApi;
 use crate::{Address, Bar, note};
 
 /// How often the scheduler is asked how far it is.
@@ -32,7 +32,7 @@ pub struct Interrupted(&'static str);
 
 /// A job that is sent once.
 #[derive(Debug)]
-pub struct Errand {
+pub struct Submission {
     /// What is to be made.
     pub job: Job,
     /// What the scheduler lists it under: the same for what must not be made twice at a time.
@@ -48,20 +48,20 @@ pub struct Errand {
 /// How many rows each executor made.
 pub type Shares = BTreeMap<String, u64>;
 
-impl Errand {
+impl Submission {
     /// Sends it and waits for the end. A job of the same name that a client left behind is cancelled first: executors
     /// would make the same things for both.
     ///
     /// # Errors
     /// [`Interrupted`], or why the cluster failed.
     pub async fn run(&self, scheduler: &Address) -> Result<Shares> {
-        let rest = Rest::new(scheduler);
-        let executors = rest.executors().await?.len();
+        let api = SchedulerApi::new(scheduler);
+        let executors = api.executors().await?.len();
         if executors == 0 {
             note("no executor has come yet; waiting for one (`pdl-cluster executor --scheduler HOST:PORT`)");
         }
-        for left in rest.jobs_under_way(&self.name).await? {
-            rest.cancel(&left.job_id).await?;
+        for left in api.jobs_under_way(&self.name).await? {
+            api.cancel(&left.job_id).await?;
         }
         // The scheduler remembers jobs that have ended: the time tells this one from them.
         let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis();
@@ -71,12 +71,12 @@ impl Errand {
             ended = self.send(scheduler, &name, executors) => {
                 ended.with_context(|| format!("the run on the scheduler at {scheduler} failed"))
             }
-            () = self.watch(&rest, &name, &bar) => {
+            () = self.watch(&api, &name, &bar) => {
                 Err(anyhow::anyhow!("the scheduler at {scheduler} does not answer any more"))
             }
             _ = tokio::signal::ctrl_c() => {
                 bar.clear();
-                return Err(interrupted(&rest, &name).await.into());
+                return Err(interrupted(&api, &name).await.into());
             }
         };
         bar.clear();
@@ -88,7 +88,7 @@ impl Errand {
             .set_str(BALLISTA_JOB_NAME, name)
             .set_str("ballista.scheduler.max_partitions_per_task", "1");
         let ballista = config.ballista_config();
-        let plan = plan(self.job.clone(), &pieces(&self.tiles, executors))?;
+        let plan = plan(self.job.clone(), &partitions(&self.tiles, executors))?;
         let url = format!("http://{scheduler}");
         let codec = TileCodec::default();
         let name = name.to_owned();
@@ -102,18 +102,18 @@ impl Errand {
     }
 
     /// Shows how far the job is; ends when the scheduler has not answered for a while.
-    async fn watch(&self, rest: &Rest, name: &str, bar: &Bar) {
+    async fn watch(&self, api: &SchedulerApi, name: &str, bar: &Bar) {
         let each = self.units as f64 / self.tiles.len() as f64;
         let mut heard = Instant::now();
         let mut job = None;
         while heard.elapsed() < SILENT {
             tokio::time::sleep(LOOK).await;
             let done = match &job {
-                None => rest.jobs_under_way(name).await.map(|found| {
+                None => api.jobs_under_way(name).await.map(|found| {
                     job = found.into_iter().next().map(|found| found.job_id);
                     0
                 }),
-                Some(id) => rest.tiles_done(id).await,
+                Some(id) => api.tiles_done(id).await,
             };
             if let Ok(done) = done {
                 heard = Instant::now();
@@ -124,7 +124,7 @@ impl Errand {
 }
 
 /// Asks whether to end the job too.
-async fn interrupted(rest: &Rest, name: &str) -> Interrupted {
+async fn interrupted(api: &SchedulerApi, name: &str) -> Interrupted {
     let goes_on = "the job goes on in the cluster; run this again to see it through";
     if !std::io::stdin().is_terminal() {
         return Interrupted(goes_on);
@@ -138,8 +138,8 @@ async fn interrupted(rest: &Rest, name: &str) -> Interrupted {
     if !answer.await.is_ok_and(|line| line.trim().eq_ignore_ascii_case("y")) {
         return Interrupted(goes_on);
     }
-    match rest.jobs_under_way(name).await.as_deref() {
-        Ok([job, ..]) if rest.cancel(&job.job_id).await.is_ok() => {
+    match api.jobs_under_way(name).await.as_deref() {
+        Ok([job, ..]) if api.cancel(&job.job_id).await.is_ok() => {
             Interrupted("the job is cancelled; what is done stays, and the next run goes on from there")
         }
         Ok([]) => Interrupted("the job had ended already; what is done stays"),

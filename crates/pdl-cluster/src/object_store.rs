@@ -8,43 +8,43 @@ use pdl_similarity::tile::Tile;
 use pdl_store::StoreError;
 
 use crate::job::{Comparison, Place};
-use crate::mirror::{Mirror, MirrorError};
+use crate::proxy_cache::{ProxyCache, ProxyCacheError};
 use crate::storage::{Storage, Url};
 use crate::worker::Limits;
 
 /// Storage and what is here of it.
 #[derive(Debug)]
-pub struct Remote {
+pub struct RunStore {
     /// Which storage, and which proxies there.
     pub place: Place,
     storage: Storage,
-    mirror: Mirror,
+    cache: ProxyCache,
 }
 
-impl Remote {
+impl RunStore {
     /// Opens the storage and makes room for the proxies whose list has the hash `index`.
     ///
     /// # Errors
-    /// [`MirrorError`].
-    pub async fn open(url: &Url, index: &str, limits: &Limits) -> Result<Self, MirrorError> {
+    /// [`ProxyCacheError`].
+    pub async fn open(url: &Url, index: &str, limits: &Limits) -> Result<Self, ProxyCacheError> {
         let storage = Storage::open(url)?;
-        let mirror = Mirror::new(&storage, index, &limits.cache, limits.cache_bytes).await?;
+        let cache = ProxyCache::new(&storage, index, &limits.cache, limits.cache_bytes).await?;
         let place = Place::Storage { url: url.clone(), index: index.to_owned() };
-        Ok(Self { place, storage, mirror })
+        Ok(Self { place, storage, cache })
     }
 
     /// A folder like a curation folder.
     pub fn folder(&self) -> &Path {
-        self.mirror.folder()
+        self.cache.folder()
     }
 
     /// Brings what a tile needs, unless its part is in storage already: then it is done.
     ///
     /// # Errors
-    /// [`MirrorError`].
-    pub async fn ready(&mut self, job: &Comparison, tile: Tile) -> Result<Option<TileDone>, MirrorError> {
+    /// [`ProxyCacheError`].
+    pub async fn ready(&mut self, job: &Comparison, tile: Tile) -> Result<Option<TileDone>, ProxyCacheError> {
         let size = job.parameters.tile;
-        let cases = self.mirror.cases();
+        let cases = self.cache.cases();
         if self.storage.has_part(&job.run(), tile).await? {
             let [rows, cols] = tile.ranges(size, cases);
             let in_tile = if tile.row == tile.col { rows.len() } else { rows.len() + cols.len() };
@@ -55,15 +55,15 @@ impl Remote {
                 computed: 0,
             }));
         }
-        self.mirror.fetch(&tile.ranges(size, cases), &self.storage).await?;
+        self.cache.fetch(&tile.ranges(size, cases), &self.storage).await?;
         Ok(None)
     }
 
     /// Brings the part of a tile into storage; it is not kept here.
     ///
     /// # Errors
-    /// [`MirrorError`].
-    pub async fn keep(&self, job: &Comparison, tile: Tile) -> Result<(), MirrorError> {
+    /// [`ProxyCacheError`].
+    pub async fn keep(&self, job: &Comparison, tile: Tile) -> Result<(), ProxyCacheError> {
         let path = pairs::path(self.folder(), tile);
         let bytes = std::fs::read(&path).map_err(StoreError::io("read the part", &path))?;
         self.storage.put_part(&job.run(), tile, bytes).await?;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use datafusion::error::{DataFusionError, Result};
 use pdl_prepare::PrepareError;
-use pdl_prepare::handed::hand_in;
+use pdl_prepare::remote_worker::submit_results;
 use pdl_similarity::compare::TileDone;
 use pdl_similarity::tile::Tile;
 use pdl_store::journal::Trust;
@@ -21,7 +21,7 @@ pub(crate) async fn prepare(job: &Arc<Preparation>, cases: Vec<Tile>, memory: u6
         let (job, wanted) = (Arc::clone(job), cases.iter().map(|case| case.row).collect::<Vec<_>>());
         let work = move || {
             let run = Run { trust: Trust::Stamps, progress: &Silent, memory: Some(memory) };
-            hand_in(&job.out, &job.plan, &job.cases, &wanted, run)
+            submit_results(&job.out, &job.plan, &job.cases, &wanted, run)
         };
         let ended = tokio::task::spawn_blocking(work).await;
         let ended = ended.map_err(|error| DataFusionError::Execution(error.to_string()))?;
