@@ -10,7 +10,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion_proto::physical_plan::{PhysicalExtensionCodec, PhysicalProtoConverterExtension};
 
 use crate::job::Job;
-use crate::tile_exec::{Host, TileExec};
+use crate::tile_exec::{ExecutorHost, TileExec};
 
 /// First byte of a node of ours, and of one of Ballista's.
 const OURS: u8 = 1;
@@ -21,12 +21,12 @@ const BALLISTAS: u8 = 0;
 pub struct TileCodec {
     ballista: BallistaPhysicalExtensionCodec,
     /// Where tiles are computed, on an executor.
-    host: Option<Arc<Host>>,
+    host: Option<Arc<ExecutorHost>>,
 }
 
 impl TileCodec {
     /// For an executor.
-    pub fn on(host: Host) -> Self {
+    pub fn on(host: ExecutorHost) -> Self {
         Self { host: Some(Arc::new(host)), ..Self::default() }
     }
 }

@@ -22,12 +22,12 @@ pub fn note(line: &str) {
 
 /// Shows a share of a total.
 #[derive(Debug)]
-pub struct Bar {
+pub struct JobProgress {
     bar: ProgressBar,
     spoken: Option<Mutex<Instant>>,
 }
 
-impl Bar {
+impl JobProgress {
     /// Begins a step that has `total` units of work.
     pub fn new(step: &str, total: u64) -> Self {
         let terminal = std::io::stderr().is_terminal();

@@ -13,8 +13,8 @@ use pdl_store::progress::{Run, Silent};
 use tokio::runtime::Handle;
 
 use crate::codec::TileCodec;
-use crate::tile_exec::Host;
-use crate::worker::{Limits, Worker};
+use crate::tile_exec::ExecutorHost;
+use crate::worker::{ExecutorLimits, TileWorker};
 use crate::{Address, say};
 
 /// Tasks at a time: one is computed with all cores, the other waits, so that there is always a next one.
@@ -63,7 +63,7 @@ pub struct ExecutorArgs {
 
 /// Why an executor stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stopped {
+pub enum ExecutorExit {
     /// Somebody asked for it.
     Asked,
     /// The scheduler gave it up, because it was silent for too long: it may begin anew.
@@ -74,7 +74,7 @@ pub enum Stopped {
 ///
 /// # Errors
 /// When it cannot listen or does not reach the scheduler.
-pub async fn run(args: &ExecutorArgs) -> Result<Stopped> {
+pub async fn run(args: &ExecutorArgs) -> Result<ExecutorExit> {
     rayon::ThreadPoolBuilder::new()
         .num_threads(args.cores)
         .build_global()
@@ -83,15 +83,15 @@ pub async fn run(args: &ExecutorArgs) -> Result<Stopped> {
     let host = args.external_host.clone().unwrap_or_else(|| args.bind.clone());
     let port = free_port(&args.bind, args.port)?;
     let task_port = free_port(&args.bind, args.task_port)?;
-    let limits = Limits {
+    let limits = ExecutorLimits {
         memory: args.memory.map(|memory| memory.0),
         cache: args.cache.clone().unwrap_or_else(std::env::temp_dir),
         cache_bytes: args.cache_size.0,
     };
     let memory = Run { trust: Trust::Stamps, progress: &Silent, memory: limits.memory }.memory();
-    let worker = Worker::start(limits, Handle::current()).context("cannot start the thread for tiles")?;
+    let worker = TileWorker::start(limits, Handle::current()).context("cannot start the thread for tiles")?;
     let name = format!("{host}:{port}");
-    let codec = TileCodec::on(Host { worker, name: name.clone(), memory: memory / TASKS as u64 });
+    let codec = TileCodec::on(ExecutorHost { worker, name: name.clone(), memory: memory / TASKS as u64 });
     let config = ExecutorProcessConfig {
         bind_host: args.bind.clone(),
         external_host: Some(host),
@@ -116,7 +116,7 @@ pub async fn run(args: &ExecutorArgs) -> Result<Stopped> {
     start_executor_process(Arc::new(config))
         .await
         .with_context(|| format!("the executor cannot work for the scheduler at {}", args.scheduler))?;
-    Ok(if asked.is_finished() { Stopped::Asked } else { Stopped::GivenUp })
+    Ok(if asked.is_finished() { ExecutorExit::Asked } else { ExecutorExit::GivenUp })
 }
 
 /// Begins anew as the same process, after a pause; returns only when that fails.

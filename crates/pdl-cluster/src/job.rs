@@ -7,7 +7,7 @@ use pdl_similarity::parameters::CompareParameters;
 use pdl_store::hash::Key;
 use serde::{Deserialize, Serialize};
 
-use crate::storage::Url;
+use crate::storage::StorageUrl;
 
 /// The version of the program and of what it sends; both ends of a run must have the same.
 pub const VERSION: &str = concat!("pdl-cluster ", env!("CARGO_PKG_VERSION"), ", plan 2");
@@ -18,24 +18,24 @@ pub struct Job {
     /// [`VERSION`] of the client.
     pub version: String,
     /// What is made.
-    pub work: Work,
+    pub kind: JobKind,
 }
 
 /// What a run makes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Work {
+pub enum JobKind {
     /// Tiles of the pair matrix.
-    Compare(Comparison),
+    Compare(CompareJob),
     /// Prepared cases.
-    Prepare(Box<Preparation>),
+    Prepare(Box<PrepareJob>),
 }
 
 /// A comparison.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Comparison {
+pub struct CompareJob {
     /// Where proxies are, and parts go.
-    pub place: Place,
+    pub location: DataLocation,
     /// How to compare; the instruction set is a concrete one.
     pub parameters: CompareParameters,
     /// The hash of the proxies that the client sees.
@@ -44,7 +44,7 @@ pub struct Comparison {
 
 /// A preparation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Preparation {
+pub struct PrepareJob {
     /// The curation folder, under the same path on every machine, as are the volumes that it names.
     pub out: PathBuf,
     /// What is done to every case.
@@ -56,13 +56,13 @@ pub struct Preparation {
 /// Where proxies are, and parts go.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Place {
+pub enum DataLocation {
     /// A curation folder, under the same path on every machine.
     Folder(PathBuf),
     /// S3-compatible storage; each machine's environment says how to get in.
     Storage {
         /// Bucket and prefix.
-        url: Url,
+        url: StorageUrl,
         /// Hash of the list of blocks that the proxies are cut into.
         index: String,
     },
@@ -84,35 +84,35 @@ pub enum JobError {
     },
 }
 
-impl Comparison {
+impl CompareJob {
     /// The hash of all that the parts depend on.
     pub fn run(&self) -> String {
         run(&self.parameters, &self.proxies)
     }
 }
 
-impl Work {
+impl JobKind {
     /// What it makes, and where, for people and schedulers: the same for two that must not be at work at a time. In a
     /// folder those are any two; in storage every run has a place of its own.
     pub fn name(&self) -> String {
-        let (what, place) = match self {
-            Self::Compare(Comparison { place: Place::Folder(out), .. }) => {
+        let (what, location) = match self {
+            Self::Compare(CompareJob { location: DataLocation::Folder(out), .. }) => {
                 ("compare", Key::new("folder").part("out", out))
             }
             Self::Compare(job) => {
-                ("compare", Key::new("storage").part("place", &job.place).part("run", &job.run()))
+                ("compare", Key::new("storage").part("location", &job.location).part("run", &job.run()))
             }
             Self::Prepare(job) => ("prepare", Key::new("folder").part("out", &job.out)),
         };
-        let place = place.finish();
-        format!("pdl {what} {}", &place[..place.len().min(12)])
+        let location = location.finish();
+        format!("pdl {what} {}", &location[..location.len().min(12)])
     }
 }
 
 impl Job {
     /// Of this version.
-    pub fn new(work: Work) -> Self {
-        Self { version: VERSION.to_owned(), work }
+    pub fn new(kind: JobKind) -> Self {
+        Self { version: VERSION.to_owned(), kind }
     }
 
     /// As bytes for the plan.
@@ -153,8 +153,8 @@ mod tests {
 
     #[test]
     fn another_version_is_named() {
-        let job = Job::new(Work::Compare(Comparison {
-            place: Place::Folder("out".into()),
+        let job = Job::new(JobKind::Compare(CompareJob {
+            location: DataLocation::Folder("out".into()),
             parameters: CompareParameters::default(),
             proxies: "abc".to_owned(),
         }));

@@ -1,8 +1,8 @@
-//! Preparation and the pair matrix on several machines, with the files, the bytes and the guarantees of one.
+//! PrepareJob and the pair matrix on several machines, with the files, the bytes and the guarantees of one.
 //!
 //! A scheduler ([`scheduler`]) hands partitions of tiles ([`plan`]) to executors ([`executor`]), which compute them
 //! ([`tile_exec`], [`worker`]) with the function of `pdl compare` and write each into the curation folder that all
-//! machines share, or into S3-compatible storage ([`storage`], [`proxy_cache`], [`object_store`]). The client ([`client`],
+//! machines share, or into S3-compatible storage ([`storage`], [`proxy_cache`], [`object_store`]). The client ([`compare`],
 //! [`submission`]) sends what is missing, and at the end checks that every pair is there once.
 //! Cases are prepared in the same way ([`prepare`]), where all machines share a folder.
 //! The engine is DataFusion Ballista; our node travels through it by a codec ([`codec`], [`job`]).
@@ -38,8 +38,8 @@
 //! computed, not tried: no run had more than four executors.
 
 mod address;
-pub mod client;
 pub mod codec;
+pub mod compare;
 mod display;
 pub mod executor;
 pub mod job;
@@ -56,4 +56,4 @@ pub mod tile_exec;
 pub mod worker;
 
 pub use address::Address;
-pub use display::{Bar, note, say};
+pub use display::{JobProgress, note, say};

@@ -6,8 +6,8 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 use serde_json::json;
 
-use pdl_cluster::client::{self, CompareArgs};
-use pdl_cluster::executor::{self, ExecutorArgs, Stopped};
+use pdl_cluster::compare::{self, CompareArgs};
+use pdl_cluster::executor::{self, ExecutorArgs, ExecutorExit};
 use pdl_cluster::prepare::{self, PrepareArgs};
 use pdl_cluster::scheduler::{self, SchedulerArgs};
 use pdl_cluster::scheduler_api::{ExecutorState, SchedulerApi};
@@ -66,8 +66,8 @@ fn run(command: &Command) -> Result<()> {
     match command {
         Command::Scheduler(args) => runtime.block_on(scheduler::run(args)),
         Command::Executor(args) => match runtime.block_on(executor::run(args))? {
-            Stopped::Asked => Ok(()),
-            Stopped::GivenUp => Err(executor::again()),
+            ExecutorExit::Asked => Ok(()),
+            ExecutorExit::GivenUp => Err(executor::again()),
         },
         Command::Prepare(args) => {
             let prepared = runtime.block_on(prepare::run(args))?;
@@ -80,7 +80,7 @@ fn run(command: &Command) -> Result<()> {
             Ok(())
         }
         Command::Compare(args) => {
-            let done = runtime.block_on(client::run(args))?;
+            let done = runtime.block_on(compare::run(args))?;
             if args.json {
                 let result = json!({ "cases": done.cases, "pairs": done.pairs, "computed": done.computed });
                 say(&result.to_string());

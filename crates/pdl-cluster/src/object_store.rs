@@ -7,16 +7,16 @@ use pdl_similarity::pairs;
 use pdl_similarity::tile::Tile;
 use pdl_store::StoreError;
 
-use crate::job::{Comparison, Place};
+use crate::job::{CompareJob, DataLocation};
 use crate::proxy_cache::{ProxyCache, ProxyCacheError};
-use crate::storage::{Storage, Url};
-use crate::worker::Limits;
+use crate::storage::{Storage, StorageUrl};
+use crate::worker::ExecutorLimits;
 
 /// Storage and what is here of it.
 #[derive(Debug)]
 pub struct RunStore {
     /// Which storage, and which proxies there.
-    pub place: Place,
+    pub location: DataLocation,
     storage: Storage,
     cache: ProxyCache,
 }
@@ -26,11 +26,15 @@ impl RunStore {
     ///
     /// # Errors
     /// [`ProxyCacheError`].
-    pub async fn open(url: &Url, index: &str, limits: &Limits) -> Result<Self, ProxyCacheError> {
+    pub async fn open(
+        url: &StorageUrl,
+        index: &str,
+        limits: &ExecutorLimits,
+    ) -> Result<Self, ProxyCacheError> {
         let storage = Storage::open(url)?;
         let cache = ProxyCache::new(&storage, index, &limits.cache, limits.cache_bytes).await?;
-        let place = Place::Storage { url: url.clone(), index: index.to_owned() };
-        Ok(Self { place, storage, cache })
+        let location = DataLocation::Storage { url: url.clone(), index: index.to_owned() };
+        Ok(Self { location, storage, cache })
     }
 
     /// A folder like a curation folder.
@@ -42,7 +46,7 @@ impl RunStore {
     ///
     /// # Errors
     /// [`ProxyCacheError`].
-    pub async fn ready(&mut self, job: &Comparison, tile: Tile) -> Result<Option<TileDone>, ProxyCacheError> {
+    pub async fn ready(&mut self, job: &CompareJob, tile: Tile) -> Result<Option<TileDone>, ProxyCacheError> {
         let size = job.parameters.tile;
         let cases = self.cache.cases();
         if self.storage.has_part(&job.run(), tile).await? {
@@ -63,7 +67,7 @@ impl RunStore {
     ///
     /// # Errors
     /// [`ProxyCacheError`].
-    pub async fn keep(&self, job: &Comparison, tile: Tile) -> Result<(), ProxyCacheError> {
+    pub async fn keep(&self, job: &CompareJob, tile: Tile) -> Result<(), ProxyCacheError> {
         let path = pairs::path(self.folder(), tile);
         let bytes = std::fs::read(&path).map_err(StoreError::io("read the part", &path))?;
         self.storage.put_part(&job.run(), tile, bytes).await?;

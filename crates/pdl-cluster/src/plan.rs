@@ -57,7 +57,7 @@ pub fn partitions(tiles: &[Tile], executors: usize) -> Vec<Vec<Tile>> {
     partitions
 }
 
-/// The place of a tile on Morton's curve, which goes through every square of 2 x 2, of 4 x 4, ... before the next: the bits
+/// The position of a tile on Morton's curve, which goes through every square of 2 x 2, of 4 x 4, ... before the next: the bits
 /// of row and column by turns.
 fn along_curve(tile: &Tile) -> u64 {
     let bit = |number: usize, bit: u32| (number as u64 >> bit) & 1;

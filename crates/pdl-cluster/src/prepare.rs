@@ -14,7 +14,7 @@ use pdl_store::journal::Trust;
 use pdl_store::lock::FolderLock;
 use pdl_store::progress::{Run, Silent};
 
-use crate::job::{Job, Preparation, Work};
+use crate::job::{Job, JobKind, PrepareJob};
 use crate::submission::{Submission, is_final, tell};
 use crate::{Address, note};
 
@@ -89,8 +89,8 @@ pub async fn run(args: &PrepareArgs) -> Result<Prepared> {
 
 /// The missing cases, as they are sent once.
 fn submission(out: &Path, todo: &RemotePlan) -> Submission {
-    let preparation = Preparation { out: out.to_owned(), plan: todo.plan.clone(), cases: todo.cases.clone() };
-    let work = Work::Prepare(Box::new(preparation));
+    let preparation = PrepareJob { out: out.to_owned(), plan: todo.plan.clone(), cases: todo.cases.clone() };
+    let work = JobKind::Prepare(Box::new(preparation));
     Submission {
         name: work.name(),
         job: Job::new(work),

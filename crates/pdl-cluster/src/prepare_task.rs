@@ -10,12 +10,12 @@ use pdl_similarity::tile::Tile;
 use pdl_store::journal::Trust;
 use pdl_store::progress::{Run, Silent};
 
-use crate::job::Preparation;
+use crate::job::PrepareJob;
 use crate::tile_exec::{FIRST_PAUSE, TRIES};
 
 /// Prepares `cases`, as many at a time as cores and memory allow, and again those that the storage refuses for a while.
 /// A case that cannot be prepared is told as not computed: the client finds out why, as it does without a cluster.
-pub(crate) async fn prepare(job: &Arc<Preparation>, cases: Vec<Tile>, memory: u64) -> Result<Vec<TileDone>> {
+pub(crate) async fn prepare(job: &Arc<PrepareJob>, cases: Vec<Tile>, memory: u64) -> Result<Vec<TileDone>> {
     let mut pause = FIRST_PAUSE;
     for attempt in 1.. {
         let (job, wanted) = (Arc::clone(job), cases.iter().map(|case| case.row).collect::<Vec<_>>());

@@ -1,7 +1,7 @@
 //! Proxies in storage, and on an executor's disk as far as its tiles need them.
 //!
 //! A client cuts every file of proxies into blocks: the voxels of some consecutive cases each, their label maps where
-//! there are some, and one with all the rest (ids, keys, footer). [`Index`] lists them. An executor makes files of
+//! there are some, and one with all the rest (ids, keys, footer). [`ProxyIndex`] lists them. An executor makes files of
 //! the same length with the rest in its place and holes for the voxels, which it fills before a tile needs them and
 //! empties again when they take more than they may.
 
@@ -41,7 +41,7 @@ pub enum ProxyCacheError {
 
 /// All proxies of a run, in blocks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Index {
+pub struct ProxyIndex {
     files: Vec<FileIndex>,
 }
 
@@ -62,7 +62,7 @@ struct VoxelBlock {
     hash: String,
 }
 
-/// Brings the proxies of `out` into storage, those that are not there, and says the hash of their [`Index`].
+/// Brings the proxies of `out` into storage, those that are not there, and says the hash of their [`ProxyIndex`].
 ///
 /// # Errors
 /// [`ProxyCacheError`].
@@ -92,7 +92,7 @@ pub async fn upload(out: &Path, storage: &Storage) -> Result<String, ProxyCacheE
         let voxels = futures::stream::iter(voxels).buffered(AT_A_TIME).try_collect().await?;
         files.push(FileIndex { bytes, rest, voxels });
     }
-    Ok(keep(serde_json::to_vec(&Index { files })?).await?)
+    Ok(keep(serde_json::to_vec(&ProxyIndex { files })?).await?)
 }
 
 fn read_range(file: &File, bytes: &Range<u64>) -> std::io::Result<Vec<u8>> {
@@ -149,7 +149,7 @@ fn gaps(holes: impl Iterator<Item = Range<u64>>, end: u64) -> impl Iterator<Item
 #[derive(Debug)]
 pub struct ProxyCache {
     folder: tempfile::TempDir,
-    index: Index,
+    index: ProxyIndex,
     files: Vec<File>,
     /// Blocks that are here, those used last at the end: number of file and of block.
     here: VecDeque<(usize, usize)>,
@@ -158,7 +158,7 @@ pub struct ProxyCache {
 }
 
 impl ProxyCache {
-    /// A cache below `parent` of the proxies whose [`Index`] has this hash; their voxels take `limit` bytes at most, but
+    /// A cache below `parent` of the proxies whose [`ProxyIndex`] has this hash; their voxels take `limit` bytes at most, but
     /// never less than one tile needs.
     ///
     /// # Errors
@@ -169,7 +169,7 @@ impl ProxyCache {
         parent: &Path,
         limit: u64,
     ) -> Result<Self, ProxyCacheError> {
-        let index: Index = serde_json::from_slice(&storage.get_block(index).await?)?;
+        let index: ProxyIndex = serde_json::from_slice(&storage.get_block(index).await?)?;
         let folder = tempfile::Builder::new().prefix("pdl-cluster-").tempdir_in(parent);
         let folder = folder.map_err(StoreError::io("make a folder for the cache", parent))?;
         let proxies = folder.path().join(proxies::FOLDER);
@@ -298,7 +298,7 @@ mod tests {
             voxels.push(VoxelBlock { rows: row..row + 1, bytes: start..start + BLOCK, hash });
         }
         let rest = storage.put_block(vec![9; 4096]).await.unwrap();
-        let index = Index { files: vec![FileIndex { bytes: 4096 + 5 * BLOCK, rest, voxels }] };
+        let index = ProxyIndex { files: vec![FileIndex { bytes: 4096 + 5 * BLOCK, rest, voxels }] };
         storage.put_block(serde_json::to_vec(&index).unwrap()).await.unwrap()
     }
 

@@ -37,9 +37,9 @@ const PATIENCE_IN_ALL: Duration = Duration::from_secs(150);
 /// A bucket and a prefix: `s3://bucket/prefix`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Url(String);
+pub struct StorageUrl(String);
 
-impl FromStr for Url {
+impl FromStr for StorageUrl {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
@@ -54,7 +54,7 @@ impl FromStr for Url {
     }
 }
 
-impl std::fmt::Display for Url {
+impl std::fmt::Display for StorageUrl {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.0)
     }
@@ -67,7 +67,7 @@ pub enum StorageError {
     #[error("the storage {url} refuses: {source}")]
     Refused {
         /// Which.
-        url: Url,
+        url: StorageUrl,
         /// What it says.
         source: object_store::Error,
     },
@@ -75,7 +75,7 @@ pub enum StorageError {
     #[error("an object of the storage is damaged: {url}/{name}")]
     Damaged {
         /// Which storage.
-        url: Url,
+        url: StorageUrl,
         /// Which object.
         name: String,
     },
@@ -83,7 +83,7 @@ pub enum StorageError {
     #[error("the storage {url} holds {count} different parts of tile {} {}", tile.row, tile.col)]
     Differing {
         /// Which storage.
-        url: Url,
+        url: StorageUrl,
         /// Which tile.
         tile: Tile,
         /// How many.
@@ -95,7 +95,7 @@ pub enum StorageError {
 #[derive(Clone, Debug)]
 pub struct Storage {
     store: Arc<dyn ObjectStore>,
-    url: Url,
+    url: StorageUrl,
     prefix: Path,
 }
 
@@ -104,7 +104,7 @@ impl Storage {
     ///
     /// # Errors
     /// [`StorageError::Refused`] when the environment's settings cannot be.
-    pub fn open(url: &Url) -> Result<Self, StorageError> {
+    pub fn open(url: &StorageUrl) -> Result<Self, StorageError> {
         let retry = RetryConfig {
             backoff: BackoffConfig {
                 init_backoff: Duration::from_millis(100),
@@ -129,7 +129,7 @@ impl Storage {
     #[cfg(test)]
     pub(crate) fn for_tests() -> Self {
         let store = Arc::new(object_store::memory::InMemory::new());
-        Self { store, url: Url("s3://bucket/prefix".to_owned()), prefix: Path::from("prefix") }
+        Self { store, url: StorageUrl("s3://bucket/prefix".to_owned()), prefix: Path::from("prefix") }
     }
 
     fn refused(&self) -> impl FnOnce(object_store::Error) -> StorageError {
@@ -275,7 +275,7 @@ mod tests {
     #[test]
     fn an_address_has_no_place_for_a_secret() {
         assert_eq!(
-            "s3://bucket/a/b/".parse::<Url>().map(|url| url.to_string()),
+            "s3://bucket/a/b/".parse::<StorageUrl>().map(|url| url.to_string()),
             Ok("s3://bucket/a/b".to_owned())
         );
         for wrong in [
@@ -285,7 +285,7 @@ mod tests {
             "s3://key:secret@bucket/a",
             "s3://b/a?X-Amz-Signature=1",
         ] {
-            assert!(wrong.parse::<Url>().is_err(), "{wrong}");
+            assert!(wrong.parse::<StorageUrl>().is_err(), "{wrong}");
         }
     }
 }

@@ -18,7 +18,7 @@ use crate::codec::TileCodec;
 use crate::job::Job;
 use crate::plan::{partitions, plan};
 use crate::scheduler_api::SchedulerApi;
-use crate::{Address, Bar, note};
+use crate::{Address, JobProgress, note};
 
 /// How often the scheduler is asked how far it is.
 const LOOK: Duration = Duration::from_millis(500);
@@ -46,7 +46,7 @@ pub struct Submission {
 }
 
 /// How many rows each executor made.
-pub type Shares = BTreeMap<String, u64>;
+pub type RowsByExecutor = BTreeMap<String, u64>;
 
 impl Submission {
     /// Sends it and waits for the end. A job of the same name that a client left behind is cancelled first: executors
@@ -54,7 +54,7 @@ impl Submission {
     ///
     /// # Errors
     /// [`Interrupted`], or why the cluster failed.
-    pub async fn run(&self, scheduler: &Address) -> Result<Shares> {
+    pub async fn run(&self, scheduler: &Address) -> Result<RowsByExecutor> {
         let api = SchedulerApi::new(scheduler);
         let executors = api.executors().await?.len();
         if executors == 0 {
@@ -66,7 +66,7 @@ impl Submission {
         // The scheduler remembers jobs that have ended: the time tells this one from them.
         let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis();
         let name = format!("{} {now:x}", self.name);
-        let bar = Bar::new(self.step, self.units);
+        let bar = JobProgress::new(self.step, self.units);
         let ended = tokio::select! {
             ended = self.send(scheduler, &name, executors) => {
                 ended.with_context(|| format!("the run on the scheduler at {scheduler} failed"))
@@ -83,7 +83,7 @@ impl Submission {
         ended
     }
 
-    async fn send(&self, scheduler: &Address, name: &str, executors: usize) -> Result<Shares> {
+    async fn send(&self, scheduler: &Address, name: &str, executors: usize) -> Result<RowsByExecutor> {
         let config = SessionConfig::new_with_ballista()
             .set_str(BALLISTA_JOB_NAME, name)
             .set_str("ballista.scheduler.max_partitions_per_task", "1");
@@ -94,7 +94,7 @@ impl Submission {
         let name = name.to_owned();
         let mut rows =
             execute_physical_plan::<PhysicalPlanNode>(url, &ballista, plan, &codec, name, config).await?;
-        let mut shares = Shares::new();
+        let mut shares = RowsByExecutor::new();
         while let Some(batch) = rows.next().await {
             count(&batch?, &mut shares)?;
         }
@@ -102,7 +102,7 @@ impl Submission {
     }
 
     /// Shows how far the job is; ends when the scheduler has not answered for a while.
-    async fn watch(&self, api: &SchedulerApi, name: &str, bar: &Bar) {
+    async fn watch(&self, api: &SchedulerApi, name: &str, bar: &JobProgress) {
         let each = self.units as f64 / self.tiles.len() as f64;
         let mut heard = Instant::now();
         let mut job = None;
@@ -160,7 +160,7 @@ pub fn tell((executor, rows): (&String, &u64)) {
 }
 
 /// Every row says who made it.
-fn count(batch: &RecordBatch, shares: &mut Shares) -> Result<()> {
+fn count(batch: &RecordBatch, shares: &mut RowsByExecutor) -> Result<()> {
     let executors = batch.column_by_name("executor").and_then(|column| column.as_string_opt::<i32>());
     for executor in executors.context("the answer of the cluster has no column 'executor'")?.iter().flatten()
     {

@@ -21,9 +21,9 @@ use pdl_similarity::compare::TileDone;
 use pdl_similarity::isa::Isa;
 use pdl_similarity::tile::Tile;
 
-use crate::job::{Comparison, Job, Work};
+use crate::job::{CompareJob, Job, JobKind};
 use crate::prepare_task;
-use crate::worker::{WorkError, Worker};
+use crate::worker::{TileError, TileWorker};
 
 /// Exit code of an executor that lacks the run's instruction set.
 pub const LACKS_ISA: i32 = 6;
@@ -52,9 +52,9 @@ fn output_schema() -> SchemaRef {
 
 /// Where tiles are computed.
 #[derive(Debug)]
-pub struct Host {
+pub struct ExecutorHost {
     /// The thread that computes them.
-    pub worker: Worker,
+    pub worker: TileWorker,
     /// The name under which this executor appears.
     pub name: String,
     /// Most bytes of memory for the cases of one task.
@@ -70,13 +70,13 @@ pub struct TileExec {
     /// What to compute.
     pub job: Arc<Job>,
     input: Arc<dyn ExecutionPlan>,
-    host: Option<Arc<Host>>,
+    host: Option<Arc<ExecutorHost>>,
     properties: Arc<PlanProperties>,
 }
 
 impl TileExec {
     /// A node over `input`, whose rows are `(row, col)`; it runs only where there is a `host`.
-    pub fn new(job: Arc<Job>, input: Arc<dyn ExecutionPlan>, host: Option<Arc<Host>>) -> Self {
+    pub fn new(job: Arc<Job>, input: Arc<dyn ExecutionPlan>, host: Option<Arc<ExecutorHost>>) -> Self {
         let properties = PlanProperties::new(
             EquivalenceProperties::new(output_schema()),
             input.output_partitioning().clone(),
@@ -89,11 +89,11 @@ impl TileExec {
 
 impl DisplayAs for TileExec {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.job.work {
-            Work::Compare(job) => {
+        match &self.job.kind {
+            JobKind::Compare(job) => {
                 write!(f, "TileExec: tile={}, isa={}", job.parameters.tile, job.parameters.isa)
             }
-            Work::Prepare(_) => write!(f, "TileExec: cases"),
+            JobKind::Prepare(_) => write!(f, "TileExec: cases"),
         }
     }
 }
@@ -134,8 +134,8 @@ impl ExecutionPlan for TileExec {
         })?;
         let input = self.input.execute(partition, context)?;
         let rows = input.map(|batch| batch.and_then(|batch| tiles_of(&batch)));
-        match &self.job.work {
-            Work::Compare(job) => {
+        match &self.job.kind {
+            JobKind::Compare(job) => {
                 leave_when_lacking(job.parameters.isa);
                 let job = Arc::new(job.clone());
                 // All wait for their turn at once, so that those of another task do not come between them.
@@ -150,7 +150,7 @@ impl ExecutionPlan for TileExec {
                 });
                 Ok(Box::pin(RecordBatchStreamAdapter::new(output_schema(), done.try_flatten())))
             }
-            Work::Prepare(job) => {
+            JobKind::Prepare(job) => {
                 let job = Arc::new(job.as_ref().clone());
                 let done = rows.and_then(move |cases| {
                     let (job, host) = (Arc::clone(&job), Arc::clone(&host));
@@ -178,12 +178,12 @@ fn leave_when_lacking(isa: Isa) {
 }
 
 /// Computes a tile, again when the storage refuses it for a while.
-async fn compute(worker: &Worker, job: &Arc<Comparison>, tile: Tile) -> Result<TileDone> {
+async fn compute(worker: &TileWorker, job: &Arc<CompareJob>, tile: Tile) -> Result<TileDone> {
     let mut pause = FIRST_PAUSE;
     for attempt in 1..=TRIES {
         match worker.compute(job, tile).await {
             Ok(done) => return Ok(done),
-            Err(error) if attempt < TRIES && WorkError::may_pass(&error) => {
+            Err(error) if attempt < TRIES && TileError::is_retryable(&error) => {
                 tokio::time::sleep(pause).await;
                 pause *= 2;
             }

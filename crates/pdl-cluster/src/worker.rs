@@ -17,7 +17,7 @@ use pdl_store::progress::{Run, Silent};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-use crate::job::{Comparison, Place};
+use crate::job::{CompareJob, DataLocation};
 use crate::object_store::RunStore;
 use crate::proxy_cache::ProxyCacheError;
 
@@ -26,7 +26,7 @@ const IDLE: Duration = Duration::from_secs(20);
 
 /// A tile that was not computed.
 #[derive(Debug, thiserror::Error)]
-pub enum WorkError {
+pub enum TileError {
     /// It cannot be, or its files are out of reach.
     #[error(transparent)]
     Similarity(#[from] SimilarityError),
@@ -38,9 +38,9 @@ pub enum WorkError {
     Ended,
 }
 
-impl WorkError {
+impl TileError {
     /// Whether it may go well a little later.
-    pub fn may_pass(&self) -> bool {
+    pub fn is_retryable(&self) -> bool {
         matches!(
             self,
             Self::ProxyCache(_) | Self::Similarity(SimilarityError::Store(_) | SimilarityError::Proxies(_))
@@ -50,7 +50,7 @@ impl WorkError {
 
 /// What an executor may take.
 #[derive(Clone, Debug)]
-pub struct Limits {
+pub struct ExecutorLimits {
     /// Most bytes of memory; what is usual when not given.
     pub memory: Option<u64>,
     /// The folder for what comes from storage.
@@ -61,25 +61,25 @@ pub struct Limits {
 
 /// A tile that somebody waits for.
 struct Request {
-    job: Arc<Comparison>,
+    job: Arc<CompareJob>,
     tile: Tile,
     answer: Answer,
 }
 
-type Answer = oneshot::Sender<Result<TileDone, WorkError>>;
+type Answer = oneshot::Sender<Result<TileDone, TileError>>;
 
 /// The thread that computes.
 #[derive(Debug)]
-pub struct Worker {
+pub struct TileWorker {
     requests: Mutex<Sender<Request>>,
 }
 
-impl Worker {
+impl TileWorker {
     /// Starts it; it waits for storage on `runtime`.
     ///
     /// # Errors
     /// When the system has no thread left.
-    pub fn start(limits: Limits, runtime: Handle) -> std::io::Result<Self> {
+    pub fn start(limits: ExecutorLimits, runtime: Handle) -> std::io::Result<Self> {
         let (requests, incoming) = channel();
         let run = move || {
             let mut next = None;
@@ -95,15 +95,15 @@ impl Worker {
     /// Computes a tile, once its turn comes.
     ///
     /// # Errors
-    /// [`WorkError`].
-    pub async fn compute(&self, job: &Arc<Comparison>, tile: Tile) -> Result<TileDone, WorkError> {
+    /// [`TileError`].
+    pub async fn compute(&self, job: &Arc<CompareJob>, tile: Tile) -> Result<TileDone, TileError> {
         let (answer, answered) = oneshot::channel();
         let request = Request { job: Arc::clone(job), tile, answer };
         let sent = self.requests.lock().map(|requests| requests.send(request).is_ok());
         if !sent.unwrap_or(false) {
-            return Err(WorkError::Ended);
+            return Err(TileError::Ended);
         }
-        answered.await.unwrap_or(Err(WorkError::Ended))
+        answered.await.unwrap_or(Err(TileError::Ended))
     }
 }
 
@@ -112,7 +112,7 @@ impl Worker {
 fn serve(
     first: Request,
     incoming: &Receiver<Request>,
-    limits: &Limits,
+    limits: &ExecutorLimits,
     runtime: &Handle,
     store: &mut Option<RunStore>,
 ) -> Option<Request> {
@@ -121,9 +121,11 @@ fn serve(
         let _ = first.answer.send(Err(error.into()));
         return None;
     }
-    let out = match (&job.place, store.as_ref()) {
-        (Place::Folder(out), _) => out.clone(),
-        (Place::Storage { .. }, store) => store.map(|store| store.folder().to_owned()).unwrap_or_default(),
+    let out = match (&job.location, store.as_ref()) {
+        (DataLocation::Folder(out), _) => out.clone(),
+        (DataLocation::Storage { .. }, store) => {
+            store.map(|store| store.folder().to_owned()).unwrap_or_default()
+        }
     };
     let store = RefCell::new(store.as_mut());
     let waiting = Cell::new(None); // whoever waits for the tile that is computed now
@@ -154,7 +156,7 @@ fn serve(
     });
     let tell = |done: TileDone| {
         let kept = store.borrow_mut().as_mut().map(|store| runtime.block_on(store.keep(&job, done.tile)));
-        let result = kept.unwrap_or(Ok(())).map(|()| done).map_err(WorkError::from);
+        let result = kept.unwrap_or(Ok(())).map(|()| done).map_err(TileError::from);
         if let Some(answer) = waiting.take() {
             let _ = Answer::send(answer, result);
         }
@@ -172,15 +174,15 @@ fn serve(
 
 /// Has `store` be what the job needs: its storage, or nothing.
 fn mount(
-    job: &Comparison,
-    limits: &Limits,
+    job: &CompareJob,
+    limits: &ExecutorLimits,
     runtime: &Handle,
     store: &mut Option<RunStore>,
 ) -> Result<(), ProxyCacheError> {
-    let fits = |store: &RunStore| store.place == job.place;
+    let fits = |store: &RunStore| store.location == job.location;
     if !store.as_ref().is_some_and(fits) {
         *store = None; // its folder goes before another comes
-        if let Place::Storage { url, index } = &job.place {
+        if let DataLocation::Storage { url, index } = &job.location {
             *store = Some(runtime.block_on(RunStore::open(url, index, limits))?);
         }
     }

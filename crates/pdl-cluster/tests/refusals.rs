@@ -12,7 +12,7 @@ use datafusion::prelude::SessionConfig;
 use datafusion_proto::protobuf::PhysicalPlanNode;
 use futures::StreamExt;
 use pdl_cluster::codec::TileCodec;
-use pdl_cluster::job::{Comparison, Job, Place, VERSION, Work};
+use pdl_cluster::job::{CompareJob, DataLocation, Job, JobKind, VERSION};
 use pdl_cluster::plan::plan;
 use pdl_similarity::isa::Isa;
 use pdl_similarity::parameters::CompareParameters;
@@ -86,8 +86,8 @@ fn refusal(job: Job) -> String {
 fn job(version: &str) -> Job {
     Job {
         version: version.to_owned(),
-        work: Work::Compare(Comparison {
-            place: Place::Folder("/nowhere".into()),
+        kind: JobKind::Compare(CompareJob {
+            location: DataLocation::Folder("/nowhere".into()),
             parameters: CompareParameters::default().resolve().unwrap(),
             proxies: String::new(),
         }),
@@ -113,8 +113,8 @@ fn an_executor_that_lacks_the_instructions_of_a_run_leaves_and_says_why() {
         .map(Running)
         .unwrap();
     let parameters = CompareParameters { isa: lacking, ..CompareParameters::default() };
-    let work = Work::Compare(Comparison {
-        place: Place::Folder("/nowhere".into()),
+    let work = JobKind::Compare(CompareJob {
+        location: DataLocation::Folder("/nowhere".into()),
         parameters,
         proxies: String::new(),
     });

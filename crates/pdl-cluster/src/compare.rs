@@ -9,9 +9,9 @@ use pdl_similarity::parameters::CompareParameters;
 use pdl_store::atomic;
 use pdl_store::lock::FolderLock;
 
-use crate::job::{self, Comparison, Job, Place, Work};
+use crate::job::{self, CompareJob, DataLocation, Job, JobKind};
 use crate::proxy_cache;
-use crate::storage::{Storage, Url};
+use crate::storage::{Storage, StorageUrl};
 use crate::submission::{Interrupted, Submission, is_final, tell};
 use crate::{Address, note};
 
@@ -26,7 +26,7 @@ pub struct CompareArgs {
     /// S3-compatible storage for proxies and parts, where machines share no folder; OUT is needed here alone. How to get
     /// in comes from the environment of each machine (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_ENDPOINT, ...).
     #[arg(long, value_name = "s3://BUCKET/PREFIX")]
-    storage: Option<Url>,
+    storage: Option<StorageUrl>,
     /// The scheduler.
     #[arg(long, value_name = "HOST:PORT")]
     scheduler: Address,
@@ -52,16 +52,16 @@ pub async fn run(args: &CompareArgs) -> Result<Compared> {
     let storage = args.storage.as_ref().map(Storage::open).transpose()?;
     let first = collected(first, &out, storage.as_ref()).await?;
     let mut todo = first.clone();
-    let place = match (&args.storage, &storage) {
+    let location = match (&args.storage, &storage) {
         (Some(url), Some(storage)) if !todo.missing.is_empty() => {
             note("bringing the proxies into storage");
-            Place::Storage { url: url.clone(), index: proxy_cache::upload(&out, storage).await? }
+            DataLocation::Storage { url: url.clone(), index: proxy_cache::upload(&out, storage).await? }
         }
-        _ => Place::Folder(out.clone()),
+        _ => DataLocation::Folder(out.clone()),
     };
     let mut fruitless = 0;
     while !todo.missing.is_empty() {
-        let ended = match submission(&place, &todo).run(&args.scheduler).await {
+        let ended = match submission(&location, &todo).run(&args.scheduler).await {
             Err(error) if error.is::<Interrupted>() => return Err(error),
             ended => ended,
         };
@@ -96,13 +96,13 @@ async fn collected(todo: Plan, out: &Path, storage: Option<&Storage>) -> Result<
 }
 
 /// The missing tiles, as they are sent once.
-fn submission(place: &Place, todo: &Plan) -> Submission {
-    let comparison = Comparison {
-        place: place.clone(),
+fn submission(location: &DataLocation, todo: &Plan) -> Submission {
+    let comparison = CompareJob {
+        location: location.clone(),
         parameters: todo.parameters.clone(),
         proxies: todo.proxies.clone(),
     };
-    let work = Work::Compare(comparison);
+    let work = JobKind::Compare(comparison);
     Submission {
         name: work.name(),
         job: Job::new(work),
