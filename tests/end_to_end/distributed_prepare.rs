@@ -44,7 +44,7 @@ fn same_files(parameters: &PrepareParameters) {
     let left = plan_remote(&out, parameters, false, RUN).unwrap();
     assert_eq!(left.missing, todo.missing[..2]);
     let other = submit_results(&out, &todo.plan, "another table", &left.missing, RUN);
-    assert!(matches!(other, Err(PrepareError::Option(text)) if text.contains("share this folder")));
+    assert!(matches!(other, Err(PrepareError::NotShared { .. })));
     // A proxy that was damaged on its way is made again.
     let case = fs::read_dir(out.join(".pdl/remote-results")).unwrap().flatten().map(|entry| entry.path());
     let case = case.into_iter().find(|path| path.extension().is_some_and(|end| end == "arrow")).unwrap();

@@ -73,6 +73,15 @@ pub enum PrepareError {
         /// Which file.
         path: PathBuf,
     },
+    /// This machine sees another `cases.parquet` than the one that planned a remote preparation.
+    #[error(
+        "the cases seen here are not those of the run: all machines must share this folder: {}",
+        out.display()
+    )]
+    NotShared {
+        /// The curation folder.
+        out: PathBuf,
+    },
     /// A source file could not be read.
     #[error(transparent)]
     Read(#[from] ReadError),

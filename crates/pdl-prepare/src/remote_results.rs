@@ -1,13 +1,14 @@
-//! Cases that other machines have prepared in the shared curation folder, on their way into the tables of the stage.
+//! Cases that other machines have prepared in the shared curation folder and the stage has yet to
+//! take into its tables.
 //!
 //! ```text
-//! .pdl/remote-results/CASE.volumes.jsonl   journal of the case's prepared files, which lie in prepared/
+//! .pdl/remote-results/CASE.volumes.jsonl   journal of the prepared files (in prepared/)
 //! .pdl/remote-results/CASE.arrow           its proxy, a file of one row
 //! .pdl/remote-results/CASE.proxy.jsonl     journal of the proxy
 //! ```
 //!
-//! Every result is keyed by content hashes, so a case that is submitted twice, late or incompletely costs time and
-//! nothing else.
+//! Every result is keyed by content hashes, so a case that is submitted twice, late or incompletely
+//! costs time and nothing else.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -26,7 +27,8 @@ const FOLDER: &str = "remote-results";
 const VOLUMES: &str = "volumes";
 const PROXY: &str = "proxy";
 
-/// The proxy of a case that another machine submitted under this key; none when it is absent or damaged.
+/// The proxy of a case that another machine submitted under this key; none when it is absent or
+/// damaged.
 pub(crate) fn proxy(
     out: &Path,
     row: &CaseRow,
@@ -69,7 +71,8 @@ pub(crate) fn collect(out: &Path) -> Result<(), StoreError> {
     opened.and_then(append).map_err(StoreError::io("write the journal", &path))
 }
 
-/// Makes the folder that results are submitted into; a machine that does not see it shares no folder with this one.
+/// Makes the folder that results are submitted into. A machine that does not see it does not share
+/// the curation folder.
 pub(crate) fn create_folder(out: &Path) -> Result<(), StoreError> {
     let folder = folder(out);
     fs::create_dir_all(&folder).map_err(StoreError::io("make the folder", &folder))

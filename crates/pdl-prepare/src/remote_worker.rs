@@ -1,8 +1,8 @@
 //! Preparation on several machines that share the curation folder.
 //!
 //! One machine plans ([`plan_remote`]), any number prepare cases ([`submit_results`]), and
-//! [`prepare`](crate::prepare::prepare) then takes the submitted results, prepares the cases that have none, and removes
-//! what was submitted.
+//! [`prepare`](crate::prepare::prepare) then takes the submitted results, prepares the cases that
+//! have none, and removes what was submitted.
 
 use std::path::Path;
 
@@ -83,12 +83,13 @@ fn share_volumes(stage: &Stage<'_>, row: &CaseRow, volumes: &PreparedRow) -> Res
     journal.record(&row.case_id, &stage.volume_key(row), stamps, volumes)
 }
 
-/// Prepares some of the cases by a plan and submits the results; the outcomes are in the order of `wanted`. `cases` is
-/// [`RemotePlan::cases`].
+/// Prepares some of the cases by a plan and submits the results; the outcomes are in the order of
+/// `wanted`. `cases` is [`RemotePlan::cases`].
 ///
 /// # Errors
-/// [`PrepareError::Option`] when this is not the folder that the plan was made in, or a number in `wanted` is out of
-/// range; [`PrepareError::Store`] when `cases.parquet` cannot be read.
+/// [`PrepareError::NotShared`] when this is not the folder that the plan was made in;
+/// [`PrepareError::Option`] when a number in `wanted` is out of range; [`PrepareError::Store`] when
+/// `cases.parquet` cannot be read.
 pub fn submit_results(
     out: &Path,
     plan: &Plan,
@@ -97,17 +98,14 @@ pub fn submit_results(
     run: Run<'_>,
 ) -> Result<Vec<Result<(), PrepareError>>, PrepareError> {
     if hash::of_file(&out.join(cases::FILE))? != cases || !remote_results::has_folder(out) {
-        let message = format!(
-            "the cases seen here are not those of the run; do all machines share this folder?: {}",
-            out.display()
-        );
-        return Err(PrepareError::Option(message));
+        return Err(PrepareError::NotShared { out: out.to_owned() });
     }
     let table = Cases::read(out)?;
     let usable: Vec<&CaseRow> = table.usable().collect();
     let row = |index: &usize| usable.get(*index).copied();
     let rows: Option<Vec<&CaseRow>> = wanted.iter().map(row).collect();
-    let rows = rows.ok_or_else(|| PrepareError::Option("there is no such case".to_owned()))?;
+    let rows =
+        rows.ok_or_else(|| PrepareError::Option("a case number of the run is out of range".to_owned()))?;
     let mut done = Vec::with_capacity(rows.len());
     for batch in batches_by_memory(&rows, plan, run.memory()) {
         let one = |row: &&CaseRow| {
