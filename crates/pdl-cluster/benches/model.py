@@ -1,27 +1,27 @@
-"""What a comparison of many cases costs on a cluster: the table in the documentation of the crate.
+"""The cost of a comparison of many cases on a cluster: the table in `pdl help measured`.
 
     model.py --pair US --case MS --tile-ms MS --check MS --scheduler-ms MS [--cases 100000] [--tile 128] ...
 
-The constants are those that `cluster.py --many 141` prints for one core; the scheduler's milliseconds for a tile there are
-to be multiplied by 10,011 / 106, for so many tiles go out to two executors in so many partitions. Blocks that executors load are counted by going
-through the tiles as they go out: partitions along Morton's curve (`src/plan.rs`), each executor with the blocks that it used
-last in memory, and nothing there when a partition begins.
+The constants are those that `cluster.py --many 141` prints for one core. Its milliseconds of the scheduler are per tile;
+multiply them by 10,011 / 106, the tiles and partitions of that run. Loaded blocks are counted by replaying the
+partitions along the Morton curve (`src/plan.rs`): each executor keeps the blocks it used last, and starts every
+partition without any.
 """
 
 import argparse
 from collections import OrderedDict
 
-SHARE, SHARES, MOST_TILES, MOST_OF_ALL = 4, (8, 500), 16, 64  # as in src/plan.rs
+SHARES_PER_EXECUTOR, SHARES, MOST_UNITS, MOST_OF_ALL = 4, (8, 500), 16, 64  # as in src/plan.rs
 
 
-def along_curve(row, col):
-    """The bits of row and column by turns."""
+def morton(row, col):
+    """The bits of row and column interleaved."""
     return sum((row >> bit & 1) << (2 * bit + 1) | (col >> bit & 1) << (2 * bit) for bit in range(20))
 
 
 def partitions(tiles, executors):
-    shares = min(max(SHARE * executors, SHARES[0]), SHARES[1])
-    most = max(MOST_TILES, len(tiles) // MOST_OF_ALL)
+    shares = min(max(SHARES_PER_EXECUTOR * executors, SHARES[0]), SHARES[1])
+    most = max(MOST_UNITS, len(tiles) // MOST_OF_ALL)
     first = 0
     while first < len(tiles):
         count = min(max((len(tiles) - first) // shares, 1), most)
@@ -58,7 +58,7 @@ def main():
     parser.add_argument("--machines", nargs="+", default=["16x4x16", "128x8x32"], help="executors x cores x GiB")
     options = parser.parse_args()
     blocks = -(-options.cases // options.tile)
-    tiles = sorted(((r, c) for r in range(blocks) for c in range(r, blocks)), key=lambda tile: along_curve(*tile))
+    tiles = sorted(((r, c) for r in range(blocks) for c in range(r, blocks)), key=lambda tile: morton(*tile))
     pairs = options.cases * (options.cases - 1) / 2
     print(f"{len(tiles)} tiles of {options.tile} x {options.tile}, {pairs:.3g} pairs, {pairs * options.bytes_a_pair / 1e9:.0f} GB written")
     for machines in options.machines:
