@@ -232,7 +232,7 @@ def interrupted(client, out, expected, scratch):
     running.communicate(timeout=60)
     check("an interrupted client ends with exit code 130", running.returncode == 130, running.returncode)
     last = (scratch / "client.log").read_text().strip().splitlines()[-1]
-    check("and says how to go on", "run this again" in last, last)
+    check("and says how to resume", "run the same command again" in last, last)
     running = client(out)
     running.communicate(timeout=600)
     check("the second run sees it through", running.returncode == 0 and digest(out) == expected, running.returncode)
@@ -254,7 +254,7 @@ def dead_scheduler(first, scheduler, client, out, expected, scratch, size, cases
     check("without a scheduler the client fails", running.returncode == 1, running.returncode)
     last = (scratch / "client.log").read_text().strip().splitlines()[-1]
     print(f"its last words: {last}", flush=True)
-    check("and says what to do", "run it again" in last, last)
+    check("and says how to resume", "run the same command again to resume" in last, last)
     time.sleep(3)  # executors may still end the tiles that they had begun
     done = {path.name for path in parts(out)}
     missing = sum(pairs_of(name, size, cases) for name in expected if name not in done)

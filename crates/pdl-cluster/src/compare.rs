@@ -1,113 +1,127 @@
-//! The client: what is missing of a comparison is computed by a cluster.
+//! The client of a comparison: a cluster computes the missing tiles.
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
 use pdl_similarity::compare::{Compared, Plan};
 use pdl_similarity::pairs;
 use pdl_similarity::parameters::CompareParameters;
 use pdl_store::atomic;
 use pdl_store::lock::FolderLock;
 
+use crate::address::Address;
+use crate::display::note;
+use crate::error::{ClusterError, UnitKind};
 use crate::job::{self, CompareJob, DataLocation, Job, JobKind};
 use crate::proxy_cache;
 use crate::storage::{Storage, StorageUrl};
-use crate::submission::{Interrupted, Submission, is_final, tell};
-use crate::{Address, note};
+use crate::submission::{Submission, print_counts};
+use crate::work_unit::WorkUnit;
 
-/// Goes without a new tile after which a run is given up.
-const FRUITLESS_GOES: usize = 2;
+/// Consecutive submissions without a new tile after which a run ends.
+const FRUITLESS_SUBMISSIONS: usize = 2;
 
-/// What to compare, and where.
+/// Options of a comparison.
 #[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Cluster")]
 pub struct CompareArgs {
-    /// The curation folder; under the same path on every machine, unless there is --storage.
+    /// Curation folder; under the same path on every machine, unless --storage is given.
+    #[arg(help_heading = None)]
     out: PathBuf,
-    /// S3-compatible storage for proxies and parts, where machines share no folder; OUT is needed here alone. How to get
-    /// in comes from the environment of each machine (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_ENDPOINT, ...).
-    #[arg(long, value_name = "s3://BUCKET/PREFIX")]
-    storage: Option<StorageUrl>,
-    /// The scheduler.
+    /// Address of the scheduler.
     #[arg(long, value_name = "HOST:PORT")]
     scheduler: Address,
-    /// Say on stderr how many tiles each executor computed.
+    /// Exchange proxies and tiles through S3-compatible storage, for machines without a shared
+    /// folder; only the client then needs OUT. Each machine takes credentials from its
+    /// environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_ENDPOINT, ...).
+    #[arg(long, value_name = "s3://BUCKET/PREFIX")]
+    storage: Option<StorageUrl>,
+    /// Print on stderr how many tiles each executor computed.
     #[arg(long)]
     by_executor: bool,
     /// Print the result as JSON.
     #[arg(long)]
     pub json: bool,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Comparison")]
     parameters: CompareParameters,
 }
 
-/// Computes what is missing.
+/// Computes the missing tiles and checks that every tile exists.
 ///
 /// # Errors
-/// When the scheduler does not answer, a tile cannot be computed, or the run is interrupted.
-pub async fn run(args: &CompareArgs) -> Result<Compared> {
+/// [`ClusterError::Unfinished`] when the cluster fails, [`ClusterError::Interrupted`] after Ctrl-C;
+/// else the error of the folder or the storage.
+pub async fn run(args: &CompareArgs) -> Result<Compared, ClusterError> {
     let out = std::fs::canonicalize(&args.out)
-        .with_context(|| format!("there is no such curation folder: {}", args.out.display()))?;
+        .map_err(|source| ClusterError::NoFolder { path: args.out.clone(), source })?;
     let _lock = FolderLock::take(&out)?;
     let first = Plan::new(&out, &args.parameters)?;
     let storage = args.storage.as_ref().map(Storage::open).transpose()?;
-    let first = collected(first, &out, storage.as_ref()).await?;
+    let first = downloaded(first, &out, storage.as_ref()).await?;
     let mut todo = first.clone();
     let location = match (&args.storage, &storage) {
         (Some(url), Some(storage)) if !todo.missing.is_empty() => {
-            note("bringing the proxies into storage");
-            DataLocation::Storage { url: url.clone(), index: proxy_cache::upload(&out, storage).await? }
+            note("uploading the proxies");
+            let index = proxy_cache::upload(&out, storage).await?;
+            DataLocation::Storage { url: url.clone(), index }
         }
         _ => DataLocation::Folder(out.clone()),
     };
     let mut fruitless = 0;
     while !todo.missing.is_empty() {
         let ended = match submission(&location, &todo).run(&args.scheduler).await {
-            Err(error) if error.is::<Interrupted>() => return Err(error),
+            Err(error @ ClusterError::Interrupted(_)) => return Err(error),
             ended => ended,
         };
-        let left = collected(Plan::new(&out, &todo.parameters)?, &out, storage.as_ref()).await?;
+        let left = downloaded(Plan::new(&out, &todo.parameters)?, &out, storage.as_ref()).await?;
         fruitless = if left.missing.len() == todo.missing.len() { fruitless + 1 } else { 0 };
+        let ended = ended.and_then(|counts| match left.missing.len() {
+            missing if fruitless > 0 && missing > 0 => Err(ClusterError::ResultsMissing { missing }),
+            _ => Ok(counts),
+        });
         match ended {
-            Err(error) if is_final(&error) || fruitless >= FRUITLESS_GOES => {
-                let done = first.missing.len() - left.missing.len();
-                return Err(error.context(format!(
-                    "{done} of {} tiles are done; run it again and only the others are computed",
-                    first.missing.len()
-                )));
+            Ok(counts) if args.by_executor => print_counts(&counts),
+            Ok(_) => (),
+            Err(error) if error.is_retryable() && fruitless < FRUITLESS_SUBMISSIONS => {
+                note(&format!("warning: {error}; submitting the missing tiles again"));
             }
-            Ok(_) if fruitless >= FRUITLESS_GOES => {
-                bail!("the cluster says that all is done, but {} tiles are missing", left.missing.len());
+            Err(error) => {
+                let total = first.missing.len();
+                let done = total.saturating_sub(left.missing.len());
+                return Err(ClusterError::Unfinished {
+                    done,
+                    total,
+                    units: UnitKind::Tiles,
+                    source: Box::new(error),
+                });
             }
-            Err(error) => note(&format!("warning: {error:#}; going on with what is left")),
-            Ok(shares) => shares.iter().filter(|_| args.by_executor).for_each(tell),
         }
         todo = left;
     }
     Ok(first.finish(&out)?)
 }
 
-/// What is left of a plan when the parts that are in storage have been brought here.
-async fn collected(todo: Plan, out: &Path, storage: Option<&Storage>) -> Result<Plan> {
+/// Downloads the missing tiles that are in the storage; returns what is then missing.
+async fn downloaded(todo: Plan, out: &Path, storage: Option<&Storage>) -> Result<Plan, ClusterError> {
     let Some(storage) = storage.filter(|_| !todo.missing.is_empty()) else { return Ok(todo) };
     let run = job::run(&todo.parameters, &todo.proxies);
-    let keep = |tile, bytes: Vec<u8>| Ok::<_, anyhow::Error>(atomic::write(&pairs::path(out, tile), &bytes)?);
-    storage.get_parts(&run, &todo.missing, keep).await?;
+    let keep = |tile, bytes: Vec<u8>| -> Result<(), ClusterError> {
+        Ok(atomic::write(&pairs::path(out, tile), &bytes)?)
+    };
+    storage.get_tiles(&run, &todo.missing, keep).await?;
     Ok(Plan::new(out, &todo.parameters)?)
 }
 
-/// The missing tiles, as they are sent once.
 fn submission(location: &DataLocation, todo: &Plan) -> Submission {
-    let comparison = CompareJob {
+    let kind = JobKind::Compare(CompareJob {
         location: location.clone(),
         parameters: todo.parameters.clone(),
         proxies: todo.proxies.clone(),
-    };
-    let work = JobKind::Compare(comparison);
+    });
     Submission {
-        name: work.name(),
-        job: Job::new(work),
-        tiles: todo.missing.clone(),
+        name: kind.name(),
+        job: Job::new(kind),
+        units: todo.missing.iter().copied().map(WorkUnit::Tile).collect(),
         step: "comparing pairs",
-        units: todo.missing.iter().map(|tile| todo.pairs(*tile)).sum(),
+        total: todo.missing.iter().map(|tile| todo.pairs(*tile)).sum(),
     }
 }

@@ -1,4 +1,5 @@
-//! A run's storage as an executor works with it: its proxies on the disk, its parts on their way out.
+//! The object store of a run on an executor: proxies are cached on disk, computed tiles are
+//! uploaded.
 
 use std::path::Path;
 
@@ -8,21 +9,21 @@ use pdl_similarity::tile::Tile;
 use pdl_store::StoreError;
 
 use crate::job::{CompareJob, DataLocation};
+use crate::limits::ExecutorLimits;
 use crate::proxy_cache::{ProxyCache, ProxyCacheError};
 use crate::storage::{Storage, StorageUrl};
-use crate::worker::ExecutorLimits;
 
-/// Storage and what is here of it.
+/// The object store of one run, with a cache of its proxies.
 #[derive(Debug)]
 pub struct RunStore {
-    /// Which storage, and which proxies there.
+    /// The storage and the index of its proxies.
     pub location: DataLocation,
     storage: Storage,
     cache: ProxyCache,
 }
 
 impl RunStore {
-    /// Opens the storage and makes room for the proxies whose list has the hash `index`.
+    /// Opens the storage and an empty cache of the proxies whose index has this hash.
     ///
     /// # Errors
     /// [`ProxyCacheError`].
@@ -37,19 +38,19 @@ impl RunStore {
         Ok(Self { location, storage, cache })
     }
 
-    /// A folder like a curation folder.
+    /// The cache, laid out as a curation folder.
     pub fn folder(&self) -> &Path {
         self.cache.folder()
     }
 
-    /// Brings what a tile needs, unless its part is in storage already: then it is done.
+    /// Downloads the proxies of a tile; returns the tile as done when the storage already has it.
     ///
     /// # Errors
     /// [`ProxyCacheError`].
-    pub async fn ready(&mut self, job: &CompareJob, tile: Tile) -> Result<Option<TileDone>, ProxyCacheError> {
+    pub async fn fetch(&mut self, job: &CompareJob, tile: Tile) -> Result<Option<TileDone>, ProxyCacheError> {
         let size = job.parameters.tile;
         let cases = self.cache.cases();
-        if self.storage.has_part(&job.run(), tile).await? {
+        if self.storage.has_tile(&job.run(), tile).await? {
             let [rows, cols] = tile.ranges(size, cases);
             let in_tile = if tile.row == tile.col { rows.len() } else { rows.len() + cols.len() };
             return Ok(Some(TileDone {
@@ -63,15 +64,15 @@ impl RunStore {
         Ok(None)
     }
 
-    /// Brings the part of a tile into storage; it is not kept here.
+    /// Uploads the computed file of a tile and removes it from the cache.
     ///
     /// # Errors
     /// [`ProxyCacheError`].
-    pub async fn keep(&self, job: &CompareJob, tile: Tile) -> Result<(), ProxyCacheError> {
+    pub async fn upload(&self, job: &CompareJob, tile: Tile) -> Result<(), ProxyCacheError> {
         let path = pairs::path(self.folder(), tile);
-        let bytes = std::fs::read(&path).map_err(StoreError::io("read the part", &path))?;
-        self.storage.put_part(&job.run(), tile, bytes).await?;
-        std::fs::remove_file(&path).map_err(StoreError::io("remove the part", &path))?;
+        let bytes = std::fs::read(&path).map_err(StoreError::io("read the tile", &path))?;
+        self.storage.put_tile(&job.run(), tile, bytes).await?;
+        std::fs::remove_file(&path).map_err(StoreError::io("remove the tile", &path))?;
         Ok(())
     }
 }

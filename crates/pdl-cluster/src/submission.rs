@@ -1,170 +1,158 @@
-//! What a client sends to a cluster once, and how it waits for the end.
+//! One job that a client submits to the cluster, and the wait for its end.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, IsTerminal};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, Result};
-use arrow::array::{AsArray, RecordBatch};
 use ballista_core::config::BALLISTA_JOB_NAME;
 use ballista_core::execution_plans::execute_physical_plan;
 use ballista_core::extension::SessionConfigExt;
 use datafusion::prelude::SessionConfig;
 use datafusion_proto::protobuf::PhysicalPlanNode;
 use futures::StreamExt;
-use pdl_similarity::tile::Tile;
 
+use crate::address::Address;
 use crate::codec::TileCodec;
+use crate::display::{JobProgress, note};
+use crate::error::{ClusterError, RemainingJob, with_sources};
 use crate::job::Job;
 use crate::plan::{partitions, plan};
 use crate::scheduler_api::SchedulerApi;
-use crate::{Address, JobProgress, note};
+use crate::work_unit::{WorkUnit, executors};
 
-/// How often the scheduler is asked how far it is.
-const LOOK: Duration = Duration::from_millis(500);
-/// How long the scheduler is silent before it counts as gone.
-const SILENT: Duration = Duration::from_secs(15);
+/// Time between two requests for progress.
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
+/// Silence after which the scheduler counts as gone.
+const SILENCE: Duration = Duration::from_secs(15);
 
-/// A run that was left, and whether its job goes on.
-#[derive(Debug, thiserror::Error)]
-#[error("stopped; {0}")]
-pub struct Interrupted(&'static str);
-
-/// A job that is sent once.
+/// A job and the units that are missing of it.
 #[derive(Debug)]
 pub struct Submission {
-    /// What is to be made.
+    /// What is made.
     pub job: Job,
-    /// What the scheduler lists it under: the same for what must not be made twice at a time.
+    /// Name under which the scheduler lists the job; see
+    /// [`JobKind::name`](crate::job::JobKind::name).
     pub name: String,
-    /// Which of it: tiles, or cases as tiles of column 0.
-    pub tiles: Vec<Tile>,
-    /// What the progress is called.
+    /// The missing units.
+    pub units: Vec<WorkUnit>,
+    /// Label of the progress.
     pub step: &'static str,
-    /// Units of progress in all.
-    pub units: u64,
+    /// Progress when every unit is done, such as the pairs of all tiles.
+    pub total: u64,
 }
 
-/// How many rows each executor made.
+/// Completed units by executor.
 pub type RowsByExecutor = BTreeMap<String, u64>;
 
 impl Submission {
-    /// Sends it and waits for the end. A job of the same name that a client left behind is cancelled first: executors
-    /// would make the same things for both.
+    /// Submits the job and waits for its end. An active job of the same name, left by an earlier
+    /// client, is cancelled first: executors would do the same work for both.
     ///
     /// # Errors
-    /// [`Interrupted`], or why the cluster failed.
-    pub async fn run(&self, scheduler: &Address) -> Result<RowsByExecutor> {
+    /// [`ClusterError::Interrupted`] after Ctrl-C, else why the cluster failed.
+    pub async fn run(&self, scheduler: &Address) -> Result<RowsByExecutor, ClusterError> {
         let api = SchedulerApi::new(scheduler);
         let executors = api.executors().await?.len();
         if executors == 0 {
-            note("no executor has come yet; waiting for one (`pdl-cluster executor --scheduler HOST:PORT`)");
+            note("no executor has joined yet: start one with `pdl-cluster executor --scheduler HOST:PORT`");
         }
-        for left in api.jobs_under_way(&self.name).await? {
+        for left in api.active_jobs(&self.name).await? {
             api.cancel(&left.job_id).await?;
         }
-        // The scheduler remembers jobs that have ended: the time tells this one from them.
-        let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis();
+        // The scheduler remembers jobs that have ended; the time tells this one from them.
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         let name = format!("{} {now:x}", self.name);
-        let bar = JobProgress::new(self.step, self.units);
+        let progress = JobProgress::new(self.step, self.total);
         let ended = tokio::select! {
-            ended = self.send(scheduler, &name, executors) => {
-                ended.with_context(|| format!("the run on the scheduler at {scheduler} failed"))
-            }
-            () = self.watch(&api, &name, &bar) => {
-                Err(anyhow::anyhow!("the scheduler at {scheduler} does not answer any more"))
-            }
+            ended = self.submit(scheduler, &name, executors) => ended,
+            last = self.watch(&api, &name, &progress) => Err(last),
             _ = tokio::signal::ctrl_c() => {
-                bar.clear();
-                return Err(interrupted(&api, &name).await.into());
+                progress.clear();
+                return Err(ClusterError::Interrupted(interrupted(&api, &name).await));
             }
         };
-        bar.clear();
+        progress.clear();
         ended
     }
 
-    async fn send(&self, scheduler: &Address, name: &str, executors: usize) -> Result<RowsByExecutor> {
+    async fn submit(
+        &self,
+        scheduler: &Address,
+        name: &str,
+        executors: usize,
+    ) -> Result<RowsByExecutor, ClusterError> {
         let config = SessionConfig::new_with_ballista()
             .set_str(BALLISTA_JOB_NAME, name)
             .set_str("ballista.scheduler.max_partitions_per_task", "1");
         let ballista = config.ballista_config();
-        let plan = plan(self.job.clone(), &partitions(&self.tiles, executors))?;
+        let plan = plan(self.job.clone(), &partitions(&self.units, executors))
+            .map_err(|error| ClusterError::InvalidPlan { problem: with_sources(&error) })?;
         let url = format!("http://{scheduler}");
         let codec = TileCodec::default();
         let name = name.to_owned();
-        let mut rows =
-            execute_physical_plan::<PhysicalPlanNode>(url, &ballista, plan, &codec, name, config).await?;
-        let mut shares = RowsByExecutor::new();
+        let mut rows = execute_physical_plan::<PhysicalPlanNode>(url, &ballista, plan, &codec, name, config)
+            .await
+            .map_err(|error| ClusterError::from_engine(scheduler, &error))?;
+        let mut counts = RowsByExecutor::new();
         while let Some(batch) = rows.next().await {
-            count(&batch?, &mut shares)?;
+            let batch = batch.map_err(|error| ClusterError::from_engine(scheduler, &error))?;
+            for executor in self::executors(&batch)? {
+                *counts.entry(executor.to_owned()).or_default() += 1;
+            }
         }
-        Ok(shares)
+        Ok(counts)
     }
 
-    /// Shows how far the job is; ends when the scheduler has not answered for a while.
-    async fn watch(&self, api: &SchedulerApi, name: &str, bar: &JobProgress) {
-        let each = self.units as f64 / self.tiles.len() as f64;
+    /// Shows progress until the scheduler has been silent for too long; returns that error.
+    async fn watch(&self, api: &SchedulerApi, name: &str, progress: &JobProgress) -> ClusterError {
+        let per_unit = self.total as f64 / self.units.len() as f64;
         let mut heard = Instant::now();
         let mut job = None;
-        while heard.elapsed() < SILENT {
-            tokio::time::sleep(LOOK).await;
+        loop {
+            tokio::time::sleep(POLL_INTERVAL).await;
             let done = match &job {
-                None => api.jobs_under_way(name).await.map(|found| {
+                None => api.active_jobs(name).await.map(|found| {
                     job = found.into_iter().next().map(|found| found.job_id);
                     0
                 }),
-                Some(id) => api.tiles_done(id).await,
+                Some(id) => api.units_done(id).await,
             };
-            if let Ok(done) = done {
-                heard = Instant::now();
-                bar.set((done as f64 * each) as u64);
+            match done {
+                Ok(done) => {
+                    heard = Instant::now();
+                    progress.set((done as f64 * per_unit) as u64);
+                }
+                Err(error) if heard.elapsed() >= SILENCE => return error,
+                Err(_) => (),
             }
         }
     }
 }
 
-/// Asks whether to end the job too.
-async fn interrupted(api: &SchedulerApi, name: &str) -> Interrupted {
-    let goes_on = "the job goes on in the cluster; run this again to see it through";
+/// Asks on a terminal whether to cancel the job as well.
+async fn interrupted(api: &SchedulerApi, name: &str) -> RemainingJob {
     if !std::io::stdin().is_terminal() {
-        return Interrupted(goes_on);
+        return RemainingJob::Continues;
     }
-    note("Cancel the job in the cluster, too? What is done stays. [y/N]");
+    note("Cancel the job in the cluster as well? Completed results are kept. [y/N]");
     let answer = tokio::task::spawn_blocking(|| {
         let mut line = String::new();
         let _ = std::io::stdin().lock().read_line(&mut line);
         line
     });
     if !answer.await.is_ok_and(|line| line.trim().eq_ignore_ascii_case("y")) {
-        return Interrupted(goes_on);
+        return RemainingJob::Continues;
     }
-    match api.jobs_under_way(name).await.as_deref() {
-        Ok([job, ..]) if api.cancel(&job.job_id).await.is_ok() => {
-            Interrupted("the job is cancelled; what is done stays, and the next run goes on from there")
-        }
-        Ok([]) => Interrupted("the job had ended already; what is done stays"),
-        _ => Interrupted("the job could not be cancelled: the scheduler does not answer"),
+    match api.active_jobs(name).await.as_deref() {
+        Ok([job, ..]) if api.cancel(&job.job_id).await.is_ok() => RemainingJob::Cancelled,
+        Ok([]) => RemainingJob::Ended,
+        _ => RemainingJob::Unknown,
     }
 }
 
-/// Whether it makes no sense to go on: the scheduler is gone, or refuses the plan.
-pub fn is_final(error: &anyhow::Error) -> bool {
-    let text = format!("{error:#}");
-    let signs = ["does not answer", "same version", "same pdl-cluster", "share this folder"];
-    error.is::<Interrupted>() || signs.iter().any(|sign| text.contains(sign))
-}
-
-/// Says how many rows an executor made.
-pub fn tell((executor, rows): (&String, &u64)) {
-    note(&format!("{executor}: {rows}"));
-}
-
-/// Every row says who made it.
-fn count(batch: &RecordBatch, shares: &mut RowsByExecutor) -> Result<()> {
-    let executors = batch.column_by_name("executor").and_then(|column| column.as_string_opt::<i32>());
-    for executor in executors.context("the answer of the cluster has no column 'executor'")?.iter().flatten()
-    {
-        *shares.entry(executor.to_owned()).or_default() += 1;
+/// Prints how many units each executor completed.
+pub fn print_counts(counts: &RowsByExecutor) {
+    for (executor, units) in counts {
+        note(&format!("{executor}: {units}"));
     }
-    Ok(())
 }
