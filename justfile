@@ -3,9 +3,13 @@
 set shell := ["bash", "-euo", "pipefail", "-c"]
 set positional-arguments
 
+import '.just/bench.just'
+import '.just/env.just'
+
 pdl := "target/release/pdl"
 fit := "target/release/pdl-fit"
 cluster := "target/release/pdl-cluster"
+cluster_profile := "--config .cargo/cluster.toml --profile cluster"
 libtorch := "crates/pdl-fit/libtorch.py"
 # Everything but pdl-cluster, whose engine is 400 crates more and gives those that both use other features.
 workspace := "--workspace --exclude pdl-cluster"
@@ -56,7 +60,7 @@ install: build-fit
 
 # pdl-cluster, beside pdl: some minutes the first time, with a profile (and so a target folder) of its own
 cluster: build
-    cargo build --profile cluster --locked --package pdl-cluster
+    cargo build {{cluster_profile}} --locked --package pdl-cluster
     install target/cluster/pdl-cluster {{cluster}}
 
 # Lints and tests of pdl-cluster; a cluster in network namespaces (root) that loses machines; one with storage that fails
@@ -65,7 +69,7 @@ test-cluster cohort="": build venv
     set -euo pipefail
     # What `cargo clippy` does, but with the 400 dependencies built once; the program comes with its tests.
     CARGO_INCREMENTAL=0 RUSTC_WORKSPACE_WRAPPER=$(rustup which clippy-driver) CLIPPY_ARGS=-Dwarnings__CLIPPY_HACKERY__ \
-        cargo test --profile cluster --locked --package pdl-cluster
+        cargo test {{cluster_profile}} --locked --package pdl-cluster
     install target/cluster/pdl-cluster {{cluster}}
     out=target/test-cluster cohort=${1:-sample-data/mr}; mkdir -p $out
     {{pdl}} curate "$cohort" --out $out/curated --no-report
@@ -76,20 +80,7 @@ test-cluster cohort="": build venv
 
 # Documentation of pdl-cluster, without warnings
 doc-cluster:
-    RUSTDOCFLAGS="-D warnings" cargo doc --profile cluster --locked --package pdl-cluster --no-deps
-
-# The cluster against one process, on the prepared cohort OUT or 1,536 phantoms made there (--many 141: what a tile costs)
-bench-cluster out="out/bench-cluster" *flags: cluster venv
-    #!/usr/bin/env bash
-    set -euo pipefail
-    out=${1:-out/bench-cluster}
-    if [ $# -gt 0 ]; then shift; fi
-    if [ ! -d "$out/proxies" ]; then
-        target/release/pdl-phantom --out "$out-cohort" --cases 1536
-        {{pdl}} index "$out-cohort/mr" --out "$out"
-        {{pdl}} prepare "$out"
-    fi
-    .venv/bin/python crates/pdl-cluster/benches/cluster.py {{pdl}} {{cluster}} "$out" "$@"
+    RUSTDOCFLAGS="-D warnings" cargo doc {{cluster_profile}} --locked --package pdl-cluster --no-deps
 
 # Print the folder of libtorch; fetch the pinned wheels into the user's cache when there is none
 libtorch:
@@ -159,11 +150,6 @@ with-jpeg-ls test:
     LIBTORCH=$(python3 {{libtorch}} --fetch) PATH=$PWD/.venv-dicom/bin:$PATH \
         cargo test --release --locked {{workspace}} --features pdl-dicom/jpeg-ls --test {{test}}
 
-[private]
-venv-dicom:
-    test -x .venv-dicom/bin/python || python3 -m venv .venv-dicom
-    .venv-dicom/bin/python -m pip install --quiet cmake==4.4.4 nibabel==5.4.2 pydicom==3.0.2
-
 # DuckDB, pyarrow and jsonschema read every file that curate and fit make of the sample cohorts
 interop: (curate) (venv)
     .venv/bin/python tests/interop/read_everything.py out/ct out/mr
@@ -194,123 +180,6 @@ test-report: (curate)
 # The golden values of tests/golden, made anew by other people's programs
 golden: (curate) (venv)
     .venv/bin/python tests/golden/make.py
-
-[private]
-venv:
-    test -x .venv/bin/python || python3 -m venv .venv
-    .venv/bin/python -m pip install --quiet --requirement tests/requirements.txt
-
-# Pairs a second against scikit-image, torchmetrics, pytorch_msssim and numpy, which it installs (some GB)
-bench-compare *flags: build
-    #!/usr/bin/env bash
-    set -euo pipefail
-    test -x .venv-bench/bin/python || python3 -m venv .venv-bench
-    .venv-bench/bin/python -m pip install --quiet --requirement crates/pdl-similarity/benches/requirements.txt
-    .venv-bench/bin/python crates/pdl-similarity/benches/compare.py {{pdl}} "$@"
-
-# Time and memory of indexing 20,000 small files, DICOM and NIfTI, which it makes in FOLDER (some 1 GB)
-bench-index folder="out/bench-index" *flags: build
-    #!/usr/bin/env bash
-    set -euo pipefail
-    folder=${1:-out/bench-index}
-    if [ $# -gt 0 ]; then shift; fi
-    python3 crates/pdl-cohort/benches/index.py {{pdl}} "$folder" "$@"
-
-# Cases a second from file to array against MONAI and SimpleITK, which it installs (some GB), on the cohorts below DATA
-bench-prepare data *flags: build
-    #!/usr/bin/env bash
-    set -euo pipefail
-    data=$1; shift
-    cargo build --release --locked --example arrays
-    test -x .venv-bench-prepare/bin/python || python3 -m venv .venv-bench-prepare
-    .venv-bench-prepare/bin/python -m pip install --quiet --requirement crates/pdl-prepare/benches/requirements.txt
-    .venv-bench-prepare/bin/python crates/pdl-prepare/benches/prepare.py {{pdl}} target/release/examples/arrays "$data" "$@"
-
-# Seconds a step of pdl-fit against PyTorch, samples a second against MONAI (installed; some GB), on curated folders
-bench-step *outs: build-fit venv-bench-fit
-    #!/usr/bin/env bash
-    set -euo pipefail
-    if [ $# -eq 0 ]; then set -- out/real/mr out/real/ct; fi
-    .venv-bench-fit/bin/python crates/pdl-fit/benches/step.py {{pdl}} {{fit}} "$@"
-
-# Dice on the test split against MONAI's: of what `just real` made (over an hour), or of curated folders, with flags
-bench-accuracy *words: build-fit venv-bench-fit
-    #!/usr/bin/env bash
-    set -euo pipefail
-    bench() { .venv-bench-fit/bin/python crates/pdl-fit/benches/accuracy.py {{pdl}} {{fit}} "$@"; }
-    if [ $# -gt 0 ]; then bench "$@"; exit; fi
-    bench out/real/mr --seconds 300 --schedule conventional --rate 0.006
-    bench out/real/ct --seconds 1800 --schedule conventional --depth 4 --patch-share 0.6 --eval-every 2000
-
-# Seconds to the same Dice by schedule, as far as tuned, on the real cohorts below PDL_REAL_DATA (quick: one seed, two arms)
-bench-fit mode="full": build-fit bench-fit-cohorts
-    #!/usr/bin/env bash
-    set -euo pipefail
-    for tuned in crates/pdl-fit/benches/schedules/*.tuned.json; do
-        flags=(--seeds 3)
-        if [ "${1:-full}" = quick ]; then
-            flags=(--seeds 1 --arm "$(python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))["best"])' $tuned)")
-        fi
-        {{fit}} compare "out/bench-fit/$(basename $tuned .tuned.json)" --tuned $tuned "${flags[@]}"
-    done
-
-# What bench-fit reports, tuned anew: the target, and rate and length of every schedule (hours; goes on where it stopped)
-tune-bench-fit *cohorts: build-fit bench-fit-cohorts
-    #!/usr/bin/env bash
-    set -euo pipefail
-    if [ $# -eq 0 ]; then set -- mr ct; fi
-    for cohort in "$@"; do
-        {{fit}} compare out/bench-fit/$cohort --protocol crates/pdl-fit/benches/schedules/$cohort.toml --seeds 0
-        cp out/bench-fit/$cohort/comparison/tuned.json crates/pdl-fit/benches/schedules/$cohort.tuned.json
-    done
-
-[private]
-bench-fit-cohorts:
-    #!/usr/bin/env bash
-    set -euo pipefail
-    data=${PDL_REAL_DATA:?is not set: the folder that holds hippocampus-mr and head-neck-ct}
-    {{pdl}} curate "$data/hippocampus-mr/cohort.csv" --out out/bench-fit/mr --order k-centre --no-report
-    {{pdl}} curate "$data/head-neck-ct/cohort.csv" --out out/bench-fit/ct --order k-centre --crop body --spacing 6,6,6 --no-report
-
-[private]
-venv-bench-fit:
-    test -x .venv-bench-fit/bin/python || python3 -m venv .venv-bench-fit
-    .venv-bench-fit/bin/python -m pip install --quiet --requirement crates/pdl-fit/benches/requirements.txt
-
-# Memory of preparing a CT of 512 x 512 x 1000, which it makes in FOLDER (some 3 GB); fails above 5 GiB
-bench-memory folder="out/bench-memory" *flags: build venv
-    #!/usr/bin/env bash
-    set -euo pipefail
-    folder=${1:-out/bench-memory}
-    if [ $# -gt 0 ]; then shift; fi
-    .venv/bin/python crates/pdl-prepare/benches/memory.py {{pdl}} "$folder" "$@"
-
-# `pdl index` of the DICOM series in FOLDER, with its structure set, against dcm2niix, which it installs
-bench-dicom folder *flags: build
-    #!/usr/bin/env bash
-    set -euo pipefail
-    test -x .venv-bench/bin/python || python3 -m venv .venv-bench
-    .venv-bench/bin/python -m pip install --quiet --requirement crates/pdl-dicom/benches/requirements.txt
-    .venv-bench/bin/python crates/pdl-dicom/benches/index.py {{pdl}} "$@"
-
-# Seconds and bytes of the report of 1,000 cases, which it makes in FOLDER (some 2 GB), and how Chromium opens it
-bench-report folder="out/bench-report": build
-    #!/usr/bin/env bash
-    set -euo pipefail
-    folder=${1:-out/bench-report}
-    test -f "$folder/cohort/mr/cohort.csv" || target/release/pdl-phantom --out "$folder/cohort" --cases 1000
-    {{pdl}} curate "$folder/cohort/mr" --out "$folder/thousand" --no-report
-    rm -f "$folder/thousand/report.html"
-    TIMEFORMAT="pdl report: %R s"; time {{pdl}} report "$folder/thousand"
-    tests/report/check.sh "$folder/thousand"
-
-# Time and memory of ranking, splitting, auditing and exporting 20,000 cases, which it makes in FOLDER (some 3 GB)
-bench-rank folder="out/bench-rank" *flags: build
-    #!/usr/bin/env bash
-    set -euo pipefail
-    folder=${1:-out/bench-rank}
-    if [ $# -gt 0 ]; then shift; fi
-    python3 crates/pdl-curriculum/benches/rank.py {{pdl}} "$folder" "$@"
 
 # The sample cohorts, made anew
 sample:

@@ -206,12 +206,12 @@ def preparation(pdl, cluster, cohort, scratch, net, machines, at):
     flags = ["--resample", "nnunet"]  # slow on purpose
     sh(pdl, "prepare", one, *flags)
     running = net.start("client", scratch / "client.log", cluster, "prepare", out, "--scheduler", at, "--json", *flags)
-    handed = lambda: len(list((out / ".pdl" / "handed").glob("*.proxy.jsonl")))
+    submitted = lambda: len(list((out / ".pdl" / "remote-results").glob("*.proxy.jsonl")))
     end = time.time() + 120
-    while handed() < 3 and running.poll() is None and time.time() < end:
+    while submitted() < 3 and running.poll() is None and time.time() < end:
         time.sleep(0.01)
     machines["late"].kill()
-    print(f"killed an executor after {handed()} cases were begun", flush=True)
+    print(f"killed an executor after {submitted()} cases were begun", flush=True)
     answer, _ = running.communicate(timeout=300)
     check("preparing ends with exit code 0", running.returncode == 0, running.returncode)
     result = json.loads(answer)
@@ -232,7 +232,7 @@ def interrupted(client, out, expected, scratch):
     running.communicate(timeout=60)
     check("an interrupted client ends with exit code 130", running.returncode == 130, running.returncode)
     last = (scratch / "client.log").read_text().strip().splitlines()[-1]
-    check("and says how to go on", "run this again" in last, last)
+    check("and says how to resume", "run the same command again" in last, last)
     running = client(out)
     running.communicate(timeout=600)
     check("the second run sees it through", running.returncode == 0 and digest(out) == expected, running.returncode)
@@ -254,7 +254,7 @@ def dead_scheduler(first, scheduler, client, out, expected, scratch, size, cases
     check("without a scheduler the client fails", running.returncode == 1, running.returncode)
     last = (scratch / "client.log").read_text().strip().splitlines()[-1]
     print(f"its last words: {last}", flush=True)
-    check("and says what to do", "run it again" in last, last)
+    check("and says how to resume", "run the same command again to resume" in last, last)
     time.sleep(3)  # executors may still end the tiles that they had begun
     done = {path.name for path in parts(out)}
     missing = sum(pairs_of(name, size, cases) for name in expected if name not in done)

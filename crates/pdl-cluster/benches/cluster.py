@@ -3,9 +3,9 @@
     cluster.py PDL PDL_CLUSTER CURATED [--rounds 3] [--tile 128] [--memory GIB] [--many CASES]
 
 Pairs a second of both, run in turn on the proxies of the curation folder CURATED; each executor may use half of the
-memory (GiB) that the one process may. Bytes written for a pair, and the memory of all. With --many also the constants of
-the model in the crate's documentation, of this machine: what a pair, a case, a tile and its check cost, and the
-scheduler's time and memory, when every pair of so many cases is a tile (10,011 tiles with 141 cases).
+memory (GiB) that the one process may. Bytes written for a pair, and the memory of all. With --many also the constants
+of model.py on this machine: the cost of a pair, a case, a tile and its check, and the scheduler's time and memory when
+every pair of so many cases is a tile (10,011 tiles with 141 cases).
 """
 
 import argparse

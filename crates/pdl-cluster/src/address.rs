@@ -1,14 +1,14 @@
-//! Where a scheduler is.
+//! Address of a scheduler.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// Where a scheduler is.
+/// `HOST:PORT`; the host is a name or an IP address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Address {
-    /// Name or address.
+    /// Name or IP address.
     pub host: String,
-    /// Port.
+    /// TCP port.
     pub port: u16,
 }
 
@@ -16,8 +16,9 @@ impl FromStr for Address {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (host, port) = text.rsplit_once(':').ok_or("give it as HOST:PORT, such as 10.0.0.1:50050")?;
-        let port = port.parse().map_err(|_| format!("'{port}' is no port"))?;
+        let split = text.rsplit_once(':');
+        let (host, port) = split.ok_or("expected HOST:PORT, such as 10.0.0.1:50050")?;
+        let port = port.parse().map_err(|_| format!("expected a port from 0 to 65535, found '{port}'"))?;
         Ok(Self { host: host.to_owned(), port })
     }
 }

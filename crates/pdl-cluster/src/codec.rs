@@ -1,32 +1,34 @@
-//! How our node travels in a plan; registered with the client, the scheduler and every executor.
+//! Serialisation of [`TileExec`] in a plan, registered with the client, the scheduler and every
+//! executor.
 
 use std::fmt;
 use std::sync::Arc;
 
 use ballista_core::serde::BallistaPhysicalExtensionCodec;
-use datafusion::error::{DataFusionError, Result};
+use datafusion::error::Result;
 use datafusion::execution::TaskContext;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion_proto::physical_plan::{PhysicalExtensionCodec, PhysicalProtoConverterExtension};
 
+use crate::error::ClusterError;
 use crate::job::Job;
-use crate::tile_exec::{Host, TileExec};
+use crate::tile_exec::{ExecutorHost, TileExec};
 
-/// First byte of a node of ours, and of one of Ballista's.
+/// First byte of an encoded node: a [`TileExec`], or a node of Ballista.
 const OURS: u8 = 1;
 const BALLISTAS: u8 = 0;
 
-/// Knows [`TileExec`] and hands everything else on to Ballista.
+/// Encodes [`TileExec`] and delegates all other nodes to Ballista.
 #[derive(Default)]
 pub struct TileCodec {
     ballista: BallistaPhysicalExtensionCodec,
-    /// Where tiles are computed, on an executor.
-    host: Option<Arc<Host>>,
+    /// Present on an executor only.
+    host: Option<Arc<ExecutorHost>>,
 }
 
 impl TileCodec {
-    /// For an executor.
-    pub fn on(host: Host) -> Self {
+    /// The codec of an executor, whose nodes can run.
+    pub fn on(host: ExecutorHost) -> Self {
         Self { host: Some(Arc::new(host)), ..Self::default() }
     }
 }
@@ -47,14 +49,11 @@ impl PhysicalExtensionCodec for TileCodec {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         match (bytes, inputs) {
             ([OURS, job @ ..], [input]) => {
-                let job = Job::decode(job).map_err(|e| DataFusionError::Plan(e.to_string()))?;
-                Ok(Arc::new(TileExec::new(Arc::new(job), Arc::clone(input), self.host.clone())))
+                let job = Arc::new(Job::decode(job)?);
+                Ok(Arc::new(TileExec::new(job, Arc::clone(input), self.host.clone())))
             }
-            ([BALLISTAS, rest @ ..], _) => self.ballista.try_decode(rest, inputs, context, converter),
-            _ => Err(DataFusionError::Plan(
-                "the plan holds a node that pdl-cluster does not know: run the same pdl-cluster on all machines"
-                    .to_owned(),
-            )),
+            ([BALLISTAS, node @ ..], _) => self.ballista.try_decode(node, inputs, context, converter),
+            _ => Err(ClusterError::InvalidPlan { problem: "it holds an unknown node".to_owned() }.into()),
         }
     }
 
@@ -66,7 +65,7 @@ impl PhysicalExtensionCodec for TileCodec {
     ) -> Result<()> {
         if let Some(tiles) = node.downcast_ref::<TileExec>() {
             bytes.push(OURS);
-            bytes.extend(tiles.job.encode().map_err(|e| DataFusionError::Plan(e.to_string()))?);
+            bytes.extend(tiles.job.encode()?);
             return Ok(());
         }
         bytes.push(BALLISTAS);

@@ -1,5 +1,5 @@
-//! What is shown: results on stdout, and on stderr how far the cluster is, a bar on a terminal and a line a minute
-//! elsewhere.
+//! Output of the program: results on stdout; notes and progress on stderr, the latter as a bar on a
+//! terminal and as a line per minute elsewhere.
 
 use std::io::{IsTerminal, Write};
 use std::sync::Mutex;
@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// Without a terminal a line is written only this often.
-const QUIET_FOR: Duration = Duration::from_secs(60);
+/// Time between two lines of progress without a terminal.
+const LINE_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Writes a line to stdout; a reader that has gone away is no error.
+/// Writes a line to stdout. A closed pipe is no error.
 pub fn say(line: &str) {
     let _ = writeln!(std::io::stdout().lock(), "{line}");
 }
@@ -20,15 +20,16 @@ pub fn note(line: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{line}");
 }
 
-/// Shows a share of a total.
+/// Progress of a job.
 #[derive(Debug)]
-pub struct Bar {
+pub struct JobProgress {
     bar: ProgressBar,
-    spoken: Option<Mutex<Instant>>,
+    /// Time of the last line; none on a terminal.
+    last_line: Option<Mutex<Instant>>,
 }
 
-impl Bar {
-    /// Begins a step that has `total` units of work.
+impl JobProgress {
+    /// Starts at 0 of `total` units; `step` labels the bar.
     pub fn new(step: &str, total: u64) -> Self {
         let terminal = std::io::stderr().is_terminal();
         let target = if terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
@@ -37,21 +38,21 @@ impl Bar {
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style.progress_chars("=> "));
         }
-        Self { bar, spoken: (!terminal).then(|| Mutex::new(Instant::now())) }
+        Self { bar, last_line: (!terminal).then(|| Mutex::new(Instant::now())) }
     }
 
-    /// Says how many units are done.
+    /// Moves to `done` units.
     pub fn set(&self, done: u64) {
         self.bar.set_position(done);
-        if let Some(Ok(mut spoken)) = self.spoken.as_ref().map(Mutex::lock)
-            && spoken.elapsed() >= QUIET_FOR
+        if let Some(Ok(mut last)) = self.last_line.as_ref().map(Mutex::lock)
+            && last.elapsed() >= LINE_INTERVAL
         {
-            *spoken = Instant::now();
+            *last = Instant::now();
             note(&format!("{}: {done} of {}", self.bar.message(), self.bar.length().unwrap_or_default()));
         }
     }
 
-    /// Takes the bar away.
+    /// Removes the bar from the terminal.
     pub fn clear(&self) {
         self.bar.finish_and_clear();
     }

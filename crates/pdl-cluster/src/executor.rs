@@ -1,97 +1,95 @@
-//! An executor: computes tiles on one machine.
+//! An executor: computes tiles and prepares cases on one machine.
 
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
 use ballista_executor::executor_process::{ExecutorProcessConfig, start_executor_process};
 use bytesize::ByteSize;
+use pdl_similarity::isa::Isa;
 use pdl_store::journal::Trust;
 use pdl_store::progress::{Run, Silent};
 use tokio::runtime::Handle;
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
+use crate::address::Address;
 use crate::codec::TileCodec;
-use crate::tile_exec::Host;
-use crate::worker::{Limits, Worker};
-use crate::{Address, say};
+use crate::display::say;
+use crate::error::{ClusterError, with_sources};
+use crate::limits::ExecutorLimits;
+use crate::tile_exec::ExecutorHost;
+use crate::worker::TileWorker;
 
-/// Tasks at a time: one is computed with all cores, the other waits, so that there is always a next one.
+/// Tasks at a time. One is computed with all cores while the other waits, so that a next one is
+/// always at hand.
 const TASKS: usize = 2;
 
-/// Seconds between two signs of life.
-const HEARTBEAT: u64 = 1;
+const HEARTBEAT_SECONDS: u64 = 1;
 
-/// Pause before an executor that was given up begins anew.
-const PAUSE: Duration = Duration::from_secs(1);
+/// Pause before an executor restarts that the scheduler gave up.
+const RESTART_PAUSE: Duration = Duration::from_secs(1);
 
-/// What an executor may use.
+/// Options of an executor.
 #[derive(Debug, clap::Args)]
 pub struct ExecutorArgs {
-    /// The scheduler.
+    /// Address of the scheduler.
     #[arg(long, value_name = "HOST:PORT")]
     scheduler: Address,
-    /// Most memory to use, such as 8GiB; half of what is free when not given.
+    /// Memory limit, such as 8GiB; default: half of the free memory.
     #[arg(long, value_name = "SIZE")]
     memory: Option<ByteSize>,
-    /// Cores to use; 0 takes all.
+    /// Number of cores; 0 uses all.
     #[arg(long, default_value_t = 0, value_name = "N")]
     cores: usize,
-    /// Folder for what comes from S3 storage; the system's for temporary files when not given.
+    /// Folder for data from S3 storage; default: the system's temporary folder.
     #[arg(long, value_name = "FOLDER")]
     cache: Option<PathBuf>,
-    /// Most that voxels may take there.
+    /// Limit of the voxels in --cache.
     #[arg(long, default_value_t = ByteSize::gib(20), value_name = "SIZE")]
     cache_size: ByteSize,
     /// Address to listen on.
-    #[arg(long, default_value = "127.0.0.1", value_name = "HOST")]
+    #[arg(long, default_value = "127.0.0.1", value_name = "HOST", help_heading = "Network")]
     bind: String,
-    /// Name or address under which the scheduler reaches it; the one it listens on when not given.
-    #[arg(long, value_name = "HOST")]
+    /// Name or address under which the scheduler reaches this executor; default: --bind.
+    #[arg(long, value_name = "HOST", help_heading = "Network")]
     external_host: Option<String>,
     /// Port for results; 0 takes a free one.
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, help_heading = "Network")]
     port: u16,
     /// Port for tasks; 0 takes a free one.
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, help_heading = "Network")]
     task_port: u16,
-    /// Seconds to wait for the scheduler at the start.
-    #[arg(long, default_value_t = 60, value_name = "SECONDS")]
+    /// Time to wait for the scheduler at the start, in seconds.
+    #[arg(long, default_value_t = 60, value_name = "SECONDS", help_heading = "Network")]
     patience: u16,
 }
 
-/// Why an executor stopped.
+/// How an executor ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stopped {
-    /// Somebody asked for it.
-    Asked,
-    /// The scheduler gave it up, because it was silent for too long: it may begin anew.
+pub enum ExecutorExit {
+    /// By Ctrl-C or SIGTERM.
+    Requested,
+    /// The scheduler gave it up after a silence; it can be restarted.
     GivenUp,
 }
 
-/// Runs until it is stopped or given up.
+/// Runs until the executor is stopped or given up.
 ///
 /// # Errors
-/// When it cannot listen or does not reach the scheduler.
-pub async fn run(args: &ExecutorArgs) -> Result<Stopped> {
-    rayon::ThreadPoolBuilder::new()
-        .num_threads(args.cores)
-        .build_global()
-        .context("cannot start the threads")?;
-    let work = tempfile::tempdir().context("cannot make a folder for the results of tasks")?;
+/// [`ClusterError::ExecutorFailed`] when it cannot listen or reach the scheduler;
+/// [`ClusterError::LacksInstructionSet`] when a run needs another machine.
+pub async fn run(args: &ExecutorArgs) -> Result<ExecutorExit, ClusterError> {
+    let threads = rayon::ThreadPoolBuilder::new().num_threads(args.cores).build_global();
+    threads.map_err(|error| cannot_run("cannot start the threads", &error))?;
+    let work = tempfile::tempdir()
+        .map_err(|error| cannot_run("cannot make a temporary folder for the results of tasks", &error))?;
     let host = args.external_host.clone().unwrap_or_else(|| args.bind.clone());
     let port = free_port(&args.bind, args.port)?;
     let task_port = free_port(&args.bind, args.task_port)?;
-    let limits = Limits {
-        memory: args.memory.map(|memory| memory.0),
-        cache: args.cache.clone().unwrap_or_else(std::env::temp_dir),
-        cache_bytes: args.cache_size.0,
-    };
-    let memory = Run { trust: Trust::Stamps, progress: &Silent, memory: limits.memory }.memory();
-    let worker = Worker::start(limits, Handle::current()).context("cannot start the thread for tiles")?;
     let name = format!("{host}:{port}");
-    let codec = TileCodec::on(Host { worker, name: name.clone(), memory: memory / TASKS as u64 });
+    let (lacking, mut lacks) = unbounded_channel();
+    let codec = TileCodec::on(start_host(args, name.clone(), lacking)?);
     let config = ExecutorProcessConfig {
         bind_host: args.bind.clone(),
         external_host: Some(host),
@@ -102,46 +100,64 @@ pub async fn run(args: &ExecutorArgs) -> Result<Stopped> {
         scheduler_connect_timeout_seconds: args.patience.max(1),
         vcores: TASKS,
         work_dir: work.path().to_str().map(str::to_owned),
-        executor_heartbeat_interval_seconds: HEARTBEAT,
+        executor_heartbeat_interval_seconds: HEARTBEAT_SECONDS,
         memory_pool_size: Some(0), // tiles keep to a limit of their own
         override_physical_codec: Some(Arc::new(codec)),
         ..ExecutorProcessConfig::default()
     };
-    say(&format!(
-        "executor {name}, {} threads, for the scheduler at {}",
-        rayon::current_num_threads(),
-        args.scheduler
-    ));
-    let asked = tokio::spawn(asked());
-    start_executor_process(Arc::new(config))
-        .await
-        .with_context(|| format!("the executor cannot work for the scheduler at {}", args.scheduler))?;
-    Ok(if asked.is_finished() { Stopped::Asked } else { Stopped::GivenUp })
+    let threads = rayon::current_num_threads();
+    say(&format!("executor {name}, {threads} threads, for the scheduler at {}", args.scheduler));
+    let requested = tokio::spawn(stop_requested());
+    let ended = tokio::select! {
+        ended = start_executor_process(Arc::new(config)) => ended,
+        Some(isa) = lacks.recv() => return Err(ClusterError::LacksInstructionSet { isa }),
+    };
+    let attempt = format!("cannot work for the scheduler at {}", args.scheduler);
+    ended.map_err(|error| cannot_run(&attempt, &error))?;
+    Ok(if requested.is_finished() { ExecutorExit::Requested } else { ExecutorExit::GivenUp })
 }
 
-/// Begins anew as the same process, after a pause; returns only when that fails.
+fn start_host(
+    args: &ExecutorArgs,
+    name: String,
+    lacking: UnboundedSender<Isa>,
+) -> Result<ExecutorHost, ClusterError> {
+    let limits = ExecutorLimits {
+        memory: args.memory.map(|memory| memory.0),
+        cache: args.cache.clone().unwrap_or_else(std::env::temp_dir),
+        cache_bytes: args.cache_size.0,
+    };
+    let memory = Run { trust: Trust::Stamps, progress: &Silent, memory: limits.memory }.memory();
+    let worker = TileWorker::start(limits, Handle::current())
+        .map_err(|error| cannot_run("cannot start the thread for tiles", &error))?;
+    Ok(ExecutorHost { worker, name, memory: memory / TASKS as u64, lacking })
+}
+
+/// Replaces the process by a new one with the same arguments, after a pause; returns only when that
+/// fails.
 #[cfg(unix)]
-pub fn again() -> anyhow::Error {
+pub fn restart() -> ClusterError {
     use std::os::unix::process::CommandExt;
-    std::thread::sleep(PAUSE);
+    std::thread::sleep(RESTART_PAUSE);
     let mut arguments = std::env::args_os();
     let program = std::env::current_exe().ok().map(Into::into).or_else(|| arguments.next());
-    let command =
-        program.map(|program| std::process::Command::new(program).args(std::env::args_os().skip(1)).exec());
-    match command {
-        Some(error) => anyhow::Error::from(error).context("the executor cannot begin anew"),
-        None => anyhow::anyhow!("the executor cannot begin anew: it does not know its own name"),
-    }
+    let reason = match program {
+        Some(program) => {
+            std::process::Command::new(program).args(std::env::args_os().skip(1)).exec().to_string()
+        }
+        None => "the path of the program is unknown".to_owned(),
+    };
+    ClusterError::GivenUp { reason }
 }
 
-/// Begins anew as the same process; not here.
+/// A process cannot be replaced on this system.
 #[cfg(not(unix))]
-pub fn again() -> anyhow::Error {
-    anyhow::anyhow!("the scheduler gave this executor up; start it again")
+pub fn restart() -> ClusterError {
+    ClusterError::GivenUp { reason: "it cannot restart by itself on this system".to_owned() }
 }
 
-/// Waits for Ctrl-C or a request to end.
-async fn asked() {
+/// Returns after Ctrl-C or SIGTERM.
+async fn stop_requested() {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};
@@ -155,9 +171,13 @@ async fn asked() {
     let _ = tokio::signal::ctrl_c().await;
 }
 
-/// The port that is asked for, or a free one in place of 0.
-fn free_port(host: &str, port: u16) -> Result<u16> {
-    let listener = TcpListener::bind((host, port))
-        .with_context(|| format!("cannot listen on {host}, port {port}; is another executor there?"))?;
-    Ok(listener.local_addr()?.port())
+/// The given port, or a free one in place of 0.
+fn free_port(host: &str, port: u16) -> Result<u16, ClusterError> {
+    let bound = TcpListener::bind((host, port)).and_then(|listener| listener.local_addr());
+    let attempt = format!("cannot listen on {host}, port {port} (is another executor running there?)");
+    Ok(bound.map_err(|error| cannot_run(&attempt, &error))?.port())
+}
+
+fn cannot_run(attempt: &str, error: &dyn std::error::Error) -> ClusterError {
+    ClusterError::ExecutorFailed { reason: format!("{attempt}: {}", with_sources(error)) }
 }

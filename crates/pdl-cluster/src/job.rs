@@ -1,4 +1,4 @@
-//! What travels with a plan: which folder, and what is to be made there.
+//! The job that travels with a plan: which folder, and what is made there.
 
 use std::path::PathBuf;
 
@@ -7,161 +7,158 @@ use pdl_similarity::parameters::CompareParameters;
 use pdl_store::hash::Key;
 use serde::{Deserialize, Serialize};
 
-use crate::storage::Url;
+use crate::error::ClusterError;
+use crate::storage::StorageUrl;
 
-/// The version of the program and of what it sends; both ends of a run must have the same.
-pub const VERSION: &str = concat!("pdl-cluster ", env!("CARGO_PKG_VERSION"), ", plan 2");
+/// Version of the program and of the format in which it sends plans. All machines of a run must
+/// have the same.
+pub const VERSION: &str = concat!("pdl-cluster ", env!("CARGO_PKG_VERSION"), ", plan 3");
 
-/// A run as every executor gets it.
+/// A run as every executor receives it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Job {
     /// [`VERSION`] of the client.
     pub version: String,
-    /// What is made.
-    pub work: Work,
+    /// What the run makes.
+    pub kind: JobKind,
 }
 
 /// What a run makes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Work {
+pub enum JobKind {
     /// Tiles of the pair matrix.
-    Compare(Comparison),
+    Compare(CompareJob),
     /// Prepared cases.
-    Prepare(Box<Preparation>),
+    Prepare(Box<PrepareJob>),
 }
 
-/// A comparison.
+/// A comparison of all cases of a folder.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Comparison {
-    /// Where proxies are, and parts go.
-    pub place: Place,
-    /// How to compare; the instruction set is a concrete one.
+pub struct CompareJob {
+    /// Where proxies are read and tiles are written.
+    pub location: DataLocation,
+    /// Resolved parameters: the instruction set is not `auto`.
     pub parameters: CompareParameters,
-    /// The hash of the proxies that the client sees.
+    /// Hash of the proxies that the client sees.
     pub proxies: String,
 }
 
-/// A preparation.
+/// A preparation of cases of a folder.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Preparation {
-    /// The curation folder, under the same path on every machine, as are the volumes that it names.
+pub struct PrepareJob {
+    /// The curation folder. It and the volumes that it names have the same paths on every machine.
     pub out: PathBuf,
     /// What is done to every case.
     pub plan: Plan,
-    /// The hash of the table of cases that the client sees.
+    /// Hash of the table of cases that the client sees.
     pub cases: String,
 }
 
-/// Where proxies are, and parts go.
+/// Where proxies are read and tiles are written.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Place {
+pub enum DataLocation {
     /// A curation folder, under the same path on every machine.
     Folder(PathBuf),
-    /// S3-compatible storage; each machine's environment says how to get in.
+    /// S3-compatible storage. Each machine takes its credentials from its own environment.
     Storage {
         /// Bucket and prefix.
-        url: Url,
-        /// Hash of the list of blocks that the proxies are cut into.
+        url: StorageUrl,
+        /// Hash of the index of the proxies' blocks.
         index: String,
     },
 }
 
-/// Why a plan is refused.
-#[derive(Debug, thiserror::Error)]
-pub enum JobError {
-    /// The bytes are no plan of this program.
-    #[error("this is no plan of pdl-cluster: {0}")]
-    Unreadable(#[from] serde_json::Error),
-    /// Another version made it.
-    #[error(
-        "the plan was made by '{theirs}', and here runs '{VERSION}': install the same version on all machines"
-    )]
-    OtherVersion {
-        /// The client's version.
-        theirs: String,
-    },
-}
-
-impl Comparison {
-    /// The hash of all that the parts depend on.
+impl CompareJob {
+    /// Hash of everything that the tiles depend on.
     pub fn run(&self) -> String {
         run(&self.parameters, &self.proxies)
     }
 }
 
-impl Work {
-    /// What it makes, and where, for people and schedulers: the same for two that must not be at work at a time. In a
-    /// folder those are any two; in storage every run has a place of its own.
+impl JobKind {
+    /// Name under which the scheduler lists the job. Two jobs that must not run at the same time
+    /// have the same name: any two of one kind in a folder, and in storage those of the same
+    /// tiles.
     pub fn name(&self) -> String {
-        let (what, place) = match self {
-            Self::Compare(Comparison { place: Place::Folder(out), .. }) => {
+        let (what, location) = match self {
+            Self::Compare(CompareJob { location: DataLocation::Folder(out), .. }) => {
                 ("compare", Key::new("folder").part("out", out))
             }
             Self::Compare(job) => {
-                ("compare", Key::new("storage").part("place", &job.place).part("run", &job.run()))
+                let key = Key::new("storage").part("location", &job.location);
+                ("compare", key.part("run", &job.run()))
             }
             Self::Prepare(job) => ("prepare", Key::new("folder").part("out", &job.out)),
         };
-        let place = place.finish();
-        format!("pdl {what} {}", &place[..place.len().min(12)])
+        let location = location.finish();
+        format!("pdl {what} {}", &location[..location.len().min(12)])
     }
 }
 
 impl Job {
-    /// Of this version.
-    pub fn new(work: Work) -> Self {
-        Self { version: VERSION.to_owned(), work }
+    /// A job of this version.
+    pub fn new(kind: JobKind) -> Self {
+        Self { version: VERSION.to_owned(), kind }
     }
 
-    /// As bytes for the plan.
+    /// The bytes for the plan: JSON.
     ///
     /// # Errors
-    /// [`JobError::Unreadable`] when the folder's path is no Unicode.
-    pub fn encode(&self) -> Result<Vec<u8>, JobError> {
-        Ok(serde_json::to_vec(self)?)
+    /// [`ClusterError::InvalidPlan`] when the folder's path is not Unicode.
+    pub fn encode(&self) -> Result<Vec<u8>, ClusterError> {
+        serde_json::to_vec(self).map_err(invalid)
     }
 
-    /// From bytes of a plan.
+    /// The job in the bytes of a plan.
     ///
     /// # Errors
-    /// [`JobError`] for bytes of another program or of another version of this one.
-    pub fn decode(bytes: &[u8]) -> Result<Self, JobError> {
-        /// What every version has, whatever else it sends.
+    /// [`ClusterError::VersionMismatch`] for another version, whatever else it sends;
+    /// [`ClusterError::InvalidPlan`] for bytes of another program.
+    pub fn decode(bytes: &[u8]) -> Result<Self, ClusterError> {
+        /// The part that every version sends.
         #[derive(Deserialize)]
         struct Head {
             version: String,
         }
-        let head: Head = serde_json::from_slice(bytes)?;
+        let head: Head = serde_json::from_slice(bytes).map_err(invalid)?;
         if head.version != VERSION {
-            return Err(JobError::OtherVersion { theirs: head.version });
+            let machine = VERSION.to_owned();
+            return Err(ClusterError::VersionMismatch { client: head.version, machine });
         }
-        Ok(serde_json::from_slice(bytes)?)
+        serde_json::from_slice(bytes).map_err(invalid)
     }
 }
 
-/// The hash of all that the parts of a run depend on; `parameters` have a concrete instruction set.
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
+fn invalid(error: serde_json::Error) -> ClusterError {
+    ClusterError::InvalidPlan { problem: error.to_string() }
+}
+
+/// Hash of everything that the tiles of a run depend on; `parameters` are resolved.
 pub fn run(parameters: &CompareParameters, proxies: &str) -> String {
     Key::new("cluster run 1").part("parameters", parameters).part("proxies", &proxies).finish()
 }
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests may fail loudly")]
+    #![allow(clippy::panic, clippy::unwrap_used, reason = "tests may fail loudly")]
     use super::*;
 
     #[test]
     fn another_version_is_named() {
-        let job = Job::new(Work::Compare(Comparison {
-            place: Place::Folder("out".into()),
+        let job = Job::new(JobKind::Compare(CompareJob {
+            location: DataLocation::Folder("out".into()),
             parameters: CompareParameters::default(),
             proxies: "abc".to_owned(),
         }));
         assert_eq!(Job::decode(&job.encode().unwrap()).unwrap(), job);
         let text = br#"{"version": "pdl-cluster 9.9", "other": 1}"#;
-        let error = Job::decode(text).unwrap_err().to_string();
-        assert!(error.contains("pdl-cluster 9.9") && error.contains("same version"), "{error}");
-        assert!(matches!(Job::decode(b"x"), Err(JobError::Unreadable(_))));
+        let Err(ClusterError::VersionMismatch { client, machine }) = Job::decode(text) else {
+            panic!("not refused as another version");
+        };
+        assert_eq!((client.as_str(), machine.as_str()), ("pdl-cluster 9.9", VERSION));
+        assert!(matches!(Job::decode(b"x"), Err(ClusterError::InvalidPlan { .. })));
     }
 }

@@ -1,25 +1,29 @@
-//! `pdl-cluster`: the pair matrix on several machines. Results go to stdout, progress and errors to stderr.
+//! `pdl-cluster`: prepare and compare on several machines. Results go to stdout, progress and
+//! errors to stderr.
 
 use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use anyhow::Result;
 use clap::{Parser, Subcommand};
 use serde_json::json;
 
-use pdl_cluster::client::{self, CompareArgs};
-use pdl_cluster::errand::Interrupted;
-use pdl_cluster::executor::{self, ExecutorArgs, Stopped};
+use pdl_cluster::address::Address;
+use pdl_cluster::compare::{self, CompareArgs};
+use pdl_cluster::display::{note, say};
+use pdl_cluster::error::ClusterError;
+use pdl_cluster::executor::{self, ExecutorArgs, ExecutorExit};
 use pdl_cluster::prepare::{self, PrepareArgs};
-use pdl_cluster::rest::{ExecutorState, Rest};
 use pdl_cluster::scheduler::{self, SchedulerArgs};
-use pdl_cluster::{Address, note, say};
+use pdl_cluster::scheduler_api::{ExecutorState, SchedulerApi};
 
-/// Computes the pair matrix of a curation folder on several machines.
+/// Prepare and compare the cases of a curation folder on several machines.
 ///
-/// One machine runs the scheduler, each machine that computes runs an executor, and `compare` is run where the curation
-/// folder is. All of them see the folder under the same path. There is no authentication: keep to a trusted network.
+/// One machine runs the scheduler, each machine that computes runs an executor, and `prepare` and
+/// `compare` run where the curation folder is. All of them see the folder under the same path.
+/// There is no authentication: use a trusted network.
 ///
-/// Exit codes: 0 done, 1 error, 2 wrong usage, 6 an executor lacks the instruction set of the run, 130 interrupted.
+/// Exit codes: 0 done, 1 error, 2 wrong usage, 6 an executor lacks the instruction set of the run,
+/// 130 interrupted.
 #[derive(Debug, Parser)]
 #[command(version, arg_required_else_help = true, max_term_width = 100)]
 struct Cli {
@@ -29,17 +33,17 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Hand out work: one for a cluster.
+    /// Run the scheduler: one per cluster.
     Scheduler(SchedulerArgs),
-    /// Compute tiles: one for each machine.
+    /// Run an executor: one per machine that computes.
     Executor(ExecutorArgs),
-    /// Normalise and resample every case: plan.json, prepared/, proxies/, as `pdl prepare` makes them.
+    /// Normalise and resample every case as `pdl prepare` does: plan.json, prepared/, proxies/.
     Prepare(Box<PrepareArgs>),
-    /// Compare every case with every other: pairs/, as `pdl compare` makes it.
+    /// Compare every case with every other as `pdl compare` does: pairs/.
     Compare(CompareArgs),
-    /// Tell which executors and jobs a scheduler has.
+    /// Show the executors and jobs of a scheduler.
     Status {
-        /// The scheduler.
+        /// Address of the scheduler.
         #[arg(long, value_name = "HOST:PORT")]
         scheduler: Address,
         /// Print the result as JSON.
@@ -48,29 +52,46 @@ enum Command {
     },
 }
 
+/// Exit code of an executor that lacks the instruction set of the run.
+const LACKS_INSTRUCTION_SET: u8 = 6;
+/// Exit code after Ctrl-C: 128 and the number of the signal SIGINT.
+const INTERRUPTED: u8 = 130;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    // What the engine says of itself; PDL_LOG=info or debug shows more.
+    // The engine's log; PDL_LOG=info or debug shows more.
     env_logger::Builder::from_env(env_logger::Env::new().filter_or("PDL_LOG", "error")).init();
-    match run(&cli.command) {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            note(&format!("error: cannot start the threads: {error}"));
+            return ExitCode::FAILURE;
+        }
+    };
+    let ended = runtime.block_on(run(&cli.command));
+    runtime.shutdown_background(); // tasks that still compute are of no use to anybody
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            note(&format!("error: {error:#}"));
-            ExitCode::from(if error.is::<Interrupted>() { 130 } else { 1 })
+            note(&format!("error: {error}"));
+            match error {
+                ClusterError::LacksInstructionSet { .. } => ExitCode::from(LACKS_INSTRUCTION_SET),
+                ClusterError::Interrupted(_) => ExitCode::from(INTERRUPTED),
+                _ => ExitCode::FAILURE,
+            }
         }
     }
 }
 
-fn run(command: &Command) -> Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+async fn run(command: &Command) -> Result<(), ClusterError> {
     match command {
-        Command::Scheduler(args) => runtime.block_on(scheduler::run(args)),
-        Command::Executor(args) => match runtime.block_on(executor::run(args))? {
-            Stopped::Asked => Ok(()),
-            Stopped::GivenUp => Err(executor::again()),
+        Command::Scheduler(args) => scheduler::run(args).await,
+        Command::Executor(args) => match executor::run(args).await? {
+            ExecutorExit::Requested => Ok(()),
+            ExecutorExit::GivenUp => Err(executor::restart()),
         },
         Command::Prepare(args) => {
-            let prepared = runtime.block_on(prepare::run(args))?;
+            let prepared = prepare::run(args).await?;
             let (cases, written, failed) = (prepared.cases, prepared.written, prepared.failures.len());
             if args.json {
                 say(&json!({ "cases": cases, "written": written, "failed": failed }).to_string());
@@ -80,7 +101,7 @@ fn run(command: &Command) -> Result<()> {
             Ok(())
         }
         Command::Compare(args) => {
-            let done = runtime.block_on(client::run(args))?;
+            let done = compare::run(args).await?;
             if args.json {
                 let result = json!({ "cases": done.cases, "pairs": done.pairs, "computed": done.computed });
                 say(&result.to_string());
@@ -89,36 +110,40 @@ fn run(command: &Command) -> Result<()> {
             }
             Ok(())
         }
-        Command::Status { scheduler, json } => runtime.block_on(status(scheduler, *json)),
+        Command::Status { scheduler, json } => status(scheduler, *json).await,
     }
 }
 
-async fn status(scheduler: &Address, json: bool) -> Result<()> {
-    let rest = Rest::new(scheduler);
-    let (executors, jobs) = (rest.executors().await?, rest.jobs().await?);
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_millis();
-    let seen = |seen: Option<u128>| seen.map(|at| now.saturating_sub(at) as f64 / 1000.0);
+async fn status(scheduler: &Address, json: bool) -> Result<(), ClusterError> {
+    let api = SchedulerApi::new(scheduler);
+    let (executors, jobs) = (api.executors().await?, api.jobs().await?);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+    let seconds_ago =
+        |executor: &ExecutorState| executor.last_seen.map(|at| now.saturating_sub(at) as f64 / 1000.0);
     let mut listed = Vec::new();
     for job in jobs {
-        let tiles = rest.tiles_done(&job.job_id).await.unwrap_or_default();
-        listed.push(json!({ "name": job.job_name, "status": job.status, "tiles_done": tiles }));
+        let done = api.units_done(&job.job_id).await.unwrap_or_default();
+        listed.push(json!({ "name": job.job_name, "status": job.status, "tiles_done": done }));
     }
     if json {
-        let executor = |e: &ExecutorState| json!({ "host": e.host, "port": e.port, "seen_seconds_ago": seen(e.last_seen) });
+        let executor = |executor: &ExecutorState| {
+            let seen = seconds_ago(executor);
+            json!({ "host": executor.host, "port": executor.port, "seen_seconds_ago": seen })
+        };
         let executors: Vec<_> = executors.iter().map(executor).collect();
-        say(&serde_json::to_string_pretty(&json!({ "executors": executors, "jobs": listed }))?);
+        say(&format!("{:#}", json!({ "executors": executors, "jobs": listed })));
         return Ok(());
     }
     say(&format!("{} executors", executors.len()));
-    for executor in executors {
-        let seen =
-            seen(executor.last_seen).map_or("never".to_owned(), |seconds| format!("{seconds:.1} s ago"));
+    for executor in &executors {
+        let seen = seconds_ago(executor);
+        let seen = seen.map_or("never".to_owned(), |seconds| format!("{seconds:.1} s ago"));
         say(&format!("  {}:{}  seen {seen}", executor.host, executor.port));
     }
     say(&format!("{} jobs", listed.len()));
     for job in listed {
         let text = |key: &str| job[key].as_str().unwrap_or_default().to_owned();
-        say(&format!("  {}: {}, {} tiles done", text("name"), text("status"), job["tiles_done"]));
+        say(&format!("  {}: {}, {} units done", text("name"), text("status"), job["tiles_done"]));
     }
     Ok(())
 }

@@ -1,14 +1,15 @@
-//! The plan of a run: tiles in partitions, computed by [`TileExec`], and its rows brought together.
+//! The plan of a run: partitions of units of work, completed by [`TileExec`], and their results
+//! brought together.
 //!
 //! ```text
-//! CoalescePartitionsExec <- TileExec <- DataSourceExec of (row, col)
+//! CoalescePartitionsExec <- TileExec <- DataSourceExec of units
 //! ```
 //!
-//! The last stage holds no results of tiles: those of a lost executor would be asked for at a dead address.
+//! The last stage holds no results of tiles: those of a lost executor would be fetched from a dead
+//! address.
 
 use std::sync::Arc;
 
-use arrow::array::{RecordBatch, UInt32Array};
 use datafusion::datasource::memory::MemorySourceConfig;
 use datafusion::error::Result;
 use datafusion::physical_plan::ExecutionPlan;
@@ -16,59 +17,61 @@ use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use pdl_similarity::tile::Tile;
 
 use crate::job::Job;
-use crate::tile_exec::{TileExec, input_schema};
+use crate::tile_exec::TileExec;
+use crate::work_unit::{WorkUnit, input_schema, to_batch};
 
-/// A piece of the work is this share of what is left, for each executor: pieces become smaller towards the end, so that
-/// all executors end at the same time.
-const SHARE: usize = 4;
-/// Bounds of the share: work for executors that come later; and a plan of some thousand partitions at most, of which each
-/// costs the scheduler memory and some milliseconds.
+/// A partition takes one share of the remaining units, and there are this many shares per executor.
+/// Partitions shrink towards the end, so that all executors end at about the same time.
+const SHARES_PER_EXECUTOR: usize = 4;
+/// Bounds of the number of shares. The lower one leaves work for executors that join later; the
+/// upper one keeps a plan at a few thousand partitions, since each costs the scheduler memory and
+/// time.
 const SHARES: [usize; 2] = [8, 500];
-/// Whatever the shares, no piece is larger than this many tiles or this part of all.
-const MOST_TILES: usize = 16;
+/// A partition never has more units than this, or than this fraction of all units where that is
+/// more.
+const MOST_UNITS: usize = 16;
 const MOST_OF_ALL: usize = 64;
 
-/// The plan that computes tiles, or prepares cases, which are tiles of column 0.
+/// The plan that completes the units of `partitions`.
 ///
 /// # Errors
 /// When DataFusion refuses it.
-pub fn plan(job: Job, partitions: &[Vec<Tile>]) -> Result<Arc<dyn ExecutionPlan>> {
-    let partitions: Vec<Vec<RecordBatch>> =
-        partitions.iter().map(|tiles| Ok(vec![batch(tiles)?])).collect::<Result<_>>()?;
+pub fn plan(job: Job, partitions: &[Vec<WorkUnit>]) -> Result<Arc<dyn ExecutionPlan>> {
+    let partitions = partitions.iter().map(|units| Ok(vec![to_batch(units)?])).collect::<Result<Vec<_>>>()?;
     let source = MemorySourceConfig::try_new_exec(&partitions, input_schema(), None)?;
     let tiles = TileExec::new(Arc::new(job), source, None);
     Ok(Arc::new(CoalescePartitionsExec::new(Arc::new(tiles))))
 }
 
-/// Tiles, or cases as tiles of column 0, in pieces for so many executors, neighbours together: those of a piece share
-/// most of their cases, whatever its size and however many of them an executor keeps in memory.
-pub fn pieces(tiles: &[Tile], executors: usize) -> Vec<Vec<Tile>> {
-    let mut tiles = tiles.to_vec();
-    tiles.sort_by_key(along_curve);
-    let shares = (SHARE * executors).clamp(SHARES[0], SHARES[1]);
-    let most = MOST_TILES.max(tiles.len() / MOST_OF_ALL);
-    let mut pieces = Vec::new();
-    let mut left = tiles.as_slice();
+/// Divides units among executors. Neighbouring tiles share a partition, and with it most of their
+/// cases, whatever its size and however many cases an executor holds in memory.
+pub fn partitions(units: &[WorkUnit], executors: usize) -> Vec<Vec<WorkUnit>> {
+    let mut units = units.to_vec();
+    units.sort_by_key(|unit| match unit {
+        WorkUnit::Tile(tile) => morton(*tile),
+        WorkUnit::Case(case) => *case as u64,
+    });
+    let shares = (SHARES_PER_EXECUTOR * executors).clamp(SHARES[0], SHARES[1]);
+    let most = most_units(units.len());
+    let mut partitions = Vec::new();
+    let mut left = units.as_slice();
     while !left.is_empty() {
-        let (piece, rest) = left.split_at((left.len() / shares).clamp(1, most));
-        pieces.push(piece.to_vec());
+        let (partition, rest) = left.split_at((left.len() / shares).clamp(1, most));
+        partitions.push(partition.to_vec());
         left = rest;
     }
-    pieces
+    partitions
 }
 
-/// The place of a tile on Morton's curve, which goes through every square of 2 x 2, of 4 x 4, ... before the next: the bits
-/// of row and column by turns.
-fn along_curve(tile: &Tile) -> u64 {
+fn most_units(all: usize) -> usize {
+    MOST_UNITS.max(all / MOST_OF_ALL)
+}
+
+/// Position on the Morton curve (bits of row and column interleaved), which completes every
+/// square of 2 x 2, of 4 x 4, ... tiles before the next.
+fn morton(tile: Tile) -> u64 {
     let bit = |number: usize, bit: u32| (number as u64 >> bit) & 1;
     (0..32).map(|at| bit(tile.row, at) << (2 * at + 1) | bit(tile.col, at) << (2 * at)).sum()
-}
-
-fn batch(tiles: &[Tile]) -> Result<RecordBatch> {
-    let column = |of: fn(&Tile) -> usize| -> arrow::array::ArrayRef {
-        Arc::new(tiles.iter().map(|tile| of(tile) as u32).collect::<UInt32Array>())
-    };
-    Ok(RecordBatch::try_new(input_schema(), vec![column(|tile| tile.row), column(|tile| tile.col)])?)
 }
 
 #[cfg(test)]
@@ -76,28 +79,43 @@ mod tests {
     use super::*;
     use pdl_similarity::tile::tiles;
 
+    fn units(size: usize, cases: usize) -> Vec<WorkUnit> {
+        tiles(size, cases).map(WorkUnit::Tile).collect()
+    }
+
+    fn tiles_of(units: &[WorkUnit]) -> impl Iterator<Item = Tile> {
+        units.iter().filter_map(|unit| if let WorkUnit::Tile(tile) = unit { Some(*tile) } else { None })
+    }
+
     #[test]
-    fn every_tile_is_in_one_piece_and_plans_stay_small() {
+    fn every_tile_is_in_one_partition_and_plans_stay_small() {
         for (cases, executors) in [(2, 1), (100, 0), (1000, 3), (20_000, 1), (20_000, 64), (20_000, 5000)] {
-            let all: Vec<Tile> = tiles(50, cases).collect();
-            let pieces = pieces(&all, executors);
-            assert!(pieces.len() < 3500, "{} pieces", pieces.len());
-            let mut found: Vec<Tile> = pieces.into_iter().flatten().collect();
+            let all = units(50, cases);
+            let partitions = partitions(&all, executors);
+            assert!(partitions.len() < 3500, "{} partitions", partitions.len());
+            let found: Vec<WorkUnit> = partitions.into_iter().flatten().collect();
+            let mut found: Vec<Tile> = tiles_of(&found).collect();
             found.sort_by_key(|tile| (tile.row, tile.col));
-            assert_eq!(found, all);
+            assert!(found.into_iter().eq(tiles_of(&all)));
         }
     }
 
     #[test]
-    fn pieces_are_compact_and_the_last_ones_small() {
-        let all: Vec<Tile> = tiles(1, 64).collect();
-        let pieces = pieces(&all, 2);
-        for piece in pieces.iter().filter(|piece| piece.len() == MOST_TILES.max(all.len() / MOST_OF_ALL)) {
-            let mut blocks: Vec<usize> = piece.iter().flat_map(|tile| [tile.row, tile.col]).collect();
+    fn partitions_are_compact_and_the_last_ones_small() {
+        let all = units(1, 64);
+        let partitions = partitions(&all, 2);
+        for partition in partitions.iter().filter(|partition| partition.len() == most_units(all.len())) {
+            let mut blocks: Vec<usize> = tiles_of(partition).flat_map(|tile| [tile.row, tile.col]).collect();
             blocks.sort_unstable();
             blocks.dedup();
-            assert!(blocks.len() <= 20, "{} blocks for {} tiles", blocks.len(), piece.len());
+            assert!(blocks.len() <= 20, "{} blocks for {} tiles", blocks.len(), partition.len());
         }
-        assert!(pieces.iter().rev().take(8).all(|piece| piece.len() == 1));
+        assert!(partitions.iter().rev().take(8).all(|partition| partition.len() == 1));
+    }
+
+    #[test]
+    fn cases_stay_in_their_order() {
+        let all: Vec<WorkUnit> = (0..300).map(WorkUnit::Case).collect();
+        assert_eq!(partitions(&all, 3).concat(), all);
     }
 }

@@ -1,101 +1,117 @@
-//! The client of a preparation: what is missing is prepared by a cluster.
+//! The client of a preparation: a cluster prepares the missing cases.
 //!
-//! The plan is made here. Executors hand in some cases for each task ([`pdl_prepare::handed`]); the client then
-//! runs the stage itself, which finds them there, tells of those that failed, and writes the tables.
+//! The plan is made here. Executors submit the cases of each task
+//! ([`pdl_prepare::remote_worker`]); the client then runs the stage itself, which takes what was
+//! submitted, reports the cases that failed, and writes the tables.
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
-use pdl_prepare::handed::{Todo, begin};
 use pdl_prepare::plan::PrepareParameters;
 use pdl_prepare::prepare::{Prepared, prepare};
-use pdl_similarity::tile::Tile;
+use pdl_prepare::remote_worker::{RemotePlan, plan_remote};
 use pdl_store::journal::Trust;
 use pdl_store::lock::FolderLock;
 use pdl_store::progress::{Run, Silent};
 
-use crate::errand::{Errand, is_final, tell};
-use crate::job::{Job, Preparation, Work};
-use crate::{Address, note};
+use crate::address::Address;
+use crate::display::note;
+use crate::error::{ClusterError, UnitKind};
+use crate::job::{Job, JobKind, PrepareJob};
+use crate::submission::{Submission, print_counts};
+use crate::work_unit::WorkUnit;
 
-/// What to prepare, and where.
+/// Options of a preparation.
 #[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Cluster")]
 pub struct PrepareArgs {
-    /// The curation folder; it and the volumes of its cases under the same path on every machine (there is no --storage
-    /// here: volumes are read where they lie).
+    /// Curation folder; it and the volumes of its cases are under the same path on every machine.
+    /// (There is no --storage here: volumes are read where they are.)
+    #[arg(help_heading = None)]
     out: PathBuf,
-    /// The scheduler.
+    /// Address of the scheduler.
     #[arg(long, value_name = "HOST:PORT")]
     scheduler: Address,
     /// Make a new plan.
     #[arg(long)]
     replan: bool,
-    /// Say on stderr how many cases each executor prepared.
+    /// Print on stderr how many cases each executor prepared.
     #[arg(long)]
     by_executor: bool,
     /// Print the result as JSON.
     #[arg(long)]
     pub json: bool,
-    /// All options of the stage as one JSON object, in place of the flags below; `pdl prepare --cluster` gives it.
+    /// All parameters of the stage as one JSON object, in place of the flags below; set by
+    /// `pdl prepare --cluster`.
     #[arg(long, value_name = "JSON", hide = true)]
     options: Option<String>,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Preparation")]
     parameters: PrepareParameters,
 }
 
-/// Prepares what is missing.
+/// Prepares the missing cases and writes the tables of the stage.
 ///
 /// # Errors
-/// When the scheduler does not answer, no case can be prepared, or the run is interrupted.
-pub async fn run(args: &PrepareArgs) -> Result<Prepared> {
+/// [`ClusterError::Unfinished`] when the cluster fails, [`ClusterError::Interrupted`] after Ctrl-C;
+/// else the error of the stage.
+pub async fn run(args: &PrepareArgs) -> Result<Prepared, ClusterError> {
     let out = std::fs::canonicalize(&args.out)
-        .with_context(|| format!("there is no such curation folder: {}", args.out.display()))?;
+        .map_err(|source| ClusterError::NoFolder { path: args.out.clone(), source })?;
     let parameters = match &args.options {
-        Some(json) => serde_json::from_str(json).context("--options is no set of options")?,
+        Some(json) => serde_json::from_str(json).map_err(ClusterError::InvalidParameters)?,
         None => args.parameters.clone(),
     };
     let _lock = FolderLock::take(&out)?;
     let run = Run { trust: Trust::Stamps, progress: &Silent, memory: None };
-    let first = begin(&out, &parameters, args.replan, run)?;
+    let first = plan_remote(&out, &parameters, args.replan, run)?;
     let mut todo = first.clone();
     while !todo.missing.is_empty() {
-        let ended = errand(&out, &todo).run(&args.scheduler).await;
-        let left = begin(&out, &parameters, false, run)?;
+        let ended = match submission(&out, &todo).run(&args.scheduler).await {
+            Err(error @ ClusterError::Interrupted(_)) => return Err(error),
+            ended => ended,
+        };
+        let left = plan_remote(&out, &parameters, false, run)?;
         let fruitless = left.missing.len() == todo.missing.len();
         match ended {
-            Ok(shares) => {
-                shares.iter().filter(|_| args.by_executor).for_each(tell);
+            Ok(counts) => {
+                if args.by_executor {
+                    print_counts(&counts);
+                }
                 if !left.missing.is_empty() {
-                    note(&format!("{} cases failed in the cluster and are tried here", left.missing.len()));
+                    let failed = left.missing.len();
+                    note(&format!("{failed} cases failed in the cluster; preparing them on this machine"));
                 }
                 break;
             }
-            Err(error) if fruitless || is_final(&error) => {
-                let done = first.missing.len().saturating_sub(left.missing.len());
-                return Err(error.context(format!(
-                    "{done} of {} cases are done; run it again and only the others are prepared",
-                    first.missing.len()
-                )));
+            Err(error) if error.is_retryable() && !fruitless => {
+                note(&format!("warning: {error}; submitting the missing cases again"));
             }
-            Err(error) => note(&format!("warning: {error:#}; going on with what is left")),
+            Err(error) => {
+                let total = first.missing.len();
+                let done = total.saturating_sub(left.missing.len());
+                return Err(ClusterError::Unfinished {
+                    done,
+                    total,
+                    units: UnitKind::Cases,
+                    source: Box::new(error),
+                });
+            }
         }
         todo = left;
     }
     let mut prepared = prepare(&out, &parameters, false, run)?;
-    // The stage finds what was handed in, and counts what it made itself.
+    // The stage counts only the cases that it wrote itself.
     prepared.written = first.missing.len().saturating_sub(prepared.failures.len());
     Ok(prepared)
 }
 
-/// The missing cases, as they are sent once.
-fn errand(out: &Path, todo: &Todo) -> Errand {
-    let preparation = Preparation { out: out.to_owned(), plan: todo.plan.clone(), cases: todo.cases.clone() };
-    let work = Work::Prepare(Box::new(preparation));
-    Errand {
-        name: work.name(),
-        job: Job::new(work),
-        tiles: todo.missing.iter().map(|case| Tile { row: *case, col: 0 }).collect(),
+fn submission(out: &Path, todo: &RemotePlan) -> Submission {
+    let job = PrepareJob { out: out.to_owned(), plan: todo.plan.clone(), cases: todo.cases.clone() };
+    let kind = JobKind::Prepare(Box::new(job));
+    Submission {
+        name: kind.name(),
+        job: Job::new(kind),
+        units: todo.missing.iter().copied().map(WorkUnit::Case).collect(),
         step: "preparing cases",
-        units: todo.missing.len() as u64,
+        total: todo.missing.len() as u64,
     }
 }

@@ -1,14 +1,14 @@
-//! S3-compatible storage: blocks of bytes under their hashes, and parts of the matrix under their tiles.
+//! S3-compatible storage of proxies, as blocks of bytes, and of computed tiles.
 //!
 //! ```text
-//! PREFIX/blocks/HASH                         voxels and the rest of the proxies, and the list of them
-//! PREFIX/pairs/RUN/ROW-COL/HASH.parquet      a part file of the run whose parameters and proxies have the hash RUN
+//! PREFIX/blocks/HASH                      voxels, the rest of the proxies, and their index
+//! PREFIX/pairs/RUN/ROW-COL/HASH.parquet   a tile; RUN is the hash of parameters and proxies
 //! ```
 //!
-//! Every object carries the BLAKE3 of its bytes as its name: whoever reads it checks it, and whoever writes it writes it
-//! only when it is not there. Where the storage is and who may use it comes from the usual variables of the environment
-//! (`AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_REGION`, `AWS_ENDPOINT`, `AWS_ALLOW_HTTP`, ...) of each machine,
-//! and from nowhere else.
+//! An object's name is the BLAKE3 of its bytes: it is verified when read, and written only when
+//! it is absent. Endpoint and credentials come from the environment of each machine alone
+//! (`AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_REGION`, `AWS_ENDPOINT`, `AWS_ALLOW_HTTP`,
+//! ...).
 
 use std::collections::HashSet;
 use std::str::FromStr;
@@ -26,24 +26,24 @@ use pdl_similarity::tile::Tile;
 use pdl_store::hash;
 use serde::{Deserialize, Serialize};
 
-/// Requests at a time.
-pub const AT_A_TIME: usize = 16;
+/// Concurrent requests.
+pub const CONCURRENCY: usize = 16;
 
-/// How long one request may take, how often it is tried, and how long all tries together.
-const PATIENCE: Duration = Duration::from_secs(30);
-const TRIES: usize = 8;
-const PATIENCE_IN_ALL: Duration = Duration::from_secs(150);
+/// Time limit of one request, number of retries, and time limit of all of them together.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+const RETRIES: usize = 8;
+const RETRY_TIMEOUT: Duration = Duration::from_secs(150);
 
-/// A bucket and a prefix: `s3://bucket/prefix`.
+/// Bucket and prefix, as `s3://bucket/prefix`. Credentials cannot be part of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Url(String);
+pub struct StorageUrl(String);
 
-impl FromStr for Url {
+impl FromStr for StorageUrl {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let wrong = "give it as s3://BUCKET/PREFIX; credentials come from the environment";
+        let wrong = "expected s3://BUCKET/PREFIX; credentials come from the environment";
         let rest = text.strip_prefix("s3://").ok_or(wrong)?;
         let (bucket, prefix) = rest.split_once('/').ok_or(wrong)?;
         let plain = !rest.contains(['@', '?', '#', ':']); // no place for a secret
@@ -54,65 +54,65 @@ impl FromStr for Url {
     }
 }
 
-impl std::fmt::Display for Url {
+impl std::fmt::Display for StorageUrl {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-/// What the storage would not do.
+/// Why an operation of the storage failed.
 #[derive(Debug, thiserror::Error)]
 pub enum StorageError {
-    /// It does not answer, or refuses.
-    #[error("the storage {url} refuses: {source}")]
+    /// It does not answer, or refuses the request.
+    #[error("the request to the storage failed: {source}: {url}")]
     Refused {
-        /// Which.
-        url: Url,
-        /// What it says.
+        /// The storage.
+        url: StorageUrl,
+        /// The error of the request.
         source: object_store::Error,
     },
-    /// Bytes are not those that were written.
-    #[error("an object of the storage is damaged: {url}/{name}")]
-    Damaged {
-        /// Which storage.
-        url: Url,
-        /// Which object.
+    /// The bytes of an object do not have the hash in its name.
+    #[error("an object in the storage is corrupt: {url}/{name}")]
+    Corrupt {
+        /// The storage.
+        url: StorageUrl,
+        /// Path of the object.
         name: String,
     },
-    /// Two executors made different parts of one tile.
-    #[error("the storage {url} holds {count} different parts of tile {} {}", tile.row, tile.col)]
+    /// Executors uploaded different files of one tile.
+    #[error("the storage holds {count} different files of tile ({}, {}): {url}", tile.row, tile.col)]
     Differing {
-        /// Which storage.
-        url: Url,
-        /// Which tile.
+        /// The storage.
+        url: StorageUrl,
+        /// The tile.
         tile: Tile,
-        /// How many.
+        /// Number of files.
         count: usize,
     },
 }
 
-/// Reads and writes one bucket below one prefix.
+/// One bucket below one prefix.
 #[derive(Clone, Debug)]
 pub struct Storage {
     store: Arc<dyn ObjectStore>,
-    url: Url,
+    url: StorageUrl,
     prefix: Path,
 }
 
 impl Storage {
-    /// The storage at `url`, with what the environment says of it.
+    /// The storage at `url`, with the settings of the environment; sends nothing yet.
     ///
     /// # Errors
-    /// [`StorageError::Refused`] when the environment's settings cannot be.
-    pub fn open(url: &Url) -> Result<Self, StorageError> {
+    /// [`StorageError::Refused`] when a setting is invalid.
+    pub fn open(url: &StorageUrl) -> Result<Self, StorageError> {
         let retry = RetryConfig {
             backoff: BackoffConfig {
                 init_backoff: Duration::from_millis(100),
                 max_backoff: Duration::from_secs(10),
                 base: 2.0,
             },
-            max_retries: TRIES,
-            retry_timeout: PATIENCE_IN_ALL,
+            max_retries: RETRIES,
+            retry_timeout: RETRY_TIMEOUT,
         };
         let (_, prefix) = url.0.trim_start_matches("s3://").split_once('/').unwrap_or_default();
         let store = AmazonS3Builder::from_env()
@@ -125,11 +125,10 @@ impl Storage {
         Ok(Self { store: Arc::new(store), url: url.clone(), prefix: Path::from(prefix) })
     }
 
-    /// Storage in memory.
     #[cfg(test)]
     pub(crate) fn for_tests() -> Self {
         let store = Arc::new(object_store::memory::InMemory::new());
-        Self { store, url: Url("s3://bucket/prefix".to_owned()), prefix: Path::from("prefix") }
+        Self { store, url: StorageUrl("s3://bucket/prefix".to_owned()), prefix: Path::from("prefix") }
     }
 
     fn refused(&self) -> impl FnOnce(object_store::Error) -> StorageError {
@@ -137,20 +136,20 @@ impl Storage {
         move |source| StorageError::Refused { url, source }
     }
 
-    fn block(&self, hash: &str) -> Path {
+    fn block_path(&self, hash: &str) -> Path {
         self.prefix.clone().join("blocks").join(hash)
     }
 
-    fn tile(&self, run: &str, tile: Tile) -> Path {
+    fn tile_folder(&self, run: &str, tile: Tile) -> Path {
         let name = file_name(tile);
         self.prefix.clone().join("pairs").join(run).join(name.trim_end_matches(".parquet"))
     }
 
-    /// Writes bytes unless they are there: whole or not at all.
+    /// Writes an object unless it exists.
     async fn put(&self, path: &Path, bytes: Vec<u8>) -> Result<(), StorageError> {
         let new = PutOptions::from(PutMode::Create);
         match self.store.put_opts(path, PutPayload::from(bytes), new).await {
-            // The name says what the bytes are, so those that are there are the same.
+            // The name is the hash of the bytes, so those that exist are the same.
             Ok(_)
             | Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => {
                 Ok(())
@@ -159,23 +158,23 @@ impl Storage {
         }
     }
 
-    /// The bytes of an object, which have to have this hash.
+    /// The bytes of an object, verified against this hash.
     async fn get(&self, path: &Path, hash: &str) -> Result<Vec<u8>, StorageError> {
         let read = async { self.store.get(path).await?.bytes().await };
         let bytes = read.await.map_err(self.refused())?;
         if hash::of_bytes(&bytes) != hash {
-            return Err(StorageError::Damaged { url: self.url.clone(), name: path.to_string() });
+            return Err(StorageError::Corrupt { url: self.url.clone(), name: path.to_string() });
         }
         Ok(bytes.into())
     }
 
-    /// Names of the objects right or deeper below a folder.
+    /// Paths of all objects below a folder, at any depth.
     async fn below(&self, folder: &Path) -> Result<Vec<Path>, StorageError> {
         let listed = self.store.list(Some(folder)).map_ok(|object| object.location);
         listed.try_collect().await.map_err(self.refused())
     }
 
-    /// The hashes of all blocks that are there.
+    /// Hashes of all stored blocks.
     ///
     /// # Errors
     /// [`StorageError::Refused`].
@@ -184,46 +183,46 @@ impl Storage {
         Ok(names.iter().filter_map(|path| path.filename().map(str::to_owned)).collect())
     }
 
-    /// Keeps a block and says its hash.
+    /// Stores a block and returns its hash.
     ///
     /// # Errors
     /// [`StorageError::Refused`].
     pub async fn put_block(&self, bytes: Vec<u8>) -> Result<String, StorageError> {
         let hash = hash::of_bytes(&bytes);
-        self.put(&self.block(&hash), bytes).await?;
+        self.put(&self.block_path(&hash), bytes).await?;
         Ok(hash)
     }
 
-    /// The block of a hash.
+    /// The block with this hash.
     ///
     /// # Errors
-    /// [`StorageError`] when it is missing or damaged.
+    /// [`StorageError`] when it is missing or corrupt.
     pub async fn get_block(&self, hash: &str) -> Result<Vec<u8>, StorageError> {
-        self.get(&self.block(hash), hash).await
+        self.get(&self.block_path(hash), hash).await
     }
 
-    /// Whether a part of this tile is there.
+    /// Whether the tile of this run is stored.
     ///
     /// # Errors
     /// [`StorageError::Refused`].
-    pub async fn has_part(&self, run: &str, tile: Tile) -> Result<bool, StorageError> {
-        Ok(!self.below(&self.tile(run, tile)).await?.is_empty())
+    pub async fn has_tile(&self, run: &str, tile: Tile) -> Result<bool, StorageError> {
+        Ok(!self.below(&self.tile_folder(run, tile)).await?.is_empty())
     }
 
-    /// Keeps the part of a tile.
+    /// Stores the file of a tile.
     ///
     /// # Errors
     /// [`StorageError::Refused`].
-    pub async fn put_part(&self, run: &str, tile: Tile, bytes: Vec<u8>) -> Result<(), StorageError> {
+    pub async fn put_tile(&self, run: &str, tile: Tile, bytes: Vec<u8>) -> Result<(), StorageError> {
         let name = format!("{}.parquet", hash::of_bytes(&bytes));
-        self.put(&self.tile(run, tile).join(name), bytes).await
+        self.put(&self.tile_folder(run, tile).join(name), bytes).await
     }
 
-    /// Hands over the parts of those of `tiles` that are there.
+    /// Calls `keep` with the file of every stored tile among `tiles`, in any order.
     ///
     /// # Errors
-    /// [`StorageError`] when one is damaged or a tile has two, and what `keep` returns.
-    pub async fn get_parts<E: From<StorageError>>(
+    /// [`StorageError`] when a file is corrupt or a tile has two, and the errors of `keep`.
+    pub async fn get_tiles<E: From<StorageError>>(
         &self,
         run: &str,
         tiles: &[Tile],
@@ -250,9 +249,9 @@ impl Storage {
             let hash = path.filename().unwrap_or_default().trim_end_matches(".parquet").to_owned();
             Ok::<_, StorageError>((tile, self.get(&path, &hash).await?))
         };
-        let mut parts = futures::stream::iter(found).map(read).buffer_unordered(AT_A_TIME);
-        while let Some(part) = parts.next().await {
-            let (tile, bytes) = part?;
+        let mut files = futures::stream::iter(found).map(read).buffer_unordered(CONCURRENCY);
+        while let Some(file) = files.next().await {
+            let (tile, bytes) = file?;
             keep(tile, bytes)?;
         }
         Ok(())
@@ -260,10 +259,10 @@ impl Storage {
 }
 
 fn client_options() -> ClientOptions {
-    // An endpoint without TLS is allowed by the environment alone.
+    // Only the environment can allow an endpoint without TLS.
     let plain = std::env::var("AWS_ALLOW_HTTP").is_ok_and(|value| value.eq_ignore_ascii_case("true"));
     ClientOptions::new()
-        .with_timeout(PATIENCE)
+        .with_timeout(REQUEST_TIMEOUT)
         .with_connect_timeout(Duration::from_secs(5))
         .with_allow_http(plain)
 }
@@ -275,7 +274,7 @@ mod tests {
     #[test]
     fn an_address_has_no_place_for_a_secret() {
         assert_eq!(
-            "s3://bucket/a/b/".parse::<Url>().map(|url| url.to_string()),
+            "s3://bucket/a/b/".parse::<StorageUrl>().map(|url| url.to_string()),
             Ok("s3://bucket/a/b".to_owned())
         );
         for wrong in [
@@ -285,7 +284,7 @@ mod tests {
             "s3://key:secret@bucket/a",
             "s3://b/a?X-Amz-Signature=1",
         ] {
-            assert!(wrong.parse::<Url>().is_err(), "{wrong}");
+            assert!(wrong.parse::<StorageUrl>().is_err(), "{wrong}");
         }
     }
 }

@@ -1,11 +1,9 @@
-//! The plan's node that computes tiles, or prepares cases.
+//! The plan's node that computes tiles or prepares cases on an executor.
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
-use arrow::array::{ArrayRef, AsArray, RecordBatch, StringArray, UInt32Array, UInt64Array};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef, UInt32Type};
+use arrow::array::RecordBatch;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::TaskContext;
@@ -16,67 +14,52 @@ use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties,
     SendableRecordBatchStream,
 };
+use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
-use pdl_similarity::compare::TileDone;
 use pdl_similarity::isa::Isa;
 use pdl_similarity::tile::Tile;
+use tokio::sync::mpsc::UnboundedSender;
 
-use crate::cases;
-use crate::job::{Comparison, Job, Work};
-use crate::worker::{WorkError, Worker};
+use crate::error::ClusterError;
+use crate::job::{CompareJob, Job, JobKind, PrepareJob};
+use crate::prepare_task;
+use crate::retry::with_backoff;
+use crate::work_unit::{UnitDone, WorkUnit, from_batch, output_schema, results_to_batch};
+use crate::worker::{TileError, TileWorker};
 
-/// Exit code of an executor that lacks the run's instruction set.
-pub const LACKS_ISA: i32 = 6;
-
-/// How often a tile is tried that the storage refuses, and how long the first pause is.
-pub(crate) const TRIES: u32 = 6;
-pub(crate) const FIRST_PAUSE: Duration = Duration::from_millis(250);
-
-/// Which tiles go in: a row for each; a case is a tile of column 0.
-pub fn input_schema() -> SchemaRef {
-    let column = |name| Field::new(name, DataType::UInt32, false);
-    Arc::new(Schema::new(vec![column("row"), column("col")]))
-}
-
-/// What comes out: a row for each tile, and nothing of what it holds.
-fn output_schema() -> SchemaRef {
-    let column = |name, data_type| Field::new(name, data_type, false);
-    Arc::new(Schema::new(vec![
-        column("row", DataType::UInt32),
-        column("col", DataType::UInt32),
-        column("pairs", DataType::UInt64),
-        column("computed", DataType::UInt64),
-        column("executor", DataType::Utf8),
-    ]))
-}
-
-/// Where tiles are computed.
+/// What the nodes of an executor share.
 #[derive(Debug)]
-pub struct Host {
-    /// The thread that computes them.
-    pub worker: Worker,
-    /// The name under which this executor appears.
+pub struct ExecutorHost {
+    /// The thread that computes tiles.
+    pub worker: TileWorker,
+    /// Name of this executor in results.
     pub name: String,
-    /// Most bytes of memory for the cases of one task.
+    /// Bytes of memory for the cases of one task.
     pub memory: u64,
+    /// Receives the instruction set of a run that this machine cannot compute. The executor then
+    /// ends without an answer to its tasks, which the scheduler gives to others; an error would
+    /// fail the run.
+    pub lacking: UnboundedSender<Isa>,
 }
 
-/// Computes the tiles that its input names, one after another, and writes each into the curation folder; or prepares
-/// the cases that it names.
+/// Completes the units of work that its input lists: computes tiles one after another, or prepares
+/// cases. Results go into files; its rows only say what was done.
 ///
-/// It is an inner node over a leaf that Ballista knows: a leaf of our own would be run whole by every task.
+/// It is an inner node over a leaf that Ballista knows. Every task would run a leaf of our own as a
+/// whole.
 #[derive(Debug)]
 pub struct TileExec {
-    /// What to compute.
+    /// What to make.
     pub job: Arc<Job>,
     input: Arc<dyn ExecutionPlan>,
-    host: Option<Arc<Host>>,
+    host: Option<Arc<ExecutorHost>>,
     properties: Arc<PlanProperties>,
 }
 
 impl TileExec {
-    /// A node over `input`, whose rows are `(row, col)`; it runs only where there is a `host`.
-    pub fn new(job: Arc<Job>, input: Arc<dyn ExecutionPlan>, host: Option<Arc<Host>>) -> Self {
+    /// A node over `input`, a table of [`input_schema`](crate::work_unit::input_schema). It can be
+    /// executed only with a `host`.
+    pub fn new(job: Arc<Job>, input: Arc<dyn ExecutionPlan>, host: Option<Arc<ExecutorHost>>) -> Self {
         let properties = PlanProperties::new(
             EquivalenceProperties::new(output_schema()),
             input.output_partitioning().clone(),
@@ -89,11 +72,11 @@ impl TileExec {
 
 impl DisplayAs for TileExec {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.job.work {
-            Work::Compare(job) => {
+        match &self.job.kind {
+            JobKind::Compare(job) => {
                 write!(f, "TileExec: tile={}, isa={}", job.parameters.tile, job.parameters.isa)
             }
-            Work::Prepare(_) => write!(f, "TileExec: cases"),
+            JobKind::Prepare(_) => write!(f, "TileExec: cases"),
         }
     }
 }
@@ -129,96 +112,67 @@ impl ExecutionPlan for TileExec {
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let host = self.host.clone().ok_or_else(|| {
-            DataFusionError::Execution("tiles are computed by `pdl-cluster executor` only".to_owned())
-        })?;
+        let host = self.host.clone().ok_or(ClusterError::NotAnExecutor)?;
         let input = self.input.execute(partition, context)?;
-        let rows = input.map(|batch| batch.and_then(|batch| tiles_of(&batch)));
-        match &self.job.work {
-            Work::Compare(job) => {
-                leave_when_lacking(job.parameters.isa);
-                let job = Arc::new(job.clone());
-                // All wait for their turn at once, so that those of another task do not come between them.
-                let done = rows.map_ok(move |tiles| {
-                    let (job, host) = (Arc::clone(&job), Arc::clone(&host));
-                    let one = move |tile| {
-                        let (job, host) = (Arc::clone(&job), Arc::clone(&host));
-                        async move { row_of(&compute(&host.worker, &job, tile).await?, &host.name) }
-                    };
-                    let at_once = tiles.len().max(1);
-                    futures::stream::iter(tiles).map(one).buffered(at_once)
-                });
-                Ok(Box::pin(RecordBatchStreamAdapter::new(output_schema(), done.try_flatten())))
+        let units: Units = input.map(|batch| Ok(from_batch(&batch?)?)).boxed();
+        let results = match &self.job.kind {
+            JobKind::Compare(job) if !Isa::available().contains(&job.parameters.isa) => {
+                let _ = host.lacking.send(job.parameters.isa);
+                futures::stream::pending().boxed()
             }
-            Work::Prepare(job) => {
-                let job = Arc::new(job.as_ref().clone());
-                let done = rows.and_then(move |cases| {
-                    let (job, host) = (Arc::clone(&job), Arc::clone(&host));
-                    async move {
-                        let done = cases::prepare(&job, cases, host.memory).await?;
-                        rows_of(&done, &host.name)
-                    }
-                });
-                Ok(Box::pin(RecordBatchStreamAdapter::new(output_schema(), done)))
+            JobKind::Compare(job) => compute_all(Arc::new(job.clone()), units, host),
+            JobKind::Prepare(job) => prepare_all(Arc::new(job.as_ref().clone()), units, host),
+        };
+        Ok(Box::pin(RecordBatchStreamAdapter::new(output_schema(), results)))
+    }
+}
+
+type Units = BoxStream<'static, Result<Vec<WorkUnit>>>;
+type Results = BoxStream<'static, Result<RecordBatch>>;
+
+/// Requests all tiles at once, so that those of another task do not come between them.
+fn compute_all(job: Arc<CompareJob>, units: Units, host: Arc<ExecutorHost>) -> Results {
+    let results = units.map_ok(move |units| {
+        let (job, host) = (Arc::clone(&job), Arc::clone(&host));
+        let one = move |unit| {
+            let (job, host) = (Arc::clone(&job), Arc::clone(&host));
+            async move {
+                let WorkUnit::Tile(tile) = unit else { return Err(foreign("a case").into()) };
+                let done = compute(&host.worker, &job, tile).await?;
+                Ok::<_, DataFusionError>(results_to_batch(&[done], &host.name)?)
             }
+        };
+        let at_once = units.len().max(1);
+        futures::stream::iter(units).map(one).buffered(at_once)
+    });
+    results.try_flatten().boxed()
+}
+
+/// Computes a tile, repeatedly while the storage fails.
+async fn compute(
+    worker: &TileWorker,
+    job: &Arc<CompareJob>,
+    tile: Tile,
+) -> std::result::Result<UnitDone, ClusterError> {
+    let attempt = || worker.compute(job, tile);
+    let outcome = with_backoff(attempt, |outcome| outcome.as_ref().is_err_and(TileError::is_retryable));
+    outcome.await.map(UnitDone::from).map_err(|error| error.of(tile))
+}
+
+fn prepare_all(job: Arc<PrepareJob>, units: Units, host: Arc<ExecutorHost>) -> Results {
+    let results = units.and_then(move |units| {
+        let (job, host) = (Arc::clone(&job), Arc::clone(&host));
+        async move {
+            let case = |unit| if let WorkUnit::Case(case) = unit { Some(case) } else { None };
+            let cases: Option<Vec<usize>> = units.into_iter().map(case).collect();
+            let cases = cases.ok_or_else(|| foreign("a tile"))?;
+            let done = prepare_task::prepare(&job, &cases, host.memory).await?;
+            Ok::<_, DataFusionError>(results_to_batch(&done, &host.name)?)
         }
-    }
+    });
+    results.boxed()
 }
 
-/// Ends this executor when it lacks the instruction set of the run: its tasks then go to others.
-#[expect(clippy::print_stderr, reason = "the last words of a program")]
-fn leave_when_lacking(isa: Isa) {
-    if !Isa::available().contains(&isa) {
-        eprintln!(
-            "error: this run computes with {isa}, which this machine lacks; all executors must take the same, so that \
-             all tiles are computed alike: run it with --isa avx2 or --isa scalar, or leave this machine out"
-        );
-        std::process::exit(LACKS_ISA);
-    }
-}
-
-/// Computes a tile, again when the storage refuses it for a while.
-async fn compute(worker: &Worker, job: &Arc<Comparison>, tile: Tile) -> Result<TileDone> {
-    let mut pause = FIRST_PAUSE;
-    for attempt in 1..=TRIES {
-        match worker.compute(job, tile).await {
-            Ok(done) => return Ok(done),
-            Err(error) if attempt < TRIES && WorkError::may_pass(&error) => {
-                tokio::time::sleep(pause).await;
-                pause *= 2;
-            }
-            Err(error) => return Err(DataFusionError::Execution(error.to_string())),
-        }
-    }
-    Err(DataFusionError::Execution("no try was made".to_owned()))
-}
-
-fn tiles_of(batch: &RecordBatch) -> Result<Vec<Tile>> {
-    let column = |name: &str| {
-        let found = batch.column_by_name(name).and_then(|column| column.as_primitive_opt::<UInt32Type>());
-        found.ok_or_else(|| DataFusionError::Execution(format!("the tiles have no column '{name}'")))
-    };
-    let (rows, cols) = (column("row")?, column("col")?);
-    let tile = |(row, col): (&u32, &u32)| Tile { row: *row as usize, col: *col as usize };
-    Ok(rows.values().iter().zip(cols.values()).map(tile).collect())
-}
-
-fn row_of(done: &TileDone, executor: &str) -> Result<RecordBatch> {
-    rows_of(std::slice::from_ref(done), executor)
-}
-
-fn rows_of(done: &[TileDone], executor: &str) -> Result<RecordBatch> {
-    let narrow = |of: fn(&TileDone) -> usize| -> ArrayRef {
-        Arc::new(done.iter().map(|row| of(row) as u32).collect::<UInt32Array>())
-    };
-    let wide =
-        |of: fn(&TileDone) -> u64| -> ArrayRef { Arc::new(done.iter().map(of).collect::<UInt64Array>()) };
-    let columns = vec![
-        narrow(|row| row.tile.row),
-        narrow(|row| row.tile.col),
-        wide(|row| row.pairs),
-        wide(|row| row.computed),
-        Arc::new(StringArray::from(vec![executor; done.len()])),
-    ];
-    Ok(RecordBatch::try_new(output_schema(), columns)?)
+fn foreign(unit: &str) -> ClusterError {
+    ClusterError::InvalidPlan { problem: format!("{unit} is no unit of this job") }
 }

@@ -1,10 +1,10 @@
-//! Computes tiles on a thread of its own, with all of this executor's cores.
+//! A thread that computes tiles with all cores of this executor.
 //!
-//! Tiles of a job follow each other through one [`compare_tiles`], so that the cases which they share stay in memory;
-//! Ballista's tasks only wait for their turn. Two tasks wait at a time, so that there is always a next tile.
+//! All tiles of a job go through one call of [`compare_tiles`], so that the cases which they
+//! share stay in memory. The engine's tasks queue their tiles here and wait for the results; two
+//! tasks run at a time, so that a next tile is always queued.
 
 use std::cell::{Cell, RefCell};
-use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -17,118 +17,117 @@ use pdl_store::progress::{Run, Silent};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-use crate::job::{Comparison, Place};
-use crate::mirror::MirrorError;
-use crate::remote::Remote;
+use crate::error::ClusterError;
+use crate::job::{CompareJob, DataLocation};
+use crate::limits::ExecutorLimits;
+use crate::object_store::RunStore;
+use crate::proxy_cache::ProxyCacheError;
 
-/// How long a job's cases are kept when no tile of it is asked for.
+/// How long the cases of a job stay in memory without a request.
 const IDLE: Duration = Duration::from_secs(20);
 
-/// A tile that was not computed.
+/// Why a tile was not computed.
 #[derive(Debug, thiserror::Error)]
-pub enum WorkError {
-    /// It cannot be, or its files are out of reach.
+pub enum TileError {
+    /// The comparison failed, or its files are out of reach.
     #[error(transparent)]
     Similarity(#[from] SimilarityError),
-    /// The storage, or the disk that keeps some of it.
+    /// The object store failed, or the disk that caches it.
     #[error(transparent)]
-    Mirror(#[from] MirrorError),
-    /// The thread that computes has ended.
+    ProxyCache(#[from] ProxyCacheError),
+    /// The thread has ended.
     #[error("the thread that computes tiles has ended")]
     Ended,
 }
 
-impl WorkError {
-    /// Whether it may go well a little later.
-    pub fn may_pass(&self) -> bool {
+impl TileError {
+    /// Whether a later attempt may succeed: the storage failed, not the comparison.
+    pub fn is_retryable(&self) -> bool {
         matches!(
             self,
-            Self::Mirror(_) | Self::Similarity(SimilarityError::Store(_) | SimilarityError::Proxies(_))
+            Self::ProxyCache(_) | Self::Similarity(SimilarityError::Store(_) | SimilarityError::Proxies(_))
         )
+    }
+
+    /// The error of this tile, as it travels to the client.
+    pub fn of(self, tile: Tile) -> ClusterError {
+        match self {
+            Self::Similarity(SimilarityError::NotShared { out }) => ClusterError::NotShared { path: out },
+            error => ClusterError::TileFailed { tile, reason: error.to_string() },
+        }
     }
 }
 
-/// What an executor may take.
-#[derive(Clone, Debug)]
-pub struct Limits {
-    /// Most bytes of memory; what is usual when not given.
-    pub memory: Option<u64>,
-    /// The folder for what comes from storage.
-    pub cache: PathBuf,
-    /// Most bytes of voxels there.
-    pub cache_bytes: u64,
-}
-
-/// A tile that somebody waits for.
+/// A tile that a task waits for.
 struct Request {
-    job: Arc<Comparison>,
+    job: Arc<CompareJob>,
     tile: Tile,
     answer: Answer,
 }
 
-type Answer = oneshot::Sender<Result<TileDone, WorkError>>;
+type Answer = oneshot::Sender<Result<TileDone, TileError>>;
 
-/// The thread that computes.
+/// Handle of the thread.
 #[derive(Debug)]
-pub struct Worker {
+pub struct TileWorker {
     requests: Mutex<Sender<Request>>,
 }
 
-impl Worker {
-    /// Starts it; it waits for storage on `runtime`.
+impl TileWorker {
+    /// Starts the thread, which performs requests to the object store on `runtime`.
     ///
     /// # Errors
-    /// When the system has no thread left.
-    pub fn start(limits: Limits, runtime: Handle) -> std::io::Result<Self> {
+    /// When the operating system refuses a thread.
+    pub fn start(limits: ExecutorLimits, runtime: Handle) -> std::io::Result<Self> {
         let (requests, incoming) = channel();
         let run = move || {
             let mut next = None;
-            let mut remote = None;
+            let mut store = None;
             while let Some(first) = next.take().or_else(|| incoming.recv().ok()) {
-                next = serve(first, &incoming, &limits, &runtime, &mut remote);
+                next = serve(first, &incoming, &limits, &runtime, &mut store);
             }
         };
         std::thread::Builder::new().name("tiles".to_owned()).spawn(run)?;
         Ok(Self { requests: Mutex::new(requests) })
     }
 
-    /// Computes a tile, once its turn comes.
+    /// Queues a tile and waits for its result.
     ///
     /// # Errors
-    /// [`WorkError`].
-    pub async fn compute(&self, job: &Arc<Comparison>, tile: Tile) -> Result<TileDone, WorkError> {
+    /// [`TileError`].
+    pub async fn compute(&self, job: &Arc<CompareJob>, tile: Tile) -> Result<TileDone, TileError> {
         let (answer, answered) = oneshot::channel();
         let request = Request { job: Arc::clone(job), tile, answer };
         let sent = self.requests.lock().map(|requests| requests.send(request).is_ok());
         if !sent.unwrap_or(false) {
-            return Err(WorkError::Ended);
+            return Err(TileError::Ended);
         }
-        answered.await.unwrap_or(Err(WorkError::Ended))
+        answered.await.unwrap_or(Err(TileError::Ended))
     }
 }
 
-/// Computes the first tile and those of the same job that follow it; returns the first of another job. What `remote`
-/// holds of a storage is kept for the jobs of the same proxies.
+/// Computes the tile of `first` and those of the same job that follow; returns the first request of
+/// another job. `store` is kept for later jobs with the same proxies.
 fn serve(
     first: Request,
     incoming: &Receiver<Request>,
-    limits: &Limits,
+    limits: &ExecutorLimits,
     runtime: &Handle,
-    remote: &mut Option<Remote>,
+    store: &mut Option<RunStore>,
 ) -> Option<Request> {
     let job = Arc::clone(&first.job);
-    if let Err(error) = mount(&job, limits, runtime, remote) {
+    if let Err(error) = mount(&job, limits, runtime, store) {
         let _ = first.answer.send(Err(error.into()));
         return None;
     }
-    let out = match (&job.place, remote.as_ref()) {
-        (Place::Folder(out), _) => out.clone(),
-        (Place::Storage { .. }, remote) => {
-            remote.map(|remote| remote.folder().to_owned()).unwrap_or_default()
+    let out = match (&job.location, store.as_ref()) {
+        (DataLocation::Folder(out), _) => out.clone(),
+        (DataLocation::Storage { .. }, store) => {
+            store.map(|store| store.folder().to_owned()).unwrap_or_default()
         }
     };
-    let remote = RefCell::new(remote.as_mut());
-    let waiting = Cell::new(None); // whoever waits for the tile that is computed now
+    let store = RefCell::new(store.as_mut());
+    let waiting = Cell::new(None); // for the tile that is being computed
     let first = RefCell::new(Some(first));
     let next = Cell::new(None);
     let tiles = std::iter::from_fn(|| {
@@ -142,27 +141,27 @@ fn serve(
                 return None;
             }
             let ready =
-                remote.borrow_mut().as_mut().map(|remote| runtime.block_on(remote.ready(&job, request.tile)));
+                store.borrow_mut().as_mut().map(|store| runtime.block_on(store.fetch(&job, request.tile)));
             match ready {
                 None | Some(Ok(None)) => {
                     waiting.set(Some(request.answer));
                     return Some(request.tile);
                 }
-                // Nobody may wait any more: the tile is there all the same.
+                // The task may have been cancelled meanwhile.
                 Some(Ok(Some(done))) => drop(request.answer.send(Ok(done))),
                 Some(Err(error)) => drop(request.answer.send(Err(error.into()))),
             }
         }
     });
-    let tell = |done: TileDone| {
-        let kept = remote.borrow_mut().as_mut().map(|remote| runtime.block_on(remote.keep(&job, done.tile)));
-        let result = kept.unwrap_or(Ok(())).map(|()| done).map_err(WorkError::from);
+    let report = |done: TileDone| {
+        let kept = store.borrow_mut().as_mut().map(|store| runtime.block_on(store.upload(&job, done.tile)));
+        let result = kept.unwrap_or(Ok(())).map(|()| done).map_err(TileError::from);
         if let Some(answer) = waiting.take() {
             let _ = Answer::send(answer, result);
         }
     };
     let run = Run { trust: Trust::Stamps, progress: &Silent, memory: limits.memory };
-    let result = compare_tiles(&out, Some(&job.proxies), tiles, &job.parameters, run, tell);
+    let result = compare_tiles(&out, Some(&job.proxies), tiles, &job.parameters, run, report);
     if let Err(error) = result {
         let first = first.take().map(|first| first.answer);
         if let Some(answer) = waiting.take().or(first) {
@@ -172,19 +171,37 @@ fn serve(
     next.take()
 }
 
-/// Has `remote` be what the job needs: its storage, or nothing.
+/// Opens the object store of the job in `store`, or closes it for a job that needs none.
 fn mount(
-    job: &Comparison,
-    limits: &Limits,
+    job: &CompareJob,
+    limits: &ExecutorLimits,
     runtime: &Handle,
-    remote: &mut Option<Remote>,
-) -> Result<(), MirrorError> {
-    let fits = |remote: &Remote| remote.place == job.place;
-    if !remote.as_ref().is_some_and(fits) {
-        *remote = None; // its folder goes before another comes
-        if let Place::Storage { url, index } = &job.place {
-            *remote = Some(runtime.block_on(Remote::open(url, index, limits))?);
+    store: &mut Option<RunStore>,
+) -> Result<(), ProxyCacheError> {
+    let fits = |store: &RunStore| store.location == job.location;
+    if !store.as_ref().is_some_and(fits) {
+        *store = None; // removes its folder before the next one is made
+        if let DataLocation::Storage { url, index } = &job.location {
+            *store = Some(runtime.block_on(RunStore::open(url, index, limits))?);
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pdl_store::StoreError;
+
+    #[test]
+    fn only_a_storage_that_fails_is_tried_again_and_other_proxies_are_named() {
+        let tile = Tile { row: 0, col: 1 };
+        let disk = || StoreError::io("read the file", "x".as_ref())(std::io::Error::other("no answer"));
+        let failed = TileError::from(SimilarityError::from(disk()));
+        assert!(failed.is_retryable());
+        assert!(matches!(failed.of(tile), ClusterError::TileFailed { .. }));
+        let foreign = TileError::from(SimilarityError::NotShared { out: "out".into() });
+        assert!(!foreign.is_retryable());
+        assert!(matches!(foreign.of(tile), ClusterError::NotShared { path } if path.ends_with("out")));
+    }
 }

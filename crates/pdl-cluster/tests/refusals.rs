@@ -1,4 +1,4 @@
-//! What does not fit is refused at once, with the reason.
+//! Plans that an executor cannot compute are refused, and the client receives the typed reason.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "tests may fail loudly")]
 
 use std::io::{BufRead, BufReader, Read};
@@ -12,8 +12,10 @@ use datafusion::prelude::SessionConfig;
 use datafusion_proto::protobuf::PhysicalPlanNode;
 use futures::StreamExt;
 use pdl_cluster::codec::TileCodec;
-use pdl_cluster::job::{Comparison, Job, Place, VERSION, Work};
+use pdl_cluster::error::ClusterError;
+use pdl_cluster::job::{CompareJob, DataLocation, Job, JobKind, VERSION};
 use pdl_cluster::plan::plan;
+use pdl_cluster::work_unit::WorkUnit;
 use pdl_similarity::isa::Isa;
 use pdl_similarity::parameters::CompareParameters;
 use pdl_similarity::tile::Tile;
@@ -52,16 +54,17 @@ fn scheduler() -> (Running, String) {
     (running, address)
 }
 
-/// The error of a plan whose job is `job`, from a cluster of one executor.
-fn refusal(job: Job) -> String {
+/// The error that the client of a cluster of one executor receives for this job.
+fn refusal(job: Job) -> ClusterError {
     let (_scheduler, address) = scheduler();
     let _executor = start(&["executor", "--scheduler", &address, "--cores", "1"]);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let config = SessionConfig::new_with_ballista();
         let ballista = config.ballista_config();
-        let plan = plan(job, &[vec![Tile { row: 0, col: 0 }]]).unwrap();
+        let plan = plan(job, &[vec![WorkUnit::Tile(Tile { row: 0, col: 0 })]]).unwrap();
         let url = format!("http://{address}");
+        let scheduler = address.parse().unwrap();
         let codec = TileCodec::default();
         let sent =
             execute_physical_plan::<PhysicalPlanNode>(url, &ballista, plan, &codec, "t".into(), config);
@@ -69,13 +72,13 @@ fn refusal(job: Job) -> String {
         let ended = tokio::time::timeout(wait, async {
             let mut rows = match sent.await {
                 Ok(rows) => rows,
-                Err(error) => return error.to_string(),
+                Err(error) => return ClusterError::from_engine(&scheduler, &error),
             };
             loop {
                 match rows.next().await {
                     Some(Ok(_)) => (),
-                    Some(Err(error)) => return error.to_string(),
-                    None => return "nothing refused it".to_owned(),
+                    Some(Err(error)) => return ClusterError::from_engine(&scheduler, &error),
+                    None => panic!("the plan was not refused"),
                 }
             }
         });
@@ -86,8 +89,8 @@ fn refusal(job: Job) -> String {
 fn job(version: &str) -> Job {
     Job {
         version: version.to_owned(),
-        work: Work::Compare(Comparison {
-            place: Place::Folder("/nowhere".into()),
+        kind: JobKind::Compare(CompareJob {
+            location: DataLocation::Folder("/nowhere".into()),
             parameters: CompareParameters::default().resolve().unwrap(),
             proxies: String::new(),
         }),
@@ -97,7 +100,9 @@ fn job(version: &str) -> Job {
 #[test]
 fn a_plan_of_another_version_is_refused_by_name() {
     let error = refusal(job("pdl-cluster 9.9, plan 7"));
-    assert!(error.contains("pdl-cluster 9.9, plan 7") && error.contains("same version"), "{error}");
+    assert!(!error.is_retryable());
+    let ClusterError::VersionMismatch { client, machine } = error else { panic!("{error}") };
+    assert_eq!((client.as_str(), machine.as_str()), ("pdl-cluster 9.9, plan 7", VERSION));
 }
 
 #[test]
@@ -113,8 +118,8 @@ fn an_executor_that_lacks_the_instructions_of_a_run_leaves_and_says_why() {
         .map(Running)
         .unwrap();
     let parameters = CompareParameters { isa: lacking, ..CompareParameters::default() };
-    let work = Work::Compare(Comparison {
-        place: Place::Folder("/nowhere".into()),
+    let work = JobKind::Compare(CompareJob {
+        location: DataLocation::Folder("/nowhere".into()),
         parameters,
         proxies: String::new(),
     });
@@ -122,7 +127,7 @@ fn an_executor_that_lacks_the_instructions_of_a_run_leaves_and_says_why() {
     let sent = runtime.spawn(async move {
         let config = SessionConfig::new_with_ballista();
         let ballista = config.ballista_config();
-        let plan = plan(Job::new(work), &[vec![Tile { row: 0, col: 0 }]]).unwrap();
+        let plan = plan(Job::new(work), &[vec![WorkUnit::Tile(Tile { row: 0, col: 0 })]]).unwrap();
         let url = format!("http://{address}");
         let codec = TileCodec::default();
         let rows =
@@ -149,5 +154,7 @@ fn an_executor_that_lacks_the_instructions_of_a_run_leaves_and_says_why() {
 #[test]
 fn a_folder_that_the_executor_does_not_see_is_named() {
     let error = refusal(job(VERSION));
-    assert!(error.contains("/nowhere"), "{error}");
+    assert!(error.is_retryable());
+    assert!(matches!(error, ClusterError::TileFailed { .. }), "{error}");
+    assert!(error.to_string().contains("/nowhere"), "{error}");
 }

@@ -21,11 +21,12 @@
 
 pub mod crop;
 pub mod fingerprint;
-pub mod handed;
 pub mod normalise;
 pub mod plan;
 pub mod prepare;
 pub mod proxies;
+mod remote_results;
+pub mod remote_worker;
 pub mod resample;
 pub mod scheme;
 mod source;
@@ -71,6 +72,15 @@ pub enum PrepareError {
     SourceChanged {
         /// Which file.
         path: PathBuf,
+    },
+    /// This machine sees another `cases.parquet` than the one that planned a remote preparation.
+    #[error(
+        "the cases seen here are not those of the run: all machines must share this folder: {}",
+        out.display()
+    )]
+    NotShared {
+        /// The curation folder.
+        out: PathBuf,
     },
     /// A source file could not be read.
     #[error(transparent)]

@@ -19,11 +19,11 @@ use serde::{Deserialize, Serialize};
 use crate::PrepareError;
 use crate::crop::Crop;
 use crate::fingerprint::{self, CaseFingerprint, Fingerprint, nonzero_box_share};
-use crate::handed;
 use crate::normalise::normalise;
 use crate::plan::{self, Plan, PrepareParameters, Resampling};
 use crate::proxies::labels::ProxyLabels;
 use crate::proxies::{self, ProxyRow, ProxyWriter, ROWS_PER_FILE};
+use crate::remote_results;
 use crate::resample::{resample_image, resample_labels, shape_at};
 use crate::source::{Source, batches};
 use crate::spline;
@@ -153,7 +153,7 @@ pub fn prepare(
     for folder in [IMAGES, LABELS, proxies::FOLDER] {
         atomic::sweep(&out.join(folder))?;
     }
-    handed::collect(out)?;
+    remote_results::collect(out)?;
     let (plan, mut findings) = make_plan(out, &rows, parameters, replan, run)?;
     let stage = Stage {
         out,
@@ -180,7 +180,7 @@ pub fn prepare(
     table::write_rows(&out.join(FILE), &schema(), &prepared, Vec::new())?;
     remove_strangers(out, &prepared, rows.len().div_ceil(ROWS_PER_FILE))?;
     if failures.is_empty() {
-        handed::remove(out)?;
+        remote_results::remove(out)?;
     }
     Ok(Prepared { plan, findings, written, cases: prepared.len(), failures })
 }
@@ -372,7 +372,8 @@ impl Stage<'_> {
     }
 
     pub(crate) fn case_and_proxy(&self, row: &CaseRow) -> Result<(Done, ProxyRow), PrepareError> {
-        let (proxy, source) = match handed::proxy(self.out, row, &self.proxy_key(row), self.run.trust)? {
+        let submitted = remote_results::proxy(self.out, row, &self.proxy_key(row), self.run.trust)?;
+        let (proxy, source) = match submitted {
             Some(proxy) => (proxy, None),
             None => {
                 let source = self.source(row)?;

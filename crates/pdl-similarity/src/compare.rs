@@ -179,7 +179,8 @@ pub struct TileDone {
 /// hash that [`Plan::proxies`] says.
 ///
 /// # Errors
-/// [`SimilarityError::Option`] when there is no such tile, or the folder holds other proxies; else as [`compare`].
+/// [`SimilarityError::NotShared`] when the folder holds other proxies; [`SimilarityError::Option`]
+/// when there is no such tile; else as [`compare`].
 pub fn compare_tiles(
     out: &Path,
     proxies: Option<&str>,
@@ -192,10 +193,7 @@ pub fn compare_tiles(
     let expected = proxies;
     let proxies = Proxies::open(out)?;
     if expected.is_some_and(|expected| expected != hash_of(&proxies)) {
-        return Err(SimilarityError::Option(format!(
-            "the proxies seen here are not those of the run; do all machines share this folder?: {}",
-            out.display()
-        )));
+        return Err(SimilarityError::NotShared { out: out.to_owned() });
     }
     let count = proxies.len().div_ceil(parameters.tile);
     let comparison = Comparison::new(out, &proxies, parameters, &[])?;

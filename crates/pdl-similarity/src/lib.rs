@@ -77,6 +77,15 @@ pub enum SimilarityError {
         /// The curation folder.
         out: PathBuf,
     },
+    /// This machine sees other proxies than the one that planned the comparison.
+    #[error(
+        "the proxies seen here are not those of the run: all machines must share this folder: {}",
+        out.display()
+    )]
+    NotShared {
+        /// The curation folder.
+        out: PathBuf,
+    },
     /// Pairs are missing or of other proxies.
     #[error("the pairs do not belong to the proxies ({problem}); run `pdl compare` again: {}", path.display())]
     Stale {

@@ -1,12 +1,12 @@
-//! Cases that others prepare and hand in give the same files.
+//! Cases that other machines prepare and submit give the same files as one machine alone.
 
 use std::fs;
 use std::path::Path;
 
 use pdl_prepare::PrepareError;
-use pdl_prepare::handed::{begin, hand_in};
 use pdl_prepare::plan::PrepareParameters;
 use pdl_prepare::prepare::prepare;
+use pdl_prepare::remote_worker::{plan_remote, submit_results};
 use pdl_store::journal::Trust;
 use pdl_store::progress::{Run, Silent};
 use pdl_tests::{files, run_ok, sample};
@@ -20,7 +20,7 @@ fn indexed(cohort: &Path, out: &Path) {
 }
 
 #[test]
-fn cases_that_others_hand_in_give_the_same_files() {
+fn cases_that_other_machines_submit_give_the_same_files() {
     same_files(&PrepareParameters::default());
 }
 
@@ -36,26 +36,26 @@ fn same_files(parameters: &PrepareParameters) {
     indexed(&sample("mr"), &out);
     let expected = prepare(&alone, parameters, false, RUN).unwrap();
 
-    let todo = begin(&out, parameters, false, RUN).unwrap();
+    let todo = plan_remote(&out, parameters, false, RUN).unwrap();
     assert_eq!((todo.usable, todo.missing.len()), (expected.cases, expected.cases));
-    let done = hand_in(&out, &todo.plan, &todo.cases, &todo.missing[2..], RUN).unwrap();
+    let done = submit_results(&out, &todo.plan, &todo.cases, &todo.missing[2..], RUN).unwrap();
     assert!(done.iter().all(Result::is_ok));
     // A second round asks for what the first left, and knows no case of another table.
-    let left = begin(&out, parameters, false, RUN).unwrap();
+    let left = plan_remote(&out, parameters, false, RUN).unwrap();
     assert_eq!(left.missing, todo.missing[..2]);
-    let other = hand_in(&out, &todo.plan, "another table", &left.missing, RUN);
-    assert!(matches!(other, Err(PrepareError::Option(text)) if text.contains("share this folder")));
+    let other = submit_results(&out, &todo.plan, "another table", &left.missing, RUN);
+    assert!(matches!(other, Err(PrepareError::NotShared { .. })));
     // A proxy that was damaged on its way is made again.
-    let case = fs::read_dir(out.join(".pdl/handed")).unwrap().flatten().map(|entry| entry.path());
+    let case = fs::read_dir(out.join(".pdl/remote-results")).unwrap().flatten().map(|entry| entry.path());
     let case = case.into_iter().find(|path| path.extension().is_some_and(|end| end == "arrow")).unwrap();
     fs::write(&case, b"no proxy").unwrap();
-    assert_eq!(begin(&out, parameters, false, RUN).unwrap().missing.len(), 3);
+    assert_eq!(plan_remote(&out, parameters, false, RUN).unwrap().missing.len(), 3);
 
     let prepared = prepare(&out, parameters, false, RUN).unwrap();
-    assert_eq!(prepared.written, 2, "what was handed in is not made again");
+    assert_eq!(prepared.written, 2, "submitted results are not made again");
     assert_eq!(files(&out), files(&alone));
-    assert!(!out.join(".pdl/handed").exists());
-    assert!(begin(&out, parameters, false, RUN).unwrap().missing.is_empty());
+    assert!(!out.join(".pdl/remote-results").exists());
+    assert!(plan_remote(&out, parameters, false, RUN).unwrap().missing.is_empty());
 }
 
 #[test]
@@ -73,8 +73,8 @@ fn a_case_that_cannot_be_prepared_elsewhere_fails_as_it_does_here() {
     let expected = prepare(&alone, &parameters, false, RUN).unwrap();
     assert_eq!(expected.failures.len(), 1);
 
-    let todo = begin(&out, &parameters, false, RUN).unwrap();
-    let done = hand_in(&out, &todo.plan, &todo.cases, &todo.missing, RUN).unwrap();
+    let todo = plan_remote(&out, &parameters, false, RUN).unwrap();
+    let done = submit_results(&out, &todo.plan, &todo.cases, &todo.missing, RUN).unwrap();
     assert_eq!(done.iter().filter(|case| case.is_err()).count(), 1);
     let prepared = prepare(&out, &parameters, false, RUN).unwrap();
     let [here, there] = [&expected, &prepared].map(|prepared| &prepared.failures[0]);

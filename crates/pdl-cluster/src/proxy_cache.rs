@@ -1,9 +1,10 @@
-//! Proxies in storage, and on an executor's disk as far as its tiles need them.
+//! Proxies in the object store, and the part of them that an executor has on its disk.
 //!
-//! A client cuts every file of proxies into blocks: the voxels of some consecutive cases each, their label maps where
-//! there are some, and one with all the rest (ids, keys, footer). [`Index`] lists them. An executor makes files of
-//! the same length with the rest in its place and holes for the voxels, which it fills before a tile needs them and
-//! empties again when they take more than they may.
+//! The client divides every file of proxies into blocks: the voxels of consecutive cases, their
+//! label maps where there are some, and one block with everything else (ids, keys, footer).
+//! [`ProxyIndex`] lists them. An executor makes files of the same length, with holes in place of
+//! the voxels. It fills the holes that a tile needs and empties others when they exceed the limit
+//! of the cache.
 
 use std::collections::{HashMap, VecDeque};
 use std::fs::{File, OpenOptions};
@@ -17,44 +18,43 @@ use pdl_prepare::proxies::{self, Proxies};
 use pdl_store::StoreError;
 use serde::{Deserialize, Serialize};
 
-use crate::storage::{AT_A_TIME, Storage, StorageError};
+use crate::storage::{CONCURRENCY, Storage, StorageError};
 
-/// Most bytes of voxels in a block, unless one case has more.
+/// Limit of the voxels in a block, unless one case has more.
 const BLOCK_BYTES: usize = 4 << 20;
 
-/// Why proxies cannot be brought into storage or out of it.
+/// Why proxies could not be uploaded or downloaded.
 #[derive(Debug, thiserror::Error)]
-pub enum MirrorError {
-    /// The storage.
+pub enum ProxyCacheError {
+    /// The storage failed.
     #[error(transparent)]
     Storage(#[from] StorageError),
-    /// The proxies here.
+    /// The proxies on this machine are invalid.
     #[error(transparent)]
     Proxies(#[from] PrepareError),
-    /// A file here.
+    /// A file on this machine could not be read or written.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The list of blocks is none.
-    #[error("the list of the run's proxies in the storage is not readable: {0}")]
+    /// The block is no [`ProxyIndex`].
+    #[error("the index of the proxies in the storage is invalid: {0}")]
     Index(#[from] serde_json::Error),
 }
 
-/// All proxies of a run, in blocks.
+/// The blocks of all files of proxies of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Index {
+pub struct ProxyIndex {
     files: Vec<FileIndex>,
 }
 
-/// One file of proxies.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct FileIndex {
     bytes: u64,
-    /// The block of everything but voxels, in the order of the file.
+    /// Hash of the block of everything but voxels, in the order of the file.
     rest: String,
     voxels: Vec<VoxelBlock>,
 }
 
-/// The voxels or the label maps of consecutive cases.
+/// The voxels or the label maps of consecutive cases; `rows` counts cases over all files.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct VoxelBlock {
     rows: Range<usize>,
@@ -62,11 +62,12 @@ struct VoxelBlock {
     hash: String,
 }
 
-/// Brings the proxies of `out` into storage, those that are not there, and says the hash of their [`Index`].
+/// Uploads the blocks of the proxies of `out` that are not stored yet; returns the hash of their
+/// [`ProxyIndex`].
 ///
 /// # Errors
-/// [`MirrorError`].
-pub async fn upload(out: &Path, storage: &Storage) -> Result<String, MirrorError> {
+/// [`ProxyCacheError`].
+pub async fn upload(out: &Path, storage: &Storage) -> Result<String, ProxyCacheError> {
     let there = storage.blocks().await?;
     let keep = |bytes: Vec<u8>| async {
         let hash = pdl_store::hash::of_bytes(&bytes);
@@ -81,28 +82,28 @@ pub async fn upload(out: &Path, storage: &Storage) -> Result<String, MirrorError
         let bytes = file.metadata().map_err(read)?.len();
         let holes = spans.iter().map(|(_, bytes)| bytes.clone());
         let rest: Vec<u8> = gaps(holes, bytes)
-            .map(|gap| piece(&file, &gap).map_err(read))
+            .map(|gap| read_range(&file, &gap).map_err(read))
             .collect::<Result<Vec<_>, _>>()?
             .concat();
         let rest = keep(rest).await?;
         let voxels = spans.into_iter().map(|(rows, bytes)| {
-            let voxels = piece(&file, &bytes).map_err(read);
-            async { Ok::<_, MirrorError>(VoxelBlock { rows, bytes, hash: keep(voxels?).await? }) }
+            let voxels = read_range(&file, &bytes).map_err(read);
+            async { Ok::<_, ProxyCacheError>(VoxelBlock { rows, bytes, hash: keep(voxels?).await? }) }
         });
-        let voxels = futures::stream::iter(voxels).buffered(AT_A_TIME).try_collect().await?;
+        let voxels = futures::stream::iter(voxels).buffered(CONCURRENCY).try_collect().await?;
         files.push(FileIndex { bytes, rest, voxels });
     }
-    Ok(keep(serde_json::to_vec(&Index { files })?).await?)
+    Ok(keep(serde_json::to_vec(&ProxyIndex { files })?).await?)
 }
 
-fn piece(file: &File, bytes: &Range<u64>) -> std::io::Result<Vec<u8>> {
-    let mut piece = vec![0; (bytes.end - bytes.start) as usize];
-    file.read_exact_at(&mut piece, bytes.start)?;
-    Ok(piece)
+fn read_range(file: &File, bytes: &Range<u64>) -> std::io::Result<Vec<u8>> {
+    let mut buffer = vec![0; (bytes.end - bytes.start) as usize];
+    file.read_exact_at(&mut buffer, bytes.start)?;
+    Ok(buffer)
 }
 
-/// For each file the voxels and label maps of its cases, in the order of the file: rows and the bytes where they lie, as
-/// much as a block holds at a time.
+/// For each file its voxels and label maps, in the order of the file: rows and byte ranges of at
+/// most one block.
 fn spans(proxies: &Proxies) -> Vec<Vec<(Range<usize>, Range<u64>)>> {
     let mut files: Vec<Vec<(Range<usize>, Range<u64>)>> = Vec::new();
     for row in 0..proxies.len() {
@@ -114,9 +115,9 @@ fn spans(proxies: &Proxies) -> Vec<Vec<(Range<usize>, Range<u64>)>> {
     files.into_iter().map(joined).collect()
 }
 
-/// Joins neighbours up to the size of a block.
+/// Joins neighbouring spans up to the size of a block.
 fn joined(mut spans: Vec<(Range<usize>, Range<u64>)>) -> Vec<(Range<usize>, Range<u64>)> {
-    // Label maps follow the voxels of some cases, and the voxels of the next cases follow them.
+    // A file alternates between the voxels and the label maps of some cases each.
     spans.sort_by_key(|(_, bytes)| bytes.start);
     let mut joined: Vec<(Range<usize>, Range<u64>)> = Vec::new();
     for (rows, bytes) in spans {
@@ -135,7 +136,7 @@ fn joined(mut spans: Vec<(Range<usize>, Range<u64>)>) -> Vec<(Range<usize>, Rang
     joined
 }
 
-/// What lies between and around `holes`, which are in order, up to `end`.
+/// The ranges before, between and after `holes`, which are sorted, up to `end`.
 fn gaps(holes: impl Iterator<Item = Range<u64>>, end: u64) -> impl Iterator<Item = Range<u64>> {
     let mut from = 0;
     holes.chain(std::iter::once(end..end)).map(move |hole| {
@@ -145,28 +146,33 @@ fn gaps(holes: impl Iterator<Item = Range<u64>>, end: u64) -> impl Iterator<Item
     })
 }
 
-/// A folder with the proxies of a run, of which only some have their voxels.
+/// A temporary folder with the proxies of a run, of which only some have their voxels.
 #[derive(Debug)]
-pub struct Mirror {
+pub struct ProxyCache {
     folder: tempfile::TempDir,
-    index: Index,
+    index: ProxyIndex,
     files: Vec<File>,
-    /// Blocks that are here, those used last at the end: number of file and of block.
-    here: VecDeque<(usize, usize)>,
+    /// Cached blocks as (file, block in the file), the least recently used first.
+    cached: VecDeque<(usize, usize)>,
     bytes: u64,
     limit: u64,
 }
 
-impl Mirror {
-    /// A mirror below `cache` of the proxies whose [`Index`] has this hash; their voxels take `limit` bytes at most, but
-    /// never less than one tile needs.
+impl ProxyCache {
+    /// An empty cache below `parent` of the proxies whose [`ProxyIndex`] has this hash. Voxels
+    /// take at most `limit` bytes, but always as much as one tile needs.
     ///
     /// # Errors
-    /// [`MirrorError`].
-    pub async fn new(storage: &Storage, index: &str, cache: &Path, limit: u64) -> Result<Self, MirrorError> {
-        let index: Index = serde_json::from_slice(&storage.get_block(index).await?)?;
-        let folder = tempfile::Builder::new().prefix("pdl-cluster-").tempdir_in(cache);
-        let folder = folder.map_err(StoreError::io("make a folder for the cache", cache))?;
+    /// [`ProxyCacheError`].
+    pub async fn new(
+        storage: &Storage,
+        index: &str,
+        parent: &Path,
+        limit: u64,
+    ) -> Result<Self, ProxyCacheError> {
+        let index: ProxyIndex = serde_json::from_slice(&storage.get_block(index).await?)?;
+        let folder = tempfile::Builder::new().prefix("pdl-cluster-").tempdir_in(parent);
+        let folder = folder.map_err(StoreError::io("make a folder for the cache", parent))?;
         let proxies = folder.path().join(proxies::FOLDER);
         std::fs::create_dir(&proxies).map_err(StoreError::io("make the folder", &proxies))?;
         let mut files = Vec::new();
@@ -176,48 +182,48 @@ impl Mirror {
             let file = with_holes(&path, listed, &rest).map_err(StoreError::io("write the cache", &path))?;
             files.push(file);
         }
-        Ok(Self { folder, index, files, here: VecDeque::new(), bytes: 0, limit })
+        Ok(Self { folder, index, files, cached: VecDeque::new(), bytes: 0, limit })
     }
 
-    /// The folder, which holds `proxies/` like a curation folder.
+    /// The folder, which has `proxies/` as a curation folder has.
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    /// How many cases there are.
+    /// Number of cases in all files.
     pub fn cases(&self) -> usize {
         let rows = self.index.files.iter().flat_map(|file| &file.voxels).map(|block| block.rows.end);
         rows.max().unwrap_or_default()
     }
 
-    /// Brings the voxels of `rows` here, and lets others go when there are too many.
+    /// Downloads the voxels of `rows` and evicts others above the limit.
     ///
     /// # Errors
-    /// [`MirrorError`].
-    pub async fn fetch(&mut self, rows: &[Range<usize>], storage: &Storage) -> Result<(), MirrorError> {
+    /// [`ProxyCacheError`].
+    pub async fn fetch(&mut self, rows: &[Range<usize>], storage: &Storage) -> Result<(), ProxyCacheError> {
         let wanted: Vec<(usize, usize)> = self.blocks_of(rows);
-        let missing: Vec<_> = wanted.iter().copied().filter(|block| !self.here.contains(block)).collect();
-        self.here.retain(|block| !wanted.contains(block)); // they go to the end below
+        let missing: Vec<_> = wanted.iter().copied().filter(|block| !self.cached.contains(block)).collect();
+        self.cached.retain(|block| !wanted.contains(block)); // appended again below
         let needed: u64 = missing.iter().map(|block| self.size(*block)).sum();
         while self.bytes + needed > self.limit
-            && let Some(old) = self.here.pop_front()
+            && let Some(old) = self.cached.pop_front()
         {
             self.empty(old)?;
         }
         let kept: HashMap<_, ()> = missing.iter().map(|block| (*block, ())).collect();
-        self.here.extend(wanted.iter().filter(|block| !kept.contains_key(*block)));
+        self.cached.extend(wanted.iter().filter(|block| !kept.contains_key(*block)));
         let index = &self.index;
         let get = |(file, number): (usize, usize)| async move {
             let hash = &index.files[file].voxels[number].hash;
-            Ok::<_, MirrorError>((file, number, storage.get_block(hash).await?))
+            Ok::<_, ProxyCacheError>((file, number, storage.get_block(hash).await?))
         };
-        let mut blocks = futures::stream::iter(missing).map(get).buffer_unordered(AT_A_TIME);
+        let mut blocks = futures::stream::iter(missing).map(get).buffer_unordered(CONCURRENCY);
         while let Some(block) = blocks.next().await {
             let (file, number, bytes) = block?;
             let at = index.files[file].voxels[number].bytes.start;
             let path = self.folder.path();
             self.files[file].write_all_at(&bytes, at).map_err(StoreError::io("write the cache", path))?;
-            self.here.push_back((file, number));
+            self.cached.push_back((file, number));
             self.bytes += bytes.len() as u64;
         }
         Ok(())
@@ -241,8 +247,8 @@ impl Mirror {
         bytes.end - bytes.start
     }
 
-    /// Makes a hole of a block.
-    fn empty(&mut self, block: (usize, usize)) -> Result<(), MirrorError> {
+    /// Replaces a block on disk by a hole.
+    fn empty(&mut self, block: (usize, usize)) -> Result<(), ProxyCacheError> {
         let (file, number) = block;
         let bytes = &self.index.files[file].voxels[number].bytes;
         punch(&self.files[file], bytes).map_err(StoreError::io("empty the cache", self.folder.path()))?;
@@ -258,18 +264,18 @@ fn punch(file: &File, bytes: &Range<u64>) -> std::io::Result<()> {
     Ok(fallocate(file, hole, bytes.start, bytes.end - bytes.start)?)
 }
 
-/// Holes cannot be made here: the bytes stay on the disk until the run ends.
+/// Without holes the bytes stay on disk until the run ends.
 #[cfg(not(target_os = "linux"))]
 fn punch(_: &File, _: &Range<u64>) -> std::io::Result<()> {
     Ok(())
 }
 
-/// A file of the length listed, with `rest` in its place and nothing between.
+/// Writes a file of the listed length that has the bytes of `rest` and holes in place of voxels.
 fn with_holes(path: &Path, listed: &FileIndex, mut rest: &[u8]) -> std::io::Result<File> {
     let file = OpenOptions::new().read(true).write(true).create_new(true).open(path)?;
     file.set_len(listed.bytes)?;
     for gap in gaps(listed.voxels.iter().map(|block| block.bytes.clone()), listed.bytes) {
-        let cut = || std::io::Error::other("the list of blocks does not fit its file");
+        let cut = || std::io::Error::other("the index does not fit the length of its file");
         let (piece, after) = rest.split_at_checked((gap.end - gap.start) as usize).ok_or_else(cut)?;
         file.write_all_at(piece, gap.start)?;
         rest = after;
@@ -293,7 +299,7 @@ mod tests {
             voxels.push(VoxelBlock { rows: row..row + 1, bytes: start..start + BLOCK, hash });
         }
         let rest = storage.put_block(vec![9; 4096]).await.unwrap();
-        let index = Index { files: vec![FileIndex { bytes: 4096 + 5 * BLOCK, rest, voxels }] };
+        let index = ProxyIndex { files: vec![FileIndex { bytes: 4096 + 5 * BLOCK, rest, voxels }] };
         storage.put_block(serde_json::to_vec(&index).unwrap()).await.unwrap()
     }
 
@@ -303,11 +309,11 @@ mod tests {
         use std::os::unix::fs::MetadataExt;
         let storage = Storage::for_tests();
         let index = stored(&storage).await;
-        let cache = tempfile::tempdir().unwrap();
-        let mut mirror = Mirror::new(&storage, &index, cache.path(), 2 * BLOCK).await.unwrap();
-        let path = mirror.folder().join(proxies::FOLDER).join(proxies::file_name(0));
+        let parent = tempfile::tempdir().unwrap();
+        let mut cache = ProxyCache::new(&storage, &index, parent.path(), 2 * BLOCK).await.unwrap();
+        let path = cache.folder().join(proxies::FOLDER).join(proxies::file_name(0));
         for tile in [[0..1, 1..2], [1..2, 2..3], [3..4, 4..5], [0..1, 4..5]] {
-            mirror.fetch(&tile, &storage).await.unwrap();
+            cache.fetch(&tile, &storage).await.unwrap();
             let bytes = std::fs::read(&path).unwrap();
             for row in tile.iter().map(|rows| rows.start) {
                 let start = 4096 + row * BLOCK as usize;
@@ -318,8 +324,8 @@ mod tests {
             assert!(on_disk <= 4096 + 2 * BLOCK + 16384, "{on_disk} bytes are on the disk");
         }
         // A tile that needs more than the limit gets it all the same.
-        mirror.fetch(std::slice::from_ref(&(0..3)), &storage).await.unwrap();
-        assert_eq!(mirror.bytes, 3 * BLOCK);
+        cache.fetch(std::slice::from_ref(&(0..3)), &storage).await.unwrap();
+        assert_eq!(cache.bytes, 3 * BLOCK);
     }
 
     #[test]

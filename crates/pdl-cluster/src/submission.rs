@@ -1,0 +1,158 @@
+//! One job that a client submits to the cluster, and the wait for its end.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, IsTerminal};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use ballista_core::config::BALLISTA_JOB_NAME;
+use ballista_core::execution_plans::execute_physical_plan;
+use ballista_core::extension::SessionConfigExt;
+use datafusion::prelude::SessionConfig;
+use datafusion_proto::protobuf::PhysicalPlanNode;
+use futures::StreamExt;
+
+use crate::address::Address;
+use crate::codec::TileCodec;
+use crate::display::{JobProgress, note};
+use crate::error::{ClusterError, RemainingJob, with_sources};
+use crate::job::Job;
+use crate::plan::{partitions, plan};
+use crate::scheduler_api::SchedulerApi;
+use crate::work_unit::{WorkUnit, executors};
+
+/// Time between two requests for progress.
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
+/// Silence after which the scheduler counts as gone.
+const SILENCE: Duration = Duration::from_secs(15);
+
+/// A job and the units that are missing of it.
+#[derive(Debug)]
+pub struct Submission {
+    /// What is made.
+    pub job: Job,
+    /// Name under which the scheduler lists the job; see
+    /// [`JobKind::name`](crate::job::JobKind::name).
+    pub name: String,
+    /// The missing units.
+    pub units: Vec<WorkUnit>,
+    /// Label of the progress.
+    pub step: &'static str,
+    /// Progress when every unit is done, such as the pairs of all tiles.
+    pub total: u64,
+}
+
+/// Completed units by executor.
+pub type RowsByExecutor = BTreeMap<String, u64>;
+
+impl Submission {
+    /// Submits the job and waits for its end. An active job of the same name, left by an earlier
+    /// client, is cancelled first: executors would do the same work for both.
+    ///
+    /// # Errors
+    /// [`ClusterError::Interrupted`] after Ctrl-C, else why the cluster failed.
+    pub async fn run(&self, scheduler: &Address) -> Result<RowsByExecutor, ClusterError> {
+        let api = SchedulerApi::new(scheduler);
+        let executors = api.executors().await?.len();
+        if executors == 0 {
+            note("no executor has joined yet: start one with `pdl-cluster executor --scheduler HOST:PORT`");
+        }
+        for left in api.active_jobs(&self.name).await? {
+            api.cancel(&left.job_id).await?;
+        }
+        // The scheduler remembers jobs that have ended; the time tells this one from them.
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+        let name = format!("{} {now:x}", self.name);
+        let progress = JobProgress::new(self.step, self.total);
+        let ended = tokio::select! {
+            ended = self.submit(scheduler, &name, executors) => ended,
+            last = self.watch(&api, &name, &progress) => Err(last),
+            _ = tokio::signal::ctrl_c() => {
+                progress.clear();
+                return Err(ClusterError::Interrupted(interrupted(&api, &name).await));
+            }
+        };
+        progress.clear();
+        ended
+    }
+
+    async fn submit(
+        &self,
+        scheduler: &Address,
+        name: &str,
+        executors: usize,
+    ) -> Result<RowsByExecutor, ClusterError> {
+        let config = SessionConfig::new_with_ballista()
+            .set_str(BALLISTA_JOB_NAME, name)
+            .set_str("ballista.scheduler.max_partitions_per_task", "1");
+        let ballista = config.ballista_config();
+        let plan = plan(self.job.clone(), &partitions(&self.units, executors))
+            .map_err(|error| ClusterError::InvalidPlan { problem: with_sources(&error) })?;
+        let url = format!("http://{scheduler}");
+        let codec = TileCodec::default();
+        let name = name.to_owned();
+        let mut rows = execute_physical_plan::<PhysicalPlanNode>(url, &ballista, plan, &codec, name, config)
+            .await
+            .map_err(|error| ClusterError::from_engine(scheduler, &error))?;
+        let mut counts = RowsByExecutor::new();
+        while let Some(batch) = rows.next().await {
+            let batch = batch.map_err(|error| ClusterError::from_engine(scheduler, &error))?;
+            for executor in self::executors(&batch)? {
+                *counts.entry(executor.to_owned()).or_default() += 1;
+            }
+        }
+        Ok(counts)
+    }
+
+    /// Shows progress until the scheduler has been silent for too long; returns that error.
+    async fn watch(&self, api: &SchedulerApi, name: &str, progress: &JobProgress) -> ClusterError {
+        let per_unit = self.total as f64 / self.units.len() as f64;
+        let mut heard = Instant::now();
+        let mut job = None;
+        loop {
+            tokio::time::sleep(POLL_INTERVAL).await;
+            let done = match &job {
+                None => api.active_jobs(name).await.map(|found| {
+                    job = found.into_iter().next().map(|found| found.job_id);
+                    0
+                }),
+                Some(id) => api.units_done(id).await,
+            };
+            match done {
+                Ok(done) => {
+                    heard = Instant::now();
+                    progress.set((done as f64 * per_unit) as u64);
+                }
+                Err(error) if heard.elapsed() >= SILENCE => return error,
+                Err(_) => (),
+            }
+        }
+    }
+}
+
+/// Asks on a terminal whether to cancel the job as well.
+async fn interrupted(api: &SchedulerApi, name: &str) -> RemainingJob {
+    if !std::io::stdin().is_terminal() {
+        return RemainingJob::Continues;
+    }
+    note("Cancel the job in the cluster as well? Completed results are kept. [y/N]");
+    let answer = tokio::task::spawn_blocking(|| {
+        let mut line = String::new();
+        let _ = std::io::stdin().lock().read_line(&mut line);
+        line
+    });
+    if !answer.await.is_ok_and(|line| line.trim().eq_ignore_ascii_case("y")) {
+        return RemainingJob::Continues;
+    }
+    match api.active_jobs(name).await.as_deref() {
+        Ok([job, ..]) if api.cancel(&job.job_id).await.is_ok() => RemainingJob::Cancelled,
+        Ok([]) => RemainingJob::Ended,
+        _ => RemainingJob::Unknown,
+    }
+}
+
+/// Prints how many units each executor completed.
+pub fn print_counts(counts: &RowsByExecutor) {
+    for (executor, units) in counts {
+        note(&format!("{executor}: {units}"));
+    }
+}

@@ -1,0 +1,114 @@
+//! Cases that other machines have prepared in the shared curation folder and the stage has yet to
+//! take into its tables.
+//!
+//! ```text
+//! .pdl/remote-results/CASE.volumes.jsonl   journal of the prepared files (in prepared/)
+//! .pdl/remote-results/CASE.arrow           its proxy, a file of one row
+//! .pdl/remote-results/CASE.proxy.jsonl     journal of the proxy
+//! ```
+//!
+//! Every result is keyed by content hashes, so a case that is submitted twice, late or incompletely
+//! costs time and nothing else.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use pdl_cohort::cases::CaseRow;
+use pdl_store::StoreError;
+use pdl_store::journal::{self, Journal, Trust};
+
+use crate::PrepareError;
+use crate::proxies::labels::ProxyLabels;
+use crate::proxies::{Proxies, Proxy};
+
+/// Inside `.pdl/`.
+const FOLDER: &str = "remote-results";
+const VOLUMES: &str = "volumes";
+const PROXY: &str = "proxy";
+
+/// The proxy of a case that another machine submitted under this key; none when it is absent or
+/// damaged.
+pub(crate) fn proxy(
+    out: &Path,
+    row: &CaseRow,
+    key: &str,
+    trust: Trust,
+) -> Result<Option<Proxy>, PrepareError> {
+    let name = proxy_journal(row);
+    if !out.join(journal::FOLDER).join(format!("{name}.jsonl")).is_file() {
+        return Ok(None);
+    }
+    let journal = Journal::<Vec<f64>>::open(out, &name, trust)?;
+    let Some(&[padded_share]) = journal.find(&row.case_id, key).map(Vec::as_slice) else { return Ok(None) };
+    let path = out.join(proxy_file(row));
+    let file = Proxies::open_file(&path);
+    let file = file.map_err(|problem| PrepareError::Proxies { path: path.clone(), problem })?;
+    let whole = file.len() == 1 && file.row_keys == [key];
+    let proxy = || Proxy {
+        voxels: file.voxels(0).to_vec(),
+        labels: file.labels(0).map(ProxyLabels::from),
+        padded_share,
+    };
+    Ok(whole.then(proxy))
+}
+
+/// Appends the submitted journals of prepared volumes to the journal of the stage.
+pub(crate) fn collect(out: &Path) -> Result<(), StoreError> {
+    let Ok(entries) = fs::read_dir(folder(out)) else { return Ok(()) };
+    let mut lines = b"\n".to_vec(); // ends a line that a killed run left torn
+    let ending = format!(".{VOLUMES}.jsonl");
+    for entry in entries.flatten().filter(|entry| entry.file_name().to_string_lossy().ends_with(&ending)) {
+        let path = entry.path();
+        let text = fs::read(&path).map_err(StoreError::io("read the journal", &path))?;
+        if text.ends_with(b"\n") {
+            lines.extend(text);
+        }
+    }
+    let path = out.join(journal::FOLDER).join("prepare.jsonl");
+    let append = |mut file: File| file.write_all(&lines);
+    let opened = File::options().create(true).append(true).open(&path);
+    opened.and_then(append).map_err(StoreError::io("write the journal", &path))
+}
+
+/// Makes the folder that results are submitted into. A machine that does not see it does not share
+/// the curation folder.
+pub(crate) fn create_folder(out: &Path) -> Result<(), StoreError> {
+    let folder = folder(out);
+    fs::create_dir_all(&folder).map_err(StoreError::io("make the folder", &folder))
+}
+
+/// Whether results can be submitted here.
+pub(crate) fn has_folder(out: &Path) -> bool {
+    folder(out).is_dir()
+}
+
+/// Removes every submitted result.
+pub(crate) fn remove(out: &Path) -> Result<(), StoreError> {
+    let folder = folder(out);
+    match fs::remove_dir_all(&folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(StoreError::io("remove the folder", &folder)(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn folder(out: &Path) -> PathBuf {
+    out.join(journal::FOLDER).join(FOLDER)
+}
+
+/// The file of a case's proxy, relative to the curation folder.
+pub(crate) fn proxy_file(row: &CaseRow) -> String {
+    format!("{}/{FOLDER}/{}.arrow", journal::FOLDER, row.case_id)
+}
+
+/// The journal of a case's prepared volumes, below `.pdl/` and without its ending.
+pub(crate) fn volumes_journal(row: &CaseRow) -> String {
+    format!("{FOLDER}/{}.{VOLUMES}", row.case_id)
+}
+
+/// The journal of a case's proxy, below `.pdl/` and without its ending.
+pub(crate) fn proxy_journal(row: &CaseRow) -> String {
+    format!("{FOLDER}/{}.{PROXY}", row.case_id)
+}
