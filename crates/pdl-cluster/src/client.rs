@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use pdl_similarity::compare::{Compared, Plan};
+use pdl_similarity::compare::{ComparePlan, Compared};
 use pdl_similarity::pairs;
 use pdl_similarity::parameters::CompareParameters;
 use pdl_store::atomic;
@@ -48,7 +48,7 @@ pub async fn run(args: &CompareArgs) -> Result<Compared> {
     let out = std::fs::canonicalize(&args.out)
         .with_context(|| format!("there is no such curation folder: {}", args.out.display()))?;
     let _lock = FolderLock::take(&out)?;
-    let first = Plan::new(&out, &args.parameters)?;
+    let first = ComparePlan::new(&out, &args.parameters)?;
     let storage = args.storage.as_ref().map(Storage::open).transpose()?;
     let first = collected(first, &out, storage.as_ref()).await?;
     let mut todo = first.clone();
@@ -65,7 +65,7 @@ pub async fn run(args: &CompareArgs) -> Result<Compared> {
             Err(error) if error.is::<Interrupted>() => return Err(error),
             ended => ended,
         };
-        let left = collected(Plan::new(&out, &todo.parameters)?, &out, storage.as_ref()).await?;
+        let left = collected(ComparePlan::new(&out, &todo.parameters)?, &out, storage.as_ref()).await?;
         fruitless = if left.missing.len() == todo.missing.len() { fruitless + 1 } else { 0 };
         match ended {
             Err(error) if is_final(&error) || fruitless >= FRUITLESS_GOES => {
@@ -87,16 +87,16 @@ pub async fn run(args: &CompareArgs) -> Result<Compared> {
 }
 
 /// What is left of a plan when the parts that are in storage have been brought here.
-async fn collected(todo: Plan, out: &Path, storage: Option<&Storage>) -> Result<Plan> {
+async fn collected(todo: ComparePlan, out: &Path, storage: Option<&Storage>) -> Result<ComparePlan> {
     let Some(storage) = storage.filter(|_| !todo.missing.is_empty()) else { return Ok(todo) };
     let run = job::run(&todo.parameters, &todo.proxies);
     let keep = |tile, bytes: Vec<u8>| Ok::<_, anyhow::Error>(atomic::write(&pairs::path(out, tile), &bytes)?);
     storage.get_parts(&run, &todo.missing, keep).await?;
-    Ok(Plan::new(out, &todo.parameters)?)
+    Ok(ComparePlan::new(out, &todo.parameters)?)
 }
 
 /// The missing tiles, as they are sent once.
-fn errand(place: &Place, todo: &Plan) -> Errand {
+fn errand(place: &Place, todo: &ComparePlan) -> Errand {
     let comparison = Comparison {
         place: place.clone(),
         parameters: todo.parameters.clone(),

@@ -1,5 +1,9 @@
 //! The audit: does anything join a training case to a held-out one, and are the splits alike?
 
+mod drift;
+mod nearest_other_patient;
+mod transformed_duplicates;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
@@ -8,22 +12,23 @@ use pdl_cohort::cases::{CaseRow, Cases, Finding};
 use pdl_cohort::folds::{self, Fold};
 use pdl_cohort::same_patient::{Pair, SamePatient};
 use pdl_prepare::proxies::Proxies;
-use pdl_similarity::pairs::{Metric, Pairs};
+use pdl_similarity::metrics::Metric;
+use pdl_similarity::pairs::Pairs;
 use pdl_store::text::counted;
 use pdl_store::{StoreError, json};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::CurriculumError;
-use crate::closest::{Closest, Two};
-use crate::drift::{Drift, Nearest};
-use crate::likeness::{Chosen, Likeness};
+use crate::audit::drift::{Drift, NearestNeighbours};
+use crate::audit::nearest_other_patient::{CasePair, NearestOtherPatient};
+use crate::audit::transformed_duplicates;
 use crate::manifest;
-use crate::moved;
+use crate::pairwise::{PairwiseSimilarity, SelectedPairs};
 
 pub use pdl_cohort::same_patient::FILE as SAME_PATIENT_FILE;
 
-pub use crate::moved::Moved;
+pub use crate::audit::transformed_duplicates::ImageTransform;
 
 /// The report's name inside a curation folder.
 pub const FILE: &str = "audit.json";
@@ -93,7 +98,7 @@ pub struct Link {
     pub ssim: Option<f32>,
     /// How the second lies over the first, where the audit looked for flips and shifts and found these to be one.
     #[serde(default)]
-    pub moved: Option<Moved>,
+    pub moved: Option<ImageTransform>,
     /// The user says that they are two patients: no leak, unless the two images are one.
     #[serde(default)]
     pub apart: bool,
@@ -118,7 +123,7 @@ impl Link {
     /// As a row of the list of patients that seem to be one.
     pub fn pair(&self) -> Pair {
         let reason = serde_json::to_value(self.reason).unwrap_or_default();
-        let of_moved = |text: fn(&Moved) -> String| self.moved.as_ref().map_or(String::new(), text);
+        let of_moved = |text: fn(&ImageTransform) -> String| self.moved.as_ref().map_or(String::new(), text);
         Pair {
             patient_a: self.patient_a.clone(),
             patient_b: self.patient_b.clone(),
@@ -129,7 +134,7 @@ impl Link {
             reason: reason.as_str().unwrap_or_default().to_owned(),
             ssim: self.ssim.map_or(String::new(), |ssim| ssim.to_string()),
             flipped: of_moved(|moved| moved.flipped.clone()),
-            shift_mm: of_moved(|Moved { shift_mm: [x, y, z], .. }| format!("{x:.2} {y:.2} {z:.2}")),
+            shift_mm: of_moved(|ImageTransform { shift_mm: [x, y, z], .. }| format!("{x:.2} {y:.2} {z:.2}")),
             moved_ssim: of_moved(|moved| moved.ssim.to_string()),
             ..Pair::default()
         }
@@ -151,7 +156,8 @@ pub struct Balance {
 
 /// How many cases of a split have a value in a column by which the cohort was split.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Group {
+#[schemars(rename = "Group")]
+pub struct ColumnValueCount {
     /// Which split.
     pub split: Split,
     /// Which column.
@@ -177,7 +183,7 @@ pub struct Audit {
     pub balance: Vec<Balance>,
     /// Groups by split; of the columns by which the cohort was split, `labels` apart.
     #[serde(default)]
-    pub groups: Vec<Group>,
+    pub groups: Vec<ColumnValueCount>,
     /// Whether training and test cases are alike; nothing where one of them has no cases.
     pub drift: Option<Drift>,
     /// What a person should know: small splits, rare labels, drift.
@@ -199,14 +205,14 @@ pub fn audit(out: &Path, parameters: &AuditParameters, fold: Option<Fold>) -> Re
     let mut rows: Vec<&CaseRow> = cases.usable().collect();
     rows.sort_by(|a, b| a.case_id.cmp(&b.case_id));
     let ids: Vec<&str> = rows.iter().map(|row| row.case_id.as_str()).collect();
-    let likeness = Chosen::new(pairs.as_ref(), &proxies.case_ids, &ids);
+    let pairwise = SelectedPairs::new(pairs.as_ref(), &proxies.case_ids, &ids);
     let moved = match &pairs {
         Some(pairs) if parameters.invariant => {
-            moved::find(out, &rows, &proxies, pairs.parameters.window, parameters)?
+            transformed_duplicates::find(out, &rows, &proxies, pairs.parameters.window, parameters)?
         }
         _ => BTreeMap::new(),
     };
-    let mut audit = of_cases(&rows, &likeness, &moved, &cases.parameters.stratify, parameters)?;
+    let mut audit = of_cases(&rows, &pairwise, &moved, &cases.parameters.stratify, parameters)?;
     audit.keep_apart(&cases.same_patient);
     json::write(&manifest::folder(out, fold).join(FILE), &audit)?;
     if fold.is_none() {
@@ -224,20 +230,20 @@ fn patients(rows: &[&CaseRow]) -> usize {
 /// groups by `columns`.
 fn of_cases(
     rows: &[&CaseRow],
-    likeness: &impl Likeness,
-    moved: &BTreeMap<Two, Moved>,
+    pairwise: &impl PairwiseSimilarity,
+    moved: &BTreeMap<CasePair, ImageTransform>,
     columns: &[String],
     parameters: &AuditParameters,
 ) -> Result<Audit, CurriculumError> {
-    let mut closest = Closest::new(rows.len());
-    let mut nearest = Nearest::new(rows);
-    likeness.for_each(Metric::Ssim, |a, b, value| {
+    let mut nearest_others = NearestOtherPatient::new(rows.len());
+    let mut nearest = NearestNeighbours::new(rows);
+    pairwise.for_each(Metric::Ssim, |a, b, value| {
         if rows[a].patient_id != rows[b].patient_id {
-            closest.see(a, b, value);
+            nearest_others.see(a, b, value);
             nearest.see(a, b, value);
         }
     })?;
-    let links = links(rows, likeness, &closest, moved, parameters)?;
+    let links = links(rows, pairwise, &nearest_others, moved, parameters)?;
     let balance = balance(rows);
     let drift = nearest.drift();
     let groups = groups(rows, columns);
@@ -263,24 +269,24 @@ impl Audit {
 
 fn links(
     rows: &[&CaseRow],
-    likeness: &impl Likeness,
-    closest: &Closest,
-    moved: &BTreeMap<Two, Moved>,
+    pairwise: &impl PairwiseSimilarity,
+    nearest_others: &NearestOtherPatient,
+    moved: &BTreeMap<CasePair, ImageTransform>,
     parameters: &AuditParameters,
 ) -> Result<Vec<Link>, StoreError> {
-    let mut reasons: BTreeMap<Two, Reason> = BTreeMap::new();
-    let mut note = |two: Two, reason: Reason| {
+    let mut reasons: BTreeMap<CasePair, Reason> = BTreeMap::new();
+    let mut note = |two: CasePair, reason: Reason| {
         let known = reasons.entry(two).or_insert(reason);
         *known = reason.min(*known);
     };
     same_patient_two_splits(rows).into_iter().for_each(|two| note(two, Reason::SamePatient));
     same_file(rows).into_iter().for_each(|two| note(two, Reason::SameFile));
-    let standing_out = closest.standing_out(patients(rows), parameters.stand_out);
+    let standing_out = nearest_others.standing_out(patients(rows), parameters.stand_out);
     standing_out.into_iter().for_each(|two| note(two, Reason::StandsOut));
     moved.keys().for_each(|two| note(*two, Reason::MovedImage));
-    let same_image = (parameters.duplicate_ssim as f32).max(closest.unusual());
-    let mut ssim: HashMap<Two, f32> = HashMap::new();
-    likeness.for_each(Metric::Ssim, |a, b, value| {
+    let same_image = (parameters.duplicate_ssim as f32).max(nearest_others.unusual());
+    let mut ssim: HashMap<CasePair, f32> = HashMap::new();
+    pairwise.for_each(Metric::Ssim, |a, b, value| {
         let two = (a.min(b), a.max(b));
         let is_same = value >= same_image && rows[a].patient_id != rows[b].patient_id;
         if is_same {
@@ -291,7 +297,7 @@ fn links(
             ssim.insert(two, value);
         }
     })?;
-    let link = |(two, reason): (&Two, &Reason)| {
+    let link = |(two, reason): (&CasePair, &Reason)| {
         let (a, b) = (rows[two.0], rows[two.1]);
         Link {
             patient_a: a.patient_id.clone(),
@@ -310,7 +316,7 @@ fn links(
 }
 
 /// Cases of one patient in different splits: no run of `pdl index` gives this, an edited table may.
-fn same_patient_two_splits(rows: &[&CaseRow]) -> Vec<Two> {
+fn same_patient_two_splits(rows: &[&CaseRow]) -> Vec<CasePair> {
     of_equal(rows, |row| row.patient_id.as_str())
         .into_iter()
         .filter(|(a, b)| rows[*a].split != rows[*b].split)
@@ -318,7 +324,7 @@ fn same_patient_two_splits(rows: &[&CaseRow]) -> Vec<Two> {
 }
 
 /// Cases of two patients with the same image file.
-fn same_file(rows: &[&CaseRow]) -> Vec<Two> {
+fn same_file(rows: &[&CaseRow]) -> Vec<CasePair> {
     of_equal(rows, |row| row.image_blake3.as_str())
         .into_iter()
         .filter(|(a, b)| rows[*a].patient_id != rows[*b].patient_id)
@@ -326,12 +332,12 @@ fn same_file(rows: &[&CaseRow]) -> Vec<Two> {
 }
 
 /// Every two cases with an equal key.
-fn of_equal<'a>(rows: &[&'a CaseRow], key: impl Fn(&'a CaseRow) -> &'a str) -> Vec<Two> {
+fn of_equal<'a>(rows: &[&'a CaseRow], key: impl Fn(&'a CaseRow) -> &'a str) -> Vec<CasePair> {
     let mut groups: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for (number, row) in rows.iter().enumerate() {
         groups.entry(key(row)).or_default().push(number);
     }
-    let twos = |group: &Vec<usize>| -> Vec<Two> {
+    let twos = |group: &Vec<usize>| -> Vec<CasePair> {
         group.iter().enumerate().flat_map(|(i, a)| group[i + 1..].iter().map(|b| (*a, *b))).collect()
     };
     groups.values().flat_map(twos).collect()
@@ -384,7 +390,7 @@ fn small_splits(rows: &[&CaseRow], balance: &[Balance], smallest: usize) -> Vec<
     findings
 }
 
-fn groups(rows: &[&CaseRow], columns: &[String]) -> Vec<Group> {
+fn groups(rows: &[&CaseRow], columns: &[String]) -> Vec<ColumnValueCount> {
     let mut groups = Vec::new();
     for column in columns.iter().filter(|column| *column != "labels") {
         let mut cases: BTreeMap<String, Vec<&CaseRow>> = BTreeMap::new();
@@ -396,7 +402,13 @@ fn groups(rows: &[&CaseRow], columns: &[String]) -> Vec<Group> {
                 let own = || cases.iter().filter(|row| row.split == split);
                 let patients: BTreeSet<&str> = own().map(|row| row.patient_id.as_str()).collect();
                 let (column, value) = (column.clone(), value.clone());
-                groups.push(Group { split, column, value, cases: own().count(), patients: patients.len() });
+                groups.push(ColumnValueCount {
+                    split,
+                    column,
+                    value,
+                    cases: own().count(),
+                    patients: patients.len(),
+                });
             }
         }
     }
@@ -404,12 +416,12 @@ fn groups(rows: &[&CaseRow], columns: &[String]) -> Vec<Group> {
 }
 
 /// For every column and split that has cases, the values that few of them have.
-fn small_groups(groups: &[Group], smallest: usize) -> Vec<Finding> {
+fn small_groups(groups: &[ColumnValueCount], smallest: usize) -> Vec<Finding> {
     const NAMED: usize = 10;
-    let by_split = |a: &Group, b: &Group| (a.split, &a.column) == (b.split, &b.column);
-    let small = |of_split: &[Group]| {
-        let small: Vec<&Group> = of_split.iter().filter(|group| group.cases < smallest).collect();
-        let Group { split, column, .. } = small.first()?;
+    let by_split = |a: &ColumnValueCount, b: &ColumnValueCount| (a.split, &a.column) == (b.split, &b.column);
+    let small = |of_split: &[ColumnValueCount]| {
+        let small: Vec<&ColumnValueCount> = of_split.iter().filter(|group| group.cases < smallest).collect();
+        let ColumnValueCount { split, column, .. } = small.first()?;
         let all: usize = of_split.iter().map(|group| group.cases).sum();
         let named: Vec<String> =
             small.iter().take(NAMED).map(|group| format!("{} ({})", group.value, group.cases)).collect();
@@ -453,7 +465,7 @@ fn write_same_patient(out: &Path, cases: &Cases, links: &[Link]) -> Result<(), S
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::likeness::tests::Line;
+    use crate::pairwise::tests::CasesOnALine;
     use proptest::prelude::*;
 
     fn row(number: usize, patient: usize, split: Split, file: usize) -> CaseRow {
@@ -471,7 +483,7 @@ mod tests {
     fn audited(rows: &[CaseRow], places: &[f32]) -> Audit {
         let rows: Vec<&CaseRow> = rows.iter().collect();
         let columns = ["modality".to_owned()];
-        let line = Line(places.to_vec());
+        let line = CasesOnALine(places.to_vec());
         of_cases(&rows, &line, &BTreeMap::new(), &columns, &AuditParameters::default()).unwrap()
     }
 

@@ -1,29 +1,22 @@
 //! From a pair matrix to a curriculum.
 //!
 //! In: `cases.parquet`, `prepared.parquet` and the pairs. Out: the manifest ([`manifest`]), which gives
-//! every training case its rank, the stage at which it joins ([`pace`]) and its place in the coarse sample for
-//! tuning. Pairs ([`likeness`], [`metrics`]) become scores ([`score`]), scores or pairs an order ([`order`],
-//! [`select`], [`community`]); [`prune`] says what is left out and what lies apart. It never moves a case from one split to another, and no held-out case
+//! every training case its rank, the stage at which it joins ([`pacing`]) and its place in the coarse sample for
+//! tuning. Pairs ([`pairwise`], [`metrics`]) become scores ([`score`]), scores or pairs an order ([`order`],
+//! [`subset_selection`], [`community`]); [`prune`] says what is left out and what lies apart. It never moves a case from one split to another, and no held-out case
 //! has any say in the ranking.
 
 pub mod audit;
-mod closest;
-pub mod community;
-mod curriculum;
-pub mod diff;
-mod drift;
-pub mod likeness;
 pub mod manifest;
 pub mod metrics;
-mod moved;
 pub mod order;
-pub mod pace;
+pub mod pacing;
+pub mod pairwise;
 pub mod parameters;
-pub mod prune;
 pub mod rank;
-pub mod score;
-pub mod select;
-pub mod validate;
+
+pub use manifest::{diff, validate};
+pub use order::{community, prune, score, subset_selection};
 
 use std::path::PathBuf;
 

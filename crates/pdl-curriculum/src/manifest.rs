@@ -1,5 +1,8 @@
 //! The manifest: `manifest.parquet`, the same rows as `manifest.jsonl`, and `manifest.json`.
 
+pub mod diff;
+pub mod validate;
+
 use std::path::{Path, PathBuf};
 
 use arrow::datatypes::{DataType, Schema};
@@ -16,7 +19,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::CurriculumError;
-use crate::pace::Stage;
+use crate::pacing::CurriculumStage;
 use crate::parameters::RankParameters;
 
 /// The version of the manifest's form that is written; all up to it are read.
@@ -176,7 +179,7 @@ pub struct ManifestInfo {
     /// How the pairs were compared.
     pub compare: CompareParameters,
     /// The stages of the curriculum.
-    pub stages: Vec<Stage>,
+    pub stages: Vec<CurriculumStage>,
     /// What every case went through.
     pub plan: Plan,
     /// What the training cases are like now; the plan holds what they were like when it was made.
@@ -237,8 +240,9 @@ impl Manifest {
             return Err(bad("its rows are not those that manifest.json describes"));
         }
         let (rows, _) = table::read_rows::<ManifestRow>(&path)?;
-        let grows =
-            |w: &[Stage]| w[0].active_cases < w[1].active_cases && w[0].first_epoch < w[1].first_epoch;
+        let grows = |w: &[CurriculumStage]| {
+            w[0].active_cases < w[1].active_cases && w[0].first_epoch < w[1].first_epoch
+        };
         if !info.stages.windows(2).all(grows) {
             return Err(bad("its stages shrink"));
         }

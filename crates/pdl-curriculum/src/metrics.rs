@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use clap::ValueEnum;
-use pdl_similarity::pairs::Metric;
+use pdl_similarity::metrics::Metric;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

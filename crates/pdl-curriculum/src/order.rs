@@ -1,6 +1,12 @@
 //! Orders that follow from scores, seeds and groups. Cases are numbered in the order of their ids, so a stable
 //! sort breaks ties by case id.
 
+pub mod community;
+pub mod prune;
+pub(crate) mod ranker;
+pub mod score;
+pub mod subset_selection;
+
 use std::cmp::Ordering;
 use std::collections::HashMap;
 

@@ -1,13 +1,13 @@
 //! What a user can choose about the rank stage.
 
 use pdl_cohort::attributes::Modality;
-use pdl_similarity::pairs::Metric;
+use pdl_similarity::metrics::Metric;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::CurriculumError;
 use crate::metrics::Metrics;
-use crate::pace::{Pacing, Preset, Share};
+use crate::pacing::{Pacing, Preset, Share};
 
 /// How the likeness to all other training cases becomes one score.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]

@@ -15,11 +15,11 @@ use pdl_similarity::parameters::CompareParameters;
 use pdl_store::{hash, json};
 
 use crate::CurriculumError;
-use crate::curriculum::{self, Place, Trainee};
 use crate::manifest::{self, Hashes, Label, ManifestInfo, ManifestRow, Ranking};
-use crate::pace::{self, Stage};
+use crate::order::prune::DuplicateCandidate;
+use crate::order::ranker::{self, CaseRank, TrainingCase};
+use crate::pacing::{self, CurriculumStage};
 use crate::parameters::RankParameters;
-use crate::prune::Candidate;
 
 /// What the rank stage did.
 #[derive(Clone, Debug)]
@@ -27,7 +27,7 @@ pub struct Ranked {
     /// Every case in the manifest.
     pub rows: Vec<ManifestRow>,
     /// The stages.
-    pub stages: Vec<Stage>,
+    pub stages: Vec<CurriculumStage>,
     /// What was found on the way.
     pub ranking: Ranking,
     /// Whether the manifest is new or other than before.
@@ -54,15 +54,15 @@ pub fn rank(out: &Path, parameters: &RankParameters, fold: Option<Fold>) -> Resu
     let prepared = prepare::read(out)?;
     let proxies = Proxies::open(out)?;
     let rows = join(&cases, &prepared)?;
-    let trainees = trainees(&rows, parameters)?;
-    if trainees.is_empty() {
+    let training = training_cases(&rows, parameters)?;
+    if training.is_empty() {
         return Err(CurriculumError::NoTrainingCases { cases: rows.len(), out: out.to_owned() });
     }
     let pairs = if proxies.len() < 2 { None } else { Some(Pairs::open(out, &proxies)?) };
-    let (places, mut ranking) = curriculum::place(&trainees, pairs.as_ref(), &proxies.case_ids, parameters)?;
+    let (places, mut ranking) = ranker::rank_cases(&training, pairs.as_ref(), &proxies.case_ids, parameters)?;
     ranking.findings.extend(of_division);
     let every = parameters.every(plan.modality);
-    let stages = pace::stages(ranking.ranked, parameters, every);
+    let stages = pacing::stages(ranking.ranked, parameters, every);
     let mut ranked = manifest_rows(&rows, &places, &stages);
     if fold.is_some() {
         for path in ranked.iter_mut().flat_map(|row| [&mut row.image, &mut row.label]) {
@@ -126,25 +126,25 @@ fn join<'a>(cases: &'a Cases, prepared: &'a [PreparedRow]) -> Result<Vec<Joined<
 }
 
 /// The training cases, by id.
-fn trainees<'a>(
+fn training_cases<'a>(
     rows: &[Joined<'a>],
     parameters: &RankParameters,
-) -> Result<Vec<Trainee<'a>>, CurriculumError> {
-    let mut trainees = Vec::new();
+) -> Result<Vec<TrainingCase<'a>>, CurriculumError> {
+    let mut training = Vec::new();
     for row in rows.iter().filter(|row| row.case.split == Split::Train) {
         let stratum =
             parameters.stratify_by.as_deref().map(|column| stratum(row.case, column)).transpose()?;
-        trainees.push(Trainee {
+        training.push(TrainingCase {
             case_id: &row.case.case_id,
-            candidate: Candidate {
+            candidate: DuplicateCandidate {
                 image_blake3: &row.case.image_blake3,
                 labels_annotated: row.case.labels_annotated.len(),
             },
             stratum,
         });
     }
-    trainees.sort_by_key(|trainee| trainee.case_id);
-    Ok(trainees)
+    training.sort_by_key(|case| case.case_id);
+    Ok(training)
 }
 
 fn stratum(case: &CaseRow, column: &str) -> Result<String, CurriculumError> {
@@ -161,7 +161,11 @@ fn stratum(case: &CaseRow, column: &str) -> Result<String, CurriculumError> {
 }
 
 /// The rows of the manifest: by rank, then the other training cases, validation and test cases by id.
-fn manifest_rows(rows: &[Joined<'_>], places: &BTreeMap<&str, Place>, stages: &[Stage]) -> Vec<ManifestRow> {
+fn manifest_rows(
+    rows: &[Joined<'_>],
+    places: &BTreeMap<&str, CaseRank>,
+    stages: &[CurriculumStage],
+) -> Vec<ManifestRow> {
     let mut ranked: Vec<ManifestRow> = rows
         .iter()
         .map(|row| {
@@ -173,7 +177,7 @@ fn manifest_rows(rows: &[Joined<'_>], places: &BTreeMap<&str, Place>, stages: &[
                 split: row.case.split,
                 rank: place.rank,
                 score: place.score,
-                stage: place.rank.map(|rank| pace::stage_of(rank, stages)),
+                stage: place.rank.map(|rank| pacing::stage_of(rank, stages)),
                 tune: place.tune,
                 labels_annotated: row.case.labels_annotated.clone(),
                 image: row.prepared.image.clone(),

@@ -1,5 +1,13 @@
 //! One export: which target, and what was written.
 
+mod croissant;
+pub mod files;
+mod hugging_face;
+mod lists;
+mod monai;
+mod nnunet;
+mod webdataset;
+
 use std::num::NonZeroU64;
 use std::path::Path;
 
@@ -9,8 +17,8 @@ use pdl_curriculum::manifest::{Manifest, ManifestRow};
 use pdl_store::atomic;
 use serde::Serialize;
 
-use crate::files::{CaseFiles, Holding, Volumes, manifest_names, plain_names};
-use crate::{ExchangeError, croissant, hugging_face, lists, monai, nnunet, webdataset};
+use crate::ExchangeError;
+use crate::export::files::{CaseFiles, ExportVolumes, Holding, manifest_names, plain_names};
 
 /// For whom.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::ValueEnum)]
@@ -55,13 +63,13 @@ pub struct Exported {
 }
 
 /// A case of the export.
-pub(crate) struct Exporting<'a> {
+pub(crate) struct ExportedCase<'a> {
     pub row: &'a ManifestRow,
     pub files: CaseFiles,
 }
 
 /// Everything that a target writes its lists from.
-pub(crate) struct Export<'a> {
+pub(crate) struct ExportContext<'a> {
     pub manifest: &'a Manifest,
     /// The curation folder.
     pub out: &'a Path,
@@ -69,12 +77,12 @@ pub(crate) struct Export<'a> {
     pub holding: Holding,
     /// By rank, then validation and test cases by id; what was left out of the curriculum is there for Croissant only,
     /// which describes the manifest as it is.
-    pub cases: Vec<Exporting<'a>>,
+    pub cases: Vec<ExportedCase<'a>>,
 }
 
-impl Export<'_> {
+impl ExportContext<'_> {
     /// The cases of a split, in order.
-    pub fn of(&self, split: Split) -> impl Iterator<Item = &Exporting<'_>> {
+    pub fn of(&self, split: Split) -> impl Iterator<Item = &ExportedCase<'_>> {
         self.cases.iter().filter(move |case| case.row.split == split)
     }
 }
@@ -103,7 +111,7 @@ pub fn export(
         nnunet::check(&manifest)?;
     }
     let holding = holding.unwrap_or(Holding::Reference);
-    let volumes = Volumes::new(out, dest, holding)?;
+    let volumes = ExportVolumes::new(out, dest, holding)?;
     atomic::sweep(volumes.dest())?;
     let names = match target {
         Target::Nnunet => nnunet::names,
@@ -113,9 +121,10 @@ pub fn export(
     let exported = |row: &&ManifestRow| row.left_out.is_none() || target == Target::Croissant;
     let mut cases = Vec::new();
     for row in manifest.rows.iter().filter(exported) {
-        cases.push(Exporting { row, files: volumes.place(row, &names(row))? });
+        cases.push(ExportedCase { row, files: volumes.place(row, &names(row))? });
     }
-    let export = Export { manifest: &manifest, out: volumes.out(), dest: volumes.dest(), holding, cases };
+    let export =
+        ExportContext { manifest: &manifest, out: volumes.out(), dest: volumes.dest(), holding, cases };
     let lists = match target {
         Target::Monai => monai::write(&export)?,
         Target::Nnunet => nnunet::write(&export)?,

@@ -1,6 +1,9 @@
 //! A MONAI datalist or a raw dataset of nnU-Net as a cohort: a folder with `cohort.csv`, whose paths lead to the
 //! volumes where they are, and `dataset.json` with the names of the labels.
 
+mod datalist;
+mod raw_dataset;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,12 +14,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::ExchangeError;
-use crate::datalist;
-use crate::raw_dataset;
 
 /// What to take from a dataset that holds more than a cohort does.
 #[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args)]
-pub struct ImportParameters {
+pub struct ImportOptions {
     /// Which channel, by its name in the dataset or its number from 0; must be given when there are several.
     #[arg(long, value_name = "NAME")]
     pub channel: Option<String>,
@@ -38,7 +39,7 @@ pub struct Imported {
 
 /// One case of `cohort.csv`.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Taken {
+pub(crate) struct ImportedCase {
     pub case_id: Option<String>,
     pub image: PathBuf,
     pub label: PathBuf,
@@ -48,8 +49,8 @@ pub(crate) struct Taken {
 
 /// A dataset that was read.
 #[derive(Debug, Default)]
-pub(crate) struct Dataset {
-    pub cases: Vec<Taken>,
+pub(crate) struct ImportedDataset {
+    pub cases: Vec<ImportedCase>,
     pub unlabelled: usize,
     pub modality: Option<Modality>,
     /// As the dataset writes them.
@@ -58,13 +59,13 @@ pub(crate) struct Dataset {
 
 /// What both forms say of themselves.
 #[derive(Deserialize)]
-pub(crate) struct Head {
+pub(crate) struct DatasetHeader {
     #[serde(alias = "modality")]
     pub channel_names: Option<BTreeMap<String, String>>,
     pub labels: Option<Value>,
 }
 
-impl Head {
+impl DatasetHeader {
     /// The chosen channel's number, out of `channels` that cases have, and how its images were made.
     pub fn channel(
         &self,
@@ -104,7 +105,7 @@ impl Head {
 ///
 /// # Errors
 /// [`ExchangeError`] when `source` is neither, needs a choice that was not made, or `dest` cannot be written.
-pub fn import(source: &Path, dest: &Path, parameters: &ImportParameters) -> Result<Imported, ExchangeError> {
+pub fn import(source: &Path, dest: &Path, parameters: &ImportOptions) -> Result<Imported, ExchangeError> {
     let dataset = if source.is_dir() {
         raw_dataset::read(source, parameters)?
     } else {
@@ -130,7 +131,7 @@ pub fn import(source: &Path, dest: &Path, parameters: &ImportParameters) -> Resu
     })
 }
 
-fn write_table(dest: &Path, dataset: &Dataset) -> Result<(), ExchangeError> {
+fn write_table(dest: &Path, dataset: &ImportedDataset) -> Result<(), ExchangeError> {
     let path = dest.join("cohort.csv");
     let problem = |error: &dyn std::fmt::Display| ExchangeError::Table {
         path: path.clone(),

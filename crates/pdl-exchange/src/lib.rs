@@ -6,17 +6,10 @@
 //! changes a volume and never moves a case from one split to another. Case ids hold letters, digits, - and _ only, so
 //! every target takes them as they are.
 
-mod croissant;
-mod datalist;
 pub mod export;
-pub mod files;
-mod hugging_face;
 pub mod import;
-mod lists;
-mod monai;
-mod nnunet;
-mod raw_dataset;
-mod webdataset;
+
+pub use export::files;
 
 use std::path::PathBuf;
 

@@ -12,13 +12,13 @@ use pdl_store::paths;
 use pdl_volume::{Grid, Volume};
 
 use crate::Result;
-use crate::planes::{COLOURS, Plane, fullest, outlines};
+use crate::planes::{AnatomicalPlane, COLOURS, fullest, outlines};
 
 /// Pixels of a side of a letter; its font has 8.
 const LETTER: usize = 16;
 
 /// An image and its labels on one RAS+ grid.
-pub(crate) struct Row {
+pub(crate) struct LabelledImage {
     pub(crate) image: Volume<f32>,
     pub(crate) labels: Option<Volume<u16>>,
     /// The intensities that are black and white.
@@ -26,7 +26,7 @@ pub(crate) struct Row {
 }
 
 /// The case as stored, on the grid that the table of cases gives it.
-pub(crate) fn stored(out: &Path, row: &CaseRow) -> Result<Row> {
+pub(crate) fn stored(out: &Path, row: &CaseRow) -> Result<LabelledImage> {
     let image = read_image(&paths::resolve(out, &row.image))?.volume;
     let grid = row.grid().filter(|grid| grid.shape == image.grid.shape).unwrap_or(image.grid);
     let labels = match &row.label {
@@ -34,7 +34,7 @@ pub(crate) fn stored(out: &Path, row: &CaseRow) -> Result<Row> {
         None => None,
     };
     let labels = labels.filter(|labels| labels.grid.shape == grid.shape);
-    Ok(Row {
+    Ok(LabelledImage {
         image: Volume { grid, voxels: image.voxels }.to_ras(),
         labels: labels.map(|labels| Volume { grid, voxels: labels.voxels }.to_ras()),
         window: [row.intensity_p00_5, row.intensity_p99_5],
@@ -55,11 +55,11 @@ pub(crate) struct Canvas {
 impl Canvas {
     /// Draws `rows` with the planes through `middle_mm`. `values` are the cohort's label values, ascending: a
     /// label's place among them decides its colour.
-    pub(crate) fn draw(side: usize, rows: &[&Row], middle_mm: [f64; 3], values: &[u16]) -> Self {
+    pub(crate) fn draw(side: usize, rows: &[&LabelledImage], middle_mm: [f64; 3], values: &[u16]) -> Self {
         let mut canvas = Self { side, rgb: vec![0; 3 * 3 * side * rows.len() * side] };
         let reach_mm = rows.iter().flat_map(|row| extent_mm(&row.image.grid)).fold(0.0, f64::max);
         for (number, row) in rows.iter().enumerate() {
-            for (column, plane) in Plane::ALL.into_iter().enumerate() {
+            for (column, plane) in AnatomicalPlane::ALL.into_iter().enumerate() {
                 canvas.plane([column * side, number * side], row, plane, middle_mm, reach_mm, values);
             }
         }
@@ -76,8 +76,8 @@ impl Canvas {
     fn plane(
         &mut self,
         corner: [usize; 2],
-        row: &Row,
-        plane: Plane,
+        row: &LabelledImage,
+        plane: AnatomicalPlane,
         middle_mm: [f64; 3],
         reach_mm: f64,
         values: &[u16],
@@ -134,7 +134,7 @@ fn extent_mm(grid: &Grid) -> [f64; 3] {
 /// is centred in the picture.
 fn place(
     grid: &Grid,
-    plane: Plane,
+    plane: AnatomicalPlane,
     pixel: [usize; 2],
     side: usize,
     middle: [f64; 3],
@@ -166,9 +166,9 @@ mod tests {
         let grid =
             |shape, spacing| Grid::new(shape, Affine::from_orientation(Orientation::RAS, spacing, shape));
         let fine = grid([8, 8, 8], [1.0; 3]);
-        let first = place(&fine, Plane::Axial, [0, 0], 8, [4.0; 3], 8.0).unwrap();
+        let first = place(&fine, AnatomicalPlane::Axial, [0, 0], 8, [4.0; 3], 8.0).unwrap();
         assert_eq!(first, 7 + 8 * (7 + 8 * 4)); // most to the right, most to the front
-        let last = place(&fine, Plane::Axial, [7, 7], 8, [4.0; 3], 8.0).unwrap();
+        let last = place(&fine, AnatomicalPlane::Axial, [7, 7], 8, [4.0; 3], 8.0).unwrap();
         assert_eq!(last, 8 * 8 * 4);
         let point = fine.affine.apply([3.0, 4.0, 5.0]);
         assert!(fine.affine.index_at(point).iter().zip([3.0, 4.0, 5.0]).all(|(a, b)| (a - b).abs() < 1e-9));

@@ -34,7 +34,7 @@ pub struct ShownCase {
     pub labels: Vec<(u16, f64)>,
     /// The codes of what was found, and of the stage that failed on it.
     pub findings: Vec<String>,
-    /// The carried columns, in the order of [`Summary::carried`].
+    /// The carried columns, in the order of [`CohortSummary::carried`].
     pub carried: Vec<Option<String>>,
     /// Place in the curriculum, from 1.
     pub rank: Option<u32>,
@@ -72,7 +72,7 @@ pub struct JoinedPatient {
 
 /// What holds for the whole cohort, also for cases that are not shown.
 #[derive(Clone, Debug, Serialize)]
-pub struct Summary {
+pub struct CohortSummary {
     /// Everything that was found.
     pub found: usize,
     /// Cases that cannot be used.
@@ -174,7 +174,7 @@ fn of_row(row: &CaseRow, ranked: Option<&ManifestRow>) -> ShownCase {
 }
 
 /// What holds for the whole cohort. `said` are the findings of later stages about the cohort as a whole.
-pub fn summary(cases: &Cases, failures: &[Failure], said: &[(&'static str, &[Finding])]) -> Summary {
+pub fn summary(cases: &Cases, failures: &[Failure], said: &[(&'static str, &[Finding])]) -> CohortSummary {
     let usable: Vec<&CaseRow> = cases.usable().collect();
     let patients = |rows: &mut dyn Iterator<Item = &&CaseRow>| {
         rows.map(|row| row.patient_id.as_str()).collect::<BTreeSet<_>>().len()
@@ -192,7 +192,7 @@ pub fn summary(cases: &Cases, failures: &[Failure], said: &[(&'static str, &[Fin
         })
         .collect();
     let name = |value: &u16| cases.label_names.get(value).cloned().unwrap_or(format!("label {value}"));
-    Summary {
+    CohortSummary {
         found: cases.rows.len(),
         rejected: cases.rows.len() - usable.len(),
         failed: failures.len(),

@@ -18,7 +18,7 @@ const SETTLED: f64 = 1e-9;
 
 /// The cases on a plane.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Plane {
+pub struct Embedding {
     /// For each case its place along the two axes; the first is the one along which the cases differ most.
     pub points: Vec<[f64; 2]>,
     /// The share of the sum of all eigenvalues that each axis keeps, 0 to 1.
@@ -30,12 +30,12 @@ pub struct Plane {
 ///
 /// # Panics
 /// When there are not `n` x `n` distances.
-pub fn plane(squared: &[f64], n: usize) -> Plane {
+pub fn plane(squared: &[f64], n: usize) -> Embedding {
     assert_eq!(squared.len(), n * n, "a square matrix");
     let products = products(squared, n);
     let trace: f64 = (0..n).map(|i| products[i * n + i]).sum();
     if n < 2 || trace <= 0.0 {
-        return Plane { points: vec![[0.0; 2]; n], kept: [0.0; 2] };
+        return Embedding { points: vec![[0.0; 2]; n], kept: [0.0; 2] };
     }
     let (values, vectors) = largest(&products, n);
     let axis = |k: usize| -> Vec<f64> {
@@ -46,7 +46,7 @@ pub fn plane(squared: &[f64], n: usize) -> Plane {
     };
     let (first, second) = (axis(0), axis(1));
     let kept = [0, 1].map(|k| values.get(k).map_or(0.0, |value| (value / trace).max(0.0)));
-    Plane { points: first.into_iter().zip(second).map(|(x, y)| [x, y]).collect(), kept }
+    Embedding { points: first.into_iter().zip(second).map(|(x, y)| [x, y]).collect(), kept }
 }
 
 /// Whether the largest entry by size, of equals (up to rounding) the first, is negative.
@@ -218,6 +218,6 @@ mod tests {
     #[test]
     fn one_case_and_equal_cases_lie_in_one_place() {
         assert_eq!(plane(&[0.0], 1).points, [[0.0, 0.0]]);
-        assert_eq!(plane(&[0.0; 9], 3), Plane { points: vec![[0.0; 2]; 3], kept: [0.0; 2] });
+        assert_eq!(plane(&[0.0; 9], 3), Embedding { points: vec![[0.0; 2]; 3], kept: [0.0; 2] });
     }
 }

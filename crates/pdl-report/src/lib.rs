@@ -5,7 +5,7 @@
 //! changes nothing: every figure is read from a table or computed from the pairs. Cases and patients go by the ids that
 //! the tables have; paths, and the name of the folder, stay out.
 //!
-//! [`cohort`] chooses the cases that are shown and says what they are, [`likeness`] makes the matrix small,
+//! [`cohort`] chooses the cases that are shown and says what they are, [`matrix`] makes the matrix small,
 //! [`embed`] lays the cases out on a plane, [`planes`] and [`thumbnails`] draw them, [`runs`] reads what training
 //! left, [`worst`] shows on which cases a network fails, [`page`] puts all into one file.
 //!
@@ -38,7 +38,7 @@
 mod canvas;
 pub mod cohort;
 pub mod embed;
-pub mod likeness;
+pub mod matrix;
 pub mod page;
 pub mod planes;
 mod report;

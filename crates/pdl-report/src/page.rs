@@ -7,7 +7,7 @@
 use serde::Serialize;
 
 use crate::Result;
-use crate::cohort::Summary;
+use crate::cohort::CohortSummary;
 use pdl_store::text::counted;
 
 /// The page, with places for the rest.
@@ -39,7 +39,7 @@ const SCRIPTS: [&str; 9] = [
 ///
 /// # Errors
 /// [`crate::ReportError::Data`] when the data cannot be written as JSON.
-pub fn html(data: &impl Serialize, summary: &Summary) -> Result<String> {
+pub fn html(data: &impl Serialize, summary: &CohortSummary) -> Result<String> {
     let data = escaped(&serde_json::to_string(data)?);
     let scripts = SCRIPTS.concat();
     let vendor = VENDOR.join("\n");
@@ -75,8 +75,8 @@ fn escaped(json: &str) -> String {
 }
 
 /// The cohort and what was found in it, for a browser that runs no scripts.
-fn without_scripts(summary: &Summary) -> String {
-    let Summary { found, rejected, failed, splits, findings, .. } = summary;
+fn without_scripts(summary: &CohortSummary) -> String {
+    let CohortSummary { found, rejected, failed, splits, findings, .. } = summary;
     let splits = splits.iter().map(|(split, cases, patients)| {
         format!("{split:?}: {} of {}", counted(*cases, "case"), counted(*patients, "patient"))
     });
@@ -107,7 +107,7 @@ fn text(words: &str) -> String {
 }
 
 /// Holds figures and names of modalities alone.
-fn title(summary: &Summary) -> String {
+fn title(summary: &CohortSummary) -> String {
     let kinds: Vec<String> =
         summary.modalities.iter().map(|(name, count)| format!("{count} {name}")).collect();
     let kinds = if kinds.is_empty() { "no".to_owned() } else { kinds.join(" and ") };
@@ -123,7 +123,7 @@ mod tests {
 
     #[test]
     fn what_a_cohort_says_cannot_become_markup() {
-        let summary = Summary {
+        let summary = CohortSummary {
             found: 1,
             rejected: 0,
             failed: 0,

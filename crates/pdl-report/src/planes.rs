@@ -5,7 +5,7 @@
 
 /// A plane through a volume.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Plane {
+pub enum AnatomicalPlane {
     /// Seen from the feet.
     Axial,
     /// Seen from the front.
@@ -14,26 +14,27 @@ pub enum Plane {
     Sagittal,
 }
 
-impl Plane {
+impl AnatomicalPlane {
     /// All three, in the order in which they are shown.
-    pub const ALL: [Plane; 3] = [Plane::Axial, Plane::Coronal, Plane::Sagittal];
+    pub const ALL: [AnatomicalPlane; 3] =
+        [AnatomicalPlane::Axial, AnatomicalPlane::Coronal, AnatomicalPlane::Sagittal];
 
     /// The volume's axes (0, 1, 2 for x, y, z) along the picture's columns, along its rows, and across it. Both
     /// picture axes run against the volume's, since x grows to the right, y to the front and z upwards.
     pub fn axes(self) -> [usize; 3] {
         match self {
-            Plane::Axial => [0, 1, 2],
-            Plane::Coronal => [0, 2, 1],
-            Plane::Sagittal => [1, 2, 0],
+            AnatomicalPlane::Axial => [0, 1, 2],
+            AnatomicalPlane::Coronal => [0, 2, 1],
+            AnatomicalPlane::Sagittal => [1, 2, 0],
         }
     }
 
     /// The letters at the left, right, top and bottom of the picture.
     pub fn letters(self) -> [char; 4] {
         match self {
-            Plane::Axial => ['R', 'L', 'A', 'P'],
-            Plane::Coronal => ['R', 'L', 'S', 'I'],
-            Plane::Sagittal => ['A', 'P', 'S', 'I'],
+            AnatomicalPlane::Axial => ['R', 'L', 'A', 'P'],
+            AnatomicalPlane::Coronal => ['R', 'L', 'S', 'I'],
+            AnatomicalPlane::Sagittal => ['A', 'P', 'S', 'I'],
         }
     }
 }

@@ -5,24 +5,24 @@ use std::path::Path;
 
 use pdl_cohort::cases::{CaseRow, Cases, Finding};
 use pdl_curriculum::audit::{self, Audit};
-use pdl_curriculum::likeness::Chosen;
 use pdl_curriculum::manifest::Ranking;
 use pdl_curriculum::manifest::{self, Manifest};
-use pdl_curriculum::pace::Stage;
+use pdl_curriculum::pacing::CurriculumStage;
+use pdl_curriculum::pairwise::SelectedPairs;
 use pdl_curriculum::parameters::RankParameters;
 use pdl_prepare::prepare::{self, PreparedRow};
 use pdl_prepare::proxies::{self, Proxies};
-use pdl_similarity::metric::Metric;
-use pdl_similarity::neighbours::{Group, duplicates};
+use pdl_similarity::metrics::Metric;
+use pdl_similarity::neighbours::{DuplicateGroup, duplicates};
 use pdl_similarity::pairs::{self, Pairs};
 use pdl_store::progress::Progress;
 use pdl_store::{atomic, json};
 use serde::Serialize;
 
-use crate::cohort::{self, JoinedPatient, ShownCase, Summary};
-use crate::likeness::{ShownMatrix, shown_matrix};
+use crate::cohort::{self, CohortSummary, JoinedPatient, ShownCase};
+use crate::matrix::{ShownMatrix, shown_matrix};
 use crate::runs::{ShownRun, runs};
-use crate::thumbnails::{Drawn, Thumbnails, thumbnails};
+use crate::thumbnails::{CaseToDraw, Thumbnails, thumbnails};
 use crate::worst::{Worst, worst};
 use crate::{ReportError, Result, page};
 
@@ -67,7 +67,7 @@ pub struct Reported {
 #[derive(Serialize)]
 struct Curriculum<'a> {
     parameters: &'a RankParameters,
-    stages: &'a [Stage],
+    stages: &'a [CurriculumStage],
     ranking: &'a Ranking,
     spacing_mm: [f64; 3],
 }
@@ -77,14 +77,14 @@ struct Curriculum<'a> {
 struct Data<'a> {
     schema_version: u32,
     pdl: &'static str,
-    summary: Summary,
+    summary: CohortSummary,
     /// The first [`Data::compared`] of them are those of the matrix and the thumbnails, in their order.
     cases: Vec<ShownCase>,
     compared: usize,
     /// Cases that were compared, of which these were chosen.
     all_compared: usize,
     matrix: Option<ShownMatrix>,
-    duplicates: Vec<Group>,
+    duplicates: Vec<DuplicateGroup>,
     duplicate_threshold: f32,
     thumbnails: Option<Thumbnails>,
     label_colours: Vec<[u8; 3]>,
@@ -112,7 +112,7 @@ pub fn report(out: &Path, parameters: &ReportParameters, progress: &dyn Progress
     let audit: Option<Audit> =
         out.join(audit::FILE).is_file().then(|| json::read(&out.join(audit::FILE))).transpose()?;
     let failures = prepare::read_failures(out)?;
-    let compared = Compared::open(out)?;
+    let compared = ComparedCases::open(out)?;
     let empty = Vec::new();
     let ids = compared.as_ref().map_or(&empty, |compared| &compared.ids);
     let chosen =
@@ -123,7 +123,7 @@ pub fn report(out: &Path, parameters: &ReportParameters, progress: &dyn Progress
     let shown = cohort::shown(&cases, &chosen, parameters.cases, manifest.as_ref());
     let drawn = compared.as_ref().map(|c| c.draw(out, &cases, &chosen, &labels, progress)).transpose()?;
     let matrix = compared.as_ref().map(|c| c.matrix(&chosen)).transpose()?.flatten();
-    let duplicates = compared.as_ref().map(Compared::duplicates).transpose()?.unwrap_or_default();
+    let duplicates = compared.as_ref().map(ComparedCases::duplicates).transpose()?.unwrap_or_default();
     let (runs, runs_unread) = runs(out);
     let worst = worst(out, &cases, &runs, &labels);
     let curriculum = manifest.as_ref().map(|manifest| Curriculum {
@@ -174,7 +174,7 @@ fn said<'a>(manifest: Option<&'a Manifest>, audit: Option<&'a Audit>) -> Vec<(&'
 }
 
 /// Proxies and pairs, where there are any.
-struct Compared {
+struct ComparedCases {
     proxies: Proxies,
     pairs: Option<Pairs>,
     prepared: HashMap<String, PreparedRow>,
@@ -183,7 +183,7 @@ struct Compared {
     row_of: HashMap<String, usize>,
 }
 
-impl Compared {
+impl ComparedCases {
     fn open(out: &Path) -> Result<Option<Self>> {
         if !out.join(proxies::FOLDER).is_dir() {
             return Ok(None);
@@ -208,11 +208,11 @@ impl Compared {
     fn matrix(&self, chosen: &[String]) -> Result<Option<ShownMatrix>> {
         let Some(pairs) = &self.pairs else { return Ok(None) };
         let ids: Vec<&str> = chosen.iter().map(String::as_str).collect();
-        let likeness = Chosen::new(Some(pairs), &self.proxies.case_ids, &ids);
-        Ok(shown_matrix(&likeness, Self::metric(pairs))?)
+        let pairwise = SelectedPairs::new(Some(pairs), &self.proxies.case_ids, &ids);
+        Ok(shown_matrix(&pairwise, Self::metric(pairs))?)
     }
 
-    fn duplicates(&self) -> Result<Vec<Group>> {
+    fn duplicates(&self) -> Result<Vec<DuplicateGroup>> {
         match &self.pairs {
             Some(pairs) if Self::metric(pairs) == Metric::Ssim => {
                 Ok(duplicates(&self.proxies, pairs, Metric::Ssim, DUPLICATE_SSIM)?)
@@ -235,9 +235,9 @@ impl Compared {
             let prepared = self.prepared.get(id)?;
             let stored = rows.get(id.as_str()).and_then(|row| row.grid()).map(|grid| grid.to_ras());
             let source = stored.map(|grid| prepared.cropped(&grid));
-            Some(Drawn { row: *self.row_of.get(id)?, prepared, source })
+            Some(CaseToDraw { row: *self.row_of.get(id)?, prepared, source })
         };
-        let cases: Vec<Drawn<'_>> = chosen.iter().filter_map(known).collect();
+        let cases: Vec<CaseToDraw<'_>> = chosen.iter().filter_map(known).collect();
         thumbnails(out, &self.proxies, &plan, &cases, labels, progress)
     }
 }

@@ -10,26 +10,26 @@ pub const FOLDER: &str = "runs";
 
 /// A run's record, as far as it is shown.
 #[derive(Clone, Debug, Deserialize)]
-struct Record {
+struct RunJson {
     name: String,
-    settings: Settings,
-    labels: Vec<Label>,
-    results: Results,
+    settings: RecordedSettings,
+    labels: Vec<RecordedLabel>,
+    results: RecordedResults,
 }
 
 #[derive(Clone, Debug, Deserialize)]
-struct Settings {
+struct RecordedSettings {
     schedule: String,
     seed: u64,
 }
 
 #[derive(Clone, Debug, Deserialize)]
-struct Label {
+struct RecordedLabel {
     name: String,
 }
 
 #[derive(Clone, Debug, Deserialize)]
-struct Results {
+struct RecordedResults {
     dice: Vec<Option<f64>>,
     dice_mean: Option<f64>,
     training_seconds: f64,
@@ -37,7 +37,7 @@ struct Results {
 
 /// One evaluation on the validation split.
 #[derive(Clone, Debug, Deserialize)]
-struct Evaluation {
+struct HistoryLine {
     seconds: f64,
     active: u32,
     loss: f64,
@@ -83,8 +83,8 @@ pub fn runs(out: &Path) -> (Vec<ShownRun>, usize) {
 }
 
 fn run(folder: &Path) -> Option<ShownRun> {
-    let record: Record = json::read(&folder.join("run.json")).ok()?;
-    let (history, _) = table::read_rows::<Evaluation>(&folder.join("history.parquet")).ok()?;
+    let record: RunJson = json::read(&folder.join("run.json")).ok()?;
+    let (history, _) = table::read_rows::<HistoryLine>(&folder.join("history.parquet")).ok()?;
     let finite = |value: f64| value.is_finite().then_some(value);
     Some(ShownRun {
         name: record.name,

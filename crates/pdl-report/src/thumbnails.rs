@@ -21,7 +21,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::Result;
-use crate::planes::{COLOURS, Plane, fullest, outlines};
+use crate::planes::{AnatomicalPlane, COLOURS, fullest, outlines};
 
 /// Cases of one sheet.
 const PER_SHEET: usize = 50;
@@ -46,7 +46,7 @@ pub struct Thumbnails {
 
 /// A case to be drawn.
 #[derive(Clone, Copy, Debug)]
-pub struct Drawn<'a> {
+pub struct CaseToDraw<'a> {
     /// Its row in the proxies.
     pub row: usize,
     /// Its row in `prepared.parquet`.
@@ -72,18 +72,18 @@ pub fn thumbnails(
     out: &Path,
     proxies: &Proxies,
     plan: &ProxyPlan,
-    cases: &[Drawn<'_>],
+    cases: &[CaseToDraw<'_>],
     labels: &[u16],
     progress: &dyn Progress,
 ) -> Result<Thumbnails> {
     let side = SIDES[usize::from(cases.len() > MANY)];
     progress.begin("pictures", cases.len() as u64);
-    let draw = |case: &Drawn<'_>| {
+    let draw = |case: &CaseToDraw<'_>| {
         let picture = draw(out, proxies, plan, case, labels, side);
         progress.advance(1);
         picture
     };
-    let sheet = |cases: &[Drawn<'_>]| -> Result<(String, String)> {
+    let sheet = |cases: &[CaseToDraw<'_>]| -> Result<(String, String)> {
         let pictures: Vec<Picture> = cases.iter().map(draw).collect();
         let (width, height) = (3 * side as u32, (side * pictures.len()) as u32);
         let grey: Vec<u8> = pictures.iter().flat_map(|picture| picture.grey.iter().copied()).collect();
@@ -113,7 +113,7 @@ fn draw(
     out: &Path,
     proxies: &Proxies,
     plan: &ProxyPlan,
-    case: &Drawn<'_>,
+    case: &CaseToDraw<'_>,
     labels: &[u16],
     side: usize,
 ) -> Picture {
@@ -144,7 +144,7 @@ fn draw(
     let mut grey = vec![0; 3 * side * side];
     let mut outline = vec![[0; 4]; 3 * side * side];
     let reach = extent_mm.iter().copied().fold(0.0, f64::max);
-    for (number, plane) in Plane::ALL.into_iter().enumerate() {
+    for (number, plane) in AnatomicalPlane::ALL.into_iter().enumerate() {
         let point = |pixel: usize| picture_point(plane, pixel, side, reach, extent_mm, middle);
         let points: Vec<Option<[f64; 3]>> = (0..side * side).map(point).collect();
         let values = points.iter().map(|p| p.map_or(0.0, |p| place.image(voxels, plane, p)));
@@ -167,7 +167,7 @@ fn draw(
 
 /// The point that the middle of a pixel shows, mm from the corner of what the proxy covers; nothing beyond it.
 fn picture_point(
-    plane: Plane,
+    plane: AnatomicalPlane,
     pixel: usize,
     side: usize,
     reach_mm: f64,
@@ -242,7 +242,7 @@ impl Placement {
     }
 
     /// The proxy's value at a point: linear in the plane, the nearest across it.
-    fn image(&self, voxels: &[f32], plane: Plane, point_mm: [f64; 3]) -> f32 {
+    fn image(&self, voxels: &[f32], plane: AnatomicalPlane, point_mm: [f64; 3]) -> f32 {
         let place: [f64; 3] = std::array::from_fn(|axis| {
             let cells = self.proxy[axis] as f64;
             (point_mm[axis] / self.extent_mm[axis] * cells - 0.5).clamp(0.0, cells - 1.0)
@@ -290,13 +290,13 @@ mod tests {
 
     #[test]
     fn pictures_show_the_right_on_the_left_and_the_front_at_the_top() {
-        let point = |pixel| picture_point(Plane::Axial, pixel, 4, 8.0, [8.0; 3], [4.0; 3]).unwrap();
+        let point = |pixel| picture_point(AnatomicalPlane::Axial, pixel, 4, 8.0, [8.0; 3], [4.0; 3]).unwrap();
         assert_eq!(point(0), [7.0, 7.0, 4.0]); // right, anterior
         assert_eq!(point(15), [1.0, 1.0, 4.0]); // left, posterior
-        let sagittal = picture_point(Plane::Sagittal, 0, 4, 8.0, [8.0; 3], [4.0; 3]).unwrap();
+        let sagittal = picture_point(AnatomicalPlane::Sagittal, 0, 4, 8.0, [8.0; 3], [4.0; 3]).unwrap();
         assert_eq!(sagittal, [4.0, 7.0, 7.0]); // anterior, superior
         // A flat volume is centred: the rows above and below it show nothing.
-        assert_eq!(picture_point(Plane::Axial, 0, 4, 8.0, [8.0, 4.0, 8.0], [4.0; 3]), None);
+        assert_eq!(picture_point(AnatomicalPlane::Axial, 0, 4, 8.0, [8.0, 4.0, 8.0], [4.0; 3]), None);
     }
 
     #[test]
@@ -311,7 +311,7 @@ mod tests {
     #[test]
     fn images_are_linear_between_voxels() {
         let ramp: Vec<f32> = (0..64).map(|i| (i % 4) as f32 / 4.0).collect();
-        assert_eq!(PLACE.image(&ramp, Plane::Axial, [1.0, 4.0, 4.0]), 0.0);
-        assert!((PLACE.image(&ramp, Plane::Axial, [4.0, 4.0, 4.0]) - 0.375).abs() < 1e-6);
+        assert_eq!(PLACE.image(&ramp, AnatomicalPlane::Axial, [1.0, 4.0, 4.0]), 0.0);
+        assert!((PLACE.image(&ramp, AnatomicalPlane::Axial, [4.0, 4.0, 4.0]) - 0.375).abs() < 1e-6);
     }
 }

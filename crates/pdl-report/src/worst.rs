@@ -15,7 +15,7 @@ use pdl_store::table;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::canvas::{Canvas, Row, middle_mm, stored};
+use crate::canvas::{Canvas, LabelledImage, middle_mm, stored};
 use crate::runs::{FOLDER, ShownRun};
 
 /// Most cases that are shown.
@@ -116,7 +116,7 @@ fn picture(out: &Path, row: &CaseRow, predicted: &Path, values: &[u16]) -> Optio
     }
     let middle = middle_mm(labels);
     let image = drawn.image.clone();
-    let found = Row { image, labels: Some(predicted), window: drawn.window };
+    let found = LabelledImage { image, labels: Some(predicted), window: drawn.window };
     let mut jpeg = Vec::new();
     let canvas = Canvas::draw(SIDE, &[&drawn, &found], middle, values);
     canvas.encode(JpegEncoder::new_with_quality(&mut jpeg, QUALITY)).ok()?;

@@ -1,17 +1,17 @@
 //! Compares every case with every other.
 //!
 //! In: the proxies of a curation folder. Out: `pairs/*.parquet` ([`pairs`]), every unordered pair once with a
-//! column for each metric ([`metric`]): MSE, PSNR, SSIM and UQI unless others are asked for. The kernels
-//! ([`kernel`], [`window`]) know arrays only, and give the same bits on every instruction set ([`isa`]); tiles
+//! column for each metric ([`metrics`]): MSE, PSNR, SSIM and UQI unless others are asked for. The kernels
+//! ([`ssim`]) know arrays only, and give the same bits on every instruction set ([`isa`]); tiles
 //! ([`tile`]) are pure functions of two blocks of rows and the parameters, so that any number of machines may
 //! compute them in any order. [`matrix`] and [`neighbours`] read the result;
-//! [`invariant`] finds copies that were flipped or shifted.
+//! [`registration`] finds copies that were flipped or shifted.
 //!
 //! ```
-//! use pdl_similarity::{isa::Isa, kernel::Kernel, window::Window};
+//! use pdl_similarity::{isa::Isa, ssim::{Kernel, SsimWindow}};
 //!
 //! let ramp: Vec<f32> = (0..4096).map(|i| i as f32 / 4096.0).collect(); // z, y, x
-//! let kernel = Kernel::new(Window::Uniform, [16, 16, 16], 1.0, Isa::default())?;
+//! let kernel = Kernel::new(SsimWindow::Uniform, [16, 16, 16], 1.0, Isa::default())?;
 //! let same = kernel.compare(&ramp, &ramp);
 //! assert_eq!((same.ssim, same.mse, same.psnr), (1.0, 0.0, f64::INFINITY));
 //! let shifted: Vec<f32> = ramp.iter().map(|v| v + 0.1).collect();
@@ -19,26 +19,15 @@
 //! # Ok::<(), pdl_similarity::SimilarityError>(())
 //! ```
 
-mod blocks;
-mod chunks;
-mod column;
-pub mod compare;
-mod earlier;
-mod engine;
-mod filter;
-pub mod invariant;
 pub mod isa;
-pub mod kernel;
-pub mod labels;
-pub mod matrix;
-pub mod metric;
-pub mod neighbours;
+pub mod label_overlap;
+pub mod metrics;
 pub mod pairs;
 pub mod parameters;
-mod squares;
-mod statistics;
-pub mod tile;
-pub mod window;
+pub mod registration;
+pub mod ssim;
+
+pub use pairs::{compare, matrix, neighbours, tile};
 
 use std::path::PathBuf;
 
@@ -60,7 +49,7 @@ pub enum SimilarityError {
     )]
     WindowTooLarge {
         /// Which window.
-        window: window::Window,
+        window: ssim::SsimWindow,
         /// Its side.
         side: usize,
         /// The proxies' shape (z, y, x).

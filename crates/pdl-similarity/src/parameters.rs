@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::SimilarityError;
 use crate::isa::Isa;
-use crate::metric::Metric;
-use crate::window::Window;
+use crate::metrics::Metric;
+use crate::ssim::window::SsimWindow;
 
 /// Parameters of the compare stage.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, clap::Args)]
@@ -15,9 +15,9 @@ pub struct CompareParameters {
     /// Columns of the result, in this order.
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = Metric::USUAL, value_name = "METRICS")]
     pub metrics: Vec<Metric>,
-    /// Window of SSIM and UQI: a box of side 7, or a Gaussian of sigma 1.5.
-    #[arg(long, value_enum, default_value_t = Window::Uniform)]
-    pub window: Window,
+    /// SsimWindow of SSIM and UQI: a box of side 7, or a Gaussian of sigma 1.5.
+    #[arg(long, value_enum, default_value_t = SsimWindow::Uniform)]
+    pub window: SsimWindow,
     /// SSIM and UQI from the windows on every STRIDE-th voxel along each axis only: a faster approximation. With 2,
     /// SSIM was off by 0.002 on average and 0.009 at most over all pairs of two cohorts of real CT and MR.
     #[arg(long, default_value_t = 1, value_name = "VOXELS")]
@@ -34,7 +34,7 @@ impl Default for CompareParameters {
     fn default() -> Self {
         Self {
             metrics: Metric::USUAL.to_vec(),
-            window: Window::Uniform,
+            window: SsimWindow::Uniform,
             stride: 1,
             tile: 128,
             isa: Isa::Auto,
@@ -45,7 +45,7 @@ impl Default for CompareParameters {
 impl CompareParameters {
     /// Whether a metric compares label maps, so that the proxies must hold them.
     pub fn needs_labels(&self) -> bool {
-        self.metrics.iter().any(|metric| metric.measure().needs().labels)
+        self.metrics.iter().any(|metric| metric.measure().required_passes().labels)
     }
 
     /// The same with an instruction set in place of [`Isa::Auto`].

@@ -1,0 +1,278 @@
+//! Pacing: how many cases train at which epoch.
+
+use std::fmt;
+use std::str::FromStr;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::parameters::RankParameters;
+
+/// A number of cases, or a share of them: "12" or "20%".
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "ShareText", into = "String")]
+pub enum Share {
+    /// So many cases.
+    Cases(usize),
+    /// So many percent of the cases.
+    Percent(f64),
+}
+
+impl Share {
+    /// How many of `all` cases that is: rounded up, at least one, at most all.
+    pub fn of(self, all: usize) -> usize {
+        let count = match self {
+            Share::Cases(n) => n,
+            // A hair less than the product, so that 20% of 5 is 1 whatever the rounding of 0.2.
+            Share::Percent(p) => (p / 100.0 * all as f64 - 1e-9).ceil() as usize,
+        };
+        count.max(1).min(all)
+    }
+}
+
+impl FromStr for Share {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let wrong = || format!("'{text}' is neither a number of cases, such as 12, nor a share, such as 20%");
+        let share = match text.trim().strip_suffix('%') {
+            Some(percent) => Share::Percent(percent.trim().parse().map_err(|_| wrong())?),
+            None => Share::Cases(text.trim().parse().map_err(|_| wrong())?),
+        };
+        match share {
+            Share::Cases(0) => Err(wrong()),
+            Share::Percent(p) if !(p > 0.0 && p <= 100.0) => Err(wrong()),
+            share => Ok(share),
+        }
+    }
+}
+
+impl fmt::Display for Share {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Share::Cases(n) => write!(f, "{n}"),
+            Share::Percent(p) => write!(f, "{p}%"),
+        }
+    }
+}
+
+/// How a share may stand in a file: `12`, `"12"` or `"20%"`.
+#[derive(Deserialize, JsonSchema)]
+#[serde(untagged)]
+enum ShareText {
+    Cases(usize),
+    Text(String),
+}
+
+impl TryFrom<ShareText> for Share {
+    type Error = String;
+
+    fn try_from(text: ShareText) -> Result<Self, Self::Error> {
+        match text {
+            ShareText::Cases(n) => n.to_string().parse(),
+            ShareText::Text(text) => text.parse(),
+        }
+    }
+}
+
+impl From<Share> for String {
+    fn from(share: Share) -> Self {
+        share.to_string()
+    }
+}
+
+/// A stage of the curriculum: from its first epoch on, the first `active_cases` of the ranking train.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Stage")]
+pub struct CurriculumStage {
+    /// Number of the stage, from 0.
+    pub stage: u32,
+    /// The epoch at which it begins, from 0; an epoch is one pass over the active cases.
+    pub first_epoch: u32,
+    /// Cases that train.
+    pub active_cases: u32,
+}
+
+/// The published pacing: begin with `start` cases and add `add` more after every `every` epochs until all are in.
+///
+/// ```
+/// use pdl_curriculum::pacing::{Share, fixed};
+/// let stages = fixed(10, Share::Percent(20.0), Share::Cases(4), 10);
+/// let active: Vec<u32> = stages.iter().map(|stage| stage.active_cases).collect();
+/// assert_eq!(active, [2, 6, 10]);
+/// assert_eq!(stages[2].first_epoch, 20);
+/// ```
+pub fn fixed(cases: usize, start: Share, add: Share, every: u32) -> Vec<CurriculumStage> {
+    let add = add.of(cases).max(1);
+    let mut stages = Vec::new();
+    let mut active = start.of(cases);
+    loop {
+        let stage = stages.len() as u32;
+        stages.push(CurriculumStage {
+            stage,
+            first_epoch: stage * every.max(1),
+            active_cases: active as u32,
+        });
+        if active >= cases {
+            return stages;
+        }
+        active = (active + add).min(cases);
+    }
+}
+
+/// How the number of active cases grows; N cases, T epochs in all, a the share of them after which all are
+/// active, b the share of the cases that begin (Wu et al. 2021, "When do curricula work?").
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Pacing {
+    /// --add more cases after every --every epochs, as published.
+    Fixed,
+    /// The first --start cases, then, after --every epochs, all.
+    TwoStage,
+    /// b N + N (1 - b) (t / aT)^--power.
+    Polynomial,
+    /// b N + N (1 - b) (e^(10 t / aT) - 1) / (e^10 - 1).
+    Exponential,
+    /// b N + N (1 - b) (1 + 0.1 ln(t / aT + e^-10)).
+    Logarithmic,
+    /// b N + N floor(t / aT).
+    Step,
+}
+
+/// Epochs between stages as published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Preset {
+    /// Thoracic CT: 10 epochs.
+    Ct,
+    /// MR: 20 epochs.
+    Mr,
+}
+
+impl Preset {
+    /// Epochs between stages.
+    pub fn epochs(self) -> u32 {
+        match self {
+            Preset::Ct => 10,
+            Preset::Mr => 20,
+        }
+    }
+}
+
+/// The stages of `cases` training cases under these parameters; `every` is the number of epochs between stages
+/// of [`fixed`] and two-stage pacing.
+pub fn stages(cases: usize, parameters: &RankParameters, every: u32) -> Vec<CurriculumStage> {
+    let RankParameters { start, add, epochs, full_at, power, .. } = *parameters;
+    let curve =
+        |grown: fn(f64, f64) -> f64| function(cases, start, f64::from(epochs) * full_at, |t| grown(t, power));
+    match parameters.pacing {
+        Pacing::Fixed => fixed(cases, start, add, every),
+        Pacing::TwoStage => fixed(cases, start, Share::Percent(100.0), every),
+        Pacing::Polynomial => curve(|t, power| t.powf(power)),
+        Pacing::Exponential => curve(|t, _| ((10.0 * t).exp() - 1.0) / (10.0_f64.exp() - 1.0)),
+        Pacing::Logarithmic => curve(|t, _| 1.0 + 0.1 * (t + (-10.0_f64).exp()).ln()),
+        Pacing::Step => curve(|t, _| t.floor()),
+    }
+}
+
+/// A stage at each epoch at which the whole number of cases below bN + N (1 - b) `grown`(t / aT) grows; `grown`
+/// runs from 0 to 1. All cases are active from epoch aT (rounded up) on.
+fn function(cases: usize, start: Share, full: f64, grown: impl Fn(f64) -> f64) -> Vec<CurriculumStage> {
+    let first = start.of(cases);
+    let rest = (cases - first) as f64;
+    let mut stages = vec![CurriculumStage { stage: 0, first_epoch: 0, active_cases: first as u32 }];
+    let last_epoch = full.ceil() as u32;
+    let mut active = first;
+    for epoch in 1..=last_epoch {
+        // A hair more, so that what is whole but for rounding counts.
+        let joined = (rest * grown(f64::from(epoch) / full) + 1e-9).floor().clamp(0.0, rest) as usize;
+        let now = if epoch == last_epoch { cases } else { first + joined };
+        if now > active {
+            active = now;
+            let stage = stages.len() as u32;
+            stages.push(CurriculumStage { stage, first_epoch: epoch, active_cases: active as u32 });
+        }
+    }
+    stages
+}
+
+/// The stage at which the case of `rank` (1 is first) joins.
+pub fn stage_of(rank: u32, stages: &[CurriculumStage]) -> u32 {
+    stages.iter().find(|stage| rank <= stage.active_cases).map_or(0, |stage| stage.stage)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn shares_are_read_and_written() {
+        assert_eq!("20%".parse(), Ok(Share::Percent(20.0)));
+        assert_eq!("12".parse(), Ok(Share::Cases(12)));
+        assert_eq!(Share::Percent(12.5).to_string(), "12.5%");
+        assert_eq!(Share::Percent(20.0).of(5), 1);
+        assert_eq!(Share::Percent(20.0).of(126), 26);
+        for wrong in ["", "0", "0%", "101%", "x", "-3", "nan%"] {
+            assert!(wrong.parse::<Share>().is_err(), "{wrong}");
+        }
+    }
+
+    fn active(pacing: Pacing, power: f64) -> Vec<(u32, u32)> {
+        let parameters =
+            RankParameters { pacing, power, epochs: 10, full_at: 0.8, ..RankParameters::default() };
+        let stages = stages(100, &parameters, 5);
+        stages.iter().map(|stage| (stage.first_epoch, stage.active_cases)).collect()
+    }
+
+    /// Values by hand from the formulas, with N = 100, b = 0.2, aT = 8.
+    #[test]
+    fn pacings_follow_their_formulas() {
+        assert_eq!(active(Pacing::TwoStage, 1.0), [(0, 20), (5, 100)]);
+        assert_eq!(active(Pacing::Step, 1.0), [(0, 20), (8, 100)]);
+        let linear: Vec<(u32, u32)> = (0..=8).map(|epoch| (epoch, 20 + 10 * epoch)).collect();
+        assert_eq!(active(Pacing::Polynomial, 1.0), linear);
+        assert_eq!(active(Pacing::Polynomial, 2.0)[..5], [(0, 20), (1, 21), (2, 25), (3, 31), (4, 40)]);
+        assert_eq!(active(Pacing::Polynomial, 0.5)[..3], [(0, 20), (1, 48), (2, 60)]);
+        // 80 (e^(10 t / 8) - 1) / (e^10 - 1) is 1.87 at t = 5, 6.56 at 6, 22.92 at 7.
+        assert_eq!(active(Pacing::Exponential, 1.0), [(0, 20), (5, 21), (6, 26), (7, 42), (8, 100)]);
+        // 80 (1 + 0.1 ln(t / 8 + e^-10)) is 63.37 at t = 1, 68.91 at 2, 72.15 at 3.
+        assert_eq!(active(Pacing::Logarithmic, 1.0)[..4], [(0, 20), (1, 83), (2, 88), (3, 92)]);
+    }
+
+    proptest! {
+        #[test]
+        fn every_pacing_never_shrinks_and_reaches_all(
+            cases in 1_usize..2000, start in 1_usize..3000, epochs in 1_u32..300, full_at in 0.001_f64..=1.0,
+            power in 0.1_f64..4.0, every in 0_u32..50,
+        ) {
+            use Pacing::{Exponential, Fixed, Logarithmic, Polynomial, Step, TwoStage};
+            for pacing in [Fixed, TwoStage, Polynomial, Exponential, Logarithmic, Step] {
+                let start = Share::Cases(start);
+                let given =
+                    RankParameters { pacing, start, epochs, full_at, power, ..RankParameters::default() };
+                let stages = stages(cases, &given, every);
+                prop_assert!(stages.windows(2).all(|w| w[0].active_cases < w[1].active_cases));
+                prop_assert!(stages.windows(2).all(|w| w[0].first_epoch < w[1].first_epoch));
+                prop_assert!(stages.iter().enumerate().all(|(i, stage)| stage.stage as usize == i));
+                prop_assert_eq!(stages.first().map(|stage| stage.first_epoch), Some(0));
+                prop_assert_eq!(stages.last().map(|stage| stage.active_cases as usize), Some(cases));
+            }
+        }
+
+        #[test]
+        fn pacing_never_shrinks_and_reaches_all(
+            cases in 1_usize..2000, start in 1_usize..3000, add in 0.1_f64..100.0, every in 0_u32..50
+        ) {
+            let stages = fixed(cases, Share::Cases(start), Share::Percent(add), every);
+            prop_assert!(stages.windows(2).all(|w| w[0].active_cases < w[1].active_cases));
+            prop_assert!(stages.windows(2).all(|w| w[0].first_epoch < w[1].first_epoch));
+            prop_assert_eq!(stages.last().map(|stage| stage.active_cases as usize), Some(cases));
+            for rank in 1..=cases as u32 {
+                let stage = stage_of(rank, &stages) as usize;
+                prop_assert!(rank <= stages[stage].active_cases);
+                prop_assert!(stage == 0 || rank > stages[stage - 1].active_cases);
+            }
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! The prepared volumes: where an export finds them, or puts them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use pdl_curriculum::manifest::ManifestRow;
+use pdl_store::{StoreError, atomic, hash, paths};
+use serde::Serialize;
+
+use crate::ExchangeError;
+
+/// How an export holds the volumes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Holding {
+    /// Paths to the prepared files, relative to the export: they must stay where they are.
+    Reference,
+    /// Copies.
+    Copy,
+    /// Hard links: no further space, on the same file system.
+    Link,
+}
+
+/// The two files of a case, as paths relative to the export.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CaseFiles {
+    /// The image.
+    pub image: String,
+    /// The label map.
+    pub label: String,
+}
+
+/// From where to where volumes go.
+#[derive(Clone, Debug)]
+pub struct ExportVolumes {
+    out: PathBuf,
+    dest: PathBuf,
+    holding: Holding,
+}
+
+impl ExportVolumes {
+    /// Volumes of the curation folder `out` for the export `dest`, which is made when it is missing.
+    ///
+    /// # Errors
+    /// [`ExchangeError`] when `dest` cannot be made, or is the curation folder or a folder that holds it.
+    pub fn new(out: &Path, dest: &Path, holding: Holding) -> Result<Self, ExchangeError> {
+        fs::create_dir_all(dest).map_err(StoreError::io("make the folder", dest))?;
+        let real = |path: &Path| path.canonicalize().map_err(StoreError::io("find the folder", path));
+        let (out, dest) = (real(out)?, real(dest)?);
+        if out.starts_with(&dest) {
+            return Err(ExchangeError::SameFolder { dest });
+        }
+        Ok(Self { out, dest, holding })
+    }
+
+    /// The folder of the export.
+    pub fn dest(&self) -> &Path {
+        &self.dest
+    }
+
+    /// The curation folder.
+    pub fn out(&self) -> &Path {
+        &self.out
+    }
+
+    /// Makes sure that the case's files are those of the manifest, and puts them at these names inside the export
+    /// unless it only refers to them; gives the paths by which the export finds them.
+    ///
+    /// # Errors
+    /// [`ExchangeError`] when a file is missing or has changed, or cannot be written.
+    pub fn place(&self, row: &ManifestRow, names: &CaseFiles) -> Result<CaseFiles, ExchangeError> {
+        Ok(CaseFiles {
+            image: self.place_file(row, &row.image, &row.image_blake3, &names.image)?,
+            label: self.place_file(row, &row.label, &row.label_blake3, &names.label)?,
+        })
+    }
+
+    fn place_file(
+        &self,
+        row: &ManifestRow,
+        from: &str,
+        blake3: &str,
+        name: &str,
+    ) -> Result<String, ExchangeError> {
+        let source = paths::resolve(&self.out, from);
+        if hash::of_file(&source)? != blake3 {
+            return Err(ExchangeError::Changed { case: row.case_id.clone(), path: source });
+        }
+        let target = self.dest.join(name);
+        match self.holding {
+            Holding::Reference => return Ok(paths::relative(&self.dest, &source)),
+            Holding::Copy => atomic::write_with(&target, |temporary| {
+                fs::copy(&source, temporary).map(drop).map_err(StoreError::io("copy the volume", &target))
+            })?,
+            Holding::Link => link(&source, &target)?,
+        }
+        Ok(name.to_owned())
+    }
+}
+
+fn link(source: &Path, target: &Path) -> Result<(), StoreError> {
+    let folder = target.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(folder).map_err(StoreError::io("make the folder", folder))?;
+    let name = target.file_name().unwrap_or_default().to_string_lossy();
+    let temporary = folder.join(format!(".tmp-link-{name}"));
+    let _ = fs::remove_file(&temporary); // a killed run's
+    let linked = fs::hard_link(source, &temporary).and_then(|()| fs::rename(&temporary, target));
+    linked.map_err(StoreError::io("link the volume (--by copy works across file systems)", target))?;
+    let _ = fs::remove_file(&temporary); // a rename onto a link to the same file leaves both
+    Ok(())
+}
+
+/// `images/CASE.nii.gz` and `labels/CASE.nii.gz`.
+pub fn plain_names(row: &ManifestRow) -> CaseFiles {
+    let case = &row.case_id;
+    CaseFiles { image: format!("images/{case}.nii.gz"), label: format!("labels/{case}.nii.gz") }
+}
+
+/// As in the manifest, whose paths so hold in the export, too.
+pub fn manifest_names(row: &ManifestRow) -> CaseFiles {
+    CaseFiles { image: row.image.clone(), label: row.label.clone() }
+}
