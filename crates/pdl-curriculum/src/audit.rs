@@ -1,7 +1,10 @@
 //! The audit: does anything join a training case to a held-out one, and are the splits alike?
 
+mod balance;
 mod drift;
+mod link;
 mod nearest_other_patient;
+mod parameters;
 mod transformed_duplicates;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -14,7 +17,6 @@ use pdl_cohort::same_patient::{Pair, SamePatient};
 use pdl_prepare::proxies::Proxies;
 use pdl_similarity::metrics::Metric;
 use pdl_similarity::pairs::Pairs;
-use pdl_store::text::counted;
 use pdl_store::{StoreError, json};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -28,147 +30,14 @@ use crate::pairwise::{PairwiseSimilarity, SelectedPairs};
 
 pub use pdl_cohort::same_patient::FILE as SAME_PATIENT_FILE;
 
+pub use crate::audit::balance::{Balance, ColumnValueCount};
+use crate::audit::balance::{balance, groups, small_groups, small_splits};
+pub use crate::audit::link::{Link, Reason};
+pub use crate::audit::parameters::AuditParameters;
 pub use crate::audit::transformed_duplicates::ImageTransform;
 
 /// The report's name inside a curation folder.
 pub const FILE: &str = "audit.json";
-
-/// Parameters of the audit.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema, clap::Args)]
-#[serde(default, deny_unknown_fields)]
-pub struct AuditParameters {
-    /// SSIM from which on cases of two patients count as the same image, unless the cohort's images are so alike
-    /// that this says little: they must also be four times as close to 1 as most closest pairs are.
-    #[arg(long, default_value_t = 0.95, value_name = "SSIM")]
-    pub duplicate_ssim: f64,
-    /// SSIM by which a pair of two patients must exceed what either has with any other patient to count as the
-    /// same patient: noisy copies, or two images of one person. In cohorts of 20 patients and more. Of 180 hippocampi and the sample cohorts no two
-    /// patients exceed by more than 0.065.
-    #[arg(long, default_value_t = 0.07, value_name = "SSIM")]
-    pub stand_out: f64,
-    /// Cases below which a label is called rare in a split, and a split small.
-    #[arg(long, default_value_t = 5, value_name = "CASES")]
-    pub smallest_group: usize,
-    /// Look also for images that are copies of others but for flips along any axes and a shift of up to an eighth of
-    /// a side: every case is laid over the eight that are most like it, and judged by the same thresholds.
-    #[arg(long)]
-    pub invariant: bool,
-}
-
-impl Default for AuditParameters {
-    fn default() -> Self {
-        Self { duplicate_ssim: 0.95, stand_out: 0.07, smallest_group: 5, invariant: false }
-    }
-}
-
-/// What joins two cases.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Reason {
-    /// They are of one patient by the cohort's own word, and in two splits.
-    SamePatient,
-    /// Their image files are the same, byte for byte.
-    SameFile,
-    /// Their SSIM reaches the threshold.
-    SameImage,
-    /// They are more alike than either is to any other patient's case, by far.
-    StandsOut,
-    /// Their SSIM reaches the threshold once the second is flipped or shifted.
-    MovedImage,
-}
-
-/// Two cases that seem to be of one patient although the cohort gives two, or are of one in two splits.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Link {
-    /// Whose image the first is.
-    pub patient_a: String,
-    /// Whose image the second is.
-    pub patient_b: String,
-    /// The first case.
-    pub case_a: String,
-    /// The second case.
-    pub case_b: String,
-    /// What the first is for.
-    pub split_a: Split,
-    /// What the second is for.
-    pub split_b: Split,
-    /// What joins them.
-    pub reason: Reason,
-    /// Their SSIM, where both have a proxy.
-    pub ssim: Option<f32>,
-    /// How the second lies over the first, where the audit looked for flips and shifts and found these to be one.
-    #[serde(default)]
-    pub moved: Option<ImageTransform>,
-    /// The user says that they are two patients: no leak, unless the two images are one.
-    #[serde(default)]
-    pub apart: bool,
-}
-
-/// SSIM from which on two images are one, whoever says that they are two patients'.
-const ONE_IMAGE: f32 = 0.999;
-
-impl Link {
-    /// Whether it joins two splits, so that what is learnt from one is known of the other.
-    pub fn is_leak(&self) -> bool {
-        self.split_a != self.split_b && (!self.apart || self.is_one_image())
-    }
-
-    /// Whether the two images are the same.
-    pub fn is_one_image(&self) -> bool {
-        let moved = self.moved.as_ref().map(|moved| moved.ssim);
-        self.reason == Reason::SameFile
-            || [self.ssim, moved].into_iter().flatten().any(|ssim| ssim >= ONE_IMAGE)
-    }
-
-    /// As a row of the list of patients that seem to be one.
-    pub fn pair(&self) -> Pair {
-        let reason = serde_json::to_value(self.reason).unwrap_or_default();
-        let of_moved = |text: fn(&ImageTransform) -> String| self.moved.as_ref().map_or(String::new(), text);
-        Pair {
-            patient_a: self.patient_a.clone(),
-            patient_b: self.patient_b.clone(),
-            case_a: self.case_a.clone(),
-            case_b: self.case_b.clone(),
-            split_a: self.split_a.to_string(),
-            split_b: self.split_b.to_string(),
-            reason: reason.as_str().unwrap_or_default().to_owned(),
-            ssim: self.ssim.map_or(String::new(), |ssim| ssim.to_string()),
-            flipped: of_moved(|moved| moved.flipped.clone()),
-            shift_mm: of_moved(|ImageTransform { shift_mm: [x, y, z], .. }| format!("{x:.2} {y:.2} {z:.2}")),
-            moved_ssim: of_moved(|moved| moved.ssim.to_string()),
-            ..Pair::default()
-        }
-    }
-}
-
-/// How often a label is present in a split.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Balance {
-    /// Which split.
-    pub split: Split,
-    /// Which label.
-    pub label: u16,
-    /// Cases of the split in which somebody looked for it, or it is present.
-    pub annotated: usize,
-    /// Cases of the split in which it is present.
-    pub present: usize,
-}
-
-/// How many cases of a split have a value in a column by which the cohort was split.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[schemars(rename = "Group")]
-pub struct ColumnValueCount {
-    /// Which split.
-    pub split: Split,
-    /// Which column.
-    pub column: String,
-    /// Which value; "null" where it is blank.
-    pub value: String,
-    /// Cases of the split that have it.
-    pub cases: usize,
-    /// Their patients.
-    pub patients: usize,
-}
 
 /// What the audit found.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -341,101 +210,6 @@ fn of_equal<'a>(rows: &[&'a CaseRow], key: impl Fn(&'a CaseRow) -> &'a str) -> V
         group.iter().enumerate().flat_map(|(i, a)| group[i + 1..].iter().map(|b| (*a, *b))).collect()
     };
     groups.values().flat_map(twos).collect()
-}
-
-fn balance(rows: &[&CaseRow]) -> Vec<Balance> {
-    let labels: BTreeSet<u16> =
-        rows.iter().flat_map(|row| row.labels.iter().map(|label| label.value)).collect();
-    let mut balance = Vec::new();
-    for split in [Split::Train, Split::Val, Split::Test] {
-        let of_split = || rows.iter().filter(move |row| row.split == split);
-        for label in &labels {
-            let present = |row: &&&CaseRow| row.labels.iter().any(|found| found.value == *label);
-            let annotated =
-                of_split().filter(|row| present(row) || row.labels_annotated.contains(label)).count();
-            balance.push(Balance {
-                split,
-                label: *label,
-                annotated,
-                present: of_split().filter(present).count(),
-            });
-        }
-    }
-    balance
-}
-
-/// Splits of few cases, and in the other splits labels that are rare.
-fn small_splits(rows: &[&CaseRow], balance: &[Balance], smallest: usize) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    for split in [Split::Train, Split::Val, Split::Test] {
-        let of_split = || rows.iter().filter(|row| row.split == split);
-        let patients: BTreeSet<&str> = of_split().map(|row| row.patient_id.as_str()).collect();
-        let cases = of_split().count();
-        if cases < smallest {
-            let message = format!(
-                "the {split} split has {} of {} only",
-                counted(cases, "case"),
-                counted(patients.len(), "patient")
-            );
-            findings.push(Finding::new("small-split", message));
-            continue;
-        }
-        for rare in balance.iter().filter(|entry| entry.split == split && entry.present < smallest) {
-            let Balance { label, present, .. } = rare;
-            let message =
-                format!("label {label} is present in {present} of {cases} cases of the {split} split only");
-            findings.push(Finding::new("rare-label", message));
-        }
-    }
-    findings
-}
-
-fn groups(rows: &[&CaseRow], columns: &[String]) -> Vec<ColumnValueCount> {
-    let mut groups = Vec::new();
-    for column in columns.iter().filter(|column| *column != "labels") {
-        let mut cases: BTreeMap<String, Vec<&CaseRow>> = BTreeMap::new();
-        for row in rows {
-            cases.entry(row.value(column).unwrap_or_default()).or_default().push(row);
-        }
-        for split in [Split::Train, Split::Val, Split::Test] {
-            for (value, cases) in &cases {
-                let own = || cases.iter().filter(|row| row.split == split);
-                let patients: BTreeSet<&str> = own().map(|row| row.patient_id.as_str()).collect();
-                let (column, value) = (column.clone(), value.clone());
-                groups.push(ColumnValueCount {
-                    split,
-                    column,
-                    value,
-                    cases: own().count(),
-                    patients: patients.len(),
-                });
-            }
-        }
-    }
-    groups
-}
-
-/// For every column and split that has cases, the values that few of them have.
-fn small_groups(groups: &[ColumnValueCount], smallest: usize) -> Vec<Finding> {
-    const NAMED: usize = 10;
-    let by_split = |a: &ColumnValueCount, b: &ColumnValueCount| (a.split, &a.column) == (b.split, &b.column);
-    let small = |of_split: &[ColumnValueCount]| {
-        let small: Vec<&ColumnValueCount> = of_split.iter().filter(|group| group.cases < smallest).collect();
-        let ColumnValueCount { split, column, .. } = small.first()?;
-        let all: usize = of_split.iter().map(|group| group.cases).sum();
-        let named: Vec<String> =
-            small.iter().take(NAMED).map(|group| format!("{} ({})", group.value, group.cases)).collect();
-        let further = match small.len().saturating_sub(NAMED) {
-            0 => String::new(),
-            further => format!(" and {further} more"),
-        };
-        let message = format!(
-            "of column {column} these values have few cases (in brackets) in the {split} split: {}{further}",
-            named.join(", ")
-        );
-        (all >= smallest).then(|| Finding::new("small-group", message))
-    };
-    groups.chunk_by(by_split).filter_map(small).collect()
 }
 
 /// Writes the patients that seem to be one, and those of whom it was decided, for `--same-patient`.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::CurriculumError;
 use crate::metrics::Metrics;
-use crate::pacing::{Pacing, Preset, Share};
+use crate::pacing::parameters::{Pacing, Preset, Share};
 
 /// How the likeness to all other training cases becomes one score.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]

@@ -1,5 +1,6 @@
 //! One export: which target, and what was written.
 
+mod context;
 mod croissant;
 pub mod files;
 mod hugging_face;
@@ -8,17 +9,17 @@ mod monai;
 mod nnunet;
 mod webdataset;
 
-use std::num::NonZeroU64;
 use std::path::Path;
 
-use bytesize::ByteSize;
 use pdl_cohort::attributes::Split;
 use pdl_curriculum::manifest::{Manifest, ManifestRow};
 use pdl_store::atomic;
 use serde::Serialize;
 
 use crate::ExchangeError;
+use crate::export::context::{ExportContext, ExportedCase};
 use crate::export::files::{CaseFiles, ExportVolumes, Holding, manifest_names, plain_names};
+pub use crate::export::webdataset::Shards;
 
 /// For whom.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::ValueEnum)]
@@ -40,17 +41,6 @@ pub enum Target {
     Csv,
 }
 
-/// How large the shards of `webdataset` become. A shard ends where either limit would be passed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::Args)]
-pub struct Shards {
-    /// Most volumes of a shard, in bytes, such as 512MiB (webdataset only); default: 1GiB
-    #[arg(long, value_name = "SIZE")]
-    pub shard_size: Option<ByteSize>,
-    /// Most cases of a shard (webdataset only); default: as many as its size allows
-    #[arg(long, value_name = "N")]
-    pub shard_cases: Option<NonZeroU64>,
-}
-
 /// What was written.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Exported {
@@ -60,31 +50,6 @@ pub struct Exported {
     pub left_out: usize,
     /// The lists, relative to the export.
     pub lists: Vec<String>,
-}
-
-/// A case of the export.
-pub(crate) struct ExportedCase<'a> {
-    pub row: &'a ManifestRow,
-    pub files: CaseFiles,
-}
-
-/// Everything that a target writes its lists from.
-pub(crate) struct ExportContext<'a> {
-    pub manifest: &'a Manifest,
-    /// The curation folder.
-    pub out: &'a Path,
-    pub dest: &'a Path,
-    pub holding: Holding,
-    /// By rank, then validation and test cases by id; what was left out of the curriculum is there for Croissant only,
-    /// which describes the manifest as it is.
-    pub cases: Vec<ExportedCase<'a>>,
-}
-
-impl ExportContext<'_> {
-    /// The cases of a split, in order.
-    pub fn of(&self, split: Split) -> impl Iterator<Item = &ExportedCase<'_>> {
-        self.cases.iter().filter(move |case| case.row.split == split)
-    }
 }
 
 /// Exports the manifest of the curation folder `out` to the folder `dest`. Volumes are referred to unless `holding`

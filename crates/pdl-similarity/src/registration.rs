@@ -6,19 +6,19 @@
 //! each case's nearest neighbours are found, and only they are aligned and compared voxel by voxel (`align`).
 
 mod align;
+mod motion;
 mod spectrum;
 
 use std::collections::BTreeSet;
 
 use pdl_prepare::proxies::Proxies;
 use rayon::prelude::*;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
 use crate::SimilarityError;
 use crate::isa::Isa;
 use crate::ssim::window::SsimWindow;
 use align::Aligner;
+pub use motion::Motion;
 use spectrum::Spectra;
 
 /// Nearest neighbours, by description, to which a case is aligned.
@@ -26,22 +26,6 @@ const NEIGHBOURS: usize = 8;
 
 /// Pairs aligned before the memory that their proxies take is let go.
 const PAIRS_AT_A_TIME: usize = 512;
-
-/// How one proxy is laid over another; axes are x, y, z.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Motion {
-    /// The axes along which the second is flipped.
-    pub flips: [bool; 3],
-    /// How much further along each axis the flipped second has what the first has, in proxy voxels.
-    pub shift: [f64; 3],
-}
-
-impl Motion {
-    /// The names of the flipped axes, such as "xz"; empty when there are none.
-    pub fn flipped_axes(&self) -> String {
-        "xyz".chars().zip(self.flips).filter(|(_, flipped)| *flipped).map(|(axis, _)| axis).collect()
-    }
-}
 
 /// Two cases, how the second lies over the first, and how alike they are then.
 #[derive(Clone, Copy, Debug, PartialEq)]

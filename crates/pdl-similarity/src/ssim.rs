@@ -1,13 +1,20 @@
 //! SSIM, UQI and MSE of two volumes; arrays only, no files.
 
-mod driver;
+pub(crate) mod driver;
 mod filter;
-mod memory_layout;
+pub(crate) mod memory_layout;
 mod mse;
-mod setup;
+pub(crate) mod setup;
 mod simd;
 mod statistics;
-mod window;
+mod tiling;
+pub(crate) mod views;
+pub(crate) mod window;
 
-pub use setup::{K1, K2, Kernel, Similarity, VolumeView};
+pub use memory_layout::ChunkedView;
+pub use setup::{K1, K2, Kernel};
+pub use views::{Similarity, VolumeView};
 pub use window::SsimWindow;
+
+#[cfg(test)]
+mod tests;

@@ -12,8 +12,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::CurriculumError;
-use crate::audit::AuditParameters;
 use crate::audit::nearest_other_patient::{CasePair, NearestOtherPatient};
+use crate::audit::parameters::AuditParameters;
 
 /// How the second image of a pair lies over the first.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::ExchangeError;
-use crate::export::ExportContext;
+use crate::export::context::ExportContext;
 use crate::export::files::Holding;
 
 /// Prefixes and short names as Croissant's specification gives them (written by mlcroissant 1.1.1).

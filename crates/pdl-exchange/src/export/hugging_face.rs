@@ -6,7 +6,7 @@ use pdl_store::atomic;
 use pdl_store::table::{self, column, nullable};
 
 use crate::ExchangeError;
-use crate::export::ExportContext;
+use crate::export::context::ExportContext;
 use crate::export::lists::{Listed, listed};
 
 /// A Parquet file for each split that has cases, training cases by rank, and `README.md`, which names them.

@@ -5,7 +5,7 @@ use pdl_store::{atomic, json};
 use serde::Serialize;
 
 use crate::ExchangeError;
-use crate::export::{ExportContext, ExportedCase};
+use crate::export::context::{ExportContext, ExportedCase};
 
 /// One case; paths are relative to the list. pdl reads the first five columns as a cohort's.
 #[derive(Serialize)]

@@ -7,7 +7,7 @@ use pdl_store::json;
 use serde::Serialize;
 
 use crate::ExchangeError;
-use crate::export::{ExportContext, ExportedCase};
+use crate::export::context::{ExportContext, ExportedCase};
 
 #[derive(Serialize)]
 struct MonaiDatalist<'a> {

@@ -8,8 +8,8 @@ use pdl_store::json;
 use serde::Serialize;
 
 use crate::ExchangeError;
+use crate::export::context::{ExportContext, ExportedCase};
 use crate::export::files::{CaseFiles, Holding};
-use crate::export::{ExportContext, ExportedCase};
 
 #[derive(Serialize)]
 struct DatasetJson<'a> {

@@ -6,18 +6,30 @@ use std::io::{BufWriter, Read, Write};
 use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 
+use bytesize::ByteSize;
 use pdl_cohort::attributes::{Modality, Split};
 use pdl_curriculum::manifest::{Label, ManifestRow};
 use pdl_store::{StoreError, atomic, json, paths};
 use serde::Serialize;
 
 use crate::ExchangeError;
-use crate::export::{ExportContext, ExportedCase, Shards};
+use crate::export::context::{ExportContext, ExportedCase};
 
 /// Digits of a shard's number, so that shards sort by name.
 const DIGITS: usize = 6;
 /// Bytes of the volumes of a shard, unless its user says otherwise.
 const SHARD_BYTES: u64 = 1 << 30;
+
+/// How large the shards of `webdataset` become. A shard ends where either limit would be passed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::Args)]
+pub struct Shards {
+    /// Most volumes of a shard, in bytes, such as 512MiB (webdataset only); default: 1GiB
+    #[arg(long, value_name = "SIZE")]
+    pub shard_size: Option<ByteSize>,
+    /// Most cases of a shard (webdataset only); default: as many as its size allows
+    #[arg(long, value_name = "N")]
+    pub shard_cases: Option<NonZeroU64>,
+}
 
 /// `KEY.json` of a sample.
 #[derive(Serialize)]

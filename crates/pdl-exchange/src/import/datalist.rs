@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::ExchangeError;
-use crate::import::{DatasetHeader, ImportOptions, ImportedCase, ImportedDataset};
+use crate::import::types::{DatasetHeader, ImportOptions, ImportedCase, ImportedDataset};
 
 #[derive(Deserialize)]
 struct ReadDatalist {

@@ -9,7 +9,7 @@ use pdl_store::{StoreError, json};
 use serde::Deserialize;
 
 use crate::ExchangeError;
-use crate::import::{DatasetHeader, ImportOptions, ImportedCase, ImportedDataset, validation};
+use crate::import::types::{DatasetHeader, ImportOptions, ImportedCase, ImportedDataset, validation};
 
 #[derive(Deserialize)]
 struct DatasetDescription {

@@ -12,7 +12,8 @@ use crate::label_overlap::LabelSets;
 use crate::metrics::RequiredPasses;
 use crate::ssim::driver;
 use crate::ssim::memory_layout::Chunked;
-use crate::ssim::setup::{Kernel, VolumeView};
+use crate::ssim::setup::Kernel;
+use crate::ssim::views::VolumeView;
 
 /// What the program and its libraries take besides the blocks.
 const PROGRAM_BYTES: u64 = 64 << 20;

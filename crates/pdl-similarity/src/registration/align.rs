@@ -5,7 +5,7 @@
 
 use crate::SimilarityError;
 use crate::isa::Isa;
-use crate::registration::Motion;
+use crate::registration::motion::Motion;
 use crate::ssim::setup::Kernel;
 use crate::ssim::window::SsimWindow;
 

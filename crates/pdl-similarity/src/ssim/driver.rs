@@ -1,15 +1,15 @@
 //! A block of volumes against a block of volumes, on all cores.
 
-use std::ops::Range;
-
 use pulp::{Simd, WithSimd, bytemuck};
 use rayon::prelude::*;
 
 use crate::ssim::filter::{Box7, Filter, Gaussian11, Single};
-use crate::ssim::memory_layout::{self, GAUSSIAN_WIDTH, UNIFORM_WIDTH};
+use crate::ssim::memory_layout::Chunked;
 use crate::ssim::mse;
-use crate::ssim::setup::{Kernel, Sums, VolumeView};
+use crate::ssim::setup::Kernel;
 use crate::ssim::simd::{self, Lanes, SUMS, Scratch};
+use crate::ssim::tiling::{self, GAUSSIAN_WIDTH, UNIFORM_WIDTH};
+use crate::ssim::views::{LaneGroup, Similarity, Sums, VolumeView};
 use crate::ssim::window::SsimWindow;
 
 /// Tasks that are computed for each thread before their results are added up.
@@ -99,6 +99,29 @@ pub(crate) fn sums(
     totals
 }
 
+impl Kernel {
+    /// Compares two C arrays (z, y, x) of the kernel's shape.
+    pub fn compare(&self, a: &[f32], b: &[f32]) -> Similarity {
+        let volumes = [a, b];
+        let chunked = Chunked::new(self, 2, false, |i| (volumes[i], &[]));
+        let [a, b] = [0, 1].map(|i| VolumeView {
+            voxels: volumes[i],
+            chunked: chunked.view(self, i),
+            ..VolumeView::default()
+        });
+        let sums = sums(self, Pass::Windows, &[a], &[b], |_, _| true);
+        self.similarity(&sums[0])
+    }
+
+    /// Similarity from sums over `voxels` voxels and `windows` windows.
+    pub(crate) fn similarity(&self, sums: &Sums) -> Similarity {
+        let mse = sums.squares / sums.voxels;
+        let psnr = if mse > 0.0 { 10.0 * (self.range.powi(2) / mse).log10() } else { f64::INFINITY };
+        let mean = |sum: f64| if mse == 0.0 && sums.windows > 0.0 { 1.0 } else { sum / sums.windows };
+        Similarity { mse, psnr, ssim: mean(sums.ssim), uqi: mean(sums.uqi) }
+    }
+}
+
 /// Bytes that a thread works in when `volumes` volumes are compared with as many.
 pub(crate) fn bytes_a_thread(kernel: &Kernel, volumes: usize) -> u64 {
     let vector = kernel.isa.run(LaneCount) * size_of::<f32>();
@@ -111,12 +134,6 @@ pub(crate) fn bytes_a_thread(kernel: &Kernel, volumes: usize) -> u64 {
     let vectors = vectors.max().unwrap_or(0);
     let sums = TASKS_A_THREAD * volumes * volumes * SUMS * size_of::<f64>();
     (vectors * vector + sums) as u64
-}
-
-/// Volumes b that fill the lanes, and the volumes a that are compared with one of them at least.
-pub(crate) struct LaneGroup {
-    pub b: Range<usize>,
-    pub a: Vec<usize>,
 }
 
 struct LaneCount;
@@ -187,7 +204,7 @@ impl Task<'_> {
         let lanes = S::F32_LANES;
         let zero = <S::f32s as bytemuck::Zeroable>::zeroed();
         let mut in_lanes = Lanes::<S::f32s>::new();
-        let [height, _] = memory_layout::most_windows(kernel.window);
+        let [height, _] = tiling::most_windows(kernel.window);
         let mut scratch = Scratch::<S::f32s>::new::<FXY, FZ, N>(height);
         let kept = simd::kept::<FZ, N>(height);
         let together = together(kernel.window);

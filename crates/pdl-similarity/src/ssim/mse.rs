@@ -3,9 +3,9 @@
 
 use pulp::{Simd, bytemuck};
 
-use crate::ssim::driver::LaneGroup;
-use crate::ssim::setup::{Kernel, VolumeView};
+use crate::ssim::setup::Kernel;
 use crate::ssim::simd::SUMS;
+use crate::ssim::views::{LaneGroup, VolumeView};
 
 /// Voxels of a slice: as many as the second level of the cache holds in sixteen lanes.
 const SLICE: usize = 4096;

@@ -8,8 +8,9 @@
 use pulp::{Simd, bytemuck};
 
 use crate::ssim::filter::Filter;
-use crate::ssim::memory_layout::Chunk;
-use crate::ssim::setup::{Kernel, VolumeView};
+use crate::ssim::setup::Kernel;
+use crate::ssim::tiling::Chunk;
+use crate::ssim::views::VolumeView;
 
 /// Sums that a pair has: squares, SSIM, UQI, and over bodies also voxels and windows.
 pub(crate) const SUMS: usize = 5;

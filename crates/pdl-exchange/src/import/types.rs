@@ -1,0 +1,98 @@
+//! What is read of a dataset, in whichever form it is.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use pdl_cohort::attributes::{Modality, Split};
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::ExchangeError;
+
+/// What to take from a dataset that holds more than a cohort does.
+#[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args)]
+pub struct ImportOptions {
+    /// Which channel, by its name in the dataset or its number from 0; must be given when there are several.
+    #[arg(long, value_name = "NAME")]
+    pub channel: Option<String>,
+    /// Which fold's validation cases to hold out, from 0; must be given when the folds differ in them.
+    #[arg(long, value_name = "K")]
+    pub fold: Option<usize>,
+}
+
+/// One case of `cohort.csv`.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ImportedCase {
+    pub case_id: Option<String>,
+    pub image: PathBuf,
+    pub label: PathBuf,
+    pub patient: Option<String>,
+    pub split: Option<Split>,
+}
+
+/// A dataset that was read.
+#[derive(Debug, Default)]
+pub(crate) struct ImportedDataset {
+    pub cases: Vec<ImportedCase>,
+    pub unlabelled: usize,
+    pub modality: Option<Modality>,
+    /// As the dataset writes them.
+    pub labels: Option<Value>,
+}
+
+/// What both forms say of themselves.
+#[derive(Deserialize)]
+pub(crate) struct DatasetHeader {
+    #[serde(alias = "modality")]
+    pub channel_names: Option<BTreeMap<String, String>>,
+    pub labels: Option<Value>,
+}
+
+impl DatasetHeader {
+    /// The chosen channel's number, out of `channels` that cases have, and how its images were made.
+    pub fn channel(
+        &self,
+        chosen: Option<&str>,
+        channels: usize,
+    ) -> Result<(usize, Option<Modality>), ExchangeError> {
+        let empty = BTreeMap::new();
+        let names = self.channel_names.as_ref().unwrap_or(&empty);
+        let listed = || {
+            let text: Vec<String> = (0..channels.max(names.len()))
+                .map(|n| names.get(&n.to_string()).cloned().unwrap_or_else(|| n.to_string()))
+                .collect();
+            text.join(", ")
+        };
+        let number = match chosen {
+            None if channels.max(names.len()) > 1 => {
+                return Err(ExchangeError::Channel { problem: "one must be chosen", channels: listed() });
+            }
+            None => 0,
+            Some(name) => names
+                .iter()
+                .find(|(_, own)| own.eq_ignore_ascii_case(name))
+                .and_then(|(number, _)| number.parse().ok())
+                .or_else(|| name.parse().ok())
+                .filter(|number| *number < channels.max(names.len()))
+                .ok_or_else(|| ExchangeError::Channel {
+                    problem: "there is none of that name",
+                    channels: listed(),
+                })?,
+        };
+        Ok((number, names.get(&number.to_string()).and_then(|name| name.parse().ok())))
+    }
+}
+
+/// Which cases validate, by the folds of validation cases.
+pub(crate) fn validation(
+    folds: &[BTreeSet<String>],
+    chosen: Option<usize>,
+) -> Result<Option<&BTreeSet<String>>, ExchangeError> {
+    match chosen {
+        Some(fold) => folds.get(fold).map(Some).ok_or(ExchangeError::Fold { folds: folds.len() }),
+        None if folds.windows(2).any(|pair| pair[0] != pair[1]) => {
+            Err(ExchangeError::Fold { folds: folds.len() })
+        }
+        None => Ok(folds.first()),
+    }
+}
