@@ -1,5 +1,6 @@
 //! What a user can choose about the rank stage.
 
+use clap::Parser;
 use pdl_cohort::attributes::Modality;
 use pdl_similarity::metrics::Metric;
 use schemars::JsonSchema;
@@ -135,32 +136,14 @@ pub struct RankParameters {
 }
 
 impl Default for RankParameters {
+    /// What a command line without any flag gives.
     fn default() -> Self {
-        Self {
-            metric: Metric::Ssim.into(),
-            score: ScoreBy::Mean,
-            reference: Vec::new(),
-            neighbours: 5,
-            order: Order::Typical,
-            order_seed: 0,
-            mmr_weight: 0.5,
-            edge_share: 0.1,
-            stratify_by: None,
-            keep: None,
-            near_duplicate: None,
-            outlier_fence: 1.5,
-            pacing: Pacing::Fixed,
-            preset: None,
-            start: Share::Percent(20.0),
-            add: Share::Percent(20.0),
-            every: None,
-            epochs: 100,
-            full_at: 0.8,
-            power: 1.0,
-            tune_from: Share::Percent(40.0),
-            tune_step: 2,
-            tune_size: None,
+        #[derive(clap::Parser)]
+        struct NoFlags {
+            #[command(flatten)]
+            parameters: RankParameters,
         }
+        NoFlags::parse_from(["pdl"]).parameters
     }
 }
 

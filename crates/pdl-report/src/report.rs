@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
+use clap::Parser;
 use pdl_cohort::cases::{CaseRow, Cases, Finding};
 use pdl_curriculum::audit::{self, Audit};
 use pdl_curriculum::manifest::Ranking;
@@ -45,8 +46,14 @@ pub struct ReportParameters {
 }
 
 impl Default for ReportParameters {
+    /// What a command line without any flag gives.
     fn default() -> Self {
-        Self { cases: 1000 }
+        #[derive(clap::Parser)]
+        struct NoFlags {
+            #[command(flatten)]
+            parameters: ReportParameters,
+        }
+        NoFlags::parse_from(["pdl"]).parameters
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a user can choose about the compare stage.
 
+use clap::Parser;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -31,14 +32,14 @@ pub struct CompareParameters {
 }
 
 impl Default for CompareParameters {
+    /// What a command line without any flag gives.
     fn default() -> Self {
-        Self {
-            metrics: Metric::USUAL.to_vec(),
-            window: SsimWindow::Uniform,
-            stride: 1,
-            tile: 128,
-            isa: Isa::Auto,
+        #[derive(clap::Parser)]
+        struct NoFlags {
+            #[command(flatten)]
+            parameters: CompareParameters,
         }
+        NoFlags::parse_from(["pdl"]).parameters
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a user can choose about the audit.
 
+use clap::Parser;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -26,7 +27,13 @@ pub struct AuditParameters {
 }
 
 impl Default for AuditParameters {
+    /// What a command line without any flag gives.
     fn default() -> Self {
-        Self { duplicate_ssim: 0.95, stand_out: 0.07, smallest_group: 5, invariant: false }
+        #[derive(clap::Parser)]
+        struct NoFlags {
+            #[command(flatten)]
+            parameters: AuditParameters,
+        }
+        NoFlags::parse_from(["pdl"]).parameters
     }
 }

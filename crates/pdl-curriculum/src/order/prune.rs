@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use pdl_similarity::metrics::Metric;
 use pdl_store::StoreError;
+use pdl_volume::statistics::quantile;
 
 use crate::metrics::identical;
 use crate::order::score;
@@ -87,14 +88,6 @@ pub fn distances(
     sorted.sort_unstable_by(f64::total_cmp);
     let [first, third] = [0.25, 0.75].map(|share| quantile(&sorted, share));
     Ok(Some(Distances { limit: third + fence * (third - first), of_cases }))
-}
-
-/// The quantile of ascending values, linear between them (NumPy's default).
-fn quantile(sorted: &[f64], share: f64) -> f64 {
-    let place = share * (sorted.len() - 1) as f64;
-    let below = place.floor() as usize;
-    let above = (below + 1).min(sorted.len() - 1);
-    sorted[below] + (place - below as f64) * (sorted[above] - sorted[below])
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use pdl_similarity::metrics::Metric;
 use pdl_store::StoreError;
+use pdl_volume::statistics;
 
 use crate::metrics::identical;
 use crate::pairwise::{PairwiseSimilarity, SimilarityMatrix};
@@ -29,14 +30,8 @@ pub fn median(pairwise: &impl PairwiseSimilarity, metric: Metric) -> Result<Vec<
     let matrix = SimilarityMatrix::read(pairwise, metric)?;
     let of_case = |case: usize| {
         let row = matrix.row(case);
-        let mut others: Vec<f32> = row[..case].iter().chain(&row[case + 1..]).copied().collect();
-        others.sort_unstable_by(f32::total_cmp);
-        let middle = others.len() / 2;
-        if others.len() % 2 == 1 {
-            f64::from(others[middle])
-        } else {
-            (f64::from(others[middle - 1]) + f64::from(others[middle])) / 2.0
-        }
+        let others = row[..case].iter().chain(&row[case + 1..]).copied();
+        statistics::median(&mut others.map(f64::from).collect::<Vec<_>>())
     };
     Ok((0..matrix.cases()).map(of_case).collect())
 }
