@@ -56,7 +56,7 @@ fn proxies_smaller_than_the_window() {
         ["curate", cohort.to_str().unwrap(), "--out", out_text, "--proxy-size", "8", "--window", "gaussian"];
     let (code, text) = told(&words);
     assert_eq!(code, 1);
-    assert!(text.contains("--proxy-size of at least 11"), "{text}");
+    assert!(text.contains("at least 11 voxels"), "{text}");
 }
 
 #[test]

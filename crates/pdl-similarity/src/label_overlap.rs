@@ -1,4 +1,4 @@
-//! Label maps as sets of voxels, and what two cases have of a label.
+//! Label maps as sets of voxels, and the overlap of two cases for each label.
 
 use std::ops::Range;
 
@@ -8,25 +8,26 @@ use pulp::{Simd, WithSimd};
 
 use crate::isa::Isa;
 
-/// A label that two cases have both annotated.
+/// Voxel counts and volumes of a label that both cases have annotated.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CommonLabel {
-    /// The label.
+    /// Value in the label maps.
     pub label: u16,
-    /// Voxels of the proxies that carry it in each case.
+    /// Proxy voxels with this label in each case.
     pub voxels: [u64; 2],
-    /// Voxels that carry it in both.
+    /// Proxy voxels with this label in both cases.
     pub shared: u64,
-    /// Its volume on each case's stored label map, mm3.
+    /// Volume on each case's stored label map, mm3.
     pub volumes_mm3: [f64; 2],
 }
 
-/// The labels of a case, each as a set of the proxy's voxels.
+/// The annotated labels of a case, each as a set of proxy voxels.
 #[derive(Clone, Debug)]
 pub struct LabelSets {
-    /// One for each label that the case has annotated, ascending.
+    /// Ascending by label.
     sets: Vec<LabelSet>,
-    /// A bit for each voxel, from the first to the last word of a set that is not 0; one set behind the other.
+    /// A bit for each voxel, from the first to the last non-zero word of a set; the sets follow
+    /// each other.
     words: Vec<u64>,
 }
 
@@ -35,16 +36,16 @@ struct LabelSet {
     label: u16,
     volume_mm3: f64,
     voxels: u64,
-    /// Which words of the whole grid there are.
+    /// The words of the whole grid that are stored.
     span: Range<usize>,
-    /// Where they begin among the words of all sets.
+    /// Index of the set's first word in [`LabelSets::words`].
     start: usize,
 }
 
 const BITS: usize = u64::BITS as usize;
 
 impl LabelSets {
-    /// Those of a case of the proxies.
+    /// The sets of one case of the proxies.
     pub(crate) fn new(labels: &LabelView<'_>) -> Self {
         match labels.voxels {
             LabelVoxels::U8(voxels) => Self::of_voxels(voxels, labels),
@@ -58,7 +59,7 @@ impl LabelSets {
         for (place, label) in labels.annotated.iter().enumerate() {
             place_of[usize::from(*label)] = Some(place);
         }
-        // The sets' places of the voxels that are in one.
+        // Labelled voxels with the index of their set.
         let placed = || {
             let place =
                 |(i, voxel): (usize, &T)| Some((i, place_of.get((*voxel).into()).copied().flatten()?));
@@ -90,13 +91,13 @@ impl LabelSets {
         Self { sets, words }
     }
 
-    /// The words of a set that lie in `span`, a part of its own.
+    /// The words of a set in `span`, which lies inside the set's own span.
     fn words(&self, set: &LabelSet, span: &Range<usize>) -> &[u64] {
         let from = set.start + span.start - set.span.start;
         &self.words[from..from + span.len()]
     }
 
-    /// Most bytes that a case of `proxies` takes, with its label map.
+    /// Largest number of bytes of one case of `proxies`, its label map included.
     pub(crate) fn bytes(proxies: &Proxies) -> u64 {
         let voxels = proxies.shape_zyx.iter().product::<usize>();
         let most = (0..proxies.len()).filter_map(|row| proxies.labels(row)).map(|l| l.annotated.len()).max();
@@ -105,7 +106,7 @@ impl LabelSets {
     }
 }
 
-/// What two cases have of each label that both have annotated, by label.
+/// The overlap of each label that both cases have annotated, ascending by label.
 pub(crate) fn common(isa: Isa, a: &LabelSets, b: &LabelSets) -> Vec<CommonLabel> {
     let in_both = |of_a: &LabelSet| {
         let of_b = &b.sets[b.sets.binary_search_by_key(&of_a.label, |set| set.label).ok()?];
@@ -125,7 +126,7 @@ pub(crate) fn common(isa: Isa, a: &LabelSets, b: &LabelSets) -> Vec<CommonLabel>
     a.sets.iter().filter_map(in_both).collect()
 }
 
-/// Counts the bits that are set in both; the count is the same with any instructions.
+/// Counts the bits that are set in both.
 struct Shared<'a> {
     a: &'a [u64],
     b: &'a [u64],

@@ -1,4 +1,4 @@
-//! Metrics: one implementation of [`Measure`] and one column each.
+//! The metrics: for each an implementation of [`Measure`] and a column of the pairs.
 
 mod label;
 mod measure;
@@ -11,43 +11,44 @@ use crate::metrics::label::LabelMetric;
 use crate::metrics::volume::{BodyMetric, WholeMetric};
 pub use measure::{Measure, PairFacts, RequiredPasses};
 
-/// A column by which cases can be compared.
+/// A built-in metric, and so a column of the pairs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Metric {
-    /// Mean of squared differences: small is alike.
+    /// Mean squared difference; smaller is more similar.
     Mse,
-    /// Peak signal-to-noise ratio; with one data range it orders pairs exactly as MSE does.
+    /// Peak signal-to-noise ratio, dB. With one data range it orders pairs exactly as MSE does.
     Psnr,
-    /// Structural similarity.
+    /// Structural similarity (Wang et al. 2004).
     Ssim,
-    /// Universal quality index.
+    /// Universal quality index (Wang and Bovik 2002).
     Uqi,
     /// MSE over the voxels inside both bodies.
     BodyMse,
-    /// SSIM over the windows whose middle lies inside both bodies.
+    /// SSIM over the windows whose centre lies inside both bodies.
     BodySsim,
-    /// Mean Dice of the labels that both cases have annotated, on proxies with label maps.
+    /// Mean Dice over the labels that both cases have annotated; needs proxies with label maps.
     LabelDice,
-    /// Mean difference of those labels' volumes as a share of their sum: small is alike.
+    /// Mean relative difference of the volumes of the labels that both cases have annotated;
+    /// smaller is more similar.
     LabelVolume,
 }
 
 impl Metric {
-    /// The metrics that are computed unless others are asked for.
+    /// The default metrics.
     pub const USUAL: [Metric; 4] = [Metric::Mse, Metric::Psnr, Metric::Ssim, Metric::Uqi];
 
-    /// The column's name.
+    /// Name of its column in the pairs.
     pub fn column(self) -> &'static str {
         self.measure().column()
     }
 
-    /// Whether larger values mean more alike.
+    /// Whether a larger value means more similar.
     pub fn larger_is_alike(self) -> bool {
         self.measure().larger_is_alike()
     }
 
-    /// How it is computed.
+    /// Its implementation.
     pub fn measure(self) -> &'static dyn Measure {
         match self {
             Metric::Mse => &WholeMetric { column: "mse", value: |similarity| similarity.mse, windows: false },

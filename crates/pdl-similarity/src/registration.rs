@@ -1,9 +1,10 @@
-//! Pairs that are one image up to flips and a small shift: a file written again with its voxels mirrored or moved
-//! under an unchanged affine, which reorientation cannot undo.
+//! Duplicates up to flips and a small shift: a file written again with its voxels flipped or
+//! shifted under an unchanged affine, which reorientation cannot undo.
 //!
-//! Comparing every pair under eight flips and many shifts would cost a hundred times what `pdl compare` does. So
-//! each case is described by what flips do not change at all and shifts hardly (`spectrum`); of these descriptions
-//! each case's nearest neighbours are found, and only they are aligned and compared voxel by voxel (`align`).
+//! Comparing every pair under eight flips and many shifts would cost a hundred times what `pdl
+//! compare` does. So each case gets a descriptor that flips do not change and small shifts hardly
+//! (`spectrum`), and only its nearest neighbours by descriptor are aligned and compared voxel by
+//! voxel (`align`).
 
 mod align;
 mod motion;
@@ -21,27 +22,29 @@ use align::Aligner;
 pub use motion::Motion;
 use spectrum::Spectra;
 
-/// Nearest neighbours, by description, to which a case is aligned.
+/// Nearest neighbours by descriptor to which a case is aligned.
 const NEIGHBOURS: usize = 8;
 
-/// Pairs aligned before the memory that their proxies take is let go.
+/// Pairs to align before the memory of their proxies is released.
 const PAIRS_AT_A_TIME: usize = 512;
 
-/// Two cases, how the second lies over the first, and how alike they are then.
+/// Two cases, the alignment of the second to the first, and their similarity after it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Aligned {
-    /// Row number of the first case in the proxies.
+    /// Row number in the proxies.
     pub a: usize,
-    /// Row number of the second case in the proxies; larger than `a`.
+    /// Row number in the proxies, larger than `a`.
     pub b: usize,
-    /// How the second lies over the first.
+    /// Flips and shift of the second case.
     pub motion: Motion,
-    /// SSIM where the two overlap, each moved half the way so that interpolation smooths both alike.
+    /// SSIM of the overlap. Each volume is shifted half the way, so that interpolation smooths both
+    /// equally.
     pub ssim: f32,
 }
 
-/// Aligns every case to those that are most like it whatever flips and small shifts lie between them, by ascending
-/// row numbers. Only pairs that are `wanted` (of row numbers, the smaller first) are looked at.
+/// Aligns every case to its nearest neighbours by descriptor; pairs in ascending order of row
+/// numbers. Only pairs for which `wanted` is true (called with row numbers, the smaller first) are
+/// considered.
 ///
 /// # Errors
 /// [`SimilarityError::WindowTooLarge`] when the proxies are smaller than the window.

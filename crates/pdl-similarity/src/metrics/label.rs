@@ -3,11 +3,12 @@
 use crate::label_overlap::CommonLabel;
 use crate::metrics::measure::{Measure, PairFacts, RequiredPasses};
 
-/// The mean over the labels that both have annotated; those without a value are left out.
+/// The mean of a value over the labels that both cases have annotated; labels without a value are
+/// ignored.
 pub(super) struct LabelMetric {
     pub(super) column: &'static str,
     pub(super) larger_is_alike: bool,
-    /// Of a label; nothing where it is absent from both.
+    /// `None` where the label is absent from both cases.
     pub(super) value: fn(&CommonLabel) -> Option<f64>,
 }
 

@@ -1,23 +1,23 @@
-//! What a metric is, and what it may ask of a pair.
+//! The interface of a metric, and the facts about a pair that it can ask for.
 
 use crate::label_overlap::CommonLabel;
 use crate::ssim::views::{Similarity, VolumeView};
 
-/// Which passes over a pair a metric needs; each is made once for all metrics that need it.
+/// Passes over a pair that a metric requires. Each pass runs once for all metrics that require it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RequiredPasses {
-    /// Squared differences.
+    /// Sum of squared differences over all voxels.
     pub squares: bool,
-    /// SSIM and UQI of every window, which brings squared differences with it.
+    /// SSIM and UQI over all windows; the squared differences come with them.
     pub windows: bool,
-    /// All of them over the bodies.
+    /// Squared differences, SSIM and UQI inside both bodies.
     pub bodies: bool,
-    /// What both have of each label; only proxies with label maps say it.
+    /// Overlap of the labels; needs proxies with label maps.
     pub labels: bool,
 }
 
 impl RequiredPasses {
-    /// What either needs.
+    /// The union of both.
     pub(crate) fn and(self, other: Self) -> Self {
         Self {
             squares: self.squares || other.squares,
@@ -28,33 +28,34 @@ impl RequiredPasses {
     }
 }
 
-/// What is known of a pair.
+/// What the passes found about a pair.
 #[derive(Clone, Copy, Debug)]
 pub struct PairFacts<'a> {
-    /// The first volume.
+    /// The case of the smaller row number.
     pub a: VolumeView<'a>,
-    /// The second volume.
+    /// The case of the larger row number.
     pub b: VolumeView<'a>,
-    /// Over all voxels and windows, as far as a metric needs them.
+    /// Over all voxels and windows; `None` unless a metric requires it.
     pub whole: Option<Similarity>,
-    /// Over both bodies, when a metric needs that.
+    /// Inside both bodies; `None` unless a metric requires it.
     pub bodies: Option<Similarity>,
-    /// The labels that both have annotated, ascending, when a metric needs them; empty otherwise.
+    /// Ascending by label; empty unless a metric requires it.
     pub labels: &'a [CommonLabel],
 }
 
-/// A metric: symmetric, and a pure function of two volumes. Bring your own with
-/// [`compare_with`](crate::pairs::compare::compare_with).
+/// A metric: symmetric, and a pure function of two volumes.
+/// [`compare_with`](crate::pairs::compare::compare_with) takes metrics from outside this crate.
 pub trait Measure: Sync {
-    /// The column's name; give it another one whenever its meaning changes.
+    /// Name of its column. Change the name whenever the meaning changes: stored pairs are reused by
+    /// it.
     fn column(&self) -> &str;
 
-    /// Whether larger values mean more alike.
+    /// Whether a larger value means more similar.
     fn larger_is_alike(&self) -> bool;
 
-    /// What it needs to be known.
+    /// The passes whose results [`Measure::value`] reads.
     fn required_passes(&self) -> RequiredPasses;
 
-    /// The value for a pair; NaN where it has none.
+    /// The value of a pair; NaN where it is undefined.
     fn value(&self, pair: &PairFacts<'_>) -> f64;
 }

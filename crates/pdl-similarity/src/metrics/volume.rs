@@ -1,9 +1,9 @@
-//! Metrics of voxels: over whole volumes and over bodies.
+//! Metrics of intensities, over whole volumes and inside bodies.
 
 use crate::metrics::measure::{Measure, PairFacts, RequiredPasses};
 use crate::ssim::views::Similarity;
 
-/// A metric over the whole volumes.
+/// A value of the passes over all voxels.
 pub(super) struct WholeMetric {
     pub(super) column: &'static str,
     pub(super) value: fn(&Similarity) -> f64,
@@ -28,7 +28,7 @@ impl Measure for WholeMetric {
     }
 }
 
-/// A metric over both bodies.
+/// A value of the pass inside both bodies.
 pub(super) struct BodyMetric {
     pub(super) column: &'static str,
     pub(super) value: fn(&Similarity) -> f64,

@@ -1,4 +1,4 @@
-//! BlockCache of cases in memory, as many as the limit allows.
+//! Blocks of cases in memory, as many as the memory limit allows.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -15,23 +15,23 @@ use crate::ssim::memory_layout::Chunked;
 use crate::ssim::setup::Kernel;
 use crate::ssim::views::VolumeView;
 
-/// What the program and its libraries take besides the blocks.
+/// Memory of the program and its libraries without blocks.
 const PROGRAM_BYTES: u64 = 64 << 20;
 
-/// Consecutive cases with all that the pair kernel needs of them.
+/// Consecutive cases with everything that the passes read.
 #[derive(Debug)]
 pub(crate) struct Block {
     /// Row numbers in the proxies.
     pub rows: Range<usize>,
     chunked: Chunked,
-    /// One behind the other; empty unless they are needed.
+    /// One volume after the other; empty unless bodies are compared.
     bodies: Vec<f32>,
-    /// One for each case; none unless they are needed.
+    /// For each case; empty unless a metric requires them.
     labels: Vec<LabelSets>,
 }
 
 impl Block {
-    // All cases of a block lie in one piece of memory, which goes back to the system with the block.
+    // All cases of a block share one allocation, which is returned to the system with the block.
     fn load(proxies: &Proxies, kernel: &Kernel, passes: RequiredPasses, rows: Range<usize>) -> Self {
         let voxels = kernel.shape.iter().product::<usize>();
         let mut bodies = Vec::new();
@@ -57,7 +57,7 @@ impl Block {
         Self { rows, chunked, bodies, labels }
     }
 
-    /// Its cases, in order.
+    /// A view of each case, in order.
     pub(crate) fn views<'a>(&'a self, proxies: &'a Proxies, kernel: &Kernel) -> Vec<VolumeView<'a>> {
         let voxels = kernel.shape.iter().product::<usize>();
         let view = |(i, row): (usize, usize)| VolumeView {
@@ -70,20 +70,20 @@ impl Block {
     }
 }
 
-/// Loads blocks and keeps those used last.
+/// A least-recently-used cache of blocks.
 pub(crate) struct BlockCache<'a> {
     pub proxies: &'a Proxies,
     pub kernel: &'a Kernel,
     pub passes: RequiredPasses,
-    /// Most cases in a block.
+    /// Most cases of a block.
     pub size: usize,
     /// Most blocks in memory.
     pub capacity: usize,
-    kept: VecDeque<Arc<Block>>,
+    cached: VecDeque<Arc<Block>>,
 }
 
 impl<'a> BlockCache<'a> {
-    /// BlockCache of at most `most` cases, that together stay within `memory` bytes as far as that can be.
+    /// Blocks of at most `most` cases that together stay within `memory` bytes, if possible.
     pub(crate) fn new(
         proxies: &'a Proxies,
         kernel: &'a Kernel,
@@ -101,33 +101,33 @@ impl<'a> BlockCache<'a> {
             let spare = memory.saturating_sub(PROGRAM_BYTES + threads * driver::bytes_a_thread(kernel, size));
             (spare / (case * size as u64)) as usize
         };
-        // Two blocks at least; smaller ones where memory is short.
+        // At least two blocks; smaller ones where memory is short.
         let mut size = most.min(proxies.len().max(1));
         while size > 1 && capacity(size) < 2 {
             size = size.div_ceil(2);
         }
-        Self { proxies, kernel, passes, size, capacity: capacity(size).max(2), kept: VecDeque::new() }
+        Self { proxies, kernel, passes, size, capacity: capacity(size).max(2), cached: VecDeque::new() }
     }
 
-    /// The block of `rows`.
+    /// The block of `rows`, loaded unless it is cached.
     pub(crate) fn get(&mut self, rows: Range<usize>) -> Arc<Block> {
-        let block = match self.kept.iter().position(|block| block.rows == rows) {
-            Some(place) => self.kept.remove(place),
+        let block = match self.cached.iter().position(|block| block.rows == rows) {
+            Some(place) => self.cached.remove(place),
             None => None,
         };
         let block = block.unwrap_or_else(|| {
-            while self.kept.len() + 1 > self.capacity {
-                if let Some(old) = self.kept.pop_front() {
+            while self.cached.len() + 1 > self.capacity {
+                if let Some(old) = self.cached.pop_front() {
                     self.proxies.release(old.rows.clone());
                 }
             }
             Arc::new(Block::load(self.proxies, self.kernel, self.passes, rows))
         });
-        self.kept.push_back(Arc::clone(&block));
+        self.cached.push_back(Arc::clone(&block));
         block
     }
 
-    /// The rows of `range` in blocks.
+    /// The rows of `range`, divided into blocks.
     pub(crate) fn within(&self, range: Range<usize>) -> Vec<Range<usize>> {
         range.clone().step_by(self.size).map(|first| first..(first + self.size).min(range.end)).collect()
     }

@@ -16,22 +16,23 @@ use crate::pairs::tile::{self, KnownPairs, Tile};
 use crate::parameters::CompareParameters;
 use crate::ssim::setup::Kernel;
 
-/// What the compare stage did.
+/// Result of the compare stage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Compared {
-    /// Cases compared with each other.
+    /// Number of cases that were compared with each other.
     pub cases: usize,
-    /// Pairs in the result.
+    /// Number of pairs in the result.
     pub pairs: u64,
-    /// Pairs computed now; the others were valid.
+    /// Number of pairs that were computed; the others were up to date.
     pub computed: u64,
 }
 
-/// Compares every pair of proxies of the curation folder `out`, tile by tile; valid tiles are skipped, and so are
-/// the pairs of unchanged cases in the others.
+/// Compares every pair of proxies of the curation folder `out`, tile by tile. Valid tiles are
+/// skipped, and in other tiles the pairs of unchanged cases are reused.
 ///
 /// # Errors
-/// [`SimilarityError`] when the proxies are missing or too small for the window, or `out` cannot be written.
+/// [`SimilarityError`] when the proxies are missing or too small for the window, or `out` cannot be
+/// written.
 pub fn compare(
     out: &Path,
     parameters: &CompareParameters,
@@ -40,7 +41,7 @@ pub fn compare(
     compare_with(out, parameters, &[], run)
 }
 
-/// The same with metrics of the caller's own as further columns.
+/// As [`compare`], with further metrics as columns after the built-in ones.
 ///
 /// # Errors
 /// As [`compare`].
@@ -76,22 +77,22 @@ pub fn compare_with(
     Ok(Compared { cases: proxies.len(), pairs: all_pairs(proxies.len()), computed })
 }
 
-/// What is left to do of a comparison, for those who have the tiles computed elsewhere: by [`compare_tiles`], on any
-/// number of machines that share the folder.
+/// The remaining work of a comparison whose tiles are computed elsewhere: by [`compare_tiles`], on
+/// any number of machines that share the folder.
 #[derive(Clone, Debug)]
 pub struct ComparePlan {
-    /// The parameters, with an instruction set in place of `auto`: all machines take this one.
+    /// With the instruction set of this machine in place of `auto`: all machines use this one.
     pub parameters: CompareParameters,
-    /// Cases to compare with each other.
+    /// Number of cases.
     pub cases: usize,
-    /// The tiles that are not there yet, row by row.
+    /// Tiles that are missing or outdated, row by row.
     pub missing: Vec<Tile>,
-    /// The hash of the proxies: whoever computes a tile has to find the same.
+    /// Hash of the proxies. Every machine must see the same.
     pub proxies: String,
 }
 
 impl ComparePlan {
-    /// Looks at what is there.
+    /// Reads the proxies and the tiles of the curation folder `out`.
     ///
     /// # Errors
     /// As [`compare`].
@@ -105,12 +106,12 @@ impl ComparePlan {
         Ok(Self { cases: proxies.len(), missing, proxies: hash, parameters })
     }
 
-    /// How many pairs a tile has.
+    /// Number of pairs of a tile.
     pub fn pairs(&self, tile: Tile) -> u64 {
         tile.len(self.parameters.tile, self.cases) as u64
     }
 
-    /// Checks that every tile is there, whole and of these proxies, and removes what is no part of the result.
+    /// Checks that every tile is complete and belongs to these proxies, and removes other files.
     ///
     /// # Errors
     /// [`SimilarityError::Stale`] when a tile is missing.
@@ -118,7 +119,7 @@ impl ComparePlan {
         let proxies = Proxies::open(out)?;
         let tiles: Vec<Tile> = tile::tiles(self.parameters.tile, proxies.len()).collect();
         finish(out, &proxies, &tiles)?;
-        // Not before: other machines may still have been at work in the folder.
+        // Only now: until here other machines may be writing to the folder.
         atomic::sweep(&out.join(pair_table::FOLDER))?;
         let computed = self.missing.iter().map(|tile| self.pairs(*tile)).sum();
         Ok(Compared { cases: self.cases, pairs: all_pairs(self.cases), computed })
@@ -137,16 +138,16 @@ fn hash_of(proxies: &Proxies) -> String {
 fn finish(out: &Path, proxies: &Proxies, tiles: &[Tile]) -> Result<(), SimilarityError> {
     pair_table::remove_strangers(out, tiles)?;
     if proxies.len() > 1 {
-        Pairs::open(out, proxies)?; // every tile is there, whole, and of these proxies
+        Pairs::open(out, proxies)?; //  every tile is complete and belongs to these proxies
     }
     Ok(ReusablePairs::remove(out)?)
 }
 
-/// Computes one tile of the curation folder `out`, unless it is there; several may be computed at once, by any
-/// number of machines that share the folder. [`compare`] then finds them done.
+/// Computes one tile of the curation folder `out`, unless it is valid. Any number of machines that
+/// share the folder may compute tiles at once; [`compare`] then skips them.
 ///
 /// # Errors
-/// [`SimilarityError::Option`] when there is no such tile; else as [`compare`].
+/// [`SimilarityError::NoSuchTile`]; else as [`compare`].
 pub fn compare_tile(
     out: &Path,
     tile: Tile,
@@ -161,25 +162,25 @@ pub fn compare_tile(
     Ok(result)
 }
 
-/// A tile that is there now.
+/// A tile that [`compare_tiles`] has finished.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TileDone {
-    /// Which.
+    /// Its position in the pair matrix.
     pub tile: Tile,
-    /// Cases it compares.
+    /// Number of cases that it compares.
     pub cases: usize,
-    /// Pairs it has.
+    /// Number of its pairs.
     pub pairs: u64,
-    /// Pairs computed now: all or none.
+    /// Number of pairs that were computed: all or none.
     pub computed: u64,
 }
 
-/// Computes tiles of the curation folder `out` as they come, those that are not there, and says of each that it is done.
-/// Cases stay in memory from one tile to the next, so neighbours should follow each other. `proxies`, when given, is the
-/// hash that [`ComparePlan::proxies`] says.
+/// Computes those of `tiles` that are not valid, in the given order, and calls `done` after each
+/// tile. Cases stay in memory from one tile to the next, so neighbouring tiles should follow each
+/// other. `proxies` is the expected hash, [`ComparePlan::proxies`].
 ///
 /// # Errors
-/// [`SimilarityError::Option`] when there is no such tile, or the folder holds other proxies; else as [`compare`].
+/// [`SimilarityError::NoSuchTile`], [`SimilarityError::OtherProxies`]; else as [`compare`].
 pub fn compare_tiles(
     out: &Path,
     proxies: Option<&str>,
@@ -192,23 +193,15 @@ pub fn compare_tiles(
     let expected = proxies;
     let proxies = Proxies::open(out)?;
     if expected.is_some_and(|expected| expected != hash_of(&proxies)) {
-        return Err(SimilarityError::Option(format!(
-            "the proxies seen here are not those of the run; do all machines share this folder?: {}",
-            out.display()
-        )));
+        return Err(SimilarityError::OtherProxies { out: out.to_owned() });
     }
     let count = proxies.len().div_ceil(parameters.tile);
     let comparison = TileComparison::new(out, &proxies, parameters, &[])?;
     let mut blocks = comparison.blocks(run.memory());
     for tile in tiles {
         if tile.row > tile.col || tile.col >= count {
-            return Err(SimilarityError::Option(format!(
-                "there is no tile --row {} --col {}: {} cases make {count} blocks, numbered from 0, and a row is not \
-                 beyond its column",
-                tile.row,
-                tile.col,
-                proxies.len(),
-            )));
+            let Tile { row, col } = tile;
+            return Err(SimilarityError::NoSuchTile { row, col, cases: proxies.len(), blocks: count });
         }
         let [rows, cols] = tile.ranges(parameters.tile, proxies.len());
         let cases = if tile.row == tile.col { rows.len() } else { rows.len() + cols.len() };
@@ -225,19 +218,20 @@ pub fn compare_tiles(
     Ok(())
 }
 
-/// Orders tiles so that a panel of rows sees each block of columns once, when `capacity` blocks are in memory: those of
-/// the panel, of a column, and of the column before it, which is older than all of the panel only once it is done with.
+/// Orders tiles so that each panel of rows loads a block of columns once. `capacity` blocks fit in
+/// memory: those of the panel, the column, and the previous column, which is evicted only after the
+/// panel is done.
 fn in_panels(tiles: &mut [Tile], capacity: usize) {
     let rows = capacity.saturating_sub(2).max(1);
     tiles.sort_by_key(|tile| {
         let panel = tile.row / rows;
-        // Every other panel backwards: it begins with the blocks that the one before it ended with.
+        // Every other panel backwards: it begins with the blocks that the previous one ended with.
         let col = if panel.is_multiple_of(2) { tile.col as isize } else { -(tile.col as isize) };
         (panel, col, tile.row)
     });
 }
 
-/// Proxies and the way they are compared.
+/// Proxies, parameters and metrics of a comparison.
 struct TileComparison<'a> {
     out: &'a Path,
     proxies: &'a Proxies,
@@ -300,20 +294,20 @@ impl<'a> TileComparison<'a> {
 mod tests {
     use super::*;
 
-    /// How often a block is loaded when those used last are kept, as [`BlockCache`] keeps them.
+    /// The number of loads of a least-recently-used cache, as in [`BlockCache`].
     fn loads(tiles: &[Tile], capacity: usize) -> usize {
-        let (mut kept, mut loads) = (Vec::new(), 0);
+        let (mut cached, mut loads) = (Vec::new(), 0);
         for block in tiles.iter().flat_map(|tile| [tile.row, tile.col]) {
-            match kept.iter().position(|other| *other == block) {
-                Some(place) => drop(kept.remove(place)),
+            match cached.iter().position(|other| *other == block) {
+                Some(place) => drop(cached.remove(place)),
                 None => {
                     loads += 1;
-                    if kept.len() == capacity {
-                        kept.remove(0);
+                    if cached.len() == capacity {
+                        cached.remove(0);
                     }
                 }
             }
-            kept.push(block);
+            cached.push(block);
         }
         loads
     }

@@ -1,4 +1,4 @@
-//! The square matrix, for those who want one.
+//! The pairs of one metric as a square matrix.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -15,19 +15,19 @@ use pdl_store::{StoreError, atomic};
 use crate::metrics::Metric;
 use crate::pairs::pair_table::Pairs;
 
-/// How the matrix is written.
+/// File format of the matrix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum MatrixFormat {
-    /// NumPy: float32, C order; the cases are those of the proxies, in order.
+    /// NumPy: float32, C order; rows and columns in the order of the proxies.
     Npy,
-    /// Comma-separated: a header of case ids, then a line for each case, its id first.
+    /// Comma-separated values: a header of case ids, then a line per case that begins with its id.
     Csv,
-    /// Parquet: a column `case_id`, and one for each case.
+    /// Parquet: a column `case_id`, then a column per case.
     Parquet,
 }
 
 impl MatrixFormat {
-    /// The usual ending of a file's name.
+    /// File name extension, without the dot.
     pub fn ending(self) -> &'static str {
         match self {
             MatrixFormat::Npy => "npy",
@@ -40,14 +40,14 @@ impl MatrixFormat {
 /// All pairs of one metric as a symmetric matrix.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PairMatrix {
-    /// The case of each row and column.
+    /// Case ids of the rows and columns.
     pub case_ids: Vec<String>,
-    /// Row by row; the diagonal is what the metric gives for identical volumes.
+    /// Row by row; the diagonal holds the metric's value of identical volumes.
     pub values: Vec<f32>,
 }
 
 impl PairMatrix {
-    /// Reads the pairs of `metric`.
+    /// Reads the pairs of `metric`; a missing pair is NaN.
     ///
     /// # Errors
     /// [`StoreError`] when the pairs cannot be read.
@@ -68,7 +68,7 @@ impl PairMatrix {
         Ok(Self { case_ids: proxies.case_ids.clone(), values })
     }
 
-    /// Writes it to `path`.
+    /// Writes the matrix to `path`.
     ///
     /// # Errors
     /// [`StoreError`] when the file cannot be written.

@@ -1,4 +1,4 @@
-//! The cases most and least like one case, and groups of cases that are nearly the same.
+//! Nearest neighbours of a case, and groups of near-duplicates.
 
 use pdl_prepare::proxies::Proxies;
 use pdl_store::StoreError;
@@ -7,16 +7,16 @@ use serde::Serialize;
 use crate::metrics::Metric;
 use crate::pairs::pair_table::Pairs;
 
-/// Another case and its value of a metric.
+/// A neighbour of a case.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Neighbour {
-    /// The other case.
+    /// Case id of the neighbour.
     pub case_id: String,
-    /// The metric's value for the pair.
+    /// The metric of the pair.
     pub value: f32,
 }
 
-/// All other cases, the most alike first; cases without a value come last, ties by case id.
+/// All other cases, most similar first; cases without a value come last, ties by case id.
 ///
 /// # Errors
 /// [`StoreError`] when the pairs cannot be read.
@@ -42,17 +42,17 @@ pub fn neighbours(
     Ok(all)
 }
 
-/// Cases that are joined by pairs at least as alike as a threshold.
+/// Cases connected by pairs that reach a similarity threshold.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct DuplicateGroup {
-    /// The cases, by id.
+    /// Case ids, ascending.
     pub cases: Vec<String>,
-    /// The pairs that join them: both cases and the metric's value.
+    /// The connecting pairs: both case ids and the metric's value.
     pub pairs: Vec<(String, String, f32)>,
 }
 
-/// Groups of cases whose pairs reach `threshold` (are at most that for metrics where small is alike), directly or
-/// through others; by the first case's id.
+/// The connected components of the pairs whose `metric` reaches `threshold` (is at most `threshold`
+/// for metrics where smaller is more similar), ordered by their first case id.
 ///
 /// # Errors
 /// [`StoreError`] when the pairs cannot be read.
@@ -91,7 +91,7 @@ pub fn duplicates(
     Ok(groups)
 }
 
-/// The first row of a row's group; shortens the way to it.
+/// The representative of a row's group, with path compression.
 fn find(leader: &mut [usize], mut row: usize) -> usize {
     while leader[row] != row {
         leader[row] = leader[leader[row]];

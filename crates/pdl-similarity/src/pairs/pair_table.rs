@@ -22,27 +22,27 @@ use crate::metrics::Metric;
 use crate::pairs::tile::{Tile, tile_key, tiles};
 use crate::parameters::CompareParameters;
 
-/// The folder's name inside a curation folder.
+/// Name of the pairs' folder inside a curation folder.
 pub const FOLDER: &str = "pairs";
 
-/// Most rows of a row group, which readers skip or take as a whole.
+/// Rows of a Parquet row group.
 const ROWS_PER_GROUP: usize = 65_536;
 
-/// Characters of a row's key that a part file keeps: 128 bits.
+/// Hexadecimal digits of a row's key that a part file stores: 128 bits.
 const KEY_CHARACTERS: usize = 32;
 
-/// One row of the table with the usual metrics, for its schema; the files are written column by column.
+/// A row of the table with the default metrics, for its schema; the files are written by column.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PairRow {
     /// Row number of the first case in the proxies.
     pub a: u32,
     /// Row number of the second case in the proxies; larger than `a`.
     pub b: u32,
-    /// The first case.
+    /// Case id of the first case.
     pub case_a: String,
-    /// The second case.
+    /// Case id of the second case.
     pub case_b: String,
-    /// Mean of squared differences.
+    /// Mean squared difference.
     pub mse: f32,
     /// Peak signal-to-noise ratio in dB; infinite for identical cases.
     pub psnr: f32,
@@ -52,7 +52,7 @@ pub struct PairRow {
     pub uqi: f32,
 }
 
-/// The table's columns, as a reader sees them: `metrics` after the four that name the pair.
+/// Columns of the table: `metrics` after the four that identify the pair.
 pub fn schema<'a>(metrics: impl IntoIterator<Item = &'a str>) -> Schema {
     use DataType::{Float32, UInt32, Utf8};
     let mut columns =
@@ -61,12 +61,12 @@ pub fn schema<'a>(metrics: impl IntoIterator<Item = &'a str>) -> Schema {
     Schema::new(columns)
 }
 
-/// The file of a tile inside a curation folder.
+/// Path of a tile's part file inside the curation folder `out`.
 pub fn path(out: &Path, tile: Tile) -> PathBuf {
     out.join(FOLDER).join(file_name(tile))
 }
 
-/// The name of a tile's file.
+/// Name of a tile's part file.
 pub fn file_name(tile: Tile) -> String {
     format!("{:05}-{:05}.parquet", tile.row, tile.col)
 }
@@ -74,11 +74,11 @@ pub fn file_name(tile: Tile) -> String {
 /// The cases of a part file and how they were compared.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct TileOrigin {
-    /// Keys of the tile's rows, cut short.
+    /// Keys of the tile's rows, shortened.
     pub rows: Vec<String>,
-    /// Keys of its columns.
+    /// Keys of the tile's columns, shortened.
     pub cols: Vec<String>,
-    /// What does not depend on the tile.
+    /// Parameters and metrics, independent of the tile.
     pub how: String,
 }
 
@@ -93,7 +93,7 @@ impl TileOrigin {
             range.map(|row| proxies.row_keys[row].chars().take(KEY_CHARACTERS).collect()).collect()
         });
         let [rows, cols] = keys;
-        // The tile's size decides which pairs stand together, not what they are.
+        // The size of tiles groups pairs, but does not change their values.
         let how = serde_json::to_string(&(CompareParameters { tile: 0, ..parameters.clone() }, own))?;
         Ok(Self { rows, cols, how })
     }
@@ -142,7 +142,7 @@ pub(crate) fn write(
     Ok(atomic::write(&path, &bytes)?)
 }
 
-/// Row numbers as differences, metrics with their bytes split by place: both are what zstd packs best.
+/// Delta encoding for row numbers, byte stream split for metrics: zstd compresses these best.
 fn encodings(properties: WriterPropertiesBuilder, metrics: &[&str]) -> WriterPropertiesBuilder {
     let plain = |properties: WriterPropertiesBuilder, name: &str, encoding| {
         let path = ColumnPath::from(name);
@@ -154,7 +154,7 @@ fn encodings(properties: WriterPropertiesBuilder, metrics: &[&str]) -> WriterPro
     metrics.iter().fold(properties, |p, name| plain(p, name, Encoding::BYTE_STREAM_SPLIT))
 }
 
-/// Whether the part file of a tile is there, whole, and made from these proxies with these parameters.
+/// Whether the part file of a tile is complete and made from these proxies with these parameters.
 pub(crate) fn is_valid(
     out: &Path,
     proxies: &Proxies,
@@ -173,16 +173,16 @@ pub(crate) fn is_valid(
     open() == Some((rows, tile_key(proxies, tile, parameters, own)))
 }
 
-/// The pairs of a curation folder, known to belong to its proxies.
+/// The pairs of a curation folder, validated against its proxies.
 #[derive(Debug)]
 pub struct Pairs {
     parts: Vec<(Tile, PathBuf)>,
-    /// How they were compared.
+    /// How the pairs were compared.
     pub parameters: CompareParameters,
 }
 
 impl Pairs {
-    /// Opens `OUT/pairs`, checking that every tile is there and of these proxies.
+    /// Opens `OUT/pairs` and checks that every tile is complete and belongs to these proxies.
     ///
     /// # Errors
     /// [`SimilarityError::Stale`] when pairs are missing or belong to other proxies.
@@ -191,21 +191,21 @@ impl Pairs {
         let stale =
             |problem: &str| SimilarityError::Stale { path: folder.clone(), problem: problem.to_owned() };
         let first = path(out, Tile { row: 0, col: 0 });
-        let metadata = table::read_metadata(&first).map_err(|_| stale("there are none"))?;
+        let metadata = table::read_metadata(&first).map_err(|_| stale("there are no pairs"))?;
         let fact = |key: &str| metadata.get(key).map(String::as_str).unwrap_or_default();
-        let unknown = || stale("the first file does not say how it was made");
+        let unknown = || stale("the first part file lacks its parameters");
         let parameters: CompareParameters =
             serde_json::from_str(fact("pdl.parameters")).map_err(|_| unknown())?;
         let own: Vec<String> = serde_json::from_str(fact("pdl.own_metrics")).map_err(|_| unknown())?;
         let own: Vec<&str> = own.iter().map(String::as_str).collect();
         let all: Vec<Tile> = tiles(parameters.tile, proxies.len()).collect();
         if let Some(tile) = all.iter().find(|tile| !is_valid(out, proxies, **tile, &parameters, &own)) {
-            return Err(stale(&format!("{} is missing or of other proxies", file_name(*tile))));
+            return Err(stale(&format!("{} is missing or belongs to other proxies", file_name(*tile))));
         }
         Ok(Self { parts: all.into_iter().map(|tile| (tile, path(out, tile))).collect(), parameters })
     }
 
-    /// Hands over every pair's row numbers and its value of `metric`, part by part.
+    /// Calls `visit` with the row numbers of every pair and its value of `metric`, part by part.
     ///
     /// # Errors
     /// [`StoreError`] when a file cannot be read or has no such column.
@@ -213,7 +213,8 @@ impl Pairs {
         self.parts.iter().try_for_each(|(_, path)| visit_part(path, metric.column(), &mut visit))
     }
 
-    /// Hands over the pairs of one case: the other's row number and the value of `metric`.
+    /// Calls `visit` with the row number of every other case and the value of `metric` for the
+    /// pair.
     ///
     /// # Errors
     /// As [`Pairs::for_each`].
@@ -237,7 +238,7 @@ impl Pairs {
         Ok(())
     }
 
-    /// The hash of the part files' keys: what the pairs were made from.
+    /// Hash of the keys of all part files: it identifies the inputs and parameters of the pairs.
     ///
     /// # Errors
     /// [`StoreError`] when a file cannot be read.
@@ -259,7 +260,7 @@ fn visit_part(path: &Path, metric: &str, visit: &mut dyn FnMut(u32, u32, f32)) -
     })
 }
 
-/// Hands over every row of a part file: the row numbers and the values of `metrics`.
+/// Calls `visit` with the row numbers and the values of `metrics` of every row of a part file.
 pub(crate) fn read_part(
     path: &Path,
     metrics: &[&str],
@@ -272,7 +273,7 @@ pub(crate) fn read_part(
     let schema = builder.schema();
     if let Some(missing) = metrics.iter().find(|metric| schema.field_with_name(metric).is_err()) {
         return Err(problem(&format!(
-            "there is no column '{missing}'; run `pdl compare` with --metrics naming it"
+            "column {missing} is missing; run `pdl compare` with {missing} among its metrics"
         )));
     }
     let columns = ["a", "b"].into_iter().chain(metrics.iter().copied());
@@ -280,7 +281,7 @@ pub(crate) fn read_part(
     let mut row = vec![0.0; metrics.len()];
     for batch in builder.with_projection(mask).build().map_err(|e| problem(&e))? {
         let batch = batch.map_err(|e| problem(&e))?;
-        let other_type = || problem(&"its columns have other types");
+        let other_type = || problem(&"a column has an unexpected type");
         let number = |name: &str| batch.column_by_name(name).and_then(|c| c.as_primitive_opt::<UInt32Type>());
         let value =
             |name: &&str| batch.column_by_name(name).and_then(|c| c.as_primitive_opt::<Float32Type>());
@@ -294,10 +295,10 @@ pub(crate) fn read_part(
     Ok(())
 }
 
-/// Removes part files that are no tile of this comparison.
+/// Removes part files that belong to no tile of this comparison.
 pub(crate) fn remove_strangers(out: &Path, tiles: &[Tile]) -> Result<(), StoreError> {
     let names: std::collections::HashSet<String> = tiles.iter().map(|tile| file_name(*tile)).collect();
     let folder = out.join(FOLDER);
-    fs::create_dir_all(&folder).map_err(StoreError::io("make the folder", &folder))?;
+    fs::create_dir_all(&folder).map_err(StoreError::io("create the folder", &folder))?;
     atomic::retain(&folder, |name| names.contains(name))
 }

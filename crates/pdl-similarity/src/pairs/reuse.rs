@@ -1,8 +1,8 @@
-//! Pairs that an earlier run computed, of cases that are still the same.
+//! Reuse of pairs from an earlier run whose cases are unchanged.
 //!
-//! Part files that no longer fit their tile (cases were added, removed or changed) are put aside in
-//! `.pdl/pairs` of the curation folder. Each says of which rows it is, so that the pairs of unchanged cases are
-//! taken from there whatever their row numbers are now.
+//! Part files that no longer match their tile (cases were added, removed or changed) are moved to
+//! `.pdl/pairs` of the curation folder. Each stores the keys of its rows, so the pairs of unchanged
+//! cases are found there whatever their row numbers are now.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs;
@@ -15,11 +15,11 @@ use crate::pairs::pair_table::{self, TileOrigin};
 use crate::pairs::tile::{KnownPairs, Tile};
 use crate::parameters::CompareParameters;
 
-/// The part files put aside.
+/// Part files of earlier runs.
 #[derive(Debug, Default)]
 pub(crate) struct ReusablePairs {
     parts: Vec<PartFile>,
-    /// For each row's key the parts that have it as a row or as a column.
+    /// Row key to the indices of the parts that have it as a row or as a column.
     by_key: HashMap<String, Vec<usize>>,
     columns: Vec<String>,
 }
@@ -36,7 +36,8 @@ fn folder(out: &Path) -> PathBuf {
 }
 
 impl ReusablePairs {
-    /// Puts the part files of `OUT/pairs` aside that are none of `valid`, and looks through all that are aside.
+    /// Moves the part files of `OUT/pairs` other than those of `valid` aside, and indexes all that
+    /// are aside.
     pub(crate) fn gather(
         out: &Path,
         proxies: &Proxies,
@@ -49,9 +50,10 @@ impl ReusablePairs {
         for entry in fs::read_dir(&from).into_iter().flatten().flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
             if name.ends_with(".parquet") && !keep.contains(&name) {
-                fs::create_dir_all(&to).map_err(StoreError::io("make the folder", &to))?;
+                fs::create_dir_all(&to).map_err(StoreError::io("create the folder", &to))?;
                 let path = entry.path();
-                fs::rename(&path, to.join(&name)).map_err(StoreError::io("put aside the pairs", &path))?;
+                fs::rename(&path, to.join(&name))
+                    .map_err(StoreError::io("move the outdated pairs", &path))?;
             }
         }
         let names = parameters.metrics.iter().map(|m| m.column()).chain(own.iter().copied());
@@ -63,7 +65,7 @@ impl ReusablePairs {
             fs::read_dir(&to).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
         paths.sort();
         for path in paths {
-            // One that cannot be read, or was compared otherwise, is of no use and no harm.
+            // One that is unreadable or was compared with other parameters is ignored.
             let Some(part) = PartFile::read(&path).filter(|part| part.origin.how == how) else { continue };
             for key in part.origin.rows.iter().chain(&part.origin.cols).collect::<BTreeSet<_>>() {
                 all.by_key.entry(key.clone()).or_default().push(all.parts.len());
@@ -73,7 +75,7 @@ impl ReusablePairs {
         Ok(all)
     }
 
-    /// What is known of a tile's pairs.
+    /// The values of a tile's pairs that the part files hold.
     pub(crate) fn known(&self, proxies: &Proxies, tile: Tile, parameters: &CompareParameters) -> KnownPairs {
         let mut known = KnownPairs::default();
         if self.parts.is_empty() {
@@ -120,7 +122,7 @@ impl ReusablePairs {
         }
     }
 
-    /// Forgets all that was put aside.
+    /// Removes the part files that were moved aside.
     pub(crate) fn remove(out: &Path) -> Result<(), StoreError> {
         let folder = folder(out);
         match fs::remove_dir_all(&folder) {

@@ -16,9 +16,9 @@ use crate::ssim::driver::{self, Pass};
 /// A block of rows against a block of columns, counted in blocks; `row <= col`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Tile {
-    /// Which block of rows.
+    /// Index of the block of rows.
     pub row: usize,
-    /// Which block of columns.
+    /// Index of the block of columns.
     pub col: usize,
 }
 
@@ -29,13 +29,13 @@ pub fn tiles(size: usize, cases: usize) -> impl Iterator<Item = Tile> {
 }
 
 impl Tile {
-    /// Its pairs a < b, sorted by (a, b).
+    /// Its pairs (a, b) with a < b, sorted.
     pub fn pairs(self, size: usize, cases: usize) -> impl Iterator<Item = (usize, usize)> {
         let [rows, cols] = self.ranges(size, cases);
         rows.flat_map(move |a| (cols.start.max(a + 1)..cols.end).map(move |b| (a, b)))
     }
 
-    /// How many pairs it has.
+    /// Number of its pairs.
     pub fn len(self, size: usize, cases: usize) -> usize {
         let [rows, cols] = self.ranges(size, cases);
         if self.row == self.col {
@@ -50,7 +50,7 @@ impl Tile {
         [self.row, self.col].map(|index| (index * size).min(cases)..((index + 1) * size).min(cases))
     }
 
-    /// The place of a pair among its pairs.
+    /// Index of a pair in [`Tile::pairs`].
     fn place(self, [rows, cols]: &[Range<usize>; 2], a: usize, b: usize) -> usize {
         let row = a - rows.start;
         if self.row == self.col {
@@ -62,7 +62,7 @@ impl Tile {
     }
 }
 
-/// The hash of everything a tile is made from; `parameters` are resolved ones.
+/// Hash of everything that a tile is computed from; `parameters` are resolved.
 pub(crate) fn tile_key(
     proxies: &Proxies,
     tile: Tile,
@@ -82,8 +82,8 @@ pub(crate) fn tile_key(
         .finish()
 }
 
-/// Computes the pairs of a tile that `known` does not hold, each measure's values in the order of
-/// [`Tile::pairs`]; the result does not depend on the number of threads or on the memory there is.
+/// Computes the pairs of a tile that are not in `known`: a column per measure in the order of
+/// [`Tile::pairs`]. The result depends neither on the number of threads nor on the memory limit.
 pub(crate) fn compute(
     blocks: &mut BlockCache<'_>,
     tile: Tile,
@@ -116,7 +116,7 @@ pub(crate) fn compute(
     values
 }
 
-/// The wanted pairs of two blocks with a value of each measure.
+/// The wanted pairs of two blocks with a value per measure.
 fn compare_blocks(
     blocks: &BlockCache<'_>,
     a: &Block,
@@ -160,7 +160,7 @@ fn compare_blocks(
     places.into_par_iter().map(values).collect()
 }
 
-/// Values that earlier part files hold, by pair of row numbers.
+/// Values from earlier part files, by pair of row numbers.
 #[derive(Debug, Default)]
 pub(crate) struct KnownPairs {
     values: std::collections::HashMap<(usize, usize), Vec<f32>>,

@@ -1,7 +1,8 @@
-//! Which flips and which shift lay one volume over another, and how alike the two are then.
+//! The flips and the shift that align one volume to another, and their SSIM after it.
 //!
-//! Shifts of whole voxels come from the projections onto each axis, forwards and backwards; the likeliest flips are
-//! then refined to parts of a voxel by least squares (Lucas and Kanade 1981). Arrays over axes are z, y, x here.
+//! Whole-voxel shifts come from the projections onto each axis, forwards and backwards. The most
+//! likely flips are then refined to sub-voxel shifts by least squares (Lucas and Kanade 1981).
+//! Arrays over axes are z, y, x here.
 
 use crate::SimilarityError;
 use crate::isa::Isa;
@@ -9,19 +10,19 @@ use crate::registration::motion::Motion;
 use crate::ssim::setup::Kernel;
 use crate::ssim::window::SsimWindow;
 
-/// Flips that are refined, the likeliest ones: a body is often nearly its own mirror image.
+/// Number of flips that are refined: a body is often nearly its own mirror image.
 const REFINED: usize = 2;
 
-/// Most steps of the refinement.
+/// Most Gauss-Newton steps of the refinement.
 const STEPS: usize = 8;
 
-/// A step shorter than this, in voxels along every axis, ends the refinement.
+/// The refinement ends with a step shorter than this along every axis, in voxels.
 const SHORT: f64 = 0.005;
 
-/// Voxels along each axis, evenly spread, at which the refinement and the choice of flips look.
+/// Samples along each axis, evenly spaced, at which differences are computed.
 const LOOKED_AT: usize = 16;
 
-/// The largest shift, as a share of a side: 1 / this.
+/// The largest shift is a side divided by this.
 const SHIFT_SHARE: usize = 8;
 
 /// Aligns volumes of one shape.
@@ -35,12 +36,12 @@ pub(super) struct Aligner {
 
 impl Aligner {
     pub(super) fn new(shape: [usize; 3], window: SsimWindow, isa: Isa) -> Result<Self, SimilarityError> {
-        Kernel::new(window, shape, 1.0, isa)?; // refuses sides shorter than the window
+        Kernel::new(window, shape, 1.0, isa)?; //  refuses sides shorter than the window
         let reach = shape.map(|side| (side / SHIFT_SHARE).min(side.saturating_sub(window.side())));
         Ok(Self { shape, reach, window, isa })
     }
 
-    /// The motion under which two C arrays with values in [0, 1] are most alike, and their SSIM then.
+    /// The motion with the largest SSIM between two C arrays with values in [0, 1], and that SSIM.
     pub(super) fn align(&self, a: &[f32], b: &[f32]) -> Result<(Motion, f32), SimilarityError> {
         let lags = self.lags(a, b);
         let flips = (0..8_usize).map(|bits| [bits & 4 != 0, bits & 2 != 0, bits & 1 != 0]);
@@ -50,7 +51,7 @@ impl Aligner {
                 (self.difference(a, &self.flipped(b, flips), shift), flips, shift)
             })
             .collect();
-        likely.sort_by(|a, b| a.0.total_cmp(&b.0)); // stable: of equals the one with fewer flips along z, y, x
+        likely.sort_by(|a, b| a.0.total_cmp(&b.0)); //  stable: of equals the one with fewer flips along z, y, x
         let mut best: Option<(Motion, f32)> = None;
         for (_, flips, shift) in likely.into_iter().take(REFINED) {
             let other = self.flipped(b, flips);
@@ -65,8 +66,8 @@ impl Aligner {
         Ok(best.unwrap_or((Motion { flips: [false; 3], shift: [0.0; 3] }, f32::NAN)))
     }
 
-    /// For each axis the whole-voxel shift at which the projections of `a` and of `b` (as it is, and flipped) differ
-    /// least.
+    /// For each axis the whole-voxel shift with the smallest difference between the projections of
+    /// `a` and of `b`: `b` as it is, then flipped.
     fn lags(&self, a: &[f32], b: &[f32]) -> [[isize; 2]; 3] {
         let (a, b) = (self.projections(a), self.projections(b));
         std::array::from_fn(|axis| {
@@ -75,7 +76,7 @@ impl Aligner {
         })
     }
 
-    /// The mean of all voxels of each plane, row and column: for each place along z, y and x.
+    /// The mean over each plane perpendicular to z, y and x.
     fn projections(&self, voxels: &[f32]) -> [Vec<f64>; 3] {
         let [nz, ny, nx] = self.shape;
         let mut sums = self.shape.map(|side| vec![0.0; side]);
@@ -104,7 +105,7 @@ impl Aligner {
         flipped
     }
 
-    /// The mean squared difference where `b` lies over `a`.
+    /// The mean squared difference over the overlap.
     fn difference(&self, a: &[f32], b: &[f32], shift: [f64; 3]) -> f64 {
         let (mut sum, mut count) = (0.0, 0.0);
         self.each_overlapping(shift, |place, there| {
@@ -114,7 +115,7 @@ impl Aligner {
         sum / count
     }
 
-    /// Moves `shift` to where the squared difference is least: Gauss-Newton steps.
+    /// The shift with the smallest squared difference near `shift`, by Gauss-Newton steps.
     fn refined(&self, a: &[f32], b: &[f32], mut shift: [f64; 3]) -> [f64; 3] {
         let mut best = (self.difference(a, b, shift), shift);
         for _ in 0..STEPS {
@@ -150,8 +151,8 @@ impl Aligner {
         best.1
     }
 
-    /// Hands over voxels of the first volume, evenly spread, with the place in the second that lies
-    /// over them, where that is inside.
+    /// Visits evenly spaced voxels of the first volume with the position in the second that
+    /// overlaps them, where there is one.
     fn each_overlapping(&self, shift: [f64; 3], mut visit: impl FnMut(usize, [f64; 3])) {
         let [_, ny, nx] = self.shape;
         let places = |axis: usize| {
@@ -170,7 +171,7 @@ impl Aligner {
         }
     }
 
-    /// Linear between voxels; `at` lies inside.
+    /// Linear interpolation; `at` lies inside the volume.
     fn sampled(&self, voxels: &[f32], at: [f64; 3]) -> f64 {
         let [_, ny, nx] = self.shape;
         let below: [usize; 3] = std::array::from_fn(|axis| (at[axis] as usize).min(self.shape[axis] - 1));
@@ -185,7 +186,8 @@ impl Aligner {
         plane(z) + share[0] * (plane(z + step[0]) - plane(z))
     }
 
-    /// SSIM of the overlap. Each volume is moved half the way: interpolation smooths, and so it smooths both alike.
+    /// SSIM of the overlap. Each volume is shifted half the way, so that interpolation smooths both
+    /// equally.
     fn ssim(&self, a: &[f32], b: &[f32], shift: [f64; 3]) -> Result<f32, SimilarityError> {
         let lost = shift.map(|by| by.abs().ceil() as usize);
         let shape: [usize; 3] = std::array::from_fn(|axis| self.shape[axis] - lost[axis]);
@@ -195,12 +197,12 @@ impl Aligner {
         Ok(kernel.compare(&self.cut(a, start_a, shape), &self.cut(b, start_b, shape)).ssim as f32)
     }
 
-    /// A box of `shape` that begins at `start`, linear between voxels.
+    /// A box of `shape` that begins at `start`, linearly interpolated.
     fn cut(&self, voxels: &[f32], start: [f64; 3], shape: [usize; 3]) -> Vec<f32> {
         let [_, ny, nx] = self.shape;
         let first = start.map(|at| at as usize);
         let share: [f32; 3] = std::array::from_fn(|axis| (start[axis] - first[axis] as f64) as f32);
-        let step = share.map(|share| usize::from(share > 0.0)); // without it there may be no next voxel
+        let step = share.map(|share| usize::from(share > 0.0)); //  where it is 0 there may be no next voxel
         let row = |z: usize, y: usize| &voxels[(z * ny + y) * nx + first[2]..][..shape[2] + step[2]];
         let between = |a: f32, b: f32, share: f32| a + share * (b - a);
         let mut cut = Vec::with_capacity(shape.iter().product());
@@ -221,7 +223,8 @@ impl Aligner {
     }
 }
 
-/// The shift of at most `reach` at which `b[i + shift]` differs least from `a[i]`; of equals the smallest.
+/// The lag, at most `reach`, with the smallest mean squared difference between `b[i + lag]` and
+/// `a[i]`; of equals the smallest.
 fn best_lag(a: &[f64], b: &[f64], reach: usize) -> isize {
     let difference = |lag: isize| {
         let (a, b) = if lag < 0 { (&a[lag.unsigned_abs()..], b) } else { (a, &b[lag as usize..]) };
@@ -233,13 +236,13 @@ fn best_lag(a: &[f64], b: &[f64], reach: usize) -> isize {
     (-reach..=reach).map(|lag| (difference(lag), lag)).min_by(by_size).map_or(0, |(_, lag)| lag)
 }
 
-/// Solves the normal equations by Gaussian elimination; an axis along which nothing changes stays where it is.
+/// Solves the normal equations by Gaussian elimination. An axis without gradient keeps its shift.
 fn solve(mut matrix: [[f64; 3]; 3], mut right: [f64; 3]) -> Option<[f64; 3]> {
     let size: f64 = (0..3).map(|i| matrix[i][i]).sum();
     if size <= 0.0 || !size.is_finite() {
         return None;
     }
-    (0..3).for_each(|i| matrix[i][i] += 1e-6 * size); // also keeps every pivot above 0
+    (0..3).for_each(|i| matrix[i][i] += 1e-6 * size); //  regularises: every pivot stays above 0
     for i in 0..3 {
         for j in i + 1..3 {
             let factor = matrix[j][i] / matrix[i][i];
@@ -261,7 +264,7 @@ mod tests {
 
     const SHAPE: [usize; 3] = [24, 28, 32];
 
-    /// Waves that are no mirror image of themselves, moved by `shift` (z, y, x) voxels.
+    /// Waves without mirror symmetry, shifted by `shift` (z, y, x) voxels.
     fn waves(shift: [f64; 3]) -> Vec<f32> {
         let places = (0..SHAPE[0])
             .flat_map(|z| (0..SHAPE[1]).flat_map(move |y| (0..SHAPE[2]).map(move |x| [z, y, x])));

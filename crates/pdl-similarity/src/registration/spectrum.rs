@@ -1,34 +1,36 @@
-//! A description of a volume that no flip changes and a small shift hardly.
+//! A descriptor of a volume that is invariant under flips and nearly so under small shifts.
 //!
-//! The volume is projected onto products of cosines and sines about its middle, with a taper (Hann) that fades
-//! the borders out. A flip turns the sign of the sines of its axis; a shift along an axis turns the cosine and the
-//! sine of a frequency into each other. The length over the eight products of one frequency triple,
+//! The volume is projected onto products of cosines and sines about its centre, with a Hann taper
+//! that fades the borders. A flip changes the sign of the sines of its axis; a shift along an axis
+//! rotates the cosine and the sine of a frequency into each other. The norm over the eight products
+//! of one frequency triple,
 //!
 //! ```text
 //! d(kx, ky, kz) = sqrt(sum over the cosines and sines along each axis of <volume, product>^2),
 //! ```
 //!
-//! stays what it is under both, but for what enters and leaves at the borders: it is the power spectrum (Oppenheim
-//! and Schafer, "Discrete-Time Signal Processing") without the signs of its frequencies.
+//! is unchanged by both, but for what enters and leaves at the borders. It is the power spectrum
+//! (Oppenheim and Schafer, "Discrete-Time Signal Processing") without the signs of the frequencies.
 
 use std::f64::consts::TAU;
 
 use pdl_prepare::proxies::Proxies;
 use rayon::prelude::*;
 
-/// Frequencies along each axis: 0 to one less periods per side.
+/// Frequencies along each axis, from 0 periods per side on.
 const FREQUENCIES: usize = 6;
 
 /// Waves along an axis: a cosine and a sine of each frequency.
 const WAVES: usize = 2 * FREQUENCIES;
 
-/// Numbers in a description.
+/// Length of a descriptor.
 const LENGTH: usize = FREQUENCIES * FREQUENCIES * FREQUENCIES;
 
-/// Cases described before the memory that their proxies take is let go.
+/// Cases to describe before the memory of their proxies is released.
 const CASES_AT_A_TIME: usize = 64;
 
-/// The descriptions of all cases, each of their numbers with mean 0 and deviation 1 over the cohort.
+/// The descriptors of all cases, each component with mean 0 and standard deviation 1 over the
+/// cohort.
 pub(super) struct Spectra {
     values: Vec<[f32; LENGTH]>,
 }
@@ -46,8 +48,8 @@ impl Spectra {
         Self { values }
     }
 
-    /// The `count` cases whose descriptions are nearest to that of `case`, among those that are `wanted`; the
-    /// nearest first, equals by row number.
+    /// The `count` nearest neighbours of `case` among the `wanted` cases, nearest first; ties by
+    /// row number.
     pub(super) fn nearest(&self, case: usize, count: usize, wanted: impl Fn(usize) -> bool) -> Vec<usize> {
         let mut nearest: Vec<(f32, usize)> = Vec::with_capacity(count + 1);
         for other in (0..self.values.len()).filter(|other| *other != case && wanted(*other)) {
@@ -62,7 +64,7 @@ impl Spectra {
     }
 }
 
-/// For each place along an axis of `n` voxels its value of every wave: the cosines, then the sines.
+/// The waves at each position along an axis of `n` voxels: the cosines, then the sines.
 fn waves(n: usize) -> Vec<[f32; WAVES]> {
     let side = n as f64;
     let at = |place: usize| {
@@ -76,10 +78,10 @@ fn waves(n: usize) -> Vec<[f32; WAVES]> {
     (0..n).map(at).collect()
 }
 
-/// Describes a C array (z, y, x); `waves` are those of its axes, in the same order.
+/// The descriptor of a C array (z, y, x); `waves` are those of its axes, in the same order.
 fn describe(voxels: &[f32], waves: &[Vec<[f32; WAVES]>; 3]) -> [f32; LENGTH] {
     let [along_z, along_y, along_x] = waves;
-    // Waves along x, then y, then z: one plane's products at a time.
+    // Along x, then y, then z: one plane's products at a time.
     let mut products = vec![0.0_f32; WAVES * WAVES * WAVES];
     for (plane, of_z) in voxels.chunks_exact(along_x.len() * along_y.len()).zip(along_z) {
         let mut of_plane = [[0.0_f32; WAVES]; WAVES];
@@ -132,7 +134,8 @@ mod tests {
 
     const SIDE: usize = 32;
 
-    /// Three soft spots, none of them in the middle, moved by `shift` and flipped along x and z where asked for.
+    /// Three Gaussian spots off the centre, shifted by `shift` along x and flipped along x and z
+    /// with `flip`.
     fn spots(shift: f32, flip: bool) -> Vec<f32> {
         let spot = |z: usize, y: usize, x: usize| {
             let [z, x] = if flip { [SIDE - 1 - z, SIDE - 1 - x] } else { [z, x] };

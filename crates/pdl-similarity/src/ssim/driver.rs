@@ -1,4 +1,4 @@
-//! A block of volumes against a block of volumes, on all cores.
+//! Compares a block of volumes with a block of volumes on all cores.
 
 use pulp::{Simd, WithSimd, bytemuck};
 use rayon::prelude::*;
@@ -12,11 +12,11 @@ use crate::ssim::tiling::{self, GAUSSIAN_WIDTH, UNIFORM_WIDTH};
 use crate::ssim::views::{LaneGroup, Similarity, Sums, VolumeView};
 use crate::ssim::window::SsimWindow;
 
-/// Tasks that are computed for each thread before their results are added up.
+/// Tasks per thread that are computed before their results are summed.
 const TASKS_A_THREAD: usize = 16;
 
-/// Volumes a that go down a column together: a chunk of b is loaded into the second level of the cache once for all
-/// of them, and what is kept for them fits in beside it.
+/// Volumes a that go down a column together: a chunk of the volumes b is loaded into the
+/// second-level cache once for all of them, beside the state of each a.
 fn together(window: SsimWindow) -> usize {
     match window {
         SsimWindow::Uniform => 4,
@@ -24,20 +24,21 @@ fn together(window: SsimWindow) -> usize {
     }
 }
 
-/// What to sum over.
+/// What a pass sums.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Pass {
-    /// Squared differences alone.
+    /// Squared differences.
     Squares,
-    /// Squared differences, and SSIM and UQI of every window.
+    /// Squared differences, and SSIM and UQI over all windows.
     Windows,
-    /// The same over the voxels inside both bodies, and the windows whose middle lies inside both.
+    /// The same over the voxels inside both bodies and the windows whose centre lies inside both.
     Bodies,
 }
 
-/// Sums for every pair of `a` x `b`, row by row; only pairs that `wanted` names have to be right.
+/// Sums for every pair of `a` x `b`, row by row. Pairs for which `wanted` is false have arbitrary
+/// values.
 ///
-/// The result does not depend on the number of threads, nor on which volumes stand together in a block.
+/// The result depends neither on the number of threads nor on which volumes share a block.
 pub(crate) fn sums(
     kernel: &Kernel,
     pass: Pass,
@@ -54,7 +55,7 @@ pub(crate) fn sums(
         })
         .collect();
     let places = if pass == Pass::Squares { mse::slices(kernel) } else { kernel.columns.len() };
-    // Where there are few places, several tasks share one, so that every thread has work.
+    // With few places several tasks share one, so that every thread has work.
     let threads = rayon::current_num_threads();
     let shares = (TASKS_A_THREAD * threads / 2).div_ceil(places).clamp(1, groups.len().max(1));
     let share = groups.len().div_ceil(shares).max(1);
@@ -66,7 +67,7 @@ pub(crate) fn sums(
             .par_iter()
             .map(|(place, groups)| kernel.isa.run(Task { kernel, pass, place: *place, groups, a, b }))
             .collect();
-        // In the order of the places, whoever computed them.
+        // Summed in the order of the places, independent of the threads.
         for ((_, groups), part) in wave.iter().zip(parts) {
             let mut part = part.chunks_exact(SUMS * lanes);
             for group in *groups {
@@ -113,7 +114,7 @@ impl Kernel {
         self.similarity(&sums[0])
     }
 
-    /// Similarity from sums over `voxels` voxels and `windows` windows.
+    /// MSE, PSNR, SSIM and UQI from the sums of a pass.
     pub(crate) fn similarity(&self, sums: &Sums) -> Similarity {
         let mse = sums.squares / sums.voxels;
         let psnr = if mse > 0.0 { 10.0 * (self.range.powi(2) / mse).log10() } else { f64::INFINITY };
@@ -122,7 +123,7 @@ impl Kernel {
     }
 }
 
-/// Bytes that a thread works in when `volumes` volumes are compared with as many.
+/// Working memory of one thread, in bytes, for blocks of `volumes` volumes.
 pub(crate) fn bytes_a_thread(kernel: &Kernel, volumes: usize) -> u64 {
     let vector = kernel.isa.run(LaneCount) * size_of::<f32>();
     let (depth, side) = (kernel.depth(), kernel.window.side());
@@ -147,7 +148,7 @@ impl WithSimd for LaneCount {
     }
 }
 
-/// One place of the volumes, for some groups.
+/// A column of windows or a slice of voxels, for some groups.
 struct Task<'a> {
     kernel: &'a Kernel,
     pass: Pass,
@@ -194,7 +195,7 @@ impl WithSimd for Task<'_> {
 }
 
 impl Task<'_> {
-    /// All chunks of a column, one below the other.
+    /// Runs down all chunks of a column.
     #[inline(always)]
     fn column<S: Simd, FXY: Filter, FZ: Filter, const N: usize, const MASKED: bool>(
         self,
@@ -206,10 +207,10 @@ impl Task<'_> {
         let mut in_lanes = Lanes::<S::f32s>::new();
         let [height, _] = tiling::most_windows(kernel.window);
         let mut scratch = Scratch::<S::f32s>::new::<FXY, FZ, N>(height);
-        let kept = simd::kept::<FZ, N>(height);
+        let state_len = simd::state_len::<FZ, N>(height);
         let together = together(kernel.window);
-        // Windows that the first chunk of a column makes of what it finds here are taken by nobody.
-        let mut state = vec![zero; together * kept.max(1)];
+        // The first chunk of a column reads this initial state, but no window ends there.
+        let mut state = vec![zero; together * state_len.max(1)];
         let all: usize = self.groups.iter().map(|group| group.a.len()).sum();
         let mut sums = vec![0.0; all * SUMS * lanes];
         let mut rest = sums.as_mut_slice();
@@ -221,7 +222,7 @@ impl Task<'_> {
             for (sums, some) in mine.chunks_mut(together * SUMS * lanes).zip(group.a.chunks(together)) {
                 for chunk in column {
                     let of_each =
-                        sums.chunks_exact_mut(SUMS * lanes).zip(state.chunks_exact_mut(kept.max(1)));
+                        sums.chunks_exact_mut(SUMS * lanes).zip(state.chunks_exact_mut(state_len.max(1)));
                     for (a, (sums, state)) in some.iter().zip(of_each) {
                         simd::add_chunk::<S, FXY, FZ, N, MASKED>(
                             simd,

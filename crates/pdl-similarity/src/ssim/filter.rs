@@ -1,17 +1,18 @@
-//! Weighted sums over a window that moves along one axis, a vector of lanes at each place.
+//! Weighted sums over a window that moves along one axis, a vector of lanes at each position.
 
 use pulp::Simd;
 
-/// The weights of a symmetric window from its middle outwards; only the Gaussian has any.
+/// Weights of a symmetric window from its centre outwards; read by the Gaussian only.
 pub(crate) type HalfWeights = [f32; 6];
 
-/// A window along one axis.
+/// A one-dimensional window.
 pub(crate) trait Filter: Copy + Sync {
-    /// How many places it spans.
+    /// Number of positions that it spans.
     const SIDE: usize;
 
-    /// Hands the sums over windows 0 to `n - 1` to `output`, in order; `n` is at least 1 and at most `N`. SsimWindow
-    /// `i` spans the places `i` to `i + SIDE - 1`, each of which is asked of `input` once, in order.
+    /// Passes the sums over windows 0 to `n - 1` to `output`, in order; `n` is at least 1 and at
+    /// most `N`. Window `i` spans the positions `i` to `i + SIDE - 1`; each is read from `input`
+    /// once, in order.
     fn run<S: Simd, const N: usize>(
         simd: S,
         weights: &HalfWeights,
@@ -20,9 +21,10 @@ pub(crate) trait Filter: Copy + Sync {
         output: impl FnMut(usize, S::f32s),
     );
 
-    /// Moves the window on by `SIDE` places with the values `new`, and hands the sum of the window that ends at each
-    /// of them to `output`. `state` is what that needs of the `SIDE` places before, in `SIDE - 1` vectors of the
-    /// filter's own meaning; it is left for the next ones.
+    /// Advances the window by `SIDE` positions with the values `new`, and passes the sum of the
+    /// window that ends at each of them to `output`. `state` holds what is needed of the previous
+    /// `SIDE` positions, in `SIDE - 1` vectors with a meaning of the filter's own; it is updated
+    /// for the next call.
     fn advance<S: Simd>(
         simd: S,
         weights: &HalfWeights,
@@ -32,7 +34,7 @@ pub(crate) trait Filter: Copy + Sync {
     );
 }
 
-/// The body once for each number, which is a constant in it: values that live in registers have no index.
+/// Repeats the body with each number as a constant: values in registers cannot be indexed.
 macro_rules! unrolled {
     ($k:ident in [$($i:literal)*] $body:block) => {
         $({
@@ -42,7 +44,7 @@ macro_rules! unrolled {
     };
 }
 
-/// One place: the third axis of a plane.
+/// A single position: the third axis of a plane.
 #[derive(Clone, Copy)]
 pub(crate) struct Single;
 
@@ -74,11 +76,11 @@ impl Filter for Single {
     }
 }
 
-/// Plain sums over seven places.
+/// Unweighted sums over seven positions.
 ///
-/// After van Herk and Gil-Werman: a window that begins inside one block of seven and ends inside the next is the
-/// end of the first and the beginning of the second, so that 2.5 additions a window do. Unlike a running sum,
-/// no window carries the rounding of voxels that lie outside it.
+/// Van Herk and Gil-Werman: a window that begins in one block of seven and ends in the next is the
+/// suffix of the first and the prefix of the second, so a window costs 2.5 additions. Unlike in a
+/// running sum, no window carries the rounding of voxels outside it.
 #[derive(Clone, Copy)]
 pub(crate) struct Box7;
 
@@ -121,7 +123,7 @@ impl Filter for Box7 {
         }
     }
 
-    /// The state: the ends of the block before, from its places 1 to 6 on.
+    /// The state: the suffix sums of the previous block, from its positions 1 to 6 on.
     #[inline(always)]
     fn advance<S: Simd>(
         simd: S,
@@ -147,7 +149,7 @@ impl Filter for Box7 {
     }
 }
 
-/// Weighted sums over eleven places.
+/// Gaussian sums over eleven positions.
 #[derive(Clone, Copy)]
 pub(crate) struct Gaussian11;
 
@@ -180,7 +182,7 @@ impl Filter for Gaussian11 {
         }
     }
 
-    /// The state: the last ten places.
+    /// The state: the last ten positions.
     #[inline(always)]
     fn advance<S: Simd>(
         simd: S,

@@ -1,23 +1,22 @@
-//! How a volume is cut up for the pair kernel, and a volume in that order.
+//! Volumes in the order in which the pair kernel reads them.
 //!
-//! Columns of windows stand along z. A column is cut into chunks of as many planes as the window spans; a window
-//! belongs to the chunk in which its last plane lies. All that the kernel reads of a volume lies in the order in
-//! which it is read: chunk by chunk down each column, so that memory is read from one end to the other.
+//! Voxels and statistics lie chunk by chunk down each column ([`crate::ssim::tiling`]), so memory
+//! is read from one end to the other.
 
 use crate::ssim::setup::Kernel;
 use crate::ssim::statistics::{ComputeStatistics, LocalStatistics};
 use crate::ssim::tiling::Chunk;
 
-/// Volumes in the order of the chunks, one behind the other.
+/// Volumes in the order of the chunks, one after the other.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Chunked {
-    /// Of each chunk: voxels (z, y, x) times the kernel's scale, then the means and then the spreads of its windows
-    /// (x, y, z), both in the units of [`crate::ssim::statistics`].
+    /// For each chunk: voxels (z, y, x) times the kernel's scale, then the means and then the
+    /// spreads of its windows (x, y, z), both in the units of [`crate::ssim::statistics`].
     values: Vec<f32>,
-    /// Of each chunk: 1 inside the body and 0 outside it, for the voxels and for the windows' middles in the same
-    /// orders; empty unless bodies are compared.
+    /// For each chunk: 1 inside the body and 0 outside it, for the voxels and for the centres of
+    /// the windows in the same orders; empty unless bodies are compared.
     bodies: Vec<f32>,
-    /// For each chunk, whether one of its windows is flat.
+    /// For each chunk, whether it holds a flat window.
     flat: Vec<bool>,
 }
 
@@ -30,7 +29,8 @@ pub struct ChunkedView<'a> {
 }
 
 impl Chunked {
-    /// The volumes whose voxels and bodies `volume` gives, C arrays (z, y, x); bodies only where they are compared.
+    /// Lays out the volumes and bodies that `volume` returns, C arrays (z, y, x); bodies are read
+    /// only `with_bodies`.
     pub(crate) fn new<'a>(
         kernel: &Kernel,
         volumes: usize,
@@ -61,7 +61,7 @@ impl Chunked {
         all
     }
 
-    /// Volume number `volume`; empty when there are none.
+    /// The volume of index `volume`; an empty view when nothing was laid out.
     pub(crate) fn view(&self, kernel: &Kernel, volume: usize) -> ChunkedView<'_> {
         if self.values.is_empty() {
             return ChunkedView::default();
@@ -75,7 +75,7 @@ impl Chunked {
         }
     }
 
-    /// Bytes that one volume takes.
+    /// Bytes of one volume.
     pub(crate) fn bytes(kernel: &Kernel, with_bodies: bool) -> u64 {
         let bodies = if with_bodies { kernel.bodies_len() } else { 0 };
         (size_of::<f32>() * (kernel.values_len() + bodies)) as u64
@@ -94,7 +94,7 @@ fn put(kernel: &Kernel, voxels: &[f32], values: &mut [f32], flat: &mut [bool], o
             let from = &voxels[from..from + row.len()];
             row.iter_mut().zip(from).for_each(|(to, from)| *to = from * kernel.scale);
         }
-        // In the order in which it is written; what is read lies close enough together to stay in the cache.
+        // In the order of writing; the values read lie close enough together to stay in the cache.
         let [oy, ox] = chunk.windows;
         let plane = inner_y * inner_x;
         let places = means.chunks_exact_mut(depth).zip(spreads.chunks_exact_mut(depth));
@@ -133,7 +133,7 @@ fn put_bodies(kernel: &Kernel, body: &[f32], bodies: &mut [f32]) {
     }
 }
 
-/// Where the rows of a chunk's voxels begin in a C array (z, y, x).
+/// Index of the first voxel of each row of a chunk in a C array (z, y, x).
 fn rows<'a>(kernel: &Kernel, chunk: &'a Chunk) -> impl Iterator<Item = usize> + 'a {
     let [_, ny, nx] = kernel.shape;
     let ([z0, y0, x0], [planes, rows, _]) = (chunk.first, chunk.voxels);

@@ -1,5 +1,5 @@
-//! Squared differences alone, as fast as a product of matrices: without its a^2 + b^2 - 2ab, whose
-//! cancellation would lose the distance of near-duplicates.
+//! Squared differences without windows, as fast as a matrix product. Differences are squared
+//! directly: a^2 + b^2 - 2ab would cancel and lose the distance of near-duplicates.
 
 use pulp::{Simd, bytemuck};
 
@@ -7,19 +7,19 @@ use crate::ssim::setup::Kernel;
 use crate::ssim::simd::SUMS;
 use crate::ssim::views::{LaneGroup, VolumeView};
 
-/// Voxels of a slice: as many as the second level of the cache holds in sixteen lanes.
+/// Voxels of a slice: as many as fit into the second-level cache in 16 lanes.
 const SLICE: usize = 4096;
-/// Voxels that are summed in float32 before their sum goes into a float64.
+/// Voxels that are summed in float32 before the sum is added to a float64.
 const RUN: usize = 128;
 /// Volumes a at once: each vector of b is loaded once for all of them.
 const AT_ONCE: usize = 8;
 
-/// How many slices there are.
+/// Number of slices of a volume.
 pub(crate) fn slices(kernel: &Kernel) -> usize {
     kernel.shape.iter().product::<usize>().div_ceil(SLICE)
 }
 
-/// For each group and each of its volumes a, [`SUMS`] rows of lanes, of which only the first is filled.
+/// For each group and each of its volumes a, [`SUMS`] rows of lanes; only the first row is filled.
 #[inline(always)]
 pub(crate) fn sums<S: Simd>(
     simd: S,
@@ -45,7 +45,7 @@ pub(crate) fn sums<S: Simd>(
             flat[lane..].iter_mut().step_by(lanes).zip(values).for_each(|(to, from)| *to = *from);
         }
         for (some, sums) in group.a.chunks(AT_ONCE).zip(mine.chunks_mut(AT_ONCE * SUMS * lanes)) {
-            // A group short of volumes takes its last one again; its sums are dropped.
+            // A short group repeats its last volume; those sums are dropped.
             let of = |i: usize| &a[some[i.min(some.len() - 1)]].voxels[part.clone()];
             let of_a: [&[f32]; AT_ONCE] = std::array::from_fn(of);
             for start in (0..part.len()).step_by(RUN) {

@@ -1,9 +1,10 @@
 //! The fused pass: one volume against as many as there are lanes, a chunk at a time.
 //!
-//! Lanes are volumes: each vector holds one voxel of as many volumes b, against which one voxel of a is spread.
-//! No lane ever looks at its neighbours, so a pair's result does not depend on which pairs are computed beside
-//! it. Some volumes a at once go down a column chunk by chunk, so that a chunk of the volumes b is in the cache when the
-//! next a needs it; what a window needs of the planes before its chunk is kept for each a.
+//! Lanes are volumes: each vector holds one voxel of several volumes b and is compared with one
+//! voxel of a. No lane reads its neighbours, so a pair's result does not depend on the pairs
+//! computed beside it. Several volumes a go down a column together, so that a chunk of the volumes
+//! b is in the cache when the next a reads it. What a window needs of the planes before its chunk
+//! is stored for each a.
 
 use pulp::{Simd, bytemuck};
 
@@ -12,15 +13,16 @@ use crate::ssim::setup::Kernel;
 use crate::ssim::tiling::Chunk;
 use crate::ssim::views::VolumeView;
 
-/// Sums that a pair has: squares, SSIM, UQI, and over bodies also voxels and windows.
+/// Sums of a pair: squares, SSIM, UQI, and inside bodies also voxels and windows.
 pub(crate) const SUMS: usize = 5;
 
-/// A column of the volumes b, one in each lane, in the order of [`crate::ssim::memory_layout::Chunked`].
+/// A column of the volumes b, one in each lane, in the order of
+/// [`crate::ssim::memory_layout::Chunked`].
 pub(crate) struct Lanes<V> {
     values: Vec<V>,
     /// Empty unless bodies are compared.
     bodies: Vec<V>,
-    /// For each chunk of the column, whether a window of one of them is flat.
+    /// For each chunk of the column, whether one of the volumes has a flat window in it.
     flat: Vec<bool>,
     /// The column's first chunk.
     first: Option<Chunk>,
@@ -31,7 +33,7 @@ impl<V: bytemuck::Pod> Lanes<V> {
         Self { values: Vec::new(), bodies: Vec::new(), flat: Vec::new(), first: None }
     }
 
-    /// Fills the lanes with a column of the volumes `b`; lanes beyond them hold the last one again.
+    /// Fills the lanes with a column of the volumes `b`; spare lanes repeat the last one.
     #[inline(always)]
     pub(crate) fn fill(&mut self, kernel: &Kernel, column: &[Chunk], b: &[VolumeView<'_>], masked: bool) {
         let (Some(first), Some(last)) = (column.first(), column.last()) else { return };
@@ -47,7 +49,7 @@ impl<V: bytemuck::Pod> Lanes<V> {
         self.first = Some(first.clone());
     }
 
-    /// A chunk of the column, its bodies, and whether a window is flat.
+    /// The values of a chunk, its bodies, and whether it has a flat window.
     fn chunk(&self, chunk: &Chunk, depth: usize, masked: bool) -> (&[V], &[V], bool) {
         let (at, bodies_at, index) =
             self.first.as_ref().map_or((0, 0, 0), |first| (first.at, first.bodies_at, first.index));
@@ -60,8 +62,8 @@ impl<V: bytemuck::Pod> Lanes<V> {
     }
 }
 
-/// Puts the values of each volume into a lane of its own; places are filled one by one, so that memory is written in
-/// whole vectors.
+/// Writes the values of each volume into a lane of its own, position by position, so that memory is
+/// written in whole vectors.
 #[inline(always)]
 #[expect(unsafe_code, reason = "a bounds check for each lane would take most of the time")]
 fn interleave<'a, V: bytemuck::Pod>(
@@ -87,7 +89,8 @@ fn interleave<'a, V: bytemuck::Pod>(
 
 /// Working memory of one thread.
 pub(crate) struct Scratch<V> {
-    /// One plane of squared differences, summed along x: rows of N, the column's most windows along x.
+    /// One plane of squared differences, summed along x: rows of N, the column's most windows along
+    /// x.
     rows: Vec<V>,
     /// The chunk's planes, summed along x and y: for each (x, y) its planes.
     planes: Vec<V>,
@@ -101,17 +104,18 @@ impl<V: bytemuck::Pod> Scratch<V> {
     }
 }
 
-/// Vectors that are kept for each volume a between the chunks of a column of at most `height` windows along y.
-pub(crate) const fn kept<FZ: Filter, const N: usize>(height: usize) -> usize {
+/// Length in vectors of the state of each volume a between the chunks of a column of at most
+/// `height` windows along y.
+pub(crate) const fn state_len<FZ: Filter, const N: usize>(height: usize) -> usize {
     height * N * (FZ::SIDE - 1)
 }
 
-/// A chunk of one volume, cut into its parts; `V` is a value of volume a, or a vector of those of the volumes b.
+/// The parts of a chunk; `V` is a value of volume a, or a vector of values of the volumes b.
 #[derive(Clone, Copy)]
 struct Parts<'a, V> {
     /// (z, y, x).
     voxels: &'a [V],
-    /// (x, y, z), like all that follows windows.
+    /// (x, y, z), like everything per window.
     means: &'a [V],
     spreads: &'a [V],
     /// Empty unless bodies are compared.
@@ -130,9 +134,11 @@ impl<'a, V> Parts<'a, V> {
     }
 }
 
-/// Adds the sums of volume `a` against the lanes `b` over one chunk to `sums`, a row of lanes for each of [`SUMS`].
+/// Adds the sums of volume `a` against the lanes `b` over one chunk to `sums`, a row of lanes for
+/// each of [`SUMS`].
 ///
-/// `state` is what [`Filter::advance`] keeps for each (x, y) between the chunks of a column, [`kept`] vectors.
+/// `state` is what [`Filter::advance`] carries for each (x, y) between the chunks of a column,
+/// [`state_len`] vectors.
 #[inline(always)]
 #[expect(clippy::too_many_arguments, reason = "buffers are handed in so that a thread makes them once")]
 pub(crate) fn add_chunk<S: Simd, FXY: Filter, FZ: Filter, const N: usize, const MASKED: bool>(
@@ -155,7 +161,7 @@ pub(crate) fn add_chunk<S: Simd, FXY: Filter, FZ: Filter, const N: usize, const 
     let flat = flat_b || a.chunked.flat[chunk.index];
     let all = chunk.first_end == 0 && chunk.voxels[0] == depth && kernel.stride == 1;
     let windows = Windows { simd, kernel, chunk, of_a, of_b };
-    // What is rare is asked window by window; what is common is compiled for itself.
+    // The common case is compiled for itself; the others check every window.
     match (all && !MASKED, flat) {
         (true, false) => windows.sum::<FZ, true, false, MASKED>(&scratch.planes, state, sums),
         (true, true) => windows.sum::<FZ, true, true, MASKED>(&scratch.planes, state, sums),
@@ -163,8 +169,8 @@ pub(crate) fn add_chunk<S: Simd, FXY: Filter, FZ: Filter, const N: usize, const 
     }
 }
 
-/// Squared differences, summed over the voxels that the column counts, and windowed along x and y into
-/// `scratch.planes`.
+/// Squared differences, summed over the voxels that the column counts, and windowed along x and y
+/// into `scratch.planes`.
 #[inline(always)]
 #[expect(unsafe_code, reason = "bounds checks would take a third of the time")]
 fn sum_planes<S: Simd, FXY: Filter, FZ: Filter, const N: usize, const MASKED: bool>(
@@ -180,7 +186,7 @@ fn sum_planes<S: Simd, FXY: Filter, FZ: Filter, const N: usize, const MASKED: bo
     let [oy, ox] = chunk.windows;
     let weights = &kernel.half_weights;
     let zero = simd.splat_f32s(0.0);
-    // Everything that the unchecked accesses below rest on.
+    // The unchecked accesses below rely on these.
     assert!(planes <= FZ::SIDE && rows == oy + FXY::SIDE - 1 && row_len == ox + FXY::SIDE - 1);
     assert!(ox <= N && scratch.rows.len() >= rows * N && scratch.planes.len() >= ox * oy * FZ::SIDE);
     assert!(!MASKED || (a.body_voxels.len() == a.voxels.len() && b.body_voxels.len() == b.voxels.len()));
@@ -193,7 +199,7 @@ fn sum_planes<S: Simd, FXY: Filter, FZ: Filter, const N: usize, const MASKED: bo
                 if MASKED { (&a.body_voxels[part.clone()], &b.body_voxels[part]) } else { (of_a, of_b) };
             let row = &mut scratch.rows[y * N..(y + 1) * N];
             let counted = if y < chunk.own[0] { chunk.own[1] } else { 0 };
-            // Row by row: a longer sum in float32 would lose too much of small squares.
+            // Row by row: a longer sum in float32 would lose small squares.
             let mut of_row = zero;
             FXY::run::<S, N>(
                 simd,
@@ -237,7 +243,8 @@ fn sum_planes<S: Simd, FXY: Filter, FZ: Filter, const N: usize, const MASKED: bo
                     N.min(oy - first),
                     #[inline(always)]
                     |i| {
-                        // SAFETY: first + i < oy + FXY::SIDE - 1 = rows and x < ox <= N; there are `rows` rows of N.
+                        // SAFETY: first + i < oy + FXY::SIDE - 1 = rows and x < ox <= N,
+                        // and there are `rows` rows of N.
                         unsafe { *of_rows.get_unchecked((first + i) * N + x) }
                     },
                     #[inline(always)]
@@ -261,7 +268,8 @@ struct Windows<'a, S: Simd> {
 }
 
 impl<S: Simd> Windows<'_, S> {
-    /// Sums local SSIM and UQI over the windows that end in the chunk; `ALL`: that is every place, and each is taken.
+    /// Sums local SSIM and UQI over the windows that end in the chunk. `ALL`: a window ends at
+    /// every position, and all of them count.
     #[inline(always)]
     #[expect(unsafe_code, reason = "bounds checks would take a third of the time")]
     fn sum<FZ: Filter, const ALL: bool, const FLAT: bool, const MASKED: bool>(
@@ -275,7 +283,7 @@ impl<S: Simd> Windows<'_, S> {
         let [oy, ox] = chunk.windows;
         let zero = simd.splat_f32s(0.0);
         let terms = Terms { c1: simd.splat_f32s(kernel.c1), c2: simd.splat_f32s(kernel.c2) };
-        // Everything that the unchecked accesses below rest on.
+        // The unchecked accesses below rely on these.
         let places = ox * oy * depth;
         assert!(planes.len() >= places && state.len() >= ox * oy * halo);
         assert!([a.means.len(), a.spreads.len(), b.means.len(), b.spreads.len()] == [places; 4]);
@@ -302,7 +310,8 @@ impl<S: Simd> Windows<'_, S> {
                             return;
                         }
                         let at = i * depth + k;
-                        // SAFETY: i < ox * oy and k < depth, so at < places, the length of these slices.
+                        // SAFETY: i < ox * oy and k < depth, so at < places, the length of
+                        // these slices.
                         let (of_a, of_b) = unsafe {
                             (
                                 (*a.means.get_unchecked(at), *a.spreads.get_unchecked(at)),
@@ -349,12 +358,14 @@ struct Terms<V> {
 }
 
 impl<V: Copy> Terms<V> {
-    /// Local SSIM and UQI, as two values to be multiplied with a third: both quotients cost one division. The product
-    /// of what is below stays in float32's range, because means and spreads that are not 0 do.
+    /// Local SSIM and UQI, as two numerators and their common factor: both quotients cost one
+    /// division. The product of the denominators stays in float32's range, because non-zero means
+    /// and spreads do.
     ///
-    /// With t = (ma - mb)^2 the sides of the quotients are 2 ma mb, 2 ma mb + t, va + vb - (squares - t) and
-    /// va + vb: all of them are the same whichever volume is a. `FLAT`: windows may be constant, for which UQI has
-    /// rules of its own, or so nearly constant that only bounds save its structure from the rounding of the sums.
+    /// With t = (ma - mb)^2 the terms are 2 ma mb, 2 ma mb + t, va + vb - (squares - t) and va +
+    /// vb: all of them are symmetric in a and b. `FLAT`: windows may be constant, for which UQI has
+    /// rules of its own, or so nearly constant that the structure must be clamped against the
+    /// rounding of the sums.
     #[inline(always)]
     fn window<S: Simd<f32s = V>, const FLAT: bool>(
         &self,

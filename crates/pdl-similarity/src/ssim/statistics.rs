@@ -1,22 +1,24 @@
-//! What belongs to one volume: the mean and the spread of every window that lies wholly inside it, computed in
-//! float64 and kept in float32.
+//! Local statistics of one volume: mean and spread of every window that lies wholly inside it,
+//! computed in float64 and stored in float32.
 //!
-//! Their units spare the pair kernel multiplications: voxels count times the kernel's scale; a mean is kept times the
-//! square root of the kernel's mass, and a spread is the window's mean squared deviation times that mass. The squared
-//! difference of two means and the windowed sum of d^2 then have the unit of a spread.
+//! The units spare the pair kernel multiplications. Voxels are scaled by the kernel's scale; a mean
+//! is stored times the square root of the kernel's mass, and a spread is the population variance of
+//! the window times that mass. The squared difference of two means and the windowed sum of d^2 then
+//! have the unit of a spread.
 
 use pulp::{Simd, WithSimd};
 
 use crate::ssim::setup::Kernel;
 
-/// The least spread of a window that is not constant, so that no spread that matters is called constant.
+/// Smallest spread of a window that is not constant, so that 0 means constant.
 const LEAST_SPREAD: f32 = 1e-18;
-/// The mean of a window of zeros: two of them are alike by the same formula as all others, and against any other
-/// window it is as good as 0.
+/// Mean of a window of zeros: the common formula gives 1 for two of them, and 0 up to rounding
+/// against any other window.
 const LEAST_MEAN: f32 = 1e-8;
-/// Variance, as a share of the mean square, below which a window may be constant: far above float64's rounding.
+/// Variance relative to the mean square below which a window may be constant: far above float64's
+/// rounding.
 const MAYBE_CONSTANT: f64 = 1e-12;
-/// The same share below which the rounding of a pair's float32 sums may outweigh what the window holds.
+/// Relative variance below which the rounding of a pair's float32 sums may exceed the variance.
 const NEARLY_CONSTANT: f64 = 1e-9;
 
 /// Local statistics of one volume; windows in (z, y, x) order.
@@ -25,22 +27,22 @@ pub(crate) struct LocalStatistics {
     pub mean: Vec<f32>,
     /// 0 only where the window is constant and not 0.
     pub spread: Vec<f32>,
-    /// Whether a window, not of zeros, is constant or nearly so: UQI needs more care there.
+    /// Whether a window that is not zero is constant or nearly so: UQI takes more care there.
     pub flat: Vec<bool>,
 }
 
-/// Computes the [`LocalStatistics`] of a C array (z, y, x), to be run with an instruction set.
+/// Computes the [`LocalStatistics`] of a C array (z, y, x); run with an instruction set.
 pub(crate) struct ComputeStatistics<'a> {
     pub kernel: &'a Kernel,
     pub voxels: &'a [f32],
-    /// Memory that is used again for every volume.
+    /// Reused for every volume.
     pub to: &'a mut LocalStatistics,
 }
 
 impl WithSimd for ComputeStatistics<'_> {
     type Output = ();
 
-    // Plain loops: compiled for the instruction set that runs them, they are vectorised by the compiler.
+    // Plain loops: the compiler vectorises them for the instruction set that runs them.
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
         let kernel = self.kernel;
@@ -90,14 +92,14 @@ fn is_constant(kernel: &Kernel, voxels: &[f32], window: usize) -> bool {
 
 /// Means of the values and of their squares over every window, plane by plane in z order.
 ///
-/// Planes filtered along x and y wait in a ring until all that a window spans along z are there, so that the
-/// working set stays in the cache.
+/// Planes filtered along x and y are held in a ring as long as the window spans them along z, so
+/// that the working set stays in the cache.
 #[inline(always)]
 fn filter(kernel: &Kernel, voxels: &[f32], mut planes: impl FnMut(&[f64], &[f64])) {
     let [nz, ny, nx] = kernel.shape;
     let [_, inner_y, inner_x] = kernel.inner;
     let side_z = kernel.weights[0].len();
-    // Values and squares lie behind each other in a line: one pass filters both.
+    // Values and squares share a line: one pass filters both.
     let line = 2 * inner_x;
     let mut input = vec![0.0; 2 * nx];
     let mut rows = vec![0.0; ny * line];
@@ -137,10 +139,11 @@ fn filter(kernel: &Kernel, voxels: &[f32], mut planes: impl FnMut(&[f64], &[f64]
     }
 }
 
-/// Places of the longest window.
+/// Length of the longest window.
 const LONGEST: usize = 11;
 
-/// result = sum over k of weights\[k\] * row(k), element by element; a piece at a time, that stays in registers.
+/// result = sum over k of weights\[k\] * row(k), element by element, in pieces that stay in
+/// registers.
 #[inline(always)]
 fn weighted_sum<'a>(result: &mut [f64], weights: &[f64], row: impl Fn(usize) -> &'a [f64]) {
     const PIECE: usize = 16;
@@ -155,7 +158,7 @@ fn weighted_sum<'a>(result: &mut [f64], weights: &[f64], row: impl Fn(usize) -> 
         return;
     }
     for start in (0..len).step_by(PIECE) {
-        // The last piece is whole, too: it does some elements a second time.
+        // The last piece is whole, too: it repeats some elements.
         let start = start.min(len - PIECE);
         let mut sums = [0.0; PIECE];
         for (row, weight) in rows.iter().zip(weights) {

@@ -1,4 +1,5 @@
-//! The fused pass against the definitions, and every instruction set against every other.
+//! The passes against the definitions of the metrics, and every instruction set against every
+//! other.
 
 use proptest::prelude::*;
 
@@ -67,7 +68,7 @@ const WINDOWS: [SsimWindow; 2] = [SsimWindow::Uniform, SsimWindow::Gaussian];
 #[test]
 fn a_side_shorter_than_the_window_is_refused() {
     let error = Kernel::new(SsimWindow::Gaussian, [64, 64, 10], 1.0, Isa::Auto).unwrap_err();
-    assert!(error.to_string().contains("--proxy-size of at least 11"), "{error}");
+    assert!(error.to_string().contains("at least 11 voxels"), "{error}");
 }
 
 #[test]
@@ -82,7 +83,7 @@ fn constant_windows_follow_their_own_rule() {
 
 #[test]
 fn a_stride_takes_every_other_window() {
-    // Volumes that repeat themselves every two voxels: all windows that the stride takes are the first one.
+    // Volumes with a period of two voxels: all windows that the stride takes equal the first one.
     let shape = [17, 18, 19];
     let period = |seed: u64| -> Vec<f32> {
         let tile = noise(seed, [2, 2, 2], 0);
@@ -146,7 +147,8 @@ proptest! {
         prop_assert_eq!(same, Similarity { mse: 0.0, psnr: f64::INFINITY, ssim: 1.0, uqi: 1.0 });
     }
 
-    /// Bit for bit: the instruction set, the lanes' neighbours and the number of threads change nothing.
+    /// Bit for bit: the instruction set, the lanes' neighbours and the number of threads change
+    /// nothing.
     #[test]
     fn neither_instructions_nor_neighbours_nor_threads_change_a_bit(
         seed: u64,
@@ -185,7 +187,7 @@ proptest! {
         }
     }
 
-    /// Bodies: voxels inside both, and windows whose middle is.
+    /// Only voxels inside both bodies count, and windows whose centre is.
     #[test]
     fn bodies_leave_out_what_lies_outside_one_of_them(seed: u64) {
         let shape = [15, 14, 20];
@@ -204,7 +206,7 @@ proptest! {
             labels: None,
         };
         let masked = sums(&kernel, Pass::Bodies, &[view(0, &a)], &[view(1, &b)], |_, _| true)[0];
-        // Windows whose middle plane is 3 to 9 are those of the planes 0 to 12 alone.
+        // Windows with centre planes 3 to 9 are those of the planes 0 to 12 alone.
         let part = [13, 14, 20];
         let slab = Kernel::new(SsimWindow::Uniform, part, 1.0, Isa::Auto).unwrap();
         let whole = slab.compare(&a[..13 * 280], &b[..13 * 280]);
@@ -218,7 +220,7 @@ proptest! {
         prop_assert!((masked.squares / squares - 1.0).abs() < 1e-6);
     }
 
-    /// The fast pass over squares gives what the full one gives.
+    /// The pass without windows sums the same squares.
     #[test]
     fn squares_alone_are_the_same_squares(seed: u64, near: bool) {
         let shape = [12, 17, 33];

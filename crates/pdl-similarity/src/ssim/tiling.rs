@@ -1,68 +1,68 @@
-//! How a volume is cut up for the pair kernel.
+//! How a volume is divided for the pair kernel.
 //!
-//! Columns of windows stand along z. A column is cut into chunks of as many planes as the window spans; a window
-//! belongs to the chunk in which its last plane lies.
+//! Columns of windows run along z. A column is divided into chunks of as many planes as the window
+//! spans; a window belongs to the chunk that holds its last plane.
 
 use crate::ssim::window::SsimWindow;
 
-/// Most windows along x of a column, with the uniform window: what the kernel works on then stays in the second level
-/// of the cache.
+/// Most windows along x of a column, uniform window: the working set then fits the second-level
+/// cache.
 pub(crate) const UNIFORM_WIDTH: usize = 15;
-/// Most windows along x of a column, with the Gaussian window.
+/// Most windows along x of a column, Gaussian window.
 pub(crate) const GAUSSIAN_WIDTH: usize = 9;
 
 /// Most windows along y and x of a column.
 pub(crate) fn most_windows(window: SsimWindow) -> [usize; 2] {
     match window {
         SsimWindow::Uniform => [UNIFORM_WIDTH, UNIFORM_WIDTH],
-        // What neighbouring columns share is computed twice, and the longer the window, the more that is.
+        // The overlap of neighbouring columns is computed twice, and grows with the window.
         SsimWindow::Gaussian => [2 * GAUSSIAN_WIDTH, GAUSSIAN_WIDTH],
     }
 }
 
-/// Some planes of a column.
+/// Consecutive planes of a column.
 #[derive(Clone, Debug)]
 pub(crate) struct Chunk {
-    /// The first voxel (z, y, x).
+    /// First voxel (z, y, x).
     pub first: [usize; 3],
-    /// Voxels along z, y, x; neighbouring columns share some.
+    /// Voxels along z, y, x; neighbouring columns overlap.
     pub voxels: [usize; 3],
     /// Windows along y, x.
     pub windows: [usize; 2],
-    /// The plane, counted from the chunk's first, in which the first of its windows ends: all before it end none.
+    /// The chunk's first plane, counted from 0, in which a window ends.
     pub first_end: usize,
-    /// Rows, and voxels of a row, that no other column counts.
+    /// Rows, and voxels per row, that no other column counts.
     pub own: [usize; 2],
-    /// Where its voxels, means and spreads begin.
+    /// Offset of its voxels, means and spreads.
     pub at: usize,
-    /// Where its bodies begin.
+    /// Offset of its bodies.
     pub bodies_at: usize,
-    /// Its number among all chunks.
+    /// Its index among all chunks of a volume.
     pub index: usize,
 }
 
 impl Chunk {
-    /// How many voxels it has.
+    /// The product of [`Chunk::voxels`].
     pub(crate) fn voxel_count(&self) -> usize {
         self.voxels.iter().product()
     }
 
-    /// Places for windows: `depth` at each of its (x, y), also where fewer windows end.
+    /// Slots for windows: `depth` for each (x, y), also where fewer windows end.
     pub(crate) fn places(&self, depth: usize) -> usize {
         self.windows[0] * self.windows[1] * depth
     }
 
-    /// How many values [`Chunked`] holds of it besides bodies.
+    /// Number of values without bodies: voxels, means and spreads.
     pub(crate) fn len(&self, depth: usize) -> usize {
         self.voxel_count() + 2 * self.places(depth)
     }
 
-    /// How many values of bodies [`Chunked`] holds of it.
+    /// Number of values of the bodies: voxels and centres of windows.
     pub(crate) fn bodies_len(&self, depth: usize) -> usize {
         self.voxel_count() + self.places(depth)
     }
 
-    /// The windows (z, y, x) that end in it, each with its place in the order (x, y, z).
+    /// The windows (z, y, x) that end in it, each with its slot in the order (x, y, z).
     pub(crate) fn places_and_windows(&self, depth: usize) -> impl Iterator<Item = (usize, [usize; 3])> + '_ {
         let [oy, ox] = self.windows;
         let [first_z, first_y, first_x] = self.first;
@@ -75,7 +75,7 @@ impl Chunk {
     }
 }
 
-/// The columns of volumes of `shape` (z, y, x), each a run of chunks along z.
+/// The columns of volumes of `shape` (z, y, x), each a sequence of chunks along z.
 pub(crate) fn columns(window: SsimWindow, shape: [usize; 3], sides: [usize; 3]) -> Vec<Vec<Chunk>> {
     let [height, width] = most_windows(window);
     let inner = [0, 1, 2].map(|axis| shape[axis] + 1 - sides[axis]);
@@ -108,7 +108,7 @@ pub(crate) fn columns(window: SsimWindow, shape: [usize; 3], sides: [usize; 3]) 
     columns
 }
 
-/// Runs of at most `most`, first and count, as even as can be.
+/// Runs of at most `most`, as even as possible: first index and count of each.
 fn even_runs(n: usize, most: usize) -> impl Iterator<Item = (usize, usize)> {
     let count = n.div_ceil(most);
     let bound = move |i: usize| i * n / count;

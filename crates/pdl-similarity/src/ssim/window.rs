@@ -1,18 +1,18 @@
-//! The windows over which local means, variances and covariances are taken.
+//! The windows over which local means, variances and covariances are computed.
 
 use std::fmt;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A separable window of SSIM and UQI (Wang et al. 2004), as scikit-image 0.26 has them.
+/// A separable window of SSIM and UQI (Wang et al. 2004), as in scikit-image 0.26.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 #[schemars(rename = "Window")]
 pub enum SsimWindow {
-    /// A box of side 7 with sample covariance N / (N - 1).
+    /// Box of 7 voxels per axis, sample covariance N / (N - 1).
     Uniform,
-    /// A Gaussian of sigma 1.5 cut at 3.5 sigma (side 11) with population covariance.
+    /// Gaussian with sigma 1.5, truncated at 3.5 sigma (11 voxels per axis), population covariance.
     Gaussian,
 }
 
@@ -26,7 +26,7 @@ impl fmt::Display for SsimWindow {
 }
 
 impl SsimWindow {
-    /// Its weights along one axis; they sum to 1.
+    /// Weights along one axis; their sum is 1.
     pub fn weights(self) -> Vec<f64> {
         match self {
             SsimWindow::Uniform => vec![1.0 / 7.0; 7],
@@ -40,7 +40,7 @@ impl SsimWindow {
         }
     }
 
-    /// How many voxels it spans along each axis.
+    /// Length along each axis, in voxels.
     pub fn side(self) -> usize {
         match self {
             SsimWindow::Uniform => 7,
@@ -48,7 +48,7 @@ impl SsimWindow {
         }
     }
 
-    /// What population (co)variances are multiplied by, for a window of `voxels` voxels.
+    /// Factor of the population (co)variance for a window of `voxels` voxels.
     pub fn covariance_factor(self, voxels: usize) -> f64 {
         match self {
             SsimWindow::Uniform => voxels as f64 / (voxels as f64 - 1.0),
