@@ -34,7 +34,7 @@ fn a_wrong_flag_or_value() {
     assert_eq!(told(&["curate"]).0, 2);
     let (code, text) = told(&["rank", "x", "--start", "none"]);
     assert_eq!(code, 2);
-    assert!(text.contains("neither a number of cases"), "{text}");
+    assert!(text.contains("expected a number of cases"), "{text}");
 }
 
 #[test]

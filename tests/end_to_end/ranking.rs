@@ -274,10 +274,10 @@ fn choices_that_cannot_be_are_refused_in_words() {
         Manifest::open(out).unwrap().rows.iter().find(|row| row.rank.is_none()).unwrap().case_id.clone();
     let out = out.to_str().unwrap();
     for (flags, word) in [
-        (&["--order", "mmr", "--metric", "ssim,mse"][..], "give one --metric"),
-        (&["--order", "stratified", "--stratify-by", "hospital"], "no such column"),
-        (&["--score", "reference", "--reference", &held_out], "held-out cases have no say"),
-        (&["--pacing", "step", "--full-at", "1.5"], "--full-at"),
+        (&["--order", "mmr", "--metric", "ssim,mse"][..], "expected one metric"),
+        (&["--order", "stratified", "--stratify-by", "hospital"], "cases.parquet has no column hospital"),
+        (&["--score", "reference", "--reference", &held_out], "expected a training case of the curriculum"),
+        (&["--pacing", "step", "--full-at", "1.5"], "invalid full_at"),
     ] {
         let output = pdl_tests::run(&[&["rank", out], flags].concat());
         let told = String::from_utf8_lossy(&output.stderr);

@@ -1,4 +1,4 @@
-//! The audit: does anything join a training case to a held-out one, and are the splits alike?
+//! The audit of the splits: patients and images in two splits, balance, and domain shift.
 
 mod balance;
 mod drift;
@@ -36,34 +36,35 @@ pub use crate::audit::link::{Link, Reason};
 pub use crate::audit::parameters::AuditParameters;
 pub use crate::audit::transformed_duplicates::ImageTransform;
 
-/// The report's name inside a curation folder.
+/// Name of the report inside a curation folder.
 pub const FILE: &str = "audit.json";
 
-/// What the audit found.
+/// Result of the audit.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Audit {
-    /// How it was done.
+    /// Thresholds and options of the audit.
     pub parameters: AuditParameters,
-    /// Links between two splits.
+    /// Number of links between two splits.
     pub leaks: usize,
-    /// What joins two cases; leaks first.
+    /// Pairs of cases that seem to be of one patient; leaks first.
     pub links: Vec<Link>,
-    /// Labels by split.
+    /// Presence of each label in each split.
     pub balance: Vec<Balance>,
-    /// Groups by split; of the columns by which the cohort was split, `labels` apart.
+    /// Counts of each value in each split, for the columns of stratification except `labels`.
     #[serde(default)]
     pub groups: Vec<ColumnValueCount>,
-    /// Whether training and test cases are alike; nothing where one of them has no cases.
+    /// Domain shift between training and test cases; null where a split is empty.
     pub drift: Option<Drift>,
-    /// What a person should know: small splits, rare labels, drift.
+    /// Small splits, rare labels and values, domain shift.
     pub findings: Vec<Finding>,
 }
 
-/// Audits the curation folder `out`, and writes `audit.json` and, where two patients seem to be one,
-/// `same-patient.csv`. Of a fold it audits the fold's splits, and writes `audit.json` beside the fold's manifest.
+/// Audits the curation folder `out`. Writes `audit.json` and, where two patients seem to be one,
+/// `same-patient.csv`. With `fold` it audits the splits of the fold and writes `audit.json` beside
+/// the fold's manifest.
 ///
 /// # Errors
-/// [`CurriculumError`] when an earlier stage is missing or stale, or `out` cannot be written.
+/// [`CurriculumError`] when an earlier stage is missing or outdated, or `out` cannot be written.
 pub fn audit(out: &Path, parameters: &AuditParameters, fold: Option<Fold>) -> Result<Audit, CurriculumError> {
     let mut cases = Cases::read(out)?;
     if let Some(fold) = fold {
@@ -90,13 +91,13 @@ pub fn audit(out: &Path, parameters: &AuditParameters, fold: Option<Fold>) -> Re
     Ok(audit)
 }
 
-/// How many patients there are.
+/// The number of patients.
 fn patients(rows: &[&CaseRow]) -> usize {
     rows.iter().map(|row| row.patient_id.as_str()).collect::<BTreeSet<_>>().len()
 }
 
-/// Audits cases, which are in the order of their ids, by their likeness and by what was found of moved images, and in
-/// groups by `columns`.
+/// Audits `rows`, ascending by case id, with the transformed duplicates `moved`, and counts the
+/// values of `columns`.
 fn of_cases(
     rows: &[&CaseRow],
     pairwise: &impl PairwiseSimilarity,
@@ -125,13 +126,14 @@ fn of_cases(
 }
 
 impl Audit {
-    /// Marks what joins patients that the user keeps apart; then leaks come first and are counted.
+    /// Marks links between patients that the user keeps apart, moves leaks to the front and counts
+    /// them.
     fn keep_apart(&mut self, decided: &SamePatient) {
         let apart = decided.apart();
         for link in &mut self.links {
             link.apart = apart.contains_key(&link.pair().names());
         }
-        self.links.sort_by_key(|link| !link.is_leak()); // stable: each part stays in the order of the cases' ids
+        self.links.sort_by_key(|link| !link.is_leak()); //  stable: each part stays ascending by case id
         self.leaks = self.links.iter().filter(|link| link.is_leak()).count();
     }
 }
@@ -184,7 +186,7 @@ fn links(
     Ok(reasons.iter().map(link).collect())
 }
 
-/// Cases of one patient in different splits: no run of `pdl index` gives this, an edited table may.
+/// Cases of one patient in different splits. `pdl index` never gives these, an edited table may.
 fn same_patient_two_splits(rows: &[&CaseRow]) -> Vec<CasePair> {
     of_equal(rows, |row| row.patient_id.as_str())
         .into_iter()
@@ -212,7 +214,7 @@ fn of_equal<'a>(rows: &[&'a CaseRow], key: impl Fn(&'a CaseRow) -> &'a str) -> V
     groups.values().flat_map(twos).collect()
 }
 
-/// Writes the patients that seem to be one, and those of whom it was decided, for `--same-patient`.
+/// Writes `same-patient.csv`: patients that seem to be one, and those already decided.
 fn write_same_patient(out: &Path, cases: &Cases, links: &[Link]) -> Result<(), StoreError> {
     let decided = &cases.same_patient;
     let (names, apart) = (decided.names(), decided.apart());
@@ -261,7 +263,7 @@ mod tests {
         of_cases(&rows, &line, &BTreeMap::new(), &columns, &AuditParameters::default()).unwrap()
     }
 
-    /// Forty patients far apart from each other on a line; cases 0 and 1 as the test says.
+    /// Forty patients far apart from each other on a line; `change` edits the cases.
     fn forty(change: impl Fn(&mut Vec<CaseRow>, &mut Vec<f32>)) -> Audit {
         let split = |number| if number % 4 == 1 { Split::Test } else { Split::Train };
         let mut rows: Vec<CaseRow> = (0..40).map(|n| row(n, n, split(n), n)).collect();

@@ -1,4 +1,4 @@
-//! Pacing: how many cases train at which epoch.
+//! Pacing: how many cases are active at which epoch.
 
 pub(crate) mod parameters;
 
@@ -8,19 +8,21 @@ use serde::{Deserialize, Serialize};
 pub use crate::pacing::parameters::{Pacing, Preset, Share};
 use crate::parameters::RankParameters;
 
-/// A stage of the curriculum: from its first epoch on, the first `active_cases` of the ranking train.
+/// A stage of the curriculum: from its first epoch on, the first `active_cases` of the ranking are
+/// active.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "Stage")]
 pub struct CurriculumStage {
-    /// Number of the stage, from 0.
+    /// Index of the stage, from 0.
     pub stage: u32,
-    /// The epoch at which it begins, from 0; an epoch is one pass over the active cases.
+    /// First epoch of the stage, from 0; an epoch is one pass over the active cases.
     pub first_epoch: u32,
-    /// Cases that train.
+    /// Number of active cases.
     pub active_cases: u32,
 }
 
-/// The published pacing: begin with `start` cases and add `add` more after every `every` epochs until all are in.
+/// The published pacing: `start` cases are active at first, and `add` more after every `every`
+/// epochs until all are.
 ///
 /// ```
 /// use pdl_curriculum::pacing::{Share, fixed};
@@ -47,8 +49,8 @@ pub fn fixed(cases: usize, start: Share, add: Share, every: u32) -> Vec<Curricul
     }
 }
 
-/// The stages of `cases` training cases under these parameters; `every` is the number of epochs between stages
-/// of [`fixed`] and two-stage pacing.
+/// The stages of `cases` training cases; `every` is the number of epochs between stages of fixed
+/// and two-stage pacing.
 pub fn stages(cases: usize, parameters: &RankParameters, every: u32) -> Vec<CurriculumStage> {
     let RankParameters { start, add, epochs, full_at, power, .. } = *parameters;
     let curve =
@@ -63,7 +65,7 @@ pub fn stages(cases: usize, parameters: &RankParameters, every: u32) -> Vec<Curr
     }
 }
 
-/// A stage at each epoch at which the whole number of cases below bN + N (1 - b) `grown`(t / aT) grows; `grown`
+/// A stage at each epoch at which the integer part of bN + N (1 - b) `grown`(t / aT) grows; `grown`
 /// runs from 0 to 1. All cases are active from epoch aT (rounded up) on.
 fn function(cases: usize, start: Share, full: f64, grown: impl Fn(f64) -> f64) -> Vec<CurriculumStage> {
     let first = start.of(cases);
@@ -72,7 +74,7 @@ fn function(cases: usize, start: Share, full: f64, grown: impl Fn(f64) -> f64) -
     let last_epoch = full.ceil() as u32;
     let mut active = first;
     for epoch in 1..=last_epoch {
-        // A hair more, so that what is whole but for rounding counts.
+        // The margin absorbs the rounding of whole numbers.
         let joined = (rest * grown(f64::from(epoch) / full) + 1e-9).floor().clamp(0.0, rest) as usize;
         let now = if epoch == last_epoch { cases } else { first + joined };
         if now > active {

@@ -1,18 +1,19 @@
-//! The likeness of every pair of the cases that are ranked: pair by pair, or as a matrix in memory.
+//! The similarity of every pair of selected cases: pair by pair, or as a matrix in memory.
 
 use pdl_similarity::metrics::Metric;
 use pdl_similarity::pairs::Pairs;
 use pdl_store::StoreError;
 
-use crate::metrics::{alike, identical, unit};
+use crate::metrics::{as_similarity, identical, unit};
 
-/// Every unordered pair of the cases that are ranked. Cases are numbered from 0 in the order of their ids, so
-/// that "ties by case id" is "the smaller number first".
+/// Every unordered pair of the selected cases. Cases are numbered from 0 in the order of their ids,
+/// so "ties by case id" means "smaller number first".
 pub trait PairwiseSimilarity {
-    /// How many cases there are.
+    /// Number of selected cases.
     fn cases(&self) -> usize;
 
-    /// Hands over the numbers of every pair and its likeness (larger is more alike), in the same order every time.
+    /// Calls `visit` with the numbers of every pair and its similarity (larger is more similar), in
+    /// the same order every time.
     ///
     /// # Errors
     /// [`StoreError`] when the pairs cannot be read.
@@ -23,14 +24,14 @@ pub trait PairwiseSimilarity {
 #[derive(Debug)]
 pub struct SelectedPairs<'a> {
     pairs: Option<&'a Pairs>,
-    /// The case's number for each proxy row that is chosen.
+    /// The case's number for each proxy row; `None` for rows that are not selected.
     number: Vec<Option<u32>>,
     cases: usize,
 }
 
 impl<'a> SelectedPairs<'a> {
-    /// The cases of `ids`, which are in ascending order; `proxy_ids` are those of the proxies' rows. A folder of
-    /// one case has no pairs.
+    /// Selects the cases `ids`, ascending; `proxy_ids` are the case ids of the proxies' rows. A
+    /// folder with a single case has no pairs.
     pub fn new(pairs: Option<&'a Pairs>, proxy_ids: &[String], ids: &[&str]) -> Self {
         let number = |id: &String| ids.binary_search(&id.as_str()).ok().map(|number| number as u32);
         Self { pairs, number: proxy_ids.iter().map(number).collect(), cases: ids.len() }
@@ -46,13 +47,13 @@ impl PairwiseSimilarity for SelectedPairs<'_> {
         let Some(pairs) = self.pairs else { return Ok(()) };
         pairs.for_each(metric, |a, b, value| {
             if let (Some(a), Some(b)) = (self.number[a as usize], self.number[b as usize]) {
-                visit(a as usize, b as usize, alike(metric, value));
+                visit(a as usize, b as usize, as_similarity(metric, value));
             }
         })
     }
 }
 
-/// The likeness of all pairs in memory: 4 bytes for each of cases x cases.
+/// The similarities of all pairs in memory: 4 bytes for each of cases x cases.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SimilarityMatrix {
     cases: usize,
@@ -60,7 +61,7 @@ pub struct SimilarityMatrix {
 }
 
 impl SimilarityMatrix {
-    /// Reads all pairs; a case is identical with itself.
+    /// Reads all pairs; the diagonal holds the similarity of identical cases.
     ///
     /// # Errors
     /// [`StoreError`] when the pairs cannot be read.
@@ -77,19 +78,19 @@ impl SimilarityMatrix {
         Ok(Self { cases, values })
     }
 
-    /// The same pairs as similarities in [0, 1] ([`unit()`]).
+    /// Maps all similarities to [0, 1] ([`unit()`]).
     #[must_use]
     pub fn into_unit(mut self, metric: Metric) -> Self {
         self.values.iter_mut().for_each(|value| *value = unit(metric, *value));
         self
     }
 
-    /// How many cases there are.
+    /// Number of rows and columns.
     pub fn cases(&self) -> usize {
         self.cases
     }
 
-    /// The likeness of a case to every case.
+    /// The similarities of a case to every case, itself included.
     pub fn row(&self, case: usize) -> &[f32] {
         &self.values[case * self.cases..(case + 1) * self.cases]
     }
@@ -99,7 +100,7 @@ impl SimilarityMatrix {
 pub(crate) mod tests {
     use super::*;
 
-    /// Cases on a line; likeness falls with distance.
+    /// Cases on a line; similarity falls with distance.
     pub(crate) struct CasesOnALine(pub(crate) Vec<f32>);
 
     impl PairwiseSimilarity for CasesOnALine {

@@ -21,25 +21,25 @@ use crate::order::ranker::{self, CaseRank, TrainingCase};
 use crate::pacing::{self, CurriculumStage};
 use crate::parameters::RankParameters;
 
-/// What the rank stage did.
+/// Result of the rank stage.
 #[derive(Clone, Debug)]
 pub struct Ranked {
-    /// Every case in the manifest.
+    /// All rows of the manifest.
     pub rows: Vec<ManifestRow>,
-    /// The stages.
+    /// Stages of the curriculum, ascending.
     pub stages: Vec<CurriculumStage>,
-    /// What was found on the way.
+    /// Results for the whole cohort.
     pub ranking: Ranking,
-    /// Whether the manifest is new or other than before.
+    /// Whether any file of the manifest changed.
     pub changed: bool,
 }
 
-/// Ranks the training cases of the curation folder `out`, or of one fold of it, and writes the manifest: into `out`,
-/// or `folds/K/` there.
+/// Ranks the training cases of the curation folder `out`, or of one fold of it, and writes the
+/// manifest to `out` or to `folds/K/` in it.
 ///
 /// # Errors
-/// [`CurriculumError`] when an earlier stage is missing or stale, the plan has not seen the cases of a fold, or `out`
-/// cannot be written.
+/// [`CurriculumError`] when an earlier stage is missing or outdated, the plan does not cover the
+/// training cases of a fold, or `out` cannot be written.
 pub fn rank(out: &Path, parameters: &RankParameters, fold: Option<Fold>) -> Result<Ranked, CurriculumError> {
     parameters.check()?;
     let mut cases = Cases::read(out)?;
@@ -94,15 +94,11 @@ pub fn rank(out: &Path, parameters: &RankParameters, fold: Option<Fold>) -> Resu
     Ok(Ranked { rows: ranked, stages, ranking, changed })
 }
 
-/// Folds learn from validation cases, too, so that these must have their say in the plan.
+/// Folds train on validation cases, too, so the plan must be made from them.
 fn check_plan(cases: &Cases, plan: &Plan, out: &Path) -> Result<(), CurriculumError> {
     let unseen = |row: &CaseRow| row.split != Split::Test && !plan.parameters.plan_from.includes(row.split);
     if cases.usable().any(unseen) {
-        return Err(CurriculumError::Option(format!(
-            "folds learn from validation cases too, but the plan comes from training cases alone: run `pdl prepare {0} \
-             --plan-from outside-test` and `pdl compare {0}`, with their other flags as before, then this again",
-            out.display()
-        )));
+        return Err(CurriculumError::PlanWithoutValidation { out: out.to_owned() });
     }
     Ok(())
 }
@@ -125,7 +121,7 @@ fn join<'a>(cases: &'a Cases, prepared: &'a [PreparedRow]) -> Result<Vec<Joined<
         .collect()
 }
 
-/// The training cases, by id.
+/// The training cases, ascending by id.
 fn training_cases<'a>(
     rows: &[Joined<'a>],
     parameters: &RankParameters,
@@ -152,15 +148,19 @@ fn stratum(case: &CaseRow, column: &str) -> Result<String, CurriculumError> {
         let schema = cases::schema();
         let own = schema.fields().iter().map(|field| field.name().clone());
         let columns: Vec<String> = own.chain(case.carried.keys().cloned()).collect();
-        CurriculumError::Option(format!(
-            "--stratify-by {column}: cases.parquet has no such column (`pdl index --carry` adds those of the cohort's \
-             table); it has {}",
-            columns.join(", ")
-        ))
+        CurriculumError::InvalidOption {
+            name: "stratify_by",
+            problem: format!(
+                "cases.parquet has no column {column} (`pdl index` carries columns of the cohort's table \
+                 with `carry`); its columns are {}",
+                columns.join(", ")
+            ),
+        }
     })
 }
 
-/// The rows of the manifest: by rank, then the other training cases, validation and test cases by id.
+/// The rows of the manifest: by rank, then the other training cases, validation and test cases by
+/// id.
 fn manifest_rows(
     rows: &[Joined<'_>],
     places: &BTreeMap<&str, CaseRank>,
@@ -196,7 +196,7 @@ fn manifest_rows(
     ranked
 }
 
-/// Every label that a usable case has, with its name.
+/// Every label of a usable case, with its name.
 fn labels(cases: &Cases) -> Vec<Label> {
     let values: BTreeSet<u16> =
         cases.usable().flat_map(|row| row.labels.iter().map(|label| label.value)).collect();

@@ -1,4 +1,4 @@
-//! How labels and the columns of the cohort spread over the splits.
+//! Counts of labels and column values in each split.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,32 +8,32 @@ use pdl_store::text::counted;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// How often a label is present in a split.
+/// Presence of a label in a split.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Balance {
-    /// Which split.
+    /// Training, validation or test.
     pub split: Split,
-    /// Which label.
+    /// Value in the label maps.
     pub label: u16,
-    /// Cases of the split in which somebody looked for it, or it is present.
+    /// Cases of the split in which the label was annotated, present or not.
     pub annotated: usize,
-    /// Cases of the split in which it is present.
+    /// Cases of the split in which the label is present.
     pub present: usize,
 }
 
-/// How many cases of a split have a value in a column by which the cohort was split.
+/// Number of cases of a split with a value of a stratified column.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "Group")]
 pub struct ColumnValueCount {
-    /// Which split.
+    /// Training, validation or test.
     pub split: Split,
-    /// Which column.
+    /// Name of the column.
     pub column: String,
-    /// Which value; "null" where it is blank.
+    /// Value in the column; "null" where it is blank.
     pub value: String,
-    /// Cases of the split that have it.
+    /// Cases of the split with this value.
     pub cases: usize,
-    /// Their patients.
+    /// Patients of these cases.
     pub patients: usize,
 }
 
@@ -58,7 +58,7 @@ pub(super) fn balance(rows: &[&CaseRow]) -> Vec<Balance> {
     balance
 }
 
-/// Splits of few cases, and in the other splits labels that are rare.
+/// Small splits, and labels that are rare in the other splits.
 pub(super) fn small_splits(rows: &[&CaseRow], balance: &[Balance], smallest: usize) -> Vec<Finding> {
     let mut findings = Vec::new();
     for split in [Split::Train, Split::Val, Split::Test] {
@@ -67,7 +67,7 @@ pub(super) fn small_splits(rows: &[&CaseRow], balance: &[Balance], smallest: usi
         let cases = of_split().count();
         if cases < smallest {
             let message = format!(
-                "the {split} split has {} of {} only",
+                "the {split} split has only {} of {}",
                 counted(cases, "case"),
                 counted(patients.len(), "patient")
             );
@@ -77,7 +77,7 @@ pub(super) fn small_splits(rows: &[&CaseRow], balance: &[Balance], smallest: usi
         for rare in balance.iter().filter(|entry| entry.split == split && entry.present < smallest) {
             let Balance { label, present, .. } = rare;
             let message =
-                format!("label {label} is present in {present} of {cases} cases of the {split} split only");
+                format!("label {label} is present in only {present} of {cases} cases of the {split} split");
             findings.push(Finding::new("rare-label", message));
         }
     }
@@ -109,7 +109,7 @@ pub(super) fn groups(rows: &[&CaseRow], columns: &[String]) -> Vec<ColumnValueCo
     groups
 }
 
-/// For every column and split that has cases, the values that few of them have.
+/// Rare values, for every column and every split that is not small.
 pub(super) fn small_groups(groups: &[ColumnValueCount], smallest: usize) -> Vec<Finding> {
     const NAMED: usize = 10;
     let by_split = |a: &ColumnValueCount, b: &ColumnValueCount| (a.split, &a.column) == (b.split, &b.column);
@@ -124,7 +124,7 @@ pub(super) fn small_groups(groups: &[ColumnValueCount], smallest: usize) -> Vec<
             further => format!(" and {further} more"),
         };
         let message = format!(
-            "of column {column} these values have few cases (in brackets) in the {split} split: {}{further}",
+            "column {column}: few cases of the {split} split have these values: {}{further}",
             named.join(", ")
         );
         (all >= smallest).then(|| Finding::new("small-group", message))

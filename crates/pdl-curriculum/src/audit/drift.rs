@@ -1,4 +1,5 @@
-//! Are training and test cases alike? The nearest-neighbour two-sample statistic (Schilling 1986; Henze 1988).
+//! Domain shift between training and test cases: the nearest-neighbour two-sample statistic
+//! (Schilling 1986; Henze 1988).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,39 +9,39 @@ use pdl_store::hash::Key;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Nearest neighbours of each case that are looked at.
+/// Nearest neighbours per case.
 const NEIGHBOURS: usize = 5;
 
-/// Random divisions of the patients to which the statistic is compared.
+/// Random divisions of the patients for the permutation test.
 const DIVISIONS: usize = 999;
 
-/// A share of divisions below which the splits are called unlike.
+/// Largest p-value that is reported as a finding.
 const UNLIKELY: f64 = 0.01;
 
-/// How alike training and test cases are.
+/// The two-sample test between training and test cases.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Drift {
-    /// Training cases.
+    /// Number of training cases.
     pub train: usize,
-    /// Test cases.
+    /// Number of test cases.
     pub test: usize,
-    /// Nearest neighbours (by SSIM, of other patients) of each case that were looked at.
+    /// Nearest neighbours (by SSIM, of other patients) per case.
     pub neighbours: usize,
-    /// The share of these neighbours that are in the case's own split.
+    /// Fraction of these neighbours that are in the case's own split.
     pub own_split_share: f64,
-    /// The mean share over random divisions of the same patients.
+    /// Mean of this fraction over random divisions of the same patients.
     pub expected_share: f64,
-    /// The share of these divisions, this one included, with a share as large or larger.
+    /// Fraction of the divisions, the actual one included, with a value at least as large.
     pub p_value: f64,
 }
 
 impl Drift {
-    /// A finding where chance hardly explains the difference.
+    /// A finding when the p-value is small.
     pub(crate) fn finding(&self) -> Option<Finding> {
         (self.p_value < UNLIKELY).then(|| {
             let message = format!(
-                "test cases are unlike training cases: {:.0}% of nearest neighbours are in a case's own split, where \
-                 a random division of the patients gives {:.0}% (p = {:.3})",
+                "domain shift between training and test cases: {:.0}% of nearest neighbours are in a case's own \
+                 split, against {:.0}% for random divisions of the patients (p = {:.3})",
                 100.0 * self.own_split_share,
                 100.0 * self.expected_share,
                 self.p_value
@@ -50,10 +51,10 @@ impl Drift {
     }
 }
 
-/// For each training and test case its nearest neighbours of other patients.
+/// The nearest neighbours of other patients of each training and test case.
 pub(crate) struct NearestNeighbours<'a> {
     rows: &'a [&'a CaseRow],
-    /// Most similar first, equals by case number.
+    /// Most similar first, ties by case number.
     lists: Vec<Vec<(usize, f32)>>,
 }
 
@@ -62,7 +63,7 @@ impl<'a> NearestNeighbours<'a> {
         Self { rows, lists: vec![Vec::with_capacity(NEIGHBOURS + 1); rows.len()] }
     }
 
-    /// Takes in the likeness of a pair of two patients.
+    /// Adds the similarity of a pair of two patients.
     pub(crate) fn see(&mut self, a: usize, b: usize, value: f32) {
         if self.rows[a].split == Split::Val || self.rows[b].split == Split::Val {
             return;
@@ -78,7 +79,7 @@ impl<'a> NearestNeighbours<'a> {
         }
     }
 
-    /// Compares the training with the test cases. Nothing where a side has no cases, or there are no neighbours.
+    /// The test; `None` where a split is empty or there are no neighbours.
     pub(crate) fn drift(&self) -> Option<Drift> {
         let rows = self.rows;
         let is_test: Vec<bool> = rows.iter().map(|row| row.split == Split::Test).collect();
@@ -112,7 +113,7 @@ impl<'a> NearestNeighbours<'a> {
     }
 }
 
-/// The training and test patients with the numbers of their cases.
+/// Case numbers of the training and test patients.
 struct Patients<'a> {
     cases: BTreeMap<&'a str, Vec<usize>>,
     in_test: usize,
@@ -131,11 +132,11 @@ impl<'a> Patients<'a> {
         Self { cases, in_test: in_test.len() }
     }
 
-    /// Another choice of as many test patients: chosen by chance.
+    /// A random division with as many test patients.
     fn divided(&self, division: usize, cases: usize) -> Vec<bool> {
         let mut patients: Vec<&Vec<usize>> = self.cases.values().collect();
         let mut numbers = Numbers::new(division);
-        // The beginning of a Fisher-Yates shuffle.
+        // The first steps of a Fisher-Yates shuffle.
         for place in 0..self.in_test.min(patients.len()) {
             let other = place + numbers.below(patients.len() - place);
             patients.swap(place, other);
@@ -146,7 +147,7 @@ impl<'a> Patients<'a> {
     }
 }
 
-/// Numbers that are as good as random and the same on every machine: SplitMix64 from a hashed seed.
+/// Pseudo-random numbers, the same on every machine: SplitMix64 from a hashed seed.
 struct Numbers(u64);
 
 impl Numbers {
@@ -155,7 +156,7 @@ impl Numbers {
         Self(u64::from_str_radix(&hash[..16], 16).unwrap_or(seed as u64))
     }
 
-    /// A number below `end`, which is above 0.
+    /// A number below `end`, which is positive.
     fn below(&mut self, end: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;

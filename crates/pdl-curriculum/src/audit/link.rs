@@ -1,4 +1,4 @@
-//! Pairs of cases that are joined across patients or splits.
+//! Pairs of cases that seem to be of one patient, or leak between splits.
 
 use pdl_cohort::attributes::Split;
 use pdl_cohort::same_patient::Pair;
@@ -7,66 +7,67 @@ use serde::{Deserialize, Serialize};
 
 use crate::audit::transformed_duplicates::ImageTransform;
 
-/// What joins two cases.
+/// Why two cases are linked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Reason {
-    /// They are of one patient by the cohort's own word, and in two splits.
+    /// The cohort gives one patient, and the cases are in two splits.
     SamePatient,
-    /// Their image files are the same, byte for byte.
+    /// The image files are identical, byte for byte.
     SameFile,
-    /// Their SSIM reaches the threshold.
+    /// The SSIM reaches the threshold.
     SameImage,
-    /// They are more alike than either is to any other patient's case, by far.
+    /// The SSIM far exceeds that of either case to any other patient.
     StandsOut,
-    /// Their SSIM reaches the threshold once the second is flipped or shifted.
+    /// The SSIM reaches the threshold after the second image is flipped or shifted.
     MovedImage,
 }
 
-/// Two cases that seem to be of one patient although the cohort gives two, or are of one in two splits.
+/// Two cases of different patients that seem to be of one, or of one patient in two splits.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Link {
-    /// Whose image the first is.
+    /// Patient of `case_a`.
     pub patient_a: String,
-    /// Whose image the second is.
+    /// Patient of `case_b`.
     pub patient_b: String,
-    /// The first case.
+    /// Case id, smaller than `case_b`.
     pub case_a: String,
-    /// The second case.
+    /// Case id.
     pub case_b: String,
-    /// What the first is for.
+    /// Split of `case_a`.
     pub split_a: Split,
-    /// What the second is for.
+    /// Split of `case_b`.
     pub split_b: Split,
-    /// What joins them.
+    /// The strongest reason that applies.
     pub reason: Reason,
-    /// Their SSIM, where both have a proxy.
+    /// SSIM of the pair, where both have a proxy.
     pub ssim: Option<f32>,
-    /// How the second lies over the first, where the audit looked for flips and shifts and found these to be one.
+    /// Flips and shift that make the second image a duplicate of the first, where the audit
+    /// searched for them and found some.
     #[serde(default)]
     pub moved: Option<ImageTransform>,
-    /// The user says that they are two patients: no leak, unless the two images are one.
+    /// The user states that these are two patients: no leak, unless the images are identical.
     #[serde(default)]
     pub apart: bool,
 }
 
-/// SSIM from which on two images are one, whoever says that they are two patients'.
+/// SSIM from which on two images are identical, whatever the user states.
 const ONE_IMAGE: f32 = 0.999;
 
 impl Link {
-    /// Whether it joins two splits, so that what is learnt from one is known of the other.
+    /// Whether the pair leaks from one split to another.
     pub fn is_leak(&self) -> bool {
         self.split_a != self.split_b && (!self.apart || self.is_one_image())
     }
 
-    /// Whether the two images are the same.
+    /// Whether the two images are identical.
     pub fn is_one_image(&self) -> bool {
         let moved = self.moved.as_ref().map(|moved| moved.ssim);
         self.reason == Reason::SameFile
             || [self.ssim, moved].into_iter().flatten().any(|ssim| ssim >= ONE_IMAGE)
     }
 
-    /// As a row of the list of patients that seem to be one.
+    /// The pair as a row of `same-patient.csv`.
     pub fn pair(&self) -> Pair {
         let reason = serde_json::to_value(self.reason).unwrap_or_default();
         let of_moved = |text: fn(&ImageTransform) -> String| self.moved.as_ref().map_or(String::new(), text);

@@ -1,12 +1,12 @@
-//! For each case the case of another patient that is most like it, and how much it stands out from the rest.
+//! The nearest case of another patient for each case, and how far the pair stands out.
 
-/// With fewer patients than this it means little to be closer than all others.
+/// With fewer patients no pair is said to stand out.
 const FEWEST_TO_STAND_OUT: usize = 20;
 
 /// Two case numbers, the smaller first.
 pub(crate) type CasePair = (usize, usize);
 
-/// Each case's most similar case, and the runner-up's similarity.
+/// Each case's nearest neighbour of another patient, and the runner-up's similarity.
 pub(crate) struct NearestOtherPatient {
     best: Vec<Option<(usize, f32)>>,
     second: Vec<f32>,
@@ -18,7 +18,7 @@ impl NearestOtherPatient {
         Self { best: vec![None; cases], second: vec![f32::NEG_INFINITY; cases] }
     }
 
-    /// Takes in the similarity of a pair of two patients; of equals the one seen first stays.
+    /// Adds the similarity of a pair of two patients; of equals the first stays.
     pub(crate) fn see(&mut self, a: usize, b: usize, value: f32) {
         for (case, other) in [(a, b), (b, a)] {
             match self.best[case] {
@@ -31,8 +31,8 @@ impl NearestOtherPatient {
         }
     }
 
-    /// Pairs of cases that are each other's most similar, by at least `margin` more than the runner-up of either.
-    /// None when there are few `patients`.
+    /// Mutual nearest neighbours whose similarity exceeds that of either's runner-up by at least
+    /// `margin`. Empty with few `patients`.
     pub(crate) fn standing_out(&self, patients: usize, margin: f64) -> Vec<CasePair> {
         let stands_out = |a: usize| -> Option<CasePair> {
             let (b, value) = self.best[a]?;
@@ -44,8 +44,8 @@ impl NearestOtherPatient {
         (0..self.best.len()).filter(|_| enough).filter_map(stands_out).collect()
     }
 
-    /// The similarity that is four times as close to 1 as what three quarters of the cases reach with their most
-    /// similar case.
+    /// A similarity that is unusual: four times as close to 1 as the similarity to the nearest
+    /// neighbour that three quarters of the cases reach.
     pub(crate) fn unusual(&self) -> f32 {
         let mut values: Vec<f32> = self.best.iter().flatten().map(|(_, value)| *value).collect();
         values.sort_unstable_by(f32::total_cmp);

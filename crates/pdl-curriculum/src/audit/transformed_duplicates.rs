@@ -1,4 +1,4 @@
-//! Cases of two patients that are one image once it is flipped or moved a little.
+//! Cases of two patients whose images are duplicates up to flips and a small shift.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -15,24 +15,26 @@ use crate::CurriculumError;
 use crate::audit::nearest_other_patient::{CasePair, NearestOtherPatient};
 use crate::audit::parameters::AuditParameters;
 
-/// How the second image of a pair lies over the first.
+/// The flips and the shift that align the second image of a pair to the first.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "Moved")]
 pub struct ImageTransform {
-    /// The axes of the RAS+ volume along which it is flipped, such as "x" (left and right) or "xz"; may be empty.
+    /// Flipped axes of the RAS+ volume, such as "x" (left and right) or "xz"; empty without flips.
     pub flipped: String,
-    /// How much further along x, y, z the flipped second has what the first has, mm (as large as the first is).
+    /// Position of a structure in the flipped second image less that in the first, along x, y, z,
+    /// in mm of the first.
     pub shift_mm: [f64; 3],
-    /// SSIM of the two where they overlap then.
+    /// SSIM of the overlap.
     pub ssim: f32,
 }
 
-/// Finds pairs among `rows`, which are in the order of their ids, by the threshold for images that were not moved.
-/// That a pair stands out is no reason here: of 180 hippocampi two strangers, each laid over its neighbours, do so by
-/// 0.11.
+/// Finds pairs among `rows`, ascending by id, whose SSIM after alignment reaches `duplicate_ssim`.
+/// That a pair stands out is no reason here: an alignment to the nearest neighbours raises the SSIM
+/// of unrelated cases.
 ///
 /// # Errors
-/// [`CurriculumError`] when an earlier stage is missing, or the proxies are smaller than the window.
+/// [`CurriculumError`] when an earlier stage is missing, or the proxies are smaller than the
+/// window.
 pub(crate) fn find(
     out: &Path,
     rows: &[&CaseRow],
@@ -63,7 +65,7 @@ pub(crate) fn find(
     Ok(aligned.iter().filter(|pair| pair.ssim >= limit).filter_map(moved).collect())
 }
 
-/// For each case the size of its proxy's voxels along x, y, z, mm.
+/// Voxel size of each case's proxy along x, y, z, mm.
 fn voxels_mm(out: &Path, proxies: &Proxies) -> Result<BTreeMap<String, [f64; 3]>, CurriculumError> {
     let fov_mm = prepare::read_plan(out)?.proxies.fov_mm;
     let [nz, ny, nx] = proxies.shape_zyx;

@@ -1,4 +1,4 @@
-//! What has changed from one manifest to another.
+//! Differences between two manifests.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,67 +7,67 @@ use serde::Serialize;
 
 use crate::manifest::{Manifest, ManifestRow};
 
-/// A case that is in both manifests, in another split.
+/// A case of both manifests whose split differs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct MovedCase {
-    /// Which case.
+    /// Its case id.
     pub case_id: String,
-    /// Its split in the old manifest.
+    /// Split in the old manifest.
     pub from: Split,
-    /// Its split in the new one.
+    /// Split in the new manifest.
     pub to: Split,
 }
 
-/// A patient none of whose cases is in both manifests, or whose id has changed, and who is in another split now.
+/// A patient whose split differs, although no case of theirs does: other cases, or other case ids.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct MovedPatient {
-    /// Who.
+    /// Id of the patient.
     pub patient_id: String,
-    /// The splits that the patient's cases were in.
+    /// Splits of the patient's cases in the old manifest.
     pub from: BTreeSet<Split>,
-    /// The splits that they are in now.
+    /// Splits of the patient's cases in the new manifest.
     pub to: BTreeSet<Split>,
 }
 
-/// A case with another place in the curriculum.
+/// A case whose rank differs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Reranked {
-    /// Which case.
+    /// Its case id.
     pub case_id: String,
-    /// Its rank before, 1 first; none where it had none.
+    /// Rank in the old manifest, 1 first; null where it had none.
     pub from: Option<u32>,
-    /// Its rank now.
+    /// Rank in the new manifest.
     pub to: Option<u32>,
 }
 
 impl Reranked {
-    /// By how many places it moved; the most where it came into or went out of the curriculum.
+    /// Distance between the ranks; the largest number where one is missing.
     pub fn places(&self) -> u32 {
         self.from.zip(self.to).map_or(u32::MAX, |(from, to)| from.abs_diff(to))
     }
 }
 
-/// What has changed; cases by their ids.
+/// The differences; case ids ascending.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Changes {
-    /// Cases in both.
+    /// Number of cases in both manifests.
     pub common: usize,
-    /// Cases in another split than before.
+    /// Cases whose split differs.
     pub moved: Vec<MovedCase>,
-    /// Patients who are in another split by other cases.
+    /// Patients whose split differs by other cases.
     pub moved_patients: Vec<MovedPatient>,
-    /// Cases that are in the new manifest only.
+    /// Cases of the new manifest only.
     pub added: Vec<String>,
-    /// Cases that are in the old manifest only.
+    /// Cases of the old manifest only.
     pub removed: Vec<String>,
-    /// Cases whose prepared image or label is another.
+    /// Cases whose prepared image or label map differs.
     pub prepared_anew: Vec<String>,
-    /// Cases of training in both that have another rank, the furthest moved first.
+    /// Cases of both whose rank differs, largest distance first.
     pub reranked: Vec<Reranked>,
 }
 
 impl Changes {
-    /// From `old` to `new`.
+    /// Compares `old` with `new`.
     pub fn between(old: &Manifest, new: &Manifest) -> Self {
         let [before, after] = [old, new].map(|manifest| by_id(&manifest.rows));
         let only = |these: &BTreeMap<&str, &ManifestRow>, others: &BTreeMap<&str, &ManifestRow>| {
@@ -87,12 +87,12 @@ impl Changes {
                 changes.reranked.push(Reranked { case_id, from: was.rank, to: is.rank });
             }
         }
-        changes.reranked.sort_by_key(|case| std::cmp::Reverse(case.places())); // stable: equals by case id
+        changes.reranked.sort_by_key(|case| std::cmp::Reverse(case.places())); //  stable: ties by case id
         changes.moved_patients = moved_patients(old, new, &changes.moved);
         changes
     }
 
-    /// Whether a case or a patient is in another split than before.
+    /// Whether the split of a case or a patient differs.
     pub fn splits_moved(&self) -> bool {
         !self.moved.is_empty() || !self.moved_patients.is_empty()
     }

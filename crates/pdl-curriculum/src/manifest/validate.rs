@@ -1,4 +1,4 @@
-//! Does a manifest say what is the case? Its form, its rows, and the files that it names.
+//! Validation of a manifest: its schema, its rows, and the files that it names.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
@@ -15,25 +15,26 @@ use crate::CurriculumError;
 use crate::manifest::{self, INFO_FILE, LINES_FILE, ManifestInfo, ManifestRow, SCHEMA_VERSION, TABLE_FILE};
 use crate::pacing;
 
-/// What to look at.
+/// What is validated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::Args)]
 pub struct ValidateParameters {
-    /// Allow paths that lead out of the manifest's folder (of a fold: out of the curation folder) and follow them.
+    /// Allow and follow paths outside the manifest's folder (of a fold: outside the curation
+    /// folder).
     #[arg(long)]
     pub allow_outside: bool,
-    /// Look at the manifest alone, not at the files that it names.
+    /// Validate the manifest alone, without the files that it names.
     #[arg(long)]
     pub manifest_only: bool,
 }
 
-/// Something that is not as the manifest says, or not as a manifest must be.
+/// A violation of the schema or a contradiction between the manifest and its files.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Difference {
-    /// A short fixed name to group by, such as "file-changed".
+    /// Stable identifier, such as "file-changed".
     pub code: &'static str,
-    /// Which case; none where it is the whole manifest.
+    /// Case id; null where it concerns the whole manifest.
     pub case_id: Option<String>,
-    /// The whole sentence.
+    /// A sentence with the particulars.
     pub message: String,
 }
 
@@ -47,21 +48,21 @@ impl Difference {
     }
 }
 
-/// What the validation found.
+/// Result of the validation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Validated {
-    /// The manifest's version, where it states one.
+    /// Version that `manifest.json` states, if any.
     pub schema_version: Option<u64>,
-    /// Its rows.
+    /// Number of rows.
     pub cases: usize,
-    /// What is not as it must be.
+    /// All violations.
     pub differences: Vec<Difference>,
 }
 
-/// The folder of the manifest that `path` names: the folder itself, or the folder of one of the manifest's files.
+/// The folder of the manifest at `path`: the folder itself, or that of one of the manifest's files.
 ///
 /// # Errors
-/// [`CurriculumError::NoManifest`] when it names none.
+/// [`CurriculumError::NoManifest`] when there is none.
 pub fn folder_of(path: &Path) -> Result<PathBuf, CurriculumError> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let files = [INFO_FILE, TABLE_FILE, LINES_FILE];
@@ -80,8 +81,8 @@ pub fn folder_of(path: &Path) -> Result<PathBuf, CurriculumError> {
 /// Validates the manifest at `path`: a folder, or one of the manifest's files.
 ///
 /// # Errors
-/// [`CurriculumError`] when there is no manifest, or the system refuses to read it. A manifest that is no manifest is
-/// no error: it differs.
+/// [`CurriculumError`] when there is no manifest, or the system refuses to read it. An invalid
+/// manifest is no error, but has differences.
 pub fn validate(
     path: &Path,
     parameters: ValidateParameters,
@@ -112,7 +113,7 @@ pub fn validate(
     Ok(Validated { schema_version, cases: rows.len(), differences })
 }
 
-/// The version that `manifest.json` states and, where it is of a known form, what it says.
+/// The version that `manifest.json` states, and its content when the version is known.
 fn read_info(
     folder: &Path,
     differences: &mut Vec<Difference>,
@@ -120,13 +121,13 @@ fn read_info(
     let path = folder.join(INFO_FILE);
     let mut differs = |code, message: String| differences.push(Difference::new(code, message));
     if !path.is_file() {
-        differs("missing-file", format!("there is no {INFO_FILE}"));
+        differs("missing-file", format!("{INFO_FILE} is missing"));
         return Ok((None, None));
     }
     let value: serde_json::Value = match json::read(&path) {
         Ok(value) => value,
         Err(StoreError::Json { source, .. }) => {
-            differs("schema", format!("{INFO_FILE} is no JSON: {source}"));
+            differs("schema", format!("{INFO_FILE} is not valid JSON: {source}"));
             return Ok((None, None));
         }
         Err(error) => return Err(error.into()),
@@ -134,22 +135,19 @@ fn read_info(
     let version = value["schema_version"].as_u64();
     if version.is_none_or(|version| !(1..=u64::from(SCHEMA_VERSION)).contains(&version)) {
         let stated = value.get("schema_version").map_or("none".to_owned(), ToString::to_string);
-        differs(
-            "schema",
-            format!("{INFO_FILE} states version {stated}; this pdl reads 1 to {SCHEMA_VERSION}"),
-        );
+        differs("schema", format!("{INFO_FILE}: expected version 1 to {SCHEMA_VERSION}, found {stated}"));
         return Ok((version, None));
     }
     match serde_json::from_value(value) {
         Ok(info) => Ok((version, Some(info))),
         Err(error) => {
-            differs("schema", format!("{INFO_FILE} is not of the form of its version: {error}"));
+            differs("schema", format!("{INFO_FILE} does not match the schema of its version: {error}"));
             Ok((version, None))
         }
     }
 }
 
-/// The rows of `manifest.parquet`, where they can be read.
+/// The rows of `manifest.parquet`; `None` when they cannot be read.
 fn read_rows(
     folder: &Path,
     info: Option<&ManifestInfo>,
@@ -158,15 +156,16 @@ fn read_rows(
     let path = folder.join(TABLE_FILE);
     let mut differs = |code, message: String| differences.push(Difference::new(code, message));
     if !path.is_file() {
-        differs("missing-file", format!("there is no {TABLE_FILE}"));
+        differs("missing-file", format!("{TABLE_FILE} is missing"));
         return Ok(None);
     }
     if let Some(info) = info
         && hash::of_file(&path)? != info.hashes.manifest
     {
-        differs("rows-changed", format!("{TABLE_FILE} is not the one whose hash {INFO_FILE} holds"));
+        differs("rows-changed", format!("{TABLE_FILE} does not match its hash in {INFO_FILE}"));
     }
-    let unreadable = |error: &StoreError| format!("{TABLE_FILE} is not of the form of a manifest: {error}");
+    let unreadable =
+        |error: &StoreError| format!("{TABLE_FILE} does not match the schema of a manifest: {error}");
     let schema = manifest::schema();
     match table::column_names(&path) {
         Err(error) => {
@@ -175,7 +174,7 @@ fn read_rows(
         }
         Ok(names) => {
             for name in names.iter().filter(|name| schema.field_with_name(name).is_err()) {
-                differs("schema", format!("{TABLE_FILE} has a column {name}, which no manifest has"));
+                differs("schema", format!("{TABLE_FILE} has an unexpected column {name}"));
             }
         }
     }
@@ -192,20 +191,20 @@ fn read_rows(
         let read = text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
         let read: Result<Vec<ManifestRow>, _> = read.map(serde_json::from_slice).collect();
         if read.ok().as_ref() != Some(&rows) {
-            differs("rows-changed", format!("{LINES_FILE} does not hold the rows of {TABLE_FILE}"));
+            differs("rows-changed", format!("{LINES_FILE} and {TABLE_FILE} hold different rows"));
         }
     }
     Ok(Some(rows))
 }
 
-/// What must hold of the rows by themselves: ids, patients, held-out cases.
+/// Checks the rows by themselves: ids, patients, held-out cases.
 fn check_rows(rows: &[ManifestRow], differences: &mut Vec<Difference>) {
     let mut seen = BTreeSet::new();
     let mut splits: BTreeMap<&str, BTreeSet<Split>> = BTreeMap::new();
     for row in rows {
         splits.entry(&row.patient_id).or_default().insert(row.split);
         if !seen.insert(&row.case_id) {
-            differences.push(Difference::of_case("case-twice", row, "it has two rows"));
+            differences.push(Difference::of_case("case-twice", row, "the case has more than one row"));
         }
         let in_curriculum = row.rank.is_some()
             || row.stage.is_some()
@@ -213,13 +212,13 @@ fn check_rows(rows: &[ManifestRow], differences: &mut Vec<Difference>) {
             || row.score.is_some()
             || row.left_out.is_some();
         if row.split != Split::Train && in_curriculum {
-            let message = format!("it is a {} case, but has a place in the curriculum", row.split);
+            let message = format!("a {} case must not be part of the curriculum", row.split);
             differences.push(Difference::of_case("held-out-ranked", row, message));
         } else if row.split == Split::Train && row.rank.is_some() == row.left_out.is_some() {
-            let message = "a training case has either a rank or a reason why it was left out";
+            let message = "a training case needs either a rank or the reason for its exclusion";
             differences.push(Difference::of_case("rank", row, message));
         } else if row.rank.is_some() != row.stage.is_some() || (row.tune && row.rank.is_none()) {
-            let message = "rank, stage and tuning sample contradict each other";
+            let message = "rank, stage and tuning subset contradict each other";
             differences.push(Difference::of_case("rank", row, message));
         }
     }
@@ -230,12 +229,12 @@ fn check_rows(rows: &[ManifestRow], differences: &mut Vec<Difference>) {
     }
 }
 
-/// What must hold between the rows and `manifest.json`: ranks without gaps, stages that reach them, labels.
+/// Checks rows against `manifest.json`: ranks without gaps, stages that reach all, labels.
 fn check_curriculum(rows: &[ManifestRow], info: &ManifestInfo, differences: &mut Vec<Difference>) {
     let mut ranks: Vec<u32> = rows.iter().filter_map(|row| row.rank).collect();
     ranks.sort_unstable();
     if !ranks.iter().copied().eq(1..=ranks.len() as u32) {
-        let message = format!("the ranks are not 1 to {}, each once", ranks.len());
+        let message = format!("expected the ranks 1 to {}, each once", ranks.len());
         differences.push(Difference::new("rank", message));
     }
     let stages = &info.stages;
@@ -245,35 +244,35 @@ fn check_curriculum(rows: &[ManifestRow], info: &ManifestInfo, differences: &mut
         .windows(2)
         .all(|w| w[0].active_cases < w[1].active_cases && w[0].first_epoch < w[1].first_epoch);
     if !(numbered && begins && grows) {
-        differences.push(Difference::new("stage", "the stages do not begin at epoch 0 and grow from 0 on"));
+        differences.push(Difference::new("stage", "the stages do not begin at epoch 0, or do not grow"));
     }
     let all = stages.last().map_or(0, |stage| stage.active_cases as usize);
     if all != ranks.len() {
-        let message = format!("the last stage has {all} cases, but {} have a rank", ranks.len());
+        let message = format!("the last stage has {all} active cases, but {} cases have a rank", ranks.len());
         differences.push(Difference::new("stage", message));
     }
     let labels: BTreeSet<u16> = info.labels.iter().map(|label| label.value).collect();
     for row in rows {
         let expected = row.rank.map(|rank| pacing::stage_of(rank, stages));
         if row.rank.is_some() && row.stage != expected {
-            differences.push(Difference::of_case("stage", row, "its stage is not that of its rank"));
+            differences.push(Difference::of_case("stage", row, "the stage does not match the rank"));
         }
         if let Some(label) = row.labels_annotated.iter().find(|label| !labels.contains(label)) {
-            let message = format!("{INFO_FILE} does not know its label {label}");
+            let message = format!("label {label} is not among the labels of {INFO_FILE}");
             differences.push(Difference::of_case("label", row, message));
         }
         if row.modality != info.modality {
-            let message = format!("it is {}, the manifest {}", row.modality, info.modality);
+            let message = format!("the modality is {}, that of the manifest {}", row.modality, info.modality);
             differences.push(Difference::of_case("modality", row, message));
         }
     }
 }
 
-/// Where files are found, and how far paths may lead.
+/// Where files lie, and which paths are allowed.
 struct Files<'a> {
     folder: &'a Path,
     curation: PathBuf,
-    /// How many folders up a path may lead: from a fold to the curation folder.
+    /// Number of folders that a path may lead up: from a fold to the curation folder.
     up: usize,
     parameters: ValidateParameters,
 }
@@ -286,11 +285,11 @@ impl<'a> Files<'a> {
     ) -> Result<Self, StoreError> {
         let curation = info.curation_folder(folder);
         let curation =
-            curation.canonicalize().map_err(StoreError::io("find the curation folder", &curation))?;
+            curation.canonicalize().map_err(StoreError::io("resolve the curation folder", &curation))?;
         Ok(Self { folder, curation, up: if info.fold.is_some() { 2 } else { 0 }, parameters })
     }
 
-    /// The files of earlier stages, where they lie beside the manifest.
+    /// Checks the files of earlier stages that lie beside the manifest.
     fn check_stages_before(
         &self,
         info: &ManifestInfo,
@@ -299,7 +298,7 @@ impl<'a> Files<'a> {
         for (name, expected) in [(cases::FILE, &info.hashes.cases), (plan::FILE, &info.hashes.plan)] {
             let path = self.curation.join(name);
             if path.is_file() && hash::of_file(&path)? != *expected {
-                let message = format!("{name} has changed since the manifest was made: run `pdl rank` again");
+                let message = format!("{name} has changed since the manifest was made; run `pdl rank` again");
                 differences.push(Difference::new("stale", message));
             }
         }
@@ -310,14 +309,15 @@ impl<'a> Files<'a> {
         let files = [("image", &row.image, &row.image_blake3), ("label", &row.label, &row.label_blake3)];
         let check = |(what, path, blake3): (&str, &String, &String)| {
             let (code, problem) = self.problem(path, blake3)?;
-            Some(Difference::of_case(code, row, format!("its {what} {problem}: {path}")))
+            Some(Difference::of_case(code, row, format!("the {what} {problem}: {path}")))
         };
         files.into_iter().filter_map(check).collect()
     }
 
-    /// What is wrong with a file. A path that leads out is not followed unless that is allowed.
+    /// Code and text of what is wrong with a file. A path outside is followed only when that is
+    /// allowed.
     fn problem(&self, text: &str, blake3: &str) -> Option<(&'static str, &'static str)> {
-        const OUTSIDE: (&str, &str) = ("outside", "lies outside the folder (--allow-outside)");
+        const OUTSIDE: (&str, &str) = ("outside", "lies outside the folder (see allow_outside)");
         if !self.parameters.allow_outside && leads_out(text, self.up) {
             return Some(OUTSIDE);
         }
@@ -327,17 +327,17 @@ impl<'a> Files<'a> {
         let path = pdl_store::paths::resolve(self.folder, text);
         let Ok(real) = path.canonicalize() else { return Some(("missing-file", "is missing")) };
         if !self.parameters.allow_outside && !real.starts_with(&self.curation) {
-            return Some(OUTSIDE); // by a link
+            return Some(OUTSIDE); //  by a symbolic link
         }
         match hash::of_file(&real) {
             Ok(found) if found == blake3 => None,
-            Ok(_) => Some(("file-changed", "has other content than the manifest says")),
-            Err(_) => Some(("missing-file", "cannot be read")),
+            Ok(_) => Some(("file-changed", "does not match its hash")),
+            Err(_) => Some(("missing-file", "is unreadable")),
         }
     }
 }
 
-/// Whether a relative path leaves a folder that lies `up` folders above where it begins, or is not relative.
+/// Whether a path is absolute or leaves the folder `up` levels above its start.
 fn leads_out(text: &str, up: usize) -> bool {
     let mut depth = up;
     for part in Path::new(text).components() {

@@ -1,4 +1,4 @@
-//! Communities of similar cases: Louvain on the graph of the most similar pairs.
+//! Communities of similar cases: the Louvain method on the graph of the most similar pairs.
 
 use std::collections::HashMap;
 
@@ -8,23 +8,23 @@ use pdl_store::StoreError;
 use crate::metrics::unit;
 use crate::pairwise::PairwiseSimilarity;
 
-/// A pass over the nodes that gains less modularity than this ends a level.
+/// A pass over the nodes that gains less modularity ends a level.
 const LEAST_GAIN: f64 = 1e-9;
 
 /// A move that gains less is rounding.
 const LEAST_MOVE: f64 = 1e-12;
 
-/// An undirected graph of weighted edges.
+/// An undirected weighted graph.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Graph {
     /// For each node its neighbours and the weights of the edges.
     neighbours: Vec<Vec<(u32, f64)>>,
-    /// For each node the weight of the edge to itself, counted once.
+    /// For each node the weight of its self-loop, counted once.
     loops: Vec<f64>,
 }
 
 impl Graph {
-    /// The pairs of likeness `threshold` and more, weighted by their similarity in [0, 1].
+    /// The pairs with at least the similarity `threshold`, weighted by their similarity in [0, 1].
     ///
     /// # Errors
     /// [`StoreError`] when the pairs cannot be read.
@@ -44,17 +44,17 @@ impl Graph {
         Ok(Self { loops: vec![0.0; neighbours.len()], neighbours })
     }
 
-    /// How many edges a node has.
+    /// Number of edges of a node.
     pub fn degree(&self, node: usize) -> usize {
         self.neighbours[node].len()
     }
 
-    /// The weight of a node's edges, that to itself twice.
+    /// Sum of the weights of a node's edges, its self-loop counted twice.
     fn strength(&self, node: usize) -> f64 {
         self.neighbours[node].iter().map(|(_, weight)| weight).sum::<f64>() + 2.0 * self.loops[node]
     }
 
-    /// The modularity (Newman and Girvan 2004) of a division into communities; 0 for a graph without edges.
+    /// Modularity of communities (Newman and Girvan 2004); 0 for a graph without edges.
     pub fn modularity(&self, community: &[usize]) -> f64 {
         let count = community.iter().max().map_or(0, |most| most + 1);
         let (mut inside, mut total) = (vec![0.0; count], vec![0.0; count]);
@@ -72,15 +72,15 @@ impl Graph {
         inside.iter().zip(&total).map(|(inside, total)| inside / all - (total / all).powi(2)).sum()
     }
 
-    /// Moves single nodes between communities, whose numbers are below that of the nodes, while that raises the
-    /// modularity; true when any moved.
+    /// Moves single nodes between communities, numbered below the number of nodes, while that
+    /// raises the modularity. Returns whether any moved.
     fn move_nodes(&self, community: &mut [usize], order: &[usize]) -> bool {
         let strengths: Vec<f64> = (0..self.neighbours.len()).map(|node| self.strength(node)).collect();
         let all: f64 = strengths.iter().sum();
         let mut totals = vec![0.0; strengths.len()];
         community.iter().zip(&strengths).for_each(|(own, strength)| totals[*own] += strength);
         let mut moved_ever = false;
-        // Weight from the node at hand to each community, and the communities it reaches.
+        // Weight from the current node to each community, and the communities that it reaches.
         let mut weight_to = vec![0.0; self.neighbours.len()];
         let mut reached: Vec<usize> = Vec::new();
         loop {
@@ -129,29 +129,29 @@ impl Graph {
             loops[own] += self.loops[node];
             for (other, weight) in neighbours {
                 match community[*other as usize] {
-                    there if there == own => loops[own] += weight / 2.0, // met from both ends
+                    there if there == own => loops[own] += weight / 2.0, //  met from both ends
                     there => *weights[own].entry(there as u32).or_insert(0.0) += weight,
                 }
             }
         }
         let neighbours = weights.into_iter().map(|weights| {
             let mut list: Vec<(u32, f64)> = weights.into_iter().collect();
-            list.sort_by_key(|(other, _)| *other); // sums must not depend on a hash map's order
+            list.sort_by_key(|(other, _)| *other); //  sums must not depend on a hash map's order
             list
         });
         Self { neighbours: neighbours.collect(), loops }
     }
 }
 
-/// Most orders of the nodes that are tried.
+/// Most node orders to try.
 const ROUNDS: usize = 8;
 
-/// Edges of all orders together that are tried; a large graph has fewer orders, so that it does not take minutes.
+/// Most edges of all tried orders together: large graphs get fewer orders, to bound the time.
 const ROUNDS_EDGES: usize = 40_000_000;
 
-/// The communities of a graph by the Louvain method (Blondel et al. 2008): of up to eight fixed orders of the
-/// nodes the one that ends with the largest modularity, so that the result is good and always the same.
-/// Communities are numbered from the largest, equals by their first node.
+/// The communities of a graph by the Louvain method (Blondel et al. 2008): of up to eight fixed
+/// node orders the result with the largest modularity, the same in every run. Communities are
+/// numbered from the largest, ties by their first node.
 pub fn louvain(graph: &Graph) -> Vec<usize> {
     let mut best: Vec<usize> = (0..graph.neighbours.len()).collect();
     let mut most = graph.modularity(&best);
@@ -166,8 +166,8 @@ pub fn louvain(graph: &Graph) -> Vec<usize> {
     by_size(&best)
 }
 
-/// Moves nodes, merges communities into nodes and goes on with these, level by level; then begins again from the
-/// communities found, until no single node moves any more.
+/// Moves nodes and merges communities into nodes, level by level, and repeats that from the result
+/// until no single node moves.
 fn one_round(graph: &Graph, round: u64) -> Vec<usize> {
     let order = |nodes: usize| {
         let mut order: Vec<usize> = (0..nodes).collect();
@@ -190,7 +190,7 @@ fn one_round(graph: &Graph, round: u64) -> Vec<usize> {
     result
 }
 
-/// A number's bits well mixed (SplitMix64, Steele et al. 2014).
+/// SplitMix64 (Steele et al. 2014).
 fn mixed(number: u64) -> u64 {
     let mut z = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -198,7 +198,7 @@ fn mixed(number: u64) -> u64 {
     z ^ (z >> 31)
 }
 
-/// Numbers communities from 0 in the order in which they first occur; returns how many there are.
+/// Numbers communities from 0 in the order of their first node; returns their number.
 fn renumber(community: &mut [usize]) -> usize {
     let mut numbers = HashMap::new();
     for own in community.iter_mut() {
@@ -214,17 +214,17 @@ fn by_size(community: &[usize]) -> Vec<usize> {
     let mut sizes = vec![0_usize; count];
     numbered.iter().for_each(|own| sizes[*own] += 1);
     let mut order: Vec<usize> = (0..count).collect();
-    order.sort_by_key(|own| std::cmp::Reverse(sizes[*own])); // stable: equals by their first node
+    order.sort_by_key(|own| std::cmp::Reverse(sizes[*own])); //  stable: ties by their first node
     let mut place = vec![0; count];
     order.iter().enumerate().for_each(|(new, old)| place[*old] = new);
     numbered.into_iter().map(|own| place[own]).collect()
 }
 
-/// The likeness that the most similar `share` (0 to 1) of the pairs reach, exactly: the value of the pair at
-/// place ceil(share x pairs), most similar first. Nothing when there are no pairs.
+/// The similarity that the most similar fraction `share` (0 to 1) of the pairs reach, exactly: the
+/// value of the pair at position ceil(share x pairs), most similar first. `None` without pairs.
 ///
-/// Two passes over the pairs count by the upper, then the lower half of the values' bits, so that memory stays
-/// bounded.
+/// Two passes over the pairs count by the upper, then the lower half of the values' bits, so memory
+/// stays bounded.
 ///
 /// # Errors
 /// [`StoreError`] when the pairs cannot be read.
@@ -252,7 +252,7 @@ pub fn threshold(
     Ok(Some(from_ordered(((high as u32) << 16) | low as u32)))
 }
 
-/// The bin, counted from the highest, that holds the `place`-th value (from 1), and how many lie in bins above.
+/// The bin, counted from the highest, with the `place`-th value (from 1), and the count above it.
 fn bin_of(counts: &[u64], place: u64) -> (usize, u64) {
     let mut above = 0;
     for (bin, count) in counts.iter().enumerate().rev() {
@@ -296,7 +296,7 @@ mod tests {
             graph.neighbours[a].push((b as u32, 1.0));
             graph.neighbours[b].push((a as u32, 1.0));
         }
-        // Of 7 edges 3 lie in each half, each of which has half of the degrees: 2 (3/7 - 1/4).
+        // Of 7 edges 3 lie in each half, which has half of the degrees: 2 (3/7 - 1/4).
         assert!((graph.modularity(&[0, 0, 0, 1, 1, 1]) - 2.0 * (3.0 / 7.0 - 0.25)).abs() < 1e-12);
         assert_eq!(louvain(&graph), [0, 0, 0, 1, 1, 1]);
         let merged = graph.merged(&[0, 0, 0, 1, 1, 1], 2);

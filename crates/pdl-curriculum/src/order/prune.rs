@@ -1,4 +1,4 @@
-//! Which training cases are left out of the curriculum, and which a person should look at.
+//! Duplicates, which are excluded from the curriculum, and outliers, which are listed.
 
 use std::collections::HashMap;
 
@@ -15,15 +15,17 @@ use crate::pairwise::PairwiseSimilarity;
 pub struct DuplicateCandidate<'a> {
     /// BLAKE3 of the image file.
     pub image_blake3: &'a str,
-    /// How many labels were looked for in it.
+    /// Number of annotated labels.
     pub labels_annotated: usize,
 }
 
-/// Finds duplicates: for each case the case that stands for it, or nothing for those that stay. Two cases are
-/// duplicates when their image files are the same, or, with `ssim`, when they are that similar.
+/// For each case the duplicate that stays in its place, or `None` for those that stay. Two cases
+/// are duplicates when their image files are identical or, with `ssim`, when their similarity is at
+/// least that.
 ///
-/// Cases are gone through from those with the most annotated labels, equals by case id; each stays unless it is
-/// a duplicate of one that stays. So a chain of cases, each like the next, is not dropped down to its head.
+/// Cases are visited from those with the most annotated labels, ties by case id; each stays unless
+/// it is a duplicate of one that stays. So a chain of pairwise duplicates is not reduced to its
+/// first case.
 ///
 /// # Errors
 /// [`StoreError`] when the pairs cannot be read.
@@ -59,17 +61,18 @@ pub fn duplicates(
     Ok(stands_for)
 }
 
-/// How far cases lie from their nearest neighbours, and from where on that is far.
+/// Distances of the cases from their nearest neighbours, and the limit for outliers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Distances {
-    /// For each case the likeness of identical cases less its mean likeness to its nearest neighbours.
+    /// For each case the similarity of identical cases minus its mean similarity to its nearest
+    /// neighbours.
     pub of_cases: Vec<f64>,
-    /// Tukey's fence: a case further than that lies apart.
+    /// Tukey's fence: cases beyond it are outliers.
     pub limit: f64,
 }
 
-/// Distances to the `neighbours` nearest, with a limit of `fence` interquartile ranges above the third quartile.
-/// Nothing with fewer than four cases, which have no quartiles to speak of.
+/// Distances to the `neighbours` nearest, with a limit of `fence` interquartile ranges above the
+/// third quartile. `None` with fewer than four cases, too few for quartiles.
 ///
 /// # Errors
 /// [`StoreError`] when the pairs cannot be read.
@@ -105,7 +108,8 @@ mod tests {
     fn of_duplicates_the_best_annotated_stays_and_chains_do_not_collapse() {
         let line = CasesOnALine(vec![0.0, 0.05, 0.1, 3.0, 5.0]);
         let cases = candidates(&[("a", 1), ("b", 1), ("c", 1), ("d", 1), ("d", 2)]);
-        // 0 and 1, 1 and 2 are duplicates, but 0 and 2 are not: 1 goes, 2 stays. 3 and 4 are one file.
+        // 0 and 1, 1 and 2 are duplicates, but 0 and 2 are not: 1 goes, 2 stays. 3 and 4 are one
+        // file.
         assert_eq!(duplicates(&line, &cases, Some(0.94)).unwrap(), [None, Some(0), None, Some(4), None]);
         assert_eq!(duplicates(&line, &cases, None).unwrap(), [None, None, None, Some(4), None]);
     }

@@ -1,10 +1,11 @@
-//! From the training cases and their pairs to the place of each in the curriculum.
+//! From the training cases and their pairs to the rank of each.
 
 use std::collections::BTreeMap;
 
 use pdl_cohort::cases::Finding;
 use pdl_similarity::metrics::Metric;
 use pdl_similarity::pairs::Pairs;
+use pdl_store::text::counted;
 
 use crate::CurriculumError;
 use crate::manifest::{Communities, Outlier, Ranking};
@@ -19,11 +20,11 @@ use crate::parameters::{Order, RankParameters, ScoreBy};
 pub(crate) struct TrainingCase<'a> {
     pub case_id: &'a str,
     pub candidate: DuplicateCandidate<'a>,
-    /// Its value in the column by which the order is stratified.
+    /// Value in the column by which the order is stratified.
     pub stratum: Option<String>,
 }
 
-/// Its place afterwards.
+/// The part of a manifest row that the ranking decides.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct CaseRank {
     pub rank: Option<u32>,
@@ -33,7 +34,8 @@ pub(crate) struct CaseRank {
     pub left_out: Option<String>,
 }
 
-/// Places the training cases, which are in the order of their ids, by the pairs of the proxies named `proxy_ids`.
+/// Ranks `training`, ascending by case id, by the pairs of the proxies with the case ids
+/// `proxy_ids`.
 pub(crate) fn rank_cases<'a>(
     training: &'a [TrainingCase<'_>],
     pairs: Option<&Pairs>,
@@ -94,7 +96,7 @@ fn leave_out_duplicates<'a>(
     Ok(stands_for.into_iter().enumerate().filter_map(left_out).collect())
 }
 
-/// The numbers of the cases of the coarse sample: spread over the most similar share of the ranked cases.
+/// Case numbers of the tuning subset, evenly spaced over the most typical ranked cases.
 fn tuning_sample(scores: &[f64], places: &[CaseRank], parameters: &RankParameters) -> Vec<usize> {
     let mut typical = order::typical_first(scores);
     typical.retain(|case| places[*case].rank.is_some());
@@ -113,20 +115,20 @@ fn note_choices(parameters: &RankParameters, ranking: &mut Ranking) {
     if parameters.metric.repeat_each_other() {
         ranking.findings.push(Finding::new(
             "psnr-repeats-mse",
-            "PSNR orders pairs exactly as MSE does: among the metrics it is no further vote",
+            "PSNR orders pairs exactly as MSE does and adds nothing to it",
         ));
     }
     if !ranking.outliers.is_empty() {
-        let count = ranking.outliers.len();
         let message = format!(
-            "{count} training cases lie apart from all others: look at them, they are in the curriculum (outliers \
-             in manifest.json)"
+            "outliers: {} far from the nearest neighbours; review them (`outliers` in manifest.json), they stay \
+             in the curriculum",
+            counted(ranking.outliers.len(), "training case")
         );
         ranking.findings.push(Finding::new("outliers", message));
     }
 }
 
-/// What scores and orders are made from.
+/// The inputs of scores and orders.
 struct Ranker<'a> {
     pairwise: &'a SelectedPairs<'a>,
     ids: &'a [&'a str],
@@ -162,11 +164,12 @@ impl Ranker<'_> {
 
     fn references(&self) -> Result<Vec<usize>, CurriculumError> {
         let number = |id: &String| {
-            self.ids.binary_search(&id.as_str()).map_err(|_| {
-                CurriculumError::Option(format!(
-                    "--reference {id}: no training case of this name is in the curriculum (held-out cases have no \
-                     say in the ranking)"
-                ))
+            self.ids.binary_search(&id.as_str()).map_err(|_| CurriculumError::InvalidOption {
+                name: "reference",
+                problem: format!(
+                    "expected a training case of the curriculum, found {id} (validation and test \
+                         cases do not influence the ranking)"
+                ),
             })
         };
         self.parameters.reference.iter().map(number).collect()
@@ -237,12 +240,12 @@ impl Ranker<'_> {
         let distances = found.of_cases.into_iter().enumerate();
         ranking.outlier_limit = Some(found.limit);
         ranking.outliers = distances.filter(|(_, distance)| *distance > found.limit).map(outlier).collect();
-        ranking.outliers.sort_by(|a, b| b.distance.total_cmp(&a.distance)); // stable: equals by case id
+        ranking.outliers.sort_by(|a, b| b.distance.total_cmp(&a.distance)); //  stable: ties by case id
         Ok(())
     }
 }
 
-/// Cases in communities.
+/// Communities, and the order within them.
 struct CommunityOrder {
     /// The community of each case.
     of: Vec<usize>,

@@ -1,4 +1,4 @@
-//! From pairs to a score for each case: the more typical, the larger.
+//! From pairs to a score for each case; larger is more typical.
 
 use pdl_similarity::metrics::Metric;
 use pdl_store::StoreError;
@@ -7,7 +7,7 @@ use pdl_volume::statistics;
 use crate::metrics::identical;
 use crate::pairwise::{PairwiseSimilarity, SimilarityMatrix};
 
-/// The mean likeness of each case to all others.
+/// The mean similarity of each case to all others.
 ///
 /// # Errors
 /// [`StoreError`] when the pairs cannot be read.
@@ -21,8 +21,7 @@ pub fn mean(pairwise: &impl PairwiseSimilarity, metric: Metric) -> Result<Vec<f6
     Ok(sums.into_iter().map(|sum: f64| sum / others).collect())
 }
 
-/// The median likeness of each case to all others (of an even number: the mean of the middle two). Needs the
-/// whole matrix in memory.
+/// The median similarity of each case to all others. Holds the whole matrix in memory.
 ///
 /// # Errors
 /// [`StoreError`] when the pairs cannot be read.
@@ -36,7 +35,7 @@ pub fn median(pairwise: &impl PairwiseSimilarity, metric: Metric) -> Result<Vec<
     Ok((0..matrix.cases()).map(of_case).collect())
 }
 
-/// The most typical case: the one with the largest mean likeness to all others; the first of equals.
+/// The case with the largest mean similarity to all others; the first of equals.
 ///
 /// # Errors
 /// [`StoreError`] when the pairs cannot be read.
@@ -45,7 +44,8 @@ pub fn medoid(pairwise: &impl PairwiseSimilarity, metric: Metric) -> Result<usiz
     Ok((0..scores.len()).rev().max_by(|a, b| scores[*a].total_cmp(&scores[*b])).unwrap_or(0))
 }
 
-/// The mean likeness of each case to the cases of `references`; a reference is identical with itself.
+/// The mean similarity of each case to the cases of `references`; a reference is identical to
+/// itself.
 ///
 /// # Errors
 /// [`StoreError`] when the pairs cannot be read.
@@ -72,7 +72,7 @@ pub fn reference(
     Ok(sums.into_iter().map(|sum| sum / count).collect())
 }
 
-/// The mean likeness of each case to its `neighbours` most similar others (to all when there are fewer).
+/// The mean similarity of each case to its `neighbours` nearest (to all when there are fewer).
 ///
 /// # Errors
 /// [`StoreError`] when the pairs cannot be read.
@@ -82,7 +82,7 @@ pub fn nearest(
     neighbours: usize,
 ) -> Result<Vec<f64>, StoreError> {
     let keep = neighbours.clamp(1, pairwise.cases().saturating_sub(1).max(1));
-    // Each case's most similar so far, the most similar first.
+    // The largest similarities of each case so far, descending.
     let mut best: Vec<Vec<f32>> = vec![Vec::with_capacity(keep + 1); pairwise.cases()];
     pairwise.for_each(metric, |a, b, value| {
         for case in [a, b] {
@@ -99,8 +99,9 @@ pub fn nearest(
     Ok(best.iter().map(of_list).collect())
 }
 
-/// Scores by several metrics as one: for each case the share of the others that rank behind it, averaged over
-/// the metrics; equals share their mean rank. 1 is a case that comes first by all, 0 one that comes last.
+/// Combines the scores of several metrics: for each case the fraction of the others that rank
+/// behind it, averaged over the metrics; ties share their mean rank. 1 is first by all metrics, 0
+/// last by all.
 pub fn mean_rank(scores: &[Vec<f64>]) -> Vec<f64> {
     let cases = scores.first().map_or(0, Vec::len);
     let others = cases.saturating_sub(1).max(1) as f64;
@@ -113,7 +114,7 @@ pub fn mean_rank(scores: &[Vec<f64>]) -> Vec<f64> {
     sums.into_iter().map(|sum| sum / scores.len() as f64).collect()
 }
 
-/// Ranks from 1, the largest score first; equals get the mean of their places.
+/// Ranks from 1, the largest score first; ties share their mean rank.
 fn ranks(scores: &[f64]) -> Vec<f64> {
     let mut order: Vec<usize> = (0..scores.len()).collect();
     order.sort_by(|a, b| scores[*b].total_cmp(&scores[*a]));

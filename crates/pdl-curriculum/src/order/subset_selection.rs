@@ -1,13 +1,13 @@
-//! Orders in which each next case depends on those before: k-centre, facility location, maximal marginal
-//! relevance. All take the whole matrix in memory; ties go to the smaller case id.
+//! Orders in which each case depends on those before: k-centre, facility location, maximal marginal
+//! relevance. All hold the whole matrix in memory; ties go to the smaller case id.
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
 use crate::pairwise::SimilarityMatrix;
 
-/// K-centre greedy (Gonzalez 1985): after `first`, always the case that is least like the most similar of those
-/// taken already.
+/// K-centre greedy (Gonzalez 1985): after `first`, always the case with the smallest similarity to
+/// its nearest selected one.
 pub fn k_centre(matrix: &SimilarityMatrix, first: usize) -> Vec<usize> {
     let mut nearest = vec![f32::NEG_INFINITY; matrix.cases()];
     let mut waiting = vec![true; matrix.cases()];
@@ -22,15 +22,17 @@ pub fn k_centre(matrix: &SimilarityMatrix, first: usize) -> Vec<usize> {
     order
 }
 
-/// One, in the fixed point numbers in which gains are summed: exact for every float from 1/64 to 1.
+/// 1 in the fixed-point numbers in which gains are summed: exact for every float from 1/64 to 1.
 const ONE: f32 = (1 << 30) as f32;
 
-/// Facility location: always the case that most raises the sum, over all cases, of their similarity to the most
-/// similar case taken. `similarity` holds values in [0, 1] ([`SimilarityMatrix::into_unit`]).
+/// Facility location: always the case that most raises the sum, over all cases, of the similarity
+/// to the nearest selected case. `similarity` holds values in [0, 1]
+/// ([`SimilarityMatrix::into_unit`]).
 ///
-/// Lazy greedy (Minoux 1978): gains only fall as cases are taken, so an old gain is an upper bound, and a case is
-/// taken once its gain is exact and no bound is larger. The order is that of the plain greedy algorithm. Gains are
-/// sums of whole numbers: late in the order two cases often gain exactly the same, and rounding must not choose.
+/// Lazy greedy (Minoux 1978): gains only fall as cases are selected, so an old gain is an upper
+/// bound, and a case is selected once its gain is exact and no bound is larger. The order equals
+/// that of the plain greedy algorithm. Gains are integers: late in the order two cases often gain
+/// exactly the same, and rounding must not decide.
 pub fn facility_location(similarity: &SimilarityMatrix) -> Vec<usize> {
     let mut covered = vec![0.0_f32; similarity.cases()];
     let gain = |case: usize, covered: &[f32]| -> i64 {
@@ -52,7 +54,7 @@ pub fn facility_location(similarity: &SimilarityMatrix) -> Vec<usize> {
     order
 }
 
-/// A gain that was exact when `taken_then` cases had been taken, and is an upper bound since.
+/// A gain that was exact when `taken_then` cases had been selected; an upper bound since.
 #[derive(PartialEq, Eq)]
 struct Bound {
     gain: i64,
@@ -73,7 +75,7 @@ impl PartialOrd for Bound {
 }
 
 /// Maximal marginal relevance (Carbonell and Goldstein 1998): always the case with the largest
-/// `weight` x relevance - (1 - `weight`) x similarity to the most similar case taken.
+/// `weight` x relevance - (1 - `weight`) x similarity to the nearest selected case.
 pub fn maximal_marginal_relevance(
     similarity: &SimilarityMatrix,
     relevance: &[f64],
@@ -96,7 +98,7 @@ fn take_in(nearest: &mut [f32], row: &[f32]) {
     nearest.iter_mut().zip(row).for_each(|(nearest, value)| *nearest = nearest.max(*value));
 }
 
-/// The waiting case of the largest worth; the first of equals.
+/// The waiting case of the largest value; the first of equals.
 fn best(waiting: &[bool], worth: impl Fn(usize) -> f64) -> Option<usize> {
     let mut best: Option<(usize, f64)> = None;
     for case in (0..waiting.len()).filter(|case| waiting[*case]) {
@@ -129,17 +131,18 @@ mod tests {
     fn relevance_alone_is_the_typical_order() {
         let similarity = matrix(&[0.0, 0.1, 0.5, 1.0]).into_unit(Metric::Ssim);
         assert_eq!(maximal_marginal_relevance(&similarity, &[0.3, 0.9, 0.9, 0.1], 1.0), [1, 2, 0, 3]);
-        // After 1 and 2, case 0 is worth (0.3 - 0.9) / 2, and case 3, less relevant but farther, (0.1 - 0.5) / 2.
+        // After 1 and 2, case 0 gives (0.3 - 0.9) / 2, and case 3, less relevant but farther, (0.1
+        // - 0.5) / 2.
         assert_eq!(maximal_marginal_relevance(&similarity, &[0.3, 0.9, 0.9, 0.1], 0.5), [1, 2, 3, 0]);
     }
 
-    /// The greedy algorithm as it is written in books: every gain anew for every choice.
+    /// The plain greedy algorithm: every gain anew for every selection.
     fn plain_greedy(similarity: &SimilarityMatrix) -> Vec<usize> {
         let cases = similarity.cases();
         let mut covered = vec![0.0_f32; cases];
         let mut waiting = vec![true; cases];
         let mut order = Vec::new();
-        // The made-up values are sixteenths, whose sums are exact.
+        // The values are sixteenths, whose sums are exact.
         let gain = |case: usize, covered: &[f32]| -> f64 {
             (0..cases).map(|i| f64::from((similarity.row(case)[i] - covered[i]).max(0.0))).sum()
         };

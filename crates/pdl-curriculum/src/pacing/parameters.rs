@@ -1,4 +1,4 @@
-//! What a user can choose about pacing.
+//! Parameters of pacing.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,22 +6,22 @@ use std::str::FromStr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A number of cases, or a share of them: "12" or "20%".
+/// A number or percentage of cases: "12" or "20%".
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "ShareText", into = "String")]
 pub enum Share {
-    /// So many cases.
+    /// A number of cases.
     Cases(usize),
-    /// So many percent of the cases.
+    /// A percentage of all cases.
     Percent(f64),
 }
 
 impl Share {
-    /// How many of `all` cases that is: rounded up, at least one, at most all.
+    /// The number of cases out of `all`: rounded up, at least one, at most all.
     pub fn of(self, all: usize) -> usize {
         let count = match self {
             Share::Cases(n) => n,
-            // A hair less than the product, so that 20% of 5 is 1 whatever the rounding of 0.2.
+            // The margin absorbs rounding, so that 20% of 5 is 1.
             Share::Percent(p) => (p / 100.0 * all as f64 - 1e-9).ceil() as usize,
         };
         count.max(1).min(all)
@@ -32,7 +32,9 @@ impl FromStr for Share {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let wrong = || format!("'{text}' is neither a number of cases, such as 12, nor a share, such as 20%");
+        let wrong = || {
+            format!("expected a number of cases, such as 12, or a percentage, such as 20%, found '{text}'")
+        };
         let share = match text.trim().strip_suffix('%') {
             Some(percent) => Share::Percent(percent.trim().parse().map_err(|_| wrong())?),
             None => Share::Cases(text.trim().parse().map_err(|_| wrong())?),
@@ -54,7 +56,7 @@ impl fmt::Display for Share {
     }
 }
 
-/// How a share may stand in a file: `12`, `"12"` or `"20%"`.
+/// A share in a file: `12`, `"12"` or `"20%"`.
 #[derive(Deserialize, JsonSchema)]
 #[serde(untagged)]
 enum ShareText {
@@ -79,14 +81,15 @@ impl From<Share> for String {
     }
 }
 
-/// How the number of active cases grows; N cases, T epochs in all, a the share of them after which all are
-/// active, b the share of the cases that begin (Wu et al. 2021, "When do curricula work?").
+/// How the number of active cases grows. N cases, T epochs in all, a the fraction of them after
+/// which all cases are active, b the fraction of cases that start (Wu et al. 2021, "When do
+/// curricula work?").
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Pacing {
     /// --add more cases after every --every epochs, as published.
     Fixed,
-    /// The first --start cases, then, after --every epochs, all.
+    /// The first --start cases; all cases after --every epochs.
     TwoStage,
     /// b N + N (1 - b) (t / aT)^--power.
     Polynomial,
@@ -98,18 +101,18 @@ pub enum Pacing {
     Step,
 }
 
-/// Epochs between stages as published.
+/// Published number of epochs between stages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Preset {
-    /// Thoracic CT: 10 epochs.
+    /// 10 epochs, as published for thoracic CT.
     Ct,
-    /// MR: 20 epochs.
+    /// 20 epochs, as published for MR.
     Mr,
 }
 
 impl Preset {
-    /// Epochs between stages.
+    /// The number of epochs.
     pub fn epochs(self) -> u32 {
         match self {
             Preset::Ct => 10,
