@@ -67,10 +67,7 @@ fn every_difference_is_told_by_its_case() {
     assert_eq!(code, 5);
     let expected = [
         "plan.json has changed since the manifest was made; run `pdl rank` again [stale]".to_owned(),
-        format!(
-            "{}: the image does not match its hash: {} [file-changed]",
-            rows[0].case_id, rows[0].image
-        ),
+        format!("{}: the image does not match its hash: {} [file-changed]", rows[0].case_id, rows[0].image),
         format!("{}: the label is missing: {} [missing-file]", rows[1].case_id, rows[1].label),
     ];
     assert_eq!(said.lines().collect::<Vec<_>>(), expected);

@@ -1,4 +1,4 @@
-//! One export: which target, and what was written.
+//! Export of a manifest to another framework.
 
 mod context;
 mod croissant;
@@ -21,43 +21,44 @@ use crate::export::context::{ExportContext, ExportedCase};
 use crate::export::files::{CaseFiles, ExportVolumes, Holding, manifest_names, plain_names};
 pub use crate::export::webdataset::Shards;
 
-/// For whom.
+/// The framework or format to export to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Target {
-    /// datalist.json, and a datalist for every stage.
+    /// datalist.json, and a datalist per stage.
     Monai,
     /// A raw dataset of nnU-Net v2, with stage k as fold k of splits_final.json.
     Nnunet,
-    /// subjects.jsonl: the keyword arguments of a TorchIO subject, one a line.
+    /// subjects.jsonl: the keyword arguments of a TorchIO subject per line.
     Torchio,
-    /// A dataset repository: a Parquet file for each split, and a README that says so.
+    /// A Hugging Face dataset repository: a Parquet file per split, and a README.
     Huggingface,
-    /// Tar shards for the webdataset package, training cases in rank order; they hold the volumes.
+    /// Tar shards for the webdataset package, training cases in rank order; they contain the
+    /// volumes.
     Webdataset,
     /// croissant.json: the manifest and the volumes in MLCommons' Croissant.
     Croissant,
-    /// cohort.csv, which pdl reads as a cohort, too.
+    /// cohort.csv, which pdl also reads as a cohort.
     Csv,
 }
 
-/// What was written.
+/// Result of an export.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Exported {
-    /// Training, validation and test cases.
+    /// Number of training, validation and test cases.
     pub cases: [usize; 3],
-    /// Training cases left out of the curriculum, and so of the export.
+    /// Training cases that are excluded from the curriculum, and so from the export.
     pub left_out: usize,
-    /// The lists, relative to the export.
+    /// Paths of the written lists, relative to the export.
     pub lists: Vec<String>,
 }
 
-/// Exports the manifest of the curation folder `out` to the folder `dest`. Volumes are referred to unless `holding`
-/// says otherwise; WebDataset's shards hold them in any case.
+/// Exports the manifest of the curation folder `out` to the folder `dest`. By default volumes are
+/// referenced; shards of WebDataset always contain them.
 ///
 /// # Errors
-/// [`ExchangeError`] when there is no manifest, a prepared file is not what it says, the target cannot hold the
-/// cohort or has no such option, or `dest` cannot be written.
+/// [`ExchangeError`] when there is no manifest, a prepared file does not match it, the target
+/// cannot represent the cohort or lacks an option, or `dest` cannot be written.
 pub fn export(
     out: &Path,
     target: Target,
@@ -66,10 +67,12 @@ pub fn export(
     shards: Shards,
 ) -> Result<Exported, ExchangeError> {
     if target == Target::Webdataset && holding.is_some() {
-        return Err(ExchangeError::Option("webdataset's shards hold the volumes themselves: leave --by out"));
+        let problem = "not supported by webdataset, whose shards contain the volumes";
+        return Err(ExchangeError::InvalidOption { name: "by", problem });
     }
     if target != Target::Webdataset && shards != Shards::default() {
-        return Err(ExchangeError::Option("--shard-size and --shard-cases are for webdataset only"));
+        let name = if shards.shard_size.is_some() { "shard_size" } else { "shard_cases" };
+        return Err(ExchangeError::InvalidOption { name, problem: "supported by webdataset only" });
     }
     let manifest = Manifest::open(out)?;
     if target == Target::Nnunet {

@@ -1,5 +1,5 @@
-//! A MONAI datalist or a raw dataset of nnU-Net as a cohort: a folder with `cohort.csv`, whose paths lead to the
-//! volumes where they are, and `dataset.json` with the names of the labels.
+//! Import of a MONAI datalist or an nnU-Net raw dataset as a cohort: a folder with `cohort.csv`,
+//! whose paths lead to the volumes in place, and `dataset.json` with the names of the labels.
 
 mod datalist;
 mod raw_dataset;
@@ -17,32 +17,34 @@ use crate::ExchangeError;
 pub use crate::import::types::ImportOptions;
 use crate::import::types::ImportedDataset;
 
-/// What was written.
+/// Result of an import.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Imported {
-    /// Cases of cohort.csv.
+    /// Number of cases in `cohort.csv`.
     pub cases: usize,
-    /// Of them those for which the dataset states a split: training, validation and test.
+    /// Cases for which the dataset states a split: training, validation and test.
     pub split: [usize; 3],
-    /// Cases that have no label map in the dataset, and so are left out.
+    /// Cases without a label map, which are skipped.
     pub unlabelled: usize,
 }
 
-/// Writes the cohort folder `dest` from `source`, a MONAI datalist (a `.json` file) or the folder of an nnU-Net raw
-/// dataset. Volumes stay where they are.
+/// Writes the cohort folder `dest` from `source`, a MONAI datalist (a `.json` file) or the folder
+/// of an nnU-Net raw dataset. Volumes stay in place.
 ///
 /// # Errors
-/// [`ExchangeError`] when `source` is neither, needs a choice that was not made, or `dest` cannot be written.
+/// [`ExchangeError`] when `source` is neither, lacks a required choice, or `dest` cannot be
+/// written.
 pub fn import(source: &Path, dest: &Path, parameters: &ImportOptions) -> Result<Imported, ExchangeError> {
     let dataset = if source.is_dir() {
         raw_dataset::read(source, parameters)?
     } else {
         datalist::read(source, parameters)?
     };
-    fs::create_dir_all(dest).map_err(StoreError::io("make the folder", dest))?;
-    let dest = dest.canonicalize().map_err(StoreError::io("find the folder", dest))?;
+    fs::create_dir_all(dest).map_err(StoreError::io("create the folder", dest))?;
+    let dest = dest.canonicalize().map_err(StoreError::io("resolve the folder", dest))?;
     if source.is_dir() && source.canonicalize().is_ok_and(|source| source == dest) {
-        return Err(ExchangeError::Option("--dest must be another folder than the dataset's own"));
+        let problem = "expected another folder than that of the dataset";
+        return Err(ExchangeError::InvalidOption { name: "dest", problem });
     }
     write_table(&dest, &dataset)?;
     let mut head = BTreeMap::new();
@@ -84,7 +86,7 @@ fn write_table(dest: &Path, dataset: &ImportedDataset) -> Result<(), ExchangeErr
     Ok(())
 }
 
-/// A path as the table in `dest` names it; a file that is missing is named all the same, and index reports it.
+/// The path relative to `dest`. Missing files are listed, too: `pdl index` reports them.
 fn from(dest: &Path, path: &Path) -> String {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let folder = absolute.parent().and_then(|folder| folder.canonicalize().ok());

@@ -1,32 +1,34 @@
-//! Classical multidimensional scaling (Torgerson 1952): points on a plane whose distances are as near as can be to
-//! those between the cases.
+//! Classical multidimensional scaling (Torgerson 1952): points on a plane whose distances
+//! approximate those between the cases.
 //!
-//! The matrix of squared distances, centred twice and halved with its sign turned, is the matrix of inner products of
-//! the points; its two largest eigenvalues and their vectors give the plane. They are found by iterating a block of
-//! vectors with a Rayleigh-Ritz step (Saad 2011, Numerical Methods for Large Eigenvalue Problems, chapter 5).
+//! The doubly centred matrix of squared distances, times -1/2, is the matrix of inner products of
+//! the points; its two largest eigenvalues and their eigenvectors give the plane. They are computed
+//! by block power iteration with a Rayleigh-Ritz step (Saad 2011, Numerical Methods for Large
+//! Eigenvalue Problems, chapter 5).
 
 use rayon::prelude::*;
 
-/// Vectors that are iterated together: two are wanted, the others make these two settle sooner.
+/// Vectors of the block: two are wanted, the others speed up their convergence.
 const BLOCK: usize = 8;
 
-/// Most iterations; a plane that has not settled by then is good enough to be looked at.
+/// Most iterations. A plane that has not converged by then is good enough for a picture.
 const MOST_ITERATIONS: usize = 300;
 
-/// The change of both eigenvalues, relative to the first, at which they have settled.
+/// Convergence: relative change of both eigenvalues.
 const SETTLED: f64 = 1e-9;
 
-/// The cases on a plane.
+/// The cases as points on a plane.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Embedding {
-    /// For each case its place along the two axes; the first is the one along which the cases differ most.
+    /// Coordinates of each case; the first axis has the larger variance.
     pub points: Vec<[f64; 2]>,
-    /// The share of the sum of all eigenvalues that each axis keeps, 0 to 1.
+    /// Fraction of the sum of all eigenvalues that each axis explains.
     pub kept: [f64; 2],
 }
 
-/// Lays out `n` cases by the squares of their distances, row by row (`n` x `n`, symmetric, 0 on the diagonal). Each
-/// axis points so that the case furthest from the middle, of equals the first, lies on its positive side.
+/// Embeds `n` cases by their squared distances, row by row (`n` x `n`, symmetric, 0 on the
+/// diagonal). Each axis is oriented so that the case farthest from the centre, of equals the first,
+/// is positive.
 ///
 /// # Panics
 /// When there are not `n` x `n` distances.
@@ -49,7 +51,7 @@ pub fn plane(squared: &[f64], n: usize) -> Embedding {
     Embedding { points: first.into_iter().zip(second).map(|(x, y)| [x, y]).collect(), kept }
 }
 
-/// Whether the largest entry by size, of equals (up to rounding) the first, is negative.
+/// Whether the entry of largest magnitude, of equals (up to rounding) the first, is negative.
 fn turned(vector: &[f64]) -> bool {
     let mut largest = 0.0_f64;
     for &value in vector {
@@ -73,7 +75,7 @@ fn products(squared: &[f64], n: usize) -> Vec<f64> {
     products
 }
 
-/// The largest eigenvalues, descending, and their vectors.
+/// The largest eigenvalues, descending, and their eigenvectors.
 fn largest(matrix: &[f64], n: usize) -> (Vec<f64>, Vec<Vec<f64>>) {
     let block = BLOCK.min(n);
     let mut vectors: Vec<Vec<f64>> = (0..block).map(|k| start(k, n)).collect();
@@ -95,7 +97,7 @@ fn largest(matrix: &[f64], n: usize) -> (Vec<f64>, Vec<Vec<f64>>) {
     (values, vectors)
 }
 
-/// A vector to start from, the same in every run, whose entries look like chance.
+/// A start vector with quasi-random entries, the same in every run.
 fn start(k: usize, n: usize) -> Vec<f64> {
     (0..n).map(|i| ((i * 7919 + k * 104_729 + 1) as f64 * 0.618_033_988_749_895).fract() - 0.5).collect()
 }
@@ -116,7 +118,7 @@ fn combination(vectors: &[Vec<f64>], weights: impl Iterator<Item = f64>) -> Vec<
     sum
 }
 
-/// Gram and Schmidt, twice over for the rounding; a vector that vanishes stays zero.
+/// Gram-Schmidt, twice against rounding; a vector that vanishes stays zero.
 fn orthonormalise(vectors: &mut [Vec<f64>]) {
     for k in 0..vectors.len() {
         let (before, rest) = vectors.split_at_mut(k);
@@ -132,7 +134,8 @@ fn orthonormalise(vectors: &mut [Vec<f64>]) {
     }
 }
 
-/// All eigenvalues of a small symmetric matrix, descending, and its vectors as columns (Jacobi's rotations).
+/// All eigenvalues of a small symmetric matrix, descending, and its eigenvectors as columns (Jacobi
+/// rotations).
 fn jacobi(mut a: Vec<Vec<f64>>) -> (Vec<f64>, Vec<Vec<f64>>) {
     const SWEEPS: usize = 50;
     let n = a.len();

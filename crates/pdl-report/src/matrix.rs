@@ -1,4 +1,4 @@
-//! The matrix of the cases that are shown, small enough for a page.
+//! The similarity matrix of the shown cases, small enough for a page.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -10,47 +10,48 @@ use serde::Serialize;
 
 use crate::embed::{self, Embedding};
 
-/// The most similar share of the pairs, which are the edges by which communities are found.
+/// Fraction of the pairs, the most similar ones, that are edges of the graph of communities.
 const EDGE_SHARE: f64 = 0.1;
 
-/// Steps of the quantised values.
+/// Largest quantised value.
 const STEPS: f32 = 255.0;
 
-/// Pairs that are listed of each kind.
+/// Number of pairs in each list.
 const LISTED: usize = 12;
 
-/// A pair of shown cases, by their numbers, and its exact value.
+/// The numbers of two shown cases, and the exact value of the pair.
 pub type ShownPair = (usize, usize, f32);
 
-/// The matrix as the page holds it. Cases are numbered in the order of their ids.
+/// The matrix in the page's data. Cases are numbered in the order of their ids.
 #[derive(Clone, Debug, Serialize)]
 pub struct ShownMatrix {
-    /// By what the cases are compared, as the pairs' column is called.
+    /// Column of the pairs.
     pub metric: &'static str,
-    /// Whether larger values mean more alike.
+    /// Whether a larger value means more similar.
     pub larger_is_alike: bool,
-    /// The smallest value of a pair of two cases.
+    /// Smallest value of a pair of two cases.
     pub low: f32,
-    /// The largest.
+    /// Largest value of a pair.
     pub high: f32,
-    /// Base64 of a byte for each pair (a, b), a < b, row by row: `low + byte / 255 * (high - low)`, which is exact
-    /// to half of 1/255 of the range.
+    /// Base64 of a byte for each pair (a, b), a < b, row by row: `low + byte / 255 * (high - low)`,
+    /// exact to half of 1/255 of the range.
     pub values: String,
-    /// The pairs that are most alike, the most alike first, with exact values.
+    /// The most similar pairs, most similar first, with exact values.
     pub nearest: Vec<ShownPair>,
-    /// Those that are least alike.
+    /// The least similar pairs, least similar first.
     pub farthest: Vec<ShownPair>,
-    /// For each case its community (Louvain on the most similar tenth of the pairs), from 0, the largest first.
+    /// Community of each case (Louvain on the most similar tenth of the pairs), from 0, the largest
+    /// first.
     pub communities: Vec<usize>,
-    /// For each case its mean likeness to the others, as the metric has it.
+    /// Mean value of each case against the others.
     pub means: Vec<f32>,
-    /// The cases on a plane: x and y of each.
+    /// Coordinates (x, y) of each case on a plane.
     pub points: Vec<[f32; 2]>,
-    /// The share of the whole spread that each axis of the plane keeps.
+    /// Fraction of the variance that each axis of the plane explains.
     pub kept: [f64; 2],
 }
 
-/// Makes the matrix of `likeness` small; nothing when it has no pairs.
+/// The matrix of `pairwise`; `None` without pairs.
 ///
 /// # Errors
 /// [`StoreError`] when the pairs cannot be read.
@@ -96,8 +97,9 @@ fn quantised(value: f32, low: f32, high: f32) -> u8 {
     if high > low { ((value - low) / (high - low) * STEPS).round() as u8 } else { 0 }
 }
 
-/// The squares of the distances by which cases are laid out: MSE itself; what SSIM, UQI and PSNR (of 100 dB) lack to
-/// their value for identical cases, since the root of 1 - SSIM behaves as a distance (Brunet, Vrscay and Wang 2012).
+/// Squared distances of the embedding: MSE itself, and for SSIM, UQI and PSNR (at most 100 dB) the
+/// difference to identical cases. The root of 1 - SSIM behaves as a distance (Brunet, Vrscay and
+/// Wang 2012).
 fn squared_distances(matrix: &SimilarityMatrix, metric: Metric) -> Vec<f64> {
     let n = matrix.cases();
     let identical = pdl_curriculum::metrics::identical(metric);
@@ -105,7 +107,7 @@ fn squared_distances(matrix: &SimilarityMatrix, metric: Metric) -> Vec<f64> {
     (0..n).flat_map(of_row).collect()
 }
 
-/// The pairs of a matrix, which need not be read from their files again.
+/// The pairs of a matrix in memory.
 struct InMemory<'a>(&'a SimilarityMatrix);
 
 impl PairwiseSimilarity for InMemory<'_> {
@@ -121,7 +123,7 @@ impl PairwiseSimilarity for InMemory<'_> {
     }
 }
 
-/// The pairs that are most and least alike, by likeness; of equals the first.
+/// The most and the least similar pairs; of equals the first.
 fn extremes(mut pairs: Vec<ShownPair>) -> (Vec<ShownPair>, Vec<ShownPair>) {
     let count = LISTED.min(pairs.len());
     let place = |pair: &ShownPair| (pair.0, pair.1);
@@ -146,7 +148,7 @@ fn communities(pairwise: &impl PairwiseSimilarity, metric: Metric) -> Result<Vec
     let mut sizes = vec![0_usize; of.iter().max().map_or(0, |most| most + 1)];
     of.iter().for_each(|own| sizes[*own] += 1);
     let mut order: Vec<usize> = (0..sizes.len()).collect();
-    order.sort_by_key(|own| std::cmp::Reverse(sizes[*own])); // stable
+    order.sort_by_key(|own| std::cmp::Reverse(sizes[*own])); //  stable
     let mut place = vec![0; sizes.len()];
     order.iter().enumerate().for_each(|(new, old)| place[*old] = new);
     Ok(of.into_iter().map(|own| place[own]).collect())
@@ -156,7 +158,7 @@ fn communities(pairwise: &impl PairwiseSimilarity, metric: Metric) -> Result<Vec
 mod tests {
     use super::*;
 
-    /// Cases on a line: MSE is the square of how far they lie apart.
+    /// Cases on a line: MSE is the square of their distance.
     struct CasesOnALine(Vec<f32>);
 
     impl PairwiseSimilarity for CasesOnALine {

@@ -27,26 +27,26 @@ use crate::thumbnails::{CaseToDraw, Thumbnails, thumbnails};
 use crate::worst::{Worst, worst};
 use crate::{ReportError, Result, page};
 
-/// The report's name inside a curation folder.
+/// Name of the report inside a curation folder.
 pub const FILE: &str = "report.html";
 
-/// The version of the data inside the page.
+/// Version of the data inside the page.
 const SCHEMA_VERSION: u32 = 1;
 
-/// SSIM from which on cases count as near duplicates.
+/// SSIM from which on cases count as near-duplicates.
 const DUPLICATE_SSIM: f32 = 0.98;
 
-/// Options of the report.
+/// How much of the cohort is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::Args)]
 pub struct ReportParameters {
-    /// Most cases that are drawn and listed: of a larger cohort those that the audit names, and others evenly through
-    /// the curriculum. Figures of the cohort count all.
+    /// Most cases to draw and list. Of a larger cohort the report shows those that the audit names,
+    /// and others evenly through the curriculum. Totals count all cases.
     #[arg(long, default_value_t = 1000, value_name = "CASES")]
     pub cases: usize,
 }
 
 impl Default for ReportParameters {
-    /// What a command line without any flag gives.
+    /// The defaults of the flags.
     fn default() -> Self {
         #[derive(clap::Parser)]
         struct NoFlags {
@@ -57,20 +57,20 @@ impl Default for ReportParameters {
     }
 }
 
-/// What was written.
+/// Result of writing the report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Reported {
-    /// Cases in the cohort.
+    /// Cases of the cohort.
     pub cases: usize,
     /// Cases that are shown.
     pub shown: usize,
-    /// Bytes of the file.
+    /// Size of the file in bytes.
     pub bytes: usize,
-    /// Whether the file is another than before.
+    /// Whether the file changed.
     pub changed: bool,
 }
 
-/// The curriculum, as far as it holds for all cases.
+/// The part of the curriculum that holds for all cases.
 #[derive(Serialize)]
 struct Curriculum<'a> {
     parameters: &'a RankParameters,
@@ -79,16 +79,16 @@ struct Curriculum<'a> {
     spacing_mm: [f64; 3],
 }
 
-/// Everything that the page shows.
+/// The data of the page.
 #[derive(Serialize)]
 struct Data<'a> {
     schema_version: u32,
     pdl: &'static str,
     summary: CohortSummary,
-    /// The first [`Data::compared`] of them are those of the matrix and the thumbnails, in their order.
+    /// The first [`Data::compared`] are those of the matrix and the thumbnails, in their order.
     cases: Vec<ShownCase>,
     compared: usize,
-    /// Cases that were compared, of which these were chosen.
+    /// Cases that were compared, shown or not.
     all_compared: usize,
     matrix: Option<ShownMatrix>,
     duplicates: Vec<DuplicateGroup>,
@@ -103,13 +103,14 @@ struct Data<'a> {
     worst: Option<Worst>,
 }
 
-/// Writes `OUT/report.html` of what there is; parts of it whose stage has not run say so.
+/// Writes `OUT/report.html`; sections of stages that have not run say so.
 ///
 /// # Errors
-/// [`ReportError`] when the folder holds no cases, or what a stage left cannot be read.
+/// [`ReportError`] when the folder holds no cases, or the results of a stage are invalid.
 pub fn report(out: &Path, parameters: &ReportParameters, progress: &dyn Progress) -> Result<Reported> {
     if parameters.cases < 2 {
-        return Err(ReportError::Option("--cases must be at least 2".to_owned()));
+        let problem = format!("expected at least 2, found {}", parameters.cases);
+        return Err(ReportError::InvalidOption { name: "cases", problem });
     }
     if !out.join(pdl_cohort::cases::FILE).is_file() {
         return Err(ReportError::NothingThere { out: out.to_owned() });
@@ -164,7 +165,7 @@ pub fn report(out: &Path, parameters: &ReportParameters, progress: &dyn Progress
     Ok(Reported { cases: cases.rows.len(), shown: data.cases.len(), bytes: html.len(), changed })
 }
 
-/// The cases that the audit or the ranking names, which are shown of a large cohort, too.
+/// Cases that the audit or the ranking names; they are shown even of a large cohort.
 fn named<'a>(audit: Option<&'a Audit>, manifest: Option<&'a Manifest>) -> BTreeSet<&'a str> {
     let links = audit.into_iter().flat_map(|audit| &audit.links);
     let outliers = manifest.into_iter().flat_map(|manifest| &manifest.info.ranking.outliers);
@@ -180,12 +181,12 @@ fn said<'a>(manifest: Option<&'a Manifest>, audit: Option<&'a Audit>) -> Vec<(&'
     ranking.into_iter().chain(audit).collect()
 }
 
-/// Proxies and pairs, where there are any.
+/// Proxies and pairs of the curation folder.
 struct ComparedCases {
     proxies: Proxies,
     pairs: Option<Pairs>,
     prepared: HashMap<String, PreparedRow>,
-    /// The proxies' cases, ascending.
+    /// Case ids of the proxies, ascending.
     ids: Vec<String>,
     row_of: HashMap<String, usize>,
 }
@@ -196,7 +197,7 @@ impl ComparedCases {
             return Ok(None);
         }
         let proxies = Proxies::open(out)?;
-        // One case alone has no pair.
+        // A single case has no pairs.
         let there = proxies.len() > 1 && out.join(pairs::FOLDER).is_dir();
         let pairs = there.then(|| Pairs::open(out, &proxies)).transpose()?;
         let prepared = prepare::read(out)?.into_iter().map(|row| (row.case_id.clone(), row)).collect();
@@ -206,7 +207,7 @@ impl ComparedCases {
         Ok(Some(Self { proxies, pairs, prepared, ids, row_of }))
     }
 
-    /// SSIM where there is one, else the first metric that was computed.
+    /// SSIM if it was computed, else the first metric.
     fn metric(pairs: &Pairs) -> Metric {
         let all = &pairs.parameters.metrics;
         if all.contains(&Metric::Ssim) { Metric::Ssim } else { all.first().copied().unwrap_or(Metric::Ssim) }

@@ -1,4 +1,5 @@
-//! `pdl view`: three planes of a case with its labels outlined, as stored (above) and as prepared (below).
+//! `pdl view`: three planes of a case with label contours, as stored (top) and as prepared
+//! (bottom).
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -13,7 +14,7 @@ use pdl_volume::statistics::Statistics;
 use crate::canvas::{Canvas, LabelledImage, middle_mm, stored};
 use crate::{ReportError, Result};
 
-/// Pixels of each side of a plane.
+/// Side of a plane in pixels.
 const SIDE: usize = 384;
 
 /// Writes the PNG of `case` to `to`.

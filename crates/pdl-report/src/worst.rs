@@ -1,7 +1,8 @@
-//! The validation cases that a run does worst on: what was drawn above, what the network finds below.
+//! The validation cases with the lowest Dice: reference labels on top, predicted labels below.
 //!
-//! `pdl-fit` leaves them with every training: figures in `evaluation-val.parquet`, label maps on the images' own grids
-//! in `predictions/val`. Of several runs the one with the highest validation Dice is shown.
+//! `pdl-fit` writes them with every run: figures in `evaluation-val.parquet`, label maps on the
+//! images' own grids in `predictions/val`. Of several runs the one with the highest validation Dice
+//! is shown.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -18,16 +19,16 @@ use serde::{Deserialize, Serialize};
 use crate::canvas::{Canvas, LabelledImage, middle_mm, stored};
 use crate::runs::{FOLDER, ShownRun};
 
-/// Most cases that are shown.
+/// Most cases to show.
 const MOST: usize = 6;
 
-/// Pixels of each side of a plane.
+/// Side of a plane in pixels.
 const SIDE: usize = 168;
 
-/// Quality of the JPEG, of 100.
+/// JPEG quality, of 100.
 const QUALITY: u8 = 85;
 
-/// One case and label of an evaluation, as far as it is shown.
+/// The part of an evaluation's row that is shown.
 #[derive(Clone, Debug, Deserialize)]
 struct Measured {
     case_id: String,
@@ -38,31 +39,32 @@ struct Measured {
 /// The worst cases of a run.
 #[derive(Clone, Debug, Serialize)]
 pub struct Worst {
-    /// The run's name.
+    /// Name of the run.
     pub run: String,
-    /// Cases that were evaluated.
+    /// Number of evaluated cases.
     pub of: usize,
-    /// The Dice of every case by the label's name, where it counts.
+    /// Dice of every case, by name of the label; cases where it is undefined are left out.
     pub dice: BTreeMap<String, Vec<f64>>,
-    /// The worst first.
+    /// Lowest mean Dice first.
     pub cases: Vec<WorstCase>,
 }
 
-/// A case that the network does badly on.
+/// A case with a low Dice.
 #[derive(Clone, Debug, Serialize)]
 pub struct WorstCase {
-    /// Which case.
+    /// Case id.
     pub case: String,
-    /// Its mean Dice over the labels that count.
+    /// Mean Dice over the labels for which it is defined.
     pub dice_mean: f64,
-    /// Dice of each label by its name; nothing where it does not count.
+    /// Name and Dice of each label; null where it is undefined.
     pub dice: Vec<(String, Option<f64>)>,
-    /// Base64 of a JPEG: axial, coronal and sagittal with the labels as drawn, and below them as predicted.
+    /// Base64 of a JPEG: axial, coronal and sagittal planes with the reference labels, and below
+    /// them with the predicted ones.
     pub picture: String,
 }
 
-/// The worst validation cases of the best run that was evaluated. A case whose files cannot be read any more is left
-/// out. `values` are the cohort's label values, ascending.
+/// The worst validation cases of the best evaluated run. A case whose files are unreadable is
+/// skipped. `values` are the cohort's label values, ascending.
 pub fn worst(out: &Path, cases: &Cases, runs: &[ShownRun], values: &[u16]) -> Option<Worst> {
     let evaluated =
         |run: &&ShownRun| out.join(FOLDER).join(&run.name).join("evaluation-val.parquet").is_file();
@@ -112,7 +114,7 @@ fn picture(out: &Path, row: &CaseRow, predicted: &Path, values: &[u16]) -> Optio
     let labels = drawn.labels.as_ref()?;
     let predicted = read_labels(predicted).ok()?.map.to_ras();
     if predicted.grid.shape != drawn.image.grid.shape {
-        return None; // the image is another than when it was evaluated
+        return None; //  the image has changed since the evaluation
     }
     let middle = middle_mm(labels);
     let image = drawn.image.clone();

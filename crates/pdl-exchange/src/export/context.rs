@@ -1,4 +1,4 @@
-//! What every target writes its lists from.
+//! The input of every target.
 
 use std::path::Path;
 
@@ -7,21 +7,21 @@ use pdl_curriculum::manifest::{Manifest, ManifestRow};
 
 use crate::export::files::{CaseFiles, Holding};
 
-/// A case of the export.
+/// A case and where the export finds its files.
 pub(crate) struct ExportedCase<'a> {
     pub row: &'a ManifestRow,
     pub files: CaseFiles,
 }
 
-/// Everything that a target writes its lists from.
+/// A manifest with the files of its cases.
 pub(crate) struct ExportContext<'a> {
     pub manifest: &'a Manifest,
     /// The curation folder.
     pub out: &'a Path,
     pub dest: &'a Path,
     pub holding: Holding,
-    /// By rank, then validation and test cases by id; what was left out of the curriculum is there for Croissant only,
-    /// which describes the manifest as it is.
+    /// By rank, then validation and test cases by id. Cases excluded from the curriculum are
+    /// included for Croissant only, which describes the manifest as it is.
     pub cases: Vec<ExportedCase<'a>>,
 }
 

@@ -1,7 +1,7 @@
 //! Croissant 1.1 (MLCommons): a JSON-LD description of the manifest and the prepared volumes.
 //!
-//! The manifest's SHA-256 is in the description, and the BLAKE3 of every volume in the manifest, so that the
-//! description vouches for all files.
+//! The description holds the manifest's SHA-256, and the manifest the BLAKE3 of every volume, so
+//! the description covers all files.
 
 use std::fs::{self, File};
 use std::io;
@@ -17,27 +17,26 @@ use crate::ExchangeError;
 use crate::export::context::ExportContext;
 use crate::export::files::Holding;
 
-/// Prefixes and short names as Croissant's specification gives them (written by mlcroissant 1.1.1).
+/// Prefixes and terms of Croissant's specification (as mlcroissant 1.1.1 writes them).
 const CONTEXT: &str = include_str!("croissant-context.json");
 
-/// The fields of the record set: column of the manifest, Croissant's data type, what it is.
+/// Fields of the record set: column of the manifest, Croissant's data type, description.
 const FIELDS: [(&str, &str, &str); 12] = [
-    ("case_id", "sc:Text", "Which case."),
-    ("patient_id", "sc:Text", "Whose image it is."),
-    ("modality", "sc:Text", "How it was made: CT, MR, PT or OT."),
+    ("case_id", "sc:Text", "Id of the case."),
+    ("patient_id", "sc:Text", "Id of the patient."),
+    ("modality", "sc:Text", "Imaging modality: CT, MR, PT or OT."),
     ("split", "sc:Text", "train, val or test; the same for all cases of a patient."),
-    ("rank", "sc:Integer", "Place in the curriculum, from 1; training cases that were not left out only."),
-    ("score", "sc:Float", "How typical it is among the training cases; larger is more typical."),
-    ("stage", "sc:Integer", "The stage, from 0, at which it joins the training; cases with a rank only."),
-    ("tune", "sc:Boolean", "Whether it belongs to the sample on which hyperparameters are tuned."),
+    ("rank", "sc:Integer", "Rank in the curriculum, from 1; training cases only, unless they are excluded."),
+    ("score", "sc:Float", "Score of the ranking; larger is more typical of the training cases."),
+    ("stage", "sc:Integer", "Stage, from 0, at which the case joins; ranked cases only."),
+    ("tune", "sc:Boolean", "Whether the case belongs to the tuning subset."),
     ("image", "sc:Text", "Path of the image (NIfTI), relative to the manifest."),
     ("label", "sc:Text", "Path of the label map (NIfTI), relative to the manifest."),
     ("image_blake3", "sc:Text", "BLAKE3 of the image's file."),
     ("label_blake3", "sc:Text", "BLAKE3 of the label map's file."),
 ];
 
-/// `croissant.json`; beside it, unless the export refers to volumes elsewhere, `manifest.parquet` and the volumes at
-/// the manifest's own paths.
+/// Writes `croissant.json` and, unless the volumes are referenced, `manifest.parquet` beside it.
 pub(crate) fn write(export: &ExportContext<'_>) -> Result<Vec<String>, ExchangeError> {
     let source = export.out.join(TABLE_FILE);
     let mut lists = vec!["croissant.json".to_owned()];
@@ -68,7 +67,7 @@ fn sha256(path: &Path) -> Result<String, StoreError> {
     }
 }
 
-/// `folder` leads from the description to the manifest; empty, or with a slash at its end.
+/// `folder` leads from the description to the manifest; empty, or with a trailing slash.
 fn description(export: &ExportContext<'_>, folder: &str, sha256: &str, context: &Value) -> Value {
     let info = &export.manifest.info;
     let labels: Vec<String> =
@@ -115,7 +114,7 @@ fn description(export: &ExportContext<'_>, folder: &str, sha256: &str, context: 
                 "@type": "cr:FileObject",
                 "@id": "manifest",
                 "name": TABLE_FILE,
-                "description": "A row for every case, training cases in the order of their ranks.",
+                "description": "A row per case, training cases in the order of their ranks.",
                 "contentUrl": format!("{folder}{TABLE_FILE}"),
                 "encodingFormat": "application/x-parquet",
                 "sha256": sha256,

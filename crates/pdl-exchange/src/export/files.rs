@@ -1,4 +1,4 @@
-//! The prepared volumes: where an export finds them, or puts them.
+//! The prepared volumes of an export: referenced, copied or linked.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,28 +9,28 @@ use serde::Serialize;
 
 use crate::ExchangeError;
 
-/// How an export holds the volumes.
+/// How an export contains the volumes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Holding {
-    /// Paths to the prepared files, relative to the export: they must stay where they are.
+    /// Relative paths to the prepared files, which must stay in place.
     Reference,
-    /// Copies.
+    /// Copies of the files.
     Copy,
-    /// Hard links: no further space, on the same file system.
+    /// Hard links: no additional space; same file system only.
     Link,
 }
 
-/// The two files of a case, as paths relative to the export.
+/// Paths of a case's files, relative to the export.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CaseFiles {
-    /// The image.
+    /// Path of the image.
     pub image: String,
-    /// The label map.
+    /// Path of the label map.
     pub label: String,
 }
 
-/// From where to where volumes go.
+/// Source and destination of the volumes.
 #[derive(Clone, Debug)]
 pub struct ExportVolumes {
     out: PathBuf,
@@ -39,13 +39,13 @@ pub struct ExportVolumes {
 }
 
 impl ExportVolumes {
-    /// Volumes of the curation folder `out` for the export `dest`, which is made when it is missing.
+    /// Volumes of the curation folder `out` for the export `dest`, which is created if missing.
     ///
     /// # Errors
-    /// [`ExchangeError`] when `dest` cannot be made, or is the curation folder or a folder that holds it.
+    /// [`ExchangeError`] when `dest` cannot be created, or is or contains the curation folder.
     pub fn new(out: &Path, dest: &Path, holding: Holding) -> Result<Self, ExchangeError> {
-        fs::create_dir_all(dest).map_err(StoreError::io("make the folder", dest))?;
-        let real = |path: &Path| path.canonicalize().map_err(StoreError::io("find the folder", path));
+        fs::create_dir_all(dest).map_err(StoreError::io("create the folder", dest))?;
+        let real = |path: &Path| path.canonicalize().map_err(StoreError::io("resolve the folder", path));
         let (out, dest) = (real(out)?, real(dest)?);
         if out.starts_with(&dest) {
             return Err(ExchangeError::SameFolder { dest });
@@ -53,21 +53,21 @@ impl ExportVolumes {
         Ok(Self { out, dest, holding })
     }
 
-    /// The folder of the export.
+    /// The folder of the export, absolute.
     pub fn dest(&self) -> &Path {
         &self.dest
     }
 
-    /// The curation folder.
+    /// The curation folder, absolute.
     pub fn out(&self) -> &Path {
         &self.out
     }
 
-    /// Makes sure that the case's files are those of the manifest, and puts them at these names inside the export
-    /// unless it only refers to them; gives the paths by which the export finds them.
+    /// Checks the case's files against their hashes, copies or links them to `names` inside the
+    /// export unless they are referenced, and returns the paths by which the export finds them.
     ///
     /// # Errors
-    /// [`ExchangeError`] when a file is missing or has changed, or cannot be written.
+    /// [`ExchangeError`] when a file is missing, has changed, or cannot be written.
     pub fn place(&self, row: &ManifestRow, names: &CaseFiles) -> Result<CaseFiles, ExchangeError> {
         Ok(CaseFiles {
             image: self.place_file(row, &row.image, &row.image_blake3, &names.image)?,
@@ -100,13 +100,13 @@ impl ExportVolumes {
 
 fn link(source: &Path, target: &Path) -> Result<(), StoreError> {
     let folder = target.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(folder).map_err(StoreError::io("make the folder", folder))?;
+    fs::create_dir_all(folder).map_err(StoreError::io("create the folder", folder))?;
     let name = target.file_name().unwrap_or_default().to_string_lossy();
     let temporary = folder.join(format!(".tmp-link-{name}"));
-    let _ = fs::remove_file(&temporary); // a killed run's
+    let _ = fs::remove_file(&temporary); //  left by an interrupted run
     let linked = fs::hard_link(source, &temporary).and_then(|()| fs::rename(&temporary, target));
-    linked.map_err(StoreError::io("link the volume (--by copy works across file systems)", target))?;
-    let _ = fs::remove_file(&temporary); // a rename onto a link to the same file leaves both
+    linked.map_err(StoreError::io("link the volume (copies work across file systems)", target))?;
+    let _ = fs::remove_file(&temporary); //  renaming onto a link to the same file leaves both
     Ok(())
 }
 
@@ -116,7 +116,7 @@ pub fn plain_names(row: &ManifestRow) -> CaseFiles {
     CaseFiles { image: format!("images/{case}.nii.gz"), label: format!("labels/{case}.nii.gz") }
 }
 
-/// As in the manifest, whose paths so hold in the export, too.
+/// The manifest's own paths, which so hold in the export, too.
 pub fn manifest_names(row: &ManifestRow) -> CaseFiles {
     CaseFiles { image: row.image.clone(), label: row.label.clone() }
 }

@@ -1,4 +1,4 @@
-//! A dataset repository as Hugging Face's `datasets.load_dataset` reads it.
+//! A dataset repository for Hugging Face's `datasets.load_dataset`.
 
 use arrow::datatypes::{DataType, Schema};
 use pdl_cohort::attributes::Split;
@@ -9,7 +9,8 @@ use crate::ExchangeError;
 use crate::export::context::ExportContext;
 use crate::export::lists::{Listed, listed};
 
-/// A Parquet file for each split that has cases, training cases by rank, and `README.md`, which names them.
+/// Writes a Parquet file for each split that has cases, training cases by rank, and a `README.md`
+/// that lists them.
 pub(crate) fn write(export: &ExportContext<'_>) -> Result<Vec<String>, ExchangeError> {
     let splits = [(Split::Train, "train"), (Split::Val, "validation"), (Split::Test, "test")];
     let mut lists = Vec::new();

@@ -1,4 +1,4 @@
-//! Plain lists: a CSV table, which is a cohort for pdl too, and a JSON Lines file for TorchIO.
+//! Plain lists: a CSV table, which pdl also reads as a cohort, and JSON Lines for TorchIO.
 
 use pdl_cohort::attributes::Split;
 use pdl_store::{atomic, json};
@@ -37,7 +37,7 @@ pub(crate) fn listed<'a>(case: &'a ExportedCase<'_>) -> Listed<'a> {
     }
 }
 
-/// `cohort.csv`.
+/// Writes `cohort.csv`.
 pub(crate) fn csv(export: &ExportContext<'_>) -> Result<Vec<String>, ExchangeError> {
     let name = "cohort.csv";
     let path = export.dest.join(name);
@@ -54,7 +54,7 @@ pub(crate) fn csv(export: &ExportContext<'_>) -> Result<Vec<String>, ExchangeErr
     Ok(vec![name.to_owned()])
 }
 
-/// `subjects.jsonl`.
+/// Writes `subjects.jsonl`.
 pub(crate) fn torchio(export: &ExportContext<'_>) -> Result<Vec<String>, ExchangeError> {
     let name = "subjects.jsonl";
     let rows: Vec<Listed<'_>> = export.cases.iter().map(listed).collect();

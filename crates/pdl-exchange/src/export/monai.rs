@@ -1,4 +1,4 @@
-//! MONAI's datalists, as `monai.data.load_decathlon_datalist` reads them.
+//! Datalists for `monai.data.load_decathlon_datalist`.
 
 use std::collections::BTreeMap;
 
@@ -23,8 +23,8 @@ struct MonaiDatalist<'a> {
     testing: Vec<DatalistCase<'a>>,
 }
 
-/// Paths are relative to the datalist. MONAI would join other strings to the folder too, where such a file
-/// exists; a case id has no ending, so none does.
+/// Paths are relative to the datalist. MONAI also joins other strings to the folder where such a
+/// file exists; a case id has no file extension, so none does.
 #[derive(Serialize)]
 struct DatalistCase<'a> {
     image: &'a str,
@@ -37,7 +37,8 @@ struct DatalistCase<'a> {
     stage: Option<u32>,
 }
 
-/// `datalist.json` with all cases, and `datalist-stage-K.json` with the training cases that are active at stage K.
+/// Writes `datalist.json` with all cases, and `datalist-stage-K.json` with the training cases that
+/// are active at stage K.
 pub(crate) fn write(export: &ExportContext<'_>) -> Result<Vec<String>, ExchangeError> {
     let all = export.of(Split::Train).count();
     let mut lists = vec![("datalist.json".to_owned(), all)];

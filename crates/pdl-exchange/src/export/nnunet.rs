@@ -1,4 +1,4 @@
-//! A raw dataset of nnU-Net v2.
+//! A raw dataset for nnU-Net v2.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use crate::export::files::{CaseFiles, Holding};
 
 #[derive(Serialize)]
 struct DatasetJson<'a> {
-    /// "noNorm" keeps nnU-Net from normalising again what is normalised.
+    /// "noNorm" keeps nnU-Net from normalising the images again.
     channel_names: BTreeMap<&'static str, &'static str>,
     labels: BTreeMap<&'a str, u16>,
     #[serde(rename = "numTraining")]
@@ -35,7 +35,7 @@ struct SplitsFold<'a> {
     val: Vec<&'a str>,
 }
 
-/// Refuses label values that nnU-Net does not take.
+/// Refuses label values that nnU-Net does not support.
 pub(crate) fn check(manifest: &Manifest) -> Result<(), ExchangeError> {
     let labels: Vec<u16> = manifest.info.labels.iter().map(|label| label.value).collect();
     if labels.iter().zip(1..).any(|(label, expected)| *label != expected) {
@@ -54,8 +54,8 @@ pub(crate) fn names(row: &ManifestRow) -> CaseFiles {
     }
 }
 
-/// `dataset.json` and `splits_final.json`, which belongs into the dataset's folder in nnUNet_preprocessed: fold k
-/// trains on the cases that are active at stage k; all folds have the same validation cases.
+/// Writes `dataset.json`, and `splits_final.json` for the dataset's folder in nnUNet_preprocessed:
+/// fold k trains on the cases that are active at stage k; all folds have the same validation cases.
 pub(crate) fn write(export: &ExportContext<'_>) -> Result<Vec<String>, ExchangeError> {
     let learnt = || export.of(Split::Train).chain(export.of(Split::Val));
     let mut labels = BTreeMap::from([("background", 0)]);

@@ -1,5 +1,5 @@
-//! Tar shards as the `webdataset` package reads them: the files of a sample are neighbours and share the name
-//! before the first dot, which is the case id (it holds no dot).
+//! Tar shards for the `webdataset` package: the files of a sample are adjacent and share the name
+//! before the first dot, which is the case id (it contains no dot).
 
 use std::fs::{self, File};
 use std::io::{BufWriter, Read, Write};
@@ -17,16 +17,16 @@ use crate::export::context::{ExportContext, ExportedCase};
 
 /// Digits of a shard's number, so that shards sort by name.
 const DIGITS: usize = 6;
-/// Bytes of the volumes of a shard, unless its user says otherwise.
+/// Default size of a shard's volumes in bytes.
 const SHARD_BYTES: u64 = 1 << 30;
 
-/// How large the shards of `webdataset` become. A shard ends where either limit would be passed.
+/// Size limits of the shards of `webdataset`. A shard ends before either limit is exceeded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::Args)]
 pub struct Shards {
-    /// Most volumes of a shard, in bytes, such as 512MiB (webdataset only); default: 1GiB
+    /// Largest size of a shard's volumes, such as 512MiB (webdataset only). Default: 1GiB
     #[arg(long, value_name = "SIZE")]
     pub shard_size: Option<ByteSize>,
-    /// Most cases of a shard (webdataset only); default: as many as its size allows
+    /// Most cases per shard (webdataset only). Default: limited by size only
     #[arg(long, value_name = "N")]
     pub shard_cases: Option<NonZeroU64>,
 }
@@ -46,7 +46,7 @@ struct ShardSample<'a> {
     labels_annotated: &'a [u16],
 }
 
-/// One shard, as `shards.json` lists it: with it a loader finds what a stage needs.
+/// A row of `shards.json`, by which a loader finds the shards of a stage.
 #[derive(Serialize)]
 struct Shard {
     file: String,
@@ -56,8 +56,8 @@ struct Shard {
     last_stage: Option<u32>,
 }
 
-/// `train-000000.tar` and so on in the order of the ranks, `val-...` and `test-...`, and `shards.json`, which lists
-/// them. Shards of an earlier export that are not of this one are removed.
+/// Writes `train-000000.tar` and so on in rank order, `val-...` and `test-...`, and `shards.json`,
+/// which lists them. Shards of an earlier export that are not part of this one are removed.
 pub(crate) fn write(export: &ExportContext<'_>, limits: Shards) -> Result<Vec<String>, ExchangeError> {
     let mut shards = Vec::new();
     for split in [Split::Train, Split::Val, Split::Test] {
@@ -87,8 +87,8 @@ fn is_shard(name: &str) -> bool {
     })
 }
 
-/// Cuts the cases into runs of neighbours that stay within the limits; a case that is too large by itself has a
-/// shard of its own.
+/// Divides the cases into consecutive runs within the limits; a case that exceeds them by itself
+/// gets its own shard.
 fn parts<'a, 'b>(
     export: &ExportContext<'_>,
     cases: &'a [&'b ExportedCase<'b>],
@@ -101,7 +101,7 @@ fn parts<'a, 'b>(
     for (at, case) in cases.iter().enumerate() {
         let mut size = 0;
         for (path, _) in volumes(export, case.row) {
-            size += fs::metadata(&path).map_err(StoreError::io("look at the volume", &path))?.len();
+            size += fs::metadata(&path).map_err(StoreError::io("read the size of the volume", &path))?.len();
         }
         let full = bytes + size > most_bytes || (at - start) as u64 >= most_cases;
         if at > start && full {
@@ -116,7 +116,7 @@ fn parts<'a, 'b>(
     Ok(parts)
 }
 
-/// The prepared files of a case and the endings they have in a shard.
+/// The prepared files of a case and their extensions in a shard.
 fn volumes(export: &ExportContext<'_>, row: &ManifestRow) -> [(PathBuf, &'static str); 2] {
     [(&row.image, "image.nii.gz"), (&row.label, "label.nii.gz")]
         .map(|(path, ending)| (paths::resolve(export.out, path), ending))
@@ -129,13 +129,14 @@ fn write_shard(
 ) -> Result<(), ExchangeError> {
     atomic::write_with(path, |temporary| {
         let io = StoreError::io("write the shard", path);
-        let file = File::create(temporary).map_err(StoreError::io("make the shard", path))?;
+        let file = File::create(temporary).map_err(StoreError::io("create the shard", path))?;
         let mut tar = tar::Builder::new(BufWriter::new(file));
         for case in cases {
             let key = &case.row.case_id;
             for (source, ending) in volumes(export, case.row) {
                 let volume = File::open(&source).map_err(StoreError::io("read the volume", &source))?;
-                let size = volume.metadata().map_err(StoreError::io("look at the volume", &source))?.len();
+                let size =
+                    volume.metadata().map_err(StoreError::io("read the size of the volume", &source))?.len();
                 append(&mut tar, &format!("{key}.{ending}"), size, volume)
                     .map_err(StoreError::io("write the shard", path))?;
             }
@@ -149,7 +150,7 @@ fn write_shard(
     })
 }
 
-/// Appends a file that everybody may read, of nobody and no time: same cases, same bytes.
+/// Appends a world-readable file without owner or time: same cases, same bytes.
 fn append(
     tar: &mut tar::Builder<impl Write>,
     name: &str,

@@ -1,4 +1,5 @@
-//! MONAI's datalist, read: lists of `{"image", "label"}` under "training", "validation" and "testing" or "test".
+//! Reads MONAI's datalists: lists of `{"image", "label"}` under "training", "validation" and
+//! "testing" or "test".
 
 use std::path::Path;
 
@@ -46,7 +47,7 @@ impl Images {
     }
 }
 
-/// Reads a datalist; its paths are relative to it.
+/// Reads a datalist, whose paths are relative to it.
 pub(crate) fn read(path: &Path, parameters: &ImportOptions) -> Result<ImportedDataset, ExchangeError> {
     let list: ReadDatalist = json::read(path)?;
     let items = split(list.training, list.validation, list.testing, parameters.fold)?;
@@ -70,8 +71,8 @@ pub(crate) fn read(path: &Path, parameters: &ImportOptions) -> Result<ImportedDa
     Ok(dataset)
 }
 
-/// The items with the split that the list states. Without validation cases and without a chosen fold the split of
-/// training cases is left open.
+/// The cases with the split that the list states. Without validation cases and without a chosen
+/// fold the split of training cases is undecided.
 fn split(
     training: Vec<ReadCase>,
     validation: Vec<ReadCase>,
@@ -87,7 +88,7 @@ fn split(
         Some(_) if item.fold == fold => Split::Val,
         _ => Split::Train,
     };
-    // Test items are often paths alone, without a label map.
+    // Test cases are often bare paths, without a label map.
     let testing = testing.into_iter().map(|item| serde_json::from_value(item).unwrap_or_else(|_| nothing()));
     let mut items: Vec<(ReadCase, Option<Split>)> = Vec::new();
     for item in training {
@@ -99,7 +100,7 @@ fn split(
     Ok(items)
 }
 
-/// An item without image and label.
+/// A case without image and label.
 fn nothing() -> ReadCase {
     ReadCase { image: Images::Many(Vec::new()), label: None, patient: None, case_id: None, fold: None }
 }

@@ -1,4 +1,5 @@
-//! A raw dataset of nnU-Net, read: `dataset.json`, `imagesTr`, `labelsTr`, and `imagesTs` with `labelsTs`.
+//! Reads nnU-Net's raw datasets: `dataset.json`, `imagesTr`, `labelsTr`, and `imagesTs` with
+//! `labelsTs`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -30,7 +31,8 @@ struct DatasetFiles {
     label: String,
 }
 
-/// Reads the dataset at `root`. Where `splits_final.json` is there too, its validation cases validate.
+/// Reads the dataset at `root`. Validation cases are those of `splits_final.json`, if that is
+/// present.
 pub(crate) fn read(root: &Path, parameters: &ImportOptions) -> Result<ImportedDataset, ExchangeError> {
     let description: DatasetDescription = json::read(&root.join("dataset.json"))?;
     let ending = &description.file_ending;
@@ -75,7 +77,7 @@ pub(crate) fn read(root: &Path, parameters: &ImportOptions) -> Result<ImportedDa
 /// Images of a case by channel, and its label map.
 type CasePaths = (BTreeMap<usize, PathBuf>, Option<PathBuf>);
 
-/// The cases of `imagesTr` or `imagesTs` by name; a missing folder has none.
+/// The cases of `imagesTr` or `imagesTs` by name; none where the folder is missing.
 fn cases(root: &Path, part: &str, ending: &str) -> Result<BTreeMap<String, CasePaths>, ExchangeError> {
     let folder = root.join(format!("images{part}"));
     let mut cases: BTreeMap<String, CasePaths> = BTreeMap::new();
@@ -90,7 +92,7 @@ fn cases(root: &Path, part: &str, ending: &str) -> Result<BTreeMap<String, CaseP
             continue;
         };
         if name.starts_with('.') {
-            continue; // such as the twins that macOS leaves in archives
+            continue; //  such as the AppleDouble files of macOS
         }
         cases.entry(case.to_owned()).or_default().0.insert(channel, path);
     }
@@ -101,7 +103,7 @@ fn cases(root: &Path, part: &str, ending: &str) -> Result<BTreeMap<String, CaseP
     Ok(cases)
 }
 
-/// The validation cases of every fold of `splits_final.json`; none where there is no such file.
+/// The validation cases of every fold of `splits_final.json`; empty where that is missing.
 fn folds(root: &Path) -> Result<Vec<BTreeSet<String>>, ExchangeError> {
     #[derive(Deserialize)]
     struct SplitsFold {

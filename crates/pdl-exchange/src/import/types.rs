@@ -1,4 +1,4 @@
-//! What is read of a dataset, in whichever form it is.
+//! Parameters and results of reading a dataset, whatever its format.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -9,18 +9,19 @@ use serde_json::Value;
 
 use crate::ExchangeError;
 
-/// What to take from a dataset that holds more than a cohort does.
+/// Choices for datasets with several channels or folds.
 #[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args)]
 pub struct ImportOptions {
-    /// Which channel, by its name in the dataset or its number from 0; must be given when there are several.
+    /// Channel to import, by its name in the dataset or its number from 0; required when there are
+    /// several.
     #[arg(long, value_name = "NAME")]
     pub channel: Option<String>,
-    /// Which fold's validation cases to hold out, from 0; must be given when the folds differ in them.
+    /// Fold whose validation cases are held out, from 0; required when the folds differ in them.
     #[arg(long, value_name = "K")]
     pub fold: Option<usize>,
 }
 
-/// One case of `cohort.csv`.
+/// One row of `cohort.csv`.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ImportedCase {
     pub case_id: Option<String>,
@@ -30,17 +31,17 @@ pub(crate) struct ImportedCase {
     pub split: Option<Split>,
 }
 
-/// A dataset that was read.
+/// A dataset as read from its files.
 #[derive(Debug, Default)]
 pub(crate) struct ImportedDataset {
     pub cases: Vec<ImportedCase>,
     pub unlabelled: usize,
     pub modality: Option<Modality>,
-    /// As the dataset writes them.
+    /// As the dataset states them.
     pub labels: Option<Value>,
 }
 
-/// What both forms say of themselves.
+/// The part of the description that MONAI and nnU-Net share.
 #[derive(Deserialize)]
 pub(crate) struct DatasetHeader {
     #[serde(alias = "modality")]
@@ -49,7 +50,7 @@ pub(crate) struct DatasetHeader {
 }
 
 impl DatasetHeader {
-    /// The chosen channel's number, out of `channels` that cases have, and how its images were made.
+    /// Number of the chosen channel, out of `channels` channels of the cases, and its modality.
     pub fn channel(
         &self,
         chosen: Option<&str>,
@@ -65,7 +66,10 @@ impl DatasetHeader {
         };
         let number = match chosen {
             None if channels.max(names.len()) > 1 => {
-                return Err(ExchangeError::Channel { problem: "one must be chosen", channels: listed() });
+                return Err(ExchangeError::Channel {
+                    problem: "expected one of several channels, found none",
+                    channels: listed(),
+                });
             }
             None => 0,
             Some(name) => names
@@ -75,7 +79,7 @@ impl DatasetHeader {
                 .or_else(|| name.parse().ok())
                 .filter(|number| *number < channels.max(names.len()))
                 .ok_or_else(|| ExchangeError::Channel {
-                    problem: "there is none of that name",
+                    problem: "no channel has this name or number",
                     channels: listed(),
                 })?,
         };
@@ -83,7 +87,7 @@ impl DatasetHeader {
     }
 }
 
-/// Which cases validate, by the folds of validation cases.
+/// The validation cases of the chosen fold, or those that all folds share.
 pub(crate) fn validation(
     folds: &[BTreeSet<String>],
     chosen: Option<usize>,
