@@ -18,7 +18,7 @@ use serde::Serialize;
 
 use crate::ExchangeError;
 use crate::export::context::{ExportContext, ExportedCase};
-use crate::export::files::{CaseFiles, ExportVolumes, Holding, manifest_names, plain_names};
+use crate::export::files::{CaseFiles, ExportVolumes, TransferMode, manifest_names, plain_names};
 pub use crate::export::webdataset::Shards;
 
 /// The framework or format to export to.
@@ -63,10 +63,10 @@ pub fn export(
     out: &Path,
     target: Target,
     dest: &Path,
-    holding: Option<Holding>,
+    transfer: Option<TransferMode>,
     shards: Shards,
 ) -> Result<Exported, ExchangeError> {
-    if target == Target::Webdataset && holding.is_some() {
+    if target == Target::Webdataset && transfer.is_some() {
         let problem = "not supported by webdataset, whose shards contain the volumes";
         return Err(ExchangeError::InvalidOption { name: "by", problem });
     }
@@ -78,8 +78,8 @@ pub fn export(
     if target == Target::Nnunet {
         nnunet::check(&manifest)?;
     }
-    let holding = holding.unwrap_or(Holding::Reference);
-    let volumes = ExportVolumes::new(out, dest, holding)?;
+    let transfer = transfer.unwrap_or(TransferMode::Reference);
+    let volumes = ExportVolumes::new(out, dest, transfer)?;
     atomic::sweep(volumes.dest())?;
     let names = match target {
         Target::Nnunet => nnunet::names,
@@ -92,7 +92,7 @@ pub fn export(
         cases.push(ExportedCase { row, files: volumes.place(row, &names(row))? });
     }
     let export =
-        ExportContext { manifest: &manifest, out: volumes.out(), dest: volumes.dest(), holding, cases };
+        ExportContext { manifest: &manifest, out: volumes.out(), dest: volumes.dest(), transfer, cases };
     let lists = match target {
         Target::Monai => monai::write(&export)?,
         Target::Nnunet => nnunet::write(&export)?,

@@ -173,8 +173,12 @@ fn of_row(row: &CaseRow, ranked: Option<&ManifestRow>) -> ShownCase {
     }
 }
 
-/// Summarises the cohort; `said` are the findings of later stages about the cohort as a whole.
-pub fn summary(cases: &Cases, failures: &[Failure], said: &[(&'static str, &[Finding])]) -> CohortSummary {
+/// Summarises the cohort; `reported` are the findings of later stages about the cohort as a whole.
+pub fn summary(
+    cases: &Cases,
+    failures: &[Failure],
+    reported: &[(&'static str, &[Finding])],
+) -> CohortSummary {
     let usable: Vec<&CaseRow> = cases.usable().collect();
     let patients = |rows: &mut dyn Iterator<Item = &&CaseRow>| {
         rows.map(|row| row.patient_id.as_str()).collect::<BTreeSet<_>>().len()
@@ -201,11 +205,15 @@ pub fn summary(cases: &Cases, failures: &[Failure], said: &[(&'static str, &[Fin
         splits: splits.to_vec(),
         labels: values.iter().map(|value| (*value, name(value))).collect(),
         carried: cases.rows.first().map(|row| row.carried.keys().cloned().collect()).unwrap_or_default(),
-        findings: findings(cases, failures, said),
+        findings: findings(cases, failures, reported),
     }
 }
 
-fn findings(cases: &Cases, failures: &[Failure], said: &[(&'static str, &[Finding])]) -> Vec<FindingGroup> {
+fn findings(
+    cases: &Cases,
+    failures: &[Failure],
+    reported: &[(&'static str, &[Finding])],
+) -> Vec<FindingGroup> {
     let mut groups: BTreeMap<(&'static str, String), FindingGroup> = BTreeMap::new();
     let mut add = |stage: &'static str, code: &str, case: &str, message: &str| {
         let group = groups.entry((stage, code.to_owned())).or_insert_with(|| FindingGroup {
@@ -224,7 +232,7 @@ fn findings(cases: &Cases, failures: &[Failure], said: &[(&'static str, &[Findin
         row.findings.iter().for_each(|finding| add("index", &finding.code, &row.case_id, &finding.message));
     }
     failures.iter().for_each(|failure| add("prepare", "failed", &failure.case_id, &failure.message));
-    for (stage, findings) in said {
+    for (stage, findings) in reported {
         findings.iter().for_each(|finding| add(stage, &finding.code, "", &finding.message));
     }
     let mut groups: Vec<FindingGroup> = groups.into_values().collect();

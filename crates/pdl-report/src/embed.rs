@@ -23,7 +23,7 @@ pub struct Embedding {
     /// Coordinates of each case; the first axis has the larger variance.
     pub points: Vec<[f64; 2]>,
     /// Fraction of the sum of all eigenvalues that each axis explains.
-    pub kept: [f64; 2],
+    pub explained: [f64; 2],
 }
 
 /// Embeds `n` cases by their squared distances, row by row (`n` x `n`, symmetric, 0 on the
@@ -37,7 +37,7 @@ pub fn plane(squared: &[f64], n: usize) -> Embedding {
     let products = products(squared, n);
     let trace: f64 = (0..n).map(|i| products[i * n + i]).sum();
     if n < 2 || trace <= 0.0 {
-        return Embedding { points: vec![[0.0; 2]; n], kept: [0.0; 2] };
+        return Embedding { points: vec![[0.0; 2]; n], explained: [0.0; 2] };
     }
     let (values, vectors) = largest(&products, n);
     let axis = |k: usize| -> Vec<f64> {
@@ -47,8 +47,8 @@ pub fn plane(squared: &[f64], n: usize) -> Embedding {
         vector.iter().map(|v| v * turn).collect()
     };
     let (first, second) = (axis(0), axis(1));
-    let kept = [0, 1].map(|k| values.get(k).map_or(0.0, |value| (value / trace).max(0.0)));
-    Embedding { points: first.into_iter().zip(second).map(|(x, y)| [x, y]).collect(), kept }
+    let explained = [0, 1].map(|k| values.get(k).map_or(0.0, |value| (value / trace).max(0.0)));
+    Embedding { points: first.into_iter().zip(second).map(|(x, y)| [x, y]).collect(), explained }
 }
 
 /// Whether the entry of largest magnitude, of equals (up to rounding) the first, is negative.
@@ -193,7 +193,7 @@ mod tests {
             (0..40).map(|i| [f64::from(i % 7) * 2.0, f64::from(i / 7), 0.0]).collect();
         let distances = squared(&points);
         let plane = plane(&distances, points.len());
-        assert!((plane.kept[0] + plane.kept[1] - 1.0).abs() < 1e-9, "{:?}", plane.kept);
+        assert!((plane.explained[0] + plane.explained[1] - 1.0).abs() < 1e-9, "{:?}", plane.explained);
         let flat: Vec<[f64; 3]> = plane.points.iter().map(|[x, y]| [*x, *y, 0.0]).collect();
         let again = squared(&flat);
         let worst = distances.iter().zip(&again).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
@@ -206,10 +206,14 @@ mod tests {
         let golden: serde_json::Value =
             serde_json::from_str(include_str!("../../../tests/golden/pcoa.json")).unwrap();
         let numbers = |key: &str| -> Vec<f64> { serde_json::from_value(golden[key].clone()).unwrap() };
-        let (distances, x, y, kept) = (numbers("distances"), numbers("x"), numbers("y"), numbers("kept"));
+        let (distances, x, y, explained) =
+            (numbers("distances"), numbers("x"), numbers("y"), numbers("kept"));
         let squares: Vec<f64> = distances.iter().map(|d| d * d).collect();
         let plane = plane(&squares, x.len());
-        assert!((plane.kept[0] - kept[0]).abs() < 1e-6 && (plane.kept[1] - kept[1]).abs() < 1e-6);
+        assert!(
+            (plane.explained[0] - explained[0]).abs() < 1e-6
+                && (plane.explained[1] - explained[1]).abs() < 1e-6
+        );
         for (k, golden) in [x, y].into_iter().enumerate() {
             let own: Vec<f64> = plane.points.iter().map(|point| point[k]).collect();
             let sign = if own[0] * golden[0] < 0.0 { -1.0 } else { 1.0 };
@@ -221,6 +225,6 @@ mod tests {
     #[test]
     fn one_case_and_equal_cases_lie_in_one_place() {
         assert_eq!(plane(&[0.0], 1).points, [[0.0, 0.0]]);
-        assert_eq!(plane(&[0.0; 9], 3), Embedding { points: vec![[0.0; 2]; 3], kept: [0.0; 2] });
+        assert_eq!(plane(&[0.0; 9], 3), Embedding { points: vec![[0.0; 2]; 3], explained: [0.0; 2] });
     }
 }

@@ -64,7 +64,7 @@ pub fn shown_matrix(
         return Ok(None);
     }
     let matrix = SimilarityMatrix::read(pairwise, metric)?;
-    let Embedding { points, kept } = embed::plane(&squared_distances(&matrix, metric), n);
+    let Embedding { points, explained } = embed::plane(&squared_distances(&matrix, metric), n);
     let value = |alike: f32| if metric.larger_is_alike() { alike } else { -alike };
     let pairs: Vec<ShownPair> =
         (0..n).flat_map(|a| (a + 1..n).map(move |b| (a, b))).map(|(a, b)| (a, b, matrix.row(a)[b])).collect();
@@ -89,7 +89,7 @@ pub fn shown_matrix(
         communities: communities(&InMemory(&matrix), metric)?,
         means: means.collect(),
         points: points.into_iter().map(|[x, y]| [x as f32, y as f32]).collect(),
-        kept,
+        kept: explained,
     }))
 }
 

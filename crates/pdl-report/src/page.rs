@@ -94,11 +94,7 @@ fn without_scripts(summary: &CohortSummary) -> String {
     });
     let list =
         |lines: Vec<String>| lines.iter().map(|line| format!("<li>{}</li>", text(line))).collect::<String>();
-    format!(
-        "<ul>{}</ul><h2>Findings</h2><ul>{}</ul>",
-        list(figures.collect()),
-        list(findings.collect())
-    )
+    format!("<ul>{}</ul><h2>Findings</h2><ul>{}</ul>", list(figures.collect()), list(findings.collect()))
 }
 
 /// Escapes text for the document.

@@ -24,7 +24,7 @@ use crate::cohort::{self, CohortSummary, JoinedPatient, ShownCase};
 use crate::matrix::{ShownMatrix, shown_matrix};
 use crate::runs::{ShownRun, runs};
 use crate::thumbnails::{CaseToDraw, Thumbnails, thumbnails};
-use crate::worst::{Worst, worst};
+use crate::worst::{WorstCases, worst};
 use crate::{ReportError, Result, page};
 
 /// Name of the report inside a curation folder.
@@ -100,7 +100,7 @@ struct Data<'a> {
     joined_patients: Vec<JoinedPatient>,
     runs: Vec<ShownRun>,
     runs_unread: usize,
-    worst: Option<Worst>,
+    worst: Option<WorstCases>,
 }
 
 /// Writes `OUT/report.html`; sections of stages that have not run say so.
@@ -125,8 +125,8 @@ pub fn report(out: &Path, parameters: &ReportParameters, progress: &dyn Progress
     let ids = compared.as_ref().map_or(&empty, |compared| &compared.ids);
     let chosen =
         cohort::choose(ids, manifest.as_ref(), &named(audit.as_ref(), manifest.as_ref()), parameters.cases);
-    let said = said(manifest.as_ref(), audit.as_ref());
-    let summary = cohort::summary(&cases, &failures, &said);
+    let stage_findings = stage_findings(manifest.as_ref(), audit.as_ref());
+    let summary = cohort::summary(&cases, &failures, &stage_findings);
     let labels: Vec<u16> = summary.labels.iter().map(|(value, _)| *value).collect();
     let shown = cohort::shown(&cases, &chosen, parameters.cases, manifest.as_ref());
     let drawn = compared.as_ref().map(|c| c.draw(out, &cases, &chosen, &labels, progress)).transpose()?;
@@ -175,7 +175,10 @@ fn named<'a>(audit: Option<&'a Audit>, manifest: Option<&'a Manifest>) -> BTreeS
         .collect()
 }
 
-fn said<'a>(manifest: Option<&'a Manifest>, audit: Option<&'a Audit>) -> Vec<(&'static str, &'a [Finding])> {
+fn stage_findings<'a>(
+    manifest: Option<&'a Manifest>,
+    audit: Option<&'a Audit>,
+) -> Vec<(&'static str, &'a [Finding])> {
     let ranking = manifest.map(|manifest| ("rank", manifest.info.ranking.findings.as_slice()));
     let audit = audit.map(|audit| ("audit", audit.findings.as_slice()));
     ranking.into_iter().chain(audit).collect()

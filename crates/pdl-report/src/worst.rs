@@ -30,7 +30,7 @@ const QUALITY: u8 = 85;
 
 /// The part of an evaluation's row that is shown.
 #[derive(Clone, Debug, Deserialize)]
-struct Measured {
+struct EvaluationLine {
     case_id: String,
     name: String,
     dice: Option<f64>,
@@ -38,7 +38,7 @@ struct Measured {
 
 /// The worst cases of a run.
 #[derive(Clone, Debug, Serialize)]
-pub struct Worst {
+pub struct WorstCases {
     /// Name of the run.
     pub run: String,
     /// Number of evaluated cases.
@@ -65,7 +65,7 @@ pub struct WorstCase {
 
 /// The worst validation cases of the best evaluated run. A case whose files are unreadable is
 /// skipped. `values` are the cohort's label values, ascending.
-pub fn worst(out: &Path, cases: &Cases, runs: &[ShownRun], values: &[u16]) -> Option<Worst> {
+pub fn worst(out: &Path, cases: &Cases, runs: &[ShownRun], values: &[u16]) -> Option<WorstCases> {
     let evaluated =
         |run: &&ShownRun| out.join(FOLDER).join(&run.name).join("evaluation-val.parquet").is_file();
     let best = runs
@@ -73,16 +73,16 @@ pub fn worst(out: &Path, cases: &Cases, runs: &[ShownRun], values: &[u16]) -> Op
         .filter(evaluated)
         .max_by(|a, b| a.dice_mean.unwrap_or(0.0).total_cmp(&b.dice_mean.unwrap_or(0.0)))?;
     let folder = out.join(FOLDER).join(&best.name);
-    let (rows, _) = table::read_rows::<Measured>(&folder.join("evaluation-val.parquet")).ok()?;
-    let mut by_case: BTreeMap<&str, Vec<&Measured>> = BTreeMap::new();
+    let (rows, _) = table::read_rows::<EvaluationLine>(&folder.join("evaluation-val.parquet")).ok()?;
+    let mut by_case: BTreeMap<&str, Vec<&EvaluationLine>> = BTreeMap::new();
     for row in &rows {
         by_case.entry(&row.case_id).or_default().push(row);
     }
-    let mut found: Vec<(f64, &str, &[&Measured])> =
+    let mut found: Vec<(f64, &str, &[&EvaluationLine])> =
         by_case.iter().filter_map(|(case, rows)| Some((mean(rows)?, *case, rows.as_slice()))).collect();
     found.sort_by(|a, b| a.0.total_cmp(&b.0));
     found.truncate(MOST);
-    let shown = |(dice_mean, case, rows): &(f64, &str, &[&Measured])| {
+    let shown = |(dice_mean, case, rows): &(f64, &str, &[&EvaluationLine])| {
         let row = cases.rows.iter().find(|row| row.case_id == *case)?;
         let predicted = folder.join("predictions/val").join(format!("{case}.nii.gz"));
         Some(WorstCase {
@@ -96,7 +96,7 @@ pub fn worst(out: &Path, cases: &Cases, runs: &[ShownRun], values: &[u16]) -> Op
     for row in &rows {
         dice.entry(row.name.clone()).or_default().extend(row.dice);
     }
-    Some(Worst {
+    Some(WorstCases {
         run: best.name.clone(),
         of: by_case.len(),
         dice,
@@ -104,7 +104,7 @@ pub fn worst(out: &Path, cases: &Cases, runs: &[ShownRun], values: &[u16]) -> Op
     })
 }
 
-fn mean(rows: &[&Measured]) -> Option<f64> {
+fn mean(rows: &[&EvaluationLine]) -> Option<f64> {
     let dice: Vec<f64> = rows.iter().filter_map(|row| row.dice).collect();
     (!dice.is_empty()).then(|| dice.iter().sum::<f64>() / dice.len() as f64)
 }

@@ -30,7 +30,7 @@ const PAIRS_AT_A_TIME: usize = 512;
 
 /// Two cases, the alignment of the second to the first, and their similarity after it.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Aligned {
+pub struct AlignedPair {
     /// Row number in the proxies.
     pub a: usize,
     /// Row number in the proxies, larger than `a`.
@@ -52,7 +52,7 @@ pub fn aligned_neighbours(
     proxies: &Proxies,
     window: SsimWindow,
     wanted: impl Fn(usize, usize) -> bool + Sync,
-) -> Result<Vec<Aligned>, SimilarityError> {
+) -> Result<Vec<AlignedPair>, SimilarityError> {
     let aligner = Aligner::new(proxies.shape_zyx, window, Isa::Auto)?;
     let spectra = Spectra::of(proxies);
     let near = |case: usize| {
@@ -63,9 +63,9 @@ pub fn aligned_neighbours(
     let pairs: Vec<(usize, usize)> = pairs.into_iter().collect();
     let mut aligned = Vec::with_capacity(pairs.len());
     for some in pairs.chunks(PAIRS_AT_A_TIME) {
-        let align = |&(a, b): &(usize, usize)| -> Result<Aligned, SimilarityError> {
+        let align = |&(a, b): &(usize, usize)| -> Result<AlignedPair, SimilarityError> {
             let (motion, ssim) = aligner.align(proxies.voxels(a), proxies.voxels(b))?;
-            Ok(Aligned { a, b, motion, ssim })
+            Ok(AlignedPair { a, b, motion, ssim })
         };
         aligned.extend(some.par_iter().map(align).collect::<Result<Vec<_>, _>>()?);
         some.iter().for_each(|(a, b)| [a, b].into_iter().for_each(|row| proxies.release(*row..*row + 1)));

@@ -10,7 +10,7 @@ use pdl_similarity::metrics::Metric;
 use pdl_similarity::neighbours::{Neighbour, duplicates, neighbours};
 use pdl_similarity::pairs::Pairs;
 use pdl_similarity::parameters::CompareParameters;
-use pdl_similarity::registration::{Aligned, Motion, aligned_neighbours};
+use pdl_similarity::registration::{AlignedPair, Motion, aligned_neighbours};
 use pdl_similarity::tile::Tile;
 use pdl_store::progress::Run;
 use serde_json::json;
@@ -114,7 +114,7 @@ fn print_duplicates(out: &Path, metric: Metric, threshold: f32, invariant: bool,
     if json {
         let mut result = json!({ "metric": metric, "threshold": threshold, "groups": groups });
         if invariant {
-            let pair = |pair: &Aligned| {
+            let pair = |pair: &AlignedPair| {
                 let Motion { shift, .. } = pair.motion;
                 json!({ "case_a": id(pair.a), "case_b": id(pair.b), "ssim": pair.ssim,
                     "flipped": pair.motion.flipped_axes(), "shift_voxels": shift })
@@ -135,7 +135,7 @@ fn print_duplicates(out: &Path, metric: Metric, threshold: f32, invariant: bool,
     if invariant {
         say(&format!("{} pairs of cases with ssim >= {threshold} once the second is moved", moved.len()));
     }
-    for Aligned { a, b, motion, ssim } in moved {
+    for AlignedPair { a, b, motion, ssim } in moved {
         let [x, y, z] = motion.shift;
         let flip = match motion.flipped_axes() {
             axes if axes.is_empty() => String::new(),

@@ -6,7 +6,7 @@ use std::path::Path;
 use pdl_cohort::cases::CaseRow;
 use pdl_prepare::prepare;
 use pdl_prepare::proxies::Proxies;
-use pdl_similarity::registration::{self, Aligned};
+use pdl_similarity::registration::{self, AlignedPair};
 use pdl_similarity::ssim::SsimWindow;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -49,15 +49,15 @@ pub(crate) fn find(
     };
     let aligned = registration::aligned_neighbours(proxies, window, strangers)?;
     let mut nearest_others = NearestOtherPatient::new(rows.len());
-    let two = |pair: &Aligned| numbers[pair.a].zip(numbers[pair.b]).map(|(a, b)| (a.min(b), a.max(b)));
+    let two = |pair: &AlignedPair| numbers[pair.a].zip(numbers[pair.b]).map(|(a, b)| (a.min(b), a.max(b)));
     aligned
         .iter()
         .filter_map(|pair| Some((two(pair)?, pair.ssim)))
         .for_each(|((a, b), ssim)| nearest_others.see(a, b, ssim));
     let limit = (parameters.duplicate_ssim as f32).max(nearest_others.unusual());
     let voxels_mm = voxels_mm(out, proxies)?;
-    let moved = |pair: &Aligned| {
-        let Aligned { a, motion, ssim, .. } = pair;
+    let moved = |pair: &AlignedPair| {
+        let AlignedPair { a, motion, ssim, .. } = pair;
         let voxel_mm = voxels_mm.get(&proxies.case_ids[*a])?;
         let shift_mm = std::array::from_fn(|axis| motion.shift[axis] * voxel_mm[axis]);
         Some((two(pair)?, ImageTransform { flipped: motion.flipped_axes(), shift_mm, ssim: *ssim }))

@@ -9,7 +9,7 @@ use crate::manifest::{Manifest, ManifestRow};
 
 /// A case of both manifests whose split differs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct MovedCase {
+pub struct SplitChange {
     /// Its case id.
     pub case_id: String,
     /// Split in the old manifest.
@@ -20,7 +20,7 @@ pub struct MovedCase {
 
 /// A patient whose split differs, although no case of theirs does: other cases, or other case ids.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct MovedPatient {
+pub struct PatientSplitChange {
     /// Id of the patient.
     pub patient_id: String,
     /// Splits of the patient's cases in the old manifest.
@@ -31,7 +31,7 @@ pub struct MovedPatient {
 
 /// A case whose rank differs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Reranked {
+pub struct RankChange {
     /// Its case id.
     pub case_id: String,
     /// Rank in the old manifest, 1 first; null where it had none.
@@ -40,7 +40,7 @@ pub struct Reranked {
     pub to: Option<u32>,
 }
 
-impl Reranked {
+impl RankChange {
     /// Distance between the ranks; the largest number where one is missing.
     pub fn places(&self) -> u32 {
         self.from.zip(self.to).map_or(u32::MAX, |(from, to)| from.abs_diff(to))
@@ -49,13 +49,13 @@ impl Reranked {
 
 /// The differences; case ids ascending.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Changes {
+pub struct ManifestDiff {
     /// Number of cases in both manifests.
     pub common: usize,
     /// Cases whose split differs.
-    pub moved: Vec<MovedCase>,
+    pub moved: Vec<SplitChange>,
     /// Patients whose split differs by other cases.
-    pub moved_patients: Vec<MovedPatient>,
+    pub moved_patients: Vec<PatientSplitChange>,
     /// Cases of the new manifest only.
     pub added: Vec<String>,
     /// Cases of the old manifest only.
@@ -63,10 +63,10 @@ pub struct Changes {
     /// Cases whose prepared image or label map differs.
     pub prepared_anew: Vec<String>,
     /// Cases of both whose rank differs, largest distance first.
-    pub reranked: Vec<Reranked>,
+    pub reranked: Vec<RankChange>,
 }
 
-impl Changes {
+impl ManifestDiff {
     /// Compares `old` with `new`.
     pub fn between(old: &Manifest, new: &Manifest) -> Self {
         let [before, after] = [old, new].map(|manifest| by_id(&manifest.rows));
@@ -82,9 +82,9 @@ impl Changes {
                 changes.prepared_anew.push(case_id.clone());
             }
             if was.split != is.split {
-                changes.moved.push(MovedCase { case_id, from: was.split, to: is.split });
+                changes.moved.push(SplitChange { case_id, from: was.split, to: is.split });
             } else if was.rank != is.rank {
-                changes.reranked.push(Reranked { case_id, from: was.rank, to: is.rank });
+                changes.reranked.push(RankChange { case_id, from: was.rank, to: is.rank });
             }
         }
         changes.reranked.sort_by_key(|case| std::cmp::Reverse(case.places())); //  stable: ties by case id
@@ -102,7 +102,7 @@ fn by_id(rows: &[ManifestRow]) -> BTreeMap<&str, &ManifestRow> {
     rows.iter().map(|row| (row.case_id.as_str(), row)).collect()
 }
 
-fn moved_patients(old: &Manifest, new: &Manifest, moved: &[MovedCase]) -> Vec<MovedPatient> {
+fn moved_patients(old: &Manifest, new: &Manifest, moved: &[SplitChange]) -> Vec<PatientSplitChange> {
     let [before, after] = [old, new].map(|manifest| {
         let mut splits: BTreeMap<&str, BTreeSet<Split>> = BTreeMap::new();
         for row in &manifest.rows {
@@ -122,7 +122,7 @@ fn moved_patients(old: &Manifest, new: &Manifest, moved: &[MovedCase]) -> Vec<Mo
         .filter_map(|(patient, from)| {
             let to = after.get(patient)?.clone();
             let other = from != to && !told.contains(patient);
-            other.then(|| MovedPatient { patient_id: patient.to_owned(), from, to })
+            other.then(|| PatientSplitChange { patient_id: patient.to_owned(), from, to })
         })
         .collect()
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use pdl_cohort::attributes::Split;
 use pdl_curriculum::manifest::{Manifest, ManifestRow};
 
-use crate::export::files::{CaseFiles, Holding};
+use crate::export::files::{CaseFiles, TransferMode};
 
 /// A case and where the export finds its files.
 pub(crate) struct ExportedCase<'a> {
@@ -19,7 +19,7 @@ pub(crate) struct ExportContext<'a> {
     /// The curation folder.
     pub out: &'a Path,
     pub dest: &'a Path,
-    pub holding: Holding,
+    pub transfer: TransferMode,
     /// By rank, then validation and test cases by id. Cases excluded from the curriculum are
     /// included for Croissant only, which describes the manifest as it is.
     pub cases: Vec<ExportedCase<'a>>,

@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 
 use crate::ExchangeError;
 use crate::export::context::ExportContext;
-use crate::export::files::Holding;
+use crate::export::files::TransferMode;
 
 /// Prefixes and terms of Croissant's specification (as mlcroissant 1.1.1 writes them).
 const CONTEXT: &str = include_str!("croissant-context.json");
@@ -40,7 +40,7 @@ const FIELDS: [(&str, &str, &str); 12] = [
 pub(crate) fn write(export: &ExportContext<'_>) -> Result<Vec<String>, ExchangeError> {
     let source = export.out.join(TABLE_FILE);
     let mut lists = vec!["croissant.json".to_owned()];
-    let folder = if export.holding == Holding::Reference {
+    let folder = if export.transfer == TransferMode::Reference {
         format!("{}/", paths::relative(export.dest, export.out))
     } else {
         let table = fs::read(&source).map_err(StoreError::io("read the manifest", &source))?;

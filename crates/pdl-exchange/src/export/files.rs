@@ -12,7 +12,7 @@ use crate::ExchangeError;
 /// How an export contains the volumes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
-pub enum Holding {
+pub enum TransferMode {
     /// Relative paths to the prepared files, which must stay in place.
     Reference,
     /// Copies of the files.
@@ -35,7 +35,7 @@ pub struct CaseFiles {
 pub struct ExportVolumes {
     out: PathBuf,
     dest: PathBuf,
-    holding: Holding,
+    transfer: TransferMode,
 }
 
 impl ExportVolumes {
@@ -43,14 +43,14 @@ impl ExportVolumes {
     ///
     /// # Errors
     /// [`ExchangeError`] when `dest` cannot be created, or is or contains the curation folder.
-    pub fn new(out: &Path, dest: &Path, holding: Holding) -> Result<Self, ExchangeError> {
+    pub fn new(out: &Path, dest: &Path, transfer: TransferMode) -> Result<Self, ExchangeError> {
         fs::create_dir_all(dest).map_err(StoreError::io("create the folder", dest))?;
         let real = |path: &Path| path.canonicalize().map_err(StoreError::io("resolve the folder", path));
         let (out, dest) = (real(out)?, real(dest)?);
         if out.starts_with(&dest) {
             return Err(ExchangeError::SameFolder { dest });
         }
-        Ok(Self { out, dest, holding })
+        Ok(Self { out, dest, transfer })
     }
 
     /// The folder of the export, absolute.
@@ -87,12 +87,12 @@ impl ExportVolumes {
             return Err(ExchangeError::Changed { case: row.case_id.clone(), path: source });
         }
         let target = self.dest.join(name);
-        match self.holding {
-            Holding::Reference => return Ok(paths::relative(&self.dest, &source)),
-            Holding::Copy => atomic::write_with(&target, |temporary| {
+        match self.transfer {
+            TransferMode::Reference => return Ok(paths::relative(&self.dest, &source)),
+            TransferMode::Copy => atomic::write_with(&target, |temporary| {
                 fs::copy(&source, temporary).map(drop).map_err(StoreError::io("copy the volume", &target))
             })?,
-            Holding::Link => link(&source, &target)?,
+            TransferMode::Link => link(&source, &target)?,
         }
         Ok(name.to_owned())
     }

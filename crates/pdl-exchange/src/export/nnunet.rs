@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::ExchangeError;
 use crate::export::context::{ExportContext, ExportedCase};
-use crate::export::files::{CaseFiles, Holding};
+use crate::export::files::{CaseFiles, TransferMode};
 
 #[derive(Serialize)]
 struct DatasetJson<'a> {
@@ -62,7 +62,7 @@ pub(crate) fn write(export: &ExportContext<'_>) -> Result<Vec<String>, ExchangeE
     labels.extend(export.manifest.info.labels.iter().map(|label| (label.name.as_str(), label.value)));
     let files = |case: &'_ ExportedCase<'_>| (case.row.case_id.clone(), case.files.clone());
     let referred: Vec<(String, CaseFiles)> =
-        if export.holding == Holding::Reference { learnt().map(files).collect() } else { Vec::new() };
+        if export.transfer == TransferMode::Reference { learnt().map(files).collect() } else { Vec::new() };
     let dataset = DatasetJson {
         channel_names: BTreeMap::from([("0", "noNorm")]),
         labels,
