@@ -10,7 +10,6 @@ mod transformed_duplicates;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
-use pdl_cohort::attributes::Split;
 use pdl_cohort::cases::{CaseRow, Cases, Finding};
 use pdl_cohort::folds::{self, Fold};
 use pdl_cohort::same_patient::{Pair, SamePatient};
@@ -24,7 +23,6 @@ use serde::{Deserialize, Serialize};
 use crate::CurriculumError;
 use crate::audit::drift::{Drift, NearestNeighbours};
 use crate::audit::nearest_other_patient::{CasePair, NearestOtherPatient};
-use crate::audit::transformed_duplicates;
 use crate::manifest;
 use crate::pairwise::{PairwiseSimilarity, SelectedPairs};
 
@@ -242,6 +240,7 @@ fn write_same_patient(out: &Path, cases: &Cases, links: &[Link]) -> Result<(), S
 mod tests {
     use super::*;
     use crate::pairwise::tests::CasesOnALine;
+    use pdl_cohort::attributes::Split;
     use proptest::prelude::*;
 
     fn row(number: usize, patient: usize, split: Split, file: usize) -> CaseRow {

@@ -27,10 +27,12 @@ use pdl_similarity::SimilarityError;
 use pdl_store::StoreError;
 
 /// The text of `pdl help curriculum`: metrics, scores, orders, pacing and the tuning subset.
+///
 #[doc = include_str!("../help/curriculum.md")]
 pub const CURRICULUM_HELP: &str = include_str!("../help/curriculum.md");
 
 /// The text of `pdl help splits`: the audit, folds, and the validation of manifests.
+///
 #[doc = include_str!("../help/splits.md")]
 pub const SPLITS_HELP: &str = include_str!("../help/splits.md");
 

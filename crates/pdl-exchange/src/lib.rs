@@ -18,6 +18,7 @@ use pdl_curriculum::CurriculumError;
 use pdl_store::StoreError;
 
 /// The text of `pdl help frameworks`: targets of the export, and import.
+///
 #[doc = include_str!("../help/frameworks.md")]
 pub const FRAMEWORKS_HELP: &str = include_str!("../help/frameworks.md");
 

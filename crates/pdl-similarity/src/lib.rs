@@ -35,6 +35,7 @@ use pdl_prepare::PrepareError;
 use pdl_store::StoreError;
 
 /// The text of `pdl help similarity`: metrics, windows, grids and tiles.
+///
 #[doc = include_str!("../help/similarity.md")]
 pub const SIMILARITY_HELP: &str = include_str!("../help/similarity.md");
 
