@@ -7,7 +7,8 @@ use pdl_curriculum::manifest::{self, ManifestInfo, ManifestRow};
 use pdl_prepare::fingerprint::Fingerprint;
 use pdl_prepare::plan::Plan;
 use pdl_prepare::prepare::{self, Failure, PreparedRow};
-use pdl_similarity::pairs::{self, Metric, PairRow};
+use pdl_similarity::metrics::Metric;
+use pdl_similarity::pairs::{self, PairRow};
 use schemars::{Schema, schema_for};
 use serde_json::Value;
 

@@ -5,9 +5,10 @@ use std::path::Path;
 
 use pdl_prepare::proxies::Proxies;
 use pdl_similarity::isa::Isa;
-use pdl_similarity::kernel::Kernel;
-use pdl_similarity::pairs::{Metric, Pairs};
-use pdl_similarity::window::Window;
+use pdl_similarity::metrics::Metric;
+use pdl_similarity::pairs::Pairs;
+use pdl_similarity::ssim::Kernel;
+use pdl_similarity::ssim::SsimWindow;
 use pdl_store::hash;
 use pdl_tests::{real, root, run_ok, sample};
 use serde::Deserialize;
@@ -95,7 +96,7 @@ fn same_as_scikit_image(out: &Path, name: &str, count: usize) {
     let [nz, ny, nx] = proxies.shape_zyx;
     let compare = |shape, x: &[f32], y: &[f32]| {
         let kernel = |window| Kernel::new(window, shape, 1.0, Isa::Auto).unwrap().compare(x, y);
-        (kernel(Window::Uniform), kernel(Window::Gaussian).ssim)
+        (kernel(SsimWindow::Uniform), kernel(SsimWindow::Gaussian).ssim)
     };
     let middle = nz / 2 * ny * nx..(nz / 2 + 1) * ny * nx;
     for pair in golden.pairs {

@@ -91,7 +91,7 @@ fn where_folds_differ_in_their_validation_cases_one_must_be_chosen() {
     let words = ["import", text(&path), "--dest", text(cohort.path())];
     let refused = run(&words);
     assert_eq!(refused.status.code(), Some(1));
-    assert!(String::from_utf8_lossy(&refused.stderr).contains("--fold: the dataset has 2 folds"));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("invalid fold: the dataset has 2 folds"));
     let said = run_ok(&[&words[..], &["--fold", "1"]].concat());
     assert!(said.contains("2 cases, 1 train, 1 val, 0 test, 0 without a split; 1 without label"), "{said}");
     let rows = table(cohort.path());

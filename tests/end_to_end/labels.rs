@@ -5,7 +5,8 @@ use std::path::Path;
 
 use pdl_io::nifti;
 use pdl_prepare::proxies::Proxies;
-use pdl_similarity::pairs::{Metric, Pairs};
+use pdl_similarity::metrics::Metric;
+use pdl_similarity::pairs::Pairs;
 use pdl_tests::{run, run_ok};
 use pdl_volume::LabelMap;
 

@@ -66,12 +66,9 @@ fn every_difference_is_told_by_its_case() {
     let (code, said) = validated(out, &[]);
     assert_eq!(code, 5);
     let expected = [
-        "plan.json has changed since the manifest was made: run `pdl rank` again [stale]".to_owned(),
-        format!(
-            "{}: its image has other content than the manifest says: {} [file-changed]",
-            rows[0].case_id, rows[0].image
-        ),
-        format!("{}: its label is missing: {} [missing-file]", rows[1].case_id, rows[1].label),
+        "plan.json has changed since the manifest was made; run `pdl rank` again [stale]".to_owned(),
+        format!("{}: the image does not match its hash: {} [file-changed]", rows[0].case_id, rows[0].image),
+        format!("{}: the label is missing: {} [missing-file]", rows[1].case_id, rows[1].label),
     ];
     assert_eq!(said.lines().collect::<Vec<_>>(), expected);
     let (code, said) = validated(out, &["--json"]);
@@ -128,11 +125,11 @@ fn what_is_no_manifest_of_a_known_version_is_told_and_not_read() {
     let info: ManifestInfo = json::read(&path).unwrap();
     json::write(&path, &ManifestInfo { schema_version: 9, ..info.clone() }).unwrap();
     let (code, said) = validated(out.path(), &[]);
-    assert!(code == 5 && said.contains("states version 9; this pdl reads 1 to 2 [schema]"), "{said}");
+    assert!(code == 5 && said.contains("expected version 1 to 2, found 9 [schema]"), "{said}");
     std::fs::write(&path, "{\"schema_version\": 2}").unwrap();
-    assert!(validated(out.path(), &[]).1.contains("not of the form of its version"));
+    assert!(validated(out.path(), &[]).1.contains("does not match the schema of its version"));
     std::fs::write(&path, "nonsense").unwrap();
-    assert!(validated(out.path(), &[]).1.contains("is no JSON"));
+    assert!(validated(out.path(), &[]).1.contains("is not valid JSON"));
     json::write(&path, &info).unwrap();
     let table = out.path().join("manifest.parquet");
     let bytes = std::fs::read(&table).unwrap();

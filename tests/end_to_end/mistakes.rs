@@ -34,7 +34,7 @@ fn a_wrong_flag_or_value() {
     assert_eq!(told(&["curate"]).0, 2);
     let (code, text) = told(&["rank", "x", "--start", "none"]);
     assert_eq!(code, 2);
-    assert!(text.contains("neither a number of cases"), "{text}");
+    assert!(text.contains("expected a number of cases"), "{text}");
 }
 
 #[test]
@@ -56,7 +56,7 @@ fn proxies_smaller_than_the_window() {
         ["curate", cohort.to_str().unwrap(), "--out", out_text, "--proxy-size", "8", "--window", "gaussian"];
     let (code, text) = told(&words);
     assert_eq!(code, 1);
-    assert!(text.contains("--proxy-size of at least 11"), "{text}");
+    assert!(text.contains("at least 11 voxels"), "{text}");
 }
 
 #[test]

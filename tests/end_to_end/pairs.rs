@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use pdl_prepare::proxies::Proxies;
 use pdl_similarity::compare::compare_with;
-use pdl_similarity::metric::{Measure, Metric, Needs, PairFacts};
+use pdl_similarity::metrics::{Measure, Metric, PairFacts, RequiredPasses};
 use pdl_similarity::pairs::Pairs;
 use pdl_similarity::parameters::CompareParameters;
 use pdl_store::journal::Trust;
@@ -175,8 +175,8 @@ impl Measure for Largest {
         false
     }
 
-    fn needs(&self) -> Needs {
-        Needs::default()
+    fn required_passes(&self) -> RequiredPasses {
+        RequiredPasses::default()
     }
 
     fn value(&self, pair: &PairFacts<'_>) -> f64 {

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use pdl_curriculum::community::{Graph, louvain, threshold};
-use pdl_curriculum::likeness::{Likeness, Matrix};
 use pdl_curriculum::manifest::Manifest;
-use pdl_curriculum::{order, prune, score, select};
-use pdl_similarity::pairs::Metric;
+use pdl_curriculum::pairwise::{PairwiseSimilarity, SimilarityMatrix};
+use pdl_curriculum::{order, prune, score, subset_selection};
+use pdl_similarity::metrics::Metric;
 use pdl_store::StoreError;
 use pdl_tests::{real, root, run_ok};
 use serde::Deserialize;
@@ -63,7 +63,7 @@ impl MadeUp {
     }
 }
 
-impl Likeness for MadeUp {
+impl PairwiseSimilarity for MadeUp {
     fn cases(&self) -> usize {
         self.0.len()
     }
@@ -92,7 +92,7 @@ fn scores_and_orders_are_those_of_the_reference() {
         assert_eq!(ours.len(), theirs.len());
         assert!(ours.iter().zip(theirs).all(|(a, b)| (a - b).abs() < 1e-12), "{name}: {ours:?}, {theirs:?}");
     }
-    let matrix = Matrix::read(&made_up, METRIC).unwrap();
+    let matrix = SimilarityMatrix::read(&made_up, METRIC).unwrap();
     let unit = matrix.clone().into_unit(METRIC);
     let medoid = score::medoid(&made_up, METRIC).unwrap();
     let to =
@@ -105,9 +105,9 @@ fn scores_and_orders_are_those_of_the_reference() {
         ("references", to(&[3, 7])),
         ("knn", order::typical_first(&nearest)),
         ("atypical", order::atypical_first(&mean)),
-        ("k-centre", select::k_centre(&matrix, order::typical_first(&mean)[0])),
-        ("facility-location", select::facility_location(&unit)),
-        ("mmr", select::maximal_marginal_relevance(&unit, &mean, 0.5)),
+        ("k-centre", subset_selection::k_centre(&matrix, order::typical_first(&mean)[0])),
+        ("facility-location", subset_selection::facility_location(&unit)),
+        ("mmr", subset_selection::maximal_marginal_relevance(&unit, &mean, 0.5)),
     ];
     assert_eq!(orders.len(), golden.orders.len());
     for (name, ours) in orders {
@@ -274,10 +274,10 @@ fn choices_that_cannot_be_are_refused_in_words() {
         Manifest::open(out).unwrap().rows.iter().find(|row| row.rank.is_none()).unwrap().case_id.clone();
     let out = out.to_str().unwrap();
     for (flags, word) in [
-        (&["--order", "mmr", "--metric", "ssim,mse"][..], "give one --metric"),
-        (&["--order", "stratified", "--stratify-by", "hospital"], "no such column"),
-        (&["--score", "reference", "--reference", &held_out], "held-out cases have no say"),
-        (&["--pacing", "step", "--full-at", "1.5"], "--full-at"),
+        (&["--order", "mmr", "--metric", "ssim,mse"][..], "expected one metric"),
+        (&["--order", "stratified", "--stratify-by", "hospital"], "cases.parquet has no column hospital"),
+        (&["--score", "reference", "--reference", &held_out], "expected a training case of the curriculum"),
+        (&["--pacing", "step", "--full-at", "1.5"], "invalid full_at"),
     ] {
         let output = pdl_tests::run(&[&["rank", out], flags].concat());
         let told = String::from_utf8_lossy(&output.stderr);

@@ -2,7 +2,7 @@
 
     pip install scikit-bio==0.7.4 && python tests/golden/pcoa.py
 
-The distances are those of a made-up cohort (square roots of what likeness lacks to 1), which lie in no plane.
+The distances are those of a made-up cohort (square roots of 1 - similarity), which lie in no plane.
 """
 
 import json

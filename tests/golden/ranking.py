@@ -23,7 +23,7 @@ METRICS = {"ssim": (1.0, 1.0), "uqi": (1.0, 1.0), "mse": (-1.0, 0.0), "psnr": (1
 
 
 def made_up(cases=60):
-    """Points in four clusters; the likeness falls with the squared distance."""
+    """Points in four clusters; similarity falls with the squared distance."""
     state, points = 1, []
     for case in range(cases):
         point = []
@@ -40,7 +40,7 @@ def made_up(cases=60):
 
 
 def real(out, metric):
-    """The likeness of all cases in the order of their ids: larger is more alike."""
+    """The similarity of all cases in the order of their ids: larger is more similar."""
     table = pyarrow.parquet.read_table(out / "pairs").to_pydict()
     ids = sorted({*table["case_a"], *table["case_b"]})
     row = {case: number for number, case in enumerate(ids)}
@@ -52,7 +52,7 @@ def real(out, metric):
 
 
 def others(matrix):
-    """Each case's likeness to the others: (cases, cases - 1)."""
+    """Each case's similarity to the others: (cases, cases - 1)."""
     cases = len(matrix)
     return matrix[~numpy.eye(cases, dtype=bool)].reshape(cases, cases - 1).astype(float)
 

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use pdl_similarity::compare::{Compared, Plan};
+use pdl_similarity::compare::{Compared, ComparePlan};
 use pdl_similarity::pairs;
 use pdl_similarity::parameters::CompareParameters;
 use pdl_store::atomic;
@@ -54,7 +54,7 @@ pub async fn run(args: &CompareArgs) -> Result<Compared, ClusterError> {
     let out = std::fs::canonicalize(&args.out)
         .map_err(|source| ClusterError::NoFolder { path: args.out.clone(), source })?;
     let _lock = FolderLock::take(&out)?;
-    let first = Plan::new(&out, &args.parameters)?;
+    let first = ComparePlan::new(&out, &args.parameters)?;
     let storage = args.storage.as_ref().map(Storage::open).transpose()?;
     let first = downloaded(first, &out, storage.as_ref()).await?;
     let mut todo = first.clone();
@@ -72,7 +72,7 @@ pub async fn run(args: &CompareArgs) -> Result<Compared, ClusterError> {
             Err(error @ ClusterError::Interrupted(_)) => return Err(error),
             ended => ended,
         };
-        let left = downloaded(Plan::new(&out, &todo.parameters)?, &out, storage.as_ref()).await?;
+        let left = downloaded(ComparePlan::new(&out, &todo.parameters)?, &out, storage.as_ref()).await?;
         fruitless = if left.missing.len() == todo.missing.len() { fruitless + 1 } else { 0 };
         let ended = ended.and_then(|counts| match left.missing.len() {
             missing if fruitless > 0 && missing > 0 => Err(ClusterError::ResultsMissing { missing }),
@@ -101,17 +101,17 @@ pub async fn run(args: &CompareArgs) -> Result<Compared, ClusterError> {
 }
 
 /// Downloads the missing tiles that are in the storage; returns what is then missing.
-async fn downloaded(todo: Plan, out: &Path, storage: Option<&Storage>) -> Result<Plan, ClusterError> {
+async fn downloaded(todo: ComparePlan, out: &Path, storage: Option<&Storage>) -> Result<ComparePlan, ClusterError> {
     let Some(storage) = storage.filter(|_| !todo.missing.is_empty()) else { return Ok(todo) };
     let run = job::run(&todo.parameters, &todo.proxies);
     let keep = |tile, bytes: Vec<u8>| -> Result<(), ClusterError> {
         Ok(atomic::write(&pairs::path(out, tile), &bytes)?)
     };
     storage.get_tiles(&run, &todo.missing, keep).await?;
-    Ok(Plan::new(out, &todo.parameters)?)
+    Ok(ComparePlan::new(out, &todo.parameters)?)
 }
 
-fn submission(location: &DataLocation, todo: &Plan) -> Submission {
+fn submission(location: &DataLocation, todo: &ComparePlan) -> Submission {
     let kind = JobKind::Compare(CompareJob {
         location: location.clone(),
         parameters: todo.parameters.clone(),

@@ -52,7 +52,7 @@ impl TileError {
     /// The error of this tile, as it travels to the client.
     pub fn of(self, tile: Tile) -> ClusterError {
         match self {
-            Self::Similarity(SimilarityError::NotShared { out }) => ClusterError::NotShared { path: out },
+            Self::Similarity(SimilarityError::OtherProxies { out }) => ClusterError::NotShared { path: out },
             error => ClusterError::TileFailed { tile, reason: error.to_string() },
         }
     }
@@ -200,7 +200,7 @@ mod tests {
         let failed = TileError::from(SimilarityError::from(disk()));
         assert!(failed.is_retryable());
         assert!(matches!(failed.of(tile), ClusterError::TileFailed { .. }));
-        let foreign = TileError::from(SimilarityError::NotShared { out: "out".into() });
+        let foreign = TileError::from(SimilarityError::OtherProxies { out: "out".into() });
         assert!(!foreign.is_retryable());
         assert!(matches!(foreign.of(tile), ClusterError::NotShared { path } if path.ends_with("out")));
     }

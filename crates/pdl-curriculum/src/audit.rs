@@ -1,194 +1,68 @@
-//! The audit: does anything join a training case to a held-out one, and are the splits alike?
+//! The audit of the splits: patients and images in two splits, balance, and domain shift.
+
+mod balance;
+mod drift;
+mod link;
+mod nearest_other_patient;
+mod parameters;
+mod transformed_duplicates;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
-use pdl_cohort::attributes::Split;
 use pdl_cohort::cases::{CaseRow, Cases, Finding};
 use pdl_cohort::folds::{self, Fold};
 use pdl_cohort::same_patient::{Pair, SamePatient};
 use pdl_prepare::proxies::Proxies;
-use pdl_similarity::pairs::{Metric, Pairs};
-use pdl_store::text::counted;
+use pdl_similarity::metrics::Metric;
+use pdl_similarity::pairs::Pairs;
 use pdl_store::{StoreError, json};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::CurriculumError;
-use crate::closest::{Closest, Two};
-use crate::drift::{Drift, Nearest};
-use crate::likeness::{Chosen, Likeness};
+use crate::audit::drift::{Drift, NearestNeighbours};
+use crate::audit::nearest_other_patient::{CasePair, NearestOtherPatient};
 use crate::manifest;
-use crate::moved;
+use crate::pairwise::{PairwiseSimilarity, SelectedPairs};
 
 pub use pdl_cohort::same_patient::FILE as SAME_PATIENT_FILE;
 
-pub use crate::moved::Moved;
+pub use crate::audit::balance::{Balance, ColumnValueCount};
+use crate::audit::balance::{balance, groups, small_groups, small_splits};
+pub use crate::audit::link::{Link, Reason};
+pub use crate::audit::parameters::AuditParameters;
+pub use crate::audit::transformed_duplicates::ImageTransform;
 
-/// The report's name inside a curation folder.
+/// Name of the report inside a curation folder.
 pub const FILE: &str = "audit.json";
 
-/// Parameters of the audit.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema, clap::Args)]
-#[serde(default, deny_unknown_fields)]
-pub struct AuditParameters {
-    /// SSIM from which on cases of two patients count as the same image, unless the cohort's images are so alike
-    /// that this says little: they must also be four times as close to 1 as most closest pairs are.
-    #[arg(long, default_value_t = 0.95, value_name = "SSIM")]
-    pub duplicate_ssim: f64,
-    /// SSIM by which a pair of two patients must exceed what either has with any other patient to count as the
-    /// same patient: noisy copies, or two images of one person. In cohorts of 20 patients and more. Of 180 hippocampi and the sample cohorts no two
-    /// patients exceed by more than 0.065.
-    #[arg(long, default_value_t = 0.07, value_name = "SSIM")]
-    pub stand_out: f64,
-    /// Cases below which a label is called rare in a split, and a split small.
-    #[arg(long, default_value_t = 5, value_name = "CASES")]
-    pub smallest_group: usize,
-    /// Look also for images that are copies of others but for flips along any axes and a shift of up to an eighth of
-    /// a side: every case is laid over the eight that are most like it, and judged by the same thresholds.
-    #[arg(long)]
-    pub invariant: bool,
-}
-
-impl Default for AuditParameters {
-    fn default() -> Self {
-        Self { duplicate_ssim: 0.95, stand_out: 0.07, smallest_group: 5, invariant: false }
-    }
-}
-
-/// What joins two cases.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Reason {
-    /// They are of one patient by the cohort's own word, and in two splits.
-    SamePatient,
-    /// Their image files are the same, byte for byte.
-    SameFile,
-    /// Their SSIM reaches the threshold.
-    SameImage,
-    /// They are more alike than either is to any other patient's case, by far.
-    StandsOut,
-    /// Their SSIM reaches the threshold once the second is flipped or shifted.
-    MovedImage,
-}
-
-/// Two cases that seem to be of one patient although the cohort gives two, or are of one in two splits.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Link {
-    /// Whose image the first is.
-    pub patient_a: String,
-    /// Whose image the second is.
-    pub patient_b: String,
-    /// The first case.
-    pub case_a: String,
-    /// The second case.
-    pub case_b: String,
-    /// What the first is for.
-    pub split_a: Split,
-    /// What the second is for.
-    pub split_b: Split,
-    /// What joins them.
-    pub reason: Reason,
-    /// Their SSIM, where both have a proxy.
-    pub ssim: Option<f32>,
-    /// How the second lies over the first, where the audit looked for flips and shifts and found these to be one.
-    #[serde(default)]
-    pub moved: Option<Moved>,
-    /// The user says that they are two patients: no leak, unless the two images are one.
-    #[serde(default)]
-    pub apart: bool,
-}
-
-/// SSIM from which on two images are one, whoever says that they are two patients'.
-const ONE_IMAGE: f32 = 0.999;
-
-impl Link {
-    /// Whether it joins two splits, so that what is learnt from one is known of the other.
-    pub fn is_leak(&self) -> bool {
-        self.split_a != self.split_b && (!self.apart || self.is_one_image())
-    }
-
-    /// Whether the two images are the same.
-    pub fn is_one_image(&self) -> bool {
-        let moved = self.moved.as_ref().map(|moved| moved.ssim);
-        self.reason == Reason::SameFile
-            || [self.ssim, moved].into_iter().flatten().any(|ssim| ssim >= ONE_IMAGE)
-    }
-
-    /// As a row of the list of patients that seem to be one.
-    pub fn pair(&self) -> Pair {
-        let reason = serde_json::to_value(self.reason).unwrap_or_default();
-        let of_moved = |text: fn(&Moved) -> String| self.moved.as_ref().map_or(String::new(), text);
-        Pair {
-            patient_a: self.patient_a.clone(),
-            patient_b: self.patient_b.clone(),
-            case_a: self.case_a.clone(),
-            case_b: self.case_b.clone(),
-            split_a: self.split_a.to_string(),
-            split_b: self.split_b.to_string(),
-            reason: reason.as_str().unwrap_or_default().to_owned(),
-            ssim: self.ssim.map_or(String::new(), |ssim| ssim.to_string()),
-            flipped: of_moved(|moved| moved.flipped.clone()),
-            shift_mm: of_moved(|Moved { shift_mm: [x, y, z], .. }| format!("{x:.2} {y:.2} {z:.2}")),
-            moved_ssim: of_moved(|moved| moved.ssim.to_string()),
-            ..Pair::default()
-        }
-    }
-}
-
-/// How often a label is present in a split.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Balance {
-    /// Which split.
-    pub split: Split,
-    /// Which label.
-    pub label: u16,
-    /// Cases of the split in which somebody looked for it, or it is present.
-    pub annotated: usize,
-    /// Cases of the split in which it is present.
-    pub present: usize,
-}
-
-/// How many cases of a split have a value in a column by which the cohort was split.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Group {
-    /// Which split.
-    pub split: Split,
-    /// Which column.
-    pub column: String,
-    /// Which value; "null" where it is blank.
-    pub value: String,
-    /// Cases of the split that have it.
-    pub cases: usize,
-    /// Their patients.
-    pub patients: usize,
-}
-
-/// What the audit found.
+/// Result of the audit.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Audit {
-    /// How it was done.
+    /// Thresholds and options of the audit.
     pub parameters: AuditParameters,
-    /// Links between two splits.
+    /// Number of links between two splits.
     pub leaks: usize,
-    /// What joins two cases; leaks first.
+    /// Pairs of cases that seem to be of one patient; leaks first.
     pub links: Vec<Link>,
-    /// Labels by split.
+    /// Presence of each label in each split.
     pub balance: Vec<Balance>,
-    /// Groups by split; of the columns by which the cohort was split, `labels` apart.
+    /// Counts of each value in each split, for the columns of stratification except `labels`.
     #[serde(default)]
-    pub groups: Vec<Group>,
-    /// Whether training and test cases are alike; nothing where one of them has no cases.
+    pub groups: Vec<ColumnValueCount>,
+    /// Domain shift between training and test cases; null where a split is empty.
     pub drift: Option<Drift>,
-    /// What a person should know: small splits, rare labels, drift.
+    /// Small splits, rare labels and values, domain shift.
     pub findings: Vec<Finding>,
 }
 
-/// Audits the curation folder `out`, and writes `audit.json` and, where two patients seem to be one,
-/// `same-patient.csv`. Of a fold it audits the fold's splits, and writes `audit.json` beside the fold's manifest.
+/// Audits the curation folder `out`. Writes `audit.json` and, where two patients seem to be one,
+/// `same-patient.csv`. With `fold` it audits the splits of the fold and writes `audit.json` beside
+/// the fold's manifest.
 ///
 /// # Errors
-/// [`CurriculumError`] when an earlier stage is missing or stale, or `out` cannot be written.
+/// [`CurriculumError`] when an earlier stage is missing or outdated, or `out` cannot be written.
 pub fn audit(out: &Path, parameters: &AuditParameters, fold: Option<Fold>) -> Result<Audit, CurriculumError> {
     let mut cases = Cases::read(out)?;
     if let Some(fold) = fold {
@@ -199,14 +73,14 @@ pub fn audit(out: &Path, parameters: &AuditParameters, fold: Option<Fold>) -> Re
     let mut rows: Vec<&CaseRow> = cases.usable().collect();
     rows.sort_by(|a, b| a.case_id.cmp(&b.case_id));
     let ids: Vec<&str> = rows.iter().map(|row| row.case_id.as_str()).collect();
-    let likeness = Chosen::new(pairs.as_ref(), &proxies.case_ids, &ids);
+    let pairwise = SelectedPairs::new(pairs.as_ref(), &proxies.case_ids, &ids);
     let moved = match &pairs {
         Some(pairs) if parameters.invariant => {
-            moved::find(out, &rows, &proxies, pairs.parameters.window, parameters)?
+            transformed_duplicates::find(out, &rows, &proxies, pairs.parameters.window, parameters)?
         }
         _ => BTreeMap::new(),
     };
-    let mut audit = of_cases(&rows, &likeness, &moved, &cases.parameters.stratify, parameters)?;
+    let mut audit = of_cases(&rows, &pairwise, &moved, &cases.parameters.stratify, parameters)?;
     audit.keep_apart(&cases.same_patient);
     json::write(&manifest::folder(out, fold).join(FILE), &audit)?;
     if fold.is_none() {
@@ -215,29 +89,29 @@ pub fn audit(out: &Path, parameters: &AuditParameters, fold: Option<Fold>) -> Re
     Ok(audit)
 }
 
-/// How many patients there are.
+/// The number of patients.
 fn patients(rows: &[&CaseRow]) -> usize {
     rows.iter().map(|row| row.patient_id.as_str()).collect::<BTreeSet<_>>().len()
 }
 
-/// Audits cases, which are in the order of their ids, by their likeness and by what was found of moved images, and in
-/// groups by `columns`.
+/// Audits `rows`, ascending by case id, with the transformed duplicates `moved`, and counts the
+/// values of `columns`.
 fn of_cases(
     rows: &[&CaseRow],
-    likeness: &impl Likeness,
-    moved: &BTreeMap<Two, Moved>,
+    pairwise: &impl PairwiseSimilarity,
+    moved: &BTreeMap<CasePair, ImageTransform>,
     columns: &[String],
     parameters: &AuditParameters,
 ) -> Result<Audit, CurriculumError> {
-    let mut closest = Closest::new(rows.len());
-    let mut nearest = Nearest::new(rows);
-    likeness.for_each(Metric::Ssim, |a, b, value| {
+    let mut nearest_others = NearestOtherPatient::new(rows.len());
+    let mut nearest = NearestNeighbours::new(rows);
+    pairwise.for_each(Metric::Ssim, |a, b, value| {
         if rows[a].patient_id != rows[b].patient_id {
-            closest.see(a, b, value);
+            nearest_others.see(a, b, value);
             nearest.see(a, b, value);
         }
     })?;
-    let links = links(rows, likeness, &closest, moved, parameters)?;
+    let links = links(rows, pairwise, &nearest_others, moved, parameters)?;
     let balance = balance(rows);
     let drift = nearest.drift();
     let groups = groups(rows, columns);
@@ -250,37 +124,38 @@ fn of_cases(
 }
 
 impl Audit {
-    /// Marks what joins patients that the user keeps apart; then leaks come first and are counted.
+    /// Marks links between patients that the user keeps apart, moves leaks to the front and counts
+    /// them.
     fn keep_apart(&mut self, decided: &SamePatient) {
         let apart = decided.apart();
         for link in &mut self.links {
             link.apart = apart.contains_key(&link.pair().names());
         }
-        self.links.sort_by_key(|link| !link.is_leak()); // stable: each part stays in the order of the cases' ids
+        self.links.sort_by_key(|link| !link.is_leak()); //  stable: each part stays ascending by case id
         self.leaks = self.links.iter().filter(|link| link.is_leak()).count();
     }
 }
 
 fn links(
     rows: &[&CaseRow],
-    likeness: &impl Likeness,
-    closest: &Closest,
-    moved: &BTreeMap<Two, Moved>,
+    pairwise: &impl PairwiseSimilarity,
+    nearest_others: &NearestOtherPatient,
+    moved: &BTreeMap<CasePair, ImageTransform>,
     parameters: &AuditParameters,
 ) -> Result<Vec<Link>, StoreError> {
-    let mut reasons: BTreeMap<Two, Reason> = BTreeMap::new();
-    let mut note = |two: Two, reason: Reason| {
+    let mut reasons: BTreeMap<CasePair, Reason> = BTreeMap::new();
+    let mut note = |two: CasePair, reason: Reason| {
         let known = reasons.entry(two).or_insert(reason);
         *known = reason.min(*known);
     };
     same_patient_two_splits(rows).into_iter().for_each(|two| note(two, Reason::SamePatient));
     same_file(rows).into_iter().for_each(|two| note(two, Reason::SameFile));
-    let standing_out = closest.standing_out(patients(rows), parameters.stand_out);
+    let standing_out = nearest_others.standing_out(patients(rows), parameters.stand_out);
     standing_out.into_iter().for_each(|two| note(two, Reason::StandsOut));
     moved.keys().for_each(|two| note(*two, Reason::MovedImage));
-    let same_image = (parameters.duplicate_ssim as f32).max(closest.unusual());
-    let mut ssim: HashMap<Two, f32> = HashMap::new();
-    likeness.for_each(Metric::Ssim, |a, b, value| {
+    let same_image = (parameters.duplicate_ssim as f32).max(nearest_others.unusual());
+    let mut ssim: HashMap<CasePair, f32> = HashMap::new();
+    pairwise.for_each(Metric::Ssim, |a, b, value| {
         let two = (a.min(b), a.max(b));
         let is_same = value >= same_image && rows[a].patient_id != rows[b].patient_id;
         if is_same {
@@ -291,7 +166,7 @@ fn links(
             ssim.insert(two, value);
         }
     })?;
-    let link = |(two, reason): (&Two, &Reason)| {
+    let link = |(two, reason): (&CasePair, &Reason)| {
         let (a, b) = (rows[two.0], rows[two.1]);
         Link {
             patient_a: a.patient_id.clone(),
@@ -309,8 +184,8 @@ fn links(
     Ok(reasons.iter().map(link).collect())
 }
 
-/// Cases of one patient in different splits: no run of `pdl index` gives this, an edited table may.
-fn same_patient_two_splits(rows: &[&CaseRow]) -> Vec<Two> {
+/// Cases of one patient in different splits. `pdl index` never gives these, an edited table may.
+fn same_patient_two_splits(rows: &[&CaseRow]) -> Vec<CasePair> {
     of_equal(rows, |row| row.patient_id.as_str())
         .into_iter()
         .filter(|(a, b)| rows[*a].split != rows[*b].split)
@@ -318,7 +193,7 @@ fn same_patient_two_splits(rows: &[&CaseRow]) -> Vec<Two> {
 }
 
 /// Cases of two patients with the same image file.
-fn same_file(rows: &[&CaseRow]) -> Vec<Two> {
+fn same_file(rows: &[&CaseRow]) -> Vec<CasePair> {
     of_equal(rows, |row| row.image_blake3.as_str())
         .into_iter()
         .filter(|(a, b)| rows[*a].patient_id != rows[*b].patient_id)
@@ -326,107 +201,18 @@ fn same_file(rows: &[&CaseRow]) -> Vec<Two> {
 }
 
 /// Every two cases with an equal key.
-fn of_equal<'a>(rows: &[&'a CaseRow], key: impl Fn(&'a CaseRow) -> &'a str) -> Vec<Two> {
+fn of_equal<'a>(rows: &[&'a CaseRow], key: impl Fn(&'a CaseRow) -> &'a str) -> Vec<CasePair> {
     let mut groups: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for (number, row) in rows.iter().enumerate() {
         groups.entry(key(row)).or_default().push(number);
     }
-    let twos = |group: &Vec<usize>| -> Vec<Two> {
+    let twos = |group: &Vec<usize>| -> Vec<CasePair> {
         group.iter().enumerate().flat_map(|(i, a)| group[i + 1..].iter().map(|b| (*a, *b))).collect()
     };
     groups.values().flat_map(twos).collect()
 }
 
-fn balance(rows: &[&CaseRow]) -> Vec<Balance> {
-    let labels: BTreeSet<u16> =
-        rows.iter().flat_map(|row| row.labels.iter().map(|label| label.value)).collect();
-    let mut balance = Vec::new();
-    for split in [Split::Train, Split::Val, Split::Test] {
-        let of_split = || rows.iter().filter(move |row| row.split == split);
-        for label in &labels {
-            let present = |row: &&&CaseRow| row.labels.iter().any(|found| found.value == *label);
-            let annotated =
-                of_split().filter(|row| present(row) || row.labels_annotated.contains(label)).count();
-            balance.push(Balance {
-                split,
-                label: *label,
-                annotated,
-                present: of_split().filter(present).count(),
-            });
-        }
-    }
-    balance
-}
-
-/// Splits of few cases, and in the other splits labels that are rare.
-fn small_splits(rows: &[&CaseRow], balance: &[Balance], smallest: usize) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    for split in [Split::Train, Split::Val, Split::Test] {
-        let of_split = || rows.iter().filter(|row| row.split == split);
-        let patients: BTreeSet<&str> = of_split().map(|row| row.patient_id.as_str()).collect();
-        let cases = of_split().count();
-        if cases < smallest {
-            let message = format!(
-                "the {split} split has {} of {} only",
-                counted(cases, "case"),
-                counted(patients.len(), "patient")
-            );
-            findings.push(Finding::new("small-split", message));
-            continue;
-        }
-        for rare in balance.iter().filter(|entry| entry.split == split && entry.present < smallest) {
-            let Balance { label, present, .. } = rare;
-            let message =
-                format!("label {label} is present in {present} of {cases} cases of the {split} split only");
-            findings.push(Finding::new("rare-label", message));
-        }
-    }
-    findings
-}
-
-fn groups(rows: &[&CaseRow], columns: &[String]) -> Vec<Group> {
-    let mut groups = Vec::new();
-    for column in columns.iter().filter(|column| *column != "labels") {
-        let mut cases: BTreeMap<String, Vec<&CaseRow>> = BTreeMap::new();
-        for row in rows {
-            cases.entry(row.value(column).unwrap_or_default()).or_default().push(row);
-        }
-        for split in [Split::Train, Split::Val, Split::Test] {
-            for (value, cases) in &cases {
-                let own = || cases.iter().filter(|row| row.split == split);
-                let patients: BTreeSet<&str> = own().map(|row| row.patient_id.as_str()).collect();
-                let (column, value) = (column.clone(), value.clone());
-                groups.push(Group { split, column, value, cases: own().count(), patients: patients.len() });
-            }
-        }
-    }
-    groups
-}
-
-/// For every column and split that has cases, the values that few of them have.
-fn small_groups(groups: &[Group], smallest: usize) -> Vec<Finding> {
-    const NAMED: usize = 10;
-    let by_split = |a: &Group, b: &Group| (a.split, &a.column) == (b.split, &b.column);
-    let small = |of_split: &[Group]| {
-        let small: Vec<&Group> = of_split.iter().filter(|group| group.cases < smallest).collect();
-        let Group { split, column, .. } = small.first()?;
-        let all: usize = of_split.iter().map(|group| group.cases).sum();
-        let named: Vec<String> =
-            small.iter().take(NAMED).map(|group| format!("{} ({})", group.value, group.cases)).collect();
-        let further = match small.len().saturating_sub(NAMED) {
-            0 => String::new(),
-            further => format!(" and {further} more"),
-        };
-        let message = format!(
-            "of column {column} these values have few cases (in brackets) in the {split} split: {}{further}",
-            named.join(", ")
-        );
-        (all >= smallest).then(|| Finding::new("small-group", message))
-    };
-    groups.chunk_by(by_split).filter_map(small).collect()
-}
-
-/// Writes the patients that seem to be one, and those of whom it was decided, for `--same-patient`.
+/// Writes `same-patient.csv`: patients that seem to be one, and those already decided.
 fn write_same_patient(out: &Path, cases: &Cases, links: &[Link]) -> Result<(), StoreError> {
     let decided = &cases.same_patient;
     let (names, apart) = (decided.names(), decided.apart());
@@ -453,7 +239,8 @@ fn write_same_patient(out: &Path, cases: &Cases, links: &[Link]) -> Result<(), S
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::likeness::tests::Line;
+    use crate::pairwise::tests::CasesOnALine;
+    use pdl_cohort::attributes::Split;
     use proptest::prelude::*;
 
     fn row(number: usize, patient: usize, split: Split, file: usize) -> CaseRow {
@@ -471,11 +258,11 @@ mod tests {
     fn audited(rows: &[CaseRow], places: &[f32]) -> Audit {
         let rows: Vec<&CaseRow> = rows.iter().collect();
         let columns = ["modality".to_owned()];
-        let line = Line(places.to_vec());
+        let line = CasesOnALine(places.to_vec());
         of_cases(&rows, &line, &BTreeMap::new(), &columns, &AuditParameters::default()).unwrap()
     }
 
-    /// Forty patients far apart from each other on a line; cases 0 and 1 as the test says.
+    /// Forty patients far apart from each other on a line; `change` edits the cases.
     fn forty(change: impl Fn(&mut Vec<CaseRow>, &mut Vec<f32>)) -> Audit {
         let split = |number| if number % 4 == 1 { Split::Test } else { Split::Train };
         let mut rows: Vec<CaseRow> = (0..40).map(|n| row(n, n, split(n), n)).collect();

@@ -1,29 +1,23 @@
 //! From a pair matrix to a curriculum.
 //!
-//! In: `cases.parquet`, `prepared.parquet` and the pairs. Out: the manifest ([`manifest`]), which gives
-//! every training case its rank, the stage at which it joins ([`pace`]) and its place in the coarse sample for
-//! tuning. Pairs ([`likeness`], [`metrics`]) become scores ([`score`]), scores or pairs an order ([`order`],
-//! [`select`], [`community`]); [`prune`] says what is left out and what lies apart. It never moves a case from one split to another, and no held-out case
-//! has any say in the ranking.
+//! In: `cases.parquet`, `prepared.parquet` and the pairs. Out: the manifest ([`manifest`]), which
+//! gives every training case its rank, the stage at which it joins ([`pacing`]) and whether it
+//! belongs to the tuning subset. Pairs ([`pairwise`], [`metrics`]) become scores ([`score`]),
+//! scores or pairs an order ([`order`], [`subset_selection`], [`community`]); [`prune`] excludes
+//! duplicates and finds outliers. No case moves from one split to another, and validation and test
+//! cases do not influence the ranking.
 
 pub mod audit;
-mod closest;
-pub mod community;
-mod curriculum;
-pub mod diff;
-mod drift;
-pub mod likeness;
 pub mod manifest;
 pub mod metrics;
-mod moved;
 pub mod order;
-pub mod pace;
+pub mod pacing;
+pub mod pairwise;
 pub mod parameters;
-pub mod prune;
 pub mod rank;
-pub mod score;
-pub mod select;
-pub mod validate;
+
+pub use manifest::{diff, validate};
+pub use order::{community, prune, score, subset_selection};
 
 use std::path::PathBuf;
 
@@ -32,60 +26,76 @@ use pdl_prepare::PrepareError;
 use pdl_similarity::SimilarityError;
 use pdl_store::StoreError;
 
-/// How training cases are ordered and paced, as `pdl help curriculum` prints it.
+/// The text of `pdl help curriculum`: metrics, scores, orders, pacing and the tuning subset.
 ///
 #[doc = include_str!("../help/curriculum.md")]
 pub const CURRICULUM_HELP: &str = include_str!("../help/curriculum.md");
 
-/// How splits are kept apart, and what folds and manifests are checked for, as `pdl help splits` prints it.
+/// The text of `pdl help splits`: the audit, folds, and the validation of manifests.
 ///
 #[doc = include_str!("../help/splits.md")]
 pub const SPLITS_HELP: &str = include_str!("../help/splits.md");
 
-/// A ranking that could not be made, or a manifest that could not be read.
+/// Why cases could not be ranked, or a manifest not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum CurriculumError {
-    /// There is nobody to rank.
-    #[error("no training case among the {cases} prepared ones: see the splits in cases.parquet: {}", out.display())]
+    /// None of the prepared cases is in the training split.
+    #[error("none of the {cases} prepared cases is a training case; check `split` in cases.parquet: {}", out.display())]
     NoTrainingCases {
-        /// Prepared cases of every split.
+        /// Number of prepared cases in all splits.
         cases: usize,
         /// The curation folder.
         out: PathBuf,
     },
-    /// A prepared case that the table of cases does not know.
-    #[error("case {case} was prepared but is no longer in cases.parquet; run `pdl prepare` again")]
+    /// A prepared case is missing from `cases.parquet`.
+    #[error("case {case}: prepared, but missing from cases.parquet; run `pdl prepare` again")]
     UnknownCase {
-        /// Which case.
+        /// Its case id.
         case: String,
     },
-    /// A choice that cannot be.
-    #[error("{0}")]
-    Option(String),
-    /// There is no manifest.
-    #[error("no manifest here; make one with `pdl curate COHORT --out {0}`: {0}", out.display())]
-    NoManifest {
-        /// The folder.
-        out: PathBuf,
-    },
-    /// A manifest that cannot be followed.
-    #[error("the manifest cannot be followed ({problem}); run `pdl rank` again: {}", path.display())]
-    BadManifest {
-        /// Which file.
-        path: PathBuf,
-        /// What is wrong.
+    /// A parameter has an invalid value.
+    #[error("invalid {name}: {problem}")]
+    InvalidOption {
+        /// Key of the parameter.
+        name: &'static str,
+        /// What was expected, and what was found.
         problem: String,
     },
-    /// Folds that cannot be.
+    /// Folds train on validation cases, but the plan was made from training cases alone.
+    #[error(
+        "folds train on validation cases, but the plan is made from training cases alone: run \
+         `pdl prepare {0} --plan-from outside-test` and `pdl compare {0}` with their other flags \
+         unchanged, then this command again",
+        out.display()
+    )]
+    PlanWithoutValidation {
+        /// The curation folder.
+        out: PathBuf,
+    },
+    /// The folder has no manifest.
+    #[error("no manifest found; make one with `pdl curate COHORT --out {0}`: {0}", out.display())]
+    NoManifest {
+        /// The folder that was searched.
+        out: PathBuf,
+    },
+    /// The manifest contradicts itself or is of a newer version.
+    #[error("invalid manifest: {problem}; run `pdl rank` again: {}", path.display())]
+    BadManifest {
+        /// The invalid file.
+        path: PathBuf,
+        /// What is invalid, as a clause.
+        problem: String,
+    },
+    /// The table of cases or a fold is invalid.
     #[error(transparent)]
     Cohort(#[from] CohortError),
-    /// The pairs cannot be read.
+    /// The pairs are missing or invalid.
     #[error(transparent)]
     Similarity(#[from] SimilarityError),
-    /// The proxies cannot be read.
+    /// The proxies or prepared volumes are missing or invalid.
     #[error(transparent)]
     Prepare(#[from] PrepareError),
-    /// A file could not be kept or read.
+    /// A file could not be read or written.
     #[error(transparent)]
     Store(#[from] StoreError),
 }

@@ -1,5 +1,8 @@
 //! The manifest: `manifest.parquet`, the same rows as `manifest.jsonl`, and `manifest.json`.
 
+pub mod diff;
+pub mod validate;
+
 use std::path::{Path, PathBuf};
 
 use arrow::datatypes::{DataType, Schema};
@@ -16,19 +19,19 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::CurriculumError;
-use crate::pace::Stage;
+use crate::pacing::CurriculumStage;
 use crate::parameters::RankParameters;
 
-/// The version of the manifest's form that is written; all up to it are read.
+/// Version of the manifests that are written; this version and all before it are read.
 pub const SCHEMA_VERSION: u32 = 2;
 
-/// The rows, as a table.
+/// File name of the rows as a table.
 pub const TABLE_FILE: &str = "manifest.parquet";
-/// The rows, one JSON object a line.
+/// File name of the rows as JSON Lines.
 pub const LINES_FILE: &str = "manifest.jsonl";
-/// What holds for all rows.
+/// File name of the facts that hold for all rows.
 pub const INFO_FILE: &str = "manifest.json";
-/// The folder of the folds' manifests inside a curation folder.
+/// Folder of the folds' manifests inside a curation folder.
 pub const FOLDS_FOLDER: &str = "folds";
 /// From the folder of a fold's manifest to the curation folder.
 pub(crate) const UP_FROM_FOLD: &str = "../..";
@@ -36,39 +39,39 @@ pub(crate) const UP_FROM_FOLD: &str = "../..";
 /// One case. Paths are relative to the manifest.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ManifestRow {
-    /// Which case.
+    /// Unique id, made of letters, digits, `-` and `_`.
     pub case_id: String,
-    /// Whose image it is.
+    /// Id of the patient; all cases of a patient are in one split.
     pub patient_id: String,
-    /// How it was made.
+    /// Imaging modality.
     pub modality: Modality,
-    /// What it is for.
+    /// Training, validation or test.
     pub split: Split,
-    /// Place in the curriculum, 1 first; training cases only, and of them those that were not left out.
+    /// Rank in the curriculum, 1 first; training cases only, unless they are excluded.
     pub rank: Option<u32>,
-    /// How typical it is among the training cases, by the parameters in manifest.json: larger is more typical.
+    /// Score of the ranking; larger is more typical of the training cases.
     pub score: Option<f64>,
-    /// The stage (from 0) at which it joins the training; cases with a rank only.
+    /// Stage (from 0) at which the case joins; ranked cases only.
     pub stage: Option<u32>,
-    /// Whether it belongs to the coarse sample on which hyperparameters are tuned.
+    /// Whether the case belongs to the tuning subset.
     pub tune: bool,
-    /// The labels that somebody looked for in this case.
+    /// Labels that were annotated in this case, present or not.
     pub labels_annotated: Vec<u16>,
-    /// The prepared image.
+    /// Path of the prepared image.
     pub image: String,
-    /// The prepared label map.
+    /// Path of the prepared label map.
     pub label: String,
-    /// BLAKE3 of the prepared image's file.
+    /// BLAKE3 of the prepared image file.
     pub image_blake3: String,
-    /// BLAKE3 of the prepared label's file.
+    /// BLAKE3 of the prepared label file.
     pub label_blake3: String,
-    /// The community or stratum that the order keeps in proportion; with such an order only.
+    /// Community or stratum that the order balances; null with other orders.
     pub group: Option<String>,
-    /// Why a training case was left out of the curriculum, and so has no rank.
+    /// Why a training case is excluded from the curriculum and so has no rank.
     pub left_out: Option<String>,
 }
 
-/// The table's columns.
+/// Columns of `manifest.parquet`.
 pub fn schema() -> Schema {
     use DataType::{Boolean, Float64, UInt16, UInt32, Utf8};
     Schema::new(vec![
@@ -93,13 +96,13 @@ pub fn schema() -> Schema {
 /// A label of the cohort.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Label {
-    /// Its value in the label maps.
+    /// Value in the label maps.
     pub value: u16,
-    /// Its name; "label N" where the cohort gives none.
+    /// Name in the cohort; "label N" where it has none.
     pub name: String,
 }
 
-/// What the manifest was made from.
+/// Hashes of the inputs of the manifest and of its rows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Hashes {
     /// BLAKE3 of `cases.parquet`.
@@ -112,80 +115,81 @@ pub struct Hashes {
     pub manifest: String,
 }
 
-/// A training case that lies far from its nearest neighbours; for review, it is not left out.
+/// A training case that is far from its nearest neighbours. It stays in the curriculum.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Outlier {
-    /// Which case.
+    /// Id of the case.
     pub case_id: String,
-    /// The likeness of identical cases (SSIM 1, UQI 1, MSE 0, PSNR 100 dB) less its mean likeness to its nearest
-    /// neighbours.
+    /// Similarity of identical cases (SSIM 1, UQI 1, MSE 0, PSNR 100 dB) minus the mean similarity
+    /// to the nearest neighbours.
     pub distance: f64,
 }
 
-/// The communities by which cases were ordered.
+/// The communities that the order interleaves.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Communities {
-    /// How many there are.
+    /// Number of communities.
     pub count: usize,
-    /// The likeness from which on a pair is an edge.
+    /// Smallest similarity of a pair that is an edge of the graph.
     pub threshold: f32,
-    /// How well they divide the graph (Newman and Girvan 2004).
+    /// Modularity of the communities (Newman and Girvan 2004).
     pub modularity: f64,
 }
 
-/// What the ranking found on its way.
+/// Results of the ranking for the whole cohort.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Ranking {
     /// Training cases with a rank.
     pub ranked: usize,
-    /// Training cases left out as duplicates of another.
+    /// Training cases excluded as duplicates of another.
     pub duplicates: usize,
-    /// Training cases left out because enough were kept.
+    /// Training cases excluded because they rank beyond `keep`.
     pub beyond_keep: usize,
-    /// Cases of the coarse sample for tuning.
+    /// Cases of the tuning subset.
     pub tune: usize,
-    /// The medoid, where the score is the likeness to it.
+    /// The medoid, where the score is the similarity to it.
     pub medoid: Option<String>,
     /// The communities, where the order follows them.
     pub communities: Option<Communities>,
-    /// The distance from which on a case is an outlier.
+    /// Cases with a larger distance are outliers.
     pub outlier_limit: Option<f64>,
-    /// Cases that lie apart, the furthest first; for review.
+    /// Outliers, most distant first; they stay in the curriculum.
     pub outliers: Vec<Outlier>,
-    /// What a user should know about the choices made.
+    /// Findings about the chosen parameters.
     pub findings: Vec<Finding>,
 }
 
 /// What holds for all rows.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ManifestInfo {
-    /// Version of the manifest's form: 1, or 2 since cases may be left out.
+    /// Version of the manifest: 1, or 2 since cases may be excluded.
     pub schema_version: u32,
-    /// How the images were made.
+    /// Imaging modality of the prepared cases.
     pub modality: Modality,
-    /// The labels, background (0) left out, by value.
+    /// Labels without the background (0), ascending by value.
     pub labels: Vec<Label>,
-    /// How the cohort was split; the seed included.
+    /// Parameters of the index stage, the seed of the splits included.
     pub index: IndexParameters,
-    /// How the ranking was made.
+    /// Parameters of the rank stage.
     pub parameters: RankParameters,
-    /// What the ranking found on its way; empty in version 1.
+    /// Results of the ranking; empty in version 1.
     #[serde(default)]
     pub ranking: Ranking,
-    /// How the pairs were compared.
+    /// Parameters of the compare stage.
     pub compare: CompareParameters,
-    /// The stages of the curriculum.
-    pub stages: Vec<Stage>,
-    /// What every case went through.
+    /// Stages of the curriculum, ascending.
+    pub stages: Vec<CurriculumStage>,
+    /// The plan by which every case was prepared.
     pub plan: Plan,
-    /// What the training cases are like now; the plan holds what they were like when it was made.
+    /// Fingerprint of the present training cases; the plan holds that of the cases it was made
+    /// from.
     pub fingerprint: Fingerprint,
-    /// Which fold it is, where it is one: its validation cases are the fold's, all others outside the test split are
+    /// The fold, if any: its validation cases are held out, all others outside the test split are
     /// training cases. Such a manifest lies in `folds/K/` of the curation folder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fold: Option<Fold>,
-    /// What the manifest was made from.
+    /// Hashes of the inputs and of the rows.
     pub hashes: Hashes,
 }
 
@@ -196,23 +200,23 @@ impl ManifestInfo {
     }
 }
 
-/// The folder of a fold's manifest inside a curation folder; the curation folder itself without a fold.
+/// Folder of a fold's manifest inside the curation folder `out`; `out` itself without a fold.
 pub fn folder(out: &Path, fold: Option<Fold>) -> PathBuf {
     fold.map_or_else(|| out.to_owned(), |Fold { fold, .. }| out.join(FOLDS_FOLDER).join(fold.to_string()))
 }
 
-/// A manifest that was read.
+/// A manifest as read from its files.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Manifest {
-    /// Cases by rank, then training cases left out, validation and test cases by id.
+    /// Cases by rank, then excluded training cases, validation and test cases by id.
     pub rows: Vec<ManifestRow>,
-    /// What holds for all.
+    /// What holds for all rows.
     pub info: ManifestInfo,
 }
 
 impl Manifest {
-    /// Reads the manifest of a curation folder and checks that its two files belong together and that its
-    /// stages can be followed.
+    /// Reads the manifest of a curation folder and checks that its files belong together and that
+    /// its stages grow to all ranked cases.
     ///
     /// # Errors
     /// [`CurriculumError`] when there is none or it contradicts itself.
@@ -225,34 +229,32 @@ impl Manifest {
         if info.schema_version > SCHEMA_VERSION {
             return Err(CurriculumError::BadManifest {
                 path: out.join(INFO_FILE),
-                problem: format!(
-                    "it is of version {}; this pdl reads up to {SCHEMA_VERSION}",
-                    info.schema_version
-                ),
+                problem: format!("expected version {SCHEMA_VERSION} or older, found {}", info.schema_version),
             });
         }
         let bad =
             |problem: &str| CurriculumError::BadManifest { path: path.clone(), problem: problem.to_owned() };
         if pdl_store::hash::of_file(&path)? != info.hashes.manifest {
-            return Err(bad("its rows are not those that manifest.json describes"));
+            return Err(bad("its rows do not match the hash in manifest.json"));
         }
         let (rows, _) = table::read_rows::<ManifestRow>(&path)?;
-        let grows =
-            |w: &[Stage]| w[0].active_cases < w[1].active_cases && w[0].first_epoch < w[1].first_epoch;
+        let grows = |w: &[CurriculumStage]| {
+            w[0].active_cases < w[1].active_cases && w[0].first_epoch < w[1].first_epoch
+        };
         if !info.stages.windows(2).all(grows) {
-            return Err(bad("its stages shrink"));
+            return Err(bad("its stages do not grow"));
         }
         let training = rows.iter().filter(|row| row.rank.is_some()).count();
         if rows.iter().any(|row| row.rank.is_some() && row.split != Split::Train) {
-            return Err(bad("it ranks held-out cases"));
+            return Err(bad("a validation or test case has a rank"));
         }
         if info.stages.last().is_none_or(|stage| stage.active_cases as usize != training) {
-            return Err(bad("its stages do not reach all training cases"));
+            return Err(bad("its last stage does not hold all ranked cases"));
         }
         Ok(Self { rows, info })
     }
 
-    /// The cases of the curriculum by rank: the training cases that were not left out.
+    /// The ranked training cases in the order of their ranks.
     pub fn training(&self) -> Vec<&ManifestRow> {
         let mut rows: Vec<&ManifestRow> = self.rows.iter().filter(|row| row.rank.is_some()).collect();
         rows.sort_by_key(|row| row.rank);
@@ -260,7 +262,8 @@ impl Manifest {
     }
 }
 
-/// Writes the three files; `manifest.json` comes last, with the hash of the rows. Says whether anything changed.
+/// Writes the three files; `manifest.json` comes last, with the hash of the rows. Returns whether
+/// anything changed.
 pub(crate) fn write(out: &Path, rows: &[ManifestRow], mut info: ManifestInfo) -> Result<bool, StoreError> {
     let table = out.join(TABLE_FILE);
     let mut changed = table::write_rows(&table, &schema(), rows, Vec::new())?;

@@ -1,34 +1,34 @@
-//! By what cases are compared, and how each metric becomes a likeness.
+//! The metrics by which cases are ranked, and the conversion of their values to similarities.
 
 use std::fmt;
 use std::str::FromStr;
 
 use clap::ValueEnum;
-use pdl_similarity::pairs::Metric;
+use pdl_similarity::metrics::Metric;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What identical cases count as in PSNR, in dB; their true value is infinite.
+/// PSNR of identical cases, in dB; the true value is infinite.
 pub const PSNR_CAP_DB: f32 = 100.0;
 
-/// One metric, or several: "ssim" or "ssim,mse".
+/// One metric or several, as in "ssim" or "ssim,mse".
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 #[schemars(with = "String")]
 pub struct Metrics(Vec<Metric>);
 
 impl Metrics {
-    /// The metrics, in the order in which they were named; at least one.
+    /// At least one metric, in the given order.
     pub fn all(&self) -> &[Metric] {
         &self.0
     }
 
-    /// The metric named first.
+    /// The first metric, which orders that need single pairs use.
     pub fn first(&self) -> Metric {
         self.0.first().copied().unwrap_or(Metric::Ssim)
     }
 
-    /// Whether MSE and PSNR are both named, although they order pairs alike.
+    /// Whether both MSE and PSNR are named, although they order pairs equally.
     pub fn repeat_each_other(&self) -> bool {
         self.0.contains(&Metric::Mse) && self.0.contains(&Metric::Psnr)
     }
@@ -46,15 +46,15 @@ impl FromStr for Metrics {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let mut metrics = Vec::new();
         for name in text.split(',') {
-            // Columns are written with underscores, and so is what this is stored as.
+            // Columns have underscores, and so have stored parameters.
             let metric = Metric::from_str(&name.trim().replace('_', "-"), true).map_err(|_| {
                 format!(
-                    "'{name}' is no metric: choose among ssim, mse, psnr, uqi, body-mse, body-ssim, label-dice, \
-                     label-volume"
+                    "expected ssim, mse, psnr, uqi, body-mse, body-ssim, label-dice or label-volume, found \
+                     '{name}'"
                 )
             })?;
             if metrics.contains(&metric) {
-                return Err(format!("'{name}' is named twice"));
+                return Err(format!("{name} is named more than once"));
             }
             metrics.push(metric);
         }
@@ -83,10 +83,11 @@ impl From<Metrics> for String {
     }
 }
 
-/// A pair's value so that larger is more alike and every value is finite: SSIM and UQI as they are, MSE
-/// negative, PSNR in dB but at most [`PSNR_CAP_DB`]; Dice as SSIM, differences of volumes as MSE. Bodies that share no
-/// voxel and cases without a label in common have no value: they count as unlike as can be.
-pub fn alike(metric: Metric, value: f32) -> f32 {
+/// A pair's value as a similarity: finite, and larger is more similar. SSIM, UQI and Dice stay as
+/// they are, MSE and volume differences become negative, PSNR is at most [`PSNR_CAP_DB`]. NaN
+/// (bodies without a common voxel, cases without a common label) becomes the smallest similarity,
+/// -1.
+pub fn as_similarity(metric: Metric, value: f32) -> f32 {
     match metric {
         _ if value.is_nan() => -1.0,
         Metric::Mse | Metric::BodyMse | Metric::LabelVolume => -value,
@@ -95,7 +96,7 @@ pub fn alike(metric: Metric, value: f32) -> f32 {
     }
 }
 
-/// The likeness of a case to itself.
+/// The similarity of a case to itself.
 pub fn identical(metric: Metric) -> f32 {
     match metric {
         Metric::Mse | Metric::BodyMse | Metric::LabelVolume => 0.0,
@@ -104,13 +105,13 @@ pub fn identical(metric: Metric) -> f32 {
     }
 }
 
-/// A likeness as a similarity in [0, 1], as facility location and graphs need it: SSIM and UQI below zero
-/// count as zero, MSE becomes 1 - MSE (the data range is 1), PSNR a share of [`PSNR_CAP_DB`].
-pub fn unit(metric: Metric, alike: f32) -> f32 {
+/// A similarity mapped to [0, 1], as facility location and graphs need it: negative SSIM and UQI
+/// become 0, MSE becomes 1 - MSE (the data range is 1), PSNR is divided by [`PSNR_CAP_DB`].
+pub fn unit(metric: Metric, similarity: f32) -> f32 {
     match metric {
-        Metric::Mse | Metric::BodyMse | Metric::LabelVolume => (1.0 + alike).max(0.0),
-        Metric::Psnr => alike.max(0.0) / PSNR_CAP_DB,
-        Metric::Ssim | Metric::Uqi | Metric::BodySsim | Metric::LabelDice => alike.max(0.0),
+        Metric::Mse | Metric::BodyMse | Metric::LabelVolume => (1.0 + similarity).max(0.0),
+        Metric::Psnr => similarity.max(0.0) / PSNR_CAP_DB,
+        Metric::Ssim | Metric::Uqi | Metric::BodySsim | Metric::LabelDice => similarity.max(0.0),
     }
 }
 
@@ -134,18 +135,18 @@ mod tests {
     }
 
     #[test]
-    fn every_metric_grows_with_likeness_and_ends_at_the_identical() {
-        assert!(alike(Metric::Mse, 0.1) > alike(Metric::Mse, 0.2));
-        assert_eq!(alike(Metric::Psnr, f32::INFINITY), identical(Metric::Psnr));
-        assert!(alike(Metric::Ssim, 0.9) > alike(Metric::Ssim, 0.8));
+    fn every_metric_grows_with_similarity_and_ends_at_the_identical() {
+        assert!(as_similarity(Metric::Mse, 0.1) > as_similarity(Metric::Mse, 0.2));
+        assert_eq!(as_similarity(Metric::Psnr, f32::INFINITY), identical(Metric::Psnr));
+        assert!(as_similarity(Metric::Ssim, 0.9) > as_similarity(Metric::Ssim, 0.8));
         for metric in Metric::value_variants().iter().copied() {
             assert_eq!(unit(metric, identical(metric)), 1.0);
         }
         assert_eq!(unit(Metric::Ssim, -0.2), 0.0);
-        assert!(alike(Metric::LabelVolume, 0.1) > alike(Metric::LabelVolume, 0.2));
+        assert!(as_similarity(Metric::LabelVolume, 0.1) > as_similarity(Metric::LabelVolume, 0.2));
         for metric in [Metric::LabelDice, Metric::LabelVolume] {
-            assert_eq!(unit(metric, alike(metric, f32::NAN)), 0.0);
+            assert_eq!(unit(metric, as_similarity(metric, f32::NAN)), 0.0);
         }
-        assert_eq!(unit(Metric::Mse, alike(Metric::Mse, 0.25)), 0.75);
+        assert_eq!(unit(Metric::Mse, as_similarity(Metric::Mse, 0.25)), 0.75);
     }
 }

@@ -1,17 +1,23 @@
-//! Orders that follow from scores, seeds and groups. Cases are numbered in the order of their ids, so a stable
-//! sort breaks ties by case id.
+//! Orders of the training cases: by score, at random, and interleaved groups. Cases are numbered in
+//! the order of their ids, so a stable sort breaks ties by case id.
+
+pub mod community;
+pub mod prune;
+pub(crate) mod ranker;
+pub mod score;
+pub mod subset_selection;
 
 use std::cmp::Ordering;
 use std::collections::HashMap;
 
 use pdl_store::hash::Key;
 
-/// The cases from the largest score to the smallest.
+/// Descending scores.
 pub fn typical_first(scores: &[f64]) -> Vec<usize> {
     sorted(scores, |a, b| b.total_cmp(&a))
 }
 
-/// The cases from the smallest score to the largest.
+/// Ascending scores.
 pub fn atypical_first(scores: &[f64]) -> Vec<usize> {
     sorted(scores, |a, b| a.total_cmp(&b))
 }
@@ -22,8 +28,8 @@ fn sorted(scores: &[f64], compare: impl Fn(f64, f64) -> Ordering) -> Vec<usize> 
     order
 }
 
-/// The cases in the order of the BLAKE3 hash of seed and case id: a case's place among the others does not
-/// depend on which others there are.
+/// The order of the BLAKE3 hashes of seed and case id: the relative order of two cases does not
+/// depend on the others.
 pub fn random(case_ids: &[&str], seed: u64) -> Vec<usize> {
     let mut order: Vec<usize> = (0..case_ids.len()).collect();
     order.sort_by_cached_key(|case| {
@@ -32,10 +38,10 @@ pub fn random(case_ids: &[&str], seed: u64) -> Vec<usize> {
     order
 }
 
-/// Interleaves groups so that every beginning of the result holds of each group its share, as nearly as whole
-/// cases allow; inside a group the cases keep their places in `order`.
+/// Interleaves groups so that every prefix holds each group in proportion, as nearly as whole cases
+/// allow; within a group the cases keep their order.
 ///
-/// The r-th case (from 0) of a group of m stands at (r + 1/2) / m of the way; ties by case id.
+/// The r-th case (from 0) of a group of m is placed at (r + 1/2) / m; ties by case id.
 pub fn interleave<G: Eq + std::hash::Hash>(order: &[usize], group: impl Fn(usize) -> G) -> Vec<usize> {
     let mut sizes: HashMap<G, u64> = HashMap::new();
     let places: Vec<(usize, u64)> = order

@@ -1,211 +1,226 @@
-//! What a user can choose about the rank stage.
+//! Parameters of the rank stage.
 
+use clap::Parser;
 use pdl_cohort::attributes::Modality;
-use pdl_similarity::pairs::Metric;
+use pdl_similarity::metrics::Metric;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::CurriculumError;
 use crate::metrics::Metrics;
-use crate::pace::{Pacing, Preset, Share};
+use crate::pacing::parameters::{Pacing, Preset, Share};
 
-/// How the likeness to all other training cases becomes one score.
+/// How the similarities to all other training cases become a score.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum ScoreBy {
-    /// The mean over all other training cases.
+    /// Mean similarity to all other training cases.
     Mean,
-    /// The median over all other training cases.
+    /// Median similarity to all other training cases.
     Median,
-    /// The likeness to the medoid, the training case with the largest mean.
+    /// Similarity to the medoid, the training case with the largest mean.
     Medoid,
-    /// The mean likeness to the cases that --reference names.
+    /// Mean similarity to the cases of --reference.
     Reference,
-    /// The mean likeness to the --neighbours most similar training cases.
+    /// Mean similarity to the --neighbours nearest training cases.
     Knn,
 }
 
-/// In which order cases join.
+/// Order in which the training cases join.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Order {
-    /// The largest score first, as published.
+    /// Largest score first, as published.
     Typical,
-    /// The smallest score first.
+    /// Smallest score first.
     Atypical,
     /// By the hash of --order-seed and case id.
     Random,
-    /// From the most typical, always the case least like the most similar one taken (k-centre greedy).
+    /// From the most typical case on, always the case farthest from those selected (k-centre
+    /// greedy).
     KCentre,
-    /// Always the case that most raises every case's similarity to the most similar one taken.
+    /// Always the case that most raises the similarity of all cases to their nearest selected one.
     FacilityLocation,
-    /// Always the largest of --mmr-weight x score - (1 - it) x similarity to the most similar one taken.
+    /// Always the largest of w x score - (1 - w) x similarity to the nearest selected case; w is
+    /// --mmr-weight.
     Mmr,
-    /// Communities of similar cases in proportion; inside each, those with the most edges first.
+    /// Communities of similar cases in proportion; within each, cases with the most edges first.
     Community,
-    /// The values of --stratify-by in proportion; for each, typical first.
+    /// Values of --stratify-by in proportion; within each, typical first.
     Stratified,
 }
 
 impl Order {
-    /// Whether it looks at single pairs, and so needs one metric.
+    /// Whether it reads single pairs, and so needs one metric.
     fn needs_one_metric(self) -> bool {
         matches!(self, Order::KCentre | Order::FacilityLocation | Order::Mmr | Order::Community)
     }
 }
 
-/// Parameters of the rank stage.
+/// Metric, score, order, pacing and tuning subset.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, clap::Args)]
 #[serde(default, deny_unknown_fields)]
 pub struct RankParameters {
-    /// By what cases are compared: ssim, mse, psnr, uqi, or several with commas, which meet in their mean rank.
-    /// PSNR repeats MSE: it orders pairs exactly alike.
+    /// Metrics by which cases are ranked: ssim, mse, psnr, uqi, ... Several metrics are combined by
+    /// mean rank. PSNR orders pairs exactly as MSE does.
     #[arg(long, default_value = "ssim", value_name = "METRIC[,METRIC]")]
     pub metric: Metrics,
-    /// How the likeness to the others becomes a score.
+    /// How the similarities to the other training cases become a score.
     #[arg(long, value_enum, default_value_t = ScoreBy::Mean)]
     pub score: ScoreBy,
-    /// The training cases to which --score reference compares, by case id; must be given with it.
+    /// Case ids of the training cases that --score reference compares with; required by it.
     #[arg(long, value_delimiter = ',', value_name = "CASE[,CASE]")]
     pub reference: Vec<String>,
-    /// Nearest neighbours that --score knn and the search for outliers look at.
+    /// Number of nearest neighbours for --score knn and for outliers.
     #[arg(long, default_value_t = 5, value_name = "N")]
     pub neighbours: usize,
-    /// In which order cases join.
+    /// Order in which training cases join.
     #[arg(long, value_enum, default_value_t = Order::Typical)]
     pub order: Order,
     /// Seed of --order random.
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub order_seed: u64,
-    /// What the score counts against novelty in --order mmr, from 0 to 1.
+    /// Weight of the score against novelty in --order mmr, from 0 to 1.
     #[arg(long, default_value_t = 0.5, value_name = "WEIGHT")]
     pub mmr_weight: f64,
-    /// The most similar share of all pairs, which are the edges of --order community, from 0 to 1.
+    /// Fraction of all pairs, the most similar ones, that are edges for --order community, from 0
+    /// to 1.
     #[arg(long, default_value_t = 0.1, value_name = "SHARE")]
     pub edge_share: f64,
-    /// The column of the cases table that --order stratified keeps in proportion; must be given with it.
+    /// Column of cases.parquet that --order stratified balances; required by it.
     #[arg(long, value_name = "COLUMN")]
     pub stratify_by: Option<String>,
-    /// Training cases to keep in the curriculum: a number, or a share such as 20%; the others stay in the
-    /// manifest without a rank. Of cases with the same image file all but one go first.
+    /// Number or percentage of training cases to rank; the others stay in the manifest without a
+    /// rank. Duplicates by image file are excluded first.
     #[arg(long, value_name = "CASES|SHARE")]
     pub keep: Option<Share>,
-    /// Leave out all but one of the training cases that are this similar (SSIM); the best annotated stays.
-    /// All are kept when not given.
+    /// Exclude all but one of the training cases with at least this SSIM to each other; the one
+    /// with the most annotated labels stays. Default: exclude none.
     #[arg(long, value_name = "SSIM")]
     pub near_duplicate: Option<f64>,
-    /// Interquartile ranges above the third quartile from which on a case is listed as an outlier, by its mean
-    /// distance to its nearest neighbours. Outliers are never left out.
+    /// Interquartile ranges above the third quartile beyond which a case is an outlier, by its mean
+    /// distance to its nearest neighbours. Outliers are listed, never excluded.
     #[arg(long, default_value_t = 1.5, value_name = "FACTOR")]
     pub outlier_fence: f64,
     /// How the number of active cases grows.
     #[arg(long, value_enum, default_value_t = Pacing::Fixed)]
     pub pacing: Pacing,
-    /// Epochs between stages as published: ct is 10, mr is 20; else by the modality.
+    /// Published number of epochs between stages: 10 for ct, 20 for mr. Default: by the modality.
     #[arg(long, value_enum)]
     pub preset: Option<Preset>,
-    /// Training cases that begin: a number, or a share such as 20%.
+    /// Number or percentage of training cases that are active at first.
     #[arg(long, default_value = "20%", value_name = "CASES|SHARE")]
     pub start: Share,
-    /// Training cases that join at each further stage (fixed): a number, or a share such as 20%.
+    /// Number or percentage of training cases that join at each further stage (fixed).
     #[arg(long, default_value = "20%", value_name = "CASES|SHARE")]
     pub add: Share,
-    /// Epochs between stages (fixed, two-stage); 10 for CT and 20 for the others when not given, as published.
+    /// Epochs between stages (fixed, two-stage). Default: 10 for CT, 20 for other modalities, as
+    /// published.
     #[arg(long, value_name = "EPOCHS")]
     pub every: Option<u32>,
-    /// Epochs of the whole training, for the pacings that are functions of time.
+    /// Total number of epochs, for polynomial, exponential, logarithmic and step pacing.
     #[arg(long, default_value_t = 100, value_name = "EPOCHS")]
     pub epochs: u32,
-    /// The share of --epochs after which all cases are active, for the same pacings.
+    /// Fraction of --epochs after which all cases are active, for the same pacings.
     #[arg(long, default_value_t = 0.8, value_name = "SHARE")]
     pub full_at: f64,
-    /// The power of the polynomial pacing: 0.5, 1 or 2, or any above 0.
+    /// Exponent of polynomial pacing: 0.5, 1, 2 or any positive number.
     #[arg(long, default_value_t = 1.0, value_name = "P")]
     pub power: f64,
-    /// The most similar training cases from which the coarse sample for tuning is taken: a number, or a share.
+    /// Number or percentage of the most typical training cases from which the tuning subset is
+    /// drawn.
     #[arg(long, default_value = "40%", value_name = "CASES|SHARE")]
     pub tune_from: Share,
-    /// Every how many of them belong to the coarse sample.
+    /// Draw every N-th of them for the tuning subset.
     #[arg(long, default_value_t = 2, value_name = "N")]
     pub tune_step: u32,
-    /// How large the coarse sample is, evenly spread over the same cases, instead of --tune-step: a number, or a
-    /// share of the training cases.
+    /// Number or percentage of training cases in the tuning subset, evenly spaced, instead of
+    /// --tune-step.
     #[arg(long, value_name = "CASES|SHARE")]
     pub tune_size: Option<Share>,
 }
 
 impl Default for RankParameters {
+    /// The defaults of the flags.
     fn default() -> Self {
-        Self {
-            metric: Metric::Ssim.into(),
-            score: ScoreBy::Mean,
-            reference: Vec::new(),
-            neighbours: 5,
-            order: Order::Typical,
-            order_seed: 0,
-            mmr_weight: 0.5,
-            edge_share: 0.1,
-            stratify_by: None,
-            keep: None,
-            near_duplicate: None,
-            outlier_fence: 1.5,
-            pacing: Pacing::Fixed,
-            preset: None,
-            start: Share::Percent(20.0),
-            add: Share::Percent(20.0),
-            every: None,
-            epochs: 100,
-            full_at: 0.8,
-            power: 1.0,
-            tune_from: Share::Percent(40.0),
-            tune_step: 2,
-            tune_size: None,
+        #[derive(clap::Parser)]
+        struct NoFlags {
+            #[command(flatten)]
+            parameters: RankParameters,
         }
+        NoFlags::parse_from(["pdl"]).parameters
     }
 }
 
 impl RankParameters {
-    /// Epochs between stages: as given, else the preset's, else as published for the modality, 10 for CT and 20
-    /// for MR (and for what the publication does not cover).
+    /// Epochs between stages: as given, else the preset's, else as published for the modality: 10
+    /// for CT, and 20 for MR and for modalities that the publication does not cover.
     pub fn every(&self, modality: Modality) -> u32 {
         let preset = self.preset.unwrap_or(if modality == Modality::CT { Preset::Ct } else { Preset::Mr });
         self.every.unwrap_or(preset.epochs())
     }
 
     /// # Errors
-    /// [`CurriculumError::Option`] when choices contradict each other or lie out of range.
+    /// [`CurriculumError::InvalidOption`] when a value is out of range or contradicts another.
     pub(crate) fn check(&self) -> Result<(), CurriculumError> {
         let one_metric = self.metric.all().len() == 1;
         let by_reference = self.score == ScoreBy::Reference;
         let rules = [
             (
                 self.order.needs_one_metric() && !one_metric,
-                "this --order looks at single pairs: give one --metric",
+                "metric",
+                "this order reads single pairs: expected one metric, found several",
             ),
-            (by_reference && self.reference.is_empty(), "--score reference needs --reference CASE"),
-            (!by_reference && !self.reference.is_empty(), "--reference goes with --score reference"),
-            (self.neighbours == 0, "--neighbours must be at least 1"),
-            (!(0.0..=1.0).contains(&self.mmr_weight), "--mmr-weight lies between 0 and 1"),
+            (
+                by_reference && self.reference.is_empty(),
+                "reference",
+                "the score `reference` needs at least one case",
+            ),
+            (
+                !by_reference && !self.reference.is_empty(),
+                "reference",
+                "allowed with the score `reference` only",
+            ),
+            (self.neighbours == 0, "neighbours", "expected a positive integer, found 0"),
+            (!(0.0..=1.0).contains(&self.mmr_weight), "mmr_weight", "expected a number from 0 to 1"),
             (
                 !(self.edge_share > 0.0 && self.edge_share <= 1.0),
-                "--edge-share lies above 0 and at most at 1",
+                "edge_share",
+                "expected a number above 0 and at most 1",
             ),
             (
-                (self.order == Order::Stratified) != self.stratify_by.is_some(),
-                "--order stratified and --stratify-by COLUMN go together",
+                self.order == Order::Stratified && self.stratify_by.is_none(),
+                "stratify_by",
+                "the order `stratified` needs a column",
+            ),
+            (
+                self.order != Order::Stratified && self.stratify_by.is_some(),
+                "stratify_by",
+                "allowed with the order `stratified` only",
             ),
             (
                 self.near_duplicate.is_some_and(|ssim| !(0.0..=1.0).contains(&ssim)),
-                "--near-duplicate lies between 0 and 1",
+                "near_duplicate",
+                "expected an SSIM from 0 to 1",
             ),
-            (self.outlier_fence.is_nan() || self.outlier_fence < 0.0, "--outlier-fence must be at least 0"),
-            (self.epochs == 0, "--epochs must be at least 1"),
-            (!(self.full_at > 0.0 && self.full_at <= 1.0), "--full-at lies above 0 and at most at 1"),
-            (!(self.power > 0.0 && self.power.is_finite()), "--power must be above 0"),
-            (self.tune_step == 0, "--tune-step must be at least 1"),
+            (
+                self.outlier_fence.is_nan() || self.outlier_fence < 0.0,
+                "outlier_fence",
+                "expected a number of at least 0",
+            ),
+            (self.epochs == 0, "epochs", "expected a positive integer, found 0"),
+            (
+                !(self.full_at > 0.0 && self.full_at <= 1.0),
+                "full_at",
+                "expected a number above 0 and at most 1",
+            ),
+            (!(self.power > 0.0 && self.power.is_finite()), "power", "expected a positive number"),
+            (self.tune_step == 0, "tune_step", "expected a positive integer, found 0"),
         ];
-        match rules.into_iter().find(|(broken, _)| *broken) {
-            Some((_, rule)) => Err(CurriculumError::Option(rule.to_owned())),
+        match rules.into_iter().find(|(broken, ..)| *broken) {
+            Some((_, name, problem)) => {
+                Err(CurriculumError::InvalidOption { name, problem: problem.to_owned() })
+            }
             None => Ok(()),
         }
     }
@@ -230,11 +245,11 @@ mod tests {
         assert!(defaults().check().is_ok());
         let metric: Metrics = "ssim,uqi".parse().unwrap();
         for (wrong, word) in [
-            (RankParameters { order: Order::Mmr, metric, ..defaults() }, "one --metric"),
-            (RankParameters { score: ScoreBy::Reference, ..defaults() }, "--reference"),
-            (RankParameters { order: Order::Stratified, ..defaults() }, "--stratify-by"),
-            (RankParameters { mmr_weight: f64::NAN, ..defaults() }, "--mmr-weight"),
-            (RankParameters { full_at: 0.0, ..defaults() }, "--full-at"),
+            (RankParameters { order: Order::Mmr, metric, ..defaults() }, "expected one metric"),
+            (RankParameters { score: ScoreBy::Reference, ..defaults() }, "invalid reference"),
+            (RankParameters { order: Order::Stratified, ..defaults() }, "invalid stratify_by"),
+            (RankParameters { mmr_weight: f64::NAN, ..defaults() }, "invalid mmr_weight"),
+            (RankParameters { full_at: 0.0, ..defaults() }, "invalid full_at"),
         ] {
             let refusal = wrong.check().unwrap_err().to_string();
             assert!(refusal.contains(word), "{refusal}");

@@ -15,31 +15,31 @@ use pdl_similarity::parameters::CompareParameters;
 use pdl_store::{hash, json};
 
 use crate::CurriculumError;
-use crate::curriculum::{self, Place, Trainee};
 use crate::manifest::{self, Hashes, Label, ManifestInfo, ManifestRow, Ranking};
-use crate::pace::{self, Stage};
+use crate::order::prune::DuplicateCandidate;
+use crate::order::ranker::{self, CaseRank, TrainingCase};
+use crate::pacing::{self, CurriculumStage};
 use crate::parameters::RankParameters;
-use crate::prune::Candidate;
 
-/// What the rank stage did.
+/// Result of the rank stage.
 #[derive(Clone, Debug)]
 pub struct Ranked {
-    /// Every case in the manifest.
+    /// All rows of the manifest.
     pub rows: Vec<ManifestRow>,
-    /// The stages.
-    pub stages: Vec<Stage>,
-    /// What was found on the way.
+    /// Stages of the curriculum, ascending.
+    pub stages: Vec<CurriculumStage>,
+    /// Results for the whole cohort.
     pub ranking: Ranking,
-    /// Whether the manifest is new or other than before.
+    /// Whether any file of the manifest changed.
     pub changed: bool,
 }
 
-/// Ranks the training cases of the curation folder `out`, or of one fold of it, and writes the manifest: into `out`,
-/// or `folds/K/` there.
+/// Ranks the training cases of the curation folder `out`, or of one fold of it, and writes the
+/// manifest to `out` or to `folds/K/` in it.
 ///
 /// # Errors
-/// [`CurriculumError`] when an earlier stage is missing or stale, the plan has not seen the cases of a fold, or `out`
-/// cannot be written.
+/// [`CurriculumError`] when an earlier stage is missing or outdated, the plan does not cover the
+/// training cases of a fold, or `out` cannot be written.
 pub fn rank(out: &Path, parameters: &RankParameters, fold: Option<Fold>) -> Result<Ranked, CurriculumError> {
     parameters.check()?;
     let mut cases = Cases::read(out)?;
@@ -54,15 +54,15 @@ pub fn rank(out: &Path, parameters: &RankParameters, fold: Option<Fold>) -> Resu
     let prepared = prepare::read(out)?;
     let proxies = Proxies::open(out)?;
     let rows = join(&cases, &prepared)?;
-    let trainees = trainees(&rows, parameters)?;
-    if trainees.is_empty() {
+    let training = training_cases(&rows, parameters)?;
+    if training.is_empty() {
         return Err(CurriculumError::NoTrainingCases { cases: rows.len(), out: out.to_owned() });
     }
     let pairs = if proxies.len() < 2 { None } else { Some(Pairs::open(out, &proxies)?) };
-    let (places, mut ranking) = curriculum::place(&trainees, pairs.as_ref(), &proxies.case_ids, parameters)?;
+    let (places, mut ranking) = ranker::rank_cases(&training, pairs.as_ref(), &proxies.case_ids, parameters)?;
     ranking.findings.extend(of_division);
     let every = parameters.every(plan.modality);
-    let stages = pace::stages(ranking.ranked, parameters, every);
+    let stages = pacing::stages(ranking.ranked, parameters, every);
     let mut ranked = manifest_rows(&rows, &places, &stages);
     if fold.is_some() {
         for path in ranked.iter_mut().flat_map(|row| [&mut row.image, &mut row.label]) {
@@ -94,15 +94,11 @@ pub fn rank(out: &Path, parameters: &RankParameters, fold: Option<Fold>) -> Resu
     Ok(Ranked { rows: ranked, stages, ranking, changed })
 }
 
-/// Folds learn from validation cases, too, so that these must have their say in the plan.
+/// Folds train on validation cases, too, so the plan must be made from them.
 fn check_plan(cases: &Cases, plan: &Plan, out: &Path) -> Result<(), CurriculumError> {
     let unseen = |row: &CaseRow| row.split != Split::Test && !plan.parameters.plan_from.includes(row.split);
     if cases.usable().any(unseen) {
-        return Err(CurriculumError::Option(format!(
-            "folds learn from validation cases too, but the plan comes from training cases alone: run `pdl prepare {0} \
-             --plan-from outside-test` and `pdl compare {0}`, with their other flags as before, then this again",
-            out.display()
-        )));
+        return Err(CurriculumError::PlanWithoutValidation { out: out.to_owned() });
     }
     Ok(())
 }
@@ -125,26 +121,26 @@ fn join<'a>(cases: &'a Cases, prepared: &'a [PreparedRow]) -> Result<Vec<Joined<
         .collect()
 }
 
-/// The training cases, by id.
-fn trainees<'a>(
+/// The training cases, ascending by id.
+fn training_cases<'a>(
     rows: &[Joined<'a>],
     parameters: &RankParameters,
-) -> Result<Vec<Trainee<'a>>, CurriculumError> {
-    let mut trainees = Vec::new();
+) -> Result<Vec<TrainingCase<'a>>, CurriculumError> {
+    let mut training = Vec::new();
     for row in rows.iter().filter(|row| row.case.split == Split::Train) {
         let stratum =
             parameters.stratify_by.as_deref().map(|column| stratum(row.case, column)).transpose()?;
-        trainees.push(Trainee {
+        training.push(TrainingCase {
             case_id: &row.case.case_id,
-            candidate: Candidate {
+            candidate: DuplicateCandidate {
                 image_blake3: &row.case.image_blake3,
                 labels_annotated: row.case.labels_annotated.len(),
             },
             stratum,
         });
     }
-    trainees.sort_by_key(|trainee| trainee.case_id);
-    Ok(trainees)
+    training.sort_by_key(|case| case.case_id);
+    Ok(training)
 }
 
 fn stratum(case: &CaseRow, column: &str) -> Result<String, CurriculumError> {
@@ -152,16 +148,24 @@ fn stratum(case: &CaseRow, column: &str) -> Result<String, CurriculumError> {
         let schema = cases::schema();
         let own = schema.fields().iter().map(|field| field.name().clone());
         let columns: Vec<String> = own.chain(case.carried.keys().cloned()).collect();
-        CurriculumError::Option(format!(
-            "--stratify-by {column}: cases.parquet has no such column (`pdl index --carry` adds those of the cohort's \
-             table); it has {}",
-            columns.join(", ")
-        ))
+        CurriculumError::InvalidOption {
+            name: "stratify_by",
+            problem: format!(
+                "cases.parquet has no column {column} (`pdl index` carries columns of the cohort's table \
+                 with `carry`); its columns are {}",
+                columns.join(", ")
+            ),
+        }
     })
 }
 
-/// The rows of the manifest: by rank, then the other training cases, validation and test cases by id.
-fn manifest_rows(rows: &[Joined<'_>], places: &BTreeMap<&str, Place>, stages: &[Stage]) -> Vec<ManifestRow> {
+/// The rows of the manifest: by rank, then the other training cases, validation and test cases by
+/// id.
+fn manifest_rows(
+    rows: &[Joined<'_>],
+    places: &BTreeMap<&str, CaseRank>,
+    stages: &[CurriculumStage],
+) -> Vec<ManifestRow> {
     let mut ranked: Vec<ManifestRow> = rows
         .iter()
         .map(|row| {
@@ -173,7 +177,7 @@ fn manifest_rows(rows: &[Joined<'_>], places: &BTreeMap<&str, Place>, stages: &[
                 split: row.case.split,
                 rank: place.rank,
                 score: place.score,
-                stage: place.rank.map(|rank| pace::stage_of(rank, stages)),
+                stage: place.rank.map(|rank| pacing::stage_of(rank, stages)),
                 tune: place.tune,
                 labels_annotated: row.case.labels_annotated.clone(),
                 image: row.prepared.image.clone(),
@@ -192,7 +196,7 @@ fn manifest_rows(rows: &[Joined<'_>], places: &BTreeMap<&str, Place>, stages: &[
     ranked
 }
 
-/// Every label that a usable case has, with its name.
+/// Every label of a usable case, with its name.
 fn labels(cases: &Cases) -> Vec<Label> {
     let values: BTreeSet<u16> =
         cases.usable().flat_map(|row| row.labels.iter().map(|label| label.value)).collect();

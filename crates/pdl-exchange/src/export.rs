@@ -1,109 +1,85 @@
-//! One export: which target, and what was written.
+//! Export of a manifest to another framework.
 
-use std::num::NonZeroU64;
+mod context;
+mod croissant;
+pub mod files;
+mod hugging_face;
+mod lists;
+mod monai;
+mod nnunet;
+mod webdataset;
+
 use std::path::Path;
 
-use bytesize::ByteSize;
 use pdl_cohort::attributes::Split;
 use pdl_curriculum::manifest::{Manifest, ManifestRow};
 use pdl_store::atomic;
 use serde::Serialize;
 
-use crate::files::{CaseFiles, Holding, Volumes, manifest_names, plain_names};
-use crate::{ExchangeError, croissant, hugging_face, lists, monai, nnunet, webdataset};
+use crate::ExchangeError;
+use crate::export::context::{ExportContext, ExportedCase};
+use crate::export::files::{CaseFiles, ExportVolumes, TransferMode, manifest_names, plain_names};
+pub use crate::export::webdataset::Shards;
 
-/// For whom.
+/// The framework or format to export to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Target {
-    /// datalist.json, and a datalist for every stage.
+    /// datalist.json, and a datalist per stage.
     Monai,
     /// A raw dataset of nnU-Net v2, with stage k as fold k of splits_final.json.
     Nnunet,
-    /// subjects.jsonl: the keyword arguments of a TorchIO subject, one a line.
+    /// subjects.jsonl: the keyword arguments of a TorchIO subject per line.
     Torchio,
-    /// A dataset repository: a Parquet file for each split, and a README that says so.
+    /// A Hugging Face dataset repository: a Parquet file per split, and a README.
     Huggingface,
-    /// Tar shards for the webdataset package, training cases in rank order; they hold the volumes.
+    /// Tar shards for the webdataset package, training cases in rank order; they contain the
+    /// volumes.
     Webdataset,
     /// croissant.json: the manifest and the volumes in MLCommons' Croissant.
     Croissant,
-    /// cohort.csv, which pdl reads as a cohort, too.
+    /// cohort.csv, which pdl also reads as a cohort.
     Csv,
 }
 
-/// How large the shards of `webdataset` become. A shard ends where either limit would be passed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::Args)]
-pub struct Shards {
-    /// Most volumes of a shard, in bytes, such as 512MiB (webdataset only); default: 1GiB
-    #[arg(long, value_name = "SIZE")]
-    pub shard_size: Option<ByteSize>,
-    /// Most cases of a shard (webdataset only); default: as many as its size allows
-    #[arg(long, value_name = "N")]
-    pub shard_cases: Option<NonZeroU64>,
-}
-
-/// What was written.
+/// Result of an export.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Exported {
-    /// Training, validation and test cases.
+    /// Number of training, validation and test cases.
     pub cases: [usize; 3],
-    /// Training cases left out of the curriculum, and so of the export.
+    /// Training cases that are excluded from the curriculum, and so from the export.
     pub left_out: usize,
-    /// The lists, relative to the export.
+    /// Paths of the written lists, relative to the export.
     pub lists: Vec<String>,
 }
 
-/// A case of the export.
-pub(crate) struct Exporting<'a> {
-    pub row: &'a ManifestRow,
-    pub files: CaseFiles,
-}
-
-/// Everything that a target writes its lists from.
-pub(crate) struct Export<'a> {
-    pub manifest: &'a Manifest,
-    /// The curation folder.
-    pub out: &'a Path,
-    pub dest: &'a Path,
-    pub holding: Holding,
-    /// By rank, then validation and test cases by id; what was left out of the curriculum is there for Croissant only,
-    /// which describes the manifest as it is.
-    pub cases: Vec<Exporting<'a>>,
-}
-
-impl Export<'_> {
-    /// The cases of a split, in order.
-    pub fn of(&self, split: Split) -> impl Iterator<Item = &Exporting<'_>> {
-        self.cases.iter().filter(move |case| case.row.split == split)
-    }
-}
-
-/// Exports the manifest of the curation folder `out` to the folder `dest`. Volumes are referred to unless `holding`
-/// says otherwise; WebDataset's shards hold them in any case.
+/// Exports the manifest of the curation folder `out` to the folder `dest`. By default volumes are
+/// referenced; shards of WebDataset always contain them.
 ///
 /// # Errors
-/// [`ExchangeError`] when there is no manifest, a prepared file is not what it says, the target cannot hold the
-/// cohort or has no such option, or `dest` cannot be written.
+/// [`ExchangeError`] when there is no manifest, a prepared file does not match it, the target
+/// cannot represent the cohort or lacks an option, or `dest` cannot be written.
 pub fn export(
     out: &Path,
     target: Target,
     dest: &Path,
-    holding: Option<Holding>,
+    transfer: Option<TransferMode>,
     shards: Shards,
 ) -> Result<Exported, ExchangeError> {
-    if target == Target::Webdataset && holding.is_some() {
-        return Err(ExchangeError::Option("webdataset's shards hold the volumes themselves: leave --by out"));
+    if target == Target::Webdataset && transfer.is_some() {
+        let problem = "not supported by webdataset, whose shards contain the volumes";
+        return Err(ExchangeError::InvalidOption { name: "by", problem });
     }
     if target != Target::Webdataset && shards != Shards::default() {
-        return Err(ExchangeError::Option("--shard-size and --shard-cases are for webdataset only"));
+        let name = if shards.shard_size.is_some() { "shard_size" } else { "shard_cases" };
+        return Err(ExchangeError::InvalidOption { name, problem: "supported by webdataset only" });
     }
     let manifest = Manifest::open(out)?;
     if target == Target::Nnunet {
         nnunet::check(&manifest)?;
     }
-    let holding = holding.unwrap_or(Holding::Reference);
-    let volumes = Volumes::new(out, dest, holding)?;
+    let transfer = transfer.unwrap_or(TransferMode::Reference);
+    let volumes = ExportVolumes::new(out, dest, transfer)?;
     atomic::sweep(volumes.dest())?;
     let names = match target {
         Target::Nnunet => nnunet::names,
@@ -113,9 +89,10 @@ pub fn export(
     let exported = |row: &&ManifestRow| row.left_out.is_none() || target == Target::Croissant;
     let mut cases = Vec::new();
     for row in manifest.rows.iter().filter(exported) {
-        cases.push(Exporting { row, files: volumes.place(row, &names(row))? });
+        cases.push(ExportedCase { row, files: volumes.place(row, &names(row))? });
     }
-    let export = Export { manifest: &manifest, out: volumes.out(), dest: volumes.dest(), holding, cases };
+    let export =
+        ExportContext { manifest: &manifest, out: volumes.out(), dest: volumes.dest(), transfer, cases };
     let lists = match target {
         Target::Monai => monai::write(&export)?,
         Target::Nnunet => nnunet::write(&export)?,

@@ -1,119 +1,50 @@
-//! A MONAI datalist or a raw dataset of nnU-Net as a cohort: a folder with `cohort.csv`, whose paths lead to the
-//! volumes where they are, and `dataset.json` with the names of the labels.
+//! Import of a MONAI datalist or an nnU-Net raw dataset as a cohort: a folder with `cohort.csv`,
+//! whose paths lead to the volumes in place, and `dataset.json` with the names of the labels.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod datalist;
+mod raw_dataset;
+mod types;
+
+use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use pdl_cohort::attributes::{Modality, Split};
+use pdl_cohort::attributes::Split;
 use pdl_store::{StoreError, atomic, json, paths};
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde::Serialize;
 
 use crate::ExchangeError;
-use crate::datalist;
-use crate::raw_dataset;
+pub use crate::import::types::ImportOptions;
+use crate::import::types::ImportedDataset;
 
-/// What to take from a dataset that holds more than a cohort does.
-#[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args)]
-pub struct ImportParameters {
-    /// Which channel, by its name in the dataset or its number from 0; must be given when there are several.
-    #[arg(long, value_name = "NAME")]
-    pub channel: Option<String>,
-    /// Which fold's validation cases to hold out, from 0; must be given when the folds differ in them.
-    #[arg(long, value_name = "K")]
-    pub fold: Option<usize>,
-}
-
-/// What was written.
+/// Result of an import.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Imported {
-    /// Cases of cohort.csv.
+    /// Number of cases in `cohort.csv`.
     pub cases: usize,
-    /// Of them those for which the dataset states a split: training, validation and test.
+    /// Cases for which the dataset states a split: training, validation and test.
     pub split: [usize; 3],
-    /// Cases that have no label map in the dataset, and so are left out.
+    /// Cases without a label map, which are skipped.
     pub unlabelled: usize,
 }
 
-/// One case of `cohort.csv`.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Taken {
-    pub case_id: Option<String>,
-    pub image: PathBuf,
-    pub label: PathBuf,
-    pub patient: Option<String>,
-    pub split: Option<Split>,
-}
-
-/// A dataset that was read.
-#[derive(Debug, Default)]
-pub(crate) struct Dataset {
-    pub cases: Vec<Taken>,
-    pub unlabelled: usize,
-    pub modality: Option<Modality>,
-    /// As the dataset writes them.
-    pub labels: Option<Value>,
-}
-
-/// What both forms say of themselves.
-#[derive(Deserialize)]
-pub(crate) struct Head {
-    #[serde(alias = "modality")]
-    pub channel_names: Option<BTreeMap<String, String>>,
-    pub labels: Option<Value>,
-}
-
-impl Head {
-    /// The chosen channel's number, out of `channels` that cases have, and how its images were made.
-    pub fn channel(
-        &self,
-        chosen: Option<&str>,
-        channels: usize,
-    ) -> Result<(usize, Option<Modality>), ExchangeError> {
-        let empty = BTreeMap::new();
-        let names = self.channel_names.as_ref().unwrap_or(&empty);
-        let listed = || {
-            let text: Vec<String> = (0..channels.max(names.len()))
-                .map(|n| names.get(&n.to_string()).cloned().unwrap_or_else(|| n.to_string()))
-                .collect();
-            text.join(", ")
-        };
-        let number = match chosen {
-            None if channels.max(names.len()) > 1 => {
-                return Err(ExchangeError::Channel { problem: "one must be chosen", channels: listed() });
-            }
-            None => 0,
-            Some(name) => names
-                .iter()
-                .find(|(_, own)| own.eq_ignore_ascii_case(name))
-                .and_then(|(number, _)| number.parse().ok())
-                .or_else(|| name.parse().ok())
-                .filter(|number| *number < channels.max(names.len()))
-                .ok_or_else(|| ExchangeError::Channel {
-                    problem: "there is none of that name",
-                    channels: listed(),
-                })?,
-        };
-        Ok((number, names.get(&number.to_string()).and_then(|name| name.parse().ok())))
-    }
-}
-
-/// Writes the cohort folder `dest` from `source`, a MONAI datalist (a `.json` file) or the folder of an nnU-Net raw
-/// dataset. Volumes stay where they are.
+/// Writes the cohort folder `dest` from `source`, a MONAI datalist (a `.json` file) or the folder
+/// of an nnU-Net raw dataset. Volumes stay in place.
 ///
 /// # Errors
-/// [`ExchangeError`] when `source` is neither, needs a choice that was not made, or `dest` cannot be written.
-pub fn import(source: &Path, dest: &Path, parameters: &ImportParameters) -> Result<Imported, ExchangeError> {
+/// [`ExchangeError`] when `source` is neither, lacks a required choice, or `dest` cannot be
+/// written.
+pub fn import(source: &Path, dest: &Path, parameters: &ImportOptions) -> Result<Imported, ExchangeError> {
     let dataset = if source.is_dir() {
         raw_dataset::read(source, parameters)?
     } else {
         datalist::read(source, parameters)?
     };
-    fs::create_dir_all(dest).map_err(StoreError::io("make the folder", dest))?;
-    let dest = dest.canonicalize().map_err(StoreError::io("find the folder", dest))?;
+    fs::create_dir_all(dest).map_err(StoreError::io("create the folder", dest))?;
+    let dest = dest.canonicalize().map_err(StoreError::io("resolve the folder", dest))?;
     if source.is_dir() && source.canonicalize().is_ok_and(|source| source == dest) {
-        return Err(ExchangeError::Option("--dest must be another folder than the dataset's own"));
+        let problem = "expected another folder than that of the dataset";
+        return Err(ExchangeError::InvalidOption { name: "dest", problem });
     }
     write_table(&dest, &dataset)?;
     let mut head = BTreeMap::new();
@@ -130,7 +61,7 @@ pub fn import(source: &Path, dest: &Path, parameters: &ImportParameters) -> Resu
     })
 }
 
-fn write_table(dest: &Path, dataset: &Dataset) -> Result<(), ExchangeError> {
+fn write_table(dest: &Path, dataset: &ImportedDataset) -> Result<(), ExchangeError> {
     let path = dest.join("cohort.csv");
     let problem = |error: &dyn std::fmt::Display| ExchangeError::Table {
         path: path.clone(),
@@ -155,7 +86,7 @@ fn write_table(dest: &Path, dataset: &Dataset) -> Result<(), ExchangeError> {
     Ok(())
 }
 
-/// A path as the table in `dest` names it; a file that is missing is named all the same, and index reports it.
+/// The path relative to `dest`. Missing files are listed, too: `pdl index` reports them.
 fn from(dest: &Path, path: &Path) -> String {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let folder = absolute.parent().and_then(|folder| folder.canonicalize().ok());
@@ -164,18 +95,4 @@ fn from(dest: &Path, path: &Path) -> String {
         _ => absolute,
     };
     paths::relative(dest, &absolute)
-}
-
-/// Which cases validate, by the folds of validation cases.
-pub(crate) fn validation(
-    folds: &[BTreeSet<String>],
-    chosen: Option<usize>,
-) -> Result<Option<&BTreeSet<String>>, ExchangeError> {
-    match chosen {
-        Some(fold) => folds.get(fold).map(Some).ok_or(ExchangeError::Fold { folds: folds.len() }),
-        None if folds.windows(2).any(|pair| pair[0] != pair[1]) => {
-            Err(ExchangeError::Fold { folds: folds.len() })
-        }
-        None => Ok(folds.first()),
-    }
 }

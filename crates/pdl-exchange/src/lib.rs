@@ -1,85 +1,86 @@
-//! Writes a manifest in the forms that other frameworks read.
+//! Exports manifests to other frameworks, and imports their datasets as cohorts.
 //!
-//! In: a curation folder with a manifest. Out: a folder with a list of the cases in the form of MONAI, nnU-Net v2,
-//! Hugging Face datasets, TorchIO, WebDataset, Croissant or a plain table ([`export`]), and, where asked, the prepared
-//! volumes themselves ([`files`]). The other way, a dataset of MONAI or nnU-Net becomes a cohort ([`import`]). It never
-//! changes a volume and never moves a case from one split to another. Case ids hold letters, digits, - and _ only, so
-//! every target takes them as they are.
+//! In: a curation folder with a manifest. Out: a folder with a list of the cases for MONAI, nnU-Net
+//! v2, Hugging Face datasets, TorchIO, WebDataset or Croissant, or as a plain table ([`export`]),
+//! and optionally the prepared volumes ([`files`]). In the other direction a dataset of MONAI or
+//! nnU-Net becomes a cohort ([`import`]). Volumes are never changed, and no case moves from one
+//! split to another. Case ids consist of letters, digits, - and _, so every target takes them as
+//! they are.
 
-mod croissant;
-mod datalist;
 pub mod export;
-pub mod files;
-mod hugging_face;
 pub mod import;
-mod lists;
-mod monai;
-mod nnunet;
-mod raw_dataset;
-mod webdataset;
+
+pub use export::files;
 
 use std::path::PathBuf;
 
 use pdl_curriculum::CurriculumError;
 use pdl_store::StoreError;
 
-/// What other frameworks are given, and what is taken from them, as `pdl help frameworks` prints it.
+/// The text of `pdl help frameworks`: targets of the export, and import.
 ///
 #[doc = include_str!("../help/frameworks.md")]
 pub const FRAMEWORKS_HELP: &str = include_str!("../help/frameworks.md");
 
-/// An export that could not be made.
+/// Why an export or import failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ExchangeError {
-    /// The export would be written into the curation folder itself.
-    #[error("--dest must be another folder than the curation folder and not hold it: {}", dest.display())]
+    /// The export would be written into the curation folder or a folder that contains it.
+    #[error("the destination must not be the curation folder or contain it: {}", dest.display())]
     SameFolder {
-        /// The folder given.
+        /// The folder that was given.
         dest: PathBuf,
     },
-    /// A prepared file that is not what the manifest says.
+    /// A prepared file does not match its hash in the manifest.
     #[error("case {case}: a prepared file has changed since the manifest was made; run `pdl curate` again: {}", path.display())]
     Changed {
-        /// Which case.
+        /// Its case id.
         case: String,
-        /// Which file.
+        /// The file that changed.
         path: PathBuf,
     },
-    /// An option that the target does not have.
-    #[error("{0}")]
-    Option(&'static str),
-    /// A choice of channel that is missing or cannot be.
-    #[error("--channel: {problem}; the dataset has {channels}")]
-    Channel {
-        /// What is wrong.
+    /// A parameter is invalid for the target.
+    #[error("invalid {name}: {problem}")]
+    InvalidOption {
+        /// Key of the parameter.
+        name: &'static str,
+        /// What is wrong, and what is allowed.
         problem: &'static str,
-        /// The channels by name.
+    },
+    /// A required channel is missing, or unknown.
+    #[error("invalid channel: {problem}; the dataset has {channels}")]
+    Channel {
+        /// What was expected, as a clause.
+        problem: &'static str,
+        /// The dataset's channels, separated by commas.
         channels: String,
     },
-    /// A choice of fold that is missing or cannot be.
-    #[error("--fold: the dataset has {folds} folds, and which of them validates must be chosen, from 0")]
+    /// A required fold is missing, or unknown.
+    #[error(
+        "invalid fold: the dataset has {folds} folds; choose the one whose validation cases are held out, from 0"
+    )]
     Fold {
-        /// How many there are.
+        /// Number of folds of the dataset.
         folds: usize,
     },
-    /// Labels that the target cannot hold.
-    #[error("nnU-Net takes the labels 1, 2, 3 and so on without gaps, but the cohort has {labels:?}")]
+    /// Label values that nnU-Net cannot represent.
+    #[error("nnU-Net requires the labels 1, 2, 3 and so on without gaps; the cohort has {labels:?}")]
     LabelGaps {
-        /// The cohort's labels.
+        /// The cohort's label values.
         labels: Vec<u16>,
     },
-    /// A table that could not be written.
-    #[error("cannot write the table ({problem}): {}", path.display())]
+    /// A table could not be encoded.
+    #[error("cannot write the table: {problem}: {}", path.display())]
     Table {
-        /// Which file.
+        /// The table's file.
         path: PathBuf,
-        /// What is wrong.
+        /// The cause.
         problem: String,
     },
-    /// The manifest cannot be read.
+    /// The manifest is missing or invalid.
     #[error(transparent)]
     Curriculum(#[from] CurriculumError),
-    /// A file could not be kept or read.
+    /// A file could not be read or written.
     #[error(transparent)]
     Store(#[from] StoreError),
 }

@@ -143,6 +143,6 @@ fn wrong_folders_end_in_one_clear_error() {
     let mut shrinking = json;
     shrinking["stages"][1]["active_cases"] = 1.into();
     std::fs::write(&info, shrinking.to_string()).unwrap();
-    assert!(told().contains("its stages shrink"));
+    assert!(told().contains("its stages do not grow"));
     assert!(!out.join("runs/wrong").exists());
 }

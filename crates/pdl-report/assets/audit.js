@@ -1,18 +1,18 @@
-// The audit: what joins two splits, labels and groups by split, drift.
+// The audit: leaks between splits, labels and groups by split, domain shift.
 {
   const parts = [], a = DATA.audit;
-  const reasons = { "same-patient": "one patient by the cohort's own word", "same-file": "one file", "same-image": "nearly one image", "stands-out": "more alike than either is to anybody else", "moved-image": "nearly one image once flipped or shifted" };
-  if (!a) parts.push(empty("Not audited yet: ", code("pdl audit OUT"), " looks for what joins two splits."));
+  const reasons = { "same-patient": "one patient in the cohort", "same-file": "identical file", "same-image": "near-duplicate", "stands-out": "far more similar than to any other patient", "moved-image": "near-duplicate after flip or shift" };
+  if (!a) parts.push(empty("Not audited yet: ", code("pdl audit OUT"), " searches for leaks between the splits."));
   else {
     const joined = a.links.length - a.leaks;
     const merged = DATA.joined_patients;
-    const nothing = merged.length ? `Nothing joins two splits any more: ${count(merged.length, "patient")} with two or more names ${merged.length === 1 ? "was" : "were"} taken as one` : "Nothing was found that joins two splits";
-    parts.push(el("div", { class: `verdict ${a.leaks ? "bad" : merged.length ? "mended" : "good"}` }, a.leaks ? `${count(a.leaks, "pair")} of cases join two splits` : nothing));
+    const nothing = merged.length ? `No leaks left: ${count(merged.length, "patient")} with two or more ids ${merged.length === 1 ? "is" : "are"} treated as one` : "No leaks found between the splits";
+    parts.push(el("div", { class: `verdict ${a.leaks ? "bad" : merged.length ? "mended" : "good"}` }, a.leaks ? `${count(a.leaks, "pair")} of cases leak between the splits` : nothing));
     if (merged.length)
-      parts.push(el("h3", {}, "Patients that were taken as one"), scroll("Patients that were taken as one", table([{ name: "names in the cohort" }, { name: "cases" }],
-        merged.map((m) => [m.names.join(", "), m.cases.join(", ")]))), note("Each counts as one patient, in one split. Look at the pictures of their cases: are they one?"));
-    if (!a.leaks) parts.push(note("A clean audit is no proof: images of one person can differ too much to be told."));
-    if (a.drift) parts.push(el("p", {}, `Training and test cases: ${(a.drift.own_split_share * 100).toFixed(1)}% of the nearest neighbours are in the case's own split, ${(a.drift.expected_share * 100).toFixed(1)}% in random divisions of the same patients (p = ${figures(a.drift.p_value)}).`));
+      parts.push(el("h3", {}, "Patients treated as one"), scroll("Patients treated as one", table([{ name: "ids in the cohort" }, { name: "cases" }],
+        merged.map((m) => [m.names.join(", "), m.cases.join(", ")]))), note("Each counts as one patient, in one split. Check the pictures of their cases: are they the same person?"));
+    if (!a.leaks) parts.push(note("A clean audit is no proof: two images of one person can differ too much to be recognised."));
+    if (a.drift) parts.push(el("p", {}, `Training and test cases: ${(a.drift.own_split_share * 100).toFixed(1)}% of the nearest neighbours are in the case's own split, ${(a.drift.expected_share * 100).toFixed(1)}% for random divisions of the same patients (p = ${figures(a.drift.p_value)}).`));
     if (a.links.length) {
       const name = (id) => INDEX.has(id) ? nameButton(INDEX.get(id)) : id;
       const shown = a.links.slice(0, 200);
@@ -25,7 +25,7 @@
     if (a.balance.length) {
       const values = [...new Set(a.balance.map((b) => b.label))];
       const cell = (label, split) => { const b = a.balance.find((b) => b.label === label && b.split === split); return b ? `${b.present} of ${b.annotated}` : "–"; };
-      sides.push(el("div", {}, el("h3", {}, "Cases in which a label is present, of those where it was looked for"), scroll("Labels by split", table(
+      sides.push(el("div", {}, el("h3", {}, "Cases in which a label is present, of those in which it is annotated"), scroll("Labels by split", table(
         [{ name: "label" }, ...SPLITS.map((s) => ({ name: SPLIT_NAMES[s], number: true }))],
         values.map((v) => [LABELS.get(v)?.name ?? `label ${v}`, ...SPLITS.map((s) => cell(v, s))])))));
     }
@@ -37,7 +37,7 @@
         keys.map(([column, value]) => [column, value, ...SPLITS.map((s) => String(cell(column, value, s)))])))));
     }
     parts.push(el("div", { class: "columns" }, ...sides));
-    if (a.findings.length) parts.push(el("h3", {}, "What to know"), el("ul", {}, ...a.findings.map((f) => el("li", {}, f.message))));
+    if (a.findings.length) parts.push(el("h3", {}, "Findings"), el("ul", {}, ...a.findings.map((f) => el("li", {}, f.message))));
   }
   body("audit").append(...parts);
 }

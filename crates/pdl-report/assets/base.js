@@ -124,7 +124,7 @@ const METRIC = MATRIX ? MATRIX.metric.toUpperCase().replace("_", " ") : "";
 function place(a, b) { const n = DATA.compared; return a * (2 * n - a - 1) / 2 + b - a - 1; }
 function byteOf(a, b) { return a === b ? (MATRIX.larger_is_alike ? 255 : 0) : a < b ? BYTES[place(a, b)] : BYTES[place(b, a)]; }
 function pairValue(a, b) { return MATRIX.low + byteOf(a, b) / 255 * (MATRIX.high - MATRIX.low); }
-function alikeness(a, b) { return MATRIX.larger_is_alike ? byteOf(a, b) : 255 - byteOf(a, b); }
+function pairSimilarity(a, b) { return MATRIX.larger_is_alike ? byteOf(a, b) : 255 - byteOf(a, b); }
 
 function table(heads, rows, className = "") {
   const cell = (name, value, i) => el(name, heads[i].number ? { class: "number" } : {}, value ?? "–");
@@ -148,8 +148,8 @@ function openCase(index) {
   const parts = [el("div", { class: "bar", style: "padding:0" }, el("h2", { id: "case-title" }, c.id), close), picture(index, DATA.thumbnails?.side === 48 ? 4 : 3)];
   parts.push(el("dl", {}, ...facts.flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)])));
   if (MATRIX && index < DATA.compared) {
-    const others = d3.range(DATA.compared).filter((i) => i !== index).sort((i, j) => alikeness(index, j) - alikeness(index, i));
-    parts.push(el("h3", {}, `Most like it by ${METRIC}`), el("div", { class: "strip" }, ...others.slice(0, 3).map((i) => card(i, "≈ " + figures(pairValue(index, i))))));
+    const others = d3.range(DATA.compared).filter((i) => i !== index).sort((i, j) => pairSimilarity(index, j) - pairSimilarity(index, i));
+    parts.push(el("h3", {}, `Nearest neighbours by ${METRIC}`), el("div", { class: "strip" }, ...others.slice(0, 3).map((i) => card(i, "≈ " + figures(pairValue(index, i))))));
   }
   dialog.replaceChildren(...parts.filter(Boolean));
   if (!dialog.open) dialog.showModal();

@@ -1,7 +1,7 @@
 // The curriculum: thumbnails in rank order, a border at each stage.
 {
   const parts = [], c = DATA.curriculum;
-  if (!c) parts.push(empty("Not ranked yet: ", code("pdl rank OUT"), " makes the curriculum."));
+  if (!c) parts.push(empty("Not ranked yet: ", code("pdl rank OUT"), " creates the curriculum."));
   else {
     const p = c.parameters, r = c.ranking;
     const ranked = d3.sort(d3.range(CASES.length).filter((i) => CASES[i].rank != null), (i) => CASES[i].rank);
@@ -9,7 +9,7 @@
     parts.push(el("p", {}, `${count(r.ranked || ranked.length, "training case")} in the order “${p.order}”, scored by ${p.score} ${p.metric.toUpperCase()}; ${count(c.stages.length, "stage")}. Of each case: axial, coronal and sagittal plane where most is labelled; the patient's right is on the left.`));
     const stages = c.stages.map((s) => ({ ...s, from: s.stage ? c.stages[s.stage - 1].active_cases : 0 }));
     const scores = ranked.map((i) => ({ rank: CASES[i].rank, score: CASES[i].score, id: CASES[i].id })).filter((d) => d.score != null);
-    if (scores.length < FEWEST) parts.push(note(`Scores are not drawn: a curve needs at least ${FEWEST} training cases.`));
+    if (scores.length < FEWEST) parts.push(note(`The plot of scores needs at least ${FEWEST} training cases.`));
     else
       parts.push(chart("Score by rank", `Score falls from ${figures(scores[0].score)} to ${figures(scores.at(-1).score)} over ${scores.length} ranks; stages begin after ranks ${stages.slice(1).map((s) => s.from).join(", ") || "none"}`, () => ({
         height: 206, marginLeft: 55, x: { label: "rank" }, y: { label: "score", grid: true, nice: true },
@@ -25,7 +25,7 @@
       const title = `Stage ${s.stage}: from epoch ${s.first_epoch} on, ${s.active_cases} cases`;
       parts.push(el("div", { class: "stage" }, el("h3", {}, title), el("div", { class: "strip" }, ...cards)));
     }
-    if (left.length) parts.push(el("div", { class: "stage rest" }, el("h3", {}, `Left out: ${count(left.length, "training case")}`), el("div", { class: "strip" }, ...left.map((i) => card(i, CASES[i].left_out)))));
+    if (left.length) parts.push(el("div", { class: "stage rest" }, el("h3", {}, `Excluded: ${count(left.length, "training case")}`), el("div", { class: "strip" }, ...left.map((i) => card(i, CASES[i].left_out)))));
   }
   body("curriculum").append(...parts);
 }

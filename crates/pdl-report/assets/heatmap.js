@@ -2,10 +2,10 @@
 function viridis() { return d3.range(256).map((i) => { const c = d3.rgb(d3.interpolateViridis(i / 255)); return [c.r, c.g, c.b]; }); }
 {
   const holder = body("similarity");
-  if (!MATRIX) holder.append(empty("No pairs yet: ", code("pdl compare OUT"), " compares every two cases."));
+  if (!MATRIX) holder.append(empty("No pairs yet: ", code("pdl compare OUT"), " compares every pair of cases."));
   else if (DATA.compared < FEWEST) {
     const pairs = d3.range(DATA.compared).flatMap((a) => d3.range(a).map((b) => [nameButton(b), nameButton(a), "≈ " + figures(pairValue(a, b))]));
-    holder.append(note(`Fewer than ${FEWEST} cases were compared, so their pairs are listed and not drawn.`), table([{ name: "case" }, { name: "case" }, { name: METRIC, number: true }], pairs));
+    holder.append(note(`Fewer than ${FEWEST} cases were compared: their pairs are listed instead of plotted.`), table([{ name: "case" }, { name: "case" }, { name: METRIC, number: true }], pairs));
   } else heatmap(holder);
 }
 function heatmap(holder) {
@@ -27,7 +27,7 @@ function heatmap(holder) {
     whole.width = whole.height = n;
     const context = whole.getContext("2d"), image = context.createImageData(n, n);
     for (let row = 0, at = 0; row < n; row++) for (let column = 0; column < n; column++, at += 4) {
-      const [r, g, b] = colours[alikeness(order[row], order[column])];
+      const [r, g, b] = colours[pairSimilarity(order[row], order[column])];
       image.data[at] = r; image.data[at + 1] = g; image.data[at + 2] = b; image.data[at + 3] = 255;
     }
     context.putImageData(image, 0, 0);
@@ -102,10 +102,10 @@ function heatmap(holder) {
   const button = (name, factor) => el("button", { type: "button", onclick: () => zoom(factor) }, name);
   const ramp = el("div", { class: "ramp", style: `background:linear-gradient(to right,${d3.range(0, 1.01, 0.1).map((t) => d3.interpolateViridis(t)).join(",")})` });
   const [worst, best] = MATRIX.larger_is_alike ? [MATRIX.low, MATRIX.high] : [MATRIX.high, MATRIX.low];
-  const legend = el("div", {}, ramp, el("div", { class: "ends" }, el("span", {}, `${METRIC} ${figures(worst)}, least alike`), el("span", {}, `${figures(best)}, most alike`)));
+  const legend = el("div", {}, ramp, el("div", { class: "ends" }, el("span", {}, `${METRIC} ${figures(worst)}, least similar`), el("span", {}, `${figures(best)}, most similar`)));
   const step = (MATRIX.high - MATRIX.low) / 510;
   holder.append(
-    note(`${METRIC} of ${count(n * (n - 1) / 2, "pair")}. Click the picture and turn the wheel (or double-click) to zoom, drag to move. A value here is within ${step.toPrecision(1)} of the exact one, which pairs/ holds. Clusters are Louvain communities of the most similar tenth of the pairs.`),
+    note(`${METRIC} of ${count(n * (n - 1) / 2, "pair")}. Click the matrix and use the mouse wheel (or double-click) to zoom, drag to move. Values are within ${step.toPrecision(1)} of the exact ones in pairs/. Clusters are Louvain communities of the most similar tenth of the pairs.`),
     el("div", { class: "controls" }, el("label", { for: "order" }, "Order by"), chooser, button("Zoom in", 0.5), button("Zoom out", 2), button("All", Infinity)),
     el("div", { class: "heat" }, el("div", {}, canvas, legend), readout));
   paint(); show();

@@ -1,7 +1,7 @@
 // The cases on a plane, by classical multidimensional scaling.
 {
   const holder = body("map");
-  if (!MATRIX) holder.append(empty("The map is drawn from the pairs, of which there are none yet."));
+  if (!MATRIX) holder.append(empty("The map needs pairs, and there are none yet."));
   else if (DATA.compared < FEWEST) holder.append(empty(`A map needs at least ${FEWEST} cases; ${DATA.compared} were compared.`));
   else {
     const points = d3.range(DATA.compared).map((i) => ({ i, id: CASES[i].id, x: MATRIX.points[i][0], y: MATRIX.points[i][1] }));
@@ -23,7 +23,7 @@
       const plot = Plot.plot({
         width: 860, height: 560, marginLeft: 56, marginBottom: 46, grid: true, color: { domain: values, range, legend: true },
         symbol: { domain: SPLITS, range: symbols },
-        x: { label: `first axis (${(MATRIX.kept[0] * 100).toFixed(0)}% of the spread)`, domain: extent("x"), nice: true },
+        x: { label: `first axis (${(MATRIX.kept[0] * 100).toFixed(0)}% of the variance)`, domain: extent("x"), nice: true },
         y: { label: `second axis (${(MATRIX.kept[1] * 100).toFixed(0)}%)`, domain: extent("y"), nice: true },
         marks: [
           Plot.dot(points, { x: "x", y: "y", fill: (p) => of(p.i), symbol: (p) => CASES[p.i].split, r: points.length > 300 ? 3.5 : 5, stroke: css("--card"), strokeWidth: 0.7 }),
@@ -41,7 +41,7 @@
     }
     function redrawMap() { box.replaceChildren(make()); }
     holder.append(
-      note(`Near cases look alike: classical multidimensional scaling of the distances, ${METRIC.endsWith("MSE") ? "the roots of MSE" : `the roots of what ${METRIC} lacks to that of identical cases`}. Circles train, triangles validate, squares test. A click opens the case.`),
+      note(`Nearby cases are similar: classical multidimensional scaling of distances, ${METRIC.endsWith("MSE") ? "the square roots of MSE" : `the square roots of the difference in ${METRIC} to identical cases`}. Circles: training; triangles: validation; squares: test. Click a case to open it.`),
       el("div", { class: "controls" }, el("label", { for: "colour" }, "Coloured by"), chooser), box);
     drawn(box, make);
   }

@@ -1,10 +1,10 @@
 // Training: Dice against seconds, time to a target, Dice of each label.
 {
   const holder = body("training"), runs = DATA.runs;
-  if (!runs.length) holder.append(empty("No run has ended yet: ", code("pdl-fit train OUT"), " trains a segmenter, and ", code("pdl report OUT"), " shows its curve here."));
+  if (!runs.length) holder.append(empty("No finished run yet: ", code("pdl-fit train OUT"), " trains a segmenter, and ", code("pdl report OUT"), " then shows its learning curve here."));
   else training(holder, runs);
   if (runs.length) failures(holder, DATA.worst);
-  if (DATA.runs_unread) holder.append(note(`${count(DATA.runs_unread, "further folder")} under runs/ hold no run that has ended.`));
+  if (DATA.runs_unread) holder.append(note(`${count(DATA.runs_unread, "further folder")} under runs/ hold no finished run.`));
 }
 function training(holder, runs) {
   const rows = runs.flatMap((r) => r.curve.filter((e) => e[1] != null).map(([s, dice]) => ({ run: r.name, schedule: r.schedule, s, dice })));
@@ -39,18 +39,18 @@ function training(holder, runs) {
     const base = conventional.length ? d3.median(conventional) : null;
     const heads = [{ name: "run" }, { name: "schedule" }, { name: "seed", number: true }, { name: "final Dice", number: true }, { name: "training", number: true }, { name: "to the target", number: true }, { name: "conventional ÷ this", number: true }];
     times.replaceChildren(table(heads, found.map(([r, s]) => [r.name, r.schedule, String(r.seed), figures(r.dice_mean, 4), seconds(r.seconds), s == null ? "not reached" : seconds(s), base && s ? (base / s).toFixed(2) : "–"])),
-      note(base == null ? "Once a conventional run has reached the target, the last column says how many times sooner each run does." : "The last column divides the conventional runs' median time to the target by the run's own."));
+      note(base == null ? "When a conventional run has reached the target, the last column shows the speed-up of each run." : "The last column divides the conventional runs' median time to the target by the run's own."));
   }
   redraws.push(update);
   const dice = runs.flatMap((r) => r.dice.map((value, i) => ({ run: r.name, label: r.labels[i], value })).filter((d) => d.value != null));
   const labels = [...new Set(runs.flatMap((r) => r.labels))];
   const boxes = chart("Final validation Dice of each label", labels.map((l) => `${l}: ${dice.filter((d) => d.label === l).map((d) => figures(d.value)).join(", ")}`).join("; "), () => ({
-    height: 76 + 30 * labels.length, marginLeft: 20 + 6.6 * Math.min(24, d3.max(labels, (l) => l.length)), y: { label: null, domain: labels }, x: { label: "Dice, a dot for each run", domain: [Math.min(0.5, d3.min(dice, (d) => d.value) ?? 0), 1], grid: true },
+    height: 76 + 30 * labels.length, marginLeft: 20 + 6.6 * Math.min(24, d3.max(labels, (l) => l.length)), y: { label: null, domain: labels }, x: { label: "Dice, one dot per run", domain: [Math.min(0.5, d3.min(dice, (d) => d.value) ?? 0), 1], grid: true },
     color: { domain: names, range: colours() },
     marks: [...(runs.length > 2 ? [Plot.boxX(dice, { x: "value", y: "label", fill: css("--shade"), stroke: css("--soft"), r: 0 })] : []), Plot.dot(dice, { x: "value", y: "label", fill: "run", r: 4.5 }),
       Plot.tip(dice, Plot.pointer({ x: "value", y: "label", title: (d) => `${d.run}\n${d.label}: ${figures(d.value, 4)}`, fill: css("--card") }))],
   }), 640);
-  holder.append(note("Validation cases only; evaluations are left out of the clock. Compare runs by the seconds that they take to the same Dice."),
+  holder.append(note("Validation cases only; time excludes evaluations. Compare runs by the seconds to the same Dice."),
     el("div", { class: "controls" }, el("label", { for: "target" }, "Target Dice"), target), curves, scroll("Runs", times), boxes);
   update();
 }
@@ -59,11 +59,11 @@ function training(holder, runs) {
 function failures(holder, worst) {
   const parts = worst?.cases.map((c) => el("figure", { class: "failure" },
     el("img", { src: `data:image/jpeg;base64,${c.picture}`, width: 504, height: 336, loading: "lazy",
-      alt: `${c.case}: axial, coronal and sagittal planes; above the labels as drawn, below as predicted; mean Dice ${figures(c.dice_mean)}` }),
+      alt: `${c.case}: axial, coronal and sagittal planes; reference labels above, predictions below; mean Dice ${figures(c.dice_mean)}` }),
     el("figcaption", {}, INDEX.has(c.case) ? nameButton(INDEX.get(c.case)) : c.case, el("strong", {}, ` Dice ${figures(c.dice_mean)}`),
       el("span", { class: "note" }, ` (${c.dice.map(([name, dice]) => `${name} ${figures(dice)}`).join(", ")})`)))) ?? [];
-  if (!parts.length) holder.append(el("h3", {}, "Worst validation cases"), empty("No run has been evaluated case by case: ", code("pdl-fit evaluate OUT/runs/NAME"), " does it."));
-  else holder.append(caseBoxes(worst), el("h3", {}, "Worst validation cases"), note(`The ${parts.length} worst of ${count(worst.of, "case")} of the run ${worst.run}: above as drawn, below as predicted, on the images' own grids.`),
+  if (!parts.length) holder.append(el("h3", {}, "Worst validation cases"), empty("No run has an evaluation of single cases: ", code("pdl-fit evaluate OUT/runs/NAME"), " does it."));
+  else holder.append(caseBoxes(worst), el("h3", {}, "Worst validation cases"), note(`The ${parts.length} worst of ${count(worst.of, "case")} of the run ${worst.run}: reference labels above, predictions below, on the images' own grids.`),
     labelLegend(), el("div", { class: "failures", id: "failures" }, ...parts));
 }
 
@@ -71,7 +71,7 @@ function caseBoxes(worst) {
   const labels = Object.keys(worst.dice), rows = labels.flatMap((label) => worst.dice[label].map((value) => ({ label, value })));
   return chart(`Validation Dice of each case, ${worst.run}`, labels.map((l) => `${l}: median ${figures(d3.median(worst.dice[l]))}, ${count(worst.dice[l].length, "case")}`).join("; "), () => ({
     height: 76 + 30 * labels.length, marginLeft: 20 + 6.6 * Math.min(24, d3.max(labels, (l) => l.length)), y: { label: null, domain: labels },
-    x: { label: "Dice, a dot for each case", domain: [Math.min(0.5, d3.min(rows, (r) => r.value) ?? 0), 1], nice: true, grid: true },
+    x: { label: "Dice, one dot per case", domain: [Math.min(0.5, d3.min(rows, (r) => r.value) ?? 0), 1], nice: true, grid: true },
     marks: [Plot.boxX(rows, { x: "value", y: "label", fill: css("--shade"), stroke: css("--soft"), r: 0 }), Plot.dot(rows, { x: "value", y: "label", fill: css("--accent"), fillOpacity: 0.6, r: 2.6 })],
   }), 640);
 }

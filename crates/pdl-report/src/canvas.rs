@@ -1,7 +1,8 @@
-//! Three planes of a case, row below row: an image and outlines of its labels in each.
+//! Axial, coronal and sagittal planes of a case with the contours of its labels, one row per
+//! volume.
 //!
-//! All rows show the same points of the patient, at the same scale, in the orientation of [`crate::planes`]; letters
-//! say which side is which.
+//! All rows show the same point of the patient, at the same scale, in the orientation of
+//! [`crate::planes`]; letters mark the sides.
 
 use std::path::Path;
 
@@ -12,21 +13,21 @@ use pdl_store::paths;
 use pdl_volume::{Grid, Volume};
 
 use crate::Result;
-use crate::planes::{COLOURS, Plane, fullest, outlines};
+use crate::planes::{AnatomicalPlane, COLOURS, fullest, outlines};
 
-/// Pixels of a side of a letter; its font has 8.
+/// Side of a letter in pixels; its font has 8.
 const LETTER: usize = 16;
 
 /// An image and its labels on one RAS+ grid.
-pub(crate) struct Row {
+pub(crate) struct LabelledImage {
     pub(crate) image: Volume<f32>,
     pub(crate) labels: Option<Volume<u16>>,
-    /// The intensities that are black and white.
+    /// Intensities that are black and white.
     pub(crate) window: [f64; 2],
 }
 
-/// The case as stored, on the grid that the table of cases gives it.
-pub(crate) fn stored(out: &Path, row: &CaseRow) -> Result<Row> {
+/// The case as stored, on the grid of the table of cases.
+pub(crate) fn stored(out: &Path, row: &CaseRow) -> Result<LabelledImage> {
     let image = read_image(&paths::resolve(out, &row.image))?.volume;
     let grid = row.grid().filter(|grid| grid.shape == image.grid.shape).unwrap_or(image.grid);
     let labels = match &row.label {
@@ -34,7 +35,7 @@ pub(crate) fn stored(out: &Path, row: &CaseRow) -> Result<Row> {
         None => None,
     };
     let labels = labels.filter(|labels| labels.grid.shape == grid.shape);
-    Ok(Row {
+    Ok(LabelledImage {
         image: Volume { grid, voxels: image.voxels }.to_ras(),
         labels: labels.map(|labels| Volume { grid, voxels: labels.voxels }.to_ras()),
         window: [row.intensity_p00_5, row.intensity_p99_5],
@@ -46,38 +47,38 @@ pub(crate) fn middle_mm(labels: &Volume<u16>) -> [f64; 3] {
     labels.grid.affine.apply(fullest(&labels.voxels, labels.grid.shape).map(|index| index as f64))
 }
 
-/// A picture of three planes, `side` pixels square, in each of its rows.
+/// An RGB picture with three planes, each `side` pixels square, per row.
 pub(crate) struct Canvas {
     side: usize,
     rgb: Vec<u8>,
 }
 
 impl Canvas {
-    /// Draws `rows` with the planes through `middle_mm`. `values` are the cohort's label values, ascending: a
-    /// label's place among them decides its colour.
-    pub(crate) fn draw(side: usize, rows: &[&Row], middle_mm: [f64; 3], values: &[u16]) -> Self {
+    /// Draws `rows` with the planes through `middle_mm`. `values` are the cohort's label values,
+    /// ascending: the index of a label among them selects its colour.
+    pub(crate) fn draw(side: usize, rows: &[&LabelledImage], middle_mm: [f64; 3], values: &[u16]) -> Self {
         let mut canvas = Self { side, rgb: vec![0; 3 * 3 * side * rows.len() * side] };
         let reach_mm = rows.iter().flat_map(|row| extent_mm(&row.image.grid)).fold(0.0, f64::max);
         for (number, row) in rows.iter().enumerate() {
-            for (column, plane) in Plane::ALL.into_iter().enumerate() {
+            for (column, plane) in AnatomicalPlane::ALL.into_iter().enumerate() {
                 canvas.plane([column * side, number * side], row, plane, middle_mm, reach_mm, values);
             }
         }
         canvas
     }
 
-    /// The picture in the form of an encoder.
+    /// Encodes the picture.
     pub(crate) fn encode(&self, encoder: impl ImageEncoder) -> Result<()> {
         let (width, height) = (3 * self.side, self.rgb.len() / (3 * 3 * self.side));
         Ok(encoder.write_image(&self.rgb, width as u32, height as u32, ExtendedColorType::Rgb8)?)
     }
 
-    /// One plane with its outlines and letters; its upper left corner is `corner` (x, y).
+    /// Draws one plane with its contours and letters; its upper left corner is `corner` (x, y).
     fn plane(
         &mut self,
         corner: [usize; 2],
-        row: &Row,
-        plane: Plane,
+        row: &LabelledImage,
+        plane: AnatomicalPlane,
         middle_mm: [f64; 3],
         reach_mm: f64,
         values: &[u16],
@@ -113,7 +114,7 @@ impl Canvas {
         self.rgb[at..at + 3].copy_from_slice(&rgb);
     }
 
-    /// A white letter on black, its upper left corner at `corner` (x, y).
+    /// Draws a white letter on black; its upper left corner is `corner` (x, y).
     fn letter(&mut self, letter: char, corner: [usize; 2]) {
         let glyph = font8x8::legacy::BASIC_LEGACY[letter as usize % 128];
         for y in 0..LETTER {
@@ -130,11 +131,11 @@ fn extent_mm(grid: &Grid) -> [f64; 3] {
     std::array::from_fn(|axis| grid.shape[axis] as f64 * spacing[axis])
 }
 
-/// The voxel that a pixel (x, y) of a square of `side` pixels shows, the nearest one; nothing outside the volume, which
-/// is centred in the picture.
+/// Index of the voxel nearest to a pixel (x, y) of a square of `side` pixels; `None` outside the
+/// volume, which is centred in the picture.
 fn place(
     grid: &Grid,
-    plane: Plane,
+    plane: AnatomicalPlane,
     pixel: [usize; 2],
     side: usize,
     middle: [f64; 3],
@@ -146,7 +147,7 @@ fn place(
     index[through] = inside(middle[through].round(), grid.shape[through])?;
     for (axis, i) in [(across, pixel[0]), (down, pixel[1])] {
         let along = (i as f64 + 0.5) / side as f64 * reach_mm - (reach_mm - extent[axis]) / 2.0;
-        // Pictures run against the volume's axes.
+        // Picture axes run against the volume's.
         index[axis] = inside(((extent[axis] - along) / spacing[axis]).floor(), grid.shape[axis])?;
     }
     Some(index[0] + grid.shape[0] * (index[1] + grid.shape[1] * index[2]))
@@ -166,9 +167,9 @@ mod tests {
         let grid =
             |shape, spacing| Grid::new(shape, Affine::from_orientation(Orientation::RAS, spacing, shape));
         let fine = grid([8, 8, 8], [1.0; 3]);
-        let first = place(&fine, Plane::Axial, [0, 0], 8, [4.0; 3], 8.0).unwrap();
-        assert_eq!(first, 7 + 8 * (7 + 8 * 4)); // most to the right, most to the front
-        let last = place(&fine, Plane::Axial, [7, 7], 8, [4.0; 3], 8.0).unwrap();
+        let first = place(&fine, AnatomicalPlane::Axial, [0, 0], 8, [4.0; 3], 8.0).unwrap();
+        assert_eq!(first, 7 + 8 * (7 + 8 * 4)); //  most to the right, most to the front
+        let last = place(&fine, AnatomicalPlane::Axial, [7, 7], 8, [4.0; 3], 8.0).unwrap();
         assert_eq!(last, 8 * 8 * 4);
         let point = fine.affine.apply([3.0, 4.0, 5.0]);
         assert!(fine.affine.index_at(point).iter().zip([3.0, 4.0, 5.0]).all(|(a, b)| (a - b).abs() < 1e-9));

@@ -1,4 +1,4 @@
-//! Which cases are shown, and what is said of each.
+//! The cases of the report and the summary of the cohort.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -8,92 +8,92 @@ use pdl_curriculum::manifest::{Manifest, ManifestRow};
 use pdl_prepare::prepare::Failure;
 use serde::Serialize;
 
-/// Findings whose whole sentences are kept for each code; the report names further cases without them.
+/// Findings per code that the report quotes in full.
 const SENTENCES: usize = 20;
 
-/// One case of the report's table.
+/// One row of the report's table of cases.
 #[derive(Clone, Debug, Serialize)]
 pub struct ShownCase {
-    /// Its id.
+    /// Case id.
     pub id: String,
-    /// Whose image it is.
+    /// Id of the patient.
     pub patient: String,
-    /// What it is for.
+    /// Training, validation or test.
     pub split: Split,
-    /// How it was made.
+    /// Imaging modality.
     pub modality: Modality,
-    /// Whether later stages use it.
+    /// Whether later stages use the case.
     pub status: Status,
-    /// Voxels along x, y, z of the stored image.
+    /// Voxels of the stored image along x, y, z.
     pub shape: Vec<u32>,
-    /// Their size, mm.
+    /// Voxel size along x, y, z, mm.
     pub spacing: Vec<f64>,
-    /// The directions of the stored axes.
+    /// Directions of the stored axes, such as "RAS".
     pub orientation: String,
-    /// The labels present: value and volume in ml.
+    /// Present labels: value and volume in ml.
     pub labels: Vec<(u16, f64)>,
-    /// The codes of what was found, and of the stage that failed on it.
+    /// Codes of the findings about the case.
     pub findings: Vec<String>,
-    /// The carried columns, in the order of [`Summary::carried`].
+    /// Values of [`CohortSummary::carried`], in the same order.
     pub carried: Vec<Option<String>>,
-    /// Place in the curriculum, from 1.
+    /// Rank in the curriculum, 1 first.
     pub rank: Option<u32>,
-    /// How typical it is.
+    /// Score of the ranking; larger is more typical.
     pub score: Option<f64>,
-    /// The stage at which it joins.
+    /// Stage (from 0) at which the case joins.
     pub stage: Option<u32>,
-    /// Whether it belongs to the sample for tuning.
+    /// Whether the case belongs to the tuning subset.
     pub tune: bool,
-    /// Why it was left out of the curriculum.
+    /// Why the case is excluded from the curriculum.
     pub left_out: Option<String>,
 }
 
-/// What was found of cases or of the cohort, under one code.
+/// Findings with the same code.
 #[derive(Clone, Debug, Serialize)]
 pub struct FindingGroup {
-    /// The code.
+    /// Kebab-case identifier, such as "small-split".
     pub code: String,
-    /// Which stage says so: "index", "prepare", "rank" or "audit".
+    /// Stage that reports it: "index", "prepare", "rank" or "audit".
     pub stage: &'static str,
-    /// How many cases it is about; 0 when it is about the cohort.
+    /// Number of cases that it concerns; 0 when it concerns the cohort.
     pub cases: usize,
-    /// Some cases and their sentences; the case is empty when it is about the cohort.
+    /// Case id (empty when it concerns the cohort) and message of the first findings.
     pub examples: Vec<(String, String)>,
 }
 
-/// Patients of the cohort that were taken as one.
+/// Patients of the cohort that are treated as one.
 #[derive(Clone, Debug, Serialize)]
 pub struct JoinedPatient {
-    /// What the cohort calls them.
+    /// Patient ids in the cohort.
     pub names: Vec<String>,
-    /// Their cases.
+    /// Ids of their cases.
     pub cases: Vec<String>,
 }
 
-/// What holds for the whole cohort, also for cases that are not shown.
+/// Facts about the whole cohort, cases that are not shown included.
 #[derive(Clone, Debug, Serialize)]
-pub struct Summary {
-    /// Everything that was found.
+pub struct CohortSummary {
+    /// Number of cases, rejected ones included.
     pub found: usize,
     /// Cases that cannot be used.
     pub rejected: usize,
-    /// Cases that could not be prepared.
+    /// Cases whose preparation failed.
     pub failed: usize,
     /// Patients of usable cases.
     pub patients: usize,
     /// Usable cases of each modality.
     pub modalities: BTreeMap<String, usize>,
-    /// Usable cases and their patients for each split: train, val, test.
+    /// Usable cases and their patients in train, val and test.
     pub splits: Vec<(Split, usize, usize)>,
-    /// The labels: value and name.
+    /// Value and name of each label.
     pub labels: Vec<(u16, String)>,
-    /// Columns of the cohort's own table that were carried along.
+    /// Extra columns of the cohort's table.
     pub carried: Vec<String>,
-    /// What was found, grouped by code, the most frequent first.
+    /// Findings grouped by code, the most frequent first.
     pub findings: Vec<FindingGroup>,
 }
 
-/// The patients that were joined, by the name that they have now.
+/// The patients that are treated as one, ascending by their present id.
 pub fn joined_patients(cases: &Cases) -> Vec<JoinedPatient> {
     let mut names: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for (name, joined) in cases.same_patient.names() {
@@ -105,8 +105,8 @@ pub fn joined_patients(cases: &Cases) -> Vec<JoinedPatient> {
     names.into_iter().map(|(patient, names)| JoinedPatient { names, cases: of(patient) }).collect()
 }
 
-/// Chooses at most `limit` of the cases that were compared (`compared`: their ids, ascending): all of them, or
-/// `named` ones first and then evenly through the order of `manifest`. Ascending.
+/// Chooses at most `limit` of the `compared` cases (ids, ascending): all of them, or first those in
+/// `named`, then others evenly through the order of `manifest`. Ascending.
 pub fn choose(
     compared: &[String],
     manifest: Option<&Manifest>,
@@ -129,15 +129,15 @@ pub fn choose(
     chosen.into_iter().map(str::to_owned).collect()
 }
 
-/// The rows of the table: `chosen` first, in their order, then those of the other cases (rejected ones, say), at most
-/// `limit` of these.
+/// The rows of the table: `chosen` first, in their order, then at most `limit` of the cases that
+/// cannot be compared, such as rejected ones.
 pub fn shown(cases: &Cases, chosen: &[String], limit: usize, manifest: Option<&Manifest>) -> Vec<ShownCase> {
     let by_id: HashMap<&str, &CaseRow> = cases.rows.iter().map(|row| (row.case_id.as_str(), row)).collect();
     let ranked: HashMap<&str, &ManifestRow> = manifest
         .map(|manifest| manifest.rows.iter().map(|row| (row.case_id.as_str(), row)).collect())
         .unwrap_or_default();
     let is_chosen = |id: &str| chosen.binary_search_by(|c| c.as_str().cmp(id)).is_ok();
-    // Cases that could be shown but were not chosen stay out; those that cannot be compared are listed.
+    // Cases that could be shown but were not chosen are dropped.
     let others = cases.rows.iter().filter(|row| {
         !is_chosen(&row.case_id) && (!row.is_usable() || !ranked.contains_key(row.case_id.as_str()))
     });
@@ -173,8 +173,12 @@ fn of_row(row: &CaseRow, ranked: Option<&ManifestRow>) -> ShownCase {
     }
 }
 
-/// What holds for the whole cohort. `said` are the findings of later stages about the cohort as a whole.
-pub fn summary(cases: &Cases, failures: &[Failure], said: &[(&'static str, &[Finding])]) -> Summary {
+/// Summarises the cohort; `reported` are the findings of later stages about the cohort as a whole.
+pub fn summary(
+    cases: &Cases,
+    failures: &[Failure],
+    reported: &[(&'static str, &[Finding])],
+) -> CohortSummary {
     let usable: Vec<&CaseRow> = cases.usable().collect();
     let patients = |rows: &mut dyn Iterator<Item = &&CaseRow>| {
         rows.map(|row| row.patient_id.as_str()).collect::<BTreeSet<_>>().len()
@@ -192,7 +196,7 @@ pub fn summary(cases: &Cases, failures: &[Failure], said: &[(&'static str, &[Fin
         })
         .collect();
     let name = |value: &u16| cases.label_names.get(value).cloned().unwrap_or(format!("label {value}"));
-    Summary {
+    CohortSummary {
         found: cases.rows.len(),
         rejected: cases.rows.len() - usable.len(),
         failed: failures.len(),
@@ -201,11 +205,15 @@ pub fn summary(cases: &Cases, failures: &[Failure], said: &[(&'static str, &[Fin
         splits: splits.to_vec(),
         labels: values.iter().map(|value| (*value, name(value))).collect(),
         carried: cases.rows.first().map(|row| row.carried.keys().cloned().collect()).unwrap_or_default(),
-        findings: findings(cases, failures, said),
+        findings: findings(cases, failures, reported),
     }
 }
 
-fn findings(cases: &Cases, failures: &[Failure], said: &[(&'static str, &[Finding])]) -> Vec<FindingGroup> {
+fn findings(
+    cases: &Cases,
+    failures: &[Failure],
+    reported: &[(&'static str, &[Finding])],
+) -> Vec<FindingGroup> {
     let mut groups: BTreeMap<(&'static str, String), FindingGroup> = BTreeMap::new();
     let mut add = |stage: &'static str, code: &str, case: &str, message: &str| {
         let group = groups.entry((stage, code.to_owned())).or_insert_with(|| FindingGroup {
@@ -224,11 +232,11 @@ fn findings(cases: &Cases, failures: &[Failure], said: &[(&'static str, &[Findin
         row.findings.iter().for_each(|finding| add("index", &finding.code, &row.case_id, &finding.message));
     }
     failures.iter().for_each(|failure| add("prepare", "failed", &failure.case_id, &failure.message));
-    for (stage, findings) in said {
+    for (stage, findings) in reported {
         findings.iter().for_each(|finding| add(stage, &finding.code, "", &finding.message));
     }
     let mut groups: Vec<FindingGroup> = groups.into_values().collect();
-    groups.sort_by_key(|group| std::cmp::Reverse(group.cases)); // stable: of equals by stage and code
+    groups.sort_by_key(|group| std::cmp::Reverse(group.cases)); //  stable: ties by stage and code
     groups
 }
 

@@ -1,41 +1,43 @@
-//! Classical multidimensional scaling (Torgerson 1952): points on a plane whose distances are as near as can be to
-//! those between the cases.
+//! Classical multidimensional scaling (Torgerson 1952): points on a plane whose distances
+//! approximate those between the cases.
 //!
-//! The matrix of squared distances, centred twice and halved with its sign turned, is the matrix of inner products of
-//! the points; its two largest eigenvalues and their vectors give the plane. They are found by iterating a block of
-//! vectors with a Rayleigh-Ritz step (Saad 2011, Numerical Methods for Large Eigenvalue Problems, chapter 5).
+//! The doubly centred matrix of squared distances, times -1/2, is the matrix of inner products of
+//! the points; its two largest eigenvalues and their eigenvectors give the plane. They are computed
+//! by block power iteration with a Rayleigh-Ritz step (Saad 2011, Numerical Methods for Large
+//! Eigenvalue Problems, chapter 5).
 
 use rayon::prelude::*;
 
-/// Vectors that are iterated together: two are wanted, the others make these two settle sooner.
+/// Vectors of the block: two are wanted, the others speed up their convergence.
 const BLOCK: usize = 8;
 
-/// Most iterations; a plane that has not settled by then is good enough to be looked at.
+/// Most iterations. A plane that has not converged by then is good enough for a picture.
 const MOST_ITERATIONS: usize = 300;
 
-/// The change of both eigenvalues, relative to the first, at which they have settled.
+/// Convergence: relative change of both eigenvalues.
 const SETTLED: f64 = 1e-9;
 
-/// The cases on a plane.
+/// The cases as points on a plane.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Plane {
-    /// For each case its place along the two axes; the first is the one along which the cases differ most.
+pub struct Embedding {
+    /// Coordinates of each case; the first axis has the larger variance.
     pub points: Vec<[f64; 2]>,
-    /// The share of the sum of all eigenvalues that each axis keeps, 0 to 1.
-    pub kept: [f64; 2],
+    /// Fraction of the sum of all eigenvalues that each axis explains.
+    pub explained: [f64; 2],
 }
 
-/// Lays out `n` cases by the squares of their distances, row by row (`n` x `n`, symmetric, 0 on the diagonal). Each
-/// axis points so that the case furthest from the middle, of equals the first, lies on its positive side.
+/// Embeds `n` cases by their squared distances, row by row (`n` x `n`, symmetric, 0 on the
+/// diagonal). Each axis is oriented so that the case farthest from the centre, of equals the first,
+/// is positive.
 ///
 /// # Panics
 /// When there are not `n` x `n` distances.
-pub fn plane(squared: &[f64], n: usize) -> Plane {
+pub fn plane(squared: &[f64], n: usize) -> Embedding {
     assert_eq!(squared.len(), n * n, "a square matrix");
     let products = products(squared, n);
     let trace: f64 = (0..n).map(|i| products[i * n + i]).sum();
     if n < 2 || trace <= 0.0 {
-        return Plane { points: vec![[0.0; 2]; n], kept: [0.0; 2] };
+        return Embedding { points: vec![[0.0; 2]; n], explained: [0.0; 2] };
     }
     let (values, vectors) = largest(&products, n);
     let axis = |k: usize| -> Vec<f64> {
@@ -45,11 +47,11 @@ pub fn plane(squared: &[f64], n: usize) -> Plane {
         vector.iter().map(|v| v * turn).collect()
     };
     let (first, second) = (axis(0), axis(1));
-    let kept = [0, 1].map(|k| values.get(k).map_or(0.0, |value| (value / trace).max(0.0)));
-    Plane { points: first.into_iter().zip(second).map(|(x, y)| [x, y]).collect(), kept }
+    let explained = [0, 1].map(|k| values.get(k).map_or(0.0, |value| (value / trace).max(0.0)));
+    Embedding { points: first.into_iter().zip(second).map(|(x, y)| [x, y]).collect(), explained }
 }
 
-/// Whether the largest entry by size, of equals (up to rounding) the first, is negative.
+/// Whether the entry of largest magnitude, of equals (up to rounding) the first, is negative.
 fn turned(vector: &[f64]) -> bool {
     let mut largest = 0.0_f64;
     for &value in vector {
@@ -73,7 +75,7 @@ fn products(squared: &[f64], n: usize) -> Vec<f64> {
     products
 }
 
-/// The largest eigenvalues, descending, and their vectors.
+/// The largest eigenvalues, descending, and their eigenvectors.
 fn largest(matrix: &[f64], n: usize) -> (Vec<f64>, Vec<Vec<f64>>) {
     let block = BLOCK.min(n);
     let mut vectors: Vec<Vec<f64>> = (0..block).map(|k| start(k, n)).collect();
@@ -95,7 +97,7 @@ fn largest(matrix: &[f64], n: usize) -> (Vec<f64>, Vec<Vec<f64>>) {
     (values, vectors)
 }
 
-/// A vector to start from, the same in every run, whose entries look like chance.
+/// A start vector with quasi-random entries, the same in every run.
 fn start(k: usize, n: usize) -> Vec<f64> {
     (0..n).map(|i| ((i * 7919 + k * 104_729 + 1) as f64 * 0.618_033_988_749_895).fract() - 0.5).collect()
 }
@@ -116,7 +118,7 @@ fn combination(vectors: &[Vec<f64>], weights: impl Iterator<Item = f64>) -> Vec<
     sum
 }
 
-/// Gram and Schmidt, twice over for the rounding; a vector that vanishes stays zero.
+/// Gram-Schmidt, twice against rounding; a vector that vanishes stays zero.
 fn orthonormalise(vectors: &mut [Vec<f64>]) {
     for k in 0..vectors.len() {
         let (before, rest) = vectors.split_at_mut(k);
@@ -132,7 +134,8 @@ fn orthonormalise(vectors: &mut [Vec<f64>]) {
     }
 }
 
-/// All eigenvalues of a small symmetric matrix, descending, and its vectors as columns (Jacobi's rotations).
+/// All eigenvalues of a small symmetric matrix, descending, and its eigenvectors as columns (Jacobi
+/// rotations).
 fn jacobi(mut a: Vec<Vec<f64>>) -> (Vec<f64>, Vec<Vec<f64>>) {
     const SWEEPS: usize = 50;
     let n = a.len();
@@ -190,7 +193,7 @@ mod tests {
             (0..40).map(|i| [f64::from(i % 7) * 2.0, f64::from(i / 7), 0.0]).collect();
         let distances = squared(&points);
         let plane = plane(&distances, points.len());
-        assert!((plane.kept[0] + plane.kept[1] - 1.0).abs() < 1e-9, "{:?}", plane.kept);
+        assert!((plane.explained[0] + plane.explained[1] - 1.0).abs() < 1e-9, "{:?}", plane.explained);
         let flat: Vec<[f64; 3]> = plane.points.iter().map(|[x, y]| [*x, *y, 0.0]).collect();
         let again = squared(&flat);
         let worst = distances.iter().zip(&again).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
@@ -203,10 +206,14 @@ mod tests {
         let golden: serde_json::Value =
             serde_json::from_str(include_str!("../../../tests/golden/pcoa.json")).unwrap();
         let numbers = |key: &str| -> Vec<f64> { serde_json::from_value(golden[key].clone()).unwrap() };
-        let (distances, x, y, kept) = (numbers("distances"), numbers("x"), numbers("y"), numbers("kept"));
+        let (distances, x, y, explained) =
+            (numbers("distances"), numbers("x"), numbers("y"), numbers("kept"));
         let squares: Vec<f64> = distances.iter().map(|d| d * d).collect();
         let plane = plane(&squares, x.len());
-        assert!((plane.kept[0] - kept[0]).abs() < 1e-6 && (plane.kept[1] - kept[1]).abs() < 1e-6);
+        assert!(
+            (plane.explained[0] - explained[0]).abs() < 1e-6
+                && (plane.explained[1] - explained[1]).abs() < 1e-6
+        );
         for (k, golden) in [x, y].into_iter().enumerate() {
             let own: Vec<f64> = plane.points.iter().map(|point| point[k]).collect();
             let sign = if own[0] * golden[0] < 0.0 { -1.0 } else { 1.0 };
@@ -218,6 +225,6 @@ mod tests {
     #[test]
     fn one_case_and_equal_cases_lie_in_one_place() {
         assert_eq!(plane(&[0.0], 1).points, [[0.0, 0.0]]);
-        assert_eq!(plane(&[0.0; 9], 3), Plane { points: vec![[0.0; 2]; 3], kept: [0.0; 2] });
+        assert_eq!(plane(&[0.0; 9], 3), Embedding { points: vec![[0.0; 2]; 3], explained: [0.0; 2] });
     }
 }

@@ -1,15 +1,16 @@
 //! Shows a curated cohort.
 //!
-//! In: what the stages left in a curation folder, and the runs that were trained from it. Out: `report.html`
-//! ([`report()`]), one file that needs no network, and pictures of single cases ([`view`]). It decides nothing and
-//! changes nothing: every figure is read from a table or computed from the pairs. Cases and patients go by the ids that
-//! the tables have; paths, and the name of the folder, stay out.
+//! In: the results of all stages in a curation folder, and the runs that were trained from it. Out:
+//! `report.html` ([`report()`]), one file that needs no network, and pictures of single cases
+//! ([`view`]). It decides and changes nothing: every figure is read from a table or computed from
+//! the pairs. Cases and patients appear by the ids of the tables; paths and the name of the folder
+//! are left out.
 //!
-//! [`cohort`] chooses the cases that are shown and says what they are, [`likeness`] makes the matrix small,
-//! [`embed`] lays the cases out on a plane, [`planes`] and [`thumbnails`] draw them, [`runs`] reads what training
-//! left, [`worst`] shows on which cases a network fails, [`page`] puts all into one file.
+//! [`cohort`] selects and describes the cases, [`matrix`] compacts the similarity matrix, [`embed`]
+//! embeds the cases in a plane, [`planes`] and [`thumbnails`] draw them, [`runs`] reads training
+//! runs, [`worst`] shows the cases with the lowest Dice, [`page`] assembles the file.
 //!
-//! It stands at the end of the chain, so this is what `pdl curate` does, as a library:
+//! The whole chain of `pdl curate`, as a library:
 //!
 //! ```
 //! use pdl_cohort::{index::index, parameters::IndexParameters, same_patient::SamePatient};
@@ -38,7 +39,7 @@
 mod canvas;
 pub mod cohort;
 pub mod embed;
-pub mod likeness;
+pub mod matrix;
 pub mod page;
 pub mod planes;
 mod report;
@@ -57,50 +58,55 @@ use pdl_prepare::PrepareError;
 use pdl_similarity::SimilarityError;
 use pdl_store::StoreError;
 
-/// A cohort that could not be shown.
+/// Why a report or a picture could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum ReportError {
-    /// Nothing was curated here.
-    #[error("nothing to show here yet; begin with `pdl curate COHORT --out {0}`: {0}", out.display())]
+    /// The folder holds no curated cohort.
+    #[error("no curated cohort here; run `pdl curate COHORT --out {0}` first: {0}", out.display())]
     NothingThere {
         /// The curation folder.
         out: PathBuf,
     },
-    /// No such case.
-    #[error("there is no prepared case '{case}'{}: {}", hint, out.display())]
+    /// No prepared case has this id.
+    #[error("no prepared case '{case}'{}: {}", hint, out.display())]
     UnknownCase {
-        /// What was asked for.
+        /// The id that was asked for.
         case: String,
-        /// A case that there is; empty when there is none.
+        /// Clause with an existing id; empty when there is none.
         hint: String,
         /// The curation folder.
         out: PathBuf,
     },
-    /// An option's value that cannot be.
-    #[error("{0}")]
-    Option(String),
-    /// A picture that could not be encoded.
-    #[error("a picture cannot be encoded: {0}")]
+    /// A parameter has an invalid value.
+    #[error("invalid {name}: {problem}")]
+    InvalidOption {
+        /// Key of the parameter.
+        name: &'static str,
+        /// What was expected, and what was found.
+        problem: String,
+    },
+    /// A picture could not be encoded.
+    #[error("cannot encode a picture: {0}")]
     Picture(#[from] image::ImageError),
-    /// What is shown cannot be written as JSON.
-    #[error("the report's data cannot be written: {0}")]
+    /// The data of the report could not be encoded as JSON.
+    #[error("cannot encode the data of the report: {0}")]
     Data(#[from] serde_json::Error),
-    /// The manifest cannot be read.
+    /// The manifest is missing or invalid.
     #[error(transparent)]
     Curriculum(#[from] CurriculumError),
-    /// The proxies cannot be read.
+    /// The proxies or prepared volumes are missing or invalid.
     #[error(transparent)]
     Prepare(#[from] PrepareError),
-    /// The pairs cannot be read.
+    /// The pairs are missing or invalid.
     #[error(transparent)]
     Similarity(#[from] SimilarityError),
-    /// A volume cannot be read.
+    /// A volume could not be read.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// A file could not be kept or read.
+    /// A file could not be read or written.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-/// The result of showing something.
+/// A result with [`ReportError`].
 pub type Result<T> = std::result::Result<T, ReportError>;

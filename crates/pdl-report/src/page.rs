@@ -1,24 +1,24 @@
 //! The page: a template, its style and scripts, and the data as JSON, in one file.
 //!
-//! Everything that comes from the cohort goes into the page as JSON in which `<`, `>` and `&` are written as
-//! escapes, and from there into the document as text, never as markup. Where scripts are not allowed, the main figures
-//! and findings stand in the page itself, with the same three characters as entities.
+//! Everything from the cohort enters the page as JSON with `<`, `>` and `&` escaped, and from there
+//! the document as text, never as markup. For browsers that run no scripts the main figures and
+//! findings are in the page itself, with the same three characters as entities.
 
 use serde::Serialize;
 
 use crate::Result;
-use crate::cohort::Summary;
+use crate::cohort::CohortSummary;
 use pdl_store::text::counted;
 
-/// The page, with places for the rest.
+/// The page with placeholders.
 const TEMPLATE: &str = include_str!("../assets/page.html");
 const STYLE: &str = include_str!("../assets/page.css");
 
-/// Observable Plot and D3 as they come from npm; `assets/vendor/fetch.py` says which and checks them.
+/// Observable Plot and D3 from npm; `assets/vendor/fetch.py` has their versions and hashes.
 const VENDOR: [&str; 2] =
     [include_str!("../assets/vendor/d3.min.js"), include_str!("../assets/vendor/plot.umd.min.js")];
 
-/// Their licences, which must go where they go.
+/// Their licences, which must accompany them.
 const LICENCES: [&str; 2] =
     [include_str!("../assets/vendor/d3.LICENSE"), include_str!("../assets/vendor/plot.LICENSE")];
 
@@ -35,11 +35,11 @@ const SCRIPTS: [&str; 9] = [
     include_str!("../assets/table.js"),
 ];
 
-/// The whole page.
+/// The page as HTML.
 ///
 /// # Errors
-/// [`crate::ReportError::Data`] when the data cannot be written as JSON.
-pub fn html(data: &impl Serialize, summary: &Summary) -> Result<String> {
+/// [`crate::ReportError::Data`] when the data cannot be encoded as JSON.
+pub fn html(data: &impl Serialize, summary: &CohortSummary) -> Result<String> {
     let data = escaped(&serde_json::to_string(data)?);
     let scripts = SCRIPTS.concat();
     let vendor = VENDOR.join("\n");
@@ -55,7 +55,7 @@ pub fn html(data: &impl Serialize, summary: &Summary) -> Result<String> {
     ];
     let mut page = String::with_capacity(data.len() + vendor.len() + scripts.len() + 65536);
     let mut rest = TEMPLATE;
-    // Places are filled from the first to the last, and what was filled in is never looked at again.
+    // Placeholders are filled from first to last; inserted text is not scanned again.
     while let Some((at, key, text)) = parts
         .iter()
         .filter_map(|(key, text)| Some((rest.find(key)?, *key, *text)))
@@ -69,14 +69,14 @@ pub fn html(data: &impl Serialize, summary: &Summary) -> Result<String> {
     Ok(page)
 }
 
-/// JSON that may stand inside a script element.
+/// Escapes JSON for a script element.
 fn escaped(json: &str) -> String {
     json.replace('&', "\\u0026").replace('<', "\\u003c").replace('>', "\\u003e")
 }
 
-/// The cohort and what was found in it, for a browser that runs no scripts.
-fn without_scripts(summary: &Summary) -> String {
-    let Summary { found, rejected, failed, splits, findings, .. } = summary;
+/// Cohort and findings, for browsers that run no scripts.
+fn without_scripts(summary: &CohortSummary) -> String {
+    let CohortSummary { found, rejected, failed, splits, findings, .. } = summary;
     let splits = splits.iter().map(|(split, cases, patients)| {
         format!("{split:?}: {} of {}", counted(*cases, "case"), counted(*patients, "patient"))
     });
@@ -94,20 +94,16 @@ fn without_scripts(summary: &Summary) -> String {
     });
     let list =
         |lines: Vec<String>| lines.iter().map(|line| format!("<li>{}</li>", text(line))).collect::<String>();
-    format!(
-        "<ul>{}</ul><h2>What was found</h2><ul>{}</ul>",
-        list(figures.collect()),
-        list(findings.collect())
-    )
+    format!("<ul>{}</ul><h2>Findings</h2><ul>{}</ul>", list(figures.collect()), list(findings.collect()))
 }
 
-/// Text that may stand in the document.
+/// Escapes text for the document.
 fn text(words: &str) -> String {
     words.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
-/// Holds figures and names of modalities alone.
-fn title(summary: &Summary) -> String {
+/// Holds numbers and modalities only.
+fn title(summary: &CohortSummary) -> String {
     let kinds: Vec<String> =
         summary.modalities.iter().map(|(name, count)| format!("{count} {name}")).collect();
     let kinds = if kinds.is_empty() { "no".to_owned() } else { kinds.join(" and ") };
@@ -123,7 +119,7 @@ mod tests {
 
     #[test]
     fn what_a_cohort_says_cannot_become_markup() {
-        let summary = Summary {
+        let summary = CohortSummary {
             found: 1,
             rejected: 0,
             failed: 0,

@@ -1,11 +1,12 @@
-//! Planes of a volume, as they are looked at, with the outlines of its labels.
+//! Anatomical planes of a volume, and contours of its labels.
 //!
-//! Volumes are RAS+. Pictures follow the radiological convention: the patient's right is on the left of axial and
-//! coronal pictures; anterior is at the top of axial and on the left of sagittal ones; superior is at the top.
+//! Volumes are RAS+. Pictures follow the radiological convention: the patient's right is on the
+//! left of axial and coronal pictures; anterior is at the top of axial and on the left of sagittal
+//! ones; superior is at the top.
 
-/// A plane through a volume.
+/// The orientation of a plane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Plane {
+pub enum AnatomicalPlane {
     /// Seen from the feet.
     Axial,
     /// Seen from the front.
@@ -14,37 +15,39 @@ pub enum Plane {
     Sagittal,
 }
 
-impl Plane {
+impl AnatomicalPlane {
     /// All three, in the order in which they are shown.
-    pub const ALL: [Plane; 3] = [Plane::Axial, Plane::Coronal, Plane::Sagittal];
+    pub const ALL: [AnatomicalPlane; 3] =
+        [AnatomicalPlane::Axial, AnatomicalPlane::Coronal, AnatomicalPlane::Sagittal];
 
-    /// The volume's axes (0, 1, 2 for x, y, z) along the picture's columns, along its rows, and across it. Both
-    /// picture axes run against the volume's, since x grows to the right, y to the front and z upwards.
+    /// Volume axes (0, 1, 2 for x, y, z) along the picture's columns, along its rows, and
+    /// perpendicular to it. Both picture axes run against the volume's, since x grows to the right,
+    /// y to the front and z upwards.
     pub fn axes(self) -> [usize; 3] {
         match self {
-            Plane::Axial => [0, 1, 2],
-            Plane::Coronal => [0, 2, 1],
-            Plane::Sagittal => [1, 2, 0],
+            AnatomicalPlane::Axial => [0, 1, 2],
+            AnatomicalPlane::Coronal => [0, 2, 1],
+            AnatomicalPlane::Sagittal => [1, 2, 0],
         }
     }
 
-    /// The letters at the left, right, top and bottom of the picture.
+    /// Letters at the left, right, top and bottom of the picture.
     pub fn letters(self) -> [char; 4] {
         match self {
-            Plane::Axial => ['R', 'L', 'A', 'P'],
-            Plane::Coronal => ['R', 'L', 'S', 'I'],
-            Plane::Sagittal => ['A', 'P', 'S', 'I'],
+            AnatomicalPlane::Axial => ['R', 'L', 'A', 'P'],
+            AnatomicalPlane::Coronal => ['R', 'L', 'S', 'I'],
+            AnatomicalPlane::Sagittal => ['A', 'P', 'S', 'I'],
         }
     }
 }
 
-/// Colours of outlines, by the place of a label among those of the cohort: Okabe and Ito's, which people see apart
-/// whatever their colour vision, without the two that are dark on grey.
+/// Colours of contours, by the index of a label among those of the cohort: the palette of Okabe and
+/// Ito, which is safe for colour-blind readers, without the two that are dark on grey.
 pub const COLOURS: [[u8; 3]; 6] =
     [[230, 159, 0], [86, 180, 233], [0, 158, 115], [240, 228, 66], [213, 94, 0], [204, 121, 167]];
 
-/// For each axis the plane across it that holds most labelled voxels, of equals the middle one; the volume's middle
-/// without labels. `labels` lie x fastest.
+/// For each axis the slice with most labelled voxels, of equals the middle one; the middle slice
+/// without labels. `labels` has x fastest.
 pub fn fullest(labels: &[u16], shape: [usize; 3]) -> [usize; 3] {
     let mut counts = shape.map(|n| vec![0_u64; n]);
     for (row, values) in labels.chunks(shape[0].max(1)).enumerate() {
@@ -64,7 +67,7 @@ pub fn fullest(labels: &[u16], shape: [usize; 3]) -> [usize; 3] {
     })
 }
 
-/// Whether each pixel of a picture (`width` x any height) lies on the inner border of its label.
+/// For each pixel (`width` x any height) whether it lies on the inner border of its label.
 pub fn outlines(labels: &[u16], width: usize) -> Vec<bool> {
     let at = |i: isize, j: isize| -> u16 {
         if i < 0 || i >= width as isize || j < 0 {
@@ -106,6 +109,6 @@ mod tests {
         ];
         let border = outlines(&labels, 5);
         let drawn: Vec<usize> = (0..20).filter(|i| border[*i]).collect();
-        assert_eq!(drawn, [6, 7, 8, 11, 13, 14, 16, 17, 18]); // all but the middle of label 1
+        assert_eq!(drawn, [6, 7, 8, 11, 13, 14, 16, 17, 18]); //  all but the middle of label 1
     }
 }

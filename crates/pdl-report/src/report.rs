@@ -3,88 +3,95 @@
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
+use clap::Parser;
 use pdl_cohort::cases::{CaseRow, Cases, Finding};
 use pdl_curriculum::audit::{self, Audit};
-use pdl_curriculum::likeness::Chosen;
 use pdl_curriculum::manifest::Ranking;
 use pdl_curriculum::manifest::{self, Manifest};
-use pdl_curriculum::pace::Stage;
+use pdl_curriculum::pacing::CurriculumStage;
+use pdl_curriculum::pairwise::SelectedPairs;
 use pdl_curriculum::parameters::RankParameters;
 use pdl_prepare::prepare::{self, PreparedRow};
 use pdl_prepare::proxies::{self, Proxies};
-use pdl_similarity::metric::Metric;
-use pdl_similarity::neighbours::{Group, duplicates};
+use pdl_similarity::metrics::Metric;
+use pdl_similarity::neighbours::{DuplicateGroup, duplicates};
 use pdl_similarity::pairs::{self, Pairs};
 use pdl_store::progress::Progress;
 use pdl_store::{atomic, json};
 use serde::Serialize;
 
-use crate::cohort::{self, JoinedPatient, ShownCase, Summary};
-use crate::likeness::{ShownMatrix, shown_matrix};
+use crate::cohort::{self, CohortSummary, JoinedPatient, ShownCase};
+use crate::matrix::{ShownMatrix, shown_matrix};
 use crate::runs::{ShownRun, runs};
-use crate::thumbnails::{Drawn, Thumbnails, thumbnails};
-use crate::worst::{Worst, worst};
+use crate::thumbnails::{CaseToDraw, Thumbnails, thumbnails};
+use crate::worst::{WorstCases, worst};
 use crate::{ReportError, Result, page};
 
-/// The report's name inside a curation folder.
+/// Name of the report inside a curation folder.
 pub const FILE: &str = "report.html";
 
-/// The version of the data inside the page.
+/// Version of the data inside the page.
 const SCHEMA_VERSION: u32 = 1;
 
-/// SSIM from which on cases count as near duplicates.
+/// SSIM from which on cases count as near-duplicates.
 const DUPLICATE_SSIM: f32 = 0.98;
 
-/// Options of the report.
+/// How much of the cohort is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::Args)]
 pub struct ReportParameters {
-    /// Most cases that are drawn and listed: of a larger cohort those that the audit names, and others evenly through
-    /// the curriculum. Figures of the cohort count all.
+    /// Most cases to draw and list. Of a larger cohort the report shows those that the audit names,
+    /// and others evenly through the curriculum. Totals count all cases.
     #[arg(long, default_value_t = 1000, value_name = "CASES")]
     pub cases: usize,
 }
 
 impl Default for ReportParameters {
+    /// The defaults of the flags.
     fn default() -> Self {
-        Self { cases: 1000 }
+        #[derive(clap::Parser)]
+        struct NoFlags {
+            #[command(flatten)]
+            parameters: ReportParameters,
+        }
+        NoFlags::parse_from(["pdl"]).parameters
     }
 }
 
-/// What was written.
+/// Result of writing the report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Reported {
-    /// Cases in the cohort.
+    /// Cases of the cohort.
     pub cases: usize,
     /// Cases that are shown.
     pub shown: usize,
-    /// Bytes of the file.
+    /// Size of the file in bytes.
     pub bytes: usize,
-    /// Whether the file is another than before.
+    /// Whether the file changed.
     pub changed: bool,
 }
 
-/// The curriculum, as far as it holds for all cases.
+/// The part of the curriculum that holds for all cases.
 #[derive(Serialize)]
 struct Curriculum<'a> {
     parameters: &'a RankParameters,
-    stages: &'a [Stage],
+    stages: &'a [CurriculumStage],
     ranking: &'a Ranking,
     spacing_mm: [f64; 3],
 }
 
-/// Everything that the page shows.
+/// The data of the page.
 #[derive(Serialize)]
 struct Data<'a> {
     schema_version: u32,
     pdl: &'static str,
-    summary: Summary,
-    /// The first [`Data::compared`] of them are those of the matrix and the thumbnails, in their order.
+    summary: CohortSummary,
+    /// The first [`Data::compared`] are those of the matrix and the thumbnails, in their order.
     cases: Vec<ShownCase>,
     compared: usize,
-    /// Cases that were compared, of which these were chosen.
+    /// Cases that were compared, shown or not.
     all_compared: usize,
     matrix: Option<ShownMatrix>,
-    duplicates: Vec<Group>,
+    duplicates: Vec<DuplicateGroup>,
     duplicate_threshold: f32,
     thumbnails: Option<Thumbnails>,
     label_colours: Vec<[u8; 3]>,
@@ -93,16 +100,17 @@ struct Data<'a> {
     joined_patients: Vec<JoinedPatient>,
     runs: Vec<ShownRun>,
     runs_unread: usize,
-    worst: Option<Worst>,
+    worst: Option<WorstCases>,
 }
 
-/// Writes `OUT/report.html` of what there is; parts of it whose stage has not run say so.
+/// Writes `OUT/report.html`; sections of stages that have not run say so.
 ///
 /// # Errors
-/// [`ReportError`] when the folder holds no cases, or what a stage left cannot be read.
+/// [`ReportError`] when the folder holds no cases, or the results of a stage are invalid.
 pub fn report(out: &Path, parameters: &ReportParameters, progress: &dyn Progress) -> Result<Reported> {
     if parameters.cases < 2 {
-        return Err(ReportError::Option("--cases must be at least 2".to_owned()));
+        let problem = format!("expected at least 2, found {}", parameters.cases);
+        return Err(ReportError::InvalidOption { name: "cases", problem });
     }
     if !out.join(pdl_cohort::cases::FILE).is_file() {
         return Err(ReportError::NothingThere { out: out.to_owned() });
@@ -112,18 +120,18 @@ pub fn report(out: &Path, parameters: &ReportParameters, progress: &dyn Progress
     let audit: Option<Audit> =
         out.join(audit::FILE).is_file().then(|| json::read(&out.join(audit::FILE))).transpose()?;
     let failures = prepare::read_failures(out)?;
-    let compared = Compared::open(out)?;
+    let compared = ComparedCases::open(out)?;
     let empty = Vec::new();
     let ids = compared.as_ref().map_or(&empty, |compared| &compared.ids);
     let chosen =
         cohort::choose(ids, manifest.as_ref(), &named(audit.as_ref(), manifest.as_ref()), parameters.cases);
-    let said = said(manifest.as_ref(), audit.as_ref());
-    let summary = cohort::summary(&cases, &failures, &said);
+    let stage_findings = stage_findings(manifest.as_ref(), audit.as_ref());
+    let summary = cohort::summary(&cases, &failures, &stage_findings);
     let labels: Vec<u16> = summary.labels.iter().map(|(value, _)| *value).collect();
     let shown = cohort::shown(&cases, &chosen, parameters.cases, manifest.as_ref());
     let drawn = compared.as_ref().map(|c| c.draw(out, &cases, &chosen, &labels, progress)).transpose()?;
     let matrix = compared.as_ref().map(|c| c.matrix(&chosen)).transpose()?.flatten();
-    let duplicates = compared.as_ref().map(Compared::duplicates).transpose()?.unwrap_or_default();
+    let duplicates = compared.as_ref().map(ComparedCases::duplicates).transpose()?.unwrap_or_default();
     let (runs, runs_unread) = runs(out);
     let worst = worst(out, &cases, &runs, &labels);
     let curriculum = manifest.as_ref().map(|manifest| Curriculum {
@@ -157,7 +165,7 @@ pub fn report(out: &Path, parameters: &ReportParameters, progress: &dyn Progress
     Ok(Reported { cases: cases.rows.len(), shown: data.cases.len(), bytes: html.len(), changed })
 }
 
-/// The cases that the audit or the ranking names, which are shown of a large cohort, too.
+/// Cases that the audit or the ranking names; they are shown even of a large cohort.
 fn named<'a>(audit: Option<&'a Audit>, manifest: Option<&'a Manifest>) -> BTreeSet<&'a str> {
     let links = audit.into_iter().flat_map(|audit| &audit.links);
     let outliers = manifest.into_iter().flat_map(|manifest| &manifest.info.ranking.outliers);
@@ -167,29 +175,32 @@ fn named<'a>(audit: Option<&'a Audit>, manifest: Option<&'a Manifest>) -> BTreeS
         .collect()
 }
 
-fn said<'a>(manifest: Option<&'a Manifest>, audit: Option<&'a Audit>) -> Vec<(&'static str, &'a [Finding])> {
+fn stage_findings<'a>(
+    manifest: Option<&'a Manifest>,
+    audit: Option<&'a Audit>,
+) -> Vec<(&'static str, &'a [Finding])> {
     let ranking = manifest.map(|manifest| ("rank", manifest.info.ranking.findings.as_slice()));
     let audit = audit.map(|audit| ("audit", audit.findings.as_slice()));
     ranking.into_iter().chain(audit).collect()
 }
 
-/// Proxies and pairs, where there are any.
-struct Compared {
+/// Proxies and pairs of the curation folder.
+struct ComparedCases {
     proxies: Proxies,
     pairs: Option<Pairs>,
     prepared: HashMap<String, PreparedRow>,
-    /// The proxies' cases, ascending.
+    /// Case ids of the proxies, ascending.
     ids: Vec<String>,
     row_of: HashMap<String, usize>,
 }
 
-impl Compared {
+impl ComparedCases {
     fn open(out: &Path) -> Result<Option<Self>> {
         if !out.join(proxies::FOLDER).is_dir() {
             return Ok(None);
         }
         let proxies = Proxies::open(out)?;
-        // One case alone has no pair.
+        // A single case has no pairs.
         let there = proxies.len() > 1 && out.join(pairs::FOLDER).is_dir();
         let pairs = there.then(|| Pairs::open(out, &proxies)).transpose()?;
         let prepared = prepare::read(out)?.into_iter().map(|row| (row.case_id.clone(), row)).collect();
@@ -199,7 +210,7 @@ impl Compared {
         Ok(Some(Self { proxies, pairs, prepared, ids, row_of }))
     }
 
-    /// SSIM where there is one, else the first metric that was computed.
+    /// SSIM if it was computed, else the first metric.
     fn metric(pairs: &Pairs) -> Metric {
         let all = &pairs.parameters.metrics;
         if all.contains(&Metric::Ssim) { Metric::Ssim } else { all.first().copied().unwrap_or(Metric::Ssim) }
@@ -208,11 +219,11 @@ impl Compared {
     fn matrix(&self, chosen: &[String]) -> Result<Option<ShownMatrix>> {
         let Some(pairs) = &self.pairs else { return Ok(None) };
         let ids: Vec<&str> = chosen.iter().map(String::as_str).collect();
-        let likeness = Chosen::new(Some(pairs), &self.proxies.case_ids, &ids);
-        Ok(shown_matrix(&likeness, Self::metric(pairs))?)
+        let pairwise = SelectedPairs::new(Some(pairs), &self.proxies.case_ids, &ids);
+        Ok(shown_matrix(&pairwise, Self::metric(pairs))?)
     }
 
-    fn duplicates(&self) -> Result<Vec<Group>> {
+    fn duplicates(&self) -> Result<Vec<DuplicateGroup>> {
         match &self.pairs {
             Some(pairs) if Self::metric(pairs) == Metric::Ssim => {
                 Ok(duplicates(&self.proxies, pairs, Metric::Ssim, DUPLICATE_SSIM)?)
@@ -235,9 +246,9 @@ impl Compared {
             let prepared = self.prepared.get(id)?;
             let stored = rows.get(id.as_str()).and_then(|row| row.grid()).map(|grid| grid.to_ras());
             let source = stored.map(|grid| prepared.cropped(&grid));
-            Some(Drawn { row: *self.row_of.get(id)?, prepared, source })
+            Some(CaseToDraw { row: *self.row_of.get(id)?, prepared, source })
         };
-        let cases: Vec<Drawn<'_>> = chosen.iter().filter_map(known).collect();
+        let cases: Vec<CaseToDraw<'_>> = chosen.iter().filter_map(known).collect();
         thumbnails(out, &self.proxies, &plan, &cases, labels, progress)
     }
 }

@@ -1,35 +1,36 @@
-//! What training left in `runs/`: read by the names of its fields, so that the report does not need the trainer.
+//! Training runs in `runs/`, read by the names of their fields, so that the report does not depend
+//! on the trainer.
 
 use std::path::Path;
 
 use pdl_store::{json, table};
 use serde::{Deserialize, Serialize};
 
-/// The folder of the runs inside a curation folder.
+/// Folder of the runs inside a curation folder.
 pub const FOLDER: &str = "runs";
 
-/// A run's record, as far as it is shown.
+/// The part of `run.json` that is shown.
 #[derive(Clone, Debug, Deserialize)]
-struct Record {
+struct RunJson {
     name: String,
-    settings: Settings,
-    labels: Vec<Label>,
-    results: Results,
+    settings: RecordedSettings,
+    labels: Vec<RecordedLabel>,
+    results: RecordedResults,
 }
 
 #[derive(Clone, Debug, Deserialize)]
-struct Settings {
+struct RecordedSettings {
     schedule: String,
     seed: u64,
 }
 
 #[derive(Clone, Debug, Deserialize)]
-struct Label {
+struct RecordedLabel {
     name: String,
 }
 
 #[derive(Clone, Debug, Deserialize)]
-struct Results {
+struct RecordedResults {
     dice: Vec<Option<f64>>,
     dice_mean: Option<f64>,
     training_seconds: f64,
@@ -37,36 +38,36 @@ struct Results {
 
 /// One evaluation on the validation split.
 #[derive(Clone, Debug, Deserialize)]
-struct Evaluation {
+struct HistoryLine {
     seconds: f64,
     active: u32,
     loss: f64,
     dice_mean: f64,
 }
 
-/// A run.
+/// A finished run.
 #[derive(Clone, Debug, Serialize)]
 pub struct ShownRun {
-    /// Its name.
+    /// Name of its folder.
     pub name: String,
-    /// In which order cases came in.
+    /// Schedule by which cases joined.
     pub schedule: String,
-    /// The seed.
+    /// Seed of the run.
     pub seed: u64,
     /// Names of the labels.
     pub labels: Vec<String>,
-    /// Validation Dice of each label at the end.
+    /// Final validation Dice of each label.
     pub dice: Vec<Option<f64>>,
-    /// Their mean.
+    /// Mean of these Dice values.
     pub dice_mean: Option<f64>,
-    /// Seconds of training.
+    /// Training time in seconds.
     pub seconds: f64,
-    /// For each evaluation: seconds of training, mean Dice over labels (nothing when no case counts), mean loss, and
-    /// active cases.
+    /// For each evaluation: seconds of training, mean Dice over labels (null when no case counts),
+    /// mean loss, and active cases.
     pub curve: Vec<(f64, Option<f64>, f64, u32)>,
 }
 
-/// All runs of a curation folder that ended, by name, and how many folders hold none or another form.
+/// All finished runs of a curation folder, by name, and the number of folders that hold none.
 pub fn runs(out: &Path) -> (Vec<ShownRun>, usize) {
     let Ok(entries) = std::fs::read_dir(out.join(FOLDER)) else { return (Vec::new(), 0) };
     let mut folders: Vec<_> = entries
@@ -83,8 +84,8 @@ pub fn runs(out: &Path) -> (Vec<ShownRun>, usize) {
 }
 
 fn run(folder: &Path) -> Option<ShownRun> {
-    let record: Record = json::read(&folder.join("run.json")).ok()?;
-    let (history, _) = table::read_rows::<Evaluation>(&folder.join("history.parquet")).ok()?;
+    let record: RunJson = json::read(&folder.join("run.json")).ok()?;
+    let (history, _) = table::read_rows::<HistoryLine>(&folder.join("history.parquet")).ok()?;
     let finite = |value: f64| value.is_finite().then_some(value);
     Some(ShownRun {
         name: record.name,

@@ -1,8 +1,9 @@
-//! Small pictures of the cases, many to a sheet.
+//! Thumbnails of the cases, many to a sheet.
 //!
-//! Images come from the proxies, which lie on one small grid and are memory-mapped; outlines from the prepared
-//! labels. A sheet is two pictures, one above the other when shown: the images as a grey JPEG, and the outlines as a
-//! PNG that is clear elsewhere, so that outlines can be switched off.
+//! Images come from the proxies, which share one small grid and are memory-mapped; contours come
+//! from the prepared labels. A sheet is two pictures that are shown on top of each other: the
+//! images as a grey JPEG, and the contours as a PNG that is transparent elsewhere, so that they can
+//! be switched off.
 
 use std::path::Path;
 
@@ -21,24 +22,24 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::Result;
-use crate::planes::{COLOURS, Plane, fullest, outlines};
+use crate::planes::{AnatomicalPlane, COLOURS, fullest, outlines};
 
-/// Cases of one sheet.
+/// Cases per sheet.
 const PER_SHEET: usize = 50;
 
-/// Quality of the JPEG, of 100.
+/// JPEG quality, of 100.
 const QUALITY: u8 = 70;
 
-/// Pixels of each side of a plane, and the number of cases from which on the smaller ones are taken.
+/// Side of a plane in pixels: the larger one up to [`MANY`] cases, else the smaller.
 const SIDES: [usize; 2] = [64, 48];
 const MANY: usize = 400;
 
-/// The sheets.
+/// The sheets in the page's data.
 #[derive(Clone, Debug, Serialize)]
 pub struct Thumbnails {
-    /// Pixels of each side of a plane; a case is three of them wide and one high.
+    /// Side of a plane in pixels; a case is three planes wide and one high.
     pub side: usize,
-    /// Cases of one sheet, one below the other, in the order of their numbers.
+    /// Cases per sheet, from top to bottom in the order of their numbers.
     pub per_sheet: usize,
     /// Base64 of a JPEG and a PNG for each sheet.
     pub sheets: Vec<(String, String)>,
@@ -46,25 +47,24 @@ pub struct Thumbnails {
 
 /// A case to be drawn.
 #[derive(Clone, Copy, Debug)]
-pub struct Drawn<'a> {
-    /// Its row in the proxies.
+pub struct CaseToDraw<'a> {
+    /// Row number in the proxies.
     pub row: usize,
-    /// Its row in `prepared.parquet`.
+    /// Row of `prepared.parquet`.
     pub prepared: &'a PreparedRow,
-    /// The grid of what was kept of the stored image, RAS+, of which the proxy was made; where it is not known, the prepared volume's is
-    /// taken.
+    /// RAS+ grid of the (cropped) stored image, of which the proxy was made; `None` stands for the
+    /// grid of the prepared volume.
     pub source: Option<Grid>,
 }
 
-/// One case that was drawn.
+/// Pixels of one case.
 struct Picture {
     grey: Vec<u8>,
     outline: Vec<[u8; 4]>,
 }
 
-/// Draws `cases`. `labels` are the cohort's label values,
-/// ascending: a label's place among them decides its colour. A case whose label map cannot be read is drawn without
-/// outlines.
+/// Draws `cases`. `labels` are the cohort's label values, ascending: the index of a label among
+/// them selects its colour. A case whose label map is unreadable is drawn without contours.
 ///
 /// # Errors
 /// [`crate::ReportError::Picture`] when a sheet cannot be encoded.
@@ -72,18 +72,18 @@ pub fn thumbnails(
     out: &Path,
     proxies: &Proxies,
     plan: &ProxyPlan,
-    cases: &[Drawn<'_>],
+    cases: &[CaseToDraw<'_>],
     labels: &[u16],
     progress: &dyn Progress,
 ) -> Result<Thumbnails> {
     let side = SIDES[usize::from(cases.len() > MANY)];
     progress.begin("pictures", cases.len() as u64);
-    let draw = |case: &Drawn<'_>| {
+    let draw = |case: &CaseToDraw<'_>| {
         let picture = draw(out, proxies, plan, case, labels, side);
         progress.advance(1);
         picture
     };
-    let sheet = |cases: &[Drawn<'_>]| -> Result<(String, String)> {
+    let sheet = |cases: &[CaseToDraw<'_>]| -> Result<(String, String)> {
         let pictures: Vec<Picture> = cases.iter().map(draw).collect();
         let (width, height) = (3 * side as u32, (side * pictures.len()) as u32);
         let grey: Vec<u8> = pictures.iter().flat_map(|picture| picture.grey.iter().copied()).collect();
@@ -113,7 +113,7 @@ fn draw(
     out: &Path,
     proxies: &Proxies,
     plan: &ProxyPlan,
-    case: &Drawn<'_>,
+    case: &CaseToDraw<'_>,
     labels: &[u16],
     side: usize,
 ) -> Picture {
@@ -133,7 +133,7 @@ fn draw(
         (Some(source), Some(own)) => shift_mm(&source, &own),
         _ => [0.0; 3],
     };
-    // A field of view is centred on what was kept of the stored image.
+    // A field of view is centred on the cropped image.
     let first_mm = std::array::from_fn(|axis| shift_mm[axis] + (covered_mm[axis] - source_mm[axis]) / 2.0);
     let extent_mm = covered_mm;
     let place = Placement { extent_mm, own_mm, first_mm, proxy: [nx, ny, nz], shape };
@@ -144,7 +144,7 @@ fn draw(
     let mut grey = vec![0; 3 * side * side];
     let mut outline = vec![[0; 4]; 3 * side * side];
     let reach = extent_mm.iter().copied().fold(0.0, f64::max);
-    for (number, plane) in Plane::ALL.into_iter().enumerate() {
+    for (number, plane) in AnatomicalPlane::ALL.into_iter().enumerate() {
         let point = |pixel: usize| picture_point(plane, pixel, side, reach, extent_mm, middle);
         let points: Vec<Option<[f64; 3]>> = (0..side * side).map(point).collect();
         let values = points.iter().map(|p| p.map_or(0.0, |p| place.image(voxels, plane, p)));
@@ -165,9 +165,10 @@ fn draw(
     Picture { grey, outline }
 }
 
-/// The point that the middle of a pixel shows, mm from the corner of what the proxy covers; nothing beyond it.
+/// The point at the centre of a pixel, mm from the corner of what the proxy covers; `None` outside
+/// it.
 fn picture_point(
-    plane: Plane,
+    plane: AnatomicalPlane,
     pixel: usize,
     side: usize,
     reach_mm: f64,
@@ -182,18 +183,18 @@ fn picture_point(
         if !(0.0..extent_mm[axis]).contains(&from_start) {
             return None;
         }
-        point[axis] = extent_mm[axis] - from_start; // pictures run against the volume's axes
+        point[axis] = extent_mm[axis] - from_start; //  picture axes run against the volume's
     }
     Some(point)
 }
 
-/// What a grid covers along its axes, mm.
+/// Extent of a grid along its axes, mm.
 fn extent_mm(grid: &Grid) -> [f64; 3] {
     let spacing = grid.spacing_mm();
     std::array::from_fn(|axis| grid.shape[axis] as f64 * spacing[axis])
 }
 
-/// How far the corner of `own` lies from that of `source` along each axis of `source`, mm.
+/// Offset of the corner of `own` from that of `source` along each axis of `source`, mm.
 fn shift_mm(source: &Grid, own: &Grid) -> [f64; 3] {
     let corner = |grid: &Grid| grid.affine.apply([-0.5; 3]);
     let (from, to, spacing) = (corner(source), corner(own), source.spacing_mm());
@@ -203,13 +204,13 @@ fn shift_mm(source: &Grid, own: &Grid) -> [f64; 3] {
     })
 }
 
-/// How a case's proxy and its prepared volume, which may be a part of the stored one, lie over each other.
+/// How a case's proxy and its prepared volume, which may be a part of the stored one, overlap.
 struct Placement {
-    /// What the proxy covers along x, y, z, mm.
+    /// Extent of the proxy along x, y, z, mm.
     extent_mm: [f64; 3],
-    /// What the prepared volume covers, mm.
+    /// Extent of the prepared volume, mm.
     own_mm: [f64; 3],
-    /// Where the prepared volume begins, mm from the corner of what the proxy covers.
+    /// Offset of the prepared volume from the corner of the proxy, mm.
     first_mm: [f64; 3],
     /// Voxels of the proxy.
     proxy: [usize; 3],
@@ -218,7 +219,7 @@ struct Placement {
 }
 
 impl Placement {
-    /// The middle of a voxel of the prepared volume, mm from the corner of what the proxy covers.
+    /// Centre of a voxel of the prepared volume, mm from the corner of the proxy.
     fn of_voxels(&self, voxel: [usize; 3]) -> [f64; 3] {
         std::array::from_fn(|axis| {
             let side = self.own_mm[axis] / self.shape[axis].max(1) as f64;
@@ -227,7 +228,7 @@ impl Placement {
         })
     }
 
-    /// The label at a point.
+    /// The label at a point, if the point lies in the prepared volume.
     fn label(&self, labels: &[u16], point_mm: [f64; 3]) -> Option<u16> {
         let mut index = [0; 3];
         for (axis, index) in index.iter_mut().enumerate() {
@@ -241,8 +242,8 @@ impl Placement {
         labels.get(index[0] + self.shape[0] * (index[1] + self.shape[1] * index[2])).copied()
     }
 
-    /// The proxy's value at a point: linear in the plane, the nearest across it.
-    fn image(&self, voxels: &[f32], plane: Plane, point_mm: [f64; 3]) -> f32 {
+    /// The proxy's value at a point: linear in the plane, nearest perpendicular to it.
+    fn image(&self, voxels: &[f32], plane: AnatomicalPlane, point_mm: [f64; 3]) -> f32 {
         let place: [f64; 3] = std::array::from_fn(|axis| {
             let cells = self.proxy[axis] as f64;
             (point_mm[axis] / self.extent_mm[axis] * cells - 0.5).clamp(0.0, cells - 1.0)
@@ -281,7 +282,7 @@ mod tests {
     fn a_part_of_the_stored_image_lies_where_its_affine_says() {
         let source = Grid::new([10; 3], Affine::from_orientation(Orientation::RAS, [2.0, 1.0, 1.0], [10; 3]));
         let columns = [source.affine.step_mm(0), source.affine.step_mm(1), source.affine.step_mm(2)];
-        let begin = source.affine.apply([3.0, 4.0, 0.0]); // cut off: 3 voxels of 2 mm, 4 of 1 mm
+        let begin = source.affine.apply([3.0, 4.0, 0.0]); //  cropped: 3 voxels of 2 mm, 4 of 1 mm
         let part = Grid::new([5, 5, 10], Affine::from_columns(columns, begin));
         let shift = shift_mm(&source, &part);
         assert!(shift.iter().zip([6.0, 4.0, 0.0]).all(|(a, b)| (a - b).abs() < 1e-9), "{shift:?}");
@@ -290,13 +291,13 @@ mod tests {
 
     #[test]
     fn pictures_show_the_right_on_the_left_and_the_front_at_the_top() {
-        let point = |pixel| picture_point(Plane::Axial, pixel, 4, 8.0, [8.0; 3], [4.0; 3]).unwrap();
-        assert_eq!(point(0), [7.0, 7.0, 4.0]); // right, anterior
-        assert_eq!(point(15), [1.0, 1.0, 4.0]); // left, posterior
-        let sagittal = picture_point(Plane::Sagittal, 0, 4, 8.0, [8.0; 3], [4.0; 3]).unwrap();
-        assert_eq!(sagittal, [4.0, 7.0, 7.0]); // anterior, superior
-        // A flat volume is centred: the rows above and below it show nothing.
-        assert_eq!(picture_point(Plane::Axial, 0, 4, 8.0, [8.0, 4.0, 8.0], [4.0; 3]), None);
+        let point = |pixel| picture_point(AnatomicalPlane::Axial, pixel, 4, 8.0, [8.0; 3], [4.0; 3]).unwrap();
+        assert_eq!(point(0), [7.0, 7.0, 4.0]); //  right, anterior
+        assert_eq!(point(15), [1.0, 1.0, 4.0]); //  left, posterior
+        let sagittal = picture_point(AnatomicalPlane::Sagittal, 0, 4, 8.0, [8.0; 3], [4.0; 3]).unwrap();
+        assert_eq!(sagittal, [4.0, 7.0, 7.0]); //  anterior, superior
+        // A flat volume is centred: the rows above and below it are empty.
+        assert_eq!(picture_point(AnatomicalPlane::Axial, 0, 4, 8.0, [8.0, 4.0, 8.0], [4.0; 3]), None);
     }
 
     #[test]
@@ -305,13 +306,13 @@ mod tests {
         let middle = PLACE.of_voxels([3, 1, 2]);
         assert_eq!(middle, [3.5, 5.0, 5.0]);
         assert_eq!(PLACE.label(&labels, middle), Some(3 + 8 * (1 + 2 * 2)));
-        assert_eq!(PLACE.label(&labels, [3.5, 1.0, 5.0]), None); // in the field of view, outside the volume
+        assert_eq!(PLACE.label(&labels, [3.5, 1.0, 5.0]), None); //  in the field of view, outside the volume
     }
 
     #[test]
     fn images_are_linear_between_voxels() {
         let ramp: Vec<f32> = (0..64).map(|i| (i % 4) as f32 / 4.0).collect();
-        assert_eq!(PLACE.image(&ramp, Plane::Axial, [1.0, 4.0, 4.0]), 0.0);
-        assert!((PLACE.image(&ramp, Plane::Axial, [4.0, 4.0, 4.0]) - 0.375).abs() < 1e-6);
+        assert_eq!(PLACE.image(&ramp, AnatomicalPlane::Axial, [1.0, 4.0, 4.0]), 0.0);
+        assert!((PLACE.image(&ramp, AnatomicalPlane::Axial, [4.0, 4.0, 4.0]) - 0.375).abs() < 1e-6);
     }
 }

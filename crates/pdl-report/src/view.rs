@@ -1,4 +1,5 @@
-//! `pdl view`: three planes of a case with its labels outlined, as stored (above) and as prepared (below).
+//! `pdl view`: three planes of a case with label contours, as stored (top) and as prepared
+//! (bottom).
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -10,10 +11,10 @@ use pdl_prepare::prepare;
 use pdl_store::atomic;
 use pdl_volume::statistics::Statistics;
 
-use crate::canvas::{Canvas, Row, middle_mm, stored};
+use crate::canvas::{Canvas, LabelledImage, middle_mm, stored};
 use crate::{ReportError, Result};
 
-/// Pixels of each side of a plane.
+/// Side of a plane in pixels.
 const SIDE: usize = 384;
 
 /// Writes the PNG of `case` to `to`.
@@ -35,7 +36,7 @@ pub fn view(out: &Path, case: &str, to: &Path) -> Result<()> {
     let labels = read_labels(&out.join(&own.label))?.map.to_ras();
     let window = Statistics::of(&image.voxels).map_or([0.0, 1.0], |s| [s.p00_5, s.p99_5]);
     let middle = middle_mm(&labels);
-    let prepared = Row { image, labels: Some(labels), window };
+    let prepared = LabelledImage { image, labels: Some(labels), window };
     let values: BTreeSet<u16> =
         cases.rows.iter().flat_map(|row| row.labels.iter().map(|label| label.value)).collect();
     let values: Vec<u16> = values.into_iter().collect();

@@ -1,8 +1,9 @@
-//! Which instructions the kernels use, found out when the program runs.
+//! Instruction sets, chosen when the program runs.
 //!
-//! Every kernel is written once over [`pulp::Simd`]. Sums, products, fused products and quotients are IEEE ones
-//! in a fixed order on every instruction set, so that all of them give the same bits; the instruction set is
-//! part of a tile's parameters all the same, because a promise that nobody checks is none.
+//! Every kernel is written once over [`pulp::Simd`]. Sums, products, fused products and quotients
+//! are IEEE operations in a fixed order on every instruction set, so all of them give the same
+//! bits. The instruction set is part of a tile's parameters all the same, so that a difference
+//! would show.
 
 use std::fmt;
 
@@ -12,22 +13,22 @@ use serde::{Deserialize, Serialize};
 
 use crate::SimilarityError;
 
-/// An instruction set.
+/// A SIMD instruction set for float32 lanes.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema, clap::ValueEnum,
 )]
 #[serde(rename_all = "lowercase")]
 pub enum Isa {
-    /// The best that this machine has.
+    /// The widest that this machine supports.
     #[default]
     Auto,
-    /// AVX-512: sixteen lanes.
+    /// AVX-512: 16 lanes.
     Avx512,
-    /// AVX2 with FMA: eight lanes.
+    /// AVX2 with FMA: 8 lanes.
     Avx2,
-    /// NEON, the vector instructions of 64-bit ARM: four lanes.
+    /// NEON of 64-bit ARM: 4 lanes.
     Neon,
-    /// No vector instructions asked for.
+    /// No vector instructions.
     Scalar,
 }
 
@@ -44,26 +45,29 @@ impl fmt::Display for Isa {
 }
 
 impl Isa {
-    /// All that this machine has, the best first.
+    /// The instruction sets that this machine supports, widest first.
     pub fn available() -> Vec<Isa> {
         let candidates = [Isa::Avx512, Isa::Avx2, Isa::Neon, Isa::Scalar];
         candidates.into_iter().filter(|isa| isa.is_available()).collect()
     }
 
-    /// A concrete instruction set in place of [`Isa::Auto`].
+    /// The instruction set that runs: the widest for [`Isa::Auto`], else itself.
     ///
     /// # Errors
-    /// [`SimilarityError::Option`] when this machine lacks the one that is named.
+    /// [`SimilarityError::InvalidOption`] when this machine does not support it.
     pub fn resolve(self) -> Result<Isa, SimilarityError> {
         let available = Self::available();
         let chosen =
             if self == Isa::Auto { available.first() } else { available.iter().find(|i| **i == self) };
         chosen.copied().ok_or_else(|| {
             let names: Vec<String> = available.iter().map(Isa::to_string).collect();
-            SimilarityError::Option(format!(
-                "this machine has no {self} instructions; --isa takes one of: auto, {}",
-                names.join(", ")
-            ))
+            SimilarityError::InvalidOption {
+                name: "isa",
+                problem: format!(
+                    "this machine does not support {self}; expected one of: auto, {}",
+                    names.join(", ")
+                ),
+            }
         })
     }
 
@@ -91,7 +95,7 @@ impl Isa {
         matches!(self, Isa::Auto | Isa::Scalar)
     }
 
-    /// Runs `op` with these instructions; with none where the machine lacks them.
+    /// Runs `op` with these instructions; without vector instructions where the machine lacks them.
     pub(crate) fn run<Op: WithSimd>(self, op: Op) -> Op::Output {
         #[cfg(target_arch = "x86_64")]
         {

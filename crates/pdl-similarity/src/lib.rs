@@ -1,17 +1,17 @@
 //! Compares every case with every other.
 //!
-//! In: the proxies of a curation folder. Out: `pairs/*.parquet` ([`pairs`]), every unordered pair once with a
-//! column for each metric ([`metric`]): MSE, PSNR, SSIM and UQI unless others are asked for. The kernels
-//! ([`kernel`], [`window`]) know arrays only, and give the same bits on every instruction set ([`isa`]); tiles
-//! ([`tile`]) are pure functions of two blocks of rows and the parameters, so that any number of machines may
-//! compute them in any order. [`matrix`] and [`neighbours`] read the result;
-//! [`invariant`] finds copies that were flipped or shifted.
+//! In: the proxies of a curation folder. Out: `pairs/*.parquet` ([`pairs`]), every unordered pair
+//! once with a column for each metric ([`metrics`]): MSE, PSNR, SSIM and UQI by default. [`ssim`]
+//! works on arrays alone and gives the same bits on every instruction set ([`isa`]). A tile
+//! ([`tile`]) is a pure function of two blocks of rows and the parameters, so any number of
+//! machines can compute tiles in any order. [`matrix`] and [`neighbours`] read the result;
+//! [`registration`] finds flipped or shifted duplicates.
 //!
 //! ```
-//! use pdl_similarity::{isa::Isa, kernel::Kernel, window::Window};
+//! use pdl_similarity::{isa::Isa, ssim::{Kernel, SsimWindow}};
 //!
 //! let ramp: Vec<f32> = (0..4096).map(|i| i as f32 / 4096.0).collect(); // z, y, x
-//! let kernel = Kernel::new(Window::Uniform, [16, 16, 16], 1.0, Isa::default())?;
+//! let kernel = Kernel::new(SsimWindow::Uniform, [16, 16, 16], 1.0, Isa::default())?;
 //! let same = kernel.compare(&ramp, &ramp);
 //! assert_eq!((same.ssim, same.mse, same.psnr), (1.0, 0.0, f64::INFINITY));
 //! let shifted: Vec<f32> = ramp.iter().map(|v| v + 0.1).collect();
@@ -19,88 +19,95 @@
 //! # Ok::<(), pdl_similarity::SimilarityError>(())
 //! ```
 
-mod blocks;
-mod chunks;
-mod column;
-pub mod compare;
-mod earlier;
-mod engine;
-mod filter;
-pub mod invariant;
 pub mod isa;
-pub mod kernel;
-pub mod labels;
-pub mod matrix;
-pub mod metric;
-pub mod neighbours;
+pub mod label_overlap;
+pub mod metrics;
 pub mod pairs;
 pub mod parameters;
-mod squares;
-mod statistics;
-pub mod tile;
-pub mod window;
+pub mod registration;
+pub mod ssim;
+
+pub use pairs::{compare, matrix, neighbours, tile};
 
 use std::path::PathBuf;
 
 use pdl_prepare::PrepareError;
 use pdl_store::StoreError;
 
-/// How cases are compared, as `pdl help similarity` prints it.
+/// The text of `pdl help similarity`: metrics, windows, grids and tiles.
 ///
 #[doc = include_str!("../help/similarity.md")]
 pub const SIMILARITY_HELP: &str = include_str!("../help/similarity.md");
 
-/// A comparison that could not be made.
+/// Why pairs could not be compared or read.
 #[derive(Debug, thiserror::Error)]
 pub enum SimilarityError {
     /// A side of the proxies is shorter than the window.
     #[error(
-        "the {window} window is {side} voxels wide, but the proxies are only {shape:?} (z, y, x): prepare with \
-         --proxy-size of at least {side}, or choose another --window"
+        "the proxies are too small for the {window} window: expected at least {side} voxels along each \
+         axis, found {shape:?} (z, y, x); prepare with a larger proxy_size, or compare with another window"
     )]
     WindowTooLarge {
-        /// Which window.
-        window: window::Window,
-        /// Its side.
+        /// The window that was asked for.
+        window: ssim::SsimWindow,
+        /// Its length along each axis, in voxels.
         side: usize,
-        /// The proxies' shape (z, y, x).
+        /// Shape of the proxies (z, y, x), in voxels.
         shape: [usize; 3],
     },
-    /// A metric compares label maps, and the proxies hold none.
+    /// A metric needs label maps, but the proxies were made without them.
     #[error(
-        "the proxies hold no label maps, which {metrics} compares: run `pdl prepare` with --proxy-labels and the options \
-         it had before, and then this again: {}", out.display()
+        "the proxies have no label maps, which {metrics} requires; run `pdl prepare` again with \
+         proxy_labels and its other options unchanged, then this command: {}",
+        out.display()
     )]
     NoLabels {
-        /// The columns.
+        /// Columns that need label maps, separated by commas.
         metrics: String,
         /// The curation folder.
         out: PathBuf,
     },
-    /// This machine sees other proxies than the one that planned the comparison.
-    #[error(
-        "the proxies seen here are not those of the run: all machines must share this folder: {}",
-        out.display()
-    )]
-    NotShared {
-        /// The curation folder.
-        out: PathBuf,
-    },
-    /// Pairs are missing or of other proxies.
-    #[error("the pairs do not belong to the proxies ({problem}); run `pdl compare` again: {}", path.display())]
+    /// Pairs are missing or were computed from other proxies.
+    #[error("the pairs do not match the proxies: {problem}; run `pdl compare` again: {}", path.display())]
     Stale {
-        /// Which file or folder.
+        /// The part file or folder that does not match.
         path: PathBuf,
-        /// What is wrong.
+        /// What does not match, as a clause.
         problem: String,
     },
-    /// An option's value that cannot be.
-    #[error("{0}")]
-    Option(String),
-    /// The proxies cannot be read.
+    /// The proxies are not those of the [`compare::ComparePlan`].
+    #[error("the proxies are not those of this comparison; do all machines share this folder?: {}", out.display())]
+    OtherProxies {
+        /// The curation folder as this machine sees it.
+        out: PathBuf,
+    },
+    /// A tile beyond the pair matrix.
+    #[error(
+        "no tile of row {row} and column {col}: {cases} cases make {blocks} blocks, numbered from 0, and \
+         the row of a tile is at most its column"
+    )]
+    NoSuchTile {
+        /// Block of rows that was asked for.
+        row: usize,
+        /// Block of columns that was asked for.
+        col: usize,
+        /// Number of cases in the proxies.
+        cases: usize,
+        /// Number of blocks that they make.
+        blocks: usize,
+    },
+    /// A parameter has an invalid value.
+    #[error("invalid {name}: {problem}")]
+    InvalidOption {
+        /// Key of the parameter.
+        name: &'static str,
+        /// What was expected, and what was found.
+        problem: String,
+    },
+    /// The proxies are missing or invalid.
     #[error(transparent)]
     Proxies(#[from] PrepareError),
-    /// A file could not be kept or read.
+    /// A file could not be read or written.
     #[error(transparent)]
     Store(#[from] StoreError),
 }

@@ -1,70 +1,73 @@
-//! What a user can choose about the compare stage.
+//! Parameters of the compare stage.
 
+use clap::Parser;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::SimilarityError;
 use crate::isa::Isa;
-use crate::metric::Metric;
-use crate::window::Window;
+use crate::metrics::Metric;
+use crate::ssim::window::SsimWindow;
 
-/// Parameters of the compare stage.
+/// Which metrics are computed, and how.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, clap::Args)]
 #[serde(default, deny_unknown_fields)]
 pub struct CompareParameters {
-    /// Columns of the result, in this order.
+    /// Metrics to compute, one column each, in this order.
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = Metric::USUAL, value_name = "METRICS")]
     pub metrics: Vec<Metric>,
-    /// Window of SSIM and UQI: a box of side 7, or a Gaussian of sigma 1.5.
-    #[arg(long, value_enum, default_value_t = Window::Uniform)]
-    pub window: Window,
-    /// SSIM and UQI from the windows on every STRIDE-th voxel along each axis only: a faster approximation. With 2,
-    /// SSIM was off by 0.002 on average and 0.009 at most over all pairs of two cohorts of real CT and MR.
+    /// Window of SSIM and UQI: a box of 7 voxels, or a Gaussian with sigma 1.5 (11 voxels).
+    #[arg(long, value_enum, default_value_t = SsimWindow::Uniform)]
+    pub window: SsimWindow,
+    /// Use every N-th window of SSIM and UQI along each axis: faster, approximate.
     #[arg(long, default_value_t = 1, value_name = "VOXELS")]
     pub stride: usize,
     /// Cases along each side of a tile, the unit of work and of a part file.
     #[arg(long, default_value_t = 128, value_name = "CASES")]
     pub tile: usize,
-    /// Instructions to use; all of them give the same values.
+    /// SIMD instruction set; all of them give the same values.
     #[arg(long, value_enum, default_value_t = Isa::Auto)]
     pub isa: Isa,
 }
 
 impl Default for CompareParameters {
+    /// The defaults of the flags.
     fn default() -> Self {
-        Self {
-            metrics: Metric::USUAL.to_vec(),
-            window: Window::Uniform,
-            stride: 1,
-            tile: 128,
-            isa: Isa::Auto,
+        #[derive(clap::Parser)]
+        struct NoFlags {
+            #[command(flatten)]
+            parameters: CompareParameters,
         }
+        NoFlags::parse_from(["pdl"]).parameters
     }
 }
 
 impl CompareParameters {
-    /// Whether a metric compares label maps, so that the proxies must hold them.
+    /// Whether a metric requires label maps in the proxies.
     pub fn needs_labels(&self) -> bool {
-        self.metrics.iter().any(|metric| metric.measure().needs().labels)
+        self.metrics.iter().any(|metric| metric.measure().required_passes().labels)
     }
 
-    /// The same with an instruction set in place of [`Isa::Auto`].
+    /// Checks the values and replaces [`Isa::Auto`] with the instruction set that runs.
     ///
     /// # Errors
-    /// [`SimilarityError::Option`] for values that cannot be.
+    /// [`SimilarityError::InvalidOption`] for an invalid value.
     pub fn resolve(&self) -> Result<Self, SimilarityError> {
-        let refused = |text: &str| Err(SimilarityError::Option(text.to_owned()));
+        let invalid =
+            |name, problem: &str| Err(SimilarityError::InvalidOption { name, problem: problem.to_owned() });
         if self.tile == 0 {
-            return refused("--tile takes a number above 0");
+            return invalid("tile", "expected a positive integer, found 0");
         }
         if self.stride == 0 {
-            return refused("--stride takes a number above 0");
+            return invalid("stride", "expected a positive integer, found 0");
         }
         if self.metrics.is_empty() {
-            return refused("--metrics takes one metric at least");
+            return invalid("metrics", "expected at least one metric, found none");
         }
-        if (1..self.metrics.len()).any(|i| self.metrics[..i].contains(&self.metrics[i])) {
-            return refused("--metrics names a metric twice");
+        let repeated = |i: &usize| self.metrics[..*i].contains(&self.metrics[*i]);
+        if let Some(i) = (1..self.metrics.len()).find(repeated) {
+            let name = self.metrics[i].column();
+            return invalid("metrics", &format!("{name} is named more than once"));
         }
         Ok(Self { isa: self.isa.resolve()?, ..self.clone() })
     }

@@ -52,6 +52,16 @@ pub fn median(values: &mut [f64]) -> f64 {
     if values.len() % 2 == 1 { values[middle] } else { (values[middle - 1] + values[middle]) / 2.0 }
 }
 
+/// The quantile `share` (0 to 1) of ascending values, linear between order statistics (NumPy's default); NaN when
+/// there are no values.
+pub fn quantile(sorted: &[f64], share: f64) -> f64 {
+    let Some(last) = sorted.len().checked_sub(1) else { return f64::NAN };
+    let place = share * last as f64;
+    let below = place.floor() as usize;
+    let above = (below + 1).min(last);
+    sorted[below] + (place - below as f64) * (sorted[above] - sorted[below])
+}
+
 /// The percentiles (0 to 100) with linear interpolation between order statistics, NumPy's default; NaN when there are
 /// no values.
 ///
@@ -161,6 +171,17 @@ mod tests {
             assert_eq!(low + (high - low) * place.fract(), counted, "{percent}");
         }
         assert_eq!(percentiles(&[4.0], [0.0, 70.0]), [4.0, 4.0]);
+    }
+
+    #[test]
+    fn quantiles_are_numpys() {
+        // numpy.quantile([1, 2, 4, 9], [0, 0.25, 0.5, 0.9, 1])
+        let at = |share| quantile(&[1.0, 2.0, 4.0, 9.0], share);
+        let expected = [1.0, 1.75, 3.0, 7.5, 9.0];
+        for (share, expected) in [0.0, 0.25, 0.5, 0.9, 1.0].into_iter().zip(expected) {
+            assert!((at(share) - expected).abs() < 1e-12, "{share}");
+        }
+        assert!(quantile(&[], 0.5).is_nan());
     }
 
     #[test]

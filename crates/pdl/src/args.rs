@@ -10,8 +10,8 @@ use pdl_curriculum::parameters::RankParameters;
 use pdl_prepare::plan::PrepareParameters;
 use pdl_report::ReportParameters;
 use pdl_shell::Shell;
-use pdl_similarity::matrix::Format;
-use pdl_similarity::metric::Metric;
+use pdl_similarity::matrix::MatrixFormat;
+use pdl_similarity::metrics::Metric;
 use pdl_similarity::parameters::CompareParameters;
 use serde::{Deserialize, Serialize};
 
@@ -158,8 +158,8 @@ pub(crate) enum Command {
         #[arg(long, value_enum, default_value_t = Metric::Ssim)]
         metric: Metric,
         /// How to write it.
-        #[arg(long, value_enum, default_value_t = Format::Npy)]
-        format: Format,
+        #[arg(long, value_enum, default_value_t = MatrixFormat::Npy)]
+        format: MatrixFormat,
         /// The file to write; OUT/METRIC.FORMAT when not given.
         #[arg(long, value_name = "FILE")]
         to: Option<PathBuf>,

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use pdl_cohort::same_patient::{Pair, SamePatient};
-use pdl_curriculum::audit::{Audit, FILE, Link, Moved, Reason, SAME_PATIENT_FILE};
+use pdl_curriculum::audit::{Audit, FILE, ImageTransform, Link, Reason, SAME_PATIENT_FILE};
 use pdl_store::text::counted;
 
 use crate::display::note;
@@ -117,8 +117,8 @@ fn why(link: &Link) -> String {
 }
 
 /// How the second image lies over the first.
-fn motion_text(moved: Option<&Moved>) -> String {
-    let Some(Moved { flipped, shift_mm: [x, y, z], ssim }) = moved else { return String::new() };
+fn motion_text(moved: Option<&ImageTransform>) -> String {
+    let Some(ImageTransform { flipped, shift_mm: [x, y, z], ssim }) = moved else { return String::new() };
     let flip = if flipped.is_empty() { String::new() } else { format!("flipped along {flipped} and ") };
     format!(" once one is {flip}shifted by {x:.1}, {y:.1}, {z:.1} mm, to an SSIM of {ssim:.3}")
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, ensure};
 use pdl_prepare::plan::PrepareParameters;
-use pdl_similarity::metric::Metric;
+use pdl_similarity::metrics::Metric;
 use pdl_similarity::parameters::CompareParameters;
 use pdl_store::progress::STOPPED;
 use serde::Deserialize;
@@ -105,7 +105,7 @@ mod tests {
     use super::*;
     use clap::Parser;
     use pdl_similarity::isa::Isa;
-    use pdl_similarity::window::Window;
+    use pdl_similarity::ssim::SsimWindow;
 
     #[derive(Parser)]
     struct Flags {
@@ -117,7 +117,7 @@ mod tests {
     fn flags_give_the_same_parameters_again() {
         let parameters = CompareParameters {
             metrics: vec![Metric::BodySsim, Metric::Mse],
-            window: Window::Gaussian,
+            window: SsimWindow::Gaussian,
             stride: 2,
             tile: 7,
             isa: Isa::Scalar,

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use pdl_exchange::export::{Exported, Shards, Target, export};
-use pdl_exchange::files::Holding;
+use pdl_exchange::files::TransferMode;
 
 use crate::display::say;
 
@@ -21,7 +21,7 @@ pub(crate) struct ExportParameters {
     /// Whether the export refers to the prepared volumes, or holds copies of or hard links to them; webdataset's
     /// shards always hold copies; default: reference
     #[arg(long, value_enum)]
-    by: Option<Holding>,
+    by: Option<TransferMode>,
     #[command(flatten)]
     shards: Shards,
 }

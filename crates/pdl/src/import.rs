@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use pdl_exchange::import::{ImportParameters as Choices, Imported, import};
+use pdl_exchange::import::{ImportOptions as Choices, Imported, import};
 
 use crate::display::say;
 

@@ -5,12 +5,12 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use pdl_prepare::proxies::Proxies;
 use pdl_similarity::compare::compare_tile;
-use pdl_similarity::invariant::{Aligned, Motion, aligned_neighbours};
-use pdl_similarity::matrix::{Format, Matrix};
-use pdl_similarity::metric::Metric;
+use pdl_similarity::matrix::{MatrixFormat, PairMatrix};
+use pdl_similarity::metrics::Metric;
 use pdl_similarity::neighbours::{Neighbour, duplicates, neighbours};
 use pdl_similarity::pairs::Pairs;
 use pdl_similarity::parameters::CompareParameters;
+use pdl_similarity::registration::{AlignedPair, Motion, aligned_neighbours};
 use pdl_similarity::tile::Tile;
 use pdl_store::progress::Run;
 use serde_json::json;
@@ -54,11 +54,17 @@ fn one_tile(out: &Path, tile: Tile, compare: &CompareParameters, how: Run<'_>, j
     Ok(())
 }
 
-fn write_matrix(out: &Path, metric: Metric, format: Format, to: Option<&Path>, json: bool) -> Result<()> {
+fn write_matrix(
+    out: &Path,
+    metric: Metric,
+    format: MatrixFormat,
+    to: Option<&Path>,
+    json: bool,
+) -> Result<()> {
     let (proxies, pairs) = open(out)?;
     let default = out.join(format!("{}.{}", metric.column(), format.ending()));
     let path = to.unwrap_or(&default);
-    let matrix = Matrix::read(&proxies, &pairs, metric)?;
+    let matrix = PairMatrix::read(&proxies, &pairs, metric)?;
     matrix.write(path, format)?;
     let n = matrix.case_ids.len();
     if json {
@@ -108,7 +114,7 @@ fn print_duplicates(out: &Path, metric: Metric, threshold: f32, invariant: bool,
     if json {
         let mut result = json!({ "metric": metric, "threshold": threshold, "groups": groups });
         if invariant {
-            let pair = |pair: &Aligned| {
+            let pair = |pair: &AlignedPair| {
                 let Motion { shift, .. } = pair.motion;
                 json!({ "case_a": id(pair.a), "case_b": id(pair.b), "ssim": pair.ssim,
                     "flipped": pair.motion.flipped_axes(), "shift_voxels": shift })
@@ -129,7 +135,7 @@ fn print_duplicates(out: &Path, metric: Metric, threshold: f32, invariant: bool,
     if invariant {
         say(&format!("{} pairs of cases with ssim >= {threshold} once the second is moved", moved.len()));
     }
-    for Aligned { a, b, motion, ssim } in moved {
+    for AlignedPair { a, b, motion, ssim } in moved {
         let [x, y, z] = motion.shift;
         let flip = match motion.flipped_axes() {
             axes if axes.is_empty() => String::new(),

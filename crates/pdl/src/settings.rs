@@ -144,7 +144,7 @@ where
 mod tests {
     use super::*;
     use clap::CommandFactory;
-    use pdl_similarity::pairs::Metric;
+    use pdl_similarity::metrics::Metric;
 
     fn settings(text: &str, words: &[&str]) -> Result<Settings> {
         merge(text, &Cli::command().get_matches_from(words))

@@ -6,7 +6,7 @@ use anyhow::Result;
 use pdl_cohort::cases::{CaseRow, Cases};
 use pdl_curriculum::audit::{self, Audit};
 use pdl_curriculum::manifest::{self, Manifest};
-use pdl_report::cohort::{self, Summary};
+use pdl_report::cohort::{self, CohortSummary};
 use pdl_store::json;
 use pdl_store::text::counted;
 use serde_json::json;
@@ -89,7 +89,7 @@ fn summary(out: &Path, list: bool, as_json: bool) -> Result<()> {
     Ok(())
 }
 
-fn lines(summary: &Summary) -> Vec<String> {
+fn lines(summary: &CohortSummary) -> Vec<String> {
     let kinds: Vec<String> =
         summary.modalities.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
     let splits: Vec<String> = summary

@@ -8,7 +8,7 @@ use pdl_cohort::attributes::{Split, Status};
 use pdl_cohort::cases::CaseRow;
 use pdl_cohort::index::Indexed;
 use pdl_curriculum::manifest::{ManifestRow, Ranking};
-use pdl_curriculum::pace::Stage;
+use pdl_curriculum::pacing::CurriculumStage;
 use pdl_curriculum::rank::Ranked;
 use pdl_prepare::prepare::Prepared;
 use pdl_store::text::counted;
@@ -212,9 +212,9 @@ pub(crate) fn rank_line(ranked: &Ranked) -> String {
 }
 
 /// How many cases train and when; a long table by its ends.
-fn stages_text(stages: &[Stage]) -> String {
+fn stages_text(stages: &[CurriculumStage]) -> String {
     const SHOWN: usize = 8;
-    let active = |stages: &[Stage]| {
+    let active = |stages: &[CurriculumStage]| {
         stages.iter().map(|stage| stage.active_cases.to_string()).collect::<Vec<_>>().join(", ")
     };
     let even = stages

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use pdl_curriculum::diff::{Changes, MovedCase, MovedPatient};
+use pdl_curriculum::diff::{ManifestDiff, PatientSplitChange, SplitChange};
 use pdl_curriculum::manifest::Manifest;
 use pdl_curriculum::validate::{ValidateParameters, Validated, folder_of, validate};
 use pdl_store::progress::Progress;
@@ -99,7 +99,7 @@ fn run_validate(args: &ValidateArgs, progress: &dyn Progress, as_json: bool) -> 
 
 fn run_diff(args: &DiffArgs, as_json: bool) -> Result<()> {
     let open = |path: &Path| -> Result<Manifest> { Ok(Manifest::open(&folder_of(path)?)?) };
-    let changes = Changes::between(&open(&args.old)?, &open(&args.new)?);
+    let changes = ManifestDiff::between(&open(&args.old)?, &open(&args.new)?);
     if as_json {
         say(&serde_json::to_string_pretty(&changes)?);
     } else {
@@ -116,17 +116,17 @@ fn run_diff(args: &DiffArgs, as_json: bool) -> Result<()> {
     Ok(())
 }
 
-fn tell(changes: &Changes) {
-    for MovedCase { case_id, from, to } in &changes.moved {
+fn tell(changes: &ManifestDiff) {
+    for SplitChange { case_id, from, to } in &changes.moved {
         say(&format!("MOVED: case {case_id}: {from} -> {to}"));
     }
-    for MovedPatient { patient_id, from, to } in &changes.moved_patients {
+    for PatientSplitChange { patient_id, from, to } in &changes.moved_patients {
         let names = |splits: &std::collections::BTreeSet<_>| {
             splits.iter().map(ToString::to_string).collect::<Vec<String>>().join(", ")
         };
         say(&format!("MOVED: patient {patient_id}: {} -> {}", names(from), names(to)));
     }
-    let Changes { common, moved, added, removed, prepared_anew, reranked, .. } = changes;
+    let ManifestDiff { common, moved, added, removed, prepared_anew, reranked, .. } = changes;
     say(&format!(
         "{common} cases in both: {} in another split, {} of another rank, {} prepared anew; {} added, {} removed",
         moved.len(),

@@ -1,7 +1,7 @@
 //! What a run does, after everything that was left open has been planned from the cohort.
 
 use pdl_curriculum::manifest::ManifestInfo;
-use pdl_curriculum::pace;
+use pdl_curriculum::pacing;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -186,7 +186,7 @@ impl Settings {
             parameters.full_at = self.full_at.unwrap_or(parameters.full_at);
             parameters.power = self.power.unwrap_or(parameters.power);
             let every = self.every.unwrap_or(parameters.every(info.modality));
-            stages = pace::stages(cases, &parameters, every);
+            stages = pacing::stages(cases, &parameters, every);
         }
         stages.iter().map(|stage| (stage.first_epoch, stage.active_cases as usize)).collect()
     }

@@ -2,7 +2,7 @@
 
 use bytesize::ByteSize;
 use clap::{Args, Command, FromArgMatches, ValueEnum};
-use pdl_curriculum::pace::{Pacing, Share};
+use pdl_curriculum::pacing::{Pacing, Share};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};

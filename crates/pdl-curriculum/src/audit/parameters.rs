@@ -1,0 +1,40 @@
+//! Parameters of the audit.
+
+use clap::Parser;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Thresholds of the audit, and whether it searches for transformed duplicates.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema, clap::Args)]
+#[serde(default, deny_unknown_fields)]
+pub struct AuditParameters {
+    /// SSIM from which on cases of two patients count as the same image. In cohorts of very similar
+    /// images the pair must also be four times as close to 1 as most nearest neighbours are.
+    #[arg(long, default_value_t = 0.95, value_name = "SSIM")]
+    pub duplicate_ssim: f64,
+    /// SSIM by which a pair of two patients must exceed what either has with any other patient to
+    /// count as the same patient: noisy copies, or two images of one person. Cohorts of 20 patients
+    /// and more.
+    #[arg(long, default_value_t = 0.07, value_name = "SSIM")]
+    pub stand_out: f64,
+    /// Number of cases below which a split is small, and a label or value rare in it.
+    #[arg(long, default_value_t = 5, value_name = "CASES")]
+    pub smallest_group: usize,
+    /// Also search for flipped and shifted duplicates: every case is aligned to its eight nearest
+    /// neighbours, with flips along any axes and shifts of up to an eighth of a side, and compared
+    /// by --duplicate-ssim.
+    #[arg(long)]
+    pub invariant: bool,
+}
+
+impl Default for AuditParameters {
+    /// The defaults of the flags.
+    fn default() -> Self {
+        #[derive(clap::Parser)]
+        struct NoFlags {
+            #[command(flatten)]
+            parameters: AuditParameters,
+        }
+        NoFlags::parse_from(["pdl"]).parameters
+    }
+}

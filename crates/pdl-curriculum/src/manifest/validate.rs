@@ -1,0 +1,372 @@
+//! Validation of a manifest: its schema, its rows, and the files that it names.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Component, Path, PathBuf};
+
+use pdl_cohort::attributes::Split;
+use pdl_cohort::cases;
+use pdl_prepare::plan;
+use pdl_store::progress::Progress;
+use pdl_store::{StoreError, hash, json, table};
+use rayon::prelude::*;
+use serde::Serialize;
+
+use crate::CurriculumError;
+use crate::manifest::{self, INFO_FILE, LINES_FILE, ManifestInfo, ManifestRow, SCHEMA_VERSION, TABLE_FILE};
+use crate::pacing;
+
+/// What is validated.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::Args)]
+pub struct ValidateParameters {
+    /// Allow and follow paths outside the manifest's folder (of a fold: outside the curation
+    /// folder).
+    #[arg(long)]
+    pub allow_outside: bool,
+    /// Validate the manifest alone, without the files that it names.
+    #[arg(long)]
+    pub manifest_only: bool,
+}
+
+/// A violation of the schema or a contradiction between the manifest and its files.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Difference {
+    /// Stable identifier, such as "file-changed".
+    pub code: &'static str,
+    /// Case id; null where it concerns the whole manifest.
+    pub case_id: Option<String>,
+    /// A sentence with the particulars.
+    pub message: String,
+}
+
+impl Difference {
+    fn new(code: &'static str, message: impl Into<String>) -> Self {
+        Self { code, case_id: None, message: message.into() }
+    }
+
+    fn of_case(code: &'static str, row: &ManifestRow, message: impl Into<String>) -> Self {
+        Self { code, case_id: Some(row.case_id.clone()), message: message.into() }
+    }
+}
+
+/// Result of the validation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Validated {
+    /// Version that `manifest.json` states, if any.
+    pub schema_version: Option<u64>,
+    /// Number of rows.
+    pub cases: usize,
+    /// All violations.
+    pub differences: Vec<Difference>,
+}
+
+/// The folder of the manifest at `path`: the folder itself, or that of one of the manifest's files.
+///
+/// # Errors
+/// [`CurriculumError::NoManifest`] when there is none.
+pub fn folder_of(path: &Path) -> Result<PathBuf, CurriculumError> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let files = [INFO_FILE, TABLE_FILE, LINES_FILE];
+    let folder = match path.parent() {
+        _ if path.is_dir() => path,
+        Some(folder) if path.is_file() && files.contains(&name.as_ref()) => folder,
+        _ => return Err(CurriculumError::NoManifest { out: path.to_owned() }),
+    };
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    if files.iter().any(|file| folder.join(file).is_file()) {
+        return Ok(folder.to_owned());
+    }
+    Err(CurriculumError::NoManifest { out: path.to_owned() })
+}
+
+/// Validates the manifest at `path`: a folder, or one of the manifest's files.
+///
+/// # Errors
+/// [`CurriculumError`] when there is no manifest, or the system refuses to read it. An invalid
+/// manifest is no error, but has differences.
+pub fn validate(
+    path: &Path,
+    parameters: ValidateParameters,
+    progress: &dyn Progress,
+) -> Result<Validated, CurriculumError> {
+    let folder = folder_of(path)?;
+    let mut differences = Vec::new();
+    let (schema_version, info) = read_info(&folder, &mut differences)?;
+    let rows = read_rows(&folder, info.as_ref(), &mut differences)?.unwrap_or_default();
+    check_rows(&rows, &mut differences);
+    if let Some(info) = &info {
+        check_curriculum(&rows, info, &mut differences);
+        let files = Files::new(&folder, info, parameters)?;
+        if !parameters.manifest_only {
+            files.check_stages_before(info, &mut differences)?;
+            progress.begin("hashing files", rows.len() as u64);
+        }
+        let of_cases: Vec<Vec<Difference>> = rows
+            .par_iter()
+            .map(|row| {
+                let found = files.check(row);
+                progress.advance(1);
+                found
+            })
+            .collect();
+        differences.extend(of_cases.into_iter().flatten());
+    }
+    Ok(Validated { schema_version, cases: rows.len(), differences })
+}
+
+/// The version that `manifest.json` states, and its content when the version is known.
+fn read_info(
+    folder: &Path,
+    differences: &mut Vec<Difference>,
+) -> Result<(Option<u64>, Option<ManifestInfo>), CurriculumError> {
+    let path = folder.join(INFO_FILE);
+    let mut differs = |code, message: String| differences.push(Difference::new(code, message));
+    if !path.is_file() {
+        differs("missing-file", format!("{INFO_FILE} is missing"));
+        return Ok((None, None));
+    }
+    let value: serde_json::Value = match json::read(&path) {
+        Ok(value) => value,
+        Err(StoreError::Json { source, .. }) => {
+            differs("schema", format!("{INFO_FILE} is not valid JSON: {source}"));
+            return Ok((None, None));
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let version = value["schema_version"].as_u64();
+    if version.is_none_or(|version| !(1..=u64::from(SCHEMA_VERSION)).contains(&version)) {
+        let stated = value.get("schema_version").map_or("none".to_owned(), ToString::to_string);
+        differs("schema", format!("{INFO_FILE}: expected version 1 to {SCHEMA_VERSION}, found {stated}"));
+        return Ok((version, None));
+    }
+    match serde_json::from_value(value) {
+        Ok(info) => Ok((version, Some(info))),
+        Err(error) => {
+            differs("schema", format!("{INFO_FILE} does not match the schema of its version: {error}"));
+            Ok((version, None))
+        }
+    }
+}
+
+/// The rows of `manifest.parquet`; `None` when they cannot be read.
+fn read_rows(
+    folder: &Path,
+    info: Option<&ManifestInfo>,
+    differences: &mut Vec<Difference>,
+) -> Result<Option<Vec<ManifestRow>>, CurriculumError> {
+    let path = folder.join(TABLE_FILE);
+    let mut differs = |code, message: String| differences.push(Difference::new(code, message));
+    if !path.is_file() {
+        differs("missing-file", format!("{TABLE_FILE} is missing"));
+        return Ok(None);
+    }
+    if let Some(info) = info
+        && hash::of_file(&path)? != info.hashes.manifest
+    {
+        differs("rows-changed", format!("{TABLE_FILE} does not match its hash in {INFO_FILE}"));
+    }
+    let unreadable =
+        |error: &StoreError| format!("{TABLE_FILE} does not match the schema of a manifest: {error}");
+    let schema = manifest::schema();
+    match table::column_names(&path) {
+        Err(error) => {
+            differs("schema", unreadable(&error));
+            return Ok(None);
+        }
+        Ok(names) => {
+            for name in names.iter().filter(|name| schema.field_with_name(name).is_err()) {
+                differs("schema", format!("{TABLE_FILE} has an unexpected column {name}"));
+            }
+        }
+    }
+    let rows = match table::read_rows::<ManifestRow>(&path) {
+        Ok((rows, _)) => rows,
+        Err(error) => {
+            differs("schema", unreadable(&error));
+            return Ok(None);
+        }
+    };
+    let lines = folder.join(LINES_FILE);
+    if lines.is_file() {
+        let text = std::fs::read(&lines).map_err(StoreError::io("read the file", &lines))?;
+        let read = text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+        let read: Result<Vec<ManifestRow>, _> = read.map(serde_json::from_slice).collect();
+        if read.ok().as_ref() != Some(&rows) {
+            differs("rows-changed", format!("{LINES_FILE} and {TABLE_FILE} hold different rows"));
+        }
+    }
+    Ok(Some(rows))
+}
+
+/// Checks the rows by themselves: ids, patients, held-out cases.
+fn check_rows(rows: &[ManifestRow], differences: &mut Vec<Difference>) {
+    let mut seen = BTreeSet::new();
+    let mut splits: BTreeMap<&str, BTreeSet<Split>> = BTreeMap::new();
+    for row in rows {
+        splits.entry(&row.patient_id).or_default().insert(row.split);
+        if !seen.insert(&row.case_id) {
+            differences.push(Difference::of_case("case-twice", row, "the case has more than one row"));
+        }
+        let in_curriculum = row.rank.is_some()
+            || row.stage.is_some()
+            || row.tune
+            || row.score.is_some()
+            || row.left_out.is_some();
+        if row.split != Split::Train && in_curriculum {
+            let message = format!("a {} case must not be part of the curriculum", row.split);
+            differences.push(Difference::of_case("held-out-ranked", row, message));
+        } else if row.split == Split::Train && row.rank.is_some() == row.left_out.is_some() {
+            let message = "a training case needs either a rank or the reason for its exclusion";
+            differences.push(Difference::of_case("rank", row, message));
+        } else if row.rank.is_some() != row.stage.is_some() || (row.tune && row.rank.is_none()) {
+            let message = "rank, stage and tuning subset contradict each other";
+            differences.push(Difference::of_case("rank", row, message));
+        }
+    }
+    for (patient, splits) in splits.iter().filter(|(_, splits)| splits.len() > 1) {
+        let names: Vec<String> = splits.iter().map(ToString::to_string).collect();
+        let message = format!("patient {patient} is in {} splits: {}", splits.len(), names.join(", "));
+        differences.push(Difference::new("patient-in-two-splits", message));
+    }
+}
+
+/// Checks rows against `manifest.json`: ranks without gaps, stages that reach all, labels.
+fn check_curriculum(rows: &[ManifestRow], info: &ManifestInfo, differences: &mut Vec<Difference>) {
+    let mut ranks: Vec<u32> = rows.iter().filter_map(|row| row.rank).collect();
+    ranks.sort_unstable();
+    if !ranks.iter().copied().eq(1..=ranks.len() as u32) {
+        let message = format!("expected the ranks 1 to {}, each once", ranks.len());
+        differences.push(Difference::new("rank", message));
+    }
+    let stages = &info.stages;
+    let numbered = stages.iter().zip(0..).all(|(stage, number)| stage.stage == number);
+    let begins = stages.first().is_none_or(|stage| stage.first_epoch == 0);
+    let grows = stages
+        .windows(2)
+        .all(|w| w[0].active_cases < w[1].active_cases && w[0].first_epoch < w[1].first_epoch);
+    if !(numbered && begins && grows) {
+        differences.push(Difference::new("stage", "the stages do not begin at epoch 0, or do not grow"));
+    }
+    let all = stages.last().map_or(0, |stage| stage.active_cases as usize);
+    if all != ranks.len() {
+        let message = format!("the last stage has {all} active cases, but {} cases have a rank", ranks.len());
+        differences.push(Difference::new("stage", message));
+    }
+    let labels: BTreeSet<u16> = info.labels.iter().map(|label| label.value).collect();
+    for row in rows {
+        let expected = row.rank.map(|rank| pacing::stage_of(rank, stages));
+        if row.rank.is_some() && row.stage != expected {
+            differences.push(Difference::of_case("stage", row, "the stage does not match the rank"));
+        }
+        if let Some(label) = row.labels_annotated.iter().find(|label| !labels.contains(label)) {
+            let message = format!("label {label} is not among the labels of {INFO_FILE}");
+            differences.push(Difference::of_case("label", row, message));
+        }
+        if row.modality != info.modality {
+            let message = format!("the modality is {}, that of the manifest {}", row.modality, info.modality);
+            differences.push(Difference::of_case("modality", row, message));
+        }
+    }
+}
+
+/// Where files lie, and which paths are allowed.
+struct Files<'a> {
+    folder: &'a Path,
+    curation: PathBuf,
+    /// Number of folders that a path may lead up: from a fold to the curation folder.
+    up: usize,
+    parameters: ValidateParameters,
+}
+
+impl<'a> Files<'a> {
+    fn new(
+        folder: &'a Path,
+        info: &ManifestInfo,
+        parameters: ValidateParameters,
+    ) -> Result<Self, StoreError> {
+        let curation = info.curation_folder(folder);
+        let curation =
+            curation.canonicalize().map_err(StoreError::io("resolve the curation folder", &curation))?;
+        Ok(Self { folder, curation, up: if info.fold.is_some() { 2 } else { 0 }, parameters })
+    }
+
+    /// Checks the files of earlier stages that lie beside the manifest.
+    fn check_stages_before(
+        &self,
+        info: &ManifestInfo,
+        differences: &mut Vec<Difference>,
+    ) -> Result<(), StoreError> {
+        for (name, expected) in [(cases::FILE, &info.hashes.cases), (plan::FILE, &info.hashes.plan)] {
+            let path = self.curation.join(name);
+            if path.is_file() && hash::of_file(&path)? != *expected {
+                let message = format!("{name} has changed since the manifest was made; run `pdl rank` again");
+                differences.push(Difference::new("stale", message));
+            }
+        }
+        Ok(())
+    }
+
+    fn check(&self, row: &ManifestRow) -> Vec<Difference> {
+        let files = [("image", &row.image, &row.image_blake3), ("label", &row.label, &row.label_blake3)];
+        let check = |(what, path, blake3): (&str, &String, &String)| {
+            let (code, problem) = self.problem(path, blake3)?;
+            Some(Difference::of_case(code, row, format!("the {what} {problem}: {path}")))
+        };
+        files.into_iter().filter_map(check).collect()
+    }
+
+    /// Code and text of what is wrong with a file. A path outside is followed only when that is
+    /// allowed.
+    fn problem(&self, text: &str, blake3: &str) -> Option<(&'static str, &'static str)> {
+        const OUTSIDE: (&str, &str) = ("outside", "lies outside the folder (see allow_outside)");
+        if !self.parameters.allow_outside && leads_out(text, self.up) {
+            return Some(OUTSIDE);
+        }
+        if self.parameters.manifest_only {
+            return None;
+        }
+        let path = pdl_store::paths::resolve(self.folder, text);
+        let Ok(real) = path.canonicalize() else { return Some(("missing-file", "is missing")) };
+        if !self.parameters.allow_outside && !real.starts_with(&self.curation) {
+            return Some(OUTSIDE); //  by a symbolic link
+        }
+        match hash::of_file(&real) {
+            Ok(found) if found == blake3 => None,
+            Ok(_) => Some(("file-changed", "does not match its hash")),
+            Err(_) => Some(("missing-file", "is unreadable")),
+        }
+    }
+}
+
+/// Whether a path is absolute or leaves the folder `up` levels above its start.
+fn leads_out(text: &str, up: usize) -> bool {
+    let mut depth = up;
+    for part in Path::new(text).components() {
+        match part {
+            Component::Normal(_) => depth += 1,
+            Component::CurDir => (),
+            Component::ParentDir if depth > 0 => depth -= 1,
+            Component::ParentDir | Component::RootDir | Component::Prefix(_) => return true,
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_may_wander_but_not_leave() {
+        for (text, up, out) in [
+            ("prepared/a.nii.gz", 0, false),
+            ("x/../prepared/a.nii.gz", 0, false),
+            ("../prepared/a.nii.gz", 0, true),
+            ("x/../../a", 0, true),
+            ("/etc/passwd", 2, true),
+            ("../../prepared/a.nii.gz", 2, false),
+            ("../../../a", 2, true),
+        ] {
+            assert_eq!(leads_out(text, up), out, "{text}");
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! Plain lists: a CSV table, which pdl also reads as a cohort, and JSON Lines for TorchIO.
+
+use pdl_cohort::attributes::Split;
+use pdl_store::{atomic, json};
+use serde::Serialize;
+
+use crate::ExchangeError;
+use crate::export::context::{ExportContext, ExportedCase};
+
+/// One case; paths are relative to the list. pdl reads the first five columns as a cohort's.
+#[derive(Serialize)]
+pub(crate) struct Listed<'a> {
+    pub image: &'a str,
+    pub label: &'a str,
+    pub patient: &'a str,
+    pub modality: String,
+    pub split: Split,
+    pub case_id: &'a str,
+    pub rank: Option<u32>,
+    pub score: Option<f64>,
+    pub stage: Option<u32>,
+    pub tune: bool,
+}
+
+pub(crate) fn listed<'a>(case: &'a ExportedCase<'_>) -> Listed<'a> {
+    Listed {
+        image: &case.files.image,
+        label: &case.files.label,
+        patient: &case.row.patient_id,
+        modality: case.row.modality.to_string(),
+        split: case.row.split,
+        case_id: &case.row.case_id,
+        rank: case.row.rank,
+        score: case.row.score,
+        stage: case.row.stage,
+        tune: case.row.tune,
+    }
+}
+
+/// Writes `cohort.csv`.
+pub(crate) fn csv(export: &ExportContext<'_>) -> Result<Vec<String>, ExchangeError> {
+    let name = "cohort.csv";
+    let path = export.dest.join(name);
+    let problem = |error: &dyn std::fmt::Display| ExchangeError::Table {
+        path: path.clone(),
+        problem: error.to_string(),
+    };
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    for case in &export.cases {
+        writer.serialize(listed(case)).map_err(|error| problem(&error))?;
+    }
+    let bytes = writer.into_inner().map_err(|error| problem(&error))?;
+    atomic::write_if_changed(&path, &bytes)?;
+    Ok(vec![name.to_owned()])
+}
+
+/// Writes `subjects.jsonl`.
+pub(crate) fn torchio(export: &ExportContext<'_>) -> Result<Vec<String>, ExchangeError> {
+    let name = "subjects.jsonl";
+    let rows: Vec<Listed<'_>> = export.cases.iter().map(listed).collect();
+    json::write_lines(&export.dest.join(name), &rows)?;
+    Ok(vec![name.to_owned()])
+}

@@ -1,0 +1,118 @@
+//! Reads nnU-Net's raw datasets: `dataset.json`, `imagesTr`, `labelsTr`, and `imagesTs` with
+//! `labelsTs`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use pdl_cohort::attributes::Split;
+use pdl_store::{StoreError, json};
+use serde::Deserialize;
+
+use crate::ExchangeError;
+use crate::import::types::{DatasetHeader, ImportOptions, ImportedCase, ImportedDataset, validation};
+
+#[derive(Deserialize)]
+struct DatasetDescription {
+    #[serde(flatten)]
+    head: DatasetHeader,
+    #[serde(default = "nifti")]
+    file_ending: String,
+    dataset: Option<BTreeMap<String, DatasetFiles>>,
+}
+
+fn nifti() -> String {
+    ".nii.gz".to_owned()
+}
+
+#[derive(Deserialize)]
+struct DatasetFiles {
+    images: Vec<String>,
+    label: String,
+}
+
+/// Reads the dataset at `root`. Validation cases are those of `splits_final.json`, if that is
+/// present.
+pub(crate) fn read(root: &Path, parameters: &ImportOptions) -> Result<ImportedDataset, ExchangeError> {
+    let description: DatasetDescription = json::read(&root.join("dataset.json"))?;
+    let ending = &description.file_ending;
+    let mut learnt = match &description.dataset {
+        Some(listed) => listed
+            .iter()
+            .map(|(case, files)| {
+                let images =
+                    files.images.iter().enumerate().map(|(n, image)| (n, root.join(image))).collect();
+                (case.clone(), (images, Some(root.join(&files.label))))
+            })
+            .collect(),
+        None => cases(root, "Tr", ending)?,
+    };
+    let tested = cases(root, "Ts", ending)?;
+    let last = learnt.values().flat_map(|(images, _)| images.keys()).max();
+    let (channel, modality) =
+        description.head.channel(parameters.channel.as_deref(), last.map_or(0, |last| last + 1))?;
+    let folds = folds(root)?;
+    let held_out = validation(&folds, parameters.fold)?;
+    let mut dataset =
+        ImportedDataset { modality, labels: description.head.labels, ..ImportedDataset::default() };
+    let of_learnt =
+        |case: &str| held_out.map(|held_out| if held_out.contains(case) { Split::Val } else { Split::Train });
+    let mut take =
+        |case: String, (mut images, label): CasePaths, split| match (images.remove(&channel), label) {
+            (Some(image), Some(label)) => {
+                dataset.cases.push(ImportedCase { case_id: Some(case), image, label, patient: None, split });
+            }
+            _ => dataset.unlabelled += 1,
+        };
+    for (case, files) in std::mem::take(&mut learnt) {
+        let split = of_learnt(&case);
+        take(case, files, split);
+    }
+    for (case, files) in tested {
+        take(case, files, Some(Split::Test));
+    }
+    Ok(dataset)
+}
+
+/// Images of a case by channel, and its label map.
+type CasePaths = (BTreeMap<usize, PathBuf>, Option<PathBuf>);
+
+/// The cases of `imagesTr` or `imagesTs` by name; none where the folder is missing.
+fn cases(root: &Path, part: &str, ending: &str) -> Result<BTreeMap<String, CasePaths>, ExchangeError> {
+    let folder = root.join(format!("images{part}"));
+    let mut cases: BTreeMap<String, CasePaths> = BTreeMap::new();
+    if !folder.is_dir() {
+        return Ok(cases);
+    }
+    for entry in fs::read_dir(&folder).map_err(StoreError::io("list the folder", &folder))? {
+        let path = entry.map_err(StoreError::io("list the folder", &folder))?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let parts = name.strip_suffix(ending).and_then(|stem| stem.rsplit_once('_'));
+        let Some((case, Ok(channel))) = parts.map(|(case, channel)| (case, channel.parse())) else {
+            continue;
+        };
+        if name.starts_with('.') {
+            continue; //  such as the AppleDouble files of macOS
+        }
+        cases.entry(case.to_owned()).or_default().0.insert(channel, path);
+    }
+    for (case, files) in &mut cases {
+        files.1 = Some(root.join(format!("labels{part}")).join(format!("{case}{ending}")))
+            .filter(|path| path.is_file());
+    }
+    Ok(cases)
+}
+
+/// The validation cases of every fold of `splits_final.json`; empty where that is missing.
+fn folds(root: &Path) -> Result<Vec<BTreeSet<String>>, ExchangeError> {
+    #[derive(Deserialize)]
+    struct SplitsFold {
+        val: BTreeSet<String>,
+    }
+    let path = root.join("splits_final.json");
+    if !path.is_file() {
+        return Ok(Vec::new());
+    }
+    let folds: Vec<SplitsFold> = json::read(&path)?;
+    Ok(folds.into_iter().map(|fold| fold.val).collect())
+}
