@@ -5,6 +5,7 @@
 mod audit;
 mod beginning;
 mod broken;
+mod case_ids;
 mod contracts;
 mod crop;
 mod curate;

@@ -4,7 +4,7 @@
 //! value other than the names of structures.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use pdl_dicom::acquisition::acquisition;
 use pdl_dicom::{
@@ -18,10 +18,13 @@ use rayon::prelude::*;
 
 use crate::CohortError;
 use crate::attributes::Modality;
-use crate::cases::Finding;
+use crate::case_id::{ATTEMPTS, Claims, UNSTATED};
+use crate::cases::{Cases, Finding};
+use crate::earlier::{Earlier, FileNames, Recognised, identify};
 use crate::kept::{Files, Origin, Original, Volumes};
 use crate::layout::{Found, Layout};
 use crate::parameters::IndexParameters;
+use crate::place::Place;
 use crate::pseudonyms::Naming;
 use crate::structures::Structures;
 
@@ -42,20 +45,26 @@ pub(crate) struct Archive {
 }
 
 impl Archive {
-    /// Reads all headers and gives the layout its cases. Label values of an `earlier` run stay.
+    /// Reads all headers and gives the layout its cases. Ids and label values of an earlier run stay.
     pub(crate) fn scan(
         layout: &mut Layout,
         naming: Naming,
         parameters: &IndexParameters,
-        earlier: &BTreeMap<u16, String>,
+        before: Option<&Cases>,
+        known: Known<'_>,
         run: Run<'_>,
-    ) -> Result<Self, CohortError> {
+    ) -> Result<(Self, Recognised), CohortError> {
         run.progress.begin("reading headers", layout.dicom_files.len() as u64);
         let scan = pdl_dicom::scan(&layout.dicom_files, &|| run.progress.advance(1));
         let (labels, _) = scan.labels_of_series();
         let latest = labels.iter().filter_map(|labels| labels.last());
         let used = latest.flat_map(|label| &scan.labels[*label].names);
-        let structures = Structures::new(&parameters.structures, used.map(String::as_str), earlier)?;
+        let names = before.map_or_else(BTreeMap::new, |before| before.label_names.clone());
+        let structures = Structures::new(&parameters.structures, used.map(String::as_str), &names)?;
+        naming.check_patients(scan.series.iter().map(|series| patient_of(series)))?;
+        let claims = Claimed { naming: &naming, series: &scan.series, root: known.cohort };
+        let earlier = known.earlier.map(|earlier| (earlier, known.files(earlier, &scan.series)));
+        let (ids, recognised) = identify(&claims, earlier)?;
         let mut order: Vec<(Found, usize, Chosen)> = scan
             .series
             .iter()
@@ -63,7 +72,8 @@ impl Archive {
             .enumerate()
             .map(|(number, (series, labels))| {
                 let chosen = choose(&structures, &scan, labels);
-                (found(&naming, series, labels.len(), &chosen, &structures), number, chosen)
+                let found = found(&naming, series, labels.len(), &chosen, &structures);
+                (Found { case_id: ids[number].clone(), ..found }, number, chosen)
             })
             .collect();
         order.sort_by(|a, b| a.0.case_id.cmp(&b.0.case_id));
@@ -72,7 +82,7 @@ impl Archive {
         let cases = order.iter().map(|(_, series, chosen)| (*series, chosen.clone())).collect();
         layout.cases = order.into_iter().map(|(found, ..)| found).collect();
         let options = ReadOptions { mr_rescale: parameters.mr_rescale };
-        Ok(Self { scan, naming, cases, structures, options })
+        Ok((Self { scan, naming, cases, structures, options }, recognised))
     }
 }
 
@@ -252,16 +262,71 @@ fn keep_acquisition(order: &mut [(Found, usize, Chosen)], scan: &Scan, carry: &B
     });
 }
 
+/// Whose a series is; where its files name no patient, its study's.
+fn patient_of(series: &Series) -> &str {
+    if series.patient_id.is_empty() { &series.study_uid } else { &series.patient_id }
+}
+
+/// Where the cohort is, and what an earlier run knew of it.
+#[derive(Clone, Copy)]
+pub(crate) struct Known<'a> {
+    pub earlier: Option<&'a Earlier>,
+    pub place: &'a Place,
+    pub cohort: &'a Path,
+}
+
+impl Known<'_> {
+    fn files(self, earlier: &Earlier, series: &[Series]) -> Vec<FileNames> {
+        let files =
+            |series: &Series| earlier.files(self.place, series.files.first().map(PathBuf::as_path), None);
+        series.par_iter().map(files).collect()
+    }
+}
+
+/// Series, which are named by their UIDs.
+struct Claimed<'a> {
+    naming: &'a Naming,
+    series: &'a [Series],
+    root: &'a Path,
+}
+
+impl Claims for Claimed<'_> {
+    fn count(&self) -> usize {
+        self.series.len()
+    }
+
+    /// A series without a UID has only its files to go by.
+    fn rank(&self, case: usize) -> u8 {
+        if self.series[case].series_uid.is_empty() { UNSTATED } else { 0 }
+    }
+
+    /// By the UIDs; where they are not enough, as in copies that were changed, by the first instance, then by its file.
+    fn name(&self, case: usize, attempt: usize) -> String {
+        let series = &self.series[case];
+        let Series { patient_id, study_uid, series_uid, part, .. } = series;
+        let mut unique = format!("{patient_id}\0{study_uid}\0{series_uid}\0{part}");
+        if attempt > 0 {
+            unique += &format!("\0{}", series.distinction());
+        }
+        if attempt > 1 {
+            let file = series.files.first().map_or(Path::new(""), PathBuf::as_path);
+            unique += &format!("\0{attempt}\0{}", file.strip_prefix(self.root).unwrap_or(file).display());
+        }
+        self.naming.case(patient_of(series), &unique)
+    }
+
+    fn may_keep(&self, case: usize, id: &str) -> bool {
+        self.rank(case) == UNSTATED || (0..ATTEMPTS).any(|attempt| self.name(case, attempt) == id)
+    }
+}
+
 /// What the headers say of a case.
 fn found(naming: &Naming, series: &Series, labels: usize, chosen: &Chosen, structures: &Structures) -> Found {
     let mut findings = Vec::new();
-    let patient = if series.patient_id.is_empty() {
+    if series.patient_id.is_empty() {
         let message = "its files name no patient; its study is taken as a patient of its own";
         findings.push(Finding::new("no-patient-id", message));
-        &series.study_uid
-    } else {
-        &series.patient_id
-    };
+    }
     if labels > 1 {
         let which = match structures.are_chosen() {
             true => format!("each structure comes from the latest that has it; {} used", chosen.len()),
@@ -273,11 +338,8 @@ fn found(naming: &Naming, series: &Series, labels: usize, chosen: &Chosen, struc
         let message = format!("{labels} structure sets or segmentations refer to it: {which}");
         findings.push(Finding::new("several-labels", message));
     }
-    let unique =
-        format!("{}\0{}\0{}\0{}", series.patient_id, series.study_uid, series.series_uid, series.part);
     Found {
-        case_id: naming.case(patient, &unique),
-        patient: Some(naming.patient(patient)),
+        patient: Some(naming.patient(patient_of(series))),
         modality: series.modality.parse().ok(),
         findings,
         ..Found::default()

@@ -1,6 +1,6 @@
 //! `cases.parquet`: a row for everything found in a cohort.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -187,8 +187,38 @@ impl Cases {
     /// Reads `cases.parquet` of a curation folder.
     ///
     /// # Errors
-    /// [`StoreError`] when it is missing or no such table.
+    /// [`StoreError`] when it is missing or no such table, or two cases have one id: what was made of them cannot be told
+    /// apart, and indexing the cohort again gives each an id of its own.
     pub fn read(out: &Path) -> Result<Self, StoreError> {
+        let cases = Self::read_unchecked(out)?;
+        cases.check_ids(&out.join(FILE))?;
+        Ok(cases)
+    }
+
+    /// Whether the table of a curation folder can be read, but gives one id to several cases.
+    pub fn has_shared_ids(out: &Path) -> bool {
+        Self::read_unchecked(out).is_ok_and(|cases| cases.check_ids(out).is_err())
+    }
+
+    /// # Errors
+    /// [`StoreError::Table`] when two cases have one id.
+    fn check_ids(&self, path: &Path) -> Result<(), StoreError> {
+        let mut ids = BTreeSet::new();
+        let shared = self.rows.iter().find(|row| !ids.insert(row.case_id.to_lowercase()));
+        shared.map_or(Ok(()), |row| {
+            let problem = format!(
+                "two cases have the id {}; indexing the cohort again gives each an id of its own",
+                row.case_id
+            );
+            Err(StoreError::Table { path: path.to_owned(), problem })
+        })
+    }
+
+    /// As [`Cases::read`], but several cases may have one id.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it is missing or no such table.
+    pub(crate) fn read_unchecked(out: &Path) -> Result<Self, StoreError> {
         let path = out.join(FILE);
         let (rows, metadata) = table::read_rows(&path)?;
         Ok(Self {
@@ -204,9 +234,10 @@ impl Cases {
     /// Writes `cases.parquet`, and says whether that changed it.
     ///
     /// # Errors
-    /// [`StoreError`] when it cannot be written.
+    /// [`StoreError`] when it cannot be written, or two cases have one id.
     pub fn write(&self, out: &Path) -> Result<bool, StoreError> {
         let path = out.join(FILE);
+        self.check_ids(&path)?;
         let text = |value: serde_json::Result<String>| {
             value.map_err(|source| StoreError::Json { path: path.clone(), source })
         };

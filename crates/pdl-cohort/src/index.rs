@@ -1,31 +1,35 @@
 //! The index stage: from a cohort to `cases.parquet`.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use pdl_io::Part;
 use pdl_store::hash::Key;
 use pdl_store::journal::{Journal, Stamp};
 use pdl_store::progress::{self, Run};
-use pdl_store::{StoreError, atomic, paths};
+use pdl_store::{StoreError, atomic};
 use pdl_volume::Orientation;
 use rayon::prelude::*;
 
 use crate::CohortError;
-use crate::archive::Archive;
+use crate::archive::{Archive, Known};
 use crate::attributes::{Modality, Split, Status};
 use crate::carried;
+use crate::case_id::{self, Label};
 use crate::cases::{self, CaseRow, Cases, Finding};
 use crate::check::{self, Checked};
 use crate::divide::divide;
+use crate::earlier::{self, Earlier, Recognised};
 use crate::kept::{self, Origin};
 use crate::layout::{self, Found, Layout};
 use crate::mapping;
 use crate::named::Named;
 use crate::outliers;
 use crate::parameters::IndexParameters;
+use crate::place::Place;
 use crate::pseudonyms::Naming;
 use crate::same_patient::SamePatient;
+use crate::sources;
 
 /// What the index stage found.
 #[derive(Clone, Debug)]
@@ -38,6 +42,8 @@ pub struct Indexed {
     pub changed: bool,
     /// Whose cases have another split than before, and why.
     pub moved: Vec<Finding>,
+    /// Which cases have another id than before, and why.
+    pub renamed: Vec<Finding>,
 }
 
 /// Indexes the cohort at `cohort` into the curation folder `out`. The patients of `same_patient` are each taken
@@ -54,7 +60,7 @@ pub fn index(
     run: Run<'_>,
 ) -> Result<Indexed, CohortError> {
     let orientation = orientation_of(parameters)?;
-    let mut layout = layout::find(cohort, &parameters.carried()?)?;
+    let mut layout = layout::discover(cohort, &parameters.carried()?)?;
     parameters.check_label_names(!layout.dicom_files.is_empty())?;
     layout.label_names.extend(parameters.label_names.clone());
     if let Some(channel) = &parameters.channel {
@@ -68,9 +74,20 @@ pub fn index(
     atomic::sweep(out)?;
     let naming = naming(&layout, parameters)?;
     let place = Place::new(cohort, out, naming.as_ref())?;
-    let before = place.earlier_cases()?;
-    let origin =
-        naming.map(|naming| origin(&mut layout, naming, parameters, before.as_ref(), run)).transpose()?;
+    let mut before = earlier_cases(&place)?;
+    let earlier = before.as_ref().map(|before| Earlier::new(before, sources::read_if_any(&place.out)));
+    let (origin, recognised) = match naming {
+        Some(naming) if !layout.dicom_files.is_empty() => {
+            let known = Known { earlier: earlier.as_ref(), place: &place, cohort };
+            let (archive, recognised) =
+                Archive::scan(&mut layout, naming, parameters, before.as_ref(), known, run)?;
+            (Some(Box::new(archive) as Box<dyn Origin>), recognised)
+        }
+        naming => name_files(&mut layout, naming, parameters, earlier.as_ref(), &place)?,
+    };
+    if let Some(before) = &mut before {
+        recognised.rename(before, &layout.cases);
+    }
     let modality = choose_modality(&layout, parameters.modality)?;
     if let Some(origin) = &origin {
         kept::keep(origin.as_ref(), &mut layout, modality, &place.out, run)?;
@@ -128,7 +145,7 @@ pub fn index(
         same_patient,
     };
     let changed = cases.write(&place.out)?;
-    Ok(Indexed { cases, read, changed, moved: divided.moved })
+    Ok(Indexed { cases, read, changed, moved: divided.moved, renamed: recognised.findings })
 }
 
 fn orientation_of(parameters: &IndexParameters) -> Result<Option<Orientation>, CohortError> {
@@ -162,58 +179,41 @@ fn naming(layout: &Layout, parameters: &IndexParameters) -> Result<Option<Naming
     })
 }
 
-/// What the volumes are made from, where the curation folder keeps its own; gives the layout its cases and their names.
-fn origin(
+/// Gives the cases of a cohort of files their ids, and patients their pseudonyms; and what the volumes are made from,
+/// where the curation folder keeps its own.
+fn name_files(
     layout: &mut Layout,
-    naming: Naming,
+    naming: Option<Naming>,
     parameters: &IndexParameters,
-    before: Option<&Cases>,
-    run: Run<'_>,
-) -> Result<Box<dyn Origin>, CohortError> {
-    if layout.dicom_files.is_empty() {
-        let all = parameters.resample_labels || parameters.pseudonyms;
-        return Ok(Box::new(Named::rename(layout, naming, all, parameters.resample_labels)));
-    }
-    let names = before.map_or_else(BTreeMap::new, |cases| cases.label_names.clone());
-    Ok(Box::new(Archive::scan(layout, naming, parameters, &names, run)?))
+    earlier: Option<&Earlier>,
+    place: &Place,
+) -> Result<(Option<Box<dyn Origin>>, Recognised), CohortError> {
+    let recognised = earlier::assign(layout, naming.as_ref(), earlier, place)?;
+    let names: HashMap<Label, String> = match naming.as_ref().is_some_and(Naming::hides) {
+        true => {
+            let labels: Vec<&Label> = layout.cases.iter().map(|found| &found.name).collect();
+            let ids = case_id::of_new(labels.clone())?;
+            labels.into_iter().cloned().zip(ids).collect()
+        }
+        false => HashMap::new(),
+    };
+    let Some(naming) = naming else { return Ok((None, recognised)) };
+    naming.check_patients(layout.cases.iter().filter_map(|found| found.patient.as_deref()))?;
+    let all = parameters.resample_labels || parameters.pseudonyms;
+    let origin = Named::new(layout, &names, naming, all, parameters.resample_labels);
+    Ok((Some(Box::new(origin)), recognised))
 }
 
-/// Where the curation folder lies, as an absolute path without links, and how the cohort is named in it.
-struct Place {
-    cohort: String,
-    out: PathBuf,
-}
-
-impl Place {
-    fn new(cohort: &Path, out: &Path, naming: Option<&Naming>) -> Result<Self, StoreError> {
-        let real = |path: &Path| path.canonicalize().map_err(StoreError::io("find the folder", path));
-        let out = real(out)?;
-        let cohort = paths::relative(&out, &real(cohort)?);
-        Ok(Self { cohort: naming.map_or(cohort.clone(), |naming| naming.cohort(cohort)), out })
+/// The table of an earlier run on the same cohort.
+fn earlier_cases(place: &Place) -> Result<Option<Cases>, CohortError> {
+    if !place.out.join(cases::FILE).exists() {
+        return Ok(None);
     }
-
-    /// A path of the cohort as seen from the curation folder. Links inside the cohort stay as they are named.
-    fn text(&self, path: &Path) -> String {
-        let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-        let folder = absolute.parent().and_then(|folder| folder.canonicalize().ok());
-        let absolute = match (folder, absolute.file_name()) {
-            (Some(folder), Some(name)) => folder.join(name),
-            _ => absolute,
-        };
-        paths::relative(&self.out, &absolute)
+    let before = Cases::read_unchecked(&place.out)?;
+    if before.cohort != place.cohort {
+        return Err(CohortError::OtherCohort { out: place.out.clone(), was: before.cohort });
     }
-
-    /// The table of an earlier run on the same cohort.
-    fn earlier_cases(&self) -> Result<Option<Cases>, CohortError> {
-        if !self.out.join(cases::FILE).exists() {
-            return Ok(None);
-        }
-        let before = Cases::read(&self.out)?;
-        if before.cohort != self.cohort {
-            return Err(CohortError::OtherCohort { out: self.out.clone(), was: before.cohort });
-        }
-        Ok(Some(before))
-    }
+    Ok(Some(before))
 }
 
 /// What is said of names for labels that no case has.

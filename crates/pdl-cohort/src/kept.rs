@@ -106,7 +106,7 @@ pub(crate) fn keep(
         out,
         journal: Journal::open(out, "import", run.trust)?,
         trust: run.trust,
-        earlier: earlier_sources(out),
+        earlier: sources::read_if_any(out).into_iter().map(|row| (row.case_id.clone(), row)).collect(),
     };
     let kept = (0..layout.cases.len()).filter(|case| origin.keeps(*case)).count();
     run.progress.begin("keeping volumes", kept as u64);
@@ -225,13 +225,6 @@ impl Keeper<'_> {
         let [image, label] = files.each_ref().map(|files| files.iter().map(text).collect());
         SourceRow { case_id: case.to_owned(), image, label, set_aside: None }
     }
-}
-
-/// The sources that an earlier run wrote down; none where there was none, or its table is of another form.
-fn earlier_sources(out: &Path) -> HashMap<String, SourceRow> {
-    let rows =
-        if out.join(sources::FILE).exists() { sources::read(out).unwrap_or_default() } else { Vec::new() };
-    rows.into_iter().map(|row| (row.case_id.clone(), row)).collect()
 }
 
 fn file_name(case: &str) -> String {

@@ -1,17 +1,18 @@
 //! Finds images and labels, whatever the cohort's layout.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use pdl_dicom::acquisition::KEYWORDS;
 use pdl_io::{is_volume_name, stack, stem};
+use pdl_store::table;
 use pdl_store::text::counted;
-use pdl_store::{hash, table};
 use serde::{Deserialize, Deserializer};
 
 use crate::CohortError;
 use crate::attributes::{Modality, Split};
+use crate::case_id::{self, Label};
 use crate::cases::{self, Finding};
 use crate::nearest::nearest;
 use crate::stacks::Said;
@@ -24,6 +25,8 @@ mod datalist;
 pub struct Found {
     /// Unique; letters, digits, - and _ only.
     pub case_id: String,
+    /// What it can be named by.
+    pub name: Label,
     /// The image, when there is one.
     pub image: Option<PathBuf>,
     /// The label map, when there is one.
@@ -95,11 +98,20 @@ fn blank_is_none<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D
 }
 
 /// Finds the cases of the cohort at `path`, a folder, a table or a datalist, with their values in the columns `carry`
-/// of the table.
+/// of the table. They have the ids of cases that were never seen before.
 ///
 /// # Errors
-/// [`CohortError::NotACohort`] or [`CohortError::Table`] when there is nothing that pdl can read, or no such column.
+/// [`CohortError::NotACohort`] or [`CohortError::Table`] when there is nothing that pdl can read, or no such column;
+/// [`CohortError::SameCaseId`] or [`CohortError::SharedId`] when two cases cannot be told apart.
 pub fn find(path: &Path, carry: &BTreeSet<String>) -> Result<Layout, CohortError> {
+    let mut layout = discover(path, carry)?;
+    let ids = case_id::of_new(layout.cases.iter().map(|found| &found.name).collect())?;
+    layout.name_cases(ids);
+    Ok(layout)
+}
+
+/// As [`find`], but the cases have no ids yet.
+pub(crate) fn discover(path: &Path, carry: &BTreeSet<String>) -> Result<Layout, CohortError> {
     let not_here =
         |problem: &str| CohortError::NotACohort { path: path.to_owned(), problem: problem.to_owned() };
     let meta = fs::metadata(path).map_err(|_| CohortError::Missing { path: path.to_owned() })?;
@@ -194,8 +206,15 @@ fn from_folders(root: &Path) -> Result<Layout, CohortError> {
     labels.retain(|stem, _| !cases.contains_key(stem));
     let alone = |paths: Vec<PathBuf>| Found { label: Some(one(&paths)), ..Found::default() };
     cases.extend(labels.into_iter().map(|(stem, paths)| (stem, alone(paths))));
-    let named = cases.into_iter().collect();
-    Ok(Layout { cases: with_safe_ids(named), ..Layout::default() })
+    let named = |(stem, mut found): (String, Found)| {
+        let below = |path: &Option<PathBuf>| {
+            path.as_deref().map(|path| path.strip_prefix(root).unwrap_or(path).to_owned())
+        };
+        let [image, label] = [&found.image, &found.label].map(below);
+        found.name = Label::of_files(Some(stem), image.as_deref(), label.as_deref());
+        found
+    };
+    Ok(Layout { cases: cases.into_iter().map(named).collect(), ..Layout::default() })
 }
 
 /// The first of the files that share a name.
@@ -220,6 +239,14 @@ impl Layout {
         };
         self.cases.iter_mut().for_each(|found| found.choose_channel(number));
         Ok(())
+    }
+
+    /// Gives the cases their ids, and sorts them by these.
+    pub(crate) fn name_cases(&mut self, ids: Vec<String>) {
+        for (found, id) in self.cases.iter_mut().zip(ids) {
+            found.case_id = id;
+        }
+        self.cases.sort_by(|a, b| a.case_id.cmp(&b.case_id));
     }
 
     /// Takes one frame, counted from 0, of every image.
@@ -350,32 +377,39 @@ fn no_column(path: &Path, column: &str, names: &[&str]) -> CohortError {
 /// `carried` holds the further values of every row.
 fn from_rows(table: &Path, rows: Vec<Row>, carried: Vec<Carried>) -> Result<Layout, CohortError> {
     let folder = table.parent().unwrap_or(Path::new("."));
-    let mut named = Vec::new();
+    let mut cases = Vec::new();
+    let mut stated: HashMap<String, usize> = HashMap::new();
     for (number, (row, carried)) in rows.into_iter().zip(carried).enumerate() {
-        let Some(named_by) = row.image.as_deref().or(row.label.as_deref()) else {
+        if row.image.is_none() && row.label.is_none() {
             return Err(table_error(table, &format!("row {} has neither image nor label", number + 1)));
-        };
-        let name = file_name(Path::new(named_by));
-        let case = row.case_id.unwrap_or_else(|| stem(&name).to_owned());
+        }
+        if let Some(case_id) = &row.case_id
+            && let Some(first) = stated.insert(case_id.clone(), number + 1)
+        {
+            let (path, case_id) = (table.to_owned(), case_id.clone());
+            return Err(CohortError::SameCaseId { path, case_id, rows: [first, number + 1] });
+        }
         let in_row = |error: String| table_error(table, &format!("row {}: {error}", number + 1));
         let stacks =
             Said::of_texts(row.stack_spacing.as_deref(), row.stack_axes.as_deref()).map_err(in_row)?;
-        named.push((
-            case,
-            Found {
-                case_id: String::new(),
-                image: row.image.map(|path| folder.join(path)),
-                label: row.label.map(|path| folder.join(path)),
-                patient: row.patient,
-                modality: row.modality.map(|text| text.parse()).transpose().map_err(in_row)?,
-                split: row.split.map(|text| text.parse()).transpose().map_err(in_row)?,
-                stacks,
-                carried,
-                ..Found::default()
-            },
-        ));
+        let below = |path: &Option<String>| {
+            path.as_deref()
+                .map(|path| Path::new(path).strip_prefix(folder).unwrap_or(Path::new(path)).to_owned())
+        };
+        let [image, label] = [&row.image, &row.label].map(below);
+        cases.push(Found {
+            name: Label::of_files(row.case_id, image.as_deref(), label.as_deref()),
+            image: row.image.map(|path| folder.join(path)),
+            label: row.label.map(|path| folder.join(path)),
+            patient: row.patient,
+            modality: row.modality.map(|text| text.parse()).transpose().map_err(in_row)?,
+            split: row.split.map(|text| text.parse()).transpose().map_err(in_row)?,
+            stacks,
+            carried,
+            ..Found::default()
+        });
     }
-    Ok(Layout { cases: with_safe_ids(named), ..Layout::default() })
+    Ok(Layout { cases, ..Layout::default() })
 }
 
 /// Decathlon's and nnU-Net's `dataset.json`: modality and names of labels. Missing is fine.
@@ -404,38 +438,6 @@ fn read_dataset_json(path: &Path, layout: &mut Layout) -> Result<(), CohortError
         layout.label_names.extend(label.filter(|(number, _)| *number > 0));
     }
     Ok(())
-}
-
-/// Gives every case an id of letters, digits, - and _ (file names and tar members rely on that). Names that
-/// would coincide get the start of their path's hash.
-fn with_safe_ids(named: Vec<(String, Found)>) -> Vec<Found> {
-    let safe = |name: &str| -> String {
-        name.chars()
-            .map(|c| if c.is_ascii_alphanumeric() || c == '-' || c == '_' { c } else { '_' })
-            .collect()
-    };
-    let mut seen = BTreeSet::new();
-    let mut shared = BTreeSet::new();
-    for (name, _) in &named {
-        if !seen.insert(safe(name).to_lowercase()) {
-            shared.insert(safe(name).to_lowercase());
-        }
-    }
-    let mut cases: Vec<Found> = named
-        .into_iter()
-        .map(|(name, mut found)| {
-            found.case_id = safe(&name);
-            if shared.contains(&found.case_id.to_lowercase()) {
-                let path = found.image.as_deref().or(found.label.as_deref()).unwrap_or(Path::new(""));
-                let tail: PathBuf = path.iter().rev().take(3).collect::<Vec<_>>().into_iter().rev().collect();
-                let digest = hash::of_bytes(tail.to_string_lossy().as_bytes());
-                found.case_id = format!("{}-{}", found.case_id, &digest[..8]);
-            }
-            found
-        })
-        .collect();
-    cases.sort_by(|a, b| a.case_id.cmp(&b.case_id));
-    cases
 }
 
 fn file_name(path: &Path) -> String {
@@ -539,8 +541,7 @@ mod tests {
         let path = folder.path().join("list.csv");
         fs::write(&path, "image,label\nx/a.nii.gz,l/x.nii.gz\ny/a.nii.gz,l/y.nii.gz\n").unwrap();
         let layout = find(&path, &BTreeSet::new()).unwrap();
-        assert_ne!(layout.cases[0].case_id, layout.cases[1].case_id);
-        assert!(layout.cases.iter().all(|found| found.case_id.starts_with("a-")));
+        assert_eq!(ids(&layout), ["x", "y"]);
     }
 
     #[test]

@@ -24,9 +24,11 @@
 mod archive;
 pub mod attributes;
 mod carried;
+pub mod case_id;
 pub mod cases;
 mod check;
 mod divide;
+mod earlier;
 pub mod folds;
 pub mod index;
 mod kept;
@@ -37,6 +39,7 @@ pub mod nearest;
 mod outliers;
 pub mod pairing;
 pub mod parameters;
+mod place;
 mod pseudonyms;
 pub mod same_patient;
 pub mod sources;
@@ -62,6 +65,7 @@ pub const PRIVACY_HELP: &str = include_str!("../help/privacy.md");
 #[doc = include_str!("../help/dicom.md")]
 pub const DICOM_HELP: &str = include_str!("../help/dicom.md");
 
+pub use earlier::ids_of_pairs;
 pub use pseudonyms::key_file;
 
 /// A cohort that could not be indexed.
@@ -132,6 +136,36 @@ pub enum CohortError {
         first: attributes::Split,
         /// The other.
         second: attributes::Split,
+    },
+    /// Rows of a cohort's table with one name.
+    #[error(
+        "rows {} and {} of the cohort's table have the same case_id, {case_id}: give every case one of its own: {}",
+        rows[0], rows[1], path.display()
+    )]
+    SameCaseId {
+        /// The table.
+        path: PathBuf,
+        /// Which name.
+        case_id: String,
+        /// The rows, counted from 1 after the header.
+        rows: [usize; 2],
+    },
+    /// Cases that nothing tells apart.
+    #[error(
+        "two cases are made from the same files, and both would be called {case_id}: leave one of them out, or give each a \
+         name of its own in a column case_id of the cohort's table"
+    )]
+    SharedId {
+        /// What both would be called.
+        case_id: String,
+    },
+    /// Patients whose pseudonyms are the same.
+    #[error(
+        "two patients would have the pseudonym {pseudonym}: make the pseudonyms under another key, in another folder"
+    )]
+    SharedPseudonym {
+        /// Which.
+        pseudonym: String,
     },
     /// Patients that cannot be taken as one.
     #[error(

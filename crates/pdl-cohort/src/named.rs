@@ -1,6 +1,7 @@
 //! A cohort whose cases are named by their files or a table, under pseudonyms, with stacks of slices, or with label maps
 //! that are put on their images' grids.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 
 use pdl_io::{Part, ReadError, split_frame, stack};
@@ -8,6 +9,7 @@ use pdl_store::hash::Key;
 use pdl_volume::{Grid, LabelMap, labels_on};
 
 use crate::attributes::Modality;
+use crate::case_id::Label;
 use crate::cases::Finding;
 use crate::check;
 use crate::kept::{Files, Origin, Original, Volumes};
@@ -25,24 +27,23 @@ pub(crate) struct Named {
 }
 
 impl Named {
-    /// Gives cases and patients of the layout their pseudonyms.
-    pub(crate) fn rename(layout: &mut Layout, naming: Naming, all: bool, resample_labels: bool) -> Self {
-        let mut pairs: Vec<(Found, Found)> = layout
-            .cases
-            .drain(..)
-            .map(|original| {
-                if matches!(naming, Naming::Kept) {
-                    return (original.clone(), original);
-                }
-                let patient = original.patient.as_deref();
-                let case_id = naming.case(patient.unwrap_or_default(), &original.case_id);
-                let patient = patient.map(|patient| naming.patient(patient));
-                (Found { case_id, patient, ..original.clone() }, original)
-            })
-            .collect();
-        pairs.sort_by(|a, b| a.0.case_id.cmp(&b.0.case_id));
-        let (renamed, cases) = pairs.into_iter().unzip();
-        layout.cases = renamed;
+    /// From cases that have their ids. `names` are the names by which they go without pseudonyms, by their label.
+    /// Patients get their pseudonyms.
+    pub(crate) fn new(
+        layout: &mut Layout,
+        names: &HashMap<Label, String>,
+        naming: Naming,
+        all: bool,
+        resample_labels: bool,
+    ) -> Self {
+        let original = |found: &Found| {
+            let case_id = names.get(&found.name).unwrap_or(&found.case_id).clone();
+            Found { case_id, ..found.clone() }
+        };
+        let cases = layout.cases.iter().map(original).collect();
+        for found in &mut layout.cases {
+            found.patient = found.patient.take().map(|patient| naming.patient(&patient));
+        }
         Self { naming, cases, all, resample_labels }
     }
 }

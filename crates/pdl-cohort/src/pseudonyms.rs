@@ -1,10 +1,12 @@
 //! Names that tell nobody whose a case is, and are the same in every run with the same key.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use pdl_store::{StoreError, atomic, hash};
 
 use crate::CohortError;
+use crate::case_id;
 
 /// Hexadecimal digits of a pseudonym: 64 bits, so that a million cases will not share one.
 const DIGITS: usize = 16;
@@ -50,6 +52,26 @@ impl Naming {
         Ok(Self::Pseudonyms(key))
     }
 
+    /// Whether names are replaced.
+    pub(crate) fn hides(&self) -> bool {
+        matches!(self, Self::Pseudonyms(_))
+    }
+
+    /// Checks that no two patients would be one under their pseudonyms.
+    ///
+    /// # Errors
+    /// [`CohortError::SharedPseudonym`] when two would.
+    pub(crate) fn check_patients<'a>(
+        &self,
+        patients: impl IntoIterator<Item = &'a str>,
+    ) -> Result<(), CohortError> {
+        let patients: BTreeSet<&str> = patients.into_iter().collect();
+        let mut names = BTreeSet::new();
+        let shared = patients.into_iter().map(|patient| self.patient(patient));
+        let shared = shared.filter(|name| !names.insert(name.clone())).next();
+        shared.map_or(Ok(()), |pseudonym| Err(CohortError::SharedPseudonym { pseudonym }))
+    }
+
     /// The id of a patient.
     pub(crate) fn patient(&self, id: &str) -> String {
         match self {
@@ -62,11 +84,7 @@ impl Naming {
     pub(crate) fn case(&self, patient: &str, unique: &str) -> String {
         match self {
             Self::Pseudonyms(key) => format!("c-{}", short(key, "case", unique)),
-            Self::Kept => {
-                let safe = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
-                let name: String = patient.chars().map(safe).collect();
-                format!("{name}-{}", &hash::of_bytes(unique.as_bytes())[..8])
-            }
+            Self::Kept => case_id::hashed(patient, unique),
         }
     }
 

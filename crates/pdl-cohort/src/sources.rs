@@ -50,3 +50,8 @@ pub(crate) fn write(out: &Path, rows: &[SourceRow]) -> Result<(), StoreError> {
 pub fn read(out: &Path) -> Result<Vec<SourceRow>, StoreError> {
     Ok(table::read_rows(&out.join(FILE))?.0)
 }
+
+/// The sources that an earlier run wrote down; none where there was none, or its table is of another form.
+pub(crate) fn read_if_any(out: &Path) -> Vec<SourceRow> {
+    if out.join(FILE).exists() { read(out).unwrap_or_default() } else { Vec::new() }
+}

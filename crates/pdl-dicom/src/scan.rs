@@ -39,6 +39,13 @@ pub struct Series {
 }
 
 impl Series {
+    /// What tells it from others of the same patient, study and series: its frame of reference, its modality and the first
+    /// of its instances by UID. Never to be shown.
+    pub fn distinction(&self) -> String {
+        let instance = self.frames.iter().map(|frame| frame.instance.as_str()).min().unwrap_or_default();
+        format!("{}\0{}\0{instance}", self.frame_of_reference, self.modality)
+    }
+
     /// Voxels along column index, row index and slices, before any straightening.
     pub fn stored_shape(&self) -> [usize; 3] {
         let [columns, rows] = self.frames.first().map_or([0, 0], |frame| frame.plane.size);

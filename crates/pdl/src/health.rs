@@ -29,9 +29,11 @@ pub(crate) fn of(out: &Path) -> Vec<Check> {
     let cases = match Cases::read(out) {
         Ok(cases) => cases,
         Err(error) => {
+            // What two cases share is mended by the index stage, which needs the table for their splits.
+            let first = if Cases::has_shared_ids(out) { "" } else { "delete it and " };
             let text = format!(
-                "the table of cases cannot be read, so nothing else was looked at; delete it and run `pdl index COHORT \
-                 --out {}`: {error}",
+                "the table of cases cannot be used, so nothing else was looked at; {first}run `pdl index COHORT --out {}`: \
+                 {error}",
                 out.display()
             );
             return vec![Check::new("index", State::Wrong, text)];

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use clap::CommandFactory;
 use pdl_cohort::pairing::{Pair, Paired};
 use pdl_cohort::survey::{Structures, Survey, survey};
-use pdl_io::{stack, stem};
+use pdl_io::stack;
 use pdl_store::text::counted;
 use pdl_store::{atomic, paths};
 use serde_json::json;
@@ -60,11 +60,12 @@ pub(crate) fn run(args: &InitArgs, as_json: bool) -> Result<()> {
     let seen = survey(&args.cohort)?;
     std::fs::create_dir_all(&args.out)
         .with_context(|| format!("cannot make the folder: {}", args.out.display()))?;
+    let table = seen.proposed.as_ref().map(|paired| table(&args.cohort, &args.out, paired)).transpose()?;
     keep_earlier(&path)?;
-    let cohort = match &seen.proposed {
-        Some(paired) => {
+    let cohort = match table {
+        Some(table) => {
             keep_earlier(&args.out.join(TABLE))?;
-            write_table(&args.cohort, &args.out, paired)?;
+            atomic::write(&args.out.join(TABLE), table.as_bytes())?;
             args.out.join(TABLE)
         }
         None => args.cohort.clone(),
@@ -105,7 +106,8 @@ fn keep_earlier(path: &Path) -> Result<()> {
     Ok(())
 }
 
-fn write_table(cohort: &Path, out: &Path, paired: &Paired) -> Result<()> {
+/// The table of the pairs, with the ids that the index stage would give them.
+fn table(cohort: &Path, out: &Path, paired: &Paired) -> Result<String> {
     let real = |path: &Path| {
         path.canonicalize().with_context(|| format!("cannot find the folder: {}", path.display()))
     };
@@ -117,22 +119,14 @@ fn write_table(cohort: &Path, out: &Path, paired: &Paired) -> Result<()> {
     let [columns, blank] = if stacks { [",stack_spacing,stack_axes", ",,"] } else { ["", ""] };
     let mut table = format!("case_id,image,label,patient{columns}\n");
     let patients = paired.patients();
-    for (number, pair) in paired.pairs.iter().enumerate() {
+    let ids = pdl_cohort::ids_of_pairs(&cohort, &out, &paired.pairs)?;
+    for (number, (pair, id)) in paired.pairs.iter().zip(ids).enumerate() {
         let field = |path: &Path| quoted(&paths::relative(&out, &cohort.join(path)));
-        let id = quoted(&case_id(&pair.image));
         // Without a patient of its own each case counts as one; the column stands there to be filled in.
         let patient = patients.as_ref().map_or("", |patients| patients[number].as_str());
         writeln!(table, "{id},{},{},{patient}{blank}", field(&pair.image), field(&pair.label))?;
     }
-    Ok(atomic::write(&out.join(TABLE), table.as_bytes())?)
-}
-
-/// The whole relative path, as a file's name alone may stand in many folders.
-fn case_id(image: &Path) -> String {
-    let name = image.file_name().unwrap_or_default().to_string_lossy();
-    let folder = image.parent().unwrap_or(Path::new("")).to_string_lossy();
-    let text = if folder.is_empty() { stem(&name).to_owned() } else { format!("{folder}_{}", stem(&name)) };
-    text.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect()
+    Ok(table)
 }
 
 /// A field of a CSV table.

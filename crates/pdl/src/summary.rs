@@ -31,7 +31,7 @@ pub(crate) fn warnings(out: &Path, outcome: &Outcome) {
             note(&format!("warning: {}", finding.message));
         }
         let rows = &indexed.cases.rows;
-        for finding in &indexed.moved {
+        for finding in indexed.renamed.iter().chain(&indexed.moved) {
             note(&format!("warning: {} [{}]", finding.message, finding.code));
         }
         for (code, group) in grouped(rows) {
@@ -252,6 +252,7 @@ fn result(out: &Path, outcome: &Outcome) -> Value {
             "ok": with(Status::Ok), "warning": with(Status::Warning), "rejected": with(Status::Rejected),
             "train": split(Split::Train), "val": split(Split::Val), "test": split(Split::Test),
             "findings": indexed.cases.findings, "moved": indexed.moved,
+            "renamed": indexed.renamed,
         });
     }
     if let Some(prepared) = &outcome.prepared {

@@ -1,0 +1,35 @@
+//! Where a curation folder lies, and how its files name those of the cohort.
+
+use std::path::{Path, PathBuf};
+
+use pdl_store::{StoreError, paths};
+
+use crate::pseudonyms::Naming;
+
+/// Where the curation folder lies, as an absolute path without links, and how the cohort is named
+/// in it.
+pub(crate) struct Place {
+    pub cohort: String,
+    pub out: PathBuf,
+}
+
+impl Place {
+    pub(crate) fn new(cohort: &Path, out: &Path, naming: Option<&Naming>) -> Result<Self, StoreError> {
+        let real = |path: &Path| path.canonicalize().map_err(StoreError::io("find the folder", path));
+        let out = real(out)?;
+        let cohort = paths::relative(&out, &real(cohort)?);
+        Ok(Self { cohort: naming.map_or(cohort.clone(), |naming| naming.cohort(cohort)), out })
+    }
+
+    /// A path of the cohort as seen from the curation folder. Links inside the cohort stay as they
+    /// are named.
+    pub(crate) fn text(&self, path: &Path) -> String {
+        let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let folder = absolute.parent().and_then(|folder| folder.canonicalize().ok());
+        let absolute = match (folder, absolute.file_name()) {
+            (Some(folder), Some(name)) => folder.join(name),
+            _ => absolute,
+        };
+        paths::relative(&self.out, &absolute)
+    }
+}
