@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use pdl_similarity::compare::{Compared, ComparePlan};
+use pdl_similarity::compare::{ComparePlan, Compared};
 use pdl_similarity::pairs;
 use pdl_similarity::parameters::CompareParameters;
 use pdl_store::atomic;
@@ -101,7 +101,11 @@ pub async fn run(args: &CompareArgs) -> Result<Compared, ClusterError> {
 }
 
 /// Downloads the missing tiles that are in the storage; returns what is then missing.
-async fn downloaded(todo: ComparePlan, out: &Path, storage: Option<&Storage>) -> Result<ComparePlan, ClusterError> {
+async fn downloaded(
+    todo: ComparePlan,
+    out: &Path,
+    storage: Option<&Storage>,
+) -> Result<ComparePlan, ClusterError> {
     let Some(storage) = storage.filter(|_| !todo.missing.is_empty()) else { return Ok(todo) };
     let run = job::run(&todo.parameters, &todo.proxies);
     let keep = |tile, bytes: Vec<u8>| -> Result<(), ClusterError> {

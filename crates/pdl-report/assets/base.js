@@ -2,7 +2,12 @@
 const DATA = JSON.parse(document.getElementById("data").textContent);
 const CASES = DATA.cases;
 const INDEX = new Map(CASES.map((c, i) => [c.id, i]));
-const LABELS = new Map(DATA.summary.labels.map(([value, name], i) => [value, { name, colour: `rgb(${DATA.label_colours[i].join(" ")})` }]));
+const LABELS = new Map(DATA.summary.labels.map(([value, name], i) => {
+  const colour = `rgb(${DATA.label_colours[i].join(" ")})`;
+  // Where a colour repeats, contours are dashed.
+  const first = DATA.label_colours.findIndex((other) => other.join() === DATA.label_colours[i].join());
+  return [value, { name, colour, dashed: first < i }];
+}));
 const SPLITS = ["train", "val", "test"];
 const SPLIT_NAMES = { train: "training", val: "validation", test: "test" };
 const FEWEST = 4; // of fewer cases a chart says less than a sentence
@@ -112,8 +117,8 @@ function card(index, value) {
   return el("div", { class: "card" }, picture(index), nameButton(index), value ? el("span", { class: "value" }, value) : null);
 }
 function labelLegend() {
-  const items = [...LABELS.values()].map(({ name, colour }) =>
-    el("span", {}, el("span", { class: "swatch", style: `background:${colour}` }), name));
+  const items = [...LABELS.values()].map(({ name, colour, dashed }) =>
+    el("span", {}, el("span", { class: "swatch", style: dashed ? `border:2px dashed ${colour}` : `background:${colour}` }), name));
   return el("div", { class: "legend" }, ...items);
 }
 

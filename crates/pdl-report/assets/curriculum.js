@@ -19,11 +19,13 @@
       }), 760));
     const outlines = el("input", { type: "checkbox", id: "outlines", checked: true, onchange: (e) => document.documentElement.classList.toggle("no-outlines", !e.target.checked) });
     if (DATA.thumbnails) parts.push(el("div", { class: "controls" }, el("label", { for: "outlines" }, outlines, " outlines of the labels"), labelLegend()));
+    const strips = el("div", { class: "stages" });
+    parts.push(strips);
     for (const s of stages) {
       const own = ranked.filter((i) => CASES[i].stage === s.stage);
       const cards = own.map((i) => card(i, `${CASES[i].rank}${CASES[i].tune ? " · tuning" : ""}`));
       const title = `Stage ${s.stage}: from epoch ${s.first_epoch} on, ${s.active_cases} cases`;
-      parts.push(el("div", { class: "stage" }, el("h3", {}, title), el("div", { class: "strip" }, ...cards)));
+      strips.append(el("div", { class: "stage" }, el("h3", {}, title), el("div", { class: "strip" }, ...cards)));
     }
     if (left.length) parts.push(el("div", { class: "stage rest" }, el("h3", {}, `Excluded: ${count(left.length, "training case")}`), el("div", { class: "strip" }, ...left.map((i) => card(i, CASES[i].left_out)))));
   }

@@ -13,7 +13,7 @@ use pdl_store::paths;
 use pdl_volume::{Grid, Volume};
 
 use crate::Result;
-use crate::planes::{AnatomicalPlane, COLOURS, fullest, outlines};
+use crate::planes::{AnatomicalPlane, contour_pixel, fullest, outlines};
 
 /// Side of a letter in pixels; its font has 8.
 const LETTER: usize = 16;
@@ -98,8 +98,9 @@ impl Canvas {
         for (i, place) in places.iter().enumerate() {
             let Some(place) = place else { continue };
             let grey = ((f64::from(row.image.voxels[*place]) - low) * scale).clamp(0.0, 255.0).round() as u8;
-            let colour = values.binary_search(&found[i]).unwrap_or(0) % COLOURS.len();
-            let rgb = if border[i] { COLOURS[colour] } else { [grey; 3] };
+            let label = values.binary_search(&found[i]).unwrap_or(0);
+            let contour = contour_pixel(label, i % side, i / side).filter(|_| border[i]);
+            let rgb = contour.unwrap_or([grey; 3]);
             self.set(corner[0] + i % side, corner[1] + i / side, rgb);
         }
         let (middle, end) = ((side - LETTER) / 2, side - LETTER - 2);

@@ -41,10 +41,38 @@ impl AnatomicalPlane {
     }
 }
 
-/// Colours of contours, by the index of a label among those of the cohort: the palette of Okabe and
-/// Ito, which is safe for colour-blind readers, without the two that are dark on grey.
-pub const COLOURS: [[u8; 3]; 6] =
-    [[230, 159, 0], [86, 180, 233], [0, 158, 115], [240, 228, 66], [213, 94, 0], [204, 121, 167]];
+/// Colours of contours. Any two are at least 54 apart in CIELAB (CIE 1976), and each is at least 38
+/// from every grey, so that contours show on images and legends on light and dark pages. The first
+/// ones are the farthest apart.
+const CONTOUR_COLOURS: [[u8; 3]; 12] = [
+    [255, 170, 0],
+    [17, 85, 238],
+    [0, 238, 221],
+    [255, 0, 119],
+    [0, 255, 0],
+    [255, 0, 255],
+    [0, 153, 221],
+    [255, 34, 0],
+    [255, 170, 255],
+    [153, 85, 51],
+    [51, 119, 51],
+    [187, 221, 51],
+];
+
+/// Colour of the contour of a label, by its index among those of the cohort. Colours repeat from the
+/// thirteenth label on, where [`contour_pixel`] draws dashes.
+pub fn contour_colour(index: usize) -> [u8; 3] {
+    CONTOUR_COLOURS[index % CONTOUR_COLOURS.len()]
+}
+
+/// Colour of a contour at pixel (x, y) of a picture; `None` in the gaps of a dashed contour. Dashes
+/// are longer for each repetition of the colours.
+pub fn contour_pixel(index: usize, x: usize, y: usize) -> Option<[u8; 3]> {
+    let dash = 3 * (index / CONTOUR_COLOURS.len());
+    // x + 2 y changes along a contour of any direction.
+    let gap = dash > 0 && (x + 2 * y) / dash % 2 == 1;
+    (!gap).then(|| contour_colour(index))
+}
 
 /// For each axis the slice with most labelled voxels, of equals the middle one; the middle slice
 /// without labels. `labels` has x fastest.
@@ -96,6 +124,44 @@ mod tests {
         }
         assert_eq!(fullest(&labels, shape), [1, 2, 3]);
         assert_eq!(fullest(&[0; 120], shape), [2, 2, 3]);
+    }
+
+    /// CIELAB of an sRGB colour under D65.
+    fn lab(rgb: [u8; 3]) -> [f64; 3] {
+        let linear = rgb.map(|c| match f64::from(c) / 255.0 {
+            c if c <= 0.04045 => c / 12.92,
+            c => ((c + 0.055) / 1.055).powf(2.4),
+        });
+        let rows = [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]];
+        let white = [0.9505, 1.0, 1.089];
+        let [x, y, z] = std::array::from_fn(|i| {
+            let value: f64 = rows[i].iter().zip(linear).map(|(a, b)| a * b).sum();
+            match value / white[i] {
+                t if t > 0.008_856 => t.cbrt(),
+                t => 7.787 * t + 16.0 / 116.0,
+            }
+        });
+        [116.0 * y - 16.0, 500.0 * (x - y), 200.0 * (y - z)]
+    }
+
+    #[test]
+    fn contours_of_twelve_labels_stay_apart_on_any_grey() {
+        let distance = |a: [u8; 3], b: [u8; 3]| {
+            let (a, b) = (lab(a), lab(b));
+            (0..3).map(|i| (a[i] - b[i]).powi(2)).sum::<f64>().sqrt()
+        };
+        for (i, &colour) in CONTOUR_COLOURS.iter().enumerate() {
+            assert!(CONTOUR_COLOURS[..i].iter().all(|&other| distance(colour, other) >= 54.0), "{i}");
+            assert!((0..=255).all(|grey| distance(colour, [grey; 3]) >= 37.9), "{i}");
+        }
+    }
+
+    #[test]
+    fn contours_beyond_the_twelfth_label_are_dashed() {
+        let drawn = |index| (0..60).filter(|&x| contour_pixel(index, x, 7).is_some()).count();
+        assert_eq!([drawn(0), drawn(11), drawn(12), drawn(24)], [60, 60, 30, 30]);
+        assert_eq!(contour_colour(12), contour_colour(0));
+        assert_ne!(contour_pixel(12, 3, 0), contour_pixel(24, 3, 0), "dashes differ in length");
     }
 
     #[test]

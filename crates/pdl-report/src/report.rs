@@ -140,7 +140,7 @@ pub fn report(out: &Path, parameters: &ReportParameters, progress: &dyn Progress
         ranking: &manifest.info.ranking,
         spacing_mm: manifest.info.plan.spacing_mm,
     });
-    let label_colours = (0..labels.len()).map(|i| crate::planes::COLOURS[i % crate::planes::COLOURS.len()]);
+    let label_colours = (0..labels.len()).map(crate::planes::contour_colour);
     let data = Data {
         schema_version: SCHEMA_VERSION,
         pdl: env!("CARGO_PKG_VERSION"),

@@ -22,7 +22,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::Result;
-use crate::planes::{AnatomicalPlane, COLOURS, fullest, outlines};
+use crate::planes::{AnatomicalPlane, contour_pixel, fullest, outlines};
 
 /// Cases per sheet.
 const PER_SHEET: usize = 50;
@@ -155,9 +155,9 @@ fn draw(
         for pixel in 0..side * side {
             let to = (pixel / side) * 3 * side + number * side + pixel % side;
             grey[to] = values[pixel];
-            if border[pixel] {
-                let colour = labels.binary_search(&found[pixel]).unwrap_or(0) % COLOURS.len();
-                let [r, g, b] = COLOURS[colour];
+            let label = labels.binary_search(&found[pixel]).unwrap_or(0);
+            if let (true, Some([r, g, b])) = (border[pixel], contour_pixel(label, pixel % side, pixel / side))
+            {
                 outline[to] = [r, g, b, 255];
             }
         }
