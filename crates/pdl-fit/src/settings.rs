@@ -129,7 +129,8 @@ pub struct Settings {
     /// less.
     #[arg(long, value_name = "SIZE", default_value = "2GiB", value_parser = parse_memory, help_heading = "Samples")]
     pub memory: u64,
-    /// Cases that the samples of a step come from.
+    /// Cases that the patches of a step come from; fewer where it has fewer patches. Whatever it
+    /// is, an epoch has equally many patches of every active case, within one.
     #[arg(long, value_name = "CASES", default_value_t = 4, help_heading = "Samples")]
     pub cases_per_step: usize,
     /// The share of samples that are placed on a label.
