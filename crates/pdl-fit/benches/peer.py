@@ -98,6 +98,7 @@ class Peer:
         kernels = [value for value in self.weights.values() if value.dim() > 1]
         others = [value for value in self.weights.values() if value.dim() == 1 and value.requires_grad]
         decays = self.settings["weight_decay"]
+        decays = 0.01 if decays is None else decays  # pdl-fit's default for AdamW
         groups = [{"params": kernels, "weight_decay": decays}, {"params": others, "weight_decay": 0.0}]
         self.optimiser = torch.optim.AdamW(groups, fused=True)  # the fastest of its forms on a CPU
         self.trained, self.steps = [*kernels, *others], 0

@@ -115,6 +115,10 @@ pub(crate) fn show_runs(told: &RunEvent<'_>) {
             };
             eprintln!("a step takes {}", parts.iter().map(step).collect::<Vec<_>>().join(", "));
         }
+        RunEvent::SmallBudget(seconds) => eprintln!(
+            "warning: --budget {seconds} leaves no time for training beside loading, timing and evaluation: \
+             some trials have the fewest steps, and the tuning takes longer"
+        ),
         RunEvent::Target(dice) => eprintln!("target: mean validation Dice {dice:.4}"),
         RunEvent::Begins(name, number, of) => eprint!("{number} of {of}: {name} ... "),
         RunEvent::Elsewhere => eprintln!("another process is at it"),

@@ -130,12 +130,24 @@ fn finds_a_bright_square() {
 fn every_choice_learns() {
     for line in [
         "--norm batch --residual --deep-supervision",
+        "--residual --rate 0.01",
         "--optimiser sgd --rate 0.05 --momentum 0.9 --rate-curve one-cycle",
         "--coarse-share 0.5 --rate-curve cosine --warm-up 5 --ema 0.9",
         "--augment light --rate 0.01",
     ] {
         let history = train_with(2, 120, line);
         assert!(history[2].dice_mean > 0.85, "{line}: {history:?}");
+    }
+}
+
+#[test]
+fn residual_networks_train_with_either_norm() {
+    for (dims, steps) in [(2, 12), (3, 6)] {
+        for line in ["", "--deep-supervision", "--norm batch"] {
+            let history = train_with(dims, steps, &format!("--residual --rate 0.01 {line}"));
+            let (first, last) = (&history[0], &history[2]);
+            assert!(last.loss < first.loss, "dims {dims} {line}: {history:?}");
+        }
     }
 }
 

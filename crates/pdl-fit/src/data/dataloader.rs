@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::data::case::Case;
 use crate::data::patch_sampler::{PatchBatch, Sampler};
 use crate::error::{FitError, Result};
-use crate::plan::curriculum_schedule::{Schedule, StepPlan};
+use crate::plan::curriculum_schedule::{Schedule, StepPlan, Steps};
 
 /// Steps that every worker may be ahead.
 const AHEAD: usize = 2;
@@ -33,8 +33,8 @@ pub struct DataLoader<'a> {
 }
 
 impl DataLoader<'_> {
-    fn ready(&self, step: u64) -> HostBatch {
-        let moment = self.schedule.at(step);
+    fn ready(&self, plan: &mut Steps<'_>, step: u64) -> HostBatch {
+        let moment = plan.at(step);
         let cases: Vec<&Case> = moment.cases.iter().map(|&case| &self.cases[case]).collect();
         HostBatch { samples: self.sampler.draw(&cases, step, moment.grain), moment }
     }
@@ -46,7 +46,10 @@ impl DataLoader<'_> {
                 let (sender, receiver) = sync_channel(AHEAD);
                 let mut steps = steps.clone().skip(worker).step_by(workers);
                 // Ends when all is drawn, or when nobody listens any more.
-                scope.spawn(move || steps.all(|step| sender.send(self.ready(step)).is_ok()));
+                scope.spawn(move || {
+                    let mut plan = self.schedule.steps();
+                    steps.all(|step| sender.send(self.ready(&mut plan, step)).is_ok())
+                });
                 receiver
             };
             let mut feed =

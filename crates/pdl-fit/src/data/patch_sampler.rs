@@ -48,16 +48,17 @@ pub struct Sampler {
 }
 
 impl Sampler {
-    /// Draws a step's samples, shared evenly among its cases, of sides, number and resolution as the grain says.
-    /// Every sample has random numbers of its own, so that it depends on seed, step and its place only.
+    /// Draws a step's patches, one of each of the `cases`, of sides and resolution as the grain
+    /// says. Every patch has random numbers of its own, so that it depends on seed, step and its
+    /// place only.
     pub fn draw(&self, cases: &[&Case], step: u64, grain: PatchSpec) -> PatchBatch {
-        let PatchSpec { patch, pool, batch: count } = grain;
+        let PatchSpec { patch, pool, .. } = grain;
+        let count = cases.len();
         let voxels = patch.iter().product::<usize>() * count;
         let (mut images, mut target) = (Vec::with_capacity(voxels), Vec::with_capacity(voxels));
         let mut annotated = Vec::new();
         let mut sides = patch;
-        for place in 0..count {
-            let case = cases[place * cases.len() / count];
+        for (place, case) in cases.iter().enumerate() {
             let sample = pooled(self.sample(case, patch, step, place), pool);
             images.extend(sample.image);
             target.extend(sample.target.iter().map(|&channel| i64::from(channel)));
@@ -201,7 +202,8 @@ mod tests {
     fn batch(dims: usize, patch: [usize; 3], batch: usize, step: u64) -> Batch {
         let sampler = Sampler { dims, batch, foreground: 1.0 / 3.0, augmenter: Augmenter::none(), seed: 1 };
         let grain = PatchSpec { patch, pool: [1; 3], batch };
-        sampler.batch(&sampler.draw(&[&case()], step, grain), Device::Cpu).unwrap()
+        let case = case();
+        sampler.batch(&sampler.draw(&vec![&case; batch], step, grain), Device::Cpu).unwrap()
     }
 
     #[test]

@@ -35,6 +35,8 @@ pub struct Runs<'a> {
 pub enum RunEvent<'a> {
     /// Steps were timed.
     Timed(&'a Speed),
+    /// So many seconds are too few for the trials of a tuning, which have the fewest steps.
+    SmallBudget(f64),
     /// The target stands.
     Target(f64),
     /// A run begins: its name, its number, and how many there are.

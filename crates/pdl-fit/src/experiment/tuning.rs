@@ -10,6 +10,7 @@ mod search;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use arrow::datatypes::{DataType, Schema};
 use pdl_store::lock::FolderLock;
@@ -35,6 +36,8 @@ pub const FOLDER: &str = "tuning";
 pub const FILE: &str = "tuning.json";
 /// The trials, inside it.
 pub const TRIALS_FILE: &str = "trials.parquet";
+/// Steps that a trial has at least, however small the budget is: fewer say nothing of its settings.
+const LEAST_STEPS: u64 = 20;
 /// Version of the file's form.
 const SCHEMA_VERSION: u32 = 2;
 /// Settings that a run takes from a tuning: those of network, samples and optimiser. Its curriculum, its length and
@@ -185,6 +188,7 @@ pub struct TuneRequest {
 /// [`FitError`] as for [`training::train`]; [`FitError::Setting`] when another tuning is in the folder, or every trial of
 /// a rung went astray.
 pub fn tune(request: &TuneRequest, watch: &mut dyn FnMut(&RunEvent<'_>)) -> Result<(Tuning, Vec<Trial>)> {
+    let clock = Instant::now();
     let folder = request.out.join(FOLDER);
     let settings = search::conventional(&request.settings);
     request.search.check(&request.settings)?;
@@ -192,7 +196,7 @@ pub fn tune(request: &TuneRequest, watch: &mut dyn FnMut(&RunEvent<'_>)) -> Resu
     let begun = if request.force { None } else { begun(request, &settings, &folder)? };
     let mut tuning = match begun {
         Some(tuning) => tuning,
-        None => begin(request, &settings, &folder, watch)?,
+        None => begin(request, &settings, &folder, clock, watch)?,
     };
     let mut trials = Trials {
         tuning: &tuning,
@@ -244,23 +248,36 @@ fn read(path: &Path) -> Result<Tuning> {
     })
 }
 
-/// Draws the candidates and times their steps; this stands before the first trial.
+/// Draws the candidates and times their steps and evaluations; this stands before the first trial.
+/// What is left of the budget since `clock` is shared among the trials.
 fn begin(
     request: &TuneRequest,
     settings: &Settings,
     folder: &Path,
+    clock: Instant,
     watch: &mut dyn FnMut(&RunEvent<'_>),
 ) -> Result<Tuning> {
     let TuneRequest { out, search, .. } = request;
-    let cohort = Dataset::open(out)?;
     let programs = training::prepare_libtorch(settings)?;
+    let loading = Instant::now();
+    let cohort = Dataset::open(out)?;
     let loaded = cohort.load(out, Subset::Tuning, request.trust_files)?;
+    let loading = loading.elapsed().as_secs_f64();
     let candidates = search.draw(settings, &cohort.with(&training::shapes(&loaded)))?;
     let (mut timed, mut known) = (Vec::new(), training::Known::new());
+    let mut evaluating = 0.0;
     for candidate in candidates {
-        let speed = training::speed_of(&candidate.applied(settings), &cohort, &loaded, &mut known)?;
+        let settings = candidate.applied(settings);
+        let speed = training::speed_of(&settings, &cohort, &loaded, &mut known)?;
+        evaluating += training::seconds_of_evaluation(&settings, &cohort, &loaded)?;
         watch(&RunEvent::Timed(&speed));
         timed.push(Timed { candidate, speed });
+    }
+    let beside = loading + evaluating / timed.len() as f64;
+    let left = search.budget - clock.elapsed().as_secs_f64();
+    let rungs = rungs(search, timed.len(), left, beside);
+    if rungs.iter().any(|rung| rung.seconds <= 0.0) {
+        watch(&RunEvent::SmallBudget(search.budget));
     }
     let tuning = Tuning {
         schema_version: SCHEMA_VERSION,
@@ -270,7 +287,7 @@ fn begin(
         training_cases: loaded.training.len(),
         validation_cases: loaded.validation.len(),
         programs,
-        rungs: rungs(search, timed.len()),
+        rungs,
         candidates: timed,
         winner: None,
     };
@@ -279,12 +296,14 @@ fn begin(
     Ok(tuning)
 }
 
-/// The rungs of so many candidates: each has an equal part of the budget, until one candidate would be left.
-fn rungs(search: &Search, candidates: usize) -> Vec<Rung> {
+/// The rungs of so many candidates, until one would be left: each has an equal part of the `left`
+/// seconds, in which every trial spends `beside` seconds on other things than training.
+fn rungs(search: &Search, candidates: usize, left: f64, beside: f64) -> Vec<Rung> {
     let fewer = |n: &usize| Some(n.div_ceil(search.one_of));
     let sizes: Vec<usize> = std::iter::successors(Some(candidates), fewer).take_while(|&n| n > 1).collect();
-    let of_rung = search.budget / sizes.len() as f64;
-    sizes.into_iter().map(|n| Rung { candidates: n, seconds: of_rung / n as f64 }).collect()
+    let of_rung = left / sizes.len() as f64;
+    let seconds = |n: usize| (of_rung / n as f64 - beside).max(0.0);
+    sizes.into_iter().map(|n| Rung { candidates: n, seconds: seconds(n) }).collect()
 }
 
 /// The trials of a tuning.
@@ -343,7 +362,7 @@ impl Trials<'_> {
 
     fn trial(&mut self, rung: usize, candidate: usize) -> Result<Trial> {
         let Timed { candidate: values, speed } = &self.tuning.candidates[candidate];
-        let steps = speed.steps(self.tuning.rungs[rung].seconds);
+        let steps = speed.steps(self.tuning.rungs[rung].seconds).max(LEAST_STEPS);
         let settings =
             Settings { steps: Some(steps), eval_every: Some(steps), ..values.applied(&self.tuning.settings) };
         let name = format!("rung{}-candidate{}", rung + 1, candidate + 1);
@@ -409,12 +428,17 @@ mod tests {
 
     #[test]
     fn rungs_share_the_budget_until_one_is_left() {
-        let of = |flags: &str, n| -> Vec<(usize, f64)> {
-            rungs(&line(flags).search, n).iter().map(|rung| (rung.candidates, rung.seconds)).collect()
+        let of = |flags: &str, n, left, beside| -> Vec<(usize, f64)> {
+            let rungs = rungs(&line(flags).search, n, left, beside);
+            rungs.iter().map(|rung| (rung.candidates, rung.seconds)).collect()
         };
-        assert_eq!(of("--budget 180", 9), [(9, 10.0), (3, 30.0)]);
-        assert_eq!(of("--budget 60 --one-of 2", 5), [(5, 4.0), (3, 20.0 / 3.0), (2, 10.0)]);
-        assert_eq!(of("--budget 60", 2), [(2, 30.0)]);
+        assert_eq!(of("", 9, 180.0, 0.0), [(9, 10.0), (3, 30.0)]);
+        assert_eq!(of("--one-of 2", 5, 60.0, 0.0), [(5, 4.0), (3, 20.0 / 3.0), (2, 10.0)]);
+        assert_eq!(of("", 2, 60.0, 0.0), [(2, 30.0)]);
+        // 3 seconds of loading and evaluating a trial: 9 x (7 + 3) and 3 x (27 + 3) are all of it.
+        assert_eq!(of("", 9, 180.0, 3.0), [(9, 7.0), (3, 27.0)]);
+        assert_eq!(of("", 9, 90.0, 6.0), [(9, 0.0), (3, 9.0)]);
+        assert_eq!(of("", 2, -5.0, 1.0), [(2, 0.0)], "timing took longer than the budget");
     }
 
     #[test]

@@ -1,9 +1,12 @@
 //! Instance norm (Ulyanov et al. 2016) and leaky ReLU in one kernel on the CPU, forwards and backwards.
 //!
-//! libtorch's own norm takes a third of a training step on activations that lie channels-last, so a [`Tape`] cuts
-//! libtorch's graph at every norm: what goes in ends one part of the graph, what comes out begins the next, and
-//! [`Tape::backward`] carries the gradient over the cut. Sums are taken over pieces of a fixed size in a fixed order, so
-//! that any number of threads gives the same bits.
+//! libtorch's own norm takes a third of a training step on activations that lie channels-last, so a
+//! [`Tape`] cuts libtorch's graph at every norm: what goes in ends one part of the graph, what
+//! comes out begins the next, and [`Tape::backward`] carries the gradient over the cut, the last
+//! cut first. libtorch frees a part of the graph once it has gone through it, so no part may lead
+//! into two others: activations that are used on both sides of a norm, as those of a shortcut, are
+//! cut from what made them by [`Tape::branch`]. Sums are taken over pieces of a fixed size in a
+//! fixed order, so that any number of threads gives the same bits.
 
 use std::cell::RefCell;
 
@@ -46,6 +49,13 @@ struct Cut {
     input: Tensor,
     /// What came out (N * pixels * C), the beginning of the next.
     output: Tensor,
+    /// What lies between; nothing where what went in came out.
+    norm: Option<Normalised>,
+}
+
+/// A norm as it was applied.
+#[derive(Debug)]
+struct Normalised {
     affine: ScaleShift,
     moments: Vec<Moments>,
     shape: Shape,
@@ -103,12 +113,30 @@ pub fn forward(x: &Tensor, affine: ScaleShift, tape: Option<&Tape>) -> Result<Te
     let output = output.f_set_requires_grad(tape.is_some())?;
     let result = memory_format::from_channels_last(&output, &x.size())?;
     if let Some(tape) = tape {
-        tape.0.borrow_mut().push(Cut { input, output, affine, moments, shape });
+        let norm = Some(Normalised { affine, moments, shape });
+        tape.0.borrow_mut().push(Cut { input, output, norm });
     }
     Ok(result)
 }
 
 impl Tape {
+    /// The same activations (N, C, spatial ...), channels-last, as the beginning of a new graph:
+    /// for those that several parts of the network use. Nothing is copied where they lie
+    /// channels-last; without a gradient they are returned as they are.
+    ///
+    /// # Errors
+    /// [`crate::FitError::Torch`] when libtorch refuses.
+    pub fn branch(&self, x: &Tensor) -> Result<Tensor> {
+        if !x.requires_grad() {
+            return Ok(x.shallow_clone());
+        }
+        let input = memory_format::to_channels_last(x)?;
+        let output = input.f_detach()?.f_set_requires_grad(true)?;
+        let result = memory_format::from_channels_last(&output, &x.size())?;
+        self.0.borrow_mut().push(Cut { input, output, norm: None });
+        Ok(result)
+    }
+
     /// Adds the gradient of `loss` (a scalar) to those of all parameters that lead to it.
     ///
     /// # Errors
@@ -121,20 +149,27 @@ impl Tape {
             if !outer.defined() {
                 continue;
             }
-            let (inner, [scale, shift]) = cut.gradients(&outer.f_contiguous()?)?;
-            // These products have the gradients that were found, so that libtorch takes them on from there.
-            let affine = cut.affine.scale.f_dot(&scale)?.f_add(&cut.affine.shift.f_dot(&shift)?)?;
+            // These products have the gradients that were found, so that libtorch takes them on
+            // from there.
+            let outer = outer.f_contiguous()?;
+            let Some(norm) = &cut.norm else {
+                cut.input.f_dot(&outer)?.f_backward()?;
+                continue;
+            };
+            let (inner, [scale, shift]) = norm.gradients(&cut.input, &outer)?;
+            let affine = &norm.affine;
+            let affine = affine.scale.f_dot(&scale)?.f_add(&affine.shift.f_dot(&shift)?)?;
             cut.input.f_dot(&inner)?.f_add(&affine)?.f_backward()?;
         }
         Ok(())
     }
 }
 
-impl Cut {
+impl Normalised {
     /// From the gradient of what came out, those of what went in and of factor and summand. With the normalised value n
     /// and the gradient g before factor and summand, that of what went in is a (g - mean(g) - n mean(g n)).
-    fn gradients(&self, outer: &Tensor) -> Result<(Tensor, [Tensor; 2])> {
-        let Self { input, affine, moments, shape, .. } = self;
+    fn gradients(&self, input: &Tensor, outer: &Tensor) -> Result<(Tensor, [Tensor; 2])> {
+        let Self { affine, moments, shape } = self;
         let (shape, channels) = (*shape, shape.channels);
         let lines = lines(moments, &numbers(&affine.scale)?, &numbers(&affine.shift)?);
         let means: Vec<f32> = moments.iter().map(|moments| moments.mean as f32).collect();

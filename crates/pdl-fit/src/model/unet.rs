@@ -7,7 +7,7 @@
 use clap::ValueEnum;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tch::{Device, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use crate::error::Result;
 use crate::model::instance_norm::{self, EPSILON, SLOPE, ScaleShift, Tape};
@@ -267,18 +267,37 @@ impl Pass<'_> {
 
     fn level(&self, half: &str, level: usize, x: &Tensor) -> Result<Tensor> {
         let name = format!("{half}.{level}");
-        let y = self.block(&format!("{name}.0"), x, true)?;
-        let y = self.block(&format!("{name}.1"), &y, !self.plan.residual)?;
         if !self.plan.residual {
-            return Ok(y);
+            let y = self.block(&format!("{name}.0"), x, true)?;
+            return self.block(&format!("{name}.1"), &y, true);
         }
+        // Two parts of the graph use it: the first convolution and the shortcut.
+        let x = &self.branch(x)?;
+        let y = self.block(&format!("{name}.0"), x, true)?;
+        let y = self.block(&format!("{name}.1"), &y, false)?;
         let same = x.size()[1] == y.size()[1];
         let mut y = if same {
             y.f_add(x)?
         } else {
             y.f_add(&self.convolve(x, self.weights.get(&format!("{name}.shortcut.weight"))?, None)?)?
         };
-        Ok(y.f_leaky_relu_()?)
+        // Other levels and a head may use it, each in a part of its own.
+        self.branch(&y.f_leaky_relu_()?)
+    }
+
+    /// Whether norms of these activations are those of [`norm`], which cut the graph.
+    fn has_own_norm(&self, x: &Tensor) -> bool {
+        self.plan.norm == Norm::Instance
+            && !matches!(self.mode, Mode::Traced)
+            && (x.device(), x.kind()) == (Device::Cpu, Kind::Float)
+    }
+
+    /// Activations that several parts of a graph use which is cut at its norms.
+    fn branch(&self, x: &Tensor) -> Result<Tensor> {
+        match self.mode {
+            Mode::Training(tape) if self.has_own_norm(x) => tape.branch(x),
+            _ => Ok(x.shallow_clone()),
+        }
     }
 
     /// Convolution and norm, and leaky ReLU (slope below zero: 0.01) where it is wanted.
@@ -286,13 +305,13 @@ impl Pass<'_> {
         let get = |part: &str| self.weights.get(&format!("{name}.{part}"));
         let x = self.convolve(x, get("conv.weight")?, None)?;
         let (scale, shift) = (get("norm.weight")?, get("norm.bias")?);
+        if self.has_own_norm(&x) {
+            let tape = if let Mode::Training(tape) = self.mode { Some(tape) } else { None };
+            let slope = if leaky { SLOPE } else { 1.0 };
+            let affine = ScaleShift { scale: scale.shallow_clone(), shift: shift.shallow_clone(), slope };
+            return instance_norm::forward(&x, affine, tape);
+        }
         let mut y = match (self.plan.norm, self.mode) {
-            (Norm::Instance, Mode::Training(_) | Mode::Applied) if x.device() == Device::Cpu => {
-                let tape = if let Mode::Training(tape) = self.mode { Some(tape) } else { None };
-                let slope = if leaky { SLOPE } else { 1.0 };
-                let affine = ScaleShift { scale: scale.shallow_clone(), shift: shift.shallow_clone(), slope };
-                return instance_norm::forward(&x, affine, tape);
-            }
             // One group per channel is instance norm; unlike f_instance_norm it keeps channels-last memory.
             (Norm::Instance, _) => x.f_group_norm(x.size()[1], Some(scale), Some(shift), EPSILON, true)?,
             (Norm::Batch, mode) => {
@@ -349,10 +368,14 @@ impl Pass<'_> {
 mod tests {
     use super::*;
     use crate::model::memory_format;
-    use tch::{Device, Kind};
+    use crate::optim::loss;
 
     fn images(sides: &[i64]) -> Tensor {
-        let shape: Vec<i64> = [2, 1].iter().chain(sides).copied().collect();
+        images_of(1, sides)
+    }
+
+    fn images_of(inputs: i64, sides: &[i64]) -> Tensor {
+        let shape: Vec<i64> = [2, inputs].iter().chain(sides).copied().collect();
         tch::manual_seed(1);
         let values = Tensor::randn([shape.iter().product::<i64>()], (Kind::Float, Device::Cpu));
         memory_format::from_channels_last(&values, &shape).unwrap()
@@ -407,6 +430,42 @@ mod tests {
         let sizes: Vec<Vec<i64>> = logits.iter().map(Tensor::size).collect();
         assert_eq!(sizes, [vec![2, 3, 16, 24], vec![2, 3, 8, 12]]);
         assert!(logits[0].equal(&net.forward(&weights, &images(&[16, 24])).unwrap()));
+    }
+
+    /// Loss and gradient of a training step of a network; float64 takes libtorch's own norms, whose
+    /// graph has no cuts.
+    fn step(plan: NetworkPlan, sides: &[i64], kind: Kind) -> (f64, Tensor) {
+        let net = UNet::new(plan);
+        let weights = Weights::new(net.parameters(), 3, Device::Cpu).unwrap().to_kind(kind).unwrap();
+        let shape: Vec<i64> = [2].iter().chain(sides).copied().collect();
+        tch::manual_seed(2);
+        let target = Tensor::randint(plan.classes, shape.as_slice(), (Kind::Int64, Device::Cpu));
+        let annotated = Tensor::ones([2, plan.classes], (Kind::Float, Device::Cpu));
+        let (images, tape) = (images_of(plan.inputs, sides), Tape::default());
+        let logits = net.forward_training(&weights, &images.to_kind(kind), &tape).unwrap();
+        let loss = loss::supervised(&logits, &target, &annotated).unwrap();
+        (loss.double_value(&[]), weights.gradient(&loss, tape).unwrap().to_kind(Kind::Double))
+    }
+
+    /// Against libtorch's automatic differentiation in float64, to 1e-4 of the gradient's norm:
+    /// every combination of norm, residual blocks, deep supervision and dimensions; a first level
+    /// as wide as the image adds it as it is.
+    #[test]
+    fn gradients_are_those_of_libtorch_for_every_network() {
+        let both = [false, true];
+        for (dims, sides) in [(2, vec![19, 24]), (3, vec![8, 11, 12])] {
+            for (norm, inputs) in [(Norm::Instance, 1), (Norm::Instance, 4), (Norm::Batch, 1)] {
+                for (residual, deep) in both.into_iter().flat_map(|r| both.map(|deep| (r, deep))) {
+                    let plain = NetworkPlan::plain(dims, 4, 3, 3);
+                    let plan = NetworkPlan { norm, inputs, residual, deep_supervision: deep, ..plain };
+                    let (loss, ours) = step(plan, &sides, Kind::Float);
+                    let (exact, theirs) = step(plan, &sides, Kind::Double);
+                    let apart = ((&ours - &theirs).norm() / theirs.norm()).double_value(&[]);
+                    assert!(apart < 1e-4, "{plan:?}: {apart:.1e}");
+                    assert!((loss - exact).abs() < 1e-5, "{plan:?}: {loss} {exact}");
+                }
+            }
+        }
     }
 
     #[test]

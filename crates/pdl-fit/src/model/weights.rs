@@ -100,6 +100,12 @@ impl Weights {
         Self::from_flat(self.parameters.iter().map(frozen).collect(), self.flat.f_detach_copy()?)
     }
 
+    /// A copy of another precision.
+    #[cfg(test)]
+    pub(crate) fn to_kind(&self, kind: Kind) -> Result<Self> {
+        Self::from_flat(self.parameters.clone(), self.flat.f_detach_copy()?.f_to_kind(kind)?)
+    }
+
     /// All values as one tensor (P), sharing memory with the parameters: to change it is to change them.
     pub fn flat(&self) -> Tensor {
         self.flat.shallow_clone()
@@ -130,7 +136,7 @@ impl Weights {
             let gradient = self.get(&p.name)?.f_grad()?;
             match gradient.defined() {
                 true => memory_format::kernel_to_flat(&gradient),
-                false => Ok(Tensor::f_zeros([p.len()], (Kind::Float, self.flat.device()))?),
+                false => Ok(Tensor::f_zeros([p.len()], (self.flat.kind(), self.flat.device()))?),
             }
         };
         let parts = self.parameters.iter().map(part).collect::<Result<Vec<_>>>()?;

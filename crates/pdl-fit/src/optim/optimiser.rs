@@ -35,6 +35,14 @@ impl Method {
             Self::Sgd => 0.01,
         }
     }
+
+    /// The weight decay when none is given: PyTorch's for AdamW, nnU-Net's for SGD.
+    pub fn default_weight_decay(self) -> f64 {
+        match self {
+            Self::Adamw => 0.01,
+            Self::Sgd => 3e-5,
+        }
+    }
 }
 
 /// What an optimiser is told.

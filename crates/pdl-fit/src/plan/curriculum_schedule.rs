@@ -1,4 +1,13 @@
-//! Which cases a run learns from, at which resolution and in how many samples, at every step.
+//! Which cases a run learns from, at which resolution and in how many patches, at every step.
+//!
+//! An epoch is one pass over the active cases. It has as many steps as it takes until their cases
+//! ([`Schedule::cases_per_step`], or as many as a step has patches where these are fewer) are as
+//! many as the active ones. Its patches are dealt out to the active cases in random order, so that
+//! every one of them has equally many, within one: whatever the steps' sizes, also where these
+//! change within the epoch. What is left of a stage when no other pass fits in belongs to its last
+//! epoch.
+
+use std::ops::Range;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -51,9 +60,9 @@ pub enum CaseOrder {
 /// What a step learns from.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StepPlan {
-    /// The cases of the step, as indices of the training cases by rank.
+    /// The case of every patch of the step, as indices of the training cases by rank.
     pub cases: Vec<usize>,
-    /// What its samples are like.
+    /// What its patches are like.
     pub grain: PatchSpec,
     /// The stage, from 0.
     pub stage: usize,
@@ -63,7 +72,7 @@ pub struct StepPlan {
     pub active: usize,
 }
 
-/// The plan of a run over its steps: all that [`Schedule::at`] needs but the step.
+/// The plan of a run over its steps: all that [`Steps::at`] needs but the step.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Schedule {
     /// In which order cases join.
@@ -74,7 +83,8 @@ pub struct Schedule {
     pub stages: Vec<ScheduleStage>,
     /// At which resolution, and how many of them, samples are taken.
     pub phases: Vec<ResolutionPhase>,
-    /// Cases of a step.
+    /// Cases that the patches of a step come from: fewer where it has fewer patches, and one more
+    /// where a case's patches begin in one step and end in the next.
     pub cases_per_step: usize,
     /// How strongly early cases are preferred: the last active case is drawn e^-this times as often as the first.
     /// 0 passes over all active cases alike.
@@ -98,16 +108,11 @@ impl Schedule {
         seed: u64,
     ) -> Result<Self> {
         check(table, cases)?;
-        let mut stages: Vec<ScheduleStage> = Vec::with_capacity(table.len());
-        for &(first_epoch, active_cases) in table {
-            let first_step = stages.last().map_or(0, |before| {
-                let epochs = u64::from(first_epoch - before.first_epoch);
-                before.first_step + epochs * steps_of_epoch(before.active_cases, cases_per_step)
-            });
-            stages.push(ScheduleStage { first_step, first_epoch, active_cases });
-        }
-        let phases = vec![ResolutionPhase { first_step: 0, grain }];
-        Ok(Self { joining, cases, stages, phases, cases_per_step, rank_weight: 0.0, seed })
+        let stage = |&(first_epoch, active_cases)| ScheduleStage { first_step: 0, first_epoch, active_cases };
+        let stages = table.iter().map(stage).collect();
+        let (phases, rank_weight) = (Vec::new(), 0.0);
+        let schedule = Self { joining, cases, stages, phases, cases_per_step, rank_weight, seed };
+        Ok(schedule.in_phases(vec![ResolutionPhase { first_step: 0, grain }]))
     }
 
     /// Stretches or shortens all stages alike, so that the last cases join after `steps`.
@@ -117,24 +122,28 @@ impl Schedule {
         if joined == 0 {
             return self;
         }
-        let mut before: Option<ScheduleStage> = None;
-        for stage in &mut self.stages {
+        for next in 1..self.stages.len() {
+            let (before, stage) = (self.stages[next - 1], self.stages[next]);
             let wish = (stage.first_step as f64 * steps as f64 / joined as f64).round() as u64;
-            if let Some(before) = before {
-                stage.first_step = wish.max(before.first_step + 1);
-                let passed = stage.first_step - before.first_step;
-                let epochs = passed.div_ceil(steps_of_epoch(before.active_cases, self.cases_per_step));
-                stage.first_epoch = before.first_epoch + epochs as u32;
-            }
-            before = Some(*stage);
+            let first_step = wish.max(before.first_step + 1);
+            let (epochs, _) = self.passes(before, u64::MAX, first_step);
+            let first_epoch = before.first_epoch + epochs.max(1) as u32;
+            self.stages[next] = ScheduleStage { first_step, first_epoch, ..stage };
         }
         self
     }
 
-    /// Takes samples as `phases` say, which begin at step 0 and ascend.
+    /// Takes patches as `phases` say, which begin at step 0 and ascend. Stages keep their epochs,
+    /// and begin at the steps that these lead to.
     #[must_use]
     pub fn in_phases(mut self, phases: Vec<ResolutionPhase>) -> Self {
         self.phases = phases;
+        for next in 1..self.stages.len() {
+            let (before, stage) = (self.stages[next - 1], self.stages[next]);
+            let epochs = u64::from(stage.first_epoch - before.first_epoch);
+            let (_, first_step) = self.passes(before, epochs, u64::MAX);
+            self.stages[next] = ScheduleStage { first_step, ..stage };
+        }
         self
     }
 
@@ -147,10 +156,64 @@ impl Schedule {
         self.phases.iter().zip(ends).map(of_phase).sum()
     }
 
-    /// What samples are like at a step.
-    fn grain_at(&self, step: u64) -> PatchSpec {
-        let phase = self.phases.iter().rposition(|phase| phase.first_step <= step).unwrap_or(0);
-        self.phases[phase].grain
+    /// The phase of a step, and the step at which the next begins.
+    fn phase_at(&self, step: u64) -> (ResolutionPhase, u64) {
+        let next = self.phases.partition_point(|phase| phase.first_step <= step).max(1);
+        (self.phases[next - 1], self.phases.get(next).map_or(u64::MAX, |phase| phase.first_step))
+    }
+
+    /// Steps of a pass over so many cases in a phase.
+    fn steps_of_pass(&self, active: usize, phase: ResolutionPhase) -> u64 {
+        active.div_ceil(self.cases_per_step.min(phase.grain.batch)) as u64
+    }
+
+    /// Goes through a stage in passes over its active cases: `most` of them at most, and none that
+    /// would not have ended when step `end` begins. How many these are, and the step after them.
+    fn passes(&self, stage: ScheduleStage, most: u64, end: u64) -> (u64, u64) {
+        let (mut passed, mut step) = (0, stage.first_step);
+        while passed < most {
+            let (phase, phase_end) = self.phase_at(step);
+            let length = self.steps_of_pass(stage.active_cases, phase);
+            let whole = (phase_end.min(end) - step) / length;
+            let after = match whole {
+                0 => self.end_of_pass(step, stage.active_cases),
+                _ => step + whole.min(most - passed) * length,
+            };
+            if after > end {
+                break;
+            }
+            (passed, step) = (passed + whole.min(most - passed).max(1), after);
+        }
+        (passed, step)
+    }
+
+    /// The step after a pass over so many cases that begins with `step`, maybe in several phases.
+    fn end_of_pass(&self, mut step: u64, active: usize) -> u64 {
+        let mut missing = active;
+        loop {
+            let (phase, phase_end) = self.phase_at(step);
+            let length = self.steps_of_pass(missing, phase);
+            if length <= phase_end - step || phase_end == u64::MAX {
+                return step.saturating_add(length);
+            }
+            missing -= self.cases_per_step.min(phase.grain.batch) * (phase_end - step) as usize;
+            step = phase_end;
+        }
+    }
+
+    /// The epoch that a step belongs to.
+    fn epoch_at(&self, step: u64) -> Epoch {
+        let number = self.stages.iter().rposition(|stage| stage.first_step <= step).unwrap_or(0);
+        let stage = self.stages[number];
+        let end = self.stages.get(number + 1).map(|next| next.first_step);
+        let last = end.map_or(u64::MAX, |end| self.passes(stage, u64::MAX, end).0.saturating_sub(1));
+        let passed = self.passes(stage, u64::MAX, step).0.min(last);
+        let begin = |passed| self.passes(stage, passed, u64::MAX).1;
+        Epoch {
+            stage: number,
+            number: stage.first_epoch + passed as u32,
+            steps: begin(passed)..end.filter(|_| passed == last).unwrap_or_else(|| begin(passed + 1)),
+        }
     }
 
     /// Prefers early cases: see [`Schedule::rank_weight`].
@@ -160,22 +223,9 @@ impl Schedule {
         self
     }
 
-    /// Which cases, at which resolution, in how many samples, at this step. The answer depends on nothing else, so that a run can go on
-    /// from any step.
-    pub fn at(&self, step: u64) -> StepPlan {
-        let number = self.stages.iter().rposition(|stage| stage.first_step <= step).unwrap_or(0);
-        let stage = self.stages[number];
-        let length = steps_of_epoch(stage.active_cases, self.cases_per_step);
-        let since = step - stage.first_step;
-        let epoch = stage.first_epoch + (since / length) as u32;
-        let order = self.order();
-        let active = &order[..stage.active_cases];
-        let cases = if self.rank_weight > 0.0 {
-            self.draw_by_rank(active, step)
-        } else {
-            self.draw_of_pass(active, epoch, (since % length) as usize)
-        };
-        StepPlan { cases, grain: self.grain_at(step), stage: number, epoch, active: active.len() }
+    /// What its steps learn from.
+    pub fn steps(&self) -> Steps<'_> {
+        Steps { schedule: self, joining: self.order(), epoch: None }
     }
 
     /// The cases in the order in which they join.
@@ -187,17 +237,10 @@ impl Schedule {
         order
     }
 
-    /// The cases of one step of a pass over all active ones in random order.
-    fn draw_of_pass(&self, active: &[usize], epoch: u32, step_of_epoch: usize) -> Vec<usize> {
-        let mut order = active.to_vec();
-        Random::new(self.seed, Purpose::Order, u64::from(epoch)).shuffle(&mut order);
-        let first = step_of_epoch * self.cases_per_step;
-        order[first..order.len().min(first + self.cases_per_step)].to_vec()
-    }
-
-    /// Cases drawn without repetition, early ones more often: those that come first when every case waits for
-    /// an exponential time, the shorter the larger its weight (Efraimidis and Spirakis 2006).
-    fn draw_by_rank(&self, active: &[usize], step: u64) -> Vec<usize> {
+    /// So many cases drawn without repetition, early ones more often: those that come first when
+    /// every case waits for an exponential time, the shorter the larger its weight (Efraimidis and
+    /// Spirakis 2006).
+    fn draw_by_rank(&self, active: &[usize], step: u64, count: usize) -> Vec<usize> {
         let mut random = Random::new(self.seed, Purpose::Ranks, step);
         let last = (active.len() - 1).max(1) as f64;
         let mut waits: Vec<(f64, usize)> = active
@@ -209,7 +252,7 @@ impl Schedule {
             })
             .collect();
         waits.sort_by(|a, b| a.0.total_cmp(&b.0));
-        waits.iter().take(self.cases_per_step).map(|&(_, case)| case).collect()
+        waits.iter().take(count).map(|&(_, case)| case).collect()
     }
 
     /// How many optimiser steps pass until the last cases join.
@@ -220,16 +263,61 @@ impl Schedule {
     /// The steps of `epochs` passes over the active cases.
     pub fn steps_of_epochs(&self, epochs: u32) -> u64 {
         let stage = self.stages.iter().rev().find(|stage| stage.first_epoch < epochs.max(1));
-        stage.map_or(0, |stage| {
-            let length = steps_of_epoch(stage.active_cases, self.cases_per_step);
-            stage.first_step + u64::from(epochs - stage.first_epoch) * length
-        })
+        stage.map_or(0, |&stage| self.passes(stage, (epochs - stage.first_epoch).into(), u64::MAX).1)
+    }
+
+    /// The steps of a pass over all cases in the last phase.
+    pub fn steps_of_last_pass(&self) -> u64 {
+        self.steps_of_pass(self.cases, self.phase_at(u64::MAX).0)
     }
 }
 
-/// Steps of one pass.
-fn steps_of_epoch(cases: usize, cases_per_step: usize) -> u64 {
-    cases.div_ceil(cases_per_step) as u64
+/// A pass over the active cases.
+#[derive(Clone, Debug, PartialEq)]
+struct Epoch {
+    /// The stage, from 0.
+    stage: usize,
+    /// The epoch, from 0.
+    number: u32,
+    steps: Range<u64>,
+}
+
+/// What the steps of a schedule learn from. Holds the order of the epoch that was asked for last,
+/// so that steps are best asked for one after another; any other order gives the same answers.
+#[derive(Debug)]
+pub struct Steps<'a> {
+    schedule: &'a Schedule,
+    /// All cases in the order in which they join.
+    joining: Vec<usize>,
+    /// The present epoch, and its cases in the order in which they are drawn.
+    epoch: Option<(Epoch, Vec<usize>)>,
+}
+
+impl Steps<'_> {
+    /// Which cases, at which resolution, in how many patches, at this step. The answer depends on
+    /// nothing else, so that a run can go on from any step.
+    pub fn at(&mut self, step: u64) -> StepPlan {
+        let schedule = self.schedule;
+        let present = self.epoch.take().filter(|(epoch, _)| epoch.steps.contains(&step));
+        let (epoch, order) = self.epoch.insert(present.unwrap_or_else(|| {
+            let epoch = schedule.epoch_at(step);
+            let mut order = self.joining[..schedule.stages[epoch.stage].active_cases].to_vec();
+            Random::new(schedule.seed, Purpose::Order, epoch.number.into()).shuffle(&mut order);
+            (epoch, order)
+        }));
+        let (active, grain) = (order.len(), schedule.phase_at(step).0.grain);
+        let cases = if schedule.rank_weight > 0.0 {
+            let count = schedule.cases_per_step.min(grain.batch);
+            let drawn = schedule.draw_by_rank(&self.joining[..active], step, count);
+            (0..grain.batch).map(|patch| drawn[patch * drawn.len() / grain.batch]).collect()
+        } else {
+            let before = |step| schedule.samples_before(step);
+            let (first, end) = (before(epoch.steps.start), before(epoch.steps.end));
+            let patches = before(step) - first..before(step + 1) - first;
+            patches.map(|patch| order[(patch * active as u64 / (end - first)) as usize]).collect()
+        };
+        StepPlan { cases, grain, stage: epoch.stage, epoch: epoch.number, active }
+    }
 }
 
 fn check(table: &[(u32, usize)], cases: usize) -> Result<()> {
@@ -258,6 +346,8 @@ fn check(table: &[(u32, usize)], cases: usize) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
 
     const GRAIN: PatchSpec = PatchSpec { patch: [1, 8, 8], pool: [1; 3], batch: 8 };
 
@@ -271,12 +361,13 @@ mod tests {
         let firsts: Vec<u64> = schedule.stages.iter().map(|stage| stage.first_step).collect();
         assert_eq!(firsts, [0, 10, 10 + 10 * 2]);
         assert_eq!(schedule.steps_until_all(), 30);
-        let active = |step| schedule.at(step).active;
+        let at = |step| schedule.steps().at(step);
+        let active = |step| at(step).active;
         assert_eq!(
             [active(0), active(9), active(10), active(29), active(30), active(999)],
             [2, 2, 3, 3, 5, 5]
         );
-        let epoch = |step| schedule.at(step).epoch;
+        let epoch = |step| at(step).epoch;
         assert_eq!(
             [epoch(9), epoch(10), epoch(11), epoch(12), epoch(30), epoch(33)],
             [9, 10, 10, 11, 20, 21]
@@ -285,22 +376,143 @@ mod tests {
         assert_eq!(schedule.steps_of_epochs(21), 33);
     }
 
+    /// Of six cases, by their place in the order of the first epoch.
     #[test]
-    fn every_epoch_passes_once_over_the_active_cases() {
-        let schedule = growing();
-        let mut seen: Vec<usize> = (30..33).flat_map(|step| schedule.at(step).cases).collect();
-        seen.sort_unstable();
-        assert_eq!(seen, [0, 1, 2, 3, 4]);
-        let mut early: Vec<usize> = schedule.at(4).cases;
-        early.sort_unstable();
-        assert_eq!(early, [0, 1]);
+    fn patches_are_dealt_out_over_the_whole_epoch() {
+        let dealt = |cases_per_step, batch| -> Vec<Vec<usize>> {
+            let grain = PatchSpec { batch, ..GRAIN };
+            let schedule = Schedule::new(CaseOrder::Ranked, 6, &[(0, 6)], cases_per_step, grain, 7).unwrap();
+            let mut steps = schedule.steps();
+            let cases: Vec<Vec<usize>> =
+                (0..schedule.steps_of_epochs(1)).map(|step| steps.at(step).cases).collect();
+            let (_, order) = steps.epoch.unwrap();
+            let place = |case: usize| order.iter().position(|&other| other == case).unwrap();
+            cases.into_iter().map(|cases| cases.into_iter().map(place).collect()).collect()
+        };
+        assert_eq!(dealt(3, 7), [[0, 0, 0, 1, 1, 2, 2], [3, 3, 3, 4, 4, 5, 5]]);
+        assert_eq!(dealt(4, 6), [[0, 0, 1, 1, 2, 2], [3, 3, 4, 4, 5, 5]]);
+        assert_eq!(dealt(4, 5), [[0, 0, 1, 1, 2], [3, 3, 4, 4, 5]]);
+        assert_eq!(dealt(5, 6), [[0, 0, 1, 1, 2, 2], [3, 3, 4, 4, 5, 5]]);
+        for cases_per_step in [2, 4, 9] {
+            assert_eq!(dealt(cases_per_step, 2), [[0, 1], [2, 3], [4, 5]]);
+        }
+    }
+
+    fn phases(batches: &[(u64, usize)]) -> Vec<ResolutionPhase> {
+        let phase =
+            |&(first_step, batch)| ResolutionPhase { first_step, grain: PatchSpec { batch, ..GRAIN } };
+        batches.iter().map(phase).collect()
+    }
+
+    /// A schedule of any size: stages, phases, steps smaller and larger than the cases of a step,
+    /// joined by the table or stretched.
+    fn any_schedule() -> impl Strategy<Value = Schedule> {
+        let stages = prop::collection::vec((1..4_u32, 1..9_usize), 1..4);
+        let parts = prop::collection::vec((1..30_u64, 1..13_usize), 1..5);
+        let grown = prop::option::of(1..60_u64);
+        (stages, parts, 1..9_usize, grown, any::<bool>(), any::<u64>()).prop_map(
+            |(stages, parts, cases_per_step, grown, random, seed)| {
+                let mut total = (0, 0);
+                let mut table: Vec<(u32, usize)> = Vec::new();
+                for (epochs, cases) in stages {
+                    total.1 += cases;
+                    table.push(total);
+                    total.0 += epochs;
+                }
+                let mut first = 0;
+                let mut batches: Vec<(u64, usize)> = Vec::new();
+                for (steps, batch) in parts {
+                    batches.push((first, batch));
+                    first += steps;
+                }
+                let joining = if random { CaseOrder::Random } else { CaseOrder::Ranked };
+                let schedule = Schedule::new(joining, total.1, &table, cases_per_step, GRAIN, seed).unwrap();
+                let schedule = schedule.in_phases(phases(&batches));
+                grown.map_or(schedule.clone(), |steps| schedule.joined_after(steps))
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn every_epoch_draws_every_active_case_equally_often(schedule in any_schedule()) {
+            let mut steps = schedule.steps();
+            let mut counts: BTreeMap<u32, BTreeMap<usize, usize>> = BTreeMap::new();
+            let horizon = schedule.steps_until_all() + 200;
+            for step in 0..horizon {
+                let moment = steps.at(step);
+                prop_assert_eq!(moment.cases.len(), moment.grain.batch);
+                let active = &schedule.order()[..moment.active];
+                let drawn = counts.entry(moment.epoch).or_insert_with(|| {
+                    active.iter().map(|&case| (case, 0)).collect()
+                });
+                for case in moment.cases {
+                    prop_assert!(active.contains(&case));
+                    *drawn.entry(case).or_default() += 1;
+                }
+            }
+            counts.pop_last(); // cut off by the end of the test
+            for (epoch, drawn) in counts {
+                let least = *drawn.values().min().unwrap();
+                prop_assert!(drawn.values().all(|&n| n <= least + 1), "epoch {epoch}: {drawn:?}");
+                // Only a stage that was shortened to less than a pass has no patch of some cases.
+                let alone = schedule.stages.windows(2).any(|stages| {
+                    stages[0].first_epoch == epoch && stages[1].first_epoch == epoch + 1
+                });
+                prop_assert!(least > 0 || alone, "epoch {epoch}: {drawn:?}");
+            }
+        }
+
+        #[test]
+        fn where_steps_divide_the_cases_evenly_each_takes_the_next_of_the_order(
+            (cases_per_step, steps_of_epoch) in (1..7_usize, 1..6_usize),
+            (more, seed) in (0..9_usize, any::<u64>()),
+        ) {
+            let (cases, batch) = (cases_per_step * steps_of_epoch, cases_per_step + more);
+            let (grain, table) = (PatchSpec { batch, ..GRAIN }, [(0, cases)]);
+            let schedule =
+                Schedule::new(CaseOrder::Ranked, cases, &table, cases_per_step, grain, seed).unwrap();
+            let mut steps = schedule.steps();
+            for step in 0..3 * steps_of_epoch {
+                let drawn = steps.at(step as u64).cases;
+                let order = &steps.epoch.as_ref().unwrap().1;
+                let next = &order[step % steps_of_epoch * cases_per_step..][..cases_per_step];
+                let shared: Vec<usize> =
+                    (0..batch).map(|patch| next[patch * cases_per_step / batch]).collect();
+                prop_assert_eq!(drawn, shared);
+            }
+        }
+
+        #[test]
+        fn any_step_gives_the_same_plan_wherever_a_run_goes_on(
+            schedule in any_schedule(),
+            from in 0..80_u64,
+            stride in 1..4_usize,
+        ) {
+            let mut all = schedule.steps();
+            let moments: Vec<StepPlan> = (0..120).map(|step| all.at(step)).collect();
+            let mut resumed = schedule.steps();
+            for step in (from..120).step_by(stride).chain([from]) {
+                prop_assert_eq!(&resumed.at(step), &moments[step as usize]);
+            }
+        }
+
+        #[test]
+        fn the_steps_of_epochs_are_where_the_next_epoch_begins(
+            schedule in any_schedule().prop_filter("by the table", |s| s.stages.len() == 1),
+            epochs in 1..9_u32,
+        ) {
+            let next = schedule.steps_of_epochs(epochs);
+            let mut steps = schedule.steps();
+            prop_assert_eq!((steps.at(next - 1).epoch, steps.at(next).epoch), (epochs - 1, epochs));
+        }
     }
 
     #[test]
     fn cases_that_join_by_chance_stay() {
         let schedule = Schedule { joining: CaseOrder::Random, ..growing() };
         let first = |step| {
-            let mut cases = schedule.at(step).cases;
+            let mut cases = schedule.steps().at(step).cases;
             cases.sort_unstable();
             cases
         };
@@ -327,9 +539,9 @@ mod tests {
             ResolutionPhase { first_step: 5, grain: GRAIN },
         );
         let schedule = growing().in_phases(vec![first, second]);
-        assert_eq!([4, 5].map(|step| schedule.at(step).grain), [coarse, GRAIN]);
+        assert_eq!([4, 5].map(|step| schedule.steps().at(step).grain), [coarse, GRAIN]);
         assert_eq!([0, 1, 5, 6].map(|step| schedule.samples_before(step)), [0, 2, 10, 18]);
-        assert_eq!((growing().at(0).grain, growing().samples_before(3)), (GRAIN, 24));
+        assert_eq!((growing().steps().at(0).grain, growing().samples_before(3)), (GRAIN, 24));
     }
 
     #[test]
@@ -337,11 +549,16 @@ mod tests {
         let schedule =
             Schedule::new(CaseOrder::Ranked, 10, &[(0, 10)], 1, GRAIN, 1).unwrap().weighted_by_rank(2.0);
         let mut counts = [0_i32; 10];
-        (0..20_000).for_each(|step| counts[schedule.at(step).cases[0]] += 1);
+        let mut steps = schedule.steps();
+        (0..20_000).for_each(|step| counts[steps.at(step).cases[0]] += 1);
         // Expected shares e^(-2 r / 9) / sum: 0.2249 of 20,000 for the first, e^-2 of that for the last.
         assert!((counts[0] - 4497).abs() < 250 && (counts[9] - 609).abs() < 100, "{counts:?}");
-        let pair = Schedule { cases_per_step: 2, ..schedule }.at(3).cases;
-        assert!(pair.len() == 2 && pair[0] != pair[1], "no case twice in a step");
+        for (batch, pairs) in [(8, 2), (3, 2), (2, 2), (1, 1)] {
+            let schedule = Schedule { cases_per_step: 2, ..schedule.clone() };
+            let mut cases = schedule.in_phases(phases(&[(0, batch)])).steps().at(3).cases;
+            cases.dedup();
+            assert_eq!(cases.len(), pairs, "{batch} patches");
+        }
     }
 
     #[test]

@@ -148,11 +148,11 @@ impl Settings {
         let schedule = Schedule::new(joining, cases, &table, self.cases_per_step, full, self.seed)?
             .weighted_by_rank(self.rank_weight);
         let steps = self.horizon(&schedule, &parts, speed);
+        let schedule = schedule.in_phases(phases(&parts, steps));
         let schedule = match self.grow_share {
             Some(share) => schedule.joined_after((share * steps as f64).round() as u64),
             None => schedule,
         };
-        let schedule = schedule.in_phases(phases(&parts, steps));
         let (mirror, swapped) = self.mirrored(cohort.names);
         Ok(RunPlan {
             network,
@@ -222,10 +222,23 @@ impl Settings {
     fn horizon(&self, schedule: &Schedule, parts: &[TimedSegment], speed: Option<&Speed>) -> u64 {
         let timed = self.seconds.zip(speed).map(|(seconds, speed)| speed.steps(seconds));
         let samples = self.samples.map(|samples| (samples as f64 / samples_of_step(parts)).ceil() as u64);
-        let epochs = self.epochs.map(|epochs| schedule.steps_of_epochs(epochs));
-        let given = self.steps.or(timed).or(samples).or(epochs).map(|steps| steps.max(1));
-        given
-            .unwrap_or_else(|| default_steps(schedule.cases, self.cases_per_step, schedule.steps_until_all()))
+        if let Some(steps) = self.steps.or(timed).or(samples) {
+            return steps.max(1);
+        }
+        let needed = |schedule: &Schedule| match self.epochs {
+            Some(epochs) => schedule.steps_of_epochs(epochs).max(1),
+            None => default_steps(schedule.steps_of_last_pass(), schedule.steps_until_all()),
+        };
+        // A pass takes more steps where these are small, and how many are small follows from the
+        // steps of the run: they grow until they are enough.
+        let mut steps = needed(schedule);
+        loop {
+            let more = needed(&schedule.clone().in_phases(phases(parts, steps)));
+            if more <= steps {
+                return steps;
+            }
+            steps = more;
+        }
     }
 
     fn rates(&self, schedule: &Schedule, steps: u64) -> Rates {
@@ -395,8 +408,8 @@ fn bytes_per_voxel(network: &NetworkPlan) -> u64 {
 }
 
 /// The default horizon: see the constants at the top.
-fn default_steps(cases: usize, cases_per_step: usize, joined: u64) -> u64 {
-    let passes = LEAST_PASSES * cases.div_ceil(cases_per_step) as u64;
+fn default_steps(steps_of_pass: u64, joined: u64) -> u64 {
+    let passes = LEAST_PASSES * steps_of_pass;
     LEAST_STEPS.max(passes).max((AFTER_JOINING * joined as f64).ceil() as u64)
 }
 
@@ -460,6 +473,8 @@ mod tests {
         assert_eq!(steps("--samples 41"), 5);
         assert_eq!(steps("--samples 42 --batch-start 5 --batch-share 0.6"), 6);
         assert_eq!(steps("--epochs 5"), 3 + 2 * 3);
+        // One patch a step, and not two cases, for the first quarter: 2 + 2 + 1, then 3 + 3.
+        assert_eq!(steps("--epochs 5 --batch-start 1"), 11);
         assert_eq!(steps("--seconds 60"), 200);
         assert_eq!(steps("--seconds 60 --coarse-share 0.5"), 300);
     }
@@ -514,8 +529,8 @@ mod tests {
 
     #[test]
     fn the_horizon_follows_its_three_rules() {
-        assert_eq!(default_steps(17, 4, 110), 400);
-        assert_eq!(default_steps(70, 4, 400), 60 * 18);
-        assert_eq!(default_steps(126, 4, 1300), 1950);
+        assert_eq!(default_steps(5, 110), 400);
+        assert_eq!(default_steps(18, 400), 60 * 18);
+        assert_eq!(default_steps(32, 1300), 1950);
     }
 }

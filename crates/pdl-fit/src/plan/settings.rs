@@ -129,7 +129,8 @@ pub struct Settings {
     /// less.
     #[arg(long, value_name = "SIZE", default_value = "2GiB", value_parser = parse_memory, help_heading = "Samples")]
     pub memory: u64,
-    /// Cases that the samples of a step come from.
+    /// Cases that the patches of a step come from; fewer where it has fewer patches. Whatever it
+    /// is, an epoch has equally many patches of every active case, within one.
     #[arg(long, value_name = "CASES", default_value_t = 4, help_heading = "Samples")]
     pub cases_per_step: usize,
     /// The share of samples that are placed on a label.
@@ -181,9 +182,10 @@ pub struct Settings {
     /// Momentum of sgd.
     #[arg(long, default_value_t = 0.99, help_heading = "Learning rate and weights")]
     pub momentum: f64,
-    /// Weight decay.
-    #[arg(long, default_value_t = 0.01, help_heading = "Learning rate and weights")]
-    pub weight_decay: f64,
+    /// Weight decay of kernels; biases and norms have none [default: 0.01 for adamw, 0.00003 for
+    /// sgd].
+    #[arg(long, value_name = "DECAY", help_heading = "Learning rate and weights")]
+    pub weight_decay: Option<f64>,
     /// Gradients are scaled down to this norm.
     #[arg(long, value_name = "NORM", default_value_t = 12.0, help_heading = "Learning rate and weights")]
     pub clip: f64,
@@ -299,7 +301,8 @@ impl Settings {
 
     /// What the optimiser is told.
     pub fn choice(&self) -> OptimiserConfig {
-        let Self { optimiser: method, momentum, weight_decay, clip, .. } = *self;
+        let Self { optimiser: method, momentum, clip, .. } = *self;
+        let weight_decay = self.weight_decay.unwrap_or_else(|| method.default_weight_decay());
         OptimiserConfig { method, momentum, weight_decay, clip }
     }
 
@@ -339,7 +342,7 @@ impl Settings {
         if self.until_dice.is_some_and(|dice| !(dice > 0.0 && dice <= 1.0)) {
             return wrong("--until-dice must be above 0, at most 1");
         }
-        if !(self.highest_rate() > 0.0 && self.clip > 0.0 && self.weight_decay >= 0.0) {
+        if !(self.highest_rate() > 0.0 && self.clip > 0.0 && self.choice().weight_decay >= 0.0) {
             return wrong("--rate and --clip must be above 0, --weight-decay at least 0");
         }
         if ![self.ema, self.momentum].iter().all(|share| (0.0..1.0).contains(share)) {
@@ -407,6 +410,20 @@ pub(crate) mod tests {
         assert!(settings("--start 20% --every 3").check().is_ok());
         let two = ["x", "--steps", "3", "--seconds", "4"];
         assert!(Line::try_parse_from(two).is_err(), "a run has one length");
+    }
+
+    /// nnU-Net's SGD: a learning rate of 0.01, momentum 0.99, weight decay 3e-5, gradients of norm
+    /// 12.
+    #[test]
+    fn every_optimiser_has_its_own_defaults() {
+        let defaults = |line: &str| {
+            let OptimiserConfig { momentum, weight_decay, clip, .. } = settings(line).choice();
+            [settings(line).highest_rate(), momentum, weight_decay, clip]
+        };
+        assert_eq!(defaults("--optimiser sgd"), [0.01, 0.99, 3e-5, 12.0]);
+        assert_eq!(defaults("")[2], 0.01);
+        assert_eq!(defaults("--optimiser sgd --weight-decay 0")[2], 0.0);
+        assert!(settings("--weight-decay=-1").check().is_err());
     }
 
     #[test]

@@ -214,9 +214,7 @@ impl<'a> Trainer<'a> {
 
     fn evaluate(&mut self, cases: &[EvalCase], moment: &StepPlan) -> Result<()> {
         let clock = Instant::now();
-        let (net, weights) = (&self.net, self.average.weights());
-        let predictor = Predictor { net, weights, patch: self.plan.patch, device: self.device };
-        let dice = predictor.dice(cases)?;
+        let dice = self.predictor().dice(cases)?;
         let progress = &mut self.progress;
         self.history.push(HistoryRow {
             step: progress.step,
@@ -232,6 +230,21 @@ impl<'a> Trainer<'a> {
         (progress.loss_sum, progress.loss_steps) = (0.0, 0);
         progress.evaluation_seconds += clock.elapsed().as_secs_f64();
         Ok(())
+    }
+
+    fn predictor(&self) -> Predictor<'_> {
+        let (net, weights) = (&self.net, self.average.weights());
+        Predictor { net, weights, patch: self.plan.patch, device: self.device }
+    }
+
+    /// How many seconds an evaluation on these cases takes.
+    ///
+    /// # Errors
+    /// [`FitError::Torch`] when libtorch refuses.
+    pub fn seconds_of_evaluation(&self, cases: &[EvalCase]) -> Result<f64> {
+        let clock = Instant::now();
+        self.predictor().dice(cases)?;
+        Ok(clock.elapsed().as_secs_f64())
     }
 
     /// How many seconds a step takes with samples of this grain, which other threads draw: the median over a few, on

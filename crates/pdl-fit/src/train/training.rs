@@ -213,6 +213,13 @@ pub(crate) fn speed_of(
     Ok(Speed { parts })
 }
 
+/// Seconds that an evaluation of such a run takes.
+pub(crate) fn seconds_of_evaluation(settings: &Settings, cohort: &Dataset, loaded: &Loaded) -> Result<f64> {
+    let plan = settings.plan(&cohort.with(&shapes(loaded)), None)?;
+    let trainer = Trainer::new(settings, &plan, device_of(settings.device)?)?;
+    trainer.seconds_of_evaluation(&loaded.validation)
+}
+
 /// Voxels along z, y, x of the training images.
 pub(crate) fn shapes(loaded: &Loaded) -> Vec<[usize; 3]> {
     loaded.training.iter().map(|case| case.shape).collect()

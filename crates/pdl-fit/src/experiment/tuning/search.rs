@@ -37,8 +37,8 @@ const OWN: [&str; 16] = [
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, clap::Args)]
 #[command(next_help_heading = "Search")]
 pub struct Search {
-    /// Seconds of training of all trials together, shared evenly among the rungs; timing steps and evaluating are not
-    /// counted.
+    /// Seconds that the tuning takes, about: loading, timing steps, training and evaluation. The
+    /// rungs share evenly what timing leaves; a trial has at least 20 steps.
     #[arg(long, value_name = "SECONDS", default_value_t = 300.0)]
     pub budget: f64,
     /// Settings that begin: those that `train` would take, and others drawn at random from the grid of the lists below.
