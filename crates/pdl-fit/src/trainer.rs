@@ -215,8 +215,8 @@ impl<'a> Trainer<'a> {
     fn evaluate(&mut self, cases: &[HeldOut], moment: &Moment) -> Result<()> {
         let clock = Instant::now();
         let (net, weights) = (&self.net, self.average.weights());
-        let predictor = Predictor { net, weights, patch: self.plan.patch, device: self.device };
-        let dice = predictor.dice(cases)?;
+        let window = self.plan.schedule.window_after(self.progress.step);
+        let dice = Predictor { net, weights, window, device: self.device }.dice(cases)?;
         let progress = &mut self.progress;
         self.history.push(HistoryRow {
             step: progress.step,
