@@ -38,7 +38,7 @@ WANTED = {"MR": 0.87, "CT": 0.74}
 BETTER_AT_MOST = 0.005
 APART_AT_MOST = 1e-4
 SAME = 0.002  # of two evaluations: averaged and interpolated in another order, a few voxels differ
-PLANES = 8  # that go through the network at once
+PLANES = 8  # windows of them that go through the network at once
 MANY_STEPS = 10**7  # more than any budget holds
 
 
@@ -92,18 +92,11 @@ def probabilities(weights, plan, image):
     """(1, channels, z, y, x) of a prepared image (z, y, x)."""
     network, form = plan["network"], peer.memory_format(plan)
     apply = lambda x: u_net(weights, network, x.contiguous(memory_format=form))[0].softmax(1)
+    window = dict(predictor=apply, overlap=0.5, mode="gaussian", cval=image.min().item())
     if network["dims"] == 3:
-        window = dict(roi_size=plan["patch"], sw_batch_size=1, overlap=0.5, mode="gaussian", cval=image.min().item())
-        return sliding_window_inference(image[None, None], predictor=apply, **window)
-    stride = 2 ** max(network["halvings"][1:])
-    padding = []
-    for side, least in zip(reversed(image.shape[1:]), reversed(plan["patch"][1:])):
-        missing = -(-max(side, least) // stride) * stride - side
-        padding += [missing // 2, missing - missing // 2]
-    planes = functional.pad(image[:, None], padding, value=image.min().item())
-    p = torch.cat([apply(part) for part in planes.split(PLANES)])
-    p = p[:, :, padding[2] :, padding[0] :][:, :, : image.shape[1], : image.shape[2]]
-    return p.transpose(0, 1)[None]
+        return sliding_window_inference(image[None, None], plan["patch"], 1, **window)
+    planes = sliding_window_inference(image[:, None], plan["patch"][1:], PLANES, **window)
+    return planes.transpose(0, 1)[None]
 
 
 def peer_dice(weights, record, tests):

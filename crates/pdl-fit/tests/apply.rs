@@ -9,12 +9,12 @@ use pdl_fit::metrics::evaluate::EvaluationRow;
 use pdl_io::nifti;
 use pdl_volume::{Affine, Orientation, Volume};
 
-/// The sample cohort of CT, curated with a crop, and a short run on it.
+/// The sample cohort of CT, curated with a crop, and a short run on it, whose patches stay small to its end.
 fn trained(folder: &Path, crop: &str) -> (PathBuf, PathBuf) {
     let out = folder.join("out");
     let (sample, to) = (pdl_tests::sample("ct"), out.to_str().unwrap());
     pdl_tests::run_ok(&["curate", sample.to_str().unwrap(), "--out", to, "--crop", crop]);
-    let words = ["--name", "short", "--steps", "60", "--width", "8"];
+    let words = ["--name", "short", "--steps", "60", "--width", "8", "--patch-share", "1"];
     let output = fit("train", &[&[out.to_str().unwrap()], &words[..]].concat());
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     (out.clone(), out.join("runs/short"))
@@ -56,6 +56,16 @@ fn predictions_lie_on_the_images_own_grids_and_score_what_evaluate_says() {
         rows.iter().any(|row| row.dice.is_some_and(|dice| dice > 0.5)),
         "it has learnt something: {rows:?}"
     );
+    // The finished network is applied in the windows in which it was validated while it was trained.
+    let record: pdl_fit::experiment::run_record::RunRecord =
+        pdl_store::json::read(&run.join("run.json")).unwrap();
+    let trained_on = record.plan.schedule.window_after(record.results.steps);
+    assert!(trained_on[2] < record.plan.patch[2], "{trained_on:?}");
+    for (label, validated) in record.labels.iter().zip(&record.results.dice) {
+        let of_label = || rows.iter().filter(|row| row.label == label.value).filter_map(|row| row.dice);
+        let mean = of_label().sum::<f64>() / of_label().count() as f64;
+        assert!((mean - validated.unwrap()).abs() < 1e-9, "{label:?} {mean} {validated:?}");
+    }
 
     // The same images once more, as somebody would hand them in, and a file that is none.
     let cases = Cases::read(&out).unwrap();

@@ -50,8 +50,9 @@ impl Model {
 
     /// The network, to be applied to prepared cases.
     pub fn predictor(&self) -> Predictor<'_> {
-        let Self { net, weights, device, .. } = self;
-        Predictor { net, weights, patch: self.record.plan.patch, device: *device }
+        let Self { record, net, weights, device, .. } = self;
+        let window = record.plan.schedule.window_after(record.results.steps);
+        Predictor { net, weights, window, device: *device }
     }
 
     /// The network and its values.

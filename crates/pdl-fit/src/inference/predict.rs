@@ -208,7 +208,7 @@ fn one(
             .collect::<std::result::Result<_, _>>()
             .map_err(unreadable)?,
     };
-    let key = Key::new("predict 2")
+    let key = Key::new("predict 3")
         .part("input", &hashes)
         .part("weights", &model.record.results.weights_blake3)
         .part("preparation", &model.record.preparation)

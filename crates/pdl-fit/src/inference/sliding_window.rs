@@ -1,4 +1,12 @@
-//! Predictions for whole cases, and their Dice on the original grid.
+//! Sliding-window inference: probabilities of whole cases from windows of the patch's size, and
+//! their Dice on the original grid.
+//!
+//! Instance norm divides by the statistics of what it is given, so a network is right on fields of
+//! view that it was trained on and not on larger ones. Windows overlap by half along every axis
+//! that is longer than they are, in planes as in volumes, and are averaged by a Gaussian weight, as
+//! what a window says near its faces is worth less (nnU-Net).
+
+use std::ops::Range;
 
 use pdl_volume::{Grid, VoxelBox};
 use tch::{Device, Kind, Tensor};
@@ -13,10 +21,12 @@ use crate::model::memory_format;
 use crate::model::unet::UNet;
 use crate::model::weights::Weights;
 
-/// The deviation of a block's weight, as a share of its side (nnU-Net).
+/// Standard deviation of a window's weight along an axis, as a fraction of its side (nnU-Net).
 const WINDOW_SIGMA: f64 = 0.125;
-/// Voxels that go through the network at once.
-const CHUNK_VOXELS: usize = 131_072;
+/// The least weight of a voxel; the middle of a window has 1.
+const LEAST_WEIGHT: f64 = 1e-3;
+/// Voxels of the windows that go through the network at once; a larger window goes alone.
+const BATCH_VOXELS: usize = 131_072;
 
 /// Applies a network to whole cases.
 #[derive(Debug)]
@@ -25,8 +35,9 @@ pub struct Predictor<'a> {
     pub net: &'a UNet,
     /// Its values.
     pub weights: &'a Weights,
-    /// Sides (z, y, x) of the samples that it was trained on; z is 1 for planes.
-    pub patch: [usize; 3],
+    /// Sides (z, y, x) of a window in voxels: those of the patches of the network's last training
+    /// step; z is 1 for planes.
+    pub window: [usize; 3],
     /// Where it runs.
     pub device: Device,
 }
@@ -45,8 +56,8 @@ impl Predictor<'_> {
         Ok(CohortDice::of(all, self.net.plan().classes as usize - 1))
     }
 
-    /// The most probable channel of every voxel of the RAS+ grid `whole`, of which the case holds all or a box;
-    /// background beyond that.
+    /// The most probable channel of every voxel of the RAS+ grid `whole`, of which the case holds
+    /// all or a box; background beyond that.
     ///
     /// # Errors
     /// [`FitError::Torch`] when libtorch refuses; [`FitError::Folder`] when the case is no part of the grid.
@@ -60,90 +71,232 @@ impl Predictor<'_> {
         Ok(part.put_back(self.in_box(case, [z, y, x])?, whole.shape, 0))
     }
 
-    /// The most probable channel of every voxel of a grid of `shape` (z, y, x) that fills the case's box.
+    /// The most probable channel of every voxel of a grid of `shape` (z, y, x) that fills the
+    /// case's box.
     fn in_box(&self, case: &Case, shape: [usize; 3]) -> Result<Vec<u8>> {
+        let batch = (BATCH_VOXELS / self.window.iter().product::<usize>()).max(1);
+        let p = self.probabilities(case, batch)?;
+        Ok(resample::most_probable(&p, self.net.plan().classes as usize, case.shape, shape))
+    }
+
+    /// Probabilities (z, y, x, channel) of a case's voxels, in C order, from `batch` windows at a
+    /// time.
+    fn probabilities(&self, case: &Case, batch: usize) -> Result<Vec<f32>> {
         let _no_grad = tch::no_grad_guard();
-        let p = if self.net.plan().dims == 2 { self.planes(case)? } else { self.blocks(case)? };
-        let p = p.f_to_device(Device::Cpu)?.f_contiguous()?;
-        let mut values = vec![0.0; p.numel()];
-        p.f_copy_data(&mut values, p.numel())?;
-        Ok(resample::most_probable(&values, self.net.plan().classes as usize, case.shape, shape))
-    }
-
-    /// The sides to which a case is padded: no less than a sample, and multiples of the network's stride.
-    fn padded(&self, case: &Case) -> [usize; 3] {
-        let stride = self.net.plan().stride();
-        std::array::from_fn(|axis| case.shape[axis].max(self.patch[axis]).next_multiple_of(stride))
-    }
-
-    /// Probabilities (z, y, x, channel) from whole planes.
-    fn planes(&self, case: &Case) -> Result<Tensor> {
-        let [nz, ny, nx] = case.shape;
-        let [_, height, width] = self.padded(case);
-        let (above, left) = ((height - ny) / 2, (width - nx) / 2);
-        let chunk = (CHUNK_VOXELS / (height * width)).max(1);
-        let mut parts = Vec::new();
-        for first in (0..nz).step_by(chunk) {
-            let planes = chunk.min(nz - first);
-            let origin = [first as isize, -(above as isize), -(left as isize)];
-            let block = self.block(case, origin, [planes, height, width])?;
-            let images =
-                memory_format::from_channels_last(&block, &[planes as i64, 1, height as i64, width as i64])?;
-            let p = self.net.forward(self.weights, &images)?.f_softmax(1, Kind::Float)?;
-            let p = p.f_narrow(2, above as i64, ny as i64)?.f_narrow(3, left as i64, nx as i64)?;
-            parts.push(p.f_permute([0, 2, 3, 1])?);
+        let (tiling, classes) = (Tiling::new(case.shape, self.window), self.net.plan().classes);
+        let weight = tiling.weight(self.device)?;
+        let mut slab = Slab::new(&tiling, classes, self.device)?;
+        let mut p = Vec::with_capacity(case.image.len() * classes as usize);
+        let mut of_padding = None;
+        for starts in tiling.starts.chunks(batch) {
+            slab.move_to(tiling.planes(starts), &mut p)?;
+            let of_windows = self.of_windows(case, &tiling, starts, &mut of_padding)?;
+            for (start, of_window) in starts.iter().zip(&of_windows) {
+                slab.add(*start, of_window, &weight)?;
+            }
         }
-        Ok(Tensor::f_cat(&parts, 0)?)
+        slab.move_to(tiling.size[0]..tiling.size[0], &mut p)?;
+        Ok(p)
     }
 
-    /// Probabilities (z, y, x, channel) from blocks that overlap by half. Where they do, they are averaged by a
-    /// Gaussian weight, as what a block says near its faces is worth less.
-    fn blocks(&self, case: &Case) -> Result<Tensor> {
-        let size = self.padded(case);
-        let pad: [usize; 3] = std::array::from_fn(|axis| (size[axis] - case.shape[axis]) / 2);
-        let shape = [1, self.net.plan().classes].into_iter().chain(size.iter().map(|&n| n as i64));
-        let total = Tensor::f_zeros(shape.collect::<Vec<_>>(), (Kind::Float, self.device))?;
-        let count = Tensor::f_zeros(size.map(|n| n as i64), (Kind::Float, self.device))?;
-        let weight = block_weight(self.patch, self.device)?;
-        for start in block_starts(size, self.patch) {
-            let origin = std::array::from_fn(|axis| start[axis] as isize - pad[axis] as isize);
-            let [z, y, x] = self.patch.map(|n| n as i64);
-            let images =
-                memory_format::from_channels_last(&self.block(case, origin, self.patch)?, &[1, 1, z, y, x])?;
-            let p = self.net.forward(self.weights, &images)?.f_softmax(1, Kind::Float)?;
-            let _ = window(&total, 2, start, self.patch)?.f_add_(&p.f_mul(&weight)?)?;
-            let _ = window(&count, 0, start, self.patch)?.f_add_(&weight)?;
+    /// Probabilities (channel, z, y, x) in the windows that begin at `starts`, in their order.
+    ///
+    /// Wherever a window holds the case's padding value alone the network's answer is the same: it
+    /// is computed once a case and kept in `of_padding`.
+    fn of_windows(
+        &self,
+        case: &Case,
+        tiling: &Tiling,
+        starts: &[[usize; 3]],
+        of_padding: &mut Option<Tensor>,
+    ) -> Result<Vec<Tensor>> {
+        let voxels_each = self.window.iter().product();
+        let mut voxels: Vec<f32> = Vec::with_capacity(starts.len() * voxels_each);
+        let mut is_padding = Vec::with_capacity(starts.len());
+        for start in starts {
+            let (first, origin) = (voxels.len(), tiling.origin(*start));
+            copy_block(&case.image, case.shape, origin, self.window, case.padding, |v| voxels.push(v));
+            let padding_alone = voxels[first..].iter().all(|v| *v == case.padding);
+            if padding_alone {
+                voxels.truncate(first);
+            }
+            is_padding.push(padding_alone);
         }
-        let p = window(&total.f_div(&count)?, 2, pad, case.shape)?;
-        Ok(p.f_squeeze_dim(0)?.f_permute([1, 2, 3, 0])?)
+        if of_padding.is_none() && is_padding.contains(&true) {
+            *of_padding = self.forward(&vec![case.padding; voxels_each])?.pop();
+        }
+        let mut others = self.forward(&voxels)?.into_iter();
+        let of_window = |&padding_alone: &bool| match padding_alone {
+            true => of_padding.as_ref().map(Tensor::shallow_clone),
+            false => others.next(),
+        };
+        Ok(is_padding.iter().filter_map(of_window).collect())
     }
 
-    fn block(&self, case: &Case, origin: [isize; 3], size: [usize; 3]) -> Result<Tensor> {
-        let mut voxels = Vec::with_capacity(size.iter().product());
-        copy_block(&case.image, case.shape, origin, size, case.padding, |v| voxels.push(v));
-        Ok(Tensor::f_from_slice(&voxels)?.f_to_device(self.device)?)
+    /// Probabilities (channel, z, y, x) of windows, whose voxels (z, y, x) lie one window after
+    /// another.
+    fn forward(&self, voxels: &[f32]) -> Result<Vec<Tensor>> {
+        if voxels.is_empty() {
+            return Ok(Vec::new());
+        }
+        let sides = self.window.map(|n| n as i64);
+        let count = voxels.len() as i64 / sides.iter().product::<i64>();
+        let shape: Vec<i64> =
+            [count, 1].into_iter().chain(sides[3 - self.net.plan().dims..].iter().copied()).collect();
+        let voxels = Tensor::f_from_slice(voxels)?.f_to_device(self.device)?;
+        let images = memory_format::from_channels_last(&voxels, &shape)?;
+        let p = self.net.forward(self.weights, &images)?.f_softmax(1, Kind::Float)?;
+        let [z, y, x] = sides;
+        Ok(p.f_reshape([count, -1, z, y, x])?.f_unbind(0)?)
     }
 }
 
-/// The weight (z, y, x) of a block's voxels: a Gaussian around its middle, at least a thousandth.
-fn block_weight(patch: [usize; 3], device: Device) -> Result<Tensor> {
+/// Where windows lie in a volume that is padded on both sides to no less than one of them. All axes
+/// are z, y, x.
+#[derive(Debug)]
+struct Tiling {
+    window: [usize; 3],
+    /// The sides of the volume.
+    shape: [usize; 3],
+    /// The sides of the padded volume.
+    size: [usize; 3],
+    /// Where the volume begins in the padded one.
+    pad: [usize; 3],
+    /// Where windows begin in the padded volume, in C order.
+    starts: Vec<[usize; 3]>,
+}
+
+impl Tiling {
+    fn new(shape: [usize; 3], window: [usize; 3]) -> Self {
+        let size: [usize; 3] = std::array::from_fn(|axis| shape[axis].max(window[axis]));
+        let pad = std::array::from_fn(|axis| (size[axis] - shape[axis]) / 2);
+        let [zs, ys, xs]: [Vec<usize>; 3] = std::array::from_fn(|axis| starts(size[axis], window[axis]));
+        let mut starts = Vec::with_capacity(zs.len() * ys.len() * xs.len());
+        for &z in &zs {
+            for &y in &ys {
+                starts.extend(xs.iter().map(|&x| [z, y, x]));
+            }
+        }
+        Self { window, shape, size, pad, starts }
+    }
+
+    /// Where a window begins in the volume.
+    fn origin(&self, start: [usize; 3]) -> [isize; 3] {
+        std::array::from_fn(|axis| start[axis] as isize - self.pad[axis] as isize)
+    }
+
+    /// The planes of the padded volume from the first of these windows, which come in C order, to
+    /// the end of the last.
+    fn planes(&self, starts: &[[usize; 3]]) -> Range<usize> {
+        let (first, last) = (starts.first().copied().unwrap_or_default(), starts.last());
+        first[0]..last.map_or(first[0], |last| last[0] + self.window[0])
+    }
+
+    /// The weight (z, y, x) of a window's voxels: a Gaussian around its middle; 1 where no windows
+    /// overlap, so that a plane that one window holds gets what the network says of it, to the last
+    /// bit.
+    fn weight(&self, device: Device) -> Result<Tensor> {
+        let overlap = (0..3).any(|axis| self.window[axis] > 1 && self.window[axis] < self.size[axis]);
+        let weight = if overlap { gaussian(self.window) } else { vec![1.0; self.window.iter().product()] };
+        Ok(Tensor::f_from_slice(&weight)?.f_view(self.window.map(|n| n as i64))?.f_to_device(device)?)
+    }
+}
+
+/// A Gaussian (z, y, x) around the middle of a window, in C order.
+fn gaussian(window: [usize; 3]) -> Vec<f32> {
     let along = |side: usize| -> Vec<f64> {
         let (middle, sigma) = ((side as f64 - 1.0) / 2.0, WINDOW_SIGMA * side as f64);
         (0..side).map(|at| (-0.5 * ((at as f64 - middle) / sigma).powi(2)).exp()).collect()
     };
-    let [z, y, x] = patch.map(along);
-    let mut weights = Vec::with_capacity(patch.iter().product());
+    let [z, y, x] = window.map(along);
+    let mut weight = Vec::with_capacity(window.iter().product());
     for z in &z {
         for y in &y {
-            weights.extend(x.iter().map(|x| (z * y * x).max(1e-3) as f32));
+            weight.extend(x.iter().map(|x| (z * y * x).max(LEAST_WEIGHT) as f32));
         }
     }
-    let shape: Vec<i64> = patch.iter().map(|&side| side as i64).collect();
-    Ok(Tensor::f_from_slice(&weights)?.f_view(shape.as_slice())?.f_to_device(device)?)
+    weight
+}
+
+/// Where windows begin along an axis so that they cover `size` voxels, each overlapping the next by
+/// half or more.
+fn starts(size: usize, window: usize) -> Vec<usize> {
+    let last = size - window;
+    let mut starts: Vec<usize> = (0..last).step_by((window / 2).max(1)).collect();
+    starts.push(last);
+    starts
+}
+
+/// The planes of a padded volume that windows are being added to. It moves along z, so that memory
+/// is bounded by a window's depth or a batch of planes.
+#[derive(Debug)]
+struct Slab<'a> {
+    tiling: &'a Tiling,
+    planes: Range<usize>,
+    /// Weighted sums of probabilities (channel, z, y, x).
+    sums: Tensor,
+    /// Sums of weights (z, y, x).
+    weights: Tensor,
+}
+
+impl<'a> Slab<'a> {
+    /// No planes yet.
+    fn new(tiling: &'a Tiling, channels: i64, device: Device) -> Result<Self> {
+        let [_, y, x] = tiling.size.map(|n| n as i64);
+        let empty = |shape: &[i64]| Tensor::f_zeros(shape, (Kind::Float, device));
+        Ok(Self { tiling, planes: 0..0, sums: empty(&[channels, 0, y, x])?, weights: empty(&[0, y, x])? })
+    }
+
+    /// Adds the probabilities (channel, z, y, x) of the window that begins at `start`.
+    fn add(&self, start: [usize; 3], p: &Tensor, weight: &Tensor) -> Result<()> {
+        let start = [start[0] - self.planes.start, start[1], start[2]];
+        let _ = part(&self.sums, 1, start, self.tiling.window)?.f_addcmul_(p, weight)?;
+        let _ = part(&self.weights, 0, start, self.tiling.window)?.f_add_(weight)?;
+        Ok(())
+    }
+
+    /// Goes on to `planes`, which begin within the present ones or right behind them. Those that
+    /// are left get no more windows: the mean probabilities (z, y, x, channel) of the volume's
+    /// voxels in them are appended to `p`.
+    fn move_to(&mut self, planes: Range<usize>, p: &mut Vec<f32>) -> Result<()> {
+        if planes == self.planes {
+            return Ok(());
+        }
+        self.append_means(self.planes.start..planes.start, p)?;
+        let left = (planes.start - self.planes.start) as i64;
+        self.sums = moved(&self.sums, 1, left, planes.len())?;
+        self.weights = moved(&self.weights, 0, left, planes.len())?;
+        self.planes = planes;
+        Ok(())
+    }
+
+    fn append_means(&self, planes: Range<usize>, p: &mut Vec<f32>) -> Result<()> {
+        let Tiling { shape, pad, .. } = *self.tiling;
+        let (from, to) = (planes.start.max(pad[0]), planes.end.min(pad[0] + shape[0]));
+        if from >= to {
+            return Ok(());
+        }
+        let (start, size) = ([from - self.planes.start, pad[1], pad[2]], [to - from, shape[1], shape[2]]);
+        let means = part(&self.sums, 1, start, size)?.f_div(&part(&self.weights, 0, start, size)?)?;
+        let means = means.f_permute([1, 2, 3, 0])?.f_to_device(Device::Cpu)?.f_contiguous()?;
+        let first = p.len();
+        p.resize(first + means.numel(), 0.0);
+        Ok(means.f_copy_data(&mut p[first..], means.numel())?)
+    }
+}
+
+/// Sums over planes along `axis` without the first `left` of them, with zeros behind up to
+/// `planes`.
+fn moved(sums: &Tensor, axis: i64, left: i64, planes: usize) -> Result<Tensor> {
+    let mut shape = sums.size();
+    let held = shape[axis as usize] - left;
+    shape[axis as usize] = planes as i64 - held;
+    let zeros = Tensor::f_zeros(shape, (Kind::Float, sums.device()))?;
+    Ok(Tensor::f_cat(&[sums.f_narrow(axis, left, held)?, zeros], axis)?)
 }
 
 /// The view of `size` voxels from `start` on, along three axes from `axis` on.
-fn window(t: &Tensor, axis: i64, start: [usize; 3], size: [usize; 3]) -> Result<Tensor> {
+fn part(t: &Tensor, axis: i64, start: [usize; 3], size: [usize; 3]) -> Result<Tensor> {
     let mut view = t.shallow_clone();
     for (i, (start, size)) in start.into_iter().zip(size).enumerate() {
         view = view.f_narrow(axis + i as i64, start as i64, size as i64)?;
@@ -151,72 +304,227 @@ fn window(t: &Tensor, axis: i64, start: [usize; 3], size: [usize; 3]) -> Result<
     Ok(view)
 }
 
-/// Where the blocks of a volume begin (z, y, x).
-fn block_starts(size: [usize; 3], patch: [usize; 3]) -> Vec<[usize; 3]> {
-    let [zs, ys, xs]: [Vec<usize>; 3] = std::array::from_fn(|axis| starts(size[axis], patch[axis]));
-    let mut all = Vec::new();
-    for &z in &zs {
-        for &y in &ys {
-            all.extend(xs.iter().map(|&x| [z, y, x]));
-        }
-    }
-    all
-}
-
-/// Where blocks of `patch` voxels begin so that they cover `size`, each overlapping the next by half or more.
-fn starts(size: usize, patch: usize) -> Vec<usize> {
-    let last = size - patch;
-    let mut starts: Vec<usize> = (0..last).step_by((patch / 2).max(1)).collect();
-    starts.push(last);
-    starts
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::model::unet::NetworkPlan;
-    use pdl_volume::{Affine, Grid, Orientation, Volume};
+    use pdl_volume::{Affine, Orientation, Volume};
 
+    const CLASSES: i64 = 3;
+    const FLOAT: (Kind, Device) = (Kind::Float, Device::Cpu);
+
+    /// Of `shape` (x, y, z), brighter from row to row and plane to plane, so that every window has
+    /// statistics of its own.
     fn case(shape: [usize; 3]) -> Case {
+        let [nx, ny, _] = shape;
+        let voxel = |v: usize| (v % 7) as f32 * 0.3 + (v / nx % ny + 2 * (v / (nx * ny))) as f32;
         let affine = Affine::from_orientation(Orientation::RAS, [1.0; 3], shape);
         let n: usize = shape.iter().product();
-        let image = Volume::new(Grid::new(shape, affine), (0..n).map(|v| (v % 7) as f32).collect()).unwrap();
-        Case::new("a", image, vec![0; n], vec![true; 2])
+        let image = Volume::new(Grid::new(shape, affine), (0..n).map(voxel).collect()).unwrap();
+        Case::new("a", image, vec![0; n], vec![true; CLASSES as usize])
+    }
+
+    fn network(dims: usize) -> (UNet, Weights) {
+        let net = UNet::new(NetworkPlan::plain(dims, 4, 2, CLASSES));
+        let weights = Weights::new(net.parameters(), 3, Device::Cpu).unwrap();
+        (net, weights)
+    }
+
+    fn predictor((net, weights): &(UNet, Weights), window: [usize; 3]) -> Predictor<'_> {
+        Predictor { net, weights, window, device: Device::Cpu }
+    }
+
+    /// What a network says of images (N, 1, z, y, x), by one forward pass: probabilities (N,
+    /// channel, z, y, x).
+    fn one_forward((net, weights): &(UNet, Weights), images: &Tensor) -> Tensor {
+        let _no_grad = tch::no_grad_guard();
+        let mut shape = images.size();
+        let voxels = images.contiguous();
+        if net.plan().dims == 2 {
+            shape.remove(2);
+        }
+        let images = memory_format::from_channels_last(&voxels, &shape).unwrap();
+        let p = net.forward(weights, &images).unwrap().softmax(1, Kind::Float);
+        if net.plan().dims == 2 { p.unsqueeze(2) } else { p }
+    }
+
+    /// A case's image (z, y, x), padded evenly with its minimum to no less than a window, and where
+    /// it begins.
+    fn padded(case: &Case, window: [usize; 3]) -> (Tensor, [usize; 3]) {
+        let missing: [usize; 3] = std::array::from_fn(|axis| window[axis].saturating_sub(case.shape[axis]));
+        let around: Vec<i64> =
+            missing.iter().rev().flat_map(|n| [n / 2, n - n / 2]).map(|n| n as i64).collect();
+        let image = Tensor::from_slice(&case.image).view(case.shape.map(|n| n as i64));
+        (image.pad(around, "constant", f64::from(case.padding)), missing.map(|n| n / 2))
+    }
+
+    /// Probabilities (z, y, x, channel) in C order as a row.
+    fn row(p: &Tensor, start: [usize; 3], shape: [usize; 3]) -> Vec<f32> {
+        let p = part(p, 1, start, shape).unwrap().permute([1, 2, 3, 0]).contiguous();
+        Vec::try_from(p.view(-1)).unwrap()
+    }
+
+    /// The weighted mean of what the network says of every window by itself.
+    fn mean_of_windows(
+        network: &(UNet, Weights),
+        case: &Case,
+        window: [usize; 3],
+        starts: [&[usize]; 3],
+    ) -> Vec<f32> {
+        let (image, pad) = padded(case, window);
+        let bell = |side: usize| {
+            let from_middle = Tensor::arange(side as i64, FLOAT) - (side as f64 - 1.0) / 2.0;
+            (from_middle / (side as f64 / 8.0)).square().neg().divide_scalar(2.0).exp()
+        };
+        let [z, y, x] = window.map(bell);
+        let weight = (z.view([-1, 1, 1]) * y.view([-1, 1]) * x).clamp_min(1e-3);
+        let size = image.size();
+        let sums = Tensor::zeros([CLASSES, size[0], size[1], size[2]], FLOAT);
+        let weights = Tensor::zeros(&size, FLOAT);
+        let [zs, ys, xs] = starts;
+        for start in zs.iter().flat_map(|&z| ys.iter().flat_map(move |&y| xs.iter().map(move |&x| [z, y, x])))
+        {
+            let patch = part(&image, 0, start, window).unwrap();
+            let p = one_forward(network, &patch.unsqueeze(0).unsqueeze(0)).squeeze_dim(0);
+            let _ = part(&sums, 1, start, window).unwrap().g_add_(&(p * &weight));
+            let _ = part(&weights, 0, start, window).unwrap().g_add_(&weight);
+        }
+        row(&(sums / weights), pad, case.shape)
+    }
+
+    fn farthest(a: &[f32], b: &[f32]) -> f32 {
+        assert_eq!(a.len(), b.len());
+        a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
     }
 
     #[test]
-    fn blocks_cover_the_volume() {
+    fn windows_overlap_by_half_or_more() {
         assert_eq!(starts(8, 8), [0]);
         assert_eq!(starts(10, 4), [0, 2, 4, 6]);
         assert_eq!(starts(9, 4), [0, 2, 4, 5]);
+        assert_eq!(starts(3, 1), [0, 1, 2]);
+    }
+
+    #[test]
+    fn windows_cover_every_voxel() {
+        for (shape, window) in [
+            ([3, 21, 18], [1, 8, 12]),
+            ([3, 5, 40], [1, 8, 8]),
+            ([9, 5, 17], [4, 8, 6]),
+            ([1, 1, 1], [2, 2, 2]),
+        ] {
+            let tiling = Tiling::new(shape, window);
+            let [_, ny, nx] = tiling.size;
+            let mut covered = vec![false; tiling.size.iter().product()];
+            for [z, y, x] in &tiling.starts {
+                for (k, j) in (0..window[0]).flat_map(|k| (0..window[1]).map(move |j| (k, j))) {
+                    let first = ((z + k) * ny + y + j) * nx + x;
+                    covered[first..first + window[2]].fill(true);
+                }
+            }
+            assert!(covered.iter().all(|covered| *covered), "{shape:?} {window:?}");
+        }
+    }
+
+    #[test]
+    fn planes_are_weighted_as_the_middle_of_volumes() {
+        let (plane, volume) = (gaussian([1, 6, 11]), gaussian([5, 6, 11]));
+        assert_eq!(plane, volume[2 * 66..3 * 66]);
+        assert!(plane.iter().all(|weight| (1e-3..=1.0).contains(weight)));
+        assert!(plane[0] < plane[5] && plane[5] < plane[2 * 11 + 5]);
+    }
+
+    #[test]
+    fn cases_larger_than_the_patch_get_the_mean_of_its_windows() {
+        let planes: &[usize] = &[0, 1, 2];
+        let all: [(usize, _, _, [&[usize]; 3]); 4] = [
+            (2, [1, 8, 12], [21, 18, 3], [planes, &[0, 4, 8, 10], &[0, 6, 9]]),
+            (2, [1, 8, 12], [21, 6, 3], [planes, &[0], &[0, 6, 9]]),
+            (3, [4, 8, 8], [12, 9, 7], [&[0, 2, 3], &[0, 1], &[0, 4]]),
+            (3, [8, 8, 8], [9, 5, 10], [&[0, 2], &[0], &[0, 1]]),
+        ];
+        for (dims, window, shape, starts) in all {
+            let (network, case) = (network(dims), case(shape));
+            let expected = mean_of_windows(&network, &case, window, starts);
+            for batch in [1, 5, 64] {
+                let p = predictor(&network, window).probabilities(&case, batch).unwrap();
+                assert!(farthest(&p, &expected) < 1e-5, "{window:?} {shape:?} {batch}");
+            }
+            let whole = case.shape.map(|side| side.next_multiple_of(2));
+            let whole = predictor(&network, [window[0].min(whole[0]), whole[1], whole[2]]);
+            let whole = whole.probabilities(&case, 64).unwrap();
+            assert!(farthest(&whole, &expected) > 0.01, "other statistics, other probabilities");
+        }
+    }
+
+    #[test]
+    fn planes_no_larger_than_the_patch_are_one_forward_to_the_last_bit() {
+        let (network, window) = (network(2), [1, 12, 16]);
+        for shape in [[16, 12, 3], [13, 9, 4], [16, 2, 1]] {
+            let case = case(shape);
+            let (images, [_, top, left]) = padded(&case, window);
+            let p = one_forward(&network, &images.unsqueeze(1).unsqueeze(1)); // (z, channel, 1, y, x)
+            let expected = row(&p.squeeze_dim(2).transpose(0, 1), [0, top, left], case.shape);
+            let p = predictor(&network, window).probabilities(&case, 64).unwrap();
+            assert!(p == expected, "{shape:?}: {}", farthest(&p, &expected));
+        }
+    }
+
+    #[test]
+    fn windows_of_padding_are_computed_once_and_nothing_changes() {
+        for (dims, window) in [(2, [1, 8, 8]), (3, [4, 8, 8])] {
+            let network = network(dims);
+            let predictor = predictor(&network, window);
+            let mut case = case([24, 20, 10]);
+            let is_body = |v: usize| v % 24 < 10 && v / 480 > 5;
+            case.image
+                .iter_mut()
+                .enumerate()
+                .filter(|(v, _)| !is_body(*v))
+                .for_each(|(_, voxel)| *voxel = -3.0);
+            case.padding = -3.0;
+            let tiling = Tiling::new(case.shape, window);
+            let mut of_padding = None;
+            let of_windows = predictor.of_windows(&case, &tiling, &tiling.starts, &mut of_padding).unwrap();
+            let kept = of_padding.unwrap();
+            let same = of_windows.iter().filter(|p| p.data_ptr() == kept.data_ptr()).count();
+            assert_eq!(of_windows.len(), tiling.starts.len());
+            assert!(same > tiling.starts.len() / 3 && same < tiling.starts.len(), "{same}");
+            let skipping = predictor.probabilities(&case, 64).unwrap();
+            // Nothing is padded here: with another value for it no window counts as such.
+            case.padding = f32::MIN;
+            let all = predictor.probabilities(&case, 64).unwrap();
+            // Not to the last bit: libtorch rounds otherwise in batches of other sizes.
+            assert!(farthest(&skipping, &all) < 1e-5, "{}", farthest(&skipping, &all));
+            let of_padding = predictor.forward(&vec![-3.0; window.iter().product()]).unwrap();
+            assert!(of_padding[0].equal(&kept));
+        }
     }
 
     #[test]
     fn every_voxel_of_the_original_grid_gets_a_channel() {
-        for (dims, patch) in [(2, [1, 8, 8]), (3, [8, 8, 8])] {
-            let net = UNet::new(NetworkPlan::plain(dims, 2, 2, 2));
-            let weights = Weights::new(net.parameters(), 3, Device::Cpu).unwrap();
-            let predictor = Predictor { net: &net, weights: &weights, patch, device: Device::Cpu };
-            let case = case([9, 5, 10]); // x, y, z: longer and shorter than the samples
+        for (dims, window) in [(2, [1, 8, 8]), (3, [8, 8, 8])] {
+            let network = network(dims);
+            let predictor = predictor(&network, window);
+            let case = case([9, 5, 10]); // x, y, z: longer and shorter than the windows
             let same = predictor.channels(&case, &case.grid).unwrap();
             assert_eq!(same.len(), 9 * 5 * 10);
             assert_eq!(predictor.channels(&case, &case.grid.resized([12, 6, 3])).unwrap().len(), 12 * 6 * 3);
-            assert!(same.iter().all(|&channel| channel < 2));
+            assert!(same.iter().all(|&channel| i64::from(channel) < CLASSES));
         }
     }
 
     #[test]
     fn a_part_of_the_grid_is_predicted_there_and_background_elsewhere() {
-        let net = UNet::new(NetworkPlan::plain(2, 2, 2, 2));
-        let weights = Weights::new(net.parameters(), 3, Device::Cpu).unwrap();
-        let predictor = Predictor { net: &net, weights: &weights, patch: [1, 8, 8], device: Device::Cpu };
+        let network = network(2);
+        let predictor = predictor(&network, [1, 8, 8]);
         let shape = [12, 9, 14];
         let whole = Grid::new(shape, Affine::from_orientation(Orientation::RAS, [0.7, 1.1, 2.5], shape));
         let part = VoxelBox { start: [2, 3, 1], shape: [7, 5, 10] };
         let mut case = case([9, 5, 10]);
         case.grid = part.of_grid(&whole).resized([9, 5, 10]);
         let inside = predictor.in_box(&case, [10, 5, 7]).unwrap();
-        assert!(inside.contains(&1), "the network says something");
+        assert!(inside.iter().any(|&channel| channel > 0), "the network says something");
         assert_eq!(predictor.channels(&case, &whole).unwrap(), part.put_back(inside, shape, 0));
         let elsewhere = Grid::new(shape, whole.affine.rescaled([1.0; 3], [0.4, 0.0, 0.0]));
         assert!(predictor.channels(&case, &elsewhere).is_err());

@@ -2,6 +2,8 @@
 //!
 //! The module takes prepared images, float32 (N, 1, y, x) or (N, 1, z, y, x) in RAS+ order with sides that are multiples
 //! of [`NetworkPlan::stride`](crate::model::unet::NetworkPlan::stride), and gives logits (N, classes, ...) on the same grid.
+//! Larger images than the run's patches go through it in windows of the patch's size, whose probabilities are averaged
+//! ([`predictor`](crate::inference::sliding_window)).
 //! How images are prepared, and which label each channel is, stands in the run's `run.json`.
 
 use std::path::Path;

@@ -216,6 +216,13 @@ impl Schedule {
         }
     }
 
+    /// Sides (z, y, x) of the sliding window for a network after `steps` training steps: those of the patches of the
+    /// last step, the field of view whose statistics it has learnt. Patches of a lower resolution are as large as
+    /// they were before pooling.
+    pub fn window_after(&self, steps: u64) -> [usize; 3] {
+        self.grain_at(steps.saturating_sub(1)).patch
+    }
+
     /// Prefers early cases: see [`Schedule::rank_weight`].
     #[must_use]
     pub fn weighted_by_rank(mut self, strength: f64) -> Self {
@@ -542,6 +549,18 @@ mod tests {
         assert_eq!([4, 5].map(|step| schedule.steps().at(step).grain), [coarse, GRAIN]);
         assert_eq!([0, 1, 5, 6].map(|step| schedule.samples_before(step)), [0, 2, 10, 18]);
         assert_eq!((growing().steps().at(0).grain, growing().samples_before(3)), (GRAIN, 24));
+    }
+
+    #[test]
+    fn the_window_is_the_patch_of_the_last_step() {
+        let small = PatchSpec { patch: [1, 4, 6], pool: [1, 2, 2], ..GRAIN };
+        let (first, second) = (
+            ResolutionPhase { first_step: 0, grain: small },
+            ResolutionPhase { first_step: 5, grain: GRAIN },
+        );
+        let schedule = growing().in_phases(vec![first, second]);
+        assert_eq!([0, 1, 5].map(|steps| schedule.window_after(steps)), [small.patch; 3]);
+        assert_eq!([6, 99].map(|steps| schedule.window_after(steps)), [GRAIN.patch; 2]);
     }
 
     #[test]

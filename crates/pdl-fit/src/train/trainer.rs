@@ -232,9 +232,11 @@ impl<'a> Trainer<'a> {
         Ok(())
     }
 
+    /// Applies the averaged weights in windows of the patch that the present step trains on.
     fn predictor(&self) -> Predictor<'_> {
         let (net, weights) = (&self.net, self.average.weights());
-        Predictor { net, weights, patch: self.plan.patch, device: self.device }
+        let window = self.plan.schedule.window_after(self.progress.step);
+        Predictor { net, weights, window, device: self.device }
     }
 
     /// How many seconds an evaluation on these cases takes.
