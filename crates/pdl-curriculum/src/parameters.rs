@@ -2,7 +2,6 @@
 
 use clap::Parser;
 use pdl_cohort::attributes::Modality;
-use pdl_similarity::metrics::Metric;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -228,6 +227,8 @@ impl RankParameters {
 
 #[cfg(test)]
 mod tests {
+    use pdl_similarity::metrics::Metric;
+
     use super::*;
 
     #[test]

@@ -390,7 +390,7 @@ fn compare(words: Compare) -> anyhow::Result<()> {
 
 fn tune(words: Tune) -> anyhow::Result<()> {
     let Tune { out, force, trust_files, json, search, settings } = words;
-    let request = tuning::TrainRequest { out, search, settings, force, trust_files };
+    let request = tuning::TuneRequest { out, search, settings, force, trust_files };
     let (tuning, trials) = tuning::tune(&request, &mut show_runs)?;
     if json {
         say!("{}", serde_json::to_string_pretty(&tuning)?);
@@ -481,7 +481,7 @@ fn tell_evaluation(evaluation: &evaluate::Evaluation, tolerance_mm: f64) {
         |value: Option<f64>, places: usize| value.map_or("-".to_owned(), |value| format!("{value:.places$}"));
     let within = format!("within {tolerance_mm} mm");
     say!("{:<width$}  {:>5}  {:>6}  {within:>12}  {:>8}", "label", "cases", "Dice", "HD95, mm");
-    for evaluate::Summary { name, cases, dice, surface_dice, hd95_mm } in &evaluation.summary {
+    for evaluate::EvaluationSummary { name, cases, dice, surface_dice, hd95_mm } in &evaluation.summary {
         let (dice, surface) = (figure(*dice, 4), figure(*surface_dice, 4));
         say!("{name:<width$}  {cases:>5}  {dice:>6}  {surface:>12}  {:>8}", figure(*hd95_mm, 2));
     }

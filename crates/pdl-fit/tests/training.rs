@@ -32,7 +32,7 @@ fn settings(line: &str) -> Settings {
 
 /// Noise from 0 to 1 with a square one brighter, at a place of its own.
 fn case(number: u64) -> Case {
-    let mut random = Random::new(number, Purpose::Samples, 0);
+    let mut random = Random::new(number, Purpose::Patches, 0);
     let (left, top) = (random.below(10), random.below(8));
     let (mut image, mut target) = (Vec::new(), Vec::new());
     for z in 0..SHAPE[2] {

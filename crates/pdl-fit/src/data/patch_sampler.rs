@@ -70,7 +70,7 @@ impl Sampler {
 
     fn sample(&self, case: &Case, patch: [usize; 3], step: u64, place: usize) -> Patch {
         let number = step * self.batch as u64 + place as u64;
-        let mut random = Random::new(self.seed, Purpose::PatchBatch, number);
+        let mut random = Random::new(self.seed, Purpose::Patches, number);
         // Spread evenly: the share of every first so many samples is met from above.
         let due = |samples: usize| (samples as f64 * self.foreground).ceil();
         let on_label = due(place + 1) > due(place);

@@ -8,15 +8,15 @@ use rand_pcg::Pcg64;
 pub enum Purpose {
     /// The order of the cases in an epoch; the index is the epoch.
     Order = 1,
-    /// What a sample shows of its case; the index is the sample's number in the run.
-    Samples = 2,
+    /// What a patch shows of its case; the index is the patch's number in the run.
+    Patches = 2,
     /// The weights at the start; the index is 0.
     Weights = 3,
     /// The cases of a step, early ranks preferred; the index is the step.
     Ranks = 4,
-    /// The order in which cases join by chance; the index is 0.
+    /// The random order in which cases are added; the index is 0.
     CaseOrder = 5,
-    /// How a sample is changed; the index is the sample's number in the run.
+    /// How a patch is augmented; the index is the patch's number in the run.
     Augmentation = 6,
     /// Which cases or seeds a bootstrap draws; the index is 0.
     Resampling = 7,
@@ -85,7 +85,7 @@ mod tests {
     fn streams_repeat_and_differ() {
         let draw = |seed, purpose, index| Random::new(seed, purpose, index).below(1 << 40);
         assert_eq!(draw(1, Purpose::Order, 2), draw(1, Purpose::Order, 2));
-        assert_ne!(draw(1, Purpose::Order, 2), draw(1, Purpose::Samples, 2));
+        assert_ne!(draw(1, Purpose::Order, 2), draw(1, Purpose::Patches, 2));
         assert_ne!(draw(1, Purpose::Order, 2), draw(1, Purpose::Order, 3));
         assert_ne!(draw(1, Purpose::Order, 2), draw(2, Purpose::Order, 2));
     }
@@ -101,7 +101,7 @@ mod tests {
 
     #[test]
     fn draws_are_even() {
-        let mut random = Random::new(5, Purpose::Samples, 0);
+        let mut random = Random::new(5, Purpose::Patches, 0);
         let mut counts = [0; 7];
         (0..7000).for_each(|_| counts[random.below(7)] += 1);
         assert!(counts.iter().all(|&n| (850..1150).contains(&n)), "{counts:?}");

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Tensor};
 
 use crate::data::random::{Purpose, Random};
 use crate::error::{FitError, Result};
@@ -102,7 +102,7 @@ impl Weights {
 
     /// A copy of another precision.
     #[cfg(test)]
-    pub(crate) fn to_kind(&self, kind: Kind) -> Result<Self> {
+    pub(crate) fn to_kind(&self, kind: tch::Kind) -> Result<Self> {
         Self::from_flat(self.parameters.clone(), self.flat.f_detach_copy()?.f_to_kind(kind)?)
     }
 

@@ -220,7 +220,7 @@ impl Schedule {
     /// last step, the field of view whose statistics it has learnt. Patches of a lower resolution are as large as
     /// they were before pooling.
     pub fn window_after(&self, steps: u64) -> [usize; 3] {
-        self.grain_at(steps.saturating_sub(1)).patch
+        self.phase_at(steps.saturating_sub(1)).0.grain.patch
     }
 
     /// Prefers early cases: see [`Schedule::rank_weight`].
@@ -239,7 +239,7 @@ impl Schedule {
     fn order(&self) -> Vec<usize> {
         let mut order: Vec<usize> = (0..self.cases).collect();
         if self.joining == CaseOrder::Random {
-            Random::new(self.seed, Purpose::Joining, 0).shuffle(&mut order);
+            Random::new(self.seed, Purpose::CaseOrder, 0).shuffle(&mut order);
         }
         order
     }

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use pdl_curriculum::manifest::Label;
 use pdl_store::lock::FolderLock;
 use pdl_store::{hash, json};
-use serde::{Deserialize, Serialize};
 use tch::{Cuda, Device};
 
 use crate::data::dataset::{Dataset, Loaded};

@@ -191,10 +191,8 @@ mod tests {
         let sample = identity().sample(&case, [1, -1, 2], [3, 4, 5]);
         let (mut image, mut target) = (Vec::new(), Vec::new());
         let size = [3, 4, 5];
-        crate::data::patch_sampler::copy_block(&case.image, SHAPE, [1, -1, 2], size, case.padding, |v| {
-            image.push(v)
-        });
-        crate::data::patch_sampler::copy_block(&case.target, SHAPE, [1, -1, 2], size, 0, |v| target.push(v));
+        crate::data::patch::copy_block(&case.image, SHAPE, [1, -1, 2], size, case.padding, |v| image.push(v));
+        crate::data::patch::copy_block(&case.target, SHAPE, [1, -1, 2], size, 0, |v| target.push(v));
         assert_eq!(sample, Patch { sides: size, image, target });
     }
 

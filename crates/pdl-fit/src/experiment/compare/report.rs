@@ -172,7 +172,7 @@ fn intervals(tuned: &Tuned, made: &[Vec<Option<Finished>>]) -> Vec<Option<Interv
             .filter_map(|(first, second)| first.as_ref().zip(second.as_ref()))
             .map(|(first, second)| (first.history.as_slice(), second.history.as_slice()))
             .collect();
-        resample::interval(&pairs, tuned.target, labels)
+        bootstrap::interval(&pairs, tuned.target, labels)
     };
     made.iter().enumerate().map(of_arm).collect()
 }
