@@ -2,7 +2,6 @@
 
 use clap::Parser;
 use pdl_cohort::attributes::Modality;
-use pdl_similarity::metrics::Metric;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -229,6 +228,7 @@ impl RankParameters {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use pdl_similarity::metrics::Metric;
 
     #[test]
     fn presets_are_those_of_the_publication_and_what_is_typed_wins() {

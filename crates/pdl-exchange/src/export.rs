@@ -18,7 +18,7 @@ use serde::Serialize;
 
 use crate::ExchangeError;
 use crate::export::context::{ExportContext, ExportedCase};
-use crate::export::files::{CaseFiles, ExportVolumes, TransferMode, manifest_names, plain_names};
+use crate::export::files::{ExportVolumes, TransferMode, manifest_names, plain_names};
 pub use crate::export::webdataset::Shards;
 
 /// The framework or format to export to.
