@@ -230,6 +230,7 @@ mod tests {
     use pdl_similarity::metrics::Metric;
 
     use super::*;
+    use pdl_similarity::metrics::Metric;
 
     #[test]
     fn presets_are_those_of_the_publication_and_what_is_typed_wins() {

@@ -171,7 +171,7 @@ proptest! {
                 labels: None,
             };
             let (a, b): (Vec<_>, Vec<_>) = (a.iter().map(view).collect(), b.iter().map(view).collect());
-            super::driver::sums(&kernel, pass, &a, &b, |_, _| true)
+            sums(&kernel, pass, &a, &b, |_, _| true)
         };
         let all: Vec<usize> = (0..19).collect();
         let expected = sums(Isa::Scalar, &[3, 5], &all);
