@@ -227,7 +227,6 @@ impl RankParameters {
 
 #[cfg(test)]
 mod tests {
-    use pdl_similarity::metrics::Metric;
 
     use super::*;
     use pdl_similarity::metrics::Metric;
