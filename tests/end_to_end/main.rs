@@ -10,6 +10,8 @@ mod crop;
 mod curate;
 mod dicom;
 mod export;
+#[cfg(target_os = "linux")]
+mod faults;
 mod golden;
 mod handed;
 mod import;

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use pdl_io::{Image, Labels, Part, ReadError, Remark};
-use pdl_store::hash;
+use pdl_io::{Image, Labels, Part, Remark, Unread};
+use pdl_store::{StoreError, hash};
 use pdl_volume::statistics::Statistics;
 use pdl_volume::{Affine, Grid, Orientation, count_labels};
 use serde::{Deserialize, Serialize};
@@ -74,7 +74,10 @@ impl Checked {
 }
 
 /// Reads the files of a case and checks each, then one against the other.
-pub(crate) fn check(found: &Found, orientation: Option<Orientation>) -> Checked {
+///
+/// # Errors
+/// [`StoreError::Machine`] when the machine keeps one from being read: nothing is known of the case then.
+pub(crate) fn check(found: &Found, orientation: Option<Orientation>) -> Result<Checked, StoreError> {
     let mut case = Checked::nothing();
     if !found.channels.is_empty() {
         case.reject(
@@ -85,11 +88,11 @@ pub(crate) fn check(found: &Found, orientation: Option<Orientation>) -> Checked 
             ),
         );
     }
-    if let Some(refused) = found.refused_stack() {
+    if let Some(refused) = found.refused_stack()? {
         case.reject(&refused.code, refused.message);
-        return case;
+        return Ok(case);
     }
-    case.findings.extend(found.assumed_axes());
+    case.findings.extend(found.assumed_axes()?);
     let (image, labels) = rayon::join(
         || found.image.as_deref().map(|path| (path, stacks::read_image(path, found.stacks))),
         || found.label.as_deref().map(|path| (path, stacks::read_labels(path, found.stacks))),
@@ -97,32 +100,40 @@ pub(crate) fn check(found: &Found, orientation: Option<Orientation>) -> Checked 
     if image.is_none() {
         case.reject("no-image", "a label without an image");
     }
-    let image = image.and_then(|(path, read)| take_image(&mut case, path, read, orientation));
+    let image = image.map(|(path, read)| read.map_err(|unread| unreadable(found, path, unread)));
+    let image = match image {
+        Some(Ok(image)) => Some(take_image(&mut case, image, orientation)),
+        Some(Err(why)) => {
+            let (reason, parts) = why?;
+            case.image_blake3 = parts.first().map_or(String::new(), |part| part.blake3.clone());
+            case.parts[0] = parts;
+            case.reject("unreadable-image", reason);
+            None
+        }
+        None => None,
+    };
     if labels.is_none() {
         case.reject("no-label", "an image without a label");
     }
-    let labels = labels.and_then(|(path, read)| take_labels(&mut case, path, read));
+    let labels = labels.map(|(path, read)| read.map_err(|unread| unreadable(found, path, unread)));
+    let labels = match labels {
+        Some(Ok(labels)) => Some(take_labels(&mut case, labels)),
+        Some(Err(why)) => {
+            let (reason, parts) = why?;
+            case.label_blake3 = parts.first().map(|part| part.blake3.clone());
+            case.parts[1] = parts;
+            case.reject("unreadable-label", reason);
+            None
+        }
+        None => None,
+    };
     if let (Some(image), Some(labels)) = (&image, &labels) {
         compare_grids(&mut case, image, labels, orientation.is_some());
     }
-    case
+    Ok(case)
 }
 
-fn take_image(
-    case: &mut Checked,
-    path: &Path,
-    read: Result<Image, ReadError>,
-    orientation: Option<Orientation>,
-) -> Option<Image> {
-    let mut image = match read {
-        Ok(image) => image,
-        Err(error) => {
-            case.parts[0] = as_it_is(path);
-            case.image_blake3 = case.parts[0].first().map_or(String::new(), |part| part.blake3.clone());
-            case.reject("unreadable-image", error.reason());
-            return None;
-        }
-    };
+fn take_image(case: &mut Checked, mut image: Image, orientation: Option<Orientation>) -> Image {
     case.image_blake3.clone_from(&image.blake3);
     case.parts[0].clone_from(&image.parts);
     if let Some(orientation) = orientation {
@@ -145,7 +156,7 @@ fn take_image(
     let hashed = || hash::of_voxels(grid.shape, voxels);
     let (voxels_blake3, ()) = rayon::join(hashed, || measure(case, voxels));
     case.voxels_blake3 = voxels_blake3;
-    Some(image)
+    image
 }
 
 fn measure(case: &mut Checked, voxels: &[f32]) {
@@ -178,27 +189,17 @@ pub(crate) fn remark(remark: &Remark) -> Finding {
     }
 }
 
-fn take_labels(case: &mut Checked, path: &Path, read: Result<Labels, ReadError>) -> Option<Labels> {
-    match read {
-        Ok(labels) => {
-            case.label_blake3 = Some(labels.blake3.clone());
-            case.parts[1].clone_from(&labels.parts);
-            case.labels = count_labels(&labels.map)
-                .into_iter()
-                .map(|count| LabelVoxels { value: count.value, voxels: count.voxels })
-                .collect();
-            if case.labels.is_empty() {
-                case.reject("empty-label", "its label holds background only");
-            }
-            Some(labels)
-        }
-        Err(error) => {
-            case.parts[1] = as_it_is(path);
-            case.label_blake3 = case.parts[1].first().map(|part| part.blake3.clone());
-            case.reject("unreadable-label", error.reason());
-            None
-        }
+fn take_labels(case: &mut Checked, labels: Labels) -> Labels {
+    case.label_blake3 = Some(labels.blake3.clone());
+    case.parts[1].clone_from(&labels.parts);
+    case.labels = count_labels(&labels.map)
+        .into_iter()
+        .map(|count| LabelVoxels { value: count.value, voxels: count.voxels })
+        .collect();
+    if case.labels.is_empty() {
+        case.reject("empty-label", "its label holds background only");
     }
+    labels
 }
 
 fn compare_grids(case: &mut Checked, image: &Image, labels: &Labels, overridden: bool) {
@@ -234,8 +235,23 @@ pub(crate) fn is_same_grid(image: &Grid, labels: &Grid) -> bool {
         && image.affine.corner_distance_mm(&labels.affine, image.shape) <= GRID_TOLERANCE * side
 }
 
-/// A file that could not be read as a volume, if it is a file at all.
-fn as_it_is(path: &Path) -> Vec<Part> {
-    let part = |blake3| Part { path: path.to_owned(), blake3 };
-    hash::of_file(path).map(part).into_iter().collect()
+/// Why a file is no volume, and the files whose bytes say so.
+///
+/// # Errors
+/// [`StoreError::Machine`] when it is no fault of theirs.
+fn unreadable(found: &Found, path: &Path, unread: Unread) -> Result<(String, Vec<Part>), StoreError> {
+    if let Some(error) = StoreError::machine(&found.what(), Some(path), &unread) {
+        return Err(error);
+    }
+    let mut parts = Vec::with_capacity(unread.files.len());
+    for (path, state) in unread.files {
+        match hash::of_file(&path) {
+            Ok(blake3) => parts.push(Part { path, blake3, state }),
+            Err(error) => match StoreError::machine(&found.what(), Some(&path), &error) {
+                Some(error) => return Err(error),
+                None => return Ok((unread.error.reason(), Vec::new())),
+            },
+        }
+    }
+    Ok((unread.error.reason(), parts))
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use pdl_store::{StoreError, atomic, hash};
+use pdl_store::{StoreError, atomic, fault, hash};
 
 use crate::CohortError;
 
@@ -32,7 +32,7 @@ impl Naming {
                     .to_owned(),
             )
         })?;
-        if !path.exists() {
+        if !fault::exists(&path).map_err(StoreError::io("look at the key", &path))? {
             let mut key = [0; 32];
             getrandom::fill(&mut key).map_err(|error| {
                 CohortError::Option(format!("the system gives no random numbers ({error})"))

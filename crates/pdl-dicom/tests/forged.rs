@@ -70,7 +70,7 @@ fn scanned_file(bytes: &[u8]) -> (Scan, usize) {
     scan(std::slice::from_ref(&path), &|| ());
     let before = HELD.load(Ordering::Relaxed);
     MOST.store(before, Ordering::Relaxed);
-    let scan = scan(&[path], &|| ());
+    let scan = scan(&[path], &|| ()).unwrap();
     (scan, MOST.load(Ordering::Relaxed) - before)
 }
 

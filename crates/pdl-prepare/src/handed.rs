@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use pdl_cohort::cases::{self, CaseRow, Cases};
 use pdl_store::journal::{self, Journal, Stamp, Trust};
 use pdl_store::progress::Run;
-use pdl_store::{StoreError, atomic, hash};
+use pdl_store::{StoreError, atomic, fault, hash};
 use rayon::prelude::*;
 
 use crate::PrepareError;
@@ -186,9 +186,12 @@ pub(crate) fn proxy(
 /// Adds what the journals that were handed in say to the stage's own.
 pub(crate) fn collect(out: &Path) -> Result<(), StoreError> {
     let handed = folder(out);
-    let Ok(entries) = fs::read_dir(&handed) else { return Ok(()) };
+    if !fault::is_dir(&handed).map_err(StoreError::io("look at the folder", &handed))? {
+        return Ok(());
+    }
+    let entries = fault::list(&handed).map_err(StoreError::io("list the folder", &handed))?;
     let mut lines = b"\n".to_vec(); // ends a line that a killed run left torn
-    for entry in entries.flatten().filter(|entry| entry.file_name().to_string_lossy().ends_with(VOLUMES)) {
+    for entry in entries.iter().filter(|entry| entry.file_name().to_string_lossy().ends_with(VOLUMES)) {
         let path = entry.path();
         let text = fs::read(&path).map_err(StoreError::io("read the journal", &path))?;
         if text.ends_with(b"\n") {
