@@ -100,40 +100,33 @@ pub(crate) fn check(found: &Found, orientation: Option<Orientation>) -> Result<C
     if image.is_none() {
         case.reject("no-image", "a label without an image");
     }
-    let image = image.map(|(path, read)| read.map_err(|unread| unreadable(found, path, unread)));
-    let image = match image {
-        Some(Ok(image)) => Some(take_image(&mut case, image, orientation)),
-        Some(Err(why)) => {
-            let (reason, parts) = why?;
-            case.image_blake3 = parts.first().map_or(String::new(), |part| part.blake3.clone());
-            case.parts[0] = parts;
-            case.reject("unreadable-image", reason);
-            None
-        }
-        None => None,
-    };
+    let image = image.map(|(path, read)| or_unreadable(found, path, read)).transpose()?;
+    let image = image.and_then(|read| take_image(&mut case, read, orientation));
     if labels.is_none() {
         case.reject("no-label", "an image without a label");
     }
-    let labels = labels.map(|(path, read)| read.map_err(|unread| unreadable(found, path, unread)));
-    let labels = match labels {
-        Some(Ok(labels)) => Some(take_labels(&mut case, labels)),
-        Some(Err(why)) => {
-            let (reason, parts) = why?;
-            case.label_blake3 = parts.first().map(|part| part.blake3.clone());
-            case.parts[1] = parts;
-            case.reject("unreadable-label", reason);
-            None
-        }
-        None => None,
-    };
+    let labels = labels.map(|(path, read)| or_unreadable(found, path, read)).transpose()?;
+    let labels = labels.and_then(|read| take_labels(&mut case, read));
     if let (Some(image), Some(labels)) = (&image, &labels) {
         compare_grids(&mut case, image, labels, orientation.is_some());
     }
     Ok(case)
 }
 
-fn take_image(case: &mut Checked, mut image: Image, orientation: Option<Orientation>) -> Image {
+fn take_image(
+    case: &mut Checked,
+    read: Result<Image, Unreadable>,
+    orientation: Option<Orientation>,
+) -> Option<Image> {
+    let mut image = match read {
+        Ok(image) => image,
+        Err(Unreadable { reason, parts }) => {
+            case.image_blake3 = parts.first().map_or(String::new(), |part| part.blake3.clone());
+            case.parts[0] = parts;
+            case.reject("unreadable-image", reason);
+            return None;
+        }
+    };
     case.image_blake3.clone_from(&image.blake3);
     case.parts[0].clone_from(&image.parts);
     if let Some(orientation) = orientation {
@@ -156,7 +149,7 @@ fn take_image(case: &mut Checked, mut image: Image, orientation: Option<Orientat
     let hashed = || hash::of_voxels(grid.shape, voxels);
     let (voxels_blake3, ()) = rayon::join(hashed, || measure(case, voxels));
     case.voxels_blake3 = voxels_blake3;
-    image
+    Some(image)
 }
 
 fn measure(case: &mut Checked, voxels: &[f32]) {
@@ -189,7 +182,16 @@ pub(crate) fn remark(remark: &Remark) -> Finding {
     }
 }
 
-fn take_labels(case: &mut Checked, labels: Labels) -> Labels {
+fn take_labels(case: &mut Checked, read: Result<Labels, Unreadable>) -> Option<Labels> {
+    let labels = match read {
+        Ok(labels) => labels,
+        Err(Unreadable { reason, parts }) => {
+            case.label_blake3 = parts.first().map(|part| part.blake3.clone());
+            case.parts[1] = parts;
+            case.reject("unreadable-label", reason);
+            return None;
+        }
+    };
     case.label_blake3 = Some(labels.blake3.clone());
     case.parts[1].clone_from(&labels.parts);
     case.labels = count_labels(&labels.map)
@@ -199,7 +201,7 @@ fn take_labels(case: &mut Checked, labels: Labels) -> Labels {
     if case.labels.is_empty() {
         case.reject("empty-label", "its label holds background only");
     }
-    labels
+    Some(labels)
 }
 
 fn compare_grids(case: &mut Checked, image: &Image, labels: &Labels, overridden: bool) {
@@ -235,23 +237,38 @@ pub(crate) fn is_same_grid(image: &Grid, labels: &Grid) -> bool {
         && image.affine.corner_distance_mm(&labels.affine, image.shape) <= GRID_TOLERANCE * side
 }
 
-/// Why a file is no volume, and the files whose bytes say so.
+/// Why a file is no volume, and the files whose bytes say so, as far as it is their bytes alone.
+struct Unreadable {
+    reason: String,
+    parts: Vec<Part>,
+}
+
+/// What was read, or why the file is no volume.
 ///
 /// # Errors
-/// [`StoreError::Machine`] when it is no fault of theirs.
-fn unreadable(found: &Found, path: &Path, unread: Unread) -> Result<(String, Vec<Part>), StoreError> {
-    if let Some(error) = StoreError::machine(&found.what(), Some(path), &unread) {
+/// [`StoreError::Machine`] when that is no fault of the file.
+fn or_unreadable<T>(
+    found: &Found,
+    path: &Path,
+    read: Result<T, Unread>,
+) -> Result<Result<T, Unreadable>, StoreError> {
+    let Unread { error, files } = match read {
+        Ok(read) => return Ok(Ok(read)),
+        Err(unread) => unread,
+    };
+    if let Some(error) = StoreError::machine(&found.what(), Some(path), &error) {
         return Err(error);
     }
-    let mut parts = Vec::with_capacity(unread.files.len());
-    for (path, state) in unread.files {
+    let reason = error.reason();
+    let mut parts = Vec::with_capacity(files.len());
+    for (path, state) in files {
         match hash::of_file(&path) {
             Ok(blake3) => parts.push(Part { path, blake3, state }),
-            Err(error) => match StoreError::machine(&found.what(), Some(&path), &error) {
-                Some(error) => return Err(error),
-                None => return Ok((unread.error.reason(), Vec::new())),
-            },
+            Err(error) => {
+                let machine = StoreError::machine(&found.what(), Some(&path), &error);
+                return machine.map_or(Ok(Err(Unreadable { reason, parts: Vec::new() })), Err);
+            }
         }
     }
-    Ok((unread.error.reason(), parts))
+    Ok(Err(Unreadable { reason, parts }))
 }

@@ -23,12 +23,13 @@ const WAITS_MS: [u64; 4] = [50, 150, 450, 900];
 /// file, a forbidden one, or an offset that no file has. What a decoder reports is never the machine's.
 pub fn is_machine_error(error: &io::Error) -> bool {
     use ErrorKind::{
-        AlreadyExists, DirectoryNotEmpty, ExecutableFileBusy, FileTooLarge, InvalidFilename, InvalidInput,
-        IsADirectory, NotADirectory, NotFound, NotSeekable, PermissionDenied, Unsupported,
+        AlreadyExists, BrokenPipe, DirectoryNotEmpty, ExecutableFileBusy, FileTooLarge, InvalidFilename,
+        InvalidInput, IsADirectory, NotADirectory, NotFound, NotSeekable, PermissionDenied, Unsupported,
     };
     let of_file = matches!(
         error.kind(),
         AlreadyExists
+            | BrokenPipe
             | DirectoryNotEmpty
             | ExecutableFileBusy
             | FileTooLarge
@@ -274,6 +275,7 @@ mod tests {
             Errno::NAMETOOLONG,
             Errno::NXIO,
             Errno::SPIPE,
+            Errno::PIPE,
         ] {
             assert!(!is_machine_error(&errno.into()), "{errno}");
         }
