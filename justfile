@@ -90,6 +90,10 @@ libtorch:
 test *flags:
     LIBTORCH=$(python3 {{libtorch}} --fetch) cargo test --release --locked {{workspace}} "$@"
 
+# Errors of the machine (EIO, EMFILE and the like) and copies that go on, injected into runs of pdl; no root needed
+test-faults:
+    LIBTORCH=$(python3 {{libtorch}} --fetch) cargo test --release --locked {{workspace}} --test end_to_end faults::
+
 # Format, lints, documentation, tests, dependency audit
 check: && test test-jpeg-ls test-pydicom test-nibabel interop deny
     cargo fmt --all --check

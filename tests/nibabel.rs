@@ -35,7 +35,7 @@ fn reason(error: &ReadError, path: &Path) -> String {
 
 /// What comes of one file; panics when a volume is not the one that nibabel reads.
 fn outcome(path: &Path, theirs: &File) -> String {
-    if pdl_dicom::is_dicom(path) {
+    if pdl_dicom::is_dicom(path).unwrap() {
         return "DICOM, which is read by the folder".to_owned();
     }
     let image = match read_image(path) {

@@ -194,7 +194,7 @@ fn plant(tree: &Path) -> BTreeSet<String> {
     ] {
         copy_case(case, &place(name), prefix, |object| edit(name, object));
     }
-    for path in pdl_dicom::files_below(tree) {
+    for path in pdl_dicom::files_below(tree).unwrap() {
         let object = open_file(&path).unwrap();
         for tag in [
             tags::STUDY_INSTANCE_UID,

@@ -12,6 +12,8 @@ mod curate;
 mod dicom;
 mod distributed_prepare;
 mod export;
+#[cfg(target_os = "linux")]
+mod faults;
 mod golden;
 mod import;
 mod labels;

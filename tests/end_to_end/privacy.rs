@@ -38,7 +38,7 @@ pub fn no_word_of(planted: &BTreeSet<String>, text: &str, whence: &str) {
 /// many files were looked at.
 pub fn no_file_says(planted: &BTreeSet<String>, out: &Path) -> usize {
     let mut seen = 0;
-    for path in pdl_dicom::files_below(out) {
+    for path in pdl_dicom::files_below(out).unwrap() {
         let name = path.strip_prefix(out).unwrap().to_string_lossy().into_owned();
         no_word_of(planted, &name, "a file's name");
         if name != sources::FILE {

@@ -14,6 +14,7 @@ use pdl_dicom::{
 use pdl_store::hash::Key;
 use pdl_store::progress::Run;
 use pdl_store::text::counted;
+use pdl_store::{StoreError, fault};
 use rayon::prelude::*;
 
 use crate::CohortError;
@@ -21,7 +22,7 @@ use crate::attributes::Modality;
 use crate::case_id::{ATTEMPTS, Claims, UNSTATED};
 use crate::cases::{Cases, Finding};
 use crate::earlier::{Earlier, FileNames, Recognised, identify};
-use crate::kept::{Files, Origin, Original, Volumes};
+use crate::kept::{Files, Origin, Original, Refusal, Volumes};
 use crate::layout::{Found, Layout};
 use crate::parameters::IndexParameters;
 use crate::place::Place;
@@ -55,7 +56,7 @@ impl Archive {
         run: Run<'_>,
     ) -> Result<(Self, Recognised), CohortError> {
         run.progress.begin("reading headers", layout.dicom_files.len() as u64);
-        let scan = pdl_dicom::scan(&layout.dicom_files, &|| run.progress.advance(1));
+        let scan = headers(&layout.dicom_files, &|| run.progress.advance(1))?;
         let (labels, _) = scan.labels_of_series();
         let latest = labels.iter().filter_map(|labels| labels.last());
         let used = latest.flat_map(|label| &scan.labels[*label].names);
@@ -63,7 +64,8 @@ impl Archive {
         let structures = Structures::new(&parameters.structures, used.map(String::as_str), &names)?;
         naming.check_patients(scan.series.iter().map(|series| patient_of(series)))?;
         let claims = Claimed { naming: &naming, series: &scan.series, root: known.cohort };
-        let earlier = known.earlier.map(|earlier| (earlier, known.files(earlier, &scan.series)));
+        let of_known = |earlier| Ok::<_, StoreError>((earlier, known.files(earlier, &scan.series)?));
+        let earlier = known.earlier.map(of_known).transpose()?;
         let (ids, recognised) = identify(&claims, earlier)?;
         let mut order: Vec<(Found, usize, Chosen)> = scan
             .series
@@ -78,7 +80,7 @@ impl Archive {
             .collect();
         order.sort_by(|a, b| a.0.case_id.cmp(&b.0.case_id));
         layout.label_names.clone_from(&structures.names);
-        keep_acquisition(&mut order, &scan, &parameters.carried()?);
+        keep_acquisition(&mut order, &scan, &parameters.carried()?)?;
         let cases = order.iter().map(|(_, series, chosen)| (*series, chosen.clone())).collect();
         layout.cases = order.into_iter().map(|(found, ..)| found).collect();
         let options = ReadOptions { mr_rescale: parameters.mr_rescale };
@@ -113,14 +115,16 @@ impl Origin for Archive {
             .part("mr_rescale", &self.options.mr_rescale)
     }
 
-    fn read(&self, case: usize) -> Result<Volumes, Vec<Finding>> {
+    fn read(&self, case: usize) -> Result<Volumes, Refusal> {
         let (series, mut labels) = self.sources(case);
         if labels.next().is_none() {
             let message = "an image series that no structure set or segmentation refers to";
-            return Err(vec![Finding::new("no-label", message)]);
+            return Err(Refusal::Case(vec![Finding::new("no-label", message)]));
         }
-        let volumes = self.volumes(case, series);
-        volumes.map_err(|error| vec![Finding::new("unreadable-dicom", error.reason())])
+        self.volumes(case, series).map_err(|error| match fault::machine_error(&error) {
+            Some(error) => Refusal::Machine(error),
+            None => Refusal::Case(vec![Finding::new("unreadable-dicom", error.reason())]),
+        })
     }
 
     fn original(&self, case: usize) -> Original {
@@ -221,7 +225,15 @@ impl Archive {
             pdl_dicom::paint(&image.stack, masks.iter().map(|(value, mask)| (*value, mask)));
         findings.extend(self.overlapping(&overlaps));
         let labels = image.place_labels(painted)?;
-        Ok(Volumes { image: Some(image.volume), labels: Some(labels), files: self.files(case), findings })
+        let of_series = series.files.iter().cloned().zip(series.states.iter().copied());
+        let of_labels = self.sources(case).1.map(|(label, _)| (label.path.clone(), label.state));
+        Ok(Volumes {
+            image: Some(image.volume),
+            labels: Some(labels),
+            files: self.files(case),
+            states: of_series.chain(of_labels).collect(),
+            findings,
+        })
     }
 
     /// Which structures overlap, which wins, and who says so.
@@ -249,17 +261,47 @@ fn choose(structures: &Structures, scan: &Scan, labels: &[usize]) -> Chosen {
     structures.sources(&values).into_iter().map(|(file, values)| (labels[file], values)).collect()
 }
 
+/// What a tree of DICOM files holds.
+///
+/// # Errors
+/// [`StoreError::Machine`], without a path: those of such trees name patients.
+pub(crate) fn headers(files: &[PathBuf], progress: &(dyn Fn() + Sync)) -> Result<Scan, StoreError> {
+    pdl_dicom::scan(files, progress).map_err(|error| unreadable("a DICOM file of the cohort", error))
+}
+
+/// The machine's error as such; there is no other where this is asked.
+fn unreadable(what: &str, error: DicomError) -> StoreError {
+    StoreError::machine(what, None, &error).unwrap_or_else(|| StoreError::Machine {
+        what: what.to_owned(),
+        path: None,
+        source: std::io::Error::other(error.reason()),
+    })
+}
+
 /// Keeps the attributes `carry` of every case's series. Of a file that cannot be read any more there is nothing: why is
 /// told where the series is read.
-fn keep_acquisition(order: &mut [(Found, usize, Chosen)], scan: &Scan, carry: &BTreeSet<String>) {
+///
+/// # Errors
+/// [`StoreError::Machine`].
+fn keep_acquisition(
+    order: &mut [(Found, usize, Chosen)],
+    scan: &Scan,
+    carry: &BTreeSet<String>,
+) -> Result<(), StoreError> {
     if carry.is_empty() {
-        return;
+        return Ok(());
     }
-    order.par_iter_mut().for_each(|(found, series, _)| {
+    order.par_iter_mut().try_for_each(|(found, series, _)| {
         let keywords = carry.iter().map(String::as_str);
-        found.carried = acquisition(&scan.series[*series], keywords)
-            .unwrap_or_else(|_| carry.iter().map(|keyword| (keyword.clone(), None)).collect());
-    });
+        found.carried = match acquisition(&scan.series[*series], keywords) {
+            Ok(values) => values,
+            Err(error) if fault::machine_error(&error).is_some() => {
+                return Err(unreadable(&found.what(), error));
+            }
+            Err(_) => carry.iter().map(|keyword| (keyword.clone(), None)).collect(),
+        };
+        Ok(())
+    })
 }
 
 /// Whose a series is; where its files name no patient, its study's.
@@ -276,7 +318,7 @@ pub(crate) struct Known<'a> {
 }
 
 impl Known<'_> {
-    fn files(self, earlier: &Earlier, series: &[Series]) -> Vec<FileNames> {
+    fn files(self, earlier: &Earlier, series: &[Series]) -> Result<Vec<FileNames>, StoreError> {
         let files =
             |series: &Series| earlier.files(self.place, series.files.first().map(PathBuf::as_path), None);
         series.par_iter().map(files).collect()

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use pdl_io::{Image, Labels, Part, ReadError, Remark};
-use pdl_store::hash;
+use pdl_io::{Image, Labels, Part, Remark, Unread};
+use pdl_store::{StoreError, hash};
 use pdl_volume::statistics::Statistics;
 use pdl_volume::{Affine, Grid, Orientation, count_labels};
 use serde::{Deserialize, Serialize};
@@ -74,7 +74,10 @@ impl Checked {
 }
 
 /// Reads the files of a case and checks each, then one against the other.
-pub(crate) fn check(found: &Found, orientation: Option<Orientation>) -> Checked {
+///
+/// # Errors
+/// [`StoreError::Machine`] when the machine keeps one from being read: nothing is known of the case then.
+pub(crate) fn check(found: &Found, orientation: Option<Orientation>) -> Result<Checked, StoreError> {
     let mut case = Checked::nothing();
     if !found.channels.is_empty() {
         case.reject(
@@ -85,11 +88,11 @@ pub(crate) fn check(found: &Found, orientation: Option<Orientation>) -> Checked 
             ),
         );
     }
-    if let Some(refused) = found.refused_stack() {
+    if let Some(refused) = found.refused_stack()? {
         case.reject(&refused.code, refused.message);
-        return case;
+        return Ok(case);
     }
-    case.findings.extend(found.assumed_axes());
+    case.findings.extend(found.assumed_axes()?);
     let (image, labels) = rayon::join(
         || found.image.as_deref().map(|path| (path, stacks::read_image(path, found.stacks))),
         || found.label.as_deref().map(|path| (path, stacks::read_labels(path, found.stacks))),
@@ -97,29 +100,30 @@ pub(crate) fn check(found: &Found, orientation: Option<Orientation>) -> Checked 
     if image.is_none() {
         case.reject("no-image", "a label without an image");
     }
-    let image = image.and_then(|(path, read)| take_image(&mut case, path, read, orientation));
+    let image = image.map(|(path, read)| or_unreadable(found, path, read)).transpose()?;
+    let image = image.and_then(|read| take_image(&mut case, read, orientation));
     if labels.is_none() {
         case.reject("no-label", "an image without a label");
     }
-    let labels = labels.and_then(|(path, read)| take_labels(&mut case, path, read));
+    let labels = labels.map(|(path, read)| or_unreadable(found, path, read)).transpose()?;
+    let labels = labels.and_then(|read| take_labels(&mut case, read));
     if let (Some(image), Some(labels)) = (&image, &labels) {
         compare_grids(&mut case, image, labels, orientation.is_some());
     }
-    case
+    Ok(case)
 }
 
 fn take_image(
     case: &mut Checked,
-    path: &Path,
-    read: Result<Image, ReadError>,
+    read: Result<Image, Unreadable>,
     orientation: Option<Orientation>,
 ) -> Option<Image> {
     let mut image = match read {
         Ok(image) => image,
-        Err(error) => {
-            case.parts[0] = as_it_is(path);
-            case.image_blake3 = case.parts[0].first().map_or(String::new(), |part| part.blake3.clone());
-            case.reject("unreadable-image", error.reason());
+        Err(Unreadable { reason, parts }) => {
+            case.image_blake3 = parts.first().map_or(String::new(), |part| part.blake3.clone());
+            case.parts[0] = parts;
+            case.reject("unreadable-image", reason);
             return None;
         }
     };
@@ -178,27 +182,26 @@ pub(crate) fn remark(remark: &Remark) -> Finding {
     }
 }
 
-fn take_labels(case: &mut Checked, path: &Path, read: Result<Labels, ReadError>) -> Option<Labels> {
-    match read {
-        Ok(labels) => {
-            case.label_blake3 = Some(labels.blake3.clone());
-            case.parts[1].clone_from(&labels.parts);
-            case.labels = count_labels(&labels.map)
-                .into_iter()
-                .map(|count| LabelVoxels { value: count.value, voxels: count.voxels })
-                .collect();
-            if case.labels.is_empty() {
-                case.reject("empty-label", "its label holds background only");
-            }
-            Some(labels)
+fn take_labels(case: &mut Checked, read: Result<Labels, Unreadable>) -> Option<Labels> {
+    let labels = match read {
+        Ok(labels) => labels,
+        Err(Unreadable { reason, parts }) => {
+            case.label_blake3 = parts.first().map(|part| part.blake3.clone());
+            case.parts[1] = parts;
+            case.reject("unreadable-label", reason);
+            return None;
         }
-        Err(error) => {
-            case.parts[1] = as_it_is(path);
-            case.label_blake3 = case.parts[1].first().map(|part| part.blake3.clone());
-            case.reject("unreadable-label", error.reason());
-            None
-        }
+    };
+    case.label_blake3 = Some(labels.blake3.clone());
+    case.parts[1].clone_from(&labels.parts);
+    case.labels = count_labels(&labels.map)
+        .into_iter()
+        .map(|count| LabelVoxels { value: count.value, voxels: count.voxels })
+        .collect();
+    if case.labels.is_empty() {
+        case.reject("empty-label", "its label holds background only");
     }
+    Some(labels)
 }
 
 fn compare_grids(case: &mut Checked, image: &Image, labels: &Labels, overridden: bool) {
@@ -234,8 +237,38 @@ pub(crate) fn is_same_grid(image: &Grid, labels: &Grid) -> bool {
         && image.affine.corner_distance_mm(&labels.affine, image.shape) <= GRID_TOLERANCE * side
 }
 
-/// A file that could not be read as a volume, if it is a file at all.
-fn as_it_is(path: &Path) -> Vec<Part> {
-    let part = |blake3| Part { path: path.to_owned(), blake3 };
-    hash::of_file(path).map(part).into_iter().collect()
+/// Why a file is no volume, and the files whose bytes say so, as far as it is their bytes alone.
+struct Unreadable {
+    reason: String,
+    parts: Vec<Part>,
+}
+
+/// What was read, or why the file is no volume.
+///
+/// # Errors
+/// [`StoreError::Machine`] when that is no fault of the file.
+fn or_unreadable<T>(
+    found: &Found,
+    path: &Path,
+    read: Result<T, Unread>,
+) -> Result<Result<T, Unreadable>, StoreError> {
+    let Unread { error, files } = match read {
+        Ok(read) => return Ok(Ok(read)),
+        Err(unread) => unread,
+    };
+    if let Some(error) = StoreError::machine(&found.what(), Some(path), &error) {
+        return Err(error);
+    }
+    let reason = error.reason();
+    let mut parts = Vec::with_capacity(files.len());
+    for (path, state) in files {
+        match hash::of_file(&path) {
+            Ok(blake3) => parts.push(Part { path, blake3, state }),
+            Err(error) => {
+                let machine = StoreError::machine(&found.what(), Some(&path), &error);
+                return machine.map_or(Ok(Err(Unreadable { reason, parts: Vec::new() })), Err);
+            }
+        }
+    }
+    Ok(Err(Unreadable { reason, parts }))
 }

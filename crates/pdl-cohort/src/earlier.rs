@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use pdl_io::{split_frame, stem};
 use pdl_store::text::counted;
-use pdl_store::{hash, paths};
+use pdl_store::{StoreError, fault, hash, paths};
 use rayon::prelude::*;
 
 use crate::CohortError;
@@ -91,25 +91,35 @@ impl Earlier {
     /// # Errors
     /// [`CohortError::Store`] when it is no such table.
     pub(crate) fn read(out: &Path) -> Result<Option<Self>, CohortError> {
-        if !out.join(cases::FILE).exists() {
+        let path = out.join(cases::FILE);
+        if !fault::exists(&path).map_err(StoreError::io("look at the file", &path))? {
             return Ok(None);
         }
-        Ok(Some(Self::new(&Cases::read_unchecked(out)?, sources::read_if_any(out))))
+        Ok(Some(Self::new(&Cases::read_unchecked(out)?, sources::read_if_any(out)?)))
     }
 
     /// What the files of a case are called in the table. Where volumes were made from other files,
     /// those are known by their real paths.
-    pub(crate) fn files(&self, place: &Place, image: Option<&Path>, label: Option<&Path>) -> FileNames {
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] when the machine keeps a file from being looked at.
+    pub(crate) fn files(
+        &self,
+        place: &Place,
+        image: Option<&Path>,
+        label: Option<&Path>,
+    ) -> Result<FileNames, StoreError> {
         let names = |path: &Path| {
-            let mut names = vec![place.text(path)];
+            let mut names = vec![place.text(path)?];
             if self.has_sources {
-                names.extend(real(path).map(|path| paths::relative(&place.out, &path)));
+                names.extend(real(path)?.map(|path| paths::relative(&place.out, &path)));
                 names.dedup();
             }
-            names
+            Ok::<_, StoreError>(names)
         };
-        let [of_image, of_label] = [image, label].map(|path| path.map_or_else(Vec::new, names));
-        FileNames { image: of_image, label: of_label, path: image.unwrap_or(Path::new("")).to_owned() }
+        let all = |path: Option<&Path>| path.map_or_else(|| Ok(Vec::new()), names);
+        let path = image.unwrap_or(Path::new("")).to_owned();
+        Ok(FileNames { image: all(image)?, label: all(label)?, path })
     }
 }
 
@@ -124,11 +134,12 @@ fn with_folder(mut paths: Vec<String>) -> Vec<String> {
 }
 
 /// The path without links; of a frame that of its file.
-fn real(path: &Path) -> Option<PathBuf> {
-    path.canonicalize().ok().or_else(|| {
-        let name = path.file_name()?.to_string_lossy();
-        path.with_file_name(split_frame(&name).0).canonicalize().ok()
-    })
+fn real(path: &Path) -> Result<Option<PathBuf>, StoreError> {
+    let canonical = |path: &Path| fault::canonical(path).map_err(StoreError::io("find the file", path));
+    match (canonical(path)?, path.file_name()) {
+        (None, Some(name)) => canonical(&path.with_file_name(split_frame(&name.to_string_lossy()).0)),
+        (real, _) => Ok(real),
+    }
 }
 
 /// Whether a case that nobody knew could get this id.
@@ -390,8 +401,9 @@ pub(crate) fn assign(
     let names = Names::new(cases.iter().map(|found| &found.name).collect());
     let known = earlier.map(|earlier| {
         let files = |found: &Found| earlier.files(place, found.image.as_deref(), found.label.as_deref());
-        (earlier, cases.par_iter().map(files).collect())
+        Ok::<_, StoreError>((earlier, cases.par_iter().map(files).collect::<Result<_, _>>()?))
     });
+    let known = known.transpose()?;
     let (ids, recognised) = identify(&Named { names, cases, hidden }, known)?;
     layout.name_cases(ids);
     Ok(recognised)
@@ -414,8 +426,9 @@ pub fn ids_of_pairs(cohort: &Path, out: &Path, pairs: &[Pair]) -> Result<Vec<Str
             let [image, label] = [&pair.image, &pair.label].map(|path| cohort.join(path));
             earlier.files(&place, Some(&image), Some(&label))
         };
-        (earlier, pairs.par_iter().map(files).collect())
+        Ok::<_, StoreError>((earlier, pairs.par_iter().map(files).collect::<Result<_, _>>()?))
     });
+    let known = known.transpose()?;
     Ok(identify(&names, known)?.0)
 }
 

@@ -1,13 +1,13 @@
 //! The index stage: from a cohort to `cases.parquet`.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use pdl_io::Part;
 use pdl_store::hash::Key;
 use pdl_store::journal::{Journal, Stamp};
 use pdl_store::progress::{self, Run};
-use pdl_store::{StoreError, atomic};
+use pdl_store::{StoreError, atomic, fault};
 use pdl_volume::Orientation;
 use rayon::prelude::*;
 
@@ -30,6 +30,7 @@ use crate::place::Place;
 use crate::pseudonyms::Naming;
 use crate::same_patient::SamePatient;
 use crate::sources;
+use crate::stacks;
 
 /// What the index stage found.
 #[derive(Clone, Debug)]
@@ -67,7 +68,7 @@ pub fn index(
         layout.choose_channel(channel)?;
     }
     if let Some(frame) = parameters.frame {
-        layout.choose_frame(frame);
+        layout.choose_frame(frame)?;
     }
     layout.state_stacks(parameters)?;
     std::fs::create_dir_all(out).map_err(StoreError::io("make the folder", out))?;
@@ -75,7 +76,8 @@ pub fn index(
     let naming = naming(&layout, parameters)?;
     let place = Place::new(cohort, out, naming.as_ref())?;
     let mut before = earlier_cases(&place)?;
-    let earlier = before.as_ref().map(|before| Earlier::new(before, sources::read_if_any(&place.out)));
+    let known = |before| Ok::<_, StoreError>(Earlier::new(before, sources::read_if_any(&place.out)?));
+    let earlier = before.as_ref().map(known).transpose()?;
     let (origin, recognised) = match naming {
         Some(naming) if !layout.dicom_files.is_empty() => {
             let known = Known { earlier: earlier.as_ref(), place: &place, cohort };
@@ -123,7 +125,7 @@ pub fn index(
         .iter()
         .zip(checked)
         .map(|(found, (checked, _))| row(&place, found, checked, modality))
-        .collect();
+        .collect::<Result<_, StoreError>>()?;
     let same_patient = before
         .as_ref()
         .map_or_else(SamePatient::default, |cases| cases.same_patient.clone())
@@ -172,7 +174,7 @@ fn naming(layout: &Layout, parameters: &IndexParameters) -> Result<Option<Naming
     Ok(match (pseudonyms, dicom) {
         (true, _) => Some(Naming::pseudonyms(parameters.pseudonym_key.as_deref())?),
         (false, true) => Some(Naming::Kept),
-        (false, false) if parameters.resample_labels || layout.cases.iter().any(Found::has_stack) => {
+        (false, false) if parameters.resample_labels || stacks::has_stacks(&layout.cases)? => {
             Some(Naming::Kept)
         }
         (false, false) => None,
@@ -200,13 +202,14 @@ fn name_files(
     let Some(naming) = naming else { return Ok((None, recognised)) };
     naming.check_patients(layout.cases.iter().filter_map(|found| found.patient.as_deref()))?;
     let all = parameters.resample_labels || parameters.pseudonyms;
-    let origin = Named::new(layout, &names, naming, all, parameters.resample_labels);
+    let origin = Named::new(layout, &names, naming, all, parameters.resample_labels)?;
     Ok((Some(Box::new(origin)), recognised))
 }
 
 /// The table of an earlier run on the same cohort.
 fn earlier_cases(place: &Place) -> Result<Option<Cases>, CohortError> {
-    if !place.out.join(cases::FILE).exists() {
+    let path = place.out.join(cases::FILE);
+    if !fault::exists(&path).map_err(StoreError::io("look at the file", &path))? {
         return Ok(None);
     }
     let before = Cases::read_unchecked(&place.out)?;
@@ -240,8 +243,9 @@ fn check_once(
     if found.refused {
         return Ok((Checked::refused(), true));
     }
-    let files = [&found.image, &found.label].map(|path| path.as_deref().map(|path| place.text(path)));
-    let key = Key::new("index 3")
+    let text = |path: &Option<PathBuf>| path.as_deref().map(|path| place.text(path)).transpose();
+    let files = [text(&found.image)?, text(&found.label)?];
+    let key = Key::new("index 4")
         .part("files", &files)
         .part("channels", &found.channels.len())
         .part("orientation", &orientation.map(|code| code.to_string()))
@@ -249,12 +253,14 @@ fn check_once(
     if let Some(known) = journal.find(&found.case_id, &key) {
         return Ok((known.clone(), false));
     }
-    let checked = check::check(found, orientation);
-    let stamps = checked.parts.iter().flatten();
-    let stamps = stamps.map(|part| Stamp::new(&place.out, &place.text(&part.path), part.blake3.clone()));
-    // A case with a file that cannot be looked at is checked again next time.
+    let checked = check::check(found, orientation)?;
+    let stamp =
+        |part: &Part| Stamp::of_read(&place.out, &place.text(&part.path)?, part.state, part.blake3.clone());
+    let stamps: Option<Vec<Stamp>> =
+        checked.parts.iter().flatten().map(stamp).collect::<Result<_, StoreError>>()?;
+    // A case with a file that could not be opened, or changed while it was read, is checked again next time.
     let seen = |(file, parts): (&Option<String>, &Vec<Part>)| file.is_none() || !parts.is_empty();
-    if let Ok(stamps) = stamps.collect::<Result<Vec<_>, _>>()
+    if let Some(stamps) = stamps
         && files.iter().zip(&checked.parts).all(seen)
     {
         journal.record(&found.case_id, &key, stamps, &checked)?;
@@ -286,7 +292,12 @@ fn guess_modality(checked: &[(Checked, bool)]) -> (Modality, bool) {
     (modality, true)
 }
 
-fn row(place: &Place, found: &Found, checked: Checked, modality: (Modality, bool)) -> CaseRow {
+fn row(
+    place: &Place,
+    found: &Found,
+    checked: Checked,
+    modality: (Modality, bool),
+) -> Result<CaseRow, StoreError> {
     let (cohort_modality, guessed) = modality;
     let Checked { findings: of_files, mut rejected, .. } = checked;
     let mut findings = found.findings.clone();
@@ -315,13 +326,14 @@ fn row(place: &Place, found: &Found, checked: Checked, modality: (Modality, bool
         (false, true) => Status::Ok,
         (false, false) => Status::Warning,
     };
-    CaseRow {
+    let text = |path: &Option<PathBuf>| path.as_deref().map(|path| place.text(path)).transpose();
+    Ok(CaseRow {
         case_id: found.case_id.clone(),
         patient_id: found.patient.clone().unwrap_or_else(|| found.case_id.clone()),
         modality: found.modality.unwrap_or(cohort_modality),
         split: Split::Train,
-        image: found.image.as_deref().map_or(String::new(), |path| place.text(path)),
-        label: found.label.as_deref().map(|path| place.text(path)),
+        image: text(&found.image)?.unwrap_or_default(),
+        label: text(&found.label)?,
         shape: checked.shape,
         spacing_mm: checked.spacing_mm,
         affine: checked.affine,
@@ -340,7 +352,7 @@ fn row(place: &Place, found: &Found, checked: Checked, modality: (Modality, bool
         status,
         findings,
         carried: found.carried.clone(),
-    }
+    })
 }
 
 /// Cases of an earlier run keep their places; new ones follow by case id.

@@ -5,14 +5,15 @@
 //! sources' headers say. `sources.parquet` alone tells where they came from.
 
 use std::collections::{HashMap, HashSet};
+use std::io;
 use std::path::{Path, PathBuf};
-use std::time::UNIX_EPOCH;
 
-use pdl_io::nifti;
+use pdl_io::{Part, nifti};
+use pdl_store::file_state::FileState;
 use pdl_store::hash::Key;
 use pdl_store::journal::{Journal, Stamp, Trust};
 use pdl_store::progress::{self, Run};
-use pdl_store::{StoreError, atomic, paths};
+use pdl_store::{StoreError, atomic, fault, paths};
 use pdl_volume::{LabelMap, Volume};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -36,7 +37,33 @@ pub(crate) struct Volumes {
     pub labels: Option<LabelMap>,
     /// All files that were read.
     pub files: Files,
+    /// Their states before they were read.
+    pub states: HashMap<PathBuf, FileState>,
     pub findings: Vec<Finding>,
+}
+
+impl Volumes {
+    /// Notes what its image (0) or its label (1) was read from.
+    pub(crate) fn take_parts(&mut self, kind: usize, parts: Vec<Part>) {
+        self.states.extend(parts.iter().map(|part| (part.path.clone(), part.state)));
+        self.files[kind] = parts.into_iter().map(|part| part.path).collect();
+    }
+}
+
+/// Why a case has no volumes.
+pub(crate) enum Refusal {
+    /// By what its files say.
+    Case(Vec<Finding>),
+    /// The machine failed: nothing is known of the case.
+    Machine(io::Error),
+    /// It failed before a file of the case was read.
+    Store(StoreError),
+}
+
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
 }
 
 /// What a case was called before it had a pseudonym.
@@ -66,7 +93,7 @@ pub(crate) trait Origin: Sync {
     fn key(&self, case: usize) -> Key;
 
     /// Reads a case, or says why it cannot be used.
-    fn read(&self, case: usize) -> Result<Volumes, Vec<Finding>>;
+    fn read(&self, case: usize) -> Result<Volumes, Refusal>;
 
     /// What a case was called.
     fn original(&self, case: usize) -> Original;
@@ -106,7 +133,7 @@ pub(crate) fn keep(
         out,
         journal: Journal::open(out, "import", run.trust)?,
         trust: run.trust,
-        earlier: sources::read_if_any(out).into_iter().map(|row| (row.case_id.clone(), row)).collect(),
+        earlier: sources::read_if_any(out)?.into_iter().map(|row| (row.case_id.clone(), row)).collect(),
     };
     let kept = (0..layout.cases.len()).filter(|case| origin.keeps(*case)).count();
     run.progress.begin("keeping volumes", kept as u64);
@@ -125,14 +152,13 @@ pub(crate) fn keep(
         let path = |kind: usize| kept[kind].then(|| folders[kind].join(file_name(&found.case_id)));
         (found.image, found.label) = (path(0), path(1));
         run.progress.advance(1);
-        Ok(keeper.source(&found.case_id, &files))
+        keeper.source(&found.case_id, &files)
     });
     let mut sources = worked.collect::<Result<Vec<SourceRow>, StoreError>>()?;
-    let aside = |(file, why): (PathBuf, String)| SourceRow {
-        set_aside: Some(why),
-        ..keeper.source("", &[vec![file], Vec::new()])
-    };
-    sources.extend(origin.set_aside().into_iter().map(aside));
+    for (file, why) in origin.set_aside() {
+        let row = keeper.source("", &[vec![file], Vec::new()])?;
+        sources.push(SourceRow { set_aside: Some(why), ..row });
+    }
     for (kind, folder) in folders.iter().enumerate() {
         let kept: HashSet<String> = layout
             .cases
@@ -158,18 +184,22 @@ struct Keeper<'a> {
 
 impl Keeper<'_> {
     fn keep_once(&self, number: usize, found: &Found) -> Result<(Outcome, Files), StoreError> {
-        let files = self.known_files(number, &found.case_id);
-        // The key knows the sources' size and time only; who wants more has them read again.
-        if self.trust == Trust::Stamps
-            && let Some(known) = self.journal.find(&found.case_id, &self.key(number, &files))
-        {
-            return Ok((known.clone(), files));
+        let failed = |source| StoreError::Machine { what: found.what(), path: None, source };
+        let files = self.known_files(number, &found.case_id).map_err(failed)?;
+        // The key knows the sources' size and times only; who wants more has them read again.
+        if self.trust == Trust::Stamps {
+            let key = self.key(number, &seen(&files).map_err(failed)?);
+            if let Some(known) = self.journal.find(&found.case_id, &key) {
+                return Ok((known.clone(), files));
+            }
         }
         let name = file_name(&found.case_id);
         let paths = FOLDERS.map(|folder| format!("{folder}/{name}"));
         let volumes = match self.origin.read(number) {
             Ok(volumes) => volumes,
-            Err(findings) => return Ok((Outcome { findings, kept: [false; 2] }, files)),
+            Err(Refusal::Case(findings)) => return Ok((Outcome { findings, kept: [false; 2] }, files)),
+            Err(Refusal::Machine(error)) => return Err(failed(error)),
+            Err(Refusal::Store(error)) => return Err(error),
         };
         let [image_path, label_path] = paths.each_ref().map(|path| self.out.join(path));
         let image = || volumes.image.as_ref().map_or(Ok(()), |image| write_image(&image_path, image));
@@ -181,50 +211,85 @@ impl Keeper<'_> {
         let outcome = Outcome { findings: volumes.findings, kept };
         let stamps = paths.iter().zip(kept).filter(|(_, kept)| *kept);
         let stamps = stamps.map(|(path, _)| Stamp::hash(self.out, path)).collect::<Result<Vec<_>, _>>()?;
-        self.journal.record(&found.case_id, &self.key(number, &volumes.files), stamps, &outcome)?;
+        let seen = seen(&volumes.files).map_err(failed)?;
+        // What changed since its header was read is read again next time.
+        let is_as_read = |seen: &Option<Seen>| {
+            seen.as_ref().is_some_and(|seen| volumes.states.get(&seen.path) == Some(&seen.state))
+        };
+        if seen.iter().flatten().all(is_as_read) {
+            self.journal.record(&found.case_id, &self.key(number, &seen), stamps, &outcome)?;
+        }
         Ok((outcome, volumes.files))
     }
 
     /// The files of a case. Some are found only by reading others, such as the voxels that a header names: an earlier
     /// run has written those down. What is there now counts all the same, such as a slice that was added since.
-    fn known_files(&self, number: usize, case: &str) -> Files {
+    fn known_files(&self, number: usize, case: &str) -> io::Result<Files> {
         let mut files = self.origin.files(number);
         if let Some(row) = self.earlier.get(case) {
             for (files, earlier) in files.iter_mut().zip([&row.image, &row.label]) {
                 let earlier: Vec<PathBuf> = earlier.iter().map(|path| self.out.join(path)).collect();
-                let real = |path: &PathBuf| path.canonicalize().ok();
-                let known: HashSet<PathBuf> = earlier.iter().filter_map(real).collect();
-                if !files.is_empty()
-                    && files.iter().all(|file| real(file).is_some_and(|file| known.contains(&file)))
-                {
+                let real = |files: &[PathBuf]| -> io::Result<Vec<Option<PathBuf>>> {
+                    files.iter().map(|path| fault::canonical(path)).collect()
+                };
+                let known: HashSet<PathBuf> = real(&earlier)?.into_iter().flatten().collect();
+                let is_known = |file: Option<PathBuf>| file.is_some_and(|file| known.contains(&file));
+                if !files.is_empty() && real(files)?.into_iter().all(is_known) {
                     *files = earlier;
                 }
             }
         }
-        files
+        Ok(files)
     }
 
     /// The hash of what the volumes of a case are made from: sizes and times of its files, under their real paths, and
     /// the options. Hashed again under the secret key, so that nobody can try paths out.
-    fn key(&self, number: usize, files: &Files) -> String {
-        let stamp = |path: &PathBuf| {
-            let meta = path.metadata().ok()?;
-            let time = meta.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
-            let path = path.canonicalize().ok()?;
-            Some((path.to_string_lossy().into_owned(), meta.len(), time.as_nanos() as u64))
+    fn key(&self, number: usize, seen: &[Vec<Option<Seen>>; 2]) -> String {
+        let stamp = |seen: &Seen| {
+            let FileState { size, mtime_ns, ctime_ns, inode, device: _ } = seen.state;
+            (seen.real.to_string_lossy().into_owned(), size, [mtime_ns, ctime_ns, inode])
         };
-        let stamps: Vec<Vec<_>> = files.iter().map(|files| files.iter().map(stamp).collect()).collect();
+        let of_kind = |seen: &Vec<Option<Seen>>| seen.iter().map(|seen| seen.as_ref().map(stamp)).collect();
+        let stamps: Vec<Vec<_>> = seen.iter().map(of_kind).collect();
         self.origin.naming().secret(self.origin.key(number).part("files", &stamps).finish())
     }
 
-    fn source(&self, case: &str, files: &Files) -> SourceRow {
-        let text = |path: &PathBuf| {
-            let absolute = path.canonicalize().unwrap_or_else(|_| path.clone());
-            paths::relative(self.out, &absolute)
+    fn source(&self, case: &str, files: &Files) -> Result<SourceRow, StoreError> {
+        let text = |path: &PathBuf| -> io::Result<String> {
+            let absolute = fault::canonical(path)?.unwrap_or_else(|| path.clone());
+            Ok(paths::relative(self.out, &absolute))
         };
-        let [image, label] = files.each_ref().map(|files| files.iter().map(text).collect());
-        SourceRow { case_id: case.to_owned(), image, label, set_aside: None }
+        let texts = |files: &Vec<PathBuf>| files.iter().map(text).collect::<io::Result<Vec<_>>>();
+        let [image, label] = files.each_ref().map(texts);
+        let failed = |source| {
+            let what =
+                if case.is_empty() { "a file of the cohort".to_owned() } else { format!("case {case}") };
+            StoreError::Machine { what, path: None, source }
+        };
+        let (image, label) = (image.map_err(failed)?, label.map_err(failed)?);
+        Ok(SourceRow { case_id: case.to_owned(), image, label, set_aside: None })
     }
+}
+
+/// A file as it is now.
+struct Seen {
+    /// As it is named.
+    path: PathBuf,
+    /// Without links.
+    real: PathBuf,
+    state: FileState,
+}
+
+/// The files of a case as they are now; nothing in the place of one that is missing or forbidden.
+fn seen(files: &Files) -> io::Result<[Vec<Option<Seen>>; 2]> {
+    let one = |path: &PathBuf| match (FileState::of(path), fault::canonical(path)?) {
+        (Err(error), _) if fault::is_machine_error(&error) => Err(error),
+        (Ok(state), Some(real)) => Ok(Some(Seen { path: path.clone(), real, state })),
+        _ => Ok(None),
+    };
+    let [image, label] = files;
+    let all = |files: &[PathBuf]| files.iter().map(one).collect::<io::Result<Vec<_>>>();
+    Ok([all(image)?, all(label)?])
 }
 
 fn file_name(case: &str) -> String {

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use pdl_dicom::acquisition::KEYWORDS;
 use pdl_io::{is_volume_name, stack, stem};
-use pdl_store::table;
 use pdl_store::text::counted;
+use pdl_store::{StoreError, fault, table};
 use serde::{Deserialize, Deserializer};
 
 use crate::CohortError;
@@ -114,13 +114,15 @@ pub fn find(path: &Path, carry: &BTreeSet<String>) -> Result<Layout, CohortError
 pub(crate) fn discover(path: &Path, carry: &BTreeSet<String>) -> Result<Layout, CohortError> {
     let not_here =
         |problem: &str| CohortError::NotACohort { path: path.to_owned(), problem: problem.to_owned() };
-    let meta = fs::metadata(path).map_err(|_| CohortError::Missing { path: path.to_owned() })?;
+    let meta = fault::metadata(path).map_err(StoreError::io("look at the cohort", path))?;
+    let meta = meta.ok_or_else(|| CohortError::Missing { path: path.to_owned() })?;
     if meta.is_dir() {
         let table = path.join("cohort.csv");
-        let mut layout = if table.is_file() { from_csv(&table, carry)? } else { from_folder(path)? };
+        let has_table = fault::is_file(&table).map_err(StoreError::io("look at the file", &table))?;
+        let mut layout = if has_table { from_csv(&table, carry)? } else { from_folder(path)? };
         if !layout.dicom_files.is_empty() {
             check_acquisition(carry)?;
-        } else if let (false, Some(column)) = (table.is_file(), carry.first()) {
+        } else if let (false, Some(column)) = (has_table, carry.first()) {
             return Err(no_column(path, column, &[]));
         }
         read_dataset_json(&path.join("dataset.json"), &mut layout)?;
@@ -140,10 +142,18 @@ fn from_folder(root: &Path) -> Result<Layout, CohortError> {
     if found.as_ref().is_ok_and(|layout| !layout.cases.is_empty()) {
         return found;
     }
-    let files = tree::files_below(root);
-    if files.iter().any(|file| pdl_dicom::is_dicom(file)) {
-        let findings = beside_dicom(&files).into_iter().collect();
-        return Ok(Layout { dicom_files: files, findings, ..Layout::default() });
+    if found.as_ref().is_err_and(|error| fault::machine_error(error).is_some()) {
+        return found;
+    }
+    let files = tree::files_below(root)?;
+    for file in &files {
+        // Of a path that may name a patient nothing is said.
+        let failed =
+            |source| StoreError::Machine { what: "a file of the cohort".to_owned(), path: None, source };
+        if pdl_dicom::is_dicom(file).map_err(failed)? {
+            let findings = beside_dicom(&files).into_iter().collect();
+            return Ok(Layout { dicom_files: files, findings, ..Layout::default() });
+        }
     }
     found
 }
@@ -163,16 +173,21 @@ fn beside_dicom(files: &[PathBuf]) -> Option<Finding> {
 
 /// `images/` and `labels/`, or `imagesTr/` and `labelsTr/` (Decathlon, nnU-Net), paired by name.
 fn from_folders(root: &Path) -> Result<Layout, CohortError> {
-    let pair = [("images", "labels"), ("imagesTr", "labelsTr")]
-        .into_iter()
-        .find(|(images, _)| root.join(images).is_dir())
-        .ok_or_else(|| CohortError::NotACohort {
-            path: root.to_owned(),
-            problem: "the folder has neither images/ nor imagesTr/ nor a cohort.csv, and no DICOM file in it"
-                .to_owned(),
-        })?;
+    let mut pair = None;
+    for (images, labels) in [("images", "labels"), ("imagesTr", "labelsTr")] {
+        let folder = root.join(images);
+        if fault::is_dir(&folder).map_err(StoreError::io("look at the folder", &folder))? {
+            pair = Some((images, labels));
+            break;
+        }
+    }
+    let pair = pair.ok_or_else(|| CohortError::NotACohort {
+        path: root.to_owned(),
+        problem: "the folder has neither images/ nor imagesTr/ nor a cohort.csv, and no DICOM file in it"
+            .to_owned(),
+    })?;
     let images = volumes(&root.join(pair.0))?;
-    if images.is_empty() && stack::is_stack(&root.join(pair.0)) {
+    if images.is_empty() && is_stack(&root.join(pair.0))? {
         let problem = format!(
             "single slices lie in {0}/: put those of each volume into a folder of its own, as in {0}/CASE/slice_001.png, and \
              its labels into {1}/CASE/",
@@ -217,6 +232,10 @@ fn from_folders(root: &Path) -> Result<Layout, CohortError> {
     Ok(Layout { cases: cases.into_iter().map(named).collect(), ..Layout::default() })
 }
 
+fn is_stack(path: &Path) -> Result<bool, StoreError> {
+    stack::is_stack(path).map_err(StoreError::io("look at the file", path))
+}
+
 /// The first of the files that share a name.
 fn one(paths: &[PathBuf]) -> PathBuf {
     paths.first().cloned().unwrap_or_default()
@@ -250,8 +269,11 @@ impl Layout {
     }
 
     /// Takes one frame, counted from 0, of every image.
-    pub fn choose_frame(&mut self, frame: usize) {
-        self.cases.iter_mut().for_each(|found| found.choose_frame(frame));
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] when the machine keeps an image from being looked at.
+    pub fn choose_frame(&mut self, frame: usize) -> Result<(), StoreError> {
+        self.cases.iter_mut().try_for_each(|found| found.choose_frame(frame))
     }
 }
 
@@ -280,29 +302,28 @@ impl Found {
     }
 
     /// Takes one frame of an image that may hold several.
-    fn choose_frame(&mut self, frame: usize) {
-        if let Some(image) = self.image.as_mut().filter(|image| !stack::is_stack(image)) {
+    fn choose_frame(&mut self, frame: usize) -> Result<(), StoreError> {
+        if let Some(image) = &mut self.image
+            && !is_stack(image)?
+        {
             let name = format!("{}#{frame}", file_name(image));
             image.set_file_name(name);
         }
+        Ok(())
     }
 }
 
 /// The volumes and stacks of a folder by the stem of their names; a missing folder has none. Hidden files, such as the
 /// `._` twins that macOS leaves in archives, are passed over.
 fn volumes(folder: &Path) -> Result<BTreeMap<String, Vec<PathBuf>>, CohortError> {
-    if !folder.is_dir() {
+    if !fault::is_dir(folder).map_err(StoreError::io("look at the folder", folder))? {
         return Ok(BTreeMap::new());
     }
-    let refused = |error: std::io::Error| CohortError::NotACohort {
-        path: folder.to_owned(),
-        problem: format!("the folder cannot be listed ({error})"),
-    };
     let mut found: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
-    for entry in fs::read_dir(folder).map_err(refused)? {
-        let path = entry.map_err(refused)?.path();
+    for entry in fault::list(folder).map_err(StoreError::io("list the folder", folder))? {
+        let path = entry.path();
         let name = file_name(&path);
-        if (is_volume_name(&name) || stack::is_stack(&path)) && !name.starts_with('.') {
+        if !name.starts_with('.') && (is_volume_name(&name) || is_stack(&path)?) {
             found.entry(stem(&name).to_owned()).or_default().push(path);
         }
     }
@@ -317,7 +338,8 @@ fn split_channel(stem: &str) -> Option<(&str, u32)> {
 
 fn from_csv(path: &Path, carry: &BTreeSet<String>) -> Result<Layout, CohortError> {
     let problem = |error: csv::Error| table_error(path, &error);
-    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_path(path).map_err(problem)?;
+    let bytes = read(path)?;
+    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(bytes.as_slice());
     let headers = reader.headers().map_err(problem)?.clone();
     if !headers.iter().any(|name| name == "image") {
         let names = headers.iter().collect::<Vec<_>>().join(", ");
@@ -412,6 +434,10 @@ fn from_rows(table: &Path, rows: Vec<Row>, carried: Vec<Carried>) -> Result<Layo
     Ok(Layout { cases, ..Layout::default() })
 }
 
+fn read(path: &Path) -> Result<Vec<u8>, StoreError> {
+    fault::retried(|| fs::read(path)).map_err(StoreError::io("read the file", path))
+}
+
 /// Decathlon's and nnU-Net's `dataset.json`: modality and names of labels. Missing is fine.
 fn read_dataset_json(path: &Path, layout: &mut Layout) -> Result<(), CohortError> {
     #[derive(Deserialize)]
@@ -420,7 +446,10 @@ fn read_dataset_json(path: &Path, layout: &mut Layout) -> Result<(), CohortError
         channel_names: Option<BTreeMap<String, String>>,
         labels: Option<BTreeMap<String, serde_json::Value>>,
     }
-    let Ok(bytes) = fs::read(path) else { return Ok(()) };
+    if !fault::is_file(path).map_err(StoreError::io("look at the file", path))? {
+        return Ok(());
+    }
+    let bytes = read(path)?;
     let dataset: Dataset = serde_json::from_slice(&bytes).map_err(|error| table_error(path, &error))?;
     let channels = dataset.modality.or(dataset.channel_names).unwrap_or_default();
     layout.modality = channels.get("0").and_then(|name| name.parse().ok());

@@ -2,17 +2,19 @@
 //! that are put on their images' grids.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 
-use pdl_io::{Part, ReadError, split_frame, stack};
+use pdl_io::{Unread, split_frame, stack};
 use pdl_store::hash::Key;
+use pdl_store::{StoreError, fault};
 use pdl_volume::{Grid, LabelMap, labels_on};
 
 use crate::attributes::Modality;
 use crate::case_id::Label;
 use crate::cases::Finding;
 use crate::check;
-use crate::kept::{Files, Origin, Original, Volumes};
+use crate::kept::{Files, Origin, Original, Refusal, Volumes};
 use crate::layout::{Found, Layout};
 use crate::pseudonyms::Naming;
 use crate::stacks;
@@ -21,6 +23,8 @@ use crate::stacks;
 pub(crate) struct Named {
     naming: Naming,
     cases: Vec<Found>,
+    /// Of each case whether it has a stack, and its files as far as they are known without reading one.
+    seen: Vec<(bool, Files)>,
     /// Whether all cases are kept, or only those with stacks.
     all: bool,
     resample_labels: bool,
@@ -29,23 +33,48 @@ pub(crate) struct Named {
 impl Named {
     /// From cases that have their ids. `names` are the names by which they go without pseudonyms, by their label.
     /// Patients get their pseudonyms.
+    ///
+    /// # Errors
+    /// [`StoreError::Machine`] when the machine keeps a file from being looked at.
     pub(crate) fn new(
         layout: &mut Layout,
         names: &HashMap<Label, String>,
         naming: Naming,
         all: bool,
         resample_labels: bool,
-    ) -> Self {
+    ) -> Result<Self, StoreError> {
         let original = |found: &Found| {
             let case_id = names.get(&found.name).unwrap_or(&found.case_id).clone();
             Found { case_id, ..found.clone() }
         };
-        let cases = layout.cases.iter().map(original).collect();
+        let cases: Vec<Found> = layout.cases.iter().map(original).collect();
         for found in &mut layout.cases {
             found.patient = found.patient.take().map(|patient| naming.patient(&patient));
         }
-        Self { naming, cases, all, resample_labels }
+        let see = |(found, renamed): (&Found, &Found)| -> Result<(bool, Files), StoreError> {
+            let failed = |source| StoreError::Machine { what: renamed.what(), path: None, source };
+            let files = |path: &Option<PathBuf>| path.as_deref().map_or(Ok(Vec::new()), files_of);
+            let has_stack = found.has_stack().map_err(|error| match error {
+                StoreError::Machine { source, .. } => failed(source),
+                other => other,
+            })?;
+            let files = [files(&found.image).map_err(failed)?, files(&found.label).map_err(failed)?];
+            Ok((has_stack, files))
+        };
+        let seen = cases.iter().zip(&layout.cases).map(see).collect::<Result<_, _>>()?;
+        Ok(Self { naming, cases, seen, all, resample_labels })
     }
+}
+
+/// The files of a path that a layout names, as far as they are known without reading one.
+fn files_of(path: &Path) -> io::Result<Vec<PathBuf>> {
+    let slices = stack::files_of(path)?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    Ok(match (slices.is_empty(), fault::exists(path)?) {
+        (false, _) => slices,
+        (true, true) => vec![path.to_owned()],
+        (true, false) => vec![path.with_file_name(split_frame(&name).0)],
+    })
 }
 
 impl Origin for Named {
@@ -54,7 +83,7 @@ impl Origin for Named {
     }
 
     fn keeps(&self, case: usize) -> bool {
-        self.all || self.cases[case].has_stack()
+        self.all || self.seen[case].0
     }
 
     fn wants(&self, _found: &Found, _modality: Option<Modality>) -> bool {
@@ -62,66 +91,59 @@ impl Origin for Named {
     }
 
     fn files(&self, case: usize) -> Files {
-        let files = |path: &PathBuf| {
-            let slices = stack::files_of(path);
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
-            match (slices.is_empty(), path.exists()) {
-                (false, _) => slices,
-                (true, true) => vec![path.clone()],
-                (true, false) => vec![path.with_file_name(split_frame(&name).0)],
-            }
-        };
-        let Found { image, label, .. } = &self.cases[case];
-        [image, label].map(|path| path.iter().flat_map(files).collect())
+        self.seen[case].1.clone()
     }
 
     fn key(&self, case: usize) -> Key {
         let found = &self.cases[case];
         let key = Key::new("keep 1").part("image", &found.image).part("label", &found.label);
         let key = if self.resample_labels { key.part("resample_labels", &true) } else { key };
-        if !found.has_stack() {
+        if !self.seen[case].0 {
             return key;
         }
         let axes = found.stacks.axes.map(|axes| axes.to_string());
         key.part("stack_spacing", &found.stacks.spacing_mm).part("stack_axes", &axes)
     }
 
-    fn read(&self, case: usize) -> Result<Volumes, Vec<Finding>> {
+    fn read(&self, case: usize) -> Result<Volumes, Refusal> {
         let found = &self.cases[case];
         let Found { image, label, stacks: said, .. } = found;
-        if let Some(refused) = found.refused_stack() {
-            return Err(vec![refused]);
+        if let Some(refused) = found.refused_stack()? {
+            return Err(Refusal::Case(vec![refused]));
         }
         let mut volumes = Volumes { files: self.files(case), ..Volumes::default() };
         let mut refused = Vec::new();
-        let refusal = |code: &str, error: ReadError| Finding::new(code, error.reason());
+        let refusal = |code: &str, unread: Unread| match fault::machine_error(&unread) {
+            Some(error) => Err(Refusal::Machine(error)),
+            None => Ok(Finding::new(code, unread.error.reason())),
+        };
         match image.as_deref().map(|path| stacks::read_image(path, *said)) {
             Some(Ok(image)) => {
-                volumes.findings.extend(found.assumed_axes());
+                volumes.findings.extend(found.assumed_axes()?);
                 volumes.findings.extend(image.remarks.iter().map(check::remark));
-                volumes.files[0] = paths(image.parts);
+                volumes.take_parts(0, image.parts);
                 volumes.image = Some(image.volume);
             }
-            Some(Err(error)) => refused.push(refusal("unreadable-image", error)),
+            Some(Err(unread)) => refused.push(refusal("unreadable-image", unread)?),
             None => {}
         }
         match label.as_deref().map(|path| stacks::read_labels(path, *said)) {
             Some(Ok(labels)) => {
-                volumes.files[1] = paths(labels.parts);
+                volumes.take_parts(1, labels.parts);
                 volumes.labels = Some(labels.map);
             }
-            Some(Err(error)) => refused.push(refusal("unreadable-label", error)),
+            Some(Err(unread)) => refused.push(refusal("unreadable-label", unread)?),
             None => {}
         }
         // Where the slices of stacks belong in each other nobody knows when they are not as many.
-        let resample = self.resample_labels && !found.has_stack();
+        let resample = self.resample_labels && !self.seen[case].0;
         if let (true, Some(image), Some(labels)) = (resample, &volumes.image, &mut volumes.labels) {
             match put_on_grid(labels, image.grid) {
                 Ok(finding) => volumes.findings.extend(finding),
                 Err(finding) => refused.push(finding),
             }
         }
-        if refused.is_empty() { Ok(volumes) } else { Err(refused) }
+        if refused.is_empty() { Ok(volumes) } else { Err(Refusal::Case(refused)) }
     }
 
     fn original(&self, case: usize) -> Original {
@@ -172,8 +194,4 @@ fn corners_apart_mm(a: &Grid, b: &Grid) -> f64 {
         (0..3).map(|i| (p[i] - q[i]).powi(2)).sum::<f64>().sqrt()
     };
     (0..8).map(apart).fold(0.0, f64::max)
-}
-
-fn paths(parts: Vec<Part>) -> Vec<PathBuf> {
-    parts.into_iter().map(|part| part.path).collect()
 }

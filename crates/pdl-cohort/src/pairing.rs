@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use pdl_io::{is_volume_name, stack, stem};
+use pdl_store::StoreError;
 
 use crate::tree;
 
@@ -75,28 +76,35 @@ impl Paired {
 /// Pairs the volumes anywhere below `root` by their names; a folder of slices is a volume, too. A file is a label map when a word of its path is one of
 /// "label", "seg", "mask" and the like; it goes with the image whose path has the same other words, or, where there is
 /// just one, with that to which one or two words are added or missing.
-pub fn pair(root: &Path) -> Paired {
-    let files = tree::files_below(root)
+///
+/// # Errors
+/// [`StoreError::Io`] when the machine keeps a folder or a file from being looked at.
+pub fn pair(root: &Path) -> Result<Paired, StoreError> {
+    let files = tree::files_below(root)?
         .into_iter()
         .filter_map(|path| path.strip_prefix(root).ok().map(Path::to_owned))
         .filter(|path| !path.components().any(|part| part.as_os_str().to_string_lossy().starts_with('.')));
     // Folders of slices, and whether each of them is a volume as a whole.
     let mut folders: BTreeMap<PathBuf, bool> = BTreeMap::new();
-    let volume = |file: PathBuf| {
-        let name = file.file_name()?.to_string_lossy().into_owned();
+    let mut volumes: BTreeSet<PathBuf> = BTreeSet::new();
+    for file in files {
+        let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
         if is_volume_name(&name) {
-            return Some(file);
+            volumes.insert(file);
+        } else if stack::is_slice_name(&name) {
+            let folder = file.parent().unwrap_or(Path::new("")).to_owned();
+            let is_whole = match folders.get(&folder) {
+                Some(is_whole) => *is_whole,
+                None => {
+                    let path = root.join(&file);
+                    !stack::has_pages(&path).map_err(StoreError::io("read the file", &path))?
+                }
+            };
+            folders.insert(folder.clone(), is_whole);
+            volumes.insert(if is_whole { folder } else { file });
         }
-        if !stack::is_slice_name(&name) {
-            return None;
-        }
-        let folder = file.parent()?.to_owned();
-        let known = folders.entry(folder.clone());
-        let is_whole = *known.or_insert_with(|| !stack::has_pages(&root.join(&file)));
-        Some(if is_whole { folder } else { file })
-    };
-    let volumes: BTreeSet<PathBuf> = files.filter_map(volume).collect();
-    pair_names(volumes.into_iter().filter(|path| *path != Path::new("")).collect())
+    }
+    Ok(pair_names(volumes.into_iter().filter(|path| *path != Path::new("")).collect()))
 }
 
 fn pair_names(files: Vec<PathBuf>) -> Paired {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use pdl_store::{StoreError, paths};
+use pdl_store::{StoreError, fault, paths};
 
 use crate::pseudonyms::Naming;
 
@@ -23,13 +23,17 @@ impl Place {
 
     /// A path of the cohort as seen from the curation folder. Links inside the cohort stay as they
     /// are named.
-    pub(crate) fn text(&self, path: &Path) -> String {
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] when the machine keeps the path from being looked at.
+    pub(crate) fn text(&self, path: &Path) -> Result<String, StoreError> {
         let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-        let folder = absolute.parent().and_then(|folder| folder.canonicalize().ok());
+        let folder = absolute.parent().map(fault::canonical).transpose();
+        let folder = folder.map_err(StoreError::io("find the folder of the file", &absolute))?.flatten();
         let absolute = match (folder, absolute.file_name()) {
             (Some(folder), Some(name)) => folder.join(name),
             _ => absolute,
         };
-        paths::relative(&self.out, &absolute)
+        Ok(paths::relative(&self.out, &absolute))
     }
 }

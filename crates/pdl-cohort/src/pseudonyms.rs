@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use pdl_store::{StoreError, atomic, hash};
+use pdl_store::{StoreError, atomic, fault, hash};
 
 use crate::CohortError;
 use crate::case_id;
@@ -34,7 +34,7 @@ impl Naming {
                     .to_owned(),
             )
         })?;
-        if !path.exists() {
+        if !fault::exists(&path).map_err(StoreError::io("look at the key", &path))? {
             let mut key = [0; 32];
             getrandom::fill(&mut key).map_err(|error| {
                 CohortError::Option(format!("the system gives no random numbers ({error})"))

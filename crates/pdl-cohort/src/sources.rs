@@ -4,8 +4,8 @@
 use std::path::Path;
 
 use arrow::datatypes::{DataType, Schema};
-use pdl_store::StoreError;
 use pdl_store::table::{self, column, list, nullable};
+use pdl_store::{StoreError, fault};
 use serde::{Deserialize, Serialize};
 
 /// The table's name inside a curation folder.
@@ -52,6 +52,12 @@ pub fn read(out: &Path) -> Result<Vec<SourceRow>, StoreError> {
 }
 
 /// The sources that an earlier run wrote down; none where there was none, or its table is of another form.
-pub(crate) fn read_if_any(out: &Path) -> Vec<SourceRow> {
-    if out.join(FILE).exists() { read(out).unwrap_or_default() } else { Vec::new() }
+///
+/// # Errors
+/// [`StoreError`] when the machine keeps the table from being read.
+pub(crate) fn read_if_any(out: &Path) -> Result<Vec<SourceRow>, StoreError> {
+    match read(out) {
+        Err(error) if fault::machine_error(&error).is_some() => Err(error),
+        read => Ok(read.unwrap_or_default()),
+    }
 }

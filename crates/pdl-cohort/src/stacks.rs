@@ -3,9 +3,10 @@
 //! A row of the cohort's table counts for its case, else the parameters. Without a spacing a case is rejected; without
 //! axes they are taken as LPS, and the case says so.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use pdl_io::{Image, Labels, ReadError, StackGeometry, stack};
+use pdl_io::{Image, Labels, ReadError, StackGeometry, Unread, stack};
+use pdl_store::StoreError;
 use pdl_volume::Orientation;
 
 use crate::CohortError;
@@ -82,7 +83,7 @@ impl Layout {
             Said { axes: Some(_), .. } => "--stack-axes",
             Said { spacing_mm: None, axes: None } => return Ok(()),
         };
-        if !self.cases.iter().any(Found::has_stack) {
+        if !has_stacks(&self.cases)? {
             let problem = "no image or label map of this cohort is a stack of slices (a folder of PNG, TIFF or JPEG files of \
                            its own, or a TIFF file of pages)";
             return Err(CohortError::Option(format!("{option}: {problem}")));
@@ -92,53 +93,99 @@ impl Layout {
     }
 }
 
+/// Whether one of the cases has a stack.
+///
+/// # Errors
+/// [`StoreError::Machine`].
+pub(crate) fn has_stacks(cases: &[Found]) -> Result<bool, StoreError> {
+    for found in cases {
+        if found.has_stack()? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 impl Found {
     /// Whether its image or its label map is a stack.
-    pub(crate) fn has_stack(&self) -> bool {
-        [&self.image, &self.label].into_iter().flatten().any(|path| stack::is_stack(path))
+    ///
+    /// # Errors
+    /// [`StoreError::Machine`].
+    pub(crate) fn has_stack(&self) -> Result<bool, StoreError> {
+        Ok(self.kinds()?.contains(&Some(true)))
+    }
+
+    /// Whether its image is a stack, and its label map, as far as there are such.
+    fn kinds(&self) -> Result<[Option<bool>; 2], StoreError> {
+        let kind = |path: &Option<PathBuf>| path.as_deref().map(stack::is_stack).transpose();
+        let failed = |source| StoreError::Machine { what: self.what(), path: None, source };
+        Ok([kind(&self.image).map_err(failed)?, kind(&self.label).map_err(failed)?])
+    }
+
+    /// What errors call it.
+    pub(crate) fn what(&self) -> String {
+        format!("case {}", self.case_id)
     }
 
     /// Why its stacks cannot be used, before one is read.
-    pub(crate) fn refused_stack(&self) -> Option<Finding> {
-        let kinds = [&self.image, &self.label].map(|path| path.as_deref().map(stack::is_stack));
+    ///
+    /// # Errors
+    /// [`StoreError::Machine`].
+    pub(crate) fn refused_stack(&self) -> Result<Option<Finding>, StoreError> {
+        let kinds = self.kinds()?;
         if !kinds.contains(&Some(true)) {
-            return None;
+            return Ok(None);
         }
         if kinds.contains(&Some(false)) {
             let message = "of its image and its label map one is a stack of slices, which has no place in the world, and \
                            the other has one: give both as stacks, or both as volumes";
-            return Some(Finding::new("stack-beside-volume", message));
+            return Ok(Some(Finding::new("stack-beside-volume", message)));
         }
         let message = "a stack of slices holds no size of a voxel: give it in mm with --stack-spacing X,Y,Z (from column to \
                        column, row to row, slice to slice), or in a column stack_spacing of the cohort's table";
-        self.stacks.spacing_mm.is_none().then(|| Finding::new("no-stack-spacing", message))
+        Ok(self.stacks.spacing_mm.is_none().then(|| Finding::new("no-stack-spacing", message)))
     }
 
     /// What is said where nobody says how its stacks lie.
-    pub(crate) fn assumed_axes(&self) -> Option<Finding> {
+    ///
+    /// # Errors
+    /// [`StoreError::Machine`].
+    pub(crate) fn assumed_axes(&self) -> Result<Option<Finding>, StoreError> {
         let message = format!(
             "nothing says how its slices lie: columns are taken to run to the patient's left, rows to the back and slices \
              to the head. Look at it, and say --stack-axes {ASSUMED}, or what is true (or in a column stack_axes)"
         );
-        let assumed = self.stacks.axes.is_none() && self.has_stack();
-        assumed.then(|| Finding::new("stack-axes-assumed", message))
+        let assumed = self.stacks.axes.is_none() && self.has_stack()?;
+        Ok(assumed.then(|| Finding::new("stack-axes-assumed", message)))
     }
 }
 
 /// Reads an image; a stack with what is said of it.
-pub(crate) fn read_image(path: &Path, said: Said) -> Result<Image, ReadError> {
-    match said.geometry().filter(|_| stack::is_stack(path)) {
-        Some(geometry) => pdl_io::read_image_stack(path, &geometry),
-        None => pdl_io::read_image(path),
+pub(crate) fn read_image(path: &Path, said: Said) -> Result<Image, Unread> {
+    match geometry_of(path, said)? {
+        Some(geometry) => pdl_io::read_image_stack(path, &geometry).map_err(unread),
+        None => pdl_io::try_image(path),
     }
 }
 
 /// Reads a label map; a stack with what is said of it.
-pub(crate) fn read_labels(path: &Path, said: Said) -> Result<Labels, ReadError> {
-    match said.geometry().filter(|_| stack::is_stack(path)) {
-        Some(geometry) => pdl_io::read_label_stack(path, &geometry),
-        None => pdl_io::read_labels(path),
+pub(crate) fn read_labels(path: &Path, said: Said) -> Result<Labels, Unread> {
+    match geometry_of(path, said)? {
+        Some(geometry) => pdl_io::read_label_stack(path, &geometry).map_err(unread),
+        None => pdl_io::try_labels(path),
     }
+}
+
+/// What is said of a stack; nothing of other files.
+fn geometry_of(path: &Path, said: Said) -> Result<Option<StackGeometry>, Unread> {
+    let Some(geometry) = said.geometry() else { return Ok(None) };
+    let is_stack = stack::is_stack(path);
+    let is_stack = is_stack.map_err(|source| unread(ReadError::Io { path: path.to_owned(), source }))?;
+    Ok(is_stack.then_some(geometry))
+}
+
+fn unread(error: ReadError) -> Unread {
+    Unread { error, files: Vec::new() }
 }
 
 #[cfg(test)]

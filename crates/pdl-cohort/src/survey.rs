@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use pdl_store::{StoreError, fault};
 use rayon::prelude::*;
 
 use crate::CohortError;
+use crate::archive;
 use crate::attributes::Modality;
 use crate::check::{self, Checked};
 use crate::layout::{self, Found};
@@ -84,13 +86,14 @@ pub fn survey(cohort: &Path) -> Result<Survey, CohortError> {
             survey.label_names = layout.label_names;
             survey.channels = channels(&layout.cases, &layout.channel_names);
             if survey.dicom_files > 0 {
-                survey.look_into_headers(&layout.dicom_files);
+                survey.look_into_headers(&layout.dicom_files)?;
                 return Ok(survey);
             }
             layout.cases
         }
+        Err(error) if fault::machine_error(&error).is_some() => return Err(error),
         Err(error) => {
-            let paired = pairing::pair(cohort);
+            let paired = pairing::pair(cohort)?;
             if paired.pairs.is_empty() {
                 let volumes = paired.alone.len();
                 let unpaired = CohortError::Unpaired { volumes, path: cohort.to_owned() };
@@ -103,7 +106,7 @@ pub fn survey(cohort: &Path) -> Result<Survey, CohortError> {
         }
     };
     survey.count(&cases);
-    survey.look_into(&cases);
+    survey.look_into(&cases)?;
     Ok(survey)
 }
 
@@ -152,8 +155,8 @@ impl Survey {
     }
 
     /// Reads all headers of a tree of DICOM files.
-    fn look_into_headers(&mut self, files: &[PathBuf]) {
-        let scan = pdl_dicom::scan(files, &|| ());
+    fn look_into_headers(&mut self, files: &[PathBuf]) -> Result<(), StoreError> {
+        let scan = archive::headers(files, &|| ())?;
         let (labels, _) = scan.labels_of_series();
         self.pairs = labels.iter().filter(|labels| !labels.is_empty()).count();
         self.incomplete = labels.len() - self.pairs;
@@ -168,15 +171,17 @@ impl Survey {
         }
         let used: BTreeSet<usize> = labels.iter().filter_map(|labels| labels.last().copied()).collect();
         self.structures = Structures::of(used.iter().map(|label| scan.labels[*label].names.as_slice()));
+        Ok(())
     }
 
     /// Reads some of the cases with both files.
-    fn look_into(&mut self, cases: &[Found]) {
+    fn look_into(&mut self, cases: &[Found]) -> Result<(), StoreError> {
         let whole: Vec<&Found> =
             cases.iter().filter(|case| case.image.is_some() && case.label.is_some()).collect();
         let count = whole.len().min(MOST_READ);
         let chosen: Vec<&Found> = (0..count).map(|k| whole[k * whole.len() / count]).collect();
-        let checked: Vec<Checked> = chosen.par_iter().map(|found| check::check(found, None)).collect();
+        let checked = chosen.par_iter().map(|found| check::check(found, None));
+        let checked: Vec<Checked> = checked.collect::<Result<_, StoreError>>()?;
         self.read = count;
         for case in &checked {
             for finding in &case.findings {
@@ -195,6 +200,7 @@ impl Survey {
             let ct = readable.iter().filter(|case| case.looks_like_ct).count();
             self.modality = Some((if 2 * ct > readable.len() { Modality::CT } else { Modality::MR }, true));
         }
+        Ok(())
     }
 }
 

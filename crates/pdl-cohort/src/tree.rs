@@ -1,19 +1,23 @@
 //! What lies below a cohort's folder, and what there is not of the cohort.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
-use pdl_store::journal;
+use pdl_store::{StoreError, fault, journal};
 
 use crate::cases;
 
 /// Whether pdl has worked in this folder: what it holds was made from a cohort, and is none.
-pub fn is_curation(folder: &Path) -> bool {
-    folder.join(cases::FILE).is_file() || folder.join(journal::FOLDER).is_dir()
+///
+/// # Errors
+/// Those of the machine when it cannot be looked at.
+pub fn is_curation(folder: &Path) -> io::Result<bool> {
+    Ok(fault::is_file(&folder.join(cases::FILE))? || fault::is_dir(&folder.join(journal::FOLDER))?)
 }
 
 /// Every file below `root`; curation folders in it are passed over.
-pub(crate) fn files_below(root: &Path) -> Vec<PathBuf> {
-    pdl_dicom::files_below_except(root, &is_curation)
+pub(crate) fn files_below(root: &Path) -> Result<Vec<PathBuf>, StoreError> {
+    pdl_dicom::files_below_except(root, &is_curation).map_err(StoreError::io("list the folder", root))
 }
 
 #[cfg(test)]
@@ -35,8 +39,8 @@ mod tests {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, b"").unwrap();
         }
-        assert_eq!(files_below(root.path()), [root.path().join("p1/scan.nii")]);
+        assert_eq!(files_below(root.path()).unwrap(), [root.path().join("p1/scan.nii")]);
         // Asked for by name it is looked into.
-        assert_eq!(files_below(&root.path().join("out/prepared")).len(), 1);
+        assert_eq!(files_below(&root.path().join("out/prepared")).unwrap().len(), 1);
     }
 }

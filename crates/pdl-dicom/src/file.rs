@@ -1,7 +1,7 @@
 //! Opens DICOM files, also those without preamble or file meta group.
 
 use std::fs::File;
-use std::io::{BufReader, Cursor, Read, Seek, SeekFrom};
+use std::io::{self, BufReader, Cursor, ErrorKind, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use dicom_core::{PrimitiveValue, Tag};
@@ -9,6 +9,8 @@ use dicom_dictionary_std::{tags, uids};
 use dicom_encoding::transfer_syntax::{Codec, TransferSyntax, TransferSyntaxIndex};
 use dicom_object::{DefaultDicomObject, FileMetaTableBuilder, InMemDicomObject};
 use dicom_transfer_syntax_registry::TransferSyntaxRegistry;
+use pdl_store::fault::{self, ReadFault, Watched};
+use pdl_store::file_state::FileState;
 
 use crate::DicomError;
 use crate::bounded::{Bounded, Refusal};
@@ -36,10 +38,35 @@ pub(crate) enum Extent {
 /// [`DicomError::Io`], [`DicomError::NotDicom`] when its first bytes are none of DICOM's,
 /// [`DicomError::Damaged`] when it breaks off before the pixels or declares more than it holds.
 pub(crate) fn open(path: &Path, extent: Extent) -> Result<DefaultDicomObject, DicomError> {
+    open_in_state(path, extent).map(|(object, _)| object)
+}
+
+/// As [`open`]; gives the state of the file before it was read, too.
+pub(crate) fn open_in_state(
+    path: &Path,
+    extent: Extent,
+) -> Result<(DefaultDicomObject, FileState), DicomError> {
+    fault::retried(|| {
+        let fault = ReadFault::default();
+        let opened = open_once(path, extent, &fault);
+        // Where the system refused a read, that is the cause of all that the decoders say.
+        fault.take().map_or(opened, |source| Err(DicomError::Io { path: path.to_owned(), source }))
+    })
+}
+
+fn open_once(
+    path: &Path,
+    extent: Extent,
+    fault: &ReadFault,
+) -> Result<(DefaultDicomObject, FileState), DicomError> {
     let io = |source| DicomError::Io { path: path.to_owned(), source };
     let damaged = |problem: &str| DicomError::damaged(path, problem);
-    let mut file = File::open(path).map_err(io)?;
-    let size = file.metadata().map_err(io)?.len();
+    let file = File::open(path).map_err(io)?;
+    let (state, meta) = FileState::before_reading(&file).map_err(io)?;
+    if meta.is_dir() {
+        return Err(io(ErrorKind::IsADirectory.into()));
+    }
+    let mut file = Watched::new(file, fault);
     let mut first = Vec::with_capacity(PROBE);
     file.by_ref().take(PROBE as u64).read_to_end(&mut first).map_err(io)?;
     let start = start_of(&first).ok_or_else(|| DicomError::NotDicom { path: path.to_owned() })?;
@@ -56,7 +83,7 @@ pub(crate) fn open(path: &Path, extent: Extent) -> Result<DefaultDicomObject, Di
     let Some(syntax) = TransferSyntaxRegistry.get(&uid) else {
         return Err(DicomError::unsupported(path, "its transfer syntax is unknown"));
     };
-    let left = size.saturating_sub(source.stream_position().map_err(io)?);
+    let left = state.size.saturating_sub(source.stream_position().map_err(io)?);
     let object = match syntax.codec() {
         Codec::Dataset(Some(adapter)) => {
             // Inflated first: only then is it known how much an element can hold.
@@ -83,7 +110,7 @@ pub(crate) fn open(path: &Path, extent: Extent) -> Result<DefaultDicomObject, Di
         .media_storage_sop_instance_uid(text(&object, tags::SOP_INSTANCE_UID))
         .build()
         .map_err(|_| damaged("its file meta group cannot be"))?;
-    Ok(object.with_exact_meta(meta))
+    Ok((object.with_exact_meta(meta), state))
 }
 
 fn decode(
@@ -108,10 +135,19 @@ fn decode(
 }
 
 /// Whether a file can be opened and begins as DICOM files do.
-pub(crate) fn is_dicom(path: &Path) -> bool {
-    let mut first = Vec::with_capacity(PROBE);
-    let read = File::open(path).and_then(|file| file.take(PROBE as u64).read_to_end(&mut first));
-    read.is_ok() && start_of(&first).is_some()
+///
+/// # Errors
+/// Those of the machine when it cannot be read.
+pub(crate) fn is_dicom(path: &Path) -> io::Result<bool> {
+    let first = fault::retried(|| {
+        let mut first = Vec::with_capacity(PROBE);
+        File::open(path)?.take(PROBE as u64).read_to_end(&mut first)?;
+        Ok(first)
+    });
+    match first {
+        Err(error) if fault::is_machine_error(&error) => Err(error),
+        first => Ok(first.is_ok_and(|first| start_of(&first).is_some())),
+    }
 }
 
 /// At which byte the file meta group begins, or the data set where there is none.
@@ -141,7 +177,7 @@ fn syntax_of(bytes: &[u8]) -> Option<&'static str> {
 
 /// Reads the file meta group (0002,xxxx), explicit VR little endian, whether it states its length or not. Gives the
 /// transfer syntax, or inner nothing where the group names none or is not there; nothing when it breaks off.
-fn transfer_syntax(source: &mut BufReader<File>) -> Option<Option<String>> {
+fn transfer_syntax(source: &mut BufReader<impl Read + Seek>) -> Option<Option<String>> {
     let mut found = None;
     loop {
         let header = peek(source).ok()?;
@@ -162,7 +198,7 @@ fn transfer_syntax(source: &mut BufReader<File>) -> Option<Option<String>> {
             taken.by_ref().take(64).read_to_end(&mut value).ok()?;
             found = Some(String::from_utf8_lossy(&value).trim_matches(['\0', ' ']).to_owned());
         }
-        std::io::copy(&mut taken, &mut std::io::sink()).ok()?;
+        io::copy(&mut taken, &mut io::sink()).ok()?;
         if taken.limit() > 0 {
             return None;
         }
@@ -170,7 +206,7 @@ fn transfer_syntax(source: &mut BufReader<File>) -> Option<Option<String>> {
 }
 
 /// The next eight bytes, or fewer at the end, without going on.
-fn peek(source: &mut BufReader<File>) -> std::io::Result<Vec<u8>> {
+fn peek(source: &mut BufReader<impl Read + Seek>) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::with_capacity(8);
     source.by_ref().take(8).read_to_end(&mut bytes)?;
     source.seek_relative(-(bytes.len() as i64))?;

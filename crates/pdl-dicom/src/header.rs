@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use dicom_core::Tag;
 use dicom_dictionary_std::{tags, uids};
 use dicom_object::{DefaultDicomObject, InMemDicomObject};
+use pdl_store::file_state::FileState;
 
 use crate::file::{exactly, items, number, text};
 use crate::geometry::Plane;
@@ -16,6 +17,8 @@ use crate::{DicomError, Finding};
 #[derive(Clone, Debug)]
 pub(crate) struct Header {
     pub path: PathBuf,
+    /// Before it was read.
+    pub state: FileState,
     pub patient_id: String,
     pub study_uid: String,
     pub series_uid: String,
@@ -94,9 +97,10 @@ pub(crate) fn role(object: &InMemDicomObject) -> Role {
 
 impl Header {
     /// Whose the file is, without frames.
-    pub(crate) fn identity(path: &Path, object: &InMemDicomObject) -> Self {
+    pub(crate) fn identity(path: &Path, object: &InMemDicomObject, state: FileState) -> Self {
         Self {
             path: path.to_owned(),
+            state,
             patient_id: text(object, tags::PATIENT_ID),
             study_uid: text(object, tags::STUDY_INSTANCE_UID),
             series_uid: text(object, tags::SERIES_INSTANCE_UID),
@@ -112,14 +116,18 @@ impl Header {
     ///
     /// # Errors
     /// [`DicomError::Unsupported`] when its place in the patient is not stated.
-    pub(crate) fn of_image(path: &Path, object: &DefaultDicomObject) -> Result<Self, DicomError> {
-        let mut header = Self::identity(path, object);
+    pub(crate) fn of_image(
+        path: &Path,
+        object: &DefaultDicomObject,
+        state: FileState,
+    ) -> Result<Self, DicomError> {
+        let mut header = Self::identity(path, object, state);
         if text(object, tags::SOP_CLASS_UID).is_empty() {
             let message =
                 format!("its files name no SOP class; taken as {} images by their modality", header.modality);
             header.findings.push(Finding::new("no-sop-class", message));
         }
-        header.shortfall = Shortfall::of(path, object);
+        header.shortfall = Shortfall::of(path, object, state.size);
         let frames = frames_of(path, object)?;
         header.frames = match mosaic::find(object) {
             Some(mosaic) => tiles(path, &frames, &mosaic)?,

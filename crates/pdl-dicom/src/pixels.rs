@@ -34,15 +34,14 @@ pub(crate) struct Shortfall {
 }
 
 impl Shortfall {
-    /// From the header alone and the file's size on disk.
-    pub(crate) fn of(path: &Path, object: &DefaultDicomObject) -> Option<Self> {
+    /// From the header alone and the file's `size` on disk, bytes.
+    pub(crate) fn of(path: &Path, object: &DefaultDicomObject, size: u64) -> Option<Self> {
         let whole = |tag, least: f64| number(object, tag).unwrap_or(least).max(least) as u64;
         let frames = whole(tags::NUMBER_OF_FRAMES, 1.0);
         let bytes = whole(tags::BITS_ALLOCATED, 8.0) / 8;
         let declared = [tags::ROWS, tags::COLUMNS, tags::SAMPLES_PER_PIXEL]
             .into_iter()
             .fold(frames.saturating_mul(bytes), |all, tag| all.saturating_mul(whole(tag, 1.0)));
-        let size = path.metadata().ok()?.len();
         let held = size.saturating_mul(ratio(object.meta().transfer_syntax()));
         (declared > held).then(|| Self { path: path.to_owned(), declared, held })
     }

@@ -1,12 +1,15 @@
 //! Finds what a tree of files holds, from headers alone.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::io;
 use std::path::{Path, PathBuf};
 
+use pdl_store::fault;
+use pdl_store::file_state::FileState;
 use rayon::prelude::*;
 use walkdir::WalkDir;
 
-use crate::file::{Extent, open};
+use crate::file::{Extent, open_in_state};
 use crate::header::{Frame, Header, Role, role};
 use crate::pixels::Shortfall;
 use crate::references::{References, made_at, references};
@@ -28,6 +31,8 @@ pub struct Series {
     pub modality: String,
     /// Its files: never to be shown.
     pub files: Vec<PathBuf>,
+    /// The states of its files before their headers were read.
+    pub states: Vec<FileState>,
     /// What the headers alone say.
     pub findings: Vec<Finding>,
     pub(crate) frame_of_reference: String,
@@ -67,6 +72,8 @@ pub enum LabelKind {
 pub struct LabelFile {
     /// Where it is: never to be shown.
     pub path: PathBuf,
+    /// Its state before it was read.
+    pub state: FileState,
     /// What it is.
     pub kind: LabelKind,
     /// Names of its structures or segments, trimmed, without parts of the patient's, in the file's order.
@@ -106,39 +113,67 @@ enum Found {
 
 /// Every file below `folder`, whatever its name, and every folder that cannot be listed, so that [`scan()`] counts it;
 /// links are followed once.
-pub fn files_below(folder: &Path) -> Vec<PathBuf> {
-    files_below_except(folder, &|_| false)
+///
+/// # Errors
+/// Those of the machine: a folder that it cannot list is not taken for an empty one.
+pub fn files_below(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    files_below_except(folder, &|_| Ok(false))
 }
 
 /// As [`files_below`], without the folders below `folder` that `passed_over` names.
-pub fn files_below_except(folder: &Path, passed_over: &dyn Fn(&Path) -> bool) -> Vec<PathBuf> {
-    let entries = WalkDir::new(folder).follow_links(true).sort_by_file_name().into_iter();
-    let entries = entries.filter_entry(|entry| {
-        entry.depth() == 0 || !entry.file_type().is_dir() || !passed_over(entry.path())
-    });
-    let path = |entry: walkdir::Result<walkdir::DirEntry>| match entry {
-        Ok(entry) => entry.file_type().is_file().then(|| entry.into_path()),
-        Err(error) if error.loop_ancestor().is_some() => None,
-        Err(error) => error.path().map(Path::to_owned),
-    };
-    entries.filter_map(path).collect()
+///
+/// # Errors
+/// As [`files_below`], and those of `passed_over`.
+pub fn files_below_except(
+    folder: &Path,
+    passed_over: &dyn Fn(&Path) -> io::Result<bool>,
+) -> io::Result<Vec<PathBuf>> {
+    fault::retried(|| walk(folder, passed_over))
+}
+
+fn walk(folder: &Path, passed_over: &dyn Fn(&Path) -> io::Result<bool>) -> io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    let mut entries = WalkDir::new(folder).follow_links(true).sort_by_file_name().into_iter();
+    while let Some(entry) = entries.next() {
+        match entry {
+            Ok(entry) if entry.depth() > 0 && entry.file_type().is_dir() => {
+                if passed_over(entry.path())? {
+                    entries.skip_current_dir();
+                }
+            }
+            Ok(entry) => files.extend(entry.file_type().is_file().then(|| entry.into_path())),
+            Err(error) if error.loop_ancestor().is_some() => (),
+            Err(error) => match fault::machine_error(&error) {
+                Some(error) => return Err(error),
+                None => files.extend(error.path().map(Path::to_owned)),
+            },
+        }
+    }
+    Ok(files)
 }
 
 /// Whether a file begins as DICOM files do.
-pub fn is_dicom(path: &Path) -> bool {
+///
+/// # Errors
+/// Those of the machine when it cannot be read.
+pub fn is_dicom(path: &Path) -> io::Result<bool> {
     crate::file::is_dicom(path)
 }
 
-/// Reads the headers of all `files`, calling `progress` after each.
-pub fn scan(files: &[PathBuf], progress: &(dyn Fn() + Sync)) -> Scan {
-    let found: Vec<Found> = files
-        .par_iter()
-        .map(|path| {
-            let found = look(path).unwrap_or_else(|error| Found::Aside(error.reason()));
-            progress();
-            found
-        })
-        .collect();
+/// Reads the headers of all `files`, calling `progress` after each. A file that cannot be read is set aside.
+///
+/// # Errors
+/// [`DicomError::Io`] when the machine keeps a file from being read: a series without it would be another one.
+pub fn scan(files: &[PathBuf], progress: &(dyn Fn() + Sync)) -> Result<Scan, DicomError> {
+    let found = files.par_iter().map(|path| {
+        let found = match look(path) {
+            Err(error) if fault::machine_error(&error).is_none() => Found::Aside(error.reason()),
+            found => found?,
+        };
+        progress();
+        Ok(found)
+    });
+    let found: Vec<Found> = found.collect::<Result<_, DicomError>>()?;
     let mut headers: BTreeMap<[String; 5], Vec<Header>> = BTreeMap::new();
     let mut scan = Scan::default();
     let mut aside: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
@@ -152,24 +187,24 @@ pub fn scan(files: &[PathBuf], progress: &(dyn Fn() + Sync)) -> Scan {
     scan.series = headers.into_values().flat_map(volumes).collect();
     let aside = aside.into_iter().map(|(reason, files)| SetAside { reason, count: files.len(), files });
     scan.set_aside = aside.collect();
-    scan
+    Ok(scan)
 }
 
 fn look(path: &Path) -> Result<Found, DicomError> {
-    if path.is_dir() {
+    if fault::is_dir(path).map_err(|source| DicomError::Io { path: path.to_owned(), source })? {
         return Ok(Found::Aside("folder that cannot be listed".to_owned()));
     }
-    let object = open(path, Extent::Header)?;
+    let (object, state) = open_in_state(path, Extent::Header)?;
     let label = |kind| {
         let names = match kind {
             LabelKind::StructureSet => crate::rtstruct::names(&object),
             LabelKind::Segmentation => crate::seg::names(&object),
         };
         let (made_at, references) = (made_at(&object), references(&object));
-        Found::Label(Box::new(LabelFile { path: path.to_owned(), kind, names, made_at, references }))
+        Found::Label(Box::new(LabelFile { path: path.to_owned(), state, kind, names, made_at, references }))
     };
     Ok(match role(&object) {
-        Role::Image => Found::Image(Box::new(Header::of_image(path, &object)?)),
+        Role::Image => Found::Image(Box::new(Header::of_image(path, &object, state)?)),
         Role::StructureSet => label(LabelKind::StructureSet),
         Role::Segmentation => label(LabelKind::Segmentation),
         Role::Aside(reason) => Found::Aside(reason.to_owned()),
@@ -180,7 +215,8 @@ fn look(path: &Path) -> Result<Found, DicomError> {
 fn volumes(headers: Vec<Header>) -> Vec<Series> {
     let findings: BTreeSet<Finding> = headers.iter().flat_map(|header| header.findings.clone()).collect();
     let Some(first) = headers.first().cloned() else { return Vec::new() };
-    let files: Vec<PathBuf> = headers.iter().map(|header| header.path.clone()).collect();
+    let files: Vec<(PathBuf, FileState)> =
+        headers.iter().map(|header| (header.path.clone(), header.state)).collect();
     let shortfalls: Vec<Option<Shortfall>> = headers.iter().map(|header| header.shortfall.clone()).collect();
     let mut frames = Vec::new();
     for (file, header) in headers.into_iter().enumerate() {
@@ -192,7 +228,7 @@ fn volumes(headers: Vec<Header>) -> Vec<Series> {
         .enumerate()
         .map(|(part, mut stacked)| {
             let shortfall = stacked.frames.iter().find_map(|frame| shortfalls[frame.file].clone());
-            let files = own_files(&files, &mut stacked.frames);
+            let (files, states) = own_files(&files, &mut stacked.frames);
             Series {
                 patient_id: first.patient_id.clone(),
                 study_uid: first.study_uid.clone(),
@@ -200,6 +236,7 @@ fn volumes(headers: Vec<Header>) -> Vec<Series> {
                 part,
                 modality: first.modality.clone(),
                 files,
+                states,
                 findings: findings.iter().cloned().chain(stacked.findings).collect(),
                 frame_of_reference: first.frame_of_reference.clone(),
                 frames: stacked.frames,
@@ -211,13 +248,13 @@ fn volumes(headers: Vec<Header>) -> Vec<Series> {
 }
 
 /// The files that these frames come from; the frames are made to count in them.
-fn own_files(all: &[PathBuf], frames: &mut [Frame]) -> Vec<PathBuf> {
+fn own_files(all: &[(PathBuf, FileState)], frames: &mut [Frame]) -> (Vec<PathBuf>, Vec<FileState>) {
     let used: BTreeSet<usize> = frames.iter().map(|frame| frame.file).collect();
     let place: HashMap<usize, usize> = used.iter().enumerate().map(|(new, old)| (*old, new)).collect();
     for frame in frames {
         frame.file = place[&frame.file];
     }
-    used.into_iter().map(|file| all[file].clone()).collect()
+    used.into_iter().map(|file| all[file].clone()).unzip()
 }
 
 impl Scan {

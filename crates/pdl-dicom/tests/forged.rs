@@ -67,10 +67,10 @@ fn scanned_file(bytes: &[u8]) -> (Scan, usize) {
     fs::write(&path, bytes).unwrap();
     let _turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     // Once beforehand, for what is made on first use.
-    scan(std::slice::from_ref(&path), &|| ());
+    scan(std::slice::from_ref(&path), &|| ()).unwrap();
     let before = HELD.load(Ordering::Relaxed);
     MOST.store(before, Ordering::Relaxed);
-    let scan = scan(&[path], &|| ());
+    let scan = scan(&[path], &|| ()).unwrap();
     (scan, MOST.load(Ordering::Relaxed) - before)
 }
 

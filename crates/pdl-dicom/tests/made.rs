@@ -57,7 +57,7 @@ fn slice_as(syntax: &str, folder: &TempDir, number: u16, height: f64, edit: impl
 }
 
 fn scanned(folder: &Path) -> Scan {
-    scan(&files_below(folder), &|| ())
+    scan(&files_below(folder).unwrap(), &|| ()).unwrap()
 }
 
 fn image(scan: &Scan, number: usize) -> SeriesImage {

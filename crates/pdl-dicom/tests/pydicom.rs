@@ -35,7 +35,7 @@ fn golden(name: &str) -> PathBuf {
 
 /// What comes of one file; panics when a volume is not the one that pydicom reads.
 fn outcome(path: &Path, theirs: &File) -> String {
-    let scan = scan(&[path.to_owned()], &|| ());
+    let scan = scan(&[path.to_owned()], &|| ()).unwrap();
     if let Some(aside) = scan.set_aside.first() {
         return format!("set aside: {}", aside.reason);
     }

@@ -92,8 +92,8 @@ fn real(set: &str) -> Option<PathBuf> {
 }
 
 fn scanned(path: &Path) -> Scan {
-    let files = if path.is_file() { vec![path.to_owned()] } else { files_below(path) };
-    scan(&files, &|| ())
+    let files = if path.is_file() { vec![path.to_owned()] } else { files_below(path).unwrap() };
+    scan(&files, &|| ()).unwrap()
 }
 
 fn images(path: &Path) -> Vec<SeriesImage> {

@@ -27,6 +27,7 @@ use pdl_fit::plan::settings::{DeviceChoice, Settings};
 use pdl_fit::train::interrupt;
 use pdl_fit::train::training::{self, Outcome, TrainRequest};
 use pdl_report::ReportParameters;
+use pdl_store::fault;
 use pdl_store::lock::FolderLock;
 use pdl_store::progress::{HOW_TO_GO_ON, STOPPED, Silent};
 use pdl_store::text::counted;
@@ -46,8 +47,8 @@ macro_rules! say {
 /// The usual way: pdl-fit train OUT, then pdl-fit predict OUT/runs/pdl-seed1 IMAGES --out LABELS; pdl-fit evaluate for
 /// figures on the test split, and pdl-fit compare to see which schedule of the curriculum is soonest at the same Dice.
 ///
-/// Exit codes: 0 done, 1 error, 2 wrong usage, 4 an image cannot be used and --strict was given (predict), 130 stopped by
-/// Ctrl-C. Results go to stdout, the rest to stderr.
+/// Exit codes: 0 done, 1 error, 2 wrong usage, 4 an image cannot be used and --strict was given (predict), 7 the machine
+/// failed (disk, network file system, open files, memory), 130 stopped by Ctrl-C. Results go to stdout, the rest to stderr.
 #[derive(Parser)]
 #[command(version, arg_required_else_help = true, max_term_width = 100)]
 struct Program {
@@ -242,7 +243,10 @@ fn main() -> ExitCode {
         }
         Err(error) => {
             eprintln!("error: {error}"); // its text names the cause already
-            ExitCode::FAILURE
+            match fault::machine_error(error.as_ref()) {
+                Some(_) => ExitCode::from(fault::EXIT_CODE),
+                None => ExitCode::FAILURE,
+            }
         }
     }
 }

@@ -1,13 +1,16 @@
 //! The files of one volume: read once, from the start, hashed on the way, and inflated when they are compressed.
 
+use std::cell::RefCell;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use flate2::bufread::MultiGzDecoder;
+use pdl_store::fault::{self, ReadFault, Watched};
+use pdl_store::file_state::FileState;
 use pdl_store::hash::{self, Hashing};
 
-use crate::{Part, ReadError};
+use crate::{Part, ReadError, Unread};
 
 /// The file that a volume is named by, and those that it is read from.
 pub(crate) struct Files<'a> {
@@ -17,30 +20,55 @@ pub(crate) struct Files<'a> {
     pub format: &'static str,
     /// What has been read so far.
     pub parts: Vec<Part>,
+    /// What has been opened so far; nothing once a file that belongs to the volume is missing.
+    opened: RefCell<Option<Vec<(PathBuf, FileState)>>>,
+    fault: ReadFault,
 }
 
 impl<'a> Files<'a> {
     pub(crate) fn new(path: &'a Path, format: &'static str) -> Self {
-        Self { path, format, parts: Vec::new() }
+        let (opened, fault) = (RefCell::new(Some(Vec::new())), ReadFault::default());
+        Self { path, format, parts: Vec::new(), opened, fault }
     }
 
     /// Opens one of the files.
     pub(crate) fn open(&self, path: &Path) -> Result<Source, ReadError> {
+        let (file, state) = self.open_plain(path)?;
+        let bytes = Hashing::new(BufReader::with_capacity(BUFFER, file));
+        Ok(Source { path: path.to_owned(), bytes, state })
+    }
+
+    /// As [`Self::open`], to be read in any order.
+    pub(crate) fn open_plain(&self, path: &Path) -> Result<(Watched<File>, FileState), ReadError> {
         let io = |source| ReadError::Io { path: path.to_owned(), source };
         let file = File::open(path).map_err(io)?;
-        let meta = file.metadata().map_err(io)?;
+        let (state, meta) = FileState::before_reading(&file).map_err(io)?;
         if meta.is_dir() {
             return Err(io(io::ErrorKind::IsADirectory.into()));
         }
-        let bytes = Hashing::new(BufReader::with_capacity(BUFFER, file));
-        Ok(Source { path: path.to_owned(), bytes, size: meta.len() })
+        if let Some(opened) = &mut *self.opened.borrow_mut() {
+            opened.push((path.to_owned(), state));
+        }
+        Ok((Watched::new(file, &self.fault), state))
+    }
+
+    /// What came of the files, which are read by now: where the system refused a read, that is the cause of all else.
+    pub(crate) fn outcome<T>(&self, read: Result<T, ReadError>) -> Result<T, Unread> {
+        let refused = self.fault.take().map(|source| ReadError::Io { path: self.path.to_owned(), source });
+        let error = match (refused, read) {
+            (None, Ok(read)) => return Ok(read),
+            (Some(error), _) | (None, Err(error)) => error,
+        };
+        let by_bytes = !matches!(error, ReadError::Io { .. });
+        let files = self.opened.take().filter(|_| by_bytes).unwrap_or_default();
+        Err(Unread { error, files })
     }
 
     /// Notes that a file was read, and its hash, for which the rest of it is read.
     pub(crate) fn close(&mut self, mut source: Source) -> Result<(), ReadError> {
         let rest = io::copy(&mut source.bytes, &mut io::sink());
         rest.map_err(|error| ReadError::Io { path: source.path.clone(), source: error })?;
-        self.parts.push(Part { path: source.path, blake3: source.bytes.finish() });
+        self.parts.push(Part { path: source.path, blake3: source.bytes.finish(), state: source.state });
         Ok(())
     }
 
@@ -60,11 +88,15 @@ impl<'a> Files<'a> {
         let name = self.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let stem = name.strip_suffix(".gz").unwrap_or(&name);
         let stem = stem.rsplit_once('.').map_or(stem, |(stem, _)| stem);
-        let candidates = endings.iter().map(|ending| self.path.with_file_name(format!("{stem}.{ending}")));
-        let found = candidates.into_iter().find(|path| path.is_file());
-        found.ok_or_else(|| {
-            self.invalid(format!("the other file of the pair, .{}, is not beside it", endings[0]))
-        })
+        for path in endings.iter().map(|ending| self.path.with_file_name(format!("{stem}.{ending}"))) {
+            match fault::is_file(&path) {
+                Ok(true) => return Ok(path),
+                Ok(false) => (),
+                Err(source) => return Err(ReadError::Io { path, source }),
+            }
+        }
+        self.opened.take();
+        Err(self.invalid(format!("the other file of the pair, .{}, is not beside it", endings[0])))
     }
 
     /// A file that a header names, beside the header: nothing else may be named.
@@ -98,14 +130,14 @@ const BUFFER: usize = 1 << 18;
 /// A file that is being read.
 pub(crate) struct Source {
     path: PathBuf,
-    bytes: Hashing<BufReader<File>>,
-    size: u64,
+    bytes: Hashing<BufReader<Watched<File>>>,
+    state: FileState,
 }
 
 impl Source {
     /// Bytes that have not been read.
     pub(crate) fn left(&self) -> u64 {
-        self.size.saturating_sub(self.bytes.passed())
+        self.state.size.saturating_sub(self.bytes.passed())
     }
 
     /// Whether a gzip stream begins here.

@@ -28,13 +28,15 @@ pub mod stack;
 mod text;
 mod voxels;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub use read::{
     is_volume_name, read_image, read_image_stack, read_label_stack, read_labels, split_frame, stem,
+    try_image, try_labels,
 };
 pub use stack::StackGeometry;
 
+use pdl_store::file_state::FileState;
 use pdl_volume::{LabelError, LabelMap, Volume};
 
 /// A volume as it came out of a file.
@@ -59,6 +61,20 @@ pub struct Part {
     pub path: PathBuf,
     /// BLAKE3 of its bytes, hex.
     pub blake3: String,
+    /// Its state before it was read.
+    pub state: FileState,
+}
+
+/// Why there is no volume, and what that rests on.
+#[derive(Debug, thiserror::Error)]
+#[error("{error}")]
+pub struct Unread {
+    /// Why.
+    #[source]
+    pub error: ReadError,
+    /// The files whose bytes say so, and their states before they were read; none where it is not their bytes alone, such
+    /// as where a file is missing or the system refused.
+    pub files: Vec<(PathBuf, FileState)>,
 }
 
 /// Something about a file that is readable, but odd.
@@ -160,8 +176,8 @@ pub enum ReadError {
 }
 
 impl ReadError {
-    /// What is wrong, without the path: fit for any log.
-    pub fn reason(&self) -> String {
+    /// The file, or the folder of a stack.
+    pub fn path(&self) -> &Path {
         let (Self::Io { path, .. }
         | Self::Truncated { path, .. }
         | Self::Damaged { path, .. }
@@ -169,8 +185,13 @@ impl ReadError {
         | Self::Unsupported { path, .. }
         | Self::Slice { path, .. }
         | Self::Labels { path, .. }) = self;
+        path
+    }
+
+    /// What is wrong, without the path: fit for any log.
+    pub fn reason(&self) -> String {
         let text = self.to_string();
-        let path = format!(": {}", path.display());
+        let path = format!(": {}", self.path().display());
         text.strip_suffix(&path).unwrap_or("the file cannot be read").to_owned()
     }
 }

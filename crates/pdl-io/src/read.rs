@@ -1,13 +1,16 @@
 //! Reads a volume, whatever its format.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
+use pdl_store::fault;
+use pdl_store::file_state::FileState;
 use pdl_volume::{Affine, Grid, LabelReader, Volume};
 
 use crate::file::Files;
 use crate::stack::{self, Meaning, StackGeometry};
 use crate::voxels::{Sink, VoxelType};
-use crate::{Image, Labels, Part, ReadError, Remark, metaimage, nifti, nrrd};
+use crate::{Image, Labels, Part, ReadError, Remark, Unread, metaimage, nifti, nrrd};
 
 /// What a reader finds besides the voxels.
 pub(crate) struct Content {
@@ -75,6 +78,14 @@ pub fn stem(name: &str) -> &str {
 /// # Errors
 /// [`ReadError`] when the file is missing, damaged, cut short, or not one volume of real numbers.
 pub fn read_image(path: &Path) -> Result<Image, ReadError> {
+    try_image(path).map_err(|unread| unread.error)
+}
+
+/// As [`read_image`]; who gets no image learns which files that rests on.
+///
+/// # Errors
+/// [`Unread`], as for [`read_image`].
+pub fn try_image(path: &Path) -> Result<Image, Unread> {
     image(|sink| read(path, sink))
 }
 
@@ -83,6 +94,14 @@ pub fn read_image(path: &Path) -> Result<Image, ReadError> {
 /// # Errors
 /// [`ReadError`] as for [`read_image`], and when a voxel is not a whole number from 0 to 65535.
 pub fn read_labels(path: &Path) -> Result<Labels, ReadError> {
+    try_labels(path).map_err(|unread| unread.error)
+}
+
+/// As [`read_labels`]; who gets no labels learns which files that rests on.
+///
+/// # Errors
+/// [`Unread`], as for [`read_labels`].
+pub fn try_labels(path: &Path) -> Result<Labels, Unread> {
     labels(path, |sink| read(path, sink))
 }
 
@@ -92,7 +111,8 @@ pub fn read_labels(path: &Path) -> Result<Labels, ReadError> {
 /// # Errors
 /// [`ReadError`] when slices are missing, damaged or not alike, or hold other than one real number a pixel.
 pub fn read_image_stack(path: &Path, geometry: &StackGeometry) -> Result<Image, ReadError> {
-    image(|sink| read_stack(path, geometry, Meaning::Intensities, sink))
+    let read = image(|sink| read_stack(path, geometry, Meaning::Intensities, sink));
+    read.map_err(|unread| unread.error)
 }
 
 /// Reads a stack of slices as a label map. Memory: as [`read_labels`], and one slice.
@@ -100,23 +120,30 @@ pub fn read_image_stack(path: &Path, geometry: &StackGeometry) -> Result<Image, 
 /// # Errors
 /// [`ReadError`] as for [`read_image_stack`] and [`read_labels`], and of slices in JPEG, which does not keep values.
 pub fn read_label_stack(path: &Path, geometry: &StackGeometry) -> Result<Labels, ReadError> {
-    labels(path, |sink| read_stack(path, geometry, Meaning::Labels, sink))
+    let read = labels(path, |sink| read_stack(path, geometry, Meaning::Labels, sink));
+    read.map_err(|unread| unread.error)
 }
 
-fn image(read: impl FnOnce(&mut Vec<f32>) -> Result<Read, ReadError>) -> Result<Image, ReadError> {
-    let mut voxels = Vec::new();
-    let Read { grid, voxel_type, blake3, parts, remarks } = read(&mut voxels)?;
+fn image(read: impl Fn(&mut Vec<f32>) -> Result<Read, Unread>) -> Result<Image, Unread> {
+    let (read, voxels) = fault::retried(|| {
+        let mut voxels = Vec::new();
+        Ok::<_, Unread>((read(&mut voxels)?, voxels))
+    })?;
+    let Read { grid, voxel_type, blake3, parts, remarks } = read;
     let volume = Volume { grid, voxels };
     Ok(Image { volume, voxel_type: voxel_type.name().to_owned(), blake3, parts, remarks })
 }
 
-fn labels(
-    path: &Path,
-    read: impl FnOnce(&mut LabelReader) -> Result<Read, ReadError>,
-) -> Result<Labels, ReadError> {
-    let mut labels = LabelReader::default();
-    let Read { grid, blake3, parts, .. } = read(&mut labels)?;
-    let voxels = labels.finish().map_err(|source| ReadError::Labels { path: path.to_owned(), source })?;
+fn labels(path: &Path, read: impl Fn(&mut LabelReader) -> Result<Read, Unread>) -> Result<Labels, Unread> {
+    let (read, labels) = fault::retried(|| {
+        let mut labels = LabelReader::default();
+        Ok::<_, Unread>((read(&mut labels)?, labels))
+    })?;
+    let Read { grid, blake3, parts, .. } = read;
+    let voxels = labels.finish().map_err(|source| Unread {
+        error: ReadError::Labels { path: path.to_owned(), source },
+        files: parts.iter().map(|part| (part.path.clone(), part.state)).collect(),
+    })?;
     Ok(Labels { map: Volume { grid, voxels }, parts, blake3 })
 }
 
@@ -130,25 +157,31 @@ struct Read {
 }
 
 /// Reads a volume, its voxels into `sink`, which gets as many as the grid has.
-fn read(path: &Path, sink: &mut dyn Sink) -> Result<Read, ReadError> {
-    let (path, frame) = file_and_frame(path);
+fn read(path: &Path, sink: &mut dyn Sink) -> Result<Read, Unread> {
+    let io = |source| {
+        let error = ReadError::Io { path: path.to_owned(), source };
+        Unread { error, files: Vec::new() }
+    };
+    let (path, frame) = file_and_frame(path).map_err(io)?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let Some(format) = Format::of(&name) else {
-        let problem = if stack::is_stack(&path) {
+        let problem = if stack::is_stack(&path).map_err(io)? {
             "it is a stack of slices, which holds no size of a voxel: give it with --stack-spacing"
         } else {
             "by its name it is none of the formats that are read: NIfTI, NRRD, MetaImage, or a stack of slices (a folder of \
              PNG, TIFF or JPEG files, or a TIFF file of pages)"
         };
-        return Err(ReadError::Unsupported { path: path.clone(), problem: problem.to_owned() });
+        let error = ReadError::Unsupported { path: path.clone(), problem: problem.to_owned() };
+        let files = FileState::of(&path).map(|state| (path, state)).into_iter().collect();
+        return Err(Unread { error, files });
     };
     let mut files = Files::new(&path, format.name());
     let content = match format {
         Format::Nifti => nifti::read(&mut files, frame, sink),
         Format::Nrrd => nrrd::read(&mut files, frame, sink),
         Format::MetaImage => metaimage::read(&mut files, frame, sink),
-    }?;
-    Ok(Read::of(content, files))
+    };
+    Ok(Read::of(files.outcome(content)?, files))
 }
 
 /// Reads a stack, its voxels into `sink`.
@@ -157,10 +190,10 @@ fn read_stack(
     geometry: &StackGeometry,
     meaning: Meaning,
     sink: &mut dyn Sink,
-) -> Result<Read, ReadError> {
+) -> Result<Read, Unread> {
     let mut files = Files::new(path, stack::NAME);
-    let content = stack::read(&mut files, geometry, meaning, sink)?;
-    Ok(Read::of(content, files))
+    let content = stack::read(&mut files, geometry, meaning, sink);
+    Ok(Read::of(files.outcome(content)?, files))
 }
 
 impl Read {
@@ -176,13 +209,13 @@ impl Read {
 }
 
 /// The file of a path, and its frame when the path names one. A file whose own name ends so is itself.
-fn file_and_frame(path: &Path) -> (PathBuf, Option<usize>) {
+fn file_and_frame(path: &Path) -> io::Result<(PathBuf, Option<usize>)> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let (file, frame) = split_frame(&name);
-    if frame.is_none() || path.exists() {
-        return (path.to_owned(), None);
+    if frame.is_none() || fault::exists(path)? {
+        return Ok((path.to_owned(), None));
     }
-    (path.with_file_name(file), frame)
+    Ok((path.with_file_name(file), frame))
 }
 
 /// The name of a file and the number of its frame, as `FILE#3` names both; nothing more than the name where there is no

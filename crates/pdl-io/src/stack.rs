@@ -11,11 +11,13 @@ mod plane;
 mod png;
 mod tiff;
 
-use std::fs::{self, File};
-use std::io::{self, BufReader};
+use std::fs::File;
+use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use image::metadata::Orientation as Turn;
+use pdl_store::fault::{self, Watched};
+use pdl_store::file_state::FileState;
 use pdl_store::hash;
 use pdl_store::quiet::quietly;
 use pdl_volume::{Affine, Orientation};
@@ -69,12 +71,19 @@ impl Format {
 }
 
 /// Whether a path is that of a stack: a TIFF file, or a folder with PNG, TIFF or JPEG files in it.
-pub fn is_stack(path: &Path) -> bool {
+///
+/// # Errors
+/// Those of the machine when it cannot be looked at; a folder that may not be listed is no stack.
+pub fn is_stack(path: &Path) -> io::Result<bool> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     if is_volume_name(&name) {
-        return false; // without a look at the disk
+        return Ok(false); // without a look at the disk
     }
-    if path.is_dir() { slices_in(path).next().is_some() } else { Format::of(path) == Some(Format::Tiff) }
+    Ok(if fault::is_dir(path)? {
+        !slices_in(path)?.is_empty()
+    } else {
+        Format::of(path) == Some(Format::Tiff)
+    })
 }
 
 /// Whether a file is, by its name, a slice or a stack of slices.
@@ -83,33 +92,52 @@ pub fn is_slice_name(name: &str) -> bool {
 }
 
 /// Whether a file is a stack alone: a TIFF file of several pages.
-pub fn has_pages(path: &Path) -> bool {
-    let pages = |(file, held): (File, u64)| directory::count(&mut BufReader::new(file), held).ok();
-    Format::of(path) == Some(Format::Tiff) && open(path).ok().and_then(pages).is_some_and(|pages| pages > 1)
-}
-
-/// The files that a stack is read from, by name; none where there is no stack.
-pub fn files_of(path: &Path) -> Vec<PathBuf> {
-    match path.is_dir() {
-        false => is_stack(path).then(|| path.to_owned()).into_iter().collect(),
-        true => {
-            let mut slices: Vec<PathBuf> = slices_in(path).collect();
-            slices.sort();
-            slices
-        }
+///
+/// # Errors
+/// Those of the machine when it cannot be read.
+pub fn has_pages(path: &Path) -> io::Result<bool> {
+    if Format::of(path) != Some(Format::Tiff) {
+        return Ok(false);
+    }
+    let files = Files::new(path, NAME);
+    let count = |(file, state): (Watched<File>, FileState)| {
+        let pages = directory::count(&mut BufReader::new(file), state.size);
+        pages.map_err(|problem| files.unsupported(problem))
+    };
+    match files.outcome(files.open_plain(path).and_then(count)) {
+        Ok(pages) => Ok(pages > 1),
+        Err(unread) => fault::machine_error(&unread).map_or(Ok(false), Err),
     }
 }
 
-/// The slices in a folder, in no order.
-fn slices_in(folder: &Path) -> impl Iterator<Item = PathBuf> {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    let is_file = |entry: &fs::DirEntry| match entry.file_type() {
-        Ok(kind) if kind.is_symlink() => entry.path().is_file(),
-        kind => kind.is_ok_and(|kind| kind.is_file()),
+/// The files that a stack is read from, by name; none where there is no stack.
+///
+/// # Errors
+/// As [`is_stack`].
+pub fn files_of(path: &Path) -> io::Result<Vec<PathBuf>> {
+    if !fault::is_dir(path)? {
+        return Ok(is_stack(path)?.then(|| path.to_owned()).into_iter().collect());
+    }
+    let mut slices = slices_in(path)?;
+    slices.sort();
+    Ok(slices)
+}
+
+/// The slices in a folder, in no order; none where it may not be listed.
+fn slices_in(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let entries = match fault::list(folder) {
+        Err(error) if !fault::is_machine_error(&error) => Vec::new(),
+        listed => listed?,
     };
-    let slices =
-        entries.filter(move |entry| is_slice_name(&entry.file_name().to_string_lossy()) && is_file(entry));
-    slices.map(|entry| entry.path())
+    let mut slices = Vec::new();
+    for entry in entries.iter().filter(|entry| is_slice_name(&entry.file_name().to_string_lossy())) {
+        let path = entry.path();
+        // Most file systems tell what an entry is with its name.
+        let known = entry.file_type().ok().filter(|kind| !kind.is_symlink());
+        let is_file = known.map_or_else(|| fault::is_file(&path), |kind| Ok(kind.is_file()))?;
+        slices.extend(is_file.then_some(path));
+    }
+    Ok(slices)
 }
 
 /// Reads a stack, its voxels into `sink`.
@@ -119,7 +147,8 @@ pub(crate) fn read(
     meaning: Meaning,
     sink: &mut dyn Sink,
 ) -> Result<Content, ReadError> {
-    let (kind, slices) = match files.path.is_dir() {
+    let io = |source| ReadError::Io { path: files.path.to_owned(), source };
+    let (kind, slices) = match fault::is_dir(files.path).map_err(io)? {
         true => read_folder(files, meaning, sink)?,
         false => read_pages(files, sink)?,
     };
@@ -138,7 +167,11 @@ fn read_folder(
     meaning: Meaning,
     sink: &mut dyn Sink,
 ) -> Result<(Kind, usize), ReadError> {
-    let slices = files_of(files.path);
+    let io = |path: &Path| {
+        let path = path.to_owned();
+        |source| ReadError::Io { path, source }
+    };
+    let slices = files_of(files.path).map_err(io(files.path))?;
     let format = format_of(files, &slices)?;
     if (format, meaning) == (Format::Jpeg, Meaning::Labels) {
         return Err(files
@@ -152,8 +185,12 @@ fn read_folder(
     let mut assembly = Assembly::new(order.len(), sink);
     for slice in order {
         let path = &slices[slice];
-        let bytes = fs::read(path).map_err(|source| ReadError::Io { path: path.clone(), source })?;
-        files.parts.push(Part { path: path.clone(), blake3: hash::of_bytes(&bytes) });
+        let (mut file, state) = files.open_plain(path)?;
+        let mut bytes = Vec::new();
+        let room = bytes.try_reserve_exact(state.size as usize);
+        room.map_err(|_| io(path)(io::ErrorKind::OutOfMemory.into()))?;
+        file.read_to_end(&mut bytes).map_err(io(path))?;
+        files.parts.push(Part { path: path.clone(), blake3: hash::of_bytes(&bytes), state });
         let plane = || match format {
             Format::Png => png::decode(&bytes, meaning),
             Format::Jpeg => jpeg::decode(&bytes),
@@ -178,23 +215,19 @@ fn format_of(files: &Files<'_>, slices: &[PathBuf]) -> Result<Format, ReadError>
 
 /// Reads the pages of a TIFF file, each of which is a slice.
 fn read_pages(files: &mut Files<'_>, sink: &mut dyn Sink) -> Result<(Kind, usize), ReadError> {
-    let io = |source| ReadError::Io { path: files.path.to_owned(), source };
-    let (file, held) = open(files.path).map_err(io)?;
-    let pages = quietly(|| tiff::Pages::open(BufReader::new(file), held));
+    let (file, state) = files.open_plain(files.path)?;
+    let pages = quietly(|| tiff::Pages::open(BufReader::new(file), state.size));
     let mut pages = or_given_up(pages).map_err(|problem| files.unsupported(problem))?;
     let mut assembly = Assembly::new(pages.count, sink);
     for page in 0..pages.count {
         assembly.add(|| pages.plane(page)).map_err(|problem| assembly.error(files, problem))?;
     }
-    let blake3 = hash::of_file(files.path).map_err(|error| io(io::Error::other(error)))?;
-    files.parts.push(Part { path: files.path.to_owned(), blake3 });
+    let blake3 = hash::of_file(files.path).map_err(|error| ReadError::Io {
+        path: files.path.to_owned(),
+        source: fault::machine_error(&error).unwrap_or_else(|| io::Error::other(error)),
+    })?;
+    files.parts.push(Part { path: files.path.to_owned(), blake3, state });
     assembly.finish(files)
-}
-
-fn open(path: &Path) -> io::Result<(File, u64)> {
-    let file = File::open(path)?;
-    let held = file.metadata()?.len();
-    Ok((file, held))
 }
 
 /// Planes of one kind on their way into a volume.

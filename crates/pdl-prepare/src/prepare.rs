@@ -280,12 +280,25 @@ fn fingerprint_once(
     if let Some(known) = journal.find(&row.case_id, &key) {
         return Ok(Some(known.clone()));
     }
-    let Ok(source) = Source::read(out, row) else { return Ok(None) };
+    let source = match Source::read(out, row) {
+        Ok(source) => source,
+        Err(error) => return machine_failure(row, &error).map_or(Ok(None), Err),
+    };
     let nonzero = nonzero_box_share(&source.image);
     let source = source.crop(crop);
     let part = CaseFingerprint::of(&source.image, &source.labels, nonzero);
     journal.record(&row.case_id, &key, Vec::new(), &part)?;
     Ok(Some(part))
+}
+
+/// The machine's error beneath one of a case: it ends the run, since it says nothing of the case.
+fn machine_failure(row: &CaseRow, error: &PrepareError) -> Option<StoreError> {
+    let path = match error {
+        PrepareError::Read(error) => Some(error.path()),
+        PrepareError::Store(StoreError::Io { path, .. }) => Some(path.as_path()),
+        _ => None,
+    };
+    StoreError::machine(&format!("case {}", row.case_id), path, error)
 }
 
 /// What was made of a case.
@@ -313,22 +326,23 @@ impl Stage<'_> {
         let key = self.proxy_file_key(rows);
         if let Some(padded) = self.proxy_journal.find(&name, &key).cloned() {
             let mut padded = padded.into_iter();
-            let batches = self.batches(rows).into_iter().flat_map(|batch| {
+            let mut done = Vec::with_capacity(rows.len());
+            for batch in self.batches(rows) {
                 let padded: Vec<f64> = padded.by_ref().take(batch.len()).collect();
-                self.in_parallel(batch, |case, row| {
+                done.extend(self.in_parallel(batch, |case, row| {
                     let padded_share = padded.get(case).copied().unwrap_or(0.0);
                     let (row, fresh) = self.volumes(row, None)?;
                     Ok(Done { row, padded_share, fresh })
-                })
-            });
-            return Ok(batches.collect());
+                })?);
+            }
+            return Ok(done);
         }
         let path = self.out.join(&relative);
         let mut done = Vec::with_capacity(rows.len());
         atomic::write_with(&path, |temporary| {
             let mut writer = ProxyWriter::create(temporary, &path, &self.plan.proxies, rows)?;
             for batch in self.batches(rows) {
-                let made = self.in_parallel(batch, |_, row| self.case_and_proxy(row));
+                let made = self.in_parallel(batch, |_, row| self.case_and_proxy(row))?;
                 let mut proxies = Vec::with_capacity(made.len());
                 for case in made {
                     done.push(case.map(|(case, proxy)| {
@@ -353,20 +367,27 @@ impl Stage<'_> {
         batches_by_memory(rows, self.plan, self.run.memory())
     }
 
+    /// Works on cases; one that fails by its own fault is a result, too.
     fn in_parallel<T: Send>(
         &self,
         rows: &[&CaseRow],
         work: impl Fn(usize, &CaseRow) -> Result<T, PrepareError> + Sync,
-    ) -> Vec<Result<T, Failure>> {
+    ) -> Result<Vec<Result<T, Failure>>, StoreError> {
         let one = |(index, row): (usize, &&CaseRow)| {
             let _item = progress::at_work(self.run.progress, &row.case_id);
-            let result = work(index, row).map_err(|error| Failure {
-                case_id: row.case_id.clone(),
-                stage: "prepare".to_owned(),
-                message: error.to_string(),
-            });
+            let result = match work(index, row) {
+                Ok(result) => Ok(result),
+                Err(error) => match machine_failure(row, &error) {
+                    Some(error) => return Err(error),
+                    None => Err(Failure {
+                        case_id: row.case_id.clone(),
+                        stage: "prepare".to_owned(),
+                        message: error.to_string(),
+                    }),
+                },
+            };
             self.run.progress.advance(1);
-            result
+            Ok(result)
         };
         rows.par_iter().enumerate().map(one).collect()
     }

@@ -8,7 +8,7 @@
 pub mod labels;
 
 use std::collections::HashMap;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::BufWriter;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -26,7 +26,7 @@ use memmap2::Mmap;
 #[cfg(unix)]
 use memmap2::UncheckedAdvice;
 use pdl_cohort::cases::CaseRow;
-use pdl_store::StoreError;
+use pdl_store::{StoreError, fault};
 use pdl_volume::{Grid, Volume};
 
 use crate::PrepareError;
@@ -251,9 +251,9 @@ impl Proxies {
     /// [`PrepareError::Proxies`] when there is none, or one is damaged or of another grid than the others.
     pub fn open(out: &Path) -> Result<Self, PrepareError> {
         let folder = out.join(FOLDER);
-        let mut paths: Vec<PathBuf> = fs::read_dir(&folder)
+        let mut paths: Vec<PathBuf> = fault::list(&folder)
             .map_err(StoreError::io("list the proxies (has `pdl prepare` run?)", &folder))?
-            .flatten()
+            .iter()
             .map(|entry| entry.path())
             .filter(|path| path.extension().is_some_and(|ending| ending == "arrow"))
             .filter(|path| !path.file_name().unwrap_or_default().to_string_lossy().starts_with('.'))

@@ -15,8 +15,8 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use pdl_cohort::cases::CaseRow;
-use pdl_store::StoreError;
 use pdl_store::journal::{self, Journal, Trust};
+use pdl_store::{StoreError, fault};
 
 use crate::PrepareError;
 use crate::proxies::labels::ProxyLabels;
@@ -55,10 +55,14 @@ pub(crate) fn proxy(
 
 /// Appends the submitted journals of prepared volumes to the journal of the stage.
 pub(crate) fn collect(out: &Path) -> Result<(), StoreError> {
-    let Ok(entries) = fs::read_dir(folder(out)) else { return Ok(()) };
+    let submitted = folder(out);
+    if !fault::is_dir(&submitted).map_err(StoreError::io("look at the folder", &submitted))? {
+        return Ok(());
+    }
+    let entries = fault::list(&submitted).map_err(StoreError::io("list the folder", &submitted))?;
     let mut lines = b"\n".to_vec(); // ends a line that a killed run left torn
     let ending = format!(".{VOLUMES}.jsonl");
-    for entry in entries.flatten().filter(|entry| entry.file_name().to_string_lossy().ends_with(&ending)) {
+    for entry in entries.iter().filter(|entry| entry.file_name().to_string_lossy().ends_with(&ending)) {
         let path = entry.path();
         let text = fs::read(&path).map_err(StoreError::io("read the journal", &path))?;
         if text.ends_with(b"\n") {

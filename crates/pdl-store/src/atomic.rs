@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::path::Path;
 
-use crate::{Result, StoreError};
+use crate::{Result, StoreError, fault};
 
 /// How temporary names begin; what a killed run left under such a name is rubbish.
 const TEMPORARY_PREFIX: &str = ".tmp-";
@@ -83,10 +83,9 @@ fn write_as<E: From<StoreError>>(
 /// another process renames or removes meanwhile. Nobody may be writing there who is not to be disturbed.
 ///
 /// # Errors
-/// [`StoreError::Io`] when something cannot be removed.
+/// [`StoreError::Io`] when the folder cannot be listed or something cannot be removed.
 pub fn sweep(folder: &Path) -> Result<()> {
-    let Ok(entries) = fs::read_dir(folder) else { return Ok(()) };
-    for entry in entries.flatten() {
+    for entry in entries(folder)? {
         if entry.file_name().to_string_lossy().starts_with(TEMPORARY_PREFIX) {
             remove(&entry.path(), "remove the leftover")?;
         }
@@ -98,15 +97,23 @@ pub fn sweep(folder: &Path) -> Result<()> {
 /// process renames or removes meanwhile.
 ///
 /// # Errors
-/// [`StoreError::Io`] when something cannot be removed.
+/// [`StoreError::Io`] when the folder cannot be listed or something cannot be removed.
 pub fn retain(folder: &Path, keep: impl Fn(&str) -> bool) -> Result<()> {
-    let Ok(entries) = fs::read_dir(folder) else { return Ok(()) };
-    for entry in entries.flatten() {
+    for entry in entries(folder)? {
         if entry.path().is_file() && !keep(&entry.file_name().to_string_lossy()) {
             remove(&entry.path(), "remove the file")?;
         }
     }
     Ok(())
+}
+
+fn entries(folder: &Path) -> Result<Vec<fs::DirEntry>> {
+    match fault::list(folder) {
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            Ok(Vec::new())
+        }
+        listed => listed.map_err(StoreError::io("list the folder", folder)),
+    }
 }
 
 /// Removes a file, unless it is gone.

@@ -1,20 +1,25 @@
 //! BLAKE3 hashes, always as lower-case hex.
 
+use std::fs::File;
 use std::io::{self, BufRead, Read};
 use std::path::Path;
 
 use serde::Serialize;
 
-use crate::{Result, StoreError};
+use crate::{Result, StoreError, fault};
 
 /// The hash of a file's bytes.
 ///
 /// # Errors
 /// [`StoreError::Io`] when it cannot be read.
 pub fn of_file(path: &Path) -> Result<String> {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update_mmap(path).map_err(StoreError::io("read the file", path))?;
-    Ok(hasher.finalize().to_hex().to_string())
+    let hashed = fault::retried(|| {
+        let mut hasher = blake3::Hasher::new();
+        // Read, not mapped: a page of a map that the disk cannot give ends the process.
+        hasher.update_reader(File::open(path)?)?;
+        Ok::<_, io::Error>(hasher.finalize().to_hex().to_string())
+    });
+    hashed.map_err(StoreError::io("read the file", path))
 }
 
 /// The hash of bytes.

@@ -10,12 +10,12 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use std::time::UNIX_EPOCH;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::{Result, StoreError, atomic, hash};
+use crate::file_state::FileState;
+use crate::{Result, StoreError, atomic, fault, hash};
 
 /// The folder inside a curation folder that holds journals and the lock.
 pub const FOLDER: &str = ".pdl";
@@ -29,6 +29,9 @@ pub struct Stamp {
     pub size: u64,
     /// Time of the last change, nanoseconds since 1970.
     pub mtime_ns: u64,
+    /// Time of the last change of content or inode, nanoseconds since 1970; 0 where the system has none.
+    #[serde(default)]
+    pub ctime_ns: u64,
     /// Inode number; 0 where the system has none.
     pub inode: u64,
     /// BLAKE3 of the content, hex.
@@ -42,13 +45,24 @@ impl Stamp {
     /// [`StoreError::Io`] when it cannot be looked at.
     pub fn new(root: &Path, path: &str, blake3: String) -> Result<Self> {
         let full = root.join(path);
-        let meta = fs::metadata(&full).map_err(StoreError::io("look at the file", &full))?;
-        let mtime_ns = meta
-            .modified()
-            .ok()
-            .and_then(|time| time.duration_since(UNIX_EPOCH).ok())
-            .map_or(0, |age| age.as_nanos() as u64);
-        Ok(Self { path: path.to_owned(), size: meta.len(), mtime_ns, inode: inode(&meta), blake3 })
+        let state = FileState::of(&full).map_err(StoreError::io("look at the file", &full))?;
+        Ok(Self::of(path, state, blake3))
+    }
+
+    /// Stamps a file that was in state `before` when it was opened to be read to its end and hashed; nothing where it is
+    /// another one or in another state by now: then nobody knows which bytes were read.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] when the machine keeps it from being looked at.
+    pub fn of_read(root: &Path, path: &str, before: FileState, blake3: String) -> Result<Option<Self>> {
+        let full = root.join(path);
+        match FileState::of(&full) {
+            Ok(after) => Ok((after == before).then(|| Self::of(path, before, blake3))),
+            Err(error) if fault::is_machine_error(&error) => {
+                Err(StoreError::io("look at the file", &full)(error))
+            }
+            Err(_) => Ok(None),
+        }
     }
 
     /// Stamps a file, hashing its content.
@@ -59,30 +73,33 @@ impl Stamp {
         Self::new(root, path, hash::of_file(&root.join(path))?)
     }
 
+    fn of(path: &str, state: FileState, blake3: String) -> Self {
+        let FileState { size, mtime_ns, ctime_ns, inode, device: _ } = state;
+        Self { path: path.to_owned(), size, mtime_ns, ctime_ns, inode, blake3 }
+    }
+
     /// Whether the file is still the one that was hashed.
     pub fn holds(&self, root: &Path, trust: Trust) -> bool {
-        let Ok(now) = Self::new(root, &self.path, self.blake3.clone()) else { return false };
-        match trust {
-            Trust::Stamps => now == *self,
-            Trust::Content => hash::of_file(&root.join(&self.path)).is_ok_and(|hash| hash == self.blake3),
+        let path = root.join(&self.path);
+        let Ok(state) = FileState::of(&path) else { return false };
+        let now = Self::of(&self.path, state, self.blake3.clone());
+        if trust == Trust::Stamps {
+            if now == *self {
+                return true;
+            }
+            // A change of rights or a further hard link sets the inode's time, too: then the content decides.
+            if now != (Self { ctime_ns: now.ctime_ns, ..self.clone() }) {
+                return false;
+            }
         }
+        now.size == self.size && hash::of_file(&path).is_ok_and(|hash| hash == self.blake3)
     }
-}
-
-#[cfg(unix)]
-fn inode(meta: &fs::Metadata) -> u64 {
-    std::os::unix::fs::MetadataExt::ino(meta)
-}
-
-#[cfg(not(unix))]
-fn inode(_meta: &fs::Metadata) -> u64 {
-    0
 }
 
 /// What is enough to believe that a file is unchanged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trust {
-    /// The same size, time of change and inode.
+    /// The same size, times of change and inode.
     Stamps,
     /// The same content, hashed again.
     Content,
@@ -191,6 +208,24 @@ mod tests {
         assert_eq!(find("other", Trust::Stamps), None);
         fs::write(root.join("a"), b"two").unwrap();
         assert_eq!(find("key", Trust::Content), None);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_stamp_notices_what_keeps_size_and_time_and_bears_a_hard_link() {
+        let folder = tempfile::tempdir().unwrap();
+        let (root, path) = (folder.path(), folder.path().join("a"));
+        fs::write(&path, b"one").unwrap();
+        let (before, meta) = FileState::before_reading(&File::open(&path).unwrap()).unwrap();
+        let stamp = Stamp::of_read(root, "a", before, hash::of_bytes(b"one")).unwrap().unwrap();
+        fs::hard_link(&path, root.join("b")).unwrap();
+        assert!(stamp.holds(root, Trust::Stamps) && stamp.holds(root, Trust::Content));
+
+        fs::write(&path, b"two").unwrap();
+        File::options().write(true).open(&path).unwrap().set_modified(meta.modified().unwrap()).unwrap();
+        assert!(!stamp.holds(root, Trust::Stamps) && !stamp.holds(root, Trust::Content));
+        assert_eq!(Stamp::of_read(root, "a", before, hash::of_bytes(b"one")).unwrap(), None);
+        assert_eq!(Stamp::of_read(root, "gone", before, String::new()).unwrap(), None);
     }
 
     #[test]

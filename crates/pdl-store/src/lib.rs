@@ -2,9 +2,9 @@
 //!
 //! In: bytes, rows and JSON values. Out: files that are whole or absent ([`atomic`]), content hashes
 //! ([`hash`]), tables ([`table`]), JSON files ([`json`]), a [`journal`] by which a stage that was
-//! killed finds what is still valid, a [`lock`] that keeps two runs out of one folder, words ([`text`]), and
-//! a way to outlive the panics of other people's codecs ([`quiet`]). It never
-//! knows what a case, a volume or a pair is.
+//! killed finds what is still valid, a [`lock`] that keeps two runs out of one folder, words ([`text`]),
+//! a way to outlive the panics of other people's codecs ([`quiet`]), and one to tell the errors of the machine from
+//! those of a file ([`fault`]). It never knows what a case, a volume or a pair is.
 //!
 //! ```
 //! use pdl_store::{atomic, hash};
@@ -18,6 +18,8 @@
 //! ```
 
 pub mod atomic;
+pub mod fault;
+pub mod file_state;
 pub mod hash;
 pub mod journal;
 pub mod json;
@@ -40,6 +42,21 @@ pub enum StoreError {
         action: &'static str,
         /// Which file or folder.
         path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The machine failed while something was read or written, which says nothing of that: see [`fault`].
+    #[error(
+        "the machine failed at {what}, and nothing was rejected or removed for that ({source}): {}, and run the same command \
+         again{}",
+        fault::advice(source),
+        ending(path)
+    )]
+    Machine {
+        /// What was worked on, such as "case ct_05".
+        what: String,
+        /// Which file, where it may be named.
+        path: Option<PathBuf>,
         /// What the system said.
         source: std::io::Error,
     },
@@ -73,6 +90,20 @@ impl StoreError {
         let path = path.to_owned();
         move |source| Self::Io { action, path, source }
     }
+
+    /// A [`StoreError::Machine`] where the machine caused `error`.
+    pub fn machine(
+        what: &str,
+        path: Option<&Path>,
+        error: &(dyn std::error::Error + 'static),
+    ) -> Option<Self> {
+        let source = fault::machine_error(error)?;
+        Some(Self::Machine { what: what.to_owned(), path: path.map(Path::to_owned), source })
+    }
+}
+
+fn ending(path: &Option<PathBuf>) -> String {
+    path.as_ref().map_or(String::new(), |path| format!(": {}", path.display()))
 }
 
 /// The result of keeping something.

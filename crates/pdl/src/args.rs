@@ -29,7 +29,8 @@ use crate::validate::{DiffArgs, ValidateArgs};
 ///
 /// Exit codes: 0 done (also when single cases were rejected; they are listed), 1 error, 2 wrong usage,
 /// 3 something joins two splits, 4 a case cannot be used and --strict was given, 5 a manifest is not what it says
-/// (validate) or has moved cases between splits (diff), 130 stopped by Ctrl-C.
+/// (validate) or has moved cases between splits (diff), 7 the machine failed (disk, network file system, open files,
+/// memory): no case is rejected or removed for that, 130 stopped by Ctrl-C.
 #[derive(Debug, Parser)]
 #[command(version, arg_required_else_help = true, max_term_width = 100, disable_help_subcommand = true)]
 #[command(

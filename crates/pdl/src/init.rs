@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::CommandFactory;
-use pdl_cohort::pairing::{Pair, Paired};
+use pdl_cohort::pairing::Paired;
 use pdl_cohort::survey::{Structures, Survey, survey};
 use pdl_io::stack;
 use pdl_store::text::counted;
@@ -112,9 +112,12 @@ fn table(cohort: &Path, out: &Path, paired: &Paired) -> Result<String> {
         path.canonicalize().with_context(|| format!("cannot find the folder: {}", path.display()))
     };
     let (cohort, out) = (real(cohort)?, real(out)?);
-    let is_stack =
-        |pair: &Pair| [&pair.image, &pair.label].iter().any(|path| stack::is_stack(&cohort.join(path)));
-    let stacks = paired.pairs.iter().any(is_stack);
+    let mut stacks = false;
+    for path in paired.pairs.iter().flat_map(|pair| [&pair.image, &pair.label]) {
+        let path = cohort.join(path);
+        let is_stack = stack::is_stack(&path);
+        stacks |= is_stack.with_context(|| format!("cannot look at the file: {}", path.display()))?;
+    }
     // What stacks of slices do not say themselves; blank, as for all of them the settings may say it.
     let [columns, blank] = if stacks { [",stack_spacing,stack_axes", ",,"] } else { ["", ""] };
     let mut table = format!("case_id,image,label,patient{columns}\n");

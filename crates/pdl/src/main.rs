@@ -31,6 +31,7 @@ mod wrong_key;
 use std::process::ExitCode;
 
 use clap::FromArgMatches;
+use pdl_store::fault;
 
 use crate::args::Cli;
 
@@ -60,6 +61,7 @@ fn main() -> ExitCode {
                 () if error.is::<stages::StrictError>() => STRICT,
                 () if error.is::<audit::LeakError>() => LEAK,
                 () if error.is::<validate::DifferError>() => DIFFERS,
+                () if fault::machine_error(error.as_ref()).is_some() => fault::EXIT_CODE,
                 () => FAILED,
             };
             display::error(&error);

@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use pdl_cohort::nearest;
 use pdl_cohort::{cases, layout, tree};
 use pdl_curriculum::manifest;
 use pdl_prepare::{prepare, proxies};
 use pdl_similarity::pairs;
+use pdl_store::fault;
 
 use crate::args::Command;
 use crate::settings;
@@ -30,7 +31,8 @@ impl std::error::Error for PlaceError {}
 
 /// Of a command that reads a cohort: the cohort is there, and OUT is none of its own folders.
 pub(crate) fn check_cohort(cohort: &Path, out: &Path) -> Result<()> {
-    if !cohort.exists() {
+    let seen = fault::exists(cohort);
+    if !seen.with_context(|| format!("cannot look at the cohort: {}", cohort.display()))? {
         bail!("there is no such file or folder{}: {}", neighbours(cohort), cohort.display());
     }
     let out = real(out);
@@ -167,7 +169,7 @@ pub(crate) fn no_curation(out: &Path) -> String {
 }
 
 fn is_cohort(folder: &Path) -> bool {
-    !tree::is_curation(folder)
+    !tree::is_curation(folder).unwrap_or(true)
         && (layout::find(folder, &BTreeSet::new()).is_ok()
-            || !pdl_cohort::pairing::pair(folder).pairs.is_empty())
+            || pdl_cohort::pairing::pair(folder).is_ok_and(|paired| !paired.pairs.is_empty()))
 }

@@ -16,7 +16,7 @@ fuzz_target!(|data: &[u8]| {
     // A slice alone in its folder is a stack.
     let path = path.parent().filter(|_| name.contains('/')).map(Into::into).unwrap_or(path);
     let geometry = StackGeometry { spacing_mm: [1.0; 3], axes: Orientation::RAS };
-    let is_stack = stack::is_stack(&path);
+    let Ok(is_stack) = stack::is_stack(&path) else { return };
     // Decoders of TIFF and JPEG take a plane at once: all that its bytes could stand for, at the largest ratio of the
     // format (LZW's, and one bit for a block of 8 x 8 pixels).
     let ratio = if name.ends_with(".tif") {

@@ -152,7 +152,7 @@ pub fn read(files: &[&[u8]]) -> (Scan, Vec<SeriesImage>, usize) {
     let name = |number: usize| format!("{number}.dcm");
     let paths: Vec<PathBuf> =
         files.iter().enumerate().map(|(number, data)| file(&name(number), data)).collect();
-    let scan = scan(&paths, &|| ());
+    let scan = scan(&paths, &|| ()).unwrap_or_default();
     let options = ReadOptions { mr_rescale: true };
     let images: Vec<SeriesImage> =
         scan.series.iter().filter_map(|series| read_series(series, options).ok()).collect();

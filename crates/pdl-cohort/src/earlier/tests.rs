@@ -75,7 +75,8 @@ fn curated(rows: &[Row], before: Option<&Cases>) -> Cases {
     let (layout, before, _) = indexed(rows, before).unwrap();
     let place = place();
     let row = |found: &Found| {
-        let [image, label] = [&found.image, &found.label].map(|path| place.text(path.as_deref().unwrap()));
+        let [image, label] =
+            [&found.image, &found.label].map(|path| place.text(path.as_deref().unwrap()).unwrap());
         case_row(&found.case_id, &image, &label, Split::Train)
     };
     let mut rows: Vec<CaseRow> = layout.cases.iter().map(row).collect();

@@ -1,12 +1,11 @@
 //! MONAI's datalist as a cohort.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::fs;
 use std::path::Path;
 
 use serde::Deserialize;
 
-use super::{Carried, Layout, Row, from_rows, no_column, read_dataset_json, table_error};
+use super::{Carried, Layout, Row, from_rows, no_column, read, read_dataset_json, table_error};
 use crate::CohortError;
 
 /// MONAI's datalist: lists of `{"image", "label"}` under "training", "validation" and "testing".
@@ -33,7 +32,7 @@ pub(super) fn from_datalist(path: &Path, carry: &BTreeSet<String>) -> Result<Lay
         #[serde(default)]
         testing: Vec<serde_json::Value>,
     }
-    let bytes = fs::read(path).map_err(|error| table_error(path, &error))?;
+    let bytes = read(path)?;
     let list: Datalist = serde_json::from_slice(&bytes).map_err(|error| table_error(path, &error))?;
     // A list without validation cases leaves the split to pdl; "testing" entries carry no labels.
     let split_given = !list.validation.is_empty();

@@ -2,11 +2,10 @@
 //! `labelsTs`.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use pdl_cohort::attributes::Split;
-use pdl_store::{StoreError, json};
+use pdl_store::{StoreError, fault, json};
 use serde::Deserialize;
 
 use crate::ExchangeError;
@@ -81,11 +80,11 @@ type CasePaths = (BTreeMap<usize, PathBuf>, Option<PathBuf>);
 fn cases(root: &Path, part: &str, ending: &str) -> Result<BTreeMap<String, CasePaths>, ExchangeError> {
     let folder = root.join(format!("images{part}"));
     let mut cases: BTreeMap<String, CasePaths> = BTreeMap::new();
-    if !folder.is_dir() {
+    if !fault::is_dir(&folder).map_err(StoreError::io("look at the folder", &folder))? {
         return Ok(cases);
     }
-    for entry in fs::read_dir(&folder).map_err(StoreError::io("list the folder", &folder))? {
-        let path = entry.map_err(StoreError::io("list the folder", &folder))?.path();
+    for entry in fault::list(&folder).map_err(StoreError::io("list the folder", &folder))? {
+        let path = entry.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let parts = name.strip_suffix(ending).and_then(|stem| stem.rsplit_once('_'));
         let Some((case, Ok(channel))) = parts.map(|(case, channel)| (case, channel.parse())) else {
@@ -97,8 +96,9 @@ fn cases(root: &Path, part: &str, ending: &str) -> Result<BTreeMap<String, CaseP
         cases.entry(case.to_owned()).or_default().0.insert(channel, path);
     }
     for (case, files) in &mut cases {
-        files.1 = Some(root.join(format!("labels{part}")).join(format!("{case}{ending}")))
-            .filter(|path| path.is_file());
+        let label = root.join(format!("labels{part}")).join(format!("{case}{ending}"));
+        let is_there = fault::is_file(&label).map_err(StoreError::io("look at the file", &label))?;
+        files.1 = is_there.then_some(label);
     }
     Ok(cases)
 }
@@ -110,7 +110,7 @@ fn folds(root: &Path) -> Result<Vec<BTreeSet<String>>, ExchangeError> {
         val: BTreeSet<String>,
     }
     let path = root.join("splits_final.json");
-    if !path.is_file() {
+    if !fault::is_file(&path).map_err(StoreError::io("look at the file", &path))? {
         return Ok(Vec::new());
     }
     let folds: Vec<SplitsFold> = json::read(&path)?;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use pdl_cohort::attributes::Split;
 use pdl_cohort::cases::{CaseRow, Cases};
 use pdl_curriculum::manifest::{Manifest, ManifestRow};
+use pdl_store::StoreError;
 use pdl_volume::{Grid, LabelMap, Volume};
 use rayon::prelude::*;
 
@@ -234,6 +235,9 @@ impl File<'_> {
     }
 
     fn unreadable(&self, error: &pdl_io::ReadError) -> FitError {
+        if let Some(error) = StoreError::machine(&format!("case {}", self.case_id), Some(&self.path), error) {
+            return error.into();
+        }
         if !self.path.exists() {
             return self.problem("the file is missing");
         }

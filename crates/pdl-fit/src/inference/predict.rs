@@ -10,7 +10,7 @@ use pdl_prepare::prepare::prepare_image;
 use pdl_store::hash::{self, Key};
 use pdl_store::journal::{Journal, Stamp, Trust};
 use pdl_store::lock::FolderLock;
-use pdl_store::{StoreError, atomic};
+use pdl_store::{StoreError, atomic, fault};
 use pdl_volume::Volume;
 use serde::Serialize;
 
@@ -96,8 +96,8 @@ fn below(folder: &Path, out: &Path) -> Result<Vec<Input>> {
     let is_own = |path: &Path| {
         own.as_ref().is_some_and(|own| path.canonicalize().is_ok_and(|path| path.starts_with(own)))
     };
-    let files =
-        pdl_dicom::files_below(folder).into_iter().filter(|path| !is_hidden(path, folder) && !is_own(path));
+    let files = pdl_dicom::files_below(folder).map_err(StoreError::io("list the folder", folder))?;
+    let files = files.into_iter().filter(|path| !is_hidden(path, folder) && !is_own(path));
     let (volumes, others): (Vec<_>, Vec<_>) = files.partition(|path| {
         path.file_name().is_some_and(|name| pdl_io::is_volume_name(&name.to_string_lossy()))
     });
@@ -105,16 +105,21 @@ fn below(folder: &Path, out: &Path) -> Result<Vec<Input>> {
         let input = of_file(&path);
         Input { name: name_below(folder, path.parent(), &input.name), ..input }
     });
-    Ok(volumes.chain(series(folder, &others)).collect())
+    let volumes: Vec<Input> = volumes.collect();
+    Ok(volumes.into_iter().chain(series(folder, &others)?).collect())
 }
 
 /// The series of DICOM files, named by their folders; several of one folder are numbered.
-fn series(folder: &Path, files: &[PathBuf]) -> Vec<Input> {
+fn series(folder: &Path, files: &[PathBuf]) -> Result<Vec<Input>> {
     let place =
         folder.canonicalize().ok().and_then(|path| Some(path.file_name()?.to_string_lossy().into_owned()));
     let place = place.unwrap_or_else(|| "series".to_owned());
     let mut named: BTreeMap<String, Vec<Series>> = BTreeMap::new();
-    for series in pdl_dicom::scan(files, &|| {}).series {
+    let scan = pdl_dicom::scan(files, &|| {}).map_err(|error| {
+        StoreError::machine("a DICOM file", None, &error)
+            .map_or_else(|| FitError::Setting(error.reason()), FitError::from)
+    })?;
+    for series in scan.series {
         let own = series.files.first().and_then(|file| file.parent()).filter(|own| *own != folder);
         let name = own.map_or_else(
             || place.clone(),
@@ -129,7 +134,7 @@ fn series(folder: &Path, files: &[PathBuf]) -> Vec<Input> {
             source: Source::Series(Box::new(series)),
         })
     });
-    numbered.collect()
+    Ok(numbered.collect())
 }
 
 /// `name` with the folders that lead to it from `folder`, between slashes.
@@ -198,7 +203,10 @@ fn one(
     file: &str,
     journal: &Journal<Vec<String>>,
 ) -> std::result::Result<(PredictionStatus, Vec<String>), Problem> {
-    let unreadable = |error: StoreError| Problem::Image(error.to_string());
+    let unreadable = |error: StoreError| match fault::machine_error(&error) {
+        Some(_) => Problem::from(error),
+        None => Problem::Image(error.to_string()),
+    };
     let hashes = match &input.source {
         Source::File(path) => vec![hash::of_file(path).map_err(unreadable)?],
         Source::Series(series) => series
@@ -216,7 +224,7 @@ fn one(
     if let Some(warnings) = journal.find(&input.name, &key) {
         return Ok((PredictionStatus::Kept, warnings.clone()));
     }
-    let image = read(model, input).map_err(Problem::Image)?;
+    let image = read(model, input)?;
     let warnings = domain_shift::findings(&image, &model.record.preparation);
     let stored = image.grid;
     let prepared = prepare_image(image, &model.record.preparation);
@@ -227,23 +235,32 @@ fn one(
     Ok((PredictionStatus::Made, warnings))
 }
 
-fn read(model: &Model, input: &Input) -> std::result::Result<Volume<f32>, String> {
+fn read(model: &Model, input: &Input) -> std::result::Result<Volume<f32>, Problem> {
+    let unreadable = |reason: String, error: &(dyn std::error::Error + 'static)| {
+        let machine = StoreError::machine(&format!("image {}", input.name), None, error);
+        machine.map_or(Problem::Image(reason), Problem::from)
+    };
     let modality = model.record.preparation.modality;
     let image = match &input.source {
-        Source::File(path) => pdl_io::read_image(path).map_err(|error| error.reason())?.volume,
+        Source::File(path) => {
+            pdl_io::read_image(path).map_err(|error| unreadable(error.reason(), &error))?.volume
+        }
         Source::Series(series) if series.modality != modality.to_string() => {
-            return Err(format!("it is {}; the network was trained on {modality}", series.modality));
+            let problem = format!("it is {}; the network was trained on {modality}", series.modality);
+            return Err(Problem::Image(problem));
         }
         Source::Series(series) => {
             let options = ReadOptions::default();
-            pdl_dicom::read_series(series, options).map_err(|error| error.reason())?.volume
+            let read = pdl_dicom::read_series(series, options);
+            read.map_err(|error| unreadable(error.reason(), &error))?.volume
         }
     };
     if !image.grid.affine.is_usable() {
-        return Err("its affine is of no use: it holds no numbers, or its axes are no volume".to_owned());
+        let problem = "its affine is of no use: it holds no numbers, or its axes are no volume".to_owned();
+        return Err(Problem::Image(problem));
     }
     match image.voxels.iter().filter(|voxel| !voxel.is_finite()).count() {
         0 => Ok(image),
-        wrong => Err(format!("{wrong} voxels are NaN or infinite")),
+        wrong => Err(Problem::Image(format!("{wrong} voxels are NaN or infinite"))),
     }
 }

@@ -1,0 +1,80 @@
+/* Fails calls on files whose path holds FAULT_PATH, for programs that are started with this library preloaded.
+ *
+ * FAULT_CALL   open, read, opendir, or close: which call
+ * FAULT_ERRNO  the error of open, read and opendir
+ * FAULT_TIMES  how often it fails; always where it is not set
+ * FAULT_WHOLE  a file whose content takes the place of the matching one once that is closed for the first time
+ */
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+enum { MOST_FILES = 4096 };
+static atomic_char matching[MOST_FILES];
+static atomic_int calls;
+
+static int is_named(const char *path) {
+    const char *part = getenv("FAULT_PATH");
+    return part && path && strstr(path, part);
+}
+
+static int fails(const char *call) {
+    const char *wanted = getenv("FAULT_CALL"), *times = getenv("FAULT_TIMES"), *code = getenv("FAULT_ERRNO");
+    if (!wanted || strcmp(wanted, call) != 0) return 0;
+    if (times && atomic_fetch_add(&calls, 1) >= atoi(times)) return 0;
+    if (code) errno = atoi(code);
+    return 1;
+}
+
+static int opened(int folder, const char *path, int flags, mode_t mode) {
+    int is_match = is_named(path) && (flags & O_ACCMODE) == O_RDONLY && !(flags & O_DIRECTORY);
+    if (is_match && fails("open")) return -1;
+    int file = (int)syscall(SYS_openat, folder, path, flags, mode);
+    if (file >= 0 && file < MOST_FILES) atomic_store(&matching[file], (char)is_match);
+    return file;
+}
+
+#define MODE(flags, mode) \
+    mode_t mode = 0; \
+    if ((flags) & (O_CREAT | __O_TMPFILE)) { va_list rest; va_start(rest, flags); mode = va_arg(rest, mode_t); va_end(rest); }
+
+int open(const char *path, int flags, ...) { MODE(flags, mode) return opened(AT_FDCWD, path, flags, mode); }
+int open64(const char *path, int flags, ...) { MODE(flags, mode) return opened(AT_FDCWD, path, flags, mode); }
+int openat(int folder, const char *path, int flags, ...) { MODE(flags, mode) return opened(folder, path, flags, mode); }
+int openat64(int folder, const char *path, int flags, ...) { MODE(flags, mode) return opened(folder, path, flags, mode); }
+
+ssize_t read(int file, void *bytes, size_t count) {
+    if (file >= 0 && file < MOST_FILES && atomic_load(&matching[file]) && fails("read")) return -1;
+    return syscall(SYS_read, file, bytes, count);
+}
+
+DIR *opendir(const char *path) {
+    DIR *(*real)(const char *) = (DIR * (*)(const char *)) dlsym(RTLD_NEXT, "opendir");
+    return is_named(path) && fails("opendir") ? NULL : real(path);
+}
+
+static void complete(int file) {
+    char path[4096] = {0}, link[64] = "/proc/self/fd/", bytes[65536];
+    for (int digit = 10000, at = 14; digit; digit /= 10)
+        if (file >= digit || digit == 1) link[at++] = (char)('0' + file / digit % 10);
+    if (readlink(link, path, sizeof path - 1) < 0) return;
+    int from = (int)syscall(SYS_openat, AT_FDCWD, getenv("FAULT_WHOLE"), O_RDONLY, 0);
+    int to = (int)syscall(SYS_openat, AT_FDCWD, path, O_WRONLY | O_TRUNC, 0);
+    for (long count; (count = syscall(SYS_read, from, bytes, sizeof bytes)) > 0;)
+        if (syscall(SYS_write, to, bytes, count) != count) abort();
+    syscall(SYS_close, from);
+    syscall(SYS_close, to);
+}
+
+int close(int file) {
+    if (file >= 0 && file < MOST_FILES && atomic_exchange(&matching[file], 0) && fails("close")) complete(file);
+    return (int)syscall(SYS_close, file);
+}
