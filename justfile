@@ -9,7 +9,9 @@ import '.just/env.just'
 pdl := "target/release/pdl"
 fit := "target/release/pdl-fit"
 cluster := "target/release/pdl-cluster"
-cluster_profile := "--config .cargo/cluster.toml --profile cluster"
+# Where pdl-cluster is built; CI keeps this folder between runs.
+cluster_target := env("PDL_CLUSTER_TARGET", "target")
+cluster_profile := "--config .cargo/cluster.toml --profile cluster --target-dir " + cluster_target
 libtorch := "crates/pdl-fit/libtorch.py"
 # Everything but pdl-cluster, whose engine is 400 crates more and gives those that both use other features.
 workspace := "--workspace --exclude pdl-cluster"
@@ -61,7 +63,7 @@ install: build-fit
 # pdl-cluster, beside pdl: some minutes the first time, with a profile (and so a target folder) of its own
 cluster: build
     cargo build {{cluster_profile}} --locked --package pdl-cluster
-    install target/cluster/pdl-cluster {{cluster}}
+    install {{cluster_target}}/cluster/pdl-cluster {{cluster}}
 
 # Lints and tests of pdl-cluster; a cluster in network namespaces (root) that loses machines; one with storage that fails
 test-cluster cohort="": build venv
@@ -70,7 +72,7 @@ test-cluster cohort="": build venv
     # What `cargo clippy` does, but with the 400 dependencies built once; the program comes with its tests.
     CARGO_INCREMENTAL=0 RUSTC_WORKSPACE_WRAPPER=$(rustup which clippy-driver) CLIPPY_ARGS=-Dwarnings__CLIPPY_HACKERY__ \
         cargo test {{cluster_profile}} --locked --package pdl-cluster
-    install target/cluster/pdl-cluster {{cluster}}
+    install {{cluster_target}}/cluster/pdl-cluster {{cluster}}
     out=target/test-cluster cohort=${1:-sample-data/mr}; mkdir -p $out
     {{pdl}} curate "$cohort" --out $out/curated --no-report
     tests/installed.sh ip:iproute2
