@@ -72,7 +72,7 @@ enum Command {
     /// Write a trained network as TorchScript, which Python's torch.jit.load runs without pdl.
     Export(Export),
     #[command(flatten)]
-    Shell(pdl_shell::Shell),
+    Shell(pdl_console::Shell),
 }
 
 #[derive(clap::Args)]
@@ -213,7 +213,7 @@ struct Train {
 
 fn main() -> ExitCode {
     start_in_environment();
-    let matches = pdl_shell::command::<Program>().get_matches();
+    let matches = pdl_console::command::<Program>().get_matches();
     let program = Program::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let display = Display::new();
     stop_on_ctrl_c(&display);
@@ -245,7 +245,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn shell(words: &pdl_shell::Shell) -> anyhow::Result<()> {
+fn shell(words: &pdl_console::Shell) -> anyhow::Result<()> {
     say!("{}", words.run::<Program>()?);
     Ok(())
 }

@@ -9,7 +9,7 @@ use pdl_curriculum::audit::AuditParameters;
 use pdl_curriculum::parameters::RankParameters;
 use pdl_prepare::plan::PrepareParameters;
 use pdl_report::ReportParameters;
-use pdl_shell::Shell;
+use pdl_console::Shell;
 use pdl_similarity::matrix::Format;
 use pdl_similarity::metric::Metric;
 use pdl_similarity::parameters::CompareParameters;
@@ -369,7 +369,7 @@ mod tests {
     #[test]
     fn short_help_is_short() {
         let mut bad = Vec::new();
-        for command in pdl_shell::command::<Cli>().get_subcommands() {
+        for command in pdl_console::command::<Cli>().get_subcommands() {
             for arg in command.get_arguments() {
                 let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
                 if help.len() > 150 {

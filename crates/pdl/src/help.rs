@@ -23,7 +23,7 @@ const TOPICS: [(&str, &str); 11] = [
 
 /// Prints the help of `word`, or of the whole program.
 pub(crate) fn run(word: Option<&str>) -> Result<()> {
-    let mut cli = pdl_shell::command::<Cli>();
+    let mut cli = pdl_console::command::<Cli>();
     cli.build();
     let Some(word) = word else {
         say(&cli.render_long_help().to_string());

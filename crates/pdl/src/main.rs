@@ -48,7 +48,7 @@ const DIFFERS: u8 = 5;
 pub(crate) const STRICT: u8 = 4;
 
 fn main() -> ExitCode {
-    let matches = pdl_shell::command::<Cli>().get_matches(); // ends with code 2 on wrong usage
+    let matches = pdl_console::command::<Cli>().get_matches(); // ends with code 2 on wrong usage
     let result = Cli::from_arg_matches(&matches)
         .map_err(anyhow::Error::from)
         .and_then(|cli| stages::run(&cli, &matches));
