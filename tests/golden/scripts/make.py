@@ -1,7 +1,7 @@
 """Golden values for tests/end_to_end, made by other people's programs (versions: tests/requirements.txt).
 
     just golden                                      the sample cohorts
-    .venv/bin/python tests/golden/make.py MR CT      also 200 pairs of each real cohort, which
+    .venv/bin/python tests/golden/scripts/make.py MR CT      also 200 pairs of each real cohort, which
                                                      `just curate DATA/hippocampus-mr MR` and
                                                      `just curate DATA/head-neck-ct CT` have curated
 
@@ -22,14 +22,14 @@ import skimage
 from proxies import arrays
 from skimage.metrics import mean_squared_error, peak_signal_noise_ratio, structural_similarity
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-GOLDEN = ROOT / "tests" / "golden"
+ROOT = pathlib.Path(__file__).resolve().parents[3]
+GOLDEN = ROOT / "tests" / "golden" / "data"
 
 
 def write(name, value):
     text = json.dumps(value, indent=1)
     (GOLDEN / name).write_text(text + "\n")
-    print(f"wrote tests/golden/{name}")
+    print(f"wrote tests/golden/data/{name}")
 
 
 def proxies(out):

@@ -1,6 +1,6 @@
 """Small volumes in many formats, written by SimpleITK and nibabel, and what those read from them: formats/*, formats.json.
 
-    python -m pip install --requirement tests/golden/requirements-dicom.txt && python tests/golden/formats.py
+    python -m pip install --requirement tests/golden/scripts/requirements-dicom.txt && python tests/golden/scripts/formats.py
 
 Affines are in RAS+ millimetres; voxels are listed with x fastest.
 """
@@ -13,8 +13,8 @@ import nibabel
 import numpy
 import SimpleITK
 
-HERE = Path(__file__).parent
-FILES = HERE / "formats"
+DATA = Path(__file__).resolve().parents[1] / "data"
+FILES = DATA / "formats"
 SHAPE = (3, 4, 5)
 # Oblique, left-handed, no two sides alike.
 TURN = numpy.array([[0.6, 0.8, 0.0], [-0.8, 0.6, 0.0], [0.0, 0.0, -1.0]])
@@ -103,7 +103,7 @@ def main():
     found = {name: read(name) for name in names}
     versions = {"SimpleITK": SimpleITK.Version_VersionString(), "nibabel": nibabel.__version__, "numpy": numpy.__version__}
     text = json.dumps({"versions": versions, "files": found})
-    (HERE / "formats.json").write_text(text.replace('}, "', '},\n"') + "\n")
+    (DATA / "formats.json").write_text(text.replace('}, "', '},\n"') + "\n")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""What ranking must give, in short NumPy (versions: tests/golden/requirements.txt): tests/golden/ranking.json.
+"""What ranking must give, in short NumPy (versions: tests/golden/scripts/requirements.txt): tests/golden/data/ranking.json.
 
-    python tests/golden/ranking.py OUT
+    python tests/golden/scripts/ranking.py OUT
 
 OUT is the real hippocampus cohort, curated with --val-share 0 --test-share 0 --proxy-size 32: 180 training cases.
 The same functions are run on a small made-up matrix, which the tests make themselves. Cases are row numbers in
@@ -18,7 +18,7 @@ import numpy
 import pyarrow.parquet
 import sklearn
 
-GOLDEN = pathlib.Path(__file__).resolve().parent
+GOLDEN = pathlib.Path(__file__).resolve().parents[1] / "data"
 METRICS = {"ssim": (1.0, 1.0), "uqi": (1.0, 1.0), "mse": (-1.0, 0.0), "psnr": (1.0, 100.0)}  # sign, identical
 
 

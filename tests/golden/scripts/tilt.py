@@ -1,6 +1,6 @@
 """Golden values of the tilted series for crates/pdl-dicom/tests/real.rs, with dcm2niix as the witness.
 
-    python tests/golden/tilt.py DATA         (DATA holds tilted-ct; packages: requirements-dicom.txt)
+    python tests/golden/scripts/tilt.py DATA         (DATA holds tilted-ct; packages: requirements-dicom.txt)
 
 dcm2niix shears the slices along their columns to a straight grid and interpolates between them, both linearly, as
 pdl does and on the same rows and columns. Two things differ. It takes a step of its own along the normal (2.62 mm
@@ -23,7 +23,7 @@ import nibabel
 import numpy
 import pydicom
 
-GOLDEN = pathlib.Path(__file__).resolve().parent / "tilt.json"
+GOLDEN = pathlib.Path(__file__).resolve().parents[1] / "data" / "tilt.json"
 SERIES = pathlib.Path(sys.argv[1]) / "tilted-ct"
 
 
@@ -99,4 +99,4 @@ golden = {
     "moments_y": (ours.sum(axis=2) @ numpy.arange(ours.shape[1])).tolist(),
 }
 GOLDEN.write_text(json.dumps(golden, indent=1) + "\n")
-print("wrote tests/golden/tilt.json")
+print("wrote tests/golden/data/tilt.json")

@@ -1,6 +1,6 @@
 """What pydicom reads of its own test files, for crates/pdl-dicom/tests/pydicom.rs.
 
-    python tests/golden/pydicom_files.py     (packages: requirements-dicom.txt)
+    python tests/golden/scripts/pydicom_files.py     (packages: requirements-dicom.txt)
 
 For every file: shape, hash and sum of the float32 pixels after rescaling (frame, row, column), or that it has none.
 """
@@ -14,7 +14,7 @@ import pydicom
 import pydicom.data
 from pydicom.pixels import apply_modality_lut
 
-GOLDEN = pathlib.Path(__file__).resolve().parent / "pydicom_files.json"
+GOLDEN = pathlib.Path(__file__).resolve().parents[1] / "data" / "pydicom_files.json"
 FILES = pathlib.Path(pydicom.data.__file__).resolve().parent
 
 
@@ -44,4 +44,4 @@ def read(path):
 paths = sorted(p for p in FILES.rglob("*") if p.is_file() and p.suffix not in {".py", ".pyc"})
 files = {str(path.relative_to(FILES)): read(path) for path in paths}
 GOLDEN.write_text(json.dumps({"versions": {"pydicom": pydicom.__version__}, "files": files}, indent=1) + "\n")
-print(f"wrote tests/golden/pydicom_files.json: {len(files)} files, {sum('sum' in f for f in files.values())} with pixels")
+print(f"wrote tests/golden/data/pydicom_files.json: {len(files)} files, {sum('sum' in f for f in files.values())} with pixels")

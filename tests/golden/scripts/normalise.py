@@ -37,7 +37,7 @@ def main():
         "percentile": numpy.clip((images[3] - low) / (high - low), 0, 1).ravel()[:200].tolist(),
         "window": numpy.clip((images[3] - 100) / 900, 0, 1).ravel()[:200].tolist(),
     }
-    path = pathlib.Path(__file__).with_name("normalise.json")
+    path = pathlib.Path(__file__).resolve().parents[1] / "data" / "normalise.json"
     path.write_text(json.dumps(golden) + "\n")
 
 

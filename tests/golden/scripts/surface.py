@@ -1,6 +1,6 @@
 """Surface distances of ellipsoids by MONAI, for crates/pdl-fit/src/surface.rs.
 
-    python tests/golden/surface.py > tests/golden/surface.json      # monai 1.6.0, torch, scipy
+    python tests/golden/scripts/surface.py > tests/golden/data/surface.json      # monai 1.6.0, torch, scipy
 """
 
 import json

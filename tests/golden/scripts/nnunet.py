@@ -1,11 +1,11 @@
 """nnU-Net v2's own normalisation and resampling against `pdl prepare --resample nnunet`, whole volumes of real cases.
 
-    python tests/golden/nnunet.py PDL DATA SCRATCH     (packages: tests/interop/requirements*.txt)
+    python tests/golden/scripts/nnunet.py PDL DATA SCRATCH     (packages: tests/interop/requirements*.txt)
 
 DATA holds hippocampus-mr and head-neck-ct; 10 cases of each are prepared, once with all axes alike and once with thick
 slices. Both sides normalise, then resample, the whole image: nnU-Net's crop to non-zero is left out, as pdl has none;
 the clip and mean of CT are those of pdl's plan. Shapes must be equal, images within 1e-3 of the intensity range at 99.9%
-of voxels, and labels have a Dice of 0.999 or more. Writes tests/golden/nnunet.json for crates/pdl-prepare/tests/nnunet.rs:
+of voxels, and labels have a Dice of 0.999 or more. Writes tests/golden/data/nnunet.json for crates/pdl-prepare/tests/nnunet.rs:
 shape, voxels per label, and samples of nnU-Net's resampling of the images in their own units.
 """
 
@@ -21,7 +21,7 @@ import numpy
 from nnunetv2.preprocessing.normalization.default_normalization_schemes import CTNormalization, ZScoreNormalization
 from nnunetv2.preprocessing.resampling.default_resampling import compute_new_shape, resample_data_or_seg_to_shape
 
-GOLDEN = pathlib.Path(__file__).resolve().parent / "nnunet.json"
+GOLDEN = pathlib.Path(__file__).resolve().parents[1] / "data" / "nnunet.json"
 CASES, SAMPLES = 10, 200
 SETS = [
     ("hippocampus-mr", [0.8, 1.3, 0.9]),

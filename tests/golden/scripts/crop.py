@@ -1,8 +1,8 @@
 """nnU-Net v2's own crop to non-zero, on small arrays.
 
-    python tests/golden/crop.py     (packages: tests/interop/requirements-torch.txt)
+    python tests/golden/scripts/crop.py     (packages: tests/interop/requirements-torch.txt)
 
-Writes tests/golden/crop.json for crates/pdl-prepare/tests/crop.rs: of each array its shape (z, y, x), the flat indices
+Writes tests/golden/data/crop.json for crates/pdl-prepare/tests/crop.rs: of each array its shape (z, y, x), the flat indices
 of its non-zero voxels in C order with their values, and nnU-Net's box as [first, end) of z, y, x.
 """
 
@@ -13,7 +13,7 @@ import pathlib
 import numpy
 from nnunetv2.preprocessing.cropping.cropping import crop_to_nonzero
 
-GOLDEN = pathlib.Path(__file__).resolve().parent / "crop.json"
+GOLDEN = pathlib.Path(__file__).resolve().parents[1] / "data" / "crop.json"
 
 
 def arrays():

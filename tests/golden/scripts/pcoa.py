@@ -1,6 +1,6 @@
-"""A plane of cases as scikit-bio 0.7.4 lays it out: tests/golden/pcoa.json.
+"""A plane of cases as scikit-bio 0.7.4 lays it out: tests/golden/data/pcoa.json.
 
-    pip install scikit-bio==0.7.4 && python tests/golden/pcoa.py
+    pip install scikit-bio==0.7.4 && python tests/golden/scripts/pcoa.py
 
 The distances are those of a made-up cohort (square roots of what likeness lacks to 1), which lie in no plane.
 """
@@ -28,7 +28,7 @@ def main():
         "y": [float(v) for v in plane[:, 1]],
         "kept": [float(v) for v in found.proportion_explained[:2]],
     }
-    path = pathlib.Path(__file__).with_suffix(".json")
+    path = pathlib.Path(__file__).resolve().parents[1] / "data" / "pcoa.json"
     path.write_text(json.dumps(golden) + "\n")
 
 

@@ -50,7 +50,7 @@ def main():
         {"case_a": a, "case_b": b, **compare(maps[a], maps[b], stored[a], stored[b])} for a, b in chosen
     ]
     text = json.dumps({"versions": {"SimpleITK": SimpleITK.__version__}, "pairs": found}, indent=1)
-    (pathlib.Path(__file__).parent / "labels.json").write_text(text + "\n")
+    (pathlib.Path(__file__).resolve().parents[1] / "data" / "labels.json").write_text(text + "\n")
 
 
 main()

@@ -1,6 +1,6 @@
 """Stacks of slices, written by Pillow, imageio and tifffile, and what those read from them: stacks/*, stacks.json.
 
-    python -m pip install --requirement tests/golden/requirements-stacks.txt && python tests/golden/stacks.py
+    python -m pip install --requirement tests/golden/scripts/requirements-stacks.txt && python tests/golden/scripts/stacks.py
 
 Folders are stacks of a file a slice, .tif files stacks of a page a slice. Voxels are listed with x (columns) fastest,
 affines are in RAS+ millimetres with the centre at the origin, row by row. Of the names below `refused` a reader must
@@ -18,8 +18,8 @@ import PIL
 import tifffile
 from PIL import Image
 
-HERE = Path(__file__).parent
-FILES = HERE / "stacks"
+DATA = Path(__file__).resolve().parents[1] / "data"
+FILES = DATA / "stacks"
 SHAPE = (12, 4, 5)  # slices, rows, columns
 AXES = {"R": (0, 1), "L": (0, -1), "A": (1, 1), "P": (1, -1), "S": (2, 1), "I": (2, -1)}
 UUID = "00000000-0000-4000-8000-000000000000"  # the same bytes on every day
@@ -183,7 +183,7 @@ def main():
         }
     versions = {"Pillow": PIL.__version__, "tifffile": tifffile.__version__, "numpy": numpy.__version__}
     text = json.dumps({"versions": versions, "known": known, "refused": write_refused()})
-    (HERE / "stacks.json").write_text(text.replace('}, "', '},\n"') + "\n")
+    (DATA / "stacks.json").write_text(text.replace('}, "', '},\n"') + "\n")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Golden values for crates/pdl-dicom/tests/real.rs from the real DICOM sets below DATA, made by other programs.
 
-    python tests/golden/dicom.py DATA        (DATA holds lung-ct-rtstruct, jpeg2000-ct, ...; packages: requirements-dicom.txt)
+    python tests/golden/scripts/dicom.py DATA        (DATA holds lung-ct-rtstruct, jpeg2000-ct, ...; packages: requirements-dicom.txt)
 
 volumes: shape, affine, sum of every slice and hash of the float32 voxels (x fastest) after nibabel's
 as_closest_canonical, of SimpleITK's series reader or of the NIfTI that the set brings.
@@ -32,7 +32,7 @@ from dcmrtstruct2nii import dcmrtstruct2nii
 
 from exact import counted, fill, likeness
 
-GOLDEN = pathlib.Path(__file__).resolve().parent / "dicom.json"
+GOLDEN = pathlib.Path(__file__).resolve().parents[1] / "data" / "dicom.json"
 DATA = pathlib.Path(sys.argv[1])
 
 
@@ -177,4 +177,4 @@ golden = {
     "contours": contours(),
 }
 GOLDEN.write_text(json.dumps(golden, indent=1) + "\n")
-print("wrote tests/golden/dicom.json")
+print("wrote tests/golden/data/dicom.json")

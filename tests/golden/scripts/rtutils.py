@@ -1,7 +1,7 @@
 """A second witness of the contours of lung-ct-rtstruct: rt-utils, which takes all pixels on an edge: rtutils.json.
 
     python -m pip install blake3==1.0.11 numpy==2.4.6 opencv-python==5.0.0.93 pydicom==3.0.2 rt-utils==1.2.7
-    python tests/golden/rtutils.py DATA        (DATA holds lung-ct-rtstruct)
+    python tests/golden/scripts/rtutils.py DATA        (DATA holds lung-ct-rtstruct)
 
 rt-utils rounds the vertices to pixels and fills them with OpenCV's fillPoly, which draws the boundary, too: the
 inclusive rule, as pdl's is. Beside it the masks by exact arithmetic, which crates/pdl-dicom/tests/real.rs compares with
@@ -24,7 +24,7 @@ from rt_utils.rtstruct import RTStruct
 
 from exact import counted, fill, likeness
 
-GOLDEN = pathlib.Path(__file__).resolve().parent / "rtutils.json"
+GOLDEN = pathlib.Path(__file__).resolve().parents[1] / "data" / "rtutils.json"
 
 
 def text(value):
