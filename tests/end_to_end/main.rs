@@ -3,22 +3,22 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "tests may fail loudly")]
 
 mod audit;
-mod beginning;
-mod broken;
+mod cli_errors;
 mod contracts;
+mod corrupt_files;
 mod crop;
 mod curate;
 mod dicom;
+mod distributed_prepare;
 mod export;
 mod golden;
-mod handed;
 mod import;
+mod init;
 mod labels;
 mod manifests;
-mod mistakes;
 mod orientations;
 mod pairs;
-mod places;
+mod paths;
 mod privacy;
 mod ranking;
 mod report;

@@ -150,7 +150,7 @@ fn a_folder_that_was_never_curated_has_nothing_to_show() {
     }
 }
 
-/// What is told of each mistake, word for word, with the folders' names taken out: mistakes.txt beside this file
+/// What is told of each mistake, word for word, with the folders' names taken out: cli_errors.txt beside this file
 /// (PDL_UPDATE_SNAPSHOTS=1 writes it anew, to be read before it is committed).
 #[test]
 fn what_is_told_of_the_most_likely_mistakes() {
@@ -209,7 +209,7 @@ fn what_is_told_of_the_most_likely_mistakes() {
         assert!(code == 1 || code == 2, "{words:?}: {code}: {told}");
         told_all += &format!("$ pdl {}\n{}exit code {code}\n\n", plain(&words.join(" ")), plain(&told));
     }
-    let path = pdl_tests::root().join("tests/end_to_end/mistakes.txt");
+    let path = pdl_tests::root().join("tests/end_to_end/cli_errors.txt");
     if std::env::var_os("PDL_UPDATE_SNAPSHOTS").is_some() {
         fs::write(&path, &told_all).unwrap();
     }
