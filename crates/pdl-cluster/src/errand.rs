@@ -12,13 +12,15 @@ use ballista_core::extension::SessionConfigExt;
 use datafusion::prelude::SessionConfig;
 use datafusion_proto::protobuf::PhysicalPlanNode;
 use futures::StreamExt;
+use pdl_console::Display;
 use pdl_similarity::tile::Tile;
+use pdl_store::progress::Progress;
 
 use crate::codec::TileCodec;
 use crate::job::Job;
 use crate::plan::{pieces, plan};
 use crate::rest::Rest;
-use crate::{Address, Bar, note};
+use crate::{Address, note};
 
 /// How often the scheduler is asked how far it is.
 const LOOK: Duration = Duration::from_millis(500);
@@ -66,20 +68,21 @@ impl Errand {
         // The scheduler remembers jobs that have ended: the time tells this one from them.
         let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis();
         let name = format!("{} {now:x}", self.name);
-        let bar = Bar::new(self.step, self.units);
+        let display = Display::new();
+        display.begin(self.step, self.units);
         let ended = tokio::select! {
             ended = self.send(scheduler, &name, executors) => {
                 ended.with_context(|| format!("the run on the scheduler at {scheduler} failed"))
             }
-            () = self.watch(&rest, &name, &bar) => {
+            () = self.watch(&rest, &name, &display) => {
                 Err(anyhow::anyhow!("the scheduler at {scheduler} does not answer any more"))
             }
             _ = tokio::signal::ctrl_c() => {
-                bar.clear();
+                display.clear();
                 return Err(interrupted(&rest, &name).await.into());
             }
         };
-        bar.clear();
+        display.clear();
         ended
     }
 
@@ -102,7 +105,7 @@ impl Errand {
     }
 
     /// Shows how far the job is; ends when the scheduler has not answered for a while.
-    async fn watch(&self, rest: &Rest, name: &str, bar: &Bar) {
+    async fn watch(&self, rest: &Rest, name: &str, display: &Display) {
         let each = self.units as f64 / self.tiles.len() as f64;
         let mut heard = Instant::now();
         let mut job = None;
@@ -117,7 +120,7 @@ impl Errand {
             };
             if let Ok(done) = done {
                 heard = Instant::now();
-                bar.set((done as f64 * each) as u64);
+                display.set((done as f64 * each) as u64);
             }
         }
     }

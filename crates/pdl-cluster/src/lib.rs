@@ -41,7 +41,6 @@ mod address;
 mod cases;
 pub mod client;
 pub mod codec;
-mod display;
 pub mod errand;
 pub mod executor;
 pub mod job;
@@ -56,4 +55,4 @@ pub mod tile_exec;
 pub mod worker;
 
 pub use address::Address;
-pub use display::{Bar, note, say};
+pub use pdl_console::{note, say};

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use pdl_dicom::acquisition::KEYWORDS;
 use pdl_io::{is_volume_name, stack, stem};
+use pdl_store::suggest::nearest;
 use pdl_store::text::counted;
 use pdl_store::{hash, table};
 use serde::{Deserialize, Deserializer};
@@ -13,7 +14,6 @@ use serde::{Deserialize, Deserializer};
 use crate::CohortError;
 use crate::attributes::{Modality, Split};
 use crate::cases::{self, Finding};
-use crate::nearest::nearest;
 use crate::stacks::Said;
 use crate::tree;
 

@@ -33,7 +33,6 @@ mod kept;
 pub mod layout;
 mod mapping;
 mod named;
-pub mod nearest;
 mod outliers;
 pub mod pairing;
 pub mod parameters;

@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use clap::parser::ValueSource;
 use clap::{FromArgMatches, Parser, Subcommand};
 use pdl_cohort::attributes::Split;
+use pdl_console::{Display, ExitStatus, counted, note};
 use pdl_curriculum::manifest;
 use pdl_fit::compare::protocol::Protocol;
 use pdl_fit::compare::tune::{self, Tuned};
@@ -26,10 +27,9 @@ use pdl_fit::tuning::{self, Search};
 use pdl_fit::{FitError, stop};
 use pdl_report::ReportParameters;
 use pdl_store::lock::FolderLock;
-use pdl_store::progress::{HOW_TO_GO_ON, STOPPED, Silent};
-use pdl_store::text::counted;
+use pdl_store::progress::Silent;
 
-use crate::display::{Display, show_runs, trials_table};
+use crate::display::{show_run, show_runs, trials_table};
 
 /// Writes a line to stdout; a reader that has gone away (`| head`) is no error.
 macro_rules! say {
@@ -216,7 +216,7 @@ fn main() -> ExitCode {
     let matches = pdl_console::command::<Program>().get_matches();
     let program = Program::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let display = Display::new();
-    stop_on_ctrl_c(&display);
+    stop_on_ctrl_c();
     let done = match program.command {
         Command::Train(train) => {
             let matches = matches.subcommand_matches("train");
@@ -236,7 +236,7 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) if matches!(error.downcast_ref(), Some(FitError::Stopped)) => {
             eprintln!("{error}");
-            ExitCode::from(STOPPED as u8)
+            ExitStatus::Stopped.into()
         }
         Err(error) => {
             eprintln!("error: {error}"); // its text names the cause already
@@ -246,21 +246,18 @@ fn main() -> ExitCode {
 }
 
 fn shell(words: &pdl_console::Shell) -> anyhow::Result<()> {
-    say!("{}", words.run::<Program>()?);
+    say!("{}", words.run(pdl_console::command::<Program>())?);
     Ok(())
 }
 
 /// Ctrl-C lets a training end its step and write its checkpoint; everything else, and a second Ctrl-C, ends at once.
-fn stop_on_ctrl_c(display: &Display) {
-    let display = display.clone();
-    // A second handler, or a system without signals: then Ctrl-C ends the program without a word, as anywhere.
-    let _ = ctrlc::set_handler(move || {
-        if stop::ask() {
-            return display.tell("stopping after this step; Ctrl-C once more stops at once");
+fn stop_on_ctrl_c() {
+    pdl_console::exit_on_ctrl_c(|| {
+        let asked = stop::ask();
+        if asked {
+            note("stopping after this step; Ctrl-C once more stops at once");
         }
-        display.clear();
-        eprintln!("{HOW_TO_GO_ON}");
-        std::process::exit(STOPPED);
+        asked
     });
 }
 
@@ -304,7 +301,7 @@ fn run(train: Train, given: impl Fn(&str) -> bool, display: &Display) -> anyhow:
     };
     let (runs, sample) = (PathBuf::from("runs"), Sample::All);
     let request = Request { out, runs, name, settings, sample, tuned, force, trust_files };
-    let outcome = train::train(&request, &mut |event| display.show(event));
+    let outcome = train::train(&request, &mut |event| show_run(display, event));
     display.clear();
     let outcome = outcome?;
     let evaluated = outcome.existed && outcome.folder.join(evaluate::file_name(Split::Val)).is_file();
@@ -434,7 +431,7 @@ fn predict(words: &Predict) -> anyhow::Result<ExitCode> {
         say!("{maps}; {} could not be used: {}", counted(failed, "image"), out.display());
     }
     anyhow::ensure!(failed < done.len(), "none of the images could be used");
-    Ok(if *strict && failed > 0 { ExitCode::from(4) } else { ExitCode::SUCCESS })
+    Ok(if *strict && failed > 0 { ExitStatus::Strict.into() } else { ExitCode::SUCCESS })
 }
 
 fn evaluate(words: &Evaluate) -> anyhow::Result<()> {

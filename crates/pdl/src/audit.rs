@@ -5,10 +5,8 @@ use std::path::Path;
 
 use anyhow::Result;
 use pdl_cohort::same_patient::{Pair, SamePatient};
+use pdl_console::{counted, note};
 use pdl_curriculum::audit::{Audit, FILE, Link, Moved, Reason, SAME_PATIENT_FILE};
-use pdl_store::text::counted;
-
-use crate::display::note;
 
 /// Leaks that are named one by one; the rest is counted.
 const NAMED: usize = 10;

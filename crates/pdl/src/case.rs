@@ -5,14 +5,14 @@ use std::path::Path;
 use anyhow::{Result, bail};
 use pdl_cohort::attributes::Status;
 use pdl_cohort::cases::{CaseRow, Cases};
-use pdl_cohort::nearest;
+use pdl_console::suggest;
 
 /// # Errors
 /// When the curation folder has no such case, or has rejected it.
 pub(crate) fn check(out: &Path, case: &str) -> Result<()> {
     let cases = Cases::read(out)?;
     let Some(row) = cases.rows.iter().find(|row| row.case_id == case) else {
-        let near = nearest::question(case, cases.usable().map(|row| row.case_id.as_str()));
+        let near = suggest::question(case, cases.usable().map(|row| row.case_id.as_str()));
         let near = if near.is_empty() { ";".to_owned() } else { near };
         bail!(
             "there is no case '{case}'{near} `pdl summary {0} --cases` lists all {1}: {0}",

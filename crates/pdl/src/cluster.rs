@@ -6,10 +6,10 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, ensure};
+use pdl_console::ExitStatus;
 use pdl_prepare::plan::PrepareParameters;
 use pdl_similarity::metric::Metric;
 use pdl_similarity::parameters::CompareParameters;
-use pdl_store::progress::STOPPED;
 use serde::Deserialize;
 
 /// The program's name.
@@ -71,8 +71,8 @@ fn finish(command: &mut Command) -> Result<Vec<u8>> {
         format!("cannot start {PROGRAM}, which --cluster needs beside pdl or on the path (`just cluster` builds it)")
     })?;
     WAITING.store(false, Ordering::Relaxed);
-    if ended.code() == Some(STOPPED) {
-        std::process::exit(STOPPED);
+    if ended.code() == Some(ExitStatus::Stopped.code().into()) {
+        std::process::exit(ExitStatus::Stopped.code().into());
     }
     ensure!(ended.success(), "{PROGRAM} ended with {ended}");
     Ok(stdout)

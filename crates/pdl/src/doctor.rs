@@ -9,9 +9,9 @@ use pdl_similarity::isa::Isa;
 use serde::Serialize;
 use serde_json::json;
 
-use crate::display::say;
 use crate::health;
 use crate::settings::FILE;
+use pdl_console::say;
 
 /// The version of torch that pdl-fit links.
 const TORCH: &str = "2.13.0";

@@ -6,7 +6,7 @@ use anyhow::Result;
 use pdl_exchange::export::{Exported, Shards, Target, export};
 use pdl_exchange::files::Holding;
 
-use crate::display::say;
+use pdl_console::say;
 
 /// Where to, and in which form.
 #[derive(Debug, clap::Args)]

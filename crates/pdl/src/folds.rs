@@ -4,15 +4,14 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use pdl_cohort::folds::Fold;
+use pdl_console::{counted, note};
 use pdl_curriculum::audit::Audit;
 use pdl_curriculum::manifest::{self, FOLDS_FOLDER, INFO_FILE, ManifestInfo};
 use pdl_curriculum::rank::Ranked;
 use pdl_store::json;
-use pdl_store::text::counted;
 use serde_json::{Value, json};
 
 use crate::audit;
-use crate::display::note;
 use crate::summary;
 
 /// Which folds to rank.

@@ -7,12 +7,12 @@ use std::path::Path;
 
 use anyhow::Result;
 use pdl_cohort::cases::{self, Cases};
+use pdl_console::counted;
 use pdl_curriculum::manifest::{self, Manifest};
 use pdl_curriculum::{audit, validate};
 use pdl_prepare::prepare;
 use pdl_prepare::proxies::{self, Proxies};
 use pdl_similarity::pairs::{self, Pairs};
-use pdl_store::text::counted;
 use pdl_store::{hash, paths};
 
 use crate::doctor::{Check, State};

@@ -1,10 +1,9 @@
 //! `pdl help`: of a command, or of a topic. The topics' texts lie in the crates that they are about.
 
 use anyhow::{Result, anyhow};
-use pdl_cohort::nearest::nearest;
+use pdl_console::{say, suggest::nearest};
 
 use crate::args::Cli;
-use crate::display::say;
 
 /// The topics: name, text.
 const TOPICS: [(&str, &str); 11] = [

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use pdl_exchange::import::{ImportParameters as Choices, Imported, import};
 
-use crate::display::say;
+use pdl_console::say;
 
 /// From where, and where to.
 #[derive(Debug, clap::Args)]

@@ -8,13 +8,12 @@ use anyhow::{Context, Result, bail};
 use clap::CommandFactory;
 use pdl_cohort::pairing::{Pair, Paired};
 use pdl_cohort::survey::{Structures, Survey, survey};
+use pdl_console::{counted, say};
 use pdl_io::{stack, stem};
-use pdl_store::text::counted;
 use pdl_store::{atomic, paths};
 use serde_json::json;
 
 use crate::args::Cli;
-use crate::display::say;
 use crate::places;
 use crate::settings::{FILE, Settings};
 

@@ -5,8 +5,7 @@ use std::io::IsTerminal;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-
-use crate::display::say;
+use pdl_console::say;
 
 /// Most characters of a picture that kitty takes at once.
 const CHUNK: usize = 4096;

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
+use pdl_console::say;
 use pdl_prepare::proxies::Proxies;
 use pdl_similarity::compare::compare_tile;
 use pdl_similarity::invariant::{Aligned, Motion, aligned_neighbours};
@@ -17,7 +18,6 @@ use serde_json::json;
 
 use crate::args::Command;
 use crate::case;
-use crate::display::say;
 
 /// Runs `command` if it is one of these. None of them takes the folder for itself: tiles may be computed side by
 /// side, and files are renamed into place whole.

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
-use pdl_cohort::nearest;
 use pdl_cohort::{cases, layout, tree};
+use pdl_console::suggest;
 use pdl_curriculum::manifest;
 use pdl_prepare::{prepare, proxies};
 use pdl_similarity::pairs;
@@ -70,7 +70,7 @@ fn neighbours(path: &Path) -> String {
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let names: Vec<String> = entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
-    nearest::question(&name.to_string_lossy(), names.iter().map(String::as_str))
+    suggest::question(&name.to_string_lossy(), names.iter().map(String::as_str))
 }
 
 /// Of a command that works on a curation folder: it is one, and holds what the command reads.

@@ -8,13 +8,13 @@ use pdl_curriculum::audit::{self, Audit};
 use pdl_curriculum::manifest::{self, Manifest};
 use pdl_report::cohort::{self, Summary};
 use pdl_store::json;
-use pdl_store::text::counted;
+
 use serde_json::json;
 
 use crate::args::Command;
 use crate::case;
-use crate::display::say;
 use crate::inline;
+use pdl_console::{counted, say};
 
 /// Findings that are named; the rest is counted.
 const NAMED: usize = 10;

@@ -8,6 +8,7 @@ use pdl_cohort::index::index;
 use pdl_cohort::same_patient::SamePatient;
 use pdl_cohort::{CohortError, key_file};
 use pdl_cohort::{cases, sources};
+use pdl_console::{Display, note, say};
 use pdl_curriculum::audit::audit;
 use pdl_curriculum::rank::rank;
 use pdl_prepare::prepare::prepare;
@@ -20,7 +21,6 @@ use pdl_store::progress::Run;
 use crate::args::{Cli, Command};
 use crate::audit;
 use crate::cluster;
-use crate::display::{self, Display};
 use crate::doctor;
 use crate::export;
 use crate::folds::{FoldParameters, RankedFold};
@@ -69,7 +69,7 @@ pub(crate) fn run(cli: &Cli, matches: &ArgMatches) -> Result<()> {
         return doctor::run(args, cli.json);
     }
     if let Command::Shell(words) = &cli.command {
-        display::say(&words.run::<Cli>()?);
+        say(&words.run(pdl_console::command::<Cli>())?);
         return Ok(());
     }
     let mut settings = Settings::new(cli, matches)?;
@@ -98,7 +98,7 @@ pub(crate) fn run(cli: &Cli, matches: &ArgMatches) -> Result<()> {
         display.clear();
         return result;
     }
-    display::say_how_to_go_on(&display);
+    pdl_console::exit_on_ctrl_c(cluster::is_waiting);
     if let Command::Compare { cluster: Some(scheduler), .. } = &cli.command {
         display.clear();
         return cluster::compare(out, &settings.compare, scheduler, cli.json);
@@ -127,7 +127,7 @@ pub(crate) fn run(cli: &Cli, matches: &ArgMatches) -> Result<()> {
 
 fn print_settings(cli: &Cli, settings: &Settings) -> Result<()> {
     let text = if cli.json { serde_json::to_string_pretty(settings)? } else { toml::to_string(settings)? };
-    display::say(text.trim_end());
+    say(text.trim_end());
     Ok(())
 }
 
@@ -171,7 +171,7 @@ impl Stages<'_> {
                 if !no_report {
                     enter("report");
                     if let Err(error) = self.report(&ReportParameters::default(), outcome) {
-                        display::note(&format!("warning: the report was not written: {error}"));
+                        note(&format!("warning: the report was not written: {error}"));
                     }
                 }
                 Ok(())
@@ -222,13 +222,13 @@ impl Stages<'_> {
         let first = !self.out.join(cases::FILE).exists();
         let indexed = index(cohort, self.out, &self.settings.index, &same_patient, self.how())?;
         if first && !self.out.join(sources::FILE).exists() {
-            display::note(
+            note(
                 "note: cases.parquet holds the paths of the cohort's files and its patients' ids as they are; where these say \
                  whose the images are, --pseudonyms into a new OUT keeps them out (pdl help privacy)",
             );
         }
         if let Some(key) = missing.filter(|key| key.exists()) {
-            display::note(&format!(
+            note(&format!(
                 "note: a key of the pseudonyms was made: keep it, since under another key every pseudonym is another: {}",
                 key.display()
             ));
@@ -284,7 +284,7 @@ impl Stages<'_> {
         let Some(found) = audit::to_join(&audited) else { return Ok(false) };
         let crowds = audit::crowds(&found);
         if !crowds.is_empty() {
-            display::note(&audit::crowds_text(&crowds));
+            note(&audit::crowds_text(&crowds));
         }
         let found = found.without(&crowds);
         if found.is_empty() {
@@ -294,7 +294,7 @@ impl Stages<'_> {
         let (indexed, taken) = match join(&found) {
             Err(CohortError::NotOnePatient { problems }) => {
                 for problem in problems.values() {
-                    display::note(&format!(
+                    note(&format!(
                         "note: some patients in two splits seem to be one, but {problem}: that is left as it is"
                     ));
                 }
@@ -306,7 +306,7 @@ impl Stages<'_> {
             }
             indexed => (indexed?, found),
         };
-        audit::joined(self.out, &audited.links, &taken).iter().for_each(|line| display::note(line));
+        audit::joined(self.out, &audited.links, &taken).iter().for_each(|line| note(line));
         outcome.indexed = Some(indexed);
         Ok(true)
     }

@@ -7,16 +7,15 @@ use anyhow::Result;
 use pdl_cohort::attributes::{Split, Status};
 use pdl_cohort::cases::CaseRow;
 use pdl_cohort::index::Indexed;
+use pdl_console::{counted, note, say};
 use pdl_curriculum::manifest::{ManifestRow, Ranking};
 use pdl_curriculum::pace::Stage;
 use pdl_curriculum::rank::Ranked;
 use pdl_prepare::prepare::Prepared;
-use pdl_store::text::counted;
 use serde_json::{Value, json};
 
 use crate::audit;
 use crate::case::reasons;
-use crate::display::{note, say};
 use crate::folds;
 use crate::next;
 use crate::outcome::Outcome;

@@ -3,14 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use pdl_console::{counted, say};
 use pdl_curriculum::diff::{Changes, MovedCase, MovedPatient};
 use pdl_curriculum::manifest::Manifest;
 use pdl_curriculum::validate::{ValidateParameters, Validated, folder_of, validate};
 use pdl_store::progress::Progress;
-use pdl_store::text::counted;
 
 use crate::args::Command;
-use crate::display::say;
 
 /// Cases that are named one by one where there may be many; the rest is counted.
 const NAMED: usize = 10;

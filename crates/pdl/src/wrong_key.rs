@@ -1,6 +1,6 @@
 //! What is wrong in a settings file, in words of the file.
 
-use pdl_cohort::nearest::nearest;
+use pdl_console::suggest::nearest;
 
 /// Says line, section and key of what cannot be read, what was found there and what is wanted.
 pub(crate) fn told(text: &str, error: &toml::de::Error) -> String {

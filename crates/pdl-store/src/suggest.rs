@@ -1,17 +1,17 @@
-//! Names that are spelt much like one that does not exist.
+//! Known names that an unknown one is likely to mean.
 
-/// How alike two names must be for one to be meant by the other.
+/// Least Jaro-Winkler similarity, from 0 to 1, at which a name is suggested.
 const ALIKE: f64 = 0.8;
 
-/// Most names that are offered.
+/// Most names that are suggested.
 const OFFERED: usize = 3;
 
-/// The name that is spelt most like `word`, if any is much like it.
+/// The known name most similar to `word` in spelling, if any is similar enough.
 pub fn nearest<'a>(word: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     several(word, names).into_iter().next()
 }
 
-/// The names that are spelt much like `word`, nearest first.
+/// Up to three known names similar to `word` in spelling, the most similar first; case is ignored.
 pub fn several<'a>(word: &str, names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     let word = word.to_lowercase();
     let near = |name: &str| strsim::jaro_winkler(&word, &name.to_lowercase());
@@ -21,7 +21,7 @@ pub fn several<'a>(word: &str, names: impl Iterator<Item = &'a str>) -> Vec<&'a 
     alike.into_iter().take(OFFERED).map(|(_, name)| name).collect()
 }
 
-/// `; did you mean 'a' or 'b'?`, or nothing.
+/// `; did you mean 'a' or 'b'?`, or an empty text.
 pub fn question<'a>(word: &str, names: impl Iterator<Item = &'a str>) -> String {
     let quoted: Vec<String> = several(word, names).iter().map(|name| format!("'{name}'")).collect();
     match quoted.split_last() {
