@@ -12,7 +12,7 @@ use pdl_store::json;
 use serde_json::{Value, json};
 
 use crate::audit;
-use crate::summary;
+use crate::output::summary;
 
 /// Which folds to rank.
 #[derive(Debug, clap::Args)]

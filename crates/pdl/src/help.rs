@@ -3,7 +3,7 @@
 use anyhow::{Result, anyhow};
 use pdl_console::{say, suggest::nearest};
 
-use crate::args::Cli;
+use crate::cli::Cli;
 
 /// The topics: name, text.
 const TOPICS: [(&str, &str); 11] = [

@@ -13,8 +13,8 @@ use pdl_io::{stack, stem};
 use pdl_store::{atomic, paths};
 use serde_json::json;
 
-use crate::args::Cli;
-use crate::places;
+use crate::cli::Cli;
+use crate::preconditions;
 use crate::settings::{FILE, Settings};
 
 /// The table of a cohort whose layout had to be guessed.
@@ -45,7 +45,7 @@ pub(crate) struct InitArgs {
 
 /// Writes `OUT/pdl.toml`, and `OUT/cohort.csv` where the cohort has no layout that pdl knows.
 pub(crate) fn run(args: &InitArgs, as_json: bool) -> Result<()> {
-    places::check_cohort(&args.cohort, &args.out)?;
+    preconditions::check_cohort(&args.cohort, &args.out)?;
     let path = args.out.join(FILE);
     for taken in [&path, &args.out.join(TABLE)] {
         if taken.exists() && !args.force {

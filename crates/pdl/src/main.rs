@@ -2,37 +2,34 @@
 //!
 //! The command line knows every stage and decides nothing: it merges flags with `pdl.toml`
 //! ([`settings`]), runs stages in order ([`stages`]) and says what was
-//! made ([`summary`]). Results go to stdout, progress and warnings to stderr.
+//! made ([`output`]). Results go to stdout, progress and warnings to stderr.
 
-mod args;
 mod audit;
 mod case;
+mod cli;
 mod cluster;
+mod config_error;
 mod doctor;
 mod export;
 mod folds;
-mod health;
 mod help;
 mod import;
 mod init;
-mod inline;
-mod next;
 mod outcome;
+mod output;
 mod pairs;
-mod places;
+mod preconditions;
 mod settings;
 mod show;
 mod stages;
-mod summary;
 mod validate;
-mod wrong_key;
 
 use std::process::ExitCode;
 
 use clap::FromArgMatches;
 use pdl_console::ExitStatus;
 
-use crate::args::Cli;
+use crate::cli::Cli;
 
 fn main() -> ExitCode {
     let matches = pdl_console::command::<Cli>().get_matches(); // ends with code 2 on wrong usage
@@ -43,7 +40,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitStatus::Done.into(),
         Err(error) => {
             let status = match () {
-                () if error.is::<places::PlaceError>() => ExitStatus::Usage,
+                () if error.is::<preconditions::PreconditionError>() => ExitStatus::Usage,
                 () if error.is::<stages::StrictError>() => ExitStatus::Strict,
                 () if error.is::<audit::LeakError>() => ExitStatus::Leak,
                 () if error.is::<validate::DifferError>() => ExitStatus::Differs,

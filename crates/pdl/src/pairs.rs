@@ -16,8 +16,8 @@ use pdl_similarity::tile::Tile;
 use pdl_store::progress::Run;
 use serde_json::json;
 
-use crate::args::Command;
 use crate::case;
+use crate::cli::Command;
 
 /// Runs `command` if it is one of these. None of them takes the folder for itself: tiles may be computed side by
 /// side, and files are renamed into place whole.

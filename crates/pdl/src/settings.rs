@@ -14,8 +14,8 @@ use pdl_similarity::parameters::CompareParameters;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::args::{Cli, RunParameters};
-use crate::wrong_key;
+use crate::cli::{Cli, RunParameters};
+use crate::config_error;
 
 /// The settings file that a curation folder may hold.
 pub(crate) const FILE: &str = "pdl.toml";
@@ -89,7 +89,7 @@ fn file(cli: &Cli) -> Result<Option<PathBuf>> {
 }
 
 fn merge(text: &str, matches: &ArgMatches) -> Result<Settings> {
-    let told = |error: toml::de::Error| anyhow::anyhow!(wrong_key::told(text, &error));
+    let told = |error: toml::de::Error| anyhow::anyhow!(config_error::told(text, &error));
     let file: toml::Table = text.parse().map_err(told)?;
     // First the file alone, so that a wrong key is reported where it stands.
     let settings: Settings = toml::from_str(text).map_err(told)?;

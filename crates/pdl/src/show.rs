@@ -11,9 +11,9 @@ use pdl_store::json;
 
 use serde_json::json;
 
-use crate::args::Command;
 use crate::case;
-use crate::inline;
+use crate::cli::Command;
+use crate::output::terminal_image;
 use pdl_console::{counted, say};
 
 /// Findings that are named; the rest is counted.
@@ -37,7 +37,7 @@ fn picture(out: &Path, case: &str, to: Option<&Path>, as_json: bool) -> Result<(
         say(&json!({ "case": case, "file": path }).to_string());
     } else {
         if to.is_none() {
-            inline::show(&std::fs::read(path)?);
+            terminal_image::show(&std::fs::read(path)?);
         }
         say(&format!("{case}, as stored (above) and as prepared (below): {}", path.display()));
     }

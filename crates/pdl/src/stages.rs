@@ -18,8 +18,8 @@ use pdl_store::journal::Trust;
 use pdl_store::lock::FolderLock;
 use pdl_store::progress::Run;
 
-use crate::args::{Cli, Command};
 use crate::audit;
+use crate::cli::{Cli, Command};
 use crate::cluster;
 use crate::doctor;
 use crate::export;
@@ -28,11 +28,11 @@ use crate::help;
 use crate::import;
 use crate::init;
 use crate::outcome::Outcome;
+use crate::output::summary;
 use crate::pairs;
-use crate::places;
+use crate::preconditions;
 use crate::settings::Settings;
 use crate::show;
-use crate::summary;
 use crate::validate;
 
 /// A case cannot be used, and `--strict` makes that fatal.
@@ -87,8 +87,10 @@ pub(crate) fn run(cli: &Cli, matches: &ArgMatches) -> Result<()> {
         return result;
     }
     match &cli.command {
-        Command::Curate { cohort, .. } | Command::Index { cohort, .. } => places::check_cohort(cohort, out)?,
-        command => places::check_curated(out, command)?,
+        Command::Curate { cohort, .. } | Command::Index { cohort, .. } => {
+            preconditions::check_cohort(cohort, out)?
+        }
+        command => preconditions::check_curated(out, command)?,
     }
     if let Some(result) = show::run(out, &cli.command, cli.json) {
         return result;

@@ -9,7 +9,7 @@ use pdl_curriculum::manifest::Manifest;
 use pdl_curriculum::validate::{ValidateParameters, Validated, folder_of, validate};
 use pdl_store::progress::Progress;
 
-use crate::args::Command;
+use crate::cli::Command;
 
 /// Cases that are named one by one where there may be many; the rest is counted.
 const NAMED: usize = 10;

@@ -10,7 +10,7 @@ use pdl_curriculum::manifest;
 use pdl_prepare::{prepare, proxies};
 use pdl_similarity::pairs;
 
-use crate::args::Command;
+use crate::cli::Command;
 use crate::settings;
 
 /// Folders of a cohort in which its files lie.
@@ -18,15 +18,15 @@ const COHORTS_OWN: [&str; 6] = ["", "images", "labels", "imagesTr", "labelsTr", 
 
 /// OUT and COHORT cannot be what was typed.
 #[derive(Debug)]
-pub(crate) struct PlaceError(String);
+pub(crate) struct PreconditionError(String);
 
-impl std::fmt::Display for PlaceError {
+impl std::fmt::Display for PreconditionError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-impl std::error::Error for PlaceError {}
+impl std::error::Error for PreconditionError {}
 
 /// Of a command that reads a cohort: the cohort is there, and OUT is none of its own folders.
 pub(crate) fn check_cohort(cohort: &Path, out: &Path) -> Result<()> {
@@ -41,7 +41,7 @@ pub(crate) fn check_cohort(cohort: &Path, out: &Path) -> Result<()> {
             } else {
                 format!("the cohort's {name}/")
             };
-            return Err(PlaceError(format!(
+            return Err(PreconditionError(format!(
                 "--out must be a folder of its own, and this is {what}; choose another, such as {}-pdl: {}",
                 cohort.display().to_string().trim_end_matches('/'),
                 out.display()

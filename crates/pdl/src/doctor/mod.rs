@@ -1,5 +1,7 @@
 //! `pdl doctor`: whether this machine and a curation folder are fit for what comes next.
 
+pub(crate) mod curation;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -9,7 +11,6 @@ use pdl_similarity::isa::Isa;
 use serde::Serialize;
 use serde_json::json;
 
-use crate::health;
 use crate::settings::FILE;
 use pdl_console::say;
 
@@ -66,7 +67,7 @@ pub(crate) fn run(args: &DoctorArgs, as_json: bool) -> Result<()> {
     checks.extend([formats(), libtorch()]);
     let of_machine = checks.len();
     if let Some(out) = &args.out {
-        checks.extend(health::of(out));
+        checks.extend(curation::of(out));
     }
     let wrong = checks.iter().filter(|check| check.state == State::Wrong).count();
     if as_json {

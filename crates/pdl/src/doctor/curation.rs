@@ -16,7 +16,7 @@ use pdl_similarity::pairs::{self, Pairs};
 use pdl_store::{hash, paths};
 
 use crate::doctor::{Check, State};
-use crate::places;
+use crate::preconditions;
 
 /// The record of a run that has ended.
 const RUN: &str = "run.json";
@@ -24,7 +24,7 @@ const RUN: &str = "run.json";
 /// Everything about one folder.
 pub(crate) fn of(out: &Path) -> Vec<Check> {
     if !out.join(cases::FILE).is_file() {
-        return vec![Check::new("index", State::Wrong, places::no_curation(out))];
+        return vec![Check::new("index", State::Wrong, preconditions::no_curation(out))];
     }
     let cases = match Cases::read(out) {
         Ok(cases) => cases,

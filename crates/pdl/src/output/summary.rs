@@ -17,8 +17,8 @@ use serde_json::{Value, json};
 use crate::audit;
 use crate::case::reasons;
 use crate::folds;
-use crate::next;
 use crate::outcome::Outcome;
+use crate::output::hints;
 
 /// Rejected cases that are named one by one; the rest is counted.
 const NAMED: usize = 10;
@@ -132,7 +132,7 @@ pub(crate) fn print(out: &Path, outcome: &Outcome, as_json: bool) -> Result<()> 
         say(&format!("  {file:<18} {text}"));
     }
     folds::lines(&outcome.folds).iter().for_each(|line| say(line));
-    say(&format!("Next: {}", next::next(out, outcome)));
+    say(&format!("Next: {}", hints::next(out, outcome)));
     Ok(())
 }
 
