@@ -66,25 +66,25 @@ pub struct RankParameters {
     #[arg(long, value_enum, default_value_t = ScoreBy::Mean)]
     pub score: ScoreBy,
     /// The training cases to which --score reference compares, by case id; must be given with it.
-    #[arg(long, value_delimiter = ',', value_name = "CASE[,CASE]")]
+    #[arg(long, value_delimiter = ',', value_name = "CASE[,CASE]", help_heading = "Score")]
     pub reference: Vec<String>,
     /// Nearest neighbours that --score knn and the search for outliers look at.
-    #[arg(long, default_value_t = 5, value_name = "N")]
+    #[arg(long, default_value_t = 5, value_name = "N", help_heading = "Score")]
     pub neighbours: usize,
     /// In which order cases join.
     #[arg(long, value_enum, default_value_t = Order::Typical)]
     pub order: Order,
     /// Seed of --order random.
-    #[arg(long, default_value_t = 0, value_name = "N")]
+    #[arg(long, default_value_t = 0, value_name = "N", help_heading = "Order")]
     pub order_seed: u64,
     /// What the score counts against novelty in --order mmr, from 0 to 1.
-    #[arg(long, default_value_t = 0.5, value_name = "WEIGHT")]
+    #[arg(long, default_value_t = 0.5, value_name = "WEIGHT", help_heading = "Order")]
     pub mmr_weight: f64,
     /// The most similar share of all pairs, which are the edges of --order community, from 0 to 1.
-    #[arg(long, default_value_t = 0.1, value_name = "SHARE")]
+    #[arg(long, default_value_t = 0.1, value_name = "SHARE", help_heading = "Order")]
     pub edge_share: f64,
     /// The column of the cases table that --order stratified keeps in proportion; must be given with it.
-    #[arg(long, value_name = "COLUMN")]
+    #[arg(long, value_name = "COLUMN", help_heading = "Order")]
     pub stratify_by: Option<String>,
     /// Training cases to keep in the curriculum: a number, or a share such as 20%; the others stay in the
     /// manifest without a rank. Of cases with the same image file all but one go first.
@@ -92,45 +92,45 @@ pub struct RankParameters {
     pub keep: Option<Share>,
     /// Leave out all but one of the training cases that are this similar (SSIM); the best annotated stays.
     /// All are kept when not given.
-    #[arg(long, value_name = "SSIM")]
+    #[arg(long, value_name = "SSIM", help_heading = "Duplicates and outliers")]
     pub near_duplicate: Option<f64>,
     /// Interquartile ranges above the third quartile from which on a case is listed as an outlier, by its mean
     /// distance to its nearest neighbours. Outliers are never left out.
-    #[arg(long, default_value_t = 1.5, value_name = "FACTOR")]
+    #[arg(long, default_value_t = 1.5, value_name = "FACTOR", help_heading = "Duplicates and outliers")]
     pub outlier_fence: f64,
     /// How the number of active cases grows.
     #[arg(long, value_enum, default_value_t = Pacing::Fixed)]
     pub pacing: Pacing,
     /// Epochs between stages as published: ct is 10, mr is 20; else by the modality.
-    #[arg(long, value_enum)]
+    #[arg(long, value_enum, help_heading = "Pacing")]
     pub preset: Option<Preset>,
     /// Training cases that begin: a number, or a share such as 20%.
-    #[arg(long, default_value = "20%", value_name = "CASES|SHARE")]
+    #[arg(long, default_value = "20%", value_name = "CASES|SHARE", help_heading = "Pacing")]
     pub start: Share,
     /// Training cases that join at each further stage (fixed): a number, or a share such as 20%.
-    #[arg(long, default_value = "20%", value_name = "CASES|SHARE")]
+    #[arg(long, default_value = "20%", value_name = "CASES|SHARE", help_heading = "Pacing")]
     pub add: Share,
     /// Epochs between stages (fixed, two-stage); 10 for CT and 20 for the others when not given, as published.
-    #[arg(long, value_name = "EPOCHS")]
+    #[arg(long, value_name = "EPOCHS", help_heading = "Pacing")]
     pub every: Option<u32>,
     /// Epochs of the whole training, for the pacings that are functions of time.
-    #[arg(long, default_value_t = 100, value_name = "EPOCHS")]
+    #[arg(long, default_value_t = 100, value_name = "EPOCHS", help_heading = "Pacing")]
     pub epochs: u32,
     /// The share of --epochs after which all cases are active, for the same pacings.
-    #[arg(long, default_value_t = 0.8, value_name = "SHARE")]
+    #[arg(long, default_value_t = 0.8, value_name = "SHARE", help_heading = "Pacing")]
     pub full_at: f64,
     /// The power of the polynomial pacing: 0.5, 1 or 2, or any above 0.
-    #[arg(long, default_value_t = 1.0, value_name = "P")]
+    #[arg(long, default_value_t = 1.0, value_name = "P", help_heading = "Pacing")]
     pub power: f64,
     /// The most similar training cases from which the coarse sample for tuning is taken: a number, or a share.
-    #[arg(long, default_value = "40%", value_name = "CASES|SHARE")]
+    #[arg(long, default_value = "40%", value_name = "CASES|SHARE", help_heading = "Tuning subset")]
     pub tune_from: Share,
     /// Every how many of them belong to the coarse sample.
-    #[arg(long, default_value_t = 2, value_name = "N")]
+    #[arg(long, default_value_t = 2, value_name = "N", help_heading = "Tuning subset")]
     pub tune_step: u32,
     /// How large the coarse sample is, evenly spread over the same cases, instead of --tune-step: a number, or a
     /// share of the training cases.
-    #[arg(long, value_name = "CASES|SHARE")]
+    #[arg(long, value_name = "CASES|SHARE", help_heading = "Tuning subset")]
     pub tune_size: Option<Share>,
 }
 
