@@ -1,4 +1,4 @@
-//! What people type wrong, and what they are told.
+//! Mistakes on the command line and in settings, and the messages that they get.
 
 use std::fs;
 
@@ -150,8 +150,8 @@ fn a_folder_that_was_never_curated_has_nothing_to_show() {
     }
 }
 
-/// What is told of each mistake, word for word, with the folders' names taken out: cli_errors.txt beside this file
-/// (PDL_UPDATE_SNAPSHOTS=1 writes it anew, to be read before it is committed).
+/// The message of each mistake, word for word, without the folders' names: cli_errors.txt beside
+/// this file (PDL_UPDATE_SNAPSHOTS=1 writes it again, to be read before it is committed).
 #[test]
 fn what_is_told_of_the_most_likely_mistakes() {
     let (here, new) = (folder(), folder());
@@ -172,7 +172,8 @@ fn what_is_told_of_the_most_likely_mistakes() {
     fs::write(at("broken.json"), "{").unwrap();
     fs::write(at("type.toml"), "[compare]\nstride = \"two\"\n").unwrap();
     fs::write(at("key.toml"), "[prepare]\nproxysize = [32, 32, 32]\n").unwrap();
-    let mistakes: [&[&str]; 25] = [
+    fs::write(at("renamed.toml"), "[rank]\nrate = 0.01\n").unwrap();
+    let mistakes: [&[&str]; 26] = [
         &["curate", &at("none"), "--out", new],
         &["curate", &at("empty"), "--out", new],
         &["curate", &at("volumes"), "--out", new],
@@ -192,6 +193,7 @@ fn what_is_told_of_the_most_likely_mistakes() {
         &["curate", ct, "--out", out, "--val-share", "0.9", "--test-share", "0.3"],
         &["rank", out, "--config", &at("type.toml")],
         &["rank", out, "--config", &at("key.toml")],
+        &["rank", out, "--config", &at("renamed.toml")],
         &["rank", out, "--config", &at("none.toml")],
         &["rank", out, "--score", "reference"],
         &["similar", out, "ct_99"],

@@ -189,7 +189,8 @@ fn a_label_map_on_another_grid_is_resampled_when_asked_for() {
     run_ok(&words);
     assert!(files(out.path()) == before, "a second run changes nothing");
 
-    // Labels that lie nowhere in their image are refused all the same; so is the case without the flag.
+    // Labels that lie nowhere in their image are refused all the same; so is the case without the
+    // flag.
     let far = Grid::new(fine.shape, fine.affine.rescaled([1.0; 3], [1e4, 0.0, 0.0]));
     nifti::write_labels(&label, &LabelMap { grid: far, voxels: labels_on(&drawn, moved).voxels }).unwrap();
     run_ok(&words);

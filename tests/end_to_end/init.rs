@@ -17,7 +17,7 @@ fn a_known_layout_gets_settings_that_pdl_reads_as_they_stand() {
     let told = run_ok(&["init", sample("ct").to_str().unwrap(), "--out", out_text]);
     assert!(told.contains("layout: a folder with a cohort.csv"), "{told}");
     assert!(told.contains("24 images with labels") && told.contains("20 patients"), "{told}");
-    assert!(told.contains("12 of 24 cases were looked into"), "{told}");
+    assert!(told.contains("12 of 24 cases were read"), "{told}");
     let settings = fs::read_to_string(format!("{out_text}/pdl.toml")).unwrap();
     assert!(
         settings.contains("\nmodality = \"CT\"\n") && settings.contains("\n# proxy_size = "),
@@ -32,7 +32,7 @@ fn a_known_layout_gets_settings_that_pdl_reads_as_they_stand() {
     }
     let again = run(&["init", sample("ct").to_str().unwrap(), "--out", out_text]);
     assert_eq!(again.status.code(), Some(1));
-    assert!(String::from_utf8_lossy(&again.stderr).contains("--force writes it anew"));
+    assert!(String::from_utf8_lossy(&again.stderr).contains("--force replaces it"));
     assert_eq!(fs::read_to_string(format!("{out_text}/pdl.toml")).unwrap(), settings);
     let mine = "# mine\n";
     fs::write(format!("{out_text}/pdl.toml"), mine).unwrap();
@@ -61,10 +61,10 @@ fn volumes_of_unknown_layout_are_paired_by_name_into_a_table_that_curates() {
     let told = run_ok(&["init", cohort_text, "--out", out_text]);
     assert!(told.contains("3 images with labels"), "{told}");
     assert!(
-        told.contains("1 files left out, as") && told.contains("\n  Pat 4, left/CT scan.nii.gz\n"),
+        told.contains("1 file excluded, because") && told.contains("\n  Pat 4, left/CT scan.nii.gz\n"),
         "{told}"
     );
-    assert!(told.contains("all 3 cases were looked into"), "{told}");
+    assert!(told.contains("all 3 cases were read"), "{told}");
     let table = out.join("cohort.csv");
     let result: Value =
         serde_json::from_str(&run_ok(&["index", table.to_str().unwrap(), "--out", out_text, "--json"]))
@@ -90,7 +90,7 @@ fn the_structures_of_a_dicom_cohort_are_listed_and_can_be_chosen_from() {
         assert!(told.to_lowercase().contains(&format!("\n  {name}: in ")), "{name}: {told}");
     }
     assert!(!settings.contains("[labels]"));
-    // What its comment says: take away the # of the first line, the last, and those to keep.
+    // What its comment says: uncomment the first line, the last, and those to keep.
     let chosen: Vec<String> = settings
         .lines()
         .map(|line| {
@@ -183,7 +183,7 @@ fn what_is_damaged_is_named_with_the_case_and_the_command_that_mends_it() {
     assert!(state == "note" && told.contains(&format!("`pdl report {text}`")), "{told}");
     fs::remove_file(out.path().join("prepared/images/ct_03.nii.gz")).unwrap();
     let (state, told) = said("prepare");
-    assert!(state == "wrong" && told.starts_with("1 case (ct_03) without prepared files"), "{told}");
+    assert!(state == "wrong" && told.starts_with("1 case (ct_03) with missing prepared files"), "{told}");
     assert!(told.contains(&format!("`pdl prepare {text}`")), "{told}");
     let cut = |name: &str| {
         let bytes = fs::read(out.path().join(name)).unwrap();
@@ -245,6 +245,15 @@ fn every_topic_is_printed_and_every_command_has_help() {
         "measured",
     ];
     let overview = run_ok(&["help"]);
+    assert_eq!(run_ok(&["--help"]).trim_end(), overview.trim_end());
+    assert!(overview.lines().count() <= 40, "one screen: {overview}");
+    let place = |text: &str| overview.find(text).unwrap_or_else(|| panic!("no {text} in {overview}"));
+    assert!(place("pdl init COHORT") < place("pdl curate COHORT"), "the way stands first: {overview}");
+    assert!(place("pdl report OUT") < place("pdl-fit train OUT"), "{overview}");
+    assert!(place("pdl-fit train OUT") < place("\n  index "), "{overview}");
+    let help = run_ok(&["rank", "--help"]);
+    let place = |text: &str| help.find(text).unwrap_or_else(|| panic!("no {text} in {help}"));
+    assert!(place("--metric <") < place("\nPacing:") && place("\nPacing:") < place("--power <"), "{help}");
     for topic in topics {
         assert!(run_ok(&["help", topic]).lines().count() > 10, "{topic}");
         assert!(overview.contains(topic), "{topic}");
@@ -274,7 +283,7 @@ fn a_run_that_ctrl_c_stops_says_so_and_goes_on_to_the_same_bytes() {
     let output = running.wait_with_output().unwrap();
     let told = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(130), "{told}");
-    assert!(told.contains("the same command again goes on from here"), "{told}");
+    assert!(told.contains("run the same command again to resume"), "{told}");
     assert!(!out.path().join("manifest.parquet").exists());
     curate(&cohort, out.path(), &[]);
     let manifest = |files: Vec<(String, Vec<u8>)>| {

@@ -1,5 +1,5 @@
-//! What users rely on, tried with the program itself on the sample cohorts, on cohorts broken on purpose, and,
-//! where `PDL_REAL_DATA` names them, on real ones.
+//! What users rely on, tried with the program itself on the sample cohorts, on cohorts broken on
+//! purpose, and, where `PDL_REAL_DATA` names them, on real ones.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "tests may fail loudly")]
 
 mod audit;
@@ -46,7 +46,8 @@ fn curated(name: &str) -> &'static Path {
     })
 }
 
-/// To be held while a shared cohort is exported: each export locks its curation folder, and refuses to wait.
+/// To be held while a shared cohort is exported: each export locks its curation folder, and refuses
+/// to wait.
 fn turn() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
     TURN.lock().unwrap_or_else(PoisonError::into_inner)

@@ -87,7 +87,7 @@ fn a_cohort_that_is_not_there_is_said_to_be_so_with_what_is_like_it() {
     for command in ["init", "index", "curate"] {
         let (code, text) = told(&[command, missing.to_str().unwrap(), "--out", out.to_str().unwrap()]);
         assert_eq!(code, 1);
-        let expected = "error: there is no such file or folder; did you mean 'prostate-mr'?: ";
+        let expected = "error: cannot find the cohort; did you mean 'prostate-mr'?: ";
         assert!(text.starts_with(expected) && text.lines().count() == 1, "{text}");
     }
 }
@@ -110,9 +110,9 @@ fn a_command_on_what_is_no_curation_folder_says_what_it_is_and_what_to_do() {
         (at("empty"), "it is empty"),
         (at("begun"), "it holds settings, but no cases yet"),
         (at("other"), "`pdl curate COHORT --out OUT` makes one"),
-        (at("other/notes.txt"), "this is a file"),
+        (at("other/notes.txt"), "found a file"),
         (at("othr"), "did you mean 'other'?"),
-        (inside.to_str().unwrap().to_owned(), "it lies in the curation folder"),
+        (inside.to_str().unwrap().to_owned(), "it lies inside the curation folder"),
     ];
     for (place, expected) in &places {
         for words in
@@ -148,7 +148,7 @@ fn a_stage_that_is_missing_is_named_with_its_command() {
     run_ok(&["prepare", text, "--proxy-size", "16"]);
     for words in [&["similar", text, "ct_01"][..], &["duplicates", text], &["rank", text], &["audit", text]] {
         let (code, told) = told(words);
-        assert!(code == 1 && told.contains("there are no pairs") && told.contains("`pdl compare "), "{told}");
+        assert!(code == 1 && told.contains("has no pairs yet") && told.contains("`pdl compare "), "{told}");
     }
 }
 

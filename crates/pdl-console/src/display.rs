@@ -70,8 +70,8 @@ impl Display {
         self.stages.set_message(stages.collect::<Vec<_>>().join(" | "));
     }
 
-    /// Shows that `done` units of the step are done; for steps that are told in totals rather than by
-    /// [`Progress::advance`].
+    /// Shows that `done` units of the step are done, for a step whose progress is known as a total
+    /// rather than by [`Progress::advance`].
     pub fn set(&self, done: u64) {
         self.step.set_position(done);
         self.update_plain(|plain| plain.done = done);

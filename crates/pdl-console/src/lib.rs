@@ -1,8 +1,8 @@
 //! What pdl's programs share on the terminal; no stage of the pipeline is known here.
 //!
-//! In: a command line that clap derives, results, warnings and progress. Out: results on stdout, the rest on stderr
-//! ([`say`], [`note`], [`report`], [`Display`]), an exit code ([`ExitStatus`]), short help ([`command`]), and the
-//! commands `completions` and `man` ([`Shell`]).
+//! In: a command line that clap derives, results, warnings and progress. Out: results on stdout,
+//! the rest on stderr ([`say`], [`note`], [`report`], [`Display`]), an exit code ([`ExitStatus`]),
+//! short help ([`command`]), and the commands `completions` and `man` ([`Shell`]).
 //!
 //! ```
 //! use pdl_console::{ExitStatus, counted, shorten, suggest};

@@ -19,7 +19,8 @@ pub fn note(line: &str) {
     above_bars(&|| drop(writeln!(std::io::stderr().lock(), "{line}")));
 }
 
-/// Writes an error and its causes to stderr, a line each; a cause that the line above quotes is skipped.
+/// Writes an error and its causes to stderr, a line each; a cause that the line above quotes is
+/// skipped.
 pub fn report(error: &(dyn Error + 'static)) {
     lines(error).iter().for_each(|line| note(line));
 }
@@ -39,8 +40,8 @@ fn lines(error: &(dyn Error + 'static)) -> Vec<String> {
     lines
 }
 
-/// Hides the bars while `write` runs: stdout and stderr may be one terminal or one file, in which lines must stand in
-/// the order they were written.
+/// Hides the bars while `write` runs: stdout and stderr may be one terminal or one file, in which
+/// lines must stand in the order they were written.
 fn above_bars(write: &dyn Fn()) {
     match BARS.get() {
         Some(bars) => bars.suspend(write),
@@ -62,8 +63,8 @@ mod tests {
     #[test]
     fn a_cause_is_told_unless_the_error_quotes_it() {
         let cause = || Some(Box::new(Layer { text: "disk full", source: None }));
-        let told = lines(&Layer { text: "cannot write", source: cause() });
-        assert_eq!(told, ["error: cannot write", "  because: disk full"]);
+        let written = lines(&Layer { text: "cannot write", source: cause() });
+        assert_eq!(written, ["error: cannot write", "  because: disk full"]);
         assert_eq!(lines(&Layer { text: "cannot write: disk full", source: cause() }).len(), 1);
     }
 }

@@ -88,7 +88,7 @@ mod tests {
     use super::*;
     use crate::command;
 
-    /// A program.
+    /// Tries the help.
     #[derive(clap::Parser)]
     #[command(name = "prog")]
     struct Program {

@@ -4,17 +4,22 @@ use clap::{Arg, Command, CommandFactory};
 
 use crate::shell::where_completions_go;
 
-/// Where the first sentence of an option's help ends. That of a command's ends at one of the first two.
+/// Where the first sentence of an option's help ends. That of a command's ends at one of the first
+/// two.
 const ENDS: [&str; 3] = [". ", "; ", ": "];
 
 /// What a help text may end with.
 const DEFAULT: &str = " [default: ";
 
-/// The command line of `C`: `-h` prints the first sentence of each option's help, `--help` the whole.
+/// The command line of `C`: `-h` prints the first sentence of each option's help, `--help` the
+/// whole.
 pub fn command<C: CommandFactory>() -> Command {
     let program = C::command();
     let name = program.get_name().to_owned();
-    shortened(program).mut_subcommand("completions", |part| part.after_help(where_completions_go(&name)))
+    shortened(program).mut_subcommands(|command| match command.get_name() {
+        "completions" => command.after_help(where_completions_go(&name)),
+        _ => command,
+    })
 }
 
 fn shortened(command: Command) -> Command {
@@ -50,7 +55,7 @@ mod tests {
     use super::*;
     use crate::Shell;
 
-    /// A program.
+    /// Tries the help.
     #[derive(clap::Parser)]
     #[command(name = "prog")]
     struct Program {

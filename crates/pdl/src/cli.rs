@@ -1,321 +1,204 @@
-//! What can be typed.
+//! The command line: global options, the commands, and how one of them runs.
 
 use std::path::PathBuf;
 
-use bytesize::ByteSize;
-use clap::{Args, Parser, Subcommand};
-use pdl_cohort::parameters::IndexParameters;
-use pdl_console::Shell;
-use pdl_curriculum::audit::AuditParameters;
-use pdl_curriculum::parameters::RankParameters;
-use pdl_prepare::plan::PrepareParameters;
-use pdl_report::ReportParameters;
-use pdl_similarity::matrix::Format;
-use pdl_similarity::metric::Metric;
-use pdl_similarity::parameters::CompareParameters;
-use serde::{Deserialize, Serialize};
+use anyhow::{Context as _, Result};
+use clap::{ArgMatches, Parser, Subcommand};
+use pdl_console::{Display, ExitStatus, Shell, say};
+use pdl_store::lock::FolderLock;
 
-use crate::doctor::DoctorArgs;
-use crate::export::ExportParameters;
-use crate::folds::FoldParameters;
-use crate::import::ImportParameters;
-use crate::init::InitArgs;
-use crate::validate::{DiffArgs, ValidateArgs};
+use crate::cluster;
+use crate::commands::{
+    audit, compare, config, curate, diff, doctor, duplicates, export, help, import, index, init, matrix,
+    prepare, rank, report, similar, summary, tile, validate, view,
+};
+use crate::context::Context;
+use crate::preconditions::Requirements;
+use crate::settings::{EVERY_COMMAND, RunParameters, Settings};
 
 /// Prepares, compares and ranks the cases of a medical image segmentation cohort.
 ///
-/// A curation folder OUT holds one cohort of one modality and what each stage made of it. Every stage can be
-/// stopped at any moment and run again: it skips what is valid.
+/// A curation folder OUT holds one cohort of one modality and the results of every stage. A stage
+/// that was interrupted resumes when it runs again; results that are valid are kept.
 ///
-/// Exit codes: 0 done (also when single cases were rejected; they are listed), 1 error, 2 wrong usage,
-/// 3 something joins two splits, 4 a case cannot be used and --strict was given, 5 a manifest is not what it says
-/// (validate) or has moved cases between splits (diff), 130 stopped by Ctrl-C.
+/// Exit codes: 0 done (also when single cases were rejected; they are listed), 1 error, 2 wrong
+/// usage, 3 leak between splits, 4 a case cannot be used and --strict was given, 5 a manifest is
+/// invalid (validate) or moved cases between splits (diff), 130 interrupted by Ctrl-C.
 #[derive(Debug, Parser)]
-#[command(version, arg_required_else_help = true, max_term_width = 100, disable_help_subcommand = true)]
-#[command(
-    after_help = "Topics: pdl help geometry, similarity, curriculum, formats, privacy, dicom, splits, frameworks, \
-options, cluster, measured"
-)]
+#[command(version, arg_required_else_help = true, max_term_width = 100)]
+#[command(disable_help_flag = true, disable_help_subcommand = true)]
 pub(crate) struct Cli {
     #[command(subcommand)]
-    pub command: Command,
+    command: Command,
     #[command(flatten)]
-    pub run: RunParameters,
-    /// Settings file; else OUT/pdl.toml where there is one. Flags win over it.
-    #[arg(long, global = true, value_name = "FILE", help_heading = "Every command")]
-    pub config: Option<PathBuf>,
+    run: RunParameters,
+    /// Settings file; OUT/pdl.toml if it exists when not given. Flags win over it.
+    #[arg(long, global = true, value_name = "FILE", help_heading = EVERY_COMMAND)]
+    config: Option<PathBuf>,
     /// Print the result as JSON.
-    #[arg(long, global = true, help_heading = "Every command")]
-    pub json: bool,
-}
-
-/// How to run; changes nothing in what is made.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Args, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct RunParameters {
-    /// Stop with exit code 4 when a case cannot be used.
-    #[arg(long, global = true, help_heading = "Every command")]
-    pub strict: bool,
-    /// Hash every file again instead of trusting unchanged size, time and inode.
-    #[arg(long, global = true, help_heading = "Every command")]
-    pub verify: bool,
-    /// Threads to use; 0 takes one for each core.
-    #[arg(long, global = true, default_value_t = 0, value_name = "N", help_heading = "Every command")]
-    pub threads: usize,
-    /// Most memory to use, such as 8GiB; half of what is free when not given.
-    #[arg(long, global = true, value_name = "SIZE", help_heading = "Every command")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub memory: Option<ByteSize>,
+    #[arg(long, global = true, help_heading = EVERY_COMMAND)]
+    json: bool,
+    /// Print help; -h prints the first sentence of each option.
+    #[arg(short, long, global = true, action = clap::ArgAction::Help, help_heading = EVERY_COMMAND)]
+    help: Option<bool>,
 }
 
 #[derive(Debug, Subcommand)]
-pub(crate) enum Command {
-    /// Look at a cohort and write OUT/pdl.toml, every option explained; of volumes in no known layout also a
-    /// cohort.csv that pairs them by name. Overwrites nothing.
-    Init(InitArgs),
-    /// All stages: index, prepare, compare, rank, audit; then report.html.
-    Curate {
-        /// The cohort: a folder of volumes or of DICOM files, a CSV or Parquet table, or a MONAI datalist.
-        cohort: PathBuf,
-        /// The curation folder.
-        #[arg(long, value_name = "OUT")]
-        out: PathBuf,
-        /// Leave report.html out.
-        #[arg(long)]
-        no_report: bool,
-        /// A table of patients that are one (columns patient_a, patient_b), such as OUT/same-patient.csv; "no" in its column
-        /// `same` says that two are two, whatever their images say. Kept: it need not be given again.
-        #[arg(long, value_name = "FILE")]
-        same_patient: Option<PathBuf>,
-        #[command(flatten)]
-        stages: StageParameters,
-    },
-    /// Find, check and split the cases of a cohort: cases.parquet.
-    Index {
-        /// The cohort: a folder of volumes or of DICOM files, a CSV or Parquet table, or a MONAI datalist.
-        cohort: PathBuf,
-        /// The curation folder.
-        #[arg(long, value_name = "OUT")]
-        out: PathBuf,
-        /// A table of patients that are one (columns patient_a, patient_b), such as OUT/same-patient.csv; "no" in its column
-        /// `same` says that two are two, whatever their images say. Kept: it need not be given again.
-        #[arg(long, value_name = "FILE")]
-        same_patient: Option<PathBuf>,
-        #[command(flatten)]
-        parameters: IndexParameters,
-    },
+enum Command {
+    /// Survey a cohort and write OUT/pdl.toml, every option explained. For volumes in an unknown
+    /// layout also write OUT/cohort.csv, which pairs images and label maps by name. Existing files
+    /// are kept unless --force is given.
+    Init(init::Args),
+    /// Run all stages: index, prepare, compare, rank, audit, report.
+    Curate(Box<curate::Args>),
+    /// Write report.html: the cohort on one page. It needs no network.
+    Report(report::Args),
+    /// Discover, check and split the cases of a cohort: cases.parquet.
+    Index(Box<index::Args>),
     /// Normalise and resample every case: plan.json, prepared/, proxies/.
-    Prepare {
-        /// The curation folder.
-        out: PathBuf,
-        /// Prepare on the cluster of this scheduler, by pdl-cluster; every machine sees OUT, and the volumes of its cases,
-        /// under the same path. On this machine when not given.
-        #[arg(long, value_name = "HOST:PORT")]
-        cluster: Option<String>,
-        #[command(flatten)]
-        parameters: PrepareParameters,
-        #[command(flatten)]
-        replan: Replan,
-    },
-    /// Compare every case with every other: pairs/.
-    Compare {
-        /// The curation folder.
-        out: PathBuf,
-        /// Compute on the cluster of this scheduler, by pdl-cluster; every machine sees OUT under the same path. On this
-        /// machine when not given.
-        #[arg(long, value_name = "HOST:PORT")]
-        cluster: Option<String>,
-        #[command(flatten)]
-        parameters: CompareParameters,
-    },
-    /// Rank the training cases and pace them into stages: manifest.parquet, .jsonl, .json.
-    Rank {
-        /// The curation folder.
-        out: PathBuf,
-        #[command(flatten)]
-        parameters: RankParameters,
-        #[command(flatten)]
-        folds: FoldParameters,
-    },
-    /// Compute one tile of the pair matrix, so that any scheduler can drive many; `compare` then finds them done.
-    Tile {
-        /// The curation folder.
-        out: PathBuf,
-        /// Which block of rows, from 0.
-        #[arg(long)]
-        row: usize,
-        /// Which block of columns, from 0; no less than the row.
-        #[arg(long)]
-        col: usize,
-        #[command(flatten)]
-        parameters: CompareParameters,
-    },
-    /// Write the square matrix of one metric.
-    Matrix {
-        /// The curation folder.
-        out: PathBuf,
-        /// Which metric.
-        #[arg(long, value_enum, default_value_t = Metric::Ssim)]
-        metric: Metric,
-        /// How to write it.
-        #[arg(long, value_enum, default_value_t = Format::Npy)]
-        format: Format,
-        /// The file to write; OUT/METRIC.FORMAT when not given.
-        #[arg(long, value_name = "FILE")]
-        to: Option<PathBuf>,
-    },
-    /// Print the cases that are most and least like a case.
-    Similar {
-        /// The curation folder.
-        out: PathBuf,
-        /// The case.
-        case: String,
-        /// Which metric.
-        #[arg(long, value_enum, default_value_t = Metric::Ssim)]
-        metric: Metric,
-        /// How many of each.
-        #[arg(long, default_value_t = 5, value_name = "N")]
-        count: usize,
-    },
-    /// Print groups of cases that are nearly the same.
-    Duplicates {
-        /// The curation folder.
-        out: PathBuf,
-        /// Which metric.
-        #[arg(long, value_enum, default_value_t = Metric::Ssim)]
-        metric: Metric,
-        /// How alike two cases must be to count: at least this, or at most this for MSE.
-        #[arg(long, default_value_t = 0.98, value_name = "VALUE")]
-        threshold: f32,
-        /// Look also for pairs that are copies but for flips along any axes and a shift of up to an eighth of a side,
-        /// and so reach the threshold (SSIM).
-        #[arg(long)]
-        invariant: bool,
-    },
-    /// Look for leaks between splits, rare labels and drift: audit.json, same-patient.csv.
-    Audit {
-        /// The curation folder.
-        out: PathBuf,
-        #[command(flatten)]
-        parameters: AuditParameters,
-    },
-    /// Show the cohort in one page: report.html, which needs no network.
-    Report {
-        /// The curation folder.
-        out: PathBuf,
-        #[command(flatten)]
-        parameters: ReportParameters,
-    },
-    /// Write a picture of a case: three planes, labels outlined, as stored (above) and as prepared (below).
-    View {
-        /// The curation folder.
-        out: PathBuf,
-        /// The case.
-        case: String,
-        /// The PNG to write; OUT/views/CASE.png when not given, which kitty, Ghostty, iTerm2 and WezTerm also show.
-        #[arg(long, value_name = "FILE")]
-        to: Option<PathBuf>,
-    },
+    Prepare(prepare::Args),
+    /// Compare every pair of cases: pairs/.
+    Compare(compare::Args),
+    /// Rank the training cases and schedule them in stages: manifest.parquet, .jsonl, .json.
+    Rank(Box<rank::Args>),
+    /// Check for leaks between splits, rare labels and drift: audit.json, same-patient.csv.
+    Audit(audit::Args),
     /// Print the cohort on one screen: splits, labels, findings, audit.
-    Summary {
-        /// The curation folder.
-        out: PathBuf,
-        /// List every case as well: its split, whether it is used, and what was found of it.
-        #[arg(long)]
-        cases: bool,
-    },
-    /// Print the help of a command, or of a topic: geometry, similarity, curriculum, formats, privacy, dicom, splits,
-    /// frameworks, options, cluster, measured.
-    Help {
-        /// The command or the topic; without it the whole program.
-        word: Option<String>,
-    },
+    Summary(summary::Args),
+    /// Draw one case as PNG. It shows three planes with label contours, as stored (top) and as
+    /// prepared (bottom).
+    View(view::Args),
+    /// List the cases most and least similar to a case.
+    Similar(similar::Args),
+    /// List groups of near-duplicate cases.
+    Duplicates(duplicates::Args),
+    /// Write the square matrix of one metric.
+    Matrix(matrix::Args),
+    /// Check this machine and a curation folder. It reports missing and outdated stages and
+    /// failures; exit code 1 when something is wrong.
+    Doctor(doctor::Args),
+    /// Write the manifest in the format of another framework.
+    Export(export::Args),
+    /// Import a MONAI datalist or an nnU-Net raw dataset as a cohort. Writes cohort.csv and
+    /// dataset.json; volumes stay where they are.
+    Import(import::Args),
+    /// Check a manifest and the files that it names. Checked are its format, splits, ranks and
+    /// stages, and that its files exist in its folder and are unchanged. Prints a line for each
+    /// difference; exit code 5 when there is one.
+    Validate(validate::Args),
+    /// Compare two manifests. Lists cases added, removed, moved between splits (exit code 5),
+    /// prepared again, and changed ranks.
+    Diff(diff::Args),
+    /// Print the settings in force as a pdl.toml.
+    Config(Box<config::Args>),
+    /// Compute one tile of the pair matrix, for other schedulers. `pdl compare` finds finished
+    /// tiles and computes the rest.
+    Tile(tile::Args),
+    /// Print the help of a command or a topic.
+    Help(help::Args),
     #[command(flatten)]
     Shell(Shell),
-    /// Check this machine, and what a curation folder holds: stages that are missing or out of date, failures. Exit
-    /// code 1 when something is wrong.
-    Doctor(DoctorArgs),
-    /// Write the manifest in the form that another framework reads.
-    Export {
-        /// The curation folder, or the folder of a fold in it: OUT/folds/K.
-        out: PathBuf,
-        #[command(flatten)]
-        parameters: ExportParameters,
-    },
-    /// Check a manifest: its form, splits, ranks and stages, and that the files it names are there, unchanged and in
-    /// its folder. A line for each difference; exit code 5 when there is one.
-    Validate(ValidateArgs),
-    /// Tell what changed from one manifest to another: cases added, removed, moved between splits (exit code 5),
-    /// prepared anew, and ranks.
-    Diff(DiffArgs),
-    /// Take a MONAI datalist or an nnU-Net raw dataset as a cohort: cohort.csv, dataset.json. Volumes stay where they
-    /// are.
-    Import {
-        #[command(flatten)]
-        parameters: ImportParameters,
-    },
-    /// Print the settings that flags and pdl.toml give, as a pdl.toml.
-    Config {
-        /// The curation folder.
-        out: PathBuf,
-        #[command(flatten)]
-        stages: StageParameters,
-    },
 }
 
-/// The options of all stages.
-#[derive(Debug, Args)]
-pub(crate) struct StageParameters {
-    #[command(flatten, next_help_heading = "Index")]
-    pub index: IndexParameters,
-    #[command(flatten, next_help_heading = "Prepare")]
-    pub prepare: PrepareParameters,
-    #[command(flatten)]
-    pub replan: Replan,
-    #[command(flatten, next_help_heading = "Compare")]
-    pub compare: CompareParameters,
-    #[command(flatten, next_help_heading = "Rank")]
-    pub rank: RankParameters,
-    #[command(flatten, next_help_heading = "Audit")]
-    pub audit: AuditParameters,
+/// The command line as it is shown: short help, and an overview of the commands in groups.
+pub(crate) fn program() -> clap::Command {
+    let program = pdl_console::command::<Cli>();
+    let overview = help::overview(&program);
+    main_options_of_curate(program).override_help(overview)
 }
 
-/// Whether to keep the plan there is.
-#[derive(Clone, Copy, Debug, Default, Args)]
-pub(crate) struct Replan {
-    /// Make a new plan from the training cases there are now, instead of keeping the one there is.
-    #[arg(long)]
-    pub replan: bool,
+/// Shows the options that matter most before those of each stage.
+fn main_options_of_curate(program: clap::Command) -> clap::Command {
+    let is_main = |arg: &clap::Arg| help::MAIN_OPTIONS_OF_CURATE.contains(&arg.get_id().as_str());
+    let first = |arg: clap::Arg| if is_main(&arg) { arg.help_heading(None::<&'static str>) } else { arg };
+    program.mut_subcommands(|command| match command.get_name() {
+        "curate" => command.mut_args(first),
+        _ => command,
+    })
 }
 
-/// The folder of a command that has none.
-static NOWHERE: std::sync::LazyLock<PathBuf> = std::sync::LazyLock::new(PathBuf::new);
+/// Runs the command that was typed.
+///
+/// # Errors
+/// Why it failed; a `StatusError` where the exit code is another than 1.
+pub(crate) fn run(cli: &Cli, matches: &ArgMatches, program: clap::Command) -> Result<ExitStatus> {
+    let requirements = cli.command.requirements();
+    let settings = match requirements.out {
+        Some(out) => Settings::read(cli.config.as_deref(), out, matches)?,
+        None => Settings::default(),
+    };
+    if requirements.threads {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(settings.run.threads).build_global();
+        pool.context("cannot start the threads")?;
+    }
+    let context = Context { program, settings, display: Display::new(), json: cli.json };
+    requirements.check()?;
+    if requirements.resumes {
+        pdl_console::exit_on_ctrl_c(cluster::is_running);
+    }
+    let locked = requirements.out.filter(|_| requirements.lock);
+    let _lock = locked.map(FolderLock::take).transpose()?;
+    let ended = cli.command.run(&context);
+    context.display.clear();
+    ended
+}
 
 impl Command {
-    /// The curation folder; of an import, the folder it writes.
-    pub(crate) fn out(&self) -> &PathBuf {
+    /// What must hold before [`Command::run`].
+    fn requirements(&self) -> Requirements<'_> {
         match self {
-            Command::Curate { out, .. }
-            | Command::Index { out, .. }
-            | Command::Prepare { out, .. }
-            | Command::Compare { out, .. }
-            | Command::Rank { out, .. }
-            | Command::Tile { out, .. }
-            | Command::Matrix { out, .. }
-            | Command::Similar { out, .. }
-            | Command::Duplicates { out, .. }
-            | Command::Audit { out, .. }
-            | Command::Report { out, .. }
-            | Command::View { out, .. }
-            | Command::Summary { out, .. }
-            | Command::Export { out, .. }
-            | Command::Config { out, .. } => out,
-            Command::Validate(args) => args.path(),
-            Command::Diff(args) => args.path(),
-            Command::Import { parameters } => &parameters.dest,
-            Command::Init(args) => &args.out,
-            Command::Doctor(args) => args.out.as_ref().unwrap_or(&NOWHERE),
-            Command::Help { .. } | Command::Shell(_) => &NOWHERE,
+            Command::Curate(args) => args.requirements(),
+            Command::Index(args) => args.requirements(),
+            Command::Prepare(args) => args.requirements(),
+            Command::Compare(args) => args.requirements(),
+            Command::Rank(args) => args.requirements(),
+            Command::Audit(args) => args.requirements(),
+            Command::Report(args) => args.requirements(),
+            Command::Summary(args) => args.requirements(),
+            Command::View(args) => args.requirements(),
+            Command::Similar(args) => args.requirements(),
+            Command::Duplicates(args) => args.requirements(),
+            Command::Matrix(args) => args.requirements(),
+            Command::Tile(args) => args.requirements(),
+            Command::Export(args) => args.requirements(),
+            Command::Validate(args) => args.requirements(),
+            Command::Diff(args) => args.requirements(),
+            Command::Config(args) => args.requirements(),
+            Command::Init(_)
+            | Command::Doctor(_)
+            | Command::Import(_)
+            | Command::Help(_)
+            | Command::Shell(_) => Requirements::default(),
+        }
+    }
+
+    fn run(&self, context: &Context) -> Result<ExitStatus> {
+        match self {
+            Command::Init(args) => init::run(args, context),
+            Command::Curate(args) => curate::run(args, context),
+            Command::Index(args) => index::run(args, context),
+            Command::Prepare(args) => prepare::run(args, context),
+            Command::Compare(args) => compare::run(args, context),
+            Command::Rank(args) => rank::run(args, context),
+            Command::Audit(args) => audit::run(args, context),
+            Command::Report(args) => report::run(args, context),
+            Command::Summary(args) => summary::run(args, context),
+            Command::View(args) => view::run(args, context),
+            Command::Similar(args) => similar::run(args, context),
+            Command::Duplicates(args) => duplicates::run(args, context),
+            Command::Matrix(args) => matrix::run(args, context),
+            Command::Doctor(args) => doctor::run(args, context),
+            Command::Export(args) => export::run(args, context),
+            Command::Import(args) => import::run(args, context),
+            Command::Validate(args) => validate::run(args, context),
+            Command::Diff(args) => diff::run(args, context),
+            Command::Config(_) => config::run(context),
+            Command::Tile(args) => tile::run(args, context),
+            Command::Help(args) => help::run(args, context),
+            Command::Shell(shell) => {
+                say(&shell.run(context.program.clone())?);
+                Ok(ExitStatus::Done)
+            }
         }
     }
 }
@@ -330,7 +213,7 @@ mod tests {
         Cli::command().debug_assert();
     }
 
-    /// Words by which a help says what holds without the flag.
+    /// Words with which a help states its default.
     const WITHOUT: [&str; 10] = [
         "when not given",
         "ithout",
@@ -355,15 +238,15 @@ mod tests {
             {
                 let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
                 let takes_value = arg.get_action().takes_values();
-                let told = !arg.get_default_values().is_empty()
+                let says_default = !arg.get_default_values().is_empty()
                     || arg.is_required_set()
                     || WITHOUT.iter().any(|word| help.contains(word));
-                if help.len() < 8 || takes_value && !told {
+                if help.len() < 8 || takes_value && !says_default {
                     bad.push(format!("{} {}: {help}", command.get_name(), arg.get_id()));
                 }
             }
         }
-        assert!(bad.is_empty(), "these say nothing of their default: {bad:#?}");
+        assert!(bad.is_empty(), "these do not state their default: {bad:#?}");
     }
 
     #[test]
@@ -382,7 +265,8 @@ mod tests {
 
     #[test]
     fn a_flag_that_takes_a_quantity_names_its_unit() {
-        // The name that stands for the value says what is counted or measured; the last ones have no unit.
+        // The name that stands for the value says what is counted or measured; the last ones have
+        // no unit.
         let units = [
             "MM", "CASES", "EPOCHS", "SHARE", "SIZE", "VOXELS", "FACTOR", "WEIGHT", "SSIM", "N", "P", "VALUE",
         ];

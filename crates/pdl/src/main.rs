@@ -1,53 +1,38 @@
 //! `pdl`: from a folder of volumes to a curriculum manifest.
 //!
-//! The command line knows every stage and decides nothing: it merges flags with `pdl.toml`
-//! ([`settings`]), runs stages in order ([`stages`]) and says what was
-//! made ([`output`]). Results go to stdout, progress and warnings to stderr.
+//! The command line ([`cli`]) knows every command ([`commands`]) and runs the one that was typed,
+//! once its settings ([`settings`]: flags over `pdl.toml` over defaults) are read and what it
+//! requires ([`preconditions`]) holds. Results go to stdout, progress and warnings to stderr
+//! ([`output`]).
 
-mod audit;
-mod case;
 mod cli;
 mod cluster;
+mod commands;
 mod config_error;
+mod context;
 mod doctor;
-mod export;
-mod folds;
-mod help;
-mod import;
-mod init;
 mod outcome;
 mod output;
-mod pairs;
 mod preconditions;
 mod settings;
-mod show;
 mod stages;
-mod validate;
 
 use std::process::ExitCode;
 
 use clap::FromArgMatches;
-use pdl_console::ExitStatus;
+use pdl_console::{ExitStatus, StatusError};
 
 use crate::cli::Cli;
 
 fn main() -> ExitCode {
-    let matches = pdl_console::command::<Cli>().get_matches(); // ends with code 2 on wrong usage
-    let result = Cli::from_arg_matches(&matches)
+    let program = cli::program();
+    let matches = program.clone().get_matches(); // wrong usage ends here, with ExitStatus::Usage
+    let ended = Cli::from_arg_matches(&matches)
         .map_err(anyhow::Error::from)
-        .and_then(|cli| stages::run(&cli, &matches));
-    match result {
-        Ok(()) => ExitStatus::Done.into(),
-        Err(error) => {
-            let status = match () {
-                () if error.is::<preconditions::PreconditionError>() => ExitStatus::Usage,
-                () if error.is::<stages::StrictError>() => ExitStatus::Strict,
-                () if error.is::<audit::LeakError>() => ExitStatus::Leak,
-                () if error.is::<validate::DifferError>() => ExitStatus::Differs,
-                () => ExitStatus::Failed,
-            };
-            pdl_console::report(error.as_ref());
-            status.into()
-        }
-    }
+        .and_then(|cli| cli::run(&cli, &matches, program));
+    let status = ended.unwrap_or_else(|error| {
+        pdl_console::report(error.as_ref());
+        error.downcast_ref().map_or(ExitStatus::Failed, |error: &StatusError| error.status)
+    });
+    status.into()
 }

@@ -1,58 +1,117 @@
-//! Whether the folders that a command was given can be what it takes them for.
+//! What must hold before a command runs: its folders exist and hold what it reads.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
-use pdl_cohort::{cases, layout, tree};
-use pdl_console::suggest;
+use pdl_cohort::cases::{self, Cases};
+use pdl_cohort::{layout, tree};
+use pdl_console::{ExitStatus, suggest};
 use pdl_curriculum::manifest;
 use pdl_prepare::{prepare, proxies};
 use pdl_similarity::pairs;
 
-use crate::cli::Command;
+use crate::output::case_list;
 use crate::settings;
 
-/// Folders of a cohort in which its files lie.
-const COHORTS_OWN: [&str; 6] = ["", "images", "labels", "imagesTr", "labelsTr", "imagesTs"];
+/// Folders of a cohort in which its files lie; the first is the cohort itself.
+const COHORT_FOLDERS: [&str; 6] = ["", "images", "labels", "imagesTr", "labelsTr", "imagesTs"];
 
-/// OUT and COHORT cannot be what was typed.
-#[derive(Debug)]
-pub(crate) struct PreconditionError(String);
+/// What a command requires before it runs.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Requirements<'a> {
+    /// The folder whose `pdl.toml` holds the settings; without it a command reads none.
+    pub out: Option<&'a Path>,
+    /// A cohort that must exist; `out` must not be one of its own folders.
+    pub cohort: Option<&'a Path>,
+    /// `out` must be a curation folder that holds these, in the order in which stages write them.
+    pub curated: Option<&'static [Made]>,
+    /// Threads are started.
+    pub threads: bool,
+    /// No other run may write to `out` at the same time.
+    pub lock: bool,
+    /// When interrupted, the command can be resumed by running it again.
+    pub resumes: bool,
+}
 
-impl std::fmt::Display for PreconditionError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
+impl<'a> Requirements<'a> {
+    /// Of a command that runs stages, and so writes to `out`.
+    pub(crate) fn stages(out: &'a Path, curated: Option<&'static [Made]>) -> Self {
+        Self { out: Some(out), cohort: None, curated, threads: true, lock: true, resumes: true }
+    }
+
+    /// Of a command that reads a curation folder.
+    pub(crate) fn curated(out: &'a Path, made: &'static [Made]) -> Self {
+        Self { out: Some(out), curated: Some(made), threads: true, ..Self::default() }
+    }
+
+    /// Of a command that reads a manifest, wherever it lies.
+    pub(crate) fn manifest(path: &'a Path) -> Self {
+        Self { out: Some(path), threads: true, ..Self::default() }
+    }
+
+    /// Checks the folders.
+    ///
+    /// # Errors
+    /// What is missing and which command makes it.
+    pub(crate) fn check(&self) -> Result<()> {
+        let Some(out) = self.out else { return Ok(()) };
+        if let Some(cohort) = self.cohort {
+            check_cohort(cohort, out)?;
+        }
+        self.curated.map_or(Ok(()), |made| check_curated(out, made))
     }
 }
 
-impl std::error::Error for PreconditionError {}
+/// Something that a stage leaves in a curation folder.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Made {
+    name: &'static str,
+    what: &'static str,
+    by: &'static str,
+}
 
-/// Of a command that reads a cohort: the cohort is there, and OUT is none of its own folders.
+impl Made {
+    /// A cohort of one case has no pairs.
+    fn is_in(&self, out: &Path) -> bool {
+        let alone = self.name == pairs::FOLDER && prepare::read(out).is_ok_and(|rows| rows.len() < 2);
+        alone || out.join(self.name).exists()
+    }
+}
+
+pub(crate) const CASES: Made = Made { name: cases::FILE, what: "cases", by: "index" };
+pub(crate) const PREPARED: Made = Made { name: prepare::FILE, what: "prepared cases", by: "prepare" };
+pub(crate) const PROXIES: Made = Made { name: proxies::FOLDER, what: "proxies", by: "prepare" };
+pub(crate) const PAIRS: Made = Made { name: pairs::FOLDER, what: "pairs", by: "compare" };
+pub(crate) const MANIFEST: Made = Made { name: manifest::INFO_FILE, what: "manifest", by: "rank" };
+/// What every stage up to `compare` leaves.
+pub(crate) const PAIRED: &[Made] = &[CASES, PREPARED, PROXIES, PAIRS];
+
+/// Checks the folders of a command that reads a cohort.
+///
+/// # Errors
+/// When the cohort does not exist; [`ExitStatus::Usage`] when OUT is one of its own folders.
 pub(crate) fn check_cohort(cohort: &Path, out: &Path) -> Result<()> {
     if !cohort.exists() {
-        bail!("there is no such file or folder{}: {}", neighbours(cohort), cohort.display());
+        bail!("cannot find the cohort{}: {}", neighbours(cohort), cohort.display());
     }
     let out = real(out);
-    for name in COHORTS_OWN.iter().filter(|_| cohort.is_dir()) {
+    for name in COHORT_FOLDERS.iter().filter(|_| cohort.is_dir()) {
         if real(&cohort.join(name)) == out {
-            let what = if name.is_empty() {
-                "the cohort itself".to_owned()
-            } else {
-                format!("the cohort's {name}/")
-            };
-            return Err(PreconditionError(format!(
-                "--out must be a folder of its own, and this is {what}; choose another, such as {}-pdl: {}",
-                cohort.display().to_string().trim_end_matches('/'),
+            let what =
+                if name.is_empty() { "the cohort".to_owned() } else { format!("{name}/ of the cohort") };
+            let other = format!("{}-pdl", cohort.display().to_string().trim_end_matches('/'));
+            let message = format!(
+                "--out must be a folder of its own, but this is {what}; choose another, such as {other}: {}",
                 out.display()
-            ))
-            .into());
+            );
+            return Err(ExitStatus::Usage.error(message).into());
         }
     }
     Ok(())
 }
 
-/// A path without links, of which the end need not be there yet.
+/// The path with links resolved; its end need not exist.
 fn real(path: &Path) -> PathBuf {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     if let Ok(real) = path.canonicalize() {
@@ -64,7 +123,7 @@ fn real(path: &Path) -> PathBuf {
     }
 }
 
-/// What lies beside a path that does not exist and is spelt much like it.
+/// A question that names similar paths beside one that does not exist; may be empty.
 fn neighbours(path: &Path) -> String {
     let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return String::new() };
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
@@ -73,73 +132,31 @@ fn neighbours(path: &Path) -> String {
     suggest::question(&name.to_string_lossy(), names.iter().map(String::as_str))
 }
 
-/// Of a command that works on a curation folder: it is one, and holds what the command reads.
-pub(crate) fn check_curated(out: &Path, command: &Command) -> Result<()> {
+/// A question, or the semicolon that ends the clause where there is none.
+fn or_semicolon(question: String) -> String {
+    if question.is_empty() { ";".to_owned() } else { question }
+}
+
+fn check_curated(out: &Path, made: &[Made]) -> Result<()> {
     if !out.exists() {
         bail!(
-            "there is no such curation folder{}; make one with `pdl curate COHORT --out {1}`: {1}",
-            neighbours(out),
+            "cannot find the curation folder{} `pdl curate COHORT --out {1}` makes it: {1}",
+            or_semicolon(neighbours(out)),
             out.display()
         );
     }
     if !out.is_dir() {
         bail!(
-            "this is a file, and no curation folder, which `pdl curate COHORT --out OUT` makes: {}",
+            "expected a curation folder, as `pdl curate COHORT --out OUT` makes it, found a file: {}",
             out.display()
         );
     }
-    if let Command::Export { .. } = command {
-        // A fold's folder holds a manifest and no cases.
-        return if out.join(manifest::INFO_FILE).is_file() { Ok(()) } else { Err(lacking(out, &MANIFEST)) };
-    }
-    needs(command).iter().find(|made| !made.is_in(out)).map_or(Ok(()), |made| Err(lacking(out, made)))
-}
-
-/// Something that a stage leaves in a curation folder.
-struct Made {
-    name: &'static str,
-    what: &'static str,
-    by: &'static str,
-}
-
-impl Made {
-    fn is_in(&self, out: &Path) -> bool {
-        let alone = self.name == pairs::FOLDER && prepare::read(out).is_ok_and(|rows| rows.len() < 2);
-        alone || out.join(self.name).exists()
-    }
-}
-
-const CASES: Made = Made { name: cases::FILE, what: "cases", by: "index" };
-const PREPARED: Made = Made { name: prepare::FILE, what: "prepared cases", by: "prepare" };
-const PROXIES: Made = Made { name: proxies::FOLDER, what: "proxies", by: "prepare" };
-const PAIRS: Made = Made { name: pairs::FOLDER, what: "pairs", by: "compare" };
-const MANIFEST: Made = Made { name: manifest::INFO_FILE, what: "manifest", by: "rank" };
-
-/// What a command reads, in the order in which it is made.
-fn needs(command: &Command) -> &'static [Made] {
-    match command {
-        Command::Prepare { .. } | Command::Report { .. } | Command::Summary { .. } => &[CASES],
-        Command::View { .. } => &[CASES, PREPARED],
-        // Machines that only compute tiles may have been given nothing else.
-        Command::Compare { .. } | Command::Tile { .. } => &[PROXIES],
-        Command::Rank { .. }
-        | Command::Audit { .. }
-        | Command::Matrix { .. }
-        | Command::Similar { .. }
-        | Command::Duplicates { .. } => &[CASES, PREPARED, PROXIES, PAIRS],
-        _ => &[],
-    }
-}
-
-fn lacking(out: &Path, made: &Made) -> anyhow::Error {
+    let Some(Made { what, by, .. }) = made.iter().find(|made| !made.is_in(out)) else { return Ok(()) };
+    let shown = out.display();
     if out.join(cases::FILE).is_file() {
-        let Made { what, by, .. } = made;
-        let shown = out.display();
-        return anyhow::anyhow!(
-            "there are no {what} in this curation folder yet; `pdl {by} {shown}` makes them: {shown}"
-        );
+        bail!("this curation folder has no {what} yet; `pdl {by} {shown}` makes them: {shown}");
     }
-    anyhow::anyhow!(no_curation(out))
+    bail!("{}", no_curation(out))
 }
 
 /// What a folder without cases seems to be, and what to do.
@@ -147,27 +164,51 @@ pub(crate) fn no_curation(out: &Path) -> String {
     let shown = out.display();
     let around = out.ancestors().skip(1).find(|folder| folder.join(cases::FILE).is_file());
     let seems = if !out.exists() {
-        format!("there is nothing{}; `pdl curate COHORT --out {shown}` makes it", neighbours(out))
+        format!(
+            "it does not exist{} `pdl curate COHORT --out {shown}` makes it",
+            or_semicolon(neighbours(out))
+        )
     } else if let Some(around) = around.filter(|around| !around.as_os_str().is_empty()) {
-        format!("it lies in the curation folder {0}: give {0}", around.display())
+        format!("it lies inside the curation folder {0}: use {0}", around.display())
     } else if out.join(settings::FILE).is_file() {
         format!("it holds settings, but no cases yet: `pdl curate COHORT --out {shown}` makes them")
     } else if is_cohort(out) {
         let plain = shown.to_string();
         format!(
-            "it seems to be a cohort: `pdl curate {shown} --out OUT`, with a new folder such as {}-pdl as OUT, makes one",
+            "it seems to be a cohort: `pdl curate {shown} --out OUT` makes one in a new folder OUT, such as {}-pdl",
             plain.trim_end_matches('/')
         )
     } else if std::fs::read_dir(out).is_ok_and(|mut entries| entries.next().is_none()) {
         format!("it is empty: `pdl curate COHORT --out {shown}` fills it")
     } else {
-        "`pdl curate COHORT --out OUT` makes one; give that OUT here".to_owned()
+        "`pdl curate COHORT --out OUT` makes one; use that OUT here".to_owned()
     };
-    format!("this is no curation folder; {seems}: {shown}")
+    format!("not a curation folder; {seems}: {shown}")
 }
 
 fn is_cohort(folder: &Path) -> bool {
     !tree::is_curation(folder)
         && (layout::find(folder, &BTreeSet::new()).is_ok()
             || !pdl_cohort::pairing::pair(folder).pairs.is_empty())
+}
+
+/// Checks that a curation folder has a usable case of this id.
+///
+/// # Errors
+/// When there is no such case, with similar ids; or it was rejected, with the reasons.
+pub(crate) fn check_case(out: &Path, case: &str) -> Result<()> {
+    let cases = Cases::read(out)?;
+    let Some(row) = cases.rows.iter().find(|row| row.case_id == case) else {
+        let near = suggest::question(case, cases.usable().map(|row| row.case_id.as_str()));
+        bail!(
+            "there is no case '{case}'{2} `pdl summary {0} --cases` lists all {1}: {0}",
+            out.display(),
+            cases.rows.len(),
+            or_semicolon(near)
+        );
+    };
+    if !row.is_usable() {
+        bail!("case '{case}' was rejected: {}", case_list::reasons(row));
+    }
+    Ok(())
 }

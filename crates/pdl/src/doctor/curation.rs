@@ -1,6 +1,7 @@
-//! What `pdl doctor` says of a curation folder: each stage is there, missing, or of something that has changed since.
+//! What `pdl doctor` checks of a curation folder: the results of each stage are present, missing or
+//! outdated.
 //!
-//! It reads tables and hashes of tables; voxels are `pdl validate`'s to look at.
+//! It reads tables and hashes of tables; `pdl validate` reads the volumes.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -18,11 +19,11 @@ use pdl_store::{hash, paths};
 use crate::doctor::{Check, State};
 use crate::preconditions;
 
-/// The record of a run that has ended.
+/// The record of a finished training run.
 const RUN: &str = "run.json";
 
-/// Everything about one folder.
-pub(crate) fn of(out: &Path) -> Vec<Check> {
+/// Checks every stage of a folder, and its training runs.
+pub(crate) fn checks(out: &Path) -> Vec<Check> {
     if !out.join(cases::FILE).is_file() {
         return vec![Check::new("index", State::Wrong, preconditions::no_curation(out))];
     }
@@ -30,8 +31,8 @@ pub(crate) fn of(out: &Path) -> Vec<Check> {
         Ok(cases) => cases,
         Err(error) => {
             let text = format!(
-                "the table of cases cannot be read, so nothing else was looked at; delete it and run `pdl index COHORT \
-                 --out {}`: {error}",
+                "cannot read the table of cases, so nothing else was checked; delete it and run `pdl index COHORT --out \
+                 {}`: {error}",
                 out.display()
             );
             return vec![Check::new("index", State::Wrong, text)];
@@ -49,18 +50,18 @@ pub(crate) fn of(out: &Path) -> Vec<Check> {
     checks
 }
 
-/// A stage that has run is looked into; one that has not is named.
+/// Checks a stage that has run; names the command of one that has not.
 fn stage(out: &Path, name: &'static str, made: &str, look: impl FnOnce() -> Result<Check>) -> Check {
     let again = again(out, name);
     if !out.join(made).exists() {
-        return Check::new(name, State::Note, format!("not made yet: {again} does"));
+        return Check::new(name, State::Note, format!("not run yet: {again}"));
     }
     look().unwrap_or_else(|error| {
-        Check::new(name, State::Wrong, format!("cannot be used; {again} makes it anew: {error:#}"))
+        Check::new(name, State::Wrong, format!("cannot be used; {again} makes it again: {error:#}"))
     })
 }
 
-/// The command that makes what a stage makes.
+/// The command that runs a stage.
 fn again(out: &Path, stage: &str) -> String {
     format!("`pdl {stage} {}`", out.display())
 }
@@ -73,23 +74,23 @@ fn index(out: &Path, cases: &Cases) -> Check {
         .filter(|row| gone(&row.image) || row.label.as_deref().is_some_and(gone))
         .map(|row| row.case_id.as_str())
         .collect();
-    let text = format!("{} cases can be used, {rejected} were rejected", cases.usable().count());
+    let text = format!("{} cases can be used, {rejected} are rejected", cases.usable().count());
     if cases.usable().next().is_none() {
         let text = format!("{text}: `pdl summary {} --cases` says why", out.display());
         return Check::new("index", State::Wrong, text);
     }
     if lost.is_empty() {
-        return Check::new("index", State::Ok, format!("{text}; all their files are there"));
+        return Check::new("index", State::Ok, format!("{text}; all their files exist"));
     }
     let text = format!(
-        "{text}; of {} the image or label file is gone: bring them back, or run `pdl index COHORT --out {}` again",
+        "{text}; the image or label file of {} is missing: restore it, or run `pdl index COHORT --out {}` again",
         named(&lost),
         out.display()
     );
     Check::new("index", State::Wrong, text)
 }
 
-/// How many cases, and the first of them.
+/// The number of cases and the first of them.
 fn named(cases: &[&str]) -> String {
     match cases {
         [only] => format!("1 case ({only})"),
@@ -115,20 +116,20 @@ fn prepared(out: &Path, cases: &Cases) -> Result<Check> {
     let problems: Vec<String> = [
         (&waiting, "not prepared yet"),
         (&strangers, "prepared, but no longer in the cohort"),
-        (&lost, "without prepared files, which are gone"),
+        (&lost, "with missing prepared files"),
     ]
     .iter()
     .filter(|(cases, _)| !cases.is_empty())
     .map(|(cases, what)| format!("{} {what}", named(cases)))
     .collect();
     if !problems.is_empty() {
-        let text = format!("{}: {} mends that", problems.join("; "), again(out, "prepare"));
+        let text = format!("{}: {} resolves that", problems.join("; "), again(out, "prepare"));
         return Ok(Check::new("prepare", State::Wrong, text));
     }
     Ok(match failures.first() {
         None => {
             let text = format!(
-                "the files of all {} cases are there (`pdl validate {}` looks into them)",
+                "the files of all {} cases exist (`pdl validate {}` reads them)",
                 rows.len(),
                 out.display()
             );
@@ -136,7 +137,7 @@ fn prepared(out: &Path, cases: &Cases) -> Result<Check> {
         }
         Some(first) => {
             let text = format!(
-                "the files of {} cases are there; {} could not be prepared, such as {}: {} ({} has all)",
+                "the files of {} cases exist; {} could not be prepared, such as {}: {} ({} lists all)",
                 rows.len(),
                 failures.len(),
                 first.case_id,
@@ -151,7 +152,7 @@ fn prepared(out: &Path, cases: &Cases) -> Result<Check> {
 fn compared(out: &Path) -> Result<Check> {
     if !out.join(proxies::FOLDER).is_dir() {
         let text = format!(
-            "the small volumes that were compared (proxies/) are gone: {} makes them",
+            "proxies/, the small volumes that are compared, is missing: {} makes it",
             again(out, "prepare")
         );
         return Ok(Check::new("compare", State::Wrong, text));
@@ -161,7 +162,7 @@ fn compared(out: &Path) -> Result<Check> {
     if cases > 1 {
         Pairs::open(out, &proxies)?;
     }
-    let text = format!("all {} pairs of {cases} cases are there", cases * cases.saturating_sub(1) / 2);
+    let text = format!("all {} pairs of {cases} cases exist", cases * cases.saturating_sub(1) / 2);
     Ok(Check::new("compare", State::Ok, text))
 }
 
@@ -173,24 +174,21 @@ fn ranked(out: &Path) -> Result<Check> {
         changed.push("the cases");
     }
     if hash::of_file(&out.join(pdl_prepare::plan::FILE))? != hashes.plan {
-        changed.push("how they are prepared");
+        changed.push("the plan");
     }
     if !hashes.pairs.is_empty() && Pairs::open(out, &Proxies::open(out)?)?.hash()? != hashes.pairs {
         changed.push("the pairs");
     }
     if !changed.is_empty() {
-        let text = format!(
-            "the ranking is older than {}: {} makes it anew",
-            changed.join(" and "),
-            again(out, "rank")
-        );
+        let text =
+            format!("the ranking is older than {}: {} updates it", changed.join(" and "), again(out, "rank"));
         return Ok(Check::new("rank", State::Wrong, text));
     }
     let parameters = validate::ValidateParameters { allow_outside: false, manifest_only: true };
     let differences = validate::validate(out, parameters, &pdl_store::progress::Silent)?.differences;
     if let Some(first) = differences.first() {
         let text = format!(
-            "the manifest is not what it says in {} places, such as: {} (`pdl validate {}` lists all)",
+            "the manifest is invalid in {} places, such as: {} (`pdl validate {}` lists all)",
             differences.len(),
             first.message,
             out.display()
@@ -198,7 +196,7 @@ fn ranked(out: &Path) -> Result<Check> {
         return Ok(Check::new("rank", State::Wrong, text));
     }
     let text = format!(
-        "{} in {}, of the cases and pairs that are here",
+        "{} in {}, of the present cases and pairs",
         counted(manifest.training().len(), "training case"),
         counted(manifest.info.stages.len(), "stage")
     );
@@ -208,11 +206,11 @@ fn ranked(out: &Path) -> Result<Check> {
 fn audited(out: &Path) -> Result<Check> {
     let audit: audit::Audit = pdl_store::json::read(&out.join(audit::FILE))?;
     Ok(match audit.leaks {
-        0 => Check::new("audit", State::Ok, "no patient or image was found in two splits"),
+        0 => Check::new("audit", State::Ok, "no patient or image is in two splits"),
         leaks => {
             let text = format!(
-                "{leaks} pairs of cases join two splits, as {} lists: training would know what it is tested on; `pdl \
-                 curate COHORT --out {}` puts such patients on one side",
+                "{leaks} pairs of cases join two splits ({} lists them), so test data leaks into training; `pdl curate \
+                 COHORT --out {}` puts such patients in one split",
                 audit::FILE,
                 out.display()
             );
@@ -221,17 +219,16 @@ fn audited(out: &Path) -> Result<Check> {
     })
 }
 
-/// The report is as old as it looks: a newer manifest or run is not in it.
+/// A manifest or run newer than the report is not in it.
 fn reported(out: &Path) -> Result<Check> {
     let changed = |path: &Path| path.metadata().and_then(|meta| meta.modified()).ok();
     let own = changed(&out.join(pdl_report::FILE));
     let runs = ended(out).into_iter().map(|name| out.join(pdl_report::runs::FOLDER).join(name).join(RUN));
     let newer = runs.chain([out.join(manifest::TABLE_FILE)]).filter(|path| changed(path) > own).count();
     Ok(match newer {
-        0 => Check::new("report", State::Ok, "the page is newer than all it shows"),
+        0 => Check::new("report", State::Ok, "up to date"),
         _ => {
-            let text =
-                format!("the page is older than what it shows: {} makes it anew", again(out, "report"));
+            let text = format!("older than the results it shows: {} updates it", again(out, "report"));
             Check::new("report", State::Note, text)
         }
     })
@@ -260,11 +257,11 @@ fn runs(out: &Path) -> Option<Check> {
     }
     let open: Vec<&str> = all.iter().filter(|name| !ended.contains(name)).map(String::as_str).collect();
     Some(match open.as_slice() {
-        [] => Check::new("runs", State::Ok, format!("{} ended", counted(ended.len(), "training"))),
+        [] => Check::new("runs", State::Ok, format!("{} finished", counted(ended.len(), "training run"))),
         open => {
             let text = format!(
-                "{} ended; running, or stopped and to be gone on with by the same command: {}",
-                counted(ended.len(), "training"),
+                "{} finished; in progress or interrupted (run the same command to resume): {}",
+                counted(ended.len(), "training run"),
                 open.join(", ")
             );
             Check::new("runs", State::Note, text)

@@ -1,4 +1,4 @@
-//! What to type next, or what is missing before that.
+//! The command to run next, or what to do first.
 
 use std::path::Path;
 
@@ -11,10 +11,9 @@ use crate::outcome::Outcome;
 
 /// What to do after the stages of a command.
 pub(crate) fn next(out: &Path, outcome: &Outcome) -> String {
-    let folds = outcome.folds.iter().map(|fold| &fold.audited);
-    if outcome.audited.iter().chain(folds).any(|audit| audit.leaks > 0) {
+    if outcome.audits().any(|audit| audit.leaks > 0) {
         return format!(
-            "mend what joins two splits (the leaks above; all in {}), then this command again",
+            "resolve the leaks listed above (all in {}), then run the same command again",
             out.join(FILE).display()
         );
     }
@@ -25,7 +24,8 @@ pub(crate) fn next(out: &Path, outcome: &Outcome) -> String {
         return missing.to_owned();
     }
     if outcome.indexed.as_ref().is_some_and(|indexed| indexed.cases.usable().next().is_none()) {
-        return "no case can be used: mend what is told above, then this command again".to_owned();
+        return "no case can be used: resolve the problems listed above, then run the same command again"
+            .to_owned();
     }
     let out = out.display();
     if outcome.ranked.is_some() || outcome.audited.is_some() {
@@ -41,18 +41,18 @@ pub(crate) fn next(out: &Path, outcome: &Outcome) -> String {
     }
 }
 
-/// What a manifest lacks that nothing can be trained without.
+/// What a manifest lacks that training needs.
 fn missing(ranked: &Ranked) -> Option<&'static str> {
     let any = |wanted: fn(&ManifestRow) -> bool| ranked.rows.iter().any(wanted);
     if !any(|row| row.rank.is_some()) {
         return Some(
-            "there is no training case, so nothing can be trained: give train to some patients in the table's column split, \
-             or add patients, then this command again",
+            "there is no training case: set some patients to train in the table's column split, or add patients, then \
+             run the same command again",
         );
     }
     (!any(|row| row.split == Split::Val)).then_some(
-        "there is no validation case, and training needs one: add patients (3 at least), raise --val-share above 0, or give \
-         val to some patients in the table's column split; patients that have a split keep it unless cases.parquet is \
-         deleted. Then this command again",
+        "there is no validation case, which training needs: add patients (at least 3), raise --val-share above 0, or set \
+         some patients to val in the table's column split. Patients keep the split they have until cases.parquet is \
+         deleted. Then run the same command again",
     )
 }

@@ -1,4 +1,4 @@
-//! What was made, the figures that matter, and what to type next.
+//! The outcome of stages: warnings on stderr, figures and the next step on stdout.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -6,24 +6,27 @@ use std::path::Path;
 use anyhow::Result;
 use pdl_cohort::attributes::{Split, Status};
 use pdl_cohort::cases::CaseRow;
+use pdl_cohort::folds::Fold;
 use pdl_cohort::index::Indexed;
-use pdl_console::{counted, note, say};
-use pdl_curriculum::manifest::{ManifestRow, Ranking};
+use pdl_console::{MOST_LISTED, counted, note, say};
+use pdl_curriculum::manifest::{FOLDS_FOLDER, INFO_FILE, ManifestInfo, ManifestRow, Ranking};
 use pdl_curriculum::pace::Stage;
 use pdl_curriculum::rank::Ranked;
 use pdl_prepare::prepare::Prepared;
+use pdl_store::json;
 use serde_json::{Value, json};
 
-use crate::audit;
-use crate::case::reasons;
-use crate::folds;
-use crate::outcome::Outcome;
-use crate::output::hints;
+use crate::context::say_json;
+use crate::outcome::{Outcome, RankedFold};
+use crate::output::case_list::reasons;
+use crate::output::{hints, leaks};
 
-/// Rejected cases that are named one by one; the rest is counted.
-const NAMED: usize = 10;
+/// Stages of a curriculum that are listed one by one; a longer table shows half of them and the
+/// last.
+const MOST_STAGES: usize = 8;
 
-/// Findings on stderr: grouped by code and counted; rejected cases by name.
+/// Writes findings to stderr, grouped by code and counted, and rejected and failed cases, grouped
+/// by reason.
 pub(crate) fn warnings(out: &Path, outcome: &Outcome) {
     if let Some(indexed) = &outcome.indexed {
         for finding in &indexed.cases.findings {
@@ -60,24 +63,25 @@ pub(crate) fn warnings(out: &Path, outcome: &Outcome) {
         }
     }
     if let Some(audited) = &outcome.audited {
-        audit::warnings(out, audited, outcome.indexed.is_some());
+        leaks::warnings(out, audited, outcome.indexed.is_some());
     }
-    folds::warnings(out, &outcome.folds);
+    fold_warnings(out, &outcome.folds);
 }
 
-/// Cases by what is told of them: each message once.
+/// Writes cases grouped by message: each message once, those of the first cases first.
 fn list<'a>(what: &str, cases: impl Iterator<Item = (&'a str, String)>) {
     let mut of_message: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     cases.for_each(|(case, message)| of_message.entry(message).or_default().push(case));
     let mut groups: Vec<(String, Vec<&str>)> = of_message.into_iter().collect();
     groups.sort_by(|a, b| a.1.cmp(&b.1));
-    for (message, cases) in groups.iter().take(NAMED) {
+    let (listed, others) = groups.split_at(groups.len().min(MOST_LISTED));
+    for (message, cases) in listed {
         match cases[..] {
             [case] => note(&format!("{what}: {case}: {message}")),
             _ => note(&format!("{what}: {} cases, such as {}: {message}", cases.len(), cases[0])),
         }
     }
-    let further: usize = groups.iter().skip(NAMED).map(|(_, cases)| cases.len()).sum();
+    let further: usize = others.iter().map(|(_, cases)| cases.len()).sum();
     if further > 0 {
         note(&format!("{what}: and {}", counted(further, "more case")));
     }
@@ -93,7 +97,7 @@ struct Grouped<'a> {
 }
 
 impl Grouped<'_> {
-    /// Which case the example is of, where others are told other things.
+    /// Which case the example is of, where the others' messages differ.
     fn such_as(&self) -> String {
         if self.alike && self.count > 1 {
             String::new()
@@ -117,21 +121,23 @@ fn grouped(rows: &[CaseRow]) -> BTreeMap<&str, Grouped<'_>> {
     groups
 }
 
-/// The result on stdout.
+/// Prints the result and the next step.
+///
+/// # Errors
+/// When it cannot be serialised.
 pub(crate) fn print(out: &Path, outcome: &Outcome, as_json: bool) -> Result<()> {
     if as_json {
-        say(&serde_json::to_string_pretty(&result(out, outcome))?);
-        return Ok(());
+        return say_json(&result(out, outcome));
     }
     if outcome.nothing_new() {
-        say(&format!("{}: nothing to do, everything is made and valid.", out.display()));
+        say(&format!("{}: nothing to do, everything is up to date", out.display()));
     } else {
         say(&format!("{}:", out.display()));
     }
     for (file, text) in lines(outcome) {
         say(&format!("  {file:<18} {text}"));
     }
-    folds::lines(&outcome.folds).iter().for_each(|line| say(line));
+    fold_lines(&outcome.folds).iter().for_each(|line| say(line));
     say(&format!("Next: {}", hints::next(out, outcome)));
     Ok(())
 }
@@ -157,7 +163,7 @@ fn lines(outcome: &Outcome) -> Vec<(&'static str, String)> {
         lines.push(("manifest.parquet", rank_line(ranked)));
     }
     if let Some(audited) = &outcome.audited {
-        lines.push((pdl_curriculum::audit::FILE, audit::line(audited)));
+        lines.push((pdl_curriculum::audit::FILE, leaks::line(audited)));
     }
     if let Some(report) = outcome.reported {
         let size = bytesize::ByteSize(report.bytes as u64).display().iec();
@@ -186,7 +192,7 @@ fn index_line(indexed: &Indexed) -> String {
     )
 }
 
-pub(crate) fn rank_line(ranked: &Ranked) -> String {
+fn rank_line(ranked: &Ranked) -> String {
     let training: Vec<_> = ranked.rows.iter().filter(|row| row.rank.is_some()).collect();
     let end = |row: Option<&&ManifestRow>| {
         row.map_or(String::new(), |row| {
@@ -198,7 +204,7 @@ pub(crate) fn rank_line(ranked: &Ranked) -> String {
     let left_out = match duplicates + beyond_keep {
         0 => String::new(),
         _ => {
-            format!(" ({} and {} left out)", counted(duplicates, "duplicate"), counted(beyond_keep, "other"))
+            format!(" ({} and {} excluded)", counted(duplicates, "duplicate"), counted(beyond_keep, "other"))
         }
     };
     format!(
@@ -210,9 +216,8 @@ pub(crate) fn rank_line(ranked: &Ranked) -> String {
     )
 }
 
-/// How many cases train and when; a long table by its ends.
+/// How many cases train in each stage, and when stages begin.
 fn stages_text(stages: &[Stage]) -> String {
-    const SHOWN: usize = 8;
     let active = |stages: &[Stage]| {
         stages.iter().map(|stage| stage.active_cases.to_string()).collect::<Vec<_>>().join(", ")
     };
@@ -220,8 +225,8 @@ fn stages_text(stages: &[Stage]) -> String {
         .windows(2)
         .all(|w| Some(w[1].first_epoch - w[0].first_epoch) == stages.get(1).map(|s| s.first_epoch));
     let last = stages.last().map_or(0, |stage| stage.first_epoch);
-    let cases = if stages.len() > SHOWN {
-        let (first, rest) = stages.split_at(SHOWN / 2);
+    let cases = if stages.len() > MOST_STAGES {
+        let (first, rest) = stages.split_at(MOST_STAGES / 2);
         format!(
             "{}, ... {} cases train in {} stages",
             active(first),
@@ -264,7 +269,7 @@ fn result(out: &Path, outcome: &Outcome) -> Value {
         result["rank"] = rank_result(ranked);
     }
     if !outcome.folds.is_empty() {
-        result["folds"] = folds::result(&outcome.folds);
+        result["folds"] = fold_result(&outcome.folds);
     }
     if let Some(audited) = &outcome.audited {
         result["audit"] = json!(audited);
@@ -275,7 +280,7 @@ fn result(out: &Path, outcome: &Outcome) -> Value {
     result
 }
 
-pub(crate) fn rank_result(ranked: &Ranked) -> Value {
+fn rank_result(ranked: &Ranked) -> Value {
     let cases = ranked.rows.iter().filter(|row| row.rank.is_some()).count();
     json!({ "ranked": cases, "stages": ranked.stages, "changed": ranked.changed, "ranking": ranked.ranking })
 }
@@ -285,4 +290,59 @@ fn prepare_result(prepared: &Prepared) -> Value {
         "cases": prepared.cases, "written": prepared.written, "spacing_mm": prepared.plan.spacing_mm,
         "failures": prepared.failures, "findings": prepared.findings,
     })
+}
+
+/// Two lines for every fold: its manifest and its audit.
+fn fold_lines(folds: &[RankedFold]) -> Vec<String> {
+    let of_fold = |ranked: &RankedFold| {
+        let folder = ranked.folder(Path::new(""));
+        [
+            format!("  {}/ {}", folder.display(), rank_line(&ranked.ranked)),
+            format!("  {}/ {}", folder.display(), leaks::line(&ranked.audited)),
+        ]
+    };
+    folds.iter().flat_map(of_fold).collect()
+}
+
+/// Writes findings about the folds to stderr, each once.
+fn fold_warnings(out: &Path, folds: &[RankedFold]) {
+    let mut seen = BTreeSet::new();
+    for RankedFold { fold: Fold { fold, .. }, ranked, audited } in folds {
+        for finding in ranked.ranking.findings.iter().chain(&audited.findings) {
+            if seen.insert(&finding.message) {
+                note(&format!("warning: fold {fold}: {} [{}]", finding.message, finding.code));
+            }
+        }
+        if audited.leaks > 0 {
+            note(&format!("leak: fold {fold}: {} between its splits", counted(audited.leaks, "pair")));
+        }
+    }
+    if let Some(RankedFold { fold: Fold { folds, .. }, .. }) = folds.first() {
+        for name in of_other_divisions(out, *folds) {
+            note(&format!(
+                "warning: {FOLDS_FOLDER}/{name} is not a fold of {folds}; rank it again or delete it"
+            ));
+        }
+    }
+}
+
+/// The folders of folds of a division into another number.
+fn of_other_divisions(out: &Path, folds: u32) -> BTreeSet<String> {
+    let entries = std::fs::read_dir(out.join(FOLDS_FOLDER)).into_iter().flatten().flatten();
+    let other = |entry: std::fs::DirEntry| {
+        let info: ManifestInfo = json::read(&entry.path().join(INFO_FILE)).ok()?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        info.fold.is_none_or(|fold| fold.folds != folds).then_some(name)
+    };
+    entries.filter_map(other).collect()
+}
+
+fn fold_result(folds: &[RankedFold]) -> Value {
+    let of_fold = |ranked: &RankedFold| {
+        json!({
+            "fold": ranked.fold.fold, "folds": ranked.fold.folds,
+            "rank": rank_result(&ranked.ranked), "audit": ranked.audited,
+        })
+    };
+    folds.iter().map(of_fold).collect()
 }

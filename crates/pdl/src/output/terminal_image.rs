@@ -1,5 +1,5 @@
-//! Pictures in terminals that show them: kitty's graphics protocol and iTerm2's inline images, which both take a PNG in
-//! Base64 between control characters.
+//! Images in terminals that can show them, by kitty's graphics protocol or iTerm2's inline images.
+//! Both take a PNG in Base64 between control characters.
 
 use std::io::IsTerminal;
 
@@ -7,17 +7,17 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use pdl_console::say;
 
-/// Most characters of a picture that kitty takes at once.
+/// Most Base64 characters that kitty accepts in one escape sequence.
 const CHUNK: usize = 4096;
 
-/// How a terminal is told to show a picture.
+/// How a terminal shows an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Protocol {
     Kitty,
     Iterm,
 }
 
-/// Shows a PNG where stdout is a terminal that can.
+/// Shows a PNG if stdout is a terminal that can show images.
 pub(crate) fn show(png: &[u8]) {
     let variable = |name: &str| std::env::var(name).ok();
     if let Some(protocol) = protocol(&variable).filter(|_| std::io::stdout().is_terminal()) {
@@ -25,11 +25,11 @@ pub(crate) fn show(png: &[u8]) {
     }
 }
 
-/// What the terminal that set these variables of the environment understands.
+/// The protocol of the terminal that set these environment variables.
 fn protocol(variable: &dyn Fn(&str) -> Option<String>) -> Option<Protocol> {
     let is =
         |name: &str, values: &[&str]| variable(name).is_some_and(|value| values.contains(&value.as_str()));
-    // Between the program and the terminal tmux and screen swallow both.
+    // tmux and screen pass neither on to the terminal.
     if variable("TMUX").is_some() || variable("STY").is_some() {
         None
     } else if is("TERM", &["xterm-kitty", "xterm-ghostty"]) || is("TERM_PROGRAM", &["ghostty"]) {

@@ -3,49 +3,63 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use pdl_console::{ExitStatus, say};
 use pdl_exchange::export::{Exported, Shards, Target, export};
 use pdl_exchange::files::Holding;
 
-use pdl_console::say;
+use crate::context::{Context, say_json};
+use crate::preconditions::{MANIFEST, Requirements};
 
-/// Where to, and in which form.
+/// Arguments of `pdl export`.
 #[derive(Debug, clap::Args)]
-pub(crate) struct ExportParameters {
-    /// For whom.
+pub(crate) struct Args {
+    /// The curation folder, or the folder of a fold in it: OUT/folds/K.
+    out: PathBuf,
+    /// The framework to export to.
     #[arg(long, value_enum)]
     to: Target,
-    /// The folder of the export, for nnU-Net named DatasetNNN_NAME such as nnUNet_raw/Dataset001_lung; made when it is
-    /// missing.
+    /// The folder to write; created if missing. nnU-Net needs a name of the form DatasetNNN_NAME,
+    /// such as nnUNet_raw/Dataset001_lung.
     #[arg(long, value_name = "PATH")]
     dest: PathBuf,
-    /// Whether the export refers to the prepared volumes, or holds copies of or hard links to them; webdataset's
-    /// shards always hold copies; default: reference
+    /// Whether the export refers to the prepared volumes, or holds copies of or hard links to them;
+    /// webdataset's shards always hold copies; default: reference
     #[arg(long, value_enum)]
     by: Option<Holding>,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Shards of webdataset")]
     shards: Shards,
 }
 
-/// Exports the curation folder and says what was written.
-pub(crate) fn run(out: &Path, parameters: &ExportParameters, as_json: bool) -> Result<()> {
-    let ExportParameters { to, dest, by, shards } = parameters;
+impl Args {
+    /// The folder of a fold holds a manifest and no cases.
+    pub(crate) fn requirements(&self) -> Requirements<'_> {
+        Requirements::stages(&self.out, Some(&[MANIFEST]))
+    }
+}
+
+/// Exports the manifest and prints how the framework loads it.
+///
+/// # Errors
+/// When a file has changed since the manifest was written, or cannot be written.
+pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus> {
+    let Args { out, to, dest, by, shards } = args;
     let exported = export(out, *to, dest, *by, *shards)?;
-    if as_json {
-        say(&serde_json::to_string_pretty(&exported)?);
-        return Ok(());
+    if context.json {
+        say_json(&exported)?;
+        return Ok(ExitStatus::Done);
     }
     let Exported { cases: [train, val, test], left_out, lists } = exported;
     let without =
-        if left_out > 0 { format!("; {left_out} left out of the curriculum") } else { String::new() };
+        if left_out > 0 { format!("; {left_out} excluded by the curriculum") } else { String::new() };
     say(&format!("{}: {train} train, {val} val, {test} test cases{without}", dest.display()));
     for list in &lists {
         say(&format!("  {list}"));
     }
     say(&format!("Next{}", next(*to, dest)));
-    Ok(())
+    Ok(ExitStatus::Done)
 }
 
-/// How the framework takes the export.
+/// How the framework loads the export.
 fn next(to: Target, dest: &Path) -> String {
     let place = dest.display();
     match to {
@@ -76,7 +90,7 @@ fn next(to: Target, dest: &Path) -> String {
     }
 }
 
-/// Preprocessing makes the folder that the folds belong into.
+/// Preprocessing makes the folder to which the folds are copied.
 fn next_of_nnunet(dest: &Path) -> String {
     let dest = std::path::absolute(dest).unwrap_or_else(|_| dest.to_owned());
     let raw = dest.parent().unwrap_or(Path::new("/")).display();
@@ -84,7 +98,7 @@ fn next_of_nnunet(dest: &Path) -> String {
     let place = dest.display();
     let Some(number) = dataset_number(&name) else {
         return format!(
-            ": nnU-Net takes only folders named DatasetNNN_NAME; rename this one: mv {place} {raw}/Dataset001_{name}"
+            ": nnU-Net only accepts folders named DatasetNNN_NAME; rename this one: mv {place} {raw}/Dataset001_{name}"
         );
     };
     format!(
@@ -96,7 +110,7 @@ fn next_of_nnunet(dest: &Path) -> String {
     )
 }
 
-/// NNN of DatasetNNN_NAME.
+/// The number NNN of `DatasetNNN_NAME`.
 fn dataset_number(name: &str) -> Option<u32> {
     let (digits, _) = name.strip_prefix("Dataset")?.split_once('_')?;
     let is_number = digits.len() == 3 && digits.bytes().all(|byte| byte.is_ascii_digit());

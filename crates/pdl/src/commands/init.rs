@@ -1,64 +1,65 @@
-//! `pdl init`: a first look at a cohort, and a `pdl.toml` to begin with.
+//! `pdl init`: surveys a cohort, and writes a `pdl.toml` that explains every option.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
-use clap::CommandFactory;
+use anyhow::{Context as _, Result, bail};
 use pdl_cohort::pairing::{Pair, Paired};
 use pdl_cohort::survey::{Structures, Survey, survey};
-use pdl_console::{counted, say};
+use pdl_console::{ExitStatus, counted, say, shorten};
 use pdl_io::{stack, stem};
 use pdl_store::{atomic, paths};
 use serde_json::json;
 
-use crate::cli::Cli;
+use crate::context::{Context, say_json};
 use crate::preconditions;
 use crate::settings::{FILE, Settings};
 
-/// The table of a cohort whose layout had to be guessed.
+/// The table of a cohort in an unknown layout.
 const TABLE: &str = "cohort.csv";
 
-/// Volumes without a partner that are named.
-const NAMED: usize = 5;
+/// Most unpaired files that are listed.
+const MOST_FILES: usize = 5;
 
-/// Structures that are named on the terminal.
-const STRUCTURES: usize = 20;
+/// Most structures that are listed on the terminal.
+const MOST_STRUCTURES: usize = 20;
 
-/// Characters of a comment's line.
+/// Columns of a comment in pdl.toml.
 const WIDTH: usize = 100;
 
-/// Where to look, and where to write.
+/// Arguments of `pdl init`.
 #[derive(Debug, clap::Args)]
-pub(crate) struct InitArgs {
-    /// The cohort: a folder of volumes or of DICOM files, a CSV or Parquet table, or a MONAI datalist.
-    pub cohort: PathBuf,
-    /// The curation folder; it is made when it is not there yet.
+pub(crate) struct Args {
+    /// The cohort: a folder of volumes or DICOM files, a CSV or Parquet table, or a MONAI datalist.
+    cohort: PathBuf,
+    /// The curation folder; created if missing.
     #[arg(long, value_name = "OUT")]
-    pub out: PathBuf,
-    /// Write pdl.toml and cohort.csv anew where they are there already; the earlier ones are kept with .bak after their
-    /// names. Without it nothing is overwritten.
+    out: PathBuf,
+    /// Replace an existing pdl.toml and cohort.csv; the earlier files get the ending .bak. Without
+    /// it nothing is overwritten.
     #[arg(long)]
-    pub force: bool,
+    force: bool,
 }
 
-/// Writes `OUT/pdl.toml`, and `OUT/cohort.csv` where the cohort has no layout that pdl knows.
-pub(crate) fn run(args: &InitArgs, as_json: bool) -> Result<()> {
+/// Writes `OUT/pdl.toml`, and `OUT/cohort.csv` for a cohort in an unknown layout.
+///
+/// # Errors
+/// When there is no cohort, a file exists and `--force` is not given, or a file cannot be written.
+pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus> {
     preconditions::check_cohort(&args.cohort, &args.out)?;
     let path = args.out.join(FILE);
     for taken in [&path, &args.out.join(TABLE)] {
         if taken.exists() && !args.force {
             bail!(
-                "it is there already; --force writes it anew and keeps this one with .bak after its name; or choose \
-                 another --out: {}",
+                "the file exists; --force replaces it and renames this one to .bak, or choose another --out: {}",
                 taken.display()
             );
         }
     }
     let seen = survey(&args.cohort)?;
     std::fs::create_dir_all(&args.out)
-        .with_context(|| format!("cannot make the folder: {}", args.out.display()))?;
+        .with_context(|| format!("cannot create the folder: {}", args.out.display()))?;
     keep_earlier(&path)?;
     let cohort = match &seen.proposed {
         Some(paired) => {
@@ -69,31 +70,28 @@ pub(crate) fn run(args: &InitArgs, as_json: bool) -> Result<()> {
         None => args.cohort.clone(),
     };
     let lines = sentences(&args.cohort, &seen);
-    atomic::write(&path, text(&lines, &seen)?.as_bytes())?;
+    atomic::write(&path, text(&context.program, &lines, &seen)?.as_bytes())?;
     let next = format!("pdl curate {} --out {}", cohort.display(), args.out.display());
-    if as_json {
+    if context.json {
         let structures: BTreeMap<&str, usize> =
             seen.structures.names.iter().map(|(name, count)| (name.as_str(), *count)).collect();
         let result = json!({ "out": args.out, "cohort": cohort, "settings": path, "layout": seen.layout,
             "pairs": seen.pairs, "incomplete": seen.incomplete, "dicom_files": seen.dicom_files,
             "patients": seen.patients, "modality": seen.modality.map(|(modality, _)| modality),
             "labels": seen.labels, "structures": structures, "next": next });
-        say(&serde_json::to_string_pretty(&result)?);
-        return Ok(());
+        say_json(&result)?;
+        return Ok(ExitStatus::Done);
     }
     lines.iter().for_each(|line| say(line));
-    say(&format!("written: {}", path.display()));
+    say(&format!("wrote {}", path.display()));
     if let Some(paired) = &seen.proposed {
-        say(&format!(
-            "written: {} ({}: look through them)",
-            cohort.display(),
-            counted(paired.pairs.len(), "pair")
-        ));
+        say(&format!("wrote {} ({}; check them)", cohort.display(), counted(paired.pairs.len(), "pair")));
     }
     say(&format!("Next: {next}"));
-    Ok(())
+    Ok(ExitStatus::Done)
 }
 
+/// Renames an existing file to `.bak`.
 fn keep_earlier(path: &Path) -> Result<()> {
     if path.exists() {
         let mut kept = path.to_owned().into_os_string();
@@ -104,6 +102,7 @@ fn keep_earlier(path: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Writes the pairs of images and label maps as a cohort table, with paths relative to `out`.
 fn write_table(cohort: &Path, out: &Path, paired: &Paired) -> Result<()> {
     let real = |path: &Path| {
         path.canonicalize().with_context(|| format!("cannot find the folder: {}", path.display()))
@@ -112,21 +111,21 @@ fn write_table(cohort: &Path, out: &Path, paired: &Paired) -> Result<()> {
     let is_stack =
         |pair: &Pair| [&pair.image, &pair.label].iter().any(|path| stack::is_stack(&cohort.join(path)));
     let stacks = paired.pairs.iter().any(is_stack);
-    // What stacks of slices do not say themselves; blank, as for all of them the settings may say it.
+    // Stacks of slices state neither; blank, as the settings can state them for all cases.
     let [columns, blank] = if stacks { [",stack_spacing,stack_axes", ",,"] } else { ["", ""] };
     let mut table = format!("case_id,image,label,patient{columns}\n");
     let patients = paired.patients();
     for (number, pair) in paired.pairs.iter().enumerate() {
         let field = |path: &Path| quoted(&paths::relative(&out, &cohort.join(path)));
         let id = quoted(&case_id(&pair.image));
-        // Without a patient of its own each case counts as one; the column stands there to be filled in.
+        // An empty patient makes each case a patient of its own; the user can fill the column in.
         let patient = patients.as_ref().map_or("", |patients| patients[number].as_str());
         writeln!(table, "{id},{},{},{patient}{blank}", field(&pair.image), field(&pair.label))?;
     }
     Ok(atomic::write(&out.join(TABLE), table.as_bytes())?)
 }
 
-/// The whole relative path, as a file's name alone may stand in many folders.
+/// The relative path without its ending, as one file name may occur in many folders.
 fn case_id(image: &Path) -> String {
     let name = image.file_name().unwrap_or_default().to_string_lossy();
     let folder = image.parent().unwrap_or(Path::new("")).to_string_lossy();
@@ -134,7 +133,7 @@ fn case_id(image: &Path) -> String {
     text.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect()
 }
 
-/// A field of a CSV table.
+/// A field of a CSV table, in quotes where it needs them.
 fn quoted(text: &str) -> String {
     if text.contains([',', '"', '\n']) {
         format!("\"{}\"", text.replace('"', "\"\""))
@@ -143,7 +142,7 @@ fn quoted(text: &str) -> String {
     }
 }
 
-/// What was seen, line by line.
+/// The survey as lines of text.
 fn sentences(cohort: &Path, seen: &Survey) -> Vec<String> {
     let mut lines = vec![format!("layout: {}", seen.layout)];
     lines.extend(seen.notes.iter().cloned());
@@ -156,15 +155,15 @@ fn sentences(cohort: &Path, seen: &Survey) -> Vec<String> {
             Some(patients) if seen.proposed.is_some() => {
                 format!("{}, by the names of folders or files", counted(patients, "patient"))
             }
-            Some(patients) => format!("{}, by its table", counted(patients, "patient")),
-            None => "no patients are named: every case counts as a patient of its own. Where one has several images, give \
+            Some(patients) => format!("{}, by the cohort's table", counted(patients, "patient")),
+            None => "patients are unknown: every case counts as a patient of its own. If a patient has several images, use \
                      a table with a column patient"
                 .to_owned(),
         });
     }
     match seen.modality {
         Some((modality, true)) => lines.push(format!("modality {modality}, guessed from the voxels")),
-        Some((modality, false)) => lines.push(format!("modality {modality}, as the cohort says")),
+        Some((modality, false)) => lines.push(format!("modality {modality}, as the cohort states")),
         None => {}
     }
     if !seen.modalities.is_empty() {
@@ -173,7 +172,7 @@ fn sentences(cohort: &Path, seen: &Survey) -> Vec<String> {
         lines.push(format!("several modalities ({} series): choose one with --modality", counts.join(", ")));
     }
     if seen.split_given {
-        lines.push("its table divides it into train, val and test; that is kept".to_owned());
+        lines.push("the cohort's table gives the splits; they are kept".to_owned());
     }
     if !seen.channels.is_empty() {
         let names: Vec<&str> = seen.channels.values().map(String::as_str).collect();
@@ -185,32 +184,32 @@ fn sentences(cohort: &Path, seen: &Survey) -> Vec<String> {
     lines
 }
 
-/// Files that go with no other, and what to do about them.
+/// Files that are not paired, and what to do about them.
 fn alone(cohort: &Path, seen: &Survey) -> Vec<String> {
     let (files, what) = match &seen.proposed {
         Some(paired) => (
             &paired.alone,
-            "left out, as their names go with no other volume's, or with several; add them to cohort.csv by hand, or name \
-             each label map as its image with _seg at the end",
+            "excluded, because their names match no other volume, or several; add them to cohort.csv by hand, or name each \
+             label map like its image with _seg appended",
         ),
-        None => (
-            &seen.alone,
-            "with an image or a label map alone, which are rejected: a label map needs the name of its image",
-        ),
+        None => {
+            (&seen.alone, "without a partner, which are rejected: a label map needs the name of its image")
+        }
     };
     if files.is_empty() {
         return Vec::new();
     }
-    let mut lines = vec![format!("{} files {what}:", files.len())];
-    let shown = files.iter().take(NAMED).map(|path| path.strip_prefix(cohort).unwrap_or(path));
-    lines.extend(shown.map(|path| format!("  {}", path.display())));
-    if files.len() > NAMED {
-        lines.push(format!("  and {} more", files.len() - NAMED));
+    let (listed, more) = shorten(files, MOST_FILES);
+    let mut lines = vec![format!("{} {what}:", counted(files.len(), "file"))];
+    let listed = listed.iter().map(|path| path.strip_prefix(cohort).unwrap_or(path));
+    lines.extend(listed.map(|path| format!("  {}", path.display())));
+    if more > 0 {
+        lines.push(format!("  and {more} more"));
     }
     lines
 }
 
-/// What the headers of a DICOM cohort say.
+/// What the headers of a DICOM cohort state.
 fn of_headers(seen: &Survey) -> Vec<String> {
     let mut lines = vec![format!(
         "{} files; {} series with a structure set or segmentation: a case each; {} series without, which are rejected",
@@ -218,30 +217,30 @@ fn of_headers(seen: &Survey) -> Vec<String> {
     )];
     lines.push(match seen.patients {
         Some(patients) => format!("{patients} patients, by PatientID"),
-        None => "files without PatientID: their studies count as patients".to_owned(),
+        None => "PatientID is missing: studies count as patients".to_owned(),
     });
     let Structures { sets, names } = &seen.structures;
     if !names.is_empty() {
         lines.push(format!("{} structures in {sets} structure sets and segmentations:", names.len()));
-        lines.extend(names.iter().take(STRUCTURES).map(|(name, count)| format!("  {name}: in {count}")));
-    }
-    if names.len() > STRUCTURES {
-        lines
-            .push(format!("  and {} more; all stand under `structures` in {FILE}", names.len() - STRUCTURES));
+        let (listed, more) = shorten(names, MOST_STRUCTURES);
+        lines.extend(listed.iter().map(|(name, count)| format!("  {name}: in {count}")));
+        if more > 0 {
+            lines.push(format!("  and {more} more; {FILE} lists all under `structures`"));
+        }
     }
     lines
 }
 
-/// From the lowest to the highest of some figures; one figure where they are the same.
+/// A range of figures; a single figure where both ends are equal.
 fn span([low, high]: [String; 2]) -> String {
     if low == high { low } else { format!("{low}-{high}") }
 }
 
-/// What holds for the cases that were read.
+/// What the cases that were read have in common.
 fn of_read(seen: &Survey) -> Vec<String> {
     let mut lines = vec![match seen.read {
-        read if read == seen.pairs => format!("all {read} cases were looked into:"),
-        read => format!("{read} of {} cases were looked into, evenly through the cohort:", seen.pairs),
+        read if read == seen.pairs => format!("all {read} cases were read:"),
+        read => format!("{read} of {} cases were read, spread evenly over the cohort:", seen.pairs),
     }];
     if let Some([low, high]) = seen.shapes {
         let range = |axis: usize| span([low[axis].to_string(), high[axis].to_string()]);
@@ -261,27 +260,28 @@ fn of_read(seen: &Survey) -> Vec<String> {
     lines
 }
 
-/// The settings file: what was seen, then every key with its default, commented out but for those that the cohort
-/// asks for.
-fn text(lines: &[String], seen: &Survey) -> Result<String> {
+/// The settings file: the survey, then every key with its default, commented out unless the cohort
+/// needs another value.
+fn text(program: &clap::Command, lines: &[String], seen: &Survey) -> Result<String> {
     let mut text =
-        String::from("# Settings of pdl for this folder; flags win over them. What `pdl init` saw:\n#\n");
+        String::from("# Settings of pdl for this folder; flags win over them. What `pdl init` found:\n#\n");
     for line in lines {
         writeln!(text, "#   {line}")?;
     }
-    let cli = Cli::command();
-    let curate = cli.find_subcommand("curate").context("there is a command curate")?;
+    let curate = program.find_subcommand("curate").context("the command curate is missing")?;
     let defaults = toml::Table::try_from(Settings::default())?;
     for (section, keys) in crate::settings::keys() {
         writeln!(text, "\n[{section}]")?;
         let values = defaults.get(section).and_then(toml::Value::as_table);
         for key in keys {
-            let known =
-                curate.get_arguments().chain(cli.get_arguments()).find(|arg| arg.get_id().as_str() == key);
+            let known = curate
+                .get_arguments()
+                .chain(program.get_arguments())
+                .find(|arg| arg.get_id().as_str() == key);
             for line in wrapped(&known.map(explained).unwrap_or_default()) {
                 writeln!(text, "# {line}")?;
             }
-            match (asked_for(seen, section, &key), values.and_then(|values| values.get(&key))) {
+            match (needed(seen, section, &key), values.and_then(|values| values.get(&key))) {
                 (Some(value), _) => writeln!(text, "{key} = {value}")?,
                 (None, Some(_)) if key == "structures" && !seen.structures.names.is_empty() => {
                     text.push_str(&example(&seen.structures));
@@ -297,7 +297,7 @@ fn text(lines: &[String], seen: &Survey) -> Result<String> {
     Ok(text)
 }
 
-/// Rules that take every structure by its name, to choose from.
+/// Rules that map every structure to its own name, to choose from.
 fn example(structures: &Structures) -> String {
     let rules = structures.names.iter().map(|(name, count)| {
         // A pattern ends at the first =.
@@ -305,16 +305,16 @@ fn example(structures: &Structures) -> String {
         format!("#   {rule},  # in {count} of {}\n", structures.sets)
     });
     format!(
-        "# These are there; take away the # of the first line, the last, and those to keep:\n# structures = [\n{}# ]\n",
+        "# The structures of this cohort; uncomment the first line, the last, and those to keep:\n# structures = [\n{}# ]\n",
         rules.collect::<String>()
     )
 }
 
-/// The section that names labels, with the values that were seen.
+/// The section that names labels, with the values that were found.
 fn names_of_labels(seen: &Survey) -> String {
     let mut text = String::from("\n");
-    let help = "Names of labels, as VALUE = \"name\", for everything that shows or exports them; others have the names \
-                that the cohort's dataset.json gives, else such as \"label 1\".";
+    let help = "Names of labels, as VALUE = \"name\". Labels not listed have the names in the cohort's dataset.json, or names \
+                such as \"label 1\".";
     for line in wrapped(help) {
         text += &format!("# {line}\n");
     }
@@ -326,9 +326,9 @@ fn names_of_labels(seen: &Survey) -> String {
     text
 }
 
-/// The help of an option, with the words that it takes.
+/// The help of an option, with its possible values.
 fn explained(arg: &clap::Arg) -> String {
-    let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
+    let help = arg.get_long_help().or(arg.get_help()).map(ToString::to_string).unwrap_or_default();
     let words: Vec<String> = match arg.get_action().takes_values() {
         true => arg.get_possible_values().iter().map(|value| value.get_name().to_owned()).collect(),
         false => Vec::new(),
@@ -336,8 +336,8 @@ fn explained(arg: &clap::Arg) -> String {
     if words.is_empty() { help } else { format!("{help} [{}]", words.join(", ")) }
 }
 
-/// The value that this cohort asks for in place of the default.
-fn asked_for(seen: &Survey, section: &str, key: &str) -> Option<String> {
+/// The value that this cohort needs instead of the default.
+fn needed(seen: &Survey, section: &str, key: &str) -> Option<String> {
     match (section, key) {
         ("index", "modality") => seen.modality.map(|(modality, _)| format!("\"{modality}\"")),
         ("index", "channel") => seen.channels.keys().next().map(|channel| format!("\"{channel}\"")),
@@ -345,7 +345,7 @@ fn asked_for(seen: &Survey, section: &str, key: &str) -> Option<String> {
     }
 }
 
-/// A text in lines.
+/// A text in lines of at most [`WIDTH`] columns.
 fn wrapped(text: &str) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split_whitespace() {

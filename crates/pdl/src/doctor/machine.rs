@@ -1,109 +1,29 @@
-//! `pdl doctor`: whether this machine and a curation folder are fit for what comes next.
-
-pub(crate) mod curation;
+//! What `pdl doctor` checks of the machine: cores, instruction sets, memory, disk, formats,
+//! libtorch.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::Result;
 use bytesize::ByteSize;
 use pdl_similarity::isa::Isa;
-use serde::Serialize;
-use serde_json::json;
 
-use crate::settings::FILE;
-use pdl_console::say;
+use crate::doctor::{Check, State};
 
-/// The version of torch that pdl-fit links.
+/// The version of libtorch that pdl-fit links.
 const TORCH: &str = "2.13.0";
 
-/// Free disk below which something is said.
+/// Free disk, in bytes, below which the check says so.
 const LITTLE_DISK: u64 = 5 << 30;
 
-/// Free memory below which something is said.
+/// Free memory, in bytes, below which the check says so.
 const LITTLE_MEMORY: u64 = 2 << 30;
 
-/// What to look at.
-#[derive(Debug, clap::Args)]
-pub(crate) struct DoctorArgs {
-    /// The curation folder; without it the machine alone is looked at.
-    pub out: Option<PathBuf>,
-}
-
-/// How something is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum State {
-    /// As it should be.
-    Ok,
-    /// Worth knowing; nothing is broken.
-    Note,
-    /// Wrong: something will fail, or what is there is not what it says.
-    Wrong,
-}
-
-/// One thing that was looked at.
-#[derive(Clone, Debug, Serialize)]
-pub(crate) struct Check {
-    /// What.
-    pub name: &'static str,
-    /// How it is.
-    pub state: State,
-    /// What was seen, and what to do.
-    pub text: String,
-}
-
-impl Check {
-    pub(crate) fn new(name: &'static str, state: State, text: impl Into<String>) -> Self {
-        Self { name, state, text: text.into() }
-    }
-}
-
-/// Looks at everything; an error when something is wrong.
-pub(crate) fn run(args: &DoctorArgs, as_json: bool) -> Result<()> {
-    let place = args.out.as_deref().filter(|out| out.exists()).unwrap_or(Path::new("."));
+/// Checks the machine, and the disk of `folder`.
+pub(crate) fn checks(folder: &Path) -> Vec<Check> {
     let mut checks = vec![version(), cores(), instructions(), memory()];
-    checks.extend(disk(place));
+    checks.extend(disk(folder));
     checks.extend([formats(), libtorch()]);
-    let of_machine = checks.len();
-    if let Some(out) = &args.out {
-        checks.extend(curation::of(out));
-    }
-    let wrong = checks.iter().filter(|check| check.state == State::Wrong).count();
-    if as_json {
-        say(&serde_json::to_string_pretty(&json!({ "out": args.out, "wrong": wrong, "checks": checks }))?);
-    } else {
-        let (machine, folder) = checks.split_at(of_machine);
-        say("this machine:");
-        machine.iter().for_each(print);
-        if let Some(out) = &args.out {
-            say(&format!("{}:", out.display()));
-            folder.iter().for_each(print);
-            if folder.iter().any(|check| check.state != State::Ok)
-                && out.join(pdl_cohort::cases::FILE).is_file()
-            {
-                say(&format!(
-                    "Give these commands the flags of before, unless they stand in {}.",
-                    out.join(FILE).display()
-                ));
-            }
-        }
-    }
-    anyhow::ensure!(
-        wrong == 0,
-        "{wrong} of {} checks found something wrong, marked WRONG above",
-        checks.len()
-    );
-    Ok(())
-}
-
-fn print(Check { name, state, text }: &Check) {
-    let mark = match state {
-        State::Ok => "ok",
-        State::Note => "note",
-        State::Wrong => "WRONG",
-    };
-    say(&format!("  {mark:<6} {name:<13} {text}"));
+    checks
 }
 
 fn version() -> Check {
@@ -121,19 +41,17 @@ fn cores() -> Check {
         Ok(cores) => Check::new(
             "cores",
             State::Ok,
-            format!("{cores} found; as many threads are used unless --threads says otherwise"),
+            format!("{cores}; as many threads are used unless --threads is given"),
         ),
-        Err(error) => Check::new("cores", State::Note, format!("not known ({error}); give --threads")),
+        Err(error) => Check::new("cores", State::Note, format!("unknown ({error}); give --threads")),
     }
 }
 
 fn instructions() -> Check {
     let names: Vec<String> = Isa::available().iter().map(ToString::to_string).collect();
     let fastest = names.first().map_or("none", String::as_str);
-    let text = format!(
-        "pairs are compared with {fastest}, the fastest of what the processor has: {}",
-        names.join(", ")
-    );
+    let text =
+        format!("pairs are compared with {fastest}, the fastest instruction set here: {}", names.join(", "));
     Check::new("instructions", State::Ok, text)
 }
 
@@ -142,24 +60,24 @@ fn memory() -> Check {
     system.refresh_memory();
     let (free, total) = (system.available_memory(), system.total_memory());
     let state = if free < LITTLE_MEMORY { State::Note } else { State::Ok };
-    let advice = if free < LITTLE_MEMORY { "little: end other programs, or " } else { "" };
+    let advice = if free < LITTLE_MEMORY { "low: end other programs; " } else { "" };
     let text = format!(
-        "{} of {} are free; {advice}half of that is used unless --memory says otherwise",
+        "{} of {} free; {advice}half of it is used unless --memory is given",
         size(free),
         size(total)
     );
     Check::new("memory", state, text)
 }
 
-/// The disk below a folder, where the system tells.
+/// The disk of a folder; nothing where the system does not report it.
 #[cfg(unix)]
 fn disk(folder: &Path) -> Option<Check> {
     let disk = rustix::fs::statvfs(folder).ok()?;
     let (free, total) = (disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize);
     let state = if free < LITTLE_DISK { State::Note } else { State::Ok };
-    let advice = if free < LITTLE_DISK { "; little: make room, or choose another --out" } else { "" };
+    let advice = if free < LITTLE_DISK { "; low: make room, or choose another --out" } else { "" };
     let text = format!(
-        "{} of {} are free on the disk of this folder{advice}: {}",
+        "{} of {} free on the disk of this folder{advice}: {}",
         size(free),
         size(total),
         folder.display()
@@ -186,7 +104,7 @@ fn formats() -> Check {
     Check::new("formats", State::Ok, text)
 }
 
-/// The libtorch that `just fit` would take: that of LIBTORCH, of Python's torch, or of the cache.
+/// The libtorch that `just fit` would use: of LIBTORCH, of Python's torch, or of the cache.
 fn libtorch() -> Check {
     let is_one = |folder: &Path| {
         ["so", "dylib"].iter().any(|end| folder.join("lib").join(format!("libtorch.{end}")).is_file())
@@ -195,8 +113,7 @@ fn libtorch() -> Check {
     if let Some(folder) = std::env::var_os("LIBTORCH").map(PathBuf::from) {
         if !is_one(&folder) {
             let text = format!(
-                "pdl-fit needs libtorch, and LIBTORCH names a folder without one (lib/libtorch.so): correct or unset \
-                 it: {}",
+                "pdl-fit needs libtorch, but LIBTORCH names a folder without lib/libtorch.so: correct or unset it: {}",
                 folder.display()
             );
             return Check::new("libtorch", State::Wrong, text);
@@ -205,7 +122,7 @@ fn libtorch() -> Check {
         let version = version.trim();
         return if version.is_empty() {
             let text = format!(
-                "for pdl-fit: the one that LIBTORCH names; it does not say whether it is the {TORCH} that is needed: {}",
+                "for pdl-fit: of LIBTORCH, in an unknown version ({TORCH} is needed): {}",
                 folder.display()
             );
             Check::new("libtorch", State::Ok, text)
@@ -213,9 +130,9 @@ fn libtorch() -> Check {
             let advice = if version.starts_with(TORCH) {
                 String::new()
             } else {
-                format!("; {TORCH} is needed: unset LIBTORCH, and `just fit` fetches that")
+                format!("; {TORCH} is needed: unset LIBTORCH, and `just fit` fetches it")
             };
-            let text = format!("for pdl-fit: {version}, which LIBTORCH names{advice}: {}", folder.display());
+            let text = format!("for pdl-fit: {version}, of LIBTORCH{advice}: {}", folder.display());
             Check::new("libtorch", state(version), text)
         };
     }
@@ -226,20 +143,20 @@ fn libtorch() -> Check {
         Some(folder) => Check::new(
             "libtorch",
             State::Ok,
-            format!("for pdl-fit: the one that `just fit` fetched: {}", folder.display()),
+            format!("for pdl-fit: fetched by `just fit`: {}", folder.display()),
         ),
         None => Check::new("libtorch", State::Note, "for pdl-fit: none yet; `just fit` fetches it"),
     }
 }
 
-/// The version of the torch that Python finds, without loading it.
+/// The version of Python's torch, without loading it.
 fn of_python() -> Option<String> {
     let asked = "import importlib.metadata as m; print(m.version('torch'))";
     let output = Command::new("python3").args(["-c", asked]).output().ok()?;
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
-/// A libtorch in the cache folder, as `crates/pdl-fit/libtorch.py` leaves it there.
+/// A libtorch in the cache folder of `crates/pdl-fit/libtorch.py`.
 fn cached(is_one: &dyn Fn(&Path) -> bool) -> Option<PathBuf> {
     let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let cache = variable("PDL_CACHE")
