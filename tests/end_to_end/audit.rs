@@ -267,7 +267,7 @@ fn the_samples_raise_no_alarm() {
         ]);
         assert_eq!(
             told,
-            "0 groups of cases with ssim >= 0.97\n0 pairs of cases with ssim >= 0.97 once the second is moved\n"
+            "0 groups of cases with ssim >= 0.97\n0 pairs of cases with ssim >= 0.97 once the second is flipped or shifted\n"
         );
         let drift = audit.drift.unwrap();
         assert!(drift.p_value > 0.01 && drift.own_split_share < 1.0, "{drift:?}");

@@ -148,7 +148,7 @@ fn a_diff_tells_what_changed_and_ends_with_5_when_a_case_moved() {
     let said = run_ok(&["diff", &old, &new]);
     assert_eq!(
         said,
-        "8 cases in both: 0 in another split, 0 of another rank, 0 prepared anew; 0 added, 0 removed\n"
+        "8 cases in both: 0 in another split, 0 of another rank, 0 prepared again; 0 added, 0 removed\n"
     );
 
     run_ok(&["rank", &new, "--order", "atypical"]);
