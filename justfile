@@ -185,7 +185,7 @@ test-report: (curate)
 
 # The golden values of tests/golden, made anew by other people's programs
 golden: (curate) (venv)
-    .venv/bin/python tests/golden/make.py
+    .venv/bin/python tests/golden/scripts/make.py
 
 # The sample cohorts, made anew
 sample:

@@ -1,7 +1,7 @@
 //! nibabel's own test files: each is read as nibabel reads it, or refused with a reason.
 //!
 //! `PDL_NIBABEL_FILES` names the folder `nibabel` of its wheel (`just test-nibabel`). What nibabel reads stands in
-//! tests/golden/nibabel_files.json, what came of each file here in tests/golden/nibabel_outcomes.tsv; with
+//! tests/golden/data/nibabel_files.json, what came of each file here in tests/golden/data/nibabel_outcomes.tsv; with
 //! `PDL_UPDATE_OUTCOMES` set the latter is made anew.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "tests may fail loudly")]
 
@@ -25,7 +25,7 @@ struct File {
 }
 
 fn golden(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("golden").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/data").join(name)
 }
 
 /// The error without its path, which is not the same everywhere.

@@ -56,8 +56,8 @@ fn a_copy_under_a_new_name_ends_in_the_split_of_its_original() {
     std::fs::write(&table, &text).unwrap();
 
     let (code, told) = curated_with_code(cohort.path(), out.path(), &[]);
-    assert!(code == 0 && told.contains("taken as one now"), "{code}: {told}");
-    assert!(told.contains("stranger_02") && told.contains("copy_02 and ct_02 are one file"), "{told}");
+    assert!(code == 0 && told.contains("they are merged"), "{code}: {told}");
+    assert!(told.contains("stranger_02") && told.contains("copy_02 and ct_02 are the same file"), "{told}");
     let cases = Cases::read(out.path()).unwrap();
     let by_id: BTreeMap<&str, _> = cases.rows.iter().map(|row| (row.case_id.as_str(), row)).collect();
     for case in 1..=10 {
@@ -90,7 +90,7 @@ fn a_copy_under_a_new_name_ends_in_the_split_of_its_original() {
     for flags in [&["--same-patient", own.to_str().unwrap()][..], &[]] {
         let (code, told) = curated_with_code(cohort.path(), out.path(), flags);
         assert_eq!(code, 0, "{told}");
-        assert!(!told.contains("taken as one now"), "a no holds in later runs: {told}");
+        assert!(!told.contains("they are merged"), "a no holds in later runs: {told}");
         let cases = Cases::read(out.path()).unwrap();
         let row = |case: &str| cases.rows.iter().find(|row| row.case_id == case).unwrap();
         assert_ne!(row("ct_01").patient_id, row("copy_01").patient_id);
@@ -210,11 +210,11 @@ fn a_leak_of_the_users_own_split_is_told_and_left_alone() {
     assert_eq!(code, 3, "{told}");
     assert!(
         told.contains("p13 is in test and p2 in train by the cohort's table")
-            && told.contains("mend its column split")
-            && told.contains("again (test) and ct_02 (train) are one file"),
+            && told.contains("correct its column split")
+            && told.contains("again (test) and ct_02 (train) are the same file"),
         "{told}"
     );
-    assert!(!told.contains("just fit") && told.contains("Next: mend what joins two splits"), "{told}");
+    assert!(!told.contains("just fit") && told.contains("Next: resolve the leaks"), "{told}");
     let audit = audit_of(out.path());
     assert_eq!((audit.leaks, audit.links[0].reason), (1, Reason::SameFile));
     let list = std::fs::read_to_string(out.path().join("same-patient.csv")).unwrap();
@@ -226,7 +226,10 @@ fn a_leak_of_the_users_own_split_is_told_and_left_alone() {
     std::fs::write(&own, "patient_a,patient_b,same\np2,p13,no\n").unwrap();
     let (code, told) =
         curated_with_code(cohort.path(), out.path(), &["--same-patient", own.to_str().unwrap()]);
-    assert!(code == 3 && told.contains("you keep their patients apart: leave one of both out"), "{told}");
+    assert!(
+        code == 3 && told.contains("you keep their patients apart: exclude one of the two cases"),
+        "{told}"
+    );
 }
 
 #[test]
@@ -264,7 +267,7 @@ fn the_samples_raise_no_alarm() {
         ]);
         assert_eq!(
             told,
-            "0 groups of cases with ssim >= 0.97\n0 pairs of cases with ssim >= 0.97 once the second is moved\n"
+            "0 groups of cases with ssim >= 0.97\n0 pairs of cases with ssim >= 0.97 once the second is flipped or shifted\n"
         );
         let drift = audit.drift.unwrap();
         assert!(drift.p_value > 0.01 && drift.own_split_share < 1.0, "{drift:?}");

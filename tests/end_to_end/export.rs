@@ -138,7 +138,7 @@ fn an_export_repeats_its_bytes_and_leaves_out_what_the_curriculum_leaves_out() {
     for to in ["monai", "nnunet", "torchio", "huggingface", "croissant", "csv"] {
         let dest = folder();
         let said = export(out.path(), to, dest.path(), "copy");
-        let left_out = said.contains(": 4 train, ") && said.contains("left out of the curriculum");
+        let left_out = said.contains(": 4 train, ") && said.contains("excluded by the curriculum");
         assert_eq!(left_out, to != "croissant", "{said}"); // which describes the whole manifest
         let before = files(dest.path());
         export(out.path(), to, dest.path(), "copy");

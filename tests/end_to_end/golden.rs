@@ -1,4 +1,4 @@
-//! Against values that other people's programs made (tests/golden/make.py).
+//! Against values that other people's programs made (tests/golden/scripts/make.py).
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -17,7 +17,7 @@ use serde::de::DeserializeOwned;
 use crate::{curate, folder};
 
 fn golden<T: DeserializeOwned>(name: &str) -> T {
-    pdl_store::json::read(&root().join("tests/golden").join(name)).unwrap()
+    pdl_store::json::read(&root().join("tests/golden/data").join(name)).unwrap()
 }
 
 #[derive(Deserialize)]
@@ -114,7 +114,7 @@ fn same_as_scikit_image(out: &Path, name: &str, count: usize) {
     }
 }
 
-/// By tests/golden/labels.py.
+/// By tests/golden/scripts/labels.py.
 #[test]
 fn label_metrics_of_the_samples_are_simpleitks() {
     let out = folder();

@@ -71,7 +71,7 @@ fn of_several_channels_one_must_be_chosen_by_name_or_number() {
     for (channel, file) in [("t2", "a_0001.nii.gz"), ("0", "a_0000.nii.gz")] {
         let said = run_ok(&[&words[..], &["--channel", channel]].concat());
         assert!(
-            said.contains("1 cases, 0 train, 0 val, 0 test, 1 without a split; 1 without label"),
+            said.contains("1 case, 0 train, 0 val, 0 test, 1 without a split; 1 without label"),
             "{said}"
         );
         let rows = table(cohort.path());

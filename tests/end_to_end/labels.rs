@@ -129,7 +129,7 @@ fn curate_compares_label_maps_as_they_are_defined() {
     }
 
     // What reads the matrix takes them, too.
-    assert!(run_ok(&["similar", out, "ct_01", "--metric", "label-volume"]).contains("most like ct_01"));
+    assert!(run_ok(&["similar", out, "ct_01", "--metric", "label-volume"]).contains("most similar to ct_01"));
     run_ok(&["rank", out, "--metric", "label-dice,label-volume"]);
     run_ok(&["matrix", out, "--metric", "label-volume", "--format", "csv"]);
     let matrix = std::fs::read_to_string(Path::new(out).join("label_volume.csv")).unwrap();

@@ -1,12 +1,12 @@
-//! What users rely on, tried with the program itself on the sample cohorts, on cohorts broken on purpose, and,
-//! where `PDL_REAL_DATA` names them, on real ones.
+//! What users rely on, tried with the program itself on the sample cohorts, on cohorts broken on
+//! purpose, and, where `PDL_REAL_DATA` names them, on real ones.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "tests may fail loudly")]
 
 mod audit;
-mod beginning;
-mod broken;
 mod case_ids;
+mod cli_errors;
 mod contracts;
+mod corrupt_files;
 mod crop;
 mod curate;
 mod dicom;
@@ -16,12 +16,12 @@ mod export;
 mod faults;
 mod golden;
 mod import;
+mod init;
 mod labels;
 mod manifests;
-mod mistakes;
 mod orientations;
 mod pairs;
-mod places;
+mod paths;
 mod privacy;
 mod ranking;
 mod report;
@@ -49,7 +49,8 @@ fn curated(name: &str) -> &'static Path {
     })
 }
 
-/// To be held while a shared cohort is exported: each export locks its curation folder, and refuses to wait.
+/// To be held while a shared cohort is exported: each export locks its curation folder, and refuses
+/// to wait.
 fn turn() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
     TURN.lock().unwrap_or_else(PoisonError::into_inner)

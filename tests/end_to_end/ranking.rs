@@ -1,4 +1,4 @@
-//! Scores and orders against a NumPy reference, apricot-select and networkx (tests/golden/ranking.py).
+//! Scores and orders against a NumPy reference, apricot-select and networkx (tests/golden/scripts/ranking.py).
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -45,7 +45,7 @@ struct Outliers {
 }
 
 fn golden() -> Golden {
-    pdl_store::json::read(&root().join("tests/golden/ranking.json")).unwrap()
+    pdl_store::json::read(&root().join("tests/golden/data/ranking.json")).unwrap()
 }
 
 /// The matrix that `made_up` of the script makes, value by value.

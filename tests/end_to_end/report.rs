@@ -80,7 +80,7 @@ fn a_cohort_that_was_only_indexed_has_a_page_too() {
     let nowhere = folder();
     let told = run(&["report", nowhere.path().to_str().unwrap()]);
     assert_eq!(told.status.code(), Some(1));
-    assert!(String::from_utf8_lossy(&told.stderr).contains("this is no curation folder"));
+    assert!(String::from_utf8_lossy(&told.stderr).contains("not a curation folder"));
 }
 
 #[test]

@@ -229,7 +229,7 @@ fn folds_divide_everything_outside_the_test_split_by_patient() {
     // Another division says which folders are not its own.
     let output = run(&["rank", out_text, "--folds", "2"]);
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success() && told.contains("folds/2 is no fold of 2"), "{told}");
+    assert!(output.status.success() && told.contains("folds/2 is not a fold of 2"), "{told}");
 }
 
 #[test]

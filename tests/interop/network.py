@@ -1,4 +1,4 @@
-"""Python's torch runs a network that pdl-fit trained: the README's loader as it stands there, on the TorchScript of
+"""Python's torch runs a network that pdl-fit trained: the loader of `pdl help loops` as it stands there, on the TorchScript of
 `pdl-fit export`; and the same U-Net written down in PyTorch from run.json and weights.safetensors gives the same logits.
 
     python tests/interop/network.py OUT RUN
@@ -18,7 +18,7 @@ import torch
 from safetensors.torch import load_file
 from u_net import u_net
 
-README = pathlib.Path(__file__).parents[2] / "README.md"
+LOOPS = pathlib.Path(__file__).parents[2] / "crates/pdl/help/loops.md"
 
 
 def main():
@@ -33,15 +33,14 @@ def main():
     assert logits.shape == written_down.shape and difference <= 1e-4, difference
     print(f"ok: TorchScript and safetensors give the same logits, to {difference:.1e}")
 
-    section = README.read_text().split("## Using and measuring a network")[1].split("\n## ")[0]
-    (loader,) = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+    loader = re.findall(r"```python\n(.*?)```", LOOPS.read_text(), re.DOTALL)[-1]
     found = {}
     exec(loader.replace("out/ct/runs/pdl-seed1", str(run)).replace("out/ct", str(out)), found)
     truth = numpy.asanyarray(nibabel.load(str(found["case"]).replace("images", "labels")).dataobj).T
     both = ((found["labels"] > 0) & (truth > 0)).sum()
     dice = 2 * both / ((found["labels"] > 0).sum() + (truth > 0).sum())
     assert found["labels"].shape == truth.shape and dice > 0.8, dice
-    print(f"ok: the README's loader segments a validation case, Dice of all labels as one {dice:.3f}")
+    print(f"ok: the loader segments a validation case, Dice of all labels as one {dice:.3f}")
     print("2 passed, 0 failed")
 
 

@@ -9,13 +9,13 @@ use pdl_store::atomic;
 use pdl_store::lock::FolderLock;
 
 use crate::address::Address;
-use crate::display::note;
 use crate::error::{ClusterError, UnitKind};
 use crate::job::{self, CompareJob, DataLocation, Job, JobKind};
 use crate::proxy_cache;
 use crate::storage::{Storage, StorageUrl};
 use crate::submission::{Submission, print_counts};
 use crate::work_unit::WorkUnit;
+use pdl_console::note;
 
 /// Consecutive submissions without a new tile after which a run ends.
 const FRUITLESS_SUBMISSIONS: usize = 2;

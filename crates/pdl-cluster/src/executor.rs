@@ -15,11 +15,11 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use crate::address::Address;
 use crate::codec::TileCodec;
-use crate::display::say;
 use crate::error::{ClusterError, with_sources};
 use crate::limits::ExecutorLimits;
 use crate::tile_exec::ExecutorHost;
 use crate::worker::TileWorker;
+use pdl_console::say;
 
 /// Tasks at a time. One is computed with all cores while the other waits, so that a next one is
 /// always at hand.

@@ -29,7 +29,6 @@
 pub mod address;
 pub mod codec;
 pub mod compare;
-pub mod display;
 pub mod error;
 pub mod executor;
 pub mod job;

@@ -9,12 +9,12 @@ use serde_json::json;
 
 use pdl_cluster::address::Address;
 use pdl_cluster::compare::{self, CompareArgs};
-use pdl_cluster::display::{note, say};
 use pdl_cluster::error::ClusterError;
 use pdl_cluster::executor::{self, ExecutorArgs, ExecutorExit};
 use pdl_cluster::prepare::{self, PrepareArgs};
 use pdl_cluster::scheduler::{self, SchedulerArgs};
 use pdl_cluster::scheduler_api::{ExecutorState, SchedulerApi};
+use pdl_console::{note, say};
 
 /// Prepare and compare the cases of a curation folder on several machines.
 ///

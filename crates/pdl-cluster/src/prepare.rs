@@ -14,11 +14,11 @@ use pdl_store::lock::FolderLock;
 use pdl_store::progress::{Run, Silent};
 
 use crate::address::Address;
-use crate::display::note;
 use crate::error::{ClusterError, UnitKind};
 use crate::job::{Job, JobKind, PrepareJob};
 use crate::submission::{Submission, print_counts};
 use crate::work_unit::WorkUnit;
+use pdl_console::note;
 
 /// Options of a preparation.
 #[derive(Debug, clap::Args)]

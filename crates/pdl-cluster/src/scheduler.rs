@@ -8,8 +8,8 @@ use ballista_scheduler::config::SchedulerConfig;
 use ballista_scheduler::scheduler_process::start_server;
 
 use crate::codec::TileCodec;
-use crate::display::say;
 use crate::error::{ClusterError, with_sources};
+use pdl_console::say;
 
 /// Silence after which an executor counts as lost, and the interval of that check.
 const EXECUTOR_TIMEOUT_SECONDS: u64 = 6;

@@ -13,12 +13,12 @@ use futures::StreamExt;
 
 use crate::address::Address;
 use crate::codec::TileCodec;
-use crate::display::{JobProgress, note};
 use crate::error::{ClusterError, RemainingJob, with_sources};
 use crate::job::Job;
 use crate::plan::{partitions, plan};
 use crate::scheduler_api::SchedulerApi;
 use crate::work_unit::{WorkUnit, executors};
+use pdl_console::{Display, note};
 
 /// Time between two requests for progress.
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
@@ -62,7 +62,8 @@ impl Submission {
         // The scheduler remembers jobs that have ended; the time tells this one from them.
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         let name = format!("{} {now:x}", self.name);
-        let progress = JobProgress::new(self.step, self.total);
+        let progress = Display::new();
+        progress.begin(self.step, self.total);
         let ended = tokio::select! {
             ended = self.submit(scheduler, &name, executors) => ended,
             last = self.watch(&api, &name, &progress) => Err(last),
@@ -104,7 +105,7 @@ impl Submission {
     }
 
     /// Shows progress until the scheduler has been silent for too long; returns that error.
-    async fn watch(&self, api: &SchedulerApi, name: &str, progress: &JobProgress) -> ClusterError {
+    async fn watch(&self, api: &SchedulerApi, name: &str, progress: &Display) -> ClusterError {
         let per_unit = self.total as f64 / self.units.len() as f64;
         let mut heard = Instant::now();
         let mut job = None;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use pdl_dicom::acquisition::KEYWORDS;
 use pdl_io::{is_volume_name, stack, stem};
+use pdl_store::suggest::nearest;
 use pdl_store::text::counted;
 use pdl_store::{StoreError, fault, table};
 use serde::{Deserialize, Deserializer};
@@ -14,7 +15,6 @@ use crate::CohortError;
 use crate::attributes::{Modality, Split};
 use crate::case_id::{self, Label};
 use crate::cases::{self, Finding};
-use crate::nearest::nearest;
 use crate::stacks::Said;
 use crate::tree;
 

@@ -35,7 +35,6 @@ mod kept;
 pub mod layout;
 mod mapping;
 mod named;
-pub mod nearest;
 mod outliers;
 pub mod pairing;
 pub mod parameters;

@@ -68,26 +68,26 @@ pub struct RankParameters {
     #[arg(long, value_enum, default_value_t = ScoreBy::Mean)]
     pub score: ScoreBy,
     /// Case ids of the training cases that --score reference compares with; required by it.
-    #[arg(long, value_delimiter = ',', value_name = "CASE[,CASE]")]
+    #[arg(long, value_delimiter = ',', value_name = "CASE[,CASE]", help_heading = "Score")]
     pub reference: Vec<String>,
     /// Number of nearest neighbours for --score knn and for outliers.
-    #[arg(long, default_value_t = 5, value_name = "N")]
+    #[arg(long, default_value_t = 5, value_name = "N", help_heading = "Score")]
     pub neighbours: usize,
     /// Order in which training cases join.
     #[arg(long, value_enum, default_value_t = Order::Typical)]
     pub order: Order,
     /// Seed of --order random.
-    #[arg(long, default_value_t = 0, value_name = "N")]
+    #[arg(long, default_value_t = 0, value_name = "N", help_heading = "Order")]
     pub order_seed: u64,
     /// Weight of the score against novelty in --order mmr, from 0 to 1.
-    #[arg(long, default_value_t = 0.5, value_name = "WEIGHT")]
+    #[arg(long, default_value_t = 0.5, value_name = "WEIGHT", help_heading = "Order")]
     pub mmr_weight: f64,
     /// Fraction of all pairs, the most similar ones, that are edges for --order community, from 0
     /// to 1.
-    #[arg(long, default_value_t = 0.1, value_name = "SHARE")]
+    #[arg(long, default_value_t = 0.1, value_name = "SHARE", help_heading = "Order")]
     pub edge_share: f64,
     /// Column of cases.parquet that --order stratified balances; required by it.
-    #[arg(long, value_name = "COLUMN")]
+    #[arg(long, value_name = "COLUMN", help_heading = "Order")]
     pub stratify_by: Option<String>,
     /// Number or percentage of training cases to rank; the others stay in the manifest without a
     /// rank. Duplicates by image file are excluded first.
@@ -95,47 +95,47 @@ pub struct RankParameters {
     pub keep: Option<Share>,
     /// Exclude all but one of the training cases with at least this SSIM to each other; the one
     /// with the most annotated labels stays. Default: exclude none.
-    #[arg(long, value_name = "SSIM")]
+    #[arg(long, value_name = "SSIM", help_heading = "Duplicates and outliers")]
     pub near_duplicate: Option<f64>,
     /// Interquartile ranges above the third quartile beyond which a case is an outlier, by its mean
     /// distance to its nearest neighbours. Outliers are listed, never excluded.
-    #[arg(long, default_value_t = 1.5, value_name = "FACTOR")]
+    #[arg(long, default_value_t = 1.5, value_name = "FACTOR", help_heading = "Duplicates and outliers")]
     pub outlier_fence: f64,
     /// How the number of active cases grows.
     #[arg(long, value_enum, default_value_t = Pacing::Fixed)]
     pub pacing: Pacing,
     /// Published number of epochs between stages: 10 for ct, 20 for mr. Default: by the modality.
-    #[arg(long, value_enum)]
+    #[arg(long, value_enum, help_heading = "Pacing")]
     pub preset: Option<Preset>,
     /// Number or percentage of training cases that are active at first.
-    #[arg(long, default_value = "20%", value_name = "CASES|SHARE")]
+    #[arg(long, default_value = "20%", value_name = "CASES|SHARE", help_heading = "Pacing")]
     pub start: Share,
     /// Number or percentage of training cases that join at each further stage (fixed).
-    #[arg(long, default_value = "20%", value_name = "CASES|SHARE")]
+    #[arg(long, default_value = "20%", value_name = "CASES|SHARE", help_heading = "Pacing")]
     pub add: Share,
     /// Epochs between stages (fixed, two-stage). Default: 10 for CT, 20 for other modalities, as
     /// published.
-    #[arg(long, value_name = "EPOCHS")]
+    #[arg(long, value_name = "EPOCHS", help_heading = "Pacing")]
     pub every: Option<u32>,
     /// Total number of epochs, for polynomial, exponential, logarithmic and step pacing.
-    #[arg(long, default_value_t = 100, value_name = "EPOCHS")]
+    #[arg(long, default_value_t = 100, value_name = "EPOCHS", help_heading = "Pacing")]
     pub epochs: u32,
     /// Fraction of --epochs after which all cases are active, for the same pacings.
-    #[arg(long, default_value_t = 0.8, value_name = "SHARE")]
+    #[arg(long, default_value_t = 0.8, value_name = "SHARE", help_heading = "Pacing")]
     pub full_at: f64,
     /// Exponent of polynomial pacing: 0.5, 1, 2 or any positive number.
-    #[arg(long, default_value_t = 1.0, value_name = "P")]
+    #[arg(long, default_value_t = 1.0, value_name = "P", help_heading = "Pacing")]
     pub power: f64,
     /// Number or percentage of the most typical training cases from which the tuning subset is
     /// drawn.
-    #[arg(long, default_value = "40%", value_name = "CASES|SHARE")]
+    #[arg(long, default_value = "40%", value_name = "CASES|SHARE", help_heading = "Tuning subset")]
     pub tune_from: Share,
     /// Draw every N-th of them for the tuning subset.
-    #[arg(long, default_value_t = 2, value_name = "N")]
+    #[arg(long, default_value_t = 2, value_name = "N", help_heading = "Tuning subset")]
     pub tune_step: u32,
     /// Number or percentage of training cases in the tuning subset, evenly spaced, instead of
     /// --tune-step.
-    #[arg(long, value_name = "CASES|SHARE")]
+    #[arg(long, value_name = "CASES|SHARE", help_heading = "Tuning subset")]
     pub tune_size: Option<Share>,
 }
 

@@ -1,7 +1,7 @@
 //! pydicom's own test files: each is read as pydicom reads it, or set aside or refused with a reason.
 //!
 //! `PDL_PYDICOM_FILES` names the folder `pydicom/data` of its wheel (`just test-pydicom`). What pydicom reads stands in
-//! tests/golden/pydicom_files.json, what came of each file here in tests/golden/pydicom_outcomes.tsv; with
+//! tests/golden/data/pydicom_files.json, what came of each file here in tests/golden/data/pydicom_outcomes.tsv; with
 //! `PDL_UPDATE_OUTCOMES` set the latter is made anew. Some files are JPEG-LS, hence the feature.
 #![cfg(feature = "jpeg-ls")]
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "tests may fail loudly")]
@@ -30,7 +30,7 @@ struct File {
 }
 
 fn golden(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/data").join(name)
 }
 
 /// What comes of one file; panics when a volume is not the one that pydicom reads.

@@ -76,7 +76,7 @@ struct Tilt {
 }
 
 fn read_golden<T: serde::de::DeserializeOwned>(name: &str) -> T {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden").join(name);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/data").join(name);
     serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
 }
 

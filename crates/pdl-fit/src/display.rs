@@ -1,78 +1,45 @@
 //! What is shown on stderr while networks are trained.
 
-use std::io::IsTerminal;
-
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use pdl_console::{Display, note};
 use pdl_fit::experiment::runner::RunEvent;
 use pdl_fit::experiment::tuning::{Sides, Trial};
 use pdl_fit::plan::curriculum_schedule::PatchSpec;
 use pdl_fit::plan::run_plan::{Speed, TimedPart};
 use pdl_fit::train::history::HistoryRow;
 use pdl_fit::train::training::Event;
+use pdl_store::progress::Progress;
 
-/// A line for every evaluation; on a terminal also a bar below them.
-#[derive(Clone)]
-pub(crate) struct Display {
-    bar: ProgressBar,
-}
-
-impl Display {
-    pub(crate) fn new() -> Self {
-        let terminal = std::io::stderr().is_terminal();
-        let target = if terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-        let bar = ProgressBar::with_draw_target(None, target);
-        let template = "[{bar:30}] {human_pos} of {human_len} steps  {per_sec}  {eta} left  {msg}";
-        let styled = ProgressStyle::with_template(template);
-        Self { bar: styled.map_or(bar.clone(), |style| bar.with_style(style.progress_chars("=> "))) }
-    }
-
-    /// Writes a line above the bar.
-    pub(crate) fn tell(&self, line: &str) {
-        self.bar.suspend(|| eprintln!("{line}"));
-    }
-
-    /// Takes the bar away, so that what follows stands on a clean line.
-    pub(crate) fn clear(&self) {
-        self.bar.finish_and_clear();
-    }
-
-    /// Shows how a run goes.
-    pub(crate) fn show(&self, event: &Event<'_>) {
-        match event {
-            Event::Begins { plan, training, validation, programs } => {
-                let [z, y, x] = plan.patch;
-                let size =
-                    if plan.network.dims == 2 { format!("{y} x {x}") } else { format!("{z} x {y} x {x}") };
-                self.tell(&format!(
-                    "{training} training and {validation} validation cases; {} steps of {} samples of {size} \
-                     voxels (y, x last), all cases in after {}; {}-D U-Net of {} levels; {} threads, {}",
-                    plan.steps,
-                    plan.batch,
-                    plan.steps_until_all_joined,
-                    plan.network.dims,
-                    plan.network.depth,
-                    programs.threads,
-                    programs.device
-                ));
-                if plan.steps_until_all_joined > plan.steps {
-                    self.tell(
-                        "warning: so few steps end before all cases have joined: some are never trained on",
-                    );
-                }
-                self.tell("    step  seconds  epoch  cases    loss   Dice  (by label)");
-                self.bar.set_length(plan.steps);
-                self.bar.reset();
+/// Shows how a run goes: a line for every evaluation, on a terminal also a bar below them.
+pub(crate) fn show_run(display: &Display, event: &Event<'_>) {
+    match event {
+        Event::Begins { plan, training, validation, programs } => {
+            let [z, y, x] = plan.patch;
+            let size = if plan.network.dims == 2 { format!("{y} x {x}") } else { format!("{z} x {y} x {x}") };
+            note(&format!(
+                "{training} training and {validation} validation cases; {} steps of {} samples of {size} voxels \
+                 (y, x last), all cases in after {}; {}-D U-Net of {} levels; {} threads, {}",
+                plan.steps,
+                plan.batch,
+                plan.steps_until_all_joined,
+                plan.network.dims,
+                plan.network.depth,
+                programs.threads,
+                programs.device
+            ));
+            if plan.steps_until_all_joined > plan.steps {
+                note("warning: so few steps end before all cases have joined: some are never trained on");
             }
-            Event::Resumes(step) => {
-                self.tell(&format!("an interrupted run goes on after {step} steps"));
-                self.bar.set_position(*step);
-                self.bar.reset_eta();
-            }
-            Event::Stepped(step) => self.bar.set_position(*step),
-            Event::Evaluated(row) => {
-                self.tell(&line(row));
-                self.bar.set_message(format!("Dice {:.3}", row.dice_mean));
-            }
+            note("    step  seconds  epoch  cases    loss   Dice  (by label)");
+            display.begin("training", plan.steps);
+        }
+        Event::Resumes(step) => {
+            note(&format!("an interrupted run goes on after {step} steps"));
+            display.resume(*step);
+        }
+        Event::Stepped(step) => display.set(*step),
+        Event::Evaluated(row) => {
+            note(&line(row));
+            display.remark(format!("Dice {:.3}", row.dice_mean));
         }
     }
 }

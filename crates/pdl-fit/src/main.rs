@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use clap::parser::ValueSource;
 use clap::{FromArgMatches, Parser, Subcommand};
 use pdl_cohort::attributes::Split;
+use pdl_console::{Display, ExitStatus, counted, note};
 use pdl_curriculum::manifest;
 use pdl_fit::FitError;
 use pdl_fit::data::dataset::Dataset;
@@ -29,10 +30,9 @@ use pdl_fit::train::training::{self, Outcome, TrainRequest};
 use pdl_report::ReportParameters;
 use pdl_store::fault;
 use pdl_store::lock::FolderLock;
-use pdl_store::progress::{HOW_TO_GO_ON, STOPPED, Silent};
-use pdl_store::text::counted;
+use pdl_store::progress::Silent;
 
-use crate::display::{Display, show_runs, trials_table};
+use crate::display::{show_run, show_runs, trials_table};
 
 /// Writes a line to stdout; a reader that has gone away (`| head`) is no error.
 macro_rules! say {
@@ -75,7 +75,7 @@ enum Command {
     /// Write a trained network as TorchScript, which Python's torch.jit.load runs without pdl.
     Export(Export),
     #[command(flatten)]
-    Shell(pdl_shell::Shell),
+    Shell(pdl_console::Shell),
 }
 
 #[derive(clap::Args)]
@@ -216,10 +216,10 @@ struct Train {
 
 fn main() -> ExitCode {
     start_in_environment();
-    let matches = pdl_shell::command::<Program>().get_matches();
+    let matches = pdl_console::command::<Program>().get_matches();
     let program = Program::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let display = Display::new();
-    stop_on_ctrl_c(&display);
+    stop_on_ctrl_c();
     let done = match program.command {
         Command::Train(train) => {
             let matches = matches.subcommand_matches("train");
@@ -239,34 +239,31 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) if matches!(error.downcast_ref(), Some(FitError::Stopped)) => {
             eprintln!("{error}");
-            ExitCode::from(STOPPED as u8)
+            ExitStatus::Stopped.into()
         }
         Err(error) => {
             eprintln!("error: {error}"); // its text names the cause already
             match fault::machine_error(error.as_ref()) {
-                Some(_) => ExitCode::from(fault::EXIT_CODE),
-                None => ExitCode::FAILURE,
+                Some(_) => ExitStatus::Machine.into(),
+                None => ExitStatus::Failed.into(),
             }
         }
     }
 }
 
-fn shell(words: &pdl_shell::Shell) -> anyhow::Result<()> {
-    say!("{}", words.run::<Program>()?);
+fn shell(words: &pdl_console::Shell) -> anyhow::Result<()> {
+    say!("{}", words.run(pdl_console::command::<Program>())?);
     Ok(())
 }
 
 /// Ctrl-C lets a training end its step and write its checkpoint; everything else, and a second Ctrl-C, ends at once.
-fn stop_on_ctrl_c(display: &Display) {
-    let display = display.clone();
-    // A second handler, or a system without signals: then Ctrl-C ends the program without a word, as anywhere.
-    let _ = ctrlc::set_handler(move || {
-        if interrupt::ask() {
-            return display.tell("stopping after this step; Ctrl-C once more stops at once");
+fn stop_on_ctrl_c() {
+    pdl_console::exit_on_ctrl_c(|| {
+        let asked = interrupt::ask();
+        if asked {
+            note("stopping after this step; Ctrl-C once more stops at once");
         }
-        display.clear();
-        eprintln!("{HOW_TO_GO_ON}");
-        std::process::exit(STOPPED);
+        asked
     });
 }
 
@@ -310,7 +307,7 @@ fn run(train: Train, given: impl Fn(&str) -> bool, display: &Display) -> anyhow:
     };
     let (runs, sample) = (PathBuf::from("runs"), Subset::All);
     let request = TrainRequest { out, runs, name, settings, sample, tuned, force, trust_files };
-    let outcome = training::train(&request, &mut |event| display.show(event));
+    let outcome = training::train(&request, &mut |event| show_run(display, event));
     display.clear();
     let outcome = outcome?;
     let evaluated = outcome.existed && outcome.folder.join(evaluate::file_name(Split::Val)).is_file();
@@ -440,7 +437,7 @@ fn predict(words: &Predict) -> anyhow::Result<ExitCode> {
         say!("{maps}; {} could not be used: {}", counted(failed, "image"), out.display());
     }
     anyhow::ensure!(failed < done.len(), "none of the images could be used");
-    Ok(if *strict && failed > 0 { ExitCode::from(4) } else { ExitCode::SUCCESS })
+    Ok(if *strict && failed > 0 { ExitStatus::Strict.into() } else { ExitCode::SUCCESS })
 }
 
 fn evaluate(words: &Evaluate) -> anyhow::Result<()> {

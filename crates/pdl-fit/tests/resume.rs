@@ -86,7 +86,7 @@ fn a_run_that_ctrl_c_stops_says_so_and_goes_on() {
     let stopped = run.wait_with_output().unwrap();
     let told = String::from_utf8_lossy(&stopped.stderr).into_owned();
     assert_eq!(stopped.status.code(), Some(130), "{told}");
-    assert!(told.contains("the same command again goes on from here"), "{told}");
+    assert!(told.contains("run the same command again to resume"), "{told}");
     assert!(checkpoint.exists() && !out.join("runs/stopped/run.json").exists());
     let again = train(&out, "stopped").output().unwrap();
     let told = String::from_utf8_lossy(&again.stderr).into_owned();

@@ -1,5 +1,5 @@
-//! Small files of many formats against what other programs read from them: tests/golden/formats, by
-//! tests/golden/formats.py.
+//! Small files of many formats against what other programs read from them: tests/golden/data/formats, by
+//! tests/golden/scripts/formats.py.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "tests may fail loudly")]
 
 use std::collections::BTreeMap;
@@ -22,7 +22,7 @@ struct Expected {
 }
 
 fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/data")
 }
 
 fn golden() -> Golden {

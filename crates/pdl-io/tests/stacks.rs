@@ -1,4 +1,5 @@
-//! Stacks of slices against what other programs wrote and read: tests/golden/stacks, by tests/golden/stacks.py.
+//! Stacks of slices against what other programs wrote and read: tests/golden/data/stacks, by
+//! tests/golden/scripts/stacks.py.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "tests may fail loudly")]
 
 use std::collections::BTreeMap;
@@ -33,7 +34,7 @@ impl Expected {
 }
 
 fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/data")
 }
 
 fn golden() -> Golden {

@@ -37,19 +37,19 @@ pub struct PrepareParameters {
     pub proxy_size: Vec<usize>,
     /// What a proxy covers: the (cropped) image's own box stretched to the size, or a common field of view in
     /// millimetres.
-    #[arg(long, value_enum, default_value_t = GridKind::Box)]
+    #[arg(long, value_enum, default_value_t = GridKind::Box, help_heading = "Proxies")]
     pub grid: GridKind,
     /// The field of view of `--grid fov` along x, y, z of the RAS+ image in mm, such as 200,200,150. It lies about the
     /// middle of the (cropped) image, which is cut where it is longer; the longest training extents when not given.
-    #[arg(long, value_delimiter = ',', num_args = 1, value_name = "MM")]
+    #[arg(long, value_delimiter = ',', num_args = 1, value_name = "MM", help_heading = "Proxies")]
     pub field_of_view: Option<Vec<f64>>,
     /// Keep the label maps on the proxies' grid, too: `pdl compare --metrics label-dice,label-volume` needs them.
     /// `pdl curate` does so by itself when its metrics include one of the two.
-    #[arg(long)]
+    #[arg(long, help_heading = "Proxies")]
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub proxy_labels: bool,
     /// The cases that the plan comes from; folds (`pdl rank --folds`) need outside-test.
-    #[arg(long, value_enum, default_value_t = PlanFrom::Train)]
+    #[arg(long, value_enum, default_value_t = PlanFrom::Train, help_heading = "Plan")]
     pub plan_from: PlanFrom,
     /// How volumes are resampled: as pdl does, or as nnU-Net v2 does.
     #[arg(long, value_enum, default_value_t = Resampling::Box)]
@@ -59,10 +59,24 @@ pub struct PrepareParameters {
     pub normalise: Scheme,
     /// The intensities that `--normalise window` takes to 0 and 1, such as -160,240; must be
     /// given with it, and with it alone.
-    #[arg(long, value_delimiter = ',', num_args = 1, allow_hyphen_values = true, value_name = "LOW,HIGH")]
+    #[arg(
+        long,
+        value_delimiter = ',',
+        num_args = 1,
+        allow_hyphen_values = true,
+        value_name = "LOW,HIGH",
+        help_heading = "Intensities"
+    )]
     pub intensity_window: Option<Vec<f64>>,
     /// The percentiles of each image that `--normalise percentile` takes to 0 and 1.
-    #[arg(long, value_delimiter = ',', num_args = 1, default_values_t = [0.5, 99.5], value_name = "P,P")]
+    #[arg(
+        long,
+        value_delimiter = ',',
+        num_args = 1,
+        default_values_t = [0.5, 99.5],
+        value_name = "P,P",
+        help_heading = "Intensities"
+    )]
     pub intensity_percentiles: Vec<f64>,
 }
 

@@ -7,7 +7,7 @@ use pdl_prepare::crop::Crop;
 use pdl_volume::{Affine, Grid, Orientation, Volume};
 use serde::Deserialize;
 
-/// What `tests/golden/crop.py` writes.
+/// What `tests/golden/scripts/crop.py` writes.
 #[derive(Deserialize)]
 struct Golden {
     cases: Vec<Case>,
@@ -25,7 +25,7 @@ struct Case {
 
 #[test]
 fn nonzero_boxes_are_those_of_nnunet() {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/crop.json");
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/data/crop.json");
     let golden: Golden = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
     assert_eq!(golden.cases.len(), 6);
     for case in golden.cases {

@@ -8,7 +8,7 @@ use pdl_prepare::spline;
 use pdl_volume::{Affine, Grid, Orientation, Volume, count_labels};
 use serde::Deserialize;
 
-/// What `tests/golden/nnunet.py` writes.
+/// What `tests/golden/scripts/nnunet.py` writes.
 #[derive(Deserialize)]
 struct Golden {
     sets: Vec<Set>,
@@ -33,7 +33,7 @@ struct Case {
 #[test]
 fn real_cases_are_resampled_as_nnunet_does() {
     let Some(data) = std::env::var_os("PDL_REAL_DATA").map(PathBuf::from) else { return };
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/nnunet.json");
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/data/nnunet.json");
     let golden: Golden = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
     assert_eq!(golden.sets.len(), 4);
     for set in golden.sets {

@@ -1,4 +1,4 @@
-//! Intensity schemes against intensity-normalization and NumPy: `tests/golden/normalise.py` makes the golden values.
+//! Intensity schemes against intensity-normalization and NumPy: `tests/golden/scripts/normalise.py` makes the golden values.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "tests may fail loudly")]
 
 use std::path::PathBuf;
@@ -29,7 +29,7 @@ fn image(seed: i64) -> Volume<f32> {
 
 #[test]
 fn schemes_give_what_other_programs_give() {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/normalise.json");
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/data/normalise.json");
     let golden: Golden = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
 
     let parts: Vec<_> = (1..6).map(|seed| on_unit_scale(&landmarks(&image(seed).voxels)).unwrap()).collect();

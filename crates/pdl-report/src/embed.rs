@@ -200,11 +200,11 @@ mod tests {
         assert!(worst < 1e-6, "{worst}");
     }
 
-    /// Values of `scikit-bio` 0.7.4 (`skbio.stats.ordination.pcoa`); see tests/golden/pcoa.py.
+    /// Values of `scikit-bio` 0.7.4 (`skbio.stats.ordination.pcoa`); see tests/golden/scripts/pcoa.py.
     #[test]
     fn a_plane_agrees_with_scikit_bio() {
         let golden: serde_json::Value =
-            serde_json::from_str(include_str!("../../../tests/golden/pcoa.json")).unwrap();
+            serde_json::from_str(include_str!("../../../tests/golden/data/pcoa.json")).unwrap();
         let numbers = |key: &str| -> Vec<f64> { serde_json::from_value(golden[key].clone()).unwrap() };
         let (distances, x, y, explained) =
             (numbers("distances"), numbers("x"), numbers("y"), numbers("kept"));

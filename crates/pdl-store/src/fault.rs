@@ -13,9 +13,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::sleep;
 use std::time::Duration;
 
-/// Exit code of a program that the machine's error ended.
-pub const EXIT_CODE: u8 = 7;
-
 /// How long is waited before each further try, ms: 1.55 s in all.
 const WAITS_MS: [u64; 4] = [50, 150, 450, 900];
 

@@ -27,6 +27,7 @@ pub mod lock;
 pub mod paths;
 pub mod progress;
 pub mod quiet;
+pub mod suggest;
 pub mod table;
 pub mod text;
 

@@ -1,12 +1,8 @@
 //! How a stage tells how far it is.
 
-/// Exit code of a program that Ctrl-C (or a request to terminate) stopped: 128 and the number of the signal SIGINT.
-pub const STOPPED: i32 = 130;
-
-/// What a program says then. Files are written under other names first, so that a stop at any moment leaves whole
-/// files only.
-pub const HOW_TO_GO_ON: &str =
-    "stopped. What was made so far is kept: the same command again goes on from here.";
+/// What an interrupted program says. Files are written under other names first, so that it leaves
+/// whole files only.
+pub const HOW_TO_GO_ON: &str = "interrupted: finished work is kept; run the same command again to resume";
 
 /// Hears how far a stage is; called from many threads.
 pub trait Progress: Sync {

@@ -1,40 +1,47 @@
-//! `pdl prepare --cluster` and `pdl compare --cluster`: hand the stage to `pdl-cluster`, which lies beside this program or
-//! on the path.
+//! `--cluster`: runs `pdl-cluster`, which lies beside this program or on the path.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, ensure};
+use pdl_console::ExitStatus;
 use pdl_prepare::plan::PrepareParameters;
 use pdl_similarity::metrics::Metric;
 use pdl_similarity::parameters::CompareParameters;
-use pdl_store::progress::STOPPED;
 use serde::Deserialize;
 
-/// The program's name.
 const PROGRAM: &str = "pdl-cluster";
 
-/// Compares on the cluster of a scheduler.
+/// Compares on the cluster of a scheduler (HOST:PORT); `pdl-cluster` prints the result.
 ///
 /// # Errors
-/// When there is no such program, or it fails; it has said why by then.
-pub(crate) fn compare(out: &Path, parameters: &CompareParameters, scheduler: &str, json: bool) -> Result<()> {
+/// When the program is missing or fails; it has reported why by then.
+pub(crate) fn compare(
+    out: &Path,
+    parameters: &CompareParameters,
+    scheduler: &str,
+    json: bool,
+) -> Result<ExitStatus> {
     let mut command = Command::new(program());
     command.arg("compare").arg(out).args(["--scheduler", scheduler]).args(flags(parameters));
     if json {
         command.arg("--json");
     }
-    finish(&mut command).map(|_| ())
+    Ok(match run(&mut command)? {
+        Some(_) => ExitStatus::Done,
+        None => ExitStatus::Stopped,
+    })
 }
 
-/// What `pdl-cluster prepare` says of its result.
+/// The result of `pdl-cluster prepare`.
 #[derive(Deserialize)]
 struct Prepared {
     written: usize,
 }
 
-/// Prepares on the cluster of a scheduler; returns how many cases were written.
+/// Prepares on the cluster of a scheduler; returns how many cases were written, or nothing when
+/// interrupted.
 ///
 /// # Errors
 /// As [`compare`].
@@ -43,39 +50,41 @@ pub(crate) fn prepare(
     parameters: &PrepareParameters,
     replan: bool,
     scheduler: &str,
-) -> Result<usize> {
+) -> Result<Option<usize>> {
     let mut command = Command::new(program());
     command.arg("prepare").arg(out).args(["--scheduler", scheduler, "--json"]).stdout(Stdio::piped());
     command.arg("--options").arg(serde_json::to_string(parameters)?);
     if replan {
         command.arg("--replan");
     }
-    let said = finish(&mut command)?;
-    let prepared: Prepared = serde_json::from_slice(&said)
-        .with_context(|| format!("{PROGRAM} gave no result: is it of the same version as pdl?"))?;
-    Ok(prepared.written)
+    let Some(stdout) = run(&mut command)? else { return Ok(None) };
+    let prepared: Prepared = serde_json::from_slice(&stdout)
+        .with_context(|| format!("cannot read the result of {PROGRAM}: use the version of pdl"))?;
+    Ok(Some(prepared.written))
 }
 
-static WAITING: AtomicBool = AtomicBool::new(false);
+static RUNNING: AtomicBool = AtomicBool::new(false);
 
-/// Whether pdl-cluster is at work: it answers Ctrl-C.
-pub(crate) fn is_waiting() -> bool {
-    WAITING.load(Ordering::Relaxed)
+/// Whether `pdl-cluster` runs: it then answers Ctrl-C itself.
+pub(crate) fn is_running() -> bool {
+    RUNNING.load(Ordering::Relaxed)
 }
 
-/// Waits for the end, and returns what it wrote to a stdout that is piped.
-fn finish(command: &mut Command) -> Result<Vec<u8>> {
-    WAITING.store(true, Ordering::Relaxed);
-    let started = command.spawn().and_then(Child::wait_with_output);
-    let Output { status: ended, stdout, .. } = started.with_context(|| {
-        format!("cannot start {PROGRAM}, which --cluster needs beside pdl or on the path (`just cluster` builds it)")
+/// Runs to the end; returns a piped stdout, or nothing when interrupted.
+fn run(command: &mut Command) -> Result<Option<Vec<u8>>> {
+    RUNNING.store(true, Ordering::Relaxed);
+    let ended = command.spawn().and_then(Child::wait_with_output);
+    RUNNING.store(false, Ordering::Relaxed);
+    let Output { status, stdout, .. } = ended.with_context(|| {
+        format!(
+            "cannot start {PROGRAM}, which --cluster needs beside pdl or on the path; `just cluster` builds it"
+        )
     })?;
-    WAITING.store(false, Ordering::Relaxed);
-    if ended.code() == Some(STOPPED) {
-        std::process::exit(STOPPED);
+    if status.code() == Some(ExitStatus::Stopped.code().into()) {
+        return Ok(None);
     }
-    ensure!(ended.success(), "{PROGRAM} ended with {ended}");
-    Ok(stdout)
+    ensure!(status.success(), "{PROGRAM} failed: {status}");
+    Ok(Some(stdout))
 }
 
 fn program() -> PathBuf {
@@ -83,7 +92,7 @@ fn program() -> PathBuf {
     beside.filter(|path| path.is_file()).unwrap_or_else(|| PathBuf::from(PROGRAM))
 }
 
-/// The parameters as they are typed.
+/// The command-line flags that give these parameters.
 fn flags(parameters: &CompareParameters) -> Vec<String> {
     let CompareParameters { metrics, window, stride, tile, isa } = parameters;
     let name =

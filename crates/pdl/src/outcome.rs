@@ -1,15 +1,17 @@
 //! What the stages of one command did.
 
+use std::path::{Path, PathBuf};
+
+use pdl_cohort::folds::Fold;
 use pdl_cohort::index::Indexed;
 use pdl_curriculum::audit::Audit;
+use pdl_curriculum::manifest;
 use pdl_curriculum::rank::Ranked;
 use pdl_prepare::prepare::Prepared;
 use pdl_report::Reported;
 use pdl_similarity::compare::Compared;
 
-use crate::folds::RankedFold;
-
-/// What the stages of one command did.
+/// What the stages of one command did; `None` for a stage that did not run.
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {
     pub indexed: Option<Indexed>,
@@ -21,8 +23,23 @@ pub(crate) struct Outcome {
     pub reported: Option<Reported>,
 }
 
+/// One ranked fold of a cross-validation.
+#[derive(Debug)]
+pub(crate) struct RankedFold {
+    pub fold: Fold,
+    pub ranked: Ranked,
+    pub audited: Audit,
+}
+
+impl RankedFold {
+    /// The folder of its manifest, below `out`.
+    pub(crate) fn folder(&self, out: &Path) -> PathBuf {
+        manifest::folder(out, Some(self.fold))
+    }
+}
+
 impl Outcome {
-    /// Whether everything was valid already.
+    /// Whether every stage found its results up to date.
     pub(crate) fn nothing_new(&self) -> bool {
         self.indexed.as_ref().is_none_or(|stage| stage.read == 0 && !stage.changed)
             && self.prepared.as_ref().is_none_or(|stage| stage.written == 0)
@@ -30,5 +47,10 @@ impl Outcome {
             && self.ranked.as_ref().is_none_or(|stage| !stage.changed)
             && self.reported.is_none_or(|report| !report.changed)
             && self.folds.iter().all(|fold| !fold.ranked.changed)
+    }
+
+    /// The audit of the manifest and those of its folds.
+    pub(crate) fn audits(&self) -> impl Iterator<Item = &Audit> {
+        self.audited.iter().chain(self.folds.iter().map(|fold| &fold.audited))
     }
 }

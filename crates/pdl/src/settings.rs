@@ -1,9 +1,10 @@
-//! Flags over `pdl.toml` over defaults.
+//! The settings in force: flags over `pdl.toml` over defaults.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use bytesize::ByteSize;
 use clap::ArgMatches;
 use clap::parser::ValueSource;
 use pdl_cohort::parameters::IndexParameters;
@@ -14,32 +15,47 @@ use pdl_similarity::parameters::CompareParameters;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::args::{Cli, RunParameters};
-use crate::wrong_key;
+use crate::config_error;
 
-/// The settings file that a curation folder may hold.
+/// The name of the settings file in a curation folder.
 pub(crate) const FILE: &str = "pdl.toml";
 
-/// Commands without options of a stage.
+/// Commands whose flags share names with options of stages and mean something else.
 const READERS: [&str; 3] = ["matrix", "similar", "duplicates"];
 
-/// The effective settings of all stages, in the form of a `pdl.toml`.
+/// The heading of the options that every command has.
+pub(crate) const EVERY_COMMAND: &str = "Every command";
+
+/// How to run; changes nothing in the results.
+#[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct RunParameters {
+    /// Stop with exit code 4 when a case cannot be used.
+    #[arg(long, global = true, help_heading = EVERY_COMMAND)]
+    pub strict: bool,
+    /// Hash every file again instead of trusting an unchanged size, time and inode.
+    #[arg(long, global = true, help_heading = EVERY_COMMAND)]
+    pub verify: bool,
+    /// Number of threads; 0 uses one per core.
+    #[arg(long, global = true, default_value_t = 0, value_name = "N", help_heading = EVERY_COMMAND)]
+    pub threads: usize,
+    /// Memory limit, such as 8GiB; half of the free memory when not given.
+    #[arg(long, global = true, value_name = "SIZE", help_heading = EVERY_COMMAND)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory: Option<ByteSize>,
+}
+
+/// The settings of all stages, in the form of a `pdl.toml`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Settings {
-    /// How to run.
     pub run: RunParameters,
-    /// The index stage.
     pub index: IndexParameters,
-    /// The prepare stage.
     pub prepare: PrepareParameters,
-    /// The compare stage.
     pub compare: CompareParameters,
-    /// The rank stage.
     pub rank: RankParameters,
-    /// The audit.
     pub audit: AuditParameters,
-    /// Names of labels by value.
+    /// Names of labels by value, such as `1 = "liver"`.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
 }
@@ -61,9 +77,12 @@ pub(crate) fn keys() -> [(&'static str, Vec<String>); 6] {
 }
 
 impl Settings {
-    /// Reads the settings file, if any, and lays the flags that were typed over it.
-    pub(crate) fn new(cli: &Cli, matches: &ArgMatches) -> Result<Self> {
-        let path = file(cli)?;
+    /// Reads `config`, or else `OUT/pdl.toml` if it exists, and applies the flags that were typed.
+    ///
+    /// # Errors
+    /// When the file is missing, or a key or value in it is wrong.
+    pub(crate) fn read(config: Option<&Path>, out: &Path, matches: &ArgMatches) -> Result<Self> {
+        let path = file(config, out)?;
         let text = match &path {
             Some(path) => std::fs::read_to_string(path)
                 .with_context(|| format!("cannot read the settings file: {}", path.display()))?,
@@ -71,30 +90,29 @@ impl Settings {
         };
         let merged = merge(&text, matches);
         merged.with_context(|| match &path {
-            Some(path) => format!("in the settings file: {}", path.display()),
-            None => "in the options".to_owned(),
+            Some(path) => format!("invalid settings file: {}", path.display()),
+            None => "invalid options".to_owned(),
         })
     }
 }
 
-fn file(cli: &Cli) -> Result<Option<PathBuf>> {
-    if let Some(path) = &cli.config {
+fn file(config: Option<&Path>, out: &Path) -> Result<Option<PathBuf>> {
+    if let Some(path) = config {
         if !path.is_file() {
-            bail!("there is no settings file here (--config): {}", path.display());
+            bail!("cannot find the settings file that --config names: {}", path.display());
         }
-        return Ok(Some(path.clone()));
+        return Ok(Some(path.to_owned()));
     }
-    let own = Path::new(cli.command.out()).join(FILE);
+    let own = out.join(FILE);
     Ok(own.is_file().then_some(own))
 }
 
 fn merge(text: &str, matches: &ArgMatches) -> Result<Settings> {
-    let told = |error: toml::de::Error| anyhow::anyhow!(wrong_key::told(text, &error));
-    let file: toml::Table = text.parse().map_err(told)?;
-    // First the file alone, so that a wrong key is reported where it stands.
-    let settings: Settings = toml::from_str(text).map_err(told)?;
+    let wrong = |error: toml::de::Error| anyhow::anyhow!(config_error::explain(text, &error));
+    let file: toml::Table = text.parse().map_err(wrong)?;
+    // First the file alone, so that an error names the line.
+    let settings: Settings = toml::from_str(text).map_err(wrong)?;
     let (command, sub) = matches.subcommand().unwrap_or(("", matches));
-    // Commands that only read have flags of their own under the same names.
     let of_stages: &[&ArgMatches] = if READERS.contains(&command) { &[] } else { &[sub] };
     let label_names = label_names(&settings.labels)?;
     let section = |name: &str| file.get(name).and_then(toml::Value::as_table).cloned().unwrap_or_default();
@@ -110,22 +128,23 @@ fn merge(text: &str, matches: &ArgMatches) -> Result<Settings> {
 }
 
 fn label_names(labels: &BTreeMap<String, String>) -> Result<BTreeMap<u16, String>> {
-    let parsed = labels.iter().map(|(value, name)| {
-        let value = value.parse().ok();
-        let value = value
-            .with_context(|| format!("[labels] {name}: a line is VALUE = \"name\", as in 1 = \"liver\""))?;
-        Ok((value, name.clone()))
+    let names = labels.iter().map(|(value, name)| {
+        let parsed = value.parse().ok();
+        let parsed = parsed.with_context(|| {
+            format!("[labels]: expected VALUE = \"name\", as in 1 = \"liver\", found {value} = \"{name}\"")
+        })?;
+        Ok((parsed, name.clone()))
     });
-    parsed.collect()
+    names.collect()
 }
 
-/// The section of the file, with every flag of it that was typed laid over.
+/// The section of the file, with the flags of it that were typed in place of its values.
 fn overlay<T>(mut section: toml::Table, fallback: T, matches: &[&ArgMatches]) -> Result<T>
 where
     T: clap::FromArgMatches + Serialize + DeserializeOwned,
 {
     for matches in matches {
-        let Ok(flags) = T::from_arg_matches(matches) else { continue }; // a command without these options
+        let Ok(flags) = T::from_arg_matches(matches) else { continue }; // not a command with these options
         for (key, value) in toml::Table::try_from(&flags)? {
             let typed = matches.ids().any(|id| id.as_str() == key)
                 && matches.value_source(&key) == Some(ValueSource::CommandLine);
@@ -145,6 +164,8 @@ mod tests {
     use super::*;
     use clap::CommandFactory;
     use pdl_similarity::metrics::Metric;
+
+    use crate::cli::Cli;
 
     fn settings(text: &str, words: &[&str]) -> Result<Settings> {
         merge(text, &Cli::command().get_matches_from(words))
@@ -191,15 +212,16 @@ mod tests {
                     .find(|arg| arg.get_id().as_str() == key);
                 let help = known.and_then(|arg| arg.get_help()).map(ToString::to_string);
                 assert!(help.is_some_and(|help| help.len() > 10), "[{section}] {key} has no help");
-                // A value of no key's type: what is read is refused for its type or value, what is not for its name.
+                // A value of no key's type: what is read is refused for its type or value, what is
+                // not for its name.
                 let text = format!("[{section}]\n{key} = {{ no = 1979-05-27 }}\n");
                 let error = settings(&text, &["pdl", "curate", "cohort", "--out", "out"]).unwrap_err();
                 let error = format!("{error:#}");
-                assert!(!error.contains(&format!("there is no key {key}")), "{error}");
+                assert!(!error.contains(&format!("unknown key {key}")), "{error}");
             }
             let known = defaults.get(section).and_then(toml::Value::as_table).unwrap();
             for key in known.keys() {
-                assert!(keys.contains(key), "[{section}] {key} is no option of curate");
+                assert!(keys.contains(key), "[{section}] {key} is not an option of curate");
             }
         }
     }

@@ -191,10 +191,11 @@ mod tests {
         mask
     }
 
-    /// tests/golden/surface.json: the same ellipsoids compared by MONAI.
+    /// tests/golden/data/surface.json: the same ellipsoids compared by MONAI.
     #[test]
     fn agrees_with_monai() {
-        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/surface.json");
+        let path =
+            std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/data/surface.json");
         let golden: serde_json::Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
         let numbers = |value: &serde_json::Value| -> [f64; 3] {
             std::array::from_fn(|axis| value[axis].as_f64().unwrap())

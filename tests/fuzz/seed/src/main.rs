@@ -21,13 +21,13 @@ fn main() {
         fs::create_dir_all(out.join(target)).expect("a folder for the corpus");
         fs::write(out.join(target).join(name), bytes).expect("a seed");
     };
-    for path in files(&root.join("tests/golden/formats")) {
+    for path in files(&root.join("tests/golden/data/formats")) {
         let name = path.file_name().expect("a name").to_string_lossy().into_owned();
         let kind = ["nii", "gz", "nrrd", "mha", "hdr"].iter().position(|ending| name.ends_with(ending));
         let Some(kind) = kind else { continue };
         write("volume", &name, &[&[kind as u8][..], &fs::read(&path).expect("a sample")].concat());
     }
-    for path in files(&root.join("tests/golden/stacks")) {
+    for path in files(&root.join("tests/golden/data/stacks")) {
         let slice = if path.is_dir() { files(&path).swap_remove(0) } else { path.clone() };
         let ending = slice.extension().expect("an ending").to_string_lossy().into_owned();
         let kind = match ending.as_str() {

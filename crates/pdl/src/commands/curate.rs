@@ -1,0 +1,173 @@
+//! `pdl curate`: all stages, with one round in which patients that look like one person are merged.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use anyhow::Result;
+use pdl_cohort::CohortError;
+use pdl_cohort::index::index;
+use pdl_cohort::parameters::IndexParameters;
+use pdl_cohort::same_patient::SamePatient;
+use pdl_console::{ExitStatus, note};
+use pdl_curriculum::audit::{Audit, AuditParameters, Link, audit};
+use pdl_curriculum::parameters::RankParameters;
+use pdl_prepare::plan::PrepareParameters;
+use pdl_report::ReportParameters;
+use pdl_similarity::parameters::CompareParameters;
+
+use crate::commands::index::Cohort;
+use crate::commands::prepare::Replan;
+use crate::context::Context;
+use crate::output::leaks;
+use crate::preconditions::Requirements;
+use crate::stages::Stages;
+
+/// The stages in their order.
+const STAGES: [&str; 6] = ["index", "prepare", "compare", "rank", "audit", "report"];
+
+/// Most patients that are merged into one without being asked. Where more look alike, the images
+/// are too alike to tell persons apart, for instance because the modality is wrong and everything
+/// is one grey.
+const MOST_MERGED: usize = 4;
+
+/// Arguments of `pdl curate`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    cohort: Cohort,
+    /// Do not write report.html.
+    #[arg(long)]
+    no_report: bool,
+    #[command(flatten)]
+    stages: StageParameters,
+}
+
+/// The options of all stages.
+#[derive(Debug, clap::Args)]
+pub(crate) struct StageParameters {
+    #[command(flatten, next_help_heading = "Index")]
+    pub index: IndexParameters,
+    #[command(flatten, next_help_heading = "Prepare")]
+    pub prepare: PrepareParameters,
+    #[command(flatten)]
+    pub replan: Replan,
+    #[command(flatten, next_help_heading = "Compare")]
+    pub compare: CompareParameters,
+    #[command(flatten, next_help_heading = "Rank")]
+    pub rank: RankParameters,
+    #[command(flatten, next_help_heading = "Audit")]
+    pub audit: AuditParameters,
+}
+
+impl Args {
+    pub(crate) fn requirements(&self) -> Requirements<'_> {
+        self.cohort.requirements()
+    }
+}
+
+/// Runs all stages.
+///
+/// # Errors
+/// The first failed stage's, except that a report that cannot be written is a warning.
+pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus> {
+    let mut settings = context.settings.clone();
+    settings.prepare.proxy_labels |= settings.compare.needs_labels();
+    let mut stages = Stages { settings: &settings, ..Stages::new(&args.cohort.out, context) };
+    let ended = run_stages(args, &mut stages);
+    stages.finish(ended)
+}
+
+fn run_stages(args: &Args, stages: &mut Stages<'_>) -> Result<()> {
+    let (cohort, replan) = (&args.cohort, args.stages.replan.replan);
+    let all = if args.no_report { &STAGES[..5] } else { &STAGES[..] };
+    let display = &stages.context.display;
+    let enter = |stage| display.enter(all, stage);
+    enter("index");
+    stages.index(&cohort.cohort, cohort.same_patient.as_deref())?;
+    enter("prepare");
+    stages.prepare(replan)?;
+    enter("compare");
+    stages.compare()?;
+    if merge_patients(&cohort.cohort, stages)? {
+        enter("prepare");
+        stages.prepare(replan)?;
+        enter("compare");
+        stages.compare()?;
+    }
+    enter("rank");
+    stages.rank()?;
+    enter("audit");
+    stages.audit()?;
+    if !args.no_report {
+        enter("report");
+        if let Err(error) = stages.report(&ReportParameters::default()) {
+            note(&format!("warning: cannot write the report: {error}"));
+        }
+    }
+    Ok(())
+}
+
+/// Merges patients in different splits that the audit takes for one person, and indexes again; not
+/// where the cohort's table gives their splits. Returns whether any were merged.
+fn merge_patients(cohort: &Path, stages: &mut Stages<'_>) -> Result<bool> {
+    let audited = audit(stages.out, &stages.settings.audit, None)?;
+    let Some(found) = to_merge(&audited) else { return Ok(false) };
+    let crowds = crowds(&found);
+    if !crowds.is_empty() {
+        note(&leaks::crowds_line(crowds.len(), MOST_MERGED));
+    }
+    let found = found.without(&crowds);
+    if found.is_empty() {
+        return Ok(false);
+    }
+    let merge = |pairs: &SamePatient| {
+        index(cohort, stages.out, &stages.settings.index, pairs, stages.context.stage())
+    };
+    let (indexed, merged) = match merge(&found) {
+        Err(CohortError::NotOnePatient { problems }) => {
+            for problem in problems.values() {
+                note(&format!(
+                    "note: some patients in two splits look like one, but {problem}: they are not merged"
+                ));
+            }
+            let rest = found.without(&problems.into_keys().collect());
+            if rest.is_empty() {
+                return Ok(false);
+            }
+            (merge(&rest)?, rest)
+        }
+        indexed => (indexed?, found),
+    };
+    leaks::merged_lines(stages.out, &audited.links, &merged).iter().for_each(|line| note(line));
+    stages.outcome.indexed = Some(indexed);
+    Ok(true)
+}
+
+/// The pairs of patients that the audit takes for one person and the user does not keep apart, if
+/// any pair is in two splits.
+fn to_merge(audit: &Audit) -> Option<SamePatient> {
+    let two_patients = || audit.links.iter().filter(|link| link.patient_a != link.patient_b && !link.apart);
+    two_patients().any(Link::is_leak).then(|| two_patients().map(Link::pair).collect::<SamePatient>())
+}
+
+/// The names under which more patients would be merged than [`MOST_MERGED`].
+fn crowds(found: &SamePatient) -> BTreeSet<String> {
+    let mut sizes: BTreeMap<&str, usize> = BTreeMap::new();
+    found.names().values().for_each(|name| *sizes.entry(name).or_default() += 1);
+    sizes.into_iter().filter(|(_, size)| *size > MOST_MERGED).map(|(name, _)| name.to_owned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_crowd_is_not_one_person() {
+        let pairs = [("a", "b"), ("c", "d"), ("d", "e"), ("e", "f"), ("f", "g")];
+        let found: SamePatient = pairs.map(|(a, b)| (a.to_owned(), b.to_owned())).into_iter().collect();
+        let crowds = crowds(&found);
+        assert_eq!(crowds, BTreeSet::from(["c".to_owned()]));
+        let rest = found.without(&crowds);
+        assert_eq!(rest.names().into_keys().collect::<Vec<_>>(), ["a", "b"]);
+    }
+}

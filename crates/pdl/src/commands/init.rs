@@ -1,0 +1,357 @@
+//! `pdl init`: surveys a cohort, and writes a `pdl.toml` that explains every option.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+use pdl_cohort::pairing::Paired;
+use pdl_cohort::survey::{Structures, Survey, survey};
+use pdl_console::{ExitStatus, counted, say, shorten};
+use pdl_io::stack;
+use pdl_store::{atomic, paths};
+use serde_json::json;
+
+use crate::context::{Context, say_json};
+use crate::preconditions;
+use crate::settings::{FILE, Settings};
+
+/// The table of a cohort in an unknown layout.
+const TABLE: &str = "cohort.csv";
+
+/// Most unpaired files that are listed.
+const MOST_FILES: usize = 5;
+
+/// Most structures that are listed on the terminal.
+const MOST_STRUCTURES: usize = 20;
+
+/// Columns of a comment in pdl.toml.
+const WIDTH: usize = 100;
+
+/// Arguments of `pdl init`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The cohort: a folder of volumes or DICOM files, a CSV or Parquet table, or a MONAI datalist.
+    cohort: PathBuf,
+    /// The curation folder; created if missing.
+    #[arg(long, value_name = "OUT")]
+    out: PathBuf,
+    /// Replace an existing pdl.toml and cohort.csv; the earlier files get the ending .bak. Without
+    /// it nothing is overwritten.
+    #[arg(long)]
+    force: bool,
+}
+
+/// Writes `OUT/pdl.toml`, and `OUT/cohort.csv` for a cohort in an unknown layout.
+///
+/// # Errors
+/// When there is no cohort, a file exists and `--force` is not given, or a file cannot be written.
+pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus> {
+    preconditions::check_cohort(&args.cohort, &args.out)?;
+    let path = args.out.join(FILE);
+    for taken in [&path, &args.out.join(TABLE)] {
+        if taken.exists() && !args.force {
+            bail!(
+                "the file exists; --force replaces it and renames this one to .bak, or choose another --out: {}",
+                taken.display()
+            );
+        }
+    }
+    let seen = survey(&args.cohort)?;
+    std::fs::create_dir_all(&args.out)
+        .with_context(|| format!("cannot create the folder: {}", args.out.display()))?;
+    let table = seen.proposed.as_ref().map(|paired| table(&args.cohort, &args.out, paired)).transpose()?;
+    keep_earlier(&path)?;
+    let cohort = match table {
+        Some(table) => {
+            keep_earlier(&args.out.join(TABLE))?;
+            atomic::write(&args.out.join(TABLE), table.as_bytes())?;
+            args.out.join(TABLE)
+        }
+        None => args.cohort.clone(),
+    };
+    let lines = sentences(&args.cohort, &seen);
+    atomic::write(&path, text(&context.program, &lines, &seen)?.as_bytes())?;
+    let next = format!("pdl curate {} --out {}", cohort.display(), args.out.display());
+    if context.json {
+        let structures: BTreeMap<&str, usize> =
+            seen.structures.names.iter().map(|(name, count)| (name.as_str(), *count)).collect();
+        let result = json!({ "out": args.out, "cohort": cohort, "settings": path, "layout": seen.layout,
+            "pairs": seen.pairs, "incomplete": seen.incomplete, "dicom_files": seen.dicom_files,
+            "patients": seen.patients, "modality": seen.modality.map(|(modality, _)| modality),
+            "labels": seen.labels, "structures": structures, "next": next });
+        say_json(&result)?;
+        return Ok(ExitStatus::Done);
+    }
+    lines.iter().for_each(|line| say(line));
+    say(&format!("wrote {}", path.display()));
+    if let Some(paired) = &seen.proposed {
+        say(&format!("wrote {} ({}; check them)", cohort.display(), counted(paired.pairs.len(), "pair")));
+    }
+    say(&format!("Next: {next}"));
+    Ok(ExitStatus::Done)
+}
+
+/// Renames an existing file to `.bak`.
+fn keep_earlier(path: &Path) -> Result<()> {
+    if path.exists() {
+        let mut kept = path.to_owned().into_os_string();
+        kept.push(".bak");
+        std::fs::rename(path, &kept)
+            .with_context(|| format!("cannot rename the file: {}", path.display()))?;
+    }
+    Ok(())
+}
+
+/// The table of the pairs, with the ids that the index stage would give them.
+fn table(cohort: &Path, out: &Path, paired: &Paired) -> Result<String> {
+    let real = |path: &Path| {
+        path.canonicalize().with_context(|| format!("cannot find the folder: {}", path.display()))
+    };
+    let (cohort, out) = (real(cohort)?, real(out)?);
+    let mut stacks = false;
+    for path in paired.pairs.iter().flat_map(|pair| [&pair.image, &pair.label]) {
+        let path = cohort.join(path);
+        let is_stack = stack::is_stack(&path);
+        stacks |= is_stack.with_context(|| format!("cannot look at the file: {}", path.display()))?;
+    }
+    // Stacks of slices state neither; blank, as the settings can state them for all cases.
+    let [columns, blank] = if stacks { [",stack_spacing,stack_axes", ",,"] } else { ["", ""] };
+    let mut table = format!("case_id,image,label,patient{columns}\n");
+    let patients = paired.patients();
+    let ids = pdl_cohort::ids_of_pairs(&cohort, &out, &paired.pairs)?;
+    for (number, (pair, id)) in paired.pairs.iter().zip(ids).enumerate() {
+        let field = |path: &Path| quoted(&paths::relative(&out, &cohort.join(path)));
+        // An empty patient makes each case a patient of its own; the user can fill the column in.
+        let patient = patients.as_ref().map_or("", |patients| patients[number].as_str());
+        writeln!(table, "{id},{},{},{patient}{blank}", field(&pair.image), field(&pair.label))?;
+    }
+    Ok(table)
+}
+
+/// A field of a CSV table, in quotes where it needs them.
+fn quoted(text: &str) -> String {
+    if text.contains([',', '"', '\n']) {
+        format!("\"{}\"", text.replace('"', "\"\""))
+    } else {
+        text.to_owned()
+    }
+}
+
+/// The survey as lines of text.
+fn sentences(cohort: &Path, seen: &Survey) -> Vec<String> {
+    let mut lines = vec![format!("layout: {}", seen.layout)];
+    lines.extend(seen.notes.iter().cloned());
+    if seen.dicom_files > 0 {
+        lines.extend(of_headers(seen));
+    } else {
+        lines.push(format!("{} with labels", counted(seen.pairs, "image")));
+        lines.extend(alone(cohort, seen));
+        lines.push(match seen.patients {
+            Some(patients) if seen.proposed.is_some() => {
+                format!("{}, by the names of folders or files", counted(patients, "patient"))
+            }
+            Some(patients) => format!("{}, by the cohort's table", counted(patients, "patient")),
+            None => "patients are unknown: every case counts as a patient of its own. If a patient has several images, use \
+                     a table with a column patient"
+                .to_owned(),
+        });
+    }
+    match seen.modality {
+        Some((modality, true)) => lines.push(format!("modality {modality}, guessed from the voxels")),
+        Some((modality, false)) => lines.push(format!("modality {modality}, as the cohort states")),
+        None => {}
+    }
+    if !seen.modalities.is_empty() {
+        let counts: Vec<String> =
+            seen.modalities.iter().map(|(modality, n)| format!("{n} {modality}")).collect();
+        lines.push(format!("several modalities ({} series): choose one with --modality", counts.join(", ")));
+    }
+    if seen.split_given {
+        lines.push("the cohort's table gives the splits; they are kept".to_owned());
+    }
+    if !seen.channels.is_empty() {
+        let names: Vec<&str> = seen.channels.values().map(String::as_str).collect();
+        lines.push(format!("cases of several channels ({}): choose one with --channel", names.join(", ")));
+    }
+    if seen.read > 0 {
+        lines.extend(of_read(seen));
+    }
+    lines
+}
+
+/// Files that are not paired, and what to do about them.
+fn alone(cohort: &Path, seen: &Survey) -> Vec<String> {
+    let (files, what) = match &seen.proposed {
+        Some(paired) => (
+            &paired.alone,
+            "excluded, because their names match no other volume, or several; add them to cohort.csv by hand, or name each \
+             label map like its image with _seg appended",
+        ),
+        None => {
+            (&seen.alone, "without a partner, which are rejected: a label map needs the name of its image")
+        }
+    };
+    if files.is_empty() {
+        return Vec::new();
+    }
+    let (listed, more) = shorten(files, MOST_FILES);
+    let mut lines = vec![format!("{} {what}:", counted(files.len(), "file"))];
+    let listed = listed.iter().map(|path| path.strip_prefix(cohort).unwrap_or(path));
+    lines.extend(listed.map(|path| format!("  {}", path.display())));
+    if more > 0 {
+        lines.push(format!("  and {more} more"));
+    }
+    lines
+}
+
+/// What the headers of a DICOM cohort state.
+fn of_headers(seen: &Survey) -> Vec<String> {
+    let mut lines = vec![format!(
+        "{} files; {} series with a structure set or segmentation: a case each; {} series without, which are rejected",
+        seen.dicom_files, seen.pairs, seen.incomplete
+    )];
+    lines.push(match seen.patients {
+        Some(patients) => format!("{patients} patients, by PatientID"),
+        None => "PatientID is missing: studies count as patients".to_owned(),
+    });
+    let Structures { sets, names } = &seen.structures;
+    if !names.is_empty() {
+        lines.push(format!("{} structures in {sets} structure sets and segmentations:", names.len()));
+        let (listed, more) = shorten(names, MOST_STRUCTURES);
+        lines.extend(listed.iter().map(|(name, count)| format!("  {name}: in {count}")));
+        if more > 0 {
+            lines.push(format!("  and {more} more; {FILE} lists all under `structures`"));
+        }
+    }
+    lines
+}
+
+/// A range of figures; a single figure where both ends are equal.
+fn span([low, high]: [String; 2]) -> String {
+    if low == high { low } else { format!("{low}-{high}") }
+}
+
+/// What the cases that were read have in common.
+fn of_read(seen: &Survey) -> Vec<String> {
+    let mut lines = vec![match seen.read {
+        read if read == seen.pairs => format!("all {read} cases were read:"),
+        read => format!("{read} of {} cases were read, spread evenly over the cohort:", seen.pairs),
+    }];
+    if let Some([low, high]) = seen.shapes {
+        let range = |axis: usize| span([low[axis].to_string(), high[axis].to_string()]);
+        lines.push(format!("  shape {} x {} x {} voxels (x, y, z)", range(0), range(1), range(2)));
+    }
+    if let Some([low, high]) = seen.spacings_mm {
+        let range = |axis: usize| span([low, high].map(|mm| format!("{:.2}", mm[axis])));
+        lines.push(format!("  spacing {} x {} x {} mm", range(0), range(1), range(2)));
+    }
+    lines.push(format!("  stored axes {}", seen.orientations.iter().cloned().collect::<Vec<_>>().join(", ")));
+    let name =
+        |value: &u16| seen.label_names.get(value).map_or(value.to_string(), |name| format!("{value} {name}"));
+    lines.push(format!("  labels {}", seen.labels.iter().map(name).collect::<Vec<_>>().join(", ")));
+    for (code, (count, sentence)) in &seen.findings {
+        lines.push(format!("  {count} of them: {sentence} [{code}]"));
+    }
+    lines
+}
+
+/// The settings file: the survey, then every key with its default, commented out unless the cohort
+/// needs another value.
+fn text(program: &clap::Command, lines: &[String], seen: &Survey) -> Result<String> {
+    let mut text =
+        String::from("# Settings of pdl for this folder; flags win over them. What `pdl init` found:\n#\n");
+    for line in lines {
+        writeln!(text, "#   {line}")?;
+    }
+    let curate = program.find_subcommand("curate").context("the command curate is missing")?;
+    let defaults = toml::Table::try_from(Settings::default())?;
+    for (section, keys) in crate::settings::keys() {
+        writeln!(text, "\n[{section}]")?;
+        let values = defaults.get(section).and_then(toml::Value::as_table);
+        for key in keys {
+            let known = curate
+                .get_arguments()
+                .chain(program.get_arguments())
+                .find(|arg| arg.get_id().as_str() == key);
+            for line in wrapped(&known.map(explained).unwrap_or_default()) {
+                writeln!(text, "# {line}")?;
+            }
+            match (needed(seen, section, &key), values.and_then(|values| values.get(&key))) {
+                (Some(value), _) => writeln!(text, "{key} = {value}")?,
+                (None, Some(_)) if key == "structures" && !seen.structures.names.is_empty() => {
+                    text.push_str(&example(&seen.structures));
+                }
+                (None, Some(value)) => writeln!(text, "# {key} = {value}")?,
+                (None, None) => writeln!(text, "# {key} =")?,
+            }
+        }
+    }
+    if seen.dicom_files == 0 {
+        text.push_str(&names_of_labels(seen)); // those of DICOM have names
+    }
+    Ok(text)
+}
+
+/// Rules that map every structure to its own name, to choose from.
+fn example(structures: &Structures) -> String {
+    let rules = structures.names.iter().map(|(name, count)| {
+        // A pattern ends at the first =.
+        let rule = toml::Value::String(format!("{}={name}", name.replace('=', "?")));
+        format!("#   {rule},  # in {count} of {}\n", structures.sets)
+    });
+    format!(
+        "# The structures of this cohort; uncomment the first line, the last, and those to keep:\n# structures = [\n{}# ]\n",
+        rules.collect::<String>()
+    )
+}
+
+/// The section that names labels, with the values that were found.
+fn names_of_labels(seen: &Survey) -> String {
+    let mut text = String::from("\n");
+    let help = "Names of labels, as VALUE = \"name\". Labels not listed have the names in the cohort's dataset.json, or names \
+                such as \"label 1\".";
+    for line in wrapped(help) {
+        text += &format!("# {line}\n");
+    }
+    text += "[labels]\n";
+    for value in seen.labels.iter().filter(|value| **value > 0) {
+        let name = seen.label_names.get(value).cloned().unwrap_or_else(|| format!("label {value}"));
+        text += &format!("# {value} = {}\n", toml::Value::String(name));
+    }
+    text
+}
+
+/// The help of an option, with its possible values.
+fn explained(arg: &clap::Arg) -> String {
+    let help = arg.get_long_help().or(arg.get_help()).map(ToString::to_string).unwrap_or_default();
+    let words: Vec<String> = match arg.get_action().takes_values() {
+        true => arg.get_possible_values().iter().map(|value| value.get_name().to_owned()).collect(),
+        false => Vec::new(),
+    };
+    if words.is_empty() { help } else { format!("{help} [{}]", words.join(", ")) }
+}
+
+/// The value that this cohort needs instead of the default.
+fn needed(seen: &Survey, section: &str, key: &str) -> Option<String> {
+    match (section, key) {
+        ("index", "modality") => seen.modality.map(|(modality, _)| format!("\"{modality}\"")),
+        ("index", "channel") => seen.channels.keys().next().map(|channel| format!("\"{channel}\"")),
+        _ => None,
+    }
+}
+
+/// A text in lines of at most [`WIDTH`] columns.
+fn wrapped(text: &str) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.len() + 1 + word.len() <= WIDTH => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}

@@ -1,0 +1,106 @@
+//! `pdl summary`: the cohort on one screen.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use pdl_cohort::cases::{CaseRow, Cases};
+use pdl_console::{ExitStatus, MOST_LISTED, counted, say, shorten};
+use pdl_curriculum::audit::{self, Audit};
+use pdl_curriculum::manifest::{self, Manifest};
+use pdl_report::cohort::{self, CohortSummary};
+use pdl_store::json;
+use serde_json::json;
+
+use crate::context::{Context, say_json};
+use crate::output::case_list;
+use crate::preconditions::{CASES, Requirements};
+
+/// Arguments of `pdl summary`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The curation folder.
+    out: PathBuf,
+    /// Also list every case: its split, status and findings.
+    #[arg(long)]
+    cases: bool,
+}
+
+impl Args {
+    pub(crate) fn requirements(&self) -> Requirements<'_> {
+        Requirements::curated(&self.out, &[CASES])
+    }
+}
+
+/// Prints the cohort on one screen.
+///
+/// # Errors
+/// When a file of the curation folder cannot be read.
+pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus> {
+    let Args { out, cases: list } = args;
+    let cases = Cases::read(out)?;
+    let summary = cohort::summary(&cases, &pdl_prepare::prepare::read_failures(out)?, &[]);
+    let manifest = out.join(manifest::TABLE_FILE).is_file().then(|| Manifest::open(out)).transpose()?;
+    let audit: Option<Audit> =
+        out.join(audit::FILE).is_file().then(|| json::read(&out.join(audit::FILE))).transpose()?;
+    if context.json {
+        let ranked = manifest.as_ref().map(|manifest| manifest.training().len());
+        let stages = manifest.as_ref().map(|manifest| &manifest.info.stages);
+        let leaks = audit.as_ref().map(|audit| audit.leaks);
+        let mut result =
+            json!({ "out": out, "cohort": summary, "ranked": ranked, "stages": stages, "leaks": leaks });
+        if *list {
+            let row = |row: &CaseRow| {
+                json!({ "case_id": row.case_id, "patient_id": row.patient_id, "split": row.split, "status": row.status,
+                    "findings": row.findings })
+            };
+            result["cases"] = cases.rows.iter().map(row).collect();
+        }
+        say_json(&result)?;
+        return Ok(ExitStatus::Done);
+    }
+    lines(&summary).iter().for_each(|line| say(line));
+    say(&curriculum_line(manifest.as_ref()));
+    match &audit {
+        Some(audit) => say(&format!("audit       {} between two splits", counted(audit.leaks, "pair"))),
+        None => say("audit       not done yet: pdl audit"),
+    }
+    if *list {
+        case_list::lines(&cases).iter().for_each(|line| say(line));
+    }
+    Ok(ExitStatus::Done)
+}
+
+fn curriculum_line(manifest: Option<&Manifest>) -> String {
+    let Some(manifest) = manifest else { return "curriculum  not ranked yet: pdl rank".to_owned() };
+    format!(
+        "curriculum  {} in {}",
+        counted(manifest.training().len(), "training case"),
+        counted(manifest.info.stages.len(), "stage")
+    )
+}
+
+fn lines(summary: &CohortSummary) -> Vec<String> {
+    let kinds: Vec<String> =
+        summary.modalities.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+    let splits: Vec<String> = summary
+        .splits
+        .iter()
+        .map(|(split, cases, patients)| format!("{split} {cases} ({patients})"))
+        .collect();
+    let labels: Vec<String> = summary.labels.iter().map(|(value, name)| format!("{value} {name}")).collect();
+    let mut lines = vec![
+        format!("cases       {} usable of {}", kinds.join(", "), counted(summary.patients, "patient")),
+        format!("unusable    {} rejected, {} failed", summary.rejected, summary.failed),
+        format!("splits      {} cases (patients)", splits.join(", ")),
+        format!("labels      {}", labels.join(", ")),
+    ];
+    let (listed, more) = shorten(&summary.findings, MOST_LISTED);
+    for group in listed {
+        let about = if group.cases == 0 { "the cohort".to_owned() } else { counted(group.cases, "case") };
+        lines.push(format!("findings    {}: {about}", group.code));
+    }
+    if more > 0 {
+        lines.push(format!("findings    {}", counted(more, "more kind")));
+    }
+    lines
+}

@@ -1,0 +1,51 @@
+//! `pdl view`.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use pdl_console::{ExitStatus, say};
+use serde_json::json;
+
+use crate::context::Context;
+use crate::output::terminal_image;
+use crate::preconditions::{self, CASES, PREPARED, Requirements};
+
+/// Arguments of `pdl view`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The curation folder.
+    out: PathBuf,
+    /// The case id.
+    case: String,
+    /// The PNG to write; when not given OUT/views/CASE.png, which kitty, Ghostty, iTerm2 and
+    /// WezTerm also show.
+    #[arg(long, value_name = "FILE")]
+    to: Option<PathBuf>,
+}
+
+impl Args {
+    pub(crate) fn requirements(&self) -> Requirements<'_> {
+        Requirements::curated(&self.out, &[CASES, PREPARED])
+    }
+}
+
+/// Draws one case as PNG.
+///
+/// # Errors
+/// When there is no such case, or its files cannot be read.
+pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus> {
+    let Args { out, case, to } = args;
+    let default = out.join("views").join(format!("{case}.png"));
+    let path = to.as_ref().unwrap_or(&default);
+    preconditions::check_case(out, case)?;
+    pdl_report::view::view(out, case, path)?;
+    if context.json {
+        say(&json!({ "case": case, "file": path }).to_string());
+        return Ok(ExitStatus::Done);
+    }
+    if to.is_none() {
+        terminal_image::show(&std::fs::read(path)?);
+    }
+    say(&format!("{case}, as stored (top) and as prepared (bottom): {}", path.display()));
+    Ok(ExitStatus::Done)
+}

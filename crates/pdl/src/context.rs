@@ -1,0 +1,40 @@
+//! What every command is given beside its own arguments.
+
+use anyhow::Result;
+use pdl_console::{Display, say};
+use pdl_store::journal::Trust;
+use pdl_store::progress::Run;
+use serde::Serialize;
+
+use crate::settings::Settings;
+
+/// What every command is given beside its own arguments.
+pub(crate) struct Context {
+    /// The whole command line, for commands that explain it.
+    pub program: clap::Command,
+    /// Flags over `pdl.toml` over defaults; the defaults alone for commands that read no settings.
+    pub settings: Settings,
+    /// Where progress is shown.
+    pub display: Display,
+    /// Whether results are printed as JSON.
+    pub json: bool,
+}
+
+impl Context {
+    /// How stages run: what counts as unchanged, where they report progress, and their limit of
+    /// memory.
+    pub(crate) fn stage(&self) -> Run<'_> {
+        let run = &self.settings.run;
+        let trust = if run.verify { Trust::Content } else { Trust::Stamps };
+        Run { trust, progress: &self.display, memory: run.memory.map(|memory| memory.0) }
+    }
+}
+
+/// Prints a result as indented JSON.
+///
+/// # Errors
+/// When it cannot be serialised.
+pub(crate) fn say_json(result: &impl Serialize) -> Result<()> {
+    say(&serde_json::to_string_pretty(result)?);
+    Ok(())
+}

@@ -1,0 +1,349 @@
+//! The outcome of stages: warnings on stderr, figures and the next step on stdout.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use anyhow::Result;
+use pdl_cohort::attributes::{Split, Status};
+use pdl_cohort::cases::CaseRow;
+use pdl_cohort::folds::Fold;
+use pdl_cohort::index::Indexed;
+use pdl_console::{MOST_LISTED, counted, note, say};
+use pdl_curriculum::manifest::{FOLDS_FOLDER, INFO_FILE, ManifestInfo, ManifestRow, Ranking};
+use pdl_curriculum::pacing::CurriculumStage;
+use pdl_curriculum::rank::Ranked;
+use pdl_prepare::prepare::Prepared;
+use pdl_store::json;
+use serde_json::{Value, json};
+
+use crate::context::say_json;
+use crate::outcome::{Outcome, RankedFold};
+use crate::output::case_list::reasons;
+use crate::output::{hints, leaks};
+
+/// Stages of a curriculum that are listed one by one; a longer table shows half of them and the
+/// last.
+const MOST_STAGES: usize = 8;
+
+/// Writes findings to stderr, grouped by code and counted, and rejected and failed cases, grouped
+/// by reason.
+pub(crate) fn warnings(out: &Path, outcome: &Outcome) {
+    if let Some(indexed) = &outcome.indexed {
+        for finding in &indexed.cases.findings {
+            note(&format!("warning: {}", finding.message));
+        }
+        let rows = &indexed.cases.rows;
+        for finding in indexed.renamed.iter().chain(&indexed.moved) {
+            note(&format!("warning: {} [{}]", finding.message, finding.code));
+        }
+        for (code, group) in grouped(rows) {
+            let all = counted(rows.len(), "case");
+            note(&format!(
+                "warning: {} of {all}{}: {} [{code}]",
+                group.count,
+                group.such_as(),
+                group.example
+            ));
+        }
+        let rejected: Vec<&CaseRow> = rows.iter().filter(|row| !row.is_usable()).collect();
+        list("rejected", rejected.iter().map(|row| (row.case_id.as_str(), reasons(row))));
+    }
+    if let Some(prepared) = &outcome.prepared {
+        for finding in &prepared.findings {
+            note(&format!("warning: {} [{}]", finding.message, finding.code));
+        }
+        list(
+            "failed",
+            prepared.failures.iter().map(|failure| (failure.case_id.as_str(), failure.message.clone())),
+        );
+    }
+    if let Some(ranked) = &outcome.ranked {
+        for finding in &ranked.ranking.findings {
+            note(&format!("warning: {} [{}]", finding.message, finding.code));
+        }
+    }
+    if let Some(audited) = &outcome.audited {
+        leaks::warnings(out, audited, outcome.indexed.is_some());
+    }
+    fold_warnings(out, &outcome.folds);
+}
+
+/// Writes cases grouped by message: each message once, those of the first cases first.
+fn list<'a>(what: &str, cases: impl Iterator<Item = (&'a str, String)>) {
+    let mut of_message: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    cases.for_each(|(case, message)| of_message.entry(message).or_default().push(case));
+    let mut groups: Vec<(String, Vec<&str>)> = of_message.into_iter().collect();
+    groups.sort_by(|a, b| a.1.cmp(&b.1));
+    let (listed, others) = groups.split_at(groups.len().min(MOST_LISTED));
+    for (message, cases) in listed {
+        match cases[..] {
+            [case] => note(&format!("{what}: {case}: {message}")),
+            _ => note(&format!("{what}: {} cases, such as {}: {message}", cases.len(), cases[0])),
+        }
+    }
+    let further: usize = others.iter().map(|(_, cases)| cases.len()).sum();
+    if further > 0 {
+        note(&format!("{what}: and {}", counted(further, "more case")));
+    }
+}
+
+/// The findings of one code.
+struct Grouped<'a> {
+    count: usize,
+    case: &'a str,
+    example: &'a str,
+    /// Whether all cases have the same message.
+    alike: bool,
+}
+
+impl Grouped<'_> {
+    /// Which case the example is of, where the others' messages differ.
+    fn such_as(&self) -> String {
+        if self.alike && self.count > 1 {
+            String::new()
+        } else {
+            format!(", {}{}", if self.count > 1 { "such as " } else { "" }, self.case)
+        }
+    }
+}
+
+/// Findings of usable cases, by code.
+fn grouped(rows: &[CaseRow]) -> BTreeMap<&str, Grouped<'_>> {
+    let mut groups: BTreeMap<&str, Grouped<'_>> = BTreeMap::new();
+    for row in rows.iter().filter(|row| row.is_usable()) {
+        for finding in &row.findings {
+            let new = Grouped { count: 0, case: &row.case_id, example: &finding.message, alike: true };
+            let group = groups.entry(&finding.code).or_insert(new);
+            group.count += 1;
+            group.alike &= group.example == finding.message;
+        }
+    }
+    groups
+}
+
+/// Prints the result and the next step.
+///
+/// # Errors
+/// When it cannot be serialised.
+pub(crate) fn print(out: &Path, outcome: &Outcome, as_json: bool) -> Result<()> {
+    if as_json {
+        return say_json(&result(out, outcome));
+    }
+    if outcome.nothing_new() {
+        say(&format!("{}: nothing to do, everything is up to date", out.display()));
+    } else {
+        say(&format!("{}:", out.display()));
+    }
+    for (file, text) in lines(outcome) {
+        say(&format!("  {file:<18} {text}"));
+    }
+    fold_lines(&outcome.folds).iter().for_each(|line| say(line));
+    say(&format!("Next: {}", hints::next(out, outcome)));
+    Ok(())
+}
+
+fn lines(outcome: &Outcome) -> Vec<(&'static str, String)> {
+    let mut lines = Vec::new();
+    if let Some(indexed) = &outcome.indexed {
+        lines.push(("cases.parquet", index_line(indexed)));
+    }
+    if let Some(prepared) = &outcome.prepared {
+        let [x, y, z] = prepared.plan.spacing_mm;
+        let [px, py, pz] = prepared.plan.proxies.shape;
+        let cases = counted(prepared.cases, "case");
+        lines.push(("prepared/", format!("{cases} at {x:.2} x {y:.2} x {z:.2} mm (RAS+)")));
+        lines.push(("proxies/", format!("{cases} of {px} x {py} x {pz} voxels")));
+    }
+    if let Some(compared) = outcome.compared {
+        let text =
+            format!("{}, {} computed now", counted(compared.pairs as usize, "pair"), compared.computed);
+        lines.push(("pairs/", text));
+    }
+    if let Some(ranked) = &outcome.ranked {
+        lines.push(("manifest.parquet", rank_line(ranked)));
+    }
+    if let Some(audited) = &outcome.audited {
+        lines.push((pdl_curriculum::audit::FILE, leaks::line(audited)));
+    }
+    if let Some(report) = outcome.reported {
+        let size = bytesize::ByteSize(report.bytes as u64).display().iec();
+        lines.push((
+            pdl_report::FILE,
+            format!("{} of {} shown, {size}", report.shown, counted(report.cases, "case")),
+        ));
+    }
+    lines
+}
+
+fn index_line(indexed: &Indexed) -> String {
+    let rows = &indexed.cases.rows;
+    let usable: Vec<&CaseRow> = indexed.cases.usable().collect();
+    let patients: BTreeSet<&str> = usable.iter().map(|row| row.patient_id.as_str()).collect();
+    let split = |split: Split| usable.iter().filter(|row| row.split == split).count();
+    let modality = usable.first().map_or(String::new(), |row| format!("{} ", row.modality));
+    format!(
+        "{} of {}: {} train, {} val, {} test; {} rejected",
+        counted(usable.len(), &format!("{modality}case")),
+        counted(patients.len(), "patient"),
+        split(Split::Train),
+        split(Split::Val),
+        split(Split::Test),
+        rows.len() - usable.len()
+    )
+}
+
+fn rank_line(ranked: &Ranked) -> String {
+    let training: Vec<_> = ranked.rows.iter().filter(|row| row.rank.is_some()).collect();
+    let end = |row: Option<&&ManifestRow>| {
+        row.map_or(String::new(), |row| {
+            let score = row.score.map_or(String::new(), |score| format!(" ({score:.4})"));
+            format!("{}{score}", row.case_id)
+        })
+    };
+    let Ranking { duplicates, beyond_keep, .. } = ranked.ranking;
+    let left_out = match duplicates + beyond_keep {
+        0 => String::new(),
+        _ => {
+            format!(" ({} and {} excluded)", counted(duplicates, "duplicate"), counted(beyond_keep, "other"))
+        }
+    };
+    format!(
+        "{} ranked{left_out}, {} first, {} last; {}",
+        training.len(),
+        end(training.first()),
+        end(training.last()),
+        stages_text(&ranked.stages)
+    )
+}
+
+/// How many cases train in each stage, and when stages begin.
+fn stages_text(stages: &[CurriculumStage]) -> String {
+    let active = |stages: &[CurriculumStage]| {
+        stages.iter().map(|stage| stage.active_cases.to_string()).collect::<Vec<_>>().join(", ")
+    };
+    let even = stages
+        .windows(2)
+        .all(|w| Some(w[1].first_epoch - w[0].first_epoch) == stages.get(1).map(|s| s.first_epoch));
+    let last = stages.last().map_or(0, |stage| stage.first_epoch);
+    let cases = if stages.len() > MOST_STAGES {
+        let (first, rest) = stages.split_at(MOST_STAGES / 2);
+        format!(
+            "{}, ... {} cases train in {} stages",
+            active(first),
+            active(&rest[rest.len() - 1..]),
+            stages.len()
+        )
+    } else {
+        let one = stages.iter().all(|stage| stage.active_cases == 1);
+        format!("{} {}", active(stages), if one { "case trains" } else { "cases train" })
+    };
+    match stages.get(1) {
+        None => cases,
+        Some(second) if even => {
+            format!("{cases}, a stage every {}", counted(second.first_epoch as usize, "epoch"))
+        }
+        Some(_) => format!("{cases}, all from epoch {last} on"),
+    }
+}
+
+fn result(out: &Path, outcome: &Outcome) -> Value {
+    let mut result = json!({ "out": out, "nothing_new": outcome.nothing_new() });
+    if let Some(indexed) = &outcome.indexed {
+        let with = |status: Status| indexed.cases.rows.iter().filter(|row| row.status == status).count();
+        let split = |split: Split| indexed.cases.usable().filter(|row| row.split == split).count();
+        result["index"] = json!({
+            "cases": indexed.cases.rows.len(), "read": indexed.read,
+            "ok": with(Status::Ok), "warning": with(Status::Warning), "rejected": with(Status::Rejected),
+            "train": split(Split::Train), "val": split(Split::Val), "test": split(Split::Test),
+            "findings": indexed.cases.findings, "moved": indexed.moved,
+            "renamed": indexed.renamed,
+        });
+    }
+    if let Some(prepared) = &outcome.prepared {
+        result["prepare"] = prepare_result(prepared);
+    }
+    if let Some(compared) = outcome.compared {
+        result["compare"] =
+            json!({ "cases": compared.cases, "pairs": compared.pairs, "computed": compared.computed });
+    }
+    if let Some(ranked) = &outcome.ranked {
+        result["rank"] = rank_result(ranked);
+    }
+    if !outcome.folds.is_empty() {
+        result["folds"] = fold_result(&outcome.folds);
+    }
+    if let Some(audited) = &outcome.audited {
+        result["audit"] = json!(audited);
+    }
+    if let Some(report) = outcome.reported {
+        result["report"] = json!(report);
+    }
+    result
+}
+
+fn rank_result(ranked: &Ranked) -> Value {
+    let cases = ranked.rows.iter().filter(|row| row.rank.is_some()).count();
+    json!({ "ranked": cases, "stages": ranked.stages, "changed": ranked.changed, "ranking": ranked.ranking })
+}
+
+fn prepare_result(prepared: &Prepared) -> Value {
+    json!({
+        "cases": prepared.cases, "written": prepared.written, "spacing_mm": prepared.plan.spacing_mm,
+        "failures": prepared.failures, "findings": prepared.findings,
+    })
+}
+
+/// Two lines for every fold: its manifest and its audit.
+fn fold_lines(folds: &[RankedFold]) -> Vec<String> {
+    let of_fold = |ranked: &RankedFold| {
+        let folder = ranked.folder(Path::new(""));
+        [
+            format!("  {}/ {}", folder.display(), rank_line(&ranked.ranked)),
+            format!("  {}/ {}", folder.display(), leaks::line(&ranked.audited)),
+        ]
+    };
+    folds.iter().flat_map(of_fold).collect()
+}
+
+/// Writes findings about the folds to stderr, each once.
+fn fold_warnings(out: &Path, folds: &[RankedFold]) {
+    let mut seen = BTreeSet::new();
+    for RankedFold { fold: Fold { fold, .. }, ranked, audited } in folds {
+        for finding in ranked.ranking.findings.iter().chain(&audited.findings) {
+            if seen.insert(&finding.message) {
+                note(&format!("warning: fold {fold}: {} [{}]", finding.message, finding.code));
+            }
+        }
+        if audited.leaks > 0 {
+            note(&format!("leak: fold {fold}: {} between its splits", counted(audited.leaks, "pair")));
+        }
+    }
+    if let Some(RankedFold { fold: Fold { folds, .. }, .. }) = folds.first() {
+        for name in of_other_divisions(out, *folds) {
+            note(&format!(
+                "warning: {FOLDS_FOLDER}/{name} is not a fold of {folds}; rank it again or delete it"
+            ));
+        }
+    }
+}
+
+/// The folders of folds of a division into another number.
+fn of_other_divisions(out: &Path, folds: u32) -> BTreeSet<String> {
+    let entries = std::fs::read_dir(out.join(FOLDS_FOLDER)).into_iter().flatten().flatten();
+    let other = |entry: std::fs::DirEntry| {
+        let info: ManifestInfo = json::read(&entry.path().join(INFO_FILE)).ok()?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        info.fold.is_none_or(|fold| fold.folds != folds).then_some(name)
+    };
+    entries.filter_map(other).collect()
+}
+
+fn fold_result(folds: &[RankedFold]) -> Value {
+    let of_fold = |ranked: &RankedFold| {
+        json!({
+            "fold": ranked.fold.fold, "folds": ranked.fold.folds,
+            "rank": rank_result(&ranked.ranked), "audit": ranked.audited,
+        })
+    };
+    folds.iter().map(of_fold).collect()
+}
