@@ -47,7 +47,7 @@ fn patients_of_one_name_at_two_sites_have_ids_of_their_own_and_keep_them_and_the
     let ids: BTreeSet<&str> = before.values().map(|(id, _)| id.as_str()).collect();
     let expected: BTreeSet<String> =
         (0..10).map(|n| format!("site{}-p{:02}", ["A", "B"][n / 5], n % 5 + 1)).collect();
-    assert_eq!(ids, expected.iter().map(String::as_str).collect());
+    assert_eq!(ids, expected.iter().map(String::as_str).collect::<BTreeSet<&str>>());
     for kind in ["images", "labels"] {
         assert_eq!(fs::read_dir(out.path().join("prepared").join(kind)).unwrap().count(), 10);
     }

@@ -62,7 +62,7 @@ impl Archive {
         let used = latest.flat_map(|label| &scan.labels[*label].names);
         let names = before.map_or_else(BTreeMap::new, |before| before.label_names.clone());
         let structures = Structures::new(&parameters.structures, used.map(String::as_str), &names)?;
-        naming.check_patients(scan.series.iter().map(|series| patient_of(series)))?;
+        naming.check_patients(scan.series.iter().map(patient_of))?;
         let claims = Claimed { naming: &naming, series: &scan.series, root: known.cohort };
         let of_known = |earlier| Ok::<_, StoreError>((earlier, known.files(earlier, &scan.series)?));
         let earlier = known.earlier.map(of_known).transpose()?;

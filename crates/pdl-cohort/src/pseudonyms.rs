@@ -67,8 +67,8 @@ impl Naming {
     ) -> Result<(), CohortError> {
         let patients: BTreeSet<&str> = patients.into_iter().collect();
         let mut names = BTreeSet::new();
-        let shared = patients.into_iter().map(|patient| self.patient(patient));
-        let shared = shared.filter(|name| !names.insert(name.clone())).next();
+        let mut pseudonyms = patients.into_iter().map(|patient| self.patient(patient));
+        let shared = pseudonyms.find(|name| !names.insert(name.clone()));
         shared.map_or(Ok(()), |pseudonym| Err(CohortError::SharedPseudonym { pseudonym }))
     }
 
