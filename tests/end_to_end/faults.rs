@@ -108,16 +108,16 @@ fn places(parent: &Path, cases: std::ops::Range<usize>) -> (PathBuf, PathBuf) {
 #[test]
 fn too_few_open_files_end_the_run_or_change_nothing() {
     for name in ["ct", "mr"] {
-        let parent = folder();
+        let (parent, cohort) = (folder(), sample(name));
         let expected = {
             let out = parent.path().join("undisturbed");
-            run_ok(&["index", text(&sample(name)), "--out", text(&out)]);
+            run_ok(&["index", text(&cohort), "--out", text(&out)]);
             files(&out)
         };
         let mut ended = 0;
         for limit in [5, 7, 10] {
             let out = parent.path().join(format!("limit-{limit}"));
-            let words = ["index", text(&sample(name)), "--out", text(&out), "--threads", "8"];
+            let words = ["index", text(&cohort), "--out", text(&out), "--threads", "8"];
             let mut limited = Command::new("sh");
             limited.args(["-c", &format!("ulimit -n {limit}; exec \"$@\""), "sh"]);
             let output = limited.arg(pdl().get_program()).args(words).output().unwrap();

@@ -67,7 +67,7 @@ fn scanned_file(bytes: &[u8]) -> (Scan, usize) {
     fs::write(&path, bytes).unwrap();
     let _turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     // Once beforehand, for what is made on first use.
-    scan(std::slice::from_ref(&path), &|| ());
+    scan(std::slice::from_ref(&path), &|| ()).unwrap();
     let before = HELD.load(Ordering::Relaxed);
     MOST.store(before, Ordering::Relaxed);
     let scan = scan(&[path], &|| ()).unwrap();
