@@ -27,10 +27,11 @@ use crate::validate::{DiffArgs, ValidateArgs};
 /// A curation folder OUT holds one cohort of one modality and what each stage made of it. Every stage can be
 /// stopped at any moment and run again: it skips what is valid.
 ///
-/// Exit codes: 0 done (also when single cases were rejected; they are listed), 1 error, 2 wrong usage,
-/// 3 something joins two splits, 4 a case cannot be used and --strict was given, 5 a manifest is not what it says
-/// (validate) or has moved cases between splits (diff), 7 the machine failed (disk, network file system, open files,
-/// memory): no case is rejected or removed for that, 130 stopped by Ctrl-C.
+/// Exit codes: 0 done (also when single cases were rejected; they are listed), 1 error, 2 wrong
+/// usage, 3 something joins two splits, 4 a case cannot be used and --strict was given, 5 a
+/// manifest is not what it says (validate) or has moved cases between splits (diff), 7 the machine
+/// failed (disk, network file system, open files, memory): no case is rejected or removed for that,
+/// 130 stopped by Ctrl-C.
 #[derive(Debug, Parser)]
 #[command(version, arg_required_else_help = true, max_term_width = 100, disable_help_subcommand = true)]
 #[command(
