@@ -1,7 +1,8 @@
-//! Errors of the machine and copies that go on: no good case is rejected or removed for them, and the next run is whole.
+//! Errors of the machine and copies that go on: no good case is rejected or removed for them, and
+//! the next run is whole.
 //!
-//! A library that is loaded before the program (`tests/faults/fault.c`) fails its calls; the limit of open files is the
-//! shell's. Linux only.
+//! A library that is loaded before the program (`tests/faults/fault.c`) fails its calls; the limit
+//! of open files is the shell's. Linux only.
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -84,7 +85,8 @@ fn rejected(code: &str) -> (Status, Vec<String>) {
     (Status::Rejected, vec![code.to_owned()])
 }
 
-/// The cases are what an undisturbed run finds, but for their splits: a case that came later may get another one.
+/// The cases are what an undisturbed run finds, but for their splits: a case that came later may
+/// get another one.
 fn assert_whole(cohort: &Path, out: &Path) {
     let undisturbed = folder();
     run_ok(&["index", text(cohort), "--out", text(undisturbed.path())]);
@@ -265,7 +267,8 @@ fn a_copy_that_goes_on_is_seen_by_the_next_run() {
             fs::write(&image, bytes).unwrap();
             File::options().write(true).open(&image).unwrap().set_modified(time).unwrap();
         };
-        // Cut short, then as long as it will be but not all there; each time with the time of the original.
+        // Cut short, then as long as it will be but not all there; each time with the time of the
+        // original.
         let mut hole = whole.clone();
         hole[whole.len() / 2..].fill(0);
         for so_far in [&whole[..whole.len() / 3], &hole] {

@@ -76,7 +76,8 @@ impl Checked {
 /// Reads the files of a case and checks each, then one against the other.
 ///
 /// # Errors
-/// [`StoreError::Machine`] when the machine keeps one from being read: nothing is known of the case then.
+/// [`StoreError::Machine`] when the machine keeps one from being read: nothing is known of the case
+/// then.
 pub(crate) fn check(found: &Found, orientation: Option<Orientation>) -> Result<Checked, StoreError> {
     let mut case = Checked::nothing();
     if !found.channels.is_empty() {

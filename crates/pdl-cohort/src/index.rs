@@ -258,7 +258,8 @@ fn check_once(
         |part: &Part| Stamp::of_read(&place.out, &place.text(&part.path)?, part.state, part.blake3.clone());
     let stamps: Option<Vec<Stamp>> =
         checked.parts.iter().flatten().map(stamp).collect::<Result<_, StoreError>>()?;
-    // A case with a file that could not be opened, or changed while it was read, is checked again next time.
+    // A case with a file that could not be opened, or changed while it was read, is checked again
+    // next time.
     let seen = |(file, parts): (&Option<String>, &Vec<Part>)| file.is_none() || !parts.is_empty();
     if let Some(stamps) = stamps
         && files.iter().zip(&checked.parts).all(seen)

@@ -23,7 +23,8 @@ use crate::stacks;
 pub(crate) struct Named {
     naming: Naming,
     cases: Vec<Found>,
-    /// Of each case whether it has a stack, and its files as far as they are known without reading one.
+    /// Of each case whether it has a stack, and its files as far as they are known without reading
+    /// one.
     seen: Vec<(bool, Files)>,
     /// Whether all cases are kept, or only those with stacks.
     all: bool,

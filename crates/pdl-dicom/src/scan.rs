@@ -160,10 +160,12 @@ pub fn is_dicom(path: &Path) -> io::Result<bool> {
     crate::file::is_dicom(path)
 }
 
-/// Reads the headers of all `files`, calling `progress` after each. A file that cannot be read is set aside.
+/// Reads the headers of all `files`, calling `progress` after each. A file that cannot be read is
+/// set aside.
 ///
 /// # Errors
-/// [`DicomError::Io`] when the machine keeps a file from being read: a series without it would be another one.
+/// [`DicomError::Io`] when the machine keeps a file from being read: a series without it would be
+/// another one.
 pub fn scan(files: &[PathBuf], progress: &(dyn Fn() + Sync)) -> Result<Scan, DicomError> {
     let found = files.par_iter().map(|path| {
         let found = match look(path) {

@@ -47,8 +47,9 @@ macro_rules! say {
 /// The usual way: pdl-fit train OUT, then pdl-fit predict OUT/runs/pdl-seed1 IMAGES --out LABELS; pdl-fit evaluate for
 /// figures on the test split, and pdl-fit compare to see which schedule of the curriculum is soonest at the same Dice.
 ///
-/// Exit codes: 0 done, 1 error, 2 wrong usage, 4 an image cannot be used and --strict was given (predict), 7 the machine
-/// failed (disk, network file system, open files, memory), 130 stopped by Ctrl-C. Results go to stdout, the rest to stderr.
+/// Exit codes: 0 done, 1 error, 2 wrong usage, 4 an image cannot be used and --strict was given
+/// (predict), 7 the machine failed (disk, network file system, open files, memory), 130 stopped by
+/// Ctrl-C. Results go to stdout, the rest to stderr.
 #[derive(Parser)]
 #[command(version, arg_required_else_help = true, max_term_width = 100)]
 struct Program {

@@ -52,7 +52,8 @@ impl<'a> Files<'a> {
         Ok((Watched::new(file, &self.fault), state))
     }
 
-    /// What came of the files, which are read by now: where the system refused a read, that is the cause of all else.
+    /// What came of the files, which are read by now: where the system refused a read, that is the
+    /// cause of all else.
     pub(crate) fn outcome<T>(&self, read: Result<T, ReadError>) -> Result<T, Unread> {
         let refused = self.fault.take().map(|source| ReadError::Io { path: self.path.to_owned(), source });
         let error = match (refused, read) {

@@ -72,8 +72,8 @@ pub struct Unread {
     /// Why.
     #[source]
     pub error: ReadError,
-    /// The files whose bytes say so, and their states before they were read; none where it is not their bytes alone, such
-    /// as where a file is missing or the system refused.
+    /// The files whose bytes say so, and their states before they were read; none where it is not
+    /// their bytes alone, such as where a file is missing or the system refused.
     pub files: Vec<(PathBuf, FileState)>,
 }
 

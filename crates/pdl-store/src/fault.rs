@@ -1,9 +1,10 @@
 //! Errors of the machine, told apart from those of a file.
 //!
-//! A failing disk, a network file system that is away, too many open files or too little memory say nothing of the file
-//! that was being read. Such an error is tried again for a moment ([`retried`]) and then ends the run: a case that it
-//! hits is not rejected, and nothing is recorded or removed because of it. Libraries wrap errors or turn them into texts
-//! of their own; [`machine_error`] looks through the former, [`Watched`] remembers what the latter lose.
+//! A failing disk, a network file system that is away, too many open files or too little memory say
+//! nothing of the file that was being read. Such an error is tried again for a moment ([`retried`])
+//! and then ends the run: a case that it hits is not rejected, and nothing is recorded or removed
+//! because of it. Libraries wrap errors or turn them into texts of their own; [`machine_error`]
+//! looks through the former, [`Watched`] remembers what the latter lose.
 
 use std::error::Error;
 use std::fs::{self, Metadata};
@@ -16,8 +17,9 @@ use std::time::Duration;
 /// How long is waited before each further try, ms: 1.55 s in all.
 const WAITS_MS: [u64; 4] = [50, 150, 450, 900];
 
-/// Whether the operating system's error is the machine's: every one but those of a path or a file, such as a missing
-/// file, a forbidden one, or an offset that no file has. What a decoder reports is never the machine's.
+/// Whether the operating system's error is the machine's: every one but those of a path or a file,
+/// such as a missing file, a forbidden one, or an offset that no file has. What a decoder reports
+/// is never the machine's.
 pub fn is_machine_error(error: &io::Error) -> bool {
     use ErrorKind::{
         AlreadyExists, BrokenPipe, DirectoryNotEmpty, ExecutableFileBusy, FileTooLarge, InvalidFilename,
@@ -42,7 +44,8 @@ pub fn is_machine_error(error: &io::Error) -> bool {
     error.raw_os_error().is_some() && !of_file && !is_odd_file(error)
 }
 
-/// A circle of links, a socket, a device that is not there, or an offset beyond all files: without an [`ErrorKind`].
+/// A circle of links, a socket, a device that is not there, or an offset beyond all files: without
+/// an [`ErrorKind`].
 #[cfg(unix)]
 fn is_odd_file(error: &io::Error) -> bool {
     use rustix::io::Errno;
@@ -72,7 +75,8 @@ pub fn machine_error(error: &(dyn Error + 'static)) -> Option<io::Error> {
     None
 }
 
-/// Does `work` again, for 1.55 s at most, as long as the machine's errors may pass: not when a disk is full.
+/// Does `work` again, for 1.55 s at most, as long as the machine's errors may pass: not when a disk
+/// is full.
 ///
 /// # Errors
 /// That of the last try.
@@ -180,7 +184,8 @@ pub fn list(folder: &Path) -> io::Result<Vec<fs::DirEntry>> {
     retried(|| fs::read_dir(folder)?.collect())
 }
 
-/// A reader that remembers the error with which the system refused a read, whatever the decoders above it make of that.
+/// A reader that remembers the error with which the system refused a read, whatever the decoders
+/// above it make of that.
 #[derive(Debug)]
 pub struct Watched<R> {
     inner: R,

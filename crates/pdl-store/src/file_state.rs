@@ -15,19 +15,22 @@ const COARSE_TICK: Duration = Duration::from_secs(2);
 /// How often a file that is being written is waited for.
 const MOST_WAITS: usize = 3;
 
-/// Size, times and place of a file. Copies that keep the time of the last change (`cp -p`, `rsync -t`) still differ
-/// in the time of the last change of the inode, which nobody can set, or in the inode itself.
+/// Size, times and place of a file. Copies that keep the time of the last change (`cp -p`, `rsync
+/// -t`) still differ in the time of the last change of the inode, which nobody can set, or in the
+/// inode itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileState {
     /// Bytes.
     pub size: u64,
     /// Time of the last change of its content as it is stated, nanoseconds since 1970.
     pub mtime_ns: u64,
-    /// Time of the last change of content or inode, nanoseconds since 1970; 0 where the system has none.
+    /// Time of the last change of content or inode, nanoseconds since 1970; 0 where the system has
+    /// none.
     pub ctime_ns: u64,
     /// Inode number; 0 where the system has none.
     pub inode: u64,
-    /// Number of the file system; 0 where the system has none. It may be another one after it is mounted anew.
+    /// Number of the file system; 0 where the system has none. It may be another one after it is
+    /// mounted anew.
     pub device: u64,
 }
 
@@ -40,8 +43,8 @@ impl FileState {
         fault::retried(|| path.metadata()).map(|meta| Self::from(&meta))
     }
 
-    /// The state of a file that is about to be read. Where it changed within the last tick of its file system's clock, the
-    /// tick's end is waited for, so that a later change has another time.
+    /// The state of a file that is about to be read. Where it changed within the last tick of its
+    /// file system's clock, the tick's end is waited for, so that a later change has another time.
     ///
     /// # Errors
     /// When it cannot be looked at.
@@ -55,8 +58,8 @@ impl FileState {
         Ok((Self::from(&meta), meta))
     }
 
-    /// How long a change may still bear the time of the last one; nothing where it is over, or the clock of the file
-    /// system is not that of this machine.
+    /// How long a change may still bear the time of the last one; nothing where it is over, or the
+    /// clock of the file system is not that of this machine.
     fn until_next_tick(&self, now: SystemTime) -> Option<Duration> {
         let changed = self.mtime_ns.max(self.ctime_ns);
         let second = 1_000_000_000;
@@ -81,7 +84,8 @@ fn nanoseconds(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH).map_or(0, |age| age.as_nanos() as u64)
 }
 
-/// Time of the last change of the inode in nanoseconds, number of the inode, number of the file system.
+/// Time of the last change of the inode in nanoseconds, number of the inode, number of the file
+/// system.
 #[cfg(unix)]
 fn inode(meta: &Metadata) -> [u64; 3] {
     use std::os::unix::fs::MetadataExt;

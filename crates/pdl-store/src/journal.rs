@@ -29,7 +29,8 @@ pub struct Stamp {
     pub size: u64,
     /// Time of the last change, nanoseconds since 1970.
     pub mtime_ns: u64,
-    /// Time of the last change of content or inode, nanoseconds since 1970; 0 where the system has none.
+    /// Time of the last change of content or inode, nanoseconds since 1970; 0 where the system has
+    /// none.
     #[serde(default)]
     pub ctime_ns: u64,
     /// Inode number; 0 where the system has none.
@@ -49,8 +50,9 @@ impl Stamp {
         Ok(Self::of(path, state, blake3))
     }
 
-    /// Stamps a file that was in state `before` when it was opened to be read to its end and hashed; nothing where it is
-    /// another one or in another state by now: then nobody knows which bytes were read.
+    /// Stamps a file that was in state `before` when it was opened to be read to its end and
+    /// hashed; nothing where it is another one or in another state by now: then nobody knows which
+    /// bytes were read.
     ///
     /// # Errors
     /// [`StoreError::Io`] when the machine keeps it from being looked at.
@@ -87,7 +89,8 @@ impl Stamp {
             if now == *self {
                 return true;
             }
-            // A change of rights or a further hard link sets the inode's time, too: then the content decides.
+            // A change of rights or a further hard link sets the inode's time, too: then the
+            // content decides.
             if now != (Self { ctime_ns: now.ctime_ns, ..self.clone() }) {
                 return false;
             }

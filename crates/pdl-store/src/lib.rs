@@ -1,10 +1,11 @@
 //! How a stage keeps what it made.
 //!
-//! In: bytes, rows and JSON values. Out: files that are whole or absent ([`atomic`]), content hashes
-//! ([`hash`]), tables ([`table`]), JSON files ([`json`]), a [`journal`] by which a stage that was
-//! killed finds what is still valid, a [`lock`] that keeps two runs out of one folder, words ([`text`]),
-//! a way to outlive the panics of other people's codecs ([`quiet`]), and one to tell the errors of the machine from
-//! those of a file ([`fault`]). It never knows what a case, a volume or a pair is.
+//! In: bytes, rows and JSON values. Out: files that are whole or absent ([`atomic`]), content
+//! hashes ([`hash`]), tables ([`table`]), JSON files ([`json`]), a [`journal`] by which a stage
+//! that was killed finds what is still valid, a [`lock`] that keeps two runs out of one folder,
+//! words ([`text`]), a way to outlive the panics of other people's codecs ([`quiet`]), and one to
+//! tell the errors of the machine from those of a file ([`fault`]). It never knows what a case, a
+//! volume or a pair is.
 //!
 //! ```
 //! use pdl_store::{atomic, hash};
@@ -46,7 +47,8 @@ pub enum StoreError {
         /// What the system said.
         source: std::io::Error,
     },
-    /// The machine failed while something was read or written, which says nothing of that: see [`fault`].
+    /// The machine failed while something was read or written, which says nothing of that: see
+    /// [`fault`].
     #[error(
         "the machine failed at {what}, and nothing was rejected or removed for that ({source}): {}, and run the same command \
          again{}",
