@@ -118,7 +118,7 @@ pub struct Hashes {
 /// A training case that is far from its nearest neighbours. It stays in the curriculum.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Outlier {
-    /// Id of the case.
+    /// The training case that is an outlier.
     pub case_id: String,
     /// Similarity of identical cases (SSIM 1, UQI 1, MSE 0, PSNR 100 dB) minus the mean similarity
     /// to the nearest neighbours.

@@ -7,8 +7,8 @@
 //! are left out.
 //!
 //! [`cohort`] selects and describes the cases, [`matrix`] compacts the similarity matrix, [`embed`]
-//! embeds the cases in a plane, [`planes`] and [`thumbnails`] draw them, [`runs`] reads training
-//! runs, [`worst`] shows the cases with the lowest Dice, [`page`] assembles the file.
+//! embeds the cases in a plane, [`planes`] and [`thumbnails`] draw them, [`run_history`] reads
+//! training runs, [`worst`] shows the cases with the lowest Dice, [`page`] assembles the file.
 //!
 //! The whole chain of `pdl curate`, as a library:
 //!
@@ -43,7 +43,7 @@ pub mod matrix;
 pub mod page;
 pub mod planes;
 mod report;
-pub mod runs;
+pub mod run_history;
 pub mod thumbnails;
 pub mod view;
 pub mod worst;
@@ -109,4 +109,4 @@ pub enum ReportError {
 }
 
 /// A result with [`ReportError`].
-pub type Result<T> = std::result::Result<T, ReportError>;
+pub(crate) type Result<T> = std::result::Result<T, ReportError>;

@@ -31,7 +31,7 @@ const SCRIPTS: [&str; 9] = [
     include_str!("../assets/map.js"),
     include_str!("../assets/pairs.js"),
     include_str!("../assets/audit.js"),
-    include_str!("../assets/runs.js"),
+    include_str!("../assets/training.js"),
     include_str!("../assets/table.js"),
 ];
 

@@ -22,7 +22,7 @@ use serde::Serialize;
 
 use crate::cohort::{self, CohortSummary, JoinedPatient, ShownCase};
 use crate::matrix::{ShownMatrix, shown_matrix};
-use crate::runs::{ShownRun, runs};
+use crate::run_history::{ShownRun, runs};
 use crate::thumbnails::{CaseToDraw, Thumbnails, thumbnails};
 use crate::worst::{WorstCases, worst};
 use crate::{ReportError, Result, page};

@@ -17,7 +17,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::canvas::{Canvas, LabelledImage, middle_mm, stored};
-use crate::runs::{FOLDER, ShownRun};
+use crate::run_history::{FOLDER, ShownRun};
 
 /// Most cases to show.
 const MOST: usize = 6;

@@ -10,7 +10,7 @@ use crate::manifest::{Manifest, ManifestRow};
 /// A case of both manifests whose split differs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct SplitChange {
-    /// Its case id.
+    /// The case, present in both manifests.
     pub case_id: String,
     /// Split in the old manifest.
     pub from: Split,
@@ -21,7 +21,7 @@ pub struct SplitChange {
 /// A patient whose split differs, although no case of theirs does: other cases, or other case ids.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct PatientSplitChange {
-    /// Id of the patient.
+    /// The patient, present in both manifests.
     pub patient_id: String,
     /// Splits of the patient's cases in the old manifest.
     pub from: BTreeSet<Split>,
@@ -32,7 +32,7 @@ pub struct PatientSplitChange {
 /// A case whose rank differs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RankChange {
-    /// Its case id.
+    /// The case, in training in both manifests.
     pub case_id: String,
     /// Rank in the old manifest, 1 first; null where it had none.
     pub from: Option<u32>,

@@ -225,7 +225,8 @@ fn audited(out: &Path) -> Result<Check> {
 fn reported(out: &Path) -> Result<Check> {
     let changed = |path: &Path| path.metadata().and_then(|meta| meta.modified()).ok();
     let own = changed(&out.join(pdl_report::FILE));
-    let runs = ended(out).into_iter().map(|name| out.join(pdl_report::runs::FOLDER).join(name).join(RUN));
+    let runs =
+        ended(out).into_iter().map(|name| out.join(pdl_report::run_history::FOLDER).join(name).join(RUN));
     let newer = runs.chain([out.join(manifest::TABLE_FILE)]).filter(|path| changed(path) > own).count();
     Ok(match newer {
         0 => Check::new("report", State::Ok, "up to date"),
@@ -237,7 +238,7 @@ fn reported(out: &Path) -> Result<Check> {
 }
 
 fn folders(out: &Path) -> Vec<String> {
-    let Ok(entries) = std::fs::read_dir(out.join(pdl_report::runs::FOLDER)) else { return Vec::new() };
+    let Ok(entries) = std::fs::read_dir(out.join(pdl_report::run_history::FOLDER)) else { return Vec::new() };
     let folders = entries.flatten().filter(|entry| entry.path().is_dir());
     let mut names: Vec<String> =
         folders.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
@@ -248,7 +249,7 @@ fn folders(out: &Path) -> Vec<String> {
 
 fn ended(out: &Path) -> Vec<String> {
     let mut names = folders(out);
-    names.retain(|name| out.join(pdl_report::runs::FOLDER).join(name).join(RUN).is_file());
+    names.retain(|name| out.join(pdl_report::run_history::FOLDER).join(name).join(RUN).is_file());
     names
 }
 
