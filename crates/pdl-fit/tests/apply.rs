@@ -9,13 +9,13 @@ use pdl_fit::metrics::evaluate::EvaluationRow;
 use pdl_io::nifti;
 use pdl_volume::{Affine, Orientation, Volume};
 
-/// The sample cohort of CT, curated with a crop, and a short run on it, whose patches stay small to its end.
-fn trained(folder: &Path, crop: &str) -> (PathBuf, PathBuf) {
+/// The sample cohort of CT, curated with a crop, and a short run on it with more `flags`.
+fn trained(folder: &Path, crop: &str, flags: &[&str]) -> (PathBuf, PathBuf) {
     let out = folder.join("out");
     let (sample, to) = (pdl_tests::sample("ct"), out.to_str().unwrap());
     pdl_tests::run_ok(&["curate", sample.to_str().unwrap(), "--out", to, "--crop", crop]);
-    let words = ["--name", "short", "--steps", "60", "--width", "8", "--patch-share", "1"];
-    let output = fit("train", &[&[out.to_str().unwrap()], &words[..]].concat());
+    let words = ["--name", "short", "--steps", "60", "--width", "8"];
+    let output = fit("train", &[&[out.to_str().unwrap()], &words[..], flags].concat());
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     (out.clone(), out.join("runs/short"))
 }
@@ -41,7 +41,7 @@ fn dice(a: &Path, b: &Path, label: u16) -> Option<f64> {
 #[test]
 fn predictions_lie_on_the_images_own_grids_and_score_what_evaluate_says() {
     let folder = tempfile::tempdir().unwrap();
-    let (out, run) = trained(folder.path(), "body");
+    let (out, run) = trained(folder.path(), "body", &[]);
     let prepared = pdl_prepare::prepare::read(&out).unwrap();
     let cut = prepared.iter().filter(|row| row.crop_start_xyz != [0; 3]).count();
     assert!(cut > prepared.len() / 2, "bodies in air: {cut}");
@@ -56,16 +56,6 @@ fn predictions_lie_on_the_images_own_grids_and_score_what_evaluate_says() {
         rows.iter().any(|row| row.dice.is_some_and(|dice| dice > 0.5)),
         "it has learnt something: {rows:?}"
     );
-    // The finished network is applied in the windows in which it was validated while it was trained.
-    let record: pdl_fit::experiment::run_record::RunRecord =
-        pdl_store::json::read(&run.join("run.json")).unwrap();
-    let trained_on = record.plan.schedule.window_after(record.results.steps);
-    assert!(trained_on[2] < record.plan.patch[2], "{trained_on:?}");
-    for (label, validated) in record.labels.iter().zip(&record.results.dice) {
-        let of_label = || rows.iter().filter(|row| row.label == label.value).filter_map(|row| row.dice);
-        let mean = of_label().sum::<f64>() / of_label().count() as f64;
-        assert!((mean - validated.unwrap()).abs() < 1e-9, "{label:?} {mean} {validated:?}");
-    }
 
     // The same images once more, as somebody would hand them in, and a file that is none.
     let cases = Cases::read(&out).unwrap();
@@ -166,7 +156,7 @@ fn predictions_lie_on_the_images_own_grids_and_score_what_evaluate_says() {
 #[test]
 fn a_dicom_series_is_segmented_and_wrong_runs_are_refused() {
     let folder = tempfile::tempdir().unwrap();
-    let (_, run) = trained(folder.path(), "none");
+    let (_, run) = trained(folder.path(), "none", &[]);
     let (run_text, out) = (run.to_str().unwrap(), folder.path().join("predicted"));
     let series = pdl_tests::root().join("sample-data/dicom/ct_01");
     let output = fit("predict", &[run_text, series.to_str().unwrap(), "--out", out.to_str().unwrap()]);
@@ -200,4 +190,23 @@ fn a_dicom_series_is_segmented_and_wrong_runs_are_refused() {
     let record = run.join("run.json");
     std::fs::write(&record, "{\"schema_version\": 1}").unwrap();
     refused(&["evaluate", run_text], "of another version of pdl-fit");
+}
+
+#[test]
+fn a_finished_network_is_applied_in_the_windows_in_which_it_was_validated() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_, run) = trained(folder.path(), "body", &["--patch-share", "1"]);
+    let record: pdl_fit::experiment::run_record::RunRecord =
+        pdl_store::json::read(&run.join("run.json")).unwrap();
+    let window = record.plan.schedule.window_after(record.results.steps);
+    assert!(window[2] < record.plan.patch[2], "its patches stay small to the end: {window:?}");
+    let output = fit("evaluate", &[run.to_str().unwrap()]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let table = run.join("evaluation-val.parquet");
+    let (rows, _) = pdl_store::table::read_rows::<EvaluationRow>(&table).unwrap();
+    for (label, validated) in record.labels.iter().zip(&record.results.dice) {
+        let of_label = || rows.iter().filter(|row| row.label == label.value).filter_map(|row| row.dice);
+        let mean = of_label().sum::<f64>() / of_label().count() as f64;
+        assert!((mean - validated.unwrap()).abs() < 1e-9, "{label:?} {mean} {validated:?}");
+    }
 }
