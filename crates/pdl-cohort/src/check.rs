@@ -4,12 +4,14 @@ use std::path::Path;
 
 use pdl_io::{Image, Labels, Part, ReadError, Remark};
 use pdl_store::hash;
+use pdl_store::memory::{MemoryError, MemoryShare};
 use pdl_volume::statistics::Statistics;
 use pdl_volume::{Affine, Grid, Orientation, count_labels};
 use serde::{Deserialize, Serialize};
 
 use crate::cases::{Finding, LabelVoxels};
 use crate::layout::Found;
+use crate::plausible;
 use crate::stacks;
 
 /// Label and image grids whose corners lie further apart than this share of a voxel are different grids.
@@ -63,6 +65,19 @@ impl Checked {
         Self { rejected: true, ..Self::nothing() }
     }
 
+    /// A case for whose files there is no memory.
+    pub(crate) fn too_large(found: &Found, error: MemoryError) -> Self {
+        let parts = [&found.image, &found.label].map(|path| path.as_deref().map_or(Vec::new(), as_it_is));
+        let [image, label] = parts.each_ref().map(|parts| parts.first().map(|part| part.blake3.clone()));
+        Self {
+            image_blake3: image.unwrap_or_default(),
+            label_blake3: label,
+            rejected: true,
+            findings: vec![too_large(error)],
+            ..Self::nothing()
+        }
+    }
+
     fn warn(&mut self, code: &str, message: impl Into<String>) {
         self.findings.push(Finding::new(code, message));
     }
@@ -73,8 +88,21 @@ impl Checked {
     }
 }
 
+/// What is said of a case for which there is no memory.
+pub(crate) fn too_large(error: MemoryError) -> Finding {
+    let advice = "if it is a volume of that size, allow more (--memory); else its header is wrong";
+    Finding::new("too-large", format!("{error}: {advice}"))
+}
+
 /// Reads the files of a case and checks each, then one against the other.
-pub(crate) fn check(found: &Found, orientation: Option<Orientation>) -> Checked {
+///
+/// # Errors
+/// [`MemoryError`] when there is no memory for them.
+pub(crate) fn check(
+    found: &Found,
+    orientation: Option<Orientation>,
+    memory: &MemoryShare<'_>,
+) -> Result<Checked, MemoryError> {
     let mut case = Checked::nothing();
     if !found.channels.is_empty() {
         case.reject(
@@ -87,13 +115,18 @@ pub(crate) fn check(found: &Found, orientation: Option<Orientation>) -> Checked 
     }
     if let Some(refused) = found.refused_stack() {
         case.reject(&refused.code, refused.message);
-        return case;
+        return Ok(case);
     }
     case.findings.extend(found.assumed_axes());
-    let (image, labels) = rayon::join(
-        || found.image.as_deref().map(|path| (path, stacks::read_image(path, found.stacks))),
-        || found.label.as_deref().map(|path| (path, stacks::read_labels(path, found.stacks))),
-    );
+    let image = || found.image.as_deref().map(|path| (path, stacks::read_image(path, found.stacks, memory)));
+    let labels =
+        || found.label.as_deref().map(|path| (path, stacks::read_labels(path, found.stacks, memory)));
+    let (image, labels) = if memory.is_alone() { (image(), labels()) } else { rayon::join(image, labels) };
+    let image_refused = image.as_ref().and_then(|(_, read)| read.as_ref().err()?.memory());
+    let labels_refused = labels.as_ref().and_then(|(_, read)| read.as_ref().err()?.memory());
+    if let Some(error) = image_refused.or(labels_refused) {
+        return Err(error);
+    }
     if image.is_none() {
         case.reject("no-image", "a label without an image");
     }
@@ -105,7 +138,7 @@ pub(crate) fn check(found: &Found, orientation: Option<Orientation>) -> Checked 
     if let (Some(image), Some(labels)) = (&image, &labels) {
         compare_grids(&mut case, image, labels, orientation.is_some());
     }
-    case
+    Ok(case)
 }
 
 fn take_image(
@@ -141,6 +174,10 @@ fn take_image(
     case.affine = grid.affine.to_row_major();
     case.orientation = grid.orientation().to_string();
     case.voxel_type.clone_from(&image.voxel_type);
+    if let Some(problem) = plausible::problem(grid) {
+        case.reject("implausible-size", problem);
+    }
+    let grid = &image.volume.grid;
     let voxels = &image.volume.voxels;
     let hashed = || hash::of_voxels(grid.shape, voxels);
     let (voxels_blake3, ()) = rayon::join(hashed, || measure(case, voxels));
@@ -169,6 +206,10 @@ pub(crate) fn remark(remark: &Remark) -> Finding {
         Remark::TransformsDisagree { distance_mm } => Finding::new(
             "transforms-disagree",
             format!("its sform and qform put a corner {distance_mm:.2} mm apart; the sform is used"),
+        ),
+        Remark::OtherUnit { unit } => Finding::new(
+            "other-unit",
+            format!("its header gives lengths in {unit}; they are converted to mm"),
         ),
         Remark::OddHeader { problem } => Finding::new("odd-header", problem.clone()),
         Remark::NoTransform => Finding::new(

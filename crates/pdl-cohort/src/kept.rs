@@ -11,15 +11,16 @@ use std::time::UNIX_EPOCH;
 use pdl_io::nifti;
 use pdl_store::hash::Key;
 use pdl_store::journal::{Journal, Stamp, Trust};
+use pdl_store::memory::{MemoryError, MemoryShare, in_turns};
 use pdl_store::progress::{self, Run};
 use pdl_store::{StoreError, atomic, paths};
 use pdl_volume::{LabelMap, Volume};
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::CohortError;
 use crate::attributes::Modality;
 use crate::cases::Finding;
+use crate::check::too_large;
 use crate::layout::{Found, Layout};
 use crate::pseudonyms::Naming;
 use crate::sources::{self, SourceRow};
@@ -37,6 +38,32 @@ pub(crate) struct Volumes {
     /// All files that were read.
     pub files: Files,
     pub findings: Vec<Finding>,
+}
+
+impl Volumes {
+    /// Voxels of the image and of the label map together.
+    fn voxels(&self) -> u64 {
+        let image = self.image.as_ref().map_or(0, |image| image.voxels.len());
+        (image + self.labels.as_ref().map_or(0, |labels| labels.voxels.len())) as u64
+    }
+}
+
+/// Memory that a voxel takes as it is written: int16 at most, as a float32 image is written as it
+/// is.
+const WRITTEN_VOXEL_BYTES: u64 = 2;
+
+/// Why a case has no volumes.
+pub(crate) enum Refusal {
+    /// What is wrong with its files.
+    Findings(Vec<Finding>),
+    /// There is no memory for them, which says nothing of the files.
+    Memory(MemoryError),
+}
+
+impl From<Finding> for Refusal {
+    fn from(finding: Finding) -> Self {
+        Self::Findings(vec![finding])
+    }
 }
 
 /// What a case was called before it had a pseudonym.
@@ -66,7 +93,7 @@ pub(crate) trait Origin: Sync {
     fn key(&self, case: usize) -> Key;
 
     /// Reads a case, or says why it cannot be used.
-    fn read(&self, case: usize) -> Result<Volumes, Vec<Finding>>;
+    fn read(&self, case: usize, memory: &MemoryShare<'_>) -> Result<Volumes, Refusal>;
 
     /// What a case was called.
     fn original(&self, case: usize) -> Original;
@@ -110,24 +137,35 @@ pub(crate) fn keep(
     };
     let kept = (0..layout.cases.len()).filter(|case| origin.keeps(*case)).count();
     run.progress.begin("keeping volumes", kept as u64);
-    let cases = layout.cases.par_iter_mut().enumerate().filter(|(number, _)| origin.keeps(*number));
-    let worked = cases.map(|(number, found)| {
+    let numbers: Vec<usize> = (0..layout.cases.len()).filter(|case| origin.keeps(*case)).collect();
+    let work = |number: &usize, memory: &MemoryShare<'_>| {
+        let found = &layout.cases[*number];
         let _item = progress::at_work(run.progress, &found.case_id);
         let wanted = !found.refused && origin.wants(found, modality);
-        let (files, kept) = if wanted {
-            let (outcome, files) = keeper.keep_once(number, found)?;
-            found.findings.extend(outcome.findings);
-            (files, outcome.kept)
-        } else {
-            (origin.files(number), [false; 2])
+        let kept = match wanted {
+            true => keeper.keep_once(*number, found, memory)?,
+            false => Ok((Outcome { findings: Vec::new(), kept: [false; 2] }, origin.files(*number))),
         };
+        if kept.is_ok() {
+            run.progress.advance(1);
+        }
+        Ok::<_, StoreError>(kept)
+    };
+    let refused = |number: &usize, error: MemoryError| {
+        run.progress.advance(1);
+        (Outcome { findings: vec![too_large(error)], kept: [false; 2] }, origin.files(*number))
+    };
+    let worked = in_turns(&numbers, &run.memory_limit(), work, refused)?;
+    let mut sources = Vec::with_capacity(worked.len());
+    for (number, (outcome, files)) in numbers.into_iter().zip(worked) {
+        let found = &mut layout.cases[number];
+        let Outcome { findings, kept } = outcome;
+        found.findings.extend(findings);
         found.refused |= kept == [false; 2];
         let path = |kind: usize| kept[kind].then(|| folders[kind].join(file_name(&found.case_id)));
         (found.image, found.label) = (path(0), path(1));
-        run.progress.advance(1);
-        Ok(keeper.source(&found.case_id, &files))
-    });
-    let mut sources = worked.collect::<Result<Vec<SourceRow>, StoreError>>()?;
+        sources.push(keeper.source(&found.case_id, &files));
+    }
     let aside = |(file, why): (PathBuf, String)| SourceRow {
         set_aside: Some(why),
         ..keeper.source("", &[vec![file], Vec::new()])
@@ -157,20 +195,32 @@ struct Keeper<'a> {
 }
 
 impl Keeper<'_> {
-    fn keep_once(&self, number: usize, found: &Found) -> Result<(Outcome, Files), StoreError> {
+    /// What came of a case and its files; inside [`MemoryError`] when there was no memory for it.
+    fn keep_once(
+        &self,
+        number: usize,
+        found: &Found,
+        memory: &MemoryShare<'_>,
+    ) -> Result<Result<(Outcome, Files), MemoryError>, StoreError> {
         let files = self.known_files(number, &found.case_id);
         // The key knows the sources' size and time only; who wants more has them read again.
         if self.trust == Trust::Stamps
             && let Some(known) = self.journal.find(&found.case_id, &self.key(number, &files))
         {
-            return Ok((known.clone(), files));
+            return Ok(Ok((known.clone(), files)));
         }
         let name = file_name(&found.case_id);
         let paths = FOLDERS.map(|folder| format!("{folder}/{name}"));
-        let volumes = match self.origin.read(number) {
+        let volumes = match self.origin.read(number, memory) {
             Ok(volumes) => volumes,
-            Err(findings) => return Ok((Outcome { findings, kept: [false; 2] }, files)),
+            Err(Refusal::Findings(findings)) => {
+                return Ok(Ok((Outcome { findings, kept: [false; 2] }, files)));
+            }
+            Err(Refusal::Memory(error)) => return Ok(Err(error)),
         };
+        if let Err(error) = memory.take_each(volumes.voxels(), WRITTEN_VOXEL_BYTES) {
+            return Ok(Err(error));
+        }
         let [image_path, label_path] = paths.each_ref().map(|path| self.out.join(path));
         let image = || volumes.image.as_ref().map_or(Ok(()), |image| write_image(&image_path, image));
         let labels =
@@ -182,7 +232,7 @@ impl Keeper<'_> {
         let stamps = paths.iter().zip(kept).filter(|(_, kept)| *kept);
         let stamps = stamps.map(|(path, _)| Stamp::hash(self.out, path)).collect::<Result<Vec<_>, _>>()?;
         self.journal.record(&found.case_id, &self.key(number, &volumes.files), stamps, &outcome)?;
-        Ok((outcome, volumes.files))
+        Ok(Ok((outcome, volumes.files)))
     }
 
     /// The files of a case. Some are found only by reading others, such as the voxels that a header names: an earlier

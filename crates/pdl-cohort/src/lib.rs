@@ -37,6 +37,7 @@ pub mod nearest;
 mod outliers;
 pub mod pairing;
 pub mod parameters;
+pub mod plausible;
 mod pseudonyms;
 pub mod same_patient;
 pub mod sources;

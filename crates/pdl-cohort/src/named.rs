@@ -5,12 +5,13 @@ use std::path::PathBuf;
 
 use pdl_io::{Part, ReadError, split_frame, stack};
 use pdl_store::hash::Key;
+use pdl_store::memory::MemoryShare;
 use pdl_volume::{Grid, LabelMap, labels_on};
 
 use crate::attributes::Modality;
 use crate::cases::Finding;
 use crate::check;
-use crate::kept::{Files, Origin, Original, Volumes};
+use crate::kept::{Files, Origin, Original, Refusal, Volumes};
 use crate::layout::{Found, Layout};
 use crate::pseudonyms::Naming;
 use crate::stacks;
@@ -76,7 +77,7 @@ impl Origin for Named {
 
     fn key(&self, case: usize) -> Key {
         let found = &self.cases[case];
-        let key = Key::new("keep 1").part("image", &found.image).part("label", &found.label);
+        let key = Key::new("keep 2").part("image", &found.image).part("label", &found.label);
         let key = if self.resample_labels { key.part("resample_labels", &true) } else { key };
         if !found.has_stack() {
             return key;
@@ -85,16 +86,17 @@ impl Origin for Named {
         key.part("stack_spacing", &found.stacks.spacing_mm).part("stack_axes", &axes)
     }
 
-    fn read(&self, case: usize) -> Result<Volumes, Vec<Finding>> {
+    fn read(&self, case: usize, memory: &MemoryShare<'_>) -> Result<Volumes, Refusal> {
         let found = &self.cases[case];
         let Found { image, label, stacks: said, .. } = found;
         if let Some(refused) = found.refused_stack() {
-            return Err(vec![refused]);
+            return Err(refused.into());
         }
         let mut volumes = Volumes { files: self.files(case), ..Volumes::default() };
         let mut refused = Vec::new();
         let refusal = |code: &str, error: ReadError| Finding::new(code, error.reason());
-        match image.as_deref().map(|path| stacks::read_image(path, *said)) {
+        match image.as_deref().map(|path| stacks::read_image(path, *said, memory)) {
+            Some(Err(ReadError::Memory { source, .. })) => return Err(Refusal::Memory(source)),
             Some(Ok(image)) => {
                 volumes.findings.extend(found.assumed_axes());
                 volumes.findings.extend(image.remarks.iter().map(check::remark));
@@ -104,7 +106,8 @@ impl Origin for Named {
             Some(Err(error)) => refused.push(refusal("unreadable-image", error)),
             None => {}
         }
-        match label.as_deref().map(|path| stacks::read_labels(path, *said)) {
+        match label.as_deref().map(|path| stacks::read_labels(path, *said, memory)) {
+            Some(Err(ReadError::Memory { source, .. })) => return Err(Refusal::Memory(source)),
             Some(Ok(labels)) => {
                 volumes.files[1] = paths(labels.parts);
                 volumes.labels = Some(labels.map);
@@ -115,12 +118,14 @@ impl Origin for Named {
         // Where the slices of stacks belong in each other nobody knows when they are not as many.
         let resample = self.resample_labels && !found.has_stack();
         if let (true, Some(image), Some(labels)) = (resample, &volumes.image, &mut volumes.labels) {
+            let taken = memory.take_each(image.voxels.len() as u64, size_of::<u16>() as u64);
+            taken.map_err(Refusal::Memory)?;
             match put_on_grid(labels, image.grid) {
                 Ok(finding) => volumes.findings.extend(finding),
                 Err(finding) => refused.push(finding),
             }
         }
-        if refused.is_empty() { Ok(volumes) } else { Err(refused) }
+        if refused.is_empty() { Ok(volumes) } else { Err(Refusal::Findings(refused)) }
     }
 
     fn original(&self, case: usize) -> Original {

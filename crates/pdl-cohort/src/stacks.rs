@@ -6,6 +6,7 @@
 use std::path::Path;
 
 use pdl_io::{Image, Labels, ReadError, StackGeometry, stack};
+use pdl_store::memory::MemoryShare;
 use pdl_volume::Orientation;
 
 use crate::CohortError;
@@ -126,18 +127,18 @@ impl Found {
 }
 
 /// Reads an image; a stack with what is said of it.
-pub(crate) fn read_image(path: &Path, said: Said) -> Result<Image, ReadError> {
+pub(crate) fn read_image(path: &Path, said: Said, memory: &MemoryShare<'_>) -> Result<Image, ReadError> {
     match said.geometry().filter(|_| stack::is_stack(path)) {
-        Some(geometry) => pdl_io::read_image_stack(path, &geometry),
-        None => pdl_io::read_image(path),
+        Some(geometry) => pdl_io::read_image_stack_within(path, &geometry, memory),
+        None => pdl_io::read_image_within(path, memory),
     }
 }
 
 /// Reads a label map; a stack with what is said of it.
-pub(crate) fn read_labels(path: &Path, said: Said) -> Result<Labels, ReadError> {
+pub(crate) fn read_labels(path: &Path, said: Said, memory: &MemoryShare<'_>) -> Result<Labels, ReadError> {
     match said.geometry().filter(|_| stack::is_stack(path)) {
-        Some(geometry) => pdl_io::read_label_stack(path, &geometry),
-        None => pdl_io::read_labels(path),
+        Some(geometry) => pdl_io::read_label_stack_within(path, &geometry, memory),
+        None => pdl_io::read_labels_within(path, memory),
     }
 }
 

@@ -1,9 +1,10 @@
 //! Finds what a tree of files holds, from headers alone.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 
-use rayon::prelude::*;
+use pdl_store::memory::{MemoryError, MemoryLimit, MemoryShare, in_turns};
 use walkdir::WalkDir;
 
 use crate::file::{Extent, open};
@@ -122,16 +123,29 @@ pub fn is_dicom(path: &Path) -> bool {
     crate::file::is_dicom(path)
 }
 
-/// Reads the headers of all `files`, calling `progress` after each.
+/// Reads the headers of all `files`, calling `progress` after each, with no more memory than is
+/// free.
 pub fn scan(files: &[PathBuf], progress: &(dyn Fn() + Sync)) -> Scan {
-    let found: Vec<Found> = files
-        .par_iter()
-        .map(|path| {
-            let found = look(path).unwrap_or_else(|error| Found::Aside(error.reason()));
-            progress();
-            found
-        })
-        .collect();
+    scan_within(files, &MemoryLimit::free(), progress)
+}
+
+/// As [`scan`], within a limit. What a header needs of memory is given back when it is read, but
+/// for what a [`Scan`] holds.
+pub fn scan_within(files: &[PathBuf], limit: &MemoryLimit, progress: &(dyn Fn() + Sync)) -> Scan {
+    let work = |path: &PathBuf, memory: &MemoryShare<'_>| {
+        let found = match look(path, memory) {
+            Ok(found) => found,
+            Err(DicomError::Memory { source, .. }) => return Ok::<_, Infallible>(Err(source)),
+            Err(error) => Found::Aside(error.reason()),
+        };
+        progress();
+        Ok(Ok(found))
+    };
+    let refused = |_: &PathBuf, error: MemoryError| {
+        progress();
+        Found::Aside(error.to_string())
+    };
+    let Ok(found) = in_turns(files, limit, work, refused);
     let mut headers: BTreeMap<[String; 5], Vec<Header>> = BTreeMap::new();
     let mut scan = Scan::default();
     let mut aside: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
@@ -148,11 +162,11 @@ pub fn scan(files: &[PathBuf], progress: &(dyn Fn() + Sync)) -> Scan {
     scan
 }
 
-fn look(path: &Path) -> Result<Found, DicomError> {
+fn look(path: &Path, memory: &MemoryShare<'_>) -> Result<Found, DicomError> {
     if path.is_dir() {
         return Ok(Found::Aside("folder that cannot be listed".to_owned()));
     }
-    let object = open(path, Extent::Header)?;
+    let object = open(path, Extent::Header, memory)?;
     let label = |kind| {
         let names = match kind {
             LabelKind::StructureSet => crate::rtstruct::names(&object),

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use flate2::bufread::MultiGzDecoder;
 use pdl_store::hash::{self, Hashing};
+use pdl_store::memory::{MemoryError, MemoryShare};
 
 use crate::{Part, ReadError};
 
@@ -15,13 +16,15 @@ pub(crate) struct Files<'a> {
     pub path: &'a Path,
     /// How its format is called.
     pub format: &'static str,
+    /// What is asked before memory is taken.
+    pub memory: &'a MemoryShare<'a>,
     /// What has been read so far.
     pub parts: Vec<Part>,
 }
 
 impl<'a> Files<'a> {
-    pub(crate) fn new(path: &'a Path, format: &'static str) -> Self {
-        Self { path, format, parts: Vec::new() }
+    pub(crate) fn new(path: &'a Path, format: &'static str, memory: &'a MemoryShare<'a>) -> Self {
+        Self { path, format, memory, parts: Vec::new() }
     }
 
     /// Opens one of the files.
@@ -85,6 +88,10 @@ impl<'a> Files<'a> {
 
     pub(crate) fn invalid(&self, problem: impl std::fmt::Display) -> ReadError {
         ReadError::Invalid { format: self.format, path: self.path.to_owned(), problem: problem.to_string() }
+    }
+
+    pub(crate) fn no_memory(&self, source: MemoryError) -> ReadError {
+        ReadError::Memory { path: self.path.to_owned(), source }
     }
 
     pub(crate) fn unsupported(&self, problem: impl std::fmt::Display) -> ReadError {

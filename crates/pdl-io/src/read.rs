@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use pdl_store::memory::{MemoryLimit, MemoryShare};
 use pdl_volume::{Affine, Grid, LabelReader, Volume};
 
 use crate::file::Files;
@@ -70,20 +71,36 @@ pub fn stem(name: &str) -> &str {
 }
 
 /// Reads a 3-D image, scaled as its header says. `FILE#3` is the frame 3 of a file of several, counted from 0. Memory:
-/// four bytes a voxel, and one piece of the file.
+/// four bytes a voxel, and one piece of the file; no more than is free.
 ///
 /// # Errors
 /// [`ReadError`] when the file is missing, damaged, cut short, or not one volume of real numbers.
 pub fn read_image(path: &Path) -> Result<Image, ReadError> {
-    image(|sink| read(path, sink))
+    read_image_within(path, &MemoryLimit::free().alone())
 }
 
-/// Reads a label map. Memory: two bytes a voxel, and one piece of the file.
+/// As [`read_image`], with memory out of a share.
+///
+/// # Errors
+/// [`ReadError`] as for [`read_image`].
+pub fn read_image_within(path: &Path, memory: &MemoryShare<'_>) -> Result<Image, ReadError> {
+    image(|sink| read(path, memory, sink))
+}
+
+/// Reads a label map. Memory: two bytes a voxel, and one piece of the file; no more than is free.
 ///
 /// # Errors
 /// [`ReadError`] as for [`read_image`], and when a voxel is not a whole number from 0 to 65535.
 pub fn read_labels(path: &Path) -> Result<Labels, ReadError> {
-    labels(path, |sink| read(path, sink))
+    read_labels_within(path, &MemoryLimit::free().alone())
+}
+
+/// As [`read_labels`], with memory out of a share.
+///
+/// # Errors
+/// [`ReadError`] as for [`read_labels`].
+pub fn read_labels_within(path: &Path, memory: &MemoryShare<'_>) -> Result<Labels, ReadError> {
+    labels(path, |sink| read(path, memory, sink))
 }
 
 /// Reads a stack of slices ([`stack`]), a folder or a TIFF file of pages, as an image. Its columns are x, its rows y and
@@ -92,7 +109,19 @@ pub fn read_labels(path: &Path) -> Result<Labels, ReadError> {
 /// # Errors
 /// [`ReadError`] when slices are missing, damaged or not alike, or hold other than one real number a pixel.
 pub fn read_image_stack(path: &Path, geometry: &StackGeometry) -> Result<Image, ReadError> {
-    image(|sink| read_stack(path, geometry, Meaning::Intensities, sink))
+    read_image_stack_within(path, geometry, &MemoryLimit::free().alone())
+}
+
+/// As [`read_image_stack`], with memory out of a share.
+///
+/// # Errors
+/// [`ReadError`] as for [`read_image_stack`].
+pub fn read_image_stack_within(
+    path: &Path,
+    geometry: &StackGeometry,
+    memory: &MemoryShare<'_>,
+) -> Result<Image, ReadError> {
+    image(|sink| read_stack(path, geometry, Meaning::Intensities, memory, sink))
 }
 
 /// Reads a stack of slices as a label map. Memory: as [`read_labels`], and one slice.
@@ -100,7 +129,19 @@ pub fn read_image_stack(path: &Path, geometry: &StackGeometry) -> Result<Image, 
 /// # Errors
 /// [`ReadError`] as for [`read_image_stack`] and [`read_labels`], and of slices in JPEG, which does not keep values.
 pub fn read_label_stack(path: &Path, geometry: &StackGeometry) -> Result<Labels, ReadError> {
-    labels(path, |sink| read_stack(path, geometry, Meaning::Labels, sink))
+    read_label_stack_within(path, geometry, &MemoryLimit::free().alone())
+}
+
+/// As [`read_label_stack`], with memory out of a share.
+///
+/// # Errors
+/// [`ReadError`] as for [`read_label_stack`].
+pub fn read_label_stack_within(
+    path: &Path,
+    geometry: &StackGeometry,
+    memory: &MemoryShare<'_>,
+) -> Result<Labels, ReadError> {
+    labels(path, |sink| read_stack(path, geometry, Meaning::Labels, memory, sink))
 }
 
 fn image(read: impl FnOnce(&mut Vec<f32>) -> Result<Read, ReadError>) -> Result<Image, ReadError> {
@@ -130,7 +171,7 @@ struct Read {
 }
 
 /// Reads a volume, its voxels into `sink`, which gets as many as the grid has.
-fn read(path: &Path, sink: &mut dyn Sink) -> Result<Read, ReadError> {
+fn read(path: &Path, memory: &MemoryShare<'_>, sink: &mut dyn Sink) -> Result<Read, ReadError> {
     let (path, frame) = file_and_frame(path);
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let Some(format) = Format::of(&name) else {
@@ -142,7 +183,7 @@ fn read(path: &Path, sink: &mut dyn Sink) -> Result<Read, ReadError> {
         };
         return Err(ReadError::Unsupported { path: path.clone(), problem: problem.to_owned() });
     };
-    let mut files = Files::new(&path, format.name());
+    let mut files = Files::new(&path, format.name(), memory);
     let content = match format {
         Format::Nifti => nifti::read(&mut files, frame, sink),
         Format::Nrrd => nrrd::read(&mut files, frame, sink),
@@ -156,9 +197,10 @@ fn read_stack(
     path: &Path,
     geometry: &StackGeometry,
     meaning: Meaning,
+    memory: &MemoryShare<'_>,
     sink: &mut dyn Sink,
 ) -> Result<Read, ReadError> {
-    let mut files = Files::new(path, stack::NAME);
+    let mut files = Files::new(path, stack::NAME, memory);
     let content = stack::read(&mut files, geometry, meaning, sink)?;
     Ok(Read::of(content, files))
 }

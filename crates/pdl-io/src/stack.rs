@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 
 use image::metadata::Orientation as Turn;
 use pdl_store::hash;
+use pdl_store::memory::MemoryShare;
 use pdl_store::quiet::quietly;
 use pdl_volume::{Affine, Orientation};
 
@@ -24,7 +25,7 @@ use crate::file::Files;
 use crate::read::{Content, is_volume_name};
 use crate::voxels::Sink;
 use crate::{Part, ReadError, Remark};
-use plane::{Kind, Plane};
+use plane::{Kind, Plane, SliceError};
 
 /// What the errors call it.
 pub(crate) const NAME: &str = "stack of slices";
@@ -149,17 +150,20 @@ fn read_folder(
         .map(|slice| slice.file_stem().unwrap_or_default().to_string_lossy().into_owned())
         .collect();
     let order = order::in_order(&stems).map_err(|problem| files.unsupported(problem))?;
-    let mut assembly = Assembly::new(order.len(), sink);
+    let mut assembly = Assembly::new(order.len(), files.memory, sink);
     for slice in order {
         let path = &slices[slice];
-        let bytes = fs::read(path).map_err(|source| ReadError::Io { path: path.clone(), source })?;
+        let io = |source| ReadError::Io { path: path.clone(), source };
+        let memory = files.memory.part();
+        memory.take(fs::metadata(path).map_err(io)?.len()).map_err(|error| files.no_memory(error))?;
+        let bytes = fs::read(path).map_err(io)?;
         files.parts.push(Part { path: path.clone(), blake3: hash::of_bytes(&bytes) });
-        let plane = || match format {
-            Format::Png => png::decode(&bytes, meaning),
-            Format::Jpeg => jpeg::decode(&bytes),
-            Format::Tiff => tiff::decode(&bytes),
+        let plane = |memory: &MemoryShare<'_>| match format {
+            Format::Png => png::decode(&bytes, meaning, memory),
+            Format::Jpeg => jpeg::decode(&bytes, memory),
+            Format::Tiff => tiff::decode(&bytes, memory),
         };
-        assembly.add(plane).map_err(|problem| assembly.error(files, problem))?;
+        assembly.add(plane).map_err(|error| assembly.error(files, error))?;
     }
     assembly.finish(files)
 }
@@ -181,10 +185,12 @@ fn read_pages(files: &mut Files<'_>, sink: &mut dyn Sink) -> Result<(Kind, usize
     let io = |source| ReadError::Io { path: files.path.to_owned(), source };
     let (file, held) = open(files.path).map_err(io)?;
     let pages = quietly(|| tiff::Pages::open(BufReader::new(file), held));
-    let mut pages = or_given_up(pages).map_err(|problem| files.unsupported(problem))?;
-    let mut assembly = Assembly::new(pages.count, sink);
+    let mut pages =
+        pages.unwrap_or_else(|| Err(GIVEN_UP.to_owned())).map_err(|problem| files.unsupported(problem))?;
+    let mut assembly = Assembly::new(pages.count, files.memory, sink);
     for page in 0..pages.count {
-        assembly.add(|| pages.plane(page)).map_err(|problem| assembly.error(files, problem))?;
+        let added = assembly.add(|memory| pages.plane(page, memory));
+        added.map_err(|error| assembly.error(files, error))?;
     }
     let blake3 = hash::of_file(files.path).map_err(|error| io(io::Error::other(error)))?;
     files.parts.push(Part { path: files.path.to_owned(), blake3 });
@@ -200,6 +206,7 @@ fn open(path: &Path) -> io::Result<(File, u64)> {
 /// Planes of one kind on their way into a volume.
 struct Assembly<'a> {
     slices: usize,
+    memory: &'a MemoryShare<'a>,
     sink: &'a mut dyn Sink,
     /// Of the first slice, and so of all.
     kind: Option<Kind>,
@@ -209,15 +216,27 @@ struct Assembly<'a> {
 }
 
 impl<'a> Assembly<'a> {
-    fn new(slices: usize, sink: &'a mut dyn Sink) -> Self {
-        Self { slices, sink, kind: None, taken: 0, room: 0 }
+    fn new(slices: usize, memory: &'a MemoryShare<'a>, sink: &'a mut dyn Sink) -> Self {
+        Self { slices, memory, sink, kind: None, taken: 0, room: 0 }
     }
 
     /// Decodes the next plane and adds it.
-    fn add(&mut self, plane: impl FnOnce() -> Result<Plane, String>) -> Result<(), String> {
+    fn add(
+        &mut self,
+        plane: impl FnOnce(&MemoryShare<'_>) -> Result<Plane, SliceError>,
+    ) -> Result<(), SliceError> {
         // Decoders of other people meet damaged data here: a panic of theirs is this slice's error, no more.
-        let plane = or_given_up(quietly(plane))?;
-        let kind = *self.kind.get_or_insert(plane.kind);
+        let working = self.memory.part();
+        let plane = quietly(|| plane(&working)).unwrap_or_else(|| Err(GIVEN_UP.into()))?;
+        let kind = match self.kind {
+            Some(kind) => kind,
+            None => {
+                let voxels = [plane.kind.columns, plane.kind.rows, self.slices];
+                let voxels = voxels.iter().fold(1, |all: u64, n| all.saturating_mul(*n as u64));
+                self.memory.take_each(voxels, self.sink.voxel_bytes())?;
+                *self.kind.insert(plane.kind)
+            }
+        };
         if plane.kind != kind {
             let text = |kind: Kind| format!("{} x {} pixels of {} bits", kind.columns, kind.rows, kind.bits);
             let both = (plane.kind.voxel_type.name(), kind.voxel_type.name());
@@ -227,13 +246,14 @@ impl<'a> Assembly<'a> {
                 both.0,
                 text(kind),
                 both.1
-            ));
+            )
+            .into());
         }
         if self.taken == self.room {
             // That all slices are as the first is known only once they are there, so memory grows with them.
             let more = self.taken.max(1).min(self.slices - self.room);
             let voxels = more.checked_mul(kind.columns).and_then(|voxels| voxels.checked_mul(kind.rows));
-            self.sink.reserve(voxels.ok_or("is too large")?);
+            self.sink.reserve(voxels.ok_or("is too large")?)?;
             self.room += more;
         }
         self.sink.push(&plane.grey()?);
@@ -247,15 +267,19 @@ impl<'a> Assembly<'a> {
     }
 
     /// The error of the slice that comes next.
-    fn error(&self, files: &Files<'_>, problem: String) -> ReadError {
+    fn error(&self, files: &Files<'_>, error: SliceError) -> ReadError {
         let path = files.path.to_owned();
-        ReadError::Slice { path, number: self.taken + 1, slices: self.slices, problem }
+        match error {
+            SliceError::Memory(source) => ReadError::Memory { path, source },
+            SliceError::Problem(problem) => {
+                ReadError::Slice { path, number: self.taken + 1, slices: self.slices, problem }
+            }
+        }
     }
 }
 
-fn or_given_up<T>(decoded: Option<Result<T, String>>) -> Result<T, String> {
-    decoded.unwrap_or_else(|| Err("cannot be decoded (its decoder gave up)".to_owned()))
-}
+/// What is said when a decoder panicked.
+const GIVEN_UP: &str = "cannot be decoded (its decoder gave up)";
 
 /// Refuses a picture whose EXIF data have viewers turn or mirror it.
 fn check_upright(exif: Option<&[u8]>) -> Result<(), String> {

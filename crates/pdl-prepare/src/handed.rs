@@ -66,6 +66,7 @@ pub fn begin(
         journal: Journal::open(out, "prepare", run.trust)?,
         proxy_journal: Journal::open(out, "proxies", run.trust)?,
         run,
+        memory: run.memory(),
     };
     let mut missing = Vec::new();
     for (number, chunk) in rows.chunks(ROWS_PER_FILE).enumerate() {
@@ -139,6 +140,7 @@ fn hand_in_one(out: &Path, plan: &Plan, row: &CaseRow, run: Run<'_>) -> Result<(
         journal: Journal::open(out, &unit(row, "volumes"), run.trust)?,
         proxy_journal: Journal::open(out, &unit(row, "proxy"), run.trust)?,
         run,
+        memory: run.memory(),
     };
     let key = stage.proxy_key(row);
     let there = stage.proxy_journal.find(&row.case_id, &key).is_some()

@@ -4,13 +4,20 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::path::Path;
 
+use pdl_store::memory::MemoryShare;
 use serde::Deserialize;
 
-use super::{Carried, Layout, Row, from_rows, no_column, read_dataset_json, table_error};
+use super::{
+    Carried, JSON_BYTES_A_BYTE, Layout, Row, from_rows, no_column, no_memory, read_dataset_json, table_error,
+};
 use crate::CohortError;
 
 /// MONAI's datalist: lists of `{"image", "label"}` under "training", "validation" and "testing".
-pub(super) fn from_datalist(path: &Path, carry: &BTreeSet<String>) -> Result<Layout, CohortError> {
+pub(super) fn from_datalist(
+    path: &Path,
+    carry: &BTreeSet<String>,
+    memory: &MemoryShare<'_>,
+) -> Result<Layout, CohortError> {
     #[derive(Deserialize)]
     struct Item {
         image: OneOrMany,
@@ -33,6 +40,8 @@ pub(super) fn from_datalist(path: &Path, carry: &BTreeSet<String>) -> Result<Lay
         #[serde(default)]
         testing: Vec<serde_json::Value>,
     }
+    let held = fs::metadata(path).map_err(|error| table_error(path, &error))?.len();
+    memory.take_each(held, JSON_BYTES_A_BYTE).map_err(no_memory(path))?;
     let bytes = fs::read(path).map_err(|error| table_error(path, &error))?;
     let list: Datalist = serde_json::from_slice(&bytes).map_err(|error| table_error(path, &error))?;
     // A list without validation cases leaves the split to pdl; "testing" entries carry no labels.
@@ -65,7 +74,7 @@ pub(super) fn from_datalist(path: &Path, carry: &BTreeSet<String>) -> Result<Lay
     for found in &mut layout.cases {
         found.channels = found.image.as_ref().and_then(|image| channels.remove(image)).unwrap_or_default();
     }
-    let _ = read_dataset_json(path, &mut layout); // a datalist may name modality and labels, too
+    let _ = read_dataset_json(path, &mut layout, memory); // a datalist may name modality and labels, too
     Ok(layout)
 }
 
