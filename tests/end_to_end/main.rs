@@ -4,6 +4,7 @@
 
 mod audit;
 mod beginning;
+mod bounds;
 mod broken;
 mod case_ids;
 mod contracts;

@@ -1,5 +1,7 @@
 //! How a stage tells how far it is.
 
+use crate::memory::MemoryLimit;
+
 /// Exit code of a program that Ctrl-C (or a request to terminate) stopped: 128 and the number of the signal SIGINT.
 pub const STOPPED: i32 = 130;
 
@@ -57,12 +59,13 @@ pub struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// The limit, or half of the memory that is free now.
+    /// The limit, or half of the memory that is free now, bytes.
     pub fn memory(&self) -> u64 {
-        self.memory.unwrap_or_else(|| {
-            let mut system = sysinfo::System::new();
-            system.refresh_memory();
-            system.available_memory() / 2
-        })
+        self.memory_limit().bytes()
+    }
+
+    /// The same, for cases that take their memory from it.
+    pub fn memory_limit(&self) -> MemoryLimit {
+        MemoryLimit::or_half_of_free(self.memory)
     }
 }

@@ -63,7 +63,8 @@ pub(crate) struct RunParameters {
     /// Threads to use; 0 takes one for each core.
     #[arg(long, global = true, default_value_t = 0, value_name = "N", help_heading = "Every command")]
     pub threads: usize,
-    /// Most memory to use, such as 8GiB; half of what is free when not given.
+    /// Most memory to use, such as 8GiB; half of what is free when not given. A case that needs
+    /// more is rejected.
     #[arg(long, global = true, value_name = "SIZE", help_heading = "Every command")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory: Option<ByteSize>,

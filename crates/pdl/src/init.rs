@@ -9,6 +9,7 @@ use clap::CommandFactory;
 use pdl_cohort::pairing::Paired;
 use pdl_cohort::survey::{Structures, Survey, survey};
 use pdl_io::stack;
+use pdl_store::memory::MemoryLimit;
 use pdl_store::text::counted;
 use pdl_store::{atomic, paths};
 use serde_json::json;
@@ -45,7 +46,7 @@ pub(crate) struct InitArgs {
 }
 
 /// Writes `OUT/pdl.toml`, and `OUT/cohort.csv` where the cohort has no layout that pdl knows.
-pub(crate) fn run(args: &InitArgs, as_json: bool) -> Result<()> {
+pub(crate) fn run(args: &InitArgs, limit: &MemoryLimit, as_json: bool) -> Result<()> {
     places::check_cohort(&args.cohort, &args.out)?;
     let path = args.out.join(FILE);
     for taken in [&path, &args.out.join(TABLE)] {
@@ -57,7 +58,7 @@ pub(crate) fn run(args: &InitArgs, as_json: bool) -> Result<()> {
             );
         }
     }
-    let seen = survey(&args.cohort)?;
+    let seen = survey(&args.cohort, limit)?;
     std::fs::create_dir_all(&args.out)
         .with_context(|| format!("cannot make the folder: {}", args.out.display()))?;
     let table = seen.proposed.as_ref().map(|paired| table(&args.cohort, &args.out, paired)).transpose()?;

@@ -15,6 +15,7 @@ use pdl_report::{ReportParameters, report};
 use pdl_similarity::compare::compare;
 use pdl_store::journal::Trust;
 use pdl_store::lock::FolderLock;
+use pdl_store::memory::MemoryLimit;
 use pdl_store::progress::Run;
 
 use crate::args::{Cli, Command};
@@ -63,7 +64,8 @@ pub(crate) fn run(cli: &Cli, matches: &ArgMatches) -> Result<()> {
         return help::run(word.as_deref());
     }
     if let Command::Init(args) = &cli.command {
-        return init::run(args, cli.json);
+        let limit = MemoryLimit::or_half_of_free(cli.run.memory.map(|memory| memory.0));
+        return init::run(args, &limit, cli.json);
     }
     if let Command::Doctor(args) = &cli.command {
         return doctor::run(args, cli.json);
