@@ -20,7 +20,7 @@ fn samples() -> PathBuf {
 }
 
 /// Copies one sample case into `to` after `edit`; `prefix` takes the place of the UIDs' own "2.25.".
-fn copy_case(case: &str, to: &Path, prefix: &str, edit: impl Fn(&mut InMemDicomObject)) {
+pub(crate) fn copy_case(case: &str, to: &Path, prefix: &str, edit: impl Fn(&mut InMemDicomObject)) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(samples().join(case)).unwrap() {
         let path = entry.unwrap().path();

@@ -3,6 +3,7 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "tests may fail loudly")]
 
 mod audit;
+mod bounds;
 mod case_ids;
 mod cli_errors;
 mod contracts;

@@ -12,6 +12,7 @@ use pdl_dicom::{
     StructureSet,
 };
 use pdl_store::hash::Key;
+use pdl_store::memory::{MemoryLimit, MemoryShare};
 use pdl_store::progress::Run;
 use pdl_store::text::counted;
 use pdl_store::{StoreError, fault};
@@ -56,7 +57,7 @@ impl Archive {
         run: Run<'_>,
     ) -> Result<(Self, Recognised), CohortError> {
         run.progress.begin("reading headers", layout.dicom_files.len() as u64);
-        let scan = headers(&layout.dicom_files, &|| run.progress.advance(1))?;
+        let scan = headers(&layout.dicom_files, &run.memory_limit(), &|| run.progress.advance(1))?;
         let (labels, _) = scan.labels_of_series();
         let latest = labels.iter().filter_map(|labels| labels.last());
         let used = latest.flat_map(|label| &scan.labels[*label].names);
@@ -115,15 +116,18 @@ impl Origin for Archive {
             .part("mr_rescale", &self.options.mr_rescale)
     }
 
-    fn read(&self, case: usize) -> Result<Volumes, Refusal> {
+    fn read(&self, case: usize, memory: &MemoryShare<'_>) -> Result<Volumes, Refusal> {
         let (series, mut labels) = self.sources(case);
         if labels.next().is_none() {
             let message = "an image series that no structure set or segmentation refers to";
-            return Err(Refusal::Case(vec![Finding::new("no-label", message)]));
+            return Err(Finding::new("no-label", message).into());
         }
-        self.volumes(case, series).map_err(|error| match fault::machine_error(&error) {
-            Some(error) => Refusal::Machine(error),
-            None => Refusal::Case(vec![Finding::new("unreadable-dicom", error.reason())]),
+        self.volumes(case, series, memory).map_err(|error| {
+            match (fault::machine_error(&error), error.memory()) {
+                (Some(error), _) => Refusal::Machine(error),
+                (None, Some(error)) => Refusal::Memory(error),
+                (None, None) => Finding::new("unreadable-dicom", error.reason()).into(),
+            }
         })
     }
 
@@ -199,12 +203,18 @@ impl Archive {
         (&self.scan.series[*series], labels)
     }
 
-    fn volumes(&self, case: usize, series: &Series) -> Result<Volumes, DicomError> {
-        let image = pdl_dicom::read_series(series, self.options)?;
+    fn volumes(&self, case: usize, series: &Series, memory: &MemoryShare<'_>) -> Result<Volumes, DicomError> {
+        let image = pdl_dicom::read_series_within(series, self.options, memory)?;
+        let place = series.files.first().cloned().unwrap_or_default();
+        let no_memory = |source| DicomError::Memory { path: place.clone(), source };
+        // Labels as they are painted on the slices, and as they are placed on the volume's grid.
+        let voxels = [image.stack.shape(), image.grid().shape].map(|shape| shape.iter().product::<usize>());
+        let labels_there = (voxels[0] + voxels[1]) as u64;
+        memory.take_each(labels_there, size_of::<u16>() as u64).map_err(no_memory)?;
         let mut findings: Vec<Finding> = image.findings.iter().map(own).collect();
         let mut masks: Vec<(u16, Mask)> = Vec::new();
         for (label, values) in self.sources(case).1 {
-            for (name, mask) in structures_of(label, &image)? {
+            for (name, mask) in structures_of(label, &image, memory)? {
                 let Some(value) = self.structures.label(&name).filter(|value| values.contains(value)) else {
                     continue;
                 };
@@ -213,6 +223,7 @@ impl Archive {
                         findings.extend(mask.findings.iter().map(own));
                         masks.push((value, mask));
                     }
+                    Err(error) if error.memory().is_some() => return Err(error),
                     Err(error) => {
                         let message = format!("{name}: {}", error.reason());
                         findings.push(Finding::new("unusable-structure", message));
@@ -261,12 +272,17 @@ fn choose(structures: &Structures, scan: &Scan, labels: &[usize]) -> Chosen {
     structures.sources(&values).into_iter().map(|(file, values)| (labels[file], values)).collect()
 }
 
-/// What a tree of DICOM files holds.
+/// What a tree of DICOM files holds; headers are read within a limit of memory.
 ///
 /// # Errors
 /// [`StoreError::Machine`], without a path: those of such trees name patients.
-pub(crate) fn headers(files: &[PathBuf], progress: &(dyn Fn() + Sync)) -> Result<Scan, StoreError> {
-    pdl_dicom::scan(files, progress).map_err(|error| unreadable("a DICOM file of the cohort", error))
+pub(crate) fn headers(
+    files: &[PathBuf],
+    limit: &MemoryLimit,
+    progress: &(dyn Fn() + Sync),
+) -> Result<Scan, StoreError> {
+    let scan = pdl_dicom::scan_within(files, limit, progress);
+    scan.map_err(|error| unreadable("a DICOM file of the cohort", error))
 }
 
 /// The machine's error as such; there is no other where this is asked.
@@ -391,20 +407,37 @@ fn found(naming: &Naming, series: &Series, labels: usize, chosen: &Chosen, struc
 /// A structure's name, and how to get its pixels.
 type Drawn<'a> = (String, Box<dyn Fn() -> Result<Mask, DicomError> + 'a>);
 
-fn structures_of<'a>(label: &LabelFile, image: &'a SeriesImage) -> Result<Vec<Drawn<'a>>, DicomError> {
+fn structures_of<'a>(
+    label: &'a LabelFile,
+    image: &'a SeriesImage,
+    memory: &'a MemoryShare<'a>,
+) -> Result<Vec<Drawn<'a>>, DicomError> {
+    let take = move |bytes| {
+        let no_memory = |source| DicomError::Memory { path: label.path.clone(), source };
+        memory.take(bytes).map_err(no_memory)
+    };
     Ok(match label.kind {
         LabelKind::StructureSet => {
-            let regions = StructureSet::read(&label.path)?.regions;
+            let regions = StructureSet::read_within(&label.path, memory)?.regions;
             let drawn = |region: pdl_dicom::Region| -> Drawn<'a> {
-                (region.name.clone(), Box::new(move || region.mask(&image.stack)))
+                let name = region.name.clone();
+                let mask = move || {
+                    take(region.mask_bytes(&image.stack))?;
+                    region.mask(&image.stack)
+                };
+                (name, Box::new(mask))
             };
             regions.into_iter().map(drawn).collect()
         }
         LabelKind::Segmentation => {
-            let object = std::sync::Arc::new(Segmentation::read(&label.path)?);
+            let object = std::sync::Arc::new(Segmentation::read_within(&label.path, memory)?);
             let drawn = |segment: &pdl_dicom::Segment| -> Drawn<'a> {
                 let (object, number) = (object.clone(), segment.number);
-                (segment.name.clone(), Box::new(move || object.mask(number, &image.stack)))
+                let mask = move || {
+                    take(object.mask_bytes(number, &image.stack))?;
+                    object.mask(number, &image.stack)
+                };
+                (segment.name.clone(), Box::new(mask))
             };
             object.segments.iter().map(drawn).collect()
         }

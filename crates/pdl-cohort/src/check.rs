@@ -1,8 +1,9 @@
 //! Reads one case and says what is wrong with it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use pdl_io::{Image, Labels, Part, Remark, Unread};
+use pdl_store::memory::{MemoryError, MemoryShare};
 use pdl_store::{StoreError, hash};
 use pdl_volume::statistics::Statistics;
 use pdl_volume::{Affine, Grid, Orientation, count_labels};
@@ -10,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cases::{Finding, LabelVoxels};
 use crate::layout::Found;
+use crate::plausible;
 use crate::stacks;
 
 /// Label and image grids whose corners lie further apart than this share of a voxel are different grids.
@@ -63,6 +65,21 @@ impl Checked {
         Self { rejected: true, ..Self::nothing() }
     }
 
+    /// A case for whose files there is no memory.
+    ///
+    /// # Errors
+    /// [`StoreError::Machine`] when the machine keeps one from being hashed.
+    pub(crate) fn too_large(found: &Found, error: MemoryError) -> Result<Self, StoreError> {
+        let hash = |path: &Option<PathBuf>| path.as_deref().map_or(Ok(None), |path| hash_if_any(found, path));
+        Ok(Self {
+            image_blake3: hash(&found.image)?.unwrap_or_default(),
+            label_blake3: hash(&found.label)?,
+            rejected: true,
+            findings: vec![too_large(error)],
+            ..Self::nothing()
+        })
+    }
+
     fn warn(&mut self, code: &str, message: impl Into<String>) {
         self.findings.push(Finding::new(code, message));
     }
@@ -73,12 +90,22 @@ impl Checked {
     }
 }
 
+/// What is said of a case for which there is no memory.
+pub(crate) fn too_large(error: MemoryError) -> Finding {
+    let advice = "if it is a volume of that size, allow more (--memory); else its header is wrong";
+    Finding::new("too-large", format!("{error}: {advice}"))
+}
+
 /// Reads the files of a case and checks each, then one against the other.
 ///
 /// # Errors
 /// [`StoreError::Machine`] when the machine keeps one from being read: nothing is known of the case
-/// then.
-pub(crate) fn check(found: &Found, orientation: Option<Orientation>) -> Result<Checked, StoreError> {
+/// then. Inside, [`MemoryError`] when there is no memory for them.
+pub(crate) fn check(
+    found: &Found,
+    orientation: Option<Orientation>,
+    memory: &MemoryShare<'_>,
+) -> Result<Result<Checked, MemoryError>, StoreError> {
     let mut case = Checked::nothing();
     if !found.channels.is_empty() {
         case.reject(
@@ -91,27 +118,32 @@ pub(crate) fn check(found: &Found, orientation: Option<Orientation>) -> Result<C
     }
     if let Some(refused) = found.refused_stack()? {
         case.reject(&refused.code, refused.message);
-        return Ok(case);
+        return Ok(Ok(case));
     }
     case.findings.extend(found.assumed_axes()?);
-    let (image, labels) = rayon::join(
-        || found.image.as_deref().map(|path| (path, stacks::read_image(path, found.stacks))),
-        || found.label.as_deref().map(|path| (path, stacks::read_labels(path, found.stacks))),
-    );
+    let image = || found.image.as_deref().map(|path| (path, stacks::read_image(path, found.stacks, memory)));
+    let labels =
+        || found.label.as_deref().map(|path| (path, stacks::read_labels(path, found.stacks, memory)));
+    let (image, labels) = if memory.is_alone() { (image(), labels()) } else { rayon::join(image, labels) };
+    let image = image.map(|(path, read)| or_unreadable(found, path, read)).transpose()?;
+    let labels = labels.map(|(path, read)| or_unreadable(found, path, read)).transpose()?;
+    let image_refused = image.as_ref().and_then(|read| read.as_ref().err()?.memory);
+    let labels_refused = labels.as_ref().and_then(|read| read.as_ref().err()?.memory);
+    if let Some(error) = image_refused.or(labels_refused) {
+        return Ok(Err(error));
+    }
     if image.is_none() {
         case.reject("no-image", "a label without an image");
     }
-    let image = image.map(|(path, read)| or_unreadable(found, path, read)).transpose()?;
     let image = image.and_then(|read| take_image(&mut case, read, orientation));
     if labels.is_none() {
         case.reject("no-label", "an image without a label");
     }
-    let labels = labels.map(|(path, read)| or_unreadable(found, path, read)).transpose()?;
     let labels = labels.and_then(|read| take_labels(&mut case, read));
     if let (Some(image), Some(labels)) = (&image, &labels) {
         compare_grids(&mut case, image, labels, orientation.is_some());
     }
-    Ok(case)
+    Ok(Ok(case))
 }
 
 fn take_image(
@@ -121,7 +153,7 @@ fn take_image(
 ) -> Option<Image> {
     let mut image = match read {
         Ok(image) => image,
-        Err(Unreadable { reason, parts }) => {
+        Err(Unreadable { reason, parts, .. }) => {
             case.image_blake3 = parts.first().map_or(String::new(), |part| part.blake3.clone());
             case.parts[0] = parts;
             case.reject("unreadable-image", reason);
@@ -146,6 +178,9 @@ fn take_image(
     case.affine = grid.affine.to_row_major();
     case.orientation = grid.orientation().to_string();
     case.voxel_type.clone_from(&image.voxel_type);
+    if let Some(problem) = plausible::problem(grid) {
+        case.reject("implausible-size", problem);
+    }
     let voxels = &image.volume.voxels;
     let hashed = || hash::of_voxels(grid.shape, voxels);
     let (voxels_blake3, ()) = rayon::join(hashed, || measure(case, voxels));
@@ -175,6 +210,10 @@ pub(crate) fn remark(remark: &Remark) -> Finding {
             "transforms-disagree",
             format!("its sform and qform put a corner {distance_mm:.2} mm apart; the sform is used"),
         ),
+        Remark::OtherUnit { unit } => Finding::new(
+            "other-unit",
+            format!("its header gives lengths in {unit}; they are converted to mm"),
+        ),
         Remark::OddHeader { problem } => Finding::new("odd-header", problem.clone()),
         Remark::NoTransform => Finding::new(
             "no-transform",
@@ -186,7 +225,7 @@ pub(crate) fn remark(remark: &Remark) -> Finding {
 fn take_labels(case: &mut Checked, read: Result<Labels, Unreadable>) -> Option<Labels> {
     let labels = match read {
         Ok(labels) => labels,
-        Err(Unreadable { reason, parts }) => {
+        Err(Unreadable { reason, parts, .. }) => {
             case.label_blake3 = parts.first().map(|part| part.blake3.clone());
             case.parts[1] = parts;
             case.reject("unreadable-label", reason);
@@ -242,6 +281,19 @@ pub(crate) fn is_same_grid(image: &Grid, labels: &Grid) -> bool {
 struct Unreadable {
     reason: String,
     parts: Vec<Part>,
+    /// Set when there was no memory for it, which says nothing of the file.
+    memory: Option<MemoryError>,
+}
+
+/// The hash of a file that was not read as a volume, if it is a file at all.
+///
+/// # Errors
+/// [`StoreError::Machine`].
+fn hash_if_any(found: &Found, path: &Path) -> Result<Option<String>, StoreError> {
+    match hash::of_file(path) {
+        Ok(blake3) => Ok(Some(blake3)),
+        Err(error) => StoreError::machine(&found.what(), Some(path), &error).map_or(Ok(None), Err),
+    }
 }
 
 /// What was read, or why the file is no volume.
@@ -260,16 +312,14 @@ fn or_unreadable<T>(
     if let Some(error) = StoreError::machine(&found.what(), Some(path), &error) {
         return Err(error);
     }
-    let reason = error.reason();
+    let (reason, memory) = (error.reason(), error.memory());
     let mut parts = Vec::with_capacity(files.len());
-    for (path, state) in files {
-        match hash::of_file(&path) {
-            Ok(blake3) => parts.push(Part { path, blake3, state }),
-            Err(error) => {
-                let machine = StoreError::machine(&found.what(), Some(&path), &error);
-                return machine.map_or(Ok(Err(Unreadable { reason, parts: Vec::new() })), Err);
-            }
+    // Hashed only for a verdict that is to be kept.
+    for (path, state) in files.into_iter().filter(|_| memory.is_none()) {
+        match hash_if_any(found, &path)? {
+            Some(blake3) => parts.push(Part { path, blake3, state }),
+            None => return Ok(Err(Unreadable { reason, parts: Vec::new(), memory })),
         }
     }
-    Ok(Err(Unreadable { reason, parts }))
+    Ok(Err(Unreadable { reason, parts, memory }))
 }

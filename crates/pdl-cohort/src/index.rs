@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use pdl_io::Part;
 use pdl_store::hash::Key;
 use pdl_store::journal::{Journal, Stamp};
+use pdl_store::memory::{MemoryError, MemoryShare, in_turns};
 use pdl_store::progress::{self, Run};
 use pdl_store::{StoreError, atomic, fault};
 use pdl_volume::Orientation;
-use rayon::prelude::*;
 
 use crate::CohortError;
 use crate::archive::{Archive, Known};
@@ -61,7 +61,7 @@ pub fn index(
     run: Run<'_>,
 ) -> Result<Indexed, CohortError> {
     let orientation = orientation_of(parameters)?;
-    let mut layout = layout::discover(cohort, &parameters.carried()?)?;
+    let mut layout = layout::discover(cohort, &parameters.carried()?, &run.memory_limit().alone())?;
     parameters.check_label_names(!layout.dicom_files.is_empty())?;
     layout.label_names.extend(parameters.label_names.clone());
     if let Some(channel) = &parameters.channel {
@@ -100,16 +100,19 @@ pub fn index(
 
     let journal = Journal::<Checked>::open(&place.out, "index", run.trust)?;
     run.progress.begin("reading cases", layout.cases.len() as u64);
-    let checked: Vec<(Checked, bool)> = layout
-        .cases
-        .par_iter()
-        .map(|found| {
-            let _item = progress::at_work(run.progress, &found.case_id);
-            let result = check_once(&journal, &place, found, orientation);
+    let work = |found: &Found, memory: &MemoryShare<'_>| {
+        let _item = progress::at_work(run.progress, &found.case_id);
+        let result = check_once(&journal, &place, found, orientation, memory)?;
+        if result.is_ok() {
             run.progress.advance(1);
-            result
-        })
-        .collect::<Result<_, StoreError>>()?;
+        }
+        Ok::<_, StoreError>(result)
+    };
+    let too_large = |found: &Found, error: MemoryError| {
+        run.progress.advance(1);
+        Ok((Checked::too_large(found, error)?, true))
+    };
+    let checked: Vec<(Checked, bool)> = in_turns(&layout.cases, &run.memory_limit(), work, too_large)?;
     let read = checked.iter().filter(|(_, fresh)| *fresh).count();
 
     let modality = modality.map_or_else(|| guess_modality(&checked), |modality| (modality, false));
@@ -233,15 +236,17 @@ fn named_in_vain(names: &BTreeMap<u16, String>, rows: &[CaseRow]) -> Option<Find
     })
 }
 
-/// What the journal knows of a case, else what its files say; and whether they had to be read.
+/// What the journal knows of a case, else what its files say, and whether they had to be read;
+/// inside [`MemoryError`] when there is no memory for them.
 fn check_once(
     journal: &Journal<Checked>,
     place: &Place,
     found: &Found,
     orientation: Option<Orientation>,
-) -> Result<(Checked, bool), StoreError> {
+    memory: &MemoryShare<'_>,
+) -> Result<Result<(Checked, bool), MemoryError>, StoreError> {
     if found.refused {
-        return Ok((Checked::refused(), true));
+        return Ok(Ok((Checked::refused(), true)));
     }
     let text = |path: &Option<PathBuf>| path.as_deref().map(|path| place.text(path)).transpose();
     let files = [text(&found.image)?, text(&found.label)?];
@@ -251,9 +256,12 @@ fn check_once(
         .part("orientation", &orientation.map(|code| code.to_string()))
         .finish();
     if let Some(known) = journal.find(&found.case_id, &key) {
-        return Ok((known.clone(), false));
+        return Ok(Ok((known.clone(), false)));
     }
-    let checked = check::check(found, orientation)?;
+    let checked = match check::check(found, orientation, memory)? {
+        Ok(checked) => checked,
+        Err(error) => return Ok(Err(error)), // which is not recorded: with more memory it may be read
+    };
     let stamp =
         |part: &Part| Stamp::of_read(&place.out, &place.text(&part.path)?, part.state, part.blake3.clone());
     let stamps: Option<Vec<Stamp>> =
@@ -266,7 +274,7 @@ fn check_once(
     {
         journal.record(&found.case_id, &key, stamps, &checked)?;
     }
-    Ok((checked, true))
+    Ok(Ok((checked, true)))
 }
 
 /// The modality that the user or the cohort states for cases whose row states none.

@@ -12,15 +12,16 @@ use pdl_io::{Part, nifti};
 use pdl_store::file_state::FileState;
 use pdl_store::hash::Key;
 use pdl_store::journal::{Journal, Stamp, Trust};
+use pdl_store::memory::{MemoryError, MemoryShare, in_turns};
 use pdl_store::progress::{self, Run};
 use pdl_store::{StoreError, atomic, fault, paths};
 use pdl_volume::{LabelMap, Volume};
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::CohortError;
 use crate::attributes::Modality;
 use crate::cases::Finding;
+use crate::check::too_large;
 use crate::layout::{Found, Layout};
 use crate::pseudonyms::Naming;
 use crate::sources::{self, SourceRow};
@@ -48,16 +49,34 @@ impl Volumes {
         self.states.extend(parts.iter().map(|part| (part.path.clone(), part.state)));
         self.files[kind] = parts.into_iter().map(|part| part.path).collect();
     }
+
+    /// Voxels of the image and of the label map together.
+    fn voxels(&self) -> u64 {
+        let image = self.image.as_ref().map_or(0, |image| image.voxels.len());
+        (image + self.labels.as_ref().map_or(0, |labels| labels.voxels.len())) as u64
+    }
 }
+
+/// Memory that a voxel takes as it is written: int16 at most, as a float32 image is written as it
+/// is.
+const WRITTEN_VOXEL_BYTES: u64 = 2;
 
 /// Why a case has no volumes.
 pub(crate) enum Refusal {
     /// By what its files say.
     Case(Vec<Finding>),
+    /// There is no memory for them, which says nothing of the files.
+    Memory(MemoryError),
     /// The machine failed: nothing is known of the case.
     Machine(io::Error),
     /// It failed before a file of the case was read.
     Store(StoreError),
+}
+
+impl From<Finding> for Refusal {
+    fn from(finding: Finding) -> Self {
+        Self::Case(vec![finding])
+    }
 }
 
 impl From<StoreError> for Refusal {
@@ -93,7 +112,7 @@ pub(crate) trait Origin: Sync {
     fn key(&self, case: usize) -> Key;
 
     /// Reads a case, or says why it cannot be used.
-    fn read(&self, case: usize) -> Result<Volumes, Refusal>;
+    fn read(&self, case: usize, memory: &MemoryShare<'_>) -> Result<Volumes, Refusal>;
 
     /// What a case was called.
     fn original(&self, case: usize) -> Original;
@@ -137,24 +156,35 @@ pub(crate) fn keep(
     };
     let kept = (0..layout.cases.len()).filter(|case| origin.keeps(*case)).count();
     run.progress.begin("keeping volumes", kept as u64);
-    let cases = layout.cases.par_iter_mut().enumerate().filter(|(number, _)| origin.keeps(*number));
-    let worked = cases.map(|(number, found)| {
+    let numbers: Vec<usize> = (0..layout.cases.len()).filter(|case| origin.keeps(*case)).collect();
+    let work = |number: &usize, memory: &MemoryShare<'_>| {
+        let found = &layout.cases[*number];
         let _item = progress::at_work(run.progress, &found.case_id);
         let wanted = !found.refused && origin.wants(found, modality);
-        let (files, kept) = if wanted {
-            let (outcome, files) = keeper.keep_once(number, found)?;
-            found.findings.extend(outcome.findings);
-            (files, outcome.kept)
-        } else {
-            (origin.files(number), [false; 2])
+        let kept = match wanted {
+            true => keeper.keep_once(*number, found, memory)?,
+            false => Ok((Outcome { findings: Vec::new(), kept: [false; 2] }, origin.files(*number))),
         };
+        if kept.is_ok() {
+            run.progress.advance(1);
+        }
+        Ok::<_, StoreError>(kept)
+    };
+    let refused = |number: &usize, error: MemoryError| {
+        run.progress.advance(1);
+        Ok((Outcome { findings: vec![too_large(error)], kept: [false; 2] }, origin.files(*number)))
+    };
+    let worked = in_turns(&numbers, &run.memory_limit(), work, refused)?;
+    let mut sources = Vec::with_capacity(worked.len());
+    for (number, (outcome, files)) in numbers.into_iter().zip(worked) {
+        let found = &mut layout.cases[number];
+        let Outcome { findings, kept } = outcome;
+        found.findings.extend(findings);
         found.refused |= kept == [false; 2];
         let path = |kind: usize| kept[kind].then(|| folders[kind].join(file_name(&found.case_id)));
         (found.image, found.label) = (path(0), path(1));
-        run.progress.advance(1);
-        keeper.source(&found.case_id, &files)
-    });
-    let mut sources = worked.collect::<Result<Vec<SourceRow>, StoreError>>()?;
+        sources.push(keeper.source(&found.case_id, &files)?);
+    }
     for (file, why) in origin.set_aside() {
         let row = keeper.source("", &[vec![file], Vec::new()])?;
         sources.push(SourceRow { set_aside: Some(why), ..row });
@@ -183,24 +213,34 @@ struct Keeper<'a> {
 }
 
 impl Keeper<'_> {
-    fn keep_once(&self, number: usize, found: &Found) -> Result<(Outcome, Files), StoreError> {
+    /// What came of a case and its files; inside [`MemoryError`] when there was no memory for it.
+    fn keep_once(
+        &self,
+        number: usize,
+        found: &Found,
+        memory: &MemoryShare<'_>,
+    ) -> Result<Result<(Outcome, Files), MemoryError>, StoreError> {
         let failed = |source| StoreError::Machine { what: found.what(), path: None, source };
         let files = self.known_files(number, &found.case_id).map_err(failed)?;
         // The key knows the sources' size and times only; who wants more has them read again.
         if self.trust == Trust::Stamps {
             let key = self.key(number, &seen(&files).map_err(failed)?);
             if let Some(known) = self.journal.find(&found.case_id, &key) {
-                return Ok((known.clone(), files));
+                return Ok(Ok((known.clone(), files)));
             }
         }
         let name = file_name(&found.case_id);
         let paths = FOLDERS.map(|folder| format!("{folder}/{name}"));
-        let volumes = match self.origin.read(number) {
+        let volumes = match self.origin.read(number, memory) {
             Ok(volumes) => volumes,
-            Err(Refusal::Case(findings)) => return Ok((Outcome { findings, kept: [false; 2] }, files)),
+            Err(Refusal::Case(findings)) => return Ok(Ok((Outcome { findings, kept: [false; 2] }, files))),
+            Err(Refusal::Memory(error)) => return Ok(Err(error)),
             Err(Refusal::Machine(error)) => return Err(failed(error)),
             Err(Refusal::Store(error)) => return Err(error),
         };
+        if let Err(error) = memory.take_each(volumes.voxels(), WRITTEN_VOXEL_BYTES) {
+            return Ok(Err(error));
+        }
         let [image_path, label_path] = paths.each_ref().map(|path| self.out.join(path));
         let image = || volumes.image.as_ref().map_or(Ok(()), |image| write_image(&image_path, image));
         let labels =
@@ -219,7 +259,7 @@ impl Keeper<'_> {
         if seen.iter().flatten().all(is_as_read) {
             self.journal.record(&found.case_id, &self.key(number, &seen), stamps, &outcome)?;
         }
-        Ok((outcome, volumes.files))
+        Ok(Ok((outcome, volumes.files)))
     }
 
     /// The files of a case. Some are found only by reading others, such as the voxels that a header names: an earlier

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use pdl_dicom::acquisition::KEYWORDS;
 use pdl_io::{is_volume_name, stack, stem};
+use pdl_store::memory::{MemoryError, MemoryLimit, MemoryShare};
 use pdl_store::suggest::nearest;
 use pdl_store::text::counted;
 use pdl_store::{StoreError, fault, table};
@@ -92,26 +93,58 @@ struct Row {
     stack_axes: Option<String>,
 }
 
+impl Row {
+    const COLUMNS: [&str; 8] =
+        ["image", "label", "patient", "modality", "split", "case_id", "stack_spacing", "stack_axes"];
+}
+
+/// About what a row of a cohort's table takes in memory until it is a case, besides its text,
+/// bytes.
+const ROW_BYTES: u64 = 1536;
+
+/// What a byte of JSON takes at most: short items in lists of many.
+const JSON_BYTES_A_BYTE: u64 = 64;
+
+fn no_memory(path: &Path) -> impl Fn(MemoryError) -> StoreError {
+    move |source| StoreError::Memory { path: path.to_owned(), source }
+}
+
 fn blank_is_none<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
     let text = Option::<String>::deserialize(from)?;
     Ok(text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty()))
 }
 
 /// Finds the cases of the cohort at `path`, a folder, a table or a datalist, with their values in the columns `carry`
-/// of the table. They have the ids of cases that were never seen before.
+/// of the table, and with no more memory than is free. They have the ids of cases that were never seen before.
 ///
 /// # Errors
 /// [`CohortError::NotACohort`] or [`CohortError::Table`] when there is nothing that pdl can read, or no such column;
 /// [`CohortError::SameCaseId`] or [`CohortError::SharedId`] when two cases cannot be told apart.
 pub fn find(path: &Path, carry: &BTreeSet<String>) -> Result<Layout, CohortError> {
-    let mut layout = discover(path, carry)?;
+    find_within(path, carry, &MemoryLimit::free().alone())
+}
+
+/// As [`find`], with memory out of a share.
+///
+/// # Errors
+/// As [`find`], and [`StoreError::Memory`] when the table has more rows than there is memory for.
+pub fn find_within(
+    path: &Path,
+    carry: &BTreeSet<String>,
+    memory: &MemoryShare<'_>,
+) -> Result<Layout, CohortError> {
+    let mut layout = discover(path, carry, memory)?;
     let ids = case_id::of_new(layout.cases.iter().map(|found| &found.name).collect())?;
     layout.name_cases(ids);
     Ok(layout)
 }
 
-/// As [`find`], but the cases have no ids yet.
-pub(crate) fn discover(path: &Path, carry: &BTreeSet<String>) -> Result<Layout, CohortError> {
+/// As [`find_within`], but the cases have no ids yet.
+pub(crate) fn discover(
+    path: &Path,
+    carry: &BTreeSet<String>,
+    memory: &MemoryShare<'_>,
+) -> Result<Layout, CohortError> {
     let not_here =
         |problem: &str| CohortError::NotACohort { path: path.to_owned(), problem: problem.to_owned() };
     let meta = fault::metadata(path).map_err(StoreError::io("look at the cohort", path))?;
@@ -119,19 +152,19 @@ pub(crate) fn discover(path: &Path, carry: &BTreeSet<String>) -> Result<Layout, 
     if meta.is_dir() {
         let table = path.join("cohort.csv");
         let has_table = fault::is_file(&table).map_err(StoreError::io("look at the file", &table))?;
-        let mut layout = if has_table { from_csv(&table, carry)? } else { from_folder(path)? };
+        let mut layout = if has_table { from_csv(&table, carry, memory)? } else { from_folder(path)? };
         if !layout.dicom_files.is_empty() {
             check_acquisition(carry)?;
         } else if let (false, Some(column)) = (has_table, carry.first()) {
             return Err(no_column(path, column, &[]));
         }
-        read_dataset_json(&path.join("dataset.json"), &mut layout)?;
+        read_dataset_json(&path.join("dataset.json"), &mut layout, memory)?;
         return Ok(layout);
     }
     match path.extension().and_then(|ending| ending.to_str()) {
-        Some("csv") => from_csv(path, carry),
-        Some("parquet") => from_parquet(path, carry),
-        Some("json") => datalist::from_datalist(path, carry),
+        Some("csv") => from_csv(path, carry, memory),
+        Some("parquet") => from_parquet(path, carry, memory),
+        Some("json") => datalist::from_datalist(path, carry, memory),
         _ => Err(not_here("its name ends in none of .csv, .parquet, .json")),
     }
 }
@@ -336,9 +369,10 @@ fn split_channel(stem: &str) -> Option<(&str, u32)> {
     (channel.len() == 4).then(|| Some((case, channel.parse().ok()?)))?
 }
 
-fn from_csv(path: &Path, carry: &BTreeSet<String>) -> Result<Layout, CohortError> {
+fn from_csv(path: &Path, carry: &BTreeSet<String>, memory: &MemoryShare<'_>) -> Result<Layout, CohortError> {
     let problem = |error: csv::Error| table_error(path, &error);
-    let bytes = read(path)?;
+    let part = memory.part();
+    let bytes = read(path, 1, &part)?;
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(bytes.as_slice());
     let headers = reader.headers().map_err(problem)?.clone();
     if !headers.iter().any(|name| name == "image") {
@@ -354,6 +388,7 @@ fn from_csv(path: &Path, carry: &BTreeSet<String>) -> Result<Layout, CohortError
     let (mut rows, mut carried) = (Vec::new(), Vec::new());
     for record in reader.records() {
         let record = record.map_err(problem)?;
+        memory.take(ROW_BYTES + 2 * record.as_slice().len() as u64).map_err(no_memory(path))?;
         rows.push(record.deserialize(Some(&headers)).map_err(problem)?);
         let value = |place: usize| record.get(place).filter(|text| !text.is_empty()).map(str::to_owned);
         carried.push(places.iter().map(|(column, place)| ((*column).clone(), value(*place))).collect());
@@ -361,15 +396,19 @@ fn from_csv(path: &Path, carry: &BTreeSet<String>) -> Result<Layout, CohortError
     from_rows(path, rows, carried)
 }
 
-fn from_parquet(path: &Path, carry: &BTreeSet<String>) -> Result<Layout, CohortError> {
-    let (rows, _) = table::read_rows::<Row>(path)?;
+fn from_parquet(
+    path: &Path,
+    carry: &BTreeSet<String>,
+    memory: &MemoryShare<'_>,
+) -> Result<Layout, CohortError> {
+    let rows = table::read_columns::<Row>(path, &Row::COLUMNS, ROW_BYTES, memory)?;
     let mut carried = vec![Carried::new(); rows.len()];
     let names = table::column_names(path)?;
     for column in carry {
         if !names.contains(column) {
             return Err(no_column(path, column, &names.iter().map(String::as_str).collect::<Vec<_>>()));
         }
-        for (row, value) in carried.iter_mut().zip(table::read_text(path, column)?) {
+        for (row, value) in carried.iter_mut().zip(table::read_text(path, column, memory)?) {
             row.insert(column.clone(), value.filter(|text| !text.is_empty()));
         }
     }
@@ -434,12 +473,16 @@ fn from_rows(table: &Path, rows: Vec<Row>, carried: Vec<Carried>) -> Result<Layo
     Ok(Layout { cases, ..Layout::default() })
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, StoreError> {
+/// The bytes of a file, each of which takes `bytes_a_byte` of memory with what becomes of it.
+fn read(path: &Path, bytes_a_byte: u64, memory: &MemoryShare<'_>) -> Result<Vec<u8>, StoreError> {
+    let meta = fault::metadata(path).map_err(StoreError::io("read the file", path))?;
+    let held = meta.map_or(0, |meta| meta.len());
+    memory.take_each(held, bytes_a_byte).map_err(no_memory(path))?;
     fault::retried(|| fs::read(path)).map_err(StoreError::io("read the file", path))
 }
 
 /// Decathlon's and nnU-Net's `dataset.json`: modality and names of labels. Missing is fine.
-fn read_dataset_json(path: &Path, layout: &mut Layout) -> Result<(), CohortError> {
+fn read_dataset_json(path: &Path, layout: &mut Layout, memory: &MemoryShare<'_>) -> Result<(), CohortError> {
     #[derive(Deserialize)]
     struct Dataset {
         modality: Option<BTreeMap<String, String>>,
@@ -449,7 +492,8 @@ fn read_dataset_json(path: &Path, layout: &mut Layout) -> Result<(), CohortError
     if !fault::is_file(path).map_err(StoreError::io("look at the file", path))? {
         return Ok(());
     }
-    let bytes = read(path)?;
+    let part = memory.part();
+    let bytes = read(path, JSON_BYTES_A_BYTE, &part)?;
     let dataset: Dataset = serde_json::from_slice(&bytes).map_err(|error| table_error(path, &error))?;
     let channels = dataset.modality.or(dataset.channel_names).unwrap_or_default();
     layout.modality = channels.get("0").and_then(|name| name.parse().ok());

@@ -39,6 +39,7 @@ mod outliers;
 pub mod pairing;
 pub mod parameters;
 mod place;
+pub mod plausible;
 mod pseudonyms;
 pub mod same_patient;
 pub mod sources;

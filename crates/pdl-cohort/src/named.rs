@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use pdl_io::{Unread, split_frame, stack};
 use pdl_store::hash::Key;
+use pdl_store::memory::MemoryShare;
 use pdl_store::{StoreError, fault};
 use pdl_volume::{Grid, LabelMap, labels_on};
 
@@ -97,7 +98,7 @@ impl Origin for Named {
 
     fn key(&self, case: usize) -> Key {
         let found = &self.cases[case];
-        let key = Key::new("keep 1").part("image", &found.image).part("label", &found.label);
+        let key = Key::new("keep 2").part("image", &found.image).part("label", &found.label);
         let key = if self.resample_labels { key.part("resample_labels", &true) } else { key };
         if !self.seen[case].0 {
             return key;
@@ -106,19 +107,21 @@ impl Origin for Named {
         key.part("stack_spacing", &found.stacks.spacing_mm).part("stack_axes", &axes)
     }
 
-    fn read(&self, case: usize) -> Result<Volumes, Refusal> {
+    fn read(&self, case: usize, memory: &MemoryShare<'_>) -> Result<Volumes, Refusal> {
         let found = &self.cases[case];
         let Found { image, label, stacks: said, .. } = found;
         if let Some(refused) = found.refused_stack()? {
-            return Err(Refusal::Case(vec![refused]));
+            return Err(refused.into());
         }
         let mut volumes = Volumes { files: self.files(case), ..Volumes::default() };
         let mut refused = Vec::new();
-        let refusal = |code: &str, unread: Unread| match fault::machine_error(&unread) {
-            Some(error) => Err(Refusal::Machine(error)),
-            None => Ok(Finding::new(code, unread.error.reason())),
-        };
-        match image.as_deref().map(|path| stacks::read_image(path, *said)) {
+        let refusal =
+            |code: &str, unread: Unread| match (fault::machine_error(&unread), unread.error.memory()) {
+                (Some(error), _) => Err(Refusal::Machine(error)),
+                (None, Some(error)) => Err(Refusal::Memory(error)),
+                (None, None) => Ok(Finding::new(code, unread.error.reason())),
+            };
+        match image.as_deref().map(|path| stacks::read_image(path, *said, memory)) {
             Some(Ok(image)) => {
                 volumes.findings.extend(found.assumed_axes()?);
                 volumes.findings.extend(image.remarks.iter().map(check::remark));
@@ -128,7 +131,7 @@ impl Origin for Named {
             Some(Err(unread)) => refused.push(refusal("unreadable-image", unread)?),
             None => {}
         }
-        match label.as_deref().map(|path| stacks::read_labels(path, *said)) {
+        match label.as_deref().map(|path| stacks::read_labels(path, *said, memory)) {
             Some(Ok(labels)) => {
                 volumes.take_parts(1, labels.parts);
                 volumes.labels = Some(labels.map);
@@ -139,6 +142,8 @@ impl Origin for Named {
         // Where the slices of stacks belong in each other nobody knows when they are not as many.
         let resample = self.resample_labels && !self.seen[case].0;
         if let (true, Some(image), Some(labels)) = (resample, &volumes.image, &mut volumes.labels) {
+            let taken = memory.take_each(image.voxels.len() as u64, size_of::<u16>() as u64);
+            taken.map_err(Refusal::Memory)?;
             match put_on_grid(labels, image.grid) {
                 Ok(finding) => volumes.findings.extend(finding),
                 Err(finding) => refused.push(finding),

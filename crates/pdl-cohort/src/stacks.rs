@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use pdl_io::{Image, Labels, ReadError, StackGeometry, Unread, stack};
 use pdl_store::StoreError;
+use pdl_store::memory::MemoryShare;
 use pdl_volume::Orientation;
 
 use crate::CohortError;
@@ -161,18 +162,18 @@ impl Found {
 }
 
 /// Reads an image; a stack with what is said of it.
-pub(crate) fn read_image(path: &Path, said: Said) -> Result<Image, Unread> {
+pub(crate) fn read_image(path: &Path, said: Said, memory: &MemoryShare<'_>) -> Result<Image, Unread> {
     match geometry_of(path, said)? {
-        Some(geometry) => pdl_io::read_image_stack(path, &geometry).map_err(unread),
-        None => pdl_io::try_image(path),
+        Some(geometry) => pdl_io::read_image_stack_within(path, &geometry, memory).map_err(unread),
+        None => pdl_io::try_image(path, memory),
     }
 }
 
 /// Reads a label map; a stack with what is said of it.
-pub(crate) fn read_labels(path: &Path, said: Said) -> Result<Labels, Unread> {
+pub(crate) fn read_labels(path: &Path, said: Said, memory: &MemoryShare<'_>) -> Result<Labels, Unread> {
     match geometry_of(path, said)? {
-        Some(geometry) => pdl_io::read_label_stack(path, &geometry).map_err(unread),
-        None => pdl_io::try_labels(path),
+        Some(geometry) => pdl_io::read_label_stack_within(path, &geometry, memory).map_err(unread),
+        None => pdl_io::try_labels(path, memory),
     }
 }
 

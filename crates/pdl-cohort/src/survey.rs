@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use pdl_store::memory::{MemoryError, MemoryLimit, MemoryShare, in_turns};
 use pdl_store::{StoreError, fault};
-use rayon::prelude::*;
 
 use crate::CohortError;
 use crate::archive;
@@ -70,13 +70,14 @@ pub struct Structures {
     pub names: Vec<(String, usize)>,
 }
 
-/// Looks at the cohort at `cohort`: at the names of all its files, and into some of them.
+/// Looks at the cohort at `cohort`: at the names of all its files, and, within a limit of memory,
+/// into some of them.
 ///
 /// # Errors
 /// [`CohortError`] when there is nothing that could become a cohort.
-pub fn survey(cohort: &Path) -> Result<Survey, CohortError> {
+pub fn survey(cohort: &Path, limit: &MemoryLimit) -> Result<Survey, CohortError> {
     let mut survey = Survey::default();
-    let known = layout::find(cohort, &BTreeSet::new());
+    let known = layout::find_within(cohort, &BTreeSet::new(), &limit.alone());
     let cases = match known {
         Ok(layout) => {
             survey.dicom_files = layout.dicom_files.len();
@@ -86,12 +87,13 @@ pub fn survey(cohort: &Path) -> Result<Survey, CohortError> {
             survey.label_names = layout.label_names;
             survey.channels = channels(&layout.cases, &layout.channel_names);
             if survey.dicom_files > 0 {
-                survey.look_into_headers(&layout.dicom_files)?;
+                survey.look_into_headers(&layout.dicom_files, limit)?;
                 return Ok(survey);
             }
             layout.cases
         }
         Err(error) if fault::machine_error(&error).is_some() => return Err(error),
+        Err(error @ CohortError::Store(StoreError::Memory { .. })) => return Err(error),
         Err(error) => {
             let paired = pairing::pair(cohort)?;
             if paired.pairs.is_empty() {
@@ -106,7 +108,7 @@ pub fn survey(cohort: &Path) -> Result<Survey, CohortError> {
         }
     };
     survey.count(&cases);
-    survey.look_into(&cases)?;
+    survey.look_into(&cases, limit)?;
     Ok(survey)
 }
 
@@ -155,8 +157,8 @@ impl Survey {
     }
 
     /// Reads all headers of a tree of DICOM files.
-    fn look_into_headers(&mut self, files: &[PathBuf]) -> Result<(), StoreError> {
-        let scan = archive::headers(files, &|| ())?;
+    fn look_into_headers(&mut self, files: &[PathBuf], limit: &MemoryLimit) -> Result<(), StoreError> {
+        let scan = archive::headers(files, limit, &|| ())?;
         let (labels, _) = scan.labels_of_series();
         self.pairs = labels.iter().filter(|labels| !labels.is_empty()).count();
         self.incomplete = labels.len() - self.pairs;
@@ -175,13 +177,14 @@ impl Survey {
     }
 
     /// Reads some of the cases with both files.
-    fn look_into(&mut self, cases: &[Found]) -> Result<(), StoreError> {
+    fn look_into(&mut self, cases: &[Found], limit: &MemoryLimit) -> Result<(), StoreError> {
         let whole: Vec<&Found> =
             cases.iter().filter(|case| case.image.is_some() && case.label.is_some()).collect();
         let count = whole.len().min(MOST_READ);
         let chosen: Vec<&Found> = (0..count).map(|k| whole[k * whole.len() / count]).collect();
-        let checked = chosen.par_iter().map(|found| check::check(found, None));
-        let checked: Vec<Checked> = checked.collect::<Result<_, StoreError>>()?;
+        let work = |found: &&Found, memory: &MemoryShare<'_>| check::check(found, None, memory);
+        let too_large = |found: &&Found, error: MemoryError| Checked::too_large(found, error);
+        let checked: Vec<Checked> = in_turns(&chosen, limit, work, too_large)?;
         self.read = count;
         for case in &checked {
             for finding in &case.findings {

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use dicom_core::Tag;
 use dicom_dictionary_std::tags;
+use pdl_store::memory::MemoryLimit;
 
 use crate::file::{Extent, open, text};
 use crate::{DicomError, Series};
@@ -45,7 +46,7 @@ pub fn acquisition<'k>(
     keywords: impl IntoIterator<Item = &'k str>,
 ) -> Result<BTreeMap<String, Option<String>>, DicomError> {
     let Some(first) = series.files.first() else { return Ok(BTreeMap::new()) };
-    let object = open(first, Extent::Header)?;
+    let object = open(first, Extent::Header, &MemoryLimit::free().alone())?;
     let value = |keyword: &str| {
         let place = KEYWORDS.binary_search(&keyword).ok()?;
         Some(text(&object, TAGS[place])).filter(|value| !value.is_empty())

@@ -14,6 +14,7 @@ use dicom_dictionary_std::tags;
 use dicom_encoding::TransferSyntax;
 use dicom_parser::stateful::decode::{Error, Result};
 use dicom_parser::{DynStatefulDecoder, StatefulDecode};
+use pdl_store::memory::{MemoryError, MemoryShare};
 
 const ITEM: Tag = Tag(0xFFFE, 0xE000);
 const END_OF_ITEM: Tag = Tag(0xFFFE, 0xE00D);
@@ -26,9 +27,13 @@ const ITEM_BYTES: u64 = 1536;
 /// Items may take this many times the source's size, and as many bytes more.
 const ITEMS_RATIO: u64 = 16;
 const ITEMS_ALLOWED: u64 = 64 << 20;
+/// About what an element takes in memory besides its value, bytes.
+const ELEMENT_BYTES: u64 = 256;
+/// Memory is asked for in steps of this many bytes, so that small files need not ask.
+const STEP: u64 = 1 << 20;
 
 /// Decodes a source of known size.
-pub(crate) struct Bounded<R> {
+pub(crate) struct Bounded<'a, R> {
     inner: DynStatefulDecoder<R>,
     /// A decoder whose source has ended: the end of the data set as dicom-parser knows it.
     end: DynStatefulDecoder<Empty>,
@@ -37,6 +42,9 @@ pub(crate) struct Bounded<R> {
     /// Where the open sequences and items end; nothing for those that a delimiter closes.
     open: Vec<Option<u64>>,
     items: u64,
+    memory: &'a MemoryShare<'a>,
+    /// Bytes that are in use and not yet asked for.
+    unasked: u64,
     /// The element of the data set itself at which to stop.
     until: Option<Tag>,
     /// Why it was refused, when that was here.
@@ -52,6 +60,8 @@ pub(crate) enum Refusal {
     Depth,
     /// More items than a file of its size holds.
     Items,
+    /// More memory than there is.
+    Memory(MemoryError),
 }
 
 impl std::fmt::Display for Refusal {
@@ -62,19 +72,28 @@ impl std::fmt::Display for Refusal {
             }
             Self::Depth => write!(f, "its sequences are nested more than {DEEPEST} deep"),
             Self::Items => write!(f, "it declares more items than a file of its size holds"),
+            Self::Memory(error) => write!(f, "{error}"),
         }
     }
 }
 
-impl<R: Read> Bounded<R> {
+impl<'a, R: Read> Bounded<'a, R> {
     /// Of `source`, which holds at most `size` bytes, all elements before `until`.
-    pub(crate) fn new(source: R, size: u64, syntax: &TransferSyntax, until: Option<Tag>) -> Result<Self> {
+    pub(crate) fn new(
+        source: R,
+        size: u64,
+        syntax: &TransferSyntax,
+        until: Option<Tag>,
+        memory: &'a MemoryShare<'a>,
+    ) -> Result<Self> {
         Ok(Self {
             inner: DynStatefulDecoder::new_with_ts(source, syntax, 0)?,
             end: DynStatefulDecoder::new_with_ts(empty(), syntax, 0)?,
             size,
             open: Vec::new(),
             items: 0,
+            memory,
+            unasked: 0,
             until,
             refusal: None,
         })
@@ -97,6 +116,23 @@ impl<R: Read> Bounded<R> {
                 self.refuse(Refusal::Length { tag, declared: u64::from(declared), left })
             }
             _ => Ok(()),
+        }
+    }
+
+    /// Checks a value that is about to be read, and counts its memory.
+    fn check_value(&mut self, tag: Tag, length: Length) -> Result<()> {
+        self.check(tag, length)?;
+        self.count(ELEMENT_BYTES + u64::from(length.get().unwrap_or(0)))
+    }
+
+    fn count(&mut self, bytes: u64) -> Result<()> {
+        self.unasked += bytes;
+        if self.unasked < STEP {
+            return Ok(());
+        }
+        match self.memory.take(std::mem::take(&mut self.unasked)) {
+            Ok(()) => Ok(()),
+            Err(error) => self.refuse(Refusal::Memory(error)),
         }
     }
 
@@ -160,7 +196,7 @@ fn undivided(header: &DataElementHeader) -> DataElementHeader {
     DataElementHeader { vr: if divided { VR::LT } else { header.vr }, ..*header }
 }
 
-impl<R: Read> StatefulDecode for Bounded<R> {
+impl<R: Read> StatefulDecode for Bounded<'_, R> {
     type Reader = R;
 
     fn decode_header(&mut self) -> Result<DataElementHeader> {
@@ -197,6 +233,7 @@ impl<R: Read> StatefulDecode for Bounded<R> {
                 {
                     return self.refuse(Refusal::Items);
                 }
+                self.count(ITEM_BYTES)?;
             }
             SequenceItemHeader::ItemDelimiter | SequenceItemHeader::SequenceDelimiter => {
                 self.open.pop();
@@ -210,22 +247,22 @@ impl<R: Read> StatefulDecode for Bounded<R> {
     }
 
     fn read_value_preserved(&mut self, header: &DataElementHeader) -> Result<PrimitiveValue> {
-        self.check(header.tag, header.len)?;
+        self.check_value(header.tag, header.len)?;
         self.inner.read_value_preserved(&undivided(header))
     }
 
     fn read_value_bytes(&mut self, header: &DataElementHeader) -> Result<PrimitiveValue> {
-        self.check(header.tag, header.len)?;
+        self.check_value(header.tag, header.len)?;
         self.inner.read_value_bytes(header)
     }
 
     fn read_to_vec(&mut self, length: u32, vec: &mut Vec<u8>) -> Result<()> {
-        self.check(ITEM, Length(length))?;
+        self.check_value(ITEM, Length(length))?;
         self.inner.read_to_vec(length, vec)
     }
 
     fn read_u32_to_vec(&mut self, length: u32, vec: &mut Vec<u32>) -> Result<()> {
-        self.check(ITEM, Length(length))?;
+        self.check_value(ITEM, Length(length))?;
         self.inner.read_u32_to_vec(length, vec)
     }
 

@@ -19,6 +19,21 @@ pub(crate) fn size(fragment: &[u8]) -> Option<Size> {
     jpeg_2000(fragment.get(start..)?)
 }
 
+/// Tiles of a JPEG 2000 stream, for each of which the codec takes memory; 1 of other streams.
+pub(crate) fn tiles(fragment: &[u8]) -> u64 {
+    let near = &fragment[..fragment.len().min(BOXES)];
+    let start = near.windows(4).position(|bytes| bytes == JPEG_2000);
+    let word = |at: usize| {
+        let bytes = fragment.get(start? + at..)?.first_chunk()?;
+        Some(u64::from(u32::from_be_bytes(*bytes)))
+    };
+    let along = |axis: usize| {
+        let (size, tile, first) = (word(8 + 4 * axis)?, word(24 + 4 * axis)?, word(32 + 4 * axis)?);
+        Some(size.saturating_sub(first).div_ceil(tile.max(1)))
+    };
+    along(0).zip(along(1)).map_or(1, |(x, y)| x.saturating_mul(y))
+}
+
 /// The first frame header (SOF0 to SOF15, or SOF55 of JPEG-LS) among the marker segments.
 fn jpeg(bytes: &[u8]) -> Option<Size> {
     let word = |at: usize| bytes.get(at..at + 2).map(|b| usize::from(u16::from_be_bytes([b[0], b[1]])));
@@ -47,7 +62,7 @@ fn jpeg_2000(bytes: &[u8]) -> Option<Size> {
 
 #[cfg(test)]
 mod tests {
-    use super::size;
+    use super::{size, tiles};
 
     #[test]
     fn the_size_stands_in_the_frame_header() {
@@ -59,5 +74,13 @@ mod tests {
         assert_eq!(size(&siz), Some([512, 256, 1]));
         assert_eq!(size(&[&[0; 80][..], &siz].concat()), Some([512, 256, 1]));
         assert_eq!(size(&[1, 2, 3]), None);
+        assert_eq!((tiles(&jpeg), tiles(&[])), (1, 1));
+    }
+
+    #[test]
+    fn tiles_are_counted_before_a_codec_makes_them() {
+        let words = [512_u32, 256, 0, 0, 64, 100, 0, 0].map(u32::to_be_bytes).concat();
+        let siz = [&[0xff, 0x4f, 0xff, 0x51, 0, 41, 0, 0][..], &words, &[0, 1]].concat();
+        assert_eq!((size(&siz), tiles(&siz)), (Some([512, 256, 1]), 8 * 3));
     }
 }

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use pdl_store::memory::MemoryError;
+
 /// A DICOM object that could not be read. The path stands last; no message holds an attribute's text.
 #[derive(Debug, thiserror::Error)]
 pub enum DicomError {
@@ -40,6 +42,14 @@ pub enum DicomError {
         /// Bytes that are there (at most, for compressed pixels).
         held: u64,
     },
+    /// What the file holds needs more memory than there is.
+    #[error("{source}: {}", path.display())]
+    Memory {
+        /// Which file.
+        path: PathBuf,
+        /// What it needs, and what is allowed.
+        source: MemoryError,
+    },
     /// Valid, but nothing that can become a volume or a label map here.
     #[error("{problem}: {}", path.display())]
     Unsupported {
@@ -72,9 +82,24 @@ impl DicomError {
             Self::Truncated { declared, held, .. } => format!(
                 "a file is cut short: its header declares {declared} bytes of pixels, {held} are there"
             ),
+            Self::Memory { source, .. } => source.to_string(),
             Self::Unsupported { problem, .. } => problem.clone(),
             Self::Geometry { .. } | Self::LabelGrid { .. } => self.to_string(),
         }
+    }
+
+    /// Why there was no memory for it, when that is the cause: with more, the same file may be
+    /// read.
+    pub fn memory(&self) -> Option<MemoryError> {
+        match self {
+            Self::Memory { source, .. } => Some(*source),
+            _ => None,
+        }
+    }
+
+    /// For `map_err`.
+    pub(crate) fn no_memory(path: &Path) -> impl Fn(MemoryError) -> Self {
+        move |source| Self::Memory { path: path.to_owned(), source }
     }
 
     pub(crate) fn damaged(path: &Path, problem: impl Into<String>) -> Self {

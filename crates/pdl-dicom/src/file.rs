@@ -11,12 +11,15 @@ use dicom_object::{DefaultDicomObject, FileMetaTableBuilder, InMemDicomObject};
 use dicom_transfer_syntax_registry::TransferSyntaxRegistry;
 use pdl_store::fault::{self, ReadFault, Watched};
 use pdl_store::file_state::FileState;
+use pdl_store::memory::{MemoryShare, reserve};
 
 use crate::DicomError;
 use crate::bounded::{Bounded, Refusal};
 
 /// Bytes that tell a DICOM file: preamble and "DICM", or the first element of a bare data set.
 const PROBE: usize = 132;
+/// Bytes of a deflated data set for which there is room at first.
+const FIRST_INFLATED: usize = 1 << 16;
 /// Bytes before the file meta group where there is a preamble.
 const PREAMBLE: u64 = 132;
 
@@ -32,25 +35,35 @@ pub(crate) enum Extent {
     Whole,
 }
 
-/// Opens a file.
+/// Opens a file, which takes its memory out of a share.
 ///
 /// # Errors
 /// [`DicomError::Io`], [`DicomError::NotDicom`] when its first bytes are none of DICOM's,
-/// [`DicomError::Damaged`] when it breaks off before the pixels or declares more than it holds.
-pub(crate) fn open(path: &Path, extent: Extent) -> Result<DefaultDicomObject, DicomError> {
-    open_in_state(path, extent).map(|(object, _)| object)
+/// [`DicomError::Damaged`] when it breaks off before the pixels or declares more than it holds,
+/// [`DicomError::Memory`] when it holds more than the share gives.
+pub(crate) fn open(
+    path: &Path,
+    extent: Extent,
+    memory: &MemoryShare<'_>,
+) -> Result<DefaultDicomObject, DicomError> {
+    open_in_state(path, extent, memory).map(|(object, _)| object)
 }
 
 /// As [`open`]; gives the state of the file before it was read, too.
 pub(crate) fn open_in_state(
     path: &Path,
     extent: Extent,
+    memory: &MemoryShare<'_>,
 ) -> Result<(DefaultDicomObject, FileState), DicomError> {
     fault::retried(|| {
-        let fault = ReadFault::default();
-        let opened = open_once(path, extent, &fault);
+        let (fault, memory) = (ReadFault::default(), memory.part());
+        let opened = open_once(path, extent, &fault, &memory);
         // Where the system refused a read, that is the cause of all that the decoders say.
-        fault.take().map_or(opened, |source| Err(DicomError::Io { path: path.to_owned(), source }))
+        if let Some(source) = fault.take() {
+            return Err(DicomError::Io { path: path.to_owned(), source });
+        }
+        memory.keep(); // what a try holds that failed is given back
+        opened
     })
 }
 
@@ -58,6 +71,7 @@ fn open_once(
     path: &Path,
     extent: Extent,
     fault: &ReadFault,
+    memory: &MemoryShare<'_>,
 ) -> Result<(DefaultDicomObject, FileState), DicomError> {
     let io = |source| DicomError::Io { path: path.to_owned(), source };
     let damaged = |problem: &str| DicomError::damaged(path, problem);
@@ -87,11 +101,10 @@ fn open_once(
     let object = match syntax.codec() {
         Codec::Dataset(Some(adapter)) => {
             // Inflated first: only then is it known how much an element can hold.
-            let mut plain = Vec::new();
-            let inflated = adapter.adapt_reader(Box::new(source)).read_to_end(&mut plain);
-            inflated.map_err(|_| damaged("its deflated data set is malformed or cut short"))?;
+            let part = memory.part();
+            let plain = inflated(path, adapter.adapt_reader(Box::new(source)), &part)?;
             let size = plain.len() as u64;
-            decode(path, Cursor::new(plain), size, syntax, extent)?
+            decode(path, Cursor::new(plain), size, syntax, extent, memory)?
         }
         Codec::Dataset(None) => {
             return Err(DicomError::unsupported(path, "no codec for its transfer syntax"));
@@ -101,7 +114,7 @@ fn open_once(
             let shown = syntax_of(&peek(&mut source).map_err(io)?)
                 .filter(|uid| *uid == uids::IMPLICIT_VR_LITTLE_ENDIAN);
             let written = shown.and_then(|uid| TransferSyntaxRegistry.get(uid)).unwrap_or(syntax);
-            decode(path, source, left, written, extent)?
+            decode(path, source, left, written, extent, memory)?
         }
     };
     let meta = FileMetaTableBuilder::new()
@@ -113,22 +126,41 @@ fn open_once(
     Ok((object.with_exact_meta(meta), state))
 }
 
+/// All that a stream holds. Memory grows with what is there, twofold each time.
+fn inflated(path: &Path, mut stream: impl Read, memory: &MemoryShare<'_>) -> Result<Vec<u8>, DicomError> {
+    let no_memory = DicomError::no_memory(path);
+    let mut plain: Vec<u8> = Vec::new();
+    loop {
+        let more = plain.len().max(FIRST_INFLATED);
+        memory.take(more as u64).map_err(&no_memory)?;
+        reserve(&mut plain, more).map_err(&no_memory)?;
+        let read = stream.by_ref().take(more as u64).read_to_end(&mut plain);
+        let read =
+            read.map_err(|_| DicomError::damaged(path, "its deflated data set is malformed or cut short"))?;
+        if read < more {
+            return Ok(plain);
+        }
+    }
+}
+
 fn decode(
     path: &Path,
     source: impl Read,
     size: u64,
     syntax: &TransferSyntax,
     extent: Extent,
+    memory: &MemoryShare<'_>,
 ) -> Result<InMemDicomObject, DicomError> {
     let until = (extent == Extent::Header).then_some(tags::PIXEL_DATA);
     let malformed = || DicomError::damaged(path, "its data set is malformed or cut short");
-    let mut decoder = Bounded::new(source, size, syntax, until).map_err(|_| malformed())?;
+    let mut decoder = Bounded::new(source, size, syntax, until, memory).map_err(|_| malformed())?;
     let object = InMemDicomObject::read_dataset(&mut decoder);
     match (object, decoder.refusal()) {
         (Ok(object), None) => Ok(object),
         (_, Some(Refusal::Length { tag: tags::PIXEL_DATA, declared, left })) => {
             Err(DicomError::Truncated { path: path.to_owned(), declared, held: left })
         }
+        (_, Some(Refusal::Memory(source))) => Err(DicomError::Memory { path: path.to_owned(), source }),
         (_, Some(refusal)) => Err(DicomError::damaged(path, refusal.to_string())),
         (Err(_), None) => Err(malformed()),
     }

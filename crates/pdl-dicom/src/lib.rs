@@ -37,7 +37,8 @@ pub use mask::{Mask, Overlap, paint};
 pub use rtstruct::{Region, StructureSet};
 pub use scan::{
     LabelFile, LabelKind, Scan, Series, SetAside, files_below, files_below_except, is_dicom, scan,
+    scan_within,
 };
 pub use seg::{Segment, Segmentation};
-pub use series::{ReadOptions, SeriesImage, read_series};
+pub use series::{ReadOptions, SeriesImage, read_series, read_series_within};
 pub use stack::Stack;

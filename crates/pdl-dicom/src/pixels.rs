@@ -11,6 +11,7 @@ use dicom_encoding::TransferSyntaxIndex;
 use dicom_encoding::adapters::PixelDataObject;
 use dicom_object::DefaultDicomObject;
 use dicom_transfer_syntax_registry::TransferSyntaxRegistry;
+use pdl_store::memory::MemoryShare;
 use pdl_store::quiet::quietly;
 
 use crate::DicomError;
@@ -63,6 +64,12 @@ fn ratio(uid: &str) -> u64 {
     }
 }
 
+/// Memory that the codecs take for each pixel of a frame: two planes of 32 bits, and what they
+/// give.
+const CODEC_BYTES_A_PIXEL: u64 = 12;
+/// And for each tile of a JPEG 2000 stream.
+const CODEC_BYTES_A_TILE: u64 = 8 << 10;
+
 /// DICOM PS3.5, G.5.
 const MOST_RLE_SEGMENTS: u32 = 15;
 
@@ -97,14 +104,29 @@ struct Format {
 }
 
 impl Pixels {
-    /// Opens a file and checks that its pixels are all there.
-    pub(crate) fn open(path: &Path) -> Result<Self, DicomError> {
-        let object = open(path, Extent::Whole)?;
+    /// Opens a file and checks that its pixels are all there; the share has given the memory for
+    /// it, and for decoding one frame at a time.
+    pub(crate) fn open(path: &Path, memory: &MemoryShare<'_>) -> Result<Self, DicomError> {
+        let object = open(path, Extent::Whole, memory)?;
         let format = Format::of(path, &object)?;
         let compressed = syntax_is_encapsulated(path, &object)?;
         let pixels = Self { path: path.to_owned(), object, compressed, format };
         pixels.check_length()?;
+        memory.take(pixels.decoding_bytes()).map_err(DicomError::no_memory(path))?;
         Ok(pixels)
+    }
+
+    /// Memory that decoding a frame takes.
+    fn decoding_bytes(&self) -> u64 {
+        if !self.compressed {
+            return 0;
+        }
+        let count = self.object.number_of_fragments().unwrap_or(0) as usize;
+        let fragments = (0..count).filter_map(|n| self.object.fragment(n));
+        let tiles = fragments.map(|fragment| codestream::tiles(&fragment)).max().unwrap_or(1);
+        (self.format.pixels as u64)
+            .saturating_mul(CODEC_BYTES_A_PIXEL)
+            .saturating_add(tiles.saturating_mul(CODEC_BYTES_A_TILE))
     }
 
     /// The object, without another look at the file.

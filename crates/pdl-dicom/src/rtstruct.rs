@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use dicom_core::PrimitiveValue;
 use dicom_dictionary_std::tags;
 use dicom_object::InMemDicomObject;
+use pdl_store::memory::{MemoryLimit, MemoryShare};
 
 use crate::file::{Extent, items, number, numbers, open, text};
 use crate::geometry::{Vector, dot, minus};
@@ -42,12 +44,21 @@ pub struct Region {
 }
 
 impl StructureSet {
-    /// Reads an RTSTRUCT.
+    /// Reads an RTSTRUCT, with no more memory than is free.
     ///
     /// # Errors
     /// [`DicomError`] when it cannot be read or a contour's numbers are no points.
     pub fn read(path: &Path) -> Result<Self, DicomError> {
-        let object = open(path, Extent::Header)?;
+        Self::read_within(path, &MemoryLimit::free().alone())
+    }
+
+    /// As [`StructureSet::read`], with memory out of a share.
+    ///
+    /// # Errors
+    /// As [`StructureSet::read`].
+    pub fn read_within(path: &Path, memory: &MemoryShare<'_>) -> Result<Self, DicomError> {
+        let while_open = memory.part();
+        let object = open(path, Extent::Header, &while_open)?;
         let mut regions = regions(&object);
         for item in items(&object, tags::ROI_CONTOUR_SEQUENCE) {
             let referenced = number(item, tags::REFERENCED_ROI_NUMBER).unwrap_or(0.0) as i64;
@@ -56,11 +67,22 @@ impl StructureSet {
                 DicomError::damaged(path, "its contours belong to a structure that it does not name")
             })?;
             for contour in items(item, tags::CONTOUR_SEQUENCE) {
+                memory.take(points_bytes(contour)).map_err(DicomError::no_memory(path))?;
                 region.add(path, contour)?;
             }
         }
         Ok(Self { regions })
     }
+}
+
+/// Memory that a contour's numbers take, once as such and once as points, bytes.
+fn points_bytes(contour: &InMemDicomObject) -> u64 {
+    let value = contour.get(tags::CONTOUR_DATA).and_then(|element| element.value().primitive());
+    let count = match value {
+        Some(PrimitiveValue::Str(text)) => text.bytes().filter(|byte| *byte == b'\\').count() + 1,
+        _ => 0,
+    };
+    2 * (count * size_of::<f64>()) as u64
 }
 
 /// The names of all structures, in the file's order.
@@ -98,6 +120,11 @@ impl Region {
         }
         self.contours.push(data.chunks_exact(3).map(|p| [p[0], p[1], p[2]]).collect());
         Ok(())
+    }
+
+    /// Bytes of memory that its mask on these slices takes at most.
+    pub fn mask_bytes(&self, stack: &Stack) -> u64 {
+        stack.mask_bytes(self.contours.len())
     }
 
     /// Its pixels on the slices of a series.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use pdl_store::fault;
 use pdl_store::file_state::FileState;
-use rayon::prelude::*;
+use pdl_store::memory::{MemoryError, MemoryLimit, MemoryShare, in_turns};
 use walkdir::WalkDir;
 
 use crate::file::{Extent, open_in_state};
@@ -160,22 +160,41 @@ pub fn is_dicom(path: &Path) -> io::Result<bool> {
     crate::file::is_dicom(path)
 }
 
-/// Reads the headers of all `files`, calling `progress` after each. A file that cannot be read is
-/// set aside.
+/// Reads the headers of all `files`, calling `progress` after each, with no more memory than is
+/// free. A file that cannot be read is set aside.
 ///
 /// # Errors
 /// [`DicomError::Io`] when the machine keeps a file from being read: a series without it would be
 /// another one.
 pub fn scan(files: &[PathBuf], progress: &(dyn Fn() + Sync)) -> Result<Scan, DicomError> {
-    let found = files.par_iter().map(|path| {
-        let found = match look(path) {
-            Err(error) if fault::machine_error(&error).is_none() => Found::Aside(error.reason()),
-            found => found?,
+    scan_within(files, &MemoryLimit::free(), progress)
+}
+
+/// As [`scan`], within a limit. What a header needs of memory is given back when it is read, but
+/// for what a [`Scan`] holds. A file that needs more than the limit is set aside, too.
+///
+/// # Errors
+/// As [`scan`].
+pub fn scan_within(
+    files: &[PathBuf],
+    limit: &MemoryLimit,
+    progress: &(dyn Fn() + Sync),
+) -> Result<Scan, DicomError> {
+    let work = |path: &PathBuf, memory: &MemoryShare<'_>| {
+        let found = match look(path, memory) {
+            Ok(found) => found,
+            Err(DicomError::Memory { source, .. }) => return Ok(Err(source)),
+            Err(error) if fault::machine_error(&error).is_some() => return Err(error),
+            Err(error) => Found::Aside(error.reason()),
         };
         progress();
-        Ok(found)
-    });
-    let found: Vec<Found> = found.collect::<Result<_, DicomError>>()?;
+        Ok(Ok(found))
+    };
+    let refused = |_: &PathBuf, error: MemoryError| {
+        progress();
+        Ok(Found::Aside(error.to_string()))
+    };
+    let found = in_turns(files, limit, work, refused)?;
     let mut headers: BTreeMap<[String; 5], Vec<Header>> = BTreeMap::new();
     let mut scan = Scan::default();
     let mut aside: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
@@ -192,11 +211,11 @@ pub fn scan(files: &[PathBuf], progress: &(dyn Fn() + Sync)) -> Result<Scan, Dic
     Ok(scan)
 }
 
-fn look(path: &Path) -> Result<Found, DicomError> {
+fn look(path: &Path, memory: &MemoryShare<'_>) -> Result<Found, DicomError> {
     if fault::is_dir(path).map_err(|source| DicomError::Io { path: path.to_owned(), source })? {
         return Ok(Found::Aside("folder that cannot be listed".to_owned()));
     }
-    let (object, state) = open_in_state(path, Extent::Header)?;
+    let (object, state) = open_in_state(path, Extent::Header, memory)?;
     let label = |kind| {
         let names = match kind {
             LabelKind::StructureSet => crate::rtstruct::names(&object),

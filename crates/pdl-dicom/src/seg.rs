@@ -4,6 +4,7 @@ use std::path::Path;
 
 use dicom_dictionary_std::tags;
 use dicom_object::InMemDicomObject;
+use pdl_store::memory::{MemoryLimit, MemoryShare};
 
 use crate::file::{items, number, text};
 use crate::geometry::{dot, minus, norm};
@@ -56,7 +57,15 @@ impl Segmentation {
     /// # Errors
     /// [`DicomError`] when it cannot be read.
     pub fn read(path: &Path) -> Result<Self, DicomError> {
-        let pixels = Pixels::open(path)?;
+        Self::read_within(path, &MemoryLimit::free().alone())
+    }
+
+    /// As [`Segmentation::read`], with memory out of a share.
+    ///
+    /// # Errors
+    /// As [`Segmentation::read`].
+    pub fn read_within(path: &Path, memory: &MemoryShare<'_>) -> Result<Self, DicomError> {
+        let pixels = Pixels::open(path, memory)?;
         let object = pixels.object();
         let kind = match text(object, tags::SEGMENTATION_TYPE).as_str() {
             "BINARY" => Kind::Share(1),
@@ -108,6 +117,13 @@ impl Segmentation {
         planes.sort_by(|a, b| dot(a.position, normal).total_cmp(&dot(b.position, normal)));
         planes.dedup_by(|a, b| dot(minus(a.position, b.position), normal).abs() < SAME_POSITION_MM);
         Stack::new(planes)
+    }
+
+    /// Bytes of memory that the mask of a segment on these slices takes at most.
+    pub fn mask_bytes(&self, segment: u16, stack: &Stack) -> u64 {
+        let of_segment = |number: Option<u16>| number.is_none_or(|number| number == segment);
+        let frames = self.frames.iter().filter(|(number, _)| of_segment(*number)).count();
+        stack.mask_bytes(frames)
     }
 
     /// The pixels of a segment on the slices of a series: each frame must lie on a slice and its pixels on the

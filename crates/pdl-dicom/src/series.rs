@@ -1,7 +1,9 @@
 //! Reads a series as one volume.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
+use pdl_store::memory::{MemoryError, MemoryLimit, MemoryShare, zeros};
 use pdl_volume::{Grid, LabelMap, Volume};
 use rayon::prelude::*;
 
@@ -55,11 +57,23 @@ impl SeriesImage {
     }
 }
 
-/// Reads all pixels of a series.
+/// Reads all pixels of a series, with no more memory than is free.
 ///
 /// # Errors
 /// [`DicomError`] when a file cannot be read, or the slices make no volume.
 pub fn read_series(series: &Series, options: ReadOptions) -> Result<SeriesImage, DicomError> {
+    read_series_within(series, options, &MemoryLimit::free().alone())
+}
+
+/// As [`read_series`], with memory out of a share.
+///
+/// # Errors
+/// As [`read_series`].
+pub fn read_series_within(
+    series: &Series,
+    options: ReadOptions,
+    memory: &MemoryShare<'_>,
+) -> Result<SeriesImage, DicomError> {
     if series.ambiguous {
         let problem = "several images lie at one position, and neither temporal position, acquisition nor trigger \
                        time tells them apart";
@@ -69,7 +83,7 @@ pub fn read_series(series: &Series, options: ReadOptions) -> Result<SeriesImage,
     let thickness = series.frames.first().and_then(|frame| frame.thickness);
     let layout = stack.layout(thickness)?;
     let rescale = options.mr_rescale || series.modality != "MR";
-    let Read { voxels, voxel_type, inverted } = read_frames(series, rescale)?;
+    let Read { voxels, voxel_type, inverted } = read_frames(series, rescale, memory)?;
     let mut findings = series.findings.clone();
     findings.extend(layout.findings);
     if inverted {
@@ -77,7 +91,12 @@ pub fn read_series(series: &Series, options: ReadOptions) -> Result<SeriesImage,
         findings.push(Finding::new("inverted", message));
     }
     let volume = match &layout.straightening {
-        Some(straightening) => straightening.image(&stack, &voxels),
+        Some(straightening) => {
+            let voxels_there = layout.grid.shape.iter().fold(1, |all: u64, n| all.saturating_mul(*n as u64));
+            let taken = memory.take_each(voxels_there, size_of::<f32>() as u64);
+            taken.map_err(|source| no_memory(series, source))?;
+            straightening.image(&stack, &voxels)
+        }
         None => Volume { grid: layout.grid, voxels },
     };
     Ok(SeriesImage { volume, stack, voxel_type, findings, straightening: layout.straightening })
@@ -90,28 +109,38 @@ struct Read {
 }
 
 /// The voxels of all frames in their order; each file is opened once.
-fn read_frames(series: &Series, rescale: bool) -> Result<Read, DicomError> {
+fn read_frames(series: &Series, rescale: bool, memory: &MemoryShare<'_>) -> Result<Read, DicomError> {
     let shape = series.stored_shape();
     // A forged number of columns must not take memory.
     if let Some(shortfall) = &series.shortfall {
         return Err(shortfall.error());
     }
+    let all = shape.iter().fold(1, |all: u64, n| all.saturating_mul(*n as u64));
+    let taken = memory.take_each(all, size_of::<f32>() as u64);
+    taken.map_err(|source| no_memory(series, source))?;
     let slice = shape[0] * shape[1];
-    let mut voxels = vec![0.0_f32; slice * shape[2]];
+    let mut voxels = zeros::<f32>(slice * shape[2]).map_err(|source| no_memory(series, source))?;
     let mut by_file: BTreeMap<usize, Vec<(&Frame, &mut [f32])>> = BTreeMap::new();
     for (frame, part) in series.frames.iter().zip(voxels.chunks_mut(slice)) {
         by_file.entry(frame.file).or_default().push((frame, part));
     }
-    let kinds: Vec<(String, bool)> = by_file
-        .into_par_iter()
-        .map(|(file, parts)| {
-            let pixels = Pixels::open(&series.files[file])?;
-            fill(&pixels, parts, rescale)?;
-            Ok((voxel_type(pixels.object()), is_inverted(pixels.object())))
-        })
-        .collect::<Result<_, DicomError>>()?;
+    let one = |(file, parts): (usize, Vec<(&Frame, &mut [f32])>)| {
+        let while_open = memory.part();
+        let pixels = Pixels::open(&series.files[file], &while_open)?;
+        fill(&pixels, parts, rescale)?;
+        Ok((voxel_type(pixels.object()), is_inverted(pixels.object())))
+    };
+    // One by one where that may be what fits.
+    let kinds: Vec<(String, bool)> = match memory.is_alone() {
+        true => by_file.into_iter().map(one).collect::<Result<_, DicomError>>()?,
+        false => by_file.into_par_iter().map(one).collect::<Result<_, DicomError>>()?,
+    };
     let voxel_type = kinds.first().map(|kind| kind.0.clone()).unwrap_or_default();
     Ok(Read { voxels, voxel_type, inverted: kinds.iter().any(|kind| kind.1) })
+}
+
+fn no_memory(series: &Series, source: MemoryError) -> DicomError {
+    DicomError::no_memory(series.files.first().map_or(Path::new(""), |file| file.as_path()))(source)
 }
 
 fn fill(pixels: &Pixels, mut parts: Vec<(&Frame, &mut [f32])>, rescale: bool) -> Result<(), DicomError> {

@@ -45,6 +45,12 @@ impl Stack {
         [columns, rows, self.planes.len()]
     }
 
+    /// Bytes of a mask that reaches this many of the slices, or all.
+    pub(crate) fn mask_bytes(&self, slices: usize) -> u64 {
+        let [columns, rows, own] = self.shape().map(|n| n as u64);
+        columns.saturating_mul(rows).saturating_mul(own.min(slices as u64))
+    }
+
     /// The grid of the slices.
     ///
     /// # Errors

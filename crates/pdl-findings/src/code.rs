@@ -116,6 +116,9 @@ codes! {
     GridMismatch = "grid-mismatch", Rejection,
         "The label map lies on another grid than its image.",
         "Check that the two belong together; `--resample-labels` resamples the label map.";
+    ImplausibleSize = "implausible-size", Rejection,
+        "The image's voxels, or the image as a whole, are larger or smaller than any body's.",
+        "The header may give lengths in another unit than it says: mend its spacing.";
     LabelBeyondImage = "label-beyond-image", Warning,
         "Part of a segmentation lies outside its image and was cut off.",
         "Check that the segmentation belongs to this series.";
@@ -188,6 +191,9 @@ codes! {
     OtherModality = "other-modality", Rejection,
         "The case is of another modality than the cohort.",
         "Curate each modality by itself.";
+    OtherUnit = "other-unit", Warning,
+        "The image's header gives lengths in another unit than mm; they were converted.",
+        "Check that the spacing is that of the scan.";
     Outliers = "outliers", Warning,
         "Training cases are dissimilar to all others.",
         "Look at them in the report; they stay in the curriculum.";
@@ -254,6 +260,9 @@ codes! {
     StructuresUnmatched = "structures-unmatched", Warning,
         "No structure has a name that `--structures` asks for.",
         "Correct the pattern; the message lists the names that occur.";
+    TooLarge = "too-large", Rejection,
+        "The case needs more memory than is allowed.",
+        "Allow more (--memory) if it is a volume of that size; else its header is wrong.";
     TransformsDisagree = "transforms-disagree", Warning,
         "sform and qform of the NIfTI file differ; the sform was used.",
         "Check left and right in `pdl view`.";

@@ -24,12 +24,13 @@ use pdl_fit::inference::model::Model;
 use pdl_fit::inference::predict::{self, PredictionStatus};
 use pdl_fit::metrics::evaluate;
 use pdl_fit::model::torchscript;
-use pdl_fit::plan::settings::{DeviceChoice, Settings};
+use pdl_fit::plan::settings::{DeviceChoice, Settings, parse_memory};
 use pdl_fit::train::interrupt;
 use pdl_fit::train::training::{self, Outcome, TrainRequest};
 use pdl_report::ReportParameters;
 use pdl_store::fault;
 use pdl_store::lock::FolderLock;
+use pdl_store::memory::MemoryLimit;
 use pdl_store::progress::Silent;
 
 use crate::display::{show_run, show_runs, trials_table};
@@ -91,6 +92,9 @@ struct Predict {
     /// name (numbered where a folder has several); two images of one name are refused.
     #[arg(long, value_name = "FOLDER")]
     out: PathBuf,
+    /// Most memory that an image may take, such as 8GiB; half of what is free when not given.
+    #[arg(long, value_name = "SIZE", value_parser = parse_memory)]
+    memory: Option<u64>,
     /// End with exit code 4 when an image cannot be used; without it only when none can (exit code 1).
     #[arg(long)]
     strict: bool,
@@ -406,11 +410,12 @@ fn tune(words: Tune) -> anyhow::Result<()> {
 }
 
 fn predict(words: &Predict) -> anyhow::Result<ExitCode> {
-    let Predict { run, inputs, out, strict, place } = words;
-    let inputs = predict::find(inputs, out)?;
+    let Predict { run, inputs, out, memory, strict, place } = words;
+    let limit = MemoryLimit::or_half_of_free(*memory);
+    let inputs = predict::find(inputs, out, &limit)?;
     let model = Model::load(run, place.device, place.threads)?;
     let mut number = 0;
-    let done = predict::predict(&model, &inputs, out, &mut |prediction| {
+    let done = predict::predict(&model, &inputs, out, &limit, &mut |prediction| {
         number += 1;
         let problem = prediction.problem.as_ref().map_or(String::new(), |problem| format!(": {problem}"));
         let what = match prediction.status {

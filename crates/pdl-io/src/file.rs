@@ -9,6 +9,7 @@ use flate2::bufread::MultiGzDecoder;
 use pdl_store::fault::{self, ReadFault, Watched};
 use pdl_store::file_state::FileState;
 use pdl_store::hash::{self, Hashing};
+use pdl_store::memory::{MemoryError, MemoryShare};
 
 use crate::{Part, ReadError, Unread};
 
@@ -18,6 +19,8 @@ pub(crate) struct Files<'a> {
     pub path: &'a Path,
     /// How its format is called.
     pub format: &'static str,
+    /// What is asked before memory is taken.
+    pub memory: &'a MemoryShare<'a>,
     /// What has been read so far.
     pub parts: Vec<Part>,
     /// What has been opened so far; nothing once a file that belongs to the volume is missing.
@@ -26,9 +29,9 @@ pub(crate) struct Files<'a> {
 }
 
 impl<'a> Files<'a> {
-    pub(crate) fn new(path: &'a Path, format: &'static str) -> Self {
+    pub(crate) fn new(path: &'a Path, format: &'static str, memory: &'a MemoryShare<'a>) -> Self {
         let (opened, fault) = (RefCell::new(Some(Vec::new())), ReadFault::default());
-        Self { path, format, parts: Vec::new(), opened, fault }
+        Self { path, format, memory, parts: Vec::new(), opened, fault }
     }
 
     /// Opens one of the files.
@@ -118,6 +121,10 @@ impl<'a> Files<'a> {
 
     pub(crate) fn invalid(&self, problem: impl std::fmt::Display) -> ReadError {
         ReadError::Invalid { format: self.format, path: self.path.to_owned(), problem: problem.to_string() }
+    }
+
+    pub(crate) fn no_memory(&self, source: MemoryError) -> ReadError {
+        ReadError::Memory { path: self.path.to_owned(), source }
     }
 
     pub(crate) fn unsupported(&self, problem: impl std::fmt::Display) -> ReadError {

@@ -31,12 +31,14 @@ mod voxels;
 use std::path::{Path, PathBuf};
 
 pub use read::{
-    is_volume_name, read_image, read_image_stack, read_label_stack, read_labels, split_frame, stem,
-    try_image, try_labels,
+    is_volume_name, read_image, read_image_stack, read_image_stack_within, read_image_within,
+    read_label_stack, read_label_stack_within, read_labels, read_labels_within, split_frame, stem, try_image,
+    try_labels,
 };
 pub use stack::StackGeometry;
 
 use pdl_store::file_state::FileState;
+use pdl_store::memory::MemoryError;
 use pdl_volume::{LabelError, LabelMap, Volume};
 
 /// A volume as it came out of a file.
@@ -89,6 +91,11 @@ pub enum Remark {
     OddHeader {
         /// What is odd and what was done.
         problem: String,
+    },
+    /// Its header gives lengths in another unit than millimetres; they were converted.
+    OtherUnit {
+        /// The unit, such as "um"; where axes differ, all of them.
+        unit: String,
     },
     /// The file states no place in the world: its axes are taken as RAS+ with the origin at the first voxel, as
     /// NIfTI's method 1 has it.
@@ -145,6 +152,14 @@ pub enum ReadError {
         /// What is wrong.
         problem: String,
     },
+    /// What the file holds needs more memory than there is.
+    #[error("{source}: {}", path.display())]
+    Memory {
+        /// Which file.
+        path: PathBuf,
+        /// What it needs, and what is allowed.
+        source: MemoryError,
+    },
     /// Valid, but not one 3-D volume of real numbers.
     #[error("{problem}: {}", path.display())]
     Unsupported {
@@ -182,6 +197,7 @@ impl ReadError {
         | Self::Truncated { path, .. }
         | Self::Damaged { path, .. }
         | Self::Invalid { path, .. }
+        | Self::Memory { path, .. }
         | Self::Unsupported { path, .. }
         | Self::Slice { path, .. }
         | Self::Labels { path, .. }) = self;
@@ -193,6 +209,15 @@ impl ReadError {
         let text = self.to_string();
         let path = format!(": {}", self.path().display());
         text.strip_suffix(&path).unwrap_or("the file cannot be read").to_owned()
+    }
+
+    /// Why there was no memory for it, when that is the cause: with more, the same file may be
+    /// read.
+    pub fn memory(&self) -> Option<MemoryError> {
+        match self {
+            Self::Memory { source, .. } => Some(*source),
+            _ => None,
+        }
     }
 }
 

@@ -121,6 +121,62 @@ struct Header {
     directions: Option<String>,
     origin: Option<String>,
     spacings: Option<String>,
+    /// Units of the three axes of space, or, where it has no space, of the stored axes.
+    units: Units,
+}
+
+/// Units of length along three axes.
+struct Units {
+    /// Millimetres in each.
+    mm: [f64; 3],
+    remark: Option<Remark>,
+}
+
+impl Units {
+    /// From a field such as `"um" "um" "um"`; millimetres where it says nothing that is known.
+    fn new(text: &str) -> Self {
+        let names: Vec<&str> = match text.contains('"') {
+            true => text.split('"').skip(1).step_by(2).collect(),
+            false => text.split_whitespace().collect(),
+        };
+        let names: Vec<&str> = names.into_iter().take(3).map(str::trim).collect();
+        let known: Vec<Option<f64>> = names.iter().map(|name| millimetres_in(name)).collect();
+        let mm = std::array::from_fn(|axis| known.get(axis).copied().flatten().unwrap_or(1.0));
+        let mut distinct = names.clone();
+        distinct.dedup();
+        let listed = distinct.join(", ");
+        let unknown = names.iter().zip(&known).any(|(name, mm)| mm.is_none() && !says_nothing(name));
+        let remark = if unknown {
+            let problem = format!("its unit of length ({listed}) is none that is known; taken as mm");
+            Some(Remark::odd(problem))
+        } else {
+            (mm != [1.0; 3]).then_some(Remark::OtherUnit { unit: listed })
+        };
+        Self { mm, remark }
+    }
+}
+
+/// Whether a unit is left open.
+fn says_nothing(unit: &str) -> bool {
+    ["", "???", "none", "unknown"].contains(&unit.to_lowercase().as_str())
+}
+
+/// Millimetres in a unit of length, in its usual spellings; nothing for other words.
+fn millimetres_in(unit: &str) -> Option<f64> {
+    let unit = unit.to_lowercase();
+    // The plural of a word; "ms" is none.
+    let word = unit.strip_suffix('s').filter(|word| word.len() > 2).unwrap_or(&unit);
+    let unit = word.replace("meter", "metre");
+    Some(match unit.as_str() {
+        "mm" | "millimetre" => 1.0,
+        "um" | "\u{b5}m" | "\u{3bc}m" | "micron" | "micrometre" => 1e-3,
+        "nm" | "nanometre" => 1e-6,
+        "cm" | "centimetre" => 10.0,
+        "dm" | "decimetre" => 100.0,
+        "m" | "metre" => 1e3,
+        "in" | "inch" | "inche" => 25.4,
+        _ => return None,
+    })
 }
 
 impl Header {
@@ -156,6 +212,11 @@ impl Header {
             directions: copy("space directions"),
             origin: copy("space origin"),
             spacings: copy("spacings"),
+            units: Units::new(
+                fields
+                    .get(if fields.contains_key("space directions") { "space units" } else { "units" })
+                    .map_or("", String::as_str),
+            ),
         })
     }
 
@@ -194,24 +255,24 @@ impl Header {
         let steps: [[f64; 3]; 3] =
             steps.try_into().map_err(|_| files.unsupported("it has fewer than three axes in space"))?;
         let origin = self.origin.as_deref().map_or(Ok([0.0; 3]), |text| vector(files, text))?;
-        let in_ras = |v: [f64; 3]| std::array::from_fn(|i| v[i] * signs[i]);
+        let in_ras = |v: [f64; 3]| std::array::from_fn(|i| v[i] * signs[i] * self.units.mm[i]);
         let affine = Affine::from_columns(steps.map(in_ras), in_ras(origin));
         if !affine.is_usable() {
             return Err(files.invalid("its header gives no usable voxel size"));
         }
-        Ok((affine, Vec::new()))
+        Ok((affine, self.units.remark.iter().cloned().collect()))
     }
 
     fn sizes_only(&self, files: &Files<'_>) -> Result<(Affine, Vec<Remark>), ReadError> {
         let missing = || files.unsupported("its header gives no size of a voxel");
         let sides: Vec<f64> = numbers(files, "spacings", self.spacings.as_deref().ok_or_else(missing)?)?;
-        let side = |axis: usize| sides.get(axis).copied().unwrap_or(f64::NAN);
+        let side = |axis: usize| sides.get(axis).copied().unwrap_or(f64::NAN) * self.units.mm[axis];
         let affine =
             Affine::from_columns([[side(0), 0.0, 0.0], [0.0, side(1), 0.0], [0.0, 0.0, side(2)]], [0.0; 3]);
         if !affine.is_usable() {
             return Err(missing());
         }
-        Ok((affine, vec![Remark::NoTransform]))
+        Ok((affine, self.units.remark.iter().cloned().chain([Remark::NoTransform]).collect()))
     }
 }
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use pdl_store::fault;
 use pdl_store::file_state::FileState;
+use pdl_store::memory::{MemoryLimit, MemoryShare};
 use pdl_volume::{Affine, Grid, LabelReader, Volume};
 
 use crate::file::Files;
@@ -73,36 +74,52 @@ pub fn stem(name: &str) -> &str {
 }
 
 /// Reads a 3-D image, scaled as its header says. `FILE#3` is the frame 3 of a file of several, counted from 0. Memory:
-/// four bytes a voxel, and one piece of the file.
+/// four bytes a voxel, and one piece of the file; no more than is free.
 ///
 /// # Errors
 /// [`ReadError`] when the file is missing, damaged, cut short, or not one volume of real numbers.
 pub fn read_image(path: &Path) -> Result<Image, ReadError> {
-    try_image(path).map_err(|unread| unread.error)
+    read_image_within(path, &MemoryLimit::free().alone())
 }
 
-/// As [`read_image`]; who gets no image learns which files that rests on.
+/// As [`read_image`], with memory out of a share.
+///
+/// # Errors
+/// [`ReadError`] as for [`read_image`].
+pub fn read_image_within(path: &Path, memory: &MemoryShare<'_>) -> Result<Image, ReadError> {
+    try_image(path, memory).map_err(|unread| unread.error)
+}
+
+/// As [`read_image_within`]; who gets no image learns which files that rests on.
 ///
 /// # Errors
 /// [`Unread`], as for [`read_image`].
-pub fn try_image(path: &Path) -> Result<Image, Unread> {
-    image(|sink| read(path, sink))
+pub fn try_image(path: &Path, memory: &MemoryShare<'_>) -> Result<Image, Unread> {
+    image(memory, |memory, sink| read(path, memory, sink))
 }
 
-/// Reads a label map. Memory: two bytes a voxel, and one piece of the file.
+/// Reads a label map. Memory: two bytes a voxel, and one piece of the file; no more than is free.
 ///
 /// # Errors
 /// [`ReadError`] as for [`read_image`], and when a voxel is not a whole number from 0 to 65535.
 pub fn read_labels(path: &Path) -> Result<Labels, ReadError> {
-    try_labels(path).map_err(|unread| unread.error)
+    read_labels_within(path, &MemoryLimit::free().alone())
 }
 
-/// As [`read_labels`]; who gets no labels learns which files that rests on.
+/// As [`read_labels`], with memory out of a share.
+///
+/// # Errors
+/// [`ReadError`] as for [`read_labels`].
+pub fn read_labels_within(path: &Path, memory: &MemoryShare<'_>) -> Result<Labels, ReadError> {
+    try_labels(path, memory).map_err(|unread| unread.error)
+}
+
+/// As [`read_labels_within`]; who gets no labels learns which files that rests on.
 ///
 /// # Errors
 /// [`Unread`], as for [`read_labels`].
-pub fn try_labels(path: &Path) -> Result<Labels, Unread> {
-    labels(path, |sink| read(path, sink))
+pub fn try_labels(path: &Path, memory: &MemoryShare<'_>) -> Result<Labels, Unread> {
+    labels(path, memory, |memory, sink| read(path, memory, sink))
 }
 
 /// Reads a stack of slices ([`stack`]), a folder or a TIFF file of pages, as an image. Its columns are x, its rows y and
@@ -111,7 +128,19 @@ pub fn try_labels(path: &Path) -> Result<Labels, Unread> {
 /// # Errors
 /// [`ReadError`] when slices are missing, damaged or not alike, or hold other than one real number a pixel.
 pub fn read_image_stack(path: &Path, geometry: &StackGeometry) -> Result<Image, ReadError> {
-    let read = image(|sink| read_stack(path, geometry, Meaning::Intensities, sink));
+    read_image_stack_within(path, geometry, &MemoryLimit::free().alone())
+}
+
+/// As [`read_image_stack`], with memory out of a share.
+///
+/// # Errors
+/// [`ReadError`] as for [`read_image_stack`].
+pub fn read_image_stack_within(
+    path: &Path,
+    geometry: &StackGeometry,
+    memory: &MemoryShare<'_>,
+) -> Result<Image, ReadError> {
+    let read = image(memory, |memory, sink| read_stack(path, geometry, Meaning::Intensities, memory, sink));
     read.map_err(|unread| unread.error)
 }
 
@@ -120,24 +149,47 @@ pub fn read_image_stack(path: &Path, geometry: &StackGeometry) -> Result<Image, 
 /// # Errors
 /// [`ReadError`] as for [`read_image_stack`] and [`read_labels`], and of slices in JPEG, which does not keep values.
 pub fn read_label_stack(path: &Path, geometry: &StackGeometry) -> Result<Labels, ReadError> {
-    let read = labels(path, |sink| read_stack(path, geometry, Meaning::Labels, sink));
+    read_label_stack_within(path, geometry, &MemoryLimit::free().alone())
+}
+
+/// As [`read_label_stack`], with memory out of a share.
+///
+/// # Errors
+/// [`ReadError`] as for [`read_label_stack`].
+pub fn read_label_stack_within(
+    path: &Path,
+    geometry: &StackGeometry,
+    memory: &MemoryShare<'_>,
+) -> Result<Labels, ReadError> {
+    let read = labels(path, memory, |memory, sink| read_stack(path, geometry, Meaning::Labels, memory, sink));
     read.map_err(|unread| unread.error)
 }
 
-fn image(read: impl Fn(&mut Vec<f32>) -> Result<Read, Unread>) -> Result<Image, Unread> {
+fn image(
+    memory: &MemoryShare<'_>,
+    read: impl Fn(&MemoryShare<'_>, &mut Vec<f32>) -> Result<Read, Unread>,
+) -> Result<Image, Unread> {
     let (read, voxels) = fault::retried(|| {
-        let mut voxels = Vec::new();
-        Ok::<_, Unread>((read(&mut voxels)?, voxels))
+        let (memory, mut voxels) = (memory.part(), Vec::new());
+        let read = read(&memory, &mut voxels)?;
+        memory.keep(); // what a try holds that failed is given back
+        Ok::<_, Unread>((read, voxels))
     })?;
     let Read { grid, voxel_type, blake3, parts, remarks } = read;
     let volume = Volume { grid, voxels };
     Ok(Image { volume, voxel_type: voxel_type.name().to_owned(), blake3, parts, remarks })
 }
 
-fn labels(path: &Path, read: impl Fn(&mut LabelReader) -> Result<Read, Unread>) -> Result<Labels, Unread> {
+fn labels(
+    path: &Path,
+    memory: &MemoryShare<'_>,
+    read: impl Fn(&MemoryShare<'_>, &mut LabelReader) -> Result<Read, Unread>,
+) -> Result<Labels, Unread> {
     let (read, labels) = fault::retried(|| {
-        let mut labels = LabelReader::default();
-        Ok::<_, Unread>((read(&mut labels)?, labels))
+        let (memory, mut labels) = (memory.part(), LabelReader::default());
+        let read = read(&memory, &mut labels)?;
+        memory.keep();
+        Ok::<_, Unread>((read, labels))
     })?;
     let Read { grid, blake3, parts, .. } = read;
     let voxels = labels.finish().map_err(|source| Unread {
@@ -157,7 +209,7 @@ struct Read {
 }
 
 /// Reads a volume, its voxels into `sink`, which gets as many as the grid has.
-fn read(path: &Path, sink: &mut dyn Sink) -> Result<Read, Unread> {
+fn read(path: &Path, memory: &MemoryShare<'_>, sink: &mut dyn Sink) -> Result<Read, Unread> {
     let io = |source| {
         let error = ReadError::Io { path: path.to_owned(), source };
         Unread { error, files: Vec::new() }
@@ -175,7 +227,7 @@ fn read(path: &Path, sink: &mut dyn Sink) -> Result<Read, Unread> {
         let files = FileState::of(&path).map(|state| (path, state)).into_iter().collect();
         return Err(Unread { error, files });
     };
-    let mut files = Files::new(&path, format.name());
+    let mut files = Files::new(&path, format.name(), memory);
     let content = match format {
         Format::Nifti => nifti::read(&mut files, frame, sink),
         Format::Nrrd => nrrd::read(&mut files, frame, sink),
@@ -189,9 +241,10 @@ fn read_stack(
     path: &Path,
     geometry: &StackGeometry,
     meaning: Meaning,
+    memory: &MemoryShare<'_>,
     sink: &mut dyn Sink,
 ) -> Result<Read, Unread> {
-    let mut files = Files::new(path, stack::NAME);
+    let mut files = Files::new(path, stack::NAME, memory);
     let content = stack::read(&mut files, geometry, meaning, sink);
     Ok(Read::of(files.outcome(content)?, files))
 }

@@ -19,6 +19,7 @@ use image::metadata::Orientation as Turn;
 use pdl_store::fault::{self, Watched};
 use pdl_store::file_state::FileState;
 use pdl_store::hash;
+use pdl_store::memory::{self, MemoryLimit, MemoryShare};
 use pdl_store::quiet::quietly;
 use pdl_volume::{Affine, Orientation};
 
@@ -26,7 +27,7 @@ use crate::file::Files;
 use crate::read::{Content, is_volume_name};
 use crate::voxels::Sink;
 use crate::{Part, ReadError, Remark};
-use plane::{Kind, Plane};
+use plane::{Kind, Plane, SliceError};
 
 /// What the errors call it.
 pub(crate) const NAME: &str = "stack of slices";
@@ -99,7 +100,9 @@ pub fn has_pages(path: &Path) -> io::Result<bool> {
     if Format::of(path) != Some(Format::Tiff) {
         return Ok(false);
     }
-    let files = Files::new(path, NAME);
+    let none = MemoryLimit::new(0);
+    let none = none.alone(); // counting pages takes no memory to speak of
+    let files = Files::new(path, NAME, &none);
     let count = |(file, state): (Watched<File>, FileState)| {
         let pages = directory::count(&mut BufReader::new(file), state.size);
         pages.map_err(|problem| files.unsupported(problem))
@@ -182,21 +185,22 @@ fn read_folder(
         .map(|slice| slice.file_stem().unwrap_or_default().to_string_lossy().into_owned())
         .collect();
     let order = order::in_order(&stems).map_err(|problem| files.unsupported(problem))?;
-    let mut assembly = Assembly::new(order.len(), sink);
+    let mut assembly = Assembly::new(order.len(), files.memory, sink);
     for slice in order {
         let path = &slices[slice];
         let (mut file, state) = files.open_plain(path)?;
+        let memory = files.memory.part();
+        memory.take(state.size).map_err(|error| files.no_memory(error))?;
         let mut bytes = Vec::new();
-        let room = bytes.try_reserve_exact(state.size as usize);
-        room.map_err(|_| io(path)(io::ErrorKind::OutOfMemory.into()))?;
+        memory::reserve(&mut bytes, state.size as usize).map_err(|error| files.no_memory(error))?;
         file.read_to_end(&mut bytes).map_err(io(path))?;
         files.parts.push(Part { path: path.clone(), blake3: hash::of_bytes(&bytes), state });
-        let plane = || match format {
-            Format::Png => png::decode(&bytes, meaning),
-            Format::Jpeg => jpeg::decode(&bytes),
-            Format::Tiff => tiff::decode(&bytes),
+        let plane = |memory: &MemoryShare<'_>| match format {
+            Format::Png => png::decode(&bytes, meaning, memory),
+            Format::Jpeg => jpeg::decode(&bytes, memory),
+            Format::Tiff => tiff::decode(&bytes, memory),
         };
-        assembly.add(plane).map_err(|problem| assembly.error(files, problem))?;
+        assembly.add(plane).map_err(|error| assembly.error(files, error))?;
     }
     assembly.finish(files)
 }
@@ -217,10 +221,12 @@ fn format_of(files: &Files<'_>, slices: &[PathBuf]) -> Result<Format, ReadError>
 fn read_pages(files: &mut Files<'_>, sink: &mut dyn Sink) -> Result<(Kind, usize), ReadError> {
     let (file, state) = files.open_plain(files.path)?;
     let pages = quietly(|| tiff::Pages::open(BufReader::new(file), state.size));
-    let mut pages = or_given_up(pages).map_err(|problem| files.unsupported(problem))?;
-    let mut assembly = Assembly::new(pages.count, sink);
+    let mut pages =
+        pages.unwrap_or_else(|| Err(GIVEN_UP.to_owned())).map_err(|problem| files.unsupported(problem))?;
+    let mut assembly = Assembly::new(pages.count, files.memory, sink);
     for page in 0..pages.count {
-        assembly.add(|| pages.plane(page)).map_err(|problem| assembly.error(files, problem))?;
+        let added = assembly.add(|memory| pages.plane(page, memory));
+        added.map_err(|error| assembly.error(files, error))?;
     }
     let blake3 = hash::of_file(files.path).map_err(|error| ReadError::Io {
         path: files.path.to_owned(),
@@ -233,6 +239,7 @@ fn read_pages(files: &mut Files<'_>, sink: &mut dyn Sink) -> Result<(Kind, usize
 /// Planes of one kind on their way into a volume.
 struct Assembly<'a> {
     slices: usize,
+    memory: &'a MemoryShare<'a>,
     sink: &'a mut dyn Sink,
     /// Of the first slice, and so of all.
     kind: Option<Kind>,
@@ -242,15 +249,27 @@ struct Assembly<'a> {
 }
 
 impl<'a> Assembly<'a> {
-    fn new(slices: usize, sink: &'a mut dyn Sink) -> Self {
-        Self { slices, sink, kind: None, taken: 0, room: 0 }
+    fn new(slices: usize, memory: &'a MemoryShare<'a>, sink: &'a mut dyn Sink) -> Self {
+        Self { slices, memory, sink, kind: None, taken: 0, room: 0 }
     }
 
     /// Decodes the next plane and adds it.
-    fn add(&mut self, plane: impl FnOnce() -> Result<Plane, String>) -> Result<(), String> {
+    fn add(
+        &mut self,
+        plane: impl FnOnce(&MemoryShare<'_>) -> Result<Plane, SliceError>,
+    ) -> Result<(), SliceError> {
         // Decoders of other people meet damaged data here: a panic of theirs is this slice's error, no more.
-        let plane = or_given_up(quietly(plane))?;
-        let kind = *self.kind.get_or_insert(plane.kind);
+        let working = self.memory.part();
+        let plane = quietly(|| plane(&working)).unwrap_or_else(|| Err(GIVEN_UP.into()))?;
+        let kind = match self.kind {
+            Some(kind) => kind,
+            None => {
+                let voxels = [plane.kind.columns, plane.kind.rows, self.slices];
+                let voxels = voxels.iter().fold(1, |all: u64, n| all.saturating_mul(*n as u64));
+                self.memory.take_each(voxels, self.sink.voxel_bytes())?;
+                *self.kind.insert(plane.kind)
+            }
+        };
         if plane.kind != kind {
             let text = |kind: Kind| format!("{} x {} pixels of {} bits", kind.columns, kind.rows, kind.bits);
             let both = (plane.kind.voxel_type.name(), kind.voxel_type.name());
@@ -260,13 +279,14 @@ impl<'a> Assembly<'a> {
                 both.0,
                 text(kind),
                 both.1
-            ));
+            )
+            .into());
         }
         if self.taken == self.room {
             // That all slices are as the first is known only once they are there, so memory grows with them.
             let more = self.taken.max(1).min(self.slices - self.room);
             let voxels = more.checked_mul(kind.columns).and_then(|voxels| voxels.checked_mul(kind.rows));
-            self.sink.reserve(voxels.ok_or("is too large")?);
+            self.sink.reserve(voxels.ok_or("is too large")?)?;
             self.room += more;
         }
         self.sink.push(&plane.grey()?);
@@ -280,15 +300,19 @@ impl<'a> Assembly<'a> {
     }
 
     /// The error of the slice that comes next.
-    fn error(&self, files: &Files<'_>, problem: String) -> ReadError {
+    fn error(&self, files: &Files<'_>, error: SliceError) -> ReadError {
         let path = files.path.to_owned();
-        ReadError::Slice { path, number: self.taken + 1, slices: self.slices, problem }
+        match error {
+            SliceError::Memory(source) => ReadError::Memory { path, source },
+            SliceError::Problem(problem) => {
+                ReadError::Slice { path, number: self.taken + 1, slices: self.slices, problem }
+            }
+        }
     }
 }
 
-fn or_given_up<T>(decoded: Option<Result<T, String>>) -> Result<T, String> {
-    decoded.unwrap_or_else(|| Err("cannot be decoded (its decoder gave up)".to_owned()))
-}
+/// What is said when a decoder panicked.
+const GIVEN_UP: &str = "cannot be decoded (its decoder gave up)";
 
 /// Refuses a picture whose EXIF data have viewers turn or mirror it.
 fn check_upright(exif: Option<&[u8]>) -> Result<(), String> {

@@ -2,6 +2,7 @@
 
 use std::io::Read;
 
+use pdl_store::memory::{self, MemoryError};
 use pdl_volume::LabelReader;
 
 use crate::ReadError;
@@ -68,15 +69,21 @@ pub(crate) struct Stored {
 
 /// Where voxels go as they are read.
 pub(crate) trait Sink {
+    /// Bytes that a voxel takes here.
+    fn voxel_bytes(&self) -> u64;
     /// Room for this many more voxels, exactly.
-    fn reserve(&mut self, voxels: usize);
+    fn reserve(&mut self, voxels: usize) -> Result<(), MemoryError>;
     /// The next voxels, x fastest.
     fn push(&mut self, voxels: &[f32]);
 }
 
 impl Sink for Vec<f32> {
-    fn reserve(&mut self, voxels: usize) {
-        self.reserve_exact(voxels);
+    fn voxel_bytes(&self) -> u64 {
+        size_of::<f32>() as u64
+    }
+
+    fn reserve(&mut self, voxels: usize) -> Result<(), MemoryError> {
+        memory::reserve(self, voxels)
     }
 
     fn push(&mut self, voxels: &[f32]) {
@@ -85,8 +92,13 @@ impl Sink for Vec<f32> {
 }
 
 impl Sink for LabelReader {
-    fn reserve(&mut self, voxels: usize) {
-        self.reserve(voxels);
+    fn voxel_bytes(&self) -> u64 {
+        size_of::<u16>() as u64
+    }
+
+    fn reserve(&mut self, voxels: usize) -> Result<(), MemoryError> {
+        let needed = (voxels as u64).saturating_mul(self.voxel_bytes());
+        self.reserve(voxels).map_err(|_| MemoryError::Refused { needed })
     }
 
     fn push(&mut self, voxels: &[f32]) {
@@ -119,6 +131,7 @@ impl Stored {
         if declared > most {
             return Err(truncated(most));
         }
+        files.memory.take_each(voxels, sink.voxel_bytes()).map_err(|error| files.no_memory(error))?;
         let skipped = std::io::copy(&mut stream.take(before), &mut std::io::sink());
         let skipped = skipped.map_err(|error| files.damaged(&error))?;
         let mut bytes = vec![0; PIECE.min(volume as usize)];
@@ -134,7 +147,8 @@ impl Stored {
                 // What a compressed stream holds is known only once it is there, so memory grows with it.
                 let more = if compressed { held.max(taken).max(wanted as u64) } else { volume };
                 let more = more.min(volume - room);
-                sink.reserve(more.div_ceil(self.voxel_type.bytes() as u64) as usize);
+                let room_for = sink.reserve(more.div_ceil(self.voxel_type.bytes() as u64) as usize);
+                room_for.map_err(|error| files.no_memory(error))?;
                 room += more;
             }
             piece.clear();

@@ -204,6 +204,46 @@ fn a_space_that_does_not_say_where_left_is_is_refused() {
 }
 
 #[test]
+fn lengths_in_other_units_are_converted_and_that_is_said() {
+    let scratch = tempfile::tempdir().unwrap();
+    let path = scratch.path().join("a.nrrd");
+    let read = |units: &str| {
+        let head = "NRRD0004\ntype: uchar\ndimension: 3\nspace: right-anterior-superior\nsizes: 1 1 2\n";
+        let place = "space directions: (2,0,0) (0,3,0) (0,0,4)\nspace origin: (10,20,30)\n";
+        fs::write(&path, format!("{head}{place}{units}encoding: raw\n\nab")).unwrap();
+        let image = read_image(&path).unwrap();
+        let affine = image.volume.grid.affine;
+        (affine.spacing_mm(), affine.origin_mm(), image.remarks)
+    };
+    let near = |a: [f64; 3], b: [f64; 3]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-12);
+    let plain = ([2.0, 3.0, 4.0], [10.0, 20.0, 30.0], Vec::new());
+    for same in ["", "space units: \"mm\" \"mm\" \"mm\"\n", "space units: \"\" \"\" \"\"\n"] {
+        assert_eq!(read(same), plain, "{same}");
+    }
+    for (unit, mm) in
+        [("um", 1e-3), ("\u{b5}m", 1e-3), ("microns", 1e-3), ("m", 1e3), ("cm", 10.0), ("in", 25.4)]
+    {
+        let (sides, origin, remarks) = read(&format!("space units: \"{unit}\" \"{unit}\" \"{unit}\"\n"));
+        assert!(near(sides, plain.0.map(|v| v * mm)) && near(origin, plain.1.map(|v| v * mm)), "{unit}");
+        assert_eq!(remarks, [Remark::OtherUnit { unit: unit.to_owned() }]);
+    }
+    let (sides, _, remarks) = read("space units: \"cm\" \"mm\" \"um\"\n");
+    assert!(near(sides, [20.0, 3.0, 4e-3]));
+    assert_eq!(remarks, [Remark::OtherUnit { unit: "cm, mm, um".to_owned() }]);
+    let (sides, _, remarks) = read("space units: \"pixel\" \"pixel\" \"pixel\"\n");
+    assert_eq!(sides, plain.0);
+    assert!(matches!(remarks.as_slice(), [Remark::OddHeader { problem }] if problem.contains("(pixel)")));
+    // NIfTI's unit stands in three bits.
+    for (code, unit, mm) in [(1, "m", 1e3), (3, "um", 1e-3)] {
+        let image = changed("one.nii", &[(123, &[code])]).unwrap();
+        assert!(image.remarks.contains(&Remark::OtherUnit { unit: unit.to_owned() }));
+        let plain = read_image(&folder().join("formats/one.nii")).unwrap().volume.grid.spacing_mm();
+        let sides = image.volume.grid.spacing_mm();
+        assert!(sides.iter().zip(plain).all(|(a, b)| (a - b * mm).abs() < 1e-9 * a), "{sides:?}");
+    }
+}
+
+#[test]
 fn names_tell_volumes_from_other_files() {
     for name in ["a.nii", "a.b.nii.gz", "a.NRRD", "a.nhdr", "a.mha", "a.mhd", "a.hdr"] {
         assert!(is_volume_name(name), "{name}");

@@ -36,6 +36,10 @@ use std::path::PathBuf;
 
 use pdl_io::ReadError;
 use pdl_store::StoreError;
+use pdl_store::memory::MemoryError;
+
+/// Voxels may become this many times as many when a case is resampled: eight times along each axis.
+pub const MOST_GROWTH: u32 = 512;
 
 /// A cohort or a case that could not be prepared.
 #[derive(Debug, thiserror::Error)]
@@ -91,6 +95,32 @@ pub enum PrepareError {
         /// The shape asked for.
         shape: [usize; 3],
         /// What the resampler said.
+        problem: String,
+    },
+    /// A case needs more memory than there is.
+    #[error("{0}: if its size is right, allow more memory or take a larger target spacing")]
+    Memory(#[from] MemoryError),
+    /// A proxy needs more memory than there is.
+    #[error("the proxies are too large ({0}): take a smaller --proxy-size, or allow more memory")]
+    ProxyMemory(MemoryError),
+    /// A case would be far larger at the plan's spacing than it is.
+    #[error(
+        "at the plan's spacing its {before} voxels would become {after:.3e}, more than {} times as many: its spacing or \
+         the plan's is wrong",
+        MOST_GROWTH
+    )]
+    Growth {
+        /// Voxels as it is stored.
+        before: u64,
+        /// Voxels that it would have.
+        after: f64,
+    },
+    /// A plan that holds what cannot be.
+    #[error("the plan cannot be used ({problem}); mend it, or give --replan to make a new one: {}", path.display())]
+    Plan {
+        /// The plan's file.
+        path: PathBuf,
+        /// What is wrong with it.
         problem: String,
     },
     /// An option's value that cannot be.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use pdl_cohort::attributes::{Modality, Split};
 use pdl_cohort::cases::Finding;
+use pdl_cohort::plausible::SIDES_MM;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -171,6 +172,13 @@ pub struct ProxyPlan {
     pub labels: bool,
 }
 
+impl ProxyPlan {
+    /// Memory that a case's proxy takes until it is written, bytes: its float32 twice.
+    pub(crate) fn bytes(&self) -> u64 {
+        crate::source::voxels(self.shape).saturating_mul(2 * size_of::<f32>() as u64)
+    }
+}
+
 /// What is done to every case. Axes are x, y, z of the RAS+ images.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Plan {
@@ -203,6 +211,10 @@ impl Plan {
     /// [`PrepareError::Option`] when an option's value cannot be.
     pub fn new(fingerprint: &Fingerprint, parameters: &PrepareParameters) -> Result<Self, PrepareError> {
         let spacing = lengths_mm("--spacing", parameters.spacing.as_deref())?;
+        if spacing.is_some_and(|spacing| !is_plausible(spacing)) {
+            let (low, high) = (SIDES_MM.start(), SIDES_MM.end());
+            return Err(PrepareError::Option(format!("--spacing takes lengths from {low} to {high} mm")));
+        }
         let spacing_mm = spacing.unwrap_or_else(|| target_spacing(fingerprint));
         let (normalisation, mapping) = scheme::choose(fingerprint, parameters)?;
         let fov_mm = field_of_view(fingerprint, parameters)?;
@@ -224,6 +236,23 @@ impl Plan {
             parameters: parameters.clone(),
             fingerprint: fingerprint.clone(),
         })
+    }
+
+    /// What cannot be of a plan that may have been edited; nothing when it can be carried out.
+    pub(crate) fn problem(&self) -> Option<String> {
+        let ProxyPlan { shape, fov_mm, .. } = &self.proxies;
+        if !is_plausible(self.spacing_mm) {
+            let (low, high) = (SIDES_MM.start(), SIDES_MM.end());
+            return Some(format!(
+                "spacing_mm is {:?}, expected lengths from {low} to {high} mm",
+                self.spacing_mm
+            ));
+        }
+        if shape.iter().any(|n| !PROXY_SIDES.contains(n)) {
+            return Some(format!("the shape of its proxies is {shape:?}, expected numbers from 1 to 1024"));
+        }
+        let field = fov_mm.filter(|fov| !fov.iter().all(|side| side.is_finite() && *side > 0.0))?;
+        Some(format!("the field of view of its proxies is {field:?} mm, expected lengths above 0"))
     }
 
     /// Which parts of the plan are not what its own fingerprint and options give, that is, were edited; nothing when
@@ -270,6 +299,14 @@ impl Plan {
             .collect()
     }
 }
+
+/// Whether a voxel can have these sides, mm.
+fn is_plausible(sides: [f64; 3]) -> bool {
+    sides.iter().all(|side| SIDES_MM.contains(side))
+}
+
+/// Voxels that a proxy may have along an axis.
+const PROXY_SIDES: std::ops::RangeInclusive<usize> = 1..=1024;
 
 /// The three lengths of an option.
 fn lengths_mm(option: &str, lengths: Option<&[f64]>) -> Result<Option<[f64; 3]>, PrepareError> {
@@ -338,7 +375,7 @@ fn proxy_shape(
             ));
         }
     };
-    if [x, y, z].iter().any(|n| !(1..=1024).contains(n)) {
+    if [x, y, z].iter().any(|n| !PROXY_SIDES.contains(n)) {
         return Err(PrepareError::Option("--proxy-size takes numbers from 1 to 1024".to_owned()));
     }
     // Single pictures stay pictures: stretching one plane to many would compare it with itself.
@@ -374,6 +411,25 @@ mod tests {
         assert_eq!(spacing([1.0, 1.0, 5.0], [256.0, 256.0, 40.0]), [1.0, 1.0, 2.5]);
         assert_eq!(spacing([1.0, 1.0, 5.0], [256.0, 256.0, 100.0]), [1.0, 1.0, 5.0]);
         assert_eq!(spacing([1.0, 1.0, 3.0], [256.0, 256.0, 40.0]), [1.0, 1.0, 3.0]);
+    }
+
+    #[test]
+    fn a_plan_that_cannot_be_is_told() {
+        let plan = Plan::new(&fingerprint([1.0; 3], [64.0; 3]), &PrepareParameters::default()).unwrap();
+        assert_eq!(plan.problem(), None);
+        let edited = |edit: &dyn Fn(&mut Plan)| {
+            let mut plan = plan.clone();
+            edit(&mut plan);
+            plan.problem().unwrap()
+        };
+        for side in [1e-30, 0.0, -1.0, 1e30, 1e-4] {
+            assert!(edited(&|plan| plan.spacing_mm[1] = side).starts_with("spacing_mm is"), "{side}");
+        }
+        assert!(edited(&|plan| plan.proxies.shape[2] = 1 << 40).contains("expected numbers from 1 to 1024"));
+        assert!(edited(&|plan| plan.proxies.fov_mm = Some([1.0, 0.0, 1.0])).contains("field of view"));
+        let parameters =
+            PrepareParameters { spacing: Some(vec![1e-6, 1.0, 1.0]), ..PrepareParameters::default() };
+        assert!(Plan::new(&fingerprint([1.0; 3], [64.0; 3]), &parameters).is_err());
     }
 
     #[test]

@@ -8,6 +8,7 @@ use pdl_cohort::cases::{CaseRow, Cases, Finding};
 use pdl_io::nifti;
 use pdl_store::hash::Key;
 use pdl_store::journal::{Journal, Stamp};
+use pdl_store::memory::MemoryLimit;
 use pdl_store::progress::{self, Run};
 use pdl_store::table::{self, column, list};
 use pdl_store::{StoreError, atomic, json};
@@ -24,8 +25,8 @@ use crate::plan::{self, Plan, PrepareParameters, Resampling};
 use crate::proxies::labels::ProxyLabels;
 use crate::proxies::{self, ProxyRow, ProxyWriter, ROWS_PER_FILE};
 use crate::remote_results;
-use crate::resample::{resample_image, resample_labels, shape_at};
-use crate::source::{Source, batches};
+use crate::resample::{checked_shape_at, resample_image, resample_labels, shape_at};
+use crate::source::{self, Source, batches};
 use crate::spline;
 
 /// The table's name inside a curation folder.
@@ -155,12 +156,15 @@ pub fn prepare(
     }
     remote_results::collect(out)?;
     let (plan, mut findings) = make_plan(out, &rows, parameters, replan, run)?;
+    let limit = run.memory_limit();
+    limit.alone().take(plan.proxies.bytes()).map_err(PrepareError::ProxyMemory)?;
     let stage = Stage {
         out,
         plan: &plan,
         journal: Journal::open(out, "prepare", run.trust)?,
         proxy_journal: Journal::open(out, "proxies", run.trust)?,
         run,
+        memory: limit.bytes(),
     };
     run.progress.begin("preparing cases", rows.len() as u64);
     let mut done = Vec::with_capacity(rows.len());
@@ -206,7 +210,7 @@ pub(crate) fn make_plan(
         rows.iter().copied().filter(|row| parameters.plan_from.includes(row.split)).collect();
     let mut fingerprint = take_fingerprint(out, &training, parameters.crop, run)?;
     let path = out.join(plan::FILE);
-    let pinned: Option<Plan> = if path.exists() && !replan { Some(json::read(&path)?) } else { None };
+    let pinned = if path.exists() && !replan { Some(checked_plan(&path)?) } else { None };
     let pinned = match pinned {
         Some(plan) if plan.parameters == *parameters && plan.modality == fingerprint.modality => Some(plan),
         Some(plan) => {
@@ -229,6 +233,13 @@ pub(crate) fn make_plan(
     Ok((plan, fingerprint.findings))
 }
 
+/// Reads a plan, and checks what it holds, which may have been edited.
+fn checked_plan(path: &Path) -> Result<Plan, PrepareError> {
+    let plan: Plan = json::read(path)?;
+    let problem = plan.problem();
+    problem.map_or(Ok(plan), |problem| Err(PrepareError::Plan { path: path.to_owned(), problem }))
+}
+
 /// The options that are not those of the plan, by name.
 fn changed(plan: &Plan, parameters: &PrepareParameters) -> String {
     let names = plan::differences(&plan.parameters, parameters);
@@ -246,31 +257,35 @@ fn take_fingerprint(
     };
     let journal = Journal::<CaseFingerprint>::open(out, "fingerprint", run.trust)?;
     run.progress.begin("taking the fingerprint", training.len() as u64);
-    let mut parts: Vec<Option<CaseFingerprint>> = Vec::with_capacity(training.len());
-    for batch in batches(training, run.memory(), Grid::len) {
+    let mut parts: Vec<Result<CaseFingerprint, PrepareError>> = Vec::with_capacity(training.len());
+    let limit = run.memory_limit();
+    for batch in batches(training, limit.bytes(), |grid| source::voxels(grid.shape)) {
         let one = |row: &&CaseRow| {
             let _item = progress::at_work(run.progress, &row.case_id);
-            let part = fingerprint_once(out, &journal, row, crop);
+            let part = fingerprint_once(out, &journal, row, crop, &limit);
             run.progress.advance(1);
             part
         };
         parts.extend(batch.par_iter().map(one).collect::<Result<Vec<_>, StoreError>>()?);
     }
+    let first = parts.iter().find_map(|part| part.as_ref().err()).map(ToString::to_string);
     let (rows, parts): (Vec<&CaseRow>, Vec<CaseFingerprint>) =
-        training.iter().zip(parts).filter_map(|(row, part)| Some((*row, part?))).unzip();
-    if rows.is_empty() {
-        return Err(PrepareError::NoTrainingCases { out: out.to_owned() });
+        training.iter().zip(parts).filter_map(|(row, part)| Some((*row, part.ok()?))).unzip();
+    if let (true, Some(first)) = (rows.is_empty(), first) {
+        return Err(PrepareError::AllFailed { count: training.len(), first });
     }
     Ok(Fingerprint::of(modality, &rows, &parts))
 }
 
-/// The case's part, or nothing when its files cannot be read: the case is reported where it is prepared.
+/// The case's part; inside an error when its files cannot be read: the case is reported where it is
+/// prepared.
 fn fingerprint_once(
     out: &Path,
     journal: &Journal<CaseFingerprint>,
     row: &CaseRow,
     crop: Crop,
-) -> Result<Option<CaseFingerprint>, StoreError> {
+    limit: &MemoryLimit,
+) -> Result<Result<CaseFingerprint, PrepareError>, StoreError> {
     let key = Key::new("fingerprint 3")
         .part("image", &row.image_blake3)
         .part("label", &row.label_blake3)
@@ -278,17 +293,17 @@ fn fingerprint_once(
         .part("crop", &crop)
         .finish();
     if let Some(known) = journal.find(&row.case_id, &key) {
-        return Ok(Some(known.clone()));
+        return Ok(Ok(known.clone()));
     }
-    let source = match Source::read(out, row) {
+    let source = match Source::read(out, row, &limit.share()) {
         Ok(source) => source,
-        Err(error) => return machine_failure(row, &error).map_or(Ok(None), Err),
+        Err(error) => return machine_failure(row, &error).map_or(Ok(Err(error)), Err),
     };
     let nonzero = nonzero_box_share(&source.image);
     let source = source.crop(crop);
     let part = CaseFingerprint::of(&source.image, &source.labels, nonzero);
     journal.record(&row.case_id, &key, Vec::new(), &part)?;
-    Ok(Some(part))
+    Ok(Ok(part))
 }
 
 /// The machine's error beneath one of a case: it ends the run, since it says nothing of the case.
@@ -316,6 +331,8 @@ pub(crate) struct Stage<'a> {
     pub journal: Journal<PreparedRow>,
     pub proxy_journal: Journal<Vec<f64>>,
     pub run: Run<'a>,
+    /// Most bytes that all cases may take together.
+    pub memory: u64,
 }
 
 impl Stage<'_> {
@@ -364,7 +381,7 @@ impl Stage<'_> {
 
     /// Cases that may be in memory together.
     fn batches<'r, 'c>(&self, rows: &'r [&'c CaseRow]) -> Vec<&'r [&'c CaseRow]> {
-        batches_by_memory(rows, self.plan, self.run.memory())
+        batches_by_memory(rows, self.plan, self.memory)
     }
 
     /// Works on cases; one that fails by its own fault is a result, too.
@@ -418,7 +435,7 @@ impl Stage<'_> {
             return Ok((known.clone(), false));
         }
         let Source { image, labels, cropped } = source.map_or_else(|| self.source(row), Ok)?;
-        let shape = shape_at(&image.grid, self.plan.spacing_mm);
+        let shape = checked_shape_at(&image.grid, self.plan.spacing_mm)?;
         let image_name = format!("{IMAGES}/{}.nii.gz", row.case_id);
         let label_name = format!("{LABELS}/{}.nii.gz", row.case_id);
         // The image is written and gone before the labels are resampled: one of them at a time takes copies.
@@ -448,9 +465,21 @@ impl Stage<'_> {
         Ok((prepared, true))
     }
 
-    /// A case's volumes, cropped.
+    /// A case's volumes, cropped; once it is clear that there is memory for them and for what
+    /// becomes of them.
     fn source(&self, row: &CaseRow) -> Result<Source, PrepareError> {
-        Ok(Source::read(self.out, row)?.crop(self.plan.crop))
+        let limit = MemoryLimit::new(self.memory);
+        if let Some(grid) = row.grid().map(|grid| grid.to_ras()) {
+            let resampled = match self.plan.crop {
+                Crop::None => source::voxels(checked_shape_at(&grid, self.plan.spacing_mm)?),
+                _ => 0, // which box is kept is known only when the image is there
+            };
+            limit.alone().take(source::bytes(&grid, resampled))?;
+        }
+        let cropped = Source::read(self.out, row, &limit.alone())?.crop(self.plan.crop);
+        let resampled = checked_shape_at(&cropped.image.grid, self.plan.spacing_mm)?;
+        limit.alone().take(source::bytes(&cropped.image.grid, source::voxels(resampled)))?;
+        Ok(cropped)
     }
 
     /// The hash of everything a case's prepared files are made from.
@@ -497,7 +526,10 @@ pub(crate) fn batches_by_memory<'r, 'c>(
     plan: &Plan,
     memory: u64,
 ) -> Vec<&'r [&'c CaseRow]> {
-    let resampled = |grid: &Grid| shape_at(&grid.to_ras(), plan.spacing_mm).iter().product();
+    let resampled = |grid: &Grid| {
+        let resampled = source::voxels(shape_at(&grid.to_ras(), plan.spacing_mm));
+        resampled.saturating_add(plan.proxies.bytes() / source::BYTES_A_VOXEL)
+    };
     batches(rows, memory, resampled)
 }
 
@@ -512,7 +544,7 @@ pub fn prepare_image(image: Volume<f32>, plan: &Plan) -> Result<Volume<f32>, Pre
 }
 
 fn normalised_and_resampled(mut image: Volume<f32>, plan: &Plan) -> Result<Volume<f32>, PrepareError> {
-    let shape = shape_at(&image.grid, plan.spacing_mm);
+    let shape = checked_shape_at(&image.grid, plan.spacing_mm)?;
     normalise(&mut image, &plan.normalisation);
     match plan.resample {
         Resampling::Box => resample_image(image, shape),

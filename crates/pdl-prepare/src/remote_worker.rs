@@ -53,6 +53,7 @@ pub fn plan_remote(
         journal: Journal::open(out, "prepare", run.trust)?,
         proxy_journal: Journal::open(out, "proxies", run.trust)?,
         run,
+        memory: run.memory(),
     };
     let mut missing = Vec::new();
     for (number, chunk) in rows.chunks(ROWS_PER_FILE).enumerate() {
@@ -125,6 +126,7 @@ fn submit_result(out: &Path, plan: &Plan, row: &CaseRow, run: Run<'_>) -> Result
         journal: Journal::open(out, &remote_results::volumes_journal(row), run.trust)?,
         proxy_journal: Journal::open(out, &remote_results::proxy_journal(row), run.trust)?,
         run,
+        memory: run.memory(),
     };
     let key = stage.proxy_key(row);
     let submitted = stage.proxy_journal.find(&row.case_id, &key).is_some()

@@ -7,9 +7,10 @@ use std::ops::Range;
 use fast_image_resize::images::{TypedImage, TypedImageRef};
 use fast_image_resize::pixels::F32;
 use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
+use pdl_store::memory::zeros;
 use pdl_volume::{Grid, LabelMap, Volume};
 
-use crate::PrepareError;
+use crate::{MOST_GROWTH, PrepareError};
 
 /// Voxels this many times longer along one axis than along another are resampled in two goes.
 pub const ANISOTROPY: f64 = 3.0;
@@ -59,6 +60,21 @@ pub fn shape_at(grid: &Grid, spacing_mm: [f64; 3]) -> [usize; 3] {
     })
 }
 
+/// As [`shape_at`], for a case that is to be resampled.
+///
+/// # Errors
+/// [`PrepareError::Growth`] when it would have more than [`MOST_GROWTH`] times the voxels that it
+/// has.
+pub fn checked_shape_at(grid: &Grid, spacing_mm: [f64; 3]) -> Result<[usize; 3], PrepareError> {
+    let shape = shape_at(grid, spacing_mm);
+    let product = |shape: [usize; 3]| shape.into_iter().map(|n| n as f64).product::<f64>();
+    let (before, after) = (product(grid.shape), product(shape));
+    if after <= before * f64::from(MOST_GROWTH) {
+        return Ok(shape);
+    }
+    Err(PrepareError::Growth { before: before as u64, after })
+}
+
 /// The axis across thick slices: the one whose voxels are more than [`ANISOTROPY`] times longer than the
 /// shortest, before or after, and longer than those of both other axes.
 pub fn thick_axis(old_mm: [f64; 3], new_mm: [f64; 3]) -> Option<usize> {
@@ -96,7 +112,7 @@ pub fn resample_labels(labels: LabelMap, shape: [usize; 3]) -> Result<LabelMap, 
     }
     let grid = labels.grid.resized(shape);
     let methods = methods(&labels.grid, &grid, Interpolation::LinearPoint);
-    let mut voxels = vec![0; grid.len()];
+    let mut voxels = zeros(grid.len())?;
     for (label, place) in boxes(&labels) {
         let parts: [Part; 3] =
             std::array::from_fn(|axis| Part::about(&place[axis], labels.grid.shape[axis], shape[axis]));
@@ -248,7 +264,8 @@ fn resample_axis(
         (options.crop(0.0, window.start, width as f64, window.length), width, window.voxels)
     };
     let mut resizer = Resizer::new();
-    let mut result = vec![0.0_f32; pictures * new_width * new_height];
+    let wanted = pictures * new_width * new_height;
+    let mut result = zeros::<f32>(wanted).map_err(|error| error.to_string())?;
     for (from, to) in voxels.chunks(width * height).zip(result.chunks_mut(new_width * new_height)) {
         let from = bytemuck::cast_slice(from);
         let from = TypedImageRef::<F32>::from_buffer(width as u32, height as u32, from)

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use pdl_cohort::cases::CaseRow;
+use pdl_store::memory::MemoryShare;
 use pdl_volume::{Grid, LabelMap, Volume, VoxelBox};
 
 use crate::PrepareError;
@@ -10,7 +11,7 @@ use crate::crop::{Crop, Cropped};
 
 /// Memory that a case takes while it is prepared, for each of its voxels before or after, whichever are more: four
 /// copies of float32.
-const BYTES_A_VOXEL: u64 = 16;
+pub(crate) const BYTES_A_VOXEL: u64 = 16;
 
 /// Most cases in work together.
 const CASES_AT_A_TIME: usize = 32;
@@ -25,10 +26,10 @@ pub(crate) struct Source {
 
 impl Source {
     /// Reads the files of a case and puts them on the grid that its row states.
-    pub(crate) fn read(out: &Path, row: &CaseRow) -> Result<Self, PrepareError> {
+    pub(crate) fn read(out: &Path, row: &CaseRow, memory: &MemoryShare<'_>) -> Result<Self, PrepareError> {
         let image_path = out.join(&row.image);
         let label_path = out.join(row.label.as_deref().unwrap_or_default());
-        let image = pdl_io::read_image(&image_path)?;
+        let image = pdl_io::read_image_within(&image_path, memory)?;
         if image.blake3 != row.image_blake3 {
             return Err(PrepareError::SourceChanged { path: image_path });
         }
@@ -36,7 +37,7 @@ impl Source {
         let grid = row.grid().filter(|grid| grid.shape == image.volume.grid.shape);
         let Some(grid) = grid else { return Err(PrepareError::SourceChanged { path: image_path }) };
         let image = Volume { grid, voxels: image.volume.voxels }.into_ras();
-        let labels = pdl_io::read_labels(&label_path)?;
+        let labels = pdl_io::read_labels_within(&label_path, memory)?;
         if Some(&labels.blake3) != row.label_blake3.as_ref() || labels.map.grid.shape != grid.shape {
             return Err(PrepareError::SourceChanged { path: label_path });
         }
@@ -53,17 +54,24 @@ impl Source {
     }
 }
 
+/// Memory that a case takes whose volume lies on `grid` and has `resampled` voxels afterwards.
+pub(crate) fn bytes(grid: &Grid, resampled: u64) -> u64 {
+    voxels(grid.shape).max(resampled).saturating_mul(BYTES_A_VOXEL)
+}
+
+/// Voxels of a shape out of a table, which may be any.
+pub(crate) fn voxels(shape: [usize; 3]) -> u64 {
+    shape.iter().fold(1, |all, n| all.saturating_mul(*n as u64))
+}
+
 /// Cuts cases into runs that may be worked on together: all of one run fit into `memory` bytes, or it is a single case.
 /// `resampled` gives a case's voxels after resampling.
 pub(crate) fn batches<'a, 'b>(
     mut rows: &'a [&'b CaseRow],
     memory: u64,
-    resampled: impl Fn(&Grid) -> usize,
+    resampled: impl Fn(&Grid) -> u64,
 ) -> Vec<&'a [&'b CaseRow]> {
-    let bytes = |row: &CaseRow| {
-        let voxels = row.grid().map_or(0, |grid| grid.len().max(resampled(&grid)));
-        voxels as u64 * BYTES_A_VOXEL
-    };
+    let bytes = |row: &CaseRow| row.grid().map_or(0, |grid| bytes(&grid, resampled(&grid)));
     let mut batches = Vec::new();
     while !rows.is_empty() {
         let mut left = memory;

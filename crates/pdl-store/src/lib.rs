@@ -1,11 +1,11 @@
 //! How a stage keeps what it made.
 //!
-//! In: bytes, rows and JSON values. Out: files that are whole or absent ([`atomic`]), content
-//! hashes ([`hash`]), tables ([`table`]), JSON files ([`json`]), a [`journal`] by which a stage
-//! that was killed finds what is still valid, a [`lock`] that keeps two runs out of one folder,
-//! words ([`text`]), a way to outlive the panics of other people's codecs ([`quiet`]), and one to
-//! tell the errors of the machine from those of a file ([`fault`]). It never knows what a case, a
-//! volume or a pair is.
+//! In: bytes, rows and JSON values. Out: files that are whole or absent ([`atomic`]), content hashes
+//! ([`hash`]), tables ([`table`]), JSON files ([`json`]), a [`journal`] by which a stage that was
+//! killed finds what is still valid, a [`lock`] that keeps two runs out of one folder, a limit for
+//! [`memory`], words ([`text`]), a way to outlive the panics of other people's codecs ([`quiet`]), and
+//! one to tell the errors of the machine from those of a file ([`fault`]). It never knows what a case,
+//! a volume or a pair is.
 //!
 //! ```
 //! use pdl_store::{atomic, hash};
@@ -25,6 +25,7 @@ pub mod hash;
 pub mod journal;
 pub mod json;
 pub mod lock;
+pub mod memory;
 pub mod paths;
 pub mod progress;
 pub mod quiet;
@@ -78,6 +79,14 @@ pub enum StoreError {
         path: PathBuf,
         /// What is wrong with it.
         problem: String,
+    },
+    /// A file holds more than the memory limit allows.
+    #[error("{source}: {}", path.display())]
+    Memory {
+        /// Which file.
+        path: PathBuf,
+        /// What it needs, and what is allowed.
+        source: memory::MemoryError,
     },
     /// Another run works in the folder.
     #[error("another pdl run is working in this folder; wait for it or stop it: {}", path.display())]

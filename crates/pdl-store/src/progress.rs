@@ -1,5 +1,7 @@
 //! How a stage tells how far it is.
 
+use crate::memory::MemoryLimit;
+
 /// What an interrupted program says. Files are written under other names first, so that it leaves
 /// whole files only.
 pub const HOW_TO_GO_ON: &str = "interrupted: finished work is kept; run the same command again to resume";
@@ -53,12 +55,13 @@ pub struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// The limit, or half of the memory that is free now.
+    /// The limit, or half of the memory that is free now, bytes.
     pub fn memory(&self) -> u64 {
-        self.memory.unwrap_or_else(|| {
-            let mut system = sysinfo::System::new();
-            system.refresh_memory();
-            system.available_memory() / 2
-        })
+        self.memory_limit().bytes()
+    }
+
+    /// The same, for cases that take their memory from it.
+    pub fn memory_limit(&self) -> MemoryLimit {
+        MemoryLimit::or_half_of_free(self.memory)
     }
 }

@@ -8,14 +8,15 @@ use std::sync::Arc;
 use arrow::array::{Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema};
 use arrow::util::display::array_value_to_string;
-use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::arrow::{ArrowWriter, ProjectionMask};
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::memory::MemoryShare;
 use crate::{Result, StoreError, atomic};
 
 /// A non-null column.
@@ -98,6 +99,9 @@ fn to_batch<T: Serialize>(path: &Path, schema: &Schema, rows: &[T]) -> Result<Re
     RecordBatch::try_new(Arc::new(schema.clone()), arrays).map_err(|e| problem(&e))
 }
 
+/// Rows of a user's table that are in memory as they are stored.
+const ROWS_AT_A_TIME: usize = 1024;
+
 /// Reads the rows and the metadata of a Parquet file.
 ///
 /// # Errors
@@ -113,6 +117,46 @@ pub fn read_rows<T: DeserializeOwned>(path: &Path) -> Result<(Vec<T>, HashMap<St
         rows.extend(part);
     }
     Ok((rows, metadata))
+}
+
+/// Reads some of the columns of a Parquet file, those of them that it has, a few rows at a time.
+/// Each row counts as `row_bytes` of memory besides what its values take.
+///
+/// # Errors
+/// [`StoreError`] when it is missing, cut short or does not fit the type; [`StoreError::Memory`] when
+/// it has more rows, or longer values, than the share gives.
+pub fn read_columns<T: DeserializeOwned>(
+    path: &Path,
+    columns: &[&str],
+    row_bytes: u64,
+    memory: &MemoryShare<'_>,
+) -> Result<Vec<T>> {
+    let problem = |e: &dyn std::fmt::Display| table_problem(path, e);
+    let no_memory = |source| StoreError::Memory { path: path.to_owned(), source };
+    let builder = open(path)?;
+    if !columns.iter().any(|column| builder.schema().column_with_name(column).is_some()) {
+        return Err(problem(&format!("it has none of the columns {}", columns.join(", "))));
+    }
+    // What the file says of itself, before any of it is read.
+    let declared = builder.metadata().file_metadata().num_rows().max(0) as u64;
+    let part = memory.part();
+    part.take_each(declared, row_bytes).map_err(no_memory)?;
+    drop(part);
+    let mask = ProjectionMask::columns(builder.parquet_schema(), columns.iter().copied());
+    let mut rows: Vec<T> = Vec::new();
+    let batches = builder.with_projection(mask).with_batch_size(ROWS_AT_A_TIME).build();
+    for batch in batches.map_err(|e| problem(&e))? {
+        let batch = batch.map_err(|e| problem(&e))?;
+        let held = (batch.num_rows() as u64).saturating_mul(row_bytes);
+        memory.take(held.saturating_add(batch.get_array_memory_size() as u64)).map_err(no_memory)?;
+        rows.extend(serde_arrow::from_record_batch::<Vec<T>>(&batch).map_err(|e| problem(&e))?);
+    }
+    Ok(rows)
+}
+
+fn open(path: &Path) -> Result<ParquetRecordBatchReaderBuilder<File>> {
+    let file = File::open(path).map_err(StoreError::io("read the table", path))?;
+    ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| table_problem(path, &e))
 }
 
 /// A Parquet file's own metadata, without reading its rows.
@@ -138,14 +182,19 @@ pub fn column_names(path: &Path) -> Result<Vec<String>> {
 /// A column of a Parquet file, whatever its type, as text without spaces around it; nothing where it is null.
 ///
 /// # Errors
-/// [`StoreError`] when the file is missing or cut short or has no such column.
-pub fn read_text(path: &Path, column: &str) -> Result<Vec<Option<String>>> {
+/// [`StoreError`] when the file is missing or cut short or has no such column;
+/// [`StoreError::Memory`] when the column needs more than the share gives.
+pub fn read_text(path: &Path, column: &str, memory: &MemoryShare<'_>) -> Result<Vec<Option<String>>> {
     let problem = |e: &dyn std::fmt::Display| table_problem(path, e);
-    let file = File::open(path).map_err(StoreError::io("read the table", path))?;
-    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| problem(&e))?;
+    let no_memory = |source| StoreError::Memory { path: path.to_owned(), source };
+    let builder = open(path)?;
+    let mask = ProjectionMask::columns(builder.parquet_schema(), [column]);
     let mut texts = Vec::new();
-    for batch in builder.build().map_err(|e| problem(&e))? {
+    let batches = builder.with_projection(mask).with_batch_size(ROWS_AT_A_TIME).build();
+    for batch in batches.map_err(|e| problem(&e))? {
         let batch = batch.map_err(|e| problem(&e))?;
+        let held = batch.num_rows() * size_of::<Option<String>>() + batch.get_array_memory_size();
+        memory.take(held as u64).map_err(no_memory)?;
         let values =
             batch.column_by_name(column).ok_or_else(|| problem(&format!("it has no column {column}")))?;
         for row in 0..values.len() {
@@ -167,6 +216,7 @@ fn table_problem(path: &Path, problem: &dyn std::fmt::Display) -> StoreError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::memory::MemoryLimit;
     use serde::Deserialize;
 
     #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -197,11 +247,45 @@ mod tests {
         assert_eq!(read, rows);
         assert_eq!(metadata["key"], "value");
         assert_eq!(column_names(&path).unwrap(), ["id", "rank", "labels", "score"]);
-        assert_eq!(read_text(&path, "rank").unwrap(), [Some("1".to_owned()), None]);
-        assert_eq!(read_text(&path, "score").unwrap(), [Some("inf".to_owned()), Some("-0.5".to_owned())]);
-        assert!(read_text(&path, "none").is_err());
+        let limit = MemoryLimit::new(1 << 20);
+        let text = |column| read_text(&path, column, &limit.alone());
+        assert_eq!(text("rank").unwrap(), [Some("1".to_owned()), None]);
+        assert_eq!(text("score").unwrap(), [Some("inf".to_owned()), Some("-0.5".to_owned())]);
+        assert!(text("none").is_err());
         let bytes = std::fs::read(&path).unwrap();
         write_rows(&path, &schema, &rows, facts).unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), bytes);
+    }
+
+    #[test]
+    fn a_table_of_more_rows_than_there_is_memory_for_is_refused_with_the_figures() {
+        #[derive(Debug, PartialEq, Serialize, Deserialize)]
+        struct Named {
+            id: String,
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("t.parquet");
+        let schema = Schema::new(vec![column("id", DataType::Utf8), column("other", DataType::UInt8)]);
+        #[derive(Serialize)]
+        struct Wide<'a> {
+            id: &'a str,
+            other: u8,
+        }
+        let rows: Vec<Wide<'_>> = (0..5000).map(|_| Wide { id: "a", other: 1 }).collect();
+        write_rows(&path, &schema, &rows, Vec::new()).unwrap();
+        let read = |bytes: u64| {
+            read_columns::<Named>(&path, &["id", "missing"], 1000, &MemoryLimit::new(bytes).alone())
+        };
+        assert_eq!(read(8 << 20).unwrap().len(), 5000);
+        let error = read(4 << 20).unwrap_err();
+        assert!(matches!(error, StoreError::Memory { .. }), "{error}");
+        assert!(error.to_string().contains("4.8 MiB of memory, and the limit is 4.0 MiB"), "{error}");
+        // Few rows, and much in each.
+        let long = "a".repeat(1 << 20);
+        let rows: Vec<Wide<'_>> = (0..5).map(|_| Wide { id: &long, other: 1 }).collect();
+        write_rows(&path, &schema, &rows, Vec::new()).unwrap();
+        assert!(matches!(read(4 << 20), Err(StoreError::Memory { .. })));
+        let none = read_columns::<Named>(&path, &["missing"], 1000, &MemoryLimit::new(8 << 20).alone());
+        assert!(none.unwrap_err().to_string().contains("it has none of the columns missing"));
     }
 }

@@ -1,6 +1,6 @@
 //! Label maps: a small whole number for every voxel, 0 for background.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, TryReserveError};
 
 use crate::{Grid, Volume};
 
@@ -39,8 +39,11 @@ pub struct LabelReader {
 
 impl LabelReader {
     /// Room for this many more labels, exactly.
-    pub fn reserve(&mut self, labels: usize) {
-        self.labels.reserve_exact(labels);
+    ///
+    /// # Errors
+    /// [`TryReserveError`] when the system has no such memory.
+    pub fn reserve(&mut self, labels: usize) -> Result<(), TryReserveError> {
+        self.labels.try_reserve_exact(labels)
     }
 
     /// Takes the next voxels.

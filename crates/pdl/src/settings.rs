@@ -39,7 +39,8 @@ pub(crate) struct RunParameters {
     /// Number of threads; 0 uses one per core.
     #[arg(long, global = true, default_value_t = 0, value_name = "N", help_heading = EVERY_COMMAND)]
     pub threads: usize,
-    /// Memory limit, such as 8GiB; half of the free memory when not given.
+    /// Memory limit, such as 8GiB; half of the free memory when not given. A case that
+    /// needs more is rejected.
     #[arg(long, global = true, value_name = "SIZE", help_heading = EVERY_COMMAND)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory: Option<ByteSize>,

@@ -3,13 +3,20 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
+use pdl_store::memory::MemoryShare;
 use serde::Deserialize;
 
-use super::{Carried, Layout, Row, from_rows, no_column, read, read_dataset_json, table_error};
+use super::{
+    Carried, JSON_BYTES_A_BYTE, Layout, Row, from_rows, no_column, read, read_dataset_json, table_error,
+};
 use crate::CohortError;
 
 /// MONAI's datalist: lists of `{"image", "label"}` under "training", "validation" and "testing".
-pub(super) fn from_datalist(path: &Path, carry: &BTreeSet<String>) -> Result<Layout, CohortError> {
+pub(super) fn from_datalist(
+    path: &Path,
+    carry: &BTreeSet<String>,
+    memory: &MemoryShare<'_>,
+) -> Result<Layout, CohortError> {
     #[derive(Deserialize)]
     struct Item {
         image: OneOrMany,
@@ -32,7 +39,7 @@ pub(super) fn from_datalist(path: &Path, carry: &BTreeSet<String>) -> Result<Lay
         #[serde(default)]
         testing: Vec<serde_json::Value>,
     }
-    let bytes = read(path)?;
+    let bytes = read(path, JSON_BYTES_A_BYTE, memory)?;
     let list: Datalist = serde_json::from_slice(&bytes).map_err(|error| table_error(path, &error))?;
     // A list without validation cases leaves the split to pdl; "testing" entries carry no labels.
     let split_given = !list.validation.is_empty();
@@ -64,7 +71,7 @@ pub(super) fn from_datalist(path: &Path, carry: &BTreeSet<String>) -> Result<Lay
     for found in &mut layout.cases {
         found.channels = found.image.as_ref().and_then(|image| channels.remove(image)).unwrap_or_default();
     }
-    let _ = read_dataset_json(path, &mut layout); // a datalist may name modality and labels, too
+    let _ = read_dataset_json(path, &mut layout, memory); // a datalist may name modality and labels, too
     Ok(layout)
 }
 

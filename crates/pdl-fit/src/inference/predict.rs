@@ -7,9 +7,11 @@ use std::path::{Path, PathBuf};
 use pdl_dicom::{ReadOptions, Series};
 use pdl_io::nifti;
 use pdl_prepare::prepare::prepare_image;
+use pdl_prepare::resample::checked_shape_at;
 use pdl_store::hash::{self, Key};
 use pdl_store::journal::{Journal, Stamp, Trust};
 use pdl_store::lock::FolderLock;
+use pdl_store::memory::{MemoryLimit, MemoryShare};
 use pdl_store::{StoreError, atomic, fault};
 use pdl_volume::Volume;
 use serde::Serialize;
@@ -62,14 +64,14 @@ pub struct Prediction {
 
 /// Finds images: files, and below folders all volumes and DICOM series, at any depth. A file's label map is named as it
 /// is, with the path from the folder that was given; that of a series as the folder of its files. What lies in `out` is
-/// no image.
+/// no image. Headers are read within a limit of memory.
 ///
 /// # Errors
 /// [`FitError::Setting`] when there is none in a place, or two would have the same name.
-pub fn find(places: &[PathBuf], out: &Path) -> Result<Vec<Input>> {
+pub fn find(places: &[PathBuf], out: &Path, limit: &MemoryLimit) -> Result<Vec<Input>> {
     let mut inputs: BTreeMap<String, Input> = BTreeMap::new();
     for place in places {
-        let found = if place.is_dir() { below(place, out)? } else { vec![of_file(place)] };
+        let found = if place.is_dir() { below(place, out, limit)? } else { vec![of_file(place)] };
         if found.is_empty() {
             let what = "neither a volume nor a DICOM series is in this folder or below it";
             return Err(FitError::Setting(format!("{what}: {}", place.display())));
@@ -90,7 +92,7 @@ fn of_file(path: &Path) -> Input {
     Input { name: pdl_io::stem(&name).to_owned(), source: Source::File(path.to_owned()) }
 }
 
-fn below(folder: &Path, out: &Path) -> Result<Vec<Input>> {
+fn below(folder: &Path, out: &Path, limit: &MemoryLimit) -> Result<Vec<Input>> {
     std::fs::read_dir(folder).map_err(StoreError::io("list the folder", folder))?;
     let own = out.canonicalize().ok();
     let is_own = |path: &Path| {
@@ -106,16 +108,16 @@ fn below(folder: &Path, out: &Path) -> Result<Vec<Input>> {
         Input { name: name_below(folder, path.parent(), &input.name), ..input }
     });
     let volumes: Vec<Input> = volumes.collect();
-    Ok(volumes.into_iter().chain(series(folder, &others)?).collect())
+    Ok(volumes.into_iter().chain(series(folder, &others, limit)?).collect())
 }
 
 /// The series of DICOM files, named by their folders; several of one folder are numbered.
-fn series(folder: &Path, files: &[PathBuf]) -> Result<Vec<Input>> {
+fn series(folder: &Path, files: &[PathBuf], limit: &MemoryLimit) -> Result<Vec<Input>> {
     let place =
         folder.canonicalize().ok().and_then(|path| Some(path.file_name()?.to_string_lossy().into_owned()));
     let place = place.unwrap_or_else(|| "series".to_owned());
     let mut named: BTreeMap<String, Vec<Series>> = BTreeMap::new();
-    let scan = pdl_dicom::scan(files, &|| {}).map_err(|error| {
+    let scan = pdl_dicom::scan_within(files, limit, &|| {}).map_err(|error| {
         StoreError::machine("a DICOM file", None, &error)
             .map_or_else(|| FitError::Setting(error.reason()), FitError::from)
     })?;
@@ -150,8 +152,9 @@ fn is_hidden(path: &Path, folder: &Path) -> bool {
     way.components().any(|part| part.as_os_str().to_string_lossy().starts_with('.'))
 }
 
-/// Writes `NAME.nii.gz` for every input to `out`, unless it is there already from the same image and weights; tells
-/// `watch` of each. An image that cannot be used is a result, too.
+/// Writes `NAME.nii.gz` for every input to `out`, unless it is there already from the same image
+/// and weights; tells `watch` of each. An image that cannot be used, or needs more memory than the
+/// limit, is a result, too.
 ///
 /// # Errors
 /// [`FitError`] when `out` cannot be written.
@@ -159,6 +162,7 @@ pub fn predict(
     model: &Model,
     inputs: &[Input],
     out: &Path,
+    limit: &MemoryLimit,
     watch: &mut dyn FnMut(&Prediction),
 ) -> Result<Vec<Prediction>> {
     std::fs::create_dir_all(out).map_err(StoreError::io("make the folder", out))?;
@@ -168,7 +172,7 @@ pub fn predict(
     let mut done = Vec::with_capacity(inputs.len());
     for input in inputs {
         let file = format!("{}.nii.gz", input.name);
-        let (status, problem, warnings) = match one(model, input, out, &file, &journal) {
+        let (status, problem, warnings) = match one(model, input, out, &file, limit, &journal) {
             Ok((status, warnings)) => (status, None, warnings),
             // Without room or rights for one file there is none for the next.
             Err(Problem::Ours(error)) => return Err(error),
@@ -201,6 +205,7 @@ fn one(
     input: &Input,
     out: &Path,
     file: &str,
+    limit: &MemoryLimit,
     journal: &Journal<Vec<String>>,
 ) -> std::result::Result<(PredictionStatus, Vec<String>), Problem> {
     let unreadable = |error: StoreError| match fault::machine_error(&error) {
@@ -224,7 +229,9 @@ fn one(
     if let Some(warnings) = journal.find(&input.name, &key) {
         return Ok((PredictionStatus::Kept, warnings.clone()));
     }
-    let image = read(model, input)?;
+    let image = read(model, input, &limit.alone())?;
+    let taken = limit.alone().take(bytes(model, &image)?);
+    taken.map_err(|error| Problem::Image(error.to_string()))?;
     let warnings = domain_shift::findings(&image, &model.record.preparation);
     let stored = image.grid;
     let prepared = prepare_image(image, &model.record.preparation);
@@ -235,7 +242,20 @@ fn one(
     Ok((PredictionStatus::Made, warnings))
 }
 
-fn read(model: &Model, input: &Input) -> std::result::Result<Volume<f32>, Problem> {
+/// Memory that segmenting an image takes at most: copies of it on its own and on the prepared grid,
+/// and there the probabilities of all classes, four times.
+fn bytes(model: &Model, image: &Volume<f32>) -> std::result::Result<u64, Problem> {
+    let shape = checked_shape_at(&image.grid.to_ras(), model.record.preparation.spacing_mm);
+    let shape = shape.map_err(|error| Problem::Image(error.to_string()))?;
+    let prepared = shape.iter().fold(1, |all: u64, n| all.saturating_mul(*n as u64));
+    let own = (image.voxels.len() as u64).saturating_mul(BYTES_A_VOXEL);
+    Ok(own.saturating_add(prepared.saturating_mul(BYTES_A_VOXEL * (1 + model.channels.len() as u64))))
+}
+
+/// Four copies of float32.
+const BYTES_A_VOXEL: u64 = 16;
+
+fn read(model: &Model, input: &Input, memory: &MemoryShare<'_>) -> std::result::Result<Volume<f32>, Problem> {
     let unreadable = |reason: String, error: &(dyn std::error::Error + 'static)| {
         let machine = StoreError::machine(&format!("image {}", input.name), None, error);
         machine.map_or(Problem::Image(reason), Problem::from)
@@ -243,7 +263,8 @@ fn read(model: &Model, input: &Input) -> std::result::Result<Volume<f32>, Proble
     let modality = model.record.preparation.modality;
     let image = match &input.source {
         Source::File(path) => {
-            pdl_io::read_image(path).map_err(|error| unreadable(error.reason(), &error))?.volume
+            let read = pdl_io::read_image_within(path, memory);
+            read.map_err(|error| unreadable(error.reason(), &error))?.volume
         }
         Source::Series(series) if series.modality != modality.to_string() => {
             let problem = format!("it is {}; the network was trained on {modality}", series.modality);
@@ -251,7 +272,7 @@ fn read(model: &Model, input: &Input) -> std::result::Result<Volume<f32>, Proble
         }
         Source::Series(series) => {
             let options = ReadOptions::default();
-            let read = pdl_dicom::read_series(series, options);
+            let read = pdl_dicom::read_series_within(series, options, memory);
             read.map_err(|error| unreadable(error.reason(), &error))?.volume
         }
     };

@@ -248,7 +248,11 @@ fn parse_factor(text: &str) -> std::result::Result<usize, String> {
     }
 }
 
-fn parse_memory(text: &str) -> std::result::Result<u64, String> {
+/// A number of bytes, such as `8GiB`.
+///
+/// # Errors
+/// A sentence on what is wrong with the text.
+pub fn parse_memory(text: &str) -> std::result::Result<u64, String> {
     text.parse::<ByteSize>().map(|size| size.as_u64())
 }
 

@@ -50,7 +50,16 @@ pub(super) fn affine(
             Affine::from_columns([[x, 0.0, 0.0], [0.0, y, 0.0], [0.0, 0.0, z]], [0.0; 3])
         }
     };
-    Ok((in_millimetres(affine, header.units), remarks))
+    // Everything but metre and micrometre is taken as millimetre.
+    let (unit, factor) = match header.units & 7 {
+        1 => ("m", 1000.0),
+        3 => ("um", 0.001),
+        _ => return Ok((affine, remarks)),
+    };
+    remarks.push(Remark::OtherUnit { unit: unit.to_owned() });
+    let in_mm = |lengths: [f64; 3]| lengths.map(|v| v * factor);
+    let steps = std::array::from_fn(|axis| in_mm(affine.step_mm(axis)));
+    Ok((Affine::from_columns(steps, in_mm(affine.origin_mm())), remarks))
 }
 
 /// The rotation of a unit quaternion whose last three parts are stored (nifti1.h, "method 2"); nothing when these alone
@@ -85,17 +94,4 @@ fn qform(header: &Header) -> Option<Affine> {
 
 fn voxel_sides(header: &Header) -> [f64; 3] {
     std::array::from_fn(|axis| header.pixdim[axis + 1].abs())
-}
-
-/// The header's unit of length: 1 = metre, 3 = micrometre, everything else is taken as millimetre.
-fn in_millimetres(affine: Affine, units: u8) -> Affine {
-    let factor = match units & 7 {
-        1 => 1000.0,
-        3 => 0.001,
-        _ => return affine,
-    };
-    Affine::from_columns(
-        std::array::from_fn(|axis| affine.step_mm(axis).map(|v| v * factor)),
-        affine.origin_mm().map(|v| v * factor),
-    )
 }

@@ -1,22 +1,27 @@
 //! Planes out of JPEG, baseline and progressive, 8 bits.
 
+use pdl_store::memory::MemoryShare;
 use zune_jpeg::JpegDecoder;
 use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
 use super::check_upright;
-use super::plane::{Channels, Kind, Plane, decoded_bytes, ratio};
+use super::plane::{Channels, Kind, Plane, SliceError, decoded_bytes, ratio, take_working};
 use crate::voxels::VoxelType;
 
 /// The markers of a scan's start and of the image's end (ITU-T T.81, B.1.1.3).
 const START_OF_SCAN: [u8; 2] = [0xff, 0xda];
 const END_OF_IMAGE: [u8; 2] = [0xff, 0xd9];
 
-pub(super) fn decode(bytes: &[u8]) -> Result<Plane, String> {
+/// Copies of the pixels that the decoder holds: coefficients of two bytes, components at full size,
+/// and the picture.
+const COPIES: u64 = 4;
+
+pub(super) fn decode(bytes: &[u8], memory: &MemoryShare<'_>) -> Result<Plane, SliceError> {
     let undecodable = |error: zune_jpeg::errors::DecodeErrors| format!("cannot be decoded ({error:?})");
     if !is_whole(bytes) {
-        return Err("is cut short: it has no end".to_owned());
+        return Err("is cut short: it has no end".into());
     }
     // A decoder that is not strict paints grey what it cannot read.
     let options = DecoderOptions::default().set_strict_mode(true);
@@ -27,9 +32,10 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Plane, String> {
     let (channels, colours) = match decoder.input_colorspace() {
         Some(ColorSpace::Luma) => (Channels::GREY, ColorSpace::Luma),
         Some(ColorSpace::YCbCr | ColorSpace::RGB) => (Channels::RGB, ColorSpace::RGB),
-        _ => return Err("is neither grey nor red, green and blue: save it as grey".to_owned()),
+        _ => return Err("is neither grey nor red, green and blue: save it as grey".into()),
     };
-    decoded_bytes(columns, rows, 8 * channels.count(), bytes.len() as u64, ratio::JPEG)?;
+    let size = decoded_bytes(columns, rows, 8 * channels.count(), bytes.len() as u64, ratio::JPEG)?;
+    take_working(memory, size, COPIES, size)?;
     decoder.set_options(options.jpeg_set_out_colorspace(colours));
     let pixels = decoder.decode().map_err(undecodable)?;
     let kind = Kind { columns, rows, voxel_type: VoxelType::Uint8, bits: 8 };

@@ -1,5 +1,7 @@
 //! One plane of a stack, as its decoder gives it.
 
+use pdl_store::memory::{MemoryError, MemoryShare};
+
 use crate::voxels::VoxelType;
 
 /// How many bytes of pixels a stored byte can stand for at most: a header that declares more is refused before any memory
@@ -41,6 +43,45 @@ pub(super) struct Plane {
     pub kind: Kind,
     pub channels: Channels,
     pub samples: Vec<f32>,
+}
+
+/// Why a slice cannot be used.
+#[derive(Debug)]
+pub(super) enum SliceError {
+    /// What is wrong with it, as in "is in colour".
+    Problem(String),
+    /// It needs more memory than there is.
+    Memory(MemoryError),
+}
+
+impl From<String> for SliceError {
+    fn from(problem: String) -> Self {
+        Self::Problem(problem)
+    }
+}
+
+impl From<&str> for SliceError {
+    fn from(problem: &str) -> Self {
+        Self::Problem(problem.to_owned())
+    }
+}
+
+impl From<MemoryError> for SliceError {
+    fn from(error: MemoryError) -> Self {
+        Self::Memory(error)
+    }
+}
+
+/// Counts what decoding a plane takes: its bytes as the decoder holds them, `copies` times, and its
+/// samples as float32, once as they are stored and once as grey.
+pub(super) fn take_working(
+    memory: &MemoryShare<'_>,
+    bytes: usize,
+    copies: u64,
+    samples: usize,
+) -> Result<(), MemoryError> {
+    let floats = (samples as u64).saturating_mul(2 * size_of::<f32>() as u64);
+    memory.take((bytes as u64).saturating_mul(copies).saturating_add(floats))
 }
 
 impl Channels {

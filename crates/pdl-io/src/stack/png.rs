@@ -2,9 +2,10 @@
 
 use std::io::Cursor;
 
+use pdl_store::memory::{MemoryShare, zeros};
 use png::{BitDepth, ColorType, Decoder, Info, Limits};
 
-use super::plane::{Channels, Kind, Plane, decoded_bytes, ratio, unpacked};
+use super::plane::{Channels, Kind, Plane, SliceError, decoded_bytes, ratio, take_working, unpacked};
 use super::{Meaning, check_upright};
 use crate::voxels::VoxelType;
 
@@ -14,7 +15,7 @@ const OVERHEAD: usize = 1 << 20;
 /// Pixels that take more than this many times the bytes of their file are counted before memory is taken for them.
 const USUAL_RATIO: usize = 4;
 
-pub(super) fn decode(bytes: &[u8], meaning: Meaning) -> Result<Plane, String> {
+pub(super) fn decode(bytes: &[u8], meaning: Meaning, memory: &MemoryShare<'_>) -> Result<Plane, SliceError> {
     let mut decoder = decoder(bytes);
     let head = decoder.read_header_info().map_err(|error| undecodable(&error))?;
     let [columns, rows] = [head.width, head.height].map(|side| side as usize);
@@ -22,17 +23,20 @@ pub(super) fn decode(bytes: &[u8], meaning: Meaning) -> Result<Plane, String> {
     let channels = channels(head.color_type);
     let a_pixel = usize::from(bits) * channels.count();
     let size = decoded_bytes(columns, rows, a_pixel, bytes.len() as u64, ratio::DEFLATE)?;
+    // Colours of a palette are three for each stored sample.
+    let samples = columns * rows * if head.color_type == ColorType::Indexed { 4 } else { channels.count() };
+    take_working(memory, size, 1, samples)?;
     if size > USUAL_RATIO * bytes.len() {
         check_rows(bytes)?;
     }
     decoder.set_limits(Limits { bytes: size.saturating_add(OVERHEAD) });
     let mut reader = decoder.read_info().map_err(|error| undecodable(&error))?;
-    let mut pixels = vec![0; size];
+    let mut pixels = zeros::<u8>(size)?;
     let frame = reader.next_frame(&mut pixels).map_err(|error| undecodable(&error))?;
     reader.finish().map_err(|error| undecodable(&error))?;
     let info = reader.info();
     if [frame.width, frame.height] != [info.width, info.height] {
-        return Err("begins with a part of a picture".to_owned());
+        return Err("begins with a part of a picture".into());
     }
     check_upright(info.exif_metadata.as_deref())?;
     let (voxel_type, samples) = if info.bit_depth == BitDepth::Sixteen {

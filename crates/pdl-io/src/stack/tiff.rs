@@ -3,12 +3,13 @@
 
 use std::io::{Cursor, Read, Seek};
 
+use pdl_store::memory::MemoryShare;
 use tiff::decoder::{Decoder, DecodingResult, Limits};
 use tiff::tags::{CompressionMethod, PhotometricInterpretation, PlanarConfiguration, Tag};
 use tiff::{ColorType, TiffError};
 
 use super::directory;
-use super::plane::{Channels, Kind, Plane, decoded_bytes, ratio, unpacked};
+use super::plane::{Channels, Kind, Plane, SliceError, decoded_bytes, ratio, take_working, unpacked};
 use crate::voxels::VoxelType;
 
 /// The tag Orientation: 1 has the first row on top and the first column on the left.
@@ -18,11 +19,11 @@ const UPRIGHT: u16 = 1;
 const REDUCED: u32 = 1;
 
 /// The plane of a file of one page.
-pub(super) fn decode(bytes: &[u8]) -> Result<Plane, String> {
+pub(super) fn decode(bytes: &[u8], memory: &MemoryShare<'_>) -> Result<Plane, SliceError> {
     let mut pages = Pages::open(Cursor::new(bytes), bytes.len() as u64)?;
     match pages.count {
-        1 => pages.plane(0),
-        count => Err(format!("is a file of {count} pages: give such a file itself as the volume")),
+        1 => pages.plane(0, memory),
+        count => Err(format!("is a file of {count} pages: give such a file itself as the volume").into()),
     }
 }
 
@@ -55,7 +56,7 @@ impl<R: Read + Seek> Pages<R> {
     }
 
     /// The plane of a page, counted from 0.
-    pub fn plane(&mut self, page: usize) -> Result<Plane, String> {
+    pub fn plane(&mut self, page: usize, memory: &MemoryShare<'_>) -> Result<Plane, SliceError> {
         let undecodable = |error: TiffError| format!("cannot be decoded ({error})");
         self.decoder.seek_to_image(page).map_err(undecodable)?;
         self.check_tags()?;
@@ -65,15 +66,19 @@ impl<R: Read + Seek> Pages<R> {
             ColorType::RGB(bits @ (8 | 16)) => (bits, Channels::RGB),
             ColorType::RGBA(bits @ (8 | 16)) => (bits, Channels { colours: 3, opacity: true }),
             other => {
-                return Err(format!("holds pixels of a kind that is not read ({other:?}): save it as grey"));
+                let problem = format!("holds pixels of a kind that is not read ({other:?}): save it as grey");
+                return Err(problem.into());
             }
         };
         let (columns, rows) = (columns as usize, rows as usize);
         let a_pixel = usize::from(bits) * channels.count();
         let ratio = self.largest_ratio();
-        decoded_bytes(columns, rows, a_pixel, self.held, ratio)?;
+        let size = decoded_bytes(columns, rows, a_pixel, self.held, ratio)?;
         let (tile_columns, tile_rows) = self.decoder.chunk_dimensions();
-        decoded_bytes(tile_columns as usize, (tile_rows as usize).min(rows), a_pixel, self.held, ratio)?;
+        let tile_rows = (tile_rows as usize).min(rows);
+        let tile = decoded_bytes(tile_columns as usize, tile_rows, a_pixel, self.held, ratio)?;
+        let samples = columns * rows * channels.count();
+        take_working(memory, size.saturating_add(tile), 1, samples)?;
         let (voxel_type, samples) = match self.decoder.read_image().map_err(undecodable)? {
             DecodingResult::U8(bytes) if bits < 8 => (VoxelType::Uint8, unpacked(&bytes, columns, bits)),
             samples => of_any_type(samples),

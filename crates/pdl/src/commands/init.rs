@@ -9,6 +9,7 @@ use pdl_cohort::pairing::Paired;
 use pdl_cohort::survey::{Structures, Survey, survey};
 use pdl_console::{ExitStatus, counted, say, shorten};
 use pdl_io::stack;
+use pdl_store::memory::MemoryLimit;
 use pdl_store::{atomic, paths};
 use serde_json::json;
 
@@ -57,7 +58,8 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus> {
             );
         }
     }
-    let seen = survey(&args.cohort)?;
+    let memory = context.how().memory;
+    let seen = survey(&args.cohort, &MemoryLimit::or_half_of_free(memory))?;
     std::fs::create_dir_all(&args.out)
         .with_context(|| format!("cannot create the folder: {}", args.out.display()))?;
     let table = seen.proposed.as_ref().map(|paired| table(&args.cohort, &args.out, paired)).transpose()?;
