@@ -85,9 +85,9 @@ fn bad_images(cohort: &Path) -> String {
     names.map(|name| format!("images/{name},labels/ct_01.nii.gz\n")).collect()
 }
 
-/// Adds stacks of one picture of 64 million pixels.
+/// Adds stacks of one picture of 25 million pixels.
 fn bad_stacks(cohort: &Path) -> String {
-    const SIDE: u32 = 8000;
+    const SIDE: u32 = 5000;
     let folders = ["png", "tiff"].map(|name| cohort.join("images").join(name));
     folders.iter().for_each(|folder| fs::create_dir_all(folder).unwrap());
     let mut encoder = png::Encoder::new(File::create(folders[0].join("1.png")).unwrap(), SIDE, SIDE);
@@ -162,6 +162,9 @@ fn a_plan_and_options_that_cannot_be_are_one_error_and_a_case_that_grows_too_muc
     let to = out.path().to_str().unwrap();
     run_ok(&["index", from.to_str().unwrap(), "--out", to]);
     run_ok(&["prepare", to, "--proxy-size", "16"]);
+    let path = out.path().join("plan.json");
+    let text = fs::read_to_string(&path).unwrap();
+    let plan: serde_json::Value = serde_json::from_str(&text).unwrap();
     let error = |words: &[&str]| {
         let output = run(&[&["prepare", to][..], words].concat());
         assert_eq!(output.status.code(), Some(1));
@@ -172,9 +175,6 @@ fn a_plan_and_options_that_cannot_be_are_one_error_and_a_case_that_grows_too_muc
     };
     assert!(error(&["--proxy-size", "16", "--spacing", "1e-9,1,1"]).contains("from 0.001 to 50 mm"));
     assert!(error(&["--proxy-size", "1024", LIMIT]).contains("the proxies are too large"));
-    let path = out.path().join("plan.json");
-    let text = fs::read_to_string(&path).unwrap();
-    let plan: serde_json::Value = serde_json::from_str(&text).unwrap();
     for side in [1e-30, 0.0, 1e30] {
         let mut plan = plan.clone();
         plan["spacing_mm"][0] = side.into();
@@ -183,7 +183,7 @@ fn a_plan_and_options_that_cannot_be_are_one_error_and_a_case_that_grows_too_muc
         assert!(error.contains("the plan cannot be used (spacing_mm is"), "{error}");
     }
     // A spacing that is possible, and far from that of the cases.
-    let mut edited = plan.clone();
+    let mut edited = plan;
     edited["spacing_mm"] = serde_json::json!([0.01, 0.01, 0.01]);
     fs::write(&path, edited.to_string()).unwrap();
     assert!(error(&["--proxy-size", "16"]).contains("more than 512 times as many"));

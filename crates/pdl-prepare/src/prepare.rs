@@ -257,7 +257,7 @@ fn take_fingerprint(
     };
     let journal = Journal::<CaseFingerprint>::open(out, "fingerprint", run.trust)?;
     run.progress.begin("taking the fingerprint", training.len() as u64);
-    let mut parts: Vec<Option<CaseFingerprint>> = Vec::with_capacity(training.len());
+    let mut parts: Vec<Result<CaseFingerprint, PrepareError>> = Vec::with_capacity(training.len());
     let limit = run.memory_limit();
     for batch in batches(training, limit.bytes(), |grid| source::voxels(grid.shape)) {
         let one = |row: &&CaseRow| {
@@ -268,22 +268,24 @@ fn take_fingerprint(
         };
         parts.extend(batch.par_iter().map(one).collect::<Result<Vec<_>, StoreError>>()?);
     }
+    let first = parts.iter().find_map(|part| part.as_ref().err()).map(ToString::to_string);
     let (rows, parts): (Vec<&CaseRow>, Vec<CaseFingerprint>) =
-        training.iter().zip(parts).filter_map(|(row, part)| Some((*row, part?))).unzip();
-    if rows.is_empty() {
-        return Err(PrepareError::NoTrainingCases { out: out.to_owned() });
+        training.iter().zip(parts).filter_map(|(row, part)| Some((*row, part.ok()?))).unzip();
+    if let (true, Some(first)) = (rows.is_empty(), first) {
+        return Err(PrepareError::AllFailed { count: training.len(), first });
     }
     Ok(Fingerprint::of(modality, &rows, &parts))
 }
 
-/// The case's part, or nothing when its files cannot be read: the case is reported where it is prepared.
+/// The case's part; inside an error when its files cannot be read: the case is reported where it is
+/// prepared.
 fn fingerprint_once(
     out: &Path,
     journal: &Journal<CaseFingerprint>,
     row: &CaseRow,
     crop: Crop,
     limit: &MemoryLimit,
-) -> Result<Option<CaseFingerprint>, StoreError> {
+) -> Result<Result<CaseFingerprint, PrepareError>, StoreError> {
     let key = Key::new("fingerprint 3")
         .part("image", &row.image_blake3)
         .part("label", &row.label_blake3)
@@ -291,14 +293,17 @@ fn fingerprint_once(
         .part("crop", &crop)
         .finish();
     if let Some(known) = journal.find(&row.case_id, &key) {
-        return Ok(Some(known.clone()));
+        return Ok(Ok(known.clone()));
     }
-    let Ok(source) = Source::read(out, row, &limit.share()) else { return Ok(None) };
+    let source = match Source::read(out, row, &limit.share()) {
+        Ok(source) => source,
+        Err(error) => return Ok(Err(error)),
+    };
     let nonzero = nonzero_box_share(&source.image);
     let source = source.crop(crop);
     let part = CaseFingerprint::of(&source.image, &source.labels, nonzero);
     journal.record(&row.case_id, &key, Vec::new(), &part)?;
-    Ok(Some(part))
+    Ok(Ok(part))
 }
 
 /// What was made of a case.
