@@ -183,7 +183,7 @@ fn a_plan_and_options_that_cannot_be_are_one_error_and_a_case_that_grows_too_muc
         assert!(error.contains("the plan cannot be used (spacing_mm is"), "{error}");
     }
     // A spacing that is possible, and far from that of the cases.
-    let mut edited = plan.clone();
+    let mut edited = plan;
     edited["spacing_mm"] = serde_json::json!([0.01, 0.01, 0.01]);
     fs::write(&path, edited.to_string()).unwrap();
     assert!(error(&["--proxy-size", "16"]).contains("more than 512 times as many"));

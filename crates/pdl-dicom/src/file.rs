@@ -19,7 +19,7 @@ use crate::bounded::{Bounded, Refusal};
 /// Bytes that tell a DICOM file: preamble and "DICM", or the first element of a bare data set.
 const PROBE: usize = 132;
 /// Bytes of a deflated data set for which there is room at first.
-const FIRST_INFLATED: usize = 1 << 16;
+const FIRST_INFLATED: usize = 1 << 13;
 /// Bytes before the file meta group where there is a preamble.
 const PREAMBLE: u64 = 132;
 

@@ -8,7 +8,7 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use dicom_core::value::{DataSetSequence, PixelFragmentSequence, Value};
 use dicom_core::{DataElement, PrimitiveValue, Tag, VR, dicom_value};
@@ -47,10 +47,13 @@ static ALLOCATOR: Counting = Counting;
 
 const LIMIT: u64 = 32 << 20;
 
+fn turn() -> MutexGuard<'static, ()> {
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// What `work` gives, which must not have taken more memory than the limit and some.
 #[track_caller]
 fn within<T>(work: impl FnOnce(&MemoryLimit) -> T) -> T {
-    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let before = HELD.load(Ordering::Relaxed);
     MOST.store(before, Ordering::Relaxed);
     let result = work(&MemoryLimit::new(LIMIT));
@@ -129,6 +132,7 @@ fn refused(folder: &TempDir) {
 
 #[test]
 fn pixels_in_any_transfer_syntax_are_counted_before_they_are_decoded() {
+    let _turn = turn();
     let large: u16 = 3000; // 36 MB as float32
     let folder = || tempfile::tempdir().unwrap();
     let native = folder();
@@ -157,6 +161,7 @@ fn pixels_in_any_transfer_syntax_are_counted_before_they_are_decoded() {
 
 #[test]
 fn frames_of_one_file_are_counted_together() {
+    let _turn = turn();
     let folder = tempfile::tempdir().unwrap();
     let (side, frames) = (500_u16, 40_u16); // 40 MB as float32
     let bytes = vec![0_u8; usize::from(side).pow(2) * usize::from(frames)];
@@ -200,6 +205,7 @@ fn deflated(path: &Path) {
 
 #[test]
 fn a_deflated_data_set_is_inflated_up_to_the_limit_only() {
+    let _turn = turn();
     let folder = tempfile::tempdir().unwrap();
     let paths = ["a", "b"].map(|name| folder.path().join(name));
     paths.iter().for_each(|path| deflated(path));
@@ -212,6 +218,7 @@ fn a_deflated_data_set_is_inflated_up_to_the_limit_only() {
 
 #[test]
 fn a_structure_set_and_a_segmentation_larger_than_the_limit_are_refused() {
+    let _turn = turn();
     let folder = tempfile::tempdir().unwrap();
     let item = |tag: Tag, value: InMemDicomObject| {
         let mut item = InMemDicomObject::new_empty();

@@ -6,6 +6,7 @@
 //! threads for ever: [`in_turns`] puts a case off that finds no room, and works on it when others
 //! have given theirs back.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytemuck::Zeroable;
@@ -72,9 +73,11 @@ impl MemoryLimit {
         Self::new(bytes.unwrap_or_else(|| free() / 2))
     }
 
-    /// What is free on the machine now.
+    /// What was free on the machine when this was first asked: for single files, of which there may
+    /// be many.
     pub fn free() -> Self {
-        Self::new(free())
+        static FREE: OnceLock<u64> = OnceLock::new();
+        Self::new(*FREE.get_or_init(free))
     }
 
     /// The limit in bytes.

@@ -58,7 +58,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus> {
             );
         }
     }
-    let memory = context.how().memory;
+    let memory = context.stage().memory;
     let seen = survey(&args.cohort, &MemoryLimit::or_half_of_free(memory))?;
     std::fs::create_dir_all(&args.out)
         .with_context(|| format!("cannot create the folder: {}", args.out.display()))?;
