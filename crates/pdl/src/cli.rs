@@ -126,7 +126,7 @@ pub(crate) fn run(cli: &Cli, matches: &ArgMatches, program: clap::Command) -> Re
     let requirements = cli.command.requirements();
     let settings = match requirements.out {
         Some(out) => Settings::read(cli.config.as_deref(), out, matches)?,
-        None => Settings::default(),
+        None => Settings { run: cli.run.clone(), ..Settings::default() },
     };
     if requirements.threads {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(settings.run.threads).build_global();
