@@ -7,13 +7,13 @@ use pdl_prepare::PrepareError;
 use pdl_prepare::plan::PrepareParameters;
 use pdl_prepare::prepare::prepare;
 use pdl_prepare::remote_worker::{plan_remote, submit_results};
-use pdl_store::journal::Trust;
-use pdl_store::progress::{Run, Silent};
+use pdl_store::journal::HashCheck;
+use pdl_store::progress::{Silent, StageContext};
 use pdl_tests::{files, run_ok, sample};
 
 use crate::{cohort_of, folder};
 
-const RUN: Run<'_> = Run { trust: Trust::Stamps, progress: &Silent, memory: None };
+const RUN: StageContext<'_> = StageContext { trust: HashCheck::Stamps, progress: &Silent, memory: None };
 
 fn indexed(cohort: &Path, out: &Path) {
     run_ok(&["index", cohort.to_str().unwrap(), "--out", out.to_str().unwrap()]);

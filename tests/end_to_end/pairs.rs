@@ -11,8 +11,8 @@ use pdl_similarity::compare::compare_with;
 use pdl_similarity::metrics::{Measure, Metric, PairFacts, RequiredPasses};
 use pdl_similarity::pairs::Pairs;
 use pdl_similarity::parameters::CompareParameters;
-use pdl_store::journal::Trust;
-use pdl_store::progress::{Run, Silent};
+use pdl_store::journal::HashCheck;
+use pdl_store::progress::{Silent, StageContext};
 use pdl_tests::{files, pdl, run, run_ok};
 use serde_json::Value;
 
@@ -189,7 +189,7 @@ impl Measure for Largest {
 fn a_metric_of_ones_own_is_a_further_column() {
     let (cohort, out) = (folder(), folder());
     prepared(cohort.path(), out.path(), 0..10);
-    let run = Run { trust: Trust::Stamps, progress: &Silent, memory: None };
+    let run = StageContext { trust: HashCheck::Stamps, progress: &Silent, memory: None };
     let parameters = CompareParameters::default();
     assert_eq!(compare_with(out.path(), &parameters, &[&Largest], run).unwrap().computed, 45);
     assert_eq!(compare_with(out.path(), &parameters, &[&Largest], run).unwrap().computed, 0);

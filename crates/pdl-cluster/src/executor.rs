@@ -8,8 +8,8 @@ use std::time::Duration;
 use ballista_executor::executor_process::{ExecutorProcessConfig, start_executor_process};
 use bytesize::ByteSize;
 use pdl_similarity::isa::Isa;
-use pdl_store::journal::Trust;
-use pdl_store::progress::{Run, Silent};
+use pdl_store::journal::HashCheck;
+use pdl_store::progress::{Silent, StageContext};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
@@ -127,7 +127,7 @@ fn start_host(
         cache: args.cache.clone().unwrap_or_else(std::env::temp_dir),
         cache_bytes: args.cache_size.0,
     };
-    let memory = Run { trust: Trust::Stamps, progress: &Silent, memory: limits.memory }.memory();
+    let memory = StageContext { trust: HashCheck::Stamps, progress: &Silent, memory: limits.memory }.memory();
     let worker = TileWorker::start(limits, Handle::current())
         .map_err(|error| cannot_run("cannot start the thread for tiles", &error))?;
     Ok(ExecutorHost { worker, name, memory: memory / TASKS as u64, lacking })

@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use pdl_prepare::plan::PrepareParameters;
 use pdl_prepare::prepare::{Prepared, prepare};
 use pdl_prepare::remote_worker::{RemotePlan, plan_remote};
-use pdl_store::journal::Trust;
+use pdl_store::journal::HashCheck;
 use pdl_store::lock::FolderLock;
-use pdl_store::progress::{Run, Silent};
+use pdl_store::progress::{Silent, StageContext};
 
 use crate::address::Address;
 use crate::error::{ClusterError, UnitKind};
@@ -61,7 +61,7 @@ pub async fn run(args: &PrepareArgs) -> Result<Prepared, ClusterError> {
         None => args.parameters.clone(),
     };
     let _lock = FolderLock::take(&out)?;
-    let run = Run { trust: Trust::Stamps, progress: &Silent, memory: None };
+    let run = StageContext { trust: HashCheck::Stamps, progress: &Silent, memory: None };
     let first = plan_remote(&out, &parameters, args.replan, run)?;
     let mut todo = first.clone();
     while !todo.missing.is_empty() {

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use pdl_prepare::PrepareError;
 use pdl_prepare::remote_worker::submit_results;
-use pdl_store::journal::Trust;
-use pdl_store::progress::{Run, Silent};
+use pdl_store::journal::HashCheck;
+use pdl_store::progress::{Silent, StageContext};
 
 use crate::error::ClusterError;
 use crate::job::PrepareJob;
@@ -25,7 +25,7 @@ pub(crate) async fn prepare(
     let attempt = || {
         let (job, cases) = (Arc::clone(job), cases.to_vec());
         tokio::task::spawn_blocking(move || {
-            let run = Run { trust: Trust::Stamps, progress: &Silent, memory: Some(memory) };
+            let run = StageContext { trust: HashCheck::Stamps, progress: &Silent, memory: Some(memory) };
             submit_results(&job.out, &job.plan, &job.cases, &cases, run)
         })
     };

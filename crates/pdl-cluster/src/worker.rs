@@ -12,8 +12,8 @@ use std::time::Duration;
 use pdl_similarity::SimilarityError;
 use pdl_similarity::compare::{TileDone, compare_tiles};
 use pdl_similarity::tile::Tile;
-use pdl_store::journal::Trust;
-use pdl_store::progress::{Run, Silent};
+use pdl_store::journal::HashCheck;
+use pdl_store::progress::{Silent, StageContext};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
@@ -160,7 +160,7 @@ fn serve(
             let _ = Answer::send(answer, result);
         }
     };
-    let run = Run { trust: Trust::Stamps, progress: &Silent, memory: limits.memory };
+    let run = StageContext { trust: HashCheck::Stamps, progress: &Silent, memory: limits.memory };
     let result = compare_tiles(&out, Some(&job.proxies), tiles, &job.parameters, run, report);
     if let Err(error) = result {
         let first = first.take().map(|first| first.answer);

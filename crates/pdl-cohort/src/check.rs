@@ -10,7 +10,7 @@ use pdl_volume::{Affine, Grid, Orientation, count_labels};
 use serde::{Deserialize, Serialize};
 
 use crate::cases::{Finding, LabelVoxels};
-use crate::layout::Found;
+use crate::discover::DiscoveredCase;
 use crate::plausible;
 use crate::stacks;
 
@@ -69,7 +69,7 @@ impl Checked {
     ///
     /// # Errors
     /// [`StoreError::Machine`] when the machine keeps one from being hashed.
-    pub(crate) fn too_large(found: &Found, error: MemoryError) -> Result<Self, StoreError> {
+    pub(crate) fn too_large(found: &DiscoveredCase, error: MemoryError) -> Result<Self, StoreError> {
         let hash = |path: &Option<PathBuf>| path.as_deref().map_or(Ok(None), |path| hash_if_any(found, path));
         Ok(Self {
             image_blake3: hash(&found.image)?.unwrap_or_default(),
@@ -102,7 +102,7 @@ pub(crate) fn too_large(error: MemoryError) -> Finding {
 /// [`StoreError::Machine`] when the machine keeps one from being read: nothing is known of the case
 /// then. Inside, [`MemoryError`] when there is no memory for them.
 pub(crate) fn check(
-    found: &Found,
+    found: &DiscoveredCase,
     orientation: Option<Orientation>,
     memory: &MemoryShare<'_>,
 ) -> Result<Result<Checked, MemoryError>, StoreError> {
@@ -289,7 +289,7 @@ struct Unreadable {
 ///
 /// # Errors
 /// [`StoreError::Machine`].
-fn hash_if_any(found: &Found, path: &Path) -> Result<Option<String>, StoreError> {
+fn hash_if_any(found: &DiscoveredCase, path: &Path) -> Result<Option<String>, StoreError> {
     match hash::of_file(path) {
         Ok(blake3) => Ok(Some(blake3)),
         Err(error) => StoreError::machine(&found.what(), Some(path), &error).map_or(Ok(None), Err),
@@ -301,7 +301,7 @@ fn hash_if_any(found: &Found, path: &Path) -> Result<Option<String>, StoreError>
 /// # Errors
 /// [`StoreError::Machine`] when that is no fault of the file.
 fn or_unreadable<T>(
-    found: &Found,
+    found: &DiscoveredCase,
     path: &Path,
     read: Result<T, Unread>,
 ) -> Result<Result<T, Unreadable>, StoreError> {

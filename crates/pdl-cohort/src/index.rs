@@ -7,26 +7,26 @@ use pdl_io::Part;
 use pdl_store::hash::Key;
 use pdl_store::journal::{Journal, Stamp};
 use pdl_store::memory::{MemoryError, MemoryShare, in_turns};
-use pdl_store::progress::{self, Run};
+use pdl_store::progress::{self, StageContext};
 use pdl_store::{StoreError, atomic, fault};
 use pdl_volume::Orientation;
 
 use crate::CohortError;
-use crate::archive::{Archive, Known};
+use crate::assign_splits::divide;
 use crate::attributes::{Modality, Split, Status};
-use crate::carried;
 use crate::case_id::{self, Label};
 use crate::cases::{self, CaseRow, Cases, Finding};
 use crate::check::{self, Checked};
-use crate::divide::divide;
-use crate::earlier::{self, Earlier, Recognised};
-use crate::kept::{self, Origin};
-use crate::layout::{self, Found, Layout};
-use crate::mapping;
-use crate::named::Named;
-use crate::outliers;
+use crate::cross_case_checks;
+use crate::dicom_source::{Archive, Known};
+use crate::discover::{self, DiscoveredCase, Layout};
+use crate::extra_columns;
+use crate::file_source::Named;
+use crate::import::{self, VolumeSource};
+use crate::known_cases::{self, Earlier, Recognised};
 use crate::parameters::IndexParameters;
 use crate::place::Place;
+use crate::pseudonym_table;
 use crate::pseudonyms::Naming;
 use crate::same_patient::SamePatient;
 use crate::sources;
@@ -58,10 +58,10 @@ pub fn index(
     out: &Path,
     parameters: &IndexParameters,
     same_patient: &SamePatient,
-    run: Run<'_>,
+    run: StageContext<'_>,
 ) -> Result<Indexed, CohortError> {
     let orientation = orientation_of(parameters)?;
-    let mut layout = layout::discover(cohort, &parameters.carried()?, &run.memory_limit().alone())?;
+    let mut layout = discover::discover(cohort, &parameters.carried()?, &run.memory_limit().alone())?;
     parameters.check_label_names(!layout.dicom_files.is_empty())?;
     layout.label_names.extend(parameters.label_names.clone());
     if let Some(channel) = &parameters.channel {
@@ -83,7 +83,7 @@ pub fn index(
             let known = Known { earlier: earlier.as_ref(), place: &place, cohort };
             let (archive, recognised) =
                 Archive::scan(&mut layout, naming, parameters, before.as_ref(), known, run)?;
-            (Some(Box::new(archive) as Box<dyn Origin>), recognised)
+            (Some(Box::new(archive) as Box<dyn VolumeSource>), recognised)
         }
         naming => name_files(&mut layout, naming, parameters, earlier.as_ref(), &place)?,
     };
@@ -92,15 +92,15 @@ pub fn index(
     }
     let modality = choose_modality(&layout, parameters.modality)?;
     if let Some(origin) = &origin {
-        kept::keep(origin.as_ref(), &mut layout, modality, &place.out, run)?;
+        import::keep(origin.as_ref(), &mut layout, modality, &place.out, run)?;
         if let Some(path) = &parameters.mapping {
-            mapping::write(path, &layout.cases, origin.as_ref())?;
+            pseudonym_table::write(path, &layout.cases, origin.as_ref())?;
         }
     }
 
     let journal = Journal::<Checked>::open(&place.out, "index", run.trust)?;
     run.progress.begin("reading cases", layout.cases.len() as u64);
-    let work = |found: &Found, memory: &MemoryShare<'_>| {
+    let work = |found: &DiscoveredCase, memory: &MemoryShare<'_>| {
         let _item = progress::at_work(run.progress, &found.case_id);
         let result = check_once(&journal, &place, found, orientation, memory)?;
         if result.is_ok() {
@@ -108,7 +108,7 @@ pub fn index(
         }
         Ok::<_, StoreError>(result)
     };
-    let too_large = |found: &Found, error: MemoryError| {
+    let too_large = |found: &DiscoveredCase, error: MemoryError| {
         run.progress.advance(1);
         Ok((Checked::too_large(found, error)?, true))
     };
@@ -137,8 +137,8 @@ pub fn index(
     findings.extend(origin.iter().flat_map(|origin| origin.findings()));
     let divided = divide(&mut rows, &layout, before.as_ref(), parameters, &same_patient)?;
     findings.extend(divided.findings);
-    outliers::mark(&mut rows, &voxels);
-    findings.extend(carried::findings(&rows));
+    cross_case_checks::mark(&mut rows, &voxels);
+    findings.extend(extra_columns::findings(&rows));
     findings.extend(named_in_vain(&parameters.label_names, &rows));
     keep_order(&mut rows, before.as_ref());
     let cases = Cases {
@@ -192,8 +192,8 @@ fn name_files(
     parameters: &IndexParameters,
     earlier: Option<&Earlier>,
     place: &Place,
-) -> Result<(Option<Box<dyn Origin>>, Recognised), CohortError> {
-    let recognised = earlier::assign(layout, naming.as_ref(), earlier, place)?;
+) -> Result<(Option<Box<dyn VolumeSource>>, Recognised), CohortError> {
+    let recognised = known_cases::assign(layout, naming.as_ref(), earlier, place)?;
     let names: HashMap<Label, String> = match naming.as_ref().is_some_and(Naming::hides) {
         true => {
             let labels: Vec<&Label> = layout.cases.iter().map(|found| &found.name).collect();
@@ -241,7 +241,7 @@ fn named_in_vain(names: &BTreeMap<u16, String>, rows: &[CaseRow]) -> Option<Find
 fn check_once(
     journal: &Journal<Checked>,
     place: &Place,
-    found: &Found,
+    found: &DiscoveredCase,
     orientation: Option<Orientation>,
     memory: &MemoryShare<'_>,
 ) -> Result<Result<(Checked, bool), MemoryError>, StoreError> {
@@ -303,7 +303,7 @@ fn guess_modality(checked: &[(Checked, bool)]) -> (Modality, bool) {
 
 fn row(
     place: &Place,
-    found: &Found,
+    found: &DiscoveredCase,
     checked: Checked,
     modality: (Modality, bool),
 ) -> Result<CaseRow, StoreError> {

@@ -1,6 +1,6 @@
 //! Finds the cases of a cohort, checks them, and splits them by patient.
 //!
-//! In: a folder with `images/` and `labels/`, a table, a MONAI datalist, or a tree of DICOM files ([`layout`]). Out:
+//! In: a folder with `images/` and `labels/`, a table, a MONAI datalist, or a tree of DICOM files ([`discover`]). Out:
 //! `cases.parquet` ([`cases`]), one row for everything found, with what is wrong with it. It never changes a source
 //! file, never drops a case silently, and never lets a patient into two splits ([`split`], [`strata`], [`folds`],
 //! [`same_patient`]). [`survey`] takes a first look at a cohort and writes nothing.
@@ -9,37 +9,37 @@
 //! use pdl_cohort::index::index;
 //! use pdl_cohort::parameters::IndexParameters;
 //! use pdl_cohort::same_patient::SamePatient;
-//! use pdl_store::journal::Trust;
-//! use pdl_store::progress::{Run, Silent};
+//! use pdl_store::journal::HashCheck;
+//! use pdl_store::progress::{StageContext, Silent};
 //!
 //! let cohort = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../sample-data/ct");
 //! let out = tempfile::tempdir()?;
-//! let run = Run { trust: Trust::Stamps, progress: &Silent, memory: None };
+//! let run = StageContext { trust: HashCheck::Stamps, progress: &Silent, memory: None };
 //! let indexed = index(&cohort, out.path(), &IndexParameters::default(), &SamePatient::default(), run)?;
 //! assert_eq!(indexed.cases.usable().count(), 24);
 //! assert!(out.path().join("cases.parquet").is_file());
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-mod archive;
+mod assign_splits;
 pub mod attributes;
-mod carried;
 pub mod case_id;
 pub mod cases;
 mod check;
-mod divide;
-mod earlier;
+mod cross_case_checks;
+mod dicom_source;
+pub mod discover;
+mod extra_columns;
+mod file_source;
 pub mod folds;
+mod import;
 pub mod index;
-mod kept;
-pub mod layout;
-mod mapping;
-mod named;
-mod outliers;
+mod known_cases;
 pub mod pairing;
 pub mod parameters;
 mod place;
 pub mod plausible;
+mod pseudonym_table;
 mod pseudonyms;
 pub mod same_patient;
 pub mod sources;
@@ -48,7 +48,7 @@ pub mod stacks;
 pub mod strata;
 mod structures;
 pub mod survey;
-pub mod tree;
+pub mod walk;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -65,7 +65,7 @@ pub const PRIVACY_HELP: &str = include_str!("../help/privacy.md");
 #[doc = include_str!("../help/dicom.md")]
 pub const DICOM_HELP: &str = include_str!("../help/dicom.md");
 
-pub use earlier::ids_of_pairs;
+pub use known_cases::ids_of_pairs;
 pub use pseudonyms::key_file;
 
 /// A cohort that could not be indexed.

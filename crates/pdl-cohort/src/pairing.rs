@@ -1,7 +1,7 @@
 //! Pairs images with labels in a folder of volumes whose layout nobody stated.
 //!
 //! Names are all there is to go by, so what comes out is a proposal for a person to look at, never a cohort by itself:
-//! [`crate::layout::find`] does not use it.
+//! [`crate::discover::find`] does not use it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use pdl_io::{is_volume_name, stack, stem};
 use pdl_store::StoreError;
 
-use crate::tree;
+use crate::walk;
 
 /// Words in a path that make a file a label map.
 const LABEL_WORDS: [&str; 18] = [
@@ -80,7 +80,7 @@ impl Paired {
 /// # Errors
 /// [`StoreError::Io`] when the machine keeps a folder or a file from being looked at.
 pub fn pair(root: &Path) -> Result<Paired, StoreError> {
-    let files = tree::files_below(root)?
+    let files = walk::files_below(root)?
         .into_iter()
         .filter_map(|path| path.strip_prefix(root).ok().map(Path::to_owned))
         .filter(|path| !path.components().any(|part| part.as_os_str().to_string_lossy().starts_with('.')));

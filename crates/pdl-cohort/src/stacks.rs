@@ -12,7 +12,7 @@ use pdl_volume::Orientation;
 
 use crate::CohortError;
 use crate::cases::Finding;
-use crate::layout::{Found, Layout};
+use crate::discover::{DiscoveredCase, Layout};
 use crate::parameters::IndexParameters;
 
 /// How pictures of axial slices are usually seen: columns to the patient's left, rows to the back, slices to the head.
@@ -21,14 +21,14 @@ const ASSUMED: &str = "LPS";
 
 /// What is said of the stacks of a case.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Said {
+pub struct StackHint {
     /// Millimetres between columns, rows and slices.
     pub spacing_mm: Option<[f64; 3]>,
     /// Where columns, rows and slices are counted to.
     pub axes: Option<Orientation>,
 }
 
-impl Said {
+impl StackHint {
     /// From texts, as a table holds them: `0.7,0.7,2.5` (or with spaces between) and `LPS`.
     ///
     /// # Errors
@@ -78,11 +78,11 @@ impl Layout {
     /// # Errors
     /// [`CohortError::Option`] when what they say cannot be, or is said of a cohort without stacks.
     pub(crate) fn state_stacks(&mut self, parameters: &IndexParameters) -> Result<(), CohortError> {
-        let said = Said::of_parameters(parameters).map_err(CohortError::Option)?;
+        let said = StackHint::of_parameters(parameters).map_err(CohortError::Option)?;
         let option = match said {
-            Said { spacing_mm: Some(_), .. } => "--stack-spacing",
-            Said { axes: Some(_), .. } => "--stack-axes",
-            Said { spacing_mm: None, axes: None } => return Ok(()),
+            StackHint { spacing_mm: Some(_), .. } => "--stack-spacing",
+            StackHint { axes: Some(_), .. } => "--stack-axes",
+            StackHint { spacing_mm: None, axes: None } => return Ok(()),
         };
         if !has_stacks(&self.cases)? {
             let problem = "no image or label map of this cohort is a stack of slices (a folder of PNG, TIFF or JPEG files of \
@@ -98,7 +98,7 @@ impl Layout {
 ///
 /// # Errors
 /// [`StoreError::Machine`].
-pub(crate) fn has_stacks(cases: &[Found]) -> Result<bool, StoreError> {
+pub(crate) fn has_stacks(cases: &[DiscoveredCase]) -> Result<bool, StoreError> {
     for found in cases {
         if found.has_stack()? {
             return Ok(true);
@@ -107,7 +107,7 @@ pub(crate) fn has_stacks(cases: &[Found]) -> Result<bool, StoreError> {
     Ok(false)
 }
 
-impl Found {
+impl DiscoveredCase {
     /// Whether its image or its label map is a stack.
     ///
     /// # Errors
@@ -162,7 +162,7 @@ impl Found {
 }
 
 /// Reads an image; a stack with what is said of it.
-pub(crate) fn read_image(path: &Path, said: Said, memory: &MemoryShare<'_>) -> Result<Image, Unread> {
+pub(crate) fn read_image(path: &Path, said: StackHint, memory: &MemoryShare<'_>) -> Result<Image, Unread> {
     match geometry_of(path, said)? {
         Some(geometry) => pdl_io::read_image_stack_within(path, &geometry, memory).map_err(unread),
         None => pdl_io::try_image(path, memory),
@@ -170,7 +170,7 @@ pub(crate) fn read_image(path: &Path, said: Said, memory: &MemoryShare<'_>) -> R
 }
 
 /// Reads a label map; a stack with what is said of it.
-pub(crate) fn read_labels(path: &Path, said: Said, memory: &MemoryShare<'_>) -> Result<Labels, Unread> {
+pub(crate) fn read_labels(path: &Path, said: StackHint, memory: &MemoryShare<'_>) -> Result<Labels, Unread> {
     match geometry_of(path, said)? {
         Some(geometry) => pdl_io::read_label_stack_within(path, &geometry, memory).map_err(unread),
         None => pdl_io::try_labels(path, memory),
@@ -178,7 +178,7 @@ pub(crate) fn read_labels(path: &Path, said: Said, memory: &MemoryShare<'_>) -> 
 }
 
 /// What is said of a stack; nothing of other files.
-fn geometry_of(path: &Path, said: Said) -> Result<Option<StackGeometry>, Unread> {
+fn geometry_of(path: &Path, said: StackHint) -> Result<Option<StackGeometry>, Unread> {
     let Some(geometry) = said.geometry() else { return Ok(None) };
     let is_stack = stack::is_stack(path);
     let is_stack = is_stack.map_err(|source| unread(ReadError::Io { path: path.to_owned(), source }))?;
@@ -195,21 +195,21 @@ mod tests {
 
     #[test]
     fn a_table_states_lengths_and_axes_as_text() {
-        let spacing = |text: &str| Said::of_texts(Some(text), None).map(|said| said.spacing_mm);
+        let spacing = |text: &str| StackHint::of_texts(Some(text), None).map(|said| said.spacing_mm);
         for text in ["0.7,0.8,2.5", "0.7 0.8 2.5", "0.7, 0.8, 2.5", "0.7;0.8;2.5"] {
             assert_eq!(spacing(text), Ok(Some([0.7, 0.8, 2.5])), "{text}");
         }
         for text in ["0.7", "0.7,0.8", "1,1,1,1", "1,1,0", "1,1,-1", "1,1,inf", "1,1,NaN", "1,1,a", ""] {
             assert!(spacing(text).is_err_and(|error| error.contains("three lengths in mm")), "{text}");
         }
-        assert!(Said::of_texts(None, Some("LPQ")).unwrap_err().contains("'LPQ' is no orientation"));
-        assert_eq!(Said::of_texts(None, None), Ok(Said::default()));
+        assert!(StackHint::of_texts(None, Some("LPQ")).unwrap_err().contains("'LPQ' is no orientation"));
+        assert_eq!(StackHint::of_texts(None, None), Ok(StackHint::default()));
     }
 
     #[test]
     fn what_a_row_says_counts_before_the_parameters() {
-        let row = Said { spacing_mm: Some([1.0; 3]), axes: None };
-        let all = Said { spacing_mm: Some([2.0; 3]), axes: Some("RAS".parse().unwrap()) };
-        assert_eq!(row.or(all), Said { spacing_mm: Some([1.0; 3]), axes: all.axes });
+        let row = StackHint { spacing_mm: Some([1.0; 3]), axes: None };
+        let all = StackHint { spacing_mm: Some([2.0; 3]), axes: Some("RAS".parse().unwrap()) };
+        assert_eq!(row.or(all), StackHint { spacing_mm: Some([1.0; 3]), axes: all.axes });
     }
 }

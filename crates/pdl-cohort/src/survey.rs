@@ -7,10 +7,10 @@ use pdl_store::memory::{MemoryError, MemoryLimit, MemoryShare, in_turns};
 use pdl_store::{StoreError, fault};
 
 use crate::CohortError;
-use crate::archive;
 use crate::attributes::Modality;
 use crate::check::{self, Checked};
-use crate::layout::{self, Found};
+use crate::dicom_source;
+use crate::discover::{self, DiscoveredCase};
 use crate::pairing::{self, Paired};
 
 /// Most cases that are read, evenly through the cohort.
@@ -77,7 +77,7 @@ pub struct Structures {
 /// [`CohortError`] when there is nothing that could become a cohort.
 pub fn survey(cohort: &Path, limit: &MemoryLimit) -> Result<Survey, CohortError> {
     let mut survey = Survey::default();
-    let known = layout::find_within(cohort, &BTreeSet::new(), &limit.alone());
+    let known = discover::find_within(cohort, &BTreeSet::new(), &limit.alone());
     let cases = match known {
         Ok(layout) => {
             survey.dicom_files = layout.dicom_files.len();
@@ -125,24 +125,24 @@ fn name(cohort: &Path, dicom_files: usize) -> &'static str {
 }
 
 /// The channels of cases that have several; a number without a name is its own name.
-fn channels(cases: &[Found], names: &BTreeMap<u32, String>) -> BTreeMap<u32, String> {
+fn channels(cases: &[DiscoveredCase], names: &BTreeMap<u32, String>) -> BTreeMap<u32, String> {
     let numbers: BTreeSet<u32> = cases.iter().flat_map(|case| case.channels.keys().copied()).collect();
     numbers.into_iter().map(|n| (n, names.get(&n).cloned().unwrap_or_else(|| n.to_string()))).collect()
 }
 
-fn of_pairs(root: &Path, paired: &Paired) -> Vec<Found> {
+fn of_pairs(root: &Path, paired: &Paired) -> Vec<DiscoveredCase> {
     let patients = paired.patients();
-    let found = |(number, pair): (usize, &pairing::Pair)| Found {
+    let found = |(number, pair): (usize, &pairing::Pair)| DiscoveredCase {
         image: Some(root.join(&pair.image)),
         label: Some(root.join(&pair.label)),
         patient: patients.as_ref().map(|patients| patients[number].clone()),
-        ..Found::default()
+        ..DiscoveredCase::default()
     };
     paired.pairs.iter().enumerate().map(found).collect()
 }
 
 impl Survey {
-    fn count(&mut self, cases: &[Found]) {
+    fn count(&mut self, cases: &[DiscoveredCase]) {
         self.pairs = cases.iter().filter(|case| case.image.is_some() && case.label.is_some()).count();
         self.incomplete = cases.len() - self.pairs;
         let incomplete = cases.iter().filter(|case| case.image.is_none() || case.label.is_none());
@@ -158,7 +158,7 @@ impl Survey {
 
     /// Reads all headers of a tree of DICOM files.
     fn look_into_headers(&mut self, files: &[PathBuf], limit: &MemoryLimit) -> Result<(), StoreError> {
-        let scan = archive::headers(files, limit, &|| ())?;
+        let scan = dicom_source::headers(files, limit, &|| ())?;
         let (labels, _) = scan.labels_of_series();
         self.pairs = labels.iter().filter(|labels| !labels.is_empty()).count();
         self.incomplete = labels.len() - self.pairs;
@@ -177,13 +177,13 @@ impl Survey {
     }
 
     /// Reads some of the cases with both files.
-    fn look_into(&mut self, cases: &[Found], limit: &MemoryLimit) -> Result<(), StoreError> {
-        let whole: Vec<&Found> =
+    fn look_into(&mut self, cases: &[DiscoveredCase], limit: &MemoryLimit) -> Result<(), StoreError> {
+        let whole: Vec<&DiscoveredCase> =
             cases.iter().filter(|case| case.image.is_some() && case.label.is_some()).collect();
         let count = whole.len().min(MOST_READ);
-        let chosen: Vec<&Found> = (0..count).map(|k| whole[k * whole.len() / count]).collect();
-        let work = |found: &&Found, memory: &MemoryShare<'_>| check::check(found, None, memory);
-        let too_large = |found: &&Found, error: MemoryError| Checked::too_large(found, error);
+        let chosen: Vec<&DiscoveredCase> = (0..count).map(|k| whole[k * whole.len() / count]).collect();
+        let work = |found: &&DiscoveredCase, memory: &MemoryShare<'_>| check::check(found, None, memory);
+        let too_large = |found: &&DiscoveredCase, error: MemoryError| Checked::too_large(found, error);
         let checked: Vec<Checked> = in_turns(&chosen, limit, work, too_large)?;
         self.read = count;
         for case in &checked {

@@ -15,6 +15,7 @@ mod codestream;
 mod error;
 mod file;
 mod finding;
+mod gantry_tilt;
 mod geometry;
 mod header;
 mod mask;
@@ -27,9 +28,8 @@ mod rtstruct;
 mod scan;
 mod seg;
 mod series;
-mod split;
 mod stack;
-mod straighten;
+mod volume_grouping;
 
 pub use error::DicomError;
 pub use finding::Finding;

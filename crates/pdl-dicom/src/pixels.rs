@@ -11,8 +11,8 @@ use dicom_encoding::TransferSyntaxIndex;
 use dicom_encoding::adapters::PixelDataObject;
 use dicom_object::DefaultDicomObject;
 use dicom_transfer_syntax_registry::TransferSyntaxRegistry;
+use pdl_store::catch_panic::quietly;
 use pdl_store::memory::MemoryShare;
-use pdl_store::quiet::quietly;
 
 use crate::DicomError;
 use crate::codestream;

@@ -13,7 +13,7 @@ use crate::file::{Extent, open_in_state};
 use crate::header::{Frame, Header, Role, role};
 use crate::pixels::Shortfall;
 use crate::references::{References, made_at, references};
-use crate::split::split;
+use crate::volume_grouping::split;
 use crate::{DicomError, Finding};
 
 /// One volume's worth of frames.

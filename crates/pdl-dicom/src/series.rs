@@ -7,11 +7,11 @@ use pdl_store::memory::{MemoryError, MemoryLimit, MemoryShare, zeros};
 use pdl_volume::{Grid, LabelMap, Volume};
 use rayon::prelude::*;
 
+use crate::gantry_tilt::Straightening;
 use crate::header::Frame;
 use crate::pixels::{Pixels, Stored, is_inverted, voxel_type};
 use crate::scan::Series;
 use crate::stack::Stack;
-use crate::straighten::Straightening;
 use crate::{DicomError, Finding};
 
 /// How intensities are read.

@@ -2,9 +2,9 @@
 
 use pdl_volume::Grid;
 
+use crate::gantry_tilt::Straightening;
 use crate::geometry::{Plane, Vector, affine, dot, minus, norm, plus, scaled};
-use crate::split::SAME_POSITION_MM;
-use crate::straighten::Straightening;
+use crate::volume_grouping::SAME_POSITION_MM;
 use crate::{DicomError, Finding};
 
 /// Gaps that differ from their median by less than this share of it are even.

@@ -20,12 +20,12 @@
 //! ```
 
 mod file;
+mod header_text;
 mod metaimage;
 pub mod nifti;
 mod nrrd;
 mod read;
 pub mod stack;
-mod text;
 mod voxels;
 
 use std::path::{Path, PathBuf};

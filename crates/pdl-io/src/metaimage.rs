@@ -7,8 +7,8 @@ use flate2::bufread::ZlibDecoder;
 use pdl_volume::Affine;
 
 use crate::file::{Files, Source};
+use crate::header_text::{self, number, numbers};
 use crate::read::Content;
-use crate::text::{self, number, numbers};
 use crate::voxels::{Sink, Stored, VoxelType, one_volume};
 use crate::{ReadError, Remark};
 
@@ -73,7 +73,7 @@ pub(crate) fn read(
 fn fields(files: &Files<'_>, source: &mut Source) -> Result<HashMap<String, String>, ReadError> {
     let mut fields = HashMap::new();
     let (mut line, mut read) = (Vec::new(), 0);
-    while text::next_line(files, source, &mut line, &mut read)? {
+    while header_text::next_line(files, source, &mut line, &mut read)? {
         let line = std::str::from_utf8(&line).map_err(|_| files.invalid("its header is no text"))?;
         let Some((key, value)) = line.split_once('=') else { continue };
         let (key, value) = (key.trim(), value.trim());

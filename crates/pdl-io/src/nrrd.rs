@@ -7,8 +7,8 @@ use flate2::bufread::{MultiGzDecoder, ZlibDecoder};
 use pdl_volume::Affine;
 
 use crate::file::{Files, Source};
+use crate::header_text::{self, number, numbers};
 use crate::read::Content;
-use crate::text::{self, number, numbers};
 use crate::voxels::{Sink, Stored, VoxelType, one_volume};
 use crate::{ReadError, Remark};
 
@@ -93,10 +93,10 @@ enum Encoding {
 fn fields(files: &Files<'_>, source: &mut Source) -> Result<HashMap<String, String>, ReadError> {
     let mut fields = HashMap::new();
     let (mut line, mut read) = (Vec::new(), 0);
-    if !text::next_line(files, source, &mut line, &mut read)? || !line.starts_with(b"NRRD") {
+    if !header_text::next_line(files, source, &mut line, &mut read)? || !line.starts_with(b"NRRD") {
         return Err(files.invalid("it does not begin with NRRD"));
     }
-    while text::next_line(files, source, &mut line, &mut read)? {
+    while header_text::next_line(files, source, &mut line, &mut read)? {
         if line.is_empty() {
             break;
         }

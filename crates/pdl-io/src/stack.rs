@@ -16,11 +16,11 @@ use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use image::metadata::Orientation as Turn;
+use pdl_store::catch_panic::quietly;
 use pdl_store::fault::{self, Watched};
 use pdl_store::file_state::FileState;
 use pdl_store::hash;
 use pdl_store::memory::{self, MemoryLimit, MemoryShare};
-use pdl_store::quiet::quietly;
 use pdl_volume::{Affine, Orientation};
 
 use crate::file::Files;

@@ -21,6 +21,7 @@
 
 pub mod crop;
 pub mod fingerprint;
+pub mod normalisation_choice;
 pub mod normalise;
 pub mod plan;
 pub mod prepare;
@@ -28,7 +29,6 @@ pub mod proxies;
 mod remote_results;
 pub mod remote_worker;
 pub mod resample;
-pub mod scheme;
 mod source;
 pub mod spline;
 

@@ -11,9 +11,9 @@ use serde::{Deserialize, Serialize};
 use crate::PrepareError;
 use crate::crop::Crop;
 use crate::fingerprint::Fingerprint;
+use crate::normalisation_choice::{self, Scheme};
 use crate::normalise::Normalisation;
 use crate::resample::ANISOTROPY;
-use crate::scheme::{self, Scheme};
 
 /// The file's name inside a curation folder.
 pub const FILE: &str = "plan.json";
@@ -216,7 +216,7 @@ impl Plan {
             return Err(PrepareError::Option(format!("--spacing takes lengths from {low} to {high} mm")));
         }
         let spacing_mm = spacing.unwrap_or_else(|| target_spacing(fingerprint));
-        let (normalisation, mapping) = scheme::choose(fingerprint, parameters)?;
+        let (normalisation, mapping) = normalisation_choice::choose(fingerprint, parameters)?;
         let fov_mm = field_of_view(fingerprint, parameters)?;
         let shape = proxy_shape(fingerprint, parameters)?;
         Ok(Self {

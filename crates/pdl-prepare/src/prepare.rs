@@ -9,7 +9,7 @@ use pdl_io::nifti;
 use pdl_store::hash::Key;
 use pdl_store::journal::{Journal, Stamp};
 use pdl_store::memory::MemoryLimit;
-use pdl_store::progress::{self, Run};
+use pdl_store::progress::{self, StageContext};
 use pdl_store::table::{self, column, list};
 use pdl_store::{StoreError, atomic, json};
 use pdl_volume::{Grid, Volume, VoxelBox};
@@ -147,7 +147,7 @@ pub fn prepare(
     out: &Path,
     parameters: &PrepareParameters,
     replan: bool,
-    run: Run<'_>,
+    run: StageContext<'_>,
 ) -> Result<Prepared, PrepareError> {
     let cases = Cases::read(out)?;
     let rows: Vec<&CaseRow> = cases.usable().collect();
@@ -204,7 +204,7 @@ pub(crate) fn make_plan(
     rows: &[&CaseRow],
     parameters: &PrepareParameters,
     replan: bool,
-    run: Run<'_>,
+    run: StageContext<'_>,
 ) -> Result<(Plan, Vec<Finding>), PrepareError> {
     let training: Vec<&CaseRow> =
         rows.iter().copied().filter(|row| parameters.plan_from.includes(row.split)).collect();
@@ -250,7 +250,7 @@ fn take_fingerprint(
     out: &Path,
     training: &[&CaseRow],
     crop: Crop,
-    run: Run<'_>,
+    run: StageContext<'_>,
 ) -> Result<Fingerprint, PrepareError> {
     let Some(modality) = training.first().map(|row| row.modality) else {
         return Err(PrepareError::NoTrainingCases { out: out.to_owned() });
@@ -330,7 +330,7 @@ pub(crate) struct Stage<'a> {
     pub plan: &'a Plan,
     pub journal: Journal<PreparedRow>,
     pub proxy_journal: Journal<Vec<f64>>,
-    pub run: Run<'a>,
+    pub run: StageContext<'a>,
     /// Most bytes that all cases may take together.
     pub memory: u64,
 }

@@ -15,7 +15,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use pdl_cohort::cases::CaseRow;
-use pdl_store::journal::{self, Journal, Trust};
+use pdl_store::journal::{self, HashCheck, Journal};
 use pdl_store::{StoreError, fault};
 
 use crate::PrepareError;
@@ -33,7 +33,7 @@ pub(crate) fn proxy(
     out: &Path,
     row: &CaseRow,
     key: &str,
-    trust: Trust,
+    trust: HashCheck,
 ) -> Result<Option<Proxy>, PrepareError> {
     let name = proxy_journal(row);
     if !out.join(journal::FOLDER).join(format!("{name}.jsonl")).is_file() {

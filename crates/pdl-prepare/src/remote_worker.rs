@@ -8,7 +8,7 @@ use std::path::Path;
 
 use pdl_cohort::cases::{self, CaseRow, Cases};
 use pdl_store::journal::{Journal, Stamp};
-use pdl_store::progress::Run;
+use pdl_store::progress::StageContext;
 use pdl_store::{StoreError, atomic, hash};
 use rayon::prelude::*;
 
@@ -39,7 +39,7 @@ pub fn plan_remote(
     out: &Path,
     parameters: &PrepareParameters,
     replan: bool,
-    run: Run<'_>,
+    run: StageContext<'_>,
 ) -> Result<RemotePlan, PrepareError> {
     let cases = hash::of_file(&out.join(cases::FILE))?;
     let table = Cases::read(out)?;
@@ -96,7 +96,7 @@ pub fn submit_results(
     plan: &Plan,
     cases: &str,
     wanted: &[usize],
-    run: Run<'_>,
+    run: StageContext<'_>,
 ) -> Result<Vec<Result<(), PrepareError>>, PrepareError> {
     if hash::of_file(&out.join(cases::FILE))? != cases || !remote_results::has_folder(out) {
         return Err(PrepareError::NotShared { out: out.to_owned() });
@@ -119,7 +119,7 @@ pub fn submit_results(
     Ok(done)
 }
 
-fn submit_result(out: &Path, plan: &Plan, row: &CaseRow, run: Run<'_>) -> Result<(), PrepareError> {
+fn submit_result(out: &Path, plan: &Plan, row: &CaseRow, run: StageContext<'_>) -> Result<(), PrepareError> {
     let stage = Stage {
         out,
         plan,

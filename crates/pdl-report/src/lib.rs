@@ -18,12 +18,12 @@
 //! use pdl_prepare::{plan::PrepareParameters, prepare::prepare};
 //! use pdl_report::{ReportParameters, report};
 //! use pdl_similarity::{compare::compare, parameters::CompareParameters};
-//! use pdl_store::{journal::Trust, progress::{Run, Silent}};
+//! use pdl_store::{journal::HashCheck, progress::{StageContext, Silent}};
 //!
 //! let cohort = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../sample-data/mr");
 //! let folder = tempfile::tempdir()?;
 //! let out = folder.path();
-//! let run = Run { trust: Trust::Stamps, progress: &Silent, memory: None };
+//! let run = StageContext { trust: HashCheck::Stamps, progress: &Silent, memory: None };
 //! index(&cohort, out, &IndexParameters::default(), &SamePatient::default(), run)?;
 //! prepare(out, &PrepareParameters { proxy_size: vec![16], ..Default::default() }, false, run)?;
 //! let compared = compare(out, &CompareParameters::default(), run)?;

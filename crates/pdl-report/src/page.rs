@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::Result;
 use crate::cohort::CohortSummary;
-use pdl_store::text::counted;
+use pdl_store::plural::counted;
 
 /// The page with placeholders.
 const TEMPLATE: &str = include_str!("../assets/page.html");

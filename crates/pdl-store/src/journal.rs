@@ -81,11 +81,11 @@ impl Stamp {
     }
 
     /// Whether the file is still the one that was hashed.
-    pub fn holds(&self, root: &Path, trust: Trust) -> bool {
+    pub fn holds(&self, root: &Path, trust: HashCheck) -> bool {
         let path = root.join(&self.path);
         let Ok(state) = FileState::of(&path) else { return false };
         let now = Self::of(&self.path, state, self.blake3.clone());
-        if trust == Trust::Stamps {
+        if trust == HashCheck::Stamps {
             if now == *self {
                 return true;
             }
@@ -101,7 +101,7 @@ impl Stamp {
 
 /// What is enough to believe that a file is unchanged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Trust {
+pub enum HashCheck {
     /// The same size, times of change and inode.
     Stamps,
     /// The same content, hashed again.
@@ -120,7 +120,7 @@ struct Entry<V> {
 #[derive(Debug)]
 pub struct Journal<V> {
     root: PathBuf,
-    trust: Trust,
+    trust: HashCheck,
     known: HashMap<String, Entry<V>>,
     file: Mutex<File>,
 }
@@ -130,7 +130,7 @@ impl<V: Serialize + DeserializeOwned + Clone> Journal<V> {
     ///
     /// # Errors
     /// [`StoreError::Io`] when it cannot be read or made.
-    pub fn open(root: &Path, stage: &str, trust: Trust) -> Result<Self> {
+    pub fn open(root: &Path, stage: &str, trust: HashCheck) -> Result<Self> {
         let path = root.join(FOLDER).join(format!("{stage}.jsonl"));
         let text = match fs::read(&path) {
             Ok(text) => text,
@@ -201,16 +201,16 @@ mod tests {
         let root = folder.path();
         fs::write(root.join("a"), b"one").unwrap();
         let stamp = Stamp::hash(root, "a").unwrap();
-        let journal = Journal::<u32>::open(root, "test", Trust::Stamps).unwrap();
+        let journal = Journal::<u32>::open(root, "test", HashCheck::Stamps).unwrap();
         journal.record("unit", "key", vec![stamp], &7).unwrap();
 
         let find =
             |key: &str, trust| Journal::<u32>::open(root, "test", trust).unwrap().find("unit", key).copied();
-        assert_eq!(find("key", Trust::Stamps), Some(7));
-        assert_eq!(find("key", Trust::Content), Some(7));
-        assert_eq!(find("other", Trust::Stamps), None);
+        assert_eq!(find("key", HashCheck::Stamps), Some(7));
+        assert_eq!(find("key", HashCheck::Content), Some(7));
+        assert_eq!(find("other", HashCheck::Stamps), None);
         fs::write(root.join("a"), b"two").unwrap();
-        assert_eq!(find("key", Trust::Content), None);
+        assert_eq!(find("key", HashCheck::Content), None);
     }
 
     #[cfg(unix)]
@@ -222,11 +222,11 @@ mod tests {
         let (before, meta) = FileState::before_reading(&File::open(&path).unwrap()).unwrap();
         let stamp = Stamp::of_read(root, "a", before, hash::of_bytes(b"one")).unwrap().unwrap();
         fs::hard_link(&path, root.join("b")).unwrap();
-        assert!(stamp.holds(root, Trust::Stamps) && stamp.holds(root, Trust::Content));
+        assert!(stamp.holds(root, HashCheck::Stamps) && stamp.holds(root, HashCheck::Content));
 
         fs::write(&path, b"two").unwrap();
         File::options().write(true).open(&path).unwrap().set_modified(meta.modified().unwrap()).unwrap();
-        assert!(!stamp.holds(root, Trust::Stamps) && !stamp.holds(root, Trust::Content));
+        assert!(!stamp.holds(root, HashCheck::Stamps) && !stamp.holds(root, HashCheck::Content));
         assert_eq!(Stamp::of_read(root, "a", before, hash::of_bytes(b"one")).unwrap(), None);
         assert_eq!(Stamp::of_read(root, "gone", before, String::new()).unwrap(), None);
     }
@@ -235,18 +235,18 @@ mod tests {
     fn a_torn_line_costs_that_unit_only() {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path();
-        let journal = Journal::<u32>::open(root, "test", Trust::Stamps).unwrap();
+        let journal = Journal::<u32>::open(root, "test", HashCheck::Stamps).unwrap();
         journal.record("a", "k", vec![], &1).unwrap();
         journal.record("b", "k", vec![], &2).unwrap();
         let path = root.join(FOLDER).join("test.jsonl");
         let text = fs::read(&path).unwrap();
         fs::write(&path, &text[..text.len() - 5]).unwrap();
 
-        let journal = Journal::<u32>::open(root, "test", Trust::Stamps).unwrap();
+        let journal = Journal::<u32>::open(root, "test", HashCheck::Stamps).unwrap();
         assert_eq!(journal.find("a", "k"), Some(&1));
         assert_eq!(journal.find("b", "k"), None);
         journal.record("b", "k", vec![], &3).unwrap();
-        let journal = Journal::<u32>::open(root, "test", Trust::Stamps).unwrap();
+        let journal = Journal::<u32>::open(root, "test", HashCheck::Stamps).unwrap();
         assert_eq!(journal.find("b", "k"), Some(&3));
     }
 }

@@ -3,7 +3,7 @@
 //! In: bytes, rows and JSON values. Out: files that are whole or absent ([`atomic`]), content hashes
 //! ([`hash`]), tables ([`table`]), JSON files ([`json`]), a [`journal`] by which a stage that was
 //! killed finds what is still valid, a [`lock`] that keeps two runs out of one folder, a limit for
-//! [`memory`], words ([`text`]), a way to outlive the panics of other people's codecs ([`quiet`]), and
+//! [`memory`], words ([`plural`]), a way to outlive the panics of other people's codecs ([`catch_panic`]), and
 //! one to tell the errors of the machine from those of a file ([`fault`]). It never knows what a case,
 //! a volume or a pair is.
 //!
@@ -19,6 +19,7 @@
 //! ```
 
 pub mod atomic;
+pub mod catch_panic;
 pub mod fault;
 pub mod file_state;
 pub mod hash;
@@ -27,11 +28,10 @@ pub mod json;
 pub mod lock;
 pub mod memory;
 pub mod paths;
+pub mod plural;
 pub mod progress;
-pub mod quiet;
 pub mod suggest;
 pub mod table;
-pub mod text;
 
 use std::path::{Path, PathBuf};
 

@@ -45,16 +45,16 @@ impl Progress for Silent {
 
 /// How a stage is to be run; changes nothing in what it makes.
 #[derive(Clone, Copy)]
-pub struct Run<'a> {
+pub struct StageContext<'a> {
     /// What is enough to believe that a file is unchanged.
-    pub trust: crate::journal::Trust,
+    pub trust: crate::journal::HashCheck,
     /// Who hears how far it is.
     pub progress: &'a dyn Progress,
     /// Most bytes of memory to use where a stage can do with less or more; half of what is free when not given.
     pub memory: Option<u64>,
 }
 
-impl Run<'_> {
+impl StageContext<'_> {
     /// The limit, or half of the memory that is free now, bytes.
     pub fn memory(&self) -> u64 {
         self.memory_limit().bytes()

@@ -2,8 +2,8 @@
 
 use anyhow::Result;
 use pdl_console::{Display, say};
-use pdl_store::journal::Trust;
-use pdl_store::progress::Run;
+use pdl_store::journal::HashCheck;
+use pdl_store::progress::StageContext;
 use serde::Serialize;
 
 use crate::settings::Settings;
@@ -24,10 +24,10 @@ pub(crate) struct Context {
 impl Context {
     /// How stages run: what counts as unchanged, where they report progress, and their limit of
     /// memory.
-    pub(crate) fn stage(&self) -> Run<'_> {
+    pub(crate) fn stage(&self) -> StageContext<'_> {
         let run = &self.settings.run;
-        let trust = if run.verify { Trust::Content } else { Trust::Stamps };
-        Run { trust, progress: &self.display, memory: run.memory.map(|memory| memory.0) }
+        let trust = if run.verify { HashCheck::Content } else { HashCheck::Stamps };
+        StageContext { trust, progress: &self.display, memory: run.memory.map(|memory| memory.0) }
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use pdl_cohort::cases::{self, Cases};
-use pdl_cohort::{layout, tree};
+use pdl_cohort::{discover, walk};
 use pdl_console::{ExitStatus, suggest};
 use pdl_curriculum::manifest;
 use pdl_prepare::{prepare, proxies};
@@ -189,8 +189,8 @@ pub(crate) fn no_curation(out: &Path) -> String {
 }
 
 fn is_cohort(folder: &Path) -> bool {
-    !tree::is_curation(folder).unwrap_or(true)
-        && (layout::find(folder, &BTreeSet::new()).is_ok()
+    !walk::is_curation(folder).unwrap_or(true)
+        && (discover::find(folder, &BTreeSet::new()).is_ok()
             || pdl_cohort::pairing::pair(folder).is_ok_and(|paired| !paired.pairs.is_empty()))
 }
 

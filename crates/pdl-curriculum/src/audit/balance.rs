@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use pdl_cohort::attributes::Split;
 use pdl_cohort::cases::{CaseRow, Finding};
-use pdl_store::text::counted;
+use pdl_store::plural::counted;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

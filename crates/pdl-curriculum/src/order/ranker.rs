@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use pdl_cohort::cases::Finding;
 use pdl_similarity::metrics::Metric;
 use pdl_similarity::pairs::Pairs;
-use pdl_store::text::counted;
+use pdl_store::plural::counted;
 
 use crate::CurriculumError;
 use crate::manifest::{Communities, Outlier, Ranking};

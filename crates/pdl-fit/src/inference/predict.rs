@@ -9,7 +9,7 @@ use pdl_io::nifti;
 use pdl_prepare::prepare::prepare_image;
 use pdl_prepare::resample::checked_shape_at;
 use pdl_store::hash::{self, Key};
-use pdl_store::journal::{Journal, Stamp, Trust};
+use pdl_store::journal::{HashCheck, Journal, Stamp};
 use pdl_store::lock::FolderLock;
 use pdl_store::memory::{MemoryLimit, MemoryShare};
 use pdl_store::{StoreError, atomic, fault};
@@ -168,7 +168,7 @@ pub fn predict(
     std::fs::create_dir_all(out).map_err(StoreError::io("make the folder", out))?;
     let _lock = FolderLock::take(out)?;
     atomic::sweep(out)?;
-    let journal = Journal::<Vec<String>>::open(out, "predict", Trust::Stamps)?;
+    let journal = Journal::<Vec<String>>::open(out, "predict", HashCheck::Stamps)?;
     let mut done = Vec::with_capacity(inputs.len());
     for input in inputs {
         let file = format!("{}.nii.gz", input.name);

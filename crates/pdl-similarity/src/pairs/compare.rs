@@ -5,7 +5,7 @@ use std::path::Path;
 use pdl_prepare::proxies::Proxies;
 use pdl_store::atomic;
 use pdl_store::hash::Key;
-use pdl_store::progress::Run;
+use pdl_store::progress::StageContext;
 
 use crate::SimilarityError;
 use crate::metrics::{Measure, RequiredPasses};
@@ -36,7 +36,7 @@ pub struct Compared {
 pub fn compare(
     out: &Path,
     parameters: &CompareParameters,
-    run: Run<'_>,
+    run: StageContext<'_>,
 ) -> Result<Compared, SimilarityError> {
     compare_with(out, parameters, &[], run)
 }
@@ -49,7 +49,7 @@ pub fn compare_with(
     out: &Path,
     parameters: &CompareParameters,
     own: &[&dyn Measure],
-    run: Run<'_>,
+    run: StageContext<'_>,
 ) -> Result<Compared, SimilarityError> {
     let parameters = &parameters.resolve()?;
     let proxies = Proxies::open(out)?;
@@ -152,7 +152,7 @@ pub fn compare_tile(
     out: &Path,
     tile: Tile,
     parameters: &CompareParameters,
-    run: Run<'_>,
+    run: StageContext<'_>,
 ) -> Result<Compared, SimilarityError> {
     let mut result = Compared { cases: 0, pairs: 0, computed: 0 };
     let tell = |done: TileDone| {
@@ -186,7 +186,7 @@ pub fn compare_tiles(
     proxies: Option<&str>,
     tiles: impl IntoIterator<Item = Tile>,
     parameters: &CompareParameters,
-    run: Run<'_>,
+    run: StageContext<'_>,
     mut done: impl FnMut(TileDone),
 ) -> Result<(), SimilarityError> {
     let parameters = &parameters.resolve()?;

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use pdl_dicom::acquisition::KEYWORDS;
 use pdl_io::{is_volume_name, stack, stem};
 use pdl_store::memory::{MemoryError, MemoryLimit, MemoryShare};
+use pdl_store::plural::counted;
 use pdl_store::suggest::nearest;
-use pdl_store::text::counted;
 use pdl_store::{StoreError, fault, table};
 use serde::{Deserialize, Deserializer};
 
@@ -16,14 +16,14 @@ use crate::CohortError;
 use crate::attributes::{Modality, Split};
 use crate::case_id::{self, Label};
 use crate::cases::{self, Finding};
-use crate::stacks::Said;
-use crate::tree;
+use crate::stacks::StackHint;
+use crate::walk;
 
 mod datalist;
 
 /// What a cohort's layout says about one case, before any volume is read.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Found {
+pub struct DiscoveredCase {
     /// Unique; letters, digits, - and _ only.
     pub case_id: String,
     /// What it can be named by.
@@ -41,7 +41,7 @@ pub struct Found {
     /// All channels of the case by number, where there are several; pdl takes one.
     pub channels: BTreeMap<u32, PathBuf>,
     /// What is said of its stacks of slices, where it has such.
-    pub stacks: Said,
+    pub stacks: StackHint,
     /// Its values in the columns that were asked for; nothing where they are blank.
     pub carried: Carried,
     /// What was seen where the files were made from others.
@@ -57,7 +57,7 @@ pub type Carried = BTreeMap<String, Option<String>>;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Layout {
     /// The cases by case id.
-    pub cases: Vec<Found>,
+    pub cases: Vec<DiscoveredCase>,
     /// Names of labels, from `dataset.json`.
     pub label_names: BTreeMap<u16, String>,
     /// The modality of all, from `dataset.json`.
@@ -178,7 +178,7 @@ fn from_folder(root: &Path) -> Result<Layout, CohortError> {
     if found.as_ref().is_err_and(|error| fault::machine_error(error).is_some()) {
         return found;
     }
-    let files = tree::files_below(root)?;
+    let files = walk::files_below(root)?;
     for file in &files {
         // Of a path that may name a patient nothing is said.
         let failed =
@@ -229,7 +229,7 @@ fn from_folders(root: &Path) -> Result<Layout, CohortError> {
         return Err(CohortError::NotACohort { path: root.to_owned(), problem });
     }
     let mut labels = volumes(&root.join(pair.1))?;
-    let mut cases: BTreeMap<String, Found> = BTreeMap::new();
+    let mut cases: BTreeMap<String, DiscoveredCase> = BTreeMap::new();
     for (stem, paths) in images {
         // nnU-Net's names: CASE_0000 is channel 0 of CASE, unless the label bears the whole name.
         let (case, channel) = match split_channel(&stem) {
@@ -237,9 +237,10 @@ fn from_folders(root: &Path) -> Result<Layout, CohortError> {
             _ => (stem, 0),
         };
         let label = labels.get(&case);
-        let found = cases
-            .entry(case)
-            .or_insert_with(|| Found { label: label.map(|paths| one(paths)), ..Found::default() });
+        let found = cases.entry(case).or_insert_with(|| DiscoveredCase {
+            label: label.map(|paths| one(paths)),
+            ..DiscoveredCase::default()
+        });
         for paths in [Some(&paths), label].into_iter().flatten().filter(|paths| paths.len() > 1) {
             found.refuse_twins(paths);
         }
@@ -252,9 +253,10 @@ fn from_folders(root: &Path) -> Result<Layout, CohortError> {
         }
     }
     labels.retain(|stem, _| !cases.contains_key(stem));
-    let alone = |paths: Vec<PathBuf>| Found { label: Some(one(&paths)), ..Found::default() };
+    let alone =
+        |paths: Vec<PathBuf>| DiscoveredCase { label: Some(one(&paths)), ..DiscoveredCase::default() };
     cases.extend(labels.into_iter().map(|(stem, paths)| (stem, alone(paths))));
-    let named = |(stem, mut found): (String, Found)| {
+    let named = |(stem, mut found): (String, DiscoveredCase)| {
         let below = |path: &Option<PathBuf>| {
             path.as_deref().map(|path| path.strip_prefix(root).unwrap_or(path).to_owned())
         };
@@ -310,7 +312,7 @@ impl Layout {
     }
 }
 
-impl Found {
+impl DiscoveredCase {
     /// Two files of one name may be two versions of a volume: which one counts is the user's to say.
     fn refuse_twins(&mut self, paths: &[PathBuf]) {
         let message =
@@ -452,13 +454,13 @@ fn from_rows(table: &Path, rows: Vec<Row>, carried: Vec<Carried>) -> Result<Layo
         }
         let in_row = |error: String| table_error(table, &format!("row {}: {error}", number + 1));
         let stacks =
-            Said::of_texts(row.stack_spacing.as_deref(), row.stack_axes.as_deref()).map_err(in_row)?;
+            StackHint::of_texts(row.stack_spacing.as_deref(), row.stack_axes.as_deref()).map_err(in_row)?;
         let below = |path: &Option<String>| {
             path.as_deref()
                 .map(|path| Path::new(path).strip_prefix(folder).unwrap_or(Path::new(path)).to_owned())
         };
         let [image, label] = [&row.image, &row.label].map(below);
-        cases.push(Found {
+        cases.push(DiscoveredCase {
             name: Label::of_files(row.case_id, image.as_deref(), label.as_deref()),
             image: row.image.map(|path| folder.join(path)),
             label: row.label.map(|path| folder.join(path)),
@@ -467,7 +469,7 @@ fn from_rows(table: &Path, rows: Vec<Row>, carried: Vec<Carried>) -> Result<Layo
             split: row.split.map(|text| text.parse()).transpose().map_err(in_row)?,
             stacks,
             carried,
-            ..Found::default()
+            ..DiscoveredCase::default()
         });
     }
     Ok(Layout { cases, ..Layout::default() })
@@ -544,7 +546,7 @@ mod tests {
         }
         let layout = find(folder.path(), &BTreeSet::new()).unwrap();
         assert_eq!(ids(&layout), ["a", "b", "c"]);
-        let has = |f: &Found| (f.image.is_some(), f.label.is_some());
+        let has = |f: &DiscoveredCase| (f.image.is_some(), f.label.is_some());
         assert_eq!(
             layout.cases.iter().map(has).collect::<Vec<_>>(),
             [(true, true), (true, false), (false, true)]

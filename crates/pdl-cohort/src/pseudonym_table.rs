@@ -6,8 +6,8 @@ use pdl_store::atomic;
 use serde::Serialize;
 
 use crate::CohortError;
-use crate::kept::{Origin, Original};
-use crate::layout::Found;
+use crate::discover::DiscoveredCase;
+use crate::import::{Original, VolumeSource};
 
 #[derive(Serialize)]
 struct Row<'a> {
@@ -19,7 +19,11 @@ struct Row<'a> {
 
 /// Writes a CSV file with the pseudonyms and the original names of all cases; nobody but the user can read it (mode
 /// 0600). A DICOM case's original name is its SeriesInstanceUID; a blank patient is one that the cohort does not name.
-pub(crate) fn write(path: &Path, cases: &[Found], origin: &dyn Origin) -> Result<(), CohortError> {
+pub(crate) fn write(
+    path: &Path,
+    cases: &[DiscoveredCase],
+    origin: &dyn VolumeSource,
+) -> Result<(), CohortError> {
     let problem = |error: &dyn std::fmt::Display| CohortError::Table {
         path: path.to_owned(),
         problem: error.to_string(),

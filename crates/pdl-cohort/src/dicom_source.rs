@@ -13,8 +13,8 @@ use pdl_dicom::{
 };
 use pdl_store::hash::Key;
 use pdl_store::memory::{MemoryLimit, MemoryShare};
-use pdl_store::progress::Run;
-use pdl_store::text::counted;
+use pdl_store::plural::counted;
+use pdl_store::progress::StageContext;
 use pdl_store::{StoreError, fault};
 use rayon::prelude::*;
 
@@ -22,9 +22,9 @@ use crate::CohortError;
 use crate::attributes::Modality;
 use crate::case_id::{ATTEMPTS, Claims, UNSTATED};
 use crate::cases::{Cases, Finding};
-use crate::earlier::{Earlier, FileNames, Recognised, identify};
-use crate::kept::{Files, Origin, Original, Refusal, Volumes};
-use crate::layout::{Found, Layout};
+use crate::discover::{DiscoveredCase, Layout};
+use crate::import::{Files, Original, Refusal, VolumeSource, Volumes};
+use crate::known_cases::{Earlier, FileNames, Recognised, identify};
 use crate::parameters::IndexParameters;
 use crate::place::Place;
 use crate::pseudonyms::Naming;
@@ -54,7 +54,7 @@ impl Archive {
         parameters: &IndexParameters,
         before: Option<&Cases>,
         known: Known<'_>,
-        run: Run<'_>,
+        run: StageContext<'_>,
     ) -> Result<(Self, Recognised), CohortError> {
         run.progress.begin("reading headers", layout.dicom_files.len() as u64);
         let scan = headers(&layout.dicom_files, &run.memory_limit(), &|| run.progress.advance(1))?;
@@ -68,7 +68,7 @@ impl Archive {
         let of_known = |earlier| Ok::<_, StoreError>((earlier, known.files(earlier, &scan.series)?));
         let earlier = known.earlier.map(of_known).transpose()?;
         let (ids, recognised) = identify(&claims, earlier)?;
-        let mut order: Vec<(Found, usize, Chosen)> = scan
+        let mut order: Vec<(DiscoveredCase, usize, Chosen)> = scan
             .series
             .iter()
             .zip(&labels)
@@ -76,7 +76,7 @@ impl Archive {
             .map(|(number, (series, labels))| {
                 let chosen = choose(&structures, &scan, labels);
                 let found = found(&naming, series, labels.len(), &chosen, &structures);
-                (Found { case_id: ids[number].clone(), ..found }, number, chosen)
+                (DiscoveredCase { case_id: ids[number].clone(), ..found }, number, chosen)
             })
             .collect();
         order.sort_by(|a, b| a.0.case_id.cmp(&b.0.case_id));
@@ -89,12 +89,12 @@ impl Archive {
     }
 }
 
-impl Origin for Archive {
+impl VolumeSource for Archive {
     fn naming(&self) -> &Naming {
         &self.naming
     }
 
-    fn wants(&self, found: &Found, modality: Option<Modality>) -> bool {
+    fn wants(&self, found: &DiscoveredCase, modality: Option<Modality>) -> bool {
         found.modality == modality
     }
 
@@ -300,7 +300,7 @@ fn unreadable(what: &str, error: DicomError) -> StoreError {
 /// # Errors
 /// [`StoreError::Machine`].
 fn keep_acquisition(
-    order: &mut [(Found, usize, Chosen)],
+    order: &mut [(DiscoveredCase, usize, Chosen)],
     scan: &Scan,
     carry: &BTreeSet<String>,
 ) -> Result<(), StoreError> {
@@ -379,7 +379,13 @@ impl Claims for Claimed<'_> {
 }
 
 /// What the headers say of a case.
-fn found(naming: &Naming, series: &Series, labels: usize, chosen: &Chosen, structures: &Structures) -> Found {
+fn found(
+    naming: &Naming,
+    series: &Series,
+    labels: usize,
+    chosen: &Chosen,
+    structures: &Structures,
+) -> DiscoveredCase {
     let mut findings = Vec::new();
     if series.patient_id.is_empty() {
         let message = "its files name no patient; its study is taken as a patient of its own";
@@ -396,11 +402,11 @@ fn found(naming: &Naming, series: &Series, labels: usize, chosen: &Chosen, struc
         let message = format!("{labels} structure sets or segmentations refer to it: {which}");
         findings.push(Finding::new("several-labels", message));
     }
-    Found {
+    DiscoveredCase {
         patient: Some(naming.patient(patient_of(series))),
         modality: series.modality.parse().ok(),
         findings,
-        ..Found::default()
+        ..DiscoveredCase::default()
     }
 }
 

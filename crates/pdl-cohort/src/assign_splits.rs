@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use pdl_store::text::counted;
+use pdl_store::plural::counted;
 
 use crate::CohortError;
 use crate::attributes::Split;
 use crate::cases::{CaseRow, Cases, Finding};
-use crate::layout::Layout;
+use crate::discover::Layout;
 use crate::parameters::IndexParameters;
 use crate::same_patient::SamePatient;
 use crate::split::{self, Shares};
@@ -219,8 +219,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::discover::DiscoveredCase;
     use crate::folds::{self, Fold};
-    use crate::layout::Found;
 
     /// A made-up case: patient (nothing where the cohort is silent), site, labels, split of the table, usable.
     type Made = (Option<u8>, u8, u8, Option<Split>, bool);
@@ -251,7 +251,7 @@ mod tests {
             let labels: Vec<_> =
                 labels.iter().map(|value| serde_json::json!({"value": value + 1, "voxels": 9})).collect();
             rows.push(row(&case_id, &patient_id, &labels, *usable, *site));
-            found.push(Found { case_id, patient, split, ..Found::default() });
+            found.push(DiscoveredCase { case_id, patient, split, ..DiscoveredCase::default() });
         }
         (rows, Layout { cases: found, ..Layout::default() })
     }

@@ -5,14 +5,14 @@ use std::hash::Hash;
 use std::path::{Path, PathBuf};
 
 use pdl_io::{split_frame, stem};
-use pdl_store::text::counted;
+use pdl_store::plural::counted;
 use pdl_store::{StoreError, fault, hash, paths};
 use rayon::prelude::*;
 
 use crate::CohortError;
 use crate::case_id::{self, ATTEMPTS, Claims, Label, Names, UNSTATED};
 use crate::cases::{self, Cases, Finding};
-use crate::layout::{Found, Layout};
+use crate::discover::{DiscoveredCase, Layout};
 use crate::pairing::Pair;
 use crate::place::Place;
 use crate::pseudonyms::Naming;
@@ -339,7 +339,7 @@ fn findings(known: &[KnownCase], renamed: &BTreeMap<usize, String>) -> Vec<Findi
 impl Recognised {
     /// Names the cases of the earlier run's table as they are named now; those whose patient nobody
     /// names are patients under their new names, too.
-    pub(crate) fn rename(&self, before: &mut Cases, cases: &[Found]) {
+    pub(crate) fn rename(&self, before: &mut Cases, cases: &[DiscoveredCase]) {
         let nobody: BTreeSet<&str> = cases
             .iter()
             .filter(|found| found.patient.is_none())
@@ -358,7 +358,7 @@ impl Recognised {
 /// Cases of a layout; under pseudonyms where a key is given.
 struct Named<'a> {
     names: Names<'a>,
-    cases: &'a [Found],
+    cases: &'a [DiscoveredCase],
     hidden: Option<&'a Naming>,
 }
 
@@ -400,7 +400,8 @@ pub(crate) fn assign(
     let hidden = naming.filter(|naming| naming.hides());
     let names = Names::new(cases.iter().map(|found| &found.name).collect());
     let known = earlier.map(|earlier| {
-        let files = |found: &Found| earlier.files(place, found.image.as_deref(), found.label.as_deref());
+        let files =
+            |found: &DiscoveredCase| earlier.files(place, found.image.as_deref(), found.label.as_deref());
         Ok::<_, StoreError>((earlier, cases.par_iter().map(files).collect::<Result<_, _>>()?))
     });
     let known = known.transpose()?;

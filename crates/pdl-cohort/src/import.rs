@@ -11,9 +11,9 @@ use std::path::{Path, PathBuf};
 use pdl_io::{Part, nifti};
 use pdl_store::file_state::FileState;
 use pdl_store::hash::Key;
-use pdl_store::journal::{Journal, Stamp, Trust};
+use pdl_store::journal::{HashCheck, Journal, Stamp};
 use pdl_store::memory::{MemoryError, MemoryShare, in_turns};
-use pdl_store::progress::{self, Run};
+use pdl_store::progress::{self, StageContext};
 use pdl_store::{StoreError, atomic, fault, paths};
 use pdl_volume::{LabelMap, Volume};
 use serde::{Deserialize, Serialize};
@@ -22,7 +22,7 @@ use crate::CohortError;
 use crate::attributes::Modality;
 use crate::cases::Finding;
 use crate::check::too_large;
-use crate::layout::{Found, Layout};
+use crate::discover::{DiscoveredCase, Layout};
 use crate::pseudonyms::Naming;
 use crate::sources::{self, SourceRow};
 
@@ -93,7 +93,7 @@ pub(crate) struct Original {
 }
 
 /// What the volumes of a cohort are made from; cases have the numbers that they have in the layout.
-pub(crate) trait Origin: Sync {
+pub(crate) trait VolumeSource: Sync {
     /// How cases are named.
     fn naming(&self) -> &Naming;
 
@@ -103,7 +103,7 @@ pub(crate) trait Origin: Sync {
     }
 
     /// Whether a case that is not refused belongs to a cohort of this modality.
-    fn wants(&self, found: &Found, modality: Option<Modality>) -> bool;
+    fn wants(&self, found: &DiscoveredCase, modality: Option<Modality>) -> bool;
 
     /// The files of a case, as far as they are known without reading one.
     fn files(&self, case: usize) -> Files;
@@ -139,11 +139,11 @@ struct Outcome {
 /// Writes the volumes of all cases that the origin wants, and `sources.parquet`; the layout's cases then have these
 /// volumes as their files, and those without any are refused.
 pub(crate) fn keep(
-    origin: &dyn Origin,
+    origin: &dyn VolumeSource,
     layout: &mut Layout,
     modality: Option<Modality>,
     out: &Path,
-    run: Run<'_>,
+    run: StageContext<'_>,
 ) -> Result<(), CohortError> {
     let folders = FOLDERS.map(|folder| out.join(folder));
     folders.iter().try_for_each(|folder| atomic::sweep(folder))?;
@@ -205,10 +205,10 @@ pub(crate) fn keep(
 }
 
 struct Keeper<'a> {
-    origin: &'a dyn Origin,
+    origin: &'a dyn VolumeSource,
     out: &'a Path,
     journal: Journal<Outcome>,
-    trust: Trust,
+    trust: HashCheck,
     earlier: HashMap<String, SourceRow>,
 }
 
@@ -217,13 +217,13 @@ impl Keeper<'_> {
     fn keep_once(
         &self,
         number: usize,
-        found: &Found,
+        found: &DiscoveredCase,
         memory: &MemoryShare<'_>,
     ) -> Result<Result<(Outcome, Files), MemoryError>, StoreError> {
         let failed = |source| StoreError::Machine { what: found.what(), path: None, source };
         let files = self.known_files(number, &found.case_id).map_err(failed)?;
         // The key knows the sources' size and times only; who wants more has them read again.
-        if self.trust == Trust::Stamps {
+        if self.trust == HashCheck::Stamps {
             let key = self.key(number, &seen(&files).map_err(failed)?);
             if let Some(known) = self.journal.find(&found.case_id, &key) {
                 return Ok(Ok((known.clone(), files)));

@@ -15,15 +15,15 @@ use crate::attributes::Modality;
 use crate::case_id::Label;
 use crate::cases::Finding;
 use crate::check;
-use crate::kept::{Files, Origin, Original, Refusal, Volumes};
-use crate::layout::{Found, Layout};
+use crate::discover::{DiscoveredCase, Layout};
+use crate::import::{Files, Original, Refusal, VolumeSource, Volumes};
 use crate::pseudonyms::Naming;
 use crate::stacks;
 
 /// The cases under the names that they came with.
 pub(crate) struct Named {
     naming: Naming,
-    cases: Vec<Found>,
+    cases: Vec<DiscoveredCase>,
     /// Of each case whether it has a stack, and its files as far as they are known without reading
     /// one.
     seen: Vec<(bool, Files)>,
@@ -45,24 +45,25 @@ impl Named {
         all: bool,
         resample_labels: bool,
     ) -> Result<Self, StoreError> {
-        let original = |found: &Found| {
+        let original = |found: &DiscoveredCase| {
             let case_id = names.get(&found.name).unwrap_or(&found.case_id).clone();
-            Found { case_id, ..found.clone() }
+            DiscoveredCase { case_id, ..found.clone() }
         };
-        let cases: Vec<Found> = layout.cases.iter().map(original).collect();
+        let cases: Vec<DiscoveredCase> = layout.cases.iter().map(original).collect();
         for found in &mut layout.cases {
             found.patient = found.patient.take().map(|patient| naming.patient(&patient));
         }
-        let see = |(found, renamed): (&Found, &Found)| -> Result<(bool, Files), StoreError> {
-            let failed = |source| StoreError::Machine { what: renamed.what(), path: None, source };
-            let files = |path: &Option<PathBuf>| path.as_deref().map_or(Ok(Vec::new()), files_of);
-            let has_stack = found.has_stack().map_err(|error| match error {
-                StoreError::Machine { source, .. } => failed(source),
-                other => other,
-            })?;
-            let files = [files(&found.image).map_err(failed)?, files(&found.label).map_err(failed)?];
-            Ok((has_stack, files))
-        };
+        let see =
+            |(found, renamed): (&DiscoveredCase, &DiscoveredCase)| -> Result<(bool, Files), StoreError> {
+                let failed = |source| StoreError::Machine { what: renamed.what(), path: None, source };
+                let files = |path: &Option<PathBuf>| path.as_deref().map_or(Ok(Vec::new()), files_of);
+                let has_stack = found.has_stack().map_err(|error| match error {
+                    StoreError::Machine { source, .. } => failed(source),
+                    other => other,
+                })?;
+                let files = [files(&found.image).map_err(failed)?, files(&found.label).map_err(failed)?];
+                Ok((has_stack, files))
+            };
         let seen = cases.iter().zip(&layout.cases).map(see).collect::<Result<_, _>>()?;
         Ok(Self { naming, cases, seen, all, resample_labels })
     }
@@ -79,7 +80,7 @@ fn files_of(path: &Path) -> io::Result<Vec<PathBuf>> {
     })
 }
 
-impl Origin for Named {
+impl VolumeSource for Named {
     fn naming(&self) -> &Naming {
         &self.naming
     }
@@ -88,7 +89,7 @@ impl Origin for Named {
         self.all || self.seen[case].0
     }
 
-    fn wants(&self, _found: &Found, _modality: Option<Modality>) -> bool {
+    fn wants(&self, _found: &DiscoveredCase, _modality: Option<Modality>) -> bool {
         true
     }
 
@@ -109,7 +110,7 @@ impl Origin for Named {
 
     fn read(&self, case: usize, memory: &MemoryShare<'_>) -> Result<Volumes, Refusal> {
         let found = &self.cases[case];
-        let Found { image, label, stacks: said, .. } = found;
+        let DiscoveredCase { image, label, stacks: said, .. } = found;
         if let Some(refused) = found.refused_stack()? {
             return Err(refused.into());
         }
@@ -153,7 +154,7 @@ impl Origin for Named {
     }
 
     fn original(&self, case: usize) -> Original {
-        let Found { case_id, patient, .. } = &self.cases[case];
+        let DiscoveredCase { case_id, patient, .. } = &self.cases[case];
         Original { case: case_id.clone(), patient: patient.clone() }
     }
 }

@@ -1,9 +1,9 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::assign_splits::divide;
 use crate::attributes::Split;
 use crate::cases::CaseRow;
-use crate::divide::divide;
 use crate::parameters::IndexParameters;
 use crate::same_patient::SamePatient;
 
@@ -31,11 +31,11 @@ fn indexed(
 ) -> Result<(Layout, Option<Cases>, Vec<Finding>), CohortError> {
     let found = |row: &Row| {
         let [image, label] = [&row.image, &row.label].map(PathBuf::from);
-        Found {
+        DiscoveredCase {
             name: Label::of_files(row.stated.clone(), Some(&image), Some(&label)),
             image: Some(Path::new("/nowhere/cohort").join(image)),
             label: Some(Path::new("/nowhere/cohort").join(label)),
-            ..Found::default()
+            ..DiscoveredCase::default()
         }
     };
     let mut layout = Layout { cases: rows.iter().map(found).collect(), ..Layout::default() };
@@ -74,7 +74,7 @@ fn table(rows: Vec<CaseRow>) -> Cases {
 fn curated(rows: &[Row], before: Option<&Cases>) -> Cases {
     let (layout, before, _) = indexed(rows, before).unwrap();
     let place = place();
-    let row = |found: &Found| {
+    let row = |found: &DiscoveredCase| {
         let [image, label] =
             [&found.image, &found.label].map(|path| place.text(path.as_deref().unwrap()).unwrap());
         case_row(&found.case_id, &image, &label, Split::Train)
@@ -267,10 +267,10 @@ fn a_moved_file_keeps_its_id_and_another_of_its_name_does_not_get_it() {
     known.image_blake3 = hash::of_file(&cohort.join("old/a.nii")).unwrap();
     let earlier = Earlier::new(&table(vec![known]), Vec::new());
     let id = |path: &str| {
-        let found = Found {
+        let found = DiscoveredCase {
             name: Label::of_files(None, Some(Path::new(path)), None),
             image: Some(cohort.join(path)),
-            ..Found::default()
+            ..DiscoveredCase::default()
         };
         let mut layout = Layout { cases: vec![found], ..Layout::default() };
         assign(&mut layout, None, Some(&earlier), &place).unwrap();
