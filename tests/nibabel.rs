@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use pdl_io::{ReadError, Remark, read_image};
+use pdl_findings::Code;
+use pdl_io::{ReadError, read_image};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -47,7 +48,7 @@ fn outcome(path: &Path, theirs: &File) -> String {
     assert_eq!(Some(digest), theirs.blake3, "{}: its voxels are not those of nibabel", path.display());
     let [x, y, z] = image.volume.grid.shape;
     // Without sform and qform nibabel makes an affine up, mirrored and centred; here it is said that there is none.
-    if image.remarks.contains(&Remark::NoTransform) {
+    if image.findings.iter().any(|finding| finding.code == Code::NoTransform) {
         return format!(
             "its voxels are read as nibabel reads them, without a place in the world: {x} x {y} x {z}"
         );

@@ -64,7 +64,7 @@ fn a_copy_under_a_new_name_ends_in_the_split_of_its_original() {
         let (original, copy) =
             (by_id[format!("ct_{case:02}").as_str()], by_id[format!("copy_{case:02}").as_str()]);
         assert_eq!((&original.patient_id, original.split), (&copy.patient_id, copy.split), "{case}");
-        assert!(copy.findings.iter().any(|finding| finding.code == "same-patient"));
+        assert!(copy.findings.iter().any(|finding| finding.code.as_str() == "same-patient"));
     }
     assert_eq!(audit_of(out.path()).leaks, 0);
 

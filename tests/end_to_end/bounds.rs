@@ -120,7 +120,8 @@ fn row<'c>(cases: &'c Cases, case: &str) -> &'c CaseRow {
 fn rejected(cases: &Cases, case: &str, code: &str, words: &str) {
     let row = row(cases, case);
     assert_eq!(row.status, Status::Rejected, "{case}: {:?}", row.findings);
-    let told = row.findings.iter().any(|finding| finding.code == code && finding.message.contains(words));
+    let told =
+        row.findings.iter().any(|finding| finding.code.as_str() == code && finding.message.contains(words));
     assert!(told, "{case}: {:?}", row.findings);
 }
 

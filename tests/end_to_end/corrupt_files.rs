@@ -15,7 +15,7 @@ fn codes(out: &Path, case: &str) -> (Status, Vec<String>) {
     let cases = Cases::read(out).unwrap();
     let row =
         cases.rows.iter().find(|row| row.case_id == case).unwrap_or_else(|| panic!("no row for {case}"));
-    (row.status, row.findings.iter().map(|finding| finding.code.clone()).collect())
+    (row.status, row.findings.iter().map(|finding| finding.code.to_string()).collect())
 }
 
 /// Four good cases as plain folders, and one of every kind of bad one.
@@ -91,7 +91,7 @@ fn says(out: &Path, case: &str, code: &str) -> Vec<String> {
     let row = cases.rows.iter().find(|row| row.case_id == case).unwrap();
     row.findings
         .iter()
-        .filter(|finding| finding.code == code)
+        .filter(|finding| finding.code.as_str() == code)
         .map(|finding| finding.message.clone())
         .collect()
 }

@@ -78,7 +78,7 @@ fn assert_same(a: &Path, b: &[(String, Vec<u8>)]) {
 fn status(out: &Path, case: &str) -> (Status, Vec<String>) {
     let cases = Cases::read(out).unwrap();
     let row = cases.rows.iter().find(|row| row.case_id == case).unwrap();
-    (row.status, row.findings.iter().map(|finding| finding.code.clone()).collect())
+    (row.status, row.findings.iter().map(|finding| finding.code.to_string()).collect())
 }
 
 fn rejected(code: &str) -> (Status, Vec<String>) {

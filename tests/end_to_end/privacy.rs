@@ -95,8 +95,8 @@ fn a_cohort_named_by_files_goes_by_pseudonyms_when_asked() {
         let fields: Vec<&str> = line.split(',').collect();
         let twin = hidden.rows.iter().find(|twin| twin.case_id == fields[0]).unwrap();
         assert_eq!((fields[1], fields[3]), (twin.patient_id.as_str(), row.patient_id.as_str()));
-        let codes = |findings: &[pdl_cohort::cases::Finding]| {
-            findings.iter().map(|finding| finding.code.clone()).collect::<Vec<_>>()
+        let codes = |findings: &[pdl_findings::Finding]| {
+            findings.iter().map(|finding| finding.code.to_string()).collect::<Vec<_>>()
         };
         assert_eq!((twin.status, codes(&twin.findings)), (row.status, codes(&row.findings)));
         if row.status == Status::Rejected {

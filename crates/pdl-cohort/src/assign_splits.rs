@@ -1,12 +1,13 @@
 //! Gives every case its patient and its split.
 
+use pdl_findings::{Code, Finding};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use pdl_store::plural::counted;
 
 use crate::CohortError;
 use crate::attributes::Split;
-use crate::cases::{CaseRow, Cases, Finding};
+use crate::cases::{CaseRow, Cases};
 use crate::discover::Layout;
 use crate::parameters::IndexParameters;
 use crate::same_patient::SamePatient;
@@ -40,7 +41,7 @@ pub(crate) fn divide(
     if layout.cases.iter().all(|found| found.patient.is_none()) {
         for row in rows.iter_mut().filter(|row| row.is_usable()) {
             let message = "the cohort names no patients; every case is taken as a patient of its own";
-            row.add_finding(Finding::new("patient-assumed", message));
+            row.add_finding(Finding::new(Code::PatientAssumed, message));
         }
     }
     let mut given = before.map_or_else(BTreeMap::new, |before| splits_before(before, &names));
@@ -61,7 +62,7 @@ fn join_patients(rows: &mut [CaseRow], names: &BTreeMap<&str, &str>) {
         let others = others(&row.patient_id, name, names).join(", ");
         let message = format!("its patient {} is taken as one with {others}", row.patient_id);
         row.patient_id = (*name).to_owned();
-        row.add_finding(Finding::new("same-patient", message));
+        row.add_finding(Finding::new(Code::SamePatient, message));
     }
 }
 
@@ -158,7 +159,7 @@ fn moved(
             (false, false) => format!("its cases are now those of patient {is}"),
         };
         let cases = counted(cases, "case");
-        Finding::new("split-moved", format!("patient {was} ({cases}) moved from {from} to {to}: {why}"))
+        Finding::new(Code::SplitMoved, format!("patient {was} ({cases}) moved from {from} to {to}: {why}"))
     };
     groups.into_iter().map(finding).collect()
 }
@@ -175,7 +176,7 @@ fn splits(
     let mut findings = Vec::new();
     if patients.len() < split::FEWEST_PATIENTS {
         findings.push(Finding::new(
-            "few-patients",
+            Code::FewPatients,
             match patients.len() {
                 0 => "no case can be used: the rejected ones say why".to_owned(),
                 few => format!(
@@ -195,7 +196,7 @@ fn splits(
     if before.is_some_and(|before| before.parameters.stratify != parameters.stratify) {
         let kept = patients.iter().filter(|patient| given.contains_key(*patient)).count();
         findings.push(Finding::new(
-            "split-kept",
+            Code::SplitKept,
             format!(
                 "{kept} of {} keep the split they had: --stratify places new ones only (delete \
                  cases.parquet to divide all anew)",
@@ -207,7 +208,7 @@ fn splits(
         strata.iter().filter_map(|(p, strata)| Some((*splits.get(*p)? as usize, strata))).collect();
     if let Some(text) = strata::missing(&placed, &["train", "val", "test"]) {
         let message = format!("too few patients for every split: {text}");
-        findings.push(Finding::new("small-stratum", message));
+        findings.push(Finding::new(Code::SmallStratum, message));
     }
     Ok((splits, findings))
 }
@@ -421,10 +422,10 @@ mod tests {
         }
         assert_eq!(cases.findings.len(), 1);
         let Finding { code, message } = &cases.findings[0];
-        assert_eq!(code, "small-stratum");
+        assert_eq!(*code, Code::SmallStratum);
         assert!(message.contains("site s2 (1 patient): none in val, test"), "{message}");
         let again = divided(&made, false, Some(&cases), &SamePatient::default(), &["labels"]).unwrap();
-        assert!(again.findings.iter().any(|finding| finding.code == "split-kept"));
+        assert!(again.findings.iter().any(|finding| finding.code == Code::SplitKept));
         assert!(again.rows.iter().zip(&cases.rows).all(|(a, b)| a.split == b.split));
     }
 }

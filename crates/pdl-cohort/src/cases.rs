@@ -1,5 +1,6 @@
 //! `cases.parquet`: a row for everything found in a cohort.
 
+use pdl_findings::Finding;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::Arc;
@@ -18,22 +19,6 @@ use crate::same_patient::SamePatient;
 
 /// The table's name inside a curation folder.
 pub const FILE: &str = "cases.parquet";
-
-/// Something about a case that a person should know.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-pub struct Finding {
-    /// A short fixed name to group by, such as "no-label".
-    pub code: String,
-    /// The whole sentence, with figures.
-    pub message: String,
-}
-
-impl Finding {
-    /// A finding.
-    pub fn new(code: &str, message: impl Into<String>) -> Self {
-        Self { code: code.to_owned(), message: message.into() }
-    }
-}
 
 /// How many voxels carry a label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -1,15 +1,16 @@
 //! Reads one case and says what is wrong with it.
 
+use pdl_findings::{Code, Finding};
 use std::path::{Path, PathBuf};
 
-use pdl_io::{Image, Labels, Part, Remark, Unread};
+use pdl_io::{Image, Labels, Part, Unread};
 use pdl_store::memory::{MemoryError, MemoryShare};
 use pdl_store::{StoreError, hash};
 use pdl_volume::statistics::Statistics;
 use pdl_volume::{Affine, Grid, Orientation, count_labels};
 use serde::{Deserialize, Serialize};
 
-use crate::cases::{Finding, LabelVoxels};
+use crate::cases::LabelVoxels;
 use crate::discover::DiscoveredCase;
 use crate::plausible;
 use crate::stacks;
@@ -80,11 +81,11 @@ impl Checked {
         })
     }
 
-    fn warn(&mut self, code: &str, message: impl Into<String>) {
+    fn warn(&mut self, code: Code, message: impl Into<String>) {
         self.findings.push(Finding::new(code, message));
     }
 
-    fn reject(&mut self, code: &str, message: impl Into<String>) {
+    fn reject(&mut self, code: Code, message: impl Into<String>) {
         self.warn(code, message);
         self.rejected = true;
     }
@@ -93,7 +94,7 @@ impl Checked {
 /// What is said of a case for which there is no memory.
 pub(crate) fn too_large(error: MemoryError) -> Finding {
     let advice = "if it is a volume of that size, allow more (--memory); else its header is wrong";
-    Finding::new("too-large", format!("{error}: {advice}"))
+    Finding::new(Code::TooLarge, format!("{error}: {advice}"))
 }
 
 /// Reads the files of a case and checks each, then one against the other.
@@ -109,7 +110,7 @@ pub(crate) fn check(
     let mut case = Checked::nothing();
     if !found.channels.is_empty() {
         case.reject(
-            "several-channels",
+            Code::SeveralChannels,
             format!(
                 "it has {} channels; pdl takes one image a case: name one with --channel",
                 found.channels.len()
@@ -117,7 +118,7 @@ pub(crate) fn check(
         );
     }
     if let Some(refused) = found.refused_stack()? {
-        case.reject(&refused.code, refused.message);
+        case.reject(refused.code, refused.message);
         return Ok(Ok(case));
     }
     case.findings.extend(found.assumed_axes()?);
@@ -133,11 +134,11 @@ pub(crate) fn check(
         return Ok(Err(error));
     }
     if image.is_none() {
-        case.reject("no-image", "a label without an image");
+        case.reject(Code::NoImage, "a label without an image");
     }
     let image = image.and_then(|read| take_image(&mut case, read, orientation));
     if labels.is_none() {
-        case.reject("no-label", "an image without a label");
+        case.reject(Code::NoLabel, "an image without a label");
     }
     let labels = labels.and_then(|read| take_labels(&mut case, read));
     if let (Some(image), Some(labels)) = (&image, &labels) {
@@ -156,7 +157,7 @@ fn take_image(
         Err(Unreadable { reason, parts, .. }) => {
             case.image_blake3 = parts.first().map_or(String::new(), |part| part.blake3.clone());
             case.parts[0] = parts;
-            case.reject("unreadable-image", reason);
+            case.reject(Code::UnreadableImage, reason);
             return None;
         }
     };
@@ -166,11 +167,11 @@ fn take_image(
         let grid = &mut image.volume.grid;
         grid.affine = Affine::from_orientation(orientation, grid.spacing_mm(), grid.shape);
         case.warn(
-            "orientation-overridden",
+            Code::OrientationOverridden,
             format!("its axes are taken as {orientation}, as --orientation says"),
         );
     } else {
-        case.findings.extend(image.remarks.iter().map(remark));
+        case.findings.extend(image.findings.iter().cloned());
     }
     let grid = &image.volume.grid;
     case.shape = grid.shape.iter().map(|n| *n as u32).collect();
@@ -179,7 +180,7 @@ fn take_image(
     case.orientation = grid.orientation().to_string();
     case.voxel_type.clone_from(&image.voxel_type);
     if let Some(problem) = plausible::problem(grid) {
-        case.reject("implausible-size", problem);
+        case.reject(Code::ImplausibleSize, problem);
     }
     let voxels = &image.volume.voxels;
     let hashed = || hash::of_voxels(grid.shape, voxels);
@@ -191,7 +192,7 @@ fn take_image(
 fn measure(case: &mut Checked, voxels: &[f32]) {
     let wrong = voxels.iter().filter(|v| !v.is_finite()).count();
     if wrong > 0 {
-        case.reject("not-finite", format!("{wrong} voxels are NaN or infinite"));
+        case.reject(Code::NotFinite, format!("{wrong} voxels are NaN or infinite"));
         return;
     }
     let Some(s) = Statistics::of(voxels) else { return };
@@ -199,26 +200,7 @@ fn measure(case: &mut Checked, voxels: &[f32]) {
     // Hounsfield units are whole, reach down to air (-1000) and do not leave the scanners' range.
     case.looks_like_ct = s.min <= -500.0 && s.min >= -4096.0 && voxels.iter().all(|v| *v as i32 as f32 == *v);
     if s.min == s.max {
-        case.reject("constant-image", format!("every voxel is {}", s.min));
-    }
-}
-
-/// What to say of an odd file.
-pub(crate) fn remark(remark: &Remark) -> Finding {
-    match remark {
-        Remark::TransformsDisagree { distance_mm } => Finding::new(
-            "transforms-disagree",
-            format!("its sform and qform put a corner {distance_mm:.2} mm apart; the sform is used"),
-        ),
-        Remark::OtherUnit { unit } => Finding::new(
-            "other-unit",
-            format!("its header gives lengths in {unit}; they are converted to mm"),
-        ),
-        Remark::OddHeader { problem } => Finding::new("odd-header", problem.clone()),
-        Remark::NoTransform => Finding::new(
-            "no-transform",
-            "its header says nothing of its place in the world; axes are taken as RAS: check it, or give --orientation",
-        ),
+        case.reject(Code::ConstantImage, format!("every voxel is {}", s.min));
     }
 }
 
@@ -228,7 +210,7 @@ fn take_labels(case: &mut Checked, read: Result<Labels, Unreadable>) -> Option<L
         Err(Unreadable { reason, parts, .. }) => {
             case.label_blake3 = parts.first().map(|part| part.blake3.clone());
             case.parts[1] = parts;
-            case.reject("unreadable-label", reason);
+            case.reject(Code::UnreadableLabel, reason);
             return None;
         }
     };
@@ -239,7 +221,7 @@ fn take_labels(case: &mut Checked, read: Result<Labels, Unreadable>) -> Option<L
         .map(|count| LabelVoxels { value: count.value, voxels: count.voxels })
         .collect();
     if case.labels.is_empty() {
-        case.reject("empty-label", "its label holds background only");
+        case.reject(Code::EmptyLabel, "its label holds background only");
     }
     Some(labels)
 }
@@ -249,7 +231,7 @@ fn compare_grids(case: &mut Checked, image: &Image, labels: &Labels, overridden:
     let text = |shape: [usize; 3]| format!("{} x {} x {}", shape[0], shape[1], shape[2]);
     if image.shape != labels.shape {
         case.reject(
-            "shape-mismatch",
+            Code::ShapeMismatch,
             format!(
                 "its image has {} voxels, its label {} (--resample-labels takes it all the same)",
                 text(image.shape),
@@ -261,7 +243,7 @@ fn compare_grids(case: &mut Checked, image: &Image, labels: &Labels, overridden:
     if !overridden && !is_same_grid(&image, &labels) {
         let distance = image.affine.corner_distance_mm(&labels.affine, image.shape);
         case.reject(
-            "grid-mismatch",
+            Code::GridMismatch,
             format!(
                 "its label lies on another grid than its image: corners are {distance:.3} mm apart \
                  (--resample-labels takes it all the same)"

@@ -1,11 +1,12 @@
 //! What shows only when a case is held against the rest of its cohort.
 
+use pdl_findings::{Code, Finding};
 use std::collections::{BTreeMap, HashMap};
 
 use pdl_volume::statistics::median;
 
 use crate::attributes::Modality;
-use crate::cases::{CaseRow, Finding};
+use crate::cases::CaseRow;
 
 /// Fewer usable cases than this are no cohort that a case could differ from.
 const FEWEST: usize = 8;
@@ -37,13 +38,13 @@ fn mark_copies(rows: &mut [CaseRow], voxels: &HashMap<String, String>) {
             first.insert(hash, (row.case_id.clone(), row.patient_id.clone()));
             continue;
         };
-        let same = Finding::new("duplicate-image", format!("its image is voxel for voxel that of {case}"));
+        let same = Finding::new(Code::DuplicateImage, format!("its image is voxel for voxel that of {case}"));
         let one = (*patient != row.patient_id).then(|| {
             let message = format!(
                 "it has the image of {case}, whose patient is {patient} and not {}: name them one with --same-patient, or mend the table",
                 row.patient_id
             );
-            Finding::new("one-patient-two-ids", message)
+            Finding::new(Code::OnePatientTwoIds, message)
         });
         row.add_finding(same);
         one.into_iter().for_each(|finding| row.add_finding(finding));
@@ -58,7 +59,7 @@ fn mark_lone_labels(rows: &mut [CaseRow]) {
     for row in rows.iter_mut().filter(|row| row.is_usable()) {
         for label in row.labels.clone().iter().filter(|label| cases[&label.value] == 1) {
             let message = format!("no other case has its label {} ({} voxels)", label.value, label.voxels);
-            row.add_finding(Finding::new("lone-label", message));
+            row.add_finding(Finding::new(Code::LoneLabel, message));
         }
     }
 }
@@ -79,7 +80,7 @@ fn mark_offsets(rows: &mut [CaseRow]) {
                 "its darkest voxels are {:.0}, in the median case {darkest:.0}: it seems to lack an offset of {:.0} HU",
                 row.intensity_min, shifts[0]
             );
-            row.add_finding(Finding::new("unit-offset", message));
+            row.add_finding(Finding::new(Code::UnitOffset, message));
         }
     }
 }
@@ -102,7 +103,7 @@ fn mark_handedness(rows: &mut [CaseRow]) {
                 known.len() - rare,
                 known.len()
             );
-            row.add_finding(Finding::new("other-handedness", message));
+            row.add_finding(Finding::new(Code::OtherHandedness, message));
         }
     }
 }

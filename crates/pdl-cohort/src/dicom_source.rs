@@ -3,6 +3,7 @@
 //! Names of cases and patients are pseudonyms unless ids are kept; no message holds a path or an attribute's
 //! value other than the names of structures.
 
+use pdl_findings::{Code, Finding};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -21,7 +22,7 @@ use rayon::prelude::*;
 use crate::CohortError;
 use crate::attributes::Modality;
 use crate::case_id::{ATTEMPTS, Claims, UNSTATED};
-use crate::cases::{Cases, Finding};
+use crate::cases::Cases;
 use crate::discover::{DiscoveredCase, Layout};
 use crate::import::{Files, Original, Refusal, VolumeSource, Volumes};
 use crate::known_cases::{Earlier, FileNames, Recognised, identify};
@@ -120,13 +121,13 @@ impl VolumeSource for Archive {
         let (series, mut labels) = self.sources(case);
         if labels.next().is_none() {
             let message = "an image series that no structure set or segmentation refers to";
-            return Err(Finding::new("no-label", message).into());
+            return Err(Finding::new(Code::NoLabel, message).into());
         }
         self.volumes(case, series, memory).map_err(|error| {
             match (fault::machine_error(&error), error.memory()) {
                 (Some(error), _) => Refusal::Machine(error),
                 (None, Some(error)) => Refusal::Memory(error),
-                (None, None) => Finding::new("unreadable-dicom", error.reason()).into(),
+                (None, None) => Finding::new(Code::UnreadableDicom, error.reason()).into(),
             }
         })
     }
@@ -159,7 +160,7 @@ impl VolumeSource for Archive {
             aside.join("; "),
             crate::sources::FILE
         );
-        let aside = (!aside.is_empty()).then(|| Finding::new("files-set-aside", message));
+        let aside = (!aside.is_empty()).then(|| Finding::new(Code::FilesSetAside, message));
         aside.into_iter().chain(self.unmatched()).collect()
     }
 }
@@ -190,7 +191,7 @@ impl Archive {
             let more = if names.len() > MOST_NAMES { " and others" } else { "" };
             let (patterns, names) = (unmatched.join("', '"), shown.join(", "));
             Finding::new(
-                "structures-unmatched",
+                Code::StructuresUnmatched,
                 format!("no structure is called '{patterns}'; there are {names}{more}"),
             )
         })
@@ -211,7 +212,7 @@ impl Archive {
         let voxels = [image.stack.shape(), image.grid().shape].map(|shape| shape.iter().product::<usize>());
         let labels_there = (voxels[0] + voxels[1]) as u64;
         memory.take_each(labels_there, size_of::<u16>() as u64).map_err(no_memory)?;
-        let mut findings: Vec<Finding> = image.findings.iter().map(own).collect();
+        let mut findings: Vec<Finding> = image.findings.clone();
         let mut masks: Vec<(u16, Mask)> = Vec::new();
         for (label, values) in self.sources(case).1 {
             for (name, mask) in structures_of(label, &image, memory)? {
@@ -220,13 +221,13 @@ impl Archive {
                 };
                 match mask() {
                     Ok(mask) => {
-                        findings.extend(mask.findings.iter().map(own));
+                        findings.extend(mask.findings.iter().cloned());
                         masks.push((value, mask));
                     }
                     Err(error) if error.memory().is_some() => return Err(error),
                     Err(error) => {
                         let message = format!("{name}: {}", error.reason());
-                        findings.push(Finding::new("unusable-structure", message));
+                        findings.push(Finding::new(Code::UnusableStructure, message));
                     }
                 }
             }
@@ -259,7 +260,7 @@ impl Archive {
         };
         let told = told.collect::<Vec<_>>().join(", ");
         (!overlaps.is_empty()).then(|| {
-            Finding::new("overlapping-structures", format!("structures overlap, and {order}: {told}"))
+            Finding::new(Code::OverlappingStructures, format!("structures overlap, and {order}: {told}"))
         })
     }
 }
@@ -389,7 +390,7 @@ fn found(
     let mut findings = Vec::new();
     if series.patient_id.is_empty() {
         let message = "its files name no patient; its study is taken as a patient of its own";
-        findings.push(Finding::new("no-patient-id", message));
+        findings.push(Finding::new(Code::NoPatientId, message));
     }
     if labels > 1 {
         let which = match structures.are_chosen() {
@@ -400,7 +401,7 @@ fn found(
             }
         };
         let message = format!("{labels} structure sets or segmentations refer to it: {which}");
-        findings.push(Finding::new("several-labels", message));
+        findings.push(Finding::new(Code::SeveralLabels, message));
     }
     DiscoveredCase {
         patient: Some(naming.patient(patient_of(series))),
@@ -448,8 +449,4 @@ fn structures_of<'a>(
             object.segments.iter().map(drawn).collect()
         }
     })
-}
-
-fn own(finding: &pdl_dicom::Finding) -> Finding {
-    Finding::new(finding.code, finding.message.clone())
 }

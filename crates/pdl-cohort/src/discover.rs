@@ -1,5 +1,6 @@
 //! Finds images and labels, whatever the cohort's layout.
 
+use pdl_findings::{Code, Finding};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,7 +16,7 @@ use serde::{Deserialize, Deserializer};
 use crate::CohortError;
 use crate::attributes::{Modality, Split};
 use crate::case_id::{self, Label};
-use crate::cases::{self, Finding};
+use crate::cases;
 use crate::stacks::StackHint;
 use crate::walk;
 
@@ -201,7 +202,7 @@ fn beside_dicom(files: &[PathBuf]) -> Option<Finding> {
          label, patient) as a cohort of its own",
         counted(volumes, "volume")
     );
-    (volumes > 0).then(|| Finding::new("volumes-beside-dicom", message))
+    (volumes > 0).then(|| Finding::new(Code::VolumesBesideDicom, message))
 }
 
 /// `images/` and `labels/`, or `imagesTr/` and `labelsTr/` (Decathlon, nnU-Net), paired by name.
@@ -317,7 +318,7 @@ impl DiscoveredCase {
     fn refuse_twins(&mut self, paths: &[PathBuf]) {
         let message =
             format!("{} files have its name and differ in their endings only: keep one", paths.len());
-        self.findings.push(Finding::new("several-files", message));
+        self.findings.push(Finding::new(Code::SeveralFiles, message));
         self.refused = true;
     }
 
@@ -329,7 +330,7 @@ impl DiscoveredCase {
         match self.channels.get(&number) {
             Some(path) => self.image = Some(path.clone()),
             None => {
-                self.findings.push(Finding::new("no-such-channel", format!("it has no channel {number}")));
+                self.findings.push(Finding::new(Code::NoSuchChannel, format!("it has no channel {number}")));
                 self.refused = true;
             }
         }

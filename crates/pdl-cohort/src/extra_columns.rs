@@ -1,8 +1,9 @@
 //! A second look at the columns that a user chose to keep: do they tell patients apart?
 
+use pdl_findings::{Code, Finding};
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::cases::{CaseRow, Finding};
+use crate::cases::CaseRow;
 
 /// With fewer patients than this it means little that each has a value of its own.
 const FEWEST_PATIENTS: usize = 10;
@@ -26,7 +27,7 @@ pub(crate) fn findings(rows: &[CaseRow]) -> Vec<Finding> {
                  other has: leave it out if it can tell who they are",
                 patients.len()
             );
-            Finding::new("carried-column", message)
+            Finding::new(Code::CarriedColumn, message)
         })
     };
     columns.filter_map(tells_apart).collect()

@@ -1,6 +1,7 @@
 //! A cohort whose cases are named by their files or a table, under pseudonyms, with stacks of slices, or with label maps
 //! that are put on their images' grids.
 
+use pdl_findings::{Code, Finding};
 use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,7 +14,6 @@ use pdl_volume::{Grid, LabelMap, labels_on};
 
 use crate::attributes::Modality;
 use crate::case_id::Label;
-use crate::cases::Finding;
 use crate::check;
 use crate::discover::{DiscoveredCase, Layout};
 use crate::import::{Files, Original, Refusal, VolumeSource, Volumes};
@@ -117,7 +117,7 @@ impl VolumeSource for Named {
         let mut volumes = Volumes { files: self.files(case), ..Volumes::default() };
         let mut refused = Vec::new();
         let refusal =
-            |code: &str, unread: Unread| match (fault::machine_error(&unread), unread.error.memory()) {
+            |code: Code, unread: Unread| match (fault::machine_error(&unread), unread.error.memory()) {
                 (Some(error), _) => Err(Refusal::Machine(error)),
                 (None, Some(error)) => Err(Refusal::Memory(error)),
                 (None, None) => Ok(Finding::new(code, unread.error.reason())),
@@ -125,11 +125,11 @@ impl VolumeSource for Named {
         match image.as_deref().map(|path| stacks::read_image(path, *said, memory)) {
             Some(Ok(image)) => {
                 volumes.findings.extend(found.assumed_axes()?);
-                volumes.findings.extend(image.remarks.iter().map(check::remark));
+                volumes.findings.extend(image.findings);
                 volumes.take_parts(0, image.parts);
                 volumes.image = Some(image.volume);
             }
-            Some(Err(unread)) => refused.push(refusal("unreadable-image", unread)?),
+            Some(Err(unread)) => refused.push(refusal(Code::UnreadableImage, unread)?),
             None => {}
         }
         match label.as_deref().map(|path| stacks::read_labels(path, *said, memory)) {
@@ -137,7 +137,7 @@ impl VolumeSource for Named {
                 volumes.take_parts(1, labels.parts);
                 volumes.labels = Some(labels.map);
             }
-            Some(Err(unread)) => refused.push(refusal("unreadable-label", unread)?),
+            Some(Err(unread)) => refused.push(refusal(Code::UnreadableLabel, unread)?),
             None => {}
         }
         // Where the slices of stacks belong in each other nobody knows when they are not as many.
@@ -177,7 +177,7 @@ fn put_on_grid(labels: &mut LabelMap, grid: Grid) -> Result<Option<Finding>, Fin
     if before > 0.0 && after == 0.0 {
         let message =
             format!("its {before:.2} ml of labels lie outside its image: corners are {apart:.3} mm apart");
-        return Err(Finding::new("label-outside-image", message));
+        return Err(Finding::new(Code::LabelOutsideImage, message));
     }
     let [nx, ny, nz] = labels.grid.shape;
     let [x, y, z] = labels.grid.spacing_mm();
@@ -186,7 +186,7 @@ fn put_on_grid(labels: &mut LabelMap, grid: Grid) -> Result<Option<Finding>, Fin
          {apart:.3} mm apart, and was resampled to its image's: {before:.2} ml of labels before, {after:.2} ml after",
     );
     *labels = resampled;
-    Ok(Some(Finding::new("label-resampled", message)))
+    Ok(Some(Finding::new(Code::LabelResampled, message)))
 }
 
 /// The largest distance between matching outer corners of what two grids cover.

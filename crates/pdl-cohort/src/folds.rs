@@ -1,5 +1,6 @@
 //! Folds for cross-validation: patients outside the test split, dealt out evenly.
 
+use pdl_findings::{Code, Finding};
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
@@ -7,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::CohortError;
 use crate::attributes::Split;
-use crate::cases::{CaseRow, Cases, Finding};
+use crate::cases::{CaseRow, Cases};
 use crate::strata::{self, Strata};
 
 /// One fold of several.
@@ -64,7 +65,7 @@ fn divide(cases: &Cases, folds: u32) -> Result<(BTreeMap<String, usize>, Vec<Fin
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let placed: Vec<(usize, &Strata)> = dealt.iter().copied().zip(strata).collect();
     let findings = strata::missing(&placed, &names)
-        .map(|text| Finding::new("small-stratum", format!("too few patients for every fold: {text}")));
+        .map(|text| Finding::new(Code::SmallStratum, format!("too few patients for every fold: {text}")));
     let of = patients.into_iter().map(str::to_owned).zip(dealt).collect();
     Ok((of, findings.into_iter().collect()))
 }

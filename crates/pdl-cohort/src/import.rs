@@ -4,6 +4,7 @@
 //! `volumes/images/CASE.nii.gz` and `volumes/labels/CASE.nii.gz` hold voxels and a grid, and nothing else of what the
 //! sources' headers say. `sources.parquet` alone tells where they came from.
 
+use pdl_findings::Finding;
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -20,7 +21,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::CohortError;
 use crate::attributes::Modality;
-use crate::cases::Finding;
 use crate::check::too_large;
 use crate::discover::{DiscoveredCase, Layout};
 use crate::pseudonyms::Naming;

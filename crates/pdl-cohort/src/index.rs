@@ -1,5 +1,6 @@
 //! The index stage: from a cohort to `cases.parquet`.
 
+use pdl_findings::{Code, Finding};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
@@ -15,7 +16,7 @@ use crate::CohortError;
 use crate::assign_splits::divide;
 use crate::attributes::{Modality, Split, Status};
 use crate::case_id::{self, Label};
-use crate::cases::{self, CaseRow, Cases, Finding};
+use crate::cases::{self, CaseRow, Cases};
 use crate::check::{self, Checked};
 use crate::cross_case_checks;
 use crate::dicom_source::{Archive, Known};
@@ -232,7 +233,7 @@ fn named_in_vain(names: &BTreeMap<u16, String>, rows: &[CaseRow]) -> Option<Find
     (!unknown.is_empty()).then(|| {
         let message =
             format!("[labels] names {unknown}, which no case has; there are {}", list(&mut values.iter()));
-        Finding::new("labels-unknown", message)
+        Finding::new(Code::LabelsUnknown, message)
     })
 }
 
@@ -313,7 +314,7 @@ fn row(
     findings.extend(of_files);
     if guessed && found.modality.is_none() && !rejected {
         findings.push(Finding::new(
-            "modality-guessed",
+            Code::ModalityGuessed,
             format!("nothing says how it was made; from its intensities it is taken as {cohort_modality} (--modality)"),
         ));
     }
@@ -321,7 +322,7 @@ fn row(
         && own != cohort_modality
     {
         findings.push(Finding::new(
-            "other-modality",
+            Code::OtherModality,
             format!(
                 "it is {own}, and --modality {cohort_modality} asks for another: leave that out, or say {own}"
             ),

@@ -1,5 +1,6 @@
 //! Recognises the cases of an earlier run, so that they keep their ids and with them their splits.
 
+use pdl_findings::{Code, Finding};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::Hash;
 use std::path::{Path, PathBuf};
@@ -11,7 +12,7 @@ use rayon::prelude::*;
 
 use crate::CohortError;
 use crate::case_id::{self, ATTEMPTS, Claims, Label, Names, UNSTATED};
-use crate::cases::{self, Cases, Finding};
+use crate::cases::{self, Cases};
 use crate::discover::{DiscoveredCase, Layout};
 use crate::pairing::Pair;
 use crate::place::Place;
@@ -322,7 +323,7 @@ fn findings(known: &[KnownCase], renamed: &BTreeMap<usize, String>) -> Vec<Findi
             cases::FILE,
             new.join(", ")
         );
-        findings.push(Finding::new("case-id-shared", message));
+        findings.push(Finding::new(Code::CaseIdShared, message));
     }
     if let Some((row, id)) = stated.first() {
         let message = format!(
@@ -331,7 +332,7 @@ fn findings(known: &[KnownCase], renamed: &BTreeMap<usize, String>) -> Vec<Findi
             counted(stated.len(), "id"),
             known[**row].id
         );
-        findings.push(Finding::new("case-id-changed", message));
+        findings.push(Finding::new(Code::CaseIdChanged, message));
     }
     findings
 }

@@ -3,6 +3,7 @@
 //! A row of the cohort's table counts for its case, else the parameters. Without a spacing a case is rejected; without
 //! axes they are taken as LPS, and the case says so.
 
+use pdl_findings::{Code, Finding};
 use std::path::{Path, PathBuf};
 
 use pdl_io::{Image, Labels, ReadError, StackGeometry, Unread, stack};
@@ -11,7 +12,6 @@ use pdl_store::memory::MemoryShare;
 use pdl_volume::Orientation;
 
 use crate::CohortError;
-use crate::cases::Finding;
 use crate::discover::{DiscoveredCase, Layout};
 use crate::parameters::IndexParameters;
 
@@ -140,11 +140,11 @@ impl DiscoveredCase {
         if kinds.contains(&Some(false)) {
             let message = "of its image and its label map one is a stack of slices, which has no place in the world, and \
                            the other has one: give both as stacks, or both as volumes";
-            return Ok(Some(Finding::new("stack-beside-volume", message)));
+            return Ok(Some(Finding::new(Code::StackBesideVolume, message)));
         }
         let message = "a stack of slices holds no size of a voxel: give it in mm with --stack-spacing X,Y,Z (from column to \
                        column, row to row, slice to slice), or in a column stack_spacing of the cohort's table";
-        Ok(self.stacks.spacing_mm.is_none().then(|| Finding::new("no-stack-spacing", message)))
+        Ok(self.stacks.spacing_mm.is_none().then(|| Finding::new(Code::NoStackSpacing, message)))
     }
 
     /// What is said where nobody says how its stacks lie.
@@ -157,7 +157,7 @@ impl DiscoveredCase {
              to the head. Look at it, and say --stack-axes {ASSUMED}, or what is true (or in a column stack_axes)"
         );
         let assumed = self.stacks.axes.is_none() && self.has_stack()?;
-        Ok(assumed.then(|| Finding::new("stack-axes-assumed", message)))
+        Ok(assumed.then(|| Finding::new(Code::StackAxesAssumed, message)))
     }
 }
 

@@ -188,7 +188,8 @@ impl Survey {
         self.read = count;
         for case in &checked {
             for finding in &case.findings {
-                let entry = self.findings.entry(finding.code.clone()).or_insert((0, finding.message.clone()));
+                let entry =
+                    self.findings.entry(finding.code.to_string()).or_insert((0, finding.message.clone()));
                 entry.0 += 1;
             }
             self.labels.extend(case.labels.iter().map(|label| label.value));

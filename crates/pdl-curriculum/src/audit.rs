@@ -7,10 +7,11 @@ mod nearest_other_patient;
 mod parameters;
 mod transformed_duplicates;
 
+use pdl_findings::Finding;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
-use pdl_cohort::cases::{CaseRow, Cases, Finding};
+use pdl_cohort::cases::{CaseRow, Cases};
 use pdl_cohort::folds::{self, Fold};
 use pdl_cohort::same_patient::{Pair, SamePatient};
 use pdl_prepare::proxies::Proxies;
@@ -238,6 +239,8 @@ fn write_same_patient(out: &Path, cases: &Cases, links: &[Link]) -> Result<(), S
 
 #[cfg(test)]
 mod tests {
+    use pdl_findings::Code;
+
     use super::*;
     use crate::pairwise::tests::CasesOnALine;
     use pdl_cohort::attributes::Split;
@@ -325,8 +328,11 @@ mod tests {
         });
         let drift = apart.drift.unwrap();
         assert!(drift.p_value < 0.01 && drift.own_split_share > 0.9, "{drift:?}");
-        assert!(apart.findings.iter().any(|finding| finding.code == "drift"));
-        assert!(apart.findings.iter().any(|finding| finding.code == "small-split"), "there is no val split");
+        assert!(apart.findings.iter().any(|finding| finding.code == Code::Drift));
+        assert!(
+            apart.findings.iter().any(|finding| finding.code == Code::SmallSplit),
+            "there is no val split"
+        );
         let test = apart.balance.iter().find(|entry| entry.split == Split::Test && entry.label == 1).unwrap();
         assert_eq!((test.present, test.annotated), (10, 10));
         let group =

@@ -3,11 +3,11 @@
 pub mod diff;
 pub mod validate;
 
+use pdl_findings::Finding;
 use std::path::{Path, PathBuf};
 
 use arrow::datatypes::{DataType, Schema};
 use pdl_cohort::attributes::{Modality, Split};
-use pdl_cohort::cases::Finding;
 use pdl_cohort::folds::Fold;
 use pdl_cohort::parameters::IndexParameters;
 use pdl_prepare::fingerprint::Fingerprint;

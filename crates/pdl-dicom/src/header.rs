@@ -7,11 +7,12 @@ use dicom_dictionary_std::{tags, uids};
 use dicom_object::{DefaultDicomObject, InMemDicomObject};
 use pdl_store::file_state::FileState;
 
+use crate::DicomError;
 use crate::file::{exactly, items, number, text};
 use crate::geometry::Plane;
 use crate::mosaic::{self, Mosaic};
 use crate::pixels::Shortfall;
-use crate::{DicomError, Finding};
+use pdl_findings::{Code, Finding};
 
 /// The frames of one file and whose they are.
 #[derive(Clone, Debug)]
@@ -125,7 +126,7 @@ impl Header {
         if text(object, tags::SOP_CLASS_UID).is_empty() {
             let message =
                 format!("its files name no SOP class; taken as {} images by their modality", header.modality);
-            header.findings.push(Finding::new("no-sop-class", message));
+            header.findings.push(Finding::new(Code::NoSopClass, message));
         }
         header.shortfall = Shortfall::of(path, object, state.size);
         let frames = frames_of(path, object)?;

@@ -14,7 +14,6 @@ mod bounded;
 mod codestream;
 mod error;
 mod file;
-mod finding;
 mod gantry_tilt;
 mod geometry;
 mod header;
@@ -32,7 +31,6 @@ mod stack;
 mod volume_grouping;
 
 pub use error::DicomError;
-pub use finding::Finding;
 pub use mask::{Mask, Overlap, paint};
 pub use rtstruct::{Region, StructureSet};
 pub use scan::{

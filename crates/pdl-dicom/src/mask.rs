@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::Finding;
 use crate::stack::Stack;
+use pdl_findings::Finding;
 
 /// The pixels of one structure on the stored slices of a series. Slices without any are left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -8,13 +8,14 @@ use dicom_dictionary_std::tags;
 use dicom_object::InMemDicomObject;
 use pdl_store::memory::{MemoryLimit, MemoryShare};
 
+use crate::DicomError;
 use crate::file::{Extent, items, number, numbers, open, text};
 use crate::geometry::{Vector, dot, minus};
 use crate::mask::Mask;
 use crate::names::Identity;
 use crate::raster::{Point, fill};
 use crate::stack::Stack;
-use crate::{DicomError, Finding};
+use pdl_findings::{Code, Finding};
 
 /// Points of a contour that lie further from their plane than this share of a slice's step make it oblique.
 const FLAT: f64 = 0.25;
@@ -172,16 +173,16 @@ impl Region {
                 "{name}: {} of its contours are points or open lines and enclose nothing",
                 self.others
             );
-            found.push(Finding::new("open-contours", message));
+            found.push(Finding::new(Code::OpenContours, message));
         }
         if beyond > 0 {
             let message = format!("{name}: {beyond} of its contours lie on no slice of the series");
-            found.push(Finding::new("contours-off-series", message));
+            found.push(Finding::new(Code::ContoursOffSeries, message));
         }
         if farthest > OFF_SLICE * step {
             let message =
                 format!("{name}: its contours lie up to {farthest:.2} mm from the slices they are drawn on");
-            found.push(Finding::new("contours-off-slice", message));
+            found.push(Finding::new(Code::ContoursOffSlice, message));
         }
         let (Some(first), Some(last)) = (by_slice.keys().next(), by_slice.keys().next_back()) else {
             return found;
@@ -196,7 +197,7 @@ impl Region {
                 missing.len(),
                 missing.join(", ")
             );
-            found.push(Finding::new("missing-contours", message));
+            found.push(Finding::new(Code::MissingContours, message));
         }
         found
     }
@@ -205,7 +206,7 @@ impl Region {
 /// Says that a name held something of the patient.
 pub(crate) fn name_masked(name: &str) -> Finding {
     let message = format!("{name}: its name held a part of the patient's name or ids, which is masked");
-    Finding::new("name-masked", message)
+    Finding::new(Code::NameMasked, message)
 }
 
 /// Mean height of a contour above the first slice, and how far its points spread, mm.

@@ -9,12 +9,13 @@ use pdl_store::file_state::FileState;
 use pdl_store::memory::{MemoryError, MemoryLimit, MemoryShare, in_turns};
 use walkdir::WalkDir;
 
+use crate::DicomError;
 use crate::file::{Extent, open_in_state};
 use crate::header::{Frame, Header, Role, role};
 use crate::pixels::Shortfall;
 use crate::references::{References, made_at, references};
 use crate::volume_grouping::split;
-use crate::{DicomError, Finding};
+use pdl_findings::Finding;
 
 /// One volume's worth of frames.
 #[derive(Clone, Debug)]

@@ -6,6 +6,7 @@ use dicom_dictionary_std::tags;
 use dicom_object::InMemDicomObject;
 use pdl_store::memory::{MemoryLimit, MemoryShare};
 
+use crate::DicomError;
 use crate::file::{items, number, text};
 use crate::geometry::{dot, minus, norm};
 use crate::header::{Frame, frames_of};
@@ -15,7 +16,7 @@ use crate::pixels::Pixels;
 use crate::rtstruct::name_masked;
 use crate::stack::Stack;
 use crate::volume_grouping::SAME_POSITION_MM;
-use crate::{DicomError, Finding};
+use pdl_findings::{Code, Finding};
 
 /// A frame further from a slice than this share of the step, or from whole pixels than this share of one, is on
 /// another grid.
@@ -147,7 +148,7 @@ impl Segmentation {
         }
         if cut > 0 {
             let message = format!("{cut} of its pixels lie beyond the image");
-            mask.findings.push(Finding::new("label-beyond-image", message));
+            mask.findings.push(Finding::new(Code::LabelBeyondImage, message));
         }
         if let Some(named) = self.segments.iter().find(|named| named.number == segment && named.masked) {
             mask.findings.push(name_masked(&named.name));

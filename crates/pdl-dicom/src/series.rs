@@ -7,12 +7,13 @@ use pdl_store::memory::{MemoryError, MemoryLimit, MemoryShare, zeros};
 use pdl_volume::{Grid, LabelMap, Volume};
 use rayon::prelude::*;
 
+use crate::DicomError;
 use crate::gantry_tilt::Straightening;
 use crate::header::Frame;
 use crate::pixels::{Pixels, Stored, is_inverted, voxel_type};
 use crate::scan::Series;
 use crate::stack::Stack;
-use crate::{DicomError, Finding};
+use pdl_findings::{Code, Finding};
 
 /// How intensities are read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -88,7 +89,7 @@ pub fn read_series_within(
     findings.extend(layout.findings);
     if inverted {
         let message = "its pixels are dark where they are large (MONOCHROME1); stored values are kept";
-        findings.push(Finding::new("inverted", message));
+        findings.push(Finding::new(Code::Inverted, message));
     }
     let volume = match &layout.straightening {
         Some(straightening) => {

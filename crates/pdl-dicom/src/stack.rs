@@ -2,10 +2,11 @@
 
 use pdl_volume::Grid;
 
+use crate::DicomError;
 use crate::gantry_tilt::Straightening;
 use crate::geometry::{Plane, Vector, affine, dot, minus, norm, plus, scaled};
 use crate::volume_grouping::SAME_POSITION_MM;
-use crate::{DicomError, Finding};
+use pdl_findings::{Code, Finding};
 
 /// Gaps that differ from their median by less than this share of it are even.
 const EVEN: f64 = 0.05;
@@ -116,7 +117,7 @@ impl Stack {
         if angle > LEAST_TILT_DEGREES {
             let message =
                 format!("its gantry is tilted by {angle:.1} degrees; it is resampled to a straight grid");
-            findings.push(Finding::new("gantry-tilt", message));
+            findings.push(Finding::new(Code::GantryTilt, message));
         }
         let uneven = self.uneven(&gaps, median, &mut findings);
         let straightening = match uneven || angle > LEAST_TILT_DEGREES {
@@ -140,7 +141,7 @@ impl Stack {
         let step = thickness.ok_or_else(|| DicomError::geometry("it is one slice of unknown thickness"))?;
         let first = self.first();
         let grid = Grid::new(self.shape(), affine(first, scaled(first.normal(), step)));
-        let finding = Finding::new("one-slice", format!("it has one slice only, {step:.2} mm thick"));
+        let finding = Finding::new(Code::OneSlice, format!("it has one slice only, {step:.2} mm thick"));
         Ok(Layout { grid, straightening: None, findings: vec![finding] })
     }
 
@@ -175,14 +176,14 @@ impl Stack {
                     slice + 1,
                     self.heights[slice]
                 );
-                findings.push(Finding::new("missing-slice", message));
+                findings.push(Finding::new(Code::MissingSlice, message));
             }
         } else {
             let message = format!(
                 "its slices are unevenly spaced ({}); they are resampled to an even step",
                 runs(gaps)
             );
-            findings.push(Finding::new("uneven-spacing", message));
+            findings.push(Finding::new(Code::UnevenSpacing, message));
         }
         true
     }

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::Finding;
 use crate::geometry::{dot, minus, norm};
 use crate::header::Frame;
+use pdl_findings::{Code, Finding};
 
 /// Slices nearer to each other than this, in millimetres, are at one position.
 pub(crate) const SAME_POSITION_MM: f64 = 0.01;
@@ -31,12 +31,12 @@ pub(crate) fn split(frames: Vec<Frame>) -> Vec<Stacked> {
             let mut findings = Vec::new();
             if copies > 0 {
                 findings
-                    .push(Finding::new("repeated-file", format!("{copies} of its files are there twice")));
+                    .push(Finding::new(Code::RepeatedFile, format!("{copies} of its files are there twice")));
             }
             if parts > 1 {
                 let message =
                     format!("its series holds {parts} images at each position; this is one of them");
-                findings.push(Finding::new("split-series", message));
+                findings.push(Finding::new(Code::SplitSeries, message));
             }
             let ambiguous = repeats(&frames);
             result.push(Stacked { frames, findings, ambiguous });

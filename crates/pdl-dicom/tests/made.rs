@@ -279,5 +279,5 @@ fn a_label_map_holds_several_segments_in_a_frame_and_names_no_patient() {
     let twice = paint(&image.stack, [(3, &masks[0]), (1, &masks[1]), (5, &masks[0])]).1;
     assert_eq!(twice.into_iter().collect::<Vec<_>>(), [((3, 5), 4)], "which loses, which wins, and how much");
     assert_eq!(masks[0].findings, []);
-    assert_eq!(masks[1].findings[0].code, "name-masked");
+    assert_eq!(masks[1].findings[0].code.as_str(), "name-masked");
 }

@@ -101,7 +101,7 @@ fn images(path: &Path) -> Vec<SeriesImage> {
 }
 
 fn codes(image: &SeriesImage) -> Vec<&'static str> {
-    image.findings.iter().map(|finding| finding.code).collect()
+    image.findings.iter().map(|finding| finding.code.as_str()).collect()
 }
 
 fn digest(bytes: &[u8]) -> String {
@@ -204,7 +204,8 @@ fn a_tilted_series_is_straightened_and_says_so() {
     let images = images(&folder);
     assert_eq!(images.len(), 1);
     let image = &images[0];
-    let message = |code: &str| &image.findings.iter().find(|finding| finding.code == code).unwrap().message;
+    let message =
+        |code: &str| &image.findings.iter().find(|finding| finding.code.as_str() == code).unwrap().message;
     assert!(message("gantry-tilt").contains("18.5 degrees"), "{}", message("gantry-tilt"));
     assert!(
         message("uneven-spacing").contains("13 x 4.00, 1 x 1.08, 13 x 7.00 mm"),

@@ -83,6 +83,12 @@ codes! {
     CarriedColumn = "carried-column", Warning,
         "A column that `--carry` keeps has a value of its own for most patients.",
         "Leave the column out if its values can tell who the patients are.";
+    CaseIdChanged = "case-id-changed", Warning,
+        "A case has another id than in the run before.",
+        "The message says why; results under the old id are made again.";
+    CaseIdShared = "case-id-shared", Warning,
+        "The table of an earlier run gave several cases one id; each has an id of its own now.",
+        "Results of these cases are made again; trainings made before hold one of them in the place of the others.";
     ConstantImage = "constant-image", Rejection,
         "Every voxel of the image has the same value.",
         "Look at the source file; the export of the image has failed.";
@@ -119,6 +125,9 @@ codes! {
     ImplausibleSize = "implausible-size", Rejection,
         "The image's voxels, or the image as a whole, are larger or smaller than any body's.",
         "The header may give lengths in another unit than it says: mend its spacing.";
+    Inverted = "inverted", Note,
+        "Pixels are dark where their values are large (MONOCHROME1); the stored values are kept.",
+        "Leave the case out, or invert it, where the other cases are MONOCHROME2.";
     LabelBeyondImage = "label-beyond-image", Warning,
         "Part of a segmentation lies outside its image and was cut off.",
         "Check that the segmentation belongs to this series.";

@@ -20,6 +20,7 @@
 //! ```
 
 mod file;
+mod geometry_findings;
 mod header_text;
 mod metaimage;
 pub mod nifti;
@@ -28,6 +29,7 @@ mod read;
 pub mod stack;
 mod voxels;
 
+use pdl_findings::Finding;
 use std::path::{Path, PathBuf};
 
 pub use read::{
@@ -53,7 +55,7 @@ pub struct Image {
     /// BLAKE3 of the file's bytes, hex; of a volume in several files, of their hashes.
     pub blake3: String,
     /// What a careful reader would want to know about the file.
-    pub remarks: Vec<Remark>,
+    pub findings: Vec<Finding>,
 }
 
 /// One of the files that a volume is read from.
@@ -77,35 +79,6 @@ pub struct Unread {
     /// The files whose bytes say so, and their states before they were read; none where it is not
     /// their bytes alone, such as where a file is missing or the system refused.
     pub files: Vec<(PathBuf, FileState)>,
-}
-
-/// Something about a file that is readable, but odd.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Remark {
-    /// The two transforms of a NIfTI header put the volume's corners this far apart, in millimetres.
-    TransformsDisagree {
-        /// The largest distance between corners, mm.
-        distance_mm: f64,
-    },
-    /// Its header contradicts itself or the format, and could be understood all the same.
-    OddHeader {
-        /// What is odd and what was done.
-        problem: String,
-    },
-    /// Its header gives lengths in another unit than millimetres; they were converted.
-    OtherUnit {
-        /// The unit, such as "um"; where axes differ, all of them.
-        unit: String,
-    },
-    /// The file states no place in the world: its axes are taken as RAS+ with the origin at the first voxel, as
-    /// NIfTI's method 1 has it.
-    NoTransform,
-}
-
-impl Remark {
-    pub(crate) fn odd(problem: impl Into<String>) -> Self {
-        Self::OddHeader { problem: problem.into() }
-    }
 }
 
 /// What is read and written, as `pdl help formats` prints it.

@@ -1,16 +1,17 @@
 //! MetaImage (itk.org/Wiki/ITK/MetaIO): `.mha`, or a header `.mhd` beside its voxels. Raw and zlib.
 
+use pdl_findings::{Code, Finding};
 use std::collections::HashMap;
 use std::io::{self, Read};
 
 use flate2::bufread::ZlibDecoder;
 use pdl_volume::Affine;
 
+use crate::ReadError;
 use crate::file::{Files, Source};
 use crate::header_text::{self, number, numbers};
 use crate::read::Content;
 use crate::voxels::{Sink, Stored, VoxelType, one_volume};
-use crate::{ReadError, Remark};
 
 /// Endings of the names of MetaImage files.
 pub(crate) const ENDINGS: [&str; 2] = [".mha", ".mhd"];
@@ -30,7 +31,7 @@ pub(crate) fn read(
         return Err(files.unsupported("its voxels hold several channels: pdl takes one number a voxel"));
     }
     let voxel_type = header.voxel_type()?;
-    let (affine, remarks) = header.affine(axes.len())?;
+    let (affine, findings) = header.affine(axes.len())?;
     let big_endian = header.says(&["BinaryDataByteOrderMSB", "ElementByteOrderMSB"]);
     let compressed = header.says(&["CompressedData"]);
     let skip = header.get(&["HeaderSize"]).map_or(Ok(0), |text| number::<i64>(files, "HeaderSize", text))?;
@@ -66,7 +67,7 @@ pub(crate) fn read(
         stored.read(files, &mut data, held, false, sink)?;
     }
     files.close(data)?;
-    Ok(Content { shape, affine, voxel_type, remarks })
+    Ok(Content { shape, affine, voxel_type, findings })
 }
 
 /// The fields of the header up to `ElementDataFile`.
@@ -123,7 +124,7 @@ impl Header<'_> {
     }
 
     /// RAS+ millimetres; the file's own world is LPS. Of more than three axes the first three count.
-    fn affine(&self, axes: usize) -> Result<(Affine, Vec<Remark>), ReadError> {
+    fn affine(&self, axes: usize) -> Result<(Affine, Vec<Finding>), ReadError> {
         let list = |names: &[&str]| -> Result<Option<Vec<f64>>, ReadError> {
             self.get(names).map(|text| numbers(self.files, names[0], text)).transpose()
         };
@@ -135,7 +136,8 @@ impl Header<'_> {
         };
         let problem =
             "its header gives no directions; they are taken as left, posterior, superior, as ITK takes them";
-        let remarks = if matrix.is_none() { vec![Remark::odd(problem)] } else { Vec::new() };
+        let findings =
+            if matrix.is_none() { vec![Finding::new(Code::OddHeader, problem)] } else { Vec::new() };
         // A group of numbers for each axis: the direction in which it runs.
         let direction = |axis: usize, r: usize| match &matrix {
             Some(matrix) => matrix.get(axis * axes + r).copied().unwrap_or(f64::NAN),
@@ -150,6 +152,6 @@ impl Header<'_> {
         if !affine.is_usable() {
             return Err(self.files.invalid("its header gives no usable voxel size"));
         }
-        Ok((affine, remarks))
+        Ok((affine, findings))
     }
 }

@@ -70,8 +70,8 @@ fn content(
     sink: &mut dyn Sink,
 ) -> Result<Content, ReadError> {
     let (shape, frame) = one_volume(files, &header.axes, frame)?;
-    let (affine, mut remarks) = transform::affine(files, header, shape)?;
-    remarks.extend(header.remarks.iter().cloned());
+    let (affine, mut findings) = transform::affine(files, header, shape)?;
+    findings.extend(header.findings.iter().cloned());
     if !affine.is_usable() {
         return Err(files.invalid("its header gives no usable voxel size"));
     }
@@ -85,7 +85,7 @@ fn content(
         intercept: header.intercept,
     };
     stored.read(files, stream, held, compressed, sink)?;
-    Ok(Content { shape, affine, voxel_type: header.voxel_type, remarks })
+    Ok(Content { shape, affine, voxel_type: header.voxel_type, findings })
 }
 
 /// Writes an image as float32 `.nii.gz`, with its affine as sform.
@@ -183,7 +183,7 @@ mod tests {
         assert_eq!(image.volume.grid.shape, volume.grid.shape);
         assert!(image.volume.grid.affine.corner_distance_mm(&volume.grid.affine, [3, 4, 5]) < 1e-5);
         assert_eq!(image.voxel_type, "float32");
-        assert_eq!(image.remarks, []);
+        assert_eq!(image.findings, []);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 

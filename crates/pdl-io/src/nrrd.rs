@@ -1,16 +1,19 @@
 //! NRRD (teem.sourceforge.net/nrrd/format.html): `.nrrd`, or a header `.nhdr` beside its voxels. Raw and gzip.
 
+use pdl_findings::{Code, Finding};
 use std::collections::HashMap;
 use std::io::{self, Read};
 
 use flate2::bufread::{MultiGzDecoder, ZlibDecoder};
 use pdl_volume::Affine;
 
+use crate::ReadError;
 use crate::file::{Files, Source};
+use crate::geometry_findings::no_transform;
+use crate::geometry_findings::other_unit;
 use crate::header_text::{self, number, numbers};
 use crate::read::Content;
 use crate::voxels::{Sink, Stored, VoxelType, one_volume};
-use crate::{ReadError, Remark};
 
 /// Endings of the names of NRRD files.
 pub(crate) const ENDINGS: [&str; 2] = [".nrrd", ".nhdr"];
@@ -26,7 +29,7 @@ pub(crate) fn read(
     let header = Header::new(files, &fields)?;
     let (shape, frame) = one_volume(files, &header.axes, frame)?;
     check_kinds(files, fields.get("kinds").map_or("", String::as_str))?;
-    let (affine, remarks) = header.affine(files)?;
+    let (affine, findings) = header.affine(files)?;
     let field = |names: [&str; 2]| names.into_iter().find_map(|name| fields.get(name)).map(String::as_str);
     let own = match field(["data file", "datafile"]) {
         None => None,
@@ -80,7 +83,7 @@ pub(crate) fn read(
     stored.read(files, &mut *stream, held, compressed, sink)?;
     drop(stream);
     files.close(data)?;
-    Ok(Content { shape, affine, voxel_type: header.voxel_type, remarks })
+    Ok(Content { shape, affine, voxel_type: header.voxel_type, findings })
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,7 +132,7 @@ struct Header {
 struct Units {
     /// Millimetres in each.
     mm: [f64; 3],
-    remark: Option<Remark>,
+    finding: Option<Finding>,
 }
 
 impl Units {
@@ -146,13 +149,13 @@ impl Units {
         distinct.dedup();
         let listed = distinct.join(", ");
         let unknown = names.iter().zip(&known).any(|(name, mm)| mm.is_none() && !says_nothing(name));
-        let remark = if unknown {
+        let finding = if unknown {
             let problem = format!("its unit of length ({listed}) is none that is known; taken as mm");
-            Some(Remark::odd(problem))
+            Some(Finding::new(Code::OddHeader, problem))
         } else {
-            (mm != [1.0; 3]).then_some(Remark::OtherUnit { unit: listed })
+            (mm != [1.0; 3]).then_some(other_unit(&listed))
         };
-        Self { mm, remark }
+        Self { mm, finding }
     }
 }
 
@@ -221,7 +224,7 @@ impl Header {
     }
 
     /// RAS+ millimetres.
-    fn affine(&self, files: &Files<'_>) -> Result<(Affine, Vec<Remark>), ReadError> {
+    fn affine(&self, files: &Files<'_>) -> Result<(Affine, Vec<Finding>), ReadError> {
         let Some(directions) = &self.directions else { return self.sizes_only(files) };
         let signs = match self.space.as_deref() {
             Some("right-anterior-superior" | "ras") => [1.0, 1.0, 1.0],
@@ -260,10 +263,10 @@ impl Header {
         if !affine.is_usable() {
             return Err(files.invalid("its header gives no usable voxel size"));
         }
-        Ok((affine, self.units.remark.iter().cloned().collect()))
+        Ok((affine, self.units.finding.iter().cloned().collect()))
     }
 
-    fn sizes_only(&self, files: &Files<'_>) -> Result<(Affine, Vec<Remark>), ReadError> {
+    fn sizes_only(&self, files: &Files<'_>) -> Result<(Affine, Vec<Finding>), ReadError> {
         let missing = || files.unsupported("its header gives no size of a voxel");
         let sides: Vec<f64> = numbers(files, "spacings", self.spacings.as_deref().ok_or_else(missing)?)?;
         let side = |axis: usize| sides.get(axis).copied().unwrap_or(f64::NAN) * self.units.mm[axis];
@@ -272,7 +275,7 @@ impl Header {
         if !affine.is_usable() {
             return Err(missing());
         }
-        Ok((affine, self.units.remark.iter().cloned().chain([Remark::NoTransform]).collect()))
+        Ok((affine, self.units.finding.iter().cloned().chain([no_transform()]).collect()))
     }
 }
 

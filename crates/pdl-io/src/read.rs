@@ -1,5 +1,6 @@
 //! Reads a volume, whatever its format.
 
+use pdl_findings::Finding;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -11,7 +12,7 @@ use pdl_volume::{Affine, Grid, LabelReader, Volume};
 use crate::file::Files;
 use crate::stack::{self, Meaning, StackGeometry};
 use crate::voxels::{Sink, VoxelType};
-use crate::{Image, Labels, Part, ReadError, Remark, Unread, metaimage, nifti, nrrd};
+use crate::{Image, Labels, Part, ReadError, Unread, metaimage, nifti, nrrd};
 
 /// What a reader finds besides the voxels.
 pub(crate) struct Content {
@@ -20,7 +21,7 @@ pub(crate) struct Content {
     /// RAS+ millimetres.
     pub affine: Affine,
     pub voxel_type: VoxelType,
-    pub remarks: Vec<Remark>,
+    pub findings: Vec<Finding>,
 }
 
 /// A format that is read.
@@ -175,9 +176,9 @@ fn image(
         memory.keep(); // what a try holds that failed is given back
         Ok::<_, Unread>((read, voxels))
     })?;
-    let Read { grid, voxel_type, blake3, parts, remarks } = read;
+    let Read { grid, voxel_type, blake3, parts, findings } = read;
     let volume = Volume { grid, voxels };
-    Ok(Image { volume, voxel_type: voxel_type.name().to_owned(), blake3, parts, remarks })
+    Ok(Image { volume, voxel_type: voxel_type.name().to_owned(), blake3, parts, findings })
 }
 
 fn labels(
@@ -205,7 +206,7 @@ struct Read {
     voxel_type: VoxelType,
     blake3: String,
     parts: Vec<Part>,
-    remarks: Vec<Remark>,
+    findings: Vec<Finding>,
 }
 
 /// Reads a volume, its voxels into `sink`, which gets as many as the grid has.
@@ -256,7 +257,7 @@ impl Read {
             voxel_type: content.voxel_type,
             blake3: files.blake3(),
             parts: files.parts,
-            remarks: content.remarks,
+            findings: content.findings,
         }
     }
 }

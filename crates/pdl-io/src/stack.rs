@@ -11,6 +11,7 @@ mod plane;
 mod png;
 mod tiff;
 
+use pdl_findings::{Code, Finding};
 use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -26,7 +27,7 @@ use pdl_volume::{Affine, Orientation};
 use crate::file::Files;
 use crate::read::{Content, is_volume_name};
 use crate::voxels::Sink;
-use crate::{Part, ReadError, Remark};
+use crate::{Part, ReadError};
 use plane::{Kind, Plane, SliceError};
 
 /// What the errors call it.
@@ -160,8 +161,11 @@ pub(crate) fn read(
     if !affine.is_usable() {
         return Err(files.unsupported("its spacing is none: three lengths in mm are"));
     }
-    let remarks = (slices == 1).then(|| Remark::odd("its stack holds a single slice")).into_iter().collect();
-    Ok(Content { shape, affine, voxel_type: kind.voxel_type, remarks })
+    let findings = (slices == 1)
+        .then(|| Finding::new(Code::OddHeader, "its stack holds a single slice"))
+        .into_iter()
+        .collect();
+    Ok(Content { shape, affine, voxel_type: kind.voxel_type, findings })
 }
 
 /// Reads the slices of a folder in the order of their numbers; gives what they have in common, and how many they are.

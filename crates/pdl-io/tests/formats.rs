@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use pdl_io::{Image, ReadError, Remark, is_volume_name, read_image, stem};
+use pdl_findings::{Code, Finding};
+use pdl_io::{Image, ReadError, is_volume_name, read_image, stem};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -29,6 +30,11 @@ fn golden() -> Golden {
     serde_json::from_slice(&fs::read(folder().join("formats.json")).unwrap()).unwrap()
 }
 
+/// What is found where a header gives lengths in `unit`.
+fn other_unit(unit: &str) -> Finding {
+    Finding::new(Code::OtherUnit, format!("its header gives lengths in {unit}; they are converted to mm"))
+}
+
 #[test]
 fn every_format_is_read_as_others_read_it() {
     let golden = golden();
@@ -43,7 +49,7 @@ fn every_format_is_read_as_others_read_it() {
         let voxels: Vec<f64> = image.volume.voxels.iter().map(|v| f64::from(*v)).collect();
         assert_eq!(voxels, expected.voxels, "{name}");
         let odd = if name == "no-directions.mha" { 1 } else { 0 };
-        assert_eq!(image.remarks.len(), odd, "{name}: {:?}", image.remarks);
+        assert_eq!(image.findings.len(), odd, "{name}: {:?}", image.findings);
     }
 }
 
@@ -60,8 +66,8 @@ fn changed(name: &str, places: &[(usize, &[u8])]) -> Result<Image, String> {
 }
 
 fn odd(image: Result<Image, String>) -> String {
-    match image.unwrap().remarks.as_slice() {
-        [Remark::OddHeader { problem }] => problem.clone(),
+    match image.unwrap().findings.as_slice() {
+        [Finding { code: Code::OddHeader, message }] => message.clone(),
         other => panic!("{other:?}"),
     }
 }
@@ -182,7 +188,7 @@ fn what_says_nothing_of_the_world_says_so() {
     let text = "NRRD0004\ntype: uchar\ndimension: 3\nsizes: 2 2 2\nspacings: 1 2 3\nencoding: raw\n\n\0\x01\x02\x03\x04\x05\x06\x07";
     fs::write(&path, text).unwrap();
     let image = read_image(&path).unwrap();
-    assert_eq!(image.remarks, [Remark::NoTransform]);
+    assert!(matches!(image.findings.as_slice(), [Finding { code: Code::NoTransform, .. }]));
     assert_eq!(image.volume.grid.spacing_mm(), [1.0, 2.0, 3.0]);
     fs::write(&path, text.replace("spacings: 1 2 3\n", "data file: ../a.raw\nspacings: 1 2 3\n")).unwrap();
     assert!(matches!(read_image(&path), Err(ReadError::Unsupported { .. })));
@@ -213,7 +219,7 @@ fn lengths_in_other_units_are_converted_and_that_is_said() {
         fs::write(&path, format!("{head}{place}{units}encoding: raw\n\nab")).unwrap();
         let image = read_image(&path).unwrap();
         let affine = image.volume.grid.affine;
-        (affine.spacing_mm(), affine.origin_mm(), image.remarks)
+        (affine.spacing_mm(), affine.origin_mm(), image.findings)
     };
     let near = |a: [f64; 3], b: [f64; 3]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-12);
     let plain = ([2.0, 3.0, 4.0], [10.0, 20.0, 30.0], Vec::new());
@@ -223,20 +229,22 @@ fn lengths_in_other_units_are_converted_and_that_is_said() {
     for (unit, mm) in
         [("um", 1e-3), ("\u{b5}m", 1e-3), ("microns", 1e-3), ("m", 1e3), ("cm", 10.0), ("in", 25.4)]
     {
-        let (sides, origin, remarks) = read(&format!("space units: \"{unit}\" \"{unit}\" \"{unit}\"\n"));
+        let (sides, origin, findings) = read(&format!("space units: \"{unit}\" \"{unit}\" \"{unit}\"\n"));
         assert!(near(sides, plain.0.map(|v| v * mm)) && near(origin, plain.1.map(|v| v * mm)), "{unit}");
-        assert_eq!(remarks, [Remark::OtherUnit { unit: unit.to_owned() }]);
+        assert_eq!(findings, [other_unit(unit)]);
     }
-    let (sides, _, remarks) = read("space units: \"cm\" \"mm\" \"um\"\n");
+    let (sides, _, findings) = read("space units: \"cm\" \"mm\" \"um\"\n");
     assert!(near(sides, [20.0, 3.0, 4e-3]));
-    assert_eq!(remarks, [Remark::OtherUnit { unit: "cm, mm, um".to_owned() }]);
-    let (sides, _, remarks) = read("space units: \"pixel\" \"pixel\" \"pixel\"\n");
+    assert_eq!(findings, [other_unit("cm, mm, um")]);
+    let (sides, _, findings) = read("space units: \"pixel\" \"pixel\" \"pixel\"\n");
     assert_eq!(sides, plain.0);
-    assert!(matches!(remarks.as_slice(), [Remark::OddHeader { problem }] if problem.contains("(pixel)")));
+    assert!(
+        matches!(findings.as_slice(), [Finding { code: Code::OddHeader, message }] if message.contains("(pixel)"))
+    );
     // NIfTI's unit stands in three bits.
     for (code, unit, mm) in [(1, "m", 1e3), (3, "um", 1e-3)] {
         let image = changed("one.nii", &[(123, &[code])]).unwrap();
-        assert!(image.remarks.contains(&Remark::OtherUnit { unit: unit.to_owned() }));
+        assert!(image.findings.contains(&other_unit(unit)));
         let plain = read_image(&folder().join("formats/one.nii")).unwrap().volume.grid.spacing_mm();
         let sides = image.volume.grid.spacing_mm();
         assert!(sides.iter().zip(plain).all(|(a, b)| (a - b * mm).abs() < 1e-9 * a), "{sides:?}");

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use pdl_io::{ReadError, Remark, StackGeometry, read_image, read_image_stack, read_label_stack, stack, stem};
+use pdl_findings::{Code, Finding};
+use pdl_io::{ReadError, StackGeometry, read_image, read_image_stack, read_label_stack, stack, stem};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -57,7 +58,7 @@ fn every_stack_is_read_as_others_read_it() {
             (labels.map.grid, labels.map.voxels.iter().map(|v| f64::from(*v)).collect(), labels.parts)
         } else {
             let image = read_image_stack(&path, &expected.geometry()).unwrap();
-            assert_eq!(image.remarks, [], "{name}");
+            assert_eq!(image.findings, [], "{name}");
             (image.volume.grid, image.volume.voxels.iter().map(|v| f64::from(*v)).collect(), image.parts)
         };
         assert_eq!(grid.shape, expected.shape, "{name}");
@@ -167,7 +168,7 @@ fn a_single_slice_is_a_volume_and_a_remark() {
     }
     let image = read_image_stack(slices.path(), &geometry()).unwrap();
     assert_eq!(image.volume.grid.shape, [5, 4, 1]);
-    assert!(matches!(image.remarks.as_slice(), [Remark::OddHeader { .. }]));
+    assert!(matches!(image.findings.as_slice(), [Finding { code: Code::OddHeader, .. }]));
 }
 
 #[test]

@@ -21,7 +21,7 @@ fn assert_regenerates(modality: PhantomModality) {
         let [image, label] = case.paths().map(|path| folder.join(path));
         let image = pdl_io::read_image(&image).unwrap();
         assert_eq!(image.voxel_type, "int16");
-        assert_eq!(image.remarks, []);
+        assert_eq!(image.findings, []);
         assert!(image.volume == case.scan.image, "the image of {} differs", case.name);
         let labels = pdl_io::read_labels(&label).unwrap();
         assert!(labels.map == case.scan.labels, "the labels of {} differ", case.name);

@@ -1,9 +1,9 @@
 //! `plan.json`: what is done to every case.
 
+use pdl_findings::{Code, Finding};
 use std::collections::BTreeSet;
 
 use pdl_cohort::attributes::{Modality, Split};
-use pdl_cohort::cases::Finding;
 use pdl_cohort::plausible::SIDES_MM;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -294,7 +294,7 @@ impl Plan {
                     "the {what} of the training cases went from {old:.4} to {new:.4} since the plan was made; \
                      the plan stays as it is unless --replan is given"
                 );
-                Finding::new("plan-drift", message)
+                Finding::new(Code::PlanDrift, message)
             })
             .collect()
     }

@@ -1,10 +1,11 @@
 //! The prepare stage: fingerprint, plan, prepared volumes and proxies.
 
+use pdl_findings::{Code, Finding};
 use std::collections::HashSet;
 use std::path::Path;
 
 use arrow::datatypes::{DataType, Schema};
-use pdl_cohort::cases::{CaseRow, Cases, Finding};
+use pdl_cohort::cases::{CaseRow, Cases};
 use pdl_io::nifti;
 use pdl_store::hash::Key;
 use pdl_store::journal::{Journal, Stamp};
@@ -571,7 +572,7 @@ fn padding_finding(done: &[Done]) -> Option<Finding> {
              `--grid box` has none",
             100.0 * mean
         );
-        Finding::new("padded-proxies", message)
+        Finding::new(Code::PaddedProxies, message)
     })
 }
 
@@ -588,7 +589,7 @@ fn crop_finding(done: &[Done]) -> Option<Finding> {
         first.row.crop_labelled_outside,
         first.row.case_id
     );
-    Some(Finding::new("crop-extended", message))
+    Some(Finding::new(Code::CropExtended, message))
 }
 
 /// Removes what earlier runs made of cases that are no longer there.

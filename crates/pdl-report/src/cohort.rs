@@ -1,9 +1,10 @@
 //! The cases of the report and the summary of the cohort.
 
+use pdl_findings::Finding;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use pdl_cohort::attributes::{Modality, Split, Status};
-use pdl_cohort::cases::{CaseRow, Cases, Finding};
+use pdl_cohort::cases::{CaseRow, Cases};
 use pdl_curriculum::manifest::{Manifest, ManifestRow};
 use pdl_prepare::prepare::Failure;
 use serde::Serialize;
@@ -151,7 +152,7 @@ pub fn shown(cases: &Cases, chosen: &[String], limit: usize, manifest: Option<&M
 fn of_row(row: &CaseRow, ranked: Option<&ManifestRow>) -> ShownCase {
     let voxel_ml = row.spacing_mm.iter().product::<f64>() / 1000.0;
     let rounded = |value: f64| (value * 1000.0).round() / 1000.0;
-    let mut findings: Vec<String> = row.findings.iter().map(|finding| finding.code.clone()).collect();
+    let mut findings: Vec<String> = row.findings.iter().map(|finding| finding.code.to_string()).collect();
     findings.dedup();
     ShownCase {
         id: row.case_id.clone(),
@@ -227,13 +228,15 @@ fn findings(
             group.examples.push((case.to_owned(), message.to_owned()));
         }
     };
-    cases.findings.iter().for_each(|finding| add("index", &finding.code, "", &finding.message));
+    cases.findings.iter().for_each(|finding| add("index", finding.code.as_str(), "", &finding.message));
     for row in &cases.rows {
-        row.findings.iter().for_each(|finding| add("index", &finding.code, &row.case_id, &finding.message));
+        row.findings
+            .iter()
+            .for_each(|finding| add("index", finding.code.as_str(), &row.case_id, &finding.message));
     }
     failures.iter().for_each(|failure| add("prepare", "failed", &failure.case_id, &failure.message));
     for (stage, findings) in reported {
-        findings.iter().for_each(|finding| add(stage, &finding.code, "", &finding.message));
+        findings.iter().for_each(|finding| add(stage, finding.code.as_str(), "", &finding.message));
     }
     let mut groups: Vec<FindingGroup> = groups.into_values().collect();
     groups.sort_by_key(|group| std::cmp::Reverse(group.cases)); //  stable: ties by stage and code

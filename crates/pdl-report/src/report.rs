@@ -1,10 +1,11 @@
 //! `pdl report`: reads a curation folder and writes `report.html`.
 
+use pdl_findings::Finding;
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
 use clap::Parser;
-use pdl_cohort::cases::{CaseRow, Cases, Finding};
+use pdl_cohort::cases::{CaseRow, Cases};
 use pdl_curriculum::audit::{self, Audit};
 use pdl_curriculum::manifest::Ranking;
 use pdl_curriculum::manifest::{self, Manifest};

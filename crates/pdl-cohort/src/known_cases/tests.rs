@@ -1,3 +1,4 @@
+use pdl_findings::Code;
 use proptest::prelude::*;
 
 use super::*;
@@ -228,7 +229,7 @@ fn an_id_that_two_cases_had_is_nobodys_and_their_splits_stay() {
     let before = table(rows.iter().map(|row| known(row, "image-12345678", Split::Test)).collect());
     let (_, _, findings) = indexed(&rows, Some(&before)).unwrap();
     assert_eq!(findings.len(), 1);
-    assert_eq!(findings[0].code, "case-id-shared");
+    assert_eq!(findings[0].code, Code::CaseIdShared);
     assert!(
         findings[0].message.starts_with("2 cases shared 1 id in cases.parquet"),
         "{}",
@@ -245,7 +246,7 @@ fn another_name_by_the_cohorts_own_word_keeps_the_split() {
         table(vec![case_row("image", "../cohort/x/image.nii", "../cohort/labels/x/image.nii", Split::Val)]);
     let rows = [row("x/image.nii", Some("mine"))];
     let (_, _, findings) = indexed(&rows, Some(&before)).unwrap();
-    assert_eq!(findings[0].code, "case-id-changed");
+    assert_eq!(findings[0].code, Code::CaseIdChanged);
     let now = curated(&rows, Some(&before));
     assert_eq!((now.rows[0].case_id.as_str(), now.rows[0].split), ("mine", Split::Val));
 }

@@ -1,9 +1,10 @@
 //! Counts of labels and column values in each split.
 
+use pdl_findings::{Code, Finding};
 use std::collections::{BTreeMap, BTreeSet};
 
 use pdl_cohort::attributes::Split;
-use pdl_cohort::cases::{CaseRow, Finding};
+use pdl_cohort::cases::CaseRow;
 use pdl_store::plural::counted;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -71,14 +72,14 @@ pub(super) fn small_splits(rows: &[&CaseRow], balance: &[Balance], smallest: usi
                 counted(cases, "case"),
                 counted(patients.len(), "patient")
             );
-            findings.push(Finding::new("small-split", message));
+            findings.push(Finding::new(Code::SmallSplit, message));
             continue;
         }
         for rare in balance.iter().filter(|entry| entry.split == split && entry.present < smallest) {
             let Balance { label, present, .. } = rare;
             let message =
                 format!("label {label} is present in only {present} of {cases} cases of the {split} split");
-            findings.push(Finding::new("rare-label", message));
+            findings.push(Finding::new(Code::RareLabel, message));
         }
     }
     findings
@@ -127,7 +128,7 @@ pub(super) fn small_groups(groups: &[ColumnValueCount], smallest: usize) -> Vec<
             "column {column}: few cases of the {split} split have these values: {}{further}",
             named.join(", ")
         );
-        (all >= smallest).then(|| Finding::new("small-group", message))
+        (all >= smallest).then(|| Finding::new(Code::SmallGroup, message))
     };
     groups.chunk_by(by_split).filter_map(small).collect()
 }

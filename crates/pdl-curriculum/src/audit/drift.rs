@@ -1,10 +1,11 @@
 //! Domain shift between training and test cases: the nearest-neighbour two-sample statistic
 //! (Schilling 1986; Henze 1988).
 
+use pdl_findings::{Code, Finding};
 use std::collections::{BTreeMap, BTreeSet};
 
 use pdl_cohort::attributes::Split;
-use pdl_cohort::cases::{CaseRow, Finding};
+use pdl_cohort::cases::CaseRow;
 use pdl_store::hash::Key;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -46,7 +47,7 @@ impl Drift {
                 100.0 * self.expected_share,
                 self.p_value
             );
-            Finding::new("drift", message)
+            Finding::new(Code::Drift, message)
         })
     }
 }

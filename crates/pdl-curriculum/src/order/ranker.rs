@@ -1,8 +1,8 @@
 //! From the training cases and their pairs to the rank of each.
 
+use pdl_findings::{Code, Finding};
 use std::collections::BTreeMap;
 
-use pdl_cohort::cases::Finding;
 use pdl_similarity::metrics::Metric;
 use pdl_similarity::pairs::Pairs;
 use pdl_store::plural::counted;
@@ -114,7 +114,7 @@ fn tuning_sample(scores: &[f64], places: &[CaseRank], parameters: &RankParameter
 fn note_choices(parameters: &RankParameters, ranking: &mut Ranking) {
     if parameters.metric.repeat_each_other() {
         ranking.findings.push(Finding::new(
-            "psnr-repeats-mse",
+            Code::PsnrRepeatsMse,
             "PSNR orders pairs exactly as MSE does and adds nothing to it",
         ));
     }
@@ -124,7 +124,7 @@ fn note_choices(parameters: &RankParameters, ranking: &mut Ranking) {
              in the curriculum",
             counted(ranking.outliers.len(), "training case")
         );
-        ranking.findings.push(Finding::new("outliers", message));
+        ranking.findings.push(Finding::new(Code::Outliers, message));
     }
 }
 

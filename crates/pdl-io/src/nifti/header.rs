@@ -1,10 +1,11 @@
 //! The header of NIfTI-1 (348 bytes) and NIfTI-2 (540 bytes), in either byte order (nifti1.h, nifti2.h).
 
+use pdl_findings::{Code, Finding};
 use std::io::Read;
 
+use crate::ReadError;
 use crate::file::Files;
 use crate::voxels::VoxelType;
-use crate::{ReadError, Remark};
 
 const SIZE_1: usize = 348;
 const SIZE_2: usize = 540;
@@ -33,7 +34,7 @@ pub(super) struct Header {
     pub srow: [[f64; 4]; 3],
     pub units: u8,
     /// What is odd about it.
-    pub remarks: Vec<Remark>,
+    pub findings: Vec<Finding>,
 }
 
 /// Numbers at places of a header.
@@ -121,10 +122,10 @@ impl Header {
         if !(0.0..=1e9).contains(&offset) || offset.fract() != 0.0 {
             return Err(files.invalid(format!("its voxels begin at byte {offset}")));
         }
-        let mut remarks = Vec::new();
-        let offset = first_voxel(files, offset as u64, in_other_file, SIZE_1, &mut remarks)?;
+        let mut findings = Vec::new();
+        let offset = first_voxel(files, offset as u64, in_other_file, SIZE_1, &mut findings)?;
         let voxel_type = voxel_type(files, f.i16(70))?;
-        check_bits(f.i16(72), voxel_type, &mut remarks);
+        check_bits(f.i16(72), voxel_type, &mut findings);
         let (slope, intercept) = scaling(files, f.f32(112), f.f32(116))?;
         Ok(Self {
             big_endian: f.big_endian,
@@ -142,7 +143,7 @@ impl Header {
             qoffset: std::array::from_fn(|i| f.f32(268 + 4 * i)),
             srow: std::array::from_fn(|r| std::array::from_fn(|c| f.f32(280 + 16 * r + 4 * c))),
             units: f.bytes[123],
-            remarks,
+            findings,
         })
     }
 
@@ -152,18 +153,20 @@ impl Header {
             b"ni2\0" => true,
             _ => return Err(files.invalid("it has no magic number of NIfTI-2")),
         };
-        let mut remarks = Vec::new();
+        let mut findings = Vec::new();
         match &f.bytes[8..12] {
             b"\r\n\x1a\n" => (),
-            [0, 0, 0, 0] => remarks.push(Remark::odd("the end of its magic number is missing")),
+            [0, 0, 0, 0] => {
+                findings.push(Finding::new(Code::OddHeader, "the end of its magic number is missing"))
+            }
             _ => return Err(files.invalid("the end of its magic number is changed: it was copied as text")),
         }
         let offset = f.i64(168);
         let offset =
             u64::try_from(offset).map_err(|_| files.invalid(format!("its voxels begin at byte {offset}")))?;
-        let offset = first_voxel(files, offset, in_other_file, SIZE_2, &mut remarks)?;
+        let offset = first_voxel(files, offset, in_other_file, SIZE_2, &mut findings)?;
         let voxel_type = voxel_type(files, f.i16(12))?;
-        check_bits(f.i16(14), voxel_type, &mut remarks);
+        check_bits(f.i16(14), voxel_type, &mut findings);
         let (slope, intercept) = scaling(files, f.f64(176), f.f64(184))?;
         Ok(Self {
             big_endian: f.big_endian,
@@ -181,7 +184,7 @@ impl Header {
             qoffset: std::array::from_fn(|i| f.f64(376 + 8 * i)),
             srow: std::array::from_fn(|r| std::array::from_fn(|c| f.f64(400 + 32 * r + 8 * c))),
             units: (f.i32(500) & 0xff) as u8,
-            remarks,
+            findings,
         })
     }
 
@@ -202,7 +205,7 @@ fn first_voxel(
     offset: u64,
     in_other_file: bool,
     size: usize,
-    remarks: &mut Vec<Remark>,
+    findings: &mut Vec<Finding>,
 ) -> Result<u64, ReadError> {
     let least = size as u64 + 4;
     if in_other_file || offset >= least {
@@ -210,17 +213,17 @@ fn first_voxel(
     }
     if offset == 0 {
         let problem = format!("it does not say where its voxels begin; taken from byte {least} on");
-        remarks.push(Remark::odd(problem));
+        findings.push(Finding::new(Code::OddHeader, problem));
         return Ok(least);
     }
     Err(files.invalid(format!("its voxels begin at byte {offset}, inside the header")))
 }
 
 /// `bitpix` repeats what the type says.
-fn check_bits(bits: i16, voxel_type: VoxelType, remarks: &mut Vec<Remark>) {
+fn check_bits(bits: i16, voxel_type: VoxelType, findings: &mut Vec<Finding>) {
     if usize::try_from(bits).ok() != Some(8 * voxel_type.bytes()) {
         let problem = format!("it says {bits} bits a voxel, its type {} says otherwise", voxel_type.name());
-        remarks.push(Remark::odd(problem));
+        findings.push(Finding::new(Code::OddHeader, problem));
     }
 }
 

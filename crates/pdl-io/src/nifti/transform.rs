@@ -1,10 +1,13 @@
 //! Where a NIfTI volume lies in the world: RAS+ millimetres.
 
+use pdl_findings::{Code, Finding};
 use pdl_volume::Affine;
 
 use super::header::Header;
+use crate::ReadError;
 use crate::file::Files;
-use crate::{ReadError, Remark};
+use crate::geometry_findings::no_transform;
+use crate::geometry_findings::other_unit;
 
 /// Corners further apart than this share of the smallest voxel side are a disagreement of sform and qform.
 const TOLERANCE: f64 = 0.1;
@@ -20,12 +23,12 @@ pub(super) fn affine(
     files: &Files<'_>,
     header: &Header,
     shape: [usize; 3],
-) -> Result<(Affine, Vec<Remark>), ReadError> {
-    let mut remarks = Vec::new();
+) -> Result<(Affine, Vec<Finding>), ReadError> {
+    let mut findings = Vec::new();
     let mut usable = |given: bool, affine: Affine, name: &str| {
         let affine = given.then_some(affine).filter(Affine::is_usable);
         if given && affine.is_none() {
-            remarks.push(Remark::odd(format!("its {name} cannot be used")));
+            findings.push(Finding::new(Code::OddHeader, format!("its {name} cannot be used")));
         }
         affine
     };
@@ -36,7 +39,10 @@ pub(super) fn affine(
         let distance_mm = s.corner_distance_mm(q, shape);
         let side = s.spacing_mm().into_iter().fold(f64::INFINITY, f64::min);
         if distance_mm > TOLERANCE * side {
-            remarks.push(Remark::TransformsDisagree { distance_mm });
+            findings.push(Finding::new(
+                Code::TransformsDisagree,
+                format!("its sform and qform put a corner {distance_mm:.2} mm apart; the sform is used"),
+            ));
         }
     }
     let affine = match sform.or(qform) {
@@ -45,7 +51,7 @@ pub(super) fn affine(
             return Err(files.invalid("neither its sform nor its qform can be used"));
         }
         None => {
-            remarks.push(Remark::NoTransform);
+            findings.push(no_transform());
             let [x, y, z] = voxel_sides(header);
             Affine::from_columns([[x, 0.0, 0.0], [0.0, y, 0.0], [0.0, 0.0, z]], [0.0; 3])
         }
@@ -54,12 +60,12 @@ pub(super) fn affine(
     let (unit, factor) = match header.units & 7 {
         1 => ("m", 1000.0),
         3 => ("um", 0.001),
-        _ => return Ok((affine, remarks)),
+        _ => return Ok((affine, findings)),
     };
-    remarks.push(Remark::OtherUnit { unit: unit.to_owned() });
+    findings.push(other_unit(unit));
     let in_mm = |lengths: [f64; 3]| lengths.map(|v| v * factor);
     let steps = std::array::from_fn(|axis| in_mm(affine.step_mm(axis)));
-    Ok((Affine::from_columns(steps, in_mm(affine.origin_mm())), remarks))
+    Ok((Affine::from_columns(steps, in_mm(affine.origin_mm())), findings))
 }
 
 /// The rotation of a unit quaternion whose last three parts are stored (nifti1.h, "method 2"); nothing when these alone

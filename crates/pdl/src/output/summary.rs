@@ -113,7 +113,7 @@ fn grouped(rows: &[CaseRow]) -> BTreeMap<&str, Grouped<'_>> {
     for row in rows.iter().filter(|row| row.is_usable()) {
         for finding in &row.findings {
             let new = Grouped { count: 0, case: &row.case_id, example: &finding.message, alike: true };
-            let group = groups.entry(&finding.code).or_insert(new);
+            let group = groups.entry(finding.code.as_str()).or_insert(new);
             group.count += 1;
             group.alike &= group.example == finding.message;
         }
