@@ -1,7 +1,8 @@
 //! `schemas/` holds the JSON Schema of every JSON file and of the rows of every table, generated from the Rust
 //! types. `just schemas` makes them anew.
 
-use pdl_cohort::cases::{self, CaseRow};
+use pdl_cohort::case_row::CaseRow;
+use pdl_cohort::cases;
 use pdl_curriculum::audit::Audit;
 use pdl_curriculum::manifest::{self, ManifestInfo, ManifestRow};
 use pdl_prepare::fingerprint::Fingerprint;
@@ -43,7 +44,7 @@ fn schemas_are_those_of_the_types() {
 #[test]
 fn rows_and_columns_agree() {
     let tables = [
-        ("cases", schema_for!(CaseRow), cases::schema()),
+        ("cases", schema_for!(CaseRow), case_row::schema()),
         ("manifest", schema_for!(ManifestRow), manifest::schema()),
         ("pairs", schema_for!(PairRow), pairs::schema(Metric::USUAL.map(Metric::column))),
         ("prepared", schema_for!(PreparedRow), prepare::schema()),

@@ -5,7 +5,8 @@ use std::fs;
 use std::path::Path;
 
 use pdl_cohort::attributes::Split;
-use pdl_cohort::cases::{self, CaseRow, Cases};
+use pdl_cohort::case_row::CaseRow;
+use pdl_cohort::cases::{self, Cases};
 use pdl_store::table;
 use pdl_tests::{files, run, run_ok, sample};
 use serde_json::Value;
@@ -90,7 +91,7 @@ fn a_folder_in_which_two_cases_share_an_id_is_refused_by_later_stages_and_healed
         }
     }
     let metadata: Vec<_> = metadata.into_iter().filter(|(key, _)| key.starts_with("pdl.")).collect();
-    table::write_rows(&path, &cases::schema(), &rows, metadata).unwrap();
+    table::write_rows(&path, &case_row::schema(), &rows, metadata).unwrap();
     let before = rows.iter().map(|row| (row.image.clone(), row.split)).collect::<BTreeMap<_, _>>();
     let prepared = out.path().join("prepared/images");
     fs::rename(prepared.join("siteA-p01.nii.gz"), prepared.join("image-1c9d3a5e.nii.gz")).unwrap();

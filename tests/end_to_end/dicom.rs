@@ -8,7 +8,8 @@ use dicom_core::VR;
 use dicom_dictionary_std::tags;
 use dicom_object::{InMemDicomObject, open_file};
 use pdl_cohort::attributes::{Split, Status};
-use pdl_cohort::cases::{CaseRow, Cases};
+use pdl_cohort::case_row::CaseRow;
+use pdl_cohort::cases::Cases;
 use pdl_cohort::sources;
 use pdl_tests::{files, root, run, run_ok, sample};
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use pdl_prepare::PrepareError;
-use pdl_prepare::plan::PrepareParameters;
+use pdl_prepare::parameters::PrepareParameters;
 use pdl_prepare::prepare::prepare;
 use pdl_prepare::remote_worker::{plan_remote, submit_results};
 use pdl_store::journal::HashCheck;

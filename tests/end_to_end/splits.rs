@@ -8,7 +8,7 @@ use pdl_cohort::cases::Cases;
 use pdl_cohort::folds::Fold;
 use pdl_curriculum::audit::Audit;
 use pdl_curriculum::manifest::Manifest;
-use pdl_prepare::plan::PlanFrom;
+use pdl_prepare::parameters::PlanFrom;
 use pdl_store::{hash, json};
 use pdl_tests::{files, real, run, run_ok, sample};
 

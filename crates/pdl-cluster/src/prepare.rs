@@ -6,7 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
-use pdl_prepare::plan::PrepareParameters;
+use pdl_prepare::parameters::PrepareParameters;
 use pdl_prepare::prepare::{Prepared, prepare};
 use pdl_prepare::remote_worker::{RemotePlan, plan_remote};
 use pdl_store::journal::HashCheck;

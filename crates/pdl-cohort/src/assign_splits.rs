@@ -7,7 +7,8 @@ use pdl_store::plural::counted;
 
 use crate::CohortError;
 use crate::attributes::Split;
-use crate::cases::{CaseRow, Cases};
+use crate::case_row::CaseRow;
+use crate::cases::Cases;
 use crate::discover::Layout;
 use crate::parameters::IndexParameters;
 use crate::same_patient::SamePatient;

@@ -10,7 +10,7 @@ use pdl_volume::statistics::Statistics;
 use pdl_volume::{Affine, Grid, Orientation, count_labels};
 use serde::{Deserialize, Serialize};
 
-use crate::cases::LabelVoxels;
+use crate::case_row::LabelVoxels;
 use crate::discover::DiscoveredCase;
 use crate::plausible;
 use crate::stacks;

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use pdl_volume::statistics::median;
 
 use crate::attributes::Modality;
-use crate::cases::CaseRow;
+use crate::case_row::CaseRow;
 
 /// Fewer usable cases than this are no cohort that a case could differ from.
 const FEWEST: usize = 8;

@@ -16,8 +16,9 @@ use serde::{Deserialize, Deserializer};
 use crate::CohortError;
 use crate::attributes::{Modality, Split};
 use crate::case_id::{self, Label};
-use crate::cases;
-use crate::stacks::StackHint;
+use crate::case_row;
+
+use crate::stack_hint::StackHint;
 use crate::walk;
 
 mod datalist;
@@ -428,7 +429,7 @@ fn check_acquisition(carry: &BTreeSet<String>) -> Result<(), CohortError> {
 }
 
 fn no_column(path: &Path, column: &str, names: &[&str]) -> CohortError {
-    let schema = cases::schema();
+    let schema = case_row::schema();
     let known = names.iter().copied().chain(schema.fields().iter().map(|field| field.name().as_str()));
     let meant = nearest(column, known).map_or(String::new(), |name| format!("; did you mean {name}?"));
     let has = match names {

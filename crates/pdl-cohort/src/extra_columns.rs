@@ -3,7 +3,7 @@
 use pdl_findings::{Code, Finding};
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::cases::CaseRow;
+use crate::case_row::CaseRow;
 
 /// With fewer patients than this it means little that each has a value of its own.
 const FEWEST_PATIENTS: usize = 10;

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::CohortError;
 use crate::attributes::Split;
-use crate::cases::{CaseRow, Cases};
+use crate::case_row::CaseRow;
+use crate::cases::Cases;
 use crate::strata::{self, Strata};
 
 /// One fold of several.

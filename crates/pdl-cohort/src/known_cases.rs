@@ -12,6 +12,7 @@ use rayon::prelude::*;
 
 use crate::CohortError;
 use crate::case_id::{self, ATTEMPTS, Claims, Label, Names, UNSTATED};
+use crate::case_row::CaseRow;
 use crate::cases::{self, Cases};
 use crate::discover::{DiscoveredCase, Layout};
 use crate::pairing::Pair;
@@ -64,7 +65,7 @@ impl Earlier {
         for row in sources.into_iter().rev().filter(|row| row.set_aside.is_none()) {
             of_case.entry(row.case_id.clone()).or_default().push(row);
         }
-        let known = |row: &cases::CaseRow| {
+        let known = |row: &CaseRow| {
             let known = KnownCase {
                 id: row.case_id.clone(),
                 is_shared: counts[&row.case_id.to_lowercase()] > 1,

@@ -24,6 +24,7 @@
 mod assign_splits;
 pub mod attributes;
 pub mod case_id;
+pub mod case_row;
 pub mod cases;
 mod check;
 mod cross_case_checks;
@@ -44,6 +45,7 @@ mod pseudonyms;
 pub mod same_patient;
 pub mod sources;
 pub mod split;
+pub mod stack_hint;
 pub mod stacks;
 pub mod strata;
 mod structures;

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::attributes::Modality;
-use crate::{CohortError, cases};
+use crate::{CohortError, case_row};
 
 /// Columns of a cohort's table that have a meaning of their own.
 const OWN_COLUMNS: [&str; 2] = ["image", "patient"];
@@ -113,7 +113,7 @@ impl IndexParameters {
     /// # Errors
     /// [`CohortError::Option`] when one of them has the name of something else, or cannot stratify.
     pub fn carried(&self) -> Result<BTreeSet<String>, CohortError> {
-        let schema = cases::schema();
+        let schema = case_row::schema();
         let own = |column: &String| schema.field_with_name(column).is_ok();
         let taken = |column: &&String| own(column) || OWN_COLUMNS.contains(&column.as_str());
         if let Some(column) = self.carry.iter().find(taken) {

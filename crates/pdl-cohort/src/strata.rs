@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use pdl_store::hash::Key;
 
 use crate::CohortError;
-use crate::cases::CaseRow;
+use crate::case_row::CaseRow;
 
 /// The column that stands for the presence of each label.
 const LABELS: &str = "labels";

@@ -11,7 +11,8 @@ use pdl_findings::Finding;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
-use pdl_cohort::cases::{CaseRow, Cases};
+use pdl_cohort::case_row::CaseRow;
+use pdl_cohort::cases::Cases;
 use pdl_cohort::folds::{self, Fold};
 use pdl_cohort::same_patient::{Pair, SamePatient};
 use pdl_prepare::proxies::Proxies;

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
 use pdl_cohort::attributes::Split;
-use pdl_cohort::cases::{self, CaseRow, Cases};
+use pdl_cohort::case_row::{self, CaseRow};
+use pdl_cohort::cases::{self, Cases};
 use pdl_cohort::folds::{self, Fold};
 use pdl_prepare::fingerprint::{self, Fingerprint};
 use pdl_prepare::plan::{self, Plan};
@@ -145,7 +146,7 @@ fn training_cases<'a>(
 
 fn stratum(case: &CaseRow, column: &str) -> Result<String, CurriculumError> {
     case.value(column).ok_or_else(|| {
-        let schema = cases::schema();
+        let schema = case_row::schema();
         let own = schema.fields().iter().map(|field| field.name().clone());
         let columns: Vec<String> = own.chain(case.carried.keys().cloned()).collect();
         CurriculumError::InvalidOption {

@@ -28,6 +28,7 @@ mod scan;
 mod seg;
 mod series;
 mod stack;
+mod stack_layout;
 mod volume_grouping;
 
 pub use error::DicomError;

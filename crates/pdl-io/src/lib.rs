@@ -19,6 +19,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod content;
+mod endings;
 mod file;
 mod geometry_findings;
 mod header_text;
@@ -32,10 +34,10 @@ mod voxels;
 use pdl_findings::Finding;
 use std::path::{Path, PathBuf};
 
+pub use endings::{is_volume_name, split_frame, stem};
 pub use read::{
-    is_volume_name, read_image, read_image_stack, read_image_stack_within, read_image_within,
-    read_label_stack, read_label_stack_within, read_labels, read_labels_within, split_frame, stem, try_image,
-    try_labels,
+    read_image, read_image_stack, read_image_stack_within, read_image_within, read_label_stack,
+    read_label_stack_within, read_labels, read_labels_within, try_image, try_labels,
 };
 pub use stack::StackGeometry;
 

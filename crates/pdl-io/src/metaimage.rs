@@ -8,13 +8,10 @@ use flate2::bufread::ZlibDecoder;
 use pdl_volume::Affine;
 
 use crate::ReadError;
+use crate::content::Content;
 use crate::file::{Files, Source};
 use crate::header_text::{self, number, numbers};
-use crate::read::Content;
 use crate::voxels::{Sink, Stored, VoxelType, one_volume};
-
-/// Endings of the names of MetaImage files.
-pub(crate) const ENDINGS: [&str; 2] = [".mha", ".mhd"];
 
 /// Reads a volume, its voxels into `sink`.
 pub(crate) fn read(

@@ -13,21 +13,11 @@ use pdl_store::{StoreError, atomic};
 use pdl_volume::{Grid, LabelMap, Volume};
 
 use crate::ReadError;
+use crate::content::Content;
+use crate::endings::{NIFTI_VOXELS, is_voxels_name};
 use crate::file::Files;
-use crate::read::Content;
 use crate::voxels::{Sink, Stored, one_volume};
 use header::Header;
-
-/// Endings of the names of NIfTI files; of a pair, the header's.
-pub(crate) const ENDINGS: [&str; 4] = [".nii", ".nii.gz", ".hdr", ".hdr.gz"];
-
-/// Endings of the voxels of a pair, by which it may be named, too.
-const VOXELS: [&str; 2] = ["img", "img.gz"];
-
-/// Whether a name is that of the voxels of a pair.
-pub(crate) fn is_voxels_name(name: &str) -> bool {
-    VOXELS.iter().any(|ending| name.strip_suffix(ending).is_some_and(|stem| stem.ends_with('.')))
-}
 
 /// Reads a volume, its voxels into `sink`.
 pub(crate) fn read(
@@ -51,7 +41,7 @@ pub(crate) fn read(
     drop(stream);
     files.close(source)?;
     let voxels_path =
-        if header_path == files.path { files.companion(&VOXELS)? } else { files.path.to_owned() };
+        if header_path == files.path { files.companion(&NIFTI_VOXELS)? } else { files.path.to_owned() };
     let mut source = files.open(&voxels_path)?;
     let (held, compressed) = (source.left(), source.is_gzip());
     let content = content(files, &header, &mut *source.plain(), held, compressed, frame, sink)?;

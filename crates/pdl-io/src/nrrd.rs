@@ -8,15 +8,12 @@ use flate2::bufread::{MultiGzDecoder, ZlibDecoder};
 use pdl_volume::Affine;
 
 use crate::ReadError;
+use crate::content::Content;
 use crate::file::{Files, Source};
 use crate::geometry_findings::no_transform;
 use crate::geometry_findings::other_unit;
 use crate::header_text::{self, number, numbers};
-use crate::read::Content;
 use crate::voxels::{Sink, Stored, VoxelType, one_volume};
-
-/// Endings of the names of NRRD files.
-pub(crate) const ENDINGS: [&str; 2] = [".nrrd", ".nhdr"];
 
 /// Reads a volume, its voxels into `sink`.
 pub(crate) fn read(

@@ -7,72 +7,14 @@ use std::path::{Path, PathBuf};
 use pdl_store::fault;
 use pdl_store::file_state::FileState;
 use pdl_store::memory::{MemoryLimit, MemoryShare};
-use pdl_volume::{Affine, Grid, LabelReader, Volume};
+use pdl_volume::{Grid, LabelReader, Volume};
 
+use crate::content::Content;
+use crate::endings::{Format, split_frame};
 use crate::file::Files;
 use crate::stack::{self, Meaning, StackGeometry};
 use crate::voxels::{Sink, VoxelType};
 use crate::{Image, Labels, Part, ReadError, Unread, metaimage, nifti, nrrd};
-
-/// What a reader finds besides the voxels.
-pub(crate) struct Content {
-    /// Voxels along x, y, z.
-    pub shape: [usize; 3],
-    /// RAS+ millimetres.
-    pub affine: Affine,
-    pub voxel_type: VoxelType,
-    pub findings: Vec<Finding>,
-}
-
-/// A format that is read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Format {
-    Nifti,
-    Nrrd,
-    MetaImage,
-}
-
-impl Format {
-    const ALL: [Self; 3] = [Self::Nifti, Self::Nrrd, Self::MetaImage];
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Nifti => "NIfTI",
-            Self::Nrrd => "NRRD",
-            Self::MetaImage => "MetaImage",
-        }
-    }
-
-    /// Endings of the names of its files; of files that belong together, of the one that names them.
-    fn endings(self) -> &'static [&'static str] {
-        match self {
-            Self::Nifti => &nifti::ENDINGS,
-            Self::Nrrd => &nrrd::ENDINGS,
-            Self::MetaImage => &metaimage::ENDINGS,
-        }
-    }
-
-    fn of(name: &str) -> Option<Self> {
-        let name = name.to_lowercase();
-        let named = |format: &Self| format.endings().iter().any(|ending| name.ends_with(ending));
-        Self::ALL.into_iter().find(named).or_else(|| nifti::is_voxels_name(&name).then_some(Self::Nifti))
-    }
-}
-
-/// Whether a file's name is that of a volume; of files that belong together, only one has such a name.
-pub fn is_volume_name(name: &str) -> bool {
-    let name = name.to_lowercase();
-    Format::ALL.iter().flat_map(|format| format.endings()).any(|ending| name.ends_with(ending))
-}
-
-/// A file's name without the ending of its format.
-pub fn stem(name: &str) -> &str {
-    let (name, _) = split_frame(name);
-    let lower = name.to_lowercase();
-    let endings = Format::ALL.into_iter().flat_map(Format::endings).chain(&stack::ENDINGS);
-    let longest = endings.filter(|ending| lower.ends_with(**ending)).map(|ending| ending.len()).max();
-    &name[..name.len() - longest.unwrap_or(0)]
-}
 
 /// Reads a 3-D image, scaled as its header says. `FILE#3` is the frame 3 of a file of several, counted from 0. Memory:
 /// four bytes a voxel, and one piece of the file; no more than is free.
@@ -270,16 +212,4 @@ fn file_and_frame(path: &Path) -> io::Result<(PathBuf, Option<usize>)> {
         return Ok((path.to_owned(), None));
     }
     Ok((path.with_file_name(file), frame))
-}
-
-/// The name of a file and the number of its frame, as `FILE#3` names both; nothing more than the name where there is no
-/// number.
-pub fn split_frame(name: &str) -> (&str, Option<usize>) {
-    match name.rsplit_once('#') {
-        Some((file, number)) => match number.parse() {
-            Ok(frame) => (file, Some(frame)),
-            Err(_) => (name, None),
-        },
-        None => (name, None),
-    }
 }

@@ -24,17 +24,15 @@ use pdl_store::hash;
 use pdl_store::memory::{self, MemoryLimit, MemoryShare};
 use pdl_volume::{Affine, Orientation};
 
+use crate::content::Content;
+use crate::endings::is_volume_name;
 use crate::file::Files;
-use crate::read::{Content, is_volume_name};
 use crate::voxels::Sink;
 use crate::{Part, ReadError};
 use plane::{Kind, Plane, SliceError};
 
 /// What the errors call it.
 pub(crate) const NAME: &str = "stack of slices";
-
-/// Endings of the names of TIFF files, the only ones that can hold a stack alone.
-pub(crate) const ENDINGS: [&str; 4] = [".ome.tif", ".ome.tiff", ".tif", ".tiff"];
 
 /// What a stack does not say of itself.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -1,7 +1,7 @@
 //! `fingerprint.json`: what the training cases are like.
 
 use pdl_cohort::attributes::Modality;
-use pdl_cohort::cases::CaseRow;
+use pdl_cohort::case_row::CaseRow;
 use pdl_findings::Finding;
 use pdl_volume::statistics::{self, Statistics};
 use pdl_volume::{LabelMap, Volume};

@@ -23,6 +23,7 @@ pub mod crop;
 pub mod fingerprint;
 pub mod normalisation_choice;
 pub mod normalise;
+pub mod parameters;
 pub mod plan;
 pub mod prepare;
 pub mod proxies;

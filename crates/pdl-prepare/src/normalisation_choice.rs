@@ -1,38 +1,15 @@
 //! The options that say how intensities are put on a common scale.
 
 use pdl_cohort::attributes::Modality;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
 use crate::PrepareError;
 use crate::fingerprint::Fingerprint;
-use crate::normalise::Normalisation;
-use crate::plan::{Mapping, PrepareParameters};
+use crate::normalise::{Mapping, Normalisation};
+use crate::parameters::{PrepareParameters, Scheme};
 
 /// MR images are normalised inside their non-zero voxels when the median case keeps less than this share of
 /// its voxels after cropping to them (nnU-Net v2).
 const NONZERO_MASK_BELOW: f64 = 0.75;
-
-/// What the user asks for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum Scheme {
-    /// By the modality: ct for CT, zscore for all others.
-    #[default]
-    Auto,
-    /// Clip to the training cases' foreground percentiles 0.5 and 99.5, subtract their foreground mean, divide by its
-    /// deviation.
-    Ct,
-    /// Each image by its own mean and deviation; inside its non-zero voxels where these are less than three quarters
-    /// of the median training image's box.
-    Zscore,
-    /// Clip to --intensity-window, and scale that to [0, 1].
-    Window,
-    /// Clip each image to its own --intensity-percentiles, and scale these to [0, 1].
-    Percentile,
-    /// Match each image's histogram to the training images' standard scale (Nyul and Udupa), for MR.
-    Nyul,
-}
 
 /// What is done to the intensities of every case, and how those of a proxy become [0, 1].
 ///

@@ -12,6 +12,21 @@ const SMALLEST: f64 = 1e-8;
 /// `intensity-normalization` package has).
 pub const LANDMARKS: [f64; 11] = [1.0, 10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0, 80.0, 90.0, 99.0];
 
+/// How intensities of a proxy are mapped to [0, 1]; what lies outside is clipped.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Mapping {
+    /// The same two intensities for every case.
+    Range {
+        /// Becomes 0.
+        low: f64,
+        /// Becomes 1.
+        high: f64,
+    },
+    /// Each image's own percentiles 0.5 and 99.5.
+    ImagePercentiles,
+}
+
 /// How intensities are put on a common scale.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "scheme", rename_all = "snake_case")]

@@ -6,6 +6,7 @@
 //! `row_keys`, for each row the hash of everything it was made from.
 
 pub mod labels;
+mod spans;
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -25,14 +26,16 @@ use arrow::ipc::writer::FileWriter;
 use memmap2::Mmap;
 #[cfg(unix)]
 use memmap2::UncheckedAdvice;
-use pdl_cohort::cases::CaseRow;
+use pdl_cohort::case_row::CaseRow;
 use pdl_store::{StoreError, fault};
-use pdl_volume::{Grid, Volume};
+use pdl_volume::Volume;
 
 use crate::PrepareError;
-use crate::plan::{Mapping, ProxyPlan};
+use crate::normalise::Mapping;
+use crate::plan::ProxyPlan;
 use crate::proxies::labels::{LabelBatch, LabelType, LabelView, ProxyLabels};
-use crate::resample::{Interpolation, Window, resample_windows};
+use crate::proxies::spans::{padded, spans};
+use crate::resample::{Interpolation, resample_windows};
 
 /// The folder's name inside a curation folder.
 pub const FOLDER: &str = "proxies";
@@ -67,67 +70,6 @@ pub fn proxy(image: &Volume<f32>, percentiles: [f64; 2], plan: &ProxyPlan) -> Re
     part.iter_mut().for_each(|v| *v = ((f64::from(*v) - low) * scale).clamp(0.0, 1.0) as f32);
     let padded_share = 1.0 - part.len() as f64 / plan.shape.iter().product::<usize>() as f64;
     Ok(Proxy { voxels: padded(part, spans, plan.shape), labels: None, padded_share })
-}
-
-/// Which cells of the common grid a volume on `grid` reaches, along x, y, z.
-fn spans(grid: &Grid, plan: &ProxyPlan) -> Result<[Span; 3], PrepareError> {
-    let spans: [Span; 3] = std::array::from_fn(|axis| match plan.fov_mm {
-        None => Span::whole(grid.shape[axis], plan.shape[axis]),
-        Some(fov) => {
-            let side = grid.spacing_mm()[axis];
-            Span::in_field_of_view(grid.shape[axis], fov[axis] / side, plan.shape[axis])
-        }
-    });
-    if let Some(axis) = (0..3).find(|axis| spans[*axis].window.voxels == 0) {
-        let problem = format!(
-            "it is shorter along {} than two voxels of the proxies' field of view: take a smaller --field-of-view, or --grid box",
-            ["x", "y", "z"][axis]
-        );
-        return Err(PrepareError::Option(problem));
-    }
-    Ok(spans)
-}
-
-/// Which cells of a proxy's axis an image reaches, and which part of the image they cover.
-#[derive(Clone, Copy, Debug)]
-struct Span {
-    first: usize,
-    window: Window,
-}
-
-impl Span {
-    fn whole(voxels: usize, cells: usize) -> Self {
-        Self { first: 0, window: Window { start: 0.0, length: voxels as f64, voxels: cells } }
-    }
-
-    /// `field` is the field of view in source voxels, centred on the image. Cells that the image covers only in
-    /// part are padding.
-    fn in_field_of_view(voxels: usize, field: f64, cells: usize) -> Self {
-        let cell = field / cells as f64;
-        let before = (field - voxels as f64) / 2.0; // from the field's start to the image's, in source voxels
-        let first = (before / cell - 1e-9).ceil().max(0.0) as usize;
-        let last = (((before + voxels as f64) / cell + 1e-9).floor() as usize).min(cells);
-        let start = (first as f64 * cell - before).max(0.0);
-        let filled = last.saturating_sub(first);
-        let length = (filled as f64 * cell).min(voxels as f64 - start);
-        Self { first, window: Window { start, length, voxels: filled } }
-    }
-}
-
-/// The whole grid, 0 where the spans do not reach.
-fn padded<T: Copy + Default>(part: Vec<T>, spans: [Span; 3], shape: [usize; 3]) -> Vec<T> {
-    let filled = spans.map(|span| span.window.voxels);
-    if filled == shape {
-        return part;
-    }
-    let mut voxels = vec![T::default(); shape.iter().product()];
-    for (row, values) in part.chunks(filled[0].max(1)).enumerate() {
-        let y = row % filled[1] + spans[1].first;
-        let z = row / filled[1] + spans[2].first;
-        let start = (z * shape[1] + y) * shape[0] + spans[0].first;
-        voxels[start..start + filled[0]].copy_from_slice(values);
-    }
-    voxels
 }
 
 /// The name of the file that holds the rows from `index * ROWS_PER_FILE` on.
@@ -449,7 +391,7 @@ fn decode(buffer: &Buffer) -> Result<Decoded, ArrowError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::GridKind;
+    use crate::parameters::GridKind;
     use pdl_volume::{Affine, Grid, Orientation};
 
     fn ramp(shape: [usize; 3], spacing: [f64; 3]) -> Volume<f32> {

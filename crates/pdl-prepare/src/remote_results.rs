@@ -14,7 +14,7 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use pdl_cohort::cases::CaseRow;
+use pdl_cohort::case_row::CaseRow;
 use pdl_store::journal::{self, HashCheck, Journal};
 use pdl_store::{StoreError, fault};
 

@@ -6,14 +6,16 @@
 
 use std::path::Path;
 
-use pdl_cohort::cases::{self, CaseRow, Cases};
+use pdl_cohort::case_row::CaseRow;
+use pdl_cohort::cases::{self, Cases};
 use pdl_store::journal::{Journal, Stamp};
 use pdl_store::progress::StageContext;
 use pdl_store::{StoreError, atomic, hash};
 use rayon::prelude::*;
 
 use crate::PrepareError;
-use crate::plan::{Plan, PrepareParameters};
+use crate::parameters::PrepareParameters;
+use crate::plan::Plan;
 use crate::prepare::{PreparedRow, Stage, batches_by_memory, make_plan};
 use crate::proxies::{self, ProxyWriter, ROWS_PER_FILE};
 use crate::remote_results;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use pdl_cohort::cases::CaseRow;
+use pdl_cohort::case_row::CaseRow;
 use pdl_store::memory::MemoryShare;
 use pdl_volume::{Grid, LabelMap, Volume, VoxelBox};
 

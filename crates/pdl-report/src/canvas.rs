@@ -7,7 +7,7 @@
 use std::path::Path;
 
 use image::{ExtendedColorType, ImageEncoder};
-use pdl_cohort::cases::CaseRow;
+use pdl_cohort::case_row::CaseRow;
 use pdl_io::{read_image, read_labels};
 use pdl_store::paths;
 use pdl_volume::{Grid, Volume};

@@ -5,7 +5,8 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
 use clap::Parser;
-use pdl_cohort::cases::{CaseRow, Cases};
+use pdl_cohort::case_row::CaseRow;
+use pdl_cohort::cases::Cases;
 use pdl_curriculum::audit::{self, Audit};
 use pdl_curriculum::manifest::Ranking;
 use pdl_curriculum::manifest::{self, Manifest};

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, ensure};
 use pdl_console::ExitStatus;
-use pdl_prepare::plan::PrepareParameters;
+use pdl_prepare::parameters::PrepareParameters;
 use pdl_similarity::metrics::Metric;
 use pdl_similarity::parameters::CompareParameters;
 use serde::Deserialize;

@@ -10,7 +10,7 @@ use clap::parser::ValueSource;
 use pdl_cohort::parameters::IndexParameters;
 use pdl_curriculum::audit::AuditParameters;
 use pdl_curriculum::parameters::RankParameters;
-use pdl_prepare::plan::PrepareParameters;
+use pdl_prepare::parameters::PrepareParameters;
 use pdl_similarity::parameters::CompareParameters;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::assign_splits::divide;
 use crate::attributes::Split;
-use crate::cases::CaseRow;
+use crate::case_row::CaseRow;
 use crate::parameters::IndexParameters;
 use crate::same_patient::SamePatient;
 

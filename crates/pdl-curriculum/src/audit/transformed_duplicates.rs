@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use pdl_cohort::cases::CaseRow;
+use pdl_cohort::case_row::CaseRow;
 use pdl_prepare::prepare;
 use pdl_prepare::proxies::Proxies;
 use pdl_similarity::registration::{self, AlignedPair};

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use pdl_cohort::attributes::Split;
-use pdl_cohort::cases::{CaseRow, Cases};
+use pdl_cohort::case_row::CaseRow;
+use pdl_cohort::cases::Cases;
 use pdl_curriculum::manifest::{Manifest, ManifestRow};
 use pdl_store::StoreError;
 use pdl_volume::{Grid, LabelMap, Volume};

@@ -14,13 +14,13 @@ use arrow::array::{
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, Field, FieldRef, Float64Type, UInt8Type, UInt16Type};
 use arrow::error::ArrowError;
-use pdl_cohort::cases::CaseRow;
+use pdl_cohort::case_row::CaseRow;
 use pdl_store::table::{column, list};
 use pdl_volume::{Grid, LabelMap, labels_on};
 
-use super::{padded, spans};
 use crate::PrepareError;
 use crate::plan::ProxyPlan;
+use crate::proxies::spans::{padded, spans};
 use crate::resample::Window;
 
 /// The column of the label maps.
@@ -238,7 +238,8 @@ impl<T: ArrowPrimitiveType> Lists<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::{GridKind, Mapping};
+    use crate::normalise::Mapping;
+    use crate::parameters::GridKind;
     use pdl_volume::{Affine, Orientation};
 
     fn plan(shape: [usize; 3], fov_mm: Option<[f64; 3]>) -> ProxyPlan {

@@ -11,7 +11,7 @@ use pdl_cohort::same_patient::SamePatient;
 use pdl_console::{ExitStatus, note};
 use pdl_curriculum::audit::{Audit, AuditParameters, Link, audit};
 use pdl_curriculum::parameters::RankParameters;
-use pdl_prepare::plan::PrepareParameters;
+use pdl_prepare::parameters::PrepareParameters;
 use pdl_report::ReportParameters;
 use pdl_similarity::parameters::CompareParameters;
 

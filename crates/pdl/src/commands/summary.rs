@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use pdl_cohort::cases::{CaseRow, Cases};
+use pdl_cohort::case_row::CaseRow;
+use pdl_cohort::cases::Cases;
 use pdl_console::{ExitStatus, MOST_LISTED, counted, say, shorten};
 use pdl_curriculum::audit::{self, Audit};
 use pdl_curriculum::manifest::{self, Manifest};

@@ -1,7 +1,8 @@
 //! Cases, a line each.
 
 use pdl_cohort::attributes::Status;
-use pdl_cohort::cases::{CaseRow, Cases};
+use pdl_cohort::case_row::CaseRow;
+use pdl_cohort::cases::Cases;
 
 /// The findings of a case in one text.
 pub(crate) fn reasons(row: &CaseRow) -> String {

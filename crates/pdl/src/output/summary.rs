@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use pdl_cohort::attributes::{Split, Status};
-use pdl_cohort::cases::CaseRow;
+use pdl_cohort::case_row::CaseRow;
 use pdl_cohort::folds::Fold;
 use pdl_cohort::index::Indexed;
 use pdl_console::{MOST_LISTED, counted, note, say};

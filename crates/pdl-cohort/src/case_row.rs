@@ -1,0 +1,137 @@
+//! A row of `cases.parquet`.
+
+use std::collections::BTreeMap;
+
+use arrow::datatypes::{DataType, Schema};
+use pdl_findings::Finding;
+use pdl_store::table::{column, list, nullable, structure};
+use pdl_volume::{Affine, Grid};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::attributes::{Modality, Split, Status};
+/// How many voxels carry a label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LabelVoxels {
+    /// The label's value.
+    pub value: u16,
+    /// Voxels that carry it, on the stored grid.
+    pub voxels: u64,
+}
+
+/// One case. Arrays over axes are in the order x, y, z of the stored image; paths are relative to the
+/// curation folder. For a case that could not be read, lists are empty and figures are NaN.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct CaseRow {
+    /// Unique in the cohort; holds letters, digits, - and _ only.
+    pub case_id: String,
+    /// Whose image it is; the case id where the cohort does not say.
+    pub patient_id: String,
+    /// How it was made.
+    pub modality: Modality,
+    /// What it is for; the same for all cases of a patient.
+    pub split: Split,
+    /// The image file; empty when only a label was found.
+    pub image: String,
+    /// The label file.
+    pub label: Option<String>,
+    /// Voxels along x, y, z of the stored image.
+    pub shape: Vec<u32>,
+    /// Voxel size along x, y, z of the stored image, mm.
+    pub spacing_mm: Vec<f64>,
+    /// Row-major 4 x 4: stored voxel index to RAS+ mm.
+    pub affine: Vec<f64>,
+    /// The directions in which the stored axes grow, such as "RAS".
+    pub orientation: String,
+    /// How the voxels are stored, such as "int16".
+    pub voxel_type: String,
+    /// The labels present, background left out, ascending.
+    pub labels: Vec<LabelVoxels>,
+    /// The labels that somebody looked for in this case; a label that is missing here is unknown, not absent.
+    pub labels_annotated: Vec<u16>,
+    /// Smallest intensity.
+    pub intensity_min: f64,
+    /// Largest intensity.
+    pub intensity_max: f64,
+    /// Mean intensity.
+    pub intensity_mean: f64,
+    /// Standard deviation of the intensities.
+    pub intensity_std: f64,
+    /// Percentile 0.5 of the intensities.
+    pub intensity_p00_5: f64,
+    /// Percentile 99.5 of the intensities.
+    pub intensity_p99_5: f64,
+    /// BLAKE3 of the image file; empty when there is none.
+    pub image_blake3: String,
+    /// BLAKE3 of the label file.
+    pub label_blake3: Option<String>,
+    /// Whether later stages use it.
+    pub status: Status,
+    /// What a person should know about it.
+    pub findings: Vec<Finding>,
+    /// Further columns of the cohort's table that the user named, as text; null where the table is blank.
+    #[serde(flatten)]
+    pub carried: BTreeMap<String, Option<String>>,
+}
+
+impl CaseRow {
+    /// The stored image's grid, or nothing when the image could not be read.
+    pub fn grid(&self) -> Option<Grid> {
+        let shape: [u32; 3] = self.shape.as_slice().try_into().ok()?;
+        Some(Grid::new(shape.map(|n| n as usize), Affine::from_row_major(&self.affine)?))
+    }
+
+    /// Its value in a column, carried ones included, as text by which cases can be grouped: of `labels` the values
+    /// that are present, without their counts; "null" where a column is blank. Nothing when there is no such column.
+    pub fn value(&self, column: &str) -> Option<String> {
+        if column == "labels" {
+            let values: Vec<String> = self.labels.iter().map(|label| label.value.to_string()).collect();
+            return Some(values.join(" "));
+        }
+        match serde_json::to_value(self).ok()?.get(column)? {
+            serde_json::Value::String(text) => Some(text.clone()),
+            value => Some(value.to_string()),
+        }
+    }
+
+    /// Adds what a person should know about it, which makes an unsuspicious case a warning.
+    pub(crate) fn add_finding(&mut self, finding: Finding) {
+        self.findings.push(finding);
+        self.status = self.status.max(Status::Warning);
+    }
+
+    /// Whether later stages use it.
+    pub fn is_usable(&self) -> bool {
+        self.status != Status::Rejected
+    }
+}
+
+/// The columns that every such table has; those that were carried follow them as text.
+pub fn schema() -> Schema {
+    use DataType::{Float64, UInt16, UInt32, UInt64, Utf8};
+    Schema::new(vec![
+        column("case_id", Utf8),
+        column("patient_id", Utf8),
+        column("modality", Utf8),
+        column("split", Utf8),
+        column("image", Utf8),
+        nullable("label", Utf8),
+        column("shape", list(UInt32)),
+        column("spacing_mm", list(Float64)),
+        column("affine", list(Float64)),
+        column("orientation", Utf8),
+        column("voxel_type", Utf8),
+        column("labels", list(structure(&[("value", UInt16), ("voxels", UInt64)]))),
+        column("labels_annotated", list(UInt16)),
+        column("intensity_min", Float64),
+        column("intensity_max", Float64),
+        column("intensity_mean", Float64),
+        column("intensity_std", Float64),
+        column("intensity_p00_5", Float64),
+        column("intensity_p99_5", Float64),
+        column("image_blake3", Utf8),
+        nullable("label_blake3", Utf8),
+        column("status", Utf8),
+        column("findings", list(structure(&[("code", Utf8), ("message", Utf8)]))),
+    ])
+}
