@@ -26,20 +26,20 @@ MARKER = "complete"
 PARTIAL = ".fetching-"
 DAY_SECONDS = 86400
 
-# What pip is told to fetch for, by this machine's system and processor.
+# Platform tags of pip by system and processor of this machine.
 WHEEL_PLATFORMS = {
     "linux-x86_64": [f"manylinux_2_{minor}_x86_64" for minor in (28, 25, 17)],
     "linux-aarch64": [f"manylinux_2_{minor}_aarch64" for minor in (28, 25, 17)],
     "macos-arm64": ["macosx_14_0_arm64"],
 }
-# Parts of the wheels that a program needs to link and run, and the licences.
+# Parts of the wheels that a program needs for linking and running, and the licences.
 KEPT = ("torch/lib/", "torch/include/", "nvidia/")
-# The GPU half, several GB with all that it depends on, and the Python half.
+# The CUDA part, several GB with its dependencies, and the Python part.
 DROPPED = ("libtorch_cuda", "libtorch_nvshmem", "libc10_cuda", "libcaffe2_nvrtc", "libtorch_python")
 
 
 class Refusal(Exception):
-    """A problem that is told to the user as it is."""
+    """A problem whose message is shown to the user unchanged."""
 
 
 def say(text):
@@ -82,13 +82,13 @@ def from_python():
 
 
 def platform_name():
-    """This machine, as in the names of WHEEL_PLATFORMS."""
+    """This machine as a key of WHEEL_PLATFORMS."""
     system = {"Linux": "linux", "Darwin": "macos"}.get(platform.system(), platform.system().lower())
     return f"{system}-{platform.machine()}"
 
 
 def cache_folder():
-    """Where fetched libraries are kept."""
+    """The cache folder of downloaded libraries."""
     if os.environ.get("PDL_CACHE"):
         return Path(os.environ["PDL_CACHE"]).absolute()
     base = os.environ.get("XDG_CACHE_HOME")
@@ -96,13 +96,13 @@ def cache_folder():
 
 
 def from_cache(place):
-    """The fetched libtorch in PLACE, if it is whole."""
+    """The downloaded libtorch in PLACE, if it is complete."""
     folder = place / "torch"
     return folder if (place / MARKER).is_file() and has_libtorch(folder) else None
 
 
 def download(wheels, name):
-    """Fetches the pinned wheels into the folder WHEELS; pip checks every hash."""
+    """Downloads the pinned wheels into the folder WHEELS; pip verifies every hash."""
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-cache-dir"]
     command += ["--only-binary=:all:", "--require-hashes", "--implementation=cp", "--python-version=3.12"]
     command += [f"--platform={tag}" for tag in WHEEL_PLATFORMS[name]]
@@ -115,14 +115,14 @@ def download(wheels, name):
 
 
 def is_kept(name):
-    """Whether a file of a wheel is unpacked."""
+    """Whether a file of a wheel is extracted."""
     if ".dist-info/" in name:
         return "LICENSE" in name.upper() or "NOTICE" in name.upper() or name.endswith("/METADATA")
     return name.startswith(KEPT) and not Path(name).name.startswith(DROPPED)
 
 
 def unpack(wheels, folder):
-    """Unpacks the wheels side by side: libtorch looks for the CUDA libraries in the folder beside it."""
+    """Extracts the wheels into sibling folders: libtorch searches for the CUDA libraries in the folder beside it."""
     for wheel in sorted(wheels.glob("*.whl")):
         with zipfile.ZipFile(wheel) as archive:
             archive.extractall(folder, [name for name in archive.namelist() if is_kept(name)])
@@ -130,14 +130,14 @@ def unpack(wheels, folder):
 
 
 def sweep(cache):
-    """Removes what fetches left that were killed more than a day ago."""
+    """Removes the remains of downloads that were interrupted more than a day ago."""
     for folder in cache.glob(PARTIAL + "*"):
         if time.time() - folder.stat().st_mtime > DAY_SECONDS:
             shutil.rmtree(folder, ignore_errors=True)
 
 
 def fetch(place, name):
-    """Fetches libtorch into PLACE, which appears whole or not at all."""
+    """Downloads libtorch into PLACE atomically."""
     if name not in WHEEL_PLATFORMS:
         known = ", ".join(WHEEL_PLATFORMS)
         raise Refusal(
@@ -160,7 +160,7 @@ def fetch(place, name):
 
 
 def put_in_place(folder, place):
-    """Renames FOLDER to PLACE; another fetch that was faster wins."""
+    """Renames FOLDER to PLACE; if another download was faster, its result stays."""
     if place.exists() and from_cache(place) is None:
         shutil.rmtree(place)
     try:
@@ -171,7 +171,7 @@ def put_in_place(folder, place):
 
 
 def find(may_fetch):
-    """The libtorch folder, by the order of the module's text."""
+    """The libtorch folder, searched in the order of the module's docstring."""
     name = platform_name()
     place = cache_folder() / f"libtorch-{VERSION}-{name}"
     folder = from_variable() or from_python() or from_cache(place)

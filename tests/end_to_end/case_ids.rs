@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use pdl_cohort::attributes::Split;
-use pdl_cohort::case_row::CaseRow;
+use pdl_cohort::case_row::{self, CaseRow};
 use pdl_cohort::cases::{self, Cases};
 use pdl_store::table;
 use pdl_tests::{files, run, run_ok, sample};

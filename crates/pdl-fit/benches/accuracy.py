@@ -1,18 +1,17 @@
-"""Dice on the test split, on the native grids, of pdl-fit and of a MONAI script that trains the same network on the
-same prepared volumes for as long: `just bench-accuracy`.
+"""Test-set Dice on the original grids of pdl-fit and of a MONAI script that trains the same network on the same
+prepared volumes for the same time: `just bench-accuracy`.
 
-pdl-fit trains for about --seconds, evaluation left out, and the peer for as long as that took; the rest is pdl-fit's
-default plan for the folder. pdl-fit follows the manifest's curriculum unless flags say otherwise, the peer draws from
-all training cases alike, in samples of full size. Both place the same share of their samples on a label, which is
-chosen first, as likely as any other of its case; then MONAI chooses one of its voxels, pdl-fit one of its planes and
-then a voxel there. The other samples lie anywhere for pdl-fit, on background for MONAI. MONAI's seconds begin with
-the first step and hold the waiting for its worker processes; its rate falls with them. Dice is cohort Dice: 2|A and
-B| / (|A| + |B|) of each case and label (left out where both are empty), averaged over cases, then over labels.
-pdl-fit's is computed anew from the files that `pdl-fit predict` makes of the test images, and must be what `pdl-fit
-evaluate` says to 1e-4. That both are measured alike is tried, too: pdl-fit's weights must have that Dice by the
-peer's evaluation.
+pdl-fit trains for about --seconds without evaluations, and the peer for the time that this took; otherwise both use
+pdl-fit's default plan for the folder. pdl-fit follows the manifest's curriculum unless flags change it; the peer draws
+all training cases equally often, in patches of full size. Both place the same fraction of their patches on a label,
+which is selected first with equal probability among those of the case; then MONAI selects one of its voxels, pdl-fit
+one of its planes and a voxel in it. Other patches lie anywhere in pdl-fit, on background in MONAI. MONAI's time starts
+with the first step and includes waiting for its workers; its learning rate depends on that time. Dice is cohort Dice:
+2|A and B| / (|A| + |B|) of each case and label (ignored if both are empty), averaged over cases, then over labels.
+pdl-fit's is computed from the files of `pdl-fit predict` and must agree with `pdl-fit evaluate` to 1e-4. The peer's
+evaluation of pdl-fit's weights must give the same Dice, so that both are measured in the same way.
 
-Flags that this program does not know go to `pdl-fit train` (such as --augment full, which the peer then follows).
+Unknown flags are passed to `pdl-fit train` (such as --augment full, which the peer then follows).
 """
 
 import argparse
@@ -47,7 +46,7 @@ def voxels(path):
 
 
 def test_cases(out, cases):
-    """The test cases, with the volumes as they came and the grid that they count on."""
+    """The test cases with their original volumes and affines."""
     table = {row["case_id"]: row for row in pyarrow.parquet.read_table(out / "cases.parquet").to_pylist()}
     for case in cases("testing"):
         row = table[case["case_id"]]
@@ -56,20 +55,20 @@ def test_cases(out, cases):
 
 
 def dice(prediction, truth, labels):
-    """Of each label of a case; NaN where it is absent from both."""
+    """Dice of each label of a case; NaN if it is absent from both."""
     pairs = [(prediction == label["value"], truth == label["value"]) for label in labels]
     sizes = [(2 * (a & b).sum(), a.sum() + b.sum()) for a, b in pairs]
     return [both / size if size else numpy.nan for both, size in sizes]
 
 
 def cohort(of_cases):
-    """Means over the cases, and over these at the end."""
+    """Means over the cases for each label, then the mean over the labels."""
     labels = numpy.nanmean(of_cases, axis=0)
     return [*labels, numpy.nanmean(labels)]
 
 
 def fit_dice(words, run, record, tests, folder):
-    """pdl-fit's, as `evaluate` says and anew from the files of `predict`."""
+    """Dice of pdl-fit, from `evaluate` and computed from the files of `predict`."""
     said, _ = peer.program(words.fit, "evaluate", run, "--split", "test", "--json", "--device", "cpu")
     evaluated = [row["dice"] for row in json.loads(said)]
     peer.program(words.fit, "predict", run, *(test["original"] for test in tests), "--out", folder, "--device", "cpu")
@@ -78,7 +77,7 @@ def fit_dice(words, run, record, tests, folder):
 
 
 def train_monai(trained, record, cases, seconds, workers):
-    """Trains for so many seconds; gives them as they were."""
+    """Trains for `seconds`; returns the seconds that it took."""
     drawn = iter(peer.loader(record, cases("training"), MANY_STEPS, workers))
     begin, over = time.perf_counter(), 0.0
     while over < seconds:
@@ -89,7 +88,7 @@ def train_monai(trained, record, cases, seconds, workers):
 
 @torch.no_grad()
 def probabilities(weights, plan, image):
-    """(1, channels, z, y, x) of a prepared image (z, y, x)."""
+    """Probabilities (1, channels, z, y, x) of a prepared image (z, y, x)."""
     network, form = plan["network"], peer.memory_format(plan)
     apply = lambda x: u_net(weights, network, x.contiguous(memory_format=form))[0].softmax(1)
     window = dict(predictor=apply, overlap=0.5, mode="gaussian", cval=image.min().item())
@@ -100,7 +99,7 @@ def probabilities(weights, plan, image):
 
 
 def peer_dice(weights, record, tests):
-    """By the peer's own evaluation, on the native grids, whose boxes the prepared volumes fill."""
+    """Dice by the peer's evaluation on the original grids, whose boxes the prepared volumes fill."""
     assert record["preparation"]["crop"] == "none", "the peer does not put cropped volumes back"
     values = numpy.array([0, *(label["value"] for label in record["labels"])])
     of_cases = []

@@ -1,8 +1,8 @@
-"""What bench-step and bench-accuracy share: pdl-fit as a program, and its peer, a training in PyTorch and MONAI.
+"""Common parts of bench-step and bench-accuracy: running pdl-fit, and its peer, a training in PyTorch and MONAI.
 
 The peer has the network of a run of pdl-fit (the plan in its run.json; tests/interop/u_net.py), its loss, optimiser,
-clipped gradients, running average and poly rate, in eager PyTorch on channels-last tensors. MONAI loads the prepared
-volumes by the manifest's own export, draws the samples and changes them.
+gradient clipping, EMA and polynomial learning-rate schedule, in eager PyTorch on channels-last tensors. MONAI reads
+the prepared volumes through the manifest's export, samples the patches and augments them.
 """
 
 import json
@@ -23,7 +23,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parents[3] / "tests" / "interop"))
 from u_net import u_net
 
 THREADS = 2
-# As in crates/pdl-fit/src/augment.rs and warp.rs.
+# As in crates/pdl-fit/src/data/augment/{intensity,spatial}.rs.
 OFTEN, NOISE, FACTOR, GAMMA, BLUR, KEPT = 0.15, 0.1, 0.25, (0.7, 1.5), (0.5, 1.0), (0.5, 1.0)
 OFTEN_IN_SPACE, ANGLE, ZOOM, CELLS, BEND = 0.2, 30.0, (0.7, 1.4), 4, 0.2
 SMOOTHING = 1e-5
@@ -36,14 +36,14 @@ def prepare_torch():
 
 
 def program(*words):
-    """Runs a program to its end; gives what it says and its seconds."""
+    """Runs a program; returns its standard output and its seconds."""
     begin = time.perf_counter()
     done = subprocess.run([str(word) for word in words], check=True, stdout=subprocess.PIPE, text=True)
     return done.stdout, time.perf_counter() - begin
 
 
 def train(fit, out, name, *flags):
-    """Trains by pdl-fit anew; gives the run's folder, its record and the seconds of the whole program."""
+    """Trains a new run with pdl-fit; returns its folder, its record and the seconds of the whole program."""
     words = ["--name", name, "--force", "--no-report", "--json", "--device", "cpu", "--threads", THREADS]
     _, seconds = program(fit, "train", out, *words, *flags)
     run = out / "runs" / name
@@ -51,13 +51,13 @@ def train(fit, out, name, *flags):
 
 
 def datalist(pdl, out, folder):
-    """The manifest as MONAI reads it: the cases of a section."""
+    """A function that returns the cases of a section of the manifest's MONAI datalist."""
     program(pdl, "export", out, "--to", "monai", "--dest", folder)
     return lambda section: load_decathlon_datalist(str(folder / "datalist.json"), True, section)
 
 
 def supervised(logits, target):
-    """The loss of several levels, the finest first: each counts half as much as the one above, all together as one."""
+    """Deep-supervision loss, the finest level first: the weight halves from level to level; the weights sum to 1."""
     shares = [0.5**level for level in range(len(logits))]
     total = 0.0
     for share, of_level in zip(shares, logits):
@@ -84,7 +84,7 @@ def memory_format(plan):
 
 
 class Peer:
-    """The network of a run, with fresh weights, and its training."""
+    """The network of a run with initial weights, and its training."""
 
     def __init__(self, run, record, seed=1):
         self.plan, self.settings = record["plan"], record["settings"]
@@ -104,7 +104,7 @@ class Peer:
         self.trained, self.steps = [*kernels, *others], 0
 
     def fresh(self, name, shape, random):
-        """He et al. 2015 for kernels, as pdl-fit's."""
+        """Initial values: He et al. 2015 for kernels, as in pdl-fit."""
         if len(shape) > 1:
             value = torch.randn(shape, generator=random) * (2 / shape[1:].numel()) ** 0.5
             return (value.contiguous(memory_format=self.format) if len(shape) > 2 else value).requires_grad_()
@@ -112,7 +112,7 @@ class Peer:
         return value.requires_grad_(not name.endswith(("mean", "variance")))
 
     def step(self, images, target, done):
-        """One step on images (N, 1, spatial ...) and channels (N, spatial ...), `done` of the run being over."""
+        """One step on images (N, 1, spatial ...) and channels (N, spatial ...) after the fraction `done` of the run."""
         images = images.contiguous(memory_format=self.format)
         for group in self.optimiser.param_groups:
             group["lr"] = self.plan["rates"]["highest"] * (1 - done) ** 0.9
@@ -129,18 +129,18 @@ class Peer:
         return loss.item()
 
     def batch(self, drawn):
-        """What MONAI drew, as a step takes it: its samples are as many for each case, so a few may be over."""
+        """A batch from MONAI's patches, which are equally many per case; surplus patches are dropped."""
         batch = self.plan["batch"]
         return drawn["image"][:batch], drawn["label"][:batch, 0].long()
 
 
 def loader(record, cases, steps, workers):
-    """MONAI's samples of so many steps: all cases in memory, drawn and changed by worker processes."""
+    """MONAI's data loader: all cases in memory, patches sampled and augmented by worker processes."""
     plan, settings = record["plan"], record["settings"]
     both, dims, patch = ["image", "label"], plan["network"]["dims"], plan["patch"]
     labels = [label["value"] for label in record["labels"]]
     samples = -(-plan["batch"] // settings["cases_per_step"])
-    # The share of samples on a label as pdl-fit rounds it, a label as likely as any other of its case.
+    # Fraction of foreground patches, rounded as in pdl-fit; all labels of a case have equal probability.
     on_label = math.ceil(plan["batch"] * settings["foreground"]) / plan["batch"]
     read = [
         transforms.LoadImaged(both, image_only=True, ensure_channel_first=True),
@@ -165,7 +165,7 @@ def loader(record, cases, steps, workers):
         *([transforms.SqueezeDimd(both, 1)] if dims == 2 else []),
     ]
     change = changes(both, settings["augment"], plan["mirror"], patch[3 - dims :])
-    # The cached volumes are not copied for every draw: nothing that follows writes into them.
+    # No copies of the cached volumes are needed, as no later transform writes into them.
     data = CacheDataset(cases, transforms.Compose([*read, *draw, *change]), progress=False, copy_cache=False)
     drawn = torch.utils.data.RandomSampler(data, num_samples=steps * settings["cases_per_step"])
     return DataLoader(
@@ -178,8 +178,8 @@ def loader(record, cases, steps, workers):
 
 
 def changes(both, kind, mirror, sides):
-    """pdl-fit's own. `--augment light`: mirrored, noisier, brighter or darker, of another contrast or gamma; `full`: also
-    turned, scaled, bent, blurred and of a lower resolution."""
+    """Augmentation as in pdl-fit. `light`: mirroring, noise, brightness, contrast and gamma; `full`: also
+    rotation, scaling, elastic deformation, blur and low resolution."""
     if kind == "none":
         return []
     axes = [axis - (3 - len(sides)) for axis in range(3) if mirror[axis]]

@@ -1,15 +1,15 @@
-"""A step of pdl-fit against the same network in PyTorch, and samples a second against MONAI: `just bench-step`.
+"""Time of a step against the same network in PyTorch, and patches per second against MONAI: `just bench-step`.
 
-Seconds a step: pdl-fit trains as its users have it train, by its default plan for each curated folder, and evaluates
-in the middle and at the end; counted are the steps between both, as its history has them (drawing by another thread
-included, and what the network waits for it). The peer, eager PyTorch of the same version with the fastest norm and
-optimiser that it has for this, steps over and over on one batch in memory, and nothing is drawn meanwhile. Blocks of
-both take turns. PyTorch's threads and memory are as it sets them: its threads spin while they wait, and what a step gives back
-goes to the kernel; pdl-fit has its own sleep after a while, and keeps the memory. Other programs at work distort the ratio.
+Seconds per step: pdl-fit trains with its default plan for each curated folder, and evaluates in the middle and at the
+end; the steps between the two evaluations count, as recorded in its history (including the data loader's thread, and
+waiting for it). The peer, eager PyTorch of the same version with its fastest norm and optimiser, repeats the step on
+one batch in memory without a data loader. Blocks of both alternate. PyTorch's threads and memory have its defaults:
+its threads spin while they wait, and freed memory returns to the kernel; pdl-fit's threads sleep after a while, and
+it retains the memory. Other load on the machine distorts the ratio.
 
-Samples a second, end to end, with pdl-fit's `--augment light` and MONAI's transforms of the same probabilities: from
-the start of the program to the end, evaluation left out, for pdl-fit; from the datalist to the last step, start of
-Python and imports left out, for MONAI, which keeps the cases in memory and has worker processes draw.
+Patches per second, end to end, with pdl-fit's `--augment light` and MONAI's transforms of the same probabilities: from
+the start of the program to its end without evaluations for pdl-fit; from the datalist to the last step, without the
+start of Python and imports, for MONAI, which has the cases in memory and samples in worker processes.
 """
 
 import argparse
@@ -28,7 +28,7 @@ STEP_AT_MOST, END_TO_END_AT_LEAST = 1.0, 1.3
 
 
 def fit_steps(fit, out, steps):
-    """Seconds of a step of pdl-fit, after as many that warm it up; and the run."""
+    """Seconds per step of pdl-fit, after equally many warm-up steps; and the run."""
     run, record, _ = peer.train(fit, out, NAME, "--steps", 2 * steps, "--eval-every", steps)
     middle, end = pyarrow.parquet.read_table(run / "history.parquet")["seconds"].to_pylist()
     return (end - middle) / steps, run, record
@@ -42,7 +42,7 @@ def peer_steps(trained, batch, steps):
 
 
 def a_batch(record):
-    """Noise of a batch's shape: a step takes as long on it as on an image."""
+    """Noise with the shape of a batch: a step takes the same time as on an image."""
     plan = record["plan"]
     sides = plan["patch"][3 - plan["network"]["dims"] :]
     random = torch.Generator().manual_seed(1)
@@ -51,7 +51,7 @@ def a_batch(record):
 
 
 def fit_end_to_end(fit, out, steps):
-    """Samples a second of a whole training; and the run."""
+    """Patches per second of a whole training; and the run."""
     run, record, seconds = peer.train(fit, out, NAME, "--augment", "light", "--steps", steps, "--eval-every", steps)
     return steps * record["plan"]["batch"] / (seconds - record["results"]["evaluation_seconds"]), run, record
 

@@ -1,4 +1,4 @@
-//! From the curation folder to batches of patches.
+//! Data: from the curation folder to batches of augmented patches.
 
 pub mod augment;
 pub mod case;

@@ -1,4 +1,4 @@
-//! Runs and their records, tuning, and comparisons of schedules.
+//! Records of runs, series of runs, tuning, and comparisons of schedules.
 
 pub mod compare;
 pub mod run_record;

@@ -1,4 +1,4 @@
-//! Applies a trained network to whole images.
+//! Application of a trained network to whole images.
 
 pub(crate) mod domain_shift;
 pub mod model;

@@ -1,11 +1,23 @@
-//! Trains a segmenter on a curation folder.
+//! Trains segmentation networks on a curation folder, follows its curriculum, and applies them.
 //!
-//! In: the manifest, the prepared volumes it lists, and `cases.parquet` for the grids of the originals
-//! ([`folder`]). Out: `runs/NAME/` with the weights ([`weights`]), what every evaluation found
-//! ([`history`]) and everything needed to repeat the run ([`run`]); while it trains, a [`checkpoint`]. A finished run is a [`model`]
-//! that is applied to new images ([`predict`]) and to held-out ones ([`evaluate`]), or given to programs that know
-//! nothing of pdl ([`torchscript`]). Training plans a network from the cohort ([`plan`]), follows the stages of the manifest ([`schedule`]) and never looks at the test
-//! split; [`tuning`] chooses its settings, [`compare`] measures schedules against each other.
+//! - **In:** the manifest (splits, ranks, stages), the prepared volumes that it lists, and
+//!   `cases.parquet` for the grids and label maps of the originals.
+//! - **Out:** `runs/NAME/` with the weights, the history of evaluations, and `run.json`, which has
+//!   everything needed to repeat the run; a checkpoint while the run is in progress. From a
+//!   finished run: label maps of new images, evaluations of a split, and TorchScript.
+//! - **Never:** training, planning or tuning on the test set; writing to the original images or the
+//!   prepared volumes; a result that depends on the number of data-loader workers.
+//!
+//! | room | contents |
+//! |---|---|
+//! | [`data`] | cases, patches, augmentation and the data loader |
+//! | [`model`] | U-Net, instance norm, weights and export |
+//! | [`optim`] | loss, learning-rate schedule, optimiser and EMA |
+//! | [`plan`] | settings, and the plan and curriculum schedule derived from them |
+//! | [`train`] | training loop, checkpoints, history and early stopping |
+//! | [`inference`] | sliding window, resampling, prediction and domain-shift warnings |
+//! | [`metrics`] | Dice, surface distances and evaluation of a split |
+//! | [`experiment`] | run records, series of runs, tuning, and comparison of schedules |
 
 pub mod data;
 mod error;

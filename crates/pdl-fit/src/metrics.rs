@@ -1,4 +1,4 @@
-//! How predictions are measured.
+//! Metrics of predictions: Dice, surface distances, and the evaluation of a split.
 
 pub mod dice;
 pub mod evaluate;

@@ -1,4 +1,4 @@
-//! The network: layers, weights, memory format, and the form that other programs run.
+//! Network: architecture, layers, weights, memory format and export as TorchScript.
 
 pub mod instance_norm;
 pub mod memory_format;

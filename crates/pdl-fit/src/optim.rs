@@ -1,4 +1,4 @@
-//! What a step minimises, and how it changes the weights.
+//! Optimisation: loss, learning-rate schedule, optimiser and EMA.
 
 pub mod loss;
 pub mod lr_schedule;

@@ -1,4 +1,4 @@
-//! What a run does, decided before its first step.
+//! Planning of a run before its first step: settings, network and patches, curriculum schedule.
 
 pub mod curriculum_schedule;
 pub mod run_plan;

@@ -1,4 +1,4 @@
-//! The loop over steps, with checkpoints, history and the ends that it can have.
+//! Training loop, with checkpoints, history, early stopping and interruption.
 
 pub mod checkpoint;
 pub mod early_stop;

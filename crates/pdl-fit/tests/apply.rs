@@ -1,4 +1,4 @@
-//! A trained network applied to new images and to held-out ones.
+//! A trained network applied to new images, and to validation and test cases.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "tests may fail loudly")]
 
 use std::path::{Path, PathBuf};
@@ -28,7 +28,8 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// Dice of two label maps, counted voxel by voxel in their files; nothing where the label is in neither.
+/// Dice of two label maps, counted voxel by voxel in their files; `None` if the label is in
+/// neither.
 fn dice(a: &Path, b: &Path, label: u16) -> Option<f64> {
     let [a, b] = [a, b].map(|path| pdl_io::read_labels(path).unwrap().map);
     assert_eq!(a.grid.shape, b.grid.shape);
@@ -57,7 +58,7 @@ fn predictions_lie_on_the_images_own_grids_and_score_what_evaluate_says() {
         "it has learnt something: {rows:?}"
     );
 
-    // The same images once more, as somebody would hand them in, and a file that is none.
+    // The same images as new input, and a file that is not an image.
     let cases = Cases::read(&out).unwrap();
     let images = folder.path().join("images");
     std::fs::create_dir_all(&images).unwrap();
@@ -85,12 +86,13 @@ fn predictions_lie_on_the_images_own_grids_and_score_what_evaluate_says() {
         assert_eq!(std::fs::read(kept).unwrap(), std::fs::read(&map).unwrap());
     }
 
-    // Again: nothing is made anew, and with --strict the broken image has its own exit code.
+    // Again: nothing is predicted anew, and with --strict the invalid image has its own exit code.
     let again = fit("predict", &[&words[..], &["--strict", "--json"]].concat());
     assert_eq!(again.status.code(), Some(4));
     assert_eq!(text(&again.stdout).matches("\"kept\"").count(), held_out.len());
 
-    // An image turned around in its file gets the same labels in the same places of the world.
+    // An image that is stored in another orientation gets the same labels at the same world
+    // positions.
     let first = held_out.iter().next().unwrap();
     let image = pdl_io::read_image(&images.join(format!("{first}.nii.gz"))).unwrap().volume.into_ras();
     let shape = [image.grid.shape[2], image.grid.shape[0], image.grid.shape[1]];
@@ -106,7 +108,7 @@ fn predictions_lie_on_the_images_own_grids_and_score_what_evaluate_says() {
     assert_eq!(labels("turned").grid.shape, shape);
     assert!(labels("turned").to_ras().voxels == labels(first).to_ras().voxels);
 
-    // Folders in a folder: each label map in a folder as its image; what is unlike the training cases is told.
+    // Folders in a folder: each label map is in the folder of its image; domain shift is reported.
     let nested = folder.path().join("nested");
     let copy = |from: &Path, to: &str| {
         std::fs::create_dir_all(nested.join(to).parent().unwrap()).unwrap();

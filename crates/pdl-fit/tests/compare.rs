@@ -1,4 +1,4 @@
-//! A small comparison, to its end: tuned on some seeds, reported on others, and taken up again.
+//! A small comparison to its end: tuned on some seeds, reported on others, interrupted and resumed.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "tests may fail loudly")]
 
 use std::path::{Path, PathBuf};
@@ -35,7 +35,7 @@ batch = 12
 batch_start = 4
 "#;
 
-/// The sample cohort of MR, curated, and the file of a protocol.
+/// The MR sample cohort, curated, and the file of a protocol.
 fn curated(protocol: &str) -> (tempfile::TempDir, PathBuf, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let (out, file) = (folder.path().join("out"), folder.path().join("protocol.toml"));
@@ -60,14 +60,15 @@ fn schedules_are_tuned_then_reported_on_other_seeds() {
     let highest = tuned.reference.iter().filter_map(|trial| trial.highest).fold(0.0, f64::max);
     assert!((tuned.target - 0.9 * highest).abs() < 1e-12);
 
-    // A trial ends at the target; the runs that fix it, and those that are reported, go on to their end.
+    // A trial stops early at the target; reference runs and reported runs have their full length.
     for entry in std::fs::read_dir(out.join("comparison/runs")).unwrap() {
         let record = run_record::read(&entry.unwrap().path()).unwrap();
         let is_trial = record.settings.seed == 101 && !record.name.starts_with("reference");
         assert_eq!(record.settings.until_dice, is_trial.then_some(tuned.target), "{}", record.name);
     }
 
-    // Every row says what its run's own history says; the runs have the seeds and the rates that they should.
+    // Every row has the figures of its run's history; the runs have the expected seeds and learning
+    // rates.
     for (number, row) in rows.iter().enumerate() {
         let (arm, choice) = (&tuned.protocol.arms[number / 2], tuned.chosen[number / 2]);
         assert_eq!((&row.arm, row.seed, row.rate), (&arm.name, number as u64 % 2 + 1, choice.rate));
@@ -87,14 +88,14 @@ fn schedules_are_tuned_then_reported_on_other_seeds() {
     }
     let table = std::fs::read(out.join("comparison/comparison.parquet")).unwrap();
 
-    // A tuning of another version is refused with what to do.
+    // A tuning of another version is refused with advice.
     let old = out.join("old.json");
     std::fs::write(&old, r#"{"schema_version": 1}"#).unwrap();
     let refused = compare(&out, &["--tuned", old.to_str().unwrap(), "--seeds", "1"]);
     let told = String::from_utf8(refused.stderr).unwrap();
     assert!(!refused.status.success() && told.contains("--protocol FILE --seeds 0` makes one"), "{told}");
 
-    // Once more, the tuning being of another version, too: nothing is trained again, and the result is the same.
+    // Again, with a tuning of another version: no run is trained, and the result is the same.
     std::fs::copy(&old, out.join("comparison/tuned.json")).unwrap();
     let again = compare(&out, &flags);
     assert_eq!(again.stdout, output.stdout);
@@ -118,7 +119,7 @@ fn processes_share_a_tuning() {
     assert_eq!(both[0].stdout, both[1].stdout);
     let tuned: Tuned = pdl_store::json::read(&out.join("comparison/tuned.json")).unwrap();
     assert_eq!((tuned.reference.len(), tuned.trials.len()), (2, 4));
-    // One of them timed steps, so that both wanted the same six runs.
+    // One of them timed the steps, so that both planned the same six runs.
     assert_eq!(both.iter().filter(|output| said(output).contains("a step takes")).count(), 1);
     let records = || {
         let runs = std::fs::read_dir(out.join("comparison/runs")).unwrap();
@@ -129,7 +130,7 @@ fn processes_share_a_tuning() {
     let kept = records();
     assert_eq!(kept.len(), 6);
 
-    // What other settings left in a run's place, or what cannot be read there, makes room.
+    // Runs of other settings, and unreadable ones, are replaced.
     let mut other: RunRecord = pdl_store::json::read(&kept[0]).unwrap();
     other.settings.ema = 0.5;
     pdl_store::json::write(&kept[0], &other).unwrap();

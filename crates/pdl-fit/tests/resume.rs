@@ -1,4 +1,4 @@
-//! The program killed at random moments, and what it says of folders that it cannot follow.
+//! Runs that are killed at random moments, and messages about invalid folders.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "tests may fail loudly")]
 
 use std::path::{Path, PathBuf};
@@ -9,10 +9,10 @@ use pdl_cohort::attributes::Split;
 use pdl_curriculum::manifest::Manifest;
 use pdl_fit::train::history::{self, HistoryRow};
 
-/// Steps of a run, evaluated every sixth.
+/// Steps of a run, with an evaluation every sixth.
 const STEPS: usize = 36;
 
-/// The sample cohort of MR, curated.
+/// The MR sample cohort, curated.
 fn curated(folder: &Path) -> PathBuf {
     let out = folder.join("out");
     pdl_tests::run_ok(&["curate", pdl_tests::sample("mr").to_str().unwrap(), "--out", out.to_str().unwrap()]);
@@ -28,7 +28,7 @@ fn train(out: &Path, name: &str) -> Command {
     command
 }
 
-/// Everything of a run's history but the seconds.
+/// The history without the seconds.
 fn figures(out: &Path, name: &str) -> Vec<HistoryRow> {
     let rows = history::read(&out.join("runs").join(name)).unwrap();
     rows.into_iter().map(|row| HistoryRow { seconds: 0.0, ..row }).collect()
@@ -57,7 +57,7 @@ fn a_killed_run_ends_with_the_figures_of_an_undisturbed_one() {
     assert!(last.status.success(), "{}", String::from_utf8_lossy(&last.stderr));
     let undisturbed = figures(&out, "whole");
     assert_eq!(undisturbed.len(), STEPS / 6);
-    // 3 and 6 samples for 35% of the steps each (rounded: 13 and 12 steps), then 12.
+    // Batches of 3 and 6 patches for 35% of the steps each (rounded: 13 and 12 steps), then of 12.
     assert_eq!(undisturbed[STEPS / 6 - 1].samples, 13 * 3 + 12 * 6 + 11 * 12);
     assert_eq!(figures(&out, "killed"), undisturbed);
     let weights =
@@ -65,7 +65,7 @@ fn a_killed_run_ends_with_the_figures_of_an_undisturbed_one() {
     assert_eq!(weights("killed"), weights("whole"));
     assert!(!out.join("runs/killed/checkpoint.safetensors").exists(), "a finished run needs none");
 
-    // A run that cannot be planned leaves the one in its place as it was.
+    // A run that cannot be planned leaves the existing one unchanged.
     let before = weights("whole");
     refusal(&train(&out, "whole").args(["--force", "--memory", "1KiB"]).output().unwrap());
     assert_eq!(weights("whole"), before);

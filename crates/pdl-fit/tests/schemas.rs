@@ -1,4 +1,5 @@
-//! The schemas of what a run, a tuning and a comparison leave are those of the types (`just schemas` makes them anew), and the history's columns are those that other programs rely on.
+//! The schemas of runs, tunings and comparisons are those of their types (`just schemas` writes
+//! them), and the columns of the history are those that other programs rely on.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "tests may fail loudly")]
 
 use std::path::Path;

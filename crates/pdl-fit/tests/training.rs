@@ -1,4 +1,4 @@
-//! Short runs on a made-up problem: a bright square on noise.
+//! Short runs on a synthetic problem: a bright square on noise.
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 use pdl_fit::data::case::Case;
@@ -16,7 +16,7 @@ use pdl_fit::train::trainer::{Pause, Trainer};
 use pdl_volume::{Affine, Grid, Orientation, Volume};
 use tch::Device;
 
-/// x, y, z.
+/// Voxels along x, y, z.
 const SHAPE: [usize; 3] = [20, 18, 6];
 
 #[derive(clap::Parser)]
@@ -30,7 +30,7 @@ fn settings(line: &str) -> Settings {
     <Line as clap::Parser>::try_parse_from(words).unwrap().settings
 }
 
-/// Noise from 0 to 1 with a square one brighter, at a place of its own.
+/// Noise from 0 to 1 with a square brighter by one, at a position that depends on `number`.
 fn case(number: u64) -> Case {
     let mut random = Random::new(number, Purpose::Patches, 0);
     let (left, top) = (random.below(10), random.below(8));
@@ -62,11 +62,11 @@ fn cases() -> Loaded {
 fn plan(dims: usize, steps: u64, settings: &Settings) -> RunPlan {
     let table = [(0, 2), (3, 4), (6, 6)];
     let patch = if dims == 2 { [1, 18, 20] } else { [6, 16, 16] };
-    let grain = |pool| PatchSpec { patch, pool, batch: 8 };
-    let schedule = Schedule::new(CaseOrder::Ranked, 6, &table, 2, grain([1; 3]), settings.seed).unwrap();
+    let spec = |pool| PatchSpec { patch, pool, batch: 8 };
+    let schedule = Schedule::new(CaseOrder::Ranked, 6, &table, 2, spec([1; 3]), settings.seed).unwrap();
     let full =
-        ResolutionPhase { first_step: (settings.coarse_share * steps as f64) as u64, grain: grain([1; 3]) };
-    let coarse = ResolutionPhase { first_step: 0, grain: grain([1, 2, 2]) };
+        ResolutionPhase { first_step: (settings.coarse_share * steps as f64) as u64, grain: spec([1; 3]) };
+    let coarse = ResolutionPhase { first_step: 0, grain: spec([1, 2, 2]) };
     let phases = if full.first_step == 0 { vec![full] } else { vec![coarse, full] };
     RunPlan {
         network: NetworkPlan {
@@ -108,7 +108,7 @@ fn train(dims: usize, steps: u64, seed: u64) -> Vec<HistoryRow> {
     train_with(dims, steps, &format!("--rate 0.01 --seed {seed}"))
 }
 
-/// Everything of a history but the seconds.
+/// The history without the seconds.
 fn figures(history: Vec<HistoryRow>) -> Vec<HistoryRow> {
     history.into_iter().map(|row| HistoryRow { seconds: 0.0, ..row }).collect()
 }

@@ -1,4 +1,4 @@
-//! A small tuning to its end: what it leaves, how it goes on after kill -9, and how a run takes what it found.
+//! A small tuning to its end: its files, resuming after kill -9, and runs with its result.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "tests may fail loudly")]
 
 use std::collections::BTreeSet;
@@ -33,7 +33,7 @@ fn refused(command: &mut Command) -> String {
     String::from_utf8(output.stderr).unwrap()
 }
 
-/// The MR sample, curated; nothing of its test cases is left but their rows.
+/// The MR sample cohort, curated; only the rows of its test cases remain.
 fn curated(folder: &Path) -> PathBuf {
     let out = folder.join("out");
     pdl_tests::run_ok(&["curate", pdl_tests::sample("mr").to_str().unwrap(), "--out", out.to_str().unwrap()]);
@@ -51,13 +51,13 @@ fn tuning(out: &Path) -> Tuning {
     json::read(&out.join("tuning/tuning.json")).unwrap()
 }
 
-/// The trials but for the seconds that they took.
+/// The trials without their seconds.
 fn trials(out: &Path) -> Vec<Trial> {
     let rows: Vec<Trial> = table::read_rows(&out.join("tuning/trials.parquet")).unwrap().0;
     rows.into_iter().map(|row| Trial { training_seconds: None, ..row }).collect()
 }
 
-/// Another folder of the same cohort, in which the same tuning has begun: its steps are timed.
+/// Another folder of the same cohort with a started tuning: its steps are timed.
 fn begun(folder: &Path, from: &Path) -> PathBuf {
     let out = curated(folder);
     std::fs::create_dir_all(out.join("tuning")).unwrap();
@@ -79,14 +79,14 @@ fn the_best_of_the_coarse_sample_wins_whenever_it_is_killed_and_trains() {
     let places: Vec<u32> = rows.iter().map(|row| row.rung).collect();
     assert_eq!((places, found.candidates.len()), (vec![1, 1, 1, 1, 2, 2], 4));
 
-    // The candidates differ, and the first is what `train` would take.
+    // The candidates differ, and the first has the settings of `train`.
     let distinct: BTreeSet<String> = found.candidates.iter().map(|c| format!("{:?}", c.candidate)).collect();
     assert_eq!(distinct.len(), 4);
     let first = &found.candidates[0].candidate;
     assert_eq!((first.rate, first.width), (0.003, 16));
     assert!(found.candidates[1..].iter().all(|c| [4, 8].contains(&c.candidate.width)));
 
-    // The better half went on, the best of them won, and every row says what its own run says.
+    // The better half advanced, the best of it won, and every row has the figures of its run.
     let dice = |row: &Trial| row.dice_mean.unwrap();
     let mut order: Vec<&Trial> = rows[..4].iter().collect();
     order.sort_by(|a, b| dice(b).total_cmp(&dice(a)));
@@ -108,14 +108,14 @@ fn the_best_of_the_coarse_sample_wins_whenever_it_is_killed_and_trains() {
         assert_eq!((settings.batch, results.dice_mean), (Some(row.batch as usize), row.dice_mean));
     }
 
-    // Once more: nothing is done. With other flags: refused.
+    // Again: nothing is trained. With other flags: refused.
     let before = std::fs::read(out.join("tuning/trials.parquet")).unwrap();
     ok(&fit("tune", &out, &FLAGS).output().unwrap());
     assert_eq!(std::fs::read(out.join("tuning/trials.parquet")).unwrap(), before);
     let told = refused(&mut fit("tune", &out, &["--budget", "7"]));
     assert!(told.contains("a tuning of other settings is here"), "{told}");
 
-    // Killed again and again, at moments further and further in.
+    // Killed repeatedly, at later and later moments.
     let other = tempfile::tempdir().unwrap();
     let again = begun(other.path(), &out);
     for milliseconds in [150, 900, 1700, 2600] {
@@ -127,7 +127,7 @@ fn the_best_of_the_coarse_sample_wins_whenever_it_is_killed_and_trains() {
     ok(&fit("tune", &again, &FLAGS).output().unwrap());
     assert_eq!((trials(&again), tuning(&again)), (rows, found.clone()));
 
-    // A run takes it, by reference; flags of its own count more.
+    // A run takes the result by reference; its own flags take precedence.
     let steps = ["--steps", "3", "--no-report"];
     ok(&fit("train", &out, &[&["--tuned"], &steps[..]].concat()).output().unwrap());
     let record = run_record::read(&out.join("runs/pdl-seed1")).unwrap();
@@ -143,7 +143,7 @@ fn the_best_of_the_coarse_sample_wins_whenever_it_is_killed_and_trains() {
     ok(&fit("train", &out, &flags).output().unwrap());
     assert_eq!(run_record::read(&out.join("runs/own")).unwrap().settings.rate, Some(0.5));
 
-    // What is unfinished, or of another manifest, is not taken.
+    // An unfinished tuning, or one of another manifest, is refused.
     let unfinished = Tuning { winner: None, ..found.clone() };
     json::write(&out.join("tuning/tuning.json"), &unfinished).unwrap();
     let told = refused(&mut fit("train", &out, &["--tuned"]));

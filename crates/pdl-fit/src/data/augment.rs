@@ -1,4 +1,4 @@
-//! Random changes of a patch: of its intensities and of its space.
+//! Random augmentation of a training patch.
 
 pub mod intensity;
 pub mod spatial;

@@ -1,15 +1,16 @@
-//! A prepared case in memory, ready to be sampled.
+//! Prepared cases in memory, and the channels of their labels.
 
 use pdl_volume::{Grid, LabelMap, Volume};
 
-/// The labels of a cohort as channels: background is channel 0, the labels follow in ascending order.
+/// Mapping from label values to channels: background is channel 0, labels follow in ascending
+/// order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Channels {
     values: Vec<u16>,
 }
 
 impl Channels {
-    /// The channels of the labels' values (without background).
+    /// The mapping for these label values; duplicates and 0 are ignored.
     pub fn new(mut labels: Vec<u16>) -> Self {
         labels.sort_unstable();
         labels.dedup();
@@ -22,25 +23,25 @@ impl Channels {
         self.values.len() + 1
     }
 
-    /// Whether there is no label at all.
+    /// Whether there is no label besides background.
     pub fn is_empty(&self) -> bool {
         self.values.is_empty()
     }
 
-    /// The labels' values in channel order, from channel 1.
+    /// Label values in channel order, from channel 1.
     pub fn labels(&self) -> &[u16] {
         &self.values
     }
 
-    /// Which channels a case was searched for: background always.
+    /// For every channel whether `labels` contains it; background is always annotated.
     pub fn annotated(&self, labels: &[u16]) -> Vec<bool> {
         [true].into_iter().chain(self.values.iter().map(|value| labels.contains(value))).collect()
     }
 
-    /// The channel of every voxel of a label map; what is not annotated counts as background.
+    /// Channel of every voxel of a label map; labels that are not annotated become background.
     ///
     /// # Errors
-    /// The first value that is no label of the cohort.
+    /// The first value that is not a label of the cohort.
     pub fn encode(&self, map: &LabelMap, annotated: &[bool]) -> Result<Vec<u8>, u16> {
         let channel = |value: &u16| match (value, self.values.binary_search(value)) {
             (0, _) => Ok(0),
@@ -52,30 +53,30 @@ impl Channels {
     }
 }
 
-/// One case: the prepared image and its labels as channels, both (z, y, x) in C order.
+/// A prepared case. Image and channels are in C order (z, y, x).
 #[derive(Clone, Debug)]
 pub struct Case {
-    /// Which case.
+    /// Identifier in the manifest.
     pub case_id: String,
     /// Voxels along z, y, x.
     pub shape: [usize; 3],
-    /// Where the voxels lie; its axes are x, y, z.
+    /// Grid of the prepared image; its axes are x, y, z.
     pub grid: Grid,
     /// Normalised intensities.
     pub image: Vec<f32>,
-    /// The channel of every voxel.
+    /// Channel of every voxel; empty for an unlabelled case.
     pub target: Vec<u8>,
-    /// Which channels the case was searched for, background included.
+    /// For every channel whether the case was annotated for it; background is true.
     pub annotated: Vec<bool>,
-    /// For each channel from 1 on: the planes (z) that hold it, ascending.
+    /// For each channel from 1 on: the z indices of the planes that contain it, ascending.
     pub planes: Vec<Vec<usize>>,
-    /// What lies beyond the image: its minimum, as air and the dark surround of a scan do. (Zero would be the
-    /// mean of tissue, which no scanner shows outside the field of view.)
+    /// Value outside the image: its minimum, as of air and of the dark surround of a scan. Zero
+    /// would be the mean intensity, which no scanner shows outside the field of view.
     pub padding: f32,
 }
 
 impl Case {
-    /// A case of a prepared image and the channels of its voxels.
+    /// A case from a prepared image and the channel of every voxel (z, y, x).
     pub fn new(case_id: &str, image: Volume<f32>, target: Vec<u8>, annotated: Vec<bool>) -> Self {
         let [nx, ny, nz] = image.grid.shape;
         let plane = nx * ny;
@@ -96,13 +97,13 @@ impl Case {
         }
     }
 
-    /// Sides of a voxel along z, y, x, in mm.
+    /// Voxel spacing along z, y, x, in mm.
     pub fn spacing_mm_zyx(&self) -> [f64; 3] {
         let [x, y, z] = self.grid.spacing_mm();
         [z, y, x]
     }
 
-    /// A case of a prepared image that nobody has labelled.
+    /// A case without labels, for prediction.
     pub fn unlabelled(case_id: &str, image: Volume<f32>) -> Self {
         Self::new(case_id, image, Vec::new(), vec![true])
     }

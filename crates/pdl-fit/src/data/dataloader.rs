@@ -1,4 +1,4 @@
-//! Patches drawn ahead by worker threads, so that the network does not wait for them.
+//! Data loader: worker threads that prefetch the batches of a run.
 
 use std::ops::Range;
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -9,79 +9,86 @@ use crate::data::patch_sampler::{PatchBatch, Sampler};
 use crate::error::{FitError, Result};
 use crate::plan::curriculum_schedule::{Schedule, StepPlan, Steps};
 
-/// Steps that every worker may be ahead.
-const AHEAD: usize = 2;
+/// Batches that each worker prefetches.
+const PREFETCHED: usize = 2;
 
-/// What a step is to learn from.
+/// Patches of one step in host memory.
 #[derive(Debug)]
 pub struct HostBatch {
-    /// Which step.
-    pub moment: StepPlan,
-    /// Its samples.
-    pub samples: PatchBatch,
+    /// Step plan, with the case of every patch.
+    pub step_plan: StepPlan,
+    /// One patch per entry of the step plan's cases.
+    pub patches: PatchBatch,
 }
 
-/// Where samples come from.
+/// Source of batches.
 #[derive(Clone, Copy, Debug)]
 pub struct DataLoader<'a> {
-    /// The training cases by rank.
+    /// Training cases by rank.
     pub cases: &'a [Case],
-    /// Which of them at which step.
+    /// Cases, patch size and resolution of every step.
     pub schedule: &'a Schedule,
-    /// How they are drawn.
+    /// Cropping and augmentation.
     pub sampler: &'a Sampler,
 }
 
 impl DataLoader<'_> {
-    fn ready(&self, plan: &mut Steps<'_>, step: u64) -> HostBatch {
-        let moment = plan.at(step);
-        let cases: Vec<&Case> = moment.cases.iter().map(|&case| &self.cases[case]).collect();
-        HostBatch { samples: self.sampler.draw(&cases, step, moment.grain), moment }
+    fn batch(&self, plan: &mut Steps<'_>, step: u64) -> HostBatch {
+        let step_plan = plan.at(step);
+        let cases: Vec<&Case> = step_plan.cases.iter().map(|&case| &self.cases[case]).collect();
+        HostBatch { patches: self.sampler.draw(&cases, step, step_plan.spec), step_plan }
     }
 
-    /// Has `workers` threads draw the samples of `steps`, and lets `learn` take them in order.
-    pub fn feed<T>(&self, steps: Range<u64>, workers: usize, learn: impl FnOnce(&mut BatchIter) -> T) -> T {
+    /// Starts `workers` threads for the batches of `steps`, and calls `consume` with an iterator
+    /// over them in the order of the steps. Worker i prepares every `workers`-th step from the i-th
+    /// on.
+    pub fn batches<T>(
+        &self,
+        steps: Range<u64>,
+        workers: usize,
+        consume: impl FnOnce(&mut BatchIter) -> T,
+    ) -> T {
         std::thread::scope(|scope| {
-            let lane = |worker: usize| {
-                let (sender, receiver) = sync_channel(AHEAD);
+            let start = |worker: usize| {
+                let (sender, receiver) = sync_channel(PREFETCHED);
                 let mut steps = steps.clone().skip(worker).step_by(workers);
-                // Ends when all is drawn, or when nobody listens any more.
+                // Ends after the last step, or when the receiver is dropped.
                 scope.spawn(move || {
                     let mut plan = self.schedule.steps();
-                    steps.all(|step| sender.send(self.ready(&mut plan, step)).is_ok())
+                    steps.all(|step| sender.send(self.batch(&mut plan, step)).is_ok())
                 });
                 receiver
             };
-            let mut feed =
-                BatchIter { lanes: (0..workers).map(lane).collect(), taken: 0, waited: Duration::ZERO };
-            learn(&mut feed)
+            let mut batches =
+                BatchIter { workers: (0..workers).map(start).collect(), taken: 0, waited: Duration::ZERO };
+            consume(&mut batches)
         })
     }
 }
 
-/// The samples of a run's steps in order.
+/// Batches of a run in the order of the steps.
 #[derive(Debug)]
 pub struct BatchIter {
-    lanes: Vec<Receiver<HostBatch>>,
+    workers: Vec<Receiver<HostBatch>>,
     taken: usize,
     waited: Duration,
 }
 
 impl BatchIter {
-    /// The samples of the next step.
+    /// The batch of the next step; blocks until it is ready.
     ///
     /// # Errors
-    /// [`FitError::Setting`] when a worker has stopped.
+    /// [`FitError::Setting`] if a worker has ended early.
     pub fn take(&mut self) -> Result<HostBatch> {
         let clock = Instant::now();
-        let lane = self.taken % self.lanes.len();
-        let ready = self.lanes[lane].recv();
+        let worker = self.taken % self.workers.len();
+        let batch = self.workers[worker].recv();
         self.taken += 1;
         self.waited += clock.elapsed();
-        ready.map_err(|_| FitError::Setting("a thread that prepares samples has stopped".into()))
+        batch.map_err(|_| FitError::Setting("a thread that prepares samples has stopped".into()))
     }
 
-    /// How long [`BatchIter::take`] waited since it was asked last.
+    /// Time that [`BatchIter::take`] has blocked since the last call.
     pub fn take_waited(&mut self) -> Duration {
         std::mem::take(&mut self.waited)
     }

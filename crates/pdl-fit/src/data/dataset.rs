@@ -1,4 +1,4 @@
-//! The training and validation cases of a curation folder, read and checked.
+//! Reads and validates the cases of a curation folder.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -16,47 +16,47 @@ use crate::data::subset::Subset;
 use crate::error::{FitError, Result};
 use crate::plan::run_plan::Cohort;
 
-/// Patients below which no split into train, validation and test is possible.
+/// Minimum number of patients for a split into training, validation and test set.
 const LEAST_PATIENTS: usize = 3;
 
-/// A held-out case with its labels as they were drawn.
+/// A validation or test case with its original label map.
 #[derive(Clone, Debug)]
 pub struct EvalCase {
     /// The prepared case.
     pub case: Case,
-    /// Voxels along z, y, x of the original image, its axes in the order of RAS+.
+    /// Shape (z, y, x) of the original image in RAS+ orientation.
     pub shape: [usize; 3],
-    /// The channel of every voxel of the original label map, oriented to RAS+.
+    /// Channel of every voxel of the original label map in RAS+ orientation (z, y, x).
     pub truth: Vec<u8>,
-    /// The grid of the original image, as it is stored.
+    /// Grid of the original image in its stored orientation.
     pub stored: Grid,
 }
 
-/// What a run needs of a curation folder.
+/// A curation folder that can be trained on.
 #[derive(Debug)]
 pub struct Dataset {
-    /// The manifest.
+    /// Splits, ranks, stages and files of all cases.
     pub manifest: Manifest,
-    /// The labels as channels.
+    /// Label values and their channels.
     pub channels: Channels,
     /// Names of the labels in channel order, from channel 1.
     pub names: Vec<String>,
 }
 
-/// The cases of a folder, in memory.
+/// The cases of a dataset in memory.
 #[derive(Debug)]
 pub struct Loaded {
     /// Training cases by rank.
     pub training: Vec<Case>,
-    /// Validation cases.
+    /// Validation cases in the manifest's order.
     pub validation: Vec<EvalCase>,
 }
 
 impl Dataset {
-    /// Opens a curation folder, or one fold of it (`OUT/folds/K`), and checks that it can be trained on.
+    /// Opens a curation folder, or one of its folds (`OUT/folds/K`), and validates it.
     ///
     /// # Errors
-    /// [`FitError`] when there is no manifest or no way to train and validate on it.
+    /// [`FitError`] if there is no manifest, or its cases do not allow training and validation.
     pub fn open(out: &Path) -> Result<Self> {
         let manifest = Manifest::open(out)?;
         check_splits(&manifest.rows)?;
@@ -74,14 +74,15 @@ impl Dataset {
         Ok(Self { manifest, channels, names })
     }
 
-    /// Reads the training cases of a sample and all validation cases; unless `trust_files`, every file must have its
-    /// recorded hash.
+    /// Reads the training cases of a subset and all validation cases. Unless `trust_files`, every
+    /// file must match its recorded hash.
     ///
     /// # Errors
-    /// [`FitError`] when a file is missing, damaged or changed, or holds an unknown label, or the sample is empty.
-    pub fn load(&self, out: &Path, sample: Subset, trust_files: bool) -> Result<Loaded> {
+    /// [`FitError`] if a file is missing, damaged or changed or contains an unknown label, or if
+    /// the subset is empty.
+    pub fn load(&self, out: &Path, subset: Subset, trust_files: bool) -> Result<Loaded> {
         let mut training = self.manifest.training();
-        training.retain(|row| sample == Subset::All || row.tune);
+        training.retain(|row| subset == Subset::All || row.tune);
         if training.is_empty() {
             let what = "no training case is in the coarse sample: run `pdl rank` with another --tune-size or --tune-step";
             return Err(FitError::Folder(what.to_owned()));
@@ -93,7 +94,7 @@ impl Dataset {
         Ok(Loaded { training, validation })
     }
 
-    /// Reads all cases of a split, with their labels as they were drawn.
+    /// Reads all cases of a split with their original label maps.
     ///
     /// # Errors
     /// As [`Dataset::load`].
@@ -115,7 +116,8 @@ impl Dataset {
         rows.par_iter().map(held_out).collect()
     }
 
-    /// What planning a run needs to know, with the voxels (z, y, x) of the training images.
+    /// The properties of the cohort for planning; `shapes` are those (z, y, x) of the training
+    /// images.
     pub fn with<'a>(&'a self, shapes: &'a [[usize; 3]]) -> Cohort<'a> {
         Cohort { info: &self.manifest.info, shapes, names: &self.names }
     }
@@ -151,11 +153,11 @@ fn plural(n: usize, word: &str) -> String {
     format!("{n} {word}{}", if n == 1 { "" } else { "s" })
 }
 
-/// Reads the cases of one folder.
+/// Reads cases of one curation folder.
 struct Loader<'a> {
-    /// Where the manifest lies, from which prepared files are found.
+    /// Folder of the manifest, the base of prepared files.
     out: &'a Path,
-    /// The curation folder, from which the cohort's own files are found.
+    /// Curation folder, the base of the cohort's original files.
     curation: &'a Path,
     channels: &'a Channels,
     trust_files: bool,
@@ -182,7 +184,8 @@ impl Loader<'_> {
         let label = original.label.as_deref().unwrap_or_default();
         let file = File { case_id: &row.case_id, path: self.curation.join(label) };
         let mut labels = self.labels(&file, original.label_blake3.as_deref().unwrap_or_default())?;
-        // The table's grid, and not the label file's: the user may have corrected the orientation.
+        // The grid of `cases.parquet` counts, not that of the label file: the user may have
+        // corrected the orientation.
         let grid = original.grid().filter(|grid| grid.shape == labels.grid.shape);
         let stored =
             grid.ok_or_else(|| file.problem("its shape is not that of the image in cases.parquet"))?;
@@ -223,7 +226,7 @@ fn same_shape(file: &File<'_>, labels: &LabelMap, image: &Volume<f32>) -> Result
     Err(file.problem(format!("its shape {a:?} is not that of the prepared image {b:?}")))
 }
 
-/// A file of a case, for messages.
+/// A file of a case, for error messages.
 struct File<'a> {
     case_id: &'a str,
     path: PathBuf,

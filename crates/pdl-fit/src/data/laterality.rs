@@ -1,6 +1,6 @@
-//! Which labels are on a side of the body, by their names.
+//! Laterality of labels, from their names.
 
-/// The side that a name tells, and the name without it.
+/// The laterality in a name, and the name without it.
 fn side_of(name: &str) -> (Option<Side>, String) {
     let mut side = None;
     let mut rest = Vec::new();
@@ -37,7 +37,7 @@ fn words(name: &str) -> Vec<String> {
     words
 }
 
-/// Whether some label may be on a side of the body: its name says so, or is but a number.
+/// Whether any label may have a laterality: its name says so, or is only a number.
 pub fn may_be_sided(names: &[String]) -> bool {
     names.iter().any(|name| {
         let (side, rest) = side_of(name);
@@ -46,7 +46,7 @@ pub fn may_be_sided(names: &[String]) -> bool {
     })
 }
 
-/// The channels (from 1) of labels that are each other's mirror image: the same name but for its side.
+/// Pairs of channels (left, right; from 1) of labels whose names differ in laterality only.
 pub fn pairs(names: &[String]) -> Vec<[u8; 2]> {
     let sided: Vec<(Option<Side>, String)> = names.iter().map(|name| side_of(name)).collect();
     let mut pairs = Vec::new();

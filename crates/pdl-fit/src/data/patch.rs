@@ -1,17 +1,18 @@
-//! A patch: the voxels of a case that the network sees at once.
+//! Patches: the part of a case that the network sees at once.
 
-/// A patch of a case: voxels (z, y, x) in C order.
+/// A patch of a case, in C order (z, y, x).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Patch {
     /// Voxels along z, y, x.
     pub sides: [usize; 3],
-    /// Intensities.
+    /// Normalised intensities.
     pub image: Vec<f32>,
-    /// The channel of every voxel.
+    /// Channel of every voxel.
     pub target: Vec<u8>,
 }
 
-/// Hands out the voxels of a block in C order, `padding` where it lies outside.
+/// Calls `put` with the voxels of a block in C order, with `padding` for those outside the volume.
+/// `shape`, `origin` and `size` are along z, y, x.
 pub fn copy_block<T: Copy>(
     voxels: &[T],
     shape: [usize; 3],

@@ -1,4 +1,5 @@
-//! What a step sees: planes or blocks drawn from its cases, cropped or padded to one size.
+//! Samples the patches of a step: planes or blocks of its cases, augmented, cropped or padded to
+//! one size.
 
 use tch::{Device, Tensor};
 
@@ -11,18 +12,18 @@ use crate::error::Result;
 use crate::model::memory_format;
 use crate::plan::curriculum_schedule::PatchSpec;
 
-/// The samples of one step.
+/// Input tensors of one step, on the device of the network.
 #[derive(Debug)]
 pub struct Batch {
-    /// (N, 1, y, x) or (N, 1, z, y, x), float, channels-last.
+    /// Images (N, 1, y, x) or (N, 1, z, y, x), float, channels-last.
     pub images: Tensor,
-    /// (N, y, x) or (N, z, y, x), int64 channel indices.
+    /// Channel indices (N, y, x) or (N, z, y, x), int64.
     pub target: Tensor,
-    /// (N, channels), float: 1 where the sample's case was searched for the channel.
+    /// (N, channels), float: 1 where the patch's case was annotated for the channel.
     pub annotated: Tensor,
 }
 
-/// The samples of one step, one after another, as they lie in memory before libtorch has them.
+/// Patches of one step in host memory, concatenated in C order.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PatchBatch {
     count: usize,
@@ -32,74 +33,74 @@ pub struct PatchBatch {
     annotated: Vec<f32>,
 }
 
-/// How samples are drawn.
+/// Cropping and augmentation of patches.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sampler {
     /// 2 for planes, 3 for blocks.
     pub dims: usize,
-    /// The most samples of a step, by which their random numbers are told apart.
+    /// Largest batch size of the run; it separates the random streams of the steps' patches.
     pub batch: usize,
-    /// The share of samples that are placed on a label.
+    /// Fraction of patches that are placed on a label (foreground oversampling).
     pub foreground: f64,
-    /// How they are changed.
+    /// Augmentation of every patch.
     pub augmenter: Augmenter,
-    /// Seed of all samples.
+    /// Seed of all patches.
     pub seed: u64,
 }
 
 impl Sampler {
-    /// Draws a step's patches, one of each of the `cases`, of sides and resolution as the grain
-    /// says. Every patch has random numbers of its own, so that it depends on seed, step and its
-    /// place only.
-    pub fn draw(&self, cases: &[&Case], step: u64, grain: PatchSpec) -> PatchBatch {
-        let PatchSpec { patch, pool, .. } = grain;
+    /// Draws the patches of a step, one from each of `cases`, of the size and resolution of `spec`.
+    /// A patch depends on the seed, the step and its index in the batch only.
+    pub fn draw(&self, cases: &[&Case], step: u64, spec: PatchSpec) -> PatchBatch {
+        let PatchSpec { patch: size, pool, .. } = spec;
         let count = cases.len();
-        let voxels = patch.iter().product::<usize>() * count;
+        let voxels = size.iter().product::<usize>() * count;
         let (mut images, mut target) = (Vec::with_capacity(voxels), Vec::with_capacity(voxels));
         let mut annotated = Vec::new();
-        let mut sides = patch;
-        for (place, case) in cases.iter().enumerate() {
-            let sample = pooled(self.sample(case, patch, step, place), pool);
-            images.extend(sample.image);
-            target.extend(sample.target.iter().map(|&channel| i64::from(channel)));
+        let mut sides = size;
+        for (index, case) in cases.iter().enumerate() {
+            let patch = pooled(self.patch(case, size, step, index), pool);
+            images.extend(patch.image);
+            target.extend(patch.target.iter().map(|&channel| i64::from(channel)));
             annotated.extend(case.annotated.iter().map(|&a| f32::from(u8::from(a))));
-            sides = sample.sides;
+            sides = patch.sides;
         }
         PatchBatch { count, sides, images, target, annotated }
     }
 
-    fn sample(&self, case: &Case, patch: [usize; 3], step: u64, place: usize) -> Patch {
-        let number = step * self.batch as u64 + place as u64;
+    fn patch(&self, case: &Case, size: [usize; 3], step: u64, index: usize) -> Patch {
+        let number = step * self.batch as u64 + index as u64;
         let mut random = Random::new(self.seed, Purpose::Patches, number);
-        // Spread evenly: the share of every first so many samples is met from above.
-        let due = |samples: usize| (samples as f64 * self.foreground).ceil();
-        let on_label = due(place + 1) > due(place);
+        // Spreads foreground patches evenly: the first n patches contain n times the fraction,
+        // rounded up.
+        let due = |patches: usize| (patches as f64 * self.foreground).ceil();
+        let on_label = due(index + 1) > due(index);
         let seed = if on_label { voxel_on_label(case, &mut random) } else { None };
-        let origin = origin(case, patch, seed, &mut random);
+        let origin = origin(case, size, seed, &mut random);
         let mut random = Random::new(self.seed, Purpose::Augmentation, number);
         let warp = match self.augmenter.space {
-            true => Warp::draw(self.dims, patch, case.spacing_mm_zyx(), &mut random),
+            true => Warp::draw(self.dims, size, case.spacing_mm_zyx(), &mut random),
             false => None,
         };
-        let sample = match warp {
-            Some(warp) => warp.sample(case, origin, patch),
-            None => block(case, origin, patch),
+        let patch = match warp {
+            Some(warp) => warp.patch(case, origin, size),
+            None => block(case, origin, size),
         };
-        self.augmenter.change(sample, &mut random)
+        self.augmenter.change(patch, &mut random)
     }
 
-    /// Hands a step's samples to libtorch.
+    /// Tensors of a batch on `device`.
     ///
     /// # Errors
-    /// [`crate::FitError::Torch`] when libtorch refuses.
-    pub fn batch(&self, samples: &PatchBatch, device: Device) -> Result<Batch> {
-        let sides: Vec<i64> = samples.sides[3 - self.dims..].iter().map(|&n| n as i64).collect();
-        let batch = samples.count as i64;
+    /// [`crate::FitError::Torch`] if libtorch fails.
+    pub fn batch(&self, patches: &PatchBatch, device: Device) -> Result<Batch> {
+        let sides: Vec<i64> = patches.sides[3 - self.dims..].iter().map(|&n| n as i64).collect();
+        let batch = patches.count as i64;
         let image_shape: Vec<i64> = [batch, 1].iter().chain(&sides).copied().collect();
         let target_shape: Vec<i64> = [batch].iter().chain(&sides).copied().collect();
-        let images = Tensor::f_from_slice(&samples.images)?.f_to_device(device)?;
-        let target = Tensor::f_from_slice(&samples.target)?.f_view(target_shape.as_slice())?;
-        let annotated = Tensor::f_from_slice(&samples.annotated)?.f_view([batch, -1])?;
+        let images = Tensor::f_from_slice(&patches.images)?.f_to_device(device)?;
+        let target = Tensor::f_from_slice(&patches.target)?.f_view(target_shape.as_slice())?;
+        let annotated = Tensor::f_from_slice(&patches.annotated)?.f_view([batch, -1])?;
         Ok(Batch {
             images: memory_format::from_channels_last(&images, &image_shape)?,
             target: target.f_to_device(device)?,
@@ -108,30 +109,32 @@ impl Sampler {
     }
 }
 
-/// A sample as it is.
-fn block(case: &Case, origin: [isize; 3], patch: [usize; 3]) -> Patch {
-    let voxels = patch.iter().product();
+/// A patch of `size` voxels (z, y, x) at `origin` (z, y, x), without spatial augmentation.
+fn block(case: &Case, origin: [isize; 3], size: [usize; 3]) -> Patch {
+    let voxels = size.iter().product();
     let (mut image, mut target) = (Vec::with_capacity(voxels), Vec::with_capacity(voxels));
-    copy_block(&case.image, case.shape, origin, patch, case.padding, |v| image.push(v));
-    copy_block(&case.target, case.shape, origin, patch, 0, |v| target.push(v));
-    Patch { sides: patch, image, target }
+    copy_block(&case.image, case.shape, origin, size, case.padding, |v| image.push(v));
+    copy_block(&case.target, case.shape, origin, size, 0, |v| target.push(v));
+    Patch { sides: size, image, target }
 }
 
-/// Where a sample begins along z, y, x: anywhere in the case, or so that it holds the voxel `seed`.
-fn origin(case: &Case, patch: [usize; 3], seed: Option<[usize; 3]>, random: &mut Random) -> [isize; 3] {
-    std::array::from_fn(|axis| begin(case.shape[axis], patch[axis], seed.map(|s| s[axis]), random))
+/// Random origin (z, y, x) of a patch within the case; the patch contains the voxel `seed` if
+/// given.
+fn origin(case: &Case, size: [usize; 3], seed: Option<[usize; 3]>, random: &mut Random) -> [isize; 3] {
+    std::array::from_fn(|axis| random_start(case.shape[axis], size[axis], seed.map(|s| s[axis]), random))
 }
 
-/// Makes every `pool` voxels (z, y, x) one: the mean of the image, and the channel that most of them have, the
-/// higher one when two are as frequent, lest thin structures vanish. What is left over at the ends is dropped.
-fn pooled(sample: Patch, pool: [usize; 3]) -> Patch {
+/// Pools `pool` voxels (z, y, x) into one: the mean of the image, and the most frequent channel. A
+/// tie goes to the higher channel, so that thin structures survive. Voxels at the end that do not
+/// fill a pool are dropped.
+fn pooled(patch: Patch, pool: [usize; 3]) -> Patch {
     if pool == [1; 3] {
-        return sample;
+        return patch;
     }
-    let sides: [usize; 3] = std::array::from_fn(|axis| sample.sides[axis] / pool[axis]);
-    let [_, height, width] = sample.sides;
+    let sides: [usize; 3] = std::array::from_fn(|axis| patch.sides[axis] / pool[axis]);
+    let [_, height, width] = patch.sides;
     let count = pool.iter().product::<usize>() as f32;
-    let highest = sample.target.iter().copied().max().unwrap_or(0);
+    let highest = patch.target.iter().copied().max().unwrap_or(0);
     let mut votes = vec![0_u16; usize::from(highest) + 1];
     let (mut image, mut target) = (Vec::new(), Vec::new());
     for z in 0..sides[0] {
@@ -141,11 +144,11 @@ fn pooled(sample: Patch, pool: [usize; 3]) -> Patch {
                 votes.fill(0);
                 for (k, j) in (0..pool[0]).flat_map(|k| (0..pool[1]).map(move |j| (k, j))) {
                     let row = ((z * pool[0] + k) * height + y * pool[1] + j) * width + x * pool[2];
-                    sum += sample.image[row..row + pool[2]].iter().sum::<f32>();
-                    sample.target[row..row + pool[2]].iter().for_each(|&t| votes[usize::from(t)] += 1);
+                    sum += patch.image[row..row + pool[2]].iter().sum::<f32>();
+                    patch.target[row..row + pool[2]].iter().for_each(|&t| votes[usize::from(t)] += 1);
                 }
                 image.push(sum / count);
-                // The last of several maxima.
+                // `max_by_key` returns the last of several maxima.
                 target.push((0..=highest).max_by_key(|&t| votes[usize::from(t)]).unwrap_or(0));
             }
         }
@@ -153,8 +156,9 @@ fn pooled(sample: Patch, pool: [usize; 3]) -> Patch {
     Patch { sides, image, target }
 }
 
-/// A random start of `patch` voxels along an axis of `size`; negative when the axis must be padded.
-fn begin(size: usize, patch: usize, seed: Option<usize>, random: &mut Random) -> isize {
+/// Random start of a patch of `patch` voxels along an axis of `size`; negative if the axis is
+/// padded.
+fn random_start(size: usize, patch: usize, seed: Option<usize>, random: &mut Random) -> isize {
     if size <= patch {
         return -(random.below(patch - size + 1) as isize);
     }
@@ -165,7 +169,7 @@ fn begin(size: usize, patch: usize, seed: Option<usize>, random: &mut Random) ->
     (first + random.below(last - first + 1)) as isize
 }
 
-/// A voxel (z, y, x) of a random label of the case, or nothing when it has none.
+/// A random voxel (z, y, x) of a random label of the case; `None` if the case has no label.
 fn voxel_on_label(case: &Case, random: &mut Random) -> Option<[usize; 3]> {
     let present: Vec<usize> = (0..case.planes.len()).filter(|&c| !case.planes[c].is_empty()).collect();
     if present.is_empty() {
@@ -188,7 +192,7 @@ mod tests {
     use pdl_volume::{Affine, Grid, Orientation, Volume};
     use tch::Kind;
 
-    /// A case whose voxels count up, with one voxel of label 1 at (z, y, x) = (2, 5, 6).
+    /// Image values count up; one voxel of label 1 at (z, y, x) = (2, 5, 6).
     fn case() -> Case {
         let shape = [7, 6, 4];
         let affine = Affine::from_orientation(Orientation::RAS, [1.0; 3], shape);
@@ -201,9 +205,9 @@ mod tests {
 
     fn batch(dims: usize, patch: [usize; 3], batch: usize, step: u64) -> Batch {
         let sampler = Sampler { dims, batch, foreground: 1.0 / 3.0, augmenter: Augmenter::none(), seed: 1 };
-        let grain = PatchSpec { patch, pool: [1; 3], batch };
+        let spec = PatchSpec { patch, pool: [1; 3], batch };
         let case = case();
-        sampler.batch(&sampler.draw(&vec![&case; batch], step, grain), Device::Cpu).unwrap()
+        sampler.batch(&sampler.draw(&vec![&case; batch], step, spec), Device::Cpu).unwrap()
     }
 
     #[test]
@@ -227,10 +231,10 @@ mod tests {
     }
 
     #[test]
-    fn coarse_samples_have_means_and_the_most_frequent_label() {
+    fn coarse_patches_have_means_and_the_most_frequent_label() {
         let image = vec![1.0, 3.0, 0.0, 0.0, 5.0, 7.0, 8.0, 0.0];
-        let sample = Patch { sides: [1, 2, 4], image, target: vec![0, 1, 2, 0, 0, 1, 0, 0] };
-        let coarse = pooled(sample, [1, 2, 2]);
+        let patch = Patch { sides: [1, 2, 4], image, target: vec![0, 1, 2, 0, 0, 1, 0, 0] };
+        let coarse = pooled(patch, [1, 2, 2]);
         assert_eq!(coarse.sides, [1, 1, 2]);
         assert_eq!(coarse.image, [4.0, 2.0]);
         assert_eq!(coarse.target, [1, 0]);

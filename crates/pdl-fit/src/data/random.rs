@@ -1,35 +1,36 @@
-//! Seeded random numbers: each use has a stream of its own, so that no draw depends on how many came before.
+//! Seeded random numbers. Each purpose has its own stream, so that no draw depends on the number of
+//! draws before it.
 
 use rand_core::{Rng, SeedableRng};
 use rand_pcg::Pcg64;
 
-/// What random numbers are drawn for.
+/// Purpose of a random stream; its number is part of the stream's seed.
 #[derive(Clone, Copy, Debug)]
 pub enum Purpose {
-    /// The order of the cases in an epoch; the index is the epoch.
+    /// Order of the cases in an epoch; the index is the epoch.
     Order = 1,
-    /// What a patch shows of its case; the index is the patch's number in the run.
+    /// Position of a patch in its case; the index is the number of the patch in the run.
     Patches = 2,
-    /// The weights at the start; the index is 0.
+    /// Initial weights; the index is 0.
     Weights = 3,
-    /// The cases of a step, early ranks preferred; the index is the step.
+    /// Cases of a step with a preference for early ranks; the index is the step.
     Ranks = 4,
-    /// The random order in which cases are added; the index is 0.
+    /// Random order in which cases become active; the index is 0.
     CaseOrder = 5,
-    /// How a patch is augmented; the index is the patch's number in the run.
+    /// Augmentation of a patch; the index is the number of the patch in the run.
     Augmentation = 6,
-    /// Which cases or seeds a bootstrap draws; the index is 0.
+    /// Cases or seeds of a bootstrap; the index is 0.
     Resampling = 7,
-    /// Which settings a tuning tries; the index is 0.
+    /// Settings that tuning tries; the index is 0.
     Tuning = 8,
 }
 
-/// Random numbers of one purpose and index.
+/// The random stream of one purpose and index.
 #[derive(Debug)]
 pub struct Random(Pcg64);
 
 impl Random {
-    /// The stream of a run's seed, a purpose and an index (epoch, step or sample).
+    /// The stream for a run's seed, a purpose and an index (epoch, step or patch).
     pub fn new(seed: u64, purpose: Purpose, index: u64) -> Self {
         let mut bytes = [0; 32];
         bytes[..8].copy_from_slice(&seed.to_le_bytes());
@@ -42,34 +43,34 @@ impl Random {
         Self(generator)
     }
 
-    /// A whole number below `limit` (at least 1).
+    /// Uniform integer from 0 to `limit` - 1; `limit` is at least 1.
     pub fn below(&mut self, limit: usize) -> usize {
-        // The high half of a 128-bit product: its bias is below limit / 2^64.
+        // High half of a 128-bit product; its bias is below limit / 2^64.
         ((u128::from(self.0.next_u64()) * limit as u128) >> 64) as usize
     }
 
-    /// A number above 0, up to 1.
+    /// Uniform in (0, 1].
     pub fn unit(&mut self) -> f64 {
         ((self.0.next_u64() >> 11) as f64 + 1.0) / (1_u64 << 53) as f64
     }
 
-    /// A number between two others.
+    /// Uniform between `low` (excluded) and `high`.
     pub fn between(&mut self, low: f64, high: f64) -> f64 {
         low + (high - low) * self.unit()
     }
 
-    /// Whether something of this probability happens.
+    /// True with this probability.
     pub fn happens(&mut self, probability: f64) -> bool {
         self.unit() <= probability
     }
 
-    /// A number from the normal distribution of mean 0 and deviation 1 (Box and Muller).
+    /// Standard normal (Box and Muller 1958).
     pub fn normal(&mut self) -> f64 {
         let (radius, turn) = (self.unit(), self.unit());
         (-2.0 * radius.ln()).sqrt() * (std::f64::consts::TAU * turn).cos()
     }
 
-    /// Puts the items in random order (Fisher and Yates).
+    /// Permutes the items at random (Fisher and Yates).
     pub fn shuffle<T>(&mut self, items: &mut [T]) {
         for last in (1..items.len()).rev() {
             items.swap(last, self.below(last + 1));

@@ -1,15 +1,15 @@
-//! Which of the training cases a run uses.
+//! Subsets of the training set.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Which of the training cases a run learns from.
+/// Subset of the training cases that a run is trained on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Subset {
-    /// All of them.
+    /// All training cases.
     #[default]
     All,
-    /// The manifest's coarse sample.
+    /// The coarse subset that the manifest marks for tuning.
     Tuning,
 }

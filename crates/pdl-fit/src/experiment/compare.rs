@@ -1,14 +1,17 @@
-//! How long until the same Dice? Schedules held against conventional training, on the same network and data.
+//! Comparison of schedules with conventional training: time to the same Dice, on the same network
+//! and data.
 //!
-//! A [`protocol`] names the arms. On seeds that are never reported, long conventional runs fix the target, and every
-//! arm chooses its rate and its length from the same grid ([`arm_tuning`]); on other seeds each arm then runs as it chose,
-//! and its time to the [`crate::train::early_stop`] is reported beside that of the conventional arm of the same seed ([`report`]).
-//! Every run is an ordinary one, kept in `comparison/runs/`, so that a comparison that was interrupted goes on.
+//! A [`protocol`] defines the arms. On tuning seeds, which are never reported, long conventional
+//! runs define the target Dice, and every arm selects its learning rate and length from the same
+//! grid ([`arm_tuning`]). On other seeds each arm then runs with its selection, and its time to the
+//! target ([`crate::train::early_stop`]) is reported with that of the conventional arm of the same
+//! seed ([`report`]). The runs are ordinary ones in `comparison/runs/`, so that an interrupted
+//! comparison resumes.
 
 pub mod arm_tuning;
 pub mod bootstrap;
 pub mod protocol;
 pub mod report;
 
-/// The folder inside a curation folder that holds a comparison.
+/// Folder of a comparison in the curation folder.
 pub const FOLDER: &str = "comparison";

@@ -1,4 +1,5 @@
-//! `run.json`: everything needed to repeat a run, and what it reached. Written last: a run that has it is whole.
+//! `run.json`: everything needed to repeat a run, and its results. It is written last, so that its
+//! presence marks a finished run.
 
 use std::path::Path;
 
@@ -13,96 +14,96 @@ use crate::error::{FitError, Result};
 use crate::plan::run_plan::RunPlan;
 use crate::plan::settings::Settings;
 
-/// The file's name inside a run's folder.
+/// Name of the file in a run's folder.
 pub const FILE: &str = "run.json";
-/// The weights' file inside a run's folder.
+/// Name of the weights file in a run's folder.
 pub const WEIGHTS_FILE: &str = "weights.safetensors";
-/// Version of the file's form.
+/// Version of the file format.
 pub const SCHEMA_VERSION: u32 = 3;
 
-/// What ran the run.
+/// Versions, device and threads of a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Programs {
     /// Version of pdl.
     pub pdl: String,
     /// Version of libtorch.
     pub libtorch: String,
-    /// Where the network ran: "cpu", or "cuda" and a number.
+    /// Device: "cpu", or "cuda" and a number.
     pub device: String,
     /// Threads of libtorch.
     pub threads: usize,
 }
 
-/// What a run reached.
+/// Results of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Results {
-    /// Optimiser steps made.
+    /// Steps completed.
     pub steps: u64,
-    /// Samples (planes or blocks) learnt from.
+    /// Training patches.
     pub samples: u64,
-    /// Seconds of training, evaluations left out.
+    /// Seconds of training, without evaluations.
     pub training_seconds: f64,
-    /// Seconds of evaluation.
+    /// Seconds spent in evaluations.
     pub evaluation_seconds: f64,
-    /// The share of the training seconds in which the network waited for samples.
+    /// Fraction of the training time in which the network waited for the data loader.
     pub waiting_share: f64,
-    /// Mean loss of the last steps.
+    /// Mean loss of the steps between the last two evaluations.
     pub loss: f64,
-    /// Validation Dice of each label at the end, in label order; null where no case counts.
+    /// Validation Dice of each label at the end, in label order; null if no case counts.
     pub dice: Vec<Option<f64>>,
-    /// Mean of them; null when there is none.
+    /// Mean of the labels' Dice; null if no label counts.
     pub dice_mean: Option<f64>,
-    /// BLAKE3 of the weights' file.
+    /// BLAKE3 of the weights file.
     pub weights_blake3: String,
 }
 
-/// A file that a run took something from.
+/// A file from which a run took settings.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Reference {
-    /// Its path inside the curation folder.
+    /// Path in the curation folder.
     pub file: String,
-    /// BLAKE3 of its bytes.
+    /// BLAKE3 of the file.
     pub blake3: String,
 }
 
-/// A finished run.
+/// Record of a finished run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RunRecord {
-    /// Version of this file's form.
+    /// Version of the file format.
     pub schema_version: u32,
-    /// The run's name.
+    /// Name of the run.
     pub name: String,
-    /// What was asked for; what is null was planned. `stages_overridden` in the plan says whether the
-    /// manifest's stages were followed.
+    /// Settings of the run; null values were planned. `stages_overridden` in the plan says whether
+    /// they replace the stages of the manifest.
     pub settings: Settings,
-    /// The tuning that rate, width, depth, sample and batch were taken from; null when there is none.
+    /// Tuning that supplied learning rate, width, depth, patch and batch size; null without one.
     #[serde(default)]
     pub tuned: Option<Reference>,
-    /// The training cases that it was to learn from.
+    /// Subset of the training cases.
     #[serde(default)]
     pub sample: Subset,
-    /// What was done.
+    /// Plan of the run.
     pub plan: RunPlan,
-    /// The labels in channel order, from channel 1; channel 0 is background.
+    /// Labels in channel order, from channel 1; channel 0 is background.
     pub labels: Vec<Label>,
-    /// Cases learnt from.
+    /// Number of training cases.
     pub training_cases: usize,
-    /// Cases evaluated on.
+    /// Number of validation cases.
     pub validation_cases: usize,
     /// BLAKE3 of `manifest.parquet`.
     pub manifest_blake3: String,
-    /// What ran it.
+    /// Versions, device and threads.
     pub programs: Programs,
-    /// What it reached.
+    /// Results of the run.
     pub results: Results,
-    /// What every image went through before the network saw it, and has to go through when it is used.
+    /// Preparation of every image before the network; prediction repeats it.
     pub preparation: Plan,
 }
 
-/// What stands in a run's place before it begins.
+/// Occupant of a run's folder.
 #[derive(Debug)]
 pub enum Standing {
-    /// Nothing, or a run that was interrupted.
+    /// None, or an interrupted run.
     Free,
     /// The same run, finished.
     Same(Box<RunRecord>),
@@ -111,7 +112,7 @@ pub enum Standing {
 /// Reads the record of a finished run.
 ///
 /// # Errors
-/// [`FitError::Setting`] when there is none, or one of another version.
+/// [`FitError::Setting`] if there is none, or its version differs.
 pub fn read(run: &Path) -> Result<RunRecord> {
     let path = run.join(FILE);
     if !path.exists() {
@@ -124,10 +125,10 @@ pub fn read(run: &Path) -> Result<RunRecord> {
     })
 }
 
-/// Looks whether a finished run stands in the folder `run`.
+/// Checks the folder `run` for a finished run.
 ///
 /// # Errors
-/// [`FitError::Occupied`] when it is another run of the same name, or cannot be read.
+/// [`FitError::Occupied`] if it contains another run or a record that cannot be read.
 pub fn standing(run: &Path, settings: &Settings, manifest_blake3: &str) -> Result<Standing> {
     let path = run.join(FILE);
     if !path.exists() {

@@ -1,4 +1,5 @@
-//! Many runs of one cohort: ordinary ones, kept in a folder of their own and found there again.
+//! Runner of many runs on one dataset: trains them in one folder, and reuses those that are
+//! finished.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -18,10 +19,10 @@ use crate::plan::settings::Settings;
 use crate::train::history::{self, HistoryRow};
 use crate::train::training::{self, TrainRequest};
 
-/// Between looks at runs that other processes make.
+/// Interval between checks for runs of other processes.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Where runs are made, and who is told.
+/// Runner for one curation folder.
 pub struct Runs<'a> {
     out: &'a Path,
     folder: PathBuf,
@@ -30,43 +31,43 @@ pub struct Runs<'a> {
     watch: &'a mut dyn FnMut(&RunEvent<'_>),
 }
 
-/// How they go, for a display.
+/// Progress of a series of runs, for a display.
 #[derive(Debug)]
 pub enum RunEvent<'a> {
-    /// Steps were timed.
+    /// Steps have been timed.
     Timed(&'a Speed),
-    /// So many seconds are too few for the trials of a tuning, which have the fewest steps.
+    /// The budget, in seconds, is too small for trials with more than the minimum number of steps.
     SmallBudget(f64),
-    /// The target stands.
+    /// The target Dice is fixed.
     Target(f64),
-    /// A run begins: its name, its number, and how many there are.
+    /// A run starts: its name, its number (from 1), and the number of runs.
     Begins(&'a str, usize, usize),
-    /// Another process is at what was to begin.
+    /// Another process holds the folder of the next run; this one waits.
     Elsewhere,
-    /// A run has ended with this validation Dice; nothing when it went astray.
+    /// A run has ended with this validation Dice; `None` if it diverged.
     Ended(Option<f64>),
 }
 
-/// A run that came to its end.
+/// A finished run.
 #[derive(Debug)]
 pub struct Finished {
-    /// Its evaluations.
+    /// Evaluations on the validation set.
     pub history: Vec<HistoryRow>,
-    /// Its record.
+    /// Record of the run.
     pub record: RunRecord,
-    /// Where its weights lie.
+    /// Folder of the run.
     pub folder: PathBuf,
 }
 
 impl Finished {
-    /// The mean validation Dice of every evaluation.
+    /// Mean validation Dice of every evaluation.
     pub fn dice(&self) -> Vec<f64> {
         self.history.iter().map(|row| row.dice_mean).collect()
     }
 }
 
 impl<'a> Runs<'a> {
-    /// Of the curation folder `out`, kept in `folder`/runs inside it.
+    /// A runner for the curation folder `out` with its runs in `folder`/runs inside it.
     pub fn new(
         out: &'a Path,
         folder: &str,
@@ -77,9 +78,9 @@ impl<'a> Runs<'a> {
         Self { out, folder: Path::new(folder).join("runs"), sample, trust_files, watch }
     }
 
-    /// Tells the display.
-    pub fn tell(&mut self, told: &RunEvent<'_>) {
-        (self.watch)(told);
+    /// Passes an event to the display.
+    pub fn notify(&mut self, event: &RunEvent<'_>) {
+        (self.watch)(event);
     }
 
     /// The curation folder.
@@ -87,26 +88,26 @@ impl<'a> Runs<'a> {
         self.out
     }
 
-    /// Times the steps of runs with these settings on this machine, which also warms libtorch up.
+    /// Times the steps of runs with these settings on this machine; this also warms up libtorch.
     ///
     /// # Errors
-    /// [`FitError`] as for [`training::train`].
+    /// As [`training::train`].
     pub fn speeds(&mut self, settings: &[Settings]) -> Result<(Vec<Speed>, Programs)> {
         let first =
             settings.first().ok_or_else(|| FitError::Setting("there is nothing to time".to_owned()))?;
         let (speeds, programs) = training::speeds(&self.request(None, first), settings)?;
-        speeds.iter().for_each(|speed| self.tell(&RunEvent::Timed(speed)));
+        speeds.iter().for_each(|speed| self.notify(&RunEvent::Timed(speed)));
         Ok((speeds, programs))
     }
 
-    /// Holds a folder; as long as another process does, this one waits.
+    /// Locks a folder; blocks while another process holds it.
     ///
     /// # Errors
-    /// [`FitError::Store`] when the folder cannot be made.
+    /// [`FitError::Store`] if the folder cannot be created.
     pub fn wait_for(&mut self, folder: &Path) -> Result<FolderLock> {
         let mut taken = FolderLock::take(folder);
         if matches!(taken, Err(StoreError::Locked { .. })) {
-            self.tell(&RunEvent::Elsewhere);
+            self.notify(&RunEvent::Elsewhere);
         }
         while matches!(taken, Err(StoreError::Locked { .. })) {
             std::thread::sleep(PATIENCE);
@@ -115,11 +116,11 @@ impl<'a> Runs<'a> {
         Ok(taken?)
     }
 
-    /// Makes runs of these names and settings, or finds them made. Those that another process is at meanwhile are left
-    /// to it, and waited for at the end, so that several share the work.
+    /// Trains runs of these names and settings, or reuses finished ones. Runs that another process
+    /// is training are left to it and awaited at the end, so that several processes share the work.
     ///
     /// # Errors
-    /// [`FitError`] as for [`training::train`].
+    /// As [`training::train`].
     pub fn make_all(&mut self, wanted: &[(String, Settings)]) -> Result<Vec<Option<Finished>>> {
         let mut made: Vec<Option<Option<Finished>>> = wanted.iter().map(|_| None).collect();
         while made.iter().any(Option::is_none) {
@@ -130,7 +131,7 @@ impl<'a> Runs<'a> {
                 }
                 match self.make(name, settings, (number + 1, wanted.len())) {
                     Ok(run) => made[number] = Some(run),
-                    Err(FitError::Store(StoreError::Locked { .. })) => self.tell(&RunEvent::Elsewhere),
+                    Err(FitError::Store(StoreError::Locked { .. })) => self.notify(&RunEvent::Elsewhere),
                     Err(error) => return Err(error),
                 }
             }
@@ -141,15 +142,17 @@ impl<'a> Runs<'a> {
         Ok(made.into_iter().flatten().collect())
     }
 
-    /// Makes a run, or finds it made; another run in its place is made anew; nothing when its loss went astray.
+    /// Trains a run, or reuses the finished one; another run in its folder is replaced. `None` if
+    /// it diverged.
     ///
     /// # Errors
-    /// [`FitError`] as for [`training::train`].
+    /// As [`training::train`].
     pub fn make(&mut self, name: &str, settings: &Settings, of: (usize, usize)) -> Result<Option<Finished>> {
-        self.tell(&RunEvent::Begins(name, of.0, of.1));
+        self.notify(&RunEvent::Begins(name, of.0, of.1));
         let mut request = self.request(Some(name), settings);
         let mut trained = training::train(&request, &mut |_| {});
-        // The folder of runs is nobody else's: what other settings, or another version, left in this one's place goes.
+        // The folder of runs belongs to this runner: runs of other settings or versions are
+        // replaced.
         if matches!(trained, Err(FitError::Occupied(_))) {
             request.force = true;
             trained = training::train(&request, &mut |_| {});
@@ -157,20 +160,20 @@ impl<'a> Runs<'a> {
         let outcome = match trained {
             Ok(outcome) => outcome,
             Err(FitError::Diverged { .. }) => {
-                self.tell(&RunEvent::Ended(None));
+                self.notify(&RunEvent::Ended(None));
                 return Ok(None);
             }
             Err(error) => return Err(error),
         };
         let history = history::read(&outcome.folder)?;
-        self.tell(&RunEvent::Ended(history.last().map(|row| row.dice_mean)));
+        self.notify(&RunEvent::Ended(history.last().map(|row| row.dice_mean)));
         Ok(Some(Finished { history, record: outcome.record, folder: outcome.folder }))
     }
 
-    /// The Dice of runs' last averaged weights over the test split; nothing without test cases.
+    /// Test-set Dice of the runs' EMA; `None` without test cases.
     ///
     /// # Errors
-    /// [`FitError`] when a case or the weights cannot be read.
+    /// [`FitError`] if a case or the weights cannot be read.
     pub fn test_dice(&self, runs: &[&Finished]) -> Result<Vec<Option<CohortDice>>> {
         let folder = Dataset::open(self.out)?;
         let cases = folder.held_out(self.out, Split::Test, self.trust_files)?;

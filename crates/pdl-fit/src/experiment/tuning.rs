@@ -1,10 +1,11 @@
-//! Which rate, width, depth, sample and batch? Chosen on the coarse sample of the manifest by successive halving
-//! (Jamieson and Talwalkar 2016).
+//! Tuning of learning rate, width, depth, patch and batch size on the manifest's coarse subset by
+//! successive halving (Jamieson and Talwalkar 2016).
 //!
-//! Every candidate trains for the same short time; the best go on to the next rung, where they train anew and longer.
-//! A trial is an ordinary conventional run on the coarse sample, kept in `tuning/runs/` and measured by the validation
-//! Dice at its end. Seconds are turned into steps once, by the speed of steps that is measured before the first trial,
-//! so that a tuning that was interrupted goes on with the same trials.
+//! All candidates train for the same short time; the best advance to the next rung, where they
+//! train from the start and longer. A trial is an ordinary conventional run on the coarse subset in
+//! `tuning/runs/`, scored by its final validation Dice. Seconds are converted into steps once, by
+//! the speed measured before the first trial, so that an interrupted tuning resumes with the same
+//! trials.
 
 mod search;
 
@@ -30,18 +31,18 @@ use crate::plan::run_plan::Speed;
 use crate::plan::settings::Settings;
 use crate::train::training;
 
-/// The folder inside a curation folder that holds a tuning.
+/// Folder of a tuning in the curation folder.
 pub const FOLDER: &str = "tuning";
-/// What was searched and found, inside it.
+/// Name of the file with search and result in it.
 pub const FILE: &str = "tuning.json";
-/// The trials, inside it.
+/// Name of the table of trials in it.
 pub const TRIALS_FILE: &str = "trials.parquet";
-/// Steps that a trial has at least, however small the budget is: fewer say nothing of its settings.
+/// Minimum steps of a trial, whatever the budget.
 const LEAST_STEPS: u64 = 20;
-/// Version of the file's form.
+/// Version of the file format.
 const SCHEMA_VERSION: u32 = 2;
-/// Settings that a run takes from a tuning: those of network, samples and optimiser. Its curriculum, its length and
-/// the machine are its own.
+/// Settings that a run takes from a tuning: network, patches and optimiser. Curriculum, length and
+/// machine remain the run's own.
 const TAKEN: [&str; 21] = [
     "dims",
     "width",
@@ -66,90 +67,91 @@ const TAKEN: [&str; 21] = [
     "ema",
 ];
 
-/// What a tuning searched, and what it found.
+/// Search space and result of a tuning.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Tuning {
-    /// Version of this file's form.
+    /// Version of the file format.
     pub schema_version: u32,
-    /// What was asked for.
+    /// Search space and budget.
     pub search: Search,
-    /// The settings of all trials, but for what is tuned and their length; their seed is that of the drawing, too.
+    /// Settings of all trials besides the tuned ones and the length; their seed also draws the
+    /// candidates.
     pub settings: Settings,
     /// BLAKE3 of `manifest.parquet`.
     pub manifest_blake3: String,
-    /// Cases of the coarse sample, which every trial learns from.
+    /// Number of cases in the coarse subset, the training cases of every trial.
     pub training_cases: usize,
-    /// Cases that trials are measured on.
+    /// Number of validation cases.
     pub validation_cases: usize,
-    /// What ran the trials.
+    /// Versions and device of the trials.
     pub programs: Programs,
-    /// The candidates, from number 1 on.
+    /// Candidates; numbers start at 1.
     pub candidates: Vec<Timed>,
-    /// The rungs, from number 1 on.
+    /// Rungs; numbers start at 1.
     pub rungs: Vec<Rung>,
-    /// What was found; null as long as trials are to be made.
+    /// Result; null until all trials have finished.
     pub winner: Option<Winner>,
 }
 
-/// A candidate, and how long its steps took when they were timed.
+/// A candidate with its measured speed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Timed {
-    /// The candidate.
+    /// Its tuned settings.
     #[serde(flatten)]
     pub candidate: Candidate,
-    /// Seconds of its steps: they turn the seconds of a rung into steps.
+    /// Seconds per step, which convert the seconds of a rung into steps.
     pub speed: Speed,
 }
 
 /// Candidates that train for the same time.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Rung {
-    /// How many there are.
+    /// Number of candidates.
     pub candidates: usize,
-    /// Seconds of training of each.
+    /// Seconds of training of each candidate.
     pub seconds: f64,
 }
 
-/// The best of the last rung.
+/// The best candidate of the last rung.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Winner {
-    /// Its number.
+    /// Number of the candidate, from 1.
     pub number: usize,
-    /// What was chosen.
+    /// Its tuned settings.
     #[serde(flatten)]
     pub candidate: Candidate,
     /// Mean validation Dice at the end of its last trial.
     pub dice_mean: f64,
 }
 
-/// One trial.
+/// A run of one candidate in one rung.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Trial {
-    /// Its rung, from 1.
+    /// Number of the rung, from 1.
     pub rung: u32,
-    /// Its candidate, from 1.
+    /// Number of the candidate, from 1.
     pub candidate: u32,
-    /// The highest learning rate.
+    /// Highest learning rate.
     pub rate: f64,
     /// Channels of the network's finest level.
     pub width: i64,
     /// Levels of the network.
     pub depth: u32,
-    /// Sides of a sample in voxels: y, x of planes or z, y, x of blocks.
+    /// Patch size in voxels: y, x of planes or z, y, x of volumes.
     pub patch: Vec<u32>,
-    /// Samples in a step.
+    /// Patches per step (batch size).
     pub batch: u32,
-    /// Its length in steps.
+    /// Length in steps.
     pub steps: u64,
-    /// Its seed.
+    /// Seed of the run.
     pub seed: u64,
-    /// Seconds of training that it took; null when it went astray.
+    /// Seconds of training; null if the trial diverged.
     pub training_seconds: Option<f64>,
-    /// Mean validation Dice at its end; null when it went astray.
+    /// Final mean validation Dice; null if the trial diverged.
     pub dice_mean: Option<f64>,
 }
 
-/// The columns of `trials.parquet`.
+/// Columns of `trials.parquet`.
 pub fn schema() -> Schema {
     use DataType::{Float64, Int64, UInt32, UInt64};
     Schema::new(vec![
@@ -167,36 +169,36 @@ pub fn schema() -> Schema {
     ])
 }
 
-/// What is to be tuned.
+/// A tuning, with its input folder.
 #[derive(Clone, Debug)]
 pub struct TuneRequest {
-    /// The curation folder, or the folder of one of its folds.
+    /// Curation folder, or the folder of one of its folds.
     pub out: PathBuf,
-    /// What is tried.
+    /// Search space and budget.
     pub search: Search,
-    /// The settings of all trials beside that.
+    /// Settings of all trials besides the tuned ones.
     pub settings: Settings,
-    /// Tune anew even when a tuning is there.
+    /// Whether to replace an existing tuning.
     pub force: bool,
-    /// Do not compare the files with their recorded hashes.
+    /// Whether to skip the comparison of files with their recorded hashes.
     pub trust_files: bool,
 }
 
-/// Makes all trials that are not made yet, and gives what was found and the trials.
+/// Runs all trials that are missing; returns the tuning and all trials.
 ///
 /// # Errors
-/// [`FitError`] as for [`training::train`]; [`FitError::Setting`] when another tuning is in the folder, or every trial of
-/// a rung went astray.
+/// As [`training::train`]; [`FitError::Setting`] if the folder contains another tuning, or every
+/// trial of a rung diverges.
 pub fn tune(request: &TuneRequest, watch: &mut dyn FnMut(&RunEvent<'_>)) -> Result<(Tuning, Vec<Trial>)> {
     let clock = Instant::now();
     let folder = request.out.join(FOLDER);
     let settings = search::conventional(&request.settings);
     request.search.check(&request.settings)?;
     let _lock = FolderLock::take(&folder)?;
-    let begun = if request.force { None } else { begun(request, &settings, &folder)? };
-    let mut tuning = match begun {
+    let existing = if request.force { None } else { existing(request, &settings, &folder)? };
+    let mut tuning = match existing {
         Some(tuning) => tuning,
-        None => begin(request, &settings, &folder, clock, watch)?,
+        None => start(request, &settings, &folder, clock, watch)?,
     };
     let mut trials = Trials {
         tuning: &tuning,
@@ -223,8 +225,8 @@ fn clear(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The same tuning, begun earlier.
-fn begun(request: &TuneRequest, settings: &Settings, folder: &Path) -> Result<Option<Tuning>> {
+/// The interrupted or finished tuning of the same request, if any.
+fn existing(request: &TuneRequest, settings: &Settings, folder: &Path) -> Result<Option<Tuning>> {
     let path = folder.join(FILE);
     if !path.exists() {
         return Ok(None);
@@ -248,9 +250,9 @@ fn read(path: &Path) -> Result<Tuning> {
     })
 }
 
-/// Draws the candidates and times their steps and evaluations; this stands before the first trial.
-/// What is left of the budget since `clock` is shared among the trials.
-fn begin(
+/// Draws the candidates and times their steps and evaluations; the result is saved before the first
+/// trial. The rest of the budget since `clock` is shared among the trials.
+fn start(
     request: &TuneRequest,
     settings: &Settings,
     folder: &Path,
@@ -296,8 +298,8 @@ fn begin(
     Ok(tuning)
 }
 
-/// The rungs of so many candidates, until one would be left: each has an equal part of the `left`
-/// seconds, in which every trial spends `beside` seconds on other things than training.
+/// Rungs until one candidate would remain. Each rung gets an equal part of the `left` seconds;
+/// every trial spends `beside` seconds besides training.
 fn rungs(search: &Search, candidates: usize, left: f64, beside: f64) -> Vec<Rung> {
     let fewer = |n: &usize| Some(n.div_ceil(search.one_of));
     let sizes: Vec<usize> = std::iter::successors(Some(candidates), fewer).take_while(|&n| n > 1).collect();
@@ -310,16 +312,16 @@ fn rungs(search: &Search, candidates: usize, left: f64, beside: f64) -> Vec<Rung
 struct Trials<'a> {
     tuning: &'a Tuning,
     table: PathBuf,
-    /// Those made so far; after every trial they are written anew.
+    /// Finished trials; the table is rewritten after each.
     rows: Vec<Trial>,
     runs: Runs<'a>,
 }
 
 impl Trials<'_> {
-    /// Makes all of them.
+    /// Runs all trials.
     fn all(&mut self) -> Result<Winner> {
         if self.table.exists() {
-            // What was made before; it is asked for in the same order now.
+            // Trials of an interrupted tuning, in the same order.
             self.rows = table::read_rows(&self.table)?.0;
         }
         let made = std::mem::take(&mut self.rows);
@@ -351,7 +353,7 @@ impl Trials<'_> {
         .ok_or_else(|| FitError::Setting("every trial went astray: try lower --rates".to_owned()))
     }
 
-    /// The candidates of a rung's best trials, in the order of their numbers; of two alike the earlier.
+    /// Candidates of a rung's best trials, in ascending order; the earlier one in a tie.
     fn best(&self, rung: usize, count: usize) -> Vec<usize> {
         let mut rows: Vec<&Trial> = self.rows.iter().filter(|row| row.rung as usize == rung + 1).collect();
         let dice = |row: &Trial| row.dice_mean.unwrap_or(f64::NEG_INFINITY);
@@ -385,11 +387,12 @@ impl Trials<'_> {
     }
 }
 
-/// Settings of a run with what the tuning in the curation folder `out` found: those of network, samples and optimiser
-/// are the tuning's, unless they were `given` (by name). With the reference that the run records.
+/// Settings of a run with the result of the tuning in the curation folder `out`: network, patches
+/// and optimiser are the tuning's, except for `given` names. Also the reference for the run's
+/// record.
 ///
 /// # Errors
-/// [`FitError::Setting`] when there is no finished tuning of this manifest.
+/// [`FitError::Setting`] if there is no finished tuning of this manifest.
 pub fn tuned(out: &Path, settings: &Settings, given: impl Fn(&str) -> bool) -> Result<(Settings, Reference)> {
     let file = format!("{FOLDER}/{FILE}");
     let path = out.join(&file);
@@ -435,7 +438,8 @@ mod tests {
         assert_eq!(of("", 9, 180.0, 0.0), [(9, 10.0), (3, 30.0)]);
         assert_eq!(of("--one-of 2", 5, 60.0, 0.0), [(5, 4.0), (3, 20.0 / 3.0), (2, 10.0)]);
         assert_eq!(of("", 2, 60.0, 0.0), [(2, 30.0)]);
-        // 3 seconds of loading and evaluating a trial: 9 x (7 + 3) and 3 x (27 + 3) are all of it.
+        // 3 seconds of loading and evaluation per trial: 9 x (7 + 3) and 3 x (27 + 3) are the whole
+        // budget.
         assert_eq!(of("", 9, 180.0, 3.0), [(9, 7.0), (3, 27.0)]);
         assert_eq!(of("", 9, 90.0, 6.0), [(9, 0.0), (3, 9.0)]);
         assert_eq!(of("", 2, -5.0, 1.0), [(2, 0.0)], "timing took longer than the budget");
@@ -443,15 +447,15 @@ mod tests {
 
     #[test]
     fn what_cannot_be_searched_is_refused() {
-        let told = |flags: &str| {
+        let refusal = |flags: &str| {
             let Line { search, settings } = line(flags);
             search.check(&settings).unwrap_err().to_string()
         };
-        assert!(told("--steps 10").contains("--steps is not for a tuning"));
-        assert!(told("--schedule random").contains("--schedule is not for a tuning"));
-        assert!(told("--grow-share 0.5").contains("--grow-share is not for a tuning"));
+        assert!(refusal("--steps 10").contains("--steps is not for a tuning"));
+        assert!(refusal("--schedule random").contains("--schedule is not for a tuning"));
+        assert!(refusal("--grow-share 0.5").contains("--grow-share is not for a tuning"));
         for flags in ["--budget 0", "--candidates 1", "--one-of 1"] {
-            assert!(told(flags).contains("must be"), "{flags}");
+            assert!(refusal(flags).contains("must be"), "{flags}");
         }
         let Line { search, settings } = line("--rate 0.01 --dims 3 --coarse-share 0.5");
         assert!(search.check(&settings).is_ok());

@@ -1,4 +1,5 @@
-//! Whether an image is like those that a network was trained on. It is segmented all the same; who asked is told.
+//! Domain shift: warnings if an image differs from the training cases. The image is segmented
+//! nevertheless.
 
 use pdl_cohort::attributes::Modality;
 use pdl_prepare::fingerprint::{Fingerprint, Spread};
@@ -7,16 +8,17 @@ use pdl_prepare::plan::Plan;
 use pdl_volume::Volume;
 use pdl_volume::statistics::percentiles;
 
-/// A size beyond all of the training cases' by more than this factor is far from them.
+/// A size is unusual if it exceeds those of all training cases by more than this factor.
 const FACTOR: f64 = 1.5;
-/// The least share of the training cases' range of intensities that an image covers.
+/// Minimum fraction of the training cases' intensity range that an image must cover.
 const COVERED: f64 = 0.5;
-/// Images other than CT hardly ever have voxels as dark as this.
+/// Intensities below this are typical of CT only.
 const AIR: f64 = -500.0;
-/// Images have more intensities than this; label maps have fewer labels.
+/// Largest number of distinct values of a label map.
 const MOST_LABELS: usize = 32;
 
-/// What is unlike the training cases of `plan` about an image as it is stored, each in one sentence with figures.
+/// Differences between an image in its stored form and the training cases in `plan`, one sentence
+/// each.
 pub(crate) fn findings(image: &Volume<f32>, plan: &Plan) -> Vec<String> {
     let grid = image.grid.to_ras();
     let spacing = grid.spacing_mm();
@@ -27,7 +29,7 @@ pub(crate) fn findings(image: &Volume<f32>, plan: &Plan) -> Vec<String> {
     sizes.into_iter().flatten().chain(values).collect()
 }
 
-/// A sentence where the voxels are those of a label map.
+/// A warning if the voxel values are those of a label map.
 fn label_values(voxels: &[f32]) -> Option<String> {
     let mut values: Vec<f32> = Vec::new();
     for voxel in voxels {
@@ -41,7 +43,7 @@ fn label_values(voxels: &[f32]) -> Option<String> {
     Some(format!("its voxels have {} whole values alone, as those of a label map: is it one?", values.len()))
 }
 
-/// A sentence where a size along x, y or z (RAS+, mm) is far from the training cases'.
+/// A warning if a size along x, y or z (RAS+, mm) is outside the range of the training cases.
 fn size(what: &str, of: [f64; 3], expected: &[Spread; 3], places: usize) -> Option<String> {
     let far = |(size, spread): (&f64, &Spread)| *size > FACTOR * spread.max || *size < spread.min / FACTOR;
     of.iter().zip(expected).any(far).then(|| {
@@ -52,7 +54,7 @@ fn size(what: &str, of: [f64; 3], expected: &[Spread; 3], places: usize) -> Opti
     })
 }
 
-/// A sentence where the intensities are not those of the training cases' labels, or of their modality.
+/// A warning if the intensities do not match the training cases' labels or their modality.
 fn intensities(voxels: &[f32], plan: &Plan) -> Option<String> {
     let [darkest, low, high] = percentiles(voxels, [0.0, 0.5, 99.5]);
     let modality = plan.modality;
@@ -61,7 +63,7 @@ fn intensities(voxels: &[f32], plan: &Plan) -> Option<String> {
             "its darkest voxel is {darkest:.0}, as in CT; the network was trained on {modality}"
         ));
     }
-    // Where each image is scaled by itself, its units do not matter.
+    // If each image is scaled by its own intensities, their unit does not matter.
     let absolute =
         matches!(plan.normalisation, Normalisation::CohortForeground { .. } | Normalisation::Window { .. });
     let expected = &plan.fingerprint.foreground;

@@ -1,4 +1,4 @@
-//! A trained network, ready to be applied.
+//! Trained model: the network of a finished run with its record.
 
 use std::path::Path;
 
@@ -15,12 +15,12 @@ use crate::model::weights::Weights;
 use crate::plan::settings::DeviceChoice;
 use crate::train::training;
 
-/// A finished run's network with its averaged weights.
+/// Network of a finished run, with the EMA of its weights.
 #[derive(Debug)]
 pub struct Model {
-    /// What the run says of itself.
+    /// Record of the run.
     pub record: RunRecord,
-    /// The labels as channels.
+    /// Label values and their channels.
     pub channels: Channels,
     net: UNet,
     weights: Weights,
@@ -28,10 +28,11 @@ pub struct Model {
 }
 
 impl Model {
-    /// Reads a finished run's folder, and sets libtorch's threads (all cores when nothing is given).
+    /// Reads the folder of a finished run, and sets libtorch's threads (`None`: all cores).
     ///
     /// # Errors
-    /// [`FitError`] when there is no finished run, its weights are not those of its record, or there is no such device.
+    /// [`FitError`] if there is no finished run, the weights do not match its record, or there is
+    /// no such device.
     pub fn load(run: &Path, device: DeviceChoice, threads: Option<usize>) -> Result<Self> {
         let record = run_record::read(run)?;
         let path = run.join(run_record::WEIGHTS_FILE);
@@ -48,30 +49,32 @@ impl Model {
         Ok(Self { record, channels, net, weights, device })
     }
 
-    /// The network, to be applied to prepared cases.
+    /// Sliding-window inference for prepared cases.
     pub fn predictor(&self) -> Predictor<'_> {
         let Self { record, net, weights, device, .. } = self;
         let window = record.plan.schedule.window_after(record.results.steps);
         Predictor { net, weights, window, device: *device }
     }
 
-    /// The network and its values.
+    /// The network and its weights.
     pub fn network(&self) -> (&UNet, &Weights) {
         (&self.net, &self.weights)
     }
 
-    /// The label of every voxel of the original grid `stored`, whose prepared image `case` holds.
+    /// Predicted label map on the original grid `stored` of the prepared image in `case`.
     ///
     /// # Errors
-    /// [`FitError::Torch`] when libtorch refuses; [`FitError::Folder`] when the case is no part of the grid.
+    /// [`FitError::Torch`] if libtorch fails; [`FitError::Folder`] if the case is not part of the
+    /// grid.
     pub fn label_map(&self, case: &Case, stored: Grid) -> Result<LabelMap> {
         self.to_labels(&self.predictor().channels(case, &stored.to_ras())?, stored)
     }
 
-    /// Channels of the voxels of `stored` in RAS+ order as labels in its own order.
+    /// Converts channels (z, y, x) in RAS+ orientation to label values in the orientation of
+    /// `stored`.
     ///
     /// # Errors
-    /// [`FitError::Folder`] when they are not as many as its voxels.
+    /// [`FitError::Folder`] if the number of voxels differs.
     pub fn to_labels(&self, channels: &[u8], stored: Grid) -> Result<LabelMap> {
         let values: Vec<u16> = [0].into_iter().chain(self.channels.labels().iter().copied()).collect();
         let voxels = channels.iter().map(|&channel| values[usize::from(channel)]).collect();

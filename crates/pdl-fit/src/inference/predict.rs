@@ -1,5 +1,5 @@
-//! Label maps of images that nobody has labelled: each goes through the preparation of the run, and its labels come
-//! back on its own grid.
+//! Prediction for new images: each is prepared as the run's training images were, and its label map
+//! is written on its original grid.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -21,10 +21,10 @@ use crate::error::{FitError, Result};
 use crate::inference::domain_shift;
 use crate::inference::model::Model;
 
-/// One image to be segmented.
+/// One image for prediction.
 #[derive(Debug)]
 pub struct Input {
-    /// What its label map is called, without an ending.
+    /// Name of its label map, without file extension.
     pub name: String,
     source: Source,
 }
@@ -35,39 +35,39 @@ enum Source {
     Series(Box<Series>),
 }
 
-/// What became of an image.
+/// Outcome for one image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PredictionStatus {
-    /// Its label map was made.
+    /// The label map was predicted and written.
     Made,
-    /// Its label map was there already, made from the same image by the same weights.
+    /// A label map of the same image and weights exists.
     Kept,
-    /// It could not be used.
+    /// The image is invalid.
     Failed,
 }
 
-/// One image's result.
+/// Result for one image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Prediction {
-    /// The image's name.
+    /// Name of the image.
     pub name: String,
-    /// What became of it.
+    /// Outcome of the prediction.
     pub status: PredictionStatus,
-    /// The label map's file.
+    /// File of the label map.
     pub output: PathBuf,
-    /// Why it failed.
+    /// Reason for a failure.
     pub problem: Option<String>,
-    /// What is unlike the network's training cases about it; its label map may be wrong.
+    /// Differences from the training cases (domain shift); the label map may be wrong.
     pub warnings: Vec<String>,
 }
 
-/// Finds images: files, and below folders all volumes and DICOM series, at any depth. A file's label map is named as it
-/// is, with the path from the folder that was given; that of a series as the folder of its files. What lies in `out` is
-/// no image. Headers are read within a limit of memory.
+/// Discovers images: files, and all volumes and DICOM series below folders. A file's label map is
+/// named after it, with the path below the folder that was passed; a series' label map after the
+/// folder of its files. Files below `out` are ignored. Headers are read within the memory limit.
 ///
 /// # Errors
-/// [`FitError::Setting`] when there is none in a place, or two would have the same name.
+/// [`FitError::Setting`] if a path contains no image, or two images would have the same name.
 pub fn find(places: &[PathBuf], out: &Path, limit: &MemoryLimit) -> Result<Vec<Input>> {
     let mut inputs: BTreeMap<String, Input> = BTreeMap::new();
     for place in places {
@@ -111,7 +111,7 @@ fn below(folder: &Path, out: &Path, limit: &MemoryLimit) -> Result<Vec<Input>> {
     Ok(volumes.into_iter().chain(series(folder, &others, limit)?).collect())
 }
 
-/// The series of DICOM files, named by their folders; several of one folder are numbered.
+/// Series of DICOM files, named after their folders; several in one folder are numbered.
 fn series(folder: &Path, files: &[PathBuf], limit: &MemoryLimit) -> Result<Vec<Input>> {
     let place =
         folder.canonicalize().ok().and_then(|path| Some(path.file_name()?.to_string_lossy().into_owned()));
@@ -139,25 +139,25 @@ fn series(folder: &Path, files: &[PathBuf], limit: &MemoryLimit) -> Result<Vec<I
     Ok(numbered.collect())
 }
 
-/// `name` with the folders that lead to it from `folder`, between slashes.
+/// `name` with the path from `folder` to it, joined by slashes.
 fn name_below(folder: &Path, parent: Option<&Path>, name: &str) -> String {
     let way = parent.and_then(|parent| parent.strip_prefix(folder).ok()).unwrap_or(Path::new(""));
     let parts = way.components().map(|part| part.as_os_str().to_string_lossy().into_owned());
     parts.chain([name.to_owned()]).collect::<Vec<_>>().join("/")
 }
 
-/// Whether a file, or a folder that leads to it from `folder`, begins with a dot.
+/// Whether a component of the path below `folder` starts with a dot.
 fn is_hidden(path: &Path, folder: &Path) -> bool {
     let way = path.strip_prefix(folder).unwrap_or(path);
     way.components().any(|part| part.as_os_str().to_string_lossy().starts_with('.'))
 }
 
-/// Writes `NAME.nii.gz` for every input to `out`, unless it is there already from the same image
-/// and weights; tells `watch` of each. An image that cannot be used, or needs more memory than the
-/// limit, is a result, too.
+/// Writes `NAME.nii.gz` to `out` for every input, unless it exists for the same image and weights;
+/// `watch` receives each result. An image that is invalid, or needs more memory than the limit, is a
+/// result as well.
 ///
 /// # Errors
-/// [`FitError`] when `out` cannot be written.
+/// [`FitError`] if `out` cannot be written.
 pub fn predict(
     model: &Model,
     inputs: &[Input],
@@ -174,7 +174,7 @@ pub fn predict(
         let file = format!("{}.nii.gz", input.name);
         let (status, problem, warnings) = match one(model, input, out, &file, limit, &journal) {
             Ok((status, warnings)) => (status, None, warnings),
-            // Without room or rights for one file there is none for the next.
+            // Missing space or permissions affect every further file.
             Err(Problem::Ours(error)) => return Err(error),
             Err(Problem::Image(reason)) => (PredictionStatus::Failed, Some(reason), Vec::new()),
         };
@@ -186,11 +186,11 @@ pub fn predict(
     Ok(done)
 }
 
-/// Why there is no label map.
+/// Reason for a missing label map.
 enum Problem {
-    /// The image cannot be used.
+    /// The image is invalid.
     Image(String),
-    /// The run cannot go on.
+    /// The run fails as a whole.
     Ours(FitError),
 }
 

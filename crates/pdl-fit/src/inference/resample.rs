@@ -1,26 +1,29 @@
-//! From probabilities on one grid to the most probable channel of every voxel of another that fills the same box.
+//! Resampling of probabilities: the most probable channel of every voxel of another grid in the
+//! same box.
 //!
-//! Probabilities are interpolated linearly between voxel centres (half-voxel shifts), constant beyond the outermost, as
-//! PyTorch's `interpolate(mode="trilinear", align_corners=False)` does, and then compared. Where every voxel around a
-//! place gives one channel more than one half, so does any mean of them: there nothing is interpolated, which spares
-//! most of a volume.
+//! Probabilities are interpolated linearly between voxel centres (half-voxel shifts), constant
+//! beyond the outermost, as PyTorch's `interpolate(mode="trilinear", align_corners=False)`, and
+//! then compared. If all eight neighbours give one channel more than one half, so does their mean:
+//! there the interpolation is skipped.
 
 use rayon::prelude::*;
 
-/// Stands for a voxel whose most probable channel has one half or less. (Where it is a channel's own number, its voxels
-/// are interpolated like any.)
+/// Marks a voxel whose highest probability is at most one half. A channel with this number is
+/// interpolated everywhere.
 const UNSURE: u8 = u8::MAX;
 
-/// Where the voxels of an axis lie on another axis: between two of its voxels, and how near the second.
+/// Position of a voxel on another axis: two neighbours, and the weight of the second.
 struct Place {
     below: usize,
     above: usize,
     share: f32,
 }
 
-/// The most probable channel of every voxel of a grid of `to` (z, y, x), in C order; the first of several.
+/// Most probable channel of every voxel of a grid of shape `to` (z, y, x), in C order; the first in
+/// a tie.
 ///
-/// `p` are probabilities (z, y, x, channel) in C order on a grid of `from` (z, y, x); there are at most 256 channels.
+/// `p` holds probabilities (z, y, x, channel) in C order on a grid of shape `from` (z, y, x), with
+/// at most 256 channels.
 pub fn most_probable(p: &[f32], channels: usize, from: [usize; 3], to: [usize; 3]) -> Vec<u8> {
     let sure: Vec<u8> = p.par_chunks(channels).map(sure_channel).collect();
     let [zs, ys, xs]: [Vec<Place>; 3] = std::array::from_fn(|axis| places(from[axis], to[axis]));
@@ -46,7 +49,7 @@ pub fn most_probable(p: &[f32], channels: usize, from: [usize; 3], to: [usize; 3
     found
 }
 
-/// Sums up the probabilities of the eight voxels around a place by their weights.
+/// Adds the weighted probabilities of the eight neighbours of a position to `sums` (channel).
 fn interpolate(p: &[f32], rows: [usize; 4], [z, y, x]: [&Place; 3], sums: &mut [f32]) {
     sums.fill(0.0);
     let weights = |place: &Place| [1.0 - place.share, place.share];
@@ -64,7 +67,7 @@ fn sure_channel(p: &[f32]) -> u8 {
     if p[usize::from(channel)] > 0.5 { channel } else { UNSURE }
 }
 
-/// The first of the highest.
+/// Index of the first maximum.
 fn highest(p: &[f32]) -> u8 {
     let better = |best: usize, at: usize| if p[at] > p[best] { at } else { best };
     (1..p.len()).fold(0, better) as u8
@@ -86,7 +89,7 @@ mod tests {
     use super::*;
     use tch::{Device, Kind, Tensor};
 
-    /// PyTorch's own interpolation, and then the highest channel; nothing where two are as good as the same.
+    /// PyTorch's interpolation and the most probable channel; `None` for a near tie.
     fn by_libtorch(p: &Tensor, to: [usize; 3]) -> Vec<Option<u8>> {
         let whole = p.permute([3, 0, 1, 2]).unsqueeze(0).upsample_trilinear3d(
             to.map(|n| n as i64),

@@ -1,10 +1,10 @@
-//! Sliding-window inference: probabilities of whole cases from windows of the patch's size, and
-//! their Dice on the original grid.
+//! Sliding-window inference: probabilities of whole cases from windows of the patch size, and their
+//! Dice on the original grid.
 //!
-//! Instance norm divides by the statistics of what it is given, so a network is right on fields of
-//! view that it was trained on and not on larger ones. Windows overlap by half along every axis
-//! that is longer than they are, in planes as in volumes, and are averaged by a Gaussian weight, as
-//! what a window says near its faces is worth less (nnU-Net).
+//! Instance norm uses the statistics of its input, so a network is accurate on the field of view of
+//! its training and not on larger ones. Windows overlap by half along every axis that is longer
+//! than they are, in planes as in volumes. Their average has Gaussian weights, as predictions are
+//! less accurate near the faces of a window (nnU-Net).
 
 use std::ops::Range;
 
@@ -23,30 +23,30 @@ use crate::model::weights::Weights;
 
 /// Standard deviation of a window's weight along an axis, as a fraction of its side (nnU-Net).
 const WINDOW_SIGMA: f64 = 0.125;
-/// The least weight of a voxel; the middle of a window has 1.
+/// Minimum weight of a voxel; the centre of a window has weight 1.
 const LEAST_WEIGHT: f64 = 1e-3;
-/// Voxels of the windows that go through the network at once; a larger window goes alone.
+/// Largest number of voxels of a batch of windows; a larger window is its own batch.
 const BATCH_VOXELS: usize = 131_072;
 
-/// Applies a network to whole cases.
+/// Sliding-window inference on whole cases.
 #[derive(Debug)]
 pub struct Predictor<'a> {
-    /// The network.
+    /// Architecture.
     pub net: &'a UNet,
-    /// Its values.
+    /// Weights, usually the EMA.
     pub weights: &'a Weights,
-    /// Sides (z, y, x) of a window in voxels: those of the patches of the network's last training
-    /// step; z is 1 for planes.
+    /// Window size (z, y, x) in voxels: the patch size of the network's last training step; z is 1
+    /// for planes.
     pub window: [usize; 3],
-    /// Where it runs.
+    /// Device of the weights.
     pub device: Device,
 }
 
 impl Predictor<'_> {
-    /// Dice over held-out cases, on their original grids.
+    /// Dice of validation or test cases, on their original grids.
     ///
     /// # Errors
-    /// [`crate::FitError::Torch`] when libtorch refuses.
+    /// [`crate::FitError::Torch`] if libtorch fails.
     pub fn dice(&self, cases: &[EvalCase]) -> Result<CohortDice> {
         let of_case = |held_out: &EvalCase| {
             let prediction = self.channels(&held_out.case, &held_out.stored.to_ras())?;
@@ -56,11 +56,12 @@ impl Predictor<'_> {
         Ok(CohortDice::of(all, self.net.plan().classes as usize - 1))
     }
 
-    /// The most probable channel of every voxel of the RAS+ grid `whole`, of which the case holds
-    /// all or a box; background beyond that.
+    /// Most probable channel of every voxel (z, y, x) of the RAS+ grid `whole`, of which the case
+    /// covers all or a box; background outside.
     ///
     /// # Errors
-    /// [`FitError::Torch`] when libtorch refuses; [`FitError::Folder`] when the case is no part of the grid.
+    /// [`FitError::Torch`] if libtorch fails; [`FitError::Folder`] if the case is not part of the
+    /// grid.
     pub fn channels(&self, case: &Case, whole: &Grid) -> Result<Vec<u8>> {
         let part = VoxelBox::filled_by(whole, &case.grid).ok_or_else(|| {
             let what =
@@ -71,15 +72,14 @@ impl Predictor<'_> {
         Ok(part.put_back(self.in_box(case, [z, y, x])?, whole.shape, 0))
     }
 
-    /// The most probable channel of every voxel of a grid of `shape` (z, y, x) that fills the
-    /// case's box.
+    /// Most probable channel of every voxel of a grid of `shape` (z, y, x) over the case's box.
     fn in_box(&self, case: &Case, shape: [usize; 3]) -> Result<Vec<u8>> {
         let batch = (BATCH_VOXELS / self.window.iter().product::<usize>()).max(1);
         let p = self.probabilities(case, batch)?;
         Ok(resample::most_probable(&p, self.net.plan().classes as usize, case.shape, shape))
     }
 
-    /// Probabilities (z, y, x, channel) of a case's voxels, in C order, from `batch` windows at a
+    /// Probabilities (z, y, x, channel) of a case's voxels in C order, from `batch` windows at a
     /// time.
     fn probabilities(&self, case: &Case, batch: usize) -> Result<Vec<f32>> {
         let _no_grad = tch::no_grad_guard();
@@ -99,10 +99,10 @@ impl Predictor<'_> {
         Ok(p)
     }
 
-    /// Probabilities (channel, z, y, x) in the windows that begin at `starts`, in their order.
+    /// Probabilities (channel, z, y, x) of the windows at `starts`, in their order.
     ///
-    /// Wherever a window holds the case's padding value alone the network's answer is the same: it
-    /// is computed once a case and kept in `of_padding`.
+    /// Windows that contain the case's padding value only have equal probabilities, which are
+    /// computed once per case and stored in `of_padding`.
     fn of_windows(
         &self,
         case: &Case,
@@ -133,8 +133,7 @@ impl Predictor<'_> {
         Ok(is_padding.iter().filter_map(of_window).collect())
     }
 
-    /// Probabilities (channel, z, y, x) of windows, whose voxels (z, y, x) lie one window after
-    /// another.
+    /// Probabilities (channel, z, y, x) of windows, whose voxels (z, y, x) are concatenated.
     fn forward(&self, voxels: &[f32]) -> Result<Vec<Tensor>> {
         if voxels.is_empty() {
             return Ok(Vec::new());
@@ -151,18 +150,18 @@ impl Predictor<'_> {
     }
 }
 
-/// Where windows lie in a volume that is padded on both sides to no less than one of them. All axes
-/// are z, y, x.
+/// Window positions in a volume that is padded on both sides to at least one window. All axes are
+/// z, y, x.
 #[derive(Debug)]
 struct Tiling {
     window: [usize; 3],
-    /// The sides of the volume.
+    /// Shape of the volume.
     shape: [usize; 3],
-    /// The sides of the padded volume.
+    /// Shape of the padded volume.
     size: [usize; 3],
-    /// Where the volume begins in the padded one.
+    /// Origin of the volume in the padded one.
     pad: [usize; 3],
-    /// Where windows begin in the padded volume, in C order.
+    /// Origins of the windows in the padded volume, in C order.
     starts: Vec<[usize; 3]>,
 }
 
@@ -180,20 +179,20 @@ impl Tiling {
         Self { window, shape, size, pad, starts }
     }
 
-    /// Where a window begins in the volume.
+    /// Origin of a window relative to the volume.
     fn origin(&self, start: [usize; 3]) -> [isize; 3] {
         std::array::from_fn(|axis| start[axis] as isize - self.pad[axis] as isize)
     }
 
-    /// The planes of the padded volume from the first of these windows, which come in C order, to
-    /// the end of the last.
+    /// Planes of the padded volume from the start of the first of these windows, which are in C
+    /// order, to the end of the last.
     fn planes(&self, starts: &[[usize; 3]]) -> Range<usize> {
         let (first, last) = (starts.first().copied().unwrap_or_default(), starts.last());
         first[0]..last.map_or(first[0], |last| last[0] + self.window[0])
     }
 
-    /// The weight (z, y, x) of a window's voxels: a Gaussian around its middle; 1 where no windows
-    /// overlap, so that a plane that one window holds gets what the network says of it, to the last
+    /// Weight (z, y, x) of a window's voxels: a Gaussian around its centre; 1 if no windows
+    /// overlap, so that a plane covered by one window has the network's probabilities to the last
     /// bit.
     fn weight(&self, device: Device) -> Result<Tensor> {
         let overlap = (0..3).any(|axis| self.window[axis] > 1 && self.window[axis] < self.size[axis]);
@@ -202,7 +201,7 @@ impl Tiling {
     }
 }
 
-/// A Gaussian (z, y, x) around the middle of a window, in C order.
+/// A Gaussian (z, y, x) around the centre of a window, in C order.
 fn gaussian(window: [usize; 3]) -> Vec<f32> {
     let along = |side: usize| -> Vec<f64> {
         let (middle, sigma) = ((side as f64 - 1.0) / 2.0, WINDOW_SIGMA * side as f64);
@@ -218,8 +217,7 @@ fn gaussian(window: [usize; 3]) -> Vec<f32> {
     weight
 }
 
-/// Where windows begin along an axis so that they cover `size` voxels, each overlapping the next by
-/// half or more.
+/// Window origins along an axis that cover `size` voxels; neighbours overlap by at least half.
 fn starts(size: usize, window: usize) -> Vec<usize> {
     let last = size - window;
     let mut starts: Vec<usize> = (0..last).step_by((window / 2).max(1)).collect();
@@ -227,8 +225,8 @@ fn starts(size: usize, window: usize) -> Vec<usize> {
     starts
 }
 
-/// The planes of a padded volume that windows are being added to. It moves along z, so that memory
-/// is bounded by a window's depth or a batch of planes.
+/// Sliding buffer of planes to which windows are added. It moves along z, so that memory is bounded
+/// by a window's depth or a batch of planes.
 #[derive(Debug)]
 struct Slab<'a> {
     tiling: &'a Tiling,
@@ -240,14 +238,14 @@ struct Slab<'a> {
 }
 
 impl<'a> Slab<'a> {
-    /// No planes yet.
+    /// An empty buffer.
     fn new(tiling: &'a Tiling, channels: i64, device: Device) -> Result<Self> {
         let [_, y, x] = tiling.size.map(|n| n as i64);
         let empty = |shape: &[i64]| Tensor::f_zeros(shape, (Kind::Float, device));
         Ok(Self { tiling, planes: 0..0, sums: empty(&[channels, 0, y, x])?, weights: empty(&[0, y, x])? })
     }
 
-    /// Adds the probabilities (channel, z, y, x) of the window that begins at `start`.
+    /// Adds the probabilities (channel, z, y, x) of the window at `start`.
     fn add(&self, start: [usize; 3], p: &Tensor, weight: &Tensor) -> Result<()> {
         let start = [start[0] - self.planes.start, start[1], start[2]];
         let _ = part(&self.sums, 1, start, self.tiling.window)?.f_addcmul_(p, weight)?;
@@ -255,9 +253,9 @@ impl<'a> Slab<'a> {
         Ok(())
     }
 
-    /// Goes on to `planes`, which begin within the present ones or right behind them. Those that
-    /// are left get no more windows: the mean probabilities (z, y, x, channel) of the volume's
-    /// voxels in them are appended to `p`.
+    /// Moves to `planes`, which start within the current ones or directly after them. Planes that
+    /// leave the buffer are complete: the mean probabilities (z, y, x, channel) of their voxels in
+    /// the volume are appended to `p`.
     fn move_to(&mut self, planes: Range<usize>, p: &mut Vec<f32>) -> Result<()> {
         if planes == self.planes {
             return Ok(());
@@ -285,8 +283,7 @@ impl<'a> Slab<'a> {
     }
 }
 
-/// Sums over planes along `axis` without the first `left` of them, with zeros behind up to
-/// `planes`.
+/// Drops the first `left` planes along `axis`, and pads with zeros to `planes`.
 fn moved(sums: &Tensor, axis: i64, left: i64, planes: usize) -> Result<Tensor> {
     let mut shape = sums.size();
     let held = shape[axis as usize] - left;
@@ -295,7 +292,7 @@ fn moved(sums: &Tensor, axis: i64, left: i64, planes: usize) -> Result<Tensor> {
     Ok(Tensor::f_cat(&[sums.f_narrow(axis, left, held)?, zeros], axis)?)
 }
 
-/// The view of `size` voxels from `start` on, along three axes from `axis` on.
+/// View of `size` voxels from `start` on, along three axes from `axis` on.
 fn part(t: &Tensor, axis: i64, start: [usize; 3], size: [usize; 3]) -> Result<Tensor> {
     let mut view = t.shallow_clone();
     for (i, (start, size)) in start.into_iter().zip(size).enumerate() {
@@ -313,8 +310,8 @@ mod tests {
     const CLASSES: i64 = 3;
     const FLOAT: (Kind, Device) = (Kind::Float, Device::Cpu);
 
-    /// Of `shape` (x, y, z), brighter from row to row and plane to plane, so that every window has
-    /// statistics of its own.
+    /// A case of `shape` (x, y, z), brighter from row to row and plane to plane, so that every
+    /// window has its own statistics.
     fn case(shape: [usize; 3]) -> Case {
         let [nx, ny, _] = shape;
         let voxel = |v: usize| (v % 7) as f32 * 0.3 + (v / nx % ny + 2 * (v / (nx * ny))) as f32;
@@ -334,8 +331,7 @@ mod tests {
         Predictor { net, weights, window, device: Device::Cpu }
     }
 
-    /// What a network says of images (N, 1, z, y, x), by one forward pass: probabilities (N,
-    /// channel, z, y, x).
+    /// Probabilities (N, channel, z, y, x) of images (N, 1, z, y, x) from one forward pass.
     fn one_forward((net, weights): &(UNet, Weights), images: &Tensor) -> Tensor {
         let _no_grad = tch::no_grad_guard();
         let mut shape = images.size();
@@ -348,8 +344,8 @@ mod tests {
         if net.plan().dims == 2 { p.unsqueeze(2) } else { p }
     }
 
-    /// A case's image (z, y, x), padded evenly with its minimum to no less than a window, and where
-    /// it begins.
+    /// A case's image (z, y, x), padded evenly with its minimum to at least a window, and its
+    /// origin.
     fn padded(case: &Case, window: [usize; 3]) -> (Tensor, [usize; 3]) {
         let missing: [usize; 3] = std::array::from_fn(|axis| window[axis].saturating_sub(case.shape[axis]));
         let around: Vec<i64> =
@@ -358,13 +354,13 @@ mod tests {
         (image.pad(around, "constant", f64::from(case.padding)), missing.map(|n| n / 2))
     }
 
-    /// Probabilities (z, y, x, channel) in C order as a row.
+    /// Probabilities (z, y, x, channel) in C order as a flat vector.
     fn row(p: &Tensor, start: [usize; 3], shape: [usize; 3]) -> Vec<f32> {
         let p = part(p, 1, start, shape).unwrap().permute([1, 2, 3, 0]).contiguous();
         Vec::try_from(p.view(-1)).unwrap()
     }
 
-    /// The weighted mean of what the network says of every window by itself.
+    /// Weighted mean of the network's probabilities for every single window.
     fn mean_of_windows(
         network: &(UNet, Weights),
         case: &Case,
@@ -491,10 +487,10 @@ mod tests {
             assert_eq!(of_windows.len(), tiling.starts.len());
             assert!(same > tiling.starts.len() / 3 && same < tiling.starts.len(), "{same}");
             let skipping = predictor.probabilities(&case, 64).unwrap();
-            // Nothing is padded here: with another value for it no window counts as such.
+            // Disables the shortcut for windows of padding: no window has this value.
             case.padding = f32::MIN;
             let all = predictor.probabilities(&case, 64).unwrap();
-            // Not to the last bit: libtorch rounds otherwise in batches of other sizes.
+            // libtorch rounds differently if the batch size differs.
             assert!(farthest(&skipping, &all) < 1e-5, "{}", farthest(&skipping, &all));
             let of_padding = predictor.forward(&vec![-3.0; window.iter().product()]).unwrap();
             assert!(of_padding[0].equal(&kept));

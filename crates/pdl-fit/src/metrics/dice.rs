@@ -1,9 +1,15 @@
-//! Dice of label maps, per case and label, and over a cohort.
+//! Dice coefficient of label maps, per case and label, and over a cohort.
 
-/// Dice of each label (channels 1, 2, ...; background left out) of one case, `2|A and B| / (|A| + |B|)`.
+/// Dice `2
+/// A and B
+///  / (
+/// A
+///  +
+/// B
+/// )` of each label (channels 1, 2, ...) of one case.
 ///
-/// `prediction` and `truth` are channel indices of the same voxels. Nothing where the label is absent from
-/// both or was not annotated; 0 where it is absent from one.
+/// `prediction` and `truth` are the channels of the same voxels. `None` if the label is absent from
+/// both or not annotated; 0 if it is absent from one.
 pub fn per_label(prediction: &[u8], truth: &[u8], annotated: &[bool]) -> Vec<Option<f64>> {
     let mut both = vec![0_u64; annotated.len()];
     let mut sizes = vec![0_u64; annotated.len()];
@@ -19,19 +25,19 @@ pub fn per_label(prediction: &[u8], truth: &[u8], annotated: &[bool]) -> Vec<Opt
     (1..annotated.len()).map(dice).collect()
 }
 
-/// Dice of a cohort.
+/// Mean Dice over a cohort.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CohortDice {
-    /// Mean over the cases for each label, in label order; NaN where no case counts.
+    /// Mean over the cases for each label, in label order; NaN if no case counts.
     pub labels: Vec<f64>,
-    /// Mean over the labels that count; NaN when none does.
+    /// Mean over the labels that count; NaN if none does.
     pub mean: f64,
-    /// The cases' own, as they came.
+    /// Dice of each case and label, in the order of the cases.
     pub cases: Vec<Vec<Option<f64>>>,
 }
 
 impl CohortDice {
-    /// From the results of [`per_label`] of all cases.
+    /// Means of the results of [`per_label`] for all cases.
     pub fn of(cases: Vec<Vec<Option<f64>>>, labels: usize) -> Self {
         let of_label = |label: usize| mean(cases.iter().filter_map(|case| case[label])).unwrap_or(f64::NAN);
         let labels: Vec<f64> = (0..labels).map(of_label).collect();
@@ -40,7 +46,7 @@ impl CohortDice {
     }
 }
 
-/// The mean; nothing without values.
+/// The arithmetic mean; `None` without values.
 pub(crate) fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
     let (sum, count) = values.fold((0.0, 0_u32), |(sum, count), value| (sum + value, count + 1));
     (count > 0).then(|| sum / f64::from(count))

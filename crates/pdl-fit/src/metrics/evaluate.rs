@@ -1,4 +1,5 @@
-//! How good a run's network is on held-out cases, on their original grids: Dice, surface Dice, HD95 and volumes.
+//! Evaluation of a run on validation or test cases, on their original grids: Dice, surface Dice,
+//! HD95 and volumes.
 
 use std::path::{Path, PathBuf};
 
@@ -17,29 +18,35 @@ use crate::inference::model::Model;
 use crate::metrics::dice::{self, mean};
 use crate::metrics::surface;
 
-/// One case and label.
+/// Metrics of one case and label.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct EvaluationRow {
-    /// Which case.
+    /// Identifier in the manifest.
     pub case_id: String,
-    /// The label's value.
+    /// Value of the label.
     pub label: u16,
-    /// The label's name.
+    /// Name of the label.
     pub name: String,
-    /// 2|A and B| / (|A| + |B|); null where the label is absent from both, or was not looked for.
+    /// Dice 2
+    /// A and B
+    ///  / (
+    /// A
+    ///  +
+    /// B
+    /// ); null if the label is absent from both or not annotated.
     pub dice: Option<f64>,
-    /// The share of both surfaces that lies within the tolerance of the other.
+    /// Fraction of both surfaces within the tolerance of the other.
     pub surface_dice: Option<f64>,
-    /// The larger of the two directed 95th percentiles of surface distances, mm; the image's diagonal where one of
-    /// the two is empty.
+    /// Larger of the two directed 95th percentiles of surface distances, mm; the image diagonal if
+    /// one surface is empty.
     pub hd95_mm: Option<f64>,
-    /// Volume of the label as it was drawn, ml.
+    /// Volume of the reference segmentation, ml.
     pub drawn_ml: f64,
     /// Volume of the prediction, ml.
     pub predicted_ml: f64,
 }
 
-/// The table's columns.
+/// Columns of the table.
 pub fn schema() -> Schema {
     use DataType::{Float64, UInt16, Utf8};
     Schema::new(vec![
@@ -54,12 +61,12 @@ pub fn schema() -> Schema {
     ])
 }
 
-/// Means over the cases.
+/// Mean metrics over the cases.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct EvaluationSummary {
-    /// The label's name; "mean" for the mean over the labels.
+    /// Name of the label; "mean" for the mean over the labels.
     pub name: String,
-    /// Cases that count.
+    /// Number of cases that count.
     pub cases: usize,
     /// Mean Dice.
     pub dice: Option<f64>,
@@ -69,36 +76,37 @@ pub struct EvaluationSummary {
     pub hd95_mm: Option<f64>,
 }
 
-/// What an evaluation found.
+/// Result of an evaluation.
 #[derive(Debug)]
 pub struct Evaluation {
-    /// A row for every case and label.
+    /// One row per case and label.
     pub rows: Vec<EvaluationRow>,
-    /// Means, by label and then over all.
+    /// Means for each label, then over the labels.
     pub summary: Vec<EvaluationSummary>,
-    /// The table's file.
+    /// File of the table.
     pub file: PathBuf,
-    /// The folder of the predicted label maps.
+    /// Folder of the predicted label maps.
     pub predictions: PathBuf,
 }
 
-/// The tolerance of surface Dice when none is given, mm.
+/// Default tolerance of surface Dice, mm.
 pub fn default_tolerance_mm(modality: Modality) -> f64 {
     if modality == Modality::CT { 3.0 } else { 1.0 }
 }
 
-/// The table's name inside the run's folder.
+/// Name of the table in a run's folder.
 pub fn file_name(split: Split) -> String {
     format!("evaluation-{split}.parquet")
 }
 
-/// Applies the network to every case of a split, and writes `RUN/evaluation-SPLIT.parquet` and
-/// `RUN/predictions/SPLIT/CASE.nii.gz`, label maps on the original grids.
+/// Predicts every case of a split, and writes `RUN/evaluation-SPLIT.parquet` and the label maps
+/// `RUN/predictions/SPLIT/CASE.nii.gz` on the original grids.
 ///
-/// `out` is the curation folder (or fold) that the run was trained on.
+/// `out` is the curation folder (or fold) of the run.
 ///
 /// # Errors
-/// [`FitError`] when the folder is not what it was, a case cannot be read, or a file cannot be written.
+/// [`FitError`] if the folder has changed since training, a case cannot be read, or a file cannot
+/// be written.
 pub fn evaluate(
     model: &Model,
     run: &Path,

@@ -1,21 +1,22 @@
-//! How far the surfaces of two masks lie apart.
+//! Surface distances between two masks.
 //!
-//! A mask's surface are its voxels with a face neighbour outside it, or beyond the volume; a distance goes from voxel
-//! centre to voxel centre, in millimetres. So do MONAI's `compute_hausdorff_distance` and `compute_surface_dice`.
+//! The surface of a mask consists of its voxels with a face neighbour outside the mask or the
+//! volume; distances are between voxel centres, in millimetres. These are the definitions of
+//! MONAI's `compute_hausdorff_distance` and `compute_surface_dice`.
 
-/// Distances between two surfaces.
+/// Metrics of the distance between two surfaces.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SurfaceDistances {
-    /// The larger of the two directed 95th percentiles, mm.
+    /// Larger of the two directed 95th percentiles, mm.
     pub hd95_mm: f64,
-    /// The share of both surfaces that lies within the tolerance of the other.
+    /// Fraction of both surfaces within the tolerance of the other.
     pub surface_dice: f64,
 }
 
-/// Compares two masks of `shape` (z, y, x, C order) with voxels of `spacing_mm` (z, y, x).
+/// Compares two masks of `shape` (z, y, x, C order) with a spacing of `spacing_mm` (z, y, x).
 ///
-/// When one of them is empty the distance is the volume's diagonal and nothing is within the tolerance; when both are,
-/// there is nothing to compare.
+/// If one mask is empty, the distance is the volume's diagonal and the surface Dice 0; if both are,
+/// the result is `None`.
 pub fn compare(
     a: &[bool],
     b: &[bool],
@@ -52,7 +53,7 @@ pub fn compare(
     })
 }
 
-/// The first and the last index along z, y, x that a mask holds.
+/// First and last index along z, y, x of the voxels in a mask.
 fn bounds(mask: &[bool], [_, ny, nx]: [usize; 3]) -> Option<([usize; 3], [usize; 3])> {
     let mut found: Option<([usize; 3], [usize; 3])> = None;
     for (index, _) in mask.iter().enumerate().filter(|(_, inside)| **inside) {
@@ -77,8 +78,8 @@ fn crop(mask: &[bool], [_, ny, nx]: [usize; 3], first: [usize; 3], size: [usize;
     cropped
 }
 
-/// The voxels of a mask with a face neighbour that is not of it. The box holds the whole mask, so what lies beyond it
-/// is outside.
+/// Voxels of a mask with a face neighbour outside it. The box contains the whole mask, so voxels
+/// beyond the box are outside.
 fn surface(mask: &[bool], size: [usize; 3]) -> Vec<bool> {
     let [nz, ny, nx] = size;
     let inside = |z: usize, y: usize, x: usize| z < nz && y < ny && x < nx && mask[(z * ny + y) * nx + x];
@@ -86,7 +87,7 @@ fn surface(mask: &[bool], size: [usize; 3]) -> Vec<bool> {
     for z in 0..nz {
         for y in 0..ny {
             for x in 0..nx {
-                // Wrapping below 0 leads far beyond the box.
+                // An index that wraps below 0 is beyond the box.
                 let neighbours = [
                     (z.wrapping_sub(1), y, x),
                     (z + 1, y, x),
@@ -102,8 +103,8 @@ fn surface(mask: &[bool], size: [usize; 3]) -> Vec<bool> {
     on
 }
 
-/// The squared distance of every voxel to the nearest one of `on`, mm^2: lower envelopes of parabolas along each axis
-/// in turn (Felzenszwalb and Huttenlocher 2012).
+/// Squared distance of every voxel to the nearest voxel of `on`, mm^2: lower envelopes of parabolas
+/// along one axis after the other (Felzenszwalb and Huttenlocher 2012).
 fn squared_distances(on: &[bool], size: [usize; 3], spacing_mm: [f64; 3]) -> Vec<f64> {
     let mut squared: Vec<f64> = on.iter().map(|on| if *on { 0.0 } else { f64::INFINITY }).collect();
     let stride = [size[1] * size[2], size[2], 1];
@@ -118,11 +119,11 @@ fn squared_distances(on: &[bool], size: [usize; 3], spacing_mm: [f64; 3]) -> Vec
     squared
 }
 
-/// Room for the transform of one line of voxels.
+/// Buffers for the transform of one line of voxels.
 struct Line {
     spacing_mm: f64,
     values: Vec<f64>,
-    /// Voxels whose parabolas make up the envelope, and from where on, in mm, each does.
+    /// Voxels whose parabolas form the envelope, each with the start of its part in mm.
     envelope: Vec<(usize, f64)>,
 }
 
@@ -161,7 +162,7 @@ impl Line {
     }
 }
 
-/// A quantile of sorted values, linear between them (NumPy's default).
+/// Quantile of sorted values, interpolated linearly (NumPy's default).
 fn percentile(sorted: &[f64], share: f64) -> f64 {
     let place = share * (sorted.len() as f64 - 1.0);
     let below = place.floor() as usize;
@@ -175,7 +176,7 @@ mod tests {
 
     const SHAPE: [usize; 3] = [14, 20, 24];
 
-    /// An ellipsoid: voxels (z, y, x) whose centres lie within radii around a centre.
+    /// An ellipsoid: voxels (z, y, x) whose centres are within radii around a centre.
     fn ellipsoid(centre: [f64; 3], radii: [f64; 3]) -> Vec<bool> {
         let [nz, ny, nx] = SHAPE;
         let mut mask = Vec::new();

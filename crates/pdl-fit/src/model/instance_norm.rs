@@ -1,12 +1,12 @@
-//! Instance norm (Ulyanov et al. 2016) and leaky ReLU in one kernel on the CPU, forwards and backwards.
+//! Instance norm (Ulyanov et al. 2016) and leaky ReLU in one CPU kernel, forward and backward.
 //!
-//! libtorch's own norm takes a third of a training step on activations that lie channels-last, so a
-//! [`Tape`] cuts libtorch's graph at every norm: what goes in ends one part of the graph, what
-//! comes out begins the next, and [`Tape::backward`] carries the gradient over the cut, the last
-//! cut first. libtorch frees a part of the graph once it has gone through it, so no part may lead
-//! into two others: activations that are used on both sides of a norm, as those of a shortcut, are
-//! cut from what made them by [`Tape::branch`]. Sums are taken over pieces of a fixed size in a
-//! fixed order, so that any number of threads gives the same bits.
+//! libtorch's norm is slow on channels-last activations. A [`Tape`] therefore cuts libtorch's graph
+//! at every norm: the input of a norm ends one part of the graph, its output starts the next, and
+//! [`Tape::backward`] carries the gradient across the cuts, the last cut first. libtorch frees a
+//! part of the graph after its backward pass, so no part may lead into two others: activations that
+//! are used on both sides of a norm, as those of a shortcut, are cut from their producer by
+//! [`Tape::branch`]. Sums run over blocks of a fixed size in a fixed order, so that any number of
+//! threads gives the same bits.
 
 use std::cell::RefCell;
 
@@ -17,43 +17,43 @@ use tch::{Device, Kind, Tensor};
 use crate::error::Result;
 use crate::model::memory_format;
 
-/// Added to the variance.
+/// Added to the variance before the square root.
 pub const EPSILON: f64 = 1e-5;
-/// The slope of a leaky ReLU below zero.
+/// Negative slope of the leaky ReLU.
 pub const SLOPE: f64 = 0.01;
-/// Channels that are worked on together where there are as many: a vector's worth.
+/// Channels per vector operation, if there are as many.
 const LANES: usize = 16;
-/// Numbers of a piece, about: what a core's own cache holds twice.
+/// Approximate number of values of a piece, the unit of work of a thread; two fit a core's cache.
 const PIECE: usize = 1 << 15;
-/// Pixels that are summed up in float32 before they are added in float64.
+/// Pixels whose float32 sum is added to the float64 sum.
 const BLOCK: usize = 64;
 
-/// What a norm does beside normalising.
+/// Affine part and activation of a norm.
 #[derive(Debug)]
 pub struct ScaleShift {
-    /// A factor (C).
+    /// Factor per channel (C).
     pub scale: Tensor,
-    /// A summand (C).
+    /// Offset per channel (C).
     pub shift: Tensor,
-    /// The slope below zero that follows: 1 for none.
+    /// Negative slope of the leaky ReLU that follows; 1 disables it.
     pub slope: f64,
 }
 
-/// Where libtorch's graph is cut.
+/// Cuts of libtorch's graph in the order of the forward pass.
 #[derive(Debug, Default)]
 pub struct Tape(RefCell<Vec<Cut>>);
 
 #[derive(Debug)]
 struct Cut {
-    /// What went in (N * pixels * C), the end of its part of the graph.
+    /// Input (N * pixels * C), the end of its part of the graph.
     input: Tensor,
-    /// What came out (N * pixels * C), the beginning of the next.
+    /// Output (N * pixels * C), the start of the next part.
     output: Tensor,
-    /// What lies between; nothing where what went in came out.
+    /// The norm between them; none for a branch, whose output equals its input.
     norm: Option<Normalised>,
 }
 
-/// A norm as it was applied.
+/// A norm with the statistics of its forward pass.
 #[derive(Debug)]
 struct Normalised {
     affine: ScaleShift,
@@ -61,7 +61,7 @@ struct Normalised {
     shape: Shape,
 }
 
-/// Activations that lie as (N, pixels, C).
+/// Shape of activations in memory order (N, pixels, C).
 #[derive(Clone, Copy, Debug)]
 struct Shape {
     pixels: usize,
@@ -74,30 +74,30 @@ impl Shape {
         Self { pixels: size[2..].iter().product::<i64>() as usize, channels: size[1] as usize }
     }
 
-    /// Numbers of a sample.
+    /// Values per sample of the batch.
     fn sample(self) -> usize {
         self.pixels * self.channels
     }
 
-    /// Numbers of a piece: whole pixels.
+    /// Values per piece: a whole number of pixels.
     fn piece(self) -> usize {
         (PIECE / self.channels).max(1) * self.channels
     }
 }
 
-/// Of one sample and channel.
+/// Statistics of one sample and channel.
 #[derive(Clone, Copy, Debug, Default)]
 struct Moments {
     mean: f64,
-    /// One over the deviation.
+    /// 1 / sqrt(variance + [`EPSILON`]).
     precision: f64,
 }
 
-/// Normalises activations (N, C, spatial ...) that lie channels-last on the CPU. With a `tape` the result is the
-/// beginning of a new graph, and the tape knows how to go on beyond it.
+/// Normalises activations (N, C, spatial ...) that are channels-last on the CPU. With a `tape` the
+/// result starts a new part of the graph.
 ///
 /// # Errors
-/// [`crate::FitError::Torch`] when libtorch refuses.
+/// [`crate::FitError::Torch`] if libtorch fails.
 pub fn forward(x: &Tensor, affine: ScaleShift, tape: Option<&Tape>) -> Result<Tensor> {
     let shape = Shape::of(x);
     let input = memory_format::to_channels_last(x)?;
@@ -120,12 +120,12 @@ pub fn forward(x: &Tensor, affine: ScaleShift, tape: Option<&Tape>) -> Result<Te
 }
 
 impl Tape {
-    /// The same activations (N, C, spatial ...), channels-last, as the beginning of a new graph:
-    /// for those that several parts of the network use. Nothing is copied where they lie
-    /// channels-last; without a gradient they are returned as they are.
+    /// The activations (N, C, spatial ...), channels-last, as the start of a new part of the graph,
+    /// for activations with several consumers. Channels-last input is not copied; without a
+    /// gradient it is returned unchanged.
     ///
     /// # Errors
-    /// [`crate::FitError::Torch`] when libtorch refuses.
+    /// [`crate::FitError::Torch`] if libtorch fails.
     pub fn branch(&self, x: &Tensor) -> Result<Tensor> {
         if !x.requires_grad() {
             return Ok(x.shallow_clone());
@@ -137,10 +137,10 @@ impl Tape {
         Ok(result)
     }
 
-    /// Adds the gradient of `loss` (a scalar) to those of all parameters that lead to it.
+    /// Accumulates the gradient of `loss` (a scalar) in all parameters that it depends on.
     ///
     /// # Errors
-    /// [`crate::FitError::Torch`] when libtorch refuses.
+    /// [`crate::FitError::Torch`] if libtorch fails.
     pub fn backward(self, loss: &Tensor) -> Result<()> {
         loss.f_backward()?;
         let mut cuts = self.0.into_inner();
@@ -149,8 +149,8 @@ impl Tape {
             if !outer.defined() {
                 continue;
             }
-            // These products have the gradients that were found, so that libtorch takes them on
-            // from there.
+            // The derivatives of these products are the computed gradients, so that libtorch
+            // continues the backward pass from them.
             let outer = outer.f_contiguous()?;
             let Some(norm) = &cut.norm else {
                 cut.input.f_dot(&outer)?.f_backward()?;
@@ -166,8 +166,9 @@ impl Tape {
 }
 
 impl Normalised {
-    /// From the gradient of what came out, those of what went in and of factor and summand. With the normalised value n
-    /// and the gradient g before factor and summand, that of what went in is a (g - mean(g) - n mean(g n)).
+    /// Gradients of input, factor and offset from the gradient of the output. With the normalised
+    /// value n, the slope a = factor * precision and the output's gradient g, the input's gradient
+    /// is a (g - mean(g) - n mean(g n)).
     fn gradients(&self, input: &Tensor, outer: &Tensor) -> Result<(Tensor, [Tensor; 2])> {
         let Self { affine, moments, shape } = self;
         let (shape, channels) = (*shape, shape.channels);
@@ -199,7 +200,7 @@ impl Normalised {
     }
 }
 
-/// What a gradient has beside a g, as a line over what went in.
+/// The terms of the input's gradient besides a g, as a line over the input.
 fn inner_lines(moments: &[Moments], lines: &[Line], sums: &[[f64; 2]], pixels: f64) -> Vec<Line> {
     let of = |((moments, line), [g, deviations]): ((&Moments, &Line), &[f64; 2])| {
         let a = f64::from(line.a);
@@ -209,14 +210,14 @@ fn inner_lines(moments: &[Moments], lines: &[Line], sums: &[[f64; 2]], pixels: f
     moments.iter().zip(lines).zip(sums).map(of).collect()
 }
 
-/// y = a x + b of one sample and channel.
+/// The line y = a x + b of one sample and channel.
 #[derive(Clone, Copy, Debug, Default)]
 struct Line {
     a: f32,
     b: f32,
 }
 
-/// For every sample and channel.
+/// Scale and offset of every sample and channel as a line over the input.
 fn lines(moments: &[Moments], scale: &[f32], shift: &[f32]) -> Vec<Line> {
     let channels = scale.iter().zip(shift).cycle();
     let line = |(Moments { mean, precision }, (&scale, &shift)): (&Moments, (&f32, &f32))| {
@@ -226,7 +227,8 @@ fn lines(moments: &[Moments], scale: &[f32], shift: &[f32]) -> Vec<Line> {
     moments.iter().zip(channels).map(line).collect()
 }
 
-/// A sum of two figures for every sample and channel; `add` adds those of a piece (from place `start` of `sample` on).
+/// Two sums for every sample and channel. `add` gets a sample, the start and length of a piece of
+/// it as indices of values, and the sums to which it adds.
 fn summed(
     len: usize,
     shape: Shape,
@@ -253,7 +255,8 @@ fn summed(
     total
 }
 
-/// Has `write` fill `out` piece by piece, from place `start` of `sample` on.
+/// Fills `out` piece by piece. `write` gets a sample, the start of the piece as an index of values,
+/// and the piece.
 fn filled(out: &mut [f32], shape: Shape, write: impl Fn(usize, usize, &mut [f32]) + Sync) {
     let (sample, piece) = (shape.sample(), shape.piece());
     out.par_chunks_mut(sample).enumerate().for_each(|(number, of_sample)| {
@@ -264,13 +267,14 @@ fn filled(out: &mut [f32], shape: Shape, write: impl Fn(usize, usize, &mut [f32]
     });
 }
 
-/// Something that is done to a few neighbouring channels of every pixel of a piece.
+/// An operation on neighbouring channels of every pixel of a piece.
 trait Work {
-    /// Does it to `L` channels from `first` on. Inlined into code for the machine's own vectors.
+    /// Applies it to `L` channels from `first` on. Inlined so that it compiles for the machine's
+    /// vector units.
     fn run<const L: usize>(&mut self, first: usize);
 }
 
-/// Does the work to all channels.
+/// Applies `work` to all channels, in vectors of [`LANES`] where possible.
 fn to_all(channels: usize, work: &mut impl Work) {
     Arch::new().dispatch(
         #[inline(always)]
@@ -289,7 +293,7 @@ fn to_all(channels: usize, work: &mut impl Work) {
 
 /// Mean and precision of every sample and channel.
 fn moments(x: &[f32], shape: Shape) -> Vec<Moments> {
-    // Deviations from a sample's first pixel: small numbers keep their digits.
+    // Deviations from a sample's first pixel keep their digits if the mean is large.
     let origin = |sample: usize| &x[sample * shape.sample()..][..shape.channels];
     let sums = summed(x.len(), shape, |sample, start, len, sums| {
         let part = &x[start..start + len];
@@ -305,7 +309,7 @@ fn moments(x: &[f32], shape: Shape) -> Vec<Moments> {
     sums.iter().enumerate().map(of).collect()
 }
 
-/// Adds up deviations from `origin` and their squares.
+/// Sums deviations from `origin` and their squares.
 struct AddDeviations<'a> {
     part: &'a [f32],
     origin: &'a [f32],
@@ -337,7 +341,7 @@ impl Work for AddDeviations<'_> {
     }
 }
 
-/// Writes a x + b of every pixel, less steep below zero.
+/// Writes leaky ReLU(a x + b) for every pixel.
 struct Apply<'a> {
     part: &'a [f32],
     out: &'a mut [f32],
@@ -360,7 +364,7 @@ impl Work for Apply<'_> {
     }
 }
 
-/// Adds up the gradient behind the leaky ReLU, and its product with deviations from the mean.
+/// Sums the gradient before the leaky ReLU, and its product with deviations from the mean.
 struct AddGradients<'a> {
     part: &'a [f32],
     outer: &'a [f32],
@@ -395,7 +399,7 @@ impl Work for AddGradients<'_> {
     }
 }
 
-/// Writes the gradient of what went in: a g + u x + w with the gradient g behind the leaky ReLU.
+/// Writes the gradient of the input: a g + u x + w with the gradient g before the leaky ReLU.
 struct Spread<'a> {
     part: &'a [f32],
     outer: &'a [f32],
@@ -421,7 +425,7 @@ impl Work for Spread<'_> {
     }
 }
 
-/// What the gradients of one sample are made with, by channel.
+/// Lines of the gradients of one sample, by channel.
 #[derive(Clone, Copy)]
 struct OfSample<'a> {
     lines: &'a [Line],
@@ -430,13 +434,13 @@ struct OfSample<'a> {
     slope: f32,
 }
 
-/// The gradient behind the leaky ReLU that follows a x + b.
+/// Gradient before the leaky ReLU that follows a x + b.
 #[inline(always)]
 fn behind(x: f32, outer: f32, line: Line, slope: f32) -> f32 {
     if x * line.a + line.b > 0.0 { outer } else { outer * slope }
 }
 
-/// The first `L`.
+/// The first `L` values as an array.
 #[inline(always)]
 fn copied<T: Copy + Default, const L: usize>(from: &[T]) -> [T; L] {
     let mut all = [T::default(); L];
@@ -444,31 +448,32 @@ fn copied<T: Copy + Default, const L: usize>(from: &[T]) -> [T; L] {
     all
 }
 
-/// The numbers of a parameter (C).
+/// Values of a parameter (C) in host memory.
 fn numbers(t: &Tensor) -> Result<Vec<f32>> {
     let mut values = vec![0.0; t.numel()];
     t.f_detach()?.f_copy_data(&mut values, t.numel())?;
     Ok(values)
 }
 
-/// The numbers of a contiguous tensor on the CPU.
+/// Values of a contiguous float32 tensor on the CPU.
 #[expect(
     unsafe_code,
     reason = "the kernel works where libtorch's numbers lie: copies would cost as much as it saves"
 )]
 fn floats(t: &Tensor) -> &[f32] {
     assert!(is_plain(t));
-    // SAFETY: numel() float32 lie there one after the other, as is asserted, as long as `t` lives, and nothing writes
-    // to them meanwhile: libtorch runs on this thread only, and `floats_mut` is called on fresh tensors.
+    // SAFETY: the tensor is contiguous float32, as asserted, and holds numel() values as long as
+    // `t` lives. Nothing writes to them meanwhile: libtorch runs on this thread only, and
+    // `floats_mut` is called on fresh tensors.
     unsafe { std::slice::from_raw_parts(t.data_ptr().cast::<f32>(), t.numel()) }
 }
 
-/// The numbers of a tensor that was just made and that nobody else has.
+/// Mutable values of a tensor without other references.
 #[expect(unsafe_code, reason = "as for `floats`")]
 #[expect(clippy::mut_from_ref, reason = "a tensor is a handle")]
 fn floats_mut(fresh: &Tensor) -> &mut [f32] {
     assert!(is_plain(fresh));
-    // SAFETY: as for `floats`; both callers have made the tensor for this alone.
+    // SAFETY: as for `floats`; both callers have just allocated the tensor.
     unsafe { std::slice::from_raw_parts_mut(fresh.data_ptr().cast::<f32>(), fresh.numel()) }
 }
 
@@ -480,7 +485,7 @@ fn is_plain(t: &Tensor) -> bool {
 mod tests {
     use super::*;
 
-    /// Activations, factor and summand with gradients; the mean is far from zero.
+    /// Activations, factor and offset with gradients; the mean is far from zero.
     fn example(shape: &[i64]) -> [Tensor; 3] {
         tch::manual_seed(5);
         let options = (Kind::Float, Device::Cpu);
@@ -496,7 +501,7 @@ mod tests {
         ((a - b).abs().max() / b.abs().max()).double_value(&[])
     }
 
-    /// Against libtorch's group norm, with a channel a group, and its leaky ReLU.
+    /// Compared with libtorch's group norm, one channel per group, and its leaky ReLU.
     #[test]
     fn values_and_gradients_are_those_of_libtorch() {
         for (shape, slope) in [
@@ -508,7 +513,7 @@ mod tests {
             let [x, scale, shift] = example(&shape);
             let weights = Tensor::randn(shape.as_slice(), (Kind::Float, Device::Cpu));
             let square = |x: &Tensor| x * x; // something before the cut
-            // In float64: in float32 libtorch loses digits where the mean is large.
+            // In float64, as libtorch loses digits in float32 if the mean is large.
             let exact = |t: &Tensor| t.detach().to_kind(Kind::Double).set_requires_grad(true);
             let [x64, scale64, shift64] = [&x, &scale, &shift].map(exact);
             let theirs = square(&x64).group_norm(shape[1], Some(&scale64), Some(&shift64), EPSILON, false);

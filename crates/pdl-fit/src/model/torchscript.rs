@@ -1,10 +1,11 @@
-//! A trained network as TorchScript: one file that libtorch and Python's `torch.jit.load` run without pdl.
+//! Export of a trained network as TorchScript, which libtorch and Python's `torch.jit.load` run
+//! without pdl.
 //!
-//! The module takes prepared images, float32 (N, 1, y, x) or (N, 1, z, y, x) in RAS+ order with sides that are multiples
-//! of [`NetworkPlan::stride`](crate::model::unet::NetworkPlan::stride), and gives logits (N, classes, ...) on the same grid.
-//! Larger images than the run's patches go through it in windows of the patch's size, whose probabilities are averaged
-//! ([`predictor`](crate::inference::sliding_window)).
-//! How images are prepared, and which label each channel is, stands in the run's `run.json`.
+//! The module takes prepared images, float32 (N, 1, y, x) or (N, 1, z, y, x) in RAS+ orientation
+//! whose sides are multiples of [`NetworkPlan::stride`](crate::model::unet::NetworkPlan::stride),
+//! and returns logits (N, classes, ...) on the same grid. Images larger than the patch size are
+//! segmented by [`sliding_window`](crate::inference::sliding_window). `run.json` of the run has the
+//! preparation of images and the label of each channel.
 
 use std::path::Path;
 
@@ -15,21 +16,21 @@ use crate::inference::model::Model;
 use crate::model::unet::UNet;
 use crate::model::weights::Weights;
 
-/// The file's usual name inside a run's folder.
+/// Default name of the file in a run's folder.
 pub const FILE: &str = "network.pt";
 
-/// Writes the network of a run as TorchScript, whole or not at all.
+/// Writes the network of a run as TorchScript, atomically.
 ///
 /// # Errors
-/// [`FitError`] when libtorch cannot follow the network or the file cannot be written.
+/// [`FitError`] if libtorch cannot trace the network or the file cannot be written.
 pub fn write(model: &Model, path: &Path) -> Result<()> {
     let (net, weights) = model.network();
     let module = traced(net, weights)?;
     pdl_store::atomic::write_with(path, |temporary| Ok(module.save(temporary)?))
 }
 
-/// The network as libtorch saw it work on one image. All sizes that are numbers in it, the zeros added where a side is
-/// odd among them, are those of this image, so its sides are multiples of the stride.
+/// Traces the network on one image. Constants of the trace, such as the padding of odd sides, are
+/// those of this image, so its sides are multiples of the stride.
 fn traced(net: &UNet, weights: &Weights) -> Result<CModule> {
     let (plan, weights) = (net.plan(), weights.frozen()?); // they become constants, which have no gradients
     let side = 2 * plan.stride() as i64;
@@ -56,7 +57,8 @@ mod tests {
     use crate::model::unet::{NetworkPlan, Norm};
     use tch::IValue;
 
-    /// Written, read again, and given images of other sizes than the one that was traced.
+    /// Largest difference of the logits after a round trip through the file, for images of other
+    /// sizes than the traced one.
     fn difference(plan: NetworkPlan, shape: &[i64]) -> f64 {
         let net = UNet::new(plan);
         let weights = Weights::new(net.parameters(), 5, Device::Cpu).unwrap();
@@ -74,7 +76,7 @@ mod tests {
             assert_eq!(a.size(), b.size());
             (a - b).abs().max().double_value(&[])
         };
-        // libtorch's own norms keep fewer digits than ours.
+        // libtorch's norms have fewer digits than those of this crate.
         assert!(apart(&logits, &net.forward(&weights, &images).unwrap()) < 1e-4);
         apart(&logits, &net.forward_traced(&weights, &images).unwrap())
     }

@@ -1,8 +1,8 @@
-//! The U-Net (Ronneberger et al. 2015): per level two of convolution, norm, leaky ReLU, with a sum around both
-//! where residual is asked for (He et al. 2016); max-pooling down, transposed convolution up, skips by
-//! concatenation, a 1-wide convolution as the head, and one for every coarser level where deep supervision is
-//! asked for (Lee et al. 2015). Kernels and strides differ by axis where voxels are thicker along one
-//! (Isensee et al. 2021).
+//! U-Net (Ronneberger et al. 2015). Each level has two blocks of convolution, norm and leaky ReLU,
+//! with an optional residual connection around both (He et al. 2016). Max-pooling leads down,
+//! transposed convolution up; skip connections concatenate. The head is a convolution with a 1-wide
+//! kernel; deep supervision adds one at every coarser level but the coarsest (Lee et al. 2015).
+//! Kernels and strides adapt to anisotropic voxels (Isensee et al. 2021).
 
 use clap::ValueEnum;
 use schemars::JsonSchema;
@@ -13,25 +13,26 @@ use crate::error::Result;
 use crate::model::instance_norm::{self, EPSILON, SLOPE, ScaleShift, Tape};
 use crate::model::weights::{Init, Parameter, Weights};
 
-/// How fast a batch norm's running figures follow (PyTorch's default).
+/// Momentum of a batch norm's running statistics (PyTorch's default).
 const BATCH_MOMENTUM: f64 = 0.1;
 
-/// Over what activations are normalised.
+/// Normalisation layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Norm {
-    /// Every sample and channel by itself (Ulyanov et al. 2016).
+    /// Instance norm: statistics of each sample and channel (Ulyanov et al. 2016).
     Instance,
-    /// Every channel over the batch (Ioffe and Szegedy 2015); faster on a CPU.
+    /// Batch norm: statistics of each channel over the batch (Ioffe and Szegedy 2015); faster on a
+    /// CPU.
     Batch,
 }
 
-/// What makes one U-Net differ from another.
+/// Architecture of a U-Net.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NetworkPlan {
-    /// 2 for planes (y, x), 3 for volumes (z, y, x).
+    /// Spatial dimensions: 2 for planes (y, x), 3 for volumes (z, y, x).
     pub dims: usize,
-    /// Channels of the finest level; every level below has twice those of the one above.
+    /// Channels of the finest level, doubled at each coarser level.
     pub width: i64,
     /// Number of levels, the finest included.
     pub depth: usize,
@@ -39,21 +40,21 @@ pub struct NetworkPlan {
     pub inputs: i64,
     /// Output channels: background and one for each label.
     pub classes: i64,
-    /// Over what activations are normalised.
+    /// Normalisation layer.
     pub norm: Norm,
-    /// Whether every level adds what it gets to what it makes.
+    /// Whether each block's input is added to its output.
     pub residual: bool,
-    /// Whether coarser levels learn from the labels directly, too.
+    /// Whether coarser levels of the decoder contribute to the loss.
     pub deep_supervision: bool,
-    /// Along z, y, x: the first level (0 is the finest) that is halved on the way down. Above it, kernels are 1
-    /// wide along that axis, below 3.
+    /// Along z, y, x: the first level (0 is the finest) that is halved on the way down. Kernels
+    /// along the axis are 1 wide above that level and 3 wide from it on.
     pub first_halved: [usize; 3],
-    /// Along z, y, x: how often the side is halved.
+    /// Along z, y, x: number of halvings.
     pub halvings: [usize; 3],
 }
 
 impl NetworkPlan {
-    /// One input channel, instance norm, and every axis halved from level to level.
+    /// A network with one input channel and instance norm whose axes are all halved at every level.
     pub fn plain(dims: usize, width: i64, depth: usize, classes: i64) -> Self {
         Self {
             dims,
@@ -69,22 +70,22 @@ impl NetworkPlan {
         }
     }
 
-    /// Channels of a level, 0 being the finest.
+    /// Channels of a level; level 0 is the finest.
     pub fn channels(&self, level: usize) -> i64 {
         self.width << level
     }
 
-    /// The coarsest level's longest voxel side in voxels of the input: sizes that are multiples of it lose nothing.
+    /// Largest downsampling factor of an axis. Sides that are multiples of it need no padding.
     pub fn stride(&self) -> usize {
         1 << self.axes().map(|axis| self.halvings[axis]).max().unwrap_or(0)
     }
 
-    /// The network's axes, as indices of (z, y, x).
+    /// Spatial axes of the network as indices of (z, y, x).
     fn axes(&self) -> std::ops::Range<usize> {
         3 - self.dims..3
     }
 
-    /// By how much each axis shrinks from a level to the next.
+    /// Downsampling factor of each axis between `level` and the next coarser one.
     pub fn strides(&self, level: usize) -> Vec<i64> {
         let halved = |axis: usize| {
             (self.first_halved[axis]..self.first_halved[axis] + self.halvings[axis]).contains(&level)
@@ -92,25 +93,25 @@ impl NetworkPlan {
         self.axes().map(|axis| if halved(axis) { 2 } else { 1 }).collect()
     }
 
-    /// The width of a level's kernels along each axis.
+    /// Kernel size of a level along each axis.
     pub fn kernel(&self, level: usize) -> Vec<i64> {
         self.axes().map(|axis| if level >= self.first_halved[axis] { 3 } else { 1 }).collect()
     }
 }
 
-/// A U-Net: knows its parameters and how they act, holds no values.
+/// Forward pass of a U-Net; [`Weights`] hold the values of its parameters.
 #[derive(Clone, Copy, Debug)]
 pub struct UNet {
     plan: NetworkPlan,
 }
 
 impl UNet {
-    /// The network of a plan.
+    /// A U-Net of this architecture.
     pub fn new(plan: NetworkPlan) -> Self {
         Self { plan }
     }
 
-    /// Its plan.
+    /// The architecture.
     pub fn plan(&self) -> &NetworkPlan {
         &self.plan
     }
@@ -127,7 +128,8 @@ impl UNet {
         for level in (0..plan.depth - 1).rev() {
             let (fine, coarse) = (plan.channels(level), plan.channels(level + 1));
             let name = format!("decoder.{level}.up.weight");
-            // A transposed kernel is (in, out, ...): each output voxel sees one tap of every input channel.
+            // A transposed kernel is (in, out, ...): each output voxel sees one tap of every input
+            // channel.
             declare(&mut all, name, shape(coarse, fine, &plan.strides(level)), Init::He);
             self.declare_level(&mut all, "decoder", level, 2 * fine);
         }
@@ -140,7 +142,7 @@ impl UNet {
         all
     }
 
-    /// The levels that learn from the labels: the finest, and with deep supervision all but the coarsest.
+    /// Levels with a head: the finest, and with deep supervision all but the coarsest.
     fn heads(&self) -> std::ops::Range<usize> {
         0..if self.plan.deep_supervision { (self.plan.depth - 1).max(1) } else { 1 }
     }
@@ -166,16 +168,16 @@ impl UNet {
         }
     }
 
-    /// Logits (N, classes, spatial ...) of images (N, inputs, spatial ...), channels-last; every spatial side
-    /// is at least the plan's stride. Batch norms use their running figures.
+    /// Logits (N, classes, spatial ...) of images (N, inputs, spatial ...), channels-last. Every
+    /// side must be at least the network's stride. Batch norms use their running statistics.
     ///
     /// # Errors
-    /// [`crate::FitError`] when the weights are another network's or memory ends.
+    /// [`crate::FitError`] if the weights belong to another network or memory is exhausted.
     pub fn forward(&self, weights: &Weights, images: &Tensor) -> Result<Tensor> {
         self.applied(weights, images, Mode::Applied)
     }
 
-    /// As [`UNet::forward`], by operations of libtorch alone.
+    /// As [`UNet::forward`], with libtorch's operations only, for tracing.
     ///
     /// # Errors
     /// As [`UNet::forward`].
@@ -188,8 +190,8 @@ impl UNet {
         pass.logits(images, 0..1)?.pop().ok_or_else(|| missing("head"))
     }
 
-    /// The logits of all levels that learn from the labels, the finest first, each on its own grid. Batch norms
-    /// use the batch's figures and move their running ones. [`Weights::gradient`] needs the tape.
+    /// Logits of all levels with a head, the finest first, each on its own grid. Batch norms use
+    /// the batch's statistics and update their running ones. [`Weights::gradient`] needs the tape.
     ///
     /// # Errors
     /// As [`UNet::forward`].
@@ -217,26 +219,26 @@ fn missing(name: &str) -> crate::FitError {
     crate::FitError::Weights { name: name.to_owned(), shape: vec![] }
 }
 
-/// One way through the network.
+/// One forward pass.
 struct Pass<'a> {
     plan: &'a NetworkPlan,
     weights: &'a Weights,
     mode: Mode<'a>,
 }
 
-/// What a way through the network is for.
+/// Purpose of a forward pass.
 #[derive(Clone, Copy)]
 enum Mode<'a> {
-    /// Gradients, by this tape.
+    /// Training: norms are recorded on this tape.
     Training(&'a Tape),
-    /// Logits.
+    /// Inference.
     Applied,
-    /// Logits, by operations that libtorch can write down.
+    /// Inference with operations that libtorch can trace.
     Traced,
 }
 
 impl Pass<'_> {
-    /// The logits of the levels `heads`, the coarsest first.
+    /// Logits of the levels `heads`, the coarsest first.
     fn logits(&self, images: &Tensor, heads: std::ops::Range<usize>) -> Result<Vec<Tensor>> {
         let mut x = self.level("encoder", 0, images)?;
         let mut skips = Vec::new();
@@ -281,18 +283,18 @@ impl Pass<'_> {
         } else {
             y.f_add(&self.convolve(x, self.weights.get(&format!("{name}.shortcut.weight"))?, None)?)?
         };
-        // Other levels and a head may use it, each in a part of its own.
+        // Another level and a head may use it, each in its own part of the graph.
         self.branch(&y.f_leaky_relu_()?)
     }
 
-    /// Whether norms of these activations are those of [`norm`], which cut the graph.
+    /// Whether [`crate::model::instance_norm`] normalises these activations, which cuts the graph.
     fn has_own_norm(&self, x: &Tensor) -> bool {
         self.plan.norm == Norm::Instance
             && !matches!(self.mode, Mode::Traced)
             && (x.device(), x.kind()) == (Device::Cpu, Kind::Float)
     }
 
-    /// Activations that several parts of a graph use which is cut at its norms.
+    /// Cuts the graph for activations that several of its parts use.
     fn branch(&self, x: &Tensor) -> Result<Tensor> {
         match self.mode {
             Mode::Training(tape) if self.has_own_norm(x) => tape.branch(x),
@@ -300,7 +302,7 @@ impl Pass<'_> {
         }
     }
 
-    /// Convolution and norm, and leaky ReLU (slope below zero: 0.01) where it is wanted.
+    /// Convolution and norm, with leaky ReLU if `leaky`.
     fn block(&self, name: &str, x: &Tensor, leaky: bool) -> Result<Tensor> {
         let get = |part: &str| self.weights.get(&format!("{name}.{part}"));
         let x = self.convolve(x, get("conv.weight")?, None)?;
@@ -312,7 +314,8 @@ impl Pass<'_> {
             return instance_norm::forward(&x, affine, tape);
         }
         let mut y = match (self.plan.norm, self.mode) {
-            // One group per channel is instance norm; unlike f_instance_norm it keeps channels-last memory.
+            // One group per channel is instance norm; unlike f_instance_norm it preserves
+            // channels-last memory.
             (Norm::Instance, _) => x.f_group_norm(x.size()[1], Some(scale), Some(shift), EPSILON, true)?,
             (Norm::Batch, mode) => {
                 let (mean, variance) = (Some(get("norm.mean")?), Some(get("norm.variance")?));
@@ -332,7 +335,7 @@ impl Pass<'_> {
         Ok(if leaky { y.f_leaky_relu_()? } else { y })
     }
 
-    /// Keeps every side: zeros are added around.
+    /// Convolution with zero padding that preserves every side.
     fn convolve(&self, x: &Tensor, kernel: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
         let one = vec![1; self.plan.dims];
         let padding: Vec<i64> = kernel.size()[2..].iter().map(|side| side / 2).collect();
@@ -351,7 +354,7 @@ impl Pass<'_> {
         })
     }
 
-    /// Undoes [`Pass::pool`], to the sides of `like`: where they are odd, the last voxels get no input.
+    /// Transposed convolution to the sides of `like`; the last voxels of odd sides get zeros.
     fn upsample(&self, x: &Tensor, level: usize, like: &Tensor) -> Result<Tensor> {
         let kernel = self.weights.get(&format!("decoder.{level}.up.weight"))?;
         let n = self.plan.dims;
@@ -432,8 +435,8 @@ mod tests {
         assert!(logits[0].equal(&net.forward(&weights, &images(&[16, 24])).unwrap()));
     }
 
-    /// Loss and gradient of a training step of a network; float64 takes libtorch's own norms, whose
-    /// graph has no cuts.
+    /// Loss and gradient of one training step. In float64 the norms are libtorch's, whose graph has
+    /// no cuts.
     fn step(plan: NetworkPlan, sides: &[i64], kind: Kind) -> (f64, Tensor) {
         let net = UNet::new(plan);
         let weights = Weights::new(net.parameters(), 3, Device::Cpu).unwrap().to_kind(kind).unwrap();
@@ -447,9 +450,9 @@ mod tests {
         (loss.double_value(&[]), weights.gradient(&loss, tape).unwrap().to_kind(Kind::Double))
     }
 
-    /// Against libtorch's automatic differentiation in float64, to 1e-4 of the gradient's norm:
-    /// every combination of norm, residual blocks, deep supervision and dimensions; a first level
-    /// as wide as the image adds it as it is.
+    /// Compared with libtorch's automatic differentiation in float64, to 1e-4 of the gradient norm,
+    /// for every combination of norm, residual blocks, deep supervision and dimensions; a first
+    /// level as wide as the image has an identity shortcut.
     #[test]
     fn gradients_are_those_of_libtorch_for_every_network() {
         let both = [false, true];

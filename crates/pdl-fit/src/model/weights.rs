@@ -1,5 +1,5 @@
-//! The parameters of a network: named tensors that share one flat buffer, so that an optimiser step or a
-//! running average is a handful of operations on one tensor.
+//! Parameters of a network: named tensors that share one flat buffer, so that an optimiser step or
+//! an EMA update is a few operations on one tensor.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -11,40 +11,40 @@ use crate::error::{FitError, Result};
 use crate::model::instance_norm::Tape;
 use crate::model::memory_format;
 
-/// How a parameter begins.
+/// Initialisation of a parameter.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Init {
-    /// Normal with deviation sqrt(2 / fan-in) (He et al. 2015).
+    /// Normal distribution with standard deviation sqrt(2 / fan-in) (He et al. 2015).
     He,
-    /// A constant.
+    /// All elements have this value.
     Constant(f64),
 }
 
-/// One parameter of a network.
+/// Declaration of one parameter of a network.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Parameter {
-    /// Its name, unique in the network.
+    /// Name, unique in the network.
     pub name: String,
-    /// Its shape; kernels are (out, in, kernel axes ...).
+    /// Shape; kernels are (out, in, kernel axes ...).
     pub shape: Vec<i64>,
-    /// How it begins.
+    /// Initial values.
     pub init: Init,
-    /// Whether it has a gradient; a batch norm's running figures have none.
+    /// Whether the parameter has a gradient; the running statistics of a batch norm have none.
     pub trained: bool,
 }
 
 impl Parameter {
-    /// How many numbers it has.
+    /// Number of elements.
     pub fn len(&self) -> i64 {
         self.shape.iter().product()
     }
 
-    /// Whether it has none.
+    /// Whether the parameter has no elements.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Whether weight decay applies: to kernels, not to biases and norms.
+    /// Whether weight decay applies: to kernels, but not to biases and norms.
     pub fn decays(&self) -> bool {
         self.shape.len() > 1
     }
@@ -59,10 +59,10 @@ pub struct Weights {
 }
 
 impl Weights {
-    /// Fresh values; the same `seed` gives the same ones.
+    /// Initial values, which depend on `seed` alone.
     ///
     /// # Errors
-    /// [`FitError::Torch`] when libtorch refuses.
+    /// [`FitError::Torch`] if libtorch fails.
     pub fn new(parameters: Vec<Parameter>, seed: u64, device: Device) -> Result<Self> {
         let mut random = Random::new(seed, Purpose::Weights, 0);
         let mut values = Vec::new();
@@ -83,30 +83,30 @@ impl Weights {
         Ok(Self { parameters, flat, views })
     }
 
-    /// A copy that shares nothing.
+    /// A deep copy.
     ///
     /// # Errors
-    /// [`FitError::Torch`] when libtorch refuses.
+    /// [`FitError::Torch`] if libtorch fails.
     pub fn duplicate(&self) -> Result<Self> {
         Self::from_flat(self.parameters.clone(), self.flat.f_detach_copy()?)
     }
 
-    /// A copy that has no gradients.
+    /// A deep copy without gradients.
     ///
     /// # Errors
-    /// [`FitError::Torch`] when libtorch refuses.
+    /// [`FitError::Torch`] if libtorch fails.
     pub fn frozen(&self) -> Result<Self> {
         let frozen = |parameter: &Parameter| Parameter { trained: false, ..parameter.clone() };
         Self::from_flat(self.parameters.iter().map(frozen).collect(), self.flat.f_detach_copy()?)
     }
 
-    /// A copy of another precision.
+    /// A copy in another precision.
     #[cfg(test)]
     pub(crate) fn to_kind(&self, kind: tch::Kind) -> Result<Self> {
         Self::from_flat(self.parameters.clone(), self.flat.f_detach_copy()?.f_to_kind(kind)?)
     }
 
-    /// All values as one tensor (P), sharing memory with the parameters: to change it is to change them.
+    /// All values as one tensor (P) that shares memory with the parameters.
     pub fn flat(&self) -> Tensor {
         self.flat.shallow_clone()
     }
@@ -116,19 +116,19 @@ impl Weights {
         &self.parameters
     }
 
-    /// The parameter of a name, sharing memory.
+    /// The parameter `name`, sharing memory.
     ///
     /// # Errors
-    /// [`FitError::Weights`] when there is none.
+    /// [`FitError::Weights`] if there is none.
     pub fn get(&self, name: &str) -> Result<&Tensor> {
         self.views.get(name).ok_or_else(|| FitError::Weights { name: name.to_owned(), shape: vec![] })
     }
 
-    /// The gradient of `loss` (a scalar), whose way through the network is on the `tape`, in the order of
-    /// [`Weights::flat`]; zero for what is not trained.
+    /// Gradient (P) of `loss` (a scalar) in the order of [`Weights::flat`]; zero for parameters
+    /// that are not trained. `tape` is that of the forward pass.
     ///
     /// # Errors
-    /// [`FitError::Torch`] when libtorch refuses.
+    /// [`FitError::Torch`] if libtorch fails.
     pub fn gradient(&self, loss: &Tensor, tape: Tape) -> Result<Tensor> {
         self.views.values().for_each(|leaf| leaf.shallow_clone().zero_grad());
         tape.backward(loss)?;
@@ -143,10 +143,10 @@ impl Weights {
         Ok(Tensor::f_cat(&parts, 0)?)
     }
 
-    /// Writes all parameters as safetensors, whole or not at all.
+    /// Writes all parameters as safetensors, atomically.
     ///
     /// # Errors
-    /// [`FitError`] when the file cannot be written.
+    /// [`FitError`] if the file cannot be written.
     pub fn save(&self, path: &Path) -> Result<()> {
         let mut named = Vec::new();
         for parameter in &self.parameters {
@@ -159,7 +159,7 @@ impl Weights {
     /// Reads all parameters from safetensors.
     ///
     /// # Errors
-    /// [`FitError`] when the file is missing or does not fit.
+    /// [`FitError`] if the file is missing or does not match `parameters`.
     pub fn load(parameters: Vec<Parameter>, path: &Path, device: Device) -> Result<Self> {
         let named: HashMap<String, Tensor> = Tensor::read_safetensors(path)?.into_iter().collect();
         let mut parts = Vec::new();
@@ -173,7 +173,8 @@ impl Weights {
     }
 }
 
-/// Appends the first values of a parameter. Drawn here and not by libtorch, whose generator is one for all threads.
+/// Appends the initial values of a parameter. libtorch's generator is not used, as all threads
+/// share it.
 fn initial(parameter: &Parameter, random: &mut Random, values: &mut Vec<f32>) {
     let mut value = || match parameter.init {
         Init::Constant(value) => value,

@@ -1,25 +1,26 @@
-//! Dice + cross-entropy for cases in which only some labels were annotated.
+//! Dice + cross-entropy loss for partially annotated cases.
 //!
-//! Where a label was not looked for, "background" in the label map means "background or that label". The
-//! probability of such a background is the sum over background and the labels that were not annotated
-//! (marginal loss: Fang and Yan 2020, arXiv 2001.07482), and the Dice term leaves those labels out.
+//! If a label is not annotated, "background" in the label map means "background or that label". The
+//! probability of such a background is the sum over background and the labels that are not
+//! annotated (marginal loss: Fang and Yan 2020, arXiv 2001.07482), and the Dice term ignores those
+//! labels.
 
 use tch::{Kind, Reduction, Tensor};
 
 use crate::error::Result;
 
-/// Keeps the Dice of an absent label finite (nnU-Net's smoothing).
+/// Smoothing term that keeps the Dice of an absent label finite (nnU-Net).
 const SMOOTHING: f64 = 1e-5;
 
-/// Mean cross-entropy over all pixels plus one minus the mean soft Dice, a scalar.
+/// Mean cross-entropy over all voxels plus one minus the mean soft Dice, a scalar.
 ///
-/// `logits` (N, C, spatial ...) with background as channel 0; `target` (N, spatial ...) int64 channel
-/// indices; `annotated` (N, C) float, 1 where the case was searched for the channel's label and for
-/// background. Dice sums over the whole batch, as single planes often lack a label; it averages over the
-/// labels that at least one case of the batch was searched for.
+/// `logits` (N, C, spatial ...) with background as channel 0; `target` (N, spatial ...) int64
+/// channel indices; `annotated` (N, C) float, 1 where the case was annotated for the channel's
+/// label and for background. Dice sums over the whole batch, as single planes often lack a label,
+/// and averages over the labels that are annotated in at least one case of the batch.
 ///
 /// # Errors
-/// [`crate::FitError::Torch`] when libtorch refuses.
+/// [`crate::FitError::Torch`] if libtorch fails.
 pub fn dice_cross_entropy(logits: &Tensor, target: &Tensor, annotated: &Tensor) -> Result<Tensor> {
     let all_annotated = annotated.f_min()?.f_double_value(&[])? > 0.5;
     let log_p = logits.f_log_softmax(1, Kind::Float)?;
@@ -29,11 +30,12 @@ pub fn dice_cross_entropy(logits: &Tensor, target: &Tensor, annotated: &Tensor) 
     Ok(cross_entropy.f_sub(&dice)?.f_add_scalar(1.0)?)
 }
 
-/// The loss of several levels of a network, the finest first, each on its own grid: every level counts half as
-/// much as the one above, all together as one (nnU-Net). Labels of coarser grids are the nearest ones.
+/// Deep-supervision loss over several levels, the finest first, each on its own grid. The weight
+/// halves from level to level; the weights sum to 1 (nnU-Net). Targets of coarser grids are sampled
+/// by nearest neighbour.
 ///
 /// # Errors
-/// [`crate::FitError::Torch`] when libtorch refuses.
+/// [`crate::FitError::Torch`] if libtorch fails.
 pub fn supervised(logits: &[Tensor], target: &Tensor, annotated: &Tensor) -> Result<Tensor> {
     let all: f64 = (0..logits.len()).map(|level| 0.5_f64.powi(level as i32)).sum();
     let mut total = Tensor::f_zeros([0; 0], (Kind::Float, target.device()))?;
@@ -44,7 +46,7 @@ pub fn supervised(logits: &[Tensor], target: &Tensor, annotated: &Tensor) -> Res
     Ok(total)
 }
 
-/// Labels (N, spatial ...) on a grid of these sides.
+/// Target (N, spatial ...) on a grid of these sides.
 fn coarser(target: &Tensor, sides: &[i64]) -> Result<Tensor> {
     if &target.size()[1..] == sides {
         return Ok(target.shallow_clone());
@@ -57,11 +59,12 @@ fn coarser(target: &Tensor, sides: &[i64]) -> Result<Tensor> {
     Ok(coarse.f_squeeze_dim(1)?.f_to_kind(Kind::Int64)?)
 }
 
-/// Log-probabilities (N, C, spatial ...) whose channel 0 is background or any label not annotated.
+/// Log-probabilities (N, C, spatial ...) whose channel 0 is background or any label that is not
+/// annotated.
 fn merge_unknown(log_p: &Tensor, annotated: &Tensor) -> Result<Tensor> {
     let channels = log_p.size()[1];
     let shape = broadcast_shape(log_p, annotated);
-    // Channels of their own: everything that was annotated, but not background.
+    // Channels with a probability of their own: annotated labels, but not background.
     let own = annotated.f_gt(0.5)?.f_view(shape.as_slice())?;
     let background = Tensor::f_zeros_like(&own.f_narrow(1, 0, 1)?)?;
     let own = Tensor::f_cat(&[background, own.f_narrow(1, 1, channels - 1)?], 1)?;
@@ -69,7 +72,13 @@ fn merge_unknown(log_p: &Tensor, annotated: &Tensor) -> Result<Tensor> {
     Ok(Tensor::f_cat(&[merged, log_p.f_narrow(1, 1, channels - 1)?], 1)?)
 }
 
-/// Mean over the annotated labels of 2 |P T| / (|P| + |T|), background left out; 1 when no label counts.
+/// Mean over the annotated labels of 2
+/// P T
+///  / (
+/// P
+///  +
+/// T
+/// ), without background; 1 if no label counts.
 fn soft_dice(p: &Tensor, target: &Tensor, annotated: &Tensor) -> Result<Tensor> {
     let channels = p.size()[1];
     let truth = p.f_zeros_like()?.f_scatter_value(1, &target.f_unsqueeze(1)?, 1.0)?;
@@ -90,7 +99,7 @@ fn soft_dice(p: &Tensor, target: &Tensor, annotated: &Tensor) -> Result<Tensor> 
     Ok(dice.f_mul(&weight)?.f_sum(Kind::Float)?.f_div_scalar(labels)?)
 }
 
-/// (N, C, 1 ...) with the rank of `like`.
+/// Shape (N, C, 1 ...) with the rank of `like`.
 fn broadcast_shape(like: &Tensor, annotated: &Tensor) -> Vec<i64> {
     annotated.size().into_iter().chain(std::iter::repeat_n(1, like.dim() - 2)).collect()
 }
@@ -112,7 +121,7 @@ mod tests {
         loss.double_value(&[])
     }
 
-    /// Dice + cross-entropy written out, all labels annotated.
+    /// Reference implementation of Dice + cross-entropy with all labels annotated.
     fn plain(logits: &Tensor, target: &Tensor) -> f64 {
         let p = logits.softmax(1, Kind::Double).detach();
         let (mut cross_entropy, mut dice) = (0.0, 0.0);
@@ -170,8 +179,9 @@ mod tests {
         let annotated = Tensor::from_slice(&[1.0_f32, 1.0, 0.0, 1.0, 1.0, 0.0]).view([2, 3]);
         let loss = dice_cross_entropy(&logits, &target, &annotated).unwrap();
         let gradient = Tensor::run_backward(&[&loss], &[&logits], false, false).remove(0);
-        // Moving probability between background and label 2 changes nothing, so the gradients of the two
-        // logits stand in the ratio of their probabilities, and label 2 is not pushed to background.
+        // Moving probability between background and label 2 changes nothing, so the gradients of
+        // the two logits have the ratio of their probabilities, and label 2 is not pushed to
+        // background.
         let p = logits.softmax(1, Kind::Float);
         let ratio = |t: &Tensor| t.select(1, 0) * p.select(1, 2) - t.select(1, 2) * p.select(1, 0);
         assert!(value(&ratio(&gradient).abs().max()) < 1e-6);

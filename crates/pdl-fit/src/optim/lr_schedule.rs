@@ -1,32 +1,33 @@
-//! The rate of a step: a function of the step alone.
+//! Learning-rate schedules: the learning rate as a function of the step alone.
 
 use clap::ValueEnum;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The power of the poly rate (nnU-Net's).
+/// Exponent of the polynomial schedule (nnU-Net).
 const POLY_POWER: f64 = 0.9;
-/// The share of a one-cycle run in which the rate rises (Smith and Topin 2019; PyTorch's default).
+/// Fraction of a one-cycle run in which the learning rate rises (Smith and Topin 2019; PyTorch's
+/// default).
 const RISE: f64 = 0.3;
-/// A one-cycle run begins at the rate divided by this (PyTorch's default).
+/// Ratio of the highest to the initial learning rate of a one-cycle run (PyTorch's default).
 const RISE_FROM: f64 = 25.0;
 
-/// How the rate changes over the run; t runs from 0 to 1.
+/// Learning-rate schedule; t rises from 0 to 1 over the run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Curve {
-    /// (1 - t)^0.9, as nnU-Net.
+    /// Polynomial decay (1 - t)^0.9, as nnU-Net.
     Poly,
-    /// (1 + cos(pi t)) / 2.
+    /// Cosine decay (1 + cos(pi t)) / 2.
     Cosine,
-    /// From a 25th up by a cosine over the first 30% of the steps, then down to 0 by another.
+    /// Rise from 1/25 over the first 30% of the steps, then decay to 0, both along a cosine.
     OneCycle,
-    /// The same all the time.
+    /// Constant learning rate.
     Constant,
 }
 
 impl Curve {
-    /// The share of the highest rate at `t` from 0 to 1.
+    /// Multiple of the highest learning rate at `t` from 0 to 1.
     fn at(self, t: f64) -> f64 {
         let cosine = |t: f64| 0.5 * (1.0 + (std::f64::consts::PI * t).cos());
         match self {
@@ -42,23 +43,24 @@ impl Curve {
     }
 }
 
-/// The rate of every step of a run.
+/// Learning rates of all steps of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Rates {
-    /// The highest rate.
+    /// Highest learning rate.
     pub highest: f64,
-    /// How it changes.
+    /// Schedule between restarts.
     pub curve: Curve,
-    /// Steps in which it rises evenly from near 0 at the start, on top of the curve.
+    /// Warm-up steps: the learning rate of the schedule is multiplied by a factor that rises
+    /// linearly from near 0 to 1.
     pub warm_up: u64,
-    /// The steps (from 0) at which the curve begins anew, ascending, 0 first.
+    /// Steps (from 0) at which the schedule restarts, ascending; the first is 0.
     pub restarts: Vec<u64>,
-    /// Steps of the run.
+    /// Length of the run in steps.
     pub steps: u64,
 }
 
 impl Rates {
-    /// The rate at a step (from 0).
+    /// Learning rate of a step (from 0).
     pub fn at(&self, step: u64) -> f64 {
         let next = self.restarts.partition_point(|&first| first <= step);
         let first = next.checked_sub(1).map_or(0, |last| self.restarts[last]);
@@ -92,7 +94,7 @@ mod tests {
         }
     }
 
-    /// As in Smith and Topin 2019 and PyTorch: from a 25th, up and down by halves of cosines.
+    /// As in Smith and Topin 2019 and PyTorch: from 1/25 up and down along half cosines.
     #[test]
     fn one_cycle_begins_low_and_peaks_at_three_tenths() {
         let rates = rates(Curve::OneCycle, 0, &[0]);

@@ -1,6 +1,7 @@
-//! AdamW and SGD on the flat buffer of the parameters, with clipped gradients, and a running average.
+//! AdamW and SGD on the flat buffer of the parameters, with gradient clipping, and the EMA of the
+//! weights.
 //!
-//! Kept here and not taken from libtorch because its state must be ours to save.
+//! libtorch's optimisers do not expose their state for a checkpoint.
 
 use clap::ValueEnum;
 use schemars::JsonSchema;
@@ -10,25 +11,25 @@ use tch::{Kind, Tensor};
 use crate::error::{FitError, Result};
 use crate::model::weights::Weights;
 
-/// Decay of AdamW's running mean of gradients.
+/// Decay of AdamW's mean of gradients.
 const BETA1: f64 = 0.9;
-/// Decay of AdamW's running mean of squared gradients.
+/// Decay of AdamW's mean of squared gradients.
 const BETA2: f64 = 0.999;
-/// Added to the root of the squared gradients.
+/// Added to the root of AdamW's mean of squared gradients.
 const EPSILON: f64 = 1e-8;
 
-/// How weights follow their gradients.
+/// Optimisation method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Method {
     /// AdamW (Loshchilov and Hutter 2019).
     Adamw,
-    /// Stochastic gradient descent with Nesterov's momentum, as nnU-Net.
+    /// Stochastic gradient descent with Nesterov momentum, as nnU-Net.
     Sgd,
 }
 
 impl Method {
-    /// The rate when none is given.
+    /// Default of the highest learning rate.
     pub fn default_rate(self) -> f64 {
         match self {
             Self::Adamw => 0.003,
@@ -36,7 +37,7 @@ impl Method {
         }
     }
 
-    /// The weight decay when none is given: PyTorch's for AdamW, nnU-Net's for SGD.
+    /// Default weight decay: PyTorch's for AdamW, nnU-Net's for SGD.
     pub fn default_weight_decay(self) -> f64 {
         match self {
             Self::Adamw => 0.01,
@@ -45,55 +46,56 @@ impl Method {
     }
 }
 
-/// What an optimiser is told.
+/// Method and hyperparameters of an optimiser.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct OptimiserConfig {
-    /// How weights follow their gradients.
+    /// AdamW or SGD.
     pub method: Method,
-    /// SGD's momentum.
+    /// Nesterov momentum of SGD.
     pub momentum: f64,
-    /// Weight decay; biases and norms are spared.
+    /// Weight decay of kernels; biases and norms have none.
     pub weight_decay: f64,
-    /// Gradients are scaled down to this norm.
+    /// Maximum gradient norm; larger gradients are scaled down to it.
     pub clip: f64,
 }
 
-/// An optimiser and its state.
+/// An optimiser with its state.
 #[derive(Debug)]
 pub struct Optimiser {
-    choice: OptimiserConfig,
-    /// Named numbers, each like the parameters: AdamW's `mean` and `square`, SGD's `velocity`.
+    config: OptimiserConfig,
+    /// Tensors (P) by name: AdamW's `mean` and `square`, SGD's `velocity`.
     state: Vec<(&'static str, Tensor)>,
-    /// Weight decay for each number: zero for biases and norms.
+    /// Weight decay of each element (P): zero for biases and norms.
     decay: Tensor,
     step: u64,
 }
 
 impl Optimiser {
-    /// For the parameters of `weights`.
+    /// An optimiser for the parameters of `weights`.
     ///
     /// # Errors
-    /// [`FitError::Torch`] when libtorch refuses.
-    pub fn new(weights: &Weights, choice: OptimiserConfig) -> Result<Self> {
+    /// [`FitError::Torch`] if libtorch fails.
+    pub fn new(weights: &Weights, config: OptimiserConfig) -> Result<Self> {
         let flat = weights.flat();
         let part = |p: &crate::model::weights::Parameter| {
-            let decay = if p.decays() { choice.weight_decay } else { 0.0 };
+            let decay = if p.decays() { config.weight_decay } else { 0.0 };
             Tensor::f_full([p.len()], decay, (Kind::Float, flat.device()))
         };
         let parts = weights.parameters().iter().map(part).collect::<std::result::Result<Vec<_>, _>>()?;
-        let names: &[&str] = match choice.method {
+        let names: &[&str] = match config.method {
             Method::Adamw => &["mean", "square"],
             Method::Sgd => &["velocity"],
         };
         let zeros = |name: &&'static str| Ok((*name, flat.f_zeros_like()?));
         let state = names.iter().map(zeros).collect::<Result<Vec<_>>>()?;
-        Ok(Self { choice, state, decay: Tensor::f_cat(&parts, 0)?, step: 0 })
+        Ok(Self { config, state, decay: Tensor::f_cat(&parts, 0)?, step: 0 })
     }
 
-    /// One step against `gradient` (P) at `rate`; gives the gradient's length. Where that is not finite, no step is made.
+    /// Updates the weights with `gradient` (P) at learning rate `rate`; returns the gradient norm
+    /// before clipping. A norm that is not finite leaves weights and state unchanged.
     ///
     /// # Errors
-    /// [`FitError::Torch`] when libtorch refuses.
+    /// [`FitError::Torch`] if libtorch fails.
     pub fn step(&mut self, weights: &Weights, gradient: &Tensor, rate: f64) -> Result<f64> {
         let _no_grad = tch::no_grad_guard();
         let norm = gradient.f_norm()?.f_double_value(&[])?;
@@ -101,9 +103,9 @@ impl Optimiser {
             return Ok(norm);
         }
         self.step += 1;
-        let gradient = gradient.f_mul_scalar((self.choice.clip / (norm + 1e-6)).min(1.0))?;
+        let gradient = gradient.f_mul_scalar((self.config.clip / (norm + 1e-6)).min(1.0))?;
         let mut flat = weights.flat();
-        let change = match self.choice.method {
+        let change = match self.config.method {
             Method::Adamw => self.adamw(&gradient)?.f_add(&flat.f_mul(&self.decay)?)?,
             Method::Sgd => self.sgd(&gradient.f_add(&flat.f_mul(&self.decay)?)?)?,
         };
@@ -120,24 +122,24 @@ impl Optimiser {
         Ok(mean.f_div(&square.f_sqrt()?.f_add_scalar(EPSILON)?)?)
     }
 
-    /// v = momentum v + g; the change is g + momentum v, as PyTorch's SGD with `nesterov`.
+    /// v = momentum v + g; the update is g + momentum v, as PyTorch's SGD with `nesterov`.
     fn sgd(&mut self, gradient: &Tensor) -> Result<Tensor> {
-        let momentum = self.choice.momentum;
+        let momentum = self.config.momentum;
         let velocity = &mut self.state[0].1;
         let _ = velocity.f_mul_scalar_(momentum)?;
         let _ = velocity.f_add_(gradient)?;
         Ok(gradient.f_add(&velocity.f_mul_scalar(momentum)?)?)
     }
 
-    /// Everything that the next step depends on: named numbers like the parameters.
+    /// State for a checkpoint: tensors (P) by name.
     pub fn state(&self) -> &[(&'static str, Tensor)] {
         &self.state
     }
 
-    /// Goes on from a state after `step` steps; `saved` gives the numbers of a name.
+    /// Restores the state after `step` steps; `saved` returns the tensor (P) of a name.
     ///
     /// # Errors
-    /// What `saved` returns, and [`FitError::Torch`] when the numbers do not fit.
+    /// Errors of `saved`, and [`FitError::Weights`] if a shape differs.
     pub fn restore(&mut self, step: u64, saved: impl Fn(&str) -> Result<Tensor>) -> Result<()> {
         for (name, tensor) in &mut self.state {
             copy_into(tensor, &saved(name)?, name)?;
@@ -147,7 +149,7 @@ impl Optimiser {
     }
 }
 
-/// A running average of the weights, which evaluations use: it is steadier than the weights themselves.
+/// Exponential moving average (EMA) of the weights, which is evaluated and saved.
 #[derive(Debug)]
 pub struct Ema {
     weights: Weights,
@@ -155,18 +157,20 @@ pub struct Ema {
 }
 
 impl Ema {
-    /// Begins at `weights`; `decay` is the share that it keeps at each step once it has run for a while.
+    /// Starts at `weights`. `decay` is the weight of the old average in each update, after the
+    /// first steps.
     ///
     /// # Errors
-    /// [`FitError::Torch`] when libtorch refuses.
+    /// [`FitError::Torch`] if libtorch fails.
     pub fn new(weights: &Weights, decay: f64) -> Result<Self> {
         Ok(Self { weights: weights.duplicate()?, decay })
     }
 
-    /// Takes in the weights after `step` steps (from 1); early on it looks back less far.
+    /// Adds the weights after `step` steps (from 1). The decay is at most (1 + step) / (10 + step),
+    /// so that the initial weights fade early on.
     ///
     /// # Errors
-    /// [`FitError::Torch`] when libtorch refuses.
+    /// [`FitError::Torch`] if libtorch fails.
     pub fn update(&mut self, weights: &Weights, step: u64) -> Result<()> {
         let _no_grad = tch::no_grad_guard();
         let step = step as f64;
@@ -175,16 +179,16 @@ impl Ema {
         Ok(())
     }
 
-    /// The averaged weights.
+    /// The EMA of the weights.
     pub fn weights(&self) -> &Weights {
         &self.weights
     }
 }
 
-/// Overwrites `target` with numbers that were saved under `name`.
+/// Overwrites `target` with the saved values of `name`.
 ///
 /// # Errors
-/// [`FitError::Weights`] when the shapes differ, [`FitError::Torch`] when libtorch refuses.
+/// [`FitError::Weights`] if the shapes differ, [`FitError::Torch`] if libtorch fails.
 pub fn copy_into(target: &mut Tensor, saved: &Tensor, name: &str) -> Result<()> {
     if target.size() != saved.size() {
         return Err(FitError::Weights { name: name.to_owned(), shape: target.size() });
@@ -205,7 +209,7 @@ mod tests {
         Weights::new(vec![parameter], 1, Device::Cpu).unwrap()
     }
 
-    fn choice(method: Method) -> OptimiserConfig {
+    fn config(method: Method) -> OptimiserConfig {
         OptimiserConfig { method, momentum: 0.9, weight_decay: 0.5, clip: 1e9 }
     }
 
@@ -213,17 +217,18 @@ mod tests {
     fn adamw_moves_by_the_rate_at_first_and_decays_kernels_only() {
         for (shape, expected) in [(vec![1], 2.0 - 0.1), (vec![1, 1], 2.0 - 0.1 - 0.1 * 0.5 * 2.0)] {
             let weights = one_number(2.0, shape);
-            let mut optimiser = Optimiser::new(&weights, choice(Method::Adamw)).unwrap();
+            let mut optimiser = Optimiser::new(&weights, config(Method::Adamw)).unwrap();
             optimiser.step(&weights, &Tensor::from_slice(&[3.0_f32]), 0.1).unwrap();
             assert!((weights.flat().double_value(&[0]) - expected).abs() < 1e-5);
         }
     }
 
-    /// By hand: g = 3; v = 3, change 3 + 0.9 * 3 = 5.7; then v = 0.9 * 3 + 3 = 5.7, change 3 + 0.9 * 5.7 = 8.13.
+    /// By hand: g = 3; v = 3, update 3 + 0.9 * 3 = 5.7; then v = 0.9 * 3 + 3 = 5.7, update 3 + 0.9
+    /// * 5.7 = 8.13.
     #[test]
     fn sgd_gathers_momentum() {
         let weights = one_number(2.0, vec![1]);
-        let mut optimiser = Optimiser::new(&weights, choice(Method::Sgd)).unwrap();
+        let mut optimiser = Optimiser::new(&weights, config(Method::Sgd)).unwrap();
         for expected in [2.0 - 0.57, 2.0 - 0.57 - 0.813] {
             optimiser.step(&weights, &Tensor::from_slice(&[3.0_f32]), 0.1).unwrap();
             assert!((weights.flat().double_value(&[0]) - expected).abs() < 1e-5);
@@ -233,7 +238,7 @@ mod tests {
     #[test]
     fn gradients_are_scaled_down_to_the_norm() {
         let weights = one_number(0.0, vec![1]);
-        let clipped = OptimiserConfig { clip: 0.5, momentum: 0.0, ..choice(Method::Sgd) };
+        let clipped = OptimiserConfig { clip: 0.5, momentum: 0.0, ..config(Method::Sgd) };
         let mut optimiser = Optimiser::new(&weights, clipped).unwrap();
         optimiser.step(&weights, &Tensor::from_slice(&[-8.0_f32]), 1.0).unwrap();
         assert!((weights.flat().double_value(&[0]) - 0.5).abs() < 1e-5);
@@ -242,7 +247,7 @@ mod tests {
     #[test]
     fn a_gradient_that_is_no_number_changes_nothing() {
         let weights = one_number(2.0, vec![1]);
-        let mut optimiser = Optimiser::new(&weights, choice(Method::Adamw)).unwrap();
+        let mut optimiser = Optimiser::new(&weights, config(Method::Adamw)).unwrap();
         for wrong in [f32::NAN, f32::INFINITY] {
             let norm = optimiser.step(&weights, &Tensor::from_slice(&[wrong]), 0.1).unwrap();
             assert!(!norm.is_finite());
@@ -255,9 +260,9 @@ mod tests {
     fn a_restored_optimiser_makes_the_same_next_step() {
         for method in [Method::Adamw, Method::Sgd] {
             let (weights, other) = (one_number(2.0, vec![1]), one_number(2.0, vec![1]));
-            let mut optimiser = Optimiser::new(&weights, choice(method)).unwrap();
+            let mut optimiser = Optimiser::new(&weights, config(method)).unwrap();
             optimiser.step(&weights, &Tensor::from_slice(&[3.0_f32]), 0.1).unwrap();
-            let mut restored = Optimiser::new(&other, choice(method)).unwrap();
+            let mut restored = Optimiser::new(&other, config(method)).unwrap();
             let saved = |name: &str| Ok(optimiser.state().iter().find(|(n, _)| *n == name).unwrap().1.copy());
             restored.restore(1, saved).unwrap();
             other.flat().copy_(&weights.flat());
@@ -269,12 +274,12 @@ mod tests {
     }
 
     #[test]
-    fn the_average_follows_from_behind() {
+    fn the_ema_lags_behind_the_weights() {
         let weights = one_number(0.0, vec![1]);
-        let mut average = Ema::new(&weights, 0.99).unwrap();
+        let mut ema = Ema::new(&weights, 0.99).unwrap();
         let _ = weights.flat().fill_(1.0);
-        average.update(&weights, 1).unwrap();
-        let value = average.weights().flat().double_value(&[0]);
+        ema.update(&weights, 1).unwrap();
+        let value = ema.weights().flat().double_value(&[0]);
         assert!((value - 9.0 / 11.0).abs() < 1e-6);
     }
 }

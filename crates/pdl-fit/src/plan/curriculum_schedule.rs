@@ -1,11 +1,10 @@
-//! Which cases a run learns from, at which resolution and in how many patches, at every step.
+//! Schedule of a curriculum: active cases, resolution and batch size of every step.
 //!
-//! An epoch is one pass over the active cases. It has as many steps as it takes until their cases
-//! ([`Schedule::cases_per_step`], or as many as a step has patches where these are fewer) are as
-//! many as the active ones. Its patches are dealt out to the active cases in random order, so that
-//! every one of them has equally many, within one: whatever the steps' sizes, also where these
-//! change within the epoch. What is left of a stage when no other pass fits in belongs to its last
-//! epoch.
+//! An epoch is one pass over the active cases. It ends once as many cases were drawn
+//! ([`Schedule::cases_per_step`] per step, or the step's number of patches if that is smaller) as
+//! are active. Its patches are distributed over the active cases in random order so that each case
+//! gets equally many, within one, even if the batch size changes within the epoch. Steps at the end
+//! of a stage that do not fill an epoch belong to the stage's last epoch.
 
 use std::ops::Range;
 
@@ -15,96 +14,97 @@ use serde::{Deserialize, Serialize};
 use crate::data::random::{Purpose, Random};
 use crate::error::{FitError, Result};
 
-/// From a step on, so many cases are active.
+/// Stage of a curriculum: a number of active cases from a step on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ScheduleStage {
-    /// The first optimiser step (from 0) at which it holds.
+    /// First step (from 0).
     pub first_step: u64,
-    /// The epoch (from 0) that begins with it; an epoch is one pass over the active cases.
+    /// First epoch (from 0); an epoch is one pass over the active cases.
     pub first_epoch: u32,
-    /// How many cases of the joining order are active.
+    /// Number of active cases: the first ones of the case order.
     pub active_cases: usize,
 }
 
-/// What the samples of a step are like.
+/// Size, resolution and number of the patches of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PatchSpec {
-    /// Sides of a sample along z, y, x, in voxels of the prepared image; z is 1 for planes.
+    /// Size along z, y, x, in voxels of the prepared image before pooling; z is 1 for planes.
     pub patch: [usize; 3],
-    /// Voxels of these along z, y, x that become one: 1, 1, 1 is full resolution.
+    /// Pooling factor along z, y, x; 1, 1, 1 is full resolution.
     pub pool: [usize; 3],
-    /// Samples of a step.
+    /// Patches per step (batch size).
     pub batch: usize,
 }
 
-/// From a step on, samples are like this.
+/// Phase of a run with one patch size, resolution and batch size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ResolutionPhase {
-    /// The first optimiser step (from 0) at which it holds.
+    /// First step (from 0).
     pub first_step: u64,
-    /// What holds.
+    /// Patches of its steps.
     #[serde(flatten)]
     pub grain: PatchSpec,
 }
 
-/// In which order training cases join.
+/// Order in which training cases become active.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum CaseOrder {
-    /// By rank.
+    /// Ascending rank of the manifest.
     Ranked,
-    /// By chance, from the seed.
+    /// A permutation drawn from the seed.
     Random,
 }
 
-/// What a step learns from.
+/// Input of one step.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StepPlan {
-    /// The case of every patch of the step, as indices of the training cases by rank.
+    /// Case of every patch of the step, as indices into the training cases by rank.
     pub cases: Vec<usize>,
-    /// What its patches are like.
-    pub grain: PatchSpec,
-    /// The stage, from 0.
+    /// Size, resolution and number of the patches.
+    pub spec: PatchSpec,
+    /// Stage of the curriculum, from 0.
     pub stage: usize,
-    /// The epoch, from 0.
+    /// Epoch, from 0.
     pub epoch: u32,
-    /// Active cases.
+    /// Number of active cases.
     pub active: usize,
 }
 
-/// The plan of a run over its steps: all that [`Steps::at`] needs but the step.
+/// Schedule of a run; with the step it determines a [`StepPlan`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Schedule {
-    /// In which order cases join.
+    /// Order in which cases become active.
     pub joining: CaseOrder,
-    /// Training cases.
+    /// Number of training cases.
     pub cases: usize,
-    /// When they join.
+    /// Stages in ascending order; the first starts at step 0.
     pub stages: Vec<ScheduleStage>,
-    /// At which resolution, and how many of them, samples are taken.
+    /// Phases in ascending order; the first starts at step 0.
     pub phases: Vec<ResolutionPhase>,
-    /// Cases that the patches of a step come from: fewer where it has fewer patches, and one more
-    /// where a case's patches begin in one step and end in the next.
+    /// Cases from which the patches of a step are drawn: fewer if it has fewer patches, one more if
+    /// the patches of a case continue in the next step.
     pub cases_per_step: usize,
-    /// How strongly early cases are preferred: the last active case is drawn e^-this times as often as the first.
-    /// 0 passes over all active cases alike.
+    /// Preference w for early ranks: the last active case is drawn e^-w times as often as the
+    /// first. At 0 all active cases are drawn equally often.
     pub rank_weight: f64,
-    /// Seed of the order of cases within an epoch, and of joining by chance.
+    /// Seed of the order of cases within an epoch and of a random case order.
     pub seed: u64,
 }
 
 impl Schedule {
-    /// For `cases` training cases, by a table of (first epoch, active cases), with samples of one `grain`.
+    /// A schedule for `cases` training cases from a table of (first epoch, active cases), with one
+    /// patch specification throughout.
     ///
     /// # Errors
-    /// [`FitError::Folder`] when the table is empty, does not begin at epoch 0 with a case, shrinks, or does
-    /// not end with all cases.
+    /// [`FitError::Folder`] if the table is empty, does not start at epoch 0 with at least one
+    /// case, decreases, or does not end with all cases.
     pub fn new(
         joining: CaseOrder,
         cases: usize,
         table: &[(u32, usize)],
         cases_per_step: usize,
-        grain: PatchSpec,
+        spec: PatchSpec,
         seed: u64,
     ) -> Result<Self> {
         check(table, cases)?;
@@ -112,10 +112,10 @@ impl Schedule {
         let stages = table.iter().map(stage).collect();
         let (phases, rank_weight) = (Vec::new(), 0.0);
         let schedule = Self { joining, cases, stages, phases, cases_per_step, rank_weight, seed };
-        Ok(schedule.in_phases(vec![ResolutionPhase { first_step: 0, grain }]))
+        Ok(schedule.in_phases(vec![ResolutionPhase { first_step: 0, grain: spec }]))
     }
 
-    /// Stretches or shortens all stages alike, so that the last cases join after `steps`.
+    /// Rescales all stages so that the last one starts at `steps`.
     #[must_use]
     pub fn joined_after(mut self, steps: u64) -> Self {
         let joined = self.steps_until_all();
@@ -133,8 +133,8 @@ impl Schedule {
         self
     }
 
-    /// Takes patches as `phases` say, which begin at step 0 and ascend. Stages keep their epochs,
-    /// and begin at the steps that these lead to.
+    /// Replaces the phases, which start at step 0 and ascend. Stages keep their first epochs; their
+    /// first steps are recomputed.
     #[must_use]
     pub fn in_phases(mut self, phases: Vec<ResolutionPhase>) -> Self {
         self.phases = phases;
@@ -147,7 +147,7 @@ impl Schedule {
         self
     }
 
-    /// Samples that are learnt from before `step`.
+    /// Number of patches in the steps before `step`.
     pub fn samples_before(&self, step: u64) -> u64 {
         let ends = self.phases.iter().skip(1).map(|phase| phase.first_step).chain([u64::MAX]);
         let of_phase = |(phase, end): (&ResolutionPhase, u64)| {
@@ -156,19 +156,19 @@ impl Schedule {
         self.phases.iter().zip(ends).map(of_phase).sum()
     }
 
-    /// The phase of a step, and the step at which the next begins.
+    /// Phase of a step, and the first step of the next phase.
     fn phase_at(&self, step: u64) -> (ResolutionPhase, u64) {
         let next = self.phases.partition_point(|phase| phase.first_step <= step).max(1);
         (self.phases[next - 1], self.phases.get(next).map_or(u64::MAX, |phase| phase.first_step))
     }
 
-    /// Steps of a pass over so many cases in a phase.
+    /// Steps of an epoch over `active` cases in a phase.
     fn steps_of_pass(&self, active: usize, phase: ResolutionPhase) -> u64 {
         active.div_ceil(self.cases_per_step.min(phase.grain.batch)) as u64
     }
 
-    /// Goes through a stage in passes over its active cases: `most` of them at most, and none that
-    /// would not have ended when step `end` begins. How many these are, and the step after them.
+    /// Epochs of a stage that end at or before step `end`, at most `most`: their number, and the
+    /// step after the last.
     fn passes(&self, stage: ScheduleStage, most: u64, end: u64) -> (u64, u64) {
         let (mut passed, mut step) = (0, stage.first_step);
         while passed < most {
@@ -187,7 +187,8 @@ impl Schedule {
         (passed, step)
     }
 
-    /// The step after a pass over so many cases that begins with `step`, maybe in several phases.
+    /// Step after an epoch over `active` cases that starts with `step`; the epoch may span several
+    /// phases.
     fn end_of_pass(&self, mut step: u64, active: usize) -> u64 {
         let mut missing = active;
         loop {
@@ -201,7 +202,7 @@ impl Schedule {
         }
     }
 
-    /// The epoch that a step belongs to.
+    /// The epoch that contains a step.
     fn epoch_at(&self, step: u64) -> Epoch {
         let number = self.stages.iter().rposition(|stage| stage.first_step <= step).unwrap_or(0);
         let stage = self.stages[number];
@@ -216,26 +217,26 @@ impl Schedule {
         }
     }
 
-    /// Sides (z, y, x) of the sliding window for a network after `steps` training steps: those of the patches of the
-    /// last step, the field of view whose statistics it has learnt. Patches of a lower resolution are as large as
-    /// they were before pooling.
+    /// Sliding-window size (z, y, x) of a network after `steps` training steps: the patch size of
+    /// the last step, because instance norm has learnt the statistics of that field of view.
+    /// Low-resolution patches count with their size before pooling.
     pub fn window_after(&self, steps: u64) -> [usize; 3] {
         self.phase_at(steps.saturating_sub(1)).0.grain.patch
     }
 
-    /// Prefers early cases: see [`Schedule::rank_weight`].
+    /// Sets [`Schedule::rank_weight`].
     #[must_use]
     pub fn weighted_by_rank(mut self, strength: f64) -> Self {
         self.rank_weight = strength;
         self
     }
 
-    /// What its steps learn from.
+    /// The step plans of this schedule.
     pub fn steps(&self) -> Steps<'_> {
         Steps { schedule: self, joining: self.order(), epoch: None }
     }
 
-    /// The cases in the order in which they join.
+    /// Case indices in the order in which they become active.
     fn order(&self) -> Vec<usize> {
         let mut order: Vec<usize> = (0..self.cases).collect();
         if self.joining == CaseOrder::Random {
@@ -244,9 +245,8 @@ impl Schedule {
         order
     }
 
-    /// So many cases drawn without repetition, early ones more often: those that come first when
-    /// every case waits for an exponential time, the shorter the larger its weight (Efraimidis and
-    /// Spirakis 2006).
+    /// Draws `count` cases without replacement, early ranks preferred: the smallest exponential
+    /// waiting times, whose rates are the weights (Efraimidis and Spirakis 2006).
     fn draw_by_rank(&self, active: &[usize], step: u64, count: usize) -> Vec<usize> {
         let mut random = Random::new(self.seed, Purpose::Ranks, step);
         let last = (active.len() - 1).max(1) as f64;
@@ -262,47 +262,47 @@ impl Schedule {
         waits.iter().take(count).map(|&(_, case)| case).collect()
     }
 
-    /// How many optimiser steps pass until the last cases join.
+    /// First step at which all cases are active.
     pub fn steps_until_all(&self) -> u64 {
         self.stages.last().map_or(0, |stage| stage.first_step)
     }
 
-    /// The steps of `epochs` passes over the active cases.
+    /// Steps of the first `epochs` epochs.
     pub fn steps_of_epochs(&self, epochs: u32) -> u64 {
         let stage = self.stages.iter().rev().find(|stage| stage.first_epoch < epochs.max(1));
         stage.map_or(0, |&stage| self.passes(stage, (epochs - stage.first_epoch).into(), u64::MAX).1)
     }
 
-    /// The steps of a pass over all cases in the last phase.
+    /// Steps of an epoch over all cases in the last phase.
     pub fn steps_of_last_pass(&self) -> u64 {
         self.steps_of_pass(self.cases, self.phase_at(u64::MAX).0)
     }
 }
 
-/// A pass over the active cases.
+/// One pass over the active cases.
 #[derive(Clone, Debug, PartialEq)]
 struct Epoch {
-    /// The stage, from 0.
+    /// Stage, from 0.
     stage: usize,
-    /// The epoch, from 0.
+    /// Epoch, from 0.
     number: u32,
     steps: Range<u64>,
 }
 
-/// What the steps of a schedule learn from. Holds the order of the epoch that was asked for last,
-/// so that steps are best asked for one after another; any other order gives the same answers.
+/// Step plans of a schedule. Caches the order of the most recent epoch, so ascending steps are
+/// cheapest; the order of calls does not change the result.
 #[derive(Debug)]
 pub struct Steps<'a> {
     schedule: &'a Schedule,
-    /// All cases in the order in which they join.
+    /// All cases in the order in which they become active.
     joining: Vec<usize>,
-    /// The present epoch, and its cases in the order in which they are drawn.
+    /// The most recent epoch, and its cases in the order in which they are drawn.
     epoch: Option<(Epoch, Vec<usize>)>,
 }
 
 impl Steps<'_> {
-    /// Which cases, at which resolution, in how many patches, at this step. The answer depends on
-    /// nothing else, so that a run can go on from any step.
+    /// The plan of `step` (from 0). It depends on the schedule and the step alone, so that a run
+    /// resumes at any step.
     pub fn at(&mut self, step: u64) -> StepPlan {
         let schedule = self.schedule;
         let present = self.epoch.take().filter(|(epoch, _)| epoch.steps.contains(&step));
@@ -312,18 +312,18 @@ impl Steps<'_> {
             Random::new(schedule.seed, Purpose::Order, epoch.number.into()).shuffle(&mut order);
             (epoch, order)
         }));
-        let (active, grain) = (order.len(), schedule.phase_at(step).0.grain);
+        let (active, spec) = (order.len(), schedule.phase_at(step).0.grain);
         let cases = if schedule.rank_weight > 0.0 {
-            let count = schedule.cases_per_step.min(grain.batch);
+            let count = schedule.cases_per_step.min(spec.batch);
             let drawn = schedule.draw_by_rank(&self.joining[..active], step, count);
-            (0..grain.batch).map(|patch| drawn[patch * drawn.len() / grain.batch]).collect()
+            (0..spec.batch).map(|patch| drawn[patch * drawn.len() / spec.batch]).collect()
         } else {
             let before = |step| schedule.samples_before(step);
             let (first, end) = (before(epoch.steps.start), before(epoch.steps.end));
             let patches = before(step) - first..before(step + 1) - first;
             patches.map(|patch| order[(patch * active as u64 / (end - first)) as usize]).collect()
         };
-        StepPlan { cases, grain, stage: epoch.stage, epoch: epoch.number, active }
+        StepPlan { cases, spec, stage: epoch.stage, epoch: epoch.number, active }
     }
 }
 
@@ -356,10 +356,10 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::BTreeMap;
 
-    const GRAIN: PatchSpec = PatchSpec { patch: [1, 8, 8], pool: [1; 3], batch: 8 };
+    const SPEC: PatchSpec = PatchSpec { patch: [1, 8, 8], pool: [1; 3], batch: 8 };
 
     fn growing() -> Schedule {
-        Schedule::new(CaseOrder::Ranked, 5, &[(0, 2), (10, 3), (20, 5)], 2, GRAIN, 7).unwrap()
+        Schedule::new(CaseOrder::Ranked, 5, &[(0, 2), (10, 3), (20, 5)], 2, SPEC, 7).unwrap()
     }
 
     #[test]
@@ -383,12 +383,12 @@ mod tests {
         assert_eq!(schedule.steps_of_epochs(21), 33);
     }
 
-    /// Of six cases, by their place in the order of the first epoch.
+    /// Six cases, by their position in the order of the first epoch.
     #[test]
     fn patches_are_dealt_out_over_the_whole_epoch() {
         let dealt = |cases_per_step, batch| -> Vec<Vec<usize>> {
-            let grain = PatchSpec { batch, ..GRAIN };
-            let schedule = Schedule::new(CaseOrder::Ranked, 6, &[(0, 6)], cases_per_step, grain, 7).unwrap();
+            let spec = PatchSpec { batch, ..SPEC };
+            let schedule = Schedule::new(CaseOrder::Ranked, 6, &[(0, 6)], cases_per_step, spec, 7).unwrap();
             let mut steps = schedule.steps();
             let cases: Vec<Vec<usize>> =
                 (0..schedule.steps_of_epochs(1)).map(|step| steps.at(step).cases).collect();
@@ -406,13 +406,12 @@ mod tests {
     }
 
     fn phases(batches: &[(u64, usize)]) -> Vec<ResolutionPhase> {
-        let phase =
-            |&(first_step, batch)| ResolutionPhase { first_step, grain: PatchSpec { batch, ..GRAIN } };
+        let phase = |&(first_step, batch)| ResolutionPhase { first_step, grain: PatchSpec { batch, ..SPEC } };
         batches.iter().map(phase).collect()
     }
 
-    /// A schedule of any size: stages, phases, steps smaller and larger than the cases of a step,
-    /// joined by the table or stretched.
+    /// Schedules of any size: stages, phases, steps smaller and larger than `cases_per_step`, with
+    /// stages from the table or rescaled.
     fn any_schedule() -> impl Strategy<Value = Schedule> {
         let stages = prop::collection::vec((1..4_u32, 1..9_usize), 1..4);
         let parts = prop::collection::vec((1..30_u64, 1..13_usize), 1..5);
@@ -433,7 +432,7 @@ mod tests {
                     first += steps;
                 }
                 let joining = if random { CaseOrder::Random } else { CaseOrder::Ranked };
-                let schedule = Schedule::new(joining, total.1, &table, cases_per_step, GRAIN, seed).unwrap();
+                let schedule = Schedule::new(joining, total.1, &table, cases_per_step, SPEC, seed).unwrap();
                 let schedule = schedule.in_phases(phases(&batches));
                 grown.map_or(schedule.clone(), |steps| schedule.joined_after(steps))
             },
@@ -447,13 +446,13 @@ mod tests {
             let mut counts: BTreeMap<u32, BTreeMap<usize, usize>> = BTreeMap::new();
             let horizon = schedule.steps_until_all() + 200;
             for step in 0..horizon {
-                let moment = steps.at(step);
-                prop_assert_eq!(moment.cases.len(), moment.grain.batch);
-                let active = &schedule.order()[..moment.active];
-                let drawn = counts.entry(moment.epoch).or_insert_with(|| {
+                let step_plan = steps.at(step);
+                prop_assert_eq!(step_plan.cases.len(), step_plan.spec.batch);
+                let active = &schedule.order()[..step_plan.active];
+                let drawn = counts.entry(step_plan.epoch).or_insert_with(|| {
                     active.iter().map(|&case| (case, 0)).collect()
                 });
-                for case in moment.cases {
+                for case in step_plan.cases {
                     prop_assert!(active.contains(&case));
                     *drawn.entry(case).or_default() += 1;
                 }
@@ -462,7 +461,7 @@ mod tests {
             for (epoch, drawn) in counts {
                 let least = *drawn.values().min().unwrap();
                 prop_assert!(drawn.values().all(|&n| n <= least + 1), "epoch {epoch}: {drawn:?}");
-                // Only a stage that was shortened to less than a pass has no patch of some cases.
+                // Only a stage shortened to less than an epoch leaves some cases without a patch.
                 let alone = schedule.stages.windows(2).any(|stages| {
                     stages[0].first_epoch == epoch && stages[1].first_epoch == epoch + 1
                 });
@@ -476,9 +475,9 @@ mod tests {
             (more, seed) in (0..9_usize, any::<u64>()),
         ) {
             let (cases, batch) = (cases_per_step * steps_of_epoch, cases_per_step + more);
-            let (grain, table) = (PatchSpec { batch, ..GRAIN }, [(0, cases)]);
+            let (spec, table) = (PatchSpec { batch, ..SPEC }, [(0, cases)]);
             let schedule =
-                Schedule::new(CaseOrder::Ranked, cases, &table, cases_per_step, grain, seed).unwrap();
+                Schedule::new(CaseOrder::Ranked, cases, &table, cases_per_step, spec, seed).unwrap();
             let mut steps = schedule.steps();
             for step in 0..3 * steps_of_epoch {
                 let drawn = steps.at(step as u64).cases;
@@ -497,10 +496,10 @@ mod tests {
             stride in 1..4_usize,
         ) {
             let mut all = schedule.steps();
-            let moments: Vec<StepPlan> = (0..120).map(|step| all.at(step)).collect();
+            let step_plans: Vec<StepPlan> = (0..120).map(|step| all.at(step)).collect();
             let mut resumed = schedule.steps();
             for step in (from..120).step_by(stride).chain([from]) {
-                prop_assert_eq!(&resumed.at(step), &moments[step as usize]);
+                prop_assert_eq!(&resumed.at(step), &step_plans[step as usize]);
             }
         }
 
@@ -540,37 +539,36 @@ mod tests {
 
     #[test]
     fn samples_depend_on_the_step_alone() {
-        let coarse = PatchSpec { pool: [1, 2, 2], batch: 2, ..GRAIN };
+        let coarse = PatchSpec { pool: [1, 2, 2], batch: 2, ..SPEC };
         let (first, second) = (
             ResolutionPhase { first_step: 0, grain: coarse },
-            ResolutionPhase { first_step: 5, grain: GRAIN },
+            ResolutionPhase { first_step: 5, grain: SPEC },
         );
         let schedule = growing().in_phases(vec![first, second]);
-        assert_eq!([4, 5].map(|step| schedule.steps().at(step).grain), [coarse, GRAIN]);
+        assert_eq!([4, 5].map(|step| schedule.steps().at(step).spec), [coarse, SPEC]);
         assert_eq!([0, 1, 5, 6].map(|step| schedule.samples_before(step)), [0, 2, 10, 18]);
-        assert_eq!((growing().steps().at(0).grain, growing().samples_before(3)), (GRAIN, 24));
+        assert_eq!((growing().steps().at(0).spec, growing().samples_before(3)), (SPEC, 24));
     }
 
     #[test]
     fn the_window_is_the_patch_of_the_last_step() {
-        let small = PatchSpec { patch: [1, 4, 6], pool: [1, 2, 2], ..GRAIN };
-        let (first, second) = (
-            ResolutionPhase { first_step: 0, grain: small },
-            ResolutionPhase { first_step: 5, grain: GRAIN },
-        );
+        let small = PatchSpec { patch: [1, 4, 6], pool: [1, 2, 2], ..SPEC };
+        let (first, second) =
+            (ResolutionPhase { first_step: 0, grain: small }, ResolutionPhase { first_step: 5, grain: SPEC });
         let schedule = growing().in_phases(vec![first, second]);
         assert_eq!([0, 1, 5].map(|steps| schedule.window_after(steps)), [small.patch; 3]);
-        assert_eq!([6, 99].map(|steps| schedule.window_after(steps)), [GRAIN.patch; 2]);
+        assert_eq!([6, 99].map(|steps| schedule.window_after(steps)), [SPEC.patch; 2]);
     }
 
     #[test]
     fn rank_weights_prefer_the_first_cases() {
         let schedule =
-            Schedule::new(CaseOrder::Ranked, 10, &[(0, 10)], 1, GRAIN, 1).unwrap().weighted_by_rank(2.0);
+            Schedule::new(CaseOrder::Ranked, 10, &[(0, 10)], 1, SPEC, 1).unwrap().weighted_by_rank(2.0);
         let mut counts = [0_i32; 10];
         let mut steps = schedule.steps();
         (0..20_000).for_each(|step| counts[steps.at(step).cases[0]] += 1);
-        // Expected shares e^(-2 r / 9) / sum: 0.2249 of 20,000 for the first, e^-2 of that for the last.
+        // Expected fractions e^(-2 r / 9) / sum: 0.2249 of 20,000 for the first, e^-2 of that for
+        // the last.
         assert!((counts[0] - 4497).abs() < 250 && (counts[9] - 609).abs() < 100, "{counts:?}");
         for (batch, pairs) in [(8, 2), (3, 2), (2, 2), (1, 1)] {
             let schedule = Schedule { cases_per_step: 2, ..schedule.clone() };
@@ -585,7 +583,7 @@ mod tests {
         let wrong: [&[(u32, usize)]; 6] =
             [&[], &[(1, 3)], &[(0, 0), (1, 3)], &[(0, 2), (10, 1), (20, 3)], &[(0, 2), (0, 3)], &[(0, 2)]];
         for table in wrong {
-            let refused = Schedule::new(CaseOrder::Ranked, 3, table, 1, GRAIN, 1);
+            let refused = Schedule::new(CaseOrder::Ranked, 3, table, 1, SPEC, 1);
             assert!(matches!(refused, Err(FitError::Folder(_))), "{table:?}");
         }
     }

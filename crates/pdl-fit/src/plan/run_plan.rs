@@ -1,4 +1,5 @@
-//! What a run does, after everything that was left open has been planned from the cohort.
+//! The plan of a run: network, patch, batch, schedule and length, derived from the settings and the
+//! cohort.
 
 use pdl_curriculum::manifest::ManifestInfo;
 use pdl_curriculum::pacing;
@@ -12,102 +13,104 @@ use crate::optim::lr_schedule::Rates;
 use crate::plan::curriculum_schedule::{CaseOrder, PatchSpec, ResolutionPhase, Schedule};
 use crate::plan::settings::{Augment, ScheduleKind, Settings};
 
-/// Sample voxels that a step aims at: enough to keep two cores busy, few enough for many steps.
+/// Voxels of a step that the planned batch size aims at.
 const STEP_VOXELS: usize = 65_536;
-/// The longest side of a planned sample, in voxels: of planes and of blocks.
+/// The longest side of a planned patch in voxels, for planes and for volumes.
 const LONGEST_SIDE: [usize; 2] = [128, 64];
-/// The coarsest level of a planned network keeps at least so many voxels a side.
+/// The shortest side of the coarsest level of a planned network, in voxels.
 const COARSEST_SIDE: usize = 4;
-/// Levels of a network when nothing else is said.
+/// Default number of levels of a network.
 const DEPTH: usize = 3;
-/// An axis whose voxels are this much longer than the shortest is not halved yet (nnU-Net).
+/// An axis is not halved while its voxels are more than this many times as long as the shortest
+/// (nnU-Net).
 const ANISOTROPIC: f64 = 2.0;
-/// Numbers that a network's finest level keeps for a voxel and channel until the gradients are made: the
-/// outputs of four convolutions, their norms, the transposed one and the concatenation; and their gradients.
-const NUMBERS_KEPT: usize = 22;
-/// A run has at least so many steps ...
+/// Activations per voxel and channel of the finest level that live until the backward pass: outputs
+/// of four convolutions, their norms, the transposed convolution and the concatenation, and the
+/// gradients of these.
+const LIVE_ACTIVATIONS: usize = 22;
+/// Minimum of the default length, in steps.
 const LEAST_STEPS: u64 = 400;
-/// ... at least so many passes over all training cases ...
-const LEAST_PASSES: u64 = 60;
-/// ... and so many times the steps after which all cases have joined.
-const AFTER_JOINING: f64 = 1.5;
+/// Minimum of the default length, in epochs over all training cases.
+const LEAST_EPOCHS: u64 = 60;
+/// Minimum of the default length, as a multiple of the steps until all cases are active.
+const AFTER_ALL_ACTIVE: f64 = 1.5;
 
-/// What a run does.
+/// Everything that determines a run beside its data; recorded in `run.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RunPlan {
-    /// The network.
+    /// Architecture of the U-Net.
     pub network: NetworkPlan,
-    /// Sides of a sample along z, y, x in voxels; z is 1 for planes.
+    /// Patch size along z, y, x in voxels; z is 1 for planes.
     pub patch: [usize; 3],
-    /// Patches in a step.
+    /// Patches per step (batch size).
     pub batch: usize,
-    /// Estimated bytes that the activations of a step take.
+    /// Estimated memory of the activations of a step, in bytes.
     pub activation_bytes: u64,
-    /// Sides of a voxel along z, y, x in mm.
+    /// Voxel spacing along z, y, x in mm.
     pub spacing_mm: [f64; 3],
-    /// Along z, y, x: whether samples are mirrored.
+    /// Along z, y, x: whether patches are mirrored at random.
     pub mirror: [bool; 3],
-    /// Pairs of channels that change places when samples are mirrored along x.
+    /// Pairs of channels (left, right) that are exchanged when a patch is mirrored along x.
     pub swapped: Vec<[u8; 2]>,
-    /// Whether the stages are the run's own and not the manifest's.
+    /// Whether settings of the run replace the stages of the manifest.
     pub stages_overridden: bool,
-    /// Which cases are learnt from at which scale at which step.
+    /// Cases, patch size and resolution of every step.
     pub schedule: Schedule,
-    /// The rate of every step.
+    /// Learning rate of every step.
     pub rates: Rates,
-    /// Steps of the run.
+    /// Length of the run in steps.
     pub steps: u64,
-    /// Steps after which all cases have joined.
+    /// Steps until all training cases are active.
     pub steps_until_all_joined: u64,
-    /// Steps between evaluations.
+    /// Steps between evaluations on the validation set.
     pub eval_every: u64,
 }
 
-/// What is known of a cohort when a run is planned.
+/// Properties of a cohort that a plan depends on.
 #[derive(Clone, Copy, Debug)]
 pub struct Cohort<'a> {
-    /// Its manifest.
+    /// Modality, labels, stages and preparation, as in the manifest.
     pub info: &'a ManifestInfo,
-    /// Voxels along z, y, x of the prepared training images.
+    /// Shapes (z, y, x) of the prepared training images in voxels.
     pub shapes: &'a [[usize; 3]],
     /// Names of the labels in channel order, from channel 1.
     pub names: &'a [String],
 }
 
-/// A part of a run, whatever its length.
+/// Part of a run with one patch size, resolution and batch size.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TimedSegment {
-    /// The share of the run's steps after which it begins.
+    /// Start as a fraction of the run's steps, from 0 to below 1.
     pub from: f64,
-    /// What samples are like in it.
+    /// Patches of its steps.
     #[serde(flatten)]
     pub grain: PatchSpec,
 }
 
-/// A part of a run whose steps were timed.
+/// Part of a run with the measured time of its steps.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TimedPart {
-    /// Which part.
+    /// Its start and its patches.
     #[serde(flatten)]
     pub part: TimedSegment,
-    /// Seconds that one of its steps was seen to take.
+    /// Median seconds of one step.
     pub seconds: f64,
 }
 
-/// How fast a run goes.
+/// Measured speed of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Speed {
-    /// Its parts, the first from 0 on, ascending.
+    /// Parts in ascending order of their start; the first starts at 0.
     pub parts: Vec<TimedPart>,
 }
 
 impl Speed {
-    /// The steps that take so many seconds; at least one.
+    /// Number of steps that take `seconds` in all, at least 1.
     pub fn steps(&self, seconds: f64) -> u64 {
         ((seconds / self.seconds_until(1.0, 1.0)).round() as u64).max(1)
     }
 
-    /// The seconds that the first `step` of `steps` steps take.
+    /// Seconds that the first `step` of `steps` steps take.
     pub fn seconds_until(&self, step: f64, steps: f64) -> f64 {
         let ends = self.parts.iter().skip(1).map(|timed| timed.part.from * steps).chain([f64::INFINITY]);
         let of_part = |(timed, end): (&TimedPart, f64)| {
@@ -123,11 +126,12 @@ impl Speed {
 }
 
 impl Settings {
-    /// Plans a run. A length in seconds needs the `speed`; without it, as before the warm-up that measures it,
-    /// the default number of steps stands in its place.
+    /// Plans a run. A length in seconds is converted by `speed`; without it, as before steps are
+    /// timed, the default length is used.
     ///
     /// # Errors
-    /// [`FitError::Setting`] when a choice cannot work, [`FitError::Folder`] when the stages cannot.
+    /// [`FitError::Setting`] if a setting is invalid, [`FitError::Folder`] if the stages of the
+    /// manifest are.
     pub fn plan(&self, cohort: &Cohort<'_>, speed: Option<&Speed>) -> Result<RunPlan> {
         self.check()?;
         let cases = cohort.shapes.len();
@@ -191,7 +195,8 @@ impl Settings {
         stages.iter().map(|stage| (stage.first_epoch, stage.active_cases as usize)).collect()
     }
 
-    /// The parts of a run that ends with `batch` samples of sides `patch` (z, y, x) at full resolution.
+    /// The parts of a run whose last has `batch` patches of size `patch` (z, y, x) at full
+    /// resolution.
     pub(crate) fn parts(&self, network: &NetworkPlan, patch: [usize; 3], batch: usize) -> Vec<TimedSegment> {
         let (small, pool) = (self.small_patch(network, patch), self.pool(network, patch));
         let sizes: Vec<usize> = match self.batch_start {
@@ -207,7 +212,7 @@ impl Settings {
         from.retain(|from| *from < 1.0);
         from.sort_by(f64::total_cmp);
         from.dedup();
-        let grain = |from: f64| PatchSpec {
+        let spec = |from: f64| PatchSpec {
             patch: if from < self.patch_share { small } else { patch },
             pool: if from < self.coarse_share { pool } else { [1; 3] },
             batch: (0..sizes.len())
@@ -215,13 +220,13 @@ impl Settings {
                 .find(|&n| begins(n) <= from && from < grown)
                 .map_or(batch, |n| sizes[n]),
         };
-        from.into_iter().map(|from| TimedSegment { from, grain: grain(from) }).collect()
+        from.into_iter().map(|from| TimedSegment { from, grain: spec(from) }).collect()
     }
 
-    /// The steps of the run.
+    /// Length of the run in steps.
     fn horizon(&self, schedule: &Schedule, parts: &[TimedSegment], speed: Option<&Speed>) -> u64 {
         let timed = self.seconds.zip(speed).map(|(seconds, speed)| speed.steps(seconds));
-        let samples = self.samples.map(|samples| (samples as f64 / samples_of_step(parts)).ceil() as u64);
+        let samples = self.samples.map(|samples| (samples as f64 / patches_of_step(parts)).ceil() as u64);
         if let Some(steps) = self.steps.or(timed).or(samples) {
             return steps.max(1);
         }
@@ -229,8 +234,8 @@ impl Settings {
             Some(epochs) => schedule.steps_of_epochs(epochs).max(1),
             None => default_steps(schedule.steps_of_last_pass(), schedule.steps_until_all()),
         };
-        // A pass takes more steps where these are small, and how many are small follows from the
-        // steps of the run: they grow until they are enough.
+        // An epoch has more steps while batches are small, and the number of small batches follows
+        // from the run's length: iterate until the length suffices.
         let mut steps = needed(schedule);
         loop {
             let more = needed(&schedule.clone().in_phases(phases(parts, steps)));
@@ -247,8 +252,8 @@ impl Settings {
         Rates { highest: self.highest_rate(), curve: self.rate_curve, warm_up: self.warm_up, restarts, steps }
     }
 
-    /// The voxels along each axis that become one while samples are coarse: an axis that would leave the
-    /// coarsest level of the network without a voxel stays as it is.
+    /// Pooling factors (z, y, x) of coarse patches. An axis on which the coarsest level of the
+    /// network would have no voxel left is not pooled.
     fn pool(&self, network: &NetworkPlan, patch: [usize; 3]) -> [usize; 3] {
         std::array::from_fn(|axis| {
             let least = self.coarse_factor << network.halvings[axis];
@@ -257,7 +262,7 @@ impl Settings {
         })
     }
 
-    /// The sides (z, y, x) of samples while they are small: multiples of the network's stride.
+    /// Size (z, y, x) of small patches: multiples of the network's stride.
     fn small_patch(&self, network: &NetworkPlan, patch: [usize; 3]) -> [usize; 3] {
         std::array::from_fn(|axis| {
             let stride = 1 << network.halvings[axis];
@@ -267,7 +272,7 @@ impl Settings {
         })
     }
 
-    /// Along which axes samples are mirrored, and which channels then change places.
+    /// Axes (z, y, x) of mirroring, and the pairs of channels that mirroring along x exchanges.
     fn mirrored(&self, names: &[String]) -> ([bool; 3], Vec<[u8; 2]>) {
         let plane = self.dims == 2;
         let planned = || [true, true, !laterality::may_be_sided(names)];
@@ -279,7 +284,7 @@ impl Settings {
         (mirror, if mirror[2] { laterality::pairs(names) } else { Vec::new() })
     }
 
-    /// The sides (z, y, x) of a sample and a network that fits it.
+    /// Patch size (z, y, x) and a network that fits it.
     fn network(&self, cohort: &Cohort<'_>, spacing_mm: [f64; 3]) -> Result<([usize; 3], NetworkPlan)> {
         let wish = self.depth.unwrap_or(DEPTH);
         let size = match &self.patch {
@@ -320,8 +325,8 @@ impl Settings {
         Ok((std::array::from_fn(planned), network))
     }
 
-    /// The sample and the batch that fit the memory, and the bytes that they take: a planned batch shrinks
-    /// first, then the longest side of a planned sample.
+    /// Patch size, batch size and bytes of activations within the memory limit: first a planned
+    /// batch shrinks, then the longest side of a planned patch.
     fn fitted(&self, mut patch: [usize; 3], network: &NetworkPlan) -> Result<([usize; 3], usize, u64)> {
         let bytes = |patch: [usize; 3], batch: usize| {
             (patch.iter().product::<usize>() * batch) as u64 * bytes_per_voxel(network)
@@ -348,7 +353,7 @@ impl Settings {
     }
 }
 
-/// When the parts begin in a run of so many steps; what would have no step is left out.
+/// First step of each part in a run of `steps` steps; parts without a step are omitted.
 fn phases(parts: &[TimedSegment], steps: u64) -> Vec<ResolutionPhase> {
     let first = |part: &TimedSegment| (part.from * steps as f64).round() as u64;
     let ends = parts.iter().skip(1).map(first).chain([steps.max(1)]);
@@ -356,14 +361,15 @@ fn phases(parts: &[TimedSegment], steps: u64) -> Vec<ResolutionPhase> {
     some.map(|(part, _)| ResolutionPhase { first_step: first(part), grain: part.grain }).collect()
 }
 
-/// Patches of a step, mean over the run.
-fn samples_of_step(parts: &[TimedSegment]) -> f64 {
+/// Patches per step, mean over the run.
+fn patches_of_step(parts: &[TimedSegment]) -> f64 {
     let ends = parts.iter().skip(1).map(|part| part.from).chain([1.0]);
     parts.iter().zip(ends).map(|(part, end)| (end - part.from) * part.grain.batch as f64).sum()
 }
 
-/// Levels, and along z, y, x the first level that is halved and how often, for samples of about `size` voxels:
-/// an axis is halved while its voxels are not much longer than the shortest and its side stays long enough.
+/// Levels of a network for patches of about `size` voxels (z, y, x); for each axis the first level
+/// that is halved and the number of halvings. An axis is halved while its voxels are not much
+/// longer than the shortest and its side is long enough.
 fn topology(
     size: [usize; 3],
     spacing: [f64; 3],
@@ -394,10 +400,10 @@ fn topology(
     (depth, first, halvings)
 }
 
-/// Estimated bytes of activations and their gradients for a voxel of the finest level; every coarser level has
+/// Estimated bytes of activations and gradients per voxel of the finest level; a coarser level has
 /// twice the channels on a fraction of the voxels.
 fn bytes_per_voxel(network: &NetworkPlan) -> u64 {
-    let finest = (NUMBERS_KEPT * size_of::<f32>()) as f64 * network.width as f64;
+    let finest = (LIVE_ACTIVATIONS * size_of::<f32>()) as f64 * network.width as f64;
     let mut share = 1.0;
     let mut total = finest;
     for level in 0..network.depth - 1 {
@@ -407,10 +413,10 @@ fn bytes_per_voxel(network: &NetworkPlan) -> u64 {
     total.ceil() as u64
 }
 
-/// The default horizon: see the constants at the top.
+/// Default length of a run in steps: the largest of the three minima.
 fn default_steps(steps_of_pass: u64, joined: u64) -> u64 {
-    let passes = LEAST_PASSES * steps_of_pass;
-    LEAST_STEPS.max(passes).max((AFTER_JOINING * joined as f64).ceil() as u64)
+    let passes = LEAST_EPOCHS * steps_of_pass;
+    LEAST_STEPS.max(passes).max((AFTER_ALL_ACTIVE * joined as f64).ceil() as u64)
 }
 
 /// The median along every axis.
@@ -437,7 +443,7 @@ mod tests {
         assert_eq!(topology([3, 3, 3], flat, 3, 3), (1, [0; 3], [0; 3]));
     }
 
-    /// nnU-Net, too, gives 5 mm slices of 0.8 mm pixels 1 x 3 x 3 kernels on the two finest levels.
+    /// As nnU-Net: 5 mm slices of 0.8 mm pixels get 1 x 3 x 3 kernels on the two finest levels.
     #[test]
     fn thick_slices_are_halved_once_pixels_have_caught_up() {
         let (depth, first, halvings) = topology([20, 256, 224], [5.0, 0.8, 0.8], 3, 5);
@@ -473,7 +479,8 @@ mod tests {
         assert_eq!(steps("--samples 41"), 5);
         assert_eq!(steps("--samples 42 --batch-start 5 --batch-share 0.6"), 6);
         assert_eq!(steps("--epochs 5"), 3 + 2 * 3);
-        // One patch a step, and not two cases, for the first quarter: 2 + 2 + 1, then 3 + 3.
+        // One patch per step, hence one case instead of two, for the first quarter: 2 + 2 + 1, then
+        // 3 + 3.
         assert_eq!(steps("--epochs 5 --batch-start 1"), 11);
         assert_eq!(steps("--seconds 60"), 200);
         assert_eq!(steps("--seconds 60 --coarse-share 0.5"), 300);
@@ -502,9 +509,9 @@ mod tests {
 
     #[test]
     fn parts_become_phases_and_seconds() {
-        let grain = |batch| PatchSpec { patch: [1, 8, 8], pool: [1; 3], batch };
+        let spec = |batch| PatchSpec { patch: [1, 8, 8], pool: [1; 3], batch };
         let parts =
-            [(0.0, 2), (0.2, 4), (0.21, 8)].map(|(from, batch)| TimedSegment { from, grain: grain(batch) });
+            [(0.0, 2), (0.2, 4), (0.21, 8)].map(|(from, batch)| TimedSegment { from, grain: spec(batch) });
         let firsts =
             |steps| phases(&parts, steps).iter().map(|p| (p.first_step, p.grain.batch)).collect::<Vec<_>>();
         assert_eq!(firsts(100), [(0, 2), (20, 4), (21, 8)]);

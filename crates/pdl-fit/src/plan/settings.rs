@@ -1,4 +1,4 @@
-//! What a run is asked to do.
+//! Settings of a training run: one field is one flag and one key of `run.json`.
 
 use bytesize::ByteSize;
 use clap::{Args, Command, FromArgMatches, ValueEnum};
@@ -12,20 +12,20 @@ use crate::model::unet::Norm;
 use crate::optim::lr_schedule::Curve;
 use crate::optim::optimiser::{Method, OptimiserConfig};
 
-/// The order in which cases come in.
+/// Order in which training cases become active.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum ScheduleKind {
-    /// The manifest's stages: ranked cases join step by step.
+    /// Ranked order in the stages of the manifest (curriculum learning).
     Pdl,
-    /// All training cases from the start.
+    /// All training cases are active from the first step.
     Conventional,
-    /// The manifest's stages, but cases join in random order: what growth alone does.
+    /// Random order in the stages of the manifest: the control for the effect of growth alone.
     Random,
 }
 
 impl ScheduleKind {
-    /// As it is written on the command line.
+    /// The value's spelling on the command line and in `run.json`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Pdl => "pdl",
@@ -35,194 +35,202 @@ impl ScheduleKind {
     }
 }
 
-/// Where the network runs.
+/// Device on which the network runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum DeviceChoice {
-    /// The first CUDA device when there is one, else the CPU.
+    /// The first CUDA device if there is one, else the CPU.
     Auto,
-    /// The CPU.
+    /// Every operation on the CPU.
     Cpu,
-    /// The first CUDA device.
+    /// The first CUDA device; an error if there is none.
     Cuda,
 }
 
-/// Everything that a user can choose about a training run; what is left open is planned.
+/// Settings of a training run. Planning derives those that are unset from the cohort.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, clap::Args)]
 pub struct Settings {
-    /// In which order training cases join.
+    /// Order in which training cases become active.
     #[arg(long, value_enum, default_value_t = ScheduleKind::Pdl, help_heading = "Curriculum")]
     pub schedule: ScheduleKind,
-    /// How the number of active cases grows; without it as in the manifest.
+    /// Growth of the number of active cases over the epochs [default: the manifest's].
     #[arg(long, value_enum, help_heading = "Curriculum")]
     pub pacing: Option<Pacing>,
-    /// Training cases that begin, such as 12 or 20%; without it as in the manifest.
+    /// Training cases that are active in the first stage, such as 12 or 20% [default: the
+    /// manifest's].
     #[arg(long, value_name = "CASES|SHARE", help_heading = "Curriculum")]
     pub start: Option<Share>,
-    /// Training cases that join at each further stage, such as 12 or 20%; without it as in the manifest.
+    /// Training cases that each further stage adds, such as 12 or 20% [default: the manifest's].
     #[arg(long, value_name = "CASES|SHARE", help_heading = "Curriculum")]
     pub add: Option<Share>,
-    /// Epochs between stages; without it as in the manifest.
+    /// Epochs between two stages [default: the manifest's].
     #[arg(long, value_name = "EPOCHS", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Curriculum")]
     pub every: Option<u32>,
-    /// Epochs of the pacings that are functions of time; without it as in the manifest.
+    /// Epochs over which a pacing that is a function of time runs [default: the manifest's].
     #[arg(long, value_name = "EPOCHS", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Curriculum")]
     pub pacing_epochs: Option<u32>,
-    /// The share of these epochs, from 0 to 1, after which all cases are active; without it as in the manifest.
+    /// Fraction of the pacing's epochs, from 0 to 1, after which all cases are active [default: the
+    /// manifest's].
     #[arg(long, value_name = "SHARE", help_heading = "Curriculum")]
     pub full_at: Option<f64>,
-    /// The power of the polynomial pacing; without it as in the manifest.
+    /// Exponent of the polynomial pacing [default: the manifest's].
     #[arg(long, value_name = "P", help_heading = "Curriculum")]
     pub power: Option<f64>,
-    /// Stretches or shortens the stages so that all cases have joined after this share of the run's steps, such
-    /// as 0.4; without it they keep their epochs.
+    /// Rescale the stages so that all cases are active after this fraction of the run's steps, such
+    /// as 0.4 [default: the stages keep their epochs].
     #[arg(long, value_name = "SHARE", help_heading = "Curriculum")]
     pub grow_share: Option<f64>,
-    /// Takes samples at a lower resolution over this first share of the run's steps, such as 0.4; 0 is never.
+    /// Fraction of the run's steps, from the start, with patches of a lower resolution, such as
+    /// 0.4; 0 disables it.
     #[arg(long, value_name = "SHARE", default_value_t = 0.0, help_heading = "Curriculum")]
     pub coarse_share: f64,
-    /// Voxels along an axis that become one while samples are coarse.
+    /// Factor by which the resolution of coarse patches is reduced along each axis.
     #[arg(long, value_name = "VOXELS", default_value_t = 2, value_parser = parse_factor, help_heading = "Curriculum")]
     pub coarse_factor: usize,
-    /// Takes smaller samples over this first share of the run's steps, such as 0.5; 0 is never.
+    /// Fraction of the run's steps, from the start, with smaller patches, such as 0.5; 0 disables
+    /// it.
     #[arg(long, value_name = "SHARE", default_value_t = 0.0, help_heading = "Curriculum")]
     pub patch_share: f64,
-    /// By how much the sides of samples are divided while they are small.
+    /// Divisor of the patch size while patches are small.
     #[arg(long, value_name = "DIVISOR", default_value_t = 2, value_parser = parse_factor, help_heading = "Curriculum")]
     pub patch_factor: usize,
-    /// Draws early cases more often: the first active one e^WEIGHT times as often as the last. 0 passes over all
-    /// alike.
+    /// Preference for early ranks: the first active case is drawn e^WEIGHT times as often as the
+    /// last. 0 draws all cases equally often.
     #[arg(long, value_name = "WEIGHT", default_value_t = 0.0, help_heading = "Curriculum")]
     pub rank_weight: f64,
-    /// 2 for a network on axial planes, 3 for one on blocks.
+    /// Dimensions of the network: 2 for axial planes, 3 for volumes.
     #[arg(long, value_name = "2|3", default_value_t = 2, value_parser = parse_dims, help_heading = "Network")]
     pub dims: usize,
-    /// Channels of the network's finest level: more learn more, and take longer.
+    /// Channels of the network's finest level, doubled at each coarser level. More channels raise
+    /// capacity and the time of a step.
     #[arg(long, value_name = "CHANNELS", default_value_t = 16, value_parser = clap::value_parser!(i64).range(1..=1024), help_heading = "Network")]
     pub width: i64,
-    /// Levels of the network; fewer when the samples are too small for them [default: 3].
+    /// Levels of the network; fewer if the patch is too small for them [default: 3].
     #[arg(long, value_name = "LEVELS", value_parser = parse_depth, help_heading = "Network")]
     pub depth: Option<usize>,
-    /// Over what activations are normalised.
+    /// Normalisation layer of the network.
     #[arg(long, value_enum, default_value_t = Norm::Instance, help_heading = "Network")]
     pub norm: Norm,
-    /// Adds what every level of the network gets to what it makes.
+    /// Use residual blocks (each block's input is added to its output).
     #[arg(long, help_heading = "Network")]
     pub residual: bool,
-    /// Lets coarser levels of the network learn from the labels directly, too.
+    /// Use deep supervision: coarser levels of the decoder contribute to the loss.
     #[arg(long, help_heading = "Network")]
     pub deep_supervision: bool,
-    /// Sides of a sample in voxels: Y,X for planes or Z,Y,X for blocks [default: the median case's].
+    /// Patch size in voxels: Y,X for planes or Z,Y,X for volumes [default: the median image size,
+    /// at most 128 per side for planes and 64 for volumes, less if memory requires].
     #[arg(long, value_name = "SIDES", value_delimiter = ',', help_heading = "Samples")]
     pub patch: Option<Vec<usize>>,
-    /// Samples in a step [default: so that they hold about 65,000 voxels, or fewer that fit --memory].
+    /// Patches per step (batch size) [default: about 65,000 voxels per step, fewer if memory
+    /// requires].
     #[arg(long, value_name = "SAMPLES", help_heading = "Samples")]
     pub batch: Option<usize>,
-    /// Samples of the first steps; their number doubles at even distances until it is that of --batch.
+    /// Batch size of the first steps; it doubles at equal intervals until it reaches the full batch
+    /// size.
     #[arg(long, value_name = "SAMPLES", help_heading = "Curriculum")]
     pub batch_start: Option<usize>,
-    /// The share of the run's steps, above 0 and at most 1, after which a step has --batch samples where --batch-start is
-    /// given.
+    /// Fraction of the run's steps, above 0 and at most 1, after which a growing batch has its full
+    /// size.
     #[arg(long, value_name = "SHARE", default_value_t = 1.0, help_heading = "Curriculum")]
     pub batch_share: f64,
-    /// Memory that a step's activations may take, by an estimate; smaller samples and batches are planned for
-    /// less.
+    /// Estimated memory that the activations of one step may use; the patch and batch size are
+    /// planned to fit.
     #[arg(long, value_name = "SIZE", default_value = "2GiB", value_parser = parse_memory, help_heading = "Samples")]
     pub memory: u64,
-    /// Cases that the patches of a step come from; fewer where it has fewer patches. Whatever it
-    /// is, an epoch has equally many patches of every active case, within one.
+    /// Cases from which the patches of a step are drawn; fewer if the step has fewer patches. An
+    /// epoch draws equally many patches, within one, from every active case.
     #[arg(long, value_name = "CASES", default_value_t = 4, help_heading = "Samples")]
     pub cases_per_step: usize,
-    /// The share of samples that are placed on a label.
+    /// Fraction of patches that are placed on a label (foreground oversampling).
     #[arg(long, value_name = "SHARE", default_value_t = 1.0 / 3.0, help_heading = "Samples")]
     pub foreground: f64,
-    /// How samples are changed before they are learnt from.
+    /// Augmentation of training patches.
     #[arg(long, value_enum, default_value_t = Augment::None, help_heading = "Samples")]
     pub augment: Augment,
-    /// Axes along which samples are mirrored when they are augmented: z, y, x, several with commas, or none
-    /// [default: all, but x only where no label is on a side of the body].
+    /// Axes of mirror augmentation: z, y, x, several separated by commas, or none [default: all
+    /// axes, x only if no label has a laterality].
     #[arg(long, value_name = "AXES", value_parser = parse_axes, help_heading = "Samples")]
     pub mirror: Option<Axes>,
-    /// Steps of the run [default: 400, 60 passes over all training cases, or 1.5 times the steps until all
-    /// cases have joined, whichever is most].
+    /// Length of the run in steps [default: the largest of 400, 60 epochs over all training cases,
+    /// and 1.5 times the steps until all cases are active].
     #[arg(long, value_name = "STEPS", group = "horizon", help_heading = "Length and evaluation")]
     pub steps: Option<u64>,
-    /// The run's length in seconds of training: turned into steps after a warm-up, and not looked at again; instead of
-    /// --steps.
+    /// Length of the run in seconds of training, converted into steps once, after
+    /// timing some of them.
     #[arg(long, value_name = "SECONDS", group = "horizon", help_heading = "Length and evaluation")]
     pub seconds: Option<f64>,
-    /// The run's length in samples learnt from, instead of --steps.
+    /// Length of the run in training patches.
     #[arg(long, value_name = "SAMPLES", group = "horizon", help_heading = "Length and evaluation")]
     pub samples: Option<u64>,
-    /// The run's length in epochs, passes over the active cases, instead of --steps.
+    /// Length of the run in epochs (passes over the active cases).
     #[arg(long, value_name = "EPOCHS", group = "horizon", help_heading = "Length and evaluation")]
     pub epochs: Option<u32>,
-    /// Steps between evaluations on the validation split [default: a tenth of the run].
+    /// Steps between evaluations on the validation set [default: a tenth of the run].
     #[arg(long, value_name = "STEPS", help_heading = "Length and evaluation")]
     pub eval_every: Option<u64>,
-    /// Ends the run as soon as the median of three evaluations in a row is at or above this mean validation Dice; the
-    /// learning rate and the stages follow the run's length all the same.
+    /// Stop early once the median of three consecutive evaluations reaches this mean validation
+    /// Dice. The learning rate and the stages still follow the full length.
     #[arg(long, value_name = "DICE", help_heading = "Length and evaluation")]
     pub until_dice: Option<f64>,
-    /// How weights follow their gradients.
+    /// Optimisation method; it determines the default learning rate and weight decay.
     #[arg(long, value_enum, default_value_t = Method::Adamw, help_heading = "Learning rate and weights")]
     pub optimiser: Method,
-    /// The highest learning rate [default: 0.003 for adamw, 0.01 for sgd].
+    /// Highest learning rate [default: 0.003 for adamw, 0.01 for sgd].
     #[arg(long, value_name = "RATE", help_heading = "Learning rate and weights")]
     pub rate: Option<f64>,
-    /// How the learning rate changes over the run.
+    /// Learning-rate schedule.
     #[arg(long, value_enum, default_value_t = Curve::Poly, help_heading = "Learning rate and weights")]
     pub rate_curve: Curve,
-    /// Steps at the start over which the learning rate rises from near 0.
+    /// Warm-up: steps over which the learning rate rises linearly from near 0.
     #[arg(long, value_name = "STEPS", default_value_t = 0, help_heading = "Learning rate and weights")]
     pub warm_up: u64,
-    /// Begins the learning rate's curve anew whenever cases join.
+    /// Restart the learning-rate schedule whenever cases are added.
     #[arg(long, help_heading = "Learning rate and weights")]
     pub restart_rate: bool,
-    /// Momentum of sgd.
+    /// Nesterov momentum of sgd.
     #[arg(long, default_value_t = 0.99, help_heading = "Learning rate and weights")]
     pub momentum: f64,
-    /// Weight decay of kernels; biases and norms have none [default: 0.01 for adamw, 0.00003 for
-    /// sgd].
+    /// Weight decay of kernels; biases and normalisation layers have none [default: 0.01 for adamw,
+    /// 0.00003 for sgd].
     #[arg(long, value_name = "DECAY", help_heading = "Learning rate and weights")]
     pub weight_decay: Option<f64>,
-    /// Gradients are scaled down to this norm.
+    /// Maximum gradient norm; larger gradients are scaled down to it.
     #[arg(long, value_name = "NORM", default_value_t = 12.0, help_heading = "Learning rate and weights")]
     pub clip: f64,
-    /// What the running average of the weights, which is evaluated and saved, keeps at each step; 0 is the
-    /// weights themselves.
+    /// Decay of the exponential moving average (EMA) of the weights. The EMA is evaluated and
+    /// saved; 0 disables it.
     #[arg(long, value_name = "SHARE", default_value_t = 0.99, help_heading = "Learning rate and weights")]
     pub ema: f64,
-    /// Seed of everything that is drawn at random; one seed gives one result on one machine.
+    /// Seed of all random numbers. Runs with one seed on one machine give identical results.
     #[arg(long, value_name = "N", default_value_t = 1, help_heading = "Machine")]
     pub seed: u64,
-    /// Where the network runs.
+    /// Device on which the network runs.
     #[arg(long, value_enum, default_value_t = DeviceChoice::Auto, help_heading = "Machine")]
     pub device: DeviceChoice,
-    /// Threads of the network [default: all cores].
+    /// CPU threads of the network [default: all cores].
     #[arg(long, value_name = "N", help_heading = "Machine")]
     pub threads: Option<usize>,
-    /// Threads that prepare samples ahead; any number gives the same samples.
+    /// Data-loader threads; their number does not change the patches.
     #[arg(long, value_name = "N", default_value_t = 1, help_heading = "Machine")]
     pub workers: usize,
 }
 
-/// Settings by the names that `run.json` gives them.
+/// Values of settings by their names in `run.json`.
 pub type Values = Map<String, Value>;
 
-/// How samples are changed before they are learnt from.
+/// Augmentation of training patches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Augment {
-    /// Not at all.
+    /// No augmentation.
     None,
-    /// Mirrored; now and then noisier, brighter or darker, of another contrast or gamma.
+    /// Mirroring, noise, brightness, contrast and gamma.
     Light,
-    /// Now and then also turned, scaled, bent, blurred, or of a lower resolution.
+    /// The changes of `light` and rotation, scaling, elastic deformation, blur and low resolution.
     Full,
 }
 
-/// For z, y, x: whether something is done along it.
+/// Axes in the order z, y, x: true for those that are selected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Axes(pub [bool; 3]);
 
@@ -266,10 +274,10 @@ fn parse_axes(text: &str) -> std::result::Result<Axes, String> {
 }
 
 impl Settings {
-    /// What a command line without any flag says.
+    /// The settings of a command line without flags.
     ///
     /// # Errors
-    /// None that this program's flags could give.
+    /// [`FitError::Setting`] if the flags' own defaults do not parse.
     pub fn defaults() -> Result<Self> {
         let matches = Self::augment_args(Command::new("pdl-fit")).try_get_matches_from(["pdl-fit"]);
         let settings = matches.and_then(|matches| Self::from_arg_matches(&matches));
@@ -279,7 +287,7 @@ impl Settings {
     /// All settings by name.
     ///
     /// # Errors
-    /// [`FitError::Setting`] when one of them cannot be written down, such as a rate that is no number.
+    /// [`FitError::Setting`] if a value has no JSON form, such as a learning rate of NaN.
     pub fn values(&self) -> Result<Values> {
         match serde_json::to_value(self) {
             Ok(Value::Object(values)) => Ok(values),
@@ -288,10 +296,10 @@ impl Settings {
         }
     }
 
-    /// These settings with some of them changed.
+    /// A copy with the values of `changes`.
     ///
     /// # Errors
-    /// [`FitError::Setting`] when one of them is unknown or of the wrong kind.
+    /// [`FitError::Setting`] if a name is unknown or a value has the wrong type.
     pub fn changed<'a>(&self, changes: impl IntoIterator<Item = (&'a String, &'a Value)>) -> Result<Self> {
         let mut values = self.values()?;
         for (name, value) in changes {
@@ -303,19 +311,19 @@ impl Settings {
         serde_json::from_value(Value::Object(values)).map_err(|error| FitError::Setting(error.to_string()))
     }
 
-    /// What the optimiser is told.
-    pub fn choice(&self) -> OptimiserConfig {
+    /// The optimiser's configuration; an unset weight decay is the default of the method.
+    pub fn optimiser_config(&self) -> OptimiserConfig {
         let Self { optimiser: method, momentum, clip, .. } = *self;
         let weight_decay = self.weight_decay.unwrap_or_else(|| method.default_weight_decay());
         OptimiserConfig { method, momentum, weight_decay, clip }
     }
 
-    /// The highest rate.
+    /// The learning rate before schedule and warm-up; unset, it is the default of the optimiser.
     pub fn highest_rate(&self) -> f64 {
         self.rate.unwrap_or_else(|| self.optimiser.default_rate())
     }
 
-    /// Whether the manifest's stages are not to be followed as they are.
+    /// Whether any setting replaces the stages of the manifest.
     pub fn overrides_stages(&self) -> bool {
         let Self { pacing, start, add, every, pacing_epochs, full_at, power, grow_share, .. } = self;
         let counts = [every, pacing_epochs].into_iter().any(Option::is_some);
@@ -323,8 +331,10 @@ impl Settings {
         counts || figures || start.is_some() || add.is_some() || pacing.is_some()
     }
 
+    /// Validates everything that does not depend on the cohort.
+    ///
     /// # Errors
-    /// [`FitError::Setting`] when a choice cannot work, whatever the cohort.
+    /// [`FitError::Setting`] if a value is out of range or contradicts another.
     pub(crate) fn check(&self) -> Result<()> {
         let wrong = |problem: &str| Err(FitError::Setting(problem.to_owned()));
         let zero = [
@@ -346,7 +356,7 @@ impl Settings {
         if self.until_dice.is_some_and(|dice| !(dice > 0.0 && dice <= 1.0)) {
             return wrong("--until-dice must be above 0, at most 1");
         }
-        if !(self.highest_rate() > 0.0 && self.clip > 0.0 && self.choice().weight_decay >= 0.0) {
+        if !(self.highest_rate() > 0.0 && self.clip > 0.0 && self.optimiser_config().weight_decay >= 0.0) {
             return wrong("--rate and --clip must be above 0, --weight-decay at least 0");
         }
         if ![self.ema, self.momentum].iter().all(|share| (0.0..1.0).contains(share)) {
@@ -386,7 +396,7 @@ pub(crate) mod tests {
         settings: Settings,
     }
 
-    /// The settings of a command line.
+    /// Parses the flags of `line`.
     pub(crate) fn settings(line: &str) -> Settings {
         Line::try_parse_from(["x"].into_iter().chain(line.split_whitespace())).unwrap().settings
     }
@@ -416,12 +426,11 @@ pub(crate) mod tests {
         assert!(Line::try_parse_from(two).is_err(), "a run has one length");
     }
 
-    /// nnU-Net's SGD: a learning rate of 0.01, momentum 0.99, weight decay 3e-5, gradients of norm
-    /// 12.
+    /// nnU-Net's SGD: learning rate 0.01, momentum 0.99, weight decay 3e-5, gradient norm 12.
     #[test]
     fn every_optimiser_has_its_own_defaults() {
         let defaults = |line: &str| {
-            let OptimiserConfig { momentum, weight_decay, clip, .. } = settings(line).choice();
+            let OptimiserConfig { momentum, weight_decay, clip, .. } = settings(line).optimiser_config();
             [settings(line).highest_rate(), momentum, weight_decay, clip]
         };
         assert_eq!(defaults("--optimiser sgd"), [0.01, 0.99, 3e-5, 12.0]);

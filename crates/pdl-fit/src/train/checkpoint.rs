@@ -1,6 +1,6 @@
-//! A run that can be taken up again: everything that its next step depends on, in one file.
+//! Checkpoint: the state from which an interrupted run resumes, in one safetensors file.
 //!
-//! All random numbers follow from seed and step, so the step stands for their state.
+//! Random streams are functions of seed and step, so no generator state is saved.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -14,56 +14,56 @@ use crate::plan::run_plan::RunPlan;
 use crate::plan::settings::Settings;
 use crate::train::history::HistoryRow;
 
-/// The file's name inside a run's folder; a finished run has none.
+/// Name of the file in a run's folder; a finished run has none.
 pub const FILE: &str = "checkpoint.safetensors";
-/// The entry that holds [`State`] as JSON.
+/// Entry with [`State`] as JSON.
 const STATE: &str = "state";
-/// The entry that holds the history, a row of numbers for every evaluation.
+/// Entry with the history as a matrix, one row per evaluation.
 const HISTORY: &str = "history";
-/// Numbers of a history's row before the labels' Dice, which that of the cases follows.
+/// Columns of the history before the Dice of the labels, which the Dice of the cases follows.
 const FIGURES: usize = 7;
 
-/// How far a run is.
+/// Progress of a run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TrainingProgress {
-    /// Optimiser steps made.
+    /// Steps completed.
     pub step: u64,
-    /// Seconds of training, evaluations left out.
+    /// Seconds of training, without evaluations.
     pub seconds: f64,
-    /// Seconds of them in which the network waited for samples.
+    /// Seconds of training in which the network waited for the data loader.
     pub waited: f64,
-    /// Seconds of evaluation.
+    /// Seconds spent in evaluations.
     pub evaluation_seconds: f64,
     /// Sum of the losses since the last evaluation.
     pub loss_sum: f64,
-    /// Their number.
+    /// Steps in the sum of the losses.
     pub loss_steps: u32,
 }
 
-/// What a checkpoint says of its run, beside the numbers.
+/// Contents of a checkpoint besides the tensors.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct State {
-    /// What the run was asked for.
+    /// Settings of the run.
     pub settings: Settings,
-    /// What it does.
+    /// Plan of the run.
     pub plan: RunPlan,
     /// BLAKE3 of `manifest.parquet`.
     pub manifest_blake3: String,
-    /// How far it is.
+    /// Progress of the run.
     pub progress: TrainingProgress,
 }
 
-/// A checkpoint that was read.
+/// A checkpoint in memory.
 #[derive(Debug)]
 pub struct Checkpoint {
-    /// What it says of its run.
+    /// Settings, plan and progress.
     pub state: State,
-    /// What the evaluations found.
+    /// Evaluations so far.
     pub history: Vec<HistoryRow>,
     tensors: HashMap<String, Tensor>,
 }
 
-/// Writes a checkpoint, whole or not at all: the one before stays when it cannot be written.
+/// Writes a checkpoint atomically: the previous one stays if the write fails.
 ///
 /// # Errors
 /// [`FitError::Checkpoint`].
@@ -83,7 +83,7 @@ pub fn write(
         named.push((HISTORY.to_owned(), Tensor::f_from_slice(&numbers)?.f_view([history.len() as i64, -1])?));
     }
     pdl_store::atomic::write_with(&path, |temporary| {
-        // A problem of the disk, named without the temporary file.
+        // An error of the disk, without the name of the temporary file.
         Tensor::write_safetensors(&named, temporary)
             .map_err(|e| StoreError::io("write the file", &path)(std::io::Error::other(cause(&e))))
     })
@@ -93,7 +93,7 @@ pub fn write(
     })
 }
 
-/// What lies under an error of libtorch's files, without the temporary file's name.
+/// Cause of an error in libtorch's file functions, without the name of the temporary file.
 fn cause(error: &tch::TchError) -> String {
     match error {
         tch::TchError::SafeTensorError { err, .. } => err.to_string(),
@@ -101,10 +101,10 @@ fn cause(error: &tch::TchError) -> String {
     }
 }
 
-/// Reads the checkpoint of a run, if it has one.
+/// Reads the checkpoint of a run; `None` if it has none.
 ///
 /// # Errors
-/// [`FitError::Checkpoint`] when it cannot be read.
+/// [`FitError::Checkpoint`] if the file cannot be read.
 pub fn read(run: &Path) -> Result<Option<Checkpoint>> {
     let path = run.join(FILE);
     if !path.exists() {
@@ -126,17 +126,17 @@ pub fn read(run: &Path) -> Result<Option<Checkpoint>> {
 }
 
 impl Checkpoint {
-    /// The numbers of a name.
+    /// The tensor of an entry.
     ///
     /// # Errors
-    /// [`FitError::Weights`] when there are none.
+    /// [`FitError::Weights`] if there is no such entry.
     pub fn tensor(&self, name: &str) -> Result<Tensor> {
         let found = self.tensors.get(name).map(Tensor::shallow_clone);
         found.ok_or_else(|| FitError::Weights { name: name.to_owned(), shape: vec![] })
     }
 }
 
-/// A row as numbers: counts stay exact in them, and Dice may be no number.
+/// A row of the history as f64, in which counts are exact; a missing Dice is NaN.
 fn figures(row: &HistoryRow) -> Vec<f64> {
     let counts = [row.step as f64, row.samples as f64, f64::from(row.epoch), f64::from(row.active)];
     let others = [row.seconds, row.loss, row.dice_mean];

@@ -1,4 +1,4 @@
-//! When a run reaches a Dice: running medians of its evaluations.
+//! Time to a target Dice and early stopping, from running medians of the validation Dice.
 
 use pdl_volume::statistics::median;
 use schemars::JsonSchema;
@@ -6,28 +6,29 @@ use serde::{Deserialize, Serialize};
 
 use crate::train::history::HistoryRow;
 
-/// Evaluations whose median says whether a run has reached the target.
+/// Evaluations of the median that is compared with the target.
 const REACHING: usize = 3;
-/// Evaluations whose median says how good a long run becomes.
+/// Evaluations of the median that measures the best Dice of a long run.
 const SETTLED: usize = 5;
 
-/// When a run reached a target, interpolated between evaluations.
+/// Time at which a run reached a target, interpolated between evaluations.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Reached {
-    /// Seconds of training.
+    /// Seconds of training, without evaluations.
     pub seconds: f64,
-    /// Optimiser steps.
+    /// Steps, a fraction between evaluations.
     pub steps: f64,
-    /// Samples learnt from.
+    /// Training patches.
     pub samples: f64,
 }
 
-/// When the running median of three evaluations is first at or above `target`: between the evaluation before and this
-/// one, linearly. `dice` has the mean Dice of every row. Nothing when it never is.
+/// Time at which the running median of three evaluations first reaches `target`, interpolated
+/// linearly between this evaluation and the one before. `dice` is the mean Dice of every row.
+/// `None` if the target is not reached.
 pub fn reached(rows: &[HistoryRow], dice: &[f64], target: f64) -> Option<Reached> {
     let medians = running_medians(dice, REACHING);
     let first = medians.iter().position(|median| *median >= target)?;
-    // A median belongs to the last of its evaluations.
+    // A median is assigned to the last of its evaluations.
     let at = |median: usize| {
         let row = &rows[median + REACHING - 1];
         Reached { seconds: row.seconds, steps: row.step as f64, samples: row.samples as f64 }
@@ -44,12 +45,14 @@ pub fn reached(rows: &[HistoryRow], dice: &[f64], target: f64) -> Option<Reached
     })
 }
 
-/// The highest running median of five evaluations; of as many as there are when there are fewer. Nothing without any.
+/// Highest running median of five evaluations, or of all if there are fewer; `None` without
+/// evaluations.
 pub fn highest(dice: &[f64]) -> Option<f64> {
     running_medians(dice, SETTLED.min(dice.len())).into_iter().max_by(f64::total_cmp)
 }
 
-/// Medians of `width` values in a row; no number counts as 0, as a Dice without a case is nothing reached.
+/// Medians of `width` consecutive values. NaN, the Dice without a case that counts, is treated as
+/// 0.
 fn running_medians(values: &[f64], width: usize) -> Vec<f64> {
     if width == 0 {
         return Vec::new();

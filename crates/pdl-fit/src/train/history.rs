@@ -1,4 +1,4 @@
-//! `history.parquet`: what every evaluation of a run found.
+//! `history.parquet`: the evaluations of a run on the validation set.
 
 use std::path::Path;
 
@@ -9,34 +9,34 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 
-/// The table's name inside a run's folder.
+/// Name of the table in a run's folder.
 pub const FILE: &str = "history.parquet";
 
-/// One evaluation on the validation split.
+/// One evaluation on the validation set.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct HistoryRow {
-    /// Optimiser steps made.
+    /// Steps completed.
     pub step: u64,
-    /// Samples (planes or blocks) learnt from.
+    /// Training patches so far.
     pub samples: u64,
-    /// Seconds of training, evaluations left out.
+    /// Seconds of training, without evaluations.
     pub seconds: f64,
-    /// The epoch (from 0); an epoch is one pass over the active cases.
+    /// Epoch (from 0); an epoch is one pass over the active cases.
     pub epoch: u32,
     /// Active training cases.
     pub active: u32,
-    /// Mean loss of the steps since the evaluation before.
+    /// Mean loss of the steps since the previous evaluation.
     pub loss: f64,
-    /// Mean Dice over the validation cases for each label, in label order; NaN where no case counts.
+    /// Mean Dice over the validation cases for each label, in label order; NaN if no case counts.
     pub dice: Vec<f64>,
-    /// Mean over the labels.
+    /// Mean Dice over the labels; NaN if no label counts.
     pub dice_mean: f64,
-    /// Dice of every validation case, in the manifest's order, for each label: the labels of one case, then those of
-    /// the next; null where a label does not count.
+    /// Dice for each validation case, in the manifest's order, and label: all labels of one case,
+    /// then those of the next; null if a label does not count.
     pub case_dice: Vec<Option<f64>>,
 }
 
-/// The table's columns.
+/// Columns of the table.
 pub fn schema() -> Schema {
     use DataType::{Float64, UInt32, UInt64};
     Schema::new(vec![
@@ -52,19 +52,19 @@ pub fn schema() -> Schema {
     ])
 }
 
-/// Writes the rows to a run's folder.
+/// Writes the table to a run's folder.
 ///
 /// # Errors
-/// [`crate::FitError::Store`] when the file cannot be written.
+/// [`crate::FitError::Store`] if the file cannot be written.
 pub fn write(run: &Path, rows: &[HistoryRow]) -> Result<()> {
     table::write_rows(&run.join(FILE), &schema(), rows, Vec::new())?;
     Ok(())
 }
 
-/// Reads the rows of a run's folder.
+/// Reads the table of a run's folder.
 ///
 /// # Errors
-/// [`crate::FitError::Store`] when the file is missing or no such table.
+/// [`crate::FitError::Store`] if the file is missing or has other columns.
 pub fn read(run: &Path) -> Result<Vec<HistoryRow>> {
     Ok(table::read_rows(&run.join(FILE))?.0)
 }

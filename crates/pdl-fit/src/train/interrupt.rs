@@ -1,32 +1,33 @@
-//! A training that is asked to stop: it ends after its step, with a checkpoint from which it goes on.
+//! Interruption of a training: it ends after the current step and leaves a checkpoint.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-static TRAINS: AtomicBool = AtomicBool::new(false);
-static ASKED: AtomicBool = AtomicBool::new(false);
+static IN_SCOPE: AtomicBool = AtomicBool::new(false);
+static REQUESTED: AtomicBool = AtomicBool::new(false);
 
-/// Asks the training that goes on to stop. False where none does, or it was asked before: then nothing will come of it.
+/// Requests an interruption. False if no training is in progress or it was requested before; the
+/// caller then has to end the process itself.
 pub fn ask() -> bool {
-    TRAINS.load(Ordering::SeqCst) && !ASKED.swap(true, Ordering::SeqCst)
+    IN_SCOPE.load(Ordering::SeqCst) && !REQUESTED.swap(true, Ordering::SeqCst)
 }
 
-/// Whether a stop was asked for.
+/// Whether an interruption has been requested.
 pub(crate) fn is_asked() -> bool {
-    ASKED.load(Ordering::SeqCst)
+    REQUESTED.load(Ordering::SeqCst)
 }
 
-/// The time in which a training looks after each step whether it is to stop: it ends when this is dropped.
-pub(crate) struct Attentive;
+/// Scope of a training that checks for an interruption after each step; dropping it ends the scope.
+pub(crate) struct InterruptScope;
 
-impl Attentive {
-    pub(crate) fn begin() -> Self {
-        TRAINS.store(true, Ordering::SeqCst);
+impl InterruptScope {
+    pub(crate) fn enter() -> Self {
+        IN_SCOPE.store(true, Ordering::SeqCst);
         Self
     }
 }
 
-impl Drop for Attentive {
+impl Drop for InterruptScope {
     fn drop(&mut self) {
-        TRAINS.store(false, Ordering::SeqCst);
+        IN_SCOPE.store(false, Ordering::SeqCst);
     }
 }

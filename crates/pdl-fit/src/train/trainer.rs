@@ -1,4 +1,4 @@
-//! A network in training.
+//! Training loop over steps, with evaluations.
 
 use std::time::Instant;
 
@@ -21,17 +21,17 @@ use crate::plan::settings::{Augment, Settings};
 use crate::train::checkpoint::{Checkpoint, TrainingProgress};
 use crate::train::early_stop;
 use crate::train::history::HistoryRow;
-use crate::train::interrupt::{self, Attentive};
+use crate::train::interrupt::{self, InterruptScope};
 
-/// Seconds of training after which a run is kept between evaluations, too.
-const KEEP_SECONDS: f64 = 60.0;
-/// At least so many steps of the warm-up are not timed, and for so many seconds: libtorch chooses its kernels in them,
-/// and the processor its clock.
+/// Seconds of training between checkpoints without an evaluation.
+const CHECKPOINT_SECONDS: f64 = 60.0;
+/// Minimum number of steps, and minimum seconds, that are not timed: libtorch selects its kernels
+/// and the processor its clock rate in them.
 const UNTIMED: (usize, f64) = (3, 1.0);
-/// Then so many at least, and for so many seconds: their median is taken.
+/// Minimum number of timed steps, and minimum seconds; the result is their median.
 const TIMED: (usize, f64) = (9, 1.0);
 
-/// A network in training, with all that its next step depends on.
+/// A network in training, with the state that its next step depends on.
 #[derive(Debug)]
 pub struct Trainer<'a> {
     plan: &'a RunPlan,
@@ -40,34 +40,34 @@ pub struct Trainer<'a> {
     until: Option<f64>,
     net: UNet,
     weights: Weights,
-    average: Ema,
+    ema: Ema,
     optimiser: Optimiser,
     sampler: Sampler,
     progress: TrainingProgress,
     history: Vec<HistoryRow>,
 }
 
-/// When a run is kept.
+/// Reason for which the loop calls back after a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pause {
-    /// After an evaluation.
+    /// An evaluation has finished.
     Evaluated,
-    /// After some time without one, or when it is asked to stop.
+    /// A checkpoint is due, or an interruption has been requested.
     Between,
-    /// After every other step: nothing is to be kept.
+    /// A step without evaluation or checkpoint.
     No,
 }
 
 impl<'a> Trainer<'a> {
-    /// A fresh network.
+    /// A network with initial weights.
     ///
     /// # Errors
-    /// [`FitError::Torch`] when libtorch refuses.
+    /// [`FitError::Torch`] if libtorch fails.
     pub fn new(settings: &Settings, plan: &'a RunPlan, device: Device) -> Result<Self> {
         let net = UNet::new(plan.network);
         let weights = Weights::new(net.parameters(), settings.seed, device)?;
-        let average = Ema::new(&weights, settings.ema)?;
-        let optimiser = Optimiser::new(&weights, settings.choice())?;
+        let ema = Ema::new(&weights, settings.ema)?;
+        let optimiser = Optimiser::new(&weights, settings.optimiser_config())?;
         let sampler = Sampler {
             dims: plan.network.dims,
             batch: plan.batch,
@@ -82,25 +82,13 @@ impl<'a> Trainer<'a> {
         };
         let (progress, history) = (TrainingProgress::default(), Vec::new());
         let (workers, until) = (settings.workers, settings.until_dice);
-        Ok(Self {
-            plan,
-            device,
-            workers,
-            until,
-            net,
-            weights,
-            average,
-            optimiser,
-            sampler,
-            progress,
-            history,
-        })
+        Ok(Self { plan, device, workers, until, net, weights, ema, optimiser, sampler, progress, history })
     }
 
-    /// Goes on where a checkpoint was written.
+    /// Resumes from a checkpoint.
     ///
     /// # Errors
-    /// [`FitError::Weights`] when the checkpoint is another network's.
+    /// [`FitError::Weights`] if the checkpoint belongs to another network.
     pub fn restore(&mut self, checkpoint: &Checkpoint) -> Result<()> {
         for (name, mut tensor) in self.flat_weights() {
             copy_into(&mut tensor, &checkpoint.tensor(name)?, name)?;
@@ -111,7 +99,7 @@ impl<'a> Trainer<'a> {
         Ok(())
     }
 
-    /// The numbers that a checkpoint holds.
+    /// Tensors of a checkpoint by name, on the CPU: weights, EMA and optimiser state.
     pub fn tensors(&self) -> Vec<(String, Tensor)> {
         let state = self.optimiser.state().iter().map(|(name, tensor)| (*name, tensor.shallow_clone()));
         let all = self.flat_weights().into_iter().chain(state);
@@ -119,60 +107,62 @@ impl<'a> Trainer<'a> {
     }
 
     fn flat_weights(&self) -> [(&'static str, Tensor); 2] {
-        [("weights", self.weights.flat()), ("average", self.average.weights().flat())]
+        [("weights", self.weights.flat()), ("average", self.ema.weights().flat())]
     }
 
-    /// What the evaluations found so far.
+    /// Evaluations so far.
     pub fn history(&self) -> &[HistoryRow] {
         &self.history
     }
 
-    /// How far it is.
+    /// Steps and seconds so far.
     pub fn progress(&self) -> &TrainingProgress {
         &self.progress
     }
 
-    /// The averaged weights, which are evaluated and saved.
+    /// The EMA of the weights, which is evaluated and saved.
     pub fn averaged(&self) -> &Weights {
-        self.average.weights()
+        self.ema.weights()
     }
 
-    /// Trains to the horizon, or until the Dice that was asked for; `keep` is called after every step, and told to keep
-    /// the run after every evaluation and at least once a minute.
+    /// Trains to the last step, or until the validation Dice of early stopping is reached. `save`
+    /// is called after every step with the reason; it writes a checkpoint unless the reason is
+    /// [`Pause::No`].
     ///
     /// # Errors
-    /// [`FitError`] of libtorch or of `keep`, [`FitError::Diverged`], and [`FitError::Stopped`] when that was asked for.
-    pub fn run(&mut self, cases: &Loaded, mut keep: impl FnMut(&Self, Pause) -> Result<()>) -> Result<()> {
+    /// Errors of libtorch and of `save`, [`FitError::Diverged`], and [`FitError::Stopped`] after an
+    /// interruption.
+    pub fn run(&mut self, cases: &Loaded, mut save: impl FnMut(&Self, Pause) -> Result<()>) -> Result<()> {
         let plan = self.plan;
-        if self.has_arrived() {
+        if self.has_reached_dice() {
             return Ok(());
         }
         let sampler = self.sampler.clone();
-        let source = DataLoader { cases: &cases.training, schedule: &plan.schedule, sampler: &sampler };
-        let mut kept = self.progress.seconds;
-        let _attentive = Attentive::begin();
-        source.feed(self.progress.step..plan.steps, self.workers, |feed| {
+        let loader = DataLoader { cases: &cases.training, schedule: &plan.schedule, sampler: &sampler };
+        let mut saved_at = self.progress.seconds;
+        let _scope = InterruptScope::enter();
+        loader.batches(self.progress.step..plan.steps, self.workers, |batches| {
             for step in self.progress.step..plan.steps {
                 let clock = Instant::now();
-                let ready = feed.take()?;
-                self.progress.loss_sum += self.step(&ready, step)?;
+                let batch = batches.take()?;
+                self.progress.loss_sum += self.step(&batch, step)?;
                 self.progress.loss_steps += 1;
                 self.progress.step = step + 1;
-                self.progress.waited += feed.take_waited().as_secs_f64();
+                self.progress.waited += batches.take_waited().as_secs_f64();
                 self.progress.seconds += clock.elapsed().as_secs_f64();
                 let mut last = step + 1 == plan.steps;
                 let pause = if last || (step + 1) % plan.eval_every == 0 {
-                    self.evaluate(&cases.validation, &ready.moment)?;
-                    last |= self.has_arrived();
+                    self.evaluate(&cases.validation, &batch.step_plan)?;
+                    last |= self.has_reached_dice();
                     Pause::Evaluated
-                } else if interrupt::is_asked() || self.progress.seconds - kept > KEEP_SECONDS {
+                } else if interrupt::is_asked() || self.progress.seconds - saved_at > CHECKPOINT_SECONDS {
                     Pause::Between
                 } else {
                     Pause::No
                 };
-                keep(self, pause)?;
+                save(self, pause)?;
                 if pause != Pause::No {
-                    kept = self.progress.seconds;
+                    saved_at = self.progress.seconds;
                     if last {
                         break;
                     }
@@ -185,17 +175,17 @@ impl<'a> Trainer<'a> {
         })
     }
 
-    /// Whether the Dice is reached at which the run ends before its horizon.
-    fn has_arrived(&self) -> bool {
+    /// Whether the run has reached the validation Dice of early stopping.
+    fn has_reached_dice(&self) -> bool {
         self.until.is_some_and(|until| {
             let dice: Vec<f64> = self.history.iter().map(|row| row.dice_mean).collect();
             early_stop::reached(&self.history, &dice, until).is_some()
         })
     }
 
-    /// One optimiser step; gives its loss.
-    fn step(&mut self, ready: &HostBatch, step: u64) -> Result<f64> {
-        let batch = self.sampler.batch(&ready.samples, self.device)?;
+    /// Forward and backward pass, optimiser step and EMA update; returns the loss.
+    fn step(&mut self, batch: &HostBatch, step: u64) -> Result<f64> {
+        let batch = self.sampler.batch(&batch.patches, self.device)?;
         let tape = Tape::default();
         let logits = self.net.forward_training(&self.weights, &batch.images, &tape)?;
         let loss = loss::supervised(&logits, &batch.target, &batch.annotated)?;
@@ -208,11 +198,11 @@ impl<'a> Trainer<'a> {
         if !norm.is_finite() {
             return Err(FitError::Diverged { step, what: "length of the gradient", value: norm });
         }
-        self.average.update(&self.weights, step + 1)?;
+        self.ema.update(&self.weights, step + 1)?;
         Ok(value)
     }
 
-    fn evaluate(&mut self, cases: &[EvalCase], moment: &StepPlan) -> Result<()> {
+    fn evaluate(&mut self, cases: &[EvalCase], step_plan: &StepPlan) -> Result<()> {
         let clock = Instant::now();
         let dice = self.predictor().dice(cases)?;
         let progress = &mut self.progress;
@@ -220,8 +210,8 @@ impl<'a> Trainer<'a> {
             step: progress.step,
             samples: self.plan.schedule.samples_before(progress.step),
             seconds: progress.seconds,
-            epoch: moment.epoch,
-            active: moment.active as u32,
+            epoch: step_plan.epoch,
+            active: step_plan.active as u32,
             loss: progress.loss_sum / f64::from(progress.loss_steps),
             dice: dice.labels,
             dice_mean: dice.mean,
@@ -232,39 +222,40 @@ impl<'a> Trainer<'a> {
         Ok(())
     }
 
-    /// Applies the averaged weights in windows of the patch that the present step trains on.
+    /// Sliding-window inference with the EMA, in windows of the current patch size.
     fn predictor(&self) -> Predictor<'_> {
-        let (net, weights) = (&self.net, self.average.weights());
+        let (net, weights) = (&self.net, self.ema.weights());
         let window = self.plan.schedule.window_after(self.progress.step);
         Predictor { net, weights, window, device: self.device }
     }
 
-    /// How many seconds an evaluation on these cases takes.
+    /// Seconds of one evaluation on `cases`.
     ///
     /// # Errors
-    /// [`FitError::Torch`] when libtorch refuses.
+    /// [`FitError::Torch`] if libtorch fails.
     pub fn seconds_of_evaluation(&self, cases: &[EvalCase]) -> Result<f64> {
         let clock = Instant::now();
         self.predictor().dice(cases)?;
         Ok(clock.elapsed().as_secs_f64())
     }
 
-    /// How many seconds a step takes with samples of this grain, which other threads draw: the median over a few, on
-    /// weights that are thrown away.
+    /// Seconds of a step with patches of `spec`, prefetched by the data loader: the median of
+    /// several steps. The trained weights are discarded.
     ///
     /// # Errors
     /// As [`Trainer::run`].
-    pub fn seconds_of_step(mut self, cases: &Loaded, grain: PatchSpec) -> Result<f64> {
-        let schedule = self.plan.schedule.clone().in_phases(vec![ResolutionPhase { first_step: 0, grain }]);
+    pub fn seconds_of_step(mut self, cases: &Loaded, spec: PatchSpec) -> Result<f64> {
+        let schedule =
+            self.plan.schedule.clone().in_phases(vec![ResolutionPhase { first_step: 0, grain: spec }]);
         let sampler = self.sampler.clone();
-        let source = DataLoader { cases: &cases.training, schedule: &schedule, sampler: &sampler };
-        source.feed(0..u64::MAX, self.workers, |feed| {
+        let loader = DataLoader { cases: &cases.training, schedule: &schedule, sampler: &sampler };
+        loader.batches(0..u64::MAX, self.workers, |batches| {
             let mut steps = 0..;
             let mut timed = |(least, enough): (usize, f64)| -> Result<Vec<f64>> {
                 let (begin, mut seconds) = (Instant::now(), Vec::new());
                 while seconds.len() < least || begin.elapsed().as_secs_f64() < enough {
                     let clock = Instant::now();
-                    self.step(&feed.take()?, steps.next().unwrap_or_default())?;
+                    self.step(&batches.take()?, steps.next().unwrap_or_default())?;
                     seconds.push(clock.elapsed().as_secs_f64());
                 }
                 Ok(seconds)

@@ -1,4 +1,4 @@
-//! The training run: from a curation folder to weights, a history and a record.
+//! Training run: from a curation folder to weights, history and record.
 
 use std::path::{Path, PathBuf};
 
@@ -19,57 +19,57 @@ use crate::train::checkpoint::{self, Checkpoint, State, TrainingProgress};
 use crate::train::history::{self, HistoryRow};
 use crate::train::trainer::{Pause, Trainer};
 
-/// What to train, and how it is kept.
+/// A training run, with its input and output folders.
 #[derive(Clone, Debug)]
 pub struct TrainRequest {
-    /// The curation folder, or the folder of one of its folds.
+    /// Curation folder, or the folder of one of its folds.
     pub out: PathBuf,
-    /// The folder of runs inside it.
+    /// Folder for runs inside it.
     pub runs: PathBuf,
-    /// The run's name; from schedule and seed when not given.
+    /// Name of the run; `None` derives it from schedule and seed.
     pub name: Option<String>,
-    /// How to train.
+    /// Settings of the run.
     pub settings: Settings,
-    /// Which cases to train on.
+    /// Subset of the training cases.
     pub sample: Subset,
-    /// The tuning that the settings were taken from.
+    /// Tuning from which the settings were taken.
     pub tuned: Option<Reference>,
-    /// Train anew even when the run exists.
+    /// Whether to replace an existing run.
     pub force: bool,
-    /// Do not compare the files with their recorded hashes.
+    /// Whether to skip the comparison of files with their recorded hashes.
     pub trust_files: bool,
 }
 
-/// How a run goes, for a display.
+/// Progress of a training run, for a display.
 #[derive(Debug)]
 pub enum Event<'a> {
-    /// All is read; training begins.
+    /// All cases have been read; training starts.
     Begins {
-        /// What will be done.
+        /// Plan of the run.
         plan: &'a RunPlan,
-        /// Cases learnt from.
+        /// Number of training cases.
         training: usize,
-        /// Cases evaluated on.
+        /// Number of validation cases.
         validation: usize,
-        /// What runs it.
+        /// Versions and device.
         programs: &'a Programs,
     },
-    /// An interrupted run goes on after so many steps.
+    /// An interrupted run resumes after this many steps.
     Resumes(u64),
-    /// A step was made, the so manieth.
+    /// Step `n` (from 1) has finished.
     Stepped(u64),
-    /// An evaluation was made.
+    /// An evaluation has finished.
     Evaluated(&'a HistoryRow),
 }
 
-/// What became of a request.
+/// Result of a request.
 #[derive(Debug)]
 pub struct Outcome {
-    /// The run's folder.
+    /// Folder of the run.
     pub folder: PathBuf,
-    /// Its record.
+    /// Record of the finished run.
     pub record: RunRecord,
-    /// Whether the run existed already and nothing was done.
+    /// Whether a finished run with the same settings existed, so that nothing was trained.
     pub existed: bool,
 }
 
@@ -86,10 +86,10 @@ impl TrainRequest {
     }
 }
 
-/// Trains as requested; tells `watch` how it goes.
+/// Trains a run, or resumes it; `watch` receives its progress.
 ///
 /// # Errors
-/// [`FitError`]: everything about the folder is checked before training begins.
+/// [`FitError`]; the curation folder is validated before the first step.
 pub fn train(request: &TrainRequest, watch: &mut dyn FnMut(&Event<'_>)) -> Result<Outcome> {
     let (name, folder) = request.folder()?;
     let cohort = Dataset::open(&request.out)?;
@@ -111,7 +111,7 @@ pub fn train(request: &TrainRequest, watch: &mut dyn FnMut(&Event<'_>)) -> Resul
         Some(checkpoint) => checkpoint.state.plan.clone(),
         None => plan(&request.settings, &cohort, &loaded)?,
     };
-    // Only now: a plan that cannot be leaves an earlier run as it was.
+    // After planning: an invalid plan leaves an earlier run unchanged.
     clear(&folder, interrupted.is_some())?;
     let (training, validation) = (loaded.training.len(), loaded.validation.len());
     watch(&Event::Begins { plan: &plan, training, validation, programs: &programs });
@@ -127,7 +127,8 @@ pub fn train(request: &TrainRequest, watch: &mut dyn FnMut(&Event<'_>)) -> Resul
             trainer.restore(checkpoint)?;
             watch(&Event::Resumes(trainer.progress().step));
         }
-        // The plan stands before the first step: a length in seconds is turned into steps only once.
+        // The plan is saved before the first step, so that a length in seconds is converted into
+        // steps only once.
         None => checkpoint::write(&folder, &state, &[], trainer.tensors())?,
     }
     trainer.run(&loaded, |trainer, pause| {
@@ -168,10 +169,10 @@ pub fn train(request: &TrainRequest, watch: &mut dyn FnMut(&Event<'_>)) -> Resul
     Ok(Outcome { folder, record, existed: false })
 }
 
-/// Times the steps of runs that a request with these settings would make, and makes none.
+/// Times the steps of the runs that `all` describe, without training them to the end.
 ///
 /// # Errors
-/// [`FitError`] as for [`train`].
+/// As [`train`].
 pub fn speeds(request: &TrainRequest, all: &[Settings]) -> Result<(Vec<Speed>, Programs)> {
     let cohort = Dataset::open(&request.out)?;
     let programs = prepare_libtorch(&request.settings)?;
@@ -181,10 +182,11 @@ pub fn speeds(request: &TrainRequest, all: &[Settings]) -> Result<(Vec<Speed>, P
     Ok((speeds.collect::<Result<_>>()?, programs))
 }
 
-/// Seconds of steps that were timed before.
+/// Measured seconds per step, by network and patch specification.
 pub(crate) type Known = Vec<((NetworkPlan, PatchSpec), f64)>;
 
-/// As [`speeds`], of one run and of cases that have been read. Equal steps are timed once, lest noise tell runs apart.
+/// As [`speeds`], for one run and cases in memory. Each network and patch specification is timed
+/// once, so that noise does not separate equal runs.
 pub(crate) fn speed_of(
     settings: &Settings,
     cohort: &Dataset,
@@ -212,19 +214,19 @@ pub(crate) fn speed_of(
     Ok(Speed { parts })
 }
 
-/// Seconds that an evaluation of such a run takes.
+/// Seconds of one evaluation of such a run.
 pub(crate) fn seconds_of_evaluation(settings: &Settings, cohort: &Dataset, loaded: &Loaded) -> Result<f64> {
     let plan = settings.plan(&cohort.with(&shapes(loaded)), None)?;
     let trainer = Trainer::new(settings, &plan, device_of(settings.device)?)?;
     trainer.seconds_of_evaluation(&loaded.validation)
 }
 
-/// Voxels along z, y, x of the training images.
+/// Shapes (z, y, x) of the training images in voxels.
 pub(crate) fn shapes(loaded: &Loaded) -> Vec<[usize; 3]> {
     loaded.training.iter().map(|case| case.shape).collect()
 }
 
-/// Plans the run; a length in seconds is turned into steps after a warm-up.
+/// Plans the run; a length in seconds is converted into steps after timing some.
 fn plan(settings: &Settings, cohort: &Dataset, loaded: &Loaded) -> Result<RunPlan> {
     let speed = match settings.seconds {
         Some(_) => Some(speed_of(settings, cohort, loaded, &mut Known::new())?),
@@ -233,7 +235,7 @@ fn plan(settings: &Settings, cohort: &Dataset, loaded: &Loaded) -> Result<RunPla
     settings.plan(&cohort.with(&shapes(loaded)), speed.as_ref())
 }
 
-/// Refuses to go on with what another run left.
+/// Refuses to resume from a checkpoint with other settings or another manifest.
 fn same_run(
     checkpoint: &Checkpoint,
     request: &TrainRequest,
@@ -252,8 +254,8 @@ fn same_run(
     )))
 }
 
-/// Removes what an earlier run left in the folder, which no longer holds; of an interrupted one that goes on,
-/// the checkpoint and the history stay.
+/// Removes results of an earlier run from the folder; a run that resumes keeps checkpoint and
+/// history.
 fn clear(folder: &Path, goes_on: bool) -> Result<()> {
     pdl_store::atomic::sweep(folder)?;
     let results = [run_record::FILE, run_record::WEIGHTS_FILE];
@@ -285,10 +287,10 @@ fn results(trainer: &Trainer<'_>, weights_blake3: String) -> Result<Results> {
     })
 }
 
-/// The device of a choice.
+/// The libtorch device of a choice.
 ///
 /// # Errors
-/// [`FitError::Setting`] when there is no such device.
+/// [`FitError::Setting`] if there is no such device.
 pub fn device_of(choice: DeviceChoice) -> Result<Device> {
     match choice {
         DeviceChoice::Cpu => Ok(Device::Cpu),
@@ -300,7 +302,7 @@ pub fn device_of(choice: DeviceChoice) -> Result<Device> {
     }
 }
 
-/// Sets libtorch's threads, and says what will run.
+/// Sets libtorch's threads; returns versions, device and threads.
 pub(crate) fn prepare_libtorch(settings: &Settings) -> Result<Programs> {
     let device = match device_of(settings.device)? {
         Device::Cuda(n) => format!("cuda {n}"),
@@ -310,7 +312,7 @@ pub(crate) fn prepare_libtorch(settings: &Settings) -> Result<Programs> {
     let told = std::env::var("OMP_NUM_THREADS").ok().and_then(|threads| threads.parse().ok());
     let threads = settings.threads.or(told.filter(|&threads| threads > 0)).unwrap_or(cores);
     tch::set_num_threads(i32::try_from(threads).unwrap_or(i32::MAX));
-    // The norms' threads; a second training of this process keeps those of the first.
+    // Threads of the instance norm; a second training in this process keeps those of the first.
     let _ = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
     let libtorch = option_env!("PDL_LIBTORCH_VERSION").unwrap_or("unknown").to_owned();
     Ok(Programs { pdl: env!("CARGO_PKG_VERSION").to_owned(), libtorch, device, threads })

@@ -1,64 +1,65 @@
-//! How samples are changed before they are learnt from, so that a network sees more than the cohort has.
+//! Augmentation of intensities and sharpness, and mirroring, of a training patch.
 
 use crate::data::patch::Patch;
 use crate::data::random::Random;
 
-/// How often each change of intensity happens (nnU-Net).
-const OFTEN: f64 = 0.15;
-/// The largest deviation of added noise, in the deviations of a normalised image.
-const NOISE: f64 = 0.1;
-/// Factors of brightness and contrast.
+/// Probability of each change of intensity or sharpness (nnU-Net).
+const PROBABILITY: f64 = 0.15;
+/// Largest standard sd of added noise, in standard deviations of a normalised image.
+const NOISE_SD: f64 = 0.1;
+/// Range of the factors of brightness and contrast.
 const FACTOR: [f64; 2] = [0.75, 1.25];
-/// Exponents of the gamma change.
+/// Range of the exponents of the gamma transform.
 const GAMMA: [f64; 2] = [0.7, 1.5];
-/// Deviations of the blur, in voxels.
-const BLUR: [f64; 2] = [0.5, 1.0];
-/// Shares of the voxels along an axis that a lower resolution keeps.
-const KEPT: [f64; 2] = [0.5, 1.0];
+/// Range of the standard sd of the Gaussian blur, in voxels.
+const BLUR_SD: [f64; 2] = [0.5, 1.0];
+/// Range of the resolution factor of the low-resolution change, along each axis.
+const LOW_RESOLUTION: [f64; 2] = [0.5, 1.0];
 
-/// Changes samples.
+/// Random changes of a training patch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Augmenter {
-    /// Whether intensities change.
+    /// Whether noise, brightness, contrast and gamma change.
     pub intensity: bool,
-    /// Whether samples are turned, scaled and bent ([`crate::data::augment::spatial`]), blurred and taken at a lower resolution.
+    /// Whether patches get rotation, scaling and elastic deformation
+    /// ([`crate::data::augment::spatial`]), blur and low resolution.
     pub space: bool,
-    /// Along z, y, x: whether samples are mirrored, every other time.
+    /// Along z, y, x: whether patches are mirrored with a probability of one half.
     pub mirror: [bool; 3],
-    /// Channels that change places when a sample is mirrored along x: left and right.
+    /// Pairs of channels (left, right) that mirroring along x exchanges.
     pub swapped: Vec<[u8; 2]>,
 }
 
 impl Augmenter {
-    /// Changes nothing.
+    /// No augmentation.
     pub fn none() -> Self {
         Self { intensity: false, space: false, mirror: [false; 3], swapped: Vec::new() }
     }
 
-    /// A sample changed by these random numbers.
-    pub fn change(&self, mut sample: Patch, random: &mut Random) -> Patch {
+    /// Mirrors the patch, then changes its intensities, then its sharpness.
+    pub fn change(&self, mut patch: Patch, random: &mut Random) -> Patch {
         for axis in 0..3 {
             if self.mirror[axis] && random.happens(0.5) {
-                self.flip(&mut sample, axis);
+                self.flip(&mut patch, axis);
             }
         }
         if self.intensity {
-            change_intensity(&mut sample.image, random);
+            change_intensity(&mut patch.image, random);
         }
         if self.space {
-            change_sharpness(&mut sample, random);
+            change_sharpness(&mut patch, random);
         }
-        sample
+        patch
     }
 
-    /// Mirrors along an axis of (z, y, x); along x, left becomes right.
-    fn flip(&self, sample: &mut Patch, axis: usize) {
-        mirror(&mut sample.image, sample.sides, axis);
-        mirror(&mut sample.target, sample.sides, axis);
+    /// Mirrors along axis 0 (z), 1 (y) or 2 (x); along x the paired channels are exchanged.
+    fn flip(&self, patch: &mut Patch, axis: usize) {
+        mirror(&mut patch.image, patch.sides, axis);
+        mirror(&mut patch.target, patch.sides, axis);
         if axis != 2 || self.swapped.is_empty() {
             return;
         }
-        for channel in &mut sample.target {
+        for channel in &mut patch.target {
             let pair = self.swapped.iter().find(|pair| pair.contains(channel));
             *channel = pair.map_or(*channel, |&[left, right]| if *channel == left { right } else { left });
         }
@@ -75,44 +76,44 @@ fn mirror<T>(voxels: &mut [T], sides: [usize; 3], axis: usize) {
     }
 }
 
-/// Noise, brightness, contrast and gamma, each now and then.
+/// Noise, brightness, contrast and gamma, each with probability [`PROBABILITY`].
 fn change_intensity(image: &mut [f32], random: &mut Random) {
-    if random.happens(OFTEN) {
-        let deviation = random.between(0.0, NOISE);
-        image.iter_mut().for_each(|v| *v += (deviation * random.normal()) as f32);
+    if random.happens(PROBABILITY) {
+        let sd = random.between(0.0, NOISE_SD);
+        image.iter_mut().for_each(|v| *v += (sd * random.normal()) as f32);
     }
-    if random.happens(OFTEN) {
+    if random.happens(PROBABILITY) {
         let factor = random.between(FACTOR[0], FACTOR[1]) as f32;
         image.iter_mut().for_each(|v| *v *= factor);
     }
-    if random.happens(OFTEN) {
+    if random.happens(PROBABILITY) {
         let (low, high) = range(image);
         let mean = image.iter().sum::<f32>() / image.len() as f32;
         let factor = random.between(FACTOR[0], FACTOR[1]) as f32;
         image.iter_mut().for_each(|v| *v = ((*v - mean) * factor + mean).clamp(low, high));
     }
-    if random.happens(OFTEN) {
+    if random.happens(PROBABILITY) {
         let (low, high) = range(image);
         let (width, gamma) = ((high - low).max(f32::EPSILON), random.between(GAMMA[0], GAMMA[1]) as f32);
         image.iter_mut().for_each(|v| *v = ((*v - low) / width).max(0.0).powf(gamma) * width + low);
     }
 }
 
-/// Blur and lower resolution, each now and then; a plane has nothing to blur it with along z.
-fn change_sharpness(sample: &mut Patch, random: &mut Random) {
-    let Patch { sides, image, .. } = sample;
+/// Blur and low resolution, each with probability [`PROBABILITY`]; axes of one voxel are skipped.
+fn change_sharpness(patch: &mut Patch, random: &mut Random) {
+    let Patch { sides, image, .. } = patch;
     let axes = (0..3).filter(|axis| sides[*axis] > 1);
-    if random.happens(OFTEN) {
-        let kernel = gaussian(random.between(BLUR[0], BLUR[1]));
+    if random.happens(PROBABILITY) {
+        let kernel = gaussian(random.between(BLUR_SD[0], BLUR_SD[1]));
         axes.clone().for_each(|axis| along(image, *sides, axis, |line| blurred(line, &kernel)));
     }
-    if random.happens(OFTEN) {
-        let share = random.between(KEPT[0], KEPT[1]);
+    if random.happens(PROBABILITY) {
+        let share = random.between(LOW_RESOLUTION[0], LOW_RESOLUTION[1]);
         axes.for_each(|axis| along(image, *sides, axis, |line| coarsened(line, share)));
     }
 }
 
-/// Changes every line of voxels along an axis of (z, y, x).
+/// Replaces every line of voxels along axis 0 (z), 1 (y) or 2 (x) by `change` of it.
 fn along(image: &mut [f32], sides: [usize; 3], axis: usize, change: impl Fn(&[f32]) -> Vec<f32>) {
     let inner: usize = sides[axis + 1..].iter().product();
     for block in image.chunks_exact_mut(sides[axis] * inner) {
@@ -124,15 +125,16 @@ fn along(image: &mut [f32], sides: [usize; 3], axis: usize, change: impl Fn(&[f3
     }
 }
 
-/// Weights from the middle outwards, to 4 deviations, that sum to 1 when all but the first count twice.
-fn gaussian(deviation: f64) -> Vec<f32> {
-    let reach = (4.0 * deviation).ceil() as i32;
-    let raw: Vec<f64> = (0..=reach).map(|i| (-0.5 * (f64::from(i) / deviation).powi(2)).exp()).collect();
+/// Half of a symmetric Gaussian kernel, from the centre to 4 standard deviations; the full kernel
+/// sums to 1.
+fn gaussian(sd: f64) -> Vec<f32> {
+    let reach = (4.0 * sd).ceil() as i32;
+    let raw: Vec<f64> = (0..=reach).map(|i| (-0.5 * (f64::from(i) / sd).powi(2)).exp()).collect();
     let sum = 2.0 * raw.iter().sum::<f64>() - raw[0];
     raw.iter().map(|weight| (weight / sum) as f32).collect()
 }
 
-/// A line, blurred; beyond its ends it goes on as it ends.
+/// Convolves a line with a symmetric kernel; the edge values are repeated beyond its ends.
 fn blurred(line: &[f32], kernel: &[f32]) -> Vec<f32> {
     let last = line.len() - 1;
     let at = |i: usize, distance: usize| line[i.saturating_sub(distance)] + line[(i + distance).min(last)];
@@ -141,7 +143,8 @@ fn blurred(line: &[f32], kernel: &[f32]) -> Vec<f32> {
     (0..line.len()).map(|i| kernel[0] * line[i] + outer(i)).collect()
 }
 
-/// A line of which only a share of the voxels is known, the others interpolated between them linearly.
+/// Low resolution: takes a fraction of a line's voxels at even distances and interpolates linearly
+/// between them.
 fn coarsened(line: &[f32], share: f64) -> Vec<f32> {
     let known = ((line.len() as f64 * share).round() as usize).max(1);
     let step = line.len() as f64 / known as f64;
@@ -165,7 +168,7 @@ mod tests {
     use super::*;
     use crate::data::random::Purpose;
 
-    fn sample() -> Patch {
+    fn patch() -> Patch {
         Patch { sides: [2, 1, 3], image: vec![0.0, 1.0, 2.0, 3.0, 4.0, 5.0], target: vec![1, 0, 2, 1, 3, 2] }
     }
 
@@ -173,10 +176,10 @@ mod tests {
     fn along_x_left_and_right_change_places() {
         let augmenter =
             Augmenter { mirror: [false, false, true], swapped: vec![[1, 2]], ..Augmenter::none() };
-        let mut mirrored = sample();
+        let mut mirrored = patch();
         augmenter.flip(&mut mirrored, 2);
         assert_eq!(mirrored.image, [2.0, 1.0, 0.0, 5.0, 4.0, 3.0]);
-        assert_eq!(mirrored.target, [1, 0, 2, 1, 3, 2], "left stays on the same side of the sample");
+        assert_eq!(mirrored.target, [1, 0, 2, 1, 3, 2], "left stays on the same side of the patch");
         augmenter.flip(&mut mirrored, 0);
         assert_eq!(mirrored.image, [5.0, 4.0, 3.0, 2.0, 1.0, 0.0]);
         assert_eq!(mirrored.target, [1, 3, 2, 1, 0, 2], "along z nothing changes sides");
@@ -188,7 +191,7 @@ mod tests {
         let mut seen = Vec::new();
         for number in 0..50 {
             let mut random = Random::new(1, Purpose::Augmentation, number);
-            let changed = augmenter.change(sample(), &mut random);
+            let changed = augmenter.change(patch(), &mut random);
             if !seen.contains(&changed) {
                 seen.push(changed);
             }
@@ -224,10 +227,10 @@ mod tests {
         let mut changed = 0;
         for number in 0..200 {
             let mut random = Random::new(1, Purpose::Augmentation, number);
-            let other = augmenter.change(sample(), &mut random);
+            let other = augmenter.change(patch(), &mut random);
             assert!(other.image.iter().all(|v| v.is_finite()));
-            assert_eq!(other.target, sample().target);
-            changed += usize::from(other != sample());
+            assert_eq!(other.target, patch().target);
+            changed += usize::from(other != patch());
         }
         // 1 - 0.85^4 = 48% of 200.
         assert!((70..125).contains(&changed), "{changed}");

@@ -1,53 +1,56 @@
-//! Patches that are turned, scaled and bent as they are taken out of their case.
+//! Spatial augmentation: rotation, scaling and elastic deformation of a patch.
 //!
-//! A voxel of the sample shows the place `centre + steps (voxel - middle) + bend(voxel)` of the case. Turning happens in
-//! millimetres, so that it keeps shapes where voxels are longer along one axis; an axis much coarser than another is not
-//! turned into it, since its planes hold nothing to fill the other with.
+//! Voxel v of the patch shows position `centre + steps (v - middle) + displacement(v)` of the case.
+//! Rotation is in millimetres, so that shapes are preserved in anisotropic voxels. Two axes whose
+//! spacings differ by more than a factor of 3 are not rotated into each other, because thick slices
+//! cannot supply the finer axis.
 
 use crate::data::case::Case;
 use crate::data::patch::Patch;
 use crate::data::random::Random;
 
-/// How often each of the three happens (nnU-Net).
-const OFTEN: f64 = 0.2;
-/// The largest angle, degrees: what patients lie at, and a little more.
+/// Probability of each of rotation, scaling and elastic deformation (nnU-Net).
+const PROBABILITY: f64 = 0.2;
+/// Largest rotation angle about each axis, degrees.
 const ANGLE: f64 = 30.0;
-/// Voxels of the case for one of the sample (nnU-Net: sizes from 0.7 to 1.4).
+/// Case voxels per patch voxel: magnifications from 0.7 to 1.4 (nnU-Net).
 const SCALE: [f64; 2] = [1.0 / 1.4, 1.0 / 0.7];
-/// Axes whose voxels differ more than this many times in length are not turned into each other (nnU-Net).
+/// Largest ratio of two axes' spacings at which they are rotated into each other (nnU-Net).
 const ANISOTROPIC: f64 = 3.0;
-/// Cells of the control points along an axis of a sample.
+/// Cells between control points along each axis of a patch.
 const CELLS: usize = 4;
-/// The largest deviation of a control point, in cells.
-const BEND: f64 = 0.2;
-/// The farthest that a control point moves, in cells: cubic B-splines do not fold where all stay below 0.48 in a plane and
-/// below 0.40 in space (Choi and Lee 2000).
-const FARTHEST: f64 = 0.4;
+/// Largest standard deviation of a control point's displacement, in cells.
+const DISPLACEMENT_SD: f64 = 0.2;
+/// Largest displacement of a control point, in cells. Cubic B-splines do not fold if all
+/// displacements are below 0.48 in 2D and below 0.40 in 3D (Choi and Lee 2000).
+const MAX_DISPLACEMENT: f64 = 0.4;
 
-/// Where the voxels of a sample lie in its case; all in voxels along z, y, x.
+/// Map from patch voxels to positions in the case, in voxels along z, y, x.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Warp {
-    /// `steps[i][j]`: how far one voxel along axis j of the sample goes along axis i of the case.
+    /// `steps[i][j]`: change of position along axis i of the case per voxel along axis j of the
+    /// patch.
     steps: [[f64; 3]; 3],
-    /// Along each axis, how far every voxel of the sample (z, y, x) is moved; none where nothing is bent.
-    bend: [Option<Vec<f32>>; 3],
+    /// For each axis the displacement of every patch voxel (z, y, x, C order); none without elastic
+    /// deformation.
+    displacement: [Option<Vec<f32>>; 3],
 }
 
 impl Warp {
-    /// Draws a change for samples of `sides` voxels (z, y, x) out of cases with voxels of `spacing_mm` (z, y, x); planes
-    /// (`dims` 2) stay planes. Nothing when chance wants none.
+    /// Draws a transform for patches of `sides` voxels (z, y, x) from cases with a spacing of
+    /// `spacing_mm` (z, y, x). With `dims` 2, z is unchanged. `None` if no change is drawn.
     pub fn draw(dims: usize, sides: [usize; 3], spacing_mm: [f64; 3], random: &mut Random) -> Option<Self> {
-        let [turned, scaled, bent] = [(); 3].map(|()| random.happens(OFTEN));
-        if !(turned || scaled || bent) {
+        let [rotated, scaled, deformed] = [(); 3].map(|()| random.happens(PROBABILITY));
+        if !(rotated || scaled || deformed) {
             return None;
         }
         let first = 3 - dims;
         let mut steps: [[f64; 3]; 3] = std::array::from_fn(|i| std::array::from_fn(|j| f64::from(i == j)));
-        if turned {
+        if rotated {
             for [i, j] in [[1, 2], [0, 2], [0, 1]].into_iter().filter(|axes| axes[0] >= first) {
                 let ratio = spacing_mm[i] / spacing_mm[j];
                 if (1.0 / ANISOTROPIC..=ANISOTROPIC).contains(&ratio) {
-                    turn(&mut steps, [i, j], random.between(-ANGLE, ANGLE).to_radians());
+                    rotate(&mut steps, [i, j], random.between(-ANGLE, ANGLE).to_radians());
                 }
             }
             let in_voxels = |i: usize, j: usize, mm: f64| mm * spacing_mm[j] / spacing_mm[i];
@@ -57,14 +60,15 @@ impl Warp {
             let scale = random.between(SCALE[0], SCALE[1]);
             steps.iter_mut().skip(first).flatten().for_each(|step| *step *= scale);
         }
-        let bend =
-            std::array::from_fn(|axis| (bent && axis >= first).then(|| bend(dims, sides, axis, random)));
-        Some(Self { steps, bend })
+        let displacement = std::array::from_fn(|axis| {
+            (deformed && axis >= first).then(|| elastic(dims, sides, axis, random))
+        });
+        Some(Self { steps, displacement })
     }
 
-    /// The sample that would begin at `origin` (z, y, x) if nothing changed: its image interpolated linearly, its channels
-    /// those of the nearest voxels.
-    pub fn sample(&self, case: &Case, origin: [isize; 3], sides: [usize; 3]) -> Patch {
+    /// The transformed patch whose identity transform starts at `origin` (z, y, x): the image is
+    /// interpolated linearly, the channels by nearest neighbour.
+    pub fn patch(&self, case: &Case, origin: [isize; 3], sides: [usize; 3]) -> Patch {
         let middle = sides.map(|side| (side - 1) as f64 / 2.0);
         let voxels = sides.iter().product();
         let (mut image, mut target) = (Vec::with_capacity(voxels), Vec::with_capacity(voxels));
@@ -73,8 +77,8 @@ impl Warp {
             let offset: [f64; 3] = std::array::from_fn(|axis| at[axis] as f64 - middle[axis]);
             let place: [f64; 3] = std::array::from_fn(|axis| {
                 let along = (0..3).map(|j| self.steps[axis][j] * offset[j]).sum::<f64>();
-                let bend = self.bend[axis].as_ref().map_or(0.0, |bend| f64::from(bend[index]));
-                origin[axis] as f64 + middle[axis] + along + bend
+                let moved = self.displacement[axis].as_ref().map_or(0.0, |field| f64::from(field[index]));
+                origin[axis] as f64 + middle[axis] + along + moved
             });
             image.push(linear(&case.image, case.shape, place, case.padding));
             target.push(nearest(&case.target, case.shape, place));
@@ -83,21 +87,22 @@ impl Warp {
     }
 }
 
-/// Turns the rows `axes` of a matrix into each other.
-fn turn(steps: &mut [[f64; 3]; 3], axes: [usize; 2], angle: f64) {
+/// Rotates rows `axes` of a matrix by `angle` in radians.
+fn rotate(steps: &mut [[f64; 3]; 3], axes: [usize; 2], angle: f64) {
     let (sin, cos) = angle.sin_cos();
     let [a, b] = axes.map(|axis| steps[axis]);
     steps[axes[0]] = std::array::from_fn(|j| cos * a[j] - sin * b[j]);
     steps[axes[1]] = std::array::from_fn(|j| sin * a[j] + cos * b[j]);
 }
 
-/// How far along `axis` the voxels of a sample are moved: a cubic B-spline over random control points.
-fn bend(dims: usize, sides: [usize; 3], axis: usize, random: &mut Random) -> Vec<f32> {
+/// Displacements along `axis` of all patch voxels (z, y, x): a cubic B-spline over random control
+/// points.
+fn elastic(dims: usize, sides: [usize; 3], axis: usize, random: &mut Random) -> Vec<f32> {
     let cell = sides[axis] as f64 / CELLS as f64;
-    let deviation = random.between(0.0, BEND);
+    let sd = random.between(0.0, DISPLACEMENT_SD);
     let points = CELLS + 3;
     let mut shape: [usize; 3] = std::array::from_fn(|i| if i + dims >= 3 { points } else { 1 });
-    let moved = |_| (cell * (deviation * random.normal()).clamp(-FARTHEST, FARTHEST)) as f32;
+    let moved = |_| (cell * (sd * random.normal()).clamp(-MAX_DISPLACEMENT, MAX_DISPLACEMENT)) as f32;
     let mut values: Vec<f32> = (0..shape.iter().product()).map(moved).collect();
     for along in 3 - dims..3 {
         values = spread(&values, shape, along, sides[along]);
@@ -106,7 +111,7 @@ fn bend(dims: usize, sides: [usize; 3], axis: usize, random: &mut Random) -> Vec
     values
 }
 
-/// Puts `side` voxels in place of the control points along an axis of `shape`.
+/// Evaluates the B-spline along one axis: replaces the control points of `axis` by `side` voxels.
 fn spread(values: &[f32], shape: [usize; 3], axis: usize, side: usize) -> Vec<f32> {
     let inner: usize = shape[axis + 1..].iter().product();
     let mut out = Vec::with_capacity(values.len() / shape[axis] * side);
@@ -124,7 +129,7 @@ fn spread(values: &[f32], shape: [usize; 3], axis: usize, side: usize) -> Vec<f3
     out
 }
 
-/// The weights of four control points at `t` between the second and the third, from 0 to 1.
+/// Cubic B-spline weights of four control points at `t` from 0 to 1 between the second and third.
 fn b_spline(t: f64) -> [f32; 4] {
     let s = 1.0 - t;
     let inner = |t: f64| (3.0 * t.powi(3) - 6.0 * t.powi(2) + 4.0) / 6.0;
@@ -166,7 +171,7 @@ mod tests {
 
     const SHAPE: [usize; 3] = [6, 9, 12];
 
-    /// Voxels that count up; channel 1 from the middle of x on.
+    /// Image values count up; channel 1 from the middle of x on.
     fn case() -> Case {
         let [nz, ny, nx] = SHAPE;
         let affine = Affine::from_orientation(Orientation::RAS, [1.0; 3], [nx, ny, nz]);
@@ -176,7 +181,7 @@ mod tests {
     }
 
     fn identity() -> Warp {
-        Warp { steps: [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]], bend: [None, None, None] }
+        Warp { steps: [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]], displacement: [None, None, None] }
     }
 
     fn drawn(dims: usize, sides: [usize; 3], spacing_mm: [f64; 3]) -> impl Iterator<Item = Warp> {
@@ -186,25 +191,25 @@ mod tests {
     }
 
     #[test]
-    fn without_a_change_the_sample_is_a_block_of_the_case() {
+    fn without_a_change_the_patch_is_a_block_of_the_case() {
         let case = case();
-        let sample = identity().sample(&case, [1, -1, 2], [3, 4, 5]);
+        let patch = identity().patch(&case, [1, -1, 2], [3, 4, 5]);
         let (mut image, mut target) = (Vec::new(), Vec::new());
         let size = [3, 4, 5];
         crate::data::patch::copy_block(&case.image, SHAPE, [1, -1, 2], size, case.padding, |v| image.push(v));
         crate::data::patch::copy_block(&case.target, SHAPE, [1, -1, 2], size, 0, |v| target.push(v));
-        assert_eq!(sample, Patch { sides: size, image, target });
+        assert_eq!(patch, Patch { sides: size, image, target });
     }
 
     #[test]
-    fn a_quarter_turn_puts_rows_in_the_place_of_columns() {
+    fn a_rotation_by_90_degrees_puts_rows_in_the_place_of_columns() {
         let case = case();
         let mut warp = identity();
-        turn(&mut warp.steps, [1, 2], std::f64::consts::FRAC_PI_2);
-        let [still, turned] = [identity(), warp].map(|warp| warp.sample(&case, [0, 0, 0], [1, 9, 9]).image);
+        rotate(&mut warp.steps, [1, 2], std::f64::consts::FRAC_PI_2);
+        let [still, rotated] = [identity(), warp].map(|warp| warp.patch(&case, [0, 0, 0], [1, 9, 9]).image);
         for (y, x) in (0..9).flat_map(|y| (0..9).map(move |x| (y, x))) {
-            // Row y of the turned sample runs along -y of the case, its column x along x.
-            assert!((turned[y * 9 + x] - still[(8 - x) * 9 + y]).abs() < 1e-3, "{y} {x}");
+            // Row y of the rotated patch runs along -y of the case, its column x along x.
+            assert!((rotated[y * 9 + x] - still[(8 - x) * 9 + y]).abs() < 1e-3, "{y} {x}");
         }
     }
 
@@ -225,26 +230,26 @@ mod tests {
     #[test]
     fn a_plane_stays_in_its_plane() {
         let mut case = case();
-        // Voxels of plane 2; what lies beyond the image counts as one of them.
+        // Voxels of plane 2; voxels outside the image have the value of one of them.
         let plane = 216.0..324.0;
         case.padding = plane.start;
         for warp in drawn(2, [1, 9, 12], [1.0; 3]) {
-            assert_eq!((warp.steps[0], warp.bend[0].is_some()), ([1.0, 0.0, 0.0], false));
-            let sample = warp.sample(&case, [2, 0, 0], [1, 9, 12]);
-            assert!(sample.image.iter().all(|v| plane.contains(v)));
+            assert_eq!((warp.steps[0], warp.displacement[0].is_some()), ([1.0, 0.0, 0.0], false));
+            let patch = warp.patch(&case, [2, 0, 0], [1, 9, 12]);
+            assert!(patch.image.iter().all(|v| plane.contains(v)));
         }
     }
 
     #[test]
     fn nothing_folds() {
         let sides = [12, 16, 20];
-        for warp in drawn(3, sides, [1.0; 3]).filter(|warp| warp.bend[0].is_some()) {
+        for warp in drawn(3, sides, [1.0; 3]).filter(|warp| warp.displacement[0].is_some()) {
             let at = |z: usize, y: usize, x: usize| (z * sides[1] + y) * sides[2] + x;
             for (z, y, x) in (0..11).flat_map(|z| (0..15).flat_map(move |y| (0..19).map(move |x| (z, y, x))))
             {
                 let next = [at(z + 1, y, x), at(z, y + 1, x), at(z, y, x + 1)];
-                for (bend, next) in warp.bend.iter().flatten().zip(next) {
-                    assert!(1.0 + bend[next] - bend[at(z, y, x)] > 0.0);
+                for (displacement, next) in warp.displacement.iter().flatten().zip(next) {
+                    assert!(1.0 + displacement[next] - displacement[at(z, y, x)] > 0.0);
                 }
             }
         }
@@ -257,8 +262,8 @@ mod tests {
         case.padding = 0.0;
         let mut changed = 0;
         for warp in drawn(3, [4, 8, 10], [1.0; 3]) {
-            let sample = warp.sample(&case, [1, 0, 1], [4, 8, 10]);
-            for (value, channel) in sample.image.iter().zip(&sample.target) {
+            let patch = warp.patch(&case, [1, 0, 1], [4, 8, 10]);
+            for (value, channel) in patch.image.iter().zip(&patch.target) {
                 assert!(*value != 0.0 || *channel == 0, "where there is none of it nothing is labelled");
                 assert!(*value < 0.999 || *channel == 1);
             }

@@ -1,4 +1,5 @@
-//! What is fixed before any reported run: the target, and the rate and the length of every arm.
+//! Tuning of a comparison: target Dice, and learning rate and length of every arm, before any
+//! reported run.
 
 use std::path::Path;
 
@@ -15,42 +16,44 @@ use crate::plan::run_plan::Speed;
 use crate::plan::settings::Settings;
 use crate::train::early_stop::{self, Reached};
 
-/// The file's name inside the folder of a comparison.
+/// Name of the file in the folder of a comparison.
 pub const FILE: &str = "tuned.json";
-/// The file that holds the speed of steps beside it.
+/// Name of the file with the speed of steps in the same folder.
 const SPEED_FILE: &str = "speed.json";
-/// Version of the file's form.
+/// Version of the file format.
 const SCHEMA_VERSION: u32 = 2;
 
-/// What was found on seeds that are never reported.
+/// Result of the runs on tuning seeds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Tuned {
-    /// Version of this file's form.
+    /// Version of the file format.
     pub schema_version: u32,
-    /// What was followed.
+    /// Protocol of the comparison.
     pub protocol: Protocol,
     /// BLAKE3 of `manifest.parquet`.
     pub manifest_blake3: String,
-    /// What ran the runs.
+    /// Versions and device of the runs.
     pub programs: Programs,
-    /// Seconds of each arm's steps, in the protocol's order, measured once: they turn lengths into steps, and steps into
-    /// seconds while arms are chosen, so that other work on the machine decides nothing.
+    /// Seconds per step of each arm, in the protocol's order, measured once. They convert lengths
+    /// into steps, and steps into seconds, so that other load on the machine does not affect the
+    /// selection.
     pub speeds: Vec<Speed>,
-    /// The conventional runs that fix the target.
+    /// Conventional runs that define the target.
     pub reference: Vec<ArmTrial>,
-    /// The Dice that is to be reached.
+    /// Target Dice.
     pub target: f64,
-    /// The runs among which every arm chose; each ends when it reaches the target.
+    /// Runs from which every arm selects; each stops early at the target.
     pub trials: Vec<ArmTrial>,
-    /// What each arm chose, in the protocol's order.
+    /// Selection of each arm, in the protocol's order.
     pub chosen: Vec<Choice>,
-    /// Seconds to the target of each arm as it chose, mean over the tuning seeds; null where a seed missed it.
+    /// Seconds to the target of each arm with its selection, mean over the tuning seeds; null if a
+    /// seed missed it.
     pub seconds_to_target: Vec<Option<f64>>,
-    /// The arm that was soonest.
+    /// Arm with the shortest time to the target.
     pub best: String,
 }
 
-/// The speed of steps, kept before the first run.
+/// Measured speed of steps, saved before the first run.
 #[derive(Serialize, Deserialize)]
 struct Timed {
     protocol: Protocol,
@@ -62,26 +65,27 @@ struct Timed {
 /// One tuning run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ArmTrial {
-    /// Its arm.
+    /// Name of the arm.
     pub arm: String,
-    /// Its rate and length.
+    /// Learning rate and length.
     #[serde(flatten)]
     pub choice: Choice,
-    /// Its seed.
+    /// Seed of the run.
     pub seed: u64,
-    /// The highest running median of five evaluations, as far as it ran; null when it went astray.
+    /// Highest running median of five evaluations, up to early stopping; null if the run diverged.
     pub highest: Option<f64>,
-    /// When it reached the target, in seconds at the speed measured; null when it did not.
+    /// Time to the target, in seconds at the measured speed; null if the run missed it.
     pub reached: Option<Reached>,
 }
 
-/// Finds target and choices, or takes those that `file` holds for the same protocol and manifest.
+/// Selects target, learning rates and lengths, or reads those of `file` for the same protocol and
+/// manifest.
 ///
 /// # Errors
-/// [`FitError`] as for [`crate::train::training::train`]; [`FitError::Setting`] when no conventional run comes to an end.
+/// As [`crate::train::training::train`]; [`FitError::Setting`] if every conventional run diverges.
 pub fn tune(protocol: &Protocol, file: &Path, runs: &mut Runs<'_>) -> Result<Tuned> {
     let manifest_blake3 = Dataset::open(runs.out())?.manifest.info.hashes.manifest;
-    // One that cannot be read, as it is damaged or of another version, is made anew.
+    // A damaged file, or one of another version, is replaced.
     if let Ok(tuned) = json::read::<Tuned>(file)
         && tuned.protocol == *protocol
         && tuned.manifest_blake3 == manifest_blake3
@@ -93,7 +97,7 @@ pub fn tune(protocol: &Protocol, file: &Path, runs: &mut Runs<'_>) -> Result<Tun
     let mut tuning = Tuning { protocol, speeds: &speeds, runs };
     let reference = tuning.reference()?;
     let target = protocol.target_share * best_reference(&reference)?;
-    tuning.runs.tell(&RunEvent::Target(target));
+    tuning.runs.notify(&RunEvent::Target(target));
     let trials = tuning.trials(target)?;
     let chosen = protocol.arms.iter().map(|arm| choose(arm, &trials)).collect::<Result<Vec<_>>>()?;
     let (chosen, seconds_to_target): (Vec<Choice>, Vec<Option<f64>>) = chosen.into_iter().unzip();
@@ -120,9 +124,9 @@ pub fn tune(protocol: &Protocol, file: &Path, runs: &mut Runs<'_>) -> Result<Tun
     Ok(tuned)
 }
 
-/// What one step takes here, measured once: an interrupted tuning goes on with the same lengths.
+/// Seconds per step, measured once: an interrupted tuning resumes with the same lengths.
 fn timed(protocol: &Protocol, manifest_blake3: &str, file: &Path, runs: &mut Runs<'_>) -> Result<Timed> {
-    // One process measures, and others that share the work take what it found.
+    // One process measures; others that share the work read its result.
     let _lock = runs.wait_for(file.parent().unwrap_or(file))?;
     if let Ok(timed) = json::read::<Timed>(file)
         && timed.protocol == *protocol
@@ -139,10 +143,10 @@ fn timed(protocol: &Protocol, manifest_blake3: &str, file: &Path, runs: &mut Run
 }
 
 impl Tuned {
-    /// Reads what was found elsewhere.
+    /// Reads the file of another comparison.
     ///
     /// # Errors
-    /// [`FitError::Setting`] when the file is missing, damaged or of another version.
+    /// [`FitError::Setting`] if the file is missing, damaged or of another version.
     pub fn read(path: &Path) -> Result<Self> {
         json::read(path).map_err(|_| {
             let what = "no tuning of this version of pdl-fit is in the file; `pdl-fit compare OUT --protocol FILE \
@@ -151,10 +155,10 @@ impl Tuned {
         })
     }
 
-    /// Leaves out all arms but these and the conventional one; without names nothing is left out.
+    /// Removes all arms but those of `names` and the conventional one; without names all stay.
     ///
     /// # Errors
-    /// [`FitError::Setting`] when there is no arm of a name.
+    /// [`FitError::Setting`] if there is no arm of a name.
     pub fn keep_arms(&mut self, names: &[String]) -> Result<()> {
         let arms = &self.protocol.arms;
         if let Some(name) = names.iter().find(|name| !arms.iter().any(|arm| arm.name == **name)) {
@@ -174,23 +178,23 @@ impl Tuned {
         Ok(())
     }
 
-    /// Seconds of training between evaluations of a reported run: this share of the time that the conventional arm took
-    /// to the target.
+    /// Seconds of training between evaluations of a reported run: `share` of the conventional arm's
+    /// time to the target.
     pub fn gap_seconds(&self, share: f64) -> f64 {
         let baseline = self.protocol.baseline();
         share * self.seconds_to_target[baseline].unwrap_or(self.chosen[baseline].seconds)
     }
 
-    /// Steps of an arm that take at most so many seconds, where they are slowest; at least one.
+    /// Steps of an arm that take at most `seconds` even if all are the slowest; at least one.
     pub fn steps_within(&self, arm: usize, seconds: f64) -> u64 {
         ((seconds / self.speeds[arm].slowest()).floor() as u64).max(1)
     }
 }
 
-/// Settings of an arm as it chose, on a seed.
+/// Settings of an arm with its selection, on a seed.
 ///
 /// # Errors
-/// [`FitError::Setting`] when the arm's settings cannot be.
+/// [`FitError::Setting`] if the arm's settings are invalid.
 pub fn settings(
     protocol: &Protocol,
     arm: &Arm,
@@ -212,7 +216,7 @@ struct Tuning<'a, 'b> {
     runs: &'a mut Runs<'b>,
 }
 
-/// A tuning run before it is made.
+/// A tuning run before training.
 struct Planned {
     arm: usize,
     choice: Choice,
@@ -222,7 +226,7 @@ struct Planned {
 }
 
 impl Tuning<'_, '_> {
-    /// Long conventional runs, at every rate.
+    /// Long conventional runs with every learning rate.
     fn reference(&mut self) -> Result<Vec<ArmTrial>> {
         let Protocol { rates, tuning_seeds, reference_seconds, .. } = self.protocol;
         let arm = self.protocol.baseline();
@@ -296,7 +300,7 @@ impl Tuning<'_, '_> {
     }
 }
 
-/// The highest mean over the seeds of one rate's runs.
+/// Highest mean over the seeds among the learning rates.
 fn best_reference(reference: &[ArmTrial]) -> Result<f64> {
     let groups = groups(reference);
     let means = groups.iter().filter_map(|trials| {
@@ -311,8 +315,9 @@ fn best_reference(reference: &[ArmTrial]) -> Result<f64> {
     })
 }
 
-/// The rate and length with which an arm reaches the target on most seeds, and soonest on their mean; where none does
-/// on any, those with the highest Dice. With its seconds to the target when all seeds reach it.
+/// Learning rate and length with which an arm reaches the target on most seeds, then with the
+/// shortest mean time; if no run reaches it, those with the highest Dice. Also the seconds to the
+/// target if all seeds reach it.
 fn choose(arm: &Arm, trials: &[ArmTrial]) -> Result<(Choice, Option<f64>)> {
     let own: Vec<ArmTrial> = trials.iter().filter(|trial| trial.arm == arm.name).cloned().collect();
     let worth = |trials: &Vec<&ArmTrial>| {
@@ -334,7 +339,7 @@ fn choose(arm: &Arm, trials: &[ArmTrial]) -> Result<(Choice, Option<f64>)> {
     Ok((best[0].choice, (missed == 0).then_some(mean)))
 }
 
-/// Trials of one rate and length together, in the order in which these first come.
+/// Trials grouped by learning rate and length, in order of first occurrence.
 fn groups(trials: &[ArmTrial]) -> Vec<Vec<&ArmTrial>> {
     let mut groups: Vec<Vec<&ArmTrial>> = Vec::new();
     for trial in trials {

@@ -1,34 +1,35 @@
-//! How far a median ratio might lie elsewhere, had other cases or seeds been drawn (bootstrap percentiles, Efron 1979).
+//! Bootstrap interval of a median ratio over cases or seeds (percentiles, Efron 1979).
 
 use crate::data::random::{Purpose, Random};
 use crate::metrics::dice::mean;
 use crate::train::early_stop;
 use crate::train::history::HistoryRow;
 
-/// From so many seeds on, seeds are resampled; with fewer, validation cases are.
+/// Minimum number of seeds for resampling seeds; with fewer, validation cases are resampled.
 pub const SEEDS_ENOUGH: usize = 5;
-/// Draws.
+/// Number of bootstrap samples.
 const DRAWS: usize = 1000;
-/// The share of draws outside the interval on either side.
+/// Fraction of samples outside the interval on either side.
 const TAIL: f64 = 0.025;
 
-/// A range that holds 95% of the draws; 0 and infinity where runs of these draws miss the target.
+/// 95% interval; an end is 0 or infinity if runs miss the target in those samples.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Interval {
-    /// Its lower end.
+    /// 2.5th percentile.
     pub low: f64,
-    /// Its upper end.
+    /// 97.5th percentile.
     pub high: f64,
 }
 
-/// Histories of one seed: the conventional run's, and that of an arm.
+/// Histories of one seed: that of the conventional run, and that of an arm.
 pub type Pair<'a> = (&'a [HistoryRow], &'a [HistoryRow]);
 
-/// The interval of the median over `pairs` of how many times as soon the second run reaches `target`, with `labels`
-/// labels. Nothing without pairs or validation cases.
+/// Interval of the median over `pairs` of the speed-up to `target`, for `labels` labels. `None`
+/// without pairs or validation cases.
 ///
-/// The target is a share of what conventional runs reach. Where cases are drawn, it moves with what those of the pairs
-/// reach on them: easier cases would otherwise let every run arrive early, and harder ones none.
+/// If cases are resampled, the target scales with the Dice of the conventional runs on the drawn
+/// cases, as it is a fraction of their Dice; otherwise easy cases would let every run arrive early,
+/// and hard ones none.
 pub fn interval(pairs: &[Pair<'_>], target: f64, labels: usize) -> Option<Interval> {
     let mut random = Random::new(0, Purpose::Resampling, 0);
     let cases = pairs.first()?.0.first()?.case_dice.len() / labels.max(1);
@@ -54,13 +55,15 @@ pub fn interval(pairs: &[Pair<'_>], target: f64, labels: usize) -> Option<Interv
     Some(Interval { low: at(TAIL)?, high: at(1.0 - TAIL)? })
 }
 
-/// What the conventional runs reach on these cases, or on all: the mean of their highest running medians.
+/// Best Dice of the conventional runs on these cases (`None`: on all): the mean of their highest
+/// running medians.
 fn conventional(pairs: &[Pair<'_>], cases: Option<&[usize]>, labels: usize) -> f64 {
     let highest = |pair: &Pair<'_>| early_stop::highest(&dice(pair.0, cases, labels));
     mean(pairs.iter().filter_map(highest)).unwrap_or(f64::NAN)
 }
 
-/// How many times as soon the second run reaches the target: 0 when it does not, infinity when only it does.
+/// Speed-up of the second run to the target: 0 if it misses the target, infinity if only the first
+/// run misses it.
 fn ratio(pair: &Pair<'_>, target: f64, cases: Option<&[usize]>, labels: usize) -> f64 {
     let seconds = |run: &[HistoryRow]| {
         early_stop::reached(run, &dice(run, cases, labels), target).map(|reached| reached.seconds)
@@ -72,13 +75,13 @@ fn ratio(pair: &Pair<'_>, target: f64, cases: Option<&[usize]>, labels: usize) -
     }
 }
 
-/// The mean Dice of every evaluation, over these cases or as it was.
+/// Mean Dice of every evaluation over these cases (`None`: as recorded).
 fn dice(run: &[HistoryRow], cases: Option<&[usize]>, labels: usize) -> Vec<f64> {
     let of_row = |row: &HistoryRow| cases.map_or(row.dice_mean, |cases| dice_of(row, cases, labels));
     run.iter().map(of_row).collect()
 }
 
-/// The mean over the labels of the mean over these cases.
+/// Mean over the labels of the mean over these cases.
 fn dice_of(row: &HistoryRow, cases: &[usize], labels: usize) -> f64 {
     let of_label = |label: usize| {
         let value = |case: &usize| row.case_dice.get(case * labels + label).copied().flatten();
@@ -101,7 +104,7 @@ mod tests {
         assert!(dice_of(&row, &[], 2).is_nan());
     }
 
-    /// A run whose Dice on an easy and a hard case rises evenly for so many evaluations.
+    /// A run whose Dice on an easy and a hard case rises linearly for this many evaluations.
     fn risen_after(evaluations: f64) -> Vec<HistoryRow> {
         let share = |n: u32| (f64::from(n) / evaluations).min(1.0);
         let mut run = rows(&(1..=24).map(|n| 0.7 * share(n)).collect::<Vec<_>>());

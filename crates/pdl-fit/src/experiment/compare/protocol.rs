@@ -1,4 +1,4 @@
-//! What is compared, and how it is made fair: a TOML file.
+//! Protocol of a comparison: arms and grids, read from a TOML file.
 
 use std::path::Path;
 
@@ -8,63 +8,63 @@ use serde::{Deserialize, Serialize};
 use crate::error::{FitError, Result};
 use crate::plan::settings::{ScheduleKind, Settings, Values};
 
-/// The protocol that is followed when none is given.
+/// Default protocol.
 const DEFAULT: &str = include_str!("protocol.toml");
 
-/// What the protocol decides itself, and neither the shared settings nor an arm may.
+/// Settings that the protocol determines; neither the shared settings nor an arm may contain them.
 const OWN: [&str; 8] = ["rate", "steps", "seconds", "samples", "epochs", "eval_every", "until_dice", "seed"];
 
-/// What is compared.
+/// Protocol of a comparison.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Protocol {
-    /// The target is this share of what long conventional runs reach.
+    /// Target Dice as a fraction of the best Dice of long conventional runs.
     pub target_share: f64,
-    /// Seeds on which everything is chosen; none of them is reported.
+    /// Seeds for tuning; none of them is reported.
     pub tuning_seeds: Vec<u64>,
-    /// Rates that every arm chooses from.
+    /// Learning rates from which every arm selects.
     pub rates: Vec<f64>,
-    /// Lengths that every arm chooses from, in seconds of training: turned into steps once, by the speed of steps that
-    /// is measured before the first run.
+    /// Lengths from which every arm selects, in seconds of training; converted into steps by the
+    /// speed measured before the first run.
     pub seconds: Vec<f64>,
-    /// Length of the conventional runs that fix the target, in the same seconds.
+    /// Length of the conventional runs that define the target, in seconds of training.
     pub reference_seconds: f64,
-    /// Evaluations of a tuning run.
+    /// Evaluations per tuning run.
     pub tuning_evaluations: u64,
     /// Settings of all arms that differ from the defaults, by their names in `run.json`.
     #[serde(default)]
     pub shared: Values,
-    /// The arms; one of them, conventional and nothing else, is what the others are held against.
+    /// Arms. Exactly one of them is plain conventional training, the baseline.
     #[serde(rename = "arm")]
     pub arms: Vec<Arm>,
 }
 
-/// One schedule.
+/// Arm of a comparison: one schedule.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Arm {
-    /// What it is called in tables.
+    /// Name in tables.
     pub name: String,
-    /// Its settings beyond the shared ones.
+    /// Settings besides the shared ones.
     #[serde(flatten)]
     pub settings: Values,
 }
 
-/// What an arm chose.
+/// Selection of an arm.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Choice {
-    /// The highest rate.
+    /// Highest learning rate.
     pub rate: f64,
-    /// The length, in seconds at the speed that was measured.
+    /// Length in seconds at the measured speed.
     pub seconds: f64,
-    /// The length in steps.
+    /// Length in steps.
     pub steps: u64,
 }
 
 impl Protocol {
-    /// Reads the file, or takes the default, and checks it.
+    /// Reads and validates the file (`None`: the default protocol).
     ///
     /// # Errors
-    /// [`FitError::Setting`] when it cannot be read or followed.
+    /// [`FitError::Setting`] if it cannot be read or is invalid.
     pub fn read(path: Option<&Path>) -> Result<Self> {
         let wrong = |problem: &dyn std::fmt::Display| {
             let place = path.map_or(String::new(), |path| format!(": {}", path.display()));
@@ -107,22 +107,23 @@ impl Protocol {
         }
     }
 
-    /// The place of the arm that the others are held against.
+    /// Index of the baseline arm.
     pub fn baseline(&self) -> usize {
         self.arms.iter().position(|arm| self.is_baseline(arm)).unwrap_or(0)
     }
 
-    /// Whether an arm is conventional, at full resolution and with the plan's batch from the start.
+    /// Whether an arm is conventional, at full resolution and with the planned batch size from the
+    /// start.
     fn is_baseline(&self, arm: &Arm) -> bool {
         let plain = |shared: Settings| Settings { schedule: ScheduleKind::Conventional, ..shared };
         let shared = Settings::defaults().and_then(|defaults| defaults.changed(&self.shared));
         shared.map(plain).ok().is_some_and(|plain| self.settings(arm).is_ok_and(|settings| settings == plain))
     }
 
-    /// The settings of an arm, but for what the protocol decides itself.
+    /// Settings of an arm, without those that the protocol determines.
     ///
     /// # Errors
-    /// [`FitError::Setting`] when one of them is unknown or of the wrong kind.
+    /// [`FitError::Setting`] if a setting is unknown or has the wrong type.
     pub fn settings(&self, arm: &Arm) -> Result<Settings> {
         let wrong = |problem: String| FitError::Setting(format!("arm {}: {problem}", arm.name));
         let changes = self.shared.iter().chain(&arm.settings);
@@ -134,7 +135,7 @@ impl Protocol {
 }
 
 impl Arm {
-    /// Its name as part of a run's name.
+    /// The arm's name as part of a run's name.
     pub fn file_name(&self) -> String {
         let safe = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
         let name: String = self.name.chars().map(safe).collect();
@@ -164,15 +165,17 @@ mod tests {
 
     #[test]
     fn unknown_settings_and_two_baselines_are_refused() {
-        let told = |change: &str| {
+        let refusal = |change: &str| {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("protocol.toml");
             std::fs::write(&path, format!("{DEFAULT}\n{change}")).unwrap();
             Protocol::read(Some(&path)).unwrap_err().to_string()
         };
-        assert!(told("[[arm]]\nname = \"x\"\nspeed = 3").contains("there is no setting speed"));
-        assert!(told("[[arm]]\nname = \"x\"\nseed = 3").contains("seed is for the protocol to decide"));
-        assert!(told("[[arm]]\nname = \"x\"\nschedule = \"conventional\"").contains("2 of its arms"));
-        assert!(told("[[arm]]\nname = \"Conventional\"\nrank_weight = 1.0").contains("two arms are called"));
+        assert!(refusal("[[arm]]\nname = \"x\"\nspeed = 3").contains("there is no setting speed"));
+        assert!(refusal("[[arm]]\nname = \"x\"\nseed = 3").contains("seed is for the protocol to decide"));
+        assert!(refusal("[[arm]]\nname = \"x\"\nschedule = \"conventional\"").contains("2 of its arms"));
+        assert!(
+            refusal("[[arm]]\nname = \"Conventional\"\nrank_weight = 1.0").contains("two arms are called")
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! The reported runs: every arm as it chose, on seeds on which nothing was chosen.
+//! Reported runs of a comparison: every arm with its selection, on seeds that were not used for
+//! tuning.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -17,43 +18,44 @@ use crate::metrics::dice::mean;
 use crate::plan::settings::Settings;
 use crate::train::early_stop;
 
-/// The table's name inside the folder of a comparison.
+/// Name of the table in the folder of a comparison.
 pub const FILE: &str = "comparison.parquet";
-/// Evaluations lie at most this share of the conventional arm's time to the target apart.
+/// Largest interval between evaluations, as a fraction of the conventional arm's time to the
+/// target.
 const GAP: f64 = 0.02;
-/// A schedule whose median ratio is below this, or whose interval reaches down to 1, is said not to help.
+/// Minimum median ratio of a schedule that helps; its interval must also stay above 1.
 const HELPS: f64 = 1.05;
 
 /// One reported run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ComparisonRow {
-    /// The arm's name.
+    /// Name of the arm.
     pub arm: String,
-    /// The run's seed.
+    /// Seed of the run.
     pub seed: u64,
-    /// Its highest rate.
+    /// Highest learning rate.
     pub rate: f64,
-    /// Its length in steps.
+    /// Length in steps.
     pub steps: u64,
-    /// The Dice to be reached.
+    /// Target Dice.
     pub target: f64,
-    /// Seconds of training until it was reached; null when it was not.
+    /// Seconds of training to the target; null if the run missed it.
     pub seconds_to_target: Option<f64>,
-    /// Steps until then.
+    /// Steps to the target; null if the run missed it.
     pub steps_to_target: Option<f64>,
-    /// Samples until then.
+    /// Training patches to the target; null if the run missed it.
     pub samples_to_target: Option<f64>,
-    /// How many times sooner than the conventional run of the same seed; null when one of them missed it.
+    /// Speed-up over the conventional run of the same seed; null if one of them missed the target.
     pub ratio: Option<f64>,
-    /// Seconds of training of the whole run; null when it went astray.
+    /// Seconds of training of the whole run; null if it diverged.
     pub training_seconds: Option<f64>,
-    /// Mean validation Dice at its end.
+    /// Mean validation Dice at the end of the run.
     pub dice_mean: Option<f64>,
-    /// Mean Dice of its last averaged weights over the test split; null when there is none.
+    /// Mean Dice of the final EMA over the test set; null without test cases.
     pub test_dice_mean: Option<f64>,
 }
 
-/// The table's columns.
+/// Columns of the table.
 pub fn schema() -> Schema {
     use DataType::{Float64, UInt64, Utf8};
     let required =
@@ -71,28 +73,30 @@ pub fn schema() -> Schema {
     Schema::new(required.chain(figures.map(|name| nullable(name, Float64))).collect::<Vec<_>>())
 }
 
-/// What came of a comparison.
+/// Result of a comparison.
 #[derive(Debug)]
 pub struct Comparison {
-    /// The runs, by arm and then seed.
+    /// Runs, by arm and then seed.
     pub rows: Vec<ComparisonRow>,
-    /// Of each arm, in the protocol's order, where its median ratio lies; nothing for the conventional arm.
+    /// Interval of the median ratio of each arm, in the protocol's order; `None` for the
+    /// conventional arm.
     pub intervals: Vec<Option<Interval>>,
-    /// The table and its sentences.
+    /// Table and conclusions as text.
     pub text: String,
 }
 
-/// Makes the reported runs, seed by seed and within a seed arm by arm, and writes `comparison.parquet` to `folder`.
+/// Trains the reported runs, seed by seed and arm by arm within a seed, and writes
+/// `comparison.parquet` to `folder`.
 ///
 /// # Errors
-/// [`FitError`] as for [`crate::train::training::train`]; [`FitError::Setting`] when a seed was used for tuning.
+/// As [`crate::train::training::train`]; [`FitError::Setting`] if a seed was used for tuning.
 pub fn report(tuned: &Tuned, seeds: &[u64], folder: &Path, runs: &mut Runs<'_>) -> Result<Comparison> {
     let protocol = &tuned.protocol;
     if let Some(seed) = seeds.iter().find(|seed| protocol.tuning_seeds.contains(seed)) {
         return Err(FitError::Setting(format!("seed {seed} was used for tuning: it cannot be reported")));
     }
     let gap = tuned.gap_seconds(GAP);
-    // libtorch's first steps are slow, whichever arm makes them.
+    // Warm-up: the first steps of a process are slow, whichever arm runs them.
     let baseline = protocol.baseline();
     runs.speeds(&[arm_tuning::settings(
         protocol,
@@ -177,11 +181,12 @@ fn intervals(tuned: &Tuned, made: &[Vec<Option<Finished>>]) -> Vec<Option<Interv
     made.iter().enumerate().map(of_arm).collect()
 }
 
-/// An arm's figures over the seeds.
+/// Results of one arm over the seeds.
 struct Summary<'a> {
     rows: Vec<&'a ComparisonRow>,
-    /// Median (of an even number the lower middle), smallest and largest ratio. No run is dropped: one that missed the
-    /// target counts as 0, one that reached it where the conventional run did not as infinity.
+    /// Median (lower median of an even number), smallest and largest ratio. Every run counts: one
+    /// that missed the target as 0, one that reached it when the conventional run did not as
+    /// infinity.
     ratios: [f64; 3],
 }
 
@@ -279,7 +284,7 @@ fn text(
     text
 }
 
-/// What speaks against an arm of this median ratio, which lies in this interval.
+/// Reasons against an arm with this median ratio and interval.
 fn why_not(median: f64, interval: Option<Interval>, seeds: usize) -> String {
     match median {
         0.0 => format!("it misses the target on half of its {seeds} seeds or more"),
@@ -300,8 +305,8 @@ fn why_not(median: f64, interval: Option<Interval>, seeds: usize) -> String {
     }
 }
 
-/// What order, growth, resolution and the samples' sides and number each contribute: medians of arms that differ in one
-/// of them, divided.
+/// Contributions of order, growth, resolution, and size and number of patches: ratios of the
+/// medians of arms that differ in one of them.
 fn contributions(tuned: &Tuned, rows: &[ComparisonRow], text: &mut String) {
     use crate::plan::settings::ScheduleKind::{Conventional, Pdl, Random};
     let arms: Vec<_> = tuned
@@ -315,20 +320,21 @@ fn contributions(tuned: &Tuned, rows: &[ComparisonRow], text: &mut String) {
         let [median, ..] = summary(rows, name).ratios;
         if is_baseline { Some(1.0) } else { Some(median).filter(|ratio| *ratio > 0.0 && ratio.is_finite()) }
     };
-    // Sides and number as one: an arm may let both grow.
+    // Size and number count as one factor, as an arm may let both grow.
     let samples = |s: &Settings| (s.patch_share, s.batch, s.batch_start);
     let [growth, order] = [(Conventional, Random), (Random, Pdl)];
     for (from, a) in &arms {
         for (to, b) in &arms {
             let schedules = (a.schedule, b.schedule);
-            // What differs, whether it does, and whether the second arm has it and the first has not.
+            // The factor, whether it differs, and whether the second arm has it and the first does
+            // not.
             let changes = [
                 ("growth", a.schedule != b.schedule, schedules == growth),
                 ("order", a.schedule != b.schedule, schedules == order),
                 ("resolution", a.coarse_share != b.coarse_share, a.coarse_share == 0.0),
                 ("samples", samples(a) != samples(b), samples(a) == (0.0, None, None)),
             ];
-            // Growth and order both are a difference of schedules: one difference.
+            // Growth and order are both a difference of schedules, hence one difference.
             let changed = changes[1..].iter().filter(|(_, differs, _)| *differs).count();
             for (what, _, _) in changes.iter().filter(|(_, differs, adds)| changed == 1 && *differs && *adds)
             {

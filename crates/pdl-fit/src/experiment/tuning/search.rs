@@ -1,4 +1,4 @@
-//! What a tuning chooses from.
+//! Search space of a tuning.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,9 +11,9 @@ use crate::error::{FitError, Result};
 use crate::plan::run_plan::{Cohort, RunPlan};
 use crate::plan::settings::{ScheduleKind, Settings};
 
-/// The rates that are tried, in terms of the one that training would take.
+/// Default learning rates as multiples of the one of the settings.
 const RATE_FACTORS: [f64; 3] = [1.0 / 3.0, 1.0, 3.0];
-/// What a tuning decides itself, and a command line may not.
+/// Settings that a tuning determines; the command line may not contain them.
 const OWN: [&str; 16] = [
     "schedule",
     "pacing",
@@ -33,22 +33,23 @@ const OWN: [&str; 16] = [
     "until_dice",
 ];
 
-/// What is tried, and for how long.
+/// Search space and budget of a tuning.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, clap::Args)]
 #[command(next_help_heading = "Search")]
 pub struct Search {
-    /// Seconds that the tuning takes, about: loading, timing steps, training and evaluation. The
-    /// rungs share evenly what timing leaves; a trial has at least 20 steps.
+    /// Budget in seconds: loading, timing of steps, training and evaluation. The rungs share the
+    /// remaining time equally; a trial has at least 20 steps.
     #[arg(long, value_name = "SECONDS", default_value_t = 300.0)]
     pub budget: f64,
-    /// Settings that begin: those that `train` would take, and others drawn at random from the grid of the lists below.
+    /// Candidates of the first rung: the settings that `train` would use, and others drawn at
+    /// random from the grid of the lists below.
     #[arg(long, value_name = "N", default_value_t = 9)]
     pub candidates: usize,
-    /// Of so many candidates of a rung one goes on to the next, where it trains anew and longer; the best of the last
-    /// rung wins.
+    /// Reduction factor of successive halving: one of this many candidates advances to the next
+    /// rung, where it trains from the start and longer.
     #[arg(long, value_name = "N", default_value_t = 3)]
     pub one_of: usize,
-    /// Learning rates [default: a third of --rate, --rate, and three times that].
+    /// Learning rates [default: a third of the settings' rate, the rate, and three times it].
     #[arg(long, value_name = "RATES", value_delimiter = ',')]
     pub rates: Option<Vec<f64>>,
     /// Channels of the network's finest level [default: half of --width, --width, and twice that].
@@ -57,15 +58,17 @@ pub struct Search {
     /// Levels of the network [default: one fewer than `train` plans, as many, and one more].
     #[arg(long, value_name = "LEVELS", value_delimiter = ',')]
     pub depths: Option<Vec<usize>>,
-    /// Sides of samples, such as 48x48,32x48 for planes [default: as `train` plans them, and half as long].
+    /// Patch sizes, such as 48x48,32x48 for planes [default: the one that `train` plans, and half
+    /// of it].
     #[arg(long, value_name = "SIDES", value_delimiter = ',')]
     pub patches: Option<Vec<Sides>>,
-    /// Samples in a step [default: half of what `train` plans, as many, and twice that].
+    /// Batch sizes in patches per step [default: half of what `train` plans, as many, and twice
+    /// that].
     #[arg(long, value_name = "SAMPLES", value_delimiter = ',')]
     pub batches: Option<Vec<usize>>,
 }
 
-/// Sides of a sample in voxels: y, x of planes or z, y, x of blocks; written 48x48.
+/// Patch size in voxels: y, x of planes or z, y, x of volumes; written 48x48.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Sides(pub Vec<usize>);
 
@@ -88,23 +91,23 @@ impl fmt::Display for Sides {
     }
 }
 
-/// What is tuned.
+/// Tuned settings of a candidate.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Candidate {
-    /// The highest learning rate.
+    /// Highest learning rate.
     pub rate: f64,
     /// Channels of the network's finest level.
     pub width: i64,
     /// Levels of the network.
     pub depth: usize,
-    /// Sides of a sample in voxels: y, x of planes or z, y, x of blocks.
+    /// Patch size in voxels: y, x of planes or z, y, x of volumes.
     pub patch: Vec<usize>,
-    /// Samples in a step.
+    /// Patches per step (batch size).
     pub batch: usize,
 }
 
 impl Candidate {
-    /// What a run that was planned from `settings` does.
+    /// The candidate that corresponds to `settings` and their plan.
     fn of(settings: &Settings, plan: &RunPlan) -> Self {
         Self {
             rate: settings.highest_rate(),
@@ -115,7 +118,7 @@ impl Candidate {
         }
     }
 
-    /// These settings with the candidate's values.
+    /// The settings with the candidate's values.
     #[must_use]
     pub fn applied(&self, settings: &Settings) -> Settings {
         Settings {
@@ -130,10 +133,10 @@ impl Candidate {
 }
 
 impl Search {
-    /// Refuses what cannot be searched.
+    /// Validates search space and settings.
     ///
     /// # Errors
-    /// [`FitError::Setting`].
+    /// [`FitError::Setting`] if a value is out of range or a setting is not for a tuning.
     pub fn check(&self, settings: &Settings) -> Result<()> {
         let wrong = |problem: String| Err(FitError::Setting(problem));
         let (given, defaults) = (settings.values()?, Settings::defaults()?.values()?);
@@ -163,10 +166,12 @@ impl Search {
         Ok(())
     }
 
-    /// The candidates: first what these settings plan, then others of the grid, drawn by the settings' seed.
+    /// Candidates: the planned settings first, then others of the grid, drawn with the settings'
+    /// seed.
     ///
     /// # Errors
-    /// [`FitError::Setting`] when the settings plan nothing, or nothing beside it can be tried.
+    /// [`FitError::Setting`] if the settings cannot be planned, or the grid has no other valid
+    /// candidate.
     pub fn draw(&self, settings: &Settings, cohort: &Cohort<'_>) -> Result<Vec<Candidate>> {
         let first = explicit(settings, cohort)?;
         let (mut others, refusal) = self.grid(settings, &first, cohort);
@@ -179,7 +184,8 @@ impl Search {
         Ok([first].into_iter().chain(others).collect())
     }
 
-    /// All that can be tried beside `first`, and why the last of the rest cannot.
+    /// All valid candidates of the grid other than `first`, and why the last invalid one is
+    /// refused.
     fn grid(
         &self,
         settings: &Settings,
@@ -213,7 +219,7 @@ impl Search {
         (all.split_off(1), refusal)
     }
 
-    /// A network's settings with every sample and batch that can be tried.
+    /// Settings of a network with every patch and batch size.
     fn sized(
         &self,
         network: &Settings,
@@ -240,19 +246,20 @@ impl Search {
     }
 }
 
-/// The settings of trials: conventional.
+/// The settings with the conventional schedule, for trials.
 pub fn conventional(settings: &Settings) -> Settings {
     Settings { schedule: ScheduleKind::Conventional, ..settings.clone() }
 }
 
-/// What a run with these settings does, so written that it is planned in the same way anywhere.
+/// Candidate of a run with these settings, with every planned value explicit.
 fn explicit(settings: &Settings, cohort: &Cohort<'_>) -> Result<Candidate> {
     let planned = Candidate::of(settings, &settings.plan(cohort, None)?);
     let again = planned.applied(settings);
     Ok(Candidate::of(&again, &again.plan(cohort, None)?))
 }
 
-/// Sides half as long as planned, rounded up to what the network can halve; nothing when it cannot be planned.
+/// Half of the planned patch size, rounded up to the network's stride; `None` if it cannot be
+/// planned.
 fn halved(network: &Settings, cohort: &Cohort<'_>) -> Option<Vec<usize>> {
     let plan = network.plan(cohort, None).ok()?;
     let side = |axis: usize| plan.patch[axis].div_ceil(2).next_multiple_of(1 << plan.network.halvings[axis]);
@@ -266,7 +273,7 @@ where
     vec![(value / T::from(2)).max(T::from(1)), value, value * T::from(2)]
 }
 
-/// To two digits, as people write rates.
+/// Rounds to two significant digits.
 fn rounded(rate: f64) -> f64 {
     format!("{rate:.1e}").parse().unwrap_or(rate)
 }
