@@ -215,13 +215,15 @@ mod tests {
     }
 
     /// Words with which a help states its default.
-    const WITHOUT: [&str; 10] = [
+    const WITHOUT: [&str; 12] = [
         "when not given",
         "ithout",
         "else",
         "where ",
         "for files whose",
         "default:",
+        "Default:",
+        "required by",
         "must be given",
         "instead of",
         "need not be given",
