@@ -29,7 +29,7 @@ pub(crate) const ATTEMPTS: usize = 1 + DIGITS.len();
 
 /// What a case can be named by.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Label {
+pub struct CaseLabel {
     /// The name that the cohort states, if any.
     pub stated: Option<String>,
     /// The image, else the label map, relative to the cohort.
@@ -38,7 +38,7 @@ pub struct Label {
     pub label: PathBuf,
 }
 
-impl Label {
+impl CaseLabel {
     /// By the paths of its files, relative to the cohort.
     pub(crate) fn of_files(stated: Option<String>, image: Option<&Path>, label: Option<&Path>) -> Self {
         let label = label.unwrap_or(Path::new(""));
@@ -90,12 +90,12 @@ fn with_hash(name: &str, digest: &str, digits: usize) -> String {
 
 /// The names that cases would have if nobody else had them.
 pub(crate) struct Names<'a> {
-    labels: Vec<&'a Label>,
+    labels: Vec<&'a CaseLabel>,
     names: Vec<String>,
 }
 
 impl<'a> Names<'a> {
-    pub(crate) fn new(labels: Vec<&'a Label>) -> Self {
+    pub(crate) fn new(labels: Vec<&'a CaseLabel>) -> Self {
         let stems: Vec<String> = labels.iter().map(|label| label.stem()).collect();
         let mut alike: HashMap<String, usize> = HashMap::new();
         for (label, stem) in labels.iter().zip(&stems) {
@@ -110,7 +110,7 @@ impl<'a> Names<'a> {
         let unstated = |number: &usize| labels[*number].stated.is_none();
         let telling = Telling::of(folders.iter().enumerate().filter(|(n, _)| unstated(n)).map(|(_, f)| f));
         let one_stem = alike.len() == 1;
-        let name = |(number, label): (usize, &&Label)| match &label.stated {
+        let name = |(number, label): (usize, &&CaseLabel)| match &label.stated {
             Some(stated) => id_of(stated),
             None if alike[&folded(&stems[number])] == 1 => id_of(&stems[number]),
             None => id_of(&telling.name(&folders[number], &stems[number], one_stem)),
@@ -261,7 +261,7 @@ impl Claims for Names<'_> {
 ///
 /// # Errors
 /// As [`settle`].
-pub(crate) fn of_new(labels: Vec<&Label>) -> Result<Vec<String>, CohortError> {
+pub(crate) fn of_new(labels: Vec<&CaseLabel>) -> Result<Vec<String>, CohortError> {
     let names = Names::new(labels);
     settle(&names, &vec![None; names.labels.len()], &[])
 }

@@ -15,7 +15,7 @@ use serde::{Deserialize, Deserializer};
 
 use crate::CohortError;
 use crate::attributes::{Modality, Split};
-use crate::case_id::{self, Label};
+use crate::case_id::{self, CaseLabel};
 use crate::case_row;
 
 use crate::stack_hint::StackHint;
@@ -29,7 +29,7 @@ pub struct DiscoveredCase {
     /// Unique; letters, digits, - and _ only.
     pub case_id: String,
     /// What it can be named by.
-    pub name: Label,
+    pub name: CaseLabel,
     /// The image, when there is one.
     pub image: Option<PathBuf>,
     /// The label map, when there is one.
@@ -263,7 +263,7 @@ fn from_folders(root: &Path) -> Result<Layout, CohortError> {
             path.as_deref().map(|path| path.strip_prefix(root).unwrap_or(path).to_owned())
         };
         let [image, label] = [&found.image, &found.label].map(below);
-        found.name = Label::of_files(Some(stem), image.as_deref(), label.as_deref());
+        found.name = CaseLabel::of_files(Some(stem), image.as_deref(), label.as_deref());
         found
     };
     Ok(Layout { cases: cases.into_iter().map(named).collect(), ..Layout::default() })
@@ -463,7 +463,7 @@ fn from_rows(table: &Path, rows: Vec<Row>, carried: Vec<Carried>) -> Result<Layo
         };
         let [image, label] = [&row.image, &row.label].map(below);
         cases.push(DiscoveredCase {
-            name: Label::of_files(row.case_id, image.as_deref(), label.as_deref()),
+            name: CaseLabel::of_files(row.case_id, image.as_deref(), label.as_deref()),
             image: row.image.map(|path| folder.join(path)),
             label: row.label.map(|path| folder.join(path)),
             patient: row.patient,

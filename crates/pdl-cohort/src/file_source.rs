@@ -13,7 +13,7 @@ use pdl_store::{StoreError, fault};
 use pdl_volume::{Grid, LabelMap, labels_on};
 
 use crate::attributes::Modality;
-use crate::case_id::Label;
+use crate::case_id::CaseLabel;
 use crate::check;
 use crate::discover::{DiscoveredCase, Layout};
 use crate::import::{Files, Original, Refusal, VolumeSource, Volumes};
@@ -40,7 +40,7 @@ impl Named {
     /// [`StoreError::Machine`] when the machine keeps a file from being looked at.
     pub(crate) fn new(
         layout: &mut Layout,
-        names: &HashMap<Label, String>,
+        names: &HashMap<CaseLabel, String>,
         naming: Naming,
         all: bool,
         resample_labels: bool,

@@ -15,7 +15,7 @@ use pdl_volume::Orientation;
 use crate::CohortError;
 use crate::assign_splits::divide;
 use crate::attributes::{Modality, Split, Status};
-use crate::case_id::{self, Label};
+use crate::case_id::{self, CaseLabel};
 use crate::case_row::CaseRow;
 use crate::cases::{self, Cases};
 use crate::check::{self, Checked};
@@ -196,9 +196,9 @@ fn name_files(
     place: &Place,
 ) -> Result<(Option<Box<dyn VolumeSource>>, Recognised), CohortError> {
     let recognised = known_cases::assign(layout, naming.as_ref(), earlier, place)?;
-    let names: HashMap<Label, String> = match naming.as_ref().is_some_and(Naming::hides) {
+    let names: HashMap<CaseLabel, String> = match naming.as_ref().is_some_and(Naming::hides) {
         true => {
-            let labels: Vec<&Label> = layout.cases.iter().map(|found| &found.name).collect();
+            let labels: Vec<&CaseLabel> = layout.cases.iter().map(|found| &found.name).collect();
             let ids = case_id::of_new(labels.clone())?;
             labels.into_iter().cloned().zip(ids).collect()
         }

@@ -11,11 +11,11 @@ use pdl_store::{StoreError, fault, hash, paths};
 use rayon::prelude::*;
 
 use crate::CohortError;
-use crate::case_id::{self, ATTEMPTS, Claims, Label, Names, UNSTATED};
+use crate::case_id::{self, ATTEMPTS, CaseLabel, Claims, Names, UNSTATED};
 use crate::case_row::CaseRow;
 use crate::cases::{self, Cases};
 use crate::discover::{DiscoveredCase, Layout};
-use crate::pairing::Pair;
+use crate::pairing::FilePair;
 use crate::place::Place;
 use crate::pseudonyms::Naming;
 use crate::sources::{self, SourceRow};
@@ -418,14 +418,14 @@ pub(crate) fn assign(
 ///
 /// # Errors
 /// [`CohortError`] when the table in `out` cannot be read, or a pair is there twice.
-pub fn ids_of_pairs(cohort: &Path, out: &Path, pairs: &[Pair]) -> Result<Vec<String>, CohortError> {
-    let labels: Vec<Label> =
-        pairs.iter().map(|pair| Label::of_files(None, Some(&pair.image), Some(&pair.label))).collect();
+pub fn ids_of_pairs(cohort: &Path, out: &Path, pairs: &[FilePair]) -> Result<Vec<String>, CohortError> {
+    let labels: Vec<CaseLabel> =
+        pairs.iter().map(|pair| CaseLabel::of_files(None, Some(&pair.image), Some(&pair.label))).collect();
     let names = Names::new(labels.iter().collect());
     let place = Place::new(cohort, out, None)?;
     let earlier = Earlier::read(out)?;
     let known = earlier.as_ref().map(|earlier| {
-        let files = |pair: &Pair| {
+        let files = |pair: &FilePair| {
             let [image, label] = [&pair.image, &pair.label].map(|path| cohort.join(path));
             earlier.files(&place, Some(&image), Some(&label))
         };

@@ -41,7 +41,7 @@ const IMAGE_WORDS: [&str; 14] = [
 
 /// An image and the label map that its name goes with; paths are relative to the folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pair {
+pub struct FilePair {
     /// The image.
     pub image: PathBuf,
     /// The label map.
@@ -52,7 +52,7 @@ pub struct Pair {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Paired {
     /// Images with the one label map that goes with each, by image.
-    pub pairs: Vec<Pair>,
+    pub pairs: Vec<FilePair>,
     /// Volumes without a partner, or with several; relative paths, ascending.
     pub alone: Vec<PathBuf>,
 }
@@ -121,13 +121,13 @@ fn pair_names(files: Vec<PathBuf>) -> Paired {
     groups.retain(|_, group| {
         let [images, labels] = group;
         let ([image], [label]) = (images.as_slice(), labels.as_slice()) else { return true };
-        paired.pairs.push(Pair { image: image.clone(), label: label.clone() });
+        paired.pairs.push(FilePair { image: image.clone(), label: label.clone() });
         false
     });
     for (image, label) in nearly_alike(&groups) {
         let one = |key: &Words, kind: usize| groups.get(key).and_then(|group| group[kind].first());
         if let (Some(image), Some(label)) = (one(&image, 0), one(&label, 1)) {
-            paired.pairs.push(Pair { image: image.clone(), label: label.clone() });
+            paired.pairs.push(FilePair { image: image.clone(), label: label.clone() });
         }
     }
     let known: BTreeSet<&PathBuf> = paired.pairs.iter().flat_map(|pair| [&pair.image, &pair.label]).collect();
@@ -218,8 +218,8 @@ mod tests {
         pair_names(names.iter().map(PathBuf::from).collect())
     }
 
-    fn of(image: &str, label: &str) -> Pair {
-        Pair { image: image.into(), label: label.into() }
+    fn of(image: &str, label: &str) -> FilePair {
+        FilePair { image: image.into(), label: label.into() }
     }
 
     #[test]

@@ -13,7 +13,7 @@ pub const FILE: &str = "same-patient.csv";
 
 /// Two names of patients and what joins them: a row of the list. The first two columns suffice.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Pair {
+pub struct PatientPair {
     /// The first name.
     pub patient_a: String,
     /// The second name.
@@ -53,7 +53,7 @@ pub struct Pair {
     pub done: String,
 }
 
-impl Pair {
+impl PatientPair {
     /// Whether they are two patients.
     pub fn is_apart(&self) -> bool {
         self.same == "no"
@@ -69,20 +69,22 @@ impl Pair {
 /// Pairs of patient ids that are one patient, and pairs that are not whatever their images say.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "Vec<Stored>")]
-pub struct SamePatient(BTreeSet<Pair>);
+pub struct SamePatient(BTreeSet<PatientPair>);
 
 /// A pair as `cases.parquet` holds it; tables of earlier versions hold the names alone.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Stored {
     Names(String, String),
-    Pair(Box<Pair>),
+    Pair(Box<PatientPair>),
 }
 
 impl From<Vec<Stored>> for SamePatient {
     fn from(stored: Vec<Stored>) -> Self {
         let pair = |stored| match stored {
-            Stored::Names(patient_a, patient_b) => Pair { patient_a, patient_b, ..Pair::default() },
+            Stored::Names(patient_a, patient_b) => {
+                PatientPair { patient_a, patient_b, ..PatientPair::default() }
+            }
             Stored::Pair(pair) => *pair,
         };
         stored.into_iter().map(pair).collect()
@@ -99,12 +101,12 @@ impl SamePatient {
         let problem = |problem: String| CohortError::Table { path: path.to_owned(), problem };
         let in_table = |error: csv::Error| problem(error.to_string());
         let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_path(path).map_err(in_table)?;
-        let mut pairs = reader.deserialize().collect::<Result<Vec<Pair>, _>>().map_err(in_table)?;
+        let mut pairs = reader.deserialize().collect::<Result<Vec<PatientPair>, _>>().map_err(in_table)?;
         for pair in &mut pairs {
             pair.same = pair.same.to_lowercase();
             pair.done.clear();
             if !["", "yes", "no"].contains(&pair.same.as_str()) {
-                let Pair { patient_a, patient_b, same, .. } = pair;
+                let PatientPair { patient_a, patient_b, same, .. } = pair;
                 return Err(problem(format!(
                     "of {patient_a} and {patient_b} the column same says '{same}': write yes or no"
                 )));
@@ -141,14 +143,14 @@ impl SamePatient {
     }
 
     /// All pairs.
-    pub fn pairs(&self) -> impl Iterator<Item = &Pair> {
+    pub fn pairs(&self) -> impl Iterator<Item = &PatientPair> {
         self.0.iter()
     }
 
     /// These pairs and those of `later`, which has the last word of every two patients that it names.
     #[must_use]
     pub fn and(mut self, later: &Self) -> Self {
-        let named: BTreeSet<(&str, &str)> = later.pairs().map(Pair::names).collect();
+        let named: BTreeSet<(&str, &str)> = later.pairs().map(PatientPair::names).collect();
         self.0.retain(|pair| !named.contains(&pair.names()));
         self.0.extend(later.0.iter().cloned());
         self
@@ -158,8 +160,9 @@ impl SamePatient {
     #[must_use]
     pub fn without(&self, names: &BTreeSet<String>) -> Self {
         let joined = self.names();
-        let named =
-            |pair: &Pair| joined.get(pair.patient_a.as_str()).is_some_and(|name| names.contains(*name));
+        let named = |pair: &PatientPair| {
+            joined.get(pair.patient_a.as_str()).is_some_and(|name| names.contains(*name))
+        };
         Self(self.0.iter().filter(|pair| !named(pair)).cloned().collect())
     }
 
@@ -167,7 +170,7 @@ impl SamePatient {
     /// through others, its own included.
     pub fn names(&self) -> BTreeMap<&str, &str> {
         let mut names: BTreeMap<&str, &str> = BTreeMap::new();
-        for (a, b) in self.pairs().filter(|pair| !pair.is_apart()).map(Pair::names) {
+        for (a, b) in self.pairs().filter(|pair| !pair.is_apart()).map(PatientPair::names) {
             let [name_a, name_b] = [a, b].map(|id| names.get(id).copied().unwrap_or(id));
             let (name, other) = (name_a.min(name_b), name_a.max(name_b));
             names.values_mut().filter(|known| **known == other).for_each(|known| *known = name);
@@ -178,7 +181,7 @@ impl SamePatient {
     }
 
     /// Every two patients that are to be kept apart, under the names by which they go, and as they were named.
-    pub fn apart(&self) -> BTreeMap<(&str, &str), &Pair> {
+    pub fn apart(&self) -> BTreeMap<(&str, &str), &PatientPair> {
         let names = self.names();
         let mut apart = BTreeMap::new();
         for pair in self.pairs().filter(|pair| pair.is_apart()) {
@@ -190,10 +193,10 @@ impl SamePatient {
     }
 }
 
-impl FromIterator<Pair> for SamePatient {
+impl FromIterator<PatientPair> for SamePatient {
     /// Of two patients that are named more than once, one "no" decides.
-    fn from_iter<T: IntoIterator<Item = Pair>>(pairs: T) -> Self {
-        let mut pairs: Vec<Pair> = pairs.into_iter().collect();
+    fn from_iter<T: IntoIterator<Item = PatientPair>>(pairs: T) -> Self {
+        let mut pairs: Vec<PatientPair> = pairs.into_iter().collect();
         let apart: BTreeSet<(String, String)> = pairs
             .iter()
             .filter(|pair| pair.is_apart())
@@ -211,7 +214,7 @@ impl FromIterator<Pair> for SamePatient {
 
 impl FromIterator<(String, String)> for SamePatient {
     fn from_iter<T: IntoIterator<Item = (String, String)>>(pairs: T) -> Self {
-        let pair = |(patient_a, patient_b)| Pair { patient_a, patient_b, ..Pair::default() };
+        let pair = |(patient_a, patient_b)| PatientPair { patient_a, patient_b, ..PatientPair::default() };
         pairs.into_iter().map(pair).collect()
     }
 }
@@ -259,8 +262,12 @@ mod tests {
     #[test]
     fn a_list_is_read_as_it_was_written_and_earlier_tables_hold_names_alone() {
         let folder = tempfile::tempdir().unwrap();
-        let pair =
-            Pair { patient_a: "a,\"b".into(), patient_b: "c".into(), ssim: "0.9".into(), ..Pair::default() };
+        let pair = PatientPair {
+            patient_a: "a,\"b".into(),
+            patient_b: "c".into(),
+            ssim: "0.9".into(),
+            ..PatientPair::default()
+        };
         let same: SamePatient = [pair].into_iter().collect();
         same.write(folder.path()).unwrap();
         assert_eq!(SamePatient::read(&folder.path().join(FILE)).unwrap(), same);

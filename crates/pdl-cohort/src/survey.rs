@@ -132,7 +132,7 @@ fn channels(cases: &[DiscoveredCase], names: &BTreeMap<u32, String>) -> BTreeMap
 
 fn of_pairs(root: &Path, paired: &Paired) -> Vec<DiscoveredCase> {
     let patients = paired.patients();
-    let found = |(number, pair): (usize, &pairing::Pair)| DiscoveredCase {
+    let found = |(number, pair): (usize, &pairing::FilePair)| DiscoveredCase {
         image: Some(root.join(&pair.image)),
         label: Some(root.join(&pair.label)),
         patient: patients.as_ref().map(|patients| patients[number].clone()),

@@ -14,7 +14,7 @@ use std::path::Path;
 use pdl_cohort::case_row::CaseRow;
 use pdl_cohort::cases::Cases;
 use pdl_cohort::folds::{self, Fold};
-use pdl_cohort::same_patient::{Pair, SamePatient};
+use pdl_cohort::same_patient::{PatientPair, SamePatient};
 use pdl_prepare::proxies::Proxies;
 use pdl_similarity::metrics::Metric;
 use pdl_similarity::pairs::Pairs;
@@ -222,7 +222,7 @@ fn write_same_patient(out: &Path, cases: &Cases, links: &[Link]) -> Result<(), S
     let two_patients = links.iter().filter(|link| link.patient_a != link.patient_b && !told(link));
     let found = two_patients.map(|link| {
         let (same, done) = if link.apart { ("no", "kept apart") } else { ("", "not decided") };
-        Pair { same: same.to_owned(), done: done.to_owned(), ..link.pair() }
+        PatientPair { same: same.to_owned(), done: done.to_owned(), ..link.pair() }
     });
     let split = |patient: &str| cases.usable().find(|row| row.patient_id == patient).map(|row| row.split);
     let before = decided.pairs().map(|pair| {
@@ -232,7 +232,7 @@ fn write_same_patient(out: &Path, cases: &Cases, links: &[Link]) -> Result<(), S
             None => "taken as one".to_owned(),
         };
         let same = if pair.is_apart() { "no" } else { "yes" }.to_owned();
-        Pair { same, done, ..pair.clone() }
+        PatientPair { same, done, ..pair.clone() }
     });
     let found: SamePatient = found.collect();
     before.collect::<SamePatient>().and(&found).write(out)
@@ -298,11 +298,11 @@ mod tests {
 
     #[test]
     fn patients_that_are_kept_apart_leak_only_by_one_image() {
-        let apart: SamePatient = [Pair {
+        let apart: SamePatient = [PatientPair {
             patient_a: "p001".into(),
             patient_b: "p000".into(),
             same: "no".into(),
-            ..Pair::default()
+            ..PatientPair::default()
         }]
         .into_iter()
         .collect();

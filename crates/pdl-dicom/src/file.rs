@@ -62,8 +62,9 @@ pub(crate) fn open_in_state(
         if let Some(source) = fault.take() {
             return Err(DicomError::Io { path: path.to_owned(), source });
         }
+        let opened = opened?;
         memory.keep(); // what a try holds that failed is given back
-        opened
+        Ok(opened)
     })
 }
 

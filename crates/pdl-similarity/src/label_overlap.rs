@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use pdl_prepare::proxies::Proxies;
-use pdl_prepare::proxies::labels::{LabelView, LabelVoxels};
+use pdl_prepare::proxies::labels::{LabelView, ProxyLabelVoxels};
 use pulp::{Simd, WithSimd};
 
 use crate::isa::Isa;
@@ -48,8 +48,8 @@ impl LabelSets {
     /// The sets of one case of the proxies.
     pub(crate) fn new(labels: &LabelView<'_>) -> Self {
         match labels.voxels {
-            LabelVoxels::U8(voxels) => Self::of_voxels(voxels, labels),
-            LabelVoxels::U16(voxels) => Self::of_voxels(voxels, labels),
+            ProxyLabelVoxels::U8(voxels) => Self::of_voxels(voxels, labels),
+            ProxyLabelVoxels::U16(voxels) => Self::of_voxels(voxels, labels),
         }
     }
 

@@ -33,7 +33,7 @@ fn indexed(
     let found = |row: &Row| {
         let [image, label] = [&row.image, &row.label].map(PathBuf::from);
         DiscoveredCase {
-            name: Label::of_files(row.stated.clone(), Some(&image), Some(&label)),
+            name: CaseLabel::of_files(row.stated.clone(), Some(&image), Some(&label)),
             image: Some(Path::new("/nowhere/cohort").join(image)),
             label: Some(Path::new("/nowhere/cohort").join(label)),
             ..DiscoveredCase::default()
@@ -269,7 +269,7 @@ fn a_moved_file_keeps_its_id_and_another_of_its_name_does_not_get_it() {
     let earlier = Earlier::new(&table(vec![known]), Vec::new());
     let id = |path: &str| {
         let found = DiscoveredCase {
-            name: Label::of_files(None, Some(Path::new(path)), None),
+            name: CaseLabel::of_files(None, Some(Path::new(path)), None),
             image: Some(cohort.join(path)),
             ..DiscoveredCase::default()
         };

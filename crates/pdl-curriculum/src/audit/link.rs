@@ -1,7 +1,7 @@
 //! Pairs of cases that seem to be of one patient, or leak between splits.
 
 use pdl_cohort::attributes::Split;
-use pdl_cohort::same_patient::Pair;
+use pdl_cohort::same_patient::PatientPair;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -68,10 +68,10 @@ impl Link {
     }
 
     /// The pair as a row of `same-patient.csv`.
-    pub fn pair(&self) -> Pair {
+    pub fn pair(&self) -> PatientPair {
         let reason = serde_json::to_value(self.reason).unwrap_or_default();
         let of_moved = |text: fn(&ImageTransform) -> String| self.moved.as_ref().map_or(String::new(), text);
-        Pair {
+        PatientPair {
             patient_a: self.patient_a.clone(),
             patient_b: self.patient_b.clone(),
             case_a: self.case_a.clone(),
@@ -83,7 +83,7 @@ impl Link {
             flipped: of_moved(|moved| moved.flipped.clone()),
             shift_mm: of_moved(|ImageTransform { shift_mm: [x, y, z], .. }| format!("{x:.2} {y:.2} {z:.2}")),
             moved_ssim: of_moved(|moved| moved.ssim.to_string()),
-            ..Pair::default()
+            ..PatientPair::default()
         }
     }
 }

@@ -81,7 +81,7 @@ fn cells(grid: &Grid, windows: [Window; 3]) -> Grid {
 #[derive(Clone, Copy, Debug)]
 pub struct LabelView<'a> {
     /// A label for every voxel.
-    pub voxels: LabelVoxels<'a>,
+    pub voxels: ProxyLabelVoxels<'a>,
     /// The labels that the case has annotated, ascending.
     pub annotated: &'a [u16],
     /// The volume of each of them on the stored label map, mm3.
@@ -91,8 +91,8 @@ pub struct LabelView<'a> {
 impl From<LabelView<'_>> for ProxyLabels {
     fn from(view: LabelView<'_>) -> Self {
         let voxels = match view.voxels {
-            LabelVoxels::U8(voxels) => voxels.iter().map(|label| u16::from(*label)).collect(),
-            LabelVoxels::U16(voxels) => voxels.to_vec(),
+            ProxyLabelVoxels::U8(voxels) => voxels.iter().map(|label| u16::from(*label)).collect(),
+            ProxyLabelVoxels::U16(voxels) => voxels.to_vec(),
         };
         Self { voxels, annotated: view.annotated.to_vec(), volumes_mm3: view.volumes_mm3.to_vec() }
     }
@@ -100,14 +100,14 @@ impl From<LabelView<'_>> for ProxyLabels {
 
 /// A label for every voxel, 0 for background: a C array (z, y, x).
 #[derive(Clone, Copy, Debug)]
-pub enum LabelVoxels<'a> {
+pub enum ProxyLabelVoxels<'a> {
     /// All labels of the file are below 256.
     U8(&'a [u8]),
     /// Some are not.
     U16(&'a [u16]),
 }
 
-impl<'a> LabelVoxels<'a> {
+impl<'a> ProxyLabelVoxels<'a> {
     /// As they lie in the file.
     pub(super) fn bytes(self) -> &'a [u8] {
         match self {
@@ -207,8 +207,8 @@ impl LabelBatch {
         let place = row * voxels..(row + 1) * voxels;
         LabelView {
             voxels: match &self.voxels {
-                Voxels::U8(values) => LabelVoxels::U8(&values.values()[place]),
-                Voxels::U16(values) => LabelVoxels::U16(&values.values()[place]),
+                Voxels::U8(values) => ProxyLabelVoxels::U8(&values.values()[place]),
+                Voxels::U16(values) => ProxyLabelVoxels::U16(&values.values()[place]),
             },
             annotated: self.annotated.row(row),
             volumes_mm3: self.volumes_mm3.row(row),

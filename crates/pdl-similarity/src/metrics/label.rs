@@ -49,7 +49,7 @@ mod tests {
     use crate::label_overlap::{LabelSets, common};
     use crate::metrics::{Metric, PairFacts};
     use crate::ssim::views::VolumeView;
-    use pdl_prepare::proxies::labels::{LabelView, LabelVoxels};
+    use pdl_prepare::proxies::labels::{LabelView, ProxyLabelVoxels};
     use proptest::prelude::*;
 
     /// Voxels, annotated labels and volumes in mm3.
@@ -67,7 +67,7 @@ mod tests {
 
         fn sets(&self) -> LabelSets {
             let Self { voxels, annotated, volumes_mm3 } = self;
-            LabelSets::new(&LabelView { voxels: LabelVoxels::U16(voxels), annotated, volumes_mm3 })
+            LabelSets::new(&LabelView { voxels: ProxyLabelVoxels::U16(voxels), annotated, volumes_mm3 })
         }
 
         fn volume(&self, label: u16) -> Option<f64> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use pdl_cohort::same_patient::{Pair, SamePatient};
+use pdl_cohort::same_patient::{PatientPair, SamePatient};
 use pdl_console::{MOST_LISTED, counted, note, shorten};
 use pdl_curriculum::audit::{Audit, ImageTransform, Link, Reason, SAME_PATIENT_FILE};
 
@@ -44,7 +44,7 @@ fn same_patient_command(out: &Path, indexed: bool) -> String {
 
 /// Which patients `pdl curate` merged, why, and how to keep them apart.
 pub(crate) fn merged_lines(out: &Path, links: &[Link], merged: &SamePatient) -> Vec<String> {
-    let pairs: BTreeSet<(&str, &str)> = merged.pairs().map(Pair::names).collect();
+    let pairs: BTreeSet<(&str, &str)> = merged.pairs().map(PatientPair::names).collect();
     let links: Vec<&Link> = links.iter().filter(|link| pairs.contains(&link.pair().names())).collect();
     let line = |link: &&Link| {
         let Link { patient_a, patient_b, case_a, case_b, .. } = *link;
