@@ -6,7 +6,7 @@ default plan for the folder. pdl-fit follows the manifest's curriculum unless fl
 all training cases alike, in samples of full size. Both place the same share of their samples on a label, which is
 chosen first, as likely as any other of its case; then MONAI chooses one of its voxels, pdl-fit one of its planes and
 then a voxel there. The other samples lie anywhere for pdl-fit, on background for MONAI. MONAI's seconds begin with
-the first step and hold the waiting for its worker processes; its rate falls with them. Dice is cohort Dice: 2|A and
+the first step and hold the waiting for its worker processes; its learning rate falls with them. Dice is cohort Dice: 2|A and
 B| / (|A| + |B|) of each case and label (left out where both are empty), averaged over cases, then over labels.
 pdl-fit's is computed anew from the files that `pdl-fit predict` makes of the test images, and must be what `pdl-fit
 evaluate` says to 1e-4. That both are measured alike is tried, too: pdl-fit's weights must have that Dice by the

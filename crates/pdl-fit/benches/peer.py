@@ -1,7 +1,7 @@
 """What bench-step and bench-accuracy share: pdl-fit as a program, and its peer, a training in PyTorch and MONAI.
 
 The peer has the network of a run of pdl-fit (the plan in its run.json; tests/interop/u_net.py), its loss, optimiser,
-clipped gradients, running average and poly rate, in eager PyTorch on channels-last tensors. MONAI loads the prepared
+clipped gradients, running average and poly learning rate, in eager PyTorch on channels-last tensors. MONAI loads the prepared
 volumes by the manifest's own export, draws the samples and changes them.
 """
 
@@ -88,7 +88,7 @@ class Peer:
 
     def __init__(self, run, record, seed=1):
         self.plan, self.settings = record["plan"], record["settings"]
-        assert self.settings["optimiser"] == "adamw" and self.settings["rate_curve"] == "poly", "not the peer's"
+        assert self.settings["optimiser"] == "adamw" and self.settings["lr_schedule"] == "poly", "not the peer's"
         assert not self.plan["swapped"], "the peer does not swap left and right"
         self.format = memory_format(self.plan)
         random = torch.Generator().manual_seed(seed)

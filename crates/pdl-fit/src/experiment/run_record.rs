@@ -18,7 +18,7 @@ pub const FILE: &str = "run.json";
 /// The weights' file inside a run's folder.
 pub const WEIGHTS_FILE: &str = "weights.safetensors";
 /// Version of the file's form.
-pub const SCHEMA_VERSION: u32 = 3;
+pub const SCHEMA_VERSION: u32 = 4;
 
 /// What ran the run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -75,7 +75,7 @@ pub struct RunRecord {
     /// What was asked for; what is null was planned. `stages_overridden` in the plan says whether the
     /// manifest's stages were followed.
     pub settings: Settings,
-    /// The tuning that rate, width, depth, sample and batch were taken from; null when there is none.
+    /// The tuning that learning rate, width, depth, patch and batch were taken from; null when there is none.
     #[serde(default)]
     pub tuned: Option<Reference>,
     /// The training cases that it was to learn from.

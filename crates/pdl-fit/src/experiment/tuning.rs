@@ -1,4 +1,4 @@
-//! Which rate, width, depth, sample and batch? Chosen on the coarse sample of the manifest by successive halving
+//! Which learning rate, width, depth, patch and batch? Chosen on the coarse sample of the manifest by successive halving
 //! (Jamieson and Talwalkar 2016).
 //!
 //! Every candidate trains for the same short time; the best go on to the next rung, where they train anew and longer.
@@ -39,7 +39,7 @@ pub const TRIALS_FILE: &str = "trials.parquet";
 /// Steps that a trial has at least, however small the budget is: fewer say nothing of its settings.
 const LEAST_STEPS: u64 = 20;
 /// Version of the file's form.
-const SCHEMA_VERSION: u32 = 2;
+const SCHEMA_VERSION: u32 = 3;
 /// Settings that a run takes from a tuning: those of network, samples and optimiser. Its curriculum, its length and
 /// the machine are its own.
 const TAKEN: [&str; 21] = [
@@ -57,8 +57,8 @@ const TAKEN: [&str; 21] = [
     "augment",
     "mirror",
     "optimiser",
-    "rate",
-    "rate_curve",
+    "lr",
+    "lr_schedule",
     "warm_up",
     "momentum",
     "weight_decay",
@@ -348,7 +348,7 @@ impl Trials<'_> {
             let candidate = self.tuning.candidates[number - 1].candidate.clone();
             Some(Winner { number, candidate, dice_mean: row.dice_mean? })
         })
-        .ok_or_else(|| FitError::Setting("every trial went astray: try lower --rates".to_owned()))
+        .ok_or_else(|| FitError::Setting("every trial went astray: try lower --lrs".to_owned()))
     }
 
     /// The candidates of a rung's best trials, in the order of their numbers; of two alike the earlier.
@@ -372,7 +372,7 @@ impl Trials<'_> {
         Ok(Trial {
             rung: rung as u32 + 1,
             candidate: candidate as u32 + 1,
-            rate: values.rate,
+            rate: values.lr,
             width: values.width,
             depth: values.depth as u32,
             patch: values.patch.iter().map(|&side| side as u32).collect(),
@@ -453,8 +453,17 @@ mod tests {
         for flags in ["--budget 0", "--candidates 1", "--one-of 1"] {
             assert!(told(flags).contains("must be"), "{flags}");
         }
-        let Line { search, settings } = line("--rate 0.01 --dims 3 --coarse-share 0.5");
+        let Line { search, settings } = line("--lr 0.01 --dims 3 --coarse-share 0.5");
         assert!(search.check(&settings).is_ok());
+    }
+
+    /// As a tuning of an earlier version stands in its file.
+    #[test]
+    fn a_candidate_with_the_old_name_of_the_learning_rate_is_read() {
+        let old = serde_json::json!({
+            "rate": 0.5, "width": 4, "depth": 2, "patch": [8, 8], "batch": 2, "speed": { "parts": [] }
+        });
+        assert_eq!(serde_json::from_value::<Timed>(old).unwrap().candidate.lr, 0.5);
     }
 
     #[test]

@@ -28,8 +28,8 @@ pub enum Method {
 }
 
 impl Method {
-    /// The rate when none is given.
-    pub fn default_rate(self) -> f64 {
+    /// The peak learning rate when none is given.
+    pub fn default_lr(self) -> f64 {
         match self {
             Self::Adamw => 0.003,
             Self::Sgd => 0.01,

@@ -243,8 +243,8 @@ impl Settings {
 
     fn rates(&self, schedule: &Schedule, steps: u64) -> Rates {
         let firsts = schedule.stages.iter().map(|stage| stage.first_step).filter(|&first| first < steps);
-        let restarts = if self.restart_rate { firsts.collect() } else { vec![0] };
-        Rates { highest: self.highest_rate(), curve: self.rate_curve, warm_up: self.warm_up, restarts, steps }
+        let restarts = if self.restart_lr { firsts.collect() } else { vec![0] };
+        Rates { highest: self.peak_lr(), curve: self.lr_schedule, warm_up: self.warm_up, restarts, steps }
     }
 
     /// The voxels along each axis that become one while samples are coarse: an axis that would leave the

@@ -4,7 +4,7 @@ use bytesize::ByteSize;
 use clap::{Args, Command, FromArgMatches, ValueEnum};
 use pdl_curriculum::pacing::{Pacing, Share};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
 use crate::error::{FitError, Result};
@@ -167,18 +167,21 @@ pub struct Settings {
     /// How weights follow their gradients.
     #[arg(long, value_enum, default_value_t = Method::Adamw, help_heading = "Learning rate and weights")]
     pub optimiser: Method,
-    /// The highest learning rate [default: 0.003 for adamw, 0.01 for sgd].
-    #[arg(long, value_name = "RATE", help_heading = "Learning rate and weights")]
-    pub rate: Option<f64>,
-    /// How the learning rate changes over the run.
+    /// Peak learning rate [default: 0.003 for adamw, 0.01 for sgd].
+    #[arg(long, value_name = "LR", help_heading = "Learning rate and weights")]
+    #[serde(alias = "rate")]
+    pub lr: Option<f64>,
+    /// Learning-rate schedule: the factor of the peak at each step of the run.
     #[arg(long, value_enum, default_value_t = Curve::Poly, help_heading = "Learning rate and weights")]
-    pub rate_curve: Curve,
+    #[serde(alias = "rate_curve")]
+    pub lr_schedule: Curve,
     /// Steps at the start over which the learning rate rises from near 0.
     #[arg(long, value_name = "STEPS", default_value_t = 0, help_heading = "Learning rate and weights")]
     pub warm_up: u64,
-    /// Begins the learning rate's curve anew whenever cases join.
+    /// Restart the learning-rate schedule whenever cases join.
     #[arg(long, help_heading = "Learning rate and weights")]
-    pub restart_rate: bool,
+    #[serde(alias = "restart_rate")]
+    pub restart_lr: bool,
     /// Momentum of sgd.
     #[arg(long, default_value_t = 0.99, help_heading = "Learning rate and weights")]
     pub momentum: f64,
@@ -209,6 +212,22 @@ pub struct Settings {
 
 /// Settings by the names that `run.json` gives them.
 pub type Values = Map<String, Value>;
+
+/// Renamed settings: the old name and the present one. Records and checkpoints are read with
+/// either; a protocol with an old name is refused.
+pub(crate) const RENAMED: [(&str, &str); 3] =
+    [("rate", "lr"), ("rate_curve", "lr_schedule"), ("restart_rate", "restart_lr")];
+
+/// Deserialises settings under their present names.
+pub(crate) fn renamed_values<'de, D: Deserializer<'de>>(source: D) -> std::result::Result<Values, D::Error> {
+    let mut values = Values::deserialize(source)?;
+    for (old, new) in RENAMED {
+        if let Some(value) = values.remove(old) {
+            values.insert(new.to_owned(), value);
+        }
+    }
+    Ok(values)
+}
 
 /// How samples are changed before they are learnt from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ValueEnum)]
@@ -275,7 +294,7 @@ impl Settings {
     /// All settings by name.
     ///
     /// # Errors
-    /// [`FitError::Setting`] when one of them cannot be written down, such as a rate that is no number.
+    /// [`FitError::Setting`] when one of them cannot be written down, such as a learning rate that is no number.
     pub fn values(&self) -> Result<Values> {
         match serde_json::to_value(self) {
             Ok(Value::Object(values)) => Ok(values),
@@ -306,9 +325,9 @@ impl Settings {
         OptimiserConfig { method, momentum, weight_decay, clip }
     }
 
-    /// The highest rate.
-    pub fn highest_rate(&self) -> f64 {
-        self.rate.unwrap_or_else(|| self.optimiser.default_rate())
+    /// The peak learning rate.
+    pub fn peak_lr(&self) -> f64 {
+        self.lr.unwrap_or_else(|| self.optimiser.default_lr())
     }
 
     /// Whether the manifest's stages are not to be followed as they are.
@@ -342,8 +361,8 @@ impl Settings {
         if self.until_dice.is_some_and(|dice| !(dice > 0.0 && dice <= 1.0)) {
             return wrong("--until-dice must be above 0, at most 1");
         }
-        if !(self.highest_rate() > 0.0 && self.clip > 0.0 && self.choice().weight_decay >= 0.0) {
-            return wrong("--rate and --clip must be above 0, --weight-decay at least 0");
+        if !(self.peak_lr() > 0.0 && self.clip > 0.0 && self.choice().weight_decay >= 0.0) {
+            return wrong("--lr and --clip must be above 0, --weight-decay at least 0");
         }
         if ![self.ema, self.momentum].iter().all(|share| (0.0..1.0).contains(share)) {
             return wrong("--ema and --momentum must be at least 0 and below 1");
@@ -391,7 +410,7 @@ pub(crate) mod tests {
     fn choices_that_cannot_work_are_refused() {
         for wrong in [
             "--batch 0",
-            "--rate 0",
+            "--lr 0",
             "--schedule conventional --start 20%",
             "--schedule conventional --grow-share 0.5",
             "--eval-every 0",
@@ -418,12 +437,25 @@ pub(crate) mod tests {
     fn every_optimiser_has_its_own_defaults() {
         let defaults = |line: &str| {
             let OptimiserConfig { momentum, weight_decay, clip, .. } = settings(line).choice();
-            [settings(line).highest_rate(), momentum, weight_decay, clip]
+            [settings(line).peak_lr(), momentum, weight_decay, clip]
         };
         assert_eq!(defaults("--optimiser sgd"), [0.01, 0.99, 3e-5, 12.0]);
         assert_eq!(defaults("")[2], 0.01);
         assert_eq!(defaults("--optimiser sgd --weight-decay 0")[2], 0.0);
         assert!(settings("--weight-decay=-1").check().is_err());
+    }
+
+    /// Records and checkpoints of earlier versions have the old names.
+    #[test]
+    fn old_names_are_read_and_new_ones_written() {
+        let settings = settings("--lr 0.5 --lr-schedule cosine --restart-lr");
+        let mut values = settings.values().unwrap();
+        for (old, new) in RENAMED {
+            let value = values.remove(new).unwrap();
+            values.insert(old.to_owned(), value);
+        }
+        assert_eq!(serde_json::from_value::<Settings>(Value::Object(values.clone())).unwrap(), settings);
+        assert_eq!(renamed_values(Value::Object(values)).unwrap(), settings.values().unwrap());
     }
 
     #[test]

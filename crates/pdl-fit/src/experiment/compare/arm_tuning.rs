@@ -1,4 +1,4 @@
-//! What is fixed before any reported run: the target, and the rate and the length of every arm.
+//! What is fixed before any reported run: the target, and the learning rate and the length of every arm.
 
 use std::path::Path;
 
@@ -20,7 +20,7 @@ pub const FILE: &str = "tuned.json";
 /// The file that holds the speed of steps beside it.
 const SPEED_FILE: &str = "speed.json";
 /// Version of the file's form.
-const SCHEMA_VERSION: u32 = 2;
+const SCHEMA_VERSION: u32 = 3;
 
 /// What was found on seeds that are never reported.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -64,7 +64,7 @@ struct Timed {
 pub struct ArmTrial {
     /// Its arm.
     pub arm: String,
-    /// Its rate and length.
+    /// Its learning rate and length.
     #[serde(flatten)]
     pub choice: Choice,
     /// Its seed.
@@ -199,7 +199,7 @@ pub fn settings(
     eval_every: u64,
 ) -> Result<Settings> {
     let mut settings = protocol.settings(arm)?;
-    settings.rate = Some(choice.rate);
+    settings.lr = Some(choice.lr);
     settings.steps = Some(choice.steps);
     settings.eval_every = Some(eval_every);
     settings.seed = seed;
@@ -222,27 +222,27 @@ struct Planned {
 }
 
 impl Tuning<'_, '_> {
-    /// Long conventional runs, at every rate.
+    /// Long conventional runs, at every learning rate.
     fn reference(&mut self) -> Result<Vec<ArmTrial>> {
-        let Protocol { rates, tuning_seeds, reference_seconds, .. } = self.protocol;
+        let Protocol { lrs, tuning_seeds, reference_seconds, .. } = self.protocol;
         let arm = self.protocol.baseline();
         let mut planned = Vec::new();
-        for &rate in rates {
+        for &lr in lrs {
             for &seed in tuning_seeds {
-                planned.push(self.planned(arm, "reference", (rate, *reference_seconds), seed)?);
+                planned.push(self.planned(arm, "reference", (lr, *reference_seconds), seed)?);
             }
         }
         self.made(&planned, None)
     }
 
     fn trials(&mut self, target: f64) -> Result<Vec<ArmTrial>> {
-        let Protocol { rates, seconds, tuning_seeds, arms, .. } = self.protocol;
+        let Protocol { lrs, seconds, tuning_seeds, arms, .. } = self.protocol;
         let mut planned = Vec::new();
         for &seed in tuning_seeds {
             for &seconds in seconds {
-                for &rate in rates {
+                for &lr in lrs {
                     for (number, arm) in arms.iter().enumerate() {
-                        let mut trial = self.planned(number, &arm.file_name(), (rate, seconds), seed)?;
+                        let mut trial = self.planned(number, &arm.file_name(), (lr, seconds), seed)?;
                         trial.settings.until_dice = Some(target);
                         planned.push(trial);
                     }
@@ -252,18 +252,12 @@ impl Tuning<'_, '_> {
         self.made(&planned, Some(target))
     }
 
-    fn planned(&self, arm: usize, name: &str, (rate, seconds): (f64, f64), seed: u64) -> Result<Planned> {
+    fn planned(&self, arm: usize, name: &str, (lr, seconds): (f64, f64), seed: u64) -> Result<Planned> {
         let steps = self.speeds[arm].steps(seconds);
-        let choice = Choice { rate, seconds, steps };
+        let choice = Choice { lr, seconds, steps };
         let eval_every = steps.div_ceil(self.protocol.tuning_evaluations);
         let settings = settings(self.protocol, &self.protocol.arms[arm], choice, seed, eval_every)?;
-        Ok(Planned {
-            arm,
-            choice,
-            seed,
-            name: format!("{name}-rate{rate}-steps{steps}-seed{seed}"),
-            settings,
-        })
+        Ok(Planned { arm, choice, seed, name: format!("{name}-rate{lr}-steps{steps}-seed{seed}"), settings })
     }
 
     fn made(&mut self, planned: &[Planned], target: Option<f64>) -> Result<Vec<ArmTrial>> {
@@ -296,7 +290,7 @@ impl Tuning<'_, '_> {
     }
 }
 
-/// The highest mean over the seeds of one rate's runs.
+/// The highest mean over the seeds of the runs of one learning rate.
 fn best_reference(reference: &[ArmTrial]) -> Result<f64> {
     let groups = groups(reference);
     let means = groups.iter().filter_map(|trials| {
@@ -306,12 +300,12 @@ fn best_reference(reference: &[ArmTrial]) -> Result<f64> {
     let best = means.max_by(f64::total_cmp).filter(|dice| *dice > 0.0);
     best.ok_or_else(|| {
         FitError::Setting(
-            "no conventional run has learnt anything: try lower rates or more seconds".to_owned(),
+            "no conventional run has learnt anything: try lower learning rates or more seconds".to_owned(),
         )
     })
 }
 
-/// The rate and length with which an arm reaches the target on most seeds, and soonest on their mean; where none does
+/// The learning rate and length with which an arm reaches the target on most seeds, and soonest on their mean; where none does
 /// on any, those with the highest Dice. With its seconds to the target when all seeds reach it.
 fn choose(arm: &Arm, trials: &[ArmTrial]) -> Result<(Choice, Option<f64>)> {
     let own: Vec<ArmTrial> = trials.iter().filter(|trial| trial.arm == arm.name).cloned().collect();
@@ -334,7 +328,7 @@ fn choose(arm: &Arm, trials: &[ArmTrial]) -> Result<(Choice, Option<f64>)> {
     Ok((best[0].choice, (missed == 0).then_some(mean)))
 }
 
-/// Trials of one rate and length together, in the order in which these first come.
+/// Trials of one learning rate and length together, in the order in which these first come.
 fn groups(trials: &[ArmTrial]) -> Vec<Vec<&ArmTrial>> {
     let mut groups: Vec<Vec<&ArmTrial>> = Vec::new();
     for trial in trials {
@@ -350,9 +344,9 @@ fn groups(trials: &[ArmTrial]) -> Vec<Vec<&ArmTrial>> {
 mod tests {
     use super::*;
 
-    fn trial(rate: f64, seed: u64, highest: f64, seconds: Option<f64>) -> ArmTrial {
+    fn trial(lr: f64, seed: u64, highest: f64, seconds: Option<f64>) -> ArmTrial {
         let reached = seconds.map(|seconds| Reached { seconds, steps: seconds, samples: seconds });
-        let choice = Choice { rate, seconds: 10.0, steps: 10 };
+        let choice = Choice { lr, seconds: 10.0, steps: 10 };
         ArmTrial { arm: "a".into(), choice, seed, highest: Some(highest), reached }
     }
 
@@ -371,10 +365,10 @@ mod tests {
             trial(0.3, 2, 0.9, Some(6.0)),
         ];
         let (choice, seconds) = choose(&arm(), &trials).unwrap();
-        assert_eq!((choice.rate, seconds), (0.3, Some(5.0)));
+        assert_eq!((choice.lr, seconds), (0.3, Some(5.0)));
         let none = [trial(0.1, 1, 0.5, None), trial(0.2, 1, 0.6, None)];
         let (choice, seconds) = choose(&arm(), &none).unwrap();
-        assert_eq!((choice.rate, seconds), (0.2, None));
+        assert_eq!((choice.lr, seconds), (0.2, None));
     }
 
     #[test]

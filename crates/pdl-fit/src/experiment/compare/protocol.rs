@@ -6,13 +6,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{FitError, Result};
-use crate::plan::settings::{ScheduleKind, Settings, Values};
+use crate::plan::settings::{RENAMED, ScheduleKind, Settings, Values, renamed_values};
 
 /// The protocol that is followed when none is given.
 const DEFAULT: &str = include_str!("protocol.toml");
 
 /// What the protocol decides itself, and neither the shared settings nor an arm may.
-const OWN: [&str; 8] = ["rate", "steps", "seconds", "samples", "epochs", "eval_every", "until_dice", "seed"];
+const OWN: [&str; 8] = ["lr", "steps", "seconds", "samples", "epochs", "eval_every", "until_dice", "seed"];
 
 /// What is compared.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -22,8 +22,9 @@ pub struct Protocol {
     pub target_share: f64,
     /// Seeds on which everything is chosen; none of them is reported.
     pub tuning_seeds: Vec<u64>,
-    /// Rates that every arm chooses from.
-    pub rates: Vec<f64>,
+    /// Peak learning rates that every arm chooses from.
+    #[serde(alias = "rates")]
+    pub lrs: Vec<f64>,
     /// Lengths that every arm chooses from, in seconds of training: turned into steps once, by the speed of steps that
     /// is measured before the first run.
     pub seconds: Vec<f64>,
@@ -32,7 +33,7 @@ pub struct Protocol {
     /// Evaluations of a tuning run.
     pub tuning_evaluations: u64,
     /// Settings of all arms that differ from the defaults, by their names in `run.json`.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "renamed_values")]
     pub shared: Values,
     /// The arms; one of them, conventional and nothing else, is what the others are held against.
     #[serde(rename = "arm")]
@@ -45,15 +46,16 @@ pub struct Arm {
     /// What it is called in tables.
     pub name: String,
     /// Its settings beyond the shared ones.
-    #[serde(flatten)]
+    #[serde(flatten, deserialize_with = "renamed_values")]
     pub settings: Values,
 }
 
 /// What an arm chose.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Choice {
-    /// The highest rate.
-    pub rate: f64,
+    /// The peak learning rate.
+    #[serde(alias = "rate")]
+    pub lr: f64,
     /// The length, in seconds at the speed that was measured.
     pub seconds: f64,
     /// The length in steps.
@@ -74,6 +76,9 @@ impl Protocol {
             Some(path) => std::fs::read_to_string(path).map_err(|error| wrong(&error))?,
             None => DEFAULT.to_owned(),
         };
+        if let Some((old, new)) = old_key(&text) {
+            return Err(wrong(&format!("the key {old} is now called {new}")));
+        }
         let protocol: Self = toml::from_str(&text).map_err(|error| wrong(&error))?;
         protocol.check().map_err(|error| wrong(&error))?;
         Ok(protocol)
@@ -81,12 +86,12 @@ impl Protocol {
 
     fn check(&self) -> Result<()> {
         let wrong = |problem: String| Err(FitError::Setting(problem));
-        if self.tuning_seeds.is_empty() || self.rates.is_empty() || self.seconds.is_empty() {
-            return wrong("it needs tuning_seeds, rates and seconds".to_owned());
+        if self.tuning_seeds.is_empty() || self.lrs.is_empty() || self.seconds.is_empty() {
+            return wrong("it needs tuning_seeds, lrs and seconds".to_owned());
         }
         let lengths = self.seconds.iter().chain([&self.reference_seconds]);
-        if !lengths.chain(&self.rates).all(|value| *value > 0.0 && value.is_finite()) {
-            return wrong("rates and seconds must be above 0".to_owned());
+        if !lengths.chain(&self.lrs).all(|value| *value > 0.0 && value.is_finite()) {
+            return wrong("lrs and seconds must be above 0".to_owned());
         }
         if !(self.target_share > 0.0 && self.target_share <= 1.0) || self.tuning_evaluations < 5 {
             return wrong(
@@ -133,6 +138,17 @@ impl Protocol {
     }
 }
 
+/// The first key of a protocol that was renamed, and its present name.
+fn old_key(text: &str) -> Option<(&'static str, &'static str)> {
+    let protocol: toml::Table = toml::from_str(text).ok()?;
+    if protocol.contains_key("rates") {
+        return Some(("rates", "lrs"));
+    }
+    let arms = protocol.get("arm").and_then(toml::Value::as_array).into_iter().flatten();
+    let tables = arms.chain(protocol.get("shared")).filter_map(toml::Value::as_table);
+    tables.flat_map(|table| RENAMED.into_iter().filter(|(old, _)| table.contains_key(*old))).next()
+}
+
 impl Arm {
     /// Its name as part of a run's name.
     pub fn file_name(&self) -> String {
@@ -162,6 +178,16 @@ mod tests {
         assert_eq!(protocol.baseline(), 0);
     }
 
+    /// A comparison that an earlier version tuned is read; its protocol equals that of the new names.
+    #[test]
+    fn the_record_of_a_protocol_with_old_names_is_read() {
+        let protocol = Protocol::read(None).unwrap();
+        let new = serde_json::to_string(&protocol).unwrap();
+        let old = new.replace("\"lrs\"", "\"rates\"").replace("\"lr_schedule\"", "\"rate_curve\"");
+        assert_ne!(old, new);
+        assert_eq!(serde_json::from_str::<Protocol>(&old).unwrap(), protocol);
+    }
+
     #[test]
     fn unknown_settings_and_two_baselines_are_refused() {
         let told = |change: &str| {
@@ -171,6 +197,8 @@ mod tests {
             Protocol::read(Some(&path)).unwrap_err().to_string()
         };
         assert!(told("[[arm]]\nname = \"x\"\nspeed = 3").contains("there is no setting speed"));
+        let told_of_old = told("[[arm]]\nname = \"x\"\nrate_curve = \"cosine\"");
+        assert!(told_of_old.contains("the key rate_curve is now called lr_schedule"), "{told_of_old}");
         assert!(told("[[arm]]\nname = \"x\"\nseed = 3").contains("seed is for the protocol to decide"));
         assert!(told("[[arm]]\nname = \"x\"\nschedule = \"conventional\"").contains("2 of its arms"));
         assert!(told("[[arm]]\nname = \"Conventional\"\nrank_weight = 1.0").contains("two arms are called"));

@@ -31,7 +31,7 @@ pub struct ComparisonRow {
     pub arm: String,
     /// The run's seed.
     pub seed: u64,
-    /// Its highest rate.
+    /// Its peak learning rate.
     pub rate: f64,
     /// Its length in steps.
     pub steps: u64,
@@ -110,7 +110,7 @@ pub fn report(tuned: &Tuned, seeds: &[u64], folder: &Path, runs: &mut Runs<'_>) 
             number += 1;
             let eval_every = tuned.steps_within(place, gap);
             let settings = arm_tuning::settings(protocol, arm, *choice, seed, eval_every)?;
-            let name = format!("{}-rate{}-steps{}-seed{seed}", arm.file_name(), choice.rate, choice.steps);
+            let name = format!("{}-rate{}-steps{}-seed{seed}", arm.file_name(), choice.lr, choice.steps);
             made.push(runs.make(&name, &settings, (number, seeds.len() * protocol.arms.len()))?);
         }
     }
@@ -135,7 +135,7 @@ fn rows(
     };
     let baseline = &made[tuned.protocol.baseline()];
     let mut rows = Vec::new();
-    for ((arm, Choice { rate, steps, .. }), made) in tuned.protocol.arms.iter().zip(&tuned.chosen).zip(made) {
+    for ((arm, Choice { lr, steps, .. }), made) in tuned.protocol.arms.iter().zip(&tuned.chosen).zip(made) {
         for ((seed, run), baseline) in seeds.iter().zip(made).zip(baseline) {
             let reached = seconds(run);
             let last = run.as_ref().and_then(|run| run.history.last());
@@ -143,7 +143,7 @@ fn rows(
             rows.push(ComparisonRow {
                 arm: arm.name.clone(),
                 seed: *seed,
-                rate: *rate,
+                rate: *lr,
                 steps: *steps,
                 target: tuned.target,
                 seconds_to_target: reached.map(|reached| reached.seconds),
@@ -232,7 +232,7 @@ fn text(
     let _ = writeln!(
         text,
         "{:<width$}  {:>7}  {:<28}  {:>7}  {:>7}  {:<26}  {:>6}  {:>6}",
-        "arm", "rate", "seconds to the target", "steps", "samples", "times as soon (min, max)", "val", "test"
+        "arm", "lr", "seconds to the target", "steps", "patches", "times as soon (min, max)", "val", "test"
     );
     for arm in arms {
         let Summary { rows, ratios } = summary(rows, &arm.name);
@@ -241,7 +241,7 @@ fn text(
             .map(|row| match (row.seconds_to_target, row.training_seconds) {
                 (Some(seconds), _) => format!("{seconds:.1}"),
                 (None, Some(budget)) => format!("> {budget:.0}"),
-                (None, None) => "astray".to_owned(),
+                (None, None) => "diverged".to_owned(),
             })
             .collect();
         let [middle, low, high] = ratios.map(times);

@@ -11,8 +11,8 @@ use crate::error::{FitError, Result};
 use crate::plan::run_plan::{Cohort, RunPlan};
 use crate::plan::settings::{ScheduleKind, Settings};
 
-/// The rates that are tried, in terms of the one that training would take.
-const RATE_FACTORS: [f64; 3] = [1.0 / 3.0, 1.0, 3.0];
+/// Learning rates that are tried, as factors of the one that `train` would take.
+const LR_FACTORS: [f64; 3] = [1.0 / 3.0, 1.0, 3.0];
 /// What a tuning decides itself, and a command line may not.
 const OWN: [&str; 16] = [
     "schedule",
@@ -48,9 +48,10 @@ pub struct Search {
     /// rung wins.
     #[arg(long, value_name = "N", default_value_t = 3)]
     pub one_of: usize,
-    /// Learning rates [default: a third of --rate, --rate, and three times that].
-    #[arg(long, value_name = "RATES", value_delimiter = ',')]
-    pub rates: Option<Vec<f64>>,
+    /// Peak learning rates to try [default: a third of --lr, --lr, and three times that].
+    #[arg(long, value_name = "LRS", value_delimiter = ',')]
+    #[serde(alias = "rates")]
+    pub lrs: Option<Vec<f64>>,
     /// Channels of the network's finest level [default: half of --width, --width, and twice that].
     #[arg(long, value_name = "CHANNELS", value_delimiter = ',', value_parser = clap::value_parser!(i64).range(1..=1024))]
     pub widths: Option<Vec<i64>>,
@@ -91,8 +92,9 @@ impl fmt::Display for Sides {
 /// What is tuned.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Candidate {
-    /// The highest learning rate.
-    pub rate: f64,
+    /// The peak learning rate.
+    #[serde(alias = "rate")]
+    pub lr: f64,
     /// Channels of the network's finest level.
     pub width: i64,
     /// Levels of the network.
@@ -107,7 +109,7 @@ impl Candidate {
     /// What a run that was planned from `settings` does.
     fn of(settings: &Settings, plan: &RunPlan) -> Self {
         Self {
-            rate: settings.highest_rate(),
+            lr: settings.peak_lr(),
             width: plan.network.width,
             depth: plan.network.depth,
             patch: plan.patch[3 - plan.network.dims..].to_vec(),
@@ -119,7 +121,7 @@ impl Candidate {
     #[must_use]
     pub fn applied(&self, settings: &Settings) -> Settings {
         Settings {
-            rate: Some(self.rate),
+            lr: Some(self.lr),
             width: self.width,
             depth: Some(self.depth),
             patch: Some(self.patch.clone()),
@@ -151,7 +153,7 @@ impl Search {
         }
         let empty = |length: Option<usize>| length == Some(0);
         let lists = [
-            self.rates.as_ref().map(Vec::len),
+            self.lrs.as_ref().map(Vec::len),
             self.widths.as_ref().map(Vec::len),
             self.depths.as_ref().map(Vec::len),
             self.patches.as_ref().map(Vec::len),
@@ -186,10 +188,8 @@ impl Search {
         first: &Candidate,
         cohort: &Cohort<'_>,
     ) -> (Vec<Candidate>, Option<FitError>) {
-        let rates = self
-            .rates
-            .clone()
-            .unwrap_or_else(|| RATE_FACTORS.map(|factor| rounded(factor * first.rate)).into());
+        let lrs =
+            self.lrs.clone().unwrap_or_else(|| LR_FACTORS.map(|factor| rounded(factor * first.lr)).into());
         let widths = self.widths.clone().unwrap_or_else(|| halved_and_doubled(first.width));
         let depths = self
             .depths
@@ -200,8 +200,8 @@ impl Search {
         {
             let network = Settings { width, depth: Some(depth), ..settings.clone() };
             for sized in self.sized(&network, cohort, &mut refusal) {
-                for &rate in &rates {
-                    let one = Settings { rate: Some(rate), ..sized.clone() };
+                for &lr in &lrs {
+                    let one = Settings { lr: Some(lr), ..sized.clone() };
                     match explicit(&one, cohort) {
                         Ok(candidate) if !all.contains(&candidate) => all.push(candidate),
                         Ok(_) => {}
@@ -266,9 +266,9 @@ where
     vec![(value / T::from(2)).max(T::from(1)), value, value * T::from(2)]
 }
 
-/// To two digits, as people write rates.
-fn rounded(rate: f64) -> f64 {
-    format!("{rate:.1e}").parse().unwrap_or(rate)
+/// Rounded to two significant digits.
+fn rounded(lr: f64) -> f64 {
+    format!("{lr:.1e}").parse().unwrap_or(lr)
 }
 
 #[cfg(test)]
@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn rates_are_short() {
-        assert_eq!(RATE_FACTORS.map(|factor| rounded(factor * 0.003)), [0.001, 0.003, 0.009]);
+    fn learning_rates_are_short() {
+        assert_eq!(LR_FACTORS.map(|factor| rounded(factor * 0.003)), [0.001, 0.003, 0.009]);
     }
 }
