@@ -3,6 +3,7 @@
 mod compare;
 mod display;
 mod environment;
+mod error;
 mod evaluate;
 mod export;
 mod inference;
@@ -90,11 +91,14 @@ fn run(command: Command, matches: &ArgMatches) -> Result<ExitStatus> {
 
 /// Writes why a command failed, and gives its exit status.
 fn failed(error: &anyhow::Error) -> ExitStatus {
-    if matches!(error.downcast_ref(), Some(FitError::Stopped)) {
-        note(&error.to_string());
-        return ExitStatus::Stopped;
+    match error.downcast_ref() {
+        Some(FitError::Stopped) => {
+            note(&error.to_string());
+            return ExitStatus::Stopped;
+        }
+        Some(fit_error) => error::report(fit_error),
+        None => pdl_console::report(error.as_ref()),
     }
-    pdl_console::report(error.as_ref());
     match fault::machine_error(error.as_ref()) {
         Some(_) => ExitStatus::Machine,
         None => ExitStatus::Failed,

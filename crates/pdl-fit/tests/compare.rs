@@ -147,5 +147,8 @@ fn a_seed_that_tuned_is_not_reported() {
     let (_folder, out, protocol) = curated(&short.replace("lrs = [0.003, 0.02]", "lrs = [0.02]"));
     let output = compare(&out, &["--protocol", protocol.to_str().unwrap(), "--seeds", "2"]);
     let told = String::from_utf8(output.stderr).unwrap();
-    assert!(!output.status.success() && told.contains("seed 2 was used for tuning"), "{told}");
+    assert!(
+        !output.status.success() && told.contains("--seeds must not include 2, which was used for tuning"),
+        "{told}"
+    );
 }

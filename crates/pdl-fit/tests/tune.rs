@@ -113,7 +113,7 @@ fn the_best_of_the_coarse_sample_wins_whenever_it_is_killed_and_trains() {
     ok(&fit("tune", &out, &FLAGS).output().unwrap());
     assert_eq!(std::fs::read(out.join("tuning/trials.parquet")).unwrap(), before);
     let told = refused(&mut fit("tune", &out, &["--budget", "7"]));
-    assert!(told.contains("a tuning of other settings is here"), "{told}");
+    assert!(told.contains("a tuning with other settings exists"), "{told}");
 
     // Killed again and again, at moments further and further in.
     let other = tempfile::tempdir().unwrap();
@@ -147,7 +147,7 @@ fn the_best_of_the_coarse_sample_wins_whenever_it_is_killed_and_trains() {
     let unfinished = Tuning { winner: None, ..found.clone() };
     json::write(&out.join("tuning/tuning.json"), &unfinished).unwrap();
     let told = refused(&mut fit("train", &out, &["--tuned"]));
-    assert!(told.contains("has not come to its end"), "{told}");
+    assert!(told.contains("the tuning is unfinished"), "{told}");
     let foreign = Tuning { manifest_blake3: "0".repeat(64), ..found };
     json::write(&out.join("tuning/tuning.json"), &foreign).unwrap();
     let told = refused(&mut fit("train", &out, &["--tuned"]));

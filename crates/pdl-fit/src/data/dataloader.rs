@@ -71,14 +71,14 @@ impl BatchIter {
     /// The samples of the next step.
     ///
     /// # Errors
-    /// [`FitError::Setting`] when a worker has stopped.
+    /// [`FitError::WorkerStopped`] when a worker has stopped.
     pub fn take(&mut self) -> Result<HostBatch> {
         let clock = Instant::now();
         let lane = self.taken % self.lanes.len();
         let ready = self.lanes[lane].recv();
         self.taken += 1;
         self.waited += clock.elapsed();
-        ready.map_err(|_| FitError::Setting("a thread that prepares samples has stopped".into()))
+        ready.map_err(|_| FitError::WorkerStopped)
     }
 
     /// How long [`BatchIter::take`] waited since it was asked last.

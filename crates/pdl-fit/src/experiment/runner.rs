@@ -92,8 +92,7 @@ impl<'a> Runs<'a> {
     /// # Errors
     /// [`FitError`] as for [`training::train`].
     pub fn speeds(&mut self, settings: &[Settings]) -> Result<(Vec<Speed>, Programs)> {
-        let first =
-            settings.first().ok_or_else(|| FitError::Setting("there is nothing to time".to_owned()))?;
+        let first = settings.first().ok_or(FitError::NoCandidates)?;
         let (speeds, programs) = training::speeds(&self.request(None, first), settings)?;
         speeds.iter().for_each(|speed| self.tell(&RunEvent::Timed(speed)));
         Ok((speeds, programs))
@@ -150,7 +149,7 @@ impl<'a> Runs<'a> {
         let mut request = self.request(Some(name), settings);
         let mut trained = training::train(&request, &mut |_| {});
         // The folder of runs is nobody else's: what other settings, or another version, left in this one's place goes.
-        if matches!(trained, Err(FitError::Occupied(_))) {
+        if matches!(trained, Err(FitError::Occupied { .. })) {
             request.force = true;
             trained = training::train(&request, &mut |_| {});
         }

@@ -23,7 +23,7 @@ pub use search::{Candidate, Search, Sides};
 
 use crate::data::dataset::Dataset;
 use crate::data::subset::Subset;
-use crate::error::{FitError, Result};
+use crate::error::{Difference, FitError, Record, Result};
 use crate::experiment::run_record::{Programs, Reference};
 use crate::experiment::runner::{RunEvent, Runs};
 use crate::plan::run_plan::Speed;
@@ -143,9 +143,9 @@ pub struct Trial {
     pub steps: u64,
     /// Its seed.
     pub seed: u64,
-    /// Seconds of training that it took; null when it went astray.
+    /// Seconds of training that it took; null when it diverged.
     pub training_seconds: Option<f64>,
-    /// Mean validation Dice at its end; null when it went astray.
+    /// Mean validation Dice at its end; null when it diverged.
     pub dice_mean: Option<f64>,
 }
 
@@ -185,8 +185,8 @@ pub struct TuneRequest {
 /// Makes all trials that are not made yet, and gives what was found and the trials.
 ///
 /// # Errors
-/// [`FitError`] as for [`training::train`]; [`FitError::Setting`] when another tuning is in the folder, or every trial of
-/// a rung went astray.
+/// [`FitError`] as for [`training::train`]; [`FitError::Occupied`] when another tuning is in the folder,
+/// [`FitError::AllDiverged`].
 pub fn tune(request: &TuneRequest, watch: &mut dyn FnMut(&RunEvent<'_>)) -> Result<(Tuning, Vec<Trial>)> {
     let clock = Instant::now();
     let folder = request.out.join(FOLDER);
@@ -232,20 +232,16 @@ fn begun(request: &TuneRequest, settings: &Settings, folder: &Path) -> Result<Op
     let tuning = read(&path)?;
     let manifest = Dataset::open(&request.out)?.manifest.info.hashes.manifest;
     let same = tuning.search == request.search && tuning.settings == *settings;
-    let differs = match (same, tuning.manifest_blake3 == manifest) {
+    let difference = match (same, tuning.manifest_blake3 == manifest) {
         (true, true) => return Ok(Some(tuning)),
-        (false, _) => "of other settings",
-        (true, false) => "from another manifest",
+        (false, _) => Difference::Settings,
+        (true, false) => Difference::Manifest,
     };
-    Err(FitError::Setting(format!("a tuning {differs} is here; --force tunes anew: {}", path.display())))
+    Err(FitError::Occupied { record: Record::Tuning, difference, path })
 }
 
 fn read(path: &Path) -> Result<Tuning> {
-    json::read(path).map_err(|_| {
-        let what =
-            "the tuning is damaged, or of another version of pdl-fit; `pdl-fit tune --force` makes it anew";
-        FitError::Setting(format!("{what}: {}", path.display()))
-    })
+    json::read(path).map_err(|_| FitError::UnreadableRecord { record: Record::Tuning, path: path.to_owned() })
 }
 
 /// Draws the candidates and times their steps and evaluations; this stands before the first trial.
@@ -348,7 +344,7 @@ impl Trials<'_> {
             let candidate = self.tuning.candidates[number - 1].candidate.clone();
             Some(Winner { number, candidate, dice_mean: row.dice_mean? })
         })
-        .ok_or_else(|| FitError::Setting("every trial went astray: try lower --lrs".to_owned()))
+        .ok_or(FitError::AllDiverged)
     }
 
     /// The candidates of a rung's best trials, in the order of their numbers; of two alike the earlier.
@@ -389,20 +385,19 @@ impl Trials<'_> {
 /// are the tuning's, unless they were `given` (by name). With the reference that the run records.
 ///
 /// # Errors
-/// [`FitError::Setting`] when there is no finished tuning of this manifest.
+/// [`FitError::NoTuning`], [`FitError::UnfinishedTuning`], [`FitError::OtherManifest`].
 pub fn tuned(out: &Path, settings: &Settings, given: impl Fn(&str) -> bool) -> Result<(Settings, Reference)> {
     let file = format!("{FOLDER}/{FILE}");
     let path = out.join(&file);
-    let wrong = |what: &str| Err(FitError::Setting(format!("{what}: {}", path.display())));
     if !path.exists() {
-        return wrong("there is no tuning here: run `pdl-fit tune` first");
+        return Err(FitError::NoTuning { path: out.to_owned() });
     }
     let tuning = read(&path)?;
     let Some(winner) = &tuning.winner else {
-        return wrong("the tuning has not come to its end: the same `pdl-fit tune` goes on from there");
+        return Err(FitError::UnfinishedTuning { path });
     };
     if tuning.manifest_blake3 != Dataset::open(out)?.manifest.info.hashes.manifest {
-        return wrong("the tuning is from another manifest: `pdl-fit tune --force` makes it anew");
+        return Err(FitError::OtherManifest { record: Record::Tuning, path });
     }
     let found = winner.candidate.applied(&tuning.settings).values()?;
     let taken = found.iter().filter(|(name, _)| TAKEN.contains(&name.as_str()) && !given(name));
@@ -447,9 +442,9 @@ mod tests {
             let Line { search, settings } = line(flags);
             search.check(&settings).unwrap_err().to_string()
         };
-        assert!(told("--steps 10").contains("--steps is not for a tuning"));
-        assert!(told("--schedule random").contains("--schedule is not for a tuning"));
-        assert!(told("--grow-share 0.5").contains("--grow-share is not for a tuning"));
+        assert!(told("--steps 10").contains("steps is not for a tuning"));
+        assert!(told("--schedule random").contains("schedule is not for a tuning"));
+        assert!(told("--grow-share 0.5").contains("grow_share is not for a tuning"));
         for flags in ["--budget 0", "--candidates 1", "--one-of 1"] {
             assert!(told(flags).contains("must be"), "{flags}");
         }

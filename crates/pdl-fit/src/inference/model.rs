@@ -36,8 +36,8 @@ impl Model {
         let record = run_record::read(run)?;
         let path = run.join(run_record::WEIGHTS_FILE);
         if hash::of_file(&path)? != record.results.weights_blake3 {
-            let what = "the weights are not those of the run's record: train it anew with --force";
-            return Err(FitError::Setting(format!("{what}: {}", path.display())));
+            let problem = "the weights are not those of the run's record; train the run again".to_owned();
+            return Err(FitError::InvalidFile { problem, path });
         }
         let settings = crate::plan::settings::Settings { device, threads, ..record.settings.clone() };
         training::prepare_libtorch(&settings)?;
@@ -63,7 +63,7 @@ impl Model {
     /// The label of every voxel of the original grid `stored`, whose prepared image `case` holds.
     ///
     /// # Errors
-    /// [`FitError::Torch`] when libtorch refuses; [`FitError::Folder`] when the case is no part of the grid.
+    /// [`FitError::Torch`] when libtorch refuses; [`FitError::OffGrid`] when the case is no part of the grid.
     pub fn label_map(&self, case: &Case, stored: Grid) -> Result<LabelMap> {
         self.to_labels(&self.predictor().channels(case, &stored.to_ras())?, stored)
     }
@@ -71,11 +71,10 @@ impl Model {
     /// Channels of the voxels of `stored` in RAS+ order as labels in its own order.
     ///
     /// # Errors
-    /// [`FitError::Folder`] when they are not as many as its voxels.
+    /// [`FitError::Volume`] when they are not as many as its voxels.
     pub fn to_labels(&self, channels: &[u8], stored: Grid) -> Result<LabelMap> {
         let values: Vec<u16> = [0].into_iter().chain(self.channels.labels().iter().copied()).collect();
         let voxels = channels.iter().map(|&channel| values[usize::from(channel)]).collect();
-        let map = Volume::new(stored.to_ras(), voxels).and_then(|map| map.stored_as(stored));
-        map.map_err(|error| FitError::Folder(error.to_string()))
+        Ok(Volume::new(stored.to_ras(), voxels)?.stored_as(stored)?)
     }
 }

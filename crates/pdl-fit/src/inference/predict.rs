@@ -65,20 +65,17 @@ pub struct Prediction {
 /// no image.
 ///
 /// # Errors
-/// [`FitError::Setting`] when there is none in a place, or two would have the same name.
+/// [`FitError::NoImages`] when there is none in a place, [`FitError::DuplicateImage`].
 pub fn find(places: &[PathBuf], out: &Path) -> Result<Vec<Input>> {
     let mut inputs: BTreeMap<String, Input> = BTreeMap::new();
     for place in places {
         let found = if place.is_dir() { below(place, out)? } else { vec![of_file(place)] };
         if found.is_empty() {
-            let what = "neither a volume nor a DICOM series is in this folder or below it";
-            return Err(FitError::Setting(format!("{what}: {}", place.display())));
+            return Err(FitError::NoImages { path: place.clone() });
         }
         for input in found {
             if let Some(other) = inputs.insert(input.name.clone(), input) {
-                let what = "two images have this name, and would have the same label map: predict them one after \
-                            the other, each with its own --out";
-                return Err(FitError::Setting(format!("{what}: {}", other.name)));
+                return Err(FitError::DuplicateImage { name: other.name });
             }
         }
     }
@@ -117,7 +114,7 @@ fn series(folder: &Path, files: &[PathBuf]) -> Result<Vec<Input>> {
     let mut named: BTreeMap<String, Vec<Series>> = BTreeMap::new();
     let scan = pdl_dicom::scan(files, &|| {}).map_err(|error| {
         StoreError::machine("a DICOM file", None, &error)
-            .map_or_else(|| FitError::Setting(error.reason()), FitError::from)
+            .map_or_else(|| FitError::Dicom(error), FitError::from)
     })?;
     for series in scan.series {
         let own = series.files.first().and_then(|file| file.parent()).filter(|own| *own != folder);

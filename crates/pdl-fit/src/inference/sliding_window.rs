@@ -60,13 +60,10 @@ impl Predictor<'_> {
     /// all or a box; background beyond that.
     ///
     /// # Errors
-    /// [`FitError::Torch`] when libtorch refuses; [`FitError::Folder`] when the case is no part of the grid.
+    /// [`FitError::Torch`] when libtorch refuses; [`FitError::OffGrid`] when the case is no part of the grid.
     pub fn channels(&self, case: &Case, whole: &Grid) -> Result<Vec<u8>> {
-        let part = VoxelBox::filled_by(whole, &case.grid).ok_or_else(|| {
-            let what =
-                "the prepared image does not lie on the voxels of the stored one: run `pdl curate` again";
-            FitError::Folder(format!("case {}: {what}", case.case_id))
-        })?;
+        let part = VoxelBox::filled_by(whole, &case.grid)
+            .ok_or_else(|| FitError::OffGrid { case_id: case.case_id.clone() })?;
         let [x, y, z] = part.shape;
         Ok(part.put_back(self.in_box(case, [z, y, x])?, whole.shape, 0))
     }

@@ -288,34 +288,31 @@ impl Settings {
     pub fn defaults() -> Result<Self> {
         let matches = Self::augment_args(Command::new("pdl-fit")).try_get_matches_from(["pdl-fit"]);
         let settings = matches.and_then(|matches| Self::from_arg_matches(&matches));
-        settings.map_err(|error| FitError::Setting(error.to_string()))
+        settings.map_err(FitError::DefaultSettings)
     }
 
     /// All settings by name.
     ///
     /// # Errors
-    /// [`FitError::Setting`] when one of them cannot be written down, such as a learning rate that is no number.
+    /// [`FitError::InvalidSettings`].
     pub fn values(&self) -> Result<Values> {
-        match serde_json::to_value(self) {
-            Ok(Value::Object(values)) => Ok(values),
-            Ok(_) => Err(FitError::Setting("there are no settings".to_owned())),
-            Err(error) => Err(FitError::Setting(error.to_string())),
-        }
+        let values = serde_json::to_value(self).and_then(serde_json::from_value);
+        values.map_err(FitError::InvalidSettings)
     }
 
     /// These settings with some of them changed.
     ///
     /// # Errors
-    /// [`FitError::Setting`] when one of them is unknown or of the wrong kind.
+    /// [`FitError::UnknownSetting`], [`FitError::InvalidSettings`].
     pub fn changed<'a>(&self, changes: impl IntoIterator<Item = (&'a String, &'a Value)>) -> Result<Self> {
         let mut values = self.values()?;
         for (name, value) in changes {
             match values.get_mut(name) {
                 Some(place) => *place = value.clone(),
-                None => return Err(FitError::Setting(format!("there is no setting {name}"))),
+                None => return Err(FitError::UnknownSetting { name: name.clone() }),
             }
         }
-        serde_json::from_value(Value::Object(values)).map_err(|error| FitError::Setting(error.to_string()))
+        serde_json::from_value(Value::Object(values)).map_err(FitError::InvalidSettings)
     }
 
     /// What the optimiser is told.
@@ -332,61 +329,81 @@ impl Settings {
 
     /// Whether the manifest's stages are not to be followed as they are.
     pub fn overrides_stages(&self) -> bool {
-        let Self { pacing, start, add, every, pacing_epochs, full_at, power, grow_share, .. } = self;
-        let counts = [every, pacing_epochs].into_iter().any(Option::is_some);
-        let figures = [full_at, power, grow_share].into_iter().any(Option::is_some);
-        counts || figures || start.is_some() || add.is_some() || pacing.is_some()
+        self.stage_option().is_some()
+    }
+
+    /// The first option that is given and overrides the manifest's stages.
+    fn stage_option(&self) -> Option<&'static str> {
+        let options = [
+            ("pacing", self.pacing.is_some()),
+            ("start", self.start.is_some()),
+            ("add", self.add.is_some()),
+            ("every", self.every.is_some()),
+            ("pacing_epochs", self.pacing_epochs.is_some()),
+            ("full_at", self.full_at.is_some()),
+            ("power", self.power.is_some()),
+            ("grow_share", self.grow_share.is_some()),
+        ];
+        options.into_iter().find(|(_, given)| *given).map(|(name, _)| name)
     }
 
     /// # Errors
-    /// [`FitError::Setting`] when a choice cannot work, whatever the cohort.
+    /// [`FitError::InvalidOption`] for a value that is invalid in every cohort.
     pub(crate) fn check(&self) -> Result<()> {
-        let wrong = |problem: &str| Err(FitError::Setting(problem.to_owned()));
-        let zero = [
-            self.batch == Some(0),
-            self.batch_start == Some(0),
-            self.cases_per_step == 0,
-            self.threads == Some(0),
+        let share = |share: f64| (0.0..=1.0).contains(&share);
+        let share_above_0 = |share: Option<f64>| share.is_none_or(|share| share > 0.0 && share <= 1.0);
+        let at_least_1 = [
+            ("batch", self.batch != Some(0)),
+            ("batch_start", self.batch_start != Some(0)),
+            ("cases_per_step", self.cases_per_step != 0),
+            ("steps", self.steps != Some(0)),
+            ("samples", self.samples != Some(0)),
+            ("epochs", self.epochs != Some(0)),
+            ("eval_every", self.eval_every != Some(0)),
+            ("threads", self.threads != Some(0)),
+            ("workers", self.workers != 0),
         ];
-        let no_steps = [self.steps == Some(0), self.samples == Some(0), self.epochs == Some(0)];
-        if zero.iter().chain(&no_steps).any(|&is| is) || self.eval_every == Some(0) || self.workers == 0 {
-            return wrong(
-                "--batch, --batch-start, --cases-per-step, --steps, --samples, --epochs, --eval-every, --threads and --workers \
-                 must be at least 1",
-            );
+        require(&at_least_1, "must be at least 1")?;
+        let above_0 = [
+            ("seconds", self.seconds.is_none_or(|seconds| seconds > 0.0 && seconds.is_finite())),
+            ("lr", self.peak_lr() > 0.0),
+            ("clip", self.clip > 0.0),
+            ("power", self.power.is_none_or(|power| power > 0.0)),
+        ];
+        require(&above_0, "must be above 0")?;
+        require(&[("weight_decay", self.choice().weight_decay >= 0.0)], "must be at least 0")?;
+        let below_1 =
+            [("ema", (0.0..1.0).contains(&self.ema)), ("momentum", (0.0..1.0).contains(&self.momentum))];
+        require(&below_1, "must be at least 0 and below 1")?;
+        let shares = [
+            ("coarse_share", share(self.coarse_share)),
+            ("patch_share", share(self.patch_share)),
+            ("foreground", share(self.foreground)),
+        ];
+        require(&shares, "must be from 0 to 1")?;
+        let shares_above_0 = [
+            ("until_dice", share_above_0(self.until_dice)),
+            ("grow_share", share_above_0(self.grow_share)),
+            ("full_at", share_above_0(self.full_at)),
+            ("batch_share", share_above_0(Some(self.batch_share))),
+        ];
+        require(&shares_above_0, "must be above 0 and at most 1")?;
+        require(&[("rank_weight", (0.0..=20.0).contains(&self.rank_weight))], "must be from 0 to 20")?;
+        match self.stage_option() {
+            Some(name) if self.schedule == ScheduleKind::Conventional => Err(FitError::option(
+                name,
+                "needs schedule pdl or random: conventional training has no stages",
+            )),
+            _ => Ok(()),
         }
-        if self.seconds.is_some_and(|seconds| !(seconds > 0.0 && seconds.is_finite())) {
-            return wrong("--seconds must be above 0");
-        }
-        if self.until_dice.is_some_and(|dice| !(dice > 0.0 && dice <= 1.0)) {
-            return wrong("--until-dice must be above 0, at most 1");
-        }
-        if !(self.peak_lr() > 0.0 && self.clip > 0.0 && self.choice().weight_decay >= 0.0) {
-            return wrong("--lr and --clip must be above 0, --weight-decay at least 0");
-        }
-        if ![self.ema, self.momentum].iter().all(|share| (0.0..1.0).contains(share)) {
-            return wrong("--ema and --momentum must be at least 0 and below 1");
-        }
-        let shares = [self.coarse_share, self.patch_share, self.foreground];
-        if !shares.iter().all(|share| (0.0..=1.0).contains(share)) {
-            return wrong("--coarse-share, --patch-share and --foreground must be from 0 to 1");
-        }
-        let shares = [self.grow_share, self.full_at, Some(self.batch_share)];
-        if shares.into_iter().flatten().any(|share| !(share > 0.0 && share <= 1.0)) {
-            return wrong("--grow-share, --full-at and --batch-share must be above 0, at most 1");
-        }
-        if self.power.is_some_and(|power| power.is_nan() || power <= 0.0)
-            || !(0.0..=20.0).contains(&self.rank_weight)
-        {
-            return wrong("--power must be above 0, --rank-weight from 0 to 20");
-        }
-        if self.schedule == ScheduleKind::Conventional && self.overrides_stages() {
-            return wrong(
-                "--pacing, --start, --add, --every, --pacing-epochs, --full-at, --power and --grow-share go with \
-                 --schedule pdl or random: conventional training has no stages",
-            );
-        }
-        Ok(())
+    }
+}
+
+/// Refuses the first option for which its condition does not hold.
+fn require(conditions: &[(&'static str, bool)], problem: &str) -> Result<()> {
+    match conditions.iter().find(|(_, holds)| !holds) {
+        Some((name, _)) => Err(FitError::option(name, problem)),
+        None => Ok(()),
     }
 }
 
@@ -408,7 +425,7 @@ pub(crate) mod tests {
 
     #[test]
     fn choices_that_cannot_work_are_refused() {
-        for wrong in [
+        for line in [
             "--batch 0",
             "--lr 0",
             "--schedule conventional --start 20%",
@@ -424,7 +441,9 @@ pub(crate) mod tests {
             "--grow-share 0",
             "--workers 0",
         ] {
-            assert!(matches!(settings(wrong).check(), Err(FitError::Setting(_))), "{wrong}");
+            let refused = settings(line).check().unwrap_err();
+            let FitError::InvalidOption { name, .. } = refused else { panic!("{line}: {refused}") };
+            assert!(line.contains(&format!("--{}", name.replace('_', "-"))), "{line}: {name}");
         }
         assert!(settings("--start 20% --every 3").check().is_ok());
         let two = ["x", "--steps", "3", "--seconds", "4"];

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::data::dataset::Dataset;
-use crate::error::{FitError, Result};
+use crate::error::{FitError, Record, Result};
 use crate::experiment::compare::protocol::{Arm, Choice, Protocol};
 use crate::experiment::run_record::Programs;
 use crate::experiment::runner::{Finished, RunEvent, Runs};
@@ -69,7 +69,7 @@ pub struct ArmTrial {
     pub choice: Choice,
     /// Its seed.
     pub seed: u64,
-    /// The highest running median of five evaluations, as far as it ran; null when it went astray.
+    /// The highest running median of five evaluations, as far as it ran; null when it diverged.
     pub highest: Option<f64>,
     /// When it reached the target, in seconds at the speed measured; null when it did not.
     pub reached: Option<Reached>,
@@ -78,7 +78,7 @@ pub struct ArmTrial {
 /// Finds target and choices, or takes those that `file` holds for the same protocol and manifest.
 ///
 /// # Errors
-/// [`FitError`] as for [`crate::train::training::train`]; [`FitError::Setting`] when no conventional run comes to an end.
+/// [`FitError`] as for [`crate::train::training::train`]; [`FitError::NothingLearnt`].
 pub fn tune(protocol: &Protocol, file: &Path, runs: &mut Runs<'_>) -> Result<Tuned> {
     let manifest_blake3 = Dataset::open(runs.out())?.manifest.info.hashes.manifest;
     // One that cannot be read, as it is damaged or of another version, is made anew.
@@ -142,24 +142,22 @@ impl Tuned {
     /// Reads what was found elsewhere.
     ///
     /// # Errors
-    /// [`FitError::Setting`] when the file is missing, damaged or of another version.
+    /// [`FitError::UnreadableRecord`] when the file is missing, damaged or of another version.
     pub fn read(path: &Path) -> Result<Self> {
-        json::read(path).map_err(|_| {
-            let what = "no tuning of this version of pdl-fit is in the file; `pdl-fit compare OUT --protocol FILE \
-                        --seeds 0` makes one in OUT/comparison/tuned.json";
-            FitError::Setting(format!("{what}: {}", path.display()))
-        })
+        json::read(path)
+            .map_err(|_| FitError::UnreadableRecord { record: Record::Comparison, path: path.to_owned() })
     }
 
     /// Leaves out all arms but these and the conventional one; without names nothing is left out.
     ///
     /// # Errors
-    /// [`FitError::Setting`] when there is no arm of a name.
+    /// [`FitError::InvalidOption`] when there is no arm of a name.
     pub fn keep_arms(&mut self, names: &[String]) -> Result<()> {
         let arms = &self.protocol.arms;
         if let Some(name) = names.iter().find(|name| !arms.iter().any(|arm| arm.name == **name)) {
             let known: Vec<&str> = arms.iter().map(|arm| arm.name.as_str()).collect();
-            return Err(FitError::Setting(format!("there is no arm {name}, only: {}", known.join("; "))));
+            let problem = format!("must be one of: {}; found {name}", known.join("; "));
+            return Err(FitError::option("arm", problem));
         }
         if names.is_empty() {
             return Ok(());
@@ -190,7 +188,7 @@ impl Tuned {
 /// Settings of an arm as it chose, on a seed.
 ///
 /// # Errors
-/// [`FitError::Setting`] when the arm's settings cannot be.
+/// [`FitError::Arm`] when the arm's settings are invalid.
 pub fn settings(
     protocol: &Protocol,
     arm: &Arm,
@@ -298,11 +296,7 @@ fn best_reference(reference: &[ArmTrial]) -> Result<f64> {
         values.map(|values| values.iter().sum::<f64>() / values.len() as f64)
     });
     let best = means.max_by(f64::total_cmp).filter(|dice| *dice > 0.0);
-    best.ok_or_else(|| {
-        FitError::Setting(
-            "no conventional run has learnt anything: try lower learning rates or more seconds".to_owned(),
-        )
-    })
+    best.ok_or(FitError::NothingLearnt)
 }
 
 /// The learning rate and length with which an arm reaches the target on most seeds, and soonest on their mean; where none does
@@ -323,7 +317,7 @@ fn choose(arm: &Arm, trials: &[ArmTrial]) -> Result<(Choice, Option<f64>)> {
         let ((a_missed, a_mean), (b_missed, b_mean)) = (worth(a), worth(b));
         a_missed.cmp(&b_missed).then(a_mean.total_cmp(&b_mean))
     });
-    let best = best.ok_or_else(|| FitError::Setting(format!("arm {} has no trial", arm.name)))?;
+    let best = best.ok_or(FitError::NoCandidates)?;
     let (missed, mean) = worth(best);
     Ok((best[0].choice, (missed == 0).then_some(mean)))
 }

@@ -66,11 +66,11 @@ impl Protocol {
     /// Reads the file, or takes the default, and checks it.
     ///
     /// # Errors
-    /// [`FitError::Setting`] when it cannot be read or followed.
+    /// [`FitError::InvalidFile`] when it cannot be read or is invalid.
     pub fn read(path: Option<&Path>) -> Result<Self> {
-        let wrong = |problem: &dyn std::fmt::Display| {
-            let place = path.map_or(String::new(), |path| format!(": {}", path.display()));
-            FitError::Setting(format!("the protocol cannot be followed: {problem}{place}"))
+        let wrong = |problem: &dyn std::fmt::Display| FitError::InvalidFile {
+            problem: format!("invalid protocol: {problem}"),
+            path: path.unwrap_or(Path::new("protocol.toml")).to_owned(),
         };
         let text = match path {
             Some(path) => std::fs::read_to_string(path).map_err(|error| wrong(&error))?,
@@ -85,30 +85,40 @@ impl Protocol {
     }
 
     fn check(&self) -> Result<()> {
-        let wrong = |problem: String| Err(FitError::Setting(problem));
-        if self.tuning_seeds.is_empty() || self.lrs.is_empty() || self.seconds.is_empty() {
-            return wrong("it needs tuning_seeds, lrs and seconds".to_owned());
+        let wrong = |name: &'static str, problem: &str| Err(FitError::option(name, problem));
+        if self.tuning_seeds.is_empty() {
+            return wrong("tuning_seeds", "must have at least one value");
         }
-        let lengths = self.seconds.iter().chain([&self.reference_seconds]);
-        if !lengths.chain(&self.lrs).all(|value| *value > 0.0 && value.is_finite()) {
-            return wrong("lrs and seconds must be above 0".to_owned());
+        let reference = vec![self.reference_seconds];
+        let numbers = [("lrs", &self.lrs), ("seconds", &self.seconds), ("reference_seconds", &reference)];
+        for (name, values) in numbers {
+            if values.is_empty() {
+                return wrong(name, "must have at least one value");
+            }
+            if !values.iter().all(|value| *value > 0.0 && value.is_finite()) {
+                return wrong(name, "must be above 0");
+            }
         }
-        if !(self.target_share > 0.0 && self.target_share <= 1.0) || self.tuning_evaluations < 5 {
-            return wrong(
-                "target_share must be above 0, at most 1, and tuning_evaluations at least 5".to_owned(),
-            );
+        if !(self.target_share > 0.0 && self.target_share <= 1.0) {
+            return wrong("target_share", "must be above 0 and at most 1");
+        }
+        if self.tuning_evaluations < 5 {
+            return wrong("tuning_evaluations", "must be at least 5");
         }
         for (number, arm) in self.arms.iter().enumerate() {
             if self.arms[..number].iter().any(|other| other.file_name() == arm.file_name()) {
-                return wrong(format!("two arms are called {}", arm.name));
+                return wrong("arm", &format!("must have a name of its own, found two called {}", arm.name));
             }
             self.settings(arm)?.check()?;
         }
         match self.arms.iter().filter(|arm| self.is_baseline(arm)).count() {
             1 => Ok(()),
-            n => wrong(format!(
-                "{n} of its arms are conventional and nothing else, and one must be: the others are held against it"
-            )),
+            n => wrong(
+                "arm",
+                &format!(
+                    "must be plain conventional training exactly once, as the baseline; found {n} of them"
+                ),
+            ),
         }
     }
 
@@ -127,14 +137,14 @@ impl Protocol {
     /// The settings of an arm, but for what the protocol decides itself.
     ///
     /// # Errors
-    /// [`FitError::Setting`] when one of them is unknown or of the wrong kind.
+    /// [`FitError::Arm`] when one of them is unknown, of the wrong type or not for an arm.
     pub fn settings(&self, arm: &Arm) -> Result<Settings> {
-        let wrong = |problem: String| FitError::Setting(format!("arm {}: {problem}", arm.name));
+        let wrong = |error| FitError::Arm { name: arm.name.clone(), error: Box::new(error) };
         let changes = self.shared.iter().chain(&arm.settings);
-        if let Some((name, _)) = changes.clone().find(|(name, _)| OWN.contains(&name.as_str())) {
-            return Err(wrong(format!("{name} is for the protocol to decide")));
+        if let Some(name) = OWN.into_iter().find(|own| changes.clone().any(|(name, _)| name == own)) {
+            return Err(wrong(FitError::option(name, "is for the protocol to decide")));
         }
-        Settings::defaults()?.changed(changes).map_err(|error| wrong(error.to_string()))
+        Settings::defaults()?.changed(changes).map_err(wrong)
     }
 }
 
@@ -196,11 +206,11 @@ mod tests {
             std::fs::write(&path, format!("{DEFAULT}\n{change}")).unwrap();
             Protocol::read(Some(&path)).unwrap_err().to_string()
         };
-        assert!(told("[[arm]]\nname = \"x\"\nspeed = 3").contains("there is no setting speed"));
+        assert!(told("[[arm]]\nname = \"x\"\nspeed = 3").contains("unknown setting speed"));
         let told_of_old = told("[[arm]]\nname = \"x\"\nrate_curve = \"cosine\"");
         assert!(told_of_old.contains("the key rate_curve is now called lr_schedule"), "{told_of_old}");
         assert!(told("[[arm]]\nname = \"x\"\nseed = 3").contains("seed is for the protocol to decide"));
-        assert!(told("[[arm]]\nname = \"x\"\nschedule = \"conventional\"").contains("2 of its arms"));
-        assert!(told("[[arm]]\nname = \"Conventional\"\nrank_weight = 1.0").contains("two arms are called"));
+        assert!(told("[[arm]]\nname = \"x\"\nschedule = \"conventional\"").contains("found 2 of them"));
+        assert!(told("[[arm]]\nname = \"Conventional\"\nrank_weight = 1.0").contains("found two called"));
     }
 }

@@ -45,7 +45,7 @@ pub struct ComparisonRow {
     pub samples_to_target: Option<f64>,
     /// How many times sooner than the conventional run of the same seed; null when one of them missed it.
     pub ratio: Option<f64>,
-    /// Seconds of training of the whole run; null when it went astray.
+    /// Seconds of training of the whole run; null when it diverged.
     pub training_seconds: Option<f64>,
     /// Mean validation Dice at its end.
     pub dice_mean: Option<f64>,
@@ -85,11 +85,12 @@ pub struct Comparison {
 /// Makes the reported runs, seed by seed and within a seed arm by arm, and writes `comparison.parquet` to `folder`.
 ///
 /// # Errors
-/// [`FitError`] as for [`crate::train::training::train`]; [`FitError::Setting`] when a seed was used for tuning.
+/// [`FitError`] as for [`crate::train::training::train`]; [`FitError::InvalidOption`] when a seed was used for tuning.
 pub fn report(tuned: &Tuned, seeds: &[u64], folder: &Path, runs: &mut Runs<'_>) -> Result<Comparison> {
     let protocol = &tuned.protocol;
     if let Some(seed) = seeds.iter().find(|seed| protocol.tuning_seeds.contains(seed)) {
-        return Err(FitError::Setting(format!("seed {seed} was used for tuning: it cannot be reported")));
+        let problem = format!("must not include {seed}, which was used for tuning");
+        return Err(FitError::option("seeds", problem));
     }
     let gap = tuned.gap_seconds(GAP);
     // libtorch's first steps are slow, whichever arm makes them.

@@ -135,32 +135,30 @@ impl Search {
     /// Refuses what cannot be searched.
     ///
     /// # Errors
-    /// [`FitError::Setting`].
+    /// [`FitError::InvalidOption`].
     pub fn check(&self, settings: &Settings) -> Result<()> {
-        let wrong = |problem: String| Err(FitError::Setting(problem));
         let (given, defaults) = (settings.values()?, Settings::defaults()?.values()?);
         if let Some(name) = OWN.into_iter().find(|name| given.get(*name) != defaults.get(*name)) {
-            let flag = name.replace('_', "-");
-            return wrong(format!(
-                "--{flag} is not for a tuning: trials are conventional, and --budget says how long"
-            ));
+            let problem = "is not for a tuning: trials are conventional, and budget limits their length";
+            return Err(FitError::option(name, problem));
         }
         if !(self.budget > 0.0 && self.budget.is_finite()) {
-            return wrong("--budget must be above 0".to_owned());
+            return Err(FitError::option("budget", "must be above 0"));
         }
-        if self.candidates < 2 || self.one_of < 2 {
-            return wrong("--candidates and --one-of must be at least 2".to_owned());
+        for (name, number) in [("candidates", self.candidates), ("one_of", self.one_of)] {
+            if number < 2 {
+                return Err(FitError::option(name, "must be at least 2"));
+            }
         }
-        let empty = |length: Option<usize>| length == Some(0);
         let lists = [
-            self.lrs.as_ref().map(Vec::len),
-            self.widths.as_ref().map(Vec::len),
-            self.depths.as_ref().map(Vec::len),
-            self.patches.as_ref().map(Vec::len),
-            self.batches.as_ref().map(Vec::len),
+            ("lrs", self.lrs.as_ref().map(Vec::len)),
+            ("widths", self.widths.as_ref().map(Vec::len)),
+            ("depths", self.depths.as_ref().map(Vec::len)),
+            ("patches", self.patches.as_ref().map(Vec::len)),
+            ("batches", self.batches.as_ref().map(Vec::len)),
         ];
-        if lists.into_iter().any(empty) {
-            return wrong("a list of values to try needs at least one".to_owned());
+        if let Some((name, _)) = lists.into_iter().find(|(_, length)| *length == Some(0)) {
+            return Err(FitError::option(name, "must have at least one value"));
         }
         Ok(())
     }
@@ -168,13 +166,12 @@ impl Search {
     /// The candidates: first what these settings plan, then others of the grid, drawn by the settings' seed.
     ///
     /// # Errors
-    /// [`FitError::Setting`] when the settings plan nothing, or nothing beside it can be tried.
+    /// [`FitError`] when the settings cannot be planned; [`FitError::NoCandidates`].
     pub fn draw(&self, settings: &Settings, cohort: &Cohort<'_>) -> Result<Vec<Candidate>> {
         let first = explicit(settings, cohort)?;
         let (mut others, refusal) = self.grid(settings, &first, cohort);
         if others.is_empty() {
-            let nothing = FitError::Setting("there is nothing to choose from: give longer lists".to_owned());
-            return Err(refusal.unwrap_or(nothing));
+            return Err(refusal.unwrap_or(FitError::NoCandidates));
         }
         Random::new(settings.seed, Purpose::Tuning, 0).shuffle(&mut others);
         others.truncate(self.candidates - 1);
