@@ -15,6 +15,7 @@ use anyhow::Result;
 use clap::{ArgMatches, FromArgMatches, Parser, Subcommand};
 use pdl_console::{ExitStatus, Shell, note, say};
 use pdl_fit::FitError;
+use pdl_fit::experiment::tuning;
 use pdl_fit::train::interrupt;
 use pdl_store::fault;
 
@@ -70,8 +71,25 @@ pub(crate) fn main() -> ExitStatus {
     ended.unwrap_or_else(|error| failed(&error))
 }
 
+/// The command line as it is shown: short help, and the options that matter most before the rest.
 fn program() -> clap::Command {
-    pdl_console::command::<Cli>()
+    pdl_console::command::<Cli>().mut_subcommands(|command| match command.get_name() {
+        "train" => main_options_first(command, &train::MAIN_OPTIONS),
+        "tune" => main_options_first(without_options(command, &tuning::OWN), &tune::MAIN_OPTIONS),
+        _ => command,
+    })
+}
+
+/// Shows the main options before those with a heading.
+fn main_options_first(command: clap::Command, main: &[&str]) -> clap::Command {
+    command.mut_args(|arg| {
+        if main.contains(&arg.get_id().as_str()) { arg.help_heading(None::<&'static str>) } else { arg }
+    })
+}
+
+/// Hides options that the command refuses.
+fn without_options(command: clap::Command, refused: &[&str]) -> clap::Command {
+    command.mut_args(|arg| if refused.contains(&arg.get_id().as_str()) { arg.hide(true) } else { arg })
 }
 
 fn run(command: Command, matches: &ArgMatches) -> Result<ExitStatus> {
@@ -119,6 +137,8 @@ fn exit_on_ctrl_c() {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use clap::CommandFactory;
 
     use super::*;
@@ -126,5 +146,19 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_options_that_matter_most_come_first_and_refused_ones_are_hidden() {
+        let program = program();
+        for (name, main) in [("train", train::MAIN_OPTIONS), ("tune", tune::MAIN_OPTIONS)] {
+            let command = program.find_subcommand(name).unwrap();
+            let options: Vec<_> = command.get_arguments().filter(|arg| !arg.is_positional()).collect();
+            let first = options.iter().filter(|arg| arg.get_help_heading().is_none());
+            let first: BTreeSet<&str> = first.map(|arg| arg.get_id().as_str()).collect();
+            assert_eq!(first, BTreeSet::from(main), "{name}");
+            let is_hidden = options.iter().any(|arg| arg.get_id() == "grow_share" && arg.is_hide_set());
+            assert_eq!(is_hidden, name == "tune");
+        }
     }
 }

@@ -37,10 +37,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NAME")]
     arm: Vec<String>,
     /// Skip the comparison of files with the hashes in the manifest, which saves time.
-    #[arg(long)]
+    #[arg(long, help_heading = "Run")]
     trust_files: bool,
     /// Print the result as JSON.
-    #[arg(long)]
+    #[arg(long, help_heading = "Run")]
     json: bool,
 }
 

@@ -21,6 +21,9 @@ use pdl_store::progress::Silent;
 use crate::cli::display::show_run;
 use crate::cli::inference::print_evaluation;
 
+/// Options that matter most, shown first.
+pub(crate) const MAIN_OPTIONS: [&str; 5] = ["name", "tuned", "schedule", "seconds", "lr"];
+
 /// Arguments of `pdl-fit train`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -35,16 +38,16 @@ pub(crate) struct Args {
     tuned: bool,
     /// Train again even if the run exists. Without it a finished run is kept, and an interrupted one
     /// resumes.
-    #[arg(long)]
+    #[arg(long, help_heading = "Run")]
     force: bool,
     /// Skip the comparison of files with the hashes in the manifest, which saves time.
-    #[arg(long)]
+    #[arg(long, help_heading = "Run")]
     trust_files: bool,
     /// Skip the evaluation of single validation cases and the report.
-    #[arg(long)]
+    #[arg(long, help_heading = "Run")]
     no_report: bool,
     /// Print the result as JSON.
-    #[arg(long)]
+    #[arg(long, help_heading = "Run")]
     json: bool,
     #[command(flatten)]
     settings: Settings,

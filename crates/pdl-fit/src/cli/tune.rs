@@ -9,6 +9,9 @@ use pdl_fit::plan::settings::Settings;
 
 use crate::cli::display::{show_runs, trials_table};
 
+/// Options that matter most, shown first.
+pub(crate) const MAIN_OPTIONS: [&str; 5] = ["budget", "candidates", "lrs", "widths", "patches"];
+
 /// Arguments of `pdl-fit tune`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -16,13 +19,13 @@ pub(crate) struct Args {
     out: PathBuf,
     /// Tune again even if OUT holds a tuning. Without it a finished tuning is kept, and an
     /// interrupted one resumes.
-    #[arg(long)]
+    #[arg(long, help_heading = "Run")]
     force: bool,
     /// Skip the comparison of files with the hashes in the manifest, which saves time.
-    #[arg(long)]
+    #[arg(long, help_heading = "Run")]
     trust_files: bool,
     /// Print the result as JSON.
-    #[arg(long)]
+    #[arg(long, help_heading = "Run")]
     json: bool,
     #[command(flatten)]
     search: Search,

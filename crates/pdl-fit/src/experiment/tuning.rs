@@ -19,7 +19,7 @@ use pdl_store::{hash, json};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use search::{Candidate, Search, Sides};
+pub use search::{Candidate, OWN, Search, Sides};
 
 use crate::data::dataset::Dataset;
 use crate::data::subset::Subset;

@@ -113,10 +113,10 @@ pub struct Settings {
     #[arg(long, help_heading = "Network")]
     pub deep_supervision: bool,
     /// Sides of a sample in voxels: Y,X for planes or Z,Y,X for blocks [default: the median case's].
-    #[arg(long, value_name = "SIDES", value_delimiter = ',', help_heading = "Samples")]
+    #[arg(long, value_name = "SIDES", value_delimiter = ',', help_heading = "Patches")]
     pub patch: Option<Vec<usize>>,
     /// Samples in a step [default: so that they hold about 65,000 voxels, or fewer that fit --memory].
-    #[arg(long, value_name = "SAMPLES", help_heading = "Samples")]
+    #[arg(long, value_name = "SAMPLES", help_heading = "Patches")]
     pub batch: Option<usize>,
     /// Samples of the first steps; their number doubles at even distances until it is that of --batch.
     #[arg(long, value_name = "SAMPLES", help_heading = "Curriculum")]
@@ -127,21 +127,21 @@ pub struct Settings {
     pub batch_share: f64,
     /// Memory that a step's activations may take, by an estimate; smaller samples and batches are planned for
     /// less.
-    #[arg(long, value_name = "SIZE", default_value = "2GiB", value_parser = parse_memory, help_heading = "Samples")]
+    #[arg(long, value_name = "SIZE", default_value = "2GiB", value_parser = parse_memory, help_heading = "Patches")]
     pub memory: u64,
     /// Cases that the patches of a step come from; fewer where it has fewer patches. Whatever it
     /// is, an epoch has equally many patches of every active case, within one.
-    #[arg(long, value_name = "CASES", default_value_t = 4, help_heading = "Samples")]
+    #[arg(long, value_name = "CASES", default_value_t = 4, help_heading = "Patches")]
     pub cases_per_step: usize,
     /// The share of samples that are placed on a label.
-    #[arg(long, value_name = "SHARE", default_value_t = 1.0 / 3.0, help_heading = "Samples")]
+    #[arg(long, value_name = "SHARE", default_value_t = 1.0 / 3.0, help_heading = "Patches")]
     pub foreground: f64,
     /// How samples are changed before they are learnt from.
-    #[arg(long, value_enum, default_value_t = Augment::None, help_heading = "Samples")]
+    #[arg(long, value_enum, default_value_t = Augment::None, help_heading = "Patches")]
     pub augment: Augment,
     /// Axes along which samples are mirrored when they are augmented: z, y, x, several with commas, or none
     /// [default: all, but x only where no label is on a side of the body].
-    #[arg(long, value_name = "AXES", value_parser = parse_axes, help_heading = "Samples")]
+    #[arg(long, value_name = "AXES", value_parser = parse_axes, help_heading = "Patches")]
     pub mirror: Option<Axes>,
     /// Steps of the run [default: 400, 60 passes over all training cases, or 1.5 times the steps until all
     /// cases have joined, whichever is most].
@@ -165,36 +165,36 @@ pub struct Settings {
     #[arg(long, value_name = "DICE", help_heading = "Length and evaluation")]
     pub until_dice: Option<f64>,
     /// How weights follow their gradients.
-    #[arg(long, value_enum, default_value_t = Method::Adamw, help_heading = "Learning rate and weights")]
+    #[arg(long, value_enum, default_value_t = Method::Adamw, help_heading = "Optimisation")]
     pub optimiser: Method,
     /// Peak learning rate [default: 0.003 for adamw, 0.01 for sgd].
-    #[arg(long, value_name = "LR", help_heading = "Learning rate and weights")]
+    #[arg(long, value_name = "LR", help_heading = "Optimisation")]
     #[serde(alias = "rate")]
     pub lr: Option<f64>,
     /// Learning-rate schedule: the factor of the peak at each step of the run.
-    #[arg(long, value_enum, default_value_t = Curve::Poly, help_heading = "Learning rate and weights")]
+    #[arg(long, value_enum, default_value_t = Curve::Poly, help_heading = "Optimisation")]
     #[serde(alias = "rate_curve")]
     pub lr_schedule: Curve,
     /// Steps at the start over which the learning rate rises from near 0.
-    #[arg(long, value_name = "STEPS", default_value_t = 0, help_heading = "Learning rate and weights")]
+    #[arg(long, value_name = "STEPS", default_value_t = 0, help_heading = "Optimisation")]
     pub warm_up: u64,
     /// Restart the learning-rate schedule whenever cases join.
-    #[arg(long, help_heading = "Learning rate and weights")]
+    #[arg(long, help_heading = "Optimisation")]
     #[serde(alias = "restart_rate")]
     pub restart_lr: bool,
     /// Momentum of sgd.
-    #[arg(long, default_value_t = 0.99, help_heading = "Learning rate and weights")]
+    #[arg(long, default_value_t = 0.99, help_heading = "Optimisation")]
     pub momentum: f64,
     /// Weight decay of kernels; biases and norms have none [default: 0.01 for adamw, 0.00003 for
     /// sgd].
-    #[arg(long, value_name = "DECAY", help_heading = "Learning rate and weights")]
+    #[arg(long, value_name = "DECAY", help_heading = "Optimisation")]
     pub weight_decay: Option<f64>,
     /// Gradients are scaled down to this norm.
-    #[arg(long, value_name = "NORM", default_value_t = 12.0, help_heading = "Learning rate and weights")]
+    #[arg(long, value_name = "NORM", default_value_t = 12.0, help_heading = "Optimisation")]
     pub clip: f64,
     /// What the running average of the weights, which is evaluated and saved, keeps at each step; 0 is the
     /// weights themselves.
-    #[arg(long, value_name = "SHARE", default_value_t = 0.99, help_heading = "Learning rate and weights")]
+    #[arg(long, value_name = "SHARE", default_value_t = 0.99, help_heading = "Optimisation")]
     pub ema: f64,
     /// Seed of everything that is drawn at random; one seed gives one result on one machine.
     #[arg(long, value_name = "N", default_value_t = 1, help_heading = "Machine")]

@@ -13,8 +13,8 @@ use crate::plan::settings::{ScheduleKind, Settings};
 
 /// Learning rates that are tried, as factors of the one that `train` would take.
 const LR_FACTORS: [f64; 3] = [1.0 / 3.0, 1.0, 3.0];
-/// What a tuning decides itself, and a command line may not.
-const OWN: [&str; 16] = [
+/// Settings that a tuning decides itself, and a command line may not.
+pub const OWN: [&str; 16] = [
     "schedule",
     "pacing",
     "start",
