@@ -88,7 +88,7 @@ class Peer:
 
     def __init__(self, run, record, seed=1):
         self.plan, self.settings = record["plan"], record["settings"]
-        assert self.settings["optimiser"] == "adamw" and self.settings["rate_curve"] == "poly", "not the peer's"
+        assert self.settings["optimiser"] == "adamw" and self.settings["lr_schedule"] == "poly", "not the peer's"
         assert not self.plan["swapped"], "the peer does not swap left and right"
         self.format = memory_format(self.plan)
         random = torch.Generator().manual_seed(seed)

@@ -1,6 +1,10 @@
 //! What can go wrong in training.
 
+use std::fmt;
 use std::path::PathBuf;
+
+use pdl_cohort::attributes::Split;
+use pdl_store::plural::counted;
 
 /// A run that cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -22,15 +26,172 @@ pub enum FitError {
         /// The shape that the network needs.
         shape: Vec<i64>,
     },
-    /// A setting that cannot work.
-    #[error("{0}")]
-    Setting(String),
-    /// Another run, or one that cannot be read, is in a run's place: what it is, and what to do.
-    #[error("{0}")]
-    Occupied(String),
-    /// A curation folder that cannot be trained on: what is wrong, and what to do.
-    #[error("{0}")]
-    Folder(String),
+    /// An option has an invalid value. `name` is that of the setting (`grow_share`); a program shows
+    /// the flag instead (`--grow-share`).
+    #[error("{name} {problem}")]
+    InvalidOption {
+        /// The option's name in `run.json`, or in a protocol.
+        name: &'static str,
+        /// What is expected, and what was found; follows the name.
+        problem: String,
+    },
+    /// No setting has this name.
+    #[error("unknown setting {name}")]
+    UnknownSetting {
+        /// The unknown name.
+        name: String,
+    },
+    /// A setting has a value of the wrong type.
+    #[error("invalid settings: {0}")]
+    InvalidSettings(#[source] serde_json::Error),
+    /// The default settings cannot be parsed.
+    #[error("invalid default settings: {0}")]
+    DefaultSettings(#[source] clap::Error),
+    /// An arm of a protocol has invalid settings.
+    #[error("arm {name}: {error}")]
+    Arm {
+        /// The arm.
+        name: String,
+        /// Why they are invalid.
+        #[source]
+        error: Box<FitError>,
+    },
+    /// A file has invalid content.
+    #[error("{problem}: {}", path.display())]
+    InvalidFile {
+        /// What is invalid.
+        problem: String,
+        /// The file.
+        path: PathBuf,
+    },
+    /// The stages of the manifest, or those that the settings replace them by, are invalid.
+    #[error("the stage table is invalid: {problem}")]
+    InvalidStages {
+        /// What is invalid.
+        problem: String,
+    },
+    /// A folder holds no finished run.
+    #[error("no finished run in the folder (it would have a run.json): {}", path.display())]
+    NoSuchRun {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A curation folder holds no tuning.
+    #[error("no tuning in the folder; run `pdl-fit tune` first: {}", path.display())]
+    NoTuning {
+        /// The curation folder.
+        path: PathBuf,
+    },
+    /// A tuning has trials to run.
+    #[error("the tuning is unfinished; run the same `pdl-fit tune` again to resume: {}", path.display())]
+    UnfinishedTuning {
+        /// Its file.
+        path: PathBuf,
+    },
+    /// A record is damaged, or was written by another version of pdl-fit.
+    #[error("the {record} is damaged or of another version of pdl-fit: {}", path.display())]
+    UnreadableRecord {
+        /// What the record is of.
+        record: Record,
+        /// Its file.
+        path: PathBuf,
+    },
+    /// A record is from another manifest than the one at hand.
+    #[error("the {record} is from another manifest, whose splits may differ: {}", path.display())]
+    OtherManifest {
+        /// What the record is of.
+        record: Record,
+        /// The record's file, or the curation folder whose manifest differs.
+        path: PathBuf,
+    },
+    /// What is to be written exists, and differs from what was requested.
+    #[error("a {record} {difference} exists: {}", path.display())]
+    Occupied {
+        /// What exists.
+        record: Record,
+        /// How it differs.
+        difference: Difference,
+        /// Where it is.
+        path: PathBuf,
+    },
+    /// A split has no cases.
+    #[error(
+        "no case is in the {split} split; set the splits in the cohort's table, or let `pdl curate` assign \
+         them: {}", path.display()
+    )]
+    NoData {
+        /// The empty split.
+        split: Split,
+        /// The curation folder.
+        path: PathBuf,
+    },
+    /// The manifest's tuning subset has no training cases.
+    #[error("no training case is in the tuning subset of the manifest")]
+    NoTuningSubset,
+    /// A cohort has too few patients to train on some and validate on others.
+    #[error(
+        "the cohort has {} of {}: at least {least} patients are needed to train on some and validate on \
+         others; add patients to the cohort and run `pdl curate` again",
+        counted(*cases, "case"), counted(*patients, "patient")
+    )]
+    TooFewPatients {
+        /// Cases of the cohort.
+        cases: usize,
+        /// Patients that they are of.
+        patients: usize,
+        /// Patients that are needed.
+        least: usize,
+    },
+    /// A cohort has no labels, or more than a network can have channels.
+    #[error("the cohort has {}: 1 to {most} can be learnt", counted(*labels, "label"))]
+    LabelCount {
+        /// Labels of the cohort.
+        labels: usize,
+        /// Most labels of a network.
+        most: usize,
+    },
+    /// The manifest and `cases.parquet` differ.
+    #[error("case {case_id} is in the manifest, but not in cases.parquet; run `pdl curate` again")]
+    UnknownCase {
+        /// The case that is only in the manifest.
+        case_id: String,
+    },
+    /// A prepared image is not a part of its original grid.
+    #[error("case {case_id}: the prepared image is not on the grid of its original; run `pdl curate` again")]
+    OffGrid {
+        /// The case.
+        case_id: String,
+    },
+    /// A label map does not fit its grid.
+    #[error(transparent)]
+    Volume(#[from] pdl_volume::VolumeError),
+    /// A folder holds no image.
+    #[error("neither a volume nor a DICOM series is in the folder or below it: {}", path.display())]
+    NoImages {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// Two images would have the same label map.
+    #[error("two images are called {name}; predict them one after the other, into different folders")]
+    DuplicateImage {
+        /// Their name.
+        name: String,
+    },
+    /// DICOM files cannot be read.
+    #[error("{}", .0.reason())]
+    Dicom(#[source] pdl_dicom::DicomError),
+    /// A search or a comparison has nothing to choose from.
+    #[error("there are no candidates to choose from")]
+    NoCandidates,
+    /// Every trial of the last rung diverged.
+    #[error("every trial diverged; try lower learning rates")]
+    AllDiverged,
+    /// No conventional run of a comparison reached a Dice above 0.
+    #[error("no conventional run has learnt anything; try lower learning rates or more seconds")]
+    NothingLearnt,
+    /// A worker of the data loader has ended before the last step.
+    #[error("a worker of the data loader has stopped")]
+    WorkerStopped,
     /// A case that cannot be trained on.
     #[error("case {case_id}: {problem}: {}", path.display())]
     Case {
@@ -52,16 +213,67 @@ pub enum FitError {
     /// It was asked to stop, and left a checkpoint.
     #[error("{}", pdl_store::progress::HOW_TO_GO_ON)]
     Stopped,
-    /// Training went astray.
-    #[error("the {what} is {value} at step {step}: train with a lower --rate")]
+    /// Loss or gradient is infinite or not a number.
+    #[error("training diverged: the {what} is {value} at step {step}; lower the learning rate")]
     Diverged {
         /// The step.
         step: u64,
-        /// What is no number.
+        /// Loss or gradient norm.
         what: &'static str,
-        /// What it is instead.
+        /// Its value.
         value: f64,
     },
+}
+
+/// What a record is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Record {
+    /// A finished run.
+    Run,
+    /// An interrupted run.
+    Checkpoint,
+    /// A tuning of settings.
+    Tuning,
+    /// A comparison's target and choices.
+    Comparison,
+}
+
+impl fmt::Display for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Run => "run",
+            Self::Checkpoint => "checkpoint",
+            Self::Tuning => "tuning",
+            Self::Comparison => "tuning of a comparison",
+        })
+    }
+}
+
+/// How a record differs from what was requested.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Difference {
+    /// Other settings.
+    Settings,
+    /// Another manifest.
+    Manifest,
+    /// Damaged, or of another version.
+    Unreadable,
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Settings => "with other settings",
+            Self::Manifest => "from another manifest",
+            Self::Unreadable => "that is damaged or of another version of pdl-fit",
+        })
+    }
+}
+
+impl FitError {
+    pub(crate) fn option(name: &'static str, problem: impl Into<String>) -> Self {
+        Self::InvalidOption { name, problem: problem.into() }
+    }
 }
 
 /// What libtorch says, without the stack of its own functions that follows.

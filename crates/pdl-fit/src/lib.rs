@@ -29,4 +29,4 @@ pub mod optim;
 pub mod plan;
 pub mod train;
 
-pub use error::{FitError, Result};
+pub use error::{Difference, FitError, Record, Result};

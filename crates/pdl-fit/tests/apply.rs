@@ -152,7 +152,7 @@ fn predictions_lie_on_the_images_own_grids_and_score_what_evaluate_says() {
     let twice =
         [run_text, nested.join("a").to_str().unwrap(), nested.join("b").to_str().unwrap()].map(str::to_owned);
     let output = fit("predict", &[&twice[0], &twice[1], &twice[2], "--out", labels.to_str().unwrap()]);
-    assert!(!output.status.success() && text(&output.stderr).contains("two images have this name"));
+    assert!(!output.status.success() && text(&output.stderr).contains("two images are called scan"));
 }
 
 #[test]

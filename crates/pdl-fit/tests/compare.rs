@@ -12,7 +12,7 @@ use pdl_fit::train::history;
 const PROTOCOL: &str = r#"
 target_share = 0.9
 tuning_seeds = [101]
-rates = [0.003, 0.02]
+lrs = [0.003, 0.02]
 seconds = [1.0]
 reference_seconds = 1.5
 tuning_evaluations = 10
@@ -71,7 +71,7 @@ fn schedules_are_tuned_then_reported_on_other_seeds() {
     // rates.
     for (number, row) in rows.iter().enumerate() {
         let (arm, choice) = (&tuned.protocol.arms[number / 2], tuned.chosen[number / 2]);
-        assert_eq!((&row.arm, row.seed, row.rate), (&arm.name, number as u64 % 2 + 1, choice.rate));
+        assert_eq!((&row.arm, row.seed, row.rate), (&arm.name, number as u64 % 2 + 1, choice.lr));
         let name = format!("{}-rate{}-steps{}-seed{}", arm.file_name(), row.rate, row.steps, row.seed);
         let run = history::read(&out.join("comparison/runs").join(name)).unwrap();
         assert_eq!(run.last().unwrap().step, choice.steps);
@@ -145,8 +145,11 @@ fn processes_share_a_tuning() {
 #[test]
 fn a_seed_that_tuned_is_not_reported() {
     let short = PROTOCOL.replace("[101]", "[2]").replace("seconds = [1.0]", "seconds = [0.3]");
-    let (_folder, out, protocol) = curated(&short.replace("rates = [0.003, 0.02]", "rates = [0.02]"));
+    let (_folder, out, protocol) = curated(&short.replace("lrs = [0.003, 0.02]", "lrs = [0.02]"));
     let output = compare(&out, &["--protocol", protocol.to_str().unwrap(), "--seeds", "2"]);
     let told = String::from_utf8(output.stderr).unwrap();
-    assert!(!output.status.success() && told.contains("seed 2 was used for tuning"), "{told}");
+    assert!(
+        !output.status.success() && told.contains("--seeds must not include 2, which was used for tuning"),
+        "{told}"
+    );
 }

@@ -90,7 +90,7 @@ fn a_run_that_ctrl_c_stops_says_so_and_goes_on() {
     assert!(checkpoint.exists() && !out.join("runs/stopped/run.json").exists());
     let again = train(&out, "stopped").output().unwrap();
     let told = String::from_utf8_lossy(&again.stderr).into_owned();
-    assert!(again.status.success() && told.contains("an interrupted run goes on after"), "{told}");
+    assert!(again.status.success() && told.contains("resuming the interrupted run after step"), "{told}");
 }
 
 /// A limit on the size of files stands for a full disk.

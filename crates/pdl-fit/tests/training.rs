@@ -83,8 +83,8 @@ fn plan(dims: usize, steps: u64, settings: &Settings) -> RunPlan {
         swapped: vec![],
         stages_overridden: false,
         rates: Rates {
-            highest: settings.highest_rate(),
-            curve: settings.rate_curve,
+            highest: settings.peak_lr(),
+            curve: settings.lr_schedule,
             warm_up: settings.warm_up,
             restarts: vec![0],
             steps,
@@ -105,7 +105,7 @@ fn train_with(dims: usize, steps: u64, line: &str) -> Vec<HistoryRow> {
 }
 
 fn train(dims: usize, steps: u64, seed: u64) -> Vec<HistoryRow> {
-    train_with(dims, steps, &format!("--rate 0.01 --seed {seed}"))
+    train_with(dims, steps, &format!("--lr 0.01 --seed {seed}"))
 }
 
 /// The history without the seconds.
@@ -130,10 +130,10 @@ fn finds_a_bright_square() {
 fn every_choice_learns() {
     for line in [
         "--norm batch --residual --deep-supervision",
-        "--residual --rate 0.01",
-        "--optimiser sgd --rate 0.05 --momentum 0.9 --rate-curve one-cycle",
-        "--coarse-share 0.5 --rate-curve cosine --warm-up 5 --ema 0.9",
-        "--augment light --rate 0.01",
+        "--residual --lr 0.01",
+        "--optimiser sgd --lr 0.05 --momentum 0.9 --lr-schedule one-cycle",
+        "--coarse-share 0.5 --lr-schedule cosine --warm-up 5 --ema 0.9",
+        "--augment light --lr 0.01",
     ] {
         let history = train_with(2, 120, line);
         assert!(history[2].dice_mean > 0.85, "{line}: {history:?}");
@@ -144,7 +144,7 @@ fn every_choice_learns() {
 fn residual_networks_train_with_either_norm() {
     for (dims, steps) in [(2, 12), (3, 6)] {
         for line in ["", "--deep-supervision", "--norm batch"] {
-            let history = train_with(dims, steps, &format!("--residual --rate 0.01 {line}"));
+            let history = train_with(dims, steps, &format!("--residual --lr 0.01 {line}"));
             let (first, last) = (&history[0], &history[2]);
             assert!(last.loss < first.loss, "dims {dims} {line}: {history:?}");
         }
@@ -164,7 +164,7 @@ fn one_seed_gives_the_same_figures_on_any_number_of_workers() {
 #[test]
 fn a_run_goes_on_from_any_checkpoint() {
     let folder = tempfile::tempdir().unwrap();
-    for line in ["--norm batch --coarse-share 0.4", "--optimiser sgd --momentum 0.9 --rate-curve cosine"] {
+    for line in ["--norm batch --coarse-share 0.4", "--optimiser sgd --momentum 0.9 --lr-schedule cosine"] {
         let settings = settings(line);
         let plan = plan(2, 12, &settings);
         let (loaded, mut progress) = (cases(), 0);
@@ -208,8 +208,8 @@ fn a_run_ends_at_the_dice_that_was_asked_for_and_no_step_follows() {
         assert!(trainer.averaged().flat().equal(&weights));
         figures(trainer.history().to_vec())
     };
-    let whole = history("--rate 0.01");
-    let early = history("--rate 0.01 --until-dice 0.7");
+    let whole = history("--lr 0.01");
+    let early = history("--lr 0.01 --until-dice 0.7");
     let dice = |rows: &[HistoryRow]| rows.iter().map(|row| row.dice_mean).collect::<Vec<_>>();
     let steps = reached(&whole, &dice(&whole), 0.7).unwrap().steps;
     assert!(early.len() < whole.len() && early[..] == whole[..early.len()]);

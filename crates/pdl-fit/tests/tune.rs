@@ -83,7 +83,7 @@ fn the_best_of_the_coarse_sample_wins_whenever_it_is_killed_and_trains() {
     let distinct: BTreeSet<String> = found.candidates.iter().map(|c| format!("{:?}", c.candidate)).collect();
     assert_eq!(distinct.len(), 4);
     let first = &found.candidates[0].candidate;
-    assert_eq!((first.rate, first.width), (0.003, 16));
+    assert_eq!((first.lr, first.width), (0.003, 16));
     assert!(found.candidates[1..].iter().all(|c| [4, 8].contains(&c.candidate.width)));
 
     // The better half advanced, the best of it won, and every row has the figures of its run.
@@ -102,7 +102,7 @@ fn the_best_of_the_coarse_sample_wins_whenever_it_is_killed_and_trains() {
             run_record::read(&out.join(name)).unwrap();
         assert_eq!((sample, training_cases), (Subset::Tuning, tune));
         assert_eq!(
-            (settings.rate, settings.width, settings.steps),
+            (settings.lr, settings.width, settings.steps),
             (Some(row.rate), row.width, Some(row.steps))
         );
         assert_eq!((settings.batch, results.dice_mean), (Some(row.batch as usize), row.dice_mean));
@@ -113,7 +113,7 @@ fn the_best_of_the_coarse_sample_wins_whenever_it_is_killed_and_trains() {
     ok(&fit("tune", &out, &FLAGS).output().unwrap());
     assert_eq!(std::fs::read(out.join("tuning/trials.parquet")).unwrap(), before);
     let told = refused(&mut fit("tune", &out, &["--budget", "7"]));
-    assert!(told.contains("a tuning of other settings is here"), "{told}");
+    assert!(told.contains("a tuning with other settings exists"), "{told}");
 
     // Killed repeatedly, at later and later moments.
     let other = tempfile::tempdir().unwrap();
@@ -133,21 +133,21 @@ fn the_best_of_the_coarse_sample_wins_whenever_it_is_killed_and_trains() {
     let record = run_record::read(&out.join("runs/pdl-seed1")).unwrap();
     let candidate = winner.candidate;
     let RunRecord { settings, sample, tuned, .. } = record;
-    assert_eq!((settings.rate, settings.width), (Some(candidate.rate), candidate.width));
+    assert_eq!((settings.lr, settings.width), (Some(candidate.lr), candidate.width));
     assert_eq!((settings.depth, settings.patch), (Some(candidate.depth), Some(candidate.patch)));
     assert_eq!((settings.batch, sample), (Some(candidate.batch), Subset::All));
     let tuned = tuned.unwrap();
     assert_eq!(tuned.file, "tuning/tuning.json");
     assert_eq!(tuned.blake3, hash::of_file(&out.join("tuning/tuning.json")).unwrap());
-    let flags = [&["--tuned", "--rate", "0.5", "--name", "own"], &steps[..]].concat();
+    let flags = [&["--tuned", "--lr", "0.5", "--name", "own"], &steps[..]].concat();
     ok(&fit("train", &out, &flags).output().unwrap());
-    assert_eq!(run_record::read(&out.join("runs/own")).unwrap().settings.rate, Some(0.5));
+    assert_eq!(run_record::read(&out.join("runs/own")).unwrap().settings.lr, Some(0.5));
 
     // An unfinished tuning, or one of another manifest, is refused.
     let unfinished = Tuning { winner: None, ..found.clone() };
     json::write(&out.join("tuning/tuning.json"), &unfinished).unwrap();
     let told = refused(&mut fit("train", &out, &["--tuned"]));
-    assert!(told.contains("has not come to its end"), "{told}");
+    assert!(told.contains("the tuning is unfinished"), "{told}");
     let foreign = Tuning { manifest_blake3: "0".repeat(64), ..found };
     json::write(&out.join("tuning/tuning.json"), &foreign).unwrap();
     let told = refused(&mut fit("train", &out, &["--tuned"]));

@@ -12,7 +12,11 @@ struct Renamed {
 }
 
 /// Every renamed key.
-const RENAMED: &[Renamed] = &[Renamed { old: "rate", new: "lr", section: None }];
+const RENAMED: &[Renamed] = &[
+    Renamed { old: "rate", new: "lr", section: None },
+    Renamed { old: "rate_curve", new: "lr-schedule", section: None },
+    Renamed { old: "restart_rate", new: "restart-lr", section: None },
+];
 
 /// Explains why a settings file cannot be read.
 pub(crate) fn explain(text: &str, error: &toml::de::Error) -> String {

@@ -78,14 +78,14 @@ impl BatchIter {
     /// The batch of the next step; blocks until it is ready.
     ///
     /// # Errors
-    /// [`FitError::Setting`] if a worker has ended early.
+    /// [`FitError::WorkerStopped`] if a worker has ended early.
     pub fn take(&mut self) -> Result<HostBatch> {
         let clock = Instant::now();
         let worker = self.taken % self.workers.len();
         let batch = self.workers[worker].recv();
         self.taken += 1;
         self.waited += clock.elapsed();
-        batch.map_err(|_| FitError::Setting("a thread that prepares samples has stopped".into()))
+        batch.map_err(|_| FitError::WorkerStopped)
     }
 
     /// Time that [`BatchIter::take`] has blocked since the last call.

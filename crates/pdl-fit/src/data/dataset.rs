@@ -59,15 +59,13 @@ impl Dataset {
     /// [`FitError`] if there is no manifest, or its cases do not allow training and validation.
     pub fn open(out: &Path) -> Result<Self> {
         let manifest = Manifest::open(out)?;
-        check_splits(&manifest.rows)?;
+        check_splits(&manifest.rows, out)?;
         let labels = &manifest.info.labels;
         let channels = Channels::new(labels.iter().map(|label| label.value).collect());
-        let refuse = |problem: &str| Err(FitError::Folder(problem.to_owned()));
-        if channels.is_empty() {
-            return refuse("the cohort has no labels to learn: every label map is background only");
-        }
-        if channels.len() > usize::from(u8::MAX) {
-            return refuse("the cohort has more than 254 labels: keep those to be learnt");
+        let most = usize::from(u8::MAX) - 1;
+        let learnt = channels.labels().len();
+        if !(1..=most).contains(&learnt) {
+            return Err(FitError::LabelCount { labels: learnt, most });
         }
         let name = |value: &u16| labels.iter().find(|label| label.value == *value).map(|l| l.name.clone());
         let names = channels.labels().iter().filter_map(name).collect();
@@ -84,8 +82,7 @@ impl Dataset {
         let mut training = self.manifest.training();
         training.retain(|row| subset == Subset::All || row.tune);
         if training.is_empty() {
-            let what = "no training case is in the coarse sample: run `pdl rank` with another --tune-size or --tune-step";
-            return Err(FitError::Folder(what.to_owned()));
+            return Err(FitError::NoTuningSubset);
         }
         let curation = self.manifest.info.curation_folder(out);
         let loader = Loader { out, curation: &curation, channels: &self.channels, trust_files };
@@ -105,12 +102,7 @@ impl Dataset {
         let rows: Vec<&ManifestRow> = self.of_split(split).collect();
         let held_out = |row: &&ManifestRow| {
             let original = cases.rows.iter().find(|case| case.case_id == row.case_id);
-            let original = original.ok_or_else(|| {
-                FitError::Folder(format!(
-                    "case {} is in the manifest, but not in cases.parquet: run `pdl curate` again",
-                    row.case_id
-                ))
-            })?;
+            let original = original.ok_or_else(|| FitError::UnknownCase { case_id: row.case_id.clone() })?;
             loader.held_out(row, original)
         };
         rows.par_iter().map(held_out).collect()
@@ -127,30 +119,21 @@ impl Dataset {
     }
 }
 
-fn check_splits(rows: &[ManifestRow]) -> Result<()> {
+fn check_splits(rows: &[ManifestRow], out: &Path) -> Result<()> {
     let patients: BTreeSet<&str> = rows.iter().map(|row| row.patient_id.as_str()).collect();
-    let n = patients.len();
-    if n < LEAST_PATIENTS {
-        return Err(FitError::Folder(format!(
-            "the cohort has {} of {n} patient{}: at least {LEAST_PATIENTS} patients are needed to train on some and \
-             validate on others; add patients to the cohort and run `pdl curate` again",
-            plural(rows.len(), "case"),
-            if n == 1 { "" } else { "s" }
-        )));
+    if patients.len() < LEAST_PATIENTS {
+        return Err(FitError::TooFewPatients {
+            cases: rows.len(),
+            patients: patients.len(),
+            least: LEAST_PATIENTS,
+        });
     }
     for split in [Split::Train, Split::Val] {
         if !rows.iter().any(|row| row.split == split) {
-            return Err(FitError::Folder(format!(
-                "no case is in the {split} split: set the splits in the cohort's table, or let `pdl curate` \
-                 divide the patients"
-            )));
+            return Err(FitError::NoData { split, path: out.to_owned() });
         }
     }
     Ok(())
-}
-
-fn plural(n: usize, word: &str) -> String {
-    format!("{n} {word}{}", if n == 1 { "" } else { "s" })
 }
 
 /// Reads cases of one curation folder.
@@ -277,18 +260,18 @@ mod tests {
     #[test]
     fn two_patients_are_too_few() {
         let rows = [row("a", Split::Train), row("b", Split::Train), row("b", Split::Train)];
-        let refusal = check_splits(&rows).unwrap_err().to_string();
+        let refusal = check_splits(&rows, Path::new("out")).unwrap_err().to_string();
         assert!(refusal.contains("3 cases of 2 patients"), "{refusal}");
     }
 
     #[test]
     fn training_and_validation_cases_are_needed() {
         let full = [row("a", Split::Train), row("b", Split::Val), row("c", Split::Test)];
-        assert!(check_splits(&full).is_ok());
+        assert!(check_splits(&full, Path::new("out")).is_ok());
         for (missing, split) in [(0, "train"), (1, "val")] {
             let mut rows = full.to_vec();
             rows[missing].split = Split::Test;
-            let refusal = check_splits(&rows).unwrap_err().to_string();
+            let refusal = check_splits(&rows, Path::new("out")).unwrap_err().to_string();
             assert!(refusal.contains(&format!("the {split} split")), "{refusal}");
         }
     }

@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::data::subset::Subset;
-use crate::error::{FitError, Result};
+use crate::error::{Difference, FitError, Record, Result};
 use crate::plan::run_plan::RunPlan;
 use crate::plan::settings::Settings;
 
@@ -19,7 +19,7 @@ pub const FILE: &str = "run.json";
 /// Name of the weights file in a run's folder.
 pub const WEIGHTS_FILE: &str = "weights.safetensors";
 /// Version of the file format.
-pub const SCHEMA_VERSION: u32 = 3;
+pub const SCHEMA_VERSION: u32 = 4;
 
 /// Versions, device and threads of a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -112,17 +112,13 @@ pub enum Standing {
 /// Reads the record of a finished run.
 ///
 /// # Errors
-/// [`FitError::Setting`] if there is none, or its version differs.
+/// [`FitError::NoSuchRun`] if there is none, [`FitError::UnreadableRecord`] if its version differs.
 pub fn read(run: &Path) -> Result<RunRecord> {
     let path = run.join(FILE);
     if !path.exists() {
-        let what = format!("no finished run is here (it would have a {FILE}): {}", run.display());
-        return Err(FitError::Setting(what));
+        return Err(FitError::NoSuchRun { path: run.to_owned() });
     }
-    json::read(&path).map_err(|_| {
-        let what = "the run's record is damaged, or of another version of pdl-fit; --force trains anew";
-        FitError::Setting(format!("{what}: {}", path.display()))
-    })
+    json::read(&path).map_err(|_| FitError::UnreadableRecord { record: Record::Run, path })
 }
 
 /// Checks the folder `run` for a finished run.
@@ -134,15 +130,13 @@ pub fn standing(run: &Path, settings: &Settings, manifest_blake3: &str) -> Resul
     if !path.exists() {
         return Ok(Standing::Free);
     }
-    let record = read(run).map_err(|error| FitError::Occupied(error.to_string()))?;
-    let help = "choose another --name, or --force to train anew";
+    let occupied = |difference| FitError::Occupied { record: Record::Run, difference, path: run.to_owned() };
+    let record = read(run).map_err(|_| occupied(Difference::Unreadable))?;
     if record.settings != *settings {
-        let what = format!("a run of that name with other settings exists; {help}: {}", run.display());
-        return Err(FitError::Occupied(what));
+        return Err(occupied(Difference::Settings));
     }
     if record.manifest_blake3 != manifest_blake3 {
-        let what = format!("a run of that name from another manifest exists; {help}: {}", run.display());
-        return Err(FitError::Occupied(what));
+        return Err(occupied(Difference::Manifest));
     }
     Ok(Standing::Same(Box::new(record)))
 }

@@ -93,8 +93,7 @@ impl<'a> Runs<'a> {
     /// # Errors
     /// As [`training::train`].
     pub fn speeds(&mut self, settings: &[Settings]) -> Result<(Vec<Speed>, Programs)> {
-        let first =
-            settings.first().ok_or_else(|| FitError::Setting("there is nothing to time".to_owned()))?;
+        let first = settings.first().ok_or(FitError::NoCandidates)?;
         let (speeds, programs) = training::speeds(&self.request(None, first), settings)?;
         speeds.iter().for_each(|speed| self.notify(&RunEvent::Timed(speed)));
         Ok((speeds, programs))
@@ -153,7 +152,7 @@ impl<'a> Runs<'a> {
         let mut trained = training::train(&request, &mut |_| {});
         // The folder of runs belongs to this runner: runs of other settings or versions are
         // replaced.
-        if matches!(trained, Err(FitError::Occupied(_))) {
+        if matches!(trained, Err(FitError::Occupied { .. })) {
             request.force = true;
             trained = training::train(&request, &mut |_| {});
         }

@@ -20,11 +20,11 @@ use pdl_store::{hash, json};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use search::{Candidate, Search, Sides};
+pub use search::{Candidate, OWN, Search, Sides};
 
 use crate::data::dataset::Dataset;
 use crate::data::subset::Subset;
-use crate::error::{FitError, Result};
+use crate::error::{Difference, FitError, Record, Result};
 use crate::experiment::run_record::{Programs, Reference};
 use crate::experiment::runner::{RunEvent, Runs};
 use crate::plan::run_plan::Speed;
@@ -40,7 +40,7 @@ pub const TRIALS_FILE: &str = "trials.parquet";
 /// Minimum steps of a trial, whatever the budget.
 const LEAST_STEPS: u64 = 20;
 /// Version of the file format.
-const SCHEMA_VERSION: u32 = 2;
+const SCHEMA_VERSION: u32 = 3;
 /// Settings that a run takes from a tuning: network, patches and optimiser. Curriculum, length and
 /// machine remain the run's own.
 const TAKEN: [&str; 21] = [
@@ -58,8 +58,8 @@ const TAKEN: [&str; 21] = [
     "augment",
     "mirror",
     "optimiser",
-    "rate",
-    "rate_curve",
+    "lr",
+    "lr_schedule",
     "warm_up",
     "momentum",
     "weight_decay",
@@ -131,7 +131,7 @@ pub struct Trial {
     pub rung: u32,
     /// Number of the candidate, from 1.
     pub candidate: u32,
-    /// Highest learning rate.
+    /// Peak learning rate.
     pub rate: f64,
     /// Channels of the network's finest level.
     pub width: i64,
@@ -187,8 +187,8 @@ pub struct TuneRequest {
 /// Runs all trials that are missing; returns the tuning and all trials.
 ///
 /// # Errors
-/// As [`training::train`]; [`FitError::Setting`] if the folder contains another tuning, or every
-/// trial of a rung diverges.
+/// As [`training::train`]; [`FitError::Occupied`] if the folder contains another tuning,
+/// [`FitError::AllDiverged`] if every trial of a rung diverges.
 pub fn tune(request: &TuneRequest, watch: &mut dyn FnMut(&RunEvent<'_>)) -> Result<(Tuning, Vec<Trial>)> {
     let clock = Instant::now();
     let folder = request.out.join(FOLDER);
@@ -234,20 +234,16 @@ fn existing(request: &TuneRequest, settings: &Settings, folder: &Path) -> Result
     let tuning = read(&path)?;
     let manifest = Dataset::open(&request.out)?.manifest.info.hashes.manifest;
     let same = tuning.search == request.search && tuning.settings == *settings;
-    let differs = match (same, tuning.manifest_blake3 == manifest) {
+    let difference = match (same, tuning.manifest_blake3 == manifest) {
         (true, true) => return Ok(Some(tuning)),
-        (false, _) => "of other settings",
-        (true, false) => "from another manifest",
+        (false, _) => Difference::Settings,
+        (true, false) => Difference::Manifest,
     };
-    Err(FitError::Setting(format!("a tuning {differs} is here; --force tunes anew: {}", path.display())))
+    Err(FitError::Occupied { record: Record::Tuning, difference, path })
 }
 
 fn read(path: &Path) -> Result<Tuning> {
-    json::read(path).map_err(|_| {
-        let what =
-            "the tuning is damaged, or of another version of pdl-fit; `pdl-fit tune --force` makes it anew";
-        FitError::Setting(format!("{what}: {}", path.display()))
-    })
+    json::read(path).map_err(|_| FitError::UnreadableRecord { record: Record::Tuning, path: path.to_owned() })
 }
 
 /// Draws the candidates and times their steps and evaluations; the result is saved before the first
@@ -350,7 +346,7 @@ impl Trials<'_> {
             let candidate = self.tuning.candidates[number - 1].candidate.clone();
             Some(Winner { number, candidate, dice_mean: row.dice_mean? })
         })
-        .ok_or_else(|| FitError::Setting("every trial went astray: try lower --rates".to_owned()))
+        .ok_or(FitError::AllDiverged)
     }
 
     /// Candidates of a rung's best trials, in ascending order; the earlier one in a tie.
@@ -374,7 +370,7 @@ impl Trials<'_> {
         Ok(Trial {
             rung: rung as u32 + 1,
             candidate: candidate as u32 + 1,
-            rate: values.rate,
+            rate: values.lr,
             width: values.width,
             depth: values.depth as u32,
             patch: values.patch.iter().map(|&side| side as u32).collect(),
@@ -392,20 +388,20 @@ impl Trials<'_> {
 /// record.
 ///
 /// # Errors
-/// [`FitError::Setting`] if there is no finished tuning of this manifest.
+/// [`FitError::NoTuning`], [`FitError::UnfinishedTuning`] or [`FitError::OtherManifest`] if there is
+/// no finished tuning of this manifest.
 pub fn tuned(out: &Path, settings: &Settings, given: impl Fn(&str) -> bool) -> Result<(Settings, Reference)> {
     let file = format!("{FOLDER}/{FILE}");
     let path = out.join(&file);
-    let wrong = |what: &str| Err(FitError::Setting(format!("{what}: {}", path.display())));
     if !path.exists() {
-        return wrong("there is no tuning here: run `pdl-fit tune` first");
+        return Err(FitError::NoTuning { path: out.to_owned() });
     }
     let tuning = read(&path)?;
     let Some(winner) = &tuning.winner else {
-        return wrong("the tuning has not come to its end: the same `pdl-fit tune` goes on from there");
+        return Err(FitError::UnfinishedTuning { path });
     };
     if tuning.manifest_blake3 != Dataset::open(out)?.manifest.info.hashes.manifest {
-        return wrong("the tuning is from another manifest: `pdl-fit tune --force` makes it anew");
+        return Err(FitError::OtherManifest { record: Record::Tuning, path });
     }
     let found = winner.candidate.applied(&tuning.settings).values()?;
     let taken = found.iter().filter(|(name, _)| TAKEN.contains(&name.as_str()) && !given(name));
@@ -451,14 +447,23 @@ mod tests {
             let Line { search, settings } = line(flags);
             search.check(&settings).unwrap_err().to_string()
         };
-        assert!(refusal("--steps 10").contains("--steps is not for a tuning"));
-        assert!(refusal("--schedule random").contains("--schedule is not for a tuning"));
-        assert!(refusal("--grow-share 0.5").contains("--grow-share is not for a tuning"));
+        assert!(refusal("--steps 10").contains("steps is not for a tuning"));
+        assert!(refusal("--schedule random").contains("schedule is not for a tuning"));
+        assert!(refusal("--grow-share 0.5").contains("grow_share is not for a tuning"));
         for flags in ["--budget 0", "--candidates 1", "--one-of 1"] {
             assert!(refusal(flags).contains("must be"), "{flags}");
         }
-        let Line { search, settings } = line("--rate 0.01 --dims 3 --coarse-share 0.5");
+        let Line { search, settings } = line("--lr 0.01 --dims 3 --coarse-share 0.5");
         assert!(search.check(&settings).is_ok());
+    }
+
+    /// As a tuning of an earlier version stands in its file.
+    #[test]
+    fn a_candidate_with_the_old_name_of_the_learning_rate_is_read() {
+        let old = serde_json::json!({
+            "rate": 0.5, "width": 4, "depth": 2, "patch": [8, 8], "batch": 2, "speed": { "parts": [] }
+        });
+        assert_eq!(serde_json::from_value::<Timed>(old).unwrap().candidate.lr, 0.5);
     }
 
     #[test]

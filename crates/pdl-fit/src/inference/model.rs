@@ -37,8 +37,8 @@ impl Model {
         let record = run_record::read(run)?;
         let path = run.join(run_record::WEIGHTS_FILE);
         if hash::of_file(&path)? != record.results.weights_blake3 {
-            let what = "the weights are not those of the run's record: train it anew with --force";
-            return Err(FitError::Setting(format!("{what}: {}", path.display())));
+            let problem = "the weights are not those of the run's record; train the run again".to_owned();
+            return Err(FitError::InvalidFile { problem, path });
         }
         let settings = crate::plan::settings::Settings { device, threads, ..record.settings.clone() };
         training::prepare_libtorch(&settings)?;
@@ -64,7 +64,7 @@ impl Model {
     /// Predicted label map on the original grid `stored` of the prepared image in `case`.
     ///
     /// # Errors
-    /// [`FitError::Torch`] if libtorch fails; [`FitError::Folder`] if the case is not part of the
+    /// [`FitError::Torch`] if libtorch fails; [`FitError::OffGrid`] if the case is not part of the
     /// grid.
     pub fn label_map(&self, case: &Case, stored: Grid) -> Result<LabelMap> {
         self.to_labels(&self.predictor().channels(case, &stored.to_ras())?, stored)
@@ -74,11 +74,10 @@ impl Model {
     /// `stored`.
     ///
     /// # Errors
-    /// [`FitError::Folder`] if the number of voxels differs.
+    /// [`FitError::Volume`] if the number of voxels differs.
     pub fn to_labels(&self, channels: &[u8], stored: Grid) -> Result<LabelMap> {
         let values: Vec<u16> = [0].into_iter().chain(self.channels.labels().iter().copied()).collect();
         let voxels = channels.iter().map(|&channel| values[usize::from(channel)]).collect();
-        let map = Volume::new(stored.to_ras(), voxels).and_then(|map| map.stored_as(stored));
-        map.map_err(|error| FitError::Folder(error.to_string()))
+        Ok(Volume::new(stored.to_ras(), voxels)?.stored_as(stored)?)
     }
 }

@@ -67,20 +67,18 @@ pub struct Prediction {
 /// folder of its files. Files below `out` are ignored. Headers are read within the memory limit.
 ///
 /// # Errors
-/// [`FitError::Setting`] if a path contains no image, or two images would have the same name.
+/// [`FitError::NoImages`] if a path contains no image, [`FitError::DuplicateImage`] if two images
+/// would have the same name.
 pub fn find(places: &[PathBuf], out: &Path, limit: &MemoryLimit) -> Result<Vec<Input>> {
     let mut inputs: BTreeMap<String, Input> = BTreeMap::new();
     for place in places {
         let found = if place.is_dir() { below(place, out, limit)? } else { vec![of_file(place)] };
         if found.is_empty() {
-            let what = "neither a volume nor a DICOM series is in this folder or below it";
-            return Err(FitError::Setting(format!("{what}: {}", place.display())));
+            return Err(FitError::NoImages { path: place.clone() });
         }
         for input in found {
             if let Some(other) = inputs.insert(input.name.clone(), input) {
-                let what = "two images have this name, and would have the same label map: predict them one after \
-                            the other, each with its own --out";
-                return Err(FitError::Setting(format!("{what}: {}", other.name)));
+                return Err(FitError::DuplicateImage { name: other.name });
             }
         }
     }
@@ -119,7 +117,7 @@ fn series(folder: &Path, files: &[PathBuf], limit: &MemoryLimit) -> Result<Vec<I
     let mut named: BTreeMap<String, Vec<Series>> = BTreeMap::new();
     let scan = pdl_dicom::scan_within(files, limit, &|| {}).map_err(|error| {
         StoreError::machine("a DICOM file", None, &error)
-            .map_or_else(|| FitError::Setting(error.reason()), FitError::from)
+            .map_or_else(|| FitError::Dicom(error), FitError::from)
     })?;
     for series in scan.series {
         let own = series.files.first().and_then(|file| file.parent()).filter(|own| *own != folder);

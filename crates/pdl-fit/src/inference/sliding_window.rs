@@ -60,14 +60,11 @@ impl Predictor<'_> {
     /// covers all or a box; background outside.
     ///
     /// # Errors
-    /// [`FitError::Torch`] if libtorch fails; [`FitError::Folder`] if the case is not part of the
+    /// [`FitError::Torch`] if libtorch fails; [`FitError::OffGrid`] if the case is not part of the
     /// grid.
     pub fn channels(&self, case: &Case, whole: &Grid) -> Result<Vec<u8>> {
-        let part = VoxelBox::filled_by(whole, &case.grid).ok_or_else(|| {
-            let what =
-                "the prepared image does not lie on the voxels of the stored one: run `pdl curate` again";
-            FitError::Folder(format!("case {}: {what}", case.case_id))
-        })?;
+        let part = VoxelBox::filled_by(whole, &case.grid)
+            .ok_or_else(|| FitError::OffGrid { case_id: case.case_id.clone() })?;
         let [x, y, z] = part.shape;
         Ok(part.put_back(self.in_box(case, [z, y, x])?, whole.shape, 0))
     }

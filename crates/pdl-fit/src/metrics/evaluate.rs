@@ -13,7 +13,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::data::dataset::{Dataset, EvalCase};
-use crate::error::{FitError, Result};
+use crate::error::{FitError, Record, Result};
 use crate::inference::model::Model;
 use crate::metrics::dice::{self, mean};
 use crate::metrics::surface;
@@ -117,14 +117,11 @@ pub fn evaluate(
 ) -> Result<Evaluation> {
     let folder = Dataset::open(out)?;
     if folder.manifest.info.hashes.manifest != model.record.manifest_blake3 {
-        return Err(FitError::Setting(format!(
-            "the manifest is not the one that this run was trained on, so its splits may differ: train anew: {}",
-            out.display()
-        )));
+        return Err(FitError::OtherManifest { record: Record::Run, path: out.to_owned() });
     }
     let cases = folder.held_out(out, split, false)?;
     if cases.is_empty() {
-        return Err(FitError::Setting(format!("no case is in the {split} split: {}", out.display())));
+        return Err(FitError::NoData { split, path: out.to_owned() });
     }
     let predictions = run.join("predictions").join(split.to_string());
     std::fs::create_dir_all(&predictions)

@@ -27,7 +27,7 @@ pub enum Curve {
 }
 
 impl Curve {
-    /// Multiple of the highest learning rate at `t` from 0 to 1.
+    /// Multiple of the peak learning rate at `t` from 0 to 1.
     fn at(self, t: f64) -> f64 {
         let cosine = |t: f64| 0.5 * (1.0 + (std::f64::consts::PI * t).cos());
         match self {
@@ -46,7 +46,7 @@ impl Curve {
 /// Learning rates of all steps of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Rates {
-    /// Highest learning rate.
+    /// Peak learning rate.
     pub highest: f64,
     /// Schedule between restarts.
     pub curve: Curve,

@@ -29,8 +29,8 @@ pub enum Method {
 }
 
 impl Method {
-    /// Default of the highest learning rate.
-    pub fn default_rate(self) -> f64 {
+    /// Default peak learning rate.
+    pub fn default_lr(self) -> f64 {
         match self {
             Self::Adamw => 0.003,
             Self::Sgd => 0.01,

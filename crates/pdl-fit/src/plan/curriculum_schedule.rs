@@ -97,7 +97,7 @@ impl Schedule {
     /// patch specification throughout.
     ///
     /// # Errors
-    /// [`FitError::Folder`] if the table is empty, does not start at epoch 0 with at least one
+    /// [`FitError::InvalidStages`] if the table is empty, does not start at epoch 0 with at least one
     /// case, decreases, or does not end with all cases.
     pub fn new(
         joining: CaseOrder,
@@ -328,10 +328,7 @@ impl Steps<'_> {
 }
 
 fn check(table: &[(u32, usize)], cases: usize) -> Result<()> {
-    let wrong = |problem: String| {
-        let help = "make the manifest anew with `pdl rank`, or give --start, --add and --every";
-        Err(FitError::Folder(format!("the stage table cannot be followed: {problem}; {help}")))
-    };
+    let wrong = |problem: String| Err(FitError::InvalidStages { problem });
     let (Some(first), Some(last)) = (table.first(), table.last()) else {
         return wrong("it is empty".into());
     };
@@ -584,7 +581,7 @@ mod tests {
             [&[], &[(1, 3)], &[(0, 0), (1, 3)], &[(0, 2), (10, 1), (20, 3)], &[(0, 2), (0, 3)], &[(0, 2)]];
         for table in wrong {
             let refused = Schedule::new(CaseOrder::Ranked, 3, table, 1, SPEC, 1);
-            assert!(matches!(refused, Err(FitError::Folder(_))), "{table:?}");
+            assert!(matches!(refused, Err(FitError::InvalidStages { .. })), "{table:?}");
         }
     }
 }

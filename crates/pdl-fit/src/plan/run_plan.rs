@@ -130,8 +130,8 @@ impl Settings {
     /// timed, the default length is used.
     ///
     /// # Errors
-    /// [`FitError::Setting`] if a setting is invalid, [`FitError::Folder`] if the stages of the
-    /// manifest are.
+    /// [`FitError::InvalidOption`] if a setting is invalid, [`FitError::InvalidStages`] if the stages of
+    /// the manifest are.
     pub fn plan(&self, cohort: &Cohort<'_>, speed: Option<&Speed>) -> Result<RunPlan> {
         self.check()?;
         let cases = cohort.shapes.len();
@@ -143,9 +143,8 @@ impl Settings {
         let joining =
             if self.schedule == ScheduleKind::Random { CaseOrder::Random } else { CaseOrder::Ranked };
         if let Some(start) = self.batch_start.filter(|&start| start > batch) {
-            let problem =
-                format!("--batch-start is {start}, and a step ends with {batch} samples: see --batch");
-            return Err(FitError::Setting(problem));
+            let problem = format!("must be at most batch, which is {batch}; found {start}");
+            return Err(FitError::option("batch_start", problem));
         }
         let parts = self.parts(&network, patch, batch);
         let full = PatchSpec { patch, pool: [1; 3], batch };
@@ -248,8 +247,8 @@ impl Settings {
 
     fn rates(&self, schedule: &Schedule, steps: u64) -> Rates {
         let firsts = schedule.stages.iter().map(|stage| stage.first_step).filter(|&first| first < steps);
-        let restarts = if self.restart_rate { firsts.collect() } else { vec![0] };
-        Rates { highest: self.highest_rate(), curve: self.rate_curve, warm_up: self.warm_up, restarts, steps }
+        let restarts = if self.restart_lr { firsts.collect() } else { vec![0] };
+        Rates { highest: self.peak_lr(), curve: self.lr_schedule, warm_up: self.warm_up, restarts, steps }
     }
 
     /// Pooling factors (z, y, x) of coarse patches. An axis on which the coarsest level of the
@@ -292,8 +291,8 @@ impl Settings {
                 (2, &[y, x]) => [1, y, x],
                 (3, &[z, y, x]) => [z, y, x],
                 _ => {
-                    let problem = "--patch takes Y,X with --dims 2 and Z,Y,X with --dims 3";
-                    return Err(FitError::Setting(problem.into()));
+                    let problem = "must be Y,X in 2 dimensions and Z,Y,X in 3";
+                    return Err(FitError::option("patch", problem));
                 }
             },
             None => median_shape(cohort.shapes),
@@ -312,9 +311,8 @@ impl Settings {
             let fits = |axis: usize| size[axis] > 0 && size[axis].is_multiple_of(1 << halvings[axis]);
             if !axes.clone().all(fits) {
                 let strides: Vec<usize> = axes.map(|axis| 1 << halvings[axis]).collect();
-                return Err(FitError::Setting(format!(
-                    "the sides of --patch must be multiples of {strides:?} for {depth} levels"
-                )));
+                let problem = format!("must have sides that are multiples of {strides:?} for {depth} levels");
+                return Err(FitError::option("patch", problem));
             }
             return Ok((size, network));
         }
@@ -343,10 +341,11 @@ impl Settings {
             let shorter = (patch[longest] / 2).next_multiple_of(stride);
             if self.patch.is_some() || shorter < COARSEST_SIDE * stride || shorter >= patch[longest] {
                 let needed = bytesize::ByteSize(bytes(patch, least));
-                return Err(FitError::Setting(format!(
-                    "a step of {least} samples of {patch:?} voxels (z, y, x) takes about {needed}: give more \
-                     --memory, or a smaller --patch, --batch or --width"
-                )));
+                let problem = format!(
+                    "is too small: a step of {least} patches of {patch:?} voxels (z, y, x) needs about {needed}; \
+                     raise it, or lower patch, batch or width"
+                );
+                return Err(FitError::option("memory", problem));
             }
             patch[longest] = shorter;
         }

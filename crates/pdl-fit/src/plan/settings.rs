@@ -4,7 +4,7 @@ use bytesize::ByteSize;
 use clap::{Args, Command, FromArgMatches, ValueEnum};
 use pdl_curriculum::pacing::{Pacing, Share};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
 use crate::error::{FitError, Result};
@@ -119,11 +119,11 @@ pub struct Settings {
     pub deep_supervision: bool,
     /// Patch size in voxels: Y,X for planes or Z,Y,X for volumes [default: the median image size,
     /// at most 128 per side for planes and 64 for volumes, less if memory requires].
-    #[arg(long, value_name = "SIDES", value_delimiter = ',', help_heading = "Samples")]
+    #[arg(long, value_name = "SIDES", value_delimiter = ',', help_heading = "Patches")]
     pub patch: Option<Vec<usize>>,
     /// Patches per step (batch size) [default: about 65,000 voxels per step, fewer if memory
     /// requires].
-    #[arg(long, value_name = "SAMPLES", help_heading = "Samples")]
+    #[arg(long, value_name = "SAMPLES", help_heading = "Patches")]
     pub batch: Option<usize>,
     /// Batch size of the first steps; it doubles at equal intervals until it reaches the full batch
     /// size.
@@ -135,21 +135,21 @@ pub struct Settings {
     pub batch_share: f64,
     /// Estimated memory that the activations of one step may use; the patch and batch size are
     /// planned to fit.
-    #[arg(long, value_name = "SIZE", default_value = "2GiB", value_parser = parse_memory, help_heading = "Samples")]
+    #[arg(long, value_name = "SIZE", default_value = "2GiB", value_parser = parse_memory, help_heading = "Patches")]
     pub memory: u64,
     /// Cases from which the patches of a step are drawn; fewer if the step has fewer patches. An
     /// epoch draws equally many patches, within one, from every active case.
-    #[arg(long, value_name = "CASES", default_value_t = 4, help_heading = "Samples")]
+    #[arg(long, value_name = "CASES", default_value_t = 4, help_heading = "Patches")]
     pub cases_per_step: usize,
     /// Fraction of patches that are placed on a label (foreground oversampling).
-    #[arg(long, value_name = "SHARE", default_value_t = 1.0 / 3.0, help_heading = "Samples")]
+    #[arg(long, value_name = "SHARE", default_value_t = 1.0 / 3.0, help_heading = "Patches")]
     pub foreground: f64,
     /// Augmentation of training patches.
-    #[arg(long, value_enum, default_value_t = Augment::None, help_heading = "Samples")]
+    #[arg(long, value_enum, default_value_t = Augment::None, help_heading = "Patches")]
     pub augment: Augment,
     /// Axes of mirror augmentation: z, y, x, several separated by commas, or none [default: all
     /// axes, x only if no label has a laterality].
-    #[arg(long, value_name = "AXES", value_parser = parse_axes, help_heading = "Samples")]
+    #[arg(long, value_name = "AXES", value_parser = parse_axes, help_heading = "Patches")]
     pub mirror: Option<Axes>,
     /// Length of the run in steps [default: the largest of 400, 60 epochs over all training cases,
     /// and 1.5 times the steps until all cases are active].
@@ -173,33 +173,36 @@ pub struct Settings {
     #[arg(long, value_name = "DICE", help_heading = "Length and evaluation")]
     pub until_dice: Option<f64>,
     /// Optimisation method; it determines the default learning rate and weight decay.
-    #[arg(long, value_enum, default_value_t = Method::Adamw, help_heading = "Learning rate and weights")]
+    #[arg(long, value_enum, default_value_t = Method::Adamw, help_heading = "Optimisation")]
     pub optimiser: Method,
-    /// Highest learning rate [default: 0.003 for adamw, 0.01 for sgd].
-    #[arg(long, value_name = "RATE", help_heading = "Learning rate and weights")]
-    pub rate: Option<f64>,
-    /// Learning-rate schedule.
-    #[arg(long, value_enum, default_value_t = Curve::Poly, help_heading = "Learning rate and weights")]
-    pub rate_curve: Curve,
+    /// Peak learning rate [default: 0.003 for adamw, 0.01 for sgd].
+    #[arg(long, value_name = "LR", help_heading = "Optimisation")]
+    #[serde(alias = "rate")]
+    pub lr: Option<f64>,
+    /// Learning-rate schedule: the factor of the peak at each step of the run.
+    #[arg(long, value_enum, default_value_t = Curve::Poly, help_heading = "Optimisation")]
+    #[serde(alias = "rate_curve")]
+    pub lr_schedule: Curve,
     /// Warm-up: steps over which the learning rate rises linearly from near 0.
-    #[arg(long, value_name = "STEPS", default_value_t = 0, help_heading = "Learning rate and weights")]
+    #[arg(long, value_name = "STEPS", default_value_t = 0, help_heading = "Optimisation")]
     pub warm_up: u64,
     /// Restart the learning-rate schedule whenever cases are added.
-    #[arg(long, help_heading = "Learning rate and weights")]
-    pub restart_rate: bool,
+    #[arg(long, help_heading = "Optimisation")]
+    #[serde(alias = "restart_rate")]
+    pub restart_lr: bool,
     /// Nesterov momentum of sgd.
-    #[arg(long, default_value_t = 0.99, help_heading = "Learning rate and weights")]
+    #[arg(long, default_value_t = 0.99, help_heading = "Optimisation")]
     pub momentum: f64,
     /// Weight decay of kernels; biases and normalisation layers have none [default: 0.01 for adamw,
     /// 0.00003 for sgd].
-    #[arg(long, value_name = "DECAY", help_heading = "Learning rate and weights")]
+    #[arg(long, value_name = "DECAY", help_heading = "Optimisation")]
     pub weight_decay: Option<f64>,
     /// Maximum gradient norm; larger gradients are scaled down to it.
-    #[arg(long, value_name = "NORM", default_value_t = 12.0, help_heading = "Learning rate and weights")]
+    #[arg(long, value_name = "NORM", default_value_t = 12.0, help_heading = "Optimisation")]
     pub clip: f64,
     /// Decay of the exponential moving average (EMA) of the weights. The EMA is evaluated and
     /// saved; 0 disables it.
-    #[arg(long, value_name = "SHARE", default_value_t = 0.99, help_heading = "Learning rate and weights")]
+    #[arg(long, value_name = "SHARE", default_value_t = 0.99, help_heading = "Optimisation")]
     pub ema: f64,
     /// Seed of all random numbers. Runs with one seed on one machine give identical results.
     #[arg(long, value_name = "N", default_value_t = 1, help_heading = "Machine")]
@@ -217,6 +220,22 @@ pub struct Settings {
 
 /// Values of settings by their names in `run.json`.
 pub type Values = Map<String, Value>;
+
+/// Renamed settings: the old name and the present one. Records and checkpoints are read with
+/// either; a protocol with an old name is refused.
+pub(crate) const RENAMED: [(&str, &str); 3] =
+    [("rate", "lr"), ("rate_curve", "lr_schedule"), ("restart_rate", "restart_lr")];
+
+/// Deserialises settings under their present names.
+pub(crate) fn renamed_values<'de, D: Deserializer<'de>>(source: D) -> std::result::Result<Values, D::Error> {
+    let mut values = Values::deserialize(source)?;
+    for (old, new) in RENAMED {
+        if let Some(value) = values.remove(old) {
+            values.insert(new.to_owned(), value);
+        }
+    }
+    Ok(values)
+}
 
 /// Augmentation of training patches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ValueEnum)]
@@ -277,38 +296,36 @@ impl Settings {
     /// The settings of a command line without flags.
     ///
     /// # Errors
-    /// [`FitError::Setting`] if the flags' own defaults do not parse.
+    /// [`FitError::DefaultSettings`] if the flags' own defaults do not parse.
     pub fn defaults() -> Result<Self> {
         let matches = Self::augment_args(Command::new("pdl-fit")).try_get_matches_from(["pdl-fit"]);
         let settings = matches.and_then(|matches| Self::from_arg_matches(&matches));
-        settings.map_err(|error| FitError::Setting(error.to_string()))
+        settings.map_err(FitError::DefaultSettings)
     }
 
     /// All settings by name.
     ///
     /// # Errors
-    /// [`FitError::Setting`] if a value has no JSON form, such as a learning rate of NaN.
+    /// [`FitError::InvalidSettings`] if a value has no JSON form, such as a learning rate of NaN.
     pub fn values(&self) -> Result<Values> {
-        match serde_json::to_value(self) {
-            Ok(Value::Object(values)) => Ok(values),
-            Ok(_) => Err(FitError::Setting("there are no settings".to_owned())),
-            Err(error) => Err(FitError::Setting(error.to_string())),
-        }
+        let values = serde_json::to_value(self).and_then(serde_json::from_value);
+        values.map_err(FitError::InvalidSettings)
     }
 
     /// A copy with the values of `changes`.
     ///
     /// # Errors
-    /// [`FitError::Setting`] if a name is unknown or a value has the wrong type.
+    /// [`FitError::UnknownSetting`] if a name is unknown, [`FitError::InvalidSettings`] if a value has
+    /// the wrong type.
     pub fn changed<'a>(&self, changes: impl IntoIterator<Item = (&'a String, &'a Value)>) -> Result<Self> {
         let mut values = self.values()?;
         for (name, value) in changes {
             match values.get_mut(name) {
                 Some(place) => *place = value.clone(),
-                None => return Err(FitError::Setting(format!("there is no setting {name}"))),
+                None => return Err(FitError::UnknownSetting { name: name.clone() }),
             }
         }
-        serde_json::from_value(Value::Object(values)).map_err(|error| FitError::Setting(error.to_string()))
+        serde_json::from_value(Value::Object(values)).map_err(FitError::InvalidSettings)
     }
 
     /// The optimiser's configuration; an unset weight decay is the default of the method.
@@ -318,70 +335,90 @@ impl Settings {
         OptimiserConfig { method, momentum, weight_decay, clip }
     }
 
-    /// The learning rate before schedule and warm-up; unset, it is the default of the optimiser.
-    pub fn highest_rate(&self) -> f64 {
-        self.rate.unwrap_or_else(|| self.optimiser.default_rate())
+    /// Peak learning rate, before schedule and warm-up; unset, it is the default of the optimiser.
+    pub fn peak_lr(&self) -> f64 {
+        self.lr.unwrap_or_else(|| self.optimiser.default_lr())
     }
 
     /// Whether any setting replaces the stages of the manifest.
     pub fn overrides_stages(&self) -> bool {
-        let Self { pacing, start, add, every, pacing_epochs, full_at, power, grow_share, .. } = self;
-        let counts = [every, pacing_epochs].into_iter().any(Option::is_some);
-        let figures = [full_at, power, grow_share].into_iter().any(Option::is_some);
-        counts || figures || start.is_some() || add.is_some() || pacing.is_some()
+        self.stage_option().is_some()
+    }
+
+    /// The first option that is given and overrides the manifest's stages.
+    fn stage_option(&self) -> Option<&'static str> {
+        let options = [
+            ("pacing", self.pacing.is_some()),
+            ("start", self.start.is_some()),
+            ("add", self.add.is_some()),
+            ("every", self.every.is_some()),
+            ("pacing_epochs", self.pacing_epochs.is_some()),
+            ("full_at", self.full_at.is_some()),
+            ("power", self.power.is_some()),
+            ("grow_share", self.grow_share.is_some()),
+        ];
+        options.into_iter().find(|(_, given)| *given).map(|(name, _)| name)
     }
 
     /// Validates everything that does not depend on the cohort.
     ///
     /// # Errors
-    /// [`FitError::Setting`] if a value is out of range or contradicts another.
+    /// [`FitError::InvalidOption`] if a value is out of range or contradicts another.
     pub(crate) fn check(&self) -> Result<()> {
-        let wrong = |problem: &str| Err(FitError::Setting(problem.to_owned()));
-        let zero = [
-            self.batch == Some(0),
-            self.batch_start == Some(0),
-            self.cases_per_step == 0,
-            self.threads == Some(0),
+        let share = |share: f64| (0.0..=1.0).contains(&share);
+        let share_above_0 = |share: Option<f64>| share.is_none_or(|share| share > 0.0 && share <= 1.0);
+        let at_least_1 = [
+            ("batch", self.batch != Some(0)),
+            ("batch_start", self.batch_start != Some(0)),
+            ("cases_per_step", self.cases_per_step != 0),
+            ("steps", self.steps != Some(0)),
+            ("samples", self.samples != Some(0)),
+            ("epochs", self.epochs != Some(0)),
+            ("eval_every", self.eval_every != Some(0)),
+            ("threads", self.threads != Some(0)),
+            ("workers", self.workers != 0),
         ];
-        let no_steps = [self.steps == Some(0), self.samples == Some(0), self.epochs == Some(0)];
-        if zero.iter().chain(&no_steps).any(|&is| is) || self.eval_every == Some(0) || self.workers == 0 {
-            return wrong(
-                "--batch, --batch-start, --cases-per-step, --steps, --samples, --epochs, --eval-every, --threads and --workers \
-                 must be at least 1",
-            );
+        require(&at_least_1, "must be at least 1")?;
+        let above_0 = [
+            ("seconds", self.seconds.is_none_or(|seconds| seconds > 0.0 && seconds.is_finite())),
+            ("lr", self.peak_lr() > 0.0),
+            ("clip", self.clip > 0.0),
+            ("power", self.power.is_none_or(|power| power > 0.0)),
+        ];
+        require(&above_0, "must be above 0")?;
+        require(&[("weight_decay", self.optimiser_config().weight_decay >= 0.0)], "must be at least 0")?;
+        let below_1 =
+            [("ema", (0.0..1.0).contains(&self.ema)), ("momentum", (0.0..1.0).contains(&self.momentum))];
+        require(&below_1, "must be at least 0 and below 1")?;
+        let shares = [
+            ("coarse_share", share(self.coarse_share)),
+            ("patch_share", share(self.patch_share)),
+            ("foreground", share(self.foreground)),
+        ];
+        require(&shares, "must be from 0 to 1")?;
+        let shares_above_0 = [
+            ("until_dice", share_above_0(self.until_dice)),
+            ("grow_share", share_above_0(self.grow_share)),
+            ("full_at", share_above_0(self.full_at)),
+            ("batch_share", share_above_0(Some(self.batch_share))),
+        ];
+        require(&shares_above_0, "must be above 0 and at most 1")?;
+        require(&[("rank_weight", (0.0..=20.0).contains(&self.rank_weight))], "must be from 0 to 20")?;
+        match self.stage_option() {
+            Some(name) if self.schedule == ScheduleKind::Conventional => Err(FitError::option(
+                name,
+                "needs schedule pdl or random: conventional training has no stages",
+            )),
+            _ => Ok(()),
         }
-        if self.seconds.is_some_and(|seconds| !(seconds > 0.0 && seconds.is_finite())) {
-            return wrong("--seconds must be above 0");
-        }
-        if self.until_dice.is_some_and(|dice| !(dice > 0.0 && dice <= 1.0)) {
-            return wrong("--until-dice must be above 0, at most 1");
-        }
-        if !(self.highest_rate() > 0.0 && self.clip > 0.0 && self.optimiser_config().weight_decay >= 0.0) {
-            return wrong("--rate and --clip must be above 0, --weight-decay at least 0");
-        }
-        if ![self.ema, self.momentum].iter().all(|share| (0.0..1.0).contains(share)) {
-            return wrong("--ema and --momentum must be at least 0 and below 1");
-        }
-        let shares = [self.coarse_share, self.patch_share, self.foreground];
-        if !shares.iter().all(|share| (0.0..=1.0).contains(share)) {
-            return wrong("--coarse-share, --patch-share and --foreground must be from 0 to 1");
-        }
-        let shares = [self.grow_share, self.full_at, Some(self.batch_share)];
-        if shares.into_iter().flatten().any(|share| !(share > 0.0 && share <= 1.0)) {
-            return wrong("--grow-share, --full-at and --batch-share must be above 0, at most 1");
-        }
-        if self.power.is_some_and(|power| power.is_nan() || power <= 0.0)
-            || !(0.0..=20.0).contains(&self.rank_weight)
-        {
-            return wrong("--power must be above 0, --rank-weight from 0 to 20");
-        }
-        if self.schedule == ScheduleKind::Conventional && self.overrides_stages() {
-            return wrong(
-                "--pacing, --start, --add, --every, --pacing-epochs, --full-at, --power and --grow-share go with \
-                 --schedule pdl or random: conventional training has no stages",
-            );
-        }
-        Ok(())
+    }
+}
+
+/// Refuses the first option for which its condition does not hold.
+fn require(conditions: &[(&'static str, bool)], problem: &str) -> Result<()> {
+    match conditions.iter().find(|(_, holds)| !holds) {
+        Some((name, _)) => Err(FitError::option(name, problem)),
+        None => Ok(()),
     }
 }
 
@@ -403,9 +440,9 @@ pub(crate) mod tests {
 
     #[test]
     fn choices_that_cannot_work_are_refused() {
-        for wrong in [
+        for line in [
             "--batch 0",
-            "--rate 0",
+            "--lr 0",
             "--schedule conventional --start 20%",
             "--schedule conventional --grow-share 0.5",
             "--eval-every 0",
@@ -419,7 +456,9 @@ pub(crate) mod tests {
             "--grow-share 0",
             "--workers 0",
         ] {
-            assert!(matches!(settings(wrong).check(), Err(FitError::Setting(_))), "{wrong}");
+            let refused = settings(line).check().unwrap_err();
+            let FitError::InvalidOption { name, .. } = refused else { panic!("{line}: {refused}") };
+            assert!(line.contains(&format!("--{}", name.replace('_', "-"))), "{line}: {name}");
         }
         assert!(settings("--start 20% --every 3").check().is_ok());
         let two = ["x", "--steps", "3", "--seconds", "4"];
@@ -431,12 +470,25 @@ pub(crate) mod tests {
     fn every_optimiser_has_its_own_defaults() {
         let defaults = |line: &str| {
             let OptimiserConfig { momentum, weight_decay, clip, .. } = settings(line).optimiser_config();
-            [settings(line).highest_rate(), momentum, weight_decay, clip]
+            [settings(line).peak_lr(), momentum, weight_decay, clip]
         };
         assert_eq!(defaults("--optimiser sgd"), [0.01, 0.99, 3e-5, 12.0]);
         assert_eq!(defaults("")[2], 0.01);
         assert_eq!(defaults("--optimiser sgd --weight-decay 0")[2], 0.0);
         assert!(settings("--weight-decay=-1").check().is_err());
+    }
+
+    /// Records and checkpoints of earlier versions have the old names.
+    #[test]
+    fn old_names_are_read_and_new_ones_written() {
+        let settings = settings("--lr 0.5 --lr-schedule cosine --restart-lr");
+        let mut values = settings.values().unwrap();
+        for (old, new) in RENAMED {
+            let value = values.remove(new).unwrap();
+            values.insert(old.to_owned(), value);
+        }
+        assert_eq!(serde_json::from_value::<Settings>(Value::Object(values.clone())).unwrap(), settings);
+        assert_eq!(renamed_values(Value::Object(values)).unwrap(), settings.values().unwrap());
     }
 
     #[test]

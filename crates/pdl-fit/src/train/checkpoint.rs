@@ -9,7 +9,7 @@ use pdl_store::StoreError;
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
-use crate::error::{FitError, Result};
+use crate::error::{FitError, Record, Result};
 use crate::plan::run_plan::RunPlan;
 use crate::plan::settings::Settings;
 use crate::train::history::HistoryRow;
@@ -104,7 +104,8 @@ fn cause(error: &tch::TchError) -> String {
 /// Reads the checkpoint of a run; `None` if it has none.
 ///
 /// # Errors
-/// [`FitError::Checkpoint`] if the file cannot be read.
+/// [`FitError::Checkpoint`] if the file cannot be read, [`FitError::UnreadableRecord`] if it is of
+/// another version.
 pub fn read(run: &Path) -> Result<Option<Checkpoint>> {
     let path = run.join(FILE);
     if !path.exists() {
@@ -117,7 +118,7 @@ pub fn read(run: &Path) -> Result<Option<Checkpoint>> {
     let mut bytes = vec![0_u8; json.numel()];
     json.f_copy_data(&mut bytes, json.numel())?;
     let state: State = serde_json::from_slice(&bytes)
-        .map_err(|e| failed(format!("it is of another version of pdl-fit ({e}); --force trains anew")))?;
+        .map_err(|_| FitError::UnreadableRecord { record: Record::Checkpoint, path: path.clone() })?;
     let history = match tensors.get(HISTORY) {
         Some(numbers) => rows(numbers, &state)?,
         None => Vec::new(),

@@ -196,7 +196,7 @@ impl<'a> Trainer<'a> {
         }
         let norm = self.optimiser.step(&self.weights, &gradient, self.plan.rates.at(step))?;
         if !norm.is_finite() {
-            return Err(FitError::Diverged { step, what: "length of the gradient", value: norm });
+            return Err(FitError::Diverged { step, what: "gradient norm", value: norm });
         }
         self.ema.update(&self.weights, step + 1)?;
         Ok(value)

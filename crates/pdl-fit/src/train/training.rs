@@ -9,7 +9,7 @@ use tch::{Cuda, Device};
 
 use crate::data::dataset::{Dataset, Loaded};
 use crate::data::subset::Subset;
-use crate::error::{FitError, Result};
+use crate::error::{Difference, FitError, Record, Result};
 use crate::experiment::run_record::{self, Programs, Reference, Results, RunRecord, Standing};
 use crate::model::unet::NetworkPlan;
 use crate::plan::curriculum_schedule::PatchSpec;
@@ -79,7 +79,8 @@ impl TrainRequest {
         let name = self.name.clone().unwrap_or_else(|| format!("{kind}-seed{}", self.settings.seed));
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
         if name.is_empty() || name.starts_with('.') || !name.chars().all(plain) {
-            return Err(FitError::Setting("--name may hold letters, digits, '-', '_' and '.' only".into()));
+            let problem = "must consist of letters, digits, '-', '_' and '.', and not begin with '.'";
+            return Err(FitError::option("name", problem));
         }
         let folder = self.out.join(&self.runs).join(&name);
         Ok((name, folder))
@@ -243,15 +244,12 @@ fn same_run(
     folder: &Path,
 ) -> Result<()> {
     let State { settings, manifest_blake3: manifest, .. } = &checkpoint.state;
-    let differs = match (*settings == request.settings, manifest == manifest_blake3) {
+    let difference = match (*settings == request.settings, manifest == manifest_blake3) {
         (true, true) => return Ok(()),
-        (false, _) => "with other settings",
-        (true, false) => "from another manifest",
+        (false, _) => Difference::Settings,
+        (true, false) => Difference::Manifest,
     };
-    Err(FitError::Occupied(format!(
-        "a run of that name {differs} was interrupted; choose another --name, or --force to train anew: {}",
-        folder.display()
-    )))
+    Err(FitError::Occupied { record: Record::Checkpoint, difference, path: folder.to_owned() })
 }
 
 /// Removes results of an earlier run from the folder; a run that resumes keeps checkpoint and
@@ -272,7 +270,7 @@ pub(crate) fn remove(path: &Path) -> Result<()> {
 
 fn results(trainer: &Trainer<'_>, weights_blake3: String) -> Result<Results> {
     let (last, progress) = (trainer.history().last(), trainer.progress());
-    let last = last.ok_or_else(|| FitError::Setting("a run needs at least one step".into()))?;
+    let last = last.ok_or_else(|| FitError::option("steps", "must be at least 1"))?;
     let number = |dice: f64| (!dice.is_nan()).then_some(dice);
     Ok(Results {
         steps: last.step,
@@ -290,15 +288,13 @@ fn results(trainer: &Trainer<'_>, weights_blake3: String) -> Result<Results> {
 /// The libtorch device of a choice.
 ///
 /// # Errors
-/// [`FitError::Setting`] if there is no such device.
+/// [`FitError::InvalidOption`] if there is no such device.
 pub fn device_of(choice: DeviceChoice) -> Result<Device> {
     match choice {
         DeviceChoice::Cpu => Ok(Device::Cpu),
         DeviceChoice::Auto => Ok(Device::cuda_if_available()),
         DeviceChoice::Cuda if Cuda::is_available() => Ok(Device::Cuda(0)),
-        DeviceChoice::Cuda => {
-            Err(FitError::Setting("this libtorch finds no CUDA device: use --device cpu".into()))
-        }
+        DeviceChoice::Cuda => Err(FitError::option("device", "is cuda, but libtorch finds no CUDA device")),
     }
 }
 

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::data::dataset::Dataset;
-use crate::error::{FitError, Result};
+use crate::error::{FitError, Record, Result};
 use crate::experiment::compare::protocol::{Arm, Choice, Protocol};
 use crate::experiment::run_record::Programs;
 use crate::experiment::runner::{Finished, RunEvent, Runs};
@@ -21,7 +21,7 @@ pub const FILE: &str = "tuned.json";
 /// Name of the file with the speed of steps in the same folder.
 const SPEED_FILE: &str = "speed.json";
 /// Version of the file format.
-const SCHEMA_VERSION: u32 = 2;
+const SCHEMA_VERSION: u32 = 3;
 
 /// Result of the runs on tuning seeds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -82,7 +82,7 @@ pub struct ArmTrial {
 /// manifest.
 ///
 /// # Errors
-/// As [`crate::train::training::train`]; [`FitError::Setting`] if every conventional run diverges.
+/// As [`crate::train::training::train`]; [`FitError::NothingLearnt`] if every conventional run diverges.
 pub fn tune(protocol: &Protocol, file: &Path, runs: &mut Runs<'_>) -> Result<Tuned> {
     let manifest_blake3 = Dataset::open(runs.out())?.manifest.info.hashes.manifest;
     // A damaged file, or one of another version, is replaced.
@@ -146,24 +146,22 @@ impl Tuned {
     /// Reads the file of another comparison.
     ///
     /// # Errors
-    /// [`FitError::Setting`] if the file is missing, damaged or of another version.
+    /// [`FitError::UnreadableRecord`] if the file is missing, damaged or of another version.
     pub fn read(path: &Path) -> Result<Self> {
-        json::read(path).map_err(|_| {
-            let what = "no tuning of this version of pdl-fit is in the file; `pdl-fit compare OUT --protocol FILE \
-                        --seeds 0` makes one in OUT/comparison/tuned.json";
-            FitError::Setting(format!("{what}: {}", path.display()))
-        })
+        json::read(path)
+            .map_err(|_| FitError::UnreadableRecord { record: Record::Comparison, path: path.to_owned() })
     }
 
     /// Removes all arms but those of `names` and the conventional one; without names all stay.
     ///
     /// # Errors
-    /// [`FitError::Setting`] if there is no arm of a name.
+    /// [`FitError::InvalidOption`] if there is no arm of a name.
     pub fn keep_arms(&mut self, names: &[String]) -> Result<()> {
         let arms = &self.protocol.arms;
         if let Some(name) = names.iter().find(|name| !arms.iter().any(|arm| arm.name == **name)) {
             let known: Vec<&str> = arms.iter().map(|arm| arm.name.as_str()).collect();
-            return Err(FitError::Setting(format!("there is no arm {name}, only: {}", known.join("; "))));
+            let problem = format!("must be one of: {}; found {name}", known.join("; "));
+            return Err(FitError::option("arm", problem));
         }
         if names.is_empty() {
             return Ok(());
@@ -194,7 +192,7 @@ impl Tuned {
 /// Settings of an arm with its selection, on a seed.
 ///
 /// # Errors
-/// [`FitError::Setting`] if the arm's settings are invalid.
+/// [`FitError::Arm`] if the arm's settings are invalid.
 pub fn settings(
     protocol: &Protocol,
     arm: &Arm,
@@ -203,7 +201,7 @@ pub fn settings(
     eval_every: u64,
 ) -> Result<Settings> {
     let mut settings = protocol.settings(arm)?;
-    settings.rate = Some(choice.rate);
+    settings.lr = Some(choice.lr);
     settings.steps = Some(choice.steps);
     settings.eval_every = Some(eval_every);
     settings.seed = seed;
@@ -228,25 +226,25 @@ struct Planned {
 impl Tuning<'_, '_> {
     /// Long conventional runs with every learning rate.
     fn reference(&mut self) -> Result<Vec<ArmTrial>> {
-        let Protocol { rates, tuning_seeds, reference_seconds, .. } = self.protocol;
+        let Protocol { lrs, tuning_seeds, reference_seconds, .. } = self.protocol;
         let arm = self.protocol.baseline();
         let mut planned = Vec::new();
-        for &rate in rates {
+        for &lr in lrs {
             for &seed in tuning_seeds {
-                planned.push(self.planned(arm, "reference", (rate, *reference_seconds), seed)?);
+                planned.push(self.planned(arm, "reference", (lr, *reference_seconds), seed)?);
             }
         }
         self.made(&planned, None)
     }
 
     fn trials(&mut self, target: f64) -> Result<Vec<ArmTrial>> {
-        let Protocol { rates, seconds, tuning_seeds, arms, .. } = self.protocol;
+        let Protocol { lrs, seconds, tuning_seeds, arms, .. } = self.protocol;
         let mut planned = Vec::new();
         for &seed in tuning_seeds {
             for &seconds in seconds {
-                for &rate in rates {
+                for &lr in lrs {
                     for (number, arm) in arms.iter().enumerate() {
-                        let mut trial = self.planned(number, &arm.file_name(), (rate, seconds), seed)?;
+                        let mut trial = self.planned(number, &arm.file_name(), (lr, seconds), seed)?;
                         trial.settings.until_dice = Some(target);
                         planned.push(trial);
                     }
@@ -256,18 +254,12 @@ impl Tuning<'_, '_> {
         self.made(&planned, Some(target))
     }
 
-    fn planned(&self, arm: usize, name: &str, (rate, seconds): (f64, f64), seed: u64) -> Result<Planned> {
+    fn planned(&self, arm: usize, name: &str, (lr, seconds): (f64, f64), seed: u64) -> Result<Planned> {
         let steps = self.speeds[arm].steps(seconds);
-        let choice = Choice { rate, seconds, steps };
+        let choice = Choice { lr, seconds, steps };
         let eval_every = steps.div_ceil(self.protocol.tuning_evaluations);
         let settings = settings(self.protocol, &self.protocol.arms[arm], choice, seed, eval_every)?;
-        Ok(Planned {
-            arm,
-            choice,
-            seed,
-            name: format!("{name}-rate{rate}-steps{steps}-seed{seed}"),
-            settings,
-        })
+        Ok(Planned { arm, choice, seed, name: format!("{name}-rate{lr}-steps{steps}-seed{seed}"), settings })
     }
 
     fn made(&mut self, planned: &[Planned], target: Option<f64>) -> Result<Vec<ArmTrial>> {
@@ -308,11 +300,7 @@ fn best_reference(reference: &[ArmTrial]) -> Result<f64> {
         values.map(|values| values.iter().sum::<f64>() / values.len() as f64)
     });
     let best = means.max_by(f64::total_cmp).filter(|dice| *dice > 0.0);
-    best.ok_or_else(|| {
-        FitError::Setting(
-            "no conventional run has learnt anything: try lower rates or more seconds".to_owned(),
-        )
-    })
+    best.ok_or(FitError::NothingLearnt)
 }
 
 /// Learning rate and length with which an arm reaches the target on most seeds, then with the
@@ -334,7 +322,7 @@ fn choose(arm: &Arm, trials: &[ArmTrial]) -> Result<(Choice, Option<f64>)> {
         let ((a_missed, a_mean), (b_missed, b_mean)) = (worth(a), worth(b));
         a_missed.cmp(&b_missed).then(a_mean.total_cmp(&b_mean))
     });
-    let best = best.ok_or_else(|| FitError::Setting(format!("arm {} has no trial", arm.name)))?;
+    let best = best.ok_or(FitError::NoCandidates)?;
     let (missed, mean) = worth(best);
     Ok((best[0].choice, (missed == 0).then_some(mean)))
 }
@@ -355,9 +343,9 @@ fn groups(trials: &[ArmTrial]) -> Vec<Vec<&ArmTrial>> {
 mod tests {
     use super::*;
 
-    fn trial(rate: f64, seed: u64, highest: f64, seconds: Option<f64>) -> ArmTrial {
+    fn trial(lr: f64, seed: u64, highest: f64, seconds: Option<f64>) -> ArmTrial {
         let reached = seconds.map(|seconds| Reached { seconds, steps: seconds, samples: seconds });
-        let choice = Choice { rate, seconds: 10.0, steps: 10 };
+        let choice = Choice { lr, seconds: 10.0, steps: 10 };
         ArmTrial { arm: "a".into(), choice, seed, highest: Some(highest), reached }
     }
 
@@ -376,10 +364,10 @@ mod tests {
             trial(0.3, 2, 0.9, Some(6.0)),
         ];
         let (choice, seconds) = choose(&arm(), &trials).unwrap();
-        assert_eq!((choice.rate, seconds), (0.3, Some(5.0)));
+        assert_eq!((choice.lr, seconds), (0.3, Some(5.0)));
         let none = [trial(0.1, 1, 0.5, None), trial(0.2, 1, 0.6, None)];
         let (choice, seconds) = choose(&arm(), &none).unwrap();
-        assert_eq!((choice.rate, seconds), (0.2, None));
+        assert_eq!((choice.lr, seconds), (0.2, None));
     }
 
     #[test]

@@ -33,7 +33,7 @@ pub struct ComparisonRow {
     pub arm: String,
     /// Seed of the run.
     pub seed: u64,
-    /// Highest learning rate.
+    /// Peak learning rate.
     pub rate: f64,
     /// Length in steps.
     pub steps: u64,
@@ -89,11 +89,12 @@ pub struct Comparison {
 /// `comparison.parquet` to `folder`.
 ///
 /// # Errors
-/// As [`crate::train::training::train`]; [`FitError::Setting`] if a seed was used for tuning.
+/// As [`crate::train::training::train`]; [`FitError::InvalidOption`] if a seed was used for tuning.
 pub fn report(tuned: &Tuned, seeds: &[u64], folder: &Path, runs: &mut Runs<'_>) -> Result<Comparison> {
     let protocol = &tuned.protocol;
     if let Some(seed) = seeds.iter().find(|seed| protocol.tuning_seeds.contains(seed)) {
-        return Err(FitError::Setting(format!("seed {seed} was used for tuning: it cannot be reported")));
+        let problem = format!("must not include {seed}, which was used for tuning");
+        return Err(FitError::option("seeds", problem));
     }
     let gap = tuned.gap_seconds(GAP);
     // Warm-up: the first steps of a process are slow, whichever arm runs them.
@@ -114,7 +115,7 @@ pub fn report(tuned: &Tuned, seeds: &[u64], folder: &Path, runs: &mut Runs<'_>) 
             number += 1;
             let eval_every = tuned.steps_within(place, gap);
             let settings = arm_tuning::settings(protocol, arm, *choice, seed, eval_every)?;
-            let name = format!("{}-rate{}-steps{}-seed{seed}", arm.file_name(), choice.rate, choice.steps);
+            let name = format!("{}-rate{}-steps{}-seed{seed}", arm.file_name(), choice.lr, choice.steps);
             made.push(runs.make(&name, &settings, (number, seeds.len() * protocol.arms.len()))?);
         }
     }
@@ -139,7 +140,7 @@ fn rows(
     };
     let baseline = &made[tuned.protocol.baseline()];
     let mut rows = Vec::new();
-    for ((arm, Choice { rate, steps, .. }), made) in tuned.protocol.arms.iter().zip(&tuned.chosen).zip(made) {
+    for ((arm, Choice { lr, steps, .. }), made) in tuned.protocol.arms.iter().zip(&tuned.chosen).zip(made) {
         for ((seed, run), baseline) in seeds.iter().zip(made).zip(baseline) {
             let reached = seconds(run);
             let last = run.as_ref().and_then(|run| run.history.last());
@@ -147,7 +148,7 @@ fn rows(
             rows.push(ComparisonRow {
                 arm: arm.name.clone(),
                 seed: *seed,
-                rate: *rate,
+                rate: *lr,
                 steps: *steps,
                 target: tuned.target,
                 seconds_to_target: reached.map(|reached| reached.seconds),
@@ -237,7 +238,7 @@ fn text(
     let _ = writeln!(
         text,
         "{:<width$}  {:>7}  {:<28}  {:>7}  {:>7}  {:<26}  {:>6}  {:>6}",
-        "arm", "rate", "seconds to the target", "steps", "samples", "times as soon (min, max)", "val", "test"
+        "arm", "lr", "seconds to the target", "steps", "patches", "times as soon (min, max)", "val", "test"
     );
     for arm in arms {
         let Summary { rows, ratios } = summary(rows, &arm.name);
@@ -246,7 +247,7 @@ fn text(
             .map(|row| match (row.seconds_to_target, row.training_seconds) {
                 (Some(seconds), _) => format!("{seconds:.1}"),
                 (None, Some(budget)) => format!("> {budget:.0}"),
-                (None, None) => "astray".to_owned(),
+                (None, None) => "diverged".to_owned(),
             })
             .collect();
         let [middle, low, high] = ratios.map(times);

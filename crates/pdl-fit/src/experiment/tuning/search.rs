@@ -12,9 +12,9 @@ use crate::plan::run_plan::{Cohort, RunPlan};
 use crate::plan::settings::{ScheduleKind, Settings};
 
 /// Default learning rates as multiples of the one of the settings.
-const RATE_FACTORS: [f64; 3] = [1.0 / 3.0, 1.0, 3.0];
+const LR_FACTORS: [f64; 3] = [1.0 / 3.0, 1.0, 3.0];
 /// Settings that a tuning determines; the command line may not contain them.
-const OWN: [&str; 16] = [
+pub const OWN: [&str; 16] = [
     "schedule",
     "pacing",
     "start",
@@ -49,9 +49,10 @@ pub struct Search {
     /// rung, where it trains from the start and longer.
     #[arg(long, value_name = "N", default_value_t = 3)]
     pub one_of: usize,
-    /// Learning rates [default: a third of the settings' rate, the rate, and three times it].
-    #[arg(long, value_name = "RATES", value_delimiter = ',')]
-    pub rates: Option<Vec<f64>>,
+    /// Peak learning rates [default: a third of --lr, --lr, and three times that].
+    #[arg(long, value_name = "LRS", value_delimiter = ',')]
+    #[serde(alias = "rates")]
+    pub lrs: Option<Vec<f64>>,
     /// Channels of the network's finest level [default: half of --width, --width, and twice that].
     #[arg(long, value_name = "CHANNELS", value_delimiter = ',', value_parser = clap::value_parser!(i64).range(1..=1024))]
     pub widths: Option<Vec<i64>>,
@@ -94,8 +95,9 @@ impl fmt::Display for Sides {
 /// Tuned settings of a candidate.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Candidate {
-    /// Highest learning rate.
-    pub rate: f64,
+    /// The peak learning rate.
+    #[serde(alias = "rate")]
+    pub lr: f64,
     /// Channels of the network's finest level.
     pub width: i64,
     /// Levels of the network.
@@ -110,7 +112,7 @@ impl Candidate {
     /// The candidate that corresponds to `settings` and their plan.
     fn of(settings: &Settings, plan: &RunPlan) -> Self {
         Self {
-            rate: settings.highest_rate(),
+            lr: settings.peak_lr(),
             width: plan.network.width,
             depth: plan.network.depth,
             patch: plan.patch[3 - plan.network.dims..].to_vec(),
@@ -122,7 +124,7 @@ impl Candidate {
     #[must_use]
     pub fn applied(&self, settings: &Settings) -> Settings {
         Settings {
-            rate: Some(self.rate),
+            lr: Some(self.lr),
             width: self.width,
             depth: Some(self.depth),
             patch: Some(self.patch.clone()),
@@ -136,32 +138,30 @@ impl Search {
     /// Validates search space and settings.
     ///
     /// # Errors
-    /// [`FitError::Setting`] if a value is out of range or a setting is not for a tuning.
+    /// [`FitError::InvalidOption`] if a value is out of range or a setting is not for a tuning.
     pub fn check(&self, settings: &Settings) -> Result<()> {
-        let wrong = |problem: String| Err(FitError::Setting(problem));
         let (given, defaults) = (settings.values()?, Settings::defaults()?.values()?);
         if let Some(name) = OWN.into_iter().find(|name| given.get(*name) != defaults.get(*name)) {
-            let flag = name.replace('_', "-");
-            return wrong(format!(
-                "--{flag} is not for a tuning: trials are conventional, and --budget says how long"
-            ));
+            let problem = "is not for a tuning: trials are conventional, and budget limits their length";
+            return Err(FitError::option(name, problem));
         }
         if !(self.budget > 0.0 && self.budget.is_finite()) {
-            return wrong("--budget must be above 0".to_owned());
+            return Err(FitError::option("budget", "must be above 0"));
         }
-        if self.candidates < 2 || self.one_of < 2 {
-            return wrong("--candidates and --one-of must be at least 2".to_owned());
+        for (name, number) in [("candidates", self.candidates), ("one_of", self.one_of)] {
+            if number < 2 {
+                return Err(FitError::option(name, "must be at least 2"));
+            }
         }
-        let empty = |length: Option<usize>| length == Some(0);
         let lists = [
-            self.rates.as_ref().map(Vec::len),
-            self.widths.as_ref().map(Vec::len),
-            self.depths.as_ref().map(Vec::len),
-            self.patches.as_ref().map(Vec::len),
-            self.batches.as_ref().map(Vec::len),
+            ("lrs", self.lrs.as_ref().map(Vec::len)),
+            ("widths", self.widths.as_ref().map(Vec::len)),
+            ("depths", self.depths.as_ref().map(Vec::len)),
+            ("patches", self.patches.as_ref().map(Vec::len)),
+            ("batches", self.batches.as_ref().map(Vec::len)),
         ];
-        if lists.into_iter().any(empty) {
-            return wrong("a list of values to try needs at least one".to_owned());
+        if let Some((name, _)) = lists.into_iter().find(|(_, length)| *length == Some(0)) {
+            return Err(FitError::option(name, "must have at least one value"));
         }
         Ok(())
     }
@@ -170,14 +170,13 @@ impl Search {
     /// seed.
     ///
     /// # Errors
-    /// [`FitError::Setting`] if the settings cannot be planned, or the grid has no other valid
-    /// candidate.
+    /// As [`Settings::plan`] if the settings cannot be planned; [`FitError::NoCandidates`] if the grid
+    /// has no other valid candidate.
     pub fn draw(&self, settings: &Settings, cohort: &Cohort<'_>) -> Result<Vec<Candidate>> {
         let first = explicit(settings, cohort)?;
         let (mut others, refusal) = self.grid(settings, &first, cohort);
         if others.is_empty() {
-            let nothing = FitError::Setting("there is nothing to choose from: give longer lists".to_owned());
-            return Err(refusal.unwrap_or(nothing));
+            return Err(refusal.unwrap_or(FitError::NoCandidates));
         }
         Random::new(settings.seed, Purpose::Tuning, 0).shuffle(&mut others);
         others.truncate(self.candidates - 1);
@@ -192,10 +191,8 @@ impl Search {
         first: &Candidate,
         cohort: &Cohort<'_>,
     ) -> (Vec<Candidate>, Option<FitError>) {
-        let rates = self
-            .rates
-            .clone()
-            .unwrap_or_else(|| RATE_FACTORS.map(|factor| rounded(factor * first.rate)).into());
+        let lrs =
+            self.lrs.clone().unwrap_or_else(|| LR_FACTORS.map(|factor| rounded(factor * first.lr)).into());
         let widths = self.widths.clone().unwrap_or_else(|| halved_and_doubled(first.width));
         let depths = self
             .depths
@@ -206,8 +203,8 @@ impl Search {
         {
             let network = Settings { width, depth: Some(depth), ..settings.clone() };
             for sized in self.sized(&network, cohort, &mut refusal) {
-                for &rate in &rates {
-                    let one = Settings { rate: Some(rate), ..sized.clone() };
+                for &lr in &lrs {
+                    let one = Settings { lr: Some(lr), ..sized.clone() };
                     match explicit(&one, cohort) {
                         Ok(candidate) if !all.contains(&candidate) => all.push(candidate),
                         Ok(_) => {}
@@ -274,8 +271,8 @@ where
 }
 
 /// Rounds to two significant digits.
-fn rounded(rate: f64) -> f64 {
-    format!("{rate:.1e}").parse().unwrap_or(rate)
+fn rounded(lr: f64) -> f64 {
+    format!("{lr:.1e}").parse().unwrap_or(lr)
 }
 
 #[cfg(test)]
@@ -290,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn rates_are_short() {
-        assert_eq!(RATE_FACTORS.map(|factor| rounded(factor * 0.003)), [0.001, 0.003, 0.009]);
+    fn learning_rates_are_short() {
+        assert_eq!(LR_FACTORS.map(|factor| rounded(factor * 0.003)), [0.001, 0.003, 0.009]);
     }
 }

@@ -1,4 +1,4 @@
-//! What is shown on stderr while networks are trained.
+//! Progress of training on stderr.
 
 use pdl_console::{Display, note};
 use pdl_fit::experiment::runner::RunEvent;
@@ -9,15 +9,15 @@ use pdl_fit::train::history::HistoryRow;
 use pdl_fit::train::training::Event;
 use pdl_store::progress::Progress;
 
-/// Shows how a run goes: a line for every evaluation, on a terminal also a bar below them.
+/// Shows the progress of one run: a line for every evaluation, and a bar on a terminal.
 pub(crate) fn show_run(display: &Display, event: &Event<'_>) {
     match event {
         Event::Begins { plan, training, validation, programs } => {
             let [z, y, x] = plan.patch;
             let size = if plan.network.dims == 2 { format!("{y} x {x}") } else { format!("{z} x {y} x {x}") };
             note(&format!(
-                "{training} training and {validation} validation cases; {} steps of {} samples of {size} voxels \
-                 (y, x last), all cases in after {}; {}-D U-Net of {} levels; {} threads, {}",
+                "{training} training and {validation} validation cases; {} steps of {} patches of {size} voxels \
+                 (y, x last), all cases active after {}; {}-D U-Net of {} levels; {} threads, {}",
                 plan.steps,
                 plan.batch,
                 plan.steps_until_all_joined,
@@ -27,13 +27,13 @@ pub(crate) fn show_run(display: &Display, event: &Event<'_>) {
                 programs.device
             ));
             if plan.steps_until_all_joined > plan.steps {
-                note("warning: so few steps end before all cases have joined: some are never trained on");
+                note("warning: the run ends before all cases are active: some are never trained on");
             }
             note("    step  seconds  epoch  cases    loss   Dice  (by label)");
             display.begin("training", plan.steps);
         }
         Event::Resumes(step) => {
-            note(&format!("an interrupted run goes on after {step} steps"));
+            note(&format!("resuming the interrupted run after step {step}"));
             display.resume(*step);
         }
         Event::Stepped(step) => display.set(*step),
@@ -53,43 +53,44 @@ fn line(row: &HistoryRow) -> String {
     )
 }
 
-/// The trials of a tuning, by rung and then the best first.
+/// A table of the trials of a tuning, sorted by rung and then by descending Dice.
 pub(crate) fn trials_table(trials: &[Trial]) -> String {
     let mut trials: Vec<&Trial> = trials.iter().collect();
     let dice = |trial: &Trial| trial.dice_mean.unwrap_or(f64::NEG_INFINITY);
     trials.sort_by(|a, b| a.rung.cmp(&b.rung).then(dice(b).total_cmp(&dice(a))));
-    let mut text = "rung  candidate     rate  width  depth      sample  batch   steps    Dice\n".to_owned();
+    let mut text = "rung  candidate       lr  width  depth       patch  batch   steps      Dice\n".to_owned();
     for trial in trials {
         let Trial { rung, candidate, rate, width, depth, patch, batch, steps, dice_mean, .. } = trial;
         let patch = Sides(patch.iter().map(|&side| side as usize).collect()).to_string();
-        let dice = dice_mean.map_or("astray".to_owned(), |dice| format!("{dice:.4}"));
+        let dice = dice_mean.map_or("diverged".to_owned(), |dice| format!("{dice:.4}"));
         text += &format!(
             "{rung:>4}  {candidate:>9}  {rate:>7}  {width:>5}  {depth:>5}  {patch:>10}  {batch:>5}  {steps:>6}  \
-             {dice:>6}\n"
+             {dice:>8}\n"
         );
     }
     text
 }
 
-/// Shows how many runs go.
-pub(crate) fn show_runs(told: &RunEvent<'_>) {
-    match told {
+/// Shows the progress of the runs of a tuning or a comparison.
+pub(crate) fn show_runs(event: &RunEvent<'_>) {
+    match event {
         RunEvent::Timed(Speed { parts }) => {
             let step = |timed: &TimedPart| {
                 let PatchSpec { patch: [z, y, x], pool, batch } = timed.part.grain;
-                let coarse = if pool == [1; 3] { "" } else { ", coarse" };
-                format!("{:.4} s ({batch} samples of {z} x {y} x {x}{coarse})", timed.seconds)
+                let coarse = if pool == [1; 3] { "" } else { ", low resolution" };
+                format!("{:.4} s ({batch} patches of {z} x {y} x {x}{coarse})", timed.seconds)
             };
-            eprintln!("a step takes {}", parts.iter().map(step).collect::<Vec<_>>().join(", "));
+            let steps: Vec<String> = parts.iter().map(step).collect();
+            note(&format!("a step takes {}", steps.join(", ")));
         }
-        RunEvent::SmallBudget(seconds) => eprintln!(
+        RunEvent::SmallBudget(seconds) => note(&format!(
             "warning: --budget {seconds} leaves no time for training beside loading, timing and evaluation: \
              some trials have the fewest steps, and the tuning takes longer"
-        ),
-        RunEvent::Target(dice) => eprintln!("target: mean validation Dice {dice:.4}"),
-        RunEvent::Begins(name, number, of) => eprint!("{number} of {of}: {name} ... "),
-        RunEvent::Elsewhere => eprintln!("another process is at it"),
-        RunEvent::Ended(Some(dice)) => eprintln!("Dice {dice:.4}"),
-        RunEvent::Ended(None) => eprintln!("went astray"),
+        )),
+        RunEvent::Target(dice) => note(&format!("target: mean validation Dice {dice:.4}")),
+        RunEvent::Begins(name, number, of) => note(&format!("{number} of {of}: {name}")),
+        RunEvent::Elsewhere => note("  another process works on it"),
+        RunEvent::Ended(Some(dice)) => note(&format!("  Dice {dice:.4}")),
+        RunEvent::Ended(None) => note("  diverged"),
     }
 }

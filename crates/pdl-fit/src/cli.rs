@@ -1,0 +1,164 @@
+//! The command line: the commands, and how one of them runs.
+
+mod compare;
+mod display;
+mod environment;
+mod error;
+mod evaluate;
+mod export;
+mod inference;
+mod predict;
+mod train;
+mod tune;
+
+use anyhow::Result;
+use clap::{ArgMatches, FromArgMatches, Parser, Subcommand};
+use pdl_console::{ExitStatus, Shell, note, say};
+use pdl_fit::FitError;
+use pdl_fit::experiment::tuning;
+use pdl_fit::train::interrupt;
+use pdl_store::fault;
+
+/// Trains a segmentation network on a folder that `pdl curate` wrote, and applies it.
+///
+/// Usual order: pdl-fit train OUT, then pdl-fit predict OUT/runs/pdl-seed1 IMAGES --out LABELS.
+/// pdl-fit evaluate measures a network on the test set; pdl-fit compare shows which curriculum
+/// schedule reaches the same Dice first.
+///
+/// Exit codes: 0 done, 1 error, 2 wrong usage, 4 an image cannot be used and --strict was given
+/// (predict), 7 the machine failed (disk, network file system, open files, memory), 130 interrupted
+/// by Ctrl-C. Results go to stdout, the rest to stderr.
+#[derive(Debug, Parser)]
+#[command(version, arg_required_else_help = true, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Train a U-Net on the training set and evaluate it on the validation set: OUT/runs/NAME.
+    /// Ctrl-C writes a checkpoint; the same command resumes.
+    Train(Box<train::Args>),
+    /// Choose learning rate, width, depth, patch and batch by successive halving: OUT/tuning. Trials
+    /// train on the tuning subset of the manifest. The same command resumes; `train --tuned` takes
+    /// the result.
+    Tune(Box<tune::Args>),
+    /// Measure how long curriculum schedules take to the same Dice. Conventional training is one of
+    /// them. Each is tuned on some seeds and measured on others: OUT/comparison.
+    Compare(compare::Args),
+    /// Segment images with a trained network. Label maps get the names and the grids of their
+    /// images. An image whose voxel size, extent or intensities are far from the training set's is
+    /// segmented with a warning.
+    Predict(predict::Args),
+    /// Measure a trained network on the validation or test set. Measured are Dice, surface Dice,
+    /// HD95 and volumes, on the original grids.
+    Evaluate(evaluate::Args),
+    /// Write a trained network as TorchScript. Python's torch.jit.load runs it without pdl.
+    Export(export::Args),
+    #[command(flatten)]
+    Shell(Shell),
+}
+
+/// Runs the command that was typed.
+pub(crate) fn main() -> ExitStatus {
+    environment::restart_with_defaults();
+    let matches = program().get_matches(); // wrong usage ends here, with ExitStatus::Usage
+    exit_on_ctrl_c();
+    let ended = Cli::from_arg_matches(&matches)
+        .map_err(anyhow::Error::from)
+        .and_then(|cli| run(cli.command, &matches));
+    ended.unwrap_or_else(|error| failed(&error))
+}
+
+/// The command line as it is shown: short help, and the options that matter most before the rest.
+fn program() -> clap::Command {
+    pdl_console::command::<Cli>().mut_subcommands(|command| match command.get_name() {
+        "train" => main_options_first(command, &train::MAIN_OPTIONS),
+        "tune" => main_options_first(without_options(command, &tuning::OWN), &tune::MAIN_OPTIONS),
+        _ => command,
+    })
+}
+
+/// Shows the main options before those with a heading.
+fn main_options_first(command: clap::Command, main: &[&str]) -> clap::Command {
+    command.mut_args(|arg| {
+        if main.contains(&arg.get_id().as_str()) { arg.help_heading(None::<&'static str>) } else { arg }
+    })
+}
+
+/// Hides options that the command refuses.
+fn without_options(command: clap::Command, refused: &[&str]) -> clap::Command {
+    command.mut_args(|arg| if refused.contains(&arg.get_id().as_str()) { arg.hide(true) } else { arg })
+}
+
+fn run(command: Command, matches: &ArgMatches) -> Result<ExitStatus> {
+    match command {
+        Command::Train(args) => train::run(*args, matches),
+        Command::Tune(args) => tune::run(*args),
+        Command::Compare(args) => compare::run(args),
+        Command::Predict(args) => predict::run(&args),
+        Command::Evaluate(args) => evaluate::run(&args),
+        Command::Export(args) => export::run(&args),
+        Command::Shell(shell) => {
+            say(&shell.run(program())?);
+            Ok(ExitStatus::Done)
+        }
+    }
+}
+
+/// Writes why a command failed, and gives its exit status.
+fn failed(error: &anyhow::Error) -> ExitStatus {
+    match error.downcast_ref() {
+        Some(FitError::Stopped) => {
+            note(&error.to_string());
+            return ExitStatus::Stopped;
+        }
+        Some(fit_error) => error::report(fit_error),
+        None => pdl_console::report(error.as_ref()),
+    }
+    match fault::machine_error(error.as_ref()) {
+        Some(_) => ExitStatus::Machine,
+        None => ExitStatus::Failed,
+    }
+}
+
+/// The first Ctrl-C lets a training finish its step and write its checkpoint; a second one, or one
+/// outside a training, ends the program at once.
+fn exit_on_ctrl_c() {
+    pdl_console::exit_on_ctrl_c(|| {
+        let asked = interrupt::ask();
+        if asked {
+            note("writing a checkpoint after this step; press Ctrl-C again to stop at once");
+        }
+        asked
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_options_that_matter_most_come_first_and_refused_ones_are_hidden() {
+        let program = program();
+        for (name, main) in [("train", train::MAIN_OPTIONS), ("tune", tune::MAIN_OPTIONS)] {
+            let command = program.find_subcommand(name).unwrap();
+            let options: Vec<_> = command.get_arguments().filter(|arg| !arg.is_positional()).collect();
+            let first = options.iter().filter(|arg| arg.get_help_heading().is_none());
+            let first: BTreeSet<&str> = first.map(|arg| arg.get_id().as_str()).collect();
+            assert_eq!(first, BTreeSet::from(main), "{name}");
+            let is_hidden = options.iter().any(|arg| arg.get_id() == "grow_share" && arg.is_hide_set());
+            assert_eq!(is_hidden, name == "tune");
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! `pdl-fit compare`: curriculum schedules against conventional training.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use pdl_console::{ExitStatus, note, say};
+use pdl_fit::data::dataset::Dataset;
+use pdl_fit::data::subset::Subset;
+use pdl_fit::experiment::compare::arm_tuning::{self, Tuned};
+use pdl_fit::experiment::compare::protocol::Protocol;
+use pdl_fit::experiment::compare::{self, report};
+use pdl_fit::experiment::runner::Runs;
+use pdl_store::lock::FolderLock;
+
+use crate::cli::display::show_runs;
+
+/// Arguments of `pdl-fit compare`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Folder that `pdl curate COHORT --out OUT` wrote.
+    out: PathBuf,
+    /// TOML file with the arms and the grid of learning rates and lengths that they choose from
+    /// [default: conventional, random growing and pdl, each with and without progressive resolution,
+    /// and two whose patches grow in size and number; tuned.json shows it whole].
+    #[arg(long, value_name = "FILE")]
+    protocol: Option<PathBuf>,
+    /// Target and choices of an earlier tuning, which is then not repeated
+    /// [default: OUT/comparison/tuned.json].
+    #[arg(long, value_name = "FILE", conflicts_with = "protocol")]
+    tuned: Option<PathBuf>,
+    /// Seeds to report, from 1 on; 0 ends after tuning. Several processes can share a tuning: start
+    /// the command more than once, each with a part of the cores (OMP_NUM_THREADS).
+    #[arg(long, default_value_t = 3, value_name = "N")]
+    seeds: u64,
+    /// Report only the arm of this name, beside the conventional one. May be repeated; without it
+    /// all arms are reported.
+    #[arg(long, value_name = "NAME")]
+    arm: Vec<String>,
+    /// Skip the comparison of files with the hashes in the manifest, which saves time.
+    #[arg(long, help_heading = "Run")]
+    trust_files: bool,
+    /// Print the result as JSON.
+    #[arg(long, help_heading = "Run")]
+    json: bool,
+}
+
+pub(crate) fn run(args: Args) -> Result<ExitStatus> {
+    let Args { out, protocol, tuned, seeds, arm: arms, trust_files, json } = args;
+    let folder = out.join(compare::FOLDER);
+    let mut watch = show_runs;
+    let mut runs = Runs::new(&out, compare::FOLDER, Subset::All, trust_files, &mut watch);
+    let mut tuned = match tuned {
+        Some(file) => read_tuned(&file, &out)?,
+        None => {
+            let protocol = Protocol::read(protocol.as_deref())?;
+            arm_tuning::tune(&protocol, &folder.join(arm_tuning::FILE), &mut runs)?
+        }
+    };
+    if seeds == 0 {
+        say(&format!("target: Dice {:.4}; best arm on the tuning seeds: {}", tuned.target, tuned.best));
+        say(&format!("wrote {}", folder.join(arm_tuning::FILE).display()));
+        return Ok(ExitStatus::Done);
+    }
+    tuned.keep_arms(&arms)?;
+    // Processes may share trials, which count steps; reported runs are timed and need the machine
+    // for themselves.
+    let _lock = FolderLock::take(&folder)?;
+    let compared = report::report(&tuned, &(1..=seeds).collect::<Vec<_>>(), &folder, &mut runs)?;
+    if json {
+        say(&serde_json::to_string_pretty(&compared.rows)?);
+    } else {
+        say(compared.text.trim_end());
+        say(&format!("wrote {}", folder.join(report::FILE).display()));
+    }
+    Ok(ExitStatus::Done)
+}
+
+/// Reads an earlier tuning, and warns where it is of another manifest than that of `out`.
+fn read_tuned(file: &Path, out: &Path) -> Result<Tuned> {
+    let tuned = Tuned::read(file)?;
+    if tuned.manifest_blake3 != Dataset::open(out)?.manifest.info.hashes.manifest {
+        note(&format!("warning: target and choices were tuned on another manifest: {}", file.display()));
+    }
+    Ok(tuned)
+}

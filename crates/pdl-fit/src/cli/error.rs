@@ -1,0 +1,60 @@
+//! Errors of the library in terms of the command line.
+
+use pdl_console::note;
+use pdl_fit::{FitError, Record};
+
+/// Writes an error, with the flag of an option, and what can be done about it.
+pub(crate) fn report(error: &FitError) {
+    match error {
+        FitError::InvalidOption { name, problem } => note(&format!("error: {} {problem}", flag(name))),
+        _ => pdl_console::report(error),
+    }
+    if let Some(hint) = hint(error) {
+        note(&format!("hint: {hint}"));
+    }
+}
+
+/// `--grow-share` of `grow_share`.
+fn flag(option: &str) -> String {
+    format!("--{}", option.replace('_', "-"))
+}
+
+/// The flags and commands that help.
+fn hint(error: &FitError) -> Option<&'static str> {
+    match error {
+        FitError::Occupied { record: Record::Run | Record::Checkpoint, .. } => {
+            Some("choose another --name, or train again with --force")
+        }
+        FitError::UnreadableRecord { record: Record::Run | Record::Checkpoint, .. }
+        | FitError::OtherManifest { record: Record::Run, .. } => Some("`pdl-fit train --force` trains again"),
+        FitError::Occupied { record: Record::Tuning, .. }
+        | FitError::UnreadableRecord { record: Record::Tuning, .. }
+        | FitError::OtherManifest { record: Record::Tuning, .. } => {
+            Some("`pdl-fit tune --force` tunes again")
+        }
+        FitError::UnreadableRecord { record: Record::Comparison, .. } => {
+            Some("`pdl-fit compare OUT --protocol FILE --seeds 0` makes one in OUT/comparison/tuned.json")
+        }
+        FitError::InvalidStages { .. } => {
+            Some("rank the cases again with `pdl rank`, or set --start, --add and --every")
+        }
+        FitError::NoTuningSubset => Some("`pdl rank` with another --tune-size or --tune-step chooses one"),
+        FitError::NoCandidates => {
+            Some("give longer lists of --lrs, --widths, --depths, --patches or --batches")
+        }
+        FitError::Diverged { .. } => Some("train with a lower --lr"),
+        FitError::AllDiverged => Some("tune with lower --lrs"),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_are_shown_as_flags() {
+        assert_eq!(flag("grow_share"), "--grow-share");
+        assert_eq!(flag("lr"), "--lr");
+    }
+}

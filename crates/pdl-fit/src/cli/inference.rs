@@ -1,0 +1,35 @@
+//! What the commands that apply a network share.
+
+use pdl_console::say;
+use pdl_fit::metrics::evaluate::{Evaluation, EvaluationSummary};
+use pdl_fit::plan::settings::DeviceChoice;
+
+/// Where a trained network runs, and how its results are printed.
+#[derive(Debug, clap::Args)]
+pub(crate) struct InferenceArgs {
+    /// Device that the network runs on.
+    #[arg(long, value_enum, default_value_t = DeviceChoice::Auto)]
+    pub device: DeviceChoice,
+    /// Threads of the network [default: all cores].
+    #[arg(long, value_name = "N")]
+    pub threads: Option<usize>,
+    /// Print the result as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Prints a row of figures for each label, and the files that were written.
+pub(crate) fn print_evaluation(evaluation: &Evaluation, tolerance_mm: f64) {
+    let width = evaluation.summary.iter().map(|label| label.name.chars().count()).max().unwrap_or(0).max(5);
+    let figure = |value: Option<f64>, digits: usize| {
+        value.map_or_else(|| "-".to_owned(), |value| format!("{value:.digits$}"))
+    };
+    let within = format!("within {tolerance_mm} mm");
+    say(&format!("{:<width$}  {:>5}  {:>6}  {within:>12}  {:>8}", "label", "cases", "Dice", "HD95, mm"));
+    for EvaluationSummary { name, cases, dice, surface_dice, hd95_mm } in &evaluation.summary {
+        let (dice, surface, hd95) = (figure(*dice, 4), figure(*surface_dice, 4), figure(*hd95_mm, 2));
+        say(&format!("{name:<width$}  {cases:>5}  {dice:>6}  {surface:>12}  {hd95:>8}"));
+    }
+    say(&format!("wrote {}", evaluation.file.display()));
+    say(&format!("wrote {}", evaluation.predictions.display()));
+}

@@ -1,0 +1,77 @@
+//! `pdl-fit predict`: label maps of new images.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use pdl_console::{ExitStatus, counted, note, say};
+use pdl_fit::inference::model::Model;
+use pdl_fit::inference::predict::{self, Prediction, PredictionStatus};
+use pdl_fit::plan::settings::parse_memory;
+use pdl_store::memory::MemoryLimit;
+
+use crate::cli::inference::InferenceArgs;
+
+/// Arguments of `pdl-fit predict`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Folder of a finished run, such as OUT/runs/pdl-seed1. It may be a copy elsewhere.
+    run: PathBuf,
+    /// Volumes, or folders with volumes and DICOM series at any depth. Files whose names begin with
+    /// a dot, and files in --out, are skipped.
+    #[arg(required = true)]
+    inputs: Vec<PathBuf>,
+    /// Folder of the label maps. FOLDER/site/scan.nii.gz gives site/scan.nii.gz; a DICOM series gets
+    /// the name of its folder, numbered where that holds several. Two images of one name are refused.
+    #[arg(long, value_name = "FOLDER")]
+    out: PathBuf,
+    /// Most memory that an image may take, such as 8GiB; half of what is free when not given.
+    #[arg(long, value_name = "SIZE", value_parser = parse_memory)]
+    memory: Option<u64>,
+    /// End with exit code 4 when an image cannot be used. Without it the exit code is 1, and only
+    /// when no image can be used.
+    #[arg(long)]
+    strict: bool,
+    #[command(flatten)]
+    inference: InferenceArgs,
+}
+
+pub(crate) fn run(args: &Args) -> Result<ExitStatus> {
+    let Args { run, inputs, out, memory, strict, inference } = args;
+    let limit = MemoryLimit::or_half_of_free(*memory);
+    let inputs = predict::find(inputs, out, &limit)?;
+    let model = Model::load(run, inference.device, inference.threads)?;
+    let mut number = 0;
+    let done = predict::predict(&model, &inputs, out, &limit, &mut |prediction| {
+        number += 1;
+        show(prediction, number, inputs.len());
+    })?;
+    let failed = done.iter().filter(|prediction| prediction.status == PredictionStatus::Failed).count();
+    let shifted = done.iter().filter(|prediction| !prediction.warnings.is_empty()).count();
+    if shifted > 0 {
+        let images = counted(shifted, "image");
+        note(&format!("warning: {images} outside the domain of the training set: check the label maps"));
+    }
+    if inference.json {
+        say(&serde_json::to_string_pretty(&done)?);
+    } else {
+        let maps = counted(done.len() - failed, "label map");
+        say(&format!("{maps}; {} could not be used: {}", counted(failed, "image"), out.display()));
+    }
+    anyhow::ensure!(failed < done.len(), "none of the images could be used");
+    Ok(if *strict && failed > 0 { ExitStatus::Strict } else { ExitStatus::Done })
+}
+
+/// Writes a line for one image, and its warnings.
+fn show(prediction: &Prediction, number: usize, of: usize) {
+    let Prediction { name, status, problem, warnings, .. } = prediction;
+    let status = match status {
+        PredictionStatus::Made => "segmented",
+        PredictionStatus::Kept => "segmented before",
+        PredictionStatus::Failed => "failed",
+    };
+    let problem = problem.as_ref().map_or(String::new(), |problem| format!(": {problem}"));
+    note(&format!("{number} of {of}: {name} {status}{problem}"));
+    for warning in warnings {
+        note(&format!("  warning: {name}: {warning}"));
+    }
+}

@@ -1,0 +1,171 @@
+//! `pdl-fit train`: one training run, its evaluation and the report.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::ArgMatches;
+use clap::parser::ValueSource;
+use pdl_cohort::attributes::Split;
+use pdl_console::{Display, ExitStatus, note, say};
+use pdl_fit::data::subset::Subset;
+use pdl_fit::experiment::run_record::{self, RunRecord};
+use pdl_fit::experiment::tuning;
+use pdl_fit::inference::model::Model;
+use pdl_fit::metrics::evaluate;
+use pdl_fit::plan::settings::{ScheduleKind, Settings};
+use pdl_fit::train::history;
+use pdl_fit::train::training::{self, Outcome, TrainRequest};
+use pdl_report::ReportParameters;
+use pdl_store::progress::Silent;
+
+use crate::cli::display::show_run;
+use crate::cli::inference::print_evaluation;
+
+/// Options that matter most, shown first.
+pub(crate) const MAIN_OPTIONS: [&str; 5] = ["name", "tuned", "schedule", "seconds", "lr"];
+
+/// Arguments of `pdl-fit train`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Folder that `pdl curate COHORT --out OUT` wrote, or OUT/folds/K of `pdl rank OUT --folds N`.
+    out: PathBuf,
+    /// Name of the run; its files go to OUT/runs/NAME [default: SCHEDULE-seedSEED].
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// Take the settings of network, patches and optimiser that `pdl-fit tune OUT` found. Flags of
+    /// this command override them.
+    #[arg(long)]
+    tuned: bool,
+    /// Train again even if the run exists. Without it a finished run is kept, and an interrupted one
+    /// resumes.
+    #[arg(long, help_heading = "Run")]
+    force: bool,
+    /// Skip the comparison of files with the hashes in the manifest, which saves time.
+    #[arg(long, help_heading = "Run")]
+    trust_files: bool,
+    /// Skip the evaluation of single validation cases and the report.
+    #[arg(long, help_heading = "Run")]
+    no_report: bool,
+    /// Print the result as JSON.
+    #[arg(long, help_heading = "Run")]
+    json: bool,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+/// Trains. `matches` tells which settings are flags of the command line.
+pub(crate) fn run(args: Args, matches: &ArgMatches) -> Result<ExitStatus> {
+    let Args { out, name, force, trust_files, no_report, json, tuned, settings } = args;
+    let matches = matches.subcommand_matches("train");
+    let given = |setting: &str| {
+        matches.is_some_and(|matches| matches.value_source(setting) == Some(ValueSource::CommandLine))
+    };
+    let (settings, tuned) = if tuned {
+        let (settings, tuned) = tuning::tuned(&out, &settings, given)?;
+        (settings, Some(tuned))
+    } else {
+        (settings, None)
+    };
+    let (runs, sample) = (PathBuf::from("runs"), Subset::All);
+    let request = TrainRequest { out, runs, name, settings, sample, tuned, force, trust_files };
+    let display = Display::new();
+    let outcome = training::train(&request, &mut |event| show_run(&display, event));
+    display.clear();
+    let outcome = outcome?;
+    let evaluated = outcome.existed && outcome.folder.join(evaluate::file_name(Split::Val)).is_file();
+    let evaluates = !no_report && !evaluated;
+    if json {
+        say(&serde_json::to_string_pretty(&summary(&outcome))?);
+    } else {
+        print_outcome(&outcome, !evaluates);
+    }
+    if evaluates {
+        evaluate_cases(&request, &outcome, json)?;
+    }
+    if !no_report {
+        write_report(&request, json);
+    }
+    if !json {
+        print_next(&request, &outcome);
+    }
+    Ok(ExitStatus::Done)
+}
+
+/// Applies the network to every validation case once more, for surfaces, distances and label maps.
+fn evaluate_cases(request: &TrainRequest, outcome: &Outcome, quiet: bool) -> Result<()> {
+    let (folder, settings) = (&outcome.folder, &request.settings);
+    let model = Model::load(folder, settings.device, settings.threads)?;
+    let tolerance = evaluate::default_tolerance_mm(model.record.preparation.modality);
+    let evaluation = evaluate::evaluate(&model, folder, &request.out, Split::Val, tolerance, &mut |_| {})?;
+    if !quiet {
+        print_evaluation(&evaluation, tolerance);
+    }
+    Ok(())
+}
+
+/// Writes the report of the cohort; a fold has none of its own.
+fn write_report(request: &TrainRequest, quiet: bool) {
+    if !request.out.join(pdl_cohort::cases::FILE).is_file() {
+        return;
+    }
+    match pdl_report::report(&request.out, &ReportParameters::default(), &Silent) {
+        Ok(_) if quiet => {}
+        Ok(_) => say(&format!("wrote {}", request.out.join(pdl_report::FILE).display())),
+        Err(error) => note(&format!("warning: the report was not written: {error}")),
+    }
+}
+
+fn summary(outcome: &Outcome) -> serde_json::Value {
+    serde_json::json!({
+        "folder": outcome.folder,
+        "existed": outcome.existed,
+        "labels": outcome.record.labels,
+        "results": outcome.record.results,
+    })
+}
+
+fn print_outcome(outcome: &Outcome, with_dice: bool) {
+    let Outcome { folder, record, existed } = outcome;
+    if *existed {
+        say("nothing to do: this run exists, with the same settings and manifest (--force trains again)");
+    }
+    if with_dice {
+        say(&format!("validation Dice on the original grids, {} cases:", record.validation_cases));
+        print_dice(record);
+    }
+    let results = &record.results;
+    say(&format!(
+        "trained for {:.1} s ({} steps, {} patches; {:.1}% of it waiting for data), evaluated for {:.1} s",
+        results.training_seconds,
+        results.steps,
+        results.samples,
+        100.0 * results.waiting_share,
+        results.evaluation_seconds
+    ));
+    say(&format!("wrote {}:", folder.display()));
+    for (file, content) in [
+        (run_record::WEIGHTS_FILE, "weights"),
+        (history::FILE, "loss and Dice of every evaluation"),
+        (run_record::FILE, "settings, plan, versions and results"),
+    ] {
+        say(&format!("  {file:<20} {content}"));
+    }
+}
+
+fn print_dice(record: &RunRecord) {
+    let figure = |dice: Option<f64>| dice.map_or_else(|| "no case".to_owned(), |dice| format!("{dice:.4}"));
+    let width = record.labels.iter().map(|label| label.name.chars().count()).max().unwrap_or(0).max(4);
+    for (label, dice) in record.labels.iter().zip(&record.results.dice) {
+        say(&format!("  {:<width$}  {}", label.name, figure(*dice)));
+    }
+    say(&format!("  {:<width$}  {}", "mean", figure(record.results.dice_mean)));
+}
+
+fn print_next(request: &TrainRequest, outcome: &Outcome) {
+    let other = match request.settings.schedule {
+        ScheduleKind::Pdl => ScheduleKind::Conventional,
+        ScheduleKind::Conventional | ScheduleKind::Random => ScheduleKind::Pdl,
+    };
+    say(&format!("next: pdl-fit train {} --schedule {}", request.out.display(), other.name()));
+    say(&format!("  or: pdl-fit predict {} IMAGES --out FOLDER", outcome.folder.display()));
+}

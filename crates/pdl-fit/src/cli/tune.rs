@@ -1,0 +1,50 @@
+//! `pdl-fit tune`: a search for the settings of network, patches and optimiser.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use pdl_console::{ExitStatus, say};
+use pdl_fit::experiment::tuning::{self, Search, TuneRequest};
+use pdl_fit::plan::settings::Settings;
+
+use crate::cli::display::{show_runs, trials_table};
+
+/// Options that matter most, shown first.
+pub(crate) const MAIN_OPTIONS: [&str; 5] = ["budget", "candidates", "lrs", "widths", "patches"];
+
+/// Arguments of `pdl-fit tune`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Folder that `pdl curate COHORT --out OUT` wrote, or OUT/folds/K of `pdl rank OUT --folds N`.
+    out: PathBuf,
+    /// Tune again even if OUT holds a tuning. Without it a finished tuning is kept, and an
+    /// interrupted one resumes.
+    #[arg(long, help_heading = "Run")]
+    force: bool,
+    /// Skip the comparison of files with the hashes in the manifest, which saves time.
+    #[arg(long, help_heading = "Run")]
+    trust_files: bool,
+    /// Print the result as JSON.
+    #[arg(long, help_heading = "Run")]
+    json: bool,
+    #[command(flatten)]
+    search: Search,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+pub(crate) fn run(args: Args) -> Result<ExitStatus> {
+    let Args { out, force, trust_files, json, search, settings } = args;
+    let request = TuneRequest { out, search, settings, force, trust_files };
+    let (tuning, trials) = tuning::tune(&request, &mut show_runs)?;
+    if json {
+        say(&serde_json::to_string_pretty(&tuning)?);
+        return Ok(ExitStatus::Done);
+    }
+    say(trials_table(&trials).trim_end());
+    let folder = request.out.join(tuning::FOLDER);
+    say(&format!("wrote {}", folder.join(tuning::FILE).display()));
+    say(&format!("wrote {}", folder.join(tuning::TRIALS_FILE).display()));
+    say(&format!("next: pdl-fit train {} --tuned", request.out.display()));
+    Ok(ExitStatus::Done)
+}
