@@ -22,7 +22,7 @@ pub struct Interval {
 }
 
 /// Histories of one seed: that of the conventional run, and that of an arm.
-pub type Pair<'a> = (&'a [HistoryRow], &'a [HistoryRow]);
+pub type SeedPair<'a> = (&'a [HistoryRow], &'a [HistoryRow]);
 
 /// Interval of the median over `pairs` of the speed-up to `target`, for `labels` labels. `None`
 /// without pairs or validation cases.
@@ -30,7 +30,7 @@ pub type Pair<'a> = (&'a [HistoryRow], &'a [HistoryRow]);
 /// If cases are resampled, the target scales with the Dice of the conventional runs on the drawn
 /// cases, as it is a fraction of their Dice; otherwise easy cases would let every run arrive early,
 /// and hard ones none.
-pub fn interval(pairs: &[Pair<'_>], target: f64, labels: usize) -> Option<Interval> {
+pub fn interval(pairs: &[SeedPair<'_>], target: f64, labels: usize) -> Option<Interval> {
     let mut random = Random::new(0, Purpose::Resampling, 0);
     let cases = pairs.first()?.0.first()?.case_dice.len() / labels.max(1);
     if cases == 0 {
@@ -57,14 +57,14 @@ pub fn interval(pairs: &[Pair<'_>], target: f64, labels: usize) -> Option<Interv
 
 /// Best Dice of the conventional runs on these cases (`None`: on all): the mean of their highest
 /// running medians.
-fn conventional(pairs: &[Pair<'_>], cases: Option<&[usize]>, labels: usize) -> f64 {
-    let highest = |pair: &Pair<'_>| early_stop::highest(&dice(pair.0, cases, labels));
+fn conventional(pairs: &[SeedPair<'_>], cases: Option<&[usize]>, labels: usize) -> f64 {
+    let highest = |pair: &SeedPair<'_>| early_stop::highest(&dice(pair.0, cases, labels));
     mean(pairs.iter().filter_map(highest)).unwrap_or(f64::NAN)
 }
 
 /// Speed-up of the second run to the target: 0 if it misses the target, infinity if only the first
 /// run misses it.
-fn ratio(pair: &Pair<'_>, target: f64, cases: Option<&[usize]>, labels: usize) -> f64 {
+fn ratio(pair: &SeedPair<'_>, target: f64, cases: Option<&[usize]>, labels: usize) -> f64 {
     let seconds = |run: &[HistoryRow]| {
         early_stop::reached(run, &dice(run, cases, labels), target).map(|reached| reached.seconds)
     };
