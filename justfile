@@ -99,6 +99,7 @@ test-faults:
 # Format, lints, documentation, tests, dependency audit
 check: && test test-jpeg-ls test-pydicom test-nibabel interop deny
     cargo fmt --all --check
+    python3 tests/style/structure.py
     LIBTORCH=$(python3 {{libtorch}} --fetch) cargo clippy --release --locked {{workspace}} --all-targets -- -D warnings
     LIBTORCH=$(python3 {{libtorch}} --fetch) RUSTDOCFLAGS="-D warnings" cargo doc --release --locked {{workspace}} --no-deps
 

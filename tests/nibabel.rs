@@ -1,8 +1,8 @@
 //! nibabel's own test files: each is read as nibabel reads it, or refused with a reason.
 //!
-//! `PDL_NIBABEL_FILES` names the folder `nibabel` of its wheel (`just test-nibabel`). What nibabel reads stands in
-//! tests/golden/data/nibabel_files.json, what came of each file here in tests/golden/data/nibabel_outcomes.tsv; with
-//! `PDL_UPDATE_OUTCOMES` set the latter is made anew.
+//! `PDL_NIBABEL_FILES` names the folder `nibabel` of its wheel (`just test-nibabel`). What nibabel
+//! reads stands in tests/golden/data/nibabel_files.json, what came of each file here in
+//! tests/golden/data/nibabel_outcomes.tsv; with `PDL_UPDATE_OUTCOMES` set the latter is made anew.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "tests may fail loudly")]
 
 use std::collections::BTreeMap;
@@ -47,7 +47,8 @@ fn outcome(path: &Path, theirs: &File) -> String {
     let digest = blake3::hash(&bytes).to_hex().to_string();
     assert_eq!(Some(digest), theirs.blake3, "{}: its voxels are not those of nibabel", path.display());
     let [x, y, z] = image.volume.grid.shape;
-    // Without sform and qform nibabel makes an affine up, mirrored and centred; here it is said that there is none.
+    // Without sform and qform nibabel makes an affine up, mirrored and centred; here it is said
+    // that there is none.
     if image.findings.iter().any(|finding| finding.code == Code::NoTransform) {
         return format!(
             "its voxels are read as nibabel reads them, without a place in the world: {x} x {y} x {z}"

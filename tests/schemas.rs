@@ -1,5 +1,5 @@
-//! `schemas/` holds the JSON Schema of every JSON file and of the rows of every table, generated from the Rust
-//! types. `just schemas` makes them anew.
+//! `schemas/` holds the JSON Schema of every JSON file and of the rows of every table, generated
+//! from the Rust types. `just schemas` makes them anew.
 
 use pdl_cohort::case_row::{self, CaseRow};
 use pdl_curriculum::audit::Audit;

@@ -1,4 +1,5 @@
-//! What joins two splits is found, said with exit code 3, and mended where the cohort leaves the split to pdl.
+//! What joins two splits is found, said with exit code 3, and mended where the cohort leaves the
+//! split to pdl.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -101,8 +102,8 @@ fn a_copy_under_a_new_name_ends_in_the_split_of_its_original() {
     }
 }
 
-/// A copy of an image under the same affine, its voxels flipped along some of its stored axes and moved by some mm along
-/// the first; what comes in at the border is the border's voxel.
+/// A copy of an image under the same affine, its voxels flipped along some of its stored axes and
+/// moved by some mm along the first; what comes in at the border is the border's voxel.
 fn moved_copy(image: &Path, to: &Path, flips: [bool; 3], shift_mm: f64) {
     let mut volume = pdl_io::read_image(image).unwrap().volume;
     let [nx, ny, nz] = volume.grid.shape;
@@ -274,7 +275,8 @@ fn the_samples_raise_no_alarm() {
     }
 }
 
-/// The table of the hippocampus cohort with absolute paths; `patients` names the columns besides image and label.
+/// The table of the hippocampus cohort with absolute paths; `patients` names the columns besides
+/// image and label.
 fn hippocampus_table(cohort: &Path, path: &Path, patients: bool, more: &str) {
     let text = std::fs::read_to_string(cohort.join("cohort.csv")).unwrap();
     let mut table = format!("image,label{}\n", if patients { ",patient,split" } else { "" });
@@ -315,7 +317,8 @@ fn ten_planted_leaks_of_a_real_cohort_are_found_and_nothing_else() {
         more += &format!("{},{},stranger_{number},test\n", copy.display(), label.display());
         planted.push((row.case_id.clone(), format!("leak_{number}")));
     }
-    // The originals keep their splits by their patients; the copies are put into the test split by the table.
+    // The originals keep their splits by their patients; the copies are put into the test split by
+    // the table.
     hippocampus_table(&cohort, &table, true, &more);
     assert_eq!(planted.len(), 10);
     let out_text = out.path().to_str().unwrap();
@@ -336,7 +339,8 @@ fn ten_planted_leaks_of_a_real_cohort_are_found_and_nothing_else() {
     let patient = |case: &str| &cases.rows.iter().find(|row| row.case_id == case).unwrap().patient_id;
     assert!(planted.iter().all(|(original, copy)| patient(original) == patient(copy)));
 
-    // Without the patients' names: what is reported are two sides of one person, and only some of these.
+    // Without the patients' names: what is reported are two sides of one person, and only some of
+    // these.
     hippocampus_table(&cohort, &table, false, "");
     pdl_tests::run_ok(&index);
     pdl_tests::run_ok(&["prepare", out_text]);

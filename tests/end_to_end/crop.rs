@@ -19,12 +19,14 @@ const CASES: usize = 5;
 /// Air becomes 0 in the proxies, and nothing else does.
 const WINDOW: [&str; 3] = ["--normalise", "window", "--intensity-window=-1000,300"];
 
-/// The body of a case in RAS+ voxels; even, so that voxels of 2 mm lie alike in it and in the whole image.
+/// The body of a case in RAS+ voxels; even, so that voxels of 2 mm lie alike in it and in the whole
+/// image.
 fn body(case: usize) -> VoxelBox {
     VoxelBox { start: [4 + 2 * (case % 3), 2, 2 + 2 * (case % 2)], shape: [12, 16, 14] }
 }
 
-/// Bodies of 40 HU with a bright organ in air, stored left, posterior, superior. The last case has a label in the air.
+/// Bodies of 40 HU with a bright organ in air, stored left, posterior, superior. The last case has
+/// a label in the air.
 fn cohort(folder: &Path) {
     let grid = Grid::new(SHAPE, Affine::from_orientation(Orientation::RAS, [1.0; 3], SHAPE));
     let mirrored = Grid::new(SHAPE, Affine::from_orientation("LPS".parse().unwrap(), [1.0; 3], SHAPE));
@@ -62,7 +64,8 @@ fn prepared(out: &Path, flags: &[&str]) -> (Vec<PreparedRow>, String) {
     (prepare::read(out).unwrap(), said)
 }
 
-/// A prepared label map on the stored grid in RAS+ order: each of its voxels is 2 x 2 x 2 stored ones.
+/// A prepared label map on the stored grid in RAS+ order: each of its voxels is 2 x 2 x 2 stored
+/// ones.
 fn on_stored_grid(out: &Path, row: &PreparedRow, stored: &Grid) -> Vec<u16> {
     let map = pdl_io::read_labels(&out.join(&row.label)).unwrap().map;
     let part = VoxelBox::filled_by(stored, &map.grid).expect("a part of the stored grid");
@@ -151,7 +154,8 @@ fn a_field_of_view_is_taken_and_recorded() {
     let (_, said) = prepared(&out, &flags);
     assert!(said.contains("are padding"), "bodies are shorter: {said}");
     assert_eq!(prepare::read_plan(&out).unwrap().proxies.fov_mm, Some([16.0; 3]));
-    // 12 x 16 x 14 mm in cells of 2 mm, each body in the middle: a cell is padding on both sides of x.
+    // 12 x 16 x 14 mm in cells of 2 mm, each body in the middle: a cell is padding on both sides of
+    // x.
     let proxies = Proxies::open(&out).unwrap();
     let first = proxies.voxels(0);
     assert!(first.chunks(8).all(|row| row[0] == 0.0 && row[7] == 0.0));

@@ -214,7 +214,8 @@ fn a_wrong_affine_can_be_overridden() {
     let row = &cases.rows[0];
     let prepared =
         pdl_io::read_image(&out.path().join(format!("prepared/images/{}.nii.gz", row.case_id))).unwrap();
-    // Stored x runs to posterior, y to inferior, z to the right: RAS x comes from z, y from x, z from y.
+    // Stored x runs to posterior, y to inferior, z to the right: RAS x comes from z, y from x, z
+    // from y.
     let [x, y, z] = [row.shape[2], row.shape[0], row.shape[1]].map(|n| n as f64);
     let sides = [row.spacing_mm[2], row.spacing_mm[0], row.spacing_mm[1]];
     let grid = prepared.volume.grid;
@@ -244,8 +245,8 @@ fn the_sample_is_curated_from_any_folder_to_the_same_manifest() {
     assert!(manifest(&out.path().join("deeper/mr")) == manifest(curated("mr")));
 }
 
-/// The same files with the same bytes; cases.parquet holds paths relative to the folder, so the folders must lie
-/// side by side.
+/// The same files with the same bytes; cases.parquet holds paths relative to the folder, so the
+/// folders must lie side by side.
 fn same_files(a: &Path, b: &Path) {
     let (a, b) = (files(a), files(b));
     let names = |files: &[(String, Vec<u8>)]| files.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();

@@ -20,7 +20,8 @@ fn samples() -> PathBuf {
     root().join("sample-data/dicom")
 }
 
-/// Copies one sample case into `to` after `edit`; `prefix` takes the place of the UIDs' own "2.25.".
+/// Copies one sample case into `to` after `edit`; `prefix` takes the place of the UIDs' own
+/// "2.25.".
 pub(crate) fn copy_case(case: &str, to: &Path, prefix: &str, edit: impl Fn(&mut InMemDicomObject)) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(samples().join(case)).unwrap() {
@@ -206,7 +207,8 @@ fn plant(tree: &Path) -> BTreeSet<String> {
             planted.insert(object.element(tag).unwrap().to_str().unwrap().trim_end_matches('\0').to_owned());
         }
     }
-    // A slice cut short in its pixels, one in its header, a damaged structure set, and files that are none.
+    // A slice cut short in its pixels, one in its header, a damaged structure set, and files that
+    // are none.
     let cut = |path: PathBuf, share: usize| {
         let bytes = fs::read(&path).unwrap();
         fs::write(&path, &bytes[..bytes.len() * share / 10]).unwrap();
@@ -225,7 +227,8 @@ fn no_output_and_no_message_tells_whose_the_images_are() {
     let (tree, out, keys) = (folder(), folder(), folder());
     let planted = plant(tree.path());
     let key = keys.path().join("key");
-    // Splits follow the pseudonyms: under a key of its own each run would have others, and some no training case.
+    // Splits follow the pseudonyms: under a key of its own each run would have others, and some no
+    // training case.
     fs::write(&key, "07".repeat(32)).unwrap();
     let out_text = out.path().to_str().unwrap();
     let cohort = ["--out", out_text, "--pseudonym-key", key.to_str().unwrap()];
@@ -261,7 +264,8 @@ fn no_output_and_no_message_tells_whose_the_images_are() {
     no_word_of(&planted, &messages, "a message");
     assert!(no_file_says(&planted, out.path()) > 15);
 
-    // The one place that does, for its owner only; and so that this test can fail: with --keep-ids the ids are there.
+    // The one place that does, for its owner only; and so that this test can fail: with --keep-ids
+    // the ids are there.
     let rows = sources::read(out.path()).unwrap();
     let (aside, of_cases): (Vec<_>, Vec<_>) = rows.iter().partition(|row| row.set_aside.is_some());
     assert!(of_cases.iter().all(|row| row.image[0].contains("Zweistein_Ottilie")));

@@ -1,4 +1,5 @@
-//! What other frameworks are given; that they read it themselves is for tests/interop/frameworks.py.
+//! What other frameworks are given; that they read it themselves is for
+//! tests/interop/frameworks.py.
 
 use std::collections::BTreeMap;
 use std::path::Path;

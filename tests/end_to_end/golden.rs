@@ -73,8 +73,8 @@ fn noisy(voxels: &[f32]) -> Vec<f32> {
     voxels.iter().enumerate().map(|(i, v)| v + noise(i) as f32).collect()
 }
 
-/// The tables that `pdl compare` writes with both windows, and the kernels on planes and on near-duplicates,
-/// against scikit-image.
+/// The tables that `pdl compare` writes with both windows, and the kernels on planes and on
+/// near-duplicates, against scikit-image.
 fn same_as_scikit_image(out: &Path, name: &str, count: usize) {
     let golden: Similarities = golden(name);
     assert_eq!(golden.pairs.len(), count);

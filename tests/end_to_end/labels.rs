@@ -16,7 +16,8 @@ use crate::{cohort_of, curate, folder};
 const SIDE: usize = 16;
 const OF_LABELS: [Metric; 2] = [Metric::LabelDice, Metric::LabelVolume];
 
-/// Six cases, of which the third has no heart in its label map and the fourth nothing but its lungs.
+/// Six cases, of which the third has no heart in its label map and the fourth nothing but its
+/// lungs.
 fn cohort(folder: &Path) -> Vec<LabelMap> {
     cohort_of(folder, 0..6);
     let annotate = |(case, kept): (usize, &dyn Fn(u16) -> bool)| {

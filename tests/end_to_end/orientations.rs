@@ -44,7 +44,8 @@ fn stored<T: Copy>(volume: &Volume<T>, orientation: Orientation) -> Volume<T> {
     Volume { grid: Grid::new(shape, Affine::from_columns(steps, volume.grid.affine.apply(corner))), voxels }
 }
 
-/// Gives a file that has an sform alone a qform alone, as nifti1.h's nifti_mat44_to_quatern makes it.
+/// Gives a file that has an sform alone a qform alone, as nifti1.h's nifti_mat44_to_quatern makes
+/// it.
 fn with_qform_alone(path: &Path, affine: &Affine) {
     let mut bytes = Vec::new();
     flate2::read::GzDecoder::new(fs::File::open(path).unwrap()).read_to_end(&mut bytes).unwrap();

@@ -18,8 +18,8 @@ use serde_json::Value;
 
 use crate::{cohort_of, curated, folder};
 
-/// The cases `cases` of the sample, with proxies of 16^3 voxels; splits come from patients, so that nothing is
-/// joined by an audit.
+/// The cases `cases` of the sample, with proxies of 16^3 voxels; splits come from patients, so that
+/// nothing is joined by an audit.
 fn prepared(cohort: &Path, out: &Path, cases: std::ops::Range<usize>) {
     cohort_of(cohort, cases);
     let out = out.to_str().unwrap();
@@ -287,7 +287,8 @@ fn a_comparison_killed_at_any_moment_goes_on_to_the_same_bytes() {
     assert_eq!(files(&out.path().join("pairs")), files(&whole.path().join("pairs")));
 }
 
-/// A small file system of memory of its own, filled up; nothing is tried where the system gives nobody one.
+/// A small file system of memory of its own, filled up; nothing is tried where the system gives
+/// nobody one.
 #[test]
 #[cfg(target_os = "linux")]
 fn a_full_disk_is_told_and_with_room_again_the_comparison_goes_on() {

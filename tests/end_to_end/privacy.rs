@@ -34,8 +34,8 @@ pub fn no_word_of(planted: &BTreeSet<String>, text: &str, whence: &str) {
     }
 }
 
-/// None of the words may stand in a file of `out`, or in its name, but for the one that is there for them; returns how
-/// many files were looked at.
+/// None of the words may stand in a file of `out`, or in its name, but for the one that is there
+/// for them; returns how many files were looked at.
 pub fn no_file_says(planted: &BTreeSet<String>, out: &Path) -> usize {
     let mut seen = 0;
     for path in pdl_dicom::files_below(out).unwrap() {
@@ -49,7 +49,8 @@ pub fn no_file_says(planted: &BTreeSet<String>, out: &Path) -> usize {
     seen
 }
 
-/// Cases of the sample under names that tell whose they are, in a folder that does, too; one of them is damaged.
+/// Cases of the sample under names that tell whose they are, in a folder that does, too; one of
+/// them is damaged.
 fn telling_cohort(folder: &Path) -> BTreeSet<String> {
     cohort_of(folder, 0..8);
     let path = folder.join("cohort.csv");
@@ -85,7 +86,8 @@ fn a_cohort_named_by_files_goes_by_pseudonyms_when_asked() {
     no_word_of(&planted, &told, "a message");
     assert!(no_file_says(&planted, out.path()) > 15);
 
-    // The volumes are those of the cohort, and the damaged one is listed as it would be under its own name.
+    // The volumes are those of the cohort, and the damaged one is listed as it would be under its
+    // own name.
     run_ok(&["index", cohort_text, "--out", plain.path().to_str().unwrap()]);
     let (hidden, named) = (Cases::read(out.path()).unwrap(), Cases::read(plain.path()).unwrap());
     let read = |out: &Path, file: &str| pdl_io::read_image(&out.join(file)).unwrap().volume;

@@ -1,4 +1,5 @@
-//! Scores and orders against a NumPy reference, apricot-select and networkx (tests/golden/scripts/ranking.py).
+//! Scores and orders against a NumPy reference, apricot-select and networkx
+//! (tests/golden/scripts/ranking.py).
 
 use std::collections::BTreeMap;
 use std::path::Path;

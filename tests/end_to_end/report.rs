@@ -1,4 +1,5 @@
-//! The page that shows a cohort: what it holds, and what it must not hold. `tests/report` looks at it in a browser.
+//! The page that shows a cohort: what it holds, and what it must not hold. `tests/report` looks at
+//! it in a browser.
 
 use std::fs;
 

@@ -1,4 +1,5 @@
-//! WebDataset's shards and Croissant's description; that the packages read them is for tests/interop/frameworks.py.
+//! WebDataset's shards and Croissant's description; that the packages read them is for
+//! tests/interop/frameworks.py.
 
 use std::collections::BTreeMap;
 use std::io::Read;

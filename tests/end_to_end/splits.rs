@@ -129,7 +129,8 @@ fn a_split_of_the_users_own_is_kept_and_checked() {
     let cases = Cases::read(out.path()).unwrap();
     let tested: Vec<_> = cases.rows.iter().filter(|row| row.split == Split::Test).collect();
     assert!(tested.len() == 1 && tested[0].case_id == "ct_01");
-    // Every case of the sample's first 20 is of another patient; the next is a second one of an earlier patient.
+    // Every case of the sample's first 20 is of another patient; the next is a second one of an
+    // earlier patient.
     let text = std::fs::read_to_string(&path).unwrap();
     let lines: Vec<&str> = text.lines().collect();
     let patient = |line: &str| line.split(',').nth(2).unwrap().to_owned();
@@ -208,7 +209,8 @@ fn folds_divide_everything_outside_the_test_split_by_patient() {
     assert_eq!(validated.len(), whole.rows.len() - test(&whole).len());
     assert_eq!(Manifest::open(out.path()).unwrap(), whole, "the manifest of the whole stays");
 
-    // Each fold alone, on more threads, has the same bytes; an export of it leads to the prepared files.
+    // Each fold alone, on more threads, has the same bytes; an export of it leads to the prepared
+    // files.
     let before = files(&out.path().join("folds"));
     run_ok(&["rank", out_text, "--folds", "3", "--fold", "1", "--threads", "2"]);
     assert!(files(&out.path().join("folds")) == before);

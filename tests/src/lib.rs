@@ -40,7 +40,8 @@ pub fn pdl() -> Command {
         let test = std::env::current_exe().unwrap(); // target/PROFILE/deps/TEST
         let folder = test.parent().unwrap().parent().unwrap().to_owned();
         let mut build = Command::new(env!("CARGO"));
-        // Not `-p pdl`: alone it would get other features of its dependencies, and build them all once more.
+        // Not `-p pdl`: alone it would get other features of its dependencies, and build them all
+        // once more.
         build.args(["build", "--quiet", "--bin", "pdl", "--target-dir"]).arg(folder.parent().unwrap());
         if folder.ends_with("release") {
             build.arg("--release");

@@ -60,7 +60,7 @@ pub enum ClusterError {
     /// A tile could not be computed, or its file could not be stored.
     #[error("tile ({}, {}) could not be computed: {reason}", tile.row, tile.col)]
     TileFailed {
-        /// The tile.
+        /// Row and column of the tile that failed.
         tile: Tile,
         /// The error on the executor.
         reason: String,

@@ -84,7 +84,7 @@ pub enum StorageError {
     Differing {
         /// The storage.
         url: StorageUrl,
-        /// The tile.
+        /// Row and column of the tile whose files differ.
         tile: Tile,
         /// Number of files.
         count: usize,

@@ -49,7 +49,7 @@ pub struct ExecutorHost {
 /// whole.
 #[derive(Debug)]
 pub struct TileExec {
-    /// What to make.
+    /// What the partitions of this node compute.
     pub job: Arc<Job>,
     input: Arc<dyn ExecutionPlan>,
     host: Option<Arc<ExecutorHost>>,

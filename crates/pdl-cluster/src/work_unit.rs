@@ -39,7 +39,7 @@ impl WorkUnit {
 /// A unit of work that an executor has completed or, for a case, given up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UnitDone {
-    /// The unit.
+    /// The tile or the case that was computed.
     pub unit: WorkUnit,
     /// Pairs of the tile; 1 for a case.
     pub total: u64,

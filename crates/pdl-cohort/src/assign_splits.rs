@@ -27,8 +27,8 @@ pub(crate) struct Divided {
 /// Takes the patients of `same_patient` as one and gives every row its split.
 /// What the cohort's table says of splits holds, then what `before` says.
 ///
-/// Rows that cannot be used count for no share: their patients are shown as train until a case of theirs can
-/// be read.
+/// Rows that cannot be used count for no share: their patients are shown as train until a case of
+/// theirs can be read.
 pub(crate) fn divide(
     rows: &mut [CaseRow],
     layout: &Layout,
@@ -85,7 +85,8 @@ fn splits_before(before: &Cases, names: &BTreeMap<&str, &str>) -> BTreeMap<Strin
         // Patients that were one and are so no longer keep the split that they had together.
         let once = others("", &row.patient_id, &were).into_iter().chain([row.patient_id.as_str()]);
         for patient in once.map(|patient| one_name(names, patient)) {
-            // Patients that turn out to be one had two splits, perhaps: a case once learnt from is never held out.
+            // Patients that turn out to be one had two splits, perhaps: a case once learnt from is
+            // never held out.
             let split = given.get(&patient).map_or(row.split, |other| row.split.min(*other));
             given.insert(patient, split);
         }
@@ -96,8 +97,8 @@ fn splits_before(before: &Cases, names: &BTreeMap<&str, &str>) -> BTreeMap<Strin
 /// The splits that the cohort's own table gives, by patient.
 ///
 /// # Errors
-/// [`CohortError::SplitConflict`] where the table contradicts itself, [`CohortError::NotOnePatient`] where patients that
-/// are to be one are two by the user's own word.
+/// [`CohortError::SplitConflict`] where the table contradicts itself,
+/// [`CohortError::NotOnePatient`] where patients that are to be one are two by the user's own word.
 fn splits_of_table(
     layout: &Layout,
     same_patient: &SamePatient,
@@ -224,7 +225,8 @@ mod tests {
     use crate::discover::DiscoveredCase;
     use crate::folds::{self, Fold};
 
-    /// A made-up case: patient (nothing where the cohort is silent), site, labels, split of the table, usable.
+    /// A made-up case: patient (nothing where the cohort is silent), site, labels, split of the
+    /// table, usable.
     type Made = (Option<u8>, u8, u8, Option<Split>, bool);
 
     /// Patient ids that are easily mixed up, some of them the ids of cases.
@@ -239,8 +241,9 @@ mod tests {
         IDS.get(patient as usize).map_or_else(|| format!("q{patient}"), |id| (*id).to_owned())
     }
 
-    /// The rows and the layout as the index stage has them before it divides; `splits` says whether the table
-    /// gives splits: then each case gets that of its patient's first case, as a sound table has it.
+    /// The rows and the layout as the index stage has them before it divides; `splits` says whether
+    /// the table gives splits: then each case gets that of its patient's first case, as a sound
+    /// table has it.
     fn cohort(made: &[Made], splits: bool) -> (Vec<CaseRow>, Layout) {
         let mut of_patient: BTreeMap<String, Option<Split>> = BTreeMap::new();
         let (mut rows, mut found) = (Vec::new(), Vec::new());
@@ -293,7 +296,8 @@ mod tests {
         })
     }
 
-    /// A name for everyone that the table's word and the joins make one, found by walking from name to name.
+    /// A name for everyone that the table's word and the joins make one, found by walking from name
+    /// to name.
     fn persons(rows: &[CaseRow], pairs: &[(u8, u8)]) -> impl Fn(&str) -> String {
         let mut joined: Vec<BTreeSet<String>> =
             rows.iter().map(|row| BTreeSet::from([row.patient_id.clone()])).collect();
@@ -318,7 +322,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever the ids, duplicates, joins, earlier runs and strata: nobody is in two splits or two folds.
+        /// Whatever the ids, duplicates, joins, earlier runs and strata: nobody is in two splits or
+        /// two folds.
         #[test]
         fn no_patient_is_in_two_splits(
             made in prop::collection::vec(made(), 1..40),
@@ -326,7 +331,8 @@ mod tests {
             pairs in prop::collection::vec((0_u8..12, 0_u8..12), 0..6),
             (splits, stratify) in (prop::bool::ANY, stratified()),
         ) {
-            // First the cohort without the joins, then grown, with them, over the earlier run's splits.
+            // First the cohort without the joins, then grown, with them, over the earlier run's
+            // splits.
             let before = divided(&made, splits, None, &SamePatient::default(), stratify).unwrap();
             let all: Vec<Made> = made.iter().chain(&more).copied().collect();
             let same: SamePatient = pairs.iter().map(|(a, b)| (name(*a), name(*b))).collect();
@@ -369,7 +375,8 @@ mod tests {
             }
         }
 
-        /// A stratified split is as large as an unstratified one, and the same whatever the order of the rows.
+        /// A stratified split is as large as an unstratified one, and the same whatever the order
+        /// of the rows.
         #[test]
         fn strata_change_who_is_held_out_and_not_how_many(
             made in prop::collection::vec(made(), 3..60),

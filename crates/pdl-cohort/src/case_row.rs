@@ -19,8 +19,8 @@ pub struct LabelVoxels {
     pub voxels: u64,
 }
 
-/// One case. Arrays over axes are in the order x, y, z of the stored image; paths are relative to the
-/// curation folder. For a case that could not be read, lists are empty and figures are NaN.
+/// One case. Arrays over axes are in the order x, y, z of the stored image; paths are relative to
+/// the curation folder. For a case that could not be read, lists are empty and figures are NaN.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CaseRow {
     /// Unique in the cohort; holds letters, digits, - and _ only.
@@ -47,13 +47,14 @@ pub struct CaseRow {
     pub voxel_type: String,
     /// The labels present, background left out, ascending.
     pub labels: Vec<LabelVoxels>,
-    /// The labels that somebody looked for in this case; a label that is missing here is unknown, not absent.
+    /// The labels that somebody looked for in this case; a label that is missing here is unknown,
+    /// not absent.
     pub labels_annotated: Vec<u16>,
     /// Smallest intensity.
     pub intensity_min: f64,
     /// Largest intensity.
     pub intensity_max: f64,
-    /// Mean intensity.
+    /// Mean of the stored intensities; NaN where the image could not be read.
     pub intensity_mean: f64,
     /// Standard deviation of the intensities.
     pub intensity_std: f64,
@@ -69,7 +70,8 @@ pub struct CaseRow {
     pub status: Status,
     /// What a person should know about it.
     pub findings: Vec<Finding>,
-    /// Further columns of the cohort's table that the user named, as text; null where the table is blank.
+    /// Further columns of the cohort's table that the user named, as text; null where the table is
+    /// blank.
     #[serde(flatten)]
     pub carried: BTreeMap<String, Option<String>>,
 }
@@ -81,8 +83,9 @@ impl CaseRow {
         Some(Grid::new(shape.map(|n| n as usize), Affine::from_row_major(&self.affine)?))
     }
 
-    /// Its value in a column, carried ones included, as text by which cases can be grouped: of `labels` the values
-    /// that are present, without their counts; "null" where a column is blank. Nothing when there is no such column.
+    /// Its value in a column, carried ones included, as text by which cases can be grouped: of
+    /// `labels` the values that are present, without their counts; "null" where a column is blank.
+    /// Nothing when there is no such column.
     pub fn value(&self, column: &str) -> Option<String> {
         if column == "labels" {
             let values: Vec<String> = self.labels.iter().map(|label| label.value.to_string()).collect();

@@ -20,7 +20,8 @@ pub const FILE: &str = "cases.parquet";
 /// The whole table with the facts that hold for the cohort.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Cases {
-    /// One row for everything found; row numbers of later stages count the usable ones in this order.
+    /// One row for everything found; row numbers of later stages count the usable ones in this
+    /// order.
     pub rows: Vec<CaseRow>,
     /// The cohort it was made from, relative to the curation folder.
     pub cohort: String,
@@ -43,8 +44,8 @@ impl Cases {
     /// Reads `cases.parquet` of a curation folder.
     ///
     /// # Errors
-    /// [`StoreError`] when it is missing or no such table, or two cases have one id: what was made of them cannot be told
-    /// apart, and indexing the cohort again gives each an id of its own.
+    /// [`StoreError`] when it is missing or no such table, or two cases have one id: what was made
+    /// of them cannot be told apart, and indexing the cohort again gives each an id of its own.
     pub fn read(out: &Path) -> Result<Self, StoreError> {
         let cases = Self::read_unchecked(out)?;
         cases.check_ids(&out.join(FILE))?;

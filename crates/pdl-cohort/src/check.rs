@@ -15,7 +15,8 @@ use crate::discover::DiscoveredCase;
 use crate::plausible;
 use crate::stacks;
 
-/// Label and image grids whose corners lie further apart than this share of a voxel are different grids.
+/// Label and image grids whose corners lie further apart than this share of a voxel are different
+/// grids.
 const GRID_TOLERANCE: f64 = 1e-3;
 
 /// What the files of one case say, apart from what the rest of the cohort says of it.
@@ -34,7 +35,8 @@ pub(crate) struct Checked {
     /// The files of the image and those of the label, as far as they could be read.
     #[serde(skip)]
     pub parts: [Vec<Part>; 2],
-    /// Of the image's shape and values, however its file stores them; empty where they could not be read.
+    /// Of the image's shape and values, however its file stores them; empty where they could not be
+    /// read.
     pub voxels_blake3: String,
     pub looks_like_ct: bool,
     pub rejected: bool,

@@ -14,11 +14,12 @@ const FEWEST: usize = 8;
 /// A way of storing that at most this share of the cases has is unusual.
 const UNUSUAL: f64 = 0.1;
 
-/// Air is -1000 HU: a CT whose darkest voxels lie this far above the cohort's, HU, was stored without its offset
-/// (1000, or 1024 where the scanner pads).
+/// Air is -1000 HU: a CT whose darkest voxels lie this far above the cohort's, HU, was stored
+/// without its offset (1000, or 1024 where the scanner pads).
 const OFFSET_HU: std::ops::RangeInclusive<f64> = 900.0..=1200.0;
 
-/// Adds to each usable row what sets it apart from the others; `voxels` has the hash of every case's voxels.
+/// Adds to each usable row what sets it apart from the others; `voxels` has the hash of every
+/// case's voxels.
 pub(crate) fn mark(rows: &mut [CaseRow], voxels: &HashMap<String, String>) {
     mark_copies(rows, voxels);
     if rows.iter().filter(|row| row.is_usable()).count() >= FEWEST {
@@ -28,8 +29,9 @@ pub(crate) fn mark(rows: &mut [CaseRow], voxels: &HashMap<String, String>) {
     }
 }
 
-/// The same image under two names is learnt twice, or leaks from one split into another; under two patients it says
-/// that they are one. It is told by its voxels: compression, header and number type may differ.
+/// The same image under two names is learnt twice, or leaks from one split into another; under two
+/// patients it says that they are one. It is told by its voxels: compression, header and number
+/// type may differ.
 fn mark_copies(rows: &mut [CaseRow], voxels: &HashMap<String, String>) {
     let mut first: HashMap<&str, (String, String)> = HashMap::new();
     for row in rows.iter_mut().filter(|row| row.is_usable()) {
@@ -85,7 +87,8 @@ fn mark_offsets(rows: &mut [CaseRow]) {
     }
 }
 
-/// Right- and left-handed storage are both legal; one case among many that differs was often mirrored by a converter.
+/// Right- and left-handed storage are both legal; one case among many that differs was often
+/// mirrored by a converter.
 fn mark_handedness(rows: &mut [CaseRow]) {
     let right_handed = |row: &CaseRow| row.grid().map(|grid| grid.affine.determinant() > 0.0);
     let known: Vec<bool> = rows.iter().filter(|row| row.is_usable()).filter_map(right_handed).collect();

@@ -1,7 +1,8 @@
-//! A tree of DICOM files: each series with labels becomes a case, kept as NIfTI inside the curation folder.
+//! A tree of DICOM files: each series with labels becomes a case, kept as NIfTI inside the curation
+//! folder.
 //!
-//! Names of cases and patients are pseudonyms unless ids are kept; no message holds a path or an attribute's
-//! value other than the names of structures.
+//! Names of cases and patients are pseudonyms unless ids are kept; no message holds a path or an
+//! attribute's value other than the names of structures.
 
 use pdl_findings::{Code, Finding};
 use std::collections::{BTreeMap, BTreeSet};
@@ -48,7 +49,8 @@ pub(crate) struct Archive {
 }
 
 impl Archive {
-    /// Reads all headers and gives the layout its cases. Ids and label values of an earlier run stay.
+    /// Reads all headers and gives the layout its cases. Ids and label values of an earlier run
+    /// stay.
     pub(crate) fn scan(
         layout: &mut Layout,
         naming: Naming,
@@ -295,8 +297,8 @@ fn unreadable(what: &str, error: DicomError) -> StoreError {
     })
 }
 
-/// Keeps the attributes `carry` of every case's series. Of a file that cannot be read any more there is nothing: why is
-/// told where the series is read.
+/// Keeps the attributes `carry` of every case's series. Of a file that cannot be read any more
+/// there is nothing: why is told where the series is read.
 ///
 /// # Errors
 /// [`StoreError::Machine`].
@@ -359,7 +361,8 @@ impl Claims for Claimed<'_> {
         if self.series[case].series_uid.is_empty() { UNSTATED } else { 0 }
     }
 
-    /// By the UIDs; where they are not enough, as in copies that were changed, by the first instance, then by its file.
+    /// By the UIDs; where they are not enough, as in copies that were changed, by the first
+    /// instance, then by its file.
     fn name(&self, case: usize, attempt: usize) -> String {
         let series = &self.series[case];
         let Series { patient_id, study_uid, series_uid, part, .. } = series;

@@ -116,12 +116,14 @@ fn blank_is_none<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D
     Ok(text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty()))
 }
 
-/// Finds the cases of the cohort at `path`, a folder, a table or a datalist, with their values in the columns `carry`
-/// of the table, and with no more memory than is free. They have the ids of cases that were never seen before.
+/// Finds the cases of the cohort at `path`, a folder, a table or a datalist, with their values in
+/// the columns `carry` of the table, and with no more memory than is free. They have the ids of
+/// cases that were never seen before.
 ///
 /// # Errors
-/// [`CohortError::NotACohort`] or [`CohortError::Table`] when there is nothing that pdl can read, or no such column;
-/// [`CohortError::SameCaseId`] or [`CohortError::SharedId`] when two cases cannot be told apart.
+/// [`CohortError::NotACohort`] or [`CohortError::Table`] when there is nothing that pdl can read,
+/// or no such column; [`CohortError::SameCaseId`] or [`CohortError::SharedId`] when two cases
+/// cannot be told apart.
 pub fn find(path: &Path, carry: &BTreeSet<String>) -> Result<Layout, CohortError> {
     find_within(path, carry, &MemoryLimit::free().alone())
 }
@@ -279,7 +281,8 @@ fn one(paths: &[PathBuf]) -> PathBuf {
 }
 
 impl Layout {
-    /// Takes one channel, by number or by the name that `dataset.json` gives it, of every case that has several.
+    /// Takes one channel, by number or by the name that `dataset.json` gives it, of every case that
+    /// has several.
     ///
     /// # Errors
     /// [`CohortError::Option`] when no channel has that name.
@@ -315,7 +318,8 @@ impl Layout {
 }
 
 impl DiscoveredCase {
-    /// Two files of one name may be two versions of a volume: which one counts is the user's to say.
+    /// Two files of one name may be two versions of a volume: which one counts is the user's to
+    /// say.
     fn refuse_twins(&mut self, paths: &[PathBuf]) {
         let message =
             format!("{} files have its name and differ in their endings only: keep one", paths.len());
@@ -350,8 +354,8 @@ impl DiscoveredCase {
     }
 }
 
-/// The volumes and stacks of a folder by the stem of their names; a missing folder has none. Hidden files, such as the
-/// `._` twins that macOS leaves in archives, are passed over.
+/// The volumes and stacks of a folder by the stem of their names; a missing folder has none. Hidden
+/// files, such as the `._` twins that macOS leaves in archives, are passed over.
 fn volumes(folder: &Path) -> Result<BTreeMap<String, Vec<PathBuf>>, CohortError> {
     if !fault::is_dir(folder).map_err(StoreError::io("look at the folder", folder))? {
         return Ok(BTreeMap::new());
@@ -504,7 +508,8 @@ fn read_dataset_json(path: &Path, layout: &mut Layout, memory: &MemoryShare<'_>)
     layout.channel_names =
         channels.iter().filter_map(|(number, name)| Some((number.parse().ok()?, name.clone()))).collect();
     for (key, value) in dataset.labels.unwrap_or_default() {
-        // Decathlon writes {"1": "liver"}, nnU-Net {"liver": 1}; regions (lists) have no single value.
+        // Decathlon writes {"1": "liver"}, nnU-Net {"liver": 1}; regions (lists) have no single
+        // value.
         let label = match (key.parse::<u16>(), &value) {
             (Ok(number), serde_json::Value::String(name)) => Some((number, name.clone())),
             (_, serde_json::Value::Number(number)) => {

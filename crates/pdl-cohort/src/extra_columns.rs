@@ -8,8 +8,8 @@ use crate::case_row::CaseRow;
 /// With fewer patients than this it means little that each has a value of its own.
 const FEWEST_PATIENTS: usize = 10;
 
-/// A finding for every carried column in which more than half of the patients have a value that no other has: it may
-/// be a name, a date or a number of theirs.
+/// A finding for every carried column in which more than half of the patients have a value that no
+/// other has: it may be a name, a date or a number of theirs.
 pub(crate) fn findings(rows: &[CaseRow]) -> Vec<Finding> {
     let columns = rows.first().into_iter().flat_map(|row| row.carried.keys());
     let patients: BTreeSet<&str> = rows.iter().map(|row| row.patient_id.as_str()).collect();

@@ -1,5 +1,5 @@
-//! A cohort whose cases are named by their files or a table, under pseudonyms, with stacks of slices, or with label maps
-//! that are put on their images' grids.
+//! A cohort whose cases are named by their files or a table, under pseudonyms, with stacks of
+//! slices, or with label maps that are put on their images' grids.
 
 use pdl_findings::{Code, Finding};
 use std::collections::HashMap;
@@ -33,8 +33,8 @@ pub(crate) struct Named {
 }
 
 impl Named {
-    /// From cases that have their ids. `names` are the names by which they go without pseudonyms, by their label.
-    /// Patients get their pseudonyms.
+    /// From cases that have their ids. `names` are the names by which they go without pseudonyms,
+    /// by their label. Patients get their pseudonyms.
     ///
     /// # Errors
     /// [`StoreError::Machine`] when the machine keeps a file from being looked at.

@@ -21,12 +21,12 @@ pub struct Fold {
     pub folds: u32,
 }
 
-/// Gives every case of `cases` outside the test split the split that it has in `fold`: validation for the fold's own
-/// patients, training for the others.
+/// Gives every case of `cases` outside the test split the split that it has in `fold`: validation
+/// for the fold's own patients, training for the others.
 ///
 /// All usable cases outside the test split are divided by patient, stratified as the split is
-/// ([`IndexParameters::stratify`](crate::parameters::IndexParameters::stratify)), in the order of the BLAKE3 hash of
-/// the split's seed and patient id: the same cases give the same folds.
+/// ([`IndexParameters::stratify`](crate::parameters::IndexParameters::stratify)), in the order of
+/// the BLAKE3 hash of the split's seed and patient id: the same cases give the same folds.
 ///
 /// # Errors
 /// [`CohortError::Option`] when there is no such fold, or fewer patients than folds.

@@ -1,8 +1,9 @@
-//! Volumes that are kept in the curation folder under the names of their cases: those of a DICOM cohort, those of any
-//! cohort whose cases go by pseudonyms, and those of stacks of slices.
+//! Volumes that are kept in the curation folder under the names of their cases: those of a DICOM
+//! cohort, those of any cohort whose cases go by pseudonyms, and those of stacks of slices.
 //!
-//! `volumes/images/CASE.nii.gz` and `volumes/labels/CASE.nii.gz` hold voxels and a grid, and nothing else of what the
-//! sources' headers say. `sources.parquet` alone tells where they came from.
+//! `volumes/images/CASE.nii.gz` and `volumes/labels/CASE.nii.gz` hold voxels and a grid, and
+//! nothing else of what the sources' headers say. `sources.parquet` alone tells where they came
+//! from.
 
 use pdl_findings::Finding;
 use std::collections::{HashMap, HashSet};
@@ -136,8 +137,8 @@ struct Outcome {
     kept: [bool; 2],
 }
 
-/// Writes the volumes of all cases that the origin wants, and `sources.parquet`; the layout's cases then have these
-/// volumes as their files, and those without any are refused.
+/// Writes the volumes of all cases that the origin wants, and `sources.parquet`; the layout's cases
+/// then have these volumes as their files, and those without any are refused.
 pub(crate) fn keep(
     origin: &dyn VolumeSource,
     layout: &mut Layout,
@@ -262,8 +263,9 @@ impl Keeper<'_> {
         Ok(Ok((outcome, volumes.files)))
     }
 
-    /// The files of a case. Some are found only by reading others, such as the voxels that a header names: an earlier
-    /// run has written those down. What is there now counts all the same, such as a slice that was added since.
+    /// The files of a case. Some are found only by reading others, such as the voxels that a header
+    /// names: an earlier run has written those down. What is there now counts all the same, such as
+    /// a slice that was added since.
     fn known_files(&self, number: usize, case: &str) -> io::Result<Files> {
         let mut files = self.origin.files(number);
         if let Some(row) = self.earlier.get(case) {
@@ -282,8 +284,9 @@ impl Keeper<'_> {
         Ok(files)
     }
 
-    /// The hash of what the volumes of a case are made from: sizes and times of its files, under their real paths, and
-    /// the options. Hashed again under the secret key, so that nobody can try paths out.
+    /// The hash of what the volumes of a case are made from: sizes and times of its files, under
+    /// their real paths, and the options. Hashed again under the secret key, so that nobody can try
+    /// paths out.
     fn key(&self, number: usize, seen: &[Vec<Option<Seen>>; 2]) -> String {
         let stamp = |seen: &Seen| {
             let FileState { size, mtime_ns, ctime_ns, inode, device: _ } = seen.state;

@@ -49,12 +49,12 @@ pub struct Indexed {
     pub renamed: Vec<Finding>,
 }
 
-/// Indexes the cohort at `cohort` into the curation folder `out`. The patients of `same_patient` are each taken
-/// as one or kept apart, as are those that an earlier run was told of.
+/// Indexes the cohort at `cohort` into the curation folder `out`. The patients of `same_patient`
+/// are each taken as one or kept apart, as are those that an earlier run was told of.
 ///
 /// # Errors
-/// [`CohortError`] when there is no cohort, its table contradicts itself, or `out` cannot be written. A bad
-/// case is no error: it is a rejected row.
+/// [`CohortError`] when there is no cohort, its table contradicts itself, or `out` cannot be
+/// written. A bad case is no error: it is a rejected row.
 pub fn index(
     cohort: &Path,
     out: &Path,
@@ -160,7 +160,8 @@ fn orientation_of(parameters: &IndexParameters) -> Result<Option<Orientation>, C
     parsed.map_err(|error| CohortError::Option(format!("--orientation: {error}")))
 }
 
-/// How the cases are named; nothing for a cohort that names its cases by files and keeps these names.
+/// How the cases are named; nothing for a cohort that names its cases by files and keeps these
+/// names.
 fn naming(layout: &Layout, parameters: &IndexParameters) -> Result<Option<Naming>, CohortError> {
     let dicom = !layout.dicom_files.is_empty();
     if parameters.keep_ids && parameters.pseudonyms {
@@ -186,8 +187,8 @@ fn naming(layout: &Layout, parameters: &IndexParameters) -> Result<Option<Naming
     })
 }
 
-/// Gives the cases of a cohort of files their ids, and patients their pseudonyms; and what the volumes are made from,
-/// where the curation folder keeps its own.
+/// Gives the cases of a cohort of files their ids, and patients their pseudonyms; and what the
+/// volumes are made from, where the curation folder keeps its own.
 fn name_files(
     layout: &mut Layout,
     naming: Option<Naming>,

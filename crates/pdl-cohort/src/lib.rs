@@ -1,9 +1,10 @@
 //! Finds the cases of a cohort, checks them, and splits them by patient.
 //!
-//! In: a folder with `images/` and `labels/`, a table, a MONAI datalist, or a tree of DICOM files ([`discover`]). Out:
-//! `cases.parquet` ([`cases`]), one row for everything found, with what is wrong with it. It never changes a source
-//! file, never drops a case silently, and never lets a patient into two splits ([`split`], [`strata`], [`folds`],
-//! [`same_patient`]). [`survey`] takes a first look at a cohort and writes nothing.
+//! In: a folder with `images/` and `labels/`, a table, a MONAI datalist, or a tree of DICOM files
+//! ([`discover`]). Out: `cases.parquet` ([`cases`]), one row for everything found, with what is
+//! wrong with it. It never changes a source file, never drops a case silently, and never lets a
+//! patient into two splits ([`split`], [`strata`], [`folds`], [`same_patient`]). [`survey`] takes a
+//! first look at a cohort and writes nothing.
 //!
 //! ```
 //! use pdl_cohort::index::index;
@@ -116,7 +117,7 @@ pub enum CohortError {
     NoColumn {
         /// The cohort.
         path: PathBuf,
-        /// Which column.
+        /// The column that the table lacks.
         column: String,
         /// Which there are.
         problem: String,
@@ -166,7 +167,7 @@ pub enum CohortError {
         "two patients would have the pseudonym {pseudonym}: make the pseudonyms under another key, in another folder"
     )]
     SharedPseudonym {
-        /// Which.
+        /// The pseudonym that two patients would share.
         pseudonym: String,
     },
     /// Patients that cannot be taken as one.

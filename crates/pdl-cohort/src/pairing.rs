@@ -1,7 +1,7 @@
 //! Pairs images with labels in a folder of volumes whose layout nobody stated.
 //!
-//! Names are all there is to go by, so what comes out is a proposal for a person to look at, never a cohort by itself:
-//! [`crate::discover::find`] does not use it.
+//! Names are all there is to go by, so what comes out is a proposal for a person to look at, never
+//! a cohort by itself: [`crate::discover::find`] does not use it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -42,7 +42,7 @@ const IMAGE_WORDS: [&str; 14] = [
 /// An image and the label map that its name goes with; paths are relative to the folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FilePair {
-    /// The image.
+    /// Path of the image, relative to the cohort.
     pub image: PathBuf,
     /// The label map.
     pub label: PathBuf,
@@ -67,15 +67,17 @@ const VISIT_WORDS: [&str; 9] = ["day", "exam", "scan", "ses", "session", "study"
 const MOST_FURTHER: usize = 2;
 
 impl Paired {
-    /// The patient of each pair by the path of its image, when every path names one as [`patient`] finds it.
+    /// The patient of each pair by the path of its image, when every path names one as [`patient`]
+    /// finds it.
     pub fn patients(&self) -> Option<Vec<String>> {
         self.pairs.iter().map(|pair| patient(&pair.image)).collect()
     }
 }
 
-/// Pairs the volumes anywhere below `root` by their names; a folder of slices is a volume, too. A file is a label map when a word of its path is one of
-/// "label", "seg", "mask" and the like; it goes with the image whose path has the same other words, or, where there is
-/// just one, with that to which one or two words are added or missing.
+/// Pairs the volumes anywhere below `root` by their names; a folder of slices is a volume, too. A
+/// file is a label map when a word of its path is one of "label", "seg", "mask" and the like; it
+/// goes with the image whose path has the same other words, or, where there is just one, with that
+/// to which one or two words are added or missing.
 ///
 /// # Errors
 /// [`StoreError::Io`] when the machine keeps a folder or a file from being looked at.
@@ -140,8 +142,8 @@ fn pair_names(files: Vec<PathBuf>) -> Paired {
 
 type Words = BTreeSet<String>;
 
-/// Images and label maps, by their words, that are one apiece and go with each other alone when some words more or
-/// fewer are let pass.
+/// Images and label maps, by their words, that are one apiece and go with each other alone when
+/// some words more or fewer are let pass.
 fn nearly_alike(groups: &BTreeMap<Words, [Vec<PathBuf>; 2]>) -> Vec<(Words, Words)> {
     let has = |words: &Words, kind: usize| groups.get(words).is_some_and(|group| !group[kind].is_empty());
     let mut edges: BTreeSet<(Words, Words)> = BTreeSet::new();
@@ -178,8 +180,9 @@ fn fewer(words: &Words) -> BTreeSet<Words> {
     all
 }
 
-/// The first part of a path that names a patient, such as `sub-017` or `Patient_17`: one of the usual words before a
-/// number. Else the folder that holds one of a visit, such as `HC017` in `HC017/visit2`.
+/// The first part of a path that names a patient, such as `sub-017` or `Patient_17`: one of the
+/// usual words before a number. Else the folder that holds one of a visit, such as `HC017` in
+/// `HC017/visit2`.
 pub fn patient(path: &Path) -> Option<String> {
     let parts: Vec<_> = path.components().map(|part| part.as_os_str().to_string_lossy()).collect();
     let mut named = parts.iter().filter_map(|name| word_and_number(stem(name)));
@@ -192,7 +195,8 @@ pub fn patient(path: &Path) -> Option<String> {
     by_word.map(|(word, number)| format!("{word}-{number}")).or_else(by_visit)
 }
 
-/// A name that begins with a word and goes on with a number, such as `sub-017` or `pt12_day2`: both.
+/// A name that begins with a word and goes on with a number, such as `sub-017` or `pt12_day2`:
+/// both.
 fn word_and_number(name: &str) -> Option<(&str, String)> {
     let letters = name.chars().take_while(|c| c.is_ascii_alphabetic()).count();
     let (word, rest) = name.split_at(letters);
@@ -201,8 +205,8 @@ fn word_and_number(name: &str) -> Option<(&str, String)> {
     number.contains(|c: char| c.is_ascii_digit()).then_some((word, number))
 }
 
-/// The words of a path in lower case, without the file's ending: what stands between other signs than letters and
-/// digits.
+/// The words of a path in lower case, without the file's ending: what stands between other signs
+/// than letters and digits.
 fn words(path: &Path) -> Vec<String> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let folder = path.parent().unwrap_or(Path::new("")).to_string_lossy();

@@ -25,24 +25,25 @@ pub struct IndexParameters {
     /// Directions in which the stored axes grow, such as LPS, for files whose own affine is wrong.
     #[arg(long, value_name = "CODE", help_heading = "Images and labels")]
     pub orientation: Option<String>,
-    /// The channel to take of cases that have several, such as T1 and FLAIR: its number from 0, or its name in
-    /// dataset.json. Without it they are rejected.
+    /// The channel to take of cases that have several, such as T1 and FLAIR: its number from 0, or
+    /// its name in dataset.json. Without it they are rejected.
     #[arg(long, value_name = "CHANNEL", help_heading = "Images and labels")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub channel: Option<String>,
-    /// The frame to take of images that hold several, counted from 0. Without it they are rejected; a table may name
-    /// one for each case, as in scan.nii.gz#3.
+    /// The frame to take of images that hold several, counted from 0. Without it they are rejected;
+    /// a table may name one for each case, as in scan.nii.gz#3.
     #[arg(long, value_name = "N", help_heading = "Images and labels")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub frame: Option<usize>,
-    /// Millimetres between columns, rows and slices of stacks of slices (PNG, TIFF, JPEG), such as 0.7,0.7,2.5. What the
-    /// cohort's table says (column stack_spacing) counts first; without either such cases are rejected. Their volumes are
-    /// kept in OUT/volumes.
+    /// Millimetres between columns, rows and slices of stacks of slices (PNG, TIFF, JPEG), such as
+    /// 0.7,0.7,2.5. What the cohort's table says (column stack_spacing) counts first; without
+    /// either such cases are rejected. Their volumes are kept in OUT/volumes.
     #[arg(long, value_delimiter = ',', num_args = 1, value_name = "MM", help_heading = "Images and labels")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stack_spacing: Option<Vec<f64>>,
-    /// Where in the patient columns, rows and slices of stacks of slices run to, such as RPI. What the cohort's table says
-    /// (column stack_axes) counts first; without either they are taken as LPS (left, posterior, superior), which is told.
+    /// Where in the patient columns, rows and slices of stacks of slices run to, such as RPI. What
+    /// the cohort's table says (column stack_axes) counts first; without either they are taken as
+    /// LPS (left, posterior, superior), which is told.
     #[arg(long, value_name = "CODE", help_heading = "Images and labels")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stack_axes: Option<String>,
@@ -52,45 +53,48 @@ pub struct IndexParameters {
     /// Share of the patients in the test split.
     #[arg(long, default_value_t = 0.15, value_name = "SHARE")]
     pub test_share: f64,
-    /// Seed of the split.
+    /// Seed of the random assignment of patients to splits.
     #[arg(long, default_value_t = 0, value_name = "N", help_heading = "Splits")]
     pub split_seed: u64,
-    /// Columns by which the split is stratified: of the cohort's table, such as site, or of cases.parquet; `labels`
-    /// balances every label by its presence. A patient keeps a split that it has. Folds are stratified alike; nothing is
-    /// when not given. To keep a site or another group whole in one split, give a column `split` in the table.
+    /// Columns by which the split is stratified: of the cohort's table, such as site, or of
+    /// cases.parquet; `labels` balances every label by its presence. A patient keeps a split that
+    /// it has. Folds are stratified alike; nothing is when not given. To keep a site or another
+    /// group whole in one split, give a column `split` in the table.
     #[arg(long, value_delimiter = ',', value_name = "COLUMN[,COLUMN]")]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub stratify: Vec<String>,
-    /// Further columns of the cohort's table, such as site,vendor, to keep in cases.parquet as text. No other column
-    /// is, as it may hold names, dates or numbers of patients; those of --stratify are. Of a DICOM cohort: Manufacturer,
-    /// ManufacturerModelName, MagneticFieldStrength, ConvolutionKernel, KVP and other keywords that say how an image was
+    /// Further columns of the cohort's table, such as site,vendor, to keep in cases.parquet as
+    /// text. No other column is, as it may hold names, dates or numbers of patients; those of
+    /// --stratify are. Of a DICOM cohort: Manufacturer, ManufacturerModelName,
+    /// MagneticFieldStrength, ConvolutionKernel, KVP and other keywords that say how an image was
     /// acquired. None when not given.
     #[arg(long, value_delimiter = ',', value_name = "COLUMN[,COLUMN]", help_heading = "Privacy")]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub carry: Vec<String>,
-    /// Structures of a DICOM cohort, in order, as PATTERN=NAME (* and ? stand for anything, upper and lower case are one;
-    /// several patterns may give one name): the first name becomes label 1, a later one wins where two overlap, all
-    /// others are left out. Of several structure sets or segmentations of a series each comes from the latest that has it.
-    /// When not given, every structure of the latest is a label, in the order of the alphabet, and the later wins.
+    /// Structures of a DICOM cohort, in order, as PATTERN=NAME (* and ? stand for anything, upper
+    /// and lower case are one; several patterns may give one name): the first name becomes label 1,
+    /// a later one wins where two overlap, all others are left out. Of several structure sets or
+    /// segmentations of a series each comes from the latest that has it. When not given, every
+    /// structure of the latest is a label, in the order of the alphabet, and the later wins.
     #[arg(long, value_name = "PATTERN=NAME", value_delimiter = ',')]
     pub structures: Vec<String>,
     /// Apply RescaleSlope and RescaleIntercept of DICOM to MR, too.
     #[arg(long, help_heading = "Images and labels")]
     pub mr_rescale: bool,
-    /// Resample a label map that lies on another grid than its image, label by label; without it the case is rejected. All
-    /// volumes of the cohort are then kept in OUT/volumes. Not for DICOM.
+    /// Resample a label map that lies on another grid than its image, label by label; without it
+    /// the case is rejected. All volumes of the cohort are then kept in OUT/volumes. Not for DICOM.
     #[arg(long, conflicts_with = "orientation", help_heading = "Images and labels")]
     pub resample_labels: bool,
     /// Name cases and patients of a DICOM cohort by their PatientID instead of by pseudonyms.
     #[arg(long, help_heading = "Privacy")]
     pub keep_ids: bool,
-    /// Give pseudonyms to a cohort that is named by files or a table, too: its volumes are then kept under these in OUT,
-    /// as those of a DICOM cohort always are.
+    /// Give pseudonyms to a cohort that is named by files or a table, too: its volumes are then
+    /// kept under these in OUT, as those of a DICOM cohort always are.
     #[arg(long, help_heading = "Privacy")]
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub pseudonyms: bool,
-    /// The secret key of the pseudonyms, made on first use; pdl/pseudonym.key in your configuration folder when not
-    /// given. Who has it can tell whose a pseudonym is.
+    /// The secret key of the pseudonyms, made on first use; pdl/pseudonym.key in your configuration
+    /// folder when not given. Who has it can tell whose a pseudonym is.
     #[arg(long, value_name = "FILE", help_heading = "Privacy")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pseudonym_key: Option<PathBuf>,
@@ -99,16 +103,16 @@ pub struct IndexParameters {
     #[arg(long, value_name = "FILE", help_heading = "Privacy")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mapping: Option<PathBuf>,
-    /// Names of labels by value, which win over those of the cohort's dataset.json; `[labels]` of pdl.toml. They are kept
-    /// with the cases, not with the parameters.
+    /// Names of labels by value, which win over those of the cohort's dataset.json; `[labels]` of
+    /// pdl.toml. They are kept with the cases, not with the parameters.
     #[arg(skip)]
     #[serde(skip)]
     pub label_names: BTreeMap<u16, String>,
 }
 
 impl IndexParameters {
-    /// The columns of the cohort's table to keep: those of `carry`, and those of `stratify` that are no columns of
-    /// `cases.parquet` anyway.
+    /// The columns of the cohort's table to keep: those of `carry`, and those of `stratify` that
+    /// are no columns of `cases.parquet` anyway.
     ///
     /// # Errors
     /// [`CohortError::Option`] when one of them has the name of something else, or cannot stratify.
@@ -131,7 +135,8 @@ impl IndexParameters {
 }
 
 impl IndexParameters {
-    /// Refuses names that could not be told apart, and names for the labels of DICOM, which have their own.
+    /// Refuses names that could not be told apart, and names for the labels of DICOM, which have
+    /// their own.
     pub(crate) fn check_label_names(&self, dicom: bool) -> Result<(), CohortError> {
         let names = &self.label_names;
         if dicom && !names.is_empty() {

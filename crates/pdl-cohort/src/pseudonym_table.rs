@@ -17,8 +17,9 @@ struct Row<'a> {
     original_patient: &'a str,
 }
 
-/// Writes a CSV file with the pseudonyms and the original names of all cases; nobody but the user can read it (mode
-/// 0600). A DICOM case's original name is its SeriesInstanceUID; a blank patient is one that the cohort does not name.
+/// Writes a CSV file with the pseudonyms and the original names of all cases; nobody but the user
+/// can read it (mode 0600). A DICOM case's original name is its SeriesInstanceUID; a blank patient
+/// is one that the cohort does not name.
 pub(crate) fn write(
     path: &Path,
     cases: &[DiscoveredCase],

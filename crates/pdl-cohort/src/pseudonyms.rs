@@ -11,7 +11,8 @@ use crate::case_id;
 /// Hexadecimal digits of a pseudonym: 64 bits, so that a million cases will not share one.
 const DIGITS: usize = 16;
 
-/// The file of the pseudonyms' key: the one given, else that in the user's configuration folder, if there is such a folder.
+/// The file of the pseudonyms' key: the one given, else that in the user's configuration folder, if
+/// there is such a folder.
 pub fn key_file(given: Option<&Path>) -> Option<PathBuf> {
     given.map(Path::to_owned).or_else(default_file)
 }
@@ -25,8 +26,8 @@ pub(crate) enum Naming {
 }
 
 impl Naming {
-    /// With the key in `file`, which is made when it is missing; in the user's configuration folder when no file is
-    /// given.
+    /// With the key in `file`, which is made when it is missing; in the user's configuration folder
+    /// when no file is given.
     pub(crate) fn pseudonyms(file: Option<&Path>) -> Result<Self, CohortError> {
         let path = key_file(file).ok_or_else(|| {
             CohortError::Option(
@@ -80,7 +81,8 @@ impl Naming {
         }
     }
 
-    /// The id of a case: `unique` tells it from all others, `patient` is what its files call the patient.
+    /// The id of a case: `unique` tells it from all others, `patient` is what its files call the
+    /// patient.
     pub(crate) fn case(&self, patient: &str, unique: &str) -> String {
         match self {
             Self::Pseudonyms(key) => format!("c-{}", short(key, "case", unique)),

@@ -33,7 +33,7 @@ pub struct PatientPair {
     /// What joins the two cases.
     #[serde(default)]
     pub reason: String,
-    /// Their SSIM.
+    /// SSIM of the two cases, -1 to 1.
     #[serde(default)]
     pub ssim: String,
     /// Along which axes the second is flipped.
@@ -92,8 +92,9 @@ impl From<Vec<Stored>> for SamePatient {
 }
 
 impl SamePatient {
-    /// Reads a CSV table with the columns `patient_a` and `patient_b`. A column `same` says "no" of pairs that are two
-    /// patients; what joins a pair is kept, columns of other names are passed over.
+    /// Reads a CSV table with the columns `patient_a` and `patient_b`. A column `same` says "no" of
+    /// pairs that are two patients; what joins a pair is kept, columns of other names are passed
+    /// over.
     ///
     /// # Errors
     /// [`CohortError::Table`] when it cannot be read or has not these columns.
@@ -147,7 +148,8 @@ impl SamePatient {
         self.0.iter()
     }
 
-    /// These pairs and those of `later`, which has the last word of every two patients that it names.
+    /// These pairs and those of `later`, which has the last word of every two patients that it
+    /// names.
     #[must_use]
     pub fn and(mut self, later: &Self) -> Self {
         let named: BTreeSet<(&str, &str)> = later.pairs().map(PatientPair::names).collect();
@@ -166,8 +168,8 @@ impl SamePatient {
         Self(self.0.iter().filter(|pair| !named(pair)).cloned().collect())
     }
 
-    /// For every patient that is joined to another: the smallest name of all that it is joined to, directly or
-    /// through others, its own included.
+    /// For every patient that is joined to another: the smallest name of all that it is joined to,
+    /// directly or through others, its own included.
     pub fn names(&self) -> BTreeMap<&str, &str> {
         let mut names: BTreeMap<&str, &str> = BTreeMap::new();
         for (a, b) in self.pairs().filter(|pair| !pair.is_apart()).map(PatientPair::names) {
@@ -180,7 +182,8 @@ impl SamePatient {
         names
     }
 
-    /// Every two patients that are to be kept apart, under the names by which they go, and as they were named.
+    /// Every two patients that are to be kept apart, under the names by which they go, and as they
+    /// were named.
     pub fn apart(&self) -> BTreeMap<(&str, &str), &PatientPair> {
         let names = self.names();
         let mut apart = BTreeMap::new();

@@ -1,5 +1,6 @@
-//! `sources.parquet`: which files the volumes that a curation folder keeps were made from, and which files were set aside.
-//! The only file there that holds paths of an archive; nobody but the user can read it (mode 0600).
+//! `sources.parquet`: which files the volumes that a curation folder keeps were made from, and
+//! which files were set aside. The only file there that holds paths of an archive; nobody but the
+//! user can read it (mode 0600).
 
 use std::path::Path;
 
@@ -51,7 +52,8 @@ pub fn read(out: &Path) -> Result<Vec<SourceRow>, StoreError> {
     Ok(table::read_rows(&out.join(FILE))?.0)
 }
 
-/// The sources that an earlier run wrote down; none where there was none, or its table is of another form.
+/// The sources that an earlier run wrote down; none where there was none, or its table is of
+/// another form.
 ///
 /// # Errors
 /// [`StoreError`] when the machine keeps the table from being read.

@@ -33,9 +33,10 @@ impl Shares {
 
 /// Gives each patient a split.
 ///
-/// Patients in `given` (an earlier run's, or the cohort's own table) keep theirs. The others are taken in the
-/// order of the BLAKE3 hash of seed and patient id and fill train, then val, then test up to their shares of
-/// all patients; with at least three patients and shares above zero, no split stays empty.
+/// Patients in `given` (an earlier run's, or the cohort's own table) keep theirs. The others are
+/// taken in the order of the BLAKE3 hash of seed and patient id and fill train, then val, then test
+/// up to their shares of all patients; with at least three patients and shares above zero, no split
+/// stays empty.
 ///
 /// # Errors
 /// [`CohortError::Option`] when the shares leave no training patients.
@@ -66,8 +67,9 @@ pub fn assign(
     Ok(result)
 }
 
-/// Gives each patient a split, as [`assign`] does and as many to each, so that the splits share every stratum as
-/// they share the patients, as nearly as whole patients allow (see [`crate::strata`]).
+/// Gives each patient a split, as [`assign`] does and as many to each, so that the splits share
+/// every stratum as they share the patients, as nearly as whole patients allow (see
+/// [`crate::strata`]).
 ///
 /// # Errors
 /// As [`assign`].

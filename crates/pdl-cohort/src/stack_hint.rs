@@ -4,8 +4,8 @@ use pdl_io::StackGeometry;
 use pdl_volume::Orientation;
 
 use crate::parameters::IndexParameters;
-/// How pictures of axial slices are usually seen: columns to the patient's left, rows to the back, slices to the head.
-/// ITK takes them so, too.
+/// How pictures of axial slices are usually seen: columns to the patient's left, rows to the back,
+/// slices to the head. ITK takes them so, too.
 pub(crate) const ASSUMED: &str = "LPS";
 
 /// What is said of the stacks of a case.

@@ -1,7 +1,7 @@
 //! Stacks of slices in a cohort: what is said of their voxels, since they do not say it themselves.
 //!
-//! A row of the cohort's table counts for its case, else the parameters. Without a spacing a case is rejected; without
-//! axes they are taken as LPS, and the case says so.
+//! A row of the cohort's table counts for its case, else the parameters. Without a spacing a case
+//! is rejected; without axes they are taken as LPS, and the case says so.
 
 use pdl_findings::{Code, Finding};
 use std::path::{Path, PathBuf};

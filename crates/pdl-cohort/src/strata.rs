@@ -18,8 +18,8 @@ pub type Strata = BTreeSet<String>;
 
 /// The strata of every patient of `rows`, by `columns`.
 ///
-/// A column puts a patient into one stratum: the value that most of its cases have, of equals the smallest text.
-/// `labels` puts it into one for every label that is present in any of its cases.
+/// A column puts a patient into one stratum: the value that most of its cases have, of equals the
+/// smallest text. `labels` puts it into one for every label that is present in any of its cases.
 ///
 /// # Errors
 /// [`CohortError::Option`] when there is no such column.
@@ -71,13 +71,14 @@ pub(crate) fn in_turn<'a>(
     patients
 }
 
-/// Deals patients out to bins: `room[b]` of them to bin b, in all as many as there are. `given` are those that have
-/// a bin already. Gives the bin of each.
+/// Deals patients out to bins: `room[b]` of them to bin b, in all as many as there are. `given` are
+/// those that have a bin already. Gives the bin of each.
 ///
-/// This is iterative stratification (Sechidis, Tsoumakas and Vlahavas 2011, "On the stratification of multi-label
-/// data"), with bins that do not overflow: the stratum with the fewest patients left goes first (of equals by name);
-/// each of its patients, in turn, goes to the bin that lacks most of that stratum, of equals to the one with the
-/// most room for its size, then to the first. Patients without a stratum come last.
+/// This is iterative stratification (Sechidis, Tsoumakas and Vlahavas 2011, "On the stratification
+/// of multi-label data"), with bins that do not overflow: the stratum with the fewest patients left
+/// goes first (of equals by name); each of its patients, in turn, goes to the bin that lacks most
+/// of that stratum, of equals to the one with the most room for its size, then to the first.
+/// Patients without a stratum come last.
 pub(crate) fn deal(patients: &[&Strata], given: &[(usize, &Strata)], room: &[usize]) -> Vec<usize> {
     let mut bins = Bins::new(patients, given, room);
     let mut left: BTreeMap<&str, BTreeSet<usize>> = BTreeMap::new();
@@ -162,8 +163,8 @@ impl<'a> Bins<'a> {
     }
 }
 
-/// In words, which strata have no patient in which of the bins named `bins` (those that have patients at all);
-/// nothing when each has one in each.
+/// In words, which strata have no patient in which of the bins named `bins` (those that have
+/// patients at all); nothing when each has one in each.
 pub(crate) fn missing(of: &[(usize, &Strata)], bins: &[&str]) -> Option<String> {
     let mut counts: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     let mut filled = vec![false; bins.len()];

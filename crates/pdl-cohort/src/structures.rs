@@ -17,8 +17,9 @@ pub(crate) struct Structures {
 }
 
 impl Structures {
-    /// By rules such as `*lung*=lung`, or, where there are none, one label for every name in `found`: names of
-    /// `earlier` runs keep their values, new ones follow in the order of the alphabet. Upper and lower case are one.
+    /// By rules such as `*lung*=lung`, or, where there are none, one label for every name in
+    /// `found`: names of `earlier` runs keep their values, new ones follow in the order of the
+    /// alphabet. Upper and lower case are one.
     ///
     /// # Errors
     /// [`CohortError::Option`] when a rule is none.
@@ -63,8 +64,9 @@ impl Structures {
         self.rules.is_some()
     }
 
-    /// Which files of several give which labels, where `values` has the labels of each, latest last: of structures that
-    /// rules ask for each comes from the latest file that has it, otherwise all come from the latest file.
+    /// Which files of several give which labels, where `values` has the labels of each, latest
+    /// last: of structures that rules ask for each comes from the latest file that has it,
+    /// otherwise all come from the latest file.
     pub(crate) fn sources(&self, values: &[BTreeSet<u16>]) -> BTreeMap<usize, BTreeSet<u16>> {
         let mut seen = BTreeSet::new();
         let mut sources = BTreeMap::new();

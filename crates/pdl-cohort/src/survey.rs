@@ -1,4 +1,5 @@
-//! A first look at a cohort: what layout it has, and what a few of its cases are like. It writes nothing.
+//! A first look at a cohort: what layout it has, and what a few of its cases are like. It writes
+//! nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -23,7 +24,8 @@ pub struct Survey {
     pub layout: &'static str,
     /// Cases with an image and a label.
     pub pairs: usize,
-    /// Cases that lack one of both; of DICOM, series that no structure set or segmentation refers to.
+    /// Cases that lack one of both; of DICOM, series that no structure set or segmentation refers
+    /// to.
     pub incomplete: usize,
     /// Files without a partner, in a layout that pdl knows.
     pub alone: Vec<PathBuf>,
@@ -66,7 +68,8 @@ pub struct Survey {
 pub struct Structures {
     /// Structure sets and segmentations that cases get their labels from.
     pub sets: usize,
-    /// Every name, and how many of these hold it: the most frequent first. Upper and lower case are one.
+    /// Every name, and how many of these hold it: the most frequent first. Upper and lower case are
+    /// one.
     pub names: Vec<(String, usize)>,
 }
 

@@ -19,8 +19,8 @@ pub enum ExitStatus {
     Strict = 4,
     /// A manifest is invalid, or moves cases between splits.
     Differs = 5,
-    /// The machine failed: a disk, a network file system, the limit of open files, memory. No case is
-    /// rejected or removed for that; run the same command again to resume.
+    /// The machine failed: a disk, a network file system, the limit of open files, memory. No case
+    /// is rejected or removed for that; run the same command again to resume.
     Machine = 7,
     /// Interrupted by Ctrl-C or a request to terminate: 128 and the number of SIGINT.
     Stopped = 130,

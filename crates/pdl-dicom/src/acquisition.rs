@@ -1,7 +1,7 @@
 //! How a series was acquired: what may be kept of its header besides the geometry.
 //!
-//! A list of what is technical and free of the patient, not of what is left out: free text (descriptions, protocol
-//! names, comments) is in no list, since names and dates stand there, too.
+//! A list of what is technical and free of the patient, not of what is left out: free text
+//! (descriptions, protocol names, comments) is in no list, since names and dates stand there, too.
 
 use std::collections::BTreeMap;
 
@@ -37,7 +37,8 @@ const TAGS: [Tag; KEYWORDS.len()] = [
     tags::SCANNING_SEQUENCE,
 ];
 
-/// What the first file of a series says of `keywords`, which are some of [`KEYWORDS`]; nothing where it is silent.
+/// What the first file of a series says of `keywords`, which are some of [`KEYWORDS`]; nothing
+/// where it is silent.
 ///
 /// # Errors
 /// [`DicomError`] when the file cannot be read any more.

@@ -1,10 +1,11 @@
 //! A decoder of data sets that takes no more memory than the file can fill.
 //!
-//! dicom-parser reserves what an element declares before it reads, builds a text for every backslash, and calls itself
-//! for every nested sequence. This one stands between it and the file: it refuses a length beyond the end of the
-//! source, sequences nested past all use and more items than the file's size explains; it reads every text as one; and it
-//! passes over sequences of unknown representation (UN of undefined length), whose content is implicit whatever the
-//! transfer syntax (PS3.5, 6.2.2), which dicom-parser reads as explicit.
+//! dicom-parser reserves what an element declares before it reads, builds a text for every
+//! backslash, and calls itself for every nested sequence. This one stands between it and the file:
+//! it refuses a length beyond the end of the source, sequences nested past all use and more items
+//! than the file's size explains; it reads every text as one; and it passes over sequences of
+//! unknown representation (UN of undefined length), whose content is implicit whatever the transfer
+//! syntax (PS3.5, 6.2.2), which dicom-parser reads as explicit.
 
 use std::io::{Empty, Read, Seek, Write, empty};
 

@@ -1,5 +1,5 @@
-//! What a compressed frame says of its own size. Codecs take memory for that before they decode, so it is compared with
-//! the header first.
+//! What a compressed frame says of its own size. Codecs take memory for that before they decode, so
+//! it is compared with the header first.
 
 /// Where a codestream of JPEG 2000 begins: SOC and SIZ (ISO 15444-1, A.4 and A.5).
 const JPEG_2000: [u8; 4] = [0xff, 0x4f, 0xff, 0x51];
@@ -9,7 +9,8 @@ const BOXES: usize = 1024;
 /// Columns, rows and components of a frame.
 pub(crate) type Size = [usize; 3];
 
-/// Reads the size from a fragment that begins a JPEG, JPEG-LS or JPEG 2000 stream; nothing when it begins none.
+/// Reads the size from a fragment that begins a JPEG, JPEG-LS or JPEG 2000 stream; nothing when it
+/// begins none.
 pub(crate) fn size(fragment: &[u8]) -> Option<Size> {
     let near = &fragment[..fragment.len().min(BOXES)];
     if near.starts_with(&[0xff, 0xd8]) {

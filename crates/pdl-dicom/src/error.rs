@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use pdl_store::memory::MemoryError;
 
-/// A DICOM object that could not be read. The path stands last; no message holds an attribute's text.
+/// A DICOM object that could not be read. The path stands last; no message holds an attribute's
+/// text.
 #[derive(Debug, thiserror::Error)]
 pub enum DicomError {
     /// The operating system refused.

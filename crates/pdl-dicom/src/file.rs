@@ -90,7 +90,8 @@ fn open_once(
     let uid = transfer_syntax(&mut source).ok_or_else(|| damaged("its file meta group is cut short"))?;
     let uid = match uid {
         Some(uid) => uid,
-        // Files that name none are read all the same when their first element says how it is written.
+        // Files that name none are read all the same when their first element says how it is
+        // written.
         None => syntax_of(&peek(&mut source).map_err(io)?)
             .ok_or_else(|| damaged("it names no transfer syntax, and its first element does not show it"))?
             .to_owned(),
@@ -111,7 +112,8 @@ fn open_once(
             return Err(DicomError::unsupported(path, "no codec for its transfer syntax"));
         }
         Codec::None | Codec::EncapsulatedPixelData(..) => {
-            // Some writers name an explicit syntax and write without representations, which the first element shows.
+            // Some writers name an explicit syntax and write without representations, which the
+            // first element shows.
             let shown = syntax_of(&peek(&mut source).map_err(io)?)
                 .filter(|uid| *uid == uids::IMPLICIT_VR_LITTLE_ENDIAN);
             let written = shown.and_then(|uid| TransferSyntaxRegistry.get(uid)).unwrap_or(syntax);
@@ -208,8 +210,9 @@ fn syntax_of(bytes: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// Reads the file meta group (0002,xxxx), explicit VR little endian, whether it states its length or not. Gives the
-/// transfer syntax, or inner nothing where the group names none or is not there; nothing when it breaks off.
+/// Reads the file meta group (0002,xxxx), explicit VR little endian, whether it states its length
+/// or not. Gives the transfer syntax, or inner nothing where the group names none or is not there;
+/// nothing when it breaks off.
 fn transfer_syntax(source: &mut BufReader<impl Read + Seek>) -> Option<Option<String>> {
     let mut found = None;
     loop {

@@ -6,7 +6,8 @@ use rayon::prelude::*;
 use crate::geometry::{Plane, affine, dot, minus, plus, scaled};
 use crate::stack::Stack;
 
-/// The grid to go to: the slices' own pixels, wide enough for all of them, and one step along their normal.
+/// The grid to go to: the slices' own pixels, wide enough for all of them, and one step along their
+/// normal.
 #[derive(Clone, Debug)]
 pub(crate) struct Straightening {
     /// Columns and rows by which the first slice's corner lies inside the grid.
@@ -17,12 +18,13 @@ pub(crate) struct Straightening {
     corners: Vec<[f64; 2]>,
 }
 
-/// A straight grid of more voxels than this times those stored is no use: most of it would be made up.
+/// A straight grid of more voxels than this times those stored is no use: most of it would be made
+/// up.
 const MOST_GROWTH: f64 = 4.0;
 
 impl Straightening {
-    /// The step is the smallest gap that is at least half the median. Nothing when the grid would be far larger than what
-    /// is stored.
+    /// The step is the smallest gap that is at least half the median. Nothing when the grid would
+    /// be far larger than what is stored.
     pub(crate) fn of(stack: &Stack, gaps: &[f64], median: f64) -> Option<Self> {
         let step = gaps.iter().copied().filter(|gap| *gap >= 0.5 * median).fold(median, f64::min);
         let first = stack.first();
@@ -55,7 +57,8 @@ impl Straightening {
         Grid::new(self.shape, affine(&plane, scaled(normal, self.step)))
     }
 
-    /// Linear between pixels and between slices; what no slice covers takes the lowest value there is.
+    /// Linear between pixels and between slices; what no slice covers takes the lowest value there
+    /// is.
     pub(crate) fn image(&self, stack: &Stack, stored: &[f32]) -> Volume<f32> {
         let [nx, ny, _] = stack.shape();
         let outside = stored.iter().copied().fold(f32::INFINITY, f32::min);
@@ -103,7 +106,8 @@ impl Straightening {
         stack.heights().partition_point(|h| *h <= height).saturating_sub(1)
     }
 
-    /// Calls `value` for every voxel with its column, its row and its height above the first slice, mm.
+    /// Calls `value` for every voxel with its column, its row and its height above the first slice,
+    /// mm.
     fn filled<T: Copy + Default + Send>(
         &self,
         stack: &Stack,

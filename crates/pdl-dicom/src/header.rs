@@ -38,7 +38,8 @@ pub(crate) struct Frame {
     pub file: usize,
     /// Which frame of the file, from 0.
     pub number: u32,
-    /// Column and row of its first pixel inside the stored frame: not (0, 0) for a tile of a mosaic.
+    /// Column and row of its first pixel inside the stored frame: not (0, 0) for a tile of a
+    /// mosaic.
     pub offset: [usize; 2],
     /// Columns and rows of the stored frame.
     pub stored_size: [usize; 2],
@@ -51,7 +52,8 @@ pub(crate) struct Frame {
     pub instance: String,
     /// What differs between volumes, always: image type, echo, stack, diffusion.
     pub kind: String,
-    /// What may differ between volumes, or merely between slices: temporal position, acquisition, trigger...
+    /// What may differ between volumes, or merely between slices: temporal position, acquisition,
+    /// trigger...
     pub phase: [String; 6],
 }
 
@@ -255,8 +257,8 @@ fn kind(groups: &Groups<'_>) -> String {
     .join("|")
 }
 
-/// The type that parts volumes. Of CT and PET the first three values only: what follows (such as GE's "ADD")
-/// may differ between slices of one volume; of MR all, which tell magnitude from phase.
+/// The type that parts volumes. Of CT and PET the first three values only: what follows (such as
+/// GE's "ADD") may differ between slices of one volume; of MR all, which tell magnitude from phase.
 fn image_type(object: &InMemDicomObject, of_frame: Option<String>) -> String {
     let whole = of_frame.unwrap_or_else(|| text(object, tags::IMAGE_TYPE));
     let values = if text(object, tags::MODALITY) == "MR" { usize::MAX } else { 3 };

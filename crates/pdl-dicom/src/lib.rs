@@ -3,11 +3,13 @@
 //! In: files of a tree in any layout. Out: series that each are one volume ([`scan()`]), their
 //! [`pdl_volume::Volume`]s on a grid in RAS+ millimetres with [`Finding`]s about the geometry
 //! ([`read_series`]), and masks from structure sets ([`StructureSet`]) and segmentations
-//! ([`Segmentation`]). It sorts by positions alone, never interleaves two phases, and refuses with the
-//! cause what it cannot read. Findings and [`DicomError::reason`] hold no value that identifies a patient.
+//! ([`Segmentation`]). It sorts by positions alone, never interleaves two phases, and refuses with
+//! the cause what it cannot read. Findings and [`DicomError::reason`] hold no value that identifies
+//! a patient.
 //!
-//! HU comes from RescaleSlope and RescaleIntercept of each slice (CT, PET); MR keeps its stored values unless
-//! asked. DICOM's world is left, posterior, superior; everything that leaves this crate is RAS+.
+//! HU comes from RescaleSlope and RescaleIntercept of each slice (CT, PET); MR keeps its stored
+//! values unless asked. DICOM's world is left, posterior, superior; everything that leaves this
+//! crate is RAS+.
 
 pub mod acquisition;
 mod bounded;

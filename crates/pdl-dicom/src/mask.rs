@@ -34,8 +34,9 @@ impl Mask {
 /// Of two labels that overlap the one that loses and the one that wins.
 pub type Overlap = (u16, u16);
 
-/// Paints masks one after the other, so that a later one wins where they overlap. Gives a label for every pixel
-/// of the stack (x fastest, slice by slice), and how many pixels a label has lost to another.
+/// Paints masks one after the other, so that a later one wins where they overlap. Gives a label for
+/// every pixel of the stack (x fastest, slice by slice), and how many pixels a label has lost to
+/// another.
 pub fn paint<'a>(
     stack: &Stack,
     masks: impl IntoIterator<Item = (u16, &'a Mask)>,

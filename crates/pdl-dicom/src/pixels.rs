@@ -18,8 +18,8 @@ use crate::DicomError;
 use crate::codestream;
 use crate::file::{Extent, number, open, text};
 
-/// No codec shrinks a real image further than this, so a header that declares more pixels is refused before
-/// any memory is taken for them.
+/// No codec shrinks a real image further than this, so a header that declares more pixels is
+/// refused before any memory is taken for them.
 const LARGEST_RATIO: u64 = 4096;
 /// Run lengths: two bytes stand for 128 at most.
 const LARGEST_RLE_RATIO: u64 = 64;
@@ -183,7 +183,8 @@ impl Pixels {
             return Err(DicomError::unsupported(&self.path, "no codec for its transfer syntax"));
         };
         let mut bytes = Vec::new();
-        // Codecs of other people meet damaged data here: a panic of theirs is this file's error, no more.
+        // Codecs of other people meet damaged data here: a panic of theirs is this file's error, no
+        // more.
         let result = quietly(|| reader.decode_frame(&self.object, number, &mut bytes));
         match result {
             Some(Ok(())) if bytes.len() >= self.format.frame_bytes() => {
@@ -212,8 +213,8 @@ impl Pixels {
         }
     }
 
-    /// A run-length coded frame begins with the number of its segments, at most 15 (DICOM PS3.5, G.5); the codec takes
-    /// memory for as many as are declared.
+    /// A run-length coded frame begins with the number of its segments, at most 15 (DICOM PS3.5,
+    /// G.5); the codec takes memory for as many as are declared.
     fn check_segments(&self, fragment: &[u8]) -> Result<(), DicomError> {
         let segments = fragment.first_chunk().map(|bytes| u32::from_le_bytes(*bytes));
         match segments {
@@ -288,7 +289,8 @@ impl Format {
         self.pixels * self.bits_allocated as usize / 8
     }
 
-    /// A pixel from its little-endian bytes: what lies beyond the stored bits is cut off, the sign spread.
+    /// A pixel from its little-endian bytes: what lies beyond the stored bits is cut off, the sign
+    /// spread.
     fn value(&self, bytes: &[u8]) -> i64 {
         let raw = bytes.iter().rev().fold(0, |sum: u64, byte| sum << 8 | u64::from(*byte));
         let lowest = self.high_bit + 1 - self.bits_stored;
@@ -299,7 +301,8 @@ impl Format {
 }
 
 impl Stored<'_> {
-    /// The integers of some of its pixels, which count row by row, with their sign; nothing when it has fewer.
+    /// The integers of some of its pixels, which count row by row, with their sign; nothing when it
+    /// has fewer.
     pub(crate) fn values(&self, pixels: Range<usize>) -> Option<impl Iterator<Item = i64>> {
         let format = self.format;
         if pixels.end > format.pixels {

@@ -1,8 +1,9 @@
 //! Which pixels of a slice lie inside closed contours.
 //!
-//! Inside is even-odd over the edges of all contours together: a contour inside another is a hole, and a
-//! keyhole's bridge, walked there and back, cancels out. A pixel whose centre lies within 0.05 pixels of an edge is
-//! inside, too, unless that edge is walked twice: such an edge bounds nothing.
+//! Inside is even-odd over the edges of all contours together: a contour inside another is a hole,
+//! and a keyhole's bridge, walked there and back, cancels out. A pixel whose centre lies within
+//! 0.05 pixels of an edge is inside, too, unless that edge is walked twice: such an edge bounds
+//! nothing.
 
 use std::collections::HashMap;
 
@@ -25,7 +26,8 @@ pub(crate) fn fill(contours: &[Vec<Point>], size: [usize; 2]) -> Vec<bool> {
     inside
 }
 
-/// The edges that are walked an odd number of times. Vertices count as equal when they agree to 1e-6 of a pixel.
+/// The edges that are walked an odd number of times. Vertices count as equal when they agree to
+/// 1e-6 of a pixel.
 fn boundary(contours: &[Vec<Point>]) -> Vec<Edge> {
     let key = |p: Point| p.map(|v| (v * 1e6).round() as i64);
     let mut walked: HashMap<([i64; 2], [i64; 2]), (Edge, usize)> = HashMap::new();
@@ -136,8 +138,8 @@ mod tests {
         let expected = ["#####..", "#####..", "##.##..", "#####..", "#####..", "......."];
         let hole = square(1.5, 2.5);
         assert_eq!(drawn(&[square(0.0, 4.0), hole]), expected);
-        // The same as one path: along a bridge to the hole, round it and back along the bridge, which passes
-        // the centre of pixel (1, 1) and must not count as a boundary.
+        // The same as one path: along a bridge to the hole, round it and back along the bridge,
+        // which passes the centre of pixel (1, 1) and must not count as a boundary.
         let mut keyhole = vec![[0.0, 0.0], [1.5, 1.5], [1.5, 2.5], [2.5, 2.5], [2.5, 1.5], [1.5, 1.5]];
         keyhole.extend([[0.0, 0.0], [4.0, 0.0], [4.0, 4.0], [0.0, 4.0]]);
         assert_eq!(drawn(&[keyhole]), expected);

@@ -13,7 +13,7 @@ use crate::file::{items, text};
 pub(crate) struct References {
     /// Images.
     pub instances: BTreeSet<String>,
-    /// Series.
+    /// SeriesInstanceUIDs that the object refers to.
     pub series: BTreeSet<String>,
     /// Frames of reference.
     pub frames: BTreeSet<String>,

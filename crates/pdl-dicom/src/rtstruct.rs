@@ -17,7 +17,8 @@ use crate::raster::{Point, fill};
 use crate::stack::Stack;
 use pdl_findings::{Code, Finding};
 
-/// Points of a contour that lie further from their plane than this share of a slice's step make it oblique.
+/// Points of a contour that lie further from their plane than this share of a slice's step make it
+/// oblique.
 const FLAT: f64 = 0.25;
 /// A contour plane further from its slice than this share of the step is worth a word.
 const OFF_SLICE: f64 = 0.1;

@@ -45,8 +45,8 @@ pub struct Series {
 }
 
 impl Series {
-    /// What tells it from others of the same patient, study and series: its frame of reference, its modality and the first
-    /// of its instances by UID. Never to be shown.
+    /// What tells it from others of the same patient, study and series: its frame of reference, its
+    /// modality and the first of its instances by UID. Never to be shown.
     pub fn distinction(&self) -> String {
         let instance = self.frames.iter().map(|frame| frame.instance.as_str()).min().unwrap_or_default();
         format!("{}\0{}\0{instance}", self.frame_of_reference, self.modality)
@@ -75,9 +75,10 @@ pub struct LabelFile {
     pub path: PathBuf,
     /// Its state before it was read.
     pub state: FileState,
-    /// What it is.
+    /// Whether it is a structure set or a segmentation.
     pub kind: LabelKind,
-    /// Names of its structures or segments, trimmed, without parts of the patient's, in the file's order.
+    /// Names of its structures or segments, trimmed, without parts of the patient's, in the file's
+    /// order.
     pub names: Vec<String>,
     /// Date, time and UID, by which the latest is chosen.
     pub(crate) made_at: String,
@@ -112,8 +113,8 @@ enum Found {
     Aside(String),
 }
 
-/// Every file below `folder`, whatever its name, and every folder that cannot be listed, so that [`scan()`] counts it;
-/// links are followed once.
+/// Every file below `folder`, whatever its name, and every folder that cannot be listed, so that
+/// [`scan()`] counts it; links are followed once.
 ///
 /// # Errors
 /// Those of the machine: a folder that it cannot list is not taken for an empty one.
@@ -280,10 +281,12 @@ fn own_files(all: &[(PathBuf, FileState)], frames: &mut [Frame]) -> (Vec<PathBuf
 }
 
 impl Scan {
-    /// For every series the label files that refer to it, latest last, and those that refer to none of them.
+    /// For every series the label files that refer to it, latest last, and those that refer to none
+    /// of them.
     ///
-    /// A label belongs to the series that hold the images it names; where it names none, to those of the series
-    /// it names; where it names neither, to the only series in its frame of reference.
+    /// A label belongs to the series that hold the images it names; where it names none, to those
+    /// of the series it names; where it names neither, to the only series in its frame of
+    /// reference.
     pub fn labels_of_series(&self) -> (Vec<Vec<usize>>, Vec<usize>) {
         let mut by_instance: HashMap<&str, BTreeSet<usize>> = HashMap::new();
         let mut by_series: HashMap<&str, BTreeSet<usize>> = HashMap::new();
@@ -328,7 +331,8 @@ impl Scan {
 }
 
 impl Header {
-    /// Patient, study, series, frame of reference and modality; files without a series UID go by their folder.
+    /// Patient, study, series, frame of reference and modality; files without a series UID go by
+    /// their folder.
     fn belongs_to(&self) -> [String; 5] {
         let series = if self.series_uid.is_empty() {
             self.path.parent().unwrap_or(Path::new("")).to_string_lossy().into_owned()

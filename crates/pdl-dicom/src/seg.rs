@@ -18,8 +18,8 @@ use crate::stack::Stack;
 use crate::volume_grouping::SAME_POSITION_MM;
 use pdl_findings::{Code, Finding};
 
-/// A frame further from a slice than this share of the step, or from whole pixels than this share of one, is on
-/// another grid.
+/// A frame further from a slice than this share of the step, or from whole pixels than this share
+/// of one, is on another grid.
 const GRID_TOLERANCE: f64 = 0.01;
 
 /// A segmentation object with its pixels in memory, as they are stored.
@@ -41,19 +41,21 @@ enum Kind {
     LabelMap,
 }
 
-/// One segment.
+/// A segment of a segmentation object: its number and its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Segment {
     /// Segment number, from 1.
     pub number: u16,
-    /// Segment label, trimmed, without parts of the patient's name; that of its property type where it has none.
+    /// Segment label, trimmed, without parts of the patient's name; that of its property type where
+    /// it has none.
     pub name: String,
     /// Whether its name held such parts.
     pub masked: bool,
 }
 
 impl Segmentation {
-    /// Reads a BINARY, FRACTIONAL or LABELMAP segmentation; of fractions, half the largest value and more is inside.
+    /// Reads a BINARY, FRACTIONAL or LABELMAP segmentation; of fractions, half the largest value
+    /// and more is inside.
     ///
     /// # Errors
     /// [`DicomError`] when it cannot be read.
@@ -127,12 +129,12 @@ impl Segmentation {
         stack.mask_bytes(frames)
     }
 
-    /// The pixels of a segment on the slices of a series: each frame must lie on a slice and its pixels on the
-    /// slice's pixels, but it may be smaller or stick out.
+    /// The pixels of a segment on the slices of a series: each frame must lie on a slice and its
+    /// pixels on the slice's pixels, but it may be smaller or stick out.
     ///
     /// # Errors
-    /// [`DicomError::LabelGrid`] when a frame lies on another grid, [`DicomError::Damaged`] when its pixels cannot be
-    /// decoded.
+    /// [`DicomError::LabelGrid`] when a frame lies on another grid, [`DicomError::Damaged`] when
+    /// its pixels cannot be decoded.
     pub fn mask(&self, segment: u16, stack: &Stack) -> Result<Mask, DicomError> {
         let mut mask = Mask::default();
         let mut cut = 0;

@@ -18,12 +18,13 @@ use pdl_findings::{Code, Finding};
 /// How intensities are read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ReadOptions {
-    /// Apply RescaleSlope and RescaleIntercept to MR, too. There they are no modality LUT, and may differ from
-    /// frame to frame.
+    /// Apply RescaleSlope and RescaleIntercept to MR, too. There they are no modality LUT, and may
+    /// differ from frame to frame.
     pub mr_rescale: bool,
 }
 
-/// A series as a volume: x along the column index, y along the row index, z along the slices' normal.
+/// A series as a volume: x along the column index, y along the row index, z along the slices'
+/// normal.
 #[derive(Clone, Debug)]
 pub struct SeriesImage {
     /// Intensities (HU for CT) on a grid in RAS+ mm.
@@ -38,7 +39,8 @@ pub struct SeriesImage {
 }
 
 impl SeriesImage {
-    /// Puts labels that were drawn on the stored slices (x fastest, slice by slice) on the volume's grid.
+    /// Puts labels that were drawn on the stored slices (x fastest, slice by slice) on the volume's
+    /// grid.
     ///
     /// # Errors
     /// [`DicomError::LabelGrid`] when there are not as many as the slices have pixels.

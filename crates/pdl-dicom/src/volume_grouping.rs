@@ -18,8 +18,9 @@ pub(crate) struct Stacked {
     pub ambiguous: bool,
 }
 
-/// Splits by what always differs between volumes (geometry, image type, echo, stack, diffusion), and where
-/// positions still repeat by the first of temporal position, acquisition and trigger that parts them.
+/// Splits by what always differs between volumes (geometry, image type, echo, stack, diffusion),
+/// and where positions still repeat by the first of temporal position, acquisition and trigger that
+/// parts them.
 pub(crate) fn split(frames: Vec<Frame>) -> Vec<Stacked> {
     let mut result = Vec::new();
     for group in by_geometry(frames) {
@@ -87,7 +88,8 @@ fn earlier(a: &str, b: &str) -> std::cmp::Ordering {
     }
 }
 
-/// Sorts by position along the first frame's normal; the rest of the order only makes it the same every time.
+/// Sorts by position along the first frame's normal; the rest of the order only makes it the same
+/// every time.
 pub(crate) fn sort_along_normal(frames: &mut [Frame]) {
     let Some(first) = frames.first() else { return };
     let normal = first.plane.normal();

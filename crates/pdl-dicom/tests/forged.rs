@@ -42,8 +42,8 @@ const IMPLICIT: &str = "1.2.840.10008.1.2";
 const BIG_ENDIAN: &str = "1.2.840.10008.1.2.2";
 const DEFLATED: &str = "1.2.840.10008.1.2.1.99";
 
-/// Writes a file with preamble, meta group and this data set, scans it and gives what came of it, and the most memory
-/// that it took, bytes.
+/// Writes a file with preamble, meta group and this data set, scans it and gives what came of it,
+/// and the most memory that it took, bytes.
 fn scanned(syntax: &str, data: &[u8]) -> (Scan, usize) {
     let mut meta = Vec::new();
     let mut uid = syntax.as_bytes().to_vec();
@@ -74,7 +74,8 @@ fn scanned_file(bytes: &[u8]) -> (Scan, usize) {
     (scan, MOST.load(Ordering::Relaxed) - before)
 }
 
-/// Scans; what comes of the file must be this, and must have taken less than 4 times its size and 128 KiB.
+/// Scans; what comes of the file must be this, and must have taken less than 4 times its size and
+/// 128 KiB.
 #[track_caller]
 fn refused(syntax: &str, data: &[u8], reason: &str) {
     let (scan, most) = scanned(syntax, data);

@@ -11,7 +11,8 @@ use dicom_object::{FileMetaTableBuilder, InMemDicomObject};
 use pdl_dicom::{Mask, ReadOptions, Scan, Segmentation, SeriesImage, files_below, paint, read_series, scan};
 use tempfile::TempDir;
 
-/// A CT slice of 3 x 2 pixels, all of the same value, at this height; `edit` may change it before it is written.
+/// A CT slice of 3 x 2 pixels, all of the same value, at this height; `edit` may change it before
+/// it is written.
 fn slice(folder: &TempDir, number: u16, height: f64, edit: impl Fn(&mut InMemDicomObject)) {
     slice_as(uids::EXPLICIT_VR_LITTLE_ENDIAN, folder, number, height, edit);
 }

@@ -1,8 +1,10 @@
-//! pydicom's own test files: each is read as pydicom reads it, or set aside or refused with a reason.
+//! pydicom's own test files: each is read as pydicom reads it, or set aside or refused with a
+//! reason.
 //!
-//! `PDL_PYDICOM_FILES` names the folder `pydicom/data` of its wheel (`just test-pydicom`). What pydicom reads stands in
-//! tests/golden/data/pydicom_files.json, what came of each file here in tests/golden/data/pydicom_outcomes.tsv; with
-//! `PDL_UPDATE_OUTCOMES` set the latter is made anew. Some files are JPEG-LS, hence the feature.
+//! `PDL_PYDICOM_FILES` names the folder `pydicom/data` of its wheel (`just test-pydicom`). What
+//! pydicom reads stands in tests/golden/data/pydicom_files.json, what came of each file here in
+//! tests/golden/data/pydicom_outcomes.tsv; with `PDL_UPDATE_OUTCOMES` set the latter is made anew.
+//! Some files are JPEG-LS, hence the feature.
 #![cfg(feature = "jpeg-ls")]
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "tests may fail loudly")]
 

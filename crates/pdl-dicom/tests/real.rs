@@ -1,5 +1,5 @@
-//! Real scanners' files against what other programs make of them: `dicom.json` and `tilt.json` of tests/golden, each by
-//! the script of its name.
+//! Real scanners' files against what other programs make of them: `dicom.json` and `tilt.json` of
+//! tests/golden, each by the script of its name.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "tests may fail loudly")]
 
 use std::collections::BTreeMap;
@@ -35,7 +35,8 @@ struct Contours {
     dcmrtstruct2nii: Witness,
 }
 
-/// Another program's mask: pixels of its slices, and how many lie on an edge, and how many of those it takes.
+/// Another program's mask: pixels of its slices, and how many lie on an edge, and how many of those
+/// it takes.
 #[derive(Deserialize)]
 struct Witness {
     counts: BTreeMap<usize, usize>,
@@ -65,7 +66,8 @@ struct Likeness {
     volume: f64,
 }
 
-/// The tilted series on a straight grid: per slice the sum and the first moments along columns and rows.
+/// The tilted series on a straight grid: per slice the sum and the first moments along columns and
+/// rows.
 #[derive(Deserialize)]
 struct Tilt {
     shape: [usize; 3],
@@ -219,7 +221,8 @@ fn a_tilted_series_is_straightened_and_says_so() {
     assert!((grid.spacing_mm()[2] - golden.step_mm).abs() < 1e-4, "{:?}", grid.spacing_mm());
     assert_eq!(grid.shape, golden.shape);
     let [columns, rows, _] = grid.shape;
-    // float32 rounds a voxel of 1500 by up to 6e-5: the mean of a slice agrees far closer than that.
+    // float32 rounds a voxel of 1500 by up to 6e-5: the mean of a slice agrees far closer than
+    // that.
     let close = |ours: f64, theirs: f64, weights: usize| (ours - theirs).abs() < 1e-4 * weights as f64;
     for (z, slice) in image.volume.voxels.chunks(columns * rows).enumerate() {
         let (mut sum, mut along_x, mut along_y) = (0.0, 0.0, 0.0);
@@ -241,7 +244,8 @@ fn volume(mask: &Mask, stack: &Stack) -> Volume<f32> {
     Volume::new(stack.grid().unwrap(), labels.into_iter().map(f32::from).collect()).unwrap()
 }
 
-/// Places of the ones of a volume in the world (0.01 mm), by which masks on different grids are compared.
+/// Places of the ones of a volume in the world (0.01 mm), by which masks on different grids are
+/// compared.
 fn equal_segment(mask: &Volume<f32>, golden: &Block, name: &str) {
     let ras = mask.to_ras();
     assert_eq!(ras.grid.shape, golden.shape, "{name}");
@@ -299,7 +303,8 @@ fn contours_fill_what_exact_arithmetic_fills() {
         let volume = |counts: &BTreeMap<usize, usize>| counts.values().sum::<usize>() as f64;
         let share = volume(&mask.counts()) / volume(&theirs.counts);
         assert!((share - 1.0).abs() < 0.02, "{}: {share}", region.name);
-        // dcmrtstruct2nii takes the edges of one side only; in all else the two agree, slice by slice.
+        // dcmrtstruct2nii takes the edges of one side only; in all else the two agree, slice by
+        // slice.
         let theirs = &expected.dcmrtstruct2nii;
         let pixels = |counts: &BTreeMap<usize, usize>| counts.values().sum::<usize>();
         let untaken = theirs.on_an_edge - theirs.on_an_edge_and_taken;

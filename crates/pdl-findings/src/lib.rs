@@ -1,7 +1,7 @@
 //! Findings: what a person should know about a case or a cohort.
 //!
-//! In: nothing. Out: [`Code`], the list of everything that pdl can find, each with a [`Severity`], an
-//! explanation and advice, and [`Finding`], one such thing seen, as a sentence with figures. The
+//! In: nothing. Out: [`Code`], the list of everything that pdl can find, each with a [`Severity`],
+//! an explanation and advice, and [`Finding`], one such thing seen, as a sentence with figures. The
 //! crate lies below all readers and stages, so that a fault has one name from the file in which it
 //! was seen to the table and the report that show it. It never decides what becomes of a case.
 //!

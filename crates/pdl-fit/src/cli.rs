@@ -40,9 +40,9 @@ enum Command {
     /// Train a U-Net on the training set and evaluate it on the validation set: OUT/runs/NAME.
     /// Ctrl-C writes a checkpoint; the same command resumes.
     Train(Box<train::Args>),
-    /// Choose learning rate, width, depth, patch and batch by successive halving: OUT/tuning. Trials
-    /// train on the tuning subset of the manifest. The same command resumes; `train --tuned` takes
-    /// the result.
+    /// Choose learning rate, width, depth, patch and batch by successive halving: OUT/tuning.
+    /// Trials train on the tuning subset of the manifest. The same command resumes; `train --tuned`
+    /// takes the result.
     Tune(Box<tune::Args>),
     /// Measure how long curriculum schedules take to the same Dice. Conventional training is one of
     /// them. Each is tuned on some seeds and measured on others: OUT/comparison.

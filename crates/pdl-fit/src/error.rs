@@ -26,8 +26,8 @@ pub enum FitError {
         /// The shape that the network needs.
         shape: Vec<i64>,
     },
-    /// An option has an invalid value. `name` is that of the setting (`grow_share`); a program shows
-    /// the flag instead (`--grow-share`).
+    /// An option has an invalid value. `name` is that of the setting (`grow_share`); a program
+    /// shows the flag instead (`--grow-share`).
     #[error("{name} {problem}")]
     InvalidOption {
         /// The option's name in `run.json`, or in a protocol.
@@ -159,7 +159,7 @@ pub enum FitError {
     /// A prepared image is not a part of its original grid.
     #[error("case {case_id}: the prepared image is not on the grid of its original; run `pdl curate` again")]
     OffGrid {
-        /// The case.
+        /// The case that cannot be used, by its id.
         case_id: String,
     },
     /// A label map does not fit its grid.
@@ -174,7 +174,7 @@ pub enum FitError {
     /// Two images would have the same label map.
     #[error("two images are called {name}; predict them one after the other, into different folders")]
     DuplicateImage {
-        /// Their name.
+        /// The name that both images have.
         name: String,
     },
     /// DICOM files cannot be read.
@@ -195,7 +195,7 @@ pub enum FitError {
     /// A case that cannot be trained on.
     #[error("case {case_id}: {problem}: {}", path.display())]
     Case {
-        /// Which case.
+        /// The case that cannot be used, by its id.
         case_id: String,
         /// What is wrong with it, with the name of the file.
         problem: String,
@@ -216,16 +216,16 @@ pub enum FitError {
     /// Loss or gradient is infinite or not a number.
     #[error("training diverged: the {what} is {value} at step {step}; lower the learning rate")]
     Diverged {
-        /// The step.
+        /// The step after which training diverged.
         step: u64,
         /// Loss or gradient norm.
         what: &'static str,
-        /// Its value.
+        /// Infinite, or not a number.
         value: f64,
     },
 }
 
-/// What a record is of.
+/// The kind of result that a JSON record in a folder describes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Record {
     /// A finished run.

@@ -31,7 +31,8 @@ impl Format {
         }
     }
 
-    /// Endings of the names of its files; of files that belong together, of the one that names them.
+    /// Endings of the names of its files; of files that belong together, of the one that names
+    /// them.
     fn endings(self) -> &'static [&'static str] {
         match self {
             Self::Nifti => &NIFTI,
@@ -48,7 +49,8 @@ impl Format {
     }
 }
 
-/// Whether a file's name is that of a volume; of files that belong together, only one has such a name.
+/// Whether a file's name is that of a volume; of files that belong together, only one has such a
+/// name.
 pub fn is_volume_name(name: &str) -> bool {
     let name = name.to_lowercase();
     Format::ALL.iter().flat_map(|format| format.endings()).any(|ending| name.ends_with(ending))
@@ -63,8 +65,8 @@ pub fn stem(name: &str) -> &str {
     &name[..name.len() - longest.unwrap_or(0)]
 }
 
-/// The name of a file and the number of its frame, as `FILE#3` names both; nothing more than the name where there is no
-/// number.
+/// The name of a file and the number of its frame, as `FILE#3` names both; nothing more than the
+/// name where there is no number.
 pub fn split_frame(name: &str) -> (&str, Option<usize>) {
     match name.rsplit_once('#') {
         Some((file, number)) => match number.parse() {

@@ -1,4 +1,5 @@
-//! The files of one volume: read once, from the start, hashed on the way, and inflated when they are compressed.
+//! The files of one volume: read once, from the start, hashed on the way, and inflated when they
+//! are compressed.
 
 use std::cell::RefCell;
 use std::fs::File;
@@ -76,7 +77,8 @@ impl<'a> Files<'a> {
         Ok(())
     }
 
-    /// The content hash of all that was read: a single file's own, else the hash of the files' hashes.
+    /// The content hash of all that was read: a single file's own, else the hash of the files'
+    /// hashes.
     pub(crate) fn blake3(&self) -> String {
         match self.parts.as_slice() {
             [one] => one.blake3.clone(),

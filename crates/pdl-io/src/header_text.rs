@@ -6,10 +6,12 @@ use std::str::FromStr;
 use crate::ReadError;
 use crate::file::{Files, Source};
 
-/// Most bytes of a header: binary data that are taken for one end the search for its last line here.
+/// Most bytes of a header: binary data that are taken for one end the search for its last line
+/// here.
 const LONGEST_HEADER: u64 = 1 << 20;
 
-/// The next line, without its end, into `line`; false when no further line ends. `read` counts the bytes of the header.
+/// The next line, without its end, into `line`; false when no further line ends. `read` counts the
+/// bytes of the header.
 pub(crate) fn next_line(
     files: &Files<'_>,
     source: &mut Source,

@@ -1,7 +1,8 @@
 //! Reads and writes volumes.
 //!
-//! In: paths of files (NIfTI, NRRD, MetaImage) or of stacks of slices (PNG, TIFF, JPEG). Out: [`pdl_volume::Volume`]s on a grid in RAS+ millimetres, with the
-//! content hash and the stored voxel type, or a [`ReadError`] that names the cause. It never resamples, never guesses a
+//! In: paths of files (NIfTI, NRRD, MetaImage) or of stacks of slices (PNG, TIFF, JPEG). Out:
+//! [`pdl_volume::Volume`]s on a grid in RAS+ millimetres, with the content hash and the stored
+//! voxel type, or a [`ReadError`] that names the cause. It never resamples, never guesses a
 //! geometry, and knows no cohort.
 //!
 //! ```
@@ -63,7 +64,7 @@ pub struct Image {
 /// One of the files that a volume is read from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Part {
-    /// Which.
+    /// Path of the file, as it was opened.
     pub path: PathBuf,
     /// BLAKE3 of its bytes, hex.
     pub blake3: String,

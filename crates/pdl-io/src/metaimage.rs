@@ -120,7 +120,8 @@ impl Header<'_> {
         })
     }
 
-    /// RAS+ millimetres; the file's own world is LPS. Of more than three axes the first three count.
+    /// RAS+ millimetres; the file's own world is LPS. Of more than three axes the first three
+    /// count.
     fn affine(&self, axes: usize) -> Result<(Affine, Vec<Finding>), ReadError> {
         let list = |names: &[&str]| -> Result<Option<Vec<f64>>, ReadError> {
             self.get(names).map(|text| numbers(self.files, names[0], text)).transpose()

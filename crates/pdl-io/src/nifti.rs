@@ -1,4 +1,5 @@
-//! NIfTI-1 and NIfTI-2, plain or gzipped, in one file or as a pair of `.hdr` and `.img`. Written is NIfTI-1, `.nii.gz`.
+//! NIfTI-1 and NIfTI-2, plain or gzipped, in one file or as a pair of `.hdr` and `.img`. Written is
+//! NIfTI-1, `.nii.gz`.
 
 mod header;
 mod transform;
@@ -49,7 +50,8 @@ pub(crate) fn read(
     Ok(content)
 }
 
-/// `stream` stands behind the header, or at the start of the voxels' own file, which holds `held` bytes.
+/// `stream` stands behind the header, or at the start of the voxels' own file, which holds `held`
+/// bytes.
 fn content(
     files: &Files<'_>,
     header: &Header,

@@ -1,4 +1,5 @@
-//! NRRD (teem.sourceforge.net/nrrd/format.html): `.nrrd`, or a header `.nhdr` beside its voxels. Raw and gzip.
+//! NRRD (teem.sourceforge.net/nrrd/format.html): `.nrrd`, or a header `.nhdr` beside its voxels.
+//! Raw and gzip.
 
 use pdl_findings::{Code, Finding};
 use std::collections::HashMap;
@@ -276,7 +277,8 @@ impl Header {
     }
 }
 
-/// The first three axes must be those of space, a fourth may count frames; no axis may hold the parts of a voxel.
+/// The first three axes must be those of space, a fourth may count frames; no axis may hold the
+/// parts of a voxel.
 fn check_kinds(files: &Files<'_>, kinds: &str) -> Result<(), ReadError> {
     for (axis, kind) in kinds.split_whitespace().enumerate() {
         let frames = ["list", "time"].contains(&kind);

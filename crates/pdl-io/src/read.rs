@@ -16,8 +16,8 @@ use crate::stack::{self, Meaning, StackGeometry};
 use crate::voxels::{Sink, VoxelType};
 use crate::{Image, Labels, Part, ReadError, Unread, metaimage, nifti, nrrd};
 
-/// Reads a 3-D image, scaled as its header says. `FILE#3` is the frame 3 of a file of several, counted from 0. Memory:
-/// four bytes a voxel, and one piece of the file; no more than is free.
+/// Reads a 3-D image, scaled as its header says. `FILE#3` is the frame 3 of a file of several,
+/// counted from 0. Memory: four bytes a voxel, and one piece of the file; no more than is free.
 ///
 /// # Errors
 /// [`ReadError`] when the file is missing, damaged, cut short, or not one volume of real numbers.
@@ -65,11 +65,13 @@ pub fn try_labels(path: &Path, memory: &MemoryShare<'_>) -> Result<Labels, Unrea
     labels(path, memory, |memory, sink| read(path, memory, sink))
 }
 
-/// Reads a stack of slices ([`stack`]), a folder or a TIFF file of pages, as an image. Its columns are x, its rows y and
-/// its slices z; its centre is the world's origin. Memory: as [`read_image`], and one slice.
+/// Reads a stack of slices ([`stack`]), a folder or a TIFF file of pages, as an image. Its columns
+/// are x, its rows y and its slices z; its centre is the world's origin. Memory: as [`read_image`],
+/// and one slice.
 ///
 /// # Errors
-/// [`ReadError`] when slices are missing, damaged or not alike, or hold other than one real number a pixel.
+/// [`ReadError`] when slices are missing, damaged or not alike, or hold other than one real number
+/// a pixel.
 pub fn read_image_stack(path: &Path, geometry: &StackGeometry) -> Result<Image, ReadError> {
     read_image_stack_within(path, geometry, &MemoryLimit::free().alone())
 }
@@ -90,7 +92,8 @@ pub fn read_image_stack_within(
 /// Reads a stack of slices as a label map. Memory: as [`read_labels`], and one slice.
 ///
 /// # Errors
-/// [`ReadError`] as for [`read_image_stack`] and [`read_labels`], and of slices in JPEG, which does not keep values.
+/// [`ReadError`] as for [`read_image_stack`] and [`read_labels`], and of slices in JPEG, which does
+/// not keep values.
 pub fn read_label_stack(path: &Path, geometry: &StackGeometry) -> Result<Labels, ReadError> {
     read_label_stack_within(path, geometry, &MemoryLimit::free().alone())
 }
@@ -204,7 +207,8 @@ impl Read {
     }
 }
 
-/// The file of a path, and its frame when the path names one. A file whose own name ends so is itself.
+/// The file of a path, and its frame when the path names one. A file whose own name ends so is
+/// itself.
 fn file_and_frame(path: &Path) -> io::Result<(PathBuf, Option<usize>)> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let (file, frame) = split_frame(&name);

@@ -1,8 +1,10 @@
-//! Stacks of slices: a folder of PNG, TIFF or JPEG files of one plane each, or a TIFF file of several pages.
+//! Stacks of slices: a folder of PNG, TIFF or JPEG files of one plane each, or a TIFF file of
+//! several pages.
 //!
-//! Such files say nothing of millimetres and of where the patient's left is, so both are the caller's to state
-//! ([`StackGeometry`]); what they say of dots an inch is not used. Values are taken as they are stored; a palette's
-//! indices are labels. What stands for something else than one number a voxel is refused.
+//! Such files say nothing of millimetres and of where the patient's left is, so both are the
+//! caller's to state ([`StackGeometry`]); what they say of dots an inch is not used. Values are
+//! taken as they are stored; a palette's indices are labels. What stands for something else than
+//! one number a voxel is refused.
 
 mod directory;
 mod jpeg;
@@ -37,10 +39,11 @@ pub(crate) const NAME: &str = "stack of slices";
 /// What a stack does not say of itself.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct StackGeometry {
-    /// Millimetres from column to column, from row to row and from slice to slice: x, y, z of the stored image.
+    /// Millimetres from column to column, from row to row and from slice to slice: x, y, z of the
+    /// stored image.
     pub spacing_mm: [f64; 3],
-    /// Where in the patient columns, rows and slices are counted to: LPS when columns run to the left, rows to the
-    /// back and slices to the head.
+    /// Where in the patient columns, rows and slices are counted to: LPS when columns run to the
+    /// left, rows to the back and slices to the head.
     pub axes: Orientation,
 }
 
@@ -166,7 +169,8 @@ pub(crate) fn read(
     Ok(Content { shape, affine, voxel_type: kind.voxel_type, findings })
 }
 
-/// Reads the slices of a folder in the order of their numbers; gives what they have in common, and how many they are.
+/// Reads the slices of a folder in the order of their numbers; gives what they have in common, and
+/// how many they are.
 fn read_folder(
     files: &mut Files<'_>,
     meaning: Meaning,
@@ -260,7 +264,8 @@ impl<'a> Assembly<'a> {
         &mut self,
         plane: impl FnOnce(&MemoryShare<'_>) -> Result<Plane, SliceError>,
     ) -> Result<(), SliceError> {
-        // Decoders of other people meet damaged data here: a panic of theirs is this slice's error, no more.
+        // Decoders of other people meet damaged data here: a panic of theirs is this slice's error,
+        // no more.
         let working = self.memory.part();
         let plane = quietly(|| plane(&working)).unwrap_or_else(|| Err(GIVEN_UP.into()))?;
         let kind = match self.kind {
@@ -285,7 +290,8 @@ impl<'a> Assembly<'a> {
             .into());
         }
         if self.taken == self.room {
-            // That all slices are as the first is known only once they are there, so memory grows with them.
+            // That all slices are as the first is known only once they are there, so memory grows
+            // with them.
             let more = self.taken.max(1).min(self.slices - self.room);
             let voxels = more.checked_mul(kind.columns).and_then(|voxels| voxels.checked_mul(kind.rows));
             self.sink.reserve(voxels.ok_or("is too large")?)?;

@@ -8,8 +8,8 @@ use pdl_volume::LabelReader;
 use crate::ReadError;
 use crate::file::Files;
 
-/// Deflate cannot shrink data further than this, so a header that declares more is refused before any
-/// memory is taken for it.
+/// Deflate cannot shrink data further than this, so a header that declares more is refused before
+/// any memory is taken for it.
 const LARGEST_DEFLATE_RATIO: u64 = 1032;
 
 /// A number type in which voxels are stored.
@@ -110,8 +110,8 @@ impl Sink for LabelReader {
 const PIECE: usize = 1 << 16;
 
 impl Stored {
-    /// Takes the volume out of a stream that stands at the first voxel of the first frame, piece by piece. `held` is how
-    /// many bytes the file has on disk.
+    /// Takes the volume out of a stream that stands at the first voxel of the first frame, piece by
+    /// piece. `held` is how many bytes the file has on disk.
     pub(crate) fn read(
         &self,
         files: &Files<'_>,
@@ -144,7 +144,8 @@ impl Stored {
                 return Err(truncated(skipped + taken + count as u64));
             }
             if taken + wanted as u64 > room {
-                // What a compressed stream holds is known only once it is there, so memory grows with it.
+                // What a compressed stream holds is known only once it is there, so memory grows
+                // with it.
                 let more = if compressed { held.max(taken).max(wanted as u64) } else { volume };
                 let more = more.min(volume - room);
                 let room_for = sink.reserve(more.div_ceil(self.voxel_type.bytes() as u64) as usize);
@@ -156,7 +157,8 @@ impl Stored {
             sink.push(&piece);
             taken += wanted as u64;
         }
-        // What follows the voxels is of no interest, but only reading it checks the stream's checksum.
+        // What follows the voxels is of no interest, but only reading it checks the stream's
+        // checksum.
         std::io::copy(stream, &mut std::io::sink()).map_err(|error| files.damaged(&error))?;
         Ok(())
     }
@@ -207,8 +209,8 @@ fn fill(stream: &mut dyn Read, bytes: &mut [u8]) -> std::io::Result<usize> {
     Ok(count)
 }
 
-/// The three axes of a volume among the axes that a header declares, and which of the frames is meant; the fourth axis
-/// counts frames, and others must be of length 1.
+/// The three axes of a volume among the axes that a header declares, and which of the frames is
+/// meant; the fourth axis counts frames, and others must be of length 1.
 pub(crate) fn one_volume(
     files: &Files<'_>,
     axes: &[usize],

@@ -1,5 +1,5 @@
-//! Small files of many formats against what other programs read from them: tests/golden/data/formats, by
-//! tests/golden/scripts/formats.py.
+//! Small files of many formats against what other programs read from them:
+//! tests/golden/data/formats, by tests/golden/scripts/formats.py.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "tests may fail loudly")]
 
 use std::collections::BTreeMap;
@@ -72,8 +72,8 @@ fn odd(image: Result<Image, String>) -> String {
     }
 }
 
-/// nibabel refuses what is refused here, and reads the rest with the same voxels; of a file whose voxels begin at 0 it
-/// takes the header for voxels.
+/// nibabel refuses what is refused here, and reads the rest with the same voxels; of a file whose
+/// voxels begin at 0 it takes the header for voxels.
 #[test]
 fn what_is_odd_about_a_header_is_said_or_refused() {
     let whole = read_image(&folder().join("formats/one.nii")).unwrap().volume;
@@ -149,7 +149,8 @@ fn cut_and_changed_files_are_refused_or_read_but_never_panic() {
         for length in 0..bytes.len() {
             fs::write(&path, &bytes[..length]).unwrap();
             let read = read_image(&path);
-            // MetaImage's and NRRD's streams may lose their checksum's last bytes, not their voxels.
+            // MetaImage's and NRRD's streams may lose their checksum's last bytes, not their
+            // voxels.
             assert!(read.is_err() || length + 8 >= bytes.len(), "{name} cut at {length} of {}", bytes.len());
         }
         for place in 0..bytes.len().min(600) {

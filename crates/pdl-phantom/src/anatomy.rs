@@ -1,7 +1,7 @@
 //! A patient's anatomy as nested solids.
 //!
-//! Coordinates are the patient's own, in millimetres: x to the right, y to anterior, z to superior, the
-//! origin in the middle of the chest.
+//! Coordinates are the patient's own, in millimetres: x to the right, y to anterior, z to superior,
+//! the origin in the middle of the chest.
 
 use crate::patient::Traits;
 use crate::solid::{Egg, Point, in_capsule, in_ellipse, square, squircle};
@@ -117,9 +117,9 @@ impl Anatomy {
         self.inflation
     }
 
-    /// What a point (mm) is made of. Where solids overlap the first of this order wins: cord, canal, arch
-    /// and vertebra; oesophagus; airways; heart; vessels; lungs; what lies under the diaphragm;
-    /// mediastinum; ribs; muscle; fat; couch; air.
+    /// What a point (mm) is made of. Where solids overlap the first of this order wins: cord,
+    /// canal, arch and vertebra; oesophagus; airways; heart; vessels; lungs; what lies under the
+    /// diaphragm; mediastinum; ribs; muscle; fat; couch; air.
     pub fn tissue(&self, point: Point) -> Tissue {
         let p = point.map(|v| v / self.size);
         let w = p[2] / CHEST_HALF_HEIGHT;
@@ -133,7 +133,8 @@ impl Anatomy {
         self.organ(inner).unwrap_or_else(|| self.wall(p, inner, w))
     }
 
-    /// The body is a squircle in every plane, narrower at neck and waist; fat is thicker at the belly.
+    /// The body is a squircle in every plane, narrower at neck and waist; fat is thicker at the
+    /// belly.
     fn in_body(&self, p: Point, w: f64, fat_mm: f64) -> bool {
         let shoulder = (w - 0.4).max(0.0);
         let waist = (-w).max(0.0);
@@ -227,7 +228,8 @@ fn airway(p: Point, axial: [f64; 2]) -> bool {
         || in_capsule(p, CARINA, [-44.0, -14.0, -6.0], 6.0)
 }
 
-/// The ascending aorta, its arch, the descending aorta left of the spine, and the superior vena cava.
+/// The ascending aorta, its arch, the descending aorta left of the spine, and the superior vena
+/// cava.
 fn vessel(p: Point, axial: [f64; 2]) -> bool {
     let root: Point = [4.0, 16.0, -20.0];
     let front: Point = [6.0, 14.0, 48.0];

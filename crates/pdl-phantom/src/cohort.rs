@@ -78,7 +78,8 @@ fn patient_of(index: usize, people: usize) -> usize {
 }
 
 impl PhantomCohort {
-    /// The bytes of `cohort.csv`: image, label, patient, modality; paths relative to the cohort's folder.
+    /// The bytes of `cohort.csv`: image, label, patient, modality; paths relative to the cohort's
+    /// folder.
     pub fn table(&self) -> String {
         let mut text = String::from("image,label,patient,modality\n");
         for case in &self.cases {

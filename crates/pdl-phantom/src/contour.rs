@@ -1,8 +1,8 @@
 //! Outlines of a label in one slice, along the edges of its pixels.
 //!
-//! A pixel's centre is inside an outline exactly when the pixel bears the label, by any fill rule: holes
-//! are joined to the outline around them by a channel of no width (a keyhole), as DICOM's CLOSED_PLANAR
-//! contours want it.
+//! A pixel's centre is inside an outline exactly when the pixel bears the label, by any fill rule:
+//! holes are joined to the outline around them by a channel of no width (a keyhole), as DICOM's
+//! CLOSED_PLANAR contours want it.
 
 use std::collections::BTreeSet;
 
@@ -12,8 +12,9 @@ pub type Corner = [usize; 2];
 /// The directions +x, +y, -x, -y; adding one turns right where y points down.
 const DIRECTIONS: [[isize; 2]; 4] = [[1, 0], [0, 1], [-1, 0], [0, -1]];
 
-/// The closed outlines of the pixels for which `inside` holds, in a slice of this shape (x, y). Each is a
-/// list of corners without the first one repeated. Pixels that touch by a corner only are outlined apart.
+/// The closed outlines of the pixels for which `inside` holds, in a slice of this shape (x, y).
+/// Each is a list of corners without the first one repeated. Pixels that touch by a corner only are
+/// outlined apart.
 pub fn outlines(shape: [usize; 2], inside: impl Fn(usize, usize) -> bool) -> Vec<Vec<Corner>> {
     let (mut outer, mut holes): (Vec<_>, Vec<_>) =
         loops(boundary(shape, inside)).into_iter().partition(|points| doubled_area(points) > 0);
@@ -29,8 +30,8 @@ pub fn outlines(shape: [usize; 2], inside: impl Fn(usize, usize) -> bool) -> Vec
     outer.iter().map(|points| without_straight_corners(points)).collect()
 }
 
-/// The edges between pixels inside and outside, by the corner where each begins and its direction, the
-/// inside on the right. Ordered by y, then x.
+/// The edges between pixels inside and outside, by the corner where each begins and its direction,
+/// the inside on the right. Ordered by y, then x.
 fn boundary(shape: [usize; 2], inside: impl Fn(usize, usize) -> bool) -> BTreeSet<(usize, usize, usize)> {
     let is_inside = |x: usize, y: usize| x < shape[0] && y < shape[1] && inside(x, y);
     let mut edges = BTreeSet::new();

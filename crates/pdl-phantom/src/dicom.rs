@@ -1,7 +1,7 @@
 //! CT scans as DICOM: an axial series, and the labels as RTSTRUCT.
 //!
-//! The series holds the same HU on the same grid as the NIfTI file. Slices are numbered from the head down,
-//! as scanners often do, so that a reader has to sort them by their position.
+//! The series holds the same HU on the same grid as the NIfTI file. Slices are numbered from the
+//! head down, as scanners often do, so that a reader has to sort them by their position.
 
 use dicom_core::{DataElement, PrimitiveValue, VR};
 use dicom_dictionary_std::{tags, uids};
@@ -18,8 +18,8 @@ const DICOM_CASES: usize = 2;
 /// Stored value = HU + 1024.
 const RESCALE_INTERCEPT: f32 = -1024.0;
 
-/// The cases that are written as DICOM: the first axial ones (stored left, posterior, superior) of the
-/// first protocol with square pixels and of the one without.
+/// The cases that are written as DICOM: the first axial ones (stored left, posterior, superior) of
+/// the first protocol with square pixels and of the one without.
 pub fn dicom_cases(cohort: &PhantomCohort) -> Vec<&PhantomCase> {
     cohort.cases.iter().filter(|case| is_axial(&case.scan.image.grid)).take(DICOM_CASES).collect()
 }
@@ -31,8 +31,8 @@ fn is_axial(grid: &Grid) -> bool {
 /// The files of one case, by name: `CT.001.dcm` and so on from the head down, and `RTSTRUCT.dcm`.
 ///
 /// # Errors
-/// [`PhantomError::NotAxial`] when the case is not stored as LPS, [`PhantomError::Dicom`] when an object
-/// cannot be encoded.
+/// [`PhantomError::NotAxial`] when the case is not stored as LPS, [`PhantomError::Dicom`] when an
+/// object cannot be encoded.
 pub fn files(case: &PhantomCase, seed: u64) -> Result<Vec<(String, Vec<u8>)>, PhantomError> {
     if !is_axial(&case.scan.image.grid) {
         return Err(PhantomError::NotAxial(case.name.clone()));
@@ -67,7 +67,8 @@ fn slice(study: &Study, case: &PhantomCase, index: usize) -> InMemDicomObject {
         text(tags::KVP, VR::DS, "120"),
         text(tags::SLICE_THICKNESS, VR::DS, &decimals(&[spacing[2]])),
         text(tags::IMAGE_POSITION_PATIENT, VR::DS, &decimals(&position)),
-        // The column index grows along the stored x, which is left: +x in LPS; rows run to posterior, +y.
+        // The column index grows along the stored x, which is left: +x in LPS; rows run to
+        // posterior, +y.
         text(tags::IMAGE_ORIENTATION_PATIENT, VR::DS, "1\\0\\0\\0\\1\\0"),
         text(tags::SLICE_LOCATION, VR::DS, &decimals(&position[2..])),
         // Between rows first, then between columns.

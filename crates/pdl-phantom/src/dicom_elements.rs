@@ -100,8 +100,8 @@ pub(crate) fn number_of(tag: Tag, value: u16) -> Element {
     DataElement::new(tag, VR::US, dicom_value!(U16, [value]))
 }
 
-/// The value of a DS element. The grids' coordinates are multiples of 1/8, so that none needs more than the
-/// 16 characters it may have.
+/// The value of a DS element. The grids' coordinates are multiples of 1/8, so that none needs more
+/// than the 16 characters it may have.
 pub(crate) fn decimals(values: &[f64]) -> String {
     let one = |value: &f64| (value + 0.0).to_string(); // never "-0"
     values.iter().map(one).collect::<Vec<_>>().join("\\")

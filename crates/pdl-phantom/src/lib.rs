@@ -1,12 +1,13 @@
 //! Makes the sample cohorts.
 //!
-//! In: a seed and a number of cases. Out: cohorts of synthetic thorax scans (CT and MR) with exact labels,
-//! as NIfTI files with a `cohort.csv` and a `dataset.json`, and two of the CT scans as DICOM series with
-//! RTSTRUCT; the same bits on every machine. It never reads anything, and what it makes is no patient's.
+//! In: a seed and a number of cases. Out: cohorts of synthetic thorax scans (CT and MR) with exact
+//! labels, as NIfTI files with a `cohort.csv` and a `dataset.json`, and two of the CT scans as
+//! DICOM series with RTSTRUCT; the same bits on every machine. It never reads anything, and what it
+//! makes is no patient's.
 //!
 //! A cohort is made in three steps: [`patients`](patient::patients) draws who is scanned, an
-//! [`Anatomy`](anatomy::Anatomy) says which tissue lies at a point, and [`scan`](scan::scan) samples it on
-//! a scanner's grid.
+//! [`Anatomy`](anatomy::Anatomy) says which tissue lies at a point, and [`scan`](scan::scan)
+//! samples it on a scanner's grid.
 
 pub mod anatomy;
 pub mod cohort;

@@ -40,7 +40,8 @@ impl PhantomModality {
         }
     }
 
-    /// The signal of a tissue before anything of the scan is added: HU, or a share of fat's brightness.
+    /// The signal of a tissue before anything of the scan is added: HU, or a share of fat's
+    /// brightness.
     pub fn signal(self, tissue: Tissue) -> f64 {
         match self {
             PhantomModality::Ct => hounsfield(tissue),
@@ -106,10 +107,11 @@ pub enum Chain {
     Mr {
         /// Stored value of fat where the bias field is 1.
         scale: f64,
-        /// Standard deviation of the noise of each of the two channels, as a share of fat's brightness.
+        /// Standard deviation of the noise of each of the two channels, as a share of fat's
+        /// brightness.
         noise: f64,
-        /// Coefficients of the bias field: constant 1, then x, y, z, xx, yy, zz, xy, with x, y, z from -1 to
-        /// 1 over the field of view.
+        /// Coefficients of the bias field: constant 1, then x, y, z, xx, yy, zz, xy, with x, y, z
+        /// from -1 to 1 over the field of view.
         bias: [f64; 7],
     },
 }
@@ -133,8 +135,8 @@ impl Chain {
         }
     }
 
-    /// The stored value of a voxel with this signal at this place of the field of view (-1 to 1 along the
-    /// patient's axes): a whole number.
+    /// The stored value of a voxel with this signal at this place of the field of view (-1 to 1
+    /// along the patient's axes): a whole number.
     pub fn stored(&self, signal: f64, place: [f64; 3], source: &mut RandomSource) -> f32 {
         let value = match self {
             Self::Ct { noise_hu } => {

@@ -32,8 +32,8 @@ const LARGEST_TRAIT: f64 = 2.4;
 /// The root mean square of the traits of the most typical and of the least typical patient.
 const DISTANCES: [f64; 2] = [0.15, 1.75];
 
-/// The patients of a cohort. Their distance from the mean patient is a spectrum, dense near the mean and
-/// thin far from it, in random order; the way in which each differs is random.
+/// The patients of a cohort. Their distance from the mean patient is a spectrum, dense near the
+/// mean and thin far from it, in random order; the way in which each differs is random.
 pub fn patients(source: &mut RandomSource, count: usize) -> Vec<Traits> {
     let mut order: Vec<(f64, usize)> = (0..count).map(|rank| (source.uniform(), rank)).collect();
     order.sort_by(|a, b| a.0.total_cmp(&b.0));

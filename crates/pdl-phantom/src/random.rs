@@ -5,15 +5,16 @@ use rand_pcg::Pcg32;
 
 /// A sequence of random numbers, fixed by a seed and the number of the stream.
 ///
-/// Floating-point results use only additions, multiplications and conversions, which IEEE 754 defines to
-/// the last bit; a platform's logarithm or sine would not be.
+/// Floating-point results use only additions, multiplications and conversions, which IEEE 754
+/// defines to the last bit; a platform's logarithm or sine would not be.
 #[derive(Clone, Debug)]
 pub struct RandomSource(Pcg32);
 
 impl RandomSource {
     /// The stream of this number under this seed.
     pub fn new(seed: u64, stream: u64) -> Self {
-        // PCG streams that share a state are correlated at first, so that the state depends on both.
+        // PCG streams that share a state are correlated at first, so that the state depends on
+        // both.
         Self(Pcg32::new(mixed(seed ^ mixed(stream)), stream))
     }
 
@@ -27,8 +28,8 @@ impl RandomSource {
         low + (high - low) * self.uniform()
     }
 
-    /// Nearly normal with mean 0 and standard deviation 1: four uniforms added up (Irwin-Hall), so never
-    /// beyond 3.47.
+    /// Nearly normal with mean 0 and standard deviation 1: four uniforms added up (Irwin-Hall), so
+    /// never beyond 3.47.
     pub fn normal(&mut self) -> f64 {
         const SQRT_3: f64 = 1.732_050_807_568_877_2;
         let sum = self.uniform() + self.uniform() + self.uniform() + self.uniform();

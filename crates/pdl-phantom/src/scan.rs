@@ -18,12 +18,13 @@ struct Protocol {
     orientation: &'static str,
     /// Voxels along right-left, front-back, head-foot.
     shape: [usize; 3],
-    /// Along the same axes, mm. Multiples of 0.25, so that every coordinate is exact in float32 and short in
-    /// DICOM's decimal strings.
+    /// Along the same axes, mm. Multiples of 0.25, so that every coordinate is exact in float32 and
+    /// short in DICOM's decimal strings.
     spacing_mm: [f64; 3],
 }
 
-/// The fourth one has pixels that are not square: a reader that swaps rows and columns is found out.
+/// The fourth one has pixels that are not square: a reader that swaps rows and columns is found
+/// out.
 const CT_PROTOCOLS: [Protocol; 6] = [
     Protocol { orientation: "LPS", shape: [54, 42, 36], spacing_mm: [6.5, 6.5, 7.5] },
     Protocol { orientation: "RAS", shape: [52, 42, 38], spacing_mm: [7.0, 7.0, 7.0] },
@@ -62,7 +63,8 @@ struct Pose {
 
 impl Pose {
     fn new(source: &mut RandomSource) -> Self {
-        // Half the angle's tangent gives cosine and sine by divisions alone, the same on every machine.
+        // Half the angle's tangent gives cosine and sine by divisions alone, the same on every
+        // machine.
         let t = source.between(-0.035, 0.035);
         let turn = [(1.0 - t * t) / (1.0 + t * t), 2.0 * t / (1.0 + t * t)];
         let position_mm = [40.0, 60.0, 500.0].map(|range| quarter(source.between(-range, range)));
@@ -76,7 +78,8 @@ impl Pose {
     }
 }
 
-/// Scans a patient under the protocol of this number (they recur); `source` draws position, noise and bias.
+/// Scans a patient under the protocol of this number (they recur); `source` draws position, noise
+/// and bias.
 ///
 /// # Errors
 /// [`PhantomError`] when a protocol is no valid grid, which none of them is.

@@ -1,5 +1,5 @@
-//! The shapes that solids are made of. Lengths in millimetres; only + - * / and square roots, so that a
-//! point is inside on every machine or on none.
+//! The shapes that solids are made of. Lengths in millimetres; only + - * / and square roots, so
+//! that a point is inside on every machine or on none.
 
 /// A point or direction: x to the patient's right, y to anterior, z to superior.
 pub type Point = [f64; 3];

@@ -11,7 +11,7 @@ pub enum Tissue {
     Fat,
     /// Muscle of the chest wall and back.
     Muscle,
-    /// Ribs.
+    /// Bone of the rib cage.
     Rib,
     /// Fat and connective tissue between the lungs.
     Mediastinum,
@@ -19,17 +19,17 @@ pub enum Tissue {
     Liver,
     /// Stomach and spleen, under the left dome.
     Abdomen,
-    /// The left lung.
+    /// Air and vessels on the left.
     LeftLung,
-    /// The right lung.
+    /// Air and vessels on the right.
     RightLung,
     /// Trachea and main bronchi.
     Airway,
     /// Aorta and great vessels.
     Vessel,
-    /// The heart.
+    /// Muscle and blood, one tissue.
     Heart,
-    /// The oesophagus.
+    /// Wall and content, one tissue.
     Oesophagus,
     /// The spinal cord.
     Cord,

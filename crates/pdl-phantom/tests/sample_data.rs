@@ -74,7 +74,8 @@ fn left_is_left_and_every_organ_is_there() {
             heart.entry(map.grid.orientation().to_string()).or_default().push(x_mm[3] - x_mm[4]);
         }
     }
-    // Not case by case: a midline heart in a patient who lies turned may be level with the cord behind it.
+    // Not case by case: a midline heart in a patient who lies turned may be level with the cord
+    // behind it.
     for (orientation, offsets) in heart {
         let mean = offsets.iter().sum::<f64>() / offsets.len() as f64;
         assert!(mean < -5.0, "the heart leans to the left, {orientation}: {offsets:?}");

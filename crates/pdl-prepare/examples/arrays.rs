@@ -1,12 +1,14 @@
-//! The work between a volume's file and the array that a training loop takes, and nothing else: read, turn to RAS+,
-//! resample, scale. `just bench-prepare` times it beside others that do the same.
+//! The work between a volume's file and the array that a training loop takes, and nothing else:
+//! read, turn to RAS+, resample, scale. `just bench-prepare` times it beside others that do the
+//! same.
 //!
 //! ```text
 //! arrays THREADS linear|cubic X,Y,Z FILE...
 //! ```
 //!
-//! prints one line of JSON: the seconds that the files took, and for each its new shape and mean. Files are resampled
-//! to voxels of X, Y, Z mm, linear ones without anti-aliasing, and percentiles 0.5 and 99.5 become 0 and 1.
+//! prints one line of JSON: the seconds that the files took, and for each its new shape and mean.
+//! Files are resampled to voxels of X, Y, Z mm, linear ones without anti-aliasing, and percentiles
+//! 0.5 and 99.5 become 0 and 1.
 #![allow(clippy::print_stdout, reason = "a program")]
 
 use std::error::Error;

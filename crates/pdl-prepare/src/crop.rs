@@ -15,8 +15,9 @@ pub enum Crop {
     None,
     /// The smallest box about all voxels that are not 0, as nnU-Net v2 crops.
     Nonzero,
-    /// The smallest box about the body: what is brighter than Otsu's threshold between the image's percentiles 0.5 and
-    /// 99.5, or not joined to the image's border through what is darker. A couch counts as body.
+    /// The smallest box about the body: what is brighter than Otsu's threshold between the image's
+    /// percentiles 0.5 and 99.5, or not joined to the image's border through what is darker. A
+    /// couch counts as body.
     Body,
 }
 

@@ -14,7 +14,8 @@ use crate::normalise::{LANDMARKS, landmarks, on_unit_scale};
 /// The file's name inside a curation folder.
 pub const FILE: &str = "fingerprint.json";
 
-/// Order statistics kept of each case's foreground; every case weighs the same in the cohort's figures.
+/// Order statistics kept of each case's foreground; every case weighs the same in the cohort's
+/// figures.
 const SKETCH: usize = 1000;
 
 /// How a figure is spread over the training cases.
@@ -24,7 +25,7 @@ pub struct Spread {
     pub min: f64,
     /// 10th percentile.
     pub p10: f64,
-    /// Median.
+    /// 50th percentile.
     pub median: f64,
     /// Largest.
     pub max: f64,
@@ -53,7 +54,7 @@ pub struct Foreground {
     pub p00_5: f64,
     /// Percentile 99.5.
     pub p99_5: f64,
-    /// Mean.
+    /// Arithmetic mean of the intensities.
     pub mean: f64,
     /// Standard deviation.
     pub std: f64,
@@ -66,7 +67,8 @@ pub struct Fingerprint {
     pub schema_version: u32,
     /// How the images were made.
     pub modality: Modality,
-    /// Training cases it was taken from; with `plan_from` "outside-test" validation cases are among them.
+    /// Training cases it was taken from; with `plan_from` "outside-test" validation cases are among
+    /// them.
     pub training_cases: usize,
     /// Voxel sizes along x, y, z of the RAS+ images, mm.
     pub spacing_mm: [Spread; 3],
@@ -76,9 +78,11 @@ pub struct Fingerprint {
     pub extent_mm: [Spread; 3],
     /// Intensities of labelled voxels.
     pub foreground: Foreground,
-    /// What the median training case keeps of its voxels after cropping to the box of non-zero ones.
+    /// What the median training case keeps of its voxels after cropping to the box of non-zero
+    /// ones.
     pub nonzero_box_share: f64,
-    /// Mean of the training images' histogram landmarks, each image's first taken to 0 and its last to 1 (Nyul).
+    /// Mean of the training images' histogram landmarks, each image's first taken to 0 and its last
+    /// to 1 (Nyul).
     #[serde(default)]
     pub standard_scale: [f64; LANDMARKS.len()],
     /// What has changed since the pinned plan was made.
@@ -159,7 +163,8 @@ fn standard_scale(parts: &[CaseFingerprint]) -> [f64; LANDMARKS.len()] {
     std::array::from_fn(|i| all.iter().map(|landmarks| landmarks[i]).sum::<f64>() / all.len() as f64)
 }
 
-/// Percentiles of the pooled sketches, and mean and deviation of the mixture in which every case weighs the same.
+/// Percentiles of the pooled sketches, and mean and deviation of the mixture in which every case
+/// weighs the same.
 fn pooled(parts: &[CaseFingerprint]) -> Foreground {
     let pool: Vec<f32> = parts.iter().flat_map(|part| part.sketch.iter().copied()).collect();
     let range = Statistics::of(&pool);
@@ -186,7 +191,8 @@ mod tests {
         let image = Volume::new(grid, (0..10_000).map(|i| i as f32).collect()).unwrap();
         let labels = LabelMap::new(grid, (0..10_000).map(|i| u16::from(i >= 5000)).collect()).unwrap();
         let foreground = pooled(&[CaseFingerprint::of(&image, &labels, 1.0)]);
-        // numpy on arange(5000, 10000): percentiles 5024.995 and 9974.005, mean 7499.5, std 1443.3756
+        // numpy on arange(5000, 10000): percentiles 5024.995 and 9974.005, mean 7499.5, std
+        // 1443.3756
         assert!((foreground.p00_5 - 5024.995).abs() < 3.0, "{foreground:?}");
         assert!((foreground.p99_5 - 9974.005).abs() < 3.0, "{foreground:?}");
         assert!((foreground.mean - 7499.5).abs() < 1e-6);

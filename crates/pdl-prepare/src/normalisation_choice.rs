@@ -7,14 +7,15 @@ use crate::fingerprint::Fingerprint;
 use crate::normalise::{Mapping, Normalisation};
 use crate::parameters::{PrepareParameters, Scheme};
 
-/// MR images are normalised inside their non-zero voxels when the median case keeps less than this share of
-/// its voxels after cropping to them (nnU-Net v2).
+/// MR images are normalised inside their non-zero voxels when the median case keeps less than this
+/// share of its voxels after cropping to them (nnU-Net v2).
 const NONZERO_MASK_BELOW: f64 = 0.75;
 
 /// What is done to the intensities of every case, and how those of a proxy become [0, 1].
 ///
 /// # Errors
-/// [`PrepareError::Option`] when an option's value cannot be, or is of use with another scheme only.
+/// [`PrepareError::Option`] when an option's value cannot be, or is of use with another scheme
+/// only.
 pub(crate) fn choose(
     fingerprint: &Fingerprint,
     parameters: &PrepareParameters,

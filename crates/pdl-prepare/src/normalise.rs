@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 /// Smallest deviation, or width of a range, to divide by, so that a flat image stays finite.
 const SMALLEST: f64 = 1e-8;
 
-/// The percentiles whose intensities are landmarks of a histogram (Nyul and Udupa 1999; the ends and steps that the
-/// `intensity-normalization` package has).
+/// The percentiles whose intensities are landmarks of a histogram (Nyul and Udupa 1999; the ends
+/// and steps that the `intensity-normalization` package has).
 pub const LANDMARKS: [f64; 11] = [1.0, 10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0, 80.0, 90.0, 99.0];
 
 /// How intensities of a proxy are mapped to [0, 1]; what lies outside is clipped.
@@ -31,8 +31,8 @@ pub enum Mapping {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "scheme", rename_all = "snake_case")]
 pub enum Normalisation {
-    /// CT: clip to the cohort's foreground percentiles 0.5 and 99.5, subtract its foreground mean, divide by its
-    /// deviation.
+    /// CT: clip to the cohort's foreground percentiles 0.5 and 99.5, subtract its foreground mean,
+    /// divide by its deviation.
     CohortForeground {
         /// Lower clip, in the image's units.
         low: f64,
@@ -62,10 +62,11 @@ pub enum Normalisation {
         /// The percentile that becomes 1, from 0 to 100.
         upper: f64,
     },
-    /// Map each image's [`LANDMARKS`], taken of the voxels above its mean, to those of the standard scale; linear
-    /// between them and beyond (Nyul and Udupa 1999).
+    /// Map each image's [`LANDMARKS`], taken of the voxels above its mean, to those of the standard
+    /// scale; linear between them and beyond (Nyul and Udupa 1999).
     Nyul {
-        /// The standard scale: the training images' landmarks when the first is 0 and the last 1, averaged.
+        /// The standard scale: the training images' landmarks when the first is 0 and the last 1,
+        /// averaged.
         standard: [f64; LANDMARKS.len()],
     },
 }
@@ -108,14 +109,16 @@ fn to_unit(voxels: &mut [f32], low: f64, high: f64) {
     voxels.iter_mut().for_each(|v| *v = ((*v - low) * scale).clamp(0.0, 1.0));
 }
 
-/// The [`LANDMARKS`] of an image: percentiles of its voxels above their mean, or of all where none is.
+/// The [`LANDMARKS`] of an image: percentiles of its voxels above their mean, or of all where none
+/// is.
 pub fn landmarks(voxels: &[f32]) -> [f64; LANDMARKS.len()] {
     let (mean, _) = mean_and_std(voxels);
     let above: Vec<f32> = voxels.iter().copied().filter(|v| f64::from(*v) > mean).collect();
     percentiles(if above.is_empty() { voxels } else { &above }, LANDMARKS)
 }
 
-/// Landmarks when the first is 0 and the last 1: an image's part of the standard scale. Nothing of a flat image.
+/// Landmarks when the first is 0 and the last 1: an image's part of the standard scale. Nothing of
+/// a flat image.
 pub fn on_unit_scale(landmarks: &[f64; LANDMARKS.len()]) -> Option<[f64; LANDMARKS.len()]> {
     let (first, last) = (landmarks[0], landmarks[LANDMARKS.len() - 1]);
     (last - first > SMALLEST).then(|| landmarks.map(|v| (v - first) / (last - first)))

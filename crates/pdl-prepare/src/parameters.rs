@@ -9,27 +9,30 @@ use crate::crop::Crop;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, clap::Args)]
 #[serde(default, deny_unknown_fields)]
 pub struct PrepareParameters {
-    /// What is kept of an image before it is normalised and resampled; a box of the whole stored voxels, which labels
-    /// outside it extend. Proxies are made of what is kept: `--crop body --grid box` compares bodies without the air
-    /// about them.
+    /// What is kept of an image before it is normalised and resampled; a box of the whole stored
+    /// voxels, which labels outside it extend. Proxies are made of what is kept: `--crop body
+    /// --grid box` compares bodies without the air about them.
     #[arg(long, value_enum, default_value_t = Crop::None)]
     pub crop: Crop,
-    /// Target voxel size along x, y, z of the RAS+ image in mm, such as 1,1,2.5; planned from the training cases when not given.
+    /// Target voxel size along x, y, z of the RAS+ image in mm, such as 1,1,2.5; planned from the
+    /// training cases when not given.
     #[arg(long, value_delimiter = ',', num_args = 1, value_name = "MM")]
     pub spacing: Option<Vec<f64>>,
     /// Voxels along each axis of a proxy: one number, or three for x, y, z.
     #[arg(long, value_delimiter = ',', num_args = 1..=3, default_values_t = [64], value_name = "N")]
     pub proxy_size: Vec<usize>,
-    /// What a proxy covers: the (cropped) image's own box stretched to the size, or a common field of view in
-    /// millimetres.
+    /// What a proxy covers: the (cropped) image's own box stretched to the size, or a common field
+    /// of view in millimetres.
     #[arg(long, value_enum, default_value_t = GridKind::Box, help_heading = "Proxies")]
     pub grid: GridKind,
-    /// The field of view of `--grid fov` along x, y, z of the RAS+ image in mm, such as 200,200,150. It lies about the
-    /// middle of the (cropped) image, which is cut where it is longer; the longest training extents when not given.
+    /// The field of view of `--grid fov` along x, y, z of the RAS+ image in mm, such as
+    /// 200,200,150. It lies about the middle of the (cropped) image, which is cut where it is
+    /// longer; the longest training extents when not given.
     #[arg(long, value_delimiter = ',', num_args = 1, value_name = "MM", help_heading = "Proxies")]
     pub field_of_view: Option<Vec<f64>>,
-    /// Keep the label maps on the proxies' grid, too: `pdl compare --metrics label-dice,label-volume` needs them.
-    /// `pdl curate` does so by itself when its metrics include one of the two.
+    /// Keep the label maps on the proxies' grid, too: `pdl compare --metrics
+    /// label-dice,label-volume` needs them. `pdl curate` does so by itself when its metrics include
+    /// one of the two.
     #[arg(long, help_heading = "Proxies")]
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub proxy_labels: bool,
@@ -120,7 +123,8 @@ impl PlanFrom {
 pub enum GridKind {
     /// The (cropped) image's own box, stretched.
     Box,
-    /// A common field of view in millimetres about the (cropped) image's centre; what it lacks is padded with 0.
+    /// A common field of view in millimetres about the (cropped) image's centre; what it lacks is
+    /// padded with 0.
     Fov,
 }
 
@@ -131,16 +135,17 @@ pub enum Scheme {
     /// By the modality: ct for CT, zscore for all others.
     #[default]
     Auto,
-    /// Clip to the training cases' foreground percentiles 0.5 and 99.5, subtract their foreground mean, divide by its
-    /// deviation.
+    /// Clip to the training cases' foreground percentiles 0.5 and 99.5, subtract their foreground
+    /// mean, divide by its deviation.
     Ct,
-    /// Each image by its own mean and deviation; inside its non-zero voxels where these are less than three quarters
-    /// of the median training image's box.
+    /// Each image by its own mean and deviation; inside its non-zero voxels where these are less
+    /// than three quarters of the median training image's box.
     Zscore,
     /// Clip to --intensity-window, and scale that to [0, 1].
     Window,
     /// Clip each image to its own --intensity-percentiles, and scale these to [0, 1].
     Percentile,
-    /// Match each image's histogram to the training images' standard scale (Nyul and Udupa), for MR.
+    /// Match each image's histogram to the training images' standard scale (Nyul and Udupa), for
+    /// MR.
     Nyul,
 }

@@ -19,7 +19,8 @@ use crate::resample::ANISOTROPY;
 /// The file's name inside a curation folder.
 pub const FILE: &str = "plan.json";
 
-/// A figure of the fingerprint has drifted from the pinned plan when it moved by more than this share.
+/// A figure of the fingerprint has drifted from the pinned plan when it moved by more than this
+/// share.
 const DRIFT: f64 = 0.1;
 
 /// The common grid of the proxies.
@@ -29,12 +30,13 @@ pub struct ProxyPlan {
     pub shape: [usize; 3],
     /// What a proxy covers.
     pub grid: GridKind,
-    /// The common field of view along x, y, z, mm: `--field-of-view`, or the longest training extents. Null for `box`.
+    /// The common field of view along x, y, z, mm: `--field-of-view`, or the longest training
+    /// extents. Null for `box`.
     pub fov_mm: Option<[f64; 3]>,
     /// How intensities become [0, 1].
     pub mapping: Mapping,
-    /// Whether proxies hold label maps, too. It is not written where they do not, so that the keys of such proxies
-    /// are what they were before there was a choice.
+    /// Whether proxies hold label maps, too. It is not written where they do not, so that the keys
+    /// of such proxies are what they were before there was a choice.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub labels: bool,
 }
@@ -122,8 +124,8 @@ impl Plan {
         Some(format!("the field of view of its proxies is {field:?} mm, expected lengths above 0"))
     }
 
-    /// Which parts of the plan are not what its own fingerprint and options give, that is, were edited; nothing when
-    /// none is.
+    /// Which parts of the plan are not what its own fingerprint and options give, that is, were
+    /// edited; nothing when none is.
     ///
     /// # Errors
     /// [`PrepareError::Option`] when its options cannot be.
@@ -214,8 +216,8 @@ pub(crate) fn differences<T: Serialize>(a: &T, b: &T) -> Vec<String> {
     names.into_iter().filter(|name| a.get(*name) != b.get(*name)).cloned().collect()
 }
 
-/// Median per axis; an axis more than three times coarser than the others, with a third of their voxels or
-/// fewer, takes its 10th percentile, but stays coarser than the others (nnU-Net v2).
+/// Median per axis; an axis more than three times coarser than the others, with a third of their
+/// voxels or fewer, takes its 10th percentile, but stays coarser than the others (nnU-Net v2).
 fn target_spacing(fingerprint: &Fingerprint) -> [f64; 3] {
     let mut target = fingerprint.spacing_mm.map(|spread| spread.median);
     let voxels = fingerprint.shape.map(|spread| spread.median);

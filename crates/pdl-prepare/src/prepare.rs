@@ -41,11 +41,11 @@ pub const FAILURES_FILE: &str = "failures.json";
 const IMAGES: &str = "prepared/images";
 const LABELS: &str = "prepared/labels";
 
-/// One prepared case. Paths are relative to the curation folder; arrays over axes are x, y, z of the RAS+
-/// volume.
+/// One prepared case. Paths are relative to the curation folder; arrays over axes are x, y, z of
+/// the RAS+ volume.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PreparedRow {
-    /// Which case.
+    /// The prepared case, by its id.
     pub case_id: String,
     /// The prepared image, float32.
     pub image: String,
@@ -55,7 +55,8 @@ pub struct PreparedRow {
     pub shape: Vec<u32>,
     /// Voxel size along x, y, z, mm.
     pub spacing_mm: Vec<f64>,
-    /// The first voxel along x, y, z of the stored image in RAS+ order that was kept when it was cropped.
+    /// The first voxel along x, y, z of the stored image in RAS+ order that was kept when it was
+    /// cropped.
     #[serde(default)]
     pub crop_start_xyz: Vec<u32>,
     /// Voxels along x, y, z of the stored image in RAS+ order that were kept.
@@ -71,7 +72,8 @@ pub struct PreparedRow {
 }
 
 impl PreparedRow {
-    /// The part of the stored image's RAS+ grid that was kept; all of it where the table does not say.
+    /// The part of the stored image's RAS+ grid that was kept; all of it where the table does not
+    /// say.
     pub fn cropped(&self, whole: &Grid) -> Grid {
         let three = |numbers: &[u32]| <[u32; 3]>::try_from(numbers).ok().map(|n| n.map(|n| n as usize));
         match (three(&self.crop_start_xyz), three(&self.crop_shape_xyz)) {
@@ -118,9 +120,9 @@ pub fn read_failures(out: &Path) -> Result<Vec<Failure>, StoreError> {
 /// A case that a stage could not work on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Failure {
-    /// Which case.
+    /// The case that failed, by its id.
     pub case_id: String,
-    /// In which stage.
+    /// The stage that could not work on it.
     pub stage: String,
     /// Why.
     pub message: String,
@@ -144,8 +146,8 @@ pub struct Prepared {
 /// Prepares every usable case of the curation folder `out`.
 ///
 /// # Errors
-/// [`PrepareError`] when there is no training case, every case fails, or `out` cannot be written. A case that
-/// fails is listed in the result and in `failures.json`.
+/// [`PrepareError`] when there is no training case, every case fails, or `out` cannot be written. A
+/// case that fails is listed in the result and in `failures.json`.
 pub fn prepare(
     out: &Path,
     parameters: &PrepareParameters,
@@ -200,8 +202,8 @@ pub fn read_plan(out: &Path) -> Result<Plan, StoreError> {
     json::read(&out.join(plan::FILE))
 }
 
-/// Takes the fingerprint, and keeps the plan there is, unless a new one is wanted or its options have changed; then a
-/// plan that the user has edited is not thrown away.
+/// Takes the fingerprint, and keeps the plan there is, unless a new one is wanted or its options
+/// have changed; then a plan that the user has edited is not thrown away.
 pub(crate) fn make_plan(
     out: &Path,
     rows: &[&CaseRow],
@@ -441,7 +443,8 @@ impl Stage<'_> {
         let shape = checked_shape_at(&image.grid, self.plan.spacing_mm)?;
         let image_name = format!("{IMAGES}/{}.nii.gz", row.case_id);
         let label_name = format!("{LABELS}/{}.nii.gz", row.case_id);
-        // The image is written and gone before the labels are resampled: one of them at a time takes copies.
+        // The image is written and gone before the labels are resampled: one of them at a time
+        // takes copies.
         let image = normalised_and_resampled(image, self.plan)?;
         let spacing_mm = image.grid.spacing_mm().to_vec();
         nifti::write_image(&self.out.join(&image_name), &image)?;
@@ -536,7 +539,8 @@ pub(crate) fn batches_by_memory<'r, 'c>(
     batches(rows, memory, resampled)
 }
 
-/// An image as a plan makes it: in the orientation RAS+, cropped, normalised, at the plan's spacing.
+/// An image as a plan makes it: in the orientation RAS+, cropped, normalised, at the plan's
+/// spacing.
 ///
 /// # Errors
 /// [`PrepareError::Resample`] when the resampler refuses.
@@ -565,7 +569,8 @@ fn report_failures(out: &Path, failures: &[Failure]) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Padding is the same in every case, so it counts as likeness: users must know how much of it there is.
+/// Padding is the same in every case, so it counts as likeness: users must know how much of it
+/// there is.
 fn padding_finding(done: &[Done]) -> Option<Finding> {
     let mean = done.iter().map(|case| case.padded_share).sum::<f64>() / done.len().max(1) as f64;
     (mean > 0.0).then(|| {

@@ -1,9 +1,10 @@
 //! Proxies: every case on one small common grid with intensities in [0, 1], as Arrow IPC files.
 //!
-//! `proxies/NNNNN.arrow` holds up to [`ROWS_PER_FILE`] cases in the columns `case_id` and `voxels`, a fixed-size list
-//! of float32 in (z, y, x) order; on request also their label maps ([`labels`]). Rows are numbered across the files
-//! by name. The schema's metadata holds `shape` (JSON [z, y, x]), `grid` and `mapping`; the footer's holds, under
-//! `row_keys`, for each row the hash of everything it was made from.
+//! `proxies/NNNNN.arrow` holds up to [`ROWS_PER_FILE`] cases in the columns `case_id` and `voxels`,
+//! a fixed-size list of float32 in (z, y, x) order; on request also their label maps ([`labels`]).
+//! Rows are numbered across the files by name. The schema's metadata holds `shape` (JSON [z, y,
+//! x]), `grid` and `mapping`; the footer's holds, under `row_keys`, for each row the hash of
+//! everything it was made from.
 
 pub mod labels;
 mod spans;
@@ -54,7 +55,8 @@ pub struct Proxy {
     pub padded_share: f64,
 }
 
-/// Puts a RAS+ image on the common grid, without labels; `percentiles` are its own 0.5th and 99.5th.
+/// Puts a RAS+ image on the common grid, without labels; `percentiles` are its own 0.5th and
+/// 99.5th.
 ///
 /// # Errors
 /// [`PrepareError::Resample`] when the grid cannot be.
@@ -190,7 +192,8 @@ impl Proxies {
     /// Maps every file of `OUT/proxies`.
     ///
     /// # Errors
-    /// [`PrepareError::Proxies`] when there is none, or one is damaged or of another grid than the others.
+    /// [`PrepareError::Proxies`] when there is none, or one is damaged or of another grid than the
+    /// others.
     pub fn open(out: &Path) -> Result<Self, PrepareError> {
         let folder = out.join(FOLDER);
         let mut paths: Vec<PathBuf> = fault::list(&folder)
@@ -304,8 +307,8 @@ impl Proxies {
         self.labels.get(batch).map(|labels| labels.row(place, self.shape_zyx.iter().product()))
     }
 
-    /// Where the voxels of a row lie, and then its label map where there is one: the number of the file and the bytes
-    /// there.
+    /// Where the voxels of a row lie, and then its label map where there is one: the number of the
+    /// file and the bytes there.
     ///
     /// # Panics
     /// When there is no such row.
@@ -324,8 +327,8 @@ impl Proxies {
         (file, offset..offset + bytes.len())
     }
 
-    /// Lets go of the memory that the voxels and label maps of `rows` take; they are read from the files again when asked
-    /// for.
+    /// Lets go of the memory that the voxels and label maps of `rows` take; they are read from the
+    /// files again when asked for.
     ///
     /// # Panics
     /// When there are no such rows.
@@ -334,8 +337,8 @@ impl Proxies {
         #[cfg(unix)]
         for (file, bytes) in rows.flat_map(|row| self.places(row)) {
             let Some(map) = self.maps.get(file) else { continue };
-            // SAFETY: the map shows a file, read-only: dropped pages come back with the same bytes. That the
-            // system refuses is no harm: they stay.
+            // SAFETY: the map shows a file, read-only: dropped pages come back with the same bytes.
+            // That the system refuses is no harm: they stay.
             let _ =
                 unsafe { map.unchecked_advise_range(UncheckedAdvice::DontNeed, bytes.start, bytes.len()) };
         }

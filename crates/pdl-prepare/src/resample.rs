@@ -39,7 +39,8 @@ impl Interpolation {
     }
 }
 
-/// The part of a source axis that a resampled axis covers, in source voxels from the outer face of the first.
+/// The part of a source axis that a resampled axis covers, in source voxels from the outer face of
+/// the first.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Window {
     /// Where it begins.
@@ -50,8 +51,8 @@ pub struct Window {
     pub voxels: usize,
 }
 
-/// New shape for a new spacing: round(old spacing / new spacing x shape), at least 1 (x, y, z); halves go to the even
-/// number, as in nnU-Net's (Python's) rounding.
+/// New shape for a new spacing: round(old spacing / new spacing x shape), at least 1 (x, y, z);
+/// halves go to the even number, as in nnU-Net's (Python's) rounding.
 pub fn shape_at(grid: &Grid, spacing_mm: [f64; 3]) -> [usize; 3] {
     let old = grid.spacing_mm();
     std::array::from_fn(|axis| {
@@ -75,8 +76,8 @@ pub fn checked_shape_at(grid: &Grid, spacing_mm: [f64; 3]) -> Result<[usize; 3],
     Err(PrepareError::Growth { before: before as u64, after })
 }
 
-/// The axis across thick slices: the one whose voxels are more than [`ANISOTROPY`] times longer than the
-/// shortest, before or after, and longer than those of both other axes.
+/// The axis across thick slices: the one whose voxels are more than [`ANISOTROPY`] times longer
+/// than the shortest, before or after, and longer than those of both other axes.
 pub fn thick_axis(old_mm: [f64; 3], new_mm: [f64; 3]) -> Option<usize> {
     [old_mm, new_mm].into_iter().find_map(|sides| {
         let longest = sides.into_iter().fold(0.0, f64::max);
@@ -101,8 +102,9 @@ pub fn resample_image(image: Volume<f32>, shape: [usize; 3]) -> Result<Volume<f3
     Ok(Volume { grid, voxels })
 }
 
-/// A label map on another number of voxels in the same box: each label's indicator is interpolated linearly
-/// (nearest across thick slices), and the label is set where that reaches one half, as nnU-Net does.
+/// A label map on another number of voxels in the same box: each label's indicator is interpolated
+/// linearly (nearest across thick slices), and the label is set where that reaches one half, as
+/// nnU-Net does.
 ///
 /// # Errors
 /// [`PrepareError::Resample`] when the shape cannot be.
@@ -153,8 +155,9 @@ fn boxes(labels: &LabelMap) -> BTreeMap<u16, [Range<usize>; 3]> {
     boxes
 }
 
-/// The part of an axis that a label can reach when it is interpolated linearly: the new voxels, and the old ones that
-/// they are made from. A label is small beside its volume, so nothing else is worth looking at.
+/// The part of an axis that a label can reach when it is interpolated linearly: the new voxels, and
+/// the old ones that they are made from. A label is small beside its volume, so nothing else is
+/// worth looking at.
 struct Part {
     /// The first new voxel.
     first: usize,

@@ -1,4 +1,5 @@
-//! The volumes of a case as they come out of its files, and how many of them are in memory at a time.
+//! The volumes of a case as they come out of its files, and how many of them are in memory at a
+//! time.
 
 use std::path::Path;
 
@@ -9,8 +10,8 @@ use pdl_volume::{Grid, LabelMap, Volume, VoxelBox};
 use crate::PrepareError;
 use crate::crop::{Crop, Cropped};
 
-/// Memory that a case takes while it is prepared, for each of its voxels before or after, whichever are more: four
-/// copies of float32.
+/// Memory that a case takes while it is prepared, for each of its voxels before or after, whichever
+/// are more: four copies of float32.
 pub(crate) const BYTES_A_VOXEL: u64 = 16;
 
 /// Most cases in work together.
@@ -64,8 +65,8 @@ pub(crate) fn voxels(shape: [usize; 3]) -> u64 {
     shape.iter().fold(1, |all, n| all.saturating_mul(*n as u64))
 }
 
-/// Cuts cases into runs that may be worked on together: all of one run fit into `memory` bytes, or it is a single case.
-/// `resampled` gives a case's voxels after resampling.
+/// Cuts cases into runs that may be worked on together: all of one run fit into `memory` bytes, or
+/// it is a single case. `resampled` gives a case's voxels after resampling.
 pub(crate) fn batches<'a, 'b>(
     mut rows: &'a [&'b CaseRow],
     memory: u64,

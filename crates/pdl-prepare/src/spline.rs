@@ -1,8 +1,9 @@
-//! nnU-Net v2's resampling: prefiltered cubic B-splines, as scikit-image's `resize` with order 3, mode "edge" and
-//! no anti-aliasing computes them through `scipy.ndimage.zoom`.
+//! nnU-Net v2's resampling: prefiltered cubic B-splines, as scikit-image's `resize` with order 3,
+//! mode "edge" and no anti-aliasing computes them through `scipy.ndimage.zoom`.
 //!
-//! Thick slices (see [`thick_axis`]) are resampled plane by plane, then to the nearest plane. Nothing overshoots:
-//! results are clipped to the range of the volume, or of the plane, that they come from.
+//! Thick slices (see [`thick_axis`]) are resampled plane by plane, then to the nearest plane.
+//! Nothing overshoots: results are clipped to the range of the volume, or of the plane, that they
+//! come from.
 
 use std::borrow::Cow;
 
@@ -14,7 +15,8 @@ use crate::resample::thick_axis;
 /// Pole of the cubic B-spline's recursive filter: sqrt(3) - 2 (Unser 1999).
 const POLE: f64 = -0.267_949_192_431_122_7;
 
-/// Copies of the outermost voxel on each side before filtering (`scipy.ndimage`'s padding for mode "nearest").
+/// Copies of the outermost voxel on each side before filtering (`scipy.ndimage`'s padding for mode
+/// "nearest").
 const PADDING: usize = 12;
 
 /// How values between voxels of one axis are found.
@@ -46,9 +48,9 @@ pub fn resample_image(image: &Volume<f32>, shape: [usize; 3]) -> Volume<f32> {
     Volume { grid, voxels }
 }
 
-/// A label map on another number of voxels (x, y, z) in the same box: every label's indicator, the background's
-/// too, is interpolated linearly (nearest across thick slices), and the largest wins; of equal ones the label of
-/// the nearest voxel, as in batchgenerators' `resize_segmentation`.
+/// A label map on another number of voxels (x, y, z) in the same box: every label's indicator, the
+/// background's too, is interpolated linearly (nearest across thick slices), and the largest wins;
+/// of equal ones the label of the nearest voxel, as in batchgenerators' `resize_segmentation`.
 pub fn resample_labels(labels: &LabelMap, shape: [usize; 3]) -> LabelMap {
     let grid = labels.grid.resized(shape);
     let old = labels.grid.shape;
@@ -56,7 +58,8 @@ pub fn resample_labels(labels: &LabelMap, shape: [usize; 3]) -> LabelMap {
         return LabelMap { grid, voxels: labels.voxels.clone() };
     }
     let thick = thick_axis(labels.grid.spacing_mm(), grid.spacing_mm());
-    // Labels, and 65,535 is the largest, are exact in float32. The first axis reads the map itself, not a copy.
+    // Labels, and 65,535 is the largest, are exact in float32. The first axis reads the map itself,
+    // not a copy.
     let resampled = |value: &(dyn Fn(u16) -> f64 + Sync), kernel: Kernel| {
         let mut now = old;
         let mut made: Option<Vec<f32>> = None;
@@ -107,7 +110,8 @@ fn clip(voxels: &mut [f32], shape: [usize; 3], source: &[f32], old: [usize; 3], 
     }
 }
 
-/// Resamples one axis of a volume with x fastest, whose voxels `value` gives, to `voxels_new` voxels.
+/// Resamples one axis of a volume with x fastest, whose voxels `value` gives, to `voxels_new`
+/// voxels.
 fn along(
     value: impl Fn(usize) -> f64 + Sync,
     shape: [usize; 3],
@@ -144,7 +148,8 @@ impl Taps {
     fn new(old: usize, new: usize, kernel: Kernel) -> Self {
         let scale = old as f64 / new as f64;
         let tap = |j: usize| {
-            // Voxels are little boxes: the outer faces of the first and the last stay where they are.
+            // Voxels are little boxes: the outer faces of the first and the last stay where they
+            // are.
             let place = scale * (j as f64 + 0.5) - 0.5;
             let (shift, length) =
                 if kernel == Kernel::Cubic { (PADDING, old + 2 * PADDING) } else { (0, old) };
@@ -181,11 +186,13 @@ fn pad(line: &mut Vec<f64>) {
     line.extend([last; PADDING]);
 }
 
-/// From values to the coefficients of the cubic B-spline through them, the line being mirrored at its outer faces.
+/// From values to the coefficients of the cubic B-spline through them, the line being mirrored at
+/// its outer faces.
 fn filter(line: &mut [f64]) {
     let n = line.len();
     line.iter_mut().for_each(|v| *v *= 6.0);
-    // The mirrored line is 2 n periodic; its powers beyond the line's end are too small to matter (0.27^24).
+    // The mirrored line is 2 n periodic; its powers beyond the line's end are too small to matter
+    // (0.27^24).
     let mut power = POLE;
     let mut sum = line[0];
     for v in &line[..n] {

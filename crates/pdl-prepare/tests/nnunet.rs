@@ -1,4 +1,5 @@
-//! Resampling like nnU-Net v2's: its own results, of real cases that `PDL_REAL_DATA` names, and on a small case.
+//! Resampling like nnU-Net v2's: its own results, of real cases that `PDL_REAL_DATA` names, and on
+//! a small case.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "tests may fail loudly")]
 
 use std::path::PathBuf;
@@ -60,7 +61,8 @@ fn real_cases_are_resampled_as_nnunet_does() {
                     .iter()
                     .find(|count| count.value == *value)
                     .map_or(0, |count| count.voxels);
-                // A Dice of 0.999 bounds the volumes' difference by this; the script compares voxel by voxel.
+                // A Dice of 0.999 bounds the volumes' difference by this; the script compares voxel
+                // by voxel.
                 assert!(
                     found.abs_diff(*expected) as f64 <= 1e-3 * (found + *expected) as f64,
                     "{} {value}: {found}, not {expected}",
@@ -72,7 +74,8 @@ fn real_cases_are_resampled_as_nnunet_does() {
     }
 }
 
-/// scikit-image 0.26: `resize(numpy.array([0, 1, 4, 2, 7, 3.0]), (9,), order=3, mode="edge", anti_aliasing=False)`.
+/// scikit-image 0.26: `resize(numpy.array([0, 1, 4, 2, 7, 3.0]), (9,), order=3, mode="edge",
+/// anti_aliasing=False)`.
 #[test]
 fn a_line_is_resampled_as_scikit_image_does() {
     let grid = Grid::new([6, 1, 1], Affine::from_orientation(Orientation::RAS, [1.0; 3], [6, 1, 1]));

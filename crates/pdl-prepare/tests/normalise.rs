@@ -1,4 +1,5 @@
-//! Intensity schemes against intensity-normalization and NumPy: `tests/golden/scripts/normalise.py` makes the golden values.
+//! Intensity schemes against intensity-normalization and NumPy: `tests/golden/scripts/normalise.py`
+//! makes the golden values.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "tests may fail loudly")]
 
 use std::path::PathBuf;

@@ -200,7 +200,8 @@ mod tests {
         assert!(worst < 1e-6, "{worst}");
     }
 
-    /// Values of `scikit-bio` 0.7.4 (`skbio.stats.ordination.pcoa`); see tests/golden/scripts/pcoa.py.
+    /// Values of `scikit-bio` 0.7.4 (`skbio.stats.ordination.pcoa`); see
+    /// tests/golden/scripts/pcoa.py.
     #[test]
     fn a_plane_agrees_with_scikit_bio() {
         let golden: serde_json::Value =

@@ -59,8 +59,8 @@ const CONTOUR_COLOURS: [[u8; 3]; 12] = [
     [187, 221, 51],
 ];
 
-/// Colour of the contour of a label, by its index among those of the cohort. Colours repeat from the
-/// thirteenth label on, where [`contour_pixel`] draws dashes.
+/// Colour of the contour of a label, by its index among those of the cohort. Colours repeat from
+/// the thirteenth label on, where [`contour_pixel`] draws dashes.
 pub fn contour_colour(index: usize) -> [u8; 3] {
     CONTOUR_COLOURS[index % CONTOUR_COLOURS.len()]
 }

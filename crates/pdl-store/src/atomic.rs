@@ -29,7 +29,8 @@ pub fn write_if_changed(path: &Path, bytes: &[u8]) -> Result<bool> {
     Ok(changed)
 }
 
-/// As [`write_if_changed`], but only the user can read or write the file (mode 0600, where there are modes).
+/// As [`write_if_changed`], but only the user can read or write the file (mode 0600, where there
+/// are modes).
 ///
 /// # Errors
 /// As [`write()`].
@@ -43,7 +44,8 @@ pub fn write_private_if_changed(path: &Path, bytes: &[u8]) -> Result<bool> {
     Ok(changed)
 }
 
-/// Lets `fill` write a temporary file whose name ends like that of `path`, then syncs and renames it.
+/// Lets `fill` write a temporary file whose name ends like that of `path`, then syncs and renames
+/// it.
 ///
 /// # Errors
 /// What `fill` returns, or [`StoreError::Io`]; no file is left then.
@@ -79,8 +81,9 @@ fn write_as<E: From<StoreError>>(
     Ok(())
 }
 
-/// Removes what killed runs left under temporary names in `folder`; a missing folder is fine, and so is a file that
-/// another process renames or removes meanwhile. Nobody may be writing there who is not to be disturbed.
+/// Removes what killed runs left under temporary names in `folder`; a missing folder is fine, and
+/// so is a file that another process renames or removes meanwhile. Nobody may be writing there who
+/// is not to be disturbed.
 ///
 /// # Errors
 /// [`StoreError::Io`] when the folder cannot be listed or something cannot be removed.
@@ -93,8 +96,8 @@ pub fn sweep(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Removes every file of `folder` that `keep` does not name; a missing folder is fine, and so is a file that another
-/// process renames or removes meanwhile.
+/// Removes every file of `folder` that `keep` does not name; a missing folder is fine, and so is a
+/// file that another process renames or removes meanwhile.
 ///
 /// # Errors
 /// [`StoreError::Io`] when the folder cannot be listed or something cannot be removed.

@@ -42,8 +42,8 @@ pub fn of_voxels(shape: [usize; 3], voxels: &[f32]) -> String {
     hasher.finalize().to_hex().to_string()
 }
 
-/// The hash of bytes under a secret key: without the key nobody can tell which bytes it came from, even where only
-/// few are possible.
+/// The hash of bytes under a secret key: without the key nobody can tell which bytes it came from,
+/// even where only few are possible.
 pub fn of_bytes_keyed(key: &[u8; 32], bytes: &[u8]) -> String {
     blake3::keyed_hash(key, bytes).to_hex().to_string()
 }

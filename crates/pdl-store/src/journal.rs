@@ -1,9 +1,9 @@
 //! What a stage has done so far, so that a run that was killed goes on where it stopped.
 //!
-//! A journal is a JSON Lines file under `.pdl/` of the curation folder, appended to as units of work
-//! (a case, a chunk) finish. It is a cache and nothing more: without it the same files are made
-//! again. A unit is done when its last line has the same key (a hash of parameters and inputs) and
-//! every file of that line is unchanged.
+//! A journal is a JSON Lines file under `.pdl/` of the curation folder, appended to as units of
+//! work (a case, a chunk) finish. It is a cache and nothing more: without it the same files are
+//! made again. A unit is done when its last line has the same key (a hash of parameters and inputs)
+//! and every file of that line is unchanged.
 
 use std::collections::HashMap;
 use std::fs::{self, File};

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use crate::{Result, StoreError};
 
-/// Held while a run writes into a folder; freed when dropped, and by the system when the run dies. Folders that were
-/// made for it, and that hold nothing when it is dropped, go with it.
+/// Held while a run writes into a folder; freed when dropped, and by the system when the run dies.
+/// Folders that were made for it, and that hold nothing when it is dropped, go with it.
 #[derive(Debug)]
 pub struct FolderLock {
     _file: File,

@@ -12,7 +12,8 @@ pub trait Progress: Sync {
     fn begin(&self, step: &str, total: u64);
     /// `units` more are done.
     fn advance(&self, units: u64);
-    /// The calling thread begins to work on `item`, a case by its pseudonymous id. [`at_work`] tells both ends.
+    /// The calling thread begins to work on `item`, a case by its pseudonymous id. [`at_work`]
+    /// tells both ends.
     fn begin_item(&self, _item: &str) {}
     /// The calling thread has ended its item.
     fn end_item(&self) {}
@@ -50,7 +51,8 @@ pub struct StageContext<'a> {
     pub trust: crate::journal::HashCheck,
     /// Who hears how far it is.
     pub progress: &'a dyn Progress,
-    /// Most bytes of memory to use where a stage can do with less or more; half of what is free when not given.
+    /// Most bytes of memory to use where a stage can do with less or more; half of what is free
+    /// when not given.
     pub memory: Option<u64>,
 }
 

@@ -47,8 +47,8 @@ pub fn structure(fields: &[(&str, DataType)]) -> DataType {
 /// Facts about a table that travel in the file's metadata, such as how to make it again.
 pub type Metadata = Vec<(String, String)>;
 
-/// The writer's settings that all tables share: zstd, and no time or machine in the file, so that the same
-/// rows give the same bytes.
+/// The writer's settings that all tables share: zstd, and no time or machine in the file, so that
+/// the same rows give the same bytes.
 pub fn properties(metadata: Metadata) -> WriterPropertiesBuilder {
     let facts = metadata.into_iter().map(|(key, value)| KeyValue::new(key, value)).collect();
     WriterProperties::builder()
@@ -123,8 +123,8 @@ pub fn read_rows<T: DeserializeOwned>(path: &Path) -> Result<(Vec<T>, HashMap<St
 /// Each row counts as `row_bytes` of memory besides what its values take.
 ///
 /// # Errors
-/// [`StoreError`] when it is missing, cut short or does not fit the type; [`StoreError::Memory`] when
-/// it has more rows, or longer values, than the share gives.
+/// [`StoreError`] when it is missing, cut short or does not fit the type; [`StoreError::Memory`]
+/// when it has more rows, or longer values, than the share gives.
 pub fn read_columns<T: DeserializeOwned>(
     path: &Path,
     columns: &[&str],
@@ -179,7 +179,8 @@ pub fn column_names(path: &Path) -> Result<Vec<String>> {
     Ok(builder.schema().fields().iter().map(|field| field.name().clone()).collect())
 }
 
-/// A column of a Parquet file, whatever its type, as text without spaces around it; nothing where it is null.
+/// A column of a Parquet file, whatever its type, as text without spaces around it; nothing where
+/// it is null.
 ///
 /// # Errors
 /// [`StoreError`] when the file is missing or cut short or has no such column;

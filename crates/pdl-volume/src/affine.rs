@@ -21,14 +21,16 @@ impl Affine {
         Some(Self::from_upper_rows(std::array::from_fn(|r| std::array::from_fn(|c| values[4 * r + c]))))
     }
 
-    /// From the steps in millimetres along each voxel axis and the world position of voxel (0, 0, 0).
+    /// From the steps in millimetres along each voxel axis and the world position of voxel (0, 0,
+    /// 0).
     pub fn from_columns(steps_mm: [[f64; 3]; 3], origin_mm: [f64; 3]) -> Self {
         Self::from_upper_rows(std::array::from_fn(|r| {
             [steps_mm[0][r], steps_mm[1][r], steps_mm[2][r], origin_mm[r]]
         }))
     }
 
-    /// Axis-aligned with the given orientation and spacing; the volume's centre lies at the world's origin.
+    /// Axis-aligned with the given orientation and spacing; the volume's centre lies at the world's
+    /// origin.
     pub fn from_orientation(orientation: Orientation, spacing_mm: [f64; 3], shape: [usize; 3]) -> Self {
         let mut steps = [[0.0; 3]; 3];
         for (axis, code) in orientation.axes().into_iter().enumerate() {
@@ -75,8 +77,8 @@ impl Affine {
         })
     }
 
-    /// The closest axis-aligned orientation: of the six assignments of stored axes to world axes, the one
-    /// with the largest sum of absolute direction cosines.
+    /// The closest axis-aligned orientation: of the six assignments of stored axes to world axes,
+    /// the one with the largest sum of absolute direction cosines.
     pub fn orientation(&self) -> Orientation {
         const PERMUTATIONS: [[usize; 3]; 6] =
             [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
@@ -94,8 +96,8 @@ impl Affine {
         }))
     }
 
-    /// The (fractional) voxel index at a world position in RAS+ millimetres, by Cramer's rule; of no use unless
-    /// [`Affine::is_usable`].
+    /// The (fractional) voxel index at a world position in RAS+ millimetres, by Cramer's rule; of
+    /// no use unless [`Affine::is_usable`].
     pub fn index_at(&self, point_mm: [f64; 3]) -> [f64; 3] {
         let origin = self.origin_mm();
         let from_origin = std::array::from_fn(|r| point_mm[r] - origin[r]);
@@ -129,7 +131,8 @@ impl Affine {
             && self.determinant().abs() > 1e-3 * box_volume
     }
 
-    /// The largest distance in millimetres between the corners of a volume of `shape` under the two affines.
+    /// The largest distance in millimetres between the corners of a volume of `shape` under the two
+    /// affines.
     pub fn corner_distance_mm(&self, other: &Self, shape: [usize; 3]) -> f64 {
         let mut largest = 0.0_f64;
         for corner in 0..8 {

@@ -7,9 +7,9 @@ const BINS: usize = 256;
 
 /// Whether each voxel of a C array of `shape` (z, y, x) lies inside the body.
 ///
-/// Background is what is no brighter than Otsu's threshold (Otsu 1979) and joined through faces to the border of
-/// the array; the body is all the rest, so that air inside it (lungs, bowel) belongs to it. The threshold parts the
-/// intensities within `range`; those beyond count as its ends.
+/// Background is what is no brighter than Otsu's threshold (Otsu 1979) and joined through faces to
+/// the border of the array; the body is all the rest, so that air inside it (lungs, bowel) belongs
+/// to it. The threshold parts the intensities within `range`; those beyond count as its ends.
 pub fn body(voxels: &[f32], shape: [usize; 3], range: [f32; 2]) -> Vec<bool> {
     let threshold = otsu(voxels, range);
     let mut body = vec![true; voxels.len()];

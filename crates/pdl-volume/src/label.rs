@@ -68,8 +68,9 @@ impl LabelReader {
     }
 }
 
-/// A label map on another grid: each label's indicator is interpolated linearly, and the label is set where that reaches
-/// one half, the higher one of two that do; background beyond the map's own box.
+/// A label map on another grid: each label's indicator is interpolated linearly, and the label is
+/// set where that reaches one half, the higher one of two that do; background beyond the map's own
+/// box.
 pub fn labels_on(map: &LabelMap, grid: Grid) -> LabelMap {
     let own = &map.grid;
     let [nx, ny, nz] = own.shape;

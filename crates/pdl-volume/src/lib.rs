@@ -1,12 +1,12 @@
 //! Voxels and where they lie.
 //!
 //! In: nothing but numbers. Out: [`Volume`]s on a [`Grid`] whose [`Affine`] maps voxel indices to
-//! RAS+ millimetres, their [`Orientation`], and [`LabelMap`]s. It knows no files, no cohorts and not
-//! what an intensity means.
+//! RAS+ millimetres, their [`Orientation`], and [`LabelMap`]s. It knows no files, no cohorts and
+//! not what an intensity means.
 //!
 //! Two conventions hold everywhere in pdl:
-//! - arrays over axes are in the order **x, y, z of the stored image**; voxels lie with x fastest, so
-//!   the same memory read as a C array has the axes **(z, y, x)**;
+//! - arrays over axes are in the order **x, y, z of the stored image**; voxels lie with x fastest,
+//!   so the same memory read as a C array has the axes **(z, y, x)**;
 //! - world is **RAS+ in millimetres** (x to the patient's right, y to anterior, z to superior).
 //!
 //! ```

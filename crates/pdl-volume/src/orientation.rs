@@ -30,7 +30,8 @@ impl AxisCode {
         ('I', AxisCode::Inferior),
     ];
 
-    /// The RAS+ world axis it lies on: 0 = right-left, 1 = anterior-posterior, 2 = superior-inferior.
+    /// The RAS+ world axis it lies on: 0 = right-left, 1 = anterior-posterior, 2 =
+    /// superior-inferior.
     pub fn world_axis(self) -> usize {
         match self {
             AxisCode::Right | AxisCode::Left => 0,

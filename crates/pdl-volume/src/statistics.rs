@@ -7,7 +7,7 @@ pub struct Statistics {
     pub min: f64,
     /// Largest.
     pub max: f64,
-    /// Mean.
+    /// Arithmetic mean, in the unit of the values.
     pub mean: f64,
     /// Standard deviation of the population (divided by N).
     pub std: f64,
@@ -52,8 +52,8 @@ pub fn median(values: &mut [f64]) -> f64 {
     if values.len() % 2 == 1 { values[middle] } else { (values[middle - 1] + values[middle]) / 2.0 }
 }
 
-/// The quantile `share` (0 to 1) of ascending values, linear between order statistics (NumPy's default); NaN when
-/// there are no values.
+/// The quantile `share` (0 to 1) of ascending values, linear between order statistics (NumPy's
+/// default); NaN when there are no values.
 pub fn quantile(sorted: &[f64], share: f64) -> f64 {
     let Some(last) = sorted.len().checked_sub(1) else { return f64::NAN };
     let place = share * last as f64;
@@ -62,11 +62,11 @@ pub fn quantile(sorted: &[f64], share: f64) -> f64 {
     sorted[below] + (place - below as f64) * (sorted[above] - sorted[below])
 }
 
-/// The percentiles (0 to 100) with linear interpolation between order statistics, NumPy's default; NaN when there are
-/// no values.
+/// The percentiles (0 to 100) with linear interpolation between order statistics, NumPy's default;
+/// NaN when there are no values.
 ///
-/// Order statistics are found by counting, which copies nothing: first how often each upper half of the numbers' bits
-/// occurs, then the lower halves of those that matter.
+/// Order statistics are found by counting, which copies nothing: first how often each upper half of
+/// the numbers' bits occurs, then the lower halves of those that matter.
 pub fn percentiles<const N: usize>(values: &[f32], percents: [f64; N]) -> [f64; N] {
     if values.is_empty() {
         return [f64::NAN; N];
@@ -107,8 +107,8 @@ fn order_statistics(values: &[f32], ranks: Vec<usize>) -> Vec<f32> {
     places.into_iter().map(value).collect()
 }
 
-/// Calls `f` with the sortable bits of each run of equal values and its length: the background of a volume is long runs,
-/// and counting a bin up again and again waits for itself.
+/// Calls `f` with the sortable bits of each run of equal values and its length: the background of a
+/// volume is long runs, and counting a bin up again and again waits for itself.
 fn for_runs(values: &[f32], mut f: impl FnMut(u32, usize)) {
     let Some(first) = values.first() else { return };
     let (mut bits, mut count) = (first.to_bits(), 0);

@@ -50,7 +50,8 @@ impl Grid {
         self.affine.spacing_mm()
     }
 
-    /// The same box, outer faces included, cut into `shape` voxels (x, y, z): extent and centre stay.
+    /// The same box, outer faces included, cut into `shape` voxels (x, y, z): extent and centre
+    /// stay.
     pub fn resized(&self, shape: [usize; 3]) -> Self {
         let scale: [f64; 3] = std::array::from_fn(|axis| self.shape[axis] as f64 / shape[axis] as f64);
         let shift = scale.map(|s| 0.5 * s - 0.5);
@@ -99,7 +100,8 @@ impl<T: Copy> Volume<T> {
         Volume { grid: self.grid, voxels: self.voxels.iter().map(f).collect() }
     }
 
-    /// The opposite of [`Volume::to_ras`]: voxels of a RAS+ volume in the order in which `stored` keeps them.
+    /// The opposite of [`Volume::to_ras`]: voxels of a RAS+ volume in the order in which `stored`
+    /// keeps them.
     ///
     /// # Errors
     /// [`VolumeError::WrongLength`] when the volume is not that of `stored` in RAS+.
@@ -109,7 +111,8 @@ impl<T: Copy> Volume<T> {
         }
         let plan = stored.orientation().to_ras();
         let stride = [1, self.grid.shape[0], self.grid.shape[0] * self.grid.shape[1]];
-        // Where the first stored voxel lies in RAS+, and how far a step along each stored axis leads there.
+        // Where the first stored voxel lies in RAS+, and how far a step along each stored axis
+        // leads there.
         let (mut start, mut step) = (0, [0_isize; 3]);
         for (ras_axis, (axis, flipped)) in plan.into_iter().enumerate() {
             start += if flipped { (self.grid.shape[ras_axis] - 1) * stride[ras_axis] } else { 0 };
@@ -140,7 +143,8 @@ impl<T: Copy> Volume<T> {
             return self.clone();
         }
         let stride = [1, self.grid.shape[0], self.grid.shape[0] * self.grid.shape[1]];
-        // Where RAS voxel (0, 0, 0) is stored, and how far the stored index moves along each RAS axis.
+        // Where RAS voxel (0, 0, 0) is stored, and how far the stored index moves along each RAS
+        // axis.
         let start: usize = plan
             .iter()
             .map(|&(axis, flipped)| if flipped { (self.grid.shape[axis] - 1) * stride[axis] } else { 0 })
@@ -218,7 +222,8 @@ mod tests {
     #[test]
     fn an_oblique_volume_goes_to_the_closest_axes() {
         let (sin, cos) = 0.3_f64.sin_cos();
-        // Stored x runs to the left and a little to the back, y to the front and a little to the left.
+        // Stored x runs to the left and a little to the back, y to the front and a little to the
+        // left.
         let steps = [[-cos, -sin, 0.0], [-sin, cos, 0.0], [0.0, 0.0, 2.0]];
         let grid = Grid::new(SHAPE, Affine::from_columns(steps, [10.0, 20.0, 30.0]));
         assert_eq!(grid.orientation().to_string(), "LAS");

@@ -2,8 +2,8 @@
 
 use crate::{Grid, Volume};
 
-/// How far, in voxels, a grid's corners may lie from those of a box that it is said to fill: what float32 leaves of
-/// an affine in a file.
+/// How far, in voxels, a grid's corners may lie from those of a box that it is said to fill: what
+/// float32 leaves of an affine in a file.
 const NEAR_VOXELS: f64 = 0.05;
 
 /// A box of voxels of a grid, whole voxels along x, y, z.
@@ -21,8 +21,8 @@ impl VoxelBox {
         Self { start: [0; 3], shape }
     }
 
-    /// The smallest box about the voxels of a grid of `shape` that `inside` tells by their index; nothing when there is
-    /// none.
+    /// The smallest box about the voxels of a grid of `shape` that `inside` tells by their index;
+    /// nothing when there is none.
     pub fn around(shape: [usize; 3], inside: impl Fn(usize) -> bool) -> Option<Self> {
         let [nx, ny, nz] = shape;
         let (mut low, mut high) = (shape, [0; 3]);
@@ -97,7 +97,8 @@ impl VoxelBox {
         Volume { grid, voxels }
     }
 
-    /// Puts the voxels of this part back where they belong in a grid of `shape`, with `fill` about them.
+    /// Puts the voxels of this part back where they belong in a grid of `shape`, with `fill` about
+    /// them.
     ///
     /// # Panics
     /// When the grid is smaller than the box, or the voxels are not as many as its.
@@ -118,8 +119,8 @@ impl VoxelBox {
         (z0..z0 + depth).flat_map(move |z| (y0..y0 + height).map(move |y| x0 + nx * (y + ny * z)))
     }
 
-    /// The box of `grid` that `other` divides into other voxels ([`Grid::resized`]), known by where both lie in the
-    /// world; nothing when `other` is no such grid.
+    /// The box of `grid` that `other` divides into other voxels ([`Grid::resized`]), known by where
+    /// both lie in the world; nothing when `other` is no such grid.
     pub fn filled_by(grid: &Grid, other: &Grid) -> Option<Self> {
         let face =
             |index: [f64; 3]| grid.affine.index_at(other.affine.apply(index)).map(|v| (v + 0.5).round());

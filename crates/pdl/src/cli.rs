@@ -23,8 +23,8 @@ use crate::settings::{EVERY_COMMAND, RunParameters, Settings};
 ///
 /// Exit codes: 0 done (also when single cases were rejected; they are listed), 1 error, 2 wrong
 /// usage, 3 leak between splits, 4 a case cannot be used and --strict was given, 5 a manifest is
-/// invalid (validate) or moved cases between splits (diff), 7 the machine failed (disk, network file
-/// system, open files, memory), 130 interrupted by Ctrl-C.
+/// invalid (validate) or moved cases between splits (diff), 7 the machine failed (disk, network
+/// file system, open files, memory), 130 interrupted by Ctrl-C.
 #[derive(Debug, Parser)]
 #[command(version, arg_required_else_help = true, max_term_width = 100)]
 #[command(disable_help_flag = true, disable_help_subcommand = true)]

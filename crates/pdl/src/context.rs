@@ -12,8 +12,8 @@ use crate::settings::Settings;
 pub(crate) struct Context {
     /// The whole command line, for commands that explain it.
     pub program: clap::Command,
-    /// Flags over `pdl.toml` over defaults; for commands that read no settings the global flags over
-    /// defaults.
+    /// Flags over `pdl.toml` over defaults; for commands that read no settings the global flags
+    /// over defaults.
     pub settings: Settings,
     /// Where progress is shown.
     pub display: Display,

@@ -1,4 +1,5 @@
-//! A structure set, drawn on series: the first file of an input is the set, the others are the slices.
+//! A structure set, drawn on series: the first file of an input is the set, the others are the
+//! slices.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,5 @@
-//! A segmentation, laid on series: the first file of an input is the segmentation, the others are the slices.
+//! A segmentation, laid on series: the first file of an input is the segmentation, the others are
+//! the slices.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,5 @@
-//! NIfTI, NRRD, MetaImage and slices of stacks: the first byte of an input chooses the name, the rest is the file.
+//! NIfTI, NRRD, MetaImage and slices of stacks: the first byte of an input chooses the name, the
+//! rest is the file.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -17,8 +18,8 @@ fuzz_target!(|data: &[u8]| {
     let path = path.parent().filter(|_| name.contains('/')).map(Into::into).unwrap_or(path);
     let geometry = StackGeometry { spacing_mm: [1.0; 3], axes: Orientation::RAS };
     let Ok(is_stack) = stack::is_stack(&path) else { return };
-    // Decoders of TIFF and JPEG take a plane at once: all that its bytes could stand for, at the largest ratio of the
-    // format (LZW's, and one bit for a block of 8 x 8 pixels).
+    // Decoders of TIFF and JPEG take a plane at once: all that its bytes could stand for, at the
+    // largest ratio of the format (LZW's, and one bit for a block of 8 x 8 pixels).
     let ratio = if name.ends_with(".tif") {
         4096
     } else if name.ends_with(".jpg") {

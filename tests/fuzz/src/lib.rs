@@ -1,7 +1,8 @@
 //! What the fuzz targets share: an allocator that counts, and files for readers that take paths.
 //!
-//! No input may crash a reader, and none may take more memory than 4 times its honest size and a fixed amount. The
-//! honest size is that of the file, or of what it turns out to hold: inflated, decoded, as float32.
+//! No input may crash a reader, and none may take more memory than 4 times its honest size and a
+//! fixed amount. The honest size is that of the file, or of what it turns out to hold: inflated,
+//! decoded, as float32.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::fs;
@@ -13,7 +14,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use pdl_dicom::{ReadOptions, Scan, SeriesImage, read_series, scan};
 use tempfile::TempDir;
 
-/// What a file's structure may take: a data set of tiny items takes some 80 times its size, and inputs are short.
+/// What a file's structure may take: a data set of tiny items takes some 80 times its size, and
+/// inputs are short.
 pub const OF_A_DATA_SET: usize = 8 << 20;
 /// Buffers, a decoder's state.
 pub const OF_A_VOLUME: usize = 1 << 20;
@@ -55,8 +57,8 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// Does the work, which gives the honest size if it is more than `size`, and panics when it took more memory than 4
-/// times that and `fixed`.
+/// Does the work, which gives the honest size if it is more than `size`, and panics when it took
+/// more memory than 4 times that and `fixed`.
 pub fn bounded(size: usize, fixed: usize, work: impl FnOnce() -> usize) {
     let before = HELD.load(Ordering::Relaxed);
     MOST.store(before, Ordering::Relaxed);
@@ -79,8 +81,8 @@ pub fn file(name: &str, data: &[u8]) -> PathBuf {
     path
 }
 
-/// How many bytes the deflated streams of an input hold, wherever they begin: at its start, behind a header of text or
-/// behind a DICOM meta group.
+/// How many bytes the deflated streams of an input hold, wherever they begin: at its start, behind
+/// a header of text or behind a DICOM meta group.
 pub fn inflated(data: &[u8]) -> usize {
     let after =
         |mark: &[u8]| data.windows(mark.len()).position(|w| w == mark).map(|at| &data[at + mark.len()..]);
@@ -93,7 +95,8 @@ pub fn inflated(data: &[u8]) -> usize {
     starts.into_iter().flatten().map(held).max().unwrap_or_default()
 }
 
-/// Bytes of a PNG's samples as float32, those of a palette as three, when its data inflate to all that it declares.
+/// Bytes of a PNG's samples as float32, those of a palette as three, when its data inflate to all
+/// that it declares.
 pub fn decoded_png(data: &[u8]) -> usize {
     let number = |bytes: &[u8]| bytes.iter().fold(0, |number, byte| number << 8 | u128::from(*byte));
     let mut rest = data.get(8..).unwrap_or_default();

@@ -29,7 +29,7 @@ pub struct ValidateParameters {
 
 /// A violation of the schema or a contradiction between the manifest and its files.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct Difference {
+pub struct ManifestDifference {
     /// Stable identifier, such as "file-changed".
     pub code: &'static str,
     /// Case id; null where it concerns the whole manifest.
@@ -38,7 +38,7 @@ pub struct Difference {
     pub message: String,
 }
 
-impl Difference {
+impl ManifestDifference {
     fn new(code: &'static str, message: impl Into<String>) -> Self {
         Self { code, case_id: None, message: message.into() }
     }
@@ -56,7 +56,7 @@ pub struct Validated {
     /// Number of rows.
     pub cases: usize,
     /// All violations.
-    pub differences: Vec<Difference>,
+    pub differences: Vec<ManifestDifference>,
 }
 
 /// The folder of the manifest at `path`: the folder itself, or that of one of the manifest's files.
@@ -100,7 +100,7 @@ pub fn validate(
             files.check_stages_before(info, &mut differences)?;
             progress.begin("hashing files", rows.len() as u64);
         }
-        let of_cases: Vec<Vec<Difference>> = rows
+        let of_cases: Vec<Vec<ManifestDifference>> = rows
             .par_iter()
             .map(|row| {
                 let found = files.check(row);
@@ -116,10 +116,10 @@ pub fn validate(
 /// The version that `manifest.json` states, and its content when the version is known.
 fn read_info(
     folder: &Path,
-    differences: &mut Vec<Difference>,
+    differences: &mut Vec<ManifestDifference>,
 ) -> Result<(Option<u64>, Option<ManifestInfo>), CurriculumError> {
     let path = folder.join(INFO_FILE);
-    let mut differs = |code, message: String| differences.push(Difference::new(code, message));
+    let mut differs = |code, message: String| differences.push(ManifestDifference::new(code, message));
     if !path.is_file() {
         differs("missing-file", format!("{INFO_FILE} is missing"));
         return Ok((None, None));
@@ -151,10 +151,10 @@ fn read_info(
 fn read_rows(
     folder: &Path,
     info: Option<&ManifestInfo>,
-    differences: &mut Vec<Difference>,
+    differences: &mut Vec<ManifestDifference>,
 ) -> Result<Option<Vec<ManifestRow>>, CurriculumError> {
     let path = folder.join(TABLE_FILE);
-    let mut differs = |code, message: String| differences.push(Difference::new(code, message));
+    let mut differs = |code, message: String| differences.push(ManifestDifference::new(code, message));
     if !path.is_file() {
         differs("missing-file", format!("{TABLE_FILE} is missing"));
         return Ok(None);
@@ -198,13 +198,17 @@ fn read_rows(
 }
 
 /// Checks the rows by themselves: ids, patients, held-out cases.
-fn check_rows(rows: &[ManifestRow], differences: &mut Vec<Difference>) {
+fn check_rows(rows: &[ManifestRow], differences: &mut Vec<ManifestDifference>) {
     let mut seen = BTreeSet::new();
     let mut splits: BTreeMap<&str, BTreeSet<Split>> = BTreeMap::new();
     for row in rows {
         splits.entry(&row.patient_id).or_default().insert(row.split);
         if !seen.insert(&row.case_id) {
-            differences.push(Difference::of_case("case-twice", row, "the case has more than one row"));
+            differences.push(ManifestDifference::of_case(
+                "case-twice",
+                row,
+                "the case has more than one row",
+            ));
         }
         let in_curriculum = row.rank.is_some()
             || row.stage.is_some()
@@ -213,29 +217,29 @@ fn check_rows(rows: &[ManifestRow], differences: &mut Vec<Difference>) {
             || row.left_out.is_some();
         if row.split != Split::Train && in_curriculum {
             let message = format!("a {} case must not be part of the curriculum", row.split);
-            differences.push(Difference::of_case("held-out-ranked", row, message));
+            differences.push(ManifestDifference::of_case("held-out-ranked", row, message));
         } else if row.split == Split::Train && row.rank.is_some() == row.left_out.is_some() {
             let message = "a training case needs either a rank or the reason for its exclusion";
-            differences.push(Difference::of_case("rank", row, message));
+            differences.push(ManifestDifference::of_case("rank", row, message));
         } else if row.rank.is_some() != row.stage.is_some() || (row.tune && row.rank.is_none()) {
             let message = "rank, stage and tuning subset contradict each other";
-            differences.push(Difference::of_case("rank", row, message));
+            differences.push(ManifestDifference::of_case("rank", row, message));
         }
     }
     for (patient, splits) in splits.iter().filter(|(_, splits)| splits.len() > 1) {
         let names: Vec<String> = splits.iter().map(ToString::to_string).collect();
         let message = format!("patient {patient} is in {} splits: {}", splits.len(), names.join(", "));
-        differences.push(Difference::new("patient-in-two-splits", message));
+        differences.push(ManifestDifference::new("patient-in-two-splits", message));
     }
 }
 
 /// Checks rows against `manifest.json`: ranks without gaps, stages that reach all, labels.
-fn check_curriculum(rows: &[ManifestRow], info: &ManifestInfo, differences: &mut Vec<Difference>) {
+fn check_curriculum(rows: &[ManifestRow], info: &ManifestInfo, differences: &mut Vec<ManifestDifference>) {
     let mut ranks: Vec<u32> = rows.iter().filter_map(|row| row.rank).collect();
     ranks.sort_unstable();
     if !ranks.iter().copied().eq(1..=ranks.len() as u32) {
         let message = format!("expected the ranks 1 to {}, each once", ranks.len());
-        differences.push(Difference::new("rank", message));
+        differences.push(ManifestDifference::new("rank", message));
     }
     let stages = &info.stages;
     let numbered = stages.iter().zip(0..).all(|(stage, number)| stage.stage == number);
@@ -244,26 +248,27 @@ fn check_curriculum(rows: &[ManifestRow], info: &ManifestInfo, differences: &mut
         .windows(2)
         .all(|w| w[0].active_cases < w[1].active_cases && w[0].first_epoch < w[1].first_epoch);
     if !(numbered && begins && grows) {
-        differences.push(Difference::new("stage", "the stages do not begin at epoch 0, or do not grow"));
+        differences
+            .push(ManifestDifference::new("stage", "the stages do not begin at epoch 0, or do not grow"));
     }
     let all = stages.last().map_or(0, |stage| stage.active_cases as usize);
     if all != ranks.len() {
         let message = format!("the last stage has {all} active cases, but {} cases have a rank", ranks.len());
-        differences.push(Difference::new("stage", message));
+        differences.push(ManifestDifference::new("stage", message));
     }
     let labels: BTreeSet<u16> = info.labels.iter().map(|label| label.value).collect();
     for row in rows {
         let expected = row.rank.map(|rank| pacing::stage_of(rank, stages));
         if row.rank.is_some() && row.stage != expected {
-            differences.push(Difference::of_case("stage", row, "the stage does not match the rank"));
+            differences.push(ManifestDifference::of_case("stage", row, "the stage does not match the rank"));
         }
         if let Some(label) = row.labels_annotated.iter().find(|label| !labels.contains(label)) {
             let message = format!("label {label} is not among the labels of {INFO_FILE}");
-            differences.push(Difference::of_case("label", row, message));
+            differences.push(ManifestDifference::of_case("label", row, message));
         }
         if row.modality != info.modality {
             let message = format!("the modality is {}, that of the manifest {}", row.modality, info.modality);
-            differences.push(Difference::of_case("modality", row, message));
+            differences.push(ManifestDifference::of_case("modality", row, message));
         }
     }
 }
@@ -293,23 +298,23 @@ impl<'a> Files<'a> {
     fn check_stages_before(
         &self,
         info: &ManifestInfo,
-        differences: &mut Vec<Difference>,
+        differences: &mut Vec<ManifestDifference>,
     ) -> Result<(), StoreError> {
         for (name, expected) in [(cases::FILE, &info.hashes.cases), (plan::FILE, &info.hashes.plan)] {
             let path = self.curation.join(name);
             if path.is_file() && hash::of_file(&path)? != *expected {
                 let message = format!("{name} has changed since the manifest was made; run `pdl rank` again");
-                differences.push(Difference::new("stale", message));
+                differences.push(ManifestDifference::new("stale", message));
             }
         }
         Ok(())
     }
 
-    fn check(&self, row: &ManifestRow) -> Vec<Difference> {
+    fn check(&self, row: &ManifestRow) -> Vec<ManifestDifference> {
         let files = [("image", &row.image, &row.image_blake3), ("label", &row.label, &row.label_blake3)];
         let check = |(what, path, blake3): (&str, &String, &String)| {
             let (code, problem) = self.problem(path, blake3)?;
-            Some(Difference::of_case(code, row, format!("the {what} {problem}: {path}")))
+            Some(ManifestDifference::of_case(code, row, format!("the {what} {problem}: {path}")))
         };
         files.into_iter().filter_map(check).collect()
     }

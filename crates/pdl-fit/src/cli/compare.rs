@@ -20,8 +20,8 @@ pub(crate) struct Args {
     /// Folder that `pdl curate COHORT --out OUT` wrote.
     out: PathBuf,
     /// TOML file with the arms and the grid of learning rates and lengths that they choose from
-    /// [default: conventional, random growing and pdl, each with and without progressive resolution,
-    /// and two whose patches grow in size and number; tuned.json shows it whole].
+    /// [default: conventional, random growing and pdl, each with and without progressive
+    /// resolution, and two whose patches grow in size and number; tuned.json shows it whole].
     #[arg(long, value_name = "FILE")]
     protocol: Option<PathBuf>,
     /// Target and choices of an earlier tuning, which is then not repeated

@@ -4,7 +4,8 @@
 #[cfg(target_os = "linux")]
 const DEFAULTS: [(&str, &str); 4] = [
     // Threads that wait for one another spin for a while, then sleep. Sleeping at once slows steps
-    // on idle cores; spinning for ever, OpenMP's default, slows them where another program uses one.
+    // on idle cores; spinning for ever, OpenMP's default, slows them where another program uses
+    // one.
     ("GOMP_SPINCOUNT", "10000"),
     // Memory that a step frees is kept for the next one: the kernel hands out new memory page by
     // page.

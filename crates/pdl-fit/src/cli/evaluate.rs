@@ -20,7 +20,8 @@ pub(crate) struct Args {
     /// set.
     #[arg(long, value_enum, default_value_t = EvaluatedSplit::Val)]
     split: EvaluatedSplit,
-    /// Largest distance at which two surfaces count as the same, mm [default: 3 for CT, 1 for others].
+    /// Largest distance at which two surfaces count as the same, mm [default: 3 for CT, 1 for
+    /// others].
     #[arg(long, value_name = "MM")]
     tolerance: Option<f64>,
     #[command(flatten)]

@@ -20,8 +20,9 @@ pub(crate) struct Args {
     /// a dot, and files in --out, are skipped.
     #[arg(required = true)]
     inputs: Vec<PathBuf>,
-    /// Folder of the label maps. FOLDER/site/scan.nii.gz gives site/scan.nii.gz; a DICOM series gets
-    /// the name of its folder, numbered where that holds several. Two images of one name are refused.
+    /// Folder of the label maps. FOLDER/site/scan.nii.gz gives site/scan.nii.gz; a DICOM series
+    /// gets the name of its folder, numbered where that holds several. Two images of one name are
+    /// refused.
     #[arg(long, value_name = "FOLDER")]
     out: PathBuf,
     /// Most memory that an image may take, such as 8GiB; half of what is free when not given.

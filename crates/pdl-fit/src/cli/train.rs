@@ -36,8 +36,8 @@ pub(crate) struct Args {
     /// this command override them.
     #[arg(long)]
     tuned: bool,
-    /// Train again even if the run exists. Without it a finished run is kept, and an interrupted one
-    /// resumes.
+    /// Train again even if the run exists. Without it a finished run is kept, and an interrupted
+    /// one resumes.
     #[arg(long, help_heading = "Run")]
     force: bool,
     /// Skip the comparison of files with the hashes in the manifest, which saves time.

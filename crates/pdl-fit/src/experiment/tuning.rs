@@ -388,8 +388,8 @@ impl Trials<'_> {
 /// record.
 ///
 /// # Errors
-/// [`FitError::NoTuning`], [`FitError::UnfinishedTuning`] or [`FitError::OtherManifest`] if there is
-/// no finished tuning of this manifest.
+/// [`FitError::NoTuning`], [`FitError::UnfinishedTuning`] or [`FitError::OtherManifest`] if there
+/// is no finished tuning of this manifest.
 pub fn tuned(out: &Path, settings: &Settings, given: impl Fn(&str) -> bool) -> Result<(Settings, Reference)> {
     let file = format!("{FOLDER}/{FILE}");
     let path = out.join(&file);

@@ -151,8 +151,8 @@ fn is_hidden(path: &Path, folder: &Path) -> bool {
 }
 
 /// Writes `NAME.nii.gz` to `out` for every input, unless it exists for the same image and weights;
-/// `watch` receives each result. An image that is invalid, or needs more memory than the limit, is a
-/// result as well.
+/// `watch` receives each result. An image that is invalid, or needs more memory than the limit, is
+/// a result as well.
 ///
 /// # Errors
 /// [`FitError`] if `out` cannot be written.

@@ -97,8 +97,8 @@ impl Schedule {
     /// patch specification throughout.
     ///
     /// # Errors
-    /// [`FitError::InvalidStages`] if the table is empty, does not start at epoch 0 with at least one
-    /// case, decreases, or does not end with all cases.
+    /// [`FitError::InvalidStages`] if the table is empty, does not start at epoch 0 with at least
+    /// one case, decreases, or does not end with all cases.
     pub fn new(
         joining: CaseOrder,
         cases: usize,

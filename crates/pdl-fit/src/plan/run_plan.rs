@@ -130,8 +130,8 @@ impl Settings {
     /// timed, the default length is used.
     ///
     /// # Errors
-    /// [`FitError::InvalidOption`] if a setting is invalid, [`FitError::InvalidStages`] if the stages of
-    /// the manifest are.
+    /// [`FitError::InvalidOption`] if a setting is invalid, [`FitError::InvalidStages`] if the
+    /// stages of the manifest are.
     pub fn plan(&self, cohort: &Cohort<'_>, speed: Option<&Speed>) -> Result<RunPlan> {
         self.check()?;
         let cases = cohort.shapes.len();

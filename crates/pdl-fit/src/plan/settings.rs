@@ -315,8 +315,8 @@ impl Settings {
     /// A copy with the values of `changes`.
     ///
     /// # Errors
-    /// [`FitError::UnknownSetting`] if a name is unknown, [`FitError::InvalidSettings`] if a value has
-    /// the wrong type.
+    /// [`FitError::UnknownSetting`] if a name is unknown, [`FitError::InvalidSettings`] if a value
+    /// has the wrong type.
     pub fn changed<'a>(&self, changes: impl IntoIterator<Item = (&'a String, &'a Value)>) -> Result<Self> {
         let mut values = self.values()?;
         for (name, value) in changes {

@@ -1,4 +1,5 @@
-//! The header of NIfTI-1 (348 bytes) and NIfTI-2 (540 bytes), in either byte order (nifti1.h, nifti2.h).
+//! The header of NIfTI-1 (348 bytes) and NIfTI-2 (540 bytes), in either byte order (nifti1.h,
+//! nifti2.h).
 
 use pdl_findings::{Code, Finding};
 use std::io::Read;
@@ -188,7 +189,8 @@ impl Header {
         })
     }
 
-    /// Goes from where the stream stands, behind the header or, in a file of their own, at its start, to the voxels.
+    /// Goes from where the stream stands, behind the header or, in a file of their own, at its
+    /// start, to the voxels.
     pub(super) fn skip_to_voxels(&self, files: &Files<'_>, stream: &mut dyn Read) -> Result<(), ReadError> {
         let read = if self.in_other_file { 0 } else { self.size as u64 };
         let skip = self.offset.checked_sub(read);
@@ -198,8 +200,8 @@ impl Header {
     }
 }
 
-/// Where the voxels begin. In a file of their own anywhere; behind a header no earlier than 4 bytes after it, and there,
-/// too, when the header says 0, as other programs take it.
+/// Where the voxels begin. In a file of their own anywhere; behind a header no earlier than 4 bytes
+/// after it, and there, too, when the header says 0, as other programs take it.
 fn first_voxel(
     files: &Files<'_>,
     offset: u64,
@@ -227,7 +229,8 @@ fn check_bits(bits: i16, voxel_type: VoxelType, findings: &mut Vec<Finding>) {
     }
 }
 
-/// A slope of 0 means no scaling, and so does one that is no number; a slope without an intercept means nothing.
+/// A slope of 0 means no scaling, and so does one that is no number; a slope without an intercept
+/// means nothing.
 fn scaling(files: &Files<'_>, slope: f64, intercept: f64) -> Result<(f64, f64), ReadError> {
     if slope == 0.0 || !slope.is_finite() {
         return Ok((1.0, 0.0));

@@ -9,13 +9,15 @@ use crate::file::Files;
 use crate::geometry_findings::no_transform;
 use crate::geometry_findings::other_unit;
 
-/// Corners further apart than this share of the smallest voxel side are a disagreement of sform and qform.
+/// Corners further apart than this share of the smallest voxel side are a disagreement of sform and
+/// qform.
 const TOLERANCE: f64 = 0.1;
 
 /// A quaternion may be longer than 1 by this, which is rounding, as nibabel has it.
 const LONGER: f64 = 3.0 * f32::EPSILON as f64;
 
-/// NIfTI's method 3 (sform) before method 2 (qform) before method 1 (voxel sizes only); not always a usable one.
+/// NIfTI's method 3 (sform) before method 2 (qform) before method 1 (voxel sizes only); not always
+/// a usable one.
 ///
 /// # Errors
 /// [`ReadError::Invalid`] when the header gives a transform and none that can be used.
@@ -68,8 +70,8 @@ pub(super) fn affine(
     Ok((Affine::from_columns(steps, in_mm(affine.origin_mm())), findings))
 }
 
-/// The rotation of a unit quaternion whose last three parts are stored (nifti1.h, "method 2"); nothing when these alone
-/// are longer than 1.
+/// The rotation of a unit quaternion whose last three parts are stored (nifti1.h, "method 2");
+/// nothing when these alone are longer than 1.
 fn qform(header: &Header) -> Option<Affine> {
     let [b, c, d] = header.quaternion;
     let rest = 1.0 - (b * b + c * c + d * d);

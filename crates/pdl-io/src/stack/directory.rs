@@ -1,14 +1,16 @@
-//! The directories of a TIFF file: counted, and checked before a decoder takes memory for what they declare.
+//! The directories of a TIFF file: counted, and checked before a decoder takes memory for what they
+//! declare.
 
 use std::io::{self, Read, Seek, SeekFrom};
 
-/// Entries that the decoder reads into memory: sizes, formats, the description, and where strips and tiles are.
+/// Entries that the decoder reads into memory: sizes, formats, the description, and where strips
+/// and tiles are.
 const READ: [u64; 21] =
     [254, 256, 257, 258, 259, 262, 270, 273, 274, 277, 278, 279, 284, 317, 322, 323, 324, 325, 338, 339, 347];
 /// The type of text.
 const ASCII: u64 = 2;
-/// Of each strip and tile a file holds at least where it is and how long, so that no list has more values than an eighth
-/// of its bytes; a few have room in the directory itself.
+/// Of each strip and tile a file holds at least where it is and how long, so that no list has more
+/// values than an eighth of its bytes; a few have room in the directory itself.
 const BYTES_A_VALUE: u64 = 8;
 const FEW: u64 = 8;
 /// A directory of a single entry, which is the smallest.

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 /// What to do about names that give no order.
 const NEXT: &str = "name them slice_0001, slice_0002 and so on";
 
-/// The places of `stems`, names without their endings, in the order of their numbers: 2 before 10, with or without zeros
-/// before them.
+/// The places of `stems`, names without their endings, in the order of their numbers: 2 before 10,
+/// with or without zeros before them.
 ///
 /// # Errors
 /// Why the names give no order without gaps.

@@ -4,8 +4,8 @@ use pdl_store::memory::{MemoryError, MemoryShare};
 
 use crate::voxels::VoxelType;
 
-/// How many bytes of pixels a stored byte can stand for at most: a header that declares more is refused before any memory
-/// is taken for it.
+/// How many bytes of pixels a stored byte can stand for at most: a header that declares more is
+/// refused before any memory is taken for it.
 pub(super) mod ratio {
     /// As they are.
     pub const PLAIN: u64 = 1;
@@ -15,7 +15,8 @@ pub(super) mod ratio {
     pub const DEFLATE: u64 = 1032;
     /// Codes of at most 12 bits for strings of at most 4096 bytes.
     pub const LZW: u64 = 4096;
-    /// A bit a block of 8 x 8, in units of 4 x 2 blocks of brightness and one of each colour, three bytes a pixel.
+    /// A bit a block of 8 x 8, in units of 4 x 2 blocks of brightness and one of each colour, three
+    /// bytes a pixel.
     pub const JPEG: u64 = 1229;
 }
 
@@ -120,7 +121,8 @@ impl Plane {
     }
 }
 
-/// How many bytes the pixels take, once it is clear that `held` bytes can stand for them at this [`ratio`].
+/// How many bytes the pixels take, once it is clear that `held` bytes can stand for them at this
+/// [`ratio`].
 pub(super) fn decoded_bytes(
     columns: usize,
     rows: usize,

@@ -1,4 +1,5 @@
-//! Planes out of PNG (w3.org/TR/png): samples as they are stored, without gamma, palettes or stretching of few bits.
+//! Planes out of PNG (w3.org/TR/png): samples as they are stored, without gamma, palettes or
+//! stretching of few bits.
 
 use std::io::Cursor;
 
@@ -12,7 +13,8 @@ use crate::voxels::VoxelType;
 /// What the decoder may take for rows and for chunks before the pixels, bytes.
 const OVERHEAD: usize = 1 << 20;
 
-/// Pixels that take more than this many times the bytes of their file are counted before memory is taken for them.
+/// Pixels that take more than this many times the bytes of their file are counted before memory is
+/// taken for them.
 const USUAL_RATIO: usize = 4;
 
 pub(super) fn decode(bytes: &[u8], meaning: Meaning, memory: &MemoryShare<'_>) -> Result<Plane, SliceError> {

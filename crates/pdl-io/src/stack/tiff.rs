@@ -1,5 +1,5 @@
-//! Planes out of TIFF 6.0 and BigTIFF, page by page: grey of 1 to 64 bits, whole numbers or fractions; without compression
-//! or with LZW, deflate or PackBits.
+//! Planes out of TIFF 6.0 and BigTIFF, page by page: grey of 1 to 64 bits, whole numbers or
+//! fractions; without compression or with LZW, deflate or PackBits.
 
 use std::io::{Cursor, Read, Seek};
 
@@ -40,14 +40,15 @@ impl<R: Read + Seek> Pages<R> {
     /// Finds the pages of a file of `held` bytes.
     ///
     /// # Errors
-    /// When it is no TIFF file, a page is missing, or the file says that its pages are something else than the slices of
-    /// one volume.
+    /// When it is no TIFF file, a page is missing, or the file says that its pages are something
+    /// else than the slices of one volume.
     pub fn open(mut source: R, held: u64) -> Result<Self, String> {
         let count = directory::count(&mut source, held)?;
         let rewound = source.rewind().map_err(TiffError::from);
         let decoder = rewound.and_then(|()| Decoder::new(source));
         let decoder = decoder.map_err(|error| format!("its page 1 cannot be read: {error}"))?;
-        // Lists are checked, and so is each plane before it is decoded; what is left stays within the file's size.
+        // Lists are checked, and so is each plane before it is decoded; what is left stays within
+        // the file's size.
         let mut limits = Limits::unlimited();
         [limits.ifd_value_size, limits.intermediate_buffer_size] = [held as usize; 2];
         let mut pages = Self { decoder: decoder.with_limits(limits), held, count };
@@ -152,8 +153,8 @@ struct Axes {
 }
 
 impl Axes {
-    /// By ImageJ (lines such as `images=40`), in OME-XML, or by tifffile as a JSON shape whose last sides are those of a
-    /// `plane`, with or without its channels.
+    /// By ImageJ (lines such as `images=40`), in OME-XML, or by tifffile as a JSON shape whose last
+    /// sides are those of a `plane`, with or without its channels.
     fn described_by(text: &str, plane: [usize; 2]) -> Self {
         if text.starts_with("ImageJ=") {
             let line = |name: &str| {

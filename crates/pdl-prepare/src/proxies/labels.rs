@@ -1,9 +1,9 @@
 //! Label maps on the proxies' grid, as three further columns of their files.
 //!
-//! `labels` is a fixed-size list in the order of `voxels`, of uint8 where all labels of the file fit and of uint16
-//! where they do not. `labels_annotated` lists the labels that somebody looked for in the case, background left out, and
-//! `label_volumes_mm3` the volume of each of them on the stored label map: a proxy may be stretched, so its own voxels
-//! measure nothing.
+//! `labels` is a fixed-size list in the order of `voxels`, of uint8 where all labels of the file
+//! fit and of uint16 where they do not. `labels_annotated` lists the labels that somebody looked
+//! for in the case, background left out, and `label_volumes_mm3` the volume of each of them on the
+//! stored label map: a proxy may be stretched, so its own voxels measure nothing.
 
 use std::sync::Arc;
 
@@ -58,8 +58,8 @@ impl ProxyLabels {
     }
 }
 
-/// Puts a RAS+ label map on the common grid, where [`proxy`](super::proxy) puts its image, by [`labels_on`]; a C array
-/// (z, y, x).
+/// Puts a RAS+ label map on the common grid, where [`proxy`](super::proxy) puts its image, by
+/// [`labels_on`]; a C array (z, y, x).
 ///
 /// # Errors
 /// [`PrepareError::Option`] when the grid cannot be.

@@ -36,8 +36,8 @@ impl Span {
         Self { first: 0, window: Window { start: 0.0, length: voxels as f64, voxels: cells } }
     }
 
-    /// `field` is the field of view in source voxels, centred on the image. Cells that the image covers only in
-    /// part are padding.
+    /// `field` is the field of view in source voxels, centred on the image. Cells that the image
+    /// covers only in part are padding.
     fn in_field_of_view(voxels: usize, field: f64, cells: usize) -> Self {
         let cell = field / cells as f64;
         let before = (field - voxels as f64) / 2.0; // from the field's start to the image's, in source voxels

@@ -57,8 +57,8 @@ pub(crate) const MAIN_OPTIONS_OF_CURATE: [&str; 5] = ["out", "modality", "spacin
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// A command, or a topic: geometry, similarity, curriculum, formats, privacy, dicom, findings,
-    /// splits, frameworks, options, loops, files, words, exit-codes, cluster, measured. Without it the
-    /// overview is printed.
+    /// splits, frameworks, options, loops, files, words, exit-codes, cluster, measured. Without it
+    /// the overview is printed.
     word: Option<String>,
 }
 

@@ -1,4 +1,5 @@
-//! Fills `corpus/` from the repository's own samples: `cargo run --package pdl-fuzz-seed` in tests/fuzz.
+//! Fills `corpus/` from the repository's own samples: `cargo run --package pdl-fuzz-seed` in
+//! tests/fuzz.
 
 use std::fs;
 use std::path::{Path, PathBuf};

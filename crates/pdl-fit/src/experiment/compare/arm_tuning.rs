@@ -82,7 +82,8 @@ pub struct ArmTrial {
 /// manifest.
 ///
 /// # Errors
-/// As [`crate::train::training::train`]; [`FitError::NothingLearnt`] if every conventional run diverges.
+/// As [`crate::train::training::train`]; [`FitError::NothingLearnt`] if every conventional run
+/// diverges.
 pub fn tune(protocol: &Protocol, file: &Path, runs: &mut Runs<'_>) -> Result<Tuned> {
     let manifest_blake3 = Dataset::open(runs.out())?.manifest.info.hashes.manifest;
     // A damaged file, or one of another version, is replaced.

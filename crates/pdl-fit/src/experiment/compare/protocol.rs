@@ -189,7 +189,8 @@ mod tests {
         assert_eq!(protocol.baseline(), 0);
     }
 
-    /// A comparison that an earlier version tuned is read; its protocol equals that of the new names.
+    /// A comparison that an earlier version tuned is read; its protocol equals that of the new
+    /// names.
     #[test]
     fn the_record_of_a_protocol_with_old_names_is_read() {
         let protocol = Protocol::read(None).unwrap();

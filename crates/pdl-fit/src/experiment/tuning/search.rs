@@ -170,8 +170,8 @@ impl Search {
     /// seed.
     ///
     /// # Errors
-    /// As [`Settings::plan`] if the settings cannot be planned; [`FitError::NoCandidates`] if the grid
-    /// has no other valid candidate.
+    /// As [`Settings::plan`] if the settings cannot be planned; [`FitError::NoCandidates`] if the
+    /// grid has no other valid candidate.
     pub fn draw(&self, settings: &Settings, cohort: &Cohort<'_>) -> Result<Vec<Candidate>> {
         let first = explicit(settings, cohort)?;
         let (mut others, refusal) = self.grid(settings, &first, cohort);
