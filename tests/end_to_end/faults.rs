@@ -4,6 +4,8 @@
 //! A library that is loaded before the program (`tests/faults/fault.c`) fails its calls; the limit
 //! of open files is the shell's. Linux only.
 
+#![allow(clippy::print_stderr, reason = "a test that did not run says so")]
+
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};

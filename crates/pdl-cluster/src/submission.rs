@@ -19,6 +19,7 @@ use crate::plan::{partitions, plan};
 use crate::scheduler_api::SchedulerApi;
 use crate::work_unit::{WorkUnit, executors};
 use pdl_console::{Display, note};
+use pdl_store::progress::Progress;
 
 /// Time between two requests for progress.
 const POLL_INTERVAL: Duration = Duration::from_millis(500);

@@ -72,7 +72,7 @@ pub fn output_schema() -> SchemaRef {
     Arc::new(Schema::new(fields))
 }
 
-fn unit_columns(units: impl Iterator<Item = WorkUnit> + Clone) -> Vec<ArrayRef> {
+fn unit_columns(units: &(impl Iterator<Item = WorkUnit> + Clone)) -> Vec<ArrayRef> {
     let column = |of: fn(WorkUnit) -> Option<usize>| -> ArrayRef {
         Arc::new(units.clone().map(|unit| of(unit).map(|number| number as u32)).collect::<UInt32Array>())
     };
@@ -88,7 +88,7 @@ fn unit_columns(units: impl Iterator<Item = WorkUnit> + Clone) -> Vec<ArrayRef> 
 /// # Errors
 /// When arrow refuses it.
 pub fn to_batch(units: &[WorkUnit]) -> Result<RecordBatch, ArrowError> {
-    RecordBatch::try_new(input_schema(), unit_columns(units.iter().copied()))
+    RecordBatch::try_new(input_schema(), unit_columns(&units.iter().copied()))
 }
 
 /// The units of a table of [`input_schema`].
@@ -117,7 +117,7 @@ pub fn from_batch(batch: &RecordBatch) -> Result<Vec<WorkUnit>, ClusterError> {
 pub fn results_to_batch(done: &[UnitDone], executor: &str) -> Result<RecordBatch, ArrowError> {
     let column =
         |of: fn(&UnitDone) -> u64| -> ArrayRef { Arc::new(done.iter().map(of).collect::<UInt64Array>()) };
-    let mut columns = unit_columns(done.iter().map(|done| done.unit));
+    let mut columns = unit_columns(&done.iter().map(|done| done.unit));
     columns.push(column(|done| done.total));
     columns.push(column(|done| done.computed));
     columns.push(Arc::new(StringArray::from(vec![executor; done.len()])));

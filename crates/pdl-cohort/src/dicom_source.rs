@@ -285,12 +285,12 @@ pub(crate) fn headers(
     progress: &(dyn Fn() + Sync),
 ) -> Result<Scan, StoreError> {
     let scan = pdl_dicom::scan_within(files, limit, progress);
-    scan.map_err(|error| unreadable("a DICOM file of the cohort", error))
+    scan.map_err(|error| unreadable("a DICOM file of the cohort", &error))
 }
 
 /// The machine's error as such; there is no other where this is asked.
-fn unreadable(what: &str, error: DicomError) -> StoreError {
-    StoreError::machine(what, None, &error).unwrap_or_else(|| StoreError::Machine {
+fn unreadable(what: &str, error: &DicomError) -> StoreError {
+    StoreError::machine(what, None, error).unwrap_or_else(|| StoreError::Machine {
         what: what.to_owned(),
         path: None,
         source: std::io::Error::other(error.reason()),
@@ -315,7 +315,7 @@ fn keep_acquisition(
         found.carried = match acquisition(&scan.series[*series], keywords) {
             Ok(values) => values,
             Err(error) if fault::machine_error(&error).is_some() => {
-                return Err(unreadable(&found.what(), error));
+                return Err(unreadable(&found.what(), &error));
             }
             Err(_) => carry.iter().map(|keyword| (keyword.clone(), None)).collect(),
         };

@@ -158,7 +158,7 @@ impl Header {
         match &f.bytes[8..12] {
             b"\r\n\x1a\n" => (),
             [0, 0, 0, 0] => {
-                findings.push(Finding::new(Code::OddHeader, "the end of its magic number is missing"))
+                findings.push(Finding::new(Code::OddHeader, "the end of its magic number is missing"));
             }
             _ => return Err(files.invalid("the end of its magic number is changed: it was copied as text")),
         }
