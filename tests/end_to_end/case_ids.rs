@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
+use std::process::Output;
 
 use pdl_cohort::attributes::Split;
 use pdl_cohort::case_row::{self, CaseRow};
@@ -11,9 +12,22 @@ use pdl_store::table;
 use pdl_tests::{files, run, run_ok, sample};
 use serde_json::Value;
 
-use crate::{curate, folder};
+use crate::folder;
 
 const FLAGS: [&str; 3] = ["--proxy-size", "16", "--no-report"];
+
+/// Whether a cohort was curated to the end. Copies of one sample on a small grid resemble each other,
+/// which the audit reports as leaks; that is no concern of these tests.
+fn is_curated(output: &Output) -> bool {
+    matches!(output.status.code(), Some(0 | 3))
+}
+
+fn curate(cohort: &Path, out: &Path) {
+    let mut words = vec!["curate", cohort.to_str().unwrap(), "--out", out.to_str().unwrap()];
+    words.extend(FLAGS);
+    let output = run(&words);
+    assert!(is_curated(&output), "{}", String::from_utf8_lossy(&output.stderr));
+}
 
 /// Copies a case of the sample "ct" to `SITE/PATIENT/ct/` and gives its row of a table.
 fn add(cohort: &Path, number: usize, site: &str, patient: &str) -> String {
@@ -43,7 +57,7 @@ fn by_image(out: &Path) -> BTreeMap<String, (String, Split)> {
 fn patients_of_one_name_at_two_sites_have_ids_of_their_own_and_keep_them_and_their_splits() {
     let (cohort, out) = (folder(), folder());
     let table = two_sites(cohort.path());
-    curate(cohort.path(), out.path(), &FLAGS);
+    curate(cohort.path(), out.path());
     let before = by_image(out.path());
     let ids: BTreeSet<&str> = before.values().map(|(id, _)| id.as_str()).collect();
     let expected: BTreeSet<String> =
@@ -61,7 +75,7 @@ fn patients_of_one_name_at_two_sites_have_ids_of_their_own_and_keep_them_and_the
     rows.insert(0, add(cohort.path(), 12, "sitea", "p01").trim().to_owned());
     fs::write(cohort.path().join("cohort.csv"), "image,label\n".to_owned() + &rows.join("\n") + "\n")
         .unwrap();
-    curate(cohort.path(), out.path(), &FLAGS);
+    curate(cohort.path(), out.path());
     let after = by_image(out.path());
     assert_eq!(after.len(), 12);
     for (image, was) in &before {
@@ -77,8 +91,8 @@ fn patients_of_one_name_at_two_sites_have_ids_of_their_own_and_keep_them_and_the
 fn a_folder_in_which_two_cases_share_an_id_is_refused_by_later_stages_and_healed_by_curate() {
     let (cohort, out, anew) = (folder(), folder(), folder());
     two_sites(cohort.path());
-    curate(cohort.path(), out.path(), &FLAGS);
-    curate(cohort.path(), anew.path(), &FLAGS);
+    curate(cohort.path(), out.path());
+    curate(cohort.path(), anew.path());
     // As if the case had no part of its path that tells it from the other: `p01`.
     let shared = |id: &str| if id.ends_with("p01") { "image-1c9d3a5e".to_owned() } else { id.to_owned() };
     let path = out.path().join(cases::FILE);
@@ -107,7 +121,7 @@ fn a_folder_in_which_two_cases_share_an_id_is_refused_by_later_stages_and_healed
     words.extend(FLAGS);
     let healed = run(&words);
     let text = String::from_utf8_lossy(&healed.stderr).into_owned();
-    assert!(healed.status.success(), "{text}");
+    assert!(is_curated(&healed), "{text}");
     assert!(
         text.contains("2 cases shared 1 id in cases.parquet") && text.contains("[case-id-shared]"),
         "{text}"

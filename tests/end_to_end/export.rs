@@ -159,7 +159,7 @@ fn what_cannot_be_exported_is_refused() {
     };
     let out_text = out.path().to_str().unwrap();
     let told_same = told(&["export", out_text, "--to", "csv", "--dest", out_text]);
-    assert!(told_same.contains("another folder than the curation folder"), "{told_same}");
+    assert!(told_same.contains("must not be the curation folder"), "{told_same}");
 
     let image = out.path().join(&Manifest::open(out.path()).unwrap().rows[0].image);
     std::fs::write(&image, b"something else").unwrap();

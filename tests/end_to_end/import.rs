@@ -68,7 +68,7 @@ fn of_several_channels_one_must_be_chosen_by_name_or_number() {
     let refused = run(&words);
     assert_eq!(refused.status.code(), Some(1));
     let told = String::from_utf8_lossy(&refused.stderr).into_owned();
-    assert!(told.contains("--channel") && told.contains("T1, T2"), "{told}");
+    assert!(told.contains("invalid channel") && told.contains("T1, T2"), "{told}");
     for (channel, file) in [("t2", "a_0001.nii.gz"), ("0", "a_0000.nii.gz")] {
         let said = run_ok(&[&words[..], &["--channel", channel]].concat());
         assert!(

@@ -150,7 +150,7 @@ fn proxies_hold_label_maps_only_on_request() {
     let refused = run(&compare);
     assert!(!refused.status.success());
     let error = String::from_utf8(refused.stderr).unwrap();
-    assert!(error.contains("label_dice") && error.contains("--proxy-labels"), "{error}");
+    assert!(error.contains("label_dice") && error.contains("proxy_labels"), "{error}");
 
     run_ok(&["prepare", out_text, "--proxy-size", "16", "--proxy-labels"]);
     let labelled = Proxies::open(out.path()).unwrap();

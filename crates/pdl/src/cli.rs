@@ -215,7 +215,7 @@ mod tests {
     }
 
     /// Words with which a help states its default.
-    const WITHOUT: [&str; 12] = [
+    const WITHOUT: [&str; 13] = [
         "when not given",
         "ithout",
         "else",
@@ -224,6 +224,7 @@ mod tests {
         "default:",
         "Default:",
         "required by",
+        "required when",
         "must be given",
         "instead of",
         "need not be given",
