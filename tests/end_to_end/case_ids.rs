@@ -22,6 +22,13 @@ fn is_curated(output: &Output) -> bool {
     matches!(output.status.code(), Some(0 | 3))
 }
 
+/// Indexes and prepares. Without a comparison no patients are joined, whose splits would move.
+fn prepare(cohort: &Path, out: &Path) {
+    let [cohort, out] = [cohort, out].map(|path| path.to_str().unwrap());
+    run_ok(&["index", cohort, "--out", out]);
+    run_ok(&["prepare", out, FLAGS[0], FLAGS[1]]);
+}
+
 fn curate(cohort: &Path, out: &Path) {
     let mut words = vec!["curate", cohort.to_str().unwrap(), "--out", out.to_str().unwrap()];
     words.extend(FLAGS);
@@ -57,7 +64,7 @@ fn by_image(out: &Path) -> BTreeMap<String, (String, Split)> {
 fn patients_of_one_name_at_two_sites_have_ids_of_their_own_and_keep_them_and_their_splits() {
     let (cohort, out) = (folder(), folder());
     let table = two_sites(cohort.path());
-    curate(cohort.path(), out.path());
+    prepare(cohort.path(), out.path());
     let before = by_image(out.path());
     let ids: BTreeSet<&str> = before.values().map(|(id, _)| id.as_str()).collect();
     let expected: BTreeSet<String> =
@@ -75,7 +82,7 @@ fn patients_of_one_name_at_two_sites_have_ids_of_their_own_and_keep_them_and_the
     rows.insert(0, add(cohort.path(), 12, "sitea", "p01").trim().to_owned());
     fs::write(cohort.path().join("cohort.csv"), "image,label\n".to_owned() + &rows.join("\n") + "\n")
         .unwrap();
-    curate(cohort.path(), out.path());
+    prepare(cohort.path(), out.path());
     let after = by_image(out.path());
     assert_eq!(after.len(), 12);
     for (image, was) in &before {
