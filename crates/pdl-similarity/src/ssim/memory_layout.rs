@@ -20,7 +20,7 @@ pub(crate) struct Chunked {
     flat: Vec<bool>,
 }
 
-/// One volume of a [`Chunked`].
+/// One volume of a `Chunked`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ChunkedView<'a> {
     pub(crate) values: &'a [f32],
