@@ -16,8 +16,8 @@ use crate::folder;
 
 const FLAGS: [&str; 3] = ["--proxy-size", "16", "--no-report"];
 
-/// Whether a cohort was curated to the end. Copies of one sample on a small grid resemble each other,
-/// which the audit reports as leaks; that is no concern of these tests.
+/// Whether a cohort was curated to the end. Copies of one sample on a small grid resemble each
+/// other, which the audit reports as leaks; that is no concern of these tests.
 fn is_curated(output: &Output) -> bool {
     matches!(output.status.code(), Some(0 | 3))
 }

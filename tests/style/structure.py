@@ -230,8 +230,12 @@ def problems():
         lines = text.split("\n")
         if len(lines) - 1 > MAX_LINES:
             yield "long-file", str(file), f"{len(lines) - 1} lines, expected at most {MAX_LINES}"
+        example = False  # code in a doc comment is rustfmt's
         for at, line in enumerate(lines):
-            if line.lstrip().startswith("//") and len(line) > MAX_COLUMNS and "://" not in line:
+            if re.match(r"\s*//[/!] ```", line):
+                example = not example
+            wide = line.lstrip().startswith("//") and len(line) > MAX_COLUMNS and "://" not in line
+            if wide and not example:
                 yield "wide-comment", f"{file}:{at + 1}", f"{len(line)} columns, expected at most {MAX_COLUMNS}"
         for at, doc, name in docs(text):
             if restates(doc, name):

@@ -1,8 +1,8 @@
 //! Reads what comes out of a hospital's archive.
 //!
 //! In: files of a tree in any layout. Out: series that each are one volume ([`scan()`]), their
-//! [`pdl_volume::Volume`]s on a grid in RAS+ millimetres with [`pdl_findings::Finding`]s about the geometry
-//! ([`read_series`]), and masks from structure sets ([`StructureSet`]) and segmentations
+//! [`pdl_volume::Volume`]s on a grid in RAS+ millimetres with [`pdl_findings::Finding`]s about the
+//! geometry ([`read_series`]), and masks from structure sets ([`StructureSet`]) and segmentations
 //! ([`Segmentation`]). It sorts by positions alone, never interleaves two phases, and refuses with
 //! the cause what it cannot read. Findings and [`DicomError::reason`] hold no value that identifies
 //! a patient.

@@ -3,8 +3,8 @@
 //! In: `cases.parquet` and the volumes it names. Out: `fingerprint.json` (what the training cases
 //! are like), `plan.json` (what is done to every case), prepared images and labels, and
 //! `proxies/*.arrow` (every case on one small common grid, for comparison). No statistic ever sees
-//! a test case, nor, unless the user says so ([`parameters::PlanFrom`]), a validation case; nothing is
-//! resampled that the plan does not state.
+//! a test case, nor, unless the user says so ([`parameters::PlanFrom`]), a validation case; nothing
+//! is resampled that the plan does not state.
 //!
 //! ```
 //! use pdl_prepare::resample::{resample_image, shape_at};
