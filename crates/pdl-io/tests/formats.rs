@@ -146,14 +146,14 @@ fn cut_and_changed_files_are_refused_or_read_but_never_panic() {
     for name in golden().files.keys().filter(|name| !name.starts_with("apart") && !name.starts_with("pair")) {
         let bytes = fs::read(folder().join("formats").join(name)).unwrap();
         let path = scratch.path().join(name);
-        for length in 0..bytes.len() {
+        for length in (0..bytes.len()).step_by(7) {
             fs::write(&path, &bytes[..length]).unwrap();
             let read = read_image(&path);
             // MetaImage's and NRRD's streams may lose their checksum's last bytes, not their
             // voxels.
             assert!(read.is_err() || length + 8 >= bytes.len(), "{name} cut at {length} of {}", bytes.len());
         }
-        for place in 0..bytes.len().min(600) {
+        for place in (0..bytes.len().min(600)).step_by(7) {
             for value in [0, 0x7f, 0xff] {
                 let mut changed = bytes.clone();
                 changed[place] = value;

@@ -15,7 +15,7 @@
 //! ```
 //! use pdl_cohort::{index::index, parameters::IndexParameters, same_patient::SamePatient};
 //! use pdl_curriculum::{manifest::Manifest, parameters::RankParameters, rank::rank};
-//! use pdl_prepare::{plan::PrepareParameters, prepare::prepare};
+//! use pdl_prepare::{parameters::PrepareParameters, prepare::prepare};
 //! use pdl_report::{ReportParameters, report};
 //! use pdl_similarity::{compare::compare, parameters::CompareParameters};
 //! use pdl_store::{journal::HashCheck, progress::{StageContext, Silent}};
