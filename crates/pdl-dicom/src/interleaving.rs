@@ -146,8 +146,8 @@ fn common(sorted: &[usize], value: impl Fn(usize) -> Option<f64>) -> Option<f64>
     (first > 0.0 && sorted.iter().all(is_same)).then_some(first)
 }
 
-/// Reads a stack whose slices are not even; `sorted` ascends along the normal. Where all gaps are
-/// multiples of one step, that is given, in mm: slices that are as thick are one stack of which some
+/// Reads a stack whose slices are not even; `sorted` ascends along the normal. `step`, in mm, is
+/// given where all gaps are multiples of it: slices that are as thick are one stack of which some
 /// are missing, unless an attribute says otherwise.
 pub(crate) fn of_uneven_stack(group: &ParallelFrames, sorted: &[usize], step: Option<f64>) -> Reading {
     let touching = step.zip(thickness(group, sorted)).is_some_and(|(step, thick)| thick <= 1.1 * step);

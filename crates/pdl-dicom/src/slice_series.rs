@@ -19,49 +19,80 @@ pub(crate) struct SeriesHeaders {
     pub finding: Option<Finding>,
 }
 
+/// Why series belong together, in the order in which it is tried.
+#[derive(Clone, Copy)]
+enum Tie {
+    /// One frame of reference and one SeriesNumber.
+    Numbered,
+    FrameOfReference,
+    /// One SeriesInstanceUID: an archive gave every slice a frame of reference of its own.
+    Series,
+}
+
+impl Tie {
+    fn holds(self, a: &Header, b: &Header) -> bool {
+        let one_frame = !a.frame_of_reference.is_empty() && a.frame_of_reference == b.frame_of_reference;
+        let planes = a.frames.first().zip(b.frames.first());
+        let tied = match self {
+            Self::Numbered => one_frame && a.series_number == b.series_number,
+            Self::FrameOfReference => one_frame,
+            Self::Series => a.series_uid == b.series_uid,
+        };
+        tied && planes.is_some_and(|(a, b)| a.plane.stacks_with(&b.plane))
+    }
+
+    fn message(self, series: usize, step: f64) -> String {
+        match self {
+            Self::Numbered | Self::FrameOfReference => format!(
+                "{series} series of one slice position each, of one study, frame of reference and orientation, {step:.2} mm apart, were joined"
+            ),
+            Self::Series => format!(
+                "{series} slice positions of one series, each with a frame of reference of its own, {step:.2} mm apart, were joined"
+            ),
+        }
+    }
+}
+
 /// Joins series of one slice position where study, frame of reference, orientation, pixels and even
-/// positions say that they are one. First within each SeriesNumber, then across them. The order of
-/// the series has no influence.
+/// positions say that they are one. The order of the series has no influence.
 pub(crate) fn join(series: Vec<Vec<Header>>) -> Vec<SeriesHeaders> {
     let mut result = Vec::new();
-    let mut studies: BTreeMap<[String; 4], Vec<Vec<Header>>> = BTreeMap::new();
+    let mut studies: BTreeMap<[String; 3], Vec<Vec<Header>>> = BTreeMap::new();
     for headers in series {
         match study(&headers) {
             Some(study) => studies.entry(study).or_default().push(headers),
             None => result.push(SeriesHeaders { headers, finding: None }),
         }
     }
-    for of_study in studies.into_values() {
-        let mut left = Vec::new();
-        for numbered in alike(of_study, |a, b| a.series_number == b.series_number && stack(a, b)) {
-            joined_or(numbered, &mut result, &mut left);
+    for mut left in studies.into_values() {
+        for tie in [Tie::Numbered, Tie::FrameOfReference, Tie::Series] {
+            let groups = alike(left, |a, b| tie.holds(a, b));
+            left = Vec::new();
+            for group in groups {
+                match step_of(&group) {
+                    Some(step) => {
+                        let message = tie.message(group.len(), step);
+                        let finding = Some(Finding::new(Code::JoinedSeries, message));
+                        let headers = group.into_iter().flatten().collect();
+                        result.push(SeriesHeaders { headers, finding });
+                    }
+                    None => left.extend(group),
+                }
+            }
         }
-        let mut lone = Vec::new();
-        for parallel in alike(left, stack) {
-            joined_or(parallel, &mut result, &mut lone);
-        }
-        result.extend(lone.into_iter().map(|headers| SeriesHeaders { headers, finding: None }));
+        result.extend(left.into_iter().map(|headers| SeriesHeaders { headers, finding: None }));
     }
     result
 }
 
-/// Patient, study, frame of reference and modality of a series all of whose frames lie at one
-/// position; nothing for others.
-fn study(headers: &[Header]) -> Option<[String; 4]> {
+/// Patient, study and modality of a series all of whose frames lie at one position; nothing for
+/// others.
+fn study(headers: &[Header]) -> Option<[String; 3]> {
     let first = headers.first()?;
-    let plane = &first.frames.first()?.plane;
-    let at_one = |frame: &crate::header::Frame| frame.plane == *plane;
-    let is_slice = headers.iter().flat_map(|header| &header.frames).all(at_one);
-    let stated =
-        ![&first.study_uid, &first.series_uid, &first.frame_of_reference].iter().any(|uid| uid.is_empty());
-    (is_slice && stated).then(|| {
-        [&first.patient_id, &first.study_uid, &first.frame_of_reference, &first.modality].map(Clone::clone)
-    })
-}
-
-fn stack(a: &Header, b: &Header) -> bool {
-    let planes = a.frames.first().zip(b.frames.first());
-    planes.is_some_and(|(a, b)| a.plane.stacks_with(&b.plane))
+    let plane = first.frames.first()?.plane;
+    let is_slice = headers.iter().flat_map(|header| &header.frames).all(|frame| frame.plane == plane);
+    let stated = !first.study_uid.is_empty() && !first.series_uid.is_empty();
+    (is_slice && stated).then(|| [&first.patient_id, &first.study_uid, &first.modality].map(Clone::clone))
 }
 
 /// Series whose first files are alike.
@@ -74,20 +105,6 @@ fn alike(series: Vec<Vec<Header>>, alike: impl Fn(&Header, &Header) -> bool) -> 
         }
     }
     groups
-}
-
-fn joined_or(series: Vec<Vec<Header>>, result: &mut Vec<SeriesHeaders>, left: &mut Vec<Vec<Header>>) {
-    match step_of(&series) {
-        Some(step) => {
-            let message = format!(
-                "{} series of one slice position each, of one study, frame of reference and orientation, {step:.2} mm apart, were joined",
-                series.len()
-            );
-            let finding = Some(Finding::new(Code::JoinedSeries, message));
-            result.push(SeriesHeaders { headers: series.into_iter().flatten().collect(), finding });
-        }
-        None => left.extend(series),
-    }
 }
 
 /// The step, in mm, of series that are the slices of one stack: each at a position of its own, with

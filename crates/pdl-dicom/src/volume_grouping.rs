@@ -1,8 +1,8 @@
 //! Takes the frames of a series apart into stacks that each are one volume.
 //!
-//! A way to part frames counts by what it leaves: even stacks of one geometry. Positions, numbers of
-//! slices and pixels decide; an attribute alone does not, as many differ from slice to slice of one
-//! volume. Where two readings remain the stack is in doubt, and says how both read.
+//! A way to part frames counts by what it leaves: even stacks of one geometry. Positions, numbers
+//! of slices and pixels decide; an attribute alone does not, as many differ from slice to slice of
+//! one volume. Where two readings remain the stack is in doubt, and says how both read.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -83,7 +83,7 @@ pub(crate) fn split(mut frames: Vec<Frame>, pixels: &dyn FramePixels) -> Result<
 
 const COPY: &str = "copy of another file of its series";
 const DOUBLE: &str = "duplicate of another slice of its series, voxel for voxel";
-const SCOUT: &str = "scout, or another single slice across its series";
+const SCOUT: &str = "single slice beside a stack of another geometry (a scout)";
 
 /// What tells a frame from all others.
 fn identity(frame: &Frame) -> (&str, u32, [usize; 2]) {

@@ -3,9 +3,9 @@
 /// Bytes of an input that make a slice.
 pub const BYTES: usize = 10;
 
-/// A slice of 2 x 2 pixels (or 4 x 4), explicit VR little endian without a meta group. The bytes are
-/// its position, acquisition number, trigger time, acquisition time, echo time, image type, instance
-/// number, series, pixels, and thickness with orientation and size.
+/// A slice of 2 x 2 pixels (or 4 x 4), explicit VR little endian without a meta group. The bytes
+/// are its position, acquisition number, trigger time, acquisition time, echo time, image type,
+/// instance number, series, pixels, and thickness with orientation and size.
 pub fn slice(number: usize, bytes: &[u8]) -> Vec<u8> {
     let byte = |at: usize| bytes.get(at).copied().unwrap_or(0);
     let one_of = |at: usize, values: &[&str]| values[usize::from(byte(at)) % values.len()].to_owned();

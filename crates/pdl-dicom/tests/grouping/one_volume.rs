@@ -59,6 +59,15 @@ fn single_slices_that_are_no_stack_stay_apart() {
 }
 
 #[test]
+fn a_frame_of_reference_for_every_slice_is_joined_and_says_so() {
+    let slices = each(stack(1, 0.0, 100, 5), |n, slice| {
+        slice.with(tags::FRAME_OF_REFERENCE_UID, VR::UI, format!("1.2.9.{n}"))
+    });
+    assert_eq!(volumes(&slices), [tens(100, 5)]);
+    assert!(told(&slices, "joined-series")[0].contains("each with a frame of reference of its own"));
+}
+
+#[test]
 fn derived_slices_do_not_tear_a_ct() {
     for derived in [vec![3], vec![0, 1], vec![1, 3, 5, 7], vec![2, 3, 6]] {
         let slices = each(stack(1, 0.0, 100, 8), |n, slice| {

@@ -1,5 +1,5 @@
-//! What holds for every series: no file is lost or in two volumes, the order of files does not count,
-//! and a split is told.
+//! What holds for every series: no file is lost or in two volumes, the order of files does not
+//! count, and a split is told.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
