@@ -2,13 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use dicom_core::Tag;
 use dicom_dictionary_std::{tags, uids};
 use dicom_object::{DefaultDicomObject, InMemDicomObject};
 use pdl_store::file_state::FileState;
 
 use crate::DicomError;
 use crate::file::{exactly, items, number, text};
+use crate::frame_attributes::FrameAttributes;
+use crate::functional_groups::Groups;
 use crate::geometry::Plane;
 use crate::mosaic::{self, Mosaic};
 use crate::pixels::Shortfall;
@@ -23,6 +24,8 @@ pub(crate) struct Header {
     pub patient_id: String,
     pub study_uid: String,
     pub series_uid: String,
+    /// SeriesNumber, as it is written.
+    pub series_number: String,
     pub frame_of_reference: String,
     pub modality: String,
     pub frames: Vec<Frame>,
@@ -50,11 +53,13 @@ pub(crate) struct Frame {
     pub rescale: Option<[f64; 2]>,
     /// Which object it belongs to (SOPInstanceUID).
     pub instance: String,
-    /// What differs between volumes, always: image type, echo, stack, diffusion.
-    pub kind: String,
-    /// What may differ between volumes, or merely between slices: temporal position, acquisition,
-    /// trigger...
-    pub phase: [String; 6],
+    /// Its place in the order of its series (InstanceNumber, and the number of the frame in its
+    /// object).
+    pub order: Option<f64>,
+    /// SpacingBetweenSlices, mm, where it is stated.
+    pub stated_step: Option<f64>,
+    /// What may tell it from frames of other volumes.
+    pub attributes: FrameAttributes,
 }
 
 /// What a file is for.
@@ -107,6 +112,7 @@ impl Header {
             patient_id: text(object, tags::PATIENT_ID),
             study_uid: text(object, tags::STUDY_INSTANCE_UID),
             series_uid: text(object, tags::SERIES_INSTANCE_UID),
+            series_number: text(object, tags::SERIES_NUMBER),
             frame_of_reference: text(object, tags::FRAME_OF_REFERENCE_UID),
             modality: text(object, tags::MODALITY),
             frames: Vec::new(),
@@ -140,6 +146,9 @@ impl Header {
     }
 }
 
+/// More than an object has frames.
+const FRAMES_OF_AN_INSTANCE: f64 = 4_294_967_296.0;
+
 /// All frames of an object, functional groups included.
 pub(crate) fn frames_of(path: &Path, object: &InMemDicomObject) -> Result<Vec<Frame>, DicomError> {
     let nothing = InMemDicomObject::new_empty();
@@ -166,26 +175,6 @@ pub(crate) fn frames_of(path: &Path, object: &InMemDicomObject) -> Result<Vec<Fr
         .zip(0..)
         .map(|(frame_groups, n)| frame(path, n, Groups { frame: frame_groups, shared, object }))
         .collect()
-}
-
-/// Where an attribute of a frame may stand.
-#[derive(Clone, Copy)]
-struct Groups<'a> {
-    frame: &'a InMemDicomObject,
-    shared: &'a InMemDicomObject,
-    object: &'a InMemDicomObject,
-}
-
-impl Groups<'_> {
-    /// From the frame's own group, else the shared one, else the object itself.
-    fn find<T>(&self, group: Tag, read: impl Fn(&InMemDicomObject) -> Option<T>) -> Option<T> {
-        let of = |groups| items(groups, group).first().and_then(&read);
-        of(self.frame).or_else(|| of(self.shared)).or_else(|| read(self.object))
-    }
-
-    fn words(&self, group: Tag, tag: Tag) -> String {
-        self.find(group, |o| Some(text(o, tag)).filter(|t| !t.is_empty())).unwrap_or_default()
-    }
 }
 
 fn frame(path: &Path, number_in_file: u32, groups: Groups<'_>) -> Result<Frame, DicomError> {
@@ -223,8 +212,12 @@ fn frame(path: &Path, number_in_file: u32, groups: Groups<'_>) -> Result<Frame, 
         thickness: groups.find(tags::PIXEL_MEASURES_SEQUENCE, |o| number(o, tags::SLICE_THICKNESS)),
         rescale,
         instance: instance(path, groups.object),
-        kind: kind(&groups),
-        phase: phase(&groups),
+        order: number(groups.object, tags::INSTANCE_NUMBER)
+            .map(|instance| instance * FRAMES_OF_AN_INSTANCE + f64::from(number_in_file)),
+        stated_step: groups
+            .find(tags::PIXEL_MEASURES_SEQUENCE, |o| number(o, tags::SPACING_BETWEEN_SLICES))
+            .map(f64::abs),
+        attributes: FrameAttributes::read(&groups),
     })
 }
 
@@ -232,49 +225,6 @@ fn frame(path: &Path, number_in_file: u32, groups: Groups<'_>) -> Result<Frame, 
 fn instance(path: &Path, object: &InMemDicomObject) -> String {
     let uid = text(object, tags::SOP_INSTANCE_UID);
     if uid.is_empty() { path.to_string_lossy().into_owned() } else { uid }
-}
-
-/// What never differs inside a volume.
-fn kind(groups: &Groups<'_>) -> String {
-    let frame_type = [
-        tags::MR_IMAGE_FRAME_TYPE_SEQUENCE,
-        tags::CT_IMAGE_FRAME_TYPE_SEQUENCE,
-        tags::PET_FRAME_TYPE_SEQUENCE,
-    ]
-    .into_iter()
-    .map(|group| groups.words(group, tags::FRAME_TYPE))
-    .find(|found| !found.is_empty());
-    [
-        image_type(groups.object, frame_type),
-        groups.words(tags::MR_ECHO_SEQUENCE, tags::EFFECTIVE_ECHO_TIME),
-        text(groups.object, tags::ECHO_TIME),
-        text(groups.object, tags::ECHO_NUMBERS),
-        text(groups.object, tags::INVERSION_TIME),
-        groups.words(tags::MR_DIFFUSION_SEQUENCE, tags::DIFFUSION_B_VALUE),
-        groups.words(tags::FRAME_CONTENT_SEQUENCE, tags::STACK_ID),
-        text(groups.object, tags::CONVOLUTION_KERNEL),
-    ]
-    .join("|")
-}
-
-/// The type that parts volumes. Of CT and PET the first three values only: what follows (such as
-/// GE's "ADD") may differ between slices of one volume; of MR all, which tell magnitude from phase.
-fn image_type(object: &InMemDicomObject, of_frame: Option<String>) -> String {
-    let whole = of_frame.unwrap_or_else(|| text(object, tags::IMAGE_TYPE));
-    let values = if text(object, tags::MODALITY) == "MR" { usize::MAX } else { 3 };
-    whole.split('\\').take(values).collect::<Vec<_>>().join("\\")
-}
-
-/// What may tell phases apart when positions repeat, in the order in which it is tried.
-fn phase(groups: &Groups<'_>) -> [String; 6] {
-    [
-        groups.words(tags::FRAME_CONTENT_SEQUENCE, tags::TEMPORAL_POSITION_INDEX),
-        groups.words(tags::FRAME_CONTENT_SEQUENCE, tags::TEMPORAL_POSITION_IDENTIFIER),
-        text(groups.object, tags::ACQUISITION_NUMBER),
-        text(groups.object, tags::ACQUISITION_TIME),
-        text(groups.object, tags::TRIGGER_TIME),
-        text(groups.object, tags::NOMINAL_PERCENTAGE_OF_CARDIAC_PHASE),
-    ]
 }
 
 /// The slices of a mosaic, each a frame of its own.

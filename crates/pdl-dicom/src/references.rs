@@ -11,7 +11,9 @@ use crate::file::{items, text};
 /// UIDs that a label object names.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct References {
-    /// Images.
+    /// Images that single contours or frames were drawn on.
+    pub drawn_on: BTreeSet<String>,
+    /// All images.
     pub instances: BTreeSet<String>,
     /// SeriesInstanceUIDs that the object refers to.
     pub series: BTreeSet<String>,
@@ -44,31 +46,32 @@ pub(crate) fn references(object: &InMemDicomObject) -> References {
         for study in items(frame, tags::RT_REFERENCED_STUDY_SEQUENCE) {
             for series in items(study, tags::RT_REFERENCED_SERIES_SEQUENCE) {
                 add(&mut found.series, series, tags::SERIES_INSTANCE_UID);
-                add_instances(&mut found, series, tags::CONTOUR_IMAGE_SEQUENCE);
+                add_instances(&mut found.instances, series, tags::CONTOUR_IMAGE_SEQUENCE);
             }
         }
     }
     for series in items(object, tags::REFERENCED_SERIES_SEQUENCE) {
         add(&mut found.series, series, tags::SERIES_INSTANCE_UID);
-        add_instances(&mut found, series, tags::REFERENCED_INSTANCE_SEQUENCE);
+        add_instances(&mut found.instances, series, tags::REFERENCED_INSTANCE_SEQUENCE);
     }
     let shared = items(object, tags::SHARED_FUNCTIONAL_GROUPS_SEQUENCE);
     for groups in shared.iter().chain(items(object, tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE)) {
         for derivation in items(groups, tags::DERIVATION_IMAGE_SEQUENCE) {
-            add_instances(&mut found, derivation, tags::SOURCE_IMAGE_SEQUENCE);
+            add_instances(&mut found.drawn_on, derivation, tags::SOURCE_IMAGE_SEQUENCE);
         }
     }
     for region in items(object, tags::ROI_CONTOUR_SEQUENCE) {
         for contour in items(region, tags::CONTOUR_SEQUENCE) {
-            add_instances(&mut found, contour, tags::CONTOUR_IMAGE_SEQUENCE);
+            add_instances(&mut found.drawn_on, contour, tags::CONTOUR_IMAGE_SEQUENCE);
         }
     }
+    found.instances.extend(found.drawn_on.iter().cloned());
     found
 }
 
-fn add_instances(found: &mut References, object: &InMemDicomObject, sequence: Tag) {
+fn add_instances(found: &mut BTreeSet<String>, object: &InMemDicomObject, sequence: Tag) {
     for item in items(object, sequence) {
-        add(&mut found.instances, item, tags::REFERENCED_SOP_INSTANCE_UID);
+        add(found, item, tags::REFERENCED_SOP_INSTANCE_UID);
     }
 }
 

@@ -11,10 +11,12 @@ use walkdir::WalkDir;
 
 use crate::DicomError;
 use crate::file::{Extent, open_in_state};
+use crate::frame_pixels::SeriesPixels;
 use crate::header::{Frame, Header, Role, role};
 use crate::pixels::Shortfall;
 use crate::references::{References, made_at, references};
-use crate::volume_grouping::split;
+use crate::slice_series::{SeriesHeaders, join};
+use crate::volume_grouping::{Stacked, split};
 use pdl_findings::Finding;
 
 /// One volume's worth of frames.
@@ -37,9 +39,14 @@ pub struct Series {
     /// What the headers alone say.
     pub findings: Vec<Finding>,
     pub(crate) frame_of_reference: String,
+    /// SeriesInstanceUIDs of all its files.
+    series_uids: BTreeSet<String>,
     /// Sorted along the normal.
     pub(crate) frames: Vec<Frame>,
-    pub(crate) ambiguous: bool,
+    /// Instances that show the same as one of the frames and were left out.
+    doubles: Vec<String>,
+    /// Why it cannot be told what is one volume.
+    pub(crate) doubt: Option<String>,
     /// The first of its files that cannot hold its pixels.
     pub(crate) shortfall: Option<Shortfall>,
 }
@@ -50,6 +57,17 @@ impl Series {
     pub fn distinction(&self) -> String {
         let instance = self.frames.iter().map(|frame| frame.instance.as_str()).min().unwrap_or_default();
         format!("{}\0{}\0{instance}", self.frame_of_reference, self.modality)
+    }
+
+    /// Its place among the series of a scan.
+    fn place(&self) -> impl Ord + '_ {
+        let folder = self.files.first().map(PathBuf::as_path).filter(|_| self.series_uid.is_empty());
+        (
+            [&self.patient_id, &self.study_uid, &self.series_uid],
+            folder.and_then(Path::parent),
+            [&self.frame_of_reference, &self.modality],
+            self.part,
+        )
     }
 
     /// Voxels along column index, row index and slices, before any straightening.
@@ -207,8 +225,21 @@ pub fn scan_within(
             Found::Aside(reason) => aside.entry(reason).or_default().push(path.clone()),
         }
     }
-    scan.series = headers.into_values().flat_map(volumes).collect();
-    let aside = aside.into_iter().map(|(reason, files)| SetAside { reason, count: files.len(), files });
+    for series in headers.values_mut() {
+        series.sort_by(|a, b| a.path.cmp(&b.path));
+    }
+    for series in join(headers.into_values().collect()) {
+        let (volumes, left_out) = volumes(series, limit)?;
+        scan.series.extend(volumes);
+        for (file, reason) in left_out {
+            aside.entry(reason.to_owned()).or_default().push(file);
+        }
+    }
+    scan.series.sort_by(|a, b| a.place().cmp(&b.place()));
+    let aside = aside.into_iter().map(|(reason, mut files)| {
+        files.sort();
+        SetAside { reason, count: files.len(), files }
+    });
     scan.set_aside = aside.collect();
     Ok(scan)
 }
@@ -234,40 +265,54 @@ fn look(path: &Path, memory: &MemoryShare<'_>) -> Result<Found, DicomError> {
     })
 }
 
+/// Files of a series that are in none of its volumes, each with the reason.
+type LeftOut = Vec<(PathBuf, &'static str)>;
+
 /// The volumes of one series.
-fn volumes(headers: Vec<Header>) -> Vec<Series> {
-    let findings: BTreeSet<Finding> = headers.iter().flat_map(|header| header.findings.clone()).collect();
-    let Some(first) = headers.first().cloned() else { return Vec::new() };
+fn volumes(series: SeriesHeaders, limit: &MemoryLimit) -> Result<(Vec<Series>, LeftOut), DicomError> {
+    let SeriesHeaders { mut headers, finding } = series;
+    headers.sort_by(|a, b| a.path.cmp(&b.path));
+    let mut findings: BTreeSet<Finding> = headers.iter().flat_map(|header| header.findings.clone()).collect();
+    findings.extend(finding);
+    let series_uids: BTreeSet<String> = headers.iter().map(|header| header.series_uid.clone()).collect();
+    let Some(first) = headers.first().cloned() else { return Ok((Vec::new(), Vec::new())) };
     let files: Vec<(PathBuf, FileState)> =
         headers.iter().map(|header| (header.path.clone(), header.state)).collect();
+    let paths: Vec<PathBuf> = files.iter().map(|(path, _)| path.clone()).collect();
     let shortfalls: Vec<Option<Shortfall>> = headers.iter().map(|header| header.shortfall.clone()).collect();
     let mut frames = Vec::new();
     for (file, header) in headers.into_iter().enumerate() {
         frames.extend(header.frames.into_iter().map(|frame| Frame { file, ..frame }));
     }
-    let parts = split(frames);
-    parts
-        .into_iter()
-        .enumerate()
-        .map(|(part, mut stacked)| {
-            let shortfall = stacked.frames.iter().find_map(|frame| shortfalls[frame.file].clone());
-            let (files, states) = own_files(&files, &mut stacked.frames);
-            Series {
-                patient_id: first.patient_id.clone(),
-                study_uid: first.study_uid.clone(),
-                series_uid: first.series_uid.clone(),
-                part,
-                modality: first.modality.clone(),
-                files,
-                states,
-                findings: findings.iter().cloned().chain(stacked.findings).collect(),
-                frame_of_reference: first.frame_of_reference.clone(),
-                frames: stacked.frames,
-                ambiguous: stacked.ambiguous,
-                shortfall,
-            }
-        })
-        .collect()
+    let grouped = split(frames, &SeriesPixels { files: &paths, limit })?;
+    let used: BTreeSet<usize> =
+        grouped.stacks.iter().flat_map(|stack| stack.frames.iter().map(|frame| frame.file)).collect();
+    // A file of several frames may be in use for others of them.
+    let left_out: BTreeMap<usize, &'static str> =
+        grouped.left_out.into_iter().filter(|(file, _)| !used.contains(file)).collect();
+    let volume = |(part, stack): (usize, Stacked)| {
+        let Stacked { mut frames, findings: of_stack, doubt, doubles } = stack;
+        let shortfall = frames.iter().find_map(|frame| shortfalls[frame.file].clone());
+        let (files, states) = own_files(&files, &mut frames);
+        Series {
+            patient_id: first.patient_id.clone(),
+            study_uid: first.study_uid.clone(),
+            series_uid: series_uids.first().cloned().unwrap_or_default(),
+            part,
+            modality: first.modality.clone(),
+            files,
+            states,
+            findings: findings.iter().cloned().chain(of_stack).collect(),
+            frame_of_reference: first.frame_of_reference.clone(),
+            series_uids: series_uids.clone(),
+            frames,
+            doubles,
+            doubt,
+            shortfall,
+        }
+    };
+    let series = grouped.stacks.into_iter().enumerate().map(volume).collect();
+    Ok((series, left_out.into_iter().map(|(file, reason)| (paths[file].clone(), reason)).collect()))
 }
 
 /// The files that these frames come from; the frames are made to count in them.
@@ -284,20 +329,24 @@ impl Scan {
     /// For every series the label files that refer to it, latest last, and those that refer to none
     /// of them.
     ///
-    /// A label belongs to the series that hold the images it names; where it names none, to those
-    /// of the series it names; where it names neither, to the only series in its frame of
-    /// reference.
+    /// A label belongs to the series that hold the images it names, those of single contours or
+    /// frames before those of the whole label (which may name all phases of a series); where it
+    /// names none, to those of the series it names; where it names neither, to the only series in
+    /// its frame of reference.
     pub fn labels_of_series(&self) -> (Vec<Vec<usize>>, Vec<usize>) {
         let mut by_instance: HashMap<&str, BTreeSet<usize>> = HashMap::new();
         let mut by_series: HashMap<&str, BTreeSet<usize>> = HashMap::new();
         let mut by_frame: HashMap<&str, BTreeSet<usize>> = HashMap::new();
         for (number, series) in self.series.iter().enumerate() {
+            let of_frames = series.frames.iter().map(|frame| frame.instance.as_str());
             let instances: HashSet<&str> =
-                series.frames.iter().map(|frame| frame.instance.as_str()).collect();
+                of_frames.chain(series.doubles.iter().map(String::as_str)).collect();
             for instance in instances {
                 by_instance.entry(instance).or_default().insert(number);
             }
-            by_series.entry(&series.series_uid).or_default().insert(number);
+            for uid in &series.series_uids {
+                by_series.entry(uid).or_default().insert(number);
+            }
             by_frame.entry(&series.frame_of_reference).or_default().insert(number);
         }
         let all = |names: &BTreeSet<String>, map: &HashMap<&str, BTreeSet<usize>>| -> BTreeSet<usize> {
@@ -309,7 +358,10 @@ impl Scan {
         order.sort_by(|a, b| self.labels[*a].made_at.cmp(&self.labels[*b].made_at));
         for label in order {
             let references = &self.labels[label].references;
-            let mut series = all(&references.instances, &by_instance);
+            let mut series = all(&references.drawn_on, &by_instance);
+            if series.is_empty() {
+                series = all(&references.instances, &by_instance);
+            }
             if series.is_empty() {
                 series = all(&references.series, &by_series);
             }

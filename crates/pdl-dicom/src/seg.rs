@@ -14,8 +14,8 @@ use crate::mask::Mask;
 use crate::names::Identity;
 use crate::pixels::Pixels;
 use crate::rtstruct::name_masked;
+use crate::slice_positions::SAME_POSITION_MM;
 use crate::stack::Stack;
-use crate::volume_grouping::SAME_POSITION_MM;
 use pdl_findings::{Code, Finding};
 
 /// A frame further from a slice than this share of the step, or from whole pixels than this share

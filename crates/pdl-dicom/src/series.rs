@@ -77,10 +77,8 @@ pub fn read_series_within(
     options: ReadOptions,
     memory: &MemoryShare<'_>,
 ) -> Result<SeriesImage, DicomError> {
-    if series.ambiguous {
-        let problem = "several images lie at one position, and neither temporal position, acquisition nor trigger \
-                       time tells them apart";
-        return Err(DicomError::geometry(problem));
+    if let Some(doubt) = &series.doubt {
+        return Err(DicomError::geometry(doubt));
     }
     let stack = Stack::new(series.frames.iter().map(|frame| frame.plane).collect())?;
     let thickness = series.frames.first().and_then(|frame| frame.thickness);

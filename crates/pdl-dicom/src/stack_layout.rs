@@ -6,8 +6,8 @@ use pdl_volume::Grid;
 use crate::DicomError;
 use crate::gantry_tilt::Straightening;
 use crate::geometry::{Vector, affine, minus, norm, plus, scaled};
+use crate::slice_positions::SAME_POSITION_MM;
 use crate::stack::Stack;
-use crate::volume_grouping::SAME_POSITION_MM;
 
 /// Gaps that differ from their median by less than this share of it are even.
 const EVEN: f64 = 0.05;

@@ -1,120 +1,444 @@
 //! Takes the frames of a series apart into stacks that each are one volume.
+//!
+//! A way to part frames counts by what it leaves: even stacks of one geometry. Positions, numbers
+//! of slices and pixels decide; an attribute alone does not, as many differ from slice to slice of
+//! one volume. Where two readings remain the stack is in doubt, and says how both read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::geometry::{dot, minus, norm};
+use crate::DicomError;
+use crate::frame_attributes::Attribute;
+use crate::frame_pixels::{FramePixels, PixelSummary};
 use crate::header::Frame;
+use crate::interleaving::{Reading, of_even_stack, of_uneven_stack};
+use crate::partition::{Parts, by_attribute, by_passes, by_place_in_plane, by_rank, in_order, runs};
+use crate::slice_positions::{ParallelFrames, Positions, Spacing};
 use pdl_findings::{Code, Finding};
 
-/// Slices nearer to each other than this, in millimetres, are at one position.
-pub(crate) const SAME_POSITION_MM: f64 = 0.01;
+/// Fewest slices by which a stack shows that it is even.
+const FEWEST_SLICES: usize = 3;
+/// With more images at a position it is not looked whether all slices are there twice.
+const MOST_COMPARED: usize = 8;
+/// The stack that is left when other images of a series are taken out reaches over this share of
+/// the positions at least.
+const MAIN_SHARE: f64 = 0.6;
 
 /// A stack of frames and what is to be said of it.
+#[derive(Debug)]
 pub(crate) struct Stacked {
     /// Sorted along the normal.
     pub frames: Vec<Frame>,
     pub findings: Vec<Finding>,
-    /// Set when nothing tells several images at one position apart.
-    pub ambiguous: bool,
+    /// Why it cannot be told what is one volume, with both readings.
+    pub doubt: Option<String>,
+    /// Instances (SOPInstanceUID) that were left out since they show, voxel for voxel, what one of
+    /// the frames shows.
+    pub doubles: Vec<String>,
 }
 
-/// Splits by what always differs between volumes (geometry, image type, echo, stack, diffusion),
-/// and where positions still repeat by the first of temporal position, acquisition and trigger that
-/// parts them.
-pub(crate) fn split(frames: Vec<Frame>) -> Vec<Stacked> {
-    let mut result = Vec::new();
-    for group in by_geometry(frames) {
-        let phases = apart(group);
-        let parts = phases.len();
-        for mut frames in phases {
-            sort_along_normal(&mut frames);
-            let copies = drop_copies(&mut frames);
-            let mut findings = Vec::new();
-            if copies > 0 {
-                findings
-                    .push(Finding::new(Code::RepeatedFile, format!("{copies} of its files are there twice")));
-            }
-            if parts > 1 {
-                let message =
-                    format!("its series holds {parts} images at each position; this is one of them");
-                findings.push(Finding::new(Code::SplitSeries, message));
-            }
-            let ambiguous = repeats(&frames);
-            result.push(Stacked { frames, findings, ambiguous });
-        }
+/// What the frames of a series come to.
+#[derive(Debug)]
+pub(crate) struct GroupedFrames {
+    pub stacks: Vec<Stacked>,
+    /// Files of frames that are in no stack, each with the reason.
+    pub left_out: Vec<(usize, &'static str)>,
+}
+
+/// The stacks of a series. The order of the frames has no influence, that of their files only on
+/// which of two copies of a file is taken.
+///
+/// # Errors
+/// Those of the machine, where pixels are compared.
+pub(crate) fn split(mut frames: Vec<Frame>, pixels: &dyn FramePixels) -> Result<GroupedFrames, DicomError> {
+    frames.sort_by(|a, b| identity(a).cmp(&identity(b)).then(a.file.cmp(&b.file)));
+    let mut left_out = Vec::new();
+    let copies = drop_copies(&mut frames, &mut left_out);
+    let mut geometries = by_geometry(frames);
+    set_scouts_aside(&mut geometries, &mut left_out);
+    let by = if geometries.len() > 1 { vec!["geometry"] } else { Vec::new() };
+    let mut stacks = Vec::new();
+    for frames in geometries {
+        let group = ParallelFrames::new(frames);
+        let mut resolver = Resolver { group: &group, pixels, doubles: Vec::new() };
+        let parts = resolver.resolve((0..group.frames.len()).collect(), by.clone())?;
+        let of_double = |(double, _): &(usize, usize)| (group.frames[*double].file, DOUBLE);
+        left_out.extend(resolver.doubles.iter().map(of_double));
+        stacks.extend(parts.into_iter().map(|part| (stacked(&group, &part, &resolver.doubles), part.by)));
     }
-    result
+    let parts = stacks.len();
+    let told = |(number, (mut stack, by)): (usize, (Stacked, Vec<&'static str>))| {
+        stack.findings.extend(repeated_files(&stack.frames, &copies));
+        if parts > 1 {
+            let (by, slices) = (by.join(" and "), stack.frames.len());
+            let message = format!(
+                "its series holds {parts} volumes, which {by} tells apart; this is number {}, of {slices} slices",
+                number + 1
+            );
+            stack.findings.push(Finding::new(Code::SplitSeries, message));
+        }
+        stack
+    };
+    Ok(GroupedFrames { stacks: stacks.into_iter().enumerate().map(told).collect(), left_out })
 }
 
+const COPY: &str = "copy of another file of its series";
+const DOUBLE: &str = "duplicate of another slice of its series, voxel for voxel";
+const SCOUT: &str = "single slice beside a stack of another geometry (a scout)";
+
+/// What tells a frame from all others.
+fn identity(frame: &Frame) -> (&str, u32, [usize; 2]) {
+    (&frame.instance, frame.number, frame.offset)
+}
+
+/// Removes frames of an object that lies in several files. Gives the files of copies by instance.
+fn drop_copies(
+    frames: &mut Vec<Frame>,
+    left_out: &mut Vec<(usize, &'static str)>,
+) -> BTreeMap<String, BTreeSet<usize>> {
+    let mut copies: BTreeMap<String, BTreeSet<usize>> = BTreeMap::new();
+    frames.dedup_by(|copy, kept| {
+        let is_copy = identity(copy) == identity(kept)
+            && copy.plane == kept.plane
+            && copy.attributes == kept.attributes
+            && copy.file != kept.file;
+        if is_copy {
+            copies.entry(copy.instance.clone()).or_default().insert(copy.file);
+        }
+        is_copy
+    });
+    left_out.extend(copies.values().flatten().map(|file| (*file, COPY)));
+    copies
+}
+
+fn repeated_files(frames: &[Frame], copies: &BTreeMap<String, BTreeSet<usize>>) -> Option<Finding> {
+    let instances: BTreeSet<&String> = frames.iter().map(|frame| &frame.instance).collect();
+    let count: usize = instances.into_iter().filter_map(|own| copies.get(own)).map(BTreeSet::len).sum();
+    let message = || format!("{count} of its files are there twice");
+    (count > 0).then(|| Finding::new(Code::RepeatedFile, message()))
+}
+
+/// Frames that are parallel and have the same pixels.
 fn by_geometry(frames: Vec<Frame>) -> Vec<Vec<Frame>> {
-    let mut kinds: BTreeMap<String, Vec<Vec<Frame>>> = BTreeMap::new();
+    let mut groups: Vec<Vec<Frame>> = Vec::new();
     for frame in frames {
-        let groups = kinds.entry(frame.kind.clone()).or_default();
         match groups.iter_mut().find(|group| group[0].plane.stacks_with(&frame.plane)) {
             Some(group) => group.push(frame),
             None => groups.push(vec![frame]),
         }
     }
-    kinds.into_values().flatten().collect()
+    groups
 }
 
-/// The group as it is when no position repeats, else by the first phase that parts the repeats.
-fn apart(mut frames: Vec<Frame>) -> Vec<Vec<Frame>> {
-    sort_along_normal(&mut frames);
-    drop_copies(&mut frames);
-    if !repeats(&frames) {
-        return vec![frames];
+/// Takes single slices out of a series that holds a stack of another geometry.
+fn set_scouts_aside(groups: &mut Vec<Vec<Frame>>, left_out: &mut Vec<(usize, &'static str)>) {
+    let mut frames_of_file: BTreeMap<usize, usize> = BTreeMap::new();
+    for frame in groups.iter().flatten() {
+        *frames_of_file.entry(frame.file).or_default() += 1;
     }
-    for number in 0..frames[0].phase.len() {
-        let mut phases: BTreeMap<&str, Vec<&Frame>> = BTreeMap::new();
-        for frame in &frames {
-            phases.entry(&frame.phase[number]).or_default().push(frame);
+    if !groups.iter().any(|group| group.len() >= FEWEST_SLICES) {
+        return;
+    }
+    groups.retain(|group| match &group[..] {
+        [single] if frames_of_file.get(&single.file) == Some(&1) => {
+            left_out.push((single.file, SCOUT));
+            false
         }
-        let mut parts: Vec<Vec<Frame>> =
-            phases.into_values().map(|part| part.into_iter().cloned().collect()).collect();
-        if parts.len() > 1 && !parts.iter().any(|part| repeats(part)) {
-            parts.sort_by(|a, b| earlier(&a[0].phase[number], &b[0].phase[number]));
-            return parts;
-        }
-    }
-    vec![frames]
-}
-
-/// By number where both are numbers.
-fn earlier(a: &str, b: &str) -> std::cmp::Ordering {
-    match (a.parse::<f64>(), b.parse::<f64>()) {
-        (Ok(a), Ok(b)) => a.total_cmp(&b),
-        _ => a.cmp(b),
-    }
-}
-
-/// Sorts by position along the first frame's normal; the rest of the order only makes it the same
-/// every time.
-pub(crate) fn sort_along_normal(frames: &mut [Frame]) {
-    let Some(first) = frames.first() else { return };
-    let normal = first.plane.normal();
-    frames.sort_by(|a, b| {
-        let height = |f: &Frame| dot(f.plane.position, normal);
-        height(a)
-            .total_cmp(&height(b))
-            .then_with(|| a.instance.cmp(&b.instance))
-            .then_with(|| a.number.cmp(&b.number))
+        _ => true,
     });
 }
 
-/// Removes frames of the same object that lie in several files.
-fn drop_copies(frames: &mut Vec<Frame>) -> usize {
-    let before = frames.len();
-    let mut seen = std::collections::HashSet::new();
-    frames.retain(|frame| seen.insert((frame.instance.clone(), frame.number, frame.offset)));
-    before - frames.len()
+/// Frames that are one volume, or in doubt.
+struct Part {
+    members: Vec<usize>,
+    /// What told it from others.
+    by: Vec<&'static str>,
+    doubt: Option<String>,
 }
 
-/// Whether two neighbours lie at one position. The frames must be sorted.
-fn repeats(frames: &[Frame]) -> bool {
-    frames.windows(2).any(|pair| {
-        let between = minus(pair[1].plane.position, pair[0].plane.position);
-        dot(between, pair[0].plane.normal()).abs() < SAME_POSITION_MM
-            && norm(between) < SAME_POSITION_MM.max(0.5)
-    })
+struct Resolver<'a> {
+    group: &'a ParallelFrames,
+    pixels: &'a dyn FramePixels,
+    /// Frames that were left out, and those that show the same.
+    doubles: Vec<(usize, usize)>,
+}
+
+impl Resolver<'_> {
+    fn resolve(&mut self, members: Vec<usize>, by: Vec<&'static str>) -> Result<Vec<Part>, DicomError> {
+        for attribute in Attribute::NEVER_MIXED {
+            let is_stated =
+                |frame: &usize| self.group.frames[*frame].attributes.written(*attribute).is_some();
+            if let Some(parts) = by_attribute(self.group, &members, *attribute)
+                && members.iter().all(is_stated)
+            {
+                return self.split(parts, attribute.name(), &by);
+            }
+        }
+        let positions = self.group.positions(&members);
+        match positions.multiplicity() {
+            Some(1) => self.without_repeats(&positions, by),
+            _ => self.with_repeats(members, &positions, by),
+        }
+    }
+
+    fn split(
+        &mut self,
+        parts: Parts,
+        name: &'static str,
+        by: &[&'static str],
+    ) -> Result<Vec<Part>, DicomError> {
+        let mut by = by.to_vec();
+        if !by.contains(&name) {
+            by.push(name);
+        }
+        let mut result = Vec::new();
+        for part in parts {
+            result.extend(self.resolve(part, by.clone())?);
+        }
+        Ok(result)
+    }
+
+    /// Of frames of which no two are at one position.
+    fn without_repeats(
+        &mut self,
+        positions: &Positions,
+        by: Vec<&'static str>,
+    ) -> Result<Vec<Part>, DicomError> {
+        let sorted: Vec<usize> = positions.members.iter().flatten().copied().collect();
+        let spacing = positions.spacing();
+        for attribute in Attribute::OF_CONTENT {
+            let Some(parts) = by_attribute(self.group, &sorted, *attribute) else { continue };
+            let even = |part: &Vec<usize>| self.is_even(part);
+            let apart = match spacing {
+                Spacing::Even(_) => parts.iter().all(even),
+                _ => parts.iter().max_by_key(|part| part.len()).is_some_and(even),
+            };
+            if apart {
+                return self.split(parts, attribute.name(), &by);
+            }
+        }
+        let reading = match spacing {
+            Spacing::Single => Reading::OneStack,
+            Spacing::Even(step) => of_even_stack(self.group, &sorted, step, self.pixels)?,
+            Spacing::Gaps(step, _) => of_uneven_stack(self.group, &sorted, Some(step)),
+            Spacing::Uneven => of_uneven_stack(self.group, &sorted, None),
+        };
+        match reading {
+            Reading::OneStack => Ok(vec![Part { members: sorted, by, doubt: None }]),
+            Reading::Stacks(parts, name) => self.split(parts, name, &by),
+            Reading::Doubt(doubt) => Ok(vec![Part { members: sorted, by, doubt: Some(doubt) }]),
+        }
+    }
+
+    /// Of frames of which several are at one position.
+    fn with_repeats(
+        &mut self,
+        members: Vec<usize>,
+        positions: &Positions,
+        by: Vec<&'static str>,
+    ) -> Result<Vec<Part>, DicomError> {
+        if self.may_be_doubled(positions)?
+            && let Some(kept) = self.drop_doubles(positions, true)?
+        {
+            return self.resolve(kept, by);
+        }
+        if let Some((parts, name)) =
+            self.whole_volumes(&members, positions).or_else(|| self.overlapping_stacks(&members))
+        {
+            return self.split(parts, name, &by);
+        }
+        if let Some(kept) = self.drop_doubles(positions, false)? {
+            return self.resolve(kept, by);
+        }
+        if let Some((parts, name)) = self.main_stack(&members, positions) {
+            return self.split(parts, name, &by);
+        }
+        let doubt = Some(self.doubt(positions));
+        Ok(vec![Part { members: positions.members.iter().flatten().copied().collect(), by, doubt }])
+    }
+
+    /// Parts that each have as many frames at every one of the positions.
+    fn whole_volumes(&self, members: &[usize], positions: &Positions) -> Option<(Parts, &'static str)> {
+        let multiplicity = positions.multiplicity()?;
+        let is_whole = |part: &Vec<usize>| {
+            let own = self.group.positions(part);
+            own.count() == positions.count() && own.multiplicity().is_some()
+        };
+        let whole = |parts: &Parts| parts.len() <= multiplicity && parts.iter().all(is_whole);
+        let by_value = |attribute: &Attribute| {
+            by_attribute(self.group, members, *attribute).filter(whole).map(|parts| (parts, attribute.name()))
+        };
+        let ranks = |attribute: &Attribute| {
+            by_rank(self.group, positions, *attribute).map(|parts| (parts, attribute.name()))
+        };
+        by_place_in_plane(self.group, members)
+            .filter(whole)
+            .map(|parts| (parts, "place in the plane"))
+            .or_else(|| Attribute::ALL.iter().find_map(by_value))
+            .or_else(|| Attribute::GROWING.iter().find_map(ranks))
+            .or_else(|| by_passes(self.group, positions).map(|parts| (parts, "instance number")))
+    }
+
+    /// Parts that each are a stack of their own, such as phases that reach over different regions.
+    /// Stacks that lie one behind the other are none: attributes that change along a scan would
+    /// tear it. Those without repeated positions and without gaps are preferred, then the fewest.
+    fn overlapping_stacks(&self, members: &[usize]) -> Option<(Parts, &'static str)> {
+        let by_value =
+            |attribute: &Attribute| Some((by_attribute(self.group, members, *attribute)?, attribute.name()));
+        let in_plane = by_place_in_plane(self.group, members).map(|parts| (parts, "place in the plane"));
+        let passes = in_order(self.group, members).map(|order| (runs(self.group, &order), "instance number"));
+        let candidates = in_plane.into_iter().chain(Attribute::ALL.iter().filter_map(by_value)).chain(passes);
+        let scored = candidates.filter_map(|(parts, name)| Some((self.score(&parts)?, parts, name)));
+        scored.min_by_key(|(score, ..)| *score).map(|(_, parts, name)| (parts, name))
+    }
+
+    /// Whether positions repeat within a part, whether one has gaps, and the number of parts;
+    /// nothing when they are no overlapping stacks.
+    fn score(&self, parts: &Parts) -> Option<(bool, bool, usize)> {
+        if parts.len() < 2 || parts.iter().any(|part| part.len() < FEWEST_SLICES) {
+            return None;
+        }
+        let positions: Vec<Positions> = parts.iter().map(|part| self.group.positions(part)).collect();
+        let spacings: Vec<Spacing> = positions.iter().map(Positions::spacing).collect();
+        let is_stack = |(own, spacing): (&Positions, &Spacing)| {
+            own.count() >= FEWEST_SLICES && matches!(spacing, Spacing::Even(_) | Spacing::Gaps(..))
+        };
+        let meets_another = |number: usize| {
+            let [low, high] = positions[number].range();
+            let others = positions.iter().enumerate().filter(|(other, _)| *other != number);
+            others.map(|(_, other)| other.range()).any(|[from, to]| low <= to && from <= high)
+        };
+        let stacks = positions.iter().zip(&spacings).all(is_stack) && (0..parts.len()).all(meets_another);
+        let repeats = positions.iter().any(|own| own.multiplicity() != Some(1));
+        let gaps = !spacings.iter().all(|spacing| matches!(spacing, Spacing::Even(_)));
+        stacks.then_some((repeats, gaps, parts.len()))
+    }
+
+    /// What another image type or content leaves of a series as one even stack, beside a few other
+    /// images.
+    fn main_stack(&self, members: &[usize], positions: &Positions) -> Option<(Parts, &'static str)> {
+        let attributes = Attribute::OF_CONTENT.iter().chain(&[Attribute::ImageType]);
+        attributes.into_iter().find_map(|attribute| {
+            let parts = by_attribute(self.group, members, *attribute)?;
+            let largest = parts.iter().max_by_key(|part| part.len())?;
+            let reaches = largest.len() as f64 >= MAIN_SHARE * positions.count() as f64;
+            (reaches && self.is_even(largest)).then_some((parts, attribute.name()))
+        })
+    }
+
+    /// Whether frames are an even stack that is long enough to show it, without repeated positions.
+    fn is_even(&self, members: &[usize]) -> bool {
+        let positions = self.group.positions(members);
+        positions.multiplicity() == Some(1)
+            && positions.count() >= FEWEST_SLICES
+            && matches!(positions.spacing(), Spacing::Even(_))
+    }
+
+    /// Whether two images at the middle one of the repeated positions are equal.
+    fn may_be_doubled(&self, positions: &Positions) -> Result<bool, DicomError> {
+        let repeated: Vec<&Vec<usize>> = positions.members.iter().filter(|at| at.len() > 1).collect();
+        let Some(middle) = repeated.get(repeated.len() / 2).filter(|at| at.len() <= MOST_COMPARED) else {
+            return Ok(false);
+        };
+        let summaries = self.summaries(middle)?;
+        Ok(middle.iter().any(|frame| self.double_of(*frame, middle, &summaries).is_some()))
+    }
+
+    /// The frames without those that show, voxel for voxel, what another one at the same place
+    /// shows. Nothing when there are none, or, when all positions are to have as many frames, that
+    /// is not what is left.
+    fn drop_doubles(
+        &mut self,
+        positions: &Positions,
+        to_whole_volumes: bool,
+    ) -> Result<Option<Vec<usize>>, DicomError> {
+        let repeated = positions.members.iter().filter(|at| at.len() > 1);
+        let frames: Vec<usize> = repeated.flatten().copied().collect();
+        let summaries = self.summaries(&frames)?;
+        let mut doubles = Vec::new();
+        let mut kept = Vec::new();
+        for at in &positions.members {
+            for frame in at {
+                match self.double_of(*frame, at, &summaries) {
+                    Some(original) => doubles.push((*frame, original)),
+                    None => kept.push(*frame),
+                }
+            }
+        }
+        let whole = || self.group.positions(&kept).multiplicity().is_some();
+        if doubles.is_empty() || (to_whole_volumes && !whole()) {
+            return Ok(None);
+        }
+        self.doubles.extend(doubles);
+        Ok(Some(kept))
+    }
+
+    /// The first of the frames at its position that shows the same, when that is another one.
+    fn double_of(
+        &self,
+        frame: usize,
+        at: &[usize],
+        summaries: &BTreeMap<usize, PixelSummary>,
+    ) -> Option<usize> {
+        let own = summaries.get(&frame)?;
+        let is_same =
+            |other: &&usize| summaries.get(*other) == Some(own) && self.group.coincide(frame, **other);
+        let first = at.iter().filter(is_same).min_by(|a, b| {
+            let order = |frame: usize| self.group.frames[frame].order.unwrap_or(f64::INFINITY);
+            order(**a).total_cmp(&order(**b)).then(a.cmp(b))
+        });
+        first.copied().filter(|first| *first != frame)
+    }
+
+    fn summaries(&self, frames: &[usize]) -> Result<BTreeMap<usize, PixelSummary>, DicomError> {
+        let of_frames: Vec<&Frame> = frames.iter().map(|frame| &self.group.frames[*frame]).collect();
+        let summaries = self.pixels.summaries(&of_frames)?;
+        let known = |(frame, summary): (&usize, Option<PixelSummary>)| Some((*frame, summary?));
+        Ok(frames.iter().zip(summaries).filter_map(known).collect())
+    }
+
+    /// How frames read that nothing tells apart.
+    fn doubt(&self, positions: &Positions) -> String {
+        let (slices, most) =
+            (positions.count(), positions.members.iter().map(Vec::len).max().unwrap_or_default());
+        let others =
+            "neither temporal position, acquisition, trigger time nor instance number tells them apart";
+        if positions.multiplicity().is_some() {
+            return format!(
+                "several images lie at one position, {most} at each of {slices}, and {others}: they are either {most} volumes of \
+                 {slices} slices, or one whose slices were exported {most} times with other pixels"
+            );
+        }
+        let repeated = || positions.members.iter().enumerate().filter(|(_, at)| at.len() > 1);
+        let at = repeated().next().map_or(0, |(position, _)| position);
+        format!(
+            "several images lie at one position, up to {most} at {} of {slices}, first {:.2} mm from the first slice, their pixels \
+             differ, and {others}: they are either one volume of {slices} slices with slices that were repeated, or volumes that are \
+             incomplete",
+            repeated().count(),
+            positions.heights[at] - positions.range()[0]
+        )
+    }
+}
+
+/// The frames of a part along their normal, and what its doubles are.
+fn stacked(group: &ParallelFrames, part: &Part, doubles: &[(usize, usize)]) -> Stacked {
+    let positions = group.positions(&part.members);
+    let own: Vec<&(usize, usize)> =
+        doubles.iter().filter(|(_, original)| part.members.contains(original)).collect();
+    let frame = |frame: &usize| group.frames[*frame].clone();
+    let frames: Vec<Frame> = positions.members.iter().flatten().map(frame).collect();
+    let lowest = own.iter().map(|(_, original)| group.height(*original)).min_by(f64::total_cmp);
+    let finding = lowest.map(|lowest| {
+        let at: BTreeSet<usize> = own.iter().map(|(_, original)| *original).collect();
+        let message = format!(
+            "{} of its {} slices are there more than once under different UIDs, voxel for voxel (the first {:.2} mm from the first \
+             slice): one of each is read",
+            at.len(),
+            frames.len(),
+            lowest - positions.range()[0]
+        );
+        Finding::new(Code::RepeatedSlice, message)
+    });
+    let doubles = own.iter().map(|(double, _)| group.frames[*double].instance.clone()).collect();
+    Stacked { frames, findings: finding.into_iter().collect(), doubt: part.doubt.clone(), doubles }
 }

@@ -128,6 +128,9 @@ codes! {
     Inverted = "inverted", Note,
         "Pixels are dark where their values are large (MONOCHROME1); the stored values are kept.",
         "Leave the case out, or invert it, where the other cases are MONOCHROME2.";
+    JoinedSeries = "joined-series", Warning,
+        "Series of one slice position each were joined to one volume.",
+        "Check the volume: the scanner's export gave each slice a series of its own.";
     LabelBeyondImage = "label-beyond-image", Warning,
         "Part of a segmentation lies outside its image and was cut off.",
         "Check that the segmentation belongs to this series.";
@@ -227,6 +230,9 @@ codes! {
     RepeatedFile = "repeated-file", Note,
         "Files of the series are there twice; one of each was read.",
         "Nothing.";
+    RepeatedSlice = "repeated-slice", Warning,
+        "Slices of the series are there more than once under different UIDs, voxel for voxel; one of each was read.",
+        "Check the export of the series: slices may have been sent twice.";
     SamePatient = "same-patient", Warning,
         "Two patients are in all likelihood one and were joined, or were left in two splits that the table gives.",
         "Look at the pair; `same-patient.csv` takes the decision.";
@@ -258,7 +264,7 @@ codes! {
         "A patient's cases moved to another split.",
         "Figures of trainings made before are no longer comparable for them.";
     SplitSeries = "split-series", Note,
-        "The series held several images at each position and was split.",
+        "The series holds several volumes and was split.",
         "Check that the parts are what you expect (phases, echoes).";
     StackAxesAssumed = "stack-axes-assumed", Warning,
         "Nothing says how the axes of a stack of slices lie in the patient.",

@@ -4,6 +4,8 @@
 //! fixed amount. The honest size is that of the file, or of what it turns out to hold: inflated,
 //! decoded, as float32.
 
+pub mod headers;
+
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::fs;
 use std::io::Read;

@@ -1,0 +1,92 @@
+//! What the pixels of single frames say where headers leave a doubt.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use pdl_store::fault;
+use pdl_store::hash::of_voxels;
+use pdl_store::memory::{MemoryError, MemoryLimit, MemoryShare, in_turns, reserve};
+
+use crate::DicomError;
+use crate::header::Frame;
+use crate::pixels::Pixels;
+
+/// The pixels of a frame in brief.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct PixelSummary {
+    /// Of all rescaled values, in their order.
+    pub hash: String,
+    pub mean: f64,
+}
+
+/// Gives the pixels of frames.
+pub(crate) trait FramePixels {
+    /// A summary of each of these frames; nothing for one that cannot be read.
+    ///
+    /// # Errors
+    /// Those of the machine.
+    fn summaries(&self, frames: &[&Frame]) -> Result<Vec<Option<PixelSummary>>, DicomError>;
+}
+
+/// Reads them from the files of a series.
+pub(crate) struct SeriesPixels<'a> {
+    pub files: &'a [PathBuf],
+    pub limit: &'a MemoryLimit,
+}
+
+impl FramePixels for SeriesPixels<'_> {
+    fn summaries(&self, frames: &[&Frame]) -> Result<Vec<Option<PixelSummary>>, DicomError> {
+        let mut by_file: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        for (number, frame) in frames.iter().enumerate() {
+            by_file.entry(frame.file).or_default().push(number);
+        }
+        let by_file: Vec<(usize, Vec<usize>)> = by_file.into_iter().collect();
+        let work = |(file, wanted): &(usize, Vec<usize>), memory: &MemoryShare<'_>| {
+            let path = &self.files[*file];
+            let of_file = || {
+                let pixels = Pixels::open(path, memory)?;
+                let summary = |number: &usize| {
+                    let no_memory = DicomError::no_memory(path);
+                    Ok((*number, summary(&pixels, frames[*number], memory, &no_memory)?))
+                };
+                wanted.iter().map(summary).collect::<Result<Vec<_>, DicomError>>()
+            };
+            let read = of_file();
+            match read {
+                Ok(read) => Ok(Ok(read)),
+                Err(DicomError::Memory { source, .. }) => Ok(Err(source)),
+                Err(error) if fault::machine_error(&error).is_some() => Err(error),
+                Err(_) => Ok(Ok(Vec::new())),
+            }
+        };
+        let read = in_turns(&by_file, self.limit, work, |_, _| Ok(Vec::new()))?;
+        let mut summaries = vec![None; frames.len()];
+        for (number, summary) in read.into_iter().flatten() {
+            summaries[number] = Some(summary);
+        }
+        Ok(summaries)
+    }
+}
+
+fn summary(
+    pixels: &Pixels,
+    frame: &Frame,
+    memory: &MemoryShare<'_>,
+    no_memory: &dyn Fn(MemoryError) -> DicomError,
+) -> Result<PixelSummary, DicomError> {
+    let memory = memory.part();
+    let [columns, rows] = frame.plane.size;
+    let count = columns.saturating_mul(rows);
+    memory.take_each(count as u64, size_of::<f32>() as u64).map_err(no_memory)?;
+    let mut values: Vec<f32> = Vec::new();
+    reserve(&mut values, count).map_err(no_memory)?;
+    let stored = pixels.frame(frame.number)?;
+    let [slope, intercept] = frame.rescale.unwrap_or([1.0, 0.0]);
+    for row in 0..rows {
+        let first = frame.offset[0] + frame.stored_size[0] * (frame.offset[1] + row);
+        let line = stored.values(first..first + columns).ok_or_else(|| pixels.contradicts())?;
+        values.extend(line.map(|value| (value as f64 * slope + intercept) as f32));
+    }
+    let sum: f64 = values.iter().map(|value| f64::from(*value)).sum();
+    Ok(PixelSummary { hash: of_voxels([columns, rows, 1], &values), mean: sum / count.max(1) as f64 })
+}
