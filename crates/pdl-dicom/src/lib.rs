@@ -14,6 +14,9 @@
 pub mod acquisition;
 mod bounded;
 mod codestream;
+mod contour_findings;
+mod contour_planes;
+mod contour_set;
 mod error;
 mod file;
 mod gantry_tilt;
@@ -23,6 +26,7 @@ mod mask;
 mod mosaic;
 mod names;
 mod pixels;
+mod polygon;
 mod raster;
 mod references;
 mod rtstruct;
@@ -35,7 +39,7 @@ mod volume_grouping;
 
 pub use error::DicomError;
 pub use mask::{Mask, Overlap, paint};
-pub use rtstruct::{Region, StructureSet};
+pub use rtstruct::{Contour, Region, Skipped, StructureSet};
 pub use scan::{
     LabelFile, LabelKind, Scan, Series, SetAside, files_below, files_below_except, is_dicom, scan,
     scan_within,

@@ -58,6 +58,9 @@ pub(crate) fn references(object: &InMemDicomObject) -> References {
             add_instances(&mut found, derivation, tags::SOURCE_IMAGE_SEQUENCE);
         }
     }
+    for region in items(object, tags::STRUCTURE_SET_ROI_SEQUENCE) {
+        add(&mut found.frames, region, tags::REFERENCED_FRAME_OF_REFERENCE_UID);
+    }
     for region in items(object, tags::ROI_CONTOUR_SEQUENCE) {
         for contour in items(region, tags::CONTOUR_SEQUENCE) {
             add_instances(&mut found, contour, tags::CONTOUR_IMAGE_SEQUENCE);

@@ -328,6 +328,22 @@ impl Scan {
         }
         (result, orphans)
     }
+
+    /// Why a label file belongs to none of the series.
+    pub fn orphan_reason(&self, label: usize) -> &'static str {
+        let Some(References { instances, series, frames }) =
+            self.labels.get(label).map(|label| &label.references)
+        else {
+            return "label file";
+        };
+        if !instances.is_empty() || !series.is_empty() {
+            return "label file of images that are not here";
+        }
+        match self.series.iter().any(|series| frames.contains(&series.frame_of_reference)) {
+            true => "label file that names no images, in a frame of reference of several series",
+            false => "label file that names no images, in a frame of reference of none that are here",
+        }
+    }
 }
 
 impl Header {
