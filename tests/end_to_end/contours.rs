@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use dicom_core::VR;
+use dicom_core::{Tag, VR};
 use dicom_dictionary_std::tags;
 use dicom_object::{InMemDicomObject, open_file};
 use pdl_cohort::attributes::Status;
@@ -53,7 +53,7 @@ fn index(tree: &Path, out: &Path) -> Indexed {
 }
 
 /// Edits the items of a sequence, which must be there.
-fn each(object: &mut InMemDicomObject, tag: dicom_core::Tag, edit: impl Fn(usize, &mut InMemDicomObject)) {
+fn each(object: &mut InMemDicomObject, tag: Tag, edit: impl Fn(usize, &mut InMemDicomObject)) {
     let mut items = 0;
     object.update_value(tag, |value| {
         for (number, item) in value.items_mut().unwrap().iter_mut().enumerate() {
@@ -62,6 +62,16 @@ fn each(object: &mut InMemDicomObject, tag: dicom_core::Tag, edit: impl Fn(usize
         }
     });
     assert!(items > 0);
+}
+
+/// Removes all that it says of the images it was drawn on.
+fn without_images(set: &mut InMemDicomObject) {
+    set.remove_element(tags::REFERENCED_FRAME_OF_REFERENCE_SEQUENCE);
+    each(set, tags::ROI_CONTOUR_SEQUENCE, |_, roi| {
+        each(roi, tags::CONTOUR_SEQUENCE, |_, contour| {
+            contour.remove_element(tags::CONTOUR_IMAGE_SEQUENCE);
+        });
+    });
 }
 
 #[test]
@@ -95,14 +105,6 @@ fn structures_of_one_name_are_one_label_and_told() {
 
 #[test]
 fn a_set_without_references_to_images_goes_to_the_only_series_of_its_frame_of_reference() {
-    let without_images = |set: &mut InMemDicomObject| {
-        set.remove_element(tags::REFERENCED_FRAME_OF_REFERENCE_SEQUENCE);
-        each(set, tags::ROI_CONTOUR_SEQUENCE, |_, roi| {
-            each(roi, tags::CONTOUR_SEQUENCE, |_, contour| {
-                contour.remove_element(tags::CONTOUR_IMAGE_SEQUENCE);
-            });
-        });
-    };
     assert_eq!(indexed(without_images).labels.len(), 5);
     let elsewhere = indexed(|set| {
         without_images(set);
@@ -116,31 +118,69 @@ fn a_set_without_references_to_images_goes_to_the_only_series_of_its_frame_of_re
     assert_eq!(elsewhere.set_aside, [why]);
 }
 
-#[test]
-fn a_set_that_names_no_images_and_fits_several_series_is_left_out_with_the_cause() {
+/// A sample case and its slices once more as another series of the same frame of reference, after
+/// its structure set was edited: why files were left out, and the labels of each case.
+fn twice(edit: impl Fn(&mut InMemDicomObject)) -> (Vec<String>, Vec<usize>) {
     let (tree, out) = (folder(), folder());
     copy_case("ct_01", tree.path(), "2.25.", |_| ());
-    // The same slices once more as a series of their own.
     copy_case("ct_01", &tree.path().join("again"), "2.25.", |object| {
         let uid = object.element(tags::SOP_INSTANCE_UID).unwrap().to_str().unwrap().into_owned();
-        object.put_str(tags::SOP_INSTANCE_UID, VR::UI, uid.trim_end_matches('\0').to_owned() + "1");
+        object.put_str(tags::SOP_INSTANCE_UID, VR::UI, again(&uid));
         object.put_str(tags::SERIES_INSTANCE_UID, VR::UI, "2.25.998");
     });
     std::fs::remove_file(tree.path().join("again/RTSTRUCT.dcm")).unwrap();
     let path = tree.path().join("RTSTRUCT.dcm");
     let mut set = open_file(&path).unwrap();
-    set.remove_element(tags::REFERENCED_FRAME_OF_REFERENCE_SEQUENCE);
-    each(&mut set, tags::ROI_CONTOUR_SEQUENCE, |_, roi| {
-        each(roi, tags::CONTOUR_SEQUENCE, |_, contour| {
-            contour.remove_element(tags::CONTOUR_IMAGE_SEQUENCE);
-        });
-    });
+    edit(&mut set);
     set.write_to_file(&path).unwrap();
     let flags = ["--out", out.path().to_str().unwrap(), "--keep-ids"];
-    run(&[&["index", tree.path().to_str().unwrap()], &flags[..]].concat());
-    let aside: Vec<String> =
-        sources::read(out.path()).unwrap().into_iter().filter_map(|row| row.set_aside).collect();
-    assert_eq!(aside, ["label file that names no images, in a frame of reference of several series"]);
+    let output = run(&[&["index", tree.path().to_str().unwrap()], &flags[..]].concat());
+    let set_aside = sources::read(out.path())
+        .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stderr)))
+        .into_iter()
+        .filter_map(|row| row.set_aside);
+    let cases = Cases::read(out.path()).unwrap();
+    (set_aside.collect(), cases.rows.iter().map(|row| row.labels_annotated.len()).collect())
+}
+
+/// The UID of the same slice in the other series.
+fn again(uid: &str) -> String {
+    uid.trim_end_matches('\0').to_owned() + "1"
+}
+
+#[test]
+fn a_set_that_names_no_images_and_fits_several_series_is_left_out_with_the_cause() {
+    let (set_aside, labels) = twice(without_images);
+    assert_eq!(set_aside, ["label file that names no images, in a frame of reference of several series"]);
+    assert_eq!(labels, [0, 0]);
+}
+
+#[test]
+fn of_the_series_that_a_set_lists_those_that_its_contours_are_drawn_on_bear_it() {
+    let listing_both = |set: &mut InMemDicomObject| {
+        each(set, tags::REFERENCED_FRAME_OF_REFERENCE_SEQUENCE, |_, frame| {
+            each(frame, tags::RT_REFERENCED_STUDY_SEQUENCE, |_, study| {
+                study.update_value(tags::RT_REFERENCED_SERIES_SEQUENCE, |value| {
+                    let series = value.items_mut().unwrap();
+                    let mut other = series[0].clone();
+                    other.put_str(tags::SERIES_INSTANCE_UID, VR::UI, "2.25.998");
+                    each(&mut other, tags::CONTOUR_IMAGE_SEQUENCE, |_, image| {
+                        let uid = image
+                            .element(tags::REFERENCED_SOP_INSTANCE_UID)
+                            .unwrap()
+                            .to_str()
+                            .unwrap()
+                            .into_owned();
+                        image.put_str(tags::REFERENCED_SOP_INSTANCE_UID, VR::UI, again(&uid));
+                    });
+                    series.push(other);
+                });
+            });
+        });
+    };
+    let (set_aside, mut labels) = twice(listing_both);
+    labels.sort_unstable();
+    assert_eq!((set_aside, labels), (vec![], vec![0, 5]));
 }
 
 #[test]

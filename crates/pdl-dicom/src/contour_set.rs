@@ -13,6 +13,9 @@ use crate::raster::Pixels;
 /// Contours that lie deeper in one another than this combine by XOR, whether they overlap or not.
 const DEEPEST: usize = 8;
 
+/// Rows a pixel at which the area of a region is measured.
+const ROWS_A_PIXEL: f64 = 2.0;
+
 /// Slices of flags that are in memory at most while the pixels of one slice are found.
 pub(crate) const SLICES_AT_WORK: usize = 2 * (DEEPEST + 2);
 
@@ -88,8 +91,8 @@ impl ContourSet {
         if low >= high {
             return 0.0;
         }
-        let rows = Rows::between(low, high);
-        self.spans(&self.region, rows).iter().map(|spans| length(spans)).sum::<f64>() * rows.step
+        let rows = Rows::between(low, high, ROWS_A_PIXEL);
+        self.spans(&self.region, rows).map(|spans| length(&spans)).sum::<f64>() * rows.step
     }
 
     /// Whether a part of it lies beyond a slice of `size` (columns, rows) by more than a pixel.
@@ -118,18 +121,24 @@ impl ContourSet {
         }
     }
 
-    fn spans(&self, region: &Region, rows: Rows) -> Vec<Spans> {
-        let both = |a: Vec<Spans>, b: Vec<Spans>, of: fn(&[[f64; 2]], &[[f64; 2]]) -> Spans| -> Vec<Spans> {
-            a.iter().zip(&b).map(|(a, b)| of(a, b)).collect()
-        };
+    /// What the region holds of one row after the other.
+    fn spans<'a>(&'a self, region: &'a Region, rows: Rows) -> Box<dyn Iterator<Item = Spans> + 'a> {
         match region {
             Region::EvenOdd(members) => {
-                spans(members.iter().flat_map(|member| self.polygons[*member].edges()), rows)
+                Box::new(spans(members.iter().flat_map(|member| self.polygons[*member].edges()), rows))
             }
-            Region::Join(parts) => parts
-                .iter()
-                .fold(vec![Spans::new(); rows.count], |all, part| both(all, self.spans(part, rows), joined)),
-            Region::Remove(whole, part) => both(self.spans(whole, rows), self.spans(part, rows), without),
+            Region::Join(parts) => {
+                let mut parts: Vec<_> = parts.iter().map(|part| self.spans(part, rows)).collect();
+                let of_row = move |_| {
+                    let spans = parts.iter_mut().filter_map(Iterator::next);
+                    spans.fold(Spans::new(), |all, part| joined(&all, &part))
+                };
+                Box::new((0..rows.count).map(of_row))
+            }
+            Region::Remove(whole, part) => {
+                let rows = self.spans(whole, rows).zip(self.spans(part, rows));
+                Box::new(rows.map(|(whole, part)| without(&whole, &part)))
+            }
         }
     }
 }

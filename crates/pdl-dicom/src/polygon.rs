@@ -15,8 +15,9 @@ pub(crate) const ON_EDGE: f64 = 0.05 + 1e-9;
 const NOISE: f64 = 0.25;
 /// Pixels, or square pixels, that are rounding.
 const ROUNDING: f64 = 1e-6;
-/// Rows a pixel at which areas are measured, and the least and the most of them.
+/// Rows a pixel at which it is measured what two polygons share.
 const ROWS_A_PIXEL: f64 = 16.0;
+/// The least and the most rows at which areas are measured.
 const ROWS: [f64; 2] = [64.0, 8192.0];
 
 /// Parallel lines, evenly spaced.
@@ -59,8 +60,8 @@ pub(crate) struct Related {
 impl Rows {
     /// Rows from which the area of what lies between two heights is measured, each in the middle of
     /// its strip.
-    pub(crate) fn between(low: f64, high: f64) -> Self {
-        let count = ((high - low) * ROWS_A_PIXEL).ceil().clamp(ROWS[0], ROWS[1]);
+    pub(crate) fn between(low: f64, high: f64, a_pixel: f64) -> Self {
+        let count = ((high - low) * a_pixel).ceil().clamp(ROWS[0], ROWS[1]);
         let step = (high - low) / count;
         Self { first: low + 0.5 * step, step, count: count as usize }
     }
@@ -144,16 +145,20 @@ impl Polygon {
     fn holds(&self, other: &Self) -> bool {
         let [x, y] = other.points[0];
         let row = Rows { first: y, step: 1.0, count: 1 };
-        crossings(self.edges(), row).iter().flatten().filter(|crossing| **crossing < x).count() % 2 == 1
+        let crossing = self.edges().filter(|(a, b)| (a[1] <= y) != (b[1] <= y));
+        Crossings::new(crossing, row).flatten().filter(|crossing| *crossing < x).count() % 2 == 1
     }
 
     /// Its area outside of another and inside, square pixels.
     fn parts(&self, other: &Self) -> [f64; 2] {
-        let rows = Rows::between(self.low[1], self.high[1]);
-        let [own, others] = [self, other].map(|polygon| spans(polygon.edges(), rows));
-        let outside = own.iter().zip(&others).map(|(own, others)| length(&without(own, others))).sum::<f64>();
-        let whole = own.iter().map(|own| length(own)).sum::<f64>();
-        [outside * rows.step, (whole - outside) * rows.step]
+        let rows = Rows::between(self.low[1], self.high[1], ROWS_A_PIXEL);
+        let mut areas = [0.0; 2];
+        for (own, others) in spans(self.edges(), rows).zip(spans(other.edges(), rows)) {
+            let outside = length(&without(&own, &others));
+            areas[0] += outside * rows.step;
+            areas[1] += (length(&own) - outside) * rows.step;
+        }
+        areas
     }
 
     fn noise(&self, area: f64) -> f64 {
@@ -162,35 +167,49 @@ impl Polygon {
     }
 }
 
-/// Where edges cross each row, from left to right. Half open: a row that meets a vertex crosses one
-/// of its two edges only.
-pub(crate) fn crossings(edges: impl Iterator<Item = Edge>, rows: Rows) -> Vec<Vec<f64>> {
-    let mut crossings: Vec<Vec<f64>> = vec![Vec::new(); rows.count];
-    let last = rows.count as f64 - 1.0;
-    for (a, b) in edges {
-        let (low, high) = if a[1] < b[1] { (a, b) } else { (b, a) };
-        // A row more on either side, as the division rounds.
-        let first = (((low[1] - rows.first) / rows.step).floor() - 1.0).max(0.0);
-        let beyond = (((high[1] - rows.first) / rows.step).ceil() + 1.0).min(last);
-        if first > beyond {
-            continue;
-        }
-        for row in first as usize..=beyond as usize {
-            let y = rows.at(row);
-            if low[1] <= y && y < high[1] {
-                let share = (y - low[1]) / (high[1] - low[1]);
-                crossings[row].push(low[0] + share * (high[0] - low[0]));
-            }
-        }
-    }
-    crossings.iter_mut().for_each(|found| found.sort_by(f64::total_cmp));
-    crossings
+/// Where edges cross one row after the other, each from left to right. Half open: a row that meets
+/// a vertex crosses one of its two edges only. Takes memory for the edges and one row.
+pub(crate) struct Crossings {
+    /// From the lower end up, the lowest last.
+    waiting: Vec<Edge>,
+    active: Vec<Edge>,
+    rows: Rows,
+    row: usize,
 }
 
-/// What lies inside of edges on each row, by the even-odd rule.
-pub(crate) fn spans(edges: impl Iterator<Item = Edge>, rows: Rows) -> Vec<Spans> {
+impl Crossings {
+    pub(crate) fn new(edges: impl Iterator<Item = Edge>, rows: Rows) -> Self {
+        let upwards = |(a, b): Edge| if a[1] < b[1] { (a, b) } else { (b, a) };
+        let mut waiting: Vec<Edge> = edges.map(upwards).filter(|(low, high)| low[1] < high[1]).collect();
+        waiting.sort_by(|a, b| b.0[1].total_cmp(&a.0[1]));
+        Self { waiting, active: Vec::new(), rows, row: 0 }
+    }
+}
+
+impl Iterator for Crossings {
+    type Item = Vec<f64>;
+
+    fn next(&mut self) -> Option<Vec<f64>> {
+        if self.row == self.rows.count {
+            return None;
+        }
+        let y = self.rows.at(self.row);
+        self.row += 1;
+        while let Some(edge) = self.waiting.pop_if(|(low, _)| low[1] <= y) {
+            self.active.push(edge);
+        }
+        self.active.retain(|(_, high)| y < high[1]);
+        let crossing = |(low, high): &Edge| low[0] + (y - low[1]) / (high[1] - low[1]) * (high[0] - low[0]);
+        let mut found: Vec<f64> = self.active.iter().map(crossing).collect();
+        found.sort_by(f64::total_cmp);
+        Some(found)
+    }
+}
+
+/// What lies inside of edges on one row after the other, by the even-odd rule.
+pub(crate) fn spans(edges: impl Iterator<Item = Edge>, rows: Rows) -> impl Iterator<Item = Spans> {
     let pairs = |found: Vec<f64>| found.chunks_exact(2).map(|pair| [pair[0], pair[1]]).collect();
-    crossings(edges, rows).into_iter().map(pairs).collect()
+    Crossings::new(edges, rows).map(pairs)
 }
 
 /// The length of all spans.

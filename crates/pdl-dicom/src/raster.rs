@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 
-use crate::polygon::{Edge, ON_EDGE, Point, Polygon, Rows, crossings};
+use crate::polygon::{Crossings, Edge, ON_EDGE, Point, Polygon, Rows};
 
 /// The pixels of a region, a flag for every pixel of the slice, columns fastest.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,7 +67,7 @@ fn boundary<'a>(polygons: impl Iterator<Item = &'a Polygon>) -> Vec<Edge> {
 
 fn fill_even_odd(edges: &[Edge], [columns, rows]: [usize; 2], inside: &mut [bool]) {
     let all = Rows { first: 0.0, step: 1.0, count: rows };
-    for (row, found) in crossings(edges.iter().copied(), all).iter().enumerate() {
+    for (row, found) in Crossings::new(edges.iter().copied(), all).enumerate() {
         for pair in found.chunks_exact(2) {
             let first = pair[0].ceil().max(0.0);
             let last = pair[1].floor().min(columns as f64 - 1.0);

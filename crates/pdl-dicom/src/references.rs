@@ -11,12 +11,21 @@ use crate::file::{items, text};
 /// UIDs that a label object names.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct References {
-    /// Images.
+    /// Images that its contours are drawn on.
+    pub drawn_on: BTreeSet<String>,
+    /// Images that it lists otherwise.
     pub instances: BTreeSet<String>,
     /// SeriesInstanceUIDs that the object refers to.
     pub series: BTreeSet<String>,
     /// Frames of reference.
     pub frames: BTreeSet<String>,
+}
+
+impl References {
+    /// Whether it names neither images nor a series.
+    pub(crate) fn name_no_images(&self) -> bool {
+        self.drawn_on.is_empty() && self.instances.is_empty() && self.series.is_empty()
+    }
 }
 
 /// Where the date and time of an object may stand.
@@ -62,8 +71,11 @@ pub(crate) fn references(object: &InMemDicomObject) -> References {
         add(&mut found.frames, region, tags::REFERENCED_FRAME_OF_REFERENCE_UID);
     }
     for region in items(object, tags::ROI_CONTOUR_SEQUENCE) {
-        for contour in items(region, tags::CONTOUR_SEQUENCE) {
-            add_instances(&mut found, contour, tags::CONTOUR_IMAGE_SEQUENCE);
+        for image in items(region, tags::CONTOUR_SEQUENCE)
+            .iter()
+            .flat_map(|contour| items(contour, tags::CONTOUR_IMAGE_SEQUENCE))
+        {
+            add(&mut found.drawn_on, image, tags::REFERENCED_SOP_INSTANCE_UID);
         }
     }
     found

@@ -284,9 +284,9 @@ impl Scan {
     /// For every series the label files that refer to it, latest last, and those that refer to none
     /// of them.
     ///
-    /// A label belongs to the series that hold the images it names; where it names none, to those
-    /// of the series it names; where it names neither, to the only series in its frame of
-    /// reference.
+    /// A label belongs to the series that hold the images its contours are drawn on; where those
+    /// are not known, to those that hold the images it lists; where it lists none, to those of the
+    /// series it names; where it names neither, to the only series in its frame of reference.
     pub fn labels_of_series(&self) -> (Vec<Vec<usize>>, Vec<usize>) {
         let mut by_instance: HashMap<&str, BTreeSet<usize>> = HashMap::new();
         let mut by_series: HashMap<&str, BTreeSet<usize>> = HashMap::new();
@@ -309,11 +309,14 @@ impl Scan {
         order.sort_by(|a, b| self.labels[*a].made_at.cmp(&self.labels[*b].made_at));
         for label in order {
             let references = &self.labels[label].references;
-            let mut series = all(&references.instances, &by_instance);
+            let mut series = all(&references.drawn_on, &by_instance);
+            if series.is_empty() {
+                series = all(&references.instances, &by_instance);
+            }
             if series.is_empty() {
                 series = all(&references.series, &by_series);
             }
-            if series.is_empty() && references.instances.is_empty() && references.series.is_empty() {
+            if series.is_empty() && references.name_no_images() {
                 series = all(&references.frames, &by_frame);
                 if series.len() > 1 {
                     series.clear();
@@ -331,15 +334,13 @@ impl Scan {
 
     /// Why a label file belongs to none of the series.
     pub fn orphan_reason(&self, label: usize) -> &'static str {
-        let Some(References { instances, series, frames }) =
-            self.labels.get(label).map(|label| &label.references)
-        else {
+        let Some(references) = self.labels.get(label).map(|label| &label.references) else {
             return "label file";
         };
-        if !instances.is_empty() || !series.is_empty() {
+        if !references.name_no_images() {
             return "label file of images that are not here";
         }
-        match self.series.iter().any(|series| frames.contains(&series.frame_of_reference)) {
+        match self.series.iter().any(|series| references.frames.contains(&series.frame_of_reference)) {
             true => "label file that names no images, in a frame of reference of several series",
             false => "label file that names no images, in a frame of reference of none that are here",
         }

@@ -95,6 +95,21 @@ fn keyhole(random: &mut Random, centre: [f64; 2], largest: f64) -> Vec<Corner> {
     [&outer[..], &outer[..1], &inner[..], &inner[..1]].concat()
 }
 
+/// A ring with holes smaller than a pixel, some of them about a pixel's centre.
+fn pierced(random: &mut Random, centre: [f64; 2]) -> Vec<Vec<Corner>> {
+    let mut contours = rings(random, centre, 12.0);
+    for _ in 0..1 + random.below(4) {
+        let mut at = |axis: usize| centre[axis] + random.uniform(-4.0, 4.0);
+        let mut at = [at(0), at(1)];
+        if random.below(2) == 0 {
+            at = at.map(f64::round);
+        }
+        let radii: Vec<f64> = (0..4).map(|_| random.uniform(0.05, 0.3)).collect();
+        contours.push(star(at, &radii, 1.0, 0.2));
+    }
+    contours
+}
+
 fn structure(random: &mut Random, kind: u64) -> Vec<Vec<Corner>> {
     let centre = |random: &mut Random| [random.uniform(6.0, 26.0), random.uniform(5.0, 23.0)];
     let middle = centre(random);
@@ -117,6 +132,7 @@ fn structure(random: &mut Random, kind: u64) -> Vec<Vec<Corner>> {
             both.push(star([x, y], &radii(random, 6.0), 1.0, 0.1));
             both
         }
+        5 => pierced(random, middle),
         _ => {
             let mut blocks = vec![block(random, middle)];
             if random.below(2) == 0 {
@@ -197,6 +213,18 @@ fn nesting(contours: &[Vec<Corner>]) -> Option<Vec<Vec<bool>>> {
             let count = |holds: fn(bool, bool) -> bool| {
                 lattices[a].iter().zip(&lattices[b]).filter(|(a, b)| holds(**a, **b)).count()
             };
+            if !lattices[a].contains(&true) {
+                // Too small for the lattice: by its corners.
+                let edges_of_b = edges(&contours[b]);
+                let held = contours[a].iter().filter(|corner| is_inside(&edges_of_b, **corner)).count();
+                if held % contours[a].len() != 0
+                    || contours[a].iter().any(|corner| is_on(&edges_of_b, *corner))
+                {
+                    return None;
+                }
+                inside[a][b] = held > 0;
+                continue;
+            }
             let own_and_shared = [count(|a, b| a && !b), count(|a, b| a && b)];
             let areas = own_and_shared.map(|count| count as f64 / (STEPS * STEPS) as f64);
             let least = (0.12 * perimeter(&contours[a]) + 0.5).min(0.6 * (areas[0] + areas[1]));
@@ -257,7 +285,7 @@ fn masks_of_random_structures_are_those_of_exact_arithmetic() {
     for seed in 0..SEEDS {
         let mut random = Random(seed);
         let (contours, inside) = loop {
-            let contours = structure(&mut random, seed % 6);
+            let contours = structure(&mut random, seed % 7);
             if let Some(inside) = nesting(&contours) {
                 break (contours, inside);
             }

@@ -5,6 +5,7 @@ use dicom_core::{DataElement, PrimitiveValue, Tag, VR};
 use dicom_dictionary_std::{tags, uids};
 use dicom_object::InMemDicomObject;
 use pdl_dicom::{Region, StructureSet};
+use pdl_findings::Code;
 
 use crate::series::{at, counts, findings, square, write};
 
@@ -131,6 +132,7 @@ fn contours_of_no_structure_or_of_two_are_left_out_and_told() {
     let pixels: Vec<usize> = set.regions.iter().map(|region| drawn(region).0.len()).collect();
     assert_eq!(pixels, [1, 0, 0, 1, 0]);
     assert_eq!(set.findings.len(), 1);
+    assert_eq!(set.findings[0].code, Code::UnassignedContours);
     let told = &set.findings[0].message;
     assert!(told.starts_with("4 contours of a structure set name a structure"), "{told}");
     assert_eq!(
