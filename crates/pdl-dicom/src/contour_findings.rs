@@ -57,8 +57,8 @@ impl Drawing<'_> {
     fn oblique(&self) -> Option<(Code, String)> {
         let count = self.planes.oblique.len();
         let message = format!(
-            "{count} of its {} are oblique to the slices and left out: their points lie up to {:.2} mm apart along the normal",
-            counted(self.contours(), "contour"),
+            "contours that lie oblique to the slices are left out: {count} of {}, whose points are up to {:.2} mm apart along the normal",
+            self.contours(),
             self.planes.spread
         );
         (count > 0).then_some((Code::ObliqueContours, message))
@@ -86,8 +86,8 @@ impl Drawing<'_> {
             .map(|(count, place)| format!("{count} {place}"))
             .collect();
         let message = format!(
-            "{all} of its {} belong to no slice of the series and are left out ({})",
-            counted(self.contours(), "contour"),
+            "contours that belong to no slice of the series are left out: {all} of {} ({})",
+            self.contours(),
             told.join(", ")
         );
         (all > 0).then_some((Code::ContoursOffSeries, message))

@@ -201,7 +201,7 @@ fn encloses(points: &[[f64; 3]]) -> bool {
 fn contour_data(item: &InMemDicomObject) -> Option<Vec<f64>> {
     let value = item.get(tags::CONTOUR_DATA).and_then(|element| element.value().primitive());
     let parsed = |text: &str| -> Option<Vec<f64>> {
-        let text = text.trim_matches([' ', '\0']);
+        let text = text.trim_matches([' ', '\0']).trim_end_matches('\\');
         let parts = text.split('\\').map(|part| part.trim_matches([' ', '\0']).parse().ok());
         if text.is_empty() { Some(Vec::new()) } else { parts.collect() }
     };
@@ -267,9 +267,9 @@ impl Region {
         let planes = ContourPlanes::new(&contours, stack);
         if !planes.oblique.is_empty() && 2 * planes.oblique.len() >= self.contours.len() {
             return Err(DicomError::label_grid(format!(
-                "{} of its {} lie oblique to the slices: their points are up to {:.2} mm apart along the normal",
+                "its contours lie oblique to the slices ({} of {}): their points are up to {:.2} mm apart along the normal",
                 planes.oblique.len(),
-                counted(self.contours.len(), "contour"),
+                self.contours.len(),
                 planes.spread
             )));
         }

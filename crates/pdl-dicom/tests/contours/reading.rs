@@ -111,7 +111,7 @@ fn closed_types_are_read_in_either_case_and_xor_is_known() {
 #[test]
 fn coordinates_of_an_unknown_representation_are_read_as_text() {
     let mut long = contour("CLOSED_PLANAR", "", 4);
-    let text = text_of(&square([2, 4], [2, 4], 3.0)) + " ";
+    let text = text_of(&square([2, 4], [2, 4], 3.0)) + "\\ ";
     long.put(DataElement::new(tags::CONTOUR_DATA, VR::UN, PrimitiveValue::U8(text.into_bytes().into())));
     let set = set(&[("1", "a")], vec![("1", vec![long])]);
     assert_eq!(drawn(&set.regions[0]), (vec![(1, 9)], vec![]));
