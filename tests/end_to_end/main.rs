@@ -6,6 +6,7 @@ mod audit;
 mod bounds;
 mod case_ids;
 mod cli_errors;
+mod contours;
 mod contracts;
 mod corrupt_files;
 mod crop;

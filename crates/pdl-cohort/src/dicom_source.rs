@@ -113,7 +113,7 @@ impl VolumeSource for Archive {
             label.names.iter().map(|name| (name.clone(), value(name))).collect()
         };
         let values: Vec<_> = labels.flat_map(of_file).collect();
-        Key::new("import 3")
+        Key::new("import 4")
             .part("part", &series.part)
             .part("values", &values)
             .part("mr_rescale", &self.options.mr_rescale)
@@ -175,7 +175,7 @@ impl Archive {
             self.cases.iter().flat_map(|(_, chosen)| chosen.keys().copied()).collect();
         let unused = (0..self.scan.labels.len()).filter(|label| !used.contains(label));
         let reason = |label: &usize| match orphans.contains(label) {
-            true => "label file of images that are not here",
+            true => self.scan.orphan_reason(*label),
             false => "label file beside a later one of the same images",
         };
         unused.map(|label| (label, reason(&label))).collect()
@@ -217,10 +217,12 @@ impl Archive {
         let mut findings: Vec<Finding> = image.findings.clone();
         let mut masks: Vec<(u16, Mask)> = Vec::new();
         for (label, values) in self.sources(case).1 {
-            for (name, mask) in structures_of(label, &image, memory)? {
+            let mut joined: BTreeMap<u16, Vec<String>> = BTreeMap::new();
+            for (name, mask) in structures_of(label, &image, memory, &mut findings)? {
                 let Some(value) = self.structures.label(&name).filter(|value| values.contains(value)) else {
                     continue;
                 };
+                joined.entry(value).or_default().push(name.clone());
                 match mask() {
                     Ok(mask) => {
                         findings.extend(mask.findings.iter().cloned());
@@ -228,11 +230,15 @@ impl Archive {
                     }
                     Err(error) if error.memory().is_some() => return Err(error),
                     Err(error) => {
-                        let message = format!("{name}: {}", error.reason());
-                        findings.push(Finding::new(Code::UnusableStructure, message));
+                        let code = match error {
+                            DicomError::OtherFrame => Code::OtherFrameOfReference,
+                            _ => Code::UnusableStructure,
+                        };
+                        findings.push(Finding::new(code, format!("{name}: {}", error.reason())));
                     }
                 }
             }
+            findings.extend(self.joined(&joined));
         }
         masks.sort_by_key(|(value, _)| *value);
         let (painted, overlaps) =
@@ -248,6 +254,17 @@ impl Archive {
             states: of_series.chain(of_labels).collect(),
             findings,
         })
+    }
+
+    /// Which structures of one file became one label without being asked to.
+    fn joined(&self, names: &BTreeMap<u16, Vec<String>>) -> Option<Finding> {
+        let told: Vec<String> = names
+            .values()
+            .filter(|names| names.len() > 1 && !self.structures.are_chosen())
+            .map(|names| names.join(" and "))
+            .collect();
+        let message = format!("structures bear one name and are one label: {}", told.join("; "));
+        (!told.is_empty()).then(|| Finding::new(Code::StructuresJoined, message))
     }
 
     /// Which structures overlap, which wins, and who says so.
@@ -421,6 +438,7 @@ fn structures_of<'a>(
     label: &'a LabelFile,
     image: &'a SeriesImage,
     memory: &'a MemoryShare<'a>,
+    findings: &mut Vec<Finding>,
 ) -> Result<Vec<Drawn<'a>>, DicomError> {
     let take = move |bytes| {
         let no_memory = |source| DicomError::Memory { path: label.path.clone(), source };
@@ -428,7 +446,8 @@ fn structures_of<'a>(
     };
     Ok(match label.kind {
         LabelKind::StructureSet => {
-            let regions = StructureSet::read_within(&label.path, memory)?.regions;
+            let StructureSet { regions, findings: of_set } = StructureSet::read_within(&label.path, memory)?;
+            findings.extend(of_set);
             let drawn = |region: pdl_dicom::Region| -> Drawn<'a> {
                 let name = region.name.clone();
                 let mask = move || {

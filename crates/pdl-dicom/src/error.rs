@@ -65,6 +65,12 @@ pub enum DicomError {
         /// What is wrong, with figures.
         problem: String,
     },
+    /// Contours whose coordinates are not those of the image.
+    #[error(
+        "its contours are in another frame of reference than the image, so that their places in it are unknown; \
+         use the structure set that was drawn on this series"
+    )]
+    OtherFrame,
     /// Labels that lie on no voxel grid of the image.
     #[error("the labels do not fit the image: {problem}")]
     LabelGrid {
@@ -85,7 +91,7 @@ impl DicomError {
             ),
             Self::Memory { source, .. } => source.to_string(),
             Self::Unsupported { problem, .. } => problem.clone(),
-            Self::Geometry { .. } | Self::LabelGrid { .. } => self.to_string(),
+            Self::Geometry { .. } | Self::LabelGrid { .. } | Self::OtherFrame => self.to_string(),
         }
     }
 

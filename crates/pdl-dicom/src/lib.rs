@@ -14,6 +14,9 @@
 pub mod acquisition;
 mod bounded;
 mod codestream;
+mod contour_findings;
+mod contour_planes;
+mod contour_set;
 mod error;
 mod file;
 mod frame_attributes;
@@ -28,6 +31,7 @@ mod mosaic;
 mod names;
 mod partition;
 mod pixels;
+mod polygon;
 mod raster;
 mod references;
 mod rtstruct;
@@ -42,7 +46,7 @@ mod volume_grouping;
 
 pub use error::DicomError;
 pub use mask::{Mask, Overlap, paint};
-pub use rtstruct::{Region, StructureSet};
+pub use rtstruct::{Contour, Region, Skipped, StructureSet};
 pub use scan::{
     LabelFile, LabelKind, Scan, Series, SetAside, files_below, files_below_except, is_dicom, scan,
     scan_within,

@@ -7,63 +7,67 @@
 
 use std::collections::HashMap;
 
-/// A centre nearer to an edge than this, in pixels, is on it.
-const ON_EDGE: f64 = 0.05;
+use crate::polygon::{Crossings, Edge, ON_EDGE, Point, Polygon, Rows};
 
-/// A place in a slice: column and row, pixel centres at integers.
-pub(crate) type Point = [f64; 2];
+/// The pixels of a region, a flag for every pixel of the slice, columns fastest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Pixels {
+    /// Whose centre lies inside or on the boundary.
+    pub closed: Vec<bool>,
+    /// Whose centre lies inside and not on the boundary.
+    pub open: Vec<bool>,
+}
 
-type Edge = (Point, Point);
-
-/// A flag for every pixel of a slice of `size` (columns, rows), columns fastest.
-pub(crate) fn fill(contours: &[Vec<Point>], size: [usize; 2]) -> Vec<bool> {
-    let edges = boundary(contours);
-    let mut inside = vec![false; size[0] * size[1]];
-    fill_even_odd(&edges, size, &mut inside);
-    for edge in &edges {
-        mark_near(*edge, size, &mut inside);
+impl Pixels {
+    /// What polygons hold by the even-odd rule in a slice of `size` (columns, rows).
+    pub(crate) fn of<'a>(polygons: impl Iterator<Item = &'a Polygon>, size: [usize; 2]) -> Self {
+        let edges = boundary(polygons);
+        let mut inside = vec![false; size[0] * size[1]];
+        fill_even_odd(&edges, size, &mut inside);
+        let mut on = vec![false; inside.len()];
+        for edge in &edges {
+            mark_near(*edge, size, &mut on);
+        }
+        let open = inside.iter().zip(&on).map(|(inside, on)| *inside && !*on).collect();
+        inside.iter_mut().zip(on).for_each(|(inside, on)| *inside |= on);
+        Self { closed: inside, open }
     }
-    inside
+
+    /// Adds another region.
+    pub(crate) fn join(&mut self, other: &Self) {
+        self.closed.iter_mut().zip(&other.closed).for_each(|(own, other)| *own |= other);
+        self.open.iter_mut().zip(&other.open).for_each(|(own, other)| *own |= other);
+    }
+
+    /// Takes another region away; the boundary between the two stays.
+    pub(crate) fn remove(&mut self, other: &Self) {
+        self.closed.iter_mut().zip(&other.open).for_each(|(own, other)| *own &= !other);
+        self.open.iter_mut().zip(&other.closed).for_each(|(own, other)| *own &= !other);
+    }
 }
 
 /// The edges that are walked an odd number of times. Vertices count as equal when they agree to
 /// 1e-6 of a pixel.
-fn boundary(contours: &[Vec<Point>]) -> Vec<Edge> {
+fn boundary<'a>(polygons: impl Iterator<Item = &'a Polygon>) -> Vec<Edge> {
     let key = |p: Point| p.map(|v| (v * 1e6).round() as i64);
     let mut walked: HashMap<([i64; 2], [i64; 2]), (Edge, usize)> = HashMap::new();
-    for contour in contours {
-        let next = contour.iter().cycle().skip(1);
-        for (a, b) in contour.iter().zip(next) {
-            let (from, to) = (key(*a), key(*b));
-            if from == to && contour.len() > 1 {
-                continue;
-            }
-            let name = if from < to { (from, to) } else { (to, from) };
-            walked.entry(name).or_insert(((*a, *b), 0)).1 += 1;
+    for (a, b) in polygons.flat_map(Polygon::edges) {
+        let (from, to) = (key(a), key(b));
+        if from == to {
+            continue;
         }
+        let name = if from < to { (from, to) } else { (to, from) };
+        walked.entry(name).or_insert(((a, b), 0)).1 += 1;
     }
     let mut edges: Vec<Edge> =
         walked.into_values().filter(|(_, times)| times % 2 == 1).map(|(edge, _)| edge).collect();
-    edges.sort_by(|a, b| a.0.partial_cmp(&b.0).unwrap_or(std::cmp::Ordering::Equal));
+    edges.sort_by(|a, b| a.partial_cmp(b).unwrap_or(std::cmp::Ordering::Equal));
     edges
 }
 
 fn fill_even_odd(edges: &[Edge], [columns, rows]: [usize; 2], inside: &mut [bool]) {
-    let mut crossings: Vec<Vec<f64>> = vec![Vec::new(); rows];
-    for (a, b) in edges {
-        let (low, high) = if a[1] < b[1] { (a, b) } else { (b, a) };
-        // Half open: a row that meets a vertex crosses one of its two edges only.
-        let first = low[1].ceil().max(0.0);
-        let last = (high[1].ceil() - 1.0).min(rows as f64 - 1.0);
-        let mut row = first;
-        while row <= last {
-            let share = (row - low[1]) / (high[1] - low[1]);
-            crossings[row as usize].push(low[0] + share * (high[0] - low[0]));
-            row += 1.0;
-        }
-    }
-    for (row, found) in crossings.iter_mut().enumerate() {
-        found.sort_by(f64::total_cmp);
+    let all = Rows { first: 0.0, step: 1.0, count: rows };
+    for (row, found) in Crossings::new(edges.iter().copied(), all).enumerate() {
         for pair in found.chunks_exact(2) {
             let first = pair[0].ceil().max(0.0);
             let last = pair[1].floor().min(columns as f64 - 1.0);
@@ -115,7 +119,8 @@ mod tests {
     use super::*;
 
     fn drawn(contours: &[Vec<Point>]) -> Vec<String> {
-        let flags = fill(contours, [7, 6]);
+        let polygons: Vec<Polygon> = contours.iter().cloned().filter_map(Polygon::new).collect();
+        let flags = Pixels::of(polygons.iter(), [7, 6]).closed;
         flags.chunks(7).map(|row| row.iter().map(|f| if *f { '#' } else { '.' }).collect()).collect()
     }
 

@@ -21,6 +21,13 @@ pub(crate) struct References {
     pub frames: BTreeSet<String>,
 }
 
+impl References {
+    /// Whether it names neither images nor a series.
+    pub(crate) fn name_no_images(&self) -> bool {
+        self.drawn_on.is_empty() && self.instances.is_empty() && self.series.is_empty()
+    }
+}
+
 /// Where the date and time of an object may stand.
 const DATES: [(Tag, Tag); 3] = [
     (tags::STRUCTURE_SET_DATE, tags::STRUCTURE_SET_TIME),
@@ -59,6 +66,9 @@ pub(crate) fn references(object: &InMemDicomObject) -> References {
         for derivation in items(groups, tags::DERIVATION_IMAGE_SEQUENCE) {
             add_instances(&mut found.drawn_on, derivation, tags::SOURCE_IMAGE_SEQUENCE);
         }
+    }
+    for region in items(object, tags::STRUCTURE_SET_ROI_SEQUENCE) {
+        add(&mut found.frames, region, tags::REFERENCED_FRAME_OF_REFERENCE_UID);
     }
     for region in items(object, tags::ROI_CONTOUR_SEQUENCE) {
         for contour in items(region, tags::CONTOUR_SEQUENCE) {

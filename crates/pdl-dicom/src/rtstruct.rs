@@ -7,49 +7,101 @@ use dicom_core::PrimitiveValue;
 use dicom_dictionary_std::tags;
 use dicom_object::InMemDicomObject;
 use pdl_store::memory::{MemoryLimit, MemoryShare};
+use pdl_store::plural::counted;
 
 use crate::DicomError;
+use crate::contour_findings::Drawing;
+use crate::contour_planes::{ContourPlane, ContourPlanes};
+use crate::contour_set::{ContourSet, SLICES_AT_WORK};
 use crate::file::{Extent, items, number, numbers, open, text};
-use crate::geometry::{Vector, dot, minus};
 use crate::mask::Mask;
 use crate::names::Identity;
-use crate::raster::{Point, fill};
+use crate::polygon::{Point, Polygon};
 use crate::stack::Stack;
 use pdl_findings::{Code, Finding};
-
-/// Points of a contour that lie further from their plane than this share of a slice's step make it
-/// oblique.
-const FLAT: f64 = 0.25;
-/// A contour plane further from its slice than this share of the step is worth a word.
-const OFF_SLICE: f64 = 0.1;
 
 /// An RTSTRUCT.
 #[derive(Clone, Debug)]
 pub struct StructureSet {
     /// Its structures, in the file's order.
     pub regions: Vec<Region>,
+    /// What a person should know of the set as a whole.
+    pub findings: Vec<Finding>,
 }
 
 /// One structure (ROI) of a set.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Region {
-    /// ROI number.
-    pub number: i64,
+    /// ROI number, where it has one that is a whole number.
+    pub number: Option<i64>,
     /// ROI name, trimmed, without parts of the patient's.
     pub name: String,
     /// Whether its name held such parts.
     pub masked: bool,
-    /// Closed contours: points in left, posterior, superior, mm.
-    pub contours: Vec<Vec<[f64; 3]>>,
-    /// Contours of other types (points, open lines), which enclose nothing.
-    pub others: usize,
+    /// UID of the frame of reference of its points, empty where the set names none: never to be
+    /// shown.
+    pub frame_of_reference: String,
+    /// Closed contours.
+    pub contours: Vec<Contour>,
+    /// Items that enclose nothing, by the reason why they are left out.
+    pub skipped: BTreeMap<Skipped, usize>,
+}
+
+/// A closed contour.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Contour {
+    /// Left, posterior, superior, mm.
+    pub points: Vec<[f64; 3]>,
+    /// Whether it combines with all others on its plane by XOR (CLOSEDPLANAR_XOR).
+    pub exclusive: bool,
+}
+
+/// Why a contour is left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Skipped {
+    /// The type POINT.
+    Point,
+    /// The type OPEN_PLANAR.
+    OpenPlanar,
+    /// The type OPEN_NONPLANAR.
+    OpenNonplanar,
+    /// A type that the standard does not know, or none.
+    OtherType,
+    /// No ContourData.
+    NoPoints,
+    /// ContourData that are not finite numbers, three for each point.
+    NotNumbers,
+    /// Fewer points than NumberOfContourPoints declares.
+    CutShort,
+    /// Fewer than three different points, or all on one line.
+    NoArea,
+}
+
+impl Skipped {
+    /// Whether the contour is sound, and merely of a type that encloses nothing.
+    fn is_open(self) -> bool {
+        matches!(self, Self::Point | Self::OpenPlanar | Self::OpenNonplanar | Self::OtherType)
+    }
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Point => "POINT",
+            Self::OpenPlanar => "OPEN_PLANAR",
+            Self::OpenNonplanar => "OPEN_NONPLANAR",
+            Self::OtherType => "of an unknown type",
+            Self::NoPoints => "without points",
+            Self::NotNumbers => "with coordinates that are not numbers",
+            Self::CutShort => "with fewer points than declared",
+            Self::NoArea => "with fewer than three points that are not on one line",
+        }
+    }
 }
 
 impl StructureSet {
     /// Reads an RTSTRUCT, with no more memory than is free.
     ///
     /// # Errors
-    /// [`DicomError`] when it cannot be read or a contour's numbers are no points.
+    /// [`DicomError`] when it cannot be read.
     pub fn read(path: &Path) -> Result<Self, DicomError> {
         Self::read_within(path, &MemoryLimit::free().alone())
     }
@@ -62,29 +114,103 @@ impl StructureSet {
         let while_open = memory.part();
         let object = open(path, Extent::Header, &while_open)?;
         let mut regions = regions(&object);
+        let numbers: Vec<i64> = regions.iter().filter_map(|region| region.number).collect();
+        let mut unassigned = 0;
         for item in items(&object, tags::ROI_CONTOUR_SEQUENCE) {
-            let referenced = number(item, tags::REFERENCED_ROI_NUMBER).unwrap_or(0.0) as i64;
-            let region = regions.iter_mut().find(|region| region.number == referenced);
-            let region = region.ok_or_else(|| {
-                DicomError::damaged(path, "its contours belong to a structure that it does not name")
-            })?;
-            for contour in items(item, tags::CONTOUR_SEQUENCE) {
+            let contours = items(item, tags::CONTOUR_SEQUENCE);
+            // Two structures of one number share their contours, and nothing says whose they are.
+            let referenced = whole_number(item, tags::REFERENCED_ROI_NUMBER)
+                .filter(|referenced| numbers.iter().filter(|number| *number == referenced).count() == 1);
+            let region =
+                regions.iter_mut().find(|region| referenced.is_some() && region.number == referenced);
+            let Some(region) = region else {
+                unassigned += contours.len();
+                continue;
+            };
+            for contour in contours {
                 memory.take(points_bytes(contour)).map_err(DicomError::no_memory(path))?;
-                region.add(path, contour)?;
+                match read_contour(contour) {
+                    Ok(contour) => region.contours.push(contour),
+                    Err(reason) => *region.skipped.entry(reason).or_default() += 1,
+                }
             }
         }
-        Ok(Self { regions })
+        let message = format!(
+            "{} of a structure set name a structure that it does not describe, or describes twice, and are left out",
+            counted(unassigned, "contour")
+        );
+        let findings = (unassigned > 0).then(|| Finding::new(Code::UnassignedContours, message));
+        Ok(Self { regions, findings: findings.into_iter().collect() })
     }
+}
+
+fn whole_number(object: &InMemDicomObject, tag: dicom_core::Tag) -> Option<i64> {
+    number(object, tag).filter(|n| n.fract() == 0.0 && n.abs() < 1e15).map(|n| n as i64)
 }
 
 /// Memory that a contour's numbers take, once as such and once as points, bytes.
 fn points_bytes(contour: &InMemDicomObject) -> u64 {
     let value = contour.get(tags::CONTOUR_DATA).and_then(|element| element.value().primitive());
+    let of_text = |text: &[u8]| text.iter().filter(|byte| **byte == b'\\').count() + 1;
     let count = match value {
-        Some(PrimitiveValue::Str(text)) => text.bytes().filter(|byte| *byte == b'\\').count() + 1,
+        Some(PrimitiveValue::Str(text)) => of_text(text.as_bytes()),
+        Some(PrimitiveValue::U8(bytes)) => of_text(bytes),
         _ => 0,
     };
     2 * (count * size_of::<f64>()) as u64
+}
+
+/// A closed contour, or why it is left out.
+fn read_contour(item: &InMemDicomObject) -> Result<Contour, Skipped> {
+    let kind = text(item, tags::CONTOUR_GEOMETRIC_TYPE).to_uppercase();
+    let exclusive = match kind.as_str() {
+        "CLOSED_PLANAR" | "INTERPOLATED_PLANAR" => false,
+        "CLOSEDPLANAR_XOR" | "CLOSED_PLANAR_XOR" => true,
+        "POINT" => return Err(Skipped::Point),
+        "OPEN_PLANAR" => return Err(Skipped::OpenPlanar),
+        "OPEN_NONPLANAR" => return Err(Skipped::OpenNonplanar),
+        _ => return Err(Skipped::OtherType),
+    };
+    let data = contour_data(item).ok_or(Skipped::NotNumbers)?;
+    if data.is_empty() {
+        return Err(Skipped::NoPoints);
+    }
+    if !data.len().is_multiple_of(3) || !data.iter().all(|v| v.is_finite()) {
+        return Err(Skipped::NotNumbers);
+    }
+    let points: Vec<[f64; 3]> = data.chunks_exact(3).map(|p| [p[0], p[1], p[2]]).collect();
+    // A point less is the closing one, which some writers count and do not write.
+    let declared = number(item, tags::NUMBER_OF_CONTOUR_POINTS).unwrap_or(0.0);
+    if declared > points.len() as f64 + 1.0 {
+        return Err(Skipped::CutShort);
+    }
+    match encloses(&points) {
+        true => Ok(Contour { points, exclusive }),
+        false => Err(Skipped::NoArea),
+    }
+}
+
+/// Whether points enclose an area in any of the planes of the axes.
+fn encloses(points: &[[f64; 3]]) -> bool {
+    let seen = |a: usize, b: usize| Polygon::new(points.iter().map(|p| [p[a], p[b]]).collect()).is_some();
+    seen(0, 1) || seen(1, 2) || seen(0, 2)
+}
+
+/// ContourData; nothing when it is no list of numbers. Longer than 64 KiB it does not fit an
+/// explicit DS, and some writers store the same text as an unknown representation (UN).
+fn contour_data(item: &InMemDicomObject) -> Option<Vec<f64>> {
+    let value = item.get(tags::CONTOUR_DATA).and_then(|element| element.value().primitive());
+    let parsed = |text: &str| -> Option<Vec<f64>> {
+        let text = text.trim_matches([' ', '\0']).trim_end_matches('\\');
+        let parts = text.split('\\').map(|part| part.trim_matches([' ', '\0']).parse().ok());
+        if text.is_empty() { Some(Vec::new()) } else { parts.collect() }
+    };
+    match value {
+        None | Some(PrimitiveValue::Empty) => Some(Vec::new()),
+        Some(PrimitiveValue::Str(text)) => parsed(text),
+        Some(PrimitiveValue::U8(bytes)) => parsed(std::str::from_utf8(bytes).ok()?),
+        Some(_) => Some(numbers(item, tags::CONTOUR_DATA)).filter(|numbers| !numbers.is_empty()),
+    }
 }
 
 /// The names of all structures, in the file's order.
@@ -95,110 +221,99 @@ pub(crate) fn names(object: &InMemDicomObject) -> Vec<String> {
 /// All structures, without contours.
 fn regions(object: &InMemDicomObject) -> Vec<Region> {
     let patient = Identity::of(object);
-    items(object, tags::STRUCTURE_SET_ROI_SEQUENCE).iter().map(|item| Region::new(item, &patient)).collect()
+    let of_set = text(object, tags::FRAME_OF_REFERENCE_UID);
+    let rois = items(object, tags::STRUCTURE_SET_ROI_SEQUENCE);
+    rois.iter().map(|item| Region::new(item, &patient, &of_set)).collect()
 }
 
 impl Region {
-    fn new(item: &InMemDicomObject, patient: &Identity) -> Self {
+    fn new(item: &InMemDicomObject, patient: &Identity, frame_of_set: &str) -> Self {
         let name = patient.without(&text(item, tags::ROI_NAME));
+        let frame = text(item, tags::REFERENCED_FRAME_OF_REFERENCE_UID);
         Self {
-            number: number(item, tags::ROI_NUMBER).unwrap_or(0.0) as i64,
+            number: whole_number(item, tags::ROI_NUMBER),
             name: name.text,
             masked: name.masked,
+            frame_of_reference: if frame.is_empty() { frame_of_set.to_owned() } else { frame },
             contours: Vec::new(),
-            others: 0,
+            skipped: BTreeMap::new(),
         }
     }
 
-    fn add(&mut self, path: &Path, contour: &InMemDicomObject) -> Result<(), DicomError> {
-        let kind = text(contour, tags::CONTOUR_GEOMETRIC_TYPE);
-        if !kind.starts_with("CLOSED") && kind != "INTERPOLATED_PLANAR" {
-            self.others += 1;
-            return Ok(());
-        }
-        let data = numbers(contour, tags::CONTOUR_DATA);
-        if data.is_empty() || !data.len().is_multiple_of(3) || !data.iter().all(|v| v.is_finite()) {
-            return Err(DicomError::damaged(path, "a contour's numbers are no points"));
-        }
-        self.contours.push(data.chunks_exact(3).map(|p| [p[0], p[1], p[2]]).collect());
-        Ok(())
-    }
-
-    /// Bytes of memory that its mask on these slices takes at most.
+    /// Bytes of memory that its mask on these slices takes at most, what is needed while it is
+    /// drawn included.
     pub fn mask_bytes(&self, stack: &Stack) -> u64 {
-        stack.mask_bytes(self.contours.len())
+        let at_work = SLICES_AT_WORK.min(self.contours.len());
+        let points: usize = self.contours.iter().map(|contour| contour.points.len()).sum();
+        let points = (points * size_of::<Point>()) as u64;
+        let slices = stack.mask_bytes(self.contours.len()).saturating_add(stack.slices_bytes(at_work));
+        slices.saturating_add(points)
     }
 
-    /// Its pixels on the slices of a series.
+    /// Its pixels on the slices of a series. A contour belongs to the slice within half a slice's
+    /// thickness (the distance between slices; of a single slice its SliceThickness); of several
+    /// planes that belong to one slice the nearest counts.
     ///
     /// # Errors
-    /// [`DicomError::LabelGrid`] when contours lie oblique to the slices or beyond them.
+    /// [`DicomError::OtherFrame`] when the series has another frame of reference,
+    /// [`DicomError::LabelGrid`] when at least half of its contours lie oblique to the slices.
     pub fn mask(&self, stack: &Stack) -> Result<Mask, DicomError> {
-        let step = stack.median_gap().unwrap_or(f64::INFINITY);
-        let mut by_slice: BTreeMap<usize, Vec<Vec<Point>>> = BTreeMap::new();
-        let (mut farthest, mut beyond) = (0.0_f64, 0);
-        for contour in &self.contours {
-            let (height, spread) = height_of(contour, stack);
-            if spread > FLAT * step {
-                return Err(DicomError::label_grid(format!(
-                    "a contour lies oblique to the slices: its points are {spread:.2} mm apart along their normal"
-                )));
-            }
-            let (slice, off) = stack.nearest(height);
-            if off > 0.5 * step {
-                beyond += 1;
-                continue;
-            }
-            farthest = farthest.max(off);
-            let plane = &stack.planes()[slice];
-            by_slice.entry(slice).or_default().push(contour.iter().map(|p| plane.locate(*p).0).collect());
+        let frames = [self.frame_of_reference.as_str(), stack.frame_of_reference()];
+        if !self.contours.is_empty() && frames[0] != frames[1] && frames.iter().all(|uid| !uid.is_empty()) {
+            return Err(DicomError::OtherFrame);
         }
+        let contours: Vec<&[[f64; 3]]> =
+            self.contours.iter().map(|contour| contour.points.as_slice()).collect();
+        let planes = ContourPlanes::new(&contours, stack);
+        if !planes.oblique.is_empty() && 2 * planes.oblique.len() >= self.contours.len() {
+            return Err(DicomError::label_grid(format!(
+                "its contours lie oblique to the slices ({} of {}): their points are up to {:.2} mm apart along the normal",
+                planes.oblique.len(),
+                self.contours.len(),
+                planes.spread
+            )));
+        }
+        let sets: Vec<ContourSet> = planes.planes.iter().map(|plane| self.on_slice(plane, stack)).collect();
+        let drawn = planes.nearest();
         let size = stack.first().size;
-        let slices = by_slice.iter().map(|(slice, contours)| (*slice, fill(contours, size))).collect();
-        let mut mask = Mask { slices, findings: self.findings(&by_slice, beyond, farthest, step) };
+        let slices = drawn.iter().map(|(slice, plane)| (*slice, sets[*plane].mask(size))).collect();
+        let mut mask = Mask { slices, findings: self.findings() };
         mask.forget_empty();
+        let drawing = Drawing { stack, planes: &planes, sets: &sets, drawn: &drawn, mask: &mask };
+        let found = drawing.findings(&self.name);
+        mask.findings.extend(found);
         Ok(mask)
     }
 
-    fn findings(
-        &self,
-        by_slice: &BTreeMap<usize, Vec<Vec<Point>>>,
-        beyond: usize,
-        farthest: f64,
-        step: f64,
-    ) -> Vec<Finding> {
+    /// The contours of a plane in pixels of the slice nearest to it, along the normal.
+    fn on_slice(&self, plane: &ContourPlane, stack: &Stack) -> ContourSet {
+        let slice = plane.slice.map_or_else(|| stack.nearest(plane.height).0, |(slice, _)| slice);
+        let pixels = &stack.planes()[slice];
+        let polygon = |contour: &usize| {
+            let contour = &self.contours[*contour];
+            let points = contour.points.iter().map(|point| pixels.locate(*point).0).collect();
+            Polygon::new(points).map(|polygon| (polygon, contour.exclusive))
+        };
+        ContourSet::new(plane.contours.iter().filter_map(polygon).collect())
+    }
+
+    /// What is to be said of it before it is drawn.
+    fn findings(&self) -> Vec<Finding> {
         let name = &self.name;
         let mut found: Vec<Finding> = self.masked.then(|| name_masked(name)).into_iter().collect();
-        if self.others > 0 {
-            let message = format!(
-                "{name}: {} of its contours are points or open lines and enclose nothing",
-                self.others
-            );
-            found.push(Finding::new(Code::OpenContours, message));
+        if self.contours.is_empty() && self.skipped.is_empty() {
+            let message = format!("{name}: the structure set names it and has no contours of it");
+            found.push(Finding::new(Code::NoContours, message));
         }
-        if beyond > 0 {
-            let message = format!("{name}: {beyond} of its contours lie on no slice of the series");
-            found.push(Finding::new(Code::ContoursOffSeries, message));
-        }
-        if farthest > OFF_SLICE * step {
-            let message =
-                format!("{name}: its contours lie up to {farthest:.2} mm from the slices they are drawn on");
-            found.push(Finding::new(Code::ContoursOffSlice, message));
-        }
-        let (Some(first), Some(last)) = (by_slice.keys().next(), by_slice.keys().next_back()) else {
-            return found;
-        };
-        let missing: Vec<String> = (*first..*last)
-            .filter(|slice| !by_slice.contains_key(slice))
-            .map(|slice| (slice + 1).to_string())
-            .collect();
-        if !missing.is_empty() {
-            let message = format!(
-                "{name}: no contour on {} slices between its first and last ({})",
-                missing.len(),
-                missing.join(", ")
-            );
-            found.push(Finding::new(Code::MissingContours, message));
+        for (code, open) in [(Code::OpenContours, true), (Code::DamagedContours, false)] {
+            let skipped = self.skipped.iter().filter(|(reason, _)| reason.is_open() == open);
+            let told: Vec<String> =
+                skipped.clone().map(|(reason, count)| format!("{count} {}", reason.as_str())).collect();
+            let all = skipped.map(|(_, count)| count).sum::<usize>();
+            if all > 0 {
+                let message = format!("{name}: {} left out: {}", counted(all, "contour"), told.join(", "));
+                found.push(Finding::new(code, message));
+            }
         }
         found
     }
@@ -208,15 +323,4 @@ impl Region {
 pub(crate) fn name_masked(name: &str) -> Finding {
     let message = format!("{name}: its name held a part of the patient's name or ids, which is masked");
     Finding::new(Code::NameMasked, message)
-}
-
-/// Mean height of a contour above the first slice, and how far its points spread, mm.
-fn height_of(contour: &[Vector], stack: &Stack) -> (f64, f64) {
-    let first = stack.first();
-    let heights = contour.iter().map(|p| dot(minus(*p, first.position), first.normal()));
-    let (mut low, mut high, mut sum) = (f64::INFINITY, f64::NEG_INFINITY, 0.0);
-    for height in heights {
-        (low, high, sum) = (low.min(height), high.max(height), sum + height);
-    }
-    (sum / contour.len() as f64, high - low)
 }

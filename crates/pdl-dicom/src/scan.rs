@@ -365,7 +365,7 @@ impl Scan {
             if series.is_empty() {
                 series = all(&references.series, &by_series);
             }
-            if series.is_empty() && references.instances.is_empty() && references.series.is_empty() {
+            if series.is_empty() && references.name_no_images() {
                 series = all(&references.frames, &by_frame);
                 if series.len() > 1 {
                     series.clear();
@@ -379,6 +379,20 @@ impl Scan {
             }
         }
         (result, orphans)
+    }
+
+    /// Why a label file belongs to none of the series.
+    pub fn orphan_reason(&self, label: usize) -> &'static str {
+        let Some(references) = self.labels.get(label).map(|label| &label.references) else {
+            return "label file";
+        };
+        if !references.name_no_images() {
+            return "label file of images that are not here";
+        }
+        match self.series.iter().any(|series| references.frames.contains(&series.frame_of_reference)) {
+            true => "label file that names no images, in a frame of reference of several series",
+            false => "label file that names no images, in a frame of reference of none that are here",
+        }
     }
 }
 

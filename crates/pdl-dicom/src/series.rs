@@ -80,8 +80,9 @@ pub fn read_series_within(
     if let Some(doubt) = &series.doubt {
         return Err(DicomError::geometry(doubt));
     }
-    let stack = Stack::new(series.frames.iter().map(|frame| frame.plane).collect())?;
     let thickness = series.frames.first().and_then(|frame| frame.thickness);
+    let stack = Stack::new(series.frames.iter().map(|frame| frame.plane).collect())?
+        .with_header(thickness, &series.frame_of_reference);
     let layout = stack.layout(thickness)?;
     let rescale = options.mr_rescale || series.modality != "MR";
     let Read { voxels, voxel_type, inverted } = read_frames(series, rescale, memory)?;

@@ -9,6 +9,10 @@ pub struct Stack {
     planes: Vec<Plane>,
     /// Height of each above the first along the normal, mm.
     heights: Vec<f64>,
+    /// Thickness of its slices as the header states it, mm.
+    thickness: Option<f64>,
+    /// FrameOfReferenceUID, empty where it is not known: never to be shown.
+    frame_of_reference: String,
 }
 
 impl Stack {
@@ -19,7 +23,24 @@ impl Stack {
         };
         let heights =
             planes.iter().map(|plane| dot(minus(plane.position, first.position), first.normal())).collect();
-        Ok(Self { planes, heights })
+        Ok(Self { planes, heights, thickness: None, frame_of_reference: String::new() })
+    }
+
+    /// With what the header of its series says: the slices' thickness, mm, and the frame of
+    /// reference.
+    pub(crate) fn with_header(self, thickness: Option<f64>, frame_of_reference: &str) -> Self {
+        let thickness = thickness.filter(|t| t.is_finite() && *t > 0.0);
+        Self { thickness, frame_of_reference: frame_of_reference.to_owned(), ..self }
+    }
+
+    pub(crate) fn frame_of_reference(&self) -> &str {
+        &self.frame_of_reference
+    }
+
+    /// How far a slice reaches along the normal, mm: to its neighbours, and of a single slice its
+    /// thickness; nothing where that is unknown.
+    pub(crate) fn step(&self) -> Option<f64> {
+        self.median_gap().or(self.thickness)
     }
 
     /// Voxels along column index, row index and slices.
@@ -30,8 +51,13 @@ impl Stack {
 
     /// Bytes of a mask that reaches this many of the slices, or all.
     pub(crate) fn mask_bytes(&self, slices: usize) -> u64 {
-        let [columns, rows, own] = self.shape().map(|n| n as u64);
-        columns.saturating_mul(rows).saturating_mul(own.min(slices as u64))
+        self.slices_bytes(slices.min(self.planes.len()))
+    }
+
+    /// Bytes of the flags of this many slices.
+    pub(crate) fn slices_bytes(&self, slices: usize) -> u64 {
+        let [columns, rows, _] = self.shape().map(|n| n as u64);
+        columns.saturating_mul(rows).saturating_mul(slices as u64)
     }
 
     pub(crate) fn planes(&self) -> &[Plane] {

@@ -92,8 +92,14 @@ codes! {
     ConstantImage = "constant-image", Rejection,
         "Every voxel of the image has the same value.",
         "Look at the source file; the export of the image has failed.";
+    ContourVolume = "contour-volume", Warning,
+        "The mask of a structure has another volume than its contours enclose.",
+        "Look at the structure in `pdl view`; contours may be missing, or smaller than the voxels.";
+    ContoursFinerThanSlices = "contours-finer-than-slices", Warning,
+        "A structure is drawn on planes closer together than the slices; on each slice the nearest one was used.",
+        "Check that the structure set belongs to this series.";
     ContoursOffSeries = "contours-off-series", Warning,
-        "Contours of a structure lie outside the slices of its image series.",
+        "Contours of a structure belong to no slice of its image series and were left out.",
         "Check that the structure set belongs to this series.";
     ContoursOffSlice = "contours-off-slice", Warning,
         "Contours of a structure lie between slices and were drawn on the nearest one.",
@@ -101,6 +107,9 @@ codes! {
     CropExtended = "crop-extended", Warning,
         "The crop of some cases was extended so that no label is cut off.",
         "New images have no labels to extend the crop by: use a crop that holds the labels by itself.";
+    DamagedContours = "damaged-contours", Warning,
+        "Contours of a structure have no points, too few or invalid ones, and were left out.",
+        "Check the structure in the planning system, and export it again.";
     Drift = "drift", Warning,
         "Test cases are less similar to the training cases than a random division of the patients makes them.",
         "Check sites, scanners and protocols of the splits, or stratify by them (`--stratify`).";
@@ -158,6 +167,9 @@ codes! {
     NameMasked = "name-masked", Note,
         "A structure's name held part of the patient's name or ids, which was masked.",
         "Rename the structure with `--structures`.";
+    NoContours = "no-contours", Note,
+        "A structure set names a structure and has no contours of it.",
+        "Nothing, unless the structure should be there.";
     NoImage = "no-image", Rejection,
         "A label has no image.",
         "Add the image, or check how files are named.";
@@ -182,6 +194,9 @@ codes! {
     NotFinite = "not-finite", Rejection,
         "Voxels are NaN or infinite.",
         "Look at the source file; the conversion of the image has failed.";
+    ObliqueContours = "oblique-contours", Warning,
+        "Contours of a structure lie oblique to the slices and were left out.",
+        "Check the structure in the planning system; it may have been drawn on another series.";
     OddHeader = "odd-header", Warning,
         "The header breaks its format's rules in a way that could be read all the same.",
         "Check the case in `pdl view`.";
@@ -197,6 +212,9 @@ codes! {
     OrientationOverridden = "orientation-overridden", Note,
         "`--orientation` replaced the orientation that the header states.",
         "Check left and right in `pdl view`.";
+    OtherFrameOfReference = "other-frame-of-reference", Warning,
+        "A structure is drawn in another frame of reference than the image's, and was left out.",
+        "Use the structure set that was drawn on this series, or register the two.";
     OtherHandedness = "other-handedness", Warning,
         "The image is stored mirrored against nearly all others.",
         "Check left and right: a converter may have flipped it.";
@@ -209,6 +227,9 @@ codes! {
     Outliers = "outliers", Warning,
         "Training cases are dissimilar to all others.",
         "Look at them in the report; they stay in the curriculum.";
+    OverlappingContours = "overlapping-contours", Warning,
+        "Contours of one structure overlap in part on a slice and were joined.",
+        "Check in `pdl view` that none of them was meant as a hole.";
     OverlappingStructures = "overlapping-structures", Warning,
         "Structures overlap; voxels that both hold went to one of them.",
         "State the order with `--structures`.";
@@ -227,6 +248,9 @@ codes! {
     RareLabel = "rare-label", Warning,
         "A label occurs in few cases of a split.",
         "Do not read much into its Dice there, or stratify by labels.";
+    RepeatedContours = "repeated-contours", Note,
+        "Contours of a structure are on a slice twice and count once.",
+        "Nothing.";
     RepeatedFile = "repeated-file", Note,
         "Files of the series are there twice; one of each was read.",
         "Nothing.";
@@ -272,6 +296,9 @@ codes! {
     StackBesideVolume = "stack-beside-volume", Rejection,
         "The folder holds a stack of slices beside a volume.",
         "Name one of the two in `cohort.csv`.";
+    StructuresJoined = "structures-joined", Warning,
+        "Structures of one name became one label.",
+        "Choose and name them with `--structures` where they are not the same.";
     StructuresUnmatched = "structures-unmatched", Warning,
         "No structure has a name that `--structures` asks for.",
         "Correct the pattern; the message lists the names that occur.";
@@ -281,6 +308,9 @@ codes! {
     TransformsDisagree = "transforms-disagree", Warning,
         "sform and qform of the NIfTI file differ; the sform was used.",
         "Check left and right in `pdl view`.";
+    UnassignedContours = "unassigned-contours", Warning,
+        "Contours of a structure set belong to none of its structures and were left out.",
+        "Export the structure set again.";
     UnevenSpacing = "uneven-spacing", Warning,
         "The slices are unevenly spaced and were resampled to an even step.",
         "Check that no slice is missing.";

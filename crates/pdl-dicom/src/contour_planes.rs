@@ -1,0 +1,109 @@
+//! On which slices of a series the contours of a structure lie.
+
+use std::collections::BTreeMap;
+
+use crate::geometry::{Vector, dot, minus};
+use crate::stack::Stack;
+
+/// Points of a contour that lie further from their plane than this share of a slice's step make it
+/// oblique.
+const FLAT: f64 = 0.25;
+/// Contours whose heights differ by less than this, in millimetres or as a share of the step, are
+/// drawn on one plane.
+const ONE_PLANE_MM: f64 = 0.05;
+const ONE_PLANE: f64 = 0.05;
+/// Heights that differ by less than this, mm, are equally far from a slice.
+const ROUNDING_MM: f64 = 1e-3;
+
+/// A plane on which contours are drawn.
+#[derive(Clone, Debug)]
+pub(crate) struct ContourPlane {
+    /// Height above the first slice along the normal, mm.
+    pub height: f64,
+    /// Its contours, by number.
+    pub contours: Vec<usize>,
+    /// The slice that it belongs to, and how far from it it lies, mm; nothing where it belongs to
+    /// none.
+    pub slice: Option<(usize, f64)>,
+}
+
+/// The planes of a structure, from the lowest up.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ContourPlanes {
+    pub planes: Vec<ContourPlane>,
+    /// Contours that are oblique to the slices, by number.
+    pub oblique: Vec<usize>,
+    /// How far the points of one of those spread along the normal at most, mm.
+    pub spread: f64,
+}
+
+impl ContourPlanes {
+    pub(crate) fn new(contours: &[&[Vector]], stack: &Stack) -> Self {
+        let step = stack.step().unwrap_or(ROUNDING_MM);
+        let mut found = Self::default();
+        let mut flat: Vec<(f64, usize)> = Vec::with_capacity(contours.len());
+        for (number, contour) in contours.iter().enumerate() {
+            let (height, spread) = height_of(contour, stack);
+            if spread > (FLAT * step).max(ROUNDING_MM) {
+                found.oblique.push(number);
+                found.spread = found.spread.max(spread);
+            } else {
+                flat.push((height, number));
+            }
+        }
+        flat.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+        let one_plane = ONE_PLANE_MM.min(ONE_PLANE * step);
+        for (height, number) in flat {
+            match found.planes.last_mut().filter(|plane| height - plane.height <= one_plane) {
+                Some(plane) => plane.contours.push(number),
+                None => {
+                    let slice = slice_of(height, step, stack);
+                    found.planes.push(ContourPlane { height, contours: vec![number], slice });
+                }
+            }
+        }
+        found
+    }
+
+    /// Of each slice that planes belong to the nearest of them, by its number; of two that are
+    /// equally near the lower.
+    pub(crate) fn nearest(&self) -> BTreeMap<usize, usize> {
+        let mut nearest: BTreeMap<usize, (usize, f64)> = BTreeMap::new();
+        for (number, plane) in self.planes.iter().enumerate() {
+            let Some((slice, off)) = plane.slice else { continue };
+            let kept = nearest.entry(slice).or_insert((number, off));
+            if off < kept.1 - ROUNDING_MM {
+                *kept = (number, off);
+            }
+        }
+        nearest.into_iter().map(|(slice, (plane, _))| (slice, plane)).collect()
+    }
+
+    /// The distance between its planes, mm: the median of the gaps between neighbours that are no
+    /// wider than `widest`; nothing where there are none.
+    pub(crate) fn spacing(&self, widest: f64) -> Option<f64> {
+        let gaps = self.planes.windows(2).map(|pair| pair[1].height - pair[0].height);
+        let mut gaps: Vec<f64> = gaps.filter(|gap| *gap <= widest).collect();
+        gaps.sort_by(f64::total_cmp);
+        gaps.get(gaps.len() / 2).copied()
+    }
+}
+
+/// The slice within half a step, and how far off it is, mm. In the middle between two slices, the
+/// lower.
+fn slice_of(height: f64, step: f64, stack: &Stack) -> Option<(usize, f64)> {
+    let (slice, _) = stack.nearest(height - ROUNDING_MM);
+    let off = (stack.heights()[slice] - height).abs();
+    (off <= 0.5 * step + ROUNDING_MM).then_some((slice, off))
+}
+
+/// Mean height of a contour above the first slice, and how far its points spread, mm.
+fn height_of(contour: &[Vector], stack: &Stack) -> (f64, f64) {
+    let first = stack.first();
+    let normal = first.normal();
+    let (mut low, mut high, mut sum) = (f64::INFINITY, f64::NEG_INFINITY, 0.0);
+    for height in contour.iter().map(|p| dot(minus(*p, first.position), normal)) {
+        (low, high, sum) = (low.min(height), high.max(height), sum + height);
+    }
+    (sum / contour.len() as f64, high - low)
+}

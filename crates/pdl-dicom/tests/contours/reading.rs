@@ -1,0 +1,142 @@
+//! Structure sets as files: what of a damaged one is read.
+
+use dicom_core::value::DataSetSequence;
+use dicom_core::{DataElement, PrimitiveValue, Tag, VR};
+use dicom_dictionary_std::{tags, uids};
+use dicom_object::InMemDicomObject;
+use pdl_dicom::{Region, StructureSet};
+use pdl_findings::Code;
+
+use crate::series::{at, counts, findings, square, write};
+
+fn sequence(tag: Tag, items: Vec<InMemDicomObject>) -> DataElement<InMemDicomObject> {
+    DataElement::new(tag, VR::SQ, DataSetSequence::from(items))
+}
+
+fn texts(values: &[(Tag, VR, &str)]) -> InMemDicomObject {
+    let mut object = InMemDicomObject::new_empty();
+    values.iter().for_each(|(tag, vr, value)| drop(object.put_str(*tag, *vr, *value)));
+    object
+}
+
+/// A contour of this type with these numbers, and as many points declared.
+fn contour(kind: &str, data: &str, declared: usize) -> InMemDicomObject {
+    let mut object = texts(&[
+        (tags::NUMBER_OF_CONTOUR_POINTS, VR::IS, &declared.to_string()),
+        (tags::CONTOUR_DATA, VR::DS, data),
+    ]);
+    if !kind.is_empty() {
+        object.put_str(tags::CONTOUR_GEOMETRIC_TYPE, VR::CS, kind);
+    }
+    object
+}
+
+fn text_of(points: &[[f64; 3]]) -> String {
+    points.iter().flatten().map(f64::to_string).collect::<Vec<_>>().join("\\")
+}
+
+/// A set of structures by number and name, and of the contours of numbers.
+fn set(names: &[(&str, &str)], contours: Vec<(&str, Vec<InMemDicomObject>)>) -> StructureSet {
+    let roi = |(number, name): &(&str, &str)| {
+        texts(&[(tags::ROI_NUMBER, VR::IS, number), (tags::ROI_NAME, VR::LO, name)])
+    };
+    let of_roi = |(number, contours): (&str, Vec<InMemDicomObject>)| {
+        let mut item = texts(&[(tags::REFERENCED_ROI_NUMBER, VR::IS, number)]);
+        item.put(sequence(tags::CONTOUR_SEQUENCE, contours));
+        item
+    };
+    let mut object = texts(&[
+        (tags::SOP_CLASS_UID, VR::UI, uids::RT_STRUCTURE_SET_STORAGE),
+        (tags::SOP_INSTANCE_UID, VR::UI, "1.3"),
+        (tags::MODALITY, VR::CS, "RTSTRUCT"),
+    ]);
+    object.put(sequence(tags::STRUCTURE_SET_ROI_SEQUENCE, names.iter().map(roi).collect()));
+    object.put(sequence(tags::ROI_CONTOUR_SEQUENCE, contours.into_iter().map(of_roi).collect()));
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("set");
+    write(object, &path);
+    StructureSet::read(&path).unwrap()
+}
+
+fn drawn(region: &Region) -> (Vec<(usize, usize)>, Vec<String>) {
+    let mask = region.mask(&at(&[0.0, 3.0, 6.0]).read().stack).unwrap();
+    (counts(&mask), findings(&mask))
+}
+
+#[test]
+fn contours_that_enclose_nothing_are_left_out_by_name_and_the_others_stay() {
+    let block = text_of(&square([2, 4], [2, 4], 3.0));
+    let closed = |data: &str, declared| contour("CLOSED_PLANAR", data, declared);
+    let contours = vec![
+        closed(&block, 4),
+        closed("", 0),
+        closed("1\\2\\3", 1),
+        closed("1\\2\\3\\4\\5\\3", 2),
+        closed("0\\0\\3\\1\\1\\3\\2\\2\\3", 3),
+        closed("1\\2\\3\\4", 1),
+        closed("a\\b\\c", 1),
+        closed("0\\0\\3\\8\\0\\3\\8\\8\\3", 900),
+        contour("POINT", "1\\2\\3", 1),
+        contour("OPEN_PLANAR", &block, 4),
+        contour("OPEN_NONPLANAR", &block, 4),
+        contour("SPHERE", &block, 4),
+        contour("", &block, 4),
+    ];
+    let set = set(&[("1", "node"), ("2", "liver")], vec![("1", contours), ("2", vec![closed(&block, 5)])]);
+    let (counts, told) = drawn(&set.regions[0]);
+    assert_eq!(counts, [(1, 9)]);
+    assert_eq!(
+        told,
+        [
+            "open-contours: node: 5 contours left out: 1 POINT, 1 OPEN_PLANAR, 1 OPEN_NONPLANAR, 2 of an \
+             unknown type",
+            "damaged-contours: node: 7 contours left out: 1 without points, 2 with coordinates that are not \
+             numbers, 1 with fewer points than declared, 3 with fewer than three points that are not on one line",
+        ]
+    );
+    assert_eq!(drawn(&set.regions[1]), (vec![(1, 9)], vec![]));
+}
+
+#[test]
+fn closed_types_are_read_in_either_case_and_xor_is_known() {
+    let of = |kind: &str, columns| contour(kind, &text_of(&square(columns, [2, 4], 3.0)), 4);
+    let kinds = ["CLOSED_PLANAR", "closed_planar", "INTERPOLATED_PLANAR", "CLOSEDPLANAR_XOR"];
+    for (number, kind) in kinds.into_iter().enumerate() {
+        let set = set(&[("1", "a")], vec![("1", vec![of(kind, [2, 4]), of(kind, [4, 6])])]);
+        let pixels = if number == 3 { 12 } else { 15 };
+        assert_eq!(drawn(&set.regions[0]).0, [(1, pixels)], "{kind}");
+    }
+}
+
+#[test]
+fn coordinates_of_an_unknown_representation_are_read_as_text() {
+    let mut long = contour("CLOSED_PLANAR", "", 4);
+    let text = text_of(&square([2, 4], [2, 4], 3.0)) + "\\ ";
+    long.put(DataElement::new(tags::CONTOUR_DATA, VR::UN, PrimitiveValue::U8(text.into_bytes().into())));
+    let set = set(&[("1", "a")], vec![("1", vec![long])]);
+    assert_eq!(drawn(&set.regions[0]), (vec![(1, 9)], vec![]));
+}
+
+#[test]
+fn contours_of_no_structure_or_of_two_are_left_out_and_told() {
+    let block = || contour("CLOSED_PLANAR", &text_of(&square([2, 4], [2, 4], 3.0)), 4);
+    let names = [("1", "a"), ("2", "b"), ("2", "c"), ("3", "a"), ("4", "none")];
+    let contours = vec![
+        ("1", vec![block()]),
+        ("2", vec![block()]),
+        ("9", vec![block(), block()]),
+        ("", vec![block()]),
+        ("3", vec![block()]),
+    ];
+    let set = set(&names, contours);
+    let pixels: Vec<usize> = set.regions.iter().map(|region| drawn(region).0.len()).collect();
+    assert_eq!(pixels, [1, 0, 0, 1, 0]);
+    assert_eq!(set.findings.len(), 1);
+    assert_eq!(set.findings[0].code, Code::UnassignedContours);
+    let told = &set.findings[0].message;
+    assert!(told.starts_with("4 contours of a structure set name a structure"), "{told}");
+    assert_eq!(
+        drawn(&set.regions[4]).1,
+        ["no-contours: none: the structure set names it and has no contours of it"]
+    );
+}
