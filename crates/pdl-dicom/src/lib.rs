@@ -8,20 +8,24 @@
 //! a patient.
 //!
 //! HU comes from RescaleSlope and RescaleIntercept of each slice (CT, PET); MR keeps its stored
-//! values unless asked. DICOM's world is left, posterior, superior; everything that leaves this
-//! crate is RAS+.
+//! values where slope and intercept are those of the whole volume, unless asked. PET values stay in
+//! the file's unit or become SUVbw or Bq/ml ([`PetScale`]). DICOM's world is left, posterior,
+//! superior; everything that leaves this crate is RAS+.
 
 pub mod acquisition;
 mod bounded;
 mod codestream;
+mod date_time;
 mod error;
 mod file;
+mod fragments;
 mod gantry_tilt;
 mod geometry;
 mod header;
 mod mask;
 mod mosaic;
 mod names;
+mod pet;
 mod pixels;
 mod raster;
 mod references;
@@ -35,6 +39,7 @@ mod volume_grouping;
 
 pub use error::DicomError;
 pub use mask::{Mask, Overlap, paint};
+pub use pet::{PetError, PetScale, PetUnit};
 pub use rtstruct::{Region, StructureSet};
 pub use scan::{
     LabelFile, LabelKind, Scan, Series, SetAside, files_below, files_below_except, is_dicom, scan,

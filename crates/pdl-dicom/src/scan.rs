@@ -15,7 +15,7 @@ use crate::header::{Frame, Header, Role, role};
 use crate::pixels::Shortfall;
 use crate::references::{References, made_at, references};
 use crate::volume_grouping::split;
-use pdl_findings::Finding;
+use pdl_findings::{Finding, SkipReason};
 
 /// One volume's worth of frames.
 #[derive(Clone, Debug)]
@@ -88,7 +88,9 @@ pub struct LabelFile {
 /// Files that hold nothing for a volume.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SetAside {
-    /// Why.
+    /// As one of a fixed list.
+    pub why: SkipReason,
+    /// Why, in words, with what is wrong.
     pub reason: String,
     /// How many.
     pub count: usize,
@@ -110,7 +112,7 @@ pub struct Scan {
 enum Found {
     Image(Box<Header>),
     Label(Box<LabelFile>),
-    Aside(String),
+    Aside(SkipReason, String),
 }
 
 /// Every file below `folder`, whatever its name, and every folder that cannot be listed, so that
@@ -187,35 +189,36 @@ pub fn scan_within(
             Ok(found) => found,
             Err(DicomError::Memory { source, .. }) => return Ok(Err(source)),
             Err(error) if fault::machine_error(&error).is_some() => return Err(error),
-            Err(error) => Found::Aside(error.reason()),
+            Err(error) => Found::Aside(error.skip_reason(), error.reason()),
         };
         progress();
         Ok(Ok(found))
     };
     let refused = |_: &PathBuf, error: MemoryError| {
         progress();
-        Ok(Found::Aside(error.to_string()))
+        Ok(Found::Aside(SkipReason::TooLarge, error.to_string()))
     };
     let found = in_turns(files, limit, work, refused)?;
     let mut headers: BTreeMap<[String; 5], Vec<Header>> = BTreeMap::new();
     let mut scan = Scan::default();
-    let mut aside: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
+    let mut aside: BTreeMap<(String, SkipReason), Vec<PathBuf>> = BTreeMap::new();
     for (found, path) in found.into_iter().zip(files) {
         match found {
             Found::Image(header) => headers.entry(header.belongs_to()).or_default().push(*header),
             Found::Label(label) => scan.labels.push(*label),
-            Found::Aside(reason) => aside.entry(reason).or_default().push(path.clone()),
+            Found::Aside(why, reason) => aside.entry((reason, why)).or_default().push(path.clone()),
         }
     }
     scan.series = headers.into_values().flat_map(volumes).collect();
-    let aside = aside.into_iter().map(|(reason, files)| SetAside { reason, count: files.len(), files });
+    let aside = aside.into_iter();
+    let aside = aside.map(|((reason, why), files)| SetAside { why, reason, count: files.len(), files });
     scan.set_aside = aside.collect();
     Ok(scan)
 }
 
 fn look(path: &Path, memory: &MemoryShare<'_>) -> Result<Found, DicomError> {
     if fault::is_dir(path).map_err(|source| DicomError::Io { path: path.to_owned(), source })? {
-        return Ok(Found::Aside("folder that cannot be listed".to_owned()));
+        return Ok(Found::Aside(SkipReason::Unreadable, "folder that cannot be listed".to_owned()));
     }
     let (object, state) = open_in_state(path, Extent::Header, memory)?;
     let label = |kind| {
@@ -230,7 +233,7 @@ fn look(path: &Path, memory: &MemoryShare<'_>) -> Result<Found, DicomError> {
         Role::Image => Found::Image(Box::new(Header::of_image(path, &object, state)?)),
         Role::StructureSet => label(LabelKind::StructureSet),
         Role::Segmentation => label(LabelKind::Segmentation),
-        Role::Aside(reason) => Found::Aside(reason.to_owned()),
+        Role::Aside(why) => Found::Aside(why, why.words().to_owned()),
     })
 }
 
