@@ -68,7 +68,7 @@ fn bad_cases_are_listed_and_stop_nothing() {
         ("no_image", "no-image", "a label without an image"),
         ("truncated", "unreadable-image", "cut short"),
         ("other_shape", "shape-mismatch", "voxels, its label"),
-        ("not_a_number", "not-finite", "1 voxels are NaN or infinite"),
+        ("not_a_number", "not-finite", "1 voxel is NaN or infinite"),
         ("fractions", "unreadable-label", "whole numbers"),
         ("text", "unreadable-image", "not a valid NIfTI file"),
     ];

@@ -293,6 +293,7 @@ mod tests {
             findings,
             parameters,
             same_patient: same.clone(),
+            pet_units: None,
         })
     }
 

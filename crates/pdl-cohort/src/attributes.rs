@@ -60,6 +60,18 @@ impl FromStr for Modality {
     }
 }
 
+/// The unit of a cohort's PET values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum PetUnits {
+    /// SUV by body weight, g/ml.
+    Suv,
+    /// Activity concentration, Bq/ml.
+    Bqml,
+    /// The unit of each file.
+    Stored,
+}
+
 /// What a case is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]

@@ -103,6 +103,12 @@ impl CaseRow {
         self.status = self.status.max(Status::Warning);
     }
 
+    /// Adds why no later stage can use it.
+    pub(crate) fn reject(&mut self, finding: Finding) {
+        self.findings.push(finding);
+        self.status = Status::Rejected;
+    }
+
     /// Whether later stages use it.
     pub fn is_usable(&self) -> bool {
         self.status != Status::Rejected

@@ -10,6 +10,7 @@ use pdl_store::StoreError;
 use pdl_store::table::{self, nullable};
 use serde::de::DeserializeOwned;
 
+use crate::attributes::PetUnits;
 use crate::case_row::{CaseRow, schema};
 use crate::parameters::IndexParameters;
 use crate::same_patient::SamePatient;
@@ -33,6 +34,8 @@ pub struct Cases {
     pub parameters: IndexParameters,
     /// Patients that were found to be one, by the names that the cohort gives them.
     pub same_patient: SamePatient,
+    /// The unit of the PET values, which the first index of a DICOM cohort of PET decides.
+    pub pet_units: Option<PetUnits>,
 }
 
 impl Cases {
@@ -85,6 +88,7 @@ impl Cases {
             findings: fact(&path, &metadata, "pdl.findings")?,
             parameters: fact(&path, &metadata, "pdl.parameters")?,
             same_patient: fact(&path, &metadata, "pdl.same_patient")?,
+            pet_units: fact(&path, &metadata, "pdl.pet_units")?,
         })
     }
 
@@ -106,6 +110,9 @@ impl Cases {
         ];
         if !self.same_patient.is_empty() {
             metadata.push(("pdl.same_patient".to_owned(), text(serde_json::to_string(&self.same_patient))?));
+        }
+        if self.pet_units.is_some() {
+            metadata.push(("pdl.pet_units".to_owned(), text(serde_json::to_string(&self.pet_units))?));
         }
         let mut columns = schema().fields().to_vec();
         let carried = self.rows.first().into_iter().flat_map(|row| row.carried.keys());

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use pdl_io::{Image, Labels, Part, Unread};
 use pdl_store::memory::{MemoryError, MemoryShare};
+use pdl_store::plural::counted;
 use pdl_store::{StoreError, hash};
 use pdl_volume::statistics::Statistics;
 use pdl_volume::{Affine, Grid, Orientation, count_labels};
@@ -194,7 +195,8 @@ fn take_image(
 fn measure(case: &mut Checked, voxels: &[f32]) {
     let wrong = voxels.iter().filter(|v| !v.is_finite()).count();
     if wrong > 0 {
-        case.reject(Code::NotFinite, format!("{wrong} voxels are NaN or infinite"));
+        let verb = if wrong == 1 { "is" } else { "are" };
+        case.reject(Code::NotFinite, format!("{} {verb} NaN or infinite", counted(wrong, "voxel")));
         return;
     }
     let Some(s) = Statistics::of(voxels) else { return };

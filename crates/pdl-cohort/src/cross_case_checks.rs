@@ -3,6 +3,7 @@
 use pdl_findings::{Code, Finding};
 use std::collections::{BTreeMap, HashMap};
 
+use pdl_volume::Grid;
 use pdl_volume::statistics::median;
 
 use crate::attributes::Modality;
@@ -18,6 +19,23 @@ const UNUSUAL: f64 = 0.1;
 /// without its offset (1000, or 1024 where the scanner pads).
 const OFFSET_HU: std::ops::RangeInclusive<f64> = 900.0..=1200.0;
 
+/// Fewer usable cases than this have no usual size, and no usual range of HU.
+const FEWEST_ALIKE: usize = 4;
+
+/// No CT measures more: HU end below 31,000 even in scales that are extended for metal.
+const MOST_HU: f64 = 32_767.0;
+/// Metal and bone beyond this are no half percent of a body, HU.
+const MOST_P99_5_HU: f64 = 5000.0;
+/// Below what scanners and paddings store outside of the field of view, HU.
+const LEAST_P00_5_HU: f64 = -4096.0;
+/// Darker than this is air, or the gas, lung and fat of a crop, HU: a cohort that has it and a case
+/// that has not.
+const AIR_HU: [f64; 2] = [-500.0, -200.0];
+
+/// A case that differs from the median by this factor, in its voxels and as a whole, is told; by
+/// the second factor it is rejected. Of units that are mistaken the smallest factor is 10.
+const SIZES: [f64; 2] = [7.0, 100.0];
+
 /// Adds to each usable row what sets it apart from the others; `voxels` has the hash of every
 /// case's voxels.
 pub(crate) fn mark(rows: &mut [CaseRow], voxels: &HashMap<String, String>) {
@@ -27,6 +45,7 @@ pub(crate) fn mark(rows: &mut [CaseRow], voxels: &HashMap<String, String>) {
         mark_offsets(rows);
         mark_handedness(rows);
     }
+    mark_hounsfield(rows);
 }
 
 /// The same image under two names is learnt twice, or leaks from one split into another; under two
@@ -85,6 +104,77 @@ fn mark_offsets(rows: &mut [CaseRow]) {
             row.add_finding(Finding::new(Code::UnitOffset, message));
         }
     }
+}
+
+/// A CT that is not in HU: a sign that was lost, a scale, or values that were clipped and
+/// stretched. An offset alone is told by [`mark_offsets`].
+fn mark_hounsfield(rows: &mut [CaseRow]) {
+    let is_ct = |row: &CaseRow| row.is_usable() && row.modality == Modality::CT;
+    let mut darkest: Vec<f64> = rows.iter().filter(|row| is_ct(row)).map(|row| row.intensity_min).collect();
+    let has_air = darkest.len() >= FEWEST_ALIKE && median(&mut darkest) <= AIR_HU[0];
+    for row in rows.iter_mut().filter(|row| is_ct(row)) {
+        let offset = row.findings.iter().any(|finding| finding.code == Code::UnitOffset);
+        let guessed = row.findings.iter().any(|finding| finding.code == Code::ModalityGuessed);
+        let (least, most) = (row.intensity_min, row.intensity_max);
+        let problem = if most > MOST_HU && !guessed {
+            Some(
+                "no CT reaches so far: its stored values may be signed, and its header say that they are not",
+            )
+        } else if row.intensity_p99_5 > MOST_P99_5_HU || row.intensity_p00_5 < LEAST_P00_5_HU {
+            Some("half a percent of its voxels lie beyond what is in a body: it may be of another scale")
+        } else if has_air && least > AIR_HU[1] && !offset {
+            Some(
+                "most of the other cases reach down to air (-1000 HU): it may lack its offset, or be of another scale",
+            )
+        } else {
+            None
+        };
+        if let Some(problem) = problem.filter(|_| !guessed || has_air) {
+            let message = format!("its values of {least:.0} to {most:.0} are no Hounsfield units: {problem}");
+            row.add_finding(Finding::new(Code::NotHounsfield, message));
+        }
+    }
+}
+
+/// Marks usable rows whose voxels and whose whole image are both many times larger or smaller than
+/// those of the median case, as where a header gives lengths in another unit, and rejects those
+/// that are of no common size at all.
+pub(crate) fn mark_sizes(rows: &mut [CaseRow]) {
+    let sizes: Vec<Option<[f64; 2]>> =
+        rows.iter().map(|row| row.grid().filter(|_| row.is_usable()).map(|grid| size(&grid))).collect();
+    let known: Vec<[f64; 2]> = sizes.iter().flatten().copied().collect();
+    if known.len() < FEWEST_ALIKE {
+        return;
+    }
+    let middle = [0, 1].map(|which| median(&mut known.iter().map(|size| size[which]).collect::<Vec<_>>()));
+    for (row, size) in rows.iter_mut().zip(sizes) {
+        let Some(size) = size else { continue };
+        let times = [0, 1].map(|which| size[which] / middle[which]);
+        let beyond = |factor: f64| {
+            times.iter().all(|times| *times >= factor) || times.iter().all(|times| *times <= 1.0 / factor)
+        };
+        if !beyond(SIZES[0]) {
+            continue;
+        }
+        let message = format!(
+            "its voxels are {:.3} mm long on the mean and it is {:.0} mm, in the median case {:.3} mm and {:.0} mm: its \
+             header may give lengths in another unit than mm",
+            size[0], size[1], middle[0], middle[1]
+        );
+        if beyond(SIZES[1]) {
+            row.reject(Finding::new(Code::ImplausibleSize, message));
+        } else {
+            row.add_finding(Finding::new(Code::SizeDiffers, message));
+        }
+    }
+}
+
+/// The geometric mean of the sides of a voxel, and of the sides of the whole, mm.
+fn size(grid: &Grid) -> [f64; 2] {
+    let sides = grid.spacing_mm();
+    let voxel = sides.iter().product::<f64>().cbrt();
+    let voxels = grid.shape.iter().map(|n| *n as f64).product::<f64>().cbrt();
+    [voxel, voxel * voxels]
 }
 
 /// Right- and left-handed storage are both legal; one case among many that differs was often

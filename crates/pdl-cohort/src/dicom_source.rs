@@ -4,8 +4,8 @@
 //! Names of cases and patients are pseudonyms unless ids are kept; no message holds a path or an
 //! attribute's value other than the names of structures.
 
-use pdl_findings::{Code, Finding};
-use std::collections::{BTreeMap, BTreeSet};
+use pdl_findings::{Code, Finding, SkipReason};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 
 use pdl_dicom::acquisition::acquisition;
@@ -21,15 +21,17 @@ use pdl_store::{StoreError, fault};
 use rayon::prelude::*;
 
 use crate::CohortError;
-use crate::attributes::Modality;
+use crate::attributes::{Modality, PetUnits};
 use crate::case_id::{ATTEMPTS, Claims, UNSTATED};
 use crate::cases::Cases;
 use crate::discover::{DiscoveredCase, Layout};
 use crate::import::{Files, Original, Refusal, VolumeSource, Volumes};
 use crate::known_cases::{Earlier, FileNames, Recognised, identify};
 use crate::parameters::IndexParameters;
+use crate::pet_units::PetDecision;
 use crate::place::Place;
 use crate::pseudonyms::Naming;
+use crate::sources::Skipped;
 use crate::structures::Structures;
 
 /// Most names of structures in a message.
@@ -46,6 +48,9 @@ pub(crate) struct Archive {
     cases: Vec<(usize, Chosen)>,
     structures: Structures,
     options: ReadOptions,
+    pet: Option<PetDecision>,
+    /// Files whose images are those of others.
+    copies: Vec<PathBuf>,
 }
 
 impl Archive {
@@ -87,8 +92,13 @@ impl Archive {
         keep_acquisition(&mut order, &scan, &parameters.carried()?)?;
         let cases = order.iter().map(|(_, series, chosen)| (*series, chosen.clone())).collect();
         layout.cases = order.into_iter().map(|(found, ..)| found).collect();
-        let options = ReadOptions { mr_rescale: parameters.mr_rescale };
-        Ok((Self { scan, naming, cases, structures, options }, recognised))
+        let wanted = parameters.modality.is_none_or(|modality| modality == Modality::PT);
+        let labelled = scan.series.iter().zip(&labels).filter(|(_, labels)| wanted && !labels.is_empty());
+        let pet = PetDecision::new(parameters.pet_units, before, labelled.map(|(series, _)| series));
+        let scale = pet.as_ref().map(PetDecision::scale).unwrap_or_default();
+        let options = ReadOptions { mr_rescale: parameters.mr_rescale, pet: scale };
+        let copies = copies(&scan, &layout.dicom_files);
+        Ok((Self { scan, naming, cases, structures, options, pet, copies }, recognised))
     }
 }
 
@@ -113,10 +123,18 @@ impl VolumeSource for Archive {
             label.names.iter().map(|name| (name.clone(), value(name))).collect()
         };
         let values: Vec<_> = labels.flat_map(of_file).collect();
-        Key::new("import 4")
+        let key = Key::new("import 4")
             .part("part", &series.part)
             .part("values", &values)
-            .part("mr_rescale", &self.options.mr_rescale)
+            .part("mr_rescale", &self.options.mr_rescale);
+        match self.pet.as_ref().filter(|_| series.pet_unit().is_some()) {
+            Some(pet) => key.part("pet_units", &pet.units),
+            None => key,
+        }
+    }
+
+    fn pet_units(&self) -> Option<PetUnits> {
+        self.pet.as_ref().map(|pet| pet.units)
     }
 
     fn read(&self, case: usize, memory: &MemoryShare<'_>) -> Result<Volumes, Refusal> {
@@ -124,6 +142,9 @@ impl VolumeSource for Archive {
         if labels.next().is_none() {
             let message = "an image series that no structure set or segmentation refers to";
             return Err(Finding::new(Code::NoLabel, message).into());
+        }
+        if let Some(refusal) = self.pet.as_ref().and_then(|pet| pet.refusal(series)) {
+            return Err(refusal.into());
         }
         self.volumes(case, series, memory).map_err(|error| {
             match (fault::machine_error(&error), error.memory()) {
@@ -139,44 +160,56 @@ impl VolumeSource for Archive {
         Original { case: series.series_uid.clone(), patient: Some(series.patient_id.clone()) }
     }
 
-    fn set_aside(&self) -> Vec<(PathBuf, String)> {
-        let files = self
-            .scan
-            .set_aside
-            .iter()
-            .flat_map(|aside| aside.files.iter().map(|file| (file.clone(), aside.reason.clone())));
-        let label =
-            |(label, reason): (usize, &str)| (self.scan.labels[label].path.clone(), reason.to_owned());
-        files.chain(self.unused_labels().into_iter().map(label)).collect()
+    fn skipped(&self) -> Vec<Skipped> {
+        let of_scan = self.scan.set_aside.iter().flat_map(|aside| {
+            let skipped = |file: &PathBuf| Skipped {
+                file: file.clone(),
+                reason: aside.why,
+                words: aside.reason.clone(),
+            };
+            aside.files.iter().map(skipped)
+        });
+        let in_words = |(file, reason): (PathBuf, SkipReason)| Skipped {
+            file,
+            reason,
+            words: reason.words().to_owned(),
+        };
+        let copies = self.copies.iter().map(|file| (file.clone(), SkipReason::Copy));
+        let labels = self.unused_labels().into_iter();
+        let labels = labels.map(|(label, reason)| (self.scan.labels[label].path.clone(), reason));
+        of_scan.chain(copies.chain(labels).map(in_words)).collect()
     }
 
     fn findings(&self) -> Vec<Finding> {
         let mut aside: Vec<String> =
             self.scan.set_aside.iter().map(|aside| format!("{} {}", aside.count, aside.reason)).collect();
-        let of_labels = self.unused_labels();
-        for reason in of_labels.iter().map(|(_, reason)| *reason).collect::<BTreeSet<_>>() {
-            aside.push(format!("{} {reason}", of_labels.iter().filter(|(_, own)| *own == reason).count()));
+        let mut further: BTreeMap<SkipReason, usize> = BTreeMap::new();
+        if !self.copies.is_empty() {
+            further.insert(SkipReason::Copy, self.copies.len());
         }
+        self.unused_labels().iter().for_each(|(_, reason)| *further.entry(*reason).or_default() += 1);
+        aside.extend(further.iter().map(|(reason, count)| format!("{count} {}", reason.words())));
         let message = format!(
             "files set aside: {} ({} says which: the rows with set_aside)",
             aside.join("; "),
             crate::sources::FILE
         );
         let aside = (!aside.is_empty()).then(|| Finding::new(Code::FilesSetAside, message));
-        aside.into_iter().chain(self.unmatched()).collect()
+        let pet = self.pet.as_ref().and_then(PetDecision::finding);
+        aside.into_iter().chain(self.unmatched()).chain(pet).collect()
     }
 }
 
 impl Archive {
     /// Label files from which nothing is taken, and why.
-    fn unused_labels(&self) -> Vec<(usize, &'static str)> {
+    fn unused_labels(&self) -> Vec<(usize, SkipReason)> {
         let (_, orphans) = self.scan.labels_of_series();
         let used: BTreeSet<usize> =
             self.cases.iter().flat_map(|(_, chosen)| chosen.keys().copied()).collect();
         let unused = (0..self.scan.labels.len()).filter(|label| !used.contains(label));
         let reason = |label: &usize| match orphans.contains(label) {
             true => self.scan.orphan_reason(*label),
-            false => "label file beside a later one of the same images",
+            false => SkipReason::OlderLabel,
         };
         unused.map(|label| (label, reason(&label))).collect()
     }
@@ -282,6 +315,16 @@ impl Archive {
             Finding::new(Code::OverlappingStructures, format!("structures overlap, and {order}: {told}"))
         })
     }
+}
+
+/// Files whose frames all are in other files, too: what is in no series, is no label, and was not
+/// set aside.
+fn copies(scan: &Scan, files: &[PathBuf]) -> Vec<PathBuf> {
+    let of_series = scan.series.iter().flat_map(|series| &series.files);
+    let labels = scan.labels.iter().map(|label| &label.path);
+    let aside = scan.set_aside.iter().flat_map(|aside| &aside.files);
+    let used: HashSet<&PathBuf> = of_series.chain(labels).chain(aside).collect();
+    files.iter().filter(|file| !used.contains(file)).cloned().collect()
 }
 
 /// Which of its label files a case is made from.

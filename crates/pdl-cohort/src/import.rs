@@ -21,11 +21,11 @@ use pdl_volume::{LabelMap, Volume};
 use serde::{Deserialize, Serialize};
 
 use crate::CohortError;
-use crate::attributes::Modality;
+use crate::attributes::{Modality, PetUnits};
 use crate::check::too_large;
 use crate::discover::{DiscoveredCase, Layout};
 use crate::pseudonyms::Naming;
-use crate::sources::{self, SourceRow};
+use crate::sources::{self, Skipped, SourceRow};
 
 const FOLDERS: [&str; 2] = ["volumes/images", "volumes/labels"];
 
@@ -118,9 +118,14 @@ pub(crate) trait VolumeSource: Sync {
     /// What a case was called.
     fn original(&self, case: usize) -> Original;
 
-    /// Files that belong to no case, and why.
-    fn set_aside(&self) -> Vec<(PathBuf, String)> {
+    /// Files that belong to no case.
+    fn skipped(&self) -> Vec<Skipped> {
         Vec::new()
+    }
+
+    /// The unit of its PET values; nothing where there are none.
+    fn pet_units(&self) -> Option<PetUnits> {
+        None
     }
 
     /// Findings about the cohort as a whole.
@@ -186,9 +191,9 @@ pub(crate) fn keep(
         (found.image, found.label) = (path(0), path(1));
         sources.push(keeper.source(&found.case_id, &files)?);
     }
-    for (file, why) in origin.set_aside() {
+    for Skipped { file, reason, words } in origin.skipped() {
         let row = keeper.source("", &[vec![file], Vec::new()])?;
-        sources.push(SourceRow { set_aside: Some(why), ..row });
+        sources.push(SourceRow { set_aside: Some(words), reason: Some(reason), ..row });
     }
     for (kind, folder) in folders.iter().enumerate() {
         let kept: HashSet<String> = layout
@@ -310,7 +315,7 @@ impl Keeper<'_> {
             StoreError::Machine { what, path: None, source }
         };
         let (image, label) = (image.map_err(failed)?, label.map_err(failed)?);
-        Ok(SourceRow { case_id: case.to_owned(), image, label, set_aside: None })
+        Ok(SourceRow { case_id: case.to_owned(), image, label, set_aside: None, reason: None })
     }
 }
 

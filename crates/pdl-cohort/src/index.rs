@@ -137,6 +137,7 @@ pub fn index(
         .and(same_patient);
     let mut findings = layout.findings.clone();
     findings.extend(origin.iter().flat_map(|origin| origin.findings()));
+    cross_case_checks::mark_sizes(&mut rows);
     let divided = divide(&mut rows, &layout, before.as_ref(), parameters, &same_patient)?;
     findings.extend(divided.findings);
     cross_case_checks::mark(&mut rows, &voxels);
@@ -150,6 +151,10 @@ pub fn index(
         findings,
         parameters: IndexParameters { pseudonym_key: None, mapping: None, ..parameters.clone() },
         same_patient,
+        pet_units: origin
+            .as_ref()
+            .and_then(|origin| origin.pet_units())
+            .or_else(|| before.as_ref().and_then(|before| before.pet_units)),
     };
     let changed = cases.write(&place.out)?;
     Ok(Indexed { cases, read, changed, moved: divided.moved, renamed: recognised.findings })

@@ -39,6 +39,7 @@ pub mod index;
 mod known_cases;
 pub mod pairing;
 pub mod parameters;
+mod pet_units;
 mod place;
 pub mod plausible;
 mod pseudonym_table;

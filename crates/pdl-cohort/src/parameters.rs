@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::attributes::Modality;
+use crate::attributes::{Modality, PetUnits};
 use crate::{CohortError, case_row};
 
 /// Columns of a cohort's table that have a meaning of their own.
@@ -78,9 +78,16 @@ pub struct IndexParameters {
     /// structure of the latest is a label, in the order of the alphabet, and the later wins.
     #[arg(long, value_name = "PATTERN=NAME", value_delimiter = ',')]
     pub structures: Vec<String>,
-    /// Apply RescaleSlope and RescaleIntercept of DICOM to MR, too.
+    /// Apply RescaleSlope and RescaleIntercept of DICOM to all MR; without it they are applied
+    /// where they differ from slice to slice.
     #[arg(long, help_heading = "Images and labels")]
     pub mr_rescale: bool,
+    /// Unit of the PET values of a DICOM cohort. When not given: SUV by body weight where every
+    /// case of the first index has what it takes (unit, weight, dose, times), else as stored. What
+    /// the first index decides is kept; a later case that lacks it is rejected.
+    #[arg(long, value_enum, value_name = "UNIT", help_heading = "Images and labels")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pet_units: Option<PetUnits>,
     /// Resample a label map that lies on another grid than its image, label by label; without it
     /// the case is rejected. All volumes of the cohort are then kept in OUT/volumes. Not for DICOM.
     #[arg(long, conflicts_with = "orientation", help_heading = "Images and labels")]
@@ -177,6 +184,7 @@ impl Default for IndexParameters {
             carry: Vec::new(),
             structures: Vec::new(),
             mr_rescale: false,
+            pet_units: None,
             resample_labels: false,
             keep_ids: false,
             pseudonyms: false,

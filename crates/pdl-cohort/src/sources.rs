@@ -1,10 +1,12 @@
-//! `sources.parquet`: which files the volumes that a curation folder keeps were made from, and
-//! which files were set aside. The only file there that holds paths of an archive; nobody but the
-//! user can read it (mode 0600).
+//! `sources.parquet`: what became of every file of a cohort whose volumes a curation folder keeps:
+//! which case it was read as, or why it was set aside. The only file there that holds paths of an
+//! archive; nobody but the user can read it (mode 0600).
 
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
 use arrow::datatypes::{DataType, Schema};
+use pdl_findings::SkipReason;
 use pdl_store::table::{self, column, list, nullable};
 use pdl_store::{StoreError, fault};
 use serde::{Deserialize, Serialize};
@@ -21,9 +23,12 @@ pub struct SourceRow {
     pub image: Vec<String>,
     /// The files of its label map, structure set or segmentation.
     pub label: Vec<String>,
-    /// Why the file, which stands under `image`, was set aside; nothing for a case.
+    /// Why the file, which stands under `image`, was set aside, in words; nothing for a case.
     #[serde(default)]
     pub set_aside: Option<String>,
+    /// The same as one of a fixed list.
+    #[serde(default)]
+    pub reason: Option<SkipReason>,
 }
 
 /// The table's columns.
@@ -33,6 +38,7 @@ pub fn schema() -> Schema {
         column("image", list(DataType::Utf8)),
         column("label", list(DataType::Utf8)),
         nullable("set_aside", DataType::Utf8),
+        nullable("reason", DataType::Utf8),
     ])
 }
 
@@ -61,5 +67,88 @@ pub(crate) fn read_if_any(out: &Path) -> Result<Vec<SourceRow>, StoreError> {
     match read(out) {
         Err(error) if fault::machine_error(&error).is_some() => Err(error),
         read => Ok(read.unwrap_or_default()),
+    }
+}
+
+/// A file that became no part of a case.
+pub(crate) struct Skipped {
+    pub file: PathBuf,
+    pub reason: SkipReason,
+    /// Why, in words, with what is wrong.
+    pub words: String,
+}
+
+/// What became of a cohort's files, counted. A file that several cases are read from counts once.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct FileCounts {
+    /// Files that images were read from.
+    pub image: usize,
+    /// Files that label maps were read from.
+    pub label: usize,
+    /// Files of series and label maps whose case is rejected.
+    pub rejected: usize,
+    /// Files that became no part of a case, by reason.
+    pub skipped: BTreeMap<SkipReason, usize>,
+}
+
+impl FileCounts {
+    /// From the rows of `sources.parquet`; `is_usable` says whether a case is.
+    pub fn of(rows: &[SourceRow], is_usable: &dyn Fn(&str) -> bool) -> Self {
+        let mut counts = Self::default();
+        let (mut image, mut label) = (BTreeSet::new(), BTreeSet::new());
+        let mut rejected = BTreeSet::new();
+        for row in rows {
+            match row.reason {
+                Some(reason) => *counts.skipped.entry(reason).or_default() += row.image.len(),
+                None if row.set_aside.is_some() => {} // of a table of an earlier version
+                None if is_usable(&row.case_id) => {
+                    image.extend(&row.image);
+                    label.extend(&row.label);
+                }
+                None => rejected.extend(row.image.iter().chain(&row.label)),
+            }
+        }
+        rejected.retain(|file| !image.contains(file) && !label.contains(file));
+        label.retain(|file| !image.contains(file));
+        (counts.image, counts.label, counts.rejected) = (image.len(), label.len(), rejected.len());
+        counts
+    }
+
+    /// How many files there are.
+    pub fn all(&self) -> usize {
+        self.image + self.label + self.rejected + self.skipped.values().sum::<usize>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_file_counts_once() {
+        let texts = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        let case = |case: &str, image: &[&str], label: &[&str]| SourceRow {
+            case_id: case.to_owned(),
+            image: texts(image),
+            label: texts(label),
+            set_aside: None,
+            reason: None,
+        };
+        let aside = |file: &str, reason| SourceRow {
+            set_aside: Some("why".to_owned()),
+            reason: Some(reason),
+            ..case("", &[file], &[])
+        };
+        let rows = [
+            case("a", &["1", "2"], &["s"]),
+            case("b", &["3"], &["s"]),
+            case("bad", &["4", "2"], &["s"]),
+            aside("5", SkipReason::Scout),
+            aside("6", SkipReason::Scout),
+            aside("7", SkipReason::NotDicom),
+        ];
+        let counts = FileCounts::of(&rows, &|case| case != "bad");
+        assert_eq!((counts.image, counts.label, counts.rejected, counts.all()), (3, 1, 1, 8));
+        assert_eq!(counts.skipped, BTreeMap::from([(SkipReason::NotDicom, 1), (SkipReason::Scout, 2)]));
     }
 }

@@ -9,12 +9,52 @@ const BOXES: usize = 1024;
 /// Columns, rows and components of a frame.
 pub(crate) type Size = [usize; 3];
 
+/// What the frame header of a JPEG stream says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct JpegHeader {
+    /// Which coding (SOF0 to SOF15, or SOF55 of JPEG-LS), by the marker's low byte.
+    marker: u8,
+    /// Bits a sample.
+    pub precision: u8,
+    size: Size,
+}
+
+impl JpegHeader {
+    /// Why no codec reads it; nothing when one does. The codec of JPEG has lossless streams of any
+    /// precision, and lossy ones of 8 bits.
+    pub(crate) fn unread(&self) -> Option<String> {
+        let precision = self.precision;
+        match self.marker {
+            0xc0..=0xc2 if precision != 8 => Some(format!(
+                "its pixels are lossy JPEG of {precision} bits, which pdl has no codec for: decompress the files first, \
+                 for instance with dcmdjpeg (DCMTK) or gdcmconv --raw (GDCM)"
+            )),
+            0xc5..=0xc7 | 0xcd..=0xcf => {
+                Some("its pixels are hierarchical JPEG, which pdl does not read".to_owned())
+            }
+            0xc9..=0xcb => Some("its pixels are arithmetic-coded JPEG, which pdl does not read".to_owned()),
+            _ => None,
+        }
+    }
+}
+
+/// Whether a fragment begins a JPEG, JPEG-LS or JPEG 2000 stream.
+pub(crate) fn begins(fragment: &[u8]) -> bool {
+    // SOI and the first byte of the next marker, SOC and SIZ, or the signature box of JP2.
+    [&[0xff, 0xd8, 0xff][..], &JPEG_2000, b"\0\0\0\x0cjP  "].iter().any(|start| fragment.starts_with(start))
+}
+
+/// The frame header of a JPEG or JPEG-LS stream; nothing when a frame is none, or has none.
+pub(crate) fn jpeg_header(frame: &[u8]) -> Option<JpegHeader> {
+    if frame.starts_with(&[0xff, 0xd8]) { jpeg(frame) } else { None }
+}
+
 /// Reads the size from a fragment that begins a JPEG, JPEG-LS or JPEG 2000 stream; nothing when it
 /// begins none.
 pub(crate) fn size(fragment: &[u8]) -> Option<Size> {
     let near = &fragment[..fragment.len().min(BOXES)];
     if near.starts_with(&[0xff, 0xd8]) {
-        return jpeg(fragment);
+        return jpeg(fragment).map(|header| header.size);
     }
     let start = near.windows(4).position(|bytes| bytes == JPEG_2000)?;
     jpeg_2000(fragment.get(start..)?)
@@ -36,7 +76,7 @@ pub(crate) fn tiles(fragment: &[u8]) -> u64 {
 }
 
 /// The first frame header (SOF0 to SOF15, or SOF55 of JPEG-LS) among the marker segments.
-fn jpeg(bytes: &[u8]) -> Option<Size> {
+fn jpeg(bytes: &[u8]) -> Option<JpegHeader> {
     let word = |at: usize| bytes.get(at..at + 2).map(|b| usize::from(u16::from_be_bytes([b[0], b[1]])));
     let mut at = 2;
     loop {
@@ -45,7 +85,10 @@ fn jpeg(bytes: &[u8]) -> Option<Size> {
             matches!(marker, 0xffc0..=0xffcf | 0xfff7) && ![0xffc4, 0xffc8, 0xffcc].contains(&marker);
         match marker {
             0xffff => at += 1, // fill
-            _ if is_frame => return Some([word(at + 7)?, word(at + 5)?, usize::from(*bytes.get(at + 9)?)]),
+            _ if is_frame => {
+                let size = [word(at + 7)?, word(at + 5)?, usize::from(*bytes.get(at + 9)?)];
+                return Some(JpegHeader { marker: marker as u8, precision: *bytes.get(at + 4)?, size });
+            }
             0xff00.. => at += 2 + word(at + 2)?,
             _ => return None,
         }
@@ -63,12 +106,21 @@ fn jpeg_2000(bytes: &[u8]) -> Option<Size> {
 
 #[cfg(test)]
 mod tests {
-    use super::{size, tiles};
+    use super::{begins, jpeg_header, size, tiles};
 
     #[test]
     fn the_size_stands_in_the_frame_header() {
         let jpeg = [0xff, 0xd8, 0xff, 0xe0, 0, 4, 1, 2, 0xff, 0xc3, 0, 11, 16, 0, 64, 1, 0, 1, 1, 0x11, 0];
         assert_eq!(size(&jpeg), Some([256, 64, 1]));
+        assert!(begins(&jpeg) && !begins(&jpeg[2..]));
+        let header = jpeg_header(&jpeg).unwrap();
+        assert_eq!((header.precision, header.unread()), (16, None), "lossless");
+        let lossy = jpeg.map(|byte| match byte {
+            0xc3 => 0xc1,
+            16 => 12,
+            other => other,
+        });
+        assert!(jpeg_header(&lossy).unwrap().unread().unwrap().contains("lossy JPEG of 12 bits"));
         assert_eq!(size(&jpeg[..14]), None);
         let siz =
             [&[0xff, 0x4f, 0xff, 0x51, 0, 41, 0, 0, 0, 0, 2, 0, 0, 0, 1, 0][..], &[0; 24], &[0, 1]].concat();

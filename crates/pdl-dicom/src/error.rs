@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use pdl_findings::SkipReason;
+use pdl_store::magic::FileKind;
 use pdl_store::memory::MemoryError;
 
 /// A DICOM object that could not be read. The path stands last; no message holds an attribute's
@@ -17,10 +19,12 @@ pub enum DicomError {
         source: std::io::Error,
     },
     /// Not a DICOM file at all.
-    #[error("not a DICOM file: {}", path.display())]
+    #[error("{}: {}", not_dicom(*kind), path.display())]
     NotDicom {
         /// Which file.
         path: PathBuf,
+        /// What it is, where its first bytes tell.
+        kind: Option<FileKind>,
     },
     /// A DICOM file that breaks off or contradicts itself.
     #[error("damaged DICOM ({problem}): {}", path.display())]
@@ -84,7 +88,7 @@ impl DicomError {
     pub fn reason(&self) -> String {
         match self {
             Self::Io { source, .. } => format!("a file cannot be read ({source})"),
-            Self::NotDicom { .. } => "not a DICOM file".to_owned(),
+            Self::NotDicom { kind, .. } => not_dicom(*kind),
             Self::Damaged { problem, .. } => format!("damaged DICOM ({problem})"),
             Self::Truncated { declared, held, .. } => format!(
                 "a file is cut short: its header declares {declared} bytes of pixels, {held} are there"
@@ -101,6 +105,19 @@ impl DicomError {
         match self {
             Self::Memory { source, .. } => Some(*source),
             _ => None,
+        }
+    }
+
+    /// Why a file with this error becomes no part of a case.
+    pub fn skip_reason(&self) -> SkipReason {
+        match self {
+            Self::Io { .. } => SkipReason::Unreadable,
+            Self::NotDicom { .. } => SkipReason::NotDicom,
+            Self::Damaged { .. } | Self::Truncated { .. } => SkipReason::Damaged,
+            Self::Memory { .. } => SkipReason::TooLarge,
+            Self::Unsupported { .. } | Self::Geometry { .. } | Self::LabelGrid { .. } => {
+                SkipReason::Unsupported
+            }
         }
     }
 
@@ -123,5 +140,12 @@ impl DicomError {
 
     pub(crate) fn geometry(problem: impl Into<String>) -> Self {
         Self::Geometry { problem: problem.into() }
+    }
+}
+
+fn not_dicom(kind: Option<FileKind>) -> String {
+    match kind {
+        Some(kind) => format!("not a DICOM file but {kind}"),
+        None => "not a DICOM file".to_owned(),
     }
 }

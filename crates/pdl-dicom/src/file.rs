@@ -11,6 +11,7 @@ use dicom_object::{DefaultDicomObject, FileMetaTableBuilder, InMemDicomObject};
 use dicom_transfer_syntax_registry::TransferSyntaxRegistry;
 use pdl_store::fault::{self, ReadFault, Watched};
 use pdl_store::file_state::FileState;
+use pdl_store::magic;
 use pdl_store::memory::{MemoryShare, reserve};
 
 use crate::DicomError;
@@ -84,7 +85,10 @@ fn open_once(
     let mut file = Watched::new(file, fault);
     let mut first = Vec::with_capacity(PROBE);
     file.by_ref().take(PROBE as u64).read_to_end(&mut first).map_err(io)?;
-    let start = start_of(&first).ok_or_else(|| DicomError::NotDicom { path: path.to_owned() })?;
+    let Some(start) = start_of(&first) else {
+        file.by_ref().take((magic::PROBE - PROBE) as u64).read_to_end(&mut first).map_err(io)?;
+        return Err(DicomError::NotDicom { path: path.to_owned(), kind: magic::kind(&first) });
+    };
     file.seek(SeekFrom::Start(start)).map_err(io)?;
     let mut source = BufReader::new(file);
     let uid = transfer_syntax(&mut source).ok_or_else(|| damaged("its file meta group is cut short"))?;
@@ -154,15 +158,21 @@ fn decode(
     extent: Extent,
     memory: &MemoryShare<'_>,
 ) -> Result<InMemDicomObject, DicomError> {
-    let until = (extent == Extent::Header).then_some(tags::PIXEL_DATA);
+    // The first of the elements that can hold pixels.
+    let until = (extent == Extent::Header).then_some(tags::FLOAT_PIXEL_DATA);
     let malformed = || DicomError::damaged(path, "its data set is malformed or cut short");
     let mut decoder = Bounded::new(source, size, syntax, until, memory).map_err(|_| malformed())?;
     let object = InMemDicomObject::read_dataset(&mut decoder);
     match (object, decoder.refusal()) {
         (Ok(object), None) => Ok(object),
-        (_, Some(Refusal::Length { tag: tags::PIXEL_DATA, declared, left })) => {
-            Err(DicomError::Truncated { path: path.to_owned(), declared, held: left })
-        }
+        (
+            _,
+            Some(Refusal::Length {
+                tag: tags::PIXEL_DATA | tags::FLOAT_PIXEL_DATA | tags::DOUBLE_FLOAT_PIXEL_DATA,
+                declared,
+                left,
+            }),
+        ) => Err(DicomError::Truncated { path: path.to_owned(), declared, held: left }),
         (_, Some(Refusal::Memory(source))) => Err(DicomError::Memory { path: path.to_owned(), source }),
         (_, Some(refusal)) => Err(DicomError::damaged(path, refusal.to_string())),
         (Err(_), None) => Err(malformed()),

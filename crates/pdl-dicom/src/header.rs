@@ -1,6 +1,7 @@
 //! What the header of one file says, frame by frame.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use dicom_dictionary_std::{tags, uids};
 use dicom_object::{DefaultDicomObject, InMemDicomObject};
@@ -12,8 +13,9 @@ use crate::frame_attributes::FrameAttributes;
 use crate::functional_groups::Groups;
 use crate::geometry::Plane;
 use crate::mosaic::{self, Mosaic};
+use crate::pet::PetHeader;
 use crate::pixels::Shortfall;
-use pdl_findings::{Code, Finding};
+use pdl_findings::{Code, Finding, SkipReason};
 
 /// The frames of one file and whose they are.
 #[derive(Clone, Debug)]
@@ -51,6 +53,10 @@ pub(crate) struct Frame {
     pub thickness: Option<f64>,
     /// RescaleSlope and RescaleIntercept.
     pub rescale: Option<[f64; 2]>,
+    /// RealWorldValueSlope and RealWorldValueIntercept.
+    pub real_world: Option<[f64; 2]>,
+    /// What its file says of PET values.
+    pub pet: Option<Arc<PetHeader>>,
     /// Which object it belongs to (SOPInstanceUID).
     pub instance: String,
     /// Its place in the order of its series (InstanceNumber, and the number of the frame in its
@@ -71,7 +77,7 @@ pub(crate) enum Role {
     /// DICOM SEG.
     Segmentation,
     /// Nothing for us, and why.
-    Aside(&'static str),
+    Aside(SkipReason),
 }
 
 /// What this file is for; where the class is missing, by its modality and content.
@@ -81,25 +87,30 @@ pub(crate) fn role(object: &InMemDicomObject) -> Role {
     match class.as_str() {
         uids::RT_STRUCTURE_SET_STORAGE => return Role::StructureSet,
         uids::SEGMENTATION_STORAGE | uids::LABEL_MAP_SEGMENTATION_STORAGE => return Role::Segmentation,
-        _ if class.starts_with("1.2.840.10008.5.1.4.1.1.7") => return Role::Aside("secondary capture"),
-        _ if class.starts_with("1.2.840.10008.5.1.4.1.1.88") => return Role::Aside("report"),
+        _ if class.starts_with("1.2.840.10008.5.1.4.1.1.7") => {
+            return Role::Aside(SkipReason::SecondaryCapture);
+        }
+        _ if class.starts_with("1.2.840.10008.5.1.4.1.1.88") => return Role::Aside(SkipReason::Report),
         _ => {}
     }
     match modality.as_str() {
         "RTSTRUCT" => return Role::StructureSet,
         "SEG" => return Role::Segmentation,
-        "SR" => return Role::Aside("report"),
+        "SR" => return Role::Aside(SkipReason::Report),
         _ => {}
     }
+    if object.get(tags::DIRECTORY_RECORD_SEQUENCE).is_some() {
+        return Role::Aside(SkipReason::Dicomdir);
+    }
     if object.get(tags::ROWS).is_none() || object.get(tags::COLUMNS).is_none() {
-        return Role::Aside("no image");
+        return Role::Aside(SkipReason::NoImage);
     }
     if text(object, tags::IMAGE_TYPE).split('\\').any(|part| part.trim() == "LOCALIZER") {
-        return Role::Aside("scout");
+        return Role::Aside(SkipReason::Scout);
     }
     match modality.as_str() {
         "CT" | "MR" | "PT" => Role::Image,
-        _ => Role::Aside("other modality"),
+        _ => Role::Aside(SkipReason::OtherModality),
     }
 }
 
@@ -137,7 +148,11 @@ impl Header {
             header.findings.push(Finding::new(Code::NoSopClass, message));
         }
         header.shortfall = Shortfall::of(path, object, state.size);
-        let frames = frames_of(path, object)?;
+        let mut frames = frames_of(path, object)?;
+        if header.modality == "PT" {
+            let pet = Arc::new(PetHeader::of(object));
+            frames.iter_mut().for_each(|frame| frame.pet = Some(pet.clone()));
+        }
         header.frames = match mosaic::find(object) {
             Some(mosaic) => tiles(path, &frames, &mosaic)?,
             None => frames,
@@ -188,6 +203,11 @@ fn frame(path: &Path, number_in_file: u32, groups: Groups<'_>) -> Result<Frame, 
         let intercept = number(o, tags::RESCALE_INTERCEPT);
         (slope.is_some() || intercept.is_some()).then(|| [slope.unwrap_or(1.0), intercept.unwrap_or(0.0)])
     });
+    let real_world = groups.find(tags::REAL_WORLD_VALUE_MAPPING_SEQUENCE, |o| {
+        let slope =
+            number(o, tags::REAL_WORLD_VALUE_SLOPE).filter(|slope| slope.is_finite() && *slope != 0.0);
+        slope.map(|slope| [slope, number(o, tags::REAL_WORLD_VALUE_INTERCEPT).unwrap_or(0.0)])
+    });
     let side = |tag| number(groups.object, tag).filter(|n| *n >= 1.0).map(|n| n as usize);
     let columns = side(tags::COLUMNS).ok_or_else(|| missing("number of columns"))?;
     let rows = side(tags::ROWS).ok_or_else(|| missing("number of rows"))?;
@@ -211,6 +231,8 @@ fn frame(path: &Path, number_in_file: u32, groups: Groups<'_>) -> Result<Frame, 
         plane,
         thickness: groups.find(tags::PIXEL_MEASURES_SEQUENCE, |o| number(o, tags::SLICE_THICKNESS)),
         rescale,
+        real_world,
+        pet: None,
         instance: instance(path, groups.object),
         order: number(groups.object, tags::INSTANCE_NUMBER)
             .map(|instance| instance * FRAMES_OF_AN_INSTANCE + f64::from(number_in_file)),

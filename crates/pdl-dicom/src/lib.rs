@@ -8,8 +8,9 @@
 //! a patient.
 //!
 //! HU comes from RescaleSlope and RescaleIntercept of each slice (CT, PET); MR keeps its stored
-//! values unless asked. DICOM's world is left, posterior, superior; everything that leaves this
-//! crate is RAS+.
+//! values where slope and intercept are those of the whole volume, unless asked. PET values stay in
+//! the file's unit or become SUVbw or Bq/ml ([`PetScale`]). DICOM's world is left, posterior,
+//! superior; everything that leaves this crate is RAS+.
 
 pub mod acquisition;
 mod bounded;
@@ -17,8 +18,10 @@ mod codestream;
 mod contour_findings;
 mod contour_planes;
 mod contour_set;
+mod date_time;
 mod error;
 mod file;
+mod fragments;
 mod frame_attributes;
 mod frame_pixels;
 mod functional_groups;
@@ -30,6 +33,7 @@ mod mask;
 mod mosaic;
 mod names;
 mod partition;
+mod pet;
 mod pixels;
 mod polygon;
 mod raster;
@@ -46,6 +50,7 @@ mod volume_grouping;
 
 pub use error::DicomError;
 pub use mask::{Mask, Overlap, paint};
+pub use pet::{PetError, PetScale, PetUnit};
 pub use rtstruct::{Contour, Region, Skipped, StructureSet};
 pub use scan::{
     LabelFile, LabelKind, Scan, Series, SetAside, files_below, files_below_except, is_dicom, scan,

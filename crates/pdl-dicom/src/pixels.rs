@@ -1,22 +1,24 @@
 //! Stored pixels of one file, frame by frame, whatever their transfer syntax.
 
 use std::borrow::Cow;
+use std::io::Read;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use dicom_core::PrimitiveValue;
 use dicom_core::value::Value;
+use dicom_core::{PrimitiveValue, Tag};
 use dicom_dictionary_std::{tags, uids};
 use dicom_encoding::TransferSyntaxIndex;
-use dicom_encoding::adapters::PixelDataObject;
-use dicom_object::DefaultDicomObject;
+use dicom_object::{DefaultDicomObject, InMemDicomObject};
 use dicom_transfer_syntax_registry::TransferSyntaxRegistry;
+use flate2::read::DeflateDecoder;
 use pdl_store::catch_panic::quietly;
 use pdl_store::memory::MemoryShare;
 
 use crate::DicomError;
 use crate::codestream;
 use crate::file::{Extent, number, open, text};
+use crate::fragments::{self, OneFrame};
 
 /// No codec shrinks a real image further than this, so a header that declares more pixels is
 /// refused before any memory is taken for them.
@@ -56,7 +58,9 @@ impl Shortfall {
 fn ratio(uid: &str) -> u64 {
     match uid {
         uids::RLE_LOSSLESS => LARGEST_RLE_RATIO,
-        uids::DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN => LARGEST_DEFLATE_RATIO,
+        uids::DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN | uids::DEFLATED_IMAGE_FRAME_COMPRESSION => {
+            LARGEST_DEFLATE_RATIO
+        }
         _ => match TransferSyntaxRegistry.get(uid) {
             Some(syntax) if !syntax.is_encapsulated_pixel_data() => 1,
             _ => LARGEST_RATIO,
@@ -77,8 +81,11 @@ const MOST_RLE_SEGMENTS: u32 = 15;
 pub(crate) struct Pixels {
     path: PathBuf,
     object: DefaultDicomObject,
-    compressed: bool,
+    /// The fragments of every frame of compressed pixels; nothing of others.
+    compressed: Option<Vec<Range<usize>>>,
     format: Format,
+    /// Bytes of pixels beyond those that the header declares.
+    excess: u64,
 }
 
 /// The pixels of one frame as they are stored.
@@ -101,6 +108,44 @@ struct Format {
     bits_stored: u32,
     high_bit: u32,
     signed: bool,
+    numbers: Numbers,
+}
+
+/// What kind of numbers the pixels are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Numbers {
+    /// PixelData.
+    Integer,
+    /// FloatPixelData.
+    Float32,
+    /// DoubleFloatPixelData.
+    Float64,
+}
+
+impl Numbers {
+    const ALL: [Self; 3] = [Self::Integer, Self::Float32, Self::Float64];
+
+    fn tag(self) -> Tag {
+        match self {
+            Self::Integer => tags::PIXEL_DATA,
+            Self::Float32 => tags::FLOAT_PIXEL_DATA,
+            Self::Float64 => tags::DOUBLE_FLOAT_PIXEL_DATA,
+        }
+    }
+
+    /// Bits of a number; nothing where the header says it.
+    fn bits(self) -> Option<f64> {
+        match self {
+            Self::Integer => None,
+            Self::Float32 => Some(32.0),
+            Self::Float64 => Some(64.0),
+        }
+    }
+
+    /// Those that an object holds; integers where it holds none.
+    fn of(object: &InMemDicomObject) -> Self {
+        Self::ALL.into_iter().find(|numbers| object.get(numbers.tag()).is_some()).unwrap_or(Self::Integer)
+    }
 }
 
 impl Pixels {
@@ -109,21 +154,20 @@ impl Pixels {
     pub(crate) fn open(path: &Path, memory: &MemoryShare<'_>) -> Result<Self, DicomError> {
         let object = open(path, Extent::Whole, memory)?;
         let format = Format::of(path, &object)?;
-        let compressed = syntax_is_encapsulated(path, &object)?;
-        let pixels = Self { path: path.to_owned(), object, compressed, format };
-        pixels.check_length()?;
+        let frames = || fragments::of_frames(&object, format.frames);
+        let compressed = syntax_is_encapsulated(path, &object)?.then(frames).transpose();
+        let compressed = compressed.map_err(|error| DicomError::damaged(path, error.to_string()))?;
+        let mut pixels = Self { path: path.to_owned(), object, compressed, format, excess: 0 };
+        pixels.excess = pixels.check_length()?;
         memory.take(pixels.decoding_bytes()).map_err(DicomError::no_memory(path))?;
         Ok(pixels)
     }
 
     /// Memory that decoding a frame takes.
     fn decoding_bytes(&self) -> u64 {
-        if !self.compressed {
-            return 0;
-        }
-        let count = self.object.number_of_fragments().unwrap_or(0) as usize;
-        let fragments = (0..count).filter_map(|n| self.object.fragment(n));
-        let tiles = fragments.map(|fragment| codestream::tiles(&fragment)).max().unwrap_or(1);
+        let Some(frames) = &self.compressed else { return 0 };
+        let frames = frames.iter().filter_map(|range| fragments::frame(&self.object, range));
+        let tiles = frames.map(|frame| codestream::tiles(&frame)).max().unwrap_or(1);
         (self.format.pixels as u64)
             .saturating_mul(CODEC_BYTES_A_PIXEL)
             .saturating_add(tiles.saturating_mul(CODEC_BYTES_A_TILE))
@@ -140,8 +184,8 @@ impl Pixels {
         if number >= format.frames {
             return Err(DicomError::damaged(&self.path, "it lacks a frame that it describes"));
         }
-        if self.compressed {
-            return Ok(Stored { bytes: Cow::Owned(self.decoded(number)?), format, skipped: 0 });
+        if let Some(range) = self.compressed.as_ref().and_then(|frames| frames.get(number as usize)) {
+            return Ok(Stored { bytes: Cow::Owned(self.decoded(range)?), format, skipped: 0 });
         }
         let native = self.native()?;
         if format.bits_allocated == 1 {
@@ -157,6 +201,12 @@ impl Pixels {
         Ok(Stored { bytes, format, skipped: 0 })
     }
 
+    /// Bytes of pixels beyond those that the header declares, but for the one that makes a length
+    /// even.
+    pub(crate) fn excess(&self) -> u64 {
+        self.excess
+    }
+
     /// The error of a file whose pixels are not those of its header.
     pub(crate) fn contradicts(&self) -> DicomError {
         DicomError::damaged(&self.path, "its pixels are not those that its header describes")
@@ -164,44 +214,69 @@ impl Pixels {
 
     /// Uncompressed pixels, little endian.
     fn native(&self) -> Result<Cow<'_, [u8]>, DicomError> {
-        let element = self.object.get(tags::PIXEL_DATA);
+        let element = self.object.get(self.format.numbers.tag());
         let element = element.ok_or_else(|| DicomError::damaged(&self.path, "it holds no pixels"))?;
         match element.value() {
             Value::Primitive(PrimitiveValue::U8(bytes)) => Ok(Cow::Borrowed(bytes)),
-            Value::Primitive(value @ (PrimitiveValue::U16(_) | PrimitiveValue::U32(_))) => {
-                Ok(little_endian(value))
-            }
+            Value::Primitive(
+                value @ (PrimitiveValue::U16(_)
+                | PrimitiveValue::U32(_)
+                | PrimitiveValue::F32(_)
+                | PrimitiveValue::F64(_)),
+            ) => Ok(little_endian(value)),
             _ => {
                 Err(DicomError::damaged(&self.path, "its pixels are not stored as its transfer syntax says"))
             }
         }
     }
 
-    fn decoded(&self, number: u32) -> Result<Vec<u8>, DicomError> {
-        let syntax = TransferSyntaxRegistry.get(self.object.meta().transfer_syntax());
+    /// The compressed bytes of a frame.
+    fn fragments(&self, range: &Range<usize>) -> Result<Cow<'_, [u8]>, DicomError> {
+        let frame = fragments::frame(&self.object, range);
+        frame.ok_or_else(|| DicomError::damaged(&self.path, "it lacks a frame that it describes"))
+    }
+
+    fn decoded(&self, range: &Range<usize>) -> Result<Vec<u8>, DicomError> {
+        let frame = self.fragments(range)?;
+        let expected = self.format.frame_bytes();
+        let undecoded = || DicomError::damaged(&self.path, "its compressed pixels cannot be decoded");
+        let uid = self.object.meta().transfer_syntax();
+        let mut bytes = Vec::new();
+        if uid == uids::DEFLATED_IMAGE_FRAME_COMPRESSION {
+            // No more than the header declares: the codec takes what there is.
+            let inflated = DeflateDecoder::new(&*frame).take(expected as u64).read_to_end(&mut bytes);
+            return inflated.ok().filter(|count| *count == expected).map(|_| bytes).ok_or_else(undecoded);
+        }
+        let syntax = TransferSyntaxRegistry.get(uid);
         let Some(reader) = syntax.and_then(|syntax| syntax.pixel_data_reader()) else {
             return Err(DicomError::unsupported(&self.path, "no codec for its transfer syntax"));
         };
-        let mut bytes = Vec::new();
         // Codecs of other people meet damaged data here: a panic of theirs is this file's error, no
         // more.
-        let result = quietly(|| reader.decode_frame(&self.object, number, &mut bytes));
-        match result {
-            Some(Ok(())) if bytes.len() >= self.format.frame_bytes() => {
-                bytes.truncate(self.format.frame_bytes());
+        let one = OneFrame { object: &self.object, bytes: &frame };
+        match quietly(|| reader.decode_frame(&one, 0, &mut bytes)) {
+            Some(Ok(())) if bytes.len() >= expected => {
+                bytes.truncate(expected);
+                let narrow = codestream::jpeg_header(&frame).is_some_and(|header| header.precision <= 8);
+                if narrow && self.format.bits_allocated == 16 {
+                    widen(&mut bytes);
+                }
                 Ok(bytes)
             }
-            _ => Err(DicomError::damaged(&self.path, "its compressed pixels cannot be decoded")),
+            _ => Err(undecoded()),
         }
     }
 
     /// Codecs take memory for the size that a stream declares, so it must be the header's.
-    fn check_frame(&self, fragment: &[u8]) -> Result<(), DicomError> {
+    fn check_frame(&self, frame: &[u8]) -> Result<(), DicomError> {
         if self.object.meta().transfer_syntax() == uids::RLE_LOSSLESS {
-            return self.check_segments(fragment);
+            return self.check_segments(frame);
+        }
+        if let Some(problem) = codestream::jpeg_header(frame).and_then(|header| header.unread()) {
+            return Err(DicomError::unsupported(&self.path, problem));
         }
         let expected = [self.format.columns, self.format.pixels / self.format.columns.max(1), 1];
-        match codestream::size(fragment) {
+        match codestream::size(frame) {
             Some(size) if size != expected => Err(DicomError::damaged(
                 &self.path,
                 format!(
@@ -227,32 +302,53 @@ impl Pixels {
         }
     }
 
-    fn check_length(&self) -> Result<(), DicomError> {
+    /// Checks that the pixels that the header declares are there; gives the bytes beyond them.
+    fn check_length(&self) -> Result<u64, DicomError> {
         let format = self.format;
         let bits = format.pixels as u64 * u64::from(format.frames) * u64::from(format.bits_allocated);
         let declared = bits.div_ceil(8);
-        let held = match self.compressed {
-            false => self.native()?.len() as u64,
-            true => {
-                let count = self.object.number_of_fragments().unwrap_or(0);
-                if count < format.frames {
-                    return Err(DicomError::damaged(
-                        &self.path,
-                        "it holds fewer compressed frames than it declares",
-                    ));
-                }
-                for fragment in (0..count as usize).filter_map(|n| self.object.fragment(n)) {
-                    self.check_frame(&fragment)?;
-                }
-                let bytes: usize =
-                    (0..count as usize).filter_map(|n| self.object.fragment(n)).map(|part| part.len()).sum();
-                (bytes as u64).saturating_mul(ratio(self.object.meta().transfer_syntax()))
-            }
+        let Some(frames) = &self.compressed else {
+            let held = self.native()?.len() as u64;
+            return match held.checked_sub(declared) {
+                None => Err(DicomError::Truncated { path: self.path.clone(), declared, held }),
+                Some(excess) => self.check_excess(excess, held, declared),
+            };
         };
+        let uid = self.object.meta().transfer_syntax();
+        if ![1, 8, 16].contains(&format.bits_allocated) && uid != uids::DEFLATED_IMAGE_FRAME_COMPRESSION {
+            let problem =
+                format!("{} bits a pixel, compressed: no codec here reads them", format.bits_allocated);
+            return Err(DicomError::unsupported(&self.path, problem));
+        }
+        let mut bytes = 0_u64;
+        for range in frames {
+            let frame = self.fragments(range)?;
+            self.check_frame(&frame)?;
+            bytes += frame.len() as u64;
+        }
+        let held = bytes.saturating_mul(ratio(uid));
         if held < declared {
             return Err(DicomError::Truncated { path: self.path.clone(), declared, held });
         }
-        Ok(())
+        Ok(0)
+    }
+
+    /// Refuses pixels that are a whole number of frames more than declared: then the header is
+    /// wrong about how many there are, or how wide a pixel is. A byte that makes a length even is
+    /// no excess.
+    fn check_excess(&self, excess: u64, held: u64, declared: u64) -> Result<u64, DicomError> {
+        let frame = self.format.frame_bytes() as u64;
+        if self.format.bits_allocated < 8 || excess <= 1 {
+            return Ok(0);
+        }
+        if frame > 1 && excess % frame <= 1 {
+            let problem = format!(
+                "it holds {held} bytes of pixels and its header declares {declared}: the header is wrong about frames, \
+                 rows, columns or bits a pixel"
+            );
+            return Err(DicomError::damaged(&self.path, problem));
+        }
+        Ok(excess)
     }
 }
 
@@ -265,11 +361,20 @@ impl Format {
             return Err(DicomError::unsupported(path, problem));
         }
         let bits_allocated = whole(tags::BITS_ALLOCATED, 0.0);
-        if ![1.0, 8.0, 16.0, 32.0].contains(&bits_allocated) {
+        let numbers = Numbers::of(object);
+        if let Some(bits) = numbers.bits().filter(|bits| *bits != bits_allocated) {
+            let problem = format!("its pixels are numbers of {bits} bits, its header says {bits_allocated}");
+            return Err(DicomError::damaged(path, problem));
+        }
+        if numbers == Numbers::Integer && ![1.0, 8.0, 16.0, 32.0].contains(&bits_allocated) {
             return Err(DicomError::unsupported(path, format!("{bits_allocated} bits a pixel")));
         }
-        let bits_stored = whole(tags::BITS_STORED, bits_allocated);
-        let high_bit = whole(tags::HIGH_BIT, bits_stored - 1.0);
+        let whole_number = |tag, fallback| match numbers {
+            Numbers::Integer => whole(tag, fallback),
+            Numbers::Float32 | Numbers::Float64 => fallback, // there all bits count
+        };
+        let bits_stored = whole_number(tags::BITS_STORED, bits_allocated);
+        let high_bit = whole_number(tags::HIGH_BIT, bits_stored - 1.0);
         if bits_stored < 1.0 || high_bit + 1.0 < bits_stored || high_bit >= bits_allocated {
             return Err(DicomError::damaged(path, "its bits stored and high bit contradict each other"));
         }
@@ -282,11 +387,12 @@ impl Format {
             bits_stored: bits_stored as u32,
             high_bit: high_bit as u32,
             signed: whole(tags::PIXEL_REPRESENTATION, 0.0) == 1.0,
+            numbers,
         })
     }
 
     fn frame_bytes(&self) -> usize {
-        self.pixels * self.bits_allocated as usize / 8
+        (self.pixels * self.bits_allocated as usize).div_ceil(8)
     }
 
     /// A pixel from its little-endian bytes: what lies beyond the stored bits is cut off, the sign
@@ -302,10 +408,10 @@ impl Format {
 
 impl Stored<'_> {
     /// The integers of some of its pixels, which count row by row, with their sign; nothing when it
-    /// has fewer.
+    /// has fewer, or they are none.
     pub(crate) fn values(&self, pixels: Range<usize>) -> Option<impl Iterator<Item = i64>> {
         let format = self.format;
-        if pixels.end > format.pixels {
+        if pixels.end > format.pixels || format.numbers != Numbers::Integer {
             return None;
         }
         let bits = format.bits_allocated as usize;
@@ -321,9 +427,51 @@ impl Stored<'_> {
         Some(pixels.map(value))
     }
 
+    /// Writes slope * stored + intercept of some of its pixels, which count row by row; nothing
+    /// when it has fewer.
+    pub(crate) fn scaled(
+        &self,
+        pixels: Range<usize>,
+        [slope, intercept]: [f64; 2],
+        to: &mut [f32],
+    ) -> Option<()> {
+        if pixels.end > self.format.pixels {
+            return None;
+        }
+        match self.format.numbers {
+            Numbers::Integer => {
+                for (voxel, value) in to.iter_mut().zip(self.values(pixels)?) {
+                    *voxel = (value as f64 * slope + intercept) as f32;
+                }
+            }
+            Numbers::Float32 => {
+                let chunks = self.bytes.get(pixels.start * 4..pixels.end * 4)?.chunks_exact(4);
+                for (voxel, value) in to.iter_mut().zip(chunks.filter_map(|chunk| chunk.first_chunk())) {
+                    *voxel = (f64::from(f32::from_le_bytes(*value)) * slope + intercept) as f32;
+                }
+            }
+            Numbers::Float64 => {
+                let chunks = self.bytes.get(pixels.start * 8..pixels.end * 8)?.chunks_exact(8);
+                for (voxel, value) in to.iter_mut().zip(chunks.filter_map(|chunk| chunk.first_chunk())) {
+                    *voxel = (f64::from_le_bytes(*value) * slope + intercept) as f32;
+                }
+            }
+        }
+        Some(())
+    }
+
     /// How many pixels it has.
     pub(crate) fn len(&self) -> usize {
         self.format.pixels
+    }
+}
+
+/// Makes words of what a codec gave as bytes: 8-bit pixels of a file that allocates 16 bits. They
+/// fill the first half.
+fn widen(bytes: &mut [u8]) {
+    for pixel in (0..bytes.len() / 2).rev() {
+        bytes[2 * pixel] = bytes[pixel];
+        bytes[2 * pixel + 1] = 0;
     }
 }
 
@@ -335,12 +483,17 @@ fn little_endian(words: &PrimitiveValue) -> Cow<'_, [u8]> {
     match words {
         PrimitiveValue::U16(words) => words.iter().flat_map(|w| w.to_le_bytes()).collect(),
         PrimitiveValue::U32(words) => words.iter().flat_map(|w| w.to_le_bytes()).collect(),
+        PrimitiveValue::F32(numbers) => numbers.iter().flat_map(|v| v.to_le_bytes()).collect(),
+        PrimitiveValue::F64(numbers) => numbers.iter().flat_map(|v| v.to_le_bytes()).collect(),
         other => other.to_bytes(),
     }
 }
 
-/// The name of what an integer pixel is stored as, such as "int16".
+/// The name of what a pixel is stored as, such as "int16".
 pub(crate) fn voxel_type(object: &DefaultDicomObject) -> String {
+    if let Some(bits) = Numbers::of(object).bits() {
+        return format!("float{bits}");
+    }
     let bits = number(object, tags::BITS_ALLOCATED).unwrap_or(16.0);
     let signed = number(object, tags::PIXEL_REPRESENTATION) == Some(1.0);
     format!("{}int{bits}", if signed { "" } else { "u" })

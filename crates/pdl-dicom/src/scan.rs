@@ -17,7 +17,7 @@ use crate::pixels::Shortfall;
 use crate::references::{References, made_at, references};
 use crate::slice_series::{SeriesHeaders, join};
 use crate::volume_grouping::{Stacked, split};
-use pdl_findings::Finding;
+use pdl_findings::{Finding, SkipReason};
 
 /// One volume's worth of frames.
 #[derive(Clone, Debug)]
@@ -106,7 +106,9 @@ pub struct LabelFile {
 /// Files that hold nothing for a volume.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SetAside {
-    /// Why.
+    /// As one of a fixed list.
+    pub why: SkipReason,
+    /// Why, in words, with what is wrong.
     pub reason: String,
     /// How many.
     pub count: usize,
@@ -128,7 +130,7 @@ pub struct Scan {
 enum Found {
     Image(Box<Header>),
     Label(Box<LabelFile>),
-    Aside(String),
+    Aside(SkipReason, String),
 }
 
 /// Every file below `folder`, whatever its name, and every folder that cannot be listed, so that
@@ -205,24 +207,24 @@ pub fn scan_within(
             Ok(found) => found,
             Err(DicomError::Memory { source, .. }) => return Ok(Err(source)),
             Err(error) if fault::machine_error(&error).is_some() => return Err(error),
-            Err(error) => Found::Aside(error.reason()),
+            Err(error) => Found::Aside(error.skip_reason(), error.reason()),
         };
         progress();
         Ok(Ok(found))
     };
     let refused = |_: &PathBuf, error: MemoryError| {
         progress();
-        Ok(Found::Aside(error.to_string()))
+        Ok(Found::Aside(SkipReason::TooLarge, error.to_string()))
     };
     let found = in_turns(files, limit, work, refused)?;
     let mut headers: BTreeMap<[String; 5], Vec<Header>> = BTreeMap::new();
     let mut scan = Scan::default();
-    let mut aside: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
+    let mut aside: BTreeMap<(String, SkipReason), Vec<PathBuf>> = BTreeMap::new();
     for (found, path) in found.into_iter().zip(files) {
         match found {
             Found::Image(header) => headers.entry(header.belongs_to()).or_default().push(*header),
             Found::Label(label) => scan.labels.push(*label),
-            Found::Aside(reason) => aside.entry(reason).or_default().push(path.clone()),
+            Found::Aside(why, reason) => aside.entry((reason, why)).or_default().push(path.clone()),
         }
     }
     for series in headers.values_mut() {
@@ -232,13 +234,13 @@ pub fn scan_within(
         let (volumes, left_out) = volumes(series, limit)?;
         scan.series.extend(volumes);
         for (file, reason) in left_out {
-            aside.entry(reason.to_owned()).or_default().push(file);
+            aside.entry((reason.words().to_owned(), reason)).or_default().push(file);
         }
     }
     scan.series.sort_by(|a, b| a.place().cmp(&b.place()));
-    let aside = aside.into_iter().map(|(reason, mut files)| {
+    let aside = aside.into_iter().map(|((reason, why), mut files)| {
         files.sort();
-        SetAside { reason, count: files.len(), files }
+        SetAside { why, reason, count: files.len(), files }
     });
     scan.set_aside = aside.collect();
     Ok(scan)
@@ -246,7 +248,7 @@ pub fn scan_within(
 
 fn look(path: &Path, memory: &MemoryShare<'_>) -> Result<Found, DicomError> {
     if fault::is_dir(path).map_err(|source| DicomError::Io { path: path.to_owned(), source })? {
-        return Ok(Found::Aside("folder that cannot be listed".to_owned()));
+        return Ok(Found::Aside(SkipReason::Unreadable, "folder that cannot be listed".to_owned()));
     }
     let (object, state) = open_in_state(path, Extent::Header, memory)?;
     let label = |kind| {
@@ -261,12 +263,12 @@ fn look(path: &Path, memory: &MemoryShare<'_>) -> Result<Found, DicomError> {
         Role::Image => Found::Image(Box::new(Header::of_image(path, &object, state)?)),
         Role::StructureSet => label(LabelKind::StructureSet),
         Role::Segmentation => label(LabelKind::Segmentation),
-        Role::Aside(reason) => Found::Aside(reason.to_owned()),
+        Role::Aside(why) => Found::Aside(why, why.words().to_owned()),
     })
 }
 
 /// Files of a series that are in none of its volumes, each with the reason.
-type LeftOut = Vec<(PathBuf, &'static str)>;
+type LeftOut = Vec<(PathBuf, SkipReason)>;
 
 /// The volumes of one series.
 fn volumes(series: SeriesHeaders, limit: &MemoryLimit) -> Result<(Vec<Series>, LeftOut), DicomError> {
@@ -288,7 +290,7 @@ fn volumes(series: SeriesHeaders, limit: &MemoryLimit) -> Result<(Vec<Series>, L
     let used: BTreeSet<usize> =
         grouped.stacks.iter().flat_map(|stack| stack.frames.iter().map(|frame| frame.file)).collect();
     // A file of several frames may be in use for others of them.
-    let left_out: BTreeMap<usize, &'static str> =
+    let left_out: BTreeMap<usize, SkipReason> =
         grouped.left_out.into_iter().filter(|(file, _)| !used.contains(file)).collect();
     let volume = |(part, stack): (usize, Stacked)| {
         let Stacked { mut frames, findings: of_stack, doubt, doubles } = stack;
@@ -382,16 +384,16 @@ impl Scan {
     }
 
     /// Why a label file belongs to none of the series.
-    pub fn orphan_reason(&self, label: usize) -> &'static str {
+    pub fn orphan_reason(&self, label: usize) -> SkipReason {
         let Some(references) = self.labels.get(label).map(|label| &label.references) else {
-            return "label file";
+            return SkipReason::LabelWithoutImages;
         };
         if !references.name_no_images() {
-            return "label file of images that are not here";
+            return SkipReason::LabelWithoutImages;
         }
         match self.series.iter().any(|series| references.frames.contains(&series.frame_of_reference)) {
-            true => "label file that names no images, in a frame of reference of several series",
-            false => "label file that names no images, in a frame of reference of none that are here",
+            true => SkipReason::LabelOfSeveralSeries,
+            false => SkipReason::LabelOfNoSeries,
         }
     }
 }

@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use pdl_store::memory::{MemoryError, MemoryLimit, MemoryShare, zeros};
+use pdl_store::plural::counted;
 use pdl_volume::{Grid, LabelMap, Volume};
 use rayon::prelude::*;
 
 use crate::DicomError;
 use crate::gantry_tilt::Straightening;
 use crate::header::Frame;
+use crate::pet::{self, PetError, PetHeader, PetScale, PetUnit};
 use crate::pixels::{Pixels, Stored, is_inverted, voxel_type};
 use crate::scan::Series;
 use crate::stack::Stack;
@@ -18,9 +20,11 @@ use pdl_findings::{Code, Finding};
 /// How intensities are read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ReadOptions {
-    /// Apply RescaleSlope and RescaleIntercept to MR, too. There they are no modality LUT, and may
-    /// differ from frame to frame.
+    /// Apply RescaleSlope and RescaleIntercept to MR, too, where they are those of the whole
+    /// volume; where they differ from slice to slice they always are.
     pub mr_rescale: bool,
+    /// What PET values are converted to.
+    pub pet: PetScale,
 }
 
 /// A series as a volume: x along the column index, y along the row index, z along the slices'
@@ -84,10 +88,12 @@ pub fn read_series_within(
     let stack = Stack::new(series.frames.iter().map(|frame| frame.plane).collect())?
         .with_header(thickness, &series.frame_of_reference);
     let layout = stack.layout(thickness)?;
-    let rescale = options.mr_rescale || series.modality != "MR";
-    let Read { voxels, voxel_type, inverted } = read_frames(series, rescale, memory)?;
+    let (scalings, scaled) = scalings(series, options)?;
+    let Read { voxels, voxel_type, inverted, excess } = read_frames(series, &scalings, memory)?;
     let mut findings = series.findings.clone();
     findings.extend(layout.findings);
+    findings.extend(scaled);
+    findings.extend(excess);
     if inverted {
         let message = "its pixels are dark where they are large (MONOCHROME1); stored values are kept";
         findings.push(Finding::new(Code::Inverted, message));
@@ -108,10 +114,72 @@ struct Read {
     voxels: Vec<f32>,
     voxel_type: String,
     inverted: bool,
+    excess: Option<Finding>,
+}
+
+/// Slope and intercept from stored values to intensities.
+type Scaling = [f64; 2];
+
+const AS_STORED: Scaling = [1.0, 0.0];
+
+impl Series {
+    /// The unit that its PET values are stored in; nothing of other images.
+    pub fn pet_unit(&self) -> Option<PetUnit> {
+        self.frames.first().and_then(|frame| Some(frame.pet.as_ref()?.unit()))
+    }
+
+    /// The factor that converts the values of each of its frames, after RescaleSlope, to a scale; 1
+    /// for what is no PET.
+    ///
+    /// # Errors
+    /// [`PetError`] when the headers do not say enough.
+    pub fn pet_factors(&self, scale: PetScale) -> Result<Vec<f64>, PetError> {
+        let headers: Vec<&PetHeader> = self.frames.iter().filter_map(|frame| frame.pet.as_deref()).collect();
+        match headers.len() == self.frames.len() {
+            true => pet::factors(&headers, scale),
+            false => Ok(vec![1.0; self.frames.len()]),
+        }
+    }
+}
+
+/// How each frame is scaled, and what is to be said of it. The slopes of MR are no modality LUT:
+/// those that all frames share change nothing that counts, others make one scale of the frames'.
+fn scalings(series: &Series, options: ReadOptions) -> Result<(Vec<Scaling>, Option<Finding>), DicomError> {
+    let of_frames = |of: fn(&Frame) -> Option<Scaling>| -> Vec<Scaling> {
+        series.frames.iter().map(|frame| of(frame).unwrap_or(AS_STORED)).collect()
+    };
+    let mut rescale = of_frames(|frame| frame.rescale);
+    if series.modality != "MR" {
+        let factors = series.pet_factors(options.pet);
+        let factors = factors.map_err(|error| DicomError::unsupported(Path::new(""), error.to_string()))?;
+        for ([slope, intercept], factor) in rescale.iter_mut().zip(factors) {
+            *slope *= factor;
+            *intercept *= factor;
+        }
+        return Ok((rescale, None));
+    }
+    if options.mr_rescale {
+        return Ok((rescale, None));
+    }
+    for (scalings, what) in
+        [(rescale, "RescaleSlope"), (of_frames(|frame| frame.real_world), "RealWorldValueSlope")]
+    {
+        if scalings.windows(2).any(|pair| pair[0] != pair[1]) {
+            let slopes = scalings.iter().map(|[slope, _]| *slope);
+            let (least, most) =
+                (slopes.clone().fold(f64::INFINITY, f64::min), slopes.fold(f64::NEG_INFINITY, f64::max));
+            let message = format!(
+                "{what} and its intercept differ from slice to slice (slopes of {least} to {most}): they are applied, as \
+                 stored values are of no common scale"
+            );
+            return Ok((scalings, Some(Finding::new(Code::SlicesRescaled, message))));
+        }
+    }
+    Ok((vec![AS_STORED; series.frames.len()], None))
 }
 
 /// The voxels of all frames in their order; each file is opened once.
-fn read_frames(series: &Series, rescale: bool, memory: &MemoryShare<'_>) -> Result<Read, DicomError> {
+fn read_frames(series: &Series, scalings: &[Scaling], memory: &MemoryShare<'_>) -> Result<Read, DicomError> {
     let shape = series.stored_shape();
     // A forged number of columns must not take memory.
     if let Some(shortfall) = &series.shortfall {
@@ -122,45 +190,68 @@ fn read_frames(series: &Series, rescale: bool, memory: &MemoryShare<'_>) -> Resu
     taken.map_err(|source| no_memory(series, source))?;
     let slice = shape[0] * shape[1];
     let mut voxels = zeros::<f32>(slice * shape[2]).map_err(|source| no_memory(series, source))?;
-    let mut by_file: BTreeMap<usize, Vec<(&Frame, &mut [f32])>> = BTreeMap::new();
-    for (frame, part) in series.frames.iter().zip(voxels.chunks_mut(slice)) {
-        by_file.entry(frame.file).or_default().push((frame, part));
+    let mut by_file: BTreeMap<usize, Vec<FramePart<'_>>> = BTreeMap::new();
+    let frames = series.frames.iter().zip(scalings);
+    for ((frame, scaling), voxels) in frames.zip(voxels.chunks_mut(slice)) {
+        by_file.entry(frame.file).or_default().push(FramePart { frame, scaling: *scaling, voxels });
     }
-    let one = |(file, parts): (usize, Vec<(&Frame, &mut [f32])>)| {
+    let one = |(file, parts): (usize, Vec<FramePart<'_>>)| {
         let while_open = memory.part();
         let pixels = Pixels::open(&series.files[file], &while_open)?;
-        fill(&pixels, parts, rescale)?;
-        Ok((voxel_type(pixels.object()), is_inverted(pixels.object())))
+        fill(&pixels, parts)?;
+        Ok((voxel_type(pixels.object()), is_inverted(pixels.object()), pixels.excess()))
     };
     // One by one where that may be what fits.
-    let kinds: Vec<(String, bool)> = match memory.is_alone() {
+    let kinds: Vec<(String, bool, u64)> = match memory.is_alone() {
         true => by_file.into_iter().map(one).collect::<Result<_, DicomError>>()?,
         false => by_file.into_par_iter().map(one).collect::<Result<_, DicomError>>()?,
     };
     let voxel_type = kinds.first().map(|kind| kind.0.clone()).unwrap_or_default();
-    Ok(Read { voxels, voxel_type, inverted: kinds.iter().any(|kind| kind.1) })
+    let excess = excess(kinds.iter().map(|kind| kind.2));
+    Ok(Read { voxels, voxel_type, inverted: kinds.iter().any(|kind| kind.1), excess })
+}
+
+/// What is said of bytes beyond the pixels.
+fn excess(of_files: impl Iterator<Item = u64>) -> Option<Finding> {
+    let (mut files, mut most) = (0, 0);
+    for excess in of_files.filter(|excess| *excess > 0) {
+        (files, most) = (files + 1, most.max(excess));
+    }
+    let message = || {
+        let bytes = counted(most as usize, "byte");
+        format!(
+            "{} with up to {bytes} more of pixels than declared, which were left out",
+            counted(files, "file")
+        )
+    };
+    (files > 0).then(|| Finding::new(Code::OddHeader, message()))
+}
+
+/// A frame and where its voxels go.
+struct FramePart<'a> {
+    frame: &'a Frame,
+    scaling: Scaling,
+    voxels: &'a mut [f32],
 }
 
 fn no_memory(series: &Series, source: MemoryError) -> DicomError {
     DicomError::no_memory(series.files.first().map_or(Path::new(""), |file| file.as_path()))(source)
 }
 
-fn fill(pixels: &Pixels, mut parts: Vec<(&Frame, &mut [f32])>, rescale: bool) -> Result<(), DicomError> {
-    parts.sort_by_key(|(frame, _)| frame.number);
+fn fill(pixels: &Pixels, mut parts: Vec<FramePart<'_>>) -> Result<(), DicomError> {
+    parts.sort_by_key(|part| part.frame.number);
     let mut decoded: Option<(u32, Stored<'_>)> = None;
-    for (frame, part) in parts {
+    for FramePart { frame, scaling, voxels } in parts {
         let stored = match decoded.take().filter(|(number, _)| *number == frame.number) {
             Some((_, stored)) => stored, // the next tile of the same mosaic
             None => pixels.frame(frame.number)?,
         };
-        let [slope, intercept] = frame.rescale.filter(|_| rescale).unwrap_or([1.0, 0.0]);
         let [columns, rows] = frame.plane.size;
         for row in 0..rows {
             let first = frame.offset[0] + frame.stored_size[0] * (frame.offset[1] + row);
-            let line = stored.values(first..first + columns).ok_or_else(|| pixels.contradicts())?;
-            for (voxel, value) in part[row * columns..(row + 1) * columns].iter_mut().zip(line) {
-                *voxel = (value as f64 * slope + intercept) as f32;
-            }
+            let line = &mut voxels[row * columns..(row + 1) * columns];
+            let scaled = stored.scaled(first..first + columns, scaling, line);
+            scaled.ok_or_else(|| pixels.contradicts())?;
         }
         decoded = Some((frame.number, stored));
     }

@@ -13,7 +13,7 @@ use crate::header::Frame;
 use crate::interleaving::{Reading, of_even_stack, of_uneven_stack};
 use crate::partition::{Parts, by_attribute, by_passes, by_place_in_plane, by_rank, in_order, runs};
 use crate::slice_positions::{ParallelFrames, Positions, Spacing};
-use pdl_findings::{Code, Finding};
+use pdl_findings::{Code, Finding, SkipReason};
 
 /// Fewest slices by which a stack shows that it is even.
 const FEWEST_SLICES: usize = 3;
@@ -41,7 +41,7 @@ pub(crate) struct Stacked {
 pub(crate) struct GroupedFrames {
     pub stacks: Vec<Stacked>,
     /// Files of frames that are in no stack, each with the reason.
-    pub left_out: Vec<(usize, &'static str)>,
+    pub left_out: Vec<(usize, SkipReason)>,
 }
 
 /// The stacks of a series. The order of the frames has no influence, that of their files only on
@@ -61,7 +61,8 @@ pub(crate) fn split(mut frames: Vec<Frame>, pixels: &dyn FramePixels) -> Result<
         let group = ParallelFrames::new(frames);
         let mut resolver = Resolver { group: &group, pixels, doubles: Vec::new() };
         let parts = resolver.resolve((0..group.frames.len()).collect(), by.clone())?;
-        let of_double = |(double, _): &(usize, usize)| (group.frames[*double].file, DOUBLE);
+        let of_double =
+            |(double, _): &(usize, usize)| (group.frames[*double].file, SkipReason::DuplicateSlice);
         left_out.extend(resolver.doubles.iter().map(of_double));
         stacks.extend(parts.into_iter().map(|part| (stacked(&group, &part, &resolver.doubles), part.by)));
     }
@@ -81,10 +82,6 @@ pub(crate) fn split(mut frames: Vec<Frame>, pixels: &dyn FramePixels) -> Result<
     Ok(GroupedFrames { stacks: stacks.into_iter().enumerate().map(told).collect(), left_out })
 }
 
-const COPY: &str = "copy of another file of its series";
-const DOUBLE: &str = "duplicate of another slice of its series, voxel for voxel";
-const SCOUT: &str = "single slice beside a stack of another geometry (a scout)";
-
 /// What tells a frame from all others.
 fn identity(frame: &Frame) -> (&str, u32, [usize; 2]) {
     (&frame.instance, frame.number, frame.offset)
@@ -93,7 +90,7 @@ fn identity(frame: &Frame) -> (&str, u32, [usize; 2]) {
 /// Removes frames of an object that lies in several files. Gives the files of copies by instance.
 fn drop_copies(
     frames: &mut Vec<Frame>,
-    left_out: &mut Vec<(usize, &'static str)>,
+    left_out: &mut Vec<(usize, SkipReason)>,
 ) -> BTreeMap<String, BTreeSet<usize>> {
     let mut copies: BTreeMap<String, BTreeSet<usize>> = BTreeMap::new();
     frames.dedup_by(|copy, kept| {
@@ -106,7 +103,7 @@ fn drop_copies(
         }
         is_copy
     });
-    left_out.extend(copies.values().flatten().map(|file| (*file, COPY)));
+    left_out.extend(copies.values().flatten().map(|file| (*file, SkipReason::Copy)));
     copies
 }
 
@@ -130,7 +127,7 @@ fn by_geometry(frames: Vec<Frame>) -> Vec<Vec<Frame>> {
 }
 
 /// Takes single slices out of a series that holds a stack of another geometry.
-fn set_scouts_aside(groups: &mut Vec<Vec<Frame>>, left_out: &mut Vec<(usize, &'static str)>) {
+fn set_scouts_aside(groups: &mut Vec<Vec<Frame>>, left_out: &mut Vec<(usize, SkipReason)>) {
     let mut frames_of_file: BTreeMap<usize, usize> = BTreeMap::new();
     for frame in groups.iter().flatten() {
         *frames_of_file.entry(frame.file).or_default() += 1;
@@ -140,7 +137,7 @@ fn set_scouts_aside(groups: &mut Vec<Vec<Frame>>, left_out: &mut Vec<(usize, &'s
     }
     groups.retain(|group| match &group[..] {
         [single] if frames_of_file.get(&single.file) == Some(&1) => {
-            left_out.push((single.file, SCOUT));
+            left_out.push((single.file, SkipReason::Scout));
             false
         }
         _ => true,

@@ -53,7 +53,7 @@ fn outcome(path: &Path, theirs: &File) -> String {
         return read.unwrap_or_else(|error| format!("refused: {}", error.reason()));
     }
     let series = scan.series.first().expect("a file is an image, a label or set aside");
-    let image = match read_series(series, ReadOptions { mr_rescale: true }) {
+    let image = match read_series(series, ReadOptions { mr_rescale: true, ..ReadOptions::default() }) {
         Ok(image) => image,
         Err(error) => return format!("refused: {}", error.reason()),
     };

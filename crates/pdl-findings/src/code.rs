@@ -194,6 +194,9 @@ codes! {
     NotFinite = "not-finite", Rejection,
         "Voxels are NaN or infinite.",
         "Look at the source file; the conversion of the image has failed.";
+    NotHounsfield = "not-hounsfield", Warning,
+        "The intensities of a CT are no Hounsfield units.",
+        "Export it again with its rescale slope and intercept, or leave it out.";
     ObliqueContours = "oblique-contours", Warning,
         "Contours of a structure lie oblique to the slices and were left out.",
         "Check the structure in the planning system; it may have been drawn on another series.";
@@ -221,6 +224,9 @@ codes! {
     OtherModality = "other-modality", Rejection,
         "The case is of another modality than the cohort.",
         "Curate each modality by itself.";
+    OtherPetUnit = "other-pet-unit", Rejection,
+        "The PET values of the case cannot be converted to the unit of the cohort.",
+        "Mend the attribute that the message names, or curate the cohort anew with `--pet-units stored`.";
     OtherUnit = "other-unit", Warning,
         "The image's header gives lengths in another unit than mm; they were converted.",
         "Check that the spacing is that of the scan.";
@@ -239,6 +245,9 @@ codes! {
     PatientAssumed = "patient-assumed", Warning,
         "Nothing names the patient; the case counts as a patient of its own.",
         "Give a column `patient` where a patient has several images.";
+    PetUnits = "pet-units", Warning,
+        "PET values are kept in the units that the files have, as not all can be converted to SUVbw.",
+        "Mend the attributes that the message names, leave the cases out, or state `--pet-units`.";
     PlanDrift = "plan-drift", Warning,
         "The training cases have changed since the plan was made, and a new plan would differ.",
         "Keep the plan, or make it anew with `--replan`.";
@@ -272,6 +281,12 @@ codes! {
     ShapeMismatch = "shape-mismatch", Rejection,
         "The label map has another number of voxels than its image.",
         "Check that the two belong together; `--resample-labels` resamples the label map.";
+    SizeDiffers = "size-differs", Warning,
+        "The image and its voxels are several times larger or smaller than those of the other cases.",
+        "The header may give lengths in another unit than mm: check its spacing.";
+    SlicesRescaled = "slices-rescaled", Note,
+        "The slices of an MR volume have slopes of their own, which were applied.",
+        "Nothing; `--mr-rescale` applies those of all MR volumes.";
     SmallGroup = "small-group", Warning,
         "A group of cases is missing from a split, or rare in it.",
         "Stratify by the column (`--stratify-by`).";

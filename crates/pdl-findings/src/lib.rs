@@ -1,7 +1,8 @@
 //! Findings: what a person should know about a case or a cohort.
 //!
 //! In: nothing. Out: [`Code`], the list of everything that pdl can find, each with a [`Severity`],
-//! an explanation and advice, and [`Finding`], one such thing seen, as a sentence with figures. The
+//! an explanation and advice, [`Finding`], one such thing seen, as a sentence with figures, and
+//! [`SkipReason`], why a file became no part of a case. The
 //! crate lies below all readers and stages, so that a fault has one name from the file in which it
 //! was seen to the table and the report that show it. It never decides what becomes of a case.
 //!
@@ -15,11 +16,13 @@
 //! ```
 
 mod code;
+mod skip_reason;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use code::{Code, Severity, UnknownCode};
+pub use skip_reason::SkipReason;
 
 /// Something about a case or a cohort that a person should know.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]

@@ -1,5 +1,7 @@
 //! Names of files: which format they have, and what they are called without its ending.
 
+use pdl_store::magic::FileKind;
+
 /// Endings of NIfTI files; of a pair, of the header.
 const NIFTI: [&str; 4] = [".nii", ".nii.gz", ".hdr", ".hdr.gz"];
 /// Endings of NRRD files; where voxels lie in a file of their own, of the header.
@@ -38,6 +40,15 @@ impl Format {
             Self::Nifti => &NIFTI,
             Self::Nrrd => &NRRD,
             Self::MetaImage => &META_IMAGE,
+        }
+    }
+
+    /// Whether a file of this format may begin as one of this kind.
+    pub(crate) fn may_be(self, kind: FileKind) -> bool {
+        match self {
+            Self::Nifti => [FileKind::Gzip, FileKind::Nifti].contains(&kind),
+            Self::Nrrd => kind == FileKind::Nrrd,
+            Self::MetaImage => false,
         }
     }
 

@@ -4,14 +4,14 @@
 use std::cell::RefCell;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
-use flate2::bufread::MultiGzDecoder;
 use pdl_store::fault::{self, ReadFault, Watched};
 use pdl_store::file_state::FileState;
 use pdl_store::hash::{self, Hashing};
 use pdl_store::memory::{MemoryError, MemoryShare};
 
+use crate::gzip::Members;
 use crate::{Part, ReadError, Unread};
 
 /// The file that a volume is named by, and those that it is read from.
@@ -105,16 +105,17 @@ impl<'a> Files<'a> {
         Err(self.invalid(format!("the other file of the pair, .{}, is not beside it", endings[0])))
     }
 
-    /// A file that a header names, beside the header: nothing else may be named.
+    /// A file that a header names, beside the header (`name` or `./name`): nothing else may be
+    /// named.
     pub(crate) fn beside(&self, name: &str) -> Result<PathBuf, ReadError> {
-        let plain =
-            Path::new(name).components().count() == 1 && !name.starts_with(['/', '\\']) && name != "..";
-        if !plain {
-            return Err(
-                self.unsupported("its voxels lie in another folder: put header and voxels side by side")
-            );
+        let here = |part: &Component<'_>| *part == Component::CurDir;
+        let parts: Vec<Component<'_>> = Path::new(name).components().filter(|part| !here(part)).collect();
+        match parts[..] {
+            [Component::Normal(own)] if !name.contains('\\') => Ok(self.path.with_file_name(own)),
+            _ => {
+                Err(self.unsupported("its voxels lie in another folder: put header and voxels side by side"))
+            }
         }
-        Ok(self.path.with_file_name(name))
     }
 
     pub(crate) fn damaged(&self, error: &io::Error) -> ReadError {
@@ -157,7 +158,7 @@ impl Source {
 
     /// What begins here, inflated when it is a gzip stream.
     pub(crate) fn plain(&mut self) -> Box<dyn Read + '_> {
-        if self.is_gzip() { Box::new(MultiGzDecoder::new(self)) } else { Box::new(self) }
+        if self.is_gzip() { Box::new(Members::new(self)) } else { Box::new(self) }
     }
 }
 

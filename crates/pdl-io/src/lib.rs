@@ -9,9 +9,8 @@
 //! use pdl_io::{nifti, read_labels};
 //! use pdl_volume::{Affine, Grid, Orientation, Volume};
 //!
-//! let folder = tempfile::tempdir()?;
-//! let path = folder.path().join("labels.nii.gz");
-//! let grid = Grid::new([2, 3, 4], Affine::from_orientation(Orientation::RAS, [1.5, 1.5, 3.0], [2, 3, 4]));
+//! let folder = tempfile::tempdir()?; let path = folder.path().join("labels.nii.gz"); let grid =
+//! Grid::new([2, 3, 4], Affine::from_orientation(Orientation::RAS, [1.5, 1.5, 3.0], [2, 3, 4]));
 //! nifti::write_labels(&path, &Volume::new(grid, vec![7; 24])?)?;
 //!
 //! let read = read_labels(&path)?;
@@ -24,6 +23,7 @@ mod content;
 mod endings;
 mod file;
 mod geometry_findings;
+mod gzip;
 mod header_text;
 mod metaimage;
 pub mod nifti;

@@ -5,7 +5,7 @@ use pdl_findings::{Code, Finding};
 use std::collections::HashMap;
 use std::io::{self, Read};
 
-use flate2::bufread::{MultiGzDecoder, ZlibDecoder};
+use flate2::bufread::ZlibDecoder;
 use pdl_volume::Affine;
 
 use crate::ReadError;
@@ -13,6 +13,7 @@ use crate::content::Content;
 use crate::file::{Files, Source};
 use crate::geometry_findings::no_transform;
 use crate::geometry_findings::other_unit;
+use crate::gzip::Members;
 use crate::header_text::{self, number, numbers};
 use crate::voxels::{Sink, Stored, VoxelType, one_volume};
 
@@ -73,7 +74,7 @@ pub(crate) fn read(
     let is_gzip = data.is_gzip();
     let mut stream: Box<dyn Read + '_> = match header.encoding {
         Encoding::Raw => Box::new(&mut data),
-        Encoding::Gzip if is_gzip => Box::new(MultiGzDecoder::new(&mut data)),
+        Encoding::Gzip if is_gzip => Box::new(Members::new(&mut data)),
         Encoding::Gzip => Box::new(ZlibDecoder::new(&mut data)),
     };
     io::copy(&mut stream.by_ref().take(skip), &mut io::sink()).map_err(|error| files.damaged(&error))?;

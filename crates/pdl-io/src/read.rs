@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use pdl_store::fault;
 use pdl_store::file_state::FileState;
+use pdl_store::magic;
 use pdl_store::memory::{MemoryLimit, MemoryShare};
 use pdl_volume::{Grid, LabelReader, Volume};
 
@@ -179,7 +180,22 @@ fn read(path: &Path, memory: &MemoryShare<'_>, sink: &mut dyn Sink) -> Result<Re
         Format::Nrrd => nrrd::read(&mut files, frame, sink),
         Format::MetaImage => metaimage::read(&mut files, frame, sink),
     };
-    Ok(Read::of(files.outcome(content)?, files))
+    let content = files.outcome(content).map_err(|unread| named_wrongly(unread, &path, format))?;
+    Ok(Read::of(content, files))
+}
+
+/// Where a file is another kind than its name says, that is the cause of all that was wrong with
+/// it.
+fn named_wrongly(unread: Unread, path: &Path, format: Format) -> Unread {
+    if !matches!(
+        unread.error,
+        ReadError::Invalid { .. } | ReadError::Damaged { .. } | ReadError::Truncated { .. }
+    ) {
+        return unread;
+    }
+    let Some(kind) = magic::kind_of_file(path).filter(|kind| !format.may_be(*kind)) else { return unread };
+    let problem = format!("it is named as {} and is {kind}", format.name());
+    Unread { error: ReadError::Unsupported { path: path.to_owned(), problem }, ..unread }
 }
 
 /// Reads a stack, its voxels into `sink`.

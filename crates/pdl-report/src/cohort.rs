@@ -217,6 +217,7 @@ fn findings(
     reported: &[(&'static str, &[Finding])],
 ) -> Vec<FindingGroup> {
     let mut groups: BTreeMap<(&'static str, String), FindingGroup> = BTreeMap::new();
+    let mut counted: BTreeSet<(&'static str, String, String)> = BTreeSet::new();
     let mut add = |stage: &'static str, code: &str, case: &str, message: &str| {
         let group = groups.entry((stage, code.to_owned())).or_insert_with(|| FindingGroup {
             code: code.to_owned(),
@@ -224,7 +225,8 @@ fn findings(
             cases: 0,
             examples: Vec::new(),
         });
-        group.cases += usize::from(!case.is_empty());
+        let first = counted.insert((stage, code.to_owned(), case.to_owned()));
+        group.cases += usize::from(first && !case.is_empty());
         if group.examples.len() < SENTENCES {
             group.examples.push((case.to_owned(), message.to_owned()));
         }

@@ -26,6 +26,7 @@ pub mod hash;
 pub mod journal;
 pub mod json;
 pub mod lock;
+pub mod magic;
 pub mod memory;
 pub mod paths;
 pub mod plural;

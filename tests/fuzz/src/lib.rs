@@ -158,7 +158,7 @@ pub fn read(files: &[&[u8]]) -> (Scan, Vec<SeriesImage>, usize) {
     let paths: Vec<PathBuf> =
         files.iter().enumerate().map(|(number, data)| file(&name(number), data)).collect();
     let scan = scan(&paths, &|| ()).unwrap_or_default();
-    let options = ReadOptions { mr_rescale: true };
+    let options = ReadOptions { mr_rescale: true, ..ReadOptions::default() };
     let images: Vec<SeriesImage> =
         scan.series.iter().filter_map(|series| read_series(series, options).ok()).collect();
     let bytes = images.iter().map(|image| 4 * image.volume.voxels.len()).sum();

@@ -68,6 +68,7 @@ fn table(rows: Vec<CaseRow>) -> Cases {
         findings: Vec::new(),
         parameters: IndexParameters::default(),
         same_patient: SamePatient::default(),
+        pet_units: None,
     }
 }
 

@@ -1,13 +1,16 @@
 //! `pdl summary`: the cohort on one screen.
 
-use std::path::PathBuf;
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use pdl_cohort::case_row::CaseRow;
 use pdl_cohort::cases::Cases;
+use pdl_cohort::sources::{self, FileCounts, SourceRow};
 use pdl_console::{ExitStatus, MOST_LISTED, counted, say, shorten};
 use pdl_curriculum::audit::{self, Audit};
 use pdl_curriculum::manifest::{self, Manifest};
+use pdl_findings::SkipReason;
 use pdl_report::cohort::{self, CohortSummary};
 use pdl_store::json;
 use serde_json::json;
@@ -24,6 +27,10 @@ pub(crate) struct Args {
     /// Also list every case: its split, status and findings.
     #[arg(long)]
     cases: bool,
+    /// Count what became of every file of the cohort's folder, as sources.parquet lists it: read
+    /// for which role, or set aside and why.
+    #[arg(long)]
+    files: bool,
 }
 
 impl Args {
@@ -37,12 +44,13 @@ impl Args {
 /// # Errors
 /// When a file of the curation folder cannot be read.
 pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus> {
-    let Args { out, cases: list } = args;
+    let Args { out, cases: list, files } = args;
     let cases = Cases::read(out)?;
     let summary = cohort::summary(&cases, &pdl_prepare::prepare::read_failures(out)?, &[]);
     let manifest = out.join(manifest::TABLE_FILE).is_file().then(|| Manifest::open(out)).transpose()?;
     let audit: Option<Audit> =
         out.join(audit::FILE).is_file().then(|| json::read(&out.join(audit::FILE))).transpose()?;
+    let files = if *files { Some(file_counts(out, &cases)?) } else { None };
     if context.json {
         let ranked = manifest.as_ref().map(|manifest| manifest.training().len());
         let stages = manifest.as_ref().map(|manifest| &manifest.info.stages);
@@ -56,6 +64,9 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus> {
             };
             result["cases"] = cases.rows.iter().map(row).collect();
         }
+        if let Some(files) = &files {
+            result["files"] = json!(files);
+        }
         say_json(&result)?;
         return Ok(ExitStatus::Done);
     }
@@ -68,7 +79,42 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus> {
     if *list {
         case_list::lines(&cases).iter().for_each(|line| say(line));
     }
+    files.iter().flat_map(file_lines).for_each(|line| say(&line));
     Ok(ExitStatus::Done)
+}
+
+/// What became of the cohort's files; where they are used in place, of those that cases name.
+fn file_counts(out: &Path, cases: &Cases) -> Result<FileCounts> {
+    let usable: HashSet<&str> = cases.usable().map(|row| row.case_id.as_str()).collect();
+    let of_row = |row: &CaseRow| SourceRow {
+        case_id: row.case_id.clone(),
+        image: Some(row.image.clone()).filter(|path| !path.is_empty()).into_iter().collect(),
+        label: row.label.clone().into_iter().collect(),
+        set_aside: None,
+        reason: None,
+    };
+    let rows = match out.join(sources::FILE).is_file() {
+        true => sources::read(out)?,
+        false => cases.rows.iter().map(of_row).collect(),
+    };
+    Ok(FileCounts::of(&rows, &|case| usable.contains(case)))
+}
+
+fn file_lines(files: &FileCounts) -> Vec<String> {
+    let read = [
+        (files.image, "read as images"),
+        (files.label, "read as labels"),
+        (files.rejected, "of rejected cases"),
+    ];
+    let mut lines = vec![format!("files       {}", counted(files.all(), "file"))];
+    lines.extend(
+        read.into_iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("  {count:>8}  {what}")),
+    );
+    let skipped = |(reason, count): (&SkipReason, &usize)| {
+        format!("  {count:>8}  set aside: {} [{reason}]", reason.words())
+    };
+    lines.extend(files.skipped.iter().map(skipped));
+    lines
 }
 
 fn curriculum_line(manifest: Option<&Manifest>) -> String {

@@ -39,10 +39,11 @@ pub(crate) fn warnings(out: &Path, outcome: &Outcome) {
         for (code, group) in grouped(rows) {
             let all = counted(rows.len(), "case");
             note(&format!(
-                "warning: {} of {all}{}: {} [{code}]",
+                "warning: {} of {all}{}: {}{} [{code}]",
                 group.count,
                 group.such_as(),
-                group.example
+                group.example,
+                group.more()
             ));
         }
         let rejected: Vec<&CaseRow> = rows.iter().filter(|row| !row.is_usable()).collect();
@@ -89,7 +90,12 @@ fn list<'a>(what: &str, cases: impl Iterator<Item = (&'a str, String)>) {
 
 /// The findings of one code.
 struct Grouped<'a> {
+    /// Cases that have one.
     count: usize,
+    /// The last of these.
+    last: &'a str,
+    /// Further ones of the case that the example is of.
+    further: usize,
     case: &'a str,
     example: &'a str,
     /// Whether all cases have the same message.
@@ -97,6 +103,11 @@ struct Grouped<'a> {
 }
 
 impl Grouped<'_> {
+    /// How many more of them its case has.
+    fn more(&self) -> String {
+        if self.further == 0 { String::new() } else { format!(" (and {} more of it)", self.further) }
+    }
+
     /// Which case the example is of, where the others' messages differ.
     fn such_as(&self) -> String {
         if self.alike && self.count > 1 {
@@ -112,9 +123,15 @@ fn grouped(rows: &[CaseRow]) -> BTreeMap<&str, Grouped<'_>> {
     let mut groups: BTreeMap<&str, Grouped<'_>> = BTreeMap::new();
     for row in rows.iter().filter(|row| row.is_usable()) {
         for finding in &row.findings {
-            let new = Grouped { count: 0, case: &row.case_id, example: &finding.message, alike: true };
+            let case = row.case_id.as_str();
+            let new =
+                Grouped { count: 0, last: "", further: 0, case, example: &finding.message, alike: true };
             let group = groups.entry(finding.code.as_str()).or_insert(new);
-            group.count += 1;
+            if group.last == case {
+                group.further += usize::from(group.case == case);
+            } else {
+                (group.count, group.last) = (group.count + 1, case);
+            }
             group.alike &= group.example == finding.message;
         }
     }
@@ -346,4 +363,36 @@ fn fold_result(folds: &[RankedFold]) -> Value {
         })
     };
     folds.iter().map(of_fold).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pdl_findings::{Code, Finding};
+
+    fn row(case_id: &str, findings: &[(Code, &str)]) -> CaseRow {
+        let findings: Vec<Finding> = findings.iter().map(|(code, text)| Finding::new(*code, *text)).collect();
+        let row = json!({
+            "case_id": case_id, "patient_id": case_id, "modality": "CT", "split": "train", "image": "", "label": null,
+            "shape": [], "spacing_mm": [], "affine": [], "orientation": "", "voxel_type": "", "labels": [],
+            "labels_annotated": [], "intensity_min": 0.0, "intensity_max": 0.0, "intensity_mean": 0.0,
+            "intensity_std": 0.0, "intensity_p00_5": 0.0, "intensity_p99_5": 0.0, "image_blake3": "",
+            "label_blake3": null, "status": "warning", "findings": findings,
+        });
+        serde_json::from_value(row).unwrap()
+    }
+
+    #[test]
+    fn a_case_with_several_findings_of_a_code_counts_once() {
+        let twice = [(Code::OpenContours, "one"), (Code::OpenContours, "two"), (Code::OneSlice, "thin")];
+        let rows = [row("a", &twice), row("b", &[(Code::OneSlice, "thin")])];
+        let groups = grouped(&rows);
+        let open = &groups["open-contours"];
+        assert_eq!(
+            (open.count, open.such_as(), open.more()),
+            (1, ", a".to_owned(), " (and 1 more of it)".to_owned())
+        );
+        let thin = &groups["one-slice"];
+        assert_eq!((thin.count, thin.such_as(), thin.more()), (2, String::new(), String::new()));
+    }
 }

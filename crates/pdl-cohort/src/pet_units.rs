@@ -1,0 +1,100 @@
+//! Which unit the PET values of a cohort are in: decided at its first index, so that a case that
+//! joins later re-scales no other.
+
+use std::collections::BTreeMap;
+
+use pdl_dicom::{PetError, PetScale, PetUnit, Series};
+use pdl_findings::{Code, Finding};
+
+use crate::attributes::{Modality, PetUnits};
+use crate::cases::Cases;
+
+fn scale(units: PetUnits) -> PetScale {
+    match units {
+        PetUnits::Suv => PetScale::SuvBw,
+        PetUnits::Bqml => PetScale::Bqml,
+        PetUnits::Stored => PetScale::Stored,
+    }
+}
+
+/// What was decided for a cohort, and why.
+#[derive(Debug)]
+pub(crate) struct PetDecision {
+    pub units: PetUnits,
+    /// Whether the user asked for it.
+    asked: bool,
+    /// How many series are stored in each unit.
+    stored: BTreeMap<PetUnit, usize>,
+    /// Why SUV cannot be had, for how many series.
+    without_suv: BTreeMap<String, usize>,
+}
+
+impl PetDecision {
+    /// For the PET series that become cases; nothing when there are none. What is asked for counts,
+    /// then what an earlier run decided, then SUV where every series gives it.
+    pub(crate) fn new<'a>(
+        asked: Option<PetUnits>,
+        before: Option<&Cases>,
+        series: impl Iterator<Item = &'a Series>,
+    ) -> Option<Self> {
+        let (mut stored, mut without_suv) = (BTreeMap::new(), BTreeMap::new());
+        for series in series {
+            let Some(unit) = series.pet_unit() else { continue };
+            *stored.entry(unit).or_default() += 1;
+            if let Err(error) = series.pet_factors(PetScale::SuvBw) {
+                *without_suv.entry(error.to_string()).or_default() += 1;
+            }
+        }
+        if stored.is_empty() {
+            return None;
+        }
+        let decided = before.and_then(decided_before);
+        let possible = if without_suv.is_empty() { PetUnits::Suv } else { PetUnits::Stored };
+        let units = asked.or(decided).unwrap_or(possible);
+        Some(Self { units, asked: asked.is_some(), stored, without_suv })
+    }
+
+    /// What the reader of a series converts its values to.
+    pub(crate) fn scale(&self) -> PetScale {
+        scale(self.units)
+    }
+
+    /// Why a series cannot be given in the cohort's unit.
+    pub(crate) fn refusal(&self, series: &Series) -> Option<Finding> {
+        let error: PetError = series.pet_factors(self.scale()).err()?;
+        let unit = match self.units {
+            PetUnits::Suv => "SUVbw",
+            PetUnits::Bqml | PetUnits::Stored => "Bq/ml",
+        };
+        Some(Finding::new(Code::OtherPetUnit, format!("{error}: the cohort's PET values are in {unit}")))
+    }
+
+    /// What is to be said of values that stay as they are stored: why, where nobody asked for it,
+    /// and that they are of several units.
+    pub(crate) fn finding(&self) -> Option<Finding> {
+        if self.units != PetUnits::Stored || self.asked && self.stored.len() == 1 {
+            return None;
+        }
+        let all: usize = self.stored.values().sum();
+        let units: Vec<String> = self.stored.iter().map(|(unit, n)| format!("{n} in {unit}")).collect();
+        let mut message = format!("the PET values of {all} series are kept as stored: {}", units.join(", "));
+        if self.stored.len() > 1 {
+            message += ", which cannot be compared";
+        }
+        let lacking: usize = self.without_suv.values().sum();
+        if !self.asked && lacking > 0 {
+            let most = self.without_suv.iter().max_by_key(|(_, count)| **count);
+            let why = most.map(|(why, _)| why.as_str()).unwrap_or_default();
+            message += &format!("; SUVbw cannot be computed for {lacking} of them ({why})");
+        } else if !self.asked {
+            message += "; the first index decided so, as SUVbw could not be computed for all";
+        }
+        Some(Finding::new(Code::PetUnits, message))
+    }
+}
+
+/// What an earlier run decided. One that wrote nothing down kept what was stored.
+fn decided_before(before: &Cases) -> Option<PetUnits> {
+    let has_pet = || before.usable().any(|row| row.modality == Modality::PT);
+    before.pet_units.or_else(|| has_pet().then_some(PetUnits::Stored))
+}

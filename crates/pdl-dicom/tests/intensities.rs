@@ -1,0 +1,281 @@
+//! From stored pixels to intensities: slopes that differ from slice to slice, floats, fragments,
+//! and files whose pixels are not those of their headers.
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "tests may fail loudly")]
+
+use std::path::Path;
+
+use dicom_core::value::{DataSetSequence, PixelFragmentSequence, Value};
+use dicom_core::{DataElement, PrimitiveValue, VR, dicom_value};
+use dicom_dictionary_std::{tags, uids};
+use dicom_object::{FileMetaTableBuilder, InMemDicomObject};
+use pdl_dicom::{DicomError, ReadOptions, Scan, SeriesImage, files_below, read_series, scan};
+use pdl_findings::SkipReason;
+
+/// Pixels of a slice.
+const PIXELS: u16 = 6;
+
+fn text(object: &mut InMemDicomObject, pairs: &[(dicom_core::Tag, &str)]) {
+    for (tag, value) in pairs {
+        object.put_str(*tag, VR::LO, *value);
+    }
+}
+
+fn word(object: &mut InMemDicomObject, pairs: &[(dicom_core::Tag, u16)]) {
+    for (tag, value) in pairs {
+        object.put(DataElement::new(*tag, VR::US, dicom_value!(U16, [*value])));
+    }
+}
+
+/// An MR slice of 3 x 2 pixels of 16 bits, of the values 10, 11 and so on.
+fn slice(number: u16) -> InMemDicomObject {
+    let mut object = InMemDicomObject::new_empty();
+    text(
+        &mut object,
+        &[
+            (tags::SOP_CLASS_UID, uids::MR_IMAGE_STORAGE),
+            (tags::SOP_INSTANCE_UID, &format!("1.2.{}", number + 1)),
+            (tags::SERIES_INSTANCE_UID, "1.1"),
+            (tags::MODALITY, "MR"),
+            (tags::IMAGE_POSITION_PATIENT, &format!("0\\0\\{}", 5 * number)),
+            (tags::IMAGE_ORIENTATION_PATIENT, "1\\0\\0\\0\\1\\0"),
+            (tags::PIXEL_SPACING, "2\\3"),
+            (tags::SLICE_THICKNESS, "5"),
+        ],
+    );
+    let words = [
+        (tags::ROWS, 2),
+        (tags::COLUMNS, 3),
+        (tags::SAMPLES_PER_PIXEL, 1),
+        (tags::BITS_ALLOCATED, 16),
+        (tags::BITS_STORED, 16),
+        (tags::HIGH_BIT, 15),
+        (tags::PIXEL_REPRESENTATION, 0),
+    ];
+    word(&mut object, &words);
+    put_pixels(&mut object, PrimitiveValue::U16((10..10 + PIXELS).collect()));
+    object
+}
+
+fn put_pixels(object: &mut InMemDicomObject, pixels: PrimitiveValue) {
+    object.put(DataElement::new(tags::PIXEL_DATA, VR::OW, pixels));
+}
+
+fn write(folder: &Path, name: &str, syntax: &str, object: InMemDicomObject) {
+    let meta = FileMetaTableBuilder::new().transfer_syntax(syntax);
+    object.with_meta(meta).unwrap().write_to_file(folder.join(name)).unwrap();
+}
+
+fn scanned(folder: &Path) -> Scan {
+    scan(&files_below(folder).unwrap(), &|| ()).unwrap()
+}
+
+/// Three slices, each after `edit`, as one volume.
+fn volume(edit: impl Fn(u16, &mut InMemDicomObject)) -> Result<SeriesImage, DicomError> {
+    volume_as(uids::EXPLICIT_VR_LITTLE_ENDIAN, ReadOptions::default(), edit)
+}
+
+fn volume_as(
+    syntax: &str,
+    options: ReadOptions,
+    edit: impl Fn(u16, &mut InMemDicomObject),
+) -> Result<SeriesImage, DicomError> {
+    let folder = tempfile::tempdir().unwrap();
+    for number in 0..3 {
+        let mut object = slice(number);
+        edit(number, &mut object);
+        write(folder.path(), &format!("{number}.dcm"), syntax, object);
+    }
+    let scan = scanned(folder.path());
+    assert_eq!(scan.series.len(), 1, "{:?}", scan.set_aside);
+    read_series(&scan.series[0], options)
+}
+
+/// The first voxel of every slice.
+fn first(image: &SeriesImage) -> Vec<f32> {
+    image.volume.voxels.iter().copied().step_by(usize::from(PIXELS)).collect()
+}
+
+fn codes(image: &SeriesImage) -> Vec<&str> {
+    image.findings.iter().map(|finding| finding.code.as_str()).collect()
+}
+
+#[test]
+fn slopes_of_mr_are_applied_where_they_differ_from_slice_to_slice() {
+    let rescale = |slopes: [&'static str; 3]| {
+        move |number: u16, object: &mut InMemDicomObject| {
+            let slope = slopes[usize::from(number)];
+            text(object, &[(tags::RESCALE_SLOPE, slope), (tags::RESCALE_INTERCEPT, "1")]);
+        }
+    };
+    let own = volume(rescale(["2", "0.5", "2.0"])).unwrap();
+    assert_eq!((first(&own), codes(&own)), (vec![21.0, 6.0, 21.0], vec!["slices-rescaled"]));
+    assert!(own.findings[0].message.contains("slopes of 0.5 to 2"), "{:?}", own.findings);
+    let shared = volume(rescale(["2", "2.0", "2.00"])).unwrap();
+    assert_eq!((first(&shared), codes(&shared)), (vec![10.0; 3], vec![]));
+    let asked = ReadOptions { mr_rescale: true, ..ReadOptions::default() };
+    let asked = volume_as(uids::EXPLICIT_VR_LITTLE_ENDIAN, asked, rescale(["2"; 3])).unwrap();
+    assert_eq!((first(&asked), codes(&asked)), (vec![21.0; 3], vec![]));
+}
+
+#[test]
+fn real_world_values_are_applied_where_they_differ_from_slice_to_slice() {
+    let mapped = |number: u16, object: &mut InMemDicomObject| {
+        let mut item = InMemDicomObject::new_empty();
+        for (tag, value) in
+            [(tags::REAL_WORLD_VALUE_SLOPE, f64::from(number + 1)), (tags::REAL_WORLD_VALUE_INTERCEPT, 0.5)]
+        {
+            item.put(DataElement::new(tag, VR::FD, PrimitiveValue::from(value)));
+        }
+        let sequence = Value::from(DataSetSequence::from(vec![item]));
+        object.put(DataElement::new(tags::REAL_WORLD_VALUE_MAPPING_SEQUENCE, VR::SQ, sequence));
+    };
+    let image = volume(mapped).unwrap();
+    assert_eq!((first(&image), codes(&image)), (vec![10.5, 20.5, 30.5], vec!["slices-rescaled"]));
+}
+
+#[test]
+fn float_and_double_pixels_are_read_as_they_are() {
+    for bits in [32, 64] {
+        let image = volume(|number, object| {
+            object.remove_element(tags::PIXEL_DATA);
+            word(object, &[(tags::BITS_ALLOCATED, bits)]);
+            let values = (0..PIXELS).map(|pixel| f64::from(number) + f64::from(pixel) * 0.25 - 1.0);
+            object.put(match bits {
+                32 => {
+                    let values = PrimitiveValue::F32(values.map(|value| value as f32).collect());
+                    DataElement::new(tags::FLOAT_PIXEL_DATA, VR::OF, values)
+                }
+                _ => DataElement::new(
+                    tags::DOUBLE_FLOAT_PIXEL_DATA,
+                    VR::OD,
+                    PrimitiveValue::F64(values.collect()),
+                ),
+            });
+        });
+        let image = image.unwrap();
+        assert_eq!(image.volume.voxels[..7], [-1.0, -0.75, -0.5, -0.25, 0.0, 0.25, 0.0]);
+        assert_eq!(image.voxel_type, format!("float{bits}"));
+    }
+    let wrong = volume(|_, object| {
+        object.remove_element(tags::PIXEL_DATA);
+        let values = PrimitiveValue::F32((0..PIXELS).map(f32::from).collect());
+        object.put(DataElement::new(tags::FLOAT_PIXEL_DATA, VR::OF, values));
+    });
+    assert!(wrong.unwrap_err().reason().contains("numbers of 32 bits, its header says 16"));
+}
+
+#[test]
+fn a_few_bytes_too_many_are_told_and_whole_frames_too_many_refused() {
+    let with = |pixels: u16| {
+        volume(move |number, object| {
+            if number == 1 {
+                put_pixels(object, PrimitiveValue::U16((10..10 + pixels).collect()));
+            }
+        })
+    };
+    let image = with(PIXELS + 2).unwrap();
+    assert_eq!((first(&image), codes(&image)), (vec![10.0; 3], vec!["odd-header"]));
+    assert!(image.findings[0].message.contains("1 file with up to 4 bytes more"), "{:?}", image.findings);
+    let reason = with(2 * PIXELS).unwrap_err().reason();
+    assert!(reason.contains("24 bytes of pixels and its header declares 12"), "{reason}");
+    assert!(matches!(with(PIXELS - 1), Err(DicomError::Truncated { declared: 12, held: 10, .. })));
+}
+
+/// Encapsulated, but not compressed: 1.2.840.10008.1.2.1.98.
+const ENCAPSULATED: &str = uids::ENCAPSULATED_UNCOMPRESSED_EXPLICIT_VR_LITTLE_ENDIAN;
+
+#[test]
+fn fragments_of_a_frame_are_joined() {
+    let image = volume_as(ENCAPSULATED, ReadOptions::default(), |number, object| {
+        let bytes: Vec<u8> = (0..PIXELS).flat_map(|pixel| (10 + 10 * number + pixel).to_le_bytes()).collect();
+        let parts = match number {
+            0 => vec![bytes],
+            _ => bytes.chunks(4).map(<[u8]>::to_vec).collect(),
+        };
+        let fragments = PixelFragmentSequence::new(Vec::<u32>::new(), parts);
+        object.put(DataElement::new(tags::PIXEL_DATA, VR::OB, Value::PixelSequence(fragments)));
+    });
+    assert_eq!(first(&image.unwrap()), [10.0, 20.0, 30.0]);
+}
+
+#[test]
+fn lossy_jpeg_of_12_bits_is_refused_by_its_name() {
+    let image = volume_as(uids::JPEG_EXTENDED12_BIT, ReadOptions::default(), |_, object| {
+        // SOI, and the frame header of an extended sequential stream.
+        let stream = vec![0xff, 0xd8, 0xff, 0xc1, 0, 11, 12, 0, 2, 0, 3, 1, 1, 0x11, 0, 0];
+        let fragments = PixelFragmentSequence::new(Vec::<u32>::new(), vec![stream]);
+        object.put(DataElement::new(tags::PIXEL_DATA, VR::OB, Value::PixelSequence(fragments)));
+    });
+    let reason = image.unwrap_err().reason();
+    assert!(reason.contains("lossy JPEG of 12 bits") && reason.contains("dcmdjpeg"), "{reason}");
+}
+
+#[test]
+fn gated_frames_of_one_object_are_told_apart_by_their_delays() {
+    let folder = tempfile::tempdir().unwrap();
+    let sequence = |tag, items: Vec<InMemDicomObject>| {
+        DataElement::new(tag, VR::SQ, Value::from(DataSetSequence::from(items)))
+    };
+    let item = |element| InMemDicomObject::from_element_iter([element]);
+    let mut object = slice(0);
+    let frames = (0..6).map(|frame| {
+        let mut place = InMemDicomObject::new_empty();
+        text(&mut place, &[(tags::IMAGE_POSITION_PATIENT, &format!("0\\0\\{}", 5 * (frame % 3)))]);
+        let delay = PrimitiveValue::from(f64::from(100 * (frame / 3)));
+        let delay = item(DataElement::new(tags::NOMINAL_CARDIAC_TRIGGER_DELAY_TIME, VR::FD, delay));
+        InMemDicomObject::from_element_iter([
+            sequence(tags::CARDIAC_SYNCHRONIZATION_SEQUENCE, vec![delay]),
+            sequence(tags::PLANE_POSITION_SEQUENCE, vec![place]),
+        ])
+    });
+    object.put(sequence(tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE, frames.collect()));
+    text(&mut object, &[(tags::NUMBER_OF_FRAMES, "6")]);
+    put_pixels(&mut object, PrimitiveValue::U16((0..6).flat_map(|frame| [frame; 6]).collect()));
+    write(folder.path(), "gated.dcm", uids::EXPLICIT_VR_LITTLE_ENDIAN, object);
+    let scan = scanned(folder.path());
+    let volumes: Vec<Vec<f32>> = scan
+        .series
+        .iter()
+        .map(|series| first(&read_series(series, ReadOptions::default()).unwrap()))
+        .collect();
+    assert_eq!(volumes, [[0.0, 1.0, 2.0], [3.0, 4.0, 5.0]]);
+}
+
+#[test]
+fn big_endian_and_files_without_a_preamble_are_read() {
+    let big = volume_as("1.2.840.10008.1.2.2", ReadOptions::default(), |_, _| ()).unwrap();
+    assert_eq!(big.volume.voxels[..6], [10.0, 11.0, 12.0, 13.0, 14.0, 15.0]);
+    let folder = tempfile::tempdir().unwrap();
+    for number in 0..3 {
+        write(folder.path(), &number.to_string(), uids::EXPLICIT_VR_LITTLE_ENDIAN, slice(number));
+        let path = folder.path().join(number.to_string());
+        let bytes = std::fs::read(&path).unwrap();
+        std::fs::write(&path, &bytes[132..]).unwrap();
+    }
+    let scan = scanned(folder.path());
+    assert_eq!(first(&read_series(&scan.series[0], ReadOptions::default()).unwrap()), [10.0; 3]);
+}
+
+#[test]
+fn what_is_no_dicom_is_named_for_what_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let put = |name: &str, bytes: &[u8]| std::fs::write(folder.path().join(name), bytes).unwrap();
+    put("page.dcm", b"<!DOCTYPE html><html>not found</html>");
+    put("packed.dcm", b"PK\x03\x04 and so on");
+    put("empty.dcm", b"");
+    let mut index = InMemDicomObject::new_empty();
+    let records = Value::from(DataSetSequence::from(Vec::<InMemDicomObject>::new()));
+    index.put(DataElement::new(tags::DIRECTORY_RECORD_SEQUENCE, VR::SQ, records));
+    write(folder.path(), "DICOMDIR", uids::EXPLICIT_VR_LITTLE_ENDIAN, index);
+    let aside = scanned(folder.path()).set_aside;
+    let mut found: Vec<(&str, SkipReason)> =
+        aside.iter().map(|aside| (aside.reason.as_str(), aside.why)).collect();
+    found.sort_unstable();
+    let expected = [
+        ("index of a medium (DICOMDIR)", SkipReason::Dicomdir),
+        ("not a DICOM file but HTML", SkipReason::NotDicom),
+        ("not a DICOM file but a ZIP archive", SkipReason::NotDicom),
+        ("not a DICOM file but empty", SkipReason::NotDicom),
+    ];
+    assert_eq!(found, expected);
+}

@@ -1,0 +1,139 @@
+//! Why a file of a cohort's folder became no part of a case.
+
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Why a file of a cohort's folder became no part of a case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum SkipReason {
+    /// Not a DICOM file, in a folder of DICOM files.
+    NotDicom,
+    /// The index of a medium (DICOMDIR).
+    Dicomdir,
+    /// A DICOM object without an image, such as a plan or a waveform.
+    NoImage,
+    /// An image of another modality than CT, MR or PT.
+    OtherModality,
+    /// A screenshot or another secondary capture.
+    SecondaryCapture,
+    /// A structured report.
+    Report,
+    /// A scout (localizer).
+    Scout,
+    /// The same image or label file is there another time.
+    Copy,
+    /// The slice shows, voxel for voxel, what another one at its position shows.
+    DuplicateSlice,
+    /// A structure set or segmentation of images that are not here.
+    LabelWithoutImages,
+    /// A structure set or segmentation that names no images, in a frame of reference of several
+    /// series.
+    LabelOfSeveralSeries,
+    /// A structure set or segmentation that names no images, in a frame of reference of no series.
+    LabelOfNoSeries,
+    /// A structure set or segmentation beside a later one of the same images.
+    OlderLabel,
+    /// Cut short, or contradicts itself.
+    Damaged,
+    /// Valid, but nothing that can become a volume or a label map.
+    Unsupported,
+    /// The system refused to open or to list it.
+    Unreadable,
+    /// More memory is needed than is allowed.
+    TooLarge,
+}
+
+impl SkipReason {
+    /// All reasons, in the order in which they are declared.
+    pub const ALL: [Self; 17] = [
+        Self::NotDicom,
+        Self::Dicomdir,
+        Self::NoImage,
+        Self::OtherModality,
+        Self::SecondaryCapture,
+        Self::Report,
+        Self::Scout,
+        Self::Copy,
+        Self::DuplicateSlice,
+        Self::LabelWithoutImages,
+        Self::LabelOfSeveralSeries,
+        Self::LabelOfNoSeries,
+        Self::OlderLabel,
+        Self::Damaged,
+        Self::Unsupported,
+        Self::Unreadable,
+        Self::TooLarge,
+    ];
+
+    /// The text that tables and messages show, such as "not-dicom".
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NotDicom => "not-dicom",
+            Self::Dicomdir => "dicomdir",
+            Self::NoImage => "no-image",
+            Self::OtherModality => "other-modality",
+            Self::SecondaryCapture => "secondary-capture",
+            Self::Report => "report",
+            Self::Scout => "scout",
+            Self::Copy => "copy",
+            Self::DuplicateSlice => "duplicate-slice",
+            Self::LabelWithoutImages => "label-without-images",
+            Self::LabelOfSeveralSeries => "label-of-several-series",
+            Self::LabelOfNoSeries => "label-of-no-series",
+            Self::OlderLabel => "older-label",
+            Self::Damaged => "damaged",
+            Self::Unsupported => "unsupported",
+            Self::Unreadable => "unreadable",
+            Self::TooLarge => "too-large",
+        }
+    }
+
+    /// What it is, in words that fit behind a count.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::NotDicom => "not a DICOM file",
+            Self::Dicomdir => "index of a medium (DICOMDIR)",
+            Self::NoImage => "no image",
+            Self::OtherModality => "other modality",
+            Self::SecondaryCapture => "secondary capture",
+            Self::Report => "report",
+            Self::Scout => "scout",
+            Self::Copy => "copy of a file that was read",
+            Self::DuplicateSlice => "duplicate of another slice of its series, voxel for voxel",
+            Self::LabelWithoutImages => "label file of images that are not here",
+            Self::LabelOfSeveralSeries => {
+                "label file that names no images, in a frame of reference of several series"
+            }
+            Self::LabelOfNoSeries => {
+                "label file that names no images, in a frame of reference of none that are here"
+            }
+            Self::OlderLabel => "label file beside a later one of the same images",
+            Self::Damaged => "damaged",
+            Self::Unsupported => "unsupported",
+            Self::Unreadable => "cannot be read",
+            Self::TooLarge => "too large for the memory that is allowed",
+        }
+    }
+}
+
+impl fmt::Display for SkipReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::SkipReason;
+
+    #[test]
+    fn reasons_travel_as_their_text() {
+        for reason in SkipReason::ALL {
+            assert_eq!(serde_json::to_string(&reason).unwrap(), format!("\"{reason}\""));
+        }
+    }
+}
