@@ -97,7 +97,7 @@ test-faults:
     LIBTORCH=$(python3 {{libtorch}} --fetch) cargo test --release --locked {{workspace}} --test end_to_end faults::
 
 # Format, lints, documentation, tests, dependency audit
-check: && test test-jpeg-ls test-pydicom test-nibabel interop deny
+check: && test test-jpeg-ls test-pydicom test-nibabel test-ingest interop deny
     cargo fmt --all --check
     python3 tests/style/structure.py
     LIBTORCH=$(python3 {{libtorch}} --fetch) cargo clippy --release --locked {{workspace}} --all-targets -- -D warnings
@@ -138,6 +138,10 @@ test-nibabel: venv-dicom
     set -euo pipefail
     folder=$(.venv-dicom/bin/python -c 'import pathlib, nibabel; print(pathlib.Path(nibabel.__file__).parent)')
     PDL_NIBABEL_FILES=$folder just test --test nibabel
+
+# Inputs made after public reports of wrong readers: read right voxel by voxel, or refused with the cause (CASES: names of these)
+test-ingest *cases: build-fit venv-ingest
+    .venv-ingest/bin/python tests/ingest/judge.py {{pdl}} "$@"
 
 # Fuzz each reader for SECONDS, one after the other (installs cargo-fuzz; the corpus begins with the samples)
 fuzz seconds="600":

@@ -15,8 +15,8 @@ use anyhow::Result;
 use clap::{ArgMatches, FromArgMatches, Parser, Subcommand};
 use pdl_console::{ExitStatus, Shell, note, say};
 use pdl_fit::FitError;
-use pdl_fit::experiment::tuning;
-use pdl_fit::train::interrupt;
+use pdl_fit::experiment::TUNED_OPTIONS;
+use pdl_fit::train::request_interrupt;
 use pdl_store::fault;
 
 /// Trains a segmentation network on a folder that `pdl curate` wrote, and applies it.
@@ -75,7 +75,7 @@ pub(crate) fn main() -> ExitStatus {
 fn program() -> clap::Command {
     pdl_console::command::<Cli>().mut_subcommands(|command| match command.get_name() {
         "train" => main_options_first(command, &train::MAIN_OPTIONS),
-        "tune" => main_options_first(without_options(command, &tuning::OWN), &tune::MAIN_OPTIONS),
+        "tune" => main_options_first(without_options(command, &TUNED_OPTIONS), &tune::MAIN_OPTIONS),
         _ => command,
     })
 }
@@ -127,7 +127,7 @@ fn failed(error: &anyhow::Error) -> ExitStatus {
 /// outside a training, ends the program at once.
 fn exit_on_ctrl_c() {
     pdl_console::exit_on_ctrl_c(|| {
-        let asked = interrupt::ask();
+        let asked = request_interrupt();
         if asked {
             note("writing a checkpoint after this step; press Ctrl-C again to stop at once");
         }

@@ -1,11 +1,14 @@
 //! Data: from the curation folder to batches of augmented patches.
 
-pub mod augment;
-pub mod case;
-pub mod dataloader;
-pub mod dataset;
-pub mod laterality;
-pub mod patch;
-pub mod patch_sampler;
-pub mod random;
-pub mod subset;
+pub(crate) mod augment;
+pub(crate) mod case;
+pub(crate) mod dataloader;
+pub(crate) mod dataset;
+pub(crate) mod laterality;
+pub(crate) mod patch;
+pub(crate) mod patch_sampler;
+pub(crate) mod random;
+pub(crate) mod subset;
+
+pub use dataset::Dataset;
+pub use subset::Subset;

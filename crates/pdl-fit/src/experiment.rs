@@ -1,6 +1,17 @@
 //! Records of runs, series of runs, tuning, and comparisons of schedules.
 
-pub mod compare;
-pub mod run_record;
-pub mod runner;
-pub mod tuning;
+pub(crate) mod compare;
+pub(crate) mod run_record;
+pub(crate) mod runner;
+pub(crate) mod tuning;
+
+pub use compare::FOLDER as COMPARISON_FOLDER;
+pub use compare::arm_tuning::{FILE as TUNED_FILE, Tuned, tune as tune_arms};
+pub use compare::protocol::Protocol;
+pub use compare::report::{ComparisonRow, FILE as COMPARISON_FILE, report as report_comparison};
+pub use run_record::{FILES as RUN_FILES, RunRecord, read as read_run};
+pub use runner::{RunEvent, Runs};
+pub use tuning::{
+    FILE as TUNING_FILE, FOLDER as TUNING_FOLDER, OWN as TUNED_OPTIONS, Search, Sides, TRIALS_FILE, Trial,
+    TuneRequest, Tuning, tune, tuned as tuned_settings,
+};

@@ -1,7 +1,10 @@
 //! Application of a trained network to whole images.
 
 pub(crate) mod domain_shift;
-pub mod model;
-pub mod predict;
-pub mod resample;
-pub mod sliding_window;
+pub(crate) mod model;
+pub(crate) mod predict;
+pub(crate) mod resample;
+pub(crate) mod sliding_window;
+
+pub use model::Model;
+pub use predict::{Prediction, PredictionStatus, find as find_images, predict};

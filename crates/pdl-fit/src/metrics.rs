@@ -1,5 +1,10 @@
 //! Metrics of predictions: Dice, surface distances, and the evaluation of a split.
 
-pub mod dice;
-pub mod evaluate;
-pub mod surface;
+pub(crate) mod dice;
+pub(crate) mod evaluate;
+pub(crate) mod surface;
+
+pub use evaluate::{
+    Evaluation, EvaluationRow, EvaluationSummary, default_tolerance_mm, evaluate,
+    file_name as evaluation_file,
+};

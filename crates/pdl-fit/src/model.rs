@@ -1,7 +1,9 @@
 //! Network: architecture, layers, weights, memory format and export as TorchScript.
 
-pub mod instance_norm;
-pub mod memory_format;
-pub mod torchscript;
-pub mod unet;
-pub mod weights;
+pub(crate) mod instance_norm;
+pub(crate) mod memory_format;
+pub(crate) mod torchscript;
+pub(crate) mod unet;
+pub(crate) mod weights;
+
+pub use torchscript::{FILE as TORCHSCRIPT_FILE, write as write_torchscript};

@@ -1,5 +1,5 @@
 //! Optimisation: loss, learning-rate schedule, optimiser and EMA.
 
-pub mod loss;
-pub mod lr_schedule;
-pub mod optimiser;
+pub(crate) mod loss;
+pub(crate) mod lr_schedule;
+pub(crate) mod optimiser;

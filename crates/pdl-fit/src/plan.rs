@@ -1,5 +1,9 @@
 //! Planning of a run before its first step: settings, network and patches, curriculum schedule.
 
-pub mod curriculum_schedule;
-pub mod run_plan;
-pub mod settings;
+pub(crate) mod curriculum_schedule;
+pub(crate) mod run_plan;
+pub(crate) mod settings;
+
+pub use curriculum_schedule::PatchSpec;
+pub use run_plan::{Speed, TimedPart};
+pub use settings::{DeviceChoice, ScheduleKind, Settings, parse_memory};

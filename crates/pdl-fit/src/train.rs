@@ -1,8 +1,15 @@
 //! Training loop, with checkpoints, history, early stopping and interruption.
 
-pub mod checkpoint;
-pub mod early_stop;
-pub mod history;
-pub mod interrupt;
-pub mod trainer;
-pub mod training;
+pub(crate) mod checkpoint;
+pub(crate) mod early_stop;
+pub(crate) mod history;
+pub(crate) mod interrupt;
+pub(crate) mod trainer;
+pub(crate) mod training;
+
+pub use history::{HistoryRow, read as read_history, schema as history_schema};
+pub use interrupt::ask as request_interrupt;
+pub use training::{Event, Outcome, TrainRequest, train};
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use pdl_cohort::cases::Cases;
-use pdl_fit::metrics::evaluate::EvaluationRow;
+use pdl_fit::metrics::EvaluationRow;
 use pdl_io::nifti;
 use pdl_volume::{Affine, Orientation, Volume};
 
@@ -198,8 +198,7 @@ fn a_dicom_series_is_segmented_and_wrong_runs_are_refused() {
 fn a_finished_network_is_applied_in_the_windows_in_which_it_was_validated() {
     let folder = tempfile::tempdir().unwrap();
     let (_, run) = trained(folder.path(), "body", &["--patch-share", "1"]);
-    let record: pdl_fit::experiment::run_record::RunRecord =
-        pdl_store::json::read(&run.join("run.json")).unwrap();
+    let record: pdl_fit::experiment::RunRecord = pdl_store::json::read(&run.join("run.json")).unwrap();
     let window = record.plan.schedule.window_after(record.results.steps);
     assert!(window[2] < record.plan.patch[2], "its patches stay small to the end: {window:?}");
     let output = fit("evaluate", &[run.to_str().unwrap()]);

@@ -1,13 +1,10 @@
 //! A small comparison to its end: tuned on some seeds, reported on others, interrupted and resumed.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "tests may fail loudly")]
 
+use pdl_fit::experiment::{ComparisonRow, RunRecord, Tuned, read_run};
+use pdl_fit::train::read_history;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-
-use pdl_fit::experiment::compare::arm_tuning::Tuned;
-use pdl_fit::experiment::compare::report::ComparisonRow;
-use pdl_fit::experiment::run_record::{self, RunRecord};
-use pdl_fit::train::history;
 
 const PROTOCOL: &str = r#"
 target_share = 0.9
@@ -62,7 +59,7 @@ fn schedules_are_tuned_then_reported_on_other_seeds() {
 
     // A trial stops early at the target; reference runs and reported runs have their full length.
     for entry in std::fs::read_dir(out.join("comparison/runs")).unwrap() {
-        let record = run_record::read(&entry.unwrap().path()).unwrap();
+        let record = read_run(&entry.unwrap().path()).unwrap();
         let is_trial = record.settings.seed == 101 && !record.name.starts_with("reference");
         assert_eq!(record.settings.until_dice, is_trial.then_some(tuned.target), "{}", record.name);
     }
@@ -73,7 +70,7 @@ fn schedules_are_tuned_then_reported_on_other_seeds() {
         let (arm, choice) = (&tuned.protocol.arms[number / 2], tuned.chosen[number / 2]);
         assert_eq!((&row.arm, row.seed, row.rate), (&arm.name, number as u64 % 2 + 1, choice.lr));
         let name = format!("{}-rate{}-steps{}-seed{}", arm.file_name(), row.rate, row.steps, row.seed);
-        let run = history::read(&out.join("comparison/runs").join(name)).unwrap();
+        let run = read_history(&out.join("comparison/runs").join(name)).unwrap();
         assert_eq!(run.last().unwrap().step, choice.steps);
         assert_eq!(row.dice_mean, Some(run.last().unwrap().dice_mean));
         let mut medians = run.windows(3).map(|w| {
@@ -139,7 +136,7 @@ fn processes_share_a_tuning() {
     let anew = compare(&out, &flags);
     assert_eq!(anew.stdout, both[0].stdout, "{}", said(&anew));
     assert_eq!(records(), kept);
-    assert!(kept.iter().all(|run| run_record::read(run.parent().unwrap()).unwrap().settings.ema > 0.9));
+    assert!(kept.iter().all(|run| read_run(run.parent().unwrap()).unwrap().settings.ema > 0.9));
 }
 
 #[test]

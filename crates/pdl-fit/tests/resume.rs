@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use pdl_cohort::attributes::Split;
 use pdl_curriculum::manifest::Manifest;
-use pdl_fit::train::history::{self, HistoryRow};
+use pdl_fit::train::{HistoryRow, read_history};
 
 /// Steps of a run, with an evaluation every sixth.
 const STEPS: usize = 36;
@@ -30,7 +30,7 @@ fn train(out: &Path, name: &str) -> Command {
 
 /// The history without the seconds.
 fn figures(out: &Path, name: &str) -> Vec<HistoryRow> {
-    let rows = history::read(&out.join("runs").join(name)).unwrap();
+    let rows = read_history(&out.join("runs").join(name)).unwrap();
     rows.into_iter().map(|row| HistoryRow { seconds: 0.0, ..row }).collect()
 }
 

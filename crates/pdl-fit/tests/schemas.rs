@@ -2,15 +2,11 @@
 //! them), and the columns of the history are those that other programs rely on.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "tests may fail loudly")]
 
-use std::path::Path;
-
-use pdl_fit::experiment::compare::arm_tuning::Tuned;
-use pdl_fit::experiment::compare::report::ComparisonRow;
-use pdl_fit::experiment::run_record::RunRecord;
-use pdl_fit::experiment::tuning::{Trial, Tuning};
-use pdl_fit::metrics::evaluate;
-use pdl_fit::train::history::{self, HistoryRow};
+use pdl_fit::experiment::{ComparisonRow, RunRecord, Trial, Tuned, Tuning};
+use pdl_fit::metrics::EvaluationRow;
+use pdl_fit::train::{HistoryRow, history_schema};
 use schemars::schema_for;
+use std::path::Path;
 
 #[test]
 fn schemas_are_those_of_the_types() {
@@ -22,7 +18,7 @@ fn schemas_are_those_of_the_types() {
         ("comparison", schema_for!(ComparisonRow)),
         ("tuning", schema_for!(Tuning)),
         ("trials", schema_for!(Trial)),
-        ("evaluation", schema_for!(evaluate::EvaluationRow)),
+        ("evaluation", schema_for!(EvaluationRow)),
     ];
     for (name, schema) in schemas {
         let path = folder.join(format!("{name}.schema.json"));
@@ -37,7 +33,7 @@ fn schemas_are_those_of_the_types() {
 
 #[test]
 fn columns_of_the_history() {
-    let schema = history::schema();
+    let schema = history_schema();
     let columns: Vec<String> = schema
         .fields()
         .iter()

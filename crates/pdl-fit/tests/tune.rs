@@ -8,9 +8,8 @@ use std::time::Duration;
 
 use pdl_cohort::attributes::Split;
 use pdl_curriculum::manifest::Manifest;
-use pdl_fit::data::subset::Subset;
-use pdl_fit::experiment::run_record::{self, RunRecord};
-use pdl_fit::experiment::tuning::{Trial, Tuning};
+use pdl_fit::data::Subset;
+use pdl_fit::experiment::{RunRecord, Trial, Tuning, read_run};
 use pdl_store::{hash, json, table};
 
 const FLAGS: [&str; 10] =
@@ -98,8 +97,7 @@ fn the_best_of_the_coarse_sample_wins_whenever_it_is_killed_and_trains() {
     let tune: usize = Manifest::open(&out).unwrap().rows.iter().filter(|row| row.tune).count();
     for row in &rows {
         let name = format!("tuning/runs/rung{}-candidate{}", row.rung, row.candidate);
-        let RunRecord { settings, sample, training_cases, results, .. } =
-            run_record::read(&out.join(name)).unwrap();
+        let RunRecord { settings, sample, training_cases, results, .. } = read_run(&out.join(name)).unwrap();
         assert_eq!((sample, training_cases), (Subset::Tuning, tune));
         assert_eq!(
             (settings.lr, settings.width, settings.steps),
@@ -130,7 +128,7 @@ fn the_best_of_the_coarse_sample_wins_whenever_it_is_killed_and_trains() {
     // A run takes the result by reference; its own flags take precedence.
     let steps = ["--steps", "3", "--no-report"];
     ok(&fit("train", &out, &[&["--tuned"], &steps[..]].concat()).output().unwrap());
-    let record = run_record::read(&out.join("runs/pdl-seed1")).unwrap();
+    let record = read_run(&out.join("runs/pdl-seed1")).unwrap();
     let candidate = winner.candidate;
     let RunRecord { settings, sample, tuned, .. } = record;
     assert_eq!((settings.lr, settings.width), (Some(candidate.lr), candidate.width));
@@ -141,7 +139,7 @@ fn the_best_of_the_coarse_sample_wins_whenever_it_is_killed_and_trains() {
     assert_eq!(tuned.blake3, hash::of_file(&out.join("tuning/tuning.json")).unwrap());
     let flags = [&["--tuned", "--lr", "0.5", "--name", "own"], &steps[..]].concat();
     ok(&fit("train", &out, &flags).output().unwrap());
-    assert_eq!(run_record::read(&out.join("runs/own")).unwrap().settings.lr, Some(0.5));
+    assert_eq!(read_run(&out.join("runs/own")).unwrap().settings.lr, Some(0.5));
 
     // An unfinished tuning, or one of another manifest, is refused.
     let unfinished = Tuning { winner: None, ..found.clone() };

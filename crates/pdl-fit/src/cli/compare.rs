@@ -4,12 +4,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use pdl_console::{ExitStatus, note, say};
-use pdl_fit::data::dataset::Dataset;
-use pdl_fit::data::subset::Subset;
-use pdl_fit::experiment::compare::arm_tuning::{self, Tuned};
-use pdl_fit::experiment::compare::protocol::Protocol;
-use pdl_fit::experiment::compare::{self, report};
-use pdl_fit::experiment::runner::Runs;
+use pdl_fit::data::{Dataset, Subset};
+use pdl_fit::experiment::{
+    COMPARISON_FILE, COMPARISON_FOLDER, Protocol, Runs, TUNED_FILE, Tuned, report_comparison, tune_arms,
+};
 use pdl_store::lock::FolderLock;
 
 use crate::cli::display::show_runs;
@@ -46,31 +44,31 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: Args) -> Result<ExitStatus> {
     let Args { out, protocol, tuned, seeds, arm: arms, trust_files, json } = args;
-    let folder = out.join(compare::FOLDER);
+    let folder = out.join(COMPARISON_FOLDER);
     let mut watch = show_runs;
-    let mut runs = Runs::new(&out, compare::FOLDER, Subset::All, trust_files, &mut watch);
+    let mut runs = Runs::new(&out, COMPARISON_FOLDER, Subset::All, trust_files, &mut watch);
     let mut tuned = match tuned {
         Some(file) => read_tuned(&file, &out)?,
         None => {
             let protocol = Protocol::read(protocol.as_deref())?;
-            arm_tuning::tune(&protocol, &folder.join(arm_tuning::FILE), &mut runs)?
+            tune_arms(&protocol, &folder.join(TUNED_FILE), &mut runs)?
         }
     };
     if seeds == 0 {
         say(&format!("target: Dice {:.4}; best arm on the tuning seeds: {}", tuned.target, tuned.best));
-        say(&format!("wrote {}", folder.join(arm_tuning::FILE).display()));
+        say(&format!("wrote {}", folder.join(TUNED_FILE).display()));
         return Ok(ExitStatus::Done);
     }
     tuned.keep_arms(&arms)?;
     // Processes may share trials, which count steps; reported runs are timed and need the machine
     // for themselves.
     let _lock = FolderLock::take(&folder)?;
-    let compared = report::report(&tuned, &(1..=seeds).collect::<Vec<_>>(), &folder, &mut runs)?;
+    let compared = report_comparison(&tuned, &(1..=seeds).collect::<Vec<_>>(), &folder, &mut runs)?;
     if json {
         say(&serde_json::to_string_pretty(&compared.rows)?);
     } else {
         say(compared.text.trim_end());
-        say(&format!("wrote {}", folder.join(report::FILE).display()));
+        say(&format!("wrote {}", folder.join(COMPARISON_FILE).display()));
     }
     Ok(ExitStatus::Done)
 }

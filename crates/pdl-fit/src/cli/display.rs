@@ -1,12 +1,9 @@
 //! Progress of training on stderr.
 
 use pdl_console::{Display, note};
-use pdl_fit::experiment::runner::RunEvent;
-use pdl_fit::experiment::tuning::{Sides, Trial};
-use pdl_fit::plan::curriculum_schedule::PatchSpec;
-use pdl_fit::plan::run_plan::{Speed, TimedPart};
-use pdl_fit::train::history::HistoryRow;
-use pdl_fit::train::training::Event;
+use pdl_fit::experiment::{RunEvent, Sides, Trial};
+use pdl_fit::plan::{PatchSpec, Speed, TimedPart};
+use pdl_fit::train::{Event, HistoryRow};
 use pdl_store::progress::Progress;
 
 /// Shows the progress of one run: a line for every evaluation, and a bar on a terminal.

@@ -6,8 +6,8 @@ use anyhow::{Context, Result};
 use pdl_cohort::attributes::Split;
 use pdl_console::{ExitStatus, note, say};
 use pdl_curriculum::manifest;
-use pdl_fit::inference::model::Model;
-use pdl_fit::metrics::evaluate;
+use pdl_fit::inference::Model;
+use pdl_fit::metrics::{default_tolerance_mm, evaluate};
 
 use crate::cli::inference::{InferenceArgs, print_evaluation};
 
@@ -44,12 +44,12 @@ pub(crate) fn run(args: &Args) -> Result<ExitStatus> {
     let out = path.ancestors().find(|folder| folder.join(manifest::INFO_FILE).exists());
     let out = out.with_context(|| format!("the run is not in a curation folder: {}", run.display()))?;
     let modality = model.record.preparation.modality;
-    let tolerance = tolerance.unwrap_or_else(|| evaluate::default_tolerance_mm(modality));
+    let tolerance = tolerance.unwrap_or_else(|| default_tolerance_mm(modality));
     let split = match split {
         EvaluatedSplit::Val => Split::Val,
         EvaluatedSplit::Test => Split::Test,
     };
-    let evaluation = evaluate::evaluate(&model, run, out, split, tolerance, &mut |case| note(case))?;
+    let evaluation = evaluate(&model, run, out, split, tolerance, &mut |case| note(case))?;
     if inference.json {
         say(&serde_json::to_string_pretty(&evaluation.summary)?);
     } else {

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use pdl_console::{ExitStatus, say};
-use pdl_fit::inference::model::Model;
-use pdl_fit::model::torchscript;
-use pdl_fit::plan::settings::DeviceChoice;
+use pdl_fit::inference::Model;
+use pdl_fit::model::{TORCHSCRIPT_FILE, write_torchscript};
+use pdl_fit::plan::DeviceChoice;
 
 /// Arguments of `pdl-fit export`.
 #[derive(Debug, clap::Args)]
@@ -20,8 +20,8 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Result<ExitStatus> {
     let model = Model::load(&args.run, DeviceChoice::Cpu, None)?;
-    let path = args.out.clone().unwrap_or_else(|| args.run.join(torchscript::FILE));
-    torchscript::write(&model, &path)?;
+    let path = args.out.clone().unwrap_or_else(|| args.run.join(TORCHSCRIPT_FILE));
+    write_torchscript(&model, &path)?;
     let plan = model.record.plan.network;
     let axes = if plan.dims == 2 { "y, x" } else { "z, y, x" };
     let names: Vec<&str> = model.record.labels.iter().map(|label| label.name.as_str()).collect();

@@ -1,8 +1,8 @@
 //! What the commands that apply a network share.
 
 use pdl_console::say;
-use pdl_fit::metrics::evaluate::{Evaluation, EvaluationSummary};
-use pdl_fit::plan::settings::DeviceChoice;
+use pdl_fit::metrics::{Evaluation, EvaluationSummary};
+use pdl_fit::plan::DeviceChoice;
 
 /// Where a trained network runs, and how its results are printed.
 #[derive(Debug, clap::Args)]

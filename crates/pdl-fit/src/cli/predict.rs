@@ -4,9 +4,8 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use pdl_console::{ExitStatus, counted, note, say};
-use pdl_fit::inference::model::Model;
-use pdl_fit::inference::predict::{self, Prediction, PredictionStatus};
-use pdl_fit::plan::settings::parse_memory;
+use pdl_fit::inference::{Model, Prediction, PredictionStatus, find_images, predict};
+use pdl_fit::plan::parse_memory;
 use pdl_store::memory::MemoryLimit;
 
 use crate::cli::inference::InferenceArgs;
@@ -39,10 +38,10 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<ExitStatus> {
     let Args { run, inputs, out, memory, strict, inference } = args;
     let limit = MemoryLimit::or_half_of_free(*memory);
-    let inputs = predict::find(inputs, out, &limit)?;
+    let inputs = find_images(inputs, out, &limit)?;
     let model = Model::load(run, inference.device, inference.threads)?;
     let mut number = 0;
-    let done = predict::predict(&model, &inputs, out, &limit, &mut |prediction| {
+    let done = predict(&model, &inputs, out, &limit, &mut |prediction| {
         number += 1;
         show(prediction, number, inputs.len());
     })?;

@@ -7,14 +7,12 @@ use clap::ArgMatches;
 use clap::parser::ValueSource;
 use pdl_cohort::attributes::Split;
 use pdl_console::{Display, ExitStatus, note, say};
-use pdl_fit::data::subset::Subset;
-use pdl_fit::experiment::run_record::{self, RunRecord};
-use pdl_fit::experiment::tuning;
-use pdl_fit::inference::model::Model;
-use pdl_fit::metrics::evaluate;
-use pdl_fit::plan::settings::{ScheduleKind, Settings};
-use pdl_fit::train::history;
-use pdl_fit::train::training::{self, Outcome, TrainRequest};
+use pdl_fit::data::Subset;
+use pdl_fit::experiment::{RUN_FILES, RunRecord, tuned_settings};
+use pdl_fit::inference::Model;
+use pdl_fit::metrics::{default_tolerance_mm, evaluate, evaluation_file};
+use pdl_fit::plan::{ScheduleKind, Settings};
+use pdl_fit::train::{Outcome, TrainRequest, train};
 use pdl_report::ReportParameters;
 use pdl_store::progress::Silent;
 
@@ -61,7 +59,7 @@ pub(crate) fn run(args: Args, matches: &ArgMatches) -> Result<ExitStatus> {
         matches.is_some_and(|matches| matches.value_source(setting) == Some(ValueSource::CommandLine))
     };
     let (settings, tuned) = if tuned {
-        let (settings, tuned) = tuning::tuned(&out, &settings, given)?;
+        let (settings, tuned) = tuned_settings(&out, &settings, given)?;
         (settings, Some(tuned))
     } else {
         (settings, None)
@@ -69,10 +67,10 @@ pub(crate) fn run(args: Args, matches: &ArgMatches) -> Result<ExitStatus> {
     let (runs, sample) = (PathBuf::from("runs"), Subset::All);
     let request = TrainRequest { out, runs, name, settings, sample, tuned, force, trust_files };
     let display = Display::new();
-    let outcome = training::train(&request, &mut |event| show_run(&display, event));
+    let outcome = train(&request, &mut |event| show_run(&display, event));
     display.clear();
     let outcome = outcome?;
-    let evaluated = outcome.existed && outcome.folder.join(evaluate::file_name(Split::Val)).is_file();
+    let evaluated = outcome.existed && outcome.folder.join(evaluation_file(Split::Val)).is_file();
     let evaluates = !no_report && !evaluated;
     if json {
         say(&serde_json::to_string_pretty(&summary(&outcome))?);
@@ -95,8 +93,8 @@ pub(crate) fn run(args: Args, matches: &ArgMatches) -> Result<ExitStatus> {
 fn evaluate_cases(request: &TrainRequest, outcome: &Outcome, quiet: bool) -> Result<()> {
     let (folder, settings) = (&outcome.folder, &request.settings);
     let model = Model::load(folder, settings.device, settings.threads)?;
-    let tolerance = evaluate::default_tolerance_mm(model.record.preparation.modality);
-    let evaluation = evaluate::evaluate(&model, folder, &request.out, Split::Val, tolerance, &mut |_| {})?;
+    let tolerance = default_tolerance_mm(model.record.preparation.modality);
+    let evaluation = evaluate(&model, folder, &request.out, Split::Val, tolerance, &mut |_| {})?;
     if !quiet {
         print_evaluation(&evaluation, tolerance);
     }
@@ -143,11 +141,7 @@ fn print_outcome(outcome: &Outcome, with_dice: bool) {
         results.evaluation_seconds
     ));
     say(&format!("wrote {}:", folder.display()));
-    for (file, content) in [
-        (run_record::WEIGHTS_FILE, "weights"),
-        (history::FILE, "loss and Dice of every evaluation"),
-        (run_record::FILE, "settings, plan, versions and results"),
-    ] {
+    for (file, content) in RUN_FILES {
         say(&format!("  {file:<20} {content}"));
     }
 }

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use pdl_console::{ExitStatus, say};
-use pdl_fit::experiment::tuning::{self, Search, TuneRequest};
-use pdl_fit::plan::settings::Settings;
+use pdl_fit::experiment::{Search, TRIALS_FILE, TUNING_FILE, TUNING_FOLDER, TuneRequest, tune};
+use pdl_fit::plan::Settings;
 
 use crate::cli::display::{show_runs, trials_table};
 
@@ -36,15 +36,15 @@ pub(crate) struct Args {
 pub(crate) fn run(args: Args) -> Result<ExitStatus> {
     let Args { out, force, trust_files, json, search, settings } = args;
     let request = TuneRequest { out, search, settings, force, trust_files };
-    let (tuning, trials) = tuning::tune(&request, &mut show_runs)?;
+    let (tuning, trials) = tune(&request, &mut show_runs)?;
     if json {
         say(&serde_json::to_string_pretty(&tuning)?);
         return Ok(ExitStatus::Done);
     }
     say(trials_table(&trials).trim_end());
-    let folder = request.out.join(tuning::FOLDER);
-    say(&format!("wrote {}", folder.join(tuning::FILE).display()));
-    say(&format!("wrote {}", folder.join(tuning::TRIALS_FILE).display()));
+    let folder = request.out.join(TUNING_FOLDER);
+    say(&format!("wrote {}", folder.join(TUNING_FILE).display()));
+    say(&format!("wrote {}", folder.join(TRIALS_FILE).display()));
     say(&format!("next: pdl-fit train {} --tuned", request.out.display()));
     Ok(ExitStatus::Done)
 }

@@ -8,10 +8,10 @@
 //! seed ([`report`]). The runs are ordinary ones in `comparison/runs/`, so that an interrupted
 //! comparison resumes.
 
-pub mod arm_tuning;
-pub mod bootstrap;
-pub mod protocol;
-pub mod report;
+pub(crate) mod arm_tuning;
+pub(crate) mod bootstrap;
+pub(crate) mod protocol;
+pub(crate) mod report;
 
 /// Folder of a comparison in the curation folder.
 pub const FOLDER: &str = "comparison";

@@ -13,11 +13,18 @@ use crate::data::subset::Subset;
 use crate::error::{Difference, FitError, Record, Result};
 use crate::plan::run_plan::RunPlan;
 use crate::plan::settings::Settings;
+use crate::train::history;
 
 /// Name of the file in a run's folder.
 pub const FILE: &str = "run.json";
 /// Name of the weights file in a run's folder.
 pub const WEIGHTS_FILE: &str = "weights.safetensors";
+/// The files of a finished run, each with what it holds.
+pub const FILES: [(&str, &str); 3] = [
+    (WEIGHTS_FILE, "weights"),
+    (history::FILE, "loss and Dice of every evaluation"),
+    (FILE, "settings, plan, versions and results"),
+];
 /// Version of the file format.
 pub const SCHEMA_VERSION: u32 = 4;
 

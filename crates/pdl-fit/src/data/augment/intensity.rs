@@ -32,10 +32,6 @@ pub struct Augmenter {
 
 impl Augmenter {
     /// No augmentation.
-    pub fn none() -> Self {
-        Self { intensity: false, space: false, mirror: [false; 3], swapped: Vec::new() }
-    }
-
     /// Mirrors the patch, then changes its intensities, then its sharpness.
     pub fn change(&self, mut patch: Patch, random: &mut Random) -> Patch {
         for axis in 0..3 {
@@ -161,6 +157,13 @@ fn coarsened(line: &[f32], share: f64) -> Vec<f32> {
 fn range(image: &[f32]) -> (f32, f32) {
     let first = (f32::INFINITY, f32::NEG_INFINITY);
     image.iter().fold(first, |(low, high), &v| (low.min(v), high.max(v)))
+}
+
+#[cfg(test)]
+impl Augmenter {
+    pub fn none() -> Self {
+        Self { intensity: false, space: false, mirror: [false; 3], swapped: Vec::new() }
+    }
 }
 
 #[cfg(test)]
