@@ -193,7 +193,7 @@ pub(crate) fn of_uneven_stack(group: &ParallelFrames, sorted: &[usize], step: Op
 }
 
 /// Whether each part is an even stack, and, if wanted, each lies in part where another lies.
-fn are_stacks(group: &ParallelFrames, parts: &Parts, between_each_other: bool) -> bool {
+fn are_stacks(group: &ParallelFrames, parts: &[Vec<usize>], between_each_other: bool) -> bool {
     if parts.len() < 2 || parts.iter().any(|part| part.len() < FEWEST_SLICES) {
         return false;
     }
@@ -208,8 +208,8 @@ fn are_stacks(group: &ParallelFrames, parts: &Parts, between_each_other: bool) -
     let ends = |heights: &[f64]| [heights[0], heights[heights.len() - 1]];
     let overlap = |a: [f64; 2], b: [f64; 2]| a[0] < b[1] && b[0] < a[1];
     let meets_another = |number: usize| {
-        let others = heights.iter().enumerate().filter(|(other, _)| *other != number);
-        others.into_iter().any(|(_, other)| overlap(ends(&heights[number]), ends(other)))
+        let mut others = heights.iter().enumerate().filter(|(other, _)| *other != number);
+        others.any(|(_, other)| overlap(ends(&heights[number]), ends(other)))
     };
     heights.iter().all(|heights| matches!(spacing(heights), Spacing::Even(_)))
         && (!between_each_other || (0..parts.len()).all(meets_another))
@@ -221,9 +221,9 @@ fn every(sorted: &[usize], stacks: usize) -> Parts {
 }
 
 /// Whether two ways to part the same frames are one, whatever the order of the parts.
-fn same(a: &Parts, b: &Parts) -> bool {
-    let sorted = |parts: &Parts| {
-        let mut parts = parts.clone();
+fn same(a: &[Vec<usize>], b: &[Vec<usize>]) -> bool {
+    let sorted = |parts: &[Vec<usize>]| {
+        let mut parts = parts.to_vec();
         parts.iter_mut().for_each(|part| part.sort_unstable());
         parts.sort();
         parts

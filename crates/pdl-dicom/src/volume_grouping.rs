@@ -290,7 +290,7 @@ impl Resolver<'_> {
 
     /// Whether positions repeat within a part, whether one has gaps, and the number of parts;
     /// nothing when they are no overlapping stacks.
-    fn score(&self, parts: &Parts) -> Option<(bool, bool, usize)> {
+    fn score(&self, parts: &[Vec<usize>]) -> Option<(bool, bool, usize)> {
         if parts.len() < 2 || parts.iter().any(|part| part.len() < FEWEST_SLICES) {
             return None;
         }
@@ -313,8 +313,8 @@ impl Resolver<'_> {
     /// What another image type or content leaves of a series as one even stack, beside a few other
     /// images.
     fn main_stack(&self, members: &[usize], positions: &Positions) -> Option<(Parts, &'static str)> {
-        let attributes = Attribute::OF_CONTENT.iter().chain(&[Attribute::ImageType]);
-        attributes.into_iter().find_map(|attribute| {
+        let mut attributes = Attribute::OF_CONTENT.iter().chain(&[Attribute::ImageType]);
+        attributes.find_map(|attribute| {
             let parts = by_attribute(self.group, members, *attribute)?;
             let largest = parts.iter().max_by_key(|part| part.len())?;
             let reaches = largest.len() as f64 >= MAIN_SHARE * positions.count() as f64;
