@@ -2,6 +2,7 @@
 //! purpose, and, where `PDL_REAL_DATA` names them, on real ones.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "tests may fail loudly")]
 
+mod annotated;
 mod audit;
 mod bounds;
 mod case_ids;

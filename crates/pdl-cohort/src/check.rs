@@ -222,9 +222,6 @@ fn take_labels(case: &mut Checked, read: Result<Labels, Unreadable>) -> Option<L
         .into_iter()
         .map(|count| LabelVoxels { value: count.value, voxels: count.voxels })
         .collect();
-    if case.labels.is_empty() {
-        case.reject(Code::EmptyLabel, "its label holds background only");
-    }
     Some(labels)
 }
 

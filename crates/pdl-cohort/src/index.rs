@@ -13,6 +13,7 @@ use pdl_store::{StoreError, atomic, fault};
 use pdl_volume::Orientation;
 
 use crate::CohortError;
+use crate::annotated::{ChosenRule, annotate};
 use crate::assign_splits::divide;
 use crate::attributes::{Modality, Split, Status};
 use crate::case_id::{self, CaseLabel};
@@ -63,6 +64,8 @@ pub fn index(
     run: StageContext<'_>,
 ) -> Result<Indexed, CohortError> {
     let orientation = orientation_of(parameters)?;
+    let annotation = ChosenRule::new(out, parameters)?;
+    let parameters = &IndexParameters { annotated: annotation.rule.clone(), ..parameters.clone() };
     let mut layout = discover::discover(cohort, &parameters.carried()?, &run.memory_limit().alone())?;
     parameters.check_label_names(!layout.dicom_files.is_empty())?;
     layout.label_names.extend(parameters.label_names.clone());
@@ -133,7 +136,9 @@ pub fn index(
         .collect::<Result<_, StoreError>>()?;
     let same_patient = before
         .as_ref()
+    let (rule, of_labels) = annotate(&mut rows, &layout, &annotation)?;
         .map_or_else(SamePatient::default, |cases| cases.same_patient.clone())
+    findings.extend(of_labels);
         .and(same_patient);
     let mut findings = layout.findings.clone();
     findings.extend(origin.iter().flat_map(|origin| origin.findings()));
@@ -141,7 +146,7 @@ pub fn index(
     findings.extend(divided.findings);
     cross_case_checks::mark(&mut rows, &voxels);
     findings.extend(extra_columns::findings(&rows));
-    findings.extend(named_in_vain(&parameters.label_names, &rows));
+    findings.extend(named_in_vain(&parameters.label_names, &layout, &rows));
     keep_order(&mut rows, before.as_ref());
     let cases = Cases {
         rows,
@@ -225,18 +230,27 @@ fn earlier_cases(place: &Place) -> Result<Option<Cases>, CohortError> {
     Ok(Some(before))
 }
 
-/// What is said of names for labels that no case has.
-fn named_in_vain(names: &BTreeMap<u16, String>, rows: &[CaseRow]) -> Option<Finding> {
+/// What is said of names for labels that no case has: those of `[labels]`, then those of the
+/// cohort's `dataset.json`. Structures of DICOM are named before it is known which have voxels.
+fn named_in_vain(own: &BTreeMap<u16, String>, layout: &Layout, rows: &[CaseRow]) -> Vec<Finding> {
     let usable = rows.iter().filter(|row| row.is_usable());
     let values: BTreeSet<u16> = usable.flat_map(|row| row.labels.iter().map(|label| label.value)).collect();
     let list =
         |values: &mut dyn Iterator<Item = &u16>| values.map(u16::to_string).collect::<Vec<_>>().join(", ");
-    let unknown = list(&mut names.keys().filter(|value| !values.contains(value)));
-    (!unknown.is_empty()).then(|| {
-        let message =
-            format!("[labels] names {unknown}, which no case has; there are {}", list(&mut values.iter()));
-        Finding::new(Code::LabelsUnknown, message)
-    })
+    let names = &layout.label_names;
+    let unnamed = list(&mut values.iter().filter(|value| !names.contains_key(value)));
+    let nameless = if unnamed.is_empty() { String::new() } else { format!("; without a name are {unnamed}") };
+    let finding = |who: &str, names: &mut dyn Iterator<Item = &u16>| {
+        let unknown = list(&mut names.filter(|value| !values.contains(value)));
+        (!unknown.is_empty()).then(|| {
+            let there = list(&mut values.iter());
+            let message = format!("{who} names {unknown}, which no case has; there are {there}{nameless}");
+            Finding::new(Code::LabelsUnknown, message)
+        })
+    };
+    let of_cohort = |value: &&u16| layout.dicom_files.is_empty() && !own.contains_key(value);
+    let of_cohort = finding("dataset.json", &mut names.keys().filter(of_cohort));
+    finding("[labels]", &mut own.keys()).into_iter().chain(of_cohort).collect()
 }
 
 /// What the journal knows of a case, else what its files say, and whether they had to be read;
@@ -253,7 +267,7 @@ fn check_once(
     }
     let text = |path: &Option<PathBuf>| path.as_deref().map(|path| place.text(path)).transpose();
     let files = [text(&found.image)?, text(&found.label)?];
-    let key = Key::new("index 4")
+    let key = Key::new("index 5")
         .part("files", &files)
         .part("channels", &found.channels.len())
         .part("orientation", &orientation.map(|code| code.to_string()))

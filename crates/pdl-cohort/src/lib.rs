@@ -22,6 +22,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod annotated;
+pub mod annotation_rule;
 mod assign_splits;
 pub mod attributes;
 pub mod case_id;
@@ -113,7 +115,7 @@ pub enum CohortError {
         problem: String,
     },
     /// A column that somebody asked for and nobody has.
-    #[error("there is no column {column}, which --carry or --stratify asks for: {problem}: {}", path.display())]
+    #[error("there is no column {column}, which --carry, --stratify or --annotated asks for: {problem}: {}", path.display())]
     NoColumn {
         /// The cohort.
         path: PathBuf,

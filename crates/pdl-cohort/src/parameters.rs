@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::annotation_rule::AnnotationRule;
 use crate::attributes::Modality;
 use crate::{CohortError, case_row};
 
@@ -78,6 +79,17 @@ pub struct IndexParameters {
     /// structure of the latest is a label, in the order of the alphabet, and the later wins.
     #[arg(long, value_name = "PATTERN=NAME", value_delimiter = ',')]
     pub structures: Vec<String>,
+    /// Which labels were looked for in a case, where the cohort's table does not say it (column
+    /// labels_annotated: values or names with ; between them, all, or none). A label that was
+    /// looked for and is not there is background; of one that was not looked for nothing is known.
+    /// present: those that the case has. all: every label of the cohort. named: those that its
+    /// structure set or segmentation names. by-COLUMN: those that any case with the same value of
+    /// that column has, as in by-site [default: named for DICOM, all for label maps; a curation
+    /// folder keeps the rule that it was made with].
+    #[arg(long, value_name = "present|all|by-COLUMN", help_heading = "Images and labels")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub annotated: Option<AnnotationRule>,
     /// Apply RescaleSlope and RescaleIntercept of DICOM to MR, too.
     #[arg(long, help_heading = "Images and labels")]
     pub mr_rescale: bool,
@@ -111,8 +123,8 @@ pub struct IndexParameters {
 }
 
 impl IndexParameters {
-    /// The columns of the cohort's table to keep: those of `carry`, and those of `stratify` that
-    /// are no columns of `cases.parquet` anyway.
+    /// The columns of the cohort's table to keep: those of `carry`, and those of `stratify` and
+    /// `annotated` that are no columns of `cases.parquet` anyway.
     ///
     /// # Errors
     /// [`CohortError::Option`] when one of them has the name of something else, or cannot stratify.
@@ -129,7 +141,8 @@ impl IndexParameters {
             let problem = "no split can be stratified by what differs from patient to patient, or by itself";
             return Err(CohortError::Option(format!("--stratify {column}: {problem}")));
         }
-        let further = self.stratify.iter().filter(|column| !own(column));
+        let groups = self.annotated.as_ref().and_then(AnnotationRule::column).map(str::to_owned);
+        let further = self.stratify.iter().chain(&groups).filter(|column| !own(column));
         Ok(self.carry.iter().chain(further).cloned().collect())
     }
 }
@@ -185,6 +198,7 @@ impl Default for IndexParameters {
             label_names: BTreeMap::new(),
         }
     }
+            annotated: None,
 }
 
 #[cfg(test)]

@@ -164,7 +164,7 @@ fn standard_scale(parts: &[CaseFingerprint]) -> [f64; LANDMARKS.len()] {
 }
 
 /// Percentiles of the pooled sketches, and mean and deviation of the mixture in which every case
-/// weighs the same.
+/// weighs the same. Cases without a labelled voxel say nothing of them.
 fn pooled(parts: &[CaseFingerprint]) -> Foreground {
     let pool: Vec<f32> = parts.iter().flat_map(|part| part.sketch.iter().copied()).collect();
     let range = Statistics::of(&pool);
@@ -177,6 +177,7 @@ fn pooled(parts: &[CaseFingerprint]) -> Foreground {
         mean,
         std: variance.sqrt(),
     }
+    let parts: Vec<&CaseFingerprint> = parts.iter().filter(|part| !part.sketch.is_empty()).collect();
 }
 
 #[cfg(test)]
@@ -209,3 +210,13 @@ mod tests {
         assert!((nonzero_box_share(&image) - 0.125).abs() < 1e-12);
     }
 }
+    #[test]
+    fn a_case_without_labels_does_not_move_the_foreground() {
+        let grid = Grid::new([4, 1, 1], Affine::from_orientation(Orientation::RAS, [1.0; 3], [4, 1, 1]));
+        let image = Volume::new(grid, vec![10.0, 20.0, 30.0, 40.0]).unwrap();
+        let of = |labels: Vec<u16>| CaseFingerprint::of(&image, &LabelMap::new(grid, labels).unwrap(), 1.0);
+        let (labelled, negative) = (of(vec![0, 1, 1, 0]), of(vec![0; 4]));
+        assert_eq!(pooled(&[labelled.clone(), negative.clone()]), pooled(&[labelled]));
+        assert!(pooled(&[negative]).mean.is_finite());
+    }
+

@@ -190,6 +190,15 @@ mod tests {
     }
 
     #[test]
+    fn a_label_that_was_looked_for_and_is_absent_is_punished() {
+        let (logits, target) = example();
+        let target = &target * target.ne(2); // label 2 was looked for, and no voxel has it
+        let loss = dice_cross_entropy(&logits, &target, &Tensor::ones([2, 3], FLOAT)).unwrap();
+        let gradient = Tensor::run_backward(&[&loss], &[&logits], false, false).remove(0);
+        assert!(value(&gradient.select(1, 2).min()) > 0.0, "descent lowers label 2 everywhere");
+    }
+
+    #[test]
     fn a_batch_without_any_annotated_label_has_no_dice_term() {
         let (logits, target) = example();
         let annotated = Tensor::from_slice(&[1.0_f32, 0.0, 0.0, 1.0, 0.0, 0.0]).view([2, 3]);

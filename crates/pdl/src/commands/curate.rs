@@ -76,6 +76,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus> {
     let ended = run_stages(args, &mut stages);
     stages.finish(ended)
 }
+    settings.index.replan = args.stages.replan.replan;
 
 fn run_stages(args: &Args, stages: &mut Stages<'_>) -> Result<()> {
     let (cohort, replan) = (&args.cohort, args.stages.replan.replan);
