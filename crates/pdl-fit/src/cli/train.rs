@@ -11,7 +11,7 @@ use pdl_fit::data::subset::Subset;
 use pdl_fit::experiment::run_record::{self, RunRecord};
 use pdl_fit::experiment::tuning;
 use pdl_fit::inference::model::Model;
-use pdl_fit::metrics::evaluate;
+use pdl_fit::metrics::evaluate::{self, SurfaceOptions};
 use pdl_fit::plan::settings::{ScheduleKind, Settings};
 use pdl_fit::train::history;
 use pdl_fit::train::training::{self, Outcome, TrainRequest};
@@ -95,10 +95,10 @@ pub(crate) fn run(args: Args, matches: &ArgMatches) -> Result<ExitStatus> {
 fn evaluate_cases(request: &TrainRequest, outcome: &Outcome, quiet: bool) -> Result<()> {
     let (folder, settings) = (&outcome.folder, &request.settings);
     let model = Model::load(folder, settings.device, settings.threads)?;
-    let tolerance = evaluate::default_tolerance_mm(model.record.preparation.modality);
-    let evaluation = evaluate::evaluate(&model, folder, &request.out, Split::Val, tolerance, &mut |_| {})?;
+    let surfaces = SurfaceOptions::default_of(model.record.preparation.modality);
+    let evaluation = evaluate::evaluate(&model, folder, &request.out, Split::Val, surfaces, &mut |_| {})?;
     if !quiet {
-        print_evaluation(&evaluation, tolerance);
+        print_evaluation(&evaluation, surfaces);
     }
     Ok(())
 }
