@@ -30,6 +30,7 @@ mod report;
 mod shards;
 mod splits;
 mod stacks;
+mod visits;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};

@@ -120,6 +120,15 @@ pub struct IndexParameters {
     #[arg(skip)]
     #[serde(skip)]
     pub label_names: BTreeMap<u16, String>,
+    /// Take the default rule of `annotated` instead of that of the curation folder.
+    #[arg(skip)]
+    #[serde(skip)]
+    pub replan: bool,
+    /// Draw the splits anew instead of keeping those of the curation folder: nothing depends on
+    /// them yet.
+    #[arg(skip)]
+    #[serde(skip)]
+    pub redraw: bool,
 }
 
 impl IndexParameters {
@@ -189,6 +198,7 @@ impl Default for IndexParameters {
             stratify: Vec::new(),
             carry: Vec::new(),
             structures: Vec::new(),
+            annotated: None,
             mr_rescale: false,
             resample_labels: false,
             keep_ids: false,
@@ -196,9 +206,10 @@ impl Default for IndexParameters {
             pseudonym_key: None,
             mapping: None,
             label_names: BTreeMap::new(),
+            replan: false,
+            redraw: false,
         }
     }
-            annotated: None,
 }
 
 #[cfg(test)]
