@@ -167,6 +167,12 @@ codes! {
     NameMasked = "name-masked", Note,
         "A structure's name held part of the patient's name or ids, which was masked.",
         "Rename the structure with `--structures`.";
+    NarrowWindow = "narrow-window", Warning,
+        "The labels' intensities cover so little of the images' own that images were compared by their own instead.",
+        "Check the training images; `--normalise window` with `--intensity-window` shows more of them.";
+    NegativeCase = "negative-case", Note,
+        "The label map holds background only; the case counts as searched for every label and without any.",
+        "Nothing, if that is so; else say with `--annotated` or a column `labels_annotated` what was looked for.";
     NoImage = "no-image", Rejection,
         "A label has no image.",
         "Add the image, or check how files are named.";

@@ -3,7 +3,7 @@
 use pdl_cohort::attributes::Modality;
 use pdl_cohort::case_row::CaseRow;
 use pdl_findings::Finding;
-use pdl_volume::statistics::{self, Statistics};
+use pdl_volume::statistics::{self, Statistics, median};
 use pdl_volume::{LabelMap, Volume};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -81,6 +81,10 @@ pub struct Fingerprint {
     /// What the median training case keeps of its voxels after cropping to the box of non-zero
     /// ones.
     pub nonzero_box_share: f64,
+    /// Medians of the training images' own percentiles 0.5 and 99.5; none in files of earlier
+    /// versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_range: Option<[f64; 2]>,
     /// Mean of the training images' histogram landmarks, each image's first taken to 0 and its last
     /// to 1 (Nyul).
     #[serde(default)]
@@ -148,10 +152,17 @@ impl Fingerprint {
             extent_mm: std::array::from_fn(extent),
             foreground: pooled(parts),
             nonzero_box_share: Spread::of(parts.iter().map(|part| part.nonzero_box_share)).median,
+            image_range: Some(image_range(rows)),
             standard_scale: standard_scale(parts),
             findings: Vec::new(),
         }
     }
+}
+
+/// Medians of the images' own percentiles 0.5 and 99.5.
+fn image_range(rows: &[&CaseRow]) -> [f64; 2] {
+    let percentiles: [fn(&CaseRow) -> f64; 2] = [|row| row.intensity_p00_5, |row| row.intensity_p99_5];
+    percentiles.map(|of| median(&mut rows.iter().map(|row| of(row)).collect::<Vec<_>>()))
 }
 
 /// Every image weighs the same; where all are flat, the percentiles themselves.
@@ -166,6 +177,7 @@ fn standard_scale(parts: &[CaseFingerprint]) -> [f64; LANDMARKS.len()] {
 /// Percentiles of the pooled sketches, and mean and deviation of the mixture in which every case
 /// weighs the same. Cases without a labelled voxel say nothing of them.
 fn pooled(parts: &[CaseFingerprint]) -> Foreground {
+    let parts: Vec<&CaseFingerprint> = parts.iter().filter(|part| !part.sketch.is_empty()).collect();
     let pool: Vec<f32> = parts.iter().flat_map(|part| part.sketch.iter().copied()).collect();
     let range = Statistics::of(&pool);
     let n = parts.len().max(1) as f64;
@@ -177,7 +189,6 @@ fn pooled(parts: &[CaseFingerprint]) -> Foreground {
         mean,
         std: variance.sqrt(),
     }
-    let parts: Vec<&CaseFingerprint> = parts.iter().filter(|part| !part.sketch.is_empty()).collect();
 }
 
 #[cfg(test)]
@@ -201,16 +212,6 @@ mod tests {
     }
 
     #[test]
-    fn the_box_of_nonzero_voxels_is_found() {
-        let shape = [10, 10, 10];
-        let grid = Grid::new(shape, Affine::from_orientation(Orientation::RAS, [1.0; 3], shape));
-        let mut image = Volume::new(grid, vec![0.0; 1000]).unwrap();
-        image.voxels[2 + 10 * 3 + 100 * 4] = 1.0;
-        image.voxels[6 + 10 * 7 + 100 * 8] = 1.0;
-        assert!((nonzero_box_share(&image) - 0.125).abs() < 1e-12);
-    }
-}
-    #[test]
     fn a_case_without_labels_does_not_move_the_foreground() {
         let grid = Grid::new([4, 1, 1], Affine::from_orientation(Orientation::RAS, [1.0; 3], [4, 1, 1]));
         let image = Volume::new(grid, vec![10.0, 20.0, 30.0, 40.0]).unwrap();
@@ -220,3 +221,13 @@ mod tests {
         assert!(pooled(&[negative]).mean.is_finite());
     }
 
+    #[test]
+    fn the_box_of_nonzero_voxels_is_found() {
+        let shape = [10, 10, 10];
+        let grid = Grid::new(shape, Affine::from_orientation(Orientation::RAS, [1.0; 3], shape));
+        let mut image = Volume::new(grid, vec![0.0; 1000]).unwrap();
+        image.voxels[2 + 10 * 3 + 100 * 4] = 1.0;
+        image.voxels[6 + 10 * 7 + 100 * 8] = 1.0;
+        assert!((nonzero_box_share(&image) - 0.125).abs() < 1e-12);
+    }
+}
