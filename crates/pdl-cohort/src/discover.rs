@@ -316,9 +316,11 @@ impl Layout {
     /// Takes one channel, by number or by the name that `dataset.json` gives it, of every case that
     /// has several.
     ///
+    /// Returns its number.
+    ///
     /// # Errors
     /// [`CohortError::Option`] when no channel has that name.
-    pub fn choose_channel(&mut self, channel: &str) -> Result<(), CohortError> {
+    pub fn choose_channel(&mut self, channel: &str) -> Result<u32, CohortError> {
         let named = self.channel_names.iter().find(|(_, name)| name.eq_ignore_ascii_case(channel));
         let number = channel.parse().ok().or(named.map(|(number, _)| *number));
         let Some(number) = number else {
@@ -329,7 +331,7 @@ impl Layout {
             )));
         };
         self.cases.iter_mut().for_each(|found| found.choose_channel(number));
-        Ok(())
+        Ok(number)
     }
 
     /// Gives the cases their ids, and sorts them by these.
@@ -404,7 +406,8 @@ fn volumes(folder: &Path) -> Result<BTreeMap<String, Vec<PathBuf>>, CohortError>
     Ok(found)
 }
 
-fn split_channel(stem: &str) -> Option<(&str, u32)> {
+/// A name of nnU-Net's such as `CASE_0001`: the image, and the number of its channel.
+pub(crate) fn split_channel(stem: &str) -> Option<(&str, u32)> {
     let (case, channel) = stem.rsplit_once('_')?;
     (channel.len() == 4).then(|| Some((case, channel.parse().ok()?)))?
 }
@@ -425,20 +428,20 @@ fn from_csv(path: &Path, carry: &BTreeSet<String>, memory: &MemoryShare<'_>) -> 
         place.map(|place| (column, place)).ok_or_else(|| no_column(path, column, &names))
     });
     let places = places.collect::<Result<Vec<_>, _>>()?;
-    let (mut rows, mut carried) = (Vec::new(), Vec::new());
-    for record in reader.records() {
-        let record = record.map_err(problem)?;
     let texts: Vec<(&str, usize)> = Row::text_columns()
         .filter_map(|column| Some((column, names.iter().position(|name| *name == column)?)))
         .collect();
+    let (mut rows, mut carried) = (Vec::new(), Vec::new());
+    for record in reader.records() {
+        let record = record.map_err(problem)?;
         memory.take(ROW_BYTES + 2 * record.as_slice().len() as u64).map_err(no_memory(path))?;
         let mut row: Row = record.deserialize(Some(&headers)).map_err(problem)?;
         let value = |place: usize| record.get(place).filter(|text| !text.is_empty()).map(str::to_owned);
+        texts.iter().for_each(|(column, place)| row.take_text(column, value(*place)));
+        rows.push(row);
         carried.push(places.iter().map(|(column, place)| ((*column).clone(), value(*place))).collect());
     }
     from_rows(path, rows, carried)
-        texts.iter().for_each(|(column, place)| row.take_text(column, value(*place)));
-        rows.push(row);
 }
 
 fn from_parquet(
@@ -449,14 +452,14 @@ fn from_parquet(
     let mut rows = table::read_columns::<Row>(path, &Row::COLUMNS, ROW_BYTES, memory)?;
     let mut carried = vec![Carried::new(); rows.len()];
     let names = table::column_names(path)?;
-    for column in carry {
-        if !names.contains(column) {
-            return Err(no_column(path, column, &names.iter().map(String::as_str).collect::<Vec<_>>()));
     for column in Row::text_columns().filter(|column| names.iter().any(|name| name == column)) {
         for (row, value) in rows.iter_mut().zip(table::read_text(path, column, memory)?) {
             row.take_text(column, value);
         }
     }
+    for column in carry {
+        if !names.contains(column) {
+            return Err(no_column(path, column, &names.iter().map(String::as_str).collect::<Vec<_>>()));
         }
         for (row, value) in carried.iter_mut().zip(table::read_text(path, column, memory)?) {
             row.insert(column.clone(), value.filter(|text| !text.is_empty()));
@@ -517,11 +520,11 @@ fn from_rows(table: &Path, rows: Vec<Row>, carried: Vec<Carried>) -> Result<Layo
             split: row.split.map(|text| text.parse()).transpose().map_err(in_row)?,
             stacks,
             carried,
+            annotated: row.annotated,
+            origins: row.origins,
             ..DiscoveredCase::default()
         });
     }
-            annotated: row.annotated,
-            origins: row.origins,
     Ok(Layout { cases, ..Layout::default() })
 }
 

@@ -69,9 +69,7 @@ pub fn index(
     let mut layout = discover::discover(cohort, &parameters.carried()?, &run.memory_limit().alone())?;
     parameters.check_label_names(!layout.dicom_files.is_empty())?;
     layout.label_names.extend(parameters.label_names.clone());
-    if let Some(channel) = &parameters.channel {
-        layout.choose_channel(channel)?;
-    }
+    let channel = parameters.channel.as_deref().map(|channel| layout.choose_channel(channel)).transpose()?;
     if let Some(frame) = parameters.frame {
         layout.choose_frame(frame)?;
     }
@@ -136,11 +134,11 @@ pub fn index(
         .collect::<Result<_, StoreError>>()?;
     let same_patient = before
         .as_ref()
-    let (rule, of_labels) = annotate(&mut rows, &layout, &annotation)?;
         .map_or_else(SamePatient::default, |cases| cases.same_patient.clone())
-    findings.extend(of_labels);
         .and(same_patient);
+    let (rule, of_labels) = annotate(&mut rows, &layout, &annotation)?;
     let mut findings = layout.findings.clone();
+    findings.extend(of_labels);
     findings.extend(origin.iter().flat_map(|origin| origin.findings()));
     let divided = divide(&mut rows, &layout, before.as_ref(), parameters, &same_patient)?;
     findings.extend(divided.findings);
@@ -153,7 +151,14 @@ pub fn index(
         cohort: place.cohort.clone(),
         label_names: layout.label_names,
         findings,
-        parameters: IndexParameters { pseudonym_key: None, mapping: None, ..parameters.clone() },
+        parameters: IndexParameters {
+            annotated: Some(rule),
+            // By its number, as a name means nothing without the cohort's dataset.json.
+            channel: channel.map(|number| number.to_string()),
+            pseudonym_key: None,
+            mapping: None,
+            ..parameters.clone()
+        },
         same_patient,
     };
     let changed = cases.write(&place.out)?;

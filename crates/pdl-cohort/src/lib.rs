@@ -45,6 +45,7 @@ mod place;
 pub mod plausible;
 mod pseudonym_table;
 mod pseudonyms;
+pub mod reading;
 pub mod same_patient;
 pub mod sources;
 pub mod split;
