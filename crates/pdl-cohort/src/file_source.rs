@@ -134,6 +134,7 @@ impl VolumeSource for Named {
         }
         match label.as_deref().map(|path| stacks::read_labels(path, *said, memory)) {
             Some(Ok(labels)) => {
+                volumes.findings.extend(labels.rounding());
                 volumes.take_parts(1, labels.parts);
                 volumes.labels = Some(labels.map);
             }

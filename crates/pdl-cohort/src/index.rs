@@ -35,6 +35,9 @@ use crate::same_patient::SamePatient;
 use crate::sources;
 use crate::stacks;
 
+/// The name that nnU-Net gives to the label of voxels that say nothing.
+const IGNORE: &str = "ignore";
+
 /// What the index stage found.
 #[derive(Clone, Debug)]
 pub struct Indexed {
@@ -74,6 +77,7 @@ pub fn index(
         layout.choose_frame(frame)?;
     }
     layout.state_stacks(parameters)?;
+    let ignore = ignored_label(&mut layout, parameters)?;
     std::fs::create_dir_all(out).map_err(StoreError::io("make the folder", out))?;
     atomic::sweep(out)?;
     let naming = naming(&layout, parameters)?;
@@ -130,7 +134,10 @@ pub fn index(
         .cases
         .iter()
         .zip(checked)
-        .map(|(found, (checked, _))| row(&place, found, checked, modality))
+        .map(|(found, (mut checked, _))| {
+            checked.labels.retain(|label| Some(label.value) != ignore);
+            row(&place, found, checked, modality)
+        })
         .collect::<Result<_, StoreError>>()?;
     let same_patient = before
         .as_ref()
@@ -153,6 +160,7 @@ pub fn index(
         findings,
         parameters: IndexParameters {
             annotated: Some(rule),
+            ignore: ignore.map(|value| value.to_string()),
             // By its number, as a name means nothing without the cohort's dataset.json.
             channel: channel.map(|number| number.to_string()),
             pseudonym_key: None,
@@ -233,6 +241,29 @@ fn earlier_cases(place: &Place) -> Result<Option<Cases>, CohortError> {
         return Err(CohortError::OtherCohort { out: place.out.clone(), was: before.cohort });
     }
     Ok(Some(before))
+}
+
+/// The value of the label whose voxels say nothing: as stated, else what nnU-Net calls `ignore`. It
+/// is no label of the cohort.
+fn ignored_label(layout: &mut Layout, parameters: &IndexParameters) -> Result<Option<u16>, CohortError> {
+    let of_name = |name: &str| {
+        let named = layout.label_names.iter().find(|(_, known)| known.eq_ignore_ascii_case(name));
+        named.map(|(value, _)| *value)
+    };
+    let stated = |text: &String| {
+        let value = text.parse().ok().or_else(|| of_name(text)).filter(|value| *value > 0);
+        let problem = format!("--ignore {text}: expected the value of a label from 1, or the name of one");
+        value.ok_or(CohortError::Option(problem))
+    };
+    let Some(value) = parameters.ignore.as_ref().map(stated).transpose()?.or_else(|| of_name(IGNORE)) else {
+        return Ok(None);
+    };
+    layout.label_names.remove(&value);
+    let message = format!(
+        "voxels of the label {value} say nothing: they are left out of fingerprint, loss and metrics"
+    );
+    layout.findings.push(Finding::new(Code::LabelIgnored, message));
+    Ok(Some(value))
 }
 
 /// What is said of names for labels that no case has: those of `[labels]`, then those of the

@@ -90,6 +90,12 @@ pub struct IndexParameters {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub annotated: Option<AnnotationRule>,
+    /// The label of voxels that say nothing, by its value or name, such as 255: they are left out of
+    /// loss, metrics and fingerprint and are never predicted. A label called ignore in dataset.json
+    /// (nnU-Net) is one without it.
+    #[arg(long, value_name = "LABEL", help_heading = "Images and labels")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ignore: Option<String>,
     /// Apply RescaleSlope and RescaleIntercept of DICOM to MR, too.
     #[arg(long, help_heading = "Images and labels")]
     pub mr_rescale: bool,
@@ -157,6 +163,11 @@ impl IndexParameters {
 }
 
 impl IndexParameters {
+    /// The value of the label whose voxels say nothing, once the cohort is indexed.
+    pub fn ignored_label(&self) -> Option<u16> {
+        self.ignore.as_deref().and_then(|value| value.parse().ok())
+    }
+
     /// Refuses names that could not be told apart, and names for the labels of DICOM, which have
     /// their own.
     pub(crate) fn check_label_names(&self, dicom: bool) -> Result<(), CohortError> {
@@ -199,6 +210,7 @@ impl Default for IndexParameters {
             carry: Vec::new(),
             structures: Vec::new(),
             annotated: None,
+            ignore: None,
             mr_rescale: false,
             resample_labels: false,
             keep_ids: false,

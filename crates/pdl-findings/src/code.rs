@@ -140,6 +140,9 @@ codes! {
     LabelBeyondImage = "label-beyond-image", Warning,
         "Part of a segmentation lies outside its image and was cut off.",
         "Check that the segmentation belongs to this series.";
+    LabelIgnored = "label-ignored", Note,
+        "Voxels of one label say nothing, and are left out of fingerprint, loss and metrics.",
+        "Nothing, if that is meant; a label of another name than ignore is one of the cohort.";
     LabelNotAnnotated = "label-not-annotated", Warning,
         "The label map holds a label that the table does not list among those that were looked for.",
         "Correct the column `labels_annotated`, or remove the label.";
@@ -149,6 +152,9 @@ codes! {
     LabelResampled = "label-resampled", Note,
         "The label map lay on another grid and was resampled to that of its image.",
         "Compare the volumes before and after in the message.";
+    LabelRounded = "label-rounded", Warning,
+        "Voxels of the label map were no whole numbers, but within a thousandth of one, and were rounded.",
+        "Nothing; save label maps as whole numbers without scaling.";
     LabelsUnknown = "labels-unknown", Warning,
         "Names, or a column `labels_annotated`, are given for label values that no case has.",
         "Correct the values in `pdl.toml`, `dataset.json` or the table.";

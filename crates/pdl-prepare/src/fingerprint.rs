@@ -1,7 +1,7 @@
 //! `fingerprint.json`: what the training cases are like.
 
 use pdl_cohort::attributes::Modality;
-use pdl_cohort::case_row::CaseRow;
+use pdl_cohort::case_row::{CaseRow, LabelVoxels};
 use pdl_findings::Finding;
 use pdl_volume::statistics::{self, Statistics, median};
 use pdl_volume::{LabelMap, Volume};
@@ -108,13 +108,21 @@ pub(crate) struct CaseFingerprint {
 }
 
 impl CaseFingerprint {
-    /// Of what a case is cropped to; `nonzero_box_share` is that of the whole image.
-    pub(crate) fn of(image: &Volume<f32>, labels: &LabelMap, nonzero_box_share: f64) -> Self {
+    /// Of what a case is cropped to; `nonzero_box_share` is that of the whole image. `present` are
+    /// the case's labels: other values, such as that of voxels to ignore, are no foreground.
+    pub(crate) fn of(
+        image: &Volume<f32>,
+        labels: &LabelMap,
+        present: &[LabelVoxels],
+        nonzero_box_share: f64,
+    ) -> Self {
+        let mut is_label = vec![false; usize::from(u16::MAX) + 1];
+        present.iter().for_each(|label| is_label[usize::from(label.value)] = true);
         let mut foreground: Vec<f32> = image
             .voxels
             .iter()
             .zip(&labels.voxels)
-            .filter(|(_, label)| **label > 0)
+            .filter(|(_, label)| is_label[usize::from(**label)])
             .map(|(v, _)| *v)
             .collect();
         foreground.sort_by(f32::total_cmp);
@@ -202,7 +210,8 @@ mod tests {
         let grid = Grid::new(shape, Affine::from_orientation(Orientation::RAS, [1.0; 3], shape));
         let image = Volume::new(grid, (0..10_000).map(|i| i as f32).collect()).unwrap();
         let labels = LabelMap::new(grid, (0..10_000).map(|i| u16::from(i >= 5000)).collect()).unwrap();
-        let foreground = pooled(&[CaseFingerprint::of(&image, &labels, 1.0)]);
+        let present = [LabelVoxels { value: 1, voxels: 5000 }];
+        let foreground = pooled(&[CaseFingerprint::of(&image, &labels, &present, 1.0)]);
         // numpy on arange(5000, 10000): percentiles 5024.995 and 9974.005, mean 7499.5, std
         // 1443.3756
         assert!((foreground.p00_5 - 5024.995).abs() < 3.0, "{foreground:?}");
@@ -215,8 +224,11 @@ mod tests {
     fn a_case_without_labels_does_not_move_the_foreground() {
         let grid = Grid::new([4, 1, 1], Affine::from_orientation(Orientation::RAS, [1.0; 3], [4, 1, 1]));
         let image = Volume::new(grid, vec![10.0, 20.0, 30.0, 40.0]).unwrap();
-        let of = |labels: Vec<u16>| CaseFingerprint::of(&image, &LabelMap::new(grid, labels).unwrap(), 1.0);
-        let (labelled, negative) = (of(vec![0, 1, 1, 0]), of(vec![0; 4]));
+        let present = [LabelVoxels { value: 1, voxels: 2 }];
+        let of = |labels: Vec<u16>| {
+            CaseFingerprint::of(&image, &LabelMap::new(grid, labels).unwrap(), &present, 1.0)
+        };
+        let (labelled, negative) = (of(vec![0, 1, 1, 0]), of(vec![0, 0, 0, 9]));
         assert_eq!(pooled(&[labelled.clone(), negative.clone()]), pooled(&[labelled]));
         assert!(pooled(&[negative]).mean.is_finite());
     }

@@ -294,9 +294,10 @@ fn fingerprint_once(
     crop: Crop,
     limit: &MemoryLimit,
 ) -> Result<Result<CaseFingerprint, PrepareError>, StoreError> {
-    let key = Key::new("fingerprint 3")
+    let key = Key::new("fingerprint 4")
         .part("image", &row.image_blake3)
         .part("label", &row.label_blake3)
+        .part("labels", &row.labels)
         .part("affine", &row.affine)
         .part("crop", &crop)
         .finish();
@@ -309,7 +310,7 @@ fn fingerprint_once(
     };
     let nonzero = nonzero_box_share(&source.image);
     let source = source.crop(crop);
-    let part = CaseFingerprint::of(&source.image, &source.labels, nonzero);
+    let part = CaseFingerprint::of(&source.image, &source.labels, &row.labels, nonzero);
     journal.record(&row.case_id, &key, Vec::new(), &part)?;
     Ok(Ok(part))
 }

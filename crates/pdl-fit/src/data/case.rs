@@ -2,11 +2,15 @@
 
 use pdl_volume::{Grid, LabelMap, Volume};
 
+/// What stands in the place of a channel where the label map says nothing.
+pub const IGNORED: u8 = u8::MAX;
+
 /// Mapping from label values to channels: background is channel 0, labels follow in ascending
 /// order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Channels {
     values: Vec<u16>,
+    ignored: Option<u16>,
 }
 
 impl Channels {
@@ -15,7 +19,13 @@ impl Channels {
         labels.sort_unstable();
         labels.dedup();
         labels.retain(|&value| value != 0);
-        Self { values: labels }
+        Self { values: labels, ignored: None }
+    }
+
+    /// The same mapping with the label of voxels that say nothing.
+    #[must_use]
+    pub fn ignoring(self, label: Option<u16>) -> Self {
+        Self { ignored: label, ..self }
     }
 
     /// Number of channels, background included.
@@ -38,13 +48,15 @@ impl Channels {
         [true].into_iter().chain(self.values.iter().map(|value| labels.contains(value))).collect()
     }
 
-    /// Channel of every voxel of a label map; labels that are not annotated become background.
+    /// Channel of every voxel of a label map; labels that are not annotated become background, and
+    /// the ignored one [`IGNORED`].
     ///
     /// # Errors
     /// The first value that is not a label of the cohort.
     pub fn encode(&self, map: &LabelMap, annotated: &[bool]) -> Result<Vec<u8>, u16> {
         let channel = |value: &u16| match (value, self.values.binary_search(value)) {
             (0, _) => Ok(0),
+            (&value, _) if Some(value) == self.ignored => Ok(IGNORED),
             (_, Ok(index)) if annotated[index + 1] => Ok(index as u8 + 1),
             (_, Ok(_)) => Ok(0),
             (value, Err(_)) => Err(*value),
@@ -168,6 +180,15 @@ mod tests {
         let annotated = channels.annotated(&[7]);
         assert_eq!(annotated, [true, false, true]);
         assert_eq!(channels.encode(&map(vec![3, 7]), &annotated), Ok(vec![0, 2]));
+    }
+
+    #[test]
+    fn what_says_nothing_is_no_channel() {
+        let channels = Channels::new(vec![3]).ignoring(Some(9));
+        assert_eq!(
+            (channels.len(), channels.encode(&map(vec![9, 3]), &[true; 2])),
+            (2, Ok(vec![IGNORED, 1]))
+        );
     }
 
     #[test]

@@ -72,7 +72,8 @@ impl Dataset {
         let manifest = Manifest::open(out)?;
         check_splits(&manifest.rows, out)?;
         let labels = &manifest.info.labels;
-        let channels = Channels::new(labels.iter().map(|label| label.value).collect());
+        let channels = Channels::new(labels.iter().map(|label| label.value).collect())
+            .ignoring(manifest.info.index.ignored_label());
         let most = usize::from(u8::MAX) - 1;
         let learnt = channels.labels().len();
         if !(1..=most).contains(&learnt) {

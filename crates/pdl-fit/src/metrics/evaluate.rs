@@ -12,6 +12,7 @@ use rayon::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::data::case::IGNORED;
 use crate::data::dataset::{Dataset, EvalCase};
 use crate::error::{FitError, Record, Result};
 use crate::inference::model::Model;
@@ -190,9 +191,12 @@ fn of_case(model: &Model, case: &EvalCase, channels: &[u8], surfaces: SurfaceOpt
     let voxel_ml = x * y * z / 1000.0;
     let labels: Vec<_> = model.record.labels.iter().enumerate().collect();
     let row = |(index, label): &(usize, &Label)| {
-        let mask =
-            |of: &[u8]| of.iter().map(|&channel| usize::from(channel) == index + 1).collect::<Vec<bool>>();
-        let (drawn, predicted) = (mask(&case.truth), mask(channels));
+        let is_label = |channel: u8| usize::from(channel) == index + 1;
+        let drawn: Vec<bool> = case.truth.iter().map(|&channel| is_label(channel)).collect();
+        // What is predicted where the reference says nothing is neither right nor wrong.
+        let predicted =
+            channels.iter().zip(&case.truth).map(|(&channel, &t)| is_label(channel) && t != IGNORED);
+        let predicted: Vec<bool> = predicted.collect();
         let ml = |mask: &[bool]| mask.iter().filter(|inside| **inside).count() as f64 * voxel_ml;
         let annotated = case.case.annotated[index + 1];
         let SurfaceOptions { measure, tolerance_mm } = surfaces;
