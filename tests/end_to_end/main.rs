@@ -19,6 +19,7 @@ mod faults;
 mod golden;
 mod import;
 mod init;
+mod label_rules;
 mod labels;
 mod manifests;
 mod orientations;

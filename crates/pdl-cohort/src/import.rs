@@ -105,6 +105,11 @@ pub(crate) trait VolumeSource: Sync {
         true
     }
 
+    /// Whether only the label map of a case is kept, and its image stays where it is.
+    fn leaves_image(&self, _case: usize) -> bool {
+        false
+    }
+
     /// Whether a case that is not refused belongs to a cohort of this modality.
     fn wants(&self, found: &DiscoveredCase, modality: Option<Modality>) -> bool;
 
@@ -192,10 +197,14 @@ pub(crate) fn keep(
         let found = &mut layout.cases[number];
         let Outcome { findings, kept, named } = outcome;
         found.named = named;
+        let leaves_image = origin.leaves_image(number);
+        // A case without a label map has nothing to be kept then.
+        found.refused |= kept == [false; 2] && !(leaves_image && found.label.is_none());
         found.findings.extend(findings);
-        found.refused |= kept == [false; 2];
         let path = |kind: usize| kept[kind].then(|| folders[kind].join(file_name(&found.case_id)));
-        (found.image, found.label) = (path(0), path(1));
+        let label = path(1);
+        found.image = if leaves_image { found.image.take() } else { path(0) };
+        found.label = label;
         sources.push(keeper.source(&found.case_id, &files)?);
     }
     for (file, why) in origin.set_aside() {

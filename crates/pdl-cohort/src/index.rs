@@ -27,6 +27,7 @@ use crate::extra_columns;
 use crate::file_source::Named;
 use crate::import::{self, VolumeSource};
 use crate::known_cases::{self, Earlier, Recognised};
+use crate::label_rules::LabelRules;
 use crate::parameters::IndexParameters;
 use crate::place::Place;
 use crate::pseudonym_table;
@@ -77,7 +78,7 @@ pub fn index(
         layout.choose_frame(frame)?;
     }
     layout.state_stacks(parameters)?;
-    let ignore = ignored_label(&mut layout, parameters)?;
+    let mut ignore = ignored_label(&mut layout, parameters)?;
     std::fs::create_dir_all(out).map_err(StoreError::io("make the folder", out))?;
     atomic::sweep(out)?;
     let naming = naming(&layout, parameters)?;
@@ -92,7 +93,14 @@ pub fn index(
                 Archive::scan(&mut layout, naming, parameters, before.as_ref(), known, run)?;
             (Some(Box::new(archive) as Box<dyn VolumeSource>), recognised)
         }
-        naming => name_files(&mut layout, naming, parameters, earlier.as_ref(), &place)?,
+        naming => {
+            let rules = LabelRules::new(&parameters.structures, &layout.label_names, ignore)?;
+            if let Some(rules) = &rules {
+                layout.label_names.clone_from(rules.label_names());
+                ignore = rules.ignored();
+            }
+            name_files(&mut layout, naming, rules, parameters, earlier.as_ref(), &place)?
+        }
     };
     if let Some(before) = &mut before {
         recognised.rename(before, &layout.cases);
@@ -151,7 +159,7 @@ pub fn index(
     findings.extend(divided.findings);
     cross_case_checks::mark(&mut rows, &voxels);
     findings.extend(extra_columns::findings(&rows));
-    findings.extend(named_in_vain(&parameters.label_names, &layout, &rows));
+    findings.extend(named_in_vain(parameters, &layout, &rows));
     keep_order(&mut rows, before.as_ref());
     let cases = Cases {
         rows,
@@ -198,7 +206,11 @@ fn naming(layout: &Layout, parameters: &IndexParameters) -> Result<Option<Naming
     Ok(match (pseudonyms, dicom) {
         (true, _) => Some(Naming::pseudonyms(parameters.pseudonym_key.as_deref())?),
         (false, true) => Some(Naming::Kept),
-        (false, false) if parameters.resample_labels || stacks::has_stacks(&layout.cases)? => {
+        (false, false)
+            if parameters.resample_labels
+                || !parameters.structures.is_empty()
+                || stacks::has_stacks(&layout.cases)? =>
+        {
             Some(Naming::Kept)
         }
         (false, false) => None,
@@ -210,6 +222,7 @@ fn naming(layout: &Layout, parameters: &IndexParameters) -> Result<Option<Naming
 fn name_files(
     layout: &mut Layout,
     naming: Option<Naming>,
+    rules: Option<LabelRules>,
     parameters: &IndexParameters,
     earlier: Option<&Earlier>,
     place: &Place,
@@ -226,7 +239,8 @@ fn name_files(
     let Some(naming) = naming else { return Ok((None, recognised)) };
     naming.check_patients(layout.cases.iter().filter_map(|found| found.patient.as_deref()))?;
     let all = parameters.resample_labels || parameters.pseudonyms;
-    let origin = Named::new(layout, &names, naming, all, parameters.resample_labels)?;
+    let rules = rules.map(|rules| (rules, parameters.structures.clone()));
+    let origin = Named::new(layout, &names, naming, all, parameters.resample_labels, rules)?;
     Ok((Some(Box::new(origin)), recognised))
 }
 
@@ -268,7 +282,11 @@ fn ignored_label(layout: &mut Layout, parameters: &IndexParameters) -> Result<Op
 
 /// What is said of names for labels that no case has: those of `[labels]`, then those of the
 /// cohort's `dataset.json`. Structures of DICOM are named before it is known which have voxels.
-fn named_in_vain(own: &BTreeMap<u16, String>, layout: &Layout, rows: &[CaseRow]) -> Vec<Finding> {
+fn named_in_vain(parameters: &IndexParameters, layout: &Layout, rows: &[CaseRow]) -> Vec<Finding> {
+    // Rules give the labels other values than those that are named.
+    let by_rules = !parameters.structures.is_empty();
+    let none = BTreeMap::new();
+    let own = if by_rules { &none } else { &parameters.label_names };
     let usable = rows.iter().filter(|row| row.is_usable());
     let values: BTreeSet<u16> = usable.flat_map(|row| row.labels.iter().map(|label| label.value)).collect();
     let list =
@@ -285,7 +303,8 @@ fn named_in_vain(own: &BTreeMap<u16, String>, layout: &Layout, rows: &[CaseRow])
         })
     };
     let of_cohort = |value: &&u16| layout.dicom_files.is_empty() && !own.contains_key(value);
-    let of_cohort = finding("dataset.json", &mut names.keys().filter(of_cohort));
+    let of_cohort =
+        finding(if by_rules { "--structures" } else { "dataset.json" }, &mut names.keys().filter(of_cohort));
     finding("[labels]", &mut own.keys()).into_iter().chain(of_cohort).collect()
 }
 

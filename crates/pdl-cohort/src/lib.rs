@@ -39,6 +39,7 @@ pub mod folds;
 mod import;
 pub mod index;
 mod known_cases;
+mod label_rules;
 pub mod pairing;
 pub mod parameters;
 mod place;
@@ -70,6 +71,11 @@ pub const PRIVACY_HELP: &str = include_str!("../help/privacy.md");
 ///
 #[doc = include_str!("../help/dicom.md")]
 pub const DICOM_HELP: &str = include_str!("../help/dicom.md");
+
+/// What labels mean and which were looked for, as `pdl help labels` prints it.
+///
+#[doc = include_str!("../help/labels.md")]
+pub const LABELS_HELP: &str = include_str!("../help/labels.md");
 
 pub use known_cases::ids_of_pairs;
 pub use pseudonyms::key_file;

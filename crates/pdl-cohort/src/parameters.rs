@@ -72,10 +72,12 @@ pub struct IndexParameters {
     #[arg(long, value_delimiter = ',', value_name = "COLUMN[,COLUMN]", help_heading = "Privacy")]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub carry: Vec<String>,
-    /// Structures of a DICOM cohort, in order, as PATTERN=NAME (* and ? stand for anything, upper
-    /// and lower case are one; several patterns may give one name): the first name becomes label 1,
-    /// a later one wins where two overlap, all others are left out. Of several structure sets or
-    /// segmentations of a series each comes from the latest that has it. When not given, every
+    /// Labels in order, as PATTERN=NAME (* and ? stand for anything, upper and lower case are one;
+    /// several patterns may give one name): the first name becomes label 1, a later one wins where
+    /// two overlap, all others are left out. A pattern stands for structures of a DICOM cohort, and
+    /// for values or names of labels in label maps, as in 1=lung,2=lung,255=tumour; such maps are
+    /// kept in OUT/volumes. Of several structure sets or segmentations of a series each comes from
+    /// the latest that has it. When not given, label maps keep their values, and of DICOM every
     /// structure of the latest is a label, in the order of the alphabet, and the later wins.
     #[arg(long, value_name = "PATTERN=NAME", value_delimiter = ',')]
     pub structures: Vec<String>,
@@ -90,9 +92,9 @@ pub struct IndexParameters {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub annotated: Option<AnnotationRule>,
-    /// The label of voxels that say nothing, by its value or name, such as 255: they are left out of
-    /// loss, metrics and fingerprint and are never predicted. A label called ignore in dataset.json
-    /// (nnU-Net) is one without it.
+    /// The label of voxels that say nothing, by its value or name, such as 255: they are left out
+    /// of loss, metrics and fingerprint and are never predicted. A label that dataset.json calls
+    /// ignore (nnU-Net) is one by itself.
     #[arg(long, value_name = "LABEL", help_heading = "Images and labels")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ignore: Option<String>,
