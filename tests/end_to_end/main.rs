@@ -2,6 +2,7 @@
 //! purpose, and, where `PDL_REAL_DATA` names them, on real ones.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "tests may fail loudly")]
 
+mod annotated;
 mod audit;
 mod bounds;
 mod case_ids;
@@ -20,6 +21,7 @@ mod golden;
 mod import;
 mod init;
 mod intensities;
+mod label_rules;
 mod labels;
 mod manifests;
 mod orientations;
@@ -31,6 +33,7 @@ mod report;
 mod shards;
 mod splits;
 mod stacks;
+mod visits;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};

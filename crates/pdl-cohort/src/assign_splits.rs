@@ -45,6 +45,7 @@ pub(crate) fn divide(
             row.add_finding(Finding::new(Code::PatientAssumed, message));
         }
     }
+    let before = before.filter(|_| !parameters.redraw);
     let mut given = before.map_or_else(BTreeMap::new, |before| splits_before(before, &names));
     given.extend(of_table.clone());
     let usable: Vec<&CaseRow> = rows.iter().filter(|row| row.is_usable()).collect();

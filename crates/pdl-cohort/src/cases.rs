@@ -122,7 +122,7 @@ impl Cases {
 }
 
 /// A fact of the file's metadata; its default where the file does not state it.
-fn fact<T: DeserializeOwned + Default>(
+pub(crate) fn fact<T: DeserializeOwned + Default>(
     path: &Path,
     metadata: &HashMap<String, String>,
     key: &str,

@@ -219,14 +219,12 @@ fn take_labels(case: &mut Checked, read: Result<Labels, Unreadable>) -> Option<L
         }
     };
     case.label_blake3 = Some(labels.blake3.clone());
+    case.findings.extend(labels.rounding());
     case.parts[1].clone_from(&labels.parts);
     case.labels = count_labels(&labels.map)
         .into_iter()
         .map(|count| LabelVoxels { value: count.value, voxels: count.voxels })
         .collect();
-    if case.labels.is_empty() {
-        case.reject(Code::EmptyLabel, "its label holds background only");
-    }
     Some(labels)
 }
 

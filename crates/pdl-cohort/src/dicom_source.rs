@@ -249,20 +249,27 @@ impl Archive {
         memory.take_each(labels_there, size_of::<u16>() as u64).map_err(no_memory)?;
         let mut findings: Vec<Finding> = image.findings.clone();
         let mut masks: Vec<(u16, Mask)> = Vec::new();
+        let (mut named, mut lost) = (BTreeSet::new(), BTreeSet::new());
         for (label, values) in self.sources(case).1 {
             let mut joined: BTreeMap<u16, Vec<String>> = BTreeMap::new();
-            for (name, mask) in structures_of(label, &image, memory, &mut findings)? {
+            for Drawn { name, has_shape, mask } in structures_of(label, &image, memory, &mut findings)? {
                 let Some(value) = self.structures.label(&name).filter(|value| values.contains(value)) else {
                     continue;
                 };
                 joined.entry(value).or_default().push(name.clone());
+                named.insert(value);
                 match mask() {
                     Ok(mask) => {
+                        // It is somewhere, and not on this series: it is not absent.
+                        if has_shape && mask.count() == 0 {
+                            lost.insert(value);
+                        }
                         findings.extend(mask.findings.iter().cloned());
                         masks.push((value, mask));
                     }
                     Err(error) if error.memory().is_some() => return Err(error),
                     Err(error) => {
+                        lost.insert(value);
                         let code = match error {
                             DicomError::OtherFrame => Code::OtherFrameOfReference,
                             _ => Code::UnusableStructure,
@@ -285,6 +292,7 @@ impl Archive {
             labels: Some(labels),
             files: self.files(case),
             states: of_series.chain(of_labels).collect(),
+            named: Some(named.difference(&lost).copied().collect()),
             findings,
         })
     }
@@ -474,8 +482,14 @@ fn found(
     }
 }
 
-/// A structure's name, and how to get its pixels.
-type Drawn<'a> = (String, Box<dyn Fn() -> Result<Mask, DicomError> + 'a>);
+/// A structure of a label file.
+struct Drawn<'a> {
+    name: String,
+    /// Whether there is a contour or a frame of it.
+    has_shape: bool,
+    /// Its pixels on the slices of the image.
+    mask: Box<dyn Fn() -> Result<Mask, DicomError> + 'a>,
+}
 
 fn structures_of<'a>(
     label: &'a LabelFile,
@@ -492,12 +506,13 @@ fn structures_of<'a>(
             let StructureSet { regions, findings: of_set } = StructureSet::read_within(&label.path, memory)?;
             findings.extend(of_set);
             let drawn = |region: pdl_dicom::Region| -> Drawn<'a> {
-                let name = region.name.clone();
+                let (name, has_shape) =
+                    (region.name.clone(), !region.contours.is_empty() || !region.skipped.is_empty());
                 let mask = move || {
                     take(region.mask_bytes(&image.stack))?;
                     region.mask(&image.stack)
                 };
-                (name, Box::new(mask))
+                Drawn { name, has_shape, mask: Box::new(mask) }
             };
             regions.into_iter().map(drawn).collect()
         }
@@ -509,7 +524,8 @@ fn structures_of<'a>(
                     take(object.mask_bytes(number, &image.stack))?;
                     object.mask(number, &image.stack)
                 };
-                (segment.name.clone(), Box::new(mask))
+                // A segment without a pixel is one that was looked for.
+                Drawn { name: segment.name.clone(), has_shape: false, mask: Box::new(mask) }
             };
             object.segments.iter().map(drawn).collect()
         }

@@ -23,6 +23,13 @@ use crate::walk;
 
 mod datalist;
 
+/// The column of a cohort's table that lists the labels that were looked for in a case.
+pub(crate) const ANNOTATED_COLUMN: &str = "labels_annotated";
+
+/// Columns of a cohort's table that say where a case comes from. They show which cases belong
+/// together; their values are not kept.
+const ORIGIN_COLUMNS: [&str; 6] = ["site", "source", "center", "centre", "dataset", "vendor"];
+
 /// What a cohort's layout says about one case, before any volume is read.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DiscoveredCase {
@@ -46,6 +53,12 @@ pub struct DiscoveredCase {
     pub stacks: StackHint,
     /// Its values in the columns that were asked for; nothing where they are blank.
     pub carried: Carried,
+    /// What its table says of the labels that were looked for, as text.
+    pub annotated: Option<String>,
+    /// The labels that its structure sets or segmentations name, where it has such.
+    pub named: Option<BTreeSet<u16>>,
+    /// Its values in the columns that say where it comes from.
+    pub origins: BTreeMap<String, String>,
     /// What was seen where the files were made from others.
     pub findings: Vec<Finding>,
     /// Set when nothing can be read; the findings say why.
@@ -93,11 +106,30 @@ struct Row {
     stack_spacing: Option<String>,
     #[serde(deserialize_with = "blank_is_none")]
     stack_axes: Option<String>,
+    #[serde(skip)]
+    annotated: Option<String>,
+    #[serde(skip)]
+    origins: BTreeMap<String, String>,
 }
 
 impl Row {
     const COLUMNS: [&str; 8] =
         ["image", "label", "patient", "modality", "split", "case_id", "stack_spacing", "stack_axes"];
+
+    /// Columns that are read as text, whatever their type, where the table has them.
+    fn text_columns() -> impl Iterator<Item = &'static str> {
+        [ANNOTATED_COLUMN].into_iter().chain(ORIGIN_COLUMNS)
+    }
+
+    /// Takes a value of one of the text columns.
+    fn take_text(&mut self, column: &str, value: Option<String>) {
+        let Some(value) = value.filter(|text| !text.is_empty()) else { return };
+        if column == ANNOTATED_COLUMN {
+            self.annotated = Some(value);
+        } else {
+            self.origins.insert(column.to_owned(), value);
+        }
+    }
 }
 
 /// About what a row of a cohort's table takes in memory until it is a case, besides its text,
@@ -284,9 +316,11 @@ impl Layout {
     /// Takes one channel, by number or by the name that `dataset.json` gives it, of every case that
     /// has several.
     ///
+    /// Returns its number.
+    ///
     /// # Errors
     /// [`CohortError::Option`] when no channel has that name.
-    pub fn choose_channel(&mut self, channel: &str) -> Result<(), CohortError> {
+    pub fn choose_channel(&mut self, channel: &str) -> Result<u32, CohortError> {
         let named = self.channel_names.iter().find(|(_, name)| name.eq_ignore_ascii_case(channel));
         let number = channel.parse().ok().or(named.map(|(number, _)| *number));
         let Some(number) = number else {
@@ -297,7 +331,7 @@ impl Layout {
             )));
         };
         self.cases.iter_mut().for_each(|found| found.choose_channel(number));
-        Ok(())
+        Ok(number)
     }
 
     /// Gives the cases their ids, and sorts them by these.
@@ -372,7 +406,8 @@ fn volumes(folder: &Path) -> Result<BTreeMap<String, Vec<PathBuf>>, CohortError>
     Ok(found)
 }
 
-fn split_channel(stem: &str) -> Option<(&str, u32)> {
+/// A name of nnU-Net's such as `CASE_0001`: the image, and the number of its channel.
+pub(crate) fn split_channel(stem: &str) -> Option<(&str, u32)> {
     let (case, channel) = stem.rsplit_once('_')?;
     (channel.len() == 4).then(|| Some((case, channel.parse().ok()?)))?
 }
@@ -393,12 +428,17 @@ fn from_csv(path: &Path, carry: &BTreeSet<String>, memory: &MemoryShare<'_>) -> 
         place.map(|place| (column, place)).ok_or_else(|| no_column(path, column, &names))
     });
     let places = places.collect::<Result<Vec<_>, _>>()?;
+    let texts: Vec<(&str, usize)> = Row::text_columns()
+        .filter_map(|column| Some((column, names.iter().position(|name| *name == column)?)))
+        .collect();
     let (mut rows, mut carried) = (Vec::new(), Vec::new());
     for record in reader.records() {
         let record = record.map_err(problem)?;
         memory.take(ROW_BYTES + 2 * record.as_slice().len() as u64).map_err(no_memory(path))?;
-        rows.push(record.deserialize(Some(&headers)).map_err(problem)?);
+        let mut row: Row = record.deserialize(Some(&headers)).map_err(problem)?;
         let value = |place: usize| record.get(place).filter(|text| !text.is_empty()).map(str::to_owned);
+        texts.iter().for_each(|(column, place)| row.take_text(column, value(*place)));
+        rows.push(row);
         carried.push(places.iter().map(|(column, place)| ((*column).clone(), value(*place))).collect());
     }
     from_rows(path, rows, carried)
@@ -409,9 +449,14 @@ fn from_parquet(
     carry: &BTreeSet<String>,
     memory: &MemoryShare<'_>,
 ) -> Result<Layout, CohortError> {
-    let rows = table::read_columns::<Row>(path, &Row::COLUMNS, ROW_BYTES, memory)?;
+    let mut rows = table::read_columns::<Row>(path, &Row::COLUMNS, ROW_BYTES, memory)?;
     let mut carried = vec![Carried::new(); rows.len()];
     let names = table::column_names(path)?;
+    for column in Row::text_columns().filter(|column| names.iter().any(|name| name == column)) {
+        for (row, value) in rows.iter_mut().zip(table::read_text(path, column, memory)?) {
+            row.take_text(column, value);
+        }
+    }
     for column in carry {
         if !names.contains(column) {
             return Err(no_column(path, column, &names.iter().map(String::as_str).collect::<Vec<_>>()));
@@ -475,6 +520,8 @@ fn from_rows(table: &Path, rows: Vec<Row>, carried: Vec<Carried>) -> Result<Layo
             split: row.split.map(|text| text.parse()).transpose().map_err(in_row)?,
             stacks,
             carried,
+            annotated: row.annotated,
+            origins: row.origins,
             ..DiscoveredCase::default()
         });
     }

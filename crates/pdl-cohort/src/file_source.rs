@@ -17,6 +17,7 @@ use crate::case_id::CaseLabel;
 use crate::check;
 use crate::discover::{DiscoveredCase, Layout};
 use crate::import::{Files, Original, Refusal, VolumeSource, Volumes};
+use crate::label_rules::LabelRules;
 use crate::pseudonyms::Naming;
 use crate::stacks;
 
@@ -30,6 +31,8 @@ pub(crate) struct Named {
     /// Whether all cases are kept, or only those with stacks.
     all: bool,
     resample_labels: bool,
+    /// What becomes of the values of label maps, and the options that say so.
+    rules: Option<(LabelRules, Vec<String>)>,
 }
 
 impl Named {
@@ -44,6 +47,7 @@ impl Named {
         naming: Naming,
         all: bool,
         resample_labels: bool,
+        rules: Option<(LabelRules, Vec<String>)>,
     ) -> Result<Self, StoreError> {
         let original = |found: &DiscoveredCase| {
             let case_id = names.get(&found.name).unwrap_or(&found.case_id).clone();
@@ -65,7 +69,7 @@ impl Named {
                 Ok((has_stack, files))
             };
         let seen = cases.iter().zip(&layout.cases).map(see).collect::<Result<_, _>>()?;
-        Ok(Self { naming, cases, seen, all, resample_labels })
+        Ok(Self { naming, cases, seen, all, resample_labels, rules })
     }
 }
 
@@ -86,7 +90,11 @@ impl VolumeSource for Named {
     }
 
     fn keeps(&self, case: usize) -> bool {
-        self.all || self.seen[case].0
+        self.all || self.seen[case].0 || self.rules.is_some()
+    }
+
+    fn leaves_image(&self, case: usize) -> bool {
+        !self.all && !self.seen[case].0
     }
 
     fn wants(&self, _found: &DiscoveredCase, _modality: Option<Modality>) -> bool {
@@ -94,13 +102,21 @@ impl VolumeSource for Named {
     }
 
     fn files(&self, case: usize) -> Files {
-        self.seen[case].1.clone()
+        let [image, label] = self.seen[case].1.clone();
+        [if self.leaves_image(case) { Vec::new() } else { image }, label]
     }
 
     fn key(&self, case: usize) -> Key {
         let found = &self.cases[case];
         let key = Key::new("keep 2").part("image", &found.image).part("label", &found.label);
         let key = if self.resample_labels { key.part("resample_labels", &true) } else { key };
+        let key = match &self.rules {
+            Some((rules, options)) => key
+                .part("structures", options)
+                .part("names", &rules.values())
+                .part("ignored", &rules.ignored()),
+            None => key,
+        };
         if !self.seen[case].0 {
             return key;
         }
@@ -122,7 +138,8 @@ impl VolumeSource for Named {
                 (None, Some(error)) => Err(Refusal::Memory(error)),
                 (None, None) => Ok(Finding::new(code, unread.error.reason())),
             };
-        match image.as_deref().map(|path| stacks::read_image(path, *said, memory)) {
+        let image = image.as_deref().filter(|_| !self.leaves_image(case));
+        match image.map(|path| stacks::read_image(path, *said, memory)) {
             Some(Ok(image)) => {
                 volumes.findings.extend(found.assumed_axes()?);
                 volumes.findings.extend(image.findings);
@@ -134,6 +151,7 @@ impl VolumeSource for Named {
         }
         match label.as_deref().map(|path| stacks::read_labels(path, *said, memory)) {
             Some(Ok(labels)) => {
+                volumes.findings.extend(labels.rounding());
                 volumes.take_parts(1, labels.parts);
                 volumes.labels = Some(labels.map);
             }
@@ -149,6 +167,9 @@ impl VolumeSource for Named {
                 Ok(finding) => volumes.findings.extend(finding),
                 Err(finding) => refused.push(finding),
             }
+        }
+        if let (Some((rules, _)), Some(labels)) = (&self.rules, &mut volumes.labels) {
+            rules.apply(labels);
         }
         if refused.is_empty() { Ok(volumes) } else { Err(Refusal::Case(refused)) }
     }

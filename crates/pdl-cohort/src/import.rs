@@ -6,7 +6,7 @@
 //! from.
 
 use pdl_findings::Finding;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -41,6 +41,8 @@ pub(crate) struct Volumes {
     pub files: Files,
     /// Their states before they were read.
     pub states: HashMap<PathBuf, FileState>,
+    /// The labels that its structure sets or segmentations name, where it has such.
+    pub named: Option<BTreeSet<u16>>,
     pub findings: Vec<Finding>,
 }
 
@@ -103,6 +105,11 @@ pub(crate) trait VolumeSource: Sync {
         true
     }
 
+    /// Whether only the label map of a case is kept, and its image stays where it is.
+    fn leaves_image(&self, _case: usize) -> bool {
+        false
+    }
+
     /// Whether a case that is not refused belongs to a cohort of this modality.
     fn wants(&self, found: &DiscoveredCase, modality: Option<Modality>) -> bool;
 
@@ -140,6 +147,15 @@ struct Outcome {
     findings: Vec<Finding>,
     /// Whether there is an image, and a label.
     kept: [bool; 2],
+    #[serde(default)]
+    named: Option<BTreeSet<u16>>,
+}
+
+impl Outcome {
+    /// Nothing is kept; the findings say why.
+    fn refused(findings: Vec<Finding>) -> Self {
+        Self { findings, kept: [false; 2], named: None }
+    }
 }
 
 /// Writes the volumes of all cases that the origin wants, and `sources.parquet`; the layout's cases
@@ -169,7 +185,7 @@ pub(crate) fn keep(
         let wanted = !found.refused && origin.wants(found, modality);
         let kept = match wanted {
             true => keeper.keep_once(*number, found, memory)?,
-            false => Ok((Outcome { findings: Vec::new(), kept: [false; 2] }, origin.files(*number))),
+            false => Ok((Outcome::refused(Vec::new()), origin.files(*number))),
         };
         if kept.is_ok() {
             run.progress.advance(1);
@@ -178,17 +194,22 @@ pub(crate) fn keep(
     };
     let refused = |number: &usize, error: MemoryError| {
         run.progress.advance(1);
-        Ok((Outcome { findings: vec![too_large(error)], kept: [false; 2] }, origin.files(*number)))
+        Ok((Outcome::refused(vec![too_large(error)]), origin.files(*number)))
     };
     let worked = in_turns(&numbers, &run.memory_limit(), work, refused)?;
     let mut sources = Vec::with_capacity(worked.len());
     for (number, (outcome, files)) in numbers.into_iter().zip(worked) {
         let found = &mut layout.cases[number];
-        let Outcome { findings, kept } = outcome;
+        let Outcome { findings, kept, named } = outcome;
+        found.named = named;
+        let leaves_image = origin.leaves_image(number);
+        // A case without a label map has nothing to be kept then.
+        found.refused |= kept == [false; 2] && !(leaves_image && found.label.is_none());
         found.findings.extend(findings);
-        found.refused |= kept == [false; 2];
         let path = |kind: usize| kept[kind].then(|| folders[kind].join(file_name(&found.case_id)));
-        (found.image, found.label) = (path(0), path(1));
+        let label = path(1);
+        found.image = if leaves_image { found.image.take() } else { path(0) };
+        found.label = label;
         sources.push(keeper.source(&found.case_id, &files)?);
     }
     for Skipped { file, reason, words } in origin.skipped() {
@@ -239,7 +260,7 @@ impl Keeper<'_> {
         let paths = FOLDERS.map(|folder| format!("{folder}/{name}"));
         let volumes = match self.origin.read(number, memory) {
             Ok(volumes) => volumes,
-            Err(Refusal::Case(findings)) => return Ok(Ok((Outcome { findings, kept: [false; 2] }, files))),
+            Err(Refusal::Case(findings)) => return Ok(Ok((Outcome::refused(findings), files))),
             Err(Refusal::Memory(error)) => return Ok(Err(error)),
             Err(Refusal::Machine(error)) => return Err(failed(error)),
             Err(Refusal::Store(error)) => return Err(error),
@@ -254,7 +275,7 @@ impl Keeper<'_> {
         let (image, labels) = rayon::join(image, labels);
         image.and(labels)?;
         let kept = [volumes.image.is_some(), volumes.labels.is_some()];
-        let outcome = Outcome { findings: volumes.findings, kept };
+        let outcome = Outcome { findings: volumes.findings, kept, named: volumes.named };
         let stamps = paths.iter().zip(kept).filter(|(_, kept)| *kept);
         let stamps = stamps.map(|(path, _)| Stamp::hash(self.out, path)).collect::<Result<Vec<_>, _>>()?;
         let seen = seen(&volumes.files).map_err(failed)?;

@@ -13,6 +13,7 @@ use pdl_store::{StoreError, atomic, fault};
 use pdl_volume::Orientation;
 
 use crate::CohortError;
+use crate::annotated::{ChosenRule, annotate};
 use crate::assign_splits::divide;
 use crate::attributes::{Modality, Split, Status};
 use crate::case_id::{self, CaseLabel};
@@ -26,6 +27,7 @@ use crate::extra_columns;
 use crate::file_source::Named;
 use crate::import::{self, VolumeSource};
 use crate::known_cases::{self, Earlier, Recognised};
+use crate::label_rules::LabelRules;
 use crate::parameters::IndexParameters;
 use crate::place::Place;
 use crate::pseudonym_table;
@@ -33,6 +35,9 @@ use crate::pseudonyms::Naming;
 use crate::same_patient::SamePatient;
 use crate::sources;
 use crate::stacks;
+
+/// The name that nnU-Net gives to the label of voxels that say nothing.
+const IGNORE: &str = "ignore";
 
 /// What the index stage found.
 #[derive(Clone, Debug)]
@@ -63,16 +68,17 @@ pub fn index(
     run: StageContext<'_>,
 ) -> Result<Indexed, CohortError> {
     let orientation = orientation_of(parameters)?;
+    let annotation = ChosenRule::new(out, parameters)?;
+    let parameters = &IndexParameters { annotated: annotation.rule.clone(), ..parameters.clone() };
     let mut layout = discover::discover(cohort, &parameters.carried()?, &run.memory_limit().alone())?;
     parameters.check_label_names(!layout.dicom_files.is_empty())?;
     layout.label_names.extend(parameters.label_names.clone());
-    if let Some(channel) = &parameters.channel {
-        layout.choose_channel(channel)?;
-    }
+    let channel = parameters.channel.as_deref().map(|channel| layout.choose_channel(channel)).transpose()?;
     if let Some(frame) = parameters.frame {
         layout.choose_frame(frame)?;
     }
     layout.state_stacks(parameters)?;
+    let mut ignore = ignored_label(&mut layout, parameters)?;
     std::fs::create_dir_all(out).map_err(StoreError::io("make the folder", out))?;
     atomic::sweep(out)?;
     let naming = naming(&layout, parameters)?;
@@ -87,7 +93,14 @@ pub fn index(
                 Archive::scan(&mut layout, naming, parameters, before.as_ref(), known, run)?;
             (Some(Box::new(archive) as Box<dyn VolumeSource>), recognised)
         }
-        naming => name_files(&mut layout, naming, parameters, earlier.as_ref(), &place)?,
+        naming => {
+            let rules = LabelRules::new(&parameters.structures, &layout.label_names, ignore)?;
+            if let Some(rules) = &rules {
+                layout.label_names.clone_from(rules.label_names());
+                ignore = rules.ignored();
+            }
+            name_files(&mut layout, naming, rules, parameters, earlier.as_ref(), &place)?
+        }
     };
     if let Some(before) = &mut before {
         recognised.rename(before, &layout.cases);
@@ -129,27 +142,40 @@ pub fn index(
         .cases
         .iter()
         .zip(checked)
-        .map(|(found, (checked, _))| row(&place, found, checked, modality))
+        .map(|(found, (mut checked, _))| {
+            checked.labels.retain(|label| Some(label.value) != ignore);
+            row(&place, found, checked, modality)
+        })
         .collect::<Result<_, StoreError>>()?;
     let same_patient = before
         .as_ref()
         .map_or_else(SamePatient::default, |cases| cases.same_patient.clone())
         .and(same_patient);
+    let (rule, of_labels) = annotate(&mut rows, &layout, &annotation)?;
     let mut findings = layout.findings.clone();
+    findings.extend(of_labels);
     findings.extend(origin.iter().flat_map(|origin| origin.findings()));
     cross_case_checks::mark_sizes(&mut rows);
     let divided = divide(&mut rows, &layout, before.as_ref(), parameters, &same_patient)?;
     findings.extend(divided.findings);
     cross_case_checks::mark(&mut rows, &voxels);
     findings.extend(extra_columns::findings(&rows));
-    findings.extend(named_in_vain(&parameters.label_names, &rows));
+    findings.extend(named_in_vain(parameters, &layout, &rows));
     keep_order(&mut rows, before.as_ref());
     let cases = Cases {
         rows,
         cohort: place.cohort.clone(),
         label_names: layout.label_names,
         findings,
-        parameters: IndexParameters { pseudonym_key: None, mapping: None, ..parameters.clone() },
+        parameters: IndexParameters {
+            annotated: Some(rule),
+            ignore: ignore.map(|value| value.to_string()),
+            // By its number, as a name means nothing without the cohort's dataset.json.
+            channel: channel.map(|number| number.to_string()),
+            pseudonym_key: None,
+            mapping: None,
+            ..parameters.clone()
+        },
         same_patient,
         pet_units: origin
             .as_ref()
@@ -185,7 +211,11 @@ fn naming(layout: &Layout, parameters: &IndexParameters) -> Result<Option<Naming
     Ok(match (pseudonyms, dicom) {
         (true, _) => Some(Naming::pseudonyms(parameters.pseudonym_key.as_deref())?),
         (false, true) => Some(Naming::Kept),
-        (false, false) if parameters.resample_labels || stacks::has_stacks(&layout.cases)? => {
+        (false, false)
+            if parameters.resample_labels
+                || !parameters.structures.is_empty()
+                || stacks::has_stacks(&layout.cases)? =>
+        {
             Some(Naming::Kept)
         }
         (false, false) => None,
@@ -197,6 +227,7 @@ fn naming(layout: &Layout, parameters: &IndexParameters) -> Result<Option<Naming
 fn name_files(
     layout: &mut Layout,
     naming: Option<Naming>,
+    rules: Option<LabelRules>,
     parameters: &IndexParameters,
     earlier: Option<&Earlier>,
     place: &Place,
@@ -213,7 +244,8 @@ fn name_files(
     let Some(naming) = naming else { return Ok((None, recognised)) };
     naming.check_patients(layout.cases.iter().filter_map(|found| found.patient.as_deref()))?;
     let all = parameters.resample_labels || parameters.pseudonyms;
-    let origin = Named::new(layout, &names, naming, all, parameters.resample_labels)?;
+    let rules = rules.map(|rules| (rules, parameters.structures.clone()));
+    let origin = Named::new(layout, &names, naming, all, parameters.resample_labels, rules)?;
     Ok((Some(Box::new(origin)), recognised))
 }
 
@@ -230,18 +262,55 @@ fn earlier_cases(place: &Place) -> Result<Option<Cases>, CohortError> {
     Ok(Some(before))
 }
 
-/// What is said of names for labels that no case has.
-fn named_in_vain(names: &BTreeMap<u16, String>, rows: &[CaseRow]) -> Option<Finding> {
+/// The value of the label whose voxels say nothing: as stated, else what nnU-Net calls `ignore`. It
+/// is no label of the cohort.
+fn ignored_label(layout: &mut Layout, parameters: &IndexParameters) -> Result<Option<u16>, CohortError> {
+    let of_name = |name: &str| {
+        let named = layout.label_names.iter().find(|(_, known)| known.eq_ignore_ascii_case(name));
+        named.map(|(value, _)| *value)
+    };
+    let stated = |text: &String| {
+        let value = text.parse().ok().or_else(|| of_name(text)).filter(|value| *value > 0);
+        let problem = format!("--ignore {text}: expected the value of a label from 1, or the name of one");
+        value.ok_or(CohortError::Option(problem))
+    };
+    let Some(value) = parameters.ignore.as_ref().map(stated).transpose()?.or_else(|| of_name(IGNORE)) else {
+        return Ok(None);
+    };
+    layout.label_names.remove(&value);
+    let message = format!(
+        "voxels of the label {value} say nothing: they are left out of fingerprint, loss and metrics"
+    );
+    layout.findings.push(Finding::new(Code::LabelIgnored, message));
+    Ok(Some(value))
+}
+
+/// What is said of names for labels that no case has: those of `[labels]`, then those of the
+/// cohort's `dataset.json`. Structures of DICOM are named before it is known which have voxels.
+fn named_in_vain(parameters: &IndexParameters, layout: &Layout, rows: &[CaseRow]) -> Vec<Finding> {
+    // Rules give the labels other values than those that are named.
+    let by_rules = !parameters.structures.is_empty();
+    let none = BTreeMap::new();
+    let own = if by_rules { &none } else { &parameters.label_names };
     let usable = rows.iter().filter(|row| row.is_usable());
     let values: BTreeSet<u16> = usable.flat_map(|row| row.labels.iter().map(|label| label.value)).collect();
     let list =
         |values: &mut dyn Iterator<Item = &u16>| values.map(u16::to_string).collect::<Vec<_>>().join(", ");
-    let unknown = list(&mut names.keys().filter(|value| !values.contains(value)));
-    (!unknown.is_empty()).then(|| {
-        let message =
-            format!("[labels] names {unknown}, which no case has; there are {}", list(&mut values.iter()));
-        Finding::new(Code::LabelsUnknown, message)
-    })
+    let names = &layout.label_names;
+    let unnamed = list(&mut values.iter().filter(|value| !names.contains_key(value)));
+    let nameless = if unnamed.is_empty() { String::new() } else { format!("; without a name are {unnamed}") };
+    let finding = |who: &str, names: &mut dyn Iterator<Item = &u16>| {
+        let unknown = list(&mut names.filter(|value| !values.contains(value)));
+        (!unknown.is_empty()).then(|| {
+            let there = list(&mut values.iter());
+            let message = format!("{who} names {unknown}, which no case has; there are {there}{nameless}");
+            Finding::new(Code::LabelsUnknown, message)
+        })
+    };
+    let of_cohort = |value: &&u16| layout.dicom_files.is_empty() && !own.contains_key(value);
+    let of_cohort =
+        finding(if by_rules { "--structures" } else { "dataset.json" }, &mut names.keys().filter(of_cohort));
+    finding("[labels]", &mut own.keys()).into_iter().chain(of_cohort).collect()
 }
 
 /// What the journal knows of a case, else what its files say, and whether they had to be read;
@@ -258,7 +327,7 @@ fn check_once(
     }
     let text = |path: &Option<PathBuf>| path.as_deref().map(|path| place.text(path)).transpose();
     let files = [text(&found.image)?, text(&found.label)?];
-    let key = Key::new("index 4")
+    let key = Key::new("index 5")
         .part("files", &files)
         .part("channels", &found.channels.len())
         .part("orientation", &orientation.map(|code| code.to_string()))

@@ -22,6 +22,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod annotated;
+pub mod annotation_rule;
 mod assign_splits;
 pub mod attributes;
 pub mod case_id;
@@ -37,6 +39,7 @@ pub mod folds;
 mod import;
 pub mod index;
 mod known_cases;
+mod label_rules;
 pub mod pairing;
 pub mod parameters;
 mod pet_units;
@@ -44,6 +47,7 @@ mod place;
 pub mod plausible;
 mod pseudonym_table;
 mod pseudonyms;
+pub mod reading;
 pub mod same_patient;
 pub mod sources;
 pub mod split;
@@ -68,6 +72,11 @@ pub const PRIVACY_HELP: &str = include_str!("../help/privacy.md");
 ///
 #[doc = include_str!("../help/dicom.md")]
 pub const DICOM_HELP: &str = include_str!("../help/dicom.md");
+
+/// What labels mean and which were looked for, as `pdl help labels` prints it.
+///
+#[doc = include_str!("../help/labels.md")]
+pub const LABELS_HELP: &str = include_str!("../help/labels.md");
 
 pub use known_cases::ids_of_pairs;
 pub use pseudonyms::key_file;
@@ -114,7 +123,7 @@ pub enum CohortError {
         problem: String,
     },
     /// A column that somebody asked for and nobody has.
-    #[error("there is no column {column}, which --carry or --stratify asks for: {problem}: {}", path.display())]
+    #[error("there is no column {column}, which --carry, --stratify or --annotated asks for: {problem}: {}", path.display())]
     NoColumn {
         /// The cohort.
         path: PathBuf,

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::annotation_rule::AnnotationRule;
 use crate::attributes::{Modality, PetUnits};
 use crate::{CohortError, case_row};
 
@@ -71,13 +72,32 @@ pub struct IndexParameters {
     #[arg(long, value_delimiter = ',', value_name = "COLUMN[,COLUMN]", help_heading = "Privacy")]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub carry: Vec<String>,
-    /// Structures of a DICOM cohort, in order, as PATTERN=NAME (* and ? stand for anything, upper
-    /// and lower case are one; several patterns may give one name): the first name becomes label 1,
-    /// a later one wins where two overlap, all others are left out. Of several structure sets or
-    /// segmentations of a series each comes from the latest that has it. When not given, every
+    /// Labels in order, as PATTERN=NAME (* and ? stand for anything, upper and lower case are one;
+    /// several patterns may give one name): the first name becomes label 1, a later one wins where
+    /// two overlap, all others are left out. A pattern stands for structures of a DICOM cohort, and
+    /// for values or names of labels in label maps, as in 1=lung,2=lung,255=tumour; such maps are
+    /// kept in OUT/volumes. Of several structure sets or segmentations of a series each comes from
+    /// the latest that has it. When not given, label maps keep their values, and of DICOM every
     /// structure of the latest is a label, in the order of the alphabet, and the later wins.
     #[arg(long, value_name = "PATTERN=NAME", value_delimiter = ',')]
     pub structures: Vec<String>,
+    /// Which labels were looked for in a case, where the cohort's table does not say it (column
+    /// labels_annotated: values or names with ; between them, all, or none). A label that was
+    /// looked for and is not there is background; of one that was not looked for nothing is known.
+    /// present: those that the case has. all: every label of the cohort. named: those that its
+    /// structure set or segmentation names. by-COLUMN: those that any case with the same value of
+    /// that column has, as in by-site [default: named for DICOM, all for label maps; a curation
+    /// folder keeps the rule that it was made with].
+    #[arg(long, value_name = "present|all|by-COLUMN", help_heading = "Images and labels")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub annotated: Option<AnnotationRule>,
+    /// The label of voxels that say nothing, by its value or name, such as 255: they are left out
+    /// of loss, metrics and fingerprint and are never predicted. A label that dataset.json calls
+    /// ignore (nnU-Net) is one by itself.
+    #[arg(long, value_name = "LABEL", help_heading = "Images and labels")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ignore: Option<String>,
     /// Apply RescaleSlope and RescaleIntercept of DICOM to all MR; without it they are applied
     /// where they differ from slice to slice.
     #[arg(long, help_heading = "Images and labels")]
@@ -115,11 +135,20 @@ pub struct IndexParameters {
     #[arg(skip)]
     #[serde(skip)]
     pub label_names: BTreeMap<u16, String>,
+    /// Take the default rule of `annotated` instead of that of the curation folder.
+    #[arg(skip)]
+    #[serde(skip)]
+    pub replan: bool,
+    /// Draw the splits anew instead of keeping those of the curation folder: nothing depends on
+    /// them yet.
+    #[arg(skip)]
+    #[serde(skip)]
+    pub redraw: bool,
 }
 
 impl IndexParameters {
-    /// The columns of the cohort's table to keep: those of `carry`, and those of `stratify` that
-    /// are no columns of `cases.parquet` anyway.
+    /// The columns of the cohort's table to keep: those of `carry`, and those of `stratify` and
+    /// `annotated` that are no columns of `cases.parquet` anyway.
     ///
     /// # Errors
     /// [`CohortError::Option`] when one of them has the name of something else, or cannot stratify.
@@ -136,12 +165,18 @@ impl IndexParameters {
             let problem = "no split can be stratified by what differs from patient to patient, or by itself";
             return Err(CohortError::Option(format!("--stratify {column}: {problem}")));
         }
-        let further = self.stratify.iter().filter(|column| !own(column));
+        let groups = self.annotated.as_ref().and_then(AnnotationRule::column).map(str::to_owned);
+        let further = self.stratify.iter().chain(&groups).filter(|column| !own(column));
         Ok(self.carry.iter().chain(further).cloned().collect())
     }
 }
 
 impl IndexParameters {
+    /// The value of the label whose voxels say nothing, once the cohort is indexed.
+    pub fn ignored_label(&self) -> Option<u16> {
+        self.ignore.as_deref().and_then(|value| value.parse().ok())
+    }
+
     /// Refuses names that could not be told apart, and names for the labels of DICOM, which have
     /// their own.
     pub(crate) fn check_label_names(&self, dicom: bool) -> Result<(), CohortError> {
@@ -183,6 +218,8 @@ impl Default for IndexParameters {
             stratify: Vec::new(),
             carry: Vec::new(),
             structures: Vec::new(),
+            annotated: None,
+            ignore: None,
             mr_rescale: false,
             pet_units: None,
             resample_labels: false,
@@ -191,6 +228,8 @@ impl Default for IndexParameters {
             pseudonym_key: None,
             mapping: None,
             label_names: BTreeMap::new(),
+            replan: false,
+            redraw: false,
         }
     }
 }

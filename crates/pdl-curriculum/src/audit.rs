@@ -153,9 +153,9 @@ fn links(
     same_patient_two_splits(rows).into_iter().for_each(|two| note(two, Reason::SamePatient));
     same_file(rows).into_iter().for_each(|two| note(two, Reason::SameFile));
     let standing_out = nearest_others.standing_out(patients(rows), parameters.stand_out);
-    standing_out.into_iter().for_each(|two| note(two, Reason::StandsOut));
+    standing_out.iter().for_each(|two| note(*two, Reason::StandsOut));
     moved.keys().for_each(|two| note(*two, Reason::MovedImage));
-    let same_image = (parameters.duplicate_ssim as f32).max(nearest_others.unusual());
+    let same_image = (parameters.duplicate_ssim as f32).max(nearest_others.unusual(&standing_out));
     let mut ssim: HashMap<CasePair, f32> = HashMap::new();
     pairwise.for_each(Metric::Ssim, |a, b, value| {
         let two = (a.min(b), a.max(b));

@@ -49,6 +49,9 @@ pub struct Exported {
     pub cases: [usize; 3],
     /// Training cases that are excluded from the curriculum, and so from the export.
     pub left_out: usize,
+    /// Exported cases that were not searched for every label of the cohort: other programs take
+    /// what they lack for background.
+    pub partly_annotated: usize,
     /// Paths of the written lists, relative to the export.
     pub lists: Vec<String>,
 }
@@ -106,6 +109,7 @@ pub fn export(
     Ok(Exported {
         cases: [Split::Train, Split::Val, Split::Test].map(count),
         left_out: manifest.rows.len() - export.cases.len(),
+        partly_annotated: export.partly_annotated(),
         lists,
     })
 }

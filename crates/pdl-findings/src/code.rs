@@ -80,6 +80,9 @@ macro_rules! codes {
 }
 
 codes! {
+    AnnotationKept = "annotation-kept", Warning,
+        "The folder keeps the rule by which it was made for labels that a case lacks, though the default is another.",
+        "Take the default with `--replan`, or state the rule with `--annotated`.";
     CarriedColumn = "carried-column", Warning,
         "A column that `--carry` keeps has a value of its own for most patients.",
         "Leave the column out if its values can tell who the patients are.";
@@ -117,8 +120,8 @@ codes! {
         "The image is equal, voxel for voxel, to that of another case.",
         "Remove one of the two, or name their patients as one (`--same-patient`).";
     EmptyLabel = "empty-label", Rejection,
-        "The label map holds background only.",
-        "Annotate the case, or leave it out.";
+        "The label map holds background only, and no label was looked for in the case.",
+        "Annotate the case, leave it out, or state with `--annotated all` that it is a negative.";
     FewPatients = "few-patients", Warning,
         "There are too few patients to hold any out for validation and test.",
         "Add patients, or give the splits in a column `split`.";
@@ -140,18 +143,33 @@ codes! {
     JoinedSeries = "joined-series", Warning,
         "Series of one slice position each were joined to one volume.",
         "Check the volume: the scanner's export gave each slice a series of its own.";
+    LabelAbsent = "label-absent", Warning,
+        "Labels are absent from some cases; the message says whether they count as looked for there.",
+        "State with `--annotated` or a column `labels_annotated` which labels were looked for.";
+    LabelAbsentInGroup = "label-absent-in-group", Warning,
+        "A whole site, source or folder never has a label that counts as looked for there.",
+        "Where nobody looked for it, state that with `--annotated by-COLUMN` or a column `labels_annotated`.";
     LabelBeyondImage = "label-beyond-image", Warning,
         "Part of a segmentation lies outside its image and was cut off.",
         "Check that the segmentation belongs to this series.";
+    LabelIgnored = "label-ignored", Note,
+        "Voxels of one label say nothing, and are left out of fingerprint, loss and metrics.",
+        "Nothing, if that is meant; a label of another name than ignore is one of the cohort.";
+    LabelNotAnnotated = "label-not-annotated", Warning,
+        "The label map holds a label that the table does not list among those that were looked for.",
+        "Correct the column `labels_annotated`, or remove the label.";
     LabelOutsideImage = "label-outside-image", Rejection,
         "The whole label map lies outside its image.",
         "Check that the two belong together, and their affines.";
     LabelResampled = "label-resampled", Note,
         "The label map lay on another grid and was resampled to that of its image.",
         "Compare the volumes before and after in the message.";
+    LabelRounded = "label-rounded", Warning,
+        "Voxels of the label map were no whole numbers, but within a thousandth of one, and were rounded.",
+        "Nothing; save label maps as whole numbers without scaling.";
     LabelsUnknown = "labels-unknown", Warning,
-        "`[labels]` names label values that no case has.",
-        "Correct the values in `pdl.toml`.";
+        "Names, or a column `labels_annotated`, are given for label values that no case has.",
+        "Correct the values in `pdl.toml`, `dataset.json` or the table.";
     LoneLabel = "lone-label", Warning,
         "A label occurs in one case only, or is missing from one case only.",
         "Check the case: its label may bear a wrong value.";
@@ -167,6 +185,12 @@ codes! {
     NameMasked = "name-masked", Note,
         "A structure's name held part of the patient's name or ids, which was masked.",
         "Rename the structure with `--structures`.";
+    NarrowWindow = "narrow-window", Warning,
+        "The labels' intensities cover so little of the images' own that images were compared by their own instead.",
+        "Check the training images; `--normalise window` with `--intensity-window` shows more of them.";
+    NegativeCase = "negative-case", Note,
+        "The label map holds background only; the case counts as searched for every label and without any.",
+        "Nothing, if that is so; else say with `--annotated` or a column `labels_annotated` what was looked for.";
     NoContours = "no-contours", Note,
         "A structure set names a structure and has no contours of it.",
         "Nothing, unless the structure should be there.";

@@ -52,7 +52,7 @@ enum Command {
     /// segmented with a warning.
     Predict(predict::Args),
     /// Measure a trained network on the validation or test set. Measured are Dice, surface Dice,
-    /// HD95 and volumes, on the original grids.
+    /// HD95, volumes and detection, on the original grids.
     Evaluate(evaluate::Args),
     /// Write a trained network as TorchScript. Python's torch.jit.load runs it without pdl.
     Export(export::Args),

@@ -11,4 +11,5 @@ pub(crate) mod random;
 pub(crate) mod subset;
 
 pub use dataset::Dataset;
+pub use laterality::without_partner;
 pub use subset::Subset;

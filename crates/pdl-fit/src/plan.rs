@@ -5,5 +5,5 @@ pub(crate) mod run_plan;
 pub(crate) mod settings;
 
 pub use curriculum_schedule::PatchSpec;
-pub use run_plan::{Speed, TimedPart};
+pub use run_plan::{RunPlan, Speed, TimedPart};
 pub use settings::{DeviceChoice, ScheduleKind, Settings, parse_memory};

@@ -4,6 +4,7 @@ pub(crate) mod checkpoint;
 pub(crate) mod early_stop;
 pub(crate) mod history;
 pub(crate) mod interrupt;
+pub(crate) mod time_budget;
 pub(crate) mod trainer;
 pub(crate) mod training;
 

@@ -32,7 +32,7 @@ mod read;
 pub mod stack;
 mod voxels;
 
-use pdl_findings::Finding;
+use pdl_findings::{Code, Finding};
 use std::path::{Path, PathBuf};
 
 pub use endings::{is_volume_name, split_frame, stem};
@@ -44,7 +44,8 @@ pub use stack::StackGeometry;
 
 use pdl_store::file_state::FileState;
 use pdl_store::memory::MemoryError;
-use pdl_volume::{LabelError, LabelMap, Volume};
+use pdl_store::plural::counted;
+use pdl_volume::{LabelError, LabelMap, RoundedLabels, Volume};
 
 /// A volume as it came out of a file.
 #[derive(Clone, Debug)]
@@ -206,4 +207,18 @@ pub struct Labels {
     pub parts: Vec<Part>,
     /// BLAKE3 of the file's bytes, hex; of a volume in several files, of their hashes.
     pub blake3: String,
+    /// Voxels that were no whole numbers but nearly so, and were rounded.
+    pub rounded: Option<RoundedLabels>,
+}
+
+impl Labels {
+    /// What is said of voxels that were rounded.
+    pub fn rounding(&self) -> Option<Finding> {
+        let RoundedLabels { count, farthest } = self.rounded?;
+        let voxels = counted(count, "voxel");
+        let message = format!(
+            "{voxels} of its label map were no whole numbers and were rounded; the farthest was {farthest}"
+        );
+        Some(Finding::new(Code::LabelRounded, message))
+    }
 }

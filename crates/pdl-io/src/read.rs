@@ -139,11 +139,12 @@ fn labels(
         Ok::<_, Unread>((read, labels))
     })?;
     let Read { grid, blake3, parts, .. } = read;
+    let rounded = labels.rounded();
     let voxels = labels.finish().map_err(|source| Unread {
         error: ReadError::Labels { path: path.to_owned(), source },
         files: parts.iter().map(|part| (part.path.clone(), part.state)).collect(),
     })?;
-    Ok(Labels { map: Volume { grid, voxels }, parts, blake3 })
+    Ok(Labels { map: Volume { grid, voxels }, parts, blake3, rounded })
 }
 
 /// A volume without its voxels.

@@ -1,9 +1,9 @@
 //! `fingerprint.json`: what the training cases are like.
 
 use pdl_cohort::attributes::Modality;
-use pdl_cohort::case_row::CaseRow;
+use pdl_cohort::case_row::{CaseRow, LabelVoxels};
 use pdl_findings::Finding;
-use pdl_volume::statistics::{self, Statistics};
+use pdl_volume::statistics::{self, Statistics, median};
 use pdl_volume::{LabelMap, Volume};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -81,6 +81,10 @@ pub struct Fingerprint {
     /// What the median training case keeps of its voxels after cropping to the box of non-zero
     /// ones.
     pub nonzero_box_share: f64,
+    /// Medians of the training images' own percentiles 0.5 and 99.5; none in files of earlier
+    /// versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_range: Option<[f64; 2]>,
     /// Mean of the training images' histogram landmarks, each image's first taken to 0 and its last
     /// to 1 (Nyul).
     #[serde(default)]
@@ -104,13 +108,21 @@ pub(crate) struct CaseFingerprint {
 }
 
 impl CaseFingerprint {
-    /// Of what a case is cropped to; `nonzero_box_share` is that of the whole image.
-    pub(crate) fn of(image: &Volume<f32>, labels: &LabelMap, nonzero_box_share: f64) -> Self {
+    /// Of what a case is cropped to; `nonzero_box_share` is that of the whole image. `present` are
+    /// the case's labels: other values, such as that of voxels to ignore, are no foreground.
+    pub(crate) fn of(
+        image: &Volume<f32>,
+        labels: &LabelMap,
+        present: &[LabelVoxels],
+        nonzero_box_share: f64,
+    ) -> Self {
+        let mut is_label = vec![false; usize::from(u16::MAX) + 1];
+        present.iter().for_each(|label| is_label[usize::from(label.value)] = true);
         let mut foreground: Vec<f32> = image
             .voxels
             .iter()
             .zip(&labels.voxels)
-            .filter(|(_, label)| **label > 0)
+            .filter(|(_, label)| is_label[usize::from(**label)])
             .map(|(v, _)| *v)
             .collect();
         foreground.sort_by(f32::total_cmp);
@@ -148,10 +160,17 @@ impl Fingerprint {
             extent_mm: std::array::from_fn(extent),
             foreground: pooled(parts),
             nonzero_box_share: Spread::of(parts.iter().map(|part| part.nonzero_box_share)).median,
+            image_range: Some(image_range(rows)),
             standard_scale: standard_scale(parts),
             findings: Vec::new(),
         }
     }
+}
+
+/// Medians of the images' own percentiles 0.5 and 99.5.
+fn image_range(rows: &[&CaseRow]) -> [f64; 2] {
+    let percentiles: [fn(&CaseRow) -> f64; 2] = [|row| row.intensity_p00_5, |row| row.intensity_p99_5];
+    percentiles.map(|of| median(&mut rows.iter().map(|row| of(row)).collect::<Vec<_>>()))
 }
 
 /// Every image weighs the same; where all are flat, the percentiles themselves.
@@ -164,8 +183,9 @@ fn standard_scale(parts: &[CaseFingerprint]) -> [f64; LANDMARKS.len()] {
 }
 
 /// Percentiles of the pooled sketches, and mean and deviation of the mixture in which every case
-/// weighs the same.
+/// weighs the same. Cases without a labelled voxel say nothing of them.
 fn pooled(parts: &[CaseFingerprint]) -> Foreground {
+    let parts: Vec<&CaseFingerprint> = parts.iter().filter(|part| !part.sketch.is_empty()).collect();
     let pool: Vec<f32> = parts.iter().flat_map(|part| part.sketch.iter().copied()).collect();
     let range = Statistics::of(&pool);
     let n = parts.len().max(1) as f64;
@@ -190,13 +210,27 @@ mod tests {
         let grid = Grid::new(shape, Affine::from_orientation(Orientation::RAS, [1.0; 3], shape));
         let image = Volume::new(grid, (0..10_000).map(|i| i as f32).collect()).unwrap();
         let labels = LabelMap::new(grid, (0..10_000).map(|i| u16::from(i >= 5000)).collect()).unwrap();
-        let foreground = pooled(&[CaseFingerprint::of(&image, &labels, 1.0)]);
+        let present = [LabelVoxels { value: 1, voxels: 5000 }];
+        let foreground = pooled(&[CaseFingerprint::of(&image, &labels, &present, 1.0)]);
         // numpy on arange(5000, 10000): percentiles 5024.995 and 9974.005, mean 7499.5, std
         // 1443.3756
         assert!((foreground.p00_5 - 5024.995).abs() < 3.0, "{foreground:?}");
         assert!((foreground.p99_5 - 9974.005).abs() < 3.0, "{foreground:?}");
         assert!((foreground.mean - 7499.5).abs() < 1e-6);
         assert!((foreground.std - 1443.3756).abs() < 1e-3);
+    }
+
+    #[test]
+    fn a_case_without_labels_does_not_move_the_foreground() {
+        let grid = Grid::new([4, 1, 1], Affine::from_orientation(Orientation::RAS, [1.0; 3], [4, 1, 1]));
+        let image = Volume::new(grid, vec![10.0, 20.0, 30.0, 40.0]).unwrap();
+        let present = [LabelVoxels { value: 1, voxels: 2 }];
+        let of = |labels: Vec<u16>| {
+            CaseFingerprint::of(&image, &LabelMap::new(grid, labels).unwrap(), &present, 1.0)
+        };
+        let (labelled, negative) = (of(vec![0, 1, 1, 0]), of(vec![0, 0, 0, 9]));
+        assert_eq!(pooled(&[labelled.clone(), negative.clone()]), pooled(&[labelled]));
+        assert!(pooled(&[negative]).mean.is_finite());
     }
 
     #[test]

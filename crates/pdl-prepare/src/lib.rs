@@ -104,6 +104,15 @@ pub enum PrepareError {
     /// A proxy needs more memory than there is.
     #[error("the proxies are too large ({0}): take a smaller --proxy-size, or allow more memory")]
     ProxyMemory(MemoryError),
+    /// Nothing is left of an image.
+    #[error(
+        "every voxel of the prepared image is {value}: its normalisation leaves nothing of it. --normalise window with \
+         --intensity-window, or --normalise percentile, shows more"
+    )]
+    Constant {
+        /// What all voxels are.
+        value: f32,
+    },
     /// A case would be far larger at the plan's spacing than it is.
     #[error(
         "at the plan's spacing its {before} voxels would become {after:.3e}, more than {} times as many: its spacing or \

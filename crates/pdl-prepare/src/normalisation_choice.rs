@@ -1,6 +1,7 @@
 //! The options that say how intensities are put on a common scale.
 
 use pdl_cohort::attributes::Modality;
+use pdl_findings::{Code, Finding};
 
 use crate::PrepareError;
 use crate::fingerprint::Fingerprint;
@@ -10,6 +11,54 @@ use crate::parameters::{PrepareParameters, Scheme};
 /// MR images are normalised inside their non-zero voxels when the median case keeps less than this
 /// share of its voxels after cropping to them (nnU-Net v2).
 const NONZERO_MASK_BELOW: f64 = 0.75;
+
+/// A window of CT that shows less than this of what the images hold cannot tell anatomies apart,
+/// HU.
+const NARROW_HU: f64 = 200.0;
+
+/// The same of other modalities, as a share of the images' own range.
+const NARROW_SHARE: f64 = 0.1;
+
+/// How much of the images' own range the window of the labels' intensities shows, where that is too
+/// little to tell anatomies apart.
+fn narrow_window(fingerprint: &Fingerprint) -> Option<f64> {
+    let [low, high] = fingerprint.image_range?;
+    let foreground = &fingerprint.foreground;
+    let shown = (foreground.p99_5.min(high) - foreground.p00_5.max(low)).max(0.0);
+    let least = match fingerprint.modality {
+        Modality::CT => NARROW_HU,
+        Modality::MR | Modality::PT | Modality::OT => NARROW_SHARE * (high - low),
+    };
+    (shown < least).then_some(shown)
+}
+
+/// What is said of a window of the labels' intensities that shows too little of the images.
+pub(crate) fn window_finding(
+    now: &Fingerprint,
+    mapping: Mapping,
+    parameters: &PrepareParameters,
+) -> Option<Finding> {
+    if now.modality != Modality::CT || parameters.normalise == Scheme::Window {
+        return None;
+    }
+    let shown = narrow_window(now)?;
+    let done = match mapping {
+        Mapping::ImagePercentiles => {
+            "cases are compared by each image's own percentiles 0.5 and 99.5 instead"
+        }
+        Mapping::Range { .. } => {
+            "the plan of this folder compares cases by it all the same, and stays as it is unless --replan is given"
+        }
+    };
+    let (foreground, [low, high]) = (&now.foreground, now.image_range?);
+    let message = format!(
+        "the labels' intensities (percentiles 0.5 to 99.5: {:.0} to {:.0}) show {shown:.0} HU of what the images hold \
+         ({low:.0} to {high:.0}): {done}. Where the training images are clipped to it, a network sees little else: \
+         `--normalise window --intensity-window LOW,HIGH` shows more",
+        foreground.p00_5, foreground.p99_5
+    );
+    Some(Finding::new(Code::NarrowWindow, message))
+}
 
 /// What is done to the intensities of every case, and how those of a proxy become [0, 1].
 ///
@@ -24,6 +73,7 @@ pub(crate) fn choose(
     let [lower, upper] = percentiles(parameters)?;
     let f = &fingerprint.foreground;
     let mapping = match fingerprint.modality {
+        Modality::CT if narrow_window(fingerprint).is_some() => Mapping::ImagePercentiles,
         Modality::CT => Mapping::Range { low: f.p00_5, high: f.p99_5 },
         Modality::MR | Modality::PT | Modality::OT => Mapping::ImagePercentiles,
     };

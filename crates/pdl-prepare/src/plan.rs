@@ -256,6 +256,7 @@ fn proxy_shape(
 mod tests {
     use super::*;
     use crate::fingerprint::{Foreground, Spread};
+    use crate::normalisation_choice::window_finding;
     use crate::normalise::LANDMARKS;
     use crate::parameters::Scheme;
 
@@ -270,6 +271,7 @@ mod tests {
             extent_mm: std::array::from_fn(|axis| spread(spacing[axis] * shape[axis])),
             foreground: Foreground { p00_5: -100.0, p99_5: 300.0, mean: 50.0, std: 40.0 },
             nonzero_box_share: 1.0,
+            image_range: None,
             standard_scale: LANDMARKS.map(|v| v / 100.0),
             findings: Vec::new(),
         }
@@ -353,6 +355,29 @@ mod tests {
         assert!(scheme(Scheme::Window).is_err());
         assert!(plan(&|p| p.intensity_window = Some(vec![0.0, 1.0])).is_err());
         assert!(plan(&|p| p.intensity_percentiles = vec![50.0, 10.0]).is_err());
+    }
+
+    #[test]
+    fn labels_of_few_intensities_do_not_decide_how_images_are_compared() {
+        let mapping = |labels: [f64; 2], images: Option<[f64; 2]>| {
+            let mut fingerprint = fingerprint([1.0; 3], [64.0; 3]);
+            fingerprint.foreground.p00_5 = labels[0];
+            fingerprint.foreground.p99_5 = labels[1];
+            fingerprint.image_range = images;
+            let plan = Plan::new(&fingerprint, &PrepareParameters::default()).unwrap();
+            assert_eq!(plan.edited().unwrap(), None);
+            let told = window_finding(&fingerprint, plan.proxies.mapping, &plan.parameters).is_some();
+            let by_image = plan.proxies.mapping == Mapping::ImagePercentiles;
+            assert_eq!(told, by_image, "what is not as usual is told");
+            by_image
+        };
+        let images = Some([-1000.0, 400.0]);
+        assert!(!mapping([-950.0, 150.0], images) && !mapping([-100.0, 300.0], images));
+        assert!(mapping([50.0, 80.0], images), "blood");
+        assert!(mapping([2500.0, 3071.0], images), "metal: wide, and beyond all that images hold");
+        assert!(mapping([3071.0, 3071.0], images) && mapping([300.0, 900.0], images));
+        // Plans of earlier versions know nothing of the images.
+        assert!(!mapping([50.0, 80.0], None));
     }
 
     #[test]

@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use crate::PrepareError;
 use crate::crop::Crop;
 use crate::fingerprint::{self, CaseFingerprint, Fingerprint, nonzero_box_share};
+use crate::normalisation_choice;
 use crate::normalise::normalise;
 use crate::parameters::{PrepareParameters, Resampling};
 use crate::plan::{self, Plan};
@@ -235,7 +236,9 @@ pub(crate) fn make_plan(
     };
     json::write(&out.join(fingerprint::FILE), &fingerprint)?;
     json::write(&path, &plan)?;
-    Ok((plan, fingerprint.findings))
+    let mut findings = fingerprint.findings.clone();
+    findings.extend(normalisation_choice::window_finding(&fingerprint, plan.proxies.mapping, parameters));
+    Ok((plan, findings))
 }
 
 /// Reads a plan, and checks what it holds, which may have been edited.
@@ -291,9 +294,10 @@ fn fingerprint_once(
     crop: Crop,
     limit: &MemoryLimit,
 ) -> Result<Result<CaseFingerprint, PrepareError>, StoreError> {
-    let key = Key::new("fingerprint 3")
+    let key = Key::new("fingerprint 4")
         .part("image", &row.image_blake3)
         .part("label", &row.label_blake3)
+        .part("labels", &row.labels)
         .part("affine", &row.affine)
         .part("crop", &crop)
         .finish();
@@ -306,7 +310,7 @@ fn fingerprint_once(
     };
     let nonzero = nonzero_box_share(&source.image);
     let source = source.crop(crop);
-    let part = CaseFingerprint::of(&source.image, &source.labels, nonzero);
+    let part = CaseFingerprint::of(&source.image, &source.labels, &row.labels, nonzero);
     journal.record(&row.case_id, &key, Vec::new(), &part)?;
     Ok(Ok(part))
 }
@@ -446,6 +450,9 @@ impl Stage<'_> {
         // The image is written and gone before the labels are resampled: one of them at a time
         // takes copies.
         let image = normalised_and_resampled(image, self.plan)?;
+        if let Some(value) = constant(&image.voxels) {
+            return Err(PrepareError::Constant { value });
+        }
         let spacing_mm = image.grid.spacing_mm().to_vec();
         nifti::write_image(&self.out.join(&image_name), &image)?;
         drop(image);
@@ -557,6 +564,12 @@ fn normalised_and_resampled(mut image: Volume<f32>, plan: &Plan) -> Result<Volum
         Resampling::Box => resample_image(image, shape),
         Resampling::Nnunet => Ok(spline::resample_image(&image, shape)),
     }
+}
+
+/// The value of all voxels; none where they differ.
+fn constant(voxels: &[f32]) -> Option<f32> {
+    let first = *voxels.first()?;
+    voxels.iter().all(|voxel| *voxel == first).then_some(first)
 }
 
 fn report_failures(out: &Path, failures: &[Failure]) -> Result<(), StoreError> {

@@ -63,8 +63,17 @@ function failures(holder, worst) {
     el("figcaption", {}, INDEX.has(c.case) ? nameButton(INDEX.get(c.case)) : c.case, el("strong", {}, ` Dice ${figures(c.dice_mean)}`),
       el("span", { class: "note" }, ` (${c.dice.map(([name, dice]) => `${name} ${figures(dice)}`).join(", ")})`)))) ?? [];
   if (!parts.length) holder.append(el("h3", {}, "Worst validation cases"), empty("No run has an evaluation of single cases: ", code("pdl-fit evaluate OUT/runs/NAME"), " does it."));
-  else holder.append(caseBoxes(worst), el("h3", {}, "Worst validation cases"), note(`The ${parts.length} worst of ${count(worst.of, "case")} of the run ${worst.run}: reference labels above, predictions below, on the images' own grids.`),
+  else holder.append(caseBoxes(worst), ...detection(worst), el("h3", {}, "Worst validation cases"), note(`The ${parts.length} worst of ${count(worst.of, "case")} of the run ${worst.run}: reference labels above, predictions below, on the images' own grids.`),
     labelLegend(), el("div", { class: "failures", id: "failures" }, ...parts));
+}
+
+// Whether structures are found where they are, and not drawn where they are not.
+function detection(worst) {
+  if (!worst.detection.length) return [];
+  const of = (n, all) => all ? `${n} of ${all}` : "–", ml = (v) => v == null ? "–" : v.toFixed(2);
+  const heads = [{ name: "label" }, { name: "found, of cases with it", number: true }, { name: "missed, ml", number: true }, { name: "clear, of cases without it", number: true }, { name: "drawn there, ml", number: true }];
+  return [el("h3", {}, "Detection"), scroll("Detection", table(heads, worst.detection.map((d) => [d.name, of(d.found, d.with), ml(d.false_negative_ml), of(d.clear, d.without), ml(d.false_positive_ml)]))),
+    note(`Validation cases of the run ${worst.run} that were annotated for the label; volumes are means over the cases with it (missed) and without it (drawn there).`)];
 }
 
 function caseBoxes(worst) {

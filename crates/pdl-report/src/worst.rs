@@ -35,6 +35,33 @@ struct EvaluationLine {
     case_id: String,
     name: String,
     dice: Option<f64>,
+    /// Tables of earlier versions lack the volumes of detection.
+    #[serde(default)]
+    drawn_ml: Option<f64>,
+    #[serde(default)]
+    false_positive_ml: Option<f64>,
+    #[serde(default)]
+    false_negative_ml: Option<f64>,
+}
+
+/// Whether one structure is found where it is, and not drawn where it is not. The definitions are
+/// those of `pdl-fit evaluate`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct LabelDetection {
+    /// Name of the label.
+    pub name: String,
+    /// Cases that have it, of those that were annotated for it.
+    pub with: usize,
+    /// Cases that do not.
+    pub without: usize,
+    /// Cases with it in which the prediction overlaps it.
+    pub found: usize,
+    /// Cases without it in which none is predicted.
+    pub clear: usize,
+    /// Mean volume that is predicted in cases without it, ml.
+    pub false_positive_ml: Option<f64>,
+    /// Mean volume that is missed in cases with it, ml.
+    pub false_negative_ml: Option<f64>,
 }
 
 /// The worst cases of a run.
@@ -46,6 +73,8 @@ pub struct WorstCases {
     pub of: usize,
     /// Dice of every case, by name of the label; cases where it is undefined are left out.
     pub dice: BTreeMap<String, Vec<f64>>,
+    /// Detection of each label, in the order of the run; empty for evaluations of earlier versions.
+    pub detection: Vec<LabelDetection>,
     /// Lowest mean Dice first.
     pub cases: Vec<WorstCase>,
 }
@@ -101,8 +130,40 @@ pub fn worst(out: &Path, cases: &Cases, runs: &[ShownRun], values: &[u16]) -> Op
         run: best.name.clone(),
         of: by_case.len(),
         dice,
+        detection: detection(&rows),
         cases: found.par_iter().filter_map(shown).collect(),
     })
+}
+
+/// Detection of every label, in the order of the rows.
+fn detection(rows: &[EvaluationLine]) -> Vec<LabelDetection> {
+    let mut labels: Vec<LabelDetection> = Vec::new();
+    for row in rows {
+        let (Some(drawn), Some(extra), Some(missed)) =
+            (row.drawn_ml, row.false_positive_ml, row.false_negative_ml)
+        else {
+            continue;
+        };
+        let place = labels.iter().position(|label| label.name == row.name).unwrap_or_else(|| {
+            labels.push(LabelDetection { name: row.name.clone(), ..LabelDetection::default() });
+            labels.len() - 1
+        });
+        let label = &mut labels[place];
+        if drawn > 0.0 {
+            label.with += 1;
+            label.found += usize::from(missed < drawn);
+            *label.false_negative_ml.get_or_insert(0.0) += missed;
+        } else {
+            label.without += 1;
+            label.clear += usize::from(extra == 0.0);
+            *label.false_positive_ml.get_or_insert(0.0) += extra;
+        }
+    }
+    for label in &mut labels {
+        label.false_negative_ml = label.false_negative_ml.map(|sum| sum / label.with as f64);
+        label.false_positive_ml = label.false_positive_ml.map(|sum| sum / label.without as f64);
+    }
+    labels
 }
 
 fn mean(rows: &[&EvaluationLine]) -> Option<f64> {
@@ -124,4 +185,35 @@ fn picture(out: &Path, row: &CaseRow, predicted: &Path, values: &[u16]) -> Optio
     let canvas = Canvas::draw(SIDE, &[&drawn, &found], middle, values);
     canvas.encode(JpegEncoder::new_with_quality(&mut jpeg, QUALITY)).ok()?;
     Some(STANDARD.encode(jpeg))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn detection_counts_cases_with_and_without_a_structure() {
+        let row = |drawn_ml, false_positive_ml, false_negative_ml| EvaluationLine {
+            case_id: "a".to_owned(),
+            name: "tumour".to_owned(),
+            dice: None,
+            drawn_ml: Some(drawn_ml),
+            false_positive_ml,
+            false_negative_ml,
+        };
+        let not_annotated = row(0.0, None, None);
+        let rows = [row(4.0, Some(1.0), Some(4.0)), row(2.0, Some(0.0), Some(1.0)), not_annotated];
+        let negatives = [row(0.0, Some(8.0), Some(0.0)), row(0.0, Some(0.0), Some(0.0))];
+        let found = detection(&[&rows[..], &negatives[..]].concat());
+        let expected = LabelDetection {
+            name: "tumour".to_owned(),
+            with: 2,
+            without: 2,
+            found: 1,
+            clear: 1,
+            false_positive_ml: Some(4.0),
+            false_negative_ml: Some(2.5),
+        };
+        assert_eq!(found, [expected]);
+    }
 }

@@ -29,12 +29,26 @@ pub enum LabelError {
     },
 }
 
+/// Numbers that are as near to a whole one as this are that label: conversions and scaling leave
+/// such, as 2.9999998.
+const ROUNDED_WITHIN: f32 = 1e-3;
+
+/// Voxels that were rounded to a label.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct RoundedLabels {
+    /// How many.
+    pub count: usize,
+    /// The one that was farthest from its label.
+    pub farthest: f32,
+}
+
 /// Labels from voxels read as numbers, piece by piece.
 #[derive(Clone, Debug, Default)]
 pub struct LabelReader {
     labels: Vec<u16>,
     wrong: Option<f32>,
     count: usize,
+    rounded: RoundedLabels,
 }
 
 impl LabelReader {
@@ -46,14 +60,28 @@ impl LabelReader {
         self.labels.try_reserve_exact(labels)
     }
 
-    /// Takes the next voxels.
+    /// Takes the next voxels; those within a thousandth of a whole number are rounded.
     pub fn push(&mut self, voxels: &[f32]) {
         let is_label = |v: f32| f32::from(v as u16) == v; // the cast drops fractions, and clamps
-        for voxel in voxels.iter().filter(|v| !is_label(**v)) {
-            self.wrong.get_or_insert(*voxel);
-            self.count += 1;
+        for voxel in voxels.iter().copied().filter(|v| !is_label(*v)) {
+            let off = (voxel - voxel.round()).abs();
+            if off <= ROUNDED_WITHIN && is_label(voxel.round().abs()) && voxel > -0.5 {
+                self.rounded.count += 1;
+                let farthest = self.rounded.farthest;
+                if self.rounded.count == 1 || off > (farthest - farthest.round()).abs() {
+                    self.rounded.farthest = voxel;
+                }
+            } else {
+                self.wrong.get_or_insert(voxel);
+                self.count += 1;
+            }
         }
-        self.labels.extend(voxels.iter().map(|v| *v as u16));
+        self.labels.extend(voxels.iter().map(|v| v.round() as u16));
+    }
+
+    /// The voxels that were rounded; none where all were whole numbers.
+    pub fn rounded(&self) -> Option<RoundedLabels> {
+        (self.rounded.count > 0).then_some(self.rounded)
     }
 
     /// All labels.
@@ -135,6 +163,22 @@ mod tests {
 
     fn map(shape: [usize; 3], spacing: [f64; 3], voxels: Vec<u16>) -> LabelMap {
         Volume { grid: Grid::new(shape, Affine::from_orientation(Orientation::RAS, spacing, shape)), voxels }
+    }
+
+    #[test]
+    fn what_is_nearly_a_label_is_rounded_and_told_and_nothing_else_is() {
+        let read = |voxels: &[f32]| {
+            let mut reader = LabelReader::default();
+            reader.push(voxels);
+            (reader.rounded(), reader.finish())
+        };
+        let (rounded, labels) = read(&[2.999_999_8, 1.0, -0.000_5, 4.000_9]);
+        assert_eq!(rounded, Some(RoundedLabels { count: 3, farthest: 4.000_9 }));
+        assert_eq!(labels, Ok(vec![3, 1, 0, 4]));
+        assert_eq!(read(&[0.0, 7.0]), (None, Ok(vec![0, 7])));
+        for wrong in [0.93, 1.002, -1.0, 70_000.0, 65_536.0, f32::NAN, f32::INFINITY] {
+            assert!(read(&[1.0, wrong]).1.is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -31,7 +31,7 @@ mod volume;
 mod voxel_box;
 
 pub use affine::Affine;
-pub use label::{LabelCount, LabelError, LabelMap, LabelReader, count_labels, labels_on};
+pub use label::{LabelCount, LabelError, LabelMap, LabelReader, RoundedLabels, count_labels, labels_on};
 pub use orientation::{AxisCode, Orientation, OrientationError};
 pub use volume::{Grid, Volume, VolumeError};
 pub use voxel_box::VoxelBox;

@@ -58,8 +58,10 @@ pub(super) fn from_datalist(
                 channels.insert(path.with_file_name(image), all);
             }
             let split = split_given.then(|| split.to_owned());
-            rows.push(Row { image, label: item.label, patient: item.patient, split, ..Row::default() });
-            let value = |column: &String| item.others.get(column).and_then(plain_text);
+            let mut row = Row { image, label: item.label, patient: item.patient, split, ..Row::default() };
+            let value = |column: &str| item.others.get(column).and_then(plain_text);
+            Row::text_columns().for_each(|column| row.take_text(column, value(column)));
+            rows.push(row);
             carried.push(carry.iter().map(|column| (column.clone(), value(column))).collect::<Carried>());
         }
     }

@@ -17,7 +17,7 @@ pub enum Reason {
     SameFile,
     /// The SSIM reaches the threshold.
     SameImage,
-    /// The SSIM far exceeds that of either case to any other patient.
+    /// The SSIM far exceeds that of either case to other patients.
     StandsOut,
     /// The SSIM reaches the threshold after the second image is flipped or shifted.
     MovedImage,

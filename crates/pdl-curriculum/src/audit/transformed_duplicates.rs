@@ -54,7 +54,7 @@ pub(crate) fn find(
         .iter()
         .filter_map(|pair| Some((two(pair)?, pair.ssim)))
         .for_each(|((a, b), ssim)| nearest_others.see(a, b, ssim));
-    let limit = (parameters.duplicate_ssim as f32).max(nearest_others.unusual());
+    let limit = (parameters.duplicate_ssim as f32).max(nearest_others.unusual(&[]));
     let voxels_mm = voxels_mm(out, proxies)?;
     let moved = |pair: &AlignedPair| {
         let AlignedPair { a, motion, ssim, .. } = pair;

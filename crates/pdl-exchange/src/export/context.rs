@@ -26,6 +26,13 @@ pub(crate) struct ExportContext<'a> {
 }
 
 impl ExportContext<'_> {
+    /// Cases that were not searched for every label of the cohort: other programs take what they
+    /// lack for background.
+    pub fn partly_annotated(&self) -> usize {
+        let labels = self.manifest.info.labels.len();
+        self.cases.iter().filter(|case| case.row.labels_annotated.len() < labels).count()
+    }
+
     /// The cases of a split, in order.
     pub fn of(&self, split: Split) -> impl Iterator<Item = &ExportedCase<'_>> {
         self.cases.iter().filter(move |case| case.row.split == split)

@@ -7,7 +7,7 @@ use pdl_store::table::{self, column, nullable};
 
 use crate::ExchangeError;
 use crate::export::context::ExportContext;
-use crate::export::lists::{Listed, listed};
+use crate::export::lists::listed;
 
 /// Writes a Parquet file for each split that has cases, training cases by rank, and a `README.md`
 /// that lists them.
@@ -16,12 +16,17 @@ pub(crate) fn write(export: &ExportContext<'_>) -> Result<Vec<String>, ExchangeE
     let mut lists = Vec::new();
     let mut readme = "---\nconfigs:\n- config_name: default\n  data_files:\n".to_owned();
     for (split, name) in splits {
-        let rows: Vec<Listed<'_>> = export.of(split).map(listed).collect();
+        let rows = listed(export, export.of(split));
         if rows.is_empty() {
             continue;
         }
         let file = format!("data/{name}.parquet");
-        table::write_rows(&export.dest.join(&file), &schema(), &rows, Vec::new())?;
+        table::write_rows(
+            &export.dest.join(&file),
+            &schema(export.partly_annotated() > 0),
+            &rows,
+            Vec::new(),
+        )?;
         readme += &format!("  - split: {name}\n    path: {file}\n");
         lists.push(file);
     }
@@ -32,9 +37,10 @@ pub(crate) fn write(export: &ExportContext<'_>) -> Result<Vec<String>, ExchangeE
     Ok(lists)
 }
 
-fn schema() -> Schema {
+/// The columns of a list; with `labels_annotated` where some case was not searched for every label.
+fn schema(partly_annotated: bool) -> Schema {
     use DataType::{Boolean, Float64, UInt32, Utf8};
-    Schema::new(vec![
+    let mut columns = vec![
         column("image", Utf8),
         column("label", Utf8),
         column("patient", Utf8),
@@ -45,5 +51,7 @@ fn schema() -> Schema {
         nullable("score", Float64),
         nullable("stage", UInt32),
         column("tune", Boolean),
-    ])
+    ];
+    columns.extend(partly_annotated.then(|| nullable("labels_annotated", Utf8)));
+    Schema::new(columns)
 }

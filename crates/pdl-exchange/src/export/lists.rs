@@ -20,10 +20,28 @@ pub(crate) struct Listed<'a> {
     pub score: Option<f64>,
     pub stage: Option<u32>,
     pub tune: bool,
+    /// The labels that were looked for, where some case was not searched for all; values with ;
+    /// between them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub labels_annotated: Option<String>,
 }
 
-pub(crate) fn listed<'a>(case: &'a ExportedCase<'_>) -> Listed<'a> {
+/// The entries of these cases, in their order.
+pub(crate) fn listed<'a>(
+    export: &'a ExportContext<'_>,
+    cases: impl Iterator<Item = &'a ExportedCase<'a>>,
+) -> Vec<Listed<'a>> {
+    let partly = export.partly_annotated() > 0;
+    cases.map(|case| one(case, partly)).collect()
+}
+
+fn one<'a>(case: &'a ExportedCase<'_>, partly: bool) -> Listed<'a> {
+    let labels = || match case.row.labels_annotated.as_slice() {
+        [] => "none".to_owned(),
+        labels => labels.iter().map(u16::to_string).collect::<Vec<_>>().join(";"),
+    };
     Listed {
+        labels_annotated: partly.then(labels),
         image: &case.files.image,
         label: &case.files.label,
         patient: &case.row.patient_id,
@@ -46,8 +64,8 @@ pub(crate) fn csv(export: &ExportContext<'_>) -> Result<Vec<String>, ExchangeErr
         problem: error.to_string(),
     };
     let mut writer = csv::Writer::from_writer(Vec::new());
-    for case in &export.cases {
-        writer.serialize(listed(case)).map_err(|error| problem(&error))?;
+    for row in listed(export, export.cases.iter()) {
+        writer.serialize(row).map_err(|error| problem(&error))?;
     }
     let bytes = writer.into_inner().map_err(|error| problem(&error))?;
     atomic::write_if_changed(&path, &bytes)?;
@@ -57,7 +75,7 @@ pub(crate) fn csv(export: &ExportContext<'_>) -> Result<Vec<String>, ExchangeErr
 /// Writes `subjects.jsonl`.
 pub(crate) fn torchio(export: &ExportContext<'_>) -> Result<Vec<String>, ExchangeError> {
     let name = "subjects.jsonl";
-    let rows: Vec<Listed<'_>> = export.cases.iter().map(listed).collect();
+    let rows = listed(export, export.cases.iter());
     json::write_lines(&export.dest.join(name), &rows)?;
     Ok(vec![name.to_owned()])
 }

@@ -37,7 +37,8 @@ struct SplitsFold<'a> {
 
 /// Refuses label values that nnU-Net does not support.
 pub(crate) fn check(manifest: &Manifest) -> Result<(), ExchangeError> {
-    let labels: Vec<u16> = manifest.info.labels.iter().map(|label| label.value).collect();
+    let ignored = manifest.info.index.ignored_label();
+    let labels: Vec<u16> = manifest.info.labels.iter().map(|label| label.value).chain(ignored).collect();
     if labels.iter().zip(1..).any(|(label, expected)| *label != expected) {
         return Err(ExchangeError::LabelGaps { labels });
     }
@@ -60,6 +61,7 @@ pub(crate) fn write(export: &ExportContext<'_>) -> Result<Vec<String>, ExchangeE
     let learnt = || export.of(Split::Train).chain(export.of(Split::Val));
     let mut labels = BTreeMap::from([("background", 0)]);
     labels.extend(export.manifest.info.labels.iter().map(|label| (label.name.as_str(), label.value)));
+    labels.extend(export.manifest.info.index.ignored_label().map(|value| ("ignore", value)));
     let files = |case: &'_ ExportedCase<'_>| (case.row.case_id.clone(), case.files.clone());
     let referred: Vec<(String, CaseFiles)> =
         if export.transfer == TransferMode::Reference { learnt().map(files).collect() } else { Vec::new() };

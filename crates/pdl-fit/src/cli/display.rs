@@ -1,15 +1,16 @@
 //! Progress of training on stderr.
 
 use pdl_console::{Display, note};
+use pdl_fit::data::without_partner;
 use pdl_fit::experiment::{RunEvent, Sides, Trial};
-use pdl_fit::plan::{PatchSpec, Speed, TimedPart};
+use pdl_fit::plan::{PatchSpec, RunPlan, Speed, TimedPart};
 use pdl_fit::train::{Event, HistoryRow};
 use pdl_store::progress::Progress;
 
 /// Shows the progress of one run: a line for every evaluation, and a bar on a terminal.
 pub(crate) fn show_run(display: &Display, event: &Event<'_>) {
     match event {
-        Event::Begins { plan, training, validation, programs } => {
+        Event::Begins { plan, training, validation, labels, programs } => {
             let [z, y, x] = plan.patch;
             let size = if plan.network.dims == 2 { format!("{y} x {x}") } else { format!("{z} x {y} x {x}") };
             note(&format!(
@@ -26,6 +27,7 @@ pub(crate) fn show_run(display: &Display, event: &Event<'_>) {
             if plan.steps_until_all_joined > plan.steps {
                 note("warning: the run ends before all cases are active: some are never trained on");
             }
+            side_warnings(plan, labels).iter().for_each(|line| note(line));
             note("    step  seconds  epoch  cases    loss   Dice  (by label)");
             display.begin("training", plan.steps);
         }
@@ -39,6 +41,31 @@ pub(crate) fn show_run(display: &Display, event: &Event<'_>) {
             display.remark(format!("Dice {:.3}", row.dice_mean));
         }
     }
+}
+
+/// What is said of labels that may be sides, and of mirroring.
+fn side_warnings(plan: &RunPlan, labels: &[String]) -> Vec<String> {
+    let name = |channel: u8| labels.get(usize::from(channel) - 1).map_or("", String::as_str);
+    let done = match plan.mirror[2] {
+        true => "they are exchanged where patches are mirrored along x",
+        false => "patches are not mirrored along x",
+    };
+    let by_position = plan.sides_by_position.iter().map(|[left, right]| {
+        format!(
+            "warning: {} and {} mirror each other in nearly all training cases and count as left and right, though their \
+             names do not say so: {done}",
+            name(*left),
+            name(*right)
+        )
+    });
+    let alone = if plan.mirror[2] { without_partner(labels) } else { Vec::new() };
+    let alone = alone.into_iter().map(|channel| {
+        format!(
+            "warning: {} has a side and no partner among the labels: patches mirrored along x teach it on the wrong side",
+            name(channel)
+        )
+    });
+    by_position.chain(alone).collect()
 }
 
 fn line(row: &HistoryRow) -> String {

@@ -7,7 +7,7 @@ use pdl_cohort::attributes::Split;
 use pdl_console::{ExitStatus, note, say};
 use pdl_curriculum::manifest;
 use pdl_fit::inference::Model;
-use pdl_fit::metrics::{default_tolerance_mm, evaluate};
+use pdl_fit::metrics::{SurfaceMeasure, SurfaceOptions, evaluate};
 
 use crate::cli::inference::{InferenceArgs, print_evaluation};
 
@@ -24,6 +24,9 @@ pub(crate) struct Args {
     /// others].
     #[arg(long, value_name = "MM")]
     tolerance: Option<f64>,
+    /// What surface Dice and HD95 are measured by.
+    #[arg(long, value_enum, default_value_t = SurfaceMeasure::Area)]
+    surface: SurfaceMeasure,
     #[command(flatten)]
     inference: InferenceArgs,
 }
@@ -37,23 +40,25 @@ enum EvaluatedSplit {
 }
 
 pub(crate) fn run(args: &Args) -> Result<ExitStatus> {
-    let Args { run, split, tolerance, inference } = args;
+    let Args { run, split, tolerance, surface, inference } = args;
     let model = Model::load(run, inference.device, inference.threads)?;
     // OUT/runs/NAME, OUT/folds/K/runs/NAME or OUT/comparison/runs/NAME
     let path = run.canonicalize()?;
     let out = path.ancestors().find(|folder| folder.join(manifest::INFO_FILE).exists());
     let out = out.with_context(|| format!("the run is not in a curation folder: {}", run.display()))?;
     let modality = model.record.preparation.modality;
-    let tolerance = tolerance.unwrap_or_else(|| default_tolerance_mm(modality));
+    let defaults = SurfaceOptions::default_of(modality);
+    let surfaces =
+        SurfaceOptions { measure: *surface, tolerance_mm: tolerance.unwrap_or(defaults.tolerance_mm) };
     let split = match split {
         EvaluatedSplit::Val => Split::Val,
         EvaluatedSplit::Test => Split::Test,
     };
-    let evaluation = evaluate(&model, run, out, split, tolerance, &mut |case| note(case))?;
+    let evaluation = evaluate(&model, run, out, split, surfaces, &mut |case| note(case))?;
     if inference.json {
         say(&serde_json::to_string_pretty(&evaluation.summary)?);
     } else {
-        print_evaluation(&evaluation, tolerance);
+        print_evaluation(&evaluation, surfaces);
     }
     Ok(ExitStatus::Done)
 }

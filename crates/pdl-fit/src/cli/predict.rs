@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use pdl_console::{ExitStatus, counted, note, say};
-use pdl_fit::inference::{Model, Prediction, PredictionStatus, find_images, predict};
+use pdl_fit::inference::{Inputs, Model, Prediction, PredictionStatus, find_images, predict};
 use pdl_fit::plan::parse_memory;
 use pdl_store::memory::MemoryLimit;
 
@@ -38,12 +38,23 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<ExitStatus> {
     let Args { run, inputs, out, memory, strict, inference } = args;
     let limit = MemoryLimit::or_half_of_free(*memory);
-    let inputs = find_images(inputs, out, &limit)?;
     let model = Model::load(run, inference.device, inference.threads)?;
+    let reading = model.record.reading.clone();
+    if reading.is_none() {
+        note(
+            "note: the run does not record how its images were read (an earlier version): if its cohort was indexed with \
+             --orientation, --channel, --frame, --stack-spacing or --mr-rescale, train it again",
+        );
+    }
+    let Inputs { images, other_channels } = find_images(inputs, out, &reading.unwrap_or_default(), &limit)?;
+    if other_channels > 0 {
+        let files = counted(other_channels, "file");
+        note(&format!("note: {files} of other channels than the network was trained on are skipped"));
+    }
     let mut number = 0;
-    let done = predict(&model, &inputs, out, &limit, &mut |prediction| {
+    let done = predict(&model, &images, out, &limit, &mut |prediction| {
         number += 1;
-        show(prediction, number, inputs.len());
+        show(prediction, number, images.len());
     })?;
     let failed = done.iter().filter(|prediction| prediction.status == PredictionStatus::Failed).count();
     let shifted = done.iter().filter(|prediction| !prediction.warnings.is_empty()).count();

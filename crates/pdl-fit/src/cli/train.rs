@@ -10,7 +10,7 @@ use pdl_console::{Display, ExitStatus, note, say};
 use pdl_fit::data::Subset;
 use pdl_fit::experiment::{RUN_FILES, RunRecord, tuned_settings};
 use pdl_fit::inference::Model;
-use pdl_fit::metrics::{default_tolerance_mm, evaluate, evaluation_file};
+use pdl_fit::metrics::{SurfaceOptions, evaluate, evaluation_file};
 use pdl_fit::plan::{ScheduleKind, Settings};
 use pdl_fit::train::{Outcome, TrainRequest, train};
 use pdl_report::ReportParameters;
@@ -93,10 +93,10 @@ pub(crate) fn run(args: Args, matches: &ArgMatches) -> Result<ExitStatus> {
 fn evaluate_cases(request: &TrainRequest, outcome: &Outcome, quiet: bool) -> Result<()> {
     let (folder, settings) = (&outcome.folder, &request.settings);
     let model = Model::load(folder, settings.device, settings.threads)?;
-    let tolerance = default_tolerance_mm(model.record.preparation.modality);
-    let evaluation = evaluate(&model, folder, &request.out, Split::Val, tolerance, &mut |_| {})?;
+    let surfaces = SurfaceOptions::default_of(model.record.preparation.modality);
+    let evaluation = evaluate(&model, folder, &request.out, Split::Val, surfaces, &mut |_| {})?;
     if !quiet {
-        print_evaluation(&evaluation, tolerance);
+        print_evaluation(&evaluation, surfaces);
     }
     Ok(())
 }

@@ -12,9 +12,11 @@ use pdl_volume::{Grid, LabelMap, Volume};
 use rayon::prelude::*;
 
 use crate::data::case::{Case, Channels};
+use crate::data::laterality;
 use crate::data::subset::Subset;
 use crate::error::{FitError, Result};
 use crate::plan::run_plan::Cohort;
+use crate::plan::settings::Augment;
 
 /// Minimum number of patients for a split into training, validation and test set.
 const LEAST_PATIENTS: usize = 3;
@@ -43,6 +45,15 @@ pub struct Dataset {
     pub names: Vec<String>,
 }
 
+/// Properties of the training images that a plan depends on.
+#[derive(Clone, Debug, Default)]
+pub struct TrainingImages {
+    /// Shapes (z, y, x) in voxels.
+    pub shapes: Vec<[usize; 3]>,
+    /// Pairs of channels (left, right) of labels that mirror each other by their positions.
+    pub mirrored: Vec<[u8; 2]>,
+}
+
 /// The cases of a dataset in memory.
 #[derive(Debug)]
 pub struct Loaded {
@@ -61,7 +72,8 @@ impl Dataset {
         let manifest = Manifest::open(out)?;
         check_splits(&manifest.rows, out)?;
         let labels = &manifest.info.labels;
-        let channels = Channels::new(labels.iter().map(|label| label.value).collect());
+        let channels = Channels::new(labels.iter().map(|label| label.value).collect())
+            .ignoring(manifest.info.index.ignored_label());
         let most = usize::from(u8::MAX) - 1;
         let learnt = channels.labels().len();
         if !(1..=most).contains(&learnt) {
@@ -108,10 +120,21 @@ impl Dataset {
         rows.par_iter().map(held_out).collect()
     }
 
-    /// The properties of the cohort for planning; `shapes` are those (z, y, x) of the training
-    /// images.
-    pub fn with<'a>(&'a self, shapes: &'a [[usize; 3]]) -> Cohort<'a> {
-        Cohort { info: &self.manifest.info, shapes, names: &self.names }
+    /// The properties of the cohort for planning, with those of its training images.
+    pub fn with<'a>(&'a self, training: &'a TrainingImages) -> Cohort<'a> {
+        let TrainingImages { shapes, mirrored } = training;
+        Cohort { info: &self.manifest.info, shapes, names: &self.names, mirrored }
+    }
+
+    /// What the training images say for planning. Positions of labels are looked at only where
+    /// patches are augmented.
+    pub fn training_images(&self, loaded: &Loaded, augment: Augment) -> TrainingImages {
+        let cases = &loaded.training;
+        let mirrored = match augment {
+            Augment::None => Vec::new(),
+            Augment::Light | Augment::Full => laterality::pairs_by_position(cases, &self.names),
+        };
+        TrainingImages { shapes: cases.iter().map(|case| case.shape).collect(), mirrored }
     }
 
     fn of_split(&self, split: Split) -> impl Iterator<Item = &ManifestRow> {

@@ -169,21 +169,16 @@ fn random_start(size: usize, patch: usize, seed: Option<usize>, random: &mut Ran
     (first + random.below(last - first + 1)) as isize
 }
 
-/// A random voxel (z, y, x) of a random label of the case; `None` if the case has no label.
+/// A random voxel (z, y, x) of a random label of the case: all labels that it has are equally
+/// likely, and so are all voxels of a label. `None` if the case has no label.
 fn voxel_on_label(case: &Case, random: &mut Random) -> Option<[usize; 3]> {
     let present: Vec<usize> = (0..case.planes.len()).filter(|&c| !case.planes[c].is_empty()).collect();
     if present.is_empty() {
         return None;
     }
     let label = present[random.below(present.len())];
-    let planes = &case.planes[label];
-    let z = planes[random.below(planes.len())];
-    let [_, ny, nx] = case.shape;
-    let plane = &case.target[z * ny * nx..(z + 1) * ny * nx];
-    let is_label = |&t: &u8| usize::from(t) == label + 1;
-    let chosen = random.below(plane.iter().filter(|t| is_label(t)).count().max(1));
-    let (at, _) = plane.iter().enumerate().filter(|(_, t)| is_label(t)).nth(chosen)?;
-    Some([z, at / nx, at % nx])
+    let voxels = case.planes[label].last().map_or(0, |last| last.before + last.voxels);
+    case.voxel_of(label + 1, random.below(voxels))
 }
 
 #[cfg(test)]
@@ -219,6 +214,18 @@ mod tests {
             let on_label = batch.images.view([16]).masked_select(&batch.target.view([16]).eq(1));
             assert_eq!(on_label.double_value(&[0]), ((2 * 6 + 5) * 7 + 6) as f64);
         }
+    }
+
+    #[test]
+    fn every_voxel_of_a_label_is_equally_likely() {
+        // One voxel in the first plane, nine in the second.
+        let shape = [3, 3, 2];
+        let grid = Grid::new(shape, Affine::from_orientation(Orientation::RAS, [1.0; 3], shape));
+        let target = (0..18).map(|at| u8::from(at == 4 || at >= 9)).collect();
+        let case = Case::new("a", Volume::new(grid, vec![0.0; 18]).unwrap(), target, vec![true, true]);
+        let mut random = Random::new(1, Purpose::Patches, 0);
+        let first = (0..2000).filter(|_| voxel_on_label(&case, &mut random).unwrap()[0] == 0).count();
+        assert!((140..260).contains(&first), "a tenth of 2000, not half: {first}");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use pdl_cohort::reading::ImageReading;
 use pdl_curriculum::manifest::Label;
 use pdl_prepare::plan::Plan;
 use pdl_store::json;
@@ -26,7 +27,7 @@ pub const FILES: [(&str, &str); 3] = [
     (FILE, "settings, plan, versions and results"),
 ];
 /// Version of the file format.
-pub const SCHEMA_VERSION: u32 = 4;
+pub const SCHEMA_VERSION: u32 = 5;
 
 /// Versions, device and threads of a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -105,6 +106,10 @@ pub struct RunRecord {
     pub results: Results,
     /// Preparation of every image before the network; prediction repeats it.
     pub preparation: Plan,
+    /// How the images of the cohort were read; prediction repeats it. Null in records of earlier
+    /// versions.
+    #[serde(default)]
+    pub reading: Option<ImageReading>,
 }
 
 /// Occupant of a run's folder.

@@ -261,7 +261,8 @@ fn start(
     let cohort = Dataset::open(out)?;
     let loaded = cohort.load(out, Subset::Tuning, request.trust_files)?;
     let loading = loading.elapsed().as_secs_f64();
-    let candidates = search.draw(settings, &cohort.with(&training::shapes(&loaded)))?;
+    let candidates =
+        search.draw(settings, &cohort.with(&cohort.training_images(&loaded, settings.augment)))?;
     let (mut timed, mut known) = (Vec::new(), training::Known::new());
     let mut evaluating = 0.0;
     for candidate in candidates {

@@ -1,9 +1,10 @@
-//! Prediction for new images: each is prepared as the run's training images were, and its label map
-//! is written on its original grid.
+//! Prediction for new images: each is read and prepared as the run's training images were, and its
+//! label map is written on its original grid.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use pdl_cohort::reading::ImageReading;
 use pdl_dicom::{ReadOptions, Series};
 use pdl_io::nifti;
 use pdl_prepare::prepare::prepare_image;
@@ -13,7 +14,7 @@ use pdl_store::journal::{HashCheck, Journal, Stamp};
 use pdl_store::lock::FolderLock;
 use pdl_store::memory::{MemoryLimit, MemoryShare};
 use pdl_store::{StoreError, atomic, fault};
-use pdl_volume::Volume;
+use pdl_volume::{Grid, Volume};
 use serde::Serialize;
 
 use crate::data::case::Case;
@@ -62,35 +63,84 @@ pub struct Prediction {
     pub warnings: Vec<String>,
 }
 
-/// Discovers images: files, and all volumes and DICOM series below folders. A file's label map is
-/// named after it, with the path below the folder that was passed; a series' label map after the
-/// folder of its files. Files below `out` are ignored. Headers are read within the memory limit.
+/// Images to segment.
+#[derive(Debug)]
+pub struct Inputs {
+    /// By the names of their label maps.
+    pub images: Vec<Input>,
+    /// Files that hold other channels of these images than the network was trained on.
+    pub other_channels: usize,
+}
+
+/// Discovers images: files, and all volumes, stacks of slices and DICOM series below folders, of
+/// the channel that `reading` names. A file's label map is named after it, with the path below the
+/// folder that was passed; a series' label map after the folder of its files. Files below `out`
+/// are ignored. Headers are read within the memory limit.
 ///
 /// # Errors
 /// [`FitError::NoImages`] if a path contains no image, [`FitError::DuplicateImage`] if two images
 /// would have the same name.
-pub fn find(places: &[PathBuf], out: &Path, limit: &MemoryLimit) -> Result<Vec<Input>> {
+pub fn find(places: &[PathBuf], out: &Path, reading: &ImageReading, limit: &MemoryLimit) -> Result<Inputs> {
     let mut inputs: BTreeMap<String, Input> = BTreeMap::new();
+    let is_single = |place: &Path| Ok::<_, FitError>(!place.is_dir() || is_stack(reading, place)?);
+    let mut singles = Vec::new();
+    let mut found = Vec::new();
+    let mut other_channels = 0;
     for place in places {
-        let found = if place.is_dir() { below(place, out, limit)? } else { vec![of_file(place)] };
-        if found.is_empty() {
+        if is_single(place)? {
+            singles.push(place.clone());
+            continue;
+        }
+        let (below, others) = below(place, out, reading, limit)?;
+        other_channels += others;
+        if below.is_empty() {
             return Err(FitError::NoImages { path: place.clone() });
         }
-        for input in found {
-            if let Some(other) = inputs.insert(input.name.clone(), input) {
-                return Err(FitError::DuplicateImage { name: other.name });
-            }
+        found.extend(below);
+    }
+    let (singles, others) = reading.of_channel(singles);
+    found.extend(singles.into_iter().map(|(path, name)| Input { name, source: Source::File(path) }));
+    for input in found {
+        if let Some(other) = inputs.insert(input.name.clone(), input) {
+            return Err(FitError::DuplicateImage { name: other.name });
         }
     }
-    Ok(inputs.into_values().collect())
+    Ok(Inputs { images: inputs.into_values().collect(), other_channels: other_channels + others })
 }
 
-fn of_file(path: &Path) -> Input {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    Input { name: pdl_io::stem(&name).to_owned(), source: Source::File(path.to_owned()) }
+fn is_stack(reading: &ImageReading, path: &Path) -> Result<bool> {
+    Ok(reading.is_stack(path).map_err(StoreError::io("look at the file", path))?)
 }
 
-fn below(folder: &Path, out: &Path, limit: &MemoryLimit) -> Result<Vec<Input>> {
+/// The stacks of slices among files and the folders that they lie in, and the other files.
+fn without_stacks(files: Vec<PathBuf>, reading: &ImageReading) -> Result<(Vec<PathBuf>, Vec<PathBuf>)> {
+    let mut folders: BTreeMap<PathBuf, bool> = BTreeMap::new();
+    let (mut stacks, mut others) = (Vec::new(), Vec::new());
+    for file in files {
+        let parent = file.parent().unwrap_or(Path::new("")).to_owned();
+        let known = folders.get(&parent).copied();
+        let in_stack = match known {
+            Some(in_stack) => in_stack,
+            None => is_stack(reading, &parent)?,
+        };
+        if known.is_none() {
+            folders.insert(parent.clone(), in_stack);
+            stacks.extend(in_stack.then_some(parent));
+        }
+        if !in_stack {
+            let stack = is_stack(reading, &file)?;
+            if stack { stacks.push(file) } else { others.push(file) }
+        }
+    }
+    Ok((stacks, others))
+}
+
+fn below(
+    folder: &Path,
+    out: &Path,
+    reading: &ImageReading,
+    limit: &MemoryLimit,
+) -> Result<(Vec<Input>, usize)> {
     std::fs::read_dir(folder).map_err(StoreError::io("list the folder", folder))?;
     let own = out.canonicalize().ok();
     let is_own = |path: &Path| {
@@ -98,15 +148,19 @@ fn below(folder: &Path, out: &Path, limit: &MemoryLimit) -> Result<Vec<Input>> {
     };
     let files = pdl_dicom::files_below(folder).map_err(StoreError::io("list the folder", folder))?;
     let files = files.into_iter().filter(|path| !is_hidden(path, folder) && !is_own(path));
-    let (volumes, others): (Vec<_>, Vec<_>) = files.partition(|path| {
+    let (mut volumes, others): (Vec<_>, Vec<_>) = files.partition(|path| {
         path.file_name().is_some_and(|name| pdl_io::is_volume_name(&name.to_string_lossy()))
     });
-    let volumes = volumes.into_iter().map(|path| {
-        let input = of_file(&path);
-        Input { name: name_below(folder, path.parent(), &input.name), ..input }
+    let (stacks, others) = without_stacks(others, reading)?;
+    volumes.extend(stacks);
+    let (volumes, other_channels) = reading.of_channel(volumes);
+    let volumes = volumes.into_iter().map(|(path, name)| Input {
+        name: name_below(folder, path.parent(), &name),
+        source: Source::File(path),
     });
     let volumes: Vec<Input> = volumes.collect();
-    Ok(volumes.into_iter().chain(series(folder, &others, limit)?).collect())
+    let images = volumes.into_iter().chain(series(folder, &others, limit)?).collect();
+    Ok((images, other_channels))
 }
 
 /// Series of DICOM files, named after their folders; several in one folder are numbered.
@@ -210,31 +264,36 @@ fn one(
         Some(_) => Problem::from(error),
         None => Problem::Image(error.to_string()),
     };
-    let hashes = match &input.source {
-        Source::File(path) => vec![hash::of_file(path).map_err(unreadable)?],
-        Source::Series(series) => series
-            .files
-            .iter()
-            .map(|file| hash::of_file(file))
-            .collect::<std::result::Result<_, _>>()
-            .map_err(unreadable)?,
+    let files = match &input.source {
+        Source::File(path) => {
+            files_of(path).map_err(StoreError::io("list the folder", path)).map_err(unreadable)?
+        }
+        Source::Series(series) => series.files.clone(),
     };
-    let key = Key::new("predict 3")
+    let hashes: Vec<String> = files
+        .iter()
+        .map(|file| hash::of_file(file))
+        .collect::<std::result::Result<_, _>>()
+        .map_err(unreadable)?;
+    let key = Key::new("predict 4")
         .part("input", &hashes)
         .part("weights", &model.record.results.weights_blake3)
         .part("preparation", &model.record.preparation)
+        .part("reading", &model.record.reading)
         .finish();
     if let Some(warnings) = journal.find(&input.name, &key) {
         return Ok((PredictionStatus::Kept, warnings.clone()));
     }
-    let image = read(model, input, &limit.alone())?;
+    let (image, own_grid) = read(model, input, &limit.alone())?;
     let taken = limit.alone().take(bytes(model, &image)?);
     taken.map_err(|error| Problem::Image(error.to_string()))?;
     let warnings = domain_shift::findings(&image, &model.record.preparation);
     let stored = image.grid;
     let prepared = prepare_image(image, &model.record.preparation);
     let prepared = prepared.map_err(|error| Problem::Image(error.to_string()))?;
-    let labels = model.label_map(&Case::unlabelled(&input.name, prepared), stored)?;
+    let mut labels = model.label_map(&Case::unlabelled(&input.name, prepared), stored)?;
+    // A stated orientation says where the voxels lie; the label map bears the image's own header.
+    labels.grid = own_grid;
     nifti::write_labels(&out.join(file), &labels)?;
     journal.record(&input.name, &key, vec![Stamp::hash(out, file)?], &warnings)?;
     Ok((PredictionStatus::Made, warnings))
@@ -253,25 +312,44 @@ fn bytes(model: &Model, image: &Volume<f32>) -> std::result::Result<u64, Problem
 /// Four copies of float32.
 const BYTES_A_VOXEL: u64 = 16;
 
-fn read(model: &Model, input: &Input, memory: &MemoryShare<'_>) -> std::result::Result<Volume<f32>, Problem> {
+/// The files of an image: those of the folder of a stack of slices, or the file itself.
+fn files_of(path: &Path) -> std::io::Result<Vec<PathBuf>> {
+    if !path.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let mut files: Vec<PathBuf> = fault::list(path)?.into_iter().map(|entry| entry.path()).collect();
+    files.retain(|file| file.is_file());
+    files.sort();
+    Ok(files)
+}
+
+/// The image as the training images were read, and the grid that its files state.
+fn read(
+    model: &Model,
+    input: &Input,
+    memory: &MemoryShare<'_>,
+) -> std::result::Result<(Volume<f32>, Grid), Problem> {
     let unreadable = |reason: String, error: &(dyn std::error::Error + 'static)| {
         let machine = StoreError::machine(&format!("image {}", input.name), None, error);
         machine.map_or(Problem::Image(reason), Problem::from)
     };
     let modality = model.record.preparation.modality;
-    let image = match &input.source {
+    let reading = model.record.reading.clone().unwrap_or_default();
+    let (image, own_grid) = match &input.source {
         Source::File(path) => {
-            let read = pdl_io::read_image_within(path, memory);
-            read.map_err(|error| unreadable(error.reason(), &error))?.volume
+            let read = reading.read(path, memory);
+            read.map_err(|error| unreadable(error.reason(), &error))?
         }
         Source::Series(series) if series.modality != modality.to_string() => {
             let problem = format!("it is {}; the network was trained on {modality}", series.modality);
             return Err(Problem::Image(problem));
         }
         Source::Series(series) => {
-            let options = ReadOptions::default();
+            let options = ReadOptions { mr_rescale: reading.mr_rescale };
             let read = pdl_dicom::read_series_within(series, options, memory);
-            read.map_err(|error| unreadable(error.reason(), &error))?.volume
+            let volume = read.map_err(|error| unreadable(error.reason(), &error))?.volume;
+            let grid = volume.grid;
+            (reading.oriented(volume), grid)
         }
     };
     if !image.grid.affine.is_usable() {
@@ -279,7 +357,7 @@ fn read(model: &Model, input: &Input, memory: &MemoryShare<'_>) -> std::result::
         return Err(Problem::Image(problem));
     }
     match image.voxels.iter().filter(|voxel| !voxel.is_finite()).count() {
-        0 => Ok(image),
+        0 => Ok((image, own_grid)),
         wrong => Err(Problem::Image(format!("{wrong} voxels are NaN or infinite"))),
     }
 }

@@ -1,5 +1,7 @@
 //! Dice coefficient of label maps, per case and label, and over a cohort.
 
+use crate::data::case::IGNORED;
+
 /// Dice `2
 /// A and B
 ///  / (
@@ -9,11 +11,12 @@
 /// )` of each label (channels 1, 2, ...) of one case.
 ///
 /// `prediction` and `truth` are the channels of the same voxels. `None` if the label is absent from
-/// both or not annotated; 0 if it is absent from one.
+/// both or not annotated; 0 if it is absent from one. Voxels whose truth is [`IGNORED`] do not
+/// count.
 pub fn per_label(prediction: &[u8], truth: &[u8], annotated: &[bool]) -> Vec<Option<f64>> {
     let mut both = vec![0_u64; annotated.len()];
     let mut sizes = vec![0_u64; annotated.len()];
-    for (&p, &t) in prediction.iter().zip(truth) {
+    for (&p, &t) in prediction.iter().zip(truth).filter(|(_, t)| **t != IGNORED) {
         sizes[usize::from(p)] += 1;
         sizes[usize::from(t)] += 1;
         both[usize::from(t)] += u64::from(p == t);
@@ -63,6 +66,11 @@ mod tests {
         // label 1: 2 common, 3 + 3; label 2: 1 common, 2 + 2; label 3: absent from both.
         let dice = per_label(&prediction, &truth, &[true; 4]);
         assert_eq!(dice, [Some(2.0 / 3.0), Some(0.5), None]);
+    }
+
+    #[test]
+    fn voxels_that_say_nothing_do_not_count() {
+        assert_eq!(per_label(&[1, 1, 1, 0], &[1, IGNORED, IGNORED, 0], &[true, true]), [Some(1.0)]);
     }
 
     #[test]

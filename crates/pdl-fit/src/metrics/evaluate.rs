@@ -1,5 +1,5 @@
 //! Evaluation of a run on validation or test cases, on their original grids: Dice, surface Dice,
-//! HD95 and volumes.
+//! HD95, volumes and detection.
 
 use std::path::{Path, PathBuf};
 
@@ -12,11 +12,13 @@ use rayon::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::data::case::IGNORED;
 use crate::data::dataset::{Dataset, EvalCase};
 use crate::error::{FitError, Record, Result};
 use crate::inference::model::Model;
+use crate::metrics::detection::{Detection, Volumes};
 use crate::metrics::dice::{self, mean};
-use crate::metrics::surface;
+use crate::metrics::surface::{self, SurfaceMeasure, VoxelGrid};
 
 /// Metrics of one case and label.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -44,11 +46,28 @@ pub struct EvaluationRow {
     pub drawn_ml: f64,
     /// Volume of the prediction, ml.
     pub predicted_ml: f64,
+    /// Whether the case was annotated for the label.
+    pub annotated: bool,
+    /// Volume of the prediction outside of the reference, ml; null if the label is not annotated.
+    pub false_positive_ml: Option<f64>,
+    /// Volume of the reference outside of the prediction, ml; null if the label is not annotated.
+    pub false_negative_ml: Option<f64>,
+}
+
+impl EvaluationRow {
+    /// Its volumes, if the case was annotated for the label.
+    fn volumes(&self) -> Option<Volumes> {
+        Some(Volumes {
+            drawn_ml: self.drawn_ml,
+            false_positive_ml: self.false_positive_ml?,
+            false_negative_ml: self.false_negative_ml?,
+        })
+    }
 }
 
 /// Columns of the table.
 pub fn schema() -> Schema {
-    use DataType::{Float64, UInt16, Utf8};
+    use DataType::{Boolean, Float64, UInt16, Utf8};
     Schema::new(vec![
         column("case_id", Utf8),
         column("label", UInt16),
@@ -58,6 +77,9 @@ pub fn schema() -> Schema {
         nullable("hd95_mm", Float64),
         column("drawn_ml", Float64),
         column("predicted_ml", Float64),
+        column("annotated", Boolean),
+        nullable("false_positive_ml", Float64),
+        nullable("false_negative_ml", Float64),
     ])
 }
 
@@ -66,7 +88,7 @@ pub fn schema() -> Schema {
 pub struct EvaluationSummary {
     /// Name of the label; "mean" for the mean over the labels.
     pub name: String,
-    /// Number of cases that count.
+    /// Number of cases that count for Dice.
     pub cases: usize,
     /// Mean Dice.
     pub dice: Option<f64>,
@@ -74,6 +96,25 @@ pub struct EvaluationSummary {
     pub surface_dice: Option<f64>,
     /// Mean HD95, mm.
     pub hd95_mm: Option<f64>,
+    /// Detection of the structure, with the cases that lack it.
+    #[serde(flatten)]
+    pub detection: Detection,
+}
+
+/// How surfaces are compared.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SurfaceOptions {
+    /// What a surface is made of.
+    pub measure: SurfaceMeasure,
+    /// Largest distance at which two surfaces count as the same, mm.
+    pub tolerance_mm: f64,
+}
+
+impl SurfaceOptions {
+    /// By area, with the modality's default tolerance.
+    pub fn default_of(modality: Modality) -> Self {
+        Self { measure: SurfaceMeasure::default(), tolerance_mm: default_tolerance_mm(modality) }
+    }
 }
 
 /// Result of an evaluation.
@@ -112,7 +153,7 @@ pub fn evaluate(
     run: &Path,
     out: &Path,
     split: Split,
-    tolerance_mm: f64,
+    surfaces: SurfaceOptions,
     watch: &mut dyn FnMut(&str),
 ) -> Result<Evaluation> {
     let folder = Dataset::open(out)?;
@@ -131,29 +172,38 @@ pub fn evaluate(
         let channels = model.predictor().channels(&case.case, &case.stored.to_ras())?;
         let path = predictions.join(format!("{}.nii.gz", case.case.case_id));
         nifti::write_labels(&path, &model.to_labels(&channels, case.stored)?)?;
-        rows.extend(of_case(model, case, &channels, tolerance_mm));
+        rows.extend(of_case(model, case, &channels, surfaces));
         watch(&case.case.case_id);
     }
     let file = run.join(file_name(split));
-    let facts = vec![("pdl.tolerance_mm".to_owned(), tolerance_mm.to_string())];
+    let facts = vec![
+        ("pdl.tolerance_mm".to_owned(), surfaces.tolerance_mm.to_string()),
+        ("pdl.surface".to_owned(), surfaces.measure.name().to_owned()),
+    ];
     table::write_rows(&file, &schema(), &rows, facts)?;
     let summary = summary(model, &rows);
     Ok(Evaluation { rows, summary, file, predictions })
 }
 
-fn of_case(model: &Model, case: &EvalCase, channels: &[u8], tolerance_mm: f64) -> Vec<EvaluationRow> {
+fn of_case(model: &Model, case: &EvalCase, channels: &[u8], surfaces: SurfaceOptions) -> Vec<EvaluationRow> {
     let dice = dice::per_label(channels, &case.truth, &case.case.annotated);
     let [x, y, z] = case.stored.to_ras().spacing_mm();
     let voxel_ml = x * y * z / 1000.0;
     let labels: Vec<_> = model.record.labels.iter().enumerate().collect();
     let row = |(index, label): &(usize, &Label)| {
-        let mask =
-            |of: &[u8]| of.iter().map(|&channel| usize::from(channel) == index + 1).collect::<Vec<bool>>();
-        let (drawn, predicted) = (mask(&case.truth), mask(channels));
+        let is_label = |channel: u8| usize::from(channel) == index + 1;
+        let drawn: Vec<bool> = case.truth.iter().map(|&channel| is_label(channel)).collect();
+        // What is predicted where the reference says nothing is neither right nor wrong.
+        let predicted =
+            channels.iter().zip(&case.truth).map(|(&channel, &t)| is_label(channel) && t != IGNORED);
+        let predicted: Vec<bool> = predicted.collect();
         let ml = |mask: &[bool]| mask.iter().filter(|inside| **inside).count() as f64 * voxel_ml;
-        let distances = case.case.annotated[index + 1]
-            .then(|| surface::compare(&drawn, &predicted, case.shape, [z, y, x], tolerance_mm))
-            .flatten();
+        let annotated = case.case.annotated[index + 1];
+        let SurfaceOptions { measure, tolerance_mm } = surfaces;
+        let grid = VoxelGrid { shape: case.shape, spacing_mm: [z, y, x] };
+        let distances =
+            annotated.then(|| surface::compare(measure, &drawn, &predicted, grid, tolerance_mm)).flatten();
+        let volumes = annotated.then(|| Volumes::of(&drawn, &predicted, voxel_ml));
         EvaluationRow {
             case_id: case.case.case_id.clone(),
             label: label.value,
@@ -163,6 +213,9 @@ fn of_case(model: &Model, case: &EvalCase, channels: &[u8], tolerance_mm: f64) -
             hd95_mm: distances.map(|found| found.hd95_mm),
             drawn_ml: ml(&drawn),
             predicted_ml: ml(&predicted),
+            annotated,
+            false_positive_ml: volumes.map(|volumes| volumes.false_positive_ml),
+            false_negative_ml: volumes.map(|volumes| volumes.false_negative_ml),
         }
     };
     labels.par_iter().map(row).collect()
@@ -180,6 +233,7 @@ fn summary(model: &Model, rows: &[EvaluationRow]) -> Vec<EvaluationSummary> {
             dice: over(|row| row.dice),
             surface_dice: over(|row| row.surface_dice),
             hd95_mm: over(|row| row.hd95_mm),
+            detection: Detection::of(&rows.iter().filter_map(|row| row.volumes()).collect::<Vec<_>>()),
         }
     };
     let mut all: Vec<EvaluationSummary> = model.record.labels.iter().map(of_label).collect();
@@ -190,6 +244,7 @@ fn summary(model: &Model, rows: &[EvaluationRow]) -> Vec<EvaluationSummary> {
         dice: over(|label| label.dice),
         surface_dice: over(|label| label.surface_dice),
         hd95_mm: over(|label| label.hd95_mm),
+        detection: Detection::mean_of(&all.iter().map(|label| &label.detection).collect::<Vec<_>>()),
     };
     all.push(whole);
     all

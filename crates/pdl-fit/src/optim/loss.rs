@@ -7,6 +7,7 @@
 
 use tch::{Kind, Reduction, Tensor};
 
+use crate::data::case::IGNORED;
 use crate::error::Result;
 
 /// Smoothing term that keeps the Dice of an absent label finite (nnU-Net).
@@ -17,7 +18,8 @@ const SMOOTHING: f64 = 1e-5;
 /// `logits` (N, C, spatial ...) with background as channel 0; `target` (N, spatial ...) int64
 /// channel indices; `annotated` (N, C) float, 1 where the case was annotated for the channel's
 /// label and for background. Dice sums over the whole batch, as single planes often lack a label,
-/// and averages over the labels that are annotated in at least one case of the batch.
+/// and averages over the labels that are annotated in at least one case of the batch. Voxels whose
+/// target is [`IGNORED`] count in neither term.
 ///
 /// # Errors
 /// [`crate::FitError::Torch`] if libtorch fails.
@@ -25,8 +27,18 @@ pub fn dice_cross_entropy(logits: &Tensor, target: &Tensor, annotated: &Tensor) 
     let all_annotated = annotated.f_min()?.f_double_value(&[])? > 0.5;
     let log_p = logits.f_log_softmax(1, Kind::Float)?;
     let log_p = if all_annotated { log_p } else { merge_unknown(&log_p, annotated)? };
-    let cross_entropy = log_p.f_nll_loss_nd::<Tensor>(target, None, Reduction::Mean, -100)?;
-    let dice = soft_dice(&log_p.f_exp()?, target, annotated)?;
+    if target.f_max()?.f_double_value(&[])? < f64::from(IGNORED) {
+        let cross_entropy = log_p.f_nll_loss_nd::<Tensor>(target, None, Reduction::Mean, -100)?;
+        let dice = soft_dice(&log_p.f_exp()?, target, annotated, None)?;
+        return Ok(cross_entropy.f_sub(&dice)?.f_add_scalar(1.0)?);
+    }
+    let known = target.f_ne(i64::from(IGNORED))?;
+    let target = target.f_mul(&known.f_to_kind(Kind::Int64)?)?;
+    let known = known.f_to_kind(Kind::Float)?;
+    let each = log_p.f_nll_loss_nd::<Tensor>(&target, None, Reduction::None, -100)?;
+    let count = known.f_sum(Kind::Float)?.f_clamp_min(1.0)?;
+    let cross_entropy = each.f_mul(&known)?.f_sum(Kind::Float)?.f_div(&count)?;
+    let dice = soft_dice(&log_p.f_exp()?, &target, annotated, Some(&known.f_unsqueeze(1)?))?;
     Ok(cross_entropy.f_sub(&dice)?.f_add_scalar(1.0)?)
 }
 
@@ -79,16 +91,20 @@ fn merge_unknown(log_p: &Tensor, annotated: &Tensor) -> Result<Tensor> {
 ///  +
 /// T
 /// ), without background; 1 if no label counts.
-fn soft_dice(p: &Tensor, target: &Tensor, annotated: &Tensor) -> Result<Tensor> {
+fn soft_dice(p: &Tensor, target: &Tensor, annotated: &Tensor, known: Option<&Tensor>) -> Result<Tensor> {
     let channels = p.size()[1];
     let truth = p.f_zeros_like()?.f_scatter_value(1, &target.f_unsqueeze(1)?, 1.0)?;
     let counted = annotated.f_view(broadcast_shape(p, annotated).as_slice())?;
+    let counted = match known {
+        Some(known) => counted.f_mul(known)?,
+        None => counted,
+    };
     let per_channel: Vec<i64> = [0].into_iter().chain(2..p.dim() as i64).collect();
     let sum = |t: Tensor| -> Result<Tensor> {
         Ok(t.f_sum_dim_intlist(per_channel.as_slice(), false, Kind::Float)?.f_narrow(0, 1, channels - 1)?)
     };
     let p = p.f_mul(&counted)?;
-    let both = sum(p.f_mul(&truth)?)?;
+    let both = sum(p.f_mul(&truth)?)?; // p is 0 where nothing is counted
     let sizes = sum(p.f_add(&truth.f_mul(&counted)?)?)?;
     let dice = (both.f_mul_scalar(2.0)?.f_add_scalar(SMOOTHING)?).f_div(&sizes.f_add_scalar(SMOOTHING)?)?;
     let weight = annotated.f_amax([0], false)?.f_narrow(0, 1, channels - 1)?;
@@ -187,6 +203,31 @@ mod tests {
         assert!(value(&ratio(&gradient).abs().max()) < 1e-6);
         let pushed = gradient.select(1, 2).masked_select(&target.eq(0));
         assert!(value(&pushed.max()) <= 0.0, "descent never lowers label 2 where the map says background");
+    }
+
+    #[test]
+    fn a_label_that_was_looked_for_and_is_absent_is_punished() {
+        let (logits, target) = example();
+        let target = &target * target.ne(2); // label 2 was looked for, and no voxel has it
+        let loss = dice_cross_entropy(&logits, &target, &Tensor::ones([2, 3], FLOAT)).unwrap();
+        let gradient = Tensor::run_backward(&[&loss], &[&logits], false, false).remove(0);
+        assert!(value(&gradient.select(1, 2).min()) > 0.0, "descent lowers label 2 everywhere");
+    }
+
+    #[test]
+    fn voxels_that_say_nothing_are_in_no_term() {
+        let (logits, target) = example();
+        let annotated = Tensor::ones([2, 3], FLOAT);
+        // Of two halves that are learnt from alone, the other is ignored.
+        let ignored = target.narrow(2, 0, 4).full_like(i64::from(IGNORED));
+        let half = Tensor::cat(&[&ignored, &target.narrow(2, 4, 3)], 2);
+        let whole = dice_cross_entropy(&logits, &half, &annotated).unwrap();
+        let alone = dice_cross_entropy(&logits.narrow(3, 4, 3), &target.narrow(2, 4, 3), &annotated).unwrap();
+        assert!((value(&whole) - value(&alone)).abs() < 1e-5);
+        let gradient = Tensor::run_backward(&[&whole], &[&logits], false, false).remove(0);
+        assert_eq!(value(&gradient.narrow(3, 0, 4).abs().max()), 0.0);
+        let nothing = target.full_like(i64::from(IGNORED));
+        assert!(value(&dice_cross_entropy(&logits, &nothing, &annotated).unwrap()).is_finite());
     }
 
     #[test]

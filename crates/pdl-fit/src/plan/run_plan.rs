@@ -52,6 +52,10 @@ pub struct RunPlan {
     pub mirror: [bool; 3],
     /// Pairs of channels (left, right) that are exchanged when a patch is mirrored along x.
     pub swapped: Vec<[u8; 2]>,
+    /// Pairs of channels (left, right) that are taken for sides by their positions, as their names
+    /// do not say.
+    #[serde(default)]
+    pub sides_by_position: Vec<[u8; 2]>,
     /// Whether settings of the run replace the stages of the manifest.
     pub stages_overridden: bool,
     /// Cases, patch size and resolution of every step.
@@ -75,6 +79,8 @@ pub struct Cohort<'a> {
     pub shapes: &'a [[usize; 3]],
     /// Names of the labels in channel order, from channel 1.
     pub names: &'a [String],
+    /// Pairs of channels (left, right) of labels that mirror each other by their positions.
+    pub mirrored: &'a [[u8; 2]],
 }
 
 /// Part of a run with one patch size, resolution and batch size.
@@ -156,7 +162,7 @@ impl Settings {
             Some(share) => schedule.joined_after((share * steps as f64).round() as u64),
             None => schedule,
         };
-        let (mirror, swapped) = self.mirrored(cohort.names);
+        let (mirror, swapped) = self.mirrored(cohort.names, cohort.mirrored);
         Ok(RunPlan {
             network,
             patch,
@@ -165,6 +171,7 @@ impl Settings {
             spacing_mm,
             mirror,
             swapped,
+            sides_by_position: cohort.mirrored.to_vec(),
             stages_overridden: self.overrides_stages(),
             rates: self.rates(&schedule, steps),
             steps,
@@ -272,15 +279,16 @@ impl Settings {
     }
 
     /// Axes (z, y, x) of mirroring, and the pairs of channels that mirroring along x exchanges.
-    fn mirrored(&self, names: &[String]) -> ([bool; 3], Vec<[u8; 2]>) {
+    fn mirrored(&self, names: &[String], by_position: &[[u8; 2]]) -> ([bool; 3], Vec<[u8; 2]>) {
         let plane = self.dims == 2;
-        let planned = || [true, true, !laterality::may_be_sided(names)];
+        let planned = || [true, true, !laterality::may_be_sided(names) && by_position.is_empty()];
         let mut mirror = match self.augment {
             Augment::None => [false; 3],
             _ => self.mirror.map_or_else(planned, |axes| axes.0),
         };
         mirror[0] &= !plane; // a plane has one voxel along z
-        (mirror, if mirror[2] { laterality::pairs(names) } else { Vec::new() })
+        let swapped = || laterality::pairs(names).into_iter().chain(by_position.iter().copied()).collect();
+        (mirror, if mirror[2] { swapped() } else { Vec::new() })
     }
 
     /// Patch size (z, y, x) and a network that fits it.
@@ -525,12 +533,16 @@ mod tests {
     #[test]
     fn sided_labels_are_not_mirrored_unless_asked_for_and_then_swapped() {
         let names = ["left lung", "right lung"].map(str::to_owned);
-        let mirrored = |line: &str| settings(line).mirrored(&names);
+        let mirrored = |line: &str| settings(line).mirrored(&names, &[]);
         assert_eq!(mirrored("--augment light"), ([false, true, false], vec![]));
         assert_eq!(mirrored("--augment light --mirror x"), ([false, false, true], vec![[1, 2]]));
         assert_eq!(mirrored("--mirror x").0, [false; 3], "nothing is mirrored without augmentation");
         let heart = ["heart".to_owned()];
-        assert_eq!(settings("--augment light --dims 3").mirrored(&heart).0, [true; 3]);
+        assert_eq!(settings("--augment light --dims 3").mirrored(&heart, &[]).0, [true; 3]);
+        let organs = ["organ a", "organ b"].map(str::to_owned);
+        let by_position = |line: &str| settings(line).mirrored(&organs, &[[2, 1]]);
+        assert_eq!(by_position("--augment light"), ([false, true, false], vec![]));
+        assert_eq!(by_position("--augment light --mirror x"), ([false, false, true], vec![[2, 1]]));
     }
 
     #[test]

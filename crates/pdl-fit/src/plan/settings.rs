@@ -155,8 +155,8 @@ pub struct Settings {
     /// and 1.5 times the steps until all cases are active].
     #[arg(long, value_name = "STEPS", group = "horizon", help_heading = "Length and evaluation")]
     pub steps: Option<u64>,
-    /// Length of the run in seconds of training, converted into steps once, after
-    /// timing some of them.
+    /// Length of the run in seconds of training. It is converted into steps after timing some of
+    /// them, and again while the run gets slower or faster.
     #[arg(long, value_name = "SECONDS", group = "horizon", help_heading = "Length and evaluation")]
     pub seconds: Option<f64>,
     /// Length of the run in training patches.

@@ -14,6 +14,7 @@ use crate::model::instance_norm::Tape;
 use crate::model::unet::UNet;
 use crate::model::weights::Weights;
 use crate::optim::loss;
+use crate::optim::lr_schedule::Rates;
 use crate::optim::optimiser::{Ema, Optimiser, copy_into};
 use crate::plan::curriculum_schedule::{PatchSpec, ResolutionPhase, StepPlan};
 use crate::plan::run_plan::RunPlan;
@@ -22,6 +23,7 @@ use crate::train::checkpoint::{Checkpoint, TrainingProgress};
 use crate::train::early_stop;
 use crate::train::history::HistoryRow;
 use crate::train::interrupt::{self, InterruptScope};
+use crate::train::time_budget::TimeBudget;
 
 /// Seconds of training between checkpoints without an evaluation.
 const CHECKPOINT_SECONDS: f64 = 60.0;
@@ -35,6 +37,10 @@ const TIMED: (usize, f64) = (9, 1.0);
 #[derive(Debug)]
 pub struct Trainer<'a> {
     plan: &'a RunPlan,
+    /// Length of the run in steps, and its learning rates: those of the plan, unless its length is
+    /// given in seconds.
+    rates: Rates,
+    budget: Option<TimeBudget>,
     device: Device,
     workers: usize,
     until: Option<f64>,
@@ -82,7 +88,24 @@ impl<'a> Trainer<'a> {
         };
         let (progress, history) = (TrainingProgress::default(), Vec::new());
         let (workers, until) = (settings.workers, settings.until_dice);
-        Ok(Self { plan, device, workers, until, net, weights, ema, optimiser, sampler, progress, history })
+        let last_phase = plan.schedule.phases.last().map_or(0, |phase| phase.first_step);
+        let budget = settings.seconds.map(|seconds| TimeBudget::new(seconds, last_phase));
+        let rates = plan.rates.clone();
+        Ok(Self {
+            plan,
+            rates,
+            budget,
+            device,
+            workers,
+            until,
+            net,
+            weights,
+            ema,
+            optimiser,
+            sampler,
+            progress,
+            history,
+        })
     }
 
     /// Resumes from a checkpoint.
@@ -115,6 +138,11 @@ impl<'a> Trainer<'a> {
         &self.history
     }
 
+    /// The plan of the run, with the length that it has now.
+    pub fn plan(&self) -> RunPlan {
+        RunPlan { steps: self.rates.steps, rates: self.rates.clone(), ..self.plan.clone() }
+    }
+
     /// Steps and seconds so far.
     pub fn progress(&self) -> &TrainingProgress {
         &self.progress
@@ -141,8 +169,11 @@ impl<'a> Trainer<'a> {
         let loader = DataLoader { cases: &cases.training, schedule: &plan.schedule, sampler: &sampler };
         let mut saved_at = self.progress.seconds;
         let _scope = InterruptScope::enter();
-        loader.batches(self.progress.step..plan.steps, self.workers, |batches| {
-            for step in self.progress.step..plan.steps {
+        // A run whose length is given in seconds may take more steps than planned.
+        let end = if self.budget.is_some() { u64::MAX } else { self.rates.steps };
+        loader.batches(self.progress.step..end, self.workers, |batches| {
+            while self.progress.step < self.rates.steps {
+                let step = self.progress.step;
                 let clock = Instant::now();
                 let batch = batches.take()?;
                 self.progress.loss_sum += self.step(&batch, step)?;
@@ -150,7 +181,8 @@ impl<'a> Trainer<'a> {
                 self.progress.step = step + 1;
                 self.progress.waited += batches.take_waited().as_secs_f64();
                 self.progress.seconds += clock.elapsed().as_secs_f64();
-                let mut last = step + 1 == plan.steps;
+                self.count_steps_anew();
+                let mut last = step + 1 >= self.rates.steps;
                 let pause = if last || (step + 1) % plan.eval_every == 0 {
                     self.evaluate(&cases.validation, &batch.step_plan)?;
                     last |= self.has_reached_dice();
@@ -175,6 +207,14 @@ impl<'a> Trainer<'a> {
         })
     }
 
+    /// Adapts the number of steps to their seconds, where the length of the run is given in these.
+    fn count_steps_anew(&mut self) {
+        let TrainingProgress { step, seconds, .. } = self.progress;
+        if let Some(budget) = &mut self.budget {
+            self.rates.steps = budget.steps(step, seconds, self.rates.steps);
+        }
+    }
+
     /// Whether the run has reached the validation Dice of early stopping.
     fn has_reached_dice(&self) -> bool {
         self.until.is_some_and(|until| {
@@ -194,7 +234,7 @@ impl<'a> Trainer<'a> {
         if !value.is_finite() {
             return Err(FitError::Diverged { step, what: "loss", value });
         }
-        let norm = self.optimiser.step(&self.weights, &gradient, self.plan.rates.at(step))?;
+        let norm = self.optimiser.step(&self.weights, &gradient, self.rates.at(step))?;
         if !norm.is_finite() {
             return Err(FitError::Diverged { step, what: "gradient norm", value: norm });
         }

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use pdl_cohort::reading::ImageReading;
 use pdl_curriculum::manifest::Label;
 use pdl_store::lock::FolderLock;
 use pdl_store::{hash, json};
@@ -51,6 +52,8 @@ pub enum Event<'a> {
         training: usize,
         /// Number of validation cases.
         validation: usize,
+        /// Names of the labels in channel order, from channel 1.
+        labels: &'a [String],
         /// Versions and device.
         programs: &'a Programs,
     },
@@ -115,7 +118,8 @@ pub fn train(request: &TrainRequest, watch: &mut dyn FnMut(&Event<'_>)) -> Resul
     // After planning: an invalid plan leaves an earlier run unchanged.
     clear(&folder, interrupted.is_some())?;
     let (training, validation) = (loaded.training.len(), loaded.validation.len());
-    watch(&Event::Begins { plan: &plan, training, validation, programs: &programs });
+    let labels = &cohort.names;
+    watch(&Event::Begins { plan: &plan, training, validation, labels, programs: &programs });
     let mut trainer = Trainer::new(&request.settings, &plan, device)?;
     let mut state = State {
         settings: request.settings.clone(),
@@ -138,6 +142,7 @@ pub fn train(request: &TrainRequest, watch: &mut dyn FnMut(&Event<'_>)) -> Resul
             return Ok(());
         }
         state.progress = trainer.progress().clone();
+        state.plan = trainer.plan();
         checkpoint::write(&folder, &state, trainer.history(), trainer.tensors())?;
         if pause == Pause::Evaluated {
             history::write(&folder, trainer.history())?;
@@ -164,6 +169,7 @@ pub fn train(request: &TrainRequest, watch: &mut dyn FnMut(&Event<'_>)) -> Resul
         results,
         plan: state.plan,
         preparation: cohort.manifest.info.plan.clone(),
+        reading: Some(ImageReading::from(&cohort.manifest.info.index)),
     };
     json::write(&folder.join(run_record::FILE), &record)?;
     remove(&folder.join(checkpoint::FILE))?;
@@ -195,8 +201,8 @@ pub(crate) fn speed_of(
     known: &mut Known,
 ) -> Result<Speed> {
     let device = device_of(settings.device)?;
-    let shapes = shapes(loaded);
-    let cohort = cohort.with(&shapes);
+    let images = cohort.training_images(loaded, settings.augment);
+    let cohort = cohort.with(&images);
     let plan = settings.plan(&cohort, None)?;
     let mut parts = Vec::new();
     for part in settings.parts(&plan.network, plan.patch, plan.batch) {
@@ -217,14 +223,9 @@ pub(crate) fn speed_of(
 
 /// Seconds of one evaluation of such a run.
 pub(crate) fn seconds_of_evaluation(settings: &Settings, cohort: &Dataset, loaded: &Loaded) -> Result<f64> {
-    let plan = settings.plan(&cohort.with(&shapes(loaded)), None)?;
+    let plan = settings.plan(&cohort.with(&cohort.training_images(loaded, settings.augment)), None)?;
     let trainer = Trainer::new(settings, &plan, device_of(settings.device)?)?;
     trainer.seconds_of_evaluation(&loaded.validation)
-}
-
-/// Shapes (z, y, x) of the training images in voxels.
-pub(crate) fn shapes(loaded: &Loaded) -> Vec<[usize; 3]> {
-    loaded.training.iter().map(|case| case.shape).collect()
 }
 
 /// Plans the run; a length in seconds is converted into steps after timing some.
@@ -233,7 +234,7 @@ fn plan(settings: &Settings, cohort: &Dataset, loaded: &Loaded) -> Result<RunPla
         Some(_) => Some(speed_of(settings, cohort, loaded, &mut Known::new())?),
         None => None,
     };
-    settings.plan(&cohort.with(&shapes(loaded)), speed.as_ref())
+    settings.plan(&cohort.with(&cohort.training_images(loaded, settings.augment)), speed.as_ref())
 }
 
 /// Refuses to resume from a checkpoint with other settings or another manifest.

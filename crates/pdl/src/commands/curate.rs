@@ -10,10 +10,14 @@ use pdl_cohort::parameters::IndexParameters;
 use pdl_cohort::same_patient::SamePatient;
 use pdl_console::{ExitStatus, note};
 use pdl_curriculum::audit::{Audit, AuditParameters, Link, audit};
+use pdl_curriculum::manifest;
 use pdl_curriculum::parameters::RankParameters;
 use pdl_prepare::parameters::PrepareParameters;
+use pdl_prepare::plan;
+use pdl_prepare::prepare::read_plan;
 use pdl_report::ReportParameters;
 use pdl_similarity::parameters::CompareParameters;
+use pdl_store::StoreError;
 
 use crate::commands::index::Cohort;
 use crate::commands::prepare::Replan;
@@ -72,6 +76,7 @@ impl Args {
 pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus> {
     let mut settings = context.settings.clone();
     settings.prepare.proxy_labels |= settings.compare.needs_labels();
+    settings.index.replan = args.stages.replan.replan;
     let mut stages = Stages { settings: &settings, ..Stages::new(&args.cohort.out, context) };
     let ended = run_stages(args, &mut stages);
     stages.finish(ended)
@@ -82,13 +87,14 @@ fn run_stages(args: &Args, stages: &mut Stages<'_>) -> Result<()> {
     let all = if args.no_report { &STAGES[..5] } else { &STAGES[..] };
     let display = &stages.context.display;
     let enter = |stage| display.enter(all, stage);
+    let undecided = nothing_depends_on_splits(stages.out);
     enter("index");
     stages.index(&cohort.cohort, cohort.same_patient.as_deref())?;
     enter("prepare");
     stages.prepare(replan)?;
     enter("compare");
     stages.compare()?;
-    if merge_patients(&cohort.cohort, stages)? {
+    if merge_patients(&cohort.cohort, stages, undecided)? {
         enter("prepare");
         stages.prepare(replan)?;
         enter("compare");
@@ -107,9 +113,15 @@ fn run_stages(args: &Args, stages: &mut Stages<'_>) -> Result<()> {
     Ok(())
 }
 
+/// Whether no manifest of the curation folder `out` holds splits that a training may have used.
+fn nothing_depends_on_splits(out: &Path) -> bool {
+    !out.join(manifest::TABLE_FILE).exists() && !out.join(manifest::FOLDS_FOLDER).exists()
+}
+
 /// Merges patients in different splits that the audit takes for one person, and indexes again; not
-/// where the cohort's table gives their splits. Returns whether any were merged.
-fn merge_patients(cohort: &Path, stages: &mut Stages<'_>) -> Result<bool> {
+/// where the cohort's table gives their splits. With `redraw` the splits are drawn anew, so that
+/// those that are held out keep their share. Returns whether any were merged.
+fn merge_patients(cohort: &Path, stages: &mut Stages<'_>, redraw: bool) -> Result<bool> {
     let audited = audit(stages.out, &stages.settings.audit, None)?;
     let Some(found) = to_merge(&audited) else { return Ok(false) };
     let crowds = crowds(&found);
@@ -120,9 +132,11 @@ fn merge_patients(cohort: &Path, stages: &mut Stages<'_>) -> Result<bool> {
     if found.is_empty() {
         return Ok(false);
     }
-    let merge = |pairs: &SamePatient| {
-        index(cohort, stages.out, &stages.settings.index, pairs, stages.context.stage())
-    };
+    if redraw {
+        forget_plan(stages.out)?;
+    }
+    let parameters = IndexParameters { redraw, replan: false, ..stages.settings.index.clone() };
+    let merge = |pairs: &SamePatient| index(cohort, stages.out, &parameters, pairs, stages.context.stage());
     let (indexed, merged) = match merge(&found) {
         Err(CohortError::NotOnePatient { problems }) => {
             for problem in problems.values() {
@@ -141,6 +155,17 @@ fn merge_patients(cohort: &Path, stages: &mut Stages<'_>) -> Result<bool> {
     leaks::merged_lines(stages.out, &audited.links, &merged).iter().for_each(|line| note(line));
     stages.outcome.indexed = Some(indexed);
     Ok(true)
+}
+
+/// Removes the plan of a draw of the splits that is given up: it may have seen cases that will be
+/// test cases. One that the user has edited stays.
+fn forget_plan(out: &Path) -> Result<()> {
+    if read_plan(out)?.edited()?.is_some() {
+        return Ok(());
+    }
+    let path = out.join(plan::FILE);
+    std::fs::remove_file(&path).map_err(StoreError::io("remove the file", &path))?;
+    Ok(())
 }
 
 /// The pairs of patients that the audit takes for one person and the user does not keep apart, if

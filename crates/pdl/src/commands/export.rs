@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use pdl_console::{ExitStatus, say};
+use pdl_console::{ExitStatus, counted, note, say};
 use pdl_exchange::export::{Exported, Shards, Target, export};
 use pdl_exchange::files::TransferMode;
 
@@ -48,7 +48,14 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus> {
         say_json(&exported)?;
         return Ok(ExitStatus::Done);
     }
-    let Exported { cases: [train, val, test], left_out, lists } = exported;
+    let Exported { cases: [train, val, test], left_out, partly_annotated, lists } = exported;
+    if partly_annotated > 0 {
+        let cases = counted(partly_annotated, "case");
+        note(&format!(
+            "warning: {cases} were not searched for every label (labels_annotated); programs that do not know of that take \
+             what they lack for background"
+        ));
+    }
     let without =
         if left_out > 0 { format!("; {left_out} excluded by the curriculum") } else { String::new() };
     say(&format!("{}: {train} train, {val} val, {test} test cases{without}", dest.display()));

@@ -15,13 +15,14 @@ use crate::context::Context;
 const FINDINGS: &str = "findings";
 
 /// The topics: name, text.
-const TOPICS: [(&str, &str); 16] = [
+const TOPICS: [(&str, &str); 17] = [
     ("geometry", pdl_volume::GEOMETRY_HELP),
     ("similarity", pdl_similarity::SIMILARITY_HELP),
     ("curriculum", pdl_curriculum::CURRICULUM_HELP),
     ("formats", pdl_io::FORMATS_HELP),
     ("privacy", pdl_cohort::PRIVACY_HELP),
     ("dicom", pdl_cohort::DICOM_HELP),
+    ("labels", pdl_cohort::LABELS_HELP),
     (FINDINGS, ""),
     ("splits", pdl_curriculum::SPLITS_HELP),
     ("frameworks", pdl_exchange::FRAMEWORKS_HELP),
@@ -56,9 +57,9 @@ pub(crate) const MAIN_OPTIONS_OF_CURATE: [&str; 5] = ["out", "modality", "spacin
 /// Arguments of `pdl help`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// A command, or a topic: geometry, similarity, curriculum, formats, privacy, dicom, findings,
-    /// splits, frameworks, options, loops, files, words, exit-codes, cluster, measured. Without it
-    /// the overview is printed.
+    /// A command, or a topic: geometry, similarity, curriculum, formats, privacy, dicom, labels,
+    /// findings, splits, frameworks, options, loops, files, words, exit-codes, cluster, measured.
+    /// Without it the overview is printed.
     word: Option<String>,
 }
 
@@ -128,7 +129,7 @@ pub(crate) fn overview(program: &clap::Command) -> String {
         }
     }
     let topics = TOPICS.map(|(name, _)| name);
-    let (first, second) = topics.split_at(8);
+    let (first, second) = topics.split_at(9);
     let _ = write!(
         text,
         "\nOptions of every command: --config, --json, --strict, --verify, --threads, --memory, --help\n\

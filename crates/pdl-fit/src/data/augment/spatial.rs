@@ -67,7 +67,8 @@ impl Warp {
     }
 
     /// The transformed patch whose identity transform starts at `origin` (z, y, x): the image is
-    /// interpolated linearly, the channels by nearest neighbour.
+    /// interpolated linearly, and so is the indicator of each channel, of which the largest wins
+    /// (nnU-Net). Background surrounds the case.
     pub fn patch(&self, case: &Case, origin: [isize; 3], sides: [usize; 3]) -> Patch {
         let middle = sides.map(|side| (side - 1) as f64 / 2.0);
         let voxels = sides.iter().product();
@@ -80,8 +81,9 @@ impl Warp {
                 let moved = self.displacement[axis].as_ref().map_or(0.0, |field| f64::from(field[index]));
                 origin[axis] as f64 + middle[axis] + along + moved
             });
-            image.push(linear(&case.image, case.shape, place, case.padding));
-            target.push(nearest(&case.target, case.shape, place));
+            let corners = Corners::new(case.shape, place);
+            image.push(corners.mean(&case.image, case.padding));
+            target.push(corners.channel(&case.target));
         }
         Patch { sides, image, target }
     }
@@ -136,31 +138,50 @@ fn b_spline(t: f64) -> [f32; 4] {
     [s.powi(3) / 6.0, inner(t), inner(s), t.powi(3) / 6.0].map(|weight| weight as f32)
 }
 
-fn linear(voxels: &[f32], shape: [usize; 3], place: [f64; 3], padding: f32) -> f32 {
-    let low = place.map(f64::floor);
-    let mut sum = 0.0;
-    for corner in 0..8_usize {
-        let (mut weight, mut at) = (1.0, Some(0));
-        for axis in 0..3 {
-            let upper = corner >> axis & 1;
-            let above = place[axis] - low[axis];
-            weight *= if upper == 1 { above } else { 1.0 - above };
-            let index = low[axis] as isize + upper as isize;
-            let inside = (0..shape[axis] as isize).contains(&index);
-            at = at.filter(|_| inside).map(|at| at * shape[axis] + index as usize);
-        }
-        if weight > 0.0 {
-            sum += weight * f64::from(at.map_or(padding, |at| voxels[at]));
-        }
-    }
-    sum as f32
-}
+/// The eight voxels about a position, with the weights of linear interpolation.
+struct Corners([(f64, Option<usize>); 8]);
 
-fn nearest(channels: &[u8], shape: [usize; 3], place: [f64; 3]) -> u8 {
-    let place = place.map(|along| along.round() as isize);
-    let inside = (0..3).all(|axis| (0..shape[axis] as isize).contains(&place[axis]));
-    let at = (0..3).fold(0, |at, axis| at * shape[axis] as isize + place[axis]);
-    if inside { channels[at as usize] } else { 0 }
+impl Corners {
+    /// Voxels outside of `shape` (z, y, x) have no index.
+    fn new(shape: [usize; 3], place: [f64; 3]) -> Self {
+        let low = place.map(f64::floor);
+        Self(std::array::from_fn(|corner| {
+            let (mut weight, mut at) = (1.0, Some(0));
+            for axis in 0..3 {
+                let upper = corner >> axis & 1;
+                let above = place[axis] - low[axis];
+                weight *= if upper == 1 { above } else { 1.0 - above };
+                let index = low[axis] as isize + upper as isize;
+                let inside = (0..shape[axis] as isize).contains(&index);
+                at = at.filter(|_| inside).map(|at| at * shape[axis] + index as usize);
+            }
+            (weight, at)
+        }))
+    }
+
+    fn weighted(&self) -> impl Iterator<Item = (f64, Option<usize>)> + '_ {
+        self.0.iter().copied().filter(|(weight, _)| *weight > 0.0)
+    }
+
+    fn mean(&self, voxels: &[f32], padding: f32) -> f32 {
+        self.weighted()
+            .map(|(weight, at)| weight * f64::from(at.map_or(padding, |at| voxels[at])))
+            .sum::<f64>() as f32
+    }
+
+    /// The channel with the largest share; of equal shares the lowest.
+    fn channel(&self, channels: &[u8]) -> u8 {
+        let mut shares: [(u8, f64); 8] = [(0, 0.0); 8];
+        let mut known = 0;
+        for (weight, at) in self.weighted() {
+            let channel = at.map_or(0, |at| channels[at]);
+            let place = shares[..known].iter().position(|(other, _)| *other == channel).unwrap_or(known);
+            known = known.max(place + 1);
+            shares[place] = (channel, shares[place].1 + weight);
+        }
+        let largest = |a: &&(u8, f64), b: &&(u8, f64)| a.1.total_cmp(&b.1).then(b.0.cmp(&a.0));
+        shares[..known].iter().max_by(largest).map_or(0, |(channel, _)| *channel)
+    }
 }
 
 #[cfg(test)]
@@ -271,6 +292,17 @@ mod tests {
         }
         // 1 - 0.8^3 = 49% of 400.
         assert!((160..230).contains(&changed), "{changed}");
+    }
+
+    #[test]
+    fn the_channel_with_the_largest_share_wins() {
+        // Voxels along x: channels 1, 2, 2 and background beyond them.
+        let channel = |x: f64| Corners::new([1, 1, 3], [0.0, 0.0, x]).channel(&[1, 2, 2]);
+        let found = [0.0, 0.4, 0.5, 0.6, 1.5, 2.4, 2.5, 2.6].map(channel);
+        assert_eq!(found, [1, 1, 1, 2, 2, 2, 0, 0]);
+        // Where three meet, the largest wins even below one half.
+        let corner = Corners::new([1, 2, 2], [0.0, 0.45, 0.4]).channel(&[1, 2, 3, 3]);
+        assert_eq!(corner, 3);
     }
 
     #[test]

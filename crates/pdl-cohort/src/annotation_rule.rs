@@ -1,0 +1,99 @@
+//! The rule by which a label that a case lacks counts as absent, or as not looked for.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// What a column's name follows in the text of a rule.
+const BY: &str = "by-";
+
+/// Which labels of the cohort were looked for in a case.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum AnnotationRule {
+    /// Those that its label map holds.
+    Present,
+    /// All of them.
+    All,
+    /// Those that its structure sets or segmentations (DICOM) name; all, where it has a label map.
+    Named,
+    /// Those that any case with the same value in this column has.
+    By(String),
+}
+
+impl AnnotationRule {
+    /// The rule where the user states none.
+    pub(crate) fn default_of(dicom: bool) -> Self {
+        if dicom { Self::Named } else { Self::All }
+    }
+
+    /// The column by whose values cases are grouped.
+    pub(crate) fn column(&self) -> Option<&str> {
+        match self {
+            Self::By(column) => Some(column),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for AnnotationRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Present => f.write_str("present"),
+            Self::All => f.write_str("all"),
+            Self::Named => f.write_str("named"),
+            Self::By(column) => write!(f, "{BY}{column}"),
+        }
+    }
+}
+
+impl FromStr for AnnotationRule {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "present" => Ok(Self::Present),
+            "all" => Ok(Self::All),
+            "named" => Ok(Self::Named),
+            _ => match text.strip_prefix(BY).filter(|column| !column.is_empty()) {
+                Some(column) => Ok(Self::By(column.to_owned())),
+                None => {
+                    Err(format!("expected present, all, named or by-COLUMN, as in by-site, found \"{text}\""))
+                }
+            },
+        }
+    }
+}
+
+impl TryFrom<String> for AnnotationRule {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<AnnotationRule> for String {
+    fn from(rule: AnnotationRule) -> Self {
+        rule.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules_are_texts_and_wrong_ones_name_the_right_ones() {
+        for text in ["present", "all", "named", "by-site", "by-a-b"] {
+            let rule: AnnotationRule = text.parse().unwrap();
+            assert_eq!(rule.to_string(), text);
+            assert_eq!(serde_json::from_value::<AnnotationRule>(serde_json::json!(text)).unwrap(), rule);
+        }
+        assert_eq!("by-site".parse::<AnnotationRule>().unwrap().column(), Some("site"));
+        for text in ["", "by-", "some"] {
+            assert!(text.parse::<AnnotationRule>().unwrap_err().contains("by-COLUMN"), "{text}");
+        }
+    }
+}
