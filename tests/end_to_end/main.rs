@@ -10,12 +10,15 @@ mod contracts;
 mod corrupt_files;
 mod crop;
 mod curate;
+mod damaged_out;
 mod dicom;
 mod distributed_prepare;
 mod export;
 #[cfg(target_os = "linux")]
 mod faults;
 mod golden;
+mod hostile_names;
+mod hostile_out;
 mod import;
 mod init;
 mod labels;
@@ -29,6 +32,8 @@ mod report;
 mod shards;
 mod splits;
 mod stacks;
+#[cfg(target_os = "linux")]
+mod table_faults;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};

@@ -155,6 +155,9 @@ codes! {
     NameMasked = "name-masked", Note,
         "A structure's name held part of the patient's name or ids, which was masked.",
         "Rename the structure with `--structures`.";
+    NameNotText = "name-not-text", Rejection,
+        "The path of a file is not UTF-8, so that no table can hold it.",
+        "Rename the file, or the folder that the message tells of.";
     NoImage = "no-image", Rejection,
         "A label has no image.",
         "Add the image, or check how files are named.";

@@ -11,6 +11,7 @@ use pdl_fit::experiment::compare::protocol::Protocol;
 use pdl_fit::experiment::compare::{self, report};
 use pdl_fit::experiment::runner::Runs;
 use pdl_store::lock::FolderLock;
+use pdl_store::safe_path::SafePath;
 
 use crate::cli::display::show_runs;
 
@@ -46,7 +47,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: Args) -> Result<ExitStatus> {
     let Args { out, protocol, tuned, seeds, arm: arms, trust_files, json } = args;
-    let folder = out.join(compare::FOLDER);
+    let folder = SafePath::new(&out, compare::FOLDER)?.folder()?;
     let mut watch = show_runs;
     let mut runs = Runs::new(&out, compare::FOLDER, Subset::All, trust_files, &mut watch);
     let mut tuned = match tuned {

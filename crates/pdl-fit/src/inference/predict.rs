@@ -11,7 +11,8 @@ use pdl_prepare::resample::checked_shape_at;
 use pdl_store::hash::{self, Key};
 use pdl_store::journal::{HashCheck, Journal, Stamp};
 use pdl_store::lock::FolderLock;
-use pdl_store::memory::{MemoryLimit, MemoryShare};
+use pdl_store::memory::{MemoryError, MemoryLimit, MemoryShare};
+use pdl_store::safe_path::SafePath;
 use pdl_store::{StoreError, atomic, fault};
 use pdl_volume::Volume;
 use serde::Serialize;
@@ -165,7 +166,7 @@ pub fn predict(
 ) -> Result<Vec<Prediction>> {
     std::fs::create_dir_all(out).map_err(StoreError::io("make the folder", out))?;
     let _lock = FolderLock::take(out)?;
-    atomic::sweep(out)?;
+    atomic::sweep(&SafePath::root(out))?;
     let journal = Journal::<Vec<String>>::open(out, "predict", HashCheck::Stamps)?;
     let mut done = Vec::with_capacity(inputs.len());
     for input in inputs {
@@ -224,6 +225,10 @@ fn one(
         .part("weights", &model.record.results.weights_blake3)
         .part("preparation", &model.record.preparation)
         .finish();
+    if Path::new(file).iter().any(|part| part.len() > LONGEST_NAME) {
+        let problem = format!("its label map would have a name of more than {LONGEST_NAME} bytes: rename it");
+        return Err(Problem::Image(problem));
+    }
     if let Some(warnings) = journal.find(&input.name, &key) {
         return Ok((PredictionStatus::Kept, warnings.clone()));
     }
@@ -235,7 +240,7 @@ fn one(
     let prepared = prepare_image(image, &model.record.preparation);
     let prepared = prepared.map_err(|error| Problem::Image(error.to_string()))?;
     let labels = model.label_map(&Case::unlabelled(&input.name, prepared), stored)?;
-    nifti::write_labels(&out.join(file), &labels)?;
+    nifti::write_labels(SafePath::new(out, file)?, &labels)?;
     journal.record(&input.name, &key, vec![Stamp::hash(out, file)?], &warnings)?;
     Ok((PredictionStatus::Made, warnings))
 }
@@ -250,19 +255,27 @@ fn bytes(model: &Model, image: &Volume<f32>) -> std::result::Result<u64, Problem
     Ok(own.saturating_add(prepared.saturating_mul(BYTES_A_VOXEL * (1 + model.channels.len() as u64))))
 }
 
+/// Most bytes of a file's name.
+const LONGEST_NAME: usize = 255;
+
 /// Four copies of float32.
 const BYTES_A_VOXEL: u64 = 16;
 
 fn read(model: &Model, input: &Input, memory: &MemoryShare<'_>) -> std::result::Result<Volume<f32>, Problem> {
-    let unreadable = |reason: String, error: &(dyn std::error::Error + 'static)| {
-        let machine = StoreError::machine(&format!("image {}", input.name), None, error);
+    let what = format!("image {}", input.name);
+    type Cause = dyn std::error::Error + 'static;
+    let unreadable = |reason: String, memory: Option<MemoryError>, error: &Cause| {
+        let machine = match memory {
+            Some(error) => StoreError::no_memory(&what, error),
+            None => StoreError::machine(&what, None, error),
+        };
         machine.map_or(Problem::Image(reason), Problem::from)
     };
     let modality = model.record.preparation.modality;
     let image = match &input.source {
         Source::File(path) => {
             let read = pdl_io::read_image_within(path, memory);
-            read.map_err(|error| unreadable(error.reason(), &error))?.volume
+            read.map_err(|error| unreadable(error.reason(), error.memory(), &error))?.volume
         }
         Source::Series(series) if series.modality != modality.to_string() => {
             let problem = format!("it is {}; the network was trained on {modality}", series.modality);
@@ -271,7 +284,7 @@ fn read(model: &Model, input: &Input, memory: &MemoryShare<'_>) -> std::result::
         Source::Series(series) => {
             let options = ReadOptions::default();
             let read = pdl_dicom::read_series_within(series, options, memory);
-            read.map_err(|error| unreadable(error.reason(), &error))?.volume
+            read.map_err(|error| unreadable(error.reason(), error.memory(), &error))?.volume
         }
     };
     if !image.grid.affine.is_usable() {
