@@ -96,6 +96,10 @@ test *flags:
 test-faults:
     LIBTORCH=$(python3 {{libtorch}} --fetch) cargo test --release --locked {{workspace}} --test end_to_end faults::
 
+# `pdl curate` killed, or failing, at every write, sync, rename and removal, and run again (POINTS: only so many of them)
+test-crash-points points="": build
+    python3 tests/faults/crash_points.py {{pdl}} sample-data/mr target/crash-points ${1:+--points $1}
+
 # Format, lints, documentation, tests, dependency audit
 check: && test test-jpeg-ls test-pydicom test-nibabel test-ingest interop deny
     cargo fmt --all --check
@@ -150,7 +154,7 @@ fuzz seconds="600":
     export RUSTC_BOOTSTRAP=1 # coverage needs flags that a stable compiler takes only so
     cargo fuzz --version >/dev/null 2>&1 || cargo install cargo-fuzz@0.13.2 --locked
     cargo run --release --locked --manifest-path tests/fuzz/Cargo.toml --package pdl-fuzz-seed
-    for target in volume grouping header_sets rtstruct seg; do
+    for target in volume grouping header_sets rtstruct seg cohort_table curation; do
         cargo fuzz run --fuzz-dir tests/fuzz --sanitizer none $target -- \
             -max_total_time=${1:-600} -max_len=65536 -rss_limit_mb=1024 -timeout=20 -print_final_stats=1
     done

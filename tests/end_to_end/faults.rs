@@ -20,11 +20,11 @@ use pdl_tests::{files, pdl, root, run_ok, sample};
 
 use crate::{cohort_of, curate, folder};
 
-const EIO: &str = "5";
+pub(crate) const EIO: &str = "5";
 const EACCES: &str = "13";
 const ESTALE: &str = "116";
 /// The exit code of a run that the machine ended.
-const MACHINE: i32 = 7;
+pub(crate) const MACHINE: i32 = 7;
 
 /// The library that fails calls, compiled once; nothing where there is no compiler, which is said.
 fn library() -> Option<&'static Path> {
@@ -46,7 +46,7 @@ fn library() -> Option<&'static Path> {
 }
 
 /// Runs the program with calls that fail as `faults` says; nothing where that cannot be tried.
-fn run_with(words: &[&str], faults: &[(&str, &str)]) -> Option<Output> {
+pub(crate) fn run_with(words: &[&str], faults: &[(&str, &str)]) -> Option<Output> {
     let library = library()?;
     let mut command = pdl();
     command.args(words).env("LD_PRELOAD", library);

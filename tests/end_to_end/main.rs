@@ -12,12 +12,15 @@ mod contracts;
 mod corrupt_files;
 mod crop;
 mod curate;
+mod damaged_out;
 mod dicom;
 mod distributed_prepare;
 mod export;
 #[cfg(target_os = "linux")]
 mod faults;
 mod golden;
+mod hostile_names;
+mod hostile_out;
 mod import;
 mod init;
 mod intensities;
@@ -33,6 +36,8 @@ mod report;
 mod shards;
 mod splits;
 mod stacks;
+#[cfg(target_os = "linux")]
+mod table_faults;
 mod visits;
 
 use std::path::{Path, PathBuf};

@@ -1,7 +1,7 @@
 /* Fails calls on files whose path holds FAULT_PATH, for programs that are started with this library preloaded.
  *
- * FAULT_CALL   open, read, opendir, or close: which call
- * FAULT_ERRNO  the error of open, read and opendir
+ * FAULT_CALL   open, read, opendir, close, flock or fsync: which call; the last two whatever their file
+ * FAULT_ERRNO  the error of all but close
  * FAULT_TIMES  how often it fails; always where it is not set
  * FAULT_WHOLE  a file whose content takes the place of the matching one once that is closed for the first time
  */
@@ -56,10 +56,29 @@ ssize_t read(int file, void *bytes, size_t count) {
     return syscall(SYS_read, file, bytes, count);
 }
 
+/* A copy of a file's number is that file, too. */
+int fcntl(int file, int command, ...) {
+    va_list rest;
+    va_start(rest, command);
+    void *argument = va_arg(rest, void *);
+    va_end(rest);
+    int result = (int)syscall(SYS_fcntl, file, command, argument);
+    int is_copy = command == F_DUPFD || command == F_DUPFD_CLOEXEC;
+    if (is_copy && result >= 0 && result < MOST_FILES && file < MOST_FILES)
+        atomic_store(&matching[result], atomic_load(&matching[file]));
+    return result;
+}
+
+int fcntl64(int file, int command, ...) __attribute__((alias("fcntl")));
+
 DIR *opendir(const char *path) {
     DIR *(*real)(const char *) = (DIR * (*)(const char *)) dlsym(RTLD_NEXT, "opendir");
     return is_named(path) && fails("opendir") ? NULL : real(path);
 }
+
+int flock(int file, int operation) { return fails("flock") ? -1 : (int)syscall(SYS_flock, file, operation); }
+
+int fsync(int file) { return fails("fsync") ? -1 : (int)syscall(SYS_fsync, file); }
 
 static void complete(int file) {
     char path[4096] = {0}, link[64] = "/proc/self/fd/", bytes[65536];

@@ -109,7 +109,7 @@ async fn downloaded(
     let Some(storage) = storage.filter(|_| !todo.missing.is_empty()) else { return Ok(todo) };
     let run = job::run(&todo.parameters, &todo.proxies);
     let keep = |tile, bytes: Vec<u8>| -> Result<(), ClusterError> {
-        Ok(atomic::write(&pairs::path(out, tile), &bytes)?)
+        Ok(atomic::write(pairs::safe_path(out, tile)?, &bytes)?)
     };
     storage.get_tiles(&run, &todo.missing, keep).await?;
     Ok(ComparePlan::new(out, &todo.parameters)?)

@@ -14,12 +14,9 @@ use std::path::{Path, PathBuf};
 
 use pdl_io::stem;
 use pdl_store::hash;
+use pdl_store::safe_name::LONGEST;
 
 use crate::CohortError;
-
-/// Most characters of an id: what is put before and after it still fits into a file's name of 255
-/// bytes.
-const LONGEST: usize = 180;
 
 /// Digits of the hash that is put after a name, one length after the other until the id is unique.
 const DIGITS: [usize; 3] = [8, 16, 64];

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use arrow::datatypes::{DataType, Schema};
 use pdl_findings::Finding;
+use pdl_store::safe_name;
 use pdl_store::table::{column, list, nullable, structure};
 use pdl_volume::{Affine, Grid};
 use schemars::JsonSchema;
@@ -24,6 +25,7 @@ pub struct LabelVoxels {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CaseRow {
     /// Unique in the cohort; holds letters, digits, - and _ only.
+    #[serde(deserialize_with = "safe_name::deserialize")]
     pub case_id: String,
     /// Whose image it is; the case id where the cohort does not say.
     pub patient_id: String,

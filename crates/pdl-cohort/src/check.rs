@@ -69,11 +69,22 @@ impl Checked {
         Self { rejected: true, ..Self::nothing() }
     }
 
+    /// A case with files of whose paths a table can hold nothing.
+    pub(crate) fn unnamed(message: String) -> Self {
+        let mut case = Self::nothing();
+        case.reject(Code::NameNotText, message);
+        case
+    }
+
     /// A case for whose files there is no memory.
     ///
     /// # Errors
-    /// [`StoreError::Machine`] when the machine keeps one from being hashed.
+    /// [`StoreError::Machine`] when the system does not give memory that may be taken, or the
+    /// machine keeps a file from being hashed.
     pub(crate) fn too_large(found: &DiscoveredCase, error: MemoryError) -> Result<Self, StoreError> {
+        if let Some(error) = StoreError::no_memory(&found.what(), error) {
+            return Err(error);
+        }
         let hash = |path: &Option<PathBuf>| path.as_deref().map_or(Ok(None), |path| hash_if_any(found, path));
         Ok(Self {
             image_blake3: hash(&found.image)?.unwrap_or_default(),
@@ -293,7 +304,7 @@ fn or_unreadable<T>(
         Ok(read) => return Ok(Ok(read)),
         Err(unread) => unread,
     };
-    if let Some(error) = StoreError::machine(&found.what(), Some(path), &error) {
+    if let (None, Some(error)) = (error.memory(), StoreError::machine(&found.what(), Some(path), &error)) {
         return Err(error);
     }
     let (reason, memory) = (error.reason(), error.memory());

@@ -16,6 +16,7 @@ use pdl_store::hash::Key;
 use pdl_store::journal::{HashCheck, Journal, Stamp};
 use pdl_store::memory::{MemoryError, MemoryShare, in_turns};
 use pdl_store::progress::{self, StageContext};
+use pdl_store::safe_path::SafePath;
 use pdl_store::{StoreError, atomic, fault, paths};
 use pdl_volume::{LabelMap, Volume};
 use serde::{Deserialize, Serialize};
@@ -167,8 +168,10 @@ pub(crate) fn keep(
     out: &Path,
     run: StageContext<'_>,
 ) -> Result<(), CohortError> {
+    for folder in FOLDERS {
+        atomic::sweep(&SafePath::new(out, folder)?)?;
+    }
     let folders = FOLDERS.map(|folder| out.join(folder));
-    folders.iter().try_for_each(|folder| atomic::sweep(folder))?;
     let keeper = Keeper {
         origin,
         out,
@@ -194,6 +197,9 @@ pub(crate) fn keep(
     };
     let refused = |number: &usize, error: MemoryError| {
         run.progress.advance(1);
+        if let Some(error) = StoreError::no_memory(&layout.cases[*number].what(), error) {
+            return Err(error);
+        }
         Ok((Outcome::refused(vec![too_large(error)]), origin.files(*number)))
     };
     let worked = in_turns(&numbers, &run.memory_limit(), work, refused)?;
@@ -225,7 +231,7 @@ pub(crate) fn keep(
             })
             .map(|found| file_name(&found.case_id))
             .collect();
-        atomic::retain(folder, |name| kept.contains(name))?;
+        atomic::retain(&SafePath::new(out, FOLDERS[kind])?, |name| kept.contains(name))?;
     }
     sources::write(out, &sources)?;
     Ok(())
@@ -268,7 +274,8 @@ impl Keeper<'_> {
         if let Err(error) = memory.take_each(volumes.voxels(), WRITTEN_VOXEL_BYTES) {
             return Ok(Err(error));
         }
-        let [image_path, label_path] = paths.each_ref().map(|path| self.out.join(path));
+        let [image_path, label_path] = paths.each_ref().map(|path| SafePath::new(self.out, path));
+        let (image_path, label_path) = (image_path?, label_path?);
         let image = || volumes.image.as_ref().map_or(Ok(()), |image| write_image(&image_path, image));
         let labels =
             || volumes.labels.as_ref().map_or(Ok(()), |labels| nifti::write_labels(&label_path, labels));
@@ -366,7 +373,7 @@ fn file_name(case: &str) -> String {
 }
 
 /// As int16 where that holds every voxel exactly, else as float32.
-fn write_image(path: &Path, image: &Volume<f32>) -> Result<(), StoreError> {
+fn write_image(path: &SafePath, image: &Volume<f32>) -> Result<(), StoreError> {
     let fits = |v: &f32| f32::from(*v as i16) == *v; // the cast drops fractions, and clamps
     if image.voxels.iter().all(fits) {
         nifti::write_image_i16(path, image)

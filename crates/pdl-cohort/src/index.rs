@@ -9,6 +9,7 @@ use pdl_store::hash::Key;
 use pdl_store::journal::{Journal, Stamp};
 use pdl_store::memory::{MemoryError, MemoryShare, in_turns};
 use pdl_store::progress::{self, StageContext};
+use pdl_store::safe_path::SafePath;
 use pdl_store::{StoreError, atomic, fault};
 use pdl_volume::Orientation;
 
@@ -80,7 +81,7 @@ pub fn index(
     layout.state_stacks(parameters)?;
     let mut ignore = ignored_label(&mut layout, parameters)?;
     std::fs::create_dir_all(out).map_err(StoreError::io("make the folder", out))?;
-    atomic::sweep(out)?;
+    atomic::sweep(&SafePath::root(out))?;
     let naming = naming(&layout, parameters)?;
     let place = Place::new(cohort, out, naming.as_ref())?;
     let mut before = earlier_cases(&place)?;
@@ -324,6 +325,15 @@ fn check_once(
 ) -> Result<Result<(Checked, bool), MemoryError>, StoreError> {
     if found.refused {
         return Ok(Ok((Checked::refused(), true)));
+    }
+    for path in found.image.iter().chain(&found.label) {
+        if !place.is_text(path)? {
+            let name = path.file_name().unwrap_or_default().display();
+            let message = format!(
+                "the path of {name} from OUT is not UTF-8: rename the file, or the folder that is not"
+            );
+            return Ok(Ok((Checked::unnamed(message), true)));
+        }
     }
     let text = |path: &Option<PathBuf>| path.as_deref().map(|path| place.text(path)).transpose();
     let files = [text(&found.image)?, text(&found.label)?];

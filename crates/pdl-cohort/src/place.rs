@@ -27,13 +27,24 @@ impl Place {
     /// # Errors
     /// [`StoreError::Io`] when the machine keeps the path from being looked at.
     pub(crate) fn text(&self, path: &Path) -> Result<String, StoreError> {
+        Ok(paths::relative(&self.out, &Self::absolute(path)?))
+    }
+
+    /// Whether [`Place::text`] means the path: that is text, which a path that is not UTF-8 is not.
+    ///
+    /// # Errors
+    /// As [`Place::text`].
+    pub(crate) fn is_text(&self, path: &Path) -> Result<bool, StoreError> {
+        Ok(paths::relative_text(&self.out, &Self::absolute(path)?).is_some())
+    }
+
+    fn absolute(path: &Path) -> Result<PathBuf, StoreError> {
         let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let folder = absolute.parent().map(fault::canonical).transpose();
         let folder = folder.map_err(StoreError::io("find the folder of the file", &absolute))?.flatten();
-        let absolute = match (folder, absolute.file_name()) {
+        Ok(match (folder, absolute.file_name()) {
             (Some(folder), Some(name)) => folder.join(name),
             _ => absolute,
-        };
-        Ok(paths::relative(&self.out, &absolute))
+        })
     }
 }

@@ -1,7 +1,8 @@
 //! What pdl's programs share on the terminal; no stage of the pipeline is known here.
 //!
 //! In: a command line that clap derives, results, warnings and progress. Out: results on stdout,
-//! the rest on stderr ([`say`], [`note`], [`report`], [`Display`]), an exit code ([`ExitStatus`]),
+//! the rest on stderr ([`say`], [`note`], [`report`], [`Display`]), an exit code ([`ExitStatus`],
+//! [`finish`]),
 //! short help ([`command`]), and the commands `completions` and `man` ([`Shell`]).
 //!
 //! ```
@@ -25,7 +26,7 @@ mod shorten;
 pub use display::Display;
 pub use exit_status::{ExitStatus, StatusError};
 pub use interrupt::exit_on_ctrl_c;
-pub use output::{note, report, say};
+pub use output::{finish, note, parse, report, say};
 pub use pdl_store::plural::counted;
 pub use pdl_store::suggest;
 pub use shell::{Shell, ShellError};

@@ -84,7 +84,7 @@ pub fn audit(out: &Path, parameters: &AuditParameters, fold: Option<Fold>) -> Re
     };
     let mut audit = of_cases(&rows, &pairwise, &moved, &cases.parameters.stratify, parameters)?;
     audit.keep_apart(&cases.same_patient);
-    json::write(&manifest::folder(out, fold).join(FILE), &audit)?;
+    json::write(&manifest::made_folder(out, fold)?.join(FILE), &audit)?;
     if fold.is_none() {
         write_same_patient(out, &cases, &audit.links)?;
     }

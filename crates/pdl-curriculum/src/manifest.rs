@@ -13,8 +13,9 @@ use pdl_cohort::parameters::IndexParameters;
 use pdl_prepare::fingerprint::Fingerprint;
 use pdl_prepare::plan::Plan;
 use pdl_similarity::parameters::CompareParameters;
+use pdl_store::safe_path::{self, SafePath};
 use pdl_store::table::{self, column, list, nullable};
-use pdl_store::{StoreError, json};
+use pdl_store::{StoreError, fault, json, safe_name};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -40,6 +41,7 @@ pub(crate) const UP_FROM_FOLD: &str = "../..";
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ManifestRow {
     /// Unique id, made of letters, digits, `-` and `_`.
+    #[serde(deserialize_with = "safe_name::deserialize")]
     pub case_id: String,
     /// Id of the patient; all cases of a patient are in one split.
     pub patient_id: String,
@@ -198,11 +200,31 @@ impl ManifestInfo {
     pub fn curation_folder(&self, folder: &Path) -> PathBuf {
         if self.fold.is_some() { folder.join(UP_FROM_FOLD) } else { folder.to_owned() }
     }
+
+    /// The folder of the manifest inside the curation folder: empty, or `folds/K`.
+    pub fn folder_inside(&self) -> PathBuf {
+        folder(Path::new(""), self.fold)
+    }
+
+    /// Whether the manifest in `folder` lies where one of its fold does; if not, its paths do not
+    /// begin in a curation folder.
+    ///
+    /// # Errors
+    /// Those of the machine when the folder cannot be looked at.
+    pub(crate) fn lies_in(&self, folder: &Path) -> Result<bool, StoreError> {
+        let real = fault::canonical(folder).map_err(StoreError::io("find the folder", folder))?;
+        Ok(self.fold.is_none() || real.is_some_and(|real| real.ends_with(self.folder_inside())))
+    }
 }
 
 /// Folder of a fold's manifest inside the curation folder `out`; `out` itself without a fold.
 pub fn folder(out: &Path, fold: Option<Fold>) -> PathBuf {
     fold.map_or_else(|| out.to_owned(), |Fold { fold, .. }| out.join(FOLDS_FOLDER).join(fold.to_string()))
+}
+
+/// As [`folder`], made when it is missing; a link in its place is refused.
+pub(crate) fn made_folder(out: &Path, fold: Option<Fold>) -> Result<PathBuf, StoreError> {
+    SafePath::new(out, folder(Path::new(""), fold))?.create()
 }
 
 /// A manifest as read from its files.
@@ -243,6 +265,19 @@ impl Manifest {
         };
         if !info.stages.windows(2).all(grows) {
             return Err(bad("its stages do not grow"));
+        }
+        if !info.lies_in(out)? {
+            return Err(bad("it is that of a fold, but lies in no folder of that fold"));
+        }
+        let start = info.folder_inside();
+        let leads_out = |row: &&ManifestRow| {
+            [&row.image, &row.label].into_iter().any(|path| safe_path::leads_out(&start, path))
+        };
+        if let Some(row) = rows.iter().find(leads_out) {
+            return Err(bad(&format!("files of case {} lie outside the curation folder", row.case_id)));
+        }
+        if let Some(problem) = info.plan.problem() {
+            return Err(bad(&format!("its plan cannot be used: {problem}")));
         }
         let training = rows.iter().filter(|row| row.rank.is_some()).count();
         if rows.iter().any(|row| row.rank.is_some() && row.split != Split::Train) {

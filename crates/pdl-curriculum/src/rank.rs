@@ -91,7 +91,7 @@ pub fn rank(out: &Path, parameters: &RankParameters, fold: Option<Fold>) -> Resu
         },
         plan,
     };
-    let changed = manifest::write(&manifest::folder(out, fold), &ranked, info)?;
+    let changed = manifest::write(&manifest::made_folder(out, fold)?, &ranked, info)?;
     Ok(Ranked { rows: ranked, stages, ranking, changed })
 }
 

@@ -14,6 +14,7 @@ use std::path::Path;
 use pdl_cohort::attributes::Split;
 use pdl_curriculum::manifest::{Manifest, ManifestRow};
 use pdl_store::atomic;
+use pdl_store::safe_path::SafePath;
 use serde::Serialize;
 
 use crate::ExchangeError;
@@ -82,8 +83,13 @@ pub fn export(
         nnunet::check(&manifest)?;
     }
     let transfer = transfer.unwrap_or(TransferMode::Reference);
-    let volumes = ExportVolumes::new(out, dest, transfer)?;
-    atomic::sweep(volumes.dest())?;
+    if target == Target::Croissant && transfer != TransferMode::Reference && manifest.info.fold.is_some() {
+        let problem =
+            "not supported for a fold, whose manifest names volumes outside its folder; use reference";
+        return Err(ExchangeError::InvalidOption { name: "by", problem });
+    }
+    let volumes = ExportVolumes::new(out, &manifest.info, dest, transfer)?;
+    atomic::sweep(&SafePath::root(volumes.dest()))?;
     let names = match target {
         Target::Nnunet => nnunet::names,
         Target::Croissant => manifest_names,

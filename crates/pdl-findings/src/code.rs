@@ -185,6 +185,9 @@ codes! {
     NameMasked = "name-masked", Note,
         "A structure's name held part of the patient's name or ids, which was masked.",
         "Rename the structure with `--structures`.";
+    NameNotText = "name-not-text", Rejection,
+        "The path of a file is not UTF-8, so that no table can hold it.",
+        "Rename the file, or the folder that the message tells of.";
     NarrowWindow = "narrow-window", Warning,
         "The labels' intensities cover so little of the images' own that images were compared by their own instead.",
         "Check the training images; `--normalise window` with `--intensity-window` shows more of them.";

@@ -11,6 +11,8 @@ mod predict;
 mod train;
 mod tune;
 
+use std::process::ExitCode;
+
 use anyhow::Result;
 use clap::{ArgMatches, FromArgMatches, Parser, Subcommand};
 use pdl_console::{ExitStatus, Shell, note, say};
@@ -61,14 +63,17 @@ enum Command {
 }
 
 /// Runs the command that was typed.
-pub(crate) fn main() -> ExitStatus {
+pub(crate) fn main() -> ExitCode {
     environment::restart_with_defaults();
-    let matches = program().get_matches(); // wrong usage ends here, with ExitStatus::Usage
+    let matches = match pdl_console::parse(program()) {
+        Ok(matches) => matches,
+        Err(ended) => return ended,
+    };
     exit_on_ctrl_c();
     let ended = Cli::from_arg_matches(&matches)
         .map_err(anyhow::Error::from)
         .and_then(|cli| run(cli.command, &matches));
-    ended.unwrap_or_else(|error| failed(&error))
+    pdl_console::finish(ended.unwrap_or_else(|error| failed(&error)))
 }
 
 /// The command line as it is shown: short help, and the options that matter most before the rest.

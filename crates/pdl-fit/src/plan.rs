@@ -1,6 +1,7 @@
 //! Planning of a run before its first step: settings, network and patches, curriculum schedule.
 
 pub(crate) mod curriculum_schedule;
+mod plausible_plan;
 pub(crate) mod run_plan;
 pub(crate) mod settings;
 

@@ -10,6 +10,7 @@ use flate2::Compression;
 use ndarray::{ArrayView3, ShapeBuilder};
 use nifti::writer::WriterOptions;
 use nifti::{DataElement, NiftiError, NiftiHeader};
+use pdl_store::safe_path::SafePath;
 use pdl_store::{StoreError, atomic};
 use pdl_volume::{Grid, LabelMap, Volume};
 
@@ -84,35 +85,41 @@ fn content(
 ///
 /// # Errors
 /// [`StoreError`] when the file cannot be written.
-pub fn write_image(path: &Path, image: &Volume<f32>) -> Result<(), StoreError> {
-    write(path, &image.grid, &image.voxels)
+pub fn write_image(path: impl Into<SafePath>, image: &Volume<f32>) -> Result<(), StoreError> {
+    write(&path.into(), &image.grid, &image.voxels)
 }
 
 /// Writes an image as int16 `.nii.gz`, as CT scanners store it; values are rounded and clamped.
 ///
 /// # Errors
 /// [`StoreError`] when the file cannot be written.
-pub fn write_image_i16(path: &Path, image: &Volume<f32>) -> Result<(), StoreError> {
+pub fn write_image_i16(path: impl Into<SafePath>, image: &Volume<f32>) -> Result<(), StoreError> {
     let stored: Vec<i16> = image.voxels.iter().map(|v| v.round() as i16).collect();
-    write(path, &image.grid, &stored)
+    write(&path.into(), &image.grid, &stored)
 }
 
 /// Writes a label map as `.nii.gz`: uint8 when every label fits, else uint16.
 ///
 /// # Errors
 /// [`StoreError`] when the file cannot be written.
-pub fn write_labels(path: &Path, labels: &LabelMap) -> Result<(), StoreError> {
+pub fn write_labels(path: impl Into<SafePath>, labels: &LabelMap) -> Result<(), StoreError> {
+    let path = path.into();
     let bytes: Option<Vec<u8>> = labels.voxels.iter().map(|v| u8::try_from(*v).ok()).collect();
     match bytes {
-        Some(bytes) => write(path, &labels.grid, &bytes),
-        None => write(path, &labels.grid, &labels.voxels),
+        Some(bytes) => write(&path, &labels.grid, &bytes),
+        None => write(&path, &labels.grid, &labels.voxels),
     }
 }
 
-fn write<T: DataElement + bytemuck::Pod>(path: &Path, grid: &Grid, voxels: &[T]) -> Result<(), StoreError> {
+fn write<T: DataElement + bytemuck::Pod>(
+    path: &SafePath,
+    grid: &Grid,
+    voxels: &[T],
+) -> Result<(), StoreError> {
+    let full = path.full();
     let header = header_of(grid);
     let view = ArrayView3::from_shape(grid.shape.f(), voxels)
-        .map_err(|error| refused(path, std::io::Error::other(error)))?;
+        .map_err(|error| refused(&full, std::io::Error::other(error)))?;
     atomic::write_with(path, |temporary| {
         WriterOptions::new(temporary)
             .reference_header(&header)
@@ -120,8 +127,8 @@ fn write<T: DataElement + bytemuck::Pod>(path: &Path, grid: &Grid, voxels: &[T])
             .compression_level(Compression::fast())
             .write_nifti(&view)
             .map_err(|error| match error {
-                NiftiError::Io(source) => refused(path, source),
-                other => refused(path, std::io::Error::other(other)),
+                NiftiError::Io(source) => refused(&full, source),
+                other => refused(&full, std::io::Error::other(other)),
             })
     })
 }

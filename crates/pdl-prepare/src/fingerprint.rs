@@ -93,6 +93,19 @@ pub struct Fingerprint {
     pub findings: Vec<Finding>,
 }
 
+impl Fingerprint {
+    /// What cannot be of a fingerprint that was read from a file.
+    pub(crate) fn problem(&self) -> Option<&'static str> {
+        let Foreground { p00_5, p99_5, mean, std } = self.foreground;
+        let sizes = self.spacing_mm.iter().chain(&self.shape).chain(&self.extent_mm);
+        let sizes = sizes.flat_map(|spread| [spread.min, spread.p10, spread.median, spread.max]);
+        let figures = [p00_5, p99_5, mean, std, self.nonzero_box_share];
+        let plausible = sizes.chain([std]).all(|figure| (0.0..=1e9).contains(&figure))
+            && figures.iter().chain(&self.standard_scale).all(|figure| (*figure as f32).is_finite());
+        (!plausible).then_some("its fingerprint holds sizes or intensities that cannot be")
+    }
+}
+
 /// The part of one case in the fingerprint.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct CaseFingerprint {

@@ -71,6 +71,40 @@ pub enum Normalisation {
     },
 }
 
+/// Whether numbers are finite as the float32 of voxels are, and none is below the one before.
+fn ascends(numbers: &[f64]) -> bool {
+    let finite = numbers.iter().all(|number| (*number as f32).is_finite());
+    finite && numbers.windows(2).all(|pair| pair[0] <= pair[1])
+}
+
+impl Mapping {
+    /// What cannot be of a mapping that was read from a file.
+    pub(crate) fn problem(&self) -> Option<&'static str> {
+        let ok = match self {
+            Self::Range { low, high } => ascends(&[*low, *high]),
+            Self::ImagePercentiles => true,
+        };
+        (!ok).then_some("the mapping of its proxies is no range of intensities")
+    }
+}
+
+impl Normalisation {
+    /// What cannot be of a normalisation that was read from a file.
+    pub(crate) fn problem(&self) -> Option<&'static str> {
+        let ok = match self {
+            Self::CohortForeground { low, high, mean, std } => {
+                ascends(&[*low, *high]) && ascends(&[*mean]) && ascends(&[0.0, *std])
+            }
+            Self::ImageZScore { .. } => true,
+            Self::Window { low, high } => ascends(&[*low, *high]),
+            Self::ImagePercentiles { lower, upper } => ascends(&[0.0, *lower, *upper, 100.0]),
+            Self::Nyul { standard } => ascends(standard),
+        };
+        (!ok)
+            .then_some("its normalisation holds numbers that are not finite, or a range that does not ascend")
+    }
+}
+
 /// Normalises an image in place as the plan says.
 pub fn normalise(image: &mut Volume<f32>, scheme: &Normalisation) {
     let voxels = &mut image.voxels;

@@ -19,6 +19,9 @@ use crate::resample::ANISOTROPY;
 /// The file's name inside a curation folder.
 pub const FILE: &str = "plan.json";
 
+/// Version of the file's form.
+const SCHEMA_VERSION: u32 = 1;
+
 /// A figure of the fingerprint has drifted from the pinned plan when it moved by more than this
 /// share.
 const DRIFT: f64 = 0.1;
@@ -89,7 +92,7 @@ impl Plan {
         let fov_mm = field_of_view(fingerprint, parameters)?;
         let shape = proxy_shape(fingerprint, parameters)?;
         Ok(Self {
-            schema_version: 1,
+            schema_version: SCHEMA_VERSION,
             modality: fingerprint.modality,
             crop: parameters.crop,
             spacing_mm,
@@ -107,9 +110,13 @@ impl Plan {
         })
     }
 
-    /// What cannot be of a plan that may have been edited; nothing when it can be carried out.
-    pub(crate) fn problem(&self) -> Option<String> {
-        let ProxyPlan { shape, fov_mm, .. } = &self.proxies;
+    /// What cannot be of a plan that may have been edited or damaged; nothing when it can be
+    /// carried out.
+    pub fn problem(&self) -> Option<String> {
+        let ProxyPlan { shape, fov_mm, mapping, .. } = &self.proxies;
+        if self.schema_version != SCHEMA_VERSION {
+            return Some(format!("expected version {SCHEMA_VERSION}, found {}", self.schema_version));
+        }
         if !is_plausible(self.spacing_mm) {
             let (low, high) = (SIDES_MM.start(), SIDES_MM.end());
             return Some(format!(
@@ -120,8 +127,18 @@ impl Plan {
         if shape.iter().any(|n| !PROXY_SIDES.contains(n)) {
             return Some(format!("the shape of its proxies is {shape:?}, expected numbers from 1 to 1024"));
         }
-        let field = fov_mm.filter(|fov| !fov.iter().all(|side| side.is_finite() && *side > 0.0))?;
-        Some(format!("the field of view of its proxies is {field:?} mm, expected lengths above 0"))
+        if let Some(field) = fov_mm.filter(|fov| !fov.iter().all(|side| side.is_finite() && *side > 0.0)) {
+            return Some(format!(
+                "the field of view of its proxies is {field:?} mm, expected lengths above 0"
+            ));
+        }
+        if fov_mm.is_some() != (self.proxies.grid == GridKind::Fov) {
+            return Some(
+                "its proxies need a field of view with the grid fov, and none with the grid box".to_owned(),
+            );
+        }
+        let problem = self.normalisation.problem().or_else(|| mapping.problem());
+        problem.or_else(|| self.fingerprint.problem()).map(str::to_owned)
     }
 
     /// Which parts of the plan are not what its own fingerprint and options give, that is, were
@@ -170,12 +187,12 @@ impl Plan {
 }
 
 /// Whether a voxel can have these sides, mm.
-fn is_plausible(sides: [f64; 3]) -> bool {
+pub(crate) fn is_plausible(sides: [f64; 3]) -> bool {
     sides.iter().all(|side| SIDES_MM.contains(side))
 }
 
 /// Voxels that a proxy may have along an axis.
-const PROXY_SIDES: std::ops::RangeInclusive<usize> = 1..=1024;
+pub(crate) const PROXY_SIDES: std::ops::RangeInclusive<usize> = 1..=1024;
 
 /// The three lengths of an option.
 fn lengths_mm(option: &str, lengths: Option<&[f64]>) -> Result<Option<[f64; 3]>, PrepareError> {
@@ -299,6 +316,24 @@ mod tests {
         }
         assert!(edited(&|plan| plan.proxies.shape[2] = 1 << 40).contains("expected numbers from 1 to 1024"));
         assert!(edited(&|plan| plan.proxies.fov_mm = Some([1.0, 0.0, 1.0])).contains("field of view"));
+        assert!(edited(&|plan| plan.proxies.fov_mm = Some([1.0; 3])).contains("grid box"));
+        assert!(edited(&|plan| plan.schema_version = 7).contains("found 7"));
+        let wrong = [
+            Normalisation::Window { low: 1.0, high: -1.0 },
+            Normalisation::Window { low: 0.0, high: 1e300 },
+            Normalisation::CohortForeground { low: 5.0, high: 4.0, mean: 0.0, std: 1.0 },
+            Normalisation::CohortForeground { low: 0.0, high: 4.0, mean: 0.0, std: -1.0 },
+            Normalisation::ImagePercentiles { lower: -1.0, upper: 50.0 },
+            Normalisation::ImagePercentiles { lower: 1.0, upper: 1e9 },
+            Normalisation::Nyul { standard: LANDMARKS.map(|v| -v) },
+        ];
+        for scheme in wrong {
+            assert!(edited(&|plan| plan.normalisation = scheme).contains("normalisation"), "{scheme:?}");
+        }
+        let mapping = Mapping::Range { low: 2.0, high: 1.0 };
+        assert!(edited(&|plan| plan.proxies.mapping = mapping).contains("mapping"));
+        assert!(edited(&|plan| plan.fingerprint.spacing_mm[0].max = -1.0).contains("fingerprint"));
+        assert!(edited(&|plan| plan.fingerprint.foreground.std = 1e300).contains("fingerprint"));
         let parameters =
             PrepareParameters { spacing: Some(vec![1e-6, 1.0, 1.0]), ..PrepareParameters::default() };
         assert!(Plan::new(&fingerprint([1.0; 3], [64.0; 3]), &parameters).is_err());

@@ -12,8 +12,9 @@ use pdl_store::hash::Key;
 use pdl_store::journal::{Journal, Stamp};
 use pdl_store::memory::MemoryLimit;
 use pdl_store::progress::{self, StageContext};
+use pdl_store::safe_path::{self, SafePath};
 use pdl_store::table::{self, column, list};
-use pdl_store::{StoreError, atomic, json};
+use pdl_store::{StoreError, atomic, json, safe_name};
 use pdl_volume::{Grid, Volume, VoxelBox};
 use rayon::prelude::*;
 use schemars::JsonSchema;
@@ -47,10 +48,13 @@ const LABELS: &str = "prepared/labels";
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PreparedRow {
     /// The prepared case, by its id.
+    #[serde(deserialize_with = "safe_name::deserialize")]
     pub case_id: String,
     /// The prepared image, float32.
+    #[serde(deserialize_with = "safe_path::deserialize")]
     pub image: String,
     /// The prepared label map.
+    #[serde(deserialize_with = "safe_path::deserialize")]
     pub label: String,
     /// Voxels along x, y, z.
     pub shape: Vec<u32>,
@@ -73,6 +77,12 @@ pub struct PreparedRow {
 }
 
 impl PreparedRow {
+    /// Whether it states a volume: three sides, and three lengths that voxels can have.
+    fn is_plausible(&self) -> bool {
+        let spacing = <[f64; 3]>::try_from(self.spacing_mm.as_slice());
+        self.shape.len() == 3 && !self.shape.contains(&0) && spacing.is_ok_and(plan::is_plausible)
+    }
+
     /// The part of the stored image's RAS+ grid that was kept; all of it where the table does not
     /// say.
     pub fn cropped(&self, whole: &Grid) -> Grid {
@@ -106,7 +116,16 @@ pub fn schema() -> Schema {
 /// # Errors
 /// [`StoreError`] when it is missing or no such table.
 pub fn read(out: &Path) -> Result<Vec<PreparedRow>, StoreError> {
-    Ok(table::read_rows(&out.join(FILE))?.0)
+    let path = out.join(FILE);
+    let rows: Vec<PreparedRow> = table::read_rows(&path)?.0;
+    match rows.iter().find(|row| !row.is_plausible()) {
+        Some(row) => {
+            let problem =
+                format!("the shape or spacing of case {} cannot be; run `pdl prepare` again", row.case_id);
+            Err(StoreError::Table { path, problem })
+        }
+        None => Ok(rows),
+    }
 }
 
 /// Reads `failures.json` of a curation folder; there are none where the file is absent.
@@ -158,7 +177,7 @@ pub fn prepare(
     let cases = Cases::read(out)?;
     let rows: Vec<&CaseRow> = cases.usable().collect();
     for folder in [IMAGES, LABELS, proxies::FOLDER] {
-        atomic::sweep(&out.join(folder))?;
+        atomic::sweep(&SafePath::new(out, folder)?)?;
     }
     remote_results::collect(out)?;
     let (plan, mut findings) = make_plan(out, &rows, parameters, replan, run)?;
@@ -198,9 +217,10 @@ pub fn prepare(
 /// Reads `plan.json` of a curation folder.
 ///
 /// # Errors
-/// [`StoreError`] when it is missing or no such file.
-pub fn read_plan(out: &Path) -> Result<Plan, StoreError> {
-    json::read(&out.join(plan::FILE))
+/// [`PrepareError::Store`] when it is missing or no such file, [`PrepareError::Plan`] when it holds
+/// what cannot be.
+pub fn read_plan(out: &Path) -> Result<Plan, PrepareError> {
+    checked_plan(&out.join(plan::FILE))
 }
 
 /// Takes the fingerprint, and keeps the plan there is, unless a new one is wanted or its options
@@ -317,12 +337,21 @@ fn fingerprint_once(
 
 /// The machine's error beneath one of a case: it ends the run, since it says nothing of the case.
 fn machine_failure(row: &CaseRow, error: &PrepareError) -> Option<StoreError> {
+    let what = format!("case {}", row.case_id);
+    let memory = match error {
+        PrepareError::Memory(error) => Some(*error),
+        PrepareError::Read(error) => error.memory(),
+        _ => None,
+    };
+    if let Some(error) = memory {
+        return StoreError::no_memory(&what, error);
+    }
     let path = match error {
         PrepareError::Read(error) => Some(error.path()),
         PrepareError::Store(StoreError::Io { path, .. }) => Some(path.as_path()),
         _ => None,
     };
-    StoreError::machine(&format!("case {}", row.case_id), path, error)
+    StoreError::machine(&what, path, error)
 }
 
 /// What was made of a case.
@@ -365,7 +394,7 @@ impl Stage<'_> {
         }
         let path = self.out.join(&relative);
         let mut done = Vec::with_capacity(rows.len());
-        atomic::write_with(&path, |temporary| {
+        atomic::write_with(SafePath::new(self.out, &relative)?, |temporary| {
             let mut writer = ProxyWriter::create(temporary, &path, &self.plan.proxies, rows)?;
             for batch in self.batches(rows) {
                 let made = self.in_parallel(batch, |_, row| self.case_and_proxy(row))?;
@@ -454,13 +483,13 @@ impl Stage<'_> {
             return Err(PrepareError::Constant { value });
         }
         let spacing_mm = image.grid.spacing_mm().to_vec();
-        nifti::write_image(&self.out.join(&image_name), &image)?;
+        nifti::write_image(SafePath::new(self.out, &image_name)?, &image)?;
         drop(image);
         let labels = match self.plan.resample {
             Resampling::Box => resample_labels(labels, shape)?,
             Resampling::Nnunet => spline::resample_labels(&labels, shape),
         };
-        nifti::write_labels(&self.out.join(&label_name), &labels)?;
+        nifti::write_labels(SafePath::new(self.out, &label_name)?, &labels)?;
         let stamps = [Stamp::hash(self.out, &image_name)?, Stamp::hash(self.out, &label_name)?];
         let prepared = PreparedRow {
             case_id: row.case_id.clone(),
@@ -577,7 +606,7 @@ fn report_failures(out: &Path, failures: &[Failure]) -> Result<(), StoreError> {
     if !failures.is_empty() {
         json::write(&path, &failures)?;
     } else if path.exists() {
-        std::fs::remove_file(&path).map_err(StoreError::io("remove the file", &path))?;
+        atomic::remove(&SafePath::from(&path))?;
     }
     Ok(())
 }
@@ -617,7 +646,9 @@ fn remove_strangers(out: &Path, prepared: &[PreparedRow], files: usize) -> Resul
     let names: HashSet<&str> =
         prepared.iter().flat_map(|row| [row.image.as_str(), row.label.as_str()]).collect();
     for folder in [IMAGES, LABELS] {
-        atomic::retain(&out.join(folder), |name| names.contains(format!("{folder}/{name}").as_str()))?;
+        let kept = SafePath::new(out, folder)?;
+        atomic::retain(&kept, |name| names.contains(format!("{folder}/{name}").as_str()))?;
     }
-    atomic::retain(&out.join(proxies::FOLDER), |name| (0..files).any(|i| name == proxies::file_name(i)))
+    let kept = SafePath::new(out, proxies::FOLDER)?;
+    atomic::retain(&kept, |name| (0..files).any(|i| name == proxies::file_name(i)))
 }

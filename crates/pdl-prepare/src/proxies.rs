@@ -28,12 +28,13 @@ use memmap2::Mmap;
 #[cfg(unix)]
 use memmap2::UncheckedAdvice;
 use pdl_cohort::case_row::CaseRow;
-use pdl_store::{StoreError, fault};
+use pdl_store::{StoreError, catch_panic, fault};
 use pdl_volume::Volume;
+use rayon::prelude::*;
 
 use crate::PrepareError;
 use crate::normalise::Mapping;
-use crate::plan::ProxyPlan;
+use crate::plan::{PROXY_SIDES, ProxyPlan};
 use crate::proxies::labels::{LabelBatch, LabelType, LabelView, ProxyLabels};
 use crate::proxies::spans::{padded, spans};
 use crate::resample::{Interpolation, resample_windows};
@@ -77,6 +78,12 @@ pub fn proxy(image: &Volume<f32>, percentiles: [f64; 2], plan: &ProxyPlan) -> Re
 /// The name of the file that holds the rows from `index * ROWS_PER_FILE` on.
 pub fn file_name(index: usize) -> String {
     format!("{index:05}.arrow")
+}
+
+/// Whether a file of proxies can have this name; what else is in their folder is none of them.
+fn is_file_name(name: &str) -> bool {
+    let number = name.strip_suffix(".arrow").and_then(|number| number.parse().ok());
+    number.is_some_and(|number| name == file_name(number))
 }
 
 /// Writes one file of proxies, a few rows at a time.
@@ -200,8 +207,7 @@ impl Proxies {
             .map_err(StoreError::io("list the proxies (has `pdl prepare` run?)", &folder))?
             .iter()
             .map(|entry| entry.path())
-            .filter(|path| path.extension().is_some_and(|ending| ending == "arrow"))
-            .filter(|path| !path.file_name().unwrap_or_default().to_string_lossy().starts_with('.'))
+            .filter(|path| is_file_name(&path.file_name().unwrap_or_default().to_string_lossy()))
             .collect();
         paths.sort();
         let mut all: Option<Self> = None;
@@ -219,10 +225,13 @@ impl Proxies {
     pub(crate) fn open_file(path: &Path) -> Result<Self, String> {
         let map = map(path).map_err(|e| e.to_string())?;
         let buffer = Buffer::from(bytes::Bytes::from_owner(Mapped(Arc::clone(&map))));
-        let (schema, batches, metadata) = decode(&buffer).map_err(|e| e.to_string())?;
+        let (schema, batches, metadata) = decode_checked(&buffer)?;
         let fact = |key: &str| metadata.get(key).ok_or(format!("no metadata '{key}'"));
         let shape_zyx: [usize; 3] = serde_json::from_str(fact("shape")?).map_err(|e| e.to_string())?;
         let row_keys: Vec<String> = serde_json::from_str(fact("row_keys")?).map_err(|e| e.to_string())?;
+        if !shape_zyx.iter().all(|side| PROXY_SIDES.contains(side)) {
+            return Err(format!("their shape is {shape_zyx:?}"));
+        }
         let voxels = shape_zyx.iter().product::<usize>();
         if schema.field_with_name("voxels").map_err(|e| e.to_string())?.data_type() != &voxel_type(voxels) {
             return Err(format!("the voxels do not fill {shape_zyx:?}"));
@@ -240,9 +249,15 @@ impl Proxies {
             maps: vec![map],
         };
         for (number, batch) in batches.iter().enumerate() {
-            let ids = batch.column(0).as_string_opt::<i32>().ok_or("case_id is no text")?;
-            let lists = batch.column(1).as_fixed_size_list_opt().ok_or("voxels are no lists")?;
+            let column = |name: &str| batch.column_by_name(name).filter(|column| column.null_count() == 0);
+            let ids =
+                column("case_id").and_then(|ids| ids.as_string_opt::<i32>()).ok_or("case_id is no text")?;
+            let lists = column("voxels").and_then(|lists| lists.as_fixed_size_list_opt());
+            let lists = lists.ok_or("voxels are no lists")?;
             let values = lists.values().as_primitive_opt::<Float32Type>().ok_or("voxels are no float32")?;
+            if values.len() != ids.len() * voxels {
+                return Err("rows and voxels differ in number".to_owned());
+            }
             all.case_ids.extend(ids.iter().map(|id| id.unwrap_or_default().to_owned()));
             all.places.extend((0..ids.len()).map(|row| (number, row)));
             all.batches.push(values.clone());
@@ -271,6 +286,15 @@ impl Proxies {
         self.case_ids.extend(other.case_ids);
         self.row_keys.extend(other.row_keys);
         Ok(())
+    }
+
+    /// Whether the voxels of some rows are intensities, which lie in [0, 1]; those of a file that
+    /// was changed need not be.
+    ///
+    /// # Panics
+    /// When there are no such rows.
+    pub fn are_intensities(&self, rows: Range<usize>) -> bool {
+        rows.into_par_iter().all(|row| self.voxels(row).iter().all(|voxel| (0.0..=1.0).contains(voxel)))
     }
 
     /// How many cases there are.
@@ -366,6 +390,13 @@ fn map(path: &Path) -> std::io::Result<Arc<Mmap>> {
 
 type Decoded = (SchemaRef, Vec<RecordBatch>, HashMap<String, String>);
 
+/// Decodes an Arrow IPC file without copying its voxels; a damaged one, at which the decoder may
+/// panic, is an error.
+fn decode_checked(buffer: &Buffer) -> Result<Decoded, String> {
+    let decoded = catch_panic::quietly(|| decode(buffer)).ok_or("they are damaged")?;
+    decoded.map_err(|error| error.to_string())
+}
+
 /// Decodes an Arrow IPC file without copying its voxels.
 fn decode(buffer: &Buffer) -> Result<Decoded, ArrowError> {
     let damaged = |what: &str| ArrowError::IpcError(what.to_owned());
@@ -381,8 +412,12 @@ fn decode(buffer: &Buffer) -> Result<Decoded, ArrowError> {
     let decoder = FileDecoder::new(Arc::clone(&schema), footer.version());
     let mut batches = Vec::new();
     for block in footer.recordBatches().into_iter().flatten() {
-        let length = block.bodyLength() as usize + block.metaDataLength() as usize;
-        let offset = block.offset() as usize;
+        let [offset, body, head] =
+            [block.offset(), block.bodyLength(), i64::from(block.metaDataLength())].map(usize::try_from);
+        let (Ok(offset), Ok(body), Ok(head)) = (offset, body, head) else {
+            return Err(damaged("a batch has a negative size"));
+        };
+        let length = body.saturating_add(head);
         if offset.checked_add(length).is_none_or(|end| end > start) {
             return Err(damaged("a batch reaches past the end"));
         }

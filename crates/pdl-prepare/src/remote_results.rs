@@ -10,13 +10,13 @@
 //! Every result is keyed by content hashes, so a case that is submitted twice, late or incompletely
 //! costs time and nothing else.
 
-use std::fs::{self, File};
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::path::Path;
 
 use pdl_cohort::case_row::CaseRow;
 use pdl_store::journal::{self, HashCheck, Journal};
-use pdl_store::{StoreError, fault};
+use pdl_store::safe_path::SafePath;
+use pdl_store::{StoreError, atomic};
 
 use crate::PrepareError;
 use crate::proxies::labels::ProxyLabels;
@@ -55,51 +55,40 @@ pub(crate) fn proxy(
 
 /// Appends the submitted journals of prepared volumes to the journal of the stage.
 pub(crate) fn collect(out: &Path) -> Result<(), StoreError> {
-    let submitted = folder(out);
-    if !fault::is_dir(&submitted).map_err(StoreError::io("look at the folder", &submitted))? {
-        return Ok(());
-    }
-    let entries = fault::list(&submitted).map_err(StoreError::io("list the folder", &submitted))?;
+    let submitted = folder(out)?;
     let mut lines = b"\n".to_vec(); // ends a line that a killed run left torn
     let ending = format!(".{VOLUMES}.jsonl");
-    for entry in entries.iter().filter(|entry| entry.file_name().to_string_lossy().ends_with(&ending)) {
-        let path = entry.path();
+    for name in atomic::file_names(&submitted)?.iter().filter(|name| name.ends_with(&ending)) {
+        let path = submitted.join(name)?.file()?;
         let text = fs::read(&path).map_err(StoreError::io("read the journal", &path))?;
         if text.ends_with(b"\n") {
             lines.extend(text);
         }
     }
-    let path = out.join(journal::FOLDER).join("prepare.jsonl");
-    let append = |mut file: File| file.write_all(&lines);
-    let opened = File::options().create(true).append(true).open(&path);
-    opened.and_then(append).map_err(StoreError::io("write the journal", &path))
+    if lines.len() == 1 {
+        return Ok(());
+    }
+    journal::append(out, "prepare", &lines)
 }
 
 /// Makes the folder that results are submitted into. A machine that does not see it does not share
 /// the curation folder.
 pub(crate) fn create_folder(out: &Path) -> Result<(), StoreError> {
-    let folder = folder(out);
-    fs::create_dir_all(&folder).map_err(StoreError::io("make the folder", &folder))
+    folder(out)?.create().map(drop)
 }
 
 /// Whether results can be submitted here.
 pub(crate) fn has_folder(out: &Path) -> bool {
-    folder(out).is_dir()
+    folder(out).is_ok_and(|folder| folder.full().is_dir())
 }
 
 /// Removes every submitted result.
 pub(crate) fn remove(out: &Path) -> Result<(), StoreError> {
-    let folder = folder(out);
-    match fs::remove_dir_all(&folder) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(StoreError::io("remove the folder", &folder)(error))
-        }
-        _ => Ok(()),
-    }
+    atomic::remove_folder(&folder(out)?)
 }
 
-fn folder(out: &Path) -> PathBuf {
-    out.join(journal::FOLDER).join(FOLDER)
+fn folder(out: &Path) -> Result<SafePath, StoreError> {
+    SafePath::new(out, Path::new(journal::FOLDER).join(FOLDER))
 }
 
 /// The file of a case's proxy, relative to the curation folder.

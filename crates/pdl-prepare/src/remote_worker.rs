@@ -10,6 +10,7 @@ use pdl_cohort::case_row::CaseRow;
 use pdl_cohort::cases::{self, Cases};
 use pdl_store::journal::{Journal, Stamp};
 use pdl_store::progress::StageContext;
+use pdl_store::safe_path::SafePath;
 use pdl_store::{StoreError, atomic, hash};
 use rayon::prelude::*;
 
@@ -140,7 +141,7 @@ fn submit_result(out: &Path, plan: &Plan, row: &CaseRow, run: StageContext<'_>) 
     let padded = proxy.proxy.padded_share;
     let relative = remote_results::proxy_file(row);
     let path = out.join(&relative);
-    atomic::write_with(&path, |temporary| {
+    atomic::write_with(SafePath::new(out, &relative)?, |temporary| {
         let mut writer = ProxyWriter::create(temporary, &path, &plan.proxies, &[row])?;
         writer.write(vec![proxy])?;
         writer.finish()

@@ -56,7 +56,7 @@ use pdl_curriculum::CurriculumError;
 use pdl_io::ReadError;
 use pdl_prepare::PrepareError;
 use pdl_similarity::SimilarityError;
-use pdl_store::StoreError;
+use pdl_store::{StoreError, fault};
 
 /// Why a report or a picture could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -106,6 +106,21 @@ pub enum ReportError {
     /// A file could not be read or written.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+/// What was read, or nothing where the file is at fault, which a report leaves out.
+///
+/// # Errors
+/// The machine's errors: a report that lacks what a disk did not give would be taken for whole.
+pub(crate) fn unless_unreadable<T, E>(read: std::result::Result<T, E>) -> Result<Option<T>>
+where
+    E: std::error::Error + Into<ReportError> + 'static,
+{
+    match read {
+        Ok(read) => Ok(Some(read)),
+        Err(error) if fault::machine_error(&error).is_some() => Err(error.into()),
+        Err(_) => Ok(None),
+    }
 }
 
 /// A result with [`ReportError`].

@@ -134,8 +134,8 @@ pub fn report(out: &Path, parameters: &ReportParameters, progress: &dyn Progress
     let drawn = compared.as_ref().map(|c| c.draw(out, &cases, &chosen, &labels, progress)).transpose()?;
     let matrix = compared.as_ref().map(|c| c.matrix(&chosen)).transpose()?.flatten();
     let duplicates = compared.as_ref().map(ComparedCases::duplicates).transpose()?.unwrap_or_default();
-    let (runs, runs_unread) = runs(out);
-    let worst = worst(out, &cases, &runs, &labels);
+    let (runs, runs_unread) = runs(out)?;
+    let worst = worst(out, &cases, &runs, &labels)?;
     let curriculum = manifest.as_ref().map(|manifest| Curriculum {
         parameters: &manifest.info.parameters,
         stages: &manifest.info.stages,

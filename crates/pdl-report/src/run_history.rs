@@ -3,8 +3,10 @@
 
 use std::path::Path;
 
-use pdl_store::{json, table};
+use pdl_store::{StoreError, fault, json, table};
 use serde::{Deserialize, Serialize};
+
+use crate::{Result, unless_unreadable};
 
 /// Folder of the runs inside a curation folder.
 pub const FOLDER: &str = "runs";
@@ -12,7 +14,6 @@ pub const FOLDER: &str = "runs";
 /// The part of `run.json` that is shown.
 #[derive(Clone, Debug, Deserialize)]
 struct RunJson {
-    name: String,
     settings: RecordedSettings,
     labels: Vec<RecordedLabel>,
     results: RecordedResults,
@@ -68,27 +69,35 @@ pub struct ShownRun {
 }
 
 /// All finished runs of a curation folder, by name, and the number of folders that hold none.
-pub fn runs(out: &Path) -> (Vec<ShownRun>, usize) {
-    let Ok(entries) = std::fs::read_dir(out.join(FOLDER)) else { return (Vec::new(), 0) };
-    let mut folders: Vec<_> = entries
-        .flatten()
+///
+/// # Errors
+/// That of the machine when it keeps one from being read.
+pub fn runs(out: &Path) -> Result<(Vec<ShownRun>, usize)> {
+    let folder = out.join(FOLDER);
+    let listed = fault::list(&folder).map_err(StoreError::io("list the runs", &folder));
+    let mut folders: Vec<_> = unless_unreadable(listed)?
+        .unwrap_or_default()
+        .iter()
         .map(|entry| entry.path())
         .filter(|path| {
             path.is_dir() && !path.file_name().is_some_and(|n| n.to_string_lossy().starts_with('.'))
         })
         .collect();
     folders.sort();
-    let read: Vec<Option<ShownRun>> = folders.iter().map(|folder| run(folder)).collect();
+    let read: Vec<Option<ShownRun>> = folders.iter().map(|folder| run(folder)).collect::<Result<_>>()?;
     let unread = read.iter().filter(|run| run.is_none()).count();
-    (read.into_iter().flatten().collect(), unread)
+    Ok((read.into_iter().flatten().collect(), unread))
 }
 
-fn run(folder: &Path) -> Option<ShownRun> {
-    let record: RunJson = json::read(&folder.join("run.json")).ok()?;
-    let (history, _) = table::read_rows::<HistoryLine>(&folder.join("history.parquet")).ok()?;
+fn run(folder: &Path) -> Result<Option<ShownRun>> {
+    let Some(record) = unless_unreadable(json::read::<RunJson>(&folder.join("run.json")))? else {
+        return Ok(None);
+    };
+    let history = table::read_rows::<HistoryLine>(&folder.join("history.parquet"));
+    let Some((history, _)) = unless_unreadable(history)? else { return Ok(None) };
     let finite = |value: f64| value.is_finite().then_some(value);
-    Some(ShownRun {
-        name: record.name,
+    Ok(Some(ShownRun {
+        name: folder.file_name().unwrap_or_default().to_string_lossy().into_owned(),
         schedule: record.settings.schedule,
         seed: record.settings.seed,
         labels: record.labels.into_iter().map(|label| label.name).collect(),
@@ -96,5 +105,5 @@ fn run(folder: &Path) -> Option<ShownRun> {
         dice_mean: record.results.dice_mean,
         seconds: record.results.training_seconds,
         curve: history.iter().map(|e| (e.seconds, finite(e.dice_mean), e.loss, e.active)).collect(),
-    })
+    }))
 }

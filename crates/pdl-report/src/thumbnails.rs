@@ -21,8 +21,8 @@ use pdl_volume::Grid;
 use rayon::prelude::*;
 use serde::Serialize;
 
-use crate::Result;
 use crate::planes::{AnatomicalPlane, contour_pixel, fullest, outlines};
+use crate::{Result, unless_unreadable};
 
 /// Cases per sheet.
 const PER_SHEET: usize = 50;
@@ -67,7 +67,8 @@ struct Picture {
 /// them selects its colour. A case whose label map is unreadable is drawn without contours.
 ///
 /// # Errors
-/// [`crate::ReportError::Picture`] when a sheet cannot be encoded.
+/// [`crate::ReportError::Picture`] when a sheet cannot be encoded; that of the machine when it
+/// keeps a label map from being read.
 pub fn thumbnails(
     out: &Path,
     proxies: &Proxies,
@@ -79,12 +80,12 @@ pub fn thumbnails(
     let side = SIDES[usize::from(cases.len() > MANY)];
     progress.begin("pictures", cases.len() as u64);
     let draw = |case: &CaseToDraw<'_>| {
-        let picture = draw(out, proxies, plan, case, labels, side);
+        let picture = draw(out, proxies, plan, case, labels, side)?;
         progress.advance(1);
-        picture
+        Ok(picture)
     };
     let sheet = |cases: &[CaseToDraw<'_>]| -> Result<(String, String)> {
-        let pictures: Vec<Picture> = cases.iter().map(draw).collect();
+        let pictures: Vec<Picture> = cases.iter().map(draw).collect::<Result<_>>()?;
         let (width, height) = (3 * side as u32, (side * pictures.len()) as u32);
         let grey: Vec<u8> = pictures.iter().flat_map(|picture| picture.grey.iter().copied()).collect();
         let mut jpeg = Vec::new();
@@ -116,11 +117,11 @@ fn draw(
     case: &CaseToDraw<'_>,
     labels: &[u16],
     side: usize,
-) -> Picture {
+) -> Result<Picture> {
     let prepared = case.prepared;
     let [nz, ny, nx] = proxies.shape_zyx;
     let voxels = proxies.voxels(case.row);
-    let map = read_labels(&out.join(&prepared.label)).ok().map(|read| read.map);
+    let map = unless_unreadable(read_labels(&out.join(&prepared.label)))?.map(|read| read.map);
     let shape = map.as_ref().map_or([0; 3], |map| map.grid.shape);
     let own_mm: [f64; 3] = std::array::from_fn(|axis| {
         let count = prepared.shape.get(axis).copied().unwrap_or(1);
@@ -162,7 +163,7 @@ fn draw(
             }
         }
     }
-    Picture { grey, outline }
+    Ok(Picture { grey, outline })
 }
 
 /// The point at the centre of a pixel, mm from the corner of what the proxy covers; `None` outside

@@ -9,6 +9,7 @@ use pdl_cohort::cases::Cases;
 use pdl_io::{read_image, read_labels};
 use pdl_prepare::prepare;
 use pdl_store::atomic;
+use pdl_store::safe_path::SafePath;
 use pdl_volume::statistics::Statistics;
 
 use crate::canvas::{Canvas, LabelledImage, middle_mm, stored};
@@ -21,7 +22,7 @@ const SIDE: usize = 384;
 ///
 /// # Errors
 /// [`ReportError`] when there is no such prepared case, or its files cannot be read.
-pub fn view(out: &Path, case: &str, to: &Path) -> Result<()> {
+pub fn view(out: &Path, case: &str, to: impl Into<SafePath>) -> Result<()> {
     let cases = Cases::read(out)?;
     let prepared_rows = prepare::read(out)?;
     let unknown = || ReportError::UnknownCase {

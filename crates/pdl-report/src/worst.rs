@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::canvas::{Canvas, LabelledImage, middle_mm, stored};
 use crate::run_history::{FOLDER, ShownRun};
+use crate::{Result, unless_unreadable};
 
 /// Most cases to show.
 const MOST: usize = 6;
@@ -95,15 +96,20 @@ pub struct WorstCase {
 
 /// The worst validation cases of the best evaluated run. A case whose files are unreadable is
 /// skipped. `values` are the cohort's label values, ascending.
-pub fn worst(out: &Path, cases: &Cases, runs: &[ShownRun], values: &[u16]) -> Option<WorstCases> {
+///
+/// # Errors
+/// That of the machine when it keeps a file from being read.
+pub fn worst(out: &Path, cases: &Cases, runs: &[ShownRun], values: &[u16]) -> Result<Option<WorstCases>> {
     let evaluated =
         |run: &&ShownRun| out.join(FOLDER).join(&run.name).join("evaluation-val.parquet").is_file();
     let best = runs
         .iter()
         .filter(evaluated)
-        .max_by(|a, b| a.dice_mean.unwrap_or(0.0).total_cmp(&b.dice_mean.unwrap_or(0.0)))?;
+        .max_by(|a, b| a.dice_mean.unwrap_or(0.0).total_cmp(&b.dice_mean.unwrap_or(0.0)));
+    let Some(best) = best else { return Ok(None) };
     let folder = out.join(FOLDER).join(&best.name);
-    let (rows, _) = table::read_rows::<EvaluationLine>(&folder.join("evaluation-val.parquet")).ok()?;
+    let read = table::read_rows::<EvaluationLine>(&folder.join("evaluation-val.parquet"));
+    let Some((rows, _)) = unless_unreadable(read)? else { return Ok(None) };
     let mut by_case: BTreeMap<&str, Vec<&EvaluationLine>> = BTreeMap::new();
     for row in &rows {
         by_case.entry(&row.case_id).or_default().push(row);
@@ -113,26 +119,28 @@ pub fn worst(out: &Path, cases: &Cases, runs: &[ShownRun], values: &[u16]) -> Op
     found.sort_by(|a, b| a.0.total_cmp(&b.0));
     found.truncate(MOST);
     let shown = |(dice_mean, case, rows): &(f64, &str, &[&EvaluationLine])| {
-        let row = cases.rows.iter().find(|row| row.case_id == *case)?;
+        let Some(row) = cases.rows.iter().find(|row| row.case_id == *case) else { return Ok(None) };
         let predicted = folder.join("predictions/val").join(format!("{case}.nii.gz"));
-        Some(WorstCase {
+        let Some(picture) = picture(out, row, &predicted, values)? else { return Ok(None) };
+        Ok(Some(WorstCase {
             case: (*case).to_owned(),
             dice_mean: *dice_mean,
             dice: rows.iter().map(|row| (row.name.clone(), row.dice)).collect(),
-            picture: picture(out, row, &predicted, values)?,
-        })
+            picture,
+        }))
     };
     let mut dice: BTreeMap<String, Vec<f64>> = BTreeMap::new();
     for row in &rows {
         dice.entry(row.name.clone()).or_default().extend(row.dice);
     }
-    Some(WorstCases {
+    let shown: Vec<Option<WorstCase>> = found.par_iter().map(shown).collect::<Result<_>>()?;
+    Ok(Some(WorstCases {
         run: best.name.clone(),
         of: by_case.len(),
         dice,
         detection: detection(&rows),
-        cases: found.par_iter().filter_map(shown).collect(),
-    })
+        cases: shown.into_iter().flatten().collect(),
+    }))
 }
 
 /// Detection of every label, in the order of the rows.
@@ -171,20 +179,21 @@ fn mean(rows: &[&EvaluationLine]) -> Option<f64> {
     (!dice.is_empty()).then(|| dice.iter().sum::<f64>() / dice.len() as f64)
 }
 
-fn picture(out: &Path, row: &CaseRow, predicted: &Path, values: &[u16]) -> Option<String> {
-    let drawn = stored(out, row).ok()?;
-    let labels = drawn.labels.as_ref()?;
-    let predicted = read_labels(predicted).ok()?.map.to_ras();
+fn picture(out: &Path, row: &CaseRow, predicted: &Path, values: &[u16]) -> Result<Option<String>> {
+    let Some(drawn) = unless_unreadable(stored(out, row))? else { return Ok(None) };
+    let Some(labels) = drawn.labels.as_ref() else { return Ok(None) };
+    let Some(predicted) = unless_unreadable(read_labels(predicted))? else { return Ok(None) };
+    let predicted = predicted.map.to_ras();
     if predicted.grid.shape != drawn.image.grid.shape {
-        return None; //  the image has changed since the evaluation
+        return Ok(None); //  the image has changed since the evaluation
     }
     let middle = middle_mm(labels);
     let image = drawn.image.clone();
     let found = LabelledImage { image, labels: Some(predicted), window: drawn.window };
     let mut jpeg = Vec::new();
     let canvas = Canvas::draw(SIDE, &[&drawn, &found], middle, values);
-    canvas.encode(JpegEncoder::new_with_quality(&mut jpeg, QUALITY)).ok()?;
-    Some(STANDARD.encode(jpeg))
+    canvas.encode(JpegEncoder::new_with_quality(&mut jpeg, QUALITY))?;
+    Ok(Some(STANDARD.encode(jpeg)))
 }
 
 #[cfg(test)]

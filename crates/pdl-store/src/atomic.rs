@@ -1,30 +1,41 @@
 //! Files that are whole or absent: written to a temporary name in the same folder, synced, renamed.
+//!
+//! What is written or removed below a folder that others may have filled goes by a
+//! [`SafePath`], which follows no links; a plain path trusts the folder that it names.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read};
 use std::path::Path;
 
+use crate::file_system::{self, Lack};
+use crate::safe_path::{Folder, SafePath};
 use crate::{Result, StoreError, fault};
 
 /// How temporary names begin; what a killed run left under such a name is rubbish.
 const TEMPORARY_PREFIX: &str = ".tmp-";
 
+/// Most bytes of a file's name that its temporary name ends with: the whole fits into 255.
+const LONGEST_TAIL: usize = 200;
+
 /// Writes `bytes` to `path`, making its folder when it is missing.
 ///
 /// # Errors
-/// [`StoreError::Io`] when the folder or the file cannot be written; no file is left then.
-pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    write_with(path, |temporary| fs::write(temporary, bytes).map_err(StoreError::io("write the file", path)))
+/// [`StoreError::Io`] when the folder or the file cannot be written, [`StoreError::Link`] when a
+/// link is on the way; no file is left then.
+pub fn write(path: impl Into<SafePath>, bytes: &[u8]) -> Result<()> {
+    write_bytes(&path.into(), 0o666, bytes)
 }
 
 /// Writes `bytes` to `path` unless it holds just these already, and says whether it wrote.
 ///
 /// # Errors
 /// As [`write()`].
-pub fn write_if_changed(path: &Path, bytes: &[u8]) -> Result<bool> {
-    let changed = fs::read(path).map_or(true, |old| old != bytes);
+pub fn write_if_changed(path: impl Into<SafePath>, bytes: &[u8]) -> Result<bool> {
+    let path = path.into();
+    let changed = !holds(&path, bytes);
     if changed {
-        write(path, bytes)?;
+        write_bytes(&path, 0o666, bytes)?;
     }
     Ok(changed)
 }
@@ -34,104 +45,192 @@ pub fn write_if_changed(path: &Path, bytes: &[u8]) -> Result<bool> {
 ///
 /// # Errors
 /// As [`write()`].
-pub fn write_private_if_changed(path: &Path, bytes: &[u8]) -> Result<bool> {
-    let changed = fs::read(path).map_or(true, |old| old != bytes);
+pub fn write_private_if_changed(path: impl Into<SafePath>, bytes: &[u8]) -> Result<bool> {
+    let path = path.into();
+    let changed = !holds(&path, bytes);
     if changed {
-        write_as(path, 0o600, |temporary| {
-            fs::write(temporary, bytes).map_err(StoreError::io("write the file", path))
-        })?;
+        write_bytes(&path, 0o600, bytes)?;
     }
     Ok(changed)
+}
+
+fn write_bytes(path: &SafePath, mode: u32, bytes: &[u8]) -> Result<()> {
+    let full = path.full();
+    write_as(path, mode, |temporary| {
+        fs::write(temporary, bytes).map_err(StoreError::io("write the file", &full))
+    })
+}
+
+/// Whether a file holds just these bytes; one of another size is not read.
+fn holds(path: &SafePath, bytes: &[u8]) -> bool {
+    let opened = |(folder, name): (Folder, &OsStr)| folder.read(name).ok()?;
+    let Some(mut file) = path.parent(false).ok().flatten().and_then(opened) else { return false };
+    if file.metadata().map_or(0, |meta| meta.len()) != bytes.len() as u64 {
+        return false;
+    }
+    let mut old = Vec::new();
+    file.read_to_end(&mut old).is_ok() && old == bytes
 }
 
 /// Lets `fill` write a temporary file whose name ends like that of `path`, then syncs and renames
 /// it.
 ///
 /// # Errors
-/// What `fill` returns, or [`StoreError::Io`]; no file is left then.
+/// What `fill` returns, or as [`write()`]; no file is left then.
 pub fn write_with<E: From<StoreError>>(
-    path: &Path,
+    path: impl Into<SafePath>,
     fill: impl FnOnce(&Path) -> std::result::Result<(), E>,
 ) -> std::result::Result<(), E> {
-    write_as(path, 0o666, fill) // less the umask
+    write_as(&path.into(), 0o666, fill) // less the umask
 }
 
 fn write_as<E: From<StoreError>>(
-    path: &Path,
+    path: &SafePath,
     mode: u32,
     fill: impl FnOnce(&Path) -> std::result::Result<(), E>,
 ) -> std::result::Result<(), E> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(folder).map_err(StoreError::io("make the folder", folder))?;
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let full = path.full();
+    let (folder, name) = path.made_parent()?;
     let mut builder = tempfile::Builder::new();
-    let suffix = format!("-{name}");
+    let suffix = format!("-{}", tail(&name.to_string_lossy()));
     builder.prefix(TEMPORARY_PREFIX).suffix(&suffix);
     #[cfg(unix)]
     builder.permissions(<fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(mode));
     #[cfg(not(unix))]
     let _ = mode;
-    let temporary =
-        builder.tempfile_in(folder).map_err(StoreError::io("make a file", path))?.into_temp_path();
+    let made = builder.tempfile_in(folder.path());
+    let temporary = made.map_err(StoreError::io("make a file", &full))?.into_temp_path();
     fill(&temporary)?;
     let synced = File::open(&temporary).and_then(|file| file.sync_all());
-    synced.map_err(StoreError::io("sync the file", path))?;
-    temporary.persist(path).map_err(|e| StoreError::io("rename the file", path)(e.error))?;
-    sync_folder(folder);
+    file_system::unless_unsupported(synced).map_err(StoreError::io("sync the file", &full))?;
+    let own = temporary.file_name().unwrap_or_default();
+    replace(&folder, own, name).map_err(StoreError::io("rename the file", &full))?;
+    let _ = temporary.keep(); // under its name now: nothing is to be removed
+    Ok(sync(&folder)?)
+}
+
+/// The end of a name, at most [`LONGEST_TAIL`] bytes of it.
+fn tail(name: &str) -> &str {
+    let fits = |at: &usize| name.len() - at <= LONGEST_TAIL;
+    name.char_indices().map(|(at, _)| at).find(fits).map_or("", |at| &name[at..])
+}
+
+/// Puts a hard link to the file `source` at `path`, in place of what is there.
+///
+/// # Errors
+/// As [`write()`]; the file system may know no hard links, or `source` may lie on another one.
+pub fn link(source: &Path, path: impl Into<SafePath>) -> Result<()> {
+    let path = path.into();
+    let (folder, name) = path.made_parent()?;
+    let temporary = format!("{TEMPORARY_PREFIX}link-{}", tail(&name.to_string_lossy()));
+    let temporary = OsStr::new(&temporary);
+    let linked = folder
+        .remove(temporary) // left by an interrupted run
+        .and_then(|()| folder.link(source, temporary))
+        .and_then(|()| folder.rename(temporary, &folder, name));
+    linked.map_err(StoreError::io("link the volume (copies work across file systems)", &path.full()))?;
+    let _ = folder.remove(temporary); // renaming onto a link to the same file leaves both
     Ok(())
 }
 
-/// Removes what killed runs left under temporary names in `folder`; a missing folder is fine, and
-/// so is a file that another process renames or removes meanwhile. Nobody may be writing there who
-/// is not to be disturbed.
+/// Moves a file of one folder into another, which is made when it is missing, in place of what is
+/// there.
 ///
 /// # Errors
-/// [`StoreError::Io`] when the folder cannot be listed or something cannot be removed.
-pub fn sweep(folder: &Path) -> Result<()> {
-    for entry in entries(folder)? {
-        if entry.file_name().to_string_lossy().starts_with(TEMPORARY_PREFIX) {
-            remove(&entry.path(), "remove the leftover")?;
-        }
-    }
-    Ok(())
+/// As [`write()`].
+pub fn rename(from: &SafePath, to: &SafePath) -> Result<()> {
+    let gone = || StoreError::io("move the file", &from.full())(ErrorKind::NotFound.into());
+    let (folder, name) = from.parent(false)?.ok_or_else(gone)?;
+    let (other, new) = to.made_parent()?;
+    folder.rename(name, &other, new).map_err(StoreError::io("move the file", &from.full()))
+}
+
+/// Removes what killed runs left under temporary names in `folder`; a missing folder is fine, and
+/// so is a file that another process renames or removes meanwhile. Folders are left, as pdl makes
+/// none of such names. Nobody may be writing there who is not to be disturbed.
+///
+/// # Errors
+/// [`StoreError::Io`] when the folder cannot be listed or something cannot be removed,
+/// [`StoreError::Link`] when a link is in its place.
+pub fn sweep(folder: &SafePath) -> Result<()> {
+    remove_where(folder, "remove the leftover", |name| name.starts_with(TEMPORARY_PREFIX))
 }
 
 /// Removes every file of `folder` that `keep` does not name; a missing folder is fine, and so is a
 /// file that another process renames or removes meanwhile.
 ///
 /// # Errors
-/// [`StoreError::Io`] when the folder cannot be listed or something cannot be removed.
-pub fn retain(folder: &Path, keep: impl Fn(&str) -> bool) -> Result<()> {
-    for entry in entries(folder)? {
-        if entry.path().is_file() && !keep(&entry.file_name().to_string_lossy()) {
-            remove(&entry.path(), "remove the file")?;
+/// As [`sweep`].
+pub fn retain(folder: &SafePath, keep: impl Fn(&str) -> bool) -> Result<()> {
+    remove_where(folder, "remove the file", |name| !keep(name))
+}
+
+fn remove_where(folder: &SafePath, action: &'static str, unwanted: impl Fn(&str) -> bool) -> Result<()> {
+    let Some(folder) = folder.open(false)? else { return Ok(()) };
+    for name in folder.files()? {
+        if unwanted(&name.to_string_lossy()) {
+            folder.remove(&name).map_err(StoreError::io(action, &folder.path().join(&name)))?;
         }
     }
     Ok(())
 }
 
-fn entries(folder: &Path) -> Result<Vec<fs::DirEntry>> {
-    match fault::list(folder) {
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
-            Ok(Vec::new())
-        }
-        listed => listed.map_err(StoreError::io("list the folder", folder)),
-    }
+/// The names of the files in `folder`, sorted; none when it is missing.
+///
+/// # Errors
+/// As [`sweep`].
+pub fn file_names(folder: &SafePath) -> Result<Vec<String>> {
+    let Some(folder) = folder.open(false)? else { return Ok(Vec::new()) };
+    let mut names: Vec<String> =
+        folder.files()?.iter().map(|name| name.to_string_lossy().into_owned()).collect();
+    names.sort();
+    Ok(names)
 }
 
-/// Removes a file, unless it is gone.
-fn remove(path: &Path, doing: &'static str) -> Result<()> {
-    match fs::remove_file(path) {
+/// Removes a file, unless it is missing.
+///
+/// # Errors
+/// As [`sweep`].
+pub fn remove(path: &SafePath) -> Result<()> {
+    let Some((folder, name)) = path.parent(false)? else { return Ok(()) };
+    folder.remove(name).map_err(StoreError::io("remove the file", &path.full()))
+}
+
+/// Removes a folder with all that is in it, unless it is missing.
+///
+/// # Errors
+/// As [`sweep`].
+pub fn remove_folder(folder: &SafePath) -> Result<()> {
+    if folder.open(false)?.is_none() {
+        return Ok(());
+    }
+    // Links inside are removed, not followed.
+    match fs::remove_dir_all(folder.full()) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-        removed => removed.map_err(StoreError::io(doing, path)),
+        removed => removed.map_err(StoreError::io("remove the folder", &folder.full())),
     }
 }
 
-/// Makes the rename itself durable where the system can; a file system that cannot is no failure.
-fn sync_folder(folder: &Path) {
-    if let Ok(handle) = File::open(folder) {
-        let _ = handle.sync_all();
+/// Renames a file of a folder; in two steps where the file system can replace none.
+fn replace(folder: &Folder, name: &OsStr, new: &OsStr) -> std::io::Result<()> {
+    match folder.rename(name, folder, new) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            file_system::note(Lack::RenameOver);
+            folder.remove(new)?;
+            folder.rename(name, folder, new)
+        }
+        renamed => renamed,
     }
+}
+
+/// Makes the rename itself durable where the system can; a file system that cannot, or a folder
+/// that its user may not do that to, is no failure.
+fn sync(folder: &Folder) -> Result<()> {
+    let synced = match folder.sync() {
+        Err(error) if !fault::is_machine_error(&error) => Ok(()),
+        synced => file_system::unless_unsupported(synced),
+    };
+    synced.map_err(StoreError::io("sync the folder", folder.path()))
 }
 
 #[cfg(test)]
@@ -157,24 +256,74 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join(".tmp-x-a.json"), b"half").unwrap();
         fs::write(folder.path().join("a.json"), b"whole").unwrap();
-        sweep(folder.path()).unwrap();
+        sweep(&SafePath::root(folder.path())).unwrap();
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
     #[test]
     fn two_may_clean_one_folder_at_once() {
-        for clean in [sweep, |folder: &Path| retain(folder, |_| false)] {
+        for clean in [sweep, |folder: &SafePath| retain(folder, |_| false)] {
             let folder = tempfile::tempdir().unwrap();
             for number in 0..2000 {
                 fs::write(folder.path().join(format!(".tmp-x-{number}")), b"half").unwrap();
             }
-            let path = folder.path();
+            let path = &SafePath::root(folder.path());
             let cleaned = std::thread::scope(|scope| {
                 let other = scope.spawn(|| clean(path));
                 [clean(path), other.join().unwrap()]
             });
             assert!(cleaned.iter().all(Result::is_ok), "{cleaned:?}");
-            assert_eq!(fs::read_dir(path).unwrap().count(), 0);
+            assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
         }
+    }
+
+    #[test]
+    fn a_folder_of_a_temporary_name_is_left_and_blocks_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join(".tmp-x")).unwrap();
+        fs::write(folder.path().join(".tmp-y"), b"half").unwrap();
+        sweep(&SafePath::root(folder.path())).unwrap();
+        assert_eq!(file_names(&SafePath::root(folder.path())).unwrap(), [""; 0]);
+        assert!(folder.path().join(".tmp-x").is_dir());
+    }
+
+    #[test]
+    fn a_name_may_be_as_long_as_file_systems_allow() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("\u{e4}".repeat(127));
+        write(&path, b"long").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"long");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn nothing_is_written_or_removed_through_a_link() {
+        use std::os::unix::fs::symlink;
+        let parent = tempfile::tempdir().unwrap();
+        let [root, other] = ["root", "other"].map(|name| parent.path().join(name));
+        fs::create_dir_all(&root).unwrap();
+        fs::create_dir_all(&other).unwrap();
+        fs::write(other.join("a"), b"theirs").unwrap();
+        fs::write(other.join(".tmp-a"), b"theirs").unwrap();
+        symlink(&other, root.join("folder")).unwrap();
+        symlink(other.join("a"), root.join("a")).unwrap();
+        let [folder, file] = ["folder", "folder/a"].map(|below| SafePath::new(&root, below).unwrap());
+
+        let refused = [
+            sweep(&folder),
+            retain(&folder, |_| false),
+            remove(&file),
+            remove_folder(&folder),
+            write(&file, b"ours"),
+            write_if_changed(&file, b"ours").map(drop),
+            link(&other.join("a"), &file),
+            rename(&SafePath::new(&root, "a").unwrap(), &file),
+        ];
+        assert!(refused.iter().all(|done| matches!(done, Err(StoreError::Link { .. }))), "{refused:?}");
+        // A link in the place of a file is replaced, not followed.
+        write(&SafePath::new(&root, "a").unwrap(), b"ours").unwrap();
+        assert!(!root.join("a").is_symlink());
+        assert_eq!(fs::read(other.join("a")).unwrap(), b"theirs");
+        assert_eq!(fs::read_dir(&other).unwrap().count(), 2);
     }
 }

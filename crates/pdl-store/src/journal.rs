@@ -6,7 +6,7 @@
 //! and every file of that line is unchanged.
 
 use std::collections::HashMap;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -15,6 +15,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::file_state::FileState;
+use crate::safe_path::SafePath;
 use crate::{Result, StoreError, atomic, fault, hash};
 
 /// The folder inside a curation folder that holds journals and the lock.
@@ -131,12 +132,8 @@ impl<V: Serialize + DeserializeOwned + Clone> Journal<V> {
     /// # Errors
     /// [`StoreError::Io`] when it cannot be read or made.
     pub fn open(root: &Path, stage: &str, trust: HashCheck) -> Result<Self> {
-        let path = root.join(FOLDER).join(format!("{stage}.jsonl"));
-        let text = match fs::read(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
-            Err(source) => return Err(StoreError::Io { action: "read the journal", path, source }),
-        };
+        let path = SafePath::new(root, format!("{FOLDER}/{stage}.jsonl"))?;
+        let text = path.read()?.unwrap_or_default();
         let mut known = HashMap::new();
         let mut lines = 0;
         for line in text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
@@ -149,10 +146,7 @@ impl<V: Serialize + DeserializeOwned + Clone> Journal<V> {
         if torn || lines > 2 * known.len() {
             rewrite(&path, &known)?;
         }
-        let folder = root.join(FOLDER);
-        fs::create_dir_all(&folder).map_err(StoreError::io("make the folder", &folder))?;
-        let file = File::options().create(true).append(true).open(&path);
-        let file = Mutex::new(file.map_err(StoreError::io("open the journal", &path))?);
+        let file = Mutex::new(path.append()?);
         Ok(Self { root: root.to_owned(), trust, known, file })
     }
 
@@ -179,13 +173,23 @@ impl<V: Serialize + DeserializeOwned + Clone> Journal<V> {
     }
 }
 
-fn rewrite<V: Serialize>(path: &Path, known: &HashMap<String, Entry<V>>) -> Result<()> {
+/// Appends whole lines, which others wrote into journals of their own, to the journal of `stage` in
+/// the curation folder `root`.
+///
+/// # Errors
+/// [`StoreError::Io`] when it cannot be written.
+pub fn append(root: &Path, stage: &str, lines: &[u8]) -> Result<()> {
+    let path = SafePath::new(root, format!("{FOLDER}/{stage}.jsonl"))?;
+    path.append()?.write_all(lines).map_err(StoreError::io("write the journal", &path.full()))
+}
+
+fn rewrite<V: Serialize>(path: &SafePath, known: &HashMap<String, Entry<V>>) -> Result<()> {
     let mut entries: Vec<&Entry<V>> = known.values().collect();
     entries.sort_by(|a, b| a.unit.cmp(&b.unit));
     let mut bytes = Vec::new();
     for entry in entries {
         serde_json::to_writer(&mut bytes, entry)
-            .map_err(|source| StoreError::Json { path: path.to_owned(), source })?;
+            .map_err(|source| StoreError::Json { path: path.full(), source })?;
         bytes.push(b'\n');
     }
     atomic::write(path, &bytes)
@@ -194,6 +198,7 @@ fn rewrite<V: Serialize>(path: &Path, known: &HashMap<String, Entry<V>>) -> Resu
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     #[test]
     fn a_unit_holds_until_its_key_or_a_file_changes() {

@@ -6,15 +6,17 @@ use std::path::Path;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::safe_path::SafePath;
 use crate::{Result, StoreError, atomic};
 
 /// Writes `value` as an indented JSON file, and says whether that changed it.
 ///
 /// # Errors
 /// [`StoreError`] when it cannot be written.
-pub fn write(path: &Path, value: &impl Serialize) -> Result<bool> {
-    let mut bytes = serde_json::to_vec_pretty(value)
-        .map_err(|source| StoreError::Json { path: path.to_owned(), source })?;
+pub fn write(path: impl Into<SafePath>, value: &impl Serialize) -> Result<bool> {
+    let path = path.into();
+    let mut bytes =
+        serde_json::to_vec_pretty(value).map_err(|source| StoreError::Json { path: path.full(), source })?;
     bytes.push(b'\n');
     atomic::write_if_changed(path, &bytes)
 }
@@ -23,11 +25,12 @@ pub fn write(path: &Path, value: &impl Serialize) -> Result<bool> {
 ///
 /// # Errors
 /// [`StoreError`] when it cannot be written.
-pub fn write_lines(path: &Path, rows: &[impl Serialize]) -> Result<bool> {
+pub fn write_lines(path: impl Into<SafePath>, rows: &[impl Serialize]) -> Result<bool> {
+    let path = path.into();
     let mut bytes = Vec::new();
     for row in rows {
         serde_json::to_writer(&mut bytes, row)
-            .map_err(|source| StoreError::Json { path: path.to_owned(), source })?;
+            .map_err(|source| StoreError::Json { path: path.full(), source })?;
         bytes.push(b'\n');
     }
     atomic::write_if_changed(path, &bytes)

@@ -3,7 +3,8 @@
 //! In: bytes, rows and JSON values. Out: files that are whole or absent ([`atomic`]), content
 //! hashes ([`hash`]), tables ([`table`]), JSON files ([`json`]), a [`journal`] by which a stage
 //! that was killed finds what is still valid, a [`lock`] that keeps two runs out of one folder, a
-//! limit for [`memory`], words ([`plural`]), a way to outlive the panics of other people's codecs
+//! limit for [`memory`], names and paths out of files that lead nowhere else ([`safe_name`],
+//! [`safe_path`]), words ([`plural`]), a way to outlive the panics of other people's codecs
 //! ([`catch_panic`]), and one to tell the errors of the machine from those of a file ([`fault`]).
 //! It never knows what a case, a volume or a pair is.
 //!
@@ -22,6 +23,7 @@ pub mod atomic;
 pub mod catch_panic;
 pub mod fault;
 pub mod file_state;
+pub mod file_system;
 pub mod hash;
 pub mod journal;
 pub mod json;
@@ -31,6 +33,8 @@ pub mod memory;
 pub mod paths;
 pub mod plural;
 pub mod progress;
+pub mod safe_name;
+pub mod safe_path;
 pub mod suggest;
 pub mod table;
 
@@ -89,6 +93,21 @@ pub enum StoreError {
         /// What it needs, and what is allowed.
         source: memory::MemoryError,
     },
+    /// A path out of a file leads out of the folder that it belongs to.
+    #[error("the path leads out of its folder, and nothing outside is touched for it: {}", path.display())]
+    Outside {
+        /// The path as the file holds it.
+        path: PathBuf,
+    },
+    /// A symbolic link stands in the place of a file or folder that pdl writes.
+    #[error(
+        "a symbolic link is in the place of a file or folder of pdl's own, and is not followed, as it may lead anywhere: \
+         move what it leads to here, or remove the link: {}", path.display()
+    )]
+    Link {
+        /// The link.
+        path: PathBuf,
+    },
     /// Another run works in the folder.
     #[error("another pdl run is working in this folder; wait for it or stop it: {}", path.display())]
     Locked {
@@ -102,6 +121,12 @@ impl StoreError {
     pub fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Io { action, path, source }
+    }
+
+    /// A [`StoreError::Machine`] where the machine lacks the memory that `what` needs.
+    pub fn no_memory(what: &str, error: memory::MemoryError) -> Option<Self> {
+        let source = error.machine()?;
+        Some(Self::Machine { what: what.to_owned(), path: None, source })
     }
 
     /// A [`StoreError::Machine`] where the machine caused `error`.

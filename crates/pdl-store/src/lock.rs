@@ -1,15 +1,21 @@
 //! One run at a time in a folder.
 
+mod owner;
+
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 
+use self::owner::OwnedLock;
+use crate::file_system::{self, Lack};
+use crate::safe_path::SafePath;
 use crate::{Result, StoreError};
 
 /// Held while a run writes into a folder; freed when dropped, and by the system when the run dies.
-/// Folders that were made for it, and that hold nothing when it is dropped, go with it.
+/// Folders that were made for it, and that hold nothing when it is dropped, go with it. A file
+/// system without locks has a file in the place of one, which names the run.
 #[derive(Debug)]
 pub struct FolderLock {
-    _file: File,
+    held: Option<Held>,
     /// The lock's folder and those above it that were missing, innermost first.
     made: Vec<PathBuf>,
 }
@@ -20,27 +26,45 @@ impl FolderLock {
     /// # Errors
     /// [`StoreError::Locked`] when another run holds it, [`StoreError::Io`] when it cannot be made.
     pub fn take(folder: &Path) -> Result<Self> {
+        Self::take_by(folder, File::try_lock)
+    }
+
+    fn take_by(
+        folder: &Path,
+        try_lock: impl Fn(&File) -> std::result::Result<(), TryLockError>,
+    ) -> Result<Self> {
         let hidden = folder.join(crate::journal::FOLDER);
         let missing = |path: &&Path| !path.as_os_str().is_empty() && !path.exists();
         let made = hidden.ancestors().take_while(missing).map(Path::to_owned).collect();
-        fs::create_dir_all(&hidden).map_err(StoreError::io("make the folder", &hidden))?;
+        let file = SafePath::new(folder, format!("{}/lock", crate::journal::FOLDER))?.append()?;
         let path = hidden.join("lock");
-        let file = File::options()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&path)
-            .map_err(StoreError::io("open the lock", &path))?;
-        match file.try_lock() {
-            Ok(()) => Ok(Self { _file: file, made }),
+        match try_lock(&file) {
+            Ok(()) => Ok(Self { held: Some(Held::System { _file: file }), made }),
             Err(TryLockError::WouldBlock) => Err(StoreError::Locked { path: folder.to_owned() }),
+            Err(TryLockError::Error(error)) if file_system::is_unsupported(&error) => {
+                file_system::note(Lack::Locks);
+                let path = SafePath::new(folder, format!("{}/owner.json", crate::journal::FOLDER))?;
+                let owned = OwnedLock::take(&path, owner::TIMES)?;
+                let locked = || StoreError::Locked { path: folder.to_owned() };
+                Ok(Self { held: Some(Held::Owner { _lock: owned.ok_or_else(locked)? }), made })
+            }
             Err(TryLockError::Error(source)) => Err(StoreError::Io { action: "take the lock", path, source }),
         }
     }
 }
 
+/// What keeps others out.
+#[derive(Debug)]
+enum Held {
+    System { _file: File },
+    Owner { _lock: OwnedLock },
+}
+
 impl Drop for FolderLock {
     fn drop(&mut self) {
+        if matches!(self.held, Some(Held::Owner { .. })) {
+            self.held = None; // its file is no result
+        }
         // A journal with a line in it is worth keeping: the next run goes on from there.
         if let Some(hidden) = self.made.first().filter(|hidden| holds_empty_files_only(hidden)) {
             let _ = fs::remove_dir_all(hidden);
@@ -75,5 +99,23 @@ mod tests {
         fs::write(out.join(".pdl/index.jsonl"), "a line").unwrap();
         drop(lock);
         assert!(out.join(".pdl/index.jsonl").is_file());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_system_without_locks_has_a_file_in_their_place() {
+        use rustix::io::Errno;
+        let root = tempfile::tempdir().unwrap();
+        let out = root.path().join("out");
+        for errno in [Errno::NOSYS, Errno::OPNOTSUPP, Errno::NOLCK] {
+            let none = |_: &File| Err(TryLockError::Error(errno.into()));
+            let lock = FolderLock::take_by(&out, none).unwrap();
+            assert!(out.join(".pdl/owner.json").is_file());
+            assert!(file_system::take_lacks().contains(&Lack::Locks));
+            drop(lock);
+            assert!(!out.exists(), "a run that made nothing leaves nothing");
+        }
+        let failed = |_: &File| Err(TryLockError::Error(Errno::IO.into()));
+        assert!(matches!(FolderLock::take_by(&out, failed), Err(StoreError::Io { .. })));
     }
 }

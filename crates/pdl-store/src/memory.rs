@@ -6,6 +6,7 @@
 //! threads for ever: [`in_turns`] puts a case off that finds no room, and works on it when others
 //! have given theirs back.
 
+use std::io;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -35,6 +36,17 @@ pub enum MemoryError {
         /// Bytes that were asked for.
         needed: u64,
     },
+}
+
+impl MemoryError {
+    /// The error of the machine that it is: the system lacks the memory, whoever asked.
+    pub fn machine(self) -> Option<io::Error> {
+        #[cfg(unix)]
+        let none = || rustix::io::Errno::NOMEM.into();
+        #[cfg(not(unix))]
+        let none = || io::ErrorKind::OutOfMemory.into();
+        matches!(self, Self::Refused { .. }).then(none)
+    }
 }
 
 /// Bytes in words, such as "7.8 GiB".
@@ -148,6 +160,14 @@ impl MemoryShare<'_> {
     /// As [`MemoryShare::take`].
     pub fn take_each(&self, count: u64, bytes: u64) -> Result<(), MemoryError> {
         self.take(count.saturating_mul(bytes))
+    }
+
+    /// Bytes that the case could still take if no other held any.
+    pub(crate) fn left(&self) -> u64 {
+        match self.source {
+            Source::Share(share) => share.left(),
+            Source::Limit(limit) => limit.bytes.saturating_sub(self.taken.load(Ordering::Relaxed)),
+        }
     }
 
     /// For what a case holds for a while: it counts as the case's, and is given back when the part

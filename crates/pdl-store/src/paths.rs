@@ -16,6 +16,13 @@ pub fn relative(folder: &Path, target: &Path) -> String {
     up.chain(down).collect::<Vec<_>>().join("/")
 }
 
+/// As [`relative`]; nothing where the path is not UTF-8, so that no text means it.
+pub fn relative_text(folder: &Path, target: &Path) -> Option<String> {
+    let common = folder.components().zip(target.components()).take_while(|(a, b)| a == b).count();
+    let is_text = target.components().skip(common).all(|part| part.as_os_str().to_str().is_some());
+    is_text.then(|| relative(folder, target))
+}
+
 /// The path that `text`, found in a file of `folder`, means.
 pub fn resolve(folder: &Path, text: &str) -> PathBuf {
     folder.join(text)
@@ -30,5 +37,15 @@ mod tests {
         let path = |text: &str| PathBuf::from(text);
         assert_eq!(relative(&path("/a/out/ct"), &path("/a/data/ct/x.nii.gz")), "../../data/ct/x.nii.gz");
         assert_eq!(relative(&path("/a"), &path("/a/b.nii")), "b.nii");
+        assert_eq!(relative_text(&path("/a"), &path("/a/b.nii")).as_deref(), Some("b.nii"));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_path_that_no_text_means_has_none() {
+        use std::os::unix::ffi::OsStrExt;
+        let odd = |text: &[u8]| PathBuf::from(std::ffi::OsStr::from_bytes(text));
+        assert_eq!(relative_text(Path::new("/a"), &odd(b"/a/\xff.nii")), None);
+        assert_eq!(relative_text(&odd(b"/\xff/out"), &odd(b"/\xff/a.nii")).as_deref(), Some("../a.nii"));
     }
 }

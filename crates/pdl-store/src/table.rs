@@ -1,22 +1,25 @@
 //! Tables of rows as Parquet files, from and to Rust types, under a schema that is written down.
 
+mod bounded;
+mod thrift;
+
 use std::collections::HashMap;
-use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::{Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema};
 use arrow::util::display::array_value_to_string;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use parquet::arrow::{ArrowWriter, ProjectionMask};
+use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::memory::MemoryShare;
+use self::bounded::Table;
+use crate::memory::{MemoryLimit, MemoryShare};
+use crate::safe_path::SafePath;
 use crate::{Result, StoreError, atomic};
 
 /// A non-null column.
@@ -75,13 +78,15 @@ pub fn encode(path: &Path, batch: &RecordBatch, properties: WriterProperties) ->
 /// # Errors
 /// [`StoreError`] when a row does not fit the schema or the file cannot be written.
 pub fn write_rows<T: Serialize>(
-    path: &Path,
+    path: impl Into<SafePath>,
     schema: &Schema,
     rows: &[T],
     metadata: Metadata,
 ) -> Result<bool> {
-    let batch = to_batch(path, schema, rows)?;
-    atomic::write_if_changed(path, &encode(path, &batch, properties(metadata).build())?)
+    let path = path.into();
+    let full = path.full();
+    let batch = to_batch(&full, schema, rows)?;
+    atomic::write_if_changed(path, &encode(&full, &batch, properties(metadata).build())?)
 }
 
 /// As [`write_rows`], but only the user can read or write the file.
@@ -99,24 +104,17 @@ fn to_batch<T: Serialize>(path: &Path, schema: &Schema, rows: &[T]) -> Result<Re
     RecordBatch::try_new(Arc::new(schema.clone()), arrays).map_err(|e| problem(&e))
 }
 
-/// Rows of a user's table that are in memory as they are stored.
-const ROWS_AT_A_TIME: usize = 1024;
-
 /// Reads the rows and the metadata of a Parquet file.
 ///
 /// # Errors
-/// [`StoreError`] when it is missing, cut short or does not fit the type.
+/// [`StoreError`] when it is missing, cut short or does not fit the type; [`StoreError::Memory`]
+/// when it needs more memory than is free on the machine.
 pub fn read_rows<T: DeserializeOwned>(path: &Path) -> Result<(Vec<T>, HashMap<String, String>)> {
-    let file = File::open(path).map_err(StoreError::io("read the table", path))?;
-    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| table_problem(path, &e))?;
-    let metadata = key_values(builder.metadata().file_metadata().key_value_metadata());
-    let mut rows = Vec::new();
-    for batch in builder.build().map_err(|e| table_problem(path, &e))? {
-        let batch = batch.map_err(|e| table_problem(path, &e))?;
-        let part: Vec<T> = serde_arrow::from_record_batch(&batch).map_err(|e| table_problem(path, &e))?;
-        rows.extend(part);
-    }
-    Ok((rows, metadata))
+    let limit = MemoryLimit::free();
+    let memory = limit.alone();
+    let table = Table::open(path, &memory)?;
+    let metadata = key_values(&table);
+    Ok((rows_of(path, table, None, size_of::<T>() as u64, &memory)?, metadata))
 }
 
 /// Reads some of the columns of a Parquet file, those of them that it has, a few rows at a time.
@@ -131,32 +129,36 @@ pub fn read_columns<T: DeserializeOwned>(
     row_bytes: u64,
     memory: &MemoryShare<'_>,
 ) -> Result<Vec<T>> {
-    let problem = |e: &dyn std::fmt::Display| table_problem(path, e);
-    let no_memory = |source| StoreError::Memory { path: path.to_owned(), source };
-    let builder = open(path)?;
-    if !columns.iter().any(|column| builder.schema().column_with_name(column).is_some()) {
-        return Err(problem(&format!("it has none of the columns {}", columns.join(", "))));
+    let table = Table::open(path, memory)?;
+    let names = table.column_names();
+    if !columns.iter().any(|column| names.iter().any(|name| name == column)) {
+        return Err(table_problem(path, &format!("it has none of the columns {}", columns.join(", "))));
     }
+    rows_of(path, table, Some(columns), row_bytes, memory)
+}
+
+fn rows_of<T: DeserializeOwned>(
+    path: &Path,
+    table: Table,
+    columns: Option<&[&str]>,
+    row_bytes: u64,
+    memory: &MemoryShare<'_>,
+) -> Result<Vec<T>> {
+    let no_memory = |source| StoreError::Memory { path: path.to_owned(), source };
     // What the file says of itself, before any of it is read.
-    let declared = builder.metadata().file_metadata().num_rows().max(0) as u64;
+    let declared = table.metadata().file_metadata().num_rows().max(0) as u64;
     let part = memory.part();
     part.take_each(declared, row_bytes).map_err(no_memory)?;
     drop(part);
-    let mask = ProjectionMask::columns(builder.parquet_schema(), columns.iter().copied());
     let mut rows: Vec<T> = Vec::new();
-    let batches = builder.with_projection(mask).with_batch_size(ROWS_AT_A_TIME).build();
-    for batch in batches.map_err(|e| problem(&e))? {
-        let batch = batch.map_err(|e| problem(&e))?;
+    for batch in table.batches(columns)? {
+        let batch = batch?;
         let held = (batch.num_rows() as u64).saturating_mul(row_bytes);
         memory.take(held.saturating_add(batch.get_array_memory_size() as u64)).map_err(no_memory)?;
-        rows.extend(serde_arrow::from_record_batch::<Vec<T>>(&batch).map_err(|e| problem(&e))?);
+        let read = serde_arrow::from_record_batch::<Vec<T>>(&batch);
+        rows.extend(read.map_err(|e| table_problem(path, &e))?);
     }
     Ok(rows)
-}
-
-fn open(path: &Path) -> Result<ParquetRecordBatchReaderBuilder<File>> {
-    let file = File::open(path).map_err(StoreError::io("read the table", path))?;
-    ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| table_problem(path, &e))
 }
 
 /// A Parquet file's own metadata, without reading its rows.
@@ -164,9 +166,16 @@ fn open(path: &Path) -> Result<ParquetRecordBatchReaderBuilder<File>> {
 /// # Errors
 /// [`StoreError`] when it is missing or cut short.
 pub fn read_metadata(path: &Path) -> Result<HashMap<String, String>> {
-    let file = File::open(path).map_err(StoreError::io("read the table", path))?;
-    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| table_problem(path, &e))?;
-    Ok(key_values(builder.metadata().file_metadata().key_value_metadata()))
+    Ok(key_values(&bounded::open_own(path)?))
+}
+
+/// The number of rows of a Parquet file, and its own metadata, without reading its rows.
+///
+/// # Errors
+/// As [`read_metadata`].
+pub fn read_facts(path: &Path) -> Result<(u64, HashMap<String, String>)> {
+    let table = bounded::open_own(path)?;
+    Ok((table.metadata().file_metadata().num_rows().max(0) as u64, key_values(&table)))
 }
 
 /// The names of a Parquet file's columns.
@@ -174,9 +183,7 @@ pub fn read_metadata(path: &Path) -> Result<HashMap<String, String>> {
 /// # Errors
 /// [`StoreError`] when it is missing or cut short.
 pub fn column_names(path: &Path) -> Result<Vec<String>> {
-    let file = File::open(path).map_err(StoreError::io("read the table", path))?;
-    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| table_problem(path, &e))?;
-    Ok(builder.schema().fields().iter().map(|field| field.name().clone()).collect())
+    Ok(bounded::open_own(path)?.column_names())
 }
 
 /// A column of a Parquet file, whatever its type, as text without spaces around it; nothing where
@@ -188,12 +195,9 @@ pub fn column_names(path: &Path) -> Result<Vec<String>> {
 pub fn read_text(path: &Path, column: &str, memory: &MemoryShare<'_>) -> Result<Vec<Option<String>>> {
     let problem = |e: &dyn std::fmt::Display| table_problem(path, e);
     let no_memory = |source| StoreError::Memory { path: path.to_owned(), source };
-    let builder = open(path)?;
-    let mask = ProjectionMask::columns(builder.parquet_schema(), [column]);
     let mut texts = Vec::new();
-    let batches = builder.with_projection(mask).with_batch_size(ROWS_AT_A_TIME).build();
-    for batch in batches.map_err(|e| problem(&e))? {
-        let batch = batch.map_err(|e| problem(&e))?;
+    for batch in Table::open(path, memory)?.batches(Some(&[column]))? {
+        let batch = batch?;
         let held = batch.num_rows() * size_of::<Option<String>>() + batch.get_array_memory_size();
         memory.take(held as u64).map_err(no_memory)?;
         let values =
@@ -206,7 +210,16 @@ pub fn read_text(path: &Path, column: &str, memory: &MemoryShare<'_>) -> Result<
     Ok(texts)
 }
 
-fn key_values(list: Option<&Vec<KeyValue>>) -> HashMap<String, String> {
+/// Some columns of a Parquet file, a batch of rows at a time.
+///
+/// # Errors
+/// [`StoreError`] when the file is missing or cut short; each batch may be refused as the file may.
+pub fn read_batches(path: &Path, columns: &[&str]) -> Result<impl Iterator<Item = Result<RecordBatch>>> {
+    bounded::open_own(path)?.batches(Some(columns))
+}
+
+fn key_values(table: &Table) -> HashMap<String, String> {
+    let list = table.metadata().file_metadata().key_value_metadata();
     list.into_iter().flatten().filter_map(|kv| Some((kv.key.clone(), kv.value.clone()?))).collect()
 }
 

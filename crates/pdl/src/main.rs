@@ -27,7 +27,10 @@ use crate::cli::Cli;
 
 fn main() -> ExitCode {
     let program = cli::program();
-    let matches = program.clone().get_matches(); // wrong usage ends here, with ExitStatus::Usage
+    let matches = match pdl_console::parse(program.clone()) {
+        Ok(matches) => matches,
+        Err(ended) => return ended,
+    };
     let ended = Cli::from_arg_matches(&matches)
         .map_err(anyhow::Error::from)
         .and_then(|cli| cli::run(&cli, &matches, program));
@@ -39,5 +42,5 @@ fn main() -> ExitCode {
             None => ExitStatus::Failed,
         }
     });
-    status.into()
+    pdl_console::finish(status)
 }

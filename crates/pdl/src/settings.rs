@@ -23,6 +23,15 @@ pub(crate) const FILE: &str = "pdl.toml";
 /// Commands whose flags share names with options of stages and mean something else.
 const READERS: [&str; 3] = ["matrix", "similar", "duplicates"];
 
+/// Options of `[index]` that name files outside OUT. A curation folder may come from somebody else,
+/// who must not choose which files are written or read there.
+const OUTSIDE: [&str; 2] = ["pseudonym_key", "mapping"];
+
+/// Whether an option names a file outside OUT, and so is no key of `OUT/pdl.toml`.
+pub(crate) fn names_a_file(section: &str, key: &str) -> bool {
+    section == "index" && OUTSIDE.contains(&key)
+}
+
 /// The heading of the options that every command has.
 pub(crate) const EVERY_COMMAND: &str = "Every command";
 
@@ -84,12 +93,13 @@ impl Settings {
     /// When the file is missing, or a key or value in it is wrong.
     pub(crate) fn read(config: Option<&Path>, out: &Path, matches: &ArgMatches) -> Result<Self> {
         let path = file(config, out)?;
+        let is_users = config.is_some();
         let text = match &path {
             Some(path) => std::fs::read_to_string(path)
                 .with_context(|| format!("cannot read the settings file: {}", path.display()))?,
             None => String::new(),
         };
-        let merged = merge(&text, matches);
+        let merged = refuse_files(&text, is_users).and_then(|()| merge(&text, matches));
         merged.with_context(|| match &path {
             Some(path) => format!("invalid settings file: {}", path.display()),
             None => "invalid options".to_owned(),
@@ -106,6 +116,21 @@ fn file(config: Option<&Path>, out: &Path) -> Result<Option<PathBuf>> {
     }
     let own = out.join(FILE);
     Ok(own.is_file().then_some(own))
+}
+
+/// Refuses options that name files outside OUT in a file that need not be the user's own.
+fn refuse_files(text: &str, is_users: bool) -> Result<()> {
+    let Ok(file) = text.parse::<toml::Table>() else { return Ok(()) }; // `merge` says what is wrong
+    let index = file.get("index").and_then(toml::Value::as_table);
+    let found = OUTSIDE.iter().find(|key| index.is_some_and(|index| index.contains_key(**key)));
+    match found {
+        Some(key) if !is_users => bail!(
+            "[index] {key} names a file outside this folder, which only its user may choose: give --{} on the command \
+             line, or keep these settings in a file of your own and name it with --config",
+            key.replace('_', "-")
+        ),
+        _ => Ok(()),
+    }
 }
 
 fn merge(text: &str, matches: &ArgMatches) -> Result<Settings> {
@@ -225,6 +250,18 @@ mod tests {
                 assert!(keys.contains(key), "[{section}] {key} is not an option of curate");
             }
         }
+    }
+
+    #[test]
+    fn files_outside_are_named_by_the_user_alone() {
+        for key in OUTSIDE {
+            for text in [format!("[index]\n{key} = \"/x\"\n"), format!("index = {{ {key} = \"/x\" }}\n")] {
+                let error = refuse_files(&text, false).unwrap_err().to_string();
+                assert!(error.contains(&format!("--{}", key.replace('_', "-"))), "{error}");
+                assert!(refuse_files(&text, true).is_ok());
+            }
+        }
+        assert!(refuse_files("[index]\nmodality = \"CT\"\n", false).is_ok());
     }
 
     #[test]

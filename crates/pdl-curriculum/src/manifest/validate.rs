@@ -1,13 +1,13 @@
 //! Validation of a manifest: its schema, its rows, and the files that it names.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use pdl_cohort::attributes::Split;
 use pdl_cohort::cases;
 use pdl_prepare::plan;
 use pdl_store::progress::Progress;
-use pdl_store::{StoreError, hash, json, table};
+use pdl_store::{StoreError, fault, hash, json, safe_path, table};
 use rayon::prelude::*;
 use serde::Serialize;
 
@@ -95,6 +95,10 @@ pub fn validate(
     check_rows(&rows, &mut differences);
     if let Some(info) = &info {
         check_curriculum(&rows, info, &mut differences);
+        if !info.lies_in(&folder)? {
+            let message = "the manifest is that of a fold, but lies in no folder of that fold";
+            differences.push(ManifestDifference::new("outside", message));
+        }
         let files = Files::new(&folder, info, parameters)?;
         if !parameters.manifest_only {
             files.check_stages_before(info, &mut differences)?;
@@ -103,11 +107,11 @@ pub fn validate(
         let of_cases: Vec<Vec<ManifestDifference>> = rows
             .par_iter()
             .map(|row| {
-                let found = files.check(row);
+                let found = files.check(row)?;
                 progress.advance(1);
-                found
+                Ok(found)
             })
-            .collect();
+            .collect::<Result<_, StoreError>>()?;
         differences.extend(of_cases.into_iter().flatten());
     }
     Ok(Validated { schema_version, cases: rows.len(), differences })
@@ -168,6 +172,7 @@ fn read_rows(
         |error: &StoreError| format!("{TABLE_FILE} does not match the schema of a manifest: {error}");
     let schema = manifest::schema();
     match table::column_names(&path) {
+        Err(error) if fault::machine_error(&error).is_some() => return Err(error.into()),
         Err(error) => {
             differs("schema", unreadable(&error));
             return Ok(None);
@@ -180,6 +185,7 @@ fn read_rows(
     }
     let rows = match table::read_rows::<ManifestRow>(&path) {
         Ok((rows, _)) => rows,
+        Err(error) if fault::machine_error(&error).is_some() => return Err(error.into()),
         Err(error) => {
             differs("schema", unreadable(&error));
             return Ok(None);
@@ -277,8 +283,8 @@ fn check_curriculum(rows: &[ManifestRow], info: &ManifestInfo, differences: &mut
 struct Files<'a> {
     folder: &'a Path,
     curation: PathBuf,
-    /// Number of folders that a path may lead up: from a fold to the curation folder.
-    up: usize,
+    /// The folder of the manifest inside the curation folder, where its paths begin.
+    start: PathBuf,
     parameters: ValidateParameters,
 }
 
@@ -291,7 +297,7 @@ impl<'a> Files<'a> {
         let curation = info.curation_folder(folder);
         let curation =
             curation.canonicalize().map_err(StoreError::io("resolve the curation folder", &curation))?;
-        Ok(Self { folder, curation, up: if info.fold.is_some() { 2 } else { 0 }, parameters })
+        Ok(Self { folder, curation, start: info.folder_inside(), parameters })
     }
 
     /// Checks the files of earlier stages that lie beside the manifest.
@@ -310,68 +316,38 @@ impl<'a> Files<'a> {
         Ok(())
     }
 
-    fn check(&self, row: &ManifestRow) -> Vec<ManifestDifference> {
+    fn check(&self, row: &ManifestRow) -> Result<Vec<ManifestDifference>, StoreError> {
         let files = [("image", &row.image, &row.image_blake3), ("label", &row.label, &row.label_blake3)];
-        let check = |(what, path, blake3): (&str, &String, &String)| {
-            let (code, problem) = self.problem(path, blake3)?;
-            Some(ManifestDifference::of_case(code, row, format!("the {what} {problem}: {path}")))
-        };
-        files.into_iter().filter_map(check).collect()
+        let mut found = Vec::new();
+        for (what, path, blake3) in files {
+            if let Some((code, problem)) = self.problem(path, blake3)? {
+                found.push(ManifestDifference::of_case(code, row, format!("the {what} {problem}: {path}")));
+            }
+        }
+        Ok(found)
     }
 
     /// Code and text of what is wrong with a file. A path outside is followed only when that is
     /// allowed.
-    fn problem(&self, text: &str, blake3: &str) -> Option<(&'static str, &'static str)> {
+    fn problem(&self, text: &str, blake3: &str) -> Result<Option<(&'static str, &'static str)>, StoreError> {
         const OUTSIDE: (&str, &str) = ("outside", "lies outside the folder (see allow_outside)");
-        if !self.parameters.allow_outside && leads_out(text, self.up) {
-            return Some(OUTSIDE);
+        if !self.parameters.allow_outside && safe_path::leads_out(&self.start, text) {
+            return Ok(Some(OUTSIDE));
         }
         if self.parameters.manifest_only {
-            return None;
+            return Ok(None);
         }
         let path = pdl_store::paths::resolve(self.folder, text);
-        let Ok(real) = path.canonicalize() else { return Some(("missing-file", "is missing")) };
+        let real = fault::canonical(&path).map_err(StoreError::io("look at the file", &path))?;
+        let Some(real) = real else { return Ok(Some(("missing-file", "is missing"))) };
         if !self.parameters.allow_outside && !real.starts_with(&self.curation) {
-            return Some(OUTSIDE); //  by a symbolic link
+            return Ok(Some(OUTSIDE)); //  by a symbolic link
         }
         match hash::of_file(&real) {
-            Ok(found) if found == blake3 => None,
-            Ok(_) => Some(("file-changed", "does not match its hash")),
-            Err(_) => Some(("missing-file", "is unreadable")),
-        }
-    }
-}
-
-/// Whether a path is absolute or leaves the folder `up` levels above its start.
-fn leads_out(text: &str, up: usize) -> bool {
-    let mut depth = up;
-    for part in Path::new(text).components() {
-        match part {
-            Component::Normal(_) => depth += 1,
-            Component::CurDir => (),
-            Component::ParentDir if depth > 0 => depth -= 1,
-            Component::ParentDir | Component::RootDir | Component::Prefix(_) => return true,
-        }
-    }
-    false
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn paths_may_wander_but_not_leave() {
-        for (text, up, out) in [
-            ("prepared/a.nii.gz", 0, false),
-            ("x/../prepared/a.nii.gz", 0, false),
-            ("../prepared/a.nii.gz", 0, true),
-            ("x/../../a", 0, true),
-            ("/etc/passwd", 2, true),
-            ("../../prepared/a.nii.gz", 2, false),
-            ("../../../a", 2, true),
-        ] {
-            assert_eq!(leads_out(text, up), out, "{text}");
+            Ok(found) if found == blake3 => Ok(None),
+            Ok(_) => Ok(Some(("file-changed", "does not match its hash"))),
+            Err(error) if fault::machine_error(&error).is_some() => Err(error),
+            Err(_) => Ok(Some(("missing-file", "is unreadable"))),
         }
     }
 }

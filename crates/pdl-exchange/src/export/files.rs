@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use pdl_curriculum::manifest::ManifestRow;
+use pdl_curriculum::manifest::{ManifestInfo, ManifestRow};
+use pdl_store::safe_path::SafePath;
 use pdl_store::{StoreError, atomic, hash, paths};
 use serde::Serialize;
 
@@ -34,23 +35,34 @@ pub struct CaseFiles {
 #[derive(Clone, Debug)]
 pub struct ExportVolumes {
     out: PathBuf,
+    /// The curation folder, without links.
+    curation: PathBuf,
+    /// The folder of the manifest inside it, where its paths begin.
+    start: PathBuf,
     dest: PathBuf,
     transfer: TransferMode,
 }
 
 impl ExportVolumes {
-    /// Volumes of the curation folder `out` for the export `dest`, which is created if missing.
+    /// Volumes of the manifest in the folder `out` for the export `dest`, which is created if
+    /// missing.
     ///
     /// # Errors
     /// [`ExchangeError`] when `dest` cannot be created, or is or contains the curation folder.
-    pub fn new(out: &Path, dest: &Path, transfer: TransferMode) -> Result<Self, ExchangeError> {
+    pub fn new(
+        out: &Path,
+        info: &ManifestInfo,
+        dest: &Path,
+        transfer: TransferMode,
+    ) -> Result<Self, ExchangeError> {
         fs::create_dir_all(dest).map_err(StoreError::io("create the folder", dest))?;
         let real = |path: &Path| path.canonicalize().map_err(StoreError::io("resolve the folder", path));
         let (out, dest) = (real(out)?, real(dest)?);
         if out.starts_with(&dest) {
             return Err(ExchangeError::SameFolder { dest });
         }
-        Ok(Self { out, dest, transfer })
+        let curation = real(&info.curation_folder(&out))?;
+        Ok(Self { out, curation, start: info.folder_inside(), dest, transfer })
     }
 
     /// The folder of the export, absolute.
@@ -58,7 +70,7 @@ impl ExportVolumes {
         &self.dest
     }
 
-    /// The curation folder, absolute.
+    /// The folder of the manifest, absolute.
     pub fn out(&self) -> &Path {
         &self.out
     }
@@ -82,32 +94,24 @@ impl ExportVolumes {
         blake3: &str,
         name: &str,
     ) -> Result<String, ExchangeError> {
-        let source = paths::resolve(&self.out, from);
+        let source = SafePath::new(&self.curation, self.start.join(from))?.file()?;
         if hash::of_file(&source)? != blake3 {
             return Err(ExchangeError::Changed { case: row.case_id.clone(), path: source });
         }
-        let target = self.dest.join(name);
-        match self.transfer {
-            TransferMode::Reference => return Ok(paths::relative(&self.dest, &source)),
-            TransferMode::Copy => atomic::write_with(&target, |temporary| {
-                fs::copy(&source, temporary).map(drop).map_err(StoreError::io("copy the volume", &target))
-            })?,
-            TransferMode::Link => link(&source, &target)?,
+        if self.transfer == TransferMode::Reference {
+            return Ok(paths::relative(&self.dest, &source));
+        }
+        let target = SafePath::new(&self.dest, name)?;
+        if self.transfer == TransferMode::Link {
+            atomic::link(&source, &target)?;
+        } else {
+            let copy = |temporary: &Path| fs::copy(&source, temporary).map(drop);
+            atomic::write_with(&target, |temporary| {
+                copy(temporary).map_err(StoreError::io("copy the volume", &target.full()))
+            })?;
         }
         Ok(name.to_owned())
     }
-}
-
-fn link(source: &Path, target: &Path) -> Result<(), StoreError> {
-    let folder = target.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(folder).map_err(StoreError::io("create the folder", folder))?;
-    let name = target.file_name().unwrap_or_default().to_string_lossy();
-    let temporary = folder.join(format!(".tmp-link-{name}"));
-    let _ = fs::remove_file(&temporary); //  left by an interrupted run
-    let linked = fs::hard_link(source, &temporary).and_then(|()| fs::rename(&temporary, target));
-    linked.map_err(StoreError::io("link the volume (copies work across file systems)", target))?;
-    let _ = fs::remove_file(&temporary); //  renaming onto a link to the same file leaves both
-    Ok(())
 }
 
 /// `images/CASE.nii.gz` and `labels/CASE.nii.gz`.

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use bytesize::ByteSize;
 use pdl_cohort::attributes::{Modality, Split};
 use pdl_curriculum::manifest::{Label, ManifestRow};
+use pdl_store::safe_path::SafePath;
 use pdl_store::{StoreError, atomic, json, paths};
 use serde::Serialize;
 
@@ -75,7 +76,8 @@ pub(crate) fn write(export: &ExportContext<'_>, limits: Shards) -> Result<Vec<St
             });
         }
     }
-    atomic::retain(export.dest, |name| !is_shard(name) || shards.iter().any(|shard| shard.file == name))?;
+    let dest = SafePath::root(export.dest);
+    atomic::retain(&dest, |name| !is_shard(name) || shards.iter().any(|shard| shard.file == name))?;
     json::write(&export.dest.join("shards.json"), &shards)?;
     Ok(shards.into_iter().map(|shard| shard.file).chain(["shards.json".to_owned()]).collect())
 }

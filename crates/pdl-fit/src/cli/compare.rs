@@ -9,6 +9,7 @@ use pdl_fit::experiment::{
     COMPARISON_FILE, COMPARISON_FOLDER, Protocol, Runs, TUNED_FILE, Tuned, report_comparison, tune_arms,
 };
 use pdl_store::lock::FolderLock;
+use pdl_store::safe_path::SafePath;
 
 use crate::cli::display::show_runs;
 
@@ -44,7 +45,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: Args) -> Result<ExitStatus> {
     let Args { out, protocol, tuned, seeds, arm: arms, trust_files, json } = args;
-    let folder = out.join(COMPARISON_FOLDER);
+    let folder = SafePath::new(&out, COMPARISON_FOLDER)?.folder()?;
     let mut watch = show_runs;
     let mut runs = Runs::new(&out, COMPARISON_FOLDER, Subset::All, trust_files, &mut watch);
     let mut tuned = match tuned {

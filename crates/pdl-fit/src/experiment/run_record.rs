@@ -6,7 +6,7 @@ use std::path::Path;
 use pdl_cohort::reading::ImageReading;
 use pdl_curriculum::manifest::Label;
 use pdl_prepare::plan::Plan;
-use pdl_store::json;
+use pdl_store::{StoreError, json};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -124,13 +124,38 @@ pub enum Standing {
 /// Reads the record of a finished run.
 ///
 /// # Errors
-/// [`FitError::NoSuchRun`] if there is none, [`FitError::UnreadableRecord`] if its version differs.
+/// [`FitError::NoSuchRun`] if there is none, [`FitError::UnreadableRecord`] if its version differs,
+/// [`FitError::InvalidFile`] if it holds what cannot be.
 pub fn read(run: &Path) -> Result<RunRecord> {
     let path = run.join(FILE);
     if !path.exists() {
         return Err(FitError::NoSuchRun { path: run.to_owned() });
     }
-    json::read(&path).map_err(|_| FitError::UnreadableRecord { record: Record::Run, path })
+    let record: RunRecord = match json::read(&path) {
+        Err(StoreError::Json { .. }) => return Err(FitError::UnreadableRecord { record: Record::Run, path }),
+        read => read?,
+    };
+    if record.schema_version > SCHEMA_VERSION {
+        return Err(FitError::UnreadableRecord { record: Record::Run, path });
+    }
+    match record.problem() {
+        Some(problem) => {
+            let problem = format!("the record of the run cannot be used ({problem}); train the run again");
+            Err(FitError::InvalidFile { problem, path })
+        }
+        None => Ok(record),
+    }
+}
+
+impl RunRecord {
+    /// What cannot be of a record that may have been edited or damaged.
+    fn problem(&self) -> Option<String> {
+        let values: Vec<u16> = self.labels.iter().map(|label| label.value).collect();
+        if values.first() == Some(&0) || !values.windows(2).all(|pair| pair[0] < pair[1]) {
+            return Some(format!("its labels are {values:?}, expected ascending values above 0"));
+        }
+        self.plan.problem(values.len()).map(str::to_owned).or_else(|| self.preparation.problem())
+    }
 }
 
 /// Checks the folder `run` for a finished run.

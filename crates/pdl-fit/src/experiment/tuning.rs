@@ -15,6 +15,7 @@ use std::time::Instant;
 
 use arrow::datatypes::{DataType, Schema};
 use pdl_store::lock::FolderLock;
+use pdl_store::safe_path::SafePath;
 use pdl_store::table::{self, column, list, nullable};
 use pdl_store::{hash, json};
 use schemars::JsonSchema;
@@ -191,7 +192,7 @@ pub struct TuneRequest {
 /// [`FitError::AllDiverged`] if every trial of a rung diverges.
 pub fn tune(request: &TuneRequest, watch: &mut dyn FnMut(&RunEvent<'_>)) -> Result<(Tuning, Vec<Trial>)> {
     let clock = Instant::now();
-    let folder = request.out.join(FOLDER);
+    let folder = SafePath::new(&request.out, FOLDER)?.folder()?;
     let settings = search::conventional(&request.settings);
     request.search.check(&request.settings)?;
     let _lock = FolderLock::take(&folder)?;
@@ -218,11 +219,7 @@ fn clear(folder: &Path) -> Result<()> {
     for file in [FILE, TRIALS_FILE] {
         training::remove(&folder.join(file))?;
     }
-    let runs = folder.join("runs");
-    if runs.exists() {
-        std::fs::remove_dir_all(&runs).map_err(pdl_store::StoreError::io("remove the folder", &runs))?;
-    }
-    Ok(())
+    Ok(pdl_store::atomic::remove_folder(&SafePath::new(folder, "runs")?)?)
 }
 
 /// The interrupted or finished tuning of the same request, if any.

@@ -12,7 +12,8 @@ use pdl_prepare::resample::checked_shape_at;
 use pdl_store::hash::{self, Key};
 use pdl_store::journal::{HashCheck, Journal, Stamp};
 use pdl_store::lock::FolderLock;
-use pdl_store::memory::{MemoryLimit, MemoryShare};
+use pdl_store::memory::{MemoryError, MemoryLimit, MemoryShare};
+use pdl_store::safe_path::SafePath;
 use pdl_store::{StoreError, atomic, fault};
 use pdl_volume::{Grid, Volume};
 use serde::Serialize;
@@ -219,7 +220,7 @@ pub fn predict(
 ) -> Result<Vec<Prediction>> {
     std::fs::create_dir_all(out).map_err(StoreError::io("make the folder", out))?;
     let _lock = FolderLock::take(out)?;
-    atomic::sweep(out)?;
+    atomic::sweep(&SafePath::root(out))?;
     let journal = Journal::<Vec<String>>::open(out, "predict", HashCheck::Stamps)?;
     let mut done = Vec::with_capacity(inputs.len());
     for input in inputs {
@@ -281,6 +282,10 @@ fn one(
         .part("preparation", &model.record.preparation)
         .part("reading", &model.record.reading)
         .finish();
+    if Path::new(file).iter().any(|part| part.len() > LONGEST_NAME) {
+        let problem = format!("its label map would have a name of more than {LONGEST_NAME} bytes: rename it");
+        return Err(Problem::Image(problem));
+    }
     if let Some(warnings) = journal.find(&input.name, &key) {
         return Ok((PredictionStatus::Kept, warnings.clone()));
     }
@@ -294,7 +299,7 @@ fn one(
     let mut labels = model.label_map(&Case::unlabelled(&input.name, prepared), stored)?;
     // A stated orientation says where the voxels lie; the label map bears the image's own header.
     labels.grid = own_grid;
-    nifti::write_labels(&out.join(file), &labels)?;
+    nifti::write_labels(SafePath::new(out, file)?, &labels)?;
     journal.record(&input.name, &key, vec![Stamp::hash(out, file)?], &warnings)?;
     Ok((PredictionStatus::Made, warnings))
 }
@@ -308,6 +313,9 @@ fn bytes(model: &Model, image: &Volume<f32>) -> std::result::Result<u64, Problem
     let own = (image.voxels.len() as u64).saturating_mul(BYTES_A_VOXEL);
     Ok(own.saturating_add(prepared.saturating_mul(BYTES_A_VOXEL * (1 + model.channels.len() as u64))))
 }
+
+/// Most bytes of a file's name.
+const LONGEST_NAME: usize = 255;
 
 /// Four copies of float32.
 const BYTES_A_VOXEL: u64 = 16;
@@ -329,8 +337,13 @@ fn read(
     input: &Input,
     memory: &MemoryShare<'_>,
 ) -> std::result::Result<(Volume<f32>, Grid), Problem> {
-    let unreadable = |reason: String, error: &(dyn std::error::Error + 'static)| {
-        let machine = StoreError::machine(&format!("image {}", input.name), None, error);
+    let what = format!("image {}", input.name);
+    type Cause = dyn std::error::Error + 'static;
+    let unreadable = |reason: String, memory: Option<MemoryError>, error: &Cause| {
+        let machine = match memory {
+            Some(error) => StoreError::no_memory(&what, error),
+            None => StoreError::machine(&what, None, error),
+        };
         machine.map_or(Problem::Image(reason), Problem::from)
     };
     let modality = model.record.preparation.modality;
@@ -338,7 +351,7 @@ fn read(
     let (image, own_grid) = match &input.source {
         Source::File(path) => {
             let read = reading.read(path, memory);
-            read.map_err(|error| unreadable(error.reason(), &error))?
+            read.map_err(|error| unreadable(error.reason(), error.memory(), &error))?
         }
         Source::Series(series) if series.modality != modality.to_string() => {
             let problem = format!("it is {}; the network was trained on {modality}", series.modality);
@@ -347,7 +360,7 @@ fn read(
         Source::Series(series) => {
             let options = ReadOptions { mr_rescale: reading.mr_rescale };
             let read = pdl_dicom::read_series_within(series, options, memory);
-            let volume = read.map_err(|error| unreadable(error.reason(), &error))?.volume;
+            let volume = read.map_err(|error| unreadable(error.reason(), error.memory(), &error))?.volume;
             let grid = volume.grid;
             (reading.oriented(volume), grid)
         }

@@ -7,6 +7,7 @@ use arrow::datatypes::{DataType, Schema};
 use pdl_cohort::attributes::{Modality, Split};
 use pdl_curriculum::manifest::Label;
 use pdl_io::nifti;
+use pdl_store::safe_path::SafePath;
 use pdl_store::table::{self, column, nullable};
 use rayon::prelude::*;
 use schemars::JsonSchema;
@@ -164,9 +165,7 @@ pub fn evaluate(
     if cases.is_empty() {
         return Err(FitError::NoData { split, path: out.to_owned() });
     }
-    let predictions = run.join("predictions").join(split.to_string());
-    std::fs::create_dir_all(&predictions)
-        .map_err(pdl_store::StoreError::io("make the folder", &predictions))?;
+    let predictions = SafePath::new(run, Path::new("predictions").join(split.to_string()))?.create()?;
     let mut rows = Vec::new();
     for case in &cases {
         let channels = model.predictor().channels(&case.case, &case.stored.to_ras())?;

@@ -81,7 +81,7 @@ impl NetworkPlan {
     }
 
     /// Spatial axes of the network as indices of (z, y, x).
-    fn axes(&self) -> std::ops::Range<usize> {
+    pub(crate) fn axes(&self) -> std::ops::Range<usize> {
         3 - self.dims..3
     }
 

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use tch::{Device, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use crate::data::random::{Purpose, Random};
 use crate::error::{FitError, Result};
@@ -102,7 +102,7 @@ impl Weights {
 
     /// A copy in another precision.
     #[cfg(test)]
-    pub(crate) fn to_kind(&self, kind: tch::Kind) -> Result<Self> {
+    pub(crate) fn to_kind(&self, kind: Kind) -> Result<Self> {
         Self::from_flat(self.parameters.clone(), self.flat.f_detach_copy()?.f_to_kind(kind)?)
     }
 
@@ -159,18 +159,32 @@ impl Weights {
     /// Reads all parameters from safetensors.
     ///
     /// # Errors
-    /// [`FitError`] if the file is missing or does not match `parameters`.
+    /// [`FitError`] if the file is missing, does not match `parameters`, or holds numbers that are
+    /// NaN or infinite.
     pub fn load(parameters: Vec<Parameter>, path: &Path, device: Device) -> Result<Self> {
         let named: HashMap<String, Tensor> = Tensor::read_safetensors(path)?.into_iter().collect();
         let mut parts = Vec::new();
         for Parameter { name, shape, .. } in &parameters {
             let wrong = || FitError::Weights { name: name.clone(), shape: shape.clone() };
-            let value = named.get(name).filter(|value| value.size() == *shape).ok_or_else(wrong)?;
-            parts.push(memory_format::kernel_to_flat(value)?);
+            let fits = |value: &&Tensor| value.size() == *shape && value.kind() == Kind::Float;
+            parts.push(memory_format::kernel_to_flat(named.get(name).filter(fits).ok_or_else(wrong)?)?);
         }
-        let flat = Tensor::f_cat(&parts, 0)?.f_to_device(device)?;
+        let flat = Tensor::f_cat(&parts, 0)?;
+        if !are_finite(&flat)? {
+            let problem = "the weights hold numbers that are NaN or infinite; train the run again".to_owned();
+            return Err(FitError::InvalidFile { problem, path: path.to_owned() });
+        }
+        let flat = flat.f_to_device(device)?;
         Self::from_flat(parameters, flat)
     }
+}
+
+/// Whether a tensor holds neither NaN nor infinity.
+///
+/// # Errors
+/// [`FitError::Torch`] if libtorch fails.
+pub(crate) fn are_finite(tensor: &Tensor) -> Result<bool> {
+    Ok(tensor.f_isfinite()?.f_all()?.f_int64_value(&[])? == 1)
 }
 
 /// Appends the initial values of a parameter. libtorch's generator is not used, as all threads
@@ -199,8 +213,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("weights.safetensors");
         weights.save(&path).unwrap();
-        let read = Weights::load(parameters, &path, Device::Cpu).unwrap();
+        let read = Weights::load(parameters.clone(), &path, Device::Cpu).unwrap();
         assert!(read.flat().equal(&weights.flat()));
+        let _ = tch::no_grad(|| weights.flat().get(5).fill_(f64::NAN));
+        weights.save(&path).unwrap();
+        let refused = Weights::load(parameters, &path, Device::Cpu);
+        assert!(matches!(refused, Err(FitError::InvalidFile { .. })), "{refused:?}");
         let wider = UNet::new(NetworkPlan { width: 8, ..plan }).parameters();
         assert!(matches!(Weights::load(wider, &path, Device::Cpu), Err(FitError::Weights { .. })));
     }

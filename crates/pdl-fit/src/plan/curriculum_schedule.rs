@@ -327,7 +327,7 @@ impl Steps<'_> {
     }
 }
 
-fn check(table: &[(u32, usize)], cases: usize) -> Result<()> {
+pub(crate) fn check(table: &[(u32, usize)], cases: usize) -> Result<()> {
     let wrong = |problem: String| Err(FitError::InvalidStages { problem });
     let (Some(first), Some(last)) = (table.first(), table.last()) else {
         return wrong("it is empty".into());

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
 use crate::error::{FitError, Record, Result};
+use crate::model::weights;
 use crate::plan::run_plan::RunPlan;
 use crate::plan::settings::Settings;
 use crate::train::history::HistoryRow;
@@ -114,13 +115,25 @@ pub fn read(run: &Path) -> Result<Option<Checkpoint>> {
     let failed = |problem: String| FitError::Checkpoint { problem, path: path.clone() };
     let tensors = Tensor::read_safetensors(&path).map_err(|e| failed(cause(&e)))?;
     let tensors: HashMap<String, Tensor> = tensors.into_iter().collect();
-    let json = tensors.get(STATE).ok_or_else(|| failed("it holds no state".to_owned()))?;
+    let json = tensors.get(STATE).filter(|json| json.kind() == Kind::Uint8);
+    let json = json.ok_or_else(|| failed("it holds no state".to_owned()))?;
     let mut bytes = vec![0_u8; json.numel()];
     json.f_copy_data(&mut bytes, json.numel())?;
     let state: State = serde_json::from_slice(&bytes)
         .map_err(|_| FitError::UnreadableRecord { record: Record::Checkpoint, path: path.clone() })?;
+    let labels = usize::try_from(state.plan.network.classes).unwrap_or(0).saturating_sub(1);
+    if let Some(problem) = state.plan.problem(labels) {
+        return Err(failed(format!("{problem}; --force begins the run anew")));
+    }
+    for (name, tensor) in tensors.iter().filter(|(name, _)| *name != HISTORY && *name != STATE) {
+        if !weights::are_finite(tensor)? {
+            return Err(failed(format!("{name} holds NaN or infinity; --force begins the run anew")));
+        }
+    }
     let history = match tensors.get(HISTORY) {
-        Some(numbers) => rows(numbers, &state)?,
+        Some(numbers) => {
+            rows(numbers, labels)?.ok_or_else(|| failed("its history has too few columns".to_owned()))?
+        }
         None => Vec::new(),
     };
     Ok(Some(Checkpoint { state, history, tensors }))
@@ -145,11 +158,14 @@ fn figures(row: &HistoryRow) -> Vec<f64> {
     counts.into_iter().chain(others).chain(row.dice.iter().copied()).chain(cases).collect()
 }
 
-fn rows(numbers: &Tensor, state: &State) -> Result<Vec<HistoryRow>> {
-    let labels = state.plan.network.classes as usize - 1;
+/// The rows of a history; nothing where they have too few columns for the labels.
+fn rows(numbers: &Tensor, labels: usize) -> Result<Option<Vec<HistoryRow>>> {
     let mut all = vec![0.0_f64; numbers.numel()];
     numbers.f_to_kind(Kind::Double)?.f_copy_data(&mut all, numbers.numel())?;
     let width = numbers.size().get(1).map_or(1, |&n| (n as usize).max(1));
+    if width < FIGURES + labels || !all.len().is_multiple_of(width) {
+        return Ok(None);
+    }
     let row = |row: &[f64]| match *row {
         [step, samples, epoch, active, seconds, loss, dice_mean, ..] => Some(HistoryRow {
             step: step as u64,
@@ -164,5 +180,5 @@ fn rows(numbers: &Tensor, state: &State) -> Result<Vec<HistoryRow>> {
         }),
         _ => None,
     };
-    Ok(all.chunks(width).filter_map(row).collect())
+    Ok(Some(all.chunks(width).filter_map(row).collect()))
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use pdl_cohort::reading::ImageReading;
 use pdl_curriculum::manifest::Label;
 use pdl_store::lock::FolderLock;
+use pdl_store::safe_path::SafePath;
 use pdl_store::{hash, json};
 use tch::{Cuda, Device};
 
@@ -85,7 +86,7 @@ impl TrainRequest {
             let problem = "must consist of letters, digits, '-', '_' and '.', and not begin with '.'";
             return Err(FitError::option("name", problem));
         }
-        let folder = self.out.join(&self.runs).join(&name);
+        let folder = SafePath::new(&self.out, self.runs.join(&name))?.folder()?;
         Ok((name, folder))
     }
 }
@@ -256,7 +257,7 @@ fn same_run(
 /// Removes results of an earlier run from the folder; a run that resumes keeps checkpoint and
 /// history.
 fn clear(folder: &Path, goes_on: bool) -> Result<()> {
-    pdl_store::atomic::sweep(folder)?;
+    pdl_store::atomic::sweep(&SafePath::root(folder))?;
     let results = [run_record::FILE, run_record::WEIGHTS_FILE];
     let state = [history::FILE, checkpoint::FILE];
     results.iter().chain(state.iter().filter(|_| !goes_on)).try_for_each(|file| remove(&folder.join(file)))

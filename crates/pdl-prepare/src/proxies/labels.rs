@@ -192,6 +192,9 @@ impl LabelBatch {
         let maps = batch.column_by_name(COLUMN).and_then(|column| column.as_fixed_size_list_opt());
         let maps = maps.filter(|maps| maps.value_length() as usize == voxels);
         let values = maps.ok_or("the labels do not fill the grid")?.values();
+        if values.len() != batch.num_rows() * voxels {
+            return Err("the labels do not fill the grid");
+        }
         let voxels = match (values.as_primitive_opt::<UInt8Type>(), values.as_primitive_opt::<UInt16Type>()) {
             (Some(values), _) => Voxels::U8(values.clone()),
             (_, Some(values)) => Voxels::U16(values.clone()),

@@ -79,6 +79,8 @@ pub(crate) struct BlockCache<'a> {
     pub size: usize,
     /// Most blocks in memory.
     pub capacity: usize,
+    /// Cases whose proxies are not what they were made: their voxels are no intensities.
+    pub damaged: Option<Range<usize>>,
     cached: VecDeque<Arc<Block>>,
 }
 
@@ -106,7 +108,15 @@ impl<'a> BlockCache<'a> {
         while size > 1 && capacity(size) < 2 {
             size = size.div_ceil(2);
         }
-        Self { proxies, kernel, passes, size, capacity: capacity(size).max(2), cached: VecDeque::new() }
+        Self {
+            proxies,
+            kernel,
+            passes,
+            size,
+            capacity: capacity(size).max(2),
+            damaged: None,
+            cached: VecDeque::new(),
+        }
     }
 
     /// The block of `rows`, loaded unless it is cached.
@@ -120,6 +130,9 @@ impl<'a> BlockCache<'a> {
                 if let Some(old) = self.cached.pop_front() {
                     self.proxies.release(old.rows.clone());
                 }
+            }
+            if !self.proxies.are_intensities(rows.clone()) {
+                self.damaged = Some(rows.clone());
             }
             Arc::new(Block::load(self.proxies, self.kernel, self.passes, rows))
         });

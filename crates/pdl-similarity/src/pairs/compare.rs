@@ -2,10 +2,12 @@
 
 use std::path::Path;
 
-use pdl_prepare::proxies::Proxies;
-use pdl_store::atomic;
+use pdl_prepare::PrepareError;
+use pdl_prepare::proxies::{self, Proxies};
 use pdl_store::hash::Key;
 use pdl_store::progress::StageContext;
+use pdl_store::safe_path::SafePath;
+use pdl_store::{StoreError, atomic};
 
 use crate::SimilarityError;
 use crate::metrics::{Measure, RequiredPasses};
@@ -54,10 +56,13 @@ pub fn compare_with(
     let parameters = &parameters.resolve()?;
     let proxies = Proxies::open(out)?;
     let comparison = TileComparison::new(out, &proxies, parameters, own)?;
-    atomic::sweep(&out.join(pair_table::FOLDER))?;
+    atomic::sweep(&SafePath::new(out, pair_table::FOLDER)?)?;
     let tiles: Vec<Tile> = tile::tiles(parameters.tile, proxies.len()).collect();
-    let (valid, mut missing): (Vec<Tile>, Vec<Tile>) =
-        tiles.iter().partition(|tile| comparison.is_valid(**tile));
+    let (mut valid, mut missing) = (Vec::new(), Vec::new());
+    for tile in &tiles {
+        let place = if comparison.is_valid(*tile)? { &mut valid } else { &mut missing };
+        place.push(*tile);
+    }
     let mut computed = 0;
     if !missing.is_empty() {
         let names = comparison.own_names();
@@ -100,8 +105,12 @@ impl ComparePlan {
         let parameters = parameters.resolve()?;
         let proxies = Proxies::open(out)?;
         let comparison = TileComparison::new(out, &proxies, &parameters, &[])?;
-        let missing = tile::tiles(parameters.tile, proxies.len());
-        let missing = missing.filter(|tile| !comparison.is_valid(*tile)).collect();
+        let mut missing = Vec::new();
+        for tile in tile::tiles(parameters.tile, proxies.len()) {
+            if !comparison.is_valid(tile)? {
+                missing.push(tile);
+            }
+        }
         let hash = hash_of(&proxies);
         Ok(Self { cases: proxies.len(), missing, proxies: hash, parameters })
     }
@@ -120,7 +129,7 @@ impl ComparePlan {
         let tiles: Vec<Tile> = tile::tiles(self.parameters.tile, proxies.len()).collect();
         finish(out, &proxies, &tiles)?;
         // Only now: until here other machines may be writing to the folder.
-        atomic::sweep(&out.join(pair_table::FOLDER))?;
+        atomic::sweep(&SafePath::new(out, pair_table::FOLDER)?)?;
         let computed = self.missing.iter().map(|tile| self.pairs(*tile)).sum();
         Ok(Compared { cases: self.cases, pairs: all_pairs(self.cases), computed })
     }
@@ -207,7 +216,7 @@ pub fn compare_tiles(
         let cases = if tile.row == tile.col { rows.len() } else { rows.len() + cols.len() };
         let pairs = tile.len(parameters.tile, proxies.len()) as u64;
         let mut computed = 0;
-        if !comparison.is_valid(tile) {
+        if !comparison.is_valid(tile)? {
             run.progress.begin("comparing pairs", pairs);
             comparison.write_tile(&mut blocks, tile, &KnownPairs::default())?;
             run.progress.advance(pairs);
@@ -266,7 +275,7 @@ impl<'a> TileComparison<'a> {
         self.own.iter().map(|measure| measure.column()).collect()
     }
 
-    fn is_valid(&self, tile: Tile) -> bool {
+    fn is_valid(&self, tile: Tile) -> Result<bool, StoreError> {
         pair_table::is_valid(self.out, self.proxies, tile, self.parameters, &self.own_names())
     }
 
@@ -286,6 +295,11 @@ impl<'a> TileComparison<'a> {
         known: &KnownPairs,
     ) -> Result<(), SimilarityError> {
         let values = tile::compute(blocks, tile, self.parameters.tile, &self.measures, known);
+        if let Some(rows) = &blocks.damaged {
+            let [first, last] = [rows.start, rows.end - 1].map(|row| &self.proxies.case_ids[row]);
+            let problem = format!("voxels of cases {first} to {last} are not in [0, 1]");
+            return Err(PrepareError::Proxies { path: self.out.join(proxies::FOLDER), problem }.into());
+        }
         pair_table::write(self.out, self.proxies, tile, self.parameters, &self.own_names(), values)
     }
 }

@@ -1,19 +1,17 @@
 //! `pairs/*.parquet`: every unordered pair of cases once.
 
-use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, Float32Array, RecordBatch, StringArray, UInt32Array};
 use arrow::datatypes::{DataType, Float32Type, Schema, UInt32Type};
-use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::Encoding;
 use parquet::file::properties::WriterPropertiesBuilder;
 use parquet::schema::types::ColumnPath;
 use pdl_prepare::proxies::Proxies;
+use pdl_store::safe_path::SafePath;
 use pdl_store::table::{self, column};
-use pdl_store::{StoreError, atomic};
+use pdl_store::{StoreError, atomic, fault};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -64,6 +62,14 @@ pub fn schema<'a>(metrics: impl IntoIterator<Item = &'a str>) -> Schema {
 /// Path of a tile's part file inside the curation folder `out`.
 pub fn path(out: &Path, tile: Tile) -> PathBuf {
     out.join(FOLDER).join(file_name(tile))
+}
+
+/// A tile's part file inside the curation folder `out`, to be written.
+///
+/// # Errors
+/// None: such a path stays inside.
+pub fn safe_path(out: &Path, tile: Tile) -> Result<SafePath, StoreError> {
+    SafePath::new(out, Path::new(FOLDER).join(file_name(tile)))
 }
 
 /// Name of a tile's part file.
@@ -139,7 +145,7 @@ pub(crate) fn write(
     ];
     let properties = encodings(table::properties(metadata), &names).build();
     let bytes = table::encode(&path, &batch, properties)?;
-    Ok(atomic::write(&path, &bytes)?)
+    Ok(atomic::write(safe_path(out, tile)?, &bytes)?)
 }
 
 /// Delta encoding for row numbers, byte stream split for metrics: zstd compresses these best.
@@ -155,22 +161,24 @@ fn encodings(properties: WriterPropertiesBuilder, metrics: &[&str]) -> WriterPro
 }
 
 /// Whether the part file of a tile is complete and made from these proxies with these parameters.
+///
+/// # Errors
+/// Those of the machine when it keeps the file from being read.
 pub(crate) fn is_valid(
     out: &Path,
     proxies: &Proxies,
     tile: Tile,
     parameters: &CompareParameters,
     own: &[&str],
-) -> bool {
-    let open = || {
-        let file = File::open(path(out, tile)).ok()?;
-        let builder = ParquetRecordBatchReaderBuilder::try_new(file).ok()?;
-        let metadata = builder.metadata().file_metadata();
-        let key = metadata.key_value_metadata()?.iter().find(|kv| kv.key == "pdl.key")?.value.clone()?;
-        Some((metadata.num_rows(), key))
+) -> Result<bool, StoreError> {
+    let (rows, metadata) = match table::read_facts(&path(out, tile)) {
+        Ok(facts) => facts,
+        Err(error) if fault::machine_error(&error).is_some() => return Err(error),
+        Err(_) => return Ok(false),
     };
-    let rows = tile.len(parameters.tile, proxies.len()) as i64;
-    open() == Some((rows, tile_key(proxies, tile, parameters, own)))
+    let key = tile_key(proxies, tile, parameters, own);
+    let expected = tile.len(parameters.tile, proxies.len()) as u64;
+    Ok(rows == expected && metadata.get("pdl.key") == Some(&key))
 }
 
 /// The pairs of a curation folder, validated against its proxies.
@@ -191,16 +199,24 @@ impl Pairs {
         let stale =
             |problem: &str| SimilarityError::Stale { path: folder.clone(), problem: problem.to_owned() };
         let first = path(out, Tile { row: 0, col: 0 });
-        let metadata = table::read_metadata(&first).map_err(|_| stale("there are no pairs"))?;
+        let metadata = match table::read_metadata(&first) {
+            Err(error) if fault::machine_error(&error).is_some() => return Err(error.into()),
+            read => read.map_err(|_| stale("there are no pairs"))?,
+        };
         let fact = |key: &str| metadata.get(key).map(String::as_str).unwrap_or_default();
         let unknown = || stale("the first part file lacks its parameters");
         let parameters: CompareParameters =
             serde_json::from_str(fact("pdl.parameters")).map_err(|_| unknown())?;
         let own: Vec<String> = serde_json::from_str(fact("pdl.own_metrics")).map_err(|_| unknown())?;
         let own: Vec<&str> = own.iter().map(String::as_str).collect();
+        if parameters.tile == 0 {
+            return Err(unknown());
+        }
         let all: Vec<Tile> = tiles(parameters.tile, proxies.len()).collect();
-        if let Some(tile) = all.iter().find(|tile| !is_valid(out, proxies, **tile, &parameters, &own)) {
-            return Err(stale(&format!("{} is missing or belongs to other proxies", file_name(*tile))));
+        for tile in &all {
+            if !is_valid(out, proxies, *tile, &parameters, &own)? {
+                return Err(stale(&format!("{} is missing or belongs to other proxies", file_name(*tile))));
+            }
         }
         Ok(Self { parts: all.into_iter().map(|tile| (tile, path(out, tile))).collect(), parameters })
     }
@@ -268,19 +284,16 @@ pub(crate) fn read_part(
 ) -> Result<(), StoreError> {
     let problem =
         |e: &dyn std::fmt::Display| StoreError::Table { path: path.to_owned(), problem: e.to_string() };
-    let file = File::open(path).map_err(StoreError::io("read the pairs", path))?;
-    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| problem(&e))?;
-    let schema = builder.schema();
-    if let Some(missing) = metrics.iter().find(|metric| schema.field_with_name(metric).is_err()) {
+    let names = table::column_names(path)?;
+    if let Some(missing) = metrics.iter().find(|metric| !names.iter().any(|name| name == *metric)) {
         return Err(problem(&format!(
             "column {missing} is missing; run `pdl compare` with {missing} among its metrics"
         )));
     }
-    let columns = ["a", "b"].into_iter().chain(metrics.iter().copied());
-    let mask = ProjectionMask::columns(builder.parquet_schema(), columns);
+    let columns: Vec<&str> = ["a", "b"].into_iter().chain(metrics.iter().copied()).collect();
     let mut row = vec![0.0; metrics.len()];
-    for batch in builder.with_projection(mask).build().map_err(|e| problem(&e))? {
-        let batch = batch.map_err(|e| problem(&e))?;
+    for batch in table::read_batches(path, &columns)? {
+        let batch = batch?;
         let other_type = || problem(&"a column has an unexpected type");
         let number = |name: &str| batch.column_by_name(name).and_then(|c| c.as_primitive_opt::<UInt32Type>());
         let value =
@@ -298,7 +311,7 @@ pub(crate) fn read_part(
 /// Removes part files that belong to no tile of this comparison.
 pub(crate) fn remove_strangers(out: &Path, tiles: &[Tile]) -> Result<(), StoreError> {
     let names: std::collections::HashSet<String> = tiles.iter().map(|tile| file_name(*tile)).collect();
-    let folder = out.join(FOLDER);
-    fs::create_dir_all(&folder).map_err(StoreError::io("create the folder", &folder))?;
+    let folder = SafePath::new(out, FOLDER)?;
+    folder.create()?;
     atomic::retain(&folder, |name| names.contains(name))
 }

@@ -5,11 +5,11 @@
 //! cases are found there whatever their row numbers are now.
 
 use std::collections::{BTreeSet, HashMap};
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use pdl_prepare::proxies::Proxies;
-use pdl_store::{StoreError, journal, table};
+use pdl_store::safe_path::SafePath;
+use pdl_store::{StoreError, atomic, journal, table};
 
 use crate::pairs::pair_table::{self, TileOrigin};
 use crate::pairs::tile::{KnownPairs, Tile};
@@ -31,8 +31,8 @@ struct PartFile {
     origin: TileOrigin,
 }
 
-fn folder(out: &Path) -> PathBuf {
-    out.join(journal::FOLDER).join(pair_table::FOLDER)
+fn folder(out: &Path) -> Result<SafePath, StoreError> {
+    SafePath::new(out, Path::new(journal::FOLDER).join(pair_table::FOLDER))
 }
 
 impl ReusablePairs {
@@ -45,15 +45,11 @@ impl ReusablePairs {
         parameters: &CompareParameters,
         own: &[&str],
     ) -> Result<Self, StoreError> {
-        let (from, to) = (out.join(pair_table::FOLDER), folder(out));
+        let (from, to) = (SafePath::new(out, pair_table::FOLDER)?, folder(out)?);
         let keep: BTreeSet<String> = valid.iter().map(|tile| pair_table::file_name(*tile)).collect();
-        for entry in fs::read_dir(&from).into_iter().flatten().flatten() {
-            let name = entry.file_name().to_string_lossy().into_owned();
+        for name in atomic::file_names(&from)? {
             if name.ends_with(".parquet") && !keep.contains(&name) {
-                fs::create_dir_all(&to).map_err(StoreError::io("create the folder", &to))?;
-                let path = entry.path();
-                fs::rename(&path, to.join(&name))
-                    .map_err(StoreError::io("move the outdated pairs", &path))?;
+                atomic::rename(&from.join(&name)?, &to.join(&name)?)?;
             }
         }
         let names = parameters.metrics.iter().map(|m| m.column()).chain(own.iter().copied());
@@ -61,10 +57,8 @@ impl ReusablePairs {
         let nothing = Tile { row: 0, col: 0 };
         let how =
             TileOrigin::of(proxies, nothing, parameters, own).map(|origin| origin.how).unwrap_or_default();
-        let mut paths: Vec<PathBuf> =
-            fs::read_dir(&to).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
-        paths.sort();
-        for path in paths {
+        for name in atomic::file_names(&to)? {
+            let path = to.full().join(name);
             // One that is unreadable or was compared with other parameters is ignored.
             let Some(part) = PartFile::read(&path).filter(|part| part.origin.how == how) else { continue };
             for key in part.origin.rows.iter().chain(&part.origin.cols).collect::<BTreeSet<_>>() {
@@ -124,13 +118,7 @@ impl ReusablePairs {
 
     /// Removes the part files that were moved aside.
     pub(crate) fn remove(out: &Path) -> Result<(), StoreError> {
-        let folder = folder(out);
-        match fs::remove_dir_all(&folder) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(StoreError::io("remove the folder", &folder)(error))
-            }
-            _ => Ok(()),
-        }
+        atomic::remove_folder(&folder(out)?)
     }
 }
 
@@ -141,8 +129,8 @@ impl PartFile {
         let origin: TileOrigin = serde_json::from_str(metadata.get("pdl.origin")?).ok()?;
         let stem = path.file_stem()?.to_str()?;
         let (row, col) = stem.split_once('-')?;
-        let first =
-            [row.parse::<usize>().ok()? * parameters.tile, col.parse::<usize>().ok()? * parameters.tile];
+        let first = |number: &str| number.parse::<usize>().ok()?.checked_mul(parameters.tile);
+        let first = [first(row)?, first(col)?];
         Some(Self { path: path.to_owned(), first, origin })
     }
 }

@@ -12,10 +12,11 @@ use pdl_io::stack;
 use pdl_store::memory::MemoryLimit;
 use pdl_store::{atomic, paths};
 use serde_json::json;
+use toml_writer::{ToTomlValue, TomlStringBuilder};
 
 use crate::context::{Context, say_json};
 use crate::preconditions;
-use crate::settings::{FILE, Settings};
+use crate::settings::{FILE, Settings, names_a_file};
 
 /// The table of a cohort in an unknown layout.
 const TABLE: &str = "cohort.csv";
@@ -118,26 +119,19 @@ fn table(cohort: &Path, out: &Path, paired: &Paired) -> Result<String> {
         stacks |= is_stack.with_context(|| format!("cannot look at the file: {}", path.display()))?;
     }
     // Stacks of slices state neither; blank, as the settings can state them for all cases.
-    let [columns, blank] = if stacks { [",stack_spacing,stack_axes", ",,"] } else { ["", ""] };
-    let mut table = format!("case_id,image,label,patient{columns}\n");
+    let columns: &[&str] = if stacks { &["stack_spacing", "stack_axes"] } else { &[] };
+    let mut table = csv::Writer::from_writer(Vec::new());
+    table.write_record(["case_id", "image", "label", "patient"].iter().chain(columns))?;
     let patients = paired.patients();
     let ids = pdl_cohort::ids_of_pairs(&cohort, &out, &paired.pairs)?;
     for (number, (pair, id)) in paired.pairs.iter().zip(ids).enumerate() {
-        let field = |path: &Path| quoted(&paths::relative(&out, &cohort.join(path)));
+        let field = |path: &Path| paths::relative(&out, &cohort.join(path));
         // An empty patient makes each case a patient of its own; the user can fill the column in.
         let patient = patients.as_ref().map_or("", |patients| patients[number].as_str());
-        writeln!(table, "{id},{},{},{patient}{blank}", field(&pair.image), field(&pair.label))?;
+        let [image, label] = [&pair.image, &pair.label].map(|path| field(path));
+        table.write_record([&id, &image, &label, patient].into_iter().chain(columns.iter().map(|_| "")))?;
     }
-    Ok(table)
-}
-
-/// A field of a CSV table, in quotes where it needs them.
-fn quoted(text: &str) -> String {
-    if text.contains([',', '"', '\n']) {
-        format!("\"{}\"", text.replace('"', "\"\""))
-    } else {
-        text.to_owned()
-    }
+    Ok(String::from_utf8(table.into_inner()?)?)
 }
 
 /// The survey as lines of text.
@@ -264,22 +258,22 @@ fn text(program: &clap::Command, lines: &[String], seen: &Survey) -> Result<Stri
     let mut text =
         String::from("# Settings of pdl for this folder; flags win over them. What `pdl init` found:\n#\n");
     for line in lines {
-        writeln!(text, "#   {line}")?;
+        writeln!(text, "#   {}", one_line(line))?;
     }
     let curate = program.find_subcommand("curate").context("the command curate is missing")?;
     let defaults = toml::Table::try_from(Settings::default())?;
     for (section, keys) in crate::settings::keys() {
         writeln!(text, "\n[{section}]")?;
         let values = defaults.get(section).and_then(toml::Value::as_table);
-        for key in keys {
+        for key in keys.iter().filter(|key| !names_a_file(section, key)) {
             let known = curate
                 .get_arguments()
                 .chain(program.get_arguments())
-                .find(|arg| arg.get_id().as_str() == key);
+                .find(|arg| arg.get_id().as_str() == key.as_str());
             for line in wrapped(&known.map(explained).unwrap_or_default()) {
                 writeln!(text, "# {line}")?;
             }
-            match (needed(seen, section, &key), values.and_then(|values| values.get(&key))) {
+            match (needed(seen, section, key), values.and_then(|values| values.get(key))) {
                 (Some(value), _) => writeln!(text, "{key} = {value}")?,
                 (None, Some(_)) if key == "structures" && !seen.structures.names.is_empty() => {
                     text.push_str(&example(&seen.structures));
@@ -295,11 +289,23 @@ fn text(program: &clap::Command, lines: &[String], seen: &Survey) -> Result<Stri
     Ok(text)
 }
 
+/// A text as it stands in a comment: names of files may hold line breaks, after which a line would
+/// be read as settings.
+fn one_line(text: &str) -> String {
+    let escaped = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    text.chars().map(escaped).collect()
+}
+
+/// A string of TOML in one line, whatever is in it.
+fn string(text: &str) -> String {
+    TomlStringBuilder::new(text).as_basic().to_toml_value()
+}
+
 /// Rules that map every structure to its own name, to choose from.
 fn example(structures: &Structures) -> String {
     let rules = structures.names.iter().map(|(name, count)| {
         // A pattern ends at the first =.
-        let rule = toml::Value::String(format!("{}={name}", name.replace('=', "?")));
+        let rule = string(&format!("{}={name}", name.replace('=', "?")));
         format!("#   {rule},  # in {count} of {}\n", structures.sets)
     });
     format!(
@@ -319,7 +325,7 @@ fn names_of_labels(seen: &Survey) -> String {
     text += "[labels]\n";
     for value in seen.labels.iter().filter(|value| **value > 0) {
         let name = seen.label_names.get(value).cloned().unwrap_or_else(|| format!("label {value}"));
-        text += &format!("# {value} = {}\n", toml::Value::String(name));
+        text += &format!("# {value} = {}\n", string(&name));
     }
     text
 }

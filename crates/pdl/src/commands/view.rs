@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use pdl_console::{ExitStatus, say};
+use pdl_store::safe_path::SafePath;
 use serde_json::json;
 
 use crate::context::Context;
@@ -35,10 +36,13 @@ impl Args {
 /// When there is no such case, or its files cannot be read.
 pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus> {
     let Args { out, case, to } = args;
-    let default = out.join("views").join(format!("{case}.png"));
-    let path = to.as_ref().unwrap_or(&default);
     preconditions::check_case(out, case)?;
-    pdl_report::view::view(out, case, path)?;
+    let file = match to {
+        Some(to) => SafePath::from(to),
+        None => SafePath::new(out, format!("views/{case}.png"))?,
+    };
+    pdl_report::view::view(out, case, &file)?;
+    let path = &to.clone().unwrap_or_else(|| file.full());
     if context.json {
         say(&json!({ "case": case, "file": path }).to_string());
         return Ok(ExitStatus::Done);

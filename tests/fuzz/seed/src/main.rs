@@ -13,6 +13,8 @@ use dicom_object::{DefaultDicomObject, FileMetaTableBuilder, InMemDicomObject, o
 const SLICES: [usize; 3] = [14, 15, 16];
 /// Contours that are kept of each structure: inputs are short.
 const CONTOURS: usize = 3;
+/// The longest inputs of the fuzzer, bytes.
+const LONGEST: usize = 65_536;
 const BIG_ENDIAN: &str = "1.2.840.10008.1.2.2";
 
 fn main() {
@@ -38,6 +40,36 @@ fn main() {
         };
         let name = path.file_name().expect("a name").to_string_lossy();
         write("volume", &name, &[&[kind][..], &fs::read(&slice).expect("a sample")].concat());
+    }
+    for path in files(&root.join("tests/golden/data/tables")) {
+        let name = path.file_name().expect("a name").to_string_lossy().into_owned();
+        write("cohort_table", &name, &[&[1][..], &fs::read(&path).expect("a sample")].concat());
+    }
+    let table = fs::read(root.join("sample-data/ct/cohort.csv")).expect("a sample");
+    write("cohort_table", "cohort.csv", &[&[0][..], &table].concat());
+    let list = br#"{"training": [{"image": "a.nii", "label": "b.nii", "site": "x"}], "validation": [], "testing": []}"#;
+    write("cohort_table", "datalist.json", &[&[2][..], list].concat());
+    // As the target numbers them. What `just curate` made of a sample, too, where it has run.
+    let kinds = [
+        "cases.parquet",
+        "prepared.parquet",
+        "manifest.parquet",
+        "manifest.json",
+        "manifest.jsonl",
+        "plan.json",
+        "failures.json",
+        "proxies/00000.arrow",
+        "runs/a/run.json",
+        "runs/a/history.parquet",
+    ];
+    for folder in ["tests/manifests/version-1", "tests/manifests/version-2", "out/ct"] {
+        for (kind, name) in kinds.iter().enumerate() {
+            let Ok(content) = fs::read(root.join(folder).join(name)) else { continue };
+            if content.len() < LONGEST {
+                let seed = format!("{folder}-{name}").replace('/', "-");
+                write("curation", &seed, &[&[kind as u8][..], &content].concat());
+            }
+        }
     }
     let series = root.join("sample-data/dicom/ct_01");
     let slices: Vec<DefaultDicomObject> = SLICES

@@ -1,0 +1,76 @@
+//! What the file system at hand lacks, and pdl would rely on. A run goes on without it as well as
+//! it can; the program tells it once, at its end.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::sync::{Mutex, PoisonError};
+
+/// Something that a file system may lack, as network file systems and those in user space do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Lack {
+    /// Locks that the system frees when their process dies.
+    Locks,
+    /// Writing files, or the names in a folder, to the disk at once.
+    Sync,
+    /// A rename that takes the place of an existing file in one step.
+    RenameOver,
+}
+
+impl Lack {
+    /// What it means for a run, as a sentence.
+    pub fn sentence(self) -> &'static str {
+        match self {
+            Self::Locks => {
+                "the file system has no locks (flock): two runs are kept apart by the file .pdl/owner.json; after a crash the \
+                 next run waits up to half a minute for a sign of life"
+            }
+            Self::Sync => {
+                "the file system cannot write files to the disk at once (fsync): after a power failure, run the same command \
+                 again with --verify"
+            }
+            Self::RenameOver => {
+                "the file system cannot replace a file in one step: a run that is killed just then leaves a file out, which the \
+                 next run makes again"
+            }
+        }
+    }
+}
+
+static FOUND: Mutex<BTreeSet<Lack>> = Mutex::new(BTreeSet::new());
+
+pub(crate) fn note(lack: Lack) {
+    FOUND.lock().unwrap_or_else(PoisonError::into_inner).insert(lack);
+}
+
+/// What was found lacking since the last call.
+pub fn take_lacks() -> Vec<Lack> {
+    std::mem::take(&mut *FOUND.lock().unwrap_or_else(PoisonError::into_inner)).into_iter().collect()
+}
+
+/// Whether an error says that the file system knows no such call.
+pub(crate) fn is_unsupported(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::Unsupported || is_odd(error)
+}
+
+/// Too few locks, or an argument that is invalid for this kind of file.
+#[cfg(unix)]
+fn is_odd(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    Errno::from_io_error(error).is_some_and(|errno| [Errno::NOLCK, Errno::INVAL].contains(&errno))
+}
+
+#[cfg(not(unix))]
+fn is_odd(_error: &io::Error) -> bool {
+    false
+}
+
+/// The result of a sync, where a file system that knows none is no failure.
+pub(crate) fn unless_unsupported(synced: io::Result<()>) -> io::Result<()> {
+    match synced {
+        Err(error) if is_unsupported(&error) => {
+            note(Lack::Sync);
+            Ok(())
+        }
+        synced => synced,
+    }
+}

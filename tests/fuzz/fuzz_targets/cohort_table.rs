@@ -1,0 +1,33 @@
+//! A cohort's table or datalist: the first byte of an input chooses the kind, the rest is the file.
+#![no_main]
+
+use std::collections::BTreeSet;
+
+use libfuzzer_sys::fuzz_target;
+use pdl_cohort::discover;
+use pdl_cohort::same_patient::SamePatient;
+use pdl_fuzz::file;
+use pdl_store::memory::MemoryLimit;
+use pdl_store::table;
+
+/// Far above what short inputs hold, and below the fuzzer's own limit.
+const MEMORY: u64 = 256 << 20;
+
+const NAMES: [&str; 4] = ["table/a.csv", "table/a.parquet", "table/a.json", "table/same.csv"];
+
+fuzz_target!(|data: &[u8]| {
+    let Some((name, data)) = data.split_first() else { return };
+    let name = NAMES[usize::from(*name) % NAMES.len()];
+    let path = file(name, data);
+    if name == NAMES[3] {
+        let _ = SamePatient::read(&path);
+        return;
+    }
+    let limit = MemoryLimit::new(MEMORY);
+    for carry in [BTreeSet::new(), BTreeSet::from(["site".to_owned()])] {
+        let _ = discover::find_within(&path, &carry, &limit.alone());
+    }
+    if name == NAMES[1] {
+        let _ = table::read_text(&path, "patient", &limit.alone());
+    }
+});
