@@ -20,6 +20,7 @@ mod import;
 mod init;
 mod labels;
 mod manifests;
+mod named_labels;
 mod orientations;
 mod pairs;
 mod paths;

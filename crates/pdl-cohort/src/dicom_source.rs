@@ -10,12 +10,11 @@ use std::path::{Path, PathBuf};
 
 use pdl_dicom::acquisition::acquisition;
 use pdl_dicom::{
-    DicomError, LabelFile, LabelKind, Mask, Overlap, ReadOptions, Scan, Segmentation, Series, SeriesImage,
-    StructureSet,
+    DicomError, LabelFile, LabelKind, Mask, ReadOptions, Scan, Segmentation, Series, SeriesImage,
+    StructureSet, VolumeImages,
 };
 use pdl_store::hash::Key;
 use pdl_store::memory::{MemoryLimit, MemoryShare};
-use pdl_store::plural::counted;
 use pdl_store::progress::StageContext;
 use pdl_store::{StoreError, fault};
 use rayon::prelude::*;
@@ -32,9 +31,6 @@ use crate::place::Place;
 use crate::pseudonyms::Naming;
 use crate::structures::Structures;
 
-/// Most names of structures in a message.
-const MOST_NAMES: usize = 20;
-
 /// Label files, and the labels that each gives.
 type Chosen = BTreeMap<usize, BTreeSet<u16>>;
 
@@ -44,6 +40,8 @@ pub(crate) struct Archive {
     naming: Naming,
     /// For every case of the layout its series, and the label files that it is made from.
     cases: Vec<(usize, Chosen)>,
+    /// For every series what tells its own contours and frames from those of others.
+    images: Vec<VolumeImages>,
     structures: Structures,
     options: ReadOptions,
 }
@@ -88,7 +86,8 @@ impl Archive {
         let cases = order.iter().map(|(_, series, chosen)| (*series, chosen.clone())).collect();
         layout.cases = order.into_iter().map(|(found, ..)| found).collect();
         let options = ReadOptions { mr_rescale: parameters.mr_rescale };
-        Ok((Self { scan, naming, cases, structures, options }, recognised))
+        let images = scan.images_of_series(&labels);
+        Ok((Self { scan, naming, cases, images, structures, options }, recognised))
     }
 }
 
@@ -113,7 +112,7 @@ impl VolumeSource for Archive {
             label.names.iter().map(|name| (name.clone(), value(name))).collect()
         };
         let values: Vec<_> = labels.flat_map(of_file).collect();
-        Key::new("import 3")
+        Key::new("import 4")
             .part("part", &series.part)
             .part("values", &values)
             .part("mr_rescale", &self.options.mr_rescale)
@@ -163,7 +162,9 @@ impl VolumeSource for Archive {
             crate::sources::FILE
         );
         let aside = (!aside.is_empty()).then(|| Finding::new(Code::FilesSetAside, message));
-        aside.into_iter().chain(self.unmatched()).collect()
+        let used = self.cases.iter().flat_map(|(_, chosen)| chosen.keys());
+        let names = used.flat_map(|label| &self.scan.labels[*label].names).map(String::as_str);
+        aside.into_iter().chain(self.unmatched()).chain(self.structures.spellings(names)).collect()
     }
 }
 
@@ -187,16 +188,7 @@ impl Archive {
         let labels = of_series.iter().flatten();
         let names: BTreeSet<&str> =
             labels.flat_map(|label| &self.scan.labels[*label].names).map(String::as_str).collect();
-        let unmatched = self.structures.unmatched(names.iter().copied());
-        (!unmatched.is_empty()).then(|| {
-            let shown: Vec<&str> = names.iter().copied().take(MOST_NAMES).collect();
-            let more = if names.len() > MOST_NAMES { " and others" } else { "" };
-            let (patterns, names) = (unmatched.join("', '"), shown.join(", "));
-            Finding::new(
-                Code::StructuresUnmatched,
-                format!("no structure is called '{patterns}'; there are {names}{more}"),
-            )
-        })
+        self.structures.unmatched_told(&names)
     }
 
     /// The series of a case, and its label files with the labels that each gives.
@@ -216,8 +208,14 @@ impl Archive {
         memory.take_each(labels_there, size_of::<u16>() as u64).map_err(no_memory)?;
         let mut findings: Vec<Finding> = image.findings.clone();
         let mut masks: Vec<(u16, Mask)> = Vec::new();
+        let images = &self.images[self.cases[case].0];
         for (label, values) in self.sources(case).1 {
-            for (name, mask) in structures_of(label, &image, memory)? {
+            let own = |name: &&str| self.structures.label(name).is_some_and(|value| values.contains(&value));
+            findings.extend(self.structures.joined(label.names.iter().map(String::as_str).filter(own)));
+            findings.extend(self.structures.left_out(label.names.iter().map(String::as_str)));
+            let Drawn { structures, findings: of_file } = structures_of(label, images, &image, memory)?;
+            findings.extend(of_file);
+            for (name, mask) in structures {
                 let Some(value) = self.structures.label(&name).filter(|value| values.contains(value)) else {
                     continue;
                 };
@@ -237,7 +235,7 @@ impl Archive {
         masks.sort_by_key(|(value, _)| *value);
         let (painted, overlaps) =
             pdl_dicom::paint(&image.stack, masks.iter().map(|(value, mask)| (*value, mask)));
-        findings.extend(self.overlapping(&overlaps));
+        findings.extend(self.structures.overlapping(&overlaps));
         let labels = image.place_labels(painted)?;
         let of_series = series.files.iter().cloned().zip(series.states.iter().copied());
         let of_labels = self.sources(case).1.map(|(label, _)| (label.path.clone(), label.state));
@@ -247,22 +245,6 @@ impl Archive {
             files: self.files(case),
             states: of_series.chain(of_labels).collect(),
             findings,
-        })
-    }
-
-    /// Which structures overlap, which wins, and who says so.
-    fn overlapping(&self, overlaps: &BTreeMap<Overlap, usize>) -> Option<Finding> {
-        let name = |value: &u16| self.structures.names.get(value).map_or("", String::as_str);
-        let told = overlaps.iter().map(|((loser, winner), voxels)| {
-            format!("{} over {} ({})", name(winner), name(loser), counted(*voxels, "voxel"))
-        });
-        let order = match self.structures.are_chosen() {
-            true => "the later one in --structures wins",
-            false => "the later name in the alphabet wins, unless --structures states another order",
-        };
-        let told = told.collect::<Vec<_>>().join(", ");
-        (!overlaps.is_empty()).then(|| {
-            Finding::new(Code::OverlappingStructures, format!("structures overlap, and {order}: {told}"))
         })
     }
 }
@@ -415,21 +397,29 @@ fn found(
 }
 
 /// A structure's name, and how to get its pixels.
-type Drawn<'a> = (String, Box<dyn Fn() -> Result<Mask, DicomError> + 'a>);
+type NamedMask<'a> = (String, Box<dyn Fn() -> Result<Mask, DicomError> + 'a>);
+
+/// What a label file holds of a volume.
+struct Drawn<'a> {
+    structures: Vec<NamedMask<'a>>,
+    findings: Vec<Finding>,
+}
 
 fn structures_of<'a>(
     label: &'a LabelFile,
+    images: &VolumeImages,
     image: &'a SeriesImage,
     memory: &'a MemoryShare<'a>,
-) -> Result<Vec<Drawn<'a>>, DicomError> {
+) -> Result<Drawn<'a>, DicomError> {
     let take = move |bytes| {
         let no_memory = |source| DicomError::Memory { path: label.path.clone(), source };
         memory.take(bytes).map_err(no_memory)
     };
     Ok(match label.kind {
         LabelKind::StructureSet => {
-            let regions = StructureSet::read_within(&label.path, memory)?.regions;
-            let drawn = |region: pdl_dicom::Region| -> Drawn<'a> {
+            let set = StructureSet::read_of_volume(&label.path, images, memory)?;
+            let findings = in_other_frame(&set.foreign).into_iter().collect();
+            let drawn = |region: pdl_dicom::Region| -> NamedMask<'a> {
                 let name = region.name.clone();
                 let mask = move || {
                     take(region.mask_bytes(&image.stack))?;
@@ -437,11 +427,16 @@ fn structures_of<'a>(
                 };
                 (name, Box::new(mask))
             };
-            regions.into_iter().map(drawn).collect()
+            Drawn { structures: set.regions.into_iter().map(drawn).collect(), findings }
         }
         LabelKind::Segmentation => {
-            let object = std::sync::Arc::new(Segmentation::read_within(&label.path, memory)?);
-            let drawn = |segment: &pdl_dicom::Segment| -> Drawn<'a> {
+            let object = Segmentation::read_of_volume(&label.path, images, memory)?;
+            let mut findings: Vec<Finding> = object.undescribed()?.into_iter().collect();
+            if object.is_foreign {
+                findings.extend(in_other_frame(&label.names));
+            }
+            let object = std::sync::Arc::new(object);
+            let drawn = |segment: &pdl_dicom::Segment| -> NamedMask<'a> {
                 let (object, number) = (object.clone(), segment.number);
                 let mask = move || {
                     take(object.mask_bytes(number, &image.stack))?;
@@ -449,7 +444,16 @@ fn structures_of<'a>(
                 };
                 (segment.name.clone(), Box::new(mask))
             };
-            object.segments.iter().map(drawn).collect()
+            Drawn { structures: object.segments.iter().map(drawn).collect(), findings }
         }
     })
+}
+
+/// What is said of structures whose coordinates are in another frame of reference than the image.
+fn in_other_frame(names: &[String]) -> Option<Finding> {
+    let message = format!(
+        "structures name its images, but their coordinates are in another frame of reference: {}",
+        names.join(", ")
+    );
+    (!names.is_empty()).then(|| Finding::new(Code::OtherFrameOfReference, message))
 }

@@ -1,5 +1,6 @@
 //! Volumes that are kept in the curation folder under the names of their cases: those of a DICOM
-//! cohort, those of any cohort whose cases go by pseudonyms, and those of stacks of slices.
+//! cohort, those of any cohort whose cases go by pseudonyms, those of stacks of slices, and labels of
+//! files that name their segments.
 //!
 //! `volumes/images/CASE.nii.gz` and `volumes/labels/CASE.nii.gz` hold voxels and a grid, and
 //! nothing else of what the sources' headers say. `sources.parquet` alone tells where they came
@@ -103,6 +104,11 @@ pub(crate) trait VolumeSource: Sync {
         true
     }
 
+    /// Whether the image of a case is kept, too, and not its labels alone.
+    fn keeps_image(&self, _case: usize) -> bool {
+        true
+    }
+
     /// Whether a case that is not refused belongs to a cohort of this modality.
     fn wants(&self, found: &DiscoveredCase, modality: Option<Modality>) -> bool;
 
@@ -183,7 +189,10 @@ pub(crate) fn keep(
         found.findings.extend(findings);
         found.refused |= kept == [false; 2];
         let path = |kind: usize| kept[kind].then(|| folders[kind].join(file_name(&found.case_id)));
-        (found.image, found.label) = (path(0), path(1));
+        if origin.keeps_image(number) {
+            found.image = path(0);
+        }
+        found.label = path(1);
         sources.push(keeper.source(&found.case_id, &files)?);
     }
     for (file, why) in origin.set_aside() {

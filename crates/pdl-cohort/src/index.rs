@@ -31,6 +31,7 @@ use crate::place::Place;
 use crate::pseudonym_table;
 use crate::pseudonyms::Naming;
 use crate::same_patient::SamePatient;
+use crate::segment_labels::{self, SegmentNames};
 use crate::sources;
 use crate::stacks;
 
@@ -75,9 +76,17 @@ pub fn index(
     layout.state_stacks(parameters)?;
     std::fs::create_dir_all(out).map_err(StoreError::io("make the folder", out))?;
     atomic::sweep(out)?;
-    let naming = naming(&layout, parameters)?;
+    let segments = segment_labels::read_headers(&layout, &run.memory_limit())?;
+    let naming = naming(&layout, parameters, !segments.is_empty())?;
     let place = Place::new(cohort, out, naming.as_ref())?;
     let mut before = earlier_cases(&place)?;
+    let earlier_names = before.as_ref().map(|before| before.label_names.clone()).unwrap_or_default();
+    let segments = match segments.is_empty() {
+        true => None,
+        false => Some(SegmentNames::new(segments, &mut layout, &parameters.structures, &earlier_names)?),
+    };
+    let labelled = layout.cases.iter().filter(|found| found.label.is_some()).count();
+    layout.findings.extend(segments.iter().flat_map(|segments| segments.findings(labelled)));
     let known = |before| Ok::<_, StoreError>(Earlier::new(before, sources::read_if_any(&place.out)?));
     let earlier = before.as_ref().map(known).transpose()?;
     let (origin, recognised) = match naming {
@@ -87,7 +96,7 @@ pub fn index(
                 Archive::scan(&mut layout, naming, parameters, before.as_ref(), known, run)?;
             (Some(Box::new(archive) as Box<dyn VolumeSource>), recognised)
         }
-        naming => name_files(&mut layout, naming, parameters, earlier.as_ref(), &place)?,
+        naming => name_files(&mut layout, naming, segments, parameters, earlier.as_ref(), &place)?,
     };
     if let Some(before) = &mut before {
         recognised.rename(before, &layout.cases);
@@ -141,6 +150,7 @@ pub fn index(
     findings.extend(divided.findings);
     cross_case_checks::mark(&mut rows, &voxels);
     findings.extend(extra_columns::findings(&rows));
+    findings.extend(cross_case_checks::value_sets(&rows, &layout.label_names));
     findings.extend(named_in_vain(&parameters.label_names, &rows));
     keep_order(&mut rows, before.as_ref());
     let cases = Cases {
@@ -162,7 +172,11 @@ fn orientation_of(parameters: &IndexParameters) -> Result<Option<Orientation>, C
 
 /// How the cases are named; nothing for a cohort that names its cases by files and keeps these
 /// names.
-fn naming(layout: &Layout, parameters: &IndexParameters) -> Result<Option<Naming>, CohortError> {
+fn naming(
+    layout: &Layout,
+    parameters: &IndexParameters,
+    names_segments: bool,
+) -> Result<Option<Naming>, CohortError> {
     let dicom = !layout.dicom_files.is_empty();
     if parameters.keep_ids && parameters.pseudonyms {
         return Err(CohortError::Option("--keep-ids and --pseudonyms contradict each other".to_owned()));
@@ -180,7 +194,9 @@ fn naming(layout: &Layout, parameters: &IndexParameters) -> Result<Option<Naming
     Ok(match (pseudonyms, dicom) {
         (true, _) => Some(Naming::pseudonyms(parameters.pseudonym_key.as_deref())?),
         (false, true) => Some(Naming::Kept),
-        (false, false) if parameters.resample_labels || stacks::has_stacks(&layout.cases)? => {
+        (false, false)
+            if names_segments || parameters.resample_labels || stacks::has_stacks(&layout.cases)? =>
+        {
             Some(Naming::Kept)
         }
         (false, false) => None,
@@ -192,6 +208,7 @@ fn naming(layout: &Layout, parameters: &IndexParameters) -> Result<Option<Naming
 fn name_files(
     layout: &mut Layout,
     naming: Option<Naming>,
+    segments: Option<SegmentNames>,
     parameters: &IndexParameters,
     earlier: Option<&Earlier>,
     place: &Place,
@@ -208,7 +225,7 @@ fn name_files(
     let Some(naming) = naming else { return Ok((None, recognised)) };
     naming.check_patients(layout.cases.iter().filter_map(|found| found.patient.as_deref()))?;
     let all = parameters.resample_labels || parameters.pseudonyms;
-    let origin = Named::new(layout, &names, naming, all, parameters.resample_labels)?;
+    let origin = Named::new(layout, &names, naming, segments, all, parameters.resample_labels)?;
     Ok((Some(Box::new(origin)), recognised))
 }
 

@@ -44,6 +44,7 @@ pub mod plausible;
 mod pseudonym_table;
 mod pseudonyms;
 pub mod same_patient;
+mod segment_labels;
 pub mod sources;
 pub mod split;
 pub mod stack_hint;

@@ -71,11 +71,12 @@ pub struct IndexParameters {
     #[arg(long, value_delimiter = ',', value_name = "COLUMN[,COLUMN]", help_heading = "Privacy")]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub carry: Vec<String>,
-    /// Structures of a DICOM cohort, in order, as PATTERN=NAME (* and ? stand for anything, upper
-    /// and lower case are one; several patterns may give one name): the first name becomes label 1,
-    /// a later one wins where two overlap, all others are left out. Of several structure sets or
-    /// segmentations of a series each comes from the latest that has it. When not given, every
-    /// structure of the latest is a label, in the order of the alphabet, and the later wins.
+    /// Structures of a DICOM cohort, or segments of .seg.nrrd files, in order, as PATTERN=NAME (*
+    /// and ? stand for anything, upper and lower case are one; several patterns may give one name):
+    /// the first name becomes label 1, a later one wins where two overlap, all others are left out.
+    /// Of several structure sets or segmentations of a series each comes from the latest that has
+    /// it. When not given, every structure of the latest is a label, in the order of the alphabet,
+    /// and the later wins.
     #[arg(long, value_name = "PATTERN=NAME", value_delimiter = ',')]
     pub structures: Vec<String>,
     /// Apply RescaleSlope and RescaleIntercept of DICOM to MR, too.

@@ -13,9 +13,11 @@
 
 pub mod acquisition;
 mod bounded;
+mod charset;
 mod codestream;
 mod error;
 mod file;
+mod frame_placement;
 mod gantry_tilt;
 mod geometry;
 mod header;
@@ -34,7 +36,8 @@ mod stack_layout;
 mod volume_grouping;
 
 pub use error::DicomError;
-pub use mask::{Mask, Overlap, paint};
+pub use mask::{Mask, paint};
+pub use references::VolumeImages;
 pub use rtstruct::{Region, StructureSet};
 pub use scan::{
     LabelFile, LabelKind, Scan, Series, SetAside, files_below, files_below_except, is_dicom, scan,

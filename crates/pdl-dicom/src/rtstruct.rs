@@ -12,8 +12,9 @@ use crate::DicomError;
 use crate::file::{Extent, items, number, numbers, open, text};
 use crate::geometry::{Vector, dot, minus};
 use crate::mask::Mask;
-use crate::names::Identity;
+use crate::names::{Identity, name_findings};
 use crate::raster::{Point, fill};
+use crate::references::{VolumeImages, of_contour};
 use crate::stack::Stack;
 use pdl_findings::{Code, Finding};
 
@@ -28,6 +29,8 @@ const OFF_SLICE: f64 = 0.1;
 pub struct StructureSet {
     /// Its structures, in the file's order.
     pub regions: Vec<Region>,
+    /// Names of structures whose coordinates are in another frame of reference than the volume.
+    pub foreign: Vec<String>,
 }
 
 /// One structure (ROI) of a set.
@@ -39,6 +42,10 @@ pub struct Region {
     pub name: String,
     /// Whether its name held such parts.
     pub masked: bool,
+    /// Whether characters of its name were guessed, replaced or removed.
+    pub odd_characters: bool,
+    /// The frame of reference of its coordinates.
+    pub(crate) frame_of_reference: String,
     /// Closed contours: points in left, posterior, superior, mm.
     pub contours: Vec<Vec<[f64; 3]>>,
     /// Contours of other types (points, open lines), which enclose nothing.
@@ -59,6 +66,18 @@ impl StructureSet {
     /// # Errors
     /// As [`StructureSet::read`].
     pub fn read_within(path: &Path, memory: &MemoryShare<'_>) -> Result<Self, DicomError> {
+        Self::read_of_volume(path, &VolumeImages::default(), memory)
+    }
+
+    /// As [`StructureSet::read_within`], without the contours that were drawn on another volume.
+    ///
+    /// # Errors
+    /// As [`StructureSet::read`].
+    pub fn read_of_volume(
+        path: &Path,
+        images: &VolumeImages,
+        memory: &MemoryShare<'_>,
+    ) -> Result<Self, DicomError> {
         let while_open = memory.part();
         let object = open(path, Extent::Header, &while_open)?;
         let mut regions = regions(&object);
@@ -69,11 +88,17 @@ impl StructureSet {
                 DicomError::damaged(path, "its contours belong to a structure that it does not name")
             })?;
             for contour in items(item, tags::CONTOUR_SEQUENCE) {
+                if !images.holds(&of_contour(contour), &region.frame_of_reference) {
+                    continue;
+                }
                 memory.take(points_bytes(contour)).map_err(DicomError::no_memory(path))?;
                 region.add(path, contour)?;
             }
         }
-        Ok(Self { regions })
+        let foreign =
+            |region: &&Region| !region.contours.is_empty() && images.is_foreign(&region.frame_of_reference);
+        let foreign = regions.iter().filter(foreign).map(|region| region.name.clone()).collect();
+        Ok(Self { regions, foreign })
     }
 }
 
@@ -105,6 +130,8 @@ impl Region {
             number: number(item, tags::ROI_NUMBER).unwrap_or(0.0) as i64,
             name: name.text,
             masked: name.masked,
+            odd_characters: name.odd_characters,
+            frame_of_reference: text(item, tags::REFERENCED_FRAME_OF_REFERENCE_UID),
             contours: Vec::new(),
             others: 0,
         }
@@ -168,7 +195,7 @@ impl Region {
         step: f64,
     ) -> Vec<Finding> {
         let name = &self.name;
-        let mut found: Vec<Finding> = self.masked.then(|| name_masked(name)).into_iter().collect();
+        let mut found = name_findings(name, self.masked, self.odd_characters);
         if self.others > 0 {
             let message = format!(
                 "{name}: {} of its contours are points or open lines and enclose nothing",
@@ -202,12 +229,6 @@ impl Region {
         }
         found
     }
-}
-
-/// Says that a name held something of the patient.
-pub(crate) fn name_masked(name: &str) -> Finding {
-    let message = format!("{name}: its name held a part of the patient's name or ids, which is masked");
-    Finding::new(Code::NameMasked, message)
 }
 
 /// Mean height of a contour above the first slice, and how far its points spread, mm.

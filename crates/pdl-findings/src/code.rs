@@ -116,6 +116,9 @@ codes! {
     FilesSetAside = "files-set-aside", Note,
         "Files of a DICOM tree belong to no case.",
         "`sources.parquet` lists them, each with the reason.";
+    FractionalSegment = "fractional-segment", Note,
+        "A segmentation holds fractions; half the largest value and more is inside.",
+        "Compare the structure's volume with what it should be.";
     GantryTilt = "gantry-tilt", Note,
         "The slices are tilted against the axis of the table and were resampled to a right-angled grid.",
         "Nothing; the figures say by how much.";
@@ -131,12 +134,30 @@ codes! {
     LabelBeyondImage = "label-beyond-image", Warning,
         "Part of a segmentation lies outside its image and was cut off.",
         "Check that the segmentation belongs to this series.";
+    LabelNamesJoined = "label-names-joined", Warning,
+        "Structures whose names are equal, or differ in case and spaces only, are one label.",
+        "Rename them, or join and part them with `--structures`, if they are different things.";
+    LabelNamesMissing = "label-names-missing", Warning,
+        "Some label maps of the cohort name their labels and others do not.",
+        "Check that the values of those without names mean what `[labels]` says.";
+    LabelNamesSimilar = "label-names-similar", Warning,
+        "Names of labels differ in spaces, hyphens and underscores only, and are labels of their own.",
+        "Join them with `--structures` if they are one thing.";
     LabelOutsideImage = "label-outside-image", Rejection,
         "The whole label map lies outside its image.",
         "Check that the two belong together, and their affines.";
     LabelResampled = "label-resampled", Note,
         "The label map lay on another grid and was resampled to that of its image.",
         "Compare the volumes before and after in the message.";
+    LabelValueSets = "label-value-sets", Warning,
+        "Label maps of the cohort hold different values, and nothing says what these mean.",
+        "Check that each value is the same structure in every case; name the values in `[labels]`.";
+    LabelValuesByName = "label-values-by-name", Note,
+        "Files give one structure different label values; labels go by the names in the files.",
+        "Nothing; `cases.parquet` says which value each name has in the cohort.";
+    LabelVoxelsUnnamed = "label-voxels-unnamed", Warning,
+        "Voxels have a value that none of the file's segments has; they became background.",
+        "Look at the segmentation in the program that wrote it.";
     LabelsUnknown = "labels-unknown", Warning,
         "`[labels]` names label values that no case has.",
         "Correct the values in `pdl.toml`.";
@@ -152,6 +173,9 @@ codes! {
     ModalityGuessed = "modality-guessed", Warning,
         "Nothing states the modality; it was guessed from the intensities.",
         "State it with `--modality` or a column `modality`.";
+    NameCharacters = "name-characters", Warning,
+        "The file does not say what all characters of a structure's name are.",
+        "Check the name; rename the structure with `--structures`.";
     NameMasked = "name-masked", Note,
         "A structure's name held part of the patient's name or ids, which was masked.",
         "Rename the structure with `--structures`.";
@@ -194,6 +218,9 @@ codes! {
     OrientationOverridden = "orientation-overridden", Note,
         "`--orientation` replaced the orientation that the header states.",
         "Check left and right in `pdl view`.";
+    OtherFrameOfReference = "other-frame-of-reference", Warning,
+        "Structures refer to the image, but their coordinates are in another frame of reference.",
+        "Check the structures in `pdl view`: the patient may have moved in between.";
     OtherHandedness = "other-handedness", Warning,
         "The image is stored mirrored against nearly all others.",
         "Check left and right: a converter may have flipped it.";
