@@ -154,7 +154,7 @@ fuzz seconds="600":
     export RUSTC_BOOTSTRAP=1 # coverage needs flags that a stable compiler takes only so
     cargo fuzz --version >/dev/null 2>&1 || cargo install cargo-fuzz@0.13.2 --locked
     cargo run --release --locked --manifest-path tests/fuzz/Cargo.toml --package pdl-fuzz-seed
-    for target in volume grouping header_sets rtstruct seg cohort_table curation; do
+    for target in volume grouping header_sets rtstruct seg seg_nrrd cohort_table curation; do
         cargo fuzz run --fuzz-dir tests/fuzz --sanitizer none $target -- \
             -max_total_time=${1:-600} -max_len=65536 -rss_limit_mb=1024 -timeout=20 -print_final_stats=1
     done

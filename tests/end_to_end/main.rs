@@ -27,6 +27,7 @@ mod intensities;
 mod label_rules;
 mod labels;
 mod manifests;
+mod named_labels;
 mod orientations;
 mod pairs;
 mod paths;

@@ -1,8 +1,9 @@
 //! What shows only when a case is held against the rest of its cohort.
 
 use pdl_findings::{Code, Finding};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use pdl_store::plural::counted;
 use pdl_volume::Grid;
 use pdl_volume::statistics::median;
 
@@ -36,6 +37,10 @@ const AIR_HU: [f64; 2] = [-500.0, -200.0];
 /// the second factor it is rejected. Of units that are mistaken the smallest factor is 10.
 const SIZES: [f64; 2] = [7.0, 100.0];
 
+/// Most sets of label values, and most values of a set, in a message.
+const MOST_SETS: usize = 6;
+const MOST_VALUES: usize = 12;
+
 /// Adds to each usable row what sets it apart from the others; `voxels` has the hash of every
 /// case's voxels.
 pub(crate) fn mark(rows: &mut [CaseRow], voxels: &HashMap<String, String>) {
@@ -46,6 +51,44 @@ pub(crate) fn mark(rows: &mut [CaseRow], voxels: &HashMap<String, String>) {
         mark_handedness(rows);
     }
     mark_hounsfield(rows);
+}
+
+/// What is said where the label maps of cases hold different values, and some have no name: a mask
+/// may be stored as 0 and 1 in one file and as 0 and 255 in another.
+pub(crate) fn value_sets(rows: &[CaseRow], names: &BTreeMap<u16, String>) -> Option<Finding> {
+    let mut cases: BTreeMap<Vec<u16>, Vec<&str>> = BTreeMap::new();
+    for row in rows.iter().filter(|row| row.is_usable()) {
+        let values = row.labels.iter().map(|label| label.value).collect();
+        cases.entry(values).or_default().push(&row.case_id);
+    }
+    let unnamed: BTreeSet<u16> = cases.keys().flatten().filter(|v| !names.contains_key(v)).copied().collect();
+    if cases.len() < 2 || unnamed.is_empty() {
+        return None;
+    }
+    let mut sets: Vec<(&Vec<u16>, &Vec<&str>)> = cases.iter().collect();
+    sets.sort_by_key(|(_, cases)| std::cmp::Reverse(cases.len())); // stable: then by values
+    let list = |values: &[u16]| {
+        let shown: Vec<String> = values.iter().take(MOST_VALUES).map(u16::to_string).collect();
+        shown.join(" ") + if values.len() > MOST_VALUES { " ..." } else { "" }
+    };
+    let told = sets.iter().take(MOST_SETS).map(|(values, cases)| {
+        let example = cases.first().copied().unwrap_or_default();
+        format!("{} in {} ({example})", list(values), counted(cases.len(), "case"))
+    });
+    let told = told.collect::<Vec<_>>().join(", ");
+    let more = sets.len().saturating_sub(MOST_SETS);
+    let more = if more > 0 { format!(", and {more} further sets") } else { String::new() };
+    let are_masks = sets.iter().all(|(values, _)| values.len() == 1);
+    let advice = match are_masks {
+        true => "; masks of one structure need one value in all files",
+        false => "",
+    };
+    let nameless: Vec<u16> = unnamed.into_iter().collect();
+    let message = format!(
+        "label maps hold different values: {told}{more}; nothing names {}, and a value is taken as one label in all cases{advice}",
+        list(&nameless)
+    );
+    Some(Finding::new(Code::LabelValueSets, message))
 }
 
 /// The same image under two names is learnt twice, or leaks from one split into another; under two

@@ -10,12 +10,11 @@ use std::path::{Path, PathBuf};
 
 use pdl_dicom::acquisition::acquisition;
 use pdl_dicom::{
-    DicomError, LabelFile, LabelKind, Mask, Overlap, ReadOptions, Scan, Segmentation, Series, SeriesImage,
-    StructureSet,
+    DicomError, LabelFile, LabelKind, Mask, ReadOptions, Scan, Segmentation, Series, SeriesImage,
+    StructureSet, VolumeImages,
 };
 use pdl_store::hash::Key;
 use pdl_store::memory::{MemoryLimit, MemoryShare};
-use pdl_store::plural::counted;
 use pdl_store::progress::StageContext;
 use pdl_store::{StoreError, fault};
 use rayon::prelude::*;
@@ -34,9 +33,6 @@ use crate::pseudonyms::Naming;
 use crate::sources::Skipped;
 use crate::structures::Structures;
 
-/// Most names of structures in a message.
-const MOST_NAMES: usize = 20;
-
 /// Label files, and the labels that each gives.
 type Chosen = BTreeMap<usize, BTreeSet<u16>>;
 
@@ -46,6 +42,8 @@ pub(crate) struct Archive {
     naming: Naming,
     /// For every case of the layout its series, and the label files that it is made from.
     cases: Vec<(usize, Chosen)>,
+    /// For every series what tells its own contours and frames from those of others.
+    images: Vec<VolumeImages>,
     structures: Structures,
     options: ReadOptions,
     pet: Option<PetDecision>,
@@ -97,8 +95,9 @@ impl Archive {
         let pet = PetDecision::new(parameters.pet_units, before, labelled.map(|(series, _)| series));
         let scale = pet.as_ref().map(PetDecision::scale).unwrap_or_default();
         let options = ReadOptions { mr_rescale: parameters.mr_rescale, pet: scale };
+        let images = scan.images_of_series(&labels);
         let copies = copies(&scan, &layout.dicom_files);
-        Ok((Self { scan, naming, cases, structures, options, pet, copies }, recognised))
+        Ok((Self { scan, naming, cases, images, structures, options, pet, copies }, recognised))
     }
 }
 
@@ -196,7 +195,10 @@ impl VolumeSource for Archive {
         );
         let aside = (!aside.is_empty()).then(|| Finding::new(Code::FilesSetAside, message));
         let pet = self.pet.as_ref().and_then(PetDecision::finding);
-        aside.into_iter().chain(self.unmatched()).chain(pet).collect()
+        let used = self.cases.iter().flat_map(|(_, chosen)| chosen.keys());
+        let names = used.flat_map(|label| &self.scan.labels[*label].names).map(String::as_str);
+        let spellings = self.structures.spellings(names);
+        aside.into_iter().chain(self.unmatched()).chain(pet).chain(spellings).collect()
     }
 }
 
@@ -220,16 +222,7 @@ impl Archive {
         let labels = of_series.iter().flatten();
         let names: BTreeSet<&str> =
             labels.flat_map(|label| &self.scan.labels[*label].names).map(String::as_str).collect();
-        let unmatched = self.structures.unmatched(names.iter().copied());
-        (!unmatched.is_empty()).then(|| {
-            let shown: Vec<&str> = names.iter().copied().take(MOST_NAMES).collect();
-            let more = if names.len() > MOST_NAMES { " and others" } else { "" };
-            let (patterns, names) = (unmatched.join("', '"), shown.join(", "));
-            Finding::new(
-                Code::StructuresUnmatched,
-                format!("no structure is called '{patterns}'; there are {names}{more}"),
-            )
-        })
+        self.structures.unmatched_told(&names)
     }
 
     /// The series of a case, and its label files with the labels that each gives.
@@ -249,14 +242,18 @@ impl Archive {
         memory.take_each(labels_there, size_of::<u16>() as u64).map_err(no_memory)?;
         let mut findings: Vec<Finding> = image.findings.clone();
         let mut masks: Vec<(u16, Mask)> = Vec::new();
+        let images = &self.images[self.cases[case].0];
         let (mut named, mut lost) = (BTreeSet::new(), BTreeSet::new());
         for (label, values) in self.sources(case).1 {
-            let mut joined: BTreeMap<u16, Vec<String>> = BTreeMap::new();
-            for Drawn { name, has_shape, mask } in structures_of(label, &image, memory, &mut findings)? {
+            let own = |name: &&str| self.structures.label(name).is_some_and(|value| values.contains(&value));
+            findings.extend(self.structures.joined(label.names.iter().map(String::as_str).filter(own)));
+            findings.extend(self.structures.left_out(label.names.iter().map(String::as_str)));
+            for Drawn { name, has_shape, mask } in
+                structures_of(label, images, &image, memory, &mut findings)?
+            {
                 let Some(value) = self.structures.label(&name).filter(|value| values.contains(value)) else {
                     continue;
                 };
-                joined.entry(value).or_default().push(name.clone());
                 named.insert(value);
                 match mask() {
                     Ok(mask) => {
@@ -278,12 +275,11 @@ impl Archive {
                     }
                 }
             }
-            findings.extend(self.joined(&joined));
         }
         masks.sort_by_key(|(value, _)| *value);
         let (painted, overlaps) =
             pdl_dicom::paint(&image.stack, masks.iter().map(|(value, mask)| (*value, mask)));
-        findings.extend(self.overlapping(&overlaps));
+        findings.extend(self.structures.overlapping(&overlaps));
         let labels = image.place_labels(painted)?;
         let of_series = series.files.iter().cloned().zip(series.states.iter().copied());
         let of_labels = self.sources(case).1.map(|(label, _)| (label.path.clone(), label.state));
@@ -294,33 +290,6 @@ impl Archive {
             states: of_series.chain(of_labels).collect(),
             named: Some(named.difference(&lost).copied().collect()),
             findings,
-        })
-    }
-
-    /// Which structures of one file became one label without being asked to.
-    fn joined(&self, names: &BTreeMap<u16, Vec<String>>) -> Option<Finding> {
-        let told: Vec<String> = names
-            .values()
-            .filter(|names| names.len() > 1 && !self.structures.are_chosen())
-            .map(|names| names.join(" and "))
-            .collect();
-        let message = format!("structures bear one name and are one label: {}", told.join("; "));
-        (!told.is_empty()).then(|| Finding::new(Code::StructuresJoined, message))
-    }
-
-    /// Which structures overlap, which wins, and who says so.
-    fn overlapping(&self, overlaps: &BTreeMap<Overlap, usize>) -> Option<Finding> {
-        let name = |value: &u16| self.structures.names.get(value).map_or("", String::as_str);
-        let told = overlaps.iter().map(|((loser, winner), voxels)| {
-            format!("{} over {} ({})", name(winner), name(loser), counted(*voxels, "voxel"))
-        });
-        let order = match self.structures.are_chosen() {
-            true => "the later one in --structures wins",
-            false => "the later name in the alphabet wins, unless --structures states another order",
-        };
-        let told = told.collect::<Vec<_>>().join(", ");
-        (!overlaps.is_empty()).then(|| {
-            Finding::new(Code::OverlappingStructures, format!("structures overlap, and {order}: {told}"))
         })
     }
 }
@@ -493,6 +462,7 @@ struct Drawn<'a> {
 
 fn structures_of<'a>(
     label: &'a LabelFile,
+    images: &VolumeImages,
     image: &'a SeriesImage,
     memory: &'a MemoryShare<'a>,
     findings: &mut Vec<Finding>,
@@ -503,8 +473,8 @@ fn structures_of<'a>(
     };
     Ok(match label.kind {
         LabelKind::StructureSet => {
-            let StructureSet { regions, findings: of_set } = StructureSet::read_within(&label.path, memory)?;
-            findings.extend(of_set);
+            let set = StructureSet::read_of_volume(&label.path, images, memory)?;
+            findings.extend(set.findings);
             let drawn = |region: pdl_dicom::Region| -> Drawn<'a> {
                 let (name, has_shape) =
                     (region.name.clone(), !region.contours.is_empty() || !region.skipped.is_empty());
@@ -514,10 +484,15 @@ fn structures_of<'a>(
                 };
                 Drawn { name, has_shape, mask: Box::new(mask) }
             };
-            regions.into_iter().map(drawn).collect()
+            set.regions.into_iter().map(drawn).collect()
         }
         LabelKind::Segmentation => {
-            let object = std::sync::Arc::new(Segmentation::read_within(&label.path, memory)?);
+            let object = Segmentation::read_of_volume(&label.path, images, memory)?;
+            findings.extend(object.undescribed()?);
+            if object.is_foreign {
+                findings.extend(in_other_frame(&label.names));
+            }
+            let object = std::sync::Arc::new(object);
             let drawn = |segment: &pdl_dicom::Segment| -> Drawn<'a> {
                 let (object, number) = (object.clone(), segment.number);
                 let mask = move || {
@@ -530,4 +505,13 @@ fn structures_of<'a>(
             object.segments.iter().map(drawn).collect()
         }
     })
+}
+
+/// What is said of segments whose coordinates are in another frame of reference than the image.
+fn in_other_frame(names: &[String]) -> Option<Finding> {
+    let message = format!(
+        "segments name its images, and are placed by their own positions in another frame of reference: {}",
+        names.join(", ")
+    );
+    (!names.is_empty()).then(|| Finding::new(Code::OtherFrameOfReference, message))
 }

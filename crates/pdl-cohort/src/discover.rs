@@ -139,6 +139,9 @@ const ROW_BYTES: u64 = 1536;
 /// What a byte of JSON takes at most: short items in lists of many.
 const JSON_BYTES_A_BYTE: u64 = 64;
 
+/// What the names of 3-D Slicer's segmentations have before `.nrrd`.
+const SEGMENTATION: &str = ".seg";
+
 fn no_memory(path: &Path) -> impl Fn(MemoryError) -> StoreError {
     move |source| StoreError::Memory { path: path.to_owned(), source }
 }
@@ -399,11 +402,22 @@ fn volumes(folder: &Path) -> Result<BTreeMap<String, Vec<PathBuf>>, CohortError>
         let path = entry.path();
         let name = file_name(&path);
         if !name.starts_with('.') && (is_volume_name(&name) || is_stack(&path)?) {
-            found.entry(stem(&name).to_owned()).or_default().push(path);
+            found.entry(stem_of_pair(&name).to_owned()).or_default().push(path);
         }
     }
     found.values_mut().for_each(|paths| paths.sort());
     Ok(found)
+}
+
+/// A file's name without its ending; of a segmentation (`.seg.nrrd`) that of its image.
+fn stem_of_pair(name: &str) -> &str {
+    let stem = stem(name);
+    let is_nrrd = name.len() > stem.len() && name[stem.len()..].eq_ignore_ascii_case(".nrrd");
+    let image = stem.len().checked_sub(SEGMENTATION.len()).and_then(|end| stem.split_at_checked(end));
+    match image {
+        Some((image, end)) if is_nrrd && end.eq_ignore_ascii_case(SEGMENTATION) => image,
+        _ => stem,
+    }
 }
 
 /// A name of nnU-Net's such as `CASE_0001`: the image, and the number of its channel.

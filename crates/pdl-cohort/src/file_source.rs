@@ -1,5 +1,6 @@
 //! A cohort whose cases are named by their files or a table, under pseudonyms, with stacks of
-//! slices, or with label maps that are put on their images' grids.
+//! slices, with label maps that are put on their images' grids, or with files that name their
+//! segments.
 
 use pdl_findings::{Code, Finding};
 use std::collections::HashMap;
@@ -10,7 +11,7 @@ use pdl_io::{Unread, split_frame, stack};
 use pdl_store::hash::Key;
 use pdl_store::memory::MemoryShare;
 use pdl_store::{StoreError, fault};
-use pdl_volume::{Grid, LabelMap, labels_on};
+use pdl_volume::{Grid, LabelMap, labels_on, labels_placed_on};
 
 use crate::attributes::Modality;
 use crate::case_id::CaseLabel;
@@ -19,6 +20,7 @@ use crate::discover::{DiscoveredCase, Layout};
 use crate::import::{Files, Original, Refusal, VolumeSource, Volumes};
 use crate::label_rules::LabelRules;
 use crate::pseudonyms::Naming;
+use crate::segment_labels::SegmentNames;
 use crate::stacks;
 
 /// The cases under the names that they came with.
@@ -28,11 +30,18 @@ pub(crate) struct Named {
     /// Of each case whether it has a stack, and its files as far as they are known without reading
     /// one.
     seen: Vec<(bool, Files)>,
+    labels: FileLabels,
     /// Whether all cases are kept, or only those with stacks.
     all: bool,
     resample_labels: bool,
-    /// What becomes of the values of label maps, and the options that say so.
-    rules: Option<(LabelRules, Vec<String>)>,
+}
+
+/// How the label maps of a cohort of files are read.
+pub(crate) struct FileLabels {
+    /// The labels of segments that files name, where some do.
+    pub segments: Option<SegmentNames>,
+    /// The labels of values in the other files, and the options that state them.
+    pub rules: Option<(LabelRules, Vec<String>)>,
 }
 
 impl Named {
@@ -45,9 +54,9 @@ impl Named {
         layout: &mut Layout,
         names: &HashMap<CaseLabel, String>,
         naming: Naming,
+        labels: FileLabels,
         all: bool,
         resample_labels: bool,
-        rules: Option<(LabelRules, Vec<String>)>,
     ) -> Result<Self, StoreError> {
         let original = |found: &DiscoveredCase| {
             let case_id = names.get(&found.name).unwrap_or(&found.case_id).clone();
@@ -69,7 +78,13 @@ impl Named {
                 Ok((has_stack, files))
             };
         let seen = cases.iter().zip(&layout.cases).map(see).collect::<Result<_, _>>()?;
-        Ok(Self { naming, cases, seen, all, resample_labels, rules })
+        Ok(Self { naming, cases, seen, all, resample_labels, labels })
+    }
+
+    /// The names and labels of the segments that the label file of a case names.
+    fn segments_of(&self, case: usize) -> Option<Vec<(String, Option<u16>)>> {
+        let names = self.labels.segments.as_ref()?;
+        names.of(self.cases[case].label.as_deref()?).map(|segments| names.values(segments))
     }
 }
 
@@ -90,7 +105,7 @@ impl VolumeSource for Named {
     }
 
     fn keeps(&self, case: usize) -> bool {
-        self.all || self.seen[case].0 || self.rules.is_some()
+        self.all || self.seen[case].0 || self.labels.rules.is_some() || self.segments_of(case).is_some()
     }
 
     fn leaves_image(&self, case: usize) -> bool {
@@ -103,19 +118,21 @@ impl VolumeSource for Named {
 
     fn files(&self, case: usize) -> Files {
         let [image, label] = self.seen[case].1.clone();
-        [if self.leaves_image(case) { Vec::new() } else { image }, label]
+        let is_read = !self.leaves_image(case) || self.segments_of(case).is_some();
+        [if is_read { image } else { Vec::new() }, label]
     }
 
     fn key(&self, case: usize) -> Key {
         let found = &self.cases[case];
         let key = Key::new("keep 2").part("image", &found.image).part("label", &found.label);
         let key = if self.resample_labels { key.part("resample_labels", &true) } else { key };
-        let key = match &self.rules {
-            Some((rules, options)) => key
+        let key = match (self.segments_of(case), &self.labels.rules) {
+            (Some(segments), _) => key.part("segments", &segments),
+            (None, Some((rules, options))) => key
                 .part("structures", options)
                 .part("names", &rules.values())
                 .part("ignored", &rules.ignored()),
-            None => key,
+            (None, None) => key,
         };
         if !self.seen[case].0 {
             return key;
@@ -138,7 +155,9 @@ impl VolumeSource for Named {
                 (None, Some(error)) => Err(Refusal::Memory(error)),
                 (None, None) => Ok(Finding::new(code, unread.error.reason())),
             };
-        let image = image.as_deref().filter(|_| !self.leaves_image(case));
+        let segments = self.labels.segments.as_ref().filter(|_| self.segments_of(case).is_some());
+        // Segments are placed on the image's grid, whether the image is kept or not.
+        let image = image.as_deref().filter(|_| segments.is_some() || !self.leaves_image(case));
         match image.map(|path| stacks::read_image(path, *said, memory)) {
             Some(Ok(image)) => {
                 volumes.findings.extend(found.assumed_axes()?);
@@ -149,14 +168,27 @@ impl VolumeSource for Named {
             Some(Err(unread)) => refused.push(refusal(Code::UnreadableImage, unread)?),
             None => {}
         }
-        match label.as_deref().map(|path| stacks::read_labels(path, *said, memory)) {
-            Some(Ok(labels)) => {
-                volumes.findings.extend(labels.rounding());
-                volumes.take_parts(1, labels.parts);
-                volumes.labels = Some(labels.map);
+        let read = label.as_deref().map(|path| match segments {
+            Some(names) => names.read(path, memory).map(|read| (read.map, read.parts, read.findings)),
+            None => stacks::read_labels(path, *said, memory).map(|read| {
+                let rounding = read.rounding().into_iter().collect();
+                (read.map, read.parts, rounding)
+            }),
+        });
+        match read {
+            Some(Ok((map, parts, findings))) => {
+                volumes.take_parts(1, parts);
+                volumes.labels = Some(map);
+                volumes.findings.extend(findings);
             }
             Some(Err(unread)) => refused.push(refusal(Code::UnreadableLabel, unread)?),
             None => {}
+        }
+        if let (Some(_), Some(image), Some(labels)) = (segments, &volumes.image, &mut volumes.labels) {
+            match place_on_grid(labels, image.grid, memory)? {
+                Ok(finding) => volumes.findings.extend(finding),
+                Err(finding) => refused.push(finding),
+            }
         }
         // Where the slices of stacks belong in each other nobody knows when they are not as many.
         let resample = self.resample_labels && !self.seen[case].0;
@@ -168,8 +200,11 @@ impl VolumeSource for Named {
                 Err(finding) => refused.push(finding),
             }
         }
-        if let (Some((rules, _)), Some(labels)) = (&self.rules, &mut volumes.labels) {
+        if let (None, Some((rules, _)), Some(labels)) = (segments, &self.labels.rules, &mut volumes.labels) {
             rules.apply(labels);
+        }
+        if self.leaves_image(case) {
+            volumes.image = None;
         }
         if refused.is_empty() { Ok(volumes) } else { Err(Refusal::Case(refused)) }
     }
@@ -178,6 +213,30 @@ impl VolumeSource for Named {
         let DiscoveredCase { case_id, patient, .. } = &self.cases[case];
         Original { case: case_id.clone(), patient: patient.clone() }
     }
+}
+
+/// Places labels whose voxels lie on voxels of the image, such as those of a part of it; others stay
+/// as they are. Inside, a finding when none of them lies in the image.
+///
+/// # Errors
+/// [`Refusal::Memory`].
+fn place_on_grid(
+    labels: &mut LabelMap,
+    grid: Grid,
+    memory: &MemoryShare<'_>,
+) -> Result<Result<Option<Finding>, Finding>, Refusal> {
+    if check::is_same_grid(&labels.grid, &grid) || !grid.affine.is_usable() {
+        return Ok(Ok(None));
+    }
+    memory.take_each(grid.len() as u64, size_of::<u16>() as u64).map_err(Refusal::Memory)?;
+    let Some((placed, outside)) = labels_placed_on(labels, grid) else { return Ok(Ok(None)) };
+    if outside > 0 && placed.voxels.iter().all(|label| *label == 0) {
+        let message = format!("all {outside} voxels of its labels lie outside its image");
+        return Ok(Err(Finding::new(Code::LabelOutsideImage, message)));
+    }
+    *labels = placed;
+    let message = format!("{outside} voxels of its labels lie beyond the image");
+    Ok(Ok((outside > 0).then(|| Finding::new(Code::LabelBeyondImage, message))))
 }
 
 /// Resamples labels that lie on another grid, and says so.

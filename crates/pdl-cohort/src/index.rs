@@ -25,7 +25,7 @@ use crate::cross_case_checks;
 use crate::dicom_source::{Archive, Known};
 use crate::discover::{self, DiscoveredCase, Layout};
 use crate::extra_columns;
-use crate::file_source::Named;
+use crate::file_source::{FileLabels, Named};
 use crate::import::{self, VolumeSource};
 use crate::known_cases::{self, Earlier, Recognised};
 use crate::label_rules::LabelRules;
@@ -34,6 +34,7 @@ use crate::place::Place;
 use crate::pseudonym_table;
 use crate::pseudonyms::Naming;
 use crate::same_patient::SamePatient;
+use crate::segment_labels::{self, SegmentNames};
 use crate::sources;
 use crate::stacks;
 
@@ -82,9 +83,21 @@ pub fn index(
     let mut ignore = ignored_label(&mut layout, parameters)?;
     std::fs::create_dir_all(out).map_err(StoreError::io("make the folder", out))?;
     atomic::sweep(&SafePath::root(out))?;
-    let naming = naming(&layout, parameters)?;
+    let segments = segment_labels::read_headers(&layout, &run.memory_limit())?;
+    let naming = naming(&layout, parameters, !segments.is_empty())?;
     let place = Place::new(cohort, out, naming.as_ref())?;
     let mut before = earlier_cases(&place)?;
+    let earlier_names = before.as_ref().map(|before| before.label_names.clone()).unwrap_or_default();
+    let rules = match layout.dicom_files.is_empty() {
+        true => LabelRules::new(&parameters.structures, &layout.label_names, ignore)?,
+        false => None,
+    };
+    let segments = match segments.is_empty() {
+        true => None,
+        false => Some(SegmentNames::new(segments, &mut layout, &parameters.structures, &earlier_names)?),
+    };
+    let labelled = layout.cases.iter().filter(|found| found.label.is_some()).count();
+    layout.findings.extend(segments.iter().flat_map(|segments| segments.findings(labelled)));
     let known = |before| Ok::<_, StoreError>(Earlier::new(before, sources::read_if_any(&place.out)?));
     let earlier = before.as_ref().map(known).transpose()?;
     let (origin, recognised) = match naming {
@@ -95,12 +108,13 @@ pub fn index(
             (Some(Box::new(archive) as Box<dyn VolumeSource>), recognised)
         }
         naming => {
-            let rules = LabelRules::new(&parameters.structures, &layout.label_names, ignore)?;
             if let Some(rules) = &rules {
                 layout.label_names.clone_from(rules.label_names());
                 ignore = rules.ignored();
             }
-            name_files(&mut layout, naming, rules, parameters, earlier.as_ref(), &place)?
+            let rules = rules.map(|rules| (rules, parameters.structures.clone()));
+            let labels = FileLabels { segments, rules };
+            name_files(&mut layout, naming, labels, parameters, earlier.as_ref(), &place)?
         }
     };
     if let Some(before) = &mut before {
@@ -161,6 +175,7 @@ pub fn index(
     findings.extend(divided.findings);
     cross_case_checks::mark(&mut rows, &voxels);
     findings.extend(extra_columns::findings(&rows));
+    findings.extend(cross_case_checks::value_sets(&rows, &layout.label_names));
     findings.extend(named_in_vain(parameters, &layout, &rows));
     keep_order(&mut rows, before.as_ref());
     let cases = Cases {
@@ -194,7 +209,11 @@ fn orientation_of(parameters: &IndexParameters) -> Result<Option<Orientation>, C
 
 /// How the cases are named; nothing for a cohort that names its cases by files and keeps these
 /// names.
-fn naming(layout: &Layout, parameters: &IndexParameters) -> Result<Option<Naming>, CohortError> {
+fn naming(
+    layout: &Layout,
+    parameters: &IndexParameters,
+    names_segments: bool,
+) -> Result<Option<Naming>, CohortError> {
     let dicom = !layout.dicom_files.is_empty();
     if parameters.keep_ids && parameters.pseudonyms {
         return Err(CohortError::Option("--keep-ids and --pseudonyms contradict each other".to_owned()));
@@ -213,7 +232,8 @@ fn naming(layout: &Layout, parameters: &IndexParameters) -> Result<Option<Naming
         (true, _) => Some(Naming::pseudonyms(parameters.pseudonym_key.as_deref())?),
         (false, true) => Some(Naming::Kept),
         (false, false)
-            if parameters.resample_labels
+            if names_segments
+                || parameters.resample_labels
                 || !parameters.structures.is_empty()
                 || stacks::has_stacks(&layout.cases)? =>
         {
@@ -228,7 +248,7 @@ fn naming(layout: &Layout, parameters: &IndexParameters) -> Result<Option<Naming
 fn name_files(
     layout: &mut Layout,
     naming: Option<Naming>,
-    rules: Option<LabelRules>,
+    labels: FileLabels,
     parameters: &IndexParameters,
     earlier: Option<&Earlier>,
     place: &Place,
@@ -245,8 +265,7 @@ fn name_files(
     let Some(naming) = naming else { return Ok((None, recognised)) };
     naming.check_patients(layout.cases.iter().filter_map(|found| found.patient.as_deref()))?;
     let all = parameters.resample_labels || parameters.pseudonyms;
-    let rules = rules.map(|rules| (rules, parameters.structures.clone()));
-    let origin = Named::new(layout, &names, naming, all, parameters.resample_labels, rules)?;
+    let origin = Named::new(layout, &names, naming, labels, all, parameters.resample_labels)?;
     Ok((Some(Box::new(origin)), recognised))
 }
 

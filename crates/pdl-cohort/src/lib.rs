@@ -49,6 +49,7 @@ mod pseudonym_table;
 mod pseudonyms;
 pub mod reading;
 pub mod same_patient;
+mod segment_labels;
 pub mod sources;
 pub mod split;
 pub mod stack_hint;

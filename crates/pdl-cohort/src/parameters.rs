@@ -74,11 +74,12 @@ pub struct IndexParameters {
     pub carry: Vec<String>,
     /// Labels in order, as PATTERN=NAME (* and ? stand for anything, upper and lower case are one;
     /// several patterns may give one name): the first name becomes label 1, a later one wins where
-    /// two overlap, all others are left out. A pattern stands for structures of a DICOM cohort, and
-    /// for values or names of labels in label maps, as in 1=lung,2=lung,255=tumour; such maps are
-    /// kept in OUT/volumes. Of several structure sets or segmentations of a series each comes from
-    /// the latest that has it. When not given, label maps keep their values, and of DICOM every
-    /// structure of the latest is a label, in the order of the alphabet, and the later wins.
+    /// two overlap, all others are left out. A pattern stands for structures of a DICOM cohort, for
+    /// segments of .seg.nrrd files, and for values or names of labels in other label maps, as in
+    /// 1=lung,2=lung,255=tumour; such maps are kept in OUT/volumes. Of several structure sets or
+    /// segmentations of a series each comes from the latest that has it. When not given, label maps
+    /// keep their values, and of DICOM every structure of the latest is a label, in the order of the
+    /// alphabet, and the later wins.
     #[arg(long, value_name = "PATTERN=NAME", value_delimiter = ',')]
     pub structures: Vec<String>,
     /// Which labels were looked for in a case, where the cohort's table does not say it (column

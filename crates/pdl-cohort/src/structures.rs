@@ -2,12 +2,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use pdl_findings::{Code, Finding};
+use pdl_store::plural::counted;
+use pdl_volume::LabelOverlap;
 use wildmatch::WildMatchPattern;
 
 use crate::CohortError;
 
 /// `*` for anything, `?` for one character.
 type Pattern = WildMatchPattern<'*', '?'>;
+
+/// The name of what is no structure ([`key`]), whose label is 0.
+pub(crate) const BACKGROUND: &str = "background";
+
+/// Most names of structures in a message.
+const MOST_NAMES: usize = 20;
 
 /// The labels of structures, by name.
 pub(crate) struct Structures {
@@ -19,7 +28,7 @@ pub(crate) struct Structures {
 impl Structures {
     /// By rules such as `*lung*=lung`, or, where there are none, one label for every name in
     /// `found`: names of `earlier` runs keep their values, new ones follow in the order of the
-    /// alphabet. Upper and lower case are one.
+    /// alphabet. Names that are equal but for case and spaces are one ([`key`]).
     ///
     /// # Errors
     /// [`CohortError::Option`] when a rule is none.
@@ -32,11 +41,15 @@ impl Structures {
             return Self::by_rules(rules);
         }
         let mut names = earlier.clone();
-        let known: BTreeSet<String> = names.values().map(|name| name.to_lowercase()).collect();
-        let new: BTreeMap<String, &str> =
-            found.filter(|name| !name.is_empty()).map(|name| (name.to_lowercase(), name)).collect();
+        let known: BTreeSet<String> = names.values().map(|name| key(name)).collect();
+        let mut new: BTreeMap<String, &str> = BTreeMap::new();
+        for name in found.filter(|name| !name.is_empty() && !is_background(name)) {
+            // Of several spellings the last in the order of the alphabet, whatever the files' order.
+            let spelling = new.entry(key(name)).or_insert(name);
+            *spelling = (*spelling).max(name);
+        }
         let free = names.keys().next_back().map_or(1, |last| last.saturating_add(1));
-        let new = new.into_iter().filter(|(lower, _)| !known.contains(lower));
+        let new = new.into_iter().filter(|(key, _)| !known.contains(key));
         names.extend((free..).zip(new.map(|(_, name)| name.to_owned())));
         Ok(Self { names, rules: None })
     }
@@ -91,14 +104,114 @@ impl Structures {
         unmatched.map(Pattern::pattern).collect()
     }
 
+    /// What is said of patterns that no name in `found` has.
+    pub(crate) fn unmatched_told(&self, found: &BTreeSet<&str>) -> Option<Finding> {
+        let unmatched = self.unmatched(found.iter().copied());
+        (!unmatched.is_empty()).then(|| {
+            let shown: Vec<&str> = found.iter().copied().take(MOST_NAMES).collect();
+            let more = if found.len() > MOST_NAMES { " and others" } else { "" };
+            let (patterns, names) = (unmatched.join("', '"), shown.join(", "));
+            let message = format!("no structure is called '{patterns}'; there are {names}{more}");
+            Finding::new(Code::StructuresUnmatched, message)
+        })
+    }
+
     /// The label of a structure; nothing when it is left out.
     pub(crate) fn label(&self, structure: &str) -> Option<u16> {
-        let lower = structure.to_lowercase();
+        let (lower, own) = (structure.to_lowercase(), key(structure));
         match &self.rules {
             Some(rules) => rules.iter().find(|(pattern, _)| pattern.matches(&lower)).map(|(_, value)| *value),
-            None => self.names.iter().find(|(_, name)| name.to_lowercase() == lower).map(|(value, _)| *value),
+            None if is_background(structure) => None,
+            None => self.names.iter().find(|(_, name)| key(name) == own).map(|(value, _)| *value),
         }
     }
+
+    /// What is said of names of the cohort that are one label though spelt otherwise, and of names
+    /// that are labels of their own and look the same.
+    pub(crate) fn spellings<'a>(&self, found: impl Iterator<Item = &'a str>) -> Vec<Finding> {
+        if self.are_chosen() {
+            return Vec::new(); // the rules say what is what
+        }
+        let found: BTreeSet<&str> = found.filter(|name| !name.is_empty()).collect();
+        let quoted =
+            |names: &BTreeSet<&str>| names.iter().map(|name| format!("'{name}'")).collect::<Vec<_>>();
+        let groups = |same: fn(&str) -> String| {
+            let mut groups: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
+            found.iter().for_each(|name| _ = groups.entry(same(name)).or_default().insert(*name));
+            groups.into_values().filter(|group| group.len() > 1).collect::<Vec<_>>()
+        };
+        let joined: Vec<String> = groups(key).iter().map(|group| quoted(group).join(" and ")).collect();
+        // One spelling of each label: those of one label are told already.
+        let is_of_several =
+            |group: &BTreeSet<&str>| group.iter().map(|name| key(name)).collect::<BTreeSet<_>>().len() > 1;
+        let similar = groups(letters).into_iter().filter(is_of_several);
+        let similar: Vec<String> = similar.map(|group| quoted(&group).join(" and ")).collect();
+        let told = [
+            (Code::LabelNamesJoined, "are one label each", joined),
+            (Code::LabelNamesSimilar, "look the same and are labels of their own", similar),
+        ];
+        let told = told.into_iter().filter(|(_, _, groups)| !groups.is_empty());
+        told.map(|(code, what, groups)| {
+            Finding::new(code, format!("names of structures that {what}: {}", groups.join("; ")))
+        })
+        .collect()
+    }
+
+    /// What is said where structures of one file become one label; `labels` has the names of the
+    /// file's structures.
+    pub(crate) fn joined<'a>(&self, labels: impl Iterator<Item = &'a str>) -> Option<Finding> {
+        let mut groups: BTreeMap<u16, Vec<&str>> = BTreeMap::new();
+        for name in labels {
+            if let Some(value) = self.label(name) {
+                groups.entry(value).or_default().push(name);
+            }
+        }
+        let several = groups.values().filter(|names| names.len() > 1 && !self.are_chosen());
+        let several: Vec<String> = several.map(|names| format!("'{}'", names.join("', '"))).collect();
+        let message = format!(
+            "structures of one file have one name, but for case and spaces, and are one label: {}",
+            several.join("; ")
+        );
+        (!several.is_empty()).then(|| Finding::new(Code::LabelNamesJoined, message))
+    }
+
+    /// What is said of structures of a file that can be no label.
+    pub(crate) fn left_out<'a>(&self, mut labels: impl Iterator<Item = &'a str>) -> Option<Finding> {
+        let message = "structures without a name, or called background, were left out";
+        let is_none = |name: &str| name.is_empty() || is_background(name);
+        (!self.are_chosen() && labels.any(is_none)).then(|| Finding::new(Code::UnusableStructure, message))
+    }
+
+    /// Which structures overlap, which wins, and who says so; nothing where none does.
+    pub(crate) fn overlapping(&self, overlaps: &BTreeMap<LabelOverlap, usize>) -> Option<Finding> {
+        let name = |value: &u16| self.names.get(value).map_or("", String::as_str);
+        let told = overlaps.iter().map(|((loser, winner), voxels)| {
+            format!("{} over {} ({})", name(winner), name(loser), counted(*voxels, "voxel"))
+        });
+        let order = match self.are_chosen() {
+            true => "the later one in --structures wins",
+            false => "the label of the higher value wins, unless --structures states another order",
+        };
+        let told = told.collect::<Vec<_>>().join(", ");
+        (!overlaps.is_empty()).then(|| {
+            Finding::new(Code::OverlappingStructures, format!("structures overlap, and {order}: {told}"))
+        })
+    }
+}
+
+/// What of a name tells labels apart: its words in lower case.
+pub(crate) fn key(name: &str) -> String {
+    name.split_whitespace().map(str::to_lowercase).collect::<Vec<_>>().join(" ")
+}
+
+/// Whether a name is that of what is no structure, whose label is 0.
+fn is_background(name: &str) -> bool {
+    key(name) == BACKGROUND
+}
+
+/// A name's letters and digits in lower case.
+fn letters(name: &str) -> String {
+    name.to_lowercase().chars().filter(|c| !c.is_whitespace() && !matches!(c, '_' | '-' | '.')).collect()
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use pdl_findings::{Code, Finding};
 use pdl_store::memory::{MemoryError, MemoryLimit, MemoryShare, in_turns};
 use pdl_store::{StoreError, fault};
 
@@ -11,8 +12,9 @@ use crate::CohortError;
 use crate::attributes::Modality;
 use crate::check::{self, Checked};
 use crate::dicom_source;
-use crate::discover::{self, DiscoveredCase};
+use crate::discover::{self, DiscoveredCase, Layout};
 use crate::pairing::{self, Paired};
+use crate::segment_labels::{self, SegmentNames, SegmentsByFile};
 
 /// Most cases that are read, evenly through the cohort.
 const MOST_READ: usize = 12;
@@ -111,7 +113,14 @@ pub fn survey(cohort: &Path, limit: &MemoryLimit) -> Result<Survey, CohortError>
         }
     };
     survey.count(&cases);
-    survey.look_into(&cases, limit)?;
+    let mut layout = Layout { cases, label_names: survey.label_names.clone(), ..Layout::default() };
+    let segments = segment_labels::read_headers(&layout, limit)?;
+    survey.look_into(&layout.cases, &segments, limit)?;
+    if !segments.is_empty() {
+        SegmentNames::new(segments, &mut layout, &[], &BTreeMap::new())?;
+        survey.labels.extend(layout.label_names.keys());
+        survey.label_names = layout.label_names;
+    }
     Ok(survey)
 }
 
@@ -179,8 +188,14 @@ impl Survey {
         Ok(())
     }
 
-    /// Reads some of the cases with both files.
-    fn look_into(&mut self, cases: &[DiscoveredCase], limit: &MemoryLimit) -> Result<(), StoreError> {
+    /// Reads some of the cases with both files; labels of files that name their `segments` go by
+    /// their names, and are put on their images' voxels only when the cohort is indexed.
+    fn look_into(
+        &mut self,
+        cases: &[DiscoveredCase],
+        segments: &SegmentsByFile,
+        limit: &MemoryLimit,
+    ) -> Result<(), StoreError> {
         let whole: Vec<&DiscoveredCase> =
             cases.iter().filter(|case| case.image.is_some() && case.label.is_some()).collect();
         let count = whole.len().min(MOST_READ);
@@ -189,13 +204,18 @@ impl Survey {
         let too_large = |found: &&DiscoveredCase, error: MemoryError| Checked::too_large(found, error);
         let checked: Vec<Checked> = in_turns(&chosen, limit, work, too_large)?;
         self.read = count;
-        for case in &checked {
-            for finding in &case.findings {
+        for (case, found) in checked.iter().zip(&chosen) {
+            let names_segments = found.label.as_ref().is_some_and(|label| segments.contains_key(label));
+            let is_of_grids =
+                |finding: &&Finding| matches!(finding.code, Code::ShapeMismatch | Code::GridMismatch);
+            for finding in case.findings.iter().filter(|finding| !(names_segments && is_of_grids(finding))) {
                 let entry =
                     self.findings.entry(finding.code.to_string()).or_insert((0, finding.message.clone()));
                 entry.0 += 1;
             }
-            self.labels.extend(case.labels.iter().map(|label| label.value));
+            if !names_segments {
+                self.labels.extend(case.labels.iter().map(|label| label.value));
+            }
             if !case.orientation.is_empty() {
                 self.orientations.insert(case.orientation.clone());
             }

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use dicom_core::Tag;
 use dicom_dictionary_std::tags;
 use pdl_store::memory::MemoryLimit;
+use pdl_store::text::one_line;
 
 use crate::file::{Extent, open, text};
 use crate::{DicomError, Series};
@@ -50,7 +51,7 @@ pub fn acquisition<'k>(
     let object = open(first, Extent::Header, &MemoryLimit::free().alone())?;
     let value = |keyword: &str| {
         let place = KEYWORDS.binary_search(&keyword).ok()?;
-        Some(text(&object, TAGS[place])).filter(|value| !value.is_empty())
+        Some(one_line(&text(&object, TAGS[place]))).filter(|value| !value.is_empty())
     };
     Ok(keywords.into_iter().map(|keyword| (keyword.to_owned(), value(keyword))).collect())
 }

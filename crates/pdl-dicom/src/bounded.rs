@@ -3,9 +3,10 @@
 //! dicom-parser reserves what an element declares before it reads, builds a text for every
 //! backslash, and calls itself for every nested sequence. This one stands between it and the file:
 //! it refuses a length beyond the end of the source, sequences nested past all use and more items
-//! than the file's size explains; it reads every text as one; and it passes over sequences of
-//! unknown representation (UN of undefined length), whose content is implicit whatever the transfer
-//! syntax (PS3.5, 6.2.2), which dicom-parser reads as explicit.
+//! than the file's size explains; it reads every text as one, in the character sets that are
+//! declared; and it passes over sequences of unknown representation (UN of undefined length), whose
+//! content is implicit whatever the transfer syntax (PS3.5, 6.2.2), which dicom-parser reads as
+//! explicit.
 
 use std::io::{Empty, Read, Seek, Write, empty};
 
@@ -16,6 +17,8 @@ use dicom_encoding::TransferSyntax;
 use dicom_parser::stateful::decode::{Error, Result};
 use dicom_parser::{DynStatefulDecoder, StatefulDecode};
 use pdl_store::memory::{MemoryError, MemoryShare};
+
+use crate::charset::CharacterSet;
 
 const ITEM: Tag = Tag(0xFFFE, 0xE000);
 const END_OF_ITEM: Tag = Tag(0xFFFE, 0xE00D);
@@ -40,8 +43,9 @@ pub(crate) struct Bounded<'a, R> {
     end: DynStatefulDecoder<Empty>,
     /// Bytes of the source.
     size: u64,
-    /// Where the open sequences and items end; nothing for those that a delimiter closes.
-    open: Vec<Option<u64>>,
+    open: Vec<Open>,
+    /// Those of the innermost item that declares some.
+    character_set: CharacterSet,
     items: u64,
     memory: &'a MemoryShare<'a>,
     /// Bytes that are in use and not yet asked for.
@@ -50,6 +54,14 @@ pub(crate) struct Bounded<'a, R> {
     until: Option<Tag>,
     /// Why it was refused, when that was here.
     refusal: Option<Refusal>,
+}
+
+/// A sequence or an item that has begun.
+struct Open {
+    /// Where it ends; nothing where a delimiter closes it.
+    end: Option<u64>,
+    /// What holds again behind it.
+    character_set: CharacterSet,
 }
 
 /// Why a data set was not decoded.
@@ -92,6 +104,7 @@ impl<'a, R: Read> Bounded<'a, R> {
             end: DynStatefulDecoder::new_with_ts(empty(), syntax, 0)?,
             size,
             open: Vec::new(),
+            character_set: CharacterSet::default(),
             items: 0,
             memory,
             unasked: 0,
@@ -139,16 +152,37 @@ impl<'a, R: Read> Bounded<'a, R> {
 
     fn enter(&mut self, length: Length) -> Result<()> {
         let end = length.get().map(|length| self.inner.position() + u64::from(length));
-        self.open.push(end);
+        self.open.push(Open { end, character_set: self.character_set });
         if self.open.len() > DEEPEST { self.refuse(Refusal::Depth) } else { Ok(()) }
     }
 
-    /// Forgets what ended by its own length.
+    fn leave(&mut self) {
+        if let Some(open) = self.open.pop() {
+            self.character_set = open.character_set;
+        }
+    }
+
+    /// Leaves what ended by its own length.
     fn leave_ended(&mut self) {
         let here = self.inner.position();
-        while self.open.last().is_some_and(|end| end.is_some_and(|end| end <= here)) {
-            self.open.pop();
+        while self.open.last().is_some_and(|open| open.end.is_some_and(|end| end <= here)) {
+            self.leave();
         }
+    }
+
+    /// A text, undivided.
+    fn read_text(&mut self, tag: Tag, length: u32) -> Result<PrimitiveValue> {
+        let mut bytes = Vec::with_capacity(length as usize);
+        self.inner.read_to_vec(length, &mut bytes)?;
+        if bytes.len() < length as usize {
+            let left = bytes.len() as u64; // the file breaks off
+            return self.refuse(Refusal::Length { tag, declared: u64::from(length), left });
+        }
+        let text = self.character_set.decode(bytes);
+        if tag == tags::SPECIFIC_CHARACTER_SET {
+            self.character_set = CharacterSet::declared(&text);
+        }
+        Ok(PrimitiveValue::Str(text))
     }
 
     /// Passes over the items of a sequence of undefined length in implicit VR little endian.
@@ -185,16 +219,10 @@ impl<'a, R: Read> Bounded<'a, R> {
     }
 }
 
-/// Whether values of this kind are text that a backslash divides.
-fn is_divided(vr: VR) -> bool {
-    use VR::{AE, AS, CS, DA, DS, DT, IS, LO, PN, SH, TM, UC, UI, UR};
-    matches!(vr, AE | AS | CS | DA | DS | DT | IS | LO | PN | SH | TM | UC | UI | UR)
-}
-
-/// The same, as one text, except where the parser itself needs the parts.
-fn undivided(header: &DataElementHeader) -> DataElementHeader {
-    let divided = is_divided(header.vr) && header.tag != tags::SPECIFIC_CHARACTER_SET;
-    DataElementHeader { vr: if divided { VR::LT } else { header.vr }, ..*header }
+/// Whether values of this kind are text.
+fn is_text(vr: VR) -> bool {
+    use VR::{AE, AS, CS, DA, DS, DT, IS, LO, LT, PN, SH, ST, TM, UC, UI, UR, UT};
+    matches!(vr, AE | AS | CS | DA | DS | DT | IS | LO | LT | PN | SH | ST | TM | UC | UI | UR | UT)
 }
 
 impl<R: Read> StatefulDecode for Bounded<'_, R> {
@@ -213,7 +241,7 @@ impl<R: Read> StatefulDecode for Bounded<'_, R> {
             }
             self.check(header.tag, header.len)?;
             if header.tag == END_OF_ITEM {
-                self.open.pop();
+                self.leave();
             } else if header.vr == VR::SQ || header.len.is_undefined() {
                 self.enter(header.len)?;
             }
@@ -236,9 +264,7 @@ impl<R: Read> StatefulDecode for Bounded<'_, R> {
                 }
                 self.count(ITEM_BYTES)?;
             }
-            SequenceItemHeader::ItemDelimiter | SequenceItemHeader::SequenceDelimiter => {
-                self.open.pop();
-            }
+            SequenceItemHeader::ItemDelimiter | SequenceItemHeader::SequenceDelimiter => self.leave(),
         }
         Ok(header)
     }
@@ -249,7 +275,10 @@ impl<R: Read> StatefulDecode for Bounded<'_, R> {
 
     fn read_value_preserved(&mut self, header: &DataElementHeader) -> Result<PrimitiveValue> {
         self.check_value(header.tag, header.len)?;
-        self.inner.read_value_preserved(&undivided(header))
+        match header.len.get() {
+            Some(length) if is_text(header.vr) => self.read_text(header.tag, length),
+            _ => self.inner.read_value_preserved(header),
+        }
     }
 
     fn read_value_bytes(&mut self, header: &DataElementHeader) -> Result<PrimitiveValue> {

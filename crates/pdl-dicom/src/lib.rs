@@ -14,6 +14,7 @@
 
 pub mod acquisition;
 mod bounded;
+mod charset;
 mod codestream;
 mod contour_findings;
 mod contour_planes;
@@ -24,6 +25,7 @@ mod file;
 mod fragments;
 mod frame_attributes;
 mod frame_pixels;
+mod frame_placement;
 mod functional_groups;
 mod gantry_tilt;
 mod geometry;
@@ -51,6 +53,7 @@ mod volume_grouping;
 pub use error::DicomError;
 pub use mask::{Mask, Overlap, paint};
 pub use pet::{PetError, PetScale, PetUnit};
+pub use references::VolumeImages;
 pub use rtstruct::{Contour, Region, Skipped, StructureSet};
 pub use scan::{
     LabelFile, LabelKind, Scan, Series, SetAside, files_below, files_below_except, is_dicom, scan,

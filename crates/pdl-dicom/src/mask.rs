@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::stack::Stack;
 use pdl_findings::Finding;
+use pdl_volume::LabelOverlap;
 
 /// The pixels of one structure on the stored slices of a series. Slices without any are left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,13 +27,19 @@ impl Mask {
         self.counts().values().sum()
     }
 
+    /// Adds a pixel (columns fastest) of a slice.
+    pub(crate) fn insert(&mut self, slice: usize, pixel: usize, stack: &Stack) {
+        let [columns, rows, _] = stack.shape();
+        let flags = self.slices.entry(slice).or_insert_with(|| vec![false; columns * rows]);
+        if let Some(flag) = flags.get_mut(pixel) {
+            *flag = true;
+        }
+    }
+
     pub(crate) fn forget_empty(&mut self) {
         self.slices.retain(|_, slice| slice.contains(&true));
     }
 }
-
-/// Of two labels that overlap the one that loses and the one that wins.
-pub type Overlap = (u16, u16);
 
 /// Paints masks one after the other, so that a later one wins where they overlap. Gives a label for
 /// every pixel of the stack (x fastest, slice by slice), and how many pixels a label has lost to
@@ -40,7 +47,7 @@ pub type Overlap = (u16, u16);
 pub fn paint<'a>(
     stack: &Stack,
     masks: impl IntoIterator<Item = (u16, &'a Mask)>,
-) -> (Vec<u16>, BTreeMap<Overlap, usize>) {
+) -> (Vec<u16>, BTreeMap<LabelOverlap, usize>) {
     let [columns, rows, slices] = stack.shape();
     let mut labels = vec![0; columns * rows * slices];
     let mut overlaps = BTreeMap::new();

@@ -3,7 +3,10 @@
 use dicom_core::Tag;
 use dicom_dictionary_std::tags;
 use dicom_object::InMemDicomObject;
+use pdl_findings::{Code, Finding};
+use pdl_store::text::one_line;
 
+use crate::charset::CharacterSet;
 use crate::file::text;
 
 /// Other patient ids: retired, and still in archives.
@@ -16,7 +19,11 @@ const SHORTEST: usize = 3;
 const INSIDE_WORDS: usize = 5;
 
 /// What an object says of its patient, in lower case.
-pub(crate) struct Identity(Vec<Vec<char>>);
+pub(crate) struct Identity {
+    parts: Vec<Vec<char>>,
+    /// Whether it declares what characters beyond ASCII are.
+    characters_known: bool,
+}
 
 /// A name that may be shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +31,8 @@ pub(crate) struct Name {
     pub text: String,
     /// Whether something was masked.
     pub masked: bool,
+    /// Whether characters were guessed, are none, or steer a terminal and were removed.
+    pub odd_characters: bool,
 }
 
 impl Identity {
@@ -36,15 +45,20 @@ impl Identity {
             names.split(['^', '=', ' ', ',', '\\']).chain(others.iter().flat_map(|text| text.split('\\')));
         let mut parts: Vec<Vec<char>> = parts.map(lower).filter(|part| part.len() >= SHORTEST).collect();
         parts.sort_by_key(|part| std::cmp::Reverse(part.len()));
-        Self(parts)
+        let declared = CharacterSet::declared(&text(object, tags::SPECIFIC_CHARACTER_SET));
+        Self { parts, characters_known: declared.is_known() }
     }
 
-    /// The name, trimmed, with each part of the patient's masked.
+    /// The name, trimmed and in one line, with each part of the patient's masked.
     pub(crate) fn without(&self, name: &str) -> Name {
-        let name = name.trim();
+        let shown = one_line(name);
+        let odd_characters = shown != name.trim()
+            || shown.contains(char::REPLACEMENT_CHARACTER)
+            || !self.characters_known && !shown.is_ascii();
+        let name = shown.as_str();
         let (mut shown, small): (Vec<char>, Vec<char>) = (name.chars().collect(), lower(name));
         let mut hidden = vec![false; shown.len()];
-        for part in &self.0 {
+        for part in &self.parts {
             for at in (0..=small.len().saturating_sub(part.len())).filter(|at| small[*at..].starts_with(part))
             {
                 let end = at + part.len();
@@ -65,8 +79,24 @@ impl Identity {
                 text.push_str(MASK);
             }
         }
-        Name { text, masked }
+        Name { text, masked, odd_characters }
     }
+}
+
+/// What is said of a name that is not shown as it stands in the file.
+pub(crate) fn name_findings(name: &str, masked: bool, odd_characters: bool) -> Vec<Finding> {
+    let mut found = Vec::new();
+    if masked {
+        let message = format!("{name}: its name held a part of the patient's name or ids, which is masked");
+        found.push(Finding::new(Code::NameMasked, message));
+    }
+    if odd_characters {
+        let message = format!(
+            "{name}: the file does not say what all characters of this name are; they were guessed, replaced or removed"
+        );
+        found.push(Finding::new(Code::NameCharacters, message));
+    }
+    found
 }
 
 /// Letter by letter, so that places stay.
@@ -95,7 +125,28 @@ mod tests {
             (" heart ", "heart"),
             ("", ""),
         ] {
-            assert_eq!(identity.without(name), Name { text: shown.to_owned(), masked: shown.contains(MASK) });
+            let (text, masked) = (shown.to_owned(), shown.contains(MASK));
+            assert_eq!(identity.without(name), Name { text, masked, odd_characters: false });
         }
+    }
+
+    #[test]
+    fn characters_that_were_guessed_or_removed_are_told() {
+        let mut object = InMemDicomObject::new_empty();
+        let seen = |object: &InMemDicomObject, name: &str| {
+            let name = Identity::of(object).without(name);
+            (name.text, name.odd_characters)
+        };
+        for (name, shown, odd) in [
+            ("liver", "liver", false),
+            ("H\u{fc}ftkopf", "H\u{fc}ftkopf", true),
+            ("left\nlung", "left lung", true),
+            ("liver\u{202e}\u{7}", "liver", true),
+            ("li\u{fffd}ver", "li\u{fffd}ver", true),
+        ] {
+            assert_eq!(seen(&object, name), (shown.to_owned(), odd));
+        }
+        object.put_str(tags::SPECIFIC_CHARACTER_SET, VR::CS, "ISO_IR 100");
+        assert_eq!(seen(&object, "H\u{fc}ftkopf"), ("H\u{fc}ftkopf".to_owned(), false));
     }
 }

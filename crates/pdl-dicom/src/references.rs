@@ -1,20 +1,23 @@
 //! What a label object refers to.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use dicom_core::Tag;
 use dicom_dictionary_std::tags;
 use dicom_object::InMemDicomObject;
 
-use crate::file::{items, text};
+use crate::file::{items, numbers, text};
+
+/// Frames of images by the images' UIDs, counted from 1; none where the whole image is named.
+pub(crate) type NamedFrames = BTreeMap<String, BTreeSet<u32>>;
 
 /// UIDs that a label object names.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct References {
-    /// Images that single contours or frames were drawn on.
-    pub drawn_on: BTreeSet<String>,
-    /// All images.
-    pub instances: BTreeSet<String>,
+    /// Images that contours or frames say they were drawn on.
+    pub drawn_on: NamedFrames,
+    /// Images that are listed for the object as a whole.
+    pub listed: NamedFrames,
     /// SeriesInstanceUIDs that the object refers to.
     pub series: BTreeSet<String>,
     /// Frames of reference.
@@ -24,7 +27,7 @@ pub(crate) struct References {
 impl References {
     /// Whether it names neither images nor a series.
     pub(crate) fn name_no_images(&self) -> bool {
-        self.drawn_on.is_empty() && self.instances.is_empty() && self.series.is_empty()
+        self.drawn_on.is_empty() && self.listed.is_empty() && self.series.is_empty()
     }
 }
 
@@ -53,35 +56,105 @@ pub(crate) fn references(object: &InMemDicomObject) -> References {
         for study in items(frame, tags::RT_REFERENCED_STUDY_SEQUENCE) {
             for series in items(study, tags::RT_REFERENCED_SERIES_SEQUENCE) {
                 add(&mut found.series, series, tags::SERIES_INSTANCE_UID);
-                add_instances(&mut found.instances, series, tags::CONTOUR_IMAGE_SEQUENCE);
+                extend(&mut found.listed, named_frames(series, tags::CONTOUR_IMAGE_SEQUENCE));
             }
         }
     }
     for series in items(object, tags::REFERENCED_SERIES_SEQUENCE) {
         add(&mut found.series, series, tags::SERIES_INSTANCE_UID);
-        add_instances(&mut found.instances, series, tags::REFERENCED_INSTANCE_SEQUENCE);
+        extend(&mut found.listed, named_frames(series, tags::REFERENCED_INSTANCE_SEQUENCE));
     }
     let shared = items(object, tags::SHARED_FUNCTIONAL_GROUPS_SEQUENCE);
     for groups in shared.iter().chain(items(object, tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE)) {
-        for derivation in items(groups, tags::DERIVATION_IMAGE_SEQUENCE) {
-            add_instances(&mut found.drawn_on, derivation, tags::SOURCE_IMAGE_SEQUENCE);
-        }
+        extend(&mut found.drawn_on, of_frame(groups));
     }
     for region in items(object, tags::STRUCTURE_SET_ROI_SEQUENCE) {
         add(&mut found.frames, region, tags::REFERENCED_FRAME_OF_REFERENCE_UID);
     }
     for region in items(object, tags::ROI_CONTOUR_SEQUENCE) {
         for contour in items(region, tags::CONTOUR_SEQUENCE) {
-            add_instances(&mut found.drawn_on, contour, tags::CONTOUR_IMAGE_SEQUENCE);
+            extend(&mut found.drawn_on, of_contour(contour));
         }
     }
-    found.instances.extend(found.drawn_on.iter().cloned());
     found
 }
 
-fn add_instances(found: &mut BTreeSet<String>, object: &InMemDicomObject, sequence: Tag) {
+fn extend(all: &mut NamedFrames, more: NamedFrames) {
+    for (instance, frames) in more {
+        all.entry(instance).or_default().extend(frames);
+    }
+}
+
+/// The images, and frames of them, that the items of a sequence name.
+fn named_frames(object: &InMemDicomObject, sequence: Tag) -> NamedFrames {
+    let mut named = NamedFrames::new();
     for item in items(object, sequence) {
-        add(found, item, tags::REFERENCED_SOP_INSTANCE_UID);
+        let instance = text(item, tags::REFERENCED_SOP_INSTANCE_UID);
+        if !instance.is_empty() {
+            let frames = numbers(item, tags::REFERENCED_FRAME_NUMBER);
+            extend(&mut named, [(instance, frames.into_iter().map(|frame| frame as u32).collect())].into());
+        }
+    }
+    named
+}
+
+/// The images that a contour says it was drawn on.
+pub(crate) fn of_contour(contour: &InMemDicomObject) -> NamedFrames {
+    named_frames(contour, tags::CONTOUR_IMAGE_SEQUENCE)
+}
+
+/// The images that a frame of a segmentation was derived from.
+pub(crate) fn of_frame(groups: &InMemDicomObject) -> NamedFrames {
+    let mut named = NamedFrames::new();
+    for derivation in items(groups, tags::DERIVATION_IMAGE_SEQUENCE) {
+        extend(&mut named, named_frames(derivation, tags::SOURCE_IMAGE_SEQUENCE));
+    }
+    named
+}
+
+/// Which images are those of one volume, among all that there are, so that what was drawn on
+/// another volume at the same place can be told.
+#[derive(Clone, Debug, Default)]
+pub struct VolumeImages {
+    /// The volume's own images, and their frames counted from 1.
+    pub(crate) own: HashMap<String, HashSet<u32>>,
+    /// Images that other volumes have, or have some frames of.
+    pub(crate) others: HashSet<String>,
+    /// The volume's frame of reference.
+    pub(crate) frame_of_reference: String,
+    /// Frames of reference of other volumes.
+    pub(crate) other_frames_of_reference: HashSet<String>,
+}
+
+impl VolumeImages {
+    /// Whether something that names these images was drawn on this volume: on one of its images,
+    /// or on none that is known to belong to another.
+    fn may_hold(&self, named: &NamedFrames) -> bool {
+        named.is_empty() || self.names_own(named) || !named.keys().any(|name| self.others.contains(name))
+    }
+
+    /// Whether one of the volume's own images is named; frames count where the image has some in
+    /// another volume.
+    fn names_own(&self, named: &NamedFrames) -> bool {
+        named.iter().any(|(instance, frames)| {
+            self.own.get(instance).is_some_and(|own| {
+                !self.others.contains(instance) || frames.is_empty() || frames.iter().any(|n| own.contains(n))
+            })
+        })
+    }
+
+    /// Whether what names these images and has its coordinates in this frame of reference was drawn
+    /// on this volume.
+    pub(crate) fn holds(&self, named: &NamedFrames, frame_of_reference: &str) -> bool {
+        let of_another = self.is_foreign(frame_of_reference)
+            && self.other_frames_of_reference.contains(frame_of_reference);
+        self.may_hold(named) && (!of_another || self.names_own(named))
+    }
+
+    /// Whether coordinates in this frame of reference are known not to be those of the volume.
+    pub(crate) fn is_foreign(&self, frame_of_reference: &str) -> bool {
+        ![frame_of_reference, &self.frame_of_reference].contains(&"")
+            && frame_of_reference != self.frame_of_reference
     }
 }
 

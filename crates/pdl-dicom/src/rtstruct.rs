@@ -15,8 +15,9 @@ use crate::contour_planes::{ContourPlane, ContourPlanes};
 use crate::contour_set::{ContourSet, SLICES_AT_WORK};
 use crate::file::{Extent, items, number, numbers, open, text};
 use crate::mask::Mask;
-use crate::names::Identity;
+use crate::names::{Identity, name_findings};
 use crate::polygon::{Point, Polygon};
+use crate::references::{VolumeImages, of_contour};
 use crate::stack::Stack;
 use pdl_findings::{Code, Finding};
 
@@ -38,6 +39,8 @@ pub struct Region {
     pub name: String,
     /// Whether its name held such parts.
     pub masked: bool,
+    /// Whether characters of its name were guessed, replaced or removed.
+    pub odd_characters: bool,
     /// UID of the frame of reference of its points, empty where the set names none: never to be
     /// shown.
     pub frame_of_reference: String,
@@ -111,6 +114,18 @@ impl StructureSet {
     /// # Errors
     /// As [`StructureSet::read`].
     pub fn read_within(path: &Path, memory: &MemoryShare<'_>) -> Result<Self, DicomError> {
+        Self::read_of_volume(path, &VolumeImages::default(), memory)
+    }
+
+    /// As [`StructureSet::read_within`], without the contours that were drawn on another volume.
+    ///
+    /// # Errors
+    /// As [`StructureSet::read`].
+    pub fn read_of_volume(
+        path: &Path,
+        images: &VolumeImages,
+        memory: &MemoryShare<'_>,
+    ) -> Result<Self, DicomError> {
         let while_open = memory.part();
         let object = open(path, Extent::Header, &while_open)?;
         let mut regions = regions(&object);
@@ -128,6 +143,9 @@ impl StructureSet {
                 continue;
             };
             for contour in contours {
+                if !images.holds(&of_contour(contour), &region.frame_of_reference) {
+                    continue;
+                }
                 memory.take(points_bytes(contour)).map_err(DicomError::no_memory(path))?;
                 match read_contour(contour) {
                     Ok(contour) => region.contours.push(contour),
@@ -234,6 +252,7 @@ impl Region {
             number: whole_number(item, tags::ROI_NUMBER),
             name: name.text,
             masked: name.masked,
+            odd_characters: name.odd_characters,
             frame_of_reference: if frame.is_empty() { frame_of_set.to_owned() } else { frame },
             contours: Vec::new(),
             skipped: BTreeMap::new(),
@@ -300,7 +319,7 @@ impl Region {
     /// What is to be said of it before it is drawn.
     fn findings(&self) -> Vec<Finding> {
         let name = &self.name;
-        let mut found: Vec<Finding> = self.masked.then(|| name_masked(name)).into_iter().collect();
+        let mut found = name_findings(name, self.masked, self.odd_characters);
         if self.contours.is_empty() && self.skipped.is_empty() {
             let message = format!("{name}: the structure set names it and has no contours of it");
             found.push(Finding::new(Code::NoContours, message));
@@ -317,10 +336,4 @@ impl Region {
         }
         found
     }
-}
-
-/// Says that a name held something of the patient.
-pub(crate) fn name_masked(name: &str) -> Finding {
-    let message = format!("{name}: its name held a part of the patient's name or ids, which is masked");
-    Finding::new(Code::NameMasked, message)
 }

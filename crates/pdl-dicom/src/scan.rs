@@ -14,7 +14,7 @@ use crate::file::{Extent, open_in_state};
 use crate::frame_pixels::SeriesPixels;
 use crate::header::{Frame, Header, Role, role};
 use crate::pixels::Shortfall;
-use crate::references::{References, made_at, references};
+use crate::references::{NamedFrames, References, VolumeImages, made_at, references};
 use crate::slice_series::{SeriesHeaders, join};
 use crate::volume_grouping::{Stacked, split};
 use pdl_findings::{Finding, SkipReason};
@@ -331,21 +331,14 @@ impl Scan {
     /// For every series the label files that refer to it, latest last, and those that refer to none
     /// of them.
     ///
-    /// A label belongs to the series that hold the images it names, those of single contours or
-    /// frames before those of the whole label (which may name all phases of a series); where it
-    /// names none, to those of the series it names; where it names neither, to the only series in
-    /// its frame of reference.
+    /// A label belongs to the series that hold the images on which its contours or frames say they
+    /// were drawn; where these say nothing, to those that hold the images it lists; else to those of
+    /// the series it names; where it names neither, to the only series in its frame of reference.
     pub fn labels_of_series(&self) -> (Vec<Vec<usize>>, Vec<usize>) {
-        let mut by_instance: HashMap<&str, BTreeSet<usize>> = HashMap::new();
+        let by_instance = self.series_by_instance();
         let mut by_series: HashMap<&str, BTreeSet<usize>> = HashMap::new();
         let mut by_frame: HashMap<&str, BTreeSet<usize>> = HashMap::new();
         for (number, series) in self.series.iter().enumerate() {
-            let of_frames = series.frames.iter().map(|frame| frame.instance.as_str());
-            let instances: HashSet<&str> =
-                of_frames.chain(series.doubles.iter().map(String::as_str)).collect();
-            for instance in instances {
-                by_instance.entry(instance).or_default().insert(number);
-            }
             for uid in &series.series_uids {
                 by_series.entry(uid).or_default().insert(number);
             }
@@ -360,9 +353,9 @@ impl Scan {
         order.sort_by(|a, b| self.labels[*a].made_at.cmp(&self.labels[*b].made_at));
         for label in order {
             let references = &self.labels[label].references;
-            let mut series = all(&references.drawn_on, &by_instance);
+            let mut series = self.holding(&references.drawn_on, &by_instance);
             if series.is_empty() {
-                series = all(&references.instances, &by_instance);
+                series = self.holding(&references.listed, &by_instance);
             }
             if series.is_empty() {
                 series = all(&references.series, &by_series);
@@ -395,6 +388,72 @@ impl Scan {
             true => SkipReason::LabelOfSeveralSeries,
             false => SkipReason::LabelOfNoSeries,
         }
+    }
+
+    /// For every series what is needed to tell which contours and frames of its labels were drawn
+    /// on it and not on another one; `labels` has the label files of each.
+    pub fn images_of_series(&self, labels: &[Vec<usize>]) -> Vec<VolumeImages> {
+        let by_instance = self.series_by_instance();
+        let mut series_of_label: HashMap<usize, Vec<usize>> = HashMap::new();
+        for (number, labels) in labels.iter().enumerate() {
+            labels.iter().for_each(|label| series_of_label.entry(*label).or_default().push(number));
+        }
+        let images = |(number, labels): (usize, &Vec<usize>)| {
+            let mut images = VolumeImages::default();
+            let Some(series) = self.series.get(number).filter(|_| !labels.is_empty()) else { return images };
+            images.frame_of_reference.clone_from(&series.frame_of_reference);
+            for frame in &series.frames {
+                images.own.entry(frame.instance.clone()).or_default().insert(frame.number + 1);
+            }
+            for label in labels {
+                let References { drawn_on, listed, .. } = &self.labels[*label].references;
+                let elsewhere = |instance: &&String| {
+                    by_instance.get(instance.as_str()).is_some_and(|all| all.iter().any(|n| *n != number))
+                };
+                images.others.extend(drawn_on.keys().chain(listed.keys()).filter(elsewhere).cloned());
+                let frames = series_of_label[label].iter().map(|n| &self.series[*n].frame_of_reference);
+                images.other_frames_of_reference.extend(frames.cloned());
+            }
+            images.other_frames_of_reference.remove(&images.frame_of_reference);
+            images
+        };
+        labels.iter().enumerate().map(images).collect()
+    }
+
+    fn series_by_instance(&self) -> HashMap<&str, BTreeSet<usize>> {
+        let mut by_instance: HashMap<&str, BTreeSet<usize>> = HashMap::new();
+        for (number, series) in self.series.iter().enumerate() {
+            let of_frames = series.frames.iter().map(|frame| frame.instance.as_str());
+            let instances: HashSet<&str> =
+                of_frames.chain(series.doubles.iter().map(String::as_str)).collect();
+            for instance in instances {
+                by_instance.entry(instance).or_default().insert(number);
+            }
+        }
+        by_instance
+    }
+
+    /// The series that hold one of these images; of an image whose frames are in several, those that
+    /// hold one of the named frames.
+    fn holding(&self, named: &NamedFrames, by_instance: &HashMap<&str, BTreeSet<usize>>) -> BTreeSet<usize> {
+        let mut found = BTreeSet::new();
+        for (instance, frames) in named {
+            let Some(all) = by_instance.get(instance.as_str()) else { continue };
+            if all.len() == 1 || frames.is_empty() {
+                found.extend(all);
+                continue;
+            }
+            let names_frame = |number: &&usize| {
+                let own = |frame: &Frame| frame.instance == *instance && frames.contains(&(frame.number + 1));
+                self.series[**number].frames.iter().any(own)
+            };
+            let by_frame: Vec<usize> = all.iter().filter(names_frame).copied().collect();
+            match by_frame.is_empty() {
+                true => found.extend(all),
+                false => found.extend(by_frame),
+            }
+        }
+        found
     }
 }
 

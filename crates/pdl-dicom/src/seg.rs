@@ -1,5 +1,6 @@
 //! DICOM segmentations: a frame for every segment and plane.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use dicom_dictionary_std::tags;
@@ -8,24 +9,28 @@ use pdl_store::memory::{MemoryLimit, MemoryShare};
 
 use crate::DicomError;
 use crate::file::{items, number, text};
-use crate::geometry::{dot, minus, norm};
+use crate::frame_placement::{Placed, Placement};
+use crate::geometry::{dot, minus};
 use crate::header::{Frame, frames_of};
 use crate::mask::Mask;
-use crate::names::Identity;
+use crate::names::{Identity, Name, name_findings};
 use crate::pixels::Pixels;
-use crate::rtstruct::name_masked;
+use crate::references::{VolumeImages, of_frame};
 use crate::slice_positions::SAME_POSITION_MM;
 use crate::stack::Stack;
 use pdl_findings::{Code, Finding};
 
-/// A frame further from a slice than this share of the step, or from whole pixels than this share
-/// of one, is on another grid.
-const GRID_TOLERANCE: f64 = 0.01;
+/// The code of a segment that is no structure (DCM, PS3.16).
+const BACKGROUND: &str = "125040";
+/// Most label values in a message.
+const MOST_VALUES: usize = 10;
 
 /// A segmentation object with its pixels in memory, as they are stored.
 pub struct Segmentation {
-    /// Its segments, by number.
+    /// Its segments, by number; without the background of a label map.
     pub segments: Vec<Segment>,
+    /// Whether its coordinates are in another frame of reference than the volume.
+    pub is_foreign: bool,
     pixels: Pixels,
     kind: Kind,
     /// Its frames, with the segment that each is of, other than in a label map.
@@ -35,22 +40,26 @@ pub struct Segmentation {
 /// What a pixel of a segmentation says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
-    /// Inside when it has at least this value.
-    Share(i64),
-    /// The number of its segment.
-    LabelMap,
+    /// Whether it is inside.
+    Binary,
+    /// How much of it is inside; whole at `largest`.
+    Fractional { largest: i64 },
+    /// The number of its segment, or of none.
+    LabelMap { background: Option<i64> },
 }
 
 /// A segment of a segmentation object: its number and its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Segment {
-    /// Segment number, from 1.
+    /// Segment number, from 1; from 0 in a label map.
     pub number: u16,
     /// Segment label, trimmed, without parts of the patient's name; that of its property type where
     /// it has none.
     pub name: String,
     /// Whether its name held such parts.
     pub masked: bool,
+    /// Whether characters of its name were guessed, replaced or removed.
+    pub odd_characters: bool,
 }
 
 impl Segmentation {
@@ -68,40 +77,44 @@ impl Segmentation {
     /// # Errors
     /// As [`Segmentation::read`].
     pub fn read_within(path: &Path, memory: &MemoryShare<'_>) -> Result<Self, DicomError> {
+        Self::read_of_volume(path, &VolumeImages::default(), memory)
+    }
+
+    /// As [`Segmentation::read_within`], without the frames that were drawn on another volume.
+    ///
+    /// # Errors
+    /// As [`Segmentation::read`].
+    pub fn read_of_volume(
+        path: &Path,
+        images: &VolumeImages,
+        memory: &MemoryShare<'_>,
+    ) -> Result<Self, DicomError> {
         let pixels = Pixels::open(path, memory)?;
         let object = pixels.object();
-        let kind = match text(object, tags::SEGMENTATION_TYPE).as_str() {
-            "BINARY" => Kind::Share(1),
-            "FRACTIONAL" => {
-                let largest = number(object, tags::MAXIMUM_FRACTIONAL_VALUE).unwrap_or(255.0);
-                Kind::Share(((largest / 2.0).ceil() as i64).max(1))
-            }
-            "LABELMAP" => Kind::LabelMap,
-            _ => {
-                return Err(DicomError::unsupported(
-                    path,
-                    "a segmentation that is neither binary nor fractional nor a label map",
-                ));
-            }
-        };
+        let kind = Kind::of(object).ok_or_else(|| {
+            let problem = "a segmentation that is neither binary nor fractional nor a label map";
+            DicomError::unsupported(path, problem)
+        })?;
         let segments = segments(object);
         let shared = items(object, tags::SHARED_FUNCTIONAL_GROUPS_SEQUENCE).first();
         let groups = items(object, tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE);
+        let frame_of_reference = text(object, tags::FRAME_OF_REFERENCE_UID);
         let mut frames = Vec::with_capacity(groups.len());
         for (frame, group) in frames_of(path, object)?.into_iter().zip(groups) {
             let number = segment_of(group).or_else(|| shared.and_then(segment_of));
             let number = match kind {
-                Kind::LabelMap => None,
-                Kind::Share(_) => {
-                    Some(number.ok_or_else(|| DicomError::damaged(path, "a frame names no segment"))?)
-                }
+                Kind::LabelMap { .. } => None,
+                _ => Some(number.ok_or_else(|| DicomError::damaged(path, "a frame names no segment"))?),
             };
             if number.is_some_and(|number| !segments.iter().any(|segment| segment.number == number)) {
                 return Err(DicomError::damaged(path, "a frame belongs to a segment that it does not name"));
             }
-            frames.push((number, frame));
+            if images.holds(&of_frame(group), &frame_of_reference) {
+                frames.push((number, frame));
+            }
         }
-        Ok(Self { segments, pixels, kind, frames })
+        let is_foreign = images.is_foreign(&frame_of_reference);
+        Ok(Self { segments, is_foreign, pixels, kind, frames })
     }
 
     /// The planes that its own frames lie on, in the order of their normal.
@@ -124,40 +137,127 @@ impl Segmentation {
 
     /// Bytes of memory that the mask of a segment on these slices takes at most.
     pub fn mask_bytes(&self, segment: u16, stack: &Stack) -> u64 {
-        let of_segment = |number: Option<u16>| number.is_none_or(|number| number == segment);
-        let frames = self.frames.iter().filter(|(number, _)| of_segment(*number)).count();
+        let slices = |frame: &Frame| if Placement::is_along(&frame.plane, stack) { 1 } else { usize::MAX };
+        let frames = self.frames_of(segment).map(slices).fold(0, usize::saturating_add);
         stack.mask_bytes(frames)
     }
 
-    /// The pixels of a segment on the slices of a series: each frame must lie on a slice and its
-    /// pixels on the slice's pixels, but it may be smaller or stick out.
+    fn frames_of(&self, segment: u16) -> impl Iterator<Item = &Frame> {
+        let frames = self.frames.iter();
+        frames.filter(move |(own, _)| own.is_none_or(|own| own == segment)).map(|(_, frame)| frame)
+    }
+
+    /// The pixels of a segment on the slices of a series. The pixels of each frame must lie on
+    /// voxels of the series; its rows and columns may run along any of the series' axes, either
+    /// way, and it may be smaller or stick out.
     ///
     /// # Errors
-    /// [`DicomError::LabelGrid`] when a frame lies on another grid, [`DicomError::Damaged`] when
-    /// its pixels cannot be decoded.
+    /// [`DicomError::LabelGrid`] when a frame that holds some of the segment lies on another grid,
+    /// [`DicomError::Damaged`] when its pixels cannot be decoded.
     pub fn mask(&self, segment: u16, stack: &Stack) -> Result<Mask, DicomError> {
         let mut mask = Mask::default();
-        let mut cut = 0;
-        let inside = |value: i64| match self.kind {
-            Kind::Share(least) => value >= least,
-            Kind::LabelMap => value == i64::from(segment),
-        };
-        let of_segment = |number: Option<u16>| number.is_none_or(|number| number == segment);
-        for (_, frame) in self.frames.iter().filter(|(number, _)| of_segment(*number)) {
+        let (mut cut, mut fractions, mut inside) = (0, 0, 0);
+        for frame in self.frames_of(segment) {
             let stored = self.pixels.frame(frame.number)?;
-            let flags = stored.values(0..stored.len()).into_iter().flatten().map(inside);
-            cut += place(frame, flags, stack, &mut mask)?;
+            let values = || stored.values(0..stored.len()).into_iter().flatten();
+            if matches!(self.kind, Kind::Fractional { .. }) {
+                fractions += values().filter(|value| self.kind.is_fraction(*value)).count();
+            }
+            let own = values().filter(|value| self.kind.is_inside(*value, segment)).count();
+            if own == 0 {
+                continue; // it may lie anywhere
+            }
+            inside += own;
+            let placement = Placement::new(&frame.plane, stack)?;
+            let is_own = |(_, value): &(usize, i64)| self.kind.is_inside(*value, segment);
+            for (pixel, _) in values().enumerate().filter(is_own) {
+                match placement.voxel(pixel) {
+                    Placed::Voxel { slice, pixel } => mask.insert(slice, pixel, stack),
+                    Placed::Beyond => cut += 1,
+                }
+            }
         }
-        if cut > 0 {
-            let message = format!("{cut} of its pixels lie beyond the image");
-            mask.findings.push(Finding::new(Code::LabelBeyondImage, message));
-        }
-        if let Some(named) = self.segments.iter().find(|named| named.number == segment && named.masked) {
-            mask.findings.push(name_masked(&named.name));
-        }
+        mask.findings = self.findings(segment, cut, fractions, inside);
         mask.forget_empty();
         Ok(mask)
     }
+
+    fn findings(&self, segment: u16, cut: usize, fractions: usize, inside: usize) -> Vec<Finding> {
+        let Some(named) = self.segments.iter().find(|named| named.number == segment) else {
+            return Vec::new();
+        };
+        let name = &named.name;
+        let mut found = name_findings(name, named.masked, named.odd_characters);
+        if cut > 0 {
+            let message = format!("{name}: {cut} of its pixels lie beyond the image");
+            found.push(Finding::new(Code::LabelBeyondImage, message));
+        }
+        if fractions > 0 {
+            let message = format!(
+                "{name}: {fractions} of its pixels are fractions; half the largest value and more is inside, {inside} pixels"
+            );
+            found.push(Finding::new(Code::FractionalSegment, message));
+        }
+        found
+    }
+
+    /// What is said of pixels of a label map that are neither background nor of a segment.
+    ///
+    /// # Errors
+    /// [`DicomError::Damaged`] when pixels cannot be decoded.
+    pub fn undescribed(&self) -> Result<Option<Finding>, DicomError> {
+        let Kind::LabelMap { background } = self.kind else { return Ok(None) };
+        let described = described(self.pixels.object());
+        let known: BTreeSet<i64> = described.iter().map(|segment| i64::from(segment.number)).collect();
+        let mut others: BTreeMap<i64, usize> = BTreeMap::new();
+        for (_, frame) in &self.frames {
+            let stored = self.pixels.frame(frame.number)?;
+            for value in stored.values(0..stored.len()).into_iter().flatten() {
+                if value != 0 && Some(value) != background && !known.contains(&value) {
+                    *others.entry(value).or_default() += 1;
+                }
+            }
+        }
+        let shown: Vec<String> =
+            others.iter().take(MOST_VALUES).map(|(value, n)| format!("{value} ({n} pixels)")).collect();
+        Ok((!others.is_empty()).then(|| {
+            let more = if others.len() > MOST_VALUES { " and others" } else { "" };
+            let message = format!("values that no segment has became background: {}{more}", shown.join(", "));
+            Finding::new(Code::LabelVoxelsUnnamed, message)
+        }))
+    }
+}
+
+impl Kind {
+    fn of(object: &InMemDicomObject) -> Option<Self> {
+        match text(object, tags::SEGMENTATION_TYPE).as_str() {
+            "BINARY" => Some(Self::Binary),
+            "FRACTIONAL" => {
+                let largest = number(object, tags::MAXIMUM_FRACTIONAL_VALUE).unwrap_or(255.0);
+                Some(Self::Fractional { largest: (largest as i64).max(1) })
+            }
+            "LABELMAP" => Some(Self::LabelMap { background: background(object) }),
+            _ => None,
+        }
+    }
+
+    fn is_inside(self, value: i64, segment: u16) -> bool {
+        match self {
+            Self::Binary => value >= 1,
+            Self::Fractional { largest } => 2 * value >= largest && value >= 1,
+            Self::LabelMap { .. } => value == i64::from(segment),
+        }
+    }
+
+    fn is_fraction(self, value: i64) -> bool {
+        matches!(self, Self::Fractional { largest } if value > 0 && value < largest)
+    }
+}
+
+/// The value of a label map's background: the one of PixelPaddingValue (PS3.3, C.8.20.2), where it
+/// is there.
+fn background(object: &InMemDicomObject) -> Option<i64> {
+    number(object, tags::PIXEL_PADDING_VALUE).map(|value| value as i64)
 }
 
 /// The names of all segments, in the file's order.
@@ -165,68 +265,47 @@ pub(crate) fn names(object: &InMemDicomObject) -> Vec<String> {
     segments(object).into_iter().map(|segment| segment.name).collect()
 }
 
+/// The segments, without the background of a label map.
 fn segments(object: &InMemDicomObject) -> Vec<Segment> {
-    let patient = Identity::of(object);
-    items(object, tags::SEGMENT_SEQUENCE).iter().filter_map(|item| segment(item, &patient)).collect()
+    let segments = described(object).into_iter().filter(|described| !described.is_background);
+    segments
+        .map(|Described { number, name, .. }| Segment {
+            number,
+            name: name.text,
+            masked: name.masked,
+            odd_characters: name.odd_characters,
+        })
+        .collect()
 }
 
-fn segment(item: &InMemDicomObject, patient: &Identity) -> Option<Segment> {
-    let number = number(item, tags::SEGMENT_NUMBER).filter(|n| (1.0..=65535.0).contains(n))? as u16;
-    let label = text(item, tags::SEGMENT_LABEL);
-    let types = items(item, tags::SEGMENTED_PROPERTY_TYPE_CODE_SEQUENCE).first();
-    let meaning = types.map(|code| text(code, tags::CODE_MEANING)).unwrap_or_default();
-    let name = if label.trim().is_empty() { meaning } else { label };
-    let name = patient.without(&name);
-    Some(Segment { number, name: name.text, masked: name.masked })
+/// An item of the sequence of segments.
+struct Described {
+    number: u16,
+    name: Name,
+    /// Whether it describes what is no structure.
+    is_background: bool,
+}
+
+fn described(object: &InMemDicomObject) -> Vec<Described> {
+    let patient = Identity::of(object);
+    let is_label_map = text(object, tags::SEGMENTATION_TYPE) == "LABELMAP";
+    let least = if is_label_map { 0.0 } else { 1.0 };
+    let padding = background(object).filter(|_| is_label_map);
+    let described = |item: &InMemDicomObject| {
+        let number = number(item, tags::SEGMENT_NUMBER).filter(|n| (least..=65535.0).contains(n))? as u16;
+        let code = items(item, tags::SEGMENTED_PROPERTY_TYPE_CODE_SEQUENCE).first();
+        let of_code = |tag| code.map(|code| text(code, tag)).unwrap_or_default();
+        let coded =
+            of_code(tags::CODE_VALUE) == BACKGROUND && of_code(tags::CODING_SCHEME_DESIGNATOR) == "DCM";
+        let label = text(item, tags::SEGMENT_LABEL);
+        let name = if label.trim().is_empty() { of_code(tags::CODE_MEANING) } else { label };
+        let is_background = is_label_map && (padding == Some(i64::from(number)) || coded);
+        Some(Described { number, name: patient.without(&name), is_background })
+    };
+    items(object, tags::SEGMENT_SEQUENCE).iter().filter_map(described).collect()
 }
 
 fn segment_of(groups: &InMemDicomObject) -> Option<u16> {
     let item = items(groups, tags::SEGMENT_IDENTIFICATION_SEQUENCE).first()?;
     number(item, tags::REFERENCED_SEGMENT_NUMBER).map(|n| n as u16)
-}
-
-/// Adds the pixels of a frame to the mask; gives how many lie outside of the slice.
-fn place(
-    frame: &Frame,
-    flags: impl Iterator<Item = bool>,
-    stack: &Stack,
-    mask: &mut Mask,
-) -> Result<usize, DicomError> {
-    let first = stack.first();
-    let (_, height) = first.locate(frame.plane.position);
-    let (slice, off) = stack.nearest(height);
-    let step = stack.median_gap().unwrap_or(1.0);
-    if off > GRID_TOLERANCE * step {
-        return Err(DicomError::label_grid(format!("a frame lies {off:.3} mm from the nearest slice")));
-    }
-    let plane = &stack.planes()[slice];
-    let turned = norm(minus(plane.along_row, frame.plane.along_row))
-        + norm(minus(plane.along_column, frame.plane.along_column));
-    let sides =
-        [0, 1].map(|axis| (plane.spacing[axis] - frame.plane.spacing[axis]).abs() / plane.spacing[axis]);
-    if turned > 1e-3 || sides.iter().any(|share| *share > 1e-3) {
-        return Err(DicomError::label_grid(
-            "its frames have another direction or pixel size than the slices",
-        ));
-    }
-    let (corner, _) = plane.locate(frame.plane.position);
-    let whole = corner.map(f64::round);
-    let off_pixels = (corner[0] - whole[0]).hypot(corner[1] - whole[1]);
-    if off_pixels > GRID_TOLERANCE {
-        let mm = off_pixels * plane.spacing[0];
-        return Err(DicomError::label_grid(format!("its pixels lie {mm:.3} mm from those of the slices")));
-    }
-    let [columns, rows] = plane.size;
-    let target = mask.slices.entry(slice).or_insert_with(|| vec![false; columns * rows]);
-    let mut cut = 0;
-    for (index, _) in flags.enumerate().filter(|(_, inside)| *inside) {
-        let x = (index % frame.plane.size[0]) as f64 + whole[0];
-        let y = (index / frame.plane.size[0]) as f64 + whole[1];
-        if x >= 0.0 && y >= 0.0 && x < columns as f64 && y < rows as f64 {
-            target[x as usize + columns * y as usize] = true;
-        } else {
-            cut += 1;
-        }
-    }
-    Ok(cut)
 }

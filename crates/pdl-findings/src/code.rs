@@ -128,6 +128,9 @@ codes! {
     FilesSetAside = "files-set-aside", Note,
         "Files of a DICOM tree belong to no case.",
         "`sources.parquet` lists them, each with the reason.";
+    FractionalSegment = "fractional-segment", Note,
+        "A segmentation holds fractions; half the largest value and more is inside.",
+        "Compare the structure's volume with what it should be.";
     GantryTilt = "gantry-tilt", Note,
         "The slices are tilted against the axis of the table and were resampled to a right-angled grid.",
         "Nothing; the figures say by how much.";
@@ -155,6 +158,15 @@ codes! {
     LabelIgnored = "label-ignored", Note,
         "Voxels of one label say nothing, and are left out of fingerprint, loss and metrics.",
         "Nothing, if that is meant; a label of another name than ignore is one of the cohort.";
+    LabelNamesJoined = "label-names-joined", Warning,
+        "Structures whose names are equal, or differ in case and spaces only, are one label.",
+        "Rename them, or join and part them with `--structures`, if they are different things.";
+    LabelNamesMissing = "label-names-missing", Warning,
+        "Some label maps of the cohort name their labels and others do not.",
+        "Check that the values of those without names mean what `[labels]` says.";
+    LabelNamesSimilar = "label-names-similar", Warning,
+        "Names of labels differ in spaces, hyphens and underscores only, and are labels of their own.",
+        "Join them with `--structures` if they are one thing.";
     LabelNotAnnotated = "label-not-annotated", Warning,
         "The label map holds a label that the table does not list among those that were looked for.",
         "Correct the column `labels_annotated`, or remove the label.";
@@ -167,6 +179,15 @@ codes! {
     LabelRounded = "label-rounded", Warning,
         "Voxels of the label map were no whole numbers, but within a thousandth of one, and were rounded.",
         "Nothing; save label maps as whole numbers without scaling.";
+    LabelValueSets = "label-value-sets", Warning,
+        "Label maps of the cohort hold different values, and nothing says what these mean.",
+        "Check that each value is the same structure in every case; name the values in `[labels]`.";
+    LabelValuesByName = "label-values-by-name", Note,
+        "Files give one structure different label values; labels go by the names in the files.",
+        "Nothing; `cases.parquet` says which value each name has in the cohort.";
+    LabelVoxelsUnnamed = "label-voxels-unnamed", Warning,
+        "Voxels have a value that none of the file's segments has; they became background.",
+        "Look at the segmentation in the program that wrote it.";
     LabelsUnknown = "labels-unknown", Warning,
         "Names, or a column `labels_annotated`, are given for label values that no case has.",
         "Correct the values in `pdl.toml`, `dataset.json` or the table.";
@@ -182,6 +203,9 @@ codes! {
     ModalityGuessed = "modality-guessed", Warning,
         "Nothing states the modality; it was guessed from the intensities.",
         "State it with `--modality` or a column `modality`.";
+    NameCharacters = "name-characters", Warning,
+        "The file does not say what all characters of a structure's name are.",
+        "Check the name; rename the structure with `--structures`.";
     NameMasked = "name-masked", Note,
         "A structure's name held part of the patient's name or ids, which was masked.",
         "Rename the structure with `--structures`.";
@@ -243,7 +267,7 @@ codes! {
         "`--orientation` replaced the orientation that the header states.",
         "Check left and right in `pdl view`.";
     OtherFrameOfReference = "other-frame-of-reference", Warning,
-        "A structure is drawn in another frame of reference than the image's, and was left out.",
+        "A structure is drawn in another frame of reference than the image's; the message says whether it was left out.",
         "Use the structure set that was drawn on this series, or register the two.";
     OtherHandedness = "other-handedness", Warning,
         "The image is stored mirrored against nearly all others.",
@@ -338,9 +362,6 @@ codes! {
     StackBesideVolume = "stack-beside-volume", Rejection,
         "The folder holds a stack of slices beside a volume.",
         "Name one of the two in `cohort.csv`.";
-    StructuresJoined = "structures-joined", Warning,
-        "Structures of one name became one label.",
-        "Choose and name them with `--structures` where they are not the same.";
     StructuresUnmatched = "structures-unmatched", Warning,
         "No structure has a name that `--structures` asks for.",
         "Correct the pattern; the message lists the names that occur.";

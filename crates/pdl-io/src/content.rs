@@ -12,5 +12,7 @@ pub(crate) struct Content {
     /// RAS+ millimetres.
     pub affine: Affine,
     pub voxel_type: VoxelType,
+    /// Slope and intercept that were applied, where the header states other than 1 and 0.
+    pub scaling: Option<[f64; 2]>,
     pub findings: Vec<Finding>,
 }

@@ -33,19 +33,21 @@ pub mod stack;
 mod voxels;
 
 use pdl_findings::{Code, Finding};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 pub use endings::{is_volume_name, split_frame, stem};
 pub use read::{
     read_image, read_image_stack, read_image_stack_within, read_image_within, read_label_stack,
-    read_label_stack_within, read_labels, read_labels_within, try_image, try_labels,
+    read_label_stack_within, read_labels, read_labels_within, read_segments, segments_of, try_image,
+    try_labels,
 };
 pub use stack::StackGeometry;
 
 use pdl_store::file_state::FileState;
 use pdl_store::memory::MemoryError;
 use pdl_store::plural::counted;
-use pdl_volume::{LabelError, LabelMap, RoundedLabels, Volume};
+use pdl_volume::{LabelError, LabelMap, LabelOverlap, RoundedLabels, Volume};
 
 /// A volume as it came out of a file.
 #[derive(Clone, Debug)]
@@ -157,6 +159,22 @@ pub enum ReadError {
         /// What is wrong with it, as in "is in colour".
         problem: String,
     },
+    /// The header's scaling makes fractions of the labels.
+    #[error(
+        "its header scales its labels (scl_slope {slope}, scl_inter {intercept}), which makes fractions of them ({source}): save \
+         it as whole numbers without scaling: {}",
+        path.display()
+    )]
+    ScaledLabels {
+        /// Which file.
+        path: PathBuf,
+        /// What stored values are multiplied by.
+        slope: f64,
+        /// What is added then.
+        intercept: f64,
+        /// Which voxels.
+        source: LabelError,
+    },
     /// The voxels are no labels.
     #[error("{source}: {}", path.display())]
     Labels {
@@ -177,6 +195,7 @@ impl ReadError {
         | Self::Memory { path, .. }
         | Self::Unsupported { path, .. }
         | Self::Slice { path, .. }
+        | Self::ScaledLabels { path, .. }
         | Self::Labels { path, .. }) = self;
         path
     }
@@ -221,4 +240,30 @@ impl Labels {
         );
         Some(Finding::new(Code::LabelRounded, message))
     }
+}
+
+/// A segment that a label file names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LabelSegment {
+    /// Its name, in one line.
+    pub name: String,
+    /// The value of its voxels.
+    pub value: u16,
+    /// The layer in which they have it, from 0: segments of different layers may overlap.
+    pub layer: usize,
+}
+
+/// The segments of a label file under the labels that a cohort gives them.
+#[derive(Clone, Debug)]
+pub struct SegmentLabels {
+    /// The labels, on the stored grid.
+    pub map: LabelMap,
+    /// What they were read from.
+    pub parts: Vec<Part>,
+    /// BLAKE3 of the file's bytes, hex; of a volume in several files, of their hashes.
+    pub blake3: String,
+    /// Voxels that a label has lost to another.
+    pub overlaps: BTreeMap<LabelOverlap, usize>,
+    /// What a person should know of the file.
+    pub findings: Vec<Finding>,
 }

@@ -64,7 +64,7 @@ pub(crate) fn read(
         stored.read(files, &mut data, held, false, sink)?;
     }
     files.close(data)?;
-    Ok(Content { shape, affine, voxel_type, findings })
+    Ok(Content { shape, affine, voxel_type, scaling: None, findings })
 }
 
 /// The fields of the header up to `ElementDataFile`.

@@ -78,7 +78,9 @@ fn content(
         intercept: header.intercept,
     };
     stored.read(files, stream, held, compressed, sink)?;
-    Ok(Content { shape, affine, voxel_type: header.voxel_type, findings })
+    let scaling = [header.slope, header.intercept];
+    let scaling = (scaling != [1.0, 0.0]).then_some(scaling);
+    Ok(Content { shape, affine, voxel_type: header.voxel_type, scaling, findings })
 }
 
 /// Writes an image as float32 `.nii.gz`, with its affine as sform.

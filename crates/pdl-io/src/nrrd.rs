@@ -2,11 +2,14 @@
 //! Raw and gzip.
 
 use pdl_findings::{Code, Finding};
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io::{self, Read};
 
 use flate2::bufread::ZlibDecoder;
 use pdl_volume::Affine;
+
+pub(crate) mod segments;
 
 use crate::ReadError;
 use crate::content::Content;
@@ -24,65 +27,78 @@ pub(crate) fn read(
     sink: &mut dyn Sink,
 ) -> Result<Content, ReadError> {
     let mut source = files.open(files.path)?;
-    let fields = fields(files, &mut source)?;
+    let Text { fields, .. } = Text::read(files, &mut source)?;
     let header = Header::new(files, &fields)?;
     let (shape, frame) = one_volume(files, &header.axes, frame)?;
     check_kinds(files, fields.get("kinds").map_or("", String::as_str))?;
     let (affine, findings) = header.affine(files)?;
-    let field = |names: [&str; 2]| names.into_iter().find_map(|name| fields.get(name)).map(String::as_str);
-    let own = match field(["data file", "datafile"]) {
-        None => None,
-        Some(name) if name.starts_with("LIST") || name.contains('%') => {
-            return Err(files.unsupported("its voxels lie in several files: save them as one .nrrd"));
+    header.read_voxels(files, source, &fields, (shape, frame), sink)?;
+    Ok(Content { shape, affine, voxel_type: header.voxel_type, scaling: None, findings })
+}
+
+impl Header {
+    /// Reads the voxels of one frame, which begin where `source` stands or in a file of their own.
+    fn read_voxels(
+        &self,
+        files: &mut Files<'_>,
+        source: Source,
+        fields: &HashMap<String, String>,
+        (shape, frame): ([usize; 3], usize),
+        sink: &mut dyn Sink,
+    ) -> Result<(), ReadError> {
+        let field =
+            |names: [&str; 2]| names.into_iter().find_map(|name| fields.get(name)).map(String::as_str);
+        let own = match field(["data file", "datafile"]) {
+            None => None,
+            Some(name) if name.starts_with("LIST") || name.contains('%') => {
+                return Err(files.unsupported("its voxels lie in several files: save them as one .nrrd"));
+            }
+            Some(name) => Some(files.open(&files.beside(name)?)?),
+        };
+        if field(["line skip", "lineskip"]).is_some_and(|skip| skip.trim() != "0") {
+            return Err(files.unsupported("it skips lines before its voxels: save it without them"));
         }
-        Some(name) => Some(files.open(&files.beside(name)?)?),
-    };
-    if field(["line skip", "lineskip"]).is_some_and(|skip| skip.trim() != "0") {
-        return Err(files.unsupported("it skips lines before its voxels: save it without them"));
+        let skip =
+            field(["byte skip", "byteskip"]).map_or(Ok(0), |skip| number::<i64>(files, "byte skip", skip))?;
+        let mut data = match own {
+            None => source,
+            Some(own) => {
+                files.close(source)?;
+                own
+            }
+        };
+        let stored = Stored {
+            shape,
+            frame,
+            voxel_type: self.voxel_type,
+            big_endian: self.big_endian,
+            slope: 1.0,
+            intercept: 0.0,
+        };
+        let held = data.left();
+        let skip = match u64::try_from(skip) {
+            Ok(skip) => skip,
+            // A skip of -1 says: the voxels end the file.
+            Err(_) if skip == -1 && self.encoding == Encoding::Raw => {
+                let declared = self.voxels.saturating_mul(self.voxel_type.bytes() as u64);
+                let path = files.path.to_owned();
+                held.checked_sub(declared).ok_or(ReadError::Truncated { path, declared, held })?
+            }
+            Err(_) => return Err(files.unsupported("it counts its voxels from the end")),
+        };
+        let compressed = self.encoding != Encoding::Raw;
+        let is_gzip = data.is_gzip();
+        let mut stream: Box<dyn Read + '_> = match self.encoding {
+            Encoding::Raw => Box::new(&mut data),
+            Encoding::Gzip if is_gzip => Box::new(Members::new(&mut data)),
+            Encoding::Gzip => Box::new(ZlibDecoder::new(&mut data)),
+        };
+        io::copy(&mut stream.by_ref().take(skip), &mut io::sink()).map_err(|error| files.damaged(&error))?;
+        let held = if compressed { held } else { held.saturating_sub(skip) };
+        stored.read(files, &mut *stream, held, compressed, sink)?;
+        drop(stream);
+        files.close(data)
     }
-    let skip =
-        field(["byte skip", "byteskip"]).map_or(Ok(0), |skip| number::<i64>(files, "byte skip", skip))?;
-    let mut data = match own {
-        None => source,
-        Some(own) => {
-            files.close(source)?;
-            own
-        }
-    };
-    let stored = Stored {
-        shape,
-        frame,
-        voxel_type: header.voxel_type,
-        big_endian: header.big_endian,
-        slope: 1.0,
-        intercept: 0.0,
-    };
-    let held = data.left();
-    let skip = match u64::try_from(skip) {
-        Ok(skip) => skip,
-        // A skip of -1 says: the voxels end the file.
-        Err(_) if skip == -1 && header.encoding == Encoding::Raw => {
-            let bytes = header.voxel_type.bytes() as u64;
-            let all = header.axes.iter().try_fold(bytes, |all, n| all.checked_mul(*n as u64));
-            let declared = all.unwrap_or(u64::MAX);
-            let path = files.path.to_owned();
-            held.checked_sub(declared).ok_or(ReadError::Truncated { path, declared, held })?
-        }
-        Err(_) => return Err(files.unsupported("it counts its voxels from the end")),
-    };
-    let compressed = header.encoding != Encoding::Raw;
-    let is_gzip = data.is_gzip();
-    let mut stream: Box<dyn Read + '_> = match header.encoding {
-        Encoding::Raw => Box::new(&mut data),
-        Encoding::Gzip if is_gzip => Box::new(Members::new(&mut data)),
-        Encoding::Gzip => Box::new(ZlibDecoder::new(&mut data)),
-    };
-    io::copy(&mut stream.by_ref().take(skip), &mut io::sink()).map_err(|error| files.damaged(&error))?;
-    let held = if compressed { held } else { held.saturating_sub(skip) };
-    stored.read(files, &mut *stream, held, compressed, sink)?;
-    drop(stream);
-    files.close(data)?;
-    Ok(Content { shape, affine, voxel_type: header.voxel_type, findings })
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,31 +107,54 @@ enum Encoding {
     Gzip,
 }
 
-/// The fields of the header, which ends with an empty line.
-fn fields(files: &Files<'_>, source: &mut Source) -> Result<HashMap<String, String>, ReadError> {
-    let mut fields = HashMap::new();
-    let (mut line, mut read) = (Vec::new(), 0);
-    if !header_text::next_line(files, source, &mut line, &mut read)? || !line.starts_with(b"NRRD") {
-        return Err(files.invalid("it does not begin with NRRD"));
-    }
-    while header_text::next_line(files, source, &mut line, &mut read)? {
-        if line.is_empty() {
-            break;
+/// The text of a header, which ends with an empty line.
+struct Text {
+    /// Fields, by their names in lower case.
+    fields: HashMap<String, String>,
+    /// `key:=value` pairs, which say nothing of how voxels are stored.
+    pairs: HashMap<String, String>,
+}
+
+impl Text {
+    fn read(files: &Files<'_>, source: &mut Source) -> Result<Self, ReadError> {
+        let mut text = Self { fields: HashMap::new(), pairs: HashMap::new() };
+        let (mut line, mut read) = (Vec::new(), 0);
+        if !header_text::next_line(files, source, &mut line, &mut read)? || !line.starts_with(b"NRRD") {
+            return Err(files.invalid("it does not begin with NRRD"));
         }
-        let line = std::str::from_utf8(&line).map_err(|_| files.invalid("its header is no text"))?;
-        // `key:=value` pairs and comments say nothing of the voxels.
-        if line.starts_with('#') || line.contains(":=") {
-            continue;
+        while header_text::next_line(files, source, &mut line, &mut read)? {
+            if line.is_empty() {
+                break;
+            }
+            if line.starts_with(b"#") {
+                continue;
+            }
+            // What a person typed may be in any character set.
+            if let Some((key, value)) = any_text(&line).split_once(":=") {
+                text.pairs.insert(key.trim().to_owned(), value.trim().to_owned());
+                continue;
+            }
+            let line = std::str::from_utf8(&line).map_err(|_| files.invalid("its header is no text"))?;
+            let (key, value) =
+                line.split_once(": ").ok_or_else(|| files.invalid("a line of its header is no field"))?;
+            text.fields.insert(key.trim().to_lowercase(), value.trim().to_owned());
         }
-        let (key, value) =
-            line.split_once(": ").ok_or_else(|| files.invalid("a line of its header is no field"))?;
-        fields.insert(key.trim().to_lowercase(), value.trim().to_owned());
+        Ok(text)
     }
-    Ok(fields)
+}
+
+/// UTF-8 if it can be, else Latin-1.
+fn any_text(bytes: &[u8]) -> Cow<'_, str> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => text.into(),
+        Err(_) => bytes.iter().map(|byte| char::from(*byte)).collect::<String>().into(),
+    }
 }
 
 struct Header {
     axes: Vec<usize>,
+    /// Voxels along all axes.
+    voxels: u64,
     voxel_type: VoxelType,
     big_endian: bool,
     encoding: Encoding,
@@ -206,6 +245,7 @@ impl Header {
         };
         let copy = |name: &str| fields.get(name).cloned();
         Ok(Self {
+            voxels: axes.iter().fold(1, |all: u64, n| all.saturating_mul(*n as u64)),
             axes,
             voxel_type,
             big_endian,

@@ -1,6 +1,7 @@
 //! Reads a volume, whatever its format.
 
-use pdl_findings::Finding;
+use pdl_findings::{Code, Finding};
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -8,6 +9,7 @@ use pdl_store::fault;
 use pdl_store::file_state::FileState;
 use pdl_store::magic;
 use pdl_store::memory::{MemoryLimit, MemoryShare};
+use pdl_store::plural::counted;
 use pdl_volume::{Grid, LabelReader, Volume};
 
 use crate::content::Content;
@@ -15,7 +17,10 @@ use crate::endings::{Format, split_frame};
 use crate::file::Files;
 use crate::stack::{self, Meaning, StackGeometry};
 use crate::voxels::{Sink, VoxelType};
-use crate::{Image, Labels, Part, ReadError, Unread, metaimage, nifti, nrrd};
+use crate::{Image, LabelSegment, Labels, Part, ReadError, SegmentLabels, Unread, metaimage, nifti, nrrd};
+
+/// Most label values in a message.
+const MOST_VALUES: usize = 10;
 
 /// Reads a 3-D image, scaled as its header says. `FILE#3` is the frame 3 of a file of several,
 /// counted from 0. Memory: four bytes a voxel, and one piece of the file; no more than is free.
@@ -64,6 +69,60 @@ pub fn read_labels_within(path: &Path, memory: &MemoryShare<'_>) -> Result<Label
 /// [`Unread`], as for [`read_labels`].
 pub fn try_labels(path: &Path, memory: &MemoryShare<'_>) -> Result<Labels, Unread> {
     labels(path, memory, |memory, sink| read(path, memory, sink))
+}
+
+/// The segments that a label file names (`.seg.nrrd` of 3-D Slicer); nothing for any other file.
+/// Only the header is read.
+///
+/// # Errors
+/// [`Unread`] when the file is missing or its header is no header, or contradicts itself.
+pub fn segments_of(path: &Path, memory: &MemoryShare<'_>) -> Result<Option<Vec<LabelSegment>>, Unread> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    if Format::of(&name) != Some(Format::Nrrd) {
+        return Ok(None);
+    }
+    fault::retried(|| {
+        let files = Files::new(path, Format::Nrrd.name(), memory);
+        let segments = nrrd::segments::read_header(&files);
+        files.outcome(segments)
+    })
+}
+
+/// Reads the segments of a file as one label map, in which each has the label that `label` gives;
+/// segments without one are left out, and where two labels meet, the higher one stays. Memory: two
+/// bytes a voxel of one layer, and one piece of the file.
+///
+/// # Errors
+/// [`Unread`], as for [`try_labels`], and when the file names no segments ([`segments_of`]).
+pub fn read_segments(
+    path: &Path,
+    label: &dyn Fn(&LabelSegment) -> Option<u16>,
+    memory: &MemoryShare<'_>,
+) -> Result<SegmentLabels, Unread> {
+    fault::retried(|| {
+        let memory = memory.part();
+        let mut files = Files::new(path, Format::Nrrd.name(), &memory);
+        let read = nrrd::segments::read(&mut files, label);
+        let (content, voxels) = files.outcome(read)?;
+        let Content { shape, affine, mut findings, .. } = content;
+        findings.extend(unnamed(&voxels.unnamed));
+        let map = Volume { grid: Grid::new(shape, affine), voxels: voxels.labels };
+        let (blake3, parts) = (files.blake3(), files.parts);
+        memory.keep(); // what a try holds that failed is given back
+        Ok(SegmentLabels { map, parts, blake3, overlaps: voxels.overlaps, findings })
+    })
+}
+
+/// What is said of voxels whose value no segment has.
+fn unnamed(voxels: &BTreeMap<u16, usize>) -> Option<Finding> {
+    let told: Vec<String> = voxels
+        .iter()
+        .take(MOST_VALUES)
+        .map(|(value, count)| format!("{value} ({})", counted(*count, "voxel")))
+        .collect();
+    let more = if voxels.len() > MOST_VALUES { " and others" } else { "" };
+    let message = format!("values that no segment has became background: {}{more}", told.join(", "));
+    (!voxels.is_empty()).then(|| Finding::new(Code::LabelVoxelsUnnamed, message))
 }
 
 /// Reads a stack of slices ([`stack`]), a folder or a TIFF file of pages, as an image. Its columns
@@ -122,7 +181,7 @@ fn image(
         memory.keep(); // what a try holds that failed is given back
         Ok::<_, Unread>((read, voxels))
     })?;
-    let Read { grid, voxel_type, blake3, parts, findings } = read;
+    let Read { grid, voxel_type, blake3, parts, findings, .. } = read;
     let volume = Volume { grid, voxels };
     Ok(Image { volume, voxel_type: voxel_type.name().to_owned(), blake3, parts, findings })
 }
@@ -138,10 +197,14 @@ fn labels(
         memory.keep();
         Ok::<_, Unread>((read, labels))
     })?;
-    let Read { grid, blake3, parts, .. } = read;
+    let Read { grid, blake3, parts, scaling, .. } = read;
+    let path = path.to_owned();
     let rounded = labels.rounded();
     let voxels = labels.finish().map_err(|source| Unread {
-        error: ReadError::Labels { path: path.to_owned(), source },
+        error: match scaling {
+            Some([slope, intercept]) => ReadError::ScaledLabels { path, slope, intercept, source },
+            None => ReadError::Labels { path, source },
+        },
         files: parts.iter().map(|part| (part.path.clone(), part.state)).collect(),
     })?;
     Ok(Labels { map: Volume { grid, voxels }, parts, blake3, rounded })
@@ -153,6 +216,7 @@ struct Read {
     voxel_type: VoxelType,
     blake3: String,
     parts: Vec<Part>,
+    scaling: Option<[f64; 2]>,
     findings: Vec<Finding>,
 }
 
@@ -219,6 +283,7 @@ impl Read {
             voxel_type: content.voxel_type,
             blake3: files.blake3(),
             parts: files.parts,
+            scaling: content.scaling,
             findings: content.findings,
         }
     }

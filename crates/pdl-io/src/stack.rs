@@ -166,7 +166,7 @@ pub(crate) fn read(
         .then(|| Finding::new(Code::OddHeader, "its stack holds a single slice"))
         .into_iter()
         .collect();
-    Ok(Content { shape, affine, voxel_type: kind.voxel_type, findings })
+    Ok(Content { shape, affine, voxel_type: kind.voxel_type, scaling: None, findings })
 }
 
 /// Reads the slices of a folder in the order of their numbers; gives what they have in common, and

@@ -7,6 +7,9 @@ use crate::{Grid, Volume};
 /// A label for every voxel; 0 is background.
 pub type LabelMap = Volume<u16>;
 
+/// Of two labels that meet in a voxel the one that loses and the one that wins.
+pub type LabelOverlap = (u16, u16);
+
 /// How many voxels carry a label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LabelCount {
@@ -146,6 +149,61 @@ pub fn labels_on(map: &LabelMap, grid: Grid) -> LabelMap {
     LabelMap { grid, voxels }
 }
 
+/// A label map whose voxels all lie on voxels of another grid, on that grid: its axes may run along
+/// any of the grid's, either way, and it may be smaller or stick out. Background beyond the map's
+/// own box. With it the labelled voxels that lie outside of the grid; nothing when the voxels do
+/// not lie on each other.
+pub fn labels_placed_on(map: &LabelMap, grid: Grid) -> Option<(LabelMap, usize)> {
+    let own = &map.grid;
+    let first = grid.affine.index_at(own.affine.origin_mm());
+    let origin = whole_index(first)?;
+    let mut steps = [[0; 3]; 3];
+    for (axis, step) in steps.iter_mut().enumerate() {
+        let (from, to) = (own.affine.origin_mm(), own.affine.step_mm(axis));
+        // By the last voxel along the axis, where small differences of a step have added up.
+        let far = own.shape[axis].saturating_sub(1).max(1) as f64;
+        let last = grid.affine.index_at(std::array::from_fn(|i| from[i] + far * to[i]));
+        let each: [f64; 3] = std::array::from_fn(|i| (last[i] - first[i]) / far);
+        *step = each.map(|v| v.round() as i64);
+        let is_off = |i: usize| (last[i] - first[i] - far * step[i] as f64).abs() > ON_GRID;
+        if step.iter().map(|v| v.abs()).sum::<i64>() != 1 || (0..3).any(is_off) {
+            return None;
+        }
+    }
+    // Three steps along three axes.
+    if (0..3).any(|i| steps.iter().all(|step| step[i] == 0)) {
+        return None;
+    }
+    let mut placed = LabelMap { grid, voxels: vec![0; grid.len()] };
+    let mut outside = 0;
+    let [nx, ny, _] = own.shape;
+    for (voxel, label) in map.voxels.iter().enumerate().filter(|(_, label)| **label != 0) {
+        let index = [voxel % nx, voxel / nx % ny, voxel / (nx * ny)].map(|n| n as i64);
+        let at: [i64; 3] =
+            std::array::from_fn(|i| origin[i] + (0..3).map(|axis| index[axis] * steps[axis][i]).sum::<i64>());
+        let inside = (0..3).all(|i| at[i] >= 0 && at[i] < grid.shape[i] as i64);
+        match inside {
+            true => placed.voxels[grid_index(grid.shape, at)] = *label,
+            false => outside += 1,
+        }
+    }
+    Some((placed, outside))
+}
+
+/// Most by which a voxel may lie off the one of another grid, in voxels.
+const ON_GRID: f64 = 0.01;
+
+/// The voxel at an index, when it lies on one; indices that no volume has are none.
+fn whole_index(index: [f64; 3]) -> Option<[i64; 3]> {
+    let is_whole = |v: &f64| (v - v.round()).abs() <= ON_GRID && v.abs() < 1e9;
+    index.iter().all(is_whole).then(|| index.map(|v| v.round() as i64))
+}
+
+fn grid_index(shape: [usize; 3], at: [i64; 3]) -> usize {
+    let [x, y, z] = at.map(|n| n as usize);
+    x + shape[0] * (y + shape[1] * z)
+}
+
 /// The labels present, background left out, in ascending order.
 pub fn count_labels(map: &LabelMap) -> Vec<LabelCount> {
     let mut counts = BTreeMap::new();
@@ -212,5 +270,38 @@ mod tests {
         );
         // Places -1, -0.5, 0, 0.5 and 1 of the map.
         assert_eq!(labels_on(&own, wide).voxels, [0, 3, 3, 4, 4]);
+    }
+
+    #[test]
+    fn a_map_on_voxels_of_another_grid_is_placed_whichever_way_it_lies() {
+        let whole = map([4, 3, 2], [1.0, 2.0, 3.0], (0..24).collect());
+        // A part of it, whose axes are z, x backwards and y.
+        let part = [2, 2, 3];
+        let source = |[a, b, c]: [usize; 3]| whole.voxels[(3 - b) + 4 * (c + 3 * a)];
+        let voxels = (0..12).map(|n| source([n % 2, n / 2 % 2, n / 4])).collect();
+        let step = |axis: usize, sign: f64| whole.grid.affine.step_mm(axis).map(|v| sign * v);
+        let affine = Affine::from_columns(
+            [step(2, 1.0), step(0, -1.0), step(1, 1.0)],
+            whole.grid.affine.apply([3.0, 0.0, 0.0]),
+        );
+        let map = LabelMap { grid: Grid::new(part, affine), voxels };
+        let (placed, outside) = labels_placed_on(&map, whole.grid).unwrap();
+        let expected = |(n, label): (usize, &u16)| if n % 4 >= 2 { *label } else { 0 };
+        let expected: Vec<u16> = whole.voxels.iter().enumerate().map(expected).collect();
+        assert_eq!((placed.voxels, outside), (expected, 0));
+        // Two voxels beyond the grid's end, and half a voxel off.
+        let moved = |by: f64| {
+            let mut origin = whole.grid.affine.origin_mm();
+            origin[0] += by;
+            let steps = [0, 1, 2].map(|axis| whole.grid.affine.step_mm(axis));
+            LabelMap { grid: Grid::new([4, 3, 2], Affine::from_columns(steps, origin)), voxels: vec![1; 24] }
+        };
+        assert_eq!(labels_placed_on(&moved(2.0), whole.grid).unwrap().1, 12);
+        assert!(labels_placed_on(&moved(0.5), whole.grid).is_none());
+        assert!(labels_placed_on(&map_of_half_steps(), whole.grid).is_none());
+    }
+
+    fn map_of_half_steps() -> LabelMap {
+        map([8, 3, 2], [0.5, 2.0, 3.0], vec![1; 48])
     }
 }

@@ -31,7 +31,10 @@ mod volume;
 mod voxel_box;
 
 pub use affine::Affine;
-pub use label::{LabelCount, LabelError, LabelMap, LabelReader, RoundedLabels, count_labels, labels_on};
+pub use label::{
+    LabelCount, LabelError, LabelMap, LabelOverlap, LabelReader, RoundedLabels, count_labels, labels_on,
+    labels_placed_on,
+};
 pub use orientation::{AxisCode, Orientation, OrientationError};
 pub use volume::{Grid, Volume, VolumeError};
 pub use voxel_box::VoxelBox;

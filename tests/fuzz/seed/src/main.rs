@@ -71,6 +71,9 @@ fn main() {
             }
         }
     }
+    for (name, layers) in [("one layer", 1), ("layers first", 2), ("layers last", 3)] {
+        write("seg_nrrd", name, &slicer_segmentation(layers));
+    }
     let series = root.join("sample-data/dicom/ct_01");
     let slices: Vec<DefaultDicomObject> = SLICES
         .iter()
@@ -94,6 +97,29 @@ fn main() {
             write("seg", &format!("{name}-{kind}"), &joined([set].iter().chain(&images)));
         }
     }
+}
+
+/// A small segmentation of 3-D Slicer, of three segments: in one layer, in two that stand before the
+/// axes of space, or in two behind them.
+fn slicer_segmentation(kind: usize) -> Vec<u8> {
+    let steps = "(2,0,0) (0,2,0) (0,0,3)";
+    let (layers, sizes, directions) = match kind {
+        1 => (1, "4 3 2".to_owned(), steps.to_owned()),
+        2 => (2, "2 4 3 2".to_owned(), format!("none {steps}")),
+        _ => (2, "4 3 2 2".to_owned(), format!("{steps} none")),
+    };
+    let mut file = format!(
+        "NRRD0004\ntype: unsigned char\ndimension: {}\nspace: left-posterior-superior\nsizes: {sizes}\n\
+         space directions: {directions}\nencoding: raw\nspace origin: (1,2,3)\n",
+        sizes.split(' ').count()
+    );
+    for (number, name) in ["liver", "tumour", "cyst"].into_iter().enumerate() {
+        let (value, layer) = (number / layers + 1, number % layers);
+        file += &format!("Segment{number}_ID:=s{number}\nSegment{number}_Name:={name}\n");
+        file += &format!("Segment{number}_LabelValue:={value}\nSegment{number}_Layer:={layer}\n");
+    }
+    let voxels = (0..24 * layers).map(|voxel| (voxel % 7 / 2) as u8);
+    (file + "\n").into_bytes().into_iter().chain(voxels).collect()
 }
 
 fn files(folder: &Path) -> Vec<PathBuf> {

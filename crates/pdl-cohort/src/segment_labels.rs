@@ -1,0 +1,222 @@
+//! Label maps whose files name their segments (`.seg.nrrd`): over a cohort a label is a name, not
+//! the value that each file has for it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use pdl_findings::{Code, Finding};
+use pdl_io::{LabelSegment, ReadError, SegmentLabels, Unread};
+use pdl_store::memory::{MemoryError, MemoryLimit, MemoryShare, in_turns};
+use pdl_store::{StoreError, fault};
+
+use crate::CohortError;
+use crate::discover::Layout;
+use crate::structures::{BACKGROUND, Structures, key};
+
+/// Most names in a message.
+const MOST_NAMES: usize = 10;
+
+/// The segments of the label files that name some.
+pub(crate) type SegmentsByFile = BTreeMap<PathBuf, Vec<LabelSegment>>;
+
+/// Looks into the headers of all label files. Of a file that contradicts itself about its segments
+/// there are none: why is told where the file is read.
+///
+/// # Errors
+/// [`StoreError::Machine`] when the machine keeps a file from being read.
+pub(crate) fn read_headers(layout: &Layout, limit: &MemoryLimit) -> Result<SegmentsByFile, StoreError> {
+    let labelled: Vec<(String, &PathBuf)> =
+        layout.cases.iter().filter_map(|found| Some((found.what(), found.label.as_ref()?))).collect();
+    let work =
+        |(what, path): &(String, &PathBuf), memory: &MemoryShare<'_>| match pdl_io::segments_of(path, memory)
+        {
+            Ok(segments) => Ok(Ok(segments)),
+            Err(Unread { error, .. }) => match (fault::machine_error(&error), error.memory()) {
+                (Some(source), _) => Err(StoreError::Machine { what: what.clone(), path: None, source }),
+                (None, Some(error)) => Ok(Err(error)),
+                (None, None) if matches!(error, ReadError::Io { .. }) => Ok(Ok(None)),
+                (None, None) => Ok(Ok(Some(Vec::new()))),
+            },
+        };
+    let refused = |_: &(String, &PathBuf), _: MemoryError| Ok(None);
+    let read = in_turns(&labelled, limit, work, refused)?;
+    let named = labelled.iter().zip(read);
+    Ok(named.filter_map(|((_, path), segments)| Some(((*path).clone(), segments?))).collect())
+}
+
+/// Which segment of a cohort becomes which label.
+pub(crate) struct SegmentNames {
+    files: SegmentsByFile,
+    structures: Structures,
+}
+
+impl SegmentNames {
+    /// Gives every name a label, and the layout the names of its labels. What the layout says (by
+    /// `dataset.json` or `[labels]`) and what an `earlier` run gave stays; new names keep the values
+    /// of the files, where these agree on all of them, else they follow in the order of the alphabet.
+    ///
+    /// # Errors
+    /// [`CohortError::Option`] when a rule of `--structures` is none.
+    pub(crate) fn new(
+        files: SegmentsByFile,
+        layout: &mut Layout,
+        rules: &[String],
+        earlier: &BTreeMap<u16, String>,
+    ) -> Result<Self, CohortError> {
+        let mut names = layout.label_names.clone();
+        let stated: BTreeSet<String> = names.values().map(|name| key(name)).collect();
+        for (value, name) in earlier.iter().filter(|(_, name)| !stated.contains(&key(name))) {
+            names.entry(*value).or_insert_with(|| name.clone());
+        }
+        names.extend(agreed(&files, &names));
+        let found = || files.values().flatten().map(|segment| segment.name.as_str());
+        let structures = Structures::new(rules, found(), &names)?;
+        layout.label_names.clone_from(&structures.names);
+        Ok(Self { files, structures })
+    }
+
+    /// The segments of a label file; nothing where it names none.
+    pub(crate) fn of(&self, label: &Path) -> Option<&[LabelSegment]> {
+        self.files.get(label).map(Vec::as_slice)
+    }
+
+    /// What a label file's labels depend on besides the file.
+    pub(crate) fn values(&self, segments: &[LabelSegment]) -> Vec<(String, Option<u16>)> {
+        segments.iter().map(|segment| (segment.name.clone(), self.structures.label(&segment.name))).collect()
+    }
+
+    /// Reads a label file as a map of the cohort's labels.
+    ///
+    /// # Errors
+    /// [`Unread`].
+    pub(crate) fn read(&self, path: &Path, memory: &MemoryShare<'_>) -> Result<SegmentLabels, Unread> {
+        let mut labels =
+            pdl_io::read_segments(path, &|segment| self.structures.label(&segment.name), memory)?;
+        let names = || self.of(path).unwrap_or_default().iter().map(|segment| segment.name.as_str());
+        labels.findings.extend(self.structures.left_out(names()));
+        labels.findings.extend(self.structures.joined(names()));
+        labels.findings.extend(self.structures.overlapping(&labels.overlaps));
+        Ok(labels)
+    }
+
+    /// What is said of the names of the cohort; `labelled` is how many of its cases have a label
+    /// file.
+    pub(crate) fn findings(&self, labelled: usize) -> Vec<Finding> {
+        let names: BTreeSet<&str> = self.files.values().flatten().map(|s| s.name.as_str()).collect();
+        let unmatched = self.structures.unmatched_told(&names);
+        let spellings = self.structures.spellings(names.into_iter());
+        let found = self.renumbered().into_iter().chain(self.unnamed(labelled));
+        found.chain(spellings).chain(unmatched).collect()
+    }
+
+    /// What is said where files have several values for one name.
+    fn renumbered(&self) -> Option<Finding> {
+        let mut values: BTreeMap<u16, BTreeMap<u16, usize>> = BTreeMap::new();
+        for segment in self.files.values().flatten() {
+            if let Some(label) = self.structures.label(&segment.name) {
+                *values.entry(label).or_default().entry(segment.value).or_default() += 1;
+            }
+        }
+        let told = values.iter().filter(|(_, values)| values.len() > 1).map(|(label, values)| {
+            let name = self.structures.names.get(label).map_or("", String::as_str);
+            let each = values.iter().map(|(value, files)| format!("{value} in {files}"));
+            format!("{name} (here {label}) is {}", each.collect::<Vec<_>>().join(" and "))
+        });
+        let told: Vec<String> = told.collect();
+        let more = if told.len() > MOST_NAMES { "; and others" } else { "" };
+        let message = format!(
+            "label files give one name different values, and labels go by their names: {}{more}",
+            told.iter().take(MOST_NAMES).cloned().collect::<Vec<_>>().join("; ")
+        );
+        (!told.is_empty()).then(|| Finding::new(Code::LabelValuesByName, message))
+    }
+
+    /// What is said where some label files name no segments.
+    fn unnamed(&self, labelled: usize) -> Option<Finding> {
+        let (named, unnamed) = (self.files.len(), labelled.saturating_sub(self.files.len()));
+        let message = format!(
+            "{} their labels and {} not: values of the latter are taken as the cohort's labels, which `[labels]` can name",
+            if named == 1 { "1 label file names".to_owned() } else { format!("{named} label files name") },
+            if unnamed == 1 { "1 does".to_owned() } else { format!("{unnamed} do") },
+        );
+        (unnamed > 0).then(|| Finding::new(Code::LabelNamesMissing, message))
+    }
+}
+
+/// All new names under the values that the files give them, where these agree and are free; else
+/// none.
+fn agreed(files: &SegmentsByFile, names: &BTreeMap<u16, String>) -> BTreeMap<u16, String> {
+    let known: BTreeSet<String> = names.values().map(|name| key(name)).collect();
+    let mut values: BTreeMap<String, u16> = BTreeMap::new();
+    let mut agreed: BTreeMap<u16, &str> = BTreeMap::new();
+    let known = |name: &str| known.contains(&key(name)) || key(name) == BACKGROUND;
+    for segment in files.values().flatten().filter(|segment| !known(&segment.name)) {
+        let name = segment.name.as_str();
+        let value = *values.entry(key(name)).or_insert(segment.value);
+        let holder = agreed.entry(segment.value).or_insert(name);
+        if value != segment.value || key(holder) != key(name) || names.contains_key(&value) {
+            return BTreeMap::new();
+        }
+        *holder = (*holder).max(name); // of several spellings, whatever the files' order
+    }
+    agreed.into_iter().map(|(value, name)| (value, name.to_owned())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Files of segments with a name and a value each, and the names of the layout's labels.
+    fn names(
+        files: &[&[(&str, u16)]],
+        stated: &[(u16, &str)],
+        earlier: &BTreeMap<u16, String>,
+    ) -> SegmentNames {
+        let segment =
+            |(name, value): &(&str, u16)| LabelSegment { name: (*name).to_owned(), value: *value, layer: 0 };
+        let files = files.iter().enumerate().map(|(number, segments)| {
+            (PathBuf::from(number.to_string()), segments.iter().map(segment).collect())
+        });
+        let stated = stated.iter().map(|(value, name)| (*value, (*name).to_owned())).collect();
+        let mut layout = Layout { label_names: stated, ..Layout::default() };
+        SegmentNames::new(files.collect(), &mut layout, &[], earlier).unwrap()
+    }
+
+    fn labels(names: &SegmentNames) -> Vec<(u16, &str)> {
+        names.structures.names.iter().map(|(value, name)| (*value, name.as_str())).collect()
+    }
+
+    fn codes(names: &SegmentNames, labelled: usize) -> Vec<&'static str> {
+        names.findings(labelled).iter().map(|finding| finding.code.as_str()).collect()
+    }
+
+    #[test]
+    fn values_that_all_files_agree_on_are_kept() {
+        let none = BTreeMap::new();
+        let agreed = names(&[&[("tumour", 1), ("liver", 3)], &[("Liver ", 3)]], &[], &none);
+        assert_eq!(labels(&agreed), [(1, "tumour"), (3, "liver")]);
+        assert_eq!(codes(&agreed, 2), ["label-names-joined"]);
+        let swapped = names(&[&[("tumour", 1), ("liver", 2)], &[("tumour", 2), ("liver", 1)]], &[], &none);
+        assert_eq!(labels(&swapped), [(1, "liver"), (2, "tumour")]);
+        assert_eq!(codes(&swapped, 3), ["label-values-by-name", "label-names-missing"]);
+        let layers = names(&[&[("tumour", 1), ("liver", 1), ("spleen", 2)]], &[], &none);
+        assert_eq!(labels(&layers), [(1, "liver"), (2, "spleen"), (3, "tumour")]);
+        assert_eq!(codes(&layers, 1), [""; 0]);
+    }
+
+    #[test]
+    fn names_keep_their_labels_as_cases_arrive_and_what_is_stated_comes_first() {
+        let first = names(&[&[("liver", 2)]], &[], &BTreeMap::new());
+        let grown = names(&[&[("liver", 1), ("aorta", 2)]], &[], &first.structures.names);
+        assert_eq!(labels(&grown), [(2, "liver"), (3, "aorta")]);
+        let stated = names(&[&[("liver", 2)]], &[(1, "LIVER")], &first.structures.names);
+        assert_eq!(labels(&stated), [(1, "LIVER")]);
+    }
+
+    #[test]
+    fn names_that_look_the_same_are_told_and_stay_apart() {
+        let names = names(&[&[("left lung", 1)], &[("left_lung", 2)]], &[], &BTreeMap::new());
+        assert_eq!(labels(&names), [(1, "left lung"), (2, "left_lung")]);
+        assert_eq!(codes(&names, 2), ["label-names-similar"]);
+    }
+}
