@@ -98,7 +98,7 @@ fn structures_of_one_name_are_one_label_and_told() {
             roi.put_str(tags::ROI_NAME, VR::LO, ["Lung", "lung", "heart", "cord", "oesophagus"][number]);
         });
     });
-    let told = "structures-joined: structures bear one name and are one label: Lung and lung";
+    let told = "label-names-joined: structures of one file have one name, but for case and spaces, and are one label: 'Lung', 'lung'";
     assert!(same.findings.iter().any(|finding| finding == told), "{:?}", same.findings);
     assert_eq!(same.labels.len(), 4);
 }
