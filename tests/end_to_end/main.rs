@@ -16,10 +16,14 @@ mod export;
 #[cfg(target_os = "linux")]
 mod faults;
 mod golden;
+mod identities;
 mod import;
 mod init;
+#[cfg(unix)]
+mod keys;
 mod labels;
 mod manifests;
+mod names_masked;
 mod orientations;
 mod pairs;
 mod paths;
@@ -27,8 +31,12 @@ mod privacy;
 mod ranking;
 mod report;
 mod shards;
+#[cfg(unix)]
+mod special_files;
 mod splits;
 mod stacks;
+mod terminal;
+mod tiny;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 
 use pdl_dicom::acquisition::acquisition;
 use pdl_dicom::{
-    DicomError, LabelFile, LabelKind, Mask, Overlap, ReadOptions, Scan, Segmentation, Series, SeriesImage,
-    StructureSet,
+    DicomError, LabelFile, LabelKind, Mask, MaskedName, Overlap, ReadOptions, Scan, Segmentation, Series,
+    SeriesImage, StructureSet,
 };
 use pdl_store::hash::Key;
 use pdl_store::memory::{MemoryLimit, MemoryShare};
@@ -25,6 +25,7 @@ use crate::attributes::Modality;
 use crate::case_id::{ATTEMPTS, Claims, UNSTATED};
 use crate::cases::Cases;
 use crate::discover::{DiscoveredCase, Layout};
+use crate::hidden_texts::hide_values;
 use crate::import::{Files, Original, Refusal, VolumeSource, Volumes};
 use crate::known_cases::{Earlier, FileNames, Recognised, identify};
 use crate::parameters::IndexParameters;
@@ -64,8 +65,11 @@ impl Archive {
         let (labels, _) = scan.labels_of_series();
         let latest = labels.iter().filter_map(|labels| labels.last());
         let used = latest.flat_map(|label| &scan.labels[*label].names);
-        let names = before.map_or_else(BTreeMap::new, |before| before.label_names.clone());
-        let structures = Structures::new(&parameters.structures, used.map(String::as_str), &names)?;
+        let names = before.map_or_else(BTreeMap::new, |before| hidden_names(&before.label_names, &scan));
+        let structures = match parameters.structures_only.as_slice() {
+            [] => Structures::new(&parameters.structures, used.map(String::as_str), &names)?,
+            only => Structures::only(only)?,
+        };
         naming.check_patients(scan.series.iter().map(patient_of))?;
         let claims = Claimed { naming: &naming, series: &scan.series, root: known.cohort };
         let of_known = |earlier| Ok::<_, StoreError>((earlier, known.files(earlier, &scan.series)?));
@@ -109,8 +113,8 @@ impl VolumeSource for Archive {
     fn key(&self, case: usize) -> Key {
         let (series, labels) = self.sources(case);
         let of_file = |(label, values): (&LabelFile, &BTreeSet<u16>)| -> Vec<_> {
-            let value = |name: &String| self.structures.label(name).filter(|value| values.contains(value));
-            label.names.iter().map(|name| (name.clone(), value(name))).collect()
+            let value = |names| self.structures.label_of(names).filter(|value| values.contains(value));
+            label.structures().map(|(shown, name)| (shown.to_owned(), value((shown, name)))).collect()
         };
         let values: Vec<_> = labels.flat_map(of_file).collect();
         Key::new("import 3")
@@ -163,7 +167,7 @@ impl VolumeSource for Archive {
             crate::sources::FILE
         );
         let aside = (!aside.is_empty()).then(|| Finding::new(Code::FilesSetAside, message));
-        aside.into_iter().chain(self.unmatched()).collect()
+        aside.into_iter().chain(self.captures()).chain(self.unmatched()).collect()
     }
 }
 
@@ -181,13 +185,28 @@ impl Archive {
         unused.map(|label| (label, reason(&label))).collect()
     }
 
+    /// What is said of files that may show names in their pixels.
+    fn captures(&self) -> Option<Finding> {
+        let count = self.scan.secondary_captures;
+        let message = format!(
+            "{} in the tree (photographs of screens, scanned forms) may show names, and were not read",
+            counted(count, "secondary capture")
+        );
+        (count > 0).then(|| Finding::new(Code::SecondaryCapture, message))
+    }
+
     /// What is said of patterns that no structure has.
     fn unmatched(&self) -> Option<Finding> {
         let (of_series, _) = self.scan.labels_of_series();
-        let labels = of_series.iter().flatten();
-        let names: BTreeSet<&str> =
-            labels.flat_map(|label| &self.scan.labels[*label].names).map(String::as_str).collect();
-        let unmatched = self.structures.unmatched(names.iter().copied());
+        let labels: BTreeSet<usize> = of_series.into_iter().flatten().collect();
+        let both = labels.iter().flat_map(|label| self.scan.labels[*label].structures());
+        let unmatched = self.structures.unmatched(both.flat_map(|(shown, original)| [shown, original]));
+        let labels = labels.iter().flat_map(|label| &self.scan.labels[*label].names);
+        let names: BTreeSet<&str> = labels.map(String::as_str).collect();
+        if self.structures.only && !unmatched.is_empty() {
+            let message = format!("no structure is called '{}'", unmatched.join("', '"));
+            return Some(Finding::new(Code::StructuresUnmatched, message));
+        }
         (!unmatched.is_empty()).then(|| {
             let shown: Vec<&str> = names.iter().copied().take(MOST_NAMES).collect();
             let more = if names.len() > MOST_NAMES { " and others" } else { "" };
@@ -217,8 +236,9 @@ impl Archive {
         let mut findings: Vec<Finding> = image.findings.clone();
         let mut masks: Vec<(u16, Mask)> = Vec::new();
         for (label, values) in self.sources(case).1 {
-            for (name, mask) in structures_of(label, &image, memory)? {
-                let Some(value) = self.structures.label(&name).filter(|value| values.contains(value)) else {
+            for (name, original, mask) in structures_of(label, &image, memory)? {
+                let value = self.structures.label_of((&name, &original));
+                let Some(value) = value.filter(|value| values.contains(value)) else {
                     continue;
                 };
                 match mask() {
@@ -228,6 +248,7 @@ impl Archive {
                     }
                     Err(error) if error.memory().is_some() => return Err(error),
                     Err(error) => {
+                        let name = self.structures.names.get(&value).unwrap_or(&name);
                         let message = format!("{name}: {}", error.reason());
                         findings.push(Finding::new(Code::UnusableStructure, message));
                     }
@@ -269,10 +290,25 @@ impl Archive {
 
 /// Which of its label files a case is made from.
 fn choose(structures: &Structures, scan: &Scan, labels: &[usize]) -> Chosen {
-    let values =
-        |label: &usize| scan.labels[*label].names.iter().filter_map(|name| structures.label(name)).collect();
+    let values = |label: &usize| {
+        scan.labels[*label].structures().filter_map(|names| structures.label_of(names)).collect()
+    };
     let values: Vec<BTreeSet<u16>> = labels.iter().map(values).collect();
     structures.sources(&values).into_iter().map(|(file, values)| (labels[file], values)).collect()
+}
+
+/// Names of labels of an earlier run, without what the headers say of people, which that run may
+/// not have known.
+fn hidden_names(earlier: &BTreeMap<u16, String>, scan: &Scan) -> BTreeMap<u16, String> {
+    let names = || scan.labels.iter().flat_map(LabelFile::structures);
+    let shown: BTreeSet<String> = names().map(|(shown, _)| shown.to_lowercase()).collect();
+    let hidden: BTreeMap<String, &str> =
+        names().map(|(shown, original)| (original.trim().to_lowercase(), shown)).collect();
+    let now = |name: &String| match hidden.get(&name.to_lowercase()) {
+        Some(now) if !shown.contains(&name.to_lowercase()) => (*now).to_owned(),
+        _ => name.clone(),
+    };
+    earlier.iter().map(|(value, name)| (*value, now(name))).collect()
 }
 
 /// What a tree of DICOM files holds; headers are read within a limit of memory.
@@ -319,6 +355,7 @@ fn keep_acquisition(
             }
             Err(_) => carry.iter().map(|keyword| (keyword.clone(), None)).collect(),
         };
+        hide_values(&mut found.carried, &scan.mask_of(&scan.series[*series]));
         Ok(())
     })
 }
@@ -414,8 +451,8 @@ fn found(
     }
 }
 
-/// A structure's name, and how to get its pixels.
-type Drawn<'a> = (String, Box<dyn Fn() -> Result<Mask, DicomError> + 'a>);
+/// A structure's name as it may be shown and as the file has it, and how to get its pixels.
+type Drawn<'a> = (String, String, Box<dyn Fn() -> Result<Mask, DicomError> + 'a>);
 
 fn structures_of<'a>(
     label: &'a LabelFile,
@@ -429,25 +466,32 @@ fn structures_of<'a>(
     Ok(match label.kind {
         LabelKind::StructureSet => {
             let regions = StructureSet::read_within(&label.path, memory)?.regions;
-            let drawn = |region: pdl_dicom::Region| -> Drawn<'a> {
-                let name = region.name.clone();
+            let drawn = |mut region: pdl_dicom::Region| -> Drawn<'a> {
+                let MaskedName { text, masked } = label.shown(&region.original);
+                (region.name, region.masked) = (text, masked);
+                let (name, original) = (region.name.clone(), region.original.clone());
                 let mask = move || {
                     take(region.mask_bytes(&image.stack))?;
                     region.mask(&image.stack)
                 };
-                (name, Box::new(mask))
+                (name, original, Box::new(mask))
             };
             regions.into_iter().map(drawn).collect()
         }
         LabelKind::Segmentation => {
-            let object = std::sync::Arc::new(Segmentation::read_within(&label.path, memory)?);
+            let mut object = Segmentation::read_within(&label.path, memory)?;
+            for segment in &mut object.segments {
+                let MaskedName { text, masked } = label.shown(&segment.original);
+                (segment.name, segment.masked) = (text, masked);
+            }
+            let object = std::sync::Arc::new(object);
             let drawn = |segment: &pdl_dicom::Segment| -> Drawn<'a> {
                 let (object, number) = (object.clone(), segment.number);
                 let mask = move || {
                     take(object.mask_bytes(number, &image.stack))?;
                     object.mask(number, &image.stack)
                 };
-                (segment.name.clone(), Box::new(mask))
+                (segment.name.clone(), segment.original.clone(), Box::new(mask))
             };
             object.segments.iter().map(drawn).collect()
         }

@@ -1,6 +1,7 @@
 //! The index stage: from a cohort to `cases.parquet`.
 
 use pdl_findings::{Code, Finding};
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
@@ -24,12 +25,13 @@ use crate::dicom_source::{Archive, Known};
 use crate::discover::{self, DiscoveredCase, Layout};
 use crate::extra_columns;
 use crate::file_source::Named;
+use crate::hidden_texts;
 use crate::import::{self, VolumeSource};
 use crate::known_cases::{self, Earlier, Recognised};
 use crate::parameters::IndexParameters;
 use crate::place::Place;
 use crate::pseudonym_table;
-use crate::pseudonyms::Naming;
+use crate::pseudonyms::{Naming, check_outside};
 use crate::same_patient::SamePatient;
 use crate::sources;
 use crate::stacks;
@@ -62,9 +64,27 @@ pub fn index(
     same_patient: &SamePatient,
     run: StageContext<'_>,
 ) -> Result<Indexed, CohortError> {
+    let hides = Cell::new(parameters.pseudonyms);
+    let indexed = index_openly(cohort, out, parameters, same_patient, run, &hides);
+    indexed.map_err(|error| if hides.get() { error.without_patients(cohort, out) } else { error })
+}
+
+/// As [`index`], with errors that may name patients; `hides` is set where they must not.
+fn index_openly(
+    cohort: &Path,
+    out: &Path,
+    parameters: &IndexParameters,
+    same_patient: &SamePatient,
+    run: StageContext<'_>,
+    hides: &Cell<bool>,
+) -> Result<Indexed, CohortError> {
     let orientation = orientation_of(parameters)?;
     let mut layout = discover::discover(cohort, &parameters.carried()?, &run.memory_limit().alone())?;
+    hides.set(parameters.pseudonyms || !layout.dicom_files.is_empty() && !parameters.keep_ids);
     parameters.check_label_names(!layout.dicom_files.is_empty())?;
+    if hides.get() {
+        hidden_texts::hide(&mut layout);
+    }
     layout.label_names.extend(parameters.label_names.clone());
     if let Some(channel) = &parameters.channel {
         layout.choose_channel(channel)?;
@@ -75,7 +95,7 @@ pub fn index(
     layout.state_stacks(parameters)?;
     std::fs::create_dir_all(out).map_err(StoreError::io("make the folder", out))?;
     atomic::sweep(out)?;
-    let naming = naming(&layout, parameters)?;
+    let naming = naming(&layout, parameters, out)?;
     let place = Place::new(cohort, out, naming.as_ref())?;
     let mut before = earlier_cases(&place)?;
     let known = |before| Ok::<_, StoreError>(Earlier::new(before, sources::read_if_any(&place.out)?));
@@ -140,7 +160,10 @@ pub fn index(
     let divided = divide(&mut rows, &layout, before.as_ref(), parameters, &same_patient)?;
     findings.extend(divided.findings);
     cross_case_checks::mark(&mut rows, &voxels);
-    findings.extend(extra_columns::findings(&rows));
+    findings.extend(match hides.get() {
+        true => extra_columns::withhold(&mut rows),
+        false => extra_columns::findings(&rows),
+    });
     findings.extend(named_in_vain(&parameters.label_names, &rows));
     keep_order(&mut rows, before.as_ref());
     let cases = Cases {
@@ -162,7 +185,7 @@ fn orientation_of(parameters: &IndexParameters) -> Result<Option<Orientation>, C
 
 /// How the cases are named; nothing for a cohort that names its cases by files and keeps these
 /// names.
-fn naming(layout: &Layout, parameters: &IndexParameters) -> Result<Option<Naming>, CohortError> {
+fn naming(layout: &Layout, parameters: &IndexParameters, out: &Path) -> Result<Option<Naming>, CohortError> {
     let dicom = !layout.dicom_files.is_empty();
     if parameters.keep_ids && parameters.pseudonyms {
         return Err(CohortError::Option("--keep-ids and --pseudonyms contradict each other".to_owned()));
@@ -177,8 +200,11 @@ fn naming(layout: &Layout, parameters: &IndexParameters) -> Result<Option<Naming
         let problem = "--mapping: these cases have no pseudonyms; --pseudonyms gives them some".to_owned();
         return Err(CohortError::Option(problem));
     }
+    if let Some(mapping) = &parameters.mapping {
+        check_outside(out, mapping, "the table of who is who (--mapping)")?;
+    }
     Ok(match (pseudonyms, dicom) {
-        (true, _) => Some(Naming::pseudonyms(parameters.pseudonym_key.as_deref())?),
+        (true, _) => Some(Naming::pseudonyms(parameters.pseudonym_key.as_deref(), out)?),
         (false, true) => Some(Naming::Kept),
         (false, false) if parameters.resample_labels || stacks::has_stacks(&layout.cases)? => {
             Some(Naming::Kept)

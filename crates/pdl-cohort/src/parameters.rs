@@ -78,6 +78,18 @@ pub struct IndexParameters {
     /// structure of the latest is a label, in the order of the alphabet, and the later wins.
     #[arg(long, value_name = "PATTERN=NAME", value_delimiter = ',')]
     pub structures: Vec<String>,
+    /// Use only the structures of a DICOM cohort with these names, in order, as they are written
+    /// here. Upper and lower case are one. All others are left out, and no name out of the files
+    /// reaches OUT. Without it, and without --structures, every structure is used.
+    #[arg(
+        long,
+        value_name = "NAME",
+        value_delimiter = ',',
+        conflicts_with = "structures",
+        help_heading = "Privacy"
+    )]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub structures_only: Vec<String>,
     /// Apply RescaleSlope and RescaleIntercept of DICOM to MR, too.
     #[arg(long, help_heading = "Images and labels")]
     pub mr_rescale: bool,
@@ -176,6 +188,7 @@ impl Default for IndexParameters {
             stratify: Vec::new(),
             carry: Vec::new(),
             structures: Vec::new(),
+            structures_only: Vec::new(),
             mr_rescale: false,
             resample_labels: false,
             keep_ids: false,

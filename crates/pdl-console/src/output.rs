@@ -1,22 +1,53 @@
-//! Lines on stdout and stderr that progress bars never overwrite.
+//! Lines on stdout and stderr that progress bars never overwrite, and in which nothing steers the
+//! terminal: everything that a program prints passes here, and names of files and patients are in
+//! it.
 
+use std::borrow::Cow;
 use std::error::Error;
 use std::io::Write;
 use std::sync::OnceLock;
 
 use indicatif::MultiProgress;
+use pdl_store::printable::escaped_lines;
 
 /// The bars on the terminal, once a [`Display`](crate::Display) exists.
 pub(crate) static BARS: OnceLock<MultiProgress> = OnceLock::new();
 
-/// Writes a line to stdout. A closed pipe (`| head`) is no error.
+/// Writes a line to stdout, or several; control characters in it are escaped. A closed pipe
+/// (`| head`) is no error.
 pub fn say(line: &str) {
+    to_stdout(&escaped_lines(line));
+}
+
+/// Writes a sequence that steers the terminal to stdout, such as one that shows an image. It must
+/// hold no text of a file.
+pub fn send_to_terminal(sequence: &str) {
+    to_stdout(sequence);
+}
+
+fn to_stdout(line: &str) {
     above_bars(&|| drop(writeln!(std::io::stdout().lock(), "{line}")));
 }
 
-/// Writes a line to stderr.
+/// Writes a line to stderr; control characters in it are escaped, and what follows a line break is
+/// indented, so that no name in it begins a line that looks like one of the program's own.
 pub fn note(line: &str) {
+    let line = noted(line);
     above_bars(&|| drop(writeln!(std::io::stderr().lock(), "{line}")));
+}
+
+fn noted(line: &str) -> Cow<'_, str> {
+    let shown = escaped_lines(line);
+    if !shown.contains('\n') {
+        return shown;
+    }
+    let indented = |line: &str| match line.starts_with([' ', '\t']) {
+        true => line.to_owned(),
+        false => format!("  {line}"),
+    };
+    let mut lines = shown.split('\n');
+    let first = lines.next().unwrap_or_default().to_owned();
+    Cow::Owned([first].into_iter().chain(lines.map(indented)).collect::<Vec<_>>().join("\n"))
 }
 
 /// Writes an error and its causes to stderr, a line each; a cause that the line above quotes is
@@ -58,6 +89,12 @@ mod tests {
     struct Layer {
         text: &'static str,
         source: Option<Box<Layer>>,
+    }
+
+    #[test]
+    fn a_name_in_a_message_neither_steers_the_terminal_nor_begins_a_line() {
+        assert_eq!(noted("warning: a\u{1b}[2J"), "warning: a\\u001b[2J");
+        assert_eq!(noted("error: no file: a\nerror: b"), "error: no file: a\n  error: b");
     }
 
     #[test]

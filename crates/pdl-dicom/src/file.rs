@@ -1,6 +1,5 @@
 //! Opens DICOM files, also those without preamble or file meta group.
 
-use std::fs::File;
 use std::io::{self, BufReader, Cursor, ErrorKind, Read, Seek, SeekFrom};
 use std::path::Path;
 
@@ -12,9 +11,11 @@ use dicom_transfer_syntax_registry::TransferSyntaxRegistry;
 use pdl_store::fault::{self, ReadFault, Watched};
 use pdl_store::file_state::FileState;
 use pdl_store::memory::{MemoryShare, reserve};
+use pdl_store::regular_file;
 
 use crate::DicomError;
 use crate::bounded::{Bounded, Refusal};
+use crate::iso2022;
 
 /// Bytes that tell a DICOM file: preamble and "DICM", or the first element of a bare data set.
 const PROBE: usize = 132;
@@ -76,7 +77,7 @@ fn open_once(
 ) -> Result<(DefaultDicomObject, FileState), DicomError> {
     let io = |source| DicomError::Io { path: path.to_owned(), source };
     let damaged = |problem: &str| DicomError::damaged(path, problem);
-    let file = File::open(path).map_err(io)?;
+    let file = regular_file::open(path).map_err(io)?;
     let (state, meta) = FileState::before_reading(&file).map_err(io)?;
     if meta.is_dir() {
         return Err(io(ErrorKind::IsADirectory.into()));
@@ -176,7 +177,7 @@ fn decode(
 pub(crate) fn is_dicom(path: &Path) -> io::Result<bool> {
     let first = fault::retried(|| {
         let mut first = Vec::with_capacity(PROBE);
-        File::open(path)?.take(PROBE as u64).read_to_end(&mut first)?;
+        regular_file::open(path)?.take(PROBE as u64).read_to_end(&mut first)?;
         Ok(first)
     });
     match first {
@@ -252,7 +253,12 @@ fn peek(source: &mut BufReader<impl Read + Seek>) -> io::Result<Vec<u8>> {
 /// An attribute's text without padding; empty when it is absent.
 pub(crate) fn text(object: &InMemDicomObject, tag: Tag) -> String {
     let value = object.get(tag).and_then(|element| element.to_str().ok());
-    value.map(|text| text.trim_matches([' ', '\0']).to_owned()).unwrap_or_default()
+    value.map(|text| decoded(text.trim_matches([' ', '\0']))).unwrap_or_default()
+}
+
+/// A text in which character sets change within (ISO 2022), decoded; others as they are.
+pub(crate) fn decoded(text: &str) -> String {
+    if text.contains(iso2022::ESCAPE) { iso2022::decoded(text) } else { text.to_owned() }
 }
 
 /// An attribute's numbers; empty when it is absent or holds none.

@@ -1,101 +1,16 @@
-//! Names of structures and segments, which people type, without what they say of the patient.
+//! Names of structures and segments, which people type, without what they say of a person.
+//!
+//! In: what the headers of a study say of people ([`Identifiers`]). Out: a [`NameMask`], which
+//! replaces names, ids and dates in a text, however they are spelled there: upper or lower case,
+//! with and without accents, `ue` for `ü`, in one word or several.
 
-use dicom_core::Tag;
-use dicom_dictionary_std::tags;
-use dicom_object::InMemDicomObject;
+mod fold;
+mod identifiers;
+mod mask;
+mod terms;
+mod vocabulary;
 
-use crate::file::text;
+pub use identifiers::{Identifier, Identifiers};
+pub use mask::{MaskedName, NameMask};
 
-/// Other patient ids: retired, and still in archives.
-const OTHER_PATIENT_IDS: Tag = Tag(0x0010, 0x1000);
-/// What stands in the place of a part of the patient's name.
-const MASK: &str = "PATIENT";
-/// A shorter part of a name is no name.
-const SHORTEST: usize = 3;
-/// A part of at least this length is found inside a word, too.
-const INSIDE_WORDS: usize = 5;
-
-/// What an object says of its patient, in lower case.
-pub(crate) struct Identity(Vec<Vec<char>>);
-
-/// A name that may be shown.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Name {
-    pub text: String,
-    /// Whether something was masked.
-    pub masked: bool,
-}
-
-impl Identity {
-    /// Name, ids, date of birth and accession number.
-    pub(crate) fn of(object: &InMemDicomObject) -> Self {
-        let names = text(object, tags::PATIENT_NAME);
-        let others = [tags::PATIENT_ID, OTHER_PATIENT_IDS, tags::PATIENT_BIRTH_DATE, tags::ACCESSION_NUMBER];
-        let others: Vec<String> = others.map(|tag| text(object, tag)).to_vec();
-        let parts =
-            names.split(['^', '=', ' ', ',', '\\']).chain(others.iter().flat_map(|text| text.split('\\')));
-        let mut parts: Vec<Vec<char>> = parts.map(lower).filter(|part| part.len() >= SHORTEST).collect();
-        parts.sort_by_key(|part| std::cmp::Reverse(part.len()));
-        Self(parts)
-    }
-
-    /// The name, trimmed, with each part of the patient's masked.
-    pub(crate) fn without(&self, name: &str) -> Name {
-        let name = name.trim();
-        let (mut shown, small): (Vec<char>, Vec<char>) = (name.chars().collect(), lower(name));
-        let mut hidden = vec![false; shown.len()];
-        for part in &self.0 {
-            for at in (0..=small.len().saturating_sub(part.len())).filter(|at| small[*at..].starts_with(part))
-            {
-                let end = at + part.len();
-                let is_word = |place: Option<&char>| place.is_none_or(|c| !c.is_alphanumeric());
-                let alone = is_word(at.checked_sub(1).and_then(|before| small.get(before)))
-                    && is_word(small.get(end));
-                if alone || part.len() >= INSIDE_WORDS {
-                    hidden[at..end].fill(true);
-                }
-            }
-        }
-        let masked = hidden.contains(&true);
-        let mut text = String::new();
-        for (place, c) in shown.drain(..).enumerate() {
-            if !hidden[place] {
-                text.push(c);
-            } else if place == 0 || !hidden[place - 1] {
-                text.push_str(MASK);
-            }
-        }
-        Name { text, masked }
-    }
-}
-
-/// Letter by letter, so that places stay.
-fn lower(text: &str) -> Vec<char> {
-    text.trim().chars().map(|c| c.to_lowercase().next().unwrap_or(c)).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use dicom_core::VR;
-
-    #[test]
-    fn parts_of_the_patients_name_and_ids_are_masked() {
-        let mut object = InMemDicomObject::new_empty();
-        object.put_str(tags::PATIENT_NAME, VR::PN, "Muster^Eva^M=MUSTER");
-        object.put_str(tags::PATIENT_ID, VR::LO, "4711");
-        let identity = Identity::of(&object);
-        for (name, shown) in [
-            ("GTV muster", "GTV PATIENT"),
-            ("GTVMuster2", "GTVPATIENT2"),
-            ("Eva_lung", "PATIENT_lung"),
-            ("EVALUATION", "EVALUATION"),
-            ("lung 4711", "lung PATIENT"),
-            ("lung 47110", "lung 47110"),
-            (" heart ", "heart"),
-            ("", ""),
-        ] {
-            assert_eq!(identity.without(name), Name { text: shown.to_owned(), masked: shown.contains(MASK) });
-        }
-    }
-}
+pub(crate) use identifiers::Source;

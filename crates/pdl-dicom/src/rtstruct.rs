@@ -12,7 +12,7 @@ use crate::DicomError;
 use crate::file::{Extent, items, number, numbers, open, text};
 use crate::geometry::{Vector, dot, minus};
 use crate::mask::Mask;
-use crate::names::Identity;
+use crate::names::{Identifiers, NameMask, Source};
 use crate::raster::{Point, fill};
 use crate::stack::Stack;
 use pdl_findings::{Code, Finding};
@@ -35,8 +35,10 @@ pub struct StructureSet {
 pub struct Region {
     /// ROI number.
     pub number: i64,
-    /// ROI name, trimmed, without parts of the patient's.
+    /// ROI name, trimmed, without what the header of the set says of people.
     pub name: String,
+    /// ROI name as the set has it: never to be shown.
+    pub original: String,
     /// Whether its name held such parts.
     pub masked: bool,
     /// Closed contours: points in left, posterior, superior, mm.
@@ -87,23 +89,25 @@ fn points_bytes(contour: &InMemDicomObject) -> u64 {
     2 * (count * size_of::<f64>()) as u64
 }
 
-/// The names of all structures, in the file's order.
+/// The names of all structures, in the file's order, as it has them.
 pub(crate) fn names(object: &InMemDicomObject) -> Vec<String> {
-    regions(object).into_iter().map(|region| region.name).collect()
+    items(object, tags::STRUCTURE_SET_ROI_SEQUENCE).iter().map(|item| text(item, tags::ROI_NAME)).collect()
 }
 
 /// All structures, without contours.
 fn regions(object: &InMemDicomObject) -> Vec<Region> {
-    let patient = Identity::of(object);
-    items(object, tags::STRUCTURE_SET_ROI_SEQUENCE).iter().map(|item| Region::new(item, &patient)).collect()
+    let people = NameMask::of(&Identifiers::of(object, Source::Labels));
+    items(object, tags::STRUCTURE_SET_ROI_SEQUENCE).iter().map(|item| Region::new(item, &people)).collect()
 }
 
 impl Region {
-    fn new(item: &InMemDicomObject, patient: &Identity) -> Self {
-        let name = patient.without(&text(item, tags::ROI_NAME));
+    fn new(item: &InMemDicomObject, people: &NameMask) -> Self {
+        let original = text(item, tags::ROI_NAME);
+        let name = people.without(&original);
         Self {
             number: number(item, tags::ROI_NUMBER).unwrap_or(0.0) as i64,
             name: name.text,
+            original,
             masked: name.masked,
             contours: Vec::new(),
             others: 0,
@@ -206,7 +210,8 @@ impl Region {
 
 /// Says that a name held something of the patient.
 pub(crate) fn name_masked(name: &str) -> Finding {
-    let message = format!("{name}: its name held a part of the patient's name or ids, which is masked");
+    let message =
+        format!("{name}: its name held a name, an id or a date that its headers hold, too, which is masked");
     Finding::new(Code::NameMasked, message)
 }
 

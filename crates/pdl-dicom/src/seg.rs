@@ -11,7 +11,7 @@ use crate::file::{items, number, text};
 use crate::geometry::{dot, minus, norm};
 use crate::header::{Frame, frames_of};
 use crate::mask::Mask;
-use crate::names::Identity;
+use crate::names::{Identifiers, NameMask, Source};
 use crate::pixels::Pixels;
 use crate::rtstruct::name_masked;
 use crate::stack::Stack;
@@ -46,9 +46,11 @@ enum Kind {
 pub struct Segment {
     /// Segment number, from 1.
     pub number: u16,
-    /// Segment label, trimmed, without parts of the patient's name; that of its property type where
-    /// it has none.
+    /// Segment label, trimmed, without what the header of the object says of people; that of its
+    /// property type where it has none.
     pub name: String,
+    /// The same as the object has it: never to be shown.
+    pub original: String,
     /// Whether its name held such parts.
     pub masked: bool,
 }
@@ -160,24 +162,24 @@ impl Segmentation {
     }
 }
 
-/// The names of all segments, in the file's order.
+/// The names of all segments, in the file's order, as it has them.
 pub(crate) fn names(object: &InMemDicomObject) -> Vec<String> {
-    segments(object).into_iter().map(|segment| segment.name).collect()
+    segments(object).into_iter().map(|segment| segment.original).collect()
 }
 
 fn segments(object: &InMemDicomObject) -> Vec<Segment> {
-    let patient = Identity::of(object);
-    items(object, tags::SEGMENT_SEQUENCE).iter().filter_map(|item| segment(item, &patient)).collect()
+    let people = NameMask::of(&Identifiers::of(object, Source::Labels));
+    items(object, tags::SEGMENT_SEQUENCE).iter().filter_map(|item| segment(item, &people)).collect()
 }
 
-fn segment(item: &InMemDicomObject, patient: &Identity) -> Option<Segment> {
+fn segment(item: &InMemDicomObject, people: &NameMask) -> Option<Segment> {
     let number = number(item, tags::SEGMENT_NUMBER).filter(|n| (1.0..=65535.0).contains(n))? as u16;
     let label = text(item, tags::SEGMENT_LABEL);
     let types = items(item, tags::SEGMENTED_PROPERTY_TYPE_CODE_SEQUENCE).first();
     let meaning = types.map(|code| text(code, tags::CODE_MEANING)).unwrap_or_default();
-    let name = if label.trim().is_empty() { meaning } else { label };
-    let name = patient.without(&name);
-    Some(Segment { number, name: name.text, masked: name.masked })
+    let original = if label.trim().is_empty() { meaning } else { label };
+    let name = people.without(&original);
+    Some(Segment { number, name: name.text, original, masked: name.masked })
 }
 
 fn segment_of(groups: &InMemDicomObject) -> Option<u16> {

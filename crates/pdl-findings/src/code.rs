@@ -80,6 +80,9 @@ macro_rules! codes {
 }
 
 codes! {
+    BurnedInAnnotation = "burned-in-annotation", Warning,
+        "The files state that text is burned into the pixels.",
+        "Look at the case in `pdl view`: leave it out where a name can be read.";
     CarriedColumn = "carried-column", Warning,
         "A column that `--carry` keeps has a value of its own for most patients.",
         "Leave the column out if its values can tell who the patients are.";
@@ -140,6 +143,9 @@ codes! {
     LabelsUnknown = "labels-unknown", Warning,
         "`[labels]` names label values that no case has.",
         "Correct the values in `pdl.toml`.";
+    LinkOutside = "link-outside", Note,
+        "Files or folders of the cohort are links that lead out of it; they are read.",
+        "Nothing, unless the links are not yours.";
     LoneLabel = "lone-label", Warning,
         "A label occurs in one case only, or is missing from one case only.",
         "Check the case: its label may bear a wrong value.";
@@ -153,7 +159,7 @@ codes! {
         "Nothing states the modality; it was guessed from the intensities.",
         "State it with `--modality` or a column `modality`.";
     NameMasked = "name-masked", Note,
-        "A structure's name held part of the patient's name or ids, which was masked.",
+        "A structure's name held a name, an id or a date of a person that headers hold, too, which was masked.",
         "Rename the structure with `--structures`.";
     NoImage = "no-image", Rejection,
         "A label has no image.",
@@ -230,6 +236,9 @@ codes! {
     SamePatient = "same-patient", Warning,
         "Two patients are in all likelihood one and were joined, or were left in two splits that the table gives.",
         "Look at the pair; `same-patient.csv` takes the decision.";
+    SecondaryCapture = "secondary-capture", Warning,
+        "Files of a DICOM tree are secondary captures, such as photographs of screens; they are not read.",
+        "Names can stand in their pixels: leave them out where you give the tree away.";
     SeveralChannels = "several-channels", Rejection,
         "The case has several channels and none was chosen.",
         "Choose one with `--channel`.";
@@ -251,6 +260,9 @@ codes! {
     SmallStratum = "small-stratum", Warning,
         "A stratum has too few patients to be in every split.",
         "Stratify by fewer properties.";
+    SpecialFile = "special-file", Warning,
+        "The cohort holds FIFOs, sockets or devices, which are never opened.",
+        "Take them out of the cohort.";
     SplitKept = "split-kept", Note,
         "Patients keep the split that they had; what was asked for places new ones only.",
         "Delete `cases.parquet` to divide all patients anew.";

@@ -1,12 +1,11 @@
 //! JSON files that people read: indented, keys in the order of the type, a newline at the end.
 
-use std::fs;
 use std::path::Path;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::{Result, StoreError, atomic};
+use crate::{Result, StoreError, atomic, regular_file};
 
 /// Writes `value` as an indented JSON file, and says whether that changed it.
 ///
@@ -38,6 +37,6 @@ pub fn write_lines(path: &Path, rows: &[impl Serialize]) -> Result<bool> {
 /// # Errors
 /// [`StoreError`] when it is missing or does not fit the type.
 pub fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
-    let bytes = fs::read(path).map_err(StoreError::io("read the file", path))?;
+    let bytes = regular_file::read(path).map_err(StoreError::io("read the file", path))?;
     serde_json::from_slice(&bytes).map_err(|source| StoreError::Json { path: path.to_owned(), source })
 }

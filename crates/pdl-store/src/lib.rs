@@ -3,8 +3,10 @@
 //! In: bytes, rows and JSON values. Out: files that are whole or absent ([`atomic`]), content
 //! hashes ([`hash`]), tables ([`table`]), JSON files ([`json`]), a [`journal`] by which a stage
 //! that was killed finds what is still valid, a [`lock`] that keeps two runs out of one folder, a
-//! limit for [`memory`], words ([`plural`]), a way to outlive the panics of other people's codecs
-//! ([`catch_panic`]), and one to tell the errors of the machine from those of a file ([`fault`]).
+//! limit for [`memory`], words ([`plural`]), names of others made fit to be shown
+//! ([`printable`]), a way to open files and nothing else ([`regular_file`]), one to outlive the
+//! panics of other people's codecs ([`catch_panic`]), and one to tell the errors of the machine
+//! from those of a file ([`fault`]).
 //! It never knows what a case, a volume or a pair is.
 //!
 //! ```
@@ -29,7 +31,9 @@ pub mod lock;
 pub mod memory;
 pub mod paths;
 pub mod plural;
+pub mod printable;
 pub mod progress;
+pub mod regular_file;
 pub mod suggest;
 pub mod table;
 

@@ -17,7 +17,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::memory::MemoryShare;
-use crate::{Result, StoreError, atomic};
+use crate::{Result, StoreError, atomic, regular_file};
 
 /// A non-null column.
 pub fn column(name: &str, data_type: DataType) -> Field {
@@ -107,7 +107,7 @@ const ROWS_AT_A_TIME: usize = 1024;
 /// # Errors
 /// [`StoreError`] when it is missing, cut short or does not fit the type.
 pub fn read_rows<T: DeserializeOwned>(path: &Path) -> Result<(Vec<T>, HashMap<String, String>)> {
-    let file = File::open(path).map_err(StoreError::io("read the table", path))?;
+    let file = regular_file::open(path).map_err(StoreError::io("read the table", path))?;
     let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| table_problem(path, &e))?;
     let metadata = key_values(builder.metadata().file_metadata().key_value_metadata());
     let mut rows = Vec::new();
@@ -155,7 +155,7 @@ pub fn read_columns<T: DeserializeOwned>(
 }
 
 fn open(path: &Path) -> Result<ParquetRecordBatchReaderBuilder<File>> {
-    let file = File::open(path).map_err(StoreError::io("read the table", path))?;
+    let file = regular_file::open(path).map_err(StoreError::io("read the table", path))?;
     ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| table_problem(path, &e))
 }
 
@@ -164,7 +164,7 @@ fn open(path: &Path) -> Result<ParquetRecordBatchReaderBuilder<File>> {
 /// # Errors
 /// [`StoreError`] when it is missing or cut short.
 pub fn read_metadata(path: &Path) -> Result<HashMap<String, String>> {
-    let file = File::open(path).map_err(StoreError::io("read the table", path))?;
+    let file = regular_file::open(path).map_err(StoreError::io("read the table", path))?;
     let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| table_problem(path, &e))?;
     Ok(key_values(builder.metadata().file_metadata().key_value_metadata()))
 }
@@ -174,7 +174,7 @@ pub fn read_metadata(path: &Path) -> Result<HashMap<String, String>> {
 /// # Errors
 /// [`StoreError`] when it is missing or cut short.
 pub fn column_names(path: &Path) -> Result<Vec<String>> {
-    let file = File::open(path).map_err(StoreError::io("read the table", path))?;
+    let file = regular_file::open(path).map_err(StoreError::io("read the table", path))?;
     let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| table_problem(path, &e))?;
     Ok(builder.schema().fields().iter().map(|field| field.name().clone()).collect())
 }

@@ -10,6 +10,7 @@ use pdl_cohort::survey::{Structures, Survey, survey};
 use pdl_console::{ExitStatus, counted, say, shorten};
 use pdl_io::stack;
 use pdl_store::memory::MemoryLimit;
+use pdl_store::printable::{cell, escaped, path_cell};
 use pdl_store::{atomic, paths};
 use serde_json::json;
 
@@ -123,9 +124,10 @@ fn table(cohort: &Path, out: &Path, paired: &Paired) -> Result<String> {
     let patients = paired.patients();
     let ids = pdl_cohort::ids_of_pairs(&cohort, &out, &paired.pairs)?;
     for (number, (pair, id)) in paired.pairs.iter().zip(ids).enumerate() {
-        let field = |path: &Path| quoted(&paths::relative(&out, &cohort.join(path)));
+        let field = |path: &Path| quoted(&path_cell(&paths::relative(&out, &cohort.join(path))));
         // An empty patient makes each case a patient of its own; the user can fill the column in.
         let patient = patients.as_ref().map_or("", |patients| patients[number].as_str());
+        let [id, patient] = [&id, patient].map(|name| quoted(&cell(&escaped(name))));
         writeln!(table, "{id},{},{},{patient}{blank}", field(&pair.image), field(&pair.label))?;
     }
     Ok(table)
