@@ -100,6 +100,11 @@ test-faults:
 test-crash-points points="": build
     python3 tests/faults/crash_points.py {{pdl}} sample-data/mr target/crash-points ${1:+--points $1}
 
+# 3,000 identifiers of people in ten scripts, in DICOM headers, structures, paths and tables, and as many clean twins
+test-deid:
+    PDL_DEID_PATIENTS=200 LIBTORCH=$(python3 {{libtorch}} --fetch) cargo test --release --locked {{workspace}} \
+        --test end_to_end names_masked:: -- --nocapture --test-threads 1
+
 # Format, lints, documentation, tests, dependency audit
 check: && test test-jpeg-ls test-pydicom test-nibabel test-ingest interop deny
     cargo fmt --all --check

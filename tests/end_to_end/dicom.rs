@@ -11,7 +11,7 @@ use pdl_cohort::attributes::{Split, Status};
 use pdl_cohort::case_row::CaseRow;
 use pdl_cohort::cases::Cases;
 use pdl_cohort::sources;
-use pdl_tests::{files, root, run, run_ok, sample};
+use pdl_tests::{files, root, run, run_ok, sample, write_key};
 
 use crate::folder;
 use crate::privacy::{no_file_says, no_word_of};
@@ -229,7 +229,7 @@ fn no_output_and_no_message_tells_whose_the_images_are() {
     let key = keys.path().join("key");
     // Splits follow the pseudonyms: under a key of its own each run would have others, and some no
     // training case.
-    fs::write(&key, "07".repeat(32)).unwrap();
+    write_key(&key);
     let out_text = out.path().to_str().unwrap();
     let cohort = ["--out", out_text, "--pseudonym-key", key.to_str().unwrap()];
     let tree_text = tree.path().to_str().unwrap();

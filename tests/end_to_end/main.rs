@@ -21,13 +21,17 @@ mod faults;
 mod golden;
 mod hostile_names;
 mod hostile_out;
+mod identities;
 mod import;
 mod init;
 mod intensities;
+#[cfg(unix)]
+mod keys;
 mod label_rules;
 mod labels;
 mod manifests;
 mod named_labels;
+mod names_masked;
 mod orientations;
 mod pairs;
 mod paths;
@@ -35,10 +39,14 @@ mod privacy;
 mod ranking;
 mod report;
 mod shards;
+#[cfg(unix)]
+mod special_files;
 mod splits;
 mod stacks;
 #[cfg(target_os = "linux")]
 mod table_faults;
+mod terminal;
+mod tiny;
 mod visits;
 
 use std::path::{Path, PathBuf};

@@ -8,7 +8,7 @@ use std::path::Path;
 use pdl_cohort::attributes::Status;
 use pdl_cohort::cases::Cases;
 use pdl_cohort::sources;
-use pdl_tests::{files, run, run_ok};
+use pdl_tests::{files, run, run_ok, write_key};
 
 use crate::{cohort_of, folder};
 
@@ -76,7 +76,7 @@ fn a_cohort_named_by_files_goes_by_pseudonyms_when_asked() {
     let cohort = place.path().join("Zweistein");
     let planted = telling_cohort(&cohort);
     let (key, mapping) = (keys.path().join("key"), keys.path().join("mapping.csv"));
-    fs::write(&key, "07".repeat(32)).unwrap();
+    write_key(&key);
     let (out_text, cohort_text) = (out.path().to_str().unwrap(), cohort.to_str().unwrap());
     let mut words = vec!["curate", cohort_text, "--out", out_text, "--proxy-size", "16", "--pseudonyms"];
     words.extend(["--pseudonym-key", key.to_str().unwrap(), "--mapping", mapping.to_str().unwrap()]);

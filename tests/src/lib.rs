@@ -67,6 +67,11 @@ pub fn run_ok(words: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
+/// Writes a key of pseudonyms that is the same in every run; it is the user's alone, as it must be.
+pub fn write_key(path: &Path) {
+    pdl_store::atomic::write_private_if_changed(path, "07".repeat(32).as_bytes()).unwrap();
+}
+
 /// Every file below a folder with its bytes, by relative path; what `.pdl/` caches is left out.
 pub fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
     let mut found = Vec::new();

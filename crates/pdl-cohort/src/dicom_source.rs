@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use pdl_dicom::acquisition::acquisition;
 use pdl_dicom::{
-    DicomError, LabelFile, LabelKind, Mask, ReadOptions, Scan, Segmentation, Series, SeriesImage,
+    DicomError, LabelFile, LabelKind, Mask, MaskedName, ReadOptions, Scan, Segmentation, Series, SeriesImage,
     StructureSet, VolumeImages,
 };
 use pdl_store::hash::Key;
@@ -24,6 +24,7 @@ use crate::attributes::{Modality, PetUnits};
 use crate::case_id::{ATTEMPTS, Claims, UNSTATED};
 use crate::cases::Cases;
 use crate::discover::{DiscoveredCase, Layout};
+use crate::hidden_texts::hide_values;
 use crate::import::{Files, Original, Refusal, VolumeSource, Volumes};
 use crate::known_cases::{Earlier, FileNames, Recognised, identify};
 use crate::parameters::IndexParameters;
@@ -67,8 +68,11 @@ impl Archive {
         let (labels, _) = scan.labels_of_series();
         let latest = labels.iter().filter_map(|labels| labels.last());
         let used = latest.flat_map(|label| &scan.labels[*label].names);
-        let names = before.map_or_else(BTreeMap::new, |before| before.label_names.clone());
-        let structures = Structures::new(&parameters.structures, used.map(String::as_str), &names)?;
+        let names = before.map_or_else(BTreeMap::new, |before| hidden_names(&before.label_names, &scan));
+        let structures = match parameters.structures_only.as_slice() {
+            [] => Structures::new(&parameters.structures, used.map(String::as_str), &names)?,
+            only => Structures::only(only)?,
+        };
         naming.check_patients(scan.series.iter().map(patient_of))?;
         let claims = Claimed { naming: &naming, series: &scan.series, root: known.cohort };
         let of_known = |earlier| Ok::<_, StoreError>((earlier, known.files(earlier, &scan.series)?));
@@ -118,8 +122,8 @@ impl VolumeSource for Archive {
     fn key(&self, case: usize) -> Key {
         let (series, labels) = self.sources(case);
         let of_file = |(label, values): (&LabelFile, &BTreeSet<u16>)| -> Vec<_> {
-            let value = |name: &String| self.structures.label(name).filter(|value| values.contains(value));
-            label.names.iter().map(|name| (name.clone(), value(name))).collect()
+            let value = |names| self.structures.label_of(names).filter(|value| values.contains(value));
+            label.structures().map(|(shown, name)| (shown.to_owned(), value((shown, name)))).collect()
         };
         let values: Vec<_> = labels.flat_map(of_file).collect();
         let key = Key::new("import 4")
@@ -198,7 +202,8 @@ impl VolumeSource for Archive {
         let used = self.cases.iter().flat_map(|(_, chosen)| chosen.keys());
         let names = used.flat_map(|label| &self.scan.labels[*label].names).map(String::as_str);
         let spellings = self.structures.spellings(names);
-        aside.into_iter().chain(self.unmatched()).chain(pet).chain(spellings).collect()
+        let captures = self.captures();
+        aside.into_iter().chain(captures).chain(self.unmatched()).chain(pet).chain(spellings).collect()
     }
 }
 
@@ -216,13 +221,24 @@ impl Archive {
         unused.map(|label| (label, reason(&label))).collect()
     }
 
+    /// What is said of files that may show names in their pixels.
+    fn captures(&self) -> Option<Finding> {
+        let count = self.scan.secondary_captures;
+        let message = format!(
+            "{} in the tree (photographs of screens, scanned forms) may show names, and were not read",
+            counted(count, "secondary capture")
+        );
+        (count > 0).then(|| Finding::new(Code::SecondaryCapture, message))
+    }
+
     /// What is said of patterns that no structure has.
     fn unmatched(&self) -> Option<Finding> {
         let (of_series, _) = self.scan.labels_of_series();
-        let labels = of_series.iter().flatten();
-        let names: BTreeSet<&str> =
-            labels.flat_map(|label| &self.scan.labels[*label].names).map(String::as_str).collect();
-        self.structures.unmatched_told(&names)
+        let labels: BTreeSet<usize> = of_series.into_iter().flatten().collect();
+        let both = labels.iter().flat_map(|label| self.scan.labels[*label].structures());
+        let shown = labels.iter().flat_map(|label| &self.scan.labels[*label].names);
+        let shown: BTreeSet<&str> = shown.map(String::as_str).collect();
+        self.structures.unmatched_told(&shown, both.flat_map(|(shown, original)| [shown, original]))
     }
 
     /// The series of a case, and its label files with the labels that each gives.
@@ -248,10 +264,11 @@ impl Archive {
             let own = |name: &&str| self.structures.label(name).is_some_and(|value| values.contains(&value));
             findings.extend(self.structures.joined(label.names.iter().map(String::as_str).filter(own)));
             findings.extend(self.structures.left_out(label.names.iter().map(String::as_str)));
-            for Drawn { name, has_shape, mask } in
+            for Drawn { name, original, has_shape, mask } in
                 structures_of(label, images, &image, memory, &mut findings)?
             {
-                let Some(value) = self.structures.label(&name).filter(|value| values.contains(value)) else {
+                let value = self.structures.label_of((&name, &original));
+                let Some(value) = value.filter(|value| values.contains(value)) else {
                     continue;
                 };
                 named.insert(value);
@@ -267,6 +284,7 @@ impl Archive {
                     Err(error) if error.memory().is_some() => return Err(error),
                     Err(error) => {
                         lost.insert(value);
+                        let name = self.structures.names.get(&value).unwrap_or(&name);
                         let code = match error {
                             DicomError::OtherFrame => Code::OtherFrameOfReference,
                             _ => Code::UnusableStructure,
@@ -306,10 +324,25 @@ fn copies(scan: &Scan, files: &[PathBuf]) -> Vec<PathBuf> {
 
 /// Which of its label files a case is made from.
 fn choose(structures: &Structures, scan: &Scan, labels: &[usize]) -> Chosen {
-    let values =
-        |label: &usize| scan.labels[*label].names.iter().filter_map(|name| structures.label(name)).collect();
+    let values = |label: &usize| {
+        scan.labels[*label].structures().filter_map(|names| structures.label_of(names)).collect()
+    };
     let values: Vec<BTreeSet<u16>> = labels.iter().map(values).collect();
     structures.sources(&values).into_iter().map(|(file, values)| (labels[file], values)).collect()
+}
+
+/// Names of labels of an earlier run, without what the headers say of people, which that run may
+/// not have known.
+fn hidden_names(earlier: &BTreeMap<u16, String>, scan: &Scan) -> BTreeMap<u16, String> {
+    let names = || scan.labels.iter().flat_map(LabelFile::structures);
+    let shown: BTreeSet<String> = names().map(|(shown, _)| shown.to_lowercase()).collect();
+    let hidden: BTreeMap<String, &str> =
+        names().map(|(shown, original)| (original.trim().to_lowercase(), shown)).collect();
+    let now = |name: &String| match hidden.get(&name.to_lowercase()) {
+        Some(now) if !shown.contains(&name.to_lowercase()) => (*now).to_owned(),
+        _ => name.clone(),
+    };
+    earlier.iter().map(|(value, name)| (*value, now(name))).collect()
 }
 
 /// What a tree of DICOM files holds; headers are read within a limit of memory.
@@ -356,6 +389,7 @@ fn keep_acquisition(
             }
             Err(_) => carry.iter().map(|keyword| (keyword.clone(), None)).collect(),
         };
+        hide_values(&mut found.carried, &scan.mask_of(&scan.series[*series]));
         Ok(())
     })
 }
@@ -453,7 +487,10 @@ fn found(
 
 /// A structure of a label file.
 struct Drawn<'a> {
+    /// Its name as it may be shown.
     name: String,
+    /// Its name as the file has it: never to be shown.
+    original: String,
     /// Whether there is a contour or a frame of it.
     has_shape: bool,
     /// Its pixels on the slices of the image.
@@ -475,22 +512,28 @@ fn structures_of<'a>(
         LabelKind::StructureSet => {
             let set = StructureSet::read_of_volume(&label.path, images, memory)?;
             findings.extend(set.findings);
-            let drawn = |region: pdl_dicom::Region| -> Drawn<'a> {
-                let (name, has_shape) =
-                    (region.name.clone(), !region.contours.is_empty() || !region.skipped.is_empty());
+            let drawn = |mut region: pdl_dicom::Region| -> Drawn<'a> {
+                let MaskedName { text, masked } = label.shown(&region.original);
+                (region.name, region.masked) = (text, masked);
+                let (name, original) = (region.name.clone(), region.original.clone());
+                let has_shape = !region.contours.is_empty() || !region.skipped.is_empty();
                 let mask = move || {
                     take(region.mask_bytes(&image.stack))?;
                     region.mask(&image.stack)
                 };
-                Drawn { name, has_shape, mask: Box::new(mask) }
+                Drawn { name, original, has_shape, mask: Box::new(mask) }
             };
             set.regions.into_iter().map(drawn).collect()
         }
         LabelKind::Segmentation => {
-            let object = Segmentation::read_of_volume(&label.path, images, memory)?;
+            let mut object = Segmentation::read_of_volume(&label.path, images, memory)?;
             findings.extend(object.undescribed()?);
             if object.is_foreign {
                 findings.extend(in_other_frame(&label.names));
+            }
+            for segment in &mut object.segments {
+                let MaskedName { text, masked } = label.shown(&segment.original);
+                (segment.name, segment.masked) = (text, masked);
             }
             let object = std::sync::Arc::new(object);
             let drawn = |segment: &pdl_dicom::Segment| -> Drawn<'a> {
@@ -500,7 +543,8 @@ fn structures_of<'a>(
                     object.mask(number, &image.stack)
                 };
                 // A segment without a pixel is one that was looked for.
-                Drawn { name: segment.name.clone(), has_shape: false, mask: Box::new(mask) }
+                let (name, original) = (segment.name.clone(), segment.original.clone());
+                Drawn { name, original, has_shape: false, mask: Box::new(mask) }
             };
             object.segments.iter().map(drawn).collect()
         }

@@ -2,22 +2,23 @@
 
 use pdl_findings::{Code, Finding};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::fs;
 use std::path::{Path, PathBuf};
 
+use csv::StringRecord;
 use pdl_dicom::acquisition::KEYWORDS;
 use pdl_io::{is_volume_name, stack, stem};
 use pdl_store::memory::{MemoryError, MemoryLimit, MemoryShare};
 use pdl_store::plural::counted;
+use pdl_store::printable::{escaped, from_cell};
 use pdl_store::suggest::nearest;
-use pdl_store::{StoreError, fault, table};
+use pdl_store::{StoreError, fault, regular_file, table};
 use serde::{Deserialize, Deserializer};
 
 use crate::CohortError;
 use crate::attributes::{Modality, Split};
 use crate::case_id::{self, CaseLabel};
 use crate::case_row;
-
+use crate::odd_files;
 use crate::stack_hint::StackHint;
 use crate::walk;
 
@@ -184,6 +185,14 @@ pub(crate) fn discover(
     carry: &BTreeSet<String>,
     memory: &MemoryShare<'_>,
 ) -> Result<Layout, CohortError> {
+    let mut layout = layout_of(path, carry, memory)?;
+    let root = if path.is_dir() { path } else { path.parent().unwrap_or(Path::new("")) };
+    let paths = layout.cases.iter().flat_map(|found| [&found.image, &found.label]).flatten();
+    layout.findings.extend(odd_files::of_cases(paths, root)?);
+    Ok(layout)
+}
+
+fn layout_of(path: &Path, carry: &BTreeSet<String>, memory: &MemoryShare<'_>) -> Result<Layout, CohortError> {
     let not_here =
         |problem: &str| CohortError::NotACohort { path: path.to_owned(), problem: problem.to_owned() };
     let meta = fault::metadata(path).map_err(StoreError::io("look at the cohort", path))?;
@@ -217,14 +226,14 @@ fn from_folder(root: &Path) -> Result<Layout, CohortError> {
     if found.as_ref().is_err_and(|error| fault::machine_error(error).is_some()) {
         return found;
     }
-    let files = walk::files_below(root)?;
-    for file in &files {
+    let tree = walk::tree_below(root)?;
+    for file in &tree.files {
         // Of a path that may name a patient nothing is said.
         let failed =
             |source| StoreError::Machine { what: "a file of the cohort".to_owned(), path: None, source };
         if pdl_dicom::is_dicom(file).map_err(failed)? {
-            let findings = beside_dicom(&files).into_iter().collect();
-            return Ok(Layout { dicom_files: files, findings, ..Layout::default() });
+            let findings = beside_dicom(&tree.files).into_iter().chain(odd_files::of_tree(&tree)).collect();
+            return Ok(Layout { dicom_files: tree.files, findings, ..Layout::default() });
         }
     }
     found
@@ -329,9 +338,7 @@ impl Layout {
         let Some(number) = number else {
             let known: Vec<&str> = self.channel_names.values().map(String::as_str).collect();
             let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-            return Err(CohortError::Option(format!(
-                "--channel {channel}: there is no such channel; dataset.json names: {known}. A number from 0 will do"
-            )));
+            return Err(CohortError::NoChannel { channel: channel.to_owned(), known });
         };
         self.cases.iter_mut().for_each(|found| found.choose_channel(number));
         Ok(number)
@@ -434,7 +441,7 @@ fn from_csv(path: &Path, carry: &BTreeSet<String>, memory: &MemoryShare<'_>) -> 
     let headers = reader.headers().map_err(problem)?.clone();
     if !headers.iter().any(|name| name == "image") {
         let names = headers.iter().collect::<Vec<_>>().join(", ");
-        return Err(table_error(path, &format!("it has no column named image, only: {names}")));
+        return Err(quoting(path, "it has no column named image", format!(", only: {names}")));
     }
     let names: Vec<&str> = headers.iter().collect();
     let places = carry.iter().map(|column| {
@@ -449,8 +456,9 @@ fn from_csv(path: &Path, carry: &BTreeSet<String>, memory: &MemoryShare<'_>) -> 
     for record in reader.records() {
         let record = record.map_err(problem)?;
         memory.take(ROW_BYTES + 2 * record.as_slice().len() as u64).map_err(no_memory(path))?;
+        let record: StringRecord = record.iter().map(from_cell).collect();
         let mut row: Row = record.deserialize(Some(&headers)).map_err(problem)?;
-        let value = |place: usize| record.get(place).filter(|text| !text.is_empty()).map(str::to_owned);
+        let value = |place: usize| record.get(place).filter(|text| !text.is_empty()).map(shown);
         texts.iter().for_each(|(column, place)| row.take_text(column, value(*place)));
         rows.push(row);
         carried.push(places.iter().map(|(column, place)| ((*column).clone(), value(*place))).collect());
@@ -476,7 +484,7 @@ fn from_parquet(
             return Err(no_column(path, column, &names.iter().map(String::as_str).collect::<Vec<_>>()));
         }
         for (row, value) in carried.iter_mut().zip(table::read_text(path, column, memory)?) {
-            row.insert(column.clone(), value.filter(|text| !text.is_empty()));
+            row.insert(column.clone(), value.filter(|text| !text.is_empty()).map(|text| shown(&text)));
         }
     }
     from_rows(path, rows, carried)
@@ -517,7 +525,7 @@ fn from_rows(table: &Path, rows: Vec<Row>, carried: Vec<Carried>) -> Result<Layo
             let (path, case_id) = (table.to_owned(), case_id.clone());
             return Err(CohortError::SameCaseId { path, case_id, rows: [first, number + 1] });
         }
-        let in_row = |error: String| table_error(table, &format!("row {}: {error}", number + 1));
+        let in_row = |error: String| quoting(table, &format!("row {}", number + 1), format!(": {error}"));
         let stacks =
             StackHint::of_texts(row.stack_spacing.as_deref(), row.stack_axes.as_deref()).map_err(in_row)?;
         let below = |path: &Option<String>| {
@@ -529,7 +537,7 @@ fn from_rows(table: &Path, rows: Vec<Row>, carried: Vec<Carried>) -> Result<Layo
             name: CaseLabel::of_files(row.case_id, image.as_deref(), label.as_deref()),
             image: row.image.map(|path| folder.join(path)),
             label: row.label.map(|path| folder.join(path)),
-            patient: row.patient,
+            patient: row.patient.as_deref().map(shown),
             modality: row.modality.map(|text| text.parse()).transpose().map_err(in_row)?,
             split: row.split.map(|text| text.parse()).transpose().map_err(in_row)?,
             stacks,
@@ -547,7 +555,7 @@ fn read(path: &Path, bytes_a_byte: u64, memory: &MemoryShare<'_>) -> Result<Vec<
     let meta = fault::metadata(path).map_err(StoreError::io("read the file", path))?;
     let held = meta.map_or(0, |meta| meta.len());
     memory.take_each(held, bytes_a_byte).map_err(no_memory(path))?;
-    fault::retried(|| fs::read(path)).map_err(StoreError::io("read the file", path))
+    fault::retried(|| regular_file::read(path)).map_err(StoreError::io("read the file", path))
 }
 
 /// Decathlon's and nnU-Net's `dataset.json`: modality and names of labels. Missing is fine.
@@ -563,11 +571,11 @@ fn read_dataset_json(path: &Path, layout: &mut Layout, memory: &MemoryShare<'_>)
     }
     let part = memory.part();
     let bytes = read(path, JSON_BYTES_A_BYTE, &part)?;
-    let dataset: Dataset = serde_json::from_slice(&bytes).map_err(|error| table_error(path, &error))?;
+    let dataset: Dataset = serde_json::from_slice(&bytes).map_err(|error| not_json(path, &error))?;
     let channels = dataset.modality.or(dataset.channel_names).unwrap_or_default();
     layout.modality = channels.get("0").and_then(|name| name.parse().ok());
     layout.channel_names =
-        channels.iter().filter_map(|(number, name)| Some((number.parse().ok()?, name.clone()))).collect();
+        channels.iter().filter_map(|(number, name)| Some((number.parse().ok()?, shown(name)))).collect();
     for (key, value) in dataset.labels.unwrap_or_default() {
         // Decathlon writes {"1": "liver"}, nnU-Net {"liver": 1}; regions (lists) have no single
         // value.
@@ -578,13 +586,28 @@ fn read_dataset_json(path: &Path, layout: &mut Layout, memory: &MemoryShare<'_>)
             }
             _ => None,
         };
-        layout.label_names.extend(label.filter(|(number, _)| *number > 0));
+        let label = label.filter(|(number, _)| *number > 0);
+        layout.label_names.extend(label.map(|(number, name)| (number, shown(&name))));
     }
     Ok(())
 }
 
 fn file_name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// A name as it is taken over: nothing in it steers what shows it.
+fn shown(name: &str) -> String {
+    escaped(name).into_owned()
+}
+
+/// An error that quotes the table.
+fn quoting(path: &Path, problem: &str, quote: String) -> CohortError {
+    CohortError::TableValue { path: path.to_owned(), problem: problem.to_owned(), quote }
+}
+
+fn not_json(path: &Path, error: &serde_json::Error) -> CohortError {
+    quoting(path, "", error.to_string()) // which says where
 }
 
 fn table_error(path: &Path, problem: &dyn std::fmt::Display) -> CohortError {
@@ -594,6 +617,7 @@ fn table_error(path: &Path, problem: &dyn std::fmt::Display) -> CohortError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     fn touch(path: PathBuf) {
         fs::create_dir_all(path.parent().unwrap()).unwrap();

@@ -4,6 +4,7 @@ use pdl_findings::{Code, Finding};
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::case_row::CaseRow;
+use crate::hidden_texts::is_measurement;
 
 /// With fewer patients than this it means little that each has a value of its own.
 const FEWEST_PATIENTS: usize = 10;
@@ -11,9 +12,55 @@ const FEWEST_PATIENTS: usize = 10;
 /// A finding for every carried column in which more than half of the patients have a value that no
 /// other has: it may be a name, a date or a number of theirs.
 pub(crate) fn findings(rows: &[CaseRow]) -> Vec<Finding> {
-    let columns = rows.first().into_iter().flat_map(|row| row.carried.keys());
-    let patients: BTreeSet<&str> = rows.iter().map(|row| row.patient_id.as_str()).collect();
     let tells_apart = |column: &String| {
+        let Apart { alone, patients } = Apart::of(rows, column);
+        (patients >= FEWEST_PATIENTS && 2 * alone > patients).then(|| {
+            let message = format!(
+                "column {column} is kept in cases.parquet as asked, and {alone} of {patients} patients have a value there \
+                 that no other has: leave it out if it can tell who they are"
+            );
+            Finding::new(Code::CarriedColumn, message)
+        })
+    };
+    columns(rows).iter().filter_map(tells_apart).collect()
+}
+
+/// As [`findings`], where patients go by pseudonyms: the values of such a column are not kept,
+/// however few patients there are, unless they are measurements.
+pub(crate) fn withhold(rows: &mut [CaseRow]) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for column in columns(rows) {
+        let Apart { alone, patients } = Apart::of(rows, &column);
+        let values = |rows: &[CaseRow]| -> Vec<String> {
+            rows.iter().filter_map(|row| row.carried.get(&column).cloned().flatten()).collect()
+        };
+        if 2 * alone <= patients || values(rows).iter().all(|value| is_measurement(value)) {
+            continue;
+        }
+        rows.iter_mut().filter_map(|row| row.carried.get_mut(&column)).for_each(|value| *value = None);
+        let message = format!(
+            "column {column} is not kept: {alone} of {patients} patients have a value there that no other has, and could be \
+             told by it in spite of their pseudonyms"
+        );
+        findings.push(Finding::new(Code::CarriedColumn, message));
+    }
+    findings
+}
+
+fn columns(rows: &[CaseRow]) -> Vec<String> {
+    rows.first().into_iter().flat_map(|row| row.carried.keys().cloned()).collect()
+}
+
+/// How many patients a column tells apart.
+struct Apart {
+    /// Patients with a value that no other has.
+    alone: usize,
+    patients: usize,
+}
+
+impl Apart {
+    fn of(rows: &[CaseRow], column: &str) -> Self {
+        let patients: BTreeSet<&str> = rows.iter().map(|row| row.patient_id.as_str()).collect();
         let mut of_value: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
         for row in rows {
             if let Some(value) = row.carried.get(column).and_then(Option::as_deref) {
@@ -21,14 +68,6 @@ pub(crate) fn findings(rows: &[CaseRow]) -> Vec<Finding> {
             }
         }
         let alone = of_value.values().filter(|patients| patients.len() == 1).count();
-        (patients.len() >= FEWEST_PATIENTS && 2 * alone > patients.len()).then(|| {
-            let message = format!(
-                "column {column} is kept in cases.parquet as asked, and {alone} of {} patients have a value there that no \
-                 other has: leave it out if it can tell who they are",
-                patients.len()
-            );
-            Finding::new(Code::CarriedColumn, message)
-        })
-    };
-    columns.filter_map(tells_apart).collect()
+        Self { alone, patients: patients.len() }
+    }
 }

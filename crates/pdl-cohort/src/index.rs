@@ -1,6 +1,7 @@
 //! The index stage: from a cohort to `cases.parquet`.
 
 use pdl_findings::{Code, Finding};
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
@@ -26,13 +27,14 @@ use crate::dicom_source::{Archive, Known};
 use crate::discover::{self, DiscoveredCase, Layout};
 use crate::extra_columns;
 use crate::file_source::{FileLabels, Named};
+use crate::hidden_texts;
 use crate::import::{self, VolumeSource};
 use crate::known_cases::{self, Earlier, Recognised};
 use crate::label_rules::LabelRules;
 use crate::parameters::IndexParameters;
 use crate::place::Place;
 use crate::pseudonym_table;
-use crate::pseudonyms::Naming;
+use crate::pseudonyms::{Naming, check_outside};
 use crate::same_patient::SamePatient;
 use crate::segment_labels::{self, SegmentNames};
 use crate::sources;
@@ -69,11 +71,29 @@ pub fn index(
     same_patient: &SamePatient,
     run: StageContext<'_>,
 ) -> Result<Indexed, CohortError> {
+    let hides = Cell::new(parameters.pseudonyms);
+    let indexed = index_openly(cohort, out, parameters, same_patient, run, &hides);
+    indexed.map_err(|error| if hides.get() { error.without_patients(cohort, out) } else { error })
+}
+
+/// As [`index`], with errors that may name patients; `hides` is set where they must not.
+fn index_openly(
+    cohort: &Path,
+    out: &Path,
+    parameters: &IndexParameters,
+    same_patient: &SamePatient,
+    run: StageContext<'_>,
+    hides: &Cell<bool>,
+) -> Result<Indexed, CohortError> {
     let orientation = orientation_of(parameters)?;
     let annotation = ChosenRule::new(out, parameters)?;
     let parameters = &IndexParameters { annotated: annotation.rule.clone(), ..parameters.clone() };
     let mut layout = discover::discover(cohort, &parameters.carried()?, &run.memory_limit().alone())?;
+    hides.set(parameters.pseudonyms || !layout.dicom_files.is_empty() && !parameters.keep_ids);
     parameters.check_label_names(!layout.dicom_files.is_empty())?;
+    if hides.get() {
+        hidden_texts::hide(&mut layout);
+    }
     layout.label_names.extend(parameters.label_names.clone());
     let channel = parameters.channel.as_deref().map(|channel| layout.choose_channel(channel)).transpose()?;
     if let Some(frame) = parameters.frame {
@@ -84,7 +104,7 @@ pub fn index(
     std::fs::create_dir_all(out).map_err(StoreError::io("make the folder", out))?;
     atomic::sweep(&SafePath::root(out))?;
     let segments = segment_labels::read_headers(&layout, &run.memory_limit())?;
-    let naming = naming(&layout, parameters, !segments.is_empty())?;
+    let naming = naming(&layout, parameters, out, !segments.is_empty())?;
     let place = Place::new(cohort, out, naming.as_ref())?;
     let mut before = earlier_cases(&place)?;
     let earlier_names = before.as_ref().map(|before| before.label_names.clone()).unwrap_or_default();
@@ -92,9 +112,13 @@ pub fn index(
         true => LabelRules::new(&parameters.structures, &layout.label_names, ignore)?,
         false => None,
     };
+    if !parameters.structures_only.is_empty() && segments.is_empty() && layout.dicom_files.is_empty() {
+        let problem = "--structures-only: no label file of this cohort names its structures";
+        return Err(CohortError::Option(problem.to_owned()));
+    }
     let segments = match segments.is_empty() {
         true => None,
-        false => Some(SegmentNames::new(segments, &mut layout, &parameters.structures, &earlier_names)?),
+        false => Some(SegmentNames::new(segments, &mut layout, parameters, &earlier_names)?),
     };
     let labelled = layout.cases.iter().filter(|found| found.label.is_some()).count();
     layout.findings.extend(segments.iter().flat_map(|segments| segments.findings(labelled)));
@@ -174,7 +198,10 @@ pub fn index(
     let divided = divide(&mut rows, &layout, before.as_ref(), parameters, &same_patient)?;
     findings.extend(divided.findings);
     cross_case_checks::mark(&mut rows, &voxels);
-    findings.extend(extra_columns::findings(&rows));
+    findings.extend(match hides.get() {
+        true => extra_columns::withhold(&mut rows),
+        false => extra_columns::findings(&rows),
+    });
     findings.extend(cross_case_checks::value_sets(&rows, &layout.label_names));
     findings.extend(named_in_vain(parameters, &layout, &rows));
     keep_order(&mut rows, before.as_ref());
@@ -212,6 +239,7 @@ fn orientation_of(parameters: &IndexParameters) -> Result<Option<Orientation>, C
 fn naming(
     layout: &Layout,
     parameters: &IndexParameters,
+    out: &Path,
     names_segments: bool,
 ) -> Result<Option<Naming>, CohortError> {
     let dicom = !layout.dicom_files.is_empty();
@@ -228,8 +256,11 @@ fn naming(
         let problem = "--mapping: these cases have no pseudonyms; --pseudonyms gives them some".to_owned();
         return Err(CohortError::Option(problem));
     }
+    if let Some(mapping) = &parameters.mapping {
+        check_outside(out, mapping, "the table of who is who (--mapping)")?;
+    }
     Ok(match (pseudonyms, dicom) {
-        (true, _) => Some(Naming::pseudonyms(parameters.pseudonym_key.as_deref())?),
+        (true, _) => Some(Naming::pseudonyms(parameters.pseudonym_key.as_deref(), out)?),
         (false, true) => Some(Naming::Kept),
         (false, false)
             if names_segments

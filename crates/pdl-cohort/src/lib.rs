@@ -36,10 +36,13 @@ pub mod discover;
 mod extra_columns;
 mod file_source;
 pub mod folds;
+mod hidden_error;
+mod hidden_texts;
 mod import;
 pub mod index;
 mod known_cases;
 mod label_rules;
+mod odd_files;
 pub mod pairing;
 pub mod parameters;
 mod pet_units;
@@ -122,6 +125,48 @@ pub enum CohortError {
         path: PathBuf,
         /// What is wrong.
         problem: String,
+    },
+    /// A table that holds what it should not, with what stands there.
+    #[error("the cohort's table cannot be read ({problem}{quote}): {}", path.display())]
+    TableValue {
+        /// Which file.
+        path: PathBuf,
+        /// Where in it, or what it lacks.
+        problem: String,
+        /// What stands there: nothing where that may tell whose it is.
+        quote: String,
+    },
+    /// A channel that no case has.
+    #[error(
+        "--channel {channel}: there is no such channel; dataset.json names: {known}. A number from 0 will do"
+    )]
+    NoChannel {
+        /// What was asked for.
+        channel: String,
+        /// What there is.
+        known: String,
+    },
+    /// A file that tells whose the pseudonyms are, inside the folder that is given away.
+    #[error(
+        "{what} would lie inside the curation folder, which it must not be given away with: name a file elsewhere: {}",
+        path.display()
+    )]
+    InsideOut {
+        /// The file's purpose.
+        what: &'static str,
+        /// The file.
+        path: PathBuf,
+    },
+    /// A key that others can read.
+    #[error(
+        "others can read or write the key of the pseudonyms (mode {mode:04o}), and who has it can tell whose a pseudonym is: \
+         make it yours alone (chmod 600), or give another with --pseudonym-key: {}", path.display()
+    )]
+    OpenKey {
+        /// The key.
+        path: PathBuf,
+        /// Its permissions.
+        mode: u32,
     },
     /// A column that somebody asked for and nobody has.
     #[error("there is no column {column}, which --carry, --stratify or --annotated asks for: {problem}: {}", path.display())]

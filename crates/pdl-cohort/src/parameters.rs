@@ -99,6 +99,18 @@ pub struct IndexParameters {
     #[arg(long, value_name = "LABEL", help_heading = "Images and labels")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ignore: Option<String>,
+    /// Use only the structures of a DICOM cohort, or the segments of .seg.nrrd files, with these
+    /// names, in order, as they are written here. Upper and lower case are one. All others are left out, and no name out of the files
+    /// reaches OUT. Without it, and without --structures, every structure is used.
+    #[arg(
+        long,
+        value_name = "NAME",
+        value_delimiter = ',',
+        conflicts_with = "structures",
+        help_heading = "Privacy"
+    )]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub structures_only: Vec<String>,
     /// Apply RescaleSlope and RescaleIntercept of DICOM to all MR; without it they are applied
     /// where they differ from slice to slice.
     #[arg(long, help_heading = "Images and labels")]
@@ -221,6 +233,7 @@ impl Default for IndexParameters {
             structures: Vec::new(),
             annotated: None,
             ignore: None,
+            structures_only: Vec::new(),
             mr_rescale: false,
             pet_units: None,
             resample_labels: false,

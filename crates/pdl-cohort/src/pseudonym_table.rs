@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use pdl_store::atomic;
+use pdl_store::printable::{cell, escaped};
 use serde::Serialize;
 
 use crate::CohortError;
@@ -13,8 +14,8 @@ use crate::import::{Original, VolumeSource};
 struct Row<'a> {
     case_id: &'a str,
     patient_id: &'a str,
-    original_case: &'a str,
-    original_patient: &'a str,
+    original_case: String,
+    original_patient: String,
 }
 
 /// Writes a CSV file with the pseudonyms and the original names of all cases; nobody but the user
@@ -29,14 +30,15 @@ pub(crate) fn write(
         path: path.to_owned(),
         problem: error.to_string(),
     };
+    let original = |name: &str| cell(&escaped(name)).into_owned();
     let mut table = csv::Writer::from_writer(Vec::new());
     for (number, found) in cases.iter().enumerate() {
         let Original { case, patient } = origin.original(number);
         let row = Row {
             case_id: &found.case_id,
             patient_id: found.patient.as_deref().unwrap_or(&found.case_id),
-            original_case: &case,
-            original_patient: patient.as_deref().unwrap_or_default(),
+            original_case: original(&case),
+            original_patient: original(patient.as_deref().unwrap_or_default()),
         };
         table.serialize(row).map_err(|error| problem(&error))?;
     }

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use pdl_store::{StoreError, atomic, fault, hash};
+use pdl_store::printable::escaped;
+use pdl_store::{StoreError, atomic, fault, hash, paths, regular_file};
 
 use crate::CohortError;
 use crate::case_id;
@@ -27,24 +28,26 @@ pub(crate) enum Naming {
 
 impl Naming {
     /// With the key in `file`, which is made when it is missing; in the user's configuration folder
-    /// when no file is given.
-    pub(crate) fn pseudonyms(file: Option<&Path>) -> Result<Self, CohortError> {
+    /// when no file is given. It must be the user's alone and lie outside of `out`.
+    pub(crate) fn pseudonyms(file: Option<&Path>, out: &Path) -> Result<Self, CohortError> {
         let path = key_file(file).ok_or_else(|| {
             CohortError::Option(
                 "no configuration folder is known for the key of the pseudonyms: give --pseudonym-key"
                     .to_owned(),
             )
         })?;
+        check_outside(out, &path, "the key of the pseudonyms")?;
         if !fault::exists(&path).map_err(StoreError::io("look at the key", &path))? {
             let mut key = [0; 32];
             getrandom::fill(&mut key).map_err(|error| {
                 CohortError::Option(format!("the system gives no random numbers ({error})"))
             })?;
             let text: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
-            atomic::write_private_if_changed(&path, (text + "\n").as_bytes())?;
+            atomic::write_private_if_missing(&path, (text + "\n").as_bytes())?;
         }
-        let text = std::fs::read_to_string(&path).map_err(StoreError::io("read the key", &path))?;
-        let key = parsed(text.trim()).ok_or_else(|| {
+        check_mode(&path)?;
+        let text = regular_file::read(&path).map_err(StoreError::io("read the key", &path))?;
+        let key = parsed(String::from_utf8_lossy(&text).trim()).ok_or_else(|| {
             CohortError::Option(format!(
                 "the key of the pseudonyms is not 64 hexadecimal digits: {}",
                 path.display()
@@ -77,7 +80,7 @@ impl Naming {
     pub(crate) fn patient(&self, id: &str) -> String {
         match self {
             Self::Pseudonyms(key) => format!("p-{}", short(key, "patient", id)),
-            Self::Kept => id.to_owned(),
+            Self::Kept => escaped(id).into_owned(),
         }
     }
 
@@ -105,6 +108,31 @@ impl Naming {
             Self::Kept => path,
         }
     }
+}
+
+/// Refuses a file that tells whose the pseudonyms are inside the folder that bears them.
+///
+/// # Errors
+/// [`CohortError::InsideOut`].
+pub(crate) fn check_outside(out: &Path, file: &Path, what: &'static str) -> Result<(), CohortError> {
+    match paths::is_inside(out, file).map_err(StoreError::io("look at the file", file))? {
+        true => Err(CohortError::InsideOut { what, path: file.to_owned() }),
+        false => Ok(()),
+    }
+}
+
+/// Refuses a key that anybody but its owner can read or write.
+#[cfg(unix)]
+fn check_mode(path: &Path) -> Result<(), CohortError> {
+    use std::os::unix::fs::PermissionsExt;
+    let meta = fault::retried(|| path.metadata()).map_err(StoreError::io("look at the key", path))?;
+    let mode = meta.permissions().mode() & 0o7777;
+    if mode & 0o077 != 0 { Err(CohortError::OpenKey { path: path.to_owned(), mode }) } else { Ok(()) }
+}
+
+#[cfg(not(unix))]
+fn check_mode(_path: &Path) -> Result<(), CohortError> {
+    Ok(())
 }
 
 fn short(key: &[u8; 32], what: &str, text: &str) -> String {
@@ -137,16 +165,18 @@ fn default_file() -> Option<PathBuf> {
 mod tests {
     use super::*;
 
+    fn naming(file: &Path) -> Result<Naming, CohortError> {
+        let out = tempfile::tempdir().unwrap();
+        Naming::pseudonyms(Some(file), out.path())
+    }
+
     #[test]
     fn a_key_is_made_once_and_names_follow_from_it() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("new/key");
-        let first = Naming::pseudonyms(Some(&path)).unwrap().patient("DOE-1234");
-        assert_eq!(Naming::pseudonyms(Some(&path)).unwrap().patient("DOE-1234"), first);
-        assert_ne!(
-            Naming::pseudonyms(Some(&folder.path().join("other"))).unwrap().patient("DOE-1234"),
-            first
-        );
+        let first = naming(&path).unwrap().patient("DOE-1234");
+        assert_eq!(naming(&path).unwrap().patient("DOE-1234"), first);
+        assert_ne!(naming(&folder.path().join("other")).unwrap().patient("DOE-1234"), first);
         assert!(!first.contains("DOE") && first.len() == 18);
         #[cfg(unix)]
         {
@@ -156,10 +186,42 @@ mod tests {
     }
 
     #[test]
+    fn first_runs_at_once_agree_on_one_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("new/key");
+        let names: BTreeSet<String> = std::thread::scope(|scope| {
+            let name = || naming(&path).unwrap().patient("DOE-1234");
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(name)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        assert_eq!(names.len(), 1);
+    }
+
+    #[test]
     fn a_file_that_is_no_key_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("key");
-        std::fs::write(&path, "secret").unwrap();
-        assert!(Naming::pseudonyms(Some(&path)).is_err());
+        atomic::write_private_if_changed(&path, b"secret").unwrap();
+        assert!(matches!(naming(&path), Err(CohortError::Option(_))));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_key_that_others_can_read_or_inside_out_is_refused() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        naming(&path).unwrap();
+        for mode in [0o644, 0o640, 0o620, 0o604] {
+            std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
+            assert!(matches!(naming(&path), Err(CohortError::OpenKey { .. })), "{mode:o}");
+        }
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink(folder.path(), &link).unwrap();
+        for inside in ["key", "new/key", "link/new/key"] {
+            let key = folder.path().join(inside);
+            let refused = Naming::pseudonyms(Some(&key), folder.path());
+            assert!(matches!(refused, Err(CohortError::InsideOut { .. })), "{inside}");
+        }
     }
 }

@@ -1,9 +1,11 @@
 //! Names of patients that seem to be one patient, and what was decided of them.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use pdl_store::{StoreError, atomic};
+use pdl_store::printable::{cell, from_cell};
+use pdl_store::{StoreError, atomic, regular_file};
 use serde::{Deserialize, Serialize};
 
 use crate::CohortError;
@@ -59,6 +61,15 @@ impl PatientPair {
         self.same == "no"
     }
 
+    /// The pair with its names of patients and cases changed.
+    fn with_names(mut self, change: impl Fn(&str) -> Cow<'_, str>) -> Self {
+        for name in [&mut self.patient_a, &mut self.patient_b, &mut self.case_a, &mut self.case_b] {
+            let changed = change(name).into_owned();
+            *name = changed;
+        }
+        self
+    }
+
     /// Both names, in the order of the alphabet.
     pub fn names(&self) -> (&str, &str) {
         let (a, b) = (self.patient_a.as_str(), self.patient_b.as_str());
@@ -101,9 +112,11 @@ impl SamePatient {
     pub fn read(path: &Path) -> Result<Self, CohortError> {
         let problem = |problem: String| CohortError::Table { path: path.to_owned(), problem };
         let in_table = |error: csv::Error| problem(error.to_string());
-        let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_path(path).map_err(in_table)?;
+        let file = regular_file::open(path).map_err(|error| problem(error.to_string()))?;
+        let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(file);
         let mut pairs = reader.deserialize().collect::<Result<Vec<PatientPair>, _>>().map_err(in_table)?;
         for pair in &mut pairs {
+            *pair = std::mem::take(pair).with_names(|name| from_cell(name).into());
             pair.same = pair.same.to_lowercase();
             pair.done.clear();
             if !["", "yes", "no"].contains(&pair.same.as_str()) {
@@ -132,7 +145,7 @@ impl SamePatient {
         }
         let failed = |error: csv::Error| StoreError::io("write the table", &path)(error.into());
         let mut table = csv::Writer::from_writer(Vec::new());
-        self.0.iter().try_for_each(|pair| table.serialize(pair)).map_err(failed)?;
+        self.0.iter().try_for_each(|pair| table.serialize(pair.clone().with_names(cell))).map_err(failed)?;
         let bytes = table.into_inner().map_err(|error| failed(error.into_error().into()))?;
         atomic::write_if_changed(&path, &bytes)?;
         Ok(())

@@ -11,6 +11,7 @@ use pdl_store::{StoreError, fault};
 
 use crate::CohortError;
 use crate::discover::Layout;
+use crate::parameters::IndexParameters;
 use crate::structures::{BACKGROUND, Structures, key};
 
 /// Most names in a message.
@@ -56,11 +57,12 @@ impl SegmentNames {
     /// of the files, where these agree on all of them, else they follow in the order of the alphabet.
     ///
     /// # Errors
-    /// [`CohortError::Option`] when a rule of `--structures` is none.
+    /// [`CohortError::Option`] when a rule of `--structures` is none, or a name of
+    /// `--structures-only` a pattern.
     pub(crate) fn new(
         files: SegmentsByFile,
         layout: &mut Layout,
-        rules: &[String],
+        parameters: &IndexParameters,
         earlier: &BTreeMap<u16, String>,
     ) -> Result<Self, CohortError> {
         let mut names = layout.label_names.clone();
@@ -70,7 +72,10 @@ impl SegmentNames {
         }
         names.extend(agreed(&files, &names));
         let found = || files.values().flatten().map(|segment| segment.name.as_str());
-        let structures = Structures::new(rules, found(), &names)?;
+        let structures = match parameters.structures_only.as_slice() {
+            [] => Structures::new(&parameters.structures, found(), &names)?,
+            only => Structures::only(only)?,
+        };
         layout.label_names.clone_from(&structures.names);
         Ok(Self { files, structures })
     }
@@ -103,7 +108,7 @@ impl SegmentNames {
     /// file.
     pub(crate) fn findings(&self, labelled: usize) -> Vec<Finding> {
         let names: BTreeSet<&str> = self.files.values().flatten().map(|s| s.name.as_str()).collect();
-        let unmatched = self.structures.unmatched_told(&names);
+        let unmatched = self.structures.unmatched_told(&names, names.iter().copied());
         let spellings = self.structures.spellings(names.into_iter());
         let found = self.renumbered().into_iter().chain(self.unnamed(labelled));
         found.chain(spellings).chain(unmatched).collect()
@@ -179,7 +184,7 @@ mod tests {
         });
         let stated = stated.iter().map(|(value, name)| (*value, (*name).to_owned())).collect();
         let mut layout = Layout { label_names: stated, ..Layout::default() };
-        SegmentNames::new(files.collect(), &mut layout, &[], earlier).unwrap()
+        SegmentNames::new(files.collect(), &mut layout, &IndexParameters::default(), earlier).unwrap()
     }
 
     fn labels(names: &SegmentNames) -> Vec<(u16, &str)> {

@@ -23,6 +23,8 @@ pub(crate) struct Structures {
     /// Names of labels by value.
     pub names: BTreeMap<u16, String>,
     rules: Option<Vec<(Pattern, u16)>>,
+    /// Whether the rules are the names that alone may be shown.
+    pub only: bool,
 }
 
 impl Structures {
@@ -51,7 +53,21 @@ impl Structures {
         let free = names.keys().next_back().map_or(1, |last| last.saturating_add(1));
         let new = new.into_iter().filter(|(key, _)| !known.contains(key));
         names.extend((free..).zip(new.map(|(_, name)| name.to_owned())));
-        Ok(Self { names, rules: None })
+        Ok(Self { names, rules: None, only: false })
+    }
+
+    /// The structures of these names, and no others.
+    ///
+    /// # Errors
+    /// [`CohortError::Option`] when one is a pattern.
+    pub(crate) fn only(names: &[String]) -> Result<Self, CohortError> {
+        if let Some(name) = names.iter().find(|name| name.contains(['*', '?', '=']) || name.trim().is_empty())
+        {
+            let problem = "it is no plain name; patterns are for --structures";
+            return Err(CohortError::Option(format!("--structures-only: '{name}': {problem}")));
+        }
+        let rules: Vec<String> = names.iter().map(|name| format!("{name}={name}")).collect();
+        Ok(Self { only: true, ..Self::by_rules(&rules)? })
     }
 
     fn by_rules(rules: &[String]) -> Result<Self, CohortError> {
@@ -69,7 +85,7 @@ impl Structures {
             names.insert(value, name.to_owned());
             parsed.push((Pattern::new(&pattern.to_lowercase()), value));
         }
-        Ok(Self { names, rules: Some(parsed) })
+        Ok(Self { names, rules: Some(parsed), only: false })
     }
 
     /// Whether rules choose them.
@@ -104,19 +120,32 @@ impl Structures {
         unmatched.map(Pattern::pattern).collect()
     }
 
-    /// What is said of patterns that no name in `found` has.
-    pub(crate) fn unmatched_told(&self, found: &BTreeSet<&str>) -> Option<Finding> {
-        let unmatched = self.unmatched(found.iter().copied());
+    /// What is said of patterns that no name in `all` has; of these `shown` may be shown.
+    pub(crate) fn unmatched_told<'a>(
+        &self,
+        shown: &BTreeSet<&str>,
+        all: impl Iterator<Item = &'a str>,
+    ) -> Option<Finding> {
+        let unmatched = self.unmatched(all);
         (!unmatched.is_empty()).then(|| {
-            let shown: Vec<&str> = found.iter().copied().take(MOST_NAMES).collect();
-            let more = if found.len() > MOST_NAMES { " and others" } else { "" };
-            let (patterns, names) = (unmatched.join("', '"), shown.join(", "));
-            let message = format!("no structure is called '{patterns}'; there are {names}{more}");
+            let mut message = format!("no structure is called '{}'", unmatched.join("', '"));
+            if !self.only {
+                let names: Vec<&str> = shown.iter().copied().take(MOST_NAMES).collect();
+                let more = if shown.len() > MOST_NAMES { " and others" } else { "" };
+                message += &format!("; there are {}{more}", names.join(", "));
+            }
             Finding::new(Code::StructuresUnmatched, message)
         })
     }
 
-    /// The label of a structure; nothing when it is left out.
+    /// The label of a structure; nothing when it is left out. Rules are asked for the name that
+    /// may be shown and for the one that the file has.
+    pub(crate) fn label_of(&self, (shown, original): (&str, &str)) -> Option<u16> {
+        let original = self.rules.as_ref().and_then(|_| self.label(original.trim()));
+        original.or_else(|| self.label(shown))
+    }
+
+    /// The label of a structure by one name; nothing when it is left out.
     pub(crate) fn label(&self, structure: &str) -> Option<u16> {
         let (lower, own) = (structure.to_lowercase(), key(structure));
         match &self.rules {
@@ -257,6 +286,18 @@ mod tests {
         let rules = ["*lung*=lung", "Livr=liver"].map(str::to_owned);
         let chosen = Structures::new(&rules, std::iter::empty(), &BTreeMap::new()).unwrap();
         assert_eq!(chosen.unmatched(["Left Lung", "Liver"].into_iter()), ["livr"]);
+    }
+
+    #[test]
+    fn a_rule_finds_a_structure_by_the_name_that_is_hidden_too() {
+        let chosen = Structures::new(&["heart=heart".to_owned()], [].into_iter(), &BTreeMap::new()).unwrap();
+        assert_eq!(chosen.label_of(("PATIENT", "Heart ")), Some(1));
+        let all = Structures::new(&[], ["PATIENT"].into_iter(), &BTreeMap::new()).unwrap();
+        assert_eq!(all.label_of(("PATIENT", "Heart")), Some(1));
+        let only = Structures::only(&["Heart".to_owned(), "left lung".to_owned()]).unwrap();
+        assert_eq!(only.label_of(("LEFT LUNG", "LEFT LUNG")), Some(2));
+        assert_eq!((only.label_of(("Heart 2", "Heart 2")), only.names[&1].as_str()), (None, "Heart"));
+        assert!(Structures::only(&["*lung".to_owned()]).is_err());
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use pdl_dicom::FileTree;
 use pdl_store::{StoreError, fault, journal};
 
 use crate::cases;
@@ -17,7 +18,12 @@ pub fn is_curation(folder: &Path) -> io::Result<bool> {
 
 /// Every file below `root`; curation folders in it are passed over.
 pub(crate) fn files_below(root: &Path) -> Result<Vec<PathBuf>, StoreError> {
-    pdl_dicom::files_below_except(root, &is_curation).map_err(StoreError::io("list the folder", root))
+    Ok(tree_below(root)?.files)
+}
+
+/// As [`files_below`], with what lies there besides.
+pub(crate) fn tree_below(root: &Path) -> Result<FileTree, StoreError> {
+    pdl_dicom::tree_below(root, &is_curation).map_err(StoreError::io("list the folder", root))
 }
 
 #[cfg(test)]

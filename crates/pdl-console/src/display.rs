@@ -9,6 +9,7 @@ use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use pdl_store::printable::escaped;
 use pdl_store::progress::Progress;
 
 use crate::output::{BARS, note};
@@ -85,7 +86,7 @@ impl Display {
 
     /// Shows a short text behind the bar, such as the latest score.
     pub fn remark(&self, text: String) {
-        self.step.set_prefix(text);
+        self.step.set_prefix(escaped(&text).into_owned());
     }
 
     /// Removes all bars, so that what follows stands on a clean line.
@@ -154,7 +155,7 @@ impl Progress for Display {
         }
         let worker = workers.entry(own).or_insert_with(|| self.bars.add(styled("  {elapsed:>4} {wide_msg}")));
         worker.reset_elapsed();
-        worker.set_message(item.to_owned());
+        worker.set_message(escaped(item).into_owned());
     }
 
     fn end_item(&self) {

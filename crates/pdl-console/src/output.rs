@@ -1,11 +1,15 @@
-//! Lines on stdout and stderr that progress bars never overwrite.
+//! Lines on stdout and stderr that progress bars never overwrite, and in which nothing steers the
+//! terminal: everything that a program prints passes here, and names of files and patients are in
+//! it.
 
+use std::borrow::Cow;
 use std::error::Error;
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::OnceLock;
 
 use indicatif::MultiProgress;
+use pdl_store::printable::escaped_lines;
 use pdl_store::{fault, file_system};
 
 use crate::exit_status::ExitStatus;
@@ -16,8 +20,19 @@ pub(crate) static BARS: OnceLock<MultiProgress> = OnceLock::new();
 /// The first error of stdout.
 static LOST: OnceLock<io::Error> = OnceLock::new();
 
-/// Writes a line to stdout. A closed pipe (`| head`) is no error; any other is told by [`finish`].
+/// Writes a line to stdout, or several; control characters in it are escaped. A closed pipe
+/// (`| head`) is no error; any other is told by [`finish`].
 pub fn say(line: &str) {
+    to_stdout(&escaped_lines(line));
+}
+
+/// Writes a sequence that steers the terminal to stdout, such as one that shows an image. It must
+/// hold no text of a file.
+pub fn send_to_terminal(sequence: &str) {
+    to_stdout(sequence);
+}
+
+fn to_stdout(line: &str) {
     above_bars(&|| keep(writeln!(io::stdout().lock(), "{line}")));
 }
 
@@ -57,9 +72,25 @@ pub fn parse(program: clap::Command) -> Result<clap::ArgMatches, ExitCode> {
     })
 }
 
-/// Writes a line to stderr.
+/// Writes a line to stderr; control characters in it are escaped, and what follows a line break is
+/// indented, so that no name in it begins a line that looks like one of the program's own.
 pub fn note(line: &str) {
+    let line = noted(line);
     above_bars(&|| drop(writeln!(io::stderr().lock(), "{line}")));
+}
+
+fn noted(line: &str) -> Cow<'_, str> {
+    let shown = escaped_lines(line);
+    if !shown.contains('\n') {
+        return shown;
+    }
+    let indented = |line: &str| match line.starts_with([' ', '\t']) {
+        true => line.to_owned(),
+        false => format!("  {line}"),
+    };
+    let mut lines = shown.split('\n');
+    let first = lines.next().unwrap_or_default().to_owned();
+    Cow::Owned([first].into_iter().chain(lines.map(indented)).collect::<Vec<_>>().join("\n"))
 }
 
 /// Writes an error and its causes to stderr, a line each; a cause that the line above quotes is
@@ -101,6 +132,12 @@ mod tests {
     struct Layer {
         text: &'static str,
         source: Option<Box<Layer>>,
+    }
+
+    #[test]
+    fn a_name_in_a_message_neither_steers_the_terminal_nor_begins_a_line() {
+        assert_eq!(noted("warning: a\u{1b}[2J"), "warning: a\\u001b[2J");
+        assert_eq!(noted("error: no file: a\nerror: b"), "error: no file: a\n  error: b");
     }
 
     #[test]

@@ -1,6 +1,5 @@
 //! Opens DICOM files, also those without preamble or file meta group.
 
-use std::fs::File;
 use std::io::{self, BufReader, Cursor, ErrorKind, Read, Seek, SeekFrom};
 use std::path::Path;
 
@@ -13,6 +12,7 @@ use pdl_store::fault::{self, ReadFault, Watched};
 use pdl_store::file_state::FileState;
 use pdl_store::magic;
 use pdl_store::memory::{MemoryShare, reserve};
+use pdl_store::regular_file;
 
 use crate::DicomError;
 use crate::bounded::{Bounded, Refusal};
@@ -77,7 +77,7 @@ fn open_once(
 ) -> Result<(DefaultDicomObject, FileState), DicomError> {
     let io = |source| DicomError::Io { path: path.to_owned(), source };
     let damaged = |problem: &str| DicomError::damaged(path, problem);
-    let file = File::open(path).map_err(io)?;
+    let file = regular_file::open(path).map_err(io)?;
     let (state, meta) = FileState::before_reading(&file).map_err(io)?;
     if meta.is_dir() {
         return Err(io(ErrorKind::IsADirectory.into()));
@@ -186,7 +186,7 @@ fn decode(
 pub(crate) fn is_dicom(path: &Path) -> io::Result<bool> {
     let first = fault::retried(|| {
         let mut first = Vec::with_capacity(PROBE);
-        File::open(path)?.take(PROBE as u64).read_to_end(&mut first)?;
+        regular_file::open(path)?.take(PROBE as u64).read_to_end(&mut first)?;
         Ok(first)
     });
     match first {

@@ -76,6 +76,8 @@ pub(crate) enum Role {
     StructureSet,
     /// DICOM SEG.
     Segmentation,
+    /// A photograph of a screen, a scanned form and the like.
+    SecondaryCapture,
     /// Nothing for us, and why.
     Aside(SkipReason),
 }
@@ -87,9 +89,7 @@ pub(crate) fn role(object: &InMemDicomObject) -> Role {
     match class.as_str() {
         uids::RT_STRUCTURE_SET_STORAGE => return Role::StructureSet,
         uids::SEGMENTATION_STORAGE | uids::LABEL_MAP_SEGMENTATION_STORAGE => return Role::Segmentation,
-        _ if class.starts_with("1.2.840.10008.5.1.4.1.1.7") => {
-            return Role::Aside(SkipReason::SecondaryCapture);
-        }
+        _ if class.starts_with("1.2.840.10008.5.1.4.1.1.7") => return Role::SecondaryCapture,
         _ if class.starts_with("1.2.840.10008.5.1.4.1.1.88") => return Role::Aside(SkipReason::Report),
         _ => {}
     }
@@ -146,6 +146,10 @@ impl Header {
             let message =
                 format!("its files name no SOP class; taken as {} images by their modality", header.modality);
             header.findings.push(Finding::new(Code::NoSopClass, message));
+        }
+        if text(object, tags::BURNED_IN_ANNOTATION) == "YES" {
+            let message = "its files state that text is burned into the pixels (BurnedInAnnotation YES): names may stand there";
+            header.findings.push(Finding::new(Code::BurnedInAnnotation, message));
         }
         header.shortfall = Shortfall::of(path, object, state.size);
         let mut frames = frames_of(path, object)?;

@@ -4,7 +4,8 @@
 //! [`pdl_volume::Volume`]s on a grid in RAS+ millimetres with [`pdl_findings::Finding`]s about the
 //! geometry ([`read_series`]), and masks from structure sets ([`StructureSet`]) and segmentations
 //! ([`Segmentation`]). It sorts by positions alone, never interleaves two phases, and refuses with
-//! the cause what it cannot read. Findings and [`DicomError::reason`] hold no value that identifies
+//! the cause what it cannot read. Names of structures lose what headers say of people
+//! ([`NameMask`]). Findings and [`DicomError::reason`] hold no value that identifies
 //! a patient.
 //!
 //! HU comes from RescaleSlope and RescaleIntercept of each slice (CT, PET); MR keeps its stored
@@ -22,6 +23,7 @@ mod contour_set;
 mod date_time;
 mod error;
 mod file;
+mod file_tree;
 mod fragments;
 mod frame_attributes;
 mod frame_pixels;
@@ -35,6 +37,7 @@ mod mask;
 mod mosaic;
 mod names;
 mod partition;
+mod people;
 mod pet;
 mod pixels;
 mod polygon;
@@ -51,14 +54,13 @@ mod stack_layout;
 mod volume_grouping;
 
 pub use error::DicomError;
+pub use file_tree::{FileTree, files_below, files_below_except, tree_below};
 pub use mask::{Mask, Overlap, paint};
+pub use names::{Identifier, Identifiers, MaskedName, NameMask};
 pub use pet::{PetError, PetScale, PetUnit};
 pub use references::VolumeImages;
 pub use rtstruct::{Contour, Region, Skipped, StructureSet};
-pub use scan::{
-    LabelFile, LabelKind, Scan, Series, SetAside, files_below, files_below_except, is_dicom, scan,
-    scan_within,
-};
+pub use scan::{LabelFile, LabelKind, Scan, Series, SetAside, is_dicom, scan, scan_within};
 pub use seg::{Segment, Segmentation};
 pub use series::{ReadOptions, SeriesImage, read_series, read_series_within};
 pub use stack::Stack;

@@ -15,7 +15,7 @@ use crate::contour_planes::{ContourPlane, ContourPlanes};
 use crate::contour_set::{ContourSet, SLICES_AT_WORK};
 use crate::file::{Extent, items, number, numbers, open, text};
 use crate::mask::Mask;
-use crate::names::{Identity, name_findings};
+use crate::names::{Identifiers, NameMask, Source, declares_characters, has_odd_characters, name_findings};
 use crate::polygon::{Point, Polygon};
 use crate::references::{VolumeImages, of_contour};
 use crate::stack::Stack;
@@ -35,8 +35,10 @@ pub struct StructureSet {
 pub struct Region {
     /// ROI number, where it has one that is a whole number.
     pub number: Option<i64>,
-    /// ROI name, trimmed, without parts of the patient's.
+    /// ROI name, trimmed, without what the header of the set says of people.
     pub name: String,
+    /// ROI name as the set has it: never to be shown.
+    pub original: String,
     /// Whether its name held such parts.
     pub masked: bool,
     /// Whether characters of its name were guessed, replaced or removed.
@@ -231,28 +233,31 @@ fn contour_data(item: &InMemDicomObject) -> Option<Vec<f64>> {
     }
 }
 
-/// The names of all structures, in the file's order.
+/// The names of all structures, in the file's order, as it has them.
 pub(crate) fn names(object: &InMemDicomObject) -> Vec<String> {
-    regions(object).into_iter().map(|region| region.name).collect()
+    items(object, tags::STRUCTURE_SET_ROI_SEQUENCE).iter().map(|item| text(item, tags::ROI_NAME)).collect()
 }
 
 /// All structures, without contours.
 fn regions(object: &InMemDicomObject) -> Vec<Region> {
-    let patient = Identity::of(object);
+    let people = NameMask::of(&Identifiers::of(object, Source::Labels));
+    let declared = declares_characters(object);
     let of_set = text(object, tags::FRAME_OF_REFERENCE_UID);
     let rois = items(object, tags::STRUCTURE_SET_ROI_SEQUENCE);
-    rois.iter().map(|item| Region::new(item, &patient, &of_set)).collect()
+    rois.iter().map(|item| Region::new(item, &people, declared, &of_set)).collect()
 }
 
 impl Region {
-    fn new(item: &InMemDicomObject, patient: &Identity, frame_of_set: &str) -> Self {
-        let name = patient.without(&text(item, tags::ROI_NAME));
+    fn new(item: &InMemDicomObject, people: &NameMask, declared: bool, frame_of_set: &str) -> Self {
+        let original = text(item, tags::ROI_NAME);
+        let name = people.without(&original);
         let frame = text(item, tags::REFERENCED_FRAME_OF_REFERENCE_UID);
         Self {
             number: whole_number(item, tags::ROI_NUMBER),
             name: name.text,
+            odd_characters: has_odd_characters(&original, declared),
+            original,
             masked: name.masked,
-            odd_characters: name.odd_characters,
             frame_of_reference: if frame.is_empty() { frame_of_set.to_owned() } else { frame },
             contours: Vec::new(),
             skipped: BTreeMap::new(),

@@ -3,16 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use pdl_store::fault;
 use pdl_store::file_state::FileState;
 use pdl_store::memory::{MemoryError, MemoryLimit, MemoryShare, in_turns};
-use walkdir::WalkDir;
 
 use crate::DicomError;
 use crate::file::{Extent, open_in_state};
 use crate::frame_pixels::SeriesPixels;
 use crate::header::{Frame, Header, Role, role};
+use crate::names::{MaskedName, NameMask, Source};
+use crate::people::{People, Whose};
 use crate::pixels::Shortfall;
 use crate::references::{NamedFrames, References, VolumeImages, made_at, references};
 use crate::slice_series::{SeriesHeaders, join};
@@ -95,12 +97,28 @@ pub struct LabelFile {
     pub state: FileState,
     /// Whether it is a structure set or a segmentation.
     pub kind: LabelKind,
-    /// Names of its structures or segments, trimmed, without parts of the patient's, in the file's
-    /// order.
+    /// Names of its structures or segments, trimmed, without what headers say of people, in the
+    /// file's order.
     pub names: Vec<String>,
+    /// The same as the file has them: never to be shown.
+    pub originals: Vec<String>,
+    mask: NameMask,
+    whose: Whose,
     /// Date, time and UID, by which the latest is chosen.
     pub(crate) made_at: String,
     pub(crate) references: References,
+}
+
+impl LabelFile {
+    /// A name of its structures or segments as it may be shown.
+    pub fn shown(&self, original: &str) -> MaskedName {
+        self.mask.without(original)
+    }
+
+    /// Its names as they may be shown, and as the file has them.
+    pub fn structures(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.names.iter().map(String::as_str).zip(self.originals.iter().map(String::as_str))
+    }
 }
 
 /// Files that hold nothing for a volume.
@@ -125,53 +143,16 @@ pub struct Scan {
     pub labels: Vec<LabelFile>,
     /// All other files, by reason.
     pub set_aside: Vec<SetAside>,
+    /// How many of these are secondary captures, such as photographs of screens.
+    pub secondary_captures: usize,
+    people: People,
 }
 
 enum Found {
     Image(Box<Header>),
     Label(Box<LabelFile>),
+    SecondaryCapture,
     Aside(SkipReason, String),
-}
-
-/// Every file below `folder`, whatever its name, and every folder that cannot be listed, so that
-/// [`scan()`] counts it; links are followed once.
-///
-/// # Errors
-/// Those of the machine: a folder that it cannot list is not taken for an empty one.
-pub fn files_below(folder: &Path) -> io::Result<Vec<PathBuf>> {
-    files_below_except(folder, &|_| Ok(false))
-}
-
-/// As [`files_below`], without the folders below `folder` that `passed_over` names.
-///
-/// # Errors
-/// As [`files_below`], and those of `passed_over`.
-pub fn files_below_except(
-    folder: &Path,
-    passed_over: &dyn Fn(&Path) -> io::Result<bool>,
-) -> io::Result<Vec<PathBuf>> {
-    fault::retried(|| walk(folder, passed_over))
-}
-
-fn walk(folder: &Path, passed_over: &dyn Fn(&Path) -> io::Result<bool>) -> io::Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
-    let mut entries = WalkDir::new(folder).follow_links(true).sort_by_file_name().into_iter();
-    while let Some(entry) = entries.next() {
-        match entry {
-            Ok(entry) if entry.depth() > 0 && entry.file_type().is_dir() => {
-                if passed_over(entry.path())? {
-                    entries.skip_current_dir();
-                }
-            }
-            Ok(entry) => files.extend(entry.file_type().is_file().then(|| entry.into_path())),
-            Err(error) if error.loop_ancestor().is_some() => (),
-            Err(error) => match fault::machine_error(&error) {
-                Some(error) => return Err(error),
-                None => files.extend(error.path().map(Path::to_owned)),
-            },
-        }
-    }
-    Ok(files)
 }
 
 /// Whether a file begins as DICOM files do.
@@ -202,8 +183,9 @@ pub fn scan_within(
     limit: &MemoryLimit,
     progress: &(dyn Fn() + Sync),
 ) -> Result<Scan, DicomError> {
+    let people = Mutex::new(People::default());
     let work = |path: &PathBuf, memory: &MemoryShare<'_>| {
-        let found = match look(path, memory) {
+        let found = match look(path, memory, &people) {
             Ok(found) => found,
             Err(DicomError::Memory { source, .. }) => return Ok(Err(source)),
             Err(error) if fault::machine_error(&error).is_some() => return Err(error),
@@ -224,9 +206,15 @@ pub fn scan_within(
         match found {
             Found::Image(header) => headers.entry(header.belongs_to()).or_default().push(*header),
             Found::Label(label) => scan.labels.push(*label),
+            Found::SecondaryCapture => {
+                scan.secondary_captures += 1;
+                let why = SkipReason::SecondaryCapture;
+                aside.entry((why.words().to_owned(), why)).or_default().push(path.clone());
+            }
             Found::Aside(why, reason) => aside.entry((reason, why)).or_default().push(path.clone()),
         }
     }
+    scan.people = people.into_inner().unwrap_or_else(PoisonError::into_inner);
     for series in headers.values_mut() {
         series.sort_by(|a, b| a.path.cmp(&b.path));
     }
@@ -243,26 +231,43 @@ pub fn scan_within(
         SetAside { why, reason, count: files.len(), files }
     });
     scan.set_aside = aside.collect();
+    scan.mask_names();
     Ok(scan)
 }
 
-fn look(path: &Path, memory: &MemoryShare<'_>) -> Result<Found, DicomError> {
+fn look(path: &Path, memory: &MemoryShare<'_>, people: &Mutex<People>) -> Result<Found, DicomError> {
     if fault::is_dir(path).map_err(|source| DicomError::Io { path: path.to_owned(), source })? {
         return Ok(Found::Aside(SkipReason::Unreadable, "folder that cannot be listed".to_owned()));
     }
     let (object, state) = open_in_state(path, Extent::Header, memory)?;
+    let role = role(&object);
+    let source = match role {
+        Role::StructureSet | Role::Segmentation => Source::Labels,
+        _ => Source::Other,
+    };
+    people.lock().unwrap_or_else(PoisonError::into_inner).add(path, &object, source);
     let label = |kind| {
-        let names = match kind {
+        let originals = match kind {
             LabelKind::StructureSet => crate::rtstruct::names(&object),
             LabelKind::Segmentation => crate::seg::names(&object),
         };
-        let (made_at, references) = (made_at(&object), references(&object));
-        Found::Label(Box::new(LabelFile { path: path.to_owned(), state, kind, names, made_at, references }))
+        Found::Label(Box::new(LabelFile {
+            path: path.to_owned(),
+            state,
+            kind,
+            names: Vec::new(), // until all headers are read, which may name the same people
+            originals,
+            mask: NameMask::default(),
+            whose: Whose::of(path, &object),
+            made_at: made_at(&object),
+            references: references(&object),
+        }))
     };
-    Ok(match role(&object) {
+    Ok(match role {
         Role::Image => Found::Image(Box::new(Header::of_image(path, &object, state)?)),
         Role::StructureSet => label(LabelKind::StructureSet),
         Role::Segmentation => label(LabelKind::Segmentation),
+        Role::SecondaryCapture => Found::SecondaryCapture,
         Role::Aside(why) => Found::Aside(why, why.words().to_owned()),
     })
 }
@@ -327,7 +332,36 @@ fn own_files(all: &[(PathBuf, FileState)], frames: &mut [Frame]) -> (Vec<PathBuf
     used.into_iter().map(|file| all[file].clone()).unzip()
 }
 
+impl Series {
+    fn whose(&self) -> Whose {
+        let path = self.files.first().map_or(Path::new(""), PathBuf::as_path);
+        Whose::new(path, self.study_uid.clone(), self.patient_id.clone())
+    }
+}
+
 impl Scan {
+    /// What hides the people of a series in texts.
+    pub fn mask_of(&self, series: &Series) -> NameMask {
+        NameMask::of(&self.people.of([&series.whose()]))
+    }
+
+    /// Gives all label files the names that may be shown: without the people of their own study, of
+    /// the images that they refer to, and of other label files of these.
+    fn mask_names(&mut self) {
+        let (of_series, _) = self.labels_of_series();
+        let own = self.labels.iter().map(|label| BTreeSet::from([label.whose.clone()]));
+        let mut whose: Vec<BTreeSet<Whose>> = own.collect();
+        for (series, labels) in self.series.iter().zip(&of_series).filter(|(_, labels)| !labels.is_empty()) {
+            let of_case = labels.iter().map(|label| self.labels[*label].whose.clone());
+            let of_case: BTreeSet<Whose> = of_case.chain([series.whose()]).collect();
+            labels.iter().for_each(|label| whose[*label].extend(of_case.iter().cloned()));
+        }
+        for (label, whose) in self.labels.iter_mut().zip(&whose) {
+            label.mask = NameMask::of(&self.people.of(whose));
+            label.names = label.originals.iter().map(|name| label.mask.without(name).text).collect();
+        }
+    }
+
     /// For every series the label files that refer to it, latest last, and those that refer to none
     /// of them.
     ///

@@ -13,7 +13,7 @@ use crate::frame_placement::{Placed, Placement};
 use crate::geometry::{dot, minus};
 use crate::header::{Frame, frames_of};
 use crate::mask::Mask;
-use crate::names::{Identity, Name, name_findings};
+use crate::names::{Identifiers, NameMask, Source, declares_characters, has_odd_characters, name_findings};
 use crate::pixels::Pixels;
 use crate::references::{VolumeImages, of_frame};
 use crate::slice_positions::SAME_POSITION_MM;
@@ -53,9 +53,11 @@ enum Kind {
 pub struct Segment {
     /// Segment number, from 1; from 0 in a label map.
     pub number: u16,
-    /// Segment label, trimmed, without parts of the patient's name; that of its property type where
-    /// it has none.
+    /// Segment label, trimmed, without what the header of the object says of people; that of its
+    /// property type where it has none.
     pub name: String,
+    /// The same as the object has it: never to be shown.
+    pub original: String,
     /// Whether its name held such parts.
     pub masked: bool,
     /// Whether characters of its name were guessed, replaced or removed.
@@ -208,7 +210,8 @@ impl Segmentation {
     pub fn undescribed(&self) -> Result<Option<Finding>, DicomError> {
         let Kind::LabelMap { background } = self.kind else { return Ok(None) };
         let described = described(self.pixels.object());
-        let known: BTreeSet<i64> = described.iter().map(|segment| i64::from(segment.number)).collect();
+        let known: BTreeSet<i64> =
+            described.iter().map(|described| i64::from(described.segment.number)).collect();
         let mut others: BTreeMap<i64, usize> = BTreeMap::new();
         for (_, frame) in &self.frames {
             let stored = self.pixels.frame(frame.number)?;
@@ -260,34 +263,27 @@ fn background(object: &InMemDicomObject) -> Option<i64> {
     number(object, tags::PIXEL_PADDING_VALUE).map(|value| value as i64)
 }
 
-/// The names of all segments, in the file's order.
+/// The names of all segments, in the file's order, as it has them.
 pub(crate) fn names(object: &InMemDicomObject) -> Vec<String> {
-    segments(object).into_iter().map(|segment| segment.name).collect()
+    segments(object).into_iter().map(|segment| segment.original).collect()
 }
 
 /// The segments, without the background of a label map.
 fn segments(object: &InMemDicomObject) -> Vec<Segment> {
     let segments = described(object).into_iter().filter(|described| !described.is_background);
-    segments
-        .map(|Described { number, name, .. }| Segment {
-            number,
-            name: name.text,
-            masked: name.masked,
-            odd_characters: name.odd_characters,
-        })
-        .collect()
+    segments.map(|described| described.segment).collect()
 }
 
 /// An item of the sequence of segments.
 struct Described {
-    number: u16,
-    name: Name,
+    segment: Segment,
     /// Whether it describes what is no structure.
     is_background: bool,
 }
 
 fn described(object: &InMemDicomObject) -> Vec<Described> {
-    let patient = Identity::of(object);
+    let people = NameMask::of(&Identifiers::of(object, Source::Labels));
+    let declared = declares_characters(object);
     let is_label_map = text(object, tags::SEGMENTATION_TYPE) == "LABELMAP";
     let least = if is_label_map { 0.0 } else { 1.0 };
     let padding = background(object).filter(|_| is_label_map);
@@ -298,9 +294,17 @@ fn described(object: &InMemDicomObject) -> Vec<Described> {
         let coded =
             of_code(tags::CODE_VALUE) == BACKGROUND && of_code(tags::CODING_SCHEME_DESIGNATOR) == "DCM";
         let label = text(item, tags::SEGMENT_LABEL);
-        let name = if label.trim().is_empty() { of_code(tags::CODE_MEANING) } else { label };
+        let original = if label.trim().is_empty() { of_code(tags::CODE_MEANING) } else { label };
         let is_background = is_label_map && (padding == Some(i64::from(number)) || coded);
-        Some(Described { number, name: patient.without(&name), is_background })
+        let name = people.without(&original);
+        let segment = Segment {
+            number,
+            name: name.text,
+            masked: name.masked,
+            odd_characters: has_odd_characters(&original, declared),
+            original,
+        };
+        Some(Described { segment, is_background })
     };
     items(object, tags::SEGMENT_SEQUENCE).iter().filter_map(described).collect()
 }

@@ -10,6 +10,7 @@ use std::fs;
 use std::path::Path;
 
 use pdl_cohort::attributes::Split;
+use pdl_store::printable::{cell, path_cell};
 use pdl_store::{StoreError, atomic, json, paths};
 use serde::Serialize;
 
@@ -73,11 +74,11 @@ fn write_table(dest: &Path, dataset: &ImportedDataset) -> Result<(), ExchangeErr
         .map_err(|error| problem(&error))?;
     for case in &dataset.cases {
         let record = [
-            from(dest, &case.image),
-            from(dest, &case.label),
-            case.patient.clone().unwrap_or_default(),
+            path_cell(&from(dest, &case.image)).into_owned(),
+            path_cell(&from(dest, &case.label)).into_owned(),
+            cell(case.patient.as_deref().unwrap_or_default()).into_owned(),
             case.split.map_or(String::new(), |split| split.to_string()),
-            case.case_id.clone().unwrap_or_default(),
+            cell(case.case_id.as_deref().unwrap_or_default()).into_owned(),
         ];
         writer.write_record(record).map_err(|error| problem(&error))?;
     }

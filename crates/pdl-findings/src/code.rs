@@ -83,6 +83,9 @@ codes! {
     AnnotationKept = "annotation-kept", Warning,
         "The folder keeps the rule by which it was made for labels that a case lacks, though the default is another.",
         "Take the default with `--replan`, or state the rule with `--annotated`.";
+    BurnedInAnnotation = "burned-in-annotation", Warning,
+        "The files state that text is burned into the pixels.",
+        "Look at the case in `pdl view`: leave it out where a name can be read.";
     CarriedColumn = "carried-column", Warning,
         "A column that `--carry` keeps has a value of its own for most patients.",
         "Leave the column out if its values can tell who the patients are.";
@@ -191,6 +194,9 @@ codes! {
     LabelsUnknown = "labels-unknown", Warning,
         "Names, or a column `labels_annotated`, are given for label values that no case has.",
         "Correct the values in `pdl.toml`, `dataset.json` or the table.";
+    LinkOutside = "link-outside", Note,
+        "Files or folders of the cohort are links that lead out of it; they are read.",
+        "Nothing, unless the links are not yours.";
     LoneLabel = "lone-label", Warning,
         "A label occurs in one case only, or is missing from one case only.",
         "Check the case: its label may bear a wrong value.";
@@ -207,7 +213,7 @@ codes! {
         "The file does not say what all characters of a structure's name are.",
         "Check the name; rename the structure with `--structures`.";
     NameMasked = "name-masked", Note,
-        "A structure's name held part of the patient's name or ids, which was masked.",
+        "A structure's name held a name, an id or a date of a person that headers hold, too, which was masked.",
         "Rename the structure with `--structures`.";
     NameNotText = "name-not-text", Rejection,
         "The path of a file is not UTF-8, so that no table can hold it.",
@@ -320,6 +326,9 @@ codes! {
     SamePatient = "same-patient", Warning,
         "Two patients are in all likelihood one and were joined, or were left in two splits that the table gives.",
         "Look at the pair; `same-patient.csv` takes the decision.";
+    SecondaryCapture = "secondary-capture", Warning,
+        "Files of a DICOM tree are secondary captures, such as photographs of screens; they are not read.",
+        "Names can stand in their pixels: leave them out where you give the tree away.";
     SeveralChannels = "several-channels", Rejection,
         "The case has several channels and none was chosen.",
         "Choose one with `--channel`.";
@@ -347,6 +356,9 @@ codes! {
     SmallStratum = "small-stratum", Warning,
         "A stratum has too few patients to be in every split.",
         "Stratify by fewer properties.";
+    SpecialFile = "special-file", Warning,
+        "The cohort holds FIFOs, sockets or devices, which are never opened.",
+        "Take them out of the cohort.";
     SplitKept = "split-kept", Note,
         "Patients keep the split that they had; what was asked for places new ones only.",
         "Delete `cases.parquet` to divide all patients anew.";

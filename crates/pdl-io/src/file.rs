@@ -10,6 +10,7 @@ use pdl_store::fault::{self, ReadFault, Watched};
 use pdl_store::file_state::FileState;
 use pdl_store::hash::{self, Hashing};
 use pdl_store::memory::{MemoryError, MemoryShare};
+use pdl_store::regular_file;
 
 use crate::gzip::Members;
 use crate::{Part, ReadError, Unread};
@@ -45,7 +46,7 @@ impl<'a> Files<'a> {
     /// As [`Self::open`], to be read in any order.
     pub(crate) fn open_plain(&self, path: &Path) -> Result<(Watched<File>, FileState), ReadError> {
         let io = |source| ReadError::Io { path: path.to_owned(), source };
-        let file = File::open(path).map_err(io)?;
+        let file = regular_file::open(path).map_err(io)?;
         let (state, meta) = FileState::before_reading(&file).map_err(io)?;
         if meta.is_dir() {
             return Err(io(io::ErrorKind::IsADirectory.into()));

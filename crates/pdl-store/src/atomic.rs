@@ -5,7 +5,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io::{ErrorKind, Read};
+use std::io::{ErrorKind, Read, Write};
 use std::path::Path;
 
 use crate::file_system::{self, Lack};
@@ -41,13 +41,13 @@ pub fn write_if_changed(path: impl Into<SafePath>, bytes: &[u8]) -> Result<bool>
 }
 
 /// As [`write_if_changed`], but only the user can read or write the file (mode 0600, where there
-/// are modes).
+/// are modes). One that others may read, too, is written anew.
 ///
 /// # Errors
 /// As [`write()`].
 pub fn write_private_if_changed(path: impl Into<SafePath>, bytes: &[u8]) -> Result<bool> {
     let path = path.into();
-    let changed = !holds(&path, bytes);
+    let changed = !holds(&path, bytes) || !is_private(&path.full());
     if changed {
         write_bytes(&path, 0o600, bytes)?;
     }
@@ -70,6 +70,42 @@ fn holds(path: &SafePath, bytes: &[u8]) -> bool {
     }
     let mut old = Vec::new();
     file.read_to_end(&mut old).is_ok() && old == bytes
+}
+
+/// Writes a file that only the user can read or write, unless there is one: of several that do so
+/// at once one wins, and no other's bytes are ever seen. Says whether it wrote.
+///
+/// # Errors
+/// As [`write()`].
+pub fn write_private_if_missing(path: &Path, bytes: &[u8]) -> Result<bool> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(folder).map_err(StoreError::io("make the folder", folder))?;
+    let failed = || StoreError::io("write the file", path);
+    // A temporary file has mode 0600. Where it is put without replacing another, the system links
+    // it, or renames it with the condition that nothing is there.
+    let mut temporary =
+        tempfile::Builder::new().prefix(TEMPORARY_PREFIX).tempfile_in(folder).map_err(failed())?;
+    temporary.write_all(bytes).and_then(|()| temporary.as_file().sync_all()).map_err(failed())?;
+    match temporary.persist_noclobber(path) {
+        Ok(_) => {
+            sync_folder(folder);
+            Ok(true)
+        }
+        Err(error) if error.error.kind() == ErrorKind::AlreadyExists => Ok(false),
+        Err(error) => Err(failed()(error.error)),
+    }
+}
+
+/// Whether a file can be read or written by its owner alone; a link is not asked where it leads.
+#[cfg(unix)]
+fn is_private(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    path.symlink_metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o077 == 0)
+}
+
+#[cfg(not(unix))]
+fn is_private(_path: &Path) -> bool {
+    true
 }
 
 /// Lets `fill` write a temporary file whose name ends like that of `path`, then syncs and renames
@@ -249,6 +285,35 @@ mod tests {
         assert!(failed.is_err());
         assert_eq!(fs::read(&path).unwrap(), b"old");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn of_many_first_writers_one_wins_and_all_read_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        let bytes: Vec<Vec<u8>> = (0..8_u8).map(|n| vec![n; 64]).collect();
+        let wrote: Vec<bool> = std::thread::scope(|scope| {
+            let write = |bytes: &Vec<u8>| write_private_if_missing(&path, bytes).unwrap();
+            let threads: Vec<_> = bytes.iter().map(|bytes| scope.spawn(move || write(bytes))).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        assert_eq!(wrote.iter().filter(|wrote| **wrote).count(), 1);
+        let winner = wrote.iter().position(|wrote| *wrote).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), bytes[winner]);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_private_file_that_others_can_read_is_narrowed() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        fs::write(&path, b"same").unwrap();
+        fs::set_permissions(&path, PermissionsExt::from_mode(0o644)).unwrap();
+        assert!(write_private_if_changed(&path, b"same").unwrap());
+        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        assert!(!write_private_if_changed(&path, b"same").unwrap());
     }
 
     #[test]

@@ -1,12 +1,11 @@
 //! BLAKE3 hashes, always as lower-case hex.
 
-use std::fs::File;
 use std::io::{self, BufRead, Read};
 use std::path::Path;
 
 use serde::Serialize;
 
-use crate::{Result, StoreError, fault};
+use crate::{Result, StoreError, fault, regular_file};
 
 /// The hash of a file's bytes.
 ///
@@ -16,7 +15,7 @@ pub fn of_file(path: &Path) -> Result<String> {
     let hashed = fault::retried(|| {
         let mut hasher = blake3::Hasher::new();
         // Read, not mapped: a page of a map that the disk cannot give ends the process.
-        hasher.update_reader(File::open(path)?)?;
+        hasher.update_reader(regular_file::open(path)?)?;
         Ok::<_, io::Error>(hasher.finalize().to_hex().to_string())
     });
     hashed.map_err(StoreError::io("read the file", path))

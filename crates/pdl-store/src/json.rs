@@ -1,13 +1,12 @@
 //! JSON files that people read: indented, keys in the order of the type, a newline at the end.
 
-use std::fs;
 use std::path::Path;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::safe_path::SafePath;
-use crate::{Result, StoreError, atomic};
+use crate::{Result, StoreError, atomic, regular_file};
 
 /// Writes `value` as an indented JSON file, and says whether that changed it.
 ///
@@ -41,6 +40,6 @@ pub fn write_lines(path: impl Into<SafePath>, rows: &[impl Serialize]) -> Result
 /// # Errors
 /// [`StoreError`] when it is missing or does not fit the type.
 pub fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
-    let bytes = fs::read(path).map_err(StoreError::io("read the file", path))?;
+    let bytes = regular_file::read(path).map_err(StoreError::io("read the file", path))?;
     serde_json::from_slice(&bytes).map_err(|source| StoreError::Json { path: path.to_owned(), source })
 }

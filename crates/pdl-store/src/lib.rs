@@ -4,7 +4,8 @@
 //! hashes ([`hash`]), tables ([`table`]), JSON files ([`json`]), a [`journal`] by which a stage
 //! that was killed finds what is still valid, a [`lock`] that keeps two runs out of one folder, a
 //! limit for [`memory`], names and paths out of files that lead nowhere else ([`safe_name`],
-//! [`safe_path`]), words ([`plural`], [`text`]), a way to outlive the panics of other people's codecs
+//! [`safe_path`]), words ([`plural`]), names of others made fit to be shown ([`printable`]), a way to
+//! open files and nothing else ([`regular_file`]), one to outlive the panics of other people's codecs
 //! ([`catch_panic`]), and one to tell the errors of the machine from those of a file ([`fault`]).
 //! It never knows what a case, a volume or a pair is.
 //!
@@ -32,12 +33,13 @@ pub mod magic;
 pub mod memory;
 pub mod paths;
 pub mod plural;
+pub mod printable;
 pub mod progress;
+pub mod regular_file;
 pub mod safe_name;
 pub mod safe_path;
 pub mod suggest;
 pub mod table;
-pub mod text;
 
 use std::path::{Path, PathBuf};
 

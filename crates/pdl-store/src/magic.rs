@@ -162,7 +162,7 @@ fn is_html(first: &[u8]) -> bool {
 pub fn kind_of_file(path: &Path) -> Option<FileKind> {
     let first = fault::retried(|| {
         let mut first = Vec::with_capacity(PROBE);
-        std::fs::File::open(path)?.take(PROBE as u64).read_to_end(&mut first)?;
+        regular_file::open(path)?.take(PROBE as u64).read_to_end(&mut first)?;
         Ok::<_, std::io::Error>(first)
     });
     kind(&first.ok()?)

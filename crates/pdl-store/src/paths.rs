@@ -1,6 +1,9 @@
 //! Paths in files: relative to the folder of the file that holds them, with forward slashes.
 
+use std::io;
 use std::path::{Component, Path, PathBuf};
+
+use crate::fault;
 
 /// `target` as seen from `folder`; both must be absolute. Falls back to `target` itself where no
 /// relative path exists (another drive).
@@ -26,6 +29,21 @@ pub fn relative_text(folder: &Path, target: &Path) -> Option<String> {
 /// The path that `text`, found in a file of `folder`, means.
 pub fn resolve(folder: &Path, text: &str) -> PathBuf {
     folder.join(text)
+}
+
+/// Whether a file that need not exist would lie inside a folder, links followed.
+///
+/// # Errors
+/// Those of the machine.
+pub fn is_inside(folder: &Path, file: &Path) -> io::Result<bool> {
+    let absolute = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
+    let Some(folder) = fault::canonical(folder)? else { return Ok(false) };
+    for ancestor in absolute.ancestors() {
+        if let Some(real) = fault::canonical(ancestor)? {
+            return Ok(real.starts_with(&folder));
+        }
+    }
+    Ok(false)
 }
 
 #[cfg(test)]

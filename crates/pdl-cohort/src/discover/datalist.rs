@@ -7,7 +7,7 @@ use pdl_store::memory::MemoryShare;
 use serde::Deserialize;
 
 use super::{
-    Carried, JSON_BYTES_A_BYTE, Layout, Row, from_rows, no_column, read, read_dataset_json, table_error,
+    Carried, JSON_BYTES_A_BYTE, Layout, Row, from_rows, no_column, not_json, read, read_dataset_json, shown,
 };
 use crate::CohortError;
 
@@ -40,7 +40,7 @@ pub(super) fn from_datalist(
         testing: Vec<serde_json::Value>,
     }
     let bytes = read(path, JSON_BYTES_A_BYTE, memory)?;
-    let list: Datalist = serde_json::from_slice(&bytes).map_err(|error| table_error(path, &error))?;
+    let list: Datalist = serde_json::from_slice(&bytes).map_err(|error| not_json(path, &error))?;
     // A list without validation cases leaves the split to pdl; "testing" entries carry no labels.
     let split_given = !list.validation.is_empty();
     drop(list.testing);
@@ -59,7 +59,7 @@ pub(super) fn from_datalist(
             }
             let split = split_given.then(|| split.to_owned());
             let mut row = Row { image, label: item.label, patient: item.patient, split, ..Row::default() };
-            let value = |column: &str| item.others.get(column).and_then(plain_text);
+            let value = |column: &str| item.others.get(column).and_then(plain_text).map(|text| shown(&text));
             Row::text_columns().for_each(|column| row.take_text(column, value(column)));
             rows.push(row);
             carried.push(carry.iter().map(|column| (column.clone(), value(column))).collect::<Carried>());

@@ -1,6 +1,9 @@
 //! Plain lists: a CSV table, which pdl also reads as a cohort, and JSON Lines for TorchIO.
 
+use std::borrow::Cow;
+
 use pdl_cohort::attributes::Split;
+use pdl_store::printable::{cell, path_cell};
 use pdl_store::{atomic, json};
 use serde::Serialize;
 
@@ -55,6 +58,39 @@ fn one<'a>(case: &'a ExportedCase<'_>, partly: bool) -> Listed<'a> {
     }
 }
 
+/// A row of the table, in which no spreadsheet sees a formula.
+#[derive(Serialize)]
+struct CsvRow<'a> {
+    image: Cow<'a, str>,
+    label: Cow<'a, str>,
+    patient: Cow<'a, str>,
+    modality: &'a str,
+    split: Split,
+    case_id: Cow<'a, str>,
+    rank: Option<u32>,
+    score: Option<f64>,
+    stage: Option<u32>,
+    tune: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    labels_annotated: Option<&'a str>,
+}
+
+fn row<'a>(case: &'a Listed<'_>) -> CsvRow<'a> {
+    CsvRow {
+        image: path_cell(case.image),
+        label: path_cell(case.label),
+        patient: cell(case.patient),
+        modality: &case.modality,
+        split: case.split,
+        case_id: cell(case.case_id),
+        rank: case.rank,
+        score: case.score,
+        stage: case.stage,
+        tune: case.tune,
+        labels_annotated: case.labels_annotated.as_deref(),
+    }
+}
+
 /// Writes `cohort.csv`.
 pub(crate) fn csv(export: &ExportContext<'_>) -> Result<Vec<String>, ExchangeError> {
     let name = "cohort.csv";
@@ -64,8 +100,8 @@ pub(crate) fn csv(export: &ExportContext<'_>) -> Result<Vec<String>, ExchangeErr
         problem: error.to_string(),
     };
     let mut writer = csv::Writer::from_writer(Vec::new());
-    for row in listed(export, export.cases.iter()) {
-        writer.serialize(row).map_err(|error| problem(&error))?;
+    for case in listed(export, export.cases.iter()) {
+        writer.serialize(row(&case)).map_err(|error| problem(&error))?;
     }
     let bytes = writer.into_inner().map_err(|error| problem(&error))?;
     atomic::write_if_changed(&path, &bytes)?;

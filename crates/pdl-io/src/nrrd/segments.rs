@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use pdl_findings::{Code, Finding};
 use pdl_store::memory::{MemoryError, reserve};
-use pdl_store::text::one_line;
+use pdl_store::printable::one_line;
 use pdl_volume::{LabelError, LabelOverlap};
 
 use super::{Header, Text, check_kinds};

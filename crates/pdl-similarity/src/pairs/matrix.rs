@@ -9,6 +9,7 @@ use arrow::array::{ArrayRef, Float32Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Schema};
 use npyz::WriterBuilder;
 use pdl_prepare::proxies::Proxies;
+use pdl_store::printable::cell;
 use pdl_store::table::{self, column};
 use pdl_store::{StoreError, atomic};
 
@@ -100,9 +101,9 @@ impl PairMatrix {
         let mut writer = csv::Writer::from_writer(file);
         let broken = |e: csv::Error| io()(e.into());
         writer.write_field("case_id").map_err(broken)?;
-        writer.write_record(&self.case_ids).map_err(broken)?;
+        writer.write_record(self.case_ids.iter().map(|case| cell(case).into_owned())).map_err(broken)?;
         for (case, row) in self.rows() {
-            writer.write_field(case).map_err(broken)?;
+            writer.write_field(cell(case).as_ref()).map_err(broken)?;
             writer.write_record(row.iter().map(f32::to_string)).map_err(broken)?;
         }
         writer.flush().map_err(io())?;

@@ -51,7 +51,8 @@ pub(super) struct Table {
 impl Table {
     /// Opens a file; its footer counts as memory while it is read.
     pub(super) fn open(path: &Path, memory: &MemoryShare<'_>) -> Result<Self> {
-        let file = fault::retried(|| File::open(path)).map_err(StoreError::io("read the table", path))?;
+        let file =
+            fault::retried(|| regular_file::open(path)).map_err(StoreError::io("read the table", path))?;
         let length = file.metadata().map_err(StoreError::io("read the table", path))?.len();
         let mut reader = Pages::new(file, length);
         check_footer(&reader, memory).map_err(|error| reader.error(path, &error))?;

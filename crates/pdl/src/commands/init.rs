@@ -10,6 +10,7 @@ use pdl_cohort::survey::{Structures, Survey, survey};
 use pdl_console::{ExitStatus, counted, say, shorten};
 use pdl_io::stack;
 use pdl_store::memory::MemoryLimit;
+use pdl_store::printable::{cell, escaped, path_cell};
 use pdl_store::{atomic, paths};
 use serde_json::json;
 use toml_writer::{ToTomlValue, TomlStringBuilder};
@@ -125,11 +126,13 @@ fn table(cohort: &Path, out: &Path, paired: &Paired) -> Result<String> {
     let patients = paired.patients();
     let ids = pdl_cohort::ids_of_pairs(&cohort, &out, &paired.pairs)?;
     for (number, (pair, id)) in paired.pairs.iter().zip(ids).enumerate() {
-        let field = |path: &Path| paths::relative(&out, &cohort.join(path));
+        let field = |path: &Path| path_cell(&paths::relative(&out, &cohort.join(path))).into_owned();
         // An empty patient makes each case a patient of its own; the user can fill the column in.
         let patient = patients.as_ref().map_or("", |patients| patients[number].as_str());
+        let [id, patient] = [&id, patient].map(|name| cell(&escaped(name)).into_owned());
         let [image, label] = [&pair.image, &pair.label].map(|path| field(path));
-        table.write_record([&id, &image, &label, patient].into_iter().chain(columns.iter().map(|_| "")))?;
+        let row = [id, image, label, patient];
+        table.write_record(row.iter().map(String::as_str).chain(columns.iter().map(|_| "")))?;
     }
     Ok(String::from_utf8(table.into_inner()?)?)
 }

@@ -5,7 +5,7 @@ use std::io::IsTerminal;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use pdl_console::say;
+use pdl_console::send_to_terminal;
 
 /// Most Base64 characters that kitty accepts in one escape sequence.
 const CHUNK: usize = 4096;
@@ -21,7 +21,7 @@ enum Protocol {
 pub(crate) fn show(png: &[u8]) {
     let variable = |name: &str| std::env::var(name).ok();
     if let Some(protocol) = protocol(&variable).filter(|_| std::io::stdout().is_terminal()) {
-        say(&escaped(png, protocol));
+        send_to_terminal(&escaped(png, protocol));
     }
 }
 

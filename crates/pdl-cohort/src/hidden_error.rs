@@ -1,0 +1,45 @@
+//! Errors of cohorts whose patients go by pseudonyms: without what tells who they are.
+
+use std::path::{Path, PathBuf};
+
+use pdl_store::StoreError;
+
+use crate::CohortError;
+
+/// What stands in the place of a name.
+const HIDDEN: &str = "(hidden, as cases go by pseudonyms)";
+
+impl CohortError {
+    /// The error without names that the cohort's tables and files hold. Paths stay that the user
+    /// named: `cohort` and `out`, with what lies in the latter.
+    pub(crate) fn without_patients(self, cohort: &Path, out: &Path) -> Self {
+        let hidden = || HIDDEN.to_owned();
+        let place = |path: PathBuf| match path == cohort || path.starts_with(out) {
+            true => path,
+            false => cohort.to_owned(),
+        };
+        match self {
+            Self::TableValue { path, problem, quote: _ } => {
+                let problem = if problem.is_empty() { "a value does not fit".to_owned() } else { problem };
+                Self::TableValue { path, problem, quote: format!(" {HIDDEN}") }
+            }
+            Self::NoColumn { path, column, problem: _ } => Self::NoColumn { path, column, problem: hidden() },
+            Self::SameCaseId { path, case_id: _, rows } => Self::SameCaseId { path, case_id: hidden(), rows },
+            Self::SharedId { case_id: _ } => Self::SharedId { case_id: hidden() },
+            Self::NoChannel { channel, known: _ } => Self::NoChannel { channel, known: hidden() },
+            Self::Store(error) => Self::Store(match error {
+                StoreError::Io { action, path, source } => {
+                    StoreError::Io { action, path: place(path), source }
+                }
+                StoreError::Machine { what, path, source } => {
+                    StoreError::Machine { what, path: path.map(place), source }
+                }
+                StoreError::Json { path, source } => StoreError::Json { path: place(path), source },
+                StoreError::Table { path, problem } => StoreError::Table { path: place(path), problem },
+                StoreError::Memory { path, source } => StoreError::Memory { path: place(path), source },
+                StoreError::Locked { path } => StoreError::Locked { path },
+            }),
+            other => other,
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! Who the people of a tree are, gathered from all of its headers.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use dicom_dictionary_std::tags;
+use dicom_object::InMemDicomObject;
+
+use crate::file::text;
+use crate::names::{Identifiers, Source};
+
+/// Whose an object is: a study, and a patient.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Whose {
+    study: String,
+    patient: String,
+}
+
+impl Whose {
+    /// By the UIDs of an object; by the folder of its file where it names no study.
+    pub(crate) fn of(path: &Path, object: &InMemDicomObject) -> Self {
+        Self::new(path, text(object, tags::STUDY_INSTANCE_UID), text(object, tags::PATIENT_ID))
+    }
+
+    pub(crate) fn new(path: &Path, study_uid: String, patient_id: String) -> Self {
+        let folder = || path.parent().unwrap_or(Path::new("")).to_string_lossy().into_owned();
+        Self { study: if study_uid.is_empty() { folder() } else { study_uid }, patient: patient_id }
+    }
+}
+
+/// What the headers of a tree say of people. Never to be shown.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct People {
+    of_study: BTreeMap<String, Identifiers>,
+    /// The studies of a patient.
+    studies: BTreeMap<String, BTreeSet<String>>,
+}
+
+impl People {
+    /// Adds what an object says.
+    pub(crate) fn add(&mut self, path: &Path, object: &InMemDicomObject, source: Source) {
+        let Whose { study, patient } = Whose::of(path, object);
+        self.of_study.entry(study.clone()).or_default().extend(&Identifiers::of(object, source));
+        if !patient.is_empty() {
+            self.studies.entry(patient).or_default().insert(study);
+        }
+    }
+
+    /// What all objects of these studies, and of all studies of these patients, say.
+    pub(crate) fn of<'a>(&self, whose: impl IntoIterator<Item = &'a Whose>) -> Identifiers {
+        let mut studies: BTreeSet<&String> = BTreeSet::new();
+        for Whose { study, patient } in whose {
+            studies.insert(study);
+            studies.extend(self.studies.get(patient).into_iter().flatten());
+        }
+        let mut all = Identifiers::default();
+        studies.into_iter().filter_map(|study| self.of_study.get(study)).for_each(|found| all.extend(found));
+        all
+    }
+}

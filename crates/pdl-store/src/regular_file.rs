@@ -1,0 +1,82 @@
+//! Opens files that hold bytes, and nothing else.
+//!
+//! To open a FIFO waits for somebody who writes into it, a device may do anything or never end, and
+//! none of them can be read again. So they are looked at first and never opened.
+
+use std::fs::{self, File, Metadata};
+use std::io::{self, Read};
+use std::path::Path;
+
+/// What is neither a file nor a folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("it is {what}, which is never opened, where a file is expected")]
+pub struct SpecialFile {
+    /// What it is, with its article.
+    what: &'static str,
+}
+
+/// What is at a place, unless it is a file or a folder.
+pub fn special(meta: &Metadata) -> Option<SpecialFile> {
+    kind(meta).map(|what| SpecialFile { what })
+}
+
+#[cfg(unix)]
+fn kind(meta: &Metadata) -> Option<&'static str> {
+    use std::os::unix::fs::FileTypeExt;
+    let kind = meta.file_type();
+    match () {
+        () if kind.is_fifo() => Some("a FIFO"),
+        () if kind.is_socket() => Some("a socket"),
+        () if kind.is_char_device() || kind.is_block_device() => Some("a device"),
+        () => None,
+    }
+}
+
+#[cfg(not(unix))]
+fn kind(_meta: &Metadata) -> Option<&'static str> {
+    None
+}
+
+/// Opens a file to read it, links followed.
+///
+/// # Errors
+/// Those of the system; one of kind [`io::ErrorKind::InvalidInput`] that holds a [`SpecialFile`]
+/// for what is neither a file nor a folder.
+pub fn open(path: &Path) -> io::Result<File> {
+    match special(&fs::metadata(path)?) {
+        Some(special) => Err(io::Error::new(io::ErrorKind::InvalidInput, special)),
+        None => File::open(path),
+    }
+}
+
+/// The bytes of a file.
+///
+/// # Errors
+/// As [`open`].
+pub fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut file = open(path)?;
+    let mut bytes = Vec::with_capacity(file.metadata().map_or(0, |meta| meta.len() as usize));
+    file.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_and_a_socket_are_not_opened() {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("socket");
+        let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        for (path, what) in [(Path::new("/dev/zero"), "a device"), (&socket, "a socket")] {
+            let error = open(path).unwrap_err();
+            assert!(error.to_string().contains(what), "{error}");
+            assert!(!crate::fault::is_machine_error(&error));
+        }
+        let file = folder.path().join("file");
+        fs::write(&file, b"bytes").unwrap();
+        assert_eq!(read(&file).unwrap(), b"bytes");
+        assert!(open(folder.path()).is_ok(), "a folder says itself that it is none");
+    }
+}

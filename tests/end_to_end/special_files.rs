@@ -1,0 +1,132 @@
+//! FIFOs, sockets and devices are never opened, links that lead outside are told, circles end.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use pdl_cohort::attributes::Status;
+use pdl_cohort::cases::Cases;
+use pdl_tests::pdl;
+
+use crate::{cohort_of, folder};
+
+/// A run that hangs is ended after this time.
+const LONGEST: Duration = Duration::from_secs(60);
+
+/// Runs the program, which must end by itself; returns its exit code and what it printed.
+fn ended(words: &[&str]) -> (Option<i32>, String) {
+    let place = folder();
+    let [out, err] = ["out", "err"].map(|name| place.path().join(name));
+    let file = |path: &PathBuf| Stdio::from(fs::File::create(path).unwrap());
+    let mut run =
+        pdl().args(words).stdin(Stdio::null()).stdout(file(&out)).stderr(file(&err)).spawn().unwrap();
+    let begun = Instant::now();
+    let status = loop {
+        if let Some(status) = run.try_wait().unwrap() {
+            break status;
+        }
+        if begun.elapsed() > LONGEST {
+            run.kill().unwrap();
+            panic!("pdl {words:?} hangs");
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    (status.code(), [out, err].map(|path| fs::read_to_string(path).unwrap()).concat())
+}
+
+fn make_fifo(path: &Path) {
+    assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+#[test]
+fn what_is_no_file_is_never_opened() {
+    let (cohort, out) = (folder(), folder());
+    cohort_of(cohort.path(), 0..6);
+    let replace = |name: &str, by: &dyn Fn(&Path)| {
+        let path = cohort.path().join(name);
+        fs::remove_file(&path).unwrap();
+        by(&path);
+    };
+    replace("images/ct_02.nii.gz", &make_fifo);
+    replace("labels/ct_03.nii.gz", &make_fifo);
+    replace("images/ct_04.nii.gz", &|path| symlink("/dev/zero", path).unwrap());
+    let (code, told) = ended(&["index", text(cohort.path()), "--out", text(out.path())]);
+    assert_eq!(code, Some(0), "{told}");
+    let rejected: Vec<(String, String)> = Cases::read(out.path())
+        .unwrap()
+        .rows
+        .into_iter()
+        .filter(|row| row.status == Status::Rejected)
+        .map(|row| (row.case_id, row.findings[0].message.clone()))
+        .collect();
+    let ids: Vec<&str> = rejected.iter().map(|(id, _)| id.as_str()).collect();
+    assert_eq!(ids, ["ct_02", "ct_03", "ct_04"], "{told}");
+    for ((_, message), what) in rejected.iter().zip(["a FIFO", "a FIFO", "a device"]) {
+        assert!(message.contains(what) && message.contains("never opened"), "{message}");
+    }
+    // As a table, as a list, and as settings.
+    for name in ["table.csv", "table.parquet", "list.json", "pdl.toml"] {
+        make_fifo(&cohort.path().join(name));
+    }
+    let new = folder();
+    for name in ["table.csv", "table.parquet", "list.json"] {
+        let table = cohort.path().join(name);
+        let (code, told) = ended(&["index", text(&table), "--out", text(new.path())]);
+        assert!(code == Some(1) && told.contains("a FIFO"), "{name}: {told}");
+        let (code, _) = ended(&["init", text(&table), "--out", text(&new.path().join("init"))]);
+        assert_eq!(code, Some(1), "{name}");
+    }
+    let settings = cohort.path().join("pdl.toml");
+    let (code, told) =
+        ended(&["index", text(cohort.path()), "--out", text(new.path()), "--config", text(&settings)]);
+    assert_eq!(code, Some(1), "{told}");
+}
+
+#[test]
+fn a_tree_of_dicom_files_tells_links_and_what_is_no_file() {
+    let (place, out, keys, other) = (folder(), folder(), folder(), folder());
+    let tree = place.path().join("tree");
+    let names = ["Heart".to_owned()];
+    crate::tiny::write_dicom(&tree.join("a"), 1, &names, &|_, _| ());
+    crate::tiny::write_dicom(&other.path().join("b"), 2, &names, &|_, _| ());
+    symlink(other.path(), tree.join("link")).unwrap();
+    symlink("..", tree.join("a/up")).unwrap();
+    symlink("self", tree.join("self")).unwrap();
+    make_fifo(&tree.join("a/pipe.dcm"));
+    make_fifo(&tree.join("pipe"));
+    let key = keys.path().join("key");
+    let words = ["index", text(&tree), "--out", text(out.path()), "--pseudonym-key", text(&key)];
+    let (code, told) = ended(&words);
+    assert_eq!(code, Some(0), "{told}");
+    assert!(told.contains("FIFOs, sockets or devices lie in the cohort and were not opened: 2"), "{told}");
+    assert!(told.contains("links that lead out of it, and were read where they lead: 1"), "{told}");
+    assert_eq!(Cases::read(out.path()).unwrap().usable().count(), 2);
+    let init = folder();
+    assert_eq!(ended(&["init", text(&tree), "--out", text(init.path())]).0, Some(0));
+}
+
+#[test]
+fn images_that_are_links_out_of_the_cohort_are_told() {
+    let (place, out) = (folder(), folder());
+    let (cohort, other) = (place.path().join("cohort"), place.path().join("other"));
+    fs::create_dir_all(&other).unwrap();
+    cohort_of(&cohort, 0..4);
+    let moved = |name: &str| {
+        let (path, target) = (cohort.join(name), other.join(name.replace('/', "-")));
+        fs::rename(&path, &target).unwrap();
+        symlink(target, path).unwrap();
+    };
+    moved("images/ct_01.nii.gz");
+    moved("labels/ct_02.nii.gz");
+    symlink("ct_03.nii.gz", cohort.join("images/inside.nii.gz")).unwrap();
+    let (code, told) = ended(&["index", text(&cohort), "--out", text(out.path())]);
+    assert_eq!(code, Some(0), "{told}");
+    assert!(told.contains("links that lead out of it, and were read where they lead: 2"), "{told}");
+    assert_eq!(Cases::read(out.path()).unwrap().usable().count(), 4);
+}
