@@ -159,7 +159,8 @@ pub(crate) fn of_uneven_stack(group: &ParallelFrames, sorted: &[usize], step: Op
             best = Some((parts, by));
         }
     };
-    for attribute in Attribute::ALL {
+    let telling = |attribute: &&Attribute| !touching || attribute.weight() > 1;
+    for attribute in Attribute::ALL.iter().filter(telling) {
         consider(by_attribute(group, sorted, *attribute), attribute.name());
     }
     let passes = |order: Option<Vec<usize>>| order.filter(|_| !touching).map(|order| runs(group, &order));
@@ -169,7 +170,8 @@ pub(crate) fn of_uneven_stack(group: &ParallelFrames, sorted: &[usize], step: Op
         return Reading::Stacks(parts, by);
     }
     // Slices of two origins that lie one behind the other, each with a step of its own.
-    if let Some(parts) = by_attribute(group, sorted, Attribute::ImageType)
+    if !touching
+        && let Some(parts) = by_attribute(group, sorted, Attribute::ImageType)
         && are_stacks(group, &parts, false)
     {
         return Reading::Stacks(parts, Attribute::ImageType.name());

@@ -182,7 +182,7 @@ fn what_is_no_slice_is_set_aside_and_copies_count_once() {
     let unread = "a file cannot be read (No such file or directory (os error 2))";
     let copy = "copy of another file of its series";
     let others = [(copy, 1), ("not a DICOM file", 1), ("scout", 1), ("secondary capture", 1)];
-    assert_eq!(aside, [&[(unread, 1)], &others[..]].concat());
+    assert_eq!(aside, [&[(unread, 1)][..], &others[..]].concat());
     assert_eq!(scan.series.len(), 1);
     assert_eq!(image(&scan, 0).volume.grid.shape, [3, 2, 3]);
 }

@@ -4,9 +4,7 @@ use dicom_core::VR;
 use dicom_dictionary_std::tags;
 use std::path::PathBuf;
 
-use crate::slice_files::{
-    Slice, each, findings, in_two_passes, scanned, shifted, slice, stack, tens, told, volumes,
-};
+use crate::slice_files::{Slice, each, findings, in_two_passes, scanned, slice, stack, tens, told, volumes};
 
 #[test]
 fn a_series_for_every_slice_is_joined_and_says_so() {

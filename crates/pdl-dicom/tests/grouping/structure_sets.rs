@@ -54,7 +54,8 @@ fn a_structure_set_belongs_to_the_phase_that_its_contours_name() {
 #[test]
 fn a_structure_set_finds_what_was_joined_or_dropped() {
     let mut doubled = stack(1, 0.0, 100, 5);
-    doubled.push(doubled[2].clone().with(tags::SOP_INSTANCE_UID, VR::UI, "1.2.0"));
+    let double = doubled[2].clone().with(tags::INSTANCE_NUMBER, VR::IS, "99");
+    doubled.push(double.with(tags::SOP_INSTANCE_UID, VR::UI, "1.2.0"));
     assert_eq!(labelled(&doubled, &[], &["1.2.0"], ""), [true]);
     let joined = each(stack(1, 0.0, 100, 5), |n, slice| {
         slice.with(tags::SERIES_INSTANCE_UID, VR::UI, format!("1.2.1.{n}"))
