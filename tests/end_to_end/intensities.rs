@@ -215,7 +215,7 @@ fn every_file_of_a_tree_is_accounted_for() {
     assert_eq!(json["files"], expected);
 }
 
-/// The codes of a case of a cohort of eight, whose first was changed.
+/// The codes of the first case of five, after it was changed.
 fn after(change: impl Fn(&mut pdl_volume::Volume<f32>)) -> Vec<String> {
     let (cohort, out) = (folder(), folder());
     cohort_of(cohort.path(), 0..5);
@@ -256,7 +256,7 @@ fn a_case_of_another_size_than_the_cohort_is_told_or_rejected() {
             image.grid.affine = pdl_volume::Affine::from_upper_rows([rows[0], rows[1], rows[2]]);
         })
     };
-    assert_eq!(sized(10.0), ["size-differs"]); // cm
+    assert_eq!(sized(0.1), ["size-differs"]); // cm, read as mm
     assert_eq!(sized(0.005), ["implausible-size"]);
     assert_eq!(sized(2.0), [""; 0]);
 }

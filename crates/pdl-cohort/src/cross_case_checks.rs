@@ -161,7 +161,7 @@ fn mark_hounsfield(rows: &mut [CaseRow]) {
         let (least, most) = (row.intensity_min, row.intensity_max);
         let problem = if most > MOST_HU && !guessed {
             Some(
-                "no CT reaches so far: its stored values may be signed, and its header say that they are not",
+                "no CT reaches so far: its stored values may be signed, though its header says that they are not",
             )
         } else if row.intensity_p99_5 > MOST_P99_5_HU || row.intensity_p00_5 < LEAST_P00_5_HU {
             Some("half a percent of its voxels lie beyond what is in a body: it may be of another scale")

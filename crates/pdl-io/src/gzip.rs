@@ -5,6 +5,9 @@ use std::io::{self, BufRead, Read};
 
 use flate2::bufread::GzDecoder;
 
+/// Of every member.
+const FIRST_BYTE: u8 = 0x1f;
+
 /// Inflates all members of a stream.
 pub(crate) struct Members<R> {
     /// Nothing after the last member.
@@ -21,8 +24,11 @@ impl<R: BufRead> Members<R> {
         let Some(ended) = self.member.take() else { return Ok(()) };
         let mut source = ended.into_inner();
         loop {
-            let (zeros, held) = match source.fill_buf() {
-                Ok(bytes) => (bytes.iter().take_while(|byte| **byte == 0).count(), bytes.len()),
+            let (zeros, held, next) = match source.fill_buf() {
+                Ok(bytes) => {
+                    let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
+                    (zeros, bytes.len(), bytes.get(zeros).copied())
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(error),
             };
@@ -30,9 +36,16 @@ impl<R: BufRead> Members<R> {
             if held == 0 {
                 return Ok(());
             }
-            if zeros < held {
-                self.member = Some(GzDecoder::new(source));
-                return Ok(());
+            match next {
+                None => {}
+                Some(FIRST_BYTE) => {
+                    self.member = Some(GzDecoder::new(source));
+                    return Ok(());
+                }
+                Some(_) => {
+                    let problem = "other bytes follow the compressed data";
+                    return Err(io::Error::new(io::ErrorKind::InvalidData, problem));
+                }
             }
         }
     }
@@ -85,6 +98,7 @@ mod tests {
         for length in 0..one.len() {
             assert!(plain(&one[..length]).is_err(), "{length}");
         }
-        assert!(plain(&[&one[..], b"rubbish and more"].concat()).is_err());
+        let followed = plain(&[&one[..], b"rubbish"].concat()).unwrap_err().to_string();
+        assert!(followed.contains("other bytes follow"), "{followed}");
     }
 }

@@ -141,15 +141,14 @@ pub fn kind(first: &[u8]) -> Option<FileKind> {
     }
     let known = BEGINNINGS.iter().find(|(start, _)| first.starts_with(start)).map(|(_, kind)| *kind);
     let at = |place: usize, bytes: &[u8]| first.get(place..).is_some_and(|rest| rest.starts_with(bytes));
-    known.or_else(|| match () {
-        () if at(128, b"DICM") => Some(FileKind::Dicom),
-        () if at(257, b"ustar") => Some(FileKind::Tar),
-        () if at(344, b"n+1\0") || at(344, b"ni1\0") || at(4, b"n+2\0") || at(4, b"ni2\0") => {
-            Some(FileKind::Nifti)
-        }
-        () if is_html(first) => Some(FileKind::Html),
-        () => None,
-    })
+    let is_nifti = at(344, b"n+1\0") || at(344, b"ni1\0") || at(4, b"n+2\0") || at(4, b"ni2\0");
+    let further = [
+        (at(128, b"DICM"), FileKind::Dicom),
+        (at(257, b"ustar"), FileKind::Tar),
+        (is_nifti, FileKind::Nifti),
+        (is_html(first), FileKind::Html),
+    ];
+    known.or_else(|| further.into_iter().find(|(told, _)| *told).map(|(_, kind)| kind))
 }
 
 fn is_html(first: &[u8]) -> bool {
