@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 
 use dicom_core::Tag;
 use dicom_dictionary_std::tags;
+use pdl_store::line::one_line;
 use pdl_store::memory::MemoryLimit;
-use pdl_store::text::one_line;
 
 use crate::file::{Extent, open, text};
 use crate::{DicomError, Series};

@@ -4,7 +4,7 @@ use dicom_core::Tag;
 use dicom_dictionary_std::tags;
 use dicom_object::InMemDicomObject;
 use pdl_findings::{Code, Finding};
-use pdl_store::text::one_line;
+use pdl_store::line::one_line;
 
 use crate::charset::CharacterSet;
 use crate::file::text;

@@ -3,9 +3,9 @@
 //! In: bytes, rows and JSON values. Out: files that are whole or absent ([`atomic`]), content
 //! hashes ([`hash`]), tables ([`table`]), JSON files ([`json`]), a [`journal`] by which a stage
 //! that was killed finds what is still valid, a [`lock`] that keeps two runs out of one folder, a
-//! limit for [`memory`], words ([`plural`], [`text`]), a way to outlive the panics of other people's codecs
-//! ([`catch_panic`]), and one to tell the errors of the machine from those of a file ([`fault`]).
-//! It never knows what a case, a volume or a pair is.
+//! limit for [`memory`], words ([`plural`], [`line`]), a way to outlive the panics of other
+//! people's codecs ([`catch_panic`]), and one to tell the errors of the machine from those of a
+//! file ([`fault`]). It never knows what a case, a volume or a pair is.
 //!
 //! ```
 //! use pdl_store::{atomic, hash};
@@ -25,6 +25,7 @@ pub mod file_state;
 pub mod hash;
 pub mod journal;
 pub mod json;
+pub mod line;
 pub mod lock;
 pub mod memory;
 pub mod paths;
@@ -32,7 +33,6 @@ pub mod plural;
 pub mod progress;
 pub mod suggest;
 pub mod table;
-pub mod text;
 
 use std::path::{Path, PathBuf};
 
