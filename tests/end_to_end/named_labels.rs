@@ -106,7 +106,7 @@ fn four(map: &LabelMap) -> LabelMap {
 
 #[test]
 fn labels_of_a_cohort_are_names_whatever_values_its_files_give_them() {
-    let (folder, out) = (folder(), folder());
+    let (folder, out, by_rules) = (folder(), folder(), folder());
     let even: &[Named<'_>] =
         &[(1, "left lung", 1, 0), (2, "right lung", 2, 0), (3, "heart", 3, 0), (4, "cord", 4, 0)];
     // Other values, another order, and two layers.
@@ -141,9 +141,8 @@ fn labels_of_a_cohort_are_names_whatever_values_its_files_give_them() {
     assert_eq!(cases.rows[0].labels.iter().map(|label| label.value).max(), Some(*aorta.0));
 
     // Rules choose and join, as those of structures do.
-    let out = crate::folder();
     let rules = ["--structures", "*lung=lung,heart=heart,liver=liver"];
-    let cases = index(folder.path(), out.path(), &rules);
+    let cases = index(folder.path(), by_rules.path(), &rules);
     let values: Vec<u16> = cases.rows[1].labels.iter().map(|label| label.value).collect();
     assert_eq!((values, cases.label_names[&1].as_str()), (vec![1, 2], "lung"));
     assert!(codes(&cases).contains(&"structures-unmatched"));

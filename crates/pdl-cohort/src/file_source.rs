@@ -215,8 +215,8 @@ impl VolumeSource for Named {
     }
 }
 
-/// Places labels whose voxels lie on voxels of the image, such as those of a part of it; others stay
-/// as they are. Inside, a finding when none of them lies in the image.
+/// Places labels whose voxels lie on voxels of the image, such as those of a part of it; others
+/// stay as they are. Inside, a finding when none of them lies in the image.
 ///
 /// # Errors
 /// [`Refusal::Memory`].

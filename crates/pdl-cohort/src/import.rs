@@ -1,6 +1,6 @@
 //! Volumes that are kept in the curation folder under the names of their cases: those of a DICOM
-//! cohort, those of any cohort whose cases go by pseudonyms, those of stacks of slices, and labels of
-//! files that name their segments.
+//! cohort, those of any cohort whose cases go by pseudonyms, those of stacks of slices, and labels
+//! of files that name their segments.
 //!
 //! `volumes/images/CASE.nii.gz` and `volumes/labels/CASE.nii.gz` hold voxels and a grid, and
 //! nothing else of what the sources' headers say. `sources.parquet` alone tells where they came

@@ -53,8 +53,9 @@ pub(crate) struct SegmentNames {
 
 impl SegmentNames {
     /// Gives every name a label, and the layout the names of its labels. What the layout says (by
-    /// `dataset.json` or `[labels]`) and what an `earlier` run gave stays; new names keep the values
-    /// of the files, where these agree on all of them, else they follow in the order of the alphabet.
+    /// `dataset.json` or `[labels]`) and what an `earlier` run gave stays; new names keep the
+    /// values of the files, where these agree on all of them, else they follow in the order of the
+    /// alphabet.
     ///
     /// # Errors
     /// [`CohortError::Option`] when a rule of `--structures` is none, or a name of

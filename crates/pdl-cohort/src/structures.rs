@@ -1,4 +1,4 @@
-//! Which structure of a DICOM cohort becomes which label.
+//! Which structure of a DICOM cohort, or segment of a file that names some, becomes which label.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -46,7 +46,7 @@ impl Structures {
         let known: BTreeSet<String> = names.values().map(|name| key(name)).collect();
         let mut new: BTreeMap<String, &str> = BTreeMap::new();
         for name in found.filter(|name| !name.is_empty() && !is_background(name)) {
-            // Of several spellings the last in the order of the alphabet, whatever the files' order.
+            // Of several spellings the last of the alphabet, whatever the files' order.
             let spelling = new.entry(key(name)).or_insert(name);
             *spelling = (*spelling).max(name);
         }

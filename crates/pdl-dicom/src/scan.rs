@@ -366,8 +366,9 @@ impl Scan {
     /// of them.
     ///
     /// A label belongs to the series that hold the images on which its contours or frames say they
-    /// were drawn; where these say nothing, to those that hold the images it lists; else to those of
-    /// the series it names; where it names neither, to the only series in its frame of reference.
+    /// were drawn; where these say nothing, to those that hold the images it lists; else to those
+    /// of the series it names; where it names neither, to the only series in its frame of
+    /// reference.
     pub fn labels_of_series(&self) -> (Vec<Vec<usize>>, Vec<usize>) {
         let by_instance = self.series_by_instance();
         let mut by_series: HashMap<&str, BTreeSet<usize>> = HashMap::new();
@@ -467,8 +468,8 @@ impl Scan {
         by_instance
     }
 
-    /// The series that hold one of these images; of an image whose frames are in several, those that
-    /// hold one of the named frames.
+    /// The series that hold one of these images; of an image whose frames are in several, those
+    /// that hold one of the named frames.
     fn holding(&self, named: &NamedFrames, by_instance: &HashMap<&str, BTreeSet<usize>>) -> BTreeSet<usize> {
         let mut found = BTreeSet::new();
         for (instance, frames) in named {

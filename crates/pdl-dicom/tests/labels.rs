@@ -16,7 +16,7 @@ use tempfile::TempDir;
 
 type Element = DataElement<InMemDicomObject>;
 
-/// Columns, rows and slices of the image, which begins at (10, 20, 0) and has voxels of 3 x 2 x 5 mm.
+/// Columns, rows and slices of the image, which begins at (10, 20, 0), voxels of 3 x 2 x 5 mm.
 const SHAPE: [usize; 3] = [3, 2, 4];
 
 fn item(elements: Vec<Element>) -> InMemDicomObject {
@@ -259,8 +259,8 @@ fn the_background_of_a_label_map_is_no_segment_and_undescribed_values_are_told()
     assert_eq!(names(Some(3), vec![background(), liver.clone(), spleen.clone()], pixels.clone()), two);
     let coded = segment(3, "rest", Some("125040"));
     assert_eq!(names(None, vec![coded, liver.clone(), spleen.clone()], pixels.clone()), two);
-    let (found, counts, told) = names(None, vec![liver.clone(), spleen.clone()], pixels.clone());
-    assert_eq!((found, counts), (two.0.clone(), two.1.clone()));
+    let (found, counts, told) = names(None, vec![liver.clone(), spleen], pixels.clone());
+    assert_eq!((found, counts), (two.0, two.1));
     assert!(told.unwrap().contains("3 (10 pixels)"));
     // A segment may be numbered 0 where another value is the background.
     let zero = segment(0, "spleen", None);
@@ -326,8 +326,8 @@ fn two_phases(folder: &Path) {
     write(folder, "enhanced.dcm", elements);
 }
 
-/// A structure set of squares: for each structure its name and its contours, by height and the frame
-/// that they name.
+/// A structure set of squares: for each structure its name and its contours, by height and the
+/// frame that they name.
 fn structure_set(
     folder: &Path,
     name: &str,

@@ -1,4 +1,4 @@
-//! Segmentations of 3-D Slicer: names, values and layers out of the header, labels out of the voxels.
+//! Segmentations of 3-D Slicer: names, values and layers from the header, labels from the voxels.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "tests may fail loudly")]
 
 use std::fs;

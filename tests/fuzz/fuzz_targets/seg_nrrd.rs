@@ -1,5 +1,5 @@
-//! A segmentation of 3-D Slicer: an input is the file. Every voxel is background or has the label of
-//! a segment that the header names, and no file takes more memory than its voxels do.
+//! A segmentation of 3-D Slicer: an input is the file. Every voxel is background or has the label
+//! of a segment that the header names, and no file takes more memory than its voxels do.
 #![no_main]
 
 use std::collections::BTreeSet;

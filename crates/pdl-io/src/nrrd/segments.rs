@@ -1,6 +1,6 @@
 //! Segmentations of 3-D Slicer (`.seg.nrrd`): a NRRD file whose header names segments by
-//! `SegmentN_Name`, `SegmentN_LabelValue` and `SegmentN_Layer`. Segments that overlap are in several
-//! layers, which a fourth axis counts (`list`), before or behind those of space.
+//! `SegmentN_Name`, `SegmentN_LabelValue` and `SegmentN_Layer`. Segments that overlap are in
+//! several layers, which a fourth axis counts (`list`), before or behind those of space.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -28,7 +28,7 @@ pub(crate) fn read_header(files: &Files<'_>) -> Result<Option<Vec<LabelSegment>>
     segments(files, &text.pairs, layers.count).map(|found| found.map(|named| named.segments))
 }
 
-/// What the voxels of the segments give.
+/// All layers of a file merged into one label map.
 pub(crate) struct SegmentVoxels {
     /// Labels, x fastest; where two meet, the higher one.
     pub labels: Vec<u16>,

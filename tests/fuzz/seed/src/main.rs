@@ -99,8 +99,8 @@ fn main() {
     }
 }
 
-/// A small segmentation of 3-D Slicer, of three segments: in one layer, in two that stand before the
-/// axes of space, or in two behind them.
+/// A small segmentation of 3-D Slicer, of three segments: in one layer, in two that stand before
+/// the axes of space, or in two behind them.
 fn slicer_segmentation(kind: usize) -> Vec<u8> {
     let steps = "(2,0,0) (0,2,0) (0,0,3)";
     let (layers, sizes, directions) = match kind {
