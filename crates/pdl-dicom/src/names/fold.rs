@@ -9,9 +9,12 @@ pub(super) struct Folded {
     pub letter: char,
     /// Which character of the text (composed, NFC) it is of.
     pub at: usize,
-    /// Whether a word may begin here: after what is no letter or digit, between letters and digits,
-    /// where small letters end and capitals begin, and between scripts.
+    /// Whether a word may begin here: where a run begins, and where small letters end and capitals
+    /// begin.
     pub starts_word: bool,
+    /// Whether a run of letters or of digits begins here: after what is neither, between letters
+    /// and digits, and between scripts.
+    pub starts_run: bool,
 }
 
 /// Kinds of writing by how words are told apart in them.
@@ -59,9 +62,11 @@ pub(super) fn fold(text: &[char]) -> Vec<Folded> {
         if letters.is_empty() {
             continue;
         }
-        let starts_word = before.is_none_or(|before| is_word_start(text, before, at));
+        let starts_run = before.is_none_or(|before| is_run_start(text, before, at));
+        let starts_word = starts_run || before.is_some_and(|before| is_capital_start(text, before, at));
         for (number, letter) in letters.into_iter().enumerate() {
-            folded.push(Folded { letter, at, starts_word: starts_word && number == 0 });
+            let [starts_word, starts_run] = [starts_word, starts_run].map(|starts| starts && number == 0);
+            folded.push(Folded { letter, at, starts_word, starts_run });
         }
         before = Some(at);
     }
@@ -73,15 +78,13 @@ pub(super) fn letters(text: &str) -> Vec<char> {
     fold(&composed(text)).into_iter().map(|folded| folded.letter).collect()
 }
 
-fn is_word_start(text: &[char], before: usize, at: usize) -> bool {
+fn is_run_start(text: &[char], before: usize, at: usize) -> bool {
     let between = &text[before + 1..at];
-    if between.iter().any(|c| !is_combining_mark(*c)) {
-        return true;
-    }
+    between.iter().any(|c| !is_combining_mark(*c)) || script(text[before]) != script(text[at])
+}
+
+fn is_capital_start(text: &[char], before: usize, at: usize) -> bool {
     let (left, here) = (text[before], text[at]);
-    if script(left) != script(here) {
-        return true;
-    }
     let next_is_small = text.get(at + 1).is_some_and(|next| next.is_lowercase());
     here.is_uppercase() && (left.is_lowercase() || left.is_uppercase() && next_is_small)
 }

@@ -65,19 +65,24 @@ impl NameMask {
     }
 }
 
-/// The words of a folded text, and those of anatomy that stand in texts without spaces.
+/// The words of a folded text, and those of anatomy that stand in it.
 struct Words {
     /// Where each word begins, and the end of the text.
     borders: Vec<usize>,
+    /// Where each run of letters or digits begins, and the end of the text.
+    runs: Vec<usize>,
     anatomy: Vec<Range<usize>>,
 }
 
 fn words(folded: &[Folded]) -> Words {
     let letters: Vec<char> = folded.iter().map(|folded| folded.letter).collect();
-    let begins = folded.iter().enumerate().filter(|(_, folded)| folded.starts_word).map(|(place, _)| place);
-    let borders: Vec<usize> = begins.chain([folded.len()]).collect();
+    let begins = |starts: fn(&Folded) -> bool| -> Vec<usize> {
+        let begins = folded.iter().enumerate().filter(|(_, folded)| starts(folded)).map(|(place, _)| place);
+        begins.chain([folded.len()]).collect()
+    };
+    let (borders, runs) = (begins(|folded| folded.starts_word), begins(|folded| folded.starts_run));
     let mut anatomy = Vec::new();
-    for pair in borders.windows(2) {
+    for pair in borders.windows(2).chain(runs.windows(2)) {
         let word = &letters[pair[0]..pair[1]];
         match word.first().map(|c| script(*c)) {
             Some(Script::Alphabet) if vocabulary::is_word(word) => anatomy.push(pair[0]..pair[1]),
@@ -88,7 +93,7 @@ fn words(folded: &[Folded]) -> Words {
             }
         }
     }
-    Words { borders, anatomy }
+    Words { borders, runs, anatomy }
 }
 
 impl Words {
@@ -103,18 +108,22 @@ impl Words {
     }
 
     /// Whether a word may begin or end at a place: at a border, beside what is hidden, or where
-    /// what is left of the word, before (`back`) or behind, is one of anatomy.
+    /// what is left of its run or of a word in it, before (`back`) or behind, is of anatomy.
     fn ends_at(&self, place: usize, back: bool, folded: &[Folded], hidden: &[bool]) -> bool {
         let beside = if back { place.checked_sub(1) } else { Some(place) };
         if self.is_border(place) || beside.is_some_and(|beside| hidden.get(beside) == Some(&true)) {
             return true;
         }
-        let rest = if back {
-            self.borders.iter().rfind(|border| **border < place).map(|border| *border..place)
-        } else {
-            self.borders.iter().find(|border| **border > place).map(|border| place..*border)
+        let run = match back {
+            true => self.runs.iter().rfind(|run| **run < place),
+            false => self.runs.iter().find(|run| **run > place),
         };
-        rest.is_some_and(|rest| {
+        let Some(run) = run else { return false };
+        let in_run = self.borders.iter().filter(|border| {
+            if back { (*run..place).contains(*border) } else { (place + 1..=*run).contains(*border) }
+        });
+        let mut rests = in_run.map(|border| if back { *border..place } else { place..*border });
+        rests.any(|rest| {
             let letters: Vec<char> = folded[rest].iter().map(|folded| folded.letter).collect();
             letters.len() > 1 && vocabulary::is_word(&letters)
         })
@@ -214,6 +223,10 @@ mod tests {
                 ("GTVMuster2", "GTVPATIENT2"),
                 ("gtvmuster", "gtvPATIENT"),
                 ("GTVEVA", "GTVPATIENT"),
+                ("GTVeva", "GTVPATIENT"),
+                ("musters eva", "PATIENTs PATIENT"),
+                ("musterE_Heart", "PATIENT_Heart"),
+                ("emuster", "PATIENT"),
                 ("Eva_lung", "PATIENT_lung"),
                 ("evamuster", "PATIENT"),
                 ("EVALUATION", "EVALUATION"),
@@ -346,6 +359,7 @@ mod tests {
                 ("1953-12-04", "PATIENT"),
                 ("04DEC53", "PATIENT"),
                 ("4. Dezember 1953", "PATIENT"),
+                ("4. Dez. 1953", "PATIENT"),
                 ("phone-555", "PATIENT"),
                 ("PTV zweistein", "PTV PATIENT"),
                 ("PTV 54.12", "PTV 54.12"),

@@ -18,19 +18,19 @@ const SHORTEST_TEXT: usize = 6;
 const SHORTEST_WORD: usize = 4;
 
 /// Names of months, by which dates are written.
-const MONTHS: [[&str; 6]; 12] = [
-    ["jan", "january", "januar", "janvier", "enero", "янв"],
-    ["feb", "february", "februar", "fevrier", "febrero", "фев"],
-    ["mar", "march", "maerz", "mars", "marzo", "мар"],
-    ["apr", "april", "april", "avril", "abril", "апр"],
-    ["may", "may", "mai", "mai", "mayo", "мая"],
-    ["jun", "june", "juni", "juin", "junio", "июн"],
-    ["jul", "july", "juli", "juillet", "julio", "июл"],
-    ["aug", "august", "august", "aout", "agosto", "авг"],
-    ["sep", "september", "september", "septembre", "septiembre", "сен"],
-    ["oct", "october", "oktober", "octobre", "octubre", "окт"],
-    ["nov", "november", "november", "novembre", "noviembre", "ноя"],
-    ["dec", "december", "dezember", "decembre", "diciembre", "дек"],
+const MONTHS: [&[&str]; 12] = [
+    &["jan", "january", "januar", "janvier", "ene", "enero", "gennaio", "янв"],
+    &["feb", "february", "februar", "fevrier", "febrero", "febbraio", "фев"],
+    &["mar", "march", "maerz", "mrz", "mars", "marzo", "мар"],
+    &["apr", "april", "avril", "abr", "abril", "aprile", "апр"],
+    &["may", "mai", "mayo", "maggio", "мая"],
+    &["jun", "june", "juni", "juin", "junio", "giugno", "июн"],
+    &["jul", "july", "juli", "juillet", "julio", "luglio", "июл"],
+    &["aug", "august", "aout", "ago", "agosto", "авг"],
+    &["sep", "sept", "september", "septembre", "septiembre", "settembre", "сен"],
+    &["oct", "october", "okt", "oktober", "octobre", "octubre", "ottobre", "окт"],
+    &["nov", "november", "novembre", "noviembre", "ноя"],
+    &["dec", "december", "dez", "dezember", "decembre", "dic", "diciembre", "dicembre", "дек"],
 ];
 
 /// Where in a text a term is one.
@@ -93,14 +93,29 @@ impl Terms {
             if let [family, given, ..] = components.as_slice()
                 && ![family, given].iter().any(|part| part.is_empty() || has_digit(part))
             {
-                for [first, second] in [[family, given], [given, family]] {
-                    let joined = letters(&format!("{first}{second}"));
-                    let place =
-                        place_of(&joined).filter(|_| joined.len() >= SHORTEST_WORD || !is_alphabet(&joined));
-                    place.into_iter().for_each(|place| self.add(joined.clone(), place));
+                let initial: String = given.chars().take(1).collect();
+                for joined in [format!("{family}{given}"), format!("{given}{family}")] {
+                    self.add_joined(&joined, false);
+                }
+                for joined in [format!("{family}{initial}"), format!("{initial}{family}")] {
+                    self.add_joined(&joined, true);
                 }
             }
         }
+    }
+
+    /// Names in one word, such as `doejohn`; with an initial, such as `jdoe`, unless that is a word
+    /// of anatomy.
+    fn add_joined(&mut self, joined: &str, has_initial: bool) {
+        let joined = letters(joined);
+        let is_alphabet = is_alphabet(&joined);
+        if is_alphabet && joined.len() < SHORTEST_WORD
+            || has_initial && (!is_alphabet || vocabulary::is_word(&joined))
+        {
+            return;
+        }
+        let place = if has_initial { Some(Place::Word) } else { place_of(&joined) };
+        place.into_iter().for_each(|place| self.add(joined.clone(), place));
     }
 
     fn add_component(&mut self, component: &str, spares_anatomy: bool) {
@@ -160,7 +175,7 @@ impl Terms {
         let (d, m) = (format!("{day:02}"), format!("{month:02}"));
         for year in [format!("{year:04}"), format!("{short:02}")] {
             written.extend([format!("{year}{m}{d}"), format!("{d}{m}{year}"), format!("{m}{d}{year}")]);
-            for name in names {
+            for name in *names {
                 written.extend([
                     format!("{d}{name}{year}"),
                     format!("{day}{name}{year}"),
