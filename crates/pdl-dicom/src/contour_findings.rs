@@ -153,8 +153,8 @@ impl Drawing<'_> {
             .map(|slice| (slice + 1).to_string())
             .collect();
         let message = format!(
-            "no contour on {} slices between its first and last ({})",
-            missing.len(),
+            "no contour on {} between its first and last ({})",
+            counted(missing.len(), "slice"),
             missing.join(", ")
         );
         (!missing.is_empty()).then_some((Code::MissingContours, message))

@@ -88,7 +88,7 @@ pub fn write_private_if_missing(path: &Path, bytes: &[u8]) -> Result<bool> {
     temporary.write_all(bytes).and_then(|()| temporary.as_file().sync_all()).map_err(failed())?;
     match temporary.persist_noclobber(path) {
         Ok(_) => {
-            sync_folder(folder);
+            sync(&SafePath::from(path).made_parent()?.0)?;
             Ok(true)
         }
         Err(error) if error.error.kind() == ErrorKind::AlreadyExists => Ok(false),

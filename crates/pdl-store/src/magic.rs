@@ -4,7 +4,7 @@ use std::fmt;
 use std::io::Read;
 use std::path::Path;
 
-use crate::fault;
+use crate::{fault, regular_file};
 
 /// A kind of file that its first bytes tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,10 +4,10 @@ use dicom_core::value::DataSetSequence;
 use dicom_core::{DataElement, PrimitiveValue, Tag, VR};
 use dicom_dictionary_std::{tags, uids};
 use dicom_object::InMemDicomObject;
-use pdl_dicom::{Region, StructureSet};
+use pdl_dicom::{Region, StructureSet, files_below, scan};
 use pdl_findings::Code;
 
-use crate::series::{at, counts, findings, square, write};
+use crate::series::{FRAME, at, counts, findings, square, write};
 
 fn sequence(tag: Tag, items: Vec<InMemDicomObject>) -> DataElement<InMemDicomObject> {
     DataElement::new(tag, VR::SQ, DataSetSequence::from(items))
@@ -139,4 +139,55 @@ fn contours_of_no_structure_or_of_two_are_left_out_and_told() {
         drawn(&set.regions[4]).1,
         ["no-contours: none: the structure set names it and has no contours of it"]
     );
+}
+
+/// Why a set is left out that lists images, whose contours name others, and that names a frame of
+/// reference, beside two series of three slices; else the series that it belongs to.
+fn belongs(listed: &[&str], drawn_on: &[&str], frame: &str) -> Result<Vec<usize>, &'static str> {
+    let folder = tempfile::tempdir().unwrap();
+    for series in ["1.1", "1.2"] {
+        at(&[0.0, 3.0, 6.0]).write(folder.path(), series);
+    }
+    let images = |uids: &[&str]| {
+        let image = |uid: &&str| texts(&[(tags::REFERENCED_SOP_INSTANCE_UID, VR::UI, uid)]);
+        sequence(tags::CONTOUR_IMAGE_SEQUENCE, uids.iter().map(image).collect())
+    };
+    let holding = |element| {
+        let mut item = InMemDicomObject::new_empty();
+        item.put(element);
+        vec![item]
+    };
+    let series = sequence(tags::RT_REFERENCED_SERIES_SEQUENCE, holding(images(listed)));
+    let study = sequence(tags::RT_REFERENCED_STUDY_SEQUENCE, holding(series));
+    let contours = sequence(tags::CONTOUR_SEQUENCE, holding(images(drawn_on)));
+    let mut roi = InMemDicomObject::new_empty();
+    roi.put_str(tags::REFERENCED_FRAME_OF_REFERENCE_UID, VR::UI, frame);
+    let mut set = texts(&[
+        (tags::SOP_CLASS_UID, VR::UI, uids::RT_STRUCTURE_SET_STORAGE),
+        (tags::SOP_INSTANCE_UID, VR::UI, "1.3"),
+    ]);
+    set.put(sequence(tags::REFERENCED_FRAME_OF_REFERENCE_SEQUENCE, holding(study)));
+    set.put(sequence(tags::STRUCTURE_SET_ROI_SEQUENCE, vec![roi]));
+    set.put(sequence(tags::ROI_CONTOUR_SEQUENCE, holding(contours)));
+    write(set, &folder.path().join("set"));
+    let scan = scan(&files_below(folder.path()).unwrap(), &|| ()).unwrap();
+    let (of_series, orphans) = scan.labels_of_series();
+    match orphans.as_slice() {
+        [] => Ok((0..2).filter(|series| !of_series[*series].is_empty()).collect()),
+        [label] => Err(scan.orphan_reason(*label)),
+        _ => panic!("{orphans:?}"),
+    }
+}
+
+#[test]
+fn a_set_belongs_to_the_images_it_is_drawn_on_or_says_why_to_none() {
+    let both = ["1.1.0", "1.1.1", "1.2.0", "1.2.1"];
+    assert_eq!(belongs(&both, &["1.2.1"], FRAME), Ok(vec![1]));
+    assert_eq!(belongs(&both, &[], FRAME), Ok(vec![0, 1]));
+    assert_eq!(belongs(&["1.1.0"], &["9.9.9"], FRAME), Ok(vec![0]));
+    assert_eq!(belongs(&["9.9.9"], &[], FRAME), Err("label file of images that are not here"));
+    let several = "label file that names no images, in a frame of reference of several series";
+    assert_eq!(belongs(&[], &[], FRAME), Err(several));
+    let none = "label file that names no images, in a frame of reference of none that are here";
+    assert_eq!(belongs(&[], &[], "9.9"), Err(none));
 }

@@ -1,5 +1,7 @@
 //! Small CT series, and structures to draw on them.
 
+use std::path::Path;
+
 use dicom_core::{DataElement, PrimitiveValue, VR};
 use dicom_dictionary_std::{tags, uids};
 use dicom_object::{FileMetaTableBuilder, InMemDicomObject};
@@ -35,7 +37,7 @@ fn decimals(values: &[f64]) -> String {
     values.iter().map(|value| format!("{value:.6}")).collect::<Vec<_>>().join("\\")
 }
 
-pub(crate) fn write(object: InMemDicomObject, path: &std::path::Path) {
+pub(crate) fn write(object: InMemDicomObject, path: &Path) {
     let meta = FileMetaTableBuilder::new().transfer_syntax(uids::EXPLICIT_VR_LITTLE_ENDIAN);
     object.with_meta(meta).unwrap().write_to_file(path).unwrap();
 }
@@ -44,20 +46,26 @@ impl Slices {
     /// Writes the series and reads it.
     pub(crate) fn read(&self) -> SeriesImage {
         let folder = tempfile::tempdir().unwrap();
-        for (number, position) in self.positions.iter().enumerate() {
-            write(self.slice(number, *position), &folder.path().join(format!("{number}")));
-        }
+        self.write(folder.path(), "1.1");
         let scan = scan(&files_below(folder.path()).unwrap(), &|| ()).unwrap();
         assert_eq!(scan.series.len(), 1);
         read_series(&scan.series[0], ReadOptions::default()).unwrap()
     }
 
-    fn slice(&self, number: usize, position: [f64; 3]) -> InMemDicomObject {
+    /// Writes the series under this UID; its slices have UIDs that begin with it.
+    pub(crate) fn write(&self, folder: &Path, series: &str) {
+        for (number, position) in self.positions.iter().enumerate() {
+            let mut object = self.slice(*position);
+            object.put_str(tags::SOP_INSTANCE_UID, VR::UI, format!("{series}.{number}"));
+            object.put_str(tags::SERIES_INSTANCE_UID, VR::UI, series);
+            write(object, &folder.join(format!("{series}.{number}")));
+        }
+    }
+
+    fn slice(&self, position: [f64; 3]) -> InMemDicomObject {
         let mut object = InMemDicomObject::new_empty();
         for (tag, vr, value) in [
             (tags::SOP_CLASS_UID, VR::UI, uids::CT_IMAGE_STORAGE.to_owned()),
-            (tags::SOP_INSTANCE_UID, VR::UI, format!("1.2.{number}")),
-            (tags::SERIES_INSTANCE_UID, VR::UI, "1.1".to_owned()),
             (tags::FRAME_OF_REFERENCE_UID, VR::UI, FRAME.to_owned()),
             (tags::MODALITY, VR::CS, "CT".to_owned()),
             (tags::IMAGE_TYPE, VR::CS, "ORIGINAL\\PRIMARY\\AXIAL".to_owned()),

@@ -25,7 +25,7 @@ use parquet::file::reader::{ChunkReader, Length};
 use super::thrift;
 use crate::fault::{self, ReadFault, Watched};
 use crate::memory::{MemoryError, MemoryLimit, MemoryShare};
-use crate::{Result, StoreError, catch_panic};
+use crate::{Result, StoreError, catch_panic, regular_file};
 
 /// Memory that an element of a list of the footer takes at most, such as a row group.
 const ELEMENT_BYTES: u64 = 512;
