@@ -386,7 +386,7 @@ mod tests {
         ];
         assert!(refused.iter().all(|done| matches!(done, Err(StoreError::Link { .. }))), "{refused:?}");
         // A link in the place of a file is replaced, not followed.
-        write(&SafePath::new(&root, "a").unwrap(), b"ours").unwrap();
+        write(SafePath::new(&root, "a").unwrap(), b"ours").unwrap();
         assert!(!root.join("a").is_symlink());
         assert_eq!(fs::read(other.join("a")).unwrap(), b"theirs");
         assert_eq!(fs::read_dir(&other).unwrap().count(), 2);

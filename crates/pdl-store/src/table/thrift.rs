@@ -143,7 +143,10 @@ impl Walk<'_, '_> {
 mod tests {
     use super::*;
 
-    fn seen(bytes: &[u8]) -> Option<(u64, Vec<(Vec<i16>, i64)>)> {
+    /// An integer and the fields that lead to it.
+    type Seen = (Vec<i16>, i64);
+
+    fn seen(bytes: &[u8]) -> Option<(u64, Vec<Seen>)> {
         let mut seen = Vec::new();
         let elements = walk(bytes, &mut |path, number| seen.push((path.to_vec(), number)))?;
         Some((elements, seen))
