@@ -3,7 +3,7 @@
 
 use dicom_core::VR;
 use dicom_dictionary_std::tags;
-use dicom_object::{InMemDicomObject, open_file};
+use dicom_object::InMemDicomObject;
 use pdl_cohort::attributes::Status;
 use pdl_cohort::cases::Cases;
 use pdl_tests::run;

@@ -114,7 +114,8 @@ pub(crate) fn annotate(
     chosen: &ChosenRule,
 ) -> Result<(AnnotationRule, Vec<Finding>), CohortError> {
     let stated = stated(layout)?;
-    let default = AnnotationRule::default_of(!layout.dicom_files.is_empty());
+    let names = |found: &DiscoveredCase| found.named.is_some();
+    let default = AnnotationRule::default_of(layout.cases.iter().any(names));
     let looked_for = LookedFor { rows, found: &layout.cases, stated: &stated };
     let by_default = looked_for.by(&default);
     let (rule, mut annotated) = match &chosen.rule {

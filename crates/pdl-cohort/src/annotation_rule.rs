@@ -24,8 +24,8 @@ pub enum AnnotationRule {
 
 impl AnnotationRule {
     /// The rule where the user states none.
-    pub(crate) fn default_of(dicom: bool) -> Self {
-        if dicom { Self::Named } else { Self::All }
+    pub(crate) fn default_of(labels_are_named: bool) -> Self {
+        if labels_are_named { Self::Named } else { Self::All }
     }
 
     /// The column by whose values cases are grouped.

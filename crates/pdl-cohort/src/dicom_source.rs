@@ -15,6 +15,7 @@ use pdl_dicom::{
 };
 use pdl_store::hash::Key;
 use pdl_store::memory::{MemoryLimit, MemoryShare};
+use pdl_store::plural::counted;
 use pdl_store::progress::StageContext;
 use pdl_store::{StoreError, fault};
 use rayon::prelude::*;

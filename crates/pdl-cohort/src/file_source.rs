@@ -200,6 +200,7 @@ impl VolumeSource for Named {
                 Err(finding) => refused.push(finding),
             }
         }
+        volumes.named = segments.zip(label.as_deref()).and_then(|(names, path)| names.labels_of(path));
         if let (None, Some((rules, _)), Some(labels)) = (segments, &self.labels.rules, &mut volumes.labels) {
             rules.apply(labels);
         }

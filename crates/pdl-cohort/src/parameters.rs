@@ -77,9 +77,9 @@ pub struct IndexParameters {
     /// two overlap, all others are left out. A pattern stands for structures of a DICOM cohort, for
     /// segments of .seg.nrrd files, and for values or names of labels in other label maps, as in
     /// 1=lung,2=lung,255=tumour; such maps are kept in OUT/volumes. Of several structure sets or
-    /// segmentations of a series each comes from the latest that has it. When not given, label maps
-    /// keep their values, and of DICOM every structure of the latest is a label, in the order of the
-    /// alphabet, and the later wins.
+    /// segmentations of a series each comes from the latest that has it. When not given, label
+    /// maps keep their values, and of DICOM every structure of the latest is a label, in the order
+    /// of the alphabet, and the later wins.
     #[arg(long, value_name = "PATTERN=NAME", value_delimiter = ',')]
     pub structures: Vec<String>,
     /// Which labels were looked for in a case, where the cohort's table does not say it (column
@@ -87,9 +87,9 @@ pub struct IndexParameters {
     /// looked for and is not there is background; of one that was not looked for nothing is known.
     /// present: those that the case has. all: every label of the cohort. named: those that its
     /// structure set or segmentation names. by-COLUMN: those that any case with the same value of
-    /// that column has, as in by-site [default: named for DICOM, all for label maps; a curation
-    /// folder keeps the rule that it was made with].
-    #[arg(long, value_name = "present|all|by-COLUMN", help_heading = "Images and labels")]
+    /// that column has, as in by-site [default: named for DICOM and .seg.nrrd, all for other label
+    /// maps; a curation folder keeps the rule that it was made with].
+    #[arg(long, value_name = "present|all|named|by-COLUMN", help_heading = "Images and labels")]
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub annotated: Option<AnnotationRule>,
@@ -100,8 +100,9 @@ pub struct IndexParameters {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ignore: Option<String>,
     /// Use only the structures of a DICOM cohort, or the segments of .seg.nrrd files, with these
-    /// names, in order, as they are written here. Upper and lower case are one. All others are left out, and no name out of the files
-    /// reaches OUT. Without it, and without --structures, every structure is used.
+    /// names, in order, as they are written here. Upper and lower case are one. All others are left
+    /// out, and no name out of the files reaches OUT. Without it, and without --structures, every
+    /// structure is used.
     #[arg(
         long,
         value_name = "NAME",

@@ -9,11 +9,14 @@ use pdl_findings::{Code, Finding};
 use crate::attributes::{Modality, PetUnits};
 use crate::cases::Cases;
 
-fn scale(units: PetUnits) -> PetScale {
-    match units {
-        PetUnits::Suv => PetScale::SuvBw,
-        PetUnits::Bqml => PetScale::Bqml,
-        PetUnits::Stored => PetScale::Stored,
+impl PetUnits {
+    /// What the reader of a series converts its values to.
+    pub(crate) fn scale(self) -> PetScale {
+        match self {
+            Self::Suv => PetScale::SuvBw,
+            Self::Bqml => PetScale::Bqml,
+            Self::Stored => PetScale::Stored,
+        }
     }
 }
 
@@ -56,7 +59,7 @@ impl PetDecision {
 
     /// What the reader of a series converts its values to.
     pub(crate) fn scale(&self) -> PetScale {
-        scale(self.units)
+        self.units.scale()
     }
 
     /// Why a series cannot be given in the cohort's unit.

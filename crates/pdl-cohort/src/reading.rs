@@ -5,12 +5,15 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use pdl_dicom::ReadOptions;
 use pdl_io::{ReadError, is_volume_name, stack, stem};
 use pdl_store::memory::MemoryShare;
 use pdl_volume::{Affine, Grid, Orientation, Volume};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::attributes::PetUnits;
+use crate::cases::Cases;
 use crate::discover::split_channel;
 use crate::parameters::IndexParameters;
 use crate::stack_hint::StackHint;
@@ -32,6 +35,8 @@ pub struct ImageReading {
     pub stack_axes: Option<String>,
     /// Whether RescaleSlope and RescaleIntercept of DICOM were applied to MR.
     pub mr_rescale: bool,
+    /// The unit of PET values, where the cohort has such.
+    pub pet_units: Option<PetUnits>,
 }
 
 impl From<&IndexParameters> for ImageReading {
@@ -43,11 +48,25 @@ impl From<&IndexParameters> for ImageReading {
             stack_spacing: parameters.stack_spacing.clone(),
             stack_axes: parameters.stack_axes.clone(),
             mr_rescale: parameters.mr_rescale,
+            pet_units: parameters.pet_units,
         }
     }
 }
 
 impl ImageReading {
+    /// How the images of an indexed cohort were read: as was asked for, and as its first index
+    /// decided.
+    pub fn of(cases: &Cases) -> Self {
+        let pet_units = cases.pet_units.or(cases.parameters.pet_units);
+        Self { pet_units, ..Self::from(&cases.parameters) }
+    }
+
+    /// What reads a DICOM series so.
+    pub fn dicom_options(&self) -> ReadOptions {
+        let pet = self.pet_units.map(PetUnits::scale).unwrap_or_default();
+        ReadOptions { mr_rescale: self.mr_rescale, pet }
+    }
+
     /// The image of a file or a stack of slices, and the grid that its file states, on which its
     /// labels are to be written.
     ///

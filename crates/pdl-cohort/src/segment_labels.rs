@@ -86,6 +86,12 @@ impl SegmentNames {
         self.files.get(label).map(Vec::as_slice)
     }
 
+    /// The labels that a file names; nothing where it names none.
+    pub(crate) fn labels_of(&self, label: &Path) -> Option<BTreeSet<u16>> {
+        let segments = self.of(label)?.iter();
+        Some(segments.filter_map(|segment| self.structures.label(&segment.name)).collect())
+    }
+
     /// What a label file's labels depend on besides the file.
     pub(crate) fn values(&self, segments: &[LabelSegment]) -> Vec<(String, Option<u16>)> {
         segments.iter().map(|segment| (segment.name.clone(), self.structures.label(&segment.name))).collect()

@@ -119,7 +119,7 @@ pub(crate) fn read_labels(path: &Path, said: StackHint, memory: &MemoryShare<'_>
         Some(geometry) => pdl_io::read_label_stack_within(path, &geometry, memory).map_err(unread),
         None if pdl_io::segments_of(path, memory)?.is_some() => {
             let read = pdl_io::read_segments(path, &|segment| Some(segment.value), memory)?;
-            Ok(Labels { map: read.map, parts: read.parts, blake3: read.blake3 })
+            Ok(Labels { map: read.map, parts: read.parts, blake3: read.blake3, rounded: None })
         }
         None => pdl_io::try_labels(path, memory),
     }

@@ -14,6 +14,7 @@ use crate::check::{self, Checked};
 use crate::dicom_source;
 use crate::discover::{self, DiscoveredCase, Layout};
 use crate::pairing::{self, Paired};
+use crate::parameters::IndexParameters;
 use crate::segment_labels::{self, SegmentNames, SegmentsByFile};
 
 /// Most cases that are read, evenly through the cohort.
@@ -117,7 +118,7 @@ pub fn survey(cohort: &Path, limit: &MemoryLimit) -> Result<Survey, CohortError>
     let segments = segment_labels::read_headers(&layout, limit)?;
     survey.look_into(&layout.cases, &segments, limit)?;
     if !segments.is_empty() {
-        SegmentNames::new(segments, &mut layout, &[], &BTreeMap::new())?;
+        SegmentNames::new(segments, &mut layout, &IndexParameters::default(), &BTreeMap::new())?;
         survey.labels.extend(layout.label_names.keys());
         survey.label_names = layout.label_names;
     }

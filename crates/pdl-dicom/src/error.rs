@@ -115,7 +115,7 @@ impl DicomError {
             Self::NotDicom { .. } => SkipReason::NotDicom,
             Self::Damaged { .. } | Self::Truncated { .. } => SkipReason::Damaged,
             Self::Memory { .. } => SkipReason::TooLarge,
-            Self::Unsupported { .. } | Self::Geometry { .. } | Self::LabelGrid { .. } => {
+            Self::Unsupported { .. } | Self::Geometry { .. } | Self::LabelGrid { .. } | Self::OtherFrame => {
                 SkipReason::Unsupported
             }
         }

@@ -55,7 +55,7 @@ mod volume_grouping;
 
 pub use error::DicomError;
 pub use file_tree::{FileTree, files_below, files_below_except, tree_below};
-pub use mask::{Mask, Overlap, paint};
+pub use mask::{Mask, paint};
 pub use names::{Identifier, Identifiers, MaskedName, NameMask};
 pub use pet::{PetError, PetScale, PetUnit};
 pub use references::VolumeImages;

@@ -4,10 +4,10 @@
 //! hashes ([`hash`]), tables ([`table`]), JSON files ([`json`]), a [`journal`] by which a stage
 //! that was killed finds what is still valid, a [`lock`] that keeps two runs out of one folder, a
 //! limit for [`memory`], names and paths out of files that lead nowhere else ([`safe_name`],
-//! [`safe_path`]), words ([`plural`]), names of others made fit to be shown ([`printable`]), a way to
-//! open files and nothing else ([`regular_file`]), one to outlive the panics of other people's codecs
-//! ([`catch_panic`]), and one to tell the errors of the machine from those of a file ([`fault`]).
-//! It never knows what a case, a volume or a pair is.
+//! [`safe_path`]), words ([`plural`]), names of others made fit to be shown ([`printable`]), a way
+//! to open files and nothing else ([`regular_file`]), one to outlive the panics of other people's
+//! codecs ([`catch_panic`]), and one to tell the errors of the machine from those of a file
+//! ([`fault`]). It never knows what a case, a volume or a pair is.
 //!
 //! ```
 //! use pdl_store::{atomic, hash};

@@ -8,8 +8,6 @@ use dicom_dictionary_std::tags;
 use dicom_object::InMemDicomObject;
 use dicom_object::mem::InMemElement;
 
-use crate::file::decoded;
-
 /// Something that may tell who a person is.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Identifier {
@@ -168,7 +166,7 @@ fn text_of(element: &InMemElement) -> Option<String> {
         return (bytes.len() <= 4 * LONGEST_PRIVATE && !text.chars().any(char::is_control))
             .then(|| text.to_owned());
     }
-    Some(decoded(&value.to_str()))
+    Some(value.to_str().into_owned())
 }
 
 impl FromIterator<Identifier> for Identifiers {

@@ -174,7 +174,7 @@ fn belongs(listed: &[&str], drawn_on: &[&str], frame: &str) -> Result<Vec<usize>
     let (of_series, orphans) = scan.labels_of_series();
     match orphans.as_slice() {
         [] => Ok((0..2).filter(|series| !of_series[*series].is_empty()).collect()),
-        [label] => Err(scan.orphan_reason(*label)),
+        [label] => Err(scan.orphan_reason(*label).words()),
         _ => panic!("{orphans:?}"),
     }
 }

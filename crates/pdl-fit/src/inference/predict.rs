@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use pdl_cohort::reading::ImageReading;
-use pdl_dicom::{ReadOptions, Series};
+use pdl_dicom::Series;
 use pdl_io::nifti;
 use pdl_prepare::prepare::prepare_image;
 use pdl_prepare::resample::checked_shape_at;
@@ -358,8 +358,7 @@ fn read(
             return Err(Problem::Image(problem));
         }
         Source::Series(series) => {
-            let options = ReadOptions { mr_rescale: reading.mr_rescale };
-            let read = pdl_dicom::read_series_within(series, options, memory);
+            let read = pdl_dicom::read_series_within(series, reading.dicom_options(), memory);
             let volume = read.map_err(|error| unreadable(error.reason(), error.memory(), &error))?.volume;
             let grid = volume.grid;
             (reading.oriented(volume), grid)

@@ -80,6 +80,7 @@ fn plan(dims: usize, steps: u64, settings: &Settings) -> RunPlan {
         spacing_mm: [1.0; 3],
         mirror: [false, true, true],
         swapped: vec![],
+        sides_by_position: vec![],
         stages_overridden: false,
         rates: Rates {
             highest: settings.peak_lr(),

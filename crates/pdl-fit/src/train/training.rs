@@ -2,11 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
+use pdl_cohort::cases::{self, Cases};
+use pdl_cohort::parameters::IndexParameters;
 use pdl_cohort::reading::ImageReading;
 use pdl_curriculum::manifest::Label;
 use pdl_store::lock::FolderLock;
 use pdl_store::safe_path::SafePath;
-use pdl_store::{hash, json};
+use pdl_store::{StoreError, fault, hash, json};
 use tch::{Cuda, Device};
 
 use crate::data::dataset::{Dataset, Loaded};
@@ -170,11 +172,20 @@ pub fn train(request: &TrainRequest, watch: &mut dyn FnMut(&Event<'_>)) -> Resul
         results,
         plan: state.plan,
         preparation: cohort.manifest.info.plan.clone(),
-        reading: Some(ImageReading::from(&cohort.manifest.info.index)),
+        reading: Some(reading(&request.out, &cohort.manifest.info.index)?),
     };
     json::write(&folder.join(run_record::FILE), &record)?;
     remove(&folder.join(checkpoint::FILE))?;
     Ok(Outcome { folder, record, existed: false })
+}
+
+/// How the images were read; the index stage's table says what it decided, where it is there.
+fn reading(out: &Path, index: &IndexParameters) -> Result<ImageReading> {
+    let table = out.join(cases::FILE);
+    match fault::is_file(&table).map_err(StoreError::io("look at the file", &table))? {
+        true => Ok(ImageReading::of(&Cases::read(out)?)),
+        false => Ok(ImageReading::from(index)),
+    }
 }
 
 /// Times the steps of the runs that `all` describe, without training them to the end.
@@ -265,7 +276,7 @@ fn clear(folder: &Path, goes_on: bool) -> Result<()> {
 
 pub(crate) fn remove(path: &Path) -> Result<()> {
     if path.exists() {
-        std::fs::remove_file(path).map_err(pdl_store::StoreError::io("remove the file", path))?;
+        std::fs::remove_file(path).map_err(StoreError::io("remove the file", path))?;
     }
     Ok(())
 }
