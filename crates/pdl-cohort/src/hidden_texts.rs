@@ -18,7 +18,7 @@ pub(crate) fn hide(layout: &mut Layout) {
     for found in &mut layout.cases {
         let own = identifiers(found, &shared);
         hide_values(&mut found.carried, &NameMask::of(&own));
-        all.extend(&own);
+        all.extend(own);
     }
     let mask = NameMask::of(&all);
     for name in layout.label_names.values_mut() {

@@ -7,7 +7,7 @@ use dicom_dictionary_std::tags;
 use dicom_object::InMemDicomObject;
 
 use crate::file::text;
-use crate::names::{Identifiers, Source};
+use crate::names::Identifiers;
 
 /// Whose an object is: a study, and a patient.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,12 +38,12 @@ pub(crate) struct People {
 
 impl People {
     /// Adds what an object says.
-    pub(crate) fn add(&mut self, path: &Path, object: &InMemDicomObject, source: Source) {
-        let Whose { study, patient } = Whose::of(path, object);
-        self.of_study.entry(study.clone()).or_default().extend(&Identifiers::of(object, source));
+    pub(crate) fn add(&mut self, whose: Whose, found: Identifiers) {
+        let Whose { study, patient } = whose;
         if !patient.is_empty() {
-            self.studies.entry(patient).or_default().insert(study);
+            self.studies.entry(patient).or_default().insert(study.clone());
         }
+        self.of_study.entry(study).or_default().extend(found);
     }
 
     /// What all objects of these studies, and of all studies of these patients, say.
@@ -54,7 +54,10 @@ impl People {
             studies.extend(self.studies.get(patient).into_iter().flatten());
         }
         let mut all = Identifiers::default();
-        studies.into_iter().filter_map(|study| self.of_study.get(study)).for_each(|found| all.extend(found));
+        studies
+            .into_iter()
+            .filter_map(|study| self.of_study.get(study))
+            .for_each(|found| all.extend(found.clone()));
         all
     }
 }

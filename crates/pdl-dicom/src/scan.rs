@@ -13,7 +13,7 @@ use crate::DicomError;
 use crate::file::{Extent, open_in_state};
 use crate::frame_pixels::SeriesPixels;
 use crate::header::{Frame, Header, Role, role};
-use crate::names::{MaskedName, NameMask, Source};
+use crate::names::{Identifiers, MaskedName, NameMask, Source};
 use crate::people::{People, Whose};
 use crate::pixels::Shortfall;
 use crate::references::{NamedFrames, References, VolumeImages, made_at, references};
@@ -245,7 +245,8 @@ fn look(path: &Path, memory: &MemoryShare<'_>, people: &Mutex<People>) -> Result
         Role::StructureSet | Role::Segmentation => Source::Labels,
         _ => Source::Other,
     };
-    people.lock().unwrap_or_else(PoisonError::into_inner).add(path, &object, source);
+    let (whose, found) = (Whose::of(path, &object), Identifiers::of(&object, source));
+    people.lock().unwrap_or_else(PoisonError::into_inner).add(whose.clone(), found);
     let label = |kind| {
         let originals = match kind {
             LabelKind::StructureSet => crate::rtstruct::names(&object),
@@ -258,7 +259,7 @@ fn look(path: &Path, memory: &MemoryShare<'_>, people: &Mutex<People>) -> Result
             names: Vec::new(), // until all headers are read, which may name the same people
             originals,
             mask: NameMask::default(),
-            whose: Whose::of(path, &object),
+            whose: whose.clone(),
             made_at: made_at(&object),
             references: references(&object),
         }))

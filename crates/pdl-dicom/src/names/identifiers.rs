@@ -102,8 +102,8 @@ impl Identifiers {
     }
 
     /// Adds those of others.
-    pub fn extend(&mut self, others: &Self) {
-        self.0.extend(others.0.iter().cloned());
+    pub fn extend(&mut self, others: Self) {
+        self.0.extend(others.0);
     }
 
     /// All, in their order.
