@@ -82,20 +82,20 @@ pub struct IndexParameters {
     /// of the alphabet, and the later wins.
     #[arg(long, value_name = "PATTERN=NAME", value_delimiter = ',')]
     pub structures: Vec<String>,
-    /// Which labels were looked for in a case, where the cohort's table does not say it (column
+    /// Which labels were looked for in a case. The cohort's table can say it for each (column
     /// labels_annotated: values or names with ; between them, all, or none). A label that was
     /// looked for and is not there is background; of one that was not looked for nothing is known.
     /// present: those that the case has. all: every label of the cohort. named: those that its
     /// structure set or segmentation names. by-COLUMN: those that any case with the same value of
-    /// that column has, as in by-site [default: named for DICOM and .seg.nrrd, all for other label
-    /// maps; a curation folder keeps the rule that it was made with].
+    /// that column has, as in by-site [default: named for DICOM and .seg.nrrd, else all; a
+    /// curation folder keeps its rule].
     #[arg(long, value_name = "present|all|named|by-COLUMN", help_heading = "Images and labels")]
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub annotated: Option<AnnotationRule>,
     /// The label of voxels that say nothing, by its value or name, such as 255: they are left out
     /// of loss, metrics and fingerprint and are never predicted. A label that dataset.json calls
-    /// ignore (nnU-Net) is one by itself.
+    /// ignore (nnU-Net) is one by itself. None when not given.
     #[arg(long, value_name = "LABEL", help_heading = "Images and labels")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ignore: Option<String>,

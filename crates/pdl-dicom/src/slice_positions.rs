@@ -12,8 +12,9 @@ const LARGEST_ROUNDING_MM: f64 = 0.1;
 const BEYOND_ROUNDING: f64 = 10.0;
 /// Gaps that differ from their median by less than this share of it are even.
 const EVEN: f64 = 0.05;
-/// Positions that are rounded to 0.1 mm lie this far from an even stack at most, mm.
-const ROUNDED_MM: f64 = 0.06;
+/// Positions that are rounded to 0.1 mm lie this far from a line through the first and the last at
+/// most, which are rounded, too, mm.
+const ROUNDED_MM: f64 = 0.1;
 
 /// Parallel frames with the same pixels.
 pub(crate) struct ParallelFrames {

@@ -180,7 +180,7 @@ fn what_is_no_slice_is_set_aside_and_copies_count_once() {
     let scan = scanned(folder.path());
     let aside: Vec<(&str, usize)> = scan.set_aside.iter().map(|a| (a.reason.as_str(), a.count)).collect();
     let unread = "a file cannot be read (No such file or directory (os error 2))";
-    let copy = "copy of another file of its series";
+    let copy = "copy of a file that was read";
     let others = [(copy, 1), ("not a DICOM file", 1), ("scout", 1), ("secondary capture", 1)];
     assert_eq!(aside, [&[(unread, 1)][..], &others[..]].concat());
     assert_eq!(scan.series.len(), 1);

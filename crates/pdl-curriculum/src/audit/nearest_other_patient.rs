@@ -1,17 +1,15 @@
 //! The nearest cases of other patients for each case, and which pairs stand out from them.
 
+use std::collections::BTreeSet;
+
 /// With fewer patients no pair is said to stand out.
 const FEWEST_TO_STAND_OUT: usize = 20;
 
-/// Nearest neighbours that are kept of a case.
-const NEAREST: usize = 10;
+/// Most further images of the same person.
+const MOST_OF_ONE_PERSON: usize = 5;
 
-/// The nearest neighbours that may be images of the same person under other names: what a case has
-/// with others begins after them.
-const OF_ONE_PERSON: usize = 5;
-
-/// A pair stands out when it is this many times as close to 1 as what is usual between others.
-const CLOSER: f64 = 2.0;
+/// Nearest neighbours that are kept of a case: those that may be of one person, and the next.
+const NEAREST: usize = MOST_OF_ONE_PERSON + 1;
 
 /// Two case numbers, the smaller first.
 pub(crate) type CasePair = (usize, usize);
@@ -41,29 +39,21 @@ impl NearestOtherPatient {
     }
 
     /// Pairs that seem to be of one person under two names, of which there may be more than two:
-    ///
-    /// - mutual nearest neighbours whose similarity exceeds that of either's runner-up by at least
-    ///   `margin`;
-    /// - pairs whose similarity exceeds what is usual between either and other persons by at least
-    ///   `margin`, and is twice as close to 1. What is usual of a case is the median similarity to
-    ///   its nearest neighbours beyond the first five, which may be itself.
+    /// the pairs of every group of at most six cases in which each is more similar to all the
+    /// others than to any case outside. Of each case the mean similarity to the group must exceed
+    /// that to the nearest case outside by at least `margin`, and the least one by half of it.
     ///
     /// Empty with few `patients`.
     pub(crate) fn standing_out(&self, patients: usize, margin: f64) -> Vec<CasePair> {
         if patients < FEWEST_TO_STAND_OUT {
             return Vec::new();
         }
-        let usual: Vec<Option<f64>> = (0..self.nearest.len()).map(|case| self.usual(case)).collect();
         let mut found = Vec::new();
-        for (a, nearest) in self.nearest.iter().enumerate() {
-            found.extend(self.mutual(a, margin));
-            for (b, value) in nearest {
-                let value = f64::from(*value);
-                let others = usual[a].zip(usual[*b]).map(|(a, b)| a.max(b));
-                let stands_out =
-                    |others: f64| value - others >= margin && CLOSER * (1.0 - value) <= 1.0 - others;
-                if others.is_some_and(stands_out) {
-                    found.push((a.min(*b), a.max(*b)));
+        for case in 0..self.nearest.len() {
+            for others in 1..=MOST_OF_ONE_PERSON {
+                let Some(group) = self.group(case, others) else { break };
+                if group.iter().all(|member| self.belongs(*member, &group, margin)) {
+                    found.extend(group.iter().filter(|b| **b > case).map(|b| (case, *b)));
                 }
             }
         }
@@ -72,19 +62,23 @@ impl NearestOtherPatient {
         found
     }
 
-    /// Case `a` and its nearest neighbour, if that is mutual and exceeds the runner-up of both.
-    fn mutual(&self, a: usize, margin: f64) -> Option<CasePair> {
-        let &(b, value) = self.nearest[a].first()?;
-        let mutual = a < b && self.nearest[b].first().is_some_and(|(other, _)| *other == a);
-        let second = |case: usize| self.nearest[case].get(1).map(|(_, value)| *value);
-        let next = second(a).into_iter().chain(second(b)).max_by(f32::total_cmp)?;
-        (mutual && f64::from(value) - f64::from(next) >= margin).then_some((a, b))
+    /// A case and its nearest neighbours; nothing when it has no more than these.
+    fn group(&self, case: usize, others: usize) -> Option<BTreeSet<usize>> {
+        let nearest = &self.nearest[case];
+        let members = nearest.iter().take(others).map(|(other, _)| *other);
+        (nearest.len() > others).then(|| members.chain([case]).collect())
     }
 
-    /// The median similarity of a case to its nearest neighbours that are other persons.
-    fn usual(&self, case: usize) -> Option<f64> {
-        let others = self.nearest[case].get(OF_ONE_PERSON..).filter(|others| !others.is_empty())?;
-        Some(f64::from(others[others.len() / 2].1))
+    /// Whether a case stands out with its group from all others.
+    fn belongs(&self, case: usize, group: &BTreeSet<usize>, margin: f64) -> bool {
+        let others = group.len() - 1;
+        if self.group(case, others).as_ref() != Some(group) {
+            return false;
+        }
+        let values = self.nearest[case].iter().map(|(_, value)| f64::from(*value));
+        let (own, next) = (values.clone().take(others), values.skip(others).next().unwrap_or(1.0));
+        let (mean, least) = (own.clone().sum::<f64>() / others as f64, own.fold(1.0, f64::min));
+        mean - next >= margin && least - next >= margin / 2.0
     }
 
     /// A similarity that is unusual: four times as close to 1 as the similarity to the nearest
@@ -141,5 +135,11 @@ mod tests {
             usual.see(a, b, 0.8 + 0.007 * ((a * 7 + b * 13) % 11) as f32);
         }
         assert!(usual.standing_out(20, 0.05).is_empty());
+        // Nor has one in which each case is most like those before and after it.
+        let mut line = NearestOtherPatient::new(20);
+        for (a, b) in (0..20_usize).flat_map(|a| (a + 1..20).map(move |b| (a, b))) {
+            line.see(a, b, 1.0 - 0.2 * (b - a) as f32);
+        }
+        assert!(line.standing_out(20, 0.05).is_empty());
     }
 }

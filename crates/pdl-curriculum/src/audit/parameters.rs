@@ -12,9 +12,9 @@ pub struct AuditParameters {
     /// images the pair must also be four times as close to 1 as most nearest neighbours are.
     #[arg(long, default_value_t = 0.95, value_name = "SSIM")]
     pub duplicate_ssim: f64,
-    /// SSIM by which a pair of two patients must exceed what either has with any other patient, or
-    /// what is usual between other patients if it is also twice as close to 1, to count as the same
-    /// patient: noisy copies, or several images of one person. Cohorts of 20 patients and more.
+    /// SSIM by which cases of two patients must exceed their similarity to any other case to count
+    /// as one patient's. Finds noisy copies, and up to six images of one person, in cohorts of 20
+    /// patients and more.
     #[arg(long, default_value_t = 0.07, value_name = "SSIM")]
     pub stand_out: f64,
     /// Number of cases below which a split is small, and a label or value rare in it.

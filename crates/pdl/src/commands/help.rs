@@ -129,7 +129,7 @@ pub(crate) fn overview(program: &clap::Command) -> String {
         }
     }
     let topics = TOPICS.map(|(name, _)| name);
-    let (first, second) = topics.split_at(9);
+    let (first, second) = topics.split_at(8);
     let _ = write!(
         text,
         "\nOptions of every command: --config, --json, --strict, --verify, --threads, --memory, --help\n\
