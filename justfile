@@ -9,7 +9,7 @@ import '.just/env.just'
 pdl := "target/release/pdl"
 fit := "target/release/pdl-fit"
 cluster := "target/release/pdl-cluster"
-# Where pdl-cluster is built; CI keeps this folder between runs.
+# Where pdl-cluster is built; CI keeps this folder between runs (.ci/cluster-cache).
 cluster_target := env("PDL_CLUSTER_TARGET", "target")
 cluster_profile := "--config .cargo/cluster.toml --profile cluster --target-dir " + cluster_target
 libtorch := "crates/pdl-fit/libtorch.py"
@@ -65,14 +65,21 @@ cluster: build
     cargo build {{cluster_profile}} --locked --package pdl-cluster
     install {{cluster_target}}/cluster/pdl-cluster {{cluster}}
 
-# Lints and tests of pdl-cluster; a cluster in network namespaces (root) that loses machines; one with storage that fails
-test-cluster cohort="": build venv
-    #!/usr/bin/env bash
-    set -euo pipefail
+# Lints and tests of the crate pdl-cluster, and the program itself
+test-cluster-crate:
     # What `cargo clippy` does, but with the 400 dependencies built once; the program comes with its tests.
     CARGO_INCREMENTAL=0 RUSTC_WORKSPACE_WRAPPER=$(rustup which clippy-driver) CLIPPY_ARGS=-Dwarnings__CLIPPY_HACKERY__ \
         cargo test {{cluster_profile}} --locked --package pdl-cluster
+
+# pdl-cluster's own tests; a cluster in network namespaces (root) that loses machines; one with storage that fails
+test-cluster cohort="": test-cluster-crate build
     install {{cluster_target}}/cluster/pdl-cluster {{cluster}}
+    just test-machines "$@"
+
+# The clusters of `test-cluster` alone, with the program that lies beside pdl
+test-machines cohort="": venv
+    #!/usr/bin/env bash
+    set -euo pipefail
     out=target/test-cluster cohort=${1:-sample-data/mr}; mkdir -p $out
     {{pdl}} curate "$cohort" --out $out/curated --no-report
     tests/installed.sh ip:iproute2

@@ -4,8 +4,9 @@
 
 Compares the cases of the curation folder CURATED on one machine, then on a cluster that loses executors in several
 ways, then on one that loses its scheduler; the pairs must be the same bytes each time. Prepares a copy of COHORT with a
-damaged image on one machine and on a cluster that loses an executor; the files must be the same. Needs the right to make network
-namespaces (root) and the program `ip`; makes them itself, and takes them away.
+damaged image on one machine and on a cluster that loses an executor; the files must be the same. All parts use TLS, and
+strangers are kept out. Needs the right to make network namespaces (root) and the program `ip`; makes them itself, and
+takes them away.
 """
 
 import hashlib
@@ -123,30 +124,38 @@ def main():
     expected = digest(one)
     check("one machine makes every tile", len(expected) == tiles, len(expected))
 
+    certificates = scratch / "certificates"
+    shutil.rmtree(certificates, ignore_errors=True)
+    sh(cluster, "init-certs", certificates)
+    (certificates / "ca.key").unlink()  # the members do not need it
+    tls = ["--tls", certificates]
+
     with Net() as net:
         at = f"{address('scheduler')}:{PORT}"
         running = []
 
         def scheduler():
-            started = net.start("scheduler", scratch / "scheduler.log", cluster, "scheduler", "--bind", address("scheduler"))
+            started = net.start("scheduler", scratch / "scheduler.log", cluster, "scheduler", "--bind", address("scheduler"), *tls)
             running.append(started)
             return started
 
         def executor(machine):
             words = ["executor", "--scheduler", at, "--bind", address(machine), "--cores", 1, "--memory", "1GiB"]
-            started = net.start(machine, scratch / f"{machine}.log", cluster, *words)
+            started = net.start(machine, scratch / f"{machine}.log", cluster, *words, "--root", scratch, *tls)
             running.append(started)
             return started
 
         def client(out):
-            words = ["compare", out, "--scheduler", at, "--json", *flags]
+            words = ["compare", out, "--scheduler", at, "--json", *tls, *flags]
             return net.start("client", scratch / "client.log", cluster, *words)
 
         try:
             first_scheduler = scheduler()
             machines = {name: executor(name) for name in ["first", "second", "third"]}
-            lossy(net, machines, executor, client, folder(curated, scratch / "losses"), expected, cluster, at)
-            preparation(pdl, cluster, cohort, scratch, net, machines | {"late": running[-1]}, at)
+            strangers(net, cluster, scratch, at)
+            lossy(net, machines, executor, client, folder(curated, scratch / "losses"), expected, cluster, at, tls)
+            outside(pdl, cluster, cohort, scratch, net, at, tls)
+            preparation(pdl, cluster, cohort, scratch, net, machines | {"late": running[-1]}, at, tls)
             interrupted(client, folder(curated, scratch / "interrupted"), expected, scratch)
             dead_scheduler(first_scheduler, scheduler, client, folder(curated, scratch / "dead"), expected, scratch, size, cases)
         finally:
@@ -156,7 +165,28 @@ def main():
     print(f"{len(passed)} passed, 0 failed")
 
 
-def lossy(net, machines, executor, client, out, expected, cluster, at):
+def strangers(net, cluster, scratch, at):
+    """Another cluster's certificates, none, and no TLS at all."""
+    other = scratch / "other-certificates"
+    shutil.rmtree(other, ignore_errors=True)
+    sh(cluster, "init-certs", other)
+    for what, words in [("another's certificate", ["--tls", other]), ("no TLS", ["--insecure"]), ("nothing", [])]:
+        words = ["ip", "netns", "exec", net.name("client"), cluster, "status", "--scheduler", at, *words]
+        ended = subprocess.run([str(word) for word in words], capture_output=True, text=True)
+        check(f"a client with {what} is kept out", ended.returncode == 1 and not ended.stdout, ended)
+
+
+def outside(pdl, cluster, cohort, scratch, net, at, tls):
+    """Volumes that lie outside the folders of the executors are not read."""
+    out = scratch / "prepared-outside"
+    shutil.rmtree(out, ignore_errors=True)
+    sh(pdl, "index", cohort, "--out", out)
+    words = ["ip", "netns", "exec", net.name("client"), cluster, "prepare", out, "--scheduler", at, *tls]
+    ended = subprocess.run([str(word) for word in words], capture_output=True, text=True)
+    check("volumes outside the roots are refused", ended.returncode == 1 and "--root" in ended.stderr, ended)
+
+
+def lossy(net, machines, executor, client, out, expected, cluster, at, tls):
     tiles = len(expected)
     running = client(out)
     wait_for_parts(out, tiles // 10, running)
@@ -175,7 +205,7 @@ def lossy(net, machines, executor, client, out, expected, cluster, at):
     check("machines were lost while tiles were missing", cut < tiles, cut)
     time.sleep(max(0, stopped + 10 - time.time()))
     machines["second"].send_signal(signal.SIGCONT)
-    told = status(net, cluster, at)
+    told = status(net, cluster, at, tls)
     check("status tells executors and the job", told["executors"] and told["jobs"][0]["tiles_done"] > 0, told)
     answer, _ = running.communicate(timeout=600)
     check("exit code 0 after losses", running.returncode == 0, running.returncode)
@@ -187,12 +217,12 @@ def lossy(net, machines, executor, client, out, expected, cluster, at):
     net.cable("third", "up")
 
 
-def status(net, cluster, at):
-    words = ["ip", "netns", "exec", net.name("client"), str(cluster), "status", "--scheduler", at, "--json"]
-    return json.loads(subprocess.run(words, check=True, capture_output=True).stdout)
+def status(net, cluster, at, tls):
+    words = ["ip", "netns", "exec", net.name("client"), cluster, "status", "--scheduler", at, "--json", *tls]
+    return json.loads(subprocess.run([str(word) for word in words], check=True, capture_output=True).stdout)
 
 
-def preparation(pdl, cluster, cohort, scratch, net, machines, at):
+def preparation(pdl, cluster, cohort, scratch, net, machines, at, tls):
     """Also with an image that cannot be read, which must be told and stop nothing."""
     here = scratch / "cohort"
     shutil.rmtree(here, ignore_errors=True)
@@ -205,7 +235,7 @@ def preparation(pdl, cluster, cohort, scratch, net, machines, at):
     damaged.write_bytes(b"no image any more")
     flags = ["--resample", "nnunet"]  # slow on purpose
     sh(pdl, "prepare", one, *flags)
-    running = net.start("client", scratch / "client.log", cluster, "prepare", out, "--scheduler", at, "--json", *flags)
+    running = net.start("client", scratch / "client.log", cluster, "prepare", out, "--scheduler", at, "--json", *tls, *flags)
     submitted = lambda: len(list((out / ".pdl" / "remote-results").glob("*.proxy.jsonl")))
     end = time.time() + 120
     while submitted() < 3 and running.poll() is None and time.time() < end:

@@ -107,6 +107,7 @@ def main():
         "AWS_REGION": "us-east-1",
         "AWS_ENDPOINT": f"http://127.0.0.1:{proxy.server_port}",
         "AWS_ALLOW_HTTP": "true",
+        "PDL_CLUSTER_TOKEN": str(scratch / "token"),
         "PDL_LOG": "info",
     }
     running = []
@@ -120,7 +121,7 @@ def main():
 
     def executor(name):
         (scratch / "cache" / name).mkdir(parents=True)
-        place = ["--cache", scratch / "cache" / name, "--cache-size", "10MiB"]
+        place = ["--cache", scratch / "cache" / name, "--cache-size", "10MiB", "--root", URL]
         return start(name, cluster, "executor", "--scheduler", at, "--cores", 1, "--memory", "1GiB", *place)
 
     def client():

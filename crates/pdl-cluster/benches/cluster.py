@@ -125,7 +125,7 @@ def main():
     at = f"127.0.0.1:{port}"
     local = lambda out, threads: [pdl, "compare", out, "--threads", threads, "--memory", f"{options.memory}GiB"]
     spread = lambda out: [cluster, "compare", out, "--scheduler", at]
-    executor = [cluster, "executor", "--scheduler", at, "--cores", 1, "--memory", f"{options.memory / 2}GiB"]
+    executor = [cluster, "executor", "--scheduler", at, "--cores", 1, "--memory", f"{options.memory / 2}GiB", "--root", curated.parent]
     with tempfile.TemporaryDirectory(dir=curated.parent) as scratch, running(cluster, "scheduler", "--port", port) as scheduler:
         scratch = Path(scratch)
         wait_until_open(port)

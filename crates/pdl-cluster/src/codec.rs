@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use ballista_core::serde::BallistaPhysicalExtensionCodec;
-use datafusion::error::Result;
+use datafusion::error::Result as EngineResult;
 use datafusion::execution::TaskContext;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion_proto::physical_plan::{PhysicalExtensionCodec, PhysicalProtoConverterExtension};
@@ -17,6 +17,17 @@ use crate::tile_exec::{ExecutorHost, TileExec};
 /// First byte of an encoded node: a [`TileExec`], or a node of Ballista.
 const OURS: u8 = 1;
 const BALLISTAS: u8 = 0;
+
+/// The job in the bytes of an encoded [`TileExec`].
+///
+/// # Errors
+/// [`ClusterError::InvalidPlan`] for another node, and the errors of [`Job::decode`].
+pub fn job_in_node(bytes: &[u8]) -> Result<Job, ClusterError> {
+    match bytes {
+        [OURS, job @ ..] => Job::decode(job),
+        _ => Err(ClusterError::InvalidPlan { problem: "it holds an unknown node".to_owned() }),
+    }
+}
 
 /// Encodes [`TileExec`] and delegates all other nodes to Ballista.
 #[derive(Default)]
@@ -46,10 +57,10 @@ impl PhysicalExtensionCodec for TileCodec {
         inputs: &[Arc<dyn ExecutionPlan>],
         context: &TaskContext,
         converter: &dyn PhysicalProtoConverterExtension,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
+    ) -> EngineResult<Arc<dyn ExecutionPlan>> {
         match (bytes, inputs) {
-            ([OURS, job @ ..], [input]) => {
-                let job = Arc::new(Job::decode(job)?);
+            ([OURS, ..], [input]) => {
+                let job = Arc::new(job_in_node(bytes)?);
                 Ok(Arc::new(TileExec::new(job, Arc::clone(input), self.host.clone())))
             }
             ([BALLISTAS, node @ ..], _) => self.ballista.try_decode(node, inputs, context, converter),
@@ -62,7 +73,7 @@ impl PhysicalExtensionCodec for TileCodec {
         node: Arc<dyn ExecutionPlan>,
         bytes: &mut Vec<u8>,
         converter: &dyn PhysicalProtoConverterExtension,
-    ) -> Result<()> {
+    ) -> EngineResult<()> {
         if let Some(tiles) = node.downcast_ref::<TileExec>() {
             bytes.push(OURS);
             bytes.extend(tiles.job.encode()?);

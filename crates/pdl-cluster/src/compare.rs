@@ -12,6 +12,7 @@ use crate::address::Address;
 use crate::error::{ClusterError, UnitKind};
 use crate::job::{self, CompareJob, DataLocation, Job, JobKind};
 use crate::proxy_cache;
+use crate::security::{MissingToken, SecurityArgs};
 use crate::storage::{Storage, StorageUrl};
 use crate::submission::{Submission, print_counts};
 use crate::work_unit::WorkUnit;
@@ -41,6 +42,8 @@ pub struct CompareArgs {
     /// Print the result as JSON.
     #[arg(long)]
     pub json: bool,
+    #[command(flatten)]
+    security: SecurityArgs,
     #[command(flatten, next_help_heading = "Comparison")]
     parameters: CompareParameters,
 }
@@ -53,6 +56,7 @@ pub struct CompareArgs {
 pub async fn run(args: &CompareArgs) -> Result<Compared, ClusterError> {
     let out = std::fs::canonicalize(&args.out)
         .map_err(|source| ClusterError::NoFolder { path: args.out.clone(), source })?;
+    let security = args.security.resolve(&[&args.scheduler.host], MissingToken::Refuse)?;
     let _lock = FolderLock::take(&out)?;
     let first = ComparePlan::new(&out, &args.parameters)?;
     let storage = args.storage.as_ref().map(Storage::open).transpose()?;
@@ -68,7 +72,7 @@ pub async fn run(args: &CompareArgs) -> Result<Compared, ClusterError> {
     };
     let mut fruitless = 0;
     while !todo.missing.is_empty() {
-        let ended = match submission(&location, &todo).run(&args.scheduler).await {
+        let ended = match submission(&location, &todo).run(&args.scheduler, &security).await {
             Err(error @ ClusterError::Interrupted(_)) => return Err(error),
             ended => ended,
         };

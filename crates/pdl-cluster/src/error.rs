@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::address::Address;
 use crate::proxy_cache::ProxyCacheError;
+use crate::security_error::SecurityError;
 use crate::storage::StorageError;
 
 /// Precedes the encoded error. What follows is URL-safe base64, which no layer of the engine quotes
@@ -30,8 +31,8 @@ const TOKEN: &str = "pdl-cluster-error:";
 
 /// Why a run, a task or a program of the cluster failed.
 ///
-/// The variants up to [`InvalidPlan`](Self::InvalidPlan) arise on executors and the scheduler and
-/// travel to the client; the others stay where they arise.
+/// The variants up to [`LacksInstructionSet`](Self::LacksInstructionSet) arise on executors and the
+/// scheduler and travel to the client; the others stay where they arise.
 #[derive(Debug, Serialize, Deserialize, thiserror::Error)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -79,6 +80,30 @@ pub enum ClusterError {
     InvalidPlan {
         /// The defect.
         problem: String,
+    },
+    /// The job names a folder, a volume or a storage that the executor was not started for.
+    #[error(
+        "the executor {executor} may not use what lies outside the folders and prefixes that it was \
+         started with: start it with another --root: {place}"
+    )]
+    OutsideRoot {
+        /// Name of the executor.
+        executor: String,
+        /// The folder, file or URL.
+        place: String,
+    },
+    /// Executors cannot compute what the client asks for. All executors of a run take one
+    /// instruction set, so that all tiles are computed alike.
+    #[error(
+        "this run computes with {isa}, which no executor has; all executors of a run use the same \
+         instruction set: choose a narrower one (--isa avx2 or --isa scalar), or start an executor \
+         that has it: {executors}"
+    )]
+    LacksInstructionSet {
+        /// The instruction set of the run.
+        isa: Isa,
+        /// Names of the executors that lack it.
+        executors: String,
     },
 
     /// The scheduler cannot be reached or has stopped answering.
@@ -132,24 +157,6 @@ pub enum ClusterError {
     #[error("interrupted; {0}")]
     #[serde(skip)]
     Interrupted(RemainingJob),
-    /// This executor cannot compute what the client asks for. All executors of a run take one
-    /// instruction set, so that all tiles are computed alike.
-    #[error(
-        "this run computes with {isa}, which this machine lacks; all executors of a run use the same \
-         instruction set: run the comparison with --isa avx2 or --isa scalar, or leave this machine out"
-    )]
-    #[serde(skip)]
-    LacksInstructionSet {
-        /// The instruction set of the run.
-        isa: Isa,
-    },
-    /// The scheduler has given an executor up, and it could not be restarted.
-    #[error("the scheduler gave this executor up after a silence; start it again: {reason}")]
-    #[serde(skip)]
-    GivenUp {
-        /// Why it did not restart by itself.
-        reason: String,
-    },
     /// The scheduler could not start, or ended by itself.
     #[error("the scheduler cannot run: {reason}")]
     #[serde(skip)]
@@ -164,6 +171,10 @@ pub enum ClusterError {
         /// What failed.
         reason: String,
     },
+    /// Certificates are missing or cannot be used.
+    #[error(transparent)]
+    #[serde(skip)]
+    Security(#[from] SecurityError),
     /// There is no curation folder.
     #[error("cannot open the curation folder: {source}: {}", path.display())]
     #[serde(skip)]
@@ -253,12 +264,13 @@ impl ClusterError {
             Self::VersionMismatch { .. }
             | Self::NotShared { .. }
             | Self::InvalidPlan { .. }
+            | Self::OutsideRoot { .. }
+            | Self::LacksInstructionSet { .. }
             | Self::SchedulerGone { .. }
             | Self::NotAScheduler { .. }
             | Self::Unfinished { .. }
             | Self::Interrupted(_)
-            | Self::LacksInstructionSet { .. }
-            | Self::GivenUp { .. }
+            | Self::Security(_)
             | Self::SchedulerFailed { .. }
             | Self::ExecutorFailed { .. }
             | Self::NoFolder { .. }
@@ -342,6 +354,11 @@ mod tests {
             ClusterError::PreparationFailed { reason: "line one\nline two".to_owned() },
             ClusterError::NotAnExecutor,
             ClusterError::InvalidPlan { problem: String::new() },
+            ClusterError::OutsideRoot {
+                executor: "10.0.0.2:4711".to_owned(),
+                place: "/etc/\u{fc}".to_owned(),
+            },
+            ClusterError::LacksInstructionSet { isa: Isa::Avx512, executors: "10.0.0.2:4711".to_owned() },
         ]
     }
 

@@ -14,6 +14,10 @@
 //! The engine is DataFusion Ballista; our node travels through it by a codec ([`codec`],
 //! [`job`]), and our errors by a token in its messages ([`error`]).
 //!
+//! Only members take part ([`security`], [`membership`], [`certificates`]), they run plans of pdl
+//! and no others ([`own_plan`]), and an executor uses nothing outside its folders and prefixes
+//! ([`roots`]).
+//!
 //! # Cost of a large run
 //!
 //! ```text
@@ -27,20 +31,31 @@
 //! many small executors read every proxy many times.
 
 pub mod address;
+pub mod certificates;
 pub mod codec;
 pub mod compare;
 pub mod error;
 pub mod executor;
+pub mod executor_id;
+mod executor_service;
 pub mod job;
 mod limits;
+pub mod membership;
 pub mod object_store;
+pub mod own_plan;
 pub mod plan;
 pub mod prepare;
 mod prepare_task;
+mod private_file;
 pub mod proxy_cache;
 mod retry;
+pub mod roots;
 pub mod scheduler;
 pub mod scheduler_api;
+mod scheduler_service;
+pub mod security;
+pub mod security_error;
+mod stage_check;
 pub mod storage;
 pub mod submission;
 pub mod tile_exec;

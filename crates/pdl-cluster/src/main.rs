@@ -1,6 +1,7 @@
 //! `pdl-cluster`: prepare and compare on several machines. Results go to stdout, progress and
 //! errors to stderr.
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -8,21 +9,24 @@ use clap::{Parser, Subcommand};
 use serde_json::json;
 
 use pdl_cluster::address::Address;
+use pdl_cluster::certificates;
 use pdl_cluster::compare::{self, CompareArgs};
 use pdl_cluster::error::ClusterError;
-use pdl_cluster::executor::{self, ExecutorArgs, ExecutorExit};
+use pdl_cluster::executor::{self, ExecutorArgs};
 use pdl_cluster::prepare::{self, PrepareArgs};
 use pdl_cluster::scheduler::{self, SchedulerArgs};
 use pdl_cluster::scheduler_api::{ExecutorState, SchedulerApi};
+use pdl_cluster::security::{MissingToken, SecurityArgs};
 use pdl_console::{note, say};
 
 /// Prepare and compare the cases of a curation folder on several machines.
 ///
 /// One machine runs the scheduler, each machine that computes runs an executor, and `prepare` and
 /// `compare` run where the curation folder is. All of them see the folder under the same path.
-/// There is no authentication: use a trusted network.
+/// All of them need the certificates that `init-certs` makes; on one machine alone a token takes
+/// their place.
 ///
-/// Exit codes: 0 done, 1 error, 2 wrong usage, 6 an executor lacks the instruction set of the run,
+/// Exit codes: 0 done, 1 error, 2 wrong usage, 6 no executor has the instruction set of the run,
 /// 130 interrupted.
 #[derive(Debug, Parser)]
 #[command(version, arg_required_else_help = true, max_term_width = 100)]
@@ -33,6 +37,20 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Make a certificate authority for a cluster, and the certificate of its members.
+    ///
+    /// Copy DIR without ca.key to every machine, and pass it to every part with --tls.
+    InitCerts {
+        /// Folder for the certificates.
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+        /// Validity of the members' certificate, in days.
+        #[arg(long, default_value_t = 365, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=3650))]
+        days: u32,
+        /// Replace the members' certificate by a new one of the same authority, which needs ca.key.
+        #[arg(long)]
+        renew: bool,
+    },
     /// Run the scheduler: one per cluster.
     Scheduler(SchedulerArgs),
     /// Run an executor: one per machine that computes.
@@ -49,10 +67,14 @@ enum Command {
         /// Print the result as JSON.
         #[arg(long)]
         json: bool,
+        #[command(flatten)]
+        security: SecurityArgs,
     },
 }
 
-/// Exit code of an executor that lacks the instruction set of the run.
+/// Exit code of an error.
+const FAILED: u8 = 1;
+/// Exit code when no executor has the instruction set of the run.
 const LACKS_INSTRUCTION_SET: u8 = 6;
 /// Exit code after Ctrl-C: 128 and the number of the signal SIGINT.
 const INTERRUPTED: u8 = 130;
@@ -74,22 +96,25 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             note(&format!("error: {error}"));
-            match error {
-                ClusterError::LacksInstructionSet { .. } => ExitCode::from(LACKS_INSTRUCTION_SET),
-                ClusterError::Interrupted(_) => ExitCode::from(INTERRUPTED),
-                _ => ExitCode::FAILURE,
-            }
+            ExitCode::from(exit_code(&error))
         }
+    }
+}
+
+fn exit_code(error: &ClusterError) -> u8 {
+    match error {
+        ClusterError::Unfinished { source, .. } => exit_code(source),
+        ClusterError::LacksInstructionSet { .. } => LACKS_INSTRUCTION_SET,
+        ClusterError::Interrupted(_) => INTERRUPTED,
+        _ => FAILED,
     }
 }
 
 async fn run(command: &Command) -> Result<(), ClusterError> {
     match command {
+        Command::InitCerts { folder, days, renew } => init_certs(folder, *days, *renew),
         Command::Scheduler(args) => scheduler::run(args).await,
-        Command::Executor(args) => match executor::run(args).await? {
-            ExecutorExit::Requested => Ok(()),
-            ExecutorExit::GivenUp => Err(executor::restart()),
-        },
+        Command::Executor(args) => executor::run(args).await,
         Command::Prepare(args) => {
             let prepared = prepare::run(args).await?;
             let (cases, written, failed) = (prepared.cases, prepared.written, prepared.failures.len());
@@ -110,12 +135,27 @@ async fn run(command: &Command) -> Result<(), ClusterError> {
             }
             Ok(())
         }
-        Command::Status { scheduler, json } => status(scheduler, *json).await,
+        Command::Status { scheduler, json, security } => status(scheduler, security, *json).await,
     }
 }
 
-async fn status(scheduler: &Address, json: bool) -> Result<(), ClusterError> {
-    let api = SchedulerApi::new(scheduler);
+fn init_certs(folder: &Path, days: u32, renew: bool) -> Result<(), ClusterError> {
+    if renew {
+        certificates::renew(folder, days)?;
+        say(&format!("the members' certificate is valid for {days} days: copy it to every machine"));
+    } else {
+        certificates::create(folder, days)?;
+        say(&format!(
+            "the members' certificate is valid for {days} days: copy the folder without ca.key to every \
+             machine, and pass it to every part with --tls"
+        ));
+    }
+    Ok(())
+}
+
+async fn status(scheduler: &Address, security: &SecurityArgs, json: bool) -> Result<(), ClusterError> {
+    let security = security.resolve(&[&scheduler.host], MissingToken::Refuse)?;
+    let api = SchedulerApi::new(scheduler, &security)?;
     let (executors, jobs) = (api.executors().await?, api.jobs().await?);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
     let seconds_ago =

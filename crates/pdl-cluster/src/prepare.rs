@@ -16,6 +16,7 @@ use pdl_store::progress::{Silent, StageContext};
 use crate::address::Address;
 use crate::error::{ClusterError, UnitKind};
 use crate::job::{Job, JobKind, PrepareJob};
+use crate::security::{MissingToken, SecurityArgs};
 use crate::submission::{Submission, print_counts};
 use crate::work_unit::WorkUnit;
 use pdl_console::note;
@@ -44,6 +45,8 @@ pub struct PrepareArgs {
     /// `pdl prepare --cluster`.
     #[arg(long, value_name = "JSON", hide = true)]
     options: Option<String>,
+    #[command(flatten)]
+    security: SecurityArgs,
     #[command(flatten, next_help_heading = "Preparation")]
     parameters: PrepareParameters,
 }
@@ -60,12 +63,13 @@ pub async fn run(args: &PrepareArgs) -> Result<Prepared, ClusterError> {
         Some(json) => serde_json::from_str(json).map_err(ClusterError::InvalidParameters)?,
         None => args.parameters.clone(),
     };
+    let security = args.security.resolve(&[&args.scheduler.host], MissingToken::Refuse)?;
     let _lock = FolderLock::take(&out)?;
     let run = StageContext { trust: HashCheck::Stamps, progress: &Silent, memory: None };
     let first = plan_remote(&out, &parameters, args.replan, run)?;
     let mut todo = first.clone();
     while !todo.missing.is_empty() {
-        let ended = match submission(&out, &todo).run(&args.scheduler).await {
+        let ended = match submission(&out, &todo).run(&args.scheduler, &security).await {
             Err(error @ ClusterError::Interrupted(_)) => return Err(error),
             ended => ended,
         };

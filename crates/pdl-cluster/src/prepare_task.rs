@@ -10,6 +10,7 @@ use pdl_store::progress::{Silent, StageContext};
 use crate::error::ClusterError;
 use crate::job::PrepareJob;
 use crate::retry::with_backoff;
+use crate::roots::Roots;
 use crate::work_unit::{UnitDone, WorkUnit};
 
 /// Prepares `cases`, as many at a time as cores and `memory` (bytes) allow, and repeats them
@@ -48,4 +49,24 @@ pub(crate) async fn prepare(
         computed: u64::from(outcome.is_ok()),
     };
     Ok(cases.iter().zip(&outcomes).map(done).collect())
+}
+
+/// The first volume of `cases` that lies outside `roots`, repeatedly while the storage fails.
+///
+/// # Errors
+/// [`ClusterError::PreparationFailed`] when the table of cases cannot be read.
+pub(crate) async fn volume_outside(
+    job: &Arc<PrepareJob>,
+    cases: &[usize],
+    roots: &Roots,
+) -> Result<Option<String>, ClusterError> {
+    let attempt = || {
+        let (job, cases, roots) = (Arc::clone(job), cases.to_vec(), roots.clone());
+        tokio::task::spawn_blocking(move || roots.volume_outside(&job, &cases))
+    };
+    let failed = |reason: String| ClusterError::PreparationFailed { reason };
+    match with_backoff(attempt, |ended| matches!(ended, Ok(Err(_)))).await {
+        Ok(read) => read.map_err(|error| failed(error.to_string())),
+        Err(panicked) => Err(failed(panicked.to_string())),
+    }
 }

@@ -3,11 +3,16 @@
 use std::time::Duration;
 
 use ballista_api_types::dto::{JobResponse, QueryStagesResponse};
+use http_body_util::BodyExt;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use tonic::codegen::http::{Method, Request, StatusCode};
+use tonic::codegen::{Bytes, Service, StdError};
+use tonic::transport::Channel;
 
 use crate::address::Address;
 use crate::error::{ClusterError, with_sources};
+use crate::security::Security;
 
 /// Time limit of one request.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -15,13 +20,16 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 /// A client of one scheduler.
 #[derive(Clone, Debug)]
 pub struct SchedulerApi {
-    client: reqwest::Client,
+    channel: Channel,
     scheduler: Address,
 }
 
 /// An executor as the scheduler lists it.
 #[derive(Debug, Deserialize)]
 pub struct ExecutorState {
+    /// Its id, which names its instruction sets:
+    /// [`instruction_sets`](crate::executor_id::instruction_sets).
+    pub id: String,
     /// Host under which others reach it.
     pub host: String,
     /// Port of its results.
@@ -32,23 +40,38 @@ pub struct ExecutorState {
 
 impl SchedulerApi {
     /// A client of the scheduler at this address; sends nothing yet.
-    pub fn new(scheduler: &Address) -> Self {
-        Self { client: reqwest::Client::new(), scheduler: scheduler.clone() }
+    ///
+    /// # Errors
+    /// [`ClusterError::Security`] when there can be no connection to such an address.
+    pub fn new(scheduler: &Address, security: &Security) -> Result<Self, ClusterError> {
+        let channel = security.endpoint(scheduler)?.connect_lazy();
+        Ok(Self { channel, scheduler: scheduler.clone() })
     }
 
-    fn gone(&self) -> impl Fn(reqwest::Error) -> ClusterError {
-        let scheduler = self.scheduler.clone();
-        move |error| ClusterError::SchedulerGone {
-            scheduler: scheduler.clone(),
-            reason: with_sources(&error),
+    fn gone(&self, reason: String) -> ClusterError {
+        ClusterError::SchedulerGone { scheduler: self.scheduler.clone(), reason }
+    }
+
+    async fn request(&self, method: Method, path: &str) -> Result<(StatusCode, Bytes), ClusterError> {
+        let mut channel = self.channel.clone();
+        let exchange = async move {
+            let request = Request::builder().method(method).uri(path).body(tonic::body::Body::empty())?;
+            std::future::poll_fn(|context| channel.poll_ready(context)).await?;
+            let response = channel.call(request).await?;
+            let status = response.status();
+            Ok::<_, StdError>((status, response.into_body().collect().await?.to_bytes()))
+        };
+        match tokio::time::timeout(TIMEOUT, exchange).await {
+            Ok(answer) => answer.map_err(|error| self.gone(with_sources(error.as_ref()))),
+            Err(_) => Err(self.gone(format!("no answer within {} seconds", TIMEOUT.as_secs()))),
         }
     }
 
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClusterError> {
-        let url = format!("http://{}{path}", self.scheduler);
-        let answer = self.client.get(url).timeout(TIMEOUT).send().await.map_err(self.gone())?;
-        let answer = answer.error_for_status().map_err(self.gone())?;
-        let bytes = answer.bytes().await.map_err(self.gone())?;
+        let (status, bytes) = self.request(Method::GET, path).await?;
+        if !status.is_success() {
+            return Err(self.gone(format!("it answers with status {status}")));
+        }
         serde_json::from_slice(&bytes)
             .map_err(|source| ClusterError::NotAScheduler { scheduler: self.scheduler.clone(), source })
     }
@@ -94,10 +117,9 @@ impl SchedulerApi {
     /// # Errors
     /// [`ClusterError::SchedulerGone`].
     pub async fn cancel(&self, job_id: &str) -> Result<(), ClusterError> {
-        let url = format!("http://{}/api/job/{job_id}", self.scheduler);
-        let answer = self.client.patch(url).timeout(TIMEOUT).send().await.map_err(self.gone())?;
-        if answer.status() != reqwest::StatusCode::CONFLICT {
-            answer.error_for_status().map_err(self.gone())?;
+        let (status, _) = self.request(Method::PATCH, &format!("/api/job/{job_id}")).await?;
+        if !status.is_success() && status != StatusCode::CONFLICT {
+            return Err(self.gone(format!("it answers with status {status}")));
         }
         Ok(())
     }
@@ -112,7 +134,7 @@ mod tests {
     async fn a_scheduler_that_accepts_requests_and_sends_no_answer_is_gone() {
         let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = silent.local_addr().unwrap().to_string().parse().unwrap();
-        let error = SchedulerApi::new(&address).jobs().await.unwrap_err();
+        let error = SchedulerApi::new(&address, &Security::Open).unwrap().jobs().await.unwrap_err();
         assert!(matches!(error, ClusterError::SchedulerGone { .. }), "{error}");
     }
 }

@@ -36,8 +36,22 @@ const RETRY_TIMEOUT: Duration = Duration::from_secs(150);
 
 /// Bucket and prefix, as `s3://bucket/prefix`. Credentials cannot be part of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(try_from = "String", into = "String")]
 pub struct StorageUrl(String);
+
+impl TryFrom<String> for StorageUrl {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<StorageUrl> for String {
+    fn from(url: StorageUrl) -> Self {
+        url.0
+    }
+}
 
 impl FromStr for StorageUrl {
     type Err = &'static str;
@@ -47,10 +61,19 @@ impl FromStr for StorageUrl {
         let rest = text.strip_prefix("s3://").ok_or(wrong)?;
         let (bucket, prefix) = rest.split_once('/').ok_or(wrong)?;
         let plain = !rest.contains(['@', '?', '#', ':']); // no place for a secret
-        if bucket.is_empty() || prefix.trim_matches('/').is_empty() || !plain {
+        let prefix = prefix.trim_matches('/');
+        let climbs = prefix.split('/').any(|part| matches!(part, "" | "." | ".."));
+        if bucket.is_empty() || climbs || !plain {
             return Err(wrong);
         }
-        Ok(Self(format!("s3://{bucket}/{}", prefix.trim_matches('/'))))
+        Ok(Self(format!("s3://{bucket}/{prefix}")))
+    }
+}
+
+impl StorageUrl {
+    /// Whether it is `root` or lies below it.
+    pub fn is_within(&self, root: &Self) -> bool {
+        self.0.strip_prefix(&root.0).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
 }
 
@@ -283,8 +306,15 @@ mod tests {
             "s3://bucket/",
             "s3://key:secret@bucket/a",
             "s3://b/a?X-Amz-Signature=1",
+            "s3://bucket/a/../b",
+            "s3://bucket/a//b",
         ] {
             assert!(wrong.parse::<StorageUrl>().is_err(), "{wrong}");
+            let sent = serde_json::json!(wrong);
+            assert!(
+                serde_json::from_value::<StorageUrl>(sent).is_err(),
+                "{wrong}, as another machine sends it"
+            );
         }
     }
 }

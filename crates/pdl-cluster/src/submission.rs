@@ -7,16 +7,17 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use ballista_core::config::BALLISTA_JOB_NAME;
 use ballista_core::execution_plans::execute_physical_plan;
 use ballista_core::extension::SessionConfigExt;
-use datafusion::prelude::SessionConfig;
 use datafusion_proto::protobuf::PhysicalPlanNode;
 use futures::StreamExt;
 
 use crate::address::Address;
 use crate::codec::TileCodec;
 use crate::error::{ClusterError, RemainingJob, with_sources};
-use crate::job::Job;
+use crate::executor_id::instruction_sets;
+use crate::job::{Job, JobKind};
 use crate::plan::{partitions, plan};
-use crate::scheduler_api::SchedulerApi;
+use crate::scheduler_api::{ExecutorState, SchedulerApi};
+use crate::security::Security;
 use crate::work_unit::{WorkUnit, executors};
 use pdl_console::{Display, note};
 use pdl_store::progress::Progress;
@@ -25,6 +26,10 @@ use pdl_store::progress::Progress;
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
 /// Silence after which the scheduler counts as gone.
 const SILENCE: Duration = Duration::from_secs(15);
+/// Silence after which an executor counts as lost.
+const EXECUTOR_SILENCE: Duration = Duration::from_secs(8);
+/// Requests for progress between two looks at the executors.
+const POLLS_A_LOOK: usize = 10;
 
 /// A job and the units that are missing of it.
 #[derive(Debug)]
@@ -50,10 +55,15 @@ impl Submission {
     /// client, is cancelled first: executors would do the same work for both.
     ///
     /// # Errors
-    /// [`ClusterError::Interrupted`] after Ctrl-C, else why the cluster failed.
-    pub async fn run(&self, scheduler: &Address) -> Result<RowsByExecutor, ClusterError> {
-        let api = SchedulerApi::new(scheduler);
-        let executors = api.executors().await?.len();
+    /// [`ClusterError::Interrupted`] after Ctrl-C, [`ClusterError::LacksInstructionSet`] when no
+    /// executor can compute the job, else why the cluster failed.
+    pub async fn run(
+        &self,
+        scheduler: &Address,
+        security: &Security,
+    ) -> Result<RowsByExecutor, ClusterError> {
+        let api = SchedulerApi::new(scheduler, security)?;
+        let executors = self.able_executors(&api).await?;
         if executors == 0 {
             note("no executor has joined yet: start one with `pdl-cluster executor --scheduler HOST:PORT`");
         }
@@ -66,7 +76,7 @@ impl Submission {
         let progress = Display::new();
         progress.begin(self.step, self.total);
         let ended = tokio::select! {
-            ended = self.submit(scheduler, &name, executors) => ended,
+            ended = self.submit(scheduler, security, &name, executors) => ended,
             last = self.watch(&api, &name, &progress) => Err(last),
             _ = tokio::signal::ctrl_c() => {
                 progress.clear();
@@ -77,19 +87,40 @@ impl Submission {
         ended
     }
 
+    /// The number of executors that live and can compute the job.
+    ///
+    /// # Errors
+    /// [`ClusterError::LacksInstructionSet`] when there are executors, but none that can.
+    async fn able_executors(&self, api: &SchedulerApi) -> Result<usize, ClusterError> {
+        let mut living = api.executors().await?;
+        living.retain(is_alive);
+        let JobKind::Compare(job) = &self.job.kind else { return Ok(living.len()) };
+        let isa = job.parameters.isa;
+        let (able, lacking): (Vec<_>, Vec<_>) =
+            living.iter().partition(|executor| instruction_sets(&executor.id).contains(&isa));
+        if able.is_empty() && !lacking.is_empty() {
+            let names: Vec<String> =
+                lacking.iter().map(|executor| format!("{}:{}", executor.host, executor.port)).collect();
+            return Err(ClusterError::LacksInstructionSet { isa, executors: names.join(", ") });
+        }
+        Ok(able.len())
+    }
+
     async fn submit(
         &self,
         scheduler: &Address,
+        security: &Security,
         name: &str,
         executors: usize,
     ) -> Result<RowsByExecutor, ClusterError> {
-        let config = SessionConfig::new_with_ballista()
+        let config = security
+            .session()
             .set_str(BALLISTA_JOB_NAME, name)
             .set_str("ballista.scheduler.max_partitions_per_task", "1");
         let ballista = config.ballista_config();
         let plan = plan(self.job.clone(), &partitions(&self.units, executors))
             .map_err(|error| ClusterError::InvalidPlan { problem: with_sources(&error) })?;
-        let url = format!("http://{scheduler}");
+        let url = security.url(scheduler);
         let codec = TileCodec::default();
         let name = name.to_owned();
         let mut rows = execute_physical_plan::<PhysicalPlanNode>(url, &ballista, plan, &codec, name, config)
@@ -105,13 +136,21 @@ impl Submission {
         Ok(counts)
     }
 
-    /// Shows progress until the scheduler has been silent for too long; returns that error.
+    /// Shows progress until the scheduler has been silent for too long, or only executors are left
+    /// that cannot compute the job; returns that error.
     async fn watch(&self, api: &SchedulerApi, name: &str, progress: &Display) -> ClusterError {
         let per_unit = self.total as f64 / self.units.len() as f64;
         let mut heard = Instant::now();
         let mut job = None;
+        let mut polls = 0_usize;
         loop {
             tokio::time::sleep(POLL_INTERVAL).await;
+            polls += 1;
+            if polls.is_multiple_of(POLLS_A_LOOK)
+                && let Err(error @ ClusterError::LacksInstructionSet { .. }) = self.able_executors(api).await
+            {
+                return error;
+            }
             let done = match &job {
                 None => api.active_jobs(name).await.map(|found| {
                     job = found.into_iter().next().map(|found| found.job_id);
@@ -129,6 +168,11 @@ impl Submission {
             }
         }
     }
+}
+
+fn is_alive(executor: &ExecutorState) -> bool {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+    executor.last_seen.is_some_and(|seen| now.saturating_sub(seen) < EXECUTOR_SILENCE.as_millis())
 }
 
 /// Asks on a terminal whether to cancel the job as well.

@@ -18,12 +18,12 @@ use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 use pdl_similarity::isa::Isa;
 use pdl_similarity::tile::Tile;
-use tokio::sync::mpsc::UnboundedSender;
 
 use crate::error::ClusterError;
 use crate::job::{CompareJob, Job, JobKind, PrepareJob};
 use crate::prepare_task;
 use crate::retry::with_backoff;
+use crate::roots::Roots;
 use crate::work_unit::{UnitDone, WorkUnit, from_batch, output_schema, results_to_batch};
 use crate::worker::{TileError, TileWorker};
 
@@ -36,10 +36,28 @@ pub struct ExecutorHost {
     pub name: String,
     /// Bytes of memory for the cases of one task.
     pub memory: u64,
-    /// Receives the instruction set of a run that this machine cannot compute. The executor then
-    /// ends without an answer to its tasks, which the scheduler gives to others; an error would
-    /// fail the run.
-    pub lacking: UnboundedSender<Isa>,
+    /// Instruction sets that it computes with.
+    pub isas: Vec<Isa>,
+    /// What it may read and write.
+    pub roots: Roots,
+}
+
+impl ExecutorHost {
+    /// Refuses a job that this executor cannot compute, or that would leave its roots.
+    fn check(&self, job: &JobKind) -> std::result::Result<(), ClusterError> {
+        if let JobKind::Compare(CompareJob { parameters, .. }) = job
+            && !self.isas.contains(&parameters.isa)
+        {
+            let executors = self.name.clone();
+            return Err(ClusterError::LacksInstructionSet { isa: parameters.isa, executors });
+        }
+        self.roots.outside(job).map_or(Ok(()), |place| Err(self.outside(place)))
+    }
+
+    /// The error of a job that would leave the roots for `place`.
+    pub(crate) fn outside(&self, place: String) -> ClusterError {
+        ClusterError::OutsideRoot { executor: self.name.clone(), place }
+    }
 }
 
 /// Completes the units of work that its input lists: computes tiles one after another, or prepares
@@ -113,13 +131,10 @@ impl ExecutionPlan for TileExec {
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let host = self.host.clone().ok_or(ClusterError::NotAnExecutor)?;
+        host.check(&self.job.kind)?;
         let input = self.input.execute(partition, context)?;
         let units: Units = input.map(|batch| Ok(from_batch(&batch?)?)).boxed();
         let results = match &self.job.kind {
-            JobKind::Compare(job) if !Isa::available().contains(&job.parameters.isa) => {
-                let _ = host.lacking.send(job.parameters.isa);
-                futures::stream::pending().boxed()
-            }
             JobKind::Compare(job) => compute_all(Arc::new(job.clone()), units, host),
             JobKind::Prepare(job) => prepare_all(Arc::new(job.as_ref().clone()), units, host),
         };
@@ -166,6 +181,9 @@ fn prepare_all(job: Arc<PrepareJob>, units: Units, host: Arc<ExecutorHost>) -> R
             let case = |unit| if let WorkUnit::Case(case) = unit { Some(case) } else { None };
             let cases: Option<Vec<usize>> = units.into_iter().map(case).collect();
             let cases = cases.ok_or_else(|| foreign("a tile"))?;
+            if let Some(place) = prepare_task::volume_outside(&job, &cases, &host.roots).await? {
+                return Err(host.outside(place).into());
+            }
             let done = prepare_task::prepare(&job, &cases, host.memory).await?;
             Ok::<_, DataFusionError>(results_to_batch(&done, &host.name)?)
         }

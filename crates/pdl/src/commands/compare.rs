@@ -19,7 +19,8 @@ pub(crate) struct Args {
     #[command(flatten)]
     parameters: CompareParameters,
     /// Compare on the cluster of this scheduler, with pdl-cluster; every machine must see OUT under
-    /// the same path. On this machine when not given.
+    /// the same path. PDL_CLUSTER_TLS names the folder of the cluster's certificates. On this
+    /// machine when not given.
     #[arg(long, value_name = "HOST:PORT", help_heading = "Machines")]
     cluster: Option<String>,
 }

@@ -22,7 +22,8 @@ pub(crate) struct Args {
     #[command(flatten)]
     replan: Replan,
     /// Prepare on the cluster of this scheduler, with pdl-cluster; every machine must see OUT and
-    /// the cohort's volumes under the same paths. On this machine when not given.
+    /// the cohort's volumes under the same paths. PDL_CLUSTER_TLS names the folder of the cluster's
+    /// certificates. On this machine when not given.
     #[arg(long, value_name = "HOST:PORT", help_heading = "Machines")]
     cluster: Option<String>,
 }
