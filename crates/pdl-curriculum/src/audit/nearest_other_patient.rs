@@ -41,7 +41,9 @@ impl NearestOtherPatient {
     /// Pairs that seem to be of one person under two names, of which there may be more than two:
     /// the pairs of every group of at most six cases in which each is more similar to all the
     /// others than to any case outside. Of each case the mean similarity to the group must exceed
-    /// that to the nearest case outside by at least `margin`, and the least one by half of it.
+    /// that to the nearest case outside by at least `margin`, and the least one by half of it; and
+    /// nowhere in the group may its similarities drop by more than from the group to the outside,
+    /// as between two persons with duplicates.
     ///
     /// Empty with few `patients`.
     pub(crate) fn standing_out(&self, patients: usize, margin: f64) -> Vec<CasePair> {
@@ -75,10 +77,13 @@ impl NearestOtherPatient {
         if self.group(case, others).as_ref() != Some(group) {
             return false;
         }
-        let values = self.nearest[case].iter().map(|(_, value)| f64::from(*value));
-        let (own, next) = (values.clone().take(others), values.skip(others).next().unwrap_or(1.0));
-        let (mean, least) = (own.clone().sum::<f64>() / others as f64, own.fold(1.0, f64::min));
-        mean - next >= margin && least - next >= margin / 2.0
+        let values: Vec<f64> = self.nearest[case].iter().map(|(_, value)| f64::from(*value)).collect();
+        let mean = values[..others].iter().sum::<f64>() / others as f64;
+        let gap = |place: usize| values[place] - values[place + 1];
+        let apart = gap(others - 1); // from the nearest case outside
+        mean - values[others] >= margin
+            && apart >= margin / 2.0
+            && (0..others - 1).all(|place| gap(place) <= apart)
     }
 
     /// A similarity that is unusual: four times as close to 1 as the similarity to the nearest
@@ -135,6 +140,17 @@ mod tests {
             usual.see(a, b, 0.8 + 0.007 * ((a * 7 + b * 13) % 11) as f32);
         }
         assert!(usual.standing_out(20, 0.05).is_empty());
+        // Two persons who resemble each other, with a duplicate each, are two.
+        let mut duplicates = NearestOtherPatient::new(22);
+        let value = |a: usize, b: usize| match (a / 2 == b / 2, a < 4 && b < 4) {
+            (true, _) => 1.0,
+            (false, true) => 0.87,
+            (false, false) => 0.8,
+        };
+        for (a, b) in (0..22_usize).flat_map(|a| (a + 1..22).map(move |b| (a, b))) {
+            duplicates.see(a, b, value(a, b));
+        }
+        assert!(duplicates.standing_out(20, 0.07).iter().all(|(a, b)| a / 2 == b / 2));
         // Nor has one in which each case is most like those before and after it.
         let mut line = NearestOtherPatient::new(20);
         for (a, b) in (0..20_usize).flat_map(|a| (a + 1..20).map(move |b| (a, b))) {

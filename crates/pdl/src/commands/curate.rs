@@ -120,7 +120,7 @@ fn nothing_depends_on_splits(out: &Path) -> bool {
 
 /// Merges patients in different splits that the audit takes for one person, and indexes again; not
 /// where the cohort's table gives their splits. With `redraw` the splits are drawn anew, so that
-/// those that are held out keep their share. Returns whether any were merged.
+/// those that are held out keep their share. Returns whether the cases are to be prepared again.
 fn merge_patients(cohort: &Path, stages: &mut Stages<'_>, redraw: bool) -> Result<bool> {
     let audited = audit(stages.out, &stages.settings.audit, None)?;
     let Some(found) = to_merge(&audited) else { return Ok(false) };
@@ -146,7 +146,7 @@ fn merge_patients(cohort: &Path, stages: &mut Stages<'_>, redraw: bool) -> Resul
             }
             let rest = found.without(&problems.into_keys().collect());
             if rest.is_empty() {
-                return Ok(false);
+                return Ok(redraw);
             }
             (merge(&rest)?, rest)
         }
