@@ -19,6 +19,8 @@ pub enum ExitStatus {
     Strict = 4,
     /// A manifest is invalid, or moves cases between splits.
     Differs = 5,
+    /// No executor of a cluster has the instruction set of the run.
+    NoExecutor = 6,
     /// The machine failed: a disk, a network file system, the limit of open files, memory. No case
     /// is rejected or removed for that; run the same command again to resume.
     Machine = 7,
@@ -66,9 +68,9 @@ mod tests {
 
     #[test]
     fn the_codes_are_those_that_scripts_rely_on() {
-        use ExitStatus::{Differs, Done, Failed, Leak, Machine, Stopped, Strict, Usage};
-        let codes = [Done, Failed, Usage, Leak, Strict, Differs, Machine, Stopped].map(ExitStatus::code);
-        assert_eq!(codes, [0, 1, 2, 3, 4, 5, 7, 130]);
+        use ExitStatus::{Differs, Done, Failed, Leak, Machine, NoExecutor, Stopped, Strict, Usage};
+        let codes = [Done, Failed, Usage, Leak, Strict, Differs, NoExecutor, Machine, Stopped];
+        assert_eq!(codes.map(ExitStatus::code), [0, 1, 2, 3, 4, 5, 6, 7, 130]);
         assert_eq!(Leak.error("1 pair").to_string(), "1 pair");
     }
 }

@@ -83,6 +83,10 @@ fn run(command: &mut Command) -> Result<Option<Vec<u8>>> {
     if status.code() == Some(ExitStatus::Stopped.code().into()) {
         return Ok(None);
     }
+    let same = [ExitStatus::NoExecutor, ExitStatus::Machine];
+    if let Some(known) = same.into_iter().find(|known| status.code() == Some(known.code().into())) {
+        return Err(known.error(format!("{PROGRAM} failed")).into());
+    }
     ensure!(status.success(), "{PROGRAM} failed: {status}");
     Ok(Some(stdout))
 }
