@@ -109,7 +109,8 @@ fn curate_compares_label_maps_as_they_are_defined() {
     let cases: Vec<Case> = cohort(cohort_folder.path()).iter().map(Case::new).collect();
     let size = SIDE.to_string();
     let metrics = "ssim,label-dice,label-volume";
-    curate(cohort_folder.path(), out.path(), &["--proxy-size", &size, "--metrics", metrics]);
+    let flags = ["--proxy-size", &size, "--metrics", metrics, "--annotated", "present"];
+    curate(cohort_folder.path(), out.path(), &flags);
     let found = table(out.path());
     assert_eq!(found.len(), 15);
     let number = |case: &str| case.strip_prefix("ct_").unwrap().parse::<usize>().unwrap() - 1;
@@ -143,7 +144,7 @@ fn proxies_hold_label_maps_only_on_request() {
     cohort(cohort_folder.path());
     let out_text = out.path().to_str().unwrap();
     let compare = ["compare", out_text, "--metrics", "mse,label-dice"];
-    run_ok(&["index", cohort_folder.path().to_str().unwrap(), "--out", out_text]);
+    run_ok(&["index", cohort_folder.path().to_str().unwrap(), "--out", out_text, "--annotated", "present"]);
     run_ok(&["prepare", out_text, "--proxy-size", "16"]);
     let plain = Proxies::open(out.path()).unwrap();
     assert!(!plain.has_labels() && plain.labels(0).is_none());

@@ -201,7 +201,6 @@ fn what_is_wrong_with_a_table_is_told_without_what_it_holds() {
     for (name, text) in [
         ("headless.csv", "Zweistein.nii,Zweistein_seg.nii,Ottilie Zweistein,test\n".to_owned()),
         ("split.csv", format!("{head}\na.nii,b.nii,p,Ottilie Zweistein\n")),
-        ("modality.csv", "image,label,modality\na.nii,b.nii,Zweistein\n".to_owned()),
         ("stack.csv", "image,label,stack_spacing\na.nii,b.nii,Zweistein\n".to_owned()),
         ("twice.csv", format!("{head},case_id\n{twice}")),
         ("two-splits.csv", format!("{head}\na.nii,b.nii,Zweistein,train\nc.nii,d.nii,Zweistein,test\n")),

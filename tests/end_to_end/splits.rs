@@ -74,7 +74,7 @@ fn no_column_is_carried_unless_it_is_named() {
     for (flags, word) in [
         (
             ["--carry", "hospital"],
-            "no column hospital, which --carry or --stratify asks for: its table has image, label",
+            "no column hospital, which --carry, --stratify or --annotated asks for: its table has image, label",
         ),
         (["--carry", "split"], "--carry split: cases.parquet has a column of this name"),
         (["--stratify", "hospital"], "no column hospital"),

@@ -41,26 +41,28 @@ impl NearestOtherPatient {
     /// Pairs that seem to be of one person under two names, of which there may be more than two:
     /// the pairs of every group of at most six cases in which each is more similar to all the
     /// others than to any case outside. Of each case the mean similarity to the group must exceed
-    /// that to the nearest case outside by at least `margin`, and the least one by half of it; and
-    /// nowhere in the group may its similarities drop by more than from the group to the outside,
-    /// as between two persons with duplicates.
+    /// that to the nearest case outside by at least `margin`, and the least one by half of it. Of
+    /// groups within each other the smallest counts: two persons who resemble each other are two.
     ///
     /// Empty with few `patients`.
     pub(crate) fn standing_out(&self, patients: usize, margin: f64) -> Vec<CasePair> {
         if patients < FEWEST_TO_STAND_OUT {
             return Vec::new();
         }
+        let smallest = |case| {
+            let groups = (1..=MOST_OF_ONE_PERSON).map_while(|others| self.group(case, others));
+            let stands_out =
+                |group: &BTreeSet<usize>| group.iter().all(|member| self.belongs(*member, group, margin));
+            groups.into_iter().find(stands_out)
+        };
+        let groups: Vec<Option<BTreeSet<usize>>> = (0..self.nearest.len()).map(smallest).collect();
         let mut found = Vec::new();
-        for case in 0..self.nearest.len() {
-            for others in 1..=MOST_OF_ONE_PERSON {
-                let Some(group) = self.group(case, others) else { break };
-                if group.iter().all(|member| self.belongs(*member, &group, margin)) {
-                    found.extend(group.iter().filter(|b| **b > case).map(|b| (case, *b)));
-                }
+        for (case, group) in groups.iter().enumerate() {
+            let Some(members) = group else { continue };
+            if members.iter().all(|member| groups[*member] == *group) {
+                found.extend(members.iter().filter(|other| **other > case).map(|other| (case, *other)));
             }
         }
-        found.sort_unstable();
-        found.dedup();
         found
     }
 
@@ -78,12 +80,9 @@ impl NearestOtherPatient {
             return false;
         }
         let values: Vec<f64> = self.nearest[case].iter().map(|(_, value)| f64::from(*value)).collect();
-        let mean = values[..others].iter().sum::<f64>() / others as f64;
-        let gap = |place: usize| values[place] - values[place + 1];
-        let apart = gap(others - 1); // from the nearest case outside
-        mean - values[others] >= margin
-            && apart >= margin / 2.0
-            && (0..others - 1).all(|place| gap(place) <= apart)
+        let (own, next) = (&values[..others], values[others]);
+        let mean = own.iter().sum::<f64>() / others as f64;
+        mean - next >= margin && own[others - 1] - next >= margin / 2.0
     }
 
     /// A similarity that is unusual: four times as close to 1 as the similarity to the nearest
