@@ -152,7 +152,7 @@ fn damaged_proxies_are_refused_and_made_again() {
     let before = files(&out);
     let path = out.join("proxies/00000.arrow");
     let whole = fs::read(&path).unwrap();
-    let middle = whole.len() / 2 & !3;
+    let middle = (whole.len() / 2) & !3;
     let mut not_a_number = whole.clone();
     not_a_number[middle..middle + 4].copy_from_slice(&f32::NAN.to_le_bytes());
     let mut large = whole.clone();

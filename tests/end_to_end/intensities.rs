@@ -266,7 +266,7 @@ fn what_lies_under_the_name_of_a_volume_is_named() {
     let (cohort, out) = (folder(), folder());
     cohort_of(cohort.path(), 0..3);
     let put = |case: &str, bytes: &[u8]| {
-        fs::write(cohort.path().join(format!("images/{case}.nii.gz")), bytes).unwrap()
+        fs::write(cohort.path().join(format!("images/{case}.nii.gz")), bytes).unwrap();
     };
     put("ct_01", b"PK\x03\x04 an archive");
     put("ct_02", b"<!doctype html><p>log in first</p>");

@@ -48,7 +48,7 @@ fn write_tree(tree: &Path, people: &[Person], structures: &dyn Fn(&Person) -> Ve
     for person in people {
         let folder = tree.join(format!("{} {} {}", person.family, person.given, person.id));
         write_dicom(&folder, person.number, &structures(person), &|number, object| {
-            name_person(person, number, object)
+            name_person(person, number, object);
         });
     }
 }
@@ -254,7 +254,7 @@ fn a_name_that_an_earlier_run_let_through_goes_away() {
     assert_eq!(Cases::read(out.path()).unwrap().label_names[&1], "GTV Ottilie");
     // A header that names her comes later.
     write_dicom(place.path(), 1, &name, &|_, object| {
-        put(object, tags::PATIENT_NAME, VR::PN, "Zweistein^Ottilie")
+        put(object, tags::PATIENT_NAME, VR::PN, "Zweistein^Ottilie");
     });
     run_ok(&words);
     assert_eq!(Cases::read(out.path()).unwrap().label_names, [(1, "GTV PATIENT".to_owned())].into());

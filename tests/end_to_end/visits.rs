@@ -23,7 +23,7 @@ fn all_visits_of_a_person_end_in_one_split_and_splits_keep_their_shares() {
             let mut state = (3 * person + visit) as u64;
             for voxel in &mut volume.voxels {
                 state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-                let noise = ((state >> 40) as f32 / (1 << 24) as f32 - 0.5) * 40.0;
+                let noise = ((state >> 40) as f32 / (1 << 24) as f32 - 0.5) * 200.0;
                 *voxel = ((*voxel + 1000.0) * (1.0 + 0.01 * visit as f32) - 1000.0 + noise).round();
             }
             let name = format!("images/p{person:02}_{visit}.nii.gz");
@@ -32,7 +32,7 @@ fn all_visits_of_a_person_end_in_one_split_and_splits_keep_their_shares() {
         }
     }
     std::fs::write(cohort.path().join("cohort.csv"), text).unwrap();
-    curate(cohort.path(), out.path(), &["--no-report", "--proxy-size", "24", "--metrics", "ssim"]);
+    curate(cohort.path(), out.path(), &["--no-report", "--proxy-size", "48", "--metrics", "ssim"]);
 
     let cases = Cases::read(out.path()).unwrap();
     let mut splits: BTreeMap<&str, BTreeSet<Split>> = BTreeMap::new();

@@ -127,7 +127,7 @@ pub(crate) fn annotate(
     if chosen.of_folder && rule != default {
         match annotated == by_default {
             // It makes no difference: new cases go by the default.
-            true => used = default.clone(),
+            true => used = default,
             false => findings.push(kept(&rule, &default, &annotated, &by_default)),
         }
     }

@@ -85,8 +85,8 @@ impl Display {
     }
 
     /// Shows a short text behind the bar, such as the latest score.
-    pub fn remark(&self, text: String) {
-        self.step.set_prefix(escaped(&text).into_owned());
+    pub fn remark(&self, text: &str) {
+        self.step.set_prefix(escaped(text).into_owned());
     }
 
     /// Removes all bars, so that what follows stands on a clean line.

@@ -60,7 +60,7 @@ pub(crate) fn split(mut frames: Vec<Frame>, pixels: &dyn FramePixels) -> Result<
     for frames in geometries {
         let group = ParallelFrames::new(frames);
         let mut resolver = Resolver { group: &group, pixels, doubles: Vec::new() };
-        let parts = resolver.resolve((0..group.frames.len()).collect(), by.clone())?;
+        let parts = resolver.resolve(&(0..group.frames.len()).collect::<Vec<_>>(), by.clone())?;
         let of_double =
             |(double, _): &(usize, usize)| (group.frames[*double].file, SkipReason::DuplicateSlice);
         left_out.extend(resolver.doubles.iter().map(of_double));
@@ -160,17 +160,17 @@ struct Resolver<'a> {
 }
 
 impl Resolver<'_> {
-    fn resolve(&mut self, members: Vec<usize>, by: Vec<&'static str>) -> Result<Vec<Part>, DicomError> {
+    fn resolve(&mut self, members: &[usize], by: Vec<&'static str>) -> Result<Vec<Part>, DicomError> {
         for attribute in Attribute::NEVER_MIXED {
             let is_stated =
                 |frame: &usize| self.group.frames[*frame].attributes.written(*attribute).is_some();
-            if let Some(parts) = by_attribute(self.group, &members, *attribute)
+            if let Some(parts) = by_attribute(self.group, members, *attribute)
                 && members.iter().all(is_stated)
             {
                 return self.split(parts, attribute.name(), &by);
             }
         }
-        let positions = self.group.positions(&members);
+        let positions = self.group.positions(members);
         match positions.multiplicity() {
             Some(1) => self.without_repeats(&positions, by),
             _ => self.with_repeats(members, &positions, by),
@@ -189,7 +189,7 @@ impl Resolver<'_> {
         }
         let mut result = Vec::new();
         for part in parts {
-            result.extend(self.resolve(part, by.clone())?);
+            result.extend(self.resolve(&part, by.clone())?);
         }
         Ok(result)
     }
@@ -229,24 +229,24 @@ impl Resolver<'_> {
     /// Of frames of which several are at one position.
     fn with_repeats(
         &mut self,
-        members: Vec<usize>,
+        members: &[usize],
         positions: &Positions,
         by: Vec<&'static str>,
     ) -> Result<Vec<Part>, DicomError> {
         if self.may_be_doubled(positions)?
             && let Some(kept) = self.drop_doubles(positions, true)?
         {
-            return self.resolve(kept, by);
+            return self.resolve(&kept, by);
         }
         if let Some((parts, name)) =
-            self.whole_volumes(&members, positions).or_else(|| self.overlapping_stacks(&members))
+            self.whole_volumes(members, positions).or_else(|| self.overlapping_stacks(members))
         {
             return self.split(parts, name, &by);
         }
         if let Some(kept) = self.drop_doubles(positions, false)? {
-            return self.resolve(kept, by);
+            return self.resolve(&kept, by);
         }
-        if let Some((parts, name)) = self.main_stack(&members, positions) {
+        if let Some((parts, name)) = self.main_stack(members, positions) {
             return self.split(parts, name, &by);
         }
         let doubt = Some(self.doubt(positions));

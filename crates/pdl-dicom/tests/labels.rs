@@ -326,14 +326,12 @@ fn two_phases(folder: &Path) {
     write(folder, "enhanced.dcm", elements);
 }
 
+/// A structure's name, and its contours: the height of each, and the frame that it names.
+type Drawn<'a> = (&'a str, &'a [(u16, Option<u16>)]);
+
 /// A structure set of squares: for each structure its name and its contours, by height and the
 /// frame that they name.
-fn structure_set(
-    folder: &Path,
-    name: &str,
-    structures: &[(&str, &[(u16, Option<u16>)])],
-    further: Vec<Element>,
-) {
+fn structure_set(folder: &Path, name: &str, structures: &[Drawn<'_>], further: Vec<Element>) {
     let contour = |(height, frame): &(u16, Option<u16>)| {
         let points = format!("9\\19\\{height}\\12\\19\\{height}\\12\\21\\{height}\\9\\21\\{height}");
         let mut elements = vec![
@@ -350,14 +348,14 @@ fn structure_set(
         item(elements)
     };
     let number = |place: usize| text(tags::ROI_NUMBER, VR::IS, &(place + 1).to_string());
-    let roi = |(place, (name, _)): (usize, &(&str, &[(u16, Option<u16>)]))| {
+    let roi = |(place, (name, _)): (usize, &Drawn<'_>)| {
         item(vec![
             number(place),
             text(tags::ROI_NAME, VR::LO, name),
             text(tags::REFERENCED_FRAME_OF_REFERENCE_UID, VR::UI, "1.9"),
         ])
     };
-    let drawn = |(place, (_, contours)): (usize, &(&str, &[(u16, Option<u16>)]))| {
+    let drawn = |(place, (_, contours)): (usize, &Drawn<'_>)| {
         item(vec![
             text(tags::REFERENCED_ROI_NUMBER, VR::IS, &(place + 1).to_string()),
             sequence(tags::CONTOUR_SEQUENCE, contours.iter().map(contour).collect()),
@@ -395,7 +393,7 @@ fn contours_belong_to_the_volume_whose_frames_they_name() {
     assert_eq!(scan.series.len(), 2);
     assert_eq!(scan.labels_of_series(), (vec![vec![0], vec![]], vec![]), "the second phase is not named");
 
-    let both: &[(&str, &[(u16, Option<u16>)])] =
+    let both: &[Drawn<'_>] =
         &[("liver", &[(0, Some(1)), (5, Some(6))]), ("spine", &[(10, Some(7)), (15, None)])];
     structure_set(folder.path(), "rs.dcm", both, Vec::new());
     let scan = scanned(&folder);

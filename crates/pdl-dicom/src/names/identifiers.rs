@@ -134,7 +134,7 @@ impl Identifiers {
         let values = text.split('\\').map(|value| value.trim_matches([' ', '\0']));
         let is_private = element.tag().group() % 2 == 1;
         let fits =
-            |value: &&str| !value.is_empty() && !(is_private && value.chars().count() > LONGEST_PRIVATE);
+            |value: &&str| !(value.is_empty() || is_private && value.chars().count() > LONGEST_PRIVATE);
         self.0.extend(values.filter(fits).map(|value| kind(value.to_owned())));
     }
 }

@@ -44,7 +44,12 @@ impl NameMask {
         let mut found = Hidden { letters: vec![false; folded.len()], gaps: vec![false; folded.len()] };
         let words = words(&folded);
         // What is hidden is a border for what stands beside it.
-        while self.0.iter().fold(false, |more, term| found.hide(term, &folded, &words) || more) {}
+        loop {
+            let hidden = self.0.iter().filter(|term| found.hide(term, &folded, &words)).count();
+            if hidden == 0 {
+                break;
+            }
+        }
         let mut letters_hidden = vec![false; shown.len()];
         for place in uids(&shown) {
             letters_hidden[place].fill(true);

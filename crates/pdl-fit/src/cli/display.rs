@@ -38,7 +38,7 @@ pub(crate) fn show_run(display: &Display, event: &Event<'_>) {
         Event::Stepped(step) => display.set(*step),
         Event::Evaluated(row) => {
             note(&line(row));
-            display.remark(format!("Dice {:.3}", row.dice_mean));
+            display.remark(&format!("Dice {:.3}", row.dice_mean));
         }
     }
 }

@@ -183,7 +183,7 @@ impl<'a> Trainer<'a> {
                 self.progress.seconds += clock.elapsed().as_secs_f64();
                 self.count_steps_anew();
                 let mut last = step + 1 >= self.rates.steps;
-                let pause = if last || (step + 1) % plan.eval_every == 0 {
+                let pause = if last || (step + 1).is_multiple_of(plan.eval_every) {
                     self.evaluate(&cases.validation, &batch.step_plan)?;
                     last |= self.has_reached_dice();
                     Pause::Evaluated
