@@ -7,6 +7,7 @@ mod audit;
 mod bounds;
 mod case_ids;
 mod cli_errors;
+mod codes;
 mod contours;
 mod contracts;
 mod corrupt_files;

@@ -71,6 +71,8 @@ fn no_column_is_carried_unless_it_is_named() {
 
     let (code, told) = indexed(&path, out.path(), &["--carry", "name"]);
     assert!(code == 0 && told.contains("leave it out if it can tell who they are"), "{told}");
+    let found = Cases::read(out.path()).unwrap().findings;
+    assert!(found.iter().any(|finding| finding.code.as_str() == "carried-column"), "{found:?}");
     for (flags, word) in [
         (
             ["--carry", "hospital"],

@@ -6,7 +6,8 @@ Reports, one line each, and exits with 1 when there is any:
 - files past 600 lines; comments past 100 columns;
 - a public type's name that occurs twice in the workspace;
 - file and folder names that say nothing to a stranger (WORDS);
-- doc comments that only restate the name of their item.
+- doc comments that only restate the name of their item;
+- codes of findings that no test expects.
 
 Exceptions stand in exceptions.toml beside this file, each with its reason; one that no longer applies is reported.
 """
@@ -209,6 +210,26 @@ def tracked() -> list[Path]:
     return [Path(path) for path in listed.split("\0") if path and (ROOT / path).is_file()]
 
 
+def test_text(file: Path) -> str:
+    """What of a file is test: all of it below tests/ and in test modules, the end of others."""
+    text = (ROOT / file).read_text()
+    if "tests" in file.parts or file.stem == "tests":
+        return text
+    at = re.search(r"^#\[cfg\(test\)\]\s*\n\s*mod \w+ \{", text, re.M)
+    return text[at.start() :] if at else ""
+
+
+def untested_codes(files: list[Path]):
+    """The codes that stand in no test, neither as text nor as variant."""
+    names = {".rs", ".py", ".toml", ".tsv", ".json"}
+    tests = "\n".join(test_text(file) for file in files if file.suffix in names and "style" not in file.parts)
+    expected = set(re.findall(r"[a-z0-9]+(?:-[a-z0-9]+)*", tests)) | set(re.findall(r"Code::(\w+)", tests))
+    codes = (ROOT / "crates/pdl-findings/src/code.rs").read_text()
+    for variant, code in re.findall(r'^\s+(\w+) = "([a-z0-9-]+)", \w+,', codes, re.M):
+        if variant not in expected and code not in expected:
+            yield code
+
+
 def problems():
     """All problems, each a kind, what it is about, and the line that is printed."""
     files = tracked()
@@ -243,6 +264,8 @@ def problems():
         if file.parts[0] == "crates" and "src" in file.parts:
             for name in TYPE.findall(code_of(text)):
                 types[name].append(file)
+    for code in untested_codes(files):
+        yield "untested-code", code, "no test expects this code of a finding"
     for name, where in sorted(types.items()):
         if len(where) > 1:
             yield "type-name", name, f"public in {', '.join(map(str, where))}"

@@ -244,7 +244,7 @@ mod tests {
 
     use super::*;
     use crate::pairwise::tests::CasesOnALine;
-    use pdl_cohort::attributes::Split;
+    use pdl_cohort::attributes::{Modality, Split};
     use proptest::prelude::*;
 
     fn row(number: usize, patient: usize, split: Split, file: usize) -> CaseRow {
@@ -316,6 +316,18 @@ mod tests {
         assert_eq!(leaks(|_, places| places[1] = 0.02), 0);
         assert_eq!(leaks(|_, places| places[1] = 0.0), 1);
         assert_eq!(leaks(|rows, _| rows[1].image_blake3 = rows[0].image_blake3.clone()), 1);
+    }
+
+    #[test]
+    fn labels_and_values_of_few_cases_of_a_split_are_told() {
+        let audit = forty(|rows, _| {
+            let mut rare = rows[2].labels[0];
+            rare.value = 2;
+            rows[2].labels.push(rare);
+            rows[2].modality = Modality::PT;
+        });
+        let codes: BTreeSet<Code> = audit.findings.iter().map(|finding| finding.code).collect();
+        assert!(codes.contains(&Code::RareLabel) && codes.contains(&Code::SmallGroup), "{codes:?}");
     }
 
     #[test]
