@@ -11,5 +11,4 @@ pub(crate) mod random;
 pub(crate) mod subset;
 
 pub use dataset::Dataset;
-pub use laterality::without_partner;
 pub use subset::Subset;

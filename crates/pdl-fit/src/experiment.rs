@@ -12,6 +12,6 @@ pub use compare::report::{ComparisonRow, FILE as COMPARISON_FILE, report as repo
 pub use run_record::{FILES as RUN_FILES, RunRecord, read as read_run};
 pub use runner::{RunEvent, Runs};
 pub use tuning::{
-    FILE as TUNING_FILE, FOLDER as TUNING_FOLDER, OWN as TUNED_OPTIONS, Search, Sides, TRIALS_FILE, Trial,
-    TuneRequest, Tuning, tune, tuned as tuned_settings,
+    OWN as TUNED_OPTIONS, Search, Sides, Trial, TuneRequest, Tuning, files as tuning_files, tune,
+    tuned as tuned_settings,
 };

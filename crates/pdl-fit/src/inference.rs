@@ -7,4 +7,4 @@ pub(crate) mod resample;
 pub(crate) mod sliding_window;
 
 pub use model::Model;
-pub use predict::{Inputs, Prediction, PredictionStatus, find as find_images, predict};
+pub use predict::{Prediction, PredictionStatus, find as find_images, predict};

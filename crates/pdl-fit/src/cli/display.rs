@@ -1,7 +1,6 @@
 //! Progress of training on stderr.
 
 use pdl_console::{Display, note};
-use pdl_fit::data::without_partner;
 use pdl_fit::experiment::{RunEvent, Sides, Trial};
 use pdl_fit::plan::{PatchSpec, RunPlan, Speed, TimedPart};
 use pdl_fit::train::{Event, HistoryRow};
@@ -58,8 +57,7 @@ fn side_warnings(plan: &RunPlan, labels: &[String]) -> Vec<String> {
             name(*right)
         )
     });
-    let alone = if plan.mirror[2] { without_partner(labels) } else { Vec::new() };
-    let alone = alone.into_iter().map(|channel| {
+    let alone = plan.sides_without_partner(labels).into_iter().map(|channel| {
         format!(
             "warning: {} has a side and no partner among the labels: patches mirrored along x teach it on the wrong side",
             name(channel)

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use pdl_console::{ExitStatus, counted, note, say};
-use pdl_fit::inference::{Inputs, Model, Prediction, PredictionStatus, find_images, predict};
+use pdl_fit::inference::{Model, Prediction, PredictionStatus, find_images, predict};
 use pdl_fit::plan::parse_memory;
 use pdl_store::memory::MemoryLimit;
 
@@ -46,7 +46,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitStatus> {
              --orientation, --channel, --frame, --stack-spacing or --mr-rescale, train it again",
         );
     }
-    let Inputs { images, other_channels } = find_images(inputs, out, &reading.unwrap_or_default(), &limit)?;
+    let found = find_images(inputs, out, &reading.unwrap_or_default(), &limit)?;
+    let (images, other_channels) = (found.images, found.other_channels);
     if other_channels > 0 {
         let files = counted(other_channels, "file");
         note(&format!("note: {files} of other channels than the network was trained on are skipped"));

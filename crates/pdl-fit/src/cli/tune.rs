@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use pdl_console::{ExitStatus, say};
-use pdl_fit::experiment::{Search, TRIALS_FILE, TUNING_FILE, TUNING_FOLDER, TuneRequest, tune};
+use pdl_fit::experiment::{Search, TuneRequest, tune, tuning_files};
 use pdl_fit::plan::Settings;
 
 use crate::cli::display::{show_runs, trials_table};
@@ -42,9 +42,9 @@ pub(crate) fn run(args: Args) -> Result<ExitStatus> {
         return Ok(ExitStatus::Done);
     }
     say(trials_table(&trials).trim_end());
-    let folder = request.out.join(TUNING_FOLDER);
-    say(&format!("wrote {}", folder.join(TUNING_FILE).display()));
-    say(&format!("wrote {}", folder.join(TRIALS_FILE).display()));
+    for file in tuning_files(&request.out) {
+        say(&format!("wrote {}", file.display()));
+    }
     say(&format!("next: pdl-fit train {} --tuned", request.out.display()));
     Ok(ExitStatus::Done)
 }

@@ -38,6 +38,11 @@ pub const FOLDER: &str = "tuning";
 pub const FILE: &str = "tuning.json";
 /// Name of the table of trials in it.
 pub const TRIALS_FILE: &str = "trials.parquet";
+
+/// The files that a tuning writes for the curation folder `out`: its result, and its trials.
+pub fn files(out: &Path) -> [PathBuf; 2] {
+    [FILE, TRIALS_FILE].map(|file| out.join(FOLDER).join(file))
+}
 /// Minimum steps of a trial, whatever the budget.
 const LEAST_STEPS: u64 = 20;
 /// Version of the file format.

@@ -70,6 +70,14 @@ pub struct RunPlan {
     pub eval_every: u64,
 }
 
+impl RunPlan {
+    /// Channels (from 1) of labels whose names state a side and have no partner, where patches are
+    /// mirrored along x.
+    pub fn sides_without_partner(&self, labels: &[String]) -> Vec<u8> {
+        if self.mirror[2] { laterality::without_partner(labels) } else { Vec::new() }
+    }
+}
+
 /// Properties of a cohort that a plan depends on.
 #[derive(Clone, Copy, Debug)]
 pub struct Cohort<'a> {
