@@ -105,6 +105,7 @@ test-faults:
 
 # `pdl curate` killed, or failing, at every write, sync, rename and removal, and run again (POINTS: only so many of them)
 test-crash-points points="": build
+    tests/installed.sh strace:strace
     python3 tests/faults/crash_points.py {{pdl}} sample-data/mr target/crash-points ${1:+--points $1}
 
 # 3,000 identifiers of people in ten scripts, in DICOM headers, structures, paths and tables, and as many clean twins
