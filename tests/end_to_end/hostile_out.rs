@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use pdl_cohort::cases::Cases;
-use pdl_curriculum::manifest::{self, Manifest, ManifestRow};
+use pdl_curriculum::manifest::Manifest;
 use pdl_prepare::prepare;
 use pdl_store::{hash, json, table};
 use pdl_tests::{files, run, run_ok};
 
+use crate::manifests::forge;
 use crate::{cohort_of, curate, folder};
 
 const TARGETS: [&str; 7] = ["monai", "nnunet", "torchio", "huggingface", "webdataset", "croissant", "csv"];
@@ -93,16 +94,6 @@ impl Places {
 
 fn text(path: &Path) -> &str {
     path.to_str().unwrap()
-}
-
-fn forge(out: &Path, change: impl FnOnce(&mut Vec<ManifestRow>)) {
-    let Manifest { mut rows, mut info } = Manifest::open(out).unwrap();
-    change(&mut rows);
-    let path = out.join("manifest.parquet");
-    table::write_rows(&path, &manifest::schema(), &rows, Vec::new()).unwrap();
-    json::write_lines(&out.join("manifest.jsonl"), &rows).unwrap();
-    info.hashes.manifest = hash::of_file(&path).unwrap();
-    json::write(&out.join("manifest.json"), &info).unwrap();
 }
 
 /// A forged manifest is exported to no target, and not valid.

@@ -27,7 +27,7 @@ fn validated(path: &Path, flags: &[&str]) -> (i32, String) {
 }
 
 /// Writes other rows as the manifest's, with their hash, as a forger or a faulty program might.
-fn forge(out: &Path, change: impl FnOnce(&mut Vec<ManifestRow>)) {
+pub(crate) fn forge(out: &Path, change: impl FnOnce(&mut Vec<ManifestRow>)) {
     let Manifest { mut rows, mut info } = Manifest::open(out).unwrap();
     change(&mut rows);
     let path = out.join("manifest.parquet");

@@ -68,8 +68,8 @@ pub struct ExecutorArgs {
     /// Address of the scheduler.
     #[arg(long, value_name = "HOST:PORT")]
     scheduler: Address,
-    /// Folder or s3://BUCKET/PREFIX that the executor may read and write; several times for several.
-    /// For `prepare` they must hold the volumes, too.
+    /// Folder or s3://BUCKET/PREFIX that the executor may read and write. May be repeated. For
+    /// `prepare` they must hold the volumes, too.
     #[arg(long = "root", required = true, value_name = "ROOT")]
     roots: Vec<Root>,
     /// Memory limit, such as 8GiB; default: half of the free memory.

@@ -326,12 +326,10 @@ fn one(paths: &[PathBuf]) -> PathBuf {
 
 impl Layout {
     /// Takes one channel, by number or by the name that `dataset.json` gives it, of every case that
-    /// has several.
-    ///
-    /// Returns its number.
+    /// has several. Returns its number.
     ///
     /// # Errors
-    /// [`CohortError::Option`] when no channel has that name.
+    /// [`CohortError::NoChannel`] when no channel has that name.
     pub fn choose_channel(&mut self, channel: &str) -> Result<u32, CohortError> {
         let named = self.channel_names.iter().find(|(_, name)| name.eq_ignore_ascii_case(channel));
         let number = channel.parse().ok().or(named.map(|(number, _)| *number));

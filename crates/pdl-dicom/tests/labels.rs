@@ -416,11 +416,11 @@ fn names_are_shown_in_their_script_and_steer_no_terminal() {
         let folder = tempfile::tempdir().unwrap();
         series(folder.path());
         let further = vec![text(tags::SPECIFIC_CHARACTER_SET, VR::CS, declared)];
-        structure_set(folder.path(), "rs.dcm", &[("XXXXXXXXXXXX", &[(5, None)])], further);
+        structure_set(folder.path(), "rs.dcm", &[("twelve bytes", &[(5, None)])], further);
         // Written as they are, whatever the writer makes of characters.
         let path = folder.path().join("rs.dcm");
         let mut file = std::fs::read(&path).unwrap();
-        let at = file.windows(12).position(|part| part == b"XXXXXXXXXXXX").unwrap();
+        let at = file.windows(12).position(|part| part == b"twelve bytes").unwrap();
         let mut name = bytes.to_vec();
         name.resize(12, b' ');
         file[at..at + 12].copy_from_slice(&name);
