@@ -304,6 +304,7 @@ impl Archive {
         let of_labels = self.sources(case).1.map(|(label, _)| (label.path.clone(), label.state));
         Ok(Volumes {
             image: Some(image.volume),
+            channels: BTreeMap::new(),
             labels: Some(labels),
             files: self.files(case),
             states: of_series.chain(of_labels).collect(),

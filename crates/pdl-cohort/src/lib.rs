@@ -29,6 +29,7 @@ pub mod attributes;
 pub mod case_id;
 pub mod case_row;
 pub mod cases;
+mod channels;
 mod check;
 mod cross_case_checks;
 mod dicom_source;
