@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use dicom_core::VR;
+use dicom_dictionary_std::tags;
 use pdl_cohort::attributes::Modality;
 use pdl_cohort::cases::Cases;
 use pdl_curriculum::manifest::{Manifest, ManifestRow};
@@ -20,6 +22,7 @@ use pdl_store::progress::{Silent, StageContext};
 use pdl_tests::{run, run_ok, sample};
 use pdl_volume::{Grid, LabelMap, Volume};
 
+use crate::dicom::copy_case;
 use crate::{curate, folder, turn};
 
 fn text(path: &Path) -> &str {
@@ -465,4 +468,52 @@ fn cases_prepared_on_another_machine_have_all_channels() {
     let prepared = prepare::prepare(out.path(), &parameters, false, run).unwrap();
     assert_eq!((prepared.cases, prepared.written), (3, 0));
     assert_eq!(Proxies::open(out.path()).unwrap().channels(), 2);
+}
+
+/// A series of another modality, of the study and in the frame of reference of the sample "ct_01".
+fn second_series(to: &Path, prefix: &str) {
+    copy_case("ct_01", to, prefix, |object| {
+        object.put_str(tags::MODALITY, VR::CS, "MR");
+        for tag in [tags::STUDY_INSTANCE_UID, tags::FRAME_OF_REFERENCE_UID] {
+            let Ok(element) = object.element(tag) else { continue };
+            let uid = element.to_str().unwrap().replace(prefix, "2.25.");
+            object.put_str(tag, VR::UI, &uid);
+        }
+    });
+    fs::remove_file(to.join("RTSTRUCT.dcm")).unwrap();
+}
+
+#[test]
+fn series_of_a_study_in_one_frame_of_reference_are_the_channels_of_a_dicom_case() {
+    let (tree, keys) = (folder(), folder());
+    let key = keys.path().join("key");
+    pdl_tests::write_key(&key);
+    copy_case("ct_01", &tree.path().join("ct"), "2.25.", |_| ());
+    let indexed = |modalities: &str| {
+        let out = folder();
+        let cases =
+            index(tree.path(), out.path(), &["--pseudonym-key", text(&key), "--channels", modalities]);
+        let findings: Vec<Code> =
+            cases.rows.iter().flat_map(|row| row.findings.iter().map(|f| f.code)).collect();
+        (out, cases.rows, findings)
+    };
+    assert!(indexed("CT,MR").2.contains(&Code::MissingChannel));
+    second_series(&tree.path().join("mr"), "2.26.");
+    let (out, rows, findings) = indexed("CT,MR");
+    assert!(rows.len() == 1 && rows[0].is_usable(), "{findings:?}");
+    let id = &rows[0].case_id;
+    let channels: Vec<(&str, &str, Modality)> =
+        rows[0].channels.iter().map(|c| (c.name.as_str(), c.image.as_str(), c.modality)).collect();
+    let [ct, mr] = [format!("volumes/images/{id}.nii.gz"), format!("volumes/images/{id}.MR.nii.gz")];
+    assert_eq!(channels, [("CT", ct.as_str(), Modality::CT), ("MR", mr.as_str(), Modality::MR)]);
+    let [ct, mr] = [ct, mr].map(|path| read_image(&out.path().join(path)).unwrap().volume);
+    assert!(ct.grid.coincides(&mr.grid) && ct.voxels != mr.voxels, "MR has no Hounsfield units");
+
+    // Which of two it is cannot be told.
+    second_series(&tree.path().join("again"), "2.27.");
+    let (_, rows, findings) = indexed("CT,MR");
+    assert!(
+        findings.contains(&Code::SeveralFiles) && rows.iter().all(|row| !row.is_usable()),
+        "{findings:?}"
+    );
 }

@@ -104,7 +104,11 @@ fn index_openly(
         layout.choose_frame(frame)?;
     }
     layout.require_channels();
-    let channels = Channels::of(&layout, parameters.resample_channels);
+    if !parameters.channels.is_empty() && layout.dicom_files.is_empty() {
+        let problem = "--channels: it joins series of a DICOM cohort; channels of files come from their names, or from the \
+                       columns image_NAME of a table";
+        return Err(CohortError::Option(problem.to_owned()));
+    }
     layout.state_stacks(parameters)?;
     let mut ignore = ignored_label(&mut layout, parameters)?;
     std::fs::create_dir_all(out).map_err(StoreError::io("make the folder", out))?;
@@ -150,7 +154,10 @@ fn index_openly(
     if let Some(before) = &mut before {
         recognised.rename(before, &layout.cases);
     }
-    let modality = choose_modality(&layout, parameters.modality)?;
+    // Those of DICOM are known only now.
+    let channels = Channels::of(&layout, parameters.resample_channels);
+    let stated = parameters.modality.or(parameters.channels.first().copied());
+    let modality = choose_modality(&layout, stated)?;
     if let Some(origin) = &origin {
         import::keep(origin.as_ref(), &mut layout, &channels, modality, &place.out, run)?;
         if let Some(path) = &parameters.mapping {

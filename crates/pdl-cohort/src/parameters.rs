@@ -32,6 +32,20 @@ pub struct IndexParameters {
     #[arg(long, value_name = "CHANNEL", help_heading = "Images and labels")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub channel: Option<String>,
+    /// Modalities of a DICOM cohort that are channels of one case, that of the labelled series
+    /// first, such as CT,PT: of each study the series of these modalities in one frame of
+    /// reference. A study without one, or with several of one, is rejected. Channels of files come
+    /// from their names, or from the columns image_NAME of a table.
+    #[arg(
+        long,
+        value_enum,
+        value_delimiter = ',',
+        value_name = "MODALITY,MODALITY",
+        conflicts_with = "channel",
+        help_heading = "Images and labels"
+    )]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub channels: Vec<Modality>,
     /// Resample a channel that lies on another grid than the first channel, such as PET beside CT,
     /// by trilinear interpolation; without it the case is rejected.
     #[arg(long, conflicts_with = "orientation", help_heading = "Images and labels")]
@@ -229,6 +243,7 @@ impl Default for IndexParameters {
             modality: None,
             orientation: None,
             channel: None,
+            channels: Vec::new(),
             resample_channels: false,
             frame: None,
             stack_spacing: None,

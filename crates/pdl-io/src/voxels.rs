@@ -139,8 +139,8 @@ impl Sink for Component<'_> {
     }
 }
 
-/// The shape of voxels that have `count` numbers each side by side, as if these lay along x; nothing
-/// where it is beyond all memory.
+/// The shape of voxels that have `count` numbers each side by side, as if these lay along x;
+/// nothing where it is beyond all memory.
 pub(crate) fn with_components(shape: [usize; 3], count: usize) -> Option<[usize; 3]> {
     Some([shape[0].checked_mul(count)?, shape[1], shape[2]])
 }
