@@ -14,6 +14,7 @@ pub mod cohort;
 pub mod contour;
 pub mod dicom;
 mod dicom_elements;
+pub mod longitudinal;
 pub mod modality;
 pub mod patient;
 pub mod random;
@@ -30,6 +31,7 @@ use pdl_volume::{OrientationError, VolumeError};
 use rayon::prelude::*;
 
 pub use cohort::{PhantomCase, PhantomCohort, generate};
+pub use longitudinal::{longitudinal, write_longitudinal};
 pub use modality::PhantomModality;
 
 /// The seed of the bundled sample cohorts.

@@ -6,7 +6,10 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::Parser;
-use pdl_phantom::{PhantomModality, SAMPLE_CASES, SAMPLE_SEED, generate, write_cohort, write_dicom};
+use pdl_phantom::{
+    PhantomModality, SAMPLE_CASES, SAMPLE_SEED, generate, longitudinal, write_cohort, write_dicom,
+    write_longitudinal,
+};
 
 /// Makes synthetic thorax cohorts (CT and MR) with exact labels, two CT scans also as DICOM.
 #[derive(Parser)]
@@ -18,13 +21,25 @@ struct Options {
     /// The same seed gives the same cohorts, on every machine
     #[arg(long, default_value_t = SAMPLE_SEED)]
     seed: u64,
-    /// Cases of each modality
+    /// Cases of each modality; with --visits the number of patients
     #[arg(long, default_value_t = SAMPLE_CASES)]
     cases: usize,
+    /// Instead of the sample cohorts: a longitudinal CT cohort of so many visits of each patient,
+    /// unnamed, in FOLDER itself
+    #[arg(long, value_name = "VISITS")]
+    visits: Option<usize>,
 }
 
 fn main() -> anyhow::Result<()> {
     let options = Options::parse();
+    if let Some(visits) = options.visits {
+        let cases = longitudinal(options.seed, options.cases, visits)?;
+        write_longitudinal(&options.out, &cases).context("the longitudinal cohort was not written")?;
+        for case in &cases {
+            println!("{} {}", case.name, case.patient);
+        }
+        return Ok(());
+    }
     for modality in PhantomModality::ALL {
         let cohort = generate(modality, options.seed, options.cases)?;
         let name = modality.code();

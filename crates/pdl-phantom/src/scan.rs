@@ -23,6 +23,12 @@ struct Protocol {
     spacing_mm: [f64; 3],
 }
 
+/// Standard deviation of the noise of a visit, HU, from least to most.
+const VISIT_NOISE_HU: [f64; 2] = [4.0, 10.0];
+
+/// A visit's gain differs from 1 by up to this.
+const VISIT_GAIN: f64 = 0.02;
+
 /// The fourth one has pixels that are not square: a reader that swaps rows and columns is found
 /// out.
 const CT_PROTOCOLS: [Protocol; 6] = [
@@ -71,6 +77,14 @@ impl Pose {
         Self { position_mm, turn }
     }
 
+    /// A patient in the middle of the scanner, turned by up to 3 degrees either way.
+    fn turned(source: &mut RandomSource) -> Self {
+        const HALF_ANGLE_TANGENT: f64 = 0.026_185_921_569_186_924; // of 3 degrees
+        let t = source.between(-HALF_ANGLE_TANGENT, HALF_ANGLE_TANGENT);
+        let turn = [(1.0 - t * t) / (1.0 + t * t), 2.0 * t / (1.0 + t * t)];
+        Self { position_mm: [0.0; 3], turn }
+    }
+
     fn to_patient(self, world: Point) -> Point {
         let [x, y, z]: Point = std::array::from_fn(|axis| world[axis] - self.position_mm[axis]);
         let [cosine, sine] = self.turn;
@@ -96,7 +110,32 @@ pub fn scan(
     };
     let grid = grid(&protocols[protocol % protocols.len()], &pose, source)?;
     let chain = Chain::new(modality, source);
-    let camera = Camera { modality, anatomy, pose, grid };
+    expose(&Camera { modality, anatomy, pose, grid }, &chain, 1.0, source)
+}
+
+/// Scans a patient by CT at one of several visits: in the middle of a grid that is the same for
+/// all, turned by up to 3 degrees; `source` draws angle, noise and gain.
+///
+/// # Errors
+/// [`PhantomError`] when the grid is invalid, which it is not.
+pub fn scan_visit(anatomy: &Anatomy, source: &mut RandomSource) -> Result<PhantomScan, PhantomError> {
+    let pose = Pose::turned(source);
+    let Protocol { orientation, shape, spacing_mm } = CT_PROTOCOLS[1];
+    let grid = Grid::new(shape, Affine::from_orientation(orientation.parse()?, spacing_mm, shape));
+    let chain = Chain::Ct { noise_hu: source.between(VISIT_NOISE_HU[0], VISIT_NOISE_HU[1]) };
+    let gain = source.between(1.0 - VISIT_GAIN, 1.0 + VISIT_GAIN);
+    expose(&Camera { modality: PhantomModality::Ct, anatomy, pose, grid }, &chain, gain, source)
+}
+
+/// Samples every voxel; `gain` scales HU from air up.
+fn expose(
+    camera: &Camera<'_>,
+    chain: &Chain,
+    gain: f64,
+    source: &mut RandomSource,
+) -> Result<PhantomScan, PhantomError> {
+    const AIR_HU: f64 = -1000.0;
+    let grid = camera.grid;
     let [nx, ny, nz] = grid.shape;
     let mut image = Vec::with_capacity(grid.len());
     let mut labels = Vec::with_capacity(grid.len());
@@ -105,7 +144,9 @@ pub fn scan(
             for x in 0..nx {
                 let index = [x, y, z].map(|i| i as f64);
                 labels.push(camera.tissue(index).label());
-                image.push(chain.stored(camera.signal(index), camera.place(index), source));
+                let signal = camera.signal(index);
+                let signal = if gain == 1.0 { signal } else { (signal - AIR_HU) * gain + AIR_HU };
+                image.push(chain.stored(signal, camera.place(index), source));
             }
         }
     }
