@@ -151,8 +151,8 @@ pub(crate) fn check(
         case.reject(Code::NoImage, "a label without an image");
     }
     let image = image.and_then(|read| take_image(&mut case, read, orientation));
-    if labels.is_none() {
-        case.reject(Code::NoLabel, "an image without a label");
+    if labels.is_none() && !found.findings.iter().any(|finding| finding.code == Code::NoLabel) {
+        case.warn(Code::NoLabel, "an image without a label: it is compared, and not trained on");
     }
     let labels = labels.and_then(|read| take_labels(&mut case, read));
     if let (Some(image), Some(labels)) = (&image, &labels) {

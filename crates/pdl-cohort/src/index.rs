@@ -390,8 +390,12 @@ fn check_once(
     let key = Key::new("index 5")
         .part("files", &files)
         .part("channels", &found.channels.len())
-        .part("orientation", &orientation.map(|code| code.to_string()))
-        .finish();
+        .part("orientation", &orientation.map(|code| code.to_string()));
+    // Verdicts of earlier versions rejected images without a label.
+    let key = match found.label {
+        Some(_) => key.finish(),
+        None => key.part("unlabelled", &1).finish(),
+    };
     if let Some(known) = journal.find(&found.case_id, &key) {
         return Ok(Ok((known.clone(), false)));
     }
@@ -469,6 +473,7 @@ fn row(
         checked.intensity.unwrap_or([f64::NAN; 6]);
     let status = match (rejected, findings.is_empty()) {
         (true, _) => Status::Rejected,
+        (false, _) if found.label.is_none() => Status::Unlabelled,
         (false, true) => Status::Ok,
         (false, false) => Status::Warning,
     };

@@ -45,6 +45,7 @@ mod label_rules;
 mod odd_files;
 pub mod pairing;
 pub mod parameters;
+mod patient_groups;
 mod pet_units;
 mod place;
 pub mod plausible;

@@ -79,10 +79,10 @@ pub fn plan_remote(
 
 /// Tells the machine that makes a case's proxy that the case's prepared files are valid.
 fn share_volumes(stage: &Stage<'_>, row: &CaseRow, volumes: &PreparedRow) -> Result<(), StoreError> {
-    let stamps = vec![
-        Stamp::new(stage.out, &volumes.image, volumes.image_blake3.clone())?,
-        Stamp::new(stage.out, &volumes.label, volumes.label_blake3.clone())?,
-    ];
+    let mut stamps = vec![Stamp::new(stage.out, &volumes.image, volumes.image_blake3.clone())?];
+    if let (Some(label), Some(blake3)) = (&volumes.label, &volumes.label_blake3) {
+        stamps.push(Stamp::new(stage.out, label, blake3.clone())?);
+    }
     let journal = Journal::open(stage.out, &remote_results::volumes_journal(row), stage.run.trust)?;
     journal.record(&row.case_id, &stage.volume_key(row), stamps, volumes)
 }

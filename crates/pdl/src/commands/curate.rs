@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use pdl_cohort::CohortError;
+use pdl_cohort::cases::Cases;
 use pdl_cohort::index::index;
 use pdl_cohort::parameters::IndexParameters;
 use pdl_cohort::same_patient::SamePatient;
@@ -100,8 +101,15 @@ fn run_stages(args: &Args, stages: &mut Stages<'_>) -> Result<()> {
         enter("compare");
         stages.compare()?;
     }
-    enter("rank");
-    stages.rank()?;
+    if has_labels(stages.out)? {
+        enter("rank");
+        stages.rank()?;
+    } else {
+        note(
+            "note: no case has a label: there is no curriculum, and no manifest to train from. `pdl select` names the cases \
+             to annotate first",
+        );
+    }
     enter("audit");
     stages.audit()?;
     if !args.no_report {
@@ -111,6 +119,11 @@ fn run_stages(args: &Args, stages: &mut Stages<'_>) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Whether there is anything to rank: a labelled case, or a manifest that may be outdated.
+fn has_labels(out: &Path) -> Result<bool> {
+    Ok(out.join(manifest::TABLE_FILE).exists() || Cases::read(out)?.labelled().next().is_some())
 }
 
 /// Whether no manifest of the curation folder `out` holds splits that a training may have used.

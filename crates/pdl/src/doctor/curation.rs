@@ -77,7 +77,12 @@ fn index(out: &Path, cases: &Cases) -> Check {
         .filter(|row| gone(&row.image) || row.label.as_deref().is_some_and(gone))
         .map(|row| row.case_id.as_str())
         .collect();
-    let text = format!("{} cases can be used, {rejected} are rejected", cases.usable().count());
+    let unlabelled = cases.usable().count() - cases.labelled().count();
+    let unlabelled = match unlabelled {
+        0 => String::new(),
+        n => format!(" ({n} of them without a label)"),
+    };
+    let text = format!("{} cases can be used{unlabelled}, {rejected} are rejected", cases.usable().count());
     if cases.usable().next().is_none() {
         let text = format!("{text}: `pdl summary {} --cases` says why", out.display());
         return Check::new("index", State::Wrong, text);
@@ -113,7 +118,9 @@ fn prepared(out: &Path, cases: &Cases) -> Result<Check> {
     let strangers: Vec<&str> = known.difference(&usable).copied().collect();
     let lost: Vec<&str> = rows
         .iter()
-        .filter(|row| [&row.image, &row.label].iter().any(|path| !out.join(path).is_file()))
+        .filter(|row| {
+            [Some(&row.image), row.label.as_ref()].into_iter().flatten().any(|path| !out.join(path).is_file())
+        })
         .map(|row| row.case_id.as_str())
         .collect();
     let problems: Vec<String> = [
