@@ -88,13 +88,18 @@ fn a_partly_labelled_cohort_compares_all_cases_and_trains_on_the_labelled() {
 fn a_cohort_without_labels_is_curated_and_goes_on_when_labels_arrive() {
     let (cohort_folder, out) = (folder(), folder());
     cohort(cohort_folder.path(), 12, &[]);
+    let printed = curate(cohort_folder.path(), out.path(), &[&FAST[..], &["--json"]].concat());
+    let result: Value = serde_json::from_str(&printed).unwrap();
+    assert_eq!((&result["index"]["unlabelled"], &result["index"]["rejected"]), (&12.into(), &0.into()));
+    let findings = result["prepare"]["findings"].as_array().unwrap();
+    assert!(findings.iter().any(|finding| finding["code"] == "plan-without-labels"), "{findings:?}");
     let printed = curate(cohort_folder.path(), out.path(), &FAST);
     assert!(printed.contains("12 unlabelled, 0 rejected") && printed.contains("pdl select"), "{printed}");
     assert!(out.path().join("report.html").is_file() && out.path().join("audit.json").is_file());
     assert!(!out.path().join("manifest.json").exists());
     let plan = pdl_prepare::prepare::read_plan(out.path()).unwrap();
     let foreground = plan.fingerprint.foreground;
-    assert!(plan.fingerprint.without_labels, "said in the plan: plan-without-labels");
+    assert!(plan.fingerprint.without_labels);
     assert!(foreground.p00_5 < -300.0 && foreground.p99_5 > 100.0, "of whole bodies: {foreground:?}");
     let refused = run(&["rank", out.path().to_str().unwrap()]);
     assert!(String::from_utf8_lossy(&refused.stderr).contains("no case has a label"));

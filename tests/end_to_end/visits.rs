@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use pdl_cohort::attributes::Split;
 use pdl_cohort::cases::Cases;
 use pdl_io::nifti;
+use pdl_phantom::VisitSettings;
 
 use crate::{cohort_of, curate, folder};
 
@@ -28,7 +29,7 @@ fn mean_ssim(out: &std::path::Path, person: &BTreeMap<String, String>) -> [f64; 
 fn rotated_visits_without_names_are_joined_and_splits_keep_their_shares() {
     const PERSONS: usize = 20;
     let (cohort, out) = (folder(), folder());
-    let scans = pdl_phantom::longitudinal(1, PERSONS, 3).unwrap();
+    let scans = pdl_phantom::longitudinal(1, PERSONS, 3, &VisitSettings::default()).unwrap();
     pdl_phantom::write_longitudinal(cohort.path(), &scans).unwrap();
     let person: BTreeMap<String, String> = scans.into_iter().map(|case| (case.name, case.patient)).collect();
     curate(cohort.path(), out.path(), &["--no-report", "--proxy-size", "48", "--metrics", "ssim"]);

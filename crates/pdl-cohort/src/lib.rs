@@ -110,8 +110,8 @@ pub enum CohortError {
     /// A folder of volumes whose names say nothing.
     #[error(
         "no name of the {volumes} volumes says which label map goes with which image (words such as seg, mask or label \
-         do): write a table with the columns case_id, image, label and patient, paths relative to it, and give \
-         that as the cohort: {}", path.display()
+         do): write a table with the columns case_id, image, label (blank where there is none) and patient, paths relative \
+         to it, and give that as the cohort: {}", path.display()
     )]
     Unpaired {
         /// How many there are.

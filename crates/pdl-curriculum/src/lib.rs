@@ -95,7 +95,7 @@ pub enum CurriculumError {
         out: PathBuf,
     },
     /// The folder has no manifest.
-    #[error("no manifest found; make one with `pdl curate COHORT --out {0}`: {0}", out.display())]
+    #[error("no manifest found; make one with `pdl curate COHORT --out {0}`, which needs labelled cases: {0}", out.display())]
     NoManifest {
         /// The folder that was searched.
         out: PathBuf,

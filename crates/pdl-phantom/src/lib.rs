@@ -33,6 +33,7 @@ use rayon::prelude::*;
 pub use cohort::{PhantomCase, PhantomCohort, generate};
 pub use longitudinal::{longitudinal, write_longitudinal};
 pub use modality::PhantomModality;
+pub use scan::VisitSettings;
 
 /// The seed of the bundled sample cohorts.
 pub const SAMPLE_SEED: u64 = 2026;

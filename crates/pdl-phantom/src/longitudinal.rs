@@ -13,23 +13,24 @@ use crate::cohort::PhantomCase;
 use crate::modality::PhantomModality;
 use crate::patient::patients_at;
 use crate::random::RandomSource;
-use crate::scan::scan_visit;
-
-/// Root mean square of the traits of every patient: all differ as much from the mean patient, each
-/// in a way of its own.
-const DISTANCE: f64 = 0.9;
+use crate::scan::{VisitSettings, scan_visit};
 
 /// Streams of random numbers: the patients, and each visit.
 const STREAM: u64 = 3_000_000;
 
 /// Makes CT scans of `visits` visits of each of `patients`, patient by patient. A visit turns the
-/// patient by up to 3 degrees about the long axis, and has a noise and a gain of its own; the
-/// scanner's grid is the same for all. Names are numbered in random order.
+/// patient about the long axis, and has a noise and a gain of its own; the scanner's grid is the
+/// same for all. Names are numbered in random order.
 ///
 /// # Errors
 /// [`PhantomError`] when a grid is invalid, which the built-in one is not.
-pub fn longitudinal(seed: u64, patients: usize, visits: usize) -> Result<Vec<PhantomCase>, PhantomError> {
-    let traits = patients_at(&mut RandomSource::new(seed, STREAM), patients, DISTANCE);
+pub fn longitudinal(
+    seed: u64,
+    patients: usize,
+    visits: usize,
+    settings: &VisitSettings,
+) -> Result<Vec<PhantomCase>, PhantomError> {
+    let traits = patients_at(&mut RandomSource::new(seed, STREAM), patients, settings.distance);
     let names = shuffled(&mut RandomSource::new(seed, STREAM + 1), patients * visits);
     let case = |number: usize| {
         let person = number / visits;
@@ -38,7 +39,7 @@ pub fn longitudinal(seed: u64, patients: usize, visits: usize) -> Result<Vec<Pha
             name: format!("scan_{:03}", names[number] + 1),
             patient: format!("p{:02}", person + 1),
             patient_number: person + 1,
-            scan: scan_visit(&Anatomy::new(&traits[person]), &mut source)?,
+            scan: scan_visit(&Anatomy::new(&traits[person]), settings, &mut source)?,
         })
     };
     (0..patients * visits).into_par_iter().map(case).collect()
@@ -76,8 +77,8 @@ mod tests {
 
     #[test]
     fn visits_differ_and_are_the_same_every_time() {
-        let cases = longitudinal(1, 2, 2).unwrap();
-        assert_eq!(cases, longitudinal(1, 2, 2).unwrap());
+        let cases = longitudinal(1, 2, 2, &VisitSettings::default()).unwrap();
+        assert_eq!(cases, longitudinal(1, 2, 2, &VisitSettings::default()).unwrap());
         let patients: Vec<&str> = cases.iter().map(|case| case.patient.as_str()).collect();
         assert_eq!(patients, ["p01", "p01", "p02", "p02"]);
         assert!(cases[0].scan.image != cases[1].scan.image && cases[0].scan.labels != cases[1].scan.labels);

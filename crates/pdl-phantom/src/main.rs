@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::Parser;
 use pdl_phantom::{
-    PhantomModality, SAMPLE_CASES, SAMPLE_SEED, generate, longitudinal, write_cohort, write_dicom,
-    write_longitudinal,
+    PhantomModality, SAMPLE_CASES, SAMPLE_SEED, VisitSettings, generate, longitudinal, write_cohort,
+    write_dicom, write_longitudinal,
 };
 
 /// Makes synthetic thorax cohorts (CT and MR) with exact labels, two CT scans also as DICOM.
@@ -28,12 +28,27 @@ struct Options {
     /// unnamed, in FOLDER itself
     #[arg(long, value_name = "VISITS")]
     visits: Option<usize>,
+    /// With --visits: how much patients differ (root mean square of their traits)
+    #[arg(long, value_name = "DISTANCE", default_value_t = VisitSettings::default().distance)]
+    distance: f64,
+    /// With --visits: largest rotation about the long axis, degrees
+    #[arg(long, value_name = "DEGREES", default_value_t = VisitSettings::default().rotation_degrees)]
+    rotation: f64,
+    /// With --visits: largest noise of a visit, HU; the least is 0.4 of it
+    #[arg(long, value_name = "HU", default_value_t = VisitSettings::default().noise_hu[1])]
+    noise: f64,
 }
 
 fn main() -> anyhow::Result<()> {
     let options = Options::parse();
     if let Some(visits) = options.visits {
-        let cases = longitudinal(options.seed, options.cases, visits)?;
+        let settings = VisitSettings {
+            distance: options.distance,
+            rotation_degrees: options.rotation,
+            noise_hu: [0.4 * options.noise, options.noise],
+            ..VisitSettings::default()
+        };
+        let cases = longitudinal(options.seed, options.cases, visits, &settings)?;
         write_longitudinal(&options.out, &cases).context("the longitudinal cohort was not written")?;
         for case in &cases {
             println!("{} {}", case.name, case.patient);

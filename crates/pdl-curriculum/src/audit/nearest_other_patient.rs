@@ -52,10 +52,10 @@ impl NearestOtherPatient {
     pub(crate) fn see(&mut self, a: usize, b: usize, value: f32) {
         for (case, other) in [(a, b), (b, a)] {
             let nearest = &mut self.nearest[case];
-            let place = nearest.partition_point(|(_, known)| *known >= value);
-            if place >= NEAREST {
+            if nearest.len() == NEAREST && nearest.last().is_some_and(|(_, least)| *least >= value) {
                 continue;
             }
+            let place = nearest.partition_point(|(_, known)| *known >= value);
             let patient = self.patient_of[other];
             match nearest.iter().position(|(known, _)| self.patient_of[*known] == patient) {
                 Some(known) if known < place => continue,

@@ -19,10 +19,6 @@ use crate::audit::nearest_other_patient::{
 /// Expected share of false groups among those that are found.
 const FALSE_DISCOVERY_RATE: f64 = 0.05;
 
-/// A group whose cases outside are at least so many times as dissimilar as its own contains the
-/// smaller groups inside it.
-const CLEAR_RATIO: f64 = 2.0;
-
 /// A smaller difference of SSIM between inside and outside is noise.
 const LEAST_GAP: f64 = 0.01;
 
@@ -37,14 +33,16 @@ struct Neighbour {
     cases: CasePair,
 }
 
-/// A group of patients in the tree of single linkage.
-#[derive(Clone)]
-struct Group {
-    members: BTreeSet<usize>,
-    /// Least dissimilarity to a patient outside, to the largest that holds the members together.
-    ratio: f64,
-    /// Minus the logarithm of the probability of such a ratio among different persons.
-    evidence: f64,
+/// A node of the tree of single linkage: a patient, or what was joined of two nodes.
+#[derive(Clone, Copy, Debug, Default)]
+struct Node {
+    children: Option<[usize; 2]>,
+    patients: usize,
+    /// The largest dissimilarity that holds it together.
+    inside: f64,
+    /// Minus the logarithm of the probability that different persons lie as far from all others as
+    /// these patients do; none where it is no group of a few patients.
+    evidence: Option<f64>,
 }
 
 /// The most similar pairs of cases of every two patients of an isolated group, ascending; empty
@@ -55,13 +53,14 @@ pub(crate) fn isolated(nearest: &NearestOtherPatient, patients: usize) -> Vec<Ca
     }
     let neighbours = neighbours(nearest, patients);
     let Some(exponent) = exponent(&neighbours, patients) else { return Vec::new() };
-    let groups = discoveries(groups(&neighbours, exponent), patients);
-    let pairs = |group: &Group| -> Vec<CasePair> {
-        let inside = |neighbour: &&Neighbour| group.members.contains(&neighbour.patient);
+    let tree = tree(&neighbours, exponent);
+    let pairs = |group: &usize| -> Vec<CasePair> {
+        let members = members(&tree, *group);
+        let inside = |neighbour: &&Neighbour| members.contains(&neighbour.patient);
         let of_member = |member: &usize| neighbours[*member].iter().filter(inside).map(|other| other.cases);
-        group.members.iter().flat_map(of_member).collect()
+        members.iter().flat_map(of_member).collect()
     };
-    let pairs: BTreeSet<CasePair> = groups.iter().flat_map(pairs).collect();
+    let pairs: BTreeSet<CasePair> = discoveries(&tree, patients).iter().flat_map(pairs).collect();
     pairs.into_iter().collect()
 }
 
@@ -105,73 +104,97 @@ fn exponent(neighbours: &[Vec<Neighbour>], patients: usize) -> Option<f64> {
     (mean > 0.0).then(|| 1.0 / mean)
 }
 
-/// All groups of up to six patients in the tree of single linkage.
-fn groups(neighbours: &[Vec<Neighbour>], exponent: f64) -> Vec<Group> {
+/// The tree of single linkage: first the patients, then what is joined, the nearest first.
+fn tree(neighbours: &[Vec<Neighbour>], exponent: f64) -> Vec<Node> {
     let mut edges: Vec<(f64, usize, usize)> = Vec::new();
     for (patient, others) in neighbours.iter().enumerate() {
-        edges.extend(
-            others
-                .iter()
-                .map(|other| (other.dissimilarity, patient.min(other.patient), patient.max(other.patient))),
-        );
+        let edge =
+            |other: &Neighbour| (other.dissimilarity, patient.min(other.patient), patient.max(other.patient));
+        edges.extend(others.iter().map(edge));
     }
     edges.sort_by(|a, b| a.0.total_cmp(&b.0).then((a.1, a.2).cmp(&(b.1, b.2))));
-    // The component of each patient; the members of each and what holds them together.
-    let mut component: Vec<usize> = (0..neighbours.len()).collect();
-    let mut members: Vec<Vec<usize>> = (0..neighbours.len()).map(|patient| vec![patient]).collect();
-    let mut inside: Vec<f64> = vec![0.0; neighbours.len()];
-    let mut found = Vec::new();
-    for (outside, a, b) in edges {
-        let (a, b) = (component[a], component[b]);
+    let mut nodes = vec![Node { patients: 1, ..Node::default() }; neighbours.len()];
+    // Patients that are joined have one number, that of a patient among them; with the node that
+    // they are now and all of them.
+    let mut joined_as: Vec<usize> = (0..neighbours.len()).collect();
+    let mut node_of: Vec<usize> = joined_as.clone();
+    let mut patients_of: Vec<Vec<usize>> = (0..neighbours.len()).map(|patient| vec![patient]).collect();
+    for (dissimilarity, a, b) in edges {
+        let (a, b) = (joined_as[a], joined_as[b]);
         if a == b {
             continue;
         }
-        for joined in [a, b] {
-            let others = members[joined].len() - 1;
-            if (1..=MOST_OF_ONE_PERSON).contains(&others) && outside - inside[joined] >= LEAST_GAP {
-                let ratio = outside / inside[joined];
-                let evidence = others as f64 * exponent * ratio.ln();
-                found.push(Group { members: members[joined].iter().copied().collect(), ratio, evidence });
-            }
+        let children = [node_of[a], node_of[b]];
+        for child in children {
+            nodes[child].evidence = evidence(&nodes[child], dissimilarity, exponent);
         }
-        let (kept, gone) = if members[a].len() < members[b].len() { (b, a) } else { (a, b) };
-        let moved = std::mem::take(&mut members[gone]);
-        moved.iter().for_each(|patient| component[*patient] = kept);
-        members[kept].extend(moved);
-        inside[kept] = outside;
+        let (kept, gone) = if patients_of[a].len() < patients_of[b].len() { (b, a) } else { (a, b) };
+        let moved = std::mem::take(&mut patients_of[gone]);
+        moved.iter().for_each(|patient| joined_as[*patient] = kept);
+        patients_of[kept].extend(moved);
+        node_of[kept] = nodes.len();
+        let patients = patients_of[kept].len();
+        nodes.push(Node { children: Some(children), patients, inside: dissimilarity, evidence: None });
     }
-    found
+    nodes
+}
+
+/// The evidence for a group whose nearest patient outside is as far away as `outside`.
+fn evidence(group: &Node, outside: f64, exponent: f64) -> Option<f64> {
+    let others = group.patients - 1;
+    let is_group = (1..=MOST_OF_ONE_PERSON).contains(&others) && outside - group.inside >= LEAST_GAP;
+    is_group.then(|| others as f64 * exponent * (outside / group.inside).ln())
+}
+
+/// The patients of a node.
+fn members(tree: &[Node], node: usize) -> BTreeSet<usize> {
+    match tree[node].children {
+        None => BTreeSet::from([node]),
+        Some(children) => children.iter().flat_map(|child| members(tree, *child)).collect(),
+    }
 }
 
 /// The groups that are found at the false discovery rate; none overlaps another.
-fn discoveries(mut groups: Vec<Group>, patients: usize) -> Vec<Group> {
+fn discoveries(tree: &[Node], patients: usize) -> Vec<usize> {
     let most = patients as f64 / 2.0; // groups that there can be
-    let alone = (most / FALSE_DISCOVERY_RATE).ln();
-    let clear: Vec<BTreeSet<usize>> = groups
-        .iter()
-        .filter(|group| group.ratio >= CLEAR_RATIO && group.evidence >= alone)
-        .map(|group| group.members.clone())
-        .collect();
-    let is_within = |group: &Group, other: &BTreeSet<usize>| {
-        group.members.len() < other.len() && group.members.is_subset(other)
-    };
-    groups.retain(|group| !clear.iter().any(|other| is_within(group, other)));
-    groups.sort_by(|a, b| b.evidence.total_cmp(&a.evidence).then_with(|| a.members.cmp(&b.members)));
-    let mut chosen: Vec<Group> = Vec::new();
-    let mut taken: BTreeSet<usize> = BTreeSet::new();
-    for group in groups {
-        if group.members.is_disjoint(&taken) {
-            taken.extend(&group.members);
-            chosen.push(group);
+    let mut least = -FALSE_DISCOVERY_RATE.ln();
+    loop {
+        let groups = groups_by(tree, least);
+        if groups.is_empty() {
+            return groups;
         }
+        let needed = (most / (FALSE_DISCOVERY_RATE * groups.len() as f64)).ln();
+        if needed <= least {
+            return groups;
+        }
+        least = needed; // fewer groups need more evidence each
     }
-    let passes = |(place, group): (usize, &Group)| {
-        let rank = place as f64 + 1.0;
-        (group.evidence >= (most / (FALSE_DISCOVERY_RATE * rank)).ln()).then_some(place + 1)
-    };
-    let count = chosen.iter().enumerate().filter_map(passes).max().unwrap_or(0);
-    chosen.truncate(count);
-    chosen
+}
+
+/// The groups with at least this evidence. Of groups inside each other the largest counts, unless
+/// it joins two that are groups by themselves: two persons who resemble each other are two.
+fn groups_by(tree: &[Node], least: f64) -> Vec<usize> {
+    let mut holds_group = vec![false; tree.len()];
+    let mut chosen = vec![false; tree.len()];
+    for (number, node) in tree.iter().enumerate() {
+        let Some(children) = node.children else { continue };
+        let inner = children.map(|child| holds_group[child]);
+        let is_group = node.evidence.is_some_and(|evidence| evidence >= least) && inner != [true; 2];
+        if is_group {
+            withdraw(tree, number, &mut chosen);
+            chosen[number] = true;
+        }
+        holds_group[number] = is_group || inner.contains(&true);
+    }
+    (0..tree.len()).filter(|number| chosen[*number]).collect()
+}
+
+/// Withdraws the groups inside a node.
+fn withdraw(tree: &[Node], node: usize, chosen: &mut [bool]) {
+    for child in tree[node].children.into_iter().flatten() {
+        chosen[child] = false;
+        withdraw(tree, child, chosen);
+    }
 }
 
 #[cfg(test)]
@@ -216,13 +239,16 @@ mod tests {
 
     #[test]
     fn visits_of_one_person_are_linked_and_persons_are_not() {
+        let (mut all, mut wrong) = (0, 0);
         for seed in 0..10 {
             let points = visits(20, 3, 0.04, seed);
             let pairs = found(&points, (0..60).collect());
-            assert!(pairs.iter().all(|(a, b)| a / 3 == b / 3), "{seed}: {pairs:?}");
             let linked: BTreeSet<usize> = pairs.iter().flat_map(|(a, b)| [*a, *b]).collect();
             assert!(linked.len() >= 57, "{seed}: {} of 60", linked.len());
+            all += pairs.len();
+            wrong += pairs.iter().filter(|(a, b)| a / 3 != b / 3).count();
         }
+        assert!(wrong * 20 <= all, "a rate of 0.05: {wrong} of {all}");
     }
 
     #[test]
