@@ -114,14 +114,14 @@ fn prepared_table() {
     let expected = [
         "case_id utf8",
         "image utf8",
-        "label utf8",
+        "label utf8?",
         "shape list<uint32>",
         "spacing_mm list<float64>",
         "crop_start_xyz list<uint32>",
         "crop_shape_xyz list<uint32>",
         "crop_labelled_outside uint64",
         "image_blake3 utf8",
-        "label_blake3 utf8",
+        "label_blake3 utf8?",
     ];
     assert_eq!(parquet_columns(&curated("ct").join("prepared.parquet")), expected);
 }

@@ -67,7 +67,7 @@ fn prepared(out: &Path, flags: &[&str]) -> (Vec<PreparedRow>, String) {
 /// A prepared label map on the stored grid in RAS+ order: each of its voxels is 2 x 2 x 2 stored
 /// ones.
 fn on_stored_grid(out: &Path, row: &PreparedRow, stored: &Grid) -> Vec<u16> {
-    let map = pdl_io::read_labels(&out.join(&row.label)).unwrap().map;
+    let map = pdl_io::read_labels(&out.join(row.label.as_ref().unwrap())).unwrap().map;
     let part = VoxelBox::filled_by(stored, &map.grid).expect("a part of the stored grid");
     assert_eq!(part.shape, map.grid.shape.map(|n| 2 * n));
     let ([nx, ny, _], [mx, my, _]) = (part.shape, map.grid.shape);

@@ -21,6 +21,7 @@ mod export;
 #[cfg(target_os = "linux")]
 mod faults;
 mod golden;
+mod groups;
 mod hostile_names;
 mod hostile_out;
 mod identities;
@@ -49,6 +50,7 @@ mod stacks;
 mod table_faults;
 mod terminal;
 mod tiny;
+mod unlabelled;
 mod visits;
 
 use std::path::{Path, PathBuf};

@@ -1,7 +1,7 @@
 """Indexes folders of 20,000 small files: `just bench-index FOLDER`.
 
-Three cohorts are made here out of the sample ones: DICOM series that nothing labels (their headers are read, grouped
-and set aside), DICOM series each with a structure set (read, drawn and kept as NIfTI), and NIfTI pairs. What is in
+Three cohorts are made here out of the sample ones: DICOM series that nothing labels (read and kept as NIfTI,
+unlabelled), DICOM series each with a structure set (read, drawn and kept as NIfTI), and NIfTI pairs. What is in
 FOLDER already is used again. Each command is timed as a whole process, cold (a new OUT) and once more on what it left;
 its peak of memory is the process's own.
 """

@@ -15,7 +15,7 @@ use crate::CohortError;
 use crate::annotation_rule::AnnotationRule;
 use crate::attributes::Status;
 use crate::case_row::CaseRow;
-use crate::cases;
+use crate::cases::{self, Cases};
 use crate::discover::{ANNOTATED_COLUMN as COLUMN, DiscoveredCase, Layout};
 use crate::parameters::IndexParameters;
 
@@ -61,7 +61,13 @@ fn of_folder(out: &Path) -> Result<Option<AnnotationRule>, StoreError> {
     }
     let metadata = table::read_metadata(&path)?;
     let recorded: IndexParameters = cases::fact(&path, &metadata, "pdl.parameters")?;
-    Ok(Some(recorded.annotated.unwrap_or(AnnotationRule::Present)))
+    let rule = recorded.annotated.unwrap_or(AnnotationRule::Present);
+    // While no case had a label, a default decided nothing.
+    let is_default = matches!(rule, AnnotationRule::All | AnnotationRule::Named);
+    if is_default && Cases::read_unchecked(out)?.labelled().next().is_none() {
+        return Ok(None);
+    }
+    Ok(Some(rule))
 }
 
 /// What a table says of a case.
@@ -102,7 +108,7 @@ impl Stated {
     }
 }
 
-/// Gives every usable row the labels that were looked for in it: `rows` are those of the layout's
+/// Gives every labelled row the labels that were looked for in it: `rows` are those of the layout's
 /// cases, in their order. A case without any label is a negative if one was looked for, and is
 /// rejected otherwise. Returns the rule that was used, and the cohort's findings.
 ///
@@ -131,7 +137,7 @@ pub(crate) fn annotate(
             false => findings.push(kept(&rule, &default, &annotated, &by_default)),
         }
     }
-    for (row, labels) in rows.iter_mut().zip(&mut annotated).filter(|(row, _)| row.is_usable()) {
+    for (row, labels) in rows.iter_mut().zip(&mut annotated).filter(|(row, _)| row.is_labelled()) {
         if row.labels.is_empty() {
             take_negative(row, labels);
         }
@@ -187,7 +193,7 @@ impl LookedFor<'_> {
     /// is not used.
     fn by(&self, rule: &AnnotationRule) -> Vec<BTreeSet<u16>> {
         let cohort: BTreeSet<u16> =
-            self.rows.iter().filter(|row| row.is_usable()).flat_map(present).collect();
+            self.rows.iter().filter(|row| row.is_labelled()).flat_map(present).collect();
         let known = |labels: &BTreeSet<u16>| labels.intersection(&cohort).copied().collect::<BTreeSet<u16>>();
         let named = |case: usize| match &self.found[case].named {
             Some(named) => known(named).into_iter().chain(present(&self.rows[case])).collect(),
@@ -201,7 +207,7 @@ impl LookedFor<'_> {
         let mut of_group: HashMap<String, BTreeSet<u16>> = HashMap::new();
         let group = |case: usize| rule.column().and_then(|column| group_value(&self.rows[case], column));
         for case in 0..self.rows.len() {
-            if let Some(value) = group(case).filter(|_| self.rows[case].is_usable()) {
+            if let Some(value) = group(case).filter(|_| self.rows[case].is_labelled()) {
                 let labels = own(case).unwrap_or_else(|| present(&self.rows[case]).collect());
                 of_group.entry(value).or_default().extend(labels);
             }
@@ -217,7 +223,7 @@ impl LookedFor<'_> {
                 },
             }
         };
-        let of_case = |case: usize| match self.rows[case].is_usable() {
+        let of_case = |case: usize| match self.rows[case].is_labelled() {
             true => own(case).unwrap_or_else(|| by_rule(case)),
             false => present(&self.rows[case]).collect(),
         };
@@ -268,7 +274,7 @@ fn unknown(rows: &[CaseRow], stated: &[Option<Stated>]) -> Option<Finding> {
     })
 }
 
-/// The usable cases of a cohort with the groups that they belong to.
+/// The labelled cases of a cohort with the groups that they belong to.
 struct Absent<'a> {
     rows: Vec<&'a CaseRow>,
     names: &'a BTreeMap<u16, String>,
@@ -278,10 +284,10 @@ struct Absent<'a> {
 
 impl<'a> Absent<'a> {
     fn new(rows: &'a [CaseRow], layout: &'a Layout) -> Self {
-        let usable: Vec<(&CaseRow, &DiscoveredCase)> =
-            rows.iter().zip(&layout.cases).filter(|(row, _)| row.is_usable()).collect();
+        let labelled: Vec<(&CaseRow, &DiscoveredCase)> =
+            rows.iter().zip(&layout.cases).filter(|(row, _)| row.is_labelled()).collect();
         let mut columns: BTreeSet<&str> = BTreeSet::new();
-        for (row, found) in &usable {
+        for (row, found) in &labelled {
             columns.extend(found.origins.keys().map(String::as_str));
             columns.extend(row.carried.keys().map(String::as_str));
         }
@@ -292,14 +298,18 @@ impl<'a> Absent<'a> {
                     let kept = row.carried.get(column).cloned().flatten();
                     kept.or_else(|| found.origins.get(column).cloned())
                 };
-                (format!("value of the column {column}"), usable.iter().map(value).collect())
+                (format!("value of the column {column}"), labelled.iter().map(value).collect())
             })
             .collect();
-        let folders: Vec<Option<String>> = usable.iter().map(|(row, _)| folder_of(&row.image)).collect();
+        let folders: Vec<Option<String>> = labelled.iter().map(|(row, _)| folder_of(&row.image)).collect();
         if folders.iter().collect::<BTreeSet<_>>().len() <= MOST_FOLDERS {
             groupings.push(("folder of images".to_owned(), folders));
         }
-        Self { rows: usable.into_iter().map(|(row, _)| row).collect(), names: &layout.label_names, groupings }
+        Self {
+            rows: labelled.into_iter().map(|(row, _)| row).collect(),
+            names: &layout.label_names,
+            groupings,
+        }
     }
 
     /// Labels that some cases lack, in the order of their values: with counts, and with the groups

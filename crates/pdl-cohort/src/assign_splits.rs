@@ -11,6 +11,7 @@ use crate::case_row::CaseRow;
 use crate::cases::Cases;
 use crate::discover::Layout;
 use crate::parameters::IndexParameters;
+use crate::patient_groups;
 use crate::same_patient::SamePatient;
 use crate::split::{self, Shares};
 use crate::strata::{self, Strata};
@@ -167,6 +168,73 @@ fn moved(
     groups.into_iter().map(finding).collect()
 }
 
+/// The split of every patient of `rows`; patients with a labelled case are divided among themselves
+/// first, as if there were no others, so that every split has its share of them.
+fn assign(
+    rows: &[&CaseRow],
+    given: &BTreeMap<String, Split>,
+    parameters: &IndexParameters,
+) -> Result<BTreeMap<String, Split>, CohortError> {
+    let labelled: Vec<&CaseRow> = rows.iter().copied().filter(|row| row.is_labelled()).collect();
+    if labelled.len() == rows.len() {
+        return assign_together(rows, given, parameters);
+    }
+    let mut all = given.clone();
+    all.extend(assign_together(&labelled, given, parameters)?);
+    assign_together(rows, &all, parameters)
+}
+
+/// The split of every patient of `rows`, in groups, strata, or neither.
+fn assign_together(
+    rows: &[&CaseRow],
+    given: &BTreeMap<String, Split>,
+    parameters: &IndexParameters,
+) -> Result<BTreeMap<String, Split>, CohortError> {
+    let shares = Shares { val: parameters.val_share, test: parameters.test_share };
+    let seed = parameters.split_seed;
+    if let Some(column) = &parameters.group_by {
+        return patient_groups::assign(&patient_groups::groups(rows, column)?, given, shares, seed);
+    }
+    if parameters.stratify.is_empty() {
+        let patients: BTreeSet<String> = rows.iter().map(|row| row.patient_id.clone()).collect();
+        return split::assign(&patients, given, shares, seed);
+    }
+    split::assign_stratified(&strata::of_patients(rows, &parameters.stratify)?, given, shares, seed)
+}
+
+/// What is said of groups that are divided because their patients have had their splits before, or
+/// that are too few.
+fn group_findings(
+    rows: &[&CaseRow],
+    column: &str,
+    splits: &BTreeMap<String, Split>,
+) -> Result<Vec<Finding>, CohortError> {
+    let groups = patient_groups::groups(rows, column)?;
+    let mut findings = Vec::new();
+    if groups.len() < patient_groups::FEWEST_GROUPS {
+        let message = format!(
+            "--group-by {column}: there are {}, and {} are needed to hold one out for validation and one for the test: \
+             all patients without a split are for training",
+            counted(groups.len(), "group"),
+            patient_groups::FEWEST_GROUPS
+        );
+        findings.push(Finding::new(Code::FewGroups, message));
+    }
+    let divided: Vec<_> = groups.iter().filter(|group| group.splits(splits).len() > 1).collect();
+    let patients: usize = divided.iter().map(|group| group.patients.len()).sum();
+    if !divided.is_empty() {
+        // Which ones is not said: their names may identify somebody.
+        let message = format!(
+            "{} of {} by {column} ({}) are in several splits, as the cohort's table or an earlier run gives these",
+            divided.len(),
+            counted(groups.len(), "group"),
+            counted(patients, "patient")
+        );
+        findings.push(Finding::new(Code::GroupDivided, message));
+    }
+    Ok(findings)
+}
+
 /// The split of every patient of `rows`, and what is to be said of it.
 fn splits(
     rows: &[&CaseRow],
@@ -174,8 +242,7 @@ fn splits(
     before: Option<&Cases>,
     parameters: &IndexParameters,
 ) -> Result<(BTreeMap<String, Split>, Vec<Finding>), CohortError> {
-    let shares = Shares { val: parameters.val_share, test: parameters.test_share };
-    let patients: BTreeSet<String> = rows.iter().map(|row| row.patient_id.clone()).collect();
+    let patients: BTreeSet<&str> = rows.iter().map(|row| row.patient_id.as_str()).collect();
     let mut findings = Vec::new();
     if patients.len() < split::FEWEST_PATIENTS {
         findings.push(Finding::new(
@@ -191,22 +258,31 @@ fn splits(
             },
         ));
     }
-    if parameters.stratify.is_empty() {
-        return Ok((split::assign(&patients, given, shares, parameters.split_seed)?, findings));
-    }
-    let strata = strata::of_patients(rows, &parameters.stratify)?;
-    let splits = split::assign_stratified(&strata, given, shares, parameters.split_seed)?;
-    if before.is_some_and(|before| before.parameters.stratify != parameters.stratify) {
-        let kept = patients.iter().filter(|patient| given.contains_key(*patient)).count();
+    let splits = assign(rows, given, parameters)?;
+    let flag = match &parameters.group_by {
+        Some(_) => "--group-by",
+        None if parameters.stratify.is_empty() => return Ok((splits, findings)),
+        None => "--stratify",
+    };
+    let differs = |before: &Cases| {
+        before.parameters.stratify != parameters.stratify || before.parameters.group_by != parameters.group_by
+    };
+    if before.is_some_and(differs) {
+        let kept = patients.iter().filter(|patient| given.contains_key(**patient)).count();
         findings.push(Finding::new(
             Code::SplitKept,
             format!(
-                "{kept} of {} keep the split they had: --stratify places new ones only (delete \
+                "{kept} of {} keep the split they had: {flag} places new ones only (delete \
                  cases.parquet to divide all anew)",
                 counted(patients.len(), "patient")
             ),
         ));
     }
+    if let Some(column) = &parameters.group_by {
+        findings.extend(group_findings(rows, column, &splits)?);
+        return Ok((splits, findings));
+    }
+    let strata = strata::of_patients(rows, &parameters.stratify)?;
     let placed: Vec<(usize, &Strata)> =
         strata.iter().filter_map(|(p, strata)| Some((*splits.get(*p)? as usize, strata))).collect();
     if let Some(text) = strata::missing(&placed, &["train", "val", "test"]) {

@@ -107,7 +107,7 @@ impl FromStr for Split {
     }
 }
 
-/// Whether a case can be used.
+/// Whether a case can be used, from the best to the worst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
@@ -115,6 +115,8 @@ pub enum Status {
     Ok,
     /// Used, with findings that a person should see.
     Warning,
+    /// An image without a label: it is prepared and compared, and no network is trained on it.
+    Unlabelled,
     /// Not used by any later stage; the findings say why.
     Rejected,
 }

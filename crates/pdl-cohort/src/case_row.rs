@@ -153,9 +153,14 @@ impl CaseRow {
         self.status = Status::Rejected;
     }
 
-    /// Whether later stages use it.
+    /// Whether later stages use it; some of them only if it is labelled.
     pub fn is_usable(&self) -> bool {
         self.status != Status::Rejected
+    }
+
+    /// Whether it can be used and has a label, so that a network can be trained or tested on it.
+    pub fn is_labelled(&self) -> bool {
+        matches!(self.status, Status::Ok | Status::Warning)
     }
 }
 

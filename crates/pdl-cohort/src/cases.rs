@@ -44,6 +44,11 @@ impl Cases {
         self.rows.iter().filter(|row| row.is_usable())
     }
 
+    /// The rows that can be used and have a label.
+    pub fn labelled(&self) -> impl Iterator<Item = &CaseRow> {
+        self.rows.iter().filter(|row| row.is_labelled())
+    }
+
     /// Reads `cases.parquet` of a curation folder.
     ///
     /// # Errors

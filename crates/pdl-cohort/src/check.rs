@@ -159,8 +159,8 @@ pub(crate) fn check(
     // Grids of channels are compared as their files state them.
     let stated = image.as_ref().and_then(|read| read.as_ref().ok()).map(|image| image.volume.grid);
     let image = image.and_then(|read| take_image(&mut case, read, orientation));
-    if labels.is_none() {
-        case.reject(Code::NoLabel, "an image without a label");
+    if labels.is_none() && !found.findings.iter().any(|finding| finding.code == Code::NoLabel) {
+        case.warn(Code::NoLabel, "an image without a label: it is compared, and not trained on");
     }
     let labels = labels.and_then(|read| take_labels(&mut case, read));
     if let (Some(image), Some(labels)) = (&image, &labels) {

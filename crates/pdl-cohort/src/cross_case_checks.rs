@@ -45,8 +45,10 @@ const MOST_VALUES: usize = 12;
 /// case's voxels.
 pub(crate) fn mark(rows: &mut [CaseRow], voxels: &HashMap<String, String>) {
     mark_copies(rows, voxels);
-    if rows.iter().filter(|row| row.is_usable()).count() >= FEWEST {
+    if rows.iter().filter(|row| row.is_labelled()).count() >= FEWEST {
         mark_lone_labels(rows);
+    }
+    if rows.iter().filter(|row| row.is_usable()).count() >= FEWEST {
         mark_offsets(rows);
         mark_handedness(rows);
     }
@@ -57,7 +59,7 @@ pub(crate) fn mark(rows: &mut [CaseRow], voxels: &HashMap<String, String>) {
 /// may be stored as 0 and 1 in one file and as 0 and 255 in another.
 pub(crate) fn value_sets(rows: &[CaseRow], names: &BTreeMap<u16, String>) -> Option<Finding> {
     let mut cases: BTreeMap<Vec<u16>, Vec<&str>> = BTreeMap::new();
-    for row in rows.iter().filter(|row| row.is_usable()) {
+    for row in rows.iter().filter(|row| row.is_labelled()) {
         let values = row.labels.iter().map(|label| label.value).collect();
         cases.entry(values).or_default().push(&row.case_id);
     }

@@ -105,7 +105,9 @@ impl Archive {
         let cases = order.iter().map(|(_, series, chosen)| (*series, chosen.clone())).collect();
         layout.cases = order.into_iter().map(|(found, ..)| found).collect();
         let wanted = parameters.modality.is_none_or(|modality| modality == Modality::PT);
-        let labelled = scan.series.iter().zip(&labels).filter(|(_, labels)| wanted && !labels.is_empty());
+        let unlabelled = labels.iter().all(Vec::is_empty);
+        let counts = |labels: &[usize]| wanted && (unlabelled || !labels.is_empty());
+        let labelled = scan.series.iter().zip(&labels).filter(|(_, labels)| counts(labels));
         let labelled =
             labelled.map(|(series, _)| series).chain(joined.iter().map(|number| &scan.series[*number]));
         let pet = PetDecision::new(parameters.pet_units, before, labelled);
@@ -158,11 +160,7 @@ impl VolumeSource for Archive {
     }
 
     fn read(&self, case: usize, memory: &MemoryShare<'_>) -> Result<Volumes, Refusal> {
-        let (series, mut labels) = self.sources(case);
-        if labels.next().is_none() {
-            let message = "an image series that no structure set or segmentation refers to";
-            return Err(Finding::new(Code::NoLabel, message).into());
-        }
+        let (series, _) = self.sources(case);
         for series in std::iter::once(series).chain(self.further(case)) {
             if let Some(refusal) = self.pet.as_ref().and_then(|pet| pet.refusal(series)) {
                 return Err(refusal.into());
@@ -274,8 +272,26 @@ impl Archive {
         partners.into_iter().flatten().map(|number| &self.scan.series[*number])
     }
 
+    /// The volumes of a series without a label file.
+    fn unlabelled(&self, case: usize, series: &Series, image: SeriesImage) -> Volumes {
+        let message = "an image series that no structure set or segmentation refers to: it is compared, and not \
+                       trained on";
+        let mut findings = image.findings;
+        findings.push(Finding::new(Code::NoLabel, message));
+        Volumes {
+            image: Some(image.volume),
+            files: self.files(case),
+            states: series.files.iter().cloned().zip(series.states.iter().copied()).collect(),
+            findings,
+            ..Volumes::default()
+        }
+    }
+
     fn volumes(&self, case: usize, series: &Series, memory: &MemoryShare<'_>) -> Result<Volumes, DicomError> {
         let image = pdl_dicom::read_series_within(series, self.options, memory)?;
+        if self.cases[case].1.is_empty() {
+            return Ok(self.unlabelled(case, series, image));
+        }
         let place = series.files.first().cloned().unwrap_or_default();
         let no_memory = |source| DicomError::Memory { path: place.clone(), source };
         // Labels as they are painted on the slices, and as they are placed on the volume's grid.

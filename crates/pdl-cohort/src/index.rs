@@ -405,6 +405,8 @@ fn check_once(
         .part("files", &files)
         .part("channels", &found.channels.len())
         .part("orientation", &orientation.map(|code| code.to_string()));
+    // Verdicts of earlier versions rejected images without a label.
+    let key = if found.label.is_none() { key.part("unlabelled", &1) } else { key };
     let key = match found.channels.is_empty() {
         true => key.finish(),
         false => {
@@ -495,6 +497,7 @@ fn row(
         checked.intensity.unwrap_or([f64::NAN; 6]);
     let status = match (rejected, findings.is_empty()) {
         (true, _) => Status::Rejected,
+        (false, _) if found.label.is_none() => Status::Unlabelled,
         (false, true) => Status::Ok,
         (false, false) => Status::Warning,
     };

@@ -47,6 +47,7 @@ mod label_rules;
 mod odd_files;
 pub mod pairing;
 pub mod parameters;
+mod patient_groups;
 mod pet_units;
 mod place;
 pub mod plausible;
@@ -111,8 +112,8 @@ pub enum CohortError {
     /// A folder of volumes whose names say nothing.
     #[error(
         "no name of the {volumes} volumes says which label map goes with which image (words such as seg, mask or label \
-         do): write a table with the columns case_id, image, label and patient, paths relative to it, and give \
-         that as the cohort: {}", path.display()
+         do): write a table with the columns case_id, image, label (blank where there is none) and patient, paths relative \
+         to it, and give that as the cohort: {}", path.display()
     )]
     Unpaired {
         /// How many there are.

@@ -80,10 +80,17 @@ pub struct IndexParameters {
     /// Columns by which the split is stratified: of the cohort's table, such as site, or of
     /// cases.parquet; `labels` balances every label by its presence. A patient keeps a split that
     /// it has. Folds are stratified alike; nothing is when not given. To keep a site or another
-    /// group whole in one split, give a column `split` in the table.
+    /// group whole in one split, use --group-by.
     #[arg(long, value_delimiter = ',', value_name = "COLUMN[,COLUMN]")]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub stratify: Vec<String>,
+    /// Column whose groups, such as the patients of a site, are each kept whole in one split: of
+    /// the cohort's table, or of cases.parquet. Shares are then met as nearly as whole groups
+    /// allow. Splits that the cohort's table gives hold all the same. Folds keep groups whole, too;
+    /// only patients are kept whole when not given.
+    #[arg(long, value_name = "COLUMN", conflicts_with = "stratify", help_heading = "Splits")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group_by: Option<String>,
     /// Further columns of the cohort's table, such as site,vendor, to keep in cases.parquet as
     /// text. No other column is, as it may hold names, dates or numbers of patients; those of
     /// --stratify are. Of a DICOM cohort: Manufacturer, ManufacturerModelName,
@@ -199,13 +206,28 @@ impl IndexParameters {
             let problem = "no split can be stratified by what differs from patient to patient, or by itself";
             return Err(CohortError::Option(format!("--stratify {column}: {problem}")));
         }
+        self.check_groups()?;
         let groups = self.annotated.as_ref().and_then(AnnotationRule::column).map(str::to_owned);
-        let further = self.stratify.iter().chain(&groups).filter(|column| !own(column));
+        let further = self.stratify.iter().chain(&groups).chain(&self.group_by).filter(|column| !own(column));
         Ok(self.carry.iter().chain(further).cloned().collect())
     }
 }
 
 impl IndexParameters {
+    /// # Errors
+    /// [`CohortError::Option`] when the column can group nobody, or strata are asked for, too.
+    fn check_groups(&self) -> Result<(), CohortError> {
+        let Some(column) = &self.group_by else { return Ok(()) };
+        let problem = if PATIENTS_OWN.contains(&column.as_str()) {
+            "patients are always kept whole, and a split is no group"
+        } else if !self.stratify.is_empty() {
+            "whole groups cannot be stratified: leave --stratify out"
+        } else {
+            return Ok(());
+        };
+        Err(CohortError::Option(format!("--group-by {column}: {problem}")))
+    }
+
     /// The value of the label whose voxels say nothing, once the cohort is indexed.
     pub fn ignored_label(&self) -> Option<u16> {
         self.ignore.as_deref().and_then(|value| value.parse().ok())
@@ -252,6 +274,7 @@ impl Default for IndexParameters {
             test_share: 0.15,
             split_seed: 0,
             stratify: Vec::new(),
+            group_by: None,
             carry: Vec::new(),
             structures: Vec::new(),
             annotated: None,
@@ -290,5 +313,12 @@ mod tests {
             assert!(carried(&[taken], &[]).unwrap_err().contains(&format!("--carry {taken}")));
         }
         assert!(carried(&[], &["split"]).unwrap_err().contains("--stratify split"));
+        let by = |column: &str, stratify: &[&str]| {
+            let stratify = stratify.iter().map(|column| (*column).to_owned()).collect();
+            let group_by = Some(column.to_owned());
+            IndexParameters { group_by, stratify, ..Default::default() }.carried().map(Vec::from_iter)
+        };
+        assert_eq!(by("site", &[]).unwrap(), ["site"]);
+        assert!(by("patient_id", &[]).is_err() && by("site", &["labels"]).is_err());
     }
 }

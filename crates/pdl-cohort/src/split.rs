@@ -19,7 +19,7 @@ pub struct Shares {
 }
 
 impl Shares {
-    fn check(self) -> Result<(), CohortError> {
+    pub(crate) fn check(self) -> Result<(), CohortError> {
         let valid = |share: f64| (0.0..1.0).contains(&share);
         if !valid(self.val) || !valid(self.test) || self.val + self.test >= 1.0 {
             return Err(CohortError::Option(format!(
@@ -101,7 +101,7 @@ pub fn assign_stratified(
 }
 
 /// How many patients val and test are to have.
-fn targets(patients: usize, shares: Shares) -> (usize, usize) {
+pub(crate) fn targets(patients: usize, shares: Shares) -> (usize, usize) {
     if patients < FEWEST_PATIENTS {
         return (0, 0);
     }

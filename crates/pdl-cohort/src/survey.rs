@@ -31,7 +31,9 @@ pub struct Survey {
     /// Cases that lack one of both; of DICOM, series that no structure set or segmentation refers
     /// to.
     pub incomplete: usize,
-    /// Files without a partner, in a layout that pdl knows.
+    /// Those of them that have an image.
+    pub unlabelled: usize,
+    /// Label maps without an image, in a layout that pdl knows.
     pub alone: Vec<PathBuf>,
     /// Files below a folder of DICOM.
     pub dicom_files: usize,
@@ -163,8 +165,9 @@ impl Survey {
     fn count(&mut self, cases: &[DiscoveredCase]) {
         self.pairs = cases.iter().filter(|case| case.image.is_some() && case.label.is_some()).count();
         self.incomplete = cases.len() - self.pairs;
-        let incomplete = cases.iter().filter(|case| case.image.is_none() || case.label.is_none());
-        self.alone = incomplete.filter_map(|case| case.image.clone().or(case.label.clone())).collect();
+        self.unlabelled = cases.iter().filter(|case| case.image.is_some() && case.label.is_none()).count();
+        let without_image = cases.iter().filter(|case| case.image.is_none());
+        self.alone = without_image.filter_map(|case| case.label.clone()).collect();
         let patients: BTreeSet<&str> = cases.iter().filter_map(|case| case.patient.as_deref()).collect();
         self.patients = (!patients.is_empty()).then_some(patients.len());
         self.split_given = cases.iter().any(|case| case.split.is_some());
@@ -180,6 +183,7 @@ impl Survey {
         let (labels, _) = scan.labels_of_series();
         self.pairs = labels.iter().filter(|labels| !labels.is_empty()).count();
         self.incomplete = labels.len() - self.pairs;
+        self.unlabelled = self.incomplete;
         let patients: BTreeSet<&str> = scan.series.iter().map(|series| series.patient_id.as_str()).collect();
         self.patients = Some(patients.len()).filter(|_| !patients.contains(""));
         for modality in scan.series.iter().filter_map(|series| series.modality.parse().ok()) {
@@ -194,8 +198,9 @@ impl Survey {
         Ok(())
     }
 
-    /// Reads some of the cases with both files; labels of files that name their `segments` go by
-    /// their names, and are put on their images' voxels only when the cohort is indexed.
+    /// Reads some of the cases with both files, of images alone where none has a label; labels of
+    /// files that name their `segments` go by their names, and are put on their images' voxels only
+    /// when the cohort is indexed.
     fn look_into(
         &mut self,
         cases: &[DiscoveredCase],
@@ -203,8 +208,10 @@ impl Survey {
         channels: &Channels,
         limit: &MemoryLimit,
     ) -> Result<(), StoreError> {
-        let whole: Vec<&DiscoveredCase> =
-            cases.iter().filter(|case| case.image.is_some() && case.label.is_some()).collect();
+        let none_labelled = self.pairs == 0;
+        let is_whole =
+            |case: &&DiscoveredCase| case.image.is_some() && (none_labelled || case.label.is_some());
+        let whole: Vec<&DiscoveredCase> = cases.iter().filter(is_whole).collect();
         let count = whole.len().min(MOST_READ);
         let chosen: Vec<&DiscoveredCase> = (0..count).map(|k| whole[k * whole.len() / count]).collect();
         let work =

@@ -5,6 +5,7 @@ mod drift;
 mod link;
 mod nearest_other_patient;
 mod parameters;
+mod person_groups;
 mod transformed_duplicates;
 
 use pdl_findings::Finding;
@@ -13,7 +14,7 @@ use std::path::Path;
 
 use pdl_cohort::case_row::CaseRow;
 use pdl_cohort::cases::Cases;
-use pdl_cohort::folds::{self, Fold};
+use pdl_cohort::folds::{self, FoldDivision};
 use pdl_cohort::same_patient::{PatientPair, SamePatient};
 use pdl_prepare::proxies::Proxies;
 use pdl_similarity::metrics::Metric;
@@ -65,14 +66,20 @@ pub struct Audit {
 ///
 /// # Errors
 /// [`CurriculumError`] when an earlier stage is missing or outdated, or `out` cannot be written.
-pub fn audit(out: &Path, parameters: &AuditParameters, fold: Option<Fold>) -> Result<Audit, CurriculumError> {
+pub fn audit(
+    out: &Path,
+    parameters: &AuditParameters,
+    division: Option<FoldDivision<'_>>,
+) -> Result<Audit, CurriculumError> {
     let mut cases = Cases::read(out)?;
-    if let Some(fold) = fold {
-        folds::apply(&mut cases, fold)?;
+    let fold = division.map(|division| division.fold);
+    if let Some(division) = division {
+        folds::apply(&mut cases, division)?;
     }
     let proxies = Proxies::open(out)?;
     let pairs = if proxies.len() < 2 { None } else { Some(Pairs::open(out, &proxies)?) };
-    let mut rows: Vec<&CaseRow> = cases.usable().collect();
+    // A fold's manifest holds labelled cases alone; the splits hold for all.
+    let mut rows: Vec<&CaseRow> = cases.usable().filter(|row| fold.is_none() || row.is_labelled()).collect();
     rows.sort_by(|a, b| a.case_id.cmp(&b.case_id));
     let ids: Vec<&str> = rows.iter().map(|row| row.case_id.as_str()).collect();
     let pairwise = SelectedPairs::new(pairs.as_ref(), &proxies.case_ids, &ids);
@@ -82,13 +89,32 @@ pub fn audit(out: &Path, parameters: &AuditParameters, fold: Option<Fold>) -> Re
         }
         _ => BTreeMap::new(),
     };
-    let mut audit = of_cases(&rows, &pairwise, &moved, &cases.parameters.stratify, parameters)?;
+    let columns = group_columns(&cases, division);
+    let mut audit = of_cases(&rows, &pairwise, &moved, &columns, parameters)?;
     audit.keep_apart(&cases.same_patient);
     json::write(&manifest::made_folder(out, fold)?.join(FILE), &audit)?;
     if fold.is_none() {
         write_same_patient(out, &cases, &audit.links)?;
     }
     Ok(audit)
+}
+
+/// The columns whose values are counted in each split: those of strata and of groups.
+fn group_columns(cases: &Cases, division: Option<FoldDivision<'_>>) -> Vec<String> {
+    let mut columns = cases.parameters.stratify.clone();
+    let of_folds = division.and_then(|division| division.group_by).map(str::to_owned);
+    for column in cases.parameters.group_by.iter().chain(&of_folds) {
+        if !columns.contains(column) {
+            columns.push(column.clone());
+        }
+    }
+    columns
+}
+
+/// The labelled cases; all where none has a label.
+fn trained_on<'a>(rows: &[&'a CaseRow]) -> Vec<&'a CaseRow> {
+    let labelled: Vec<&CaseRow> = rows.iter().copied().filter(|row| row.is_labelled()).collect();
+    if labelled.is_empty() { rows.to_vec() } else { labelled }
 }
 
 /// The number of patients.
@@ -105,7 +131,7 @@ fn of_cases(
     columns: &[String],
     parameters: &AuditParameters,
 ) -> Result<Audit, CurriculumError> {
-    let mut nearest_others = NearestOtherPatient::new(rows.len());
+    let mut nearest_others = NearestOtherPatient::of_cases(rows);
     let mut nearest = NearestNeighbours::new(rows);
     pairwise.for_each(Metric::Ssim, |a, b, value| {
         if rows[a].patient_id != rows[b].patient_id {
@@ -117,7 +143,7 @@ fn of_cases(
     let balance = balance(rows);
     let drift = nearest.drift();
     let groups = groups(rows, columns);
-    let mut findings = small_splits(rows, &balance, parameters.smallest_group);
+    let mut findings = small_splits(&trained_on(rows), &balance, parameters.smallest_group);
     findings.extend(small_groups(&groups, parameters.smallest_group));
     findings.extend(drift.as_ref().and_then(Drift::finding));
     let mut audit = Audit { parameters: *parameters, leaks: 0, links, balance, groups, drift, findings };
@@ -152,7 +178,10 @@ fn links(
     };
     same_patient_two_splits(rows).into_iter().for_each(|two| note(two, Reason::SamePatient));
     same_file(rows).into_iter().for_each(|two| note(two, Reason::SameFile));
-    let standing_out = nearest_others.standing_out(patients(rows), parameters.stand_out);
+    let mut standing_out = nearest_others.standing_out(patients(rows), parameters.stand_out);
+    standing_out.extend(person_groups::isolated(&nearest_others, patients(rows)));
+    standing_out.sort_unstable();
+    standing_out.dedup();
     standing_out.iter().for_each(|two| note(*two, Reason::StandsOut));
     moved.keys().for_each(|two| note(*two, Reason::MovedImage));
     let same_image = (parameters.duplicate_ssim as f32).max(nearest_others.unusual(&standing_out));

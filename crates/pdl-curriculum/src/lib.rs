@@ -7,6 +7,7 @@
 //! duplicates and finds outliers. No case moves from one split to another, and validation and test
 //! cases do not influence the ranking.
 
+pub mod annotation;
 pub mod audit;
 pub mod manifest;
 pub mod metrics;
@@ -25,6 +26,7 @@ use pdl_cohort::CohortError;
 use pdl_prepare::PrepareError;
 use pdl_similarity::SimilarityError;
 use pdl_store::StoreError;
+use pdl_store::memory::MemoryError;
 
 /// The text of `pdl help curriculum`: metrics, scores, orders, pacing and the tuning subset.
 ///
@@ -46,6 +48,26 @@ pub enum CurriculumError {
         cases: usize,
         /// The curation folder.
         out: PathBuf,
+    },
+    /// No prepared case has a label.
+    #[error("no case has a label, so there is nothing to train on; `pdl select` names the cases to annotate first: {}", out.display())]
+    NoLabelledCases {
+        /// The curation folder.
+        out: PathBuf,
+    },
+    /// A labelled case was prepared when it had no label.
+    #[error("case {case}: it has a label, but was prepared without; run `pdl prepare` again")]
+    NotPrepared {
+        /// Its case id.
+        case: String,
+    },
+    /// There is no memory for the similarities of all cases.
+    #[error("the similarities of {cases} cases: {source} (--memory)")]
+    Memory {
+        /// Number of cases.
+        cases: usize,
+        /// Why.
+        source: MemoryError,
     },
     /// A prepared case is missing from `cases.parquet`.
     #[error("case {case}: prepared, but missing from cases.parquet; run `pdl prepare` again")]
@@ -73,7 +95,7 @@ pub enum CurriculumError {
         out: PathBuf,
     },
     /// The folder has no manifest.
-    #[error("no manifest found; make one with `pdl curate COHORT --out {0}`: {0}", out.display())]
+    #[error("no manifest found; make one with `pdl curate COHORT --out {0}`, which needs labelled cases: {0}", out.display())]
     NoManifest {
         /// The folder that was searched.
         out: PathBuf,

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use arrow::datatypes::{DataType, Schema};
 use pdl_cohort::attributes::{Modality, Split};
-use pdl_cohort::folds::Fold;
+use pdl_cohort::folds::{Fold, HeldOutGroups};
 use pdl_cohort::parameters::IndexParameters;
 use pdl_prepare::fingerprint::Fingerprint;
 use pdl_prepare::plan::Plan;
@@ -216,6 +216,9 @@ pub struct ManifestInfo {
     /// training cases. Such a manifest lies in `folds/K/` of the curation folder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fold: Option<Fold>,
+    /// The groups that the fold holds out for validation, where folds are of whole groups.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_out_groups: Option<HeldOutGroups>,
     /// Hashes of the inputs and of the rows.
     pub hashes: Hashes,
 }

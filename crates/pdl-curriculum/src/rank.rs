@@ -6,7 +6,7 @@ use std::path::Path;
 use pdl_cohort::attributes::{Modality, Split};
 use pdl_cohort::case_row::{self, CaseRow};
 use pdl_cohort::cases::{self, Cases};
-use pdl_cohort::folds::{self, Fold};
+use pdl_cohort::folds::{self, AppliedFold, FoldDivision, HeldOutGroups};
 use pdl_prepare::fingerprint::{self, Fingerprint};
 use pdl_prepare::plan::{self, Plan};
 use pdl_prepare::prepare::{self, PreparedRow};
@@ -33,6 +33,8 @@ pub struct Ranked {
     pub ranking: Ranking,
     /// Whether any file of the manifest changed.
     pub changed: bool,
+    /// The groups that the fold holds out, where folds are of groups.
+    pub held_out: Option<HeldOutGroups>,
 }
 
 /// Ranks the training cases of the curation folder `out`, or of one fold of it, and writes the
@@ -41,27 +43,36 @@ pub struct Ranked {
 /// # Errors
 /// [`CurriculumError`] when an earlier stage is missing or outdated, the plan does not cover the
 /// training cases of a fold, or `out` cannot be written.
-pub fn rank(out: &Path, parameters: &RankParameters, fold: Option<Fold>) -> Result<Ranked, CurriculumError> {
+pub fn rank(
+    out: &Path,
+    parameters: &RankParameters,
+    division: Option<FoldDivision<'_>>,
+) -> Result<Ranked, CurriculumError> {
     parameters.check()?;
     let mut cases = Cases::read(out)?;
     let plan = prepare::read_plan(out)?;
-    let of_division = match fold {
-        Some(fold) => {
+    let fold = division.map(|division| division.fold);
+    let applied = match division {
+        Some(division) => {
             check_plan(&cases, &plan, out)?;
-            folds::apply(&mut cases, fold)?
+            folds::apply(&mut cases, division)?
         }
-        None => Vec::new(),
+        None => AppliedFold::default(),
     };
     let prepared = prepare::read(out)?;
     let proxies = Proxies::open(out)?;
     let rows = join(&cases, &prepared)?;
     let training = training_cases(&rows, parameters)?;
     if training.is_empty() {
-        return Err(CurriculumError::NoTrainingCases { cases: rows.len(), out: out.to_owned() });
+        let (cases, out) = (rows.len(), out.to_owned());
+        return Err(match cases {
+            0 => CurriculumError::NoLabelledCases { out },
+            _ => CurriculumError::NoTrainingCases { cases, out },
+        });
     }
     let pairs = if proxies.len() < 2 { None } else { Some(Pairs::open(out, &proxies)?) };
     let (places, mut ranking) = ranker::rank_cases(&training, pairs.as_ref(), &proxies.case_ids, parameters)?;
-    ranking.findings.extend(of_division);
+    ranking.findings.extend(applied.findings);
     let every = parameters.every(plan.modality);
     let stages = pacing::stages(ranking.ranked, parameters, every);
     let mut ranked = manifest_rows(&rows, &places, &stages);
@@ -86,6 +97,7 @@ pub fn rank(out: &Path, parameters: &RankParameters, fold: Option<Fold>) -> Resu
         stages: stages.clone(),
         fingerprint,
         fold,
+        held_out_groups: applied.held_out.clone(),
         hashes: Hashes {
             cases: hash::of_file(&out.join(cases::FILE))?,
             plan: hash::of_file(&out.join(plan::FILE))?,
@@ -95,34 +107,45 @@ pub fn rank(out: &Path, parameters: &RankParameters, fold: Option<Fold>) -> Resu
         plan,
     };
     let changed = manifest::write(&manifest::made_folder(out, fold)?, &ranked, info)?;
-    Ok(Ranked { rows: ranked, stages, ranking, changed })
+    Ok(Ranked { rows: ranked, stages, ranking, changed, held_out: applied.held_out })
 }
 
 /// Folds train on validation cases, too, so the plan must be made from them.
 fn check_plan(cases: &Cases, plan: &Plan, out: &Path) -> Result<(), CurriculumError> {
     let unseen = |row: &CaseRow| row.split != Split::Test && !plan.parameters.plan_from.includes(row.split);
-    if cases.usable().any(unseen) {
+    if cases.labelled().any(unseen) {
         return Err(CurriculumError::PlanWithoutValidation { out: out.to_owned() });
     }
     Ok(())
 }
 
-/// A case with its prepared files.
+/// A labelled case with its prepared files.
 struct Joined<'a> {
     case: &'a CaseRow,
     prepared: &'a PreparedRow,
+    /// The path of its prepared label map, and the hash of that.
+    label: [&'a str; 2],
 }
 
+/// The labelled cases that are prepared; those without a label are no part of a manifest.
 fn join<'a>(cases: &'a Cases, prepared: &'a [PreparedRow]) -> Result<Vec<Joined<'a>>, CurriculumError> {
     let by_id: HashMap<&str, &CaseRow> = cases.usable().map(|row| (row.case_id.as_str(), row)).collect();
-    prepared
-        .iter()
-        .map(|prepared| {
-            let case = by_id.get(prepared.case_id.as_str());
-            let case = case.ok_or_else(|| CurriculumError::UnknownCase { case: prepared.case_id.clone() })?;
-            Ok(Joined { case, prepared })
-        })
-        .collect()
+    let mut joined = Vec::with_capacity(prepared.len());
+    for prepared in prepared {
+        let case = by_id.get(prepared.case_id.as_str());
+        let case = *case.ok_or_else(|| CurriculumError::UnknownCase { case: prepared.case_id.clone() })?;
+        match (&prepared.label, &prepared.label_blake3) {
+            (Some(path), Some(blake3)) if case.is_labelled() => {
+                joined.push(Joined { case, prepared, label: [path, blake3] });
+            }
+            // Its label came after it was prepared.
+            _ if case.is_labelled() => {
+                return Err(CurriculumError::NotPrepared { case: prepared.case_id.clone() });
+            }
+            _ => {}
+        }
+    }
+    Ok(joined)
 }
 
 /// The training cases, ascending by id.
@@ -185,9 +208,9 @@ fn manifest_rows(
                 tune: place.tune,
                 labels_annotated: row.case.labels_annotated.clone(),
                 image: row.prepared.image.clone(),
-                label: row.prepared.label.clone(),
+                label: row.label[0].to_owned(),
                 image_blake3: row.prepared.image_blake3.clone(),
-                label_blake3: row.prepared.label_blake3.clone(),
+                label_blake3: row.label[1].to_owned(),
                 group: place.group,
                 left_out: place.left_out,
                 images: row.prepared.images.clone(),

@@ -131,6 +131,9 @@ codes! {
     EmptyLabel = "empty-label", Rejection,
         "The label map holds background only, and no label was looked for in the case.",
         "Annotate the case, leave it out, or state with `--annotated all` that it is a negative.";
+    FewGroups = "few-groups", Warning,
+        "There are too few groups to hold any out.",
+        "Group by another column, or leave `--group-by` out.";
     FewPatients = "few-patients", Warning,
         "There are too few patients to hold any out for validation and test.",
         "Add patients, or give the splits in a column `split`.";
@@ -146,6 +149,9 @@ codes! {
     GridMismatch = "grid-mismatch", Rejection,
         "The label map lies on another grid than its image.",
         "Check that the two belong together; `--resample-labels` resamples the label map.";
+    GroupDivided = "group-divided", Warning,
+        "Patients of one group are in several splits.",
+        "State one split for the whole group in the table's column `split`, or index anew without these splits.";
     ImplausibleSize = "implausible-size", Rejection,
         "The image's voxels, or the image as a whole, are larger or smaller than any body's.",
         "The header may give lengths in another unit than it says: mend its spacing.";
@@ -239,9 +245,9 @@ codes! {
     NoImage = "no-image", Rejection,
         "A label has no image.",
         "Add the image, or check how files are named.";
-    NoLabel = "no-label", Rejection,
-        "An image has no label.",
-        "Annotate the case, or check how files are named.";
+    NoLabel = "no-label", Warning,
+        "An image has no label: it is prepared and compared with the others, and no network is trained on it.",
+        "Annotate the case (`pdl select` ranks what to annotate next), or check how files are named.";
     NoPatientId = "no-patient-id", Warning,
         "The DICOM files name no patient; each study counts as a patient.",
         "Give the patients in a table (`cohort.csv`).";
@@ -317,6 +323,9 @@ codes! {
     PlanDrift = "plan-drift", Warning,
         "The training cases have changed since the plan was made, and a new plan would differ.",
         "Keep the plan, or make it anew with `--replan`.";
+    PlanWithoutLabels = "plan-without-labels", Warning,
+        "No training case has a label: the intensities of the plan are those of whole bodies.",
+        "Annotate some cases (`pdl select` names them), then give `--replan` once.";
     PsnrRepeatsMse = "psnr-repeats-mse", Note,
         "PSNR orders pairs exactly as MSE does.",
         "Do not count it as a further metric.";

@@ -14,6 +14,7 @@ pub mod cohort;
 pub mod contour;
 pub mod dicom;
 mod dicom_elements;
+pub mod longitudinal;
 pub mod modality;
 pub mod patient;
 pub mod pet_ct;
@@ -31,8 +32,10 @@ use pdl_volume::{OrientationError, VolumeError};
 use rayon::prelude::*;
 
 pub use cohort::{PhantomCase, PhantomCohort, generate};
+pub use longitudinal::{longitudinal, write_longitudinal};
 pub use modality::PhantomModality;
 pub use pet_ct::{PetCtCase, generate_pet_ct, write_pet_ct};
+pub use scan::VisitSettings;
 
 /// The seed of the bundled sample cohorts.
 pub const SAMPLE_SEED: u64 = 2026;

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::Parser;
 use pdl_phantom::{
-    PhantomModality, SAMPLE_CASES, SAMPLE_SEED, generate, generate_pet_ct, pet_ct, write_cohort, write_dicom,
-    write_pet_ct,
+    PhantomModality, SAMPLE_CASES, SAMPLE_SEED, VisitSettings, generate, generate_pet_ct, longitudinal,
+    pet_ct, write_cohort, write_dicom, write_longitudinal, write_pet_ct,
 };
 
 /// Makes synthetic thorax cohorts (CT and MR) with exact labels, two CT scans also as DICOM.
@@ -21,13 +21,26 @@ struct Options {
     /// The same seed gives the same cohorts, on every machine
     #[arg(long, default_value_t = SAMPLE_SEED)]
     seed: u64,
-    /// Cases of each modality
+    /// Cases of each modality; with --visits the number of patients
     #[arg(long, default_value_t = SAMPLE_CASES)]
     cases: usize,
     /// Make a cohort of two channels instead, CT and PET, in the subfolder petct: the lungs are
     /// seen in the CT alone, a lesion in the PET alone
     #[arg(long)]
     pet_ct: bool,
+    /// Instead of the sample cohorts: a longitudinal CT cohort of so many visits of each patient,
+    /// unnamed, in FOLDER itself
+    #[arg(long, value_name = "VISITS")]
+    visits: Option<usize>,
+    /// With --visits: how much patients differ (root mean square of their traits)
+    #[arg(long, value_name = "DISTANCE", default_value_t = VisitSettings::default().distance)]
+    distance: f64,
+    /// With --visits: largest rotation about the long axis, degrees
+    #[arg(long, value_name = "DEGREES", default_value_t = VisitSettings::default().rotation_degrees)]
+    rotation: f64,
+    /// With --visits: largest noise of a visit, HU; the least is 0.4 of it
+    #[arg(long, value_name = "HU", default_value_t = VisitSettings::default().noise_hu[1])]
+    noise: f64,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -36,6 +49,20 @@ fn main() -> anyhow::Result<()> {
         let cases = generate_pet_ct(options.seed, options.cases)?;
         write_pet_ct(&options.out, &cases).context("the cohort of two channels was not written")?;
         println!("CT and PET: {} cases in {}", cases.len(), options.out.join(pet_ct::FOLDER).display());
+        return Ok(());
+    }
+    if let Some(visits) = options.visits {
+        let settings = VisitSettings {
+            distance: options.distance,
+            rotation_degrees: options.rotation,
+            noise_hu: [0.4 * options.noise, options.noise],
+            ..VisitSettings::default()
+        };
+        let cases = longitudinal(options.seed, options.cases, visits, &settings)?;
+        write_longitudinal(&options.out, &cases).context("the longitudinal cohort was not written")?;
+        for case in &cases {
+            println!("{} {}", case.name, case.patient);
+        }
         return Ok(());
     }
     for modality in PhantomModality::ALL {

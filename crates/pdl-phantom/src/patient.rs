@@ -47,6 +47,12 @@ pub fn patients(source: &mut RandomSource, count: usize) -> Vec<Traits> {
         .collect()
 }
 
+/// Patients who all differ from the mean patient by the same root mean square of their traits, each
+/// in a random way.
+pub fn patients_at(source: &mut RandomSource, count: usize, distance: f64) -> Vec<Traits> {
+    (0..count).map(|_| at_distance(source, distance)).collect()
+}
+
 /// Random traits whose root mean square is `distance` (a little less where one is cut off).
 fn at_distance(source: &mut RandomSource, distance: f64) -> Traits {
     let direction: [f64; TRAITS] = std::array::from_fn(|_| source.normal());

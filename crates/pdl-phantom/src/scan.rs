@@ -9,6 +9,26 @@ use crate::random::RandomSource;
 use crate::solid::Point;
 use crate::tissue::Tissue;
 
+/// How patients differ from each other, and visits of one from each other.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct VisitSettings {
+    /// Root mean square of the traits of every patient: all differ as much from the mean patient,
+    /// each in a way of its own.
+    pub distance: f64,
+    /// Largest rotation of a visit about the long axis, either way, degrees.
+    pub rotation_degrees: f64,
+    /// Standard deviation of the noise of a visit, HU: the least and the most.
+    pub noise_hu: [f64; 2],
+    /// A visit's gain differs from 1 by up to this; it scales HU from air up.
+    pub gain: f64,
+}
+
+impl Default for VisitSettings {
+    fn default() -> Self {
+        Self { distance: 0.9, rotation_degrees: 3.0, noise_hu: [4.0, 10.0], gain: 0.02 }
+    }
+}
+
 /// Partial volume: each voxel is sampled at this many places along each axis.
 const SAMPLES: usize = 2;
 
@@ -71,6 +91,17 @@ impl Pose {
         Self { position_mm, turn }
     }
 
+    /// A patient in the middle of the scanner, turned by up to so many degrees either way, of which
+    /// there are few.
+    fn turned(degrees: f64, source: &mut RandomSource) -> Self {
+        // The tangent of half the angle by its series, as the machine's own may differ in a bit.
+        let half = degrees / 2.0 * std::f64::consts::PI / 180.0;
+        let tangent = half + half * half * half / 3.0;
+        let t = source.between(-tangent, tangent);
+        let turn = [(1.0 - t * t) / (1.0 + t * t), 2.0 * t / (1.0 + t * t)];
+        Self { position_mm: [0.0; 3], turn }
+    }
+
     /// A point of the scanner's world (RAS+ mm) along the patient's axes, mm.
     pub(crate) fn to_patient(self, world: Point) -> Point {
         let [x, y, z]: Point = std::array::from_fn(|axis| world[axis] - self.position_mm[axis]);
@@ -107,7 +138,37 @@ pub(crate) fn scan_at(
     };
     let grid = grid(&protocols[protocol % protocols.len()], &pose, source)?;
     let chain = Chain::new(modality, source);
-    let camera = Camera { modality, anatomy, pose, grid };
+    expose(&Camera { modality, anatomy, pose, grid }, &chain, None, source)
+}
+
+/// Scans a patient by CT at one of several visits: in the middle of a grid that is the same for
+/// all, turned about the long axis; `source` draws angle, noise and gain.
+///
+/// # Errors
+/// [`PhantomError`] when the grid is invalid, which it is not.
+pub fn scan_visit(
+    anatomy: &Anatomy,
+    settings: &VisitSettings,
+    source: &mut RandomSource,
+) -> Result<PhantomScan, PhantomError> {
+    let VisitSettings { rotation_degrees, noise_hu: [least, most], gain, .. } = *settings;
+    let pose = Pose::turned(rotation_degrees, source);
+    let Protocol { orientation, shape, spacing_mm } = CT_PROTOCOLS[1];
+    let grid = Grid::new(shape, Affine::from_orientation(orientation.parse()?, spacing_mm, shape));
+    let chain = Chain::Ct { noise_hu: source.between(least, most) };
+    let gain = source.between(1.0 - gain, 1.0 + gain);
+    expose(&Camera { modality: PhantomModality::Ct, anatomy, pose, grid }, &chain, Some(gain), source)
+}
+
+/// Samples every voxel; `gain` scales HU from air up.
+fn expose(
+    camera: &Camera<'_>,
+    chain: &Chain,
+    gain: Option<f64>,
+    source: &mut RandomSource,
+) -> Result<PhantomScan, PhantomError> {
+    const AIR_HU: f64 = -1000.0;
+    let grid = camera.grid;
     let [nx, ny, nz] = grid.shape;
     let mut image = Vec::with_capacity(grid.len());
     let mut labels = Vec::with_capacity(grid.len());
@@ -116,7 +177,9 @@ pub(crate) fn scan_at(
             for x in 0..nx {
                 let index = [x, y, z].map(|i| i as f64);
                 labels.push(camera.tissue(index).label());
-                image.push(chain.stored(camera.signal(index), camera.place(index), source));
+                let signal = camera.signal(index);
+                let signal = gain.map_or(signal, |gain| (signal - AIR_HU) * gain + AIR_HU);
+                image.push(chain.stored(signal, camera.place(index), source));
             }
         }
     }

@@ -46,13 +46,21 @@ pub(crate) fn nonzero(image: &Volume<f32>) -> Option<VoxelBox> {
 }
 
 fn body_box(image: &Volume<f32>) -> Option<VoxelBox> {
+    let inside = body_mask(image)?;
+    VoxelBox::around(image.grid.shape, |i| inside[i])
+}
+
+/// Whether each voxel lies inside the body; none of an image of one intensity.
+fn body_mask(image: &Volume<f32>) -> Option<Vec<bool>> {
     let [nx, ny, nz] = image.grid.shape;
     let [low, high] = percentiles(&image.voxels, [0.5, 99.5]).map(|v| v as f32);
-    if low >= high {
-        return None;
-    }
-    let inside = body(&image.voxels, [nz, ny, nx], [low, high]);
-    VoxelBox::around(image.grid.shape, |i| inside[i])
+    (low < high).then(|| body(&image.voxels, [nz, ny, nx], [low, high]))
+}
+
+/// The intensities inside the body; all of an image of one intensity.
+pub(crate) fn body_voxels(image: &Volume<f32>) -> Vec<f32> {
+    let Some(inside) = body_mask(image) else { return image.voxels.clone() };
+    image.voxels.iter().zip(inside).filter(|(_, inside)| *inside).map(|(voxel, _)| *voxel).collect()
 }
 
 /// What a case was cropped to.
@@ -65,12 +73,17 @@ pub(crate) struct Cropped {
 }
 
 impl Cropped {
-    /// The box of an image, extended to hold every labelled voxel.
-    pub(crate) fn of(crop: Crop, image: &Volume<f32>, channels: &[Volume<f32>], labels: &LabelMap) -> Self {
+    /// The box of an image, extended to hold every labelled voxel, where it has labels.
+    pub(crate) fn of(
+        crop: Crop,
+        image: &Volume<f32>,
+        channels: &[Volume<f32>],
+        labels: Option<&LabelMap>,
+    ) -> Self {
         let part = crop.of_channels(image, channels);
-        if part == VoxelBox::whole(image.grid.shape) {
+        let Some(labels) = labels.filter(|_| part != VoxelBox::whole(image.grid.shape)) else {
             return Self { part, labelled_outside: 0 };
-        }
+        };
         let [nx, ny, _] = labels.grid.shape;
         let place = |i: usize| [i % nx, i / nx % ny, i / (nx * ny)];
         let labelled = labels.voxels.iter().enumerate().filter(|(_, label)| **label > 0);
@@ -114,10 +127,10 @@ mod tests {
         let image = image(40.0, 0.0);
         let mut labels = image.map(|_| 0_u16);
         labels.voxels[4 + 12 * (3 + 11 * 2)] = 1;
-        let inside = Cropped::of(Crop::Nonzero, &image, &[], &labels);
+        let inside = Cropped::of(Crop::Nonzero, &image, &[], Some(&labels));
         assert_eq!(inside, Cropped { part: BODY, labelled_outside: 0 });
         labels.voxels[11 + 12 * (3 + 11 * 2)] = 2;
-        let extended = Cropped::of(Crop::Nonzero, &image, &[], &labels);
+        let extended = Cropped::of(Crop::Nonzero, &image, &[], Some(&labels));
         assert_eq!(extended.part, VoxelBox { start: [3, 2, 1], shape: [9, 7, 8] });
         assert_eq!(extended.labelled_outside, 1);
     }

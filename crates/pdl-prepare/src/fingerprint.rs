@@ -2,7 +2,7 @@
 
 use pdl_cohort::attributes::Modality;
 use pdl_cohort::case_row::{CaseChannel, CaseRow, LabelVoxels};
-use pdl_findings::Finding;
+use pdl_findings::{Code, Finding};
 use pdl_volume::statistics::{self, Statistics, median};
 use pdl_volume::{LabelMap, Volume};
 use schemars::JsonSchema;
@@ -76,8 +76,12 @@ pub struct Fingerprint {
     pub shape: [Spread; 3],
     /// Lengths along x, y, z of the RAS+ images, cropped as the plan says, mm.
     pub extent_mm: [Spread; 3],
-    /// Intensities of labelled voxels.
+    /// Intensities of labelled voxels; where no training case has a label, of all voxels of the
+    /// body.
     pub foreground: Foreground,
+    /// Whether no training case has a label.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub without_labels: bool,
     /// What the median training case keeps of its voxels after cropping to the box of non-zero
     /// ones.
     pub nonzero_box_share: f64,
@@ -168,22 +172,18 @@ pub(crate) struct CaseFingerprint {
 
 impl CaseFingerprint {
     /// Of what a case is cropped to; `nonzero_box_share` is that of the whole image. `present` are
-    /// the case's labels: other values, such as that of voxels to ignore, are no foreground.
+    /// the case's labels: other values, such as that of voxels to ignore, are no foreground. That
+    /// of a case without a label is its body.
     pub(crate) fn of(
         image: &Volume<f32>,
-        labels: &LabelMap,
+        labels: Option<&LabelMap>,
         present: &[LabelVoxels],
         nonzero_box_share: f64,
     ) -> Self {
-        let mut is_label = vec![false; usize::from(u16::MAX) + 1];
-        present.iter().for_each(|label| is_label[usize::from(label.value)] = true);
-        let mut foreground: Vec<f32> = image
-            .voxels
-            .iter()
-            .zip(&labels.voxels)
-            .filter(|(_, label)| is_label[usize::from(**label)])
-            .map(|(v, _)| *v)
-            .collect();
+        let mut foreground = match labels {
+            Some(labels) => labelled_voxels(image, labels, present),
+            None => crop::body_voxels(image),
+        };
         foreground.sort_by(f32::total_cmp);
         let n = foreground.len();
         let points = n.min(SKETCH);
@@ -201,6 +201,14 @@ impl CaseFingerprint {
     }
 }
 
+/// The intensities of the voxels that have one of the labels `present`.
+fn labelled_voxels(image: &Volume<f32>, labels: &LabelMap, present: &[LabelVoxels]) -> Vec<f32> {
+    let mut is_label = vec![false; usize::from(u16::MAX) + 1];
+    present.iter().for_each(|label| is_label[usize::from(label.value)] = true);
+    let voxels = image.voxels.iter().zip(&labels.voxels);
+    voxels.filter(|(_, label)| is_label[usize::from(**label)]).map(|(v, _)| *v).collect()
+}
+
 /// The share of the voxels inside the smallest box that holds all non-zero ones of an image and of
 /// the channels on its grid.
 pub(crate) fn nonzero_box_share(image: &Volume<f32>, channels: &[Volume<f32>]) -> f64 {
@@ -210,6 +218,16 @@ pub(crate) fn nonzero_box_share(image: &Volume<f32>, channels: &[Volume<f32>]) -
 }
 
 impl Fingerprint {
+    /// What a user should know where no training case has a label.
+    pub(crate) fn without_labels_finding(&self) -> Option<Finding> {
+        let message = format!(
+            "none of the {} cases that the plan is made from has a label: the intensities in it are those of whole bodies. \
+             Cases can be compared by it; once some are annotated, --replan takes the intensities of their labels",
+            self.training_cases
+        );
+        self.without_labels.then(|| Finding::new(Code::PlanWithoutLabels, message))
+    }
+
     /// Puts the training cases' parts together.
     pub(crate) fn of(modality: Modality, rows: &[&CaseRow], parts: &[CaseFingerprint]) -> Self {
         let grids: Vec<_> = rows.iter().filter_map(|row| row.grid()).map(|grid| grid.to_ras()).collect();
@@ -227,6 +245,7 @@ impl Fingerprint {
             shape: std::array::from_fn(shape),
             extent_mm: std::array::from_fn(extent),
             foreground: pooled(parts),
+            without_labels: !rows.iter().any(|row| row.is_labelled()),
             nonzero_box_share: Spread::of(parts.iter().map(|part| part.nonzero_box_share)).median,
             image_range: Some(image_range(rows.iter().map(|row| [row.intensity_p00_5, row.intensity_p99_5]))),
             standard_scale: standard_scale(parts),
@@ -302,7 +321,7 @@ mod tests {
         let image = Volume::new(grid, (0..10_000).map(|i| i as f32).collect()).unwrap();
         let labels = LabelMap::new(grid, (0..10_000).map(|i| u16::from(i >= 5000)).collect()).unwrap();
         let present = [LabelVoxels { value: 1, voxels: 5000 }];
-        let foreground = pooled(&[CaseFingerprint::of(&image, &labels, &present, 1.0)]);
+        let foreground = pooled(&[CaseFingerprint::of(&image, Some(&labels), &present, 1.0)]);
         // numpy on arange(5000, 10000): percentiles 5024.995 and 9974.005, mean 7499.5, std
         // 1443.3756
         assert!((foreground.p00_5 - 5024.995).abs() < 3.0, "{foreground:?}");
@@ -317,7 +336,7 @@ mod tests {
         let image = Volume::new(grid, vec![10.0, 20.0, 30.0, 40.0]).unwrap();
         let present = [LabelVoxels { value: 1, voxels: 2 }];
         let of = |labels: Vec<u16>| {
-            CaseFingerprint::of(&image, &LabelMap::new(grid, labels).unwrap(), &present, 1.0)
+            CaseFingerprint::of(&image, Some(&LabelMap::new(grid, labels).unwrap()), &present, 1.0)
         };
         let (labelled, negative) = (of(vec![0, 1, 1, 0]), of(vec![0, 0, 0, 9]));
         assert_eq!(pooled(&[labelled.clone(), negative.clone()]), pooled(&[labelled]));

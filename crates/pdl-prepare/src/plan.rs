@@ -250,7 +250,8 @@ impl Plan {
             ("foreground percentile 0.5".to_owned(), f.p00_5, g.p00_5, range),
             ("foreground percentile 99.5".to_owned(), f.p99_5, g.p99_5, range),
         ];
-        let intensities = intensities.into_iter().filter(|_| self.modality == Modality::CT);
+        let comparable = self.modality == Modality::CT && old.without_labels == now.without_labels;
+        let intensities = intensities.into_iter().filter(|_| comparable);
         spacings
             .chain(intensities)
             .filter(|(_, old, new, scale)| (new - old).abs() > DRIFT * scale.abs())
@@ -261,7 +262,21 @@ impl Plan {
                 );
                 Finding::new(Code::PlanDrift, message)
             })
+            .chain(self.labels_came(now))
             .collect()
+    }
+}
+
+impl Plan {
+    /// What is to be said where training cases have labels that had none when the plan was made.
+    fn labels_came(&self, now: &Fingerprint) -> Option<Finding> {
+        let came = self.fingerprint.without_labels && !now.without_labels;
+        let message = format!(
+            "the plan was made when no training case had a label, and now {} have: intensities and spacing stay as they \
+             were measured then unless --replan is given, which prepares and compares all cases anew",
+            now.training_cases
+        );
+        came.then(|| Finding::new(Code::PlanDrift, message))
     }
 }
 
@@ -366,6 +381,7 @@ mod tests {
             shape: shape.map(spread),
             extent_mm: std::array::from_fn(|axis| spread(spacing[axis] * shape[axis])),
             foreground: Foreground { p00_5: -100.0, p99_5: 300.0, mean: 50.0, std: 40.0 },
+            without_labels: false,
             nonzero_box_share: 1.0,
             image_range: None,
             standard_scale: LANDMARKS.map(|v| v / 100.0),

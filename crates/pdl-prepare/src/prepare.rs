@@ -2,6 +2,7 @@
 
 use pdl_findings::{Code, Finding};
 use std::collections::HashSet;
+use std::iter;
 use std::path::Path;
 
 use arrow::datatypes::{DataType, Schema};
@@ -13,7 +14,7 @@ use pdl_store::journal::{Journal, Stamp};
 use pdl_store::memory::MemoryLimit;
 use pdl_store::progress::{self, StageContext};
 use pdl_store::safe_path::{self, SafePath};
-use pdl_store::table::{self, column, list};
+use pdl_store::table::{self, column, list, nullable};
 use pdl_store::{StoreError, atomic, json, safe_name};
 use pdl_volume::{Grid, Volume, VoxelBox, image_on};
 use rayon::prelude::*;
@@ -26,7 +27,7 @@ use crate::crop::Crop;
 use crate::fingerprint::{self, CaseFingerprint, Fingerprint, nonzero_box_share};
 use crate::normalisation_choice;
 use crate::normalise::{Normalisation, normalise};
-use crate::parameters::{PrepareParameters, Resampling};
+use crate::parameters::{PlanFrom, PrepareParameters, Resampling};
 use crate::plan::{self, Plan};
 use crate::proxies::labels::ProxyLabels;
 use crate::proxies::{self, ProxyRow, ProxyWriter, ROWS_PER_FILE};
@@ -54,9 +55,9 @@ pub struct PreparedRow {
     /// The prepared image, float32.
     #[serde(deserialize_with = "safe_path::deserialize")]
     pub image: String,
-    /// The prepared label map.
-    #[serde(deserialize_with = "safe_path::deserialize")]
-    pub label: String,
+    /// The prepared label map; none of a case without a label.
+    #[serde(default, deserialize_with = "safe_path::deserialize_option")]
+    pub label: Option<String>,
     /// Voxels along x, y, z.
     pub shape: Vec<u32>,
     /// Voxel size along x, y, z, mm.
@@ -73,8 +74,9 @@ pub struct PreparedRow {
     pub crop_labelled_outside: u64,
     /// BLAKE3 of the image file.
     pub image_blake3: String,
-    /// BLAKE3 of the label file.
-    pub label_blake3: String,
+    /// BLAKE3 of the label file; none of a case without a label.
+    #[serde(default)]
+    pub label_blake3: Option<String>,
     /// The prepared images in the order of the cohort's channels; the first is `image`.
     #[serde(default, deserialize_with = "safe_path::deserialize_list")]
     pub images: Vec<String>,
@@ -119,14 +121,14 @@ pub fn schema() -> Schema {
     Schema::new(vec![
         column("case_id", Utf8),
         column("image", Utf8),
-        column("label", Utf8),
+        nullable("label", Utf8),
         column("shape", list(UInt32)),
         column("spacing_mm", list(Float64)),
         column("crop_start_xyz", list(UInt32)),
         column("crop_shape_xyz", list(UInt32)),
         column("crop_labelled_outside", UInt64),
         column("image_blake3", Utf8),
-        column("label_blake3", Utf8),
+        nullable("label_blake3", Utf8),
         column("images", list(Utf8)),
         column("images_blake3", list(Utf8)),
     ])
@@ -254,8 +256,7 @@ pub(crate) fn make_plan(
     replan: bool,
     run: StageContext<'_>,
 ) -> Result<(Plan, Vec<Finding>), PrepareError> {
-    let training: Vec<&CaseRow> =
-        rows.iter().copied().filter(|row| parameters.plan_from.includes(row.split)).collect();
+    let training = plan_cases(rows, parameters.plan_from);
     let mut fingerprint = take_fingerprint(out, &training, parameters.crop, run)?;
     let path = out.join(plan::FILE);
     let pinned = if path.exists() && !replan { Some(checked_plan(&path)?) } else { None };
@@ -286,7 +287,17 @@ pub(crate) fn make_plan(
     json::write(&path, &plan)?;
     let mut findings = fingerprint.findings.clone();
     findings.extend(normalisation_choice::window_finding(&fingerprint, plan.proxies.mapping, parameters));
+    findings.extend(fingerprint.without_labels_finding());
     Ok((plan, findings))
+}
+
+/// The cases that the plan is made from: those that are labelled, or all of them where none is.
+fn plan_cases<'a>(rows: &[&'a CaseRow], plan_from: PlanFrom) -> Vec<&'a CaseRow> {
+    let mut cases: Vec<&CaseRow> = rows.iter().copied().filter(|row| plan_from.includes(row.split)).collect();
+    if cases.iter().any(|row| row.is_labelled()) {
+        cases.retain(|row| row.is_labelled());
+    }
+    cases
 }
 
 /// Reads a plan, and checks what it holds, which may have been edited.
@@ -358,7 +369,7 @@ fn fingerprint_once(
     };
     let nonzero = nonzero_box_share(&source.image, &source.channels);
     let source = source.crop(crop);
-    let of = |image| CaseFingerprint::of(image, &source.labels, &row.labels, nonzero);
+    let of = |image| CaseFingerprint::of(image, source.labels.as_ref(), &row.labels, nonzero);
     let part = of(&source.image).with_channels(source.channels.iter().map(of).collect());
     journal.record(&row.case_id, &key, Vec::new(), &part)?;
     Ok(Ok(part))
@@ -493,7 +504,8 @@ impl Stage<'_> {
                     proxy.channels.push(mapped.0);
                 }
                 if self.plan.proxies.labels {
-                    proxy.labels = Some(ProxyLabels::new(&source.labels, row, &self.plan.proxies)?);
+                    let (map, grid) = (source.labels.as_ref(), &source.image.grid);
+                    proxy.labels = Some(ProxyLabels::new(map, grid, row, &self.plan.proxies)?);
                 }
                 (proxy, Some(source))
             }
@@ -512,7 +524,6 @@ impl Stage<'_> {
         let Source { image, channels, labels, cropped } = source.map_or_else(|| self.source(row), Ok)?;
         let shape = checked_shape_at(&image.grid, self.plan.spacing_mm)?;
         let spacing_mm = image.grid.resized(shape).spacing_mm().to_vec();
-        let label_name = format!("{LABELS}/{}.nii.gz", row.case_id);
         // Each image is written and gone before the next, and before the labels are resampled: one
         // of them at a time takes copies.
         let mut images = vec![format!("{IMAGES}/{}.nii.gz", row.case_id)];
@@ -523,16 +534,21 @@ impl Stage<'_> {
             self.write_image(image, &planned.normalisation, &name, Some(&planned.name))?;
             images.push(name);
         }
-        let labels = match self.plan.resample {
-            Resampling::Box => resample_labels(labels, shape)?,
-            Resampling::Nnunet => spline::resample_labels(&labels, shape),
-        };
-        nifti::write_labels(SafePath::new(self.out, &label_name)?, &labels)?;
         let mut stamps =
             images.iter().map(|name| Stamp::hash(self.out, name)).collect::<Result<Vec<_>, _>>()?;
         let images_blake3: Vec<String> = stamps.iter().map(|stamp| stamp.blake3.clone()).collect();
-        let of_labels = Stamp::hash(self.out, &label_name)?;
-        stamps.push(of_labels.clone());
+        let label_name = labels.as_ref().map(|_| format!("{LABELS}/{}.nii.gz", row.case_id));
+        let mut label_blake3 = None;
+        if let (Some(labels), Some(name)) = (labels, &label_name) {
+            let labels = match self.plan.resample {
+                Resampling::Box => resample_labels(labels, shape)?,
+                Resampling::Nnunet => spline::resample_labels(&labels, shape),
+            };
+            nifti::write_labels(SafePath::new(self.out, name)?, &labels)?;
+            let stamp = Stamp::hash(self.out, name)?;
+            label_blake3 = Some(stamp.blake3.clone());
+            stamps.push(stamp);
+        }
         let prepared = PreparedRow {
             case_id: row.case_id.clone(),
             image: images[0].clone(),
@@ -543,7 +559,7 @@ impl Stage<'_> {
             crop_shape_xyz: cropped.part.shape.map(|n| n as u32).to_vec(),
             crop_labelled_outside: cropped.labelled_outside,
             image_blake3: images_blake3[0].clone(),
-            label_blake3: of_labels.blake3,
+            label_blake3,
             images,
             images_blake3,
         };
@@ -753,7 +769,7 @@ fn crop_finding(done: &[Done]) -> Option<Finding> {
 /// Removes what earlier runs made of cases that are no longer there.
 fn remove_strangers(out: &Path, prepared: &[PreparedRow], files: usize) -> Result<(), StoreError> {
     let names: HashSet<&str> =
-        prepared.iter().flat_map(|row| row.images.iter().chain([&row.label])).map(String::as_str).collect();
+        prepared.iter().flat_map(|row| row.images.iter().chain(&row.label)).map(String::as_str).collect();
     for folder in [IMAGES, LABELS] {
         let kept = SafePath::new(out, folder)?;
         atomic::retain(&kept, |name| names.contains(format!("{folder}/{name}").as_str()))?;

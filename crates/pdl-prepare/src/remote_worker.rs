@@ -82,9 +82,9 @@ pub fn plan_remote(
 /// Tells the machine that makes a case's proxy that the case's prepared files are valid.
 fn share_volumes(stage: &Stage<'_>, row: &CaseRow, volumes: &PreparedRow) -> Result<(), StoreError> {
     let volumes = volumes.clone().with_images();
-    let files = volumes.images.iter().zip(&volumes.images_blake3);
-    let stamps = files
-        .chain([(&volumes.label, &volumes.label_blake3)])
+    let images = volumes.images.iter().zip(&volumes.images_blake3);
+    let stamps = images
+        .chain(volumes.label.iter().zip(&volumes.label_blake3))
         .map(|(path, blake3)| Stamp::new(stage.out, path, blake3.clone()))
         .collect::<Result<Vec<_>, StoreError>>()?;
     let journal = Journal::open(stage.out, &remote_results::volumes_journal(row), stage.run.trust)?;

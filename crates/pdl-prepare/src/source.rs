@@ -1,7 +1,7 @@
 //! The volumes of a case as they come out of its files, and how many of them are in memory at a
 //! time.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use pdl_cohort::case_row::{CaseChannel, CaseRow};
 use pdl_findings::Code;
@@ -26,7 +26,8 @@ pub(crate) struct Source {
     pub image: Volume<f32>,
     /// The channels after the first, on its grid.
     pub channels: Vec<Volume<f32>>,
-    pub labels: LabelMap,
+    /// None of a case without a label.
+    pub labels: Option<LabelMap>,
     /// What they were cropped to.
     pub cropped: Cropped,
 }
@@ -35,7 +36,6 @@ impl Source {
     /// Reads the files of a case and puts them on the grid that its row states.
     pub(crate) fn read(out: &Path, row: &CaseRow, memory: &MemoryShare<'_>) -> Result<Self, PrepareError> {
         let image_path = out.join(&row.image);
-        let label_path = out.join(row.label.as_deref().unwrap_or_default());
         let mut channels = Vec::with_capacity(row.channels.len().saturating_sub(1));
         let image = pdl_io::read_image_within(&image_path, memory)?;
         if image.blake3 != row.image_blake3 {
@@ -53,26 +53,37 @@ impl Source {
             let voxels = reference.read(out, channel, memory)?;
             channels.push(Volume { grid, voxels }.into_ras());
         }
-        let labels = pdl_io::read_labels_within(&label_path, memory)?;
-        if Some(&labels.blake3) != row.label_blake3.as_ref() || labels.map.grid.shape != grid.shape {
-            return Err(PrepareError::SourceChanged { path: label_path });
-        }
-        let labels = LabelMap { grid, voxels: labels.map.voxels }.into_ras();
+        let label_path = row.label.as_deref().map(|label| out.join(label));
+        let labels = label_path.map(|path| read_labels(path, row, grid, memory)).transpose()?;
         let cropped = Cropped { part: VoxelBox::whole(image.grid.shape), labelled_outside: 0 };
         Ok(Self { image, channels, labels, cropped })
     }
 
     /// The part of it that `crop` keeps.
     pub(crate) fn crop(self, crop: Crop) -> Self {
-        let cropped = Cropped::of(crop, &self.image, &self.channels, &self.labels);
+        let cropped = Cropped::of(crop, &self.image, &self.channels, self.labels.as_ref());
         let part = cropped.part;
         Self {
             image: part.of_volume(self.image),
             channels: self.channels.into_iter().map(|channel| part.of_volume(channel)).collect(),
-            labels: part.of_volume(self.labels),
+            labels: self.labels.map(|labels| part.of_volume(labels)),
             cropped,
         }
     }
+}
+
+/// The label map of a case, RAS+, whose image lies on `grid`.
+fn read_labels(
+    path: PathBuf,
+    row: &CaseRow,
+    grid: Grid,
+    memory: &MemoryShare<'_>,
+) -> Result<LabelMap, PrepareError> {
+    let labels = pdl_io::read_labels_within(&path, memory)?;
+    if Some(&labels.blake3) != row.label_blake3.as_ref() || labels.map.grid.shape != grid.shape {
+        return Err(PrepareError::SourceChanged { path });
+    }
+    Ok(LabelMap { grid, voxels: labels.map.voxels }.into_ras())
 }
 
 /// What the channels after the first are put on.

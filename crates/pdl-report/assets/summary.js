@@ -5,6 +5,7 @@
   const tiles = [
     tile((s.found - s.rejected).toLocaleString("en"), "usable cases"), tile(s.patients.toLocaleString("en"), "patients"),
     ...s.splits.map(([split, cases, patients]) => tile(cases.toLocaleString("en"), `${SPLIT_NAMES[split]}, ${count(patients, "patient")}`)),
+    ...(s.unlabelled ? [tile(s.unlabelled.toLocaleString("en"), "unlabelled")] : []),
     tile(s.rejected + s.failed, "rejected or failed"), tile(s.labels.length, s.labels.length === 1 ? "label" : "labels"),
   ];
   if (DATA.curriculum) tiles.push(tile(DATA.curriculum.spacing_mm.map((mm) => +mm.toFixed(2)).join(" × "), "mm, prepared (x, y, z)"));

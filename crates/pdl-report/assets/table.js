@@ -13,7 +13,7 @@
   let sort = { column: 0, up: true };
   const text = el("input", { type: "search", id: "filter", placeholder: "id, patient, finding …", oninput: fill });
   const choice = (id, name, values) => [el("label", { for: id }, name), el("select", { id, onchange: fill }, el("option", { value: "" }, "all"), ...values.map((v) => el("option", {}, v)))];
-  const [splitLabel, split] = choice("split", "Split", SPLITS), [statusLabel, status] = choice("status", "Status", ["ok", "warning", "rejected"]);
+  const [splitLabel, split] = choice("split", "Split", SPLITS), [statusLabel, status] = choice("status", "Status", ["ok", "warning", "unlabelled", "rejected"]);
   const said = el("span", { class: "note", role: "status", id: "matching" }), rows = el("tbody");
   const heads = columns.map((column, k) => el("th", { scope: "col", class: column.number ? "number" : null },
     el("button", { type: "button", onclick: () => { sort = { column: k, up: sort.column === k ? !sort.up : true }; fill(); } }, column.name)));

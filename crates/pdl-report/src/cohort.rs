@@ -79,6 +79,8 @@ pub struct CohortSummary {
     pub found: usize,
     /// Cases that cannot be used.
     pub rejected: usize,
+    /// Images without a label, which are compared and not trained on.
+    pub unlabelled: usize,
     /// Cases whose preparation failed.
     pub failed: usize,
     /// Patients of usable cases.
@@ -125,7 +127,9 @@ pub fn choose(
         Some(manifest) => manifest.rows.iter().map(|row| row.case_id.as_str()).collect(),
         None => compared.iter().map(String::as_str).collect(),
     };
-    let rest: Vec<&str> = order.into_iter().filter(|id| known.contains(id) && !chosen.contains(id)).collect();
+    let mut seen = BTreeSet::new();
+    let order = order.into_iter().chain(compared.iter().map(String::as_str)).filter(|id| seen.insert(*id));
+    let rest: Vec<&str> = order.filter(|id| known.contains(id) && !chosen.contains(id)).collect();
     let wanted = limit - chosen.len();
     chosen.extend((0..wanted.min(rest.len())).map(|k| rest[k * rest.len() / wanted]));
     chosen.into_iter().map(str::to_owned).collect()
@@ -141,7 +145,8 @@ pub fn shown(cases: &Cases, chosen: &[String], limit: usize, manifest: Option<&M
     let is_chosen = |id: &str| chosen.binary_search_by(|c| c.as_str().cmp(id)).is_ok();
     // Cases that could be shown but were not chosen are dropped.
     let others = cases.rows.iter().filter(|row| {
-        !is_chosen(&row.case_id) && (!row.is_usable() || !ranked.contains_key(row.case_id.as_str()))
+        let listed = ranked.contains_key(row.case_id.as_str()) || row.status == Status::Unlabelled;
+        !is_chosen(&row.case_id) && (!row.is_usable() || !listed)
     });
     let chosen = chosen.iter().filter_map(|id| by_id.get(id.as_str()).copied());
     chosen
@@ -201,6 +206,7 @@ pub fn summary(
     CohortSummary {
         found: cases.rows.len(),
         rejected: cases.rows.len() - usable.len(),
+        unlabelled: usable.iter().filter(|row| row.status == Status::Unlabelled).count(),
         failed: failures.len(),
         patients: patients(&mut usable.iter()),
         modalities,

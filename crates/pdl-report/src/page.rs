@@ -76,11 +76,13 @@ fn escaped(json: &str) -> String {
 
 /// Cohort and findings, for browsers that run no scripts.
 fn without_scripts(summary: &CohortSummary) -> String {
-    let CohortSummary { found, rejected, failed, splits, findings, .. } = summary;
+    let CohortSummary { found, unlabelled, rejected, failed, splits, findings, .. } = summary;
     let splits = splits.iter().map(|(split, cases, patients)| {
         format!("{split:?}: {} of {}", counted(*cases, "case"), counted(*patients, "patient"))
     });
-    let figures = [format!("{} found, {rejected} rejected, {failed} failed", counted(*found, "case"))]
+    let unlabelled = if *unlabelled > 0 { format!("{unlabelled} unlabelled, ") } else { String::new() };
+    let found = counted(*found, "case");
+    let figures = [format!("{found} found, {unlabelled}{rejected} rejected, {failed} failed")]
         .into_iter()
         .chain(splits);
     let findings = findings.iter().map(|group| {
@@ -122,6 +124,7 @@ mod tests {
         let summary = CohortSummary {
             found: 1,
             rejected: 0,
+            unlabelled: 0,
             failed: 0,
             patients: 1,
             modalities: [("CT".to_owned(), 1)].into(),

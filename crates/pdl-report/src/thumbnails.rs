@@ -138,7 +138,8 @@ fn draw(
 ) -> Result<Picture> {
     let prepared = case.prepared;
     let [nz, ny, nx] = proxies.shape_zyx;
-    let map = unless_unreadable(read_labels(&out.join(&prepared.label)))?.map(|read| read.map);
+    let read = |label: &String| unless_unreadable(read_labels(&out.join(label)));
+    let map = prepared.label.as_ref().map(read).transpose()?.flatten().map(|read| read.map);
     let shape = map.as_ref().map_or([0; 3], |map| map.grid.shape);
     let own_mm: [f64; 3] = std::array::from_fn(|axis| {
         let count = prepared.shape.get(axis).copied().unwrap_or(1);

@@ -38,10 +38,12 @@ pub fn view(out: &Path, case: &str, channel: Option<&str>, to: impl Into<SafePat
     let stored = stored(out, row, channel)?;
     let prepared = own.images.get(channel).unwrap_or(&own.image);
     let image = read_image(&out.join(prepared))?.volume.to_ras();
-    let labels = read_labels(&out.join(&own.label))?.map.to_ras();
+    let labels = own.label.as_ref().map(|label| read_labels(&out.join(label))).transpose()?;
+    let labels = labels.map(|labels| labels.map.to_ras());
     let window = Statistics::of(&image.voxels).map_or([0.0, 1.0], |s| [s.p00_5, s.p99_5]);
-    let middle = middle_mm(&labels);
-    let prepared = LabelledImage { image, labels: Some(labels), window };
+    let centre = || image.grid.affine.apply(image.grid.shape.map(|n| (n as f64 - 1.0) / 2.0));
+    let middle = labels.as_ref().map_or_else(centre, middle_mm);
+    let prepared = LabelledImage { image, labels, window };
     let values: BTreeSet<u16> =
         cases.rows.iter().flat_map(|row| row.labels.iter().map(|label| label.value)).collect();
     let values: Vec<u16> = values.into_iter().collect();

@@ -192,6 +192,18 @@ fn inside<E: Error>(text: String) -> std::result::Result<String, E> {
     }
 }
 
+/// As [`deserialize`], of a path that may be absent.
+///
+/// # Errors
+/// As [`deserialize`].
+pub fn deserialize_option<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> std::result::Result<Option<String>, D::Error> {
+    #[derive(Deserialize)]
+    struct Inside(#[serde(deserialize_with = "deserialize")] String);
+    Ok(Option::<Inside>::deserialize(deserializer)?.map(|Inside(path)| path))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

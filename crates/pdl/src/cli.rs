@@ -10,7 +10,7 @@ use pdl_store::lock::FolderLock;
 use crate::cluster;
 use crate::commands::{
     audit, compare, config, curate, diff, doctor, duplicates, export, help, import, index, init, matrix,
-    prepare, rank, report, similar, summary, tile, validate, view,
+    prepare, rank, report, select, similar, summary, tile, validate, view,
 };
 use crate::context::Context;
 use crate::preconditions::Requirements;
@@ -73,6 +73,8 @@ enum Command {
     Similar(similar::Args),
     /// List groups of near-duplicate cases.
     Duplicates(duplicates::Args),
+    /// Select the unlabelled cases to annotate next, each with the reason.
+    Select(select::Args),
     /// Write the square matrix of one metric.
     Matrix(matrix::Args),
     /// Check this machine and a curation folder. It reports missing and outdated stages and
@@ -159,6 +161,7 @@ impl Command {
             Command::View(args) => args.requirements(),
             Command::Similar(args) => args.requirements(),
             Command::Duplicates(args) => args.requirements(),
+            Command::Select(args) => args.requirements(),
             Command::Matrix(args) => args.requirements(),
             Command::Tile(args) => args.requirements(),
             Command::Export(args) => args.requirements(),
@@ -187,6 +190,7 @@ impl Command {
             Command::View(args) => view::run(args, context),
             Command::Similar(args) => similar::run(args, context),
             Command::Duplicates(args) => duplicates::run(args, context),
+            Command::Select(args) => select::run(args, context),
             Command::Matrix(args) => matrix::run(args, context),
             Command::Doctor(args) => doctor::run(args, context),
             Command::Export(args) => export::run(args, context),

@@ -16,6 +16,7 @@ pub(crate) mod matrix;
 pub(crate) mod prepare;
 pub(crate) mod rank;
 pub(crate) mod report;
+pub(crate) mod select;
 pub(crate) mod similar;
 pub(crate) mod summary;
 pub(crate) mod tile;

@@ -9,15 +9,34 @@ use crate::pairwise::SimilarityMatrix;
 /// K-centre greedy (Gonzalez 1985): after `first`, always the case with the smallest similarity to
 /// its nearest selected one.
 pub fn k_centre(matrix: &SimilarityMatrix, first: usize) -> Vec<usize> {
+    if first >= matrix.cases() {
+        return Vec::new();
+    }
+    let others: Vec<usize> = (0..matrix.cases()).filter(|case| *case != first).collect();
+    let mut order = vec![first];
+    order.extend(k_centre_after(matrix, &[first], &others, others.len()));
+    order
+}
+
+/// K-centre greedy after the cases `taken`: up to `count` of the `candidates`, always the one with
+/// the smallest similarity to its nearest case that is taken or selected.
+pub fn k_centre_after(
+    matrix: &SimilarityMatrix,
+    taken: &[usize],
+    candidates: &[usize],
+    count: usize,
+) -> Vec<usize> {
     let mut nearest = vec![f32::NEG_INFINITY; matrix.cases()];
-    let mut waiting = vec![true; matrix.cases()];
-    let mut order = Vec::with_capacity(matrix.cases());
-    let mut next = Some(first).filter(|first| *first < matrix.cases());
-    while let Some(case) = next {
+    taken.iter().for_each(|case| take_in(&mut nearest, matrix.row(*case)));
+    let mut waiting = vec![false; matrix.cases()];
+    candidates.iter().for_each(|case| waiting[*case] = true);
+    let mut order = Vec::with_capacity(count.min(candidates.len()));
+    while order.len() < count
+        && let Some(case) = best(&waiting, |other| -f64::from(nearest[other]))
+    {
         order.push(case);
         waiting[case] = false;
         take_in(&mut nearest, matrix.row(case));
-        next = best(&waiting, |other| -f64::from(nearest[other]));
     }
     order
 }
@@ -34,16 +53,31 @@ const ONE: f32 = (1 << 30) as f32;
 /// that of the plain greedy algorithm. Gains are integers: late in the order two cases often gain
 /// exactly the same, and rounding must not decide.
 pub fn facility_location(similarity: &SimilarityMatrix) -> Vec<usize> {
+    let all: Vec<usize> = (0..similarity.cases()).collect();
+    facility_location_after(similarity, &[], &all, all.len())
+}
+
+/// [`facility_location`] after the cases `taken`: up to `count` of the `candidates`.
+pub fn facility_location_after(
+    similarity: &SimilarityMatrix,
+    taken: &[usize],
+    candidates: &[usize],
+    count: usize,
+) -> Vec<usize> {
     let mut covered = vec![0.0_f32; similarity.cases()];
+    taken.iter().for_each(|case| take_in(&mut covered, similarity.row(*case)));
     let gain = |case: usize, covered: &[f32]| -> i64 {
         let more = |(value, covered): (&f32, &f32)| ((value * ONE) as i32 - (covered * ONE) as i32).max(0);
         similarity.row(case).iter().zip(covered).map(more).map(i64::from).sum()
     };
-    let mut heap: BinaryHeap<Bound> = (0..similarity.cases())
-        .map(|case| Bound { gain: gain(case, &covered), case, taken_then: 0 })
+    let mut heap: BinaryHeap<Bound> = candidates
+        .iter()
+        .map(|case| Bound { gain: gain(*case, &covered), case: *case, taken_then: 0 })
         .collect();
-    let mut order = Vec::with_capacity(similarity.cases());
-    while let Some(top) = heap.pop() {
+    let mut order = Vec::with_capacity(count.min(candidates.len()));
+    while order.len() < count
+        && let Some(top) = heap.pop()
+    {
         if top.taken_then == order.len() {
             order.push(top.case);
             take_in(&mut covered, similarity.row(top.case));
@@ -134,6 +168,19 @@ mod tests {
         // After 1 and 2, case 0 gives (0.3 - 0.9) / 2, and case 3, less relevant but farther, (0.1
         // - 0.5) / 2.
         assert_eq!(maximal_marginal_relevance(&similarity, &[0.3, 0.9, 0.9, 0.1], 0.5), [1, 2, 3, 0]);
+    }
+
+    #[test]
+    fn cases_that_are_taken_count_as_selected_and_are_no_candidates() {
+        let line = matrix(&[0.0, 0.1, 0.5, 1.0]);
+        assert_eq!(k_centre_after(&line, &[0], &[1, 2, 3], 2), [3, 2]);
+        assert_eq!(k_centre_after(&line, &[0, 3], &[1, 2], 9), [2, 1]);
+        assert_eq!(k_centre_after(&line, &[0, 3], &[1], 1), [1], "2 is no candidate");
+        let unit = line.into_unit(Metric::Ssim);
+        // With 0 taken, 2 raises the similarities 0.9, 0.5, 0 of the others by 0, 0.5 and 0.5.
+        assert_eq!(facility_location_after(&unit, &[0], &[1, 2, 3], 1), [2]);
+        let whole = facility_location(&unit);
+        assert_eq!(facility_location_after(&unit, &whole[..2], &whole[2..], 2), whole[2..]);
     }
 
     /// The plain greedy algorithm: every gain anew for every selection.

@@ -40,11 +40,23 @@ pub struct ProxyLabels {
 }
 
 impl ProxyLabels {
-    /// Of the case `row`, whose RAS+ label map, cropped as its image is, is `map`.
+    /// Of the case `row`, whose RAS+ label map, cropped as its image is, is `map`; none where it
+    /// has no label, and `grid` is the image's. Without a label every voxel is background, and no
+    /// label is annotated.
     ///
     /// # Errors
     /// As [`on_grid`].
-    pub fn new(map: &LabelMap, row: &CaseRow, plan: &ProxyPlan) -> Result<Self, PrepareError> {
+    pub fn new(
+        map: Option<&LabelMap>,
+        grid: &Grid,
+        row: &CaseRow,
+        plan: &ProxyPlan,
+    ) -> Result<Self, PrepareError> {
+        let Some(map) = map else {
+            spans(grid, plan)?;
+            let voxels = vec![0; plan.shape.iter().product()];
+            return Ok(Self { voxels, annotated: Vec::new(), volumes_mm3: Vec::new() });
+        };
         let mut annotated: Vec<u16> =
             row.labels_annotated.iter().copied().filter(|label| *label > 0).collect();
         annotated.sort_unstable();

@@ -1,10 +1,11 @@
-//! `pdl curate`: all stages, with one round in which patients that look like one person are merged.
+//! `pdl curate`: all stages, with rounds in which patients that look like one person are merged.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use anyhow::Result;
 use pdl_cohort::CohortError;
+use pdl_cohort::cases::Cases;
 use pdl_cohort::index::index;
 use pdl_cohort::parameters::IndexParameters;
 use pdl_cohort::same_patient::SamePatient;
@@ -33,6 +34,18 @@ const STAGES: [&str; 6] = ["index", "prepare", "compare", "rank", "audit", "repo
 /// are too alike to tell persons apart, for instance because the modality is wrong and everything
 /// is one grey.
 const MOST_MERGED: usize = 4;
+
+/// Most rounds of merging: patients that are one show more clearly who else stands out.
+const MOST_ROUNDS: usize = 3;
+
+/// What a round of merging did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Round {
+    Nothing,
+    /// Nobody is merged, and the plan is to be made anew all the same.
+    Replanned,
+    Merged,
+}
 
 /// Arguments of `pdl curate`.
 #[derive(Debug, clap::Args)]
@@ -94,14 +107,27 @@ fn run_stages(args: &Args, stages: &mut Stages<'_>) -> Result<()> {
     stages.prepare(replan)?;
     enter("compare");
     stages.compare()?;
-    if merge_patients(&cohort.cohort, stages, undecided)? {
-        enter("prepare");
-        stages.prepare(replan)?;
-        enter("compare");
-        stages.compare()?;
+    for _ in 0..MOST_ROUNDS {
+        let round = merge_patients(&cohort.cohort, stages, undecided)?;
+        if round != Round::Nothing {
+            enter("prepare");
+            stages.prepare(replan)?;
+            enter("compare");
+            stages.compare()?;
+        }
+        if round != Round::Merged {
+            break;
+        }
     }
-    enter("rank");
-    stages.rank()?;
+    if has_labels(stages.out)? {
+        enter("rank");
+        stages.rank()?;
+    } else {
+        note(
+            "note: no case has a label: there is no curriculum, and no manifest to train from. `pdl select` names the cases \
+             to annotate first",
+        );
+    }
     enter("audit");
     stages.audit()?;
     if !args.no_report {
@@ -113,6 +139,11 @@ fn run_stages(args: &Args, stages: &mut Stages<'_>) -> Result<()> {
     Ok(())
 }
 
+/// Whether there is anything to rank: a labelled case, or a manifest that may be outdated.
+fn has_labels(out: &Path) -> Result<bool> {
+    Ok(out.join(manifest::TABLE_FILE).exists() || Cases::read(out)?.labelled().next().is_some())
+}
+
 /// Whether no manifest of the curation folder `out` holds splits that a training may have used.
 fn nothing_depends_on_splits(out: &Path) -> bool {
     !out.join(manifest::TABLE_FILE).exists() && !out.join(manifest::FOLDS_FOLDER).exists()
@@ -120,17 +151,18 @@ fn nothing_depends_on_splits(out: &Path) -> bool {
 
 /// Merges patients in different splits that the audit takes for one person, and indexes again; not
 /// where the cohort's table gives their splits. With `redraw` the splits are drawn anew, so that
-/// those that are held out keep their share. Returns whether the cases are to be prepared again.
-fn merge_patients(cohort: &Path, stages: &mut Stages<'_>, redraw: bool) -> Result<bool> {
+/// those that are held out keep their share. After any but [`Round::Nothing`] the cases are to be
+/// prepared again.
+fn merge_patients(cohort: &Path, stages: &mut Stages<'_>, redraw: bool) -> Result<Round> {
     let audited = audit(stages.out, &stages.settings.audit, None)?;
-    let Some(found) = to_merge(&audited) else { return Ok(false) };
+    let Some(found) = to_merge(&audited) else { return Ok(Round::Nothing) };
     let crowds = crowds(&found);
     if !crowds.is_empty() {
         note(&leaks::crowds_line(crowds.len(), MOST_MERGED));
     }
     let found = found.without(&crowds);
     if found.is_empty() {
-        return Ok(false);
+        return Ok(Round::Nothing);
     }
     if redraw {
         forget_plan(stages.out)?;
@@ -146,7 +178,7 @@ fn merge_patients(cohort: &Path, stages: &mut Stages<'_>, redraw: bool) -> Resul
             }
             let rest = found.without(&problems.into_keys().collect());
             if rest.is_empty() {
-                return Ok(redraw);
+                return Ok(if redraw { Round::Replanned } else { Round::Nothing });
             }
             (merge(&rest)?, rest)
         }
@@ -154,7 +186,7 @@ fn merge_patients(cohort: &Path, stages: &mut Stages<'_>, redraw: bool) -> Resul
     };
     leaks::merged_lines(stages.out, &audited.links, &merged).iter().for_each(|line| note(line));
     stages.outcome.indexed = Some(indexed);
-    Ok(true)
+    Ok(Round::Merged)
 }
 
 /// Removes the plan of a draw of the splits that is given up: it may have seen cases that will be

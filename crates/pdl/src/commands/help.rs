@@ -46,7 +46,7 @@ const START: [(&str, &str, &str); 4] = [
 /// All other commands.
 const GROUPS: [(&str, &[&str]); 4] = [
     ("Stages, one at a time:", &["index", "prepare", "compare", "rank", "audit"]),
-    ("Inspect:", &["summary", "view", "similar", "duplicates", "matrix", "doctor"]),
+    ("Inspect:", &["summary", "view", "similar", "duplicates", "select", "matrix", "doctor"]),
     ("Manifests and other frameworks:", &["export", "import", "validate", "diff"]),
     ("More:", &["config", "tile", "help", "completions", "man"]),
 ];

@@ -81,7 +81,8 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus> {
         let structures: BTreeMap<&str, usize> =
             seen.structures.names.iter().map(|(name, count)| (name.as_str(), *count)).collect();
         let result = json!({ "out": args.out, "cohort": cohort, "settings": path, "layout": seen.layout,
-            "pairs": seen.pairs, "incomplete": seen.incomplete, "dicom_files": seen.dicom_files,
+            "pairs": seen.pairs, "incomplete": seen.incomplete, "unlabelled": seen.unlabelled,
+            "dicom_files": seen.dicom_files,
             "patients": seen.patients, "modality": seen.modality.map(|(modality, _)| modality),
             "labels": seen.labels, "structures": structures, "next": next });
         say_json(&result)?;
@@ -145,6 +146,10 @@ fn sentences(cohort: &Path, seen: &Survey) -> Vec<String> {
         lines.extend(of_headers(seen));
     } else {
         lines.push(format!("{} with labels", counted(seen.pairs, "image")));
+        if seen.unlabelled > 0 {
+            let images = counted(seen.unlabelled, "image");
+            lines.push(format!("{images} without labels: compared with the others, and not trained on"));
+        }
         lines.extend(alone(cohort, seen));
         lines.push(match seen.patients {
             Some(patients) if seen.proposed.is_some() => {
@@ -191,7 +196,7 @@ fn alone(cohort: &Path, seen: &Survey) -> Vec<String> {
              label map like its image with _seg appended",
         ),
         None => {
-            (&seen.alone, "without a partner, which are rejected: a label map needs the name of its image")
+            (&seen.alone, "without an image, which are rejected: a label map needs the name of its image")
         }
     };
     if files.is_empty() {
@@ -210,7 +215,8 @@ fn alone(cohort: &Path, seen: &Survey) -> Vec<String> {
 /// What the headers of a DICOM cohort state.
 fn of_headers(seen: &Survey) -> Vec<String> {
     let mut lines = vec![format!(
-        "{} files; {} series with a structure set or segmentation: a case each; {} series without, which are rejected",
+        "{} files; {} series with a structure set or segmentation: a case each; {} series without: compared, and not \
+         trained on",
         seen.dicom_files, seen.pairs, seen.incomplete
     )];
     lines.push(match seen.patients {
@@ -236,9 +242,10 @@ fn span([low, high]: [String; 2]) -> String {
 
 /// What the cases that were read have in common.
 fn of_read(seen: &Survey) -> Vec<String> {
+    let of_cases = if seen.pairs == 0 { seen.unlabelled } else { seen.pairs };
     let mut lines = vec![match seen.read {
-        read if read == seen.pairs => format!("all {read} cases were read:"),
-        read => format!("{read} of {} cases were read, spread evenly over the cohort:", seen.pairs),
+        read if read == of_cases => format!("all {read} cases were read:"),
+        read => format!("{read} of {of_cases} cases were read, spread evenly over the cohort:"),
     }];
     if let Some([low, high]) = seen.shapes {
         let range = |axis: usize| span([low[axis].to_string(), high[axis].to_string()]);
@@ -251,7 +258,9 @@ fn of_read(seen: &Survey) -> Vec<String> {
     lines.push(format!("  stored axes {}", seen.orientations.iter().cloned().collect::<Vec<_>>().join(", ")));
     let name =
         |value: &u16| seen.label_names.get(value).map_or(value.to_string(), |name| format!("{value} {name}"));
-    lines.push(format!("  labels {}", seen.labels.iter().map(name).collect::<Vec<_>>().join(", ")));
+    if seen.pairs > 0 {
+        lines.push(format!("  labels {}", seen.labels.iter().map(name).collect::<Vec<_>>().join(", ")));
+    }
     for (code, (count, sentence)) in &seen.findings {
         lines.push(format!("  {count} of them: {sentence} [{code}]"));
     }

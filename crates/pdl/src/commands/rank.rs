@@ -1,9 +1,10 @@
 //! `pdl rank`: one manifest, or a manifest for each fold of a cross-validation.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::Result;
-use pdl_cohort::folds::Fold;
+use anyhow::{Result, bail};
+use pdl_cohort::cases::Cases;
+use pdl_cohort::folds::{Fold, FoldDivision, group_count};
 use pdl_console::ExitStatus;
 use pdl_curriculum::audit::audit;
 use pdl_curriculum::parameters::RankParameters;
@@ -29,22 +30,38 @@ pub(crate) struct Args {
 #[derive(Debug, clap::Args)]
 struct FoldParameters {
     /// Divide all cases outside the test split into K folds, by patient and stratified like the
-    /// split. Writes folds/0/manifest.* to folds/K-1/manifest.*, each ranked on the training cases
-    /// of its fold, instead of manifest.*. The plan must come from all these cases: `pdl prepare
-    /// OUT --plan-from outside-test`.
+    /// split, or by groups (--group-by). Writes folds/0/manifest.* to folds/K-1/manifest.*, each
+    /// ranked on the training cases of its fold, instead of manifest.*. The plan must come from all
+    /// these cases: `pdl prepare OUT --plan-from outside-test`.
     #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(2..))]
     folds: Option<u32>,
-    /// Write this fold only, from 0 to K-1; all of them when not given.
-    #[arg(long, value_name = "FOLD", requires = "folds")]
+    /// Write this fold only, from 0 to K-1, with --folds or --group-by; all of them when not given.
+    #[arg(long, value_name = "FOLD")]
     fold: Option<u32>,
+    /// Column of cases.parquet whose groups, such as the patients of a site, are each kept whole in
+    /// one fold. Without --folds each group is a fold: leave one site out. When not given, groups
+    /// are those of `pdl index --group-by`, if any.
+    #[arg(long, value_name = "COLUMN")]
+    group_by: Option<String>,
 }
 
 impl FoldParameters {
-    /// The requested folds; none for a single manifest.
-    fn all(&self) -> Vec<Fold> {
-        let Some(folds) = self.folds else { return Vec::new() };
+    /// The requested folds of the curation folder `out`; none for a single manifest.
+    fn all(&self, out: &Path) -> Result<Vec<Fold>> {
+        let folds = match (self.folds, &self.group_by) {
+            (Some(folds), _) => folds,
+            (None, Some(column)) => group_count(&Cases::read(out)?, column)?,
+            (None, None) if self.fold.is_some() => {
+                let message = "--fold needs --folds K, or --group-by COLUMN";
+                return Err(ExitStatus::Usage.error(message.to_owned()).into());
+            }
+            (None, None) => return Ok(Vec::new()),
+        };
+        if folds < 2 {
+            bail!("--group-by: there is one group outside the test split, and 2 folds at least are needed");
+        }
         let which = self.fold.map_or(0..folds, |fold| fold..fold.saturating_add(1));
-        which.map(|fold| Fold { fold, folds }).collect()
+        Ok(which.map(|fold| Fold { fold, folds }).collect())
     }
 }
 
@@ -60,17 +77,18 @@ impl Args {
 /// Why the stage failed; `ExitStatus::Leak` when cases of two splits are joined.
 pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus> {
     let mut stages = Stages::new(&args.out, context);
-    let ended = run_stages(&args.folds.all(), &mut stages);
+    let ended = run_stages(&args.folds.all(&args.out)?, args.folds.group_by.as_deref(), &mut stages);
     stages.finish(ended)
 }
 
-fn run_stages(folds: &[Fold], stages: &mut Stages<'_>) -> Result<()> {
+fn run_stages(folds: &[Fold], group_by: Option<&str>, stages: &mut Stages<'_>) -> Result<()> {
     if folds.is_empty() {
         stages.rank()?;
     }
     for &fold in folds {
-        let ranked = rank(stages.out, &stages.settings.rank, Some(fold))?;
-        let audited = audit(stages.out, &stages.settings.audit, Some(fold))?;
+        let division = FoldDivision { fold, group_by };
+        let ranked = rank(stages.out, &stages.settings.rank, Some(division))?;
+        let audited = audit(stages.out, &stages.settings.audit, Some(division))?;
         stages.outcome.folds.push(RankedFold { fold, ranked, audited });
     }
     stages.audit()

@@ -135,8 +135,16 @@ fn lines(summary: &CohortSummary) -> Vec<String> {
         .map(|(split, cases, patients)| format!("{split} {cases} ({patients})"))
         .collect();
     let labels: Vec<String> = summary.labels.iter().map(|(value, name)| format!("{value} {name}")).collect();
+    let unlabelled = match summary.unlabelled {
+        0 => String::new(),
+        n => format!(", {n} unlabelled"),
+    };
     let mut lines = vec![
-        format!("cases       {} usable of {}", kinds.join(", "), counted(summary.patients, "patient")),
+        format!(
+            "cases       {} usable of {}{unlabelled}",
+            kinds.join(", "),
+            counted(summary.patients, "patient")
+        ),
         format!("unusable    {} rejected, {} failed", summary.rejected, summary.failed),
         format!("splits      {} cases (patients)", splits.join(", ")),
         format!("labels      {}", labels.join(", ")),

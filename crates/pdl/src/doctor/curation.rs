@@ -79,7 +79,12 @@ fn index(out: &Path, cases: &Cases) -> Check {
         })
         .map(|row| row.case_id.as_str())
         .collect();
-    let text = format!("{} cases can be used, {rejected} are rejected", cases.usable().count());
+    let unlabelled = cases.usable().count() - cases.labelled().count();
+    let unlabelled = match unlabelled {
+        0 => String::new(),
+        n => format!(" ({n} of them without a label)"),
+    };
+    let text = format!("{} cases can be used{unlabelled}, {rejected} are rejected", cases.usable().count());
     if cases.usable().next().is_none() {
         let text = format!("{text}: `pdl summary {} --cases` says why", out.display());
         return Check::new("index", State::Wrong, text);
@@ -115,7 +120,7 @@ fn prepared(out: &Path, cases: &Cases) -> Result<Check> {
     let strangers: Vec<&str> = known.difference(&usable).copied().collect();
     let lost: Vec<&str> = rows
         .iter()
-        .filter(|row| row.images.iter().chain([&row.label]).any(|path| !out.join(path).is_file()))
+        .filter(|row| row.images.iter().chain(&row.label).any(|path| !out.join(path).is_file()))
         .map(|row| row.case_id.as_str())
         .collect();
     let problems: Vec<String> = [

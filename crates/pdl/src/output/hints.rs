@@ -28,6 +28,11 @@ pub(crate) fn next(out: &Path, outcome: &Outcome) -> String {
             .to_owned();
     }
     let out = out.display();
+    if outcome.indexed.as_ref().is_some_and(|indexed| indexed.cases.labelled().next().is_none())
+        && outcome.compared.is_some()
+    {
+        return format!("pdl select {out} --count 20   (the cases to annotate first)");
+    }
     if outcome.ranked.is_some() || outcome.audited.is_some() {
         format!("just fit {out}   (or: pdl-fit train {out})")
     } else if outcome.reported.is_some() {

@@ -197,9 +197,13 @@ fn index_line(indexed: &Indexed) -> String {
     let usable: Vec<&CaseRow> = indexed.cases.usable().collect();
     let patients: BTreeSet<&str> = usable.iter().map(|row| row.patient_id.as_str()).collect();
     let split = |split: Split| usable.iter().filter(|row| row.split == split).count();
+    let unlabelled = match usable.len() - indexed.cases.labelled().count() {
+        0 => String::new(),
+        n => format!("{n} unlabelled, "),
+    };
     let modality = usable.first().map_or(String::new(), |row| format!("{} ", row.modality));
     format!(
-        "{} of {}: {} train, {} val, {} test; {} rejected",
+        "{} of {}: {} train, {} val, {} test; {unlabelled}{} rejected",
         counted(usable.len(), &format!("{modality}case")),
         counted(patients.len(), "patient"),
         split(Split::Train),
@@ -270,7 +274,7 @@ fn result(out: &Path, outcome: &Outcome) -> Value {
         let split = |split: Split| indexed.cases.usable().filter(|row| row.split == split).count();
         result["index"] = json!({
             "cases": indexed.cases.rows.len(), "read": indexed.read,
-            "ok": with(Status::Ok), "warning": with(Status::Warning), "rejected": with(Status::Rejected),
+            "ok": with(Status::Ok), "warning": with(Status::Warning), "unlabelled": with(Status::Unlabelled), "rejected": with(Status::Rejected),
             "train": split(Split::Train), "val": split(Split::Val), "test": split(Split::Test),
             "findings": indexed.cases.findings, "moved": indexed.moved,
             "renamed": indexed.renamed,
@@ -314,8 +318,12 @@ fn prepare_result(prepared: &Prepared) -> Value {
 fn fold_lines(folds: &[RankedFold]) -> Vec<String> {
     let of_fold = |ranked: &RankedFold| {
         let folder = ranked.folder(Path::new(""));
+        let held_out = ranked.ranked.held_out.as_ref().map_or(String::new(), |groups| {
+            let values = groups.values.iter().map(|value| if value.is_empty() { "(none)" } else { value });
+            format!("{} {} held out; ", groups.column, values.collect::<Vec<_>>().join(", "))
+        });
         [
-            format!("  {}/ {}", folder.display(), rank_line(&ranked.ranked)),
+            format!("  {}/ {held_out}{}", folder.display(), rank_line(&ranked.ranked)),
             format!("  {}/ {}", folder.display(), leaks::line(&ranked.audited)),
         ]
     };
@@ -358,7 +366,7 @@ fn of_other_divisions(out: &Path, folds: u32) -> BTreeSet<String> {
 fn fold_result(folds: &[RankedFold]) -> Value {
     let of_fold = |ranked: &RankedFold| {
         json!({
-            "fold": ranked.fold.fold, "folds": ranked.fold.folds,
+            "fold": ranked.fold.fold, "folds": ranked.fold.folds, "held_out": ranked.ranked.held_out,
             "rank": rank_result(&ranked.ranked), "audit": ranked.audited,
         })
     };

@@ -1,0 +1,284 @@
+//! Which unlabelled cases to annotate next, given those that are labelled.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use clap::ValueEnum;
+use pdl_cohort::attributes::Split;
+use pdl_cohort::case_row::CaseRow;
+use pdl_cohort::cases::Cases;
+use pdl_prepare::proxies::Proxies;
+use pdl_similarity::metrics::Metric;
+use pdl_similarity::pairs::Pairs;
+use pdl_store::memory::MemoryLimit;
+use serde::Serialize;
+
+use crate::CurriculumError;
+use crate::metrics::{identical, unit};
+use crate::order::{score, subset_selection};
+use crate::pairwise::{SelectedPairs, SimilarityMatrix};
+
+/// Bytes of a similarity in memory.
+const SIMILARITY_BYTES: u64 = size_of::<f32>() as u64;
+
+/// How cases are selected for annotation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum SelectionOrder {
+    /// Always the case that is farthest from its nearest labelled or selected case (k-centre
+    /// greedy): the selection reaches every corner of the cohort, outliers first.
+    KCentre,
+    /// Always the case that most raises the similarity of all cases to their nearest labelled or
+    /// selected one (facility location): the selection stands for the bulk of the cohort.
+    FacilityLocation,
+}
+
+/// Which cases to select, and by what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::Args)]
+pub struct SelectionParameters {
+    /// Number of cases to select.
+    #[arg(long, default_value_t = 20, value_name = "CASES")]
+    pub count: usize,
+    /// Order in which cases are selected.
+    #[arg(long, value_enum, default_value_t = SelectionOrder::KCentre)]
+    pub order: SelectionOrder,
+    /// Metric by which cases are compared.
+    #[arg(long, value_enum, default_value_t = Metric::Ssim)]
+    pub metric: Metric,
+    /// Split to select from; cases of the other splits are then neither selected nor count as
+    /// labelled. All splits when not given.
+    #[arg(long, value_name = "train|val|test")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub split: Option<Split>,
+}
+
+/// Whether a selected case's nearest neighbour is labelled, or was selected before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NeighbourKind {
+    /// It has a label.
+    Labelled,
+    /// It was selected before.
+    Selected,
+}
+
+impl NeighbourKind {
+    /// The word for it in tables.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Labelled => "labelled",
+            Self::Selected => "selected",
+        }
+    }
+}
+
+/// A case to annotate. Distances are the similarity of identical cases minus that of the two: 1 -
+/// SSIM, 1 - UQI, MSE, or 100 dB - PSNR.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct CaseToAnnotate {
+    /// Its place in the selection, from 1.
+    pub rank: u32,
+    /// The case to annotate, by its id.
+    pub case_id: String,
+    /// Whose image it is, as in `cases.parquet`.
+    pub patient_id: String,
+    /// The split that it keeps once it is labelled.
+    pub split: Split,
+    /// Path of its image, relative to the curation folder.
+    pub image: String,
+    /// Distance to the nearest case that is labelled or selected before it; none of the first case
+    /// where nothing is labelled.
+    pub distance: Option<f64>,
+    /// The case at that distance, by its id.
+    pub nearest_case: Option<String>,
+    /// Whether that case is labelled or selected.
+    pub nearest_is: Option<NeighbourKind>,
+    /// Why it was selected, in words.
+    pub reason: String,
+}
+
+/// The cases to annotate next.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct AnnotationSelection {
+    /// How they were selected.
+    pub parameters: SelectionParameters,
+    /// Labelled cases that were compared.
+    pub labelled: usize,
+    /// Unlabelled cases that could be selected.
+    pub candidates: usize,
+    /// Unlabelled cases that could not, as they were not compared.
+    pub not_compared: usize,
+    /// The selected cases in their order.
+    pub cases: Vec<CaseToAnnotate>,
+}
+
+/// Selects unlabelled cases of the curation folder `out`. The same cases and pairs give the same
+/// selection, and a longer selection begins with the shorter one.
+///
+/// # Errors
+/// [`CurriculumError`] when an earlier stage is missing or outdated, or there is no memory for the
+/// similarities.
+pub fn select(
+    out: &Path,
+    parameters: &SelectionParameters,
+    limit: &MemoryLimit,
+) -> Result<AnnotationSelection, CurriculumError> {
+    let cases = Cases::read(out)?;
+    let proxies = Proxies::open(out)?;
+    let pairs = if proxies.len() < 2 { None } else { Some(Pairs::open(out, &proxies)?) };
+    let wanted = |row: &&CaseRow| parameters.split.is_none_or(|split| row.split == split);
+    let by_id: HashMap<&str, &CaseRow> =
+        cases.usable().filter(wanted).map(|row| (row.case_id.as_str(), row)).collect();
+    let mut rows: Vec<&CaseRow> =
+        proxies.case_ids.iter().filter_map(|id| by_id.get(id.as_str()).copied()).collect();
+    rows.sort_by(|a, b| a.case_id.cmp(&b.case_id));
+    let (taken, candidates): (Vec<usize>, Vec<usize>) =
+        (0..rows.len()).partition(|case| rows[*case].is_labelled());
+    let not_compared = by_id.values().filter(|row| !row.is_labelled()).count() - candidates.len();
+    let ids: Vec<&str> = rows.iter().map(|row| row.case_id.as_str()).collect();
+    let held = (rows.len() as u64).saturating_mul(rows.len() as u64);
+    let share = limit.alone();
+    share
+        .take_each(held, SIMILARITY_BYTES)
+        .map_err(|source| CurriculumError::Memory { cases: rows.len(), source })?;
+    let pairwise = SelectedPairs::new(pairs.as_ref(), &proxies.case_ids, &ids);
+    let selection = Selector {
+        matrix: SimilarityMatrix::read(&pairwise, parameters.metric)?,
+        rows,
+        taken,
+        candidates,
+        parameters: *parameters,
+    };
+    let typical = score::mean(&pairwise, parameters.metric)?;
+    Ok(AnnotationSelection {
+        parameters: *parameters,
+        labelled: selection.taken.len(),
+        candidates: selection.candidates.len(),
+        not_compared,
+        cases: selection.select(&typical),
+    })
+}
+
+/// The cases to select from and those to keep away from, ascending by id.
+struct Selector<'a> {
+    matrix: SimilarityMatrix,
+    rows: Vec<&'a CaseRow>,
+    taken: Vec<usize>,
+    candidates: Vec<usize>,
+    parameters: SelectionParameters,
+}
+
+impl Selector<'_> {
+    /// Selects; `typical` holds the mean similarity of each case to all others.
+    fn select(self, typical: &[f64]) -> Vec<CaseToAnnotate> {
+        let Self { taken, candidates, parameters, .. } = &self;
+        let SelectionParameters { count, order, metric, .. } = *parameters;
+        let selected = match order {
+            SelectionOrder::KCentre if taken.is_empty() => {
+                let most = |a: &&usize, b: &&usize| typical[**a].total_cmp(&typical[**b]);
+                let first = candidates.iter().rev().max_by(most).copied().into_iter().take(count);
+                let first: Vec<usize> = first.collect();
+                let others: Vec<usize> =
+                    candidates.iter().copied().filter(|case| !first.contains(case)).collect();
+                let rest = count - first.len();
+                let rest = subset_selection::k_centre_after(&self.matrix, &first, &others, rest);
+                first.into_iter().chain(rest).collect()
+            }
+            SelectionOrder::KCentre => {
+                subset_selection::k_centre_after(&self.matrix, taken, candidates, count)
+            }
+            SelectionOrder::FacilityLocation => {
+                let similarity = self.matrix.clone().into_unit(metric);
+                subset_selection::facility_location_after(&similarity, taken, candidates, count)
+            }
+        };
+        let mut known = taken.clone();
+        let mut covered = self.covered();
+        let mut cases = Vec::with_capacity(selected.len());
+        for case in selected {
+            let gain = self.take_in(&mut covered, case);
+            cases.push(self.describe(cases.len(), case, &known, gain, typical[case]));
+            known.push(case);
+        }
+        cases
+    }
+
+    /// For each case its similarity, 0 to 1, to the nearest labelled case.
+    fn covered(&self) -> Vec<f32> {
+        let mut covered = vec![0.0; self.rows.len()];
+        self.taken.iter().for_each(|case| {
+            self.take_in(&mut covered, *case);
+        });
+        covered
+    }
+
+    /// Adds a case to those that others are near to; gives by how much that raises the sum.
+    fn take_in(&self, covered: &mut [f32], case: usize) -> f64 {
+        let mut gain = 0.0;
+        for (covered, value) in covered.iter_mut().zip(self.matrix.row(case)) {
+            let value = unit(self.parameters.metric, *value).max(*covered);
+            gain += f64::from(value - *covered);
+            *covered = value;
+        }
+        gain
+    }
+
+    /// The selected case of this place, where the cases `known` are labelled or were selected
+    /// before.
+    fn describe(
+        &self,
+        place: usize,
+        case: usize,
+        known: &[usize],
+        gain: f64,
+        typical: f64,
+    ) -> CaseToAnnotate {
+        let row = self.rows[case];
+        let similarity = |other: &usize| self.matrix.row(case)[*other];
+        let nearer = |a: &usize, b: &usize| similarity(a).total_cmp(&similarity(b)).then(b.cmp(a));
+        let nearest = known.iter().copied().max_by(nearer);
+        let metric = self.parameters.metric;
+        let distance = nearest.map(|other| f64::from(identical(metric) - similarity(&other)));
+        let kind = nearest.map(|other| match self.rows[other].is_labelled() {
+            true => NeighbourKind::Labelled,
+            false => NeighbourKind::Selected,
+        });
+        let nearest_case = nearest.map(|other| self.rows[other].case_id.clone());
+        let at = match (&nearest_case, kind, distance) {
+            (Some(other), Some(kind), Some(distance)) => {
+                format!(
+                    "{distance:.4} ({}) from the nearest {} case, {other}",
+                    metric.column(),
+                    kind.as_str()
+                )
+            }
+            _ => {
+                format!("the most typical of all: its mean {} to the others is {typical:.4}", metric.column())
+            }
+        };
+        let reason = match (self.parameters.order, nearest.is_some()) {
+            (SelectionOrder::KCentre, false) => format!("nothing is labelled yet, and it is {at}"),
+            (SelectionOrder::KCentre, true) => {
+                format!("farther from all labelled and selected cases than any other: {at}")
+            }
+            (SelectionOrder::FacilityLocation, known) => {
+                let near = if known { format!("; it is {at}") } else { String::new() };
+                format!(
+                    "of all it most raises the similarity of the cohort to its labelled and selected cases, by {gain:.4} in \
+                     sum{near}"
+                )
+            }
+        };
+        CaseToAnnotate {
+            rank: place as u32 + 1,
+            case_id: row.case_id.clone(),
+            patient_id: row.patient_id.clone(),
+            split: row.split,
+            image: row.image.clone(),
+            distance,
+            nearest_case,
+            nearest_is: kind,
+            reason,
+        }
+    }
+}
