@@ -38,6 +38,7 @@ mod pairs;
 mod paths;
 mod privacy;
 mod ranking;
+mod regions;
 mod report;
 mod shards;
 #[cfg(unix)]

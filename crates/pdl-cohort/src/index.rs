@@ -21,7 +21,7 @@ use crate::attributes::{Modality, Split, Status};
 use crate::case_id::{self, CaseLabel};
 use crate::case_row::CaseRow;
 use crate::cases::{self, Cases};
-use crate::check::{self, Checked};
+use crate::check::{self, Checked, StatedGrids};
 use crate::cross_case_checks;
 use crate::dicom_source::{Archive, Known};
 use crate::discover::{self, DiscoveredCase, Layout};
@@ -35,6 +35,7 @@ use crate::parameters::IndexParameters;
 use crate::place::Place;
 use crate::pseudonym_table;
 use crate::pseudonyms::{Naming, check_outside};
+use crate::regions;
 use crate::same_patient::SamePatient;
 use crate::segment_labels::{self, SegmentNames};
 use crate::sources;
@@ -85,7 +86,8 @@ fn index_openly(
     run: StageContext<'_>,
     hides: &Cell<bool>,
 ) -> Result<Indexed, CohortError> {
-    let orientation = orientation_of(parameters)?;
+    let copy_affine = parameters.copy_affine;
+    let stated = StatedGrids { orientation: orientation_of(parameters)?, copy_affine };
     let annotation = ChosenRule::new(out, parameters)?;
     let parameters = &IndexParameters { annotated: annotation.rule.clone(), ..parameters.clone() };
     let mut layout = discover::discover(cohort, &parameters.carried()?, &run.memory_limit().alone())?;
@@ -112,6 +114,8 @@ fn index_openly(
         true => LabelRules::new(&parameters.structures, &layout.label_names, ignore)?,
         false => None,
     };
+    let round_labels = parameters.rounded_within(!layout.dicom_files.is_empty())?;
+    let of_dataset = regions::of_dataset(&layout.regions, &parameters.regions, rules.as_ref())?;
     if !parameters.structures_only.is_empty() && segments.is_empty() && layout.dicom_files.is_empty() {
         let problem = "--structures-only: no label file of this cohort names its structures";
         return Err(CohortError::Option(problem.to_owned()));
@@ -137,13 +141,15 @@ fn index_openly(
                 ignore = rules.ignored();
             }
             let rules = rules.map(|rules| (rules, parameters.structures.clone()));
-            let labels = FileLabels { segments, rules };
+            let labels = FileLabels { segments, rules, round_labels };
             name_files(&mut layout, naming, labels, parameters, earlier.as_ref(), &place)?
         }
     };
     if let Some(before) = &mut before {
         recognised.rename(before, &layout.cases);
     }
+    let names = &layout.label_names;
+    let regions = regions::of_cohort(of_dataset, &parameters.regions, names, ignore)?;
     let modality = choose_modality(&layout, parameters.modality)?;
     if let Some(origin) = &origin {
         import::keep(origin.as_ref(), &mut layout, modality, &place.out, run)?;
@@ -156,7 +162,7 @@ fn index_openly(
     run.progress.begin("reading cases", layout.cases.len() as u64);
     let work = |found: &DiscoveredCase, memory: &MemoryShare<'_>| {
         let _item = progress::at_work(run.progress, &found.case_id);
-        let result = check_once(&journal, &place, found, orientation, memory)?;
+        let result = check_once(&journal, &place, found, stated, memory)?;
         if result.is_ok() {
             run.progress.advance(1);
         }
@@ -202,13 +208,16 @@ fn index_openly(
         true => extra_columns::withhold(&mut rows),
         false => extra_columns::findings(&rows),
     });
-    findings.extend(cross_case_checks::value_sets(&rows, &layout.label_names));
+    let known_values = regions::with_names(&layout.label_names, &regions);
+    findings.extend(cross_case_checks::value_sets(&rows, &known_values));
+    findings.extend(regions::findings(&regions, &rows));
     findings.extend(named_in_vain(parameters, &layout, &rows));
     keep_order(&mut rows, before.as_ref());
     let cases = Cases {
         rows,
         cohort: place.cohort.clone(),
         label_names: layout.label_names,
+        regions,
         findings,
         parameters: IndexParameters {
             annotated: Some(rule),
@@ -251,6 +260,10 @@ fn naming(
                        segmentations on other grids are rejected";
         return Err(CohortError::Option(problem.to_owned()));
     }
+    if dicom && parameters.copy_affine {
+        let problem = "--copy-affine: it is for cohorts of files; DICOM states where structures and segments lie";
+        return Err(CohortError::Option(problem.to_owned()));
+    }
     let pseudonyms = parameters.pseudonyms || dicom && !parameters.keep_ids;
     if parameters.mapping.is_some() && !pseudonyms {
         let problem = "--mapping: these cases have no pseudonyms; --pseudonyms gives them some".to_owned();
@@ -266,6 +279,7 @@ fn naming(
             if names_segments
                 || parameters.resample_labels
                 || !parameters.structures.is_empty()
+                || parameters.round_labels.is_some()
                 || stacks::has_stacks(&layout.cases)? =>
         {
             Some(Naming::Kept)
@@ -370,7 +384,7 @@ fn check_once(
     journal: &Journal<Checked>,
     place: &Place,
     found: &DiscoveredCase,
-    orientation: Option<Orientation>,
+    stated: StatedGrids,
     memory: &MemoryShare<'_>,
 ) -> Result<Result<(Checked, bool), MemoryError>, StoreError> {
     if found.refused {
@@ -390,12 +404,12 @@ fn check_once(
     let key = Key::new("index 5")
         .part("files", &files)
         .part("channels", &found.channels.len())
-        .part("orientation", &orientation.map(|code| code.to_string()))
-        .finish();
+        .part("orientation", &stated.orientation.map(|code| code.to_string()));
+    let key = if stated.copy_affine { key.part("copy_affine", &true) } else { key }.finish();
     if let Some(known) = journal.find(&found.case_id, &key) {
         return Ok(Ok((known.clone(), false)));
     }
-    let checked = match check::check(found, orientation, memory)? {
+    let checked = match check::check(found, stated, memory)? {
         Ok(checked) => checked,
         Err(error) => return Ok(Err(error)), // which is not recorded: with more memory it may be read
     };

@@ -10,7 +10,7 @@ use pdl_store::{StoreError, fault};
 
 use crate::CohortError;
 use crate::attributes::Modality;
-use crate::check::{self, Checked};
+use crate::check::{self, Checked, StatedGrids};
 use crate::dicom_source;
 use crate::discover::{self, DiscoveredCase, Layout};
 use crate::pairing::{self, Paired};
@@ -201,7 +201,9 @@ impl Survey {
             cases.iter().filter(|case| case.image.is_some() && case.label.is_some()).collect();
         let count = whole.len().min(MOST_READ);
         let chosen: Vec<&DiscoveredCase> = (0..count).map(|k| whole[k * whole.len() / count]).collect();
-        let work = |found: &&DiscoveredCase, memory: &MemoryShare<'_>| check::check(found, None, memory);
+        let work = |found: &&DiscoveredCase, memory: &MemoryShare<'_>| {
+            check::check(found, StatedGrids::default(), memory)
+        };
         let too_large = |found: &&DiscoveredCase, error: MemoryError| Checked::too_large(found, error);
         let checked: Vec<Checked> = in_turns(&chosen, limit, work, too_large)?;
         self.read = count;

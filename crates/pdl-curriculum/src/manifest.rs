@@ -10,6 +10,7 @@ use arrow::datatypes::{DataType, Schema};
 use pdl_cohort::attributes::{Modality, Split};
 use pdl_cohort::folds::Fold;
 use pdl_cohort::parameters::IndexParameters;
+use pdl_cohort::regions::LabelRegion;
 use pdl_prepare::fingerprint::Fingerprint;
 use pdl_prepare::plan::Plan;
 use pdl_similarity::parameters::CompareParameters;
@@ -25,6 +26,8 @@ use crate::parameters::RankParameters;
 
 /// Version of the manifests that are written; this version and all before it are read.
 pub const SCHEMA_VERSION: u32 = 2;
+/// Version of manifests with regions, which are read, too.
+pub const REGIONS_VERSION: u32 = 3;
 
 /// File name of the rows as a table.
 pub const TABLE_FILE: &str = "manifest.parquet";
@@ -165,12 +168,16 @@ pub struct Ranking {
 /// What holds for all rows.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ManifestInfo {
-    /// Version of the manifest: 1, or 2 since cases may be excluded.
+    /// Version of the manifest: 1, 2 since cases may be excluded, 3 where regions are learnt.
     pub schema_version: u32,
     /// Imaging modality of the prepared cases.
     pub modality: Modality,
     /// Labels without the background (0), ascending by value.
     pub labels: Vec<Label>,
+    /// Regions that are learnt instead of the labels, in the order in which they are written to
+    /// predicted label maps; absent where labels are learnt.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub regions: Vec<LabelRegion>,
     /// Parameters of the index stage, the seed of the splits included.
     pub index: IndexParameters,
     /// Parameters of the rank stage.
@@ -248,10 +255,13 @@ impl Manifest {
             return Err(CurriculumError::NoManifest { out: out.to_owned() });
         }
         let info: ManifestInfo = json::read(&out.join(INFO_FILE))?;
-        if info.schema_version > SCHEMA_VERSION {
+        if info.schema_version > REGIONS_VERSION {
             return Err(CurriculumError::BadManifest {
                 path: out.join(INFO_FILE),
-                problem: format!("expected version {SCHEMA_VERSION} or older, found {}", info.schema_version),
+                problem: format!(
+                    "expected version {REGIONS_VERSION} or older, found {}",
+                    info.schema_version
+                ),
             });
         }
         let bad =
@@ -275,6 +285,13 @@ impl Manifest {
         };
         if let Some(row) = rows.iter().find(leads_out) {
             return Err(bad(&format!("files of case {} lie outside the curation folder", row.case_id)));
+        }
+        let unknown = |value: &u16| !info.labels.iter().any(|label| label.value == *value);
+        let is_odd = |region: &&LabelRegion| {
+            region.labels.iter().any(unknown) || !region.labels.contains(&region.value)
+        };
+        if let Some(region) = info.regions.iter().find(is_odd) {
+            return Err(bad(&format!("its region '{}' has labels that it does not know", region.name)));
         }
         if let Some(problem) = info.plan.problem() {
             return Err(bad(&format!("its plan cannot be used: {problem}")));

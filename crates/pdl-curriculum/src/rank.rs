@@ -73,9 +73,13 @@ pub fn rank(out: &Path, parameters: &RankParameters, fold: Option<Fold>) -> Resu
 
     let fingerprint: Fingerprint = json::read(&out.join(fingerprint::FILE))?;
     let info = ManifestInfo {
-        schema_version: manifest::SCHEMA_VERSION,
+        schema_version: match cases.regions.is_empty() {
+            true => manifest::SCHEMA_VERSION,
+            false => manifest::REGIONS_VERSION,
+        },
         modality: plan.modality,
         labels: labels(&cases),
+        regions: cases.regions.clone(),
         index: cases.parameters.clone(),
         parameters: RankParameters { every: Some(every), ..parameters.clone() },
         ranking: ranking.clone(),
@@ -197,10 +201,11 @@ fn manifest_rows(
     ranked
 }
 
-/// Every label of a usable case, with its name.
+/// Every label of a usable case or of a region, with its name.
 fn labels(cases: &Cases) -> Vec<Label> {
-    let values: BTreeSet<u16> =
-        cases.usable().flat_map(|row| row.labels.iter().map(|label| label.value)).collect();
+    let of_rows = cases.usable().flat_map(|row| row.labels.iter().map(|label| label.value));
+    let of_regions = cases.regions.iter().flat_map(|region| region.labels.iter().copied());
+    let values: BTreeSet<u16> = of_rows.chain(of_regions).collect();
     let name =
         |value: &u16| cases.label_names.get(value).cloned().unwrap_or_else(|| format!("label {value}"));
     values.iter().map(|value| Label { value: *value, name: name(value) }).collect()

@@ -13,7 +13,7 @@ use pdl_store::journal::{Journal, Stamp};
 use pdl_store::memory::MemoryLimit;
 use pdl_store::progress::{self, StageContext};
 use pdl_store::safe_path::{self, SafePath};
-use pdl_store::table::{self, column, list};
+use pdl_store::table::{self, column, list, structure};
 use pdl_store::{StoreError, atomic, json, safe_name};
 use pdl_volume::{Grid, Volume, VoxelBox};
 use rayon::prelude::*;
@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use crate::PrepareError;
 use crate::crop::Crop;
 use crate::fingerprint::{self, CaseFingerprint, Fingerprint, nonzero_box_share};
+use crate::label_loss::{self, PreparedLabel};
 use crate::normalisation_choice;
 use crate::normalise::normalise;
 use crate::parameters::{PrepareParameters, Resampling};
@@ -70,6 +71,9 @@ pub struct PreparedRow {
     /// Labelled voxels outside the box that the image alone gives; it was extended to hold them.
     #[serde(default)]
     pub crop_labelled_outside: u64,
+    /// What is left of each label of the case.
+    #[serde(default)]
+    pub labels: Vec<PreparedLabel>,
     /// BLAKE3 of the image file.
     pub image_blake3: String,
     /// BLAKE3 of the label file.
@@ -96,7 +100,7 @@ impl PreparedRow {
 
 /// The table's columns.
 pub fn schema() -> Schema {
-    use DataType::{Float64, UInt32, UInt64, Utf8};
+    use DataType::{Float64, UInt16, UInt32, UInt64, Utf8};
     Schema::new(vec![
         column("case_id", Utf8),
         column("image", Utf8),
@@ -106,6 +110,7 @@ pub fn schema() -> Schema {
         column("crop_start_xyz", list(UInt32)),
         column("crop_shape_xyz", list(UInt32)),
         column("crop_labelled_outside", UInt64),
+        column("labels", list(structure(&[("value", UInt16), ("voxels", UInt64), ("kept", Float64)]))),
         column("image_blake3", Utf8),
         column("label_blake3", Utf8),
     ])
@@ -206,6 +211,8 @@ pub fn prepare(
     findings.extend(crop_finding(&done));
     let written = done.iter().filter(|case| case.fresh).count();
     let prepared: Vec<PreparedRow> = done.into_iter().map(|case| case.row).collect();
+    let left = prepared.iter().map(|row| (row.case_id.as_str(), row.labels.as_slice()));
+    findings.extend(label_loss::findings(left, &cases.label_names));
     table::write_rows(&out.join(FILE), &schema(), &prepared, Vec::new())?;
     remove_strangers(out, &prepared, rows.len().div_ceil(ROWS_PER_FILE))?;
     if failures.is_empty() {
@@ -470,7 +477,7 @@ impl Stage<'_> {
     fn volumes(&self, row: &CaseRow, source: Option<Source>) -> Result<(PreparedRow, bool), PrepareError> {
         let key = self.volume_key(row);
         if let Some(known) = self.journal.find(&row.case_id, &key) {
-            return Ok((known.clone(), false));
+            return Ok((self.with_labels(row, known.clone())?, false));
         }
         let Source { image, labels, cropped } = source.map_or_else(|| self.source(row), Ok)?;
         let shape = checked_shape_at(&image.grid, self.plan.spacing_mm)?;
@@ -500,11 +507,23 @@ impl Stage<'_> {
             crop_start_xyz: cropped.part.start.map(|n| n as u32).to_vec(),
             crop_shape_xyz: cropped.part.shape.map(|n| n as u32).to_vec(),
             crop_labelled_outside: cropped.labelled_outside,
+            labels: PreparedLabel::of(row, &labels),
             image_blake3: stamps[0].blake3.clone(),
             label_blake3: stamps[1].blake3.clone(),
         };
         self.journal.record(&row.case_id, &key, stamps.to_vec(), &prepared)?;
         Ok((prepared, true))
+    }
+
+    /// A prepared case with what is left of its labels, which records of earlier versions do not
+    /// say.
+    fn with_labels(&self, row: &CaseRow, prepared: PreparedRow) -> Result<PreparedRow, PrepareError> {
+        if prepared.labels.len() == row.labels.len() {
+            return Ok(prepared);
+        }
+        let path = self.out.join(&prepared.label);
+        let labels = pdl_io::read_labels_within(&path, &MemoryLimit::new(self.memory).alone())?;
+        Ok(PreparedRow { labels: PreparedLabel::of(row, &labels.map), ..prepared })
     }
 
     /// A case's volumes, cropped; once it is clear that there is memory for them and for what

@@ -53,7 +53,12 @@ pub(crate) fn read(path: &Path, parameters: &ImportOptions) -> Result<ImportedDa
     let items = split(list.training, list.validation, list.testing, parameters.fold)?;
     let channels = items.iter().map(|(item, _)| item.image.all().len()).max().unwrap_or(0);
     let (channel, modality) = list.head.channel(parameters.channel.as_deref(), channels)?;
-    let mut dataset = ImportedDataset { modality, labels: list.head.labels, ..ImportedDataset::default() };
+    let mut dataset = ImportedDataset {
+        modality,
+        labels: list.head.labels,
+        regions_class_order: list.head.regions_class_order,
+        ..ImportedDataset::default()
+    };
     for (item, split) in items {
         let image = item.image.all().get(channel).map(|image| path.with_file_name("").join(image));
         let (Some(image), Some(label)) = (image, item.label) else {

@@ -52,8 +52,8 @@ pub(crate) fn read(root: &Path, parameters: &ImportOptions) -> Result<ImportedDa
         description.head.channel(parameters.channel.as_deref(), last.map_or(0, |last| last + 1))?;
     let folds = folds(root)?;
     let held_out = validation(&folds, parameters.fold)?;
-    let mut dataset =
-        ImportedDataset { modality, labels: description.head.labels, ..ImportedDataset::default() };
+    let DatasetHeader { labels, regions_class_order, .. } = description.head;
+    let mut dataset = ImportedDataset { modality, labels, regions_class_order, ..ImportedDataset::default() };
     let of_learnt =
         |case: &str| held_out.map(|held_out| if held_out.contains(case) { Split::Val } else { Split::Train });
     let mut take =

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use pdl_cohort::attributes::{Modality, Split};
+use pdl_cohort::regions::DatasetLabels;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -38,7 +39,9 @@ pub(crate) struct ImportedDataset {
     pub unlabelled: usize,
     pub modality: Option<Modality>,
     /// As the dataset states them.
-    pub labels: Option<Value>,
+    pub labels: Option<DatasetLabels>,
+    /// The values that its regions are written as.
+    pub regions_class_order: Option<Value>,
 }
 
 /// The part of the description that MONAI and nnU-Net share.
@@ -46,7 +49,8 @@ pub(crate) struct ImportedDataset {
 pub(crate) struct DatasetHeader {
     #[serde(alias = "modality")]
     pub channel_names: Option<BTreeMap<String, String>>,
-    pub labels: Option<Value>,
+    pub labels: Option<DatasetLabels>,
+    pub regions_class_order: Option<Value>,
 }
 
 impl DatasetHeader {
