@@ -4,7 +4,10 @@ use std::path::Path;
 
 use pdl_cohort::cases::Cases;
 use pdl_curriculum::manifest::Manifest;
+use pdl_findings::Code;
+use pdl_io::nifti;
 use pdl_tests::run_ok;
+use pdl_volume::{Affine, Volume};
 
 use crate::{cohort_of, curate, folder};
 
@@ -71,4 +74,78 @@ fn the_label_called_ignore_is_none() {
         },
     );
     assert!(old.contains(&5) && old.iter().zip(&new).all(|(old, new)| (*old == 5) == (*new == 2)));
+}
+
+#[test]
+fn how_near_to_a_whole_number_is_near_enough_can_be_said() {
+    let (cohort, out) = (folder(), folder());
+    cohort_of(cohort.path(), 0..3);
+    let path = cohort.path().join("labels/ct_01.nii.gz");
+    let map = pdl_io::read_labels(&path).unwrap().map;
+    let blurred =
+        Volume { grid: map.grid, voxels: map.voxels.iter().map(|v| f32::from(*v) * 0.93).collect() };
+    nifti::write_image(&path, &blurred).unwrap();
+    let rejected = index(cohort.path(), &out.path().join("strict"), &[]);
+    assert!(!rejected.rows[0].is_usable());
+    let rounded = index(cohort.path(), &out.path().join("near"), &["--round-labels", "0.4"]);
+    let row = &rounded.rows[0];
+    assert!(row.findings.iter().any(|finding| finding.code == Code::LabelRounded), "{:?}", row.findings);
+    assert_eq!(labels(&out.path().join("near"), row.label.as_ref().unwrap()), map.voxels);
+    assert!(rounded.rows[1].findings.iter().all(|finding| finding.code != Code::LabelRounded));
+    let words = ["index", cohort.path().to_str().unwrap(), "--out", out.path().to_str().unwrap()];
+    let refused = pdl_tests::run(&[&words[..], &["--round-labels", "0.6"]].concat());
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("expected a distance from 0 to 0.5"));
+}
+
+#[test]
+fn labels_that_preparation_loses_are_told_and_listed() {
+    let (cohort, out) = (folder(), folder());
+    cohort_of(cohort.path(), 0..5);
+    // A voxel of the label 9, and a rod of the label 8 one voxel thick.
+    for case in 1..=5 {
+        let path = cohort.path().join(format!("labels/ct_{case:02}.nii.gz"));
+        let mut map = pdl_io::read_labels(&path).unwrap().map;
+        let [nx, ny, nz] = map.grid.shape;
+        let middle = nx / 2 + nx * (ny / 2 + ny * (nz / 2));
+        map.voxels[middle] = 9;
+        nifti::write_labels(&path, &map).unwrap();
+    }
+    let words = ["curate", cohort.path().to_str().unwrap(), "--out", out.path().to_str().unwrap()];
+    let flags = ["--no-report", "--proxy-size", "16", "--spacing", "8,8,8"];
+    let output = pdl_tests::run(&[&words[..], &flags].concat());
+    let told = String::from_utf8([output.stderr, output.stdout].concat()).unwrap();
+    assert!(output.status.success(), "{told}");
+    assert!(told.contains("9 in 5 of 5 cases (ct_01)") && told.contains("[label-vanished]"), "{told}");
+    let rows = pdl_prepare::prepare::read(out.path()).unwrap();
+    let cases = Cases::read(out.path()).unwrap();
+    for (row, case) in rows.iter().zip(&cases.rows) {
+        let prepared = labels(out.path(), &row.label);
+        assert_eq!(row.labels.len(), case.labels.len());
+        for label in &row.labels {
+            let voxels = prepared.iter().filter(|value| **value == label.value).count() as u64;
+            assert_eq!(voxels, label.voxels);
+            let before = case.labels.iter().find(|own| own.value == label.value).unwrap().voxels as f64;
+            let volumes = [&row.spacing_mm, &case.spacing_mm].map(|sides| sides.iter().product::<f64>());
+            assert!((label.kept - voxels as f64 * volumes[0] / (before * volumes[1])).abs() < 1e-9);
+        }
+    }
+}
+
+#[test]
+fn label_maps_without_their_origin_are_taken_voxel_for_voxel_where_that_is_said() {
+    let (cohort, out) = (folder(), folder());
+    cohort_of(cohort.path(), 0..3);
+    let path = cohort.path().join("labels/ct_02.nii.gz");
+    let mut map = pdl_io::read_labels(&path).unwrap().map;
+    let steps = [0, 1, 2].map(|axis| map.grid.affine.step_mm(axis));
+    map.grid.affine = Affine::from_columns(steps, [0.0; 3]);
+    nifti::write_labels(&path, &map).unwrap();
+    let rejected = index(cohort.path(), &out.path().join("as-stated"), &[]);
+    assert_eq!(rejected.rows.iter().filter(|row| !row.is_usable()).count(), 1);
+    let taken = index(cohort.path(), &out.path().join("copied"), &["--copy-affine"]);
+    assert!(taken.rows.iter().all(|row| row.is_usable()));
+    let told = |number: usize| {
+        taken.rows[number].findings.iter().any(|finding| finding.code == Code::LabelAffineReplaced)
+    };
+    assert_eq!([told(0), told(1), told(2)], [false, true, false]);
 }

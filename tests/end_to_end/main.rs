@@ -40,6 +40,7 @@ mod pairs;
 mod paths;
 mod privacy;
 mod ranking;
+mod regions;
 mod report;
 mod shards;
 #[cfg(unix)]

@@ -367,6 +367,7 @@ mod tests {
             rows,
             cohort: String::new(),
             label_names: BTreeMap::new(),
+            regions: Vec::new(),
             findings,
             parameters,
             same_patient: same.clone(),

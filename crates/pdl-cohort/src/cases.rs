@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use crate::attributes::PetUnits;
 use crate::case_row::{CaseRow, schema};
 use crate::parameters::IndexParameters;
+use crate::regions::LabelRegion;
 use crate::same_patient::SamePatient;
 
 /// The table's name inside a curation folder.
@@ -28,6 +29,9 @@ pub struct Cases {
     pub cohort: String,
     /// Names of the labels, where the cohort gives them.
     pub label_names: BTreeMap<u16, String>,
+    /// Regions that are learnt instead of labels, in the order in which they are written; none
+    /// where labels are learnt.
+    pub regions: Vec<LabelRegion>,
     /// Findings about the cohort as a whole.
     pub findings: Vec<Finding>,
     /// How the cohort was indexed; the seed of the split included.
@@ -90,6 +94,7 @@ impl Cases {
             rows,
             cohort: metadata.get("pdl.cohort").cloned().unwrap_or_default(),
             label_names: fact(&path, &metadata, "pdl.label_names")?,
+            regions: fact(&path, &metadata, "pdl.regions")?,
             findings: fact(&path, &metadata, "pdl.findings")?,
             parameters: fact(&path, &metadata, "pdl.parameters")?,
             same_patient: fact(&path, &metadata, "pdl.same_patient")?,
@@ -113,6 +118,9 @@ impl Cases {
             ("pdl.findings".to_owned(), text(serde_json::to_string(&self.findings))?),
             ("pdl.parameters".to_owned(), text(serde_json::to_string(&self.parameters))?),
         ];
+        if !self.regions.is_empty() {
+            metadata.push(("pdl.regions".to_owned(), text(serde_json::to_string(&self.regions))?));
+        }
         if !self.same_patient.is_empty() {
             metadata.push(("pdl.same_patient".to_owned(), text(serde_json::to_string(&self.same_patient))?));
         }

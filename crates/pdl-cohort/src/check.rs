@@ -119,6 +119,15 @@ impl Checked {
     }
 }
 
+/// What the user states of grids, instead of what files say.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct StatedGrids {
+    /// Directions in which the stored axes grow.
+    pub orientation: Option<Orientation>,
+    /// Whether label maps lie on their images' grids whatever their own affines say.
+    pub copy_affine: bool,
+}
+
 /// What is said of a case for which there is no memory.
 pub(crate) fn too_large(error: MemoryError) -> Finding {
     let advice = "if it is a volume of that size, allow more (--memory); else its header is wrong";
@@ -132,7 +141,7 @@ pub(crate) fn too_large(error: MemoryError) -> Finding {
 /// then. Inside, [`MemoryError`] when there is no memory for them.
 pub(crate) fn check(
     found: &DiscoveredCase,
-    orientation: Option<Orientation>,
+    stated: StatedGrids,
     channels: &Channels,
     memory: &MemoryShare<'_>,
 ) -> Result<Result<Checked, MemoryError>, StoreError> {
@@ -144,7 +153,7 @@ pub(crate) fn check(
     case.findings.extend(found.assumed_axes()?);
     let image = || found.image.as_deref().map(|path| (path, stacks::read_image(path, found.stacks, memory)));
     let labels =
-        || found.label.as_deref().map(|path| (path, stacks::read_labels(path, found.stacks, memory)));
+        || found.label.as_deref().map(|path| (path, stacks::read_labels(path, found.stacks, None, memory)));
     let (image, labels) = if memory.is_alone() { (image(), labels()) } else { rayon::join(image, labels) };
     let image = image.map(|(path, read)| or_unreadable(found, path, read)).transpose()?;
     let labels = labels.map(|(path, read)| or_unreadable(found, path, read)).transpose()?;
@@ -157,17 +166,18 @@ pub(crate) fn check(
         case.reject(Code::NoImage, "a label without an image");
     }
     // Grids of channels are compared as their files state them.
-    let stated = image.as_ref().and_then(|read| read.as_ref().ok()).map(|image| image.volume.grid);
-    let image = image.and_then(|read| take_image(&mut case, read, orientation));
+    let stored_grid = image.as_ref().and_then(|read| read.as_ref().ok()).map(|image| image.volume.grid);
+    let image = image.and_then(|read| take_image(&mut case, read, stated.orientation));
     if labels.is_none() && !found.findings.iter().any(|finding| finding.code == Code::NoLabel) {
         case.warn(Code::NoLabel, "an image without a label: it is compared, and not trained on");
     }
     let labels = labels.and_then(|read| take_labels(&mut case, read));
     if let (Some(image), Some(labels)) = (&image, &labels) {
-        compare_grids(&mut case, image, labels, orientation.is_some());
+        compare_grids(&mut case, image, labels, stated);
     }
     drop(image);
-    let further = FurtherChannels { found, channels, grid: stated, overridden: orientation.is_some() };
+    let overridden = stated.orientation.is_some();
+    let further = FurtherChannels { found, channels, grid: stored_grid, overridden };
     for (number, path) in found.channels.iter().skip(1) {
         // One at a time: what it takes is given back before the next is read.
         if let Err(error) = further.check(&mut case, *number, path, &memory.part())? {
@@ -350,7 +360,7 @@ fn take_labels(case: &mut Checked, read: Result<Labels, Unreadable>) -> Option<L
     Some(labels)
 }
 
-fn compare_grids(case: &mut Checked, image: &Image, labels: &Labels, overridden: bool) {
+fn compare_grids(case: &mut Checked, image: &Image, labels: &Labels, stated: StatedGrids) {
     let (image, labels) = (image.volume.grid, labels.map.grid);
     let text = |shape: [usize; 3]| format!("{} x {} x {}", shape[0], shape[1], shape[2]);
     if image.shape != labels.shape {
@@ -364,16 +374,19 @@ fn compare_grids(case: &mut Checked, image: &Image, labels: &Labels, overridden:
         );
         return;
     }
-    if !overridden && !is_same_grid(&image, &labels) {
-        let distance = image.affine.corner_distance_mm(&labels.affine, image.shape);
-        case.reject(
-            Code::GridMismatch,
-            format!(
-                "its label lies on another grid than its image: corners are {distance:.3} mm apart \
-                 (--resample-labels takes it all the same)"
-            ),
-        );
+    if stated.orientation.is_some() || is_same_grid(&image, &labels) {
+        return;
     }
+    let distance = image.affine.corner_distance_mm(&labels.affine, image.shape);
+    let apart = format!("its label lies on another grid than its image: corners are {distance:.3} mm apart");
+    if stated.copy_affine {
+        let message = format!("{apart}; its voxels are taken as those of the image, as --copy-affine says");
+        case.warn(Code::LabelAffineReplaced, message);
+        return;
+    }
+    let advice = "where they show one place all the same, --resample-labels puts it on the image's grid; where only the \
+                  label's affine is wrong, --copy-affine takes voxel for voxel";
+    case.reject(Code::GridMismatch, format!("{apart} ({advice})"));
 }
 
 /// Whether two grids have the same voxels, but for a small share of one.

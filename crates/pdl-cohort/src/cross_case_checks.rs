@@ -59,7 +59,8 @@ pub(crate) fn mark(rows: &mut [CaseRow], voxels: &HashMap<String, String>) {
 /// may be stored as 0 and 1 in one file and as 0 and 255 in another.
 pub(crate) fn value_sets(rows: &[CaseRow], names: &BTreeMap<u16, String>) -> Option<Finding> {
     let mut cases: BTreeMap<Vec<u16>, Vec<&str>> = BTreeMap::new();
-    for row in rows.iter().filter(|row| row.is_labelled()) {
+    // A map without labels is a negative, and holds no other values than the rest.
+    for row in rows.iter().filter(|row| row.is_labelled() && !row.labels.is_empty()) {
         let values = row.labels.iter().map(|label| label.value).collect();
         cases.entry(values).or_default().push(&row.case_id);
     }
@@ -82,8 +83,10 @@ pub(crate) fn value_sets(rows: &[CaseRow], names: &BTreeMap<u16, String>) -> Opt
     let more = if more > 0 { format!(", and {more} further sets") } else { String::new() };
     let are_masks = sets.iter().all(|(values, _)| values.len() == 1);
     let advice = match are_masks {
-        true => "; masks of one structure need one value in all files",
-        false => "",
+        true => {
+            "; masks of one structure need one value in all files, as --structures 1=NAME,255=NAME gives them"
+        }
+        false => "; --structures says what each becomes, [labels] what it is",
     };
     let nameless: Vec<u16> = unnamed.into_iter().collect();
     let message = format!(

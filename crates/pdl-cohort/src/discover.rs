@@ -19,6 +19,7 @@ use crate::attributes::{Modality, Split};
 use crate::case_id::{self, CaseLabel};
 use crate::case_row;
 use crate::odd_files;
+use crate::regions::{DatasetLabels, DatasetRegions};
 use crate::stack_hint::StackHint;
 use crate::walk;
 use image_columns::ImageColumns;
@@ -83,6 +84,8 @@ pub struct Layout {
     pub modality: Option<Modality>,
     /// Names of the channels by number, from `dataset.json`.
     pub channel_names: BTreeMap<u32, String>,
+    /// What `dataset.json` says of regions.
+    pub regions: DatasetRegions,
     /// Every file of a tree of DICOM files; its cases are not known yet then.
     pub dicom_files: Vec<PathBuf>,
     /// What was seen of the cohort as a whole.
@@ -618,7 +621,8 @@ fn read_dataset_json(path: &Path, layout: &mut Layout, memory: &MemoryShare<'_>)
     struct Dataset {
         modality: Option<BTreeMap<String, String>>,
         channel_names: Option<BTreeMap<String, String>>,
-        labels: Option<BTreeMap<String, serde_json::Value>>,
+        labels: Option<DatasetLabels>,
+        regions_class_order: Option<serde_json::Value>,
     }
     if !fault::is_file(path).map_err(StoreError::io("look at the file", path))? {
         return Ok(());
@@ -632,7 +636,9 @@ fn read_dataset_json(path: &Path, layout: &mut Layout, memory: &MemoryShare<'_>)
         let named = channels.iter().filter_map(|(number, name)| Some((number.parse().ok()?, shown(name))));
         layout.channel_names = named.collect();
     }
-    for (key, value) in dataset.labels.unwrap_or_default() {
+    let labels = dataset.labels.unwrap_or_default();
+    layout.regions = DatasetRegions { labels: labels.clone(), order: dataset.regions_class_order };
+    for (key, value) in labels.0 {
         // Decathlon writes {"1": "liver"}, nnU-Net {"liver": 1}; regions (lists) have no single
         // value.
         let label = match (key.parse::<u16>(), &value) {

@@ -42,6 +42,8 @@ pub(crate) struct FileLabels {
     pub segments: Option<SegmentNames>,
     /// The labels of values in the other files, and the options that state them.
     pub rules: Option<(LabelRules, Vec<String>)>,
+    /// How far from a whole number a voxel may be to be rounded to it, where that is stated.
+    pub round_labels: Option<f32>,
 }
 
 impl Named {
@@ -110,7 +112,9 @@ impl VolumeSource for Named {
     }
 
     fn keeps(&self, case: usize) -> bool {
-        self.all || self.seen[case].0 || self.labels.rules.is_some() || self.segments_of(case).is_some()
+        let FileLabels { rules, round_labels, .. } = &self.labels;
+        let remade = rules.is_some() || round_labels.is_some() || self.segments_of(case).is_some();
+        self.all || self.seen[case].0 || remade
     }
 
     fn leaves_image(&self, case: usize) -> bool {
@@ -132,6 +136,10 @@ impl VolumeSource for Named {
         let key = Key::new("keep 2").part("image", &found.image).part("label", &found.label);
         let key = if found.channels.is_empty() { key } else { key.part("channels", &found.channels) };
         let key = if self.resample_labels { key.part("resample_labels", &true) } else { key };
+        let key = match self.labels.round_labels {
+            Some(distance) => key.part("round_labels", &distance),
+            None => key,
+        };
         let key = match (self.segments_of(case), &self.labels.rules) {
             (Some(segments), _) => key.part("segments", &segments),
             (None, Some((rules, options))) => key
@@ -183,7 +191,7 @@ impl VolumeSource for Named {
         }
         let read = label.as_deref().map(|path| match segments {
             Some(names) => names.read(path, memory).map(|read| (read.map, read.parts, read.findings)),
-            None => stacks::read_labels(path, *said, memory).map(|read| {
+            None => stacks::read_labels(path, *said, self.labels.round_labels, memory).map(|read| {
                 let rounding = read.rounding().into_iter().collect();
                 (read.map, read.parts, rounding)
             }),

@@ -22,7 +22,7 @@ use crate::case_id::{self, CaseLabel};
 use crate::case_row::{CaseChannel, CaseRow};
 use crate::cases::{self, Cases};
 use crate::channels::Channels;
-use crate::check::{self, Checked, CheckedChannel};
+use crate::check::{self, Checked, CheckedChannel, StatedGrids};
 use crate::cross_case_checks;
 use crate::dicom_source::{Archive, Known};
 use crate::discover::{self, DiscoveredCase, Layout};
@@ -36,6 +36,7 @@ use crate::parameters::IndexParameters;
 use crate::place::Place;
 use crate::pseudonym_table;
 use crate::pseudonyms::{Naming, check_outside};
+use crate::regions;
 use crate::same_patient::SamePatient;
 use crate::segment_labels::{self, SegmentNames};
 use crate::sources;
@@ -86,7 +87,8 @@ fn index_openly(
     run: StageContext<'_>,
     hides: &Cell<bool>,
 ) -> Result<Indexed, CohortError> {
-    let orientation = orientation_of(parameters)?;
+    let copy_affine = parameters.copy_affine;
+    let stated = StatedGrids { orientation: orientation_of(parameters)?, copy_affine };
     let annotation = ChosenRule::new(out, parameters)?;
     let parameters = &IndexParameters { annotated: annotation.rule.clone(), ..parameters.clone() };
     let mut layout = discover::discover(cohort, &parameters.carried()?, &run.memory_limit().alone())?;
@@ -122,6 +124,8 @@ fn index_openly(
         true => LabelRules::new(&parameters.structures, &layout.label_names, ignore)?,
         false => None,
     };
+    let round_labels = parameters.rounded_within(!layout.dicom_files.is_empty())?;
+    let of_dataset = regions::of_dataset(&layout.regions, &parameters.regions, rules.as_ref())?;
     if !parameters.structures_only.is_empty() && segments.is_empty() && layout.dicom_files.is_empty() {
         let problem = "--structures-only: no label file of this cohort names its structures";
         return Err(CohortError::Option(problem.to_owned()));
@@ -147,7 +151,7 @@ fn index_openly(
                 ignore = rules.ignored();
             }
             let rules = rules.map(|rules| (rules, parameters.structures.clone()));
-            let labels = FileLabels { segments, rules };
+            let labels = FileLabels { segments, rules, round_labels };
             name_files(&mut layout, naming, labels, parameters, earlier.as_ref(), &place)?
         }
     };
@@ -156,8 +160,10 @@ fn index_openly(
     }
     // Those of DICOM are known only now.
     let channels = Channels::of(&layout, parameters.resample_channels);
-    let stated = parameters.modality.or(parameters.channels.first().copied());
-    let modality = choose_modality(&layout, stated)?;
+    let names = &layout.label_names;
+    let regions = regions::of_cohort(of_dataset, &parameters.regions, names, ignore)?;
+    let modality = parameters.modality.or(parameters.channels.first().copied());
+    let modality = choose_modality(&layout, modality)?;
     if let Some(origin) = &origin {
         import::keep(origin.as_ref(), &mut layout, &channels, modality, &place.out, run)?;
         if let Some(path) = &parameters.mapping {
@@ -169,7 +175,7 @@ fn index_openly(
     run.progress.begin("reading cases", layout.cases.len() as u64);
     let work = |found: &DiscoveredCase, memory: &MemoryShare<'_>| {
         let _item = progress::at_work(run.progress, &found.case_id);
-        let result = check_once(&journal, &place, found, orientation, &channels, memory)?;
+        let result = check_once(&journal, &place, found, stated, &channels, memory)?;
         if result.is_ok() {
             run.progress.advance(1);
         }
@@ -215,13 +221,16 @@ fn index_openly(
         true => extra_columns::withhold(&mut rows),
         false => extra_columns::findings(&rows),
     });
-    findings.extend(cross_case_checks::value_sets(&rows, &layout.label_names));
+    let known_values = regions::with_names(&layout.label_names, &regions);
+    findings.extend(cross_case_checks::value_sets(&rows, &known_values));
+    findings.extend(regions::findings(&regions, &rows));
     findings.extend(named_in_vain(parameters, &layout, &rows));
     keep_order(&mut rows, before.as_ref());
     let cases = Cases {
         rows,
         cohort: place.cohort.clone(),
         label_names: layout.label_names,
+        regions,
         findings,
         parameters: IndexParameters {
             annotated: Some(rule),
@@ -264,6 +273,10 @@ fn naming(
                        segmentations on other grids are rejected";
         return Err(CohortError::Option(problem.to_owned()));
     }
+    if dicom && parameters.copy_affine {
+        let problem = "--copy-affine: it is for cohorts of files; DICOM states where structures and segments lie";
+        return Err(CohortError::Option(problem.to_owned()));
+    }
     let pseudonyms = parameters.pseudonyms || dicom && !parameters.keep_ids;
     if parameters.mapping.is_some() && !pseudonyms {
         let problem = "--mapping: these cases have no pseudonyms; --pseudonyms gives them some".to_owned();
@@ -279,6 +292,7 @@ fn naming(
             if names_segments
                 || parameters.resample_labels
                 || !parameters.structures.is_empty()
+                || parameters.round_labels.is_some()
                 || stacks::has_stacks(&layout.cases)? =>
         {
             Some(Naming::Kept)
@@ -383,7 +397,7 @@ fn check_once(
     journal: &Journal<Checked>,
     place: &Place,
     found: &DiscoveredCase,
-    orientation: Option<Orientation>,
+    stated: StatedGrids,
     channels: &Channels,
     memory: &MemoryShare<'_>,
 ) -> Result<Result<(Checked, bool), MemoryError>, StoreError> {
@@ -404,7 +418,8 @@ fn check_once(
     let key = Key::new("index 5")
         .part("files", &files)
         .part("channels", &found.channels.len())
-        .part("orientation", &orientation.map(|code| code.to_string()));
+        .part("orientation", &stated.orientation.map(|code| code.to_string()));
+    let key = if stated.copy_affine { key.part("copy_affine", &true) } else { key };
     // Verdicts of earlier versions rejected images without a label.
     let key = if found.label.is_none() { key.part("unlabelled", &1) } else { key };
     let key = match found.channels.is_empty() {
@@ -419,7 +434,7 @@ fn check_once(
     if let Some(known) = journal.find(&found.case_id, &key) {
         return Ok(Ok((known.clone(), false)));
     }
-    let checked = match check::check(found, orientation, channels, memory)? {
+    let checked = match check::check(found, stated, channels, memory)? {
         Ok(checked) => checked,
         Err(error) => return Ok(Err(error)), // which is not recorded: with more memory it may be read
     };

@@ -13,11 +13,10 @@
 //! use pdl_store::journal::HashCheck;
 //! use pdl_store::progress::{StageContext, Silent};
 //!
-//! let cohort = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../sample-data/ct");
-//! let out = tempfile::tempdir()?;
-//! let run = StageContext { trust: HashCheck::Stamps, progress: &Silent, memory: None };
-//! let indexed = index(&cohort, out.path(), &IndexParameters::default(), &SamePatient::default(), run)?;
-//! assert_eq!(indexed.cases.usable().count(), 24);
+//! let cohort = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../sample-data/ct"); let
+//! out = tempfile::tempdir()?; let run = StageContext { trust: HashCheck::Stamps, progress:
+//! &Silent, memory: None }; let indexed = index(&cohort, out.path(), &IndexParameters::default(),
+//! &SamePatient::default(), run)?; assert_eq!(indexed.cases.usable().count(), 24);
 //! assert!(out.path().join("cases.parquet").is_file());
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -54,6 +53,7 @@ pub mod plausible;
 mod pseudonym_table;
 mod pseudonyms;
 pub mod reading;
+pub mod regions;
 pub mod same_patient;
 mod segment_labels;
 pub mod sources;
@@ -251,6 +251,9 @@ pub enum CohortError {
         /// The cohort it was made from, relative to it.
         was: String,
     },
+    /// Regions that contradict themselves or the cohort.
+    #[error(transparent)]
+    Regions(#[from] regions::RegionError),
     /// An option's value that cannot be.
     #[error("{0}")]
     Option(String),

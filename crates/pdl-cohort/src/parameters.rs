@@ -126,6 +126,27 @@ pub struct IndexParameters {
     #[arg(long, value_name = "LABEL", help_heading = "Images and labels")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ignore: Option<String>,
+    /// Regions to learn instead of labels, as NAME=LABEL+LABEL with values or names of labels, the
+    /// largest first, as in tumour=1+2+3,core=2+3,enhancing=3. Each gets an output of its own, and
+    /// they may overlap. A voxel of a predicted label map gets the value of the last region that it
+    /// is in: the label of it that no later region has, or the one that is stated, as in
+    /// core=2+3:2. Regions of dataset.json (nnU-Net) are learnt by themselves; none learns its
+    /// values.
+    #[arg(
+        long,
+        value_name = "NAME=LABEL+LABEL|none",
+        value_delimiter = ',',
+        help_heading = "Images and labels"
+    )]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub regions: Vec<String>,
+    /// How far a voxel of a label map may be from a whole number to be rounded to it, up to 0.5,
+    /// which takes a probability map as a mask. Between labels that touch, interpolation leaves
+    /// numbers of others. Cases with numbers that are farther off are rejected [default: 0.001].
+    /// Such maps are kept in OUT/volumes. Not for DICOM.
+    #[arg(long, value_name = "DISTANCE", help_heading = "Images and labels")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub round_labels: Option<f64>,
     /// Use only the structures of a DICOM cohort, or the segments of .seg.nrrd files, with these
     /// names, in order, as they are written here. Upper and lower case are one. All others are left
     /// out, and no name out of the files reaches OUT. Without it, and without --structures, every
@@ -153,6 +174,12 @@ pub struct IndexParameters {
     /// the case is rejected. All volumes of the cohort are then kept in OUT/volumes. Not for DICOM.
     #[arg(long, conflicts_with = "orientation", help_heading = "Images and labels")]
     pub resample_labels: bool,
+    /// Take the voxels of a label map as those of its image, whatever its own affine says, where
+    /// both have the same shape: for label maps that were saved without their origin or
+    /// orientation. It is told of each; look at some in `pdl view`. Not for DICOM.
+    #[arg(long, conflicts_with_all = ["orientation", "resample_labels"], help_heading = "Images and labels")]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub copy_affine: bool,
     /// Name cases and patients of a DICOM cohort by their PatientID instead of by pseudonyms.
     #[arg(long, help_heading = "Privacy")]
     pub keep_ids: bool,
@@ -233,6 +260,20 @@ impl IndexParameters {
         self.ignore.as_deref().and_then(|value| value.parse().ok())
     }
 
+    /// How far from a whole number a voxel of a label map may be.
+    pub(crate) fn rounded_within(&self, dicom: bool) -> Result<Option<f32>, CohortError> {
+        let Some(distance) = self.round_labels else { return Ok(None) };
+        if dicom {
+            let problem = "--round-labels: it is for label maps in files; DICOM has whole numbers";
+            return Err(CohortError::Option(problem.to_owned()));
+        }
+        if !(0.0..=0.5).contains(&distance) {
+            let problem = format!("--round-labels: expected a distance from 0 to 0.5, found {distance}");
+            return Err(CohortError::Option(problem));
+        }
+        Ok(Some(distance as f32))
+    }
+
     /// Refuses names that could not be told apart, and names for the labels of DICOM, which have
     /// their own.
     pub(crate) fn check_label_names(&self, dicom: bool) -> Result<(), CohortError> {
@@ -251,7 +292,8 @@ impl IndexParameters {
             }
             if let Some(other) = seen.insert(name.to_lowercase(), value) {
                 return Err(CohortError::Option(format!(
-                    "[labels]: {other} and {value} have one name, '{name}'"
+                    "[labels]: {other} and {value} have one name, '{name}'; to make them one label, state \
+                     structures = [\"{other}={name}\", \"{value}={name}\"] under [index]"
                 )));
             }
         }
@@ -279,10 +321,13 @@ impl Default for IndexParameters {
             structures: Vec::new(),
             annotated: None,
             ignore: None,
+            regions: Vec::new(),
+            round_labels: None,
             structures_only: Vec::new(),
             mr_rescale: false,
             pet_units: None,
             resample_labels: false,
+            copy_affine: false,
             keep_ids: false,
             pseudonyms: false,
             pseudonym_key: None,

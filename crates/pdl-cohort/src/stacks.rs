@@ -114,14 +114,19 @@ pub(crate) fn read_image(path: &Path, said: StackHint, memory: &MemoryShare<'_>)
 
 /// Reads a label map; a stack with what is said of it, segments of a file that names them under the
 /// file's own values.
-pub(crate) fn read_labels(path: &Path, said: StackHint, memory: &MemoryShare<'_>) -> Result<Labels, Unread> {
+pub(crate) fn read_labels(
+    path: &Path,
+    said: StackHint,
+    round_within: Option<f32>,
+    memory: &MemoryShare<'_>,
+) -> Result<Labels, Unread> {
     match geometry_of(path, said)? {
         Some(geometry) => pdl_io::read_label_stack_within(path, &geometry, memory).map_err(unread),
         None if pdl_io::segments_of(path, memory)?.is_some() => {
             let read = pdl_io::read_segments(path, &|segment| Some(segment.value), memory)?;
             Ok(Labels { map: read.map, parts: read.parts, blake3: read.blake3, rounded: None })
         }
-        None => pdl_io::try_labels(path, memory),
+        None => pdl_io::try_labels(path, round_within, memory),
     }
 }
 

@@ -11,7 +11,7 @@ use pdl_store::{StoreError, fault};
 use crate::CohortError;
 use crate::attributes::Modality;
 use crate::channels::Channels;
-use crate::check::{self, Checked};
+use crate::check::{self, Checked, StatedGrids};
 use crate::dicom_source;
 use crate::discover::{self, DiscoveredCase, Layout};
 use crate::pairing::{self, Paired};
@@ -214,8 +214,9 @@ impl Survey {
         let whole: Vec<&DiscoveredCase> = cases.iter().filter(is_whole).collect();
         let count = whole.len().min(MOST_READ);
         let chosen: Vec<&DiscoveredCase> = (0..count).map(|k| whole[k * whole.len() / count]).collect();
-        let work =
-            |found: &&DiscoveredCase, memory: &MemoryShare<'_>| check::check(found, None, channels, memory);
+        let work = |found: &&DiscoveredCase, memory: &MemoryShare<'_>| {
+            check::check(found, StatedGrids::default(), channels, memory)
+        };
         let too_large = |found: &&DiscoveredCase, error: MemoryError| Checked::too_large(found, error);
         let checked: Vec<Checked> = in_turns(&chosen, limit, work, too_large)?;
         self.read = count;

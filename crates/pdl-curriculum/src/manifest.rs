@@ -10,6 +10,7 @@ use arrow::datatypes::{DataType, Schema};
 use pdl_cohort::attributes::{Modality, Split};
 use pdl_cohort::folds::{Fold, HeldOutGroups};
 use pdl_cohort::parameters::IndexParameters;
+use pdl_cohort::regions::LabelRegion;
 use pdl_prepare::fingerprint::Fingerprint;
 use pdl_prepare::plan::Plan;
 use pdl_similarity::parameters::CompareParameters;
@@ -186,7 +187,7 @@ pub struct Ranking {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ManifestInfo {
     /// Version of the manifest: 1, 2 since cases may be excluded, 3 since they may have several
-    /// images.
+    /// images and regions may be learnt.
     pub schema_version: u32,
     /// Imaging modality of the prepared cases; of the first channel where they have several.
     pub modality: Modality,
@@ -196,6 +197,10 @@ pub struct ManifestInfo {
     pub channel_names: Vec<String>,
     /// Labels without the background (0), ascending by value.
     pub labels: Vec<Label>,
+    /// Regions that are learnt instead of the labels, in the order in which they are written to
+    /// predicted label maps; absent where labels are learnt.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub regions: Vec<LabelRegion>,
     /// Parameters of the index stage, the seed of the splits included.
     pub index: IndexParameters,
     /// Parameters of the rank stage.
@@ -319,6 +324,13 @@ impl Manifest {
                 "case {} does not have the {channels} images it must have",
                 row.case_id
             )));
+        }
+        let unknown = |value: &u16| !info.labels.iter().any(|label| label.value == *value);
+        let is_odd = |region: &&LabelRegion| {
+            region.labels.iter().any(unknown) || !region.labels.contains(&region.value)
+        };
+        if let Some(region) = info.regions.iter().find(is_odd) {
+            return Err(bad(&format!("its region '{}' has labels that it does not know", region.name)));
         }
         if let Some(problem) = info.plan.problem() {
             return Err(bad(&format!("its plan cannot be used: {problem}")));

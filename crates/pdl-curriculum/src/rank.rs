@@ -90,6 +90,7 @@ pub fn rank(
         modality: plan.modality,
         channel_names: channel_names(&cases, plan.modality),
         labels: labels(&cases),
+        regions: cases.regions.clone(),
         index: cases.parameters.clone(),
         parameters: RankParameters { every: Some(every), ..parameters.clone() },
         ranking: ranking.clone(),
@@ -232,10 +233,11 @@ fn channel_names(cases: &Cases, modality: Modality) -> Vec<String> {
     names.unwrap_or_else(|| vec![modality.to_string()])
 }
 
-/// Every label of a usable case, with its name.
+/// Every label of a usable case or of a region, with its name.
 fn labels(cases: &Cases) -> Vec<Label> {
-    let values: BTreeSet<u16> =
-        cases.usable().flat_map(|row| row.labels.iter().map(|label| label.value)).collect();
+    let of_rows = cases.usable().flat_map(|row| row.labels.iter().map(|label| label.value));
+    let of_regions = cases.regions.iter().flat_map(|region| region.labels.iter().copied());
+    let values: BTreeSet<u16> = of_rows.chain(of_regions).collect();
     let name =
         |value: &u16| cases.label_names.get(value).cloned().unwrap_or_else(|| format!("label {value}"));
     values.iter().map(|value| Label { value: *value, name: name(value) }).collect()

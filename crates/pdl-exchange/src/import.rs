@@ -10,9 +10,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use pdl_cohort::attributes::Split;
+use pdl_cohort::regions::DatasetLabels;
 use pdl_store::printable::{cell, path_cell};
 use pdl_store::{StoreError, atomic, json, paths};
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::ExchangeError;
 pub use crate::import::types::ImportOptions;
@@ -48,18 +50,26 @@ pub fn import(source: &Path, dest: &Path, parameters: &ImportOptions) -> Result<
         return Err(ExchangeError::InvalidOption { name: "dest", problem });
     }
     write_table(&dest, &dataset)?;
-    let mut head = BTreeMap::new();
-    if let Some(modality) = dataset.modality {
-        head.insert("modality", serde_json::json!({ "0": modality.to_string() }));
-    }
-    head.extend(dataset.labels.map(|labels| ("labels", labels)));
-    json::write(&dest.join("dataset.json"), &head)?;
     let count = |split| dataset.cases.iter().filter(|case| case.split == Some(split)).count();
-    Ok(Imported {
-        cases: dataset.cases.len(),
-        split: [Split::Train, Split::Val, Split::Test].map(count),
-        unlabelled: dataset.unlabelled,
-    })
+    let split = [Split::Train, Split::Val, Split::Test].map(count);
+    let head = DatasetJson {
+        labels: dataset.labels,
+        modality: dataset.modality.map(|modality| BTreeMap::from([("0", modality.to_string())])),
+        regions_class_order: dataset.regions_class_order,
+    };
+    json::write(&dest.join("dataset.json"), &head)?;
+    Ok(Imported { cases: dataset.cases.len(), split, unlabelled: dataset.unlabelled })
+}
+
+/// The `dataset.json` beside the table.
+#[derive(Serialize)]
+struct DatasetJson {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    labels: Option<DatasetLabels>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    modality: Option<BTreeMap<&'static str, String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    regions_class_order: Option<Value>,
 }
 
 fn write_table(dest: &Path, dataset: &ImportedDataset) -> Result<(), ExchangeError> {

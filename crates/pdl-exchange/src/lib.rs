@@ -64,9 +64,21 @@ pub enum ExchangeError {
         folds: usize,
     },
     /// Label values that nnU-Net cannot represent.
-    #[error("nnU-Net requires the labels 1, 2, 3 and so on without gaps; the cohort has {labels:?}")]
+    #[error(
+        "nnU-Net requires the labels 1, 2, 3 and so on without gaps; the cohort has {labels:?}: curate it with \
+         --structures VALUE=NAME for each, which counts them from 1"
+    )]
     LabelGaps {
         /// The cohort's label values.
+        labels: Vec<u16>,
+    },
+    /// Labels of no region, which nnU-Net refuses where regions are learnt.
+    #[error(
+        "nnU-Net requires every label to be in a region; {labels:?} are in none: curate the cohort with --regions that \
+         hold them, or leave them out with --structures"
+    )]
+    LabelOutsideRegions {
+        /// The labels' values.
         labels: Vec<u16>,
     },
     /// A table could not be encoded.

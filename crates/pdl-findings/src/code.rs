@@ -167,6 +167,9 @@ codes! {
     LabelAbsentInGroup = "label-absent-in-group", Warning,
         "A whole site, source or folder never has a label that counts as looked for there.",
         "Where nobody looked for it, state that with `--annotated by-COLUMN` or a column `labels_annotated`.";
+    LabelAffineReplaced = "label-affine-replaced", Warning,
+        "The label map states another grid than its image and was taken voxel for voxel as the image's.",
+        "Check in `pdl view` that labels lie where they should.";
     LabelBeyondImage = "label-beyond-image", Warning,
         "Part of a segmentation lies outside its image and was cut off.",
         "Check that the segmentation belongs to this series.";
@@ -188,18 +191,27 @@ codes! {
     LabelOutsideImage = "label-outside-image", Rejection,
         "The whole label map lies outside its image.",
         "Check that the two belong together, and their affines.";
+    LabelOutsideRegions = "label-outside-regions", Warning,
+        "Labels belong to none of the cohort's regions, which a network learns instead of labels.",
+        "Add them to a region (`--regions`, `dataset.json`), or leave them out with `--structures`.";
     LabelResampled = "label-resampled", Note,
         "The label map lay on another grid and was resampled to that of its image.",
         "Compare the volumes before and after in the message.";
     LabelRounded = "label-rounded", Warning,
-        "Voxels of the label map were no whole numbers, but within a thousandth of one, and were rounded.",
-        "Nothing; save label maps as whole numbers without scaling.";
+        "Voxels of the label map were no whole numbers, but so near to one that they were rounded.",
+        "Nothing; save label maps as whole numbers without scaling. `--round-labels` says how near is near enough.";
+    LabelShrunk = "label-shrunk", Warning,
+        "A label has less than half of its volume left at the target spacing.",
+        "Prepare at a finer `--spacing`; `labels` in `prepared.parquet` lists what is left of each label.";
     LabelValueSets = "label-value-sets", Warning,
         "Label maps of the cohort hold different values, and nothing says what these mean.",
-        "Check that each value is the same structure in every case; name the values in `[labels]`.";
+        "Check that each value is one structure in every case: name the values in `[labels]`, or say with `--structures` what each becomes.";
     LabelValuesByName = "label-values-by-name", Note,
         "Files give one structure different label values; labels go by the names in the files.",
         "Nothing; `cases.parquet` says which value each name has in the cohort.";
+    LabelVanished = "label-vanished", Warning,
+        "A label has no voxel left at the target spacing: nothing of it is learnt from the case.",
+        "Prepare at a finer `--spacing`; `labels` in `prepared.parquet` lists what is left of each label.";
     LabelVoxelsUnnamed = "label-voxels-unnamed", Warning,
         "Voxels have a value that none of the file's segments has; they became background.",
         "Look at the segmentation in the program that wrote it.";
@@ -415,7 +427,7 @@ codes! {
         "The message names the cause.";
     UnreadableLabel = "unreadable-label", Rejection,
         "The label map cannot be read.",
-        "The message names the cause.";
+        "The message names the cause; `--round-labels` takes numbers that are near to whole ones.";
     UnusableStructure = "unusable-structure", Warning,
         "A structure cannot be used and was left out.",
         "The message names the cause.";

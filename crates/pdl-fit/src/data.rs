@@ -8,7 +8,9 @@ pub(crate) mod laterality;
 pub(crate) mod patch;
 pub(crate) mod patch_sampler;
 pub(crate) mod random;
+pub(crate) mod regions;
 pub(crate) mod subset;
 
 pub use dataset::Dataset;
+pub use regions::RegionOutput;
 pub use subset::Subset;

@@ -3,6 +3,7 @@
 pub(crate) mod detection;
 pub(crate) mod dice;
 pub(crate) mod evaluate;
+pub(crate) mod lesions;
 pub(crate) mod surface;
 mod surface_elements;
 
@@ -10,4 +11,5 @@ pub use detection::Detection;
 pub use evaluate::{
     Evaluation, EvaluationRow, EvaluationSummary, SurfaceOptions, evaluate, file_name as evaluation_file,
 };
+pub use lesions::LesionDetection;
 pub use surface::SurfaceMeasure;

@@ -60,15 +60,20 @@ pub fn read_labels(path: &Path) -> Result<Labels, ReadError> {
 /// # Errors
 /// [`ReadError`] as for [`read_labels`].
 pub fn read_labels_within(path: &Path, memory: &MemoryShare<'_>) -> Result<Labels, ReadError> {
-    try_labels(path, memory).map_err(|unread| unread.error)
+    try_labels(path, None, memory).map_err(|unread| unread.error)
 }
 
-/// As [`read_labels_within`]; who gets no labels learns which files that rests on.
+/// As [`read_labels_within`], with voxels rounded to a label that is `round_within` or nearer
+/// (0.001 where it is not given); who gets no labels learns which files that rests on.
 ///
 /// # Errors
 /// [`Unread`], as for [`read_labels`].
-pub fn try_labels(path: &Path, memory: &MemoryShare<'_>) -> Result<Labels, Unread> {
-    labels(path, memory, |memory, sink| read(path, memory, sink))
+pub fn try_labels(
+    path: &Path,
+    round_within: Option<f32>,
+    memory: &MemoryShare<'_>,
+) -> Result<Labels, Unread> {
+    labels(path, round_within, memory, |memory, sink| read(path, memory, sink))
 }
 
 /// How many 3-D volumes a file holds, such as the channels of Decathlon's files; `FILE#0` is the
@@ -196,7 +201,10 @@ pub fn read_label_stack_within(
     geometry: &StackGeometry,
     memory: &MemoryShare<'_>,
 ) -> Result<Labels, ReadError> {
-    let read = labels(path, memory, |memory, sink| read_stack(path, geometry, Meaning::Labels, memory, sink));
+    let read = |memory: &MemoryShare<'_>, sink: &mut LabelReader| {
+        read_stack(path, geometry, Meaning::Labels, memory, sink)
+    };
+    let read = labels(path, None, memory, read);
     read.map_err(|unread| unread.error)
 }
 
@@ -217,11 +225,13 @@ fn image(
 
 fn labels(
     path: &Path,
+    round_within: Option<f32>,
     memory: &MemoryShare<'_>,
     read: impl Fn(&MemoryShare<'_>, &mut LabelReader) -> Result<Read, Unread>,
 ) -> Result<Labels, Unread> {
     let (read, labels) = fault::retried(|| {
         let (memory, mut labels) = (memory.part(), LabelReader::default());
+        round_within.into_iter().for_each(|distance| labels.round_within(distance));
         let read = read(&memory, &mut labels)?;
         memory.keep();
         Ok::<_, Unread>((read, labels))

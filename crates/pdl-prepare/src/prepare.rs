@@ -14,7 +14,7 @@ use pdl_store::journal::{Journal, Stamp};
 use pdl_store::memory::MemoryLimit;
 use pdl_store::progress::{self, StageContext};
 use pdl_store::safe_path::{self, SafePath};
-use pdl_store::table::{self, column, list, nullable};
+use pdl_store::table::{self, column, list, nullable, structure};
 use pdl_store::{StoreError, atomic, json, safe_name};
 use pdl_volume::{Grid, Volume, VoxelBox, image_on};
 use rayon::prelude::*;
@@ -25,6 +25,7 @@ use crate::PrepareError;
 use crate::channels;
 use crate::crop::Crop;
 use crate::fingerprint::{self, CaseFingerprint, Fingerprint, nonzero_box_share};
+use crate::label_loss::{self, PreparedLabel};
 use crate::normalisation_choice;
 use crate::normalise::{Normalisation, normalise};
 use crate::parameters::{PlanFrom, PrepareParameters, Resampling};
@@ -72,6 +73,9 @@ pub struct PreparedRow {
     /// Labelled voxels outside the box that the image alone gives; it was extended to hold them.
     #[serde(default)]
     pub crop_labelled_outside: u64,
+    /// What is left of each label of the case.
+    #[serde(default)]
+    pub labels: Vec<PreparedLabel>,
     /// BLAKE3 of the image file.
     pub image_blake3: String,
     /// BLAKE3 of the label file; none of a case without a label.
@@ -117,7 +121,7 @@ impl PreparedRow {
 
 /// The table's columns.
 pub fn schema() -> Schema {
-    use DataType::{Float64, UInt32, UInt64, Utf8};
+    use DataType::{Float64, UInt16, UInt32, UInt64, Utf8};
     Schema::new(vec![
         column("case_id", Utf8),
         column("image", Utf8),
@@ -127,6 +131,7 @@ pub fn schema() -> Schema {
         column("crop_start_xyz", list(UInt32)),
         column("crop_shape_xyz", list(UInt32)),
         column("crop_labelled_outside", UInt64),
+        column("labels", list(structure(&[("value", UInt16), ("voxels", UInt64), ("kept", Float64)]))),
         column("image_blake3", Utf8),
         nullable("label_blake3", Utf8),
         column("images", list(Utf8)),
@@ -230,6 +235,8 @@ pub fn prepare(
     findings.extend(crop_finding(&done));
     let written = done.iter().filter(|case| case.fresh).count();
     let prepared: Vec<PreparedRow> = done.into_iter().map(|case| case.row).collect();
+    let left = prepared.iter().map(|row| (row.case_id.as_str(), row.labels.as_slice()));
+    findings.extend(label_loss::findings(left, &cases.label_names));
     table::write_rows(&out.join(FILE), &schema(), &prepared, Vec::new())?;
     remove_strangers(out, &prepared, rows.len().div_ceil(ROWS_PER_FILE))?;
     if failures.is_empty() {
@@ -519,7 +526,7 @@ impl Stage<'_> {
     fn volumes(&self, row: &CaseRow, source: Option<Source>) -> Result<(PreparedRow, bool), PrepareError> {
         let key = self.volume_key(row);
         if let Some(known) = self.journal.find(&row.case_id, &key) {
-            return Ok((known.clone().with_images(), false));
+            return Ok((self.with_labels(row, known.clone())?.with_images(), false));
         }
         let Source { image, channels, labels, cropped } = source.map_or_else(|| self.source(row), Ok)?;
         let shape = checked_shape_at(&image.grid, self.plan.spacing_mm)?;
@@ -538,13 +545,14 @@ impl Stage<'_> {
             images.iter().map(|name| Stamp::hash(self.out, name)).collect::<Result<Vec<_>, _>>()?;
         let images_blake3: Vec<String> = stamps.iter().map(|stamp| stamp.blake3.clone()).collect();
         let label_name = labels.as_ref().map(|_| format!("{LABELS}/{}.nii.gz", row.case_id));
-        let mut label_blake3 = None;
+        let (mut label_blake3, mut kept_labels) = (None, Vec::new());
         if let (Some(labels), Some(name)) = (labels, &label_name) {
             let labels = match self.plan.resample {
                 Resampling::Box => resample_labels(labels, shape)?,
                 Resampling::Nnunet => spline::resample_labels(&labels, shape),
             };
             nifti::write_labels(SafePath::new(self.out, name)?, &labels)?;
+            kept_labels = PreparedLabel::of(row, &labels);
             let stamp = Stamp::hash(self.out, name)?;
             label_blake3 = Some(stamp.blake3.clone());
             stamps.push(stamp);
@@ -558,6 +566,7 @@ impl Stage<'_> {
             crop_start_xyz: cropped.part.start.map(|n| n as u32).to_vec(),
             crop_shape_xyz: cropped.part.shape.map(|n| n as u32).to_vec(),
             crop_labelled_outside: cropped.labelled_outside,
+            labels: kept_labels,
             image_blake3: images_blake3[0].clone(),
             label_blake3,
             images,
@@ -580,6 +589,18 @@ impl Stage<'_> {
             return Err(PrepareError::Constant { channel: channel.map(str::to_owned), value });
         }
         Ok(nifti::write_image(SafePath::new(self.out, name)?, &image)?)
+    }
+
+    /// A prepared case with what is left of its labels, which records of earlier versions do not
+    /// say.
+    fn with_labels(&self, row: &CaseRow, prepared: PreparedRow) -> Result<PreparedRow, PrepareError> {
+        let Some(label) = prepared.label.as_ref().filter(|_| prepared.labels.len() != row.labels.len())
+        else {
+            return Ok(prepared);
+        };
+        let path = self.out.join(label);
+        let labels = pdl_io::read_labels_within(&path, &MemoryLimit::new(self.memory).alone())?;
+        Ok(PreparedRow { labels: PreparedLabel::of(row, &labels.map), ..prepared })
     }
 
     /// A case's volumes, cropped; once it is clear that there is memory for them and for what

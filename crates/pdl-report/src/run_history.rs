@@ -16,6 +16,9 @@ pub const FOLDER: &str = "runs";
 struct RunJson {
     settings: RecordedSettings,
     labels: Vec<RecordedLabel>,
+    /// Of runs that learn regions, whose figures are those of the regions.
+    #[serde(default)]
+    regions: Vec<RecordedLabel>,
     results: RecordedResults,
 }
 
@@ -96,11 +99,12 @@ fn run(folder: &Path) -> Result<Option<ShownRun>> {
     let history = table::read_rows::<HistoryLine>(&folder.join("history.parquet"));
     let Some((history, _)) = unless_unreadable(history)? else { return Ok(None) };
     let finite = |value: f64| value.is_finite().then_some(value);
+    let structures = if record.regions.is_empty() { record.labels } else { record.regions };
     Ok(Some(ShownRun {
         name: folder.file_name().unwrap_or_default().to_string_lossy().into_owned(),
         schedule: record.settings.schedule,
         seed: record.settings.seed,
-        labels: record.labels.into_iter().map(|label| label.name).collect(),
+        labels: structures.into_iter().map(|label| label.name).collect(),
         dice: record.results.dice,
         dice_mean: record.results.dice_mean,
         seconds: record.results.training_seconds,

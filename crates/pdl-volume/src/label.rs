@@ -46,15 +46,28 @@ pub struct RoundedLabels {
 }
 
 /// Labels from voxels read as numbers, piece by piece.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct LabelReader {
+    round_within: f32,
     labels: Vec<u16>,
     wrong: Option<f32>,
     count: usize,
     rounded: RoundedLabels,
 }
 
+impl Default for LabelReader {
+    fn default() -> Self {
+        let rounded = RoundedLabels::default();
+        Self { round_within: ROUNDED_WITHIN, labels: Vec::new(), wrong: None, count: 0, rounded }
+    }
+}
+
 impl LabelReader {
+    /// Rounds voxels that are this near to a label, instead of 0.001.
+    pub fn round_within(&mut self, distance: f32) {
+        self.round_within = distance;
+    }
+
     /// Room for this many more labels, exactly.
     ///
     /// # Errors
@@ -63,12 +76,12 @@ impl LabelReader {
         self.labels.try_reserve_exact(labels)
     }
 
-    /// Takes the next voxels; those within a thousandth of a whole number are rounded.
+    /// Takes the next voxels; those near to a whole number are rounded.
     pub fn push(&mut self, voxels: &[f32]) {
         let is_label = |v: f32| f32::from(v as u16) == v; // the cast drops fractions, and clamps
         for voxel in voxels.iter().copied().filter(|v| !is_label(*v)) {
             let off = (voxel - voxel.round()).abs();
-            if off <= ROUNDED_WITHIN && is_label(voxel.round().abs()) && voxel > -0.5 {
+            if off <= self.round_within && is_label(voxel.round().abs()) && voxel >= -0.5 {
                 self.rounded.count += 1;
                 let farthest = self.rounded.farthest;
                 if self.rounded.count == 1 || off > (farthest - farthest.round()).abs() {

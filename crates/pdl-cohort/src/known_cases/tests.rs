@@ -65,6 +65,7 @@ fn table(rows: Vec<CaseRow>) -> Cases {
         rows,
         cohort: String::new(),
         label_names: BTreeMap::new(),
+        regions: Vec::new(),
         findings: Vec::new(),
         parameters: IndexParameters::default(),
         same_patient: SamePatient::default(),

@@ -54,8 +54,13 @@ pub(crate) fn read(path: &Path, parameters: &ImportOptions) -> Result<ImportedDa
     let channels = items.iter().map(|(item, _)| item.image.all().len()).max().unwrap_or(0);
     let Channels { names, modality } = list.head.channels(parameters.channel.as_deref(), channels)?;
     let (numbers, channels): (Vec<usize>, Vec<String>) = names.into_iter().unzip();
-    let mut dataset =
-        ImportedDataset { modality, channels, labels: list.head.labels, ..ImportedDataset::default() };
+    let mut dataset = ImportedDataset {
+        modality,
+        channels,
+        labels: list.head.labels,
+        regions_class_order: list.head.regions_class_order,
+        ..ImportedDataset::default()
+    };
     for (item, split) in items {
         let image = |number: &usize| Some(path.with_file_name("").join(item.image.all().get(*number)?));
         let images: Vec<Option<PathBuf>> = numbers.iter().map(image).collect();

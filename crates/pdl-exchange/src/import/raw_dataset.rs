@@ -55,8 +55,9 @@ pub(crate) fn read(root: &Path, parameters: &ImportOptions) -> Result<ImportedDa
     let (numbers, channels): (Vec<usize>, Vec<String>) = names.into_iter().unzip();
     let folds = folds(root)?;
     let held_out = validation(&folds, parameters.fold)?;
+    let DatasetHeader { labels, regions_class_order, .. } = description.head;
     let mut dataset =
-        ImportedDataset { modality, channels, labels: description.head.labels, ..ImportedDataset::default() };
+        ImportedDataset { modality, channels, labels, regions_class_order, ..ImportedDataset::default() };
     let of_learnt =
         |case: &str| held_out.map(|held_out| if held_out.contains(case) { Split::Val } else { Split::Train });
     let mut take = |case: String, (mut images, label): CasePaths, split| {

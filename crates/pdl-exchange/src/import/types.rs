@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use pdl_cohort::attributes::{Modality, Split};
+use pdl_cohort::regions::DatasetLabels;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -41,7 +42,9 @@ pub(crate) struct ImportedDataset {
     /// Names of the imported channels.
     pub channels: Vec<String>,
     /// As the dataset states them.
-    pub labels: Option<Value>,
+    pub labels: Option<DatasetLabels>,
+    /// The values that its regions are written as.
+    pub regions_class_order: Option<Value>,
 }
 
 /// The part of the description that MONAI and nnU-Net share.
@@ -49,7 +52,8 @@ pub(crate) struct ImportedDataset {
 pub(crate) struct DatasetHeader {
     #[serde(alias = "modality")]
     pub channel_names: Option<BTreeMap<String, String>>,
-    pub labels: Option<Value>,
+    pub labels: Option<DatasetLabels>,
+    pub regions_class_order: Option<Value>,
     /// What an export of pdl calls the channels of a dataset of nnU-Net, whose own names say how
     /// they are normalised.
     pub pdl_channel_names: Option<Vec<String>>,

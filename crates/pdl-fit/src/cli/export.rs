@@ -24,12 +24,16 @@ pub(crate) fn run(args: &Args) -> Result<ExitStatus> {
     write_torchscript(&model, &path)?;
     let plan = model.record.plan.network;
     let axes = if plan.dims == 2 { "y, x" } else { "z, y, x" };
-    let names: Vec<&str> = model.record.labels.iter().map(|label| label.name.as_str()).collect();
+    let names: Vec<String> = model.record.structures().into_iter().map(|label| label.name).collect();
+    let outputs = match model.record.regions.as_slice() {
+        [] => format!("background, {}", names.join(", ")),
+        _ => format!("regions, each with a sigmoid: {}", names.join(", ")),
+    };
     say(&format!("wrote {}", path.display()));
     say(&format!(
         "input: prepared images, float32 (N, 1, {axes}) in RAS+ order, sides multiples of {}",
         plan.stride()
     ));
-    say(&format!("output: logits (N, {}, {axes}): background, {}", plan.classes, names.join(", ")));
+    say(&format!("output: logits (N, {}, {axes}): {outputs}", plan.classes));
     Ok(ExitStatus::Done)
 }

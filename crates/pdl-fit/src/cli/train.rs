@@ -117,7 +117,7 @@ fn summary(outcome: &Outcome) -> serde_json::Value {
     serde_json::json!({
         "folder": outcome.folder,
         "existed": outcome.existed,
-        "labels": outcome.record.labels,
+        "labels": outcome.record.structures(),
         "results": outcome.record.results,
     })
 }
@@ -148,8 +148,9 @@ fn print_outcome(outcome: &Outcome, with_dice: bool) {
 
 fn print_dice(record: &RunRecord) {
     let figure = |dice: Option<f64>| dice.map_or_else(|| "no case".to_owned(), |dice| format!("{dice:.4}"));
-    let width = record.labels.iter().map(|label| label.name.chars().count()).max().unwrap_or(0).max(4);
-    for (label, dice) in record.labels.iter().zip(&record.results.dice) {
+    let structures = record.structures();
+    let width = structures.iter().map(|label| label.name.chars().count()).max().unwrap_or(0).max(4);
+    for (label, dice) in structures.iter().zip(&record.results.dice) {
         say(&format!("  {:<width$}  {}", label.name, figure(*dice)));
     }
     say(&format!("  {:<width$}  {}", "mean", figure(record.results.dice_mean)));

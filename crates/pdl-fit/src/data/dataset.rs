@@ -13,6 +13,7 @@ use rayon::prelude::*;
 
 use crate::data::case::{Case, Channels};
 use crate::data::laterality;
+use crate::data::regions::RegionOutput;
 use crate::data::subset::Subset;
 use crate::error::{FitError, Result};
 use crate::plan::run_plan::Cohort;
@@ -43,6 +44,9 @@ pub struct Dataset {
     pub channels: Channels,
     /// Names of the labels in channel order, from channel 1.
     pub names: Vec<String>,
+    /// What the outputs of a network stand for where it learns regions; empty where it learns
+    /// labels.
+    pub regions: Vec<RegionOutput>,
 }
 
 /// Properties of the training images that a plan depends on.
@@ -81,7 +85,9 @@ impl Dataset {
         }
         let name = |value: &u16| labels.iter().find(|label| label.value == *value).map(|l| l.name.clone());
         let names = channels.labels().iter().filter_map(name).collect();
-        Ok(Self { manifest, channels, names })
+        let of_rows = manifest.rows.iter().flat_map(|row| row.labels_annotated.iter().copied());
+        let regions = RegionOutput::of(&manifest.info.regions, &channels, &of_rows.collect());
+        Ok(Self { manifest, channels, names, regions })
     }
 
     /// Reads the training cases of a subset and all validation cases. Unless `trust_files`, every
@@ -123,7 +129,8 @@ impl Dataset {
     /// The properties of the cohort for planning, with those of its training images.
     pub fn with<'a>(&'a self, training: &'a TrainingImages) -> Cohort<'a> {
         let TrainingImages { shapes, mirrored } = training;
-        Cohort { info: &self.manifest.info, shapes, names: &self.names, mirrored }
+        let (names, regions) = (&self.names, &self.regions);
+        Cohort { info: &self.manifest.info, shapes, names, regions, mirrored }
     }
 
     /// What the training images say for planning. Positions of labels are looked at only where

@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use pdl_cohort::reading::ImageReading;
+use pdl_cohort::regions::LabelRegion;
 use pdl_curriculum::manifest::Label;
 use pdl_prepare::plan::Plan;
 use pdl_store::{StoreError, json};
@@ -94,6 +95,10 @@ pub struct RunRecord {
     pub plan: RunPlan,
     /// Labels in channel order, from channel 1; channel 0 is background.
     pub labels: Vec<Label>,
+    /// Regions that are learnt instead of the labels, in the order of the outputs; absent where
+    /// labels are learnt.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub regions: Vec<LabelRegion>,
     /// Number of training cases.
     pub training_cases: usize,
     /// Number of validation cases.
@@ -148,11 +153,24 @@ pub fn read(run: &Path) -> Result<RunRecord> {
 }
 
 impl RunRecord {
+    /// What is learnt, in the order of the figures: regions, each with the value that it is written
+    /// as, or labels.
+    pub fn structures(&self) -> Vec<Label> {
+        let of_region = |region: &LabelRegion| Label { value: region.value, name: region.name.clone() };
+        match self.regions.as_slice() {
+            [] => self.labels.clone(),
+            regions => regions.iter().map(of_region).collect(),
+        }
+    }
+
     /// What cannot be of a record that may have been edited or damaged.
     fn problem(&self) -> Option<String> {
         let values: Vec<u16> = self.labels.iter().map(|label| label.value).collect();
         if values.first() == Some(&0) || !values.windows(2).all(|pair| pair[0] < pair[1]) {
             return Some(format!("its labels are {values:?}, expected ascending values above 0"));
+        }
+        if self.regions.len() != self.plan.regions.len() {
+            return Some("its regions are not those of its plan".to_owned());
         }
         self.plan.problem(values.len()).map(str::to_owned).or_else(|| self.preparation.problem())
     }

@@ -53,7 +53,7 @@ impl Model {
     pub fn predictor(&self) -> Predictor<'_> {
         let Self { record, net, weights, device, .. } = self;
         let window = record.plan.schedule.window_after(record.results.steps);
-        Predictor { net, weights, window, device: *device }
+        Predictor { net, weights, regions: &record.plan.regions, window, device: *device }
     }
 
     /// The network and its weights.

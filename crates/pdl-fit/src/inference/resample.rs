@@ -8,6 +8,8 @@
 
 use rayon::prelude::*;
 
+use crate::data::regions::{RegionOutput, channel_of};
+
 /// Marks a voxel whose highest probability is at most one half. A channel with this number is
 /// interpolated everywhere.
 const UNSURE: u8 = u8::MAX;
@@ -25,7 +27,30 @@ struct Place {
 /// `p` holds probabilities (z, y, x, channel) in C order on a grid of shape `from` (z, y, x), with
 /// at most 256 channels.
 pub fn most_probable(p: &[f32], channels: usize, from: [usize; 3], to: [usize; 3]) -> Vec<u8> {
-    let sure: Vec<u8> = p.par_chunks(channels).map(sure_channel).collect();
+    let sure = p.par_chunks(channels).map(sure_channel).collect();
+    resampled(p, channels, [from, to], sure, highest)
+}
+
+/// Channel of the last region with a probability of more than one half, of every voxel of a grid of
+/// shape `to` (z, y, x), in C order; background where there is none.
+///
+/// `p` holds probabilities (z, y, x, region) in C order on a grid of shape `from` (z, y, x). Where
+/// all neighbours of a voxel have one channel so has their mean: it is above one half for that
+/// region, and not for any later one.
+pub fn last_region(p: &[f32], regions: &[RegionOutput], from: [usize; 3], to: [usize; 3]) -> Vec<u8> {
+    let sure = p.par_chunks(regions.len()).map(|p| channel_of(p, regions)).collect();
+    resampled(p, regions.len(), [from, to], sure, |p| channel_of(p, regions))
+}
+
+/// The channel that `choose` takes by the probabilities of every voxel of a grid of shape `to`;
+/// where all neighbours have one channel in `sure`, it is that.
+fn resampled(
+    p: &[f32],
+    channels: usize,
+    [from, to]: [[usize; 3]; 2],
+    sure: Vec<u8>,
+    choose: impl Fn(&[f32]) -> u8 + Sync,
+) -> Vec<u8> {
     let [zs, ys, xs]: [Vec<Place>; 3] = std::array::from_fn(|axis| places(from[axis], to[axis]));
     let row = |y: usize, z: usize| (z * from[1] + y) * from[2];
     let mut found = vec![0; to.iter().product()];
@@ -41,7 +66,7 @@ pub fn most_probable(p: &[f32], channels: usize, from: [usize; 3], to: [usize; 3
                     first
                 } else {
                     interpolate(p, rows, [z, y, x], &mut sums);
-                    highest(&sums)
+                    choose(&sums)
                 };
             }
         }

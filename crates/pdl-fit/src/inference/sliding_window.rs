@@ -14,6 +14,7 @@ use tch::{Device, Kind, Tensor};
 use crate::data::case::Case;
 use crate::data::dataset::EvalCase;
 use crate::data::patch::copy_block;
+use crate::data::regions::RegionOutput;
 use crate::error::{FitError, Result};
 use crate::inference::resample;
 use crate::metrics::dice::{self, CohortDice};
@@ -35,6 +36,8 @@ pub struct Predictor<'a> {
     pub net: &'a UNet,
     /// Weights, usually the EMA.
     pub weights: &'a Weights,
+    /// What the outputs stand for where the network learns regions; empty where it learns labels.
+    pub regions: &'a [RegionOutput],
     /// Window size (z, y, x) in voxels: the patch size of the network's last training step; z is 1
     /// for planes.
     pub window: [usize; 3],
@@ -50,10 +53,18 @@ impl Predictor<'_> {
     pub fn dice(&self, cases: &[EvalCase]) -> Result<CohortDice> {
         let of_case = |held_out: &EvalCase| {
             let prediction = self.channels(&held_out.case, &held_out.stored.to_ras())?;
-            Ok(dice::per_label(&prediction, &held_out.truth, &held_out.case.annotated))
+            let (truth, annotated) = (&held_out.truth, &held_out.case.annotated);
+            Ok(match self.regions {
+                [] => dice::per_label(&prediction, truth, annotated),
+                regions => dice::per_region(&prediction, truth, annotated, regions),
+            })
         };
         let all = cases.iter().map(of_case).collect::<Result<Vec<_>>>()?;
-        Ok(CohortDice::of(all, self.net.plan().classes as usize - 1))
+        let structures = match self.regions {
+            [] => self.net.plan().classes as usize - 1,
+            regions => regions.len(),
+        };
+        Ok(CohortDice::of(all, structures))
     }
 
     /// Most probable channel of every voxel (z, y, x) of the RAS+ grid `whole`, of which the case
@@ -73,7 +84,10 @@ impl Predictor<'_> {
     fn in_box(&self, case: &Case, shape: [usize; 3]) -> Result<Vec<u8>> {
         let batch = (BATCH_VOXELS / self.window.iter().product::<usize>()).max(1);
         let p = self.probabilities(case, batch)?;
-        Ok(resample::most_probable(&p, self.net.plan().classes as usize, case.shape, shape))
+        Ok(match self.regions {
+            [] => resample::most_probable(&p, self.net.plan().classes as usize, case.shape, shape),
+            regions => resample::last_region(&p, regions, case.shape, shape),
+        })
     }
 
     /// Probabilities (z, y, x, channel) of a case's voxels in C order, from `batch` windows at a
@@ -141,7 +155,11 @@ impl Predictor<'_> {
             [count, 1].into_iter().chain(sides[3 - self.net.plan().dims..].iter().copied()).collect();
         let voxels = Tensor::f_from_slice(voxels)?.f_to_device(self.device)?;
         let images = memory_format::from_channels_last(&voxels, &shape)?;
-        let p = self.net.forward(self.weights, &images)?.f_softmax(1, Kind::Float)?;
+        let logits = self.net.forward(self.weights, &images)?;
+        let p = match self.regions {
+            [] => logits.f_softmax(1, Kind::Float)?,
+            _ => logits.f_to_kind(Kind::Float)?.f_sigmoid()?,
+        };
         let [z, y, x] = sides;
         Ok(p.f_reshape([count, -1, z, y, x])?.f_unbind(0)?)
     }
@@ -325,7 +343,7 @@ mod tests {
     }
 
     fn predictor((net, weights): &(UNet, Weights), window: [usize; 3]) -> Predictor<'_> {
-        Predictor { net, weights, window, device: Device::Cpu }
+        Predictor { net, weights, regions: &[], window, device: Device::Cpu }
     }
 
     /// Probabilities (N, channel, z, y, x) of images (N, 1, z, y, x) from one forward pass.

@@ -1,6 +1,7 @@
 //! Dice coefficient of label maps, per case and label, and over a cohort.
 
 use crate::data::case::IGNORED;
+use crate::data::regions::RegionOutput;
 
 /// Dice `2
 /// A and B
@@ -28,6 +29,27 @@ pub fn per_label(prediction: &[u8], truth: &[u8], annotated: &[bool]) -> Vec<Opt
     (1..annotated.len()).map(dice).collect()
 }
 
+/// As [`per_label`], of each region: a voxel belongs to it whose channel it contains.
+pub fn per_region(
+    prediction: &[u8],
+    truth: &[u8],
+    annotated: &[bool],
+    regions: &[RegionOutput],
+) -> Vec<Option<f64>> {
+    let known = || prediction.iter().zip(truth).filter(|(_, t)| **t != IGNORED);
+    let dice = |region: &RegionOutput| {
+        let (mut both, mut sizes) = (0_u64, 0_u64);
+        for (&p, &t) in known() {
+            let (p, t) = (region.contains(p), region.contains(t));
+            both += u64::from(p && t);
+            sizes += u64::from(p) + u64::from(t);
+        }
+        let counts = region.is_annotated(annotated) && sizes > 0;
+        counts.then(|| 2.0 * both as f64 / sizes as f64)
+    };
+    regions.iter().map(dice).collect()
+}
+
 /// Mean Dice over a cohort.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CohortDice {
@@ -40,7 +62,7 @@ pub struct CohortDice {
 }
 
 impl CohortDice {
-    /// Means of the results of [`per_label`] for all cases.
+    /// Means of the results of [`per_label`] or [`per_region`] for all cases.
     pub fn of(cases: Vec<Vec<Option<f64>>>, labels: usize) -> Self {
         let of_label = |label: usize| mean(cases.iter().filter_map(|case| case[label])).unwrap_or(f64::NAN);
         let labels: Vec<f64> = (0..labels).map(of_label).collect();
@@ -66,6 +88,25 @@ mod tests {
         // label 1: 2 common, 3 + 3; label 2: 1 common, 2 + 2; label 3: absent from both.
         let dice = per_label(&prediction, &truth, &[true; 4]);
         assert_eq!(dice, [Some(2.0 / 3.0), Some(0.5), None]);
+    }
+
+    #[test]
+    fn regions_that_overlap_count_each_by_itself() {
+        let region = |channels: &[u8]| RegionOutput {
+            channels: channels.to_vec(),
+            written: channels[0],
+            annotated_by: channels.to_vec(),
+        };
+        let truth = [0, 1, 1, 2, 2, IGNORED, 0, 0];
+        let prediction = [0, 1, 2, 2, 1, 2, 2, 0];
+        // Both labels: 4 common, 5 + 4; label 2 alone: 1 common, 3 + 2.
+        let regions = [region(&[1, 2]), region(&[2]), region(&[3])];
+        let dice = per_region(&prediction, &truth, &[true; 4], &regions);
+        assert_eq!(dice, [Some(8.0 / 9.0), Some(0.4), None]);
+        assert_eq!(
+            per_region(&prediction, &truth, &[true, false, true, true], &regions)[..2],
+            [None, Some(0.4)]
+        );
     }
 
     #[test]

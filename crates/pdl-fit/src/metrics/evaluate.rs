@@ -19,6 +19,7 @@ use crate::error::{FitError, Record, Result};
 use crate::inference::model::Model;
 use crate::metrics::detection::{Detection, Volumes};
 use crate::metrics::dice::{self, mean};
+use crate::metrics::lesions::{LesionDetection, Lesions};
 use crate::metrics::surface::{self, SurfaceMeasure, VoxelGrid};
 
 /// Metrics of one case and label.
@@ -26,9 +27,9 @@ use crate::metrics::surface::{self, SurfaceMeasure, VoxelGrid};
 pub struct EvaluationRow {
     /// Identifier in the manifest.
     pub case_id: String,
-    /// Value of the label.
+    /// Value of the label; of a region the value that it is written as.
     pub label: u16,
-    /// Name of the label.
+    /// Name of the label or region.
     pub name: String,
     /// Dice 2
     /// A and B
@@ -53,9 +54,31 @@ pub struct EvaluationRow {
     pub false_positive_ml: Option<f64>,
     /// Volume of the reference outside of the prediction, ml; null if the label is not annotated.
     pub false_negative_ml: Option<f64>,
+    /// Connected components (26 neighbours) of the reference; null if the label is not annotated.
+    #[serde(default)]
+    pub lesions: Option<u32>,
+    /// Those of them that the prediction overlaps; null if the label is not annotated.
+    #[serde(default)]
+    pub lesions_found: Option<u32>,
+    /// Connected components of the prediction; null if the label is not annotated.
+    #[serde(default)]
+    pub predicted_lesions: Option<u32>,
+    /// Those of them that do not overlap the reference; null if the label is not annotated.
+    #[serde(default)]
+    pub false_positive_lesions: Option<u32>,
 }
 
 impl EvaluationRow {
+    /// Its lesions, if the case was annotated for the label.
+    fn lesions(&self) -> Option<Lesions> {
+        Some(Lesions {
+            drawn: self.lesions?,
+            found: self.lesions_found?,
+            predicted: self.predicted_lesions?,
+            false_positive: self.false_positive_lesions?,
+        })
+    }
+
     /// Its volumes, if the case was annotated for the label.
     fn volumes(&self) -> Option<Volumes> {
         Some(Volumes {
@@ -68,7 +91,7 @@ impl EvaluationRow {
 
 /// Columns of the table.
 pub fn schema() -> Schema {
-    use DataType::{Boolean, Float64, UInt16, Utf8};
+    use DataType::{Boolean, Float64, UInt16, UInt32, Utf8};
     Schema::new(vec![
         column("case_id", Utf8),
         column("label", UInt16),
@@ -81,6 +104,10 @@ pub fn schema() -> Schema {
         column("annotated", Boolean),
         nullable("false_positive_ml", Float64),
         nullable("false_negative_ml", Float64),
+        nullable("lesions", UInt32),
+        nullable("lesions_found", UInt32),
+        nullable("predicted_lesions", UInt32),
+        nullable("false_positive_lesions", UInt32),
     ])
 }
 
@@ -100,6 +127,9 @@ pub struct EvaluationSummary {
     /// Detection of the structure, with the cases that lack it.
     #[serde(flatten)]
     pub detection: Detection,
+    /// Detection of its lesions (connected components); null for the mean.
+    #[serde(flatten)]
+    pub lesions: Option<LesionDetection>,
 }
 
 /// How surfaces are compared.
@@ -185,24 +215,31 @@ pub fn evaluate(
 }
 
 fn of_case(model: &Model, case: &EvalCase, channels: &[u8], surfaces: SurfaceOptions) -> Vec<EvaluationRow> {
-    let dice = dice::per_label(channels, &case.truth, &case.case.annotated);
+    let plan = &model.record.plan;
+    let annotated = &case.case.annotated;
+    let dice = match plan.regions.as_slice() {
+        [] => dice::per_label(channels, &case.truth, annotated),
+        regions => dice::per_region(channels, &case.truth, annotated, regions),
+    };
     let [x, y, z] = case.stored.to_ras().spacing_mm();
     let voxel_ml = x * y * z / 1000.0;
-    let labels: Vec<_> = model.record.labels.iter().enumerate().collect();
+    let structures = model.record.structures();
+    let structures: Vec<_> = structures.iter().enumerate().collect();
     let row = |(index, label): &(usize, &Label)| {
-        let is_label = |channel: u8| usize::from(channel) == index + 1;
+        let is_label = |channel: u8| plan.is_in(*index, channel);
         let drawn: Vec<bool> = case.truth.iter().map(|&channel| is_label(channel)).collect();
         // What is predicted where the reference says nothing is neither right nor wrong.
         let predicted =
             channels.iter().zip(&case.truth).map(|(&channel, &t)| is_label(channel) && t != IGNORED);
         let predicted: Vec<bool> = predicted.collect();
         let ml = |mask: &[bool]| mask.iter().filter(|inside| **inside).count() as f64 * voxel_ml;
-        let annotated = case.case.annotated[index + 1];
+        let annotated = plan.is_annotated(*index, annotated);
         let SurfaceOptions { measure, tolerance_mm } = surfaces;
         let grid = VoxelGrid { shape: case.shape, spacing_mm: [z, y, x] };
         let distances =
             annotated.then(|| surface::compare(measure, &drawn, &predicted, grid, tolerance_mm)).flatten();
         let volumes = annotated.then(|| Volumes::of(&drawn, &predicted, voxel_ml));
+        let lesions = annotated.then(|| Lesions::of(&drawn, &predicted, case.shape));
         EvaluationRow {
             case_id: case.case.case_id.clone(),
             label: label.value,
@@ -215,9 +252,13 @@ fn of_case(model: &Model, case: &EvalCase, channels: &[u8], surfaces: SurfaceOpt
             annotated,
             false_positive_ml: volumes.map(|volumes| volumes.false_positive_ml),
             false_negative_ml: volumes.map(|volumes| volumes.false_negative_ml),
+            lesions: lesions.map(|lesions| lesions.drawn),
+            lesions_found: lesions.map(|lesions| lesions.found),
+            predicted_lesions: lesions.map(|lesions| lesions.predicted),
+            false_positive_lesions: lesions.map(|lesions| lesions.false_positive),
         }
     };
-    labels.par_iter().map(row).collect()
+    structures.par_iter().map(row).collect()
 }
 
 /// Means over cases for each label, then over labels (definitions: cohort Dice).
@@ -233,9 +274,12 @@ fn summary(model: &Model, rows: &[EvaluationRow]) -> Vec<EvaluationSummary> {
             surface_dice: over(|row| row.surface_dice),
             hd95_mm: over(|row| row.hd95_mm),
             detection: Detection::of(&rows.iter().filter_map(|row| row.volumes()).collect::<Vec<_>>()),
+            lesions: Some(LesionDetection::of(
+                &rows.iter().filter_map(|row| row.lesions()).collect::<Vec<_>>(),
+            )),
         }
     };
-    let mut all: Vec<EvaluationSummary> = model.record.labels.iter().map(of_label).collect();
+    let mut all: Vec<EvaluationSummary> = model.record.structures().iter().map(of_label).collect();
     let over = |figure: fn(&EvaluationSummary) -> Option<f64>| mean(all.iter().filter_map(figure));
     let whole = EvaluationSummary {
         name: "mean".to_owned(),
@@ -244,6 +288,7 @@ fn summary(model: &Model, rows: &[EvaluationRow]) -> Vec<EvaluationSummary> {
         surface_dice: over(|label| label.surface_dice),
         hd95_mm: over(|label| label.hd95_mm),
         detection: Detection::mean_of(&all.iter().map(|label| &label.detection).collect::<Vec<_>>()),
+        lesions: None,
     };
     all.push(whole);
     all

@@ -446,7 +446,7 @@ mod tests {
         let annotated = Tensor::ones([2, plan.classes], (Kind::Float, Device::Cpu));
         let (images, tape) = (images_of(plan.inputs, sides), Tape::default());
         let logits = net.forward_training(&weights, &images.to_kind(kind), &tape).unwrap();
-        let loss = loss::supervised(&logits, &target, &annotated).unwrap();
+        let loss = loss::supervised(&logits, &target, &annotated, &[]).unwrap();
         (loss.double_value(&[]), weights.gradient(&loss, tape).unwrap().to_kind(Kind::Double))
     }
 

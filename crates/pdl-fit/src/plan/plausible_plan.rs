@@ -16,7 +16,9 @@ const MOST_VOXELS: usize = 1 << 40;
 impl RunPlan {
     /// Why this is no plan for `labels` labels; nothing when it is one.
     pub(crate) fn problem(&self, labels: usize) -> Option<&'static str> {
-        let channels = self.network.classes == labels as i64 + 1
+        let classes = if self.regions.is_empty() { labels + 1 } else { self.regions.len() };
+        let channels = self.network.classes == classes as i64
+            && self.regions.iter().all(|region| region.fits(labels))
             && self.swapped.iter().flatten().all(|channel| usize::from(*channel) <= labels);
         if !channels {
             return Some("its network has other channels than it has labels");
@@ -42,7 +44,7 @@ impl NetworkPlan {
             return Some("its network halves an axis more often than it has levels");
         }
         let channels = [self.width, self.inputs].iter().all(|count| (1..=MOST_CHANNELS).contains(count));
-        let classes = (2..=1 + i64::from(u8::MAX)).contains(&self.classes);
+        let classes = (1..=1 + i64::from(u8::MAX)).contains(&self.classes);
         (!channels || !classes).then_some("its network has no, or too many, channels")
     }
 }

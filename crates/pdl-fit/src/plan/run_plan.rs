@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::data::laterality;
+use crate::data::regions::RegionOutput;
 use crate::error::{FitError, Result};
 use crate::model::unet::NetworkPlan;
 use crate::optim::lr_schedule::Rates;
@@ -48,6 +49,10 @@ pub struct RunPlan {
     pub activation_bytes: u64,
     /// Voxel spacing along z, y, x in mm.
     pub spacing_mm: [f64; 3],
+    /// What each output of the network stands for where it learns regions; empty where its outputs
+    /// are background and the labels.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub regions: Vec<RegionOutput>,
     /// Along z, y, x: whether patches are mirrored at random.
     pub mirror: [bool; 3],
     /// Pairs of channels (left, right) that are exchanged when a patch is mirrored along x.
@@ -71,6 +76,29 @@ pub struct RunPlan {
 }
 
 impl RunPlan {
+    /// Number of structures that are learnt: regions, or labels.
+    pub fn structures(&self) -> usize {
+        let labels = usize::try_from(self.network.classes).unwrap_or(0).saturating_sub(1);
+        if self.regions.is_empty() { labels } else { self.regions.len() }
+    }
+
+    /// Whether voxels of a channel belong to a structure (from 0): the label of that channel, or
+    /// the region that holds it.
+    pub fn is_in(&self, structure: usize, channel: u8) -> bool {
+        match self.regions.get(structure) {
+            Some(region) => region.contains(channel),
+            None => usize::from(channel) == structure + 1,
+        }
+    }
+
+    /// Whether a case was annotated for a structure (from 0), by its annotation for each channel.
+    pub fn is_annotated(&self, structure: usize, annotated: &[bool]) -> bool {
+        match self.regions.get(structure) {
+            Some(region) => region.is_annotated(annotated),
+            None => annotated.get(structure + 1) == Some(&true),
+        }
+    }
+
     /// Channels (from 1) of labels whose names state a side and have no partner, where patches are
     /// mirrored along x.
     pub fn sides_without_partner(&self, labels: &[String]) -> Vec<u8> {
@@ -87,6 +115,8 @@ pub struct Cohort<'a> {
     pub shapes: &'a [[usize; 3]],
     /// Names of the labels in channel order, from channel 1.
     pub names: &'a [String],
+    /// Regions to learn, in the order of the outputs; empty where labels are learnt.
+    pub regions: &'a [RegionOutput],
     /// Pairs of channels (left, right) of labels that mirror each other by their positions.
     pub mirrored: &'a [[u8; 2]],
 }
@@ -177,6 +207,7 @@ impl Settings {
             batch,
             activation_bytes,
             spacing_mm,
+            regions: cohort.regions.to_vec(),
             mirror,
             swapped,
             sides_by_position: cohort.mirrored.to_vec(),
@@ -314,13 +345,14 @@ impl Settings {
             None => median_shape(cohort.shapes),
         };
         let (depth, first_halved, halvings) = topology(size, spacing_mm, self.dims, wish);
+        let classes = if cohort.regions.is_empty() { cohort.names.len() + 1 } else { cohort.regions.len() };
         let network = NetworkPlan {
             norm: self.norm,
             residual: self.residual,
             deep_supervision: self.deep_supervision,
             first_halved,
             halvings,
-            ..NetworkPlan::plain(self.dims, self.width, depth, cohort.names.len() as i64 + 1)
+            ..NetworkPlan::plain(self.dims, self.width, depth, classes as i64)
         };
         let axes = 3 - self.dims..3;
         if self.patch.is_some() {

@@ -121,7 +121,9 @@ pub fn read(run: &Path) -> Result<Option<Checkpoint>> {
     json.f_copy_data(&mut bytes, json.numel())?;
     let state: State = serde_json::from_slice(&bytes)
         .map_err(|_| FitError::UnreadableRecord { record: Record::Checkpoint, path: path.clone() })?;
-    let labels = usize::try_from(state.plan.network.classes).unwrap_or(0).saturating_sub(1);
+    let of_regions = state.plan.regions.iter().flat_map(|region| &region.channels).copied().max();
+    let labels = of_regions.map_or(state.plan.structures(), usize::from);
+    let structures = state.plan.structures();
     if let Some(problem) = state.plan.problem(labels) {
         return Err(failed(format!("{problem}; --force begins the run anew")));
     }
@@ -132,7 +134,7 @@ pub fn read(run: &Path) -> Result<Option<Checkpoint>> {
     }
     let history = match tensors.get(HISTORY) {
         Some(numbers) => {
-            rows(numbers, labels)?.ok_or_else(|| failed("its history has too few columns".to_owned()))?
+            rows(numbers, structures)?.ok_or_else(|| failed("its history has too few columns".to_owned()))?
         }
         None => Vec::new(),
     };

@@ -79,6 +79,7 @@ fn plan(dims: usize, steps: u64, settings: &Settings) -> RunPlan {
         activation_bytes: 0,
         spacing_mm: [1.0; 3],
         mirror: [false, true, true],
+        regions: vec![],
         swapped: vec![],
         sides_by_position: vec![],
         stages_overridden: false,

@@ -228,7 +228,7 @@ impl<'a> Trainer<'a> {
         let batch = self.sampler.batch(&batch.patches, self.device)?;
         let tape = Tape::default();
         let logits = self.net.forward_training(&self.weights, &batch.images, &tape)?;
-        let loss = loss::supervised(&logits, &batch.target, &batch.annotated)?;
+        let loss = loss::supervised(&logits, &batch.target, &batch.annotated, &self.plan.regions)?;
         let gradient = self.weights.gradient(&loss, tape)?;
         let value = loss.f_double_value(&[])?;
         if !value.is_finite() {
@@ -266,7 +266,7 @@ impl<'a> Trainer<'a> {
     fn predictor(&self) -> Predictor<'_> {
         let (net, weights) = (&self.net, self.ema.weights());
         let window = self.plan.schedule.window_after(self.progress.step);
-        Predictor { net, weights, window, device: self.device }
+        Predictor { net, weights, regions: &self.plan.regions, window, device: self.device }
     }
 
     /// Seconds of one evaluation on `cases`.

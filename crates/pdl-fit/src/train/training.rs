@@ -165,6 +165,7 @@ pub fn train(request: &TrainRequest, watch: &mut dyn FnMut(&Event<'_>)) -> Resul
         sample: request.sample,
         tuned: request.tuned.clone(),
         labels: labels.map(|(&value, name)| Label { value, name: name.clone() }).collect(),
+        regions: cohort.manifest.info.regions.clone(),
         training_cases: training,
         validation_cases: validation,
         manifest_blake3: state.manifest_blake3,

@@ -166,7 +166,7 @@ fn rows(
 
 fn intervals(tuned: &Tuned, made: &[Vec<Option<Finished>>]) -> Vec<Option<Interval>> {
     let baseline = tuned.protocol.baseline();
-    let labels = made.iter().flatten().flatten().next().map_or(1, |run| run.record.labels.len());
+    let labels = made.iter().flatten().flatten().next().map_or(1, |run| run.record.plan.structures());
     let of_arm = |(number, runs): (usize, &Vec<Option<Finished>>)| {
         if number == baseline {
             return None;
