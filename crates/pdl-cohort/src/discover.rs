@@ -1,35 +1,32 @@
 //! Finds images and labels, whatever the cohort's layout.
 
 use pdl_findings::{Code, Finding};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use csv::StringRecord;
-use pdl_dicom::acquisition::KEYWORDS;
-use pdl_io::{is_volume_name, stack, stem};
-use pdl_store::memory::{MemoryError, MemoryLimit, MemoryShare};
+use pdl_io::{is_volume_name, stack};
+use pdl_store::memory::{MemoryLimit, MemoryShare};
 use pdl_store::plural::counted;
-use pdl_store::printable::{escaped, from_cell};
-use pdl_store::suggest::nearest;
-use pdl_store::{StoreError, fault, regular_file, table};
-use serde::{Deserialize, Deserializer};
+use pdl_store::{StoreError, fault};
 
 use crate::CohortError;
 use crate::attributes::{Modality, Split};
 use crate::case_id::{self, CaseLabel};
-use crate::case_row;
 use crate::odd_files;
 use crate::stack_hint::StackHint;
 use crate::walk;
+use description::file_name;
 
 mod datalist;
+mod dataset_json;
+mod description;
+mod folders;
+mod table;
+
+pub(crate) use folders::split_channel;
 
 /// The column of a cohort's table that lists the labels that were looked for in a case.
 pub(crate) const ANNOTATED_COLUMN: &str = "labels_annotated";
-
-/// Columns of a cohort's table that say where a case comes from. They show which cases belong
-/// together; their values are not kept.
-const ORIGIN_COLUMNS: [&str; 6] = ["site", "source", "center", "centre", "dataset", "vendor"];
 
 /// What a cohort's layout says about one case, before any volume is read.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -86,72 +83,6 @@ pub struct Layout {
     pub findings: Vec<Finding>,
 }
 
-/// One row of a cohort's table; columns of other names are passed over.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Row {
-    #[serde(deserialize_with = "blank_is_none")]
-    image: Option<String>,
-    #[serde(deserialize_with = "blank_is_none")]
-    label: Option<String>,
-    #[serde(deserialize_with = "blank_is_none")]
-    patient: Option<String>,
-    #[serde(deserialize_with = "blank_is_none")]
-    modality: Option<String>,
-    #[serde(deserialize_with = "blank_is_none")]
-    split: Option<String>,
-    /// Where the image's name would not do.
-    #[serde(deserialize_with = "blank_is_none")]
-    case_id: Option<String>,
-    #[serde(deserialize_with = "blank_is_none")]
-    stack_spacing: Option<String>,
-    #[serde(deserialize_with = "blank_is_none")]
-    stack_axes: Option<String>,
-    #[serde(skip)]
-    annotated: Option<String>,
-    #[serde(skip)]
-    origins: BTreeMap<String, String>,
-}
-
-impl Row {
-    const COLUMNS: [&str; 8] =
-        ["image", "label", "patient", "modality", "split", "case_id", "stack_spacing", "stack_axes"];
-
-    /// Columns that are read as text, whatever their type, where the table has them.
-    fn text_columns() -> impl Iterator<Item = &'static str> {
-        [ANNOTATED_COLUMN].into_iter().chain(ORIGIN_COLUMNS)
-    }
-
-    /// Takes a value of one of the text columns.
-    fn take_text(&mut self, column: &str, value: Option<String>) {
-        let Some(value) = value.filter(|text| !text.is_empty()) else { return };
-        if column == ANNOTATED_COLUMN {
-            self.annotated = Some(value);
-        } else {
-            self.origins.insert(column.to_owned(), value);
-        }
-    }
-}
-
-/// About what a row of a cohort's table takes in memory until it is a case, besides its text,
-/// bytes.
-const ROW_BYTES: u64 = 1536;
-
-/// What a byte of JSON takes at most: short items in lists of many.
-const JSON_BYTES_A_BYTE: u64 = 64;
-
-/// What the names of 3-D Slicer's segmentations have before `.nrrd`.
-const SEGMENTATION: &str = ".seg";
-
-fn no_memory(path: &Path) -> impl Fn(MemoryError) -> StoreError {
-    move |source| StoreError::Memory { path: path.to_owned(), source }
-}
-
-fn blank_is_none<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
-    let text = Option::<String>::deserialize(from)?;
-    Ok(text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty()))
-}
-
 /// Finds the cases of the cohort at `path`, a folder, a table or a datalist, with their values in
 /// the columns `carry` of the table, and with no more memory than is free. They have the ids of
 /// cases that were never seen before.
@@ -200,18 +131,18 @@ fn layout_of(path: &Path, carry: &BTreeSet<String>, memory: &MemoryShare<'_>) ->
     if meta.is_dir() {
         let table = path.join("cohort.csv");
         let has_table = fault::is_file(&table).map_err(StoreError::io("look at the file", &table))?;
-        let mut layout = if has_table { from_csv(&table, carry, memory)? } else { from_folder(path)? };
+        let mut layout = if has_table { table::from_csv(&table, carry, memory)? } else { from_folder(path)? };
         if !layout.dicom_files.is_empty() {
-            check_acquisition(carry)?;
+            table::check_acquisition(carry)?;
         } else if let (false, Some(column)) = (has_table, carry.first()) {
-            return Err(no_column(path, column, &[]));
+            return Err(table::no_column(path, column, &[]));
         }
-        read_dataset_json(&path.join("dataset.json"), &mut layout, memory)?;
+        dataset_json::read_dataset_json(&path.join("dataset.json"), &mut layout, memory)?;
         return Ok(layout);
     }
     match path.extension().and_then(|ending| ending.to_str()) {
-        Some("csv") => from_csv(path, carry, memory),
-        Some("parquet") => from_parquet(path, carry, memory),
+        Some("csv") => table::from_csv(path, carry, memory),
+        Some("parquet") => table::from_parquet(path, carry, memory),
         Some("json") => datalist::from_datalist(path, carry, memory),
         _ => Err(not_here("its name ends in none of .csv, .parquet, .json")),
     }
@@ -219,7 +150,7 @@ fn layout_of(path: &Path, carry: &BTreeSet<String>, memory: &MemoryShare<'_>) ->
 
 /// Folders of volumes that pair by name, else a tree of DICOM files in any layout.
 fn from_folder(root: &Path) -> Result<Layout, CohortError> {
-    let found = from_folders(root);
+    let found = folders::from_folders(root);
     if found.as_ref().is_ok_and(|layout| !layout.cases.is_empty()) {
         return found;
     }
@@ -252,76 +183,8 @@ fn beside_dicom(files: &[PathBuf]) -> Option<Finding> {
     (volumes > 0).then(|| Finding::new(Code::VolumesBesideDicom, message))
 }
 
-/// `images/` and `labels/`, or `imagesTr/` and `labelsTr/` (Decathlon, nnU-Net), paired by name.
-fn from_folders(root: &Path) -> Result<Layout, CohortError> {
-    let mut pair = None;
-    for (images, labels) in [("images", "labels"), ("imagesTr", "labelsTr")] {
-        let folder = root.join(images);
-        if fault::is_dir(&folder).map_err(StoreError::io("look at the folder", &folder))? {
-            pair = Some((images, labels));
-            break;
-        }
-    }
-    let pair = pair.ok_or_else(|| CohortError::NotACohort {
-        path: root.to_owned(),
-        problem: "the folder has neither images/ nor imagesTr/ nor a cohort.csv, and no DICOM file in it"
-            .to_owned(),
-    })?;
-    let images = volumes(&root.join(pair.0))?;
-    if images.is_empty() && is_stack(&root.join(pair.0))? {
-        let problem = format!(
-            "single slices lie in {0}/: put those of each volume into a folder of its own, as in {0}/CASE/slice_001.png, and \
-             its labels into {1}/CASE/",
-            pair.0, pair.1
-        );
-        return Err(CohortError::NotACohort { path: root.to_owned(), problem });
-    }
-    let mut labels = volumes(&root.join(pair.1))?;
-    let mut cases: BTreeMap<String, DiscoveredCase> = BTreeMap::new();
-    for (stem, paths) in images {
-        // nnU-Net's names: CASE_0000 is channel 0 of CASE, unless the label bears the whole name.
-        let (case, channel) = match split_channel(&stem) {
-            Some((case, channel)) if !labels.contains_key(&stem) => (case.to_owned(), channel),
-            _ => (stem, 0),
-        };
-        let label = labels.get(&case);
-        let found = cases.entry(case).or_insert_with(|| DiscoveredCase {
-            label: label.map(|paths| one(paths)),
-            ..DiscoveredCase::default()
-        });
-        for paths in [Some(&paths), label].into_iter().flatten().filter(|paths| paths.len() > 1) {
-            found.refuse_twins(paths);
-        }
-        found.channels.insert(channel, one(&paths));
-    }
-    for found in cases.values_mut() {
-        found.image = found.channels.values().next().cloned();
-        if found.channels.len() == 1 {
-            found.channels.clear();
-        }
-    }
-    labels.retain(|stem, _| !cases.contains_key(stem));
-    let alone =
-        |paths: Vec<PathBuf>| DiscoveredCase { label: Some(one(&paths)), ..DiscoveredCase::default() };
-    cases.extend(labels.into_iter().map(|(stem, paths)| (stem, alone(paths))));
-    let named = |(stem, mut found): (String, DiscoveredCase)| {
-        let below = |path: &Option<PathBuf>| {
-            path.as_deref().map(|path| path.strip_prefix(root).unwrap_or(path).to_owned())
-        };
-        let [image, label] = [&found.image, &found.label].map(below);
-        found.name = CaseLabel::of_files(Some(stem), image.as_deref(), label.as_deref());
-        found
-    };
-    Ok(Layout { cases: cases.into_iter().map(named).collect(), ..Layout::default() })
-}
-
 fn is_stack(path: &Path) -> Result<bool, StoreError> {
     stack::is_stack(path).map_err(StoreError::io("look at the file", path))
-}
-
-/// The first of the files that share a name.
-fn one(paths: &[PathBuf]) -> PathBuf {
-    paths.first().cloned().unwrap_or_default()
 }
 
 impl Layout {
@@ -394,222 +257,6 @@ impl DiscoveredCase {
         }
         Ok(())
     }
-}
-
-/// The volumes and stacks of a folder by the stem of their names; a missing folder has none. Hidden
-/// files, such as the `._` twins that macOS leaves in archives, are passed over.
-fn volumes(folder: &Path) -> Result<BTreeMap<String, Vec<PathBuf>>, CohortError> {
-    if !fault::is_dir(folder).map_err(StoreError::io("look at the folder", folder))? {
-        return Ok(BTreeMap::new());
-    }
-    let mut found: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
-    for entry in fault::list(folder).map_err(StoreError::io("list the folder", folder))? {
-        let path = entry.path();
-        let name = file_name(&path);
-        if !name.starts_with('.') && (is_volume_name(&name) || is_stack(&path)?) {
-            found.entry(stem_of_pair(&name).to_owned()).or_default().push(path);
-        }
-    }
-    found.values_mut().for_each(|paths| paths.sort());
-    Ok(found)
-}
-
-/// A file's name without its ending; of a segmentation (`.seg.nrrd`) that of its image.
-fn stem_of_pair(name: &str) -> &str {
-    let stem = stem(name);
-    let is_nrrd = name.len() > stem.len() && name[stem.len()..].eq_ignore_ascii_case(".nrrd");
-    let image = stem.len().checked_sub(SEGMENTATION.len()).and_then(|end| stem.split_at_checked(end));
-    match image {
-        Some((image, end)) if is_nrrd && end.eq_ignore_ascii_case(SEGMENTATION) => image,
-        _ => stem,
-    }
-}
-
-/// A name of nnU-Net's such as `CASE_0001`: the image, and the number of its channel.
-pub(crate) fn split_channel(stem: &str) -> Option<(&str, u32)> {
-    let (case, channel) = stem.rsplit_once('_')?;
-    (channel.len() == 4).then(|| Some((case, channel.parse().ok()?)))?
-}
-
-fn from_csv(path: &Path, carry: &BTreeSet<String>, memory: &MemoryShare<'_>) -> Result<Layout, CohortError> {
-    let problem = |error: csv::Error| table_error(path, &error);
-    let part = memory.part();
-    let bytes = read(path, 1, &part)?;
-    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(bytes.as_slice());
-    let headers = reader.headers().map_err(problem)?.clone();
-    if !headers.iter().any(|name| name == "image") {
-        let names = headers.iter().collect::<Vec<_>>().join(", ");
-        return Err(quoting(path, "it has no column named image", format!(", only: {names}")));
-    }
-    let names: Vec<&str> = headers.iter().collect();
-    let places = carry.iter().map(|column| {
-        let place = names.iter().position(|name| name == column);
-        place.map(|place| (column, place)).ok_or_else(|| no_column(path, column, &names))
-    });
-    let places = places.collect::<Result<Vec<_>, _>>()?;
-    let texts: Vec<(&str, usize)> = Row::text_columns()
-        .filter_map(|column| Some((column, names.iter().position(|name| *name == column)?)))
-        .collect();
-    let (mut rows, mut carried) = (Vec::new(), Vec::new());
-    for record in reader.records() {
-        let record = record.map_err(problem)?;
-        memory.take(ROW_BYTES + 2 * record.as_slice().len() as u64).map_err(no_memory(path))?;
-        let record: StringRecord = record.iter().map(from_cell).collect();
-        let mut row: Row = record.deserialize(Some(&headers)).map_err(problem)?;
-        let value = |place: usize| record.get(place).filter(|text| !text.is_empty()).map(shown);
-        texts.iter().for_each(|(column, place)| row.take_text(column, value(*place)));
-        rows.push(row);
-        carried.push(places.iter().map(|(column, place)| ((*column).clone(), value(*place))).collect());
-    }
-    from_rows(path, rows, carried)
-}
-
-fn from_parquet(
-    path: &Path,
-    carry: &BTreeSet<String>,
-    memory: &MemoryShare<'_>,
-) -> Result<Layout, CohortError> {
-    let mut rows = table::read_columns::<Row>(path, &Row::COLUMNS, ROW_BYTES, memory)?;
-    let mut carried = vec![Carried::new(); rows.len()];
-    let names = table::column_names(path)?;
-    for column in Row::text_columns().filter(|column| names.iter().any(|name| name == column)) {
-        for (row, value) in rows.iter_mut().zip(table::read_text(path, column, memory)?) {
-            row.take_text(column, value);
-        }
-    }
-    for column in carry {
-        if !names.contains(column) {
-            return Err(no_column(path, column, &names.iter().map(String::as_str).collect::<Vec<_>>()));
-        }
-        for (row, value) in carried.iter_mut().zip(table::read_text(path, column, memory)?) {
-            row.insert(column.clone(), value.filter(|text| !text.is_empty()).map(|text| shown(&text)));
-        }
-    }
-    from_rows(path, rows, carried)
-}
-
-/// Of DICOM headers only what says how an image was acquired may be kept.
-fn check_acquisition(carry: &BTreeSet<String>) -> Result<(), CohortError> {
-    let known = |column: &&String| KEYWORDS.contains(&column.as_str());
-    carry.iter().find(|column| !known(column)).map_or(Ok(()), |column| {
-        let known = KEYWORDS.join(", ");
-        Err(CohortError::Option(format!("--carry {column}: of DICOM headers these can be kept: {known}")))
-    })
-}
-
-fn no_column(path: &Path, column: &str, names: &[&str]) -> CohortError {
-    let schema = case_row::schema();
-    let known = names.iter().copied().chain(schema.fields().iter().map(|field| field.name().as_str()));
-    let meant = nearest(column, known).map_or(String::new(), |name| format!("; did you mean {name}?"));
-    let has = match names {
-        [] => "it has no table with further columns".to_owned(),
-        _ => format!("its table has {}", names.join(", ")),
-    };
-    CohortError::NoColumn { path: path.to_owned(), column: column.to_owned(), problem: has + &meant }
-}
-
-/// `carried` holds the further values of every row.
-fn from_rows(table: &Path, rows: Vec<Row>, carried: Vec<Carried>) -> Result<Layout, CohortError> {
-    let folder = table.parent().unwrap_or(Path::new("."));
-    let mut cases = Vec::new();
-    let mut stated: HashMap<String, usize> = HashMap::new();
-    for (number, (row, carried)) in rows.into_iter().zip(carried).enumerate() {
-        if row.image.is_none() && row.label.is_none() {
-            return Err(table_error(table, &format!("row {} has neither image nor label", number + 1)));
-        }
-        if let Some(case_id) = &row.case_id
-            && let Some(first) = stated.insert(case_id.clone(), number + 1)
-        {
-            let (path, case_id) = (table.to_owned(), case_id.clone());
-            return Err(CohortError::SameCaseId { path, case_id, rows: [first, number + 1] });
-        }
-        let in_row = |error: String| quoting(table, &format!("row {}", number + 1), format!(": {error}"));
-        let stacks =
-            StackHint::of_texts(row.stack_spacing.as_deref(), row.stack_axes.as_deref()).map_err(in_row)?;
-        let below = |path: &Option<String>| {
-            path.as_deref()
-                .map(|path| Path::new(path).strip_prefix(folder).unwrap_or(Path::new(path)).to_owned())
-        };
-        let [image, label] = [&row.image, &row.label].map(below);
-        cases.push(DiscoveredCase {
-            name: CaseLabel::of_files(row.case_id, image.as_deref(), label.as_deref()),
-            image: row.image.map(|path| folder.join(path)),
-            label: row.label.map(|path| folder.join(path)),
-            patient: row.patient.as_deref().map(shown),
-            modality: row.modality.map(|text| text.parse()).transpose().map_err(in_row)?,
-            split: row.split.map(|text| text.parse()).transpose().map_err(in_row)?,
-            stacks,
-            carried,
-            annotated: row.annotated,
-            origins: row.origins,
-            ..DiscoveredCase::default()
-        });
-    }
-    Ok(Layout { cases, ..Layout::default() })
-}
-
-/// The bytes of a file, each of which takes `bytes_a_byte` of memory with what becomes of it.
-fn read(path: &Path, bytes_a_byte: u64, memory: &MemoryShare<'_>) -> Result<Vec<u8>, StoreError> {
-    let meta = fault::metadata(path).map_err(StoreError::io("read the file", path))?;
-    let held = meta.map_or(0, |meta| meta.len());
-    memory.take_each(held, bytes_a_byte).map_err(no_memory(path))?;
-    fault::retried(|| regular_file::read(path)).map_err(StoreError::io("read the file", path))
-}
-
-/// Decathlon's and nnU-Net's `dataset.json`: modality and names of labels. Missing is fine.
-fn read_dataset_json(path: &Path, layout: &mut Layout, memory: &MemoryShare<'_>) -> Result<(), CohortError> {
-    #[derive(Deserialize)]
-    struct Dataset {
-        modality: Option<BTreeMap<String, String>>,
-        channel_names: Option<BTreeMap<String, String>>,
-        labels: Option<BTreeMap<String, serde_json::Value>>,
-    }
-    if !fault::is_file(path).map_err(StoreError::io("look at the file", path))? {
-        return Ok(());
-    }
-    let part = memory.part();
-    let bytes = read(path, JSON_BYTES_A_BYTE, &part)?;
-    let dataset: Dataset = serde_json::from_slice(&bytes).map_err(|error| not_json(path, &error))?;
-    let channels = dataset.modality.or(dataset.channel_names).unwrap_or_default();
-    layout.modality = channels.get("0").and_then(|name| name.parse().ok());
-    layout.channel_names =
-        channels.iter().filter_map(|(number, name)| Some((number.parse().ok()?, shown(name)))).collect();
-    for (key, value) in dataset.labels.unwrap_or_default() {
-        // Decathlon writes {"1": "liver"}, nnU-Net {"liver": 1}; regions (lists) have no single
-        // value.
-        let label = match (key.parse::<u16>(), &value) {
-            (Ok(number), serde_json::Value::String(name)) => Some((number, name.clone())),
-            (_, serde_json::Value::Number(number)) => {
-                number.as_u64().and_then(|n| u16::try_from(n).ok()).map(|n| (n, key))
-            }
-            _ => None,
-        };
-        let label = label.filter(|(number, _)| *number > 0);
-        layout.label_names.extend(label.map(|(number, name)| (number, shown(&name))));
-    }
-    Ok(())
-}
-
-fn file_name(path: &Path) -> String {
-    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
-}
-
-/// A name as it is taken over: nothing in it steers what shows it.
-fn shown(name: &str) -> String {
-    escaped(name).into_owned()
-}
-
-/// An error that quotes the table.
-fn quoting(path: &Path, problem: &str, quote: String) -> CohortError {
-    CohortError::TableValue { path: path.to_owned(), problem: problem.to_owned(), quote }
-}
-
-fn not_json(path: &Path, error: &serde_json::Error) -> CohortError {
-    quoting(path, "", error.to_string()) // which says where
-}
-
-fn table_error(path: &Path, problem: &dyn std::fmt::Display) -> CohortError {
-    CohortError::Table { path: path.to_owned(), problem: problem.to_string() }
 }
 
 #[cfg(test)]

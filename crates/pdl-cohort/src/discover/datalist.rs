@@ -6,9 +6,10 @@ use std::path::Path;
 use pdl_store::memory::MemoryShare;
 use serde::Deserialize;
 
-use super::{
-    Carried, JSON_BYTES_A_BYTE, Layout, Row, from_rows, no_column, not_json, read, read_dataset_json, shown,
-};
+use super::dataset_json::read_dataset_json;
+use super::description::{JSON_BYTES_A_BYTE, not_json, read, shown};
+use super::table::{Row, from_rows, no_column};
+use super::{Carried, Layout};
 use crate::CohortError;
 
 /// MONAI's datalist: lists of `{"image", "label"}` under "training", "validation" and "testing".

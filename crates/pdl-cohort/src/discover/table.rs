@@ -1,0 +1,200 @@
+//! A table as a cohort: CSV or Parquet, a row a case.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::Path;
+
+use csv::StringRecord;
+use pdl_dicom::acquisition::KEYWORDS;
+use pdl_store::memory::MemoryShare;
+use pdl_store::printable::from_cell;
+use pdl_store::suggest::nearest;
+use pdl_store::table;
+use serde::{Deserialize, Deserializer};
+
+use super::description::{no_memory, quoting, read, shown, table_error};
+use super::{ANNOTATED_COLUMN, Carried, DiscoveredCase, Layout};
+use crate::CohortError;
+use crate::case_id::CaseLabel;
+use crate::case_row;
+use crate::stack_hint::StackHint;
+
+/// Columns of a cohort's table that say where a case comes from. They show which cases belong
+/// together; their values are not kept.
+const ORIGIN_COLUMNS: [&str; 6] = ["site", "source", "center", "centre", "dataset", "vendor"];
+
+/// About what a row of a cohort's table takes in memory until it is a case, besides its text,
+/// bytes.
+const ROW_BYTES: u64 = 1536;
+
+/// One row of a cohort's table; columns of other names are passed over.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Row {
+    #[serde(deserialize_with = "blank_is_none")]
+    pub image: Option<String>,
+    #[serde(deserialize_with = "blank_is_none")]
+    pub label: Option<String>,
+    #[serde(deserialize_with = "blank_is_none")]
+    pub patient: Option<String>,
+    #[serde(deserialize_with = "blank_is_none")]
+    pub modality: Option<String>,
+    #[serde(deserialize_with = "blank_is_none")]
+    pub split: Option<String>,
+    /// Where the image's name would not do.
+    #[serde(deserialize_with = "blank_is_none")]
+    pub case_id: Option<String>,
+    #[serde(deserialize_with = "blank_is_none")]
+    pub stack_spacing: Option<String>,
+    #[serde(deserialize_with = "blank_is_none")]
+    pub stack_axes: Option<String>,
+    #[serde(skip)]
+    pub annotated: Option<String>,
+    #[serde(skip)]
+    pub origins: BTreeMap<String, String>,
+}
+
+impl Row {
+    const COLUMNS: [&str; 8] =
+        ["image", "label", "patient", "modality", "split", "case_id", "stack_spacing", "stack_axes"];
+
+    /// Columns that are read as text, whatever their type, where the table has them.
+    pub fn text_columns() -> impl Iterator<Item = &'static str> {
+        [ANNOTATED_COLUMN].into_iter().chain(ORIGIN_COLUMNS)
+    }
+
+    /// Takes a value of one of the text columns.
+    pub fn take_text(&mut self, column: &str, value: Option<String>) {
+        let Some(value) = value.filter(|text| !text.is_empty()) else { return };
+        if column == ANNOTATED_COLUMN {
+            self.annotated = Some(value);
+        } else {
+            self.origins.insert(column.to_owned(), value);
+        }
+    }
+}
+
+fn blank_is_none<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    let text = Option::<String>::deserialize(from)?;
+    Ok(text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty()))
+}
+
+pub(super) fn from_csv(
+    path: &Path,
+    carry: &BTreeSet<String>,
+    memory: &MemoryShare<'_>,
+) -> Result<Layout, CohortError> {
+    let problem = |error: csv::Error| table_error(path, &error);
+    let part = memory.part();
+    let bytes = read(path, 1, &part)?;
+    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(bytes.as_slice());
+    let headers = reader.headers().map_err(problem)?.clone();
+    if !headers.iter().any(|name| name == "image") {
+        let names = headers.iter().collect::<Vec<_>>().join(", ");
+        return Err(quoting(path, "it has no column named image", format!(", only: {names}")));
+    }
+    let names: Vec<&str> = headers.iter().collect();
+    let places = carry.iter().map(|column| {
+        let place = names.iter().position(|name| name == column);
+        place.map(|place| (column, place)).ok_or_else(|| no_column(path, column, &names))
+    });
+    let places = places.collect::<Result<Vec<_>, _>>()?;
+    let texts: Vec<(&str, usize)> = Row::text_columns()
+        .filter_map(|column| Some((column, names.iter().position(|name| *name == column)?)))
+        .collect();
+    let (mut rows, mut carried) = (Vec::new(), Vec::new());
+    for record in reader.records() {
+        let record = record.map_err(problem)?;
+        memory.take(ROW_BYTES + 2 * record.as_slice().len() as u64).map_err(no_memory(path))?;
+        let record: StringRecord = record.iter().map(from_cell).collect();
+        let mut row: Row = record.deserialize(Some(&headers)).map_err(problem)?;
+        let value = |place: usize| record.get(place).filter(|text| !text.is_empty()).map(shown);
+        texts.iter().for_each(|(column, place)| row.take_text(column, value(*place)));
+        rows.push(row);
+        carried.push(places.iter().map(|(column, place)| ((*column).clone(), value(*place))).collect());
+    }
+    from_rows(path, rows, carried)
+}
+
+pub(super) fn from_parquet(
+    path: &Path,
+    carry: &BTreeSet<String>,
+    memory: &MemoryShare<'_>,
+) -> Result<Layout, CohortError> {
+    let mut rows = table::read_columns::<Row>(path, &Row::COLUMNS, ROW_BYTES, memory)?;
+    let mut carried = vec![Carried::new(); rows.len()];
+    let names = table::column_names(path)?;
+    for column in Row::text_columns().filter(|column| names.iter().any(|name| name == column)) {
+        for (row, value) in rows.iter_mut().zip(table::read_text(path, column, memory)?) {
+            row.take_text(column, value);
+        }
+    }
+    for column in carry {
+        if !names.contains(column) {
+            return Err(no_column(path, column, &names.iter().map(String::as_str).collect::<Vec<_>>()));
+        }
+        for (row, value) in carried.iter_mut().zip(table::read_text(path, column, memory)?) {
+            row.insert(column.clone(), value.filter(|text| !text.is_empty()).map(|text| shown(&text)));
+        }
+    }
+    from_rows(path, rows, carried)
+}
+
+/// Of DICOM headers only what says how an image was acquired may be kept.
+pub(super) fn check_acquisition(carry: &BTreeSet<String>) -> Result<(), CohortError> {
+    let known = |column: &&String| KEYWORDS.contains(&column.as_str());
+    carry.iter().find(|column| !known(column)).map_or(Ok(()), |column| {
+        let known = KEYWORDS.join(", ");
+        Err(CohortError::Option(format!("--carry {column}: of DICOM headers these can be kept: {known}")))
+    })
+}
+
+pub(super) fn no_column(path: &Path, column: &str, names: &[&str]) -> CohortError {
+    let schema = case_row::schema();
+    let known = names.iter().copied().chain(schema.fields().iter().map(|field| field.name().as_str()));
+    let meant = nearest(column, known).map_or(String::new(), |name| format!("; did you mean {name}?"));
+    let has = match names {
+        [] => "it has no table with further columns".to_owned(),
+        _ => format!("its table has {}", names.join(", ")),
+    };
+    CohortError::NoColumn { path: path.to_owned(), column: column.to_owned(), problem: has + &meant }
+}
+
+/// `carried` holds the further values of every row.
+pub(super) fn from_rows(table: &Path, rows: Vec<Row>, carried: Vec<Carried>) -> Result<Layout, CohortError> {
+    let folder = table.parent().unwrap_or(Path::new("."));
+    let mut cases = Vec::new();
+    let mut stated: HashMap<String, usize> = HashMap::new();
+    for (number, (row, carried)) in rows.into_iter().zip(carried).enumerate() {
+        if row.image.is_none() && row.label.is_none() {
+            return Err(table_error(table, &format!("row {} has neither image nor label", number + 1)));
+        }
+        if let Some(case_id) = &row.case_id
+            && let Some(first) = stated.insert(case_id.clone(), number + 1)
+        {
+            let (path, case_id) = (table.to_owned(), case_id.clone());
+            return Err(CohortError::SameCaseId { path, case_id, rows: [first, number + 1] });
+        }
+        let in_row = |error: String| quoting(table, &format!("row {}", number + 1), format!(": {error}"));
+        let stacks =
+            StackHint::of_texts(row.stack_spacing.as_deref(), row.stack_axes.as_deref()).map_err(in_row)?;
+        let below = |path: &Option<String>| {
+            path.as_deref()
+                .map(|path| Path::new(path).strip_prefix(folder).unwrap_or(Path::new(path)).to_owned())
+        };
+        let [image, label] = [&row.image, &row.label].map(below);
+        cases.push(DiscoveredCase {
+            name: CaseLabel::of_files(row.case_id, image.as_deref(), label.as_deref()),
+            image: row.image.map(|path| folder.join(path)),
+            label: row.label.map(|path| folder.join(path)),
+            patient: row.patient.as_deref().map(shown),
+            modality: row.modality.map(|text| text.parse()).transpose().map_err(in_row)?,
+            split: row.split.map(|text| text.parse()).transpose().map_err(in_row)?,
+            stacks,
+            carried,
+            annotated: row.annotated,
+            origins: row.origins,
+            ..DiscoveredCase::default()
+        });
+    }
+    Ok(Layout { cases, ..Layout::default() })
+}
