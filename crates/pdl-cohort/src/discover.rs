@@ -4,7 +4,7 @@ use pdl_findings::{Code, Finding};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use pdl_io::{is_volume_name, stack};
+use pdl_io::{is_volume_name, split_frame, stack};
 use pdl_store::memory::{MemoryLimit, MemoryShare};
 use pdl_store::plural::counted;
 use pdl_store::{StoreError, fault};
@@ -17,11 +17,22 @@ use crate::stack_hint::StackHint;
 use crate::walk;
 use description::file_name;
 
+mod bids;
+mod bids_entities;
+mod case_folders;
+mod channels;
 mod datalist;
 mod dataset_json;
 mod description;
+mod dicom_masks;
 mod folders;
+mod named_columns;
+mod numbered_files;
+mod structure_folders;
+mod subject_table;
 mod table;
+mod table_row;
+mod volume_files;
 
 pub(crate) use folders::split_channel;
 
@@ -37,8 +48,11 @@ pub struct DiscoveredCase {
     pub name: CaseLabel,
     /// The image, when there is one.
     pub image: Option<PathBuf>,
-    /// The label map, when there is one.
+    /// The label map, when there is one; where each structure is a file of its own, their folder or
+    /// the first of them.
     pub label: Option<PathBuf>,
+    /// The masks of its structures by name, where each is a file of its own.
+    pub structures: BTreeMap<String, PathBuf>,
     /// Whose image it is, when the cohort says.
     pub patient: Option<String>,
     /// How it was made, when the cohort says.
@@ -79,6 +93,11 @@ pub struct Layout {
     pub channel_names: BTreeMap<u32, String>,
     /// Every file of a tree of DICOM files; its cases are not known yet then.
     pub dicom_files: Vec<PathBuf>,
+    /// Whether images are DICOM series that were found by the names of folders, which may be those
+    /// of patients.
+    pub dicom_images: bool,
+    /// What the layout is, in words.
+    pub kind: &'static str,
     /// What was seen of the cohort as a whole.
     pub findings: Vec<Finding>,
 }
@@ -131,25 +150,36 @@ fn layout_of(path: &Path, carry: &BTreeSet<String>, memory: &MemoryShare<'_>) ->
     if meta.is_dir() {
         let table = path.join("cohort.csv");
         let has_table = fault::is_file(&table).map_err(StoreError::io("look at the file", &table))?;
-        let mut layout = if has_table { table::from_csv(&table, carry, memory)? } else { from_folder(path)? };
+        let mut layout = match has_table {
+            true => Layout { kind: "a folder with a cohort.csv", ..table::from_csv(&table, carry, memory)? },
+            false => from_folder(path, carry, memory)?,
+        };
+        let has_column =
+            |column: &&String| layout.cases.iter().any(|found| found.carried.contains_key(*column));
         if !layout.dicom_files.is_empty() {
             table::check_acquisition(carry)?;
-        } else if let (false, Some(column)) = (has_table, carry.first()) {
+        } else if let (false, Some(column)) = (has_table, carry.iter().find(|column| !has_column(column))) {
             return Err(table::no_column(path, column, &[]));
         }
         dataset_json::read_dataset_json(&path.join("dataset.json"), &mut layout, memory)?;
         return Ok(layout);
     }
+    let of_table = |layout: Layout| Layout { kind: "a table", ..layout };
     match path.extension().and_then(|ending| ending.to_str()) {
-        Some("csv") => table::from_csv(path, carry, memory),
-        Some("parquet") => table::from_parquet(path, carry, memory),
+        Some("csv") => table::from_csv(path, carry, memory).map(of_table),
+        Some("parquet") => table::from_parquet(path, carry, memory).map(of_table),
         Some("json") => datalist::from_datalist(path, carry, memory),
         _ => Err(not_here("its name ends in none of .csv, .parquet, .json")),
     }
 }
 
-/// Folders of volumes that pair by name, else a tree of DICOM files in any layout.
-fn from_folder(root: &Path) -> Result<Layout, CohortError> {
+/// Folders of volumes that pair by name, a layout of a data set that is known by its names, else a
+/// tree of DICOM files in any layout.
+fn from_folder(
+    root: &Path,
+    carry: &BTreeSet<String>,
+    memory: &MemoryShare<'_>,
+) -> Result<Layout, CohortError> {
     let found = folders::from_folders(root);
     if found.as_ref().is_ok_and(|layout| !layout.cases.is_empty()) {
         return found;
@@ -158,16 +188,43 @@ fn from_folder(root: &Path) -> Result<Layout, CohortError> {
         return found;
     }
     let tree = walk::tree_below(root)?;
+    let files = volume_files::VolumeFiles::of(root, &tree.files);
+    if let Some(layout) = of_data_set(&files, carry, memory)? {
+        let findings = layout.findings.iter().cloned().chain(odd_files::of_tree(&tree)).collect();
+        return Ok(Layout { findings, ..layout });
+    }
     for file in &tree.files {
         // Of a path that may name a patient nothing is said.
         let failed =
             |source| StoreError::Machine { what: "a file of the cohort".to_owned(), path: None, source };
         if pdl_dicom::is_dicom(file).map_err(failed)? {
             let findings = beside_dicom(&tree.files).into_iter().chain(odd_files::of_tree(&tree)).collect();
-            return Ok(Layout { dicom_files: tree.files, findings, ..Layout::default() });
+            let kind = "a folder of DICOM files";
+            return Ok(Layout { dicom_files: tree.files, findings, kind, ..Layout::default() });
         }
     }
     found
+}
+
+/// The cases of a layout that the names of all files show; nothing where it is another one.
+fn of_data_set(
+    files: &volume_files::VolumeFiles,
+    carry: &BTreeSet<String>,
+    memory: &MemoryShare<'_>,
+) -> Result<Option<Layout>, CohortError> {
+    if let Some(layout) = dicom_masks::find(files)? {
+        return Ok(Some(layout));
+    }
+    if files.volumes.is_empty() {
+        return Ok(None);
+    }
+    if let Some(layout) = bids::find(files, carry, memory)? {
+        return Ok(Some(layout));
+    }
+    if let Some(layout) = structure_folders::find(files, carry, memory)? {
+        return Ok(Some(layout));
+    }
+    Ok(case_folders::find(files).or_else(|| numbered_files::find(files)))
 }
 
 /// What is said of volumes in a folder that is taken as one of DICOM files.
@@ -202,7 +259,14 @@ impl Layout {
             return Err(CohortError::NoChannel { channel: channel.to_owned(), known });
         };
         self.cases.iter_mut().for_each(|found| found.choose_channel(number));
+        let stated = self.channel_names.get(&number).and_then(|name| name.parse().ok());
+        self.modality = stated.filter(|modality| *modality != Modality::OT).or(self.modality);
         Ok(number)
+    }
+
+    /// Whether it is of DICOM files whose folders may name patients.
+    pub(crate) fn is_of_dicom(&self) -> bool {
+        !self.dicom_files.is_empty() || self.dicom_images
     }
 
     /// Gives the cases their ids, and sorts them by these.
@@ -211,6 +275,13 @@ impl Layout {
             found.case_id = id;
         }
         self.cases.sort_by(|a, b| a.case_id.cmp(&b.case_id));
+    }
+
+    /// Whether every image is the frame `number` of its file.
+    pub(crate) fn are_frames(&self, number: u32) -> bool {
+        let mut images = self.cases.iter().filter_map(|found| found.image.as_deref()).peekable();
+        let is_frame = |path: &Path| split_frame(&file_name(path)).1 == Some(number as usize);
+        images.peek().is_some() && images.all(is_frame)
     }
 
     /// Takes one frame, counted from 0, of every image.
@@ -260,112 +331,4 @@ impl DiscoveredCase {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::fs;
-
-    fn touch(path: PathBuf) {
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, b"").unwrap();
-    }
-
-    fn ids(layout: &Layout) -> Vec<&str> {
-        layout.cases.iter().map(|found| found.case_id.as_str()).collect()
-    }
-
-    #[test]
-    fn folders_pair_by_name_and_keep_what_has_no_partner() {
-        let folder = tempfile::tempdir().unwrap();
-        for name in
-            ["images/a.nii.gz", "images/b.nii", "images/._a.nii.gz", "labels/a.nii.gz", "labels/c.nii.gz"]
-        {
-            touch(folder.path().join(name));
-        }
-        let layout = find(folder.path(), &BTreeSet::new()).unwrap();
-        assert_eq!(ids(&layout), ["a", "b", "c"]);
-        let has = |f: &DiscoveredCase| (f.image.is_some(), f.label.is_some());
-        assert_eq!(
-            layout.cases.iter().map(has).collect::<Vec<_>>(),
-            [(true, true), (true, false), (false, true)]
-        );
-    }
-
-    #[test]
-    fn nnunet_channels_belong_to_one_case() {
-        let folder = tempfile::tempdir().unwrap();
-        for name in ["imagesTr/p_0000.nii.gz", "imagesTr/p_0001.nii.gz", "labelsTr/p.nii.gz"] {
-            touch(folder.path().join(name));
-        }
-        fs::write(
-            folder.path().join("dataset.json"),
-            r#"{"channel_names": {"0": "T1"}, "labels": {"background": 0, "tumour": 1}}"#,
-        )
-        .unwrap();
-        let layout = find(folder.path(), &BTreeSet::new()).unwrap();
-        assert_eq!(ids(&layout), ["p"]);
-        assert_eq!(layout.cases[0].channels.len(), 2);
-        assert_eq!(layout.modality, Some(Modality::MR));
-        assert_eq!(layout.label_names, BTreeMap::from([(1, "tumour".to_owned())]));
-    }
-
-    #[test]
-    fn a_table_gives_patients_and_splits() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("cohort.csv");
-        fs::write(
-            &path,
-            "image, label,patient,site,split\nx/a.1.nii.gz,y/a.nii.gz,p1,here,test\nx/b.nii.gz,,p2,,\n",
-        )
-        .unwrap();
-        let layout = find(folder.path(), &BTreeSet::new()).unwrap();
-        assert_eq!(ids(&layout), ["a_1", "b"]);
-        assert_eq!(layout.cases[0].patient.as_deref(), Some("p1"));
-        assert_eq!(layout.cases[0].split, Some(Split::Test));
-        assert_eq!(layout.cases[1].label, None);
-    }
-
-    #[test]
-    fn columns_that_are_asked_for_are_carried_and_no_others() {
-        let folder = tempfile::tempdir().unwrap();
-        let table = folder.path().join("cohort.csv");
-        fs::write(&table, "image,label,site,born,dose\na.nii,b.nii, here ,1950-01-02,007\nc.nii,d.nii,,,\n")
-            .unwrap();
-        let list = folder.path().join("list.json");
-        fs::write(&list, r#"{"training": [{"image": "a.nii", "site": "here", "dose": "007", "age": 7}, {"image": "c.nii"}]}"#)
-            .unwrap();
-        let carry = BTreeSet::from(["dose".to_owned(), "site".to_owned()]);
-        for path in [&table, &list] {
-            let layout = find(path, &carry).unwrap();
-            let text = |case: usize, column: &str| layout.cases[case].carried[column].as_deref();
-            assert_eq!(
-                (text(0, "site"), text(0, "dose"), text(1, "site")),
-                (Some("here"), Some("007"), None)
-            );
-            assert!(layout.cases.iter().all(|found| found.carried.len() == 2));
-            let error = find(path, &BTreeSet::from(["hospital".to_owned()])).unwrap_err().to_string();
-            assert!(error.contains("no column hospital") && !error.contains("007"), "{error}");
-        }
-    }
-
-    #[test]
-    fn equal_names_in_two_folders_stay_apart() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("list.csv");
-        fs::write(&path, "image,label\nx/a.nii.gz,l/x.nii.gz\ny/a.nii.gz,l/y.nii.gz\n").unwrap();
-        let layout = find(&path, &BTreeSet::new()).unwrap();
-        assert_eq!(ids(&layout), ["x", "y"]);
-    }
-
-    #[test]
-    fn a_datalist_with_validation_keeps_its_split() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("datalist.json");
-        let text = r#"{"training": [{"image": "./a.nii.gz", "label": "./la.nii.gz", "fold": 0}],
-                       "validation": [{"image": ["./b.nii.gz"], "label": "./lb.nii.gz"}],
-                       "testing": ["./c.nii.gz"]}"#;
-        fs::write(&path, text).unwrap();
-        let splits: Vec<_> =
-            find(&path, &BTreeSet::new()).unwrap().cases.iter().map(|found| found.split).collect();
-        assert_eq!(splits, [Some(Split::Train), Some(Split::Val)]);
-    }
-}
+mod tests;

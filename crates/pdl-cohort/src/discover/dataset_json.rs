@@ -3,26 +3,36 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use pdl_io::{is_volume_name, stem};
 use pdl_store::memory::MemoryShare;
 use pdl_store::{StoreError, fault};
 use serde::Deserialize;
 
-use super::Layout;
-use super::description::{JSON_BYTES_A_BYTE, not_json, read, shown};
+use super::description::{JSON_BYTES_A_BYTE, file_name, not_json, read, shown};
+use super::{DiscoveredCase, Layout};
 use crate::CohortError;
+use crate::attributes::Modality;
 
-/// Decathlon's and nnU-Net's `dataset.json`: modality and names of labels. Missing is fine.
+/// The last number of AMOS's CT; above it are those of MR (amos22.grand-challenge.org).
+const LAST_CT_OF_AMOS: u32 = 500;
+
+#[derive(Deserialize)]
+struct Dataset {
+    name: Option<String>,
+    modality: Option<BTreeMap<String, String>>,
+    channel_names: Option<BTreeMap<String, String>>,
+    labels: Option<BTreeMap<String, serde_json::Value>>,
+    #[serde(rename = "tensorImageSize")]
+    tensor_image_size: Option<serde_json::Value>,
+}
+
+/// Decathlon's and nnU-Net's `dataset.json`: modality, channels and names of labels. Missing is
+/// fine.
 pub(super) fn read_dataset_json(
     path: &Path,
     layout: &mut Layout,
     memory: &MemoryShare<'_>,
 ) -> Result<(), CohortError> {
-    #[derive(Deserialize)]
-    struct Dataset {
-        modality: Option<BTreeMap<String, String>>,
-        channel_names: Option<BTreeMap<String, String>>,
-        labels: Option<BTreeMap<String, serde_json::Value>>,
-    }
     if !fault::is_file(path).map_err(StoreError::io("look at the file", path))? {
         return Ok(());
     }
@@ -30,9 +40,13 @@ pub(super) fn read_dataset_json(
     let bytes = read(path, JSON_BYTES_A_BYTE, &part)?;
     let dataset: Dataset = serde_json::from_slice(&bytes).map_err(|error| not_json(path, &error))?;
     let channels = dataset.modality.or(dataset.channel_names).unwrap_or_default();
-    layout.modality = channels.get("0").and_then(|name| name.parse().ok());
-    layout.channel_names =
-        channels.iter().filter_map(|(number, name)| Some((number.parse().ok()?, shown(name)))).collect();
+    if let Some(name) = channels.get("0") {
+        layout.modality = name.parse().ok();
+    }
+    if !channels.is_empty() {
+        let named = channels.iter().filter_map(|(number, name)| Some((number.parse().ok()?, shown(name))));
+        layout.channel_names = named.collect();
+    }
     for (key, value) in dataset.labels.unwrap_or_default() {
         // Decathlon writes {"1": "liver"}, nnU-Net {"liver": 1}; regions (lists) have no single
         // value.
@@ -46,5 +60,35 @@ pub(super) fn read_dataset_json(
         let label = label.filter(|(number, _)| *number > 0);
         layout.label_names.extend(label.map(|(number, name)| (number, shown(&name))));
     }
+    if dataset.tensor_image_size.as_ref().and_then(serde_json::Value::as_str) != Some("3D") {
+        take_frames(layout);
+    }
+    if dataset.name.is_some_and(|name| name.to_uppercase().starts_with("AMOS")) {
+        layout.cases.iter_mut().for_each(|found| found.modality = found.modality.or_else(|| of_amos(found)));
+    }
     Ok(())
+}
+
+/// Of Decathlon's images with several channels each file holds all of them, as frames.
+fn take_frames(layout: &mut Layout) {
+    let numbers: Vec<u32> = layout.channel_names.keys().copied().collect();
+    if numbers.len() < 2 {
+        return;
+    }
+    for found in layout.cases.iter_mut().filter(|found| found.channels.is_empty()) {
+        let Some(image) = found.image.clone() else { continue };
+        let name = file_name(&image);
+        // A file of nnU-Net's bears the number of its channel.
+        if is_volume_name(&name) && found.name.stated.as_deref() == Some(stem(&name)) {
+            let frame = |number: &u32| (*number, image.with_file_name(format!("{name}#{number}")));
+            found.channels = numbers.iter().map(frame).collect();
+            found.image = found.channels.values().next().cloned();
+        }
+    }
+}
+
+/// CT or MR by the number in the names of AMOS, whose `dataset.json` states CT for all.
+fn of_amos(found: &DiscoveredCase) -> Option<Modality> {
+    let number: u32 = found.name.stated.as_deref()?.strip_prefix("amos_")?.parse().ok()?;
+    Some(if number > LAST_CT_OF_AMOS { Modality::MR } else { Modality::CT })
 }

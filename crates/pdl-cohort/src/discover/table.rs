@@ -1,6 +1,6 @@
 //! A table as a cohort: CSV or Parquet, a row a case.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
 use csv::StringRecord;
@@ -9,74 +9,19 @@ use pdl_store::memory::MemoryShare;
 use pdl_store::printable::from_cell;
 use pdl_store::suggest::nearest;
 use pdl_store::table;
-use serde::{Deserialize, Deserializer};
 
 use super::description::{no_memory, quoting, read, shown, table_error};
-use super::{ANNOTATED_COLUMN, Carried, DiscoveredCase, Layout};
+use super::named_columns::{self, NamedColumns, RowPaths, take_mask_folder};
+use super::table_row::Row;
+use super::{Carried, DiscoveredCase, Layout};
 use crate::CohortError;
 use crate::case_id::CaseLabel;
 use crate::case_row;
 use crate::stack_hint::StackHint;
 
-/// Columns of a cohort's table that say where a case comes from. They show which cases belong
-/// together; their values are not kept.
-const ORIGIN_COLUMNS: [&str; 6] = ["site", "source", "center", "centre", "dataset", "vendor"];
-
 /// About what a row of a cohort's table takes in memory until it is a case, besides its text,
 /// bytes.
 const ROW_BYTES: u64 = 1536;
-
-/// One row of a cohort's table; columns of other names are passed over.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct Row {
-    #[serde(deserialize_with = "blank_is_none")]
-    pub image: Option<String>,
-    #[serde(deserialize_with = "blank_is_none")]
-    pub label: Option<String>,
-    #[serde(deserialize_with = "blank_is_none")]
-    pub patient: Option<String>,
-    #[serde(deserialize_with = "blank_is_none")]
-    pub modality: Option<String>,
-    #[serde(deserialize_with = "blank_is_none")]
-    pub split: Option<String>,
-    /// Where the image's name would not do.
-    #[serde(deserialize_with = "blank_is_none")]
-    pub case_id: Option<String>,
-    #[serde(deserialize_with = "blank_is_none")]
-    pub stack_spacing: Option<String>,
-    #[serde(deserialize_with = "blank_is_none")]
-    pub stack_axes: Option<String>,
-    #[serde(skip)]
-    pub annotated: Option<String>,
-    #[serde(skip)]
-    pub origins: BTreeMap<String, String>,
-}
-
-impl Row {
-    const COLUMNS: [&str; 8] =
-        ["image", "label", "patient", "modality", "split", "case_id", "stack_spacing", "stack_axes"];
-
-    /// Columns that are read as text, whatever their type, where the table has them.
-    pub fn text_columns() -> impl Iterator<Item = &'static str> {
-        [ANNOTATED_COLUMN].into_iter().chain(ORIGIN_COLUMNS)
-    }
-
-    /// Takes a value of one of the text columns.
-    pub fn take_text(&mut self, column: &str, value: Option<String>) {
-        let Some(value) = value.filter(|text| !text.is_empty()) else { return };
-        if column == ANNOTATED_COLUMN {
-            self.annotated = Some(value);
-        } else {
-            self.origins.insert(column.to_owned(), value);
-        }
-    }
-}
-
-fn blank_is_none<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
-    let text = Option::<String>::deserialize(from)?;
-    Ok(text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty()))
-}
 
 pub(super) fn from_csv(
     path: &Path,
@@ -88,7 +33,7 @@ pub(super) fn from_csv(
     let bytes = read(path, 1, &part)?;
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(bytes.as_slice());
     let headers = reader.headers().map_err(problem)?.clone();
-    if !headers.iter().any(|name| name == "image") {
+    if !headers.iter().any(|name| name == "image" || name.starts_with(named_columns::IMAGE)) {
         let names = headers.iter().collect::<Vec<_>>().join(", ");
         return Err(quoting(path, "it has no column named image", format!(", only: {names}")));
     }
@@ -101,6 +46,12 @@ pub(super) fn from_csv(
     let texts: Vec<(&str, usize)> = Row::text_columns()
         .filter_map(|column| Some((column, names.iter().position(|name| *name == column)?)))
         .collect();
+    let named: Vec<(usize, &str)> = names
+        .iter()
+        .enumerate()
+        .filter(|(_, name)| named_columns::may_be(name))
+        .map(|(n, name)| (n, *name))
+        .collect();
     let (mut rows, mut carried) = (Vec::new(), Vec::new());
     for record in reader.records() {
         let record = record.map_err(problem)?;
@@ -109,10 +60,16 @@ pub(super) fn from_csv(
         let mut row: Row = record.deserialize(Some(&headers)).map_err(problem)?;
         let value = |place: usize| record.get(place).filter(|text| !text.is_empty()).map(shown);
         texts.iter().for_each(|(column, place)| row.take_text(column, value(*place)));
+        row.named = named
+            .iter()
+            .filter_map(|(place, column)| Some(((*column).to_owned(), record.get(*place)?.to_owned())))
+            .filter(|(_, text)| !text.is_empty())
+            .collect();
         rows.push(row);
         carried.push(places.iter().map(|(column, place)| ((*column).clone(), value(*place))).collect());
     }
-    from_rows(path, rows, carried)
+    let order: Vec<String> = named.iter().map(|(_, column)| (*column).to_owned()).collect();
+    from_rows(path, rows, carried, &order)
 }
 
 pub(super) fn from_parquet(
@@ -128,6 +85,12 @@ pub(super) fn from_parquet(
             row.take_text(column, value);
         }
     }
+    let named: Vec<String> = names.iter().filter(|name| named_columns::may_be(name)).cloned().collect();
+    for column in &named {
+        for (row, value) in rows.iter_mut().zip(table::read_text(path, column, memory)?) {
+            row.named.extend(value.filter(|text| !text.is_empty()).map(|text| (column.clone(), text)));
+        }
+    }
     for column in carry {
         if !names.contains(column) {
             return Err(no_column(path, column, &names.iter().map(String::as_str).collect::<Vec<_>>()));
@@ -136,7 +99,7 @@ pub(super) fn from_parquet(
             row.insert(column.clone(), value.filter(|text| !text.is_empty()).map(|text| shown(&text)));
         }
     }
-    from_rows(path, rows, carried)
+    from_rows(path, rows, carried, &named)
 }
 
 /// Of DICOM headers only what says how an image was acquired may be kept.
@@ -159,13 +122,22 @@ pub(super) fn no_column(path: &Path, column: &str, names: &[&str]) -> CohortErro
     CohortError::NoColumn { path: path.to_owned(), column: column.to_owned(), problem: has + &meant }
 }
 
-/// `carried` holds the further values of every row.
-pub(super) fn from_rows(table: &Path, rows: Vec<Row>, carried: Vec<Carried>) -> Result<Layout, CohortError> {
+/// `carried` holds the further values of every row, `named` the columns that may name channels or
+/// structures, in the table's order.
+pub(super) fn from_rows(
+    table: &Path,
+    rows: Vec<Row>,
+    carried: Vec<Carried>,
+    named: &[String],
+) -> Result<Layout, CohortError> {
     let folder = table.parent().unwrap_or(Path::new("."));
+    let columns = NamedColumns::of(&rows, named, folder)?;
     let mut cases = Vec::new();
     let mut stated: HashMap<String, usize> = HashMap::new();
     for (number, (row, carried)) in rows.into_iter().zip(carried).enumerate() {
-        if row.image.is_none() && row.label.is_none() {
+        let in_row = |error: String| quoting(table, &format!("row {}", number + 1), format!(": {error}"));
+        let RowPaths { image, label, channels, structures } = columns.paths(&row).map_err(in_row)?;
+        if image.is_none() && label.is_none() {
             return Err(table_error(table, &format!("row {} has neither image nor label", number + 1)));
         }
         if let Some(case_id) = &row.case_id
@@ -174,27 +146,32 @@ pub(super) fn from_rows(table: &Path, rows: Vec<Row>, carried: Vec<Carried>) -> 
             let (path, case_id) = (table.to_owned(), case_id.clone());
             return Err(CohortError::SameCaseId { path, case_id, rows: [first, number + 1] });
         }
-        let in_row = |error: String| quoting(table, &format!("row {}", number + 1), format!(": {error}"));
         let stacks =
             StackHint::of_texts(row.stack_spacing.as_deref(), row.stack_axes.as_deref()).map_err(in_row)?;
         let below = |path: &Option<String>| {
             path.as_deref()
                 .map(|path| Path::new(path).strip_prefix(folder).unwrap_or(Path::new(path)).to_owned())
         };
-        let [image, label] = [&row.image, &row.label].map(below);
-        cases.push(DiscoveredCase {
-            name: CaseLabel::of_files(row.case_id, image.as_deref(), label.as_deref()),
-            image: row.image.map(|path| folder.join(path)),
-            label: row.label.map(|path| folder.join(path)),
+        let name = CaseLabel::of_files(row.case_id, below(&image).as_deref(), below(&label).as_deref());
+        let mut found = DiscoveredCase {
+            name,
+            image: image.map(|path| folder.join(path)),
+            label: label.map(|path| folder.join(path)),
             patient: row.patient.as_deref().map(shown),
             modality: row.modality.map(|text| text.parse()).transpose().map_err(in_row)?,
             split: row.split.map(|text| text.parse()).transpose().map_err(in_row)?,
+            channels: channels.into_iter().map(|(number, path)| (number, folder.join(path))).collect(),
+            structures: structures.into_iter().map(|(name, path)| (name, folder.join(path))).collect(),
             stacks,
             carried,
             annotated: row.annotated,
             origins: row.origins,
             ..DiscoveredCase::default()
-        });
+        };
+        take_mask_folder(&mut found)?;
+        cases.push(found);
     }
-    Ok(Layout { cases, ..Layout::default() })
+    let channel_names = columns.channel_names();
+    let modality = columns.modality();
+    Ok(Layout { cases, channel_names, modality, ..Layout::default() })
 }
