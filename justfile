@@ -114,7 +114,7 @@ test-deid:
         --test end_to_end names_masked:: -- --nocapture --test-threads 1
 
 # Format, lints, documentation, tests, dependency audit
-check: && test test-jpeg-ls test-pydicom test-nibabel test-ingest interop deny
+check: && test test-jpeg-ls test-pydicom test-nibabel test-ingest (test-layouts "bids,totalsegmentator,brats2021,chaos") interop deny
     cargo fmt --all --check
     python3 tests/style/structure.py
     LIBTORCH=$(python3 {{libtorch}} --fetch) cargo clippy --release --locked {{workspace}} --all-targets -- -D warnings
@@ -159,6 +159,10 @@ test-nibabel: venv-dicom
 # Inputs made after public reports of wrong readers: read right voxel by voxel, or refused with the cause (CASES: names of these)
 test-ingest *cases: build-fit venv-ingest
     .venv-ingest/bin/python tests/ingest/judge.py {{pdl}} "$@"
+
+# Small trees in the layouts of public data sets, from `pdl init` to `pdl-fit evaluate` (ONLY: names of these, with commas)
+test-layouts only="": build-fit venv-layouts
+    .venv-layouts/bin/python tests/layouts/walk.py {{pdl}} {{fit}} --only "$1"
 
 # Fuzz each reader for SECONDS, one after the other (installs cargo-fuzz; the corpus begins with the samples)
 fuzz seconds="600":

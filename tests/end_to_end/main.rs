@@ -32,6 +32,7 @@ mod intensities;
 mod keys;
 mod label_rules;
 mod labels;
+mod layouts;
 mod manifests;
 mod named_labels;
 mod names_masked;

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use pdl_cohort::cases::Cases;
 use pdl_cohort::regions::LabelRegion;
-use pdl_curriculum::manifest::{Manifest, REGIONS_VERSION};
+use pdl_curriculum::manifest::{Manifest, SCHEMA_VERSION};
 use pdl_findings::Code;
 use pdl_tests::{run, run_ok};
 use serde_json::{Value, json};
@@ -54,7 +54,7 @@ fn regions_of_nnu_net_reach_the_manifest_and_go_back_in_their_order() {
     curate(cohort.path(), &out, &["--no-report", "--proxy-size", "16"]);
     let manifest = Manifest::open(&out).unwrap();
     assert_eq!(manifest.info.regions, all());
-    assert_eq!(manifest.info.schema_version, REGIONS_VERSION);
+    assert_eq!(manifest.info.schema_version, SCHEMA_VERSION);
     assert_eq!(manifest.info.index.ignored_label(), Some(6));
 
     let [out_text, exported_text, imported_text] =

@@ -1,7 +1,8 @@
 //! A cohort whose cases are named by their files or a table, under pseudonyms, with stacks of
-//! slices, with label maps that are put on their images' grids, or with files that name their
-//! segments.
+//! slices or DICOM series as images, with label maps that are put on their images' grids, or with
+//! files that name their segments or hold one structure each.
 
+use pdl_dicom::ReadOptions;
 use pdl_findings::{Code, Finding};
 use std::collections::HashMap;
 use std::io;
@@ -11,29 +12,42 @@ use pdl_io::{Unread, split_frame, stack};
 use pdl_store::hash::Key;
 use pdl_store::memory::MemoryShare;
 use pdl_store::{StoreError, fault};
-use pdl_volume::{Grid, LabelMap, labels_on, labels_placed_on};
+use pdl_volume::{Grid, LabelMap, Volume, labels_on, labels_placed_on};
 
 use crate::attributes::Modality;
 use crate::case_id::CaseLabel;
 use crate::check;
+use crate::dicom_folder;
 use crate::discover::{DiscoveredCase, Layout};
 use crate::import::{Files, Original, Refusal, VolumeSource, Volumes};
 use crate::label_rules::LabelRules;
+use crate::parameters::IndexParameters;
 use crate::pseudonyms::Naming;
 use crate::segment_labels::SegmentNames;
+use crate::series_image::{self, SeriesRead};
 use crate::stacks;
+use crate::structure_files::MaskGrid;
 
 /// The cases under the names that they came with.
 pub(crate) struct Named {
     naming: Naming,
     cases: Vec<DiscoveredCase>,
-    /// Of each case whether it has a stack, and its files as far as they are known without reading
-    /// one.
-    seen: Vec<(bool, Files)>,
+    seen: Vec<Seen>,
     labels: FileLabels,
-    /// Whether all cases are kept, or only those with stacks.
+    /// Whether all cases are kept, or only those with stacks or DICOM series.
     all: bool,
     resample_labels: bool,
+    /// How DICOM series are read.
+    dicom: ReadOptions,
+}
+
+/// A case's files, as far as they are known without reading one.
+struct Seen {
+    /// Whether its image is kept: a stack of slices, or a DICOM series.
+    is_imported: bool,
+    /// Whether its image is a DICOM series.
+    is_series: bool,
+    files: Files,
 }
 
 /// How the label maps of a cohort of files are read.
@@ -58,7 +72,7 @@ impl Named {
         naming: Naming,
         labels: FileLabels,
         all: bool,
-        resample_labels: bool,
+        parameters: &IndexParameters,
     ) -> Result<Self, StoreError> {
         let original = |found: &DiscoveredCase| {
             let case_id = names.get(&found.name).unwrap_or(&found.case_id).clone();
@@ -68,24 +82,33 @@ impl Named {
         for found in &mut layout.cases {
             found.patient = found.patient.take().map(|patient| naming.patient(&patient));
         }
-        let see =
-            |(found, renamed): (&DiscoveredCase, &DiscoveredCase)| -> Result<(bool, Files), StoreError> {
-                let failed = |source| StoreError::Machine { what: renamed.what(), path: None, source };
-                let files = |path: &Option<PathBuf>| path.as_deref().map_or(Ok(Vec::new()), files_of);
-                let has_stack = found.has_stack().map_err(|error| match error {
-                    StoreError::Machine { source, .. } => failed(source),
-                    other => other,
-                })?;
-                let mut files = [files(&found.image).map_err(failed)?, files(&found.label).map_err(failed)?];
-                for path in found.channels.values().skip(1) {
-                    let new = files_of(path).map_err(failed)?;
-                    let new: Vec<PathBuf> = new.into_iter().filter(|file| !files[0].contains(file)).collect();
-                    files[0].extend(new);
-                }
-                Ok((has_stack, files))
+        let see = |(found, renamed): (&DiscoveredCase, &DiscoveredCase)| -> Result<Seen, StoreError> {
+            let failed = |source| StoreError::Machine { what: renamed.what(), path: None, source };
+            let files = |path: &Option<PathBuf>| path.as_deref().map_or(Ok(Vec::new()), files_of);
+            let label_files = || match found.structures.is_empty() {
+                true => files(&found.label),
+                false => Ok(found.structures.values().cloned().collect()),
             };
+            let has_stack = found.has_stack().map_err(|error| match error {
+                StoreError::Machine { source, .. } => failed(source),
+                other => other,
+            })?;
+            let is_series = found.has_series().map_err(|error| match error {
+                StoreError::Machine { source, .. } => failed(source),
+                other => other,
+            })?;
+            let mut files = [files(&found.image).map_err(failed)?, label_files().map_err(failed)?];
+            for path in found.channels.values().skip(1) {
+                let new = files_of(path).map_err(failed)?;
+                let new: Vec<PathBuf> = new.into_iter().filter(|file| !files[0].contains(file)).collect();
+                files[0].extend(new);
+            }
+            Ok(Seen { is_imported: has_stack || is_series, is_series, files })
+        };
         let seen = cases.iter().zip(&layout.cases).map(see).collect::<Result<_, _>>()?;
-        Ok(Self { naming, cases, seen, all, resample_labels, labels })
+        let resample_labels = parameters.resample_labels;
+        let dicom = ReadOptions { mr_rescale: parameters.mr_rescale, ..ReadOptions::default() };
+        Ok(Self { naming, cases, seen, all, resample_labels, dicom, labels })
     }
 
     /// The names and labels of the segments that the label file of a case names.
@@ -97,6 +120,9 @@ impl Named {
 
 /// The files of a path that a layout names, as far as they are known without reading one.
 fn files_of(path: &Path) -> io::Result<Vec<PathBuf>> {
+    if dicom_folder::is_series(path)? {
+        return dicom_folder::files_of(path);
+    }
     let slices = stack::files_of(path)?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     Ok(match (slices.is_empty(), fault::exists(path)?) {
@@ -114,11 +140,11 @@ impl VolumeSource for Named {
     fn keeps(&self, case: usize) -> bool {
         let FileLabels { rules, round_labels, .. } = &self.labels;
         let remade = rules.is_some() || round_labels.is_some() || self.segments_of(case).is_some();
-        self.all || self.seen[case].0 || remade
+        self.all || self.seen[case].is_imported || remade
     }
 
     fn leaves_image(&self, case: usize) -> bool {
-        !self.all && !self.seen[case].0
+        !self.all && !self.seen[case].is_imported
     }
 
     fn wants(&self, _found: &DiscoveredCase, _modality: Option<Modality>) -> bool {
@@ -126,7 +152,12 @@ impl VolumeSource for Named {
     }
 
     fn files(&self, case: usize) -> Files {
-        let [image, label] = self.seen[case].1.clone();
+        let [image, mut label] = self.seen[case].files.clone();
+        if let Some(names) = self.names_of(case).filter(|_| !self.cases[case].structures.is_empty()) {
+            let structures = self.cases[case].structures.iter();
+            let read = structures.filter(|(name, _)| names.label(name).is_some());
+            label = read.map(|(_, path)| path.clone()).collect();
+        }
         let is_read = !self.leaves_image(case) || self.segments_of(case).is_some();
         [if is_read { image } else { Vec::new() }, label]
     }
@@ -148,7 +179,15 @@ impl VolumeSource for Named {
                 .part("ignored", &rules.ignored()),
             (None, None) => key,
         };
-        if !self.seen[case].0 {
+        let key = match found.structures.is_empty() {
+            true => key,
+            false => key.part("masks", &found.structures),
+        };
+        let key = match self.seen[case].is_series {
+            true => key.part("mr_rescale", &self.dicom.mr_rescale),
+            false => key,
+        };
+        if !self.seen[case].is_imported {
             return key;
         }
         let axes = found.stacks.axes.map(|axes| axes.to_string());
@@ -157,62 +196,31 @@ impl VolumeSource for Named {
 
     fn read(&self, case: usize, memory: &MemoryShare<'_>) -> Result<Volumes, Refusal> {
         let found = &self.cases[case];
-        let DiscoveredCase { image, label, stacks: said, .. } = found;
         if let Some(refused) = found.refused_stack()? {
             return Err(refused.into());
         }
         let mut volumes = Volumes { files: self.files(case), ..Volumes::default() };
         let mut refused = Vec::new();
-        let refusal =
-            |code: Code, unread: Unread| match (fault::machine_error(&unread), unread.error.memory()) {
-                (Some(error), _) => Err(Refusal::Machine(error)),
-                (None, Some(error)) => Err(Refusal::Memory(error)),
-                (None, None) => Ok(Finding::new(code, unread.error.reason())),
-            };
-        let segments = self.labels.segments.as_ref().filter(|_| self.segments_of(case).is_some());
-        // Segments are placed on the image's grid, whether the image is kept or not.
-        let image = image.as_deref().filter(|_| segments.is_some() || !self.leaves_image(case));
-        match image.map(|path| stacks::read_image(path, *said, memory)) {
-            Some(Ok(image)) => {
-                volumes.findings.extend(found.assumed_axes()?);
-                volumes.findings.extend(image.findings);
-                volumes.take_parts(0, image.parts);
-                volumes.image = Some(image.volume);
+        let series = match self.seen[case].is_series {
+            true => self.read_series(case, &mut volumes, memory)?,
+            false => {
+                refused.extend(self.read_image(case, &mut volumes, memory)?);
+                None
             }
-            Some(Err(unread)) => refused.push(refusal(Code::UnreadableImage, unread)?),
-            None => {}
-        }
-        let further = found.channels.iter().skip(1).filter(|_| !self.leaves_image(case));
-        for (number, path) in further {
-            match stacks::read_image(path, *said, memory) {
-                Ok(image) => volumes.take_channel(*number, image.volume, image.parts),
-                Err(unread) => refused.push(refusal(Code::UnreadableImage, unread)?),
-            }
-        }
-        let read = label.as_deref().map(|path| match segments {
-            Some(names) => names.read(path, memory).map(|read| (read.map, read.parts, read.findings)),
-            None => stacks::read_labels(path, *said, self.labels.round_labels, memory).map(|read| {
-                let rounding = read.rounding().into_iter().collect();
-                (read.map, read.parts, rounding)
-            }),
-        });
-        match read {
-            Some(Ok((map, parts, findings))) => {
-                volumes.take_parts(1, parts);
-                volumes.labels = Some(map);
-                volumes.findings.extend(findings);
-            }
-            Some(Err(unread)) => refused.push(refusal(Code::UnreadableLabel, unread)?),
-            None => {}
-        }
-        if let (Some(_), Some(image), Some(labels)) = (segments, &volumes.image, &mut volumes.labels) {
+        };
+        refused.extend(self.read_channels(case, &mut volumes, memory)?);
+        refused.extend(self.read_labels(case, series.as_ref(), &mut volumes, memory)?);
+        let names = self.names_of(case);
+        let places = names.is_some() || series.is_some();
+        if let (true, Some(image), Some(labels)) = (places, &volumes.image, &mut volumes.labels) {
             match place_on_grid(labels, image.grid, memory)? {
                 Ok(finding) => volumes.findings.extend(finding),
                 Err(finding) => refused.push(finding),
             }
         }
         // Where the slices of stacks belong in each other nobody knows when they are not as many.
-        let resample = self.resample_labels && !self.seen[case].0;
+        let has_stack = self.seen[case].is_imported && series.is_none();
+        let resample = self.resample_labels && !has_stack;
         if let (true, Some(image), Some(labels)) = (resample, &volumes.image, &mut volumes.labels) {
             let taken = memory.take_each(image.voxels.len() as u64, size_of::<u16>() as u64);
             taken.map_err(Refusal::Memory)?;
@@ -221,8 +229,9 @@ impl VolumeSource for Named {
                 Err(finding) => refused.push(finding),
             }
         }
-        volumes.named = segments.zip(label.as_deref()).and_then(|(names, path)| names.labels_of(path));
-        if let (None, Some((rules, _)), Some(labels)) = (segments, &self.labels.rules, &mut volumes.labels) {
+        let label = found.label.as_deref();
+        volumes.named = names.zip(label).and_then(|(names, path)| names.labels_of(path));
+        if let (None, Some((rules, _)), Some(labels)) = (names, &self.labels.rules, &mut volumes.labels) {
             rules.apply(labels);
         }
         if self.leaves_image(case) {
@@ -234,6 +243,129 @@ impl VolumeSource for Named {
     fn original(&self, case: usize) -> Original {
         let DiscoveredCase { case_id, patient, .. } = &self.cases[case];
         Original { case: case_id.clone(), patient: patient.clone() }
+    }
+}
+
+impl Named {
+    /// The names of the segments of a case's label files, where these name some.
+    fn names_of(&self, case: usize) -> Option<&SegmentNames> {
+        self.labels.segments.as_ref().filter(|_| self.segments_of(case).is_some())
+    }
+
+    /// Reads the image of a case, unless it is of no use; gives why it cannot be read.
+    fn read_image(
+        &self,
+        case: usize,
+        volumes: &mut Volumes,
+        memory: &MemoryShare<'_>,
+    ) -> Result<Option<Finding>, Refusal> {
+        let found = &self.cases[case];
+        // Segments are placed on the image's grid, whether the image is kept or not.
+        let is_used = self.names_of(case).is_some() || !self.leaves_image(case);
+        let Some(path) = found.image.as_deref().filter(|_| is_used) else { return Ok(None) };
+        match stacks::read_image(path, found.stacks, memory) {
+            Ok(image) => {
+                volumes.findings.extend(found.assumed_axes()?);
+                volumes.findings.extend(image.findings);
+                volumes.take_parts(0, image.parts);
+                volumes.image = Some(image.volume);
+                Ok(None)
+            }
+            Err(unread) => refusal(Code::UnreadableImage, &unread).map(Some),
+        }
+    }
+
+    /// Reads the images of a case after the first, where they are imported; gives why they cannot be
+    /// read.
+    fn read_channels(
+        &self,
+        case: usize,
+        volumes: &mut Volumes,
+        memory: &MemoryShare<'_>,
+    ) -> Result<Vec<Finding>, Refusal> {
+        let found = &self.cases[case];
+        let mut refused = Vec::new();
+        for (number, path) in found.channels.iter().skip(1).filter(|_| !self.leaves_image(case)) {
+            match stacks::read_image(path, found.stacks, memory) {
+                Ok(image) => volumes.take_channel(*number, image.volume, image.parts),
+                Err(unread) => refused.push(refusal(Code::UnreadableImage, &unread)?),
+            }
+        }
+        Ok(refused)
+    }
+
+    /// Reads the DICOM series that is the image of a case.
+    fn read_series(
+        &self,
+        case: usize,
+        volumes: &mut Volumes,
+        memory: &MemoryShare<'_>,
+    ) -> Result<Option<SeriesRead>, Refusal> {
+        let Some(path) = &self.cases[case].image else { return Ok(None) };
+        let mut series = series_image::read(path, self.dicom, memory)?;
+        volumes.findings.extend(series.findings.iter().cloned());
+        volumes.states.extend(series.states.iter().cloned());
+        let voxels = std::mem::take(&mut series.image.volume.voxels);
+        volumes.image = Some(Volume { grid: series.image.volume.grid, voxels });
+        Ok(Some(series))
+    }
+
+    /// Reads the labels of a case; gives why they cannot be read.
+    fn read_labels(
+        &self,
+        case: usize,
+        series: Option<&SeriesRead>,
+        volumes: &mut Volumes,
+        memory: &MemoryShare<'_>,
+    ) -> Result<Option<Finding>, Refusal> {
+        let found = &self.cases[case];
+        let Some(path) = found.label.as_deref() else { return Ok(None) };
+        let names = self.names_of(case);
+        if let Some(names) = names.filter(|_| !found.structures.is_empty()) {
+            let image = volumes.image.as_ref().map(|image| image.grid);
+            let grid = MaskGrid { image, resample: self.resample_labels };
+            let (merged, findings) = names.merge(&found.structures, grid, memory)?;
+            volumes.take_parts(1, merged.parts);
+            volumes.labels = Some(merged.map);
+            volumes.findings.extend(findings);
+            return Ok(None);
+        }
+        if let Some(series) = series
+            && stack::is_stack(path).map_err(Refusal::Machine)?
+        {
+            let (labels, parts) = series.labels(path, memory)?;
+            volumes.take_parts(1, parts);
+            volumes.labels = Some(labels);
+            return Ok(None);
+        }
+        let read = match names {
+            Some(names) => names.read(path, memory).map(|read| (read.map, read.parts, read.findings)),
+            None => stacks::read_labels(path, found.stacks, self.labels.round_labels, memory).map(|read| {
+                let rounding = read.rounding().into_iter().collect();
+                (read.map, read.parts, rounding)
+            }),
+        };
+        match read {
+            Ok((map, parts, findings)) => {
+                volumes.take_parts(1, parts);
+                volumes.labels = Some(map);
+                volumes.findings.extend(findings);
+                Ok(None)
+            }
+            Err(unread) => refusal(Code::UnreadableLabel, &unread).map(Some),
+        }
+    }
+}
+
+/// What is said of a file that cannot be read.
+///
+/// # Errors
+/// [`Refusal`] where that is no fault of the file.
+fn refusal(code: Code, unread: &Unread) -> Result<Finding, Refusal> {
+    match (fault::machine_error(unread), unread.error.memory()) {
+        (Some(error), _) => Err(Refusal::Machine(error)),
+        (None, Some(error)) => Err(Refusal::Memory(error)),
+        (None, None) => Ok(Finding::new(code, unread.error.reason())),
     }
 }
 

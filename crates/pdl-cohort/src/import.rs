@@ -228,6 +228,7 @@ pub(crate) fn keep(
         let found = &mut layout.cases[number];
         let Outcome { findings, kept, channels: of_channels, named } = outcome;
         found.named = named;
+        found.structures.clear(); // which its label map holds now
         let leaves_image = origin.leaves_image(number);
         // A case without a label map has nothing to be kept then.
         found.refused |= kept == [false; 2] && !(leaves_image && found.label.is_none());

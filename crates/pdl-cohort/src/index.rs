@@ -92,7 +92,10 @@ fn index_openly(
     let annotation = ChosenRule::new(out, parameters)?;
     let parameters = &IndexParameters { annotated: annotation.rule.clone(), ..parameters.clone() };
     let mut layout = discover::discover(cohort, &parameters.carried()?, &run.memory_limit().alone())?;
-    hides.set(parameters.pseudonyms || !layout.dicom_files.is_empty() && !parameters.keep_ids);
+    let pixel_size = layout.assume_pixel_size(parameters)?;
+    let stack_spacing = parameters.stack_spacing.clone().or(pixel_size);
+    let parameters = &IndexParameters { stack_spacing, ..parameters.clone() };
+    hides.set(parameters.pseudonyms || layout.is_of_dicom() && !parameters.keep_ids);
     parameters.check_label_names(!layout.dicom_files.is_empty())?;
     if hides.get() {
         hidden_texts::hide(&mut layout);
@@ -102,6 +105,7 @@ fn index_openly(
         layout.split_channel_files(&run.memory_limit().alone())?;
     }
     let channel = parameters.channel.as_deref().map(|channel| layout.choose_channel(channel)).transpose()?;
+    let of_channel = channel.filter(|number| layout.are_frames(*number)).map(|number| number as usize);
     if let Some(frame) = parameters.frame {
         layout.choose_frame(frame)?;
     }
@@ -237,6 +241,7 @@ fn index_openly(
             ignore: ignore.map(|value| value.to_string()),
             // By its number, as a name means nothing without the cohort's dataset.json.
             channel: channel.map(|number| number.to_string()),
+            frame: parameters.frame.or(of_channel),
             pseudonym_key: None,
             mapping: None,
             ..parameters.clone()
@@ -277,7 +282,7 @@ fn naming(
         let problem = "--copy-affine: it is for cohorts of files; DICOM states where structures and segments lie";
         return Err(CohortError::Option(problem.to_owned()));
     }
-    let pseudonyms = parameters.pseudonyms || dicom && !parameters.keep_ids;
+    let pseudonyms = parameters.pseudonyms || layout.is_of_dicom() && !parameters.keep_ids;
     if parameters.mapping.is_some() && !pseudonyms {
         let problem = "--mapping: these cases have no pseudonyms; --pseudonyms gives them some".to_owned();
         return Err(CohortError::Option(problem));
@@ -293,12 +298,23 @@ fn naming(
                 || parameters.resample_labels
                 || !parameters.structures.is_empty()
                 || parameters.round_labels.is_some()
-                || stacks::has_stacks(&layout.cases)? =>
+                || stacks::has_stacks(&layout.cases)?
+                || has_series(&layout.cases)? =>
         {
             Some(Naming::Kept)
         }
         (false, false) => None,
     })
+}
+
+/// Whether the image of one of the cases is a DICOM series.
+fn has_series(cases: &[DiscoveredCase]) -> Result<bool, StoreError> {
+    for found in cases {
+        if found.has_series()? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Gives the cases of a cohort of files their ids, and patients their pseudonyms; and what the
@@ -323,7 +339,7 @@ fn name_files(
     let Some(naming) = naming else { return Ok((None, recognised)) };
     naming.check_patients(layout.cases.iter().filter_map(|found| found.patient.as_deref()))?;
     let all = parameters.resample_labels || parameters.pseudonyms;
-    let origin = Named::new(layout, &names, naming, labels, all, parameters.resample_labels)?;
+    let origin = Named::new(layout, &names, naming, labels, all, parameters)?;
     Ok((Some(Box::new(origin)), recognised))
 }
 

@@ -1,8 +1,8 @@
 //! Finds the cases of a cohort, checks them, and splits them by patient.
 //!
-//! In: a folder with `images/` and `labels/`, a table, a MONAI datalist, or a tree of DICOM files
-//! ([`discover`]). Out: `cases.parquet` ([`cases`]), one row for everything found, with what is
-//! wrong with it. It never changes a source file, never drops a case silently, and never lets a
+//! In: a folder in the layout of a known data set, a table, a MONAI datalist, or a tree of DICOM
+//! files ([`discover`]). Out: `cases.parquet` ([`cases`]), one row for everything found, with what
+//! is wrong with it. It never changes a source file, never drops a case silently, and never lets a
 //! patient into two splits ([`split`], [`strata`], [`folds`], [`same_patient`]). [`survey`] takes a
 //! first look at a cohort and writes nothing.
 //!
@@ -32,6 +32,7 @@ mod channels;
 mod check;
 mod cross_case_checks;
 mod dicom_channels;
+mod dicom_folder;
 mod dicom_source;
 pub mod discover;
 mod extra_columns;
@@ -56,13 +57,16 @@ pub mod reading;
 pub mod regions;
 pub mod same_patient;
 mod segment_labels;
+mod series_image;
 pub mod sources;
 pub mod split;
 pub mod stack_hint;
 pub mod stacks;
 pub mod strata;
+mod structure_files;
 mod structures;
 pub mod survey;
+mod volume_names;
 pub mod walk;
 
 use std::collections::BTreeMap;
@@ -80,6 +84,11 @@ pub const PRIVACY_HELP: &str = include_str!("../help/privacy.md");
 #[doc = include_str!("../help/dicom.md")]
 pub const DICOM_HELP: &str = include_str!("../help/dicom.md");
 
+/// The layouts of a cohort, as `pdl help layouts` prints them.
+///
+#[doc = include_str!("../help/layouts.md")]
+pub const LAYOUTS_HELP: &str = include_str!("../help/layouts.md");
+
 /// What labels mean and which were looked for, as `pdl help labels` prints it.
 ///
 #[doc = include_str!("../help/labels.md")]
@@ -94,8 +103,9 @@ pub enum CohortError {
     /// Nothing to read at the place given.
     #[error(
         "no cohort here: {problem}. A cohort is a folder with images/ and labels/ (or imagesTr/ and \
-         labelsTr/), a folder with a cohort.csv, a folder of DICOM files in any layout, a CSV or Parquet table with the columns image and label, \
-         or a MONAI datalist (.json). Of volumes in another layout `pdl init COHORT --out OUT` makes a table: {}", path.display()
+         labelsTr/), a folder with a cohort.csv, a folder in the layout of a known data set (`pdl help layouts`), a folder of DICOM files, \
+         a CSV or Parquet table with the columns image and label, or a MONAI datalist (.json). Of volumes in another layout \
+         `pdl init COHORT --out OUT` makes a table: {}", path.display()
     )]
     NotACohort {
         /// What was looked at.

@@ -9,43 +9,32 @@ use std::path::{Path, PathBuf};
 use pdl_io::{is_volume_name, stack, stem};
 use pdl_store::StoreError;
 
+use crate::dicom_folder;
+use crate::volume_names::{channel_order, is_image_word, is_label_word};
 use crate::walk;
-
-/// Words in a path that make a file a label map.
-const LABEL_WORDS: [&str; 18] = [
-    "annotation",
-    "annotations",
-    "contour",
-    "contours",
-    "gt",
-    "label",
-    "labels",
-    "labelstr",
-    "lbl",
-    "mask",
-    "masks",
-    "roi",
-    "seg",
-    "segmentation",
-    "segmentations",
-    "segs",
-    "structures",
-    "truth",
-];
-
-/// Words in a path that say no more than that a file is an image.
-const IMAGE_WORDS: [&str; 14] = [
-    "ct", "image", "images", "imagestr", "img", "imgs", "mr", "mri", "scan", "scans", "vol", "volume",
-    "volumes", "data",
-];
 
 /// An image and the label map that its name goes with; paths are relative to the folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FilePair {
     /// Path of the image, relative to the cohort.
     pub image: PathBuf,
-    /// The label map.
+    /// The label map, or the first of the masks of its structures.
     pub label: PathBuf,
+    /// All images of the case by the words that tell them apart, where it has several.
+    pub channels: BTreeMap<String, PathBuf>,
+    /// The masks of its structures by the words that tell them apart, where it has several.
+    pub structures: BTreeMap<String, PathBuf>,
+}
+
+impl FilePair {
+    fn new(image: &Path, label: &Path) -> Self {
+        Self {
+            image: image.to_owned(),
+            label: label.to_owned(),
+            channels: BTreeMap::new(),
+            structures: BTreeMap::new(),
+        }
+    }
 }
 
 /// What the names of a folder's volumes say.
@@ -66,7 +55,27 @@ const VISIT_WORDS: [&str; 9] = ["day", "exam", "scan", "ses", "session", "study"
 /// Words that the name of a label map may have more than its image's, or fewer, when no other fits.
 const MOST_FURTHER: usize = 2;
 
+/// Cases with the same kinds of files that make these channels or structures.
+const FEWEST_ALIKE: usize = 2;
+
 impl Paired {
+    /// Names of the channels in their order; none where each case has one image.
+    pub fn channels(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.names(|pair| &pair.channels);
+        names.sort_by_key(|name| channel_order(name));
+        names
+    }
+
+    /// Names of the structures; none where each case has one label map.
+    pub fn structures(&self) -> Vec<String> {
+        self.names(|pair| &pair.structures)
+    }
+
+    fn names(&self, of: impl Fn(&FilePair) -> &BTreeMap<String, PathBuf>) -> Vec<String> {
+        let names: BTreeSet<String> = self.pairs.iter().flat_map(|pair| of(pair).keys().cloned()).collect();
+        names.into_iter().collect()
+    }
+
     /// The patient of each pair by the path of its image, when every path names one as [`patient`]
     /// finds it.
     pub fn patients(&self) -> Option<Vec<String>> {
@@ -74,10 +83,11 @@ impl Paired {
     }
 }
 
-/// Pairs the volumes anywhere below `root` by their names; a folder of slices is a volume, too. A
-/// file is a label map when a word of its path is one of "label", "seg", "mask" and the like; it
-/// goes with the image whose path has the same other words, or, where there is just one, with that
-/// to which one or two words are added or missing.
+/// Pairs the volumes anywhere below `root` by their names; a folder of slices or of DICOM files is
+/// a volume, too. A file is a label map when a word of its path is one of "label", "seg", "mask"
+/// and the like; it goes with the image whose path has the same other words, or, where there is
+/// just one, with that to which one or two words are added or missing. Several images or several
+/// masks that the same words tell apart in most cases are channels or structures.
 ///
 /// # Errors
 /// [`StoreError::Io`] when the machine keeps a folder or a file from being looked at.
@@ -89,6 +99,7 @@ pub fn pair(root: &Path) -> Result<Paired, StoreError> {
     // Folders of slices, and whether each of them is a volume as a whole.
     let mut folders: BTreeMap<PathBuf, bool> = BTreeMap::new();
     let mut volumes: BTreeSet<PathBuf> = BTreeSet::new();
+    let mut others: BTreeSet<PathBuf> = BTreeSet::new();
     for file in files {
         let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
         if is_volume_name(&name) {
@@ -104,6 +115,19 @@ pub fn pair(root: &Path) -> Result<Paired, StoreError> {
             };
             folders.insert(folder.clone(), is_whole);
             volumes.insert(if is_whole { folder } else { file });
+        } else if let Some(folder) = file.parent() {
+            others.insert(folder.to_owned());
+        }
+    }
+    for folder in others {
+        let path = root.join(&folder);
+        let is_series = dicom_folder::is_flat_series(&path);
+        if is_series.map_err(|source| StoreError::Machine {
+            what: "a file".to_owned(),
+            path: None,
+            source,
+        })? {
+            volumes.insert(folder);
         }
     }
     Ok(pair_names(volumes.into_iter().filter(|path| *path != Path::new("")).collect()))
@@ -113,9 +137,8 @@ fn pair_names(files: Vec<PathBuf>) -> Paired {
     let mut groups: BTreeMap<Words, [Vec<PathBuf>; 2]> = BTreeMap::new();
     for path in files {
         let words = words(&path);
-        let is_label = words.iter().any(|word| LABEL_WORDS.contains(&word.as_str()));
-        let said =
-            |word: &String| LABEL_WORDS.contains(&word.as_str()) || IMAGE_WORDS.contains(&word.as_str());
+        let is_label = words.iter().any(|word| is_label_word(word));
+        let said = |word: &String| is_label_word(word) || is_image_word(word);
         let key = words.into_iter().filter(|word| !said(word)).collect();
         groups.entry(key).or_default()[usize::from(is_label)].push(path);
     }
@@ -123,24 +146,104 @@ fn pair_names(files: Vec<PathBuf>) -> Paired {
     groups.retain(|_, group| {
         let [images, labels] = group;
         let ([image], [label]) = (images.as_slice(), labels.as_slice()) else { return true };
-        paired.pairs.push(FilePair { image: image.clone(), label: label.clone() });
+        paired.pairs.push(FilePair::new(image, label));
         false
     });
     for (image, label) in nearly_alike(&groups) {
         let one = |key: &Words, kind: usize| groups.get(key).and_then(|group| group[kind].first());
         if let (Some(image), Some(label)) = (one(&image, 0), one(&label, 1)) {
-            paired.pairs.push(FilePair { image: image.clone(), label: label.clone() });
+            paired.pairs.push(FilePair::new(image, label));
         }
     }
-    let known: BTreeSet<&PathBuf> = paired.pairs.iter().flat_map(|pair| [&pair.image, &pair.label]).collect();
+    let known = |paired: &Paired| -> BTreeSet<PathBuf> {
+        let files = |pair: &FilePair| {
+            let several = pair.channels.values().chain(pair.structures.values());
+            several.chain([&pair.image, &pair.label]).cloned().collect::<Vec<_>>()
+        };
+        paired.pairs.iter().flat_map(files).collect()
+    };
+    let taken = known(&paired);
+    let left = groups.iter().map(|(words, kinds)| {
+        let left = |kind: &Vec<PathBuf>| kind.iter().filter(|path| !taken.contains(*path)).cloned().collect();
+        (words, [left(&kinds[0]), left(&kinds[1])])
+    });
+    paired.pairs.extend(families(left.collect()));
+    let known = known(&paired);
     paired.alone =
-        groups.values().flatten().flatten().filter(|path| !known.contains(path)).cloned().collect();
+        groups.values().flatten().flatten().filter(|path| !known.contains(*path)).cloned().collect();
     paired.pairs.sort_by(|a, b| a.image.cmp(&b.image));
     paired.alone.sort();
     paired
 }
 
 type Words = BTreeSet<String>;
+
+/// Cases of several images and one label map, or of one image and several label maps, where the
+/// words that tell these apart are the same in most of such cases: then they are channels or
+/// structures. Words of versions of a label map name none.
+fn families(groups: BTreeMap<&Words, [Vec<PathBuf>; 2]>) -> Vec<FilePair> {
+    [1, 0].into_iter().flat_map(|one| families_of(&groups, one)).collect()
+}
+
+/// Words that tell versions of a label map apart, and no structures.
+const VERSION_WORDS: [&str; 14] = [
+    "annotator",
+    "auto",
+    "corrected",
+    "final",
+    "instance",
+    "manual",
+    "observer",
+    "old",
+    "pred",
+    "prediction",
+    "rater",
+    "reader",
+    "reviewed",
+    "version",
+];
+
+/// Of each file of the kind `one` (0 images, 1 label maps) those of the other kind whose words are
+/// its own and further ones.
+fn families_of(groups: &BTreeMap<&Words, [Vec<PathBuf>; 2]>, one: usize) -> Vec<FilePair> {
+    let mut found: Vec<(PathBuf, BTreeMap<String, PathBuf>)> = Vec::new();
+    for (words, kinds) in groups {
+        let [file] = kinds[one].as_slice() else { continue };
+        let further = groups.iter().filter_map(|(other, kinds)| {
+            let own =
+                other.is_superset(words).then(|| other.difference(words).cloned().collect::<Vec<_>>())?;
+            let [path] = kinds[1 - one].as_slice() else { return None };
+            let is_name = !own.is_empty() && own.len() <= MOST_FURTHER;
+            (is_name && path.parent() == file.parent()).then(|| (own.join("_"), path.clone()))
+        });
+        let several: BTreeMap<String, PathBuf> = further.collect();
+        if several.len() > 1 {
+            found.push((file.clone(), several));
+        }
+    }
+    let mut sets: BTreeMap<Vec<&String>, usize> = BTreeMap::new();
+    found.iter().for_each(|(_, several)| *sets.entry(several.keys().collect()).or_default() += 1);
+    let is_version = |name: &String| {
+        name.split('_').any(|word| {
+            VERSION_WORDS.contains(&word.trim_end_matches(|c: char| c.is_ascii_digit()))
+                || word.chars().all(|c| c.is_ascii_digit())
+        })
+    };
+    let most = sets.values().copied().max().unwrap_or(0);
+    let versions = found.iter().any(|(_, several)| several.keys().any(is_version));
+    if most < FEWEST_ALIKE || 2 * most < found.len() || versions {
+        return Vec::new();
+    }
+    let case = |(file, several): (PathBuf, BTreeMap<String, PathBuf>)| {
+        let first = several.keys().min_by_key(|name| channel_order(name)).map(|name| several[name].clone());
+        let first = first.unwrap_or_default();
+        match one {
+            1 => FilePair { channels: several, ..FilePair::new(&first, &file) },
+            _ => FilePair { structures: several, ..FilePair::new(&file, &first) },
+        }
+    };
+    found.into_iter().map(case).collect()
+}
 
 /// Images and label maps, by their words, that are one apiece and go with each other alone when
 /// some words more or fewer are let pass.
@@ -195,6 +298,11 @@ pub fn patient(path: &Path) -> Option<String> {
     by_word.map(|(word, number)| format!("{word}-{number}")).or_else(by_visit)
 }
 
+/// As [`patient`], of the files in a folder.
+pub(crate) fn patient_of_folder(folder: &Path) -> Option<String> {
+    patient(&folder.join("image"))
+}
+
 /// A name that begins with a word and goes on with a number, such as `sub-017` or `pt12_day2`:
 /// both.
 fn word_and_number(name: &str) -> Option<(&str, String)> {
@@ -223,7 +331,7 @@ mod tests {
     }
 
     fn of(image: &str, label: &str) -> FilePair {
-        FilePair { image: image.into(), label: label.into() }
+        FilePair::new(Path::new(image), Path::new(label))
     }
 
     #[test]
@@ -250,6 +358,28 @@ mod tests {
             ["s1_t1.nii", "s1_t2.nii", "s1_seg.nii", "s3.nii", "s3_liver_seg.nii", "s3_spleen_seg.nii"];
         let found = paired(&several);
         assert_eq!((found.pairs.len(), found.alone.len()), (0, 6), "{found:?}");
+    }
+
+    #[test]
+    fn files_that_differ_in_the_same_words_in_all_cases_are_channels_or_structures() {
+        let channels = ["1", "2"].map(|n| ["t1", "flair", "seg"].map(|kind| format!("p{n}/p{n} {kind}.nii")));
+        let names: Vec<&str> = channels.iter().flatten().map(String::as_str).collect();
+        let found = paired(&names);
+        assert_eq!((found.pairs.len(), found.alone.len()), (2, 0), "{found:?}");
+        assert_eq!(found.channels(), ["t1", "flair"]);
+        assert_eq!(found.pairs[0].image, PathBuf::from("p1/p1 t1.nii"));
+        let structures =
+            ["1", "2"].map(|n| ["", "_liver_seg", "_spleen_seg"].map(|kind| format!("s{n}{kind}.nii")));
+        let names: Vec<&str> = structures.iter().flatten().map(String::as_str).collect();
+        let found = paired(&names);
+        assert_eq!(
+            (found.pairs.len(), found.structures()),
+            (2, vec!["liver".to_owned(), "spleen".to_owned()])
+        );
+        let raters =
+            ["1", "2"].map(|n| ["", "_rater1_seg", "_rater2_seg"].map(|kind| format!("s{n}{kind}.nii")));
+        let names: Vec<&str> = raters.iter().flatten().map(String::as_str).collect();
+        assert_eq!(paired(&names).pairs, []);
     }
 
     #[test]

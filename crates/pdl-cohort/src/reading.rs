@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use pdl_dicom::ReadOptions;
 use pdl_io::{ReadError, is_volume_name, stack, stem};
+use pdl_store::fault;
 use pdl_store::memory::MemoryShare;
 use pdl_volume::{Affine, Grid, Orientation, Volume};
 use schemars::JsonSchema;
@@ -36,6 +37,8 @@ pub struct ImageReading {
     pub stack_spacing: Option<Vec<f64>>,
     /// Where columns, rows and slices of stacks of slices run to.
     pub stack_axes: Option<String>,
+    /// Whether images are 2-D: each of the PNG, TIFF or JPEG files of a folder is one, no slice.
+    pub pictures: bool,
     /// Whether RescaleSlope and RescaleIntercept of DICOM were applied to MR.
     pub mr_rescale: bool,
     /// The unit of PET values, where the cohort has such.
@@ -51,6 +54,7 @@ impl From<&IndexParameters> for ImageReading {
             frame: parameters.frame,
             stack_spacing: parameters.stack_spacing.clone(),
             stack_axes: parameters.stack_axes.clone(),
+            pictures: false,
             mr_rescale: parameters.mr_rescale,
             pet_units: parameters.pet_units,
         }
@@ -62,7 +66,10 @@ impl ImageReading {
     /// decided.
     pub fn of(cases: &Cases) -> Self {
         let pet_units = cases.pet_units.or(cases.parameters.pet_units);
-        Self { pet_units, ..Self::from(&cases.parameters) }
+        let read = Self::from(&cases.parameters);
+        let is_flat = |shape: &[u32]| shape.last() == Some(&1);
+        let pictures = read.stack_spacing.is_some() && cases.usable().all(|row| is_flat(&row.shape));
+        Self { pet_units, pictures, ..read }
     }
 
     /// What reads a DICOM series so.
@@ -98,7 +105,7 @@ impl ImageReading {
     /// # Errors
     /// Those of the machine.
     pub fn is_stack(&self, path: &Path) -> io::Result<bool> {
-        Ok(self.stack_spacing.is_some() && stack::is_stack(path)?)
+        Ok(self.stack_spacing.is_some() && stack::is_stack(path)? && !(self.pictures && fault::is_dir(path)?))
     }
 
     /// Of `paths` those of the channel that was taken, each with the name of its image, and how

@@ -1,5 +1,5 @@
-//! Label maps whose files name their segments (`.seg.nrrd`): over a cohort a label is a name, not
-//! the value that each file has for it.
+//! Label maps whose files name their segments (`.seg.nrrd`), or that are a file for each structure:
+//! over a cohort a label is a name, not the value that each file has for it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -10,12 +10,17 @@ use pdl_store::memory::{MemoryError, MemoryLimit, MemoryShare, in_turns};
 use pdl_store::{StoreError, fault};
 
 use crate::CohortError;
-use crate::discover::Layout;
+use crate::discover::{DiscoveredCase, Layout};
+use crate::import::Refusal;
 use crate::parameters::IndexParameters;
+use crate::structure_files::{self, MaskGrid, MergedMasks};
 use crate::structures::{BACKGROUND, Structures, key};
 
 /// Most names in a message.
 const MOST_NAMES: usize = 10;
+
+/// The value of a segment whose file states none.
+const UNSTATED: u16 = 0;
 
 /// The segments of the label files that name some.
 pub(crate) type SegmentsByFile = BTreeMap<PathBuf, Vec<LabelSegment>>;
@@ -26,8 +31,9 @@ pub(crate) type SegmentsByFile = BTreeMap<PathBuf, Vec<LabelSegment>>;
 /// # Errors
 /// [`StoreError::Machine`] when the machine keeps a file from being read.
 pub(crate) fn read_headers(layout: &Layout, limit: &MemoryLimit) -> Result<SegmentsByFile, StoreError> {
+    let of_one_file = layout.cases.iter().filter(|found| found.structures.is_empty());
     let labelled: Vec<(String, &PathBuf)> =
-        layout.cases.iter().filter_map(|found| Some((found.what(), found.label.as_ref()?))).collect();
+        of_one_file.filter_map(|found| Some((found.what(), found.label.as_ref()?))).collect();
     let work =
         |(what, path): &(String, &PathBuf), memory: &MemoryShare<'_>| match pdl_io::segments_of(path, memory)
         {
@@ -42,7 +48,16 @@ pub(crate) fn read_headers(layout: &Layout, limit: &MemoryLimit) -> Result<Segme
     let refused = |_: &(String, &PathBuf), _: MemoryError| Ok(None);
     let read = in_turns(&labelled, limit, work, refused)?;
     let named = labelled.iter().zip(read);
-    Ok(named.filter_map(|((_, path), segments)| Some(((*path).clone(), segments?))).collect())
+    let named = named.filter_map(|((_, path), segments)| Some(((*path).clone(), segments?)));
+    Ok(named.chain(layout.cases.iter().filter_map(of_structure_files)).collect())
+}
+
+/// The segments of a case whose structures are files: their values are those of the cohort.
+fn of_structure_files(found: &DiscoveredCase) -> Option<(PathBuf, Vec<LabelSegment>)> {
+    let label = found.label.clone().filter(|_| !found.structures.is_empty())?;
+    let segment =
+        |(layer, name): (usize, &String)| LabelSegment { name: name.clone(), value: UNSTATED, layer };
+    Some((label, found.structures.keys().enumerate().map(segment).collect()))
 }
 
 /// Which segment of a cohort becomes which label.
@@ -111,6 +126,30 @@ impl SegmentNames {
         Ok(labels)
     }
 
+    /// Reads the masks of a case whose structures are files of their own as a map of the cohort's
+    /// labels.
+    ///
+    /// # Errors
+    /// As [`structure_files::merge`].
+    pub(crate) fn merge(
+        &self,
+        structures: &BTreeMap<String, PathBuf>,
+        grid: MaskGrid,
+        memory: &MemoryShare<'_>,
+    ) -> Result<(MergedMasks, Vec<Finding>), Refusal> {
+        let merged = structure_files::merge(structures, &|name| self.structures.label(name), grid, memory)?;
+        let names = || structures.keys().map(String::as_str);
+        let joined = self.structures.joined(names());
+        let overlapping = self.structures.overlapping(&merged.overlaps);
+        let findings = self.structures.left_out(names()).into_iter().chain(joined).chain(overlapping);
+        Ok((merged, findings.collect()))
+    }
+
+    /// The label of a structure by its name; nothing where it is left out.
+    pub(crate) fn label(&self, structure: &str) -> Option<u16> {
+        self.structures.label(structure)
+    }
+
     /// What is said of the names of the cohort; `labelled` is how many of its cases have a label
     /// file.
     pub(crate) fn findings(&self, labelled: usize) -> Vec<Finding> {
@@ -124,7 +163,7 @@ impl SegmentNames {
     /// What is said where files have several values for one name.
     fn renumbered(&self) -> Option<Finding> {
         let mut values: BTreeMap<u16, BTreeMap<u16, usize>> = BTreeMap::new();
-        for segment in self.files.values().flatten() {
+        for segment in self.files.values().flatten().filter(|segment| segment.value != UNSTATED) {
             if let Some(label) = self.structures.label(&segment.name) {
                 *values.entry(label).or_default().entry(segment.value).or_default() += 1;
             }
@@ -163,6 +202,9 @@ fn agreed(files: &SegmentsByFile, names: &BTreeMap<u16, String>) -> BTreeMap<u16
     let mut agreed: BTreeMap<u16, &str> = BTreeMap::new();
     let known = |name: &str| known.contains(&key(name)) || key(name) == BACKGROUND;
     for segment in files.values().flatten().filter(|segment| !known(&segment.name)) {
+        if segment.value == UNSTATED {
+            return BTreeMap::new();
+        }
         let name = segment.name.as_str();
         let value = *values.entry(key(name)).or_insert(segment.value);
         let holder = agreed.entry(segment.value).or_insert(name);

@@ -11,6 +11,7 @@ use pdl_store::StoreError;
 use pdl_store::memory::MemoryShare;
 
 use crate::CohortError;
+use crate::dicom_folder;
 use crate::discover::{DiscoveredCase, Layout};
 use crate::parameters::IndexParameters;
 use crate::stack_hint::{ASSUMED, StackHint};
@@ -37,6 +38,43 @@ impl Layout {
     }
 }
 
+/// The size of pixels, mm, that is taken where nothing states one.
+const PIXEL_MM: f64 = 1.0;
+
+impl Layout {
+    /// The voxel size in mm to take where each stack without one is a 2-D image; the layout then
+    /// says so. Nothing where there are other stacks, or `parameters` state one.
+    ///
+    /// # Errors
+    /// [`StoreError::Machine`].
+    pub(crate) fn assume_pixel_size(
+        &mut self,
+        parameters: &IndexParameters,
+    ) -> Result<Option<Vec<f64>>, StoreError> {
+        let mut pictures = 0;
+        let without = |found: &&DiscoveredCase| found.stacks.spacing_mm.is_none();
+        for found in self.cases.iter().filter(without).filter(|_| parameters.stack_spacing.is_none()) {
+            let failed = |source| StoreError::Machine { what: found.what(), path: None, source };
+            for path in found.image.iter().chain(found.channels.values()).chain(&found.label) {
+                match (stack::is_stack(path).map_err(failed)?, stack::is_picture(path).map_err(failed)?) {
+                    (true, false) => return Ok(None),
+                    (true, true) => pictures += 1,
+                    _ => {}
+                }
+            }
+        }
+        if pictures == 0 {
+            return Ok(None);
+        }
+        let message = format!(
+            "2-D images of the cohort (PNG, JPEG, TIFF) hold no size of a pixel: {PIXEL_MM} x {PIXEL_MM} mm is taken \
+             (--stack-spacing)"
+        );
+        self.findings.push(Finding::new(Code::PixelSizeAssumed, message));
+        Ok(Some(vec![PIXEL_MM; 3]))
+    }
+}
+
 /// Whether one of the cases has a stack.
 ///
 /// # Errors
@@ -59,6 +97,15 @@ impl DiscoveredCase {
         Ok(self.kinds()?.contains(&Some(true)))
     }
 
+    /// Whether its image is a DICOM series.
+    ///
+    /// # Errors
+    /// [`StoreError::Machine`].
+    pub(crate) fn has_series(&self) -> Result<bool, StoreError> {
+        let failed = |source| StoreError::Machine { what: self.what(), path: None, source };
+        self.image.as_deref().map_or(Ok(false), dicom_folder::is_series).map_err(failed)
+    }
+
     /// Whether its image is a stack, and its label map, as far as there are such.
     fn kinds(&self) -> Result<[Option<bool>; 2], StoreError> {
         let kind = |path: &Option<PathBuf>| path.as_deref().map(stack::is_stack).transpose();
@@ -77,7 +124,7 @@ impl DiscoveredCase {
     /// [`StoreError::Machine`].
     pub(crate) fn refused_stack(&self) -> Result<Option<Finding>, StoreError> {
         let kinds = self.kinds()?;
-        if !kinds.contains(&Some(true)) {
+        if !kinds.contains(&Some(true)) || self.has_series()? {
             return Ok(None);
         }
         if kinds.contains(&Some(false)) {

@@ -18,6 +18,9 @@ use crate::pairing::{self, Paired};
 use crate::parameters::IndexParameters;
 use crate::segment_labels::{self, SegmentNames, SegmentsByFile};
 
+/// What a cohort is called whose layout is unknown.
+const PAIRED: &str = "volumes in no layout that pdl knows, paired by their names";
+
 /// Most cases that are read, evenly through the cohort.
 const MOST_READ: usize = 12;
 
@@ -43,7 +46,7 @@ pub struct Survey {
     pub notes: Vec<String>,
     /// How many patients its table or its DICOM headers name; none when they name none.
     pub patients: Option<usize>,
-    /// Of DICOM: how many series of each modality, where there are several.
+    /// How many cases, or of DICOM series, there are of each modality, where there are several.
     pub modalities: BTreeMap<Modality, usize>,
     /// Whether its table says which case is for what.
     pub split_given: bool,
@@ -93,17 +96,31 @@ pub fn survey(cohort: &Path, limit: &MemoryLimit) -> Result<Survey, CohortError>
             layout.split_channel_files(&limit.alone())?;
             layout.require_channels();
             set = Channels::of(&layout, false);
+            let stack_spacing = layout.assume_pixel_size(&IndexParameters::default())?;
+            layout.state_stacks(&IndexParameters { stack_spacing, ..IndexParameters::default() })?;
             survey.dicom_files = layout.dicom_files.len();
-            survey.layout = name(cohort, survey.dicom_files);
+            survey.layout = layout.kind;
             survey.notes = layout.findings.into_iter().map(|finding| finding.message).collect();
             survey.modality = layout.modality.map(|modality| (modality, false));
             survey.label_names = layout.label_names;
             survey.channels = channels(&layout.cases, &layout.channel_names);
             if survey.dicom_files > 0 {
                 survey.look_into_headers(&layout.dicom_files, limit)?;
-                return Ok(survey);
+                let paired = match survey.pairs {
+                    0 => pairing::pair(cohort)?,
+                    _ => return Ok(survey),
+                };
+                if paired.pairs.is_empty() {
+                    return Ok(survey);
+                }
+                survey = Survey { layout: PAIRED, ..Survey::default() };
+                let cases = of_pairs(cohort, &paired);
+                survey.channels = (0..).zip(paired.channels()).collect();
+                survey.proposed = Some(paired);
+                cases
+            } else {
+                layout.cases
             }
-            layout.cases
         }
         Err(error) if fault::machine_error(&error).is_some() => return Err(error),
         Err(error @ CohortError::Store(StoreError::Memory { .. })) => return Err(error),
@@ -114,8 +131,9 @@ pub fn survey(cohort: &Path, limit: &MemoryLimit) -> Result<Survey, CohortError>
                 let unpaired = CohortError::Unpaired { volumes, path: cohort.to_owned() };
                 return Err(if volumes == 0 { error } else { unpaired });
             }
-            survey.layout = "volumes in no layout that pdl knows, paired by their names";
+            survey.layout = PAIRED;
             let cases = of_pairs(cohort, &paired);
+            survey.channels = (0..).zip(paired.channels()).collect();
             survey.proposed = Some(paired);
             cases
         }
@@ -132,18 +150,6 @@ pub fn survey(cohort: &Path, limit: &MemoryLimit) -> Result<Survey, CohortError>
     Ok(survey)
 }
 
-fn name(cohort: &Path, dicom_files: usize) -> &'static str {
-    let is = |name: &str| cohort.join(name).exists();
-    match cohort.extension().and_then(|ending| ending.to_str()) {
-        _ if dicom_files > 0 => "a folder of DICOM files",
-        _ if is("cohort.csv") => "a folder with a cohort.csv",
-        _ if is("imagesTr") => "imagesTr/ and labelsTr/",
-        _ if is("images") => "images/ and labels/",
-        Some("json") => "a MONAI datalist",
-        _ => "a table",
-    }
-}
-
 /// The channels of cases that have several; a number without a name is its own name.
 fn channels(cases: &[DiscoveredCase], names: &BTreeMap<u32, String>) -> BTreeMap<u32, String> {
     let numbers: BTreeSet<u32> = cases.iter().flat_map(|case| case.channels.keys().copied()).collect();
@@ -152,10 +158,14 @@ fn channels(cases: &[DiscoveredCase], names: &BTreeMap<u32, String>) -> BTreeMap
 
 fn of_pairs(root: &Path, paired: &Paired) -> Vec<DiscoveredCase> {
     let patients = paired.patients();
-    let found = |(number, pair): (usize, &pairing::FilePair)| DiscoveredCase {
+    let names = paired.channels();
+    let number = |name: &String| names.iter().position(|known| known == name).unwrap_or(0) as u32;
+    let found = |(index, pair): (usize, &pairing::FilePair)| DiscoveredCase {
         image: Some(root.join(&pair.image)),
         label: Some(root.join(&pair.label)),
-        patient: patients.as_ref().map(|patients| patients[number].clone()),
+        patient: patients.as_ref().map(|patients| patients[index].clone()),
+        channels: pair.channels.iter().map(|(name, path)| (number(name), root.join(path))).collect(),
+        structures: pair.structures.iter().map(|(name, path)| (name.clone(), root.join(path))).collect(),
         ..DiscoveredCase::default()
     };
     paired.pairs.iter().enumerate().map(found).collect()
@@ -171,9 +181,14 @@ impl Survey {
         let patients: BTreeSet<&str> = cases.iter().filter_map(|case| case.patient.as_deref()).collect();
         self.patients = (!patients.is_empty()).then_some(patients.len());
         self.split_given = cases.iter().any(|case| case.split.is_some());
-        let stated: BTreeSet<Modality> = cases.iter().filter_map(|case| case.modality).collect();
-        if let Some(modality) = stated.first().filter(|_| stated.len() == 1) {
+        for modality in cases.iter().filter_map(|case| case.modality) {
+            *self.modalities.entry(modality).or_default() += 1;
+        }
+        if let (1, Some(modality)) = (self.modalities.len(), self.modalities.keys().next()) {
             self.modality = Some((*modality, false));
+            self.modalities.clear();
+        } else if !self.modalities.is_empty() {
+            self.modality = None;
         }
     }
 
@@ -209,27 +224,30 @@ impl Survey {
         limit: &MemoryLimit,
     ) -> Result<(), StoreError> {
         let none_labelled = self.pairs == 0;
-        let is_whole =
-            |case: &&DiscoveredCase| case.image.is_some() && (none_labelled || case.label.is_some());
-        let whole: Vec<&DiscoveredCase> = cases.iter().filter(is_whole).collect();
+        let mut whole = Vec::new();
+        for case in
+            cases.iter().filter(|case| case.image.is_some() && (none_labelled || case.label.is_some()))
+        {
+            // DICOM series are read when the cohort is indexed.
+            if !case.has_series()? {
+                whole.push(case);
+            }
+        }
         let count = whole.len().min(MOST_READ);
         let chosen: Vec<&DiscoveredCase> = (0..count).map(|k| whole[k * whole.len() / count]).collect();
         let work = |found: &&DiscoveredCase, memory: &MemoryShare<'_>| {
-            check::check(found, StatedGrids::default(), channels, memory)
+            check::check(&without_masks(found), StatedGrids::default(), channels, memory)
         };
         let too_large = |found: &&DiscoveredCase, error: MemoryError| Checked::too_large(found, error);
         let checked: Vec<Checked> = in_turns(&chosen, limit, work, too_large)?;
         self.read = count;
         for (case, found) in checked.iter().zip(&chosen) {
             let names_segments = found.label.as_ref().is_some_and(|label| segments.contains_key(label));
-            let is_of_grids =
-                |finding: &&Finding| matches!(finding.code, Code::ShapeMismatch | Code::GridMismatch);
-            for finding in found
-                .findings
-                .iter()
-                .chain(&case.findings)
-                .filter(|finding| !(names_segments && is_of_grids(finding)))
-            {
+            let is_of_labels = |finding: &&Finding| {
+                matches!(finding.code, Code::ShapeMismatch | Code::GridMismatch | Code::NoLabel)
+            };
+            let findings = found.findings.iter().chain(&case.findings);
+            for finding in findings.filter(|finding| !(names_segments && is_of_labels(finding))) {
                 let entry =
                     self.findings.entry(finding.code.to_string()).or_insert((0, finding.message.clone()));
                 entry.0 += 1;
@@ -250,6 +268,12 @@ impl Survey {
         }
         Ok(())
     }
+}
+
+/// A case without the masks of its structures, whose names are known without reading them.
+fn without_masks(found: &DiscoveredCase) -> DiscoveredCase {
+    let label = found.label.clone().filter(|_| found.structures.is_empty());
+    DiscoveredCase { label, ..found.clone() }
 }
 
 impl Structures {

@@ -81,6 +81,11 @@ impl Series {
         )
     }
 
+    /// The file of every stored slice, along the normal, as its place in `files`.
+    pub fn files_of_slices(&self) -> Vec<usize> {
+        self.frames.iter().map(|frame| frame.file).collect()
+    }
+
     /// Voxels along column index, row index and slices, before any straightening.
     pub fn stored_shape(&self) -> [usize; 3] {
         let [columns, rows] = self.frames.first().map_or([0, 0], |frame| frame.plane.size);

@@ -43,6 +43,10 @@ pub fn import(source: &Path, dest: &Path, parameters: &ImportOptions) -> Result<
     } else {
         datalist::read(source, parameters)?
     };
+    if dataset.cases.is_empty() {
+        let (unlabelled, path) = (dataset.unlabelled, source.to_owned());
+        return Err(ExchangeError::NoCases { unlabelled, path });
+    }
     fs::create_dir_all(dest).map_err(StoreError::io("create the folder", dest))?;
     let dest = dest.canonicalize().map_err(StoreError::io("resolve the folder", dest))?;
     if source.is_dir() && source.canonicalize().is_ok_and(|source| source == dest) {

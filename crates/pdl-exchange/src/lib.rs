@@ -63,6 +63,18 @@ pub enum ExchangeError {
         /// Number of folds of the dataset.
         folds: usize,
     },
+    /// A dataset of which nothing is a case.
+    #[error(
+        "the dataset has no case with an image and a label map ({unlabelled} without a label map); the paths of the list are \
+         relative to it, and nnU-Net's files are imagesTr/CASE_0000 and labelsTr/CASE with its file_ending: {}",
+        path.display()
+    )]
+    NoCases {
+        /// Cases that lack one.
+        unlabelled: usize,
+        /// The dataset.
+        path: PathBuf,
+    },
     /// Label values that nnU-Net cannot represent.
     #[error(
         "nnU-Net requires the labels 1, 2, 3 and so on without gaps; the cohort has {labels:?}: curate it with \

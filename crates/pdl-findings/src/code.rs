@@ -140,6 +140,9 @@ codes! {
     FilesSetAside = "files-set-aside", Note,
         "Files of a DICOM tree belong to no case.",
         "`sources.parquet` lists them, each with the reason.";
+    FoldsGiven = "folds-given", Note,
+        "A datalist assigns its cases to folds.",
+        "The column `fold` has them; `pdl import --fold K` holds one of them out for validation.";
     FractionalSegment = "fractional-segment", Note,
         "A segmentation holds fractions; half the largest value and more is inside.",
         "Compare the structure's volume with what it should be.";
@@ -152,6 +155,9 @@ codes! {
     GroupDivided = "group-divided", Warning,
         "Patients of one group are in several splits.",
         "State one split for the whole group in the table's column `split`, or index anew without these splits.";
+    ImagesUnused = "images-unused", Note,
+        "Images of the cohort are part of no case.",
+        "Name them in a table, with columns such as `image_FLAIR`, if they should be.";
     ImplausibleSize = "implausible-size", Rejection,
         "The image's voxels, or the image as a whole, are larger or smaller than any body's.",
         "The header may give lengths in another unit than it says: mend its spacing.";
@@ -332,6 +338,9 @@ codes! {
     PetUnits = "pet-units", Warning,
         "PET values are kept in the units that the files have, as not all can be converted to SUVbw.",
         "Mend the attributes that the message names, leave the cases out, or state `--pet-units`.";
+    PixelSizeAssumed = "pixel-size-assumed", Warning,
+        "Nothing states the size of the pixels of 2-D images; 1 mm is taken.",
+        "State it with `--stack-spacing X,Y,1` if distances in mm should mean something.";
     PlanDrift = "plan-drift", Warning,
         "The training cases have changed since the plan was made, and a new plan would differ.",
         "Keep the plan, or make it anew with `--replan`.";

@@ -8,8 +8,8 @@ const NIFTI: [&str; 4] = [".nii", ".nii.gz", ".hdr", ".hdr.gz"];
 const NRRD: [&str; 2] = [".nrrd", ".nhdr"];
 /// Endings of MetaImage files; where voxels lie in a file of their own, of the header.
 const META_IMAGE: [&str; 2] = [".mha", ".mhd"];
-/// Endings of TIFF files that hold a stack of slices.
-pub(crate) const STACK: [&str; 4] = [".ome.tif", ".ome.tiff", ".tif", ".tiff"];
+/// Endings of TIFF files that hold a stack of slices, and of files that hold one.
+pub(crate) const STACK: [&str; 7] = [".ome.tif", ".ome.tiff", ".tif", ".tiff", ".png", ".jpg", ".jpeg"];
 /// Endings of the voxels of a pair, by which it may be named, too.
 pub(crate) const NIFTI_VOXELS: [&str; 2] = ["img", "img.gz"];
 

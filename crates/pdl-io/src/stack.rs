@@ -1,5 +1,5 @@
 //! Stacks of slices: a folder of PNG, TIFF or JPEG files of one plane each, or a TIFF file of
-//! several pages.
+//! several pages. A single such file is a 2-D image, a stack of one slice.
 //!
 //! Such files say nothing of millimetres and of where the patient's left is, so both are the
 //! caller's to state ([`StackGeometry`]); what they say of dots an inch is not used. Values are
@@ -73,7 +73,7 @@ impl Format {
     }
 }
 
-/// Whether a path is that of a stack: a TIFF file, or a folder with PNG, TIFF or JPEG files in it.
+/// Whether a path is that of a stack: a PNG, TIFF or JPEG file, or a folder with such in it.
 ///
 /// # Errors
 /// Those of the machine when it cannot be looked at; a folder that may not be listed is no stack.
@@ -82,11 +82,7 @@ pub fn is_stack(path: &Path) -> io::Result<bool> {
     if is_volume_name(&name) {
         return Ok(false); // without a look at the disk
     }
-    Ok(if fault::is_dir(path)? {
-        !slices_in(path)?.is_empty()
-    } else {
-        Format::of(path) == Some(Format::Tiff)
-    })
+    Ok(if fault::is_dir(path)? { !slices_in(path)?.is_empty() } else { Format::of(path).is_some() })
 }
 
 /// Whether a file is, by its name, a slice or a stack of slices.
@@ -113,6 +109,14 @@ pub fn has_pages(path: &Path) -> io::Result<bool> {
         Ok(pages) => Ok(pages > 1),
         Err(unread) => fault::machine_error(&unread).map_or(Ok(false), Err),
     }
+}
+
+/// Whether a file is a 2-D image alone: a PNG or JPEG file, or a TIFF file of one page.
+///
+/// # Errors
+/// As [`has_pages`].
+pub fn is_picture(path: &Path) -> io::Result<bool> {
+    Ok(Format::of(path).is_some() && fault::is_file(path)? && !has_pages(path)?)
 }
 
 /// The files that a stack is read from, by name; none where there is no stack.
@@ -153,7 +157,8 @@ pub(crate) fn read(
     sink: &mut dyn Sink,
 ) -> Result<Content, ReadError> {
     let io = |source| ReadError::Io { path: files.path.to_owned(), source };
-    let (kind, slices) = match fault::is_dir(files.path).map_err(io)? {
+    let is_picture = matches!(Format::of(files.path), Some(Format::Png | Format::Jpeg));
+    let (kind, slices) = match fault::is_dir(files.path).map_err(io)? || is_picture {
         true => read_folder(files, meaning, sink)?,
         false => read_pages(files, sink)?,
     };
@@ -162,7 +167,7 @@ pub(crate) fn read(
     if !affine.is_usable() {
         return Err(files.unsupported("its spacing is none: three lengths in mm are"));
     }
-    let findings = (slices == 1)
+    let findings = (slices == 1 && !is_picture)
         .then(|| Finding::new(Code::OddHeader, "its stack holds a single slice"))
         .into_iter()
         .collect();

@@ -239,7 +239,9 @@ fn names_tell_stacks_from_other_files() {
     for name in ["png-8", "tiff-lzw/slice1.tif", "png-8/slice1.png", "missing.tif"] {
         assert!(!stack::has_pages(&at(name)).unwrap(), "{name}");
     }
-    assert!(!stack::is_stack(&folder()).unwrap() && !stack::is_stack(&at("png-8/slice1.png")).unwrap());
+    assert!(!stack::is_stack(&folder()).unwrap() && stack::is_stack(&at("png-8/slice1.png")).unwrap());
+    let pictures = ["png-8", "png-8/slice1.png", "uint16.tif", "missing.tif"];
+    assert_eq!(pictures.map(|name| stack::is_picture(&at(name)).unwrap()), [false, true, false, false]);
     assert!(stack::is_slice_name("a.PNG") && !stack::is_slice_name(".a.png") && !stack::is_slice_name("png"));
-    assert_eq!(["a.b.tif", "a.ome.tif", "A.TIFF", "a.png"].map(stem), ["a.b", "a", "A", "a.png"]);
+    assert_eq!(["a.b.tif", "a.ome.tif", "A.TIFF", "a.png"].map(stem), ["a.b", "a", "A", "a"]);
 }

@@ -1,87 +1,161 @@
 //! MONAI's datalist as a cohort.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use pdl_findings::{Code, Finding};
 use pdl_store::memory::MemoryShare;
+use pdl_store::plural::counted;
 use serde::Deserialize;
+use serde_json::Value;
 
-use super::{
-    Carried, JSON_BYTES_A_BYTE, Layout, Row, from_rows, no_column, not_json, read, read_dataset_json, shown,
-};
+use super::dataset_json::read_dataset_json;
+use super::description::{JSON_BYTES_A_BYTE, not_json, read, shown};
+use super::table::{from_rows, no_column};
+use super::table_row::Row;
+use super::{Carried, Layout};
 use crate::CohortError;
 
-/// MONAI's datalist: lists of `{"image", "label"}` under "training", "validation" and "testing".
+/// The key of a case's fold, which becomes a column of that name.
+const FOLD: &str = "fold";
+
+#[derive(Deserialize)]
+struct Item {
+    image: OneOrMany,
+    label: Option<String>,
+    patient: Option<String>,
+    #[serde(flatten)]
+    others: BTreeMap<String, Value>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum OneOrMany {
+    One(String),
+    Many(Vec<String>),
+}
+
+#[derive(Deserialize)]
+struct Datalist {
+    training: Vec<Item>,
+    #[serde(default)]
+    validation: Vec<Item>,
+    #[serde(default, alias = "test")]
+    testing: Vec<Value>,
+}
+
+/// MONAI's datalist: lists of `{"image", "label"}` under "training", "validation" and "testing", or
+/// a single list. Without validation cases the list leaves that split to pdl; cases under "testing"
+/// are the test split where they have a label, and are not used where they have none.
 pub(super) fn from_datalist(
     path: &Path,
     carry: &BTreeSet<String>,
     memory: &MemoryShare<'_>,
 ) -> Result<Layout, CohortError> {
-    #[derive(Deserialize)]
-    struct Item {
-        image: OneOrMany,
-        label: Option<String>,
-        patient: Option<String>,
-        #[serde(flatten)]
-        others: BTreeMap<String, serde_json::Value>,
-    }
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum OneOrMany {
-        One(String),
-        Many(Vec<String>),
-    }
-    #[derive(Deserialize)]
-    struct Datalist {
-        training: Vec<Item>,
-        #[serde(default)]
-        validation: Vec<Item>,
-        #[serde(default)]
-        testing: Vec<serde_json::Value>,
-    }
     let bytes = read(path, JSON_BYTES_A_BYTE, memory)?;
-    let list: Datalist = serde_json::from_slice(&bytes).map_err(|error| not_json(path, &error))?;
-    // A list without validation cases leaves the split to pdl; "testing" entries carry no labels.
-    let split_given = !list.validation.is_empty();
-    drop(list.testing);
-    let (mut rows, mut carried) = (Vec::new(), Vec::new());
-    let mut channels = HashMap::new();
-    for (items, split) in [(list.training, "train"), (list.validation, "val")] {
-        for item in items {
-            let images = match item.image {
-                OneOrMany::One(image) => vec![image],
-                OneOrMany::Many(images) => images,
-            };
-            let image = images.first().cloned();
-            if let (Some(image), true) = (&image, images.len() > 1) {
-                let all = (0..).zip(images.iter().map(|image| path.with_file_name(image))).collect();
-                channels.insert(path.with_file_name(image), all);
-            }
-            let split = split_given.then(|| split.to_owned());
-            let mut row = Row { image, label: item.label, patient: item.patient, split, ..Row::default() };
-            let value = |column: &str| item.others.get(column).and_then(plain_text).map(|text| shown(&text));
-            Row::text_columns().for_each(|column| row.take_text(column, value(column)));
-            rows.push(row);
-            carried.push(carry.iter().map(|column| (column.clone(), value(column))).collect::<Carried>());
+    let is_list = bytes.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[');
+    let list: Datalist = match is_list {
+        true => {
+            let training = serde_json::from_slice(&bytes).map_err(|error| not_json(path, &error))?;
+            Datalist { training, validation: Vec::new(), testing: Vec::new() }
         }
-    }
+        false => serde_json::from_slice(&bytes).map_err(|error| not_json(path, &error))?,
+    };
+    let split_given = !list.validation.is_empty();
+    let all = list.testing.len();
+    let testing: Vec<Item> =
+        list.testing.into_iter().filter_map(|item| serde_json::from_value(item).ok()).collect();
+    let testing: Vec<Item> = testing.into_iter().filter(|item| item.label.is_some()).collect();
+    let mut findings: Vec<Finding> = unused(all - testing.len()).into_iter().collect();
+    let items = || list.training.iter().chain(&list.validation).chain(&testing);
+    findings.extend(folds(items()));
+    let has_folds = items().any(|item| item.others.contains_key(FOLD));
+    let carry: BTreeSet<String> = carry.iter().cloned().chain(has_folds.then(|| FOLD.to_owned())).collect();
+    let train = split_given.then_some("train");
+    let mut rows = Rows::default();
+    list.training.into_iter().for_each(|item| rows.take(path, item, train, &carry));
+    list.validation.into_iter().for_each(|item| rows.take(path, item, Some("val"), &carry));
+    testing.into_iter().for_each(|item| rows.take(path, item, Some("test"), &carry));
+    let Rows { rows, carried, mut channels } = rows;
     let unknown = |column: &&String| carried.iter().all(|values| values[*column].is_none());
     if let Some(column) = carry.iter().find(unknown) {
         return Err(no_column(path, column, &[]));
     }
-    let mut layout = from_rows(path, rows, carried)?;
+    let mut layout = from_rows(path, rows, carried, &[])?;
     for found in &mut layout.cases {
         found.channels = found.image.as_ref().and_then(|image| channels.remove(image)).unwrap_or_default();
     }
     let _ = read_dataset_json(path, &mut layout, memory); // a datalist may name modality and labels, too
-    Ok(layout)
+    layout.findings.extend(findings);
+    Ok(Layout { kind: "a MONAI datalist", ..layout })
+}
+
+/// The items as rows of a table.
+#[derive(Default)]
+struct Rows {
+    rows: Vec<Row>,
+    carried: Vec<Carried>,
+    /// The images of cases with several, by the first of them.
+    channels: HashMap<PathBuf, BTreeMap<u32, PathBuf>>,
+}
+
+impl Rows {
+    fn take(&mut self, path: &Path, item: Item, split: Option<&str>, carry: &BTreeSet<String>) {
+        let images = match item.image {
+            OneOrMany::One(image) => vec![image],
+            OneOrMany::Many(images) => images,
+        };
+        let image = images.first().cloned();
+        if let (Some(image), true) = (&image, images.len() > 1) {
+            let all = (0..).zip(images.iter().map(|image| path.with_file_name(image))).collect();
+            self.channels.insert(path.with_file_name(image), all);
+        }
+        let split = split.map(str::to_owned);
+        let mut row = Row { image, label: item.label, patient: item.patient, split, ..Row::default() };
+        let value = |column: &str| item.others.get(column).and_then(plain_text).map(|text| shown(&text));
+        Row::text_columns().for_each(|column| row.take_text(column, value(column)));
+        self.rows.push(row);
+        self.carried.push(carry.iter().map(|column| (column.clone(), value(column))).collect());
+    }
+}
+
+/// What is said of test cases without a label.
+fn unused(cases: usize) -> Option<Finding> {
+    let message =
+        format!("{} under \"testing\" of the list have no label and are not used", counted(cases, "case"));
+    (cases > 0).then(|| Finding::new(Code::ImagesUnused, message))
+}
+
+/// What is said of the folds of a list, and of keys that may have been meant as such.
+fn folds<'a>(items: impl Iterator<Item = &'a Item> + Clone) -> Vec<Finding> {
+    let numbers: BTreeSet<String> =
+        items.clone().filter_map(|item| plain_text(item.others.get(FOLD)?)).collect();
+    let mut findings = Vec::new();
+    if !numbers.is_empty() {
+        let message = format!(
+            "the list gives {}, which are kept in the column {FOLD} of cases.parquet; pdl draws its own splits unless the list \
+             has validation cases, and `pdl import --fold K` holds out one of these folds",
+            counted(numbers.len(), "fold")
+        );
+        findings.push(Finding::new(Code::FoldsGiven, message));
+    }
+    let keys = items.flat_map(|item| item.others.keys());
+    let odd: BTreeSet<&String> = keys
+        .filter(|key| *key != FOLD && key.trim_matches([':', ' ', '_']).eq_ignore_ascii_case(FOLD))
+        .collect();
+    for key in odd {
+        let message =
+            format!("the list has the key \"{}\", which is not \"{FOLD}\" and is not used", shown(key));
+        findings.push(Finding::new(Code::FoldsGiven, message));
+    }
+    findings
 }
 
 /// A value of a datalist as text, as a table would hold it.
-fn plain_text(value: &serde_json::Value) -> Option<String> {
+fn plain_text(value: &Value) -> Option<String> {
     match value {
-        serde_json::Value::Null => None,
-        serde_json::Value::String(text) => Some(text.trim().to_owned()).filter(|text| !text.is_empty()),
+        Value::Null => None,
+        Value::String(text) => Some(text.trim().to_owned()).filter(|text| !text.is_empty()),
         other => Some(other.to_string()),
     }
 }

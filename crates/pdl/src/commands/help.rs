@@ -15,7 +15,7 @@ use crate::context::Context;
 const FINDINGS: &str = "findings";
 
 /// The topics: name, text.
-const TOPICS: [(&str, &str); 17] = [
+const TOPICS: [(&str, &str); 18] = [
     ("geometry", pdl_volume::GEOMETRY_HELP),
     ("similarity", pdl_similarity::SIMILARITY_HELP),
     ("curriculum", pdl_curriculum::CURRICULUM_HELP),
@@ -23,6 +23,7 @@ const TOPICS: [(&str, &str); 17] = [
     ("privacy", pdl_cohort::PRIVACY_HELP),
     ("dicom", pdl_cohort::DICOM_HELP),
     ("labels", pdl_cohort::LABELS_HELP),
+    ("layouts", pdl_cohort::LAYOUTS_HELP),
     (FINDINGS, ""),
     ("splits", pdl_curriculum::SPLITS_HELP),
     ("frameworks", pdl_exchange::FRAMEWORKS_HELP),
@@ -58,7 +59,8 @@ pub(crate) const MAIN_OPTIONS_OF_CURATE: [&str; 5] = ["out", "modality", "spacin
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// A command, or a topic: geometry, similarity, curriculum, formats, privacy, dicom, labels,
-    /// findings, splits, frameworks, options, loops, files, words, exit-codes, cluster, measured.
+    /// layouts, findings, splits, frameworks, options, loops, files, words, exit-codes, cluster,
+    /// measured.
     /// Without it the overview is printed.
     word: Option<String>,
 }

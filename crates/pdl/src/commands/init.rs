@@ -5,6 +5,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
+use pdl_cohort::attributes::Modality;
 use pdl_cohort::pairing::Paired;
 use pdl_cohort::survey::{Structures, Survey, survey};
 use pdl_console::{ExitStatus, counted, say, shorten};
@@ -123,7 +124,10 @@ fn table(cohort: &Path, out: &Path, paired: &Paired) -> Result<String> {
     // Stacks of slices state neither; blank, as the settings can state them for all cases.
     let columns: &[&str] = if stacks { &["stack_spacing", "stack_axes"] } else { &[] };
     let mut table = csv::Writer::from_writer(Vec::new());
-    table.write_record(["case_id", "image", "label", "patient"].iter().chain(columns))?;
+    let (channels, structures) = (paired.channels(), paired.structures());
+    let (images, labels) = (named("image", &channels), named("label", &structures));
+    let header = ["case_id"].into_iter().chain(images.iter().chain(&labels).map(String::as_str));
+    table.write_record(header.chain(["patient"]).chain(columns.iter().copied()))?;
     let patients = paired.patients();
     let ids = pdl_cohort::ids_of_pairs(&cohort, &out, &paired.pairs)?;
     for (number, (pair, id)) in paired.pairs.iter().zip(ids).enumerate() {
@@ -131,11 +135,24 @@ fn table(cohort: &Path, out: &Path, paired: &Paired) -> Result<String> {
         // An empty patient makes each case a patient of its own; the user can fill the column in.
         let patient = patients.as_ref().map_or("", |patients| patients[number].as_str());
         let [id, patient] = [&id, patient].map(|name| cell(&escaped(name)).into_owned());
-        let [image, label] = [&pair.image, &pair.label].map(|path| field(path));
-        let row = [id, image, label, patient];
-        table.write_record(row.iter().map(String::as_str).chain(columns.iter().map(|_| "")))?;
+        let fields = |names: &[String], files: &BTreeMap<String, PathBuf>, one: &Path| match names {
+            [] => vec![field(one)],
+            _ => names.iter().map(|name| files.get(name).map_or(String::new(), |path| field(path))).collect(),
+        };
+        let images = fields(&channels, &pair.channels, &pair.image);
+        let labels = fields(&structures, &pair.structures, &pair.label);
+        let row = [id].into_iter().chain(images).chain(labels).chain([patient]);
+        table.write_record(row.chain(columns.iter().map(|_| String::new())))?;
     }
     Ok(String::from_utf8(table.into_inner()?)?)
+}
+
+/// The columns of a table for the images or the label maps of a case: one, or one for each name.
+fn named(column: &str, names: &[String]) -> Vec<String> {
+    match names {
+        [] => vec![column.to_owned()],
+        _ => names.iter().map(|name| format!("{column}_{name}")).collect(),
+    }
 }
 
 /// The survey as lines of text.
@@ -155,7 +172,7 @@ fn sentences(cohort: &Path, seen: &Survey) -> Vec<String> {
             Some(patients) if seen.proposed.is_some() => {
                 format!("{}, by the names of folders or files", counted(patients, "patient"))
             }
-            Some(patients) => format!("{}, by the cohort's table", counted(patients, "patient")),
+            Some(patients) => format!("{}, as the cohort names them", counted(patients, "patient")),
             None => "patients are unknown: every case counts as a patient of its own. If a patient has several images, use \
                      a table with a column patient"
                 .to_owned(),
@@ -169,10 +186,15 @@ fn sentences(cohort: &Path, seen: &Survey) -> Vec<String> {
     if !seen.modalities.is_empty() {
         let counts: Vec<String> =
             seen.modalities.iter().map(|(modality, n)| format!("{n} {modality}")).collect();
-        lines.push(format!("several modalities ({} series): choose one with --modality", counts.join(", ")));
+        let what = if seen.dicom_files > 0 { "series" } else { "cases" };
+        lines.push(format!(
+            "several modalities ({} {what}): {FILE} takes {}; a curation folder holds one, and `modality` there chooses another",
+            counts.join(", "),
+            most_frequent(seen).map_or(String::new(), |modality| modality.to_string())
+        ));
     }
     if seen.split_given {
-        lines.push("the cohort's table gives the splits; they are kept".to_owned());
+        lines.push("the cohort gives splits, which are kept".to_owned());
     }
     if !seen.channels.is_empty() {
         let names: Vec<&str> = seen.channels.values().map(String::as_str).collect();
@@ -358,9 +380,17 @@ fn explained(arg: &clap::Arg) -> String {
 /// The value that this cohort needs instead of the default.
 fn needed(seen: &Survey, section: &str, key: &str) -> Option<String> {
     match (section, key) {
-        ("index", "modality") => seen.modality.map(|(modality, _)| format!("\"{modality}\"")),
+        ("index", "modality") => {
+            let modality = most_frequent(seen).or(seen.modality.map(|(modality, _)| modality));
+            modality.map(|modality| format!("\"{modality}\""))
+        }
         _ => None,
     }
+}
+
+/// Of several modalities the most frequent one.
+fn most_frequent(seen: &Survey) -> Option<Modality> {
+    seen.modalities.iter().max_by_key(|(_, count)| **count).map(|(modality, _)| *modality)
 }
 
 /// A text in lines of at most [`WIDTH`] columns.

@@ -1,0 +1,100 @@
+//! A folder for each case with its image, and one inside with a mask for each structure:
+//! TotalSegmentator (`CASE/ct.nii.gz`, `CASE/segmentations/liver.nii.gz`), PDDCA
+//! (`CASE/img.nrrd`, `CASE/structures/BrainStem.nrrd`) and the like.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use pdl_store::memory::MemoryShare;
+
+use super::subject_table::SubjectTable;
+use super::volume_files::{VolumeFile, VolumeFiles, last_name, unique};
+use super::{DiscoveredCase, Layout};
+use crate::CohortError;
+use crate::attributes::Modality;
+use crate::pairing;
+use crate::volume_names::{is_image_name, is_label_name};
+
+/// TotalSegmentator's table of its cases, and the column that names them.
+const CASES: (&str, &str) = ("meta.csv", "image_id");
+
+/// The cases of such folders; nothing where a volume has no place in them.
+///
+/// # Errors
+/// [`CohortError`] when the table of the cases cannot be read or lacks a column of `carry`.
+pub(super) fn find(
+    files: &VolumeFiles,
+    carry: &BTreeSet<String>,
+    memory: &MemoryShare<'_>,
+) -> Result<Option<Layout>, CohortError> {
+    let Some(found) = cases(files) else { return Ok(None) };
+    let ids: Vec<String> = found.iter().map(|case| last_name(case.folder)).collect();
+    let names = unique(ids.iter());
+    let table = SubjectTable::read(&files.root.join(CASES.0), CASES.1, memory)?;
+    let patients: Option<Vec<String>> =
+        found.iter().map(|case| pairing::patient_of_folder(case.folder)).collect();
+    let mut cases = Vec::with_capacity(found.len());
+    for (number, (case, id)) in found.iter().zip(&ids).enumerate() {
+        let stated = Some(id.clone()).filter(|id| names.contains(id));
+        let mut discovered = case.discovered(files, stated);
+        discovered.patient = patients.as_ref().map(|patients| patients[number].clone());
+        if let Some(table) = &table {
+            table.describe(&mut discovered, id, carry)?;
+        }
+        cases.push(discovered);
+    }
+    let kind = "a folder for each case, and a mask for each structure in a folder inside";
+    Ok(Some(Layout { cases, kind, ..Layout::default() }))
+}
+
+/// The folder of a case.
+struct StructureFolder<'a> {
+    folder: &'a Path,
+    image: &'a VolumeFile,
+    masks: Vec<&'a VolumeFile>,
+}
+
+/// Every case; nothing where the layout is another one.
+fn cases(files: &VolumeFiles) -> Option<Vec<StructureFolder<'_>>> {
+    let folders = files.by_folder();
+    let mut masks: BTreeMap<&Path, Vec<&VolumeFile>> = BTreeMap::new();
+    let mut images = Vec::new();
+    for (folder, volumes) in &folders {
+        let parent = folder.parent().filter(|parent| folders.contains_key(parent));
+        match parent {
+            Some(parent) if is_label_name(&last_name(folder)) => {
+                if masks.insert(parent, volumes.clone()).is_some() {
+                    return None;
+                }
+            }
+            _ => images.push((*folder, volumes.as_slice())),
+        }
+    }
+    let mut cases = Vec::new();
+    for (folder, volumes) in images {
+        let [image] = volumes else { return None };
+        if folder == Path::new("") {
+            return None;
+        }
+        cases.push(StructureFolder { folder, image, masks: masks.remove(folder).unwrap_or_default() });
+    }
+    // A mask alone under the name of a label map is one.
+    let of_structures = |case: &StructureFolder<'_>| {
+        case.masks.len() > 1 || case.masks.iter().any(|mask| !is_label_name(&mask.stem))
+    };
+    let is_image = |case: &StructureFolder<'_>| {
+        is_image_name(&case.image.stem) || last_name(case.folder).eq_ignore_ascii_case(&case.image.stem)
+    };
+    (cases.iter().all(is_image) && cases.iter().any(of_structures)).then_some(cases)
+}
+
+impl StructureFolder<'_> {
+    fn discovered(&self, files: &VolumeFiles, stated: Option<String>) -> DiscoveredCase {
+        let folder = self.masks.first().map(|mask| mask.folder());
+        let found = files.case(stated, Some(&self.image.path), folder);
+        let path = |mask: &&VolumeFile| (mask.stem.clone(), files.root.join(&mask.path));
+        let structures: BTreeMap<String, PathBuf> = self.masks.iter().map(path).collect();
+        let modality = self.image.stem.parse().ok().filter(|modality| *modality != Modality::OT);
+        DiscoveredCase { structures, modality, ..found }
+    }
+}

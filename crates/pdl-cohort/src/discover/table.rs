@@ -1,0 +1,181 @@
+//! A table as a cohort: CSV or Parquet, a row a case.
+
+use std::collections::{BTreeSet, HashMap};
+use std::path::Path;
+
+use csv::StringRecord;
+use pdl_dicom::acquisition::KEYWORDS;
+use pdl_store::memory::MemoryShare;
+use pdl_store::printable::from_cell;
+use pdl_store::suggest::nearest;
+use pdl_store::table;
+
+use super::description::{no_memory, quoting, read, shown, table_error};
+use super::named_columns::{self, NamedColumns, RowPaths, take_mask_folder};
+use super::table_row::Row;
+use super::{Carried, DiscoveredCase, Layout};
+use crate::CohortError;
+use crate::case_id::CaseLabel;
+use crate::case_row;
+use crate::stack_hint::StackHint;
+
+/// About what a row of a cohort's table takes in memory until it is a case, besides its text,
+/// bytes.
+const ROW_BYTES: u64 = 1536;
+
+pub(super) fn from_csv(
+    path: &Path,
+    carry: &BTreeSet<String>,
+    memory: &MemoryShare<'_>,
+) -> Result<Layout, CohortError> {
+    let problem = |error: csv::Error| table_error(path, &error);
+    let part = memory.part();
+    let bytes = read(path, 1, &part)?;
+    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(bytes.as_slice());
+    let headers = reader.headers().map_err(problem)?.clone();
+    if !headers.iter().any(|name| name == "image" || name.starts_with(named_columns::IMAGE)) {
+        let names = headers.iter().collect::<Vec<_>>().join(", ");
+        return Err(quoting(path, "it has no column named image", format!(", only: {names}")));
+    }
+    let names: Vec<&str> = headers.iter().collect();
+    let places = carry.iter().map(|column| {
+        let place = names.iter().position(|name| name == column);
+        place.map(|place| (column, place)).ok_or_else(|| no_column(path, column, &names))
+    });
+    let places = places.collect::<Result<Vec<_>, _>>()?;
+    let image = names.iter().position(|name| *name == "image");
+    let texts: Vec<(&str, usize)> = Row::text_columns()
+        .filter_map(|column| Some((column, names.iter().position(|name| *name == column)?)))
+        .collect();
+    let named: Vec<(usize, &str)> = names
+        .iter()
+        .enumerate()
+        .filter(|(_, name)| named_columns::may_be(name))
+        .map(|(n, name)| (n, *name))
+        .collect();
+    let (mut rows, mut carried) = (Vec::new(), Vec::new());
+    for record in reader.records() {
+        let record = record.map_err(problem)?;
+        memory.take(ROW_BYTES + 2 * record.as_slice().len() as u64).map_err(no_memory(path))?;
+        let record: StringRecord = record.iter().map(from_cell).collect();
+        let mut row: Row = record.deserialize(Some(&headers)).map_err(problem)?;
+        // As it is written: a folder may be called 001.
+        row.image =
+            image.and_then(|place| record.get(place)).filter(|text| !text.is_empty()).map(str::to_owned);
+        let value = |place: usize| record.get(place).filter(|text| !text.is_empty()).map(shown);
+        texts.iter().for_each(|(column, place)| row.take_text(column, value(*place)));
+        row.named = named
+            .iter()
+            .filter_map(|(place, column)| Some(((*column).to_owned(), record.get(*place)?.to_owned())))
+            .filter(|(_, text)| !text.is_empty())
+            .collect();
+        rows.push(row);
+        carried.push(places.iter().map(|(column, place)| ((*column).clone(), value(*place))).collect());
+    }
+    let order: Vec<String> = named.iter().map(|(_, column)| (*column).to_owned()).collect();
+    from_rows(path, rows, carried, &order)
+}
+
+pub(super) fn from_parquet(
+    path: &Path,
+    carry: &BTreeSet<String>,
+    memory: &MemoryShare<'_>,
+) -> Result<Layout, CohortError> {
+    let mut rows = table::read_columns::<Row>(path, &Row::COLUMNS, ROW_BYTES, memory)?;
+    let mut carried = vec![Carried::new(); rows.len()];
+    let names = table::column_names(path)?;
+    for column in Row::text_columns().filter(|column| names.iter().any(|name| name == column)) {
+        for (row, value) in rows.iter_mut().zip(table::read_text(path, column, memory)?) {
+            row.take_text(column, value);
+        }
+    }
+    let named: Vec<String> = names.iter().filter(|name| named_columns::may_be(name)).cloned().collect();
+    for column in &named {
+        for (row, value) in rows.iter_mut().zip(table::read_text(path, column, memory)?) {
+            row.named.extend(value.filter(|text| !text.is_empty()).map(|text| (column.clone(), text)));
+        }
+    }
+    for column in carry {
+        if !names.contains(column) {
+            return Err(no_column(path, column, &names.iter().map(String::as_str).collect::<Vec<_>>()));
+        }
+        for (row, value) in carried.iter_mut().zip(table::read_text(path, column, memory)?) {
+            row.insert(column.clone(), value.filter(|text| !text.is_empty()).map(|text| shown(&text)));
+        }
+    }
+    from_rows(path, rows, carried, &named)
+}
+
+/// Of DICOM headers only what says how an image was acquired may be kept.
+pub(super) fn check_acquisition(carry: &BTreeSet<String>) -> Result<(), CohortError> {
+    let known = |column: &&String| KEYWORDS.contains(&column.as_str());
+    carry.iter().find(|column| !known(column)).map_or(Ok(()), |column| {
+        let known = KEYWORDS.join(", ");
+        Err(CohortError::Option(format!("--carry {column}: of DICOM headers these can be kept: {known}")))
+    })
+}
+
+pub(super) fn no_column(path: &Path, column: &str, names: &[&str]) -> CohortError {
+    let schema = case_row::schema();
+    let known = names.iter().copied().chain(schema.fields().iter().map(|field| field.name().as_str()));
+    let meant = nearest(column, known).map_or(String::new(), |name| format!("; did you mean {name}?"));
+    let has = match names {
+        [] => "it has no table with further columns".to_owned(),
+        _ => format!("its table has {}", names.join(", ")),
+    };
+    CohortError::NoColumn { path: path.to_owned(), column: column.to_owned(), problem: has + &meant }
+}
+
+/// `carried` holds the further values of every row, `named` the columns that may name channels or
+/// structures, in the table's order.
+pub(super) fn from_rows(
+    table: &Path,
+    rows: Vec<Row>,
+    carried: Vec<Carried>,
+    named: &[String],
+) -> Result<Layout, CohortError> {
+    let folder = table.parent().unwrap_or(Path::new("."));
+    let columns = NamedColumns::of(&rows, named, folder)?;
+    let mut cases = Vec::new();
+    let mut stated: HashMap<String, usize> = HashMap::new();
+    for (number, (row, carried)) in rows.into_iter().zip(carried).enumerate() {
+        let in_row = |error: String| quoting(table, &format!("row {}", number + 1), format!(": {error}"));
+        let RowPaths { image, label, channels, structures } = columns.paths(&row).map_err(in_row)?;
+        if image.is_none() && label.is_none() {
+            return Err(table_error(table, &format!("row {} has neither image nor label", number + 1)));
+        }
+        if let Some(case_id) = &row.case_id
+            && let Some(first) = stated.insert(case_id.clone(), number + 1)
+        {
+            let (path, case_id) = (table.to_owned(), case_id.clone());
+            return Err(CohortError::SameCaseId { path, case_id, rows: [first, number + 1] });
+        }
+        let stacks =
+            StackHint::of_texts(row.stack_spacing.as_deref(), row.stack_axes.as_deref()).map_err(in_row)?;
+        let below = |path: &Option<String>| {
+            path.as_deref()
+                .map(|path| Path::new(path).strip_prefix(folder).unwrap_or(Path::new(path)).to_owned())
+        };
+        let name = CaseLabel::of_files(row.case_id, below(&image).as_deref(), below(&label).as_deref());
+        let mut found = DiscoveredCase {
+            name,
+            image: image.map(|path| folder.join(path)),
+            label: label.map(|path| folder.join(path)),
+            patient: row.patient.as_deref().map(shown),
+            modality: row.modality.map(|text| text.parse()).transpose().map_err(in_row)?,
+            split: row.split.map(|text| text.parse()).transpose().map_err(in_row)?,
+            channels: channels.into_iter().map(|(number, path)| (number, folder.join(path))).collect(),
+            structures: structures.into_iter().map(|(name, path)| (name, folder.join(path))).collect(),
+            stacks,
+            carried,
+            annotated: row.annotated,
+            origins: row.origins,
+            ..DiscoveredCase::default()
+        };
+        take_mask_folder(&mut found)?;
+        cases.push(found);
+    }
+    let channel_names = columns.channel_names();
+    let modality = columns.modality();
+    Ok(Layout { cases, channel_names, modality, ..Layout::default() })
+}
