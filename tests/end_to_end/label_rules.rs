@@ -119,7 +119,7 @@ fn labels_that_preparation_loses_are_told_and_listed() {
     let rows = pdl_prepare::prepare::read(out.path()).unwrap();
     let cases = Cases::read(out.path()).unwrap();
     for (row, case) in rows.iter().zip(&cases.rows) {
-        let prepared = labels(out.path(), &row.label);
+        let prepared = labels(out.path(), row.label.as_deref().unwrap());
         assert_eq!(row.labels.len(), case.labels.len());
         for label in &row.labels {
             let voxels = prepared.iter().filter(|value| **value == label.value).count() as u64;

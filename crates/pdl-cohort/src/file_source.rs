@@ -323,7 +323,8 @@ impl Named {
         let names = self.names_of(case);
         if let Some(names) = names.filter(|_| !found.structures.is_empty()) {
             let image = volumes.image.as_ref().map(|image| image.grid);
-            let grid = MaskGrid { image, resample: self.resample_labels };
+            let round_labels = self.labels.round_labels;
+            let grid = MaskGrid { image, resample: self.resample_labels, round_labels };
             let (merged, findings) = names.merge(&found.structures, grid, memory)?;
             volumes.take_parts(1, merged.parts);
             volumes.labels = Some(merged.map);

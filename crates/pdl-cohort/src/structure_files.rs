@@ -27,13 +27,15 @@ pub(crate) struct MergedMasks {
     pub overlaps: BTreeMap<LabelOverlap, usize>,
 }
 
-/// Where masks are put.
+/// How masks are read, and where they are put.
 #[derive(Clone, Copy)]
 pub(crate) struct MaskGrid {
     /// The grid of the image, where there is one.
     pub image: Option<Grid>,
     /// Whether masks on other grids are resampled to it.
     pub resample: bool,
+    /// How far from a whole number a voxel may be to be rounded to it, where that is stated.
+    pub round_labels: Option<f32>,
 }
 
 /// Reads the masks of `structures`, files by name, and merges those that `label` gives a label;
@@ -85,7 +87,7 @@ fn read(
     grid: MaskGrid,
     memory: &MemoryShare<'_>,
 ) -> Result<(LabelMap, Vec<Part>), Refusal> {
-    let read = stacks::read_labels(path, StackHint::default(), memory);
+    let read = stacks::read_labels(path, StackHint::default(), grid.round_labels, memory);
     let read = read.map_err(|unread| refusal(name, &unread))?;
     let mask = read.map;
     let values: BTreeSet<u16> = mask.voxels.iter().copied().filter(|value| *value != 0).collect();

@@ -90,12 +90,10 @@ pub struct Structures {
 pub fn survey(cohort: &Path, limit: &MemoryLimit) -> Result<Survey, CohortError> {
     let mut survey = Survey::default();
     let known = discover::find_within(cohort, &BTreeSet::new(), &limit.alone());
-    let mut set = Channels::default();
     let cases = match known {
         Ok(mut layout) => {
             layout.split_channel_files(&limit.alone())?;
             layout.require_channels();
-            set = Channels::of(&layout, false);
             let stack_spacing = layout.assume_pixel_size(&IndexParameters::default())?;
             layout.state_stacks(&IndexParameters { stack_spacing, ..IndexParameters::default() })?;
             survey.dicom_files = layout.dicom_files.len();
@@ -139,8 +137,14 @@ pub fn survey(cohort: &Path, limit: &MemoryLimit) -> Result<Survey, CohortError>
         }
     };
     survey.count(&cases);
-    let mut layout = Layout { cases, label_names: survey.label_names.clone(), ..Layout::default() };
+    let mut layout = Layout {
+        cases,
+        label_names: survey.label_names.clone(),
+        channel_names: survey.channels.clone(),
+        ..Layout::default()
+    };
     let segments = segment_labels::read_headers(&layout, limit)?;
+    let set = Channels::of(&layout, false);
     survey.look_into(&layout.cases, &segments, &set, limit)?;
     if !segments.is_empty() {
         SegmentNames::new(segments, &mut layout, &IndexParameters::default(), &BTreeMap::new())?;

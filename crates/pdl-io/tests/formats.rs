@@ -274,7 +274,7 @@ fn numbers_that_lie_side_by_side_are_volumes_of_their_own() {
     let memory = pdl_store::memory::MemoryLimit::new(1 << 20);
     for (name, header) in [("a.mha", mha), ("a.nrrd", nrrd)] {
         let path = folder.path().join(name);
-        std::fs::write(&path, [header.as_bytes(), &(0..12).collect::<Vec<u8>>()].concat()).unwrap();
+        fs::write(&path, [header.as_bytes(), &(0..12).collect::<Vec<u8>>()].concat()).unwrap();
         assert_eq!(pdl_io::volumes_in(&path, &memory.alone()).unwrap(), 3, "{name}");
         for component in 0..3_u8 {
             let image = read_image(&folder.path().join(format!("{name}#{component}"))).unwrap().volume;

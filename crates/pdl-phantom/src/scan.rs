@@ -138,7 +138,7 @@ pub(crate) fn scan_at(
     };
     let grid = grid(&protocols[protocol % protocols.len()], &pose, source)?;
     let chain = Chain::new(modality, source);
-    expose(&Camera { modality, anatomy, pose, grid }, &chain, None, source)
+    Ok((expose(&Camera { modality, anatomy, pose, grid }, &chain, None, source)?, pose))
 }
 
 /// Scans a patient by CT at one of several visits: in the middle of a grid that is the same for
@@ -183,7 +183,7 @@ fn expose(
             }
         }
     }
-    Ok((PhantomScan { image: Volume::new(grid, image)?, labels: Volume::new(grid, labels)? }, pose))
+    Ok(PhantomScan { image: Volume::new(grid, image)?, labels: Volume::new(grid, labels)? })
 }
 
 /// The protocol's grid around the patient, a little off centre.

@@ -2,7 +2,6 @@
 
 use pdl_findings::{Code, Finding};
 use std::collections::HashSet;
-use std::iter;
 use std::path::Path;
 
 use arrow::datatypes::{DataType, Schema};
