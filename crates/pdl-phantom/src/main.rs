@@ -1,11 +1,11 @@
 //! Writes the sample cohorts: `pdl-phantom --out sample-data`.
 
-#![allow(clippy::print_stdout)] // a program reports on its standard output
-
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use anyhow::Context;
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches, Parser};
+use pdl_console::{ExitStatus, finish, report, say};
 use pdl_phantom::{PhantomModality, SAMPLE_CASES, SAMPLE_SEED, generate, write_cohort, write_dicom};
 
 /// Makes synthetic thorax cohorts (CT and MR) with exact labels, two CT scans also as DICOM.
@@ -23,8 +23,22 @@ struct Options {
     cases: usize,
 }
 
-fn main() -> anyhow::Result<()> {
-    let options = Options::parse();
+fn main() -> ExitCode {
+    let matches = match pdl_console::parse(Options::command()) {
+        Ok(matches) => matches,
+        Err(ended) => return ended,
+    };
+    let written = Options::from_arg_matches(&matches).map_err(Into::into).and_then(|options| write(&options));
+    finish(match written {
+        Ok(()) => ExitStatus::Done,
+        Err(error) => {
+            report(error.as_ref());
+            ExitStatus::Failed
+        }
+    })
+}
+
+fn write(options: &Options) -> anyhow::Result<()> {
     for modality in PhantomModality::ALL {
         let cohort = generate(modality, options.seed, options.cases)?;
         let name = modality.code();
@@ -32,7 +46,8 @@ fn main() -> anyhow::Result<()> {
         if modality == PhantomModality::Ct {
             write_dicom(&options.out, &cohort).context("the DICOM series were not written")?;
         }
-        println!("{name}: {} cases in {}", cohort.cases.len(), options.out.join(modality.folder()).display());
+        let folder = options.out.join(modality.folder());
+        say(&format!("{name}: {} cases in {}", cohort.cases.len(), folder.display()));
     }
     Ok(())
 }
