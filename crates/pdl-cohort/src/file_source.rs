@@ -83,8 +83,7 @@ impl Named {
 
     /// The names and labels of the segments that the label file of a case names.
     fn segments_of(&self, case: usize) -> Option<Vec<(String, Option<u16>)>> {
-        let names = self.labels.segments.as_ref()?;
-        names.of(self.cases[case].label.as_deref()?).map(|segments| names.values(segments))
+        self.labels.segments.as_ref()?.values(self.cases[case].label.as_deref()?)
     }
 }
 
@@ -153,7 +152,13 @@ impl VolumeSource for Named {
             |code: Code, unread: Unread| match (fault::machine_error(&unread), unread.error.memory()) {
                 (Some(error), _) => Err(Refusal::Machine(error)),
                 (None, Some(error)) => Err(Refusal::Memory(error)),
-                (None, None) => Ok(Finding::new(code, unread.error.reason())),
+                (None, None) => {
+                    let reason = unread.error.reason();
+                    let hidden = self.labels.segments.as_ref().zip(label.as_deref());
+                    let reason =
+                        hidden.map_or(reason.clone(), |(names, path)| names.without_people(path, &reason));
+                    Ok(Finding::new(code, reason))
+                }
             };
         let segments = self.labels.segments.as_ref().filter(|_| self.segments_of(case).is_some());
         // Segments are placed on the image's grid, whether the image is kept or not.

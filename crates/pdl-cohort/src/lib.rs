@@ -30,6 +30,7 @@ pub mod case_id;
 pub mod case_row;
 pub mod cases;
 mod check;
+mod cohort_files;
 mod cross_case_checks;
 mod dicom_source;
 pub mod discover;
