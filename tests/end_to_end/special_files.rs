@@ -101,10 +101,21 @@ fn every_file_of_a_folder_of_volumes_is_accounted_for() {
     // A header whose voxels lie beside it.
     let image = pdl_io::read_image(&below("images/ct_03.nii.gz")).unwrap().volume;
     let [nx, ny, nz] = image.grid.shape;
-    let [x, y, z] = image.grid.spacing_mm();
+    let spacing = image.grid.spacing_mm();
+    // MetaImage is LPS.
+    let lps = |[x, y, z]: [f64; 3]| format!("{} {} {z}", -x, -y);
+    let direction = |axis: usize| lps(image.grid.affine.step_mm(axis).map(|step| step / spacing[axis]));
     let header = format!(
-        "ObjectType = Image\nNDims = 3\nDimSize = {nx} {ny} {nz}\nElementSpacing = {x} {y} {z}\n\
-         ElementType = MET_FLOAT\nElementDataFile = voxels.bin\n"
+        "ObjectType = Image\nNDims = 3\nBinaryData = True\nBinaryDataByteOrderMSB = False\n\
+         TransformMatrix = {} {} {}\nOffset = {}\nDimSize = {nx} {ny} {nz}\nElementSpacing = {} {} {}\n\
+         ElementType = MET_FLOAT\nElementDataFile = voxels.bin\n",
+        direction(0),
+        direction(1),
+        direction(2),
+        lps(image.grid.affine.origin_mm()),
+        spacing[0],
+        spacing[1],
+        spacing[2],
     );
     fs::write(below("images/ct_03.mhd"), header).unwrap();
     let voxels: Vec<u8> = image.voxels.iter().flat_map(|voxel| voxel.to_le_bytes()).collect();
@@ -116,8 +127,8 @@ fn every_file_of_a_folder_of_volumes_is_accounted_for() {
     for run in 0..2 {
         let (code, told) = ended(&["index", text(cohort.path()), "--out", text(out.path())]);
         assert_eq!(code, Some(0), "{told}");
-        let json = ended(&["summary", text(out.path()), "--files", "--json"]).1;
-        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+        let summary = pdl().args(["summary", text(out.path()), "--files", "--json"]).output().unwrap();
+        let json: serde_json::Value = serde_json::from_slice(&summary.stdout).unwrap();
         let skipped = serde_json::json!({
             "description": 1, "hidden": 1, "not-a-volume": 1, "not-in-cohort": 1, "special-file": 1,
         });
