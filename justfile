@@ -103,10 +103,13 @@ test *flags:
 test-faults:
     LIBTORCH=$(python3 {{libtorch}} --fetch) cargo test --release --locked {{workspace}} --test end_to_end faults::
 
-# `pdl curate` killed, or failing, at every write, sync, rename and removal, and run again (POINTS: only so many of them)
-test-crash-points points="": build
+# `pdl curate` and a training killed, or failing, at every write, sync, rename, removal and large allocation, and run again (POINTS: only so many of them, and a third as many of the training)
+test-crash-points points="": build-fit
+    #!/usr/bin/env bash
+    set -euo pipefail
     tests/installed.sh strace:strace
     python3 tests/faults/crash_points.py {{pdl}} sample-data/mr target/crash-points ${1:+--points $1}
+    python3 tests/faults/crash_points.py {{pdl}} sample-data/mr target/crash-points --train {{fit}} ${1:+--points $((($1 + 2) / 3))}
 
 # 3,000 identifiers of people in ten scripts, in DICOM headers, structures, paths and tables, and as many clean twins
 test-deid:
@@ -170,9 +173,11 @@ fuzz seconds="600":
     set -euo pipefail
     export RUSTC_BOOTSTRAP=1 # coverage needs flags that a stable compiler takes only so
     cargo fuzz --version >/dev/null 2>&1 || cargo install cargo-fuzz@0.13.2 --locked
+    export LIBTORCH=$(python3 {{libtorch}} --fetch)
+    export LD_LIBRARY_PATH=$LIBTORCH/lib
     cargo run --release --locked --manifest-path tests/fuzz/Cargo.toml --package pdl-fuzz-seed
-    for target in volume grouping header_sets rtstruct seg seg_nrrd cohort_table curation; do
-        cargo fuzz run --fuzz-dir tests/fuzz --sanitizer none $target -- \
+    for target in volume grouping header_sets rtstruct seg seg_nrrd cohort_table dataset curation settings run_record; do
+        cargo fuzz run --fuzz-dir tests/fuzz --sanitizer none --features fit $target -- \
             -max_total_time=${1:-600} -max_len=65536 -rss_limit_mb=1024 -timeout=20 -print_final_stats=1
     done
 

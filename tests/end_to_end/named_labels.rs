@@ -15,10 +15,10 @@ use pdl_volume::{Grid, LabelMap};
 use crate::{cohort_of, folder};
 
 /// A segment as a file names it: its label in the sample, its name, value and layer.
-type Named<'a> = (u16, &'a str, u16, usize);
+pub type Named<'a> = (u16, &'a str, u16, usize);
 
 /// Writes labels as a segmentation of 3-D Slicer, whose layers stand before the axes of space.
-fn write_segments(path: &Path, map: &LabelMap, segments: &[Named<'_>]) {
+pub fn write_segments(path: &Path, map: &LabelMap, segments: &[Named<'_>]) {
     let layers = segments.iter().map(|(_, _, _, layer)| layer + 1).max().unwrap();
     let [nx, ny, nz] = map.grid.shape;
     let vector = |v: [f64; 3]| format!("({},{},{})", v[0], v[1], v[2]);
@@ -243,4 +243,42 @@ fn segmentations_pair_with_images_of_their_name() {
     let ids: Vec<(&str, bool)> =
         cases.rows.iter().map(|row| (row.case_id.as_str(), row.is_usable())).collect();
     assert_eq!(ids, [("ct_01", true), ("ct_02", true)]);
+}
+
+#[test]
+fn patients_in_names_of_segments_are_hidden_under_pseudonyms() {
+    let (folder, out, keys) = (folder(), folder(), folder());
+    let families = ["Zweistein", "Müller", "Lindqvist", "Okonkwo"];
+    let write = |case: usize, map: &LabelMap, path: &Path| {
+        let tumour = format!("Tumour {} 2", families[case].to_uppercase());
+        let segments: [Named<'_>; 2] = [(3, "heart", 1, 0), (4, &tumour, 2, 0)];
+        // The third file is refused, by a message that names its segment.
+        let value = if case == 2 { 0 } else { 2 };
+        let segments = [segments[0], (4, segments[1].1, value, 0)];
+        write_segments(&path.with_extension("seg.nrrd"), map, &segments);
+    };
+    cohort(folder.path(), 4, write);
+    let table = fs::read_to_string(folder.path().join("cohort.csv")).unwrap();
+    let named = families.iter().enumerate().fold(table, |table, (case, family)| {
+        table.replace(&format!("ct-p{:02}", case + 1), &format!("{family}^Ottilie"))
+    });
+    fs::write(folder.path().join("cohort.csv"), named).unwrap();
+    let key = keys.path().join("key");
+    let words = ["--pseudonyms", "--pseudonym-key", key.to_str().unwrap()];
+    let cases = index(folder.path(), out.path(), &words);
+    let names: Vec<&str> = cases.label_names.values().map(String::as_str).collect();
+    assert_eq!(names, ["heart", "Tumour PATIENT 2"]);
+    let rejected = cases.rows.iter().filter(|row| row.status == Status::Rejected);
+    let told: Vec<&str> = rejected.flat_map(|row| &row.findings).map(|f| f.message.as_str()).collect();
+    assert!(told.iter().any(|message| message.contains("'Tumour PATIENT 2'")), "{told:?}");
+    let masked = |row: &&CaseRow| codes_of(row).contains(&"name-masked");
+    assert_eq!(cases.rows.iter().filter(masked).count(), 3);
+    let planted = families.iter().flat_map(|family| [(*family).to_owned(), family.to_uppercase()]).collect();
+    crate::privacy::no_file_says(&planted, out.path());
+
+    // Rules find the segment by the name that the file has.
+    let (by_rules, all) = (crate::folder(), ["--structures", "*zweistein*=tumour"]);
+    let cases = index(folder.path(), by_rules.path(), &[&words[..], &all].concat());
+    assert_eq!(cases.label_names.values().collect::<Vec<_>>(), ["tumour"]);
+    assert_eq!(cases.rows.iter().filter(|row| row.labels_annotated == [1]).count(), 1);
 }

@@ -89,6 +89,58 @@ fn what_is_no_file_is_never_opened() {
 }
 
 #[test]
+fn every_file_of_a_folder_of_volumes_is_accounted_for() {
+    let (cohort, out) = (folder(), folder());
+    cohort_of(cohort.path(), 0..4);
+    let below = |name: &str| cohort.path().join(name);
+    fs::copy(below("images/ct_01.nii.gz"), below("images/not-in-the-table.nii.gz")).unwrap();
+    fs::write(below("images/._ct_01.nii.gz"), "").unwrap();
+    fs::write(below("notes.txt"), "notes").unwrap();
+    fs::write(below("images/ct_02.nii.gz"), "damaged").unwrap();
+    make_fifo(&below("pipe"));
+    // A header whose voxels lie beside it.
+    let image = pdl_io::read_image(&below("images/ct_03.nii.gz")).unwrap().volume;
+    let [nx, ny, nz] = image.grid.shape;
+    let spacing = image.grid.spacing_mm();
+    // MetaImage is LPS.
+    let lps = |[x, y, z]: [f64; 3]| format!("{} {} {z}", -x, -y);
+    let direction = |axis: usize| lps(image.grid.affine.step_mm(axis).map(|step| step / spacing[axis]));
+    let header = format!(
+        "ObjectType = Image\nNDims = 3\nBinaryData = True\nBinaryDataByteOrderMSB = False\n\
+         TransformMatrix = {} {} {}\nOffset = {}\nDimSize = {nx} {ny} {nz}\nElementSpacing = {} {} {}\n\
+         ElementType = MET_FLOAT\nElementDataFile = voxels.bin\n",
+        direction(0),
+        direction(1),
+        direction(2),
+        lps(image.grid.affine.origin_mm()),
+        spacing[0],
+        spacing[1],
+        spacing[2],
+    );
+    fs::write(below("images/ct_03.mhd"), header).unwrap();
+    let voxels: Vec<u8> = image.voxels.iter().flat_map(|voxel| voxel.to_le_bytes()).collect();
+    fs::write(below("images/voxels.bin"), voxels).unwrap();
+    fs::remove_file(below("images/ct_03.nii.gz")).unwrap();
+    let table = fs::read_to_string(below("cohort.csv")).unwrap();
+    fs::write(below("cohort.csv"), table.replace("images/ct_03.nii.gz", "images/ct_03.mhd")).unwrap();
+
+    for run in 0..2 {
+        let (code, told) = ended(&["index", text(cohort.path()), "--out", text(out.path())]);
+        assert_eq!(code, Some(0), "{told}");
+        let summary = pdl().args(["summary", text(out.path()), "--files", "--json"]).output().unwrap();
+        let json: serde_json::Value = serde_json::from_slice(&summary.stdout).unwrap();
+        let skipped = serde_json::json!({
+            "description": 1, "hidden": 1, "not-a-volume": 1, "not-in-cohort": 1, "special-file": 1,
+        });
+        let files = serde_json::json!({ "image": 4, "label": 3, "rejected": 2, "skipped": skipped });
+        assert_eq!(json["files"], files, "run {run}");
+    }
+    let rows = pdl_cohort::sources::read(out.path()).unwrap();
+    let listed: usize = rows.iter().map(|row| row.image.len() + row.label.len()).sum();
+    assert_eq!(listed, pdl_dicom::files_below(cohort.path()).unwrap().len() + 1, "and the FIFO");
+}
+
+#[test]
 fn a_tree_of_dicom_files_tells_links_and_what_is_no_file() {
     let (place, out, keys, other) = (folder(), folder(), folder(), folder());
     let tree = place.path().join("tree");

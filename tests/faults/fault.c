@@ -1,8 +1,11 @@
 /* Fails calls on files whose path holds FAULT_PATH, for programs that are started with this library preloaded.
  *
- * FAULT_CALL   open, read, opendir, close, flock or fsync: which call; the last two whatever their file
- * FAULT_ERRNO  the error of all but close
+ * FAULT_CALL   open, read, opendir, close, flock, fsync or malloc: which call; the last three whatever their file
+ * FAULT_ERRNO  the error of all but close and malloc
  * FAULT_TIMES  how often it fails; always where it is not set
+ * FAULT_SKIP   how many calls pass before the first one fails
+ * FAULT_SIZE   allocations of fewer bytes never fail and are not counted
+ * FAULT_COUNT  a file to which the number of such allocations is written at the end
  * FAULT_WHOLE  a file whose content takes the place of the matching one once that is closed for the first time
  */
 #define _GNU_SOURCE
@@ -19,7 +22,7 @@
 
 enum { MOST_FILES = 4096 };
 static atomic_char matching[MOST_FILES];
-static atomic_int calls;
+static atomic_int calls, passed;
 
 static int is_named(const char *path) {
     const char *part = getenv("FAULT_PATH");
@@ -29,6 +32,8 @@ static int is_named(const char *path) {
 static int fails(const char *call) {
     const char *wanted = getenv("FAULT_CALL"), *times = getenv("FAULT_TIMES"), *code = getenv("FAULT_ERRNO");
     if (!wanted || strcmp(wanted, call) != 0) return 0;
+    const char *skip = getenv("FAULT_SKIP");
+    if (skip && atomic_fetch_add(&passed, 1) < atoi(skip)) return 0;
     if (times && atomic_fetch_add(&calls, 1) >= atoi(times)) return 0;
     if (code) errno = atoi(code);
     return 1;
@@ -96,4 +101,39 @@ static void complete(int file) {
 int close(int file) {
     if (file >= 0 && file < MOST_FILES && atomic_exchange(&matching[file], 0) && fails("close")) complete(file);
     return (int)syscall(SYS_close, file);
+}
+
+/* The C library's own; dlsym would allocate. */
+extern void *__libc_malloc(size_t), *__libc_calloc(size_t, size_t), *__libc_realloc(void *, size_t);
+extern void *__libc_memalign(size_t, size_t);
+static atomic_long allocations;
+
+static int lacks(size_t size) {
+    const char *least = getenv("FAULT_SIZE");
+    if (!least || size < (size_t)atol(least)) return 0;
+    atomic_fetch_add(&allocations, 1);
+    if (!fails("malloc")) return 0;
+    errno = ENOMEM;
+    return 1;
+}
+
+void *malloc(size_t size) { return lacks(size) ? NULL : __libc_malloc(size); }
+void *calloc(size_t count, size_t size) { return lacks(count * size) ? NULL : __libc_calloc(count, size); }
+void *realloc(void *old, size_t size) { return lacks(size) ? NULL : __libc_realloc(old, size); }
+
+int posix_memalign(void **result, size_t alignment, size_t size) {
+    void *taken = lacks(size) ? NULL : __libc_memalign(alignment, size);
+    if (!taken) return ENOMEM;
+    *result = taken;
+    return 0;
+}
+
+__attribute__((destructor)) static void count(void) {
+    const char *path = getenv("FAULT_COUNT");
+    char digits[24];
+    int at = sizeof digits;
+    long left = atomic_load(&allocations);
+    do digits[--at] = (char)('0' + left % 10); while ((left /= 10) > 0);
+    int file = path ? (int)syscall(SYS_openat, AT_FDCWD, path, O_WRONLY | O_CREAT | O_TRUNC, 0644) : -1;
+    if (file >= 0 && syscall(SYS_write, file, digits + at, sizeof digits - (size_t)at) < 0) abort();
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use serde_json::json;
 
 use pdl_cluster::address::Address;
@@ -17,7 +17,8 @@ use pdl_cluster::prepare::{self, PrepareArgs};
 use pdl_cluster::scheduler::{self, SchedulerArgs};
 use pdl_cluster::scheduler_api::{ExecutorState, SchedulerApi};
 use pdl_cluster::security::{MissingToken, SecurityArgs};
-use pdl_console::{note, say};
+use pdl_console::{ExitStatus, finish, note, say};
+use pdl_store::fault;
 
 /// Prepare and compare the cases of a curation folder on several machines.
 ///
@@ -27,7 +28,7 @@ use pdl_console::{note, say};
 /// their place.
 ///
 /// Exit codes: 0 done, 1 error, 2 wrong usage, 6 no executor has the instruction set of the run,
-/// 130 interrupted.
+/// 7 the machine failed (disk, network file system, open files, memory), 130 interrupted.
 #[derive(Debug, Parser)]
 #[command(version, arg_required_else_help = true, max_term_width = 100)]
 struct Cli {
@@ -72,41 +73,45 @@ enum Command {
     },
 }
 
-/// Exit code of an error.
-const FAILED: u8 = 1;
-/// Exit code when no executor has the instruction set of the run.
-const LACKS_INSTRUCTION_SET: u8 = 6;
-/// Exit code after Ctrl-C: 128 and the number of the signal SIGINT.
-const INTERRUPTED: u8 = 130;
-
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let matches = match pdl_console::parse(Cli::command()) {
+        Ok(matches) => matches,
+        Err(ended) => return ended,
+    };
+    let cli = match Cli::from_arg_matches(&matches) {
+        Ok(cli) => cli,
+        Err(error) => {
+            note(&error.to_string());
+            return finish(ExitStatus::Usage);
+        }
+    };
     // The engine's log; PDL_LOG=info or debug shows more.
     env_logger::Builder::from_env(env_logger::Env::new().filter_or("PDL_LOG", "error")).init();
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             note(&format!("error: cannot start the threads: {error}"));
-            return ExitCode::FAILURE;
+            return finish(ExitStatus::Failed);
         }
     };
     let ended = runtime.block_on(run(&cli.command));
     runtime.shutdown_background(); // tasks that still compute are of no use to anybody
-    match ended {
-        Ok(()) => ExitCode::SUCCESS,
+    finish(match ended {
+        Ok(()) => ExitStatus::Done,
         Err(error) => {
             note(&format!("error: {error}"));
-            ExitCode::from(exit_code(&error))
+            status_of(&error)
         }
-    }
+    })
 }
 
-fn exit_code(error: &ClusterError) -> u8 {
+fn status_of(error: &ClusterError) -> ExitStatus {
     match error {
-        ClusterError::Unfinished { source, .. } => exit_code(source),
-        ClusterError::LacksInstructionSet { .. } => LACKS_INSTRUCTION_SET,
-        ClusterError::Interrupted(_) => INTERRUPTED,
-        _ => FAILED,
+        ClusterError::Unfinished { source, .. } => status_of(source),
+        ClusterError::LacksInstructionSet { .. } => ExitStatus::NoExecutor,
+        ClusterError::Interrupted(_) => ExitStatus::Stopped,
+        error if fault::machine_error(error).is_some() => ExitStatus::Machine,
+        _ => ExitStatus::Failed,
     }
 }
 

@@ -169,3 +169,16 @@ async fn a_run_goes_on_with_the_executors_that_have_its_instructions() {
         assert_eq!(executor, cluster.names[index]);
     }
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn output_that_is_lost_is_an_error() {
+    let scratch = tempfile::tempdir().unwrap();
+    let certificates = scratch.path().join("certificates").display().to_string();
+    for words in [&["--help"][..], &["init-certs", &certificates]] {
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let mut program = programs::program();
+        program.args(words).stdout(full).stderr(std::process::Stdio::null());
+        assert_eq!(program.status().unwrap().code(), Some(7), "{words:?}");
+    }
+}

@@ -113,8 +113,7 @@ impl Named {
 
     /// The names and labels of the segments that the label file of a case names.
     fn segments_of(&self, case: usize) -> Option<Vec<(String, Option<u16>)>> {
-        let names = self.labels.segments.as_ref()?;
-        names.of(self.cases[case].label.as_deref()?).map(|segments| names.values(segments))
+        self.labels.segments.as_ref()?.values(self.cases[case].label.as_deref()?)
     }
 }
 

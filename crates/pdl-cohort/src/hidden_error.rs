@@ -11,10 +11,11 @@ const HIDDEN: &str = "(hidden, as cases go by pseudonyms)";
 
 impl CohortError {
     /// The error without names that the cohort's tables and files hold. Paths stay that the user
-    /// named: `cohort` and `out`, with what lies in the latter.
-    pub(crate) fn without_patients(self, cohort: &Path, out: &Path) -> Self {
+    /// named: `cohort`, `out` with what lies in it, and the files `own` with their folders.
+    pub(crate) fn without_patients(self, cohort: &Path, out: &Path, own: &[PathBuf]) -> Self {
         let hidden = || HIDDEN.to_owned();
-        let place = |path: PathBuf| match path == cohort || path.starts_with(out) {
+        let is_own = |path: &Path| own.iter().any(|file| file.starts_with(path));
+        let place = |path: PathBuf| match path == cohort || path.starts_with(out) || is_own(&path) {
             true => path,
             false => cohort.to_owned(),
         };

@@ -1,7 +1,8 @@
 //! Texts of a cohort of files whose patients go by pseudonyms: carried columns and names of labels,
 //! without what tells whose the cases are.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::PathBuf;
 
 use pdl_dicom::{Identifier, Identifiers, NameMask};
 
@@ -11,19 +12,25 @@ use crate::discover::{Carried, DiscoveredCase, Layout};
 const LONG_NUMBER: usize = 5;
 
 /// Hides patients, ids of cases and the names of their files in the values that are carried, and
-/// those of all cases in the names of labels.
-pub(crate) fn hide(layout: &mut Layout) {
+/// those of all cases in the names of labels. Returns what hides those of a case in the names that
+/// its label file has, by the file's path.
+pub(crate) fn hide(layout: &mut Layout) -> HashMap<PathBuf, NameMask> {
     let shared = shared_words(&layout.cases);
     let mut all = Identifiers::default();
+    let mut of_labels: HashMap<PathBuf, Identifiers> = HashMap::new();
     for found in &mut layout.cases {
         let own = identifiers(found, &shared);
         hide_values(&mut found.carried, &NameMask::of(&own));
+        if let Some(label) = &found.label {
+            of_labels.entry(label.clone()).or_default().extend(own.clone());
+        }
         all.extend(own);
     }
     let mask = NameMask::of(&all);
     for name in layout.label_names.values_mut().chain(layout.channel_names.values_mut()) {
         *name = mask.without(name).text;
     }
+    of_labels.into_iter().map(|(label, own)| (label, NameMask::of(&own))).collect()
 }
 
 /// Hides people in carried values; short numbers stay.

@@ -177,8 +177,9 @@ impl Outcome {
     }
 }
 
-/// Writes the volumes of all cases that the origin wants, and `sources.parquet`; the layout's cases
-/// then have these volumes as their files, and those without any are refused.
+/// Writes the volumes of all cases that the origin wants; the layout's cases then have these
+/// volumes as their files, and those without any are refused. Returns what they were made from, and
+/// what the origin set aside, as rows of `sources.parquet`.
 pub(crate) fn keep(
     origin: &dyn VolumeSource,
     layout: &mut Layout,
@@ -186,7 +187,7 @@ pub(crate) fn keep(
     modality: Option<Modality>,
     out: &Path,
     run: StageContext<'_>,
-) -> Result<(), CohortError> {
+) -> Result<Vec<SourceRow>, CohortError> {
     for folder in FOLDERS {
         atomic::sweep(&SafePath::new(out, folder)?)?;
     }
@@ -262,8 +263,7 @@ pub(crate) fn keep(
             .collect();
         atomic::retain(&SafePath::new(out, FOLDERS[kind])?, |name| kept.contains(name))?;
     }
-    sources::write(out, &sources)?;
-    Ok(())
+    Ok(sources)
 }
 
 struct Keeper<'a> {

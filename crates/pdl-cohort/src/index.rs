@@ -23,6 +23,7 @@ use crate::case_row::{CaseChannel, CaseRow};
 use crate::cases::{self, Cases};
 use crate::channels::Channels;
 use crate::check::{self, Checked, CheckedChannel, StatedGrids};
+use crate::cohort_files::{self, CohortFiles};
 use crate::cross_case_checks;
 use crate::dicom_source::{Archive, Known};
 use crate::discover::{self, DiscoveredCase, Layout};
@@ -35,7 +36,7 @@ use crate::label_rules::LabelRules;
 use crate::parameters::IndexParameters;
 use crate::place::Place;
 use crate::pseudonym_table;
-use crate::pseudonyms::{Naming, check_outside};
+use crate::pseudonyms::{Naming, check_outside, key_file};
 use crate::regions;
 use crate::same_patient::SamePatient;
 use crate::segment_labels::{self, SegmentNames};
@@ -75,7 +76,9 @@ pub fn index(
 ) -> Result<Indexed, CohortError> {
     let hides = Cell::new(parameters.pseudonyms);
     let indexed = index_openly(cohort, out, parameters, same_patient, run, &hides);
-    indexed.map_err(|error| if hides.get() { error.without_patients(cohort, out) } else { error })
+    let own: Vec<PathBuf> =
+        key_file(parameters.pseudonym_key.as_deref()).into_iter().chain(parameters.mapping.clone()).collect();
+    indexed.map_err(|error| if hides.get() { error.without_patients(cohort, out, &own) } else { error })
 }
 
 /// As [`index`], with errors that may name patients; `hides` is set where they must not.
@@ -97,9 +100,8 @@ fn index_openly(
     let parameters = &IndexParameters { stack_spacing, ..parameters.clone() };
     hides.set(parameters.pseudonyms || layout.is_of_dicom() && !parameters.keep_ids);
     parameters.check_label_names(!layout.dicom_files.is_empty())?;
-    if hides.get() {
-        hidden_texts::hide(&mut layout);
-    }
+    let channel_files = cohort_files::channels(&layout);
+    let masks = if hides.get() { hidden_texts::hide(&mut layout) } else { HashMap::new() };
     layout.label_names.extend(parameters.label_names.clone());
     if parameters.frame.is_none() {
         layout.split_channel_files(&run.memory_limit().alone())?;
@@ -136,12 +138,12 @@ fn index_openly(
     }
     let segments = match segments.is_empty() {
         true => None,
-        false => Some(SegmentNames::new(segments, &mut layout, parameters, &earlier_names)?),
+        false => Some(SegmentNames::new(segments, masks, &mut layout, parameters, &earlier_names)?),
     };
     let labelled = layout.cases.iter().filter(|found| found.label.is_some()).count();
     layout.findings.extend(segments.iter().flat_map(|segments| segments.findings(labelled)));
-    let known = |before| Ok::<_, StoreError>(Earlier::new(before, sources::read_if_any(&place.out)?));
-    let earlier = before.as_ref().map(known).transpose()?;
+    let earlier_sources = sources::read_if_any(&place.out)?;
+    let earlier = before.as_ref().map(|before| Earlier::new(before, earlier_sources.clone()));
     let (origin, recognised) = match naming {
         Some(naming) if !layout.dicom_files.is_empty() => {
             let known = Known { earlier: earlier.as_ref(), place: &place, cohort };
@@ -168,8 +170,10 @@ fn index_openly(
     let regions = regions::of_cohort(of_dataset, &parameters.regions, names, ignore)?;
     let modality = parameters.modality.or(parameters.channels.first().copied());
     let modality = choose_modality(&layout, modality)?;
+    let files = layout.dicom_files.is_empty().then(|| CohortFiles::new(cohort, &layout, channel_files));
+    let mut sources = Vec::new();
     if let Some(origin) = &origin {
-        import::keep(origin.as_ref(), &mut layout, &channels, modality, &place.out, run)?;
+        sources = import::keep(origin.as_ref(), &mut layout, &channels, modality, &place.out, run)?;
         if let Some(path) = &parameters.mapping {
             pseudonym_table::write(path, &layout.cases, origin.as_ref())?;
         }
@@ -200,6 +204,7 @@ fn index_openly(
         .filter(|(_, (checked, _))| !checked.voxels_blake3.is_empty())
         .map(|(found, (checked, _))| (found.case_id.clone(), checked.voxels_blake3.clone()))
         .collect();
+    let parts: Vec<[Vec<Part>; 2]> = checked.iter().map(|(checked, _)| checked.parts.clone()).collect();
     let mut rows: Vec<CaseRow> = layout
         .cases
         .iter()
@@ -209,6 +214,10 @@ fn index_openly(
             row(&place, found, checked, modality, &channels)
         })
         .collect::<Result<_, StoreError>>()?;
+    if let Some(files) = &files {
+        files.complete(&mut sources, &rows, &parts, &earlier_sources, &place)?;
+    }
+    sources::write(&place.out, &sources)?;
     let same_patient = before
         .as_ref()
         .map_or_else(SamePatient::default, |cases| cases.same_patient.clone())

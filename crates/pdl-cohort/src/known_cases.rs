@@ -14,6 +14,7 @@ use crate::CohortError;
 use crate::case_id::{self, ATTEMPTS, CaseLabel, Claims, Names, UNSTATED};
 use crate::case_row::CaseRow;
 use crate::cases::{self, Cases};
+use crate::cohort_files::are_in_place;
 use crate::discover::{DiscoveredCase, Layout};
 use crate::pairing::FilePair;
 use crate::place::Place;
@@ -60,12 +61,12 @@ impl Earlier {
         for row in &before.rows {
             *counts.entry(row.case_id.to_lowercase()).or_default() += 1;
         }
-        let has_sources = !sources.is_empty();
         let mut of_case: HashMap<String, Vec<SourceRow>> = HashMap::new();
         for row in sources.into_iter().rev().filter(|row| row.set_aside.is_none()) {
             of_case.entry(row.case_id.clone()).or_default().push(row);
         }
-        let known = |row: &CaseRow| {
+        let mut has_sources = false;
+        let mut known = |row: &CaseRow| {
             let known = KnownCase {
                 id: row.case_id.clone(),
                 is_shared: counts[&row.case_id.to_lowercase()] > 1,
@@ -73,8 +74,10 @@ impl Earlier {
             };
             let paths =
                 |path: &str| Some(path.to_owned()).filter(|path| !path.is_empty()).into_iter().collect();
-            match of_case.get_mut(&row.case_id).and_then(Vec::pop) {
+            let source = of_case.get_mut(&row.case_id).and_then(Vec::pop);
+            match source.filter(|source| !are_in_place(source, &row.image, row.label.as_deref())) {
                 Some(source) => {
+                    has_sources = true;
                     KnownCase { image: with_folder(source.image), label: with_folder(source.label), ..known }
                 }
                 None => KnownCase {
@@ -85,7 +88,8 @@ impl Earlier {
                 },
             }
         };
-        Self { known: before.rows.iter().map(known).collect(), has_sources }
+        let known = before.rows.iter().map(&mut known).collect();
+        Self { known, has_sources }
     }
 
     /// What `cases.parquet` of a curation folder knows; nothing where there is none.

@@ -30,6 +30,7 @@ pub mod case_row;
 pub mod cases;
 mod channels;
 mod check;
+mod cohort_files;
 mod cross_case_checks;
 mod dicom_channels;
 mod dicom_folder;

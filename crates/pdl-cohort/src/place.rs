@@ -30,6 +30,15 @@ impl Place {
         Ok(paths::relative(&self.out, &Self::absolute(path)?))
     }
 
+    /// As [`Place::text`], with all links followed.
+    ///
+    /// # Errors
+    /// As [`Place::text`].
+    pub(crate) fn real_text(&self, path: &Path) -> Result<String, StoreError> {
+        let real = fault::canonical(path).map_err(StoreError::io("find the file", path))?;
+        Ok(paths::relative(&self.out, &real.unwrap_or_else(|| path.to_owned())))
+    }
+
     /// Whether [`Place::text`] means the path: that is text, which a path that is not UTF-8 is not.
     ///
     /// # Errors

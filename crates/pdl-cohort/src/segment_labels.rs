@@ -1,9 +1,10 @@
 //! Label maps whose files name their segments (`.seg.nrrd`), or that are a file for each structure:
 //! over a cohort a label is a name, not the value that each file has for it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
+use pdl_dicom::{MaskedName, NameMask};
 use pdl_findings::{Code, Finding};
 use pdl_io::{LabelSegment, ReadError, SegmentLabels, Unread};
 use pdl_store::memory::{MemoryError, MemoryLimit, MemoryShare, in_turns};
@@ -45,7 +46,9 @@ pub(crate) fn read_headers(layout: &Layout, limit: &MemoryLimit) -> Result<Segme
                 (None, None) => Ok(Ok(Some(Vec::new()))),
             },
         };
-    let refused = |_: &(String, &PathBuf), _: MemoryError| Ok(None);
+    let refused = |(what, _): &(String, &PathBuf), error: MemoryError| {
+        StoreError::no_memory(what, error).map_or(Ok(None), Err)
+    };
     let read = in_turns(&labelled, limit, work, refused)?;
     let named = labelled.iter().zip(read);
     let named = named.filter_map(|((_, path), segments)| Some(((*path).clone(), segments?)));
@@ -60,9 +63,42 @@ fn of_structure_files(found: &DiscoveredCase) -> Option<(PathBuf, Vec<LabelSegme
     Some((label, found.structures.keys().enumerate().map(segment).collect()))
 }
 
+/// A segment with the name under which it may be shown.
+#[derive(Clone, Debug)]
+struct ShownSegment {
+    segment: LabelSegment,
+    name: String,
+    is_masked: bool,
+}
+
+impl ShownSegment {
+    fn new(segment: LabelSegment, mask: Option<&NameMask>) -> Self {
+        match mask.map(|mask| mask.without(&segment.name)) {
+            Some(MaskedName { text, masked }) => Self { segment, name: text, is_masked: masked },
+            None => Self { name: segment.name.clone(), segment, is_masked: false },
+        }
+    }
+
+    /// What is said of a name of which something is hidden.
+    fn masked(&self) -> Option<Finding> {
+        let message = format!(
+            "{}: its name held a name, an id or a date of its patient or files, which is masked",
+            self.name
+        );
+        self.is_masked.then(|| Finding::new(Code::NameMasked, message))
+    }
+
+    /// The name that may be shown, and the one that the file has.
+    fn names(&self) -> (&str, &str) {
+        (&self.name, &self.segment.name)
+    }
+}
+
 /// Which segment of a cohort becomes which label.
 pub(crate) struct SegmentNames {
-    files: SegmentsByFile,
+    files: BTreeMap<PathBuf, Vec<ShownSegment>>,
+    /// What hides people in what is said of a file.
+    masks: HashMap<PathBuf, NameMask>,
     structures: Structures,
 }
 
@@ -70,21 +106,28 @@ impl SegmentNames {
     /// Gives every name a label, and the layout the names of its labels. What the layout says (by
     /// `dataset.json` or `[labels]`) and what an `earlier` run gave stays; new names keep the
     /// values of the files, where these agree on all of them, else they follow in the order of the
-    /// alphabet.
+    /// alphabet. `masks` hide people in the names of a file's segments.
     ///
     /// # Errors
     /// [`CohortError::Option`] when a rule of `--structures` is none, or a name of
     /// `--structures-only` a pattern.
     pub(crate) fn new(
         files: SegmentsByFile,
+        masks: HashMap<PathBuf, NameMask>,
         layout: &mut Layout,
         parameters: &IndexParameters,
         earlier: &BTreeMap<u16, String>,
     ) -> Result<Self, CohortError> {
+        let shown = |(path, segments): (PathBuf, Vec<LabelSegment>)| {
+            let mask = masks.get(&path);
+            (path, segments.into_iter().map(|segment| ShownSegment::new(segment, mask)).collect())
+        };
+        let files: BTreeMap<PathBuf, Vec<ShownSegment>> = files.into_iter().map(shown).collect();
         let mut names = layout.label_names.clone();
         let stated: BTreeSet<String> = names.values().map(|name| key(name)).collect();
-        for (value, name) in earlier.iter().filter(|(_, name)| !stated.contains(&key(name))) {
-            names.entry(*value).or_insert_with(|| name.clone());
+        let hidden = hidden_names(earlier, files.values().flatten());
+        for (value, name) in hidden.into_iter().filter(|(_, name)| !stated.contains(&key(name))) {
+            names.entry(value).or_insert(name);
         }
         names.extend(agreed(&files, &names));
         let found = || files.values().flatten().map(|segment| segment.name.as_str());
@@ -93,23 +136,30 @@ impl SegmentNames {
             only => Structures::only(only)?,
         };
         layout.label_names.clone_from(&structures.names);
-        Ok(Self { files, structures })
+        Ok(Self { files, masks, structures })
     }
 
-    /// The segments of a label file; nothing where it names none.
-    pub(crate) fn of(&self, label: &Path) -> Option<&[LabelSegment]> {
+    fn of(&self, label: &Path) -> Option<&[ShownSegment]> {
         self.files.get(label).map(Vec::as_slice)
     }
 
     /// The labels that a file names; nothing where it names none.
     pub(crate) fn labels_of(&self, label: &Path) -> Option<BTreeSet<u16>> {
         let segments = self.of(label)?.iter();
-        Some(segments.filter_map(|segment| self.structures.label(&segment.name)).collect())
+        Some(segments.filter_map(|segment| self.structures.label_of(segment.names())).collect())
     }
 
-    /// What a label file's labels depend on besides the file.
-    pub(crate) fn values(&self, segments: &[LabelSegment]) -> Vec<(String, Option<u16>)> {
-        segments.iter().map(|segment| (segment.name.clone(), self.structures.label(&segment.name))).collect()
+    /// What a label file's labels depend on besides the file: the names that may be shown, and
+    /// their labels; nothing where it names none.
+    pub(crate) fn values(&self, label: &Path) -> Option<Vec<(String, Option<u16>)>> {
+        let value =
+            |segment: &ShownSegment| (segment.name.clone(), self.structures.label_of(segment.names()));
+        Some(self.of(label)?.iter().map(value).collect())
+    }
+
+    /// What is said of a label file, without people.
+    pub(crate) fn without_people(&self, label: &Path, message: &str) -> String {
+        self.masks.get(label).map_or_else(|| message.to_owned(), |mask| mask.without(message).text)
     }
 
     /// Reads a label file as a map of the cohort's labels.
@@ -117,9 +167,18 @@ impl SegmentNames {
     /// # Errors
     /// [`Unread`].
     pub(crate) fn read(&self, path: &Path, memory: &MemoryShare<'_>) -> Result<SegmentLabels, Unread> {
-        let mut labels =
-            pdl_io::read_segments(path, &|segment| self.structures.label(&segment.name), memory)?;
-        let names = || self.of(path).unwrap_or_default().iter().map(|segment| segment.name.as_str());
+        let segments = self.of(path).unwrap_or_default();
+        let label = |segment: &LabelSegment| {
+            let shown = segments.iter().find(|shown| shown.segment == *segment);
+            let own = segment.name.as_str();
+            self.structures.label_of(shown.map_or((own, own), ShownSegment::names))
+        };
+        let mut labels = pdl_io::read_segments(path, &label, memory)?;
+        for finding in &mut labels.findings {
+            finding.message = self.without_people(path, &finding.message);
+        }
+        let names = || segments.iter().map(|segment| segment.name.as_str());
+        labels.findings.extend(segments.iter().filter_map(ShownSegment::masked));
         labels.findings.extend(self.structures.left_out(names()));
         labels.findings.extend(self.structures.joined(names()));
         labels.findings.extend(self.structures.overlapping(&labels.overlaps));
@@ -154,7 +213,8 @@ impl SegmentNames {
     /// file.
     pub(crate) fn findings(&self, labelled: usize) -> Vec<Finding> {
         let names: BTreeSet<&str> = self.files.values().flatten().map(|s| s.name.as_str()).collect();
-        let unmatched = self.structures.unmatched_told(&names, names.iter().copied());
+        let originals = self.files.values().flatten().map(|segment| segment.segment.name.as_str());
+        let unmatched = self.structures.unmatched_told(&names, names.iter().copied().chain(originals));
         let spellings = self.structures.spellings(names.into_iter());
         let found = self.renumbered().into_iter().chain(self.unnamed(labelled));
         found.chain(spellings).chain(unmatched).collect()
@@ -163,9 +223,10 @@ impl SegmentNames {
     /// What is said where files have several values for one name.
     fn renumbered(&self) -> Option<Finding> {
         let mut values: BTreeMap<u16, BTreeMap<u16, usize>> = BTreeMap::new();
-        for segment in self.files.values().flatten().filter(|segment| segment.value != UNSTATED) {
-            if let Some(label) = self.structures.label(&segment.name) {
-                *values.entry(label).or_default().entry(segment.value).or_default() += 1;
+        let stated = |segment: &&ShownSegment| segment.segment.value != UNSTATED;
+        for segment in self.files.values().flatten().filter(stated) {
+            if let Some(label) = self.structures.label_of(segment.names()) {
+                *values.entry(label).or_default().entry(segment.segment.value).or_default() += 1;
             }
         }
         let told = values.iter().filter(|(_, values)| values.len() > 1).map(|(label, values)| {
@@ -194,21 +255,36 @@ impl SegmentNames {
     }
 }
 
+/// Names of labels of an earlier run, without people whom that run may have let through.
+fn hidden_names<'a>(
+    earlier: &BTreeMap<u16, String>,
+    segments: impl Iterator<Item = &'a ShownSegment>,
+) -> BTreeMap<u16, String> {
+    let masked = segments.filter(|segment| segment.is_masked);
+    let hidden: BTreeMap<String, &str> =
+        masked.map(|segment| (key(&segment.segment.name), segment.name.as_str())).collect();
+    let now = |name: &String| hidden.get(&key(name)).map_or_else(|| name.clone(), |now| (*now).to_owned());
+    earlier.iter().map(|(value, name)| (*value, now(name))).collect()
+}
+
 /// All new names under the values that the files give them, where these agree and are free; else
 /// none.
-fn agreed(files: &SegmentsByFile, names: &BTreeMap<u16, String>) -> BTreeMap<u16, String> {
+fn agreed(
+    files: &BTreeMap<PathBuf, Vec<ShownSegment>>,
+    names: &BTreeMap<u16, String>,
+) -> BTreeMap<u16, String> {
     let known: BTreeSet<String> = names.values().map(|name| key(name)).collect();
     let mut values: BTreeMap<String, u16> = BTreeMap::new();
     let mut agreed: BTreeMap<u16, &str> = BTreeMap::new();
     let known = |name: &str| known.contains(&key(name)) || key(name) == BACKGROUND;
     for segment in files.values().flatten().filter(|segment| !known(&segment.name)) {
-        if segment.value == UNSTATED {
+        if segment.segment.value == UNSTATED {
             return BTreeMap::new();
         }
         let name = segment.name.as_str();
-        let value = *values.entry(key(name)).or_insert(segment.value);
-        let holder = agreed.entry(segment.value).or_insert(name);
-        if value != segment.value || key(holder) != key(name) || names.contains_key(&value) {
+        let value = *values.entry(key(name)).or_insert(segment.segment.value);
+        let holder = agreed.entry(segment.segment.value).or_insert(name);
+        if value != segment.segment.value || key(holder) != key(name) || names.contains_key(&value) {
             return BTreeMap::new();
         }
         *holder = (*holder).max(name); // of several spellings, whatever the files' order
@@ -233,7 +309,8 @@ mod tests {
         });
         let stated = stated.iter().map(|(value, name)| (*value, (*name).to_owned())).collect();
         let mut layout = Layout { label_names: stated, ..Layout::default() };
-        SegmentNames::new(files.collect(), &mut layout, &IndexParameters::default(), earlier).unwrap()
+        let masks = HashMap::new();
+        SegmentNames::new(files.collect(), masks, &mut layout, &IndexParameters::default(), earlier).unwrap()
     }
 
     fn labels(names: &SegmentNames) -> Vec<(u16, &str)> {

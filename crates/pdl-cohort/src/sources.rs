@@ -1,6 +1,6 @@
-//! `sources.parquet`: what became of every file of a cohort whose volumes a curation folder keeps:
-//! which case it was read as, or why it was set aside. The only file there that holds paths of an
-//! archive; nobody but the user can read it (mode 0600).
+//! `sources.parquet`: what became of every file of a cohort: which case it was read as, or why it
+//! was set aside. Where a curation folder keeps volumes of its own, it is the only file there that
+//! holds paths of the archive; nobody but the user can read it (mode 0600).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -50,7 +50,7 @@ pub(crate) fn write(out: &Path, rows: &[SourceRow]) -> Result<(), StoreError> {
     table::write_private_rows(&out.join(FILE), &schema(), rows).map(|_| ())
 }
 
-/// Reads `sources.parquet` of a curation folder that keeps volumes of its own.
+/// Reads `sources.parquet` of a curation folder.
 ///
 /// # Errors
 /// [`StoreError`] when it is missing or no such table.

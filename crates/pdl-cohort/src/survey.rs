@@ -1,7 +1,7 @@
 //! A first look at a cohort: what layout it has, and what a few of its cases are like. It writes
 //! nothing.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use pdl_findings::{Code, Finding};
@@ -147,7 +147,8 @@ pub fn survey(cohort: &Path, limit: &MemoryLimit) -> Result<Survey, CohortError>
     let set = Channels::of(&layout, false);
     survey.look_into(&layout.cases, &segments, &set, limit)?;
     if !segments.is_empty() {
-        SegmentNames::new(segments, &mut layout, &IndexParameters::default(), &BTreeMap::new())?;
+        let (masks, parameters) = (HashMap::new(), IndexParameters::default());
+        SegmentNames::new(segments, masks, &mut layout, &parameters, &BTreeMap::new())?;
         survey.labels.extend(layout.label_names.keys());
         survey.label_names = layout.label_names;
     }

@@ -59,7 +59,11 @@ impl FramePixels for SeriesPixels<'_> {
                 Err(_) => Ok(Ok(Vec::new())),
             }
         };
-        let read = in_turns(&by_file, self.limit, work, |_, _| Ok(Vec::new()))?;
+        let refused = |(file, _): &(usize, Vec<usize>), error: MemoryError| match error.machine() {
+            Some(source) => Err(DicomError::Io { path: self.files[*file].clone(), source }),
+            None => Ok(Vec::new()),
+        };
+        let read = in_turns(&by_file, self.limit, work, refused)?;
         let mut summaries = vec![None; frames.len()];
         for (number, summary) in read.into_iter().flatten() {
             summaries[number] = Some(summary);

@@ -154,14 +154,27 @@ impl Header {
         header.shortfall = Shortfall::of(path, object, state.size);
         let mut frames = frames_of(path, object)?;
         if header.modality == "PT" {
-            let pet = Arc::new(PetHeader::of(object));
-            frames.iter_mut().for_each(|frame| frame.pet = Some(pet.clone()));
+            add_pet(object, &mut frames);
         }
         header.frames = match mosaic::find(object) {
             Some(mosaic) => tiles(path, &frames, &mosaic)?,
             None => frames,
         };
         Ok(header)
+    }
+}
+
+/// Adds what an object says of PET values to each of its frames.
+fn add_pet(object: &InMemDicomObject, frames: &mut [Frame]) {
+    let pet = Arc::new(PetHeader::of(object));
+    let nothing = InMemDicomObject::new_empty();
+    let shared = items(object, tags::SHARED_FUNCTIONAL_GROUPS_SEQUENCE).first().unwrap_or(&nothing);
+    let per_frame = items(object, tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE);
+    for frame in frames {
+        frame.pet = Some(match per_frame.get(frame.number as usize) {
+            Some(own) => Arc::new(pet.of_frame(&Groups { frame: own, shared, object })),
+            None => pet.clone(),
+        });
     }
 }
 

@@ -4,44 +4,15 @@
 //! decayed to the time that the values are corrected to (DICOM PS3.3, C.8.9.1; QIBA's
 //! vendor-neutral pseudo-code for SUV).
 
-use std::fmt;
-
 use dicom_core::{PrimitiveValue, Tag};
 use dicom_dictionary_std::tags;
 use dicom_object::InMemDicomObject;
 
 use crate::date_time::{self, SECONDS_A_DAY};
 use crate::file::{items, number, text};
-
-/// A unit that PET values are stored in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum PetUnit {
-    /// Bq/ml (BQML).
-    Bqml,
-    /// g/ml, SUV by body weight (GML).
-    SuvBw,
-    /// SUV by lean body mass, surface or ideal weight.
-    OtherSuv,
-    /// Counts (CNTS).
-    Counts,
-    /// Any other.
-    Other,
-    /// None is stated.
-    Unstated,
-}
-
-impl fmt::Display for PetUnit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Bqml => "Bq/ml",
-            Self::SuvBw => "SUVbw (g/ml)",
-            Self::OtherSuv => "SUV by another measure than weight",
-            Self::Counts => "counts",
-            Self::Other => "another unit",
-            Self::Unstated => "no stated unit",
-        })
-    }
-}
+use crate::functional_groups::Groups;
+use crate::pet_mapping::{self, PetMapping};
+use crate::pet_unit::PetUnit;
 
 /// What PET values are converted to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -79,6 +50,8 @@ enum Decay {
     Start,
     /// The injection.
     Admin,
+    /// A moment that enhanced objects state.
+    Stated,
     /// Decay is not corrected.
     None,
 }
@@ -118,6 +91,10 @@ pub(crate) struct PetHeader {
     acquired: Option<f64>,
     /// GE's own start of the scan.
     scan_start: Option<f64>,
+    /// The moment that an enhanced object corrects decay to.
+    corrected_to: Option<f64>,
+    /// Slope and intercept to the unit, where these are not RescaleSlope and RescaleIntercept.
+    mapped: Option<[f64; 2]>,
     /// From the start of the scan to the mean of the frame's counts, s.
     reference_s: Option<f64>,
     duration_s: Option<f64>,
@@ -150,14 +127,23 @@ impl PetHeader {
             "START" => Some(Decay::Start),
             "ADMIN" => Some(Decay::Admin),
             "NONE" => Some(Decay::None),
-            _ => None,
+            _ => match text(object, tags::DECAY_CORRECTED).as_str() {
+                "YES" => Some(Decay::Stated),
+                "NO" => Some(Decay::None),
+                _ => None,
+            },
+        };
+        let attenuation = match text(object, tags::ATTENUATION_CORRECTED).as_str() {
+            "YES" => Some(true),
+            "NO" => Some(false),
+            _ => listed("ATTN"),
         };
         let philips =
             |element| positive(private_number(object, 0x7053, "Philips PET Private Group", element));
         let common = Common {
             unit: unit(object),
             decay,
-            attenuation: listed("ATTN"),
+            attenuation,
             decay_listed: listed("DECY"),
             weight_kg: positive(number(object, tags::PATIENT_WEIGHT)),
             dose_bq: positive(number(dose, tags::RADIONUCLIDE_TOTAL_DOSE)),
@@ -178,9 +164,35 @@ impl PetHeader {
             acquired,
             scan_start: private(object, 0x0009, "GEMS_PETD_01", 0x0d)
                 .and_then(|text| date_time(object, &text)),
+            corrected_to: date_time(object, &text(object, tags::DECAY_CORRECTION_DATE_TIME)),
+            mapped: None,
             reference_s: milliseconds(tags::FRAME_REFERENCE_TIME),
             duration_s: positive(milliseconds(tags::ACTUAL_FRAME_DURATION)),
         }
+    }
+
+    /// As [`PetHeader::of`], for a frame of an object whose functional groups say what is of the
+    /// frame.
+    pub(crate) fn of_frame(&self, groups: &Groups<'_>) -> Self {
+        let mut header = self.clone();
+        if header.common.unit == PetUnit::Unstated
+            && let Some(PetMapping { unit, scaling }) = pet_mapping::mapping(groups)
+        {
+            (header.common.unit, header.mapped) = (unit, Some(scaling));
+        }
+        let content = items(groups.frame, tags::FRAME_CONTENT_SEQUENCE).first();
+        let acquired = content.map(|content| text(content, tags::FRAME_ACQUISITION_DATE_TIME));
+        header.acquired = acquired.and_then(|stated| date_time(groups.object, &stated)).or(header.acquired);
+        let duration = content.and_then(|content| number(content, tags::FRAME_ACQUISITION_DURATION));
+        let duration_s = duration.filter(|ms| ms.is_finite() && *ms > 0.0).map(|ms| ms / 1000.0);
+        header.duration_s = duration_s.or(header.duration_s);
+        header
+    }
+
+    /// Slope and intercept from stored values to [`PetHeader::unit`], where they are not
+    /// RescaleSlope and RescaleIntercept.
+    pub(crate) fn mapped(&self) -> Option<[f64; 2]> {
+        self.mapped
     }
 
     /// The unit that its values are stored in.
@@ -302,7 +314,14 @@ fn suv_of_bqml(headers: &[&PetHeader]) -> Result<Vec<f64>, PetError> {
         return Ok(vec![grams / dose_bq; headers.len()]);
     }
     let half_life_s = common.half_life_s.ok_or(PetError::Missing("the half-life"))?;
-    let start = if decay == Decay::Start { Some(scan_start(headers, half_life_s)?) } else { None };
+    let start = match decay {
+        Decay::Start => Some(scan_start(headers, half_life_s)?),
+        Decay::Stated => {
+            let stated = headers.first().and_then(|header| header.corrected_to);
+            Some(stated.ok_or(PetError::Missing("to which moment decay is corrected"))?)
+        }
+        Decay::Admin | Decay::None => None,
+    };
     let factor = |header: &&PetHeader| {
         let at = match start {
             Some(start) => start,
@@ -463,6 +482,19 @@ mod tests {
         let header = PetHeader::of(&object(&[], &[]));
         let other = PetHeader::of(&object(&[(tags::PATIENT_WEIGHT, "71")], &[]));
         assert_eq!(factors(&[&header, &other], PetScale::SuvBw), Err(PetError::Mixed));
+    }
+
+    #[test]
+    fn an_enhanced_object_states_the_moment() {
+        let none = [(tags::DECAY_CORRECTION, ""), (tags::CORRECTED_IMAGE, "")];
+        let with = |edit: &[(Tag, &str)]| suv(&[&none[..], edit].concat(), &[]);
+        let yes = (tags::DECAY_CORRECTED, "YES");
+        close(with(&[yes, (tags::DECAY_CORRECTION_DATE_TIME, "20240102094500")]), after(1800.0));
+        assert_eq!(with(&[yes]), Err(PetError::Missing("to which moment decay is corrected")));
+        close(with(&[(tags::DECAY_CORRECTED, "NO")]), after(3660.0));
+        let attenuation = (tags::ATTENUATION_CORRECTED, "NO");
+        let moment = (tags::DECAY_CORRECTION_DATE_TIME, "20240102094500");
+        assert!(matches!(with(&[yes, moment, attenuation]), Err(PetError::Implausible(_))));
     }
 
     #[test]

@@ -208,7 +208,10 @@ pub fn scan_within(
         progress();
         Ok(Ok(found))
     };
-    let refused = |_: &PathBuf, error: MemoryError| {
+    let refused = |path: &PathBuf, error: MemoryError| {
+        if let Some(source) = error.machine() {
+            return Err(DicomError::Io { path: path.clone(), source });
+        }
         progress();
         Ok(Found::Aside(SkipReason::TooLarge, error.to_string()))
     };

@@ -11,7 +11,8 @@ use rayon::prelude::*;
 use crate::DicomError;
 use crate::gantry_tilt::Straightening;
 use crate::header::Frame;
-use crate::pet::{self, PetError, PetHeader, PetScale, PetUnit};
+use crate::pet::{self, PetError, PetHeader, PetScale};
+use crate::pet_unit::PetUnit;
 use crate::pixels::{Pixels, Stored, is_inverted, voxel_type};
 use crate::scan::Series;
 use crate::stack::Stack;
@@ -150,6 +151,11 @@ fn scalings(series: &Series, options: ReadOptions) -> Result<(Vec<Scaling>, Opti
     };
     let mut rescale = of_frames(|frame| frame.rescale);
     if series.modality != "MR" {
+        if options.pet != PetScale::Stored {
+            for (scaling, frame) in rescale.iter_mut().zip(&series.frames) {
+                *scaling = frame.pet.as_ref().and_then(|pet| pet.mapped()).unwrap_or(*scaling);
+            }
+        }
         let factors = series.pet_factors(options.pet);
         let factors = factors.map_err(|error| DicomError::unsupported(Path::new(""), error.to_string()))?;
         for ([slope, intercept], factor) in rescale.iter_mut().zip(factors) {

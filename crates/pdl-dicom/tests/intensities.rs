@@ -2,34 +2,30 @@
 //! and files whose pixels are not those of their headers.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "tests may fail loudly")]
 
-use std::path::Path;
+mod objects;
 
-use dicom_core::value::{DataSetSequence, PixelFragmentSequence, Value};
-use dicom_core::{DataElement, PrimitiveValue, VR, dicom_value};
+use dicom_core::value::{PixelFragmentSequence, Value};
+use dicom_core::{DataElement, PrimitiveValue, VR};
 use dicom_dictionary_std::{tags, uids};
-use dicom_object::{FileMetaTableBuilder, InMemDicomObject};
-use pdl_dicom::{DicomError, ReadOptions, Scan, SeriesImage, files_below, read_series, scan};
+use dicom_object::InMemDicomObject;
+use pdl_dicom::{DicomError, ReadOptions, SeriesImage, read_series};
 use pdl_findings::SkipReason;
+
+use objects::{grey_pixels, put_all, scanned, sequence, text, word, write, write_as};
 
 /// Pixels of a slice.
 const PIXELS: u16 = 6;
 
-fn text(object: &mut InMemDicomObject, pairs: &[(dicom_core::Tag, &str)]) {
+fn put_texts(object: &mut InMemDicomObject, pairs: &[(dicom_core::Tag, &str)]) {
     for (tag, value) in pairs {
-        object.put_str(*tag, VR::LO, *value);
-    }
-}
-
-fn word(object: &mut InMemDicomObject, pairs: &[(dicom_core::Tag, u16)]) {
-    for (tag, value) in pairs {
-        object.put(DataElement::new(*tag, VR::US, dicom_value!(U16, [*value])));
+        object.put(text(*tag, VR::LO, value));
     }
 }
 
 /// An MR slice of 3 x 2 pixels of 16 bits, of the values 10, 11 and so on.
 fn slice(number: u16) -> InMemDicomObject {
     let mut object = InMemDicomObject::new_empty();
-    text(
+    put_texts(
         &mut object,
         &[
             (tags::SOP_CLASS_UID, uids::MR_IMAGE_STORAGE),
@@ -42,31 +38,13 @@ fn slice(number: u16) -> InMemDicomObject {
             (tags::SLICE_THICKNESS, "5"),
         ],
     );
-    let words = [
-        (tags::ROWS, 2),
-        (tags::COLUMNS, 3),
-        (tags::SAMPLES_PER_PIXEL, 1),
-        (tags::BITS_ALLOCATED, 16),
-        (tags::BITS_STORED, 16),
-        (tags::HIGH_BIT, 15),
-        (tags::PIXEL_REPRESENTATION, 0),
-    ];
-    word(&mut object, &words);
+    put_all(&mut object, grey_pixels([3, 2], [16, 16], false));
     put_pixels(&mut object, PrimitiveValue::U16((10..10 + PIXELS).collect()));
     object
 }
 
 fn put_pixels(object: &mut InMemDicomObject, pixels: PrimitiveValue) {
     object.put(DataElement::new(tags::PIXEL_DATA, VR::OW, pixels));
-}
-
-fn write(folder: &Path, name: &str, syntax: &str, object: InMemDicomObject) {
-    let meta = FileMetaTableBuilder::new().transfer_syntax(syntax);
-    object.with_meta(meta).unwrap().write_to_file(folder.join(name)).unwrap();
-}
-
-fn scanned(folder: &Path) -> Scan {
-    scan(&files_below(folder).unwrap(), &|| ()).unwrap()
 }
 
 /// Three slices, each after `edit`, as one volume.
@@ -83,7 +61,7 @@ fn volume_as(
     for number in 0..3 {
         let mut object = slice(number);
         edit(number, &mut object);
-        write(folder.path(), &format!("{number}.dcm"), syntax, object);
+        write_as(syntax, object, &folder.path().join(format!("{number}.dcm")));
     }
     let scan = scanned(folder.path());
     assert_eq!(scan.series.len(), 1, "{:?}", scan.set_aside);
@@ -104,7 +82,7 @@ fn slopes_of_mr_are_applied_where_they_differ_from_slice_to_slice() {
     let rescale = |slopes: [&'static str; 3]| {
         move |number: u16, object: &mut InMemDicomObject| {
             let slope = slopes[usize::from(number)];
-            text(object, &[(tags::RESCALE_SLOPE, slope), (tags::RESCALE_INTERCEPT, "1")]);
+            put_texts(object, &[(tags::RESCALE_SLOPE, slope), (tags::RESCALE_INTERCEPT, "1")]);
         }
     };
     let own = volume(rescale(["2", "0.5", "2.0"])).unwrap();
@@ -126,8 +104,7 @@ fn real_world_values_are_applied_where_they_differ_from_slice_to_slice() {
         {
             item.put(DataElement::new(tag, VR::FD, PrimitiveValue::from(value)));
         }
-        let sequence = Value::from(DataSetSequence::from(vec![item]));
-        object.put(DataElement::new(tags::REAL_WORLD_VALUE_MAPPING_SEQUENCE, VR::SQ, sequence));
+        object.put(sequence(tags::REAL_WORLD_VALUE_MAPPING_SEQUENCE, vec![item]));
     };
     let image = volume(mapped).unwrap();
     assert_eq!((first(&image), codes(&image)), (vec![10.5, 20.5, 30.5], vec!["slices-rescaled"]));
@@ -138,7 +115,7 @@ fn float_and_double_pixels_are_read_as_they_are() {
     for bits in [32, 64] {
         let image = volume(|number, object| {
             object.remove_element(tags::PIXEL_DATA);
-            word(object, &[(tags::BITS_ALLOCATED, bits)]);
+            object.put(word(tags::BITS_ALLOCATED, bits));
             let values = (0..PIXELS).map(|pixel| f64::from(number) + f64::from(pixel) * 0.25 - 1.0);
             object.put(match bits {
                 32 => {
@@ -213,14 +190,11 @@ fn lossy_jpeg_of_12_bits_is_refused_by_its_name() {
 #[test]
 fn gated_frames_of_one_object_are_told_apart_by_their_delays() {
     let folder = tempfile::tempdir().unwrap();
-    let sequence = |tag, items: Vec<InMemDicomObject>| {
-        DataElement::new(tag, VR::SQ, Value::from(DataSetSequence::from(items)))
-    };
     let item = |element| InMemDicomObject::from_element_iter([element]);
     let mut object = slice(0);
     let frames = (0..6).map(|frame| {
         let mut place = InMemDicomObject::new_empty();
-        text(&mut place, &[(tags::IMAGE_POSITION_PATIENT, &format!("0\\0\\{}", 5 * (frame % 3)))]);
+        put_texts(&mut place, &[(tags::IMAGE_POSITION_PATIENT, &format!("0\\0\\{}", 5 * (frame % 3)))]);
         let delay = PrimitiveValue::from(f64::from(100 * (frame / 3)));
         let delay = item(DataElement::new(tags::NOMINAL_CARDIAC_TRIGGER_DELAY_TIME, VR::FD, delay));
         InMemDicomObject::from_element_iter([
@@ -229,9 +203,9 @@ fn gated_frames_of_one_object_are_told_apart_by_their_delays() {
         ])
     });
     object.put(sequence(tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE, frames.collect()));
-    text(&mut object, &[(tags::NUMBER_OF_FRAMES, "6")]);
+    put_texts(&mut object, &[(tags::NUMBER_OF_FRAMES, "6")]);
     put_pixels(&mut object, PrimitiveValue::U16((0..6).flat_map(|frame| [frame; 6]).collect()));
-    write(folder.path(), "gated.dcm", uids::EXPLICIT_VR_LITTLE_ENDIAN, object);
+    write(object, &folder.path().join("gated.dcm"));
     let scan = scanned(folder.path());
     let volumes: Vec<Vec<f32>> = scan
         .series
@@ -247,7 +221,7 @@ fn big_endian_and_files_without_a_preamble_are_read() {
     assert_eq!(big.volume.voxels[..6], [10.0, 11.0, 12.0, 13.0, 14.0, 15.0]);
     let folder = tempfile::tempdir().unwrap();
     for number in 0..3 {
-        write(folder.path(), &number.to_string(), uids::EXPLICIT_VR_LITTLE_ENDIAN, slice(number));
+        write(slice(number), &folder.path().join(number.to_string()));
         let path = folder.path().join(number.to_string());
         let bytes = std::fs::read(&path).unwrap();
         std::fs::write(&path, &bytes[132..]).unwrap();
@@ -264,9 +238,8 @@ fn what_is_no_dicom_is_named_for_what_it_is() {
     put("packed.dcm", b"PK\x03\x04 and so on");
     put("empty.dcm", b"");
     let mut index = InMemDicomObject::new_empty();
-    let records = Value::from(DataSetSequence::from(Vec::<InMemDicomObject>::new()));
-    index.put(DataElement::new(tags::DIRECTORY_RECORD_SEQUENCE, VR::SQ, records));
-    write(folder.path(), "DICOMDIR", uids::EXPLICIT_VR_LITTLE_ENDIAN, index);
+    index.put(sequence(tags::DIRECTORY_RECORD_SEQUENCE, Vec::new()));
+    write(index, &folder.path().join("DICOMDIR"));
     let aside = scanned(folder.path()).set_aside;
     let mut found: Vec<(&str, SkipReason)> =
         aside.iter().map(|aside| (aside.reason.as_str(), aside.why)).collect();

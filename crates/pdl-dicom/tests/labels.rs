@@ -2,65 +2,26 @@
 //! they lie, what is background, and in which characters names are written.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "tests may fail loudly")]
 
+mod objects;
+
 use std::path::Path;
 
-use dicom_core::value::{DataSetSequence, Value};
-use dicom_core::{DataElement, PrimitiveValue, Tag, VR, dicom_value};
+use dicom_core::{DataElement, PrimitiveValue, VR, dicom_value};
 use dicom_dictionary_std::{tags, uids};
-use dicom_object::{FileMetaTableBuilder, InMemDicomObject};
-use pdl_dicom::{
-    Mask, ReadOptions, Scan, Segmentation, SeriesImage, StructureSet, files_below, read_series, scan,
-};
+use dicom_object::InMemDicomObject;
+use pdl_dicom::{Mask, ReadOptions, Scan, Segmentation, SeriesImage, StructureSet, read_series};
 use pdl_store::memory::MemoryLimit;
-use tempfile::TempDir;
 
-type Element = DataElement<InMemDicomObject>;
+use objects::{Element, grey_pixels, group, item, scanned, sequence, text, word, write};
 
 /// Columns, rows and slices of the image, which begins at (10, 20, 0), voxels of 3 x 2 x 5 mm.
 const SHAPE: [usize; 3] = [3, 2, 4];
-
-fn item(elements: Vec<Element>) -> InMemDicomObject {
-    InMemDicomObject::from_element_iter(elements)
-}
-
-fn sequence(tag: Tag, items: Vec<InMemDicomObject>) -> Element {
-    DataElement::new(tag, VR::SQ, Value::from(DataSetSequence::from(items)))
-}
-
-fn group(tag: Tag, elements: Vec<Element>) -> Element {
-    sequence(tag, vec![item(elements)])
-}
-
-fn text(tag: Tag, vr: VR, value: &str) -> Element {
-    DataElement::new(tag, vr, PrimitiveValue::from(value))
-}
-
-fn word(tag: Tag, value: u16) -> Element {
-    DataElement::new(tag, VR::US, dicom_value!(U16, [value]))
-}
-
-fn write(folder: &Path, name: &str, elements: Vec<Element>) {
-    let meta = FileMetaTableBuilder::new().transfer_syntax(uids::EXPLICIT_VR_LITTLE_ENDIAN);
-    item(elements).with_meta(meta).unwrap().write_to_file(folder.join(name)).unwrap();
-}
-
-fn pixels_of(bits: u16, [columns, rows]: [usize; 2]) -> Vec<Element> {
-    let words = [
-        (tags::ROWS, rows as u16),
-        (tags::COLUMNS, columns as u16),
-        (tags::SAMPLES_PER_PIXEL, 1),
-        (tags::BITS_ALLOCATED, bits),
-        (tags::BITS_STORED, bits),
-        (tags::HIGH_BIT, bits - 1),
-        (tags::PIXEL_REPRESENTATION, 0),
-    ];
-    words.into_iter().map(|(tag, value)| word(tag, value)).collect()
-}
+const SIZE: [u16; 2] = [3, 2];
 
 /// A CT series in a file for each slice.
 fn series(folder: &Path) {
     for number in 0..SHAPE[2] {
-        let mut elements = pixels_of(16, [SHAPE[0], SHAPE[1]]);
+        let mut elements = grey_pixels(SIZE, [16, 16], false);
         elements.extend([
             text(tags::SOP_CLASS_UID, VR::UI, uids::CT_IMAGE_STORAGE),
             text(tags::SOP_INSTANCE_UID, VR::UI, &format!("1.2.{number}")),
@@ -77,7 +38,7 @@ fn series(folder: &Path) {
                 PrimitiveValue::U16(vec![7; SHAPE[0] * SHAPE[1]].into()),
             ),
         ]);
-        write(folder, &format!("{number}.dcm"), elements);
+        write(item(elements), &folder.join(&format!("{number}.dcm")));
     }
 }
 
@@ -105,7 +66,7 @@ fn segmentation(folder: &Path, frames: &Frames<'_>, pixels: Vec<u8>, further: Ve
         ),
         group(tags::PIXEL_MEASURES_SEQUENCE, vec![text(tags::PIXEL_SPACING, VR::DS, frames.spacing)]),
     ]);
-    let mut elements = pixels_of(8, frames.size);
+    let mut elements = grey_pixels(frames.size.map(|side| side as u16), [8, 8], false);
     elements.extend([
         text(tags::SOP_CLASS_UID, VR::UI, uids::SEGMENTATION_STORAGE),
         text(tags::SOP_INSTANCE_UID, VR::UI, "1.3"),
@@ -118,7 +79,7 @@ fn segmentation(folder: &Path, frames: &Frames<'_>, pixels: Vec<u8>, further: Ve
         DataElement::new(tags::PIXEL_DATA, VR::OB, PrimitiveValue::from(pixels)),
     ]);
     elements.extend(further); // which win
-    write(folder, "seg.dcm", elements);
+    write(item(elements), &folder.join("seg.dcm"));
 }
 
 fn segment(number: u16, name: &str, code: Option<&str>) -> InMemDicomObject {
@@ -137,10 +98,6 @@ const AXIAL: Frames<'static> = Frames {
     size: [3, 2],
     positions: &["10\\20\\0", "10\\20\\5", "10\\20\\10", "10\\20\\15"],
 };
-
-fn scanned(folder: &TempDir) -> Scan {
-    scan(&files_below(folder.path()).unwrap(), &|| ()).unwrap()
-}
 
 fn image(scan: &Scan, number: usize) -> SeriesImage {
     read_series(&scan.series[number], ReadOptions::default()).unwrap()
@@ -199,7 +156,7 @@ fn frames_that_are_turned_over_or_lie_across_the_slices_are_placed() {
         let folder = tempfile::tempdir().unwrap();
         series(folder.path());
         segmentation(folder.path(), &frames, pixels, Vec::new());
-        let scan = scanned(&folder);
+        let scan = scanned(folder.path());
         let image = image(&scan, 0);
         let segments = Segmentation::read(&scan.labels[0].path).unwrap();
         let mask = segments.mask(1, &image.stack).unwrap();
@@ -214,7 +171,7 @@ fn frames_on_another_grid_are_refused_and_those_beyond_the_image_are_cut() {
         let folder = tempfile::tempdir().unwrap();
         series(folder.path());
         segmentation(folder.path(), frames, pixels, Vec::new());
-        let scan = scanned(&folder);
+        let scan = scanned(folder.path());
         let image = image(&scan, 0);
         Segmentation::read(&scan.labels[0].path).unwrap().mask(1, &image.stack)
     };
@@ -245,7 +202,7 @@ fn the_background_of_a_label_map_is_no_segment_and_undescribed_values_are_told()
         ];
         further.extend(padding.map(|value| word(tags::PIXEL_PADDING_VALUE, value)));
         segmentation(folder.path(), &AXIAL, pixels, further);
-        let scan = scanned(&folder);
+        let scan = scanned(folder.path());
         let object = Segmentation::read(&scan.labels[0].path).unwrap();
         let stack = image(&scan, 0).stack;
         let count = |number: u16| object.mask(number, &stack).unwrap().count();
@@ -276,7 +233,7 @@ fn fractions_of_half_and_more_are_inside_and_told() {
         vec![text(tags::SEGMENTATION_TYPE, VR::CS, "FRACTIONAL"), word(tags::MAXIMUM_FRACTIONAL_VALUE, 200)];
     let pixels = [vec![0, 1, 99, 100, 150, 200], vec![0; 18]].concat();
     segmentation(folder.path(), &AXIAL, pixels, further);
-    let scan = scanned(&folder);
+    let scan = scanned(folder.path());
     let mask = Segmentation::read(&scan.labels[0].path).unwrap().mask(1, &image(&scan, 0).stack).unwrap();
     assert_eq!(flags(&mask)[..6], [0, 0, 0, 1, 1, 1]);
     assert_eq!(codes(&mask), ["fractional-segment"]);
@@ -311,7 +268,7 @@ fn two_phases(folder: &Path) {
     ]);
     let frames = 2 * SHAPE[2];
     let values: Vec<u16> = (0..frames * SHAPE[0] * SHAPE[1]).map(|voxel| voxel as u16).collect();
-    let mut elements = pixels_of(16, [SHAPE[0], SHAPE[1]]);
+    let mut elements = grey_pixels(SIZE, [16, 16], false);
     elements.extend([
         text(tags::SOP_CLASS_UID, VR::UI, uids::ENHANCED_CT_IMAGE_STORAGE),
         text(tags::SOP_INSTANCE_UID, VR::UI, "1.2.1"),
@@ -323,7 +280,7 @@ fn two_phases(folder: &Path) {
         sequence(tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE, (0..frames).map(frame).collect()),
         DataElement::new(tags::PIXEL_DATA, VR::OW, PrimitiveValue::U16(values.into())),
     ]);
-    write(folder, "enhanced.dcm", elements);
+    write(item(elements), &folder.join("enhanced.dcm"));
 }
 
 /// A structure's name, and its contours: the height of each, and the frame that it names.
@@ -369,7 +326,7 @@ fn structure_set(folder: &Path, name: &str, structures: &[Drawn<'_>], further: V
         sequence(tags::ROI_CONTOUR_SEQUENCE, structures.iter().enumerate().map(drawn).collect()),
     ];
     elements.extend(further);
-    write(folder, name, elements);
+    write(item(elements), &folder.join(name));
 }
 
 /// The slices that each structure has on a volume.
@@ -389,14 +346,14 @@ fn contours_belong_to_the_volume_whose_frames_they_name() {
     let folder = tempfile::tempdir().unwrap();
     two_phases(folder.path());
     structure_set(folder.path(), "rs.dcm", &[("liver", &[(5, Some(2)), (10, Some(3))])], Vec::new());
-    let scan = scanned(&folder);
+    let scan = scanned(folder.path());
     assert_eq!(scan.series.len(), 2);
     assert_eq!(scan.labels_of_series(), (vec![vec![0], vec![]], vec![]), "the second phase is not named");
 
     let both: &[Drawn<'_>] =
         &[("liver", &[(0, Some(1)), (5, Some(6))]), ("spine", &[(10, Some(7)), (15, None)])];
     structure_set(folder.path(), "rs.dcm", both, Vec::new());
-    let scan = scanned(&folder);
+    let scan = scanned(folder.path());
     assert_eq!(scan.labels_of_series().0, [[0], [0]]);
     let named =
         |liver: Vec<usize>, spine: Vec<usize>| [("liver".to_owned(), liver), ("spine".to_owned(), spine)];
@@ -425,6 +382,6 @@ fn names_are_shown_in_their_script_and_steer_no_terminal() {
         name.resize(12, b' ');
         file[at..at + 12].copy_from_slice(&name);
         std::fs::write(&path, file).unwrap();
-        assert_eq!(scanned(&folder).labels[0].names, [shown], "{declared}");
+        assert_eq!(scanned(folder.path()).labels[0].names, [shown], "{declared}");
     }
 }

@@ -1,15 +1,18 @@
 //! Series that are made here, with what archives do to them.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "tests may fail loudly")]
 
-use std::fs;
-use std::path::Path;
+mod objects;
 
-use dicom_core::value::{DataSetSequence, PixelFragmentSequence, Value};
+use std::fs;
+
+use dicom_core::value::{PixelFragmentSequence, Value};
 use dicom_core::{DataElement, PrimitiveValue, VR, dicom_value};
 use dicom_dictionary_std::{tags, uids};
-use dicom_object::{FileMetaTableBuilder, InMemDicomObject};
-use pdl_dicom::{Mask, ReadOptions, Scan, Segmentation, SeriesImage, files_below, paint, read_series, scan};
+use dicom_object::InMemDicomObject;
+use pdl_dicom::{Mask, ReadOptions, Scan, Segmentation, SeriesImage, paint, read_series};
 use tempfile::TempDir;
+
+use objects::{grey_pixels, item, put_all, scanned, sequence, text, word, write, write_as};
 
 /// A CT slice of 3 x 2 pixels, all of the same value, at this height; `edit` may change it before
 /// it is written.
@@ -35,17 +38,7 @@ fn slice_as(syntax: &str, folder: &TempDir, number: u16, height: f64, edit: impl
     ] {
         object.put_str(tag, vr, value);
     }
-    for (tag, value) in [
-        (tags::ROWS, 2),
-        (tags::COLUMNS, 3),
-        (tags::SAMPLES_PER_PIXEL, 1),
-        (tags::BITS_ALLOCATED, 16),
-        (tags::BITS_STORED, 12),
-        (tags::HIGH_BIT, 11),
-        (tags::PIXEL_REPRESENTATION, 1),
-    ] {
-        object.put(DataElement::new(tag, VR::US, dicom_value!(U16, [value])));
-    }
+    put_all(&mut object, grey_pixels([3, 2], [16, 12], true));
     // Bits beyond the stored twelve are no part of the value.
     object.put(DataElement::new(
         tags::PIXEL_DATA,
@@ -53,12 +46,7 @@ fn slice_as(syntax: &str, folder: &TempDir, number: u16, height: f64, edit: impl
         PrimitiveValue::U16(vec![0xf000 | number; 6].into()),
     ));
     edit(&mut object);
-    let meta = FileMetaTableBuilder::new().transfer_syntax(syntax);
-    object.with_meta(meta).unwrap().write_to_file(folder.path().join(format!("{number}.bin"))).unwrap();
-}
-
-fn scanned(folder: &Path) -> Scan {
-    scan(&files_below(folder).unwrap(), &|| ()).unwrap()
+    write_as(syntax, object, &folder.path().join(format!("{number}.bin")));
 }
 
 fn image(scan: &Scan, number: usize) -> SeriesImage {
@@ -219,12 +207,6 @@ fn a_header_that_declares_too_much_is_refused_at_once() {
 
 /// A segmentation of the slices of 3 x 2 pixels at 0 and 5 mm, a byte a pixel.
 fn segmentation(folder: &TempDir, kind: &str, pixels: Vec<u8>) {
-    let item = |elements: Vec<DataElement<InMemDicomObject>>| InMemDicomObject::from_element_iter(elements);
-    let sequence = |tag, items: Vec<InMemDicomObject>| {
-        DataElement::new(tag, VR::SQ, Value::from(DataSetSequence::from(items)))
-    };
-    let text = |tag, vr, value: &str| DataElement::new(tag, vr, PrimitiveValue::from(value));
-    let word = |tag, value: u16| DataElement::new(tag, VR::US, dicom_value!(U16, [value]));
     let segment = |number: u16, name: &str| {
         item(vec![word(tags::SEGMENT_NUMBER, number), text(tags::SEGMENT_LABEL, VR::LO, name)])
     };
@@ -249,19 +231,8 @@ fn segmentation(folder: &TempDir, kind: &str, pixels: Vec<u8>) {
         sequence(tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE, vec![frame("0"), frame("5")]),
         DataElement::new(tags::PIXEL_DATA, VR::OB, PrimitiveValue::from(pixels)),
     ]);
-    for (tag, value) in [
-        (tags::ROWS, 2),
-        (tags::COLUMNS, 3),
-        (tags::SAMPLES_PER_PIXEL, 1),
-        (tags::BITS_ALLOCATED, 8),
-        (tags::BITS_STORED, 8),
-        (tags::HIGH_BIT, 7),
-        (tags::PIXEL_REPRESENTATION, 0),
-    ] {
-        object.put(word(tag, value));
-    }
-    let meta = FileMetaTableBuilder::new().transfer_syntax(uids::EXPLICIT_VR_LITTLE_ENDIAN);
-    object.with_meta(meta).unwrap().write_to_file(folder.path().join("seg.bin")).unwrap();
+    put_all(&mut object, grey_pixels([3, 2], [8, 8], false));
+    write(object, &folder.path().join("seg.bin"));
 }
 
 #[test]

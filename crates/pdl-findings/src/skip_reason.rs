@@ -45,11 +45,23 @@ pub enum SkipReason {
     Unreadable,
     /// More memory is needed than is allowed.
     TooLarge,
+    /// The cohort's table or a description of it.
+    Description,
+    /// An image of a case of which another channel is used.
+    OtherChannel,
+    /// A volume that neither the cohort's table nor the layout of its folders makes a case of.
+    NotInCohort,
+    /// Not a volume by its name.
+    NotAVolume,
+    /// Its name, or that of a folder of it, begins with a dot.
+    Hidden,
+    /// A FIFO, socket or device.
+    SpecialFile,
 }
 
 impl SkipReason {
     /// All reasons, in the order in which they are declared.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 23] = [
         Self::NotDicom,
         Self::Dicomdir,
         Self::NoImage,
@@ -67,6 +79,12 @@ impl SkipReason {
         Self::Unsupported,
         Self::Unreadable,
         Self::TooLarge,
+        Self::Description,
+        Self::OtherChannel,
+        Self::NotInCohort,
+        Self::NotAVolume,
+        Self::Hidden,
+        Self::SpecialFile,
     ];
 
     /// The text that tables and messages show, such as "not-dicom".
@@ -89,6 +107,12 @@ impl SkipReason {
             Self::Unsupported => "unsupported",
             Self::Unreadable => "unreadable",
             Self::TooLarge => "too-large",
+            Self::Description => "description",
+            Self::OtherChannel => "other-channel",
+            Self::NotInCohort => "not-in-cohort",
+            Self::NotAVolume => "not-a-volume",
+            Self::Hidden => "hidden",
+            Self::SpecialFile => "special-file",
         }
     }
 
@@ -116,6 +140,12 @@ impl SkipReason {
             Self::Unsupported => "unsupported",
             Self::Unreadable => "cannot be read",
             Self::TooLarge => "too large for the memory that is allowed",
+            Self::Description => "table or description of the cohort",
+            Self::OtherChannel => "other channel of a case",
+            Self::NotInCohort => "volume that is no case of the table or the folders' layout",
+            Self::NotAVolume => "not a volume by its name",
+            Self::Hidden => "hidden file",
+            Self::SpecialFile => "FIFO, socket or device",
         }
     }
 }

@@ -1,11 +1,11 @@
 //! Writes the sample cohorts: `pdl-phantom --out sample-data`.
 
-#![allow(clippy::print_stdout)] // a program reports on its standard output
-
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use anyhow::Context;
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches, Parser};
+use pdl_console::{ExitStatus, finish, report, say};
 use pdl_phantom::{
     PhantomModality, SAMPLE_CASES, SAMPLE_SEED, VisitSettings, generate, generate_pet_ct, longitudinal,
     pet_ct, write_cohort, write_dicom, write_longitudinal, write_pet_ct,
@@ -43,12 +43,26 @@ struct Options {
     noise: f64,
 }
 
-fn main() -> anyhow::Result<()> {
-    let options = Options::parse();
+fn main() -> ExitCode {
+    let matches = match pdl_console::parse(Options::command()) {
+        Ok(matches) => matches,
+        Err(ended) => return ended,
+    };
+    let written = Options::from_arg_matches(&matches).map_err(Into::into).and_then(|options| write(&options));
+    finish(match written {
+        Ok(()) => ExitStatus::Done,
+        Err(error) => {
+            report(error.as_ref());
+            ExitStatus::Failed
+        }
+    })
+}
+
+fn write(options: &Options) -> anyhow::Result<()> {
     if options.pet_ct {
         let cases = generate_pet_ct(options.seed, options.cases)?;
         write_pet_ct(&options.out, &cases).context("the cohort of two channels was not written")?;
-        println!("CT and PET: {} cases in {}", cases.len(), options.out.join(pet_ct::FOLDER).display());
+        say(&format!("CT and PET: {} cases in {}", cases.len(), options.out.join(pet_ct::FOLDER).display()));
         return Ok(());
     }
     if let Some(visits) = options.visits {
@@ -60,9 +74,7 @@ fn main() -> anyhow::Result<()> {
         };
         let cases = longitudinal(options.seed, options.cases, visits, &settings)?;
         write_longitudinal(&options.out, &cases).context("the longitudinal cohort was not written")?;
-        for case in &cases {
-            println!("{} {}", case.name, case.patient);
-        }
+        cases.iter().for_each(|case| say(&format!("{} {}", case.name, case.patient)));
         return Ok(());
     }
     for modality in PhantomModality::ALL {
@@ -72,7 +84,8 @@ fn main() -> anyhow::Result<()> {
         if modality == PhantomModality::Ct {
             write_dicom(&options.out, &cohort).context("the DICOM series were not written")?;
         }
-        println!("{name}: {} cases in {}", cohort.cases.len(), options.out.join(modality.folder()).display());
+        let folder = options.out.join(modality.folder());
+        say(&format!("{name}: {} cases in {}", cohort.cases.len(), folder.display()));
     }
     Ok(())
 }

@@ -98,3 +98,20 @@ fn the_sample_is_small() {
     }
     assert!(bytes < 9 << 20, "{bytes} bytes");
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn output_that_is_lost_is_an_error_and_a_closed_pipe_is_none() {
+    use std::process::{Command, Stdio};
+    let folder = tempfile::tempdir().unwrap();
+    let program = || {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_pdl-phantom"));
+        program.args(["--cases", "1", "--out"]).arg(folder.path()).stderr(Stdio::null());
+        program
+    };
+    let full = fs::File::options().write(true).open("/dev/full").unwrap();
+    assert_eq!(program().stdout(full).status().unwrap().code(), Some(7));
+    let mut run = program().stdout(Stdio::piped()).spawn().unwrap();
+    drop(run.stdout.take());
+    assert_eq!(run.wait().unwrap().code(), Some(0));
+}

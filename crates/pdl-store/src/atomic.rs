@@ -41,7 +41,7 @@ pub fn write_if_changed(path: impl Into<SafePath>, bytes: &[u8]) -> Result<bool>
 }
 
 /// As [`write_if_changed`], but only the user can read or write the file (mode 0600, where there
-/// are modes). One that others may read, too, is written anew.
+/// are modes, else that is told). One that others may read, too, is written anew.
 ///
 /// # Errors
 /// As [`write()`].
@@ -50,6 +50,9 @@ pub fn write_private_if_changed(path: impl Into<SafePath>, bytes: &[u8]) -> Resu
     let changed = !holds(&path, bytes) || !is_private(&path.full());
     if changed {
         write_bytes(&path, 0o600, bytes)?;
+        if !is_private(&path.full()) {
+            file_system::note(Lack::Modes);
+        }
     }
     Ok(changed)
 }
@@ -92,8 +95,32 @@ pub fn write_private_if_missing(path: &Path, bytes: &[u8]) -> Result<bool> {
             Ok(true)
         }
         Err(error) if error.error.kind() == ErrorKind::AlreadyExists => Ok(false),
+        // Without hard links, as on FAT or some network file systems, the name is taken first.
+        Err(error) if is_without_links(&error.error) => create_private(path, bytes).map_err(failed()),
         Err(error) => Err(failed()(error.error)),
     }
+}
+
+/// Whether the file system knows no hard links.
+fn is_without_links(error: &std::io::Error) -> bool {
+    error.kind() == ErrorKind::PermissionDenied || file_system::is_unsupported(error)
+}
+
+/// Makes a file of mode 0600 where there is none; says whether it did.
+fn create_private(path: &Path, bytes: &[u8]) -> std::io::Result<bool> {
+    let mut options = File::options();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = match options.open(path) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(false),
+        opened => opened?,
+    };
+    let written = file.write_all(bytes).and_then(|()| file_system::unless_unsupported(file.sync_all()));
+    if written.is_err() {
+        let _ = fs::remove_file(path); // it would be taken for whole
+    }
+    written.map(|()| true)
 }
 
 /// Whether a file can be read or written by its owner alone; a link is not asked where it leads.
@@ -301,6 +328,17 @@ mod tests {
         let winner = wrote.iter().position(|wrote| *wrote).unwrap();
         assert_eq!(fs::read(&path).unwrap(), bytes[winner]);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_private_file_is_made_once_without_hard_links_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        assert!(create_private(&path, b"first").unwrap() && is_private(&path));
+        assert!(!create_private(&path, b"second").unwrap());
+        assert_eq!(fs::read(&path).unwrap(), b"first");
+        assert!(create_private(&folder.path().join("missing/key"), b"").is_err());
     }
 
     #[cfg(unix)]

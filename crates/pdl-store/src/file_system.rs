@@ -14,6 +14,8 @@ pub enum Lack {
     Sync,
     /// A rename that takes the place of an existing file in one step.
     RenameOver,
+    /// Files that only their owner can read.
+    Modes,
 }
 
 impl Lack {
@@ -31,6 +33,9 @@ impl Lack {
             Self::RenameOver => {
                 "the file system cannot replace a file in one step: a run that is killed just then leaves a file out, which the \
                  next run makes again"
+            }
+            Self::Modes => {
+                "the file system keeps no modes (permissions): others who reach it can read files that are meant for you alone,                  such as sources.parquet with the paths of the cohort"
             }
         }
     }

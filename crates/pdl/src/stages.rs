@@ -3,10 +3,11 @@
 use std::path::Path;
 
 use anyhow::Result;
+use pdl_cohort::case_row::CaseRow;
+use pdl_cohort::cases;
 use pdl_cohort::index::index;
 use pdl_cohort::key_file;
 use pdl_cohort::same_patient::SamePatient;
-use pdl_cohort::{cases, sources};
 use pdl_console::{ExitStatus, counted, note};
 use pdl_curriculum::audit;
 use pdl_curriculum::rank::rank;
@@ -39,7 +40,10 @@ impl<'a> Stages<'a> {
         let key = key_file(self.settings.index.pseudonym_key.as_deref()).filter(|key| !key.exists());
         let first = !self.out.join(cases::FILE).exists();
         let indexed = index(cohort, self.out, &self.settings.index, &same_patient, self.context.stage())?;
-        if first && !self.out.join(sources::FILE).exists() {
+        // Of volumes that OUT keeps, their places in OUT stand there.
+        let names_files =
+            |row: &CaseRow| !row.image.is_empty() && !Path::new(&row.image).starts_with("volumes");
+        if first && indexed.cases.rows.iter().any(names_files) {
             note(
                 "note: cases.parquet holds the cohort's file paths and patient ids as they are; if these \
                  identify patients, use --pseudonyms with a new OUT (pdl help privacy)",

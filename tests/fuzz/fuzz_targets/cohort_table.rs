@@ -6,20 +6,18 @@ use std::collections::BTreeSet;
 use libfuzzer_sys::fuzz_target;
 use pdl_cohort::discover;
 use pdl_cohort::same_patient::SamePatient;
-use pdl_fuzz::file;
+use pdl_fuzz::kinds::TABLES;
+use pdl_fuzz::{file, kind};
 use pdl_store::memory::MemoryLimit;
 use pdl_store::table;
 
 /// Far above what short inputs hold, and below the fuzzer's own limit.
 const MEMORY: u64 = 256 << 20;
 
-const NAMES: [&str; 4] = ["table/a.csv", "table/a.parquet", "table/a.json", "table/same.csv"];
-
 fuzz_target!(|data: &[u8]| {
-    let Some((name, data)) = data.split_first() else { return };
-    let name = NAMES[usize::from(*name) % NAMES.len()];
+    let Some((name, data)) = kind(&TABLES, data) else { return };
     let path = file(name, data);
-    if name == NAMES[3] {
+    if name.ends_with("same.csv") {
         let _ = SamePatient::read(&path);
         return;
     }
@@ -27,7 +25,7 @@ fuzz_target!(|data: &[u8]| {
     for carry in [BTreeSet::new(), BTreeSet::from(["site".to_owned()])] {
         let _ = discover::find_within(&path, &carry, &limit.alone());
     }
-    if name == NAMES[1] {
+    if name.ends_with(".parquet") {
         let _ = table::read_text(&path, "patient", &limit.alone());
     }
 });

@@ -3,16 +3,13 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use pdl_fuzz::{OF_A_VOLUME, bounded, decoded_png, file, inflated};
+use pdl_fuzz::kinds::VOLUMES;
+use pdl_fuzz::{OF_A_VOLUME, bounded, decoded_png, file, inflated, kind};
 use pdl_io::{StackGeometry, read_image, read_image_stack, read_label_stack, read_labels, stack};
 use pdl_volume::Orientation;
 
-const NAMES: [&str; 8] =
-    ["a.nii", "a.nii.gz", "a.nrrd", "a.mha", "a.hdr", "a.tif", "png/a.png", "jpeg/a.jpg"];
-
 fuzz_target!(|data: &[u8]| {
-    let Some((name, data)) = data.split_first() else { return };
-    let name = NAMES[usize::from(*name) % NAMES.len()];
+    let Some((name, data)) = kind(&VOLUMES, data) else { return };
     let path = file(name, data);
     // A slice alone in its folder is a stack.
     let path = path.parent().filter(|_| name.contains('/')).map(Into::into).unwrap_or(path);

@@ -5,6 +5,7 @@
 //! decoded, as float32.
 
 pub mod headers;
+pub mod kinds;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::fs;
@@ -67,6 +68,12 @@ pub fn bounded(size: usize, fixed: usize, work: impl FnOnce() -> usize) {
     let honest = work().max(size);
     let most = MOST.load(Ordering::Relaxed).saturating_sub(before);
     assert!(most <= 4 * honest + fixed, "{most} bytes were held at once for a file of {honest}");
+}
+
+/// The kind that an input names, and the file.
+pub fn kind<'a>(kinds: &[&'static str], input: &'a [u8]) -> Option<(&'static str, &'a [u8])> {
+    let (place, file) = input.split_first()?;
+    Some((kinds[usize::from(*place) % kinds.len()], file))
 }
 
 /// Writes an input under this name into a folder of this process.

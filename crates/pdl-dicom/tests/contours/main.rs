@@ -4,6 +4,8 @@
 
 mod exact;
 mod golden;
+#[path = "../objects/mod.rs"]
+mod objects;
 mod reading;
 mod series;
 mod slices;

@@ -1,17 +1,13 @@
 //! Structure sets as files: what of a damaged one is read.
 
-use dicom_core::value::DataSetSequence;
 use dicom_core::{DataElement, PrimitiveValue, Tag, VR};
 use dicom_dictionary_std::{tags, uids};
 use dicom_object::InMemDicomObject;
-use pdl_dicom::{Region, StructureSet, files_below, scan};
+use pdl_dicom::{Region, StructureSet};
 use pdl_findings::Code;
 
-use crate::series::{FRAME, at, counts, findings, square, write};
-
-fn sequence(tag: Tag, items: Vec<InMemDicomObject>) -> DataElement<InMemDicomObject> {
-    DataElement::new(tag, VR::SQ, DataSetSequence::from(items))
-}
+use crate::objects::{scanned, sequence, write};
+use crate::series::{FRAME, at, counts, findings, square};
 
 fn texts(values: &[(Tag, VR, &str)]) -> InMemDicomObject {
     let mut object = InMemDicomObject::new_empty();
@@ -170,7 +166,7 @@ fn belongs(listed: &[&str], drawn_on: &[&str], frame: &str) -> Result<Vec<usize>
     set.put(sequence(tags::STRUCTURE_SET_ROI_SEQUENCE, vec![roi]));
     set.put(sequence(tags::ROI_CONTOUR_SEQUENCE, holding(contours)));
     write(set, &folder.path().join("set"));
-    let scan = scan(&files_below(folder.path()).unwrap(), &|| ()).unwrap();
+    let scan = scanned(folder.path());
     let (of_series, orphans) = scan.labels_of_series();
     match orphans.as_slice() {
         [] => Ok((0..2).filter(|series| !of_series[*series].is_empty()).collect()),

@@ -4,8 +4,10 @@ use std::path::Path;
 
 use dicom_core::{DataElement, PrimitiveValue, VR};
 use dicom_dictionary_std::{tags, uids};
-use dicom_object::{FileMetaTableBuilder, InMemDicomObject};
-use pdl_dicom::{Contour, Mask, ReadOptions, Region, SeriesImage, files_below, read_series, scan};
+use dicom_object::InMemDicomObject;
+use pdl_dicom::{Contour, Mask, ReadOptions, Region, SeriesImage, read_series};
+
+use crate::objects::{grey_pixels, put_all, scanned, write};
 
 /// FrameOfReferenceUID of all series.
 pub(crate) const FRAME: &str = "1.7";
@@ -37,17 +39,12 @@ fn decimals(values: &[f64]) -> String {
     values.iter().map(|value| format!("{value:.6}")).collect::<Vec<_>>().join("\\")
 }
 
-pub(crate) fn write(object: InMemDicomObject, path: &Path) {
-    let meta = FileMetaTableBuilder::new().transfer_syntax(uids::EXPLICIT_VR_LITTLE_ENDIAN);
-    object.with_meta(meta).unwrap().write_to_file(path).unwrap();
-}
-
 impl Slices {
     /// Writes the series and reads it.
     pub(crate) fn read(&self) -> SeriesImage {
         let folder = tempfile::tempdir().unwrap();
         self.write(folder.path(), "1.1");
-        let scan = scan(&files_below(folder.path()).unwrap(), &|| ()).unwrap();
+        let scan = scanned(folder.path());
         assert_eq!(scan.series.len(), 1);
         read_series(&scan.series[0], ReadOptions::default()).unwrap()
     }
@@ -78,17 +75,7 @@ impl Slices {
             object.put_str(tag, vr, value);
         }
         let [columns, rows] = self.size;
-        for (tag, value) in [
-            (tags::ROWS, rows),
-            (tags::COLUMNS, columns),
-            (tags::SAMPLES_PER_PIXEL, 1),
-            (tags::BITS_ALLOCATED, 16),
-            (tags::BITS_STORED, 16),
-            (tags::HIGH_BIT, 15),
-            (tags::PIXEL_REPRESENTATION, 1),
-        ] {
-            object.put(DataElement::new(tag, VR::US, PrimitiveValue::from(value)));
-        }
+        put_all(&mut object, grey_pixels(self.size, [16, 16], true));
         let pixels = (0..columns * rows).map(|pixel| pixel % 50).collect::<Vec<u16>>();
         object.put(DataElement::new(tags::PIXEL_DATA, VR::OW, PrimitiveValue::U16(pixels.into())));
         object

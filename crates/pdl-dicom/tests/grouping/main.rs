@@ -2,6 +2,8 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "tests may fail loudly")]
 
 mod doubt;
+#[path = "../objects/mod.rs"]
+mod objects;
 mod one_volume;
 mod random_series;
 mod several_volumes;

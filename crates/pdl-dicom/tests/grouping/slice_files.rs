@@ -1,10 +1,12 @@
 //! Writes series of small slices and says what they are read as.
 
-use dicom_core::{DataElement, PrimitiveValue, Tag, VR, dicom_value};
+use dicom_core::{DataElement, PrimitiveValue, Tag, VR};
 use dicom_dictionary_std::{tags, uids};
-use dicom_object::{FileMetaTableBuilder, InMemDicomObject};
-use pdl_dicom::{ReadOptions, Scan, SeriesImage, files_below, read_series, scan};
+use dicom_object::InMemDicomObject;
+use pdl_dicom::{ReadOptions, Scan, SeriesImage, read_series};
 use tempfile::TempDir;
+
+use crate::objects::{self, grey_pixels, put_all, write};
 
 const COLUMNS: u16 = 4;
 
@@ -62,21 +64,10 @@ impl Slice {
         let [x, y, z] = self.place;
         object.put_str(tags::IMAGE_POSITION_PATIENT, VR::DS, format!("{x}\\{y}\\{z}"));
         let [columns, rows] = self.size;
-        for (tag, value) in [
-            (tags::ROWS, rows),
-            (tags::COLUMNS, columns),
-            (tags::SAMPLES_PER_PIXEL, 1),
-            (tags::BITS_ALLOCATED, 16),
-            (tags::BITS_STORED, 16),
-            (tags::HIGH_BIT, 15),
-            (tags::PIXEL_REPRESENTATION, 0),
-        ] {
-            object.put(DataElement::new(tag, VR::US, dicom_value!(U16, [value])));
-        }
+        put_all(&mut object, grey_pixels(self.size, [16, 16], false));
         let pixels: Vec<u16> = (0..columns * rows).map(|pixel| self.first_pixel + pixel).collect();
         object.put(DataElement::new(tags::PIXEL_DATA, VR::OW, PrimitiveValue::U16(pixels.into())));
-        let meta = FileMetaTableBuilder::new().transfer_syntax(uids::EXPLICIT_VR_LITTLE_ENDIAN);
-        object.with_meta(meta).unwrap().write_to_file(folder.path().join(name)).unwrap();
+        write(object, &folder.path().join(name));
     }
 }
 
@@ -90,7 +81,7 @@ pub fn written(slices: &[Slice]) -> TempDir {
 
 pub fn scanned(slices: &[Slice]) -> (TempDir, Scan) {
     let folder = written(slices);
-    let scan = scan(&files_below(folder.path()).unwrap(), &|| ()).unwrap();
+    let scan = objects::scanned(folder.path());
     (folder, scan)
 }
 

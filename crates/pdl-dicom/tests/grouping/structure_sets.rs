@@ -1,21 +1,15 @@
 //! Which volume of a series a structure set belongs to.
 
-use dicom_core::value::{DataSetSequence, Value};
-use dicom_core::{DataElement, PrimitiveValue, VR};
+use dicom_core::VR;
 use dicom_dictionary_std::{tags, uids};
-use dicom_object::{FileMetaTableBuilder, InMemDicomObject};
-use pdl_dicom::{files_below, scan};
 use tempfile::TempDir;
 
+use crate::objects::{item, scanned, sequence, text, write};
 use crate::slice_files::{Slice, each, shifted, stack, written};
 
 /// A structure set that names these images as a whole, those for its only contour, and this series.
 fn structure_set(folder: &TempDir, images: &[&str], of_contour: &[&str], series: &str) {
-    let uid = |tag, uid: &str| DataElement::new(tag, VR::UI, PrimitiveValue::from(uid));
-    let sequence = |tag, items: Vec<InMemDicomObject>| {
-        DataElement::new(tag, VR::SQ, Value::from(DataSetSequence::from(items)))
-    };
-    let item = |elements: Vec<DataElement<InMemDicomObject>>| InMemDicomObject::from_element_iter(elements);
+    let uid = |tag, uid: &str| text(tag, VR::UI, uid);
     let named = |uids: &[&str]| {
         let images = uids.iter().map(|own| item(vec![uid(tags::REFERENCED_SOP_INSTANCE_UID, own)]));
         sequence(tags::CONTOUR_IMAGE_SEQUENCE, images.collect())
@@ -30,15 +24,14 @@ fn structure_set(folder: &TempDir, images: &[&str], of_contour: &[&str], series:
         sequence(tags::REFERENCED_FRAME_OF_REFERENCE_SEQUENCE, vec![frame]),
         sequence(tags::ROI_CONTOUR_SEQUENCE, vec![contours]),
     ]);
-    let meta = FileMetaTableBuilder::new().transfer_syntax(uids::EXPLICIT_VR_LITTLE_ENDIAN);
-    object.with_meta(meta).unwrap().write_to_file(folder.path().join("set.dcm")).unwrap();
+    write(object, &folder.path().join("set.dcm"));
 }
 
 /// For every volume whether a structure set belongs to it.
 fn labelled(slices: &[Slice], images: &[&str], of_contour: &[&str], series: &str) -> Vec<bool> {
     let folder = written(slices);
     structure_set(&folder, images, of_contour, series);
-    let scan = scan(&files_below(folder.path()).unwrap(), &|| ()).unwrap();
+    let scan = scanned(folder.path());
     scan.labels_of_series().0.iter().map(|labels| !labels.is_empty()).collect()
 }
 

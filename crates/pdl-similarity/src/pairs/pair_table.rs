@@ -212,13 +212,15 @@ impl Pairs {
         if parameters.tile == 0 {
             return Err(unknown());
         }
-        let all: Vec<Tile> = tiles(parameters.tile, proxies.len()).collect();
-        for tile in &all {
-            if !is_valid(out, proxies, *tile, &parameters, &own)? {
-                return Err(stale(&format!("{} is missing or belongs to other proxies", file_name(*tile))));
+        let mut parts = Vec::new();
+        // One by one: a forged size of tiles makes more of them than there is memory for.
+        for tile in tiles(parameters.tile, proxies.len()) {
+            if !is_valid(out, proxies, tile, &parameters, &own)? {
+                return Err(stale(&format!("{} is missing or belongs to other proxies", file_name(tile))));
             }
+            parts.push((tile, path(out, tile)));
         }
-        Ok(Self { parts: all.into_iter().map(|tile| (tile, path(out, tile))).collect(), parameters })
+        Ok(Self { parts, parameters })
     }
 
     /// Calls `visit` with the row numbers of every pair and its value in a column, part by part.

@@ -83,7 +83,8 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus> {
     Ok(ExitStatus::Done)
 }
 
-/// What became of the cohort's files; where they are used in place, of those that cases name.
+/// What became of the cohort's files; in a folder of an earlier version that does not list them, of
+/// those that cases name.
 fn file_counts(out: &Path, cases: &Cases) -> Result<FileCounts> {
     let usable: HashSet<&str> = cases.usable().map(|row| row.case_id.as_str()).collect();
     let of_row = |row: &CaseRow| SourceRow {

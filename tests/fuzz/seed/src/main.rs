@@ -17,6 +17,11 @@ const CONTOURS: usize = 3;
 const LONGEST: usize = 65_536;
 const BIG_ENDIAN: &str = "1.2.840.10008.1.2.2";
 
+#[path = "../../src/kinds.rs"]
+mod kinds;
+
+use kinds::{CURATION, DATASETS, RUN, TABLES, VOLUMES};
+
 fn main() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../..");
     let out = Path::new(env!("CARGO_MANIFEST_DIR")).join("../corpus");
@@ -25,50 +30,41 @@ fn main() {
         fs::write(out.join(target).join(name), bytes).expect("a seed");
     };
     for path in files(&root.join("tests/golden/data/formats")) {
-        let name = path.file_name().expect("a name").to_string_lossy().into_owned();
-        let kind = ["nii", "gz", "nrrd", "mha", "hdr"].iter().position(|ending| name.ends_with(ending));
-        let Some(kind) = kind else { continue };
-        write("volume", &name, &[&[kind as u8][..], &fs::read(&path).expect("a sample")].concat());
+        let name = name_of(&path);
+        let Some(kind) = place_of_ending(&VOLUMES[..5], &name) else { continue };
+        write("volume", &name, &of_kind(kind, &fs::read(&path).expect("a sample")));
     }
     for path in files(&root.join("tests/golden/data/stacks")) {
         let slice = if path.is_dir() { files(&path).swap_remove(0) } else { path.clone() };
-        let ending = slice.extension().expect("an ending").to_string_lossy().into_owned();
-        let kind = match ending.as_str() {
-            "png" => 6,
-            "jpg" => 7,
-            _ => 5,
-        };
-        let name = path.file_name().expect("a name").to_string_lossy();
-        write("volume", &name, &[&[kind][..], &fs::read(&slice).expect("a sample")].concat());
+        let kind = place_of_ending(&VOLUMES, &name_of(&slice)).unwrap_or(place(&VOLUMES, "a.tif"));
+        write("volume", &name_of(&path), &of_kind(kind, &fs::read(&slice).expect("a sample")));
     }
     for path in files(&root.join("tests/golden/data/tables")) {
-        let name = path.file_name().expect("a name").to_string_lossy().into_owned();
-        write("cohort_table", &name, &[&[1][..], &fs::read(&path).expect("a sample")].concat());
+        let kind = place(&TABLES, "table/a.parquet");
+        write("cohort_table", &name_of(&path), &of_kind(kind, &fs::read(&path).expect("a sample")));
     }
     let table = fs::read(root.join("sample-data/ct/cohort.csv")).expect("a sample");
-    write("cohort_table", "cohort.csv", &[&[0][..], &table].concat());
+    write("cohort_table", "cohort.csv", &of_kind(place(&TABLES, "table/a.csv"), &table));
+    write("cohort_table", "same.csv", &of_kind(place(&TABLES, "table/same.csv"), b"a,b\np1,p2\np2,p3\n"));
     let list = br#"{"training": [{"image": "a.nii", "label": "b.nii", "site": "x"}], "validation": [], "testing": []}"#;
-    write("cohort_table", "datalist.json", &[&[2][..], list].concat());
-    // As the target numbers them. What `just curate` made of a sample, too, where it has run.
-    let kinds = [
-        "cases.parquet",
-        "prepared.parquet",
-        "manifest.parquet",
-        "manifest.json",
-        "manifest.jsonl",
-        "plan.json",
-        "failures.json",
-        "proxies/00000.arrow",
-        "runs/a/run.json",
-        "runs/a/history.parquet",
-    ];
-    for folder in ["tests/manifests/version-1", "tests/manifests/version-2", "out/ct"] {
-        for (kind, name) in kinds.iter().enumerate() {
-            let Ok(content) = fs::read(root.join(folder).join(name)) else { continue };
-            if content.len() < LONGEST {
-                let seed = format!("{folder}-{name}").replace('/', "-");
-                write("curation", &seed, &[&[kind as u8][..], &content].concat());
-            }
+    write("cohort_table", "datalist.json", &of_kind(place(&TABLES, "table/a.json"), list));
+    write("dataset", "datalist.json", &of_kind(place(&DATASETS, "monai/list.json"), list));
+    let description =
+        br#"{"channel_names": {"0": "CT"}, "labels": {"background": 0, "liver": 1}, "numTraining": 1,
+        "file_ending": ".nii.gz", "dataset": {"c": {"images": ["a.nii.gz"], "label": "b.nii.gz"}}}"#;
+    write("dataset", "dataset.json", &of_kind(place(&DATASETS, "nnunet/dataset.json"), description));
+    let folds = br#"[{"train": ["b"], "val": ["case"]}, {"train": ["case"], "val": ["b"]}]"#;
+    write("dataset", "splits.json", &of_kind(place(&DATASETS, "nnunet/splits_final.json"), folds));
+    write("settings", "sections", SETTINGS);
+    let journal = br#"{"unit":"case","key":"key","files":[],"value":{"status":"ok"}}"#;
+    write("curation", "journal", &of_kind(place(&CURATION, ".pdl/index.jsonl"), journal));
+    write("run_record", "checkpoint", &of_kind(place(&RUN, "checkpoint.safetensors"), &safetensors()));
+    // What `just curate` and `just fit` made of a sample, too, where they have run.
+    for folder in ["tests/manifests/version-1", "tests/manifests/version-2", "out/ct", "out/mr"] {
+        let folder = root.join(folder);
+        write_files(&folder, &CURATION, |name, bytes| write("curation", name, bytes));
+        for run in folder.join("runs").read_dir().into_iter().flatten().flatten() {
+            write_files(&run.path(), &RUN, |name, bytes| write("run_record", name, bytes));
         }
     }
     for (name, layers) in [("one layer", 1), ("layers first", 2), ("layers last", 3)] {
@@ -97,6 +93,45 @@ fn main() {
             write("seg", &format!("{name}-{kind}"), &joined([set].iter().chain(&images)));
         }
     }
+}
+
+fn name_of(path: &Path) -> String {
+    path.file_name().expect("a name").to_string_lossy().into_owned()
+}
+
+/// The file as an input of its kind.
+fn of_kind(kind: usize, file: &[u8]) -> Vec<u8> {
+    [&[kind as u8][..], file].concat()
+}
+
+fn place(kinds: &[&str], name: &str) -> usize {
+    kinds.iter().position(|kind| *kind == name).expect("a kind of the target")
+}
+
+fn place_of_ending(kinds: &[&str], name: &str) -> Option<usize> {
+    kinds.iter().rposition(|kind| kind.rsplit_once("a.").is_some_and(|(_, ending)| name.ends_with(ending)))
+}
+
+/// Writes the files of these kinds that a folder has and that are short enough.
+fn write_files(folder: &Path, kinds: &[&str], write: impl Fn(&str, &[u8])) {
+    for (kind, name) in kinds.iter().enumerate() {
+        let Ok(content) = fs::read(folder.join(name)) else { continue };
+        if content.len() < LONGEST {
+            let seed = folder.join(name).to_string_lossy().replace(['/', '.'], "-");
+            write(&seed, &of_kind(kind, &content));
+        }
+    }
+}
+
+/// A key of each section, with values of every type.
+const SETTINGS: &[u8] = b"[run]\nthreads = 2\nmemory = \"2GiB\"\n[index]\nmodality = \"CT\"\n[prepare]\nspacing = [1.0, 1.0, 2.5]\n\
+    [compare]\nmetrics = [\"ssim\", \"mse\"]\n[rank]\nmetric = \"mse\"\nstart = \"20%\"\n[audit]\nduplicate_ssim = 0.9\n\
+    [labels]\n1 = \"liver\"\n";
+
+/// A checkpoint with a state that is no state, and a history.
+fn safetensors() -> Vec<u8> {
+    let head = br#"{"state":{"dtype":"U8","shape":[2],"data_offsets":[0,2]},"history":{"dtype":"F64","shape":[1,8],"data_offsets":[2,66]}}"#;
+    [&(head.len() as u64).to_le_bytes()[..], head, b"{}", &[0; 64]].concat()
 }
 
 /// A small segmentation of 3-D Slicer, of three segments: in one layer, in two that stand before
