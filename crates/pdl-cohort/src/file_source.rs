@@ -251,6 +251,26 @@ impl Named {
         self.labels.segments.as_ref().filter(|_| self.segments_of(case).is_some())
     }
 
+    /// What is said of a file of a case that cannot be read, without the names of people.
+    ///
+    /// # Errors
+    /// [`Refusal`] where that is no fault of the file.
+    fn refusal(&self, case: usize, code: Code, unread: &Unread) -> Result<Finding, Refusal> {
+        match (fault::machine_error(unread), unread.error.memory()) {
+            (Some(error), _) => Err(Refusal::Machine(error)),
+            (None, Some(error)) => Err(Refusal::Memory(error)),
+            (None, None) => {
+                let reason = unread.error.reason();
+                let masks = self.labels.segments.as_ref().zip(self.cases[case].label.as_deref());
+                let reason = match masks {
+                    Some((names, label)) => names.without_people(label, &reason),
+                    None => reason,
+                };
+                Ok(Finding::new(code, reason))
+            }
+        }
+    }
+
     /// Reads the image of a case, unless it is of no use; gives why it cannot be read.
     fn read_image(
         &self,
@@ -270,7 +290,7 @@ impl Named {
                 volumes.image = Some(image.volume);
                 Ok(None)
             }
-            Err(unread) => refusal(Code::UnreadableImage, &unread).map(Some),
+            Err(unread) => self.refusal(case, Code::UnreadableImage, &unread).map(Some),
         }
     }
 
@@ -287,7 +307,7 @@ impl Named {
         for (number, path) in found.channels.iter().skip(1).filter(|_| !self.leaves_image(case)) {
             match stacks::read_image(path, found.stacks, memory) {
                 Ok(image) => volumes.take_channel(*number, image.volume, image.parts),
-                Err(unread) => refused.push(refusal(Code::UnreadableImage, &unread)?),
+                Err(unread) => refused.push(self.refusal(case, Code::UnreadableImage, &unread)?),
             }
         }
         Ok(refused)
@@ -352,20 +372,8 @@ impl Named {
                 volumes.findings.extend(findings);
                 Ok(None)
             }
-            Err(unread) => refusal(Code::UnreadableLabel, &unread).map(Some),
+            Err(unread) => self.refusal(case, Code::UnreadableLabel, &unread).map(Some),
         }
-    }
-}
-
-/// What is said of a file that cannot be read.
-///
-/// # Errors
-/// [`Refusal`] where that is no fault of the file.
-fn refusal(code: Code, unread: &Unread) -> Result<Finding, Refusal> {
-    match (fault::machine_error(unread), unread.error.memory()) {
-        (Some(error), _) => Err(Refusal::Machine(error)),
-        (None, Some(error)) => Err(Refusal::Memory(error)),
-        (None, None) => Ok(Finding::new(code, unread.error.reason())),
     }
 }
 
