@@ -197,8 +197,9 @@ interop-frameworks *targets: (curate)
     .venv-frameworks/bin/python tests/interop/frameworks.py {{pdl}} out/ct "$@"
     .venv-frameworks/bin/python tests/interop/frameworks.py {{pdl}} out/mr "$@"
     .venv-frameworks/bin/python tests/interop/loops.py out/ct
-    just fit out/ct --name network --steps 200 --no-report
+    just fit out/ct --name network --steps 200 --no-report --tensorboard
     {{fit}} export out/ct/runs/network
+    {{fit}} export out/ct/runs/network --format onnx
     .venv-frameworks/bin/python tests/interop/network.py out/ct out/ct/runs/network
 
 # Reports of the samples in headless Chromium, which is installed where it is missing: sections, hover, accessibility
