@@ -91,9 +91,9 @@ test-machines cohort="": venv
 doc-cluster:
     RUSTDOCFLAGS="-D warnings" cargo doc {{cluster_profile}} --locked --package pdl-cluster --no-deps
 
-# Print the folder of libtorch; fetch the pinned wheels into the user's cache when there is none
-libtorch:
-    @python3 {{libtorch}} --fetch
+# Print the folder of libtorch; fetch the pinned wheels into the user's cache when there is none (--cuda: for CUDA devices, too)
+libtorch *args:
+    @python3 {{libtorch}} --fetch "$@"
 
 # All tests, those of pdl-fit included
 test *flags:

@@ -17,6 +17,7 @@ use crate::plan::run_plan::RunPlan;
 use crate::plan::settings::Settings;
 use crate::train::checkpoint::{self, Checkpoint, State, TrainingProgress};
 use crate::train::history;
+use crate::train::initialisation::InitialWeights;
 use crate::train::trainer::Trainer;
 
 /// Starts an extension of the finished run in `folder`: the state from which it resumes.
@@ -41,6 +42,7 @@ pub(crate) fn start(
         }
     };
     let plan = longer(&record.plan, from_step + steps);
+    InitialWeights::open(folder)?; // checks that the weights are the run's
     let weights = Weights::load(
         UNet::new(plan.network).parameters(),
         &folder.join(run_record::WEIGHTS_FILE),

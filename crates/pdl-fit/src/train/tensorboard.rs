@@ -102,7 +102,7 @@ impl EventWriter {
         if step == 0 {
             pdl_store::atomic::remove_folder(&folder)?;
         }
-        let folder = folder.folder()?;
+        let folder = folder.create()?;
         let (file, path) = create(&folder)?;
         let mut writer = Self { file: BufWriter::new(file), path };
         writer.append(&Event { file_version: Some(VERSION.to_owned()), ..now(0) })?;
