@@ -91,9 +91,9 @@ test-machines cohort="": venv
 doc-cluster:
     RUSTDOCFLAGS="-D warnings" cargo doc {{cluster_profile}} --locked --package pdl-cluster --no-deps
 
-# Print the folder of libtorch; fetch the pinned wheels into the user's cache when there is none
-libtorch:
-    @python3 {{libtorch}} --fetch
+# Print the folder of libtorch; fetch the pinned wheels into the user's cache when there is none (--cuda: for CUDA devices, too)
+libtorch *args:
+    @python3 {{libtorch}} --fetch "$@"
 
 # All tests, those of pdl-fit included
 test *flags:
@@ -206,8 +206,9 @@ interop-frameworks *targets: (curate)
     .venv-frameworks/bin/python tests/interop/frameworks.py {{pdl}} out/ct "$@"
     .venv-frameworks/bin/python tests/interop/frameworks.py {{pdl}} out/mr "$@"
     .venv-frameworks/bin/python tests/interop/loops.py out/ct
-    just fit out/ct --name network --steps 200 --no-report
+    just fit out/ct --name network --steps 200 --no-report --tensorboard
     {{fit}} export out/ct/runs/network
+    {{fit}} export out/ct/runs/network --format onnx
     .venv-frameworks/bin/python tests/interop/network.py out/ct out/ct/runs/network
 
 # Reports of the samples in headless Chromium, which is installed where it is missing: sections, hover, accessibility

@@ -56,7 +56,8 @@ enum Command {
     /// Measure a trained network on the validation or test set. Measured are Dice, surface Dice,
     /// HD95, volumes and detection, on the original grids.
     Evaluate(evaluate::Args),
-    /// Write a trained network as TorchScript. Python's torch.jit.load runs it without pdl.
+    /// Write a trained network as TorchScript or ONNX. Python's torch.jit.load or onnxruntime runs
+    /// it without pdl.
     Export(export::Args),
     #[command(flatten)]
     Shell(Shell),

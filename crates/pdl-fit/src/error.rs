@@ -26,6 +26,14 @@ pub enum FitError {
         /// The shape that the network needs.
         shape: Vec<i64>,
     },
+    /// Weights are of a network with another architecture.
+    #[error("the weights are of another network ({problem}): {}", path.display())]
+    OtherNetwork {
+        /// What differs.
+        problem: String,
+        /// Their file.
+        path: PathBuf,
+    },
     /// An option has an invalid value. `name` is that of the setting (`grow_share`); a program
     /// shows the flag instead (`--grow-share`).
     #[error("{name} {problem}")]
@@ -93,6 +101,21 @@ pub enum FitError {
     UnreadableRecord {
         /// What the record is of.
         record: Record,
+        /// Its file.
+        path: PathBuf,
+    },
+    /// A record has a format that this version of pdl-fit cannot read.
+    #[error(
+        "the {record} has format {found}, which this version of pdl-fit cannot read (its own is {supported}): {}",
+        path.display()
+    )]
+    OtherFormat {
+        /// What the record is of.
+        record: Record,
+        /// Version of its format; 0 if it names none.
+        found: u32,
+        /// Version of the format that this pdl-fit writes.
+        supported: u32,
         /// Its file.
         path: PathBuf,
     },
@@ -189,6 +212,12 @@ pub enum FitError {
     /// No conventional run of a comparison reached a Dice above 0.
     #[error("no conventional run has learnt anything; try lower learning rates or more seconds")]
     NothingLearnt,
+    /// A picture of a validation case cannot be encoded.
+    #[error("a picture of a validation case cannot be encoded: {problem}")]
+    Picture {
+        /// What the encoder said.
+        problem: String,
+    },
     /// A worker of the data loader has ended before the last step.
     #[error("a worker of the data loader has stopped")]
     WorkerStopped,
@@ -256,16 +285,33 @@ pub enum Difference {
     Settings,
     /// Another manifest.
     Manifest,
+    /// Other initial weights.
+    Initialisation,
+    /// Another extension.
+    Extension,
+    /// A format that this version of pdl-fit, which writes `supported`, cannot read.
+    Format {
+        /// Version of the format.
+        found: u32,
+        /// Version of the format that this pdl-fit writes.
+        supported: u32,
+    },
     /// Damaged, or of another version.
     Unreadable,
 }
 
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Self::Format { found, supported } = self {
+            let own = format!("this version of pdl-fit cannot read (its own is {supported})");
+            return write!(f, "with format {found}, which {own},");
+        }
         f.write_str(match self {
             Self::Settings => "with other settings",
             Self::Manifest => "from another manifest",
-            Self::Unreadable => "that is damaged or of another version of pdl-fit",
+            Self::Initialisation => "with other initial weights",
+            Self::Extension => "with another extension",
+            Self::Format { .. } | Self::Unreadable => "that is damaged or of another version of pdl-fit",
         })
     }
 }

@@ -9,7 +9,7 @@ pub use compare::FOLDER as COMPARISON_FOLDER;
 pub use compare::arm_tuning::{FILE as TUNED_FILE, Tuned, tune as tune_arms};
 pub use compare::protocol::Protocol;
 pub use compare::report::{ComparisonRow, FILE as COMPARISON_FILE, report as report_comparison};
-pub use run_record::{FILES as RUN_FILES, RunRecord, read as read_run};
+pub use run_record::{ExtensionLength, FILES as RUN_FILES, Initialisation, RunRecord, read as read_run};
 pub use runner::{RunEvent, Runs};
 pub use tuning::{
     OWN as TUNED_OPTIONS, Search, Sides, Trial, TuneRequest, Tuning, files as tuning_files, tune,

@@ -1,9 +1,13 @@
-//! Network: architecture, layers, weights, memory format and export as TorchScript.
+//! Network: architecture, layers, weights, device, memory format and export.
 
+pub(crate) mod device;
 pub(crate) mod instance_norm;
 pub(crate) mod memory_format;
+pub(crate) mod onnx;
+mod onnx_messages;
 pub(crate) mod torchscript;
 pub(crate) mod unet;
 pub(crate) mod weights;
 
+pub use onnx::{FILE as ONNX_FILE, write as write_onnx};
 pub use torchscript::{FILE as TORCHSCRIPT_FILE, write as write_torchscript};

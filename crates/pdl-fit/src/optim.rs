@@ -2,4 +2,5 @@
 
 pub(crate) mod loss;
 pub(crate) mod lr_schedule;
+pub(crate) mod muon;
 pub(crate) mod optimiser;

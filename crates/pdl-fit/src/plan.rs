@@ -5,6 +5,7 @@ mod plausible_plan;
 pub(crate) mod run_plan;
 pub(crate) mod settings;
 
+pub use crate::model::device::DeviceChoice;
 pub use curriculum_schedule::PatchSpec;
 pub use run_plan::{RunPlan, Speed, TimedPart};
-pub use settings::{DeviceChoice, ScheduleKind, Settings, parse_memory};
+pub use settings::{ScheduleKind, Settings, parse_memory};

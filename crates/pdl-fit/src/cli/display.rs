@@ -1,7 +1,7 @@
 //! Progress of training on stderr.
 
 use pdl_console::{Display, note};
-use pdl_fit::experiment::{RunEvent, Sides, Trial};
+use pdl_fit::experiment::{Initialisation, RunEvent, Sides, Trial};
 use pdl_fit::plan::{PatchSpec, RunPlan, Speed, TimedPart};
 use pdl_fit::train::{Event, HistoryRow};
 use pdl_store::progress::Progress;
@@ -30,6 +30,16 @@ pub(crate) fn show_run(display: &Display, event: &Event<'_>) {
             note("    step  seconds  epoch  cases    loss   Dice  (by label)");
             display.begin("training", plan.steps);
         }
+        Event::Initialised { taken, differences } => {
+            initialisation_lines(taken, differences).iter().for_each(|line| note(line));
+        }
+        Event::Extends { from, to, lr } => {
+            note(&format!(
+                "extending the finished run from step {from} to {to}: the learning rate goes on at {lr:.2e}, as in \
+                 a run of {to} steps, and falls to the end of its schedule; the optimiser starts with empty moments"
+            ));
+            display.resume(*from);
+        }
         Event::Resumes(step) => {
             note(&format!("resuming the interrupted run after step {step}"));
             display.resume(*step);
@@ -40,6 +50,23 @@ pub(crate) fn show_run(display: &Display, event: &Event<'_>) {
             display.remark(&format!("Dice {:.3}", row.dice_mean));
         }
     }
+}
+
+/// What is said of the weights that a run starts from.
+fn initialisation_lines(taken: &Initialisation, differences: &[String]) -> Vec<String> {
+    let Initialisation { run, parameters, labels_taken, labels_new, .. } = taken;
+    let source = run.as_ref().map_or("a file that names no labels".to_owned(), |run| format!("run {run}"));
+    let list = |labels: &[String]| if labels.is_empty() { "no label".to_owned() } else { labels.join(", ") };
+    let first = format!(
+        "starting from the weights of {source}: {parameters} kernels, biases and norms; of the heads those of {}; \
+         random: {}",
+        list(labels_taken),
+        list(labels_new)
+    );
+    let differences = differences.iter().map(|difference| {
+        format!("warning: the run that the weights are of was prepared in another way: {difference}")
+    });
+    std::iter::once(first).chain(differences).collect()
 }
 
 /// What is said of labels that may be sides, and of mirroring.

@@ -1,7 +1,7 @@
 //! Errors of the library in terms of the command line.
 
 use pdl_console::note;
-use pdl_fit::{FitError, Record};
+use pdl_fit::{Difference, FitError, Record};
 
 /// Writes an error, with the flag of an option, and what can be done about it.
 pub(crate) fn report(error: &FitError) {
@@ -22,10 +22,17 @@ fn flag(option: &str) -> String {
 /// The flags and commands that help.
 fn hint(error: &FitError) -> Option<&'static str> {
     match error {
+        FitError::Occupied { record: Record::Checkpoint, difference: Difference::Extension, .. } => {
+            Some("finish the interrupted extension with the --extend that started it")
+        }
+        FitError::OtherNetwork { .. } => Some(
+            "train with the network of the weights: --dims, --width, --depth, --norm, --residual, --patch",
+        ),
         FitError::Occupied { record: Record::Run | Record::Checkpoint, .. } => {
             Some("choose another --name, or train again with --force")
         }
         FitError::UnreadableRecord { record: Record::Run | Record::Checkpoint, .. }
+        | FitError::OtherFormat { .. }
         | FitError::OtherManifest { record: Record::Run, .. } => Some("`pdl-fit train --force` trains again"),
         FitError::Occupied { record: Record::Tuning, .. }
         | FitError::UnreadableRecord { record: Record::Tuning, .. }

@@ -8,11 +8,11 @@ use clap::parser::ValueSource;
 use pdl_cohort::attributes::Split;
 use pdl_console::{Display, ExitStatus, note, say};
 use pdl_fit::data::Subset;
-use pdl_fit::experiment::{RUN_FILES, RunRecord, tuned_settings};
+use pdl_fit::experiment::{ExtensionLength, RUN_FILES, RunRecord, tuned_settings};
 use pdl_fit::inference::Model;
 use pdl_fit::metrics::{SurfaceOptions, evaluate, evaluation_file};
 use pdl_fit::plan::{ScheduleKind, Settings};
-use pdl_fit::train::{Outcome, TrainRequest, train};
+use pdl_fit::train::{InitialWeights, Outcome, TrainRequest, extended_settings, train};
 use pdl_report::ReportParameters;
 use pdl_store::progress::Silent;
 
@@ -34,6 +34,21 @@ pub(crate) struct Args {
     /// this command override them.
     #[arg(long)]
     tuned: bool,
+    /// Start from the weights of a finished run (its folder), or from a safetensors file
+    /// (fine-tuning). The network is that of the run. Channels of labels that the run had keep
+    /// their weights; those of other labels start anew, as all do where a file names no labels.
+    #[arg(long, value_name = "RUN|FILE", help_heading = "Run")]
+    init: Option<PathBuf>,
+    /// Extend the finished run --name by steps, such as 500, or by seconds, such as 600s. The
+    /// learning rate goes on as in a run of the whole length; the optimiser starts with empty
+    /// moments. Settings are those of the run.
+    #[arg(long, value_name = "STEPS|SECONDS", requires = "name", conflicts_with_all = ["init", "force", "tuned"], help_heading = "Run")]
+    extend: Option<ExtensionLength>,
+    /// Write event files of TensorBoard to OUT/runs/NAME/tensorboard while training: loss and
+    /// learning rate of every step, Dice and a picture of three validation cases at every
+    /// evaluation. Each picture costs one prediction.
+    #[arg(long, help_heading = "Run")]
+    tensorboard: bool,
     /// Train again even if the run exists. Without it a finished run is kept, and an interrupted
     /// one resumes.
     #[arg(long, help_heading = "Run")]
@@ -53,7 +68,8 @@ pub(crate) struct Args {
 
 /// Trains. `matches` tells which settings are flags of the command line.
 pub(crate) fn run(args: Args, matches: &ArgMatches) -> Result<ExitStatus> {
-    let Args { out, name, force, trust_files, no_report, json, tuned, settings } = args;
+    let Args { out, name, init, extend, tensorboard, force, trust_files, no_report, json, tuned, settings } =
+        args;
     let matches = matches.subcommand_matches("train");
     let given = |setting: &str| {
         matches.is_some_and(|matches| matches.value_source(setting) == Some(ValueSource::CommandLine))
@@ -65,7 +81,26 @@ pub(crate) fn run(args: Args, matches: &ArgMatches) -> Result<ExitStatus> {
         (settings, None)
     };
     let (runs, sample) = (PathBuf::from("runs"), Subset::All);
-    let request = TrainRequest { out, runs, name, settings, sample, tuned, force, trust_files };
+    let settings = match &init {
+        Some(path) => InitialWeights::open(path)?.network_settings(&settings, given)?,
+        None => settings,
+    };
+    let mut request = TrainRequest {
+        out,
+        runs,
+        name,
+        settings,
+        sample,
+        tuned,
+        init,
+        extend,
+        tensorboard,
+        force,
+        trust_files,
+    };
+    if extend.is_some() {
+        request.settings = settings_of_extended(&request, given)?;
+    }
     let display = Display::new();
     let outcome = train(&request, &mut |event| show_run(&display, event));
     display.clear();
@@ -87,6 +122,13 @@ pub(crate) fn run(args: Args, matches: &ArgMatches) -> Result<ExitStatus> {
         print_next(&request, &outcome);
     }
     Ok(ExitStatus::Done)
+}
+
+/// Settings of the run that is extended, with those of the command line, which must not differ.
+fn settings_of_extended(request: &TrainRequest, given: impl Fn(&str) -> bool) -> Result<Settings> {
+    let wanted = request.settings.values()?;
+    let theirs = extended_settings(&request.folder()?.1)?;
+    Ok(theirs.changed(wanted.iter().filter(|(name, _)| given(name)))?)
 }
 
 /// Applies the network to every validation case once more, for surfaces, distances and label maps.

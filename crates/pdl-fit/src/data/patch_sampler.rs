@@ -1,7 +1,7 @@
 //! Samples the patches of a step: planes or blocks of its cases, augmented, cropped or padded to
 //! one size.
 
-use tch::{Device, Tensor};
+use tch::Tensor;
 
 use crate::data::augment::intensity::Augmenter;
 use crate::data::augment::spatial::Warp;
@@ -9,6 +9,7 @@ use crate::data::case::Case;
 use crate::data::patch::{Patch, copy_block};
 use crate::data::random::{Purpose, Random};
 use crate::error::Result;
+use crate::model::device::ComputeDevice;
 use crate::model::memory_format;
 use crate::plan::curriculum_schedule::PatchSpec;
 
@@ -93,18 +94,18 @@ impl Sampler {
     ///
     /// # Errors
     /// [`crate::FitError::Torch`] if libtorch fails.
-    pub fn batch(&self, patches: &PatchBatch, device: Device) -> Result<Batch> {
+    pub fn batch(&self, patches: &PatchBatch, device: ComputeDevice) -> Result<Batch> {
         let sides: Vec<i64> = patches.sides[3 - self.dims..].iter().map(|&n| n as i64).collect();
         let batch = patches.count as i64;
         let image_shape: Vec<i64> = [batch, 1].iter().chain(&sides).copied().collect();
         let target_shape: Vec<i64> = [batch].iter().chain(&sides).copied().collect();
-        let images = Tensor::f_from_slice(&patches.images)?.f_to_device(device)?;
+        let images = device.upload(&Tensor::f_from_slice(&patches.images)?)?;
         let target = Tensor::f_from_slice(&patches.target)?.f_view(target_shape.as_slice())?;
         let annotated = Tensor::f_from_slice(&patches.annotated)?.f_view([batch, -1])?;
         Ok(Batch {
             images: memory_format::from_channels_last(&images, &image_shape)?,
-            target: target.f_to_device(device)?,
-            annotated: annotated.f_to_device(device)?,
+            target: device.upload(&target)?,
+            annotated: device.upload(&annotated)?,
         })
     }
 }
@@ -202,7 +203,7 @@ mod tests {
         let sampler = Sampler { dims, batch, foreground: 1.0 / 3.0, augmenter: Augmenter::none(), seed: 1 };
         let spec = PatchSpec { patch, pool: [1; 3], batch };
         let case = case();
-        sampler.batch(&sampler.draw(&vec![&case; batch], step, spec), Device::Cpu).unwrap()
+        sampler.batch(&sampler.draw(&vec![&case; batch], step, spec), ComputeDevice::CPU).unwrap()
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! `run.json`: everything needed to repeat a run, and its results. It is written last, so that its
 //! presence marks a finished run.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use pdl_cohort::reading::ImageReading;
 use pdl_cohort::regions::LabelRegion;
@@ -58,6 +59,9 @@ pub struct Results {
     pub waiting_share: f64,
     /// Mean loss of the steps between the last two evaluations.
     pub loss: f64,
+    /// Why the run ended.
+    #[serde(default)]
+    pub ended: EndReason,
     /// Validation Dice of each label at the end, in label order; null if no case counts.
     pub dice: Vec<Option<f64>>,
     /// Mean of the labels' Dice; null if no label counts.
@@ -73,6 +77,74 @@ pub struct Reference {
     pub file: String,
     /// BLAKE3 of the file.
     pub blake3: String,
+}
+
+/// Weights that a run started from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Initialisation {
+    /// Name of the run that they are of; null for a file that is in no run's folder.
+    pub run: Option<String>,
+    /// BLAKE3 of their file.
+    pub weights_blake3: String,
+    /// Number of parameters (kernels, biases, norms) that were taken as they are; those of heads
+    /// are not among them.
+    pub parameters: usize,
+    /// Labels whose channels of the heads were taken.
+    pub labels_taken: Vec<String>,
+    /// Labels whose channels of the heads started with random values.
+    pub labels_new: Vec<String>,
+}
+
+/// Length of an extension of a finished run.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ExtensionLength {
+    /// Optimiser steps to add.
+    Steps(u64),
+    /// Seconds of training to add, without evaluations.
+    Seconds(f64),
+}
+
+impl FromStr for ExtensionLength {
+    type Err = String;
+
+    /// Reads a number of steps, such as `500`, or of seconds, such as `600s`.
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        let expected = || format!("expected steps such as 500 or seconds such as 600s, found {text:?}");
+        let length = match text.strip_suffix('s') {
+            Some(seconds) => Self::Seconds(seconds.parse().map_err(|_| expected())?),
+            None => Self::Steps(text.parse().map_err(|_| expected())?),
+        };
+        let positive = match length {
+            Self::Steps(steps) => steps > 0,
+            Self::Seconds(seconds) => seconds > 0.0 && seconds.is_finite(),
+        };
+        if positive { Ok(length) } else { Err(expected()) }
+    }
+}
+
+/// Extension of a finished run.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Extension {
+    /// What was asked for.
+    pub length: ExtensionLength,
+    /// Steps of the run before it.
+    pub from_step: u64,
+    /// Seconds of training before it.
+    pub from_seconds: f64,
+}
+
+/// Why a run ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum EndReason {
+    /// It reached its length.
+    #[default]
+    Length,
+    /// It reached the Dice of `until_dice`.
+    Dice,
+    /// Its Dice had not risen for `patience` evaluations.
+    Patience,
 }
 
 /// Record of a finished run.
@@ -91,6 +163,12 @@ pub struct RunRecord {
     /// Subset of the training cases.
     #[serde(default)]
     pub sample: Subset,
+    /// Weights that the run started from; null if they were random.
+    #[serde(default)]
+    pub initialisation: Option<Initialisation>,
+    /// Extensions of the run after it had finished, the earliest first.
+    #[serde(default)]
+    pub extensions: Vec<Extension>,
     /// Plan of the run.
     pub plan: RunPlan,
     /// Labels in channel order, from channel 1; channel 0 is background.
@@ -129,7 +207,8 @@ pub enum Standing {
 /// Reads the record of a finished run.
 ///
 /// # Errors
-/// [`FitError::NoSuchRun`] if there is none, [`FitError::UnreadableRecord`] if its version differs,
+/// [`FitError::NoSuchRun`] if there is none, [`FitError::OtherFormat`] if it is of a version that
+/// cannot be read, [`FitError::UnreadableRecord`] if it is damaged,
 /// [`FitError::InvalidFile`] if it holds what cannot be.
 pub fn read(run: &Path) -> Result<RunRecord> {
     let path = run.join(FILE);
@@ -137,11 +216,11 @@ pub fn read(run: &Path) -> Result<RunRecord> {
         return Err(FitError::NoSuchRun { path: run.to_owned() });
     }
     let record: RunRecord = match json::read(&path) {
-        Err(StoreError::Json { .. }) => return Err(FitError::UnreadableRecord { record: Record::Run, path }),
+        Err(StoreError::Json { .. }) => return Err(unreadable(path)),
         read => read?,
     };
     if record.schema_version > SCHEMA_VERSION {
-        return Err(FitError::UnreadableRecord { record: Record::Run, path });
+        return Err(unreadable(path));
     }
     match record.problem() {
         Some(problem) => {
@@ -149,6 +228,21 @@ pub fn read(run: &Path) -> Result<RunRecord> {
             Err(FitError::InvalidFile { problem, path })
         }
         None => Ok(record),
+    }
+}
+
+/// Why a record cannot be read: its format, if it names another than this version's.
+fn unreadable(path: PathBuf) -> FitError {
+    #[derive(Deserialize)]
+    struct Format {
+        schema_version: u32,
+    }
+    let (record, supported) = (Record::Run, SCHEMA_VERSION);
+    match json::read::<Format>(&path) {
+        Ok(Format { schema_version: found }) if found != supported => {
+            FitError::OtherFormat { record, found, supported, path }
+        }
+        _ => FitError::UnreadableRecord { record, path },
     }
 }
 
@@ -186,8 +280,11 @@ pub fn standing(run: &Path, settings: &Settings, manifest_blake3: &str) -> Resul
         return Ok(Standing::Free);
     }
     let occupied = |difference| FitError::Occupied { record: Record::Run, difference, path: run.to_owned() };
-    let record = read(run).map_err(|_| occupied(Difference::Unreadable))?;
-    if record.settings != *settings {
+    let record = read(run).map_err(|error| match error {
+        FitError::OtherFormat { found, supported, .. } => occupied(Difference::Format { found, supported }),
+        _ => occupied(Difference::Unreadable),
+    })?;
+    if !record.settings.same_as(settings) {
         return Err(occupied(Difference::Settings));
     }
     if record.manifest_blake3 != manifest_blake3 {

@@ -235,7 +235,7 @@ fn existing(request: &TuneRequest, settings: &Settings, folder: &Path) -> Result
     }
     let tuning = read(&path)?;
     let manifest = Dataset::open(&request.out)?.manifest.info.hashes.manifest;
-    let same = tuning.search == request.search && tuning.settings == *settings;
+    let same = tuning.search == request.search && tuning.settings.same_as(settings);
     let difference = match (same, tuning.manifest_blake3 == manifest) {
         (true, true) => return Ok(Some(tuning)),
         (false, _) => Difference::Settings,

@@ -4,15 +4,14 @@ use std::path::Path;
 
 use pdl_store::hash;
 use pdl_volume::{Grid, LabelMap, Volume};
-use tch::Device;
 
 use crate::data::case::{Case, Channels};
 use crate::error::{FitError, Result};
 use crate::experiment::run_record::{self, RunRecord};
 use crate::inference::sliding_window::Predictor;
+use crate::model::device::{ComputeDevice, DeviceChoice};
 use crate::model::unet::UNet;
 use crate::model::weights::Weights;
-use crate::plan::settings::DeviceChoice;
 use crate::train::training;
 
 /// Network of a finished run, with the EMA of its weights.
@@ -24,7 +23,7 @@ pub struct Model {
     pub channels: Channels,
     net: UNet,
     weights: Weights,
-    device: Device,
+    device: ComputeDevice,
 }
 
 impl Model {
@@ -42,9 +41,9 @@ impl Model {
         }
         let settings = crate::plan::settings::Settings { device, threads, ..record.settings.clone() };
         training::prepare_libtorch(&settings)?;
-        let device = training::device_of(device)?;
-        let net = UNet::new(record.plan.network);
-        let weights = Weights::load(net.parameters(), &path, device)?;
+        let device = ComputeDevice::choose(device)?;
+        let net = UNet::new(record.plan.network).on(device);
+        let weights = Weights::load(net.parameters(), &path, device.tch())?;
         let channels = Channels::new(record.labels.iter().map(|label| label.value).collect());
         Ok(Self { record, channels, net, weights, device })
     }
@@ -53,7 +52,7 @@ impl Model {
     pub fn predictor(&self) -> Predictor<'_> {
         let Self { record, net, weights, device, .. } = self;
         let window = record.plan.schedule.window_after(record.results.steps);
-        Predictor { net, weights, regions: &record.plan.regions, window, device: *device }
+        Predictor { net, weights, regions: &record.plan.regions, window, device: device.tch() }
     }
 
     /// The network and its weights.

@@ -10,8 +10,9 @@ use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
 use crate::error::Result;
+use crate::model::device::ComputeDevice;
 use crate::model::instance_norm::{self, EPSILON, SLOPE, ScaleShift, Tape};
-use crate::model::weights::{Init, Parameter, Weights};
+use crate::model::weights::{Init, Parameter, Role, Weights};
 
 /// Momentum of a batch norm's running statistics (PyTorch's default).
 const BATCH_MOMENTUM: f64 = 0.1;
@@ -103,12 +104,26 @@ impl NetworkPlan {
 #[derive(Clone, Copy, Debug)]
 pub struct UNet {
     plan: NetworkPlan,
+    /// Number format of convolutions; `None`: that of their input.
+    convolution_kind: Option<Kind>,
 }
 
 impl UNet {
     /// A U-Net of this architecture.
     pub fn new(plan: NetworkPlan) -> Self {
-        Self { plan }
+        Self { plan, convolution_kind: None }
+    }
+
+    /// The U-Net with the number format of convolutions that suits `device`.
+    #[must_use]
+    pub fn on(self, device: ComputeDevice) -> Self {
+        self.with_convolutions_in(device.convolution_kind())
+    }
+
+    /// The U-Net with convolutions in another number format; activations and norms keep theirs.
+    #[must_use]
+    pub(crate) fn with_convolutions_in(self, convolution_kind: Option<Kind>) -> Self {
+        Self { convolution_kind, ..self }
     }
 
     /// The architecture.
@@ -130,14 +145,15 @@ impl UNet {
             let name = format!("decoder.{level}.up.weight");
             // A transposed kernel is (in, out, ...): each output voxel sees one tap of every input
             // channel.
-            declare(&mut all, name, shape(coarse, fine, &plan.strides(level)), Init::He);
+            let kernel = shape(coarse, fine, &plan.strides(level));
+            declare(&mut all, name, kernel, Init::He, Role::InnerTransposed);
             self.declare_level(&mut all, "decoder", level, 2 * fine);
         }
         for level in self.heads() {
             let name = head_name(level);
             let kernel = shape(plan.classes, plan.channels(level), &vec![1; plan.dims]);
-            declare(&mut all, format!("{name}.weight"), kernel, Init::He);
-            declare(&mut all, format!("{name}.bias"), vec![plan.classes], Init::Constant(0.0));
+            declare(&mut all, format!("{name}.weight"), kernel, Init::He, Role::Outer);
+            declare(&mut all, format!("{name}.bias"), vec![plan.classes], Init::Constant(0.0), Role::Outer);
         }
         all
     }
@@ -150,21 +166,24 @@ impl UNet {
     fn declare_level(&self, all: &mut Vec<Parameter>, half: &str, level: usize, inputs: i64) {
         let plan = &self.plan;
         let outputs = plan.channels(level);
-        for (block, inputs) in [inputs, outputs].into_iter().enumerate() {
+        let reads_image = half == "encoder" && level == 0;
+        let first = if reads_image { Role::Outer } else { Role::Inner };
+        for (block, (inputs, role)) in [(inputs, first), (outputs, Role::Inner)].into_iter().enumerate() {
             let part = |part: &str| format!("{half}.{level}.{block}.{part}");
-            declare(all, part("conv.weight"), shape(outputs, inputs, &plan.kernel(level)), Init::He);
-            declare(all, part("norm.weight"), vec![outputs], Init::Constant(1.0));
-            declare(all, part("norm.bias"), vec![outputs], Init::Constant(0.0));
+            declare(all, part("conv.weight"), shape(outputs, inputs, &plan.kernel(level)), Init::He, role);
+            declare(all, part("norm.weight"), vec![outputs], Init::Constant(1.0), Role::Outer);
+            declare(all, part("norm.bias"), vec![outputs], Init::Constant(0.0), Role::Outer);
             if plan.norm == Norm::Batch {
                 for (figure, value) in [("norm.mean", 0.0), ("norm.variance", 1.0)] {
                     let init = Init::Constant(value);
-                    all.push(Parameter { name: part(figure), shape: vec![outputs], init, trained: false });
+                    let (name, shape, role) = (part(figure), vec![outputs], Role::Outer);
+                    all.push(Parameter { name, shape, init, trained: false, role });
                 }
             }
         }
         if plan.residual && inputs != outputs {
             let kernel = shape(outputs, inputs, &vec![1; plan.dims]);
-            declare(all, format!("{half}.{level}.shortcut.weight"), kernel, Init::He);
+            declare(all, format!("{half}.{level}.shortcut.weight"), kernel, Init::He, first);
         }
     }
 
@@ -186,7 +205,7 @@ impl UNet {
     }
 
     fn applied(&self, weights: &Weights, images: &Tensor, mode: Mode<'_>) -> Result<Tensor> {
-        let pass = Pass { plan: &self.plan, weights, mode };
+        let pass = Pass { net: self, plan: &self.plan, weights, mode };
         pass.logits(images, 0..1)?.pop().ok_or_else(|| missing("head"))
     }
 
@@ -196,15 +215,15 @@ impl UNet {
     /// # Errors
     /// As [`UNet::forward`].
     pub fn forward_training(&self, weights: &Weights, images: &Tensor, tape: &Tape) -> Result<Vec<Tensor>> {
-        let pass = Pass { plan: &self.plan, weights, mode: Mode::Training(tape) };
+        let pass = Pass { net: self, plan: &self.plan, weights, mode: Mode::Training(tape) };
         let mut logits = pass.logits(images, self.heads())?;
         logits.reverse();
         Ok(logits)
     }
 }
 
-fn declare(all: &mut Vec<Parameter>, name: String, shape: Vec<i64>, init: Init) {
-    all.push(Parameter { name, shape, init, trained: true });
+fn declare(all: &mut Vec<Parameter>, name: String, shape: Vec<i64>, init: Init, role: Role) {
+    all.push(Parameter { name, shape, init, trained: true, role });
 }
 
 fn shape(outputs: i64, inputs: i64, kernel: &[i64]) -> Vec<i64> {
@@ -221,6 +240,7 @@ fn missing(name: &str) -> crate::FitError {
 
 /// One forward pass.
 struct Pass<'a> {
+    net: &'a UNet,
     plan: &'a NetworkPlan,
     weights: &'a Weights,
     mode: Mode<'a>,
@@ -339,10 +359,26 @@ impl Pass<'_> {
     fn convolve(&self, x: &Tensor, kernel: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
         let one = vec![1; self.plan.dims];
         let padding: Vec<i64> = kernel.size()[2..].iter().map(|side| side / 2).collect();
-        Ok(match self.plan.dims {
-            2 => x.f_conv2d(kernel, bias, &one, &padding, &one, 1)?,
-            _ => x.f_conv3d(kernel, bias, &one, &padding, &one, 1)?,
+        self.in_convolution_kind(x, kernel, bias, |x, kernel, bias| {
+            Ok(match self.plan.dims {
+                2 => x.f_conv2d(kernel, bias, &one, &padding, &one, 1)?,
+                _ => x.f_conv3d(kernel, bias, &one, &padding, &one, 1)?,
+            })
         })
+    }
+
+    /// A convolution in the number format of [`UNet::on`]; its output has that of `x`.
+    fn in_convolution_kind(
+        &self,
+        x: &Tensor,
+        kernel: &Tensor,
+        bias: Option<&Tensor>,
+        convolution: impl Fn(&Tensor, &Tensor, Option<&Tensor>) -> Result<Tensor>,
+    ) -> Result<Tensor> {
+        let Some(kind) = self.net.convolution_kind else { return convolution(x, kernel, bias) };
+        let bias = bias.map(|bias| bias.f_to_kind(kind)).transpose()?;
+        let y = convolution(&x.f_to_kind(kind)?, &kernel.f_to_kind(kind)?, bias.as_ref())?;
+        Ok(y.f_to_kind(x.kind())?)
     }
 
     fn pool(&self, x: &Tensor, level: usize) -> Result<Tensor> {
@@ -360,9 +396,11 @@ impl Pass<'_> {
         let n = self.plan.dims;
         let (zero, one, stride) = (vec![0; n], vec![1; n], self.plan.strides(level));
         let odd: Vec<i64> = like.size()[2..].iter().zip(&stride).map(|(side, by)| side % by).collect();
-        Ok(match n {
-            2 => x.f_conv_transpose2d::<Tensor>(kernel, None, &stride, &zero, &odd, 1, &one)?,
-            _ => x.f_conv_transpose3d::<Tensor>(kernel, None, &stride, &zero, &odd, 1, &one)?,
+        self.in_convolution_kind(x, kernel, None, |x, kernel, bias| {
+            Ok(match n {
+                2 => x.f_conv_transpose2d(kernel, bias, &stride, &zero, &odd, 1, &one)?,
+                _ => x.f_conv_transpose3d(kernel, bias, &stride, &zero, &odd, 1, &one)?,
+            })
         })
     }
 }

@@ -20,6 +20,17 @@ pub enum Init {
     Constant(f64),
 }
 
+/// Place of a parameter in the network, by which optimisers treat it differently.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Kernel (out, in, kernel axes ...) of a convolution between hidden activations.
+    Inner,
+    /// Kernel (in, out, kernel axes ...) of a transposed convolution between hidden activations.
+    InnerTransposed,
+    /// Kernel that reads the image or gives logits, bias, or part of a norm.
+    Outer,
+}
+
 /// Declaration of one parameter of a network.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Parameter {
@@ -31,6 +42,8 @@ pub struct Parameter {
     pub init: Init,
     /// Whether the parameter has a gradient; the running statistics of a batch norm have none.
     pub trained: bool,
+    /// Place in the network.
+    pub role: Role,
 }
 
 impl Parameter {
@@ -42,6 +55,11 @@ impl Parameter {
     /// Whether the parameter has no elements.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Whether the parameter belongs to a head, which gives logits.
+    pub fn is_head(&self) -> bool {
+        self.name.starts_with("head.")
     }
 
     /// Whether weight decay applies: to kernels, but not to biases and norms.
@@ -225,8 +243,13 @@ mod tests {
 
     #[test]
     fn a_change_of_the_flat_buffer_changes_the_parameters() {
-        let parameters =
-            vec![Parameter { name: "a".into(), shape: vec![2, 3, 3, 3], init: Init::He, trained: true }];
+        let parameters = vec![Parameter {
+            name: "a".into(),
+            shape: vec![2, 3, 3, 3],
+            init: Init::He,
+            trained: true,
+            role: Role::Inner,
+        }];
         let weights = Weights::new(parameters, 1, Device::Cpu).unwrap();
         let _ = tch::no_grad(|| weights.flat().fill_(2.0));
         assert_eq!(weights.get("a").unwrap().double_value(&[1, 2, 0, 1]), 2.0);

@@ -1,5 +1,5 @@
-//! AdamW and SGD on the flat buffer of the parameters, with gradient clipping, and the EMA of the
-//! weights.
+//! AdamW, SGD and Muon on the flat buffer of the parameters, with gradient clipping, and the EMA of
+//! the weights.
 //!
 //! libtorch's optimisers do not expose their state for a checkpoint.
 
@@ -10,6 +10,7 @@ use tch::{Kind, Tensor};
 
 use crate::error::{FitError, Result};
 use crate::model::weights::Weights;
+use crate::optim::muon::InnerKernels;
 
 /// Decay of AdamW's mean of gradients.
 const BETA1: f64 = 0.9;
@@ -26,6 +27,9 @@ pub enum Method {
     Adamw,
     /// Stochastic gradient descent with Nesterov momentum, as nnU-Net.
     Sgd,
+    /// Muon (Jordan et al. 2024) for the kernels between the first convolution and the heads, AdamW
+    /// for all other parameters.
+    Muon,
 }
 
 impl Method {
@@ -34,14 +38,25 @@ impl Method {
         match self {
             Self::Adamw => 0.003,
             Self::Sgd => 0.01,
+            Self::Muon => 0.006,
         }
     }
 
-    /// Default weight decay: PyTorch's for AdamW, nnU-Net's for SGD.
+    /// Default weight decay: PyTorch's for AdamW, also for Muon; nnU-Net's for SGD.
     pub fn default_weight_decay(self) -> f64 {
         match self {
-            Self::Adamw => 0.01,
+            Self::Adamw | Self::Muon => 0.01,
             Self::Sgd => 3e-5,
+        }
+    }
+
+    /// Default Nesterov momentum: nnU-Net's for SGD, Jordan's for Muon; `None` for AdamW, which has
+    /// none.
+    pub fn default_momentum(self) -> Option<f64> {
+        match self {
+            Self::Adamw => None,
+            Self::Sgd => Some(0.99),
+            Self::Muon => Some(0.95),
         }
     }
 }
@@ -49,9 +64,9 @@ impl Method {
 /// Method and hyperparameters of an optimiser.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct OptimiserConfig {
-    /// AdamW or SGD.
+    /// AdamW, SGD or Muon.
     pub method: Method,
-    /// Nesterov momentum of SGD.
+    /// Nesterov momentum of SGD and Muon; AdamW ignores it.
     pub momentum: f64,
     /// Weight decay of kernels; biases and norms have none.
     pub weight_decay: f64,
@@ -63,10 +78,13 @@ pub struct OptimiserConfig {
 #[derive(Debug)]
 pub struct Optimiser {
     config: OptimiserConfig,
-    /// Tensors (P) by name: AdamW's `mean` and `square`, SGD's `velocity`.
+    /// Tensors by name: AdamW's `mean` and `square` (P), SGD's `velocity` (P); Muon's `mean` and
+    /// `square` (Q) of the elements outside of the inner kernels, and `momentum` (P).
     state: Vec<(&'static str, Tensor)>,
     /// Weight decay of each element (P): zero for biases and norms.
     decay: Tensor,
+    /// Kernels that Muon updates; `None` for the other methods.
+    inner: Option<InnerKernels>,
     step: u64,
 }
 
@@ -82,13 +100,21 @@ impl Optimiser {
             Tensor::f_full([p.len()], decay, (Kind::Float, flat.device()))
         };
         let parts = weights.parameters().iter().map(part).collect::<std::result::Result<Vec<_>, _>>()?;
-        let names: &[&str] = match config.method {
-            Method::Adamw => &["mean", "square"],
-            Method::Sgd => &["velocity"],
+        let inner = match config.method {
+            Method::Muon => Some(InnerKernels::new(weights.parameters(), flat.device())?),
+            Method::Adamw | Method::Sgd => None,
         };
-        let zeros = |name: &&'static str| Ok((*name, flat.f_zeros_like()?));
-        let state = names.iter().map(zeros).collect::<Result<Vec<_>>>()?;
-        Ok(Self { config, state, decay: Tensor::f_cat(&parts, 0)?, step: 0 })
+        let zeros = |name: &'static str| Ok::<_, FitError>((name, flat.f_zeros_like()?));
+        let state = match &inner {
+            Some(inner) => {
+                let others = inner.others_of(&flat)?;
+                let (mean, square) = (others.f_zeros_like()?, others.f_zeros_like()?);
+                vec![("mean", mean), ("square", square), zeros("momentum")?]
+            }
+            None if config.method == Method::Sgd => vec![zeros("velocity")?],
+            None => vec![zeros("mean")?, zeros("square")?],
+        };
+        Ok(Self { config, state, decay: Tensor::f_cat(&parts, 0)?, inner, step: 0 })
     }
 
     /// Updates the weights with `gradient` (P) at learning rate `rate`; returns the gradient norm
@@ -105,9 +131,11 @@ impl Optimiser {
         self.step += 1;
         let gradient = gradient.f_mul_scalar((self.config.clip / (norm + 1e-6)).min(1.0))?;
         let mut flat = weights.flat();
+        let decay = flat.f_mul(&self.decay)?;
         let change = match self.config.method {
-            Method::Adamw => self.adamw(&gradient)?.f_add(&flat.f_mul(&self.decay)?)?,
-            Method::Sgd => self.sgd(&gradient.f_add(&flat.f_mul(&self.decay)?)?)?,
+            Method::Adamw => self.adamw(&gradient)?.f_add(&decay)?,
+            Method::Sgd => self.sgd(&gradient.f_add(&decay)?)?,
+            Method::Muon => self.muon(&gradient)?.f_add(&decay)?,
         };
         let _ = flat.f_sub_(&change.f_mul_scalar(rate)?)?;
         Ok(norm)
@@ -131,12 +159,26 @@ impl Optimiser {
         Ok(gradient.f_add(&velocity.f_mul_scalar(momentum)?)?)
     }
 
-    /// State for a checkpoint: tensors (P) by name.
+    /// m = momentum m + (1 - momentum) g; inner kernels move by the orthogonalised momentum m +
+    /// (1 - momentum) g, all other parameters as AdamW's.
+    fn muon(&mut self, gradient: &Tensor) -> Result<Tensor> {
+        let Some(inner) = self.inner.take() else { return self.adamw(gradient) };
+        let others = self.adamw(&inner.others_of(gradient)?);
+        let momentum = &mut self.state[2].1;
+        let _ = momentum.f_lerp_(gradient, 1.0 - self.config.momentum)?;
+        let mut update = gradient.f_lerp(momentum, self.config.momentum)?;
+        inner.orthogonalise(&update)?;
+        inner.set_others(&mut update, &others?)?;
+        self.inner = Some(inner);
+        Ok(update)
+    }
+
+    /// State for a checkpoint: tensors by name.
     pub fn state(&self) -> &[(&'static str, Tensor)] {
         &self.state
     }
 
-    /// Restores the state after `step` steps; `saved` returns the tensor (P) of a name.
+    /// Restores the state after `step` steps; `saved` returns the tensor of a name.
     ///
     /// # Errors
     /// Errors of `saved`, and [`FitError::Weights`] if a shape differs.
@@ -201,11 +243,13 @@ pub fn copy_into(target: &mut Tensor, saved: &Tensor, name: &str) -> Result<()> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::weights::{Init, Parameter};
+    use crate::model::weights::{Init, Parameter, Role};
     use tch::Device;
 
     fn one_number(value: f64, shape: Vec<i64>) -> Weights {
-        let parameter = Parameter { name: "a".into(), shape, init: Init::Constant(value), trained: true };
+        let role = if shape.len() > 2 { Role::Inner } else { Role::Outer };
+        let init = Init::Constant(value);
+        let parameter = Parameter { name: "a".into(), shape, init, trained: true, role };
         Weights::new(vec![parameter], 1, Device::Cpu).unwrap()
     }
 
@@ -258,8 +302,9 @@ mod tests {
 
     #[test]
     fn a_restored_optimiser_makes_the_same_next_step() {
-        for method in [Method::Adamw, Method::Sgd] {
-            let (weights, other) = (one_number(2.0, vec![1]), one_number(2.0, vec![1]));
+        let methods = [Method::Adamw, Method::Sgd, Method::Muon, Method::Muon];
+        for (method, shape) in methods.into_iter().zip([vec![1], vec![1], vec![1], vec![1, 1, 1, 1]]) {
+            let (weights, other) = (one_number(2.0, shape.clone()), one_number(2.0, shape));
             let mut optimiser = Optimiser::new(&weights, config(method)).unwrap();
             optimiser.step(&weights, &Tensor::from_slice(&[3.0_f32]), 0.1).unwrap();
             let mut restored = Optimiser::new(&other, config(method)).unwrap();
@@ -271,6 +316,20 @@ mod tests {
             }
             assert!(weights.flat().equal(&other.flat()), "{method:?}");
         }
+    }
+
+    #[test]
+    fn the_state_of_another_method_is_refused_by_name() {
+        let weights = one_number(2.0, vec![1, 1, 1, 1]);
+        let adamw = Optimiser::new(&weights, config(Method::Adamw)).unwrap();
+        let mut muon = Optimiser::new(&weights, config(Method::Muon)).unwrap();
+        let missing = |name: &str| FitError::Weights { name: name.to_owned(), shape: vec![] };
+        let saved = |name: &str| match adamw.state().iter().find(|(found, _)| *found == name) {
+            Some((_, tensor)) => Ok(tensor.narrow(0, 0, 0)),
+            None => Err(missing(name)),
+        };
+        let refused = muon.restore(1, saved).unwrap_err();
+        assert!(matches!(&refused, FitError::Weights { name, .. } if name == "momentum"), "{refused}");
     }
 
     #[test]

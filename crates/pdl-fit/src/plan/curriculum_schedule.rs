@@ -224,6 +224,11 @@ impl Schedule {
         self.phase_at(steps.saturating_sub(1)).0.grain.patch
     }
 
+    /// Size, resolution and number of the patches of the last phase's steps.
+    pub fn spec_of_last_phase(&self) -> PatchSpec {
+        self.phase_at(u64::MAX).0.grain
+    }
+
     /// Sets [`Schedule::rank_weight`].
     #[must_use]
     pub fn weighted_by_rank(mut self, strength: f64) -> Self {

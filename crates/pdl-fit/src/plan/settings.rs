@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
 use crate::error::{FitError, Result};
+use crate::model::device::DeviceChoice;
 use crate::model::unet::Norm;
 use crate::optim::lr_schedule::Curve;
 use crate::optim::optimiser::{Method, OptimiserConfig};
@@ -33,18 +34,6 @@ impl ScheduleKind {
             Self::Random => "random",
         }
     }
-}
-
-/// Device on which the network runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum DeviceChoice {
-    /// The first CUDA device if there is one, else the CPU.
-    Auto,
-    /// Every operation on the CPU.
-    Cpu,
-    /// The first CUDA device; an error if there is none.
-    Cuda,
 }
 
 /// Settings of a training run. Planning derives those that are unset from the cohort.
@@ -172,10 +161,15 @@ pub struct Settings {
     /// Dice. The learning rate and the stages still follow the full length.
     #[arg(long, value_name = "DICE", help_heading = "Length and evaluation")]
     pub until_dice: Option<f64>,
+    /// Stop early once the median of three consecutive evaluations has not risen for this many
+    /// evaluations. The weights are those of the last step, not of the best evaluation.
+    #[arg(long, value_name = "EVALUATIONS", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Length and evaluation")]
+    #[serde(default)]
+    pub patience: Option<u32>,
     /// Optimisation method; it determines the default learning rate and weight decay.
     #[arg(long, value_enum, default_value_t = Method::Adamw, help_heading = "Optimisation")]
     pub optimiser: Method,
-    /// Peak learning rate [default: 0.003 for adamw, 0.01 for sgd].
+    /// Peak learning rate [default: 0.003 for adamw, 0.01 for sgd, 0.006 for muon].
     #[arg(long, value_name = "LR", help_heading = "Optimisation")]
     #[serde(alias = "rate")]
     pub lr: Option<f64>,
@@ -190,11 +184,11 @@ pub struct Settings {
     #[arg(long, help_heading = "Optimisation")]
     #[serde(alias = "restart_rate")]
     pub restart_lr: bool,
-    /// Nesterov momentum of sgd.
-    #[arg(long, default_value_t = 0.99, help_heading = "Optimisation")]
-    pub momentum: f64,
-    /// Weight decay of kernels; biases and normalisation layers have none [default: 0.01 for adamw,
-    /// 0.00003 for sgd].
+    /// Nesterov momentum of sgd and muon [default: 0.99 for sgd, 0.95 for muon].
+    #[arg(long, value_name = "MOMENTUM", help_heading = "Optimisation")]
+    pub momentum: Option<f64>,
+    /// Weight decay of kernels; biases and normalisation layers have none [default: 0.01 for adamw
+    /// and muon, 0.00003 for sgd].
     #[arg(long, value_name = "DECAY", help_heading = "Optimisation")]
     pub weight_decay: Option<f64>,
     /// Maximum gradient norm; larger gradients are scaled down to it.
@@ -328,9 +322,26 @@ impl Settings {
         serde_json::from_value(Value::Object(values)).map_err(FitError::InvalidSettings)
     }
 
-    /// The optimiser's configuration; an unset weight decay is the default of the method.
+    /// Whether two runs have the same settings: an option that is set to the default of the
+    /// optimisation method equals one that is not set.
+    pub fn same_as(&self, other: &Self) -> bool {
+        self.with_method_defaults() == other.with_method_defaults()
+    }
+
+    fn with_method_defaults(&self) -> Self {
+        let OptimiserConfig { method, momentum, weight_decay, .. } = self.optimiser_config();
+        Self {
+            lr: Some(self.peak_lr()),
+            weight_decay: Some(weight_decay),
+            momentum: method.default_momentum().map(|_| momentum),
+            ..self.clone()
+        }
+    }
+
+    /// The optimiser's configuration; what is unset is the default of the method.
     pub fn optimiser_config(&self) -> OptimiserConfig {
-        let Self { optimiser: method, momentum, clip, .. } = *self;
+        let Self { optimiser: method, clip, .. } = *self;
+        let momentum = self.momentum.or(method.default_momentum()).unwrap_or(0.0);
         let weight_decay = self.weight_decay.unwrap_or_else(|| method.default_weight_decay());
         OptimiserConfig { method, momentum, weight_decay, clip }
     }
@@ -387,8 +398,8 @@ impl Settings {
         ];
         require(&above_0, "must be above 0")?;
         require(&[("weight_decay", self.optimiser_config().weight_decay >= 0.0)], "must be at least 0")?;
-        let below_1 =
-            [("ema", (0.0..1.0).contains(&self.ema)), ("momentum", (0.0..1.0).contains(&self.momentum))];
+        let below_1 = [("ema", Some(self.ema)), ("momentum", self.momentum)]
+            .map(|(name, value)| (name, value.is_none_or(|v| (0.0..1.0).contains(&v))));
         require(&below_1, "must be at least 0 and below 1")?;
         let shares = [
             ("coarse_share", share(self.coarse_share)),
@@ -473,9 +484,20 @@ pub(crate) mod tests {
             [settings(line).peak_lr(), momentum, weight_decay, clip]
         };
         assert_eq!(defaults("--optimiser sgd"), [0.01, 0.99, 3e-5, 12.0]);
+        assert_eq!(defaults("--optimiser muon"), [0.006, 0.95, 0.01, 12.0]);
         assert_eq!(defaults("")[2], 0.01);
         assert_eq!(defaults("--optimiser sgd --weight-decay 0")[2], 0.0);
         assert!(settings("--weight-decay=-1").check().is_err());
+    }
+
+    /// Records of earlier versions hold the default momentum of SGD whatever the method.
+    #[test]
+    fn a_default_that_is_written_out_is_the_same_setting() {
+        let same = |a: &str, b: &str| settings(a).same_as(&settings(b));
+        assert!(same("", "--momentum 0.99 --lr 0.003 --weight-decay 0.01"));
+        assert!(same("--optimiser sgd", "--optimiser sgd --momentum 0.99"));
+        assert!(!same("--optimiser muon", "--optimiser muon --momentum 0.9"));
+        assert!(!same("", "--lr 0.004"));
     }
 
     /// Records and checkpoints of earlier versions have the old names.

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
 use crate::error::{FitError, Record, Result};
+use crate::experiment::run_record::{Extension, Initialisation};
 use crate::model::weights;
 use crate::plan::run_plan::RunPlan;
 use crate::plan::settings::Settings;
@@ -23,6 +24,9 @@ const STATE: &str = "state";
 const HISTORY: &str = "history";
 /// Columns of the history before the Dice of the labels, which the Dice of the cases follows.
 const FIGURES: usize = 7;
+
+/// Version of [`State`]; 0 stands for those before versions were recorded.
+const FORMAT: u32 = 1;
 
 /// Progress of a run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -52,6 +56,12 @@ pub struct State {
     pub manifest_blake3: String,
     /// Progress of the run.
     pub progress: TrainingProgress,
+    /// Weights that the run started from.
+    #[serde(default)]
+    pub initialisation: Option<Initialisation>,
+    /// Extensions; the last one is in progress.
+    #[serde(default)]
+    pub extensions: Vec<Extension>,
 }
 
 /// A checkpoint in memory.
@@ -76,7 +86,7 @@ pub fn write(
 ) -> Result<()> {
     let path = run.join(FILE);
     let failed = |problem: String| FitError::Checkpoint { problem, path: path.clone() };
-    let json = serde_json::to_vec(state).map_err(|e| failed(e.to_string()))?;
+    let json = to_json(state).map_err(|e| failed(e.to_string()))?;
     let mut named = tensors;
     named.push((STATE.to_owned(), Tensor::f_from_slice(&json)?));
     if !history.is_empty() {
@@ -94,6 +104,17 @@ pub fn write(
     })
 }
 
+/// A state with the version of its format.
+fn to_json(state: &State) -> serde_json::Result<Vec<u8>> {
+    #[derive(Serialize)]
+    struct Versioned<'a> {
+        format: u32,
+        #[serde(flatten)]
+        state: &'a State,
+    }
+    serde_json::to_vec(&Versioned { format: FORMAT, state })
+}
+
 /// Cause of an error in libtorch's file functions, without the name of the temporary file.
 fn cause(error: &tch::TchError) -> String {
     match error {
@@ -105,8 +126,8 @@ fn cause(error: &tch::TchError) -> String {
 /// Reads the checkpoint of a run; `None` if it has none.
 ///
 /// # Errors
-/// [`FitError::Checkpoint`] if the file cannot be read, [`FitError::UnreadableRecord`] if it is of
-/// another version.
+/// [`FitError::Checkpoint`] if the file cannot be read, [`FitError::OtherFormat`] if it is of a
+/// version that cannot be read, [`FitError::UnreadableRecord`] if it is damaged.
 pub fn read(run: &Path) -> Result<Option<Checkpoint>> {
     let path = run.join(FILE);
     if !path.exists() {
@@ -119,8 +140,7 @@ pub fn read(run: &Path) -> Result<Option<Checkpoint>> {
     let json = json.ok_or_else(|| failed("it holds no state".to_owned()))?;
     let mut bytes = vec![0_u8; json.numel()];
     json.f_copy_data(&mut bytes, json.numel())?;
-    let state: State = serde_json::from_slice(&bytes)
-        .map_err(|_| FitError::UnreadableRecord { record: Record::Checkpoint, path: path.clone() })?;
+    let state = state_from(&bytes, &path)?;
     let of_regions = state.plan.regions.iter().flat_map(|region| &region.channels).copied().max();
     let labels = of_regions.map_or(state.plan.structures(), usize::from);
     let structures = state.plan.structures();
@@ -141,7 +161,37 @@ pub fn read(run: &Path) -> Result<Option<Checkpoint>> {
     Ok(Some(Checkpoint { state, history, tensors }))
 }
 
+/// The state in a checkpoint, or its format if it cannot be read.
+fn state_from(json: &[u8], path: &Path) -> Result<State> {
+    #[derive(Deserialize)]
+    struct Versioned {
+        #[serde(default)]
+        format: u32,
+    }
+    let (record, supported, path) = (Record::Checkpoint, FORMAT, path.to_owned());
+    let found = serde_json::from_slice(json).map(|Versioned { format }| format);
+    match (serde_json::from_slice::<State>(json), found) {
+        (Ok(state), Ok(found)) if found <= supported => Ok(state),
+        (_, Ok(found)) if found != supported => Err(FitError::OtherFormat { record, found, supported, path }),
+        _ => Err(FitError::UnreadableRecord { record, path }),
+    }
+}
+
 impl Checkpoint {
+    /// A checkpoint of this state, before it is written.
+    pub fn new(state: State, history: Vec<HistoryRow>, tensors: Vec<(String, Tensor)>) -> Self {
+        Self { state, history, tensors: tensors.into_iter().collect() }
+    }
+
+    /// Writes the checkpoint to a run's folder.
+    ///
+    /// # Errors
+    /// [`FitError::Checkpoint`].
+    pub fn save(&self, run: &Path) -> Result<()> {
+        let tensors = self.tensors.iter().map(|(name, tensor)| (name.clone(), tensor.shallow_clone()));
+        write(run, &self.state, &self.history, tensors.collect())
+    }
+
     /// The tensor of an entry.
     ///
     /// # Errors

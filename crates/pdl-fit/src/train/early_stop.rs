@@ -51,6 +51,19 @@ pub fn highest(dice: &[f64]) -> Option<f64> {
     running_medians(dice, SETTLED.min(dice.len())).into_iter().max_by(f64::total_cmp)
 }
 
+/// Whether the running median of three evaluations has not exceeded its highest value in the last
+/// `patience` evaluations. `dice` is the mean Dice of every row.
+pub fn has_stalled(dice: &[f64], patience: u32) -> bool {
+    let medians = running_medians(dice, REACHING);
+    let mut best: Option<(usize, f64)> = None;
+    for (place, &median) in medians.iter().enumerate() {
+        if best.is_none_or(|(_, highest)| median > highest) {
+            best = Some((place, median));
+        }
+    }
+    best.is_some_and(|(place, _)| medians.len() - 1 - place >= patience as usize)
+}
+
 /// Medians of `width` consecutive values. NaN, the Dice without a case that counts, is treated as
 /// 0.
 fn running_medians(values: &[f64], width: usize) -> Vec<f64> {
@@ -100,6 +113,17 @@ pub(crate) mod tests {
     fn a_run_that_begins_at_the_target_reached_it_with_its_third_evaluation() {
         let dice = [0.9; 4];
         assert_eq!(reached(&rows(&dice), &dice, 0.5).unwrap().steps, 30.0);
+    }
+
+    #[test]
+    fn a_run_has_stalled_when_its_median_has_not_risen_for_the_patience() {
+        let dice = [0.1, 0.2, 0.9, 0.3, 0.3, 0.2, 0.9];
+        let medians = [0.2, 0.3, 0.3, 0.3, 0.3];
+        assert_eq!(running_medians(&dice, 3), medians);
+        let stalled = |n: usize, patience| has_stalled(&dice[..n], patience);
+        assert!(!stalled(4, 1) && stalled(5, 1) && !stalled(5, 2) && stalled(6, 2) && stalled(7, 3));
+        assert!(!has_stalled(&[], 1) && !has_stalled(&[0.5, 0.4], 1));
+        assert!(!has_stalled(&[0.1, 0.2, 0.3, 0.4, 0.5], 1));
     }
 
     #[test]

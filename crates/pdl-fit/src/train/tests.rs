@@ -3,17 +3,19 @@
 use crate::data::case::Case;
 use crate::data::dataset::{EvalCase, Loaded};
 use crate::data::random::{Purpose, Random};
+use crate::error::FitError;
+use crate::experiment::run_record::EndReason;
+use crate::model::device::ComputeDevice;
 use crate::model::unet::NetworkPlan;
 use crate::optim::lr_schedule::Rates;
 use crate::plan::curriculum_schedule::{CaseOrder, PatchSpec, ResolutionPhase, Schedule};
 use crate::plan::run_plan::RunPlan;
 use crate::plan::settings::Settings;
 use crate::train::checkpoint::{self, State};
-use crate::train::early_stop::reached;
+use crate::train::early_stop::{has_stalled, reached};
 use crate::train::history::HistoryRow;
 use crate::train::trainer::{Pause, Trainer};
 use pdl_volume::{Affine, Grid, Orientation, Volume};
-use tch::Device;
 
 /// Voxels along x, y, z.
 const SHAPE: [usize; 3] = [20, 18, 6];
@@ -100,7 +102,7 @@ fn plan(dims: usize, steps: u64, settings: &Settings) -> RunPlan {
 fn train_with(dims: usize, steps: u64, line: &str) -> Vec<HistoryRow> {
     let settings = settings(line);
     let plan = plan(dims, steps, &settings);
-    let mut trainer = Trainer::new(&settings, &plan, Device::Cpu).unwrap();
+    let mut trainer = Trainer::new(&settings, &plan, ComputeDevice::CPU).unwrap();
     trainer.run(&cases(), |_, _| Ok(())).unwrap();
     trainer.history().to_vec()
 }
@@ -135,6 +137,8 @@ fn every_choice_learns() {
         "--optimiser sgd --lr 0.05 --momentum 0.9 --lr-schedule one-cycle",
         "--coarse-share 0.5 --lr-schedule cosine --warm-up 5 --ema 0.9",
         "--augment light --lr 0.01",
+        "--optimiser muon",
+        "--optimiser muon --norm batch --residual --deep-supervision",
     ] {
         let history = train_with(2, 120, line);
         assert!(history[2].dice_mean > 0.85, "{line}: {history:?}");
@@ -165,11 +169,15 @@ fn one_seed_gives_the_same_figures_on_any_number_of_workers() {
 #[test]
 fn a_run_goes_on_from_any_checkpoint() {
     let folder = tempfile::tempdir().unwrap();
-    for line in ["--norm batch --coarse-share 0.4", "--optimiser sgd --momentum 0.9 --lr-schedule cosine"] {
+    for line in [
+        "--norm batch --coarse-share 0.4",
+        "--optimiser sgd --momentum 0.9 --lr-schedule cosine",
+        "--optimiser muon --warm-up 3",
+    ] {
         let settings = settings(line);
         let plan = plan(2, 12, &settings);
         let (loaded, mut progress) = (cases(), 0);
-        let mut undisturbed = Trainer::new(&settings, &plan, Device::Cpu).unwrap();
+        let mut undisturbed = Trainer::new(&settings, &plan, ComputeDevice::CPU).unwrap();
         undisturbed
             .run(&loaded, |trainer, pause| {
                 if pause != Pause::No && trainer.progress().step < 12 {
@@ -179,6 +187,8 @@ fn a_run_goes_on_from_any_checkpoint() {
                         plan: plan.clone(),
                         manifest_blake3: String::new(),
                         progress: trainer.progress().clone(),
+                        initialisation: None,
+                        extensions: vec![],
                     };
                     checkpoint::write(folder.path(), &state, trainer.history(), trainer.tensors())?;
                 }
@@ -188,7 +198,7 @@ fn a_run_goes_on_from_any_checkpoint() {
         assert_eq!(progress, 8);
         let read = checkpoint::read(folder.path()).unwrap().unwrap();
         assert_eq!(read.state.plan, plan);
-        let mut resumed = Trainer::new(&settings, &plan, Device::Cpu).unwrap();
+        let mut resumed = Trainer::new(&settings, &plan, ComputeDevice::CPU).unwrap();
         resumed.restore(&read).unwrap();
         resumed.run(&loaded, |_, _| Ok(())).unwrap();
         assert_eq!(figures(resumed.history().to_vec()), figures(undisturbed.history().to_vec()), "{line}");
@@ -201,7 +211,7 @@ fn a_run_ends_at_the_dice_that_was_asked_for_and_no_step_follows() {
     let history = |line: &str| {
         let settings = settings(line);
         let plan = RunPlan { eval_every: 10, ..plan(2, 120, &settings) };
-        let mut trainer = Trainer::new(&settings, &plan, Device::Cpu).unwrap();
+        let mut trainer = Trainer::new(&settings, &plan, ComputeDevice::CPU).unwrap();
         let loaded = cases();
         trainer.run(&loaded, |_, _| Ok(())).unwrap();
         let weights = trainer.averaged().flat();
@@ -216,4 +226,118 @@ fn a_run_ends_at_the_dice_that_was_asked_for_and_no_step_follows() {
     assert!(early.len() < whole.len() && early[..] == whole[..early.len()]);
     let last = early.last().unwrap().step;
     assert!(steps <= last as f64 && steps > last as f64 - 10.0);
+}
+
+#[test]
+fn a_run_ends_once_its_dice_has_not_risen_for_the_patience() {
+    let settings = settings("--lr 0.01 --patience 4");
+    let plan = RunPlan { eval_every: 5, ..plan(2, 400, &settings) };
+    let mut trainer = Trainer::new(&settings, &plan, ComputeDevice::CPU).unwrap();
+    trainer.run(&cases(), |_, _| Ok(())).unwrap();
+    let dice: Vec<f64> = trainer.history().iter().map(|row| row.dice_mean).collect();
+    assert!(trainer.progress().step < 400, "{dice:?}");
+    assert!(has_stalled(&dice, 4) && !has_stalled(&dice[..dice.len() - 1], 4), "{dice:?}");
+    assert_eq!(trainer.end_reason(), EndReason::Patience);
+}
+
+/// Convolutions in bfloat16 between activations in float32, as on CUDA devices.
+#[test]
+fn a_network_learns_with_convolutions_in_bfloat16() {
+    let settings = settings("--lr 0.01");
+    let plan = plan(2, 60, &settings);
+    let mut trainer = Trainer::new(&settings, &plan, ComputeDevice::CPU).unwrap();
+    trainer.with_convolutions_in(tch::Kind::BFloat16);
+    trainer.run(&cases(), |_, _| Ok(())).unwrap();
+    let history = trainer.history();
+    assert!(history[2].dice_mean > 0.8, "{history:?}");
+}
+
+/// The whole trainer on the second kind of device, where libtorch finds one.
+#[test]
+fn a_second_device_trains_and_resumes_as_the_processor_does() {
+    let Some(device) = ComputeDevice::other_than_cpu() else {
+        eprintln!("NOT RUN: libtorch finds no device but the processor, so no run on another was tested");
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    for line in ["--lr 0.01", "--optimiser muon --residual --deep-supervision", "--norm batch --augment full"]
+    {
+        let settings = settings(line);
+        let plan = plan(2, 120, &settings);
+        let state = State {
+            settings: settings.clone(),
+            plan: plan.clone(),
+            manifest_blake3: String::new(),
+            progress: Default::default(),
+            initialisation: None,
+            extensions: vec![],
+        };
+        let mut trainer = Trainer::new(&settings, &plan, device).unwrap();
+        let save = |trainer: &Trainer<'_>, pause: Pause| {
+            let state = State { progress: trainer.progress().clone(), ..state.clone() };
+            match pause {
+                Pause::No => Ok(()),
+                _ => checkpoint::write(folder.path(), &state, trainer.history(), trainer.tensors()),
+            }
+        };
+        trainer.run(&cases(), save).unwrap();
+        assert!(trainer.history()[2].dice_mean > 0.85, "{line}: {:?}", trainer.history());
+        let mut resumed = Trainer::new(&settings, &plan, device).unwrap();
+        resumed.restore(&checkpoint::read(folder.path()).unwrap().unwrap()).unwrap();
+        assert!(resumed.averaged().flat().equal(&trainer.averaged().flat()), "{line}");
+    }
+}
+
+/// Names and forms of commit d8279a4: `rate`, `rate_curve`, `restart_rate`, a momentum and a weight
+/// decay whatever the method, and none of the later fields.
+#[test]
+fn a_checkpoint_without_a_version_resumes_and_one_of_a_later_version_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings("");
+    let plan = plan(2, 12, &settings);
+    let mut trainer = Trainer::new(&settings, &plan, ComputeDevice::CPU).unwrap();
+    let state = State {
+        settings: settings.clone(),
+        plan: plan.clone(),
+        manifest_blake3: "abc".to_owned(),
+        progress: Default::default(),
+        initialisation: None,
+        extensions: vec![],
+    };
+    trainer.run(&cases(), |_, _| Ok(())).unwrap();
+    checkpoint::write(folder.path(), &state, trainer.history(), trainer.tensors()).unwrap();
+    let path = folder.path().join(checkpoint::FILE);
+    let rewrite = |change: &dyn Fn(&mut serde_json::Value)| {
+        let mut tensors = tch::Tensor::read_safetensors(&path).unwrap();
+        let place = tensors.iter().position(|(name, _)| name == "state").unwrap();
+        let mut bytes = vec![0_u8; tensors[place].1.numel()];
+        tensors[place].1.copy_data(&mut bytes, tensors[place].1.numel());
+        let mut state = serde_json::from_slice(&bytes).unwrap();
+        change(&mut state);
+        tensors[place].1 = tch::Tensor::from_slice(&serde_json::to_vec(&state).unwrap());
+        tch::Tensor::write_safetensors(&tensors, &path).unwrap();
+    };
+    rewrite(&|state| {
+        for new in ["format", "initialisation", "extensions"] {
+            state.as_object_mut().unwrap().remove(new).unwrap();
+        }
+        state["plan"].as_object_mut().unwrap().remove("sides_by_position").unwrap();
+        let settings = state["settings"].as_object_mut().unwrap();
+        for (old, new) in [("rate", "lr"), ("rate_curve", "lr_schedule"), ("restart_rate", "restart_lr")] {
+            let value = settings.remove(new).unwrap();
+            settings.insert(old.to_owned(), value);
+        }
+        settings.remove("patience").unwrap();
+        settings.insert("momentum".to_owned(), 0.99.into());
+        settings.insert("weight_decay".to_owned(), 0.01.into());
+    });
+    let read = checkpoint::read(folder.path()).unwrap().unwrap();
+    assert!(read.state.settings.same_as(&settings));
+    assert_eq!((read.state.plan, read.state.manifest_blake3.as_str()), (plan, "abc"));
+    rewrite(&|state| {
+        state["format"] = 99.into();
+        state["settings"]["optimiser"] = "something new".into();
+    });
+    let refused = checkpoint::read(folder.path()).unwrap_err();
+    assert!(matches!(refused, FitError::OtherFormat { found: 99, .. }), "{refused}");
 }

@@ -13,6 +13,8 @@ pub struct TimeBudget {
     /// First step of the phase of patches that lasts to the end: only its speed tells how many
     /// steps remain.
     last_phase: u64,
+    /// Seconds of training before the run, or its extension, started.
+    began: f64,
     /// Steps and seconds since which the speed is measured.
     since: Option<(u64, f64)>,
 }
@@ -20,11 +22,17 @@ pub struct TimeBudget {
 impl TimeBudget {
     /// A run of `seconds` whose last phase of patches starts at step `last_phase`.
     pub fn new(seconds: f64, last_phase: u64) -> Self {
-        Self { seconds, last_phase, since: None }
+        Self { seconds, last_phase, began: 0.0, since: None }
+    }
+
+    /// An extension of `seconds` of a run that has taken `began` seconds for `done` steps.
+    pub fn after(done: u64, began: f64, seconds: f64) -> Self {
+        Self { seconds, last_phase: done, began, since: None }
     }
 
     /// Length of the run in steps, of which `done` have taken `seconds`; `planned` was it so far.
     pub fn steps(&mut self, done: u64, seconds: f64, planned: u64) -> u64 {
+        let seconds = seconds - self.began;
         if seconds >= self.seconds {
             return done;
         }
@@ -72,6 +80,13 @@ mod tests {
         // Small patches in the first half, whose speed says nothing of the rest.
         within(ends(100.0, 1000, 500, |n| if n < 500 { 0.02 } else { 0.2 }));
         within(ends(100.0, 1000, 500, |n| if n < 500 { 0.02 } else { 0.1 }));
+        let mut extension = TimeBudget::after(500, 70.0, 10.0);
+        let (mut steps, mut done) = (550, 500);
+        while done < steps {
+            done += 1;
+            steps = extension.steps(done, 70.0 + 0.1 * (done - 500) as f64, steps);
+        }
+        assert_eq!(done, 600);
         assert_eq!(ends(1.0, 5, 0, |_| 2.0), 2.0, "at least one step");
     }
 }

@@ -2,14 +2,17 @@
 
 use std::time::Instant;
 
-use tch::{Device, Tensor};
+use tch::Tensor;
 
 use crate::data::augment::intensity::Augmenter;
+use crate::data::case::Case;
 use crate::data::dataloader::{DataLoader, HostBatch};
 use crate::data::dataset::{EvalCase, Loaded};
 use crate::data::patch_sampler::Sampler;
 use crate::error::{FitError, Result};
+use crate::experiment::run_record::{EndReason, ExtensionLength, Initialisation};
 use crate::inference::sliding_window::Predictor;
+use crate::model::device::ComputeDevice;
 use crate::model::instance_norm::Tape;
 use crate::model::unet::UNet;
 use crate::model::weights::Weights;
@@ -22,6 +25,7 @@ use crate::plan::settings::{Augment, Settings};
 use crate::train::checkpoint::{Checkpoint, TrainingProgress};
 use crate::train::early_stop;
 use crate::train::history::HistoryRow;
+use crate::train::initialisation::InitialWeights;
 use crate::train::interrupt::{self, InterruptScope};
 use crate::train::time_budget::TimeBudget;
 
@@ -41,15 +45,19 @@ pub struct Trainer<'a> {
     /// given in seconds.
     rates: Rates,
     budget: Option<TimeBudget>,
-    device: Device,
+    device: ComputeDevice,
     workers: usize,
     until: Option<f64>,
+    patience: Option<u32>,
+    /// Step at which the present extension started; 0 without one.
+    extended_at: u64,
     net: UNet,
     weights: Weights,
     ema: Ema,
     optimiser: Optimiser,
     sampler: Sampler,
     progress: TrainingProgress,
+    last_loss: f64,
     history: Vec<HistoryRow>,
 }
 
@@ -69,9 +77,9 @@ impl<'a> Trainer<'a> {
     ///
     /// # Errors
     /// [`FitError::Torch`] if libtorch fails.
-    pub fn new(settings: &Settings, plan: &'a RunPlan, device: Device) -> Result<Self> {
-        let net = UNet::new(plan.network);
-        let weights = Weights::new(net.parameters(), settings.seed, device)?;
+    pub fn new(settings: &Settings, plan: &'a RunPlan, device: ComputeDevice) -> Result<Self> {
+        let net = UNet::new(plan.network).on(device);
+        let weights = Weights::new(net.parameters(), settings.seed, device.tch())?;
         let ema = Ema::new(&weights, settings.ema)?;
         let optimiser = Optimiser::new(&weights, settings.optimiser_config())?;
         let sampler = Sampler {
@@ -87,7 +95,7 @@ impl<'a> Trainer<'a> {
             seed: settings.seed,
         };
         let (progress, history) = (TrainingProgress::default(), Vec::new());
-        let (workers, until) = (settings.workers, settings.until_dice);
+        let (workers, until, patience) = (settings.workers, settings.until_dice, settings.patience);
         let last_phase = plan.schedule.phases.last().map_or(0, |phase| phase.first_step);
         let budget = settings.seconds.map(|seconds| TimeBudget::new(seconds, last_phase));
         let rates = plan.rates.clone();
@@ -98,14 +106,43 @@ impl<'a> Trainer<'a> {
             device,
             workers,
             until,
+            patience,
+            extended_at: 0,
             net,
             weights,
             ema,
             optimiser,
             sampler,
             progress,
+            last_loss: f64::NAN,
             history,
         })
+    }
+
+    /// Sets the number format of convolutions.
+    #[cfg(test)]
+    pub(crate) fn with_convolutions_in(&mut self, kind: tch::Kind) {
+        self.net = self.net.with_convolutions_in(Some(kind));
+    }
+
+    /// Replaces the initial weights by those of another run, as far as they fit the labels (names
+    /// in channel order, from channel 1).
+    ///
+    /// # Errors
+    /// [`FitError::OtherNetwork`] if they are of another network.
+    pub fn initialise(&mut self, initial: &InitialWeights, labels: &[String]) -> Result<Initialisation> {
+        let taken = initial.copy_to(&self.weights, self.net.plan(), labels)?;
+        copy_into(&mut self.ema.weights().flat(), &self.weights.flat(), "average")?;
+        Ok(taken)
+    }
+
+    /// Replaces the weights and their EMA.
+    ///
+    /// # Errors
+    /// [`FitError::Weights`] if they are of another network.
+    pub fn start_from(&mut self, weights: &Weights) -> Result<()> {
+        let all = self.flat_weights().into_iter();
+        all.map(|(name, mut tensor)| copy_into(&mut tensor, &weights.flat(), name)).collect()
     }
 
     /// Resumes from a checkpoint.
@@ -117,7 +154,17 @@ impl<'a> Trainer<'a> {
             copy_into(&mut tensor, &checkpoint.tensor(name)?, name)?;
         }
         self.progress = checkpoint.state.progress.clone();
-        self.optimiser.restore(self.progress.step, |name| checkpoint.tensor(name))?;
+        if let Some(extension) = checkpoint.state.extensions.last() {
+            self.extended_at = extension.from_step;
+            self.budget = match extension.length {
+                ExtensionLength::Steps(_) => None,
+                ExtensionLength::Seconds(seconds) => {
+                    Some(TimeBudget::after(extension.from_step, extension.from_seconds, seconds))
+                }
+            };
+        }
+        let steps = self.progress.step - self.extended_at;
+        self.optimiser.restore(steps, |name| checkpoint.tensor(name))?;
         self.history.clone_from(&checkpoint.history);
         Ok(())
     }
@@ -126,7 +173,7 @@ impl<'a> Trainer<'a> {
     pub fn tensors(&self) -> Vec<(String, Tensor)> {
         let state = self.optimiser.state().iter().map(|(name, tensor)| (*name, tensor.shallow_clone()));
         let all = self.flat_weights().into_iter().chain(state);
-        all.map(|(name, tensor)| (name.to_owned(), tensor.to_device(Device::Cpu))).collect()
+        all.map(|(name, tensor)| (name.to_owned(), tensor.to_device(ComputeDevice::CPU.tch()))).collect()
     }
 
     fn flat_weights(&self) -> [(&'static str, Tensor); 2] {
@@ -148,12 +195,25 @@ impl<'a> Trainer<'a> {
         &self.progress
     }
 
+    /// Loss and learning rate of the last step.
+    pub fn last_step(&self) -> (f64, f64) {
+        (self.last_loss, self.rates.at(self.progress.step.saturating_sub(1)))
+    }
+
+    /// Most probable channel of every voxel (z, y, x) of a prepared image.
+    ///
+    /// # Errors
+    /// [`FitError::Torch`] if libtorch fails.
+    pub fn segment(&self, case: &Case) -> Result<Vec<u8>> {
+        self.predictor().channels(case, &case.grid)
+    }
+
     /// The EMA of the weights, which is evaluated and saved.
     pub fn averaged(&self) -> &Weights {
         self.ema.weights()
     }
 
-    /// Trains to the last step, or until the validation Dice of early stopping is reached. `save`
+    /// Trains to the last step, or until early stopping ends the run. `save`
     /// is called after every step with the reason; it writes a checkpoint unless the reason is
     /// [`Pause::No`].
     ///
@@ -162,7 +222,7 @@ impl<'a> Trainer<'a> {
     /// interruption.
     pub fn run(&mut self, cases: &Loaded, mut save: impl FnMut(&Self, Pause) -> Result<()>) -> Result<()> {
         let plan = self.plan;
-        if self.has_reached_dice() {
+        if self.stops_early().is_some() {
             return Ok(());
         }
         let sampler = self.sampler.clone();
@@ -176,7 +236,8 @@ impl<'a> Trainer<'a> {
                 let step = self.progress.step;
                 let clock = Instant::now();
                 let batch = batches.take()?;
-                self.progress.loss_sum += self.step(&batch, step)?;
+                self.last_loss = self.step(&batch, step)?;
+                self.progress.loss_sum += self.last_loss;
                 self.progress.loss_steps += 1;
                 self.progress.step = step + 1;
                 self.progress.waited += batches.take_waited().as_secs_f64();
@@ -185,7 +246,7 @@ impl<'a> Trainer<'a> {
                 let mut last = step + 1 >= self.rates.steps;
                 let pause = if last || (step + 1).is_multiple_of(plan.eval_every) {
                     self.evaluate(&cases.validation, &batch.step_plan)?;
-                    last |= self.has_reached_dice();
+                    last |= self.stops_early().is_some();
                     Pause::Evaluated
                 } else if interrupt::is_asked() || self.progress.seconds - saved_at > CHECKPOINT_SECONDS {
                     Pause::Between
@@ -215,12 +276,23 @@ impl<'a> Trainer<'a> {
         }
     }
 
-    /// Whether the run has reached the validation Dice of early stopping.
-    fn has_reached_dice(&self) -> bool {
-        self.until.is_some_and(|until| {
-            let dice: Vec<f64> = self.history.iter().map(|row| row.dice_mean).collect();
-            early_stop::reached(&self.history, &dice, until).is_some()
-        })
+    /// Why early stopping ends the run now; `None` if it goes on. Evaluations before an extension
+    /// do not count.
+    fn stops_early(&self) -> Option<EndReason> {
+        let first = self.history.partition_point(|row| row.step <= self.extended_at);
+        let rows = &self.history[first..];
+        let dice: Vec<f64> = rows.iter().map(|row| row.dice_mean).collect();
+        if self.until.is_some_and(|until| early_stop::reached(rows, &dice, until).is_some()) {
+            return Some(EndReason::Dice);
+        }
+        self.patience
+            .is_some_and(|patience| early_stop::has_stalled(&dice, patience))
+            .then_some(EndReason::Patience)
+    }
+
+    /// Why the run, which has ended, did so.
+    pub fn end_reason(&self) -> EndReason {
+        self.stops_early().filter(|_| self.progress.step < self.rates.steps).unwrap_or_default()
     }
 
     /// Forward and backward pass, optimiser step and EMA update; returns the loss.
@@ -266,7 +338,7 @@ impl<'a> Trainer<'a> {
     fn predictor(&self) -> Predictor<'_> {
         let (net, weights) = (&self.net, self.ema.weights());
         let window = self.plan.schedule.window_after(self.progress.step);
-        Predictor { net, weights, regions: &self.plan.regions, window, device: self.device }
+        Predictor { net, weights, regions: &self.plan.regions, window, device: self.device.tch() }
     }
 
     /// Seconds of one evaluation on `cases`.

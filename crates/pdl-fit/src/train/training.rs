@@ -9,18 +9,23 @@ use pdl_curriculum::manifest::Label;
 use pdl_store::lock::FolderLock;
 use pdl_store::safe_path::SafePath;
 use pdl_store::{StoreError, fault, hash, json};
-use tch::{Cuda, Device};
 
 use crate::data::dataset::{Dataset, Loaded};
 use crate::data::subset::Subset;
 use crate::error::{Difference, FitError, Record, Result};
-use crate::experiment::run_record::{self, Programs, Reference, Results, RunRecord, Standing};
+use crate::experiment::run_record::{
+    self, ExtensionLength, Initialisation, Programs, Reference, Results, RunRecord, Standing,
+};
+use crate::model::device::ComputeDevice;
 use crate::model::unet::NetworkPlan;
 use crate::plan::curriculum_schedule::PatchSpec;
 use crate::plan::run_plan::{RunPlan, Speed, TimedPart};
-use crate::plan::settings::{DeviceChoice, Settings};
+use crate::plan::settings::Settings;
 use crate::train::checkpoint::{self, Checkpoint, State, TrainingProgress};
+use crate::train::extension;
 use crate::train::history::{self, HistoryRow};
+use crate::train::initialisation::InitialWeights;
+use crate::train::run_events::RunEvents;
 use crate::train::trainer::{Pause, Trainer};
 
 /// A training run, with its input and output folders.
@@ -38,6 +43,14 @@ pub struct TrainRequest {
     pub sample: Subset,
     /// Tuning from which the settings were taken.
     pub tuned: Option<Reference>,
+    /// Folder of a finished run, or file of weights, that the run starts from; `None`: random
+    /// weights.
+    pub init: Option<PathBuf>,
+    /// Length by which to extend the finished run of this name; its settings must be those of the
+    /// request.
+    pub extend: Option<ExtensionLength>,
+    /// Whether to write event files of TensorBoard.
+    pub tensorboard: bool,
     /// Whether to replace an existing run.
     pub force: bool,
     /// Whether to skip the comparison of files with their recorded hashes.
@@ -60,6 +73,22 @@ pub enum Event<'a> {
         /// Versions and device.
         programs: &'a Programs,
     },
+    /// The run starts from the weights of another one.
+    Initialised {
+        /// Parameters and labels that they gave.
+        taken: &'a Initialisation,
+        /// How the preparation of the other run's images differs, a sentence for each difference.
+        differences: &'a [String],
+    },
+    /// A finished run is extended.
+    Extends {
+        /// Steps before the extension.
+        from: u64,
+        /// Steps after it.
+        to: u64,
+        /// Learning rate of the first step; it follows the schedule of the whole length.
+        lr: f64,
+    },
     /// An interrupted run resumes after this many steps.
     Resumes(u64),
     /// Step `n` (from 1) has finished.
@@ -80,7 +109,11 @@ pub struct Outcome {
 }
 
 impl TrainRequest {
-    fn folder(&self) -> Result<(String, PathBuf)> {
+    /// Name and folder of the run.
+    ///
+    /// # Errors
+    /// [`FitError::InvalidOption`] if the name cannot be a folder's.
+    pub fn folder(&self) -> Result<(String, PathBuf)> {
         let kind = self.settings.schedule.name();
         let name = self.name.clone().unwrap_or_else(|| format!("{kind}-seed{}", self.settings.seed));
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
@@ -91,9 +124,31 @@ impl TrainRequest {
         let folder = SafePath::new(&self.out, self.runs.join(&name))?.folder()?;
         Ok((name, folder))
     }
+
+    /// The finished run in `folder`; `None` if there is none, or it is to be replaced.
+    fn existing(
+        &self,
+        folder: &Path,
+        manifest_blake3: &str,
+        initial: Option<&InitialWeights>,
+    ) -> Result<Option<RunRecord>> {
+        if self.force {
+            return Ok(None);
+        }
+        let record = match run_record::standing(folder, &self.settings, manifest_blake3)? {
+            Standing::Same(record) => *record,
+            Standing::Free => return Ok(None),
+        };
+        let theirs = record.initialisation.as_ref().map(|taken| taken.weights_blake3.as_str());
+        if self.extend.is_none() && theirs != initial.map(|initial| initial.blake3.as_str()) {
+            let (record, difference) = (Record::Run, Difference::Initialisation);
+            return Err(FitError::Occupied { record, difference, path: folder.to_owned() });
+        }
+        Ok(Some(record))
+    }
 }
 
-/// Trains a run, or resumes it; `watch` receives its progress.
+/// Trains a run, resumes it, or extends it; `watch` receives its progress.
 ///
 /// # Errors
 /// [`FitError`]; the curation folder is validated before the first step.
@@ -101,59 +156,62 @@ pub fn train(request: &TrainRequest, watch: &mut dyn FnMut(&Event<'_>)) -> Resul
     let (name, folder) = request.folder()?;
     let cohort = Dataset::open(&request.out)?;
     let manifest_blake3 = cohort.manifest.info.hashes.manifest.clone();
-    if !request.force
-        && let Standing::Same(record) = run_record::standing(&folder, &request.settings, &manifest_blake3)?
-    {
-        return Ok(Outcome { folder, record: *record, existed: true });
+    let initial = request.init.as_deref().map(InitialWeights::open).transpose()?;
+    let existing = request.existing(&folder, &manifest_blake3, initial.as_ref())?;
+    if let (Some(record), None) = (&existing, request.extend) {
+        return Ok(Outcome { folder, record: record.clone(), existed: true });
     }
     let programs = prepare_libtorch(&request.settings)?;
-    let device = device_of(request.settings.device)?;
+    let device = ComputeDevice::choose(request.settings.device)?;
     let loaded = cohort.load(&request.out, request.sample, request.trust_files)?;
     let _lock = FolderLock::take(&folder)?;
     let interrupted = if request.force { None } else { checkpoint::read(&folder)? };
     if let Some(checkpoint) = &interrupted {
-        same_run(checkpoint, request, &manifest_blake3, &folder)?;
+        same_run(checkpoint, request, &manifest_blake3, initial.as_ref(), &folder)?;
     }
-    let plan = match &interrupted {
-        Some(checkpoint) => checkpoint.state.plan.clone(),
-        None => plan(&request.settings, &cohort, &loaded)?,
+    let resumes = interrupted.is_some();
+    let started = match (request.extend, existing, interrupted) {
+        (None, _, Some(checkpoint)) => checkpoint,
+        (None, _, None) => {
+            let plan = plan(&request.settings, &cohort, &loaded)?;
+            start(request, &cohort, plan, initial.as_ref(), device)?
+        }
+        (Some(length), _, Some(checkpoint)) => {
+            extension::check_interrupted(&checkpoint, length, &folder)?;
+            checkpoint
+        }
+        (Some(length), Some(record), None) => extension::start(length, record, &folder, &loaded, device)?,
+        (Some(_), None, None) => return Err(FitError::NoSuchRun { path: folder }),
     };
-    // After planning: an invalid plan leaves an earlier run unchanged.
-    clear(&folder, interrupted.is_some())?;
+    // After planning: an invalid plan leaves an earlier run unchanged. So does an extension until
+    // its end.
+    let extends = !started.state.extensions.is_empty();
+    pdl_store::atomic::sweep(&SafePath::root(&folder))?;
+    if !extends {
+        clear_results(&folder)?;
+    }
+    if !resumes && !extends {
+        remove(&folder.join(history::FILE))?;
+    }
+    let plan = started.state.plan.clone();
     let (training, validation) = (loaded.training.len(), loaded.validation.len());
     let labels = &cohort.names;
     watch(&Event::Begins { plan: &plan, training, validation, labels, programs: &programs });
+    tell_start(&started, resumes, initial.as_ref(), &cohort, watch);
     let mut trainer = Trainer::new(&request.settings, &plan, device)?;
-    let mut state = State {
-        settings: request.settings.clone(),
-        plan: plan.clone(),
-        manifest_blake3,
-        progress: TrainingProgress::default(),
-    };
-    match &interrupted {
-        Some(checkpoint) => {
-            trainer.restore(checkpoint)?;
-            watch(&Event::Resumes(trainer.progress().step));
-        }
+    trainer.restore(&started)?;
+    if !resumes {
         // The plan is saved before the first step, so that a length in seconds is converted into
         // steps only once.
-        None => checkpoint::write(&folder, &state, &[], trainer.tensors())?,
+        started.save(&folder)?;
     }
-    trainer.run(&loaded, |trainer, pause| {
-        watch(&Event::Stepped(trainer.progress().step));
-        if pause == Pause::No {
-            return Ok(());
-        }
-        state.progress = trainer.progress().clone();
-        state.plan = trainer.plan();
-        checkpoint::write(&folder, &state, trainer.history(), trainer.tensors())?;
-        if pause == Pause::Evaluated {
-            history::write(&folder, trainer.history())?;
-            trainer.history().last().into_iter().for_each(|row| watch(&Event::Evaluated(row)));
-        }
-        Ok(())
-    })?;
+    let events = match request.tensorboard {
+        true => Some(RunEvents::start(&folder, trainer.progress().step, &loaded, &cohort.names)?),
+        false => None,
+    };
+    let state = to_the_end(&mut trainer, started.state, (&loaded, &folder), events, watch)?;
     history::write(&folder, trainer.history())?;
+    clear_results(&folder)?;
     let weights = folder.join(run_record::WEIGHTS_FILE);
     trainer.averaged().save(&weights)?;
     let results = results(&trainer, hash::of_file(&weights)?)?;
@@ -163,6 +221,8 @@ pub fn train(request: &TrainRequest, watch: &mut dyn FnMut(&Event<'_>)) -> Resul
         name,
         settings: request.settings.clone(),
         sample: request.sample,
+        initialisation: state.initialisation,
+        extensions: state.extensions,
         tuned: request.tuned.clone(),
         labels: labels.map(|(&value, name)| Label { value, name: name.clone() }).collect(),
         regions: cohort.manifest.info.regions.clone(),
@@ -178,6 +238,76 @@ pub fn train(request: &TrainRequest, watch: &mut dyn FnMut(&Event<'_>)) -> Resul
     json::write(&folder.join(run_record::FILE), &record)?;
     remove(&folder.join(checkpoint::FILE))?;
     Ok(Outcome { folder, record, existed: false })
+}
+
+/// Tells how a run starts, if not with random weights.
+fn tell_start(
+    started: &Checkpoint,
+    resumes: bool,
+    initial: Option<&InitialWeights>,
+    cohort: &Dataset,
+    watch: &mut dyn FnMut(&Event<'_>),
+) {
+    let State { progress, plan, initialisation, extensions, .. } = &started.state;
+    if resumes {
+        watch(&Event::Resumes(progress.step));
+    } else if !extensions.is_empty() {
+        let (from, lr) = (progress.step, plan.rates.at(progress.step));
+        watch(&Event::Extends { from, to: plan.steps, lr });
+    } else if let (Some(taken), Some(initial)) = (initialisation, initial) {
+        let differences = initial.preparation_differences(&cohort.manifest.info.plan);
+        watch(&Event::Initialised { taken, differences: &differences });
+    }
+}
+
+/// Trains to the end with checkpoints; returns the state at the end.
+fn to_the_end(
+    trainer: &mut Trainer<'_>,
+    mut state: State,
+    (loaded, folder): (&Loaded, &Path),
+    mut events: Option<RunEvents<'_>>,
+    watch: &mut dyn FnMut(&Event<'_>),
+) -> Result<State> {
+    trainer.run(loaded, |trainer, pause| {
+        watch(&Event::Stepped(trainer.progress().step));
+        if let Some(events) = &mut events {
+            events.append(trainer, pause)?;
+        }
+        if pause == Pause::No {
+            return Ok(());
+        }
+        state.progress = trainer.progress().clone();
+        state.plan = trainer.plan();
+        checkpoint::write(folder, &state, trainer.history(), trainer.tensors())?;
+        if pause == Pause::Evaluated {
+            history::write(folder, trainer.history())?;
+            trainer.history().last().into_iter().for_each(|row| watch(&Event::Evaluated(row)));
+        }
+        Ok(())
+    })?;
+    Ok(state)
+}
+
+/// A new run before its first step.
+fn start(
+    request: &TrainRequest,
+    cohort: &Dataset,
+    plan: RunPlan,
+    initial: Option<&InitialWeights>,
+    device: ComputeDevice,
+) -> Result<Checkpoint> {
+    let mut trainer = Trainer::new(&request.settings, &plan, device)?;
+    let initialisation = initial.map(|initial| trainer.initialise(initial, &cohort.names)).transpose()?;
+    let tensors = trainer.tensors();
+    let state = State {
+        settings: request.settings.clone(),
+        plan,
+        manifest_blake3: cohort.manifest.info.hashes.manifest.clone(),
+        progress: TrainingProgress::default(),
+        initialisation,
+        extensions: Vec::new(),
+    };
+    Ok(Checkpoint::new(state, Vec::new(), tensors))
 }
 
 /// How the images were read; the index stage's table says what it decided, where it is there.
@@ -213,7 +343,7 @@ pub(crate) fn speed_of(
     loaded: &Loaded,
     known: &mut Known,
 ) -> Result<Speed> {
-    let device = device_of(settings.device)?;
+    let device = ComputeDevice::choose(settings.device)?;
     let images = cohort.training_images(loaded, settings.augment);
     let cohort = cohort.with(&images);
     let plan = settings.plan(&cohort, None)?;
@@ -237,7 +367,7 @@ pub(crate) fn speed_of(
 /// Seconds of one evaluation of such a run.
 pub(crate) fn seconds_of_evaluation(settings: &Settings, cohort: &Dataset, loaded: &Loaded) -> Result<f64> {
     let plan = settings.plan(&cohort.with(&cohort.training_images(loaded, settings.augment)), None)?;
-    let trainer = Trainer::new(settings, &plan, device_of(settings.device)?)?;
+    let trainer = Trainer::new(settings, &plan, ComputeDevice::choose(settings.device)?)?;
     trainer.seconds_of_evaluation(&loaded.validation)
 }
 
@@ -255,24 +385,28 @@ fn same_run(
     checkpoint: &Checkpoint,
     request: &TrainRequest,
     manifest_blake3: &str,
+    initial: Option<&InitialWeights>,
     folder: &Path,
 ) -> Result<()> {
-    let State { settings, manifest_blake3: manifest, .. } = &checkpoint.state;
-    let difference = match (*settings == request.settings, manifest == manifest_blake3) {
-        (true, true) => return Ok(()),
-        (false, _) => Difference::Settings,
-        (true, false) => Difference::Manifest,
+    let State { settings, manifest_blake3: manifest, initialisation, .. } = &checkpoint.state;
+    let theirs = initialisation.as_ref().map(|taken| taken.weights_blake3.as_str());
+    let same_start = request.extend.is_some() || theirs == initial.map(|initial| initial.blake3.as_str());
+    let difference = if !settings.same_as(&request.settings) {
+        Difference::Settings
+    } else if manifest != manifest_blake3 {
+        Difference::Manifest
+    } else if !same_start {
+        Difference::Initialisation
+    } else {
+        return Ok(());
     };
     Err(FitError::Occupied { record: Record::Checkpoint, difference, path: folder.to_owned() })
 }
 
-/// Removes results of an earlier run from the folder; a run that resumes keeps checkpoint and
-/// history.
-fn clear(folder: &Path, goes_on: bool) -> Result<()> {
-    pdl_store::atomic::sweep(&SafePath::root(folder))?;
-    let results = [run_record::FILE, run_record::WEIGHTS_FILE];
-    let state = [history::FILE, checkpoint::FILE];
-    results.iter().chain(state.iter().filter(|_| !goes_on)).try_for_each(|file| remove(&folder.join(file)))
+/// Removes the results of an earlier run from the folder.
+fn clear_results(folder: &Path) -> Result<()> {
+    // The record first: without it there is no finished run.
+    [run_record::FILE, run_record::WEIGHTS_FILE].iter().try_for_each(|file| remove(&folder.join(file)))
 }
 
 pub(crate) fn remove(path: &Path) -> Result<()> {
@@ -293,31 +427,16 @@ fn results(trainer: &Trainer<'_>, weights_blake3: String) -> Result<Results> {
         evaluation_seconds: progress.evaluation_seconds,
         waiting_share: progress.waited / progress.seconds,
         loss: last.loss,
+        ended: trainer.end_reason(),
         dice: last.dice.iter().copied().map(number).collect(),
         dice_mean: number(last.dice_mean),
         weights_blake3,
     })
 }
 
-/// The libtorch device of a choice.
-///
-/// # Errors
-/// [`FitError::InvalidOption`] if there is no such device.
-pub fn device_of(choice: DeviceChoice) -> Result<Device> {
-    match choice {
-        DeviceChoice::Cpu => Ok(Device::Cpu),
-        DeviceChoice::Auto => Ok(Device::cuda_if_available()),
-        DeviceChoice::Cuda if Cuda::is_available() => Ok(Device::Cuda(0)),
-        DeviceChoice::Cuda => Err(FitError::option("device", "is cuda, but libtorch finds no CUDA device")),
-    }
-}
-
 /// Sets libtorch's threads; returns versions, device and threads.
 pub(crate) fn prepare_libtorch(settings: &Settings) -> Result<Programs> {
-    let device = match device_of(settings.device)? {
-        Device::Cuda(n) => format!("cuda {n}"),
-        _ => "cpu".to_owned(),
-    };
+    let device = ComputeDevice::choose(settings.device)?.name();
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let told = std::env::var("OMP_NUM_THREADS").ok().and_then(|threads| threads.parse().ok());
     let threads = settings.threads.or(told.filter(|&threads| threads > 0)).unwrap_or(cores);

@@ -12,7 +12,8 @@ use crate::plan::settings::{RENAMED, ScheduleKind, Settings, Values, renamed_val
 const DEFAULT: &str = include_str!("protocol.toml");
 
 /// Settings that the protocol determines; neither the shared settings nor an arm may contain them.
-const OWN: [&str; 8] = ["lr", "steps", "seconds", "samples", "epochs", "eval_every", "until_dice", "seed"];
+const OWN: [&str; 9] =
+    ["lr", "steps", "seconds", "samples", "epochs", "eval_every", "until_dice", "patience", "seed"];
 
 /// Protocol of a comparison.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -14,7 +14,7 @@ use crate::plan::settings::{ScheduleKind, Settings};
 /// Default learning rates as multiples of the one of the settings.
 const LR_FACTORS: [f64; 3] = [1.0 / 3.0, 1.0, 3.0];
 /// Settings that a tuning determines; the command line may not contain them.
-pub const OWN: [&str; 16] = [
+pub const OWN: [&str; 17] = [
     "schedule",
     "pacing",
     "start",
@@ -31,6 +31,7 @@ pub const OWN: [&str; 16] = [
     "epochs",
     "eval_every",
     "until_dice",
+    "patience",
 ];
 
 /// Search space and budget of a tuning.
