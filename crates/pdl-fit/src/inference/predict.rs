@@ -296,7 +296,7 @@ fn one(
     let stored = image.grid;
     let prepared = prepare_image(image, &model.record.preparation);
     let prepared = prepared.map_err(|error| Problem::Image(error.to_string()))?;
-    let mut labels = model.label_map(&Case::unlabelled(&input.name, prepared), stored)?;
+    let mut labels = model.label_map(&Case::unlabelled(&input.name, prepared, &[]), stored)?;
     // A stated orientation says where the voxels lie; the label map bears the image's own header.
     labels.grid = own_grid;
     nifti::write_labels(SafePath::new(out, file)?, &labels)?;
@@ -305,20 +305,21 @@ fn one(
 }
 
 /// Memory that segmenting an image takes at most: copies of it on its own and on the prepared grid,
-/// and there the probabilities of all classes, four times.
+/// and what the network's windows need beside them.
 fn bytes(model: &Model, image: &Volume<f32>) -> std::result::Result<u64, Problem> {
     let shape = checked_shape_at(&image.grid.to_ras(), model.record.preparation.spacing_mm);
-    let shape = shape.map_err(|error| Problem::Image(error.to_string()))?;
-    let prepared = shape.iter().fold(1, |all: u64, n| all.saturating_mul(*n as u64));
-    let own = (image.voxels.len() as u64).saturating_mul(BYTES_A_VOXEL);
-    Ok(own.saturating_add(prepared.saturating_mul(BYTES_A_VOXEL * (1 + model.channels.len() as u64))))
+    let [x, y, z] = shape.map_err(|error| Problem::Image(error.to_string()))?;
+    let prepared = [x, y, z].iter().fold(1, |all: u64, n| all.saturating_mul(*n as u64));
+    let own = image.voxels.len() as u64;
+    let copies = own.saturating_add(prepared).saturating_mul(BYTES_A_VOXEL);
+    Ok(copies.saturating_add(model.predictor().bytes([z, y, x], own)))
 }
 
 /// Most bytes of a file's name.
 const LONGEST_NAME: usize = 255;
 
-/// Four copies of float32.
-const BYTES_A_VOXEL: u64 = 16;
+/// Two copies of float32.
+const BYTES_A_VOXEL: u64 = 8;
 
 /// The files of an image: those of the folder of a stack of slices, or the file itself.
 fn files_of(path: &Path) -> std::io::Result<Vec<PathBuf>> {

@@ -171,7 +171,7 @@ pub fn evaluate(
         let channels = model.predictor().channels(&case.case, &case.stored.to_ras())?;
         let path = predictions.join(format!("{}.nii.gz", case.case.case_id));
         nifti::write_labels(&path, &model.to_labels(&channels, case.stored)?)?;
-        rows.extend(of_case(model, case, &channels, surfaces));
+        rows.extend(of_case(model, case, &channels, &case.truth()?, surfaces));
         watch(&case.case.case_id);
     }
     let file = run.join(file_name(split));
@@ -184,17 +184,22 @@ pub fn evaluate(
     Ok(Evaluation { rows, summary, file, predictions })
 }
 
-fn of_case(model: &Model, case: &EvalCase, channels: &[u8], surfaces: SurfaceOptions) -> Vec<EvaluationRow> {
-    let dice = dice::per_label(channels, &case.truth, &case.case.annotated);
+fn of_case(
+    model: &Model,
+    case: &EvalCase,
+    channels: &[u8],
+    truth: &[u8],
+    surfaces: SurfaceOptions,
+) -> Vec<EvaluationRow> {
+    let dice = dice::per_label(channels, truth, &case.case.annotated);
     let [x, y, z] = case.stored.to_ras().spacing_mm();
     let voxel_ml = x * y * z / 1000.0;
     let labels: Vec<_> = model.record.labels.iter().enumerate().collect();
     let row = |(index, label): &(usize, &Label)| {
         let is_label = |channel: u8| usize::from(channel) == index + 1;
-        let drawn: Vec<bool> = case.truth.iter().map(|&channel| is_label(channel)).collect();
+        let drawn: Vec<bool> = truth.iter().map(|&channel| is_label(channel)).collect();
         // What is predicted where the reference says nothing is neither right nor wrong.
-        let predicted =
-            channels.iter().zip(&case.truth).map(|(&channel, &t)| is_label(channel) && t != IGNORED);
+        let predicted = channels.iter().zip(truth).map(|(&channel, &t)| is_label(channel) && t != IGNORED);
         let predicted: Vec<bool> = predicted.collect();
         let ml = |mask: &[bool]| mask.iter().filter(|inside| **inside).count() as f64 * voxel_ml;
         let annotated = case.case.annotated[index + 1];
