@@ -26,6 +26,7 @@ mod affine;
 pub mod body;
 mod label;
 mod orientation;
+mod resample_image;
 pub mod statistics;
 mod volume;
 mod voxel_box;
@@ -36,6 +37,7 @@ pub use label::{
     labels_placed_on,
 };
 pub use orientation::{AxisCode, Orientation, OrientationError};
+pub use resample_image::image_on;
 pub use volume::{Grid, Volume, VolumeError};
 pub use voxel_box::VoxelBox;
 

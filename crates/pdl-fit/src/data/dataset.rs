@@ -333,6 +333,8 @@ mod tests {
             label_blake3: String::new(),
             group: None,
             left_out: None,
+            images: Vec::new(),
+            images_blake3: Vec::new(),
         }
     }
 
