@@ -3,7 +3,7 @@
 A few volumes are generated and curated; hard links of their prepared files under further names make a cohort of
 CASES. pdl-fit trains on it within a memory limit, from the files of OUT/training-cache, which it makes first.
 Reported are the largest resident memory of the process, the share of the training time in which the network waited
-for patches, and the seconds of both parts. `--cold` drops the system's cache of files before the training (root).
+for patches, and the seconds of both parts. With `--cold` the system has cached nothing of the files before the training.
 """
 
 import argparse
@@ -46,7 +46,8 @@ def curated(pdl, folder, side):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 nibabel.save(nibabel.Nifti1Image(voxels, numpy.diag([1.0, 1.0, 1.0, 1.0])), path)
         subprocess.run(
-            [pdl, "curate", cohort, "--out", out, "--modality", "CT", "--crop", "none", "--spacing", "1,1,1", "--no-report"],
+            [pdl, "curate", cohort, "--out", out, "--modality", "CT", "--crop", "none", "--spacing", "1,1,1",
+             "--no-report"],
             check=True,
         )
     return out
@@ -94,9 +95,12 @@ def source(path):
     return pathlib.Path(path).name.split(".")[0]
 
 
-def drop_cached_files():
+def forget(folder):
+    """Lets the system drop what it caches of the files of a folder."""
     os.sync()
-    pathlib.Path("/proc/sys/vm/drop_caches").write_text("3")
+    for path in folder.glob("*.voxels"):
+        with path.open("rb") as file:
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def train(fit, out, memory, words):
@@ -120,7 +124,7 @@ def main():
     parser.add_argument("--side", type=int, default=256, help="voxels along each axis")
     parser.add_argument("--memory", default="3GiB")
     parser.add_argument("--most", type=float, default=3.0, help="resident memory that is allowed, GiB")
-    parser.add_argument("--cold", action="store_true", help="drop the system's cache of files before the training")
+    parser.add_argument("--cold", action="store_true", help="let the system forget the files before the training")
     parser.add_argument("words", nargs="*", help="flags of pdl-fit train, after --")
     args = parser.parse_args()
     out = curated(args.pdl, args.folder, args.side)
@@ -130,7 +134,7 @@ def main():
         peak, seconds, _ = train(args.fit, out, args.memory, words)
         print(f"with the files made first: {peak / 2**30:.2f} GiB resident at most, {seconds:.0f} s")
     if args.cold:
-        drop_cached_files()
+        forget(out / "training-cache")
     peak, seconds, record = train(args.fit, out, args.memory, words)
     results = record["results"]
     print(f"{record['training_cases']} training cases of {args.side}^3: {peak / 2**30:.2f} GiB resident at most, "
