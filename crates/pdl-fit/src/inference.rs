@@ -1,5 +1,6 @@
 //! Application of a trained network to whole images.
 
+pub(crate) mod channel_files;
 pub(crate) mod domain_shift;
 pub(crate) mod model;
 pub(crate) mod predict;

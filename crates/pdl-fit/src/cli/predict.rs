@@ -16,7 +16,10 @@ pub(crate) struct Args {
     /// Folder of a finished run, such as OUT/runs/pdl-seed1. It may be a copy elsewhere.
     run: PathBuf,
     /// Volumes, or folders with volumes and DICOM series at any depth. Files whose names begin with
-    /// a dot, and files in --out, are skipped.
+    /// a dot, and files in --out, are skipped. For a network of several channels, CASE_0000.nii.gz,
+    /// CASE_0001.nii.gz ... are the channels of CASE, and so are CASE_NAME.nii.gz, CASE-NAME.nii.gz
+    /// and CASE/NAME.nii.gz with the channels' names; the frames of a 4-D file are its channels in
+    /// their order.
     #[arg(required = true)]
     inputs: Vec<PathBuf>,
     /// Folder of the label maps. FOLDER/site/scan.nii.gz gives site/scan.nii.gz; a DICOM series
@@ -46,7 +49,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitStatus> {
              --orientation, --channel, --frame, --stack-spacing or --mr-rescale, train it again",
         );
     }
-    let found = find_images(inputs, out, &reading.unwrap_or_default(), &limit)?;
+    let channels = &model.record.channels;
+    let found = find_images(inputs, out, &reading.unwrap_or_default(), channels, &limit)?;
     let (images, other_channels) = (found.images, found.other_channels);
     if other_channels > 0 {
         let files = counted(other_channels, "file");

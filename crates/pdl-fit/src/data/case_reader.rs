@@ -35,7 +35,7 @@ impl From<MemoryError> for ReadFailure {
 
 /// Paths and recorded hashes of a case's prepared images, one for each input in their order.
 pub fn images_of(row: &ManifestRow) -> Vec<(&str, &str)> {
-    vec![(row.image.as_str(), row.image_blake3.as_str())]
+    row.images.iter().map(String::as_str).zip(row.images_blake3.iter().map(String::as_str)).collect()
 }
 
 /// Reads cases of one curation folder.
@@ -64,6 +64,9 @@ impl CaseReader<'_> {
         }
         let label_file = self.file(row, &row.label);
         let labels = self.labels(&label_file, &row.label_blake3, share)?;
+        if images.is_empty() {
+            return Err(label_file.problem("its case has no image in the manifest").into());
+        }
         let first = images.remove(0);
         same_shape(&label_file, &labels.grid, &first.grid)?;
         for (image, (path, _)) in images.iter().zip(images_of(row).into_iter().skip(1)) {

@@ -128,7 +128,7 @@ impl Dataset {
         }
         let name = |value: &u16| labels.iter().find(|label| label.value == *value).map(|l| l.name.clone());
         let names = channels.labels().iter().filter_map(name).collect();
-        let inputs = vec!["image".to_owned()];
+        let inputs = manifest.info.channel_names.clone();
         Ok(Self { manifest, channels, names, inputs })
     }
 

@@ -165,9 +165,12 @@ impl RunRecord {
         if values.first() == Some(&0) || !values.windows(2).all(|pair| pair[0] < pair[1]) {
             return Some(format!("its labels are {values:?}, expected ascending values above 0"));
         }
-        if self.channels.len() as i64 != self.plan.network.inputs {
-            let (named, inputs) = (self.channels.len(), self.plan.network.inputs);
-            return Some(format!("it names {named} channels, but its network has {inputs} inputs"));
+        let (named, inputs) = (self.channels.len(), self.plan.network.inputs);
+        let prepared = self.preparation.channels();
+        if named as i64 != inputs || named != prepared {
+            return Some(format!(
+                "it names {named} channels, its network has {inputs} inputs, and {prepared} are prepared"
+            ));
         }
         self.plan.problem(values.len()).map(str::to_owned).or_else(|| self.preparation.problem())
     }

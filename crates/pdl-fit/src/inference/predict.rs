@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use pdl_cohort::reading::ImageReading;
 use pdl_dicom::Series;
-use pdl_io::nifti;
-use pdl_prepare::prepare::prepare_image;
+use pdl_io::{nifti, split_frame};
+use pdl_prepare::prepare::prepare_images;
 use pdl_prepare::resample::checked_shape_at;
 use pdl_store::hash::{self, Key};
 use pdl_store::journal::{HashCheck, Journal, Stamp};
@@ -20,6 +20,7 @@ use serde::Serialize;
 
 use crate::data::case::Case;
 use crate::error::{FitError, Result};
+use crate::inference::channel_files::{self, ChannelFiles};
 use crate::inference::domain_shift;
 use crate::inference::model::Model;
 
@@ -33,8 +34,12 @@ pub struct Input {
 
 #[derive(Debug)]
 enum Source {
-    File(PathBuf),
+    /// Volumes or stacks of slices, one for each channel in the network's order. `FILE#3` is frame 3
+    /// of a file.
+    Files(Vec<PathBuf>),
     Series(Box<Series>),
+    /// Why the files that were found are no image of the network's channels.
+    Incomplete(String),
 }
 
 /// Outcome for one image.
@@ -74,14 +79,21 @@ pub struct Inputs {
 }
 
 /// Discovers images: files, and all volumes, stacks of slices and DICOM series below folders, of
-/// the channel that `reading` names. A file's label map is named after it, with the path below the
-/// folder that was passed; a series' label map after the folder of its files. Files below `out`
+/// the channel that `reading` names, or of all `channels` if the network has several
+/// ([`crate::inference::channel_files`]). A file's label map is named after it, with the path below
+/// the folder that was passed; a series' label map after the folder of its files. Files below `out`
 /// are ignored. Headers are read within the memory limit.
 ///
 /// # Errors
 /// [`FitError::NoImages`] if a path contains no image, [`FitError::DuplicateImage`] if two images
 /// would have the same name.
-pub fn find(places: &[PathBuf], out: &Path, reading: &ImageReading, limit: &MemoryLimit) -> Result<Inputs> {
+pub fn find(
+    places: &[PathBuf],
+    out: &Path,
+    reading: &ImageReading,
+    channels: &[String],
+    limit: &MemoryLimit,
+) -> Result<Inputs> {
     let mut inputs: BTreeMap<String, Input> = BTreeMap::new();
     let is_single = |place: &Path| Ok::<_, FitError>(!place.is_dir() || is_stack(reading, place)?);
     let mut singles = Vec::new();
@@ -92,15 +104,15 @@ pub fn find(places: &[PathBuf], out: &Path, reading: &ImageReading, limit: &Memo
             singles.push(place.clone());
             continue;
         }
-        let (below, others) = below(place, out, reading, limit)?;
+        let (below, others) = below(place, out, reading, channels, limit)?;
         other_channels += others;
         if below.is_empty() {
             return Err(FitError::NoImages { path: place.clone() });
         }
         found.extend(below);
     }
-    let (singles, others) = reading.of_channel(singles);
-    found.extend(singles.into_iter().map(|(path, name)| Input { name, source: Source::File(path) }));
+    let (singles, others) = images_among(singles, reading, channels);
+    found.extend(singles.into_iter().map(|(_, name, source)| Input { name, source }));
     for input in found {
         if let Some(other) = inputs.insert(input.name.clone(), input) {
             return Err(FitError::DuplicateImage { name: other.name });
@@ -136,10 +148,34 @@ fn without_stacks(files: Vec<PathBuf>, reading: &ImageReading) -> Result<(Vec<Pa
     Ok((stacks, others))
 }
 
+/// The images among files, each with its path and name, and how many files hold other channels of
+/// these than the network was trained on.
+fn images_among(
+    paths: Vec<PathBuf>,
+    reading: &ImageReading,
+    channels: &[String],
+) -> (Vec<(PathBuf, String, Source)>, usize) {
+    if channels.len() < 2 {
+        let (chosen, others) = reading.of_channel(paths);
+        let image = |(path, name): (PathBuf, String)| (path.clone(), name, Source::Files(vec![path]));
+        return (chosen.into_iter().map(image).collect(), others);
+    }
+    let image = |found: ChannelFiles| {
+        let name = found.image.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let source = match found.complete(channels) {
+            Ok(files) => Source::Files(files),
+            Err(problem) => Source::Incomplete(problem),
+        };
+        (found.image, name, source)
+    };
+    (channel_files::grouped(&paths, channels).into_iter().map(image).collect(), 0)
+}
+
 fn below(
     folder: &Path,
     out: &Path,
     reading: &ImageReading,
+    channels: &[String],
     limit: &MemoryLimit,
 ) -> Result<(Vec<Input>, usize)> {
     std::fs::read_dir(folder).map_err(StoreError::io("list the folder", folder))?;
@@ -154,11 +190,10 @@ fn below(
     });
     let (stacks, others) = without_stacks(others, reading)?;
     volumes.extend(stacks);
-    let (volumes, other_channels) = reading.of_channel(volumes);
-    let volumes = volumes.into_iter().map(|(path, name)| Input {
-        name: name_below(folder, path.parent(), &name),
-        source: Source::File(path),
-    });
+    let (volumes, other_channels) = images_among(volumes, reading, channels);
+    let volumes = volumes
+        .into_iter()
+        .map(|(path, name, source)| Input { name: name_below(folder, path.parent(), &name), source });
     let volumes: Vec<Input> = volumes.collect();
     let images = volumes.into_iter().chain(series(folder, &others, limit)?).collect();
     Ok((images, other_channels))
@@ -266,10 +301,13 @@ fn one(
         None => Problem::Image(error.to_string()),
     };
     let files = match &input.source {
-        Source::File(path) => {
-            files_of(path).map_err(StoreError::io("list the folder", path)).map_err(unreadable)?
+        Source::Files(paths) => {
+            let of = |path: &PathBuf| files_of(path).map_err(StoreError::io("list the folder", path));
+            let files = paths.iter().map(of).collect::<std::result::Result<Vec<_>, _>>();
+            files.map_err(unreadable)?.concat()
         }
         Source::Series(series) => series.files.clone(),
+        Source::Incomplete(problem) => return Err(Problem::Image(problem.clone())),
     };
     let hashes: Vec<String> = files
         .iter()
@@ -289,14 +327,16 @@ fn one(
     if let Some(warnings) = journal.find(&input.name, &key) {
         return Ok((PredictionStatus::Kept, warnings.clone()));
     }
-    let (image, own_grid) = read(model, input, &limit.alone())?;
-    let taken = limit.alone().take(bytes(model, &image)?);
+    let (images, own_grid) = read(model, input, &limit.alone())?;
+    let [image, ..] = images.as_slice() else { return Err(Problem::Image("it has no channel".to_owned())) };
+    let taken = limit.alone().take(bytes(model, image)?);
     taken.map_err(|error| Problem::Image(error.to_string()))?;
-    let warnings = domain_shift::findings(&image, &model.record.preparation);
+    let warnings = domain_shift::findings(image, &model.record.preparation);
     let stored = image.grid;
-    let prepared = prepare_image(image, &model.record.preparation);
-    let prepared = prepared.map_err(|error| Problem::Image(error.to_string()))?;
-    let mut labels = model.label_map(&Case::unlabelled(&input.name, prepared, &[]), stored)?;
+    let prepared = prepare_images(images, &model.record.preparation);
+    let mut prepared = prepared.map_err(|error| Problem::Image(error.to_string()))?;
+    let first = prepared.remove(0); // as many as channels, so one at least
+    let mut labels = model.label_map(&Case::unlabelled(&input.name, first, &prepared), stored)?;
     // A stated orientation says where the voxels lie; the label map bears the image's own header.
     labels.grid = own_grid;
     nifti::write_labels(SafePath::new(out, file)?, &labels)?;
@@ -311,7 +351,8 @@ fn bytes(model: &Model, image: &Volume<f32>) -> std::result::Result<u64, Problem
     let [x, y, z] = shape.map_err(|error| Problem::Image(error.to_string()))?;
     let prepared = [x, y, z].iter().fold(1, |all: u64, n| all.saturating_mul(*n as u64));
     let own = image.voxels.len() as u64;
-    let copies = own.saturating_add(prepared).saturating_mul(BYTES_A_VOXEL);
+    let channels = model.record.channels.len() as u64;
+    let copies = own.saturating_add(prepared).saturating_mul(BYTES_A_VOXEL).saturating_mul(channels);
     Ok(copies.saturating_add(model.predictor().bytes([z, y, x], own)))
 }
 
@@ -321,8 +362,13 @@ const LONGEST_NAME: usize = 255;
 /// Two copies of float32.
 const BYTES_A_VOXEL: u64 = 8;
 
-/// The files of an image: those of the folder of a stack of slices, or the file itself.
+/// The files of an image: those of the folder of a stack of slices, or the file itself without the
+/// number of its frame.
 fn files_of(path: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    if let (file, Some(_)) = split_frame(&name) {
+        return Ok(vec![path.with_file_name(file)]);
+    }
     if !path.is_dir() {
         return Ok(vec![path.to_owned()]);
     }
@@ -332,12 +378,13 @@ fn files_of(path: &Path) -> std::io::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// The image as the training images were read, and the grid that its files state.
+/// The images of all channels as the training images were read, and the grid that the files of the
+/// first state.
 fn read(
     model: &Model,
     input: &Input,
     memory: &MemoryShare<'_>,
-) -> std::result::Result<(Volume<f32>, Grid), Problem> {
+) -> std::result::Result<(Vec<Volume<f32>>, Grid), Problem> {
     let what = format!("image {}", input.name);
     type Cause = dyn std::error::Error + 'static;
     let unreadable = |reason: String, memory: Option<MemoryError>, error: &Cause| {
@@ -349,10 +396,28 @@ fn read(
     };
     let modality = model.record.preparation.modality;
     let reading = model.record.reading.clone().unwrap_or_default();
-    let (image, own_grid) = match &input.source {
-        Source::File(path) => {
-            let read = reading.read(path, memory);
-            read.map_err(|error| unreadable(error.reason(), error.memory(), &error))?
+    let channels = &model.record.channels;
+    let (images, own_grid) = match &input.source {
+        Source::Files(paths) => {
+            let read = |(path, channel): (&PathBuf, &String)| {
+                reading.read(path, memory).map_err(|error| {
+                    let of = if channels.len() > 1 { format!("channel {channel}: ") } else { String::new() };
+                    unreadable(of + &error.reason(), error.memory(), &error)
+                })
+            };
+            let read: Vec<_> = paths.iter().zip(channels).map(read).collect::<std::result::Result<_, _>>()?;
+            let (images, grids): (Vec<_>, Vec<Grid>) = read.into_iter().unzip();
+            let own = grids.first().copied().ok_or_else(|| Problem::Image("it has no channel".to_owned()))?;
+            (images, own)
+        }
+        Source::Incomplete(problem) => return Err(Problem::Image(problem.clone())),
+        Source::Series(_) if channels.len() > 1 => {
+            let named = channels.join(", ");
+            let problem = format!(
+                "a DICOM series is one image, and the network needs the channels {named}: convert them to files \
+                 (CASE_0000.nii.gz, CASE_0001.nii.gz ...)"
+            );
+            return Err(Problem::Image(problem));
         }
         Source::Series(series) if series.modality != modality.to_string() => {
             let problem = format!("it is {}; the network was trained on {modality}", series.modality);
@@ -362,15 +427,35 @@ fn read(
             let read = pdl_dicom::read_series_within(series, reading.dicom_options(), memory);
             let volume = read.map_err(|error| unreadable(error.reason(), error.memory(), &error))?.volume;
             let grid = volume.grid;
-            (reading.oriented(volume), grid)
+            (vec![reading.oriented(volume)], grid)
         }
     };
-    if !image.grid.affine.is_usable() {
-        let problem = "its affine is of no use: it holds no numbers, or its axes are no volume".to_owned();
-        return Err(Problem::Image(problem));
+    match unusable(&images, channels, reading.resample_channels) {
+        None => Ok((images, own_grid)),
+        Some(problem) => Err(Problem::Image(problem)),
     }
-    match image.voxels.iter().filter(|voxel| !voxel.is_finite()).count() {
-        0 => Ok((image, own_grid)),
-        wrong => Err(Problem::Image(format!("{wrong} voxels are NaN or infinite"))),
+}
+
+/// Why the images of a case cannot be segmented; nothing when they can.
+fn unusable(images: &[Volume<f32>], channels: &[String], resample: bool) -> Option<String> {
+    let first = images.first()?.grid;
+    for (image, channel) in images.iter().zip(channels) {
+        let of = if channels.len() > 1 { format!("channel {channel}: ") } else { String::new() };
+        if !image.grid.affine.is_usable() {
+            return Some(format!(
+                "{of}its affine is of no use: it holds no numbers, or its axes are no volume"
+            ));
+        }
+        if !resample && !first.coincides(&image.grid) {
+            return Some(format!(
+                "{of}it is on another grid than {}, as no channel of the training images was: resample it to that grid",
+                channels[0]
+            ));
+        }
+        match image.voxels.iter().filter(|voxel| !voxel.is_finite()).count() {
+            0 => {}
+            wrong => return Some(format!("{of}{wrong} voxels are NaN or infinite")),
+        }
     }
+    None
 }
