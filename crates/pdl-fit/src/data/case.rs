@@ -2,8 +2,7 @@
 
 use pdl_volume::{Grid, LabelMap, Volume};
 
-/// What stands in the place of a channel where the label map says nothing.
-pub const IGNORED: u8 = u8::MAX;
+pub use pdl_metrics::IGNORED;
 
 /// Mapping from label values to channels: background is channel 0, labels follow in ascending
 /// order.

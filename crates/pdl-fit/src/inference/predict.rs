@@ -1,5 +1,6 @@
 //! Prediction for new images: each is read and prepared as the run's training images were, and its
-//! label map is written on its original grid.
+//! label map is written on its original grid. On request probabilities and their entropy are
+//! written beside it.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -16,12 +17,16 @@ use pdl_store::memory::{MemoryError, MemoryLimit, MemoryShare};
 use pdl_store::safe_path::SafePath;
 use pdl_store::{StoreError, atomic, fault};
 use pdl_volume::{Grid, Volume};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::data::case::Case;
 use crate::error::{FitError, Result};
+use crate::inference::case_probabilities::{CaseProbabilities, Uncertainty};
 use crate::inference::domain_shift;
+use crate::inference::ensemble::Ensemble;
 use crate::inference::model::Model;
+use crate::inference::postprocessing::ComponentFilter;
+use crate::inference::prediction_table::{self, PredictionRow};
 
 /// One image for prediction.
 #[derive(Debug)]
@@ -50,7 +55,7 @@ pub enum PredictionStatus {
 }
 
 /// Result for one image.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Prediction {
     /// Name of the image.
     pub name: String,
@@ -62,6 +67,47 @@ pub struct Prediction {
     pub problem: Option<String>,
     /// Differences from the training cases (domain shift); the label map may be wrong.
     pub warnings: Vec<String>,
+    /// How unsure the networks are; null where it was not asked for.
+    pub uncertainty: Option<Uncertainty>,
+}
+
+impl Prediction {
+    /// Its row in the table of the folder.
+    fn row(&self) -> PredictionRow {
+        let Self { name, problem, warnings, uncertainty, .. } = self.clone();
+        PredictionRow {
+            label_map: problem.is_none().then(|| format!("{name}.nii.gz")),
+            name,
+            problem,
+            warnings,
+            uncertainty: uncertainty.map(|uncertainty| uncertainty.plausible),
+            entropy: uncertainty.map(|uncertainty| uncertainty.whole),
+        }
+    }
+}
+
+/// What is written beside the label maps, and what is removed from them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct PredictOptions {
+    /// Write `probabilities/NAME/VALUE_LABEL.nii.gz` for each label: its probability on the image's
+    /// own grid, uint16 with slope 1/65535.
+    pub probabilities: bool,
+    /// Write `uncertainty/NAME.nii.gz`: the entropy of every voxel, from 0 to 1, in the same form.
+    pub uncertainty: bool,
+    /// Components that are removed from the label maps; probabilities and entropy stay.
+    pub filter: ComponentFilter,
+}
+
+/// Folder of the probability maps inside that of the label maps.
+pub const PROBABILITIES_FOLDER: &str = "probabilities";
+/// Folder of the entropy maps inside that of the label maps.
+pub const UNCERTAINTY_FOLDER: &str = "uncertainty";
+
+/// What the journal holds of an image that was segmented.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Noted {
+    warnings: Vec<String>,
+    uncertainty: Option<Uncertainty>,
 }
 
 /// Images to segment.
@@ -205,37 +251,41 @@ fn is_hidden(path: &Path, folder: &Path) -> bool {
     way.components().any(|part| part.as_os_str().to_string_lossy().starts_with('.'))
 }
 
-/// Writes `NAME.nii.gz` to `out` for every input, unless it exists for the same image and weights;
-/// `watch` receives each result. An image that is invalid, or needs more memory than the limit, is
-/// a result as well.
+/// Writes `NAME.nii.gz` to `out` for every input, unless it exists for the same image, weights and
+/// options, and a row of `predictions.parquet`; `watch` receives each result. An image that is
+/// invalid, or needs more memory than the limit, is a result as well.
 ///
 /// # Errors
 /// [`FitError`] if `out` cannot be written.
 pub fn predict(
-    model: &Model,
+    ensemble: &Ensemble,
     inputs: &[Input],
     out: &Path,
+    options: &PredictOptions,
     limit: &MemoryLimit,
     watch: &mut dyn FnMut(&Prediction),
 ) -> Result<Vec<Prediction>> {
     std::fs::create_dir_all(out).map_err(StoreError::io("make the folder", out))?;
     let _lock = FolderLock::take(out)?;
     atomic::sweep(&SafePath::root(out))?;
-    let journal = Journal::<Vec<String>>::open(out, "predict", HashCheck::Stamps)?;
+    let journal = Journal::<Noted>::open(out, "predict", HashCheck::Stamps)?;
+    let job = Job { ensemble, out, options, limit, journal };
     let mut done = Vec::with_capacity(inputs.len());
     for input in inputs {
         let file = format!("{}.nii.gz", input.name);
-        let (status, problem, warnings) = match one(model, input, out, &file, limit, &journal) {
-            Ok((status, warnings)) => (status, None, warnings),
+        let (status, problem, noted) = match job.one(input, &file) {
+            Ok((status, noted)) => (status, None, noted),
             // Missing space or permissions affect every further file.
             Err(Problem::Ours(error)) => return Err(error),
-            Err(Problem::Image(reason)) => (PredictionStatus::Failed, Some(reason), Vec::new()),
+            Err(Problem::Image(reason)) => (PredictionStatus::Failed, Some(reason), Noted::default()),
         };
+        let Noted { warnings, uncertainty } = noted;
         let (name, output) = (input.name.clone(), out.join(file));
-        let prediction = Prediction { name, status, output, problem, warnings };
+        let prediction = Prediction { name, status, output, problem, warnings, uncertainty };
         watch(&prediction);
         done.push(prediction);
     }
+    prediction_table::write(out, done.iter().map(Prediction::row).collect())?;
     Ok(done)
 }
 
@@ -253,55 +303,142 @@ impl<E: Into<FitError>> From<E> for Problem {
     }
 }
 
-fn one(
-    model: &Model,
-    input: &Input,
-    out: &Path,
-    file: &str,
-    limit: &MemoryLimit,
-    journal: &Journal<Vec<String>>,
-) -> std::result::Result<(PredictionStatus, Vec<String>), Problem> {
-    let unreadable = |error: StoreError| match fault::machine_error(&error) {
-        Some(_) => Problem::from(error),
-        None => Problem::Image(error.to_string()),
-    };
-    let files = match &input.source {
-        Source::File(path) => {
-            files_of(path).map_err(StoreError::io("list the folder", path)).map_err(unreadable)?
+/// Prediction of many images into one folder.
+struct Job<'a> {
+    ensemble: &'a Ensemble,
+    out: &'a Path,
+    options: &'a PredictOptions,
+    limit: &'a MemoryLimit,
+    journal: Journal<Noted>,
+}
+
+impl Job<'_> {
+    /// Segments one image into `file`, relative to the folder.
+    fn one(&self, input: &Input, file: &str) -> std::result::Result<(PredictionStatus, Noted), Problem> {
+        let Self { ensemble, out, options, limit, journal } = self;
+        let model = ensemble.first();
+        check_name(input, file, options)?;
+        let key = self.key(input)?;
+        if let Some(noted) = journal.find(&input.name, &key) {
+            return Ok((PredictionStatus::Kept, noted.clone()));
         }
-        Source::Series(series) => series.files.clone(),
-    };
-    let hashes: Vec<String> = files
-        .iter()
-        .map(|file| hash::of_file(file))
-        .collect::<std::result::Result<_, _>>()
-        .map_err(unreadable)?;
-    let key = Key::new("predict 4")
-        .part("input", &hashes)
-        .part("weights", &model.record.results.weights_blake3)
-        .part("preparation", &model.record.preparation)
-        .part("reading", &model.record.reading)
-        .finish();
+        let (image, own_grid) = read(model, input, &limit.alone())?;
+        let taken = limit.alone().take(bytes(model, &image)?);
+        taken.map_err(|error| Problem::Image(error.to_string()))?;
+        let warnings = domain_shift::findings(&image, &model.record.preparation);
+        let stored = image.grid;
+        let prepared = prepare_image(image, &model.record.preparation);
+        let prepared = prepared.map_err(|error| Problem::Image(error.to_string()))?;
+        let case = Case::unlabelled(&input.name, prepared);
+        let whole = stored.to_ras();
+        let (mut channels, p) = if options.probabilities || options.uncertainty {
+            let p = ensemble.probabilities(&case, &whole)?;
+            (p.most_probable(), Some(p))
+        } else {
+            (ensemble.channels(&case, &whole)?, None)
+        };
+        let [nx, ny, nz] = whole.shape;
+        options.filter.apply(&mut channels, [nz, ny, nx]);
+        let mut labels = model.to_labels(&channels, stored)?;
+        // A stated orientation says where the voxels lie; the label map bears the image's own
+        // header.
+        labels.grid = own_grid;
+        nifti::write_labels(SafePath::new(out, file)?, &labels)?;
+        let mut written = vec![file.to_owned()];
+        let grids = Grids { stored, own: own_grid };
+        let uncertainty = p.map(|p| self.write_maps(input, &p, grids, &mut written)).transpose()?.flatten();
+        let stamps = written.iter().map(|file| Stamp::hash(out, file));
+        let noted = Noted { warnings, uncertainty };
+        journal.record(&input.name, &key, stamps.collect::<std::result::Result<_, _>>()?, &noted)?;
+        Ok((PredictionStatus::Made, noted))
+    }
+
+    /// What the label map of an image depends on.
+    fn key(&self, input: &Input) -> std::result::Result<String, Problem> {
+        let unreadable = |error: StoreError| match fault::machine_error(&error) {
+            Some(_) => Problem::from(error),
+            None => Problem::Image(error.to_string()),
+        };
+        let files = match &input.source {
+            Source::File(path) => {
+                files_of(path).map_err(StoreError::io("list the folder", path)).map_err(unreadable)?
+            }
+            Source::Series(series) => series.files.clone(),
+        };
+        let hashes: Vec<String> = files
+            .iter()
+            .map(|file| hash::of_file(file))
+            .collect::<std::result::Result<_, _>>()
+            .map_err(unreadable)?;
+        let models = self.ensemble.models().iter();
+        let weights: Vec<&str> = models.map(|model| model.record.results.weights_blake3.as_str()).collect();
+        let record = &self.ensemble.first().record;
+        let key = Key::new("predict 5")
+            .part("input", &hashes)
+            .part("weights", &weights)
+            .part("preparation", &record.preparation)
+            .part("reading", &record.reading)
+            .part("copies", &self.ensemble.copies())
+            .part("options", &self.options)
+            .finish();
+        Ok(key)
+    }
+
+    /// Writes the maps that the options ask for, and adds their files to `written`.
+    fn write_maps(
+        &self,
+        input: &Input,
+        p: &CaseProbabilities,
+        grids: Grids,
+        written: &mut Vec<String>,
+    ) -> std::result::Result<Option<Uncertainty>, Problem> {
+        let mut write = |file: String, values: Vec<f32>| {
+            let mut map = Volume::new(grids.stored.to_ras(), values)
+                .and_then(|map| map.stored_as(grids.stored))
+                .map_err(FitError::from)?;
+            map.grid = grids.own;
+            nifti::write_fractions(SafePath::new(self.out, &file)?, &map)?;
+            written.push(file);
+            Ok::<_, Problem>(())
+        };
+        if self.options.probabilities {
+            for (index, label) in self.ensemble.first().record.labels.iter().enumerate() {
+                let name = prediction_table::label_file_name(label);
+                write(format!("{PROBABILITIES_FOLDER}/{}/{name}", input.name), p.of_channel(index + 1))?;
+            }
+        }
+        if !self.options.uncertainty {
+            return Ok(None);
+        }
+        let (map, uncertainty) = p.entropy();
+        write(format!("{UNCERTAINTY_FOLDER}/{}.nii.gz", input.name), map)?;
+        Ok(Some(uncertainty))
+    }
+}
+
+/// Grids of an image on which its maps are written.
+#[derive(Clone, Copy)]
+struct Grids {
+    /// Where its voxels lie.
+    stored: Grid,
+    /// What its files state.
+    own: Grid,
+}
+
+/// Refuses an image whose label map cannot be written, or would lie among other maps.
+fn check_name(input: &Input, file: &str, options: &PredictOptions) -> std::result::Result<(), Problem> {
     if Path::new(file).iter().any(|part| part.len() > LONGEST_NAME) {
         let problem = format!("its label map would have a name of more than {LONGEST_NAME} bytes: rename it");
         return Err(Problem::Image(problem));
     }
-    if let Some(warnings) = journal.find(&input.name, &key) {
-        return Ok((PredictionStatus::Kept, warnings.clone()));
+    let first = input.name.split('/').next().filter(|first| input.name.len() > first.len());
+    let taken = [(options.probabilities, PROBABILITIES_FOLDER), (options.uncertainty, UNCERTAINTY_FOLDER)];
+    match taken.into_iter().find(|(written, folder)| *written && first == Some(folder)) {
+        Some((_, folder)) => Err(Problem::Image(format!(
+            "its label map would lie in the folder {folder} of other maps: rename the folder of the image"
+        ))),
+        None => Ok(()),
     }
-    let (image, own_grid) = read(model, input, &limit.alone())?;
-    let taken = limit.alone().take(bytes(model, &image)?);
-    taken.map_err(|error| Problem::Image(error.to_string()))?;
-    let warnings = domain_shift::findings(&image, &model.record.preparation);
-    let stored = image.grid;
-    let prepared = prepare_image(image, &model.record.preparation);
-    let prepared = prepared.map_err(|error| Problem::Image(error.to_string()))?;
-    let mut labels = model.label_map(&Case::unlabelled(&input.name, prepared), stored)?;
-    // A stated orientation says where the voxels lie; the label map bears the image's own header.
-    labels.grid = own_grid;
-    nifti::write_labels(SafePath::new(out, file)?, &labels)?;
-    journal.record(&input.name, &key, vec![Stamp::hash(out, file)?], &warnings)?;
-    Ok((PredictionStatus::Made, warnings))
 }
 
 /// Memory that segmenting an image takes at most: copies of it on its own and on the prepared grid,

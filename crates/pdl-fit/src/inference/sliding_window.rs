@@ -16,10 +16,10 @@ use crate::data::dataset::EvalCase;
 use crate::data::patch::copy_block;
 use crate::error::{FitError, Result};
 use crate::inference::resample;
-use crate::metrics::dice::{self, CohortDice};
 use crate::model::memory_format;
 use crate::model::unet::UNet;
 use crate::model::weights::Weights;
+use pdl_metrics::dice::{self, CohortDice};
 
 /// Standard deviation of a window's weight along an axis, as a fraction of its side (nnU-Net).
 const WINDOW_SIGMA: f64 = 0.125;
@@ -71,9 +71,17 @@ impl Predictor<'_> {
 
     /// Most probable channel of every voxel of a grid of `shape` (z, y, x) over the case's box.
     fn in_box(&self, case: &Case, shape: [usize; 3]) -> Result<Vec<u8>> {
-        let batch = (BATCH_VOXELS / self.window.iter().product::<usize>()).max(1);
-        let p = self.probabilities(case, batch)?;
+        let p = self.mean_probabilities(case)?;
         Ok(resample::most_probable(&p, self.net.plan().classes as usize, case.shape, shape))
+    }
+
+    /// Probabilities (z, y, x, channel) of a case's voxels in C order: the weighted means over the
+    /// windows.
+    ///
+    /// # Errors
+    /// [`FitError::Torch`] if libtorch fails.
+    pub fn mean_probabilities(&self, case: &Case) -> Result<Vec<f32>> {
+        self.probabilities(case, (BATCH_VOXELS / self.window.iter().product::<usize>()).max(1))
     }
 
     /// Probabilities (z, y, x, channel) of a case's voxels in C order, from `batch` windows at a
