@@ -51,7 +51,7 @@ fn channels_and_files_that_leave_a_choice_are_told() {
         copy(&format!("labels/{file}.nii.gz"), &cohort.path().join(format!("labelsTr/{name}.nii.gz")));
     }
     nifti::write_image(&image("q.nii"), &pdl_io::read_image(&image("q.nii.gz")).unwrap().volume).unwrap();
-    assert_holds(&indexed(cohort.path(), &[]), &[Code::SeveralChannels, Code::SeveralFiles]);
+    assert_holds(&indexed(cohort.path(), &[]), &[Code::MissingChannel, Code::SeveralFiles]);
     assert_holds(&indexed(cohort.path(), &["--channel", "5"]), &[Code::NoSuchChannel]);
 }
 

@@ -6,6 +6,7 @@ mod annotated;
 mod audit;
 mod bounds;
 mod case_ids;
+mod channels;
 mod cli_errors;
 mod codes;
 mod contours;

@@ -34,10 +34,18 @@ class Manifest:
         self.info = json.loads((out / "manifest.json").read_text())
 
     def check(self, case, image, label):
-        """image and label are arrays as the framework gave them."""
+        """image and label are arrays as the framework gave them; the channels are the image's first axis."""
         row = self.rows[case]
-        assert numpy.array_equal(numpy.asarray(image).squeeze(), voxels(self.out / row["image"])), case
+        expected = numpy.stack([voxels(self.out / path) for path in row["images"]])
+        assert numpy.array_equal(numpy.asarray(image).squeeze(), expected.squeeze()), case
         assert numpy.array_equal(numpy.asarray(label).squeeze(), voxels(self.out / row["label"])), case
+
+
+def several(folder, item, manifest):
+    """The images of a row: the column image, or a column for each channel where there are several."""
+    names = manifest.info["channel_names"]
+    columns = [f"image_{name}" for name in names] if len(names) > 1 else ["image"]
+    return numpy.stack([voxels(folder / item[column]) for column in columns])
 
 
 def huggingface(manifest, dest):
@@ -48,7 +56,7 @@ def huggingface(manifest, dest):
     assert sorted(loaded["validation"]["case_id"]) == manifest.val and sorted(loaded["test"]["case_id"]) == manifest.test
     assert loaded["train"]["rank"][:] == list(range(1, len(manifest.ranked) + 1))
     for item in [loaded["train"][0], loaded["test"][-1]]:
-        manifest.check(item["case_id"], voxels(dest / item["image"]), voxels(dest / item["label"]))
+        manifest.check(item["case_id"], several(dest, item, manifest), voxels(dest / item["label"]))
     for stage in manifest.info["stages"]:
         active = loaded["train"].filter(lambda item: item["stage"] <= stage["stage"])
         assert len(active) == stage["active_cases"]
@@ -77,7 +85,9 @@ def torchio(manifest, dest):
     rows = [json.loads(line) for line in (dest / "subjects.jsonl").read_text().splitlines()]
     assert [row["case_id"] for row in rows if row["split"] == "train"] == manifest.ranked
     for row in [rows[0], rows[-1]]:
-        image, label = torchio.ScalarImage(dest / row.pop("image")), torchio.LabelMap(dest / row.pop("label"))
+        paths = row.pop("image")
+        paths = [dest / path for path in paths] if isinstance(paths, list) else dest / paths
+        image, label = torchio.ScalarImage(paths), torchio.LabelMap(dest / row.pop("label"))
         subject = torchio.Subject(image=image, label=label, **row)
         manifest.check(subject["case_id"], subject["image"].data, subject["label"].data)
 
@@ -90,7 +100,8 @@ def nnunet(manifest, dest):
     found = get_filenames_of_train_images_and_targets(str(dest))
     assert sorted(found) == sorted(manifest.ranked + manifest.val)
     for case in [min(found), max(found)]:
-        manifest.check(case, voxels(found[case]["images"][0]), voxels(found[case]["label"]))
+        images = numpy.stack([voxels(path) for path in found[case]["images"]])
+        manifest.check(case, images, voxels(found[case]["label"]))
     folds = json.loads((dest / "splits_final.json").read_text())
     assert [len(fold["train"]) for fold in folds] == [stage["active_cases"] for stage in manifest.info["stages"]]
 
@@ -104,8 +115,10 @@ def webdataset(manifest, dest):
         samples = list(webdataset.WebDataset(shards, shardshuffle=False))
         assert [sample["__key__"] for sample in samples] == expected
         for sample in [samples[0], samples[-1]]:
-            volumes = [nibabel.Nifti1Image.from_bytes(gzip.decompress(sample[f"{what}.nii.gz"])) for what in ["image", "label"]]
-            manifest.check(sample["__key__"], *[numpy.asarray(volume.dataobj) for volume in volumes])
+            further = [f"image_{name.lower()}" for name in manifest.info["channel_names"][1:]]
+            read = lambda what: nibabel.Nifti1Image.from_bytes(gzip.decompress(sample[f"{what}.nii.gz"])).dataobj
+            images = numpy.stack([numpy.asarray(read(what)) for what in ["image", *further]])
+            manifest.check(sample["__key__"], images, numpy.asarray(read("label")))
             said, row = json.loads(sample["json"]), manifest.rows[sample["__key__"]]
             assert all(said[key] == row[key] for key in ["case_id", "split", "rank", "stage", "score", "tune"])
             assert said["labels"] == labels
@@ -126,8 +139,9 @@ def croissant(manifest, dest):
     )
     for record in [records[0], records[-1]]:
         row = manifest.rows[record["case_id"]]
-        assert all(record[key] == row[key] for key in record), record
-        manifest.check(record["case_id"], voxels(table.parent / record["image"]), voxels(table.parent / record["label"]))
+        assert all(record[key] == row[key] for key in record if key != "images"), record
+        images = numpy.stack([voxels(table.parent / path) for path in row["images"]])
+        manifest.check(record["case_id"], images, voxels(table.parent / record["label"]))
 
 
 def main():

@@ -70,7 +70,10 @@ impl Roots {
         let table = Cases::read(&job.out)?;
         let usable: Vec<_> = table.usable().collect();
         let rows = cases.iter().filter_map(|case| usable.get(*case));
-        let mut volumes = rows.flat_map(|row| [Some(&row.image), row.label.as_ref()]).flatten();
+        let mut volumes = rows.flat_map(|row| {
+            let channels = row.channels.iter().map(|channel| &channel.image);
+            [Some(&row.image), row.label.as_ref()].into_iter().flatten().chain(channels)
+        });
         Ok(volumes.find_map(|volume| self.outside_path(&job.out.join(volume))))
     }
 

@@ -20,6 +20,35 @@ pub struct LabelVoxels {
     pub voxels: u64,
 }
 
+/// One image of a case that has several on one grid. For an image that could not be read, texts are
+/// empty and figures are NaN.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct CaseChannel {
+    /// Unique in the case; letters, digits, - and _ only, as files and columns bear it.
+    #[serde(deserialize_with = "safe_name::deserialize")]
+    pub name: String,
+    /// The image file, relative to the curation folder.
+    pub image: String,
+    /// BLAKE3 of the image file.
+    pub image_blake3: String,
+    /// How it was made.
+    pub modality: Modality,
+    /// How the voxels are stored, such as "int16".
+    pub voxel_type: String,
+    /// Smallest intensity.
+    pub intensity_min: f64,
+    /// Largest intensity.
+    pub intensity_max: f64,
+    /// Mean of the stored intensities.
+    pub intensity_mean: f64,
+    /// Standard deviation of the intensities.
+    pub intensity_std: f64,
+    /// Percentile 0.5 of the intensities.
+    pub intensity_p00_5: f64,
+    /// Percentile 99.5 of the intensities.
+    pub intensity_p99_5: f64,
+}
+
 /// One case. Arrays over axes are in the order x, y, z of the stored image; paths are relative to
 /// the curation folder. For a case that could not be read, lists are empty and figures are NaN.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -72,6 +101,11 @@ pub struct CaseRow {
     pub status: Status,
     /// What a person should know about it.
     pub findings: Vec<Finding>,
+    /// All its images in the order of the cohort's channels, where cases have several; the columns
+    /// `image`, `voxel_type` and `intensity_...` are those of the first. Empty where cases have
+    /// one.
+    #[serde(default)]
+    pub channels: Vec<CaseChannel>,
     /// Further columns of the cohort's table that the user named, as text; null where the table is
     /// blank.
     #[serde(flatten)]
@@ -99,6 +133,14 @@ impl CaseRow {
         }
     }
 
+    /// Its images with the hashes of their files, the first channel's first; one where it has one.
+    pub fn images(&self) -> Vec<(&str, &str)> {
+        if self.channels.is_empty() {
+            return vec![(&self.image, &self.image_blake3)];
+        }
+        self.channels.iter().map(|channel| (channel.image.as_str(), channel.image_blake3.as_str())).collect()
+    }
+
     /// Adds what a person should know about it, which makes an unsuspicious case a warning.
     pub(crate) fn add_finding(&mut self, finding: Finding) {
         self.findings.push(finding);
@@ -116,6 +158,20 @@ impl CaseRow {
         self.status != Status::Rejected
     }
 }
+
+const CHANNEL_FIELDS: [(&str, DataType); 11] = [
+    ("name", DataType::Utf8),
+    ("image", DataType::Utf8),
+    ("image_blake3", DataType::Utf8),
+    ("modality", DataType::Utf8),
+    ("voxel_type", DataType::Utf8),
+    ("intensity_min", DataType::Float64),
+    ("intensity_max", DataType::Float64),
+    ("intensity_mean", DataType::Float64),
+    ("intensity_std", DataType::Float64),
+    ("intensity_p00_5", DataType::Float64),
+    ("intensity_p99_5", DataType::Float64),
+];
 
 /// The columns that every such table has; those that were carried follow them as text.
 pub fn schema() -> Schema {
@@ -144,5 +200,6 @@ pub fn schema() -> Schema {
         nullable("label_blake3", Utf8),
         column("status", Utf8),
         column("findings", list(structure(&[("code", Utf8), ("message", Utf8)]))),
+        column("channels", list(structure(&CHANNEL_FIELDS))),
     ])
 }

@@ -8,17 +8,14 @@ use pdl_store::memory::{MemoryError, MemoryShare};
 use pdl_store::plural::counted;
 use pdl_store::{StoreError, hash};
 use pdl_volume::statistics::Statistics;
-use pdl_volume::{Affine, Grid, Orientation, count_labels};
+use pdl_volume::{Affine, Grid, Orientation, Volume, count_labels, image_on};
 use serde::{Deserialize, Serialize};
 
 use crate::case_row::LabelVoxels;
+use crate::channels::Channels;
 use crate::discover::DiscoveredCase;
 use crate::plausible;
 use crate::stacks;
-
-/// Label and image grids whose corners lie further apart than this share of a voxel are different
-/// grids.
-const GRID_TOLERANCE: f64 = 1e-3;
 
 /// What the files of one case say, apart from what the rest of the cohort says of it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -36,12 +33,28 @@ pub(crate) struct Checked {
     /// The files of the image and those of the label, as far as they could be read.
     #[serde(skip)]
     pub parts: [Vec<Part>; 2],
+    /// The channels after the first, in order.
+    #[serde(default)]
+    pub channels: Vec<CheckedChannel>,
     /// Of the image's shape and values, however its file stores them; empty where they could not be
     /// read.
     pub voxels_blake3: String,
     pub looks_like_ct: bool,
     pub rejected: bool,
     pub findings: Vec<Finding>,
+}
+
+/// What the file of one channel says.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct CheckedChannel {
+    pub voxel_type: String,
+    pub image_blake3: String,
+    /// min, max, mean, std, p00_5, p99_5 on the grid of the first channel.
+    pub intensity: Option<[f64; 6]>,
+    pub looks_like_ct: bool,
+    /// Its files, as far as they could be read.
+    #[serde(skip)]
+    pub parts: Vec<Part>,
 }
 
 impl Checked {
@@ -57,6 +70,7 @@ impl Checked {
             image_blake3: String::new(),
             label_blake3: None,
             parts: [Vec::new(), Vec::new()],
+            channels: Vec::new(),
             voxels_blake3: String::new(),
             looks_like_ct: false,
             rejected: false,
@@ -119,18 +133,10 @@ pub(crate) fn too_large(error: MemoryError) -> Finding {
 pub(crate) fn check(
     found: &DiscoveredCase,
     orientation: Option<Orientation>,
+    channels: &Channels,
     memory: &MemoryShare<'_>,
 ) -> Result<Result<Checked, MemoryError>, StoreError> {
     let mut case = Checked::nothing();
-    if !found.channels.is_empty() {
-        case.reject(
-            Code::SeveralChannels,
-            format!(
-                "it has {} channels; pdl takes one image a case: name one with --channel",
-                found.channels.len()
-            ),
-        );
-    }
     if let Some(refused) = found.refused_stack()? {
         case.reject(refused.code, refused.message);
         return Ok(Ok(case));
@@ -150,6 +156,8 @@ pub(crate) fn check(
     if image.is_none() {
         case.reject(Code::NoImage, "a label without an image");
     }
+    // Grids of channels are compared as their files state them.
+    let stated = image.as_ref().and_then(|read| read.as_ref().ok()).map(|image| image.volume.grid);
     let image = image.and_then(|read| take_image(&mut case, read, orientation));
     if labels.is_none() {
         case.reject(Code::NoLabel, "an image without a label");
@@ -158,7 +166,110 @@ pub(crate) fn check(
     if let (Some(image), Some(labels)) = (&image, &labels) {
         compare_grids(&mut case, image, labels, orientation.is_some());
     }
+    drop(image);
+    let further = FurtherChannels { found, channels, grid: stated, overridden: orientation.is_some() };
+    for (number, path) in found.channels.iter().skip(1) {
+        // One at a time: what it takes is given back before the next is read.
+        if let Err(error) = further.check(&mut case, *number, path, &memory.part())? {
+            return Ok(Err(error));
+        }
+    }
     Ok(Ok(case))
+}
+
+/// The channels of a case after the first.
+struct FurtherChannels<'a> {
+    found: &'a DiscoveredCase,
+    channels: &'a Channels,
+    /// That of the first channel, if it could be read.
+    grid: Option<Grid>,
+    /// Whether an orientation was stated instead of those of all files.
+    overridden: bool,
+}
+
+impl FurtherChannels<'_> {
+    /// Reads one, and says what is wrong with it; inside [`MemoryError`] when there is no memory
+    /// for it.
+    fn check(
+        &self,
+        case: &mut Checked,
+        number: u32,
+        path: &Path,
+        memory: &MemoryShare<'_>,
+    ) -> Result<Result<(), MemoryError>, StoreError> {
+        let name = self.channels.name(number);
+        let read = stacks::read_image(path, self.found.stacks, memory);
+        let image = match or_unreadable(self.found, path, read)? {
+            Ok(image) => image,
+            Err(Unreadable { memory: Some(error), .. }) => return Ok(Err(error)),
+            Err(Unreadable { reason, parts, .. }) => {
+                case.reject(Code::UnreadableImage, format!("channel {name}: {reason}"));
+                let image_blake3 = parts.first().map_or(String::new(), |part| part.blake3.clone());
+                case.channels.push(CheckedChannel { image_blake3, parts, ..CheckedChannel::default() });
+                return Ok(Ok(()));
+            }
+        };
+        let Image { volume, voxel_type, blake3, parts, .. } = image;
+        let on_grid = match self.on_grid(case, name, volume, memory) {
+            Ok(volume) => volume,
+            Err(error) => return Ok(Err(error)),
+        };
+        let mut own = Checked::nothing();
+        if let Some(volume) = on_grid {
+            measure(&mut own, &volume.voxels);
+        }
+        case.rejected |= own.rejected;
+        let named =
+            |finding: Finding| Finding { message: format!("channel {name}: {}", finding.message), ..finding };
+        case.findings.extend(own.findings.into_iter().map(named));
+        case.channels.push(CheckedChannel {
+            voxel_type,
+            image_blake3: blake3,
+            intensity: own.intensity,
+            looks_like_ct: own.looks_like_ct,
+            parts,
+        });
+        Ok(Ok(()))
+    }
+
+    /// The channel on the grid of the first; nothing where it lies on another and stays there.
+    fn on_grid(
+        &self,
+        case: &mut Checked,
+        name: &str,
+        volume: Volume<f32>,
+        memory: &MemoryShare<'_>,
+    ) -> Result<Option<Volume<f32>>, MemoryError> {
+        let Some(grid) = self.grid else { return Ok(None) };
+        if grid.coincides(&volume.grid) || self.overridden && grid.shape == volume.grid.shape {
+            return Ok(Some(volume));
+        }
+        let (of_channel, of_first) = (grid_text(&volume.grid), grid_text(&grid));
+        let apart = corners_apart_mm(&volume.grid, &grid);
+        let grids = format!(
+            "channel {name} has {of_channel}, the first {of_first}, and corners are {apart:.3} mm apart"
+        );
+        if !self.channels.resample || self.overridden {
+            let advice = "(--resample-channels takes it all the same)";
+            case.reject(Code::ChannelGridMismatch, format!("{grids} {advice}"));
+            return Ok(None);
+        }
+        memory.take_each(grid.len() as u64, size_of::<f32>() as u64)?;
+        let (volume, outside) = image_on(&volume, grid);
+        if outside == 1.0 {
+            case.reject(Code::ChannelGridMismatch, format!("{grids}: they have no place in common"));
+            return Ok(None);
+        }
+        let beyond =
+            format!("{:.1}% of the first lie beyond it and take its smallest value", 100.0 * outside);
+        case.warn(Code::ChannelResampled, format!("{grids}: it was resampled; {beyond}"));
+        Ok(Some(volume))
+    }
+}
+
+fn grid_text(grid: &Grid) -> String {
+    let ([nx, ny, nz], [x, y, z]) = (grid.shape, grid.spacing_mm());
+    format!("{nx} x {ny} x {nz} voxels of {x:.2} x {y:.2} x {z:.2} mm")
 }
 
 fn take_image(
@@ -267,9 +378,21 @@ fn compare_grids(case: &mut Checked, image: &Image, labels: &Labels, overridden:
 
 /// Whether two grids have the same voxels, but for a small share of one.
 pub(crate) fn is_same_grid(image: &Grid, labels: &Grid) -> bool {
-    let side = image.spacing_mm().into_iter().fold(f64::INFINITY, f64::min);
-    image.shape == labels.shape
-        && image.affine.corner_distance_mm(&labels.affine, image.shape) <= GRID_TOLERANCE * side
+    image.coincides(labels)
+}
+
+/// The largest distance between matching outer corners of what two grids cover.
+pub(crate) fn corners_apart_mm(a: &Grid, b: &Grid) -> f64 {
+    let (a, b) = (a.to_ras(), b.to_ras());
+    let corner = |grid: &Grid, corner: usize| {
+        let index = |axis: usize| if corner >> axis & 1 == 1 { grid.shape[axis] as f64 - 0.5 } else { -0.5 };
+        grid.affine.apply(std::array::from_fn(index))
+    };
+    let apart = |number: usize| {
+        let (p, q) = (corner(&a, number), corner(&b, number));
+        (0..3).map(|i| (p[i] - q[i]).powi(2)).sum::<f64>().sqrt()
+    };
+    (0..8).map(apart).fold(0.0, f64::max)
 }
 
 /// Why a file is no volume, and the files whose bytes say so, as far as it is their bytes alone.

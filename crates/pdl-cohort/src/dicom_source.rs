@@ -24,6 +24,7 @@ use crate::CohortError;
 use crate::attributes::{Modality, PetUnits};
 use crate::case_id::{ATTEMPTS, Claims, UNSTATED};
 use crate::cases::Cases;
+use crate::dicom_channels::{ChannelSeries, DicomChannels, with_channels};
 use crate::discover::{DiscoveredCase, Layout};
 use crate::hidden_texts::hide_values;
 use crate::import::{Files, Original, Refusal, VolumeSource, Volumes};
@@ -44,6 +45,8 @@ pub(crate) struct Archive {
     naming: Naming,
     /// For every case of the layout its series, and the label files that it is made from.
     cases: Vec<(usize, Chosen)>,
+    /// For the series of cases of several channels those of the further channels.
+    partners: ChannelSeries,
     /// For every series what tells its own contours and frames from those of others.
     images: Vec<VolumeImages>,
     structures: Structures,
@@ -91,18 +94,26 @@ impl Archive {
             })
             .collect();
         order.sort_by(|a, b| a.0.case_id.cmp(&b.0.case_id));
+        let channels = DicomChannels::new(parameters)?;
+        let labelled = order.iter_mut().filter(|(.., chosen)| !chosen.is_empty());
+        let partners = channels.join(&scan.series, labelled.map(|(found, series, _)| (found, *series)));
+        let joined: BTreeSet<usize> = partners.values().flatten().copied().collect();
+        order.retain(|(_, series, _)| !joined.contains(series));
+        layout.channel_names = channels.names();
         layout.label_names.clone_from(&structures.names);
         keep_acquisition(&mut order, &scan, &parameters.carried()?)?;
         let cases = order.iter().map(|(_, series, chosen)| (*series, chosen.clone())).collect();
         layout.cases = order.into_iter().map(|(found, ..)| found).collect();
         let wanted = parameters.modality.is_none_or(|modality| modality == Modality::PT);
         let labelled = scan.series.iter().zip(&labels).filter(|(_, labels)| wanted && !labels.is_empty());
-        let pet = PetDecision::new(parameters.pet_units, before, labelled.map(|(series, _)| series));
+        let labelled =
+            labelled.map(|(series, _)| series).chain(joined.iter().map(|number| &scan.series[*number]));
+        let pet = PetDecision::new(parameters.pet_units, before, labelled);
         let scale = pet.as_ref().map(PetDecision::scale).unwrap_or_default();
         let options = ReadOptions { mr_rescale: parameters.mr_rescale, pet: scale };
         let images = scan.images_of_series(&labels);
         let copies = copies(&scan, &layout.dicom_files);
-        Ok((Self { scan, naming, cases, images, structures, options, pet, copies }, recognised))
+        Ok((Self { scan, naming, cases, partners, images, structures, options, pet, copies }, recognised))
     }
 }
 
@@ -117,7 +128,8 @@ impl VolumeSource for Archive {
 
     fn files(&self, case: usize) -> Files {
         let (series, labels) = self.sources(case);
-        [series.files.clone(), labels.map(|(label, _)| label.path.clone()).collect()]
+        let images = std::iter::once(series).chain(self.further(case)).flat_map(|series| &series.files);
+        [images.cloned().collect(), labels.map(|(label, _)| label.path.clone()).collect()]
     }
 
     fn key(&self, case: usize) -> Key {
@@ -131,7 +143,11 @@ impl VolumeSource for Archive {
             .part("part", &series.part)
             .part("values", &values)
             .part("mr_rescale", &self.options.mr_rescale);
-        match self.pet.as_ref().filter(|_| series.pet_unit().is_some()) {
+        let parts: Vec<usize> = self.further(case).map(|series| series.part).collect();
+        let key = if parts.is_empty() { key } else { key.part("channels", &parts) };
+        let has_pet =
+            || std::iter::once(series).chain(self.further(case)).any(|one| one.pet_unit().is_some());
+        match self.pet.as_ref().filter(|_| has_pet()) {
             Some(pet) => key.part("pet_units", &pet.units),
             None => key,
         }
@@ -147,16 +163,19 @@ impl VolumeSource for Archive {
             let message = "an image series that no structure set or segmentation refers to";
             return Err(Finding::new(Code::NoLabel, message).into());
         }
-        if let Some(refusal) = self.pet.as_ref().and_then(|pet| pet.refusal(series)) {
-            return Err(refusal.into());
+        for series in std::iter::once(series).chain(self.further(case)) {
+            if let Some(refusal) = self.pet.as_ref().and_then(|pet| pet.refusal(series)) {
+                return Err(refusal.into());
+            }
         }
-        self.volumes(case, series, memory).map_err(|error| {
-            match (fault::machine_error(&error), error.memory()) {
+        let volumes = self.volumes(case, series, memory);
+        volumes.and_then(|volumes| with_channels(volumes, self.further(case), self.options, memory)).map_err(
+            |error| match (fault::machine_error(&error), error.memory()) {
                 (Some(error), _) => Refusal::Machine(error),
                 (None, Some(error)) => Refusal::Memory(error),
                 (None, None) => Finding::new(Code::UnreadableDicom, error.reason()).into(),
-            }
-        })
+            },
+        )
     }
 
     fn original(&self, case: usize) -> Original {
@@ -249,6 +268,12 @@ impl Archive {
         (&self.scan.series[*series], labels)
     }
 
+    /// The series of a case's channels after the first.
+    fn further(&self, case: usize) -> impl Iterator<Item = &Series> {
+        let partners = self.partners.get(&self.cases[case].0);
+        partners.into_iter().flatten().map(|number| &self.scan.series[*number])
+    }
+
     fn volumes(&self, case: usize, series: &Series, memory: &MemoryShare<'_>) -> Result<Volumes, DicomError> {
         let image = pdl_dicom::read_series_within(series, self.options, memory)?;
         let place = series.files.first().cloned().unwrap_or_default();
@@ -304,6 +329,7 @@ impl Archive {
         let of_labels = self.sources(case).1.map(|(label, _)| (label.path.clone(), label.state));
         Ok(Volumes {
             image: Some(image.volume),
+            channels: BTreeMap::new(),
             labels: Some(labels),
             files: self.files(case),
             states: of_series.chain(of_labels).collect(),

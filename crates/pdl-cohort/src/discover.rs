@@ -21,8 +21,10 @@ use crate::case_row;
 use crate::odd_files;
 use crate::stack_hint::StackHint;
 use crate::walk;
+use image_columns::ImageColumns;
 
 mod datalist;
+mod image_columns;
 
 /// The column of a cohort's table that lists the labels that were looked for in a case.
 pub(crate) const ANNOTATED_COLUMN: &str = "labels_annotated";
@@ -48,7 +50,8 @@ pub struct DiscoveredCase {
     pub modality: Option<Modality>,
     /// What it is for, when the cohort says.
     pub split: Option<Split>,
-    /// All channels of the case by number, where there are several; pdl takes one.
+    /// All channels of the case by number, where cases have several; one alone where it lacks the
+    /// others.
     pub channels: BTreeMap<u32, PathBuf>,
     /// What is said of its stacks of slices, where it has such.
     pub stacks: StackHint,
@@ -90,7 +93,7 @@ pub struct Layout {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Row {
-    #[serde(deserialize_with = "blank_is_none")]
+    #[serde(deserialize_with = "image_columns::one_or_list")]
     image: Option<String>,
     #[serde(deserialize_with = "blank_is_none")]
     label: Option<String>,
@@ -107,6 +110,9 @@ struct Row {
     stack_spacing: Option<String>,
     #[serde(deserialize_with = "blank_is_none")]
     stack_axes: Option<String>,
+    /// All images of a row that has several, by the numbers of their channels.
+    #[serde(skip)]
+    channels: BTreeMap<u32, String>,
     #[serde(skip)]
     annotated: Option<String>,
     #[serde(skip)]
@@ -294,9 +300,10 @@ fn from_folders(root: &Path) -> Result<Layout, CohortError> {
         }
         found.channels.insert(channel, one(&paths));
     }
+    let several = cases.values().any(|found| found.channels.len() > 1);
     for found in cases.values_mut() {
         found.image = found.channels.values().next().cloned();
-        if found.channels.len() == 1 {
+        if !several {
             found.channels.clear();
         }
     }
@@ -339,6 +346,8 @@ impl Layout {
             return Err(CohortError::NoChannel { channel: channel.to_owned(), known });
         };
         self.cases.iter_mut().for_each(|found| found.choose_channel(number));
+        let by_name = self.channel_names.get(&number).and_then(|name| name.parse().ok());
+        self.modality = by_name.filter(|modality| *modality != Modality::OT).or(self.modality);
         Ok(number)
     }
 
@@ -386,11 +395,11 @@ impl DiscoveredCase {
 
     /// Takes one frame of an image that may hold several.
     fn choose_frame(&mut self, frame: usize) -> Result<(), StoreError> {
-        if let Some(image) = &mut self.image
-            && !is_stack(image)?
-        {
-            let name = format!("{}#{frame}", file_name(image));
-            image.set_file_name(name);
+        for image in self.image.iter_mut().chain(self.channels.values_mut()) {
+            if !is_stack(image)? {
+                let name = format!("{}#{frame}", file_name(image));
+                image.set_file_name(name);
+            }
         }
         Ok(())
     }
@@ -437,7 +446,7 @@ fn from_csv(path: &Path, carry: &BTreeSet<String>, memory: &MemoryShare<'_>) -> 
     let bytes = read(path, 1, &part)?;
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(bytes.as_slice());
     let headers = reader.headers().map_err(problem)?.clone();
-    if !headers.iter().any(|name| name == "image") {
+    if !headers.iter().any(|name| name == "image" || image_columns::may_be_images(name)) {
         let names = headers.iter().collect::<Vec<_>>().join(", ");
         return Err(quoting(path, "it has no column named image", format!(", only: {names}")));
     }
@@ -447,21 +456,61 @@ fn from_csv(path: &Path, carry: &BTreeSet<String>, memory: &MemoryShare<'_>) -> 
         place.map(|place| (column, place)).ok_or_else(|| no_column(path, column, &names))
     });
     let places = places.collect::<Result<Vec<_>, _>>()?;
+    let image = names.iter().position(|name| *name == "image");
     let texts: Vec<(&str, usize)> = Row::text_columns()
         .filter_map(|column| Some((column, names.iter().position(|name| *name == column)?)))
         .collect();
+    let columns = names.iter().enumerate().filter(|(_, name)| image_columns::may_be_images(name));
+    let mut columns: Vec<(usize, Vec<Option<String>>)> =
+        columns.map(|(place, _)| (place, Vec::new())).collect();
     let (mut rows, mut carried) = (Vec::new(), Vec::new());
     for record in reader.records() {
         let record = record.map_err(problem)?;
         memory.take(ROW_BYTES + 2 * record.as_slice().len() as u64).map_err(no_memory(path))?;
         let record: StringRecord = record.iter().map(from_cell).collect();
         let mut row: Row = record.deserialize(Some(&headers)).map_err(problem)?;
+        // As it is written: a folder may be called 001.
+        row.image =
+            image.and_then(|place| record.get(place)).filter(|text| !text.is_empty()).map(str::to_owned);
         let value = |place: usize| record.get(place).filter(|text| !text.is_empty()).map(shown);
         texts.iter().for_each(|(column, place)| row.take_text(column, value(*place)));
         rows.push(row);
         carried.push(places.iter().map(|(column, place)| ((*column).clone(), value(*place))).collect());
+        for (place, values) in &mut columns {
+            values.push(record.get(*place).filter(|text| !text.is_empty()).map(str::to_owned));
+        }
     }
-    from_rows(path, rows, carried)
+    let mut images = ImageColumns::default();
+    columns.into_iter().for_each(|(place, values)| images.take(names[place], values));
+    let channel_names = take_images(path, &mut rows, &images)?;
+    Ok(Layout { channel_names, ..from_rows(path, rows, carried)? })
+}
+
+/// Gives rows the images of their channels, and the names of these.
+fn take_images(
+    path: &Path,
+    rows: &mut [Row],
+    columns: &ImageColumns,
+) -> Result<BTreeMap<u32, String>, CohortError> {
+    if columns.is_empty() {
+        for row in rows {
+            let Some(list) = row.image.as_deref().and_then(image_columns::listed) else { continue };
+            row.image = list.first().cloned();
+            row.channels = if list.len() > 1 { (0..).zip(list).collect() } else { BTreeMap::new() };
+        }
+        return Ok(BTreeMap::new());
+    }
+    let images: Vec<Option<String>> = rows.iter().map(|row| row.image.clone()).collect();
+    let (channels, names) = columns.channels(&images);
+    for (number, (row, channels)) in rows.iter_mut().zip(channels).enumerate() {
+        if !image_columns::are_distinct(&channels) {
+            let problem = format!("row {} names one file for two channels", number + 1);
+            return Err(table_error(path, &problem));
+        }
+        row.image = channels.values().next().cloned();
+        row.channels = if names.len() > 1 { channels } else { BTreeMap::new() };
+    }
+    Ok(names)
 }
 
 fn from_parquet(
@@ -485,7 +534,13 @@ fn from_parquet(
             row.insert(column.clone(), value.filter(|text| !text.is_empty()).map(|text| shown(&text)));
         }
     }
-    from_rows(path, rows, carried)
+    let mut images = ImageColumns::default();
+    for column in names.iter().filter(|name| image_columns::may_be_images(name)) {
+        let values = table::read_text(path, column, memory)?;
+        images.take(column, values.into_iter().map(|value| value.filter(|text| !text.is_empty())).collect());
+    }
+    let channel_names = take_images(path, &mut rows, &images)?;
+    Ok(Layout { channel_names, ..from_rows(path, rows, carried)? })
 }
 
 /// Of DICOM headers only what says how an image was acquired may be kept.
@@ -535,6 +590,7 @@ fn from_rows(table: &Path, rows: Vec<Row>, carried: Vec<Carried>) -> Result<Layo
             name: CaseLabel::of_files(row.case_id, image.as_deref(), label.as_deref()),
             image: row.image.map(|path| folder.join(path)),
             label: row.label.map(|path| folder.join(path)),
+            channels: image_columns::paths(folder, row.channels),
             patient: row.patient.as_deref().map(shown),
             modality: row.modality.map(|text| text.parse()).transpose().map_err(in_row)?,
             split: row.split.map(|text| text.parse()).transpose().map_err(in_row)?,
@@ -572,8 +628,10 @@ fn read_dataset_json(path: &Path, layout: &mut Layout, memory: &MemoryShare<'_>)
     let dataset: Dataset = serde_json::from_slice(&bytes).map_err(|error| not_json(path, &error))?;
     let channels = dataset.modality.or(dataset.channel_names).unwrap_or_default();
     layout.modality = channels.get("0").and_then(|name| name.parse().ok());
-    layout.channel_names =
-        channels.iter().filter_map(|(number, name)| Some((number.parse().ok()?, shown(name)))).collect();
+    if layout.channel_names.is_empty() {
+        let named = channels.iter().filter_map(|(number, name)| Some((number.parse().ok()?, shown(name))));
+        layout.channel_names = named.collect();
+    }
     for (key, value) in dataset.labels.unwrap_or_default() {
         // Decathlon writes {"1": "liver"}, nnU-Net {"liver": 1}; regions (lists) have no single
         // value.

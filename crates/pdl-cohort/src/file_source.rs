@@ -74,7 +74,12 @@ impl Named {
                     StoreError::Machine { source, .. } => failed(source),
                     other => other,
                 })?;
-                let files = [files(&found.image).map_err(failed)?, files(&found.label).map_err(failed)?];
+                let mut files = [files(&found.image).map_err(failed)?, files(&found.label).map_err(failed)?];
+                for path in found.channels.values().skip(1) {
+                    let new = files_of(path).map_err(failed)?;
+                    let new: Vec<PathBuf> = new.into_iter().filter(|file| !files[0].contains(file)).collect();
+                    files[0].extend(new);
+                }
                 Ok((has_stack, files))
             };
         let seen = cases.iter().zip(&layout.cases).map(see).collect::<Result<_, _>>()?;
@@ -125,6 +130,7 @@ impl VolumeSource for Named {
     fn key(&self, case: usize) -> Key {
         let found = &self.cases[case];
         let key = Key::new("keep 2").part("image", &found.image).part("label", &found.label);
+        let key = if found.channels.is_empty() { key } else { key.part("channels", &found.channels) };
         let key = if self.resample_labels { key.part("resample_labels", &true) } else { key };
         let key = match (self.segments_of(case), &self.labels.rules) {
             (Some(segments), _) => key.part("segments", &segments),
@@ -167,6 +173,13 @@ impl VolumeSource for Named {
             }
             Some(Err(unread)) => refused.push(refusal(Code::UnreadableImage, unread)?),
             None => {}
+        }
+        let further = found.channels.iter().skip(1).filter(|_| !self.leaves_image(case));
+        for (number, path) in further {
+            match stacks::read_image(path, *said, memory) {
+                Ok(image) => volumes.take_channel(*number, image.volume, image.parts),
+                Err(unread) => refused.push(refusal(Code::UnreadableImage, unread)?),
+            }
         }
         let read = label.as_deref().map(|path| match segments {
             Some(names) => names.read(path, memory).map(|read| (read.map, read.parts, read.findings)),
@@ -253,7 +266,7 @@ fn put_on_grid(labels: &mut LabelMap, grid: Grid) -> Result<Option<Finding>, Fin
         voxels as f64 * map.grid.affine.determinant().abs() / 1000.0
     };
     let resampled = labels_on(labels, grid);
-    let apart = corners_apart_mm(&labels.grid, &grid);
+    let apart = check::corners_apart_mm(&labels.grid, &grid);
     let (before, after) = (ml(labels), ml(&resampled));
     if before > 0.0 && after == 0.0 {
         let message =
@@ -268,18 +281,4 @@ fn put_on_grid(labels: &mut LabelMap, grid: Grid) -> Result<Option<Finding>, Fin
     );
     *labels = resampled;
     Ok(Some(Finding::new(Code::LabelResampled, message)))
-}
-
-/// The largest distance between matching outer corners of what two grids cover.
-fn corners_apart_mm(a: &Grid, b: &Grid) -> f64 {
-    let (a, b) = (a.to_ras(), b.to_ras());
-    let corner = |grid: &Grid, corner: usize| {
-        let index = |axis: usize| if corner >> axis & 1 == 1 { grid.shape[axis] as f64 - 0.5 } else { -0.5 };
-        grid.affine.apply(std::array::from_fn(index))
-    };
-    let apart = |number: usize| {
-        let (p, q) = (corner(&a, number), corner(&b, number));
-        (0..3).map(|i| (p[i] - q[i]).powi(2)).sum::<f64>().sqrt()
-    };
-    (0..8).map(apart).fold(0.0, f64::max)
 }

@@ -21,7 +21,7 @@ pub(crate) fn hide(layout: &mut Layout) {
         all.extend(own);
     }
     let mask = NameMask::of(&all);
-    for name in layout.label_names.values_mut() {
+    for name in layout.label_names.values_mut().chain(layout.channel_names.values_mut()) {
         *name = mask.without(name).text;
     }
 }

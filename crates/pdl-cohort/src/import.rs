@@ -7,7 +7,7 @@
 //! from.
 
 use pdl_findings::Finding;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -24,6 +24,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::CohortError;
 use crate::attributes::{Modality, PetUnits};
+use crate::channels::Channels;
 use crate::check::too_large;
 use crate::discover::{DiscoveredCase, Layout};
 use crate::pseudonyms::Naming;
@@ -38,6 +39,8 @@ pub(crate) type Files = [Vec<PathBuf>; 2];
 #[derive(Default)]
 pub(crate) struct Volumes {
     pub image: Option<Volume<f32>>,
+    /// The channels after the first by number, each on its own grid.
+    pub channels: BTreeMap<u32, Volume<f32>>,
     pub labels: Option<LabelMap>,
     /// All files that were read.
     pub files: Files,
@@ -55,9 +58,20 @@ impl Volumes {
         self.files[kind] = parts.into_iter().map(|part| part.path).collect();
     }
 
+    /// Notes what one more channel was read from.
+    pub(crate) fn take_channel(&mut self, number: u32, volume: Volume<f32>, parts: Vec<Part>) {
+        for Part { path, state, .. } in parts {
+            if self.states.insert(path.clone(), state).is_none() {
+                self.files[0].push(path);
+            }
+        }
+        self.channels.insert(number, volume);
+    }
+
     /// Voxels of the image and of the label map together.
     fn voxels(&self) -> u64 {
-        let image = self.image.as_ref().map_or(0, |image| image.voxels.len());
+        let image: usize =
+            self.image.iter().chain(self.channels.values()).map(|image| image.voxels.len()).sum();
         (image + self.labels.as_ref().map_or(0, |labels| labels.voxels.len())) as u64
     }
 }
@@ -149,6 +163,9 @@ struct Outcome {
     findings: Vec<Finding>,
     /// Whether there is an image, and a label.
     kept: [bool; 2],
+    /// The channels after the first that there are.
+    #[serde(default)]
+    channels: BTreeSet<u32>,
     #[serde(default)]
     named: Option<BTreeSet<u16>>,
 }
@@ -156,7 +173,7 @@ struct Outcome {
 impl Outcome {
     /// Nothing is kept; the findings say why.
     fn refused(findings: Vec<Finding>) -> Self {
-        Self { findings, kept: [false; 2], named: None }
+        Self { findings, kept: [false; 2], channels: BTreeSet::new(), named: None }
     }
 }
 
@@ -165,6 +182,7 @@ impl Outcome {
 pub(crate) fn keep(
     origin: &dyn VolumeSource,
     layout: &mut Layout,
+    channels: &Channels,
     modality: Option<Modality>,
     out: &Path,
     run: StageContext<'_>,
@@ -176,6 +194,7 @@ pub(crate) fn keep(
     let keeper = Keeper {
         origin,
         out,
+        channels,
         journal: Journal::open(out, "import", run.trust)?,
         trust: run.trust,
         earlier: sources::read_if_any(out)?.into_iter().map(|row| (row.case_id.clone(), row)).collect(),
@@ -207,7 +226,7 @@ pub(crate) fn keep(
     let mut sources = Vec::with_capacity(worked.len());
     for (number, (outcome, files)) in numbers.into_iter().zip(worked) {
         let found = &mut layout.cases[number];
-        let Outcome { findings, kept, named } = outcome;
+        let Outcome { findings, kept, channels: of_channels, named } = outcome;
         found.named = named;
         let leaves_image = origin.leaves_image(number);
         // A case without a label map has nothing to be kept then.
@@ -216,6 +235,12 @@ pub(crate) fn keep(
         let path = |kind: usize| kept[kind].then(|| folders[kind].join(file_name(&found.case_id)));
         let label = path(1);
         found.image = if leaves_image { found.image.take() } else { path(0) };
+        if !leaves_image && !found.channels.is_empty() {
+            let first = found.channels.keys().next().copied().zip(found.image.clone());
+            let name = |number: &u32| channel_file_name(&found.case_id, channels.name(*number));
+            let further = of_channels.iter().map(|number| (*number, folders[0].join(name(number))));
+            found.channels = first.into_iter().chain(further).collect();
+        }
         found.label = label;
         sources.push(keeper.source(&found.case_id, &files)?);
     }
@@ -227,10 +252,12 @@ pub(crate) fn keep(
         let kept: HashSet<String> = layout
             .cases
             .iter()
-            .filter(|found| {
-                [&found.image, &found.label][kind].as_ref().is_some_and(|path| path.starts_with(folder))
+            .flat_map(|found| match kind {
+                0 => found.image.iter().chain(found.channels.values()).collect::<Vec<_>>(),
+                _ => found.label.iter().collect(),
             })
-            .map(|found| file_name(&found.case_id))
+            .filter(|path| path.starts_with(folder))
+            .filter_map(|path| Some(path.file_name()?.to_string_lossy().into_owned()))
             .collect();
         atomic::retain(&SafePath::new(out, FOLDERS[kind])?, |name| kept.contains(name))?;
     }
@@ -241,6 +268,7 @@ pub(crate) fn keep(
 struct Keeper<'a> {
     origin: &'a dyn VolumeSource,
     out: &'a Path,
+    channels: &'a Channels,
     journal: Journal<Outcome>,
     trust: HashCheck,
     earlier: HashMap<String, SourceRow>,
@@ -278,14 +306,22 @@ impl Keeper<'_> {
         let [image_path, label_path] = paths.each_ref().map(|path| SafePath::new(self.out, path));
         let (image_path, label_path) = (image_path?, label_path?);
         let image = || volumes.image.as_ref().map_or(Ok(()), |image| write_image(&image_path, image));
+        let mut further = Vec::with_capacity(volumes.channels.len());
+        for (number, volume) in &volumes.channels {
+            let name = channel_file_name(&found.case_id, self.channels.name(*number));
+            let path = format!("{}/{name}", FOLDERS[0]);
+            write_image(&SafePath::new(self.out, &path)?, volume)?;
+            further.push(path);
+        }
         let labels =
             || volumes.labels.as_ref().map_or(Ok(()), |labels| nifti::write_labels(&label_path, labels));
         let (image, labels) = rayon::join(image, labels);
         image.and(labels)?;
         let kept = [volumes.image.is_some(), volumes.labels.is_some()];
-        let outcome = Outcome { findings: volumes.findings, kept, named: volumes.named };
-        let stamps = paths.iter().zip(kept).filter(|(_, kept)| *kept);
-        let stamps = stamps.map(|(path, _)| Stamp::hash(self.out, path)).collect::<Result<Vec<_>, _>>()?;
+        let channels = volumes.channels.keys().copied().collect();
+        let outcome = Outcome { findings: volumes.findings, kept, channels, named: volumes.named };
+        let stamps = paths.iter().zip(kept).filter(|(_, kept)| *kept).map(|(path, _)| path).chain(&further);
+        let stamps = stamps.map(|path| Stamp::hash(self.out, path)).collect::<Result<Vec<_>, _>>()?;
         let seen = seen(&volumes.files).map_err(failed)?;
         // What changed since its header was read is read again next time.
         let is_as_read = |seen: &Option<Seen>| {
@@ -371,6 +407,11 @@ fn seen(files: &Files) -> io::Result<[Vec<Option<Seen>>; 2]> {
 
 fn file_name(case: &str) -> String {
     format!("{case}.nii.gz")
+}
+
+/// No case id holds a dot, so that no other case has this name.
+fn channel_file_name(case: &str, channel: &str) -> String {
+    format!("{case}.{channel}.nii.gz")
 }
 
 /// As int16 where that holds every voxel exactly, else as float32.

@@ -19,9 +19,10 @@ use crate::annotated::{ChosenRule, annotate};
 use crate::assign_splits::divide;
 use crate::attributes::{Modality, Split, Status};
 use crate::case_id::{self, CaseLabel};
-use crate::case_row::CaseRow;
+use crate::case_row::{CaseChannel, CaseRow};
 use crate::cases::{self, Cases};
-use crate::check::{self, Checked};
+use crate::channels::Channels;
+use crate::check::{self, Checked, CheckedChannel};
 use crate::cross_case_checks;
 use crate::dicom_source::{Archive, Known};
 use crate::discover::{self, DiscoveredCase, Layout};
@@ -95,9 +96,18 @@ fn index_openly(
         hidden_texts::hide(&mut layout);
     }
     layout.label_names.extend(parameters.label_names.clone());
+    if parameters.frame.is_none() {
+        layout.split_channel_files(&run.memory_limit().alone())?;
+    }
     let channel = parameters.channel.as_deref().map(|channel| layout.choose_channel(channel)).transpose()?;
     if let Some(frame) = parameters.frame {
         layout.choose_frame(frame)?;
+    }
+    layout.require_channels();
+    if !parameters.channels.is_empty() && layout.dicom_files.is_empty() {
+        let problem = "--channels: it joins series of a DICOM cohort; channels of files come from their names, or from the \
+                       columns image_NAME of a table";
+        return Err(CohortError::Option(problem.to_owned()));
     }
     layout.state_stacks(parameters)?;
     let mut ignore = ignored_label(&mut layout, parameters)?;
@@ -144,9 +154,12 @@ fn index_openly(
     if let Some(before) = &mut before {
         recognised.rename(before, &layout.cases);
     }
-    let modality = choose_modality(&layout, parameters.modality)?;
+    // Those of DICOM are known only now.
+    let channels = Channels::of(&layout, parameters.resample_channels);
+    let stated = parameters.modality.or(parameters.channels.first().copied());
+    let modality = choose_modality(&layout, stated)?;
     if let Some(origin) = &origin {
-        import::keep(origin.as_ref(), &mut layout, modality, &place.out, run)?;
+        import::keep(origin.as_ref(), &mut layout, &channels, modality, &place.out, run)?;
         if let Some(path) = &parameters.mapping {
             pseudonym_table::write(path, &layout.cases, origin.as_ref())?;
         }
@@ -156,7 +169,7 @@ fn index_openly(
     run.progress.begin("reading cases", layout.cases.len() as u64);
     let work = |found: &DiscoveredCase, memory: &MemoryShare<'_>| {
         let _item = progress::at_work(run.progress, &found.case_id);
-        let result = check_once(&journal, &place, found, orientation, memory)?;
+        let result = check_once(&journal, &place, found, orientation, &channels, memory)?;
         if result.is_ok() {
             run.progress.advance(1);
         }
@@ -183,7 +196,7 @@ fn index_openly(
         .zip(checked)
         .map(|(found, (mut checked, _))| {
             checked.labels.retain(|label| Some(label.value) != ignore);
-            row(&place, found, checked, modality)
+            row(&place, found, checked, modality, &channels)
         })
         .collect::<Result<_, StoreError>>()?;
     let same_patient = before
@@ -371,12 +384,13 @@ fn check_once(
     place: &Place,
     found: &DiscoveredCase,
     orientation: Option<Orientation>,
+    channels: &Channels,
     memory: &MemoryShare<'_>,
 ) -> Result<Result<(Checked, bool), MemoryError>, StoreError> {
     if found.refused {
         return Ok(Ok((Checked::refused(), true)));
     }
-    for path in found.image.iter().chain(&found.label) {
+    for path in found.image.iter().chain(&found.label).chain(found.channels.values()) {
         if !place.is_text(path)? {
             let name = path.file_name().unwrap_or_default().display();
             let message = format!(
@@ -390,24 +404,34 @@ fn check_once(
     let key = Key::new("index 5")
         .part("files", &files)
         .part("channels", &found.channels.len())
-        .part("orientation", &orientation.map(|code| code.to_string()))
-        .finish();
+        .part("orientation", &orientation.map(|code| code.to_string()));
+    let key = match found.channels.is_empty() {
+        true => key.finish(),
+        false => {
+            let texts =
+                found.channels.iter().map(|(number, path)| Ok((channels.name(*number), place.text(path)?)));
+            let texts: Vec<(&str, String)> = texts.collect::<Result<_, StoreError>>()?;
+            key.part("channel_files", &texts).part("resample_channels", &channels.resample).finish()
+        }
+    };
     if let Some(known) = journal.find(&found.case_id, &key) {
         return Ok(Ok((known.clone(), false)));
     }
-    let checked = match check::check(found, orientation, memory)? {
+    let checked = match check::check(found, orientation, channels, memory)? {
         Ok(checked) => checked,
         Err(error) => return Ok(Err(error)), // which is not recorded: with more memory it may be read
     };
     let stamp =
         |part: &Part| Stamp::of_read(&place.out, &place.text(&part.path)?, part.state, part.blake3.clone());
+    let of_channels = checked.channels.iter().flat_map(|channel| &channel.parts);
     let stamps: Option<Vec<Stamp>> =
-        checked.parts.iter().flatten().map(stamp).collect::<Result<_, StoreError>>()?;
+        checked.parts.iter().flatten().chain(of_channels).map(stamp).collect::<Result<_, StoreError>>()?;
     // A case with a file that could not be opened, or changed while it was read, is checked again
     // next time.
     let seen = |(file, parts): (&Option<String>, &Vec<Part>)| file.is_none() || !parts.is_empty();
     if let Some(stamps) = stamps
         && files.iter().zip(&checked.parts).all(seen)
+        && checked.channels.iter().all(|channel| !channel.parts.is_empty())
     {
         journal.record(&found.case_id, &key, stamps, &checked)?;
     }
@@ -443,8 +467,10 @@ fn row(
     found: &DiscoveredCase,
     checked: Checked,
     modality: (Modality, bool),
+    channels: &Channels,
 ) -> Result<CaseRow, StoreError> {
     let (cohort_modality, guessed) = modality;
+    let of_channels = channel_rows(place, found, &checked, cohort_modality, channels)?;
     let Checked { findings: of_files, mut rejected, .. } = checked;
     let mut findings = found.findings.clone();
     findings.extend(of_files);
@@ -497,8 +523,48 @@ fn row(
         label_blake3: checked.label_blake3,
         status,
         findings,
+        channels: of_channels,
         carried: found.carried.clone(),
     })
+}
+
+/// The channels of a case; none where it has one image.
+fn channel_rows(
+    place: &Place,
+    found: &DiscoveredCase,
+    checked: &Checked,
+    modality: Modality,
+    channels: &Channels,
+) -> Result<Vec<CaseChannel>, StoreError> {
+    let first = CheckedChannel {
+        voxel_type: checked.voxel_type.clone(),
+        image_blake3: checked.image_blake3.clone(),
+        intensity: checked.intensity,
+        looks_like_ct: checked.looks_like_ct,
+        parts: Vec::new(),
+    };
+    let of_files = std::iter::once(&first).chain(&checked.channels).map(Some).chain(std::iter::repeat(None));
+    let row = |(at, ((number, path), file)): (usize, ((&u32, &PathBuf), Option<&CheckedChannel>))| {
+        let file = file.cloned().unwrap_or_default();
+        let by_voxels = if file.looks_like_ct { Modality::CT } else { Modality::OT };
+        let own = channels.modality(*number, Some(modality)).unwrap_or(by_voxels);
+        let [intensity_min, intensity_max, intensity_mean, intensity_std, intensity_p00_5, intensity_p99_5] =
+            file.intensity.unwrap_or([f64::NAN; 6]);
+        Ok(CaseChannel {
+            name: channels.name(*number).to_owned(),
+            image: place.text(path)?,
+            image_blake3: file.image_blake3,
+            modality: if at == 0 { found.modality.unwrap_or(modality) } else { own },
+            voxel_type: file.voxel_type,
+            intensity_min,
+            intensity_max,
+            intensity_mean,
+            intensity_std,
+            intensity_p00_5,
+            intensity_p99_5,
+        })
+    };
+    found.channels.iter().zip(of_files).enumerate().map(row).collect()
 }
 
 /// Cases of an earlier run keep their places; new ones follow by case id.

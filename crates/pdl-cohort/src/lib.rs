@@ -29,8 +29,10 @@ pub mod attributes;
 pub mod case_id;
 pub mod case_row;
 pub mod cases;
+mod channels;
 mod check;
 mod cross_case_checks;
+mod dicom_channels;
 mod dicom_source;
 pub mod discover;
 mod extra_columns;
@@ -179,7 +181,8 @@ pub enum CohortError {
         problem: String,
     },
     /// Several modalities, and none chosen.
-    #[error("the cohort mixes modalities ({counts}); a curation folder holds one: choose with --modality")]
+    #[error("the cohort mixes modalities ({counts}); a curation folder holds one: choose with --modality, or \
+         read series of one study as channels of a case (--channels CT,PT)")]
     MixedModalities {
         /// How many cases of each.
         counts: String,

@@ -27,10 +27,30 @@ pub struct IndexParameters {
     #[arg(long, value_name = "CODE", help_heading = "Images and labels")]
     pub orientation: Option<String>,
     /// The channel to take of cases that have several, such as T1 and FLAIR: its number from 0, or
-    /// its name in dataset.json. Without it they are rejected.
+    /// its name in dataset.json or in the columns image_NAME of the cohort's table. Without it all
+    /// are used.
     #[arg(long, value_name = "CHANNEL", help_heading = "Images and labels")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub channel: Option<String>,
+    /// Modalities of a DICOM cohort that are channels of one case, that of the labelled series
+    /// first, such as CT,PT: of each study the series of these modalities in one frame of
+    /// reference. A study without one, or with several of one, is rejected. Channels of files come
+    /// from their names, or from the columns image_NAME of a table.
+    #[arg(
+        long,
+        value_enum,
+        value_delimiter = ',',
+        value_name = "MODALITY,MODALITY",
+        conflicts_with = "channel",
+        help_heading = "Images and labels"
+    )]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub channels: Vec<Modality>,
+    /// Resample a channel that lies on another grid than the first channel, such as PET beside CT,
+    /// by trilinear interpolation; without it the case is rejected.
+    #[arg(long, conflicts_with = "orientation", help_heading = "Images and labels")]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub resample_channels: bool,
     /// The frame to take of images that hold several, counted from 0. Without it they are rejected;
     /// a table may name one for each case, as in scan.nii.gz#3.
     #[arg(long, value_name = "N", help_heading = "Images and labels")]
@@ -223,6 +243,8 @@ impl Default for IndexParameters {
             modality: None,
             orientation: None,
             channel: None,
+            channels: Vec::new(),
+            resample_channels: false,
             frame: None,
             stack_spacing: None,
             stack_axes: None,

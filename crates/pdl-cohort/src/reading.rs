@@ -27,6 +27,9 @@ pub struct ImageReading {
     pub orientation: Option<String>,
     /// The channel that was taken of images with several, by its number from 0.
     pub channel: Option<String>,
+    /// Whether channels on other grids were resampled to that of the first.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub resample_channels: bool,
     /// The frame that was taken of images with several, from 0.
     pub frame: Option<usize>,
     /// Millimetres between columns, rows and slices of stacks of slices.
@@ -44,6 +47,7 @@ impl From<&IndexParameters> for ImageReading {
         Self {
             orientation: parameters.orientation.clone(),
             channel: parameters.channel.clone(),
+            resample_channels: parameters.resample_channels,
             frame: parameters.frame,
             stack_spacing: parameters.stack_spacing.clone(),
             stack_axes: parameters.stack_axes.clone(),

@@ -10,6 +10,7 @@ use pdl_store::{StoreError, fault};
 
 use crate::CohortError;
 use crate::attributes::Modality;
+use crate::channels::Channels;
 use crate::check::{self, Checked};
 use crate::dicom_source;
 use crate::discover::{self, DiscoveredCase, Layout};
@@ -84,8 +85,12 @@ pub struct Structures {
 pub fn survey(cohort: &Path, limit: &MemoryLimit) -> Result<Survey, CohortError> {
     let mut survey = Survey::default();
     let known = discover::find_within(cohort, &BTreeSet::new(), &limit.alone());
+    let mut set = Channels::default();
     let cases = match known {
-        Ok(layout) => {
+        Ok(mut layout) => {
+            layout.split_channel_files(&limit.alone())?;
+            layout.require_channels();
+            set = Channels::of(&layout, false);
             survey.dicom_files = layout.dicom_files.len();
             survey.layout = name(cohort, survey.dicom_files);
             survey.notes = layout.findings.into_iter().map(|finding| finding.message).collect();
@@ -116,7 +121,7 @@ pub fn survey(cohort: &Path, limit: &MemoryLimit) -> Result<Survey, CohortError>
     survey.count(&cases);
     let mut layout = Layout { cases, label_names: survey.label_names.clone(), ..Layout::default() };
     let segments = segment_labels::read_headers(&layout, limit)?;
-    survey.look_into(&layout.cases, &segments, limit)?;
+    survey.look_into(&layout.cases, &segments, &set, limit)?;
     if !segments.is_empty() {
         SegmentNames::new(segments, &mut layout, &IndexParameters::default(), &BTreeMap::new())?;
         survey.labels.extend(layout.label_names.keys());
@@ -195,13 +200,15 @@ impl Survey {
         &mut self,
         cases: &[DiscoveredCase],
         segments: &SegmentsByFile,
+        channels: &Channels,
         limit: &MemoryLimit,
     ) -> Result<(), StoreError> {
         let whole: Vec<&DiscoveredCase> =
             cases.iter().filter(|case| case.image.is_some() && case.label.is_some()).collect();
         let count = whole.len().min(MOST_READ);
         let chosen: Vec<&DiscoveredCase> = (0..count).map(|k| whole[k * whole.len() / count]).collect();
-        let work = |found: &&DiscoveredCase, memory: &MemoryShare<'_>| check::check(found, None, memory);
+        let work =
+            |found: &&DiscoveredCase, memory: &MemoryShare<'_>| check::check(found, None, channels, memory);
         let too_large = |found: &&DiscoveredCase, error: MemoryError| Checked::too_large(found, error);
         let checked: Vec<Checked> = in_turns(&chosen, limit, work, too_large)?;
         self.read = count;
@@ -209,7 +216,12 @@ impl Survey {
             let names_segments = found.label.as_ref().is_some_and(|label| segments.contains_key(label));
             let is_of_grids =
                 |finding: &&Finding| matches!(finding.code, Code::ShapeMismatch | Code::GridMismatch);
-            for finding in case.findings.iter().filter(|finding| !(names_segments && is_of_grids(finding))) {
+            for finding in found
+                .findings
+                .iter()
+                .chain(&case.findings)
+                .filter(|finding| !(names_segments && is_of_grids(finding)))
+            {
                 let entry =
                     self.findings.entry(finding.code.to_string()).or_insert((0, finding.message.clone()));
                 entry.0 += 1;

@@ -24,7 +24,7 @@ use crate::pacing::CurriculumStage;
 use crate::parameters::RankParameters;
 
 /// Version of the manifests that are written; this version and all before it are read.
-pub const SCHEMA_VERSION: u32 = 2;
+pub const SCHEMA_VERSION: u32 = 3;
 
 /// File name of the rows as a table.
 pub const TABLE_FILE: &str = "manifest.parquet";
@@ -71,6 +71,24 @@ pub struct ManifestRow {
     pub group: Option<String>,
     /// Why a training case is excluded from the curriculum and so has no rank.
     pub left_out: Option<String>,
+    /// Paths of the prepared images in the order of `channel_names` in manifest.json; the first is
+    /// `image`. Manifests before version 3 list none: they have one.
+    #[serde(default)]
+    pub images: Vec<String>,
+    /// BLAKE3 of each file of `images`.
+    #[serde(default)]
+    pub images_blake3: Vec<String>,
+}
+
+impl ManifestRow {
+    /// With the images of all channels, which manifests before version 3 do not list.
+    pub(crate) fn with_images(mut self) -> Self {
+        if self.images.is_empty() {
+            self.images = vec![self.image.clone()];
+            self.images_blake3 = vec![self.image_blake3.clone()];
+        }
+        self
+    }
 }
 
 /// Columns of `manifest.parquet`.
@@ -92,6 +110,8 @@ pub fn schema() -> Schema {
         column("label_blake3", Utf8),
         nullable("group", Utf8),
         nullable("left_out", Utf8),
+        column("images", list(Utf8)),
+        column("images_blake3", list(Utf8)),
     ])
 }
 
@@ -165,10 +185,15 @@ pub struct Ranking {
 /// What holds for all rows.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ManifestInfo {
-    /// Version of the manifest: 1, or 2 since cases may be excluded.
+    /// Version of the manifest: 1, 2 since cases may be excluded, 3 since they may have several
+    /// images.
     pub schema_version: u32,
-    /// Imaging modality of the prepared cases.
+    /// Imaging modality of the prepared cases; of the first channel where they have several.
     pub modality: Modality,
+    /// Names of the channels in the order of the rows' `images`; the modality's name where cases
+    /// have one image. Manifests before version 3 name none.
+    #[serde(default)]
+    pub channel_names: Vec<String>,
     /// Labels without the background (0), ascending by value.
     pub labels: Vec<Label>,
     /// Parameters of the index stage, the seed of the splits included.
@@ -247,7 +272,10 @@ impl Manifest {
         if !path.exists() {
             return Err(CurriculumError::NoManifest { out: out.to_owned() });
         }
-        let info: ManifestInfo = json::read(&out.join(INFO_FILE))?;
+        let mut info: ManifestInfo = json::read(&out.join(INFO_FILE))?;
+        if info.channel_names.is_empty() {
+            info.channel_names = vec![info.modality.to_string()];
+        }
         if info.schema_version > SCHEMA_VERSION {
             return Err(CurriculumError::BadManifest {
                 path: out.join(INFO_FILE),
@@ -260,6 +288,7 @@ impl Manifest {
             return Err(bad("its rows do not match the hash in manifest.json"));
         }
         let (rows, _) = table::read_rows::<ManifestRow>(&path)?;
+        let rows: Vec<ManifestRow> = rows.into_iter().map(ManifestRow::with_images).collect();
         let grows = |w: &[CurriculumStage]| {
             w[0].active_cases < w[1].active_cases && w[0].first_epoch < w[1].first_epoch
         };
@@ -271,10 +300,22 @@ impl Manifest {
         }
         let start = info.folder_inside();
         let leads_out = |row: &&ManifestRow| {
-            [&row.image, &row.label].into_iter().any(|path| safe_path::leads_out(&start, path))
+            row.images.iter().chain([&row.image, &row.label]).any(|path| safe_path::leads_out(&start, path))
         };
         if let Some(row) = rows.iter().find(leads_out) {
             return Err(bad(&format!("files of case {} lie outside the curation folder", row.case_id)));
+        }
+        let channels = info.channel_names.len();
+        let wrong = |row: &&ManifestRow| {
+            row.images.len() != channels
+                || row.images_blake3.len() != channels
+                || row.images.first() != Some(&row.image)
+        };
+        if let Some(row) = rows.iter().find(wrong) {
+            return Err(bad(&format!(
+                "case {} does not have the {channels} images it must have",
+                row.case_id
+            )));
         }
         if let Some(problem) = info.plan.problem() {
             return Err(bad(&format!("its plan cannot be used: {problem}")));

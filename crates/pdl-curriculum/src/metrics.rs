@@ -3,40 +3,42 @@
 use std::fmt;
 use std::str::FromStr;
 
-use clap::ValueEnum;
-use pdl_similarity::metrics::Metric;
+use pdl_similarity::metrics::{Metric, PairColumn};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// PSNR of identical cases, in dB; the true value is infinite.
 pub const PSNR_CAP_DB: f32 = 100.0;
 
-/// One metric or several, as in "ssim" or "ssim,mse".
+/// One metric or several, as in "ssim" or "ssim,mse"; of one channel as in "ssim_CT".
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 #[schemars(with = "String")]
-pub struct Metrics(Vec<Metric>);
+pub struct Metrics(Vec<PairColumn>);
 
 impl Metrics {
     /// At least one metric, in the given order.
-    pub fn all(&self) -> &[Metric] {
+    pub fn all(&self) -> &[PairColumn] {
         &self.0
     }
 
     /// The first metric, which orders that need single pairs use.
-    pub fn first(&self) -> Metric {
-        self.0.first().copied().unwrap_or(Metric::Ssim)
+    pub fn first(&self) -> PairColumn {
+        self.0.first().cloned().unwrap_or(Metric::Ssim.into())
     }
 
     /// Whether both MSE and PSNR are named, although they order pairs equally.
     pub fn repeat_each_other(&self) -> bool {
-        self.0.contains(&Metric::Mse) && self.0.contains(&Metric::Psnr)
+        let with = |metric: Metric, other: &PairColumn| {
+            self.0.contains(&PairColumn { metric, channel: other.channel.clone() })
+        };
+        self.0.iter().any(|column| column.metric == Metric::Mse && with(Metric::Psnr, column))
     }
 }
 
 impl From<Metric> for Metrics {
     fn from(metric: Metric) -> Self {
-        Self(vec![metric])
+        Self(vec![metric.into()])
     }
 }
 
@@ -46,13 +48,7 @@ impl FromStr for Metrics {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let mut metrics = Vec::new();
         for name in text.split(',') {
-            // Columns have underscores, and so have stored parameters.
-            let metric = Metric::from_str(&name.trim().replace('_', "-"), true).map_err(|_| {
-                format!(
-                    "expected ssim, mse, psnr, uqi, body-mse, body-ssim, label-dice or label-volume, found \
-                     '{name}'"
-                )
-            })?;
+            let metric: PairColumn = name.parse()?;
             if metrics.contains(&metric) {
                 return Err(format!("{name} is named more than once"));
             }
@@ -64,7 +60,7 @@ impl FromStr for Metrics {
 
 impl fmt::Display for Metrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names: Vec<&str> = self.0.iter().map(|metric| metric.column()).collect();
+        let names: Vec<String> = self.0.iter().map(PairColumn::name).collect();
         f.write_str(&names.join(","))
     }
 }
@@ -118,11 +114,15 @@ pub fn unit(metric: Metric, similarity: f32) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clap::ValueEnum;
 
     #[test]
     fn several_metrics_are_read_and_written() {
         let metrics: Metrics = "ssim, MSE".parse().unwrap();
-        assert_eq!(metrics.all(), [Metric::Ssim, Metric::Mse]);
+        assert_eq!(metrics.all(), [Metric::Ssim.into(), Metric::Mse.into()]);
+        let of_channels: Metrics = "ssim_CT,mse_PT".parse().unwrap();
+        assert_eq!(of_channels.to_string(), "ssim_CT,mse_PT");
+        assert!(!"mse_CT,psnr_PT".parse::<Metrics>().unwrap().repeat_each_other());
         assert_eq!(metrics.to_string(), "ssim,mse");
         for wrong in ["", "ssim,", "ssim,ssim", "dice"] {
             assert!(wrong.parse::<Metrics>().is_err(), "{wrong}");

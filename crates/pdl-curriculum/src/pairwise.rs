@@ -1,6 +1,6 @@
 //! The similarity of every pair of selected cases: pair by pair, or as a matrix in memory.
 
-use pdl_similarity::metrics::Metric;
+use pdl_similarity::metrics::{Metric, PairColumn};
 use pdl_similarity::pairs::Pairs;
 use pdl_store::StoreError;
 
@@ -27,6 +27,8 @@ pub struct SelectedPairs<'a> {
     /// The case's number for each proxy row; `None` for rows that are not selected.
     number: Vec<Option<u32>>,
     cases: usize,
+    /// The channel whose values count; the mean over all where there is none.
+    channel: Option<String>,
 }
 
 impl<'a> SelectedPairs<'a> {
@@ -34,7 +36,13 @@ impl<'a> SelectedPairs<'a> {
     /// folder with a single case has no pairs.
     pub fn new(pairs: Option<&'a Pairs>, proxy_ids: &[String], ids: &[&str]) -> Self {
         let number = |id: &String| ids.binary_search(&id.as_str()).ok().map(|number| number as u32);
-        Self { pairs, number: proxy_ids.iter().map(number).collect(), cases: ids.len() }
+        Self { pairs, number: proxy_ids.iter().map(number).collect(), cases: ids.len(), channel: None }
+    }
+
+    /// The same cases by the values of one channel, or of all where there is none.
+    pub(crate) fn of_channel(&self, channel: Option<&str>) -> Self {
+        let channel = channel.map(str::to_owned);
+        Self { pairs: self.pairs, number: self.number.clone(), cases: self.cases, channel }
     }
 }
 
@@ -45,7 +53,8 @@ impl PairwiseSimilarity for SelectedPairs<'_> {
 
     fn for_each(&self, metric: Metric, mut visit: impl FnMut(usize, usize, f32)) -> Result<(), StoreError> {
         let Some(pairs) = self.pairs else { return Ok(()) };
-        pairs.for_each(metric, |a, b, value| {
+        let column = PairColumn { metric, channel: self.channel.clone() };
+        pairs.for_each(column, |a, b, value| {
             if let (Some(a), Some(b)) = (self.number[a as usize], self.number[b as usize]) {
                 visit(a as usize, b as usize, as_similarity(metric, value));
             }

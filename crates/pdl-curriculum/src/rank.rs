@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
-use pdl_cohort::attributes::Split;
+use pdl_cohort::attributes::{Modality, Split};
 use pdl_cohort::case_row::{self, CaseRow};
 use pdl_cohort::cases::{self, Cases};
 use pdl_cohort::folds::{self, Fold};
@@ -68,8 +68,10 @@ pub fn rank(out: &Path, parameters: &RankParameters, fold: Option<Fold>) -> Resu
     let stages = pacing::stages(ranking.ranked, parameters, every);
     let mut ranked = manifest_rows(&rows, &places, &stages);
     if fold.is_some() {
-        for path in ranked.iter_mut().flat_map(|row| [&mut row.image, &mut row.label]) {
-            *path = format!("{}/{path}", manifest::UP_FROM_FOLD);
+        for ManifestRow { image, label, images, .. } in &mut ranked {
+            for path in images.iter_mut().chain([image, label]) {
+                *path = format!("{}/{path}", manifest::UP_FROM_FOLD);
+            }
         }
     }
 
@@ -77,6 +79,7 @@ pub fn rank(out: &Path, parameters: &RankParameters, fold: Option<Fold>) -> Resu
     let info = ManifestInfo {
         schema_version: manifest::SCHEMA_VERSION,
         modality: plan.modality,
+        channel_names: channel_names(&cases, plan.modality),
         labels: labels(&cases),
         index: cases.parameters.clone(),
         parameters: RankParameters { every: Some(every), ..parameters.clone() },
@@ -156,7 +159,7 @@ fn training_cases<'a>(
         training.push(TrainingCase {
             case_id: &row.case.case_id,
             candidate: DuplicateCandidate {
-                image_blake3: &row.case.image_blake3,
+                images_blake3: row.case.images().into_iter().map(|(_, blake3)| blake3).collect(),
                 labels_annotated: row.case.labels_annotated.len(),
             },
             stratum,
@@ -210,6 +213,8 @@ fn manifest_rows(
                 label_blake3: row.prepared.label_blake3.clone(),
                 group: place.group,
                 left_out: place.left_out,
+                images: row.prepared.images.clone(),
+                images_blake3: row.prepared.images_blake3.clone(),
             }
         })
         .collect();
@@ -218,6 +223,13 @@ fn manifest_rows(
         key(a).cmp(&key(b)).then_with(|| a.case_id.cmp(&b.case_id))
     });
     ranked
+}
+
+/// The names of the channels; the modality's where cases have one image.
+fn channel_names(cases: &Cases, modality: Modality) -> Vec<String> {
+    let named = cases.usable().find(|row| !row.channels.is_empty());
+    let names = named.map(|row| row.channels.iter().map(|channel| channel.name.clone()).collect());
+    names.unwrap_or_else(|| vec![modality.to_string()])
 }
 
 /// Every label of a usable case, with its name.

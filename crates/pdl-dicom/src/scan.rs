@@ -61,6 +61,15 @@ impl Series {
         format!("{}\0{}\0{instance}", self.frame_of_reference, self.modality)
     }
 
+    /// Whether another series is of the same study and in the same frame of reference, so that one
+    /// point of the patient has the same coordinates in both.
+    pub fn shares_space_with(&self, other: &Self) -> bool {
+        let same = |a: &str, b: &str| !a.is_empty() && a == b;
+        self.patient_id == other.patient_id
+            && same(&self.study_uid, &other.study_uid)
+            && same(&self.frame_of_reference, &other.frame_of_reference)
+    }
+
     /// Its place among the series of a scan.
     fn place(&self) -> impl Ord + '_ {
         let folder = self.files.first().map(PathBuf::as_path).filter(|_| self.series_uid.is_empty());

@@ -8,7 +8,7 @@ mod types;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use pdl_cohort::attributes::Split;
 use pdl_store::printable::{cell, path_cell};
@@ -70,18 +70,24 @@ fn write_table(dest: &Path, dataset: &ImportedDataset) -> Result<(), ExchangeErr
         problem: error.to_string(),
     };
     let mut writer = csv::Writer::from_writer(Vec::new());
-    writer
-        .write_record(["image", "label", "patient", "split", "case_id"])
-        .map_err(|error| problem(&error))?;
+    let several = dataset.channels.len() > 1;
+    let of_channels = dataset.channels.iter().filter(|_| several).map(|name| format!("image_{name}"));
+    let head = ["image", "label", "patient", "split", "case_id"].map(str::to_owned);
+    writer.write_record(head.into_iter().chain(of_channels)).map_err(|error| problem(&error))?;
     for case in &dataset.cases {
+        let path = |image: &Option<PathBuf>| {
+            image.as_deref().map_or(String::new(), |image| path_cell(&from(dest, image)).into_owned())
+        };
+        let first = case.images.iter().find(|image| image.is_some()).map_or(String::new(), path);
         let record = [
-            path_cell(&from(dest, &case.image)).into_owned(),
+            first,
             path_cell(&from(dest, &case.label)).into_owned(),
             cell(case.patient.as_deref().unwrap_or_default()).into_owned(),
             case.split.map_or(String::new(), |split| split.to_string()),
             cell(case.case_id.as_deref().unwrap_or_default()).into_owned(),
         ];
-        writer.write_record(record).map_err(|error| problem(&error))?;
+        let images = case.images.iter().filter(|_| several).map(path);
+        writer.write_record(record.into_iter().chain(images)).map_err(|error| problem(&error))?;
     }
     let bytes = writer.into_inner().map_err(|error| problem(&error))?;
     atomic::write_if_changed(&path, &bytes)?;

@@ -95,6 +95,12 @@ codes! {
     CaseIdShared = "case-id-shared", Warning,
         "The table of an earlier run gave several cases one id; each has an id of its own now.",
         "Results of these cases are made again; trainings made before hold one of them in the place of the others.";
+    ChannelGridMismatch = "channel-grid-mismatch", Rejection,
+        "A channel lies on another grid than the first channel.",
+        "Take it all the same with `--resample-channels`, or register the images and give it again.";
+    ChannelResampled = "channel-resampled", Note,
+        "A channel lay on another grid than the first channel and was resampled to it, as `--resample-channels` asks.",
+        "Look at it in `pdl view --channel NAME`: resampling aligns grids, not anatomy.";
     ConstantImage = "constant-image", Rejection,
         "Every voxel of the image has the same value.",
         "Look at the source file; the export of the image has failed.";
@@ -200,6 +206,9 @@ codes! {
     LoneLabel = "lone-label", Warning,
         "A label occurs in one case only, or is missing from one case only.",
         "Check the case: its label may bear a wrong value.";
+    MissingChannel = "missing-channel", Rejection,
+        "The case lacks an image of a channel that other cases have.",
+        "Add the file, or take one channel of every case with `--channel`.";
     MissingContours = "missing-contours", Warning,
         "A structure has no contour on some slices between its first and its last.",
         "Check whether the structure was left incomplete.";
@@ -332,9 +341,6 @@ codes! {
     SecondaryCapture = "secondary-capture", Warning,
         "Files of a DICOM tree are secondary captures, such as photographs of screens; they are not read.",
         "Names can stand in their pixels: leave them out where you give the tree away.";
-    SeveralChannels = "several-channels", Rejection,
-        "The case has several channels and none was chosen.",
-        "Choose one with `--channel`.";
     SeveralFiles = "several-files", Rejection,
         "Several files could be the image or the label of the case.",
         "Name one of them in `cohort.csv`.";

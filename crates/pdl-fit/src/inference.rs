@@ -8,7 +8,9 @@ pub(crate) mod postprocessing;
 pub(crate) mod predict;
 pub(crate) mod prediction_table;
 pub(crate) mod resample;
+pub(crate) mod slab;
 pub(crate) mod sliding_window;
+pub(crate) mod tiling;
 
 pub use case_probabilities::{CaseProbabilities, Uncertainty};
 pub use ensemble::{Ensemble, MirrorTta};

@@ -40,7 +40,7 @@ pub use endings::{is_volume_name, split_frame, stem};
 pub use read::{
     read_image, read_image_stack, read_image_stack_within, read_image_within, read_label_stack,
     read_label_stack_within, read_labels, read_labels_within, read_segments, segments_of, try_image,
-    try_labels,
+    try_labels, volumes_in,
 };
 pub use stack::StackGeometry;
 

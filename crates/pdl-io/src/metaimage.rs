@@ -11,7 +11,7 @@ use crate::ReadError;
 use crate::content::Content;
 use crate::file::{Files, Source};
 use crate::header_text::{self, number, numbers};
-use crate::voxels::{Sink, Stored, VoxelType, one_volume};
+use crate::voxels::{Component, Sink, Stored, VoxelType, one_volume, with_components};
 
 /// Reads a volume, its voxels into `sink`.
 pub(crate) fn read(
@@ -23,10 +23,22 @@ pub(crate) fn read(
     let fields = fields(files, &mut source)?;
     let header = Header { files, fields: &fields };
     let axes: Vec<usize> = numbers(files, "DimSize", header.need(&["DimSize"])?)?;
-    let (shape, frame) = one_volume(files, &axes, frame)?;
-    if header.get(&["ElementNumberOfChannels"]).is_some_and(|channels| channels != "1") {
-        return Err(files.unsupported("its voxels hold several channels: pdl takes one number a voxel"));
-    }
+    let components = header.components()?;
+    let (shape, frame) = one_volume(files, &with_channels(&axes, components), frame)?;
+    let (stored_shape, stored_frame, wanted) = match components {
+        1 => (shape, frame, 0),
+        _ => {
+            let stored = with_components(shape, components);
+            (stored.ok_or_else(|| files.invalid(format!("it declares {axes:?} voxels")))?, 0, frame)
+        }
+    };
+    let mut component;
+    let sink: &mut dyn Sink = if components == 1 {
+        sink
+    } else {
+        component = Component::new(sink, components, wanted);
+        &mut component
+    };
     let voxel_type = header.voxel_type()?;
     let (affine, findings) = header.affine(axes.len())?;
     let big_endian = header.says(&["BinaryDataByteOrderMSB", "ElementByteOrderMSB"]);
@@ -47,12 +59,20 @@ pub(crate) fn read(
             own
         }
     };
-    let stored = Stored { shape, frame, voxel_type, big_endian, slope: 1.0, intercept: 0.0 };
+    let stored = Stored {
+        shape: stored_shape,
+        frame: stored_frame,
+        voxel_type,
+        big_endian,
+        slope: 1.0,
+        intercept: 0.0,
+    };
     // A skip of -1 says: the voxels end the file.
     let skip = match u64::try_from(skip) {
         Ok(skip) => skip,
         Err(_) => {
-            let all = axes.iter().try_fold(voxel_type.bytes() as u64, |all, n| all.checked_mul(*n as u64));
+            let mut numbers = axes.iter().chain([&components]);
+            let all = numbers.try_fold(voxel_type.bytes() as u64, |all, n| all.checked_mul(*n as u64));
             data.left().saturating_sub(all.unwrap_or(u64::MAX))
         }
     };
@@ -65,6 +85,19 @@ pub(crate) fn read(
     }
     files.close(data)?;
     Ok(Content { shape, affine, voxel_type, scaling: None, findings })
+}
+
+/// The axes of the voxels, of which only the header is read.
+pub(crate) fn axes(files: &Files<'_>) -> Result<Vec<usize>, ReadError> {
+    let fields = fields(files, &mut files.open(files.path)?)?;
+    let header = Header { files, fields: &fields };
+    let axes: Vec<usize> = numbers(files, "DimSize", header.need(&["DimSize"])?)?;
+    Ok(with_channels(&axes, header.components()?))
+}
+
+/// Axes with the numbers of each voxel, if there are several, as the last.
+fn with_channels(axes: &[usize], components: usize) -> Vec<usize> {
+    axes.iter().copied().chain((components > 1).then_some(components)).collect()
 }
 
 /// The fields of the header up to `ElementDataFile`.
@@ -99,6 +132,13 @@ impl Header<'_> {
 
     fn says(&self, names: &[&str]) -> bool {
         self.get(names).is_some_and(|text| text.to_lowercase().starts_with(['t', '1', 'y']))
+    }
+
+    /// Numbers that each voxel has, side by side.
+    fn components(&self) -> Result<usize, ReadError> {
+        let Some(text) = self.get(&["ElementNumberOfChannels"]) else { return Ok(1) };
+        let count = text.parse().ok().filter(|count: &usize| *count > 0);
+        count.ok_or_else(|| self.files.invalid(format!("ElementNumberOfChannels is {text}")))
     }
 
     fn voxel_type(&self) -> Result<VoxelType, ReadError> {

@@ -54,6 +54,17 @@ pub(crate) fn read(
     Ok(content)
 }
 
+/// The axes of the voxels, of which only the header is read.
+pub(crate) fn axes(files: &Files<'_>) -> Result<Vec<usize>, ReadError> {
+    let name = files.path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+    let path =
+        if is_voxels_name(&name) { files.companion(&["hdr", "hdr.gz"])? } else { files.path.to_owned() };
+    let mut source = files.open(&path)?;
+    let compressed = source.is_gzip();
+    let header = Header::read(files, &mut *source.plain(), compressed)?;
+    Ok(header.axes)
+}
+
 /// `stream` stands behind the header, or at the start of the voxels' own file, which holds `held`
 /// bytes.
 fn content(

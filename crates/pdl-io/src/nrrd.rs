@@ -18,7 +18,7 @@ use crate::geometry_findings::no_transform;
 use crate::geometry_findings::other_unit;
 use crate::gzip::Members;
 use crate::header_text::{self, number, numbers};
-use crate::voxels::{Sink, Stored, VoxelType, one_volume};
+use crate::voxels::{Component, Sink, Stored, VoxelType, one_volume, with_components};
 
 /// Reads a volume, its voxels into `sink`.
 pub(crate) fn read(
@@ -27,13 +27,31 @@ pub(crate) fn read(
     sink: &mut dyn Sink,
 ) -> Result<Content, ReadError> {
     let mut source = files.open(files.path)?;
-    let Text { fields, .. } = Text::read(files, &mut source)?;
+    let Text { mut fields, .. } = Text::read(files, &mut source)?;
+    let side_by_side = components_last(&mut fields);
     let header = Header::new(files, &fields)?;
     let (shape, frame) = one_volume(files, &header.axes, frame)?;
     check_kinds(files, fields.get("kinds").map_or("", String::as_str))?;
     let (affine, findings) = header.affine(files)?;
-    header.read_voxels(files, source, &fields, (shape, frame), sink)?;
+    let components = header.axes.last().copied().unwrap_or(1);
+    if side_by_side && components > 1 {
+        let stored = with_components(shape, components);
+        let stored = stored.ok_or_else(|| files.invalid(format!("it declares {shape:?} voxels")))?;
+        let mut component = Component::new(sink, components, frame);
+        header.read_voxels(files, source, &fields, (stored, 0), &mut component)?;
+    } else {
+        header.read_voxels(files, source, &fields, (shape, frame), sink)?;
+    }
     Ok(Content { shape, affine, voxel_type: header.voxel_type, scaling: None, findings })
+}
+
+/// The axes of the voxels, of which only the header is read.
+pub(crate) fn axes(files: &Files<'_>) -> Result<Vec<usize>, ReadError> {
+    let mut source = files.open(files.path)?;
+    let Text { mut fields, .. } = Text::read(files, &mut source)?;
+    components_last(&mut fields);
+    check_kinds(files, fields.get("kinds").map_or("", String::as_str))?;
+    Ok(Header::new(files, &fields)?.axes)
 }
 
 impl Header {
@@ -316,6 +334,38 @@ impl Header {
         }
         Ok((affine, self.units.finding.iter().cloned().chain([no_transform()]).collect()))
     }
+}
+
+/// Where the first of four axes holds the parts of a voxel, such as a colour's, and the others are
+/// those of space, says the fields as if it were the last. Returns whether it was so.
+fn components_last(fields: &mut HashMap<String, String>) -> bool {
+    const SPACE: [&str; 4] = ["domain", "space", "none", "???"];
+    let Some(kinds) = fields.get("kinds").cloned() else { return false };
+    let kinds: Vec<&str> = kinds.split_whitespace().collect();
+    let [first, rest @ ..] = kinds.as_slice() else { return false };
+    let is_space = |kind: &&str| SPACE.contains(kind);
+    let directions = fields.get("space directions").map(|text| text.trim().to_owned());
+    let in_space = directions.as_deref().map(|text| text.strip_prefix("none"));
+    if rest.len() != 3
+        || is_space(first)
+        || *first == "time"
+        || !rest.iter().all(is_space)
+        || in_space == Some(None)
+    {
+        return false;
+    }
+    if let Some(Some(text)) = in_space {
+        fields.insert("space directions".to_owned(), format!("{} none", text.trim()));
+    }
+    for name in ["sizes", "spacings"] {
+        let Some(text) = fields.get(name) else { continue };
+        let mut parts: Vec<&str> = text.split_whitespace().collect();
+        parts.rotate_left(1);
+        let text = parts.join(" ");
+        fields.insert(name.to_owned(), text);
+    }
+    fields.insert("kinds".to_owned(), format!("{} list", rest.join(" ")));
+    true
 }
 
 /// The first three axes must be those of space, a fourth may count frames; no axis may hold the

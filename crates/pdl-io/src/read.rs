@@ -16,7 +16,7 @@ use crate::content::Content;
 use crate::endings::{Format, split_frame};
 use crate::file::Files;
 use crate::stack::{self, Meaning, StackGeometry};
-use crate::voxels::{Sink, VoxelType};
+use crate::voxels::{Sink, VoxelType, volumes_along};
 use crate::{Image, LabelSegment, Labels, Part, ReadError, SegmentLabels, Unread, metaimage, nifti, nrrd};
 
 /// Most label values in a message.
@@ -69,6 +69,35 @@ pub fn read_labels_within(path: &Path, memory: &MemoryShare<'_>) -> Result<Label
 /// [`Unread`], as for [`read_labels`].
 pub fn try_labels(path: &Path, memory: &MemoryShare<'_>) -> Result<Labels, Unread> {
     labels(path, memory, |memory, sink| read(path, memory, sink))
+}
+
+/// How many 3-D volumes a file holds, such as the channels of Decathlon's files; `FILE#0` is the
+/// first of them. Only its header is read.
+///
+/// # Errors
+/// [`Unread`] when the file is missing or of no format that is read, its header is no header, or
+/// its voxels are not one number each.
+pub fn volumes_in(path: &Path, memory: &MemoryShare<'_>) -> Result<usize, Unread> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let Some(format) = Format::of(&name) else {
+        let problem = "by its name it is no volume".to_owned();
+        let error = ReadError::Unsupported { path: path.to_owned(), problem };
+        return Err(Unread { error, files: Vec::new() });
+    };
+    fault::retried(|| {
+        let files = Files::new(path, format.name(), memory);
+        let axes = match format {
+            Format::Nifti => nifti::axes(&files),
+            Format::Nrrd => nrrd::axes(&files),
+            Format::MetaImage => metaimage::axes(&files),
+        };
+        let volumes = axes.and_then(|axes| {
+            let several =
+                || files.unsupported(format!("its axes are {axes:?}: pdl takes one number a voxel"));
+            volumes_along(&axes).ok_or_else(several)
+        });
+        files.outcome(volumes)
+    })
 }
 
 /// The segments that a label file names (`.seg.nrrd` of 3-D Slicer); nothing for any other file.

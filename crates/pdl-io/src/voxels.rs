@@ -106,6 +106,45 @@ impl Sink for LabelReader {
     }
 }
 
+/// Takes one of the numbers that each voxel has side by side.
+pub(crate) struct Component<'a> {
+    sink: &'a mut dyn Sink,
+    /// Numbers a voxel.
+    count: usize,
+    wanted: usize,
+    /// Which one comes next.
+    next: usize,
+}
+
+impl<'a> Component<'a> {
+    pub(crate) fn new(sink: &'a mut dyn Sink, count: usize, wanted: usize) -> Self {
+        Self { sink, count, wanted, next: 0 }
+    }
+}
+
+impl Sink for Component<'_> {
+    fn voxel_bytes(&self) -> u64 {
+        self.sink.voxel_bytes().div_ceil(self.count as u64)
+    }
+
+    fn reserve(&mut self, voxels: usize) -> Result<(), MemoryError> {
+        self.sink.reserve(voxels.div_ceil(self.count))
+    }
+
+    fn push(&mut self, voxels: &[f32]) {
+        let first = (self.wanted + self.count - self.next) % self.count;
+        let own: Vec<f32> = voxels.iter().skip(first).step_by(self.count).copied().collect();
+        self.next = (self.next + voxels.len()) % self.count;
+        self.sink.push(&own);
+    }
+}
+
+/// The shape of voxels that have `count` numbers each side by side, as if these lay along x;
+/// nothing where it is beyond all memory.
+pub(crate) fn with_components(shape: [usize; 3], count: usize) -> Option<[usize; 3]> {
+    Some([shape[0].checked_mul(count)?, shape[1], shape[2]])
+}
+
 /// Bytes that are taken from a stream at once: whole voxels of any type.
 const PIECE: usize = 1 << 16;
 
@@ -209,6 +248,15 @@ fn fill(stream: &mut dyn Read, bytes: &mut [u8]) -> std::io::Result<usize> {
     Ok(count)
 }
 
+/// How many 3-D volumes lie one after the other in voxels of these axes, the fastest first: along
+/// the fourth axis, or along the fifth where the fourth has one place, as the vectors of NIfTI have
+/// it; nothing where several axes follow the third.
+pub(crate) fn volumes_along(axes: &[usize]) -> Option<usize> {
+    let mut further = axes.iter().skip(3).copied().filter(|n| *n != 1);
+    let volumes = further.next().unwrap_or(1);
+    further.next().is_none().then_some(volumes)
+}
+
 /// The three axes of a volume among the axes that a header declares, and which of the frames is
 /// meant; the fourth axis counts frames, and others must be of length 1.
 pub(crate) fn one_volume(
@@ -220,12 +268,17 @@ pub(crate) fn one_volume(
     if shape.contains(&0) {
         return Err(files.invalid(format!("one of its axes has no voxels: {axes:?}")));
     }
-    if axes.iter().skip(4).any(|n| *n != 1) {
+    let Some(frames) = volumes_along(axes) else {
         return Err(files.unsupported(format!(
             "its voxels hold several values each ({axes:?}): pdl takes one number a voxel"
         )));
+    };
+    if frame.is_none() && axes.iter().skip(4).any(|n| *n != 1) {
+        return Err(files.unsupported(format!(
+            "its voxels hold several values each ({axes:?}): pdl takes one number a voxel, so name one by its number from \
+             0, as in FILE#0, or with --frame"
+        )));
     }
-    let frames = axes.get(3).copied().unwrap_or(1);
     match frame {
         None if frames > 1 => Err(files.unsupported(format!(
             "it holds {frames} frames ({axes:?}): pdl takes one 3-D volume a case, so name one by its number from 0, as \

@@ -262,3 +262,27 @@ fn names_tell_volumes_from_other_files() {
     }
     assert_eq!(["a.b.nii.gz", "c.mha", "d.nii#3", "e"].map(stem), ["a.b", "c", "d", "e"]);
 }
+
+#[test]
+fn numbers_that_lie_side_by_side_are_volumes_of_their_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let mha = "ObjectType = Image\nNDims = 3\nDimSize = 2 1 2\nElementNumberOfChannels = 3\nElementSpacing = 1 1 1\n\
+               TransformMatrix = 1 0 0 0 1 0 0 0 1\nOffset = 0 0 0\nElementType = MET_UCHAR\nElementDataFile = LOCAL\n";
+    let nrrd = "NRRD0004\ntype: uchar\ndimension: 4\nspace: right-anterior-superior\nsizes: 3 2 1 2\n\
+                kinds: RGB-color domain domain domain\nspace directions: none (1,0,0) (0,1,0) (0,0,1)\n\
+                space origin: (0,0,0)\nencoding: raw\n\n";
+    let memory = pdl_store::memory::MemoryLimit::new(1 << 20);
+    for (name, header) in [("a.mha", mha), ("a.nrrd", nrrd)] {
+        let path = folder.path().join(name);
+        std::fs::write(&path, [header.as_bytes(), &(0..12).collect::<Vec<u8>>()].concat()).unwrap();
+        assert_eq!(pdl_io::volumes_in(&path, &memory.alone()).unwrap(), 3, "{name}");
+        for component in 0..3_u8 {
+            let image = read_image(&folder.path().join(format!("{name}#{component}"))).unwrap().volume;
+            assert_eq!(image.grid.shape, [2, 1, 2], "{name}");
+            assert_eq!(image.voxels, [0, 3, 6, 9].map(|first| f32::from(first + component)), "{name}");
+        }
+        let whole = read_image(&path).unwrap_err().to_string();
+        assert!(whole.contains("it holds 3 frames"), "{whole}");
+        assert!(read_image(&folder.path().join(format!("{name}#3"))).is_err());
+    }
+}

@@ -73,7 +73,7 @@ pub fn generate(modality: PhantomModality, seed: u64, count: usize) -> Result<Ph
 }
 
 /// First everyone once, then every fifth one again.
-fn patient_of(index: usize, people: usize) -> usize {
+pub(crate) fn patient_of(index: usize, people: usize) -> usize {
     if index < people { index } else { (2 + 5 * (index - people)) % people }
 }
 

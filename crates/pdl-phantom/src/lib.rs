@@ -16,6 +16,7 @@ pub mod dicom;
 mod dicom_elements;
 pub mod modality;
 pub mod patient;
+pub mod pet_ct;
 pub mod random;
 mod rtstruct;
 pub mod scan;
@@ -31,6 +32,7 @@ use rayon::prelude::*;
 
 pub use cohort::{PhantomCase, PhantomCohort, generate};
 pub use modality::PhantomModality;
+pub use pet_ct::{PetCtCase, generate_pet_ct, write_pet_ct};
 
 /// The seed of the bundled sample cohorts.
 pub const SAMPLE_SEED: u64 = 2026;

@@ -54,7 +54,7 @@ pub struct PhantomScan {
 
 /// Where the patient lies in the scanner's world.
 #[derive(Clone, Copy, Debug)]
-struct Pose {
+pub(crate) struct Pose {
     /// The patient's origin in RAS+ mm.
     position_mm: Point,
     /// Cosine and sine of the turn about the long axis.
@@ -71,7 +71,8 @@ impl Pose {
         Self { position_mm, turn }
     }
 
-    fn to_patient(self, world: Point) -> Point {
+    /// A point of the scanner's world (RAS+ mm) along the patient's axes, mm.
+    pub(crate) fn to_patient(self, world: Point) -> Point {
         let [x, y, z]: Point = std::array::from_fn(|axis| world[axis] - self.position_mm[axis]);
         let [cosine, sine] = self.turn;
         [cosine * x + sine * y, cosine * y - sine * x, z]
@@ -89,6 +90,16 @@ pub fn scan(
     protocol: usize,
     source: &mut RandomSource,
 ) -> Result<PhantomScan, PhantomError> {
+    Ok(scan_at(modality, anatomy, protocol, source)?.0)
+}
+
+/// As [`scan`], with where the patient lies.
+pub(crate) fn scan_at(
+    modality: PhantomModality,
+    anatomy: &Anatomy,
+    protocol: usize,
+    source: &mut RandomSource,
+) -> Result<(PhantomScan, Pose), PhantomError> {
     let pose = Pose::new(source);
     let protocols = match modality {
         PhantomModality::Ct => &CT_PROTOCOLS,
@@ -109,7 +120,7 @@ pub fn scan(
             }
         }
     }
-    Ok(PhantomScan { image: Volume::new(grid, image)?, labels: Volume::new(grid, labels)? })
+    Ok((PhantomScan { image: Volume::new(grid, image)?, labels: Volume::new(grid, labels)? }, pose))
 }
 
 /// The protocol's grid around the patient, a little off centre.

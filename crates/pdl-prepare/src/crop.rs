@@ -24,12 +24,19 @@ pub enum Crop {
 impl Crop {
     /// The box of an image; all of it where nothing stands out.
     pub fn of(self, image: &Volume<f32>) -> VoxelBox {
-        let found = match self {
+        self.of_channels(image, &[])
+    }
+
+    /// The smallest box that holds those of an image and of the channels on its grid; all of it
+    /// where nothing stands out.
+    pub(crate) fn of_channels(self, image: &Volume<f32>, channels: &[Volume<f32>]) -> VoxelBox {
+        let found = |image: &Volume<f32>| match self {
             Self::None => None,
             Self::Nonzero => nonzero(image),
             Self::Body => body_box(image),
         };
-        found.unwrap_or_else(|| VoxelBox::whole(image.grid.shape))
+        let boxes = std::iter::once(image).chain(channels).filter_map(found);
+        boxes.reduce(|a, b| a.joined(&b)).unwrap_or_else(|| VoxelBox::whole(image.grid.shape))
     }
 }
 
@@ -59,8 +66,8 @@ pub(crate) struct Cropped {
 
 impl Cropped {
     /// The box of an image, extended to hold every labelled voxel.
-    pub(crate) fn of(crop: Crop, image: &Volume<f32>, labels: &LabelMap) -> Self {
-        let part = crop.of(image);
+    pub(crate) fn of(crop: Crop, image: &Volume<f32>, channels: &[Volume<f32>], labels: &LabelMap) -> Self {
+        let part = crop.of_channels(image, channels);
         if part == VoxelBox::whole(image.grid.shape) {
             return Self { part, labelled_outside: 0 };
         }
@@ -93,6 +100,10 @@ mod tests {
         assert_eq!(Crop::Body.of(&image(40.0, -1000.0)), BODY);
         assert_eq!(Crop::Nonzero.of(&image(40.0, 0.0)), BODY);
         assert_eq!(Crop::Nonzero.of(&image(40.0, -1000.0)), VoxelBox::whole(SHAPE));
+        let mut dot = image(0.0, 0.0);
+        dot.voxels[11] = 1.0;
+        let both = VoxelBox { start: [3, 0, 0], shape: [9, 9, 9] };
+        assert_eq!(Crop::Nonzero.of_channels(&image(40.0, 0.0), &[dot]), both);
         for crop in [Crop::Nonzero, Crop::Body] {
             assert_eq!(crop.of(&image(0.0, 0.0)), VoxelBox::whole(SHAPE), "nothing stands out");
         }
@@ -103,10 +114,10 @@ mod tests {
         let image = image(40.0, 0.0);
         let mut labels = image.map(|_| 0_u16);
         labels.voxels[4 + 12 * (3 + 11 * 2)] = 1;
-        let inside = Cropped::of(Crop::Nonzero, &image, &labels);
+        let inside = Cropped::of(Crop::Nonzero, &image, &[], &labels);
         assert_eq!(inside, Cropped { part: BODY, labelled_outside: 0 });
         labels.voxels[11 + 12 * (3 + 11 * 2)] = 2;
-        let extended = Cropped::of(Crop::Nonzero, &image, &labels);
+        let extended = Cropped::of(Crop::Nonzero, &image, &[], &labels);
         assert_eq!(extended.part, VoxelBox { start: [3, 2, 1], shape: [9, 7, 8] });
         assert_eq!(extended.labelled_outside, 1);
     }

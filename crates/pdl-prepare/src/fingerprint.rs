@@ -1,7 +1,7 @@
 //! `fingerprint.json`: what the training cases are like.
 
 use pdl_cohort::attributes::Modality;
-use pdl_cohort::case_row::{CaseRow, LabelVoxels};
+use pdl_cohort::case_row::{CaseChannel, CaseRow, LabelVoxels};
 use pdl_findings::Finding;
 use pdl_volume::statistics::{self, Statistics, median};
 use pdl_volume::{LabelMap, Volume};
@@ -89,19 +89,62 @@ pub struct Fingerprint {
     /// to 1 (Nyul).
     #[serde(default)]
     pub standard_scale: [f64; LANDMARKS.len()],
+    /// The name of the first channel, where cases have several; the figures of intensities above
+    /// are its.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_channel: Option<String>,
+    /// The channels after the first, where cases have several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub further_channels: Vec<ChannelFingerprint>,
     /// What has changed since the pinned plan was made.
     pub findings: Vec<Finding>,
 }
 
+/// What one channel of the training cases is like.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ChannelFingerprint {
+    /// The channel's name.
+    pub name: String,
+    /// How its images were made.
+    pub modality: Modality,
+    /// Intensities of labelled voxels.
+    pub foreground: Foreground,
+    /// Medians of the images' own percentiles 0.5 and 99.5.
+    pub image_range: [f64; 2],
+    /// As `standard_scale` of the first channel.
+    pub standard_scale: [f64; LANDMARKS.len()],
+}
+
 impl Fingerprint {
+    /// As if a channel after the first were the only one.
+    pub(crate) fn of_channel(&self, channel: &ChannelFingerprint) -> Self {
+        Self {
+            modality: channel.modality,
+            foreground: channel.foreground,
+            image_range: Some(channel.image_range),
+            standard_scale: channel.standard_scale,
+            first_channel: None,
+            further_channels: Vec::new(),
+            ..self.clone()
+        }
+    }
+
     /// What cannot be of a fingerprint that was read from a file.
     pub(crate) fn problem(&self) -> Option<&'static str> {
         let Foreground { p00_5, p99_5, mean, std } = self.foreground;
         let sizes = self.spacing_mm.iter().chain(&self.shape).chain(&self.extent_mm);
         let sizes = sizes.flat_map(|spread| [spread.min, spread.p10, spread.median, spread.max]);
         let figures = [p00_5, p99_5, mean, std, self.nonzero_box_share];
+        let further = self.further_channels.iter().flat_map(|channel| {
+            let Foreground { p00_5, p99_5, mean, std } = channel.foreground;
+            channel.image_range.into_iter().chain(channel.standard_scale).chain([p00_5, p99_5, mean, std])
+        });
+        let finite = |figure: f64| (figure as f32).is_finite();
+        let deviates = self.further_channels.iter().all(|channel| channel.foreground.std >= 0.0);
         let plausible = sizes.chain([std]).all(|figure| (0.0..=1e9).contains(&figure))
-            && figures.iter().chain(&self.standard_scale).all(|figure| (*figure as f32).is_finite());
+            && figures.iter().chain(&self.standard_scale).all(|figure| finite(*figure))
+            && deviates
+            && further.into_iter().all(finite);
         (!plausible).then_some("its fingerprint holds sizes or intensities that cannot be")
     }
 }
@@ -118,6 +161,9 @@ pub(crate) struct CaseFingerprint {
     shape: [usize; 3],
     /// Histogram landmarks from 0 to 1; none of a flat image.
     landmarks: Option<[f64; LANDMARKS.len()]>,
+    /// The channels after the first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    channels: Vec<CaseFingerprint>,
 }
 
 impl CaseFingerprint {
@@ -145,13 +191,22 @@ impl CaseFingerprint {
         let sketch = (0..points).map(|i| foreground[(2 * i + 1) * n / (2 * points)]).collect();
         let (mean, std) = statistics::mean_and_std(&foreground);
         let landmarks = on_unit_scale(&landmarks(&image.voxels));
-        Self { sketch, mean, std, nonzero_box_share, shape: image.grid.shape, landmarks }
+        let channels = Vec::new();
+        Self { sketch, mean, std, nonzero_box_share, shape: image.grid.shape, landmarks, channels }
+    }
+
+    /// With those of the channels after the first.
+    pub(crate) fn with_channels(self, channels: Vec<Self>) -> Self {
+        Self { channels, ..self }
     }
 }
 
-/// The share of the voxels inside the smallest box that holds all non-zero ones.
-pub(crate) fn nonzero_box_share(image: &Volume<f32>) -> f64 {
-    crop::nonzero(image).map_or(0, |kept| kept.len()) as f64 / image.voxels.len() as f64
+/// The share of the voxels inside the smallest box that holds all non-zero ones of an image and of
+/// the channels on its grid.
+pub(crate) fn nonzero_box_share(image: &Volume<f32>, channels: &[Volume<f32>]) -> f64 {
+    let boxes = std::iter::once(image).chain(channels).filter_map(crop::nonzero);
+    let kept = boxes.reduce(|a, b| a.joined(&b));
+    kept.map_or(0, |kept| kept.len()) as f64 / image.voxels.len() as f64
 }
 
 impl Fingerprint {
@@ -173,22 +228,45 @@ impl Fingerprint {
             extent_mm: std::array::from_fn(extent),
             foreground: pooled(parts),
             nonzero_box_share: Spread::of(parts.iter().map(|part| part.nonzero_box_share)).median,
-            image_range: Some(image_range(rows)),
+            image_range: Some(image_range(rows.iter().map(|row| [row.intensity_p00_5, row.intensity_p99_5]))),
             standard_scale: standard_scale(parts),
+            first_channel: rows.first().and_then(|row| Some(row.channels.first()?.name.clone())),
+            further_channels: further_channels(rows, parts),
             findings: Vec::new(),
         }
     }
 }
 
+/// The channels after the first: those of the first case, which all cases have.
+fn further_channels(rows: &[&CaseRow], parts: &[CaseFingerprint]) -> Vec<ChannelFingerprint> {
+    let Some(first) = rows.first() else { return Vec::new() };
+    let of_channel = |(number, channel): (usize, &CaseChannel)| {
+        let percentiles = rows
+            .iter()
+            .filter_map(|row| row.channels.get(number))
+            .map(|channel| [channel.intensity_p00_5, channel.intensity_p99_5]);
+        let parts: Vec<&CaseFingerprint> =
+            parts.iter().filter_map(|part| part.channels.get(number - 1)).collect();
+        ChannelFingerprint {
+            name: channel.name.clone(),
+            modality: channel.modality,
+            foreground: pooled(parts.iter().copied()),
+            image_range: image_range(percentiles),
+            standard_scale: standard_scale(parts.iter().copied()),
+        }
+    };
+    first.channels.iter().enumerate().skip(1).map(of_channel).collect()
+}
+
 /// Medians of the images' own percentiles 0.5 and 99.5.
-fn image_range(rows: &[&CaseRow]) -> [f64; 2] {
-    let percentiles: [fn(&CaseRow) -> f64; 2] = [|row| row.intensity_p00_5, |row| row.intensity_p99_5];
-    percentiles.map(|of| median(&mut rows.iter().map(|row| of(row)).collect::<Vec<_>>()))
+fn image_range(percentiles: impl Iterator<Item = [f64; 2]>) -> [f64; 2] {
+    let all: Vec<[f64; 2]> = percentiles.collect();
+    [0, 1].map(|which| median(&mut all.iter().map(|pair| pair[which]).collect::<Vec<_>>()))
 }
 
 /// Every image weighs the same; where all are flat, the percentiles themselves.
-fn standard_scale(parts: &[CaseFingerprint]) -> [f64; LANDMARKS.len()] {
-    let all: Vec<_> = parts.iter().filter_map(|part| part.landmarks).collect();
+fn standard_scale<'a>(parts: impl IntoIterator<Item = &'a CaseFingerprint>) -> [f64; LANDMARKS.len()] {
+    let all: Vec<_> = parts.into_iter().filter_map(|part| part.landmarks).collect();
     if all.is_empty() {
         return LANDMARKS.map(|percent| percent / 100.0);
     }
@@ -197,8 +275,8 @@ fn standard_scale(parts: &[CaseFingerprint]) -> [f64; LANDMARKS.len()] {
 
 /// Percentiles of the pooled sketches, and mean and deviation of the mixture in which every case
 /// weighs the same. Cases without a labelled voxel say nothing of them.
-fn pooled(parts: &[CaseFingerprint]) -> Foreground {
-    let parts: Vec<&CaseFingerprint> = parts.iter().filter(|part| !part.sketch.is_empty()).collect();
+fn pooled<'a>(parts: impl IntoIterator<Item = &'a CaseFingerprint>) -> Foreground {
+    let parts: Vec<&CaseFingerprint> = parts.into_iter().filter(|part| !part.sketch.is_empty()).collect();
     let pool: Vec<f32> = parts.iter().flat_map(|part| part.sketch.iter().copied()).collect();
     let range = Statistics::of(&pool);
     let n = parts.len().max(1) as f64;
@@ -253,6 +331,6 @@ mod tests {
         let mut image = Volume::new(grid, vec![0.0; 1000]).unwrap();
         image.voxels[2 + 10 * 3 + 100 * 4] = 1.0;
         image.voxels[6 + 10 * 7 + 100 * 8] = 1.0;
-        assert!((nonzero_box_share(&image) - 0.125).abs() < 1e-12);
+        assert!((nonzero_box_share(&image, &[]) - 0.125).abs() < 1e-12);
     }
 }

@@ -19,6 +19,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod channels;
 pub mod crop;
 pub mod fingerprint;
 pub mod normalisation_choice;
@@ -106,12 +107,23 @@ pub enum PrepareError {
     ProxyMemory(MemoryError),
     /// Nothing is left of an image.
     #[error(
-        "every voxel of the prepared image is {value}: its normalisation leaves nothing of it. --normalise window with \
-         --intensity-window, or --normalise percentile, shows more"
+        "every voxel of the prepared image{} is {value}: its normalisation leaves nothing of it. --normalise window with \
+         --intensity-window, or --normalise percentile, shows more",
+        channel.as_ref().map_or(String::new(), |name| format!(" of channel {name}"))
     )]
     Constant {
+        /// The channel, where it is one after the first.
+        channel: Option<String>,
         /// What all voxels are.
         value: f32,
+    },
+    /// As many images as the plan has channels are needed.
+    #[error("expected {expected} images, one for each channel of the plan, found {found}")]
+    Channels {
+        /// As the plan says.
+        expected: usize,
+        /// Images given.
+        found: usize,
     },
     /// A case would be far larger at the plan's spacing than it is.
     #[error(

@@ -4,7 +4,7 @@ use pdl_cohort::attributes::Modality;
 use pdl_findings::{Code, Finding};
 
 use crate::PrepareError;
-use crate::fingerprint::Fingerprint;
+use crate::fingerprint::{ChannelFingerprint, Fingerprint};
 use crate::normalise::{Mapping, Normalisation};
 use crate::parameters::{PrepareParameters, Scheme};
 
@@ -100,6 +100,25 @@ pub(crate) fn choose(
         }
     };
     Ok((normalisation, mapping))
+}
+
+/// As [`choose`], of a channel after the first. A scheme for the units of the first channel (`ct`,
+/// `window`) holds for channels of the same modality; others are normalised by their own.
+///
+/// # Errors
+/// As [`choose`].
+pub(crate) fn choose_for_channel(
+    fingerprint: &Fingerprint,
+    channel: &ChannelFingerprint,
+    parameters: &PrepareParameters,
+) -> Result<(Normalisation, Mapping), PrepareError> {
+    let of_channel = fingerprint.of_channel(channel);
+    let by_units = matches!(parameters.normalise, Scheme::Ct | Scheme::Window);
+    if !by_units || channel.modality == fingerprint.modality {
+        return choose(&of_channel, parameters);
+    }
+    let own = PrepareParameters { normalise: Scheme::Auto, intensity_window: None, ..parameters.clone() };
+    choose(&of_channel, &own)
 }
 
 fn window(parameters: &PrepareParameters) -> Result<Option<[f64; 2]>, PrepareError> {

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use pdl_cohort::attributes::Modality;
 use pdl_cohort::plausible::SIDES_MM;
+use pdl_store::safe_name;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -51,6 +52,20 @@ impl ProxyPlan {
     }
 }
 
+/// What is done to the intensities of one channel.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PlannedChannel {
+    /// The channel's name.
+    #[serde(deserialize_with = "safe_name::deserialize")]
+    pub name: String,
+    /// How its images were made.
+    pub modality: Modality,
+    /// How its intensities are put on a common scale.
+    pub normalisation: Normalisation,
+    /// How its intensities become [0, 1] in proxies.
+    pub mapping: Mapping,
+}
+
 /// What is done to every case. Axes are x, y, z of the RAS+ images.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Plan {
@@ -68,6 +83,13 @@ pub struct Plan {
     pub resample: Resampling,
     /// How intensities are put on a common scale.
     pub normalisation: Normalisation,
+    /// The name of the first channel, where cases have several; `normalisation` and the proxies'
+    /// `mapping` are its.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_channel: Option<String>,
+    /// What is done to the intensities of the channels after the first, where cases have several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub further_channels: Vec<PlannedChannel>,
     /// The common grid for comparison.
     pub proxies: ProxyPlan,
     /// The options it was made with; other options make a new plan.
@@ -89,6 +111,20 @@ impl Plan {
         }
         let spacing_mm = spacing.unwrap_or_else(|| target_spacing(fingerprint));
         let (normalisation, mapping) = normalisation_choice::choose(fingerprint, parameters)?;
+        let further_channels = fingerprint
+            .further_channels
+            .iter()
+            .map(|channel| {
+                let (normalisation, mapping) =
+                    normalisation_choice::choose_for_channel(fingerprint, channel, parameters)?;
+                Ok(PlannedChannel {
+                    name: channel.name.clone(),
+                    modality: channel.modality,
+                    normalisation,
+                    mapping,
+                })
+            })
+            .collect::<Result<_, PrepareError>>()?;
         let fov_mm = field_of_view(fingerprint, parameters)?;
         let shape = proxy_shape(fingerprint, parameters)?;
         Ok(Self {
@@ -98,6 +134,8 @@ impl Plan {
             spacing_mm,
             resample: parameters.resample,
             normalisation,
+            first_channel: fingerprint.first_channel.clone(),
+            further_channels,
             proxies: ProxyPlan {
                 shape,
                 grid: parameters.grid,
@@ -132,13 +170,54 @@ impl Plan {
                 "the field of view of its proxies is {field:?} mm, expected lengths above 0"
             ));
         }
+        let names = self.channel_names();
+        if self.first_channel.is_none() != self.further_channels.is_empty()
+            || !names.iter().all(|name| safe_name::is_safe(name))
+        {
+            return Some(format!(
+                "its channels are {names:?}, expected two or more names of letters, digits, - and _"
+            ));
+        }
         if fov_mm.is_some() != (self.proxies.grid == GridKind::Fov) {
             return Some(
                 "its proxies need a field of view with the grid fov, and none with the grid box".to_owned(),
             );
         }
+        let of_channel =
+            |channel: &PlannedChannel| channel.normalisation.problem().or_else(|| channel.mapping.problem());
         let problem = self.normalisation.problem().or_else(|| mapping.problem());
+        let problem = problem.or_else(|| self.further_channels.iter().find_map(of_channel));
         problem.or_else(|| self.fingerprint.problem()).map(str::to_owned)
+    }
+
+    /// How many images each case has.
+    pub fn channels(&self) -> usize {
+        1 + self.further_channels.len()
+    }
+
+    /// Names of the channels, in order; empty where cases have one image.
+    pub fn channel_names(&self) -> Vec<&str> {
+        let further = self.further_channels.iter().map(|channel| channel.name.as_str());
+        self.first_channel.as_deref().into_iter().chain(further).collect()
+    }
+
+    /// How the intensities of each channel are put on a common scale.
+    pub(crate) fn normalisations(&self) -> impl Iterator<Item = &Normalisation> {
+        let further = self.further_channels.iter().map(|channel| &channel.normalisation);
+        std::iter::once(&self.normalisation).chain(further)
+    }
+
+    /// Memory that the proxies of a case take until they are written, bytes.
+    pub(crate) fn proxy_bytes(&self) -> u64 {
+        self.proxies.bytes().saturating_mul(self.channels() as u64)
+    }
+
+    /// Whether it was made for cases of the same channels.
+    pub(crate) fn has_channels_of(&self, fingerprint: &Fingerprint) -> bool {
+        let planned = self.further_channels.iter().map(|channel| (&channel.name, channel.modality));
+        self.first_channel == fingerprint.first_channel
+            && planned
+                .eq(fingerprint.further_channels.iter().map(|channel| (&channel.name, channel.modality)))
     }
 
     /// Which parts of the plan are not what its own fingerprint and options give, that is, were
@@ -290,6 +369,8 @@ mod tests {
             nonzero_box_share: 1.0,
             image_range: None,
             standard_scale: LANDMARKS.map(|v| v / 100.0),
+            first_channel: None,
+            further_channels: Vec::new(),
             findings: Vec::new(),
         }
     }

@@ -15,16 +15,17 @@ use pdl_store::progress::{self, StageContext};
 use pdl_store::safe_path::{self, SafePath};
 use pdl_store::table::{self, column, list};
 use pdl_store::{StoreError, atomic, json, safe_name};
-use pdl_volume::{Grid, Volume, VoxelBox};
+use pdl_volume::{Grid, Volume, VoxelBox, image_on};
 use rayon::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::PrepareError;
+use crate::channels;
 use crate::crop::Crop;
 use crate::fingerprint::{self, CaseFingerprint, Fingerprint, nonzero_box_share};
 use crate::normalisation_choice;
-use crate::normalise::normalise;
+use crate::normalise::{Normalisation, normalise};
 use crate::parameters::{PrepareParameters, Resampling};
 use crate::plan::{self, Plan};
 use crate::proxies::labels::ProxyLabels;
@@ -74,13 +75,31 @@ pub struct PreparedRow {
     pub image_blake3: String,
     /// BLAKE3 of the label file.
     pub label_blake3: String,
+    /// The prepared images in the order of the cohort's channels; the first is `image`.
+    #[serde(default, deserialize_with = "safe_path::deserialize_list")]
+    pub images: Vec<String>,
+    /// BLAKE3 of each file of `images`.
+    #[serde(default)]
+    pub images_blake3: Vec<String>,
 }
 
 impl PreparedRow {
     /// Whether it states a volume: three sides, and three lengths that voxels can have.
     fn is_plausible(&self) -> bool {
         let spacing = <[f64; 3]>::try_from(self.spacing_mm.as_slice());
-        self.shape.len() == 3 && !self.shape.contains(&0) && spacing.is_ok_and(plan::is_plausible)
+        self.shape.len() == 3
+            && !self.shape.contains(&0)
+            && spacing.is_ok_and(plan::is_plausible)
+            && self.images.len() == self.images_blake3.len()
+    }
+
+    /// With the images of all channels, which tables of earlier versions do not list.
+    pub(crate) fn with_images(mut self) -> Self {
+        if self.images.is_empty() {
+            self.images = vec![self.image.clone()];
+            self.images_blake3 = vec![self.image_blake3.clone()];
+        }
+        self
     }
 
     /// The part of the stored image's RAS+ grid that was kept; all of it where the table does not
@@ -108,6 +127,8 @@ pub fn schema() -> Schema {
         column("crop_labelled_outside", UInt64),
         column("image_blake3", Utf8),
         column("label_blake3", Utf8),
+        column("images", list(Utf8)),
+        column("images_blake3", list(Utf8)),
     ])
 }
 
@@ -124,7 +145,7 @@ pub fn read(out: &Path) -> Result<Vec<PreparedRow>, StoreError> {
                 format!("the shape or spacing of case {} cannot be; run `pdl prepare` again", row.case_id);
             Err(StoreError::Table { path, problem })
         }
-        None => Ok(rows),
+        None => Ok(rows.into_iter().map(PreparedRow::with_images).collect()),
     }
 }
 
@@ -182,7 +203,7 @@ pub fn prepare(
     remote_results::collect(out)?;
     let (plan, mut findings) = make_plan(out, &rows, parameters, replan, run)?;
     let limit = run.memory_limit();
-    limit.alone().take(plan.proxies.bytes()).map_err(PrepareError::ProxyMemory)?;
+    limit.alone().take(plan.proxy_bytes()).map_err(PrepareError::ProxyMemory)?;
     let stage = Stage {
         out,
         plan: &plan,
@@ -190,6 +211,7 @@ pub fn prepare(
         proxy_journal: Journal::open(out, "proxies", run.trust)?,
         run,
         memory: limit.bytes(),
+        separator: channels::separator(&rows),
     };
     run.progress.begin("preparing cases", rows.len() as u64);
     let mut done = Vec::with_capacity(rows.len());
@@ -238,7 +260,13 @@ pub(crate) fn make_plan(
     let path = out.join(plan::FILE);
     let pinned = if path.exists() && !replan { Some(checked_plan(&path)?) } else { None };
     let pinned = match pinned {
-        Some(plan) if plan.parameters == *parameters && plan.modality == fingerprint.modality => Some(plan),
+        Some(plan)
+            if plan.parameters == *parameters
+                && plan.modality == fingerprint.modality
+                && plan.has_channels_of(&fingerprint) =>
+        {
+            Some(plan)
+        }
         Some(plan) => {
             if let Some(edited) = plan.edited()? {
                 return Err(PrepareError::EditedPlan { edited, options: changed(&plan, parameters), path });
@@ -271,7 +299,7 @@ fn checked_plan(path: &Path) -> Result<Plan, PrepareError> {
 /// The options that are not those of the plan, by name.
 fn changed(plan: &Plan, parameters: &PrepareParameters) -> String {
     let names = plan::differences(&plan.parameters, parameters);
-    if names.is_empty() { "modality".to_owned() } else { names.join(", ") }
+    if names.is_empty() { "modality or channels".to_owned() } else { names.join(", ") }
 }
 
 fn take_fingerprint(
@@ -319,8 +347,8 @@ fn fingerprint_once(
         .part("label", &row.label_blake3)
         .part("labels", &row.labels)
         .part("affine", &row.affine)
-        .part("crop", &crop)
-        .finish();
+        .part("crop", &crop);
+    let key = with_channels(key, row).finish();
     if let Some(known) = journal.find(&row.case_id, &key) {
         return Ok(Ok(known.clone()));
     }
@@ -328,9 +356,10 @@ fn fingerprint_once(
         Ok(source) => source,
         Err(error) => return machine_failure(row, &error).map_or(Ok(Err(error)), Err),
     };
-    let nonzero = nonzero_box_share(&source.image);
+    let nonzero = nonzero_box_share(&source.image, &source.channels);
     let source = source.crop(crop);
-    let part = CaseFingerprint::of(&source.image, &source.labels, &row.labels, nonzero);
+    let of = |image| CaseFingerprint::of(image, &source.labels, &row.labels, nonzero);
+    let part = of(&source.image).with_channels(source.channels.iter().map(of).collect());
     journal.record(&row.case_id, &key, Vec::new(), &part)?;
     Ok(Ok(part))
 }
@@ -371,6 +400,8 @@ pub(crate) struct Stage<'a> {
     pub run: StageContext<'a>,
     /// Most bytes that all cases may take together.
     pub memory: u64,
+    /// What stands between a case's id and a channel's name in the name of a prepared file.
+    pub separator: String,
 }
 
 impl Stage<'_> {
@@ -395,7 +426,7 @@ impl Stage<'_> {
         let path = self.out.join(&relative);
         let mut done = Vec::with_capacity(rows.len());
         atomic::write_with(SafePath::new(self.out, &relative)?, |temporary| {
-            let mut writer = ProxyWriter::create(temporary, &path, &self.plan.proxies, rows)?;
+            let mut writer = ProxyWriter::create(temporary, &path, self.plan, rows)?;
             for batch in self.batches(rows) {
                 let made = self.in_parallel(batch, |_, row| self.case_and_proxy(row))?;
                 let mut proxies = Vec::with_capacity(made.len());
@@ -455,6 +486,12 @@ impl Stage<'_> {
                 let source = self.source(row)?;
                 let percentiles = [row.intensity_p00_5, row.intensity_p99_5];
                 let mut proxy = proxies::proxy(&source.image, percentiles, &self.plan.proxies)?;
+                let further = row.channels.iter().skip(1).zip(&self.plan.further_channels);
+                for ((channel, planned), image) in further.zip(&source.channels) {
+                    let percentiles = [channel.intensity_p00_5, channel.intensity_p99_5];
+                    let mapped = proxies::mapped(image, percentiles, &self.plan.proxies, planned.mapping)?;
+                    proxy.channels.push(mapped.0);
+                }
                 if self.plan.proxies.labels {
                     proxy.labels = Some(ProxyLabels::new(&source.labels, row, &self.plan.proxies)?);
                 }
@@ -470,41 +507,63 @@ impl Stage<'_> {
     fn volumes(&self, row: &CaseRow, source: Option<Source>) -> Result<(PreparedRow, bool), PrepareError> {
         let key = self.volume_key(row);
         if let Some(known) = self.journal.find(&row.case_id, &key) {
-            return Ok((known.clone(), false));
+            return Ok((known.clone().with_images(), false));
         }
-        let Source { image, labels, cropped } = source.map_or_else(|| self.source(row), Ok)?;
+        let Source { image, channels, labels, cropped } = source.map_or_else(|| self.source(row), Ok)?;
         let shape = checked_shape_at(&image.grid, self.plan.spacing_mm)?;
-        let image_name = format!("{IMAGES}/{}.nii.gz", row.case_id);
+        let spacing_mm = image.grid.resized(shape).spacing_mm().to_vec();
         let label_name = format!("{LABELS}/{}.nii.gz", row.case_id);
-        // The image is written and gone before the labels are resampled: one of them at a time
-        // takes copies.
-        let image = normalised_and_resampled(image, self.plan)?;
-        if let Some(value) = constant(&image.voxels) {
-            return Err(PrepareError::Constant { value });
+        // Each image is written and gone before the next, and before the labels are resampled: one
+        // of them at a time takes copies.
+        let mut images = vec![format!("{IMAGES}/{}.nii.gz", row.case_id)];
+        self.write_image(image, &self.plan.normalisation, &images[0], None)?;
+        for (image, planned) in channels.into_iter().zip(&self.plan.further_channels) {
+            let stem = channels::file_stem(row, &planned.name, &self.separator);
+            let name = format!("{IMAGES}/{stem}.nii.gz");
+            self.write_image(image, &planned.normalisation, &name, Some(&planned.name))?;
+            images.push(name);
         }
-        let spacing_mm = image.grid.spacing_mm().to_vec();
-        nifti::write_image(SafePath::new(self.out, &image_name)?, &image)?;
-        drop(image);
         let labels = match self.plan.resample {
             Resampling::Box => resample_labels(labels, shape)?,
             Resampling::Nnunet => spline::resample_labels(&labels, shape),
         };
         nifti::write_labels(SafePath::new(self.out, &label_name)?, &labels)?;
-        let stamps = [Stamp::hash(self.out, &image_name)?, Stamp::hash(self.out, &label_name)?];
+        let mut stamps =
+            images.iter().map(|name| Stamp::hash(self.out, name)).collect::<Result<Vec<_>, _>>()?;
+        let images_blake3: Vec<String> = stamps.iter().map(|stamp| stamp.blake3.clone()).collect();
+        let of_labels = Stamp::hash(self.out, &label_name)?;
+        stamps.push(of_labels.clone());
         let prepared = PreparedRow {
             case_id: row.case_id.clone(),
-            image: image_name,
+            image: images[0].clone(),
             label: label_name,
             shape: shape.iter().map(|n| *n as u32).collect(),
             spacing_mm,
             crop_start_xyz: cropped.part.start.map(|n| n as u32).to_vec(),
             crop_shape_xyz: cropped.part.shape.map(|n| n as u32).to_vec(),
             crop_labelled_outside: cropped.labelled_outside,
-            image_blake3: stamps[0].blake3.clone(),
-            label_blake3: stamps[1].blake3.clone(),
+            image_blake3: images_blake3[0].clone(),
+            label_blake3: of_labels.blake3,
+            images,
+            images_blake3,
         };
-        self.journal.record(&row.case_id, &key, stamps.to_vec(), &prepared)?;
+        self.journal.record(&row.case_id, &key, stamps, &prepared)?;
         Ok((prepared, true))
+    }
+
+    /// Normalises, resamples and writes one image; `channel` names it where it is not the first.
+    fn write_image(
+        &self,
+        image: Volume<f32>,
+        normalisation: &Normalisation,
+        name: &str,
+        channel: Option<&str>,
+    ) -> Result<(), PrepareError> {
+        let image = normalised_and_resampled(image, normalisation, self.plan)?;
+        if let Some(value) = constant(&image.voxels) {
+            return Err(PrepareError::Constant { channel: channel.map(str::to_owned), value });
+        }
+        Ok(nifti::write_image(SafePath::new(self.out, name)?, &image)?)
     }
 
     /// A case's volumes, cropped; once it is clear that there is memory for them and for what
@@ -516,25 +575,33 @@ impl Stage<'_> {
                 Crop::None => source::voxels(checked_shape_at(&grid, self.plan.spacing_mm)?),
                 _ => 0, // which box is kept is known only when the image is there
             };
-            limit.alone().take(source::bytes(&grid, resampled))?;
+            limit.alone().take(source::bytes(&grid, resampled, source::channels(row)))?;
         }
         let cropped = Source::read(self.out, row, &limit.alone())?.crop(self.plan.crop);
-        let resampled = checked_shape_at(&cropped.image.grid, self.plan.spacing_mm)?;
-        limit.alone().take(source::bytes(&cropped.image.grid, source::voxels(resampled)))?;
+        let (expected, found) = (self.plan.channels(), 1 + cropped.channels.len());
+        if expected != found {
+            return Err(PrepareError::Channels { expected, found });
+        }
+        let resampled = source::voxels(checked_shape_at(&cropped.image.grid, self.plan.spacing_mm)?);
+        limit.alone().take(source::bytes(&cropped.image.grid, resampled, source::channels(row)))?;
         Ok(cropped)
     }
 
     /// The hash of everything a case's prepared files are made from.
     pub(crate) fn volume_key(&self, row: &CaseRow) -> String {
-        Key::new("prepare 2")
+        let key = Key::new("prepare 2")
             .part("image", &row.image_blake3)
             .part("label", &row.label_blake3)
             .part("affine", &row.affine)
             .part("crop", &self.plan.crop)
             .part("spacing", &self.plan.spacing_mm)
             .part("resample", &self.plan.resample)
-            .part("normalisation", &self.plan.normalisation)
-            .finish()
+            .part("normalisation", &self.plan.normalisation);
+        let key = with_channels(key, row);
+        if row.channels.is_empty() {
+            return key.finish();
+        }
+        key.part("further_channels", &self.plan.further_channels).part("separator", &self.separator).finish()
     }
 
     /// The hash of everything a file of proxies is made from.
@@ -550,6 +617,11 @@ impl Stage<'_> {
             .part("image", &row.image_blake3)
             .part("affine", &row.affine)
             .part("plan", &self.plan.proxies);
+        let key = with_channels(key, row);
+        let key = match row.channels.is_empty() {
+            true => key,
+            false => key.part("further_channels", &self.plan.further_channels),
+        };
         let key = match self.plan.proxies.labels {
             false => key,
             true => key.part("labels", &(&row.label_blake3, &row.labels_annotated)),
@@ -562,6 +634,14 @@ impl Stage<'_> {
     }
 }
 
+/// A key with the images of a case that has several, or is one frame of a file of several.
+fn with_channels(key: Key, row: &CaseRow) -> Key {
+    match channels::identities(row).as_slice() {
+        [(_, None)] => key,
+        several => key.part("channels", &several),
+    }
+}
+
 /// Cases that may be prepared together within `memory` bytes.
 pub(crate) fn batches_by_memory<'r, 'c>(
     rows: &'r [&'c CaseRow],
@@ -570,7 +650,7 @@ pub(crate) fn batches_by_memory<'r, 'c>(
 ) -> Vec<&'r [&'c CaseRow]> {
     let resampled = |grid: &Grid| {
         let resampled = source::voxels(shape_at(&grid.to_ras(), plan.spacing_mm));
-        resampled.saturating_add(plan.proxies.bytes() / source::BYTES_A_VOXEL)
+        resampled.saturating_add(plan.proxy_bytes() / source::BYTES_A_VOXEL)
     };
     batches(rows, memory, resampled)
 }
@@ -579,16 +659,45 @@ pub(crate) fn batches_by_memory<'r, 'c>(
 /// spacing.
 ///
 /// # Errors
-/// [`PrepareError::Resample`] when the resampler refuses.
+/// [`PrepareError::Resample`] when the resampler refuses; [`PrepareError::Channels`] when the plan
+/// is for several images a case.
 pub fn prepare_image(image: Volume<f32>, plan: &Plan) -> Result<Volume<f32>, PrepareError> {
-    let image = image.into_ras();
-    let part = plan.crop.of(&image);
-    normalised_and_resampled(part.of_volume(image), plan)
+    let mut prepared = prepare_images(vec![image], plan)?;
+    prepared.pop().ok_or(PrepareError::Channels { expected: plan.channels(), found: 0 })
 }
 
-fn normalised_and_resampled(mut image: Volume<f32>, plan: &Plan) -> Result<Volume<f32>, PrepareError> {
+/// As [`prepare_image`], of all images of a case in the order of the plan's channels. Those after
+/// the first are on its grid, or resampled to it. All are cropped to one box.
+///
+/// # Errors
+/// As [`prepare_image`].
+pub fn prepare_images(images: Vec<Volume<f32>>, plan: &Plan) -> Result<Vec<Volume<f32>>, PrepareError> {
+    let (expected, found) = (plan.channels(), images.len());
+    let mut images = images.into_iter();
+    let first =
+        images.next().filter(|_| expected == found).ok_or(PrepareError::Channels { expected, found })?;
+    let stated = first.grid;
+    let on_first = |image: Volume<f32>| match stated.coincides(&image.grid) {
+        true => Volume { grid: stated, voxels: image.voxels }.into_ras(),
+        false => image_on(&image, stated).0.into_ras(),
+    };
+    let further: Vec<Volume<f32>> = images.map(on_first).collect();
+    let first = first.into_ras();
+    let part = plan.crop.of_channels(&first, &further);
+    std::iter::once(first)
+        .chain(further)
+        .zip(plan.normalisations())
+        .map(|(image, normalisation)| normalised_and_resampled(part.of_volume(image), normalisation, plan))
+        .collect()
+}
+
+fn normalised_and_resampled(
+    mut image: Volume<f32>,
+    normalisation: &Normalisation,
+    plan: &Plan,
+) -> Result<Volume<f32>, PrepareError> {
     let shape = checked_shape_at(&image.grid, plan.spacing_mm)?;
-    normalise(&mut image, &plan.normalisation);
+    normalise(&mut image, normalisation);
     match plan.resample {
         Resampling::Box => resample_image(image, shape),
         Resampling::Nnunet => Ok(spline::resample_image(&image, shape)),
@@ -644,7 +753,7 @@ fn crop_finding(done: &[Done]) -> Option<Finding> {
 /// Removes what earlier runs made of cases that are no longer there.
 fn remove_strangers(out: &Path, prepared: &[PreparedRow], files: usize) -> Result<(), StoreError> {
     let names: HashSet<&str> =
-        prepared.iter().flat_map(|row| [row.image.as_str(), row.label.as_str()]).collect();
+        prepared.iter().flat_map(|row| row.images.iter().chain([&row.label])).map(String::as_str).collect();
     for folder in [IMAGES, LABELS] {
         let kept = SafePath::new(out, folder)?;
         atomic::retain(&kept, |name| names.contains(format!("{folder}/{name}").as_str()))?;

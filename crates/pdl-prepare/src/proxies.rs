@@ -2,6 +2,8 @@
 //!
 //! `proxies/NNNNN.arrow` holds up to [`ROWS_PER_FILE`] cases in the columns `case_id` and `voxels`,
 //! a fixed-size list of float32 in (z, y, x) order; on request also their label maps ([`labels`]).
+//! Where cases have several channels, `voxels` is the first and `voxels_NAME` each further one; the
+//! metadata's `channels` (JSON) holds their names and mappings then.
 //! Rows are numbered across the files by name. The schema's metadata holds `shape` (JSON [z, y,
 //! x]), `grid` and `mapping`; the footer's holds, under `row_keys`, for each row the hash of
 //! everything it was made from.
@@ -28,13 +30,13 @@ use memmap2::Mmap;
 #[cfg(unix)]
 use memmap2::UncheckedAdvice;
 use pdl_cohort::case_row::CaseRow;
-use pdl_store::{StoreError, catch_panic, fault};
+use pdl_store::{StoreError, catch_panic, fault, safe_name};
 use pdl_volume::Volume;
 use rayon::prelude::*;
 
 use crate::PrepareError;
 use crate::normalise::Mapping;
-use crate::plan::{PROXY_SIDES, ProxyPlan};
+use crate::plan::{PROXY_SIDES, Plan, ProxyPlan};
 use crate::proxies::labels::{LabelBatch, LabelType, LabelView, ProxyLabels};
 use crate::proxies::spans::{padded, spans};
 use crate::resample::{Interpolation, resample_windows};
@@ -50,6 +52,8 @@ pub const ROWS_PER_FILE: usize = 1024;
 pub struct Proxy {
     /// Intensities in [0, 1], x fastest: a C array (z, y, x).
     pub voxels: Vec<f32>,
+    /// The channels after the first, each as `voxels`.
+    pub channels: Vec<Vec<f32>>,
     /// Its labels, where proxies hold them.
     pub labels: Option<ProxyLabels>,
     /// The share of the voxels that the image does not reach.
@@ -62,17 +66,37 @@ pub struct Proxy {
 /// # Errors
 /// [`PrepareError::Resample`] when the grid cannot be.
 pub fn proxy(image: &Volume<f32>, percentiles: [f64; 2], plan: &ProxyPlan) -> Result<Proxy, PrepareError> {
+    let (voxels, padded_share) = mapped(image, percentiles, plan, plan.mapping)?;
+    Ok(Proxy { voxels, channels: Vec::new(), labels: None, padded_share })
+}
+
+/// The voxels of an image on the common grid, in [0, 1], and the share of them that it does not
+/// reach.
+///
+/// # Errors
+/// [`PrepareError::Resample`] when the grid cannot be.
+pub(crate) fn mapped(
+    image: &Volume<f32>,
+    percentiles: [f64; 2],
+    plan: &ProxyPlan,
+    mapping: Mapping,
+) -> Result<(Vec<f32>, f64), PrepareError> {
     let spans = spans(&image.grid, plan)?;
     let windows = spans.map(|span| span.window);
     let mut part = resample_windows(&image.voxels, image.grid.shape, windows, [Interpolation::Linear; 3])?;
-    let [low, high] = match plan.mapping {
+    let [low, high] = match mapping {
         Mapping::Range { low, high } => [low, high],
         Mapping::ImagePercentiles => percentiles,
     };
     let scale = if high > low { 1.0 / (high - low) } else { 1.0 };
     part.iter_mut().for_each(|v| *v = ((f64::from(*v) - low) * scale).clamp(0.0, 1.0) as f32);
     let padded_share = 1.0 - part.len() as f64 / plan.shape.iter().product::<usize>() as f64;
-    Ok(Proxy { voxels: padded(part, spans, plan.shape), labels: None, padded_share })
+    Ok((padded(part, spans, plan.shape), padded_share))
+}
+
+/// The column of a channel after the first.
+fn channel_column(name: &str) -> String {
+    format!("voxels_{name}")
 }
 
 /// The name of the file that holds the rows from `index * ROWS_PER_FILE` on.
@@ -91,6 +115,8 @@ pub(crate) struct ProxyWriter {
     writer: FileWriter<BufWriter<File>>,
     schema: SchemaRef,
     voxels: usize,
+    /// Channels after the first.
+    channels: usize,
     /// How label maps are stored, where there are some.
     labels: Option<LabelType>,
     path: PathBuf,
@@ -102,29 +128,47 @@ impl ProxyWriter {
     pub(crate) fn create(
         temporary: &Path,
         path: &Path,
-        plan: &ProxyPlan,
+        plan: &Plan,
         cases: &[&CaseRow],
     ) -> Result<Self, PrepareError> {
+        let further = plan.further_channels.iter().map(|channel| (channel.name.as_str(), channel.mapping));
+        let first = plan.first_channel.as_deref().map(|name| (name, plan.proxies.mapping));
+        let channels: Vec<(&str, Mapping)> = first.into_iter().chain(further).collect();
+        let plan = &plan.proxies;
         let voxels = plan.shape.iter().product::<usize>();
         let labels = plan.labels.then(|| LabelType::for_cases(cases));
         let mut fields = vec![
             Field::new("case_id", DataType::Utf8, false),
             Field::new("voxels", voxel_type(voxels), false),
         ];
+        let of_channel =
+            |(name, _): &(&str, Mapping)| Field::new(channel_column(name), voxel_type(voxels), false);
+        fields.extend(channels.iter().skip(1).map(of_channel));
         fields.extend(labels.into_iter().flat_map(|labels| labels.fields(voxels)));
         let text = |value: serde_json::Result<String>| {
             value.map_err(|source| StoreError::Json { path: path.to_owned(), source })
         };
         let zyx = [plan.shape[2], plan.shape[1], plan.shape[0]];
-        let facts = HashMap::from([
+        let mut facts = HashMap::from([
             ("shape".to_owned(), text(serde_json::to_string(&zyx))?),
             ("grid".to_owned(), text(serde_json::to_string(&(plan.grid, plan.fov_mm)))?),
             ("mapping".to_owned(), text(serde_json::to_string(&plan.mapping))?),
         ]);
+        if !channels.is_empty() {
+            facts.insert("channels".to_owned(), text(serde_json::to_string(&channels))?);
+        }
         let schema = Arc::new(Schema::new(fields).with_metadata(facts));
         let file = File::create(temporary).map_err(StoreError::io("write the proxies", path))?;
         let writer = FileWriter::try_new_buffered(file, &schema).map_err(|e| refused(path, &e))?;
-        Ok(Self { writer, schema, voxels, labels, path: path.to_owned(), row_keys: Vec::new() })
+        Ok(Self {
+            writer,
+            schema,
+            voxels,
+            channels: channels.len().saturating_sub(1),
+            labels,
+            path: path.to_owned(),
+            row_keys: Vec::new(),
+        })
     }
 
     pub(crate) fn write(&mut self, rows: Vec<ProxyRow>) -> Result<(), PrepareError> {
@@ -132,13 +176,13 @@ impl ProxyWriter {
             return Ok(());
         }
         let ids: StringArray = rows.iter().map(|row| Some(row.case_id.as_str())).collect();
-        let flat: Vec<f32> = rows.iter().flat_map(|row| row.proxy.voxels.iter().copied()).collect();
-        let item = Arc::new(Field::new("item", DataType::Float32, false));
         let problem = |e: ArrowError| refused(&self.path, &e);
-        let lists =
-            FixedSizeListArray::try_new(item, self.voxels as i32, Arc::new(Float32Array::from(flat)), None)
-                .map_err(problem)?;
-        let mut columns: Vec<ArrayRef> = vec![Arc::new(ids), Arc::new(lists)];
+        let mut columns: Vec<ArrayRef> = vec![Arc::new(ids)];
+        columns.push(self.lists(rows.iter().map(|row| &row.proxy.voxels)).map_err(problem)?);
+        for channel in 0..self.channels {
+            let of_channel = rows.iter().filter_map(|row| row.proxy.channels.get(channel));
+            columns.push(self.lists(of_channel).map_err(problem)?);
+        }
         if let Some(labels) = self.labels {
             let of_rows: Vec<&ProxyLabels> =
                 rows.iter().filter_map(|row| row.proxy.labels.as_ref()).collect();
@@ -148,6 +192,14 @@ impl ProxyWriter {
         self.writer.write(&batch).map_err(problem)?;
         self.row_keys.extend(rows.into_iter().map(|row| row.key));
         Ok(())
+    }
+
+    /// A list of voxels for each row.
+    fn lists<'a>(&self, rows: impl Iterator<Item = &'a Vec<f32>>) -> Result<ArrayRef, ArrowError> {
+        let flat: Vec<f32> = rows.flatten().copied().collect();
+        let item = Arc::new(Field::new("item", DataType::Float32, false));
+        let values = Arc::new(Float32Array::from(flat));
+        Ok(Arc::new(FixedSizeListArray::try_new(item, self.voxels as i32, values, None)?))
     }
 
     /// Ends the file; the keys of its rows go into the footer.
@@ -185,7 +237,10 @@ pub struct Proxies {
     pub case_ids: Vec<String>,
     /// For each row the hash of everything it was made from.
     pub row_keys: Vec<String>,
-    batches: Vec<Float32Array>,
+    /// Names of the channels, in order; empty where cases have one image.
+    pub channel_names: Vec<String>,
+    /// For each batch its voxels, a column for each channel.
+    batches: Vec<Vec<Float32Array>>,
     /// Whether there are label maps.
     labelled: bool,
     /// For each batch, where there are some.
@@ -233,15 +288,30 @@ impl Proxies {
             return Err(format!("their shape is {shape_zyx:?}"));
         }
         let voxels = shape_zyx.iter().product::<usize>();
-        if schema.field_with_name("voxels").map_err(|e| e.to_string())?.data_type() != &voxel_type(voxels) {
-            return Err(format!("the voxels do not fill {shape_zyx:?}"));
+        let channels: Vec<(String, Mapping)> = match metadata.get("channels") {
+            Some(text) => serde_json::from_str(text).map_err(|e| e.to_string())?,
+            None => Vec::new(),
+        };
+        let of_channels = metadata.get("channels").map_or(String::new(), |text| format!(" {text}"));
+        let grid = format!("{} {}{of_channels}", fact("grid")?, fact("mapping")?);
+        let channel_names: Vec<String> = channels.into_iter().map(|(name, _)| name).collect();
+        if !channel_names.iter().all(|name| safe_name::is_safe(name)) {
+            return Err("a name of a channel cannot be".to_owned());
         }
-        let grid = format!("{} {}", fact("grid")?, fact("mapping")?);
+        let columns: Vec<String> = std::iter::once("voxels".to_owned())
+            .chain(channel_names.iter().skip(1).map(|name| channel_column(name)))
+            .collect();
+        for name in &columns {
+            if schema.field_with_name(name).map_err(|e| e.to_string())?.data_type() != &voxel_type(voxels) {
+                return Err(format!("the voxels do not fill {shape_zyx:?}"));
+            }
+        }
         let mut all = Self {
             shape_zyx,
             grid,
             case_ids: vec![],
             row_keys,
+            channel_names,
             batches: vec![],
             labelled: schema.field_with_name(labels::COLUMN).is_ok(),
             labels: vec![],
@@ -252,15 +322,20 @@ impl Proxies {
             let column = |name: &str| batch.column_by_name(name).filter(|column| column.null_count() == 0);
             let ids =
                 column("case_id").and_then(|ids| ids.as_string_opt::<i32>()).ok_or("case_id is no text")?;
-            let lists = column("voxels").and_then(|lists| lists.as_fixed_size_list_opt());
-            let lists = lists.ok_or("voxels are no lists")?;
-            let values = lists.values().as_primitive_opt::<Float32Type>().ok_or("voxels are no float32")?;
-            if values.len() != ids.len() * voxels {
-                return Err("rows and voxels differ in number".to_owned());
+            let mut of_channels = Vec::with_capacity(columns.len());
+            for name in &columns {
+                let lists = column(name).and_then(|lists| lists.as_fixed_size_list_opt());
+                let lists = lists.ok_or("voxels are no lists")?;
+                let values =
+                    lists.values().as_primitive_opt::<Float32Type>().ok_or("voxels are no float32")?;
+                if values.len() != ids.len() * voxels {
+                    return Err("rows and voxels differ in number".to_owned());
+                }
+                of_channels.push(values.clone());
             }
             all.case_ids.extend(ids.iter().map(|id| id.unwrap_or_default().to_owned()));
             all.places.extend((0..ids.len()).map(|row| (number, row)));
-            all.batches.push(values.clone());
+            all.batches.push(of_channels);
             if all.labelled {
                 all.labels.push(LabelBatch::read(batch, voxels)?);
             }
@@ -294,7 +369,8 @@ impl Proxies {
     /// # Panics
     /// When there are no such rows.
     pub fn are_intensities(&self, rows: Range<usize>) -> bool {
-        rows.into_par_iter().all(|row| self.voxels(row).iter().all(|voxel| (0.0..=1.0).contains(voxel)))
+        let is_one = |voxels: &[f32]| voxels.iter().all(|voxel| (0.0..=1.0).contains(voxel));
+        rows.into_par_iter().all(|row| (0..self.channels()).all(|channel| is_one(self.channel(row, channel))))
     }
 
     /// How many cases there are.
@@ -307,14 +383,28 @@ impl Proxies {
         self.case_ids.is_empty()
     }
 
-    /// The voxels of a row, in [0, 1], a C array of [`Proxies::shape_zyx`].
+    /// The voxels of a row, those of its first channel, in [0, 1], a C array of
+    /// [`Proxies::shape_zyx`].
     ///
     /// # Panics
     /// When there is no such row.
     pub fn voxels(&self, row: usize) -> &[f32] {
+        self.channel(row, 0)
+    }
+
+    /// How many channels each case has.
+    pub fn channels(&self) -> usize {
+        self.channel_names.len().max(1)
+    }
+
+    /// The voxels of one channel of a row; channel 0 is [`Proxies::voxels`].
+    ///
+    /// # Panics
+    /// When there is no such row or channel.
+    pub fn channel(&self, row: usize, channel: usize) -> &[f32] {
         let (batch, place) = self.places[row];
         let voxels = self.shape_zyx.iter().product::<usize>();
-        &self.batches[batch].values()[place * voxels..(place + 1) * voxels]
+        &self.batches[batch][channel].values()[place * voxels..(place + 1) * voxels]
     }
 
     /// Whether every case has its label map here.
@@ -331,14 +421,15 @@ impl Proxies {
         self.labels.get(batch).map(|labels| labels.row(place, self.shape_zyx.iter().product()))
     }
 
-    /// Where the voxels of a row lie, and then its label map where there is one: the number of the
-    /// file and the bytes there.
+    /// Where the voxels of a row lie, channel by channel, and then its label map where there is
+    /// one: the number of the file and the bytes there.
     ///
     /// # Panics
     /// When there is no such row.
     pub fn places(&self, row: usize) -> Vec<(usize, Range<usize>)> {
         let labels = self.labels(row).map(|labels| self.place(labels.voxels.bytes()));
-        std::iter::once(self.place(bytemuck::cast_slice(self.voxels(row)))).chain(labels).collect()
+        let channels = (0..self.channels()).map(|channel| self.channel(row, channel));
+        channels.map(|voxels| self.place(bytemuck::cast_slice(voxels))).chain(labels).collect()
     }
 
     /// Where bytes of a file lie.

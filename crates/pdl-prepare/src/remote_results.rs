@@ -47,6 +47,7 @@ pub(crate) fn proxy(
     let whole = file.len() == 1 && file.row_keys == [key];
     let proxy = || Proxy {
         voxels: file.voxels(0).to_vec(),
+        channels: (1..file.channels()).map(|channel| file.channel(0, channel).to_vec()).collect(),
         labels: file.labels(0).map(ProxyLabels::from),
         padded_share,
     };

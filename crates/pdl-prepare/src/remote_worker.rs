@@ -15,6 +15,7 @@ use pdl_store::{StoreError, atomic, hash};
 use rayon::prelude::*;
 
 use crate::PrepareError;
+use crate::channels;
 use crate::parameters::PrepareParameters;
 use crate::plan::Plan;
 use crate::prepare::{PreparedRow, Stage, batches_by_memory, make_plan};
@@ -57,6 +58,7 @@ pub fn plan_remote(
         proxy_journal: Journal::open(out, "proxies", run.trust)?,
         run,
         memory: run.memory(),
+        separator: channels::separator(&rows),
     };
     let mut missing = Vec::new();
     for (number, chunk) in rows.chunks(ROWS_PER_FILE).enumerate() {
@@ -79,12 +81,14 @@ pub fn plan_remote(
 
 /// Tells the machine that makes a case's proxy that the case's prepared files are valid.
 fn share_volumes(stage: &Stage<'_>, row: &CaseRow, volumes: &PreparedRow) -> Result<(), StoreError> {
-    let stamps = vec![
-        Stamp::new(stage.out, &volumes.image, volumes.image_blake3.clone())?,
-        Stamp::new(stage.out, &volumes.label, volumes.label_blake3.clone())?,
-    ];
+    let volumes = volumes.clone().with_images();
+    let files = volumes.images.iter().zip(&volumes.images_blake3);
+    let stamps = files
+        .chain([(&volumes.label, &volumes.label_blake3)])
+        .map(|(path, blake3)| Stamp::new(stage.out, path, blake3.clone()))
+        .collect::<Result<Vec<_>, StoreError>>()?;
     let journal = Journal::open(stage.out, &remote_results::volumes_journal(row), stage.run.trust)?;
-    journal.record(&row.case_id, &stage.volume_key(row), stamps, volumes)
+    journal.record(&row.case_id, &stage.volume_key(row), stamps, &volumes)
 }
 
 /// Prepares some of the cases by a plan and submits the results; the outcomes are in the order of
@@ -110,10 +114,11 @@ pub fn submit_results(
     let rows: Option<Vec<&CaseRow>> = wanted.iter().map(row).collect();
     let rows =
         rows.ok_or_else(|| PrepareError::Option("a case number of the run is out of range".to_owned()))?;
+    let separator = channels::separator(&usable);
     let mut done = Vec::with_capacity(rows.len());
     for batch in batches_by_memory(&rows, plan, run.memory()) {
         let one = |row: &&CaseRow| {
-            let result = submit_result(out, plan, row, run);
+            let result = submit_result(out, plan, row, &separator, run);
             run.progress.advance(1);
             result
         };
@@ -122,7 +127,13 @@ pub fn submit_results(
     Ok(done)
 }
 
-fn submit_result(out: &Path, plan: &Plan, row: &CaseRow, run: StageContext<'_>) -> Result<(), PrepareError> {
+fn submit_result(
+    out: &Path,
+    plan: &Plan,
+    row: &CaseRow,
+    separator: &str,
+    run: StageContext<'_>,
+) -> Result<(), PrepareError> {
     let stage = Stage {
         out,
         plan,
@@ -130,6 +141,7 @@ fn submit_result(out: &Path, plan: &Plan, row: &CaseRow, run: StageContext<'_>) 
         proxy_journal: Journal::open(out, &remote_results::proxy_journal(row), run.trust)?,
         run,
         memory: run.memory(),
+        separator: separator.to_owned(),
     };
     let key = stage.proxy_key(row);
     let submitted = stage.proxy_journal.find(&row.case_id, &key).is_some()
@@ -142,7 +154,7 @@ fn submit_result(out: &Path, plan: &Plan, row: &CaseRow, run: StageContext<'_>) 
     let relative = remote_results::proxy_file(row);
     let path = out.join(&relative);
     atomic::write_with(SafePath::new(out, &relative)?, |temporary| {
-        let mut writer = ProxyWriter::create(temporary, &path, &plan.proxies, &[row])?;
+        let mut writer = ProxyWriter::create(temporary, &path, plan, &[row])?;
         writer.write(vec![proxy])?;
         writer.finish()
     })?;

@@ -3,9 +3,10 @@
 
 use std::path::Path;
 
-use pdl_cohort::case_row::CaseRow;
+use pdl_cohort::case_row::{CaseChannel, CaseRow};
+use pdl_findings::Code;
 use pdl_store::memory::MemoryShare;
-use pdl_volume::{Grid, LabelMap, Volume, VoxelBox};
+use pdl_volume::{Grid, LabelMap, Volume, VoxelBox, image_on};
 
 use crate::PrepareError;
 use crate::crop::{Crop, Cropped};
@@ -17,9 +18,14 @@ pub(crate) const BYTES_A_VOXEL: u64 = 16;
 /// Most cases in work together.
 const CASES_AT_A_TIME: usize = 32;
 
+/// Memory that each further channel takes for each voxel while one is worked on: its float32.
+const CHANNEL_BYTES_A_VOXEL: u64 = 4;
+
 /// A case's volumes, RAS+.
 pub(crate) struct Source {
     pub image: Volume<f32>,
+    /// The channels after the first, on its grid.
+    pub channels: Vec<Volume<f32>>,
     pub labels: LabelMap,
     /// What they were cropped to.
     pub cropped: Cropped,
@@ -30,6 +36,7 @@ impl Source {
     pub(crate) fn read(out: &Path, row: &CaseRow, memory: &MemoryShare<'_>) -> Result<Self, PrepareError> {
         let image_path = out.join(&row.image);
         let label_path = out.join(row.label.as_deref().unwrap_or_default());
+        let mut channels = Vec::with_capacity(row.channels.len().saturating_sub(1));
         let image = pdl_io::read_image_within(&image_path, memory)?;
         if image.blake3 != row.image_blake3 {
             return Err(PrepareError::SourceChanged { path: image_path });
@@ -37,27 +44,77 @@ impl Source {
         // The row's affine counts, not the file's: --orientation may have overridden it.
         let grid = row.grid().filter(|grid| grid.shape == image.volume.grid.shape);
         let Some(grid) = grid else { return Err(PrepareError::SourceChanged { path: image_path }) };
+        let reference = Reference {
+            grid: image.volume.grid,
+            overridden: row.findings.iter().any(|finding| finding.code == Code::OrientationOverridden),
+        };
         let image = Volume { grid, voxels: image.volume.voxels }.into_ras();
+        for channel in row.channels.iter().skip(1) {
+            let voxels = reference.read(out, channel, memory)?;
+            channels.push(Volume { grid, voxels }.into_ras());
+        }
         let labels = pdl_io::read_labels_within(&label_path, memory)?;
         if Some(&labels.blake3) != row.label_blake3.as_ref() || labels.map.grid.shape != grid.shape {
             return Err(PrepareError::SourceChanged { path: label_path });
         }
         let labels = LabelMap { grid, voxels: labels.map.voxels }.into_ras();
         let cropped = Cropped { part: VoxelBox::whole(image.grid.shape), labelled_outside: 0 };
-        Ok(Self { image, labels, cropped })
+        Ok(Self { image, channels, labels, cropped })
     }
 
     /// The part of it that `crop` keeps.
     pub(crate) fn crop(self, crop: Crop) -> Self {
-        let cropped = Cropped::of(crop, &self.image, &self.labels);
+        let cropped = Cropped::of(crop, &self.image, &self.channels, &self.labels);
         let part = cropped.part;
-        Self { image: part.of_volume(self.image), labels: part.of_volume(self.labels), cropped }
+        Self {
+            image: part.of_volume(self.image),
+            channels: self.channels.into_iter().map(|channel| part.of_volume(channel)).collect(),
+            labels: part.of_volume(self.labels),
+            cropped,
+        }
     }
 }
 
-/// Memory that a case takes whose volume lies on `grid` and has `resampled` voxels afterwards.
-pub(crate) fn bytes(grid: &Grid, resampled: u64) -> u64 {
-    voxels(grid.shape).max(resampled).saturating_mul(BYTES_A_VOXEL)
+/// What the channels after the first are put on.
+struct Reference {
+    /// As the first channel's file states it.
+    grid: Grid,
+    /// Whether an orientation was stated instead of those of all files.
+    overridden: bool,
+}
+
+impl Reference {
+    /// The voxels of a channel on the grid of the first, to which it is resampled where it lies on
+    /// another: the index has rejected what may not be resampled.
+    fn read(
+        &self,
+        out: &Path,
+        channel: &CaseChannel,
+        memory: &MemoryShare<'_>,
+    ) -> Result<Vec<f32>, PrepareError> {
+        let path = out.join(&channel.image);
+        let image = pdl_io::read_image_within(&path, memory)?;
+        if image.blake3 != channel.image_blake3 {
+            return Err(PrepareError::SourceChanged { path });
+        }
+        let volume = image.volume;
+        if self.grid.coincides(&volume.grid) || self.overridden && self.grid.shape == volume.grid.shape {
+            return Ok(volume.voxels);
+        }
+        memory.take_each(self.grid.len() as u64, CHANNEL_BYTES_A_VOXEL)?;
+        Ok(image_on(&volume, self.grid).0.voxels)
+    }
+}
+
+/// Memory that a case takes whose volumes lie on `grid` and have `resampled` voxels afterwards.
+pub(crate) fn bytes(grid: &Grid, resampled: u64, channels: usize) -> u64 {
+    let further = CHANNEL_BYTES_A_VOXEL.saturating_mul(channels.saturating_sub(1) as u64);
+    voxels(grid.shape).max(resampled).saturating_mul(BYTES_A_VOXEL + further)
+}
+
+/// How many images a case has.
+pub(crate) fn channels(row: &CaseRow) -> usize {
+    row.channels.len().max(1)
 }
 
 /// Voxels of a shape out of a table, which may be any.
@@ -72,7 +129,7 @@ pub(crate) fn batches<'a, 'b>(
     memory: u64,
     resampled: impl Fn(&Grid) -> u64,
 ) -> Vec<&'a [&'b CaseRow]> {
-    let bytes = |row: &CaseRow| row.grid().map_or(0, |grid| bytes(&grid, resampled(&grid)));
+    let bytes = |row: &CaseRow| row.grid().map_or(0, |grid| bytes(&grid, resampled(&grid), channels(row)));
     let mut batches = Vec::new();
     while !rows.is_empty() {
         let mut left = memory;

@@ -96,7 +96,22 @@ if (DATA.thumbnails) {
   for (const [jpeg, png] of DATA.thumbnails.sheets) sheets.push([url(jpeg, "image/jpeg"), url(png, "image/png")]);
   const rules = sheets.map(([grey, outline], i) =>
     `.sheet-${i}{background-image:url(${outline}),url(${grey})}.no-outlines .sheet-${i}{background-image:none,url(${grey})}`);
+  // Another channel is shown by the class channel-N of the document.
+  DATA.thumbnails.further_channels.forEach((channel, n) => channel.forEach((jpeg, i) => {
+    const [grey, outline] = [url(jpeg, "image/jpeg"), sheets[i][1]], at = `.channel-${n + 1}`;
+    rules.push(`${at} .sheet-${i}{background-image:url(${outline}),url(${grey})}${at}.no-outlines .sheet-${i}{background-image:none,url(${grey})}`);
+  }));
   document.head.append(el("style", {}, rules.join("")));
+}
+function channelSwitch() {
+  const names = DATA.thumbnails.channels;
+  if (!names.length) return null;
+  const show = (e) => {
+    const classes = document.documentElement.classList;
+    names.forEach((_, n) => classes.toggle(`channel-${n}`, String(n) === e.target.value));
+  };
+  return el("label", { for: "channel" }, "channel ",
+    el("select", { id: "channel", onchange: show }, ...names.map((name, n) => el("option", { value: String(n) }, name))));
 }
 function picture(index, zoom = 1) {
   if (!DATA.thumbnails || index >= DATA.compared) return null;

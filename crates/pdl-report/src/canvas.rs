@@ -26,9 +26,16 @@ pub(crate) struct LabelledImage {
     pub(crate) window: [f64; 2],
 }
 
-/// The case as stored, on the grid of the table of cases.
-pub(crate) fn stored(out: &Path, row: &CaseRow) -> Result<LabelledImage> {
-    let image = read_image(&paths::resolve(out, &row.image))?.volume;
+/// The case as stored, on the grid of the table of cases; of several channels the one with this
+/// number, on its own grid where that is another.
+pub(crate) fn stored(out: &Path, row: &CaseRow, channel: usize) -> Result<LabelledImage> {
+    let of_channel = row.channels.get(channel);
+    let path = of_channel.map_or(&row.image, |channel| &channel.image);
+    let window = match of_channel {
+        Some(channel) => [channel.intensity_p00_5, channel.intensity_p99_5],
+        None => [row.intensity_p00_5, row.intensity_p99_5],
+    };
+    let image = read_image(&paths::resolve(out, path))?.volume;
     let grid = row.grid().filter(|grid| grid.shape == image.grid.shape).unwrap_or(image.grid);
     let labels = match &row.label {
         Some(label) => Some(read_labels(&paths::resolve(out, label))?.map),
@@ -38,7 +45,7 @@ pub(crate) fn stored(out: &Path, row: &CaseRow) -> Result<LabelledImage> {
     Ok(LabelledImage {
         image: Volume { grid, voxels: image.voxels }.to_ras(),
         labels: labels.map(|labels| Volume { grid, voxels: labels.voxels }.to_ras()),
-        window: [row.intensity_p00_5, row.intensity_p99_5],
+        window,
     })
 }
 

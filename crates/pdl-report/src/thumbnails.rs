@@ -41,8 +41,12 @@ pub struct Thumbnails {
     pub side: usize,
     /// Cases per sheet, from top to bottom in the order of their numbers.
     pub per_sheet: usize,
-    /// Base64 of a JPEG and a PNG for each sheet.
+    /// Base64 of a JPEG and a PNG for each sheet; of several channels the JPEG is the first's.
     pub sheets: Vec<(String, String)>,
+    /// Names of the channels; empty where cases have one image.
+    pub channels: Vec<String>,
+    /// Base64 of a JPEG for each sheet, of each channel after the first.
+    pub further_channels: Vec<Vec<String>>,
 }
 
 /// A case to be drawn.
@@ -59,7 +63,8 @@ pub struct CaseToDraw<'a> {
 
 /// Pixels of one case.
 struct Picture {
-    grey: Vec<u8>,
+    /// For each channel.
+    grey: Vec<Vec<u8>>,
     outline: Vec<[u8; 4]>,
 }
 
@@ -84,17 +89,22 @@ pub fn thumbnails(
         progress.advance(1);
         Ok(picture)
     };
-    let sheet = |cases: &[CaseToDraw<'_>]| -> Result<(String, String)> {
+    let sheet = |cases: &[CaseToDraw<'_>]| -> Result<(Vec<String>, String)> {
         let pictures: Vec<Picture> = cases.iter().map(draw).collect::<Result<_>>()?;
         let (width, height) = (3 * side as u32, (side * pictures.len()) as u32);
-        let grey: Vec<u8> = pictures.iter().flat_map(|picture| picture.grey.iter().copied()).collect();
-        let mut jpeg = Vec::new();
-        JpegEncoder::new_with_quality(&mut jpeg, QUALITY).write_image(
-            &grey,
-            width,
-            height,
-            ExtendedColorType::L8,
-        )?;
+        let mut jpegs = Vec::with_capacity(proxies.channels());
+        for channel in 0..proxies.channels() {
+            let grey: Vec<u8> =
+                pictures.iter().flat_map(|picture| picture.grey[channel].iter().copied()).collect();
+            let mut jpeg = Vec::new();
+            JpegEncoder::new_with_quality(&mut jpeg, QUALITY).write_image(
+                &grey,
+                width,
+                height,
+                ExtendedColorType::L8,
+            )?;
+            jpegs.push(STANDARD.encode(jpeg));
+        }
         let outline: Vec<u8> = pictures.iter().flat_map(|p| p.outline.iter().flatten().copied()).collect();
         let mut png = Vec::new();
         PngEncoder::new_with_quality(&mut png, CompressionType::Best, FilterType::NoFilter).write_image(
@@ -103,10 +113,18 @@ pub fn thumbnails(
             height,
             ExtendedColorType::Rgba8,
         )?;
-        Ok((STANDARD.encode(jpeg), STANDARD.encode(png)))
+        Ok((jpegs, STANDARD.encode(png)))
     };
-    let sheets = cases.par_chunks(PER_SHEET).map(sheet).collect::<Result<_>>()?;
-    Ok(Thumbnails { side, per_sheet: PER_SHEET, sheets })
+    let drawn: Vec<(Vec<String>, String)> = cases.par_chunks(PER_SHEET).map(sheet).collect::<Result<_>>()?;
+    let mut further_channels = vec![Vec::with_capacity(drawn.len()); proxies.channels() - 1];
+    let mut sheets = Vec::with_capacity(drawn.len());
+    for (jpegs, png) in drawn {
+        let mut jpegs = jpegs.into_iter();
+        sheets.push((jpegs.next().unwrap_or_default(), png));
+        further_channels.iter_mut().zip(jpegs).for_each(|(sheets, jpeg)| sheets.push(jpeg));
+    }
+    let channels = proxies.channel_names.clone();
+    Ok(Thumbnails { side, per_sheet: PER_SHEET, sheets, channels, further_channels })
 }
 
 /// The three planes of a case side by side.
@@ -120,7 +138,6 @@ fn draw(
 ) -> Result<Picture> {
     let prepared = case.prepared;
     let [nz, ny, nx] = proxies.shape_zyx;
-    let voxels = proxies.voxels(case.row);
     let map = unless_unreadable(read_labels(&out.join(&prepared.label)))?.map(|read| read.map);
     let shape = map.as_ref().map_or([0; 3], |map| map.grid.shape);
     let own_mm: [f64; 3] = std::array::from_fn(|axis| {
@@ -142,24 +159,26 @@ fn draw(
         Some(map) => place.of_voxels(fullest(&map.voxels, shape)),
         None => extent_mm.map(|mm| mm / 2.0),
     };
-    let mut grey = vec![0; 3 * side * side];
+    let mut grey = vec![vec![0; 3 * side * side]; proxies.channels()];
     let mut outline = vec![[0; 4]; 3 * side * side];
     let reach = extent_mm.iter().copied().fold(0.0, f64::max);
     for (number, plane) in AnatomicalPlane::ALL.into_iter().enumerate() {
         let point = |pixel: usize| picture_point(plane, pixel, side, reach, extent_mm, middle);
         let points: Vec<Option<[f64; 3]>> = (0..side * side).map(point).collect();
-        let values = points.iter().map(|p| p.map_or(0.0, |p| place.image(voxels, plane, p)));
-        let values: Vec<u8> = values.map(|v| (v * 255.0).round() as u8).collect();
+        let to = |pixel: usize| (pixel / side) * 3 * side + number * side + pixel % side;
+        for (channel, grey) in grey.iter_mut().enumerate() {
+            let voxels = proxies.channel(case.row, channel);
+            let values = points.iter().map(|p| p.map_or(0.0, |p| place.image(voxels, plane, p)));
+            values.enumerate().for_each(|(pixel, v)| grey[to(pixel)] = (v * 255.0).round() as u8);
+        }
         let at = |p: &Option<[f64; 3]>| p.and_then(|p| place.label(&map.as_ref()?.voxels, p)).unwrap_or(0);
         let found: Vec<u16> = points.iter().map(at).collect();
         let border = outlines(&found, side);
         for pixel in 0..side * side {
-            let to = (pixel / side) * 3 * side + number * side + pixel % side;
-            grey[to] = values[pixel];
             let label = labels.binary_search(&found[pixel]).unwrap_or(0);
             if let (true, Some([r, g, b])) = (border[pixel], contour_pixel(label, pixel % side, pixel / side))
             {
-                outline[to] = [r, g, b, 255];
+                outline[to(pixel)] = [r, g, b, 255];
             }
         }
     }

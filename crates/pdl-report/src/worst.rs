@@ -180,7 +180,7 @@ fn mean(rows: &[&EvaluationLine]) -> Option<f64> {
 }
 
 fn picture(out: &Path, row: &CaseRow, predicted: &Path, values: &[u16]) -> Result<Option<String>> {
-    let Some(drawn) = unless_unreadable(stored(out, row))? else { return Ok(None) };
+    let Some(drawn) = unless_unreadable(stored(out, row, 0))? else { return Ok(None) };
     let Some(labels) = drawn.labels.as_ref() else { return Ok(None) };
     let Some(predicted) = unless_unreadable(read_labels(predicted))? else { return Ok(None) };
     let predicted = predicted.map.to_ras();

@@ -1,5 +1,7 @@
 //! The metrics: for each an implementation of [`Measure`] and a column of the pairs.
 
+mod channel;
+mod pair_column;
 mod label;
 mod measure;
 mod volume;
@@ -9,6 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::metrics::label::LabelMetric;
 use crate::metrics::volume::{BodyMetric, WholeMetric};
+pub use channel::ChannelMetric;
+pub use pair_column::PairColumn;
 pub use measure::{Measure, PairFacts, RequiredPasses};
 
 /// A built-in metric, and so a column of the pairs.

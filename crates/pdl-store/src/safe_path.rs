@@ -172,12 +172,24 @@ pub fn leads_out(start: &Path, text: &str) -> bool {
 /// # Errors
 /// When the text is absolute, empty or leads out.
 pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<String, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    let inside = normal(Path::new(&text)).is_some_and(|path| !path.as_os_str().is_empty());
-    if inside {
-        return Ok(text);
+    inside(String::deserialize(deserializer)?)
+}
+
+/// As [`deserialize`], of a list of paths.
+///
+/// # Errors
+/// As [`deserialize`].
+pub fn deserialize_list<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> std::result::Result<Vec<String>, D::Error> {
+    Vec::<String>::deserialize(deserializer)?.into_iter().map(inside).collect()
+}
+
+fn inside<E: Error>(text: String) -> std::result::Result<String, E> {
+    match normal(Path::new(&text)).is_some_and(|path| !path.as_os_str().is_empty()) {
+        true => Ok(text),
+        false => Err(E::custom(format!("expected a path inside the folder, found {text:?}"))),
     }
-    Err(D::Error::custom(format!("expected a path inside the folder, found {text:?}")))
 }
 
 #[cfg(test)]

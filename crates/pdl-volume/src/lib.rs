@@ -27,6 +27,7 @@ pub mod body;
 mod components;
 mod label;
 mod orientation;
+mod resample_image;
 pub mod statistics;
 mod volume;
 mod voxel_box;
@@ -38,6 +39,7 @@ pub use label::{
     labels_placed_on,
 };
 pub use orientation::{AxisCode, Orientation, OrientationError};
+pub use resample_image::image_on;
 pub use volume::{Grid, Volume, VolumeError};
 pub use voxel_box::VoxelBox;
 

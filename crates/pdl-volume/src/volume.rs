@@ -40,6 +40,15 @@ impl Grid {
         self.len() == 0
     }
 
+    /// Whether it has the voxels of another grid: as many along each axis, and corners less than a
+    /// thousandth of the shortest side of a voxel apart.
+    pub fn coincides(&self, other: &Self) -> bool {
+        const TOLERANCE: f64 = 1e-3;
+        let side = self.spacing_mm().into_iter().fold(f64::INFINITY, f64::min);
+        self.shape == other.shape
+            && self.affine.corner_distance_mm(&other.affine, self.shape) <= TOLERANCE * side
+    }
+
     /// The closest axis-aligned orientation.
     pub fn orientation(&self) -> Orientation {
         self.affine.orientation()

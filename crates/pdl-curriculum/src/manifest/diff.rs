@@ -78,7 +78,7 @@ impl ManifestDiff {
         for (id, was, is) in before.iter().filter_map(|(id, was)| Some((*id, *was, *after.get(id)?))) {
             let case_id = id.to_owned();
             changes.common += 1;
-            if (&was.image_blake3, &was.label_blake3) != (&is.image_blake3, &is.label_blake3) {
+            if (&was.images_blake3, &was.label_blake3) != (&is.images_blake3, &is.label_blake3) {
                 changes.prepared_anew.push(case_id.clone());
             }
             if was.split != is.split {

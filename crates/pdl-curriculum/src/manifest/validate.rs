@@ -272,6 +272,13 @@ fn check_curriculum(rows: &[ManifestRow], info: &ManifestInfo, differences: &mut
             let message = format!("label {label} is not among the labels of {INFO_FILE}");
             differences.push(ManifestDifference::of_case("label", row, message));
         }
+        let channels = info.channel_names.len().max(1);
+        let counts = [row.images.len(), row.images_blake3.len()].map(|count| count.max(1));
+        if counts != [channels; 2] || row.images.first().is_some_and(|first| *first != row.image) {
+            let message =
+                format!("expected {channels} images with their hashes, the first of them {}", row.image);
+            differences.push(ManifestDifference::of_case("channel", row, message));
+        }
         if row.modality != info.modality {
             let message = format!("the modality is {}, that of the manifest {}", row.modality, info.modality);
             differences.push(ManifestDifference::of_case("modality", row, message));
@@ -317,7 +324,10 @@ impl<'a> Files<'a> {
     }
 
     fn check(&self, row: &ManifestRow) -> Result<Vec<ManifestDifference>, StoreError> {
-        let files = [("image", &row.image, &row.image_blake3), ("label", &row.label, &row.label_blake3)];
+        let mut files =
+            vec![("image", &row.image, &row.image_blake3), ("label", &row.label, &row.label_blake3)];
+        let further = row.images.iter().zip(&row.images_blake3).skip(1);
+        files.extend(further.map(|(path, blake3)| ("image", path, blake3)));
         let mut found = Vec::new();
         for (what, path, blake3) in files {
             if let Some((code, problem)) = self.problem(path, blake3)? {

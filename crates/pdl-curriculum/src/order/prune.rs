@@ -11,10 +11,10 @@ use crate::order::score;
 use crate::pairwise::PairwiseSimilarity;
 
 /// What decides which of two duplicates stays.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct DuplicateCandidate<'a> {
-    /// BLAKE3 of the image file.
-    pub image_blake3: &'a str,
+    /// BLAKE3 of the image file, of each channel.
+    pub images_blake3: Vec<&'a str>,
     /// Number of annotated labels.
     pub labels_annotated: usize,
 }
@@ -43,9 +43,9 @@ pub fn duplicates(
             }
         })?;
     }
-    let mut by_file: HashMap<&str, Vec<usize>> = HashMap::new();
+    let mut by_file: HashMap<&[&str], Vec<usize>> = HashMap::new();
     for (case, candidate) in cases.iter().enumerate() {
-        by_file.entry(candidate.image_blake3).or_default().push(case);
+        by_file.entry(&candidate.images_blake3).or_default().push(case);
     }
     let mut order: Vec<usize> = (0..cases.len()).collect();
     order.sort_by_key(|case| std::cmp::Reverse(cases[*case].labels_annotated));
@@ -53,7 +53,7 @@ pub fn duplicates(
     order.iter().enumerate().for_each(|(at, case)| place[*case] = at);
     let mut stands_for: Vec<Option<usize>> = vec![None; cases.len()];
     for case in order {
-        let twins = by_file.get(cases[case].image_blake3).into_iter().flatten();
+        let twins = by_file.get(cases[case].images_blake3.as_slice()).into_iter().flatten();
         let others = twins.chain(&like[case]).copied();
         let earlier = others.filter(|other| place[*other] < place[case] && stands_for[*other].is_none());
         stands_for[case] = earlier.min_by_key(|other| place[*other]);
@@ -99,8 +99,10 @@ mod tests {
     use crate::pairwise::tests::CasesOnALine;
 
     fn candidates<'a>(cases: &[(&'a str, usize)]) -> Vec<DuplicateCandidate<'a>> {
-        let candidate =
-            |&(image_blake3, labels_annotated)| DuplicateCandidate { image_blake3, labels_annotated };
+        let candidate = |&(image_blake3, labels_annotated)| DuplicateCandidate {
+            images_blake3: vec![image_blake3],
+            labels_annotated,
+        };
         cases.iter().map(candidate).collect()
     }
 

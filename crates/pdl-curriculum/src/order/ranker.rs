@@ -3,7 +3,7 @@
 use pdl_findings::{Code, Finding};
 use std::collections::BTreeMap;
 
-use pdl_similarity::metrics::Metric;
+use pdl_similarity::metrics::{Metric, PairColumn};
 use pdl_similarity::pairs::Pairs;
 use pdl_store::plural::counted;
 
@@ -122,7 +122,8 @@ fn leave_out_duplicates<'a>(
         return Ok(BTreeMap::new());
     }
     let ids: Vec<&str> = training.iter().map(|case| case.case_id).collect();
-    let candidates: Vec<DuplicateCandidate<'_>> = training.iter().map(|case| case.candidate).collect();
+    let candidates: Vec<DuplicateCandidate<'_>> =
+        training.iter().map(|case| case.candidate.clone()).collect();
     let threshold = parameters.near_duplicate.map(|ssim| ssim as f32);
     let stands_for = prune::duplicates(&SelectedPairs::new(pairs, proxy_ids, &ids), &candidates, threshold)?;
     let left_out = |(case, other): (usize, Option<usize>)| {
@@ -179,22 +180,24 @@ impl Ranker<'_> {
         let metrics = self.parameters.metric.all();
         let mut scores = Vec::with_capacity(metrics.len());
         for metric in metrics {
-            scores.push(self.scores_by(*metric, ranking)?);
+            scores.push(self.scores_by(metric, ranking)?);
         }
         Ok(if metrics.len() == 1 { scores.swap_remove(0) } else { score::mean_rank(&scores) })
     }
 
-    fn scores_by(&self, metric: Metric, ranking: &mut Ranking) -> Result<Vec<f64>, CurriculumError> {
+    fn scores_by(&self, column: &PairColumn, ranking: &mut Ranking) -> Result<Vec<f64>, CurriculumError> {
+        let metric = column.metric;
+        let pairwise = &self.pairwise.of_channel(column.channel.as_deref());
         Ok(match self.parameters.score {
-            ScoreBy::Mean => score::mean(self.pairwise, metric)?,
-            ScoreBy::Median => score::median(self.pairwise, metric)?,
+            ScoreBy::Mean => score::mean(pairwise, metric)?,
+            ScoreBy::Median => score::median(pairwise, metric)?,
             ScoreBy::Medoid => {
-                let medoid = score::medoid(self.pairwise, metric)?;
+                let medoid = score::medoid(pairwise, metric)?;
                 ranking.medoid.get_or_insert_with(|| self.ids[medoid].to_owned());
-                score::reference(self.pairwise, metric, &[medoid])?
+                score::reference(pairwise, metric, &[medoid])?
             }
-            ScoreBy::Reference => score::reference(self.pairwise, metric, &self.references()?)?,
-            ScoreBy::Knn => score::nearest(self.pairwise, metric, self.parameters.neighbours)?,
+            ScoreBy::Reference => score::reference(pairwise, metric, &self.references()?)?,
+            ScoreBy::Knn => score::nearest(pairwise, metric, self.parameters.neighbours)?,
         })
     }
 
@@ -219,8 +222,9 @@ impl Ranker<'_> {
         ranking: &mut Ranking,
     ) -> Result<(Vec<usize>, Vec<Option<String>>), CurriculumError> {
         let mut groups = vec![None; self.ids.len()];
-        let metric = self.parameters.metric.first();
-        let matrix = || SimilarityMatrix::read(self.pairwise, metric);
+        let PairColumn { metric, channel } = self.parameters.metric.first();
+        let pairwise = &self.pairwise.of_channel(channel.as_deref());
+        let matrix = || SimilarityMatrix::read(pairwise, metric);
         let order = match self.parameters.order {
             Order::Typical => order::typical_first(scores),
             Order::Atypical => order::atypical_first(scores),
@@ -241,7 +245,7 @@ impl Ranker<'_> {
                 )
             }
             Order::Community => {
-                let community = self.communities(metric, ranking)?;
+                let community = self.communities(pairwise, metric, ranking)?;
                 groups = community.of.iter().map(|own| Some((own + 1).to_string())).collect();
                 order::interleave(&community.by_degree, |case| community.of[case])
             }
@@ -253,10 +257,15 @@ impl Ranker<'_> {
         Ok((order, groups))
     }
 
-    fn communities(&self, metric: Metric, ranking: &mut Ranking) -> Result<CommunityOrder, CurriculumError> {
-        let threshold = community::threshold(self.pairwise, metric, self.parameters.edge_share)?;
+    fn communities(
+        &self,
+        pairwise: &SelectedPairs<'_>,
+        metric: Metric,
+        ranking: &mut Ranking,
+    ) -> Result<CommunityOrder, CurriculumError> {
+        let threshold = community::threshold(pairwise, metric, self.parameters.edge_share)?;
         let threshold = threshold.unwrap_or_default();
-        let graph = Graph::read(self.pairwise, metric, threshold)?;
+        let graph = Graph::read(pairwise, metric, threshold)?;
         let of = community::louvain(&graph);
         let count = of.iter().max().map_or(0, |most| most + 1);
         ranking.communities = Some(Communities { count, threshold, modularity: graph.modularity(&of) });
@@ -267,8 +276,9 @@ impl Ranker<'_> {
 
     fn outliers(&self, ranking: &mut Ranking) -> Result<(), CurriculumError> {
         let RankParameters { neighbours, outlier_fence, .. } = *self.parameters;
-        let metric = self.parameters.metric.first();
-        let Some(found) = prune::distances(self.pairwise, metric, neighbours, outlier_fence)? else {
+        let PairColumn { metric, channel } = self.parameters.metric.first();
+        let pairwise = &self.pairwise.of_channel(channel.as_deref());
+        let Some(found) = prune::distances(pairwise, metric, neighbours, outlier_fence)? else {
             return Ok(());
         };
         let outlier =

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use pdl_cohort::attributes::Split;
 use pdl_curriculum::manifest::{Manifest, ManifestRow};
+use serde::Serialize;
 
 use crate::export::files::{CaseFiles, TransferMode};
 
@@ -11,6 +12,24 @@ use crate::export::files::{CaseFiles, TransferMode};
 pub(crate) struct ExportedCase<'a> {
     pub row: &'a ManifestRow,
     pub files: CaseFiles,
+}
+
+/// The images of a case as MONAI and TorchIO take them: a path, or a list of paths where a case has
+/// several channels.
+#[derive(Clone, Copy, Serialize)]
+#[serde(untagged)]
+pub(crate) enum ImagePaths<'a> {
+    One(&'a str),
+    Several(&'a [String]),
+}
+
+impl<'a> ImagePaths<'a> {
+    pub(crate) fn of(files: &'a CaseFiles) -> Self {
+        match files.images.as_slice() {
+            [_, _, ..] => Self::Several(&files.images),
+            _ => Self::One(files.image()),
+        }
+    }
 }
 
 /// A manifest with the files of its cases.
@@ -31,6 +50,21 @@ impl ExportContext<'_> {
     pub fn partly_annotated(&self) -> usize {
         let labels = self.manifest.info.labels.len();
         self.cases.iter().filter(|case| case.row.labels_annotated.len() < labels).count()
+    }
+
+    /// Numbers and names of the channels; the modality's where cases have one image.
+    pub fn channels(&self) -> impl Iterator<Item = (usize, String)> {
+        let info = &self.manifest.info;
+        let names = match info.channel_names.as_slice() {
+            [_, _, ..] => info.channel_names.clone(),
+            _ => vec![info.modality.to_string()],
+        };
+        names.into_iter().enumerate()
+    }
+
+    /// Whether cases have several images.
+    pub fn has_channels(&self) -> bool {
+        self.manifest.info.channel_names.len() > 1
     }
 
     /// The cases of a split, in order.

@@ -98,6 +98,16 @@ fn description(export: &ExportContext<'_>, folder: &str, sha256: &str, context: 
             "source": {"fileObject": {"@id": "manifest"}, "extract": {"column": column}},
         })
     };
+    let images = ("images", "sc:Text", "Paths of the images of all channels, relative to the manifest.");
+    let several = export.has_channels().then(|| {
+        let mut images = field(&images);
+        let names: Vec<String> = export.channels().map(|(_, name)| name).collect();
+        images["repeated"] = true.into();
+        images["description"] =
+            format!("Paths of the images of the channels {}, relative to the manifest.", names.join(", "))
+                .into();
+        images
+    });
     json!({
         "@context": context,
         "@type": "sc:Dataset",
@@ -128,7 +138,7 @@ fn description(export: &ExportContext<'_>, folder: &str, sha256: &str, context: 
             "name": "cases",
             "description": "The cases, training cases in the order of their ranks.",
             "key": {"@id": "cases/case_id"},
-            "field": FIELDS.iter().map(field).collect::<Vec<_>>(),
+            "field": FIELDS.iter().map(field).chain(several).collect::<Vec<_>>(),
         }],
     })
 }

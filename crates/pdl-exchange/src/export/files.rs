@@ -25,10 +25,17 @@ pub enum TransferMode {
 /// Paths of a case's files, relative to the export.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CaseFiles {
-    /// Path of the image.
-    pub image: String,
+    /// Paths of the images, one for each channel; at least one.
+    pub images: Vec<String>,
     /// Path of the label map.
     pub label: String,
+}
+
+impl CaseFiles {
+    /// Path of the first image.
+    pub fn image(&self) -> &str {
+        self.images.first().map_or("", String::as_str)
+    }
 }
 
 /// Source and destination of the volumes.
@@ -81,8 +88,10 @@ impl ExportVolumes {
     /// # Errors
     /// [`ExchangeError`] when a file is missing, has changed, or cannot be written.
     pub fn place(&self, row: &ManifestRow, names: &CaseFiles) -> Result<CaseFiles, ExchangeError> {
+        let images = row.images.iter().zip(&row.images_blake3).zip(&names.images);
+        let images = images.map(|((path, blake3), name)| self.place_file(row, path, blake3, name));
         Ok(CaseFiles {
-            image: self.place_file(row, &row.image, &row.image_blake3, &names.image)?,
+            images: images.collect::<Result<_, _>>()?,
             label: self.place_file(row, &row.label, &row.label_blake3, &names.label)?,
         })
     }
@@ -114,13 +123,21 @@ impl ExportVolumes {
     }
 }
 
-/// `images/CASE.nii.gz` and `labels/CASE.nii.gz`.
+/// `images/CASE.nii.gz`, for channels after the first with the names of their prepared files, and
+/// `labels/CASE.nii.gz`.
 pub fn plain_names(row: &ManifestRow) -> CaseFiles {
     let case = &row.case_id;
-    CaseFiles { image: format!("images/{case}.nii.gz"), label: format!("labels/{case}.nii.gz") }
+    let further = row.images.iter().skip(1).map(|path| {
+        let name = Path::new(path).file_name().unwrap_or_default().to_string_lossy();
+        format!("images/{name}")
+    });
+    CaseFiles {
+        images: std::iter::once(format!("images/{case}.nii.gz")).chain(further).collect(),
+        label: format!("labels/{case}.nii.gz"),
+    }
 }
 
 /// The manifest's own paths, which so hold in the export, too.
 pub fn manifest_names(row: &ManifestRow) -> CaseFiles {
-    CaseFiles { image: row.image.clone(), label: row.label.clone() }
+    CaseFiles { images: row.images.clone(), label: row.label.clone() }
 }

@@ -8,12 +8,13 @@ use pdl_store::{atomic, json};
 use serde::Serialize;
 
 use crate::ExchangeError;
-use crate::export::context::{ExportContext, ExportedCase};
+use crate::export::context::{ExportContext, ExportedCase, ImagePaths};
+use crate::export::files::CaseFiles;
 
 /// One case; paths are relative to the list. pdl reads the first five columns as a cohort's.
 #[derive(Serialize)]
 pub(crate) struct Listed<'a> {
-    pub image: &'a str,
+    pub image: ImagePaths<'a>,
     pub label: &'a str,
     pub patient: &'a str,
     pub modality: String,
@@ -45,7 +46,7 @@ fn one<'a>(case: &'a ExportedCase<'_>, partly: bool) -> Listed<'a> {
     };
     Listed {
         labels_annotated: partly.then(labels),
-        image: &case.files.image,
+        image: ImagePaths::of(&case.files),
         label: &case.files.label,
         patient: &case.row.patient_id,
         modality: case.row.modality.to_string(),
@@ -75,9 +76,9 @@ struct CsvRow<'a> {
     labels_annotated: Option<&'a str>,
 }
 
-fn row<'a>(case: &'a Listed<'_>) -> CsvRow<'a> {
+fn row<'a>(case: &'a Listed<'_>, files: &'a CaseFiles) -> CsvRow<'a> {
     CsvRow {
-        image: path_cell(case.image),
+        image: path_cell(files.image()),
         label: path_cell(case.label),
         patient: cell(case.patient),
         modality: &case.modality,
@@ -91,7 +92,22 @@ fn row<'a>(case: &'a Listed<'_>) -> CsvRow<'a> {
     }
 }
 
-/// Writes `cohort.csv`.
+/// The names of the columns of a row, and its cells.
+fn cells(row: &CsvRow<'_>) -> Result<[Vec<String>; 2], csv::Error> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    writer.serialize(row)?;
+    writer.flush()?;
+    let bytes = writer.get_ref().as_slice();
+    let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(bytes);
+    let mut records = reader.records();
+    let mut next = || -> Result<Vec<String>, csv::Error> {
+        let record = records.next().transpose()?.unwrap_or_default();
+        Ok(record.iter().map(str::to_owned).collect())
+    };
+    Ok([next()?, next()?])
+}
+
+/// Writes `cohort.csv`; where cases have several channels, with a column `image_NAME` for each.
 pub(crate) fn csv(export: &ExportContext<'_>) -> Result<Vec<String>, ExchangeError> {
     let name = "cohort.csv";
     let path = export.dest.join(name);
@@ -100,8 +116,19 @@ pub(crate) fn csv(export: &ExportContext<'_>) -> Result<Vec<String>, ExchangeErr
         problem: error.to_string(),
     };
     let mut writer = csv::Writer::from_writer(Vec::new());
-    for case in listed(export, export.cases.iter()) {
-        writer.serialize(row(&case)).map_err(|error| problem(&error))?;
+    let names: Vec<String> = export.channels().map(|(_, name)| format!("image_{name}")).collect();
+    for (number, (case, files)) in listed(export, export.cases.iter()).iter().zip(&export.cases).enumerate() {
+        let files = &files.files;
+        if !export.has_channels() {
+            writer.serialize(row(case, files)).map_err(|error| problem(&error))?;
+            continue;
+        }
+        let [head, cells] = cells(&row(case, files)).map_err(|error| problem(&error))?;
+        if number == 0 {
+            writer.write_record(head.iter().chain(&names)).map_err(|error| problem(&error))?;
+        }
+        let images = files.images.iter().map(|path| path_cell(path).into_owned());
+        writer.write_record(cells.into_iter().chain(images)).map_err(|error| problem(&error))?;
     }
     let bytes = writer.into_inner().map_err(|error| problem(&error))?;
     atomic::write_if_changed(&path, &bytes)?;

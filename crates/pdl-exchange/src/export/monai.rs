@@ -7,12 +7,12 @@ use pdl_store::json;
 use serde::Serialize;
 
 use crate::ExchangeError;
-use crate::export::context::{ExportContext, ExportedCase};
+use crate::export::context::{ExportContext, ExportedCase, ImagePaths};
 
 #[derive(Serialize)]
 struct MonaiDatalist<'a> {
     name: &'static str,
-    modality: BTreeMap<&'static str, String>,
+    modality: BTreeMap<String, String>,
     labels: BTreeMap<String, &'a str>,
     #[serde(rename = "numTraining")]
     num_training: usize,
@@ -27,7 +27,7 @@ struct MonaiDatalist<'a> {
 /// file exists; a case id has no file extension, so none does.
 #[derive(Serialize)]
 struct DatalistCase<'a> {
-    image: &'a str,
+    image: ImagePaths<'a>,
     label: &'a str,
     case_id: &'a str,
     patient: &'a str,
@@ -57,7 +57,7 @@ fn datalist<'a>(export: &'a ExportContext<'_>, active: usize) -> MonaiDatalist<'
     let labels = info.labels.iter().map(|label| (label.value.to_string(), label.name.as_str()));
     MonaiDatalist {
         name: "pdl",
-        modality: BTreeMap::from([("0", info.modality.to_string())]),
+        modality: export.channels().map(|(number, name)| (number.to_string(), name)).collect(),
         labels: background.into_iter().chain(labels).collect(),
         num_training: active,
         num_test: export.of(Split::Test).count(),
@@ -69,7 +69,7 @@ fn datalist<'a>(export: &'a ExportContext<'_>, active: usize) -> MonaiDatalist<'
 
 fn item<'a>(case: &'a ExportedCase<'_>) -> DatalistCase<'a> {
     DatalistCase {
-        image: &case.files.image,
+        image: ImagePaths::of(&case.files),
         label: &case.files.label,
         case_id: &case.row.case_id,
         patient: &case.row.patient_id,

@@ -14,7 +14,10 @@ use crate::export::files::{CaseFiles, TransferMode};
 #[derive(Serialize)]
 struct DatasetJson<'a> {
     /// "noNorm" keeps nnU-Net from normalising the images again.
-    channel_names: BTreeMap<&'static str, &'static str>,
+    channel_names: BTreeMap<String, &'static str>,
+    /// What the channels are called, where there are several, since `channel_names` cannot say it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pdl_channel_names: Option<&'a [String]>,
     labels: BTreeMap<&'a str, u16>,
     #[serde(rename = "numTraining")]
     num_training: usize,
@@ -25,7 +28,7 @@ struct DatasetJson<'a> {
 
 #[derive(Serialize)]
 struct DatasetFiles<'a> {
-    images: [&'a str; 1],
+    images: &'a [String],
     label: &'a str,
 }
 
@@ -45,12 +48,13 @@ pub(crate) fn check(manifest: &Manifest) -> Result<(), ExchangeError> {
     Ok(())
 }
 
-/// `imagesTr/CASE_0000.nii.gz` and `labelsTr/CASE.nii.gz`; test cases in `imagesTs` and `labelsTs`.
+/// `imagesTr/CASE_0000.nii.gz`, `CASE_0001.nii.gz` for the second channel and so on, and
+/// `labelsTr/CASE.nii.gz`; test cases in `imagesTs` and `labelsTs`.
 pub(crate) fn names(row: &ManifestRow) -> CaseFiles {
     let part = if row.split == Split::Test { "Ts" } else { "Tr" };
     let case = &row.case_id;
     CaseFiles {
-        image: format!("images{part}/{case}_0000.nii.gz"),
+        images: (0..row.images.len()).map(|n| format!("images{part}/{case}_{n:04}.nii.gz")).collect(),
         label: format!("labels{part}/{case}.nii.gz"),
     }
 }
@@ -66,15 +70,14 @@ pub(crate) fn write(export: &ExportContext<'_>) -> Result<Vec<String>, ExchangeE
     let referred: Vec<(String, CaseFiles)> =
         if export.transfer == TransferMode::Reference { learnt().map(files).collect() } else { Vec::new() };
     let dataset = DatasetJson {
-        channel_names: BTreeMap::from([("0", "noNorm")]),
+        channel_names: export.channels().map(|(number, _)| (number.to_string(), "noNorm")).collect(),
+        pdl_channel_names: export.has_channels().then_some(export.manifest.info.channel_names.as_slice()),
         labels,
         num_training: learnt().count(),
         file_ending: ".nii.gz",
         dataset: referred
             .iter()
-            .map(|(case, files)| {
-                (case.as_str(), DatasetFiles { images: [&files.image], label: &files.label })
-            })
+            .map(|(case, files)| (case.as_str(), DatasetFiles { images: &files.images, label: &files.label }))
             .collect(),
     };
     json::write(&export.dest.join("dataset.json"), &dataset)?;

@@ -44,6 +44,9 @@ struct ShardSample<'a> {
     stage: Option<u32>,
     tune: bool,
     labels: &'a [Label],
+    /// Names of the channels, where there are several; the files of all but the first bear them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    channel_names: Option<&'a [String]>,
     labels_annotated: &'a [u16],
 }
 
@@ -118,10 +121,17 @@ fn parts<'a, 'b>(
     Ok(parts)
 }
 
-/// The prepared files of a case and their extensions in a shard.
-fn volumes(export: &ExportContext<'_>, row: &ManifestRow) -> [(PathBuf, &'static str); 2] {
-    [(&row.image, "image.nii.gz"), (&row.label, "label.nii.gz")]
+/// The prepared files of a case and their extensions in a shard: `image.nii.gz`, for channels after
+/// the first `image_NAME.nii.gz` in lower case, which is what `webdataset` reads, and
+/// `label.nii.gz`.
+fn volumes(export: &ExportContext<'_>, row: &ManifestRow) -> Vec<(PathBuf, String)> {
+    let names = export.manifest.info.channel_names.iter().skip(1);
+    let further = names.map(|name| format!("image_{}.nii.gz", name.to_lowercase()));
+    let images = row.images.iter().zip(std::iter::once("image.nii.gz".to_owned()).chain(further));
+    images
+        .chain([(&row.label, "label.nii.gz".to_owned())])
         .map(|(path, ending)| (paths::resolve(export.out, path), ending))
+        .collect()
 }
 
 fn write_shard(
@@ -179,6 +189,7 @@ fn sample<'a>(export: &'a ExportContext<'_>, row: &'a ManifestRow) -> ShardSampl
         stage: row.stage,
         tune: row.tune,
         labels: &export.manifest.info.labels,
+        channel_names: export.has_channels().then_some(export.manifest.info.channel_names.as_slice()),
         labels_annotated: &row.labels_annotated,
     }
 }

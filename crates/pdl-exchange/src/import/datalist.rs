@@ -1,7 +1,7 @@
 //! Reads MONAI's datalists: lists of `{"image", "label"}` under "training", "validation" and
 //! "testing" or "test".
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use pdl_cohort::attributes::Split;
 use pdl_store::json;
@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::ExchangeError;
-use crate::import::types::{DatasetHeader, ImportOptions, ImportedCase, ImportedDataset};
+use crate::import::types::{Channels, DatasetHeader, ImportOptions, ImportedCase, ImportedDataset};
 
 #[derive(Deserialize)]
 struct ReadDatalist {
@@ -52,17 +52,20 @@ pub(crate) fn read(path: &Path, parameters: &ImportOptions) -> Result<ImportedDa
     let list: ReadDatalist = json::read(path)?;
     let items = split(list.training, list.validation, list.testing, parameters.fold)?;
     let channels = items.iter().map(|(item, _)| item.image.all().len()).max().unwrap_or(0);
-    let (channel, modality) = list.head.channel(parameters.channel.as_deref(), channels)?;
-    let mut dataset = ImportedDataset { modality, labels: list.head.labels, ..ImportedDataset::default() };
+    let Channels { names, modality } = list.head.channels(parameters.channel.as_deref(), channels)?;
+    let (numbers, channels): (Vec<usize>, Vec<String>) = names.into_iter().unzip();
+    let mut dataset =
+        ImportedDataset { modality, channels, labels: list.head.labels, ..ImportedDataset::default() };
     for (item, split) in items {
-        let image = item.image.all().get(channel).map(|image| path.with_file_name("").join(image));
-        let (Some(image), Some(label)) = (image, item.label) else {
+        let image = |number: &usize| Some(path.with_file_name("").join(item.image.all().get(*number)?));
+        let images: Vec<Option<PathBuf>> = numbers.iter().map(image).collect();
+        let (true, Some(label)) = (images.iter().any(Option::is_some), item.label) else {
             dataset.unlabelled += 1;
             continue;
         };
         dataset.cases.push(ImportedCase {
             case_id: item.case_id,
-            image,
+            images,
             label: path.with_file_name("").join(label),
             patient: item.patient,
             split,

@@ -9,7 +9,9 @@ use pdl_store::{StoreError, fault, json};
 use serde::Deserialize;
 
 use crate::ExchangeError;
-use crate::import::types::{DatasetHeader, ImportOptions, ImportedCase, ImportedDataset, validation};
+use crate::import::types::{
+    Channels, DatasetHeader, ImportOptions, ImportedCase, ImportedDataset, validation,
+};
 
 #[derive(Deserialize)]
 struct DatasetDescription {
@@ -48,21 +50,24 @@ pub(crate) fn read(root: &Path, parameters: &ImportOptions) -> Result<ImportedDa
     };
     let tested = cases(root, "Ts", ending)?;
     let last = learnt.values().flat_map(|(images, _)| images.keys()).max();
-    let (channel, modality) =
-        description.head.channel(parameters.channel.as_deref(), last.map_or(0, |last| last + 1))?;
+    let chosen = parameters.channel.as_deref();
+    let Channels { names, modality } = description.head.channels(chosen, last.map_or(0, |last| last + 1))?;
+    let (numbers, channels): (Vec<usize>, Vec<String>) = names.into_iter().unzip();
     let folds = folds(root)?;
     let held_out = validation(&folds, parameters.fold)?;
     let mut dataset =
-        ImportedDataset { modality, labels: description.head.labels, ..ImportedDataset::default() };
+        ImportedDataset { modality, channels, labels: description.head.labels, ..ImportedDataset::default() };
     let of_learnt =
         |case: &str| held_out.map(|held_out| if held_out.contains(case) { Split::Val } else { Split::Train });
-    let mut take =
-        |case: String, (mut images, label): CasePaths, split| match (images.remove(&channel), label) {
-            (Some(image), Some(label)) => {
-                dataset.cases.push(ImportedCase { case_id: Some(case), image, label, patient: None, split });
+    let mut take = |case: String, (mut images, label): CasePaths, split| {
+        let images: Vec<Option<PathBuf>> = numbers.iter().map(|number| images.remove(number)).collect();
+        match (images.iter().any(Option::is_some), label) {
+            (true, Some(label)) => {
+                dataset.cases.push(ImportedCase { case_id: Some(case), images, label, patient: None, split });
             }
             _ => dataset.unlabelled += 1,
-        };
+        }
+    };
     for (case, files) in std::mem::take(&mut learnt) {
         let split = of_learnt(&case);
         take(case, files, split);

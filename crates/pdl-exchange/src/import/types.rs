@@ -12,8 +12,8 @@ use crate::ExchangeError;
 /// Choices for datasets with several channels or folds.
 #[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args)]
 pub struct ImportOptions {
-    /// Channel to import, by its name in the dataset or its number from 0; required when there are
-    /// several.
+    /// Channel to import of cases that have several, by its name in the dataset or its number from
+    /// 0. All when not given.
     #[arg(long, value_name = "NAME")]
     pub channel: Option<String>,
     /// Fold whose validation cases are held out, from 0; required when the folds differ in them.
@@ -25,7 +25,8 @@ pub struct ImportOptions {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ImportedCase {
     pub case_id: Option<String>,
-    pub image: PathBuf,
+    /// One for each imported channel; nothing in the place of one that is missing.
+    pub images: Vec<Option<PathBuf>>,
     pub label: PathBuf,
     pub patient: Option<String>,
     pub split: Option<Split>,
@@ -37,6 +38,8 @@ pub(crate) struct ImportedDataset {
     pub cases: Vec<ImportedCase>,
     pub unlabelled: usize,
     pub modality: Option<Modality>,
+    /// Names of the imported channels.
+    pub channels: Vec<String>,
     /// As the dataset states them.
     pub labels: Option<Value>,
 }
@@ -47,44 +50,45 @@ pub(crate) struct DatasetHeader {
     #[serde(alias = "modality")]
     pub channel_names: Option<BTreeMap<String, String>>,
     pub labels: Option<Value>,
+    /// What an export of pdl calls the channels of a dataset of nnU-Net, whose own names say how
+    /// they are normalised.
+    pub pdl_channel_names: Option<Vec<String>>,
 }
 
 impl DatasetHeader {
-    /// Number of the chosen channel, out of `channels` channels of the cases, and its modality.
-    pub fn channel(
-        &self,
-        chosen: Option<&str>,
-        channels: usize,
-    ) -> Result<(usize, Option<Modality>), ExchangeError> {
+    /// The chosen one of the `channels` channels that cases have, or all where none is chosen.
+    pub fn channels(&self, chosen: Option<&str>, channels: usize) -> Result<Channels, ExchangeError> {
         let empty = BTreeMap::new();
         let names = self.channel_names.as_ref().unwrap_or(&empty);
-        let listed = || {
-            let text: Vec<String> = (0..channels.max(names.len()))
-                .map(|n| names.get(&n.to_string()).cloned().unwrap_or_else(|| n.to_string()))
-                .collect();
-            text.join(", ")
+        let own = self.pdl_channel_names.as_deref().unwrap_or_default();
+        let all = channels.max(names.len()).max(1);
+        let stated = |number: usize| own.get(number).or_else(|| names.get(&number.to_string()));
+        let name = |number: usize| stated(number).cloned().unwrap_or_else(|| format!("channel_{number}"));
+        let listed = || (0..all).map(name).collect::<Vec<_>>().join(", ");
+        let number = |chosen: &str| {
+            let named = (0..all).find(|number| name(*number).eq_ignore_ascii_case(chosen));
+            let number = named.or_else(|| chosen.parse().ok()).filter(|number| *number < all);
+            number.ok_or_else(|| ExchangeError::Channel {
+                problem: "no channel has this name or number",
+                channels: listed(),
+            })
         };
-        let number = match chosen {
-            None if channels.max(names.len()) > 1 => {
-                return Err(ExchangeError::Channel {
-                    problem: "expected one of several channels, found none",
-                    channels: listed(),
-                });
-            }
-            None => 0,
-            Some(name) => names
-                .iter()
-                .find(|(_, own)| own.eq_ignore_ascii_case(name))
-                .and_then(|(number, _)| number.parse().ok())
-                .or_else(|| name.parse().ok())
-                .filter(|number| *number < channels.max(names.len()))
-                .ok_or_else(|| ExchangeError::Channel {
-                    problem: "no channel has this name or number",
-                    channels: listed(),
-                })?,
+        let numbers = match chosen {
+            Some(chosen) => vec![number(chosen)?],
+            None => (0..all).collect(),
         };
-        Ok((number, names.get(&number.to_string()).and_then(|name| name.parse().ok())))
+        let modality = numbers.first().and_then(|first| stated(*first)?.parse().ok());
+        Ok(Channels { names: numbers.into_iter().map(|number| (number, name(number))).collect(), modality })
     }
+}
+
+/// The channels that are imported.
+#[derive(Debug)]
+pub(crate) struct Channels {
+    /// Number and name of each.
+    pub names: Vec<(usize, String)>,
+    /// Modality of the first.
+    pub modality: Option<Modality>,
 }
 
 /// The validation cases of the chosen fold, or those that all folds share.

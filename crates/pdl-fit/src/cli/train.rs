@@ -11,7 +11,7 @@ use pdl_fit::data::Subset;
 use pdl_fit::experiment::{RUN_FILES, RunRecord, tuned_settings};
 use pdl_fit::inference::Model;
 use pdl_fit::metrics::{SurfaceOptions, evaluate, evaluation_file};
-use pdl_fit::plan::{ScheduleKind, Settings};
+use pdl_fit::plan::{ScheduleKind, Settings, parse_memory};
 use pdl_fit::train::{Outcome, TrainRequest, train};
 use pdl_report::ReportParameters;
 use pdl_store::progress::Silent;
@@ -47,6 +47,11 @@ pub(crate) struct Args {
     /// Skip the comparison of files with the hashes in the manifest, which saves time.
     #[arg(long, help_heading = "Run")]
     trust_files: bool,
+    /// Most memory to use, such as 8GiB [default: half of what is free]. If all cases take more
+    /// than half of it, their voxels are written once to OUT/training-cache, and patches are read
+    /// from there.
+    #[arg(long, value_name = "SIZE", value_parser = parse_memory, help_heading = "Run")]
+    memory: Option<u64>,
     /// Skip the evaluation of single validation cases and the report.
     #[arg(long, help_heading = "Run")]
     no_report: bool,
@@ -59,7 +64,7 @@ pub(crate) struct Args {
 
 /// Trains. `matches` tells which settings are flags of the command line.
 pub(crate) fn run(args: Args, matches: &ArgMatches) -> Result<ExitStatus> {
-    let Args { out, name, force, trust_files, no_report, json, tuned, folds, settings } = args;
+    let Args { out, name, force, trust_files, memory, no_report, json, tuned, folds, settings } = args;
     let matches = matches.subcommand_matches("train");
     let given = |setting: &str| {
         matches.is_some_and(|matches| matches.value_source(setting) == Some(ValueSource::CommandLine))
@@ -71,7 +76,7 @@ pub(crate) fn run(args: Args, matches: &ArgMatches) -> Result<ExitStatus> {
         (settings, None)
     };
     let (runs, sample) = (PathBuf::from("runs"), Subset::All);
-    let request = TrainRequest { out, runs, name, settings, sample, tuned, force, trust_files };
+    let request = TrainRequest { out, runs, name, settings, sample, tuned, force, trust_files, memory };
     if folds == Some(FoldChoice::All) {
         let ended = cross_validation::run(&request, json)?;
         if !no_report {

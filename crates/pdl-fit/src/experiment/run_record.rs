@@ -29,6 +29,13 @@ pub const FILES: [(&str, &str); 3] = [
 /// Version of the file format.
 pub const SCHEMA_VERSION: u32 = 5;
 
+/// Name of the one image of a case in records of earlier versions.
+pub const ONE_INPUT: &str = "image";
+
+fn one_channel() -> Vec<String> {
+    vec![ONE_INPUT.to_owned()]
+}
+
 /// Versions, device and threads of a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Programs {
@@ -92,6 +99,10 @@ pub struct RunRecord {
     pub sample: Subset,
     /// Plan of the run.
     pub plan: RunPlan,
+    /// Names of the images of a case in the order of the network's input channels; records of
+    /// earlier versions have one.
+    #[serde(default = "one_channel")]
+    pub channels: Vec<String>,
     /// Labels in channel order, from channel 1; channel 0 is background.
     pub labels: Vec<Label>,
     /// Number of training cases.
@@ -153,6 +164,10 @@ impl RunRecord {
         let values: Vec<u16> = self.labels.iter().map(|label| label.value).collect();
         if values.first() == Some(&0) || !values.windows(2).all(|pair| pair[0] < pair[1]) {
             return Some(format!("its labels are {values:?}, expected ascending values above 0"));
+        }
+        if self.channels.len() as i64 != self.plan.network.inputs {
+            let (named, inputs) = (self.channels.len(), self.plan.network.inputs);
+            return Some(format!("it names {named} channels, but its network has {inputs} inputs"));
         }
         self.plan.problem(values.len()).map(str::to_owned).or_else(|| self.preparation.problem())
     }

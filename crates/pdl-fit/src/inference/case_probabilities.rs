@@ -5,7 +5,7 @@ use pdl_volume::{Grid, VoxelBox};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::inference::resample;
+use crate::inference::resample::{self, PlaneResampler};
 
 /// Smallest probability of any label at which a voxel counts for the uncertainty of a case.
 pub const PLAUSIBLE: f32 = 0.05;
@@ -42,8 +42,10 @@ pub struct Uncertainty {
 impl CaseProbabilities {
     /// Most probable channel of every voxel (z, y, x) of the original RAS+ grid.
     pub fn most_probable(&self) -> Vec<u8> {
-        let found = resample::most_probable(&self.p, self.channels, self.shape, self.part_zyx());
-        self.part.put_back(found, self.whole.shape, 0)
+        let mut resampler = PlaneResampler::new(self.channels, self.shape, self.part_zyx());
+        let [_, ny, nx] = self.shape;
+        self.p.chunks(ny * nx * self.channels).for_each(|plane| resampler.push(plane.to_vec()));
+        self.part.put_back(resampler.finish(), self.whole.shape, 0)
     }
 
     /// Probability of a channel in every voxel (z, y, x) of the original RAS+ grid.

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use pdl_volume::{Grid, VoxelBox};
+use pdl_volume::{Grid, Volume, VoxelBox};
 
 use crate::data::case::Case;
 use crate::data::laterality;
@@ -103,7 +103,7 @@ impl Ensemble {
                 let of_copy = match axes {
                     [false, false, false] => predictor.mean_probabilities(case)?,
                     axes => {
-                        let mut p = predictor.mean_probabilities(&mirrored(case, *axes))?;
+                        let mut p = predictor.mean_probabilities(&mirrored(case, *axes)?)?;
                         mirror(&mut p, case.shape, model.channels.len(), *axes);
                         p
                     }
@@ -126,20 +126,20 @@ impl Ensemble {
     }
 }
 
-/// The image of a case mirrored along some of the axes z, y, x, without its labels.
-fn mirrored(case: &Case, axes: [bool; 3]) -> Case {
-    let mut image = case.image.clone();
-    mirror(&mut image, case.shape, 1, axes);
-    Case {
-        case_id: case.case_id.clone(),
-        shape: case.shape,
-        grid: case.grid,
-        image,
-        target: Vec::new(),
-        annotated: Vec::new(),
-        planes: Vec::new(),
-        padding: case.padding,
-    }
+/// The images of a case mirrored along some of the axes z, y, x, without its labels.
+///
+/// # Errors
+/// [`FitError::Store`] if the voxels cannot be read.
+fn mirrored(case: &Case, axes: [bool; 3]) -> Result<Case> {
+    let whole = case.whole()?;
+    let image = |voxels: &[f32]| {
+        let mut voxels = voxels.to_vec();
+        mirror(&mut voxels, case.shape, 1, axes);
+        Volume { grid: case.grid, voxels }
+    };
+    let mut images: Vec<Volume<f32>> = whole.images().map(image).collect();
+    let first = images.remove(0);
+    Ok(Case::unlabelled(&case.case_id, first, &images))
 }
 
 /// Mirrors values (z, y, x, and `each` a voxel) in C order along some of the axes z, y, x.

@@ -98,6 +98,13 @@ pub struct PredictOptions {
     pub filter: ComponentFilter,
 }
 
+impl PredictOptions {
+    /// Whether the probabilities of all voxels are needed at once.
+    fn needs_probabilities(&self) -> bool {
+        self.probabilities || self.uncertainty
+    }
+}
+
 /// Folder of the probability maps inside that of the label maps.
 pub const PROBABILITIES_FOLDER: &str = "probabilities";
 /// Folder of the entropy maps inside that of the label maps.
@@ -323,15 +330,15 @@ impl Job<'_> {
             return Ok((PredictionStatus::Kept, noted.clone()));
         }
         let (image, own_grid) = read(model, input, &limit.alone())?;
-        let taken = limit.alone().take(bytes(model, &image)?);
+        let taken = limit.alone().take(self.bytes(&image)?);
         taken.map_err(|error| Problem::Image(error.to_string()))?;
         let warnings = domain_shift::findings(&image, &model.record.preparation);
         let stored = image.grid;
         let prepared = prepare_image(image, &model.record.preparation);
         let prepared = prepared.map_err(|error| Problem::Image(error.to_string()))?;
-        let case = Case::unlabelled(&input.name, prepared);
+        let case = Case::unlabelled(&input.name, prepared, &[]);
         let whole = stored.to_ras();
-        let (mut channels, p) = if options.probabilities || options.uncertainty {
+        let (mut channels, p) = if options.needs_probabilities() {
             let p = ensemble.probabilities(&case, &whole)?;
             (p.most_probable(), Some(p))
         } else {
@@ -351,6 +358,26 @@ impl Job<'_> {
         let noted = Noted { warnings, uncertainty };
         journal.record(&input.name, &key, stamps.collect::<std::result::Result<_, _>>()?, &noted)?;
         Ok((PredictionStatus::Made, noted))
+    }
+
+    /// Memory that segmenting an image takes at most: copies of it on its own and on the prepared
+    /// grid, and what the network's windows need beside them; where probabilities are averaged or
+    /// written, those of all voxels twice, and a map on the image's own grid.
+    fn bytes(&self, image: &Volume<f32>) -> std::result::Result<u64, Problem> {
+        let model = self.ensemble.first();
+        let shape = checked_shape_at(&image.grid.to_ras(), model.record.preparation.spacing_mm);
+        let [x, y, z] = shape.map_err(|error| Problem::Image(error.to_string()))?;
+        let prepared = [x, y, z].iter().fold(1, |all: u64, n| all.saturating_mul(*n as u64));
+        let own = image.voxels.len() as u64;
+        let copies = own.saturating_add(prepared).saturating_mul(BYTES_A_VOXEL);
+        let windows = model.predictor().bytes([z, y, x], own);
+        let maps = match self.ensemble.is_plain() && !self.options.needs_probabilities() {
+            true => 0,
+            false => prepared
+                .saturating_mul(2 * 4 * model.channels.len() as u64)
+                .saturating_add(own.saturating_mul(BYTES_A_VOXEL)),
+        };
+        Ok(copies.saturating_add(windows).saturating_add(maps))
     }
 
     /// What the label map of an image depends on.
@@ -441,21 +468,11 @@ fn check_name(input: &Input, file: &str, options: &PredictOptions) -> std::resul
     }
 }
 
-/// Memory that segmenting an image takes at most: copies of it on its own and on the prepared grid,
-/// and there the probabilities of all classes, four times.
-fn bytes(model: &Model, image: &Volume<f32>) -> std::result::Result<u64, Problem> {
-    let shape = checked_shape_at(&image.grid.to_ras(), model.record.preparation.spacing_mm);
-    let shape = shape.map_err(|error| Problem::Image(error.to_string()))?;
-    let prepared = shape.iter().fold(1, |all: u64, n| all.saturating_mul(*n as u64));
-    let own = (image.voxels.len() as u64).saturating_mul(BYTES_A_VOXEL);
-    Ok(own.saturating_add(prepared.saturating_mul(BYTES_A_VOXEL * (1 + model.channels.len() as u64))))
-}
-
 /// Most bytes of a file's name.
 const LONGEST_NAME: usize = 255;
 
-/// Four copies of float32.
-const BYTES_A_VOXEL: u64 = 16;
+/// Two copies of float32.
+const BYTES_A_VOXEL: u64 = 8;
 
 /// The files of an image: those of the folder of a stack of slices, or the file itself.
 fn files_of(path: &Path) -> std::io::Result<Vec<PathBuf>> {

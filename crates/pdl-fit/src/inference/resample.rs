@@ -6,6 +6,8 @@
 //! then compared. If all eight neighbours give one channel more than one half, so does their mean:
 //! there the interpolation is skipped.
 
+use std::collections::VecDeque;
+
 use rayon::prelude::*;
 
 /// Marks a voxel whose highest probability is at most one half. A channel with this number is
@@ -13,44 +15,103 @@ use rayon::prelude::*;
 const UNSURE: u8 = u8::MAX;
 
 /// Position of a voxel on another axis: two neighbours, and the weight of the second.
+#[derive(Debug)]
 struct Place {
     below: usize,
     above: usize,
     share: f32,
 }
 
-/// Most probable channel of every voxel of a grid of shape `to` (z, y, x), in C order; the first in
-/// a tie.
-///
-/// `p` holds probabilities (z, y, x, channel) in C order on a grid of shape `from` (z, y, x), with
-/// at most 256 channels.
-pub fn most_probable(p: &[f32], channels: usize, from: [usize; 3], to: [usize; 3]) -> Vec<u8> {
-    let sure: Vec<u8> = p.par_chunks(channels).map(sure_channel).collect();
-    let [zs, ys, xs]: [Vec<Place>; 3] = std::array::from_fn(|axis| places(from[axis], to[axis]));
-    let row = |y: usize, z: usize| (z * from[1] + y) * from[2];
-    let mut found = vec![0; to.iter().product()];
-    found.par_chunks_mut((to[1] * to[2]).max(1)).zip(&zs).for_each(|(plane, z)| {
-        let mut sums = vec![0.0; channels];
-        for (line, y) in plane.chunks_mut(to[2]).zip(&ys) {
-            let rows =
-                [row(y.below, z.below), row(y.above, z.below), row(y.below, z.above), row(y.above, z.above)];
-            for (channel, x) in line.iter_mut().zip(&xs) {
-                let first = sure[rows[0] + x.below];
-                let agree = |row: &usize| sure[row + x.below] == first && sure[row + x.above] == first;
+/// Finds the most probable channel of every voxel of another grid while the planes of
+/// probabilities arrive one after another, of which it holds the few that it needs.
+#[derive(Debug)]
+pub struct PlaneResampler {
+    channels: usize,
+    /// Voxels along z, y, x of the grid of the probabilities, and of the other.
+    from: [usize; 3],
+    to: [usize; 3],
+    /// Places of the other grid's voxels along z, y, x.
+    places: [Vec<Place>; 3],
+    /// The last planes, with the number of the first.
+    held: VecDeque<Plane>,
+    first: usize,
+    found: Vec<u8>,
+}
+
+/// Probabilities (y, x, channel) of a plane, and the channel of each voxel (y, x) that has more
+/// than one half.
+#[derive(Debug)]
+struct Plane {
+    p: Vec<f32>,
+    sure: Vec<u8>,
+}
+
+impl PlaneResampler {
+    /// For planes of a grid of shape `from` (z, y, x), with at most 256 channels, to a grid of
+    /// shape `to` (z, y, x) in the same box.
+    pub fn new(channels: usize, from: [usize; 3], to: [usize; 3]) -> Self {
+        let places = std::array::from_fn(|axis| places(from[axis], to[axis]));
+        let found = Vec::with_capacity(to.iter().product());
+        Self { channels, from, to, places, held: VecDeque::new(), first: 0, found }
+    }
+
+    /// Takes the probabilities (y, x, channel) of the next plane in C order.
+    pub fn push(&mut self, p: Vec<f32>) {
+        let sure = p.par_chunks(self.channels).map(sure_channel).collect();
+        self.held.push_back(Plane { p, sure });
+        while let Some(z) = self.next_place()
+            && let Some(above) = z.above.checked_sub(self.first).and_then(|at| self.held.get(at))
+            && let Some(below) = z.below.checked_sub(self.first).and_then(|at| self.held.get(at))
+        {
+            let plane = self.plane(z, [below, above]);
+            self.found.extend(plane);
+        }
+        let needed = self.next_place().map_or(self.from[0], |z| z.below);
+        while self.first < needed && self.held.pop_front().is_some() {
+            self.first += 1;
+        }
+    }
+
+    /// Most probable channel of every voxel (z, y, x) in C order, the first in a tie, once all
+    /// planes are there.
+    pub fn finish(self) -> Vec<u8> {
+        self.found
+    }
+
+    /// Place of the next plane of the other grid; `None` after the last.
+    fn next_place(&self) -> Option<&Place> {
+        self.places[0].get(self.found.len() / (self.to[1] * self.to[2]).max(1))
+    }
+
+    /// Channels (y, x) of a plane of the other grid between two planes.
+    fn plane(&self, z: &Place, planes: [&Plane; 2]) -> Vec<u8> {
+        let (width, [_, ys, xs]) = (self.from[2], &self.places);
+        let mut plane = vec![0; self.to[1] * self.to[2]];
+        plane.par_chunks_mut(self.to[2].max(1)).zip(ys).for_each(|(line, y)| {
+            let mut sums = vec![0.0; self.channels];
+            let [below, above] = [y.below * width, y.above * width];
+            let rows = [(planes[0], below), (planes[0], above), (planes[1], below), (planes[1], above)];
+            for (channel, x) in line.iter_mut().zip(xs) {
+                let first = rows[0].0.sure[rows[0].1 + x.below];
+                let agree = |(plane, row): &(&Plane, usize)| {
+                    plane.sure[row + x.below] == first && plane.sure[row + x.above] == first
+                };
                 *channel = if first != UNSURE && rows.iter().all(agree) {
                     first
                 } else {
-                    interpolate(p, rows, [z, y, x], &mut sums);
+                    let rows = rows.map(|(plane, row)| &plane.p[row * self.channels..]);
+                    interpolate(rows, [z, y, x], &mut sums);
                     highest(&sums)
                 };
             }
-        }
-    });
-    found
+        });
+        plane
+    }
 }
 
 /// `of_voxel` of the probabilities of every voxel of a grid of shape `to` (z, y, x), in C order,
-/// from `p` as in [`most_probable`].
+/// from the probabilities `p` (z, y, x, channel) in C order of a grid of shape `from` (z, y, x) in
+/// the same box.
 pub fn interpolated<T: Copy + Default + Send>(
     p: &[f32],
     channels: usize,
@@ -59,7 +120,7 @@ pub fn interpolated<T: Copy + Default + Send>(
     of_voxel: impl Fn(&[f32]) -> T + Sync,
 ) -> Vec<T> {
     let [zs, ys, xs]: [Vec<Place>; 3] = std::array::from_fn(|axis| places(from[axis], to[axis]));
-    let row = |y: usize, z: usize| (z * from[1] + y) * from[2];
+    let row = |y: usize, z: usize| &p[(z * from[1] + y) * from[2] * channels..];
     let mut found = vec![T::default(); to.iter().product()];
     found.par_chunks_mut((to[1] * to[2]).max(1)).zip(&zs).for_each(|(plane, z)| {
         let mut sums = vec![0.0; channels];
@@ -67,7 +128,7 @@ pub fn interpolated<T: Copy + Default + Send>(
             let rows =
                 [row(y.below, z.below), row(y.above, z.below), row(y.below, z.above), row(y.above, z.above)];
             for (value, x) in line.iter_mut().zip(&xs) {
-                interpolate(p, rows, [z, y, x], &mut sums);
+                interpolate(rows, [z, y, x], &mut sums);
                 *value = of_voxel(&sums);
             }
         }
@@ -76,13 +137,16 @@ pub fn interpolated<T: Copy + Default + Send>(
 }
 
 /// Adds the weighted probabilities of the eight neighbours of a position to `sums` (channel).
-fn interpolate(p: &[f32], rows: [usize; 4], [z, y, x]: [&Place; 3], sums: &mut [f32]) {
+///
+/// `rows` are the rows (x, channel) below and above the position along y, below and then above it
+/// along z.
+fn interpolate(rows: [&[f32]; 4], [z, y, x]: [&Place; 3], sums: &mut [f32]) {
     sums.fill(0.0);
     let weights = |place: &Place| [1.0 - place.share, place.share];
     let ([z0, z1], [y0, y1]) = (weights(z), weights(y));
     for (row, of_row) in rows.into_iter().zip([z0 * y0, z0 * y1, z1 * y0, z1 * y1]) {
         for (at, weight) in [x.below, x.above].into_iter().zip(weights(x)) {
-            let voxel = &p[(row + at) * sums.len()..];
+            let voxel = &row[at * sums.len()..];
             sums.iter_mut().zip(voxel).for_each(|(sum, p)| *sum += of_row * weight * p);
         }
     }
@@ -157,7 +221,12 @@ mod tests {
             let values: Vec<f32> = Vec::try_from(p.flatten(0, -1)).unwrap();
             for to in [[4, 6, 5], [9, 13, 8], [2, 3, 5], [4, 11, 2], [1, 1, 1]] {
                 let expected = by_libtorch(&p, to);
-                let found = most_probable(&values, 3, from, to);
+                let mut resampler = PlaneResampler::new(3, from, to);
+                for plane in values.chunks_exact(6 * 5 * 3) {
+                    resampler.push(plane.to_vec());
+                    assert!(resampler.held.len() <= 2, "only what is needed is held");
+                }
+                let found = resampler.finish();
                 assert_eq!(found.len(), expected.len());
                 assert!(expected.iter().flatten().count() > expected.len() / 2, "most voxels are clear");
                 let same = |(found, expected): (&u8, &Option<u8>)| expected.is_none_or(|e| e == *found);

@@ -164,7 +164,8 @@ impl Scorer<'_> {
     ) -> Result<Vec<EvaluationRow>> {
         let whole = case.stored.to_ras();
         let mut channels = (self.channels)(&case.case, &whole)?;
-        components.add(&channels, &case.truth, &case.case.annotated, case.shape);
+        let truth = case.truth()?;
+        components.add(&channels, &truth, &case.case.annotated, case.shape);
         self.options.filter.apply(&mut channels, case.shape);
         let path = predictions.join(format!("{}.nii.gz", case.case.case_id));
         nifti::write_labels(&path, &self.model.to_labels(&channels, case.stored)?)?;
@@ -172,7 +173,7 @@ impl Scorer<'_> {
         let scored = ScoredCase {
             case_id: &case.case.case_id,
             grid: VoxelGrid { shape: case.shape, spacing_mm: [z, y, x] },
-            truth: &case.truth,
+            truth: &truth,
             prediction: &channels,
             annotated: &case.case.annotated,
         };

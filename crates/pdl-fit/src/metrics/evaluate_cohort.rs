@@ -363,10 +363,9 @@ impl Reader<'_> {
         let annotated = self.names.annotated(row);
         let labels = LabelMap { grid: stored, voxels: labels.voxels }.into_ras();
         let truth = self.names.channels(&labels, &annotated, self.ignored);
-        let [x, y, z] = labels.grid.shape;
-        let mut case = Case::unlabelled(&row.case_id, prepared);
+        let mut case = Case::unlabelled(&row.case_id, prepared, &[]);
         case.annotated = annotated;
-        Ok(Ok((EvalCase { case, shape: [z, y, x], truth, stored }, warnings)))
+        Ok(Ok((EvalCase::new(case, truth, stored), warnings)))
     }
 }
 

@@ -7,6 +7,7 @@ use pdl_cohort::parameters::IndexParameters;
 use pdl_cohort::reading::ImageReading;
 use pdl_curriculum::manifest::Label;
 use pdl_store::lock::FolderLock;
+use pdl_store::memory::MemoryLimit;
 use pdl_store::safe_path::SafePath;
 use pdl_store::{StoreError, fault, hash, json};
 use tch::{Cuda, Device};
@@ -42,6 +43,9 @@ pub struct TrainRequest {
     pub force: bool,
     /// Whether to skip the comparison of files with their recorded hashes.
     pub trust_files: bool,
+    /// Most bytes of memory; half of what is free if `None`. Cases that take more than half of it
+    /// are read from files while training, which changes no result.
+    pub memory: Option<u64>,
 }
 
 /// Progress of a training run, for a display.
@@ -60,6 +64,8 @@ pub enum Event<'a> {
         /// Versions and device.
         programs: &'a Programs,
     },
+    /// The voxels of all cases are read from files in this folder, as memory does not hold them.
+    ReadsFromFiles(&'a Path),
     /// An interrupted run resumes after this many steps.
     Resumes(u64),
     /// Step `n` (from 1) has finished.
@@ -80,6 +86,12 @@ pub struct Outcome {
 }
 
 impl TrainRequest {
+    /// Reads the training and validation cases of the request.
+    fn load(&self, cohort: &Dataset) -> Result<Loaded> {
+        let limit = MemoryLimit::or_half_of_free(self.memory);
+        cohort.load(&self.out, self.sample, self.trust_files, &limit)
+    }
+
     fn folder(&self) -> Result<(String, PathBuf)> {
         let kind = self.settings.schedule.name();
         let name = self.name.clone().unwrap_or_else(|| format!("{kind}-seed{}", self.settings.seed));
@@ -108,7 +120,7 @@ pub fn train(request: &TrainRequest, watch: &mut dyn FnMut(&Event<'_>)) -> Resul
     }
     let programs = prepare_libtorch(&request.settings)?;
     let device = device_of(request.settings.device)?;
-    let loaded = cohort.load(&request.out, request.sample, request.trust_files)?;
+    let loaded = request.load(&cohort)?;
     let _lock = FolderLock::take(&folder)?;
     let interrupted = if request.force { None } else { checkpoint::read(&folder)? };
     if let Some(checkpoint) = &interrupted {
@@ -123,6 +135,7 @@ pub fn train(request: &TrainRequest, watch: &mut dyn FnMut(&Event<'_>)) -> Resul
     let (training, validation) = (loaded.training.len(), loaded.validation.len());
     let labels = &cohort.names;
     watch(&Event::Begins { plan: &plan, training, validation, labels, programs: &programs });
+    loaded.cache.iter().for_each(|folder| watch(&Event::ReadsFromFiles(folder)));
     let mut trainer = Trainer::new(&request.settings, &plan, device)?;
     let mut state = State {
         settings: request.settings.clone(),
@@ -164,6 +177,7 @@ pub fn train(request: &TrainRequest, watch: &mut dyn FnMut(&Event<'_>)) -> Resul
         settings: request.settings.clone(),
         sample: request.sample,
         tuned: request.tuned.clone(),
+        channels: cohort.inputs.clone(),
         labels: labels.map(|(&value, name)| Label { value, name: name.clone() }).collect(),
         training_cases: training,
         validation_cases: validation,
@@ -195,7 +209,7 @@ fn reading(out: &Path, index: &IndexParameters) -> Result<ImageReading> {
 pub fn speeds(request: &TrainRequest, all: &[Settings]) -> Result<(Vec<Speed>, Programs)> {
     let cohort = Dataset::open(&request.out)?;
     let programs = prepare_libtorch(&request.settings)?;
-    let loaded = cohort.load(&request.out, request.sample, request.trust_files)?;
+    let loaded = request.load(&cohort)?;
     let mut known = Vec::new();
     let speeds = all.iter().map(|settings| speed_of(settings, &cohort, &loaded, &mut known));
     Ok((speeds.collect::<Result<_>>()?, programs))
@@ -213,7 +227,7 @@ pub(crate) fn speed_of(
     known: &mut Known,
 ) -> Result<Speed> {
     let device = device_of(settings.device)?;
-    let images = cohort.training_images(loaded, settings.augment);
+    let images = cohort.training_images(loaded, settings.augment)?;
     let cohort = cohort.with(&images);
     let plan = settings.plan(&cohort, None)?;
     let mut parts = Vec::new();
@@ -235,7 +249,7 @@ pub(crate) fn speed_of(
 
 /// Seconds of one evaluation of such a run.
 pub(crate) fn seconds_of_evaluation(settings: &Settings, cohort: &Dataset, loaded: &Loaded) -> Result<f64> {
-    let plan = settings.plan(&cohort.with(&cohort.training_images(loaded, settings.augment)), None)?;
+    let plan = settings.plan(&cohort.with(&cohort.training_images(loaded, settings.augment)?), None)?;
     let trainer = Trainer::new(settings, &plan, device_of(settings.device)?)?;
     trainer.seconds_of_evaluation(&loaded.validation)
 }
@@ -246,7 +260,7 @@ fn plan(settings: &Settings, cohort: &Dataset, loaded: &Loaded) -> Result<RunPla
         Some(_) => Some(speed_of(settings, cohort, loaded, &mut Known::new())?),
         None => None,
     };
-    settings.plan(&cohort.with(&cohort.training_images(loaded, settings.augment)), speed.as_ref())
+    settings.plan(&cohort.with(&cohort.training_images(loaded, settings.augment)?), speed.as_ref())
 }
 
 /// Refuses to resume from a checkpoint with other settings or another manifest.

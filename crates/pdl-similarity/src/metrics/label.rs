@@ -83,6 +83,8 @@ mod tests {
             b: VolumeView::default(),
             whole: None,
             bodies: None,
+            whole_channels: &[],
+            bodies_channels: &[],
             labels: &labels,
         };
         metric.measure().value(&pair)

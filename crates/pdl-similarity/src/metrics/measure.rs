@@ -35,10 +35,15 @@ pub struct PairFacts<'a> {
     pub a: VolumeView<'a>,
     /// The case of the larger row number.
     pub b: VolumeView<'a>,
-    /// Over all voxels and windows; `None` unless a metric requires it.
+    /// Over all voxels and windows, the mean over the channels; `None` unless a metric requires it.
     pub whole: Option<Similarity>,
-    /// Inside both bodies; `None` unless a metric requires it.
+    /// Inside both bodies of the first channel, the mean over the channels; `None` unless a metric
+    /// requires it.
     pub bodies: Option<Similarity>,
+    /// As `whole`, of each channel; empty unless a metric requires it.
+    pub whole_channels: &'a [Similarity],
+    /// As `bodies`, of each channel; empty unless a metric requires it.
+    pub bodies_channels: &'a [Similarity],
     /// Ascending by label; empty unless a metric requires it.
     pub labels: &'a [CommonLabel],
 }

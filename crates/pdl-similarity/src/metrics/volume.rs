@@ -4,6 +4,7 @@ use crate::metrics::measure::{Measure, PairFacts, RequiredPasses};
 use crate::ssim::views::Similarity;
 
 /// A value of the passes over all voxels.
+#[derive(Clone, Copy)]
 pub(super) struct WholeMetric {
     pub(super) column: &'static str,
     pub(super) value: fn(&Similarity) -> f64,

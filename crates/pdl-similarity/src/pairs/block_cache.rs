@@ -23,7 +23,8 @@ const PROGRAM_BYTES: u64 = 64 << 20;
 pub(crate) struct Block {
     /// Row numbers in the proxies.
     pub rows: Range<usize>,
-    chunked: Chunked,
+    /// For each channel.
+    chunked: Vec<Chunked>,
     /// One volume after the other; empty unless bodies are compared.
     bodies: Vec<f32>,
     /// For each case; empty unless a metric requires them.
@@ -43,11 +44,17 @@ impl Block {
                 place.iter_mut().zip(inside).for_each(|(v, inside)| *v = f32::from(inside));
             });
         }
-        let mut chunked = Chunked::default();
-        if passes.windows || passes.bodies {
-            let body = |i: usize| if passes.bodies { &bodies[i * voxels..(i + 1) * voxels] } else { &[] };
-            let volume = |i: usize| (proxies.voxels(rows.start + i), body(i));
-            chunked = Chunked::new(kernel, rows.len(), passes.bodies, volume);
+        let mut chunked = Vec::with_capacity(proxies.channels());
+        for channel in 0..proxies.channels() {
+            chunked.push(match passes.windows || passes.bodies {
+                true => {
+                    let body =
+                        |i: usize| if passes.bodies { &bodies[i * voxels..(i + 1) * voxels] } else { &[] };
+                    let volume = |i: usize| (proxies.channel(rows.start + i, channel), body(i));
+                    Chunked::new(kernel, rows.len(), passes.bodies, volume)
+                }
+                false => Chunked::default(),
+            });
         }
         let mut labels = Vec::new();
         if passes.labels {
@@ -57,12 +64,17 @@ impl Block {
         Self { rows, chunked, bodies, labels }
     }
 
-    /// A view of each case, in order.
-    pub(crate) fn views<'a>(&'a self, proxies: &'a Proxies, kernel: &Kernel) -> Vec<VolumeView<'a>> {
+    /// A view of a channel of each case, in order. Bodies are those of the first channel.
+    pub(crate) fn views<'a>(
+        &'a self,
+        proxies: &'a Proxies,
+        kernel: &Kernel,
+        channel: usize,
+    ) -> Vec<VolumeView<'a>> {
         let voxels = kernel.shape.iter().product::<usize>();
         let view = |(i, row): (usize, usize)| VolumeView {
-            voxels: proxies.voxels(row),
-            chunked: self.chunked.view(kernel, i),
+            voxels: proxies.channel(row, channel),
+            chunked: self.chunked[channel].view(kernel, i),
             body: if self.bodies.is_empty() { &[] } else { &self.bodies[i * voxels..(i + 1) * voxels] },
             labels: self.labels.get(i),
         };
@@ -97,7 +109,7 @@ impl<'a> BlockCache<'a> {
         let windows = if passes.windows || passes.bodies { Chunked::bytes(kernel, passes.bodies) } else { 0 };
         let bodies = if passes.bodies { voxels } else { 0 };
         let labels = if passes.labels { LabelSets::bytes(proxies) } else { 0 };
-        let case = voxels + windows + bodies + labels;
+        let case = (voxels + windows) * proxies.channels() as u64 + bodies + labels;
         let threads = rayon::current_num_threads() as u64;
         let capacity = |size: usize| {
             let spare = memory.saturating_sub(PROGRAM_BYTES + threads * driver::bytes_a_thread(kernel, size));

@@ -10,7 +10,7 @@ use pdl_store::safe_path::SafePath;
 use pdl_store::{StoreError, atomic};
 
 use crate::SimilarityError;
-use crate::metrics::{Measure, RequiredPasses};
+use crate::metrics::{ChannelMetric, Measure, RequiredPasses};
 use crate::pairs::block_cache::BlockCache;
 use crate::pairs::pair_table::{self, Pairs};
 use crate::pairs::reuse::ReusablePairs;
@@ -247,7 +247,8 @@ struct TileComparison<'a> {
     parameters: &'a CompareParameters,
     kernel: Kernel,
     own: &'a [&'a dyn Measure],
-    measures: Vec<&'a dyn Measure>,
+    /// The metrics of single channels, whose columns follow those of `own`.
+    of_channels: Vec<ChannelMetric>,
 }
 
 impl<'a> TileComparison<'a> {
@@ -258,21 +259,34 @@ impl<'a> TileComparison<'a> {
         own: &'a [&'a dyn Measure],
     ) -> Result<Self, SimilarityError> {
         let kernel = Kernel::new(parameters.window, proxies.shape_zyx, 1.0, parameters.isa)?;
-        let built_in = parameters.metrics.iter().map(|metric| metric.measure() as &dyn Measure);
-        let measures: Vec<&dyn Measure> = built_in.chain(own.iter().copied()).collect();
-        let of_labels: Vec<&str> = measures
-            .iter()
-            .filter(|measure| measure.required_passes().labels)
-            .map(|measure| measure.column())
-            .collect();
+        let of_channels = ChannelMetric::of_channels(&parameters.metrics, &proxies.channel_names);
+        let kernel = kernel.with_stride(parameters.stride);
+        let comparison = Self { out, proxies, parameters, kernel, own, of_channels };
+        let of_labels = comparison.label_columns().join(", ");
         if !of_labels.is_empty() && !proxies.has_labels() {
-            return Err(SimilarityError::NoLabels { metrics: of_labels.join(", "), out: out.to_owned() });
+            return Err(SimilarityError::NoLabels { metrics: of_labels, out: out.to_owned() });
         }
-        Ok(Self { out, proxies, parameters, kernel: kernel.with_stride(parameters.stride), own, measures })
+        Ok(comparison)
     }
 
+    /// The columns of metrics that compare label maps.
+    fn label_columns(&self) -> Vec<&str> {
+        let measures = self.measures();
+        let of_labels = measures.iter().filter(|measure| measure.required_passes().labels);
+        of_labels.map(|measure| measure.column()).collect()
+    }
+
+    /// All metrics, in the order of their columns.
+    fn measures(&self) -> Vec<&dyn Measure> {
+        let built_in = self.parameters.metrics.iter().map(|metric| metric.measure() as &dyn Measure);
+        let of_channels = self.of_channels.iter().map(|metric| metric as &dyn Measure);
+        built_in.chain(self.own.iter().copied()).chain(of_channels).collect()
+    }
+
+    /// The columns after those of the built-in metrics.
     fn own_names(&self) -> Vec<&str> {
-        self.own.iter().map(|measure| measure.column()).collect()
+        let of_channels = self.of_channels.iter().map(|metric| metric.column());
+        self.own.iter().map(|measure| measure.column()).chain(of_channels).collect()
     }
 
     fn is_valid(&self, tile: Tile) -> Result<bool, StoreError> {
@@ -281,7 +295,7 @@ impl<'a> TileComparison<'a> {
 
     fn blocks(&self, memory: u64) -> BlockCache<'_> {
         let passes = self
-            .measures
+            .measures()
             .iter()
             .map(|measure| measure.required_passes())
             .fold(RequiredPasses::default(), RequiredPasses::and);
@@ -294,7 +308,7 @@ impl<'a> TileComparison<'a> {
         tile: Tile,
         known: &KnownPairs,
     ) -> Result<(), SimilarityError> {
-        let values = tile::compute(blocks, tile, self.parameters.tile, &self.measures, known);
+        let values = tile::compute(blocks, tile, self.parameters.tile, &self.measures(), known);
         if let Some(rows) = &blocks.damaged {
             let [first, last] = [rows.start, rows.end - 1].map(|row| &self.proxies.case_ids[row]);
             let problem = format!("voxels of cases {first} to {last} are not in [0, 1]");

@@ -13,7 +13,7 @@ use pdl_store::printable::cell;
 use pdl_store::table::{self, column};
 use pdl_store::{StoreError, atomic};
 
-use crate::metrics::Metric;
+use crate::metrics::{Metric, PairColumn};
 use crate::pairs::pair_table::Pairs;
 
 /// File format of the matrix.
@@ -48,20 +48,21 @@ pub struct PairMatrix {
 }
 
 impl PairMatrix {
-    /// Reads the pairs of `metric`; a missing pair is NaN.
+    /// Reads a column of the pairs; a missing pair is NaN.
     ///
     /// # Errors
     /// [`StoreError`] when the pairs cannot be read.
-    pub fn read(proxies: &Proxies, pairs: &Pairs, metric: Metric) -> Result<Self, StoreError> {
+    pub fn read(proxies: &Proxies, pairs: &Pairs, column: impl Into<PairColumn>) -> Result<Self, StoreError> {
         let n = proxies.len();
         let mut values = vec![f32::NAN; n * n];
-        let identical = match metric {
+        let column = column.into();
+        let identical = match column.metric {
             Metric::Mse | Metric::BodyMse | Metric::LabelVolume => 0.0,
             Metric::Psnr => f32::INFINITY,
             Metric::Ssim | Metric::Uqi | Metric::BodySsim | Metric::LabelDice => 1.0,
         };
         values.iter_mut().step_by(n + 1).for_each(|value| *value = identical);
-        pairs.for_each(metric, |a, b, value| {
+        pairs.for_each(&column, |a, b, value| {
             let (a, b) = (a as usize, b as usize);
             values[a * n + b] = value;
             values[b * n + a] = value;

@@ -4,7 +4,7 @@ use pdl_prepare::proxies::Proxies;
 use pdl_store::StoreError;
 use serde::Serialize;
 
-use crate::metrics::Metric;
+use crate::metrics::PairColumn;
 use crate::pairs::pair_table::Pairs;
 
 /// A neighbour of a case.
@@ -24,10 +24,12 @@ pub fn neighbours(
     proxies: &Proxies,
     pairs: &Pairs,
     case: usize,
-    metric: Metric,
+    column: impl Into<PairColumn>,
 ) -> Result<Vec<Neighbour>, StoreError> {
     let mut all = Vec::with_capacity(proxies.len());
-    pairs.of_case(case, metric, |other, value| {
+    let column = column.into();
+    let metric = column.metric;
+    pairs.of_case(case, &column, |other, value| {
         all.push(Neighbour { case_id: proxies.case_ids[other as usize].clone(), value });
     })?;
     let far = |value: f32| match (value.is_nan(), metric.larger_is_alike()) {
@@ -51,19 +53,21 @@ pub struct DuplicateGroup {
     pub pairs: Vec<(String, String, f32)>,
 }
 
-/// The connected components of the pairs whose `metric` reaches `threshold` (is at most `threshold`
-/// for metrics where smaller is more similar), ordered by their first case id.
+/// The connected components of the pairs whose value in a column reaches `threshold` (is at most
+/// `threshold` for metrics where smaller is more similar), ordered by their first case id.
 ///
 /// # Errors
 /// [`StoreError`] when the pairs cannot be read.
 pub fn duplicates(
     proxies: &Proxies,
     pairs: &Pairs,
-    metric: Metric,
+    column: impl Into<PairColumn>,
     threshold: f32,
 ) -> Result<Vec<DuplicateGroup>, StoreError> {
     let mut joined = Vec::new();
-    pairs.for_each(metric, |a, b, value| {
+    let column = column.into();
+    let metric = column.metric;
+    pairs.for_each(&column, |a, b, value| {
         let alike = if metric.larger_is_alike() { value >= threshold } else { value <= threshold };
         if alike {
             joined.push((a as usize, b as usize, value));

@@ -16,7 +16,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::SimilarityError;
-use crate::metrics::Metric;
+use crate::metrics::PairColumn;
 use crate::pairs::tile::{Tile, tile_key, tiles};
 use crate::parameters::CompareParameters;
 
@@ -221,29 +221,34 @@ impl Pairs {
         Ok(Self { parts: all.into_iter().map(|tile| (tile, path(out, tile))).collect(), parameters })
     }
 
-    /// Calls `visit` with the row numbers of every pair and its value of `metric`, part by part.
+    /// Calls `visit` with the row numbers of every pair and its value in a column, part by part.
     ///
     /// # Errors
     /// [`StoreError`] when a file cannot be read or has no such column.
-    pub fn for_each(&self, metric: Metric, mut visit: impl FnMut(u32, u32, f32)) -> Result<(), StoreError> {
-        self.parts.iter().try_for_each(|(_, path)| visit_part(path, metric.column(), &mut visit))
+    pub fn for_each(
+        &self,
+        column: impl Into<PairColumn>,
+        mut visit: impl FnMut(u32, u32, f32),
+    ) -> Result<(), StoreError> {
+        let column = column.into().name();
+        self.parts.iter().try_for_each(|(_, path)| visit_part(path, &column, &mut visit))
     }
 
-    /// Calls `visit` with the row number of every other case and the value of `metric` for the
-    /// pair.
+    /// Calls `visit` with the row number of every other case and the pair's value in a column.
     ///
     /// # Errors
     /// As [`Pairs::for_each`].
     pub fn of_case(
         &self,
         case: usize,
-        metric: Metric,
+        column: impl Into<PairColumn>,
         mut visit: impl FnMut(u32, f32),
     ) -> Result<(), StoreError> {
+        let column = column.into().name();
         let block = case / self.parameters.tile.max(1);
         let case = case as u32;
         for (_, path) in self.parts.iter().filter(|(tile, _)| tile.row == block || tile.col == block) {
-            visit_part(path, metric.column(), &mut |a, b, value| {
+            visit_part(path, &column, &mut |a, b, value| {
                 if a == case {
                     visit(b, value);
                 } else if b == case {
@@ -287,7 +292,9 @@ pub(crate) fn read_part(
     let names = table::column_names(path)?;
     if let Some(missing) = metrics.iter().find(|metric| !names.iter().any(|name| name == *metric)) {
         return Err(problem(&format!(
-            "column {missing} is missing; run `pdl compare` with {missing} among its metrics"
+            "column {missing} is missing; there are {}. `pdl compare --metrics` adds metrics; those of single channels are \
+             there where cases have several",
+            names.iter().skip(4).map(String::as_str).collect::<Vec<_>>().join(", ")
         )));
     }
     let columns: Vec<&str> = ["a", "b"].into_iter().chain(metrics.iter().copied()).collect();

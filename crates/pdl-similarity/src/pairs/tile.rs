@@ -12,6 +12,7 @@ use crate::metrics::{Measure, PairFacts};
 use crate::pairs::block_cache::{Block, BlockCache};
 use crate::parameters::CompareParameters;
 use crate::ssim::driver::{self, Pass};
+use crate::ssim::views::{Similarity, VolumeView};
 
 /// A block of rows against a block of columns, counted in blocks; `row <= col`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -125,13 +126,21 @@ fn compare_blocks(
     wanted: impl Fn(usize, usize) -> bool + Sync,
 ) -> Vec<((usize, usize), Vec<f32>)> {
     let (kernel, passes) = (blocks.kernel, blocks.passes);
-    let (of_a, of_b) = (a.views(blocks.proxies, kernel), b.views(blocks.proxies, kernel));
+    let channels = blocks.proxies.channels();
+    let views = |block| {
+        let of_channel = |channel| Block::views(block, blocks.proxies, kernel, channel);
+        (0..channels).map(of_channel).collect::<Vec<_>>()
+    };
+    let (of_a, of_b): (Vec<Vec<VolumeView<'_>>>, Vec<Vec<VolumeView<'_>>>) = (views(a), views(b));
     let is_wanted = |i: usize, j: usize| wanted(a.rows.start + i, b.rows.start + j);
+    // For each pair its similarity in each channel.
     let pass = |pass: Pass| {
-        driver::sums(kernel, pass, &of_a, &of_b, is_wanted)
-            .iter()
-            .map(|sums| kernel.similarity(sums))
-            .collect::<Vec<_>>()
+        let mut all = vec![Vec::with_capacity(channels); of_a[0].len() * of_b[0].len()];
+        for (of_a, of_b) in of_a.iter().zip(&of_b) {
+            let sums = driver::sums(kernel, pass, of_a, of_b, is_wanted);
+            all.iter_mut().zip(&sums).for_each(|(pair, sums)| pair.push(kernel.similarity(sums)));
+        }
+        all
     };
     let whole = match (passes.windows, passes.squares) {
         (true, _) => Some(pass(Pass::Windows)),
@@ -139,6 +148,7 @@ fn compare_blocks(
         (false, false) => None,
     };
     let bodies = passes.bodies.then(|| pass(Pass::Bodies));
+    let (of_a, of_b) = (&of_a[0], &of_b[0]);
     let places = (0..of_a.len()).flat_map(|i| (0..of_b.len()).map(move |j| (i, j)));
     let places: Vec<(usize, usize)> = places.filter(|(i, j)| is_wanted(*i, *j)).collect();
     let values = |(i, j): (usize, usize)| {
@@ -147,11 +157,15 @@ fn compare_blocks(
             (Some(a), Some(b)) => label_overlap::common(kernel.isa, a, b),
             _ => Vec::new(),
         };
+        let of_pair = |all: &'_ Option<Vec<Vec<Similarity>>>| all.as_ref().map(|all| all[at].clone());
+        let (whole, bodies) = (of_pair(&whole), of_pair(&bodies));
         let facts = PairFacts {
             a: of_a[i],
             b: of_b[j],
-            whole: whole.as_ref().map(|all| all[at]),
-            bodies: bodies.as_ref().map(|all| all[at]),
+            whole: whole.as_ref().map(|channels| kernel.mean(channels)),
+            bodies: bodies.as_ref().map(|channels| kernel.mean(channels)),
+            whole_channels: whole.as_deref().unwrap_or_default(),
+            bodies_channels: bodies.as_deref().unwrap_or_default(),
             labels: &labels,
         };
         let row = measures.iter().map(|measure| measure.value(&facts) as f32).collect();

@@ -114,10 +114,26 @@ impl Kernel {
         self.similarity(&sums[0])
     }
 
+    /// The mean of MSE, SSIM and UQI over the channels of a pair, and the PSNR of that MSE.
+    pub(crate) fn mean(&self, channels: &[Similarity]) -> Similarity {
+        if let [one] = channels {
+            return *one;
+        }
+        let mean =
+            |value: fn(&Similarity) -> f64| channels.iter().map(value).sum::<f64>() / channels.len() as f64;
+        let mse = mean(|similarity| similarity.mse);
+        let (ssim, uqi) = (mean(|similarity| similarity.ssim), mean(|similarity| similarity.uqi));
+        Similarity { mse, psnr: self.psnr(mse), ssim, uqi }
+    }
+
+    fn psnr(&self, mse: f64) -> f64 {
+        if mse > 0.0 { 10.0 * (self.range.powi(2) / mse).log10() } else { f64::INFINITY }
+    }
+
     /// MSE, PSNR, SSIM and UQI from the sums of a pass.
     pub(crate) fn similarity(&self, sums: &Sums) -> Similarity {
         let mse = sums.squares / sums.voxels;
-        let psnr = if mse > 0.0 { 10.0 * (self.range.powi(2) / mse).log10() } else { f64::INFINITY };
+        let psnr = self.psnr(mse);
         let mean = |sum: f64| if mse == 0.0 && sums.windows > 0.0 { 1.0 } else { sum / sums.windows };
         Similarity { mse, psnr, ssim: mean(sums.ssim), uqi: mean(sums.uqi) }
     }

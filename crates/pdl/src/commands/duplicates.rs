@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Result, ensure};
 use pdl_console::{ExitStatus, counted, say};
 use pdl_prepare::proxies::Proxies;
-use pdl_similarity::metrics::Metric;
+use pdl_similarity::metrics::{Metric, PairColumn};
 use pdl_similarity::neighbours::duplicates;
 use pdl_similarity::registration::{AlignedPair, Motion, aligned_neighbours};
 use serde_json::json;
@@ -19,9 +19,9 @@ use crate::preconditions::{PAIRED, Requirements};
 pub(crate) struct Args {
     /// The curation folder.
     out: PathBuf,
-    /// The metric to compare by.
-    #[arg(long, value_enum, default_value_t = Metric::Ssim)]
-    metric: Metric,
+    /// The metric to compare by; of one channel as in ssim_CT.
+    #[arg(long, default_value_t = Metric::Ssim.into())]
+    metric: PairColumn,
     /// Least value of the metric at which two cases are near-duplicates; the largest value for MSE.
     #[arg(long, default_value_t = 0.98, value_name = "VALUE")]
     threshold: f32,
@@ -42,8 +42,8 @@ impl Args {
 /// # Errors
 /// When pairs are missing, or `--invariant` is given with another metric than SSIM.
 pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus> {
-    let &Args { ref out, metric, threshold, invariant } = args;
-    ensure!(!invariant || metric == Metric::Ssim, "--invariant needs --metric ssim");
+    let &Args { ref out, ref metric, threshold, invariant } = args;
+    ensure!(!invariant || *metric == Metric::Ssim.into(), "--invariant needs --metric ssim");
     let (proxies, pairs) = matrix::open(out)?;
     let groups = duplicates(&proxies, &pairs, metric, threshold)?;
     let mut moved = Vec::new();
@@ -59,8 +59,8 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus> {
         say_json(&result)?;
         return Ok(ExitStatus::Done);
     }
-    let sign = if metric.larger_is_alike() { ">=" } else { "<=" };
-    say(&format!("{} of cases with {} {sign} {threshold}", counted(groups.len(), "group"), metric.column()));
+    let sign = if metric.metric.larger_is_alike() { ">=" } else { "<=" };
+    say(&format!("{} of cases with {} {sign} {threshold}", counted(groups.len(), "group"), metric.name()));
     for group in groups {
         say(&format!("  {}", group.cases.join(" ")));
         for (a, b, value) in group.pairs {

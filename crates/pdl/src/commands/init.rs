@@ -171,7 +171,10 @@ fn sentences(cohort: &Path, seen: &Survey) -> Vec<String> {
     }
     if !seen.channels.is_empty() {
         let names: Vec<&str> = seen.channels.values().map(String::as_str).collect();
-        lines.push(format!("cases of several channels ({}): choose one with --channel", names.join(", ")));
+        lines.push(format!(
+            "cases of several channels ({}): all are used; --channel takes one",
+            names.join(", ")
+        ));
     }
     if seen.read > 0 {
         lines.extend(of_read(seen));
@@ -347,7 +350,6 @@ fn explained(arg: &clap::Arg) -> String {
 fn needed(seen: &Survey, section: &str, key: &str) -> Option<String> {
     match (section, key) {
         ("index", "modality") => seen.modality.map(|(modality, _)| format!("\"{modality}\"")),
-        ("index", "channel") => seen.channels.keys().next().map(|channel| format!("\"{channel}\"")),
         _ => None,
     }
 }

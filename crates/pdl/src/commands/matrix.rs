@@ -6,7 +6,7 @@ use anyhow::Result;
 use pdl_console::{ExitStatus, say};
 use pdl_prepare::proxies::Proxies;
 use pdl_similarity::matrix::{MatrixFormat, PairMatrix};
-use pdl_similarity::metrics::Metric;
+use pdl_similarity::metrics::{Metric, PairColumn};
 use pdl_similarity::pairs::Pairs;
 use serde_json::json;
 
@@ -18,9 +18,9 @@ use crate::preconditions::{PAIRED, Requirements};
 pub(crate) struct Args {
     /// The curation folder.
     out: PathBuf,
-    /// The metric to write.
-    #[arg(long, value_enum, default_value_t = Metric::Ssim)]
-    metric: Metric,
+    /// The metric to write; of one channel as in ssim_CT.
+    #[arg(long, default_value_t = Metric::Ssim.into())]
+    metric: PairColumn,
     /// The file format.
     #[arg(long, value_enum, default_value_t = MatrixFormat::Npy)]
     format: MatrixFormat,
@@ -42,15 +42,15 @@ impl Args {
 pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus> {
     let Args { out, metric, format, to } = args;
     let (proxies, pairs) = open(out)?;
-    let default = out.join(format!("{}.{}", metric.column(), format.ending()));
+    let default = out.join(format!("{}.{}", metric.name(), format.ending()));
     let path = to.as_ref().unwrap_or(&default);
-    let matrix = PairMatrix::read(&proxies, &pairs, *metric)?;
+    let matrix = PairMatrix::read(&proxies, &pairs, metric)?;
     matrix.write(path, *format)?;
     let n = matrix.case_ids.len();
     if context.json {
         say(&json!({ "metric": metric, "cases": n, "file": path }).to_string());
     } else {
-        say(&format!("{} of {n} x {n} cases: {}", metric.column(), path.display()));
+        say(&format!("{} of {n} x {n} cases: {}", metric.name(), path.display()));
     }
     Ok(ExitStatus::Done)
 }

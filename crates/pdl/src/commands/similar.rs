@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 use pdl_console::{ExitStatus, say};
-use pdl_similarity::metrics::Metric;
+use pdl_similarity::metrics::{Metric, PairColumn};
 use pdl_similarity::neighbours::{Neighbour, neighbours};
 use serde_json::json;
 
@@ -19,9 +19,9 @@ pub(crate) struct Args {
     out: PathBuf,
     /// The case id.
     case: String,
-    /// The metric to compare by.
-    #[arg(long, value_enum, default_value_t = Metric::Ssim)]
-    metric: Metric,
+    /// The metric to compare by; of one channel as in ssim_CT.
+    #[arg(long, default_value_t = Metric::Ssim.into())]
+    metric: PairColumn,
     /// How many cases of each to list.
     #[arg(long, default_value_t = 5, value_name = "N")]
     count: usize,
@@ -47,7 +47,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus> {
             out.display()
         )
     })?;
-    let all = neighbours(&proxies, &pairs, row, *metric)?;
+    let all = neighbours(&proxies, &pairs, row, metric)?;
     let nearest = &all[..(*count).min(all.len())];
     let farthest: Vec<&Neighbour> = all.iter().rev().take(*count).collect();
     if context.json {
@@ -59,7 +59,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus> {
         say(title);
         list.for_each(|other| say(&format!("  {:<24} {:.6}", other.case_id, other.value)));
     };
-    print(&format!("most similar to {case} by {}", metric.column()), &mut nearest.iter());
+    print(&format!("most similar to {case} by {}", metric.name()), &mut nearest.iter());
     print("least similar", &mut farthest.into_iter());
     Ok(ExitStatus::Done)
 }

@@ -18,6 +18,10 @@ pub(crate) struct Args {
     out: PathBuf,
     /// The case id.
     case: String,
+    /// The channel to draw of cases with several, by its name or its number from 0; the first when
+    /// not given.
+    #[arg(long, value_name = "CHANNEL")]
+    channel: Option<String>,
     /// The PNG to write; when not given OUT/views/CASE.png, which kitty, Ghostty, iTerm2 and
     /// WezTerm also show.
     #[arg(long, value_name = "FILE")]
@@ -35,13 +39,13 @@ impl Args {
 /// # Errors
 /// When there is no such case, or its files cannot be read.
 pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus> {
-    let Args { out, case, to } = args;
+    let Args { out, case, channel, to } = args;
     preconditions::check_case(out, case)?;
     let file = match to {
         Some(to) => SafePath::from(to),
         None => SafePath::new(out, format!("views/{case}.png"))?,
     };
-    pdl_report::view::view(out, case, &file)?;
+    pdl_report::view::view(out, case, channel.as_deref(), &file)?;
     let path = &to.clone().unwrap_or_else(|| file.full());
     if context.json {
         say(&json!({ "case": case, "file": path }).to_string());

@@ -74,7 +74,9 @@ fn index(out: &Path, cases: &Cases) -> Check {
     let gone = |path: &str| !paths::resolve(out, path.split('#').next().unwrap_or(path)).is_file();
     let lost: Vec<&str> = cases
         .usable()
-        .filter(|row| gone(&row.image) || row.label.as_deref().is_some_and(gone))
+        .filter(|row| {
+            row.images().into_iter().any(|(image, _)| gone(image)) || row.label.as_deref().is_some_and(gone)
+        })
         .map(|row| row.case_id.as_str())
         .collect();
     let text = format!("{} cases can be used, {rejected} are rejected", cases.usable().count());
@@ -113,7 +115,7 @@ fn prepared(out: &Path, cases: &Cases) -> Result<Check> {
     let strangers: Vec<&str> = known.difference(&usable).copied().collect();
     let lost: Vec<&str> = rows
         .iter()
-        .filter(|row| [&row.image, &row.label].iter().any(|path| !out.join(path).is_file()))
+        .filter(|row| row.images.iter().chain([&row.label]).any(|path| !out.join(path).is_file()))
         .map(|row| row.case_id.as_str())
         .collect();
     let problems: Vec<String> = [

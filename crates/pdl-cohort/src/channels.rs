@@ -1,0 +1,208 @@
+//! Several images of a case on one grid: which channels a cohort has, and which of them a case
+//! lacks.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use pdl_findings::{Code, Finding};
+use pdl_io::{is_volume_name, split_frame, stem};
+use pdl_store::memory::MemoryShare;
+use pdl_store::{StoreError, fault};
+
+use crate::attributes::Modality;
+use crate::discover::{DiscoveredCase, Layout, split_channel};
+
+/// Most characters of a channel's name in files and columns.
+const LONGEST_NAME: usize = 40;
+
+/// The channels of a cohort by number, under names that files and columns can bear.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Channels {
+    /// Empty where cases have one image.
+    names: BTreeMap<u32, String>,
+    /// Whether an image on another grid is resampled to that of the first channel.
+    pub resample: bool,
+}
+
+impl Channels {
+    /// Those that any case of a layout has.
+    pub(crate) fn of(layout: &Layout, resample: bool) -> Self {
+        let numbers: BTreeSet<u32> =
+            layout.cases.iter().flat_map(|found| found.channels.keys().copied()).collect();
+        let mut taken = BTreeSet::new();
+        let mut name = |number: &u32| {
+            let stated = layout.channel_names.get(number).map(|name| plain(name)).unwrap_or_default();
+            let name = if stated.is_empty() { format!("channel_{number}") } else { stated };
+            let name = if taken.insert(name.to_lowercase()) { name } else { format!("{name}_{number}") };
+            taken.insert(name.to_lowercase());
+            (*number, name)
+        };
+        Self { names: numbers.iter().map(&mut name).collect(), resample }
+    }
+
+    /// The name of a channel.
+    pub(crate) fn name(&self, number: u32) -> &str {
+        self.names.get(&number).map_or("", String::as_str)
+    }
+
+    /// How the images of a channel were made, as far as its name or the cohort says; nothing where
+    /// their intensities have to say it.
+    pub(crate) fn modality(&self, number: u32, stated: Option<Modality>) -> Option<Modality> {
+        let by_name = self.name(number).parse().ok().filter(|modality| *modality != Modality::OT);
+        by_name.or(stated.filter(|modality| *modality != Modality::CT))
+    }
+
+    /// The names in the order of the channels.
+    fn listed(&self, numbers: impl Iterator<Item = u32>) -> String {
+        numbers.map(|number| self.name(number)).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// A name of letters, digits, - and _ only.
+fn plain(name: &str) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
+    let name: String = name.trim().chars().map(plain).take(LONGEST_NAME).collect();
+    name.trim_matches('_').to_owned()
+}
+
+impl Layout {
+    /// Takes files that hold as many volumes as `dataset.json` names channels (Decathlon) as cases
+    /// of these channels. A file that holds another number of volumes, but several, is refused.
+    ///
+    /// # Errors
+    /// [`StoreError::Machine`] when the machine keeps a file from being read.
+    pub(crate) fn split_channel_files(&mut self, memory: &MemoryShare<'_>) -> Result<(), StoreError> {
+        let named = self.channel_names.len();
+        if named < 2 || self.cases.iter().any(|found| found.channels.len() > 1) {
+            return Ok(());
+        }
+        let names = self.channel_names.values().map(String::as_str).collect::<Vec<_>>().join(", ");
+        for found in &mut self.cases {
+            let Some(image) = found.image.clone() else { continue };
+            let file = image.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            if !is_volume_name(&file) || split_frame(&file).1.is_some() {
+                continue;
+            }
+            let volumes = match pdl_io::volumes_in(&image, &memory.part()) {
+                Ok(volumes) => volumes,
+                // What is wrong with the file is told where it is read.
+                Err(unread) => match fault::machine_error(&unread) {
+                    None => continue,
+                    Some(source) => {
+                        let what = "an image of the cohort".to_owned();
+                        return Err(StoreError::Machine { what, path: None, source });
+                    }
+                },
+            };
+            if volumes == named {
+                let frame = |number: usize| image.with_file_name(format!("{file}#{number}"));
+                found.channels =
+                    self.channel_names.keys().enumerate().map(|(n, key)| (*key, frame(n))).collect();
+                found.image = found.channels.values().next().cloned();
+            } else if volumes > 1 {
+                let message = format!(
+                    "its file holds {volumes} volumes, and dataset.json names {named} channels ({names}): mend one of \
+                     them, or take one volume of each file with --frame"
+                );
+                found.findings.push(Finding::new(Code::MissingChannel, message));
+                found.refused = true;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sees to it that every case has all channels that any case of the cohort has: one that lacks
+    /// some is refused. A cohort whose cases have one image each has no channels afterwards.
+    pub(crate) fn require_channels(&mut self) {
+        if !self.cases.iter().any(|found| found.channels.len() > 1) {
+            self.cases.iter_mut().for_each(|found| found.channels.clear());
+            return;
+        }
+        let channels = Channels::of(self, false);
+        let first = channels.names.keys().next().copied().unwrap_or_default();
+        for found in &mut self.cases {
+            let Some(image) = found.image.clone().filter(|_| !found.refused) else { continue };
+            if found.channels.is_empty() {
+                found.channels.insert(channel_of(&image).unwrap_or(first), image);
+            }
+            found.require(&channels);
+        }
+        if self.modality.is_none() {
+            self.modality = channels.name(first).parse().ok().filter(|modality| *modality != Modality::OT);
+        }
+    }
+}
+
+impl DiscoveredCase {
+    fn require(&mut self, channels: &Channels) {
+        let missing = channels.names.keys().copied().filter(|number| !self.channels.contains_key(number));
+        let missing = channels.listed(missing);
+        if !missing.is_empty() {
+            let message = format!(
+                "it has no image of {missing}, which others have, only of {}: add it, or take one channel of all with \
+                 --channel",
+                channels.listed(self.channels.keys().copied())
+            );
+            self.findings.push(Finding::new(Code::MissingChannel, message));
+            self.refused = true;
+        }
+    }
+}
+
+/// The number of the channel that nnU-Net's name of a file says.
+fn channel_of(image: &Path) -> Option<u32> {
+    let name = image.file_name()?.to_string_lossy();
+    split_channel(stem(&name)).map(|(_, number)| number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::PathBuf;
+
+    fn layout(cases: &[&[u32]], names: &[&str]) -> Layout {
+        let case = |numbers: &&[u32]| {
+            let path = |number: u32| PathBuf::from(format!("p_{number:04}.nii"));
+            let channels: BTreeMap<u32, PathBuf> = numbers.iter().map(|n| (*n, path(*n))).collect();
+            DiscoveredCase { image: channels.values().next().cloned(), channels, ..DiscoveredCase::default() }
+        };
+        let channel_names = (0..).zip(names.iter().map(|name| (*name).to_owned())).collect();
+        Layout { cases: cases.iter().map(case).collect(), channel_names, ..Layout::default() }
+    }
+
+    #[test]
+    fn names_are_fit_for_files_and_columns_and_stay_apart() {
+        let layout = layout(&[&[0, 1, 2, 3, 4]], &["T1 post/Gd", "t1_post gd", "  ", "ADC (x)"]);
+        let channels = Channels::of(&layout, false);
+        let names: Vec<&str> = (0..5).map(|number| channels.name(number)).collect();
+        assert_eq!(names, ["T1_post_Gd", "t1_post_gd_1", "channel_2", "ADC__x", "channel_4"]);
+    }
+
+    #[test]
+    fn a_case_that_lacks_a_channel_is_refused_by_the_channels_name() {
+        let mut several = layout(&[&[0, 1], &[1], &[0, 1]], &["CT", "PT"]);
+        several.cases[1].channels.clear(); // as a table names one image, whose name says which
+        several.require_channels();
+        let refused: Vec<bool> = several.cases.iter().map(|found| found.refused).collect();
+        assert_eq!(refused, [false, true, false]);
+        let finding = &several.cases[1].findings[0];
+        assert_eq!(finding.code, Code::MissingChannel);
+        assert!(finding.message.starts_with("it has no image of CT, which others have, only of PT"));
+        assert_eq!(several.modality, Some(Modality::CT));
+    }
+
+    #[test]
+    fn single_images_are_no_channels() {
+        let mut single = layout(&[&[1], &[1]], &["T1", "T2"]);
+        single.require_channels();
+        assert!(single.cases.iter().all(|found| found.channels.is_empty() && !found.refused));
+    }
+
+    #[test]
+    fn a_channel_is_of_the_modality_that_its_name_says_else_of_the_cohorts() {
+        let channels = Channels::of(&layout(&[&[0, 1, 2]], &["CT", "PET", "other"]), false);
+        let modality = |number| channels.modality(number, Some(Modality::CT));
+        assert_eq!([0, 1, 2].map(modality), [Some(Modality::CT), Some(Modality::PT), None]);
+        assert_eq!(channels.modality(2, Some(Modality::MR)), Some(Modality::MR));
+    }
+}
