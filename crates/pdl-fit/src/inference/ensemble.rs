@@ -219,6 +219,9 @@ fn check_alike(first: &Model, model: &Model, run: &Path) -> Result<()> {
     let millimetres = |spacing: [f64; 3]| spacing.map(|side| side.to_string()).join(" x ");
     let problem = if one.labels != other.labels {
         format!("its labels are {}; those of the first are {}", labels(model), labels(first))
+    } else if one.channels != other.channels {
+        let (this, that) = (other.channels.join(", "), one.channels.join(", "));
+        format!("its channels are {this}; those of the first are {that}")
     } else if a.modality != b.modality {
         format!("it was trained on {}; the first on {}", b.modality, a.modality)
     } else if a.spacing_mm != b.spacing_mm {

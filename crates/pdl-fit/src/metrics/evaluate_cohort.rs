@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use pdl_cohort::annotation_rule::AnnotationRule;
-use pdl_cohort::case_row::CaseRow;
+use pdl_cohort::case_row::{CaseChannel, CaseRow};
 use pdl_cohort::cases::{self, Cases};
 use pdl_cohort::index::index;
 use pdl_cohort::parameters::IndexParameters;
@@ -14,13 +14,13 @@ use pdl_console::{MOST_LISTED, shorten};
 use pdl_curriculum::manifest::Label;
 use pdl_findings::{Code, Finding};
 use pdl_metrics::scores::{facts, schema, summary};
-use pdl_prepare::prepare::prepare_image;
+use pdl_prepare::prepare::prepare_images;
 use pdl_prepare::resample::checked_shape_at;
 use pdl_store::memory::MemoryShare;
 use pdl_store::progress::StageContext;
 use pdl_store::safe_path::SafePath;
 use pdl_store::{StoreError, atomic, fault, json, printable, safe_name, table};
-use pdl_volume::{Grid, LabelMap, Volume};
+use pdl_volume::{Grid, LabelMap};
 use serde::Deserialize;
 
 use crate::data::case::{Case, IGNORED};
@@ -328,44 +328,79 @@ impl Reader<'_> {
     /// # Errors
     /// [`FitError`] if the machine fails.
     fn read(&self, row: &CaseRow, memory: &MemoryShare<'_>) -> Result<ReadCase> {
-        let image_path = self.indexed.join(&row.image);
         let label_path = self.indexed.join(row.label.as_deref().unwrap_or_default());
-        let image = match pdl_io::read_image_within(&image_path, memory) {
-            Ok(image) => image.volume,
-            Err(error) => return unusable(row, &image_path, &error),
+        let image_paths = match self.channel_paths(row) {
+            Ok(paths) => paths,
+            Err(problem) => return Ok(Err(problem)),
         };
+        let mut images = Vec::with_capacity(image_paths.len());
+        for path in &image_paths {
+            match pdl_io::read_image_within(path, memory) {
+                Ok(image) => images.push(image.volume),
+                Err(error) => return unusable(row, path, &error),
+            }
+        }
         let labels = match pdl_io::read_labels_within(&label_path, memory) {
             Ok(labels) => labels.map,
             Err(error) => return unusable(row, &label_path, &error),
         };
         // The grid of `cases.parquet` counts, not the files': an orientation may have been stated.
-        let same = |grid: &Grid| grid.shape == image.grid.shape && grid.shape == labels.grid.shape;
+        let shapes = || images.iter().map(|image| image.grid.shape).chain([labels.grid.shape]);
+        let same = |grid: &Grid| shapes().all(|shape| shape == grid.shape);
         let Some(stored) = row.grid().filter(same) else {
             return Ok(Err("its files have changed since they were indexed".to_owned()));
         };
         let plan = &self.ensemble.first().record.preparation;
-        let image = Volume { grid: stored, voxels: image.voxels };
+        images.iter_mut().for_each(|image| image.grid = stored);
         let shape = match checked_shape_at(&stored.to_ras(), plan.spacing_mm) {
             Ok(shape) => shape,
             Err(error) => return Ok(Err(error.to_string())),
         };
         let prepared = shape.iter().fold(1, |all: u64, n| all.saturating_mul(*n as u64));
         let channels = self.names.values.len() as u64 + 1;
-        let bytes = (stored.len() as u64 + prepared * (1 + channels)).saturating_mul(BYTES_A_VOXEL);
+        let voxels = images.len() as u64 * (stored.len() as u64 + prepared);
+        let bytes = voxels.saturating_add(prepared * channels).saturating_mul(BYTES_A_VOXEL);
         if let Err(error) = memory.take(bytes) {
             return Ok(Err(error.to_string()));
         }
-        let warnings = domain_shift::findings(&image, plan);
-        let prepared = match prepare_image(image, plan) {
+        let warnings = domain_shift::findings(&images[0], plan);
+        let mut prepared = match prepare_images(images, plan) {
             Ok(prepared) => prepared,
             Err(error) => return Ok(Err(error.to_string())),
         };
+        let first = prepared.remove(0);
         let annotated = self.names.annotated(row);
         let labels = LabelMap { grid: stored, voxels: labels.voxels }.into_ras();
         let truth = self.names.channels(&labels, &annotated, self.ignored);
-        let mut case = Case::unlabelled(&row.case_id, prepared, &[]);
+        let mut case = Case::unlabelled(&row.case_id, first, &prepared);
         case.annotated = annotated;
         Ok(Ok((EvalCase::new(case, truth, stored), warnings)))
+    }
+}
+
+impl Reader<'_> {
+    /// The images of a case in the order of the network's inputs.
+    fn channel_paths(&self, row: &CaseRow) -> std::result::Result<Vec<PathBuf>, String> {
+        let expected = &self.ensemble.first().record.channels;
+        if row.channels.is_empty() && expected.len() == 1 {
+            return Ok(vec![self.indexed.join(&row.image)]);
+        }
+        let by_name = |name: &String| row.channels.iter().find(|channel| channel.name == *name);
+        let found: Option<Vec<_>> = expected.iter().map(by_name).collect();
+        let paths = |channels: Vec<&CaseChannel>| {
+            channels.into_iter().map(|channel| self.indexed.join(&channel.image)).collect()
+        };
+        found.map(paths).ok_or_else(|| {
+            format!(
+                "its images are {}; the network's channels are {}",
+                if row.channels.is_empty() {
+                    "one".to_owned()
+                } else {
+                    list(row.channels.iter().map(|c| &c.name))
+                },
+                list(expected)
+            )
+        })
     }
 }
 
