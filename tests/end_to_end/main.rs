@@ -40,6 +40,8 @@ mod paths;
 mod privacy;
 mod ranking;
 mod report;
+mod results;
+mod scores;
 mod shards;
 #[cfg(unix)]
 mod special_files;

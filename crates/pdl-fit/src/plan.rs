@@ -7,4 +7,4 @@ pub(crate) mod settings;
 
 pub use curriculum_schedule::PatchSpec;
 pub use run_plan::{RunPlan, Speed, TimedPart};
-pub use settings::{DeviceChoice, ScheduleKind, Settings, parse_memory};
+pub use settings::{DeviceChoice, ScheduleKind, Settings, parse_axes, parse_memory};

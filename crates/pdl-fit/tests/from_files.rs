@@ -1,4 +1,5 @@
-//! Training on more voxels than memory holds: patches are read from files, and nothing else changes.
+//! Training on more voxels than memory holds: patches are read from files, and nothing else
+//! changes.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "tests may fail loudly")]
 
 use std::collections::BTreeMap;

@@ -16,6 +16,7 @@ use pdl_fit::train::{Outcome, TrainRequest, train};
 use pdl_report::ReportParameters;
 use pdl_store::progress::Silent;
 
+use crate::cli::cross_validation::{self, FoldChoice};
 use crate::cli::display::show_run;
 use crate::cli::inference::print_evaluation;
 
@@ -34,6 +35,11 @@ pub(crate) struct Args {
     /// this command override them.
     #[arg(long)]
     tuned: bool,
+    /// Train the folds that `pdl rank OUT --folds K` wrote, one after the other, and evaluate each
+    /// on the cases that it has not seen: OUT/folds/K/runs/NAME, OUT/out_of_fold.parquet, and the
+    /// column out_of_fold_dice for `pdl rank --by`. One network is trained when not given.
+    #[arg(long, value_enum, value_name = "all", help_heading = "Run")]
+    folds: Option<FoldChoice>,
     /// Train again even if the run exists. Without it a finished run is kept, and an interrupted
     /// one resumes.
     #[arg(long, help_heading = "Run")]
@@ -58,7 +64,7 @@ pub(crate) struct Args {
 
 /// Trains. `matches` tells which settings are flags of the command line.
 pub(crate) fn run(args: Args, matches: &ArgMatches) -> Result<ExitStatus> {
-    let Args { out, name, force, trust_files, memory, no_report, json, tuned, settings } = args;
+    let Args { out, name, force, trust_files, memory, no_report, json, tuned, folds, settings } = args;
     let matches = matches.subcommand_matches("train");
     let given = |setting: &str| {
         matches.is_some_and(|matches| matches.value_source(setting) == Some(ValueSource::CommandLine))
@@ -71,6 +77,13 @@ pub(crate) fn run(args: Args, matches: &ArgMatches) -> Result<ExitStatus> {
     };
     let (runs, sample) = (PathBuf::from("runs"), Subset::All);
     let request = TrainRequest { out, runs, name, settings, sample, tuned, force, trust_files, memory };
+    if folds == Some(FoldChoice::All) {
+        let ended = cross_validation::run(&request, json)?;
+        if !no_report {
+            write_report(&request, json);
+        }
+        return Ok(ended);
+    }
     let display = Display::new();
     let outcome = train(&request, &mut |event| show_run(&display, event));
     display.clear();

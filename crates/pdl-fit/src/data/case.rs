@@ -8,8 +8,7 @@ use serde::Serialize;
 use crate::data::voxel_file::{BoxZyx, VoxelFile};
 use crate::error::Result as FitResult;
 
-/// What stands in the place of a channel where the label map says nothing.
-pub const IGNORED: u8 = u8::MAX;
+pub use pdl_metrics::IGNORED;
 
 /// Mapping from label values to channels: background is channel 0, labels follow in ascending
 /// order.

@@ -256,7 +256,7 @@ fn check_splits(rows: &[ManifestRow], out: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A case that was read.
+/// A prepared case, for training alone or with what evaluation compares it with.
 enum ReadCase {
     Training(Case),
     HeldOut(EvalCase),

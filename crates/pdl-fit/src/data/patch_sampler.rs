@@ -173,7 +173,8 @@ fn pools(sides: [usize; 3], pool: [usize; 3]) -> impl Iterator<Item = [usize; 3]
         .map(move |at| [at / (height * width) * pool[0], at / width % height * pool[1], at % width * pool[2]])
 }
 
-/// Indices at which the rows of a pool begin in a patch whose planes have `height` x `width` voxels.
+/// Indices at which the rows of a pool begin in a patch whose planes have `height` x `width`
+/// voxels.
 fn rows_of(
     [z, y, x]: [usize; 3],
     pool: [usize; 3],

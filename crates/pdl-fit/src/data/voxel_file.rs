@@ -1,7 +1,7 @@
 //! Files of raw voxels from which parts of a case are read while training.
 //!
-//! A file holds the images of all inputs (input, z, y, x) as float32, then the channels (z, y, x) as
-//! bytes, in C order and the machine's byte order. It is read by position and not mapped into
+//! A file holds the images of all inputs (input, z, y, x) as float32, then the channels (z, y, x)
+//! as bytes, in C order and the machine's byte order. It is read by position and not mapped into
 //! memory: a page of a map that the disk cannot give ends the process, while a read that fails is
 //! an error; and what the system caches of the file does not count as the process's memory.
 
@@ -43,7 +43,7 @@ impl BoxZyx {
     }
 }
 
-/// A file of voxels.
+/// Images and channels of a case in a file that is read by boxes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VoxelFile {
     path: PathBuf,

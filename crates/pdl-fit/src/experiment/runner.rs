@@ -13,11 +13,11 @@ use crate::data::subset::Subset;
 use crate::error::{FitError, Result};
 use crate::experiment::run_record::{Programs, RunRecord};
 use crate::inference::model::Model;
-use crate::metrics::dice::CohortDice;
 use crate::plan::run_plan::Speed;
 use crate::plan::settings::Settings;
 use crate::train::history::{self, HistoryRow};
 use crate::train::training::{self, TrainRequest};
+use pdl_metrics::dice::CohortDice;
 
 /// Interval between checks for runs of other processes.
 const PATIENCE: Duration = Duration::from_secs(2);

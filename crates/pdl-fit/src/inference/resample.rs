@@ -99,6 +99,7 @@ impl PlaneResampler {
                 *channel = if first != UNSURE && rows.iter().all(agree) {
                     first
                 } else {
+                    let rows = rows.map(|(plane, row)| &plane.p[row * self.channels..]);
                     interpolate(rows, [z, y, x], &mut sums);
                     highest(&sums)
                 };
@@ -108,14 +109,44 @@ impl PlaneResampler {
     }
 }
 
+/// `of_voxel` of the probabilities of every voxel of a grid of shape `to` (z, y, x), in C order,
+/// from the probabilities `p` (z, y, x, channel) in C order of a grid of shape `from` (z, y, x) in
+/// the same box.
+pub fn interpolated<T: Copy + Default + Send>(
+    p: &[f32],
+    channels: usize,
+    from: [usize; 3],
+    to: [usize; 3],
+    of_voxel: impl Fn(&[f32]) -> T + Sync,
+) -> Vec<T> {
+    let [zs, ys, xs]: [Vec<Place>; 3] = std::array::from_fn(|axis| places(from[axis], to[axis]));
+    let row = |y: usize, z: usize| &p[(z * from[1] + y) * from[2] * channels..];
+    let mut found = vec![T::default(); to.iter().product()];
+    found.par_chunks_mut((to[1] * to[2]).max(1)).zip(&zs).for_each(|(plane, z)| {
+        let mut sums = vec![0.0; channels];
+        for (line, y) in plane.chunks_mut(to[2]).zip(&ys) {
+            let rows =
+                [row(y.below, z.below), row(y.above, z.below), row(y.below, z.above), row(y.above, z.above)];
+            for (value, x) in line.iter_mut().zip(&xs) {
+                interpolate(rows, [z, y, x], &mut sums);
+                *value = of_voxel(&sums);
+            }
+        }
+    });
+    found
+}
+
 /// Adds the weighted probabilities of the eight neighbours of a position to `sums` (channel).
-fn interpolate(rows: [(&Plane, usize); 4], [z, y, x]: [&Place; 3], sums: &mut [f32]) {
+///
+/// `rows` are the rows (x, channel) below and above the position along y, below and then above it
+/// along z.
+fn interpolate(rows: [&[f32]; 4], [z, y, x]: [&Place; 3], sums: &mut [f32]) {
     sums.fill(0.0);
     let weights = |place: &Place| [1.0 - place.share, place.share];
     let ([z0, z1], [y0, y1]) = (weights(z), weights(y));
-    for ((plane, row), of_row) in rows.into_iter().zip([z0 * y0, z0 * y1, z1 * y0, z1 * y1]) {
+    for (row, of_row) in rows.into_iter().zip([z0 * y0, z0 * y1, z1 * y0, z1 * y1]) {
         for (at, weight) in [x.below, x.above].into_iter().zip(weights(x)) {
-            let voxel = &plane.p[(row + at) * sums.len()..];
+            let voxel = &row[at * sums.len()..];
             sums.iter_mut().zip(voxel).for_each(|(sum, p)| *sum += of_row * weight * p);
         }
     }
@@ -163,6 +194,21 @@ mod tests {
         let (clear, channels): (Vec<bool>, Vec<i64>) =
             (Vec::try_from(clear).unwrap(), Vec::try_from(channels).unwrap());
         clear.into_iter().zip(channels).map(|(clear, channel)| clear.then_some(channel as u8)).collect()
+    }
+
+    #[test]
+    fn interpolated_probabilities_are_those_of_libtorch() {
+        tch::manual_seed(2);
+        let p = Tensor::rand([4, 6, 5, 3], (Kind::Float, Device::Cpu));
+        let values: Vec<f32> = Vec::try_from(p.flatten(0, -1)).unwrap();
+        for to in [[4, 6, 5], [9, 13, 8], [2, 3, 5], [1, 1, 1]] {
+            let whole = p.permute([3, 0, 1, 2]).unsqueeze(0);
+            let whole = whole.upsample_trilinear3d(to.map(|n| n as i64), false, None, None, None);
+            let expected: Vec<f32> = Vec::try_from(whole.permute([0, 2, 3, 4, 1]).flatten(0, -1)).unwrap();
+            let found = interpolated(&values, 3, [4, 6, 5], to, |p| [p[0], p[1], p[2]]);
+            let found = found.iter().flatten();
+            assert!(found.zip(&expected).all(|(a, b)| (a - b).abs() < 1e-6), "{to:?}");
+        }
     }
 
     #[test]

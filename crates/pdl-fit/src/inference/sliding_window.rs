@@ -16,10 +16,10 @@ use crate::error::{FitError, Result};
 use crate::inference::resample::PlaneResampler;
 use crate::inference::slab::Slab;
 use crate::inference::tiling::Tiling;
-use crate::metrics::dice::{self, CohortDice};
 use crate::model::memory_format;
 use crate::model::unet::UNet;
 use crate::model::weights::Weights;
+use pdl_metrics::dice::{self, CohortDice};
 
 /// Largest number of voxels of a batch of windows; a larger window is its own batch.
 const BATCH_VOXELS: usize = 131_072;
@@ -78,6 +78,21 @@ impl Predictor<'_> {
             resampler.push(plane);
         }
         Ok(resampler.finish())
+    }
+
+    /// Probabilities (z, y, x, channel) of all voxels of a case in C order.
+    ///
+    /// # Errors
+    /// [`FitError::Torch`] if libtorch fails, [`FitError::Store`] if the voxels cannot be read.
+    pub fn mean_probabilities(&self, case: &Case) -> Result<Vec<f32>> {
+        let whole = case.whole()?;
+        let mut planes = self.planes(case, &whole)?;
+        let mut p =
+            Vec::with_capacity(case.shape.iter().product::<usize>() * self.net.plan().classes as usize);
+        while let Some(plane) = planes.next_plane()? {
+            p.extend(plane);
+        }
+        Ok(p)
     }
 
     /// Probabilities of a case, plane by plane; `whole` has all its voxels.

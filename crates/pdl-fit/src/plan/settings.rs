@@ -288,7 +288,11 @@ pub fn parse_memory(text: &str) -> std::result::Result<u64, String> {
     text.parse::<ByteSize>().map(|size| size.as_u64())
 }
 
-fn parse_axes(text: &str) -> std::result::Result<Axes, String> {
+/// Axes such as `z,y`, or `none`.
+///
+/// # Errors
+/// A sentence on what is wrong with the text.
+pub fn parse_axes(text: &str) -> std::result::Result<Axes, String> {
     let mut axes = [false; 3];
     for name in text.split(',').filter(|name| *name != "none") {
         let axis = ["z", "y", "x"].iter().position(|axis| *axis == name);

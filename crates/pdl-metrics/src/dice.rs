@@ -1,14 +1,9 @@
 //! Dice coefficient of label maps, per case and label, and over a cohort.
 
-use crate::data::case::IGNORED;
+/// What stands in the place of a channel where the label map says nothing.
+pub const IGNORED: u8 = u8::MAX;
 
-/// Dice `2
-/// A and B
-///  / (
-/// A
-///  +
-/// B
-/// )` of each label (channels 1, 2, ...) of one case.
+/// Dice `2 |A and B| / (|A| + |B|)` of each label (channels 1, 2, ...) of one case.
 ///
 /// `prediction` and `truth` are the channels of the same voxels. `None` if the label is absent from
 /// both or not annotated; 0 if it is absent from one. Voxels whose truth is [`IGNORED`] do not
@@ -50,7 +45,7 @@ impl CohortDice {
 }
 
 /// The arithmetic mean; `None` without values.
-pub(crate) fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
+pub fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
     let (sum, count) = values.fold((0.0, 0_u32), |(sum, count), value| (sum + value, count + 1));
     (count > 0).then(|| sum / f64::from(count))
 }
