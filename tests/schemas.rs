@@ -4,6 +4,7 @@
 use pdl_cohort::case_row::{self, CaseRow};
 use pdl_curriculum::audit::Audit;
 use pdl_curriculum::manifest::{self, ManifestInfo, ManifestRow};
+use pdl_curriculum::results::{self, ResultRow};
 use pdl_prepare::fingerprint::Fingerprint;
 use pdl_prepare::plan::Plan;
 use pdl_prepare::prepare::{self, Failure, PreparedRow};
@@ -23,6 +24,7 @@ fn all() -> Vec<(&'static str, Schema)> {
         ("pairs", schema_for!(PairRow)),
         ("plan", schema_for!(Plan)),
         ("prepared", schema_for!(PreparedRow)),
+        ("results", schema_for!(ResultRow)),
     ]
 }
 
@@ -47,6 +49,7 @@ fn rows_and_columns_agree() {
         ("manifest", schema_for!(ManifestRow), manifest::schema()),
         ("pairs", schema_for!(PairRow), pairs::schema(Metric::USUAL.map(Metric::column))),
         ("prepared", schema_for!(PreparedRow), prepare::schema()),
+        ("results", schema_for!(ResultRow), results::schema()),
     ];
     for (name, row, table) in tables {
         let row: Value = row.into();

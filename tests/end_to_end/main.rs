@@ -43,6 +43,8 @@ mod privacy;
 mod ranking;
 mod regions;
 mod report;
+mod results;
+mod scores;
 mod shards;
 #[cfg(unix)]
 mod special_files;

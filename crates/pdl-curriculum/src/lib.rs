@@ -16,6 +16,7 @@ pub mod pacing;
 pub mod pairwise;
 pub mod parameters;
 pub mod rank;
+pub mod results;
 
 pub use manifest::{diff, validate};
 pub use order::{community, prune, score, subset_selection};

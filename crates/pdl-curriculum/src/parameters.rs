@@ -67,6 +67,13 @@ pub struct RankParameters {
     /// How the similarities to the other training cases become a score.
     #[arg(long, value_enum, default_value_t = ScoreBy::Mean)]
     pub score: ScoreBy,
+    /// Column of results.parquet (`pdl import-results`, `pdl-fit train --folds all`), or of numbers
+    /// of cases.parquet, that is the score instead of similarities: --order typical begins with
+    /// the largest value, --order atypical with the smallest. Training cases without a value come
+    /// last. Similarities when not given.
+    #[arg(long, value_name = "COLUMN", help_heading = "Score")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
     /// Case ids of the training cases that --score reference compares with; required by it.
     #[arg(long, value_delimiter = ',', value_name = "CASE[,CASE]", help_heading = "Score")]
     pub reference: Vec<String>,
@@ -180,6 +187,12 @@ impl RankParameters {
                 "reference",
                 "allowed with the score `reference` only",
             ),
+            (
+                self.by.is_some()
+                    && !matches!(self.order, Order::Typical | Order::Atypical | Order::Stratified),
+                "by",
+                "allowed with the orders `typical`, `atypical` and `stratified` only, as others need similarities",
+            ),
             (self.neighbours == 0, "neighbours", "expected a positive integer, found 0"),
             (!(0.0..=1.0).contains(&self.mmr_weight), "mmr_weight", "expected a number from 0 to 1"),
             (
@@ -249,6 +262,10 @@ mod tests {
             (RankParameters { order: Order::Mmr, metric, ..defaults() }, "expected one metric"),
             (RankParameters { score: ScoreBy::Reference, ..defaults() }, "invalid reference"),
             (RankParameters { order: Order::Stratified, ..defaults() }, "invalid stratify_by"),
+            (
+                RankParameters { by: Some("dice".to_owned()), order: Order::KCentre, ..defaults() },
+                "invalid by",
+            ),
             (RankParameters { mmr_weight: f64::NAN, ..defaults() }, "invalid mmr_weight"),
             (RankParameters { full_at: 0.0, ..defaults() }, "invalid full_at"),
         ] {

@@ -21,6 +21,7 @@ use crate::order::prune::DuplicateCandidate;
 use crate::order::ranker::{self, CaseRank, TrainingCase};
 use crate::pacing::{self, CurriculumStage};
 use crate::parameters::RankParameters;
+use crate::results;
 
 /// Result of the rank stage.
 #[derive(Clone, Debug)]
@@ -62,7 +63,8 @@ pub fn rank(
     let prepared = prepare::read(out)?;
     let proxies = Proxies::open(out)?;
     let rows = join(&cases, &prepared)?;
-    let training = training_cases(&rows, parameters)?;
+    let values = values_of(&cases, out, parameters)?;
+    let training = training_cases(&rows, parameters, values.as_ref())?;
     if training.is_empty() {
         let (cases, out) = (rows.len(), out.to_owned());
         return Err(match cases {
@@ -149,10 +151,30 @@ fn join<'a>(cases: &'a Cases, prepared: &'a [PreparedRow]) -> Result<Vec<Joined<
     Ok(joined)
 }
 
+/// The values by which cases are ranked instead of similarities, by case.
+fn values_of(
+    cases: &Cases,
+    out: &Path,
+    parameters: &RankParameters,
+) -> Result<Option<BTreeMap<String, f64>>, CurriculumError> {
+    let Some(column) = parameters.by.as_deref() else { return Ok(None) };
+    let found = results::by_case(out, column, cases.usable())?;
+    found.map(Some).map_err(|columns| CurriculumError::InvalidOption {
+        name: "by",
+        problem: format!(
+            "neither {} nor cases.parquet has a column {column} of numbers; `pdl import-results` and `pdl-fit train \
+             --folds all` write the former, whose columns are: {}",
+            results::FILE,
+            if columns.is_empty() { "none".to_owned() } else { columns.join(", ") }
+        ),
+    })
+}
+
 /// The training cases, ascending by id.
 fn training_cases<'a>(
     rows: &[Joined<'a>],
     parameters: &RankParameters,
+    values: Option<&BTreeMap<String, f64>>,
 ) -> Result<Vec<TrainingCase<'a>>, CurriculumError> {
     let mut training = Vec::new();
     for row in rows.iter().filter(|row| row.case.split == Split::Train) {
@@ -165,6 +187,7 @@ fn training_cases<'a>(
                 labels_annotated: row.case.labels_annotated.len(),
             },
             stratum,
+            value: values.and_then(|values| values.get(&row.case.case_id)).copied(),
         });
     }
     training.sort_by_key(|case| case.case_id);

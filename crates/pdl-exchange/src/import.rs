@@ -3,6 +3,7 @@
 
 mod datalist;
 mod raw_dataset;
+pub mod results;
 mod types;
 
 use std::collections::BTreeMap;

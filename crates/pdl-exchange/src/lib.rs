@@ -47,6 +47,14 @@ pub enum ExchangeError {
         /// What is wrong, and what is allowed.
         problem: &'static str,
     },
+    /// A file of results cannot be imported.
+    #[error("{problem}: {}", path.display())]
+    Summary {
+        /// What was expected, and what was found.
+        problem: String,
+        /// The file.
+        path: PathBuf,
+    },
     /// A required channel is missing, or unknown.
     #[error("invalid channel: {problem}; the dataset has {channels}")]
     Channel {

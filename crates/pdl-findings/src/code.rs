@@ -350,6 +350,9 @@ codes! {
     PsnrRepeatsMse = "psnr-repeats-mse", Note,
         "PSNR orders pairs exactly as MSE does.",
         "Do not count it as a further metric.";
+    RankedWithoutValue = "ranked-without-value", Warning,
+        "Cases are ranked by a column in which some training cases have no value; these come last.",
+        "Import the results of all training cases, or leave the others out with `--keep`.";
     RareLabel = "rare-label", Warning,
         "A label occurs in few cases of a split.",
         "Do not read much into its Dice there, or stratify by labels.";

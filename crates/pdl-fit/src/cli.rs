@@ -1,6 +1,7 @@
 //! The command line: the commands, and how one of them runs.
 
 mod compare;
+mod cross_validation;
 mod display;
 mod environment;
 mod error;

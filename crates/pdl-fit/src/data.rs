@@ -2,6 +2,8 @@
 
 pub(crate) mod augment;
 pub(crate) mod case;
+pub(crate) mod case_cache;
+pub(crate) mod case_reader;
 pub(crate) mod dataloader;
 pub(crate) mod dataset;
 pub(crate) mod laterality;
@@ -10,6 +12,7 @@ pub(crate) mod patch_sampler;
 pub(crate) mod random;
 pub(crate) mod regions;
 pub(crate) mod subset;
+pub(crate) mod voxel_file;
 
 pub use dataset::Dataset;
 pub use regions::RegionOutput;

@@ -84,6 +84,46 @@ pub enum FitError {
         /// The folder.
         path: PathBuf,
     },
+    /// A cohort cannot be indexed.
+    #[error(transparent)]
+    Cohort(#[from] pdl_cohort::CohortError),
+    /// A later cohort has no label of the run.
+    #[error("the cohort's labels ({found}) are none of those of the run ({expected}): {}", path.display())]
+    OtherLabels {
+        /// Names of the cohort's labels.
+        found: String,
+        /// Names of the run's labels.
+        expected: String,
+        /// The cohort.
+        path: PathBuf,
+    },
+    /// A later cohort has no case that can be measured.
+    #[error(
+        "no case of the cohort has an image and labels that can be used ({} rejected): {}",
+        counted(*rejected, "case"), path.display()
+    )]
+    NoLabelledCase {
+        /// Cases that could not be used.
+        rejected: usize,
+        /// The cohort.
+        path: PathBuf,
+    },
+    /// A run cannot be applied together with others.
+    #[error("the runs cannot be averaged: {problem}: {}", path.display())]
+    Ensemble {
+        /// How the run differs from the first.
+        problem: String,
+        /// The folder of the run that differs.
+        path: PathBuf,
+    },
+    /// The folds of a curation folder cannot be trained in turn.
+    #[error("the folds cannot be trained: {problem}: {}", path.display())]
+    Folds {
+        /// What is missing or differs.
+        problem: String,
+        /// The folder of the folds.
+        path: PathBuf,
+    },
     /// A curation folder holds no tuning.
     #[error("no tuning in the folder; run `pdl-fit tune` first: {}", path.display())]
     NoTuning {

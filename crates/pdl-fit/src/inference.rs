@@ -1,10 +1,25 @@
-//! Application of a trained network to whole images.
+//! Application of trained networks to whole images.
 
+pub(crate) mod case_probabilities;
+pub(crate) mod channel_files;
 pub(crate) mod domain_shift;
+pub(crate) mod ensemble;
+pub(crate) mod image_search;
 pub(crate) mod model;
+pub(crate) mod postprocessing;
 pub(crate) mod predict;
+pub(crate) mod prediction_table;
 pub(crate) mod resample;
+pub(crate) mod slab;
 pub(crate) mod sliding_window;
+pub(crate) mod tiling;
 
+pub use case_probabilities::{CaseProbabilities, Uncertainty};
+pub use ensemble::{Ensemble, MirrorTta};
+pub use image_search::find as find_images;
 pub use model::Model;
-pub use predict::{Prediction, PredictionStatus, find as find_images, predict};
+pub use postprocessing::{
+    ComponentFilter, ComponentTrial, FILE as POSTPROCESSING_FILE, LargestComponent, Postprocessing,
+};
+pub use predict::{PredictOptions, Prediction, PredictionStatus, predict};
+pub use prediction_table::{FILE as PREDICTIONS_FILE, PredictionRow, schema as predictions_schema};

@@ -1,15 +1,12 @@
-//! Metrics of predictions: Dice, surface distances, and the evaluation of a split.
+//! Metrics of predictions: the evaluation of a split and of cohorts that arrive later.
 
-pub(crate) mod detection;
-pub(crate) mod dice;
 pub(crate) mod evaluate;
-pub(crate) mod lesions;
-pub(crate) mod surface;
-mod surface_elements;
+pub(crate) mod evaluate_cohort;
 
-pub use detection::Detection;
-pub use evaluate::{
-    Evaluation, EvaluationRow, EvaluationSummary, SurfaceOptions, evaluate, file_name as evaluation_file,
+pub use pdl_metrics::summary_table::summary_lines;
+pub use pdl_metrics::{
+    Detection, EvaluationRow, EvaluationSummary, LesionDetection, SurfaceMeasure, SurfaceOptions,
 };
-pub use lesions::LesionDetection;
-pub use surface::SurfaceMeasure;
+
+pub use evaluate::{Evaluation, EvaluationOptions, evaluate, evaluate_with, file_name as evaluation_file};
+pub use evaluate_cohort::{CohortEvaluation, CohortRequest, evaluate_cohort};

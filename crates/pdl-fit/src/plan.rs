@@ -8,4 +8,4 @@ pub(crate) mod settings;
 pub use crate::model::device::DeviceChoice;
 pub use curriculum_schedule::PatchSpec;
 pub use run_plan::{RunPlan, Speed, TimedPart};
-pub use settings::{ScheduleKind, Settings, parse_memory};
+pub use settings::{ScheduleKind, Settings, parse_axes, parse_memory};

@@ -67,7 +67,7 @@ fn a_killed_run_ends_with_the_figures_of_an_undisturbed_one() {
 
     // A run that cannot be planned leaves the existing one unchanged.
     let before = weights("whole");
-    refusal(&train(&out, "whole").args(["--force", "--memory", "1KiB"]).output().unwrap());
+    refusal(&train(&out, "whole").args(["--force", "--activation-memory", "1KiB"]).output().unwrap());
     assert_eq!(weights("whole"), before);
     assert!(out.join("runs/whole/run.json").exists());
 }

@@ -2,7 +2,8 @@
 //! them), and the columns of the history are those that other programs rely on.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "tests may fail loudly")]
 
-use pdl_fit::experiment::{ComparisonRow, RunRecord, Trial, Tuned, Tuning};
+use pdl_fit::experiment::{ComparisonRow, OutOfFoldRow, RunRecord, Trial, Tuned, Tuning, out_of_fold_schema};
+use pdl_fit::inference::{Postprocessing, PredictionRow, predictions_schema};
 use pdl_fit::metrics::EvaluationRow;
 use pdl_fit::train::{HistoryRow, history_schema};
 use schemars::schema_for;
@@ -19,6 +20,9 @@ fn schemas_are_those_of_the_types() {
         ("tuning", schema_for!(Tuning)),
         ("trials", schema_for!(Trial)),
         ("evaluation", schema_for!(EvaluationRow)),
+        ("out-of-fold", schema_for!(OutOfFoldRow)),
+        ("postprocessing", schema_for!(Postprocessing)),
+        ("predictions", schema_for!(PredictionRow)),
     ];
     for (name, schema) in schemas {
         let path = folder.join(format!("{name}.schema.json"));
@@ -28,6 +32,24 @@ fn schemas_are_those_of_the_types() {
         }
         let kept = std::fs::read_to_string(&path).unwrap_or_default();
         assert!(kept == text, "schemas/{name}.schema.json is not that of its type: run `just schemas`");
+    }
+}
+
+/// A row's schema names just the columns of its table.
+#[test]
+fn rows_and_columns_agree() {
+    let tables = [
+        ("out-of-fold", schema_for!(OutOfFoldRow), out_of_fold_schema()),
+        ("predictions", schema_for!(PredictionRow), predictions_schema()),
+    ];
+    for (name, row, table) in tables {
+        let row: serde_json::Value = row.into();
+        let mut fields: Vec<&str> =
+            row["properties"].as_object().unwrap().keys().map(String::as_str).collect();
+        let mut columns: Vec<&str> = table.fields().iter().map(|field| field.name().as_str()).collect();
+        fields.sort_unstable();
+        columns.sort_unstable();
+        assert_eq!(fields, columns, "{name}");
     }
 }
 

@@ -1,6 +1,7 @@
 //! NIfTI-1 and NIfTI-2, plain or gzipped, in one file or as a pair of `.hdr` and `.img`. Written is
 //! NIfTI-1, `.nii.gz`.
 
+mod fractions;
 mod header;
 mod transform;
 
@@ -20,6 +21,8 @@ use crate::endings::{NIFTI_VOXELS, is_voxels_name};
 use crate::file::Files;
 use crate::voxels::{Sink, Stored, one_volume};
 use header::Header;
+
+pub use fractions::write_fractions;
 
 /// Reads a volume, its voxels into `sink`.
 pub(crate) fn read(

@@ -4,6 +4,7 @@
   if (!runs.length) holder.append(empty("No finished run yet: ", code("pdl-fit train OUT"), " trains a segmenter, and ", code("pdl report OUT"), " then shows its learning curve here."));
   else training(holder, runs);
   if (runs.length) failures(holder, DATA.worst);
+  for (const series of DATA.out_of_fold ?? []) outOfFold(holder, series);
   if (DATA.runs_unread) holder.append(note(`${count(DATA.runs_unread, "further folder")} under runs/ hold no finished run.`));
 }
 function training(holder, runs) {
@@ -65,6 +66,15 @@ function failures(holder, worst) {
   if (!parts.length) holder.append(el("h3", {}, "Worst validation cases"), empty("No run has an evaluation of single cases: ", code("pdl-fit evaluate OUT/runs/NAME"), " does it."));
   else holder.append(caseBoxes(worst), ...detection(worst), el("h3", {}, "Worst validation cases"), note(`The ${parts.length} worst of ${count(worst.of, "case")} of the run ${worst.run}: reference labels above, predictions below, on the images' own grids.`),
     labelLegend(), el("div", { class: "failures", id: "failures" }, ...parts));
+}
+
+// Dice of every case by the network of the fold in which it was held out; the lowest may have wrong labels.
+function outOfFold(holder, series) {
+  const labels = [...new Set(series.cases.flatMap((c) => c.dice.map(([name]) => name)))], most = 20;
+  const heads = [{ name: "case" }, { name: "fold", number: true }, { name: "mean Dice", number: true }, ...labels.map((name) => ({ name, number: true }))];
+  const row = (c) => { const of = new Map(c.dice); return [INDEX.has(c.case) ? nameButton(INDEX.get(c.case)) : c.case, String(c.fold), figures(c.dice_mean, 4), ...labels.map((name) => figures(of.get(name) ?? null))]; };
+  holder.append(el("h3", {}, `Out-of-fold Dice, ${series.run}`), scroll("Out-of-fold Dice", table(heads, series.cases.slice(0, most).map(row))),
+    note(`The lowest ${Math.min(most, series.cases.length)} of ${count(series.cases.length, "case")}, each predicted by the network of the fold in which it was held out (${series.folds} folds): check their labels first. out_of_fold.parquet has all.`));
 }
 
 // Whether structures are found where they are, and not drawn where they are not.

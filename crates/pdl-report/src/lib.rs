@@ -40,6 +40,7 @@ mod canvas;
 pub mod cohort;
 pub mod embed;
 pub mod matrix;
+pub mod out_of_fold;
 pub mod page;
 pub mod planes;
 mod report;

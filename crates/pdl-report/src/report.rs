@@ -24,6 +24,7 @@ use serde::Serialize;
 
 use crate::cohort::{self, CohortSummary, JoinedPatient, ShownCase};
 use crate::matrix::{ShownMatrix, shown_matrix};
+use crate::out_of_fold::{OutOfFold, out_of_fold};
 use crate::run_history::{ShownRun, runs};
 use crate::thumbnails::{CaseToDraw, Thumbnails, thumbnails};
 use crate::worst::{WorstCases, worst};
@@ -103,6 +104,8 @@ struct Data<'a> {
     runs: Vec<ShownRun>,
     runs_unread: usize,
     worst: Option<WorstCases>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    out_of_fold: Vec<OutOfFold>,
 }
 
 /// Writes `OUT/report.html`; sections of stages that have not run say so.
@@ -161,6 +164,7 @@ pub fn report(out: &Path, parameters: &ReportParameters, progress: &dyn Progress
         runs,
         runs_unread,
         worst,
+        out_of_fold: out_of_fold(out)?,
     };
     let html = page::html(&data, &data.summary)?;
     let changed = atomic::write_if_changed(&out.join(FILE), html.as_bytes())?;

@@ -24,6 +24,7 @@
 
 mod affine;
 pub mod body;
+mod components;
 mod label;
 mod orientation;
 mod resample_image;
@@ -32,6 +33,7 @@ mod volume;
 mod voxel_box;
 
 pub use affine::Affine;
+pub use components::Components;
 pub use label::{
     LabelCount, LabelError, LabelMap, LabelOverlap, LabelReader, RoundedLabels, count_labels, labels_on,
     labels_placed_on,

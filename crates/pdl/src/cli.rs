@@ -9,8 +9,8 @@ use pdl_store::lock::FolderLock;
 
 use crate::cluster;
 use crate::commands::{
-    audit, compare, config, curate, diff, doctor, duplicates, export, help, import, index, init, matrix,
-    prepare, rank, report, select, similar, summary, tile, validate, view,
+    audit, compare, config, curate, diff, doctor, duplicates, export, help, import, import_results, index,
+    init, matrix, prepare, rank, report, score, select, similar, summary, tile, validate, view,
 };
 use crate::context::Context;
 use crate::preconditions::Requirements;
@@ -85,6 +85,8 @@ enum Command {
     /// Import a MONAI datalist or an nnU-Net raw dataset as a cohort. Writes cohort.csv and
     /// dataset.json; volumes stay where they are.
     Import(import::Args),
+    /// Import nnU-Net's results of single cases, by which `pdl rank --by` ranks: results.parquet.
+    ImportResults(import_results::Args),
     /// Check a manifest and the files that it names. Checked are its format, splits, ranks and
     /// stages, and that its files exist in its folder and are unchanged. Prints a line for each
     /// difference; exit code 5 when there is one.
@@ -92,6 +94,9 @@ enum Command {
     /// Compare two manifests. Lists cases added, removed, moved between splits (exit code 5),
     /// prepared again, and changed ranks.
     Diff(diff::Args),
+    /// Compare predicted label maps with reference label maps of the same names. Prints Dice,
+    /// surface Dice, HD95, volumes and detection of every label.
+    Score(score::Args),
     /// Print the settings in force as a pdl.toml.
     Config(Box<config::Args>),
     /// Compute one tile of the pair matrix, for other schedulers. `pdl compare` finds finished
@@ -167,6 +172,8 @@ impl Command {
             Command::Export(args) => args.requirements(),
             Command::Validate(args) => args.requirements(),
             Command::Diff(args) => args.requirements(),
+            Command::ImportResults(args) => args.requirements(),
+            Command::Score(args) => args.requirements(),
             Command::Config(args) => args.requirements(),
             Command::Init(_)
             | Command::Doctor(_)
@@ -197,6 +204,8 @@ impl Command {
             Command::Import(args) => import::run(args, context),
             Command::Validate(args) => validate::run(args, context),
             Command::Diff(args) => diff::run(args, context),
+            Command::ImportResults(args) => import_results::run(args, context),
+            Command::Score(args) => score::run(args, context),
             Command::Config(_) => config::run(context),
             Command::Tile(args) => tile::run(args, context),
             Command::Help(args) => help::run(args, context),

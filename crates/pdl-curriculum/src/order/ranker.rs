@@ -16,12 +16,17 @@ use crate::order::{self, score, subset_selection};
 use crate::pairwise::{SelectedPairs, SimilarityMatrix};
 use crate::parameters::{Order, RankParameters, ScoreBy};
 
+/// Most cases that a finding names.
+const MOST_LISTED: usize = 10;
+
 /// A training case before it is ranked.
 pub(crate) struct TrainingCase<'a> {
     pub case_id: &'a str,
     pub candidate: DuplicateCandidate<'a>,
     /// Value in the column by which the order is stratified.
     pub stratum: Option<String>,
+    /// Value in the column by which cases are ranked instead of similarities.
+    pub value: Option<f64>,
 }
 
 /// The part of a manifest row that the ranking decides.
@@ -51,12 +56,15 @@ pub(crate) fn rank_cases<'a>(
     let pairwise = SelectedPairs::new(pairs, proxy_ids, &ids);
     let ranker = Ranker { pairwise: &pairwise, ids: &ids, parameters };
 
-    let scores = ranker.scores(&mut ranking)?;
+    let scores = match &parameters.by {
+        Some(column) => values(&rest, column, parameters.order, &mut ranking)?,
+        None => ranker.scores(&mut ranking)?,
+    };
     let (order, groups) = ranker.order(&rest, &scores, &mut ranking)?;
     let keep = parameters.keep.map_or(ids.len(), |keep| keep.of(training.len()).min(ids.len()));
     let mut of_rest = vec![CaseRank::default(); ids.len()];
     for (number, place) in of_rest.iter_mut().enumerate() {
-        place.score = (ids.len() > 1).then_some(scores[number]);
+        place.score = (ids.len() > 1 && scores[number].is_finite()).then_some(scores[number]);
         place.group.clone_from(&groups[number]);
         place.left_out = Some(format!("beyond the {keep} cases kept"));
     }
@@ -74,6 +82,34 @@ pub(crate) fn rank_cases<'a>(
     note_choices(parameters, &mut ranking);
     places.extend(ids.into_iter().zip(of_rest));
     Ok((places, ranking))
+}
+
+/// The values of the cases in the column by which they are ranked. Those without one come last.
+fn values(
+    training: &[&TrainingCase<'_>],
+    column: &str,
+    order: Order,
+    ranking: &mut Ranking,
+) -> Result<Vec<f64>, CurriculumError> {
+    let missing: Vec<&str> =
+        training.iter().filter(|case| case.value.is_none()).map(|case| case.case_id).collect();
+    if missing.len() == training.len() {
+        let problem = format!("no training case has a value in the column {column}");
+        return Err(CurriculumError::InvalidOption { name: "by", problem });
+    }
+    if !missing.is_empty() {
+        let listed = &missing[..missing.len().min(MOST_LISTED)];
+        let more = if listed.len() < missing.len() { " and others" } else { "" };
+        let message = format!(
+            "{} of {} have no value in the column {column} and are ranked last: {}{more}",
+            missing.len(),
+            counted(training.len(), "training case"),
+            listed.join(", ")
+        );
+        ranking.findings.push(Finding::new(Code::RankedWithoutValue, message));
+    }
+    let last = if order == Order::Atypical { f64::INFINITY } else { f64::NEG_INFINITY };
+    Ok(training.iter().map(|case| case.value.unwrap_or(last)).collect())
 }
 
 fn leave_out_duplicates<'a>(

@@ -8,6 +8,7 @@ use pdl_fit::data::{Dataset, Subset};
 use pdl_fit::experiment::{
     COMPARISON_FILE, COMPARISON_FOLDER, Protocol, Runs, TUNED_FILE, Tuned, report_comparison, tune_arms,
 };
+use pdl_fit::plan::parse_memory;
 use pdl_store::lock::FolderLock;
 use pdl_store::safe_path::SafePath;
 
@@ -38,16 +39,19 @@ pub(crate) struct Args {
     /// Skip the comparison of files with the hashes in the manifest, which saves time.
     #[arg(long, help_heading = "Run")]
     trust_files: bool,
+    /// Most memory to use, such as 8GiB, as in `pdl-fit train` [default: half of what is free].
+    #[arg(long, value_name = "SIZE", value_parser = parse_memory, help_heading = "Run")]
+    memory: Option<u64>,
     /// Print the result as JSON.
     #[arg(long, help_heading = "Run")]
     json: bool,
 }
 
 pub(crate) fn run(args: Args) -> Result<ExitStatus> {
-    let Args { out, protocol, tuned, seeds, arm: arms, trust_files, json } = args;
+    let Args { out, protocol, tuned, seeds, arm: arms, trust_files, memory, json } = args;
     let folder = SafePath::new(&out, COMPARISON_FOLDER)?.folder()?;
     let mut watch = show_runs;
-    let mut runs = Runs::new(&out, COMPARISON_FOLDER, Subset::All, trust_files, &mut watch);
+    let mut runs = Runs::new(&out, COMPARISON_FOLDER, Subset::All, trust_files, &mut watch).within(memory);
     let mut tuned = match tuned {
         Some(file) => read_tuned(&file, &out)?,
         None => {

@@ -30,6 +30,12 @@ pub(crate) fn show_run(display: &Display, event: &Event<'_>) {
             note("    step  seconds  epoch  cases    loss   Dice  (by label)");
             display.begin("training", plan.steps);
         }
+        Event::ReadsFromFiles(folder) => {
+            note(&format!(
+                "patches are read from files, as --memory does not hold all cases: {}",
+                folder.display()
+            ));
+        }
         Event::Initialised { taken, differences } => {
             initialisation_lines(taken, differences).iter().for_each(|line| note(line));
         }

@@ -1,21 +1,30 @@
-//! `pdl-fit evaluate`: a trained network on the validation or test set.
+//! `pdl-fit evaluate`: a trained network on the validation or test set, or on a later cohort.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use pdl_cohort::attributes::Split;
-use pdl_console::{ExitStatus, note, say};
-use pdl_curriculum::manifest;
-use pdl_fit::inference::Model;
-use pdl_fit::metrics::{SurfaceMeasure, SurfaceOptions, evaluate};
+use pdl_cohort::parameters::IndexParameters;
+use pdl_console::{Display, ExitStatus, MOST_LISTED, counted, note, say, shorten};
+use pdl_curriculum::manifest::{self, Manifest};
+use pdl_fit::inference::{Ensemble, POSTPROCESSING_FILE};
+use pdl_fit::metrics::{
+    CohortEvaluation, CohortRequest, Evaluation, EvaluationOptions, SurfaceMeasure, SurfaceOptions,
+    evaluate_cohort, evaluate_with,
+};
+use pdl_fit::plan::parse_memory;
+use pdl_store::journal::HashCheck;
+use pdl_store::progress::StageContext;
 
-use crate::cli::inference::{InferenceArgs, print_evaluation};
+use crate::cli::inference::{InferenceArgs, PredictionArgs, print_evaluation};
 
 /// Arguments of `pdl-fit evaluate`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Folder of a finished run inside its curation folder, such as OUT/runs/pdl-seed1.
-    run: PathBuf,
+    /// Folder of a finished run inside its curation folder, such as OUT/runs/pdl-seed1. With
+    /// --cohort several runs may be named, the mean of whose probabilities is measured.
+    #[arg(required = true)]
+    run: Vec<PathBuf>,
     /// Cases to measure on. The test set is for final figures: choose settings on the validation
     /// set.
     #[arg(long, value_enum, default_value_t = EvaluatedSplit::Val)]
@@ -27,6 +36,31 @@ pub(crate) struct Args {
     /// What surface Dice and HD95 are measured by.
     #[arg(long, value_enum, default_value_t = SurfaceMeasure::Area)]
     surface: SurfaceMeasure,
+    /// Labelled cohort that came after training: a folder or a table as `pdl curate` takes it, or
+    /// imagesTs of an nnU-Net dataset with labelsTs beside it. Its images and labels are read as
+    /// those of the training cohort were; labels are matched by name, or by value where the cohort
+    /// names none.
+    #[arg(long, value_name = "COHORT", conflicts_with = "split", help_heading = "Another cohort")]
+    cohort: Option<PathBuf>,
+    /// Name of the results on that cohort [default: the name of its folder or table].
+    #[arg(long, value_name = "NAME", requires = "cohort", help_heading = "Another cohort")]
+    name: Option<String>,
+    /// Folder of evaluation-NAME.parquet, predictions/NAME and cohorts/NAME; the first run's when
+    /// not given.
+    #[arg(long, value_name = "FOLDER", requires = "cohort", help_heading = "Another cohort")]
+    out: Option<PathBuf>,
+    /// Most memory that a case of that cohort may take, such as 8GiB; half of what is free when not
+    /// given.
+    #[arg(
+        long,
+        value_name = "SIZE",
+        value_parser = parse_memory,
+        requires = "cohort",
+        help_heading = "Another cohort"
+    )]
+    memory: Option<u64>,
+    #[command(flatten)]
+    prediction: PredictionArgs,
     #[command(flatten)]
     inference: InferenceArgs,
 }
@@ -40,25 +74,109 @@ enum EvaluatedSplit {
 }
 
 pub(crate) fn run(args: &Args) -> Result<ExitStatus> {
-    let Args { run, split, tolerance, surface, inference } = args;
-    let model = Model::load(run, inference.device, inference.threads)?;
-    // OUT/runs/NAME, OUT/folds/K/runs/NAME or OUT/comparison/runs/NAME
-    let path = run.canonicalize()?;
-    let out = path.ancestors().find(|folder| folder.join(manifest::INFO_FILE).exists());
-    let out = out.with_context(|| format!("the run is not in a curation folder: {}", run.display()))?;
-    let modality = model.record.preparation.modality;
-    let defaults = SurfaceOptions::default_of(modality);
+    let Args { run: runs, tolerance, surface, prediction, inference, .. } = args;
+    let several = "several runs are evaluated together with --cohort alone: validation cases of one may be training cases \
+                   of another";
+    ensure!(runs.len() == 1 || args.cohort.is_some(), "{several}");
+    let ensemble = Ensemble::load(runs, prediction.mirror(), inference.device, inference.threads)?;
+    let defaults = SurfaceOptions::default_of(ensemble.first().record.preparation.modality);
     let surfaces =
         SurfaceOptions { measure: *surface, tolerance_mm: tolerance.unwrap_or(defaults.tolerance_mm) };
-    let split = match split {
+    let filter = prediction.filter(&ensemble, runs)?;
+    let options = EvaluationOptions { surfaces, filter };
+    match &args.cohort {
+        Some(cohort) => of_cohort(args, &ensemble, cohort, &options),
+        None => of_split(args, &ensemble, &options),
+    }
+}
+
+/// The curation folder of a run: OUT of OUT/runs/NAME, OUT/folds/K/runs/NAME or
+/// OUT/comparison/runs/NAME.
+fn curation_folder(run: &Path) -> Result<Option<PathBuf>> {
+    let path = run.canonicalize()?;
+    let out = path.ancestors().find(|folder| folder.join(manifest::INFO_FILE).exists());
+    Ok(out.map(Path::to_owned))
+}
+
+fn of_split(args: &Args, ensemble: &Ensemble, options: &EvaluationOptions) -> Result<ExitStatus> {
+    let run = &args.run[0];
+    let out = curation_folder(run)?;
+    let out = out.with_context(|| format!("the run is not in a curation folder: {}", run.display()))?;
+    let split = match args.split {
         EvaluatedSplit::Val => Split::Val,
         EvaluatedSplit::Test => Split::Test,
     };
-    let evaluation = evaluate(&model, run, out, split, surfaces, &mut |case| note(case))?;
-    if inference.json {
-        say(&serde_json::to_string_pretty(&evaluation.summary)?);
-    } else {
-        print_evaluation(&evaluation, surfaces);
+    let evaluation = evaluate_with(ensemble, run, &out, split, options, &mut |case| note(case))?;
+    print(args, &evaluation, options)?;
+    if split == Split::Val && !args.inference.json {
+        say(&format!("wrote {}", run.join(POSTPROCESSING_FILE).display()));
     }
     Ok(ExitStatus::Done)
+}
+
+fn of_cohort(
+    args: &Args,
+    ensemble: &Ensemble,
+    cohort: &Path,
+    options: &EvaluationOptions,
+) -> Result<ExitStatus> {
+    let run = &args.run[0];
+    let curation = curation_folder(run)?;
+    let parameters = match &curation {
+        Some(out) => Manifest::open(out)?.info.index,
+        None => {
+            note(
+                "note: the run is not in its curation folder, so how labels were read is not known: they are taken as they \
+                 are",
+            );
+            of_reading(ensemble)
+        }
+    };
+    let of_path = || cohort.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let name = args.name.clone().unwrap_or_else(of_path);
+    let folder = args.out.as_ref().unwrap_or(run);
+    let request = CohortRequest { cohort, name: &name, folder, parameters, curation: curation.as_deref() };
+    let display = Display::new();
+    let stage = StageContext { trust: HashCheck::Stamps, progress: &display, memory: args.memory };
+    let found = evaluate_cohort(ensemble, &request, options, stage, &mut |case| {
+        display.clear();
+        note(case);
+    });
+    display.clear();
+    let CohortEvaluation { evaluation, rejected, notes } = found?;
+    notes.iter().for_each(|text| note(&format!("note: {text}")));
+    if !rejected.is_empty() {
+        note(&format!("warning: {} could not be used:", counted(rejected.len(), "case")));
+        let (listed, more) = shorten(&rejected, MOST_LISTED);
+        listed.iter().for_each(|(case, reason)| note(&format!("  {case}: {reason}")));
+        if more > 0 {
+            note(&format!("  and {more} more: {}", folder.join("cohorts").join(&name).display()));
+        }
+    }
+    print(args, &evaluation, options)?;
+    Ok(ExitStatus::Done)
+}
+
+/// How images are read, as the run records it.
+fn of_reading(ensemble: &Ensemble) -> IndexParameters {
+    let reading = ensemble.first().record.reading.clone().unwrap_or_default();
+    IndexParameters {
+        orientation: reading.orientation,
+        channel: reading.channel,
+        frame: reading.frame,
+        stack_spacing: reading.stack_spacing,
+        stack_axes: reading.stack_axes,
+        mr_rescale: reading.mr_rescale,
+        pet_units: reading.pet_units,
+        ..IndexParameters::default()
+    }
+}
+
+fn print(args: &Args, evaluation: &Evaluation, options: &EvaluationOptions) -> Result<()> {
+    if args.inference.json {
+        say(&serde_json::to_string_pretty(&evaluation.summary)?);
+    } else {
+        print_evaluation(evaluation, options.surfaces);
+    }
+    Ok(())
 }

@@ -11,11 +11,12 @@ use pdl_fit::data::Subset;
 use pdl_fit::experiment::{ExtensionLength, RUN_FILES, RunRecord, tuned_settings};
 use pdl_fit::inference::Model;
 use pdl_fit::metrics::{SurfaceOptions, evaluate, evaluation_file};
-use pdl_fit::plan::{ScheduleKind, Settings};
+use pdl_fit::plan::{ScheduleKind, Settings, parse_memory};
 use pdl_fit::train::{InitialWeights, Outcome, TrainRequest, extended_settings, train};
 use pdl_report::ReportParameters;
 use pdl_store::progress::Silent;
 
+use crate::cli::cross_validation::{self, FoldChoice};
 use crate::cli::display::show_run;
 use crate::cli::inference::print_evaluation;
 
@@ -49,6 +50,11 @@ pub(crate) struct Args {
     /// evaluation. Each picture costs one prediction.
     #[arg(long, help_heading = "Run")]
     tensorboard: bool,
+    /// Train the folds that `pdl rank OUT --folds K` wrote, one after the other, and evaluate each
+    /// on the cases that it has not seen: OUT/folds/K/runs/NAME, OUT/out_of_fold.parquet, and the
+    /// column out_of_fold_dice for `pdl rank --by`. One network is trained when not given.
+    #[arg(long, value_enum, value_name = "all", help_heading = "Run")]
+    folds: Option<FoldChoice>,
     /// Train again even if the run exists. Without it a finished run is kept, and an interrupted
     /// one resumes.
     #[arg(long, help_heading = "Run")]
@@ -56,6 +62,11 @@ pub(crate) struct Args {
     /// Skip the comparison of files with the hashes in the manifest, which saves time.
     #[arg(long, help_heading = "Run")]
     trust_files: bool,
+    /// Most memory to use, such as 8GiB [default: half of what is free]. If all cases take more
+    /// than half of it, their voxels are written once to OUT/training-cache, and patches are read
+    /// from there.
+    #[arg(long, value_name = "SIZE", value_parser = parse_memory, help_heading = "Run")]
+    memory: Option<u64>,
     /// Skip the evaluation of single validation cases and the report.
     #[arg(long, help_heading = "Run")]
     no_report: bool,
@@ -68,8 +79,21 @@ pub(crate) struct Args {
 
 /// Trains. `matches` tells which settings are flags of the command line.
 pub(crate) fn run(args: Args, matches: &ArgMatches) -> Result<ExitStatus> {
-    let Args { out, name, init, extend, tensorboard, force, trust_files, no_report, json, tuned, settings } =
-        args;
+    let Args {
+        out,
+        name,
+        init,
+        extend,
+        tensorboard,
+        force,
+        trust_files,
+        memory,
+        no_report,
+        json,
+        tuned,
+        folds,
+        settings,
+    } = args;
     let matches = matches.subcommand_matches("train");
     let given = |setting: &str| {
         matches.is_some_and(|matches| matches.value_source(setting) == Some(ValueSource::CommandLine))
@@ -97,9 +121,17 @@ pub(crate) fn run(args: Args, matches: &ArgMatches) -> Result<ExitStatus> {
         tensorboard,
         force,
         trust_files,
+        memory,
     };
     if extend.is_some() {
         request.settings = settings_of_extended(&request, given)?;
+    }
+    if folds == Some(FoldChoice::All) {
+        let ended = cross_validation::run(&request, json)?;
+        if !no_report {
+            write_report(&request, json);
+        }
+        return Ok(ended);
     }
     let display = Display::new();
     let outcome = train(&request, &mut |event| show_run(&display, event));

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use pdl_console::{ExitStatus, say};
 use pdl_fit::experiment::{Search, TuneRequest, tune, tuning_files};
-use pdl_fit::plan::Settings;
+use pdl_fit::plan::{Settings, parse_memory};
 
 use crate::cli::display::{show_runs, trials_table};
 
@@ -24,6 +24,9 @@ pub(crate) struct Args {
     /// Skip the comparison of files with the hashes in the manifest, which saves time.
     #[arg(long, help_heading = "Run")]
     trust_files: bool,
+    /// Most memory to use, such as 8GiB, as in `pdl-fit train` [default: half of what is free].
+    #[arg(long, value_name = "SIZE", value_parser = parse_memory, help_heading = "Run")]
+    memory: Option<u64>,
     /// Print the result as JSON.
     #[arg(long, help_heading = "Run")]
     json: bool,
@@ -34,8 +37,8 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: Args) -> Result<ExitStatus> {
-    let Args { out, force, trust_files, json, search, settings } = args;
-    let request = TuneRequest { out, search, settings, force, trust_files };
+    let Args { out, force, trust_files, memory, json, search, settings } = args;
+    let request = TuneRequest { out, search, settings, force, trust_files, memory };
     let (tuning, trials) = tune(&request, &mut show_runs)?;
     if json {
         say(&serde_json::to_string_pretty(&tuning)?);

@@ -33,10 +33,10 @@ pub struct DataLoader<'a> {
 }
 
 impl DataLoader<'_> {
-    fn batch(&self, plan: &mut Steps<'_>, step: u64) -> HostBatch {
+    fn batch(&self, plan: &mut Steps<'_>, step: u64) -> Result<HostBatch> {
         let step_plan = plan.at(step);
         let cases: Vec<&Case> = step_plan.cases.iter().map(|&case| &self.cases[case]).collect();
-        HostBatch { patches: self.sampler.draw(&cases, step, step_plan.spec), step_plan }
+        Ok(HostBatch { patches: self.sampler.draw(&cases, step, step_plan.spec)?, step_plan })
     }
 
     /// Starts `workers` threads for the batches of `steps`, and calls `consume` with an iterator
@@ -52,10 +52,14 @@ impl DataLoader<'_> {
             let start = |worker: usize| {
                 let (sender, receiver) = sync_channel(PREFETCHED);
                 let mut steps = steps.clone().skip(worker).step_by(workers);
-                // Ends after the last step, or when the receiver is dropped.
+                // Ends after the last step, after an error, or when the receiver is dropped.
                 scope.spawn(move || {
                     let mut plan = self.schedule.steps();
-                    steps.all(|step| sender.send(self.batch(&mut plan, step)).is_ok())
+                    steps.all(|step| {
+                        let batch = self.batch(&mut plan, step);
+                        let goes_on = batch.is_ok();
+                        sender.send(batch).is_ok() && goes_on
+                    })
                 });
                 receiver
             };
@@ -69,7 +73,7 @@ impl DataLoader<'_> {
 /// Batches of a run in the order of the steps.
 #[derive(Debug)]
 pub struct BatchIter {
-    workers: Vec<Receiver<HostBatch>>,
+    workers: Vec<Receiver<Result<HostBatch>>>,
     taken: usize,
     waited: Duration,
 }
@@ -78,14 +82,15 @@ impl BatchIter {
     /// The batch of the next step; blocks until it is ready.
     ///
     /// # Errors
-    /// [`FitError::WorkerStopped`] if a worker has ended early.
+    /// What kept the worker from reading a patch; [`FitError::WorkerStopped`] if it has ended
+    /// early.
     pub fn take(&mut self) -> Result<HostBatch> {
         let clock = Instant::now();
         let worker = self.taken % self.workers.len();
         let batch = self.workers[worker].recv();
         self.taken += 1;
         self.waited += clock.elapsed();
-        batch.map_err(|_| FitError::WorkerStopped)
+        batch.unwrap_or(Err(FitError::WorkerStopped))
     }
 
     /// Time that [`BatchIter::take`] has blocked since the last call.

@@ -1,26 +1,35 @@
 //! Reads and validates the cases of a curation folder.
 
-use std::collections::BTreeSet;
+use std::borrow::Cow;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use pdl_cohort::attributes::Split;
 use pdl_cohort::case_row::CaseRow;
 use pdl_cohort::cases::Cases;
 use pdl_curriculum::manifest::{Manifest, ManifestRow};
-use pdl_store::StoreError;
-use pdl_volume::{Grid, LabelMap, Volume};
-use rayon::prelude::*;
+use pdl_prepare::prepare;
+use pdl_store::memory::{self, MemoryError, MemoryLimit, MemoryShare};
+use pdl_store::{StoreError, fault};
+use pdl_volume::Grid;
 
 use crate::data::case::{Case, Channels};
+use crate::data::case_cache::{self, CaseCache};
+use crate::data::case_reader::{self, CaseReader, ReadFailure};
 use crate::data::laterality;
 use crate::data::regions::RegionOutput;
 use crate::data::subset::Subset;
+use crate::data::voxel_file::{BoxZyx, VoxelFile};
 use crate::error::{FitError, Result};
 use crate::plan::run_plan::Cohort;
 use crate::plan::settings::Augment;
 
 /// Minimum number of patients for a split into training, validation and test set.
 const LEAST_PATIENTS: usize = 3;
+
+/// Cases are held in memory if all together take at most this fraction of the memory limit; the
+/// rest is for the network, the batches and evaluations.
+const HELD_SHARE: u64 = 2;
 
 /// A validation or test case with its original label map.
 #[derive(Clone, Debug)]
@@ -29,10 +38,41 @@ pub struct EvalCase {
     pub case: Case,
     /// Shape (z, y, x) of the original image in RAS+ orientation.
     pub shape: [usize; 3],
-    /// Channel of every voxel of the original label map in RAS+ orientation (z, y, x).
-    pub truth: Vec<u8>,
     /// Grid of the original image in its stored orientation.
     pub stored: Grid,
+    truth: Truth,
+}
+
+/// Where the original label map of a case is.
+#[derive(Clone, Debug)]
+enum Truth {
+    Memory(Vec<u8>),
+    File(VoxelFile),
+}
+
+impl EvalCase {
+    /// A case with the channel of every voxel (z, y, x) of its original label map in RAS+
+    /// orientation; `stored` is the grid of the original.
+    pub fn new(case: Case, truth: Vec<u8>, stored: Grid) -> Self {
+        Self { case, shape: shape_zyx(&stored), stored, truth: Truth::Memory(truth) }
+    }
+
+    /// Channel of every voxel of the original label map in RAS+ orientation (z, y, x).
+    ///
+    /// # Errors
+    /// [`FitError::Store`] if its file cannot be read.
+    pub fn truth(&self) -> Result<Cow<'_, [u8]>> {
+        match &self.truth {
+            Truth::Memory(channels) => Ok(Cow::Borrowed(channels)),
+            Truth::File(file) => Ok(Cow::Owned(file.channels(BoxZyx::whole(self.shape))?)),
+        }
+    }
+}
+
+/// Shape (z, y, x) of a grid in RAS+ orientation.
+fn shape_zyx(stored: &Grid) -> [usize; 3] {
+    let [x, y, z] = stored.to_ras().shape;
+    [z, y, x]
 }
 
 /// A curation folder that can be trained on.
@@ -47,6 +87,8 @@ pub struct Dataset {
     /// What the outputs of a network stand for where it learns regions; empty where it learns
     /// labels.
     pub regions: Vec<RegionOutput>,
+    /// Names of the images of a case, the inputs of the network, in their order.
+    pub inputs: Vec<String>,
 }
 
 /// Properties of the training images that a plan depends on.
@@ -58,14 +100,19 @@ pub struct TrainingImages {
     pub mirrored: Vec<[u8; 2]>,
 }
 
-/// The cases of a dataset in memory.
+/// The cases of a dataset, in memory or in files.
 #[derive(Debug)]
 pub struct Loaded {
     /// Training cases by rank.
     pub training: Vec<Case>,
     /// Validation cases in the manifest's order.
     pub validation: Vec<EvalCase>,
+    /// Folder of the files that hold the voxels; `None` if they are in memory.
+    pub cache: Option<PathBuf>,
 }
+
+/// A case to be read: its row of the manifest, and for evaluation that of its original.
+type Wanted<'a> = (&'a ManifestRow, Option<&'a CaseRow>);
 
 impl Dataset {
     /// Opens a curation folder, or one of its folds (`OUT/folds/K`), and validates it.
@@ -87,61 +134,110 @@ impl Dataset {
         let names = channels.labels().iter().filter_map(name).collect();
         let of_rows = manifest.rows.iter().flat_map(|row| row.labels_annotated.iter().copied());
         let regions = RegionOutput::of(&manifest.info.regions, &channels, &of_rows.collect());
-        Ok(Self { manifest, channels, names, regions })
+        let inputs = manifest.info.channel_names.clone();
+        Ok(Self { manifest, channels, names, regions, inputs })
     }
 
-    /// Reads the training cases of a subset and all validation cases. Unless `trust_files`, every
-    /// file must match its recorded hash.
+    /// Reads the training cases of a subset and all validation cases. If they take more than half
+    /// of `limit`, their voxels are written once to files of the curation folder
+    /// ([`crate::data::case_cache`]), from which patches are read. Unless `trust_files`, every file
+    /// must match its recorded hash.
     ///
     /// # Errors
-    /// [`FitError`] if a file is missing, damaged or changed or contains an unknown label, or if
-    /// the subset is empty.
-    pub fn load(&self, out: &Path, subset: Subset, trust_files: bool) -> Result<Loaded> {
+    /// [`FitError`] if a file is missing, damaged or changed or contains an unknown label, if the
+    /// subset is empty, or if a single case needs more memory than the limit.
+    pub fn load(&self, out: &Path, subset: Subset, trust_files: bool, limit: &MemoryLimit) -> Result<Loaded> {
         let mut training = self.manifest.training();
         training.retain(|row| subset == Subset::All || row.tune);
         if training.is_empty() {
             return Err(FitError::NoTuningSubset);
         }
-        let curation = self.manifest.info.curation_folder(out);
-        let loader = Loader { out, curation: &curation, channels: &self.channels, trust_files };
-        let training = training.par_iter().map(|row| loader.prepared(row)).collect::<Result<Vec<_>>>()?;
-        let validation = self.held_out(out, Split::Val, trust_files)?;
-        Ok(Loaded { training, validation })
+        let cases = Cases::read(&self.manifest.info.curation_folder(out))?;
+        let held_out = self.wanted(Split::Val, &cases)?;
+        let wanted: Vec<Wanted<'_>> = training.iter().map(|row| (*row, None)).chain(held_out).collect();
+        self.read(out, &wanted, &cases, trust_files, limit)
     }
 
-    /// Reads all cases of a split with their original label maps.
+    /// Reads all cases of a split with their original label maps, within half of the memory that is
+    /// free.
     ///
     /// # Errors
     /// As [`Dataset::load`].
     pub fn held_out(&self, out: &Path, split: Split, trust_files: bool) -> Result<Vec<EvalCase>> {
-        let curation = self.manifest.info.curation_folder(out);
-        let loader = Loader { out, curation: &curation, channels: &self.channels, trust_files };
-        let cases = Cases::read(&curation)?;
-        let rows: Vec<&ManifestRow> = self.of_split(split).collect();
-        let held_out = |row: &&ManifestRow| {
-            let original = cases.rows.iter().find(|case| case.case_id == row.case_id);
-            let original = original.ok_or_else(|| FitError::UnknownCase { case_id: row.case_id.clone() })?;
-            loader.held_out(row, original)
+        let cases = Cases::read(&self.manifest.info.curation_folder(out))?;
+        let wanted = self.wanted(split, &cases)?;
+        let limit = MemoryLimit::or_half_of_free(None);
+        Ok(self.read(out, &wanted, &cases, trust_files, &limit)?.validation)
+    }
+
+    /// The cases of a split with the rows of their originals.
+    fn wanted<'a>(&'a self, split: Split, cases: &'a Cases) -> Result<Vec<Wanted<'a>>> {
+        let rows: HashMap<&str, &CaseRow> =
+            cases.rows.iter().map(|case| (case.case_id.as_str(), case)).collect();
+        let wanted = |row: &'a ManifestRow| match rows.get(row.case_id.as_str()) {
+            Some(original) => Ok((row, Some(*original))),
+            None => Err(FitError::UnknownCase { case_id: row.case_id.clone() }),
         };
-        rows.par_iter().map(held_out).collect()
+        self.of_split(split).map(wanted).collect()
+    }
+
+    fn read(
+        &self,
+        out: &Path,
+        wanted: &[Wanted<'_>],
+        cases: &Cases,
+        trust_files: bool,
+        limit: &MemoryLimit,
+    ) -> Result<Loaded> {
+        let curation = self.manifest.info.curation_folder(out);
+        let reader = CaseReader { out, curation: &curation, channels: &self.channels, trust_files };
+        let fit = bytes_of(wanted, &curation, cases)? <= limit.bytes() / HELD_SHARE;
+        let cache = if fit { None } else { Some(CaseCache::open(&curation)?) };
+        let read = memory::in_turns(
+            wanted,
+            limit,
+            |wanted, share| match read_one(&reader, cache.as_ref(), wanted, share) {
+                Ok(case) => Ok(Ok(case)),
+                Err(ReadFailure::Memory(error)) => Ok(Err(error)),
+                Err(ReadFailure::Case(error)) => Err(error),
+            },
+            |(row, _), source: MemoryError| {
+                Err(StoreError::Memory { path: out.join(&row.image), source }.into())
+            },
+        )?;
+        let mut loaded = Loaded {
+            training: Vec::new(),
+            validation: Vec::new(),
+            cache: cache.map(|_| curation.join(case_cache::FOLDER)),
+        };
+        for case in read {
+            match case {
+                ReadCase::Training(case) => loaded.training.push(case),
+                ReadCase::HeldOut(case) => loaded.validation.push(case),
+            }
+        }
+        Ok(loaded)
     }
 
     /// The properties of the cohort for planning, with those of its training images.
     pub fn with<'a>(&'a self, training: &'a TrainingImages) -> Cohort<'a> {
         let TrainingImages { shapes, mirrored } = training;
-        let (names, regions) = (&self.names, &self.regions);
-        Cohort { info: &self.manifest.info, shapes, names, regions, mirrored }
+        let (names, regions, inputs) = (&self.names, &self.regions, self.inputs.len());
+        Cohort { info: &self.manifest.info, shapes, names, regions, inputs, mirrored }
     }
 
     /// What the training images say for planning. Positions of labels are looked at only where
     /// patches are augmented.
-    pub fn training_images(&self, loaded: &Loaded, augment: Augment) -> TrainingImages {
+    ///
+    /// # Errors
+    /// [`FitError::Store`] if the voxels of a case cannot be read.
+    pub fn training_images(&self, loaded: &Loaded, augment: Augment) -> Result<TrainingImages> {
         let cases = &loaded.training;
         let mirrored = match augment {
             Augment::None => Vec::new(),
-            Augment::Light | Augment::Full => laterality::pairs_by_position(cases, &self.names),
+            Augment::Light | Augment::Full => laterality::pairs_by_position(cases, &self.names)?,
         };
-        TrainingImages { shapes: cases.iter().map(|case| case.shape).collect(), mirrored }
+        Ok(TrainingImages { shapes: cases.iter().map(|case| case.shape).collect(), mirrored })
     }
 
     fn of_split(&self, split: Split) -> impl Iterator<Item = &ManifestRow> {
@@ -166,100 +262,59 @@ fn check_splits(rows: &[ManifestRow], out: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Reads cases of one curation folder.
-struct Loader<'a> {
-    /// Folder of the manifest, the base of prepared files.
-    out: &'a Path,
-    /// Curation folder, the base of the cohort's original files.
-    curation: &'a Path,
-    channels: &'a Channels,
-    trust_files: bool,
+/// A prepared case, for training alone or with what evaluation compares it with.
+enum ReadCase {
+    Training(Case),
+    HeldOut(EvalCase),
 }
 
-impl Loader<'_> {
-    fn prepared(&self, row: &ManifestRow) -> Result<Case> {
-        let file = |path: &str| File { case_id: &row.case_id, path: self.out.join(path) };
-        let (image_file, label_file) = (file(&row.image), file(&row.label));
-        let image = pdl_io::read_image(&image_file.path).map_err(|e| image_file.unreadable(&e))?;
-        self.check_hash(&image_file, &image.blake3, &row.image_blake3)?;
-        let labels = self.labels(&label_file, &row.label_blake3)?;
-        same_shape(&label_file, &labels, &image.volume)?;
-        if image.volume.voxels.iter().any(|v| !v.is_finite()) {
-            return Err(image_file.problem("it holds voxels that are no numbers"));
+fn read_one(
+    reader: &CaseReader<'_>,
+    cache: Option<&CaseCache>,
+    (row, original): &Wanted<'_>,
+    share: &MemoryShare<'_>,
+) -> std::result::Result<ReadCase, ReadFailure> {
+    let case = match cache {
+        Some(cache) => cache.case(&reader.key(row)?, row, || reader.prepared(row, share))?,
+        None => reader.prepared(row, share)?,
+    };
+    let Some(original) = original else { return Ok(ReadCase::Training(case)) };
+    let stored = reader.stored_grid(row, original)?;
+    let truth = match cache {
+        None => Truth::Memory(reader.truth(row, original, &case.annotated, share)?),
+        Some(cache) => {
+            let key = reader.truth_key(row, original)?;
+            let truth = || reader.truth(row, original, &case.annotated, share);
+            Truth::File(cache.truth(&key, row, shape_zyx(&stored), truth)?)
         }
-        let annotated = self.channels.annotated(&row.labels_annotated);
-        let target = self.encode(&label_file, &labels, &annotated)?;
-        Ok(Case::new(&row.case_id, image.volume, target, annotated))
-    }
-
-    fn held_out(&self, row: &ManifestRow, original: &CaseRow) -> Result<EvalCase> {
-        let case = self.prepared(row)?;
-        let label = original.label.as_deref().unwrap_or_default();
-        let file = File { case_id: &row.case_id, path: self.curation.join(label) };
-        let mut labels = self.labels(&file, original.label_blake3.as_deref().unwrap_or_default())?;
-        // The grid of `cases.parquet` counts, not that of the label file: the user may have
-        // corrected the orientation.
-        let grid = original.grid().filter(|grid| grid.shape == labels.grid.shape);
-        let stored =
-            grid.ok_or_else(|| file.problem("its shape is not that of the image in cases.parquet"))?;
-        labels.grid = stored;
-        let labels = labels.to_ras();
-        let truth = self.encode(&file, &labels, &case.annotated)?;
-        let [x, y, z] = labels.grid.shape;
-        Ok(EvalCase { case, shape: [z, y, x], truth, stored })
-    }
-
-    fn labels(&self, file: &File<'_>, hash: &str) -> Result<LabelMap> {
-        let labels = pdl_io::read_labels(&file.path).map_err(|e| file.unreadable(&e))?;
-        self.check_hash(file, &labels.blake3, hash)?;
-        Ok(labels.map)
-    }
-
-    fn encode(&self, file: &File<'_>, map: &LabelMap, annotated: &[bool]) -> Result<Vec<u8>> {
-        let known = self.channels.labels();
-        self.channels.encode(map, annotated).map_err(|value| {
-            file.problem(format!("it holds the label {value}, but the manifest knows {known:?} only"))
-        })
-    }
-
-    fn check_hash(&self, file: &File<'_>, found: &str, recorded: &str) -> Result<()> {
-        if self.trust_files || found == recorded {
-            return Ok(());
-        }
-        Err(file
-            .problem("it has changed since the manifest was made (give --trust-files to use it as it is)"))
-    }
+    };
+    Ok(ReadCase::HeldOut(EvalCase { case, shape: shape_zyx(&stored), stored, truth }))
 }
 
-fn same_shape(file: &File<'_>, labels: &LabelMap, image: &Volume<f32>) -> Result<()> {
-    if labels.grid.shape == image.grid.shape {
-        return Ok(());
-    }
-    let (a, b) = (labels.grid.shape, image.grid.shape);
-    Err(file.problem(format!("its shape {a:?} is not that of the prepared image {b:?}")))
-}
-
-/// A file of a case, for error messages.
-struct File<'a> {
-    case_id: &'a str,
-    path: PathBuf,
-}
-
-impl File<'_> {
-    fn problem(&self, problem: impl std::fmt::Display) -> FitError {
-        let problem = format!("{problem}; `pdl curate` makes the folder whole again");
-        FitError::Case { case_id: self.case_id.to_owned(), problem, path: self.path.clone() }
-    }
-
-    fn unreadable(&self, error: &pdl_io::ReadError) -> FitError {
-        if let Some(error) = StoreError::machine(&format!("case {}", self.case_id), Some(&self.path), error) {
-            return error.into();
-        }
-        if !self.path.exists() {
-            return self.problem("the file is missing");
-        }
-        self.problem(error.reason())
-    }
+/// Bytes that the voxels of the cases take in memory.
+fn bytes_of(wanted: &[Wanted<'_>], curation: &Path, cases: &Cases) -> Result<u64> {
+    let table = curation.join(prepare::FILE);
+    let prepared = match fault::is_file(&table).map_err(StoreError::io("look at the file", &table))? {
+        true => prepare::read(curation)?,
+        false => Vec::new(),
+    };
+    let shapes: HashMap<&str, &[u32]> =
+        prepared.iter().map(|row| (row.case_id.as_str(), row.shape.as_slice())).collect();
+    let originals: HashMap<&str, &[u32]> =
+        cases.rows.iter().map(|row| (row.case_id.as_str(), row.shape.as_slice())).collect();
+    // A case whose size nobody knows is not held in memory.
+    let bytes = |sides: Option<&&[u32]>, inputs: usize| {
+        let sides = sides.and_then(|sides| <[u32; 3]>::try_from(*sides).ok());
+        sides.map_or(u64::MAX, |sides| VoxelFile::bytes(sides.map(|side| side as usize), inputs))
+    };
+    let bytes = |(row, original): &Wanted<'_>| {
+        let case_id = row.case_id.as_str();
+        // A prepared case that the table lacks is about as large as its original.
+        let prepared = shapes.get(case_id).or_else(|| originals.get(case_id));
+        let truth = original.map_or(0, |_| bytes(originals.get(case_id), 0));
+        bytes(prepared, case_reader::images_of(row).len()).saturating_add(truth)
+    };
+    Ok(wanted.iter().map(bytes).fold(0, u64::saturating_add))
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Laterality of labels, from their names, and from their positions where the names do not say.
 
 use crate::data::case::Case;
+use crate::error::Result;
 
 /// Most training cases in which positions are looked at.
 const MOST_CASES: usize = 40;
@@ -125,15 +126,18 @@ pub fn without_partner(names: &[String]) -> Vec<u8> {
 
 /// Pairs of channels (left, right; from 1) of labels that mirror each other in nearly all training
 /// cases, where their names state no side.
-pub fn pairs_by_position(cases: &[Case], names: &[String]) -> Vec<[u8; 2]> {
+///
+/// # Errors
+/// As [`Case::part`].
+pub fn pairs_by_position(cases: &[Case], names: &[String]) -> Result<Vec<[u8; 2]>> {
     let paired: Vec<u8> = pairs(names).concat();
     let open: Vec<usize> = (0..names.len())
         .filter(|&label| side_of(&names[label]).0.is_none() && !paired.contains(&(label as u8 + 1)))
         .collect();
     if open.len() < 2 {
-        return Vec::new();
+        return Ok(Vec::new());
     }
-    let places: Vec<LabelPlaces> = cases.iter().take(MOST_CASES).map(LabelPlaces::of).collect();
+    let places = cases.iter().take(MOST_CASES).map(LabelPlaces::of).collect::<Result<Vec<_>>>()?;
     let mut found: Vec<(f64, [usize; 2])> = Vec::new();
     for (number, &a) in open.iter().enumerate() {
         for &b in &open[number + 1..] {
@@ -158,7 +162,7 @@ pub fn pairs_by_position(cases: &[Case], names: &[String]) -> Vec<[u8; 2]> {
         }
     }
     pairs.sort_unstable();
-    pairs.into_iter().map(|pair| pair.map(|label| label as u8 + 1)).collect()
+    Ok(pairs.into_iter().map(|pair| pair.map(|label| label as u8 + 1)).collect())
 }
 
 /// Where the labels of a case lie, in mm along x, y, z of its RAS+ grid.
@@ -179,14 +183,17 @@ struct Mirrored {
 }
 
 impl LabelPlaces {
-    fn of(case: &Case) -> Self {
+    fn of(case: &Case) -> Result<Self> {
         let spacing = case.grid.spacing_mm();
+        let part = case.whole()?;
+        let image = part.images().next().unwrap_or_default();
+        let padding = case.padding.first().copied().unwrap_or(f32::NEG_INFINITY);
         let [_, ny, nx] = case.shape;
         let mut sums = vec![([0_u64; 3], 0_u64); case.annotated.len()];
         let (mut body, mut body_x) = (0_u64, 0_u64);
-        for (index, (&channel, &value)) in case.target.iter().zip(&case.image).enumerate() {
+        for (index, (&channel, &value)) in part.target.iter().zip(image).enumerate() {
             let at = [index % nx, index / nx % ny, index / (nx * ny)];
-            if value > case.padding {
+            if value > padding {
                 body += 1;
                 body_x += at[0] as u64;
             }
@@ -200,11 +207,11 @@ impl LabelPlaces {
             let centre = |axis: usize| sum[axis] as f64 / *count as f64 * spacing[axis];
             (*count > 0).then(|| (std::array::from_fn(centre), *count as f64 * voxel))
         };
-        Self {
+        Ok(Self {
             labels: sums.iter().skip(1).map(place).collect(),
             middle: body_x as f64 / body.max(1) as f64 * spacing[0],
             width: nx as f64 * spacing[0],
-        }
+        })
     }
 
     /// Whether two labels (from 0) mirror each other; none where one of them is absent.
@@ -302,7 +309,7 @@ mod tests {
     fn labels_that_mirror_each_other_are_sides_whatever_they_are_called() {
         let found = |middles: &[[usize; 3]], labels: &[&str]| {
             let cases: Vec<Case> = (0..4).map(|shift| case(middles, shift % 2)).collect();
-            pairs_by_position(&cases, &names(labels))
+            pairs_by_position(&cases, &names(labels)).unwrap()
         };
         let lungs = [[14, 8, 3], [5, 7, 3], [10, 2, 2]];
         assert_eq!(found(&lungs, &["a", "b", "c"]), [[2, 1]], "the left one has the smaller x");
@@ -312,6 +319,6 @@ mod tests {
         // Once each way round: no sides.
         let turned = [lungs[1], lungs[0], lungs[2]];
         let cases: Vec<Case> = (0..4).map(|n| case(if n < 2 { &lungs } else { &turned }, 0)).collect();
-        assert!(pairs_by_position(&cases, &names(&["a", "b", "c"])).is_empty());
+        assert!(pairs_by_position(&cases, &names(&["a", "b", "c"])).unwrap().is_empty());
     }
 }

@@ -1,14 +1,24 @@
 //! Patches: the part of a case that the network sees at once.
 
-/// A patch of a case, in C order (z, y, x).
+/// A patch of a case, in C order.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Patch {
     /// Voxels along z, y, x.
     pub sides: [usize; 3],
-    /// Normalised intensities.
+    /// Normalised intensities (input, z, y, x).
     pub image: Vec<f32>,
     /// Channel of every voxel.
     pub target: Vec<u8>,
+}
+
+/// Appends images (input, z, y, x) to `out` in the memory order (z, y, x, input).
+pub fn append_interleaved(image: &[f32], inputs: usize, out: &mut Vec<f32>) {
+    if inputs == 1 {
+        out.extend_from_slice(image);
+        return;
+    }
+    let voxels = image.len() / inputs;
+    out.extend((0..image.len()).map(|at| image[at % inputs * voxels + at / inputs]));
 }
 
 /// Calls `put` with the voxels of a block in C order, with `padding` for those outside the volume.
@@ -38,6 +48,13 @@ pub fn copy_block<T: Copy>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_inputs_of_a_voxel_become_adjacent() {
+        let mut out = vec![9.0];
+        append_interleaved(&[1.0, 2.0, 3.0, -1.0, -2.0, -3.0], 2, &mut out);
+        assert_eq!(out, [9.0, 1.0, -1.0, 2.0, -2.0, 3.0, -3.0]);
+    }
 
     #[test]
     fn blocks_reach_over_the_edge() {

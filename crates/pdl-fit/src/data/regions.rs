@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use pdl_cohort::regions::LabelRegion;
+use pdl_metrics::ChannelUnion;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -38,6 +39,11 @@ impl RegionOutput {
             }
         };
         regions.iter().map(output).collect()
+    }
+
+    /// The channels of the region.
+    pub fn union(&self) -> ChannelUnion {
+        ChannelUnion { channels: self.channels.clone(), annotated_by: self.annotated_by.clone() }
     }
 
     /// Whether voxels of this channel belong to the region.

@@ -7,11 +7,13 @@ use std::str::FromStr;
 use pdl_cohort::reading::ImageReading;
 use pdl_cohort::regions::LabelRegion;
 use pdl_curriculum::manifest::Label;
+use pdl_metrics::{ChannelUnion, MeasuredStructure};
 use pdl_prepare::plan::Plan;
 use pdl_store::{StoreError, json};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::data::regions::RegionOutput;
 use crate::data::subset::Subset;
 use crate::error::{Difference, FitError, Record, Result};
 use crate::plan::run_plan::RunPlan;
@@ -30,6 +32,13 @@ pub const FILES: [(&str, &str); 3] = [
 ];
 /// Version of the file format.
 pub const SCHEMA_VERSION: u32 = 5;
+
+/// Name of the one image of a case in records of earlier versions.
+pub const ONE_INPUT: &str = "image";
+
+fn one_channel() -> Vec<String> {
+    vec![ONE_INPUT.to_owned()]
+}
 
 /// Versions, device and threads of a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -171,6 +180,10 @@ pub struct RunRecord {
     pub extensions: Vec<Extension>,
     /// Plan of the run.
     pub plan: RunPlan,
+    /// Names of the images of a case in the order of the network's input channels; records of
+    /// earlier versions have one.
+    #[serde(default = "one_channel")]
+    pub channels: Vec<String>,
     /// Labels in channel order, from channel 1; channel 0 is background.
     pub labels: Vec<Label>,
     /// Regions that are learnt instead of the labels, in the order of the outputs; absent where
@@ -257,6 +270,16 @@ impl RunRecord {
         }
     }
 
+    /// As [`RunRecord::structures`], each with the channels of label maps that make it up.
+    pub fn measured(&self) -> Vec<MeasuredStructure> {
+        let unions: Vec<ChannelUnion> = match self.plan.regions.as_slice() {
+            [] => (1..=self.labels.len()).map(|channel| ChannelUnion::of_label(channel as u8)).collect(),
+            regions => regions.iter().map(RegionOutput::union).collect(),
+        };
+        let structures = self.structures().into_iter().zip(unions);
+        structures.map(|(label, union)| MeasuredStructure { label, union }).collect()
+    }
+
     /// What cannot be of a record that may have been edited or damaged.
     fn problem(&self) -> Option<String> {
         let values: Vec<u16> = self.labels.iter().map(|label| label.value).collect();
@@ -265,6 +288,13 @@ impl RunRecord {
         }
         if self.regions.len() != self.plan.regions.len() {
             return Some("its regions are not those of its plan".to_owned());
+        }
+        let (named, inputs) = (self.channels.len(), self.plan.network.inputs);
+        let prepared = self.preparation.channels();
+        if named as i64 != inputs || named != prepared {
+            return Some(format!(
+                "it names {named} channels, its network has {inputs} inputs, and {prepared} are prepared"
+            ));
         }
         self.plan.problem(values.len()).map(str::to_owned).or_else(|| self.preparation.problem())
     }

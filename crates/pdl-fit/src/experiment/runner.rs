@@ -13,11 +13,11 @@ use crate::data::subset::Subset;
 use crate::error::{FitError, Result};
 use crate::experiment::run_record::{Programs, RunRecord};
 use crate::inference::model::Model;
-use crate::metrics::dice::CohortDice;
 use crate::plan::run_plan::Speed;
 use crate::plan::settings::Settings;
 use crate::train::history::{self, HistoryRow};
 use crate::train::training::{self, TrainRequest};
+use pdl_metrics::dice::CohortDice;
 
 /// Interval between checks for runs of other processes.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -28,6 +28,7 @@ pub struct Runs<'a> {
     folder: PathBuf,
     sample: Subset,
     trust_files: bool,
+    memory: Option<u64>,
     watch: &'a mut dyn FnMut(&RunEvent<'_>),
 }
 
@@ -75,7 +76,14 @@ impl<'a> Runs<'a> {
         trust_files: bool,
         watch: &'a mut dyn FnMut(&RunEvent<'_>),
     ) -> Self {
-        Self { out, folder: Path::new(folder).join("runs"), sample, trust_files, watch }
+        let folder = Path::new(folder).join("runs");
+        Self { out, folder, sample, trust_files, memory: None, watch }
+    }
+
+    /// The same with a limit for the memory of a run, in bytes.
+    #[must_use]
+    pub fn within(self, memory: Option<u64>) -> Self {
+        Self { memory, ..self }
     }
 
     /// Passes an event to the display.
@@ -199,6 +207,7 @@ impl<'a> Runs<'a> {
             settings: settings.clone(),
             force: false,
             trust_files: self.trust_files,
+            memory: self.memory,
         }
     }
 }

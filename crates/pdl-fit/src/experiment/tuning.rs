@@ -15,6 +15,7 @@ use std::time::Instant;
 
 use arrow::datatypes::{DataType, Schema};
 use pdl_store::lock::FolderLock;
+use pdl_store::memory::MemoryLimit;
 use pdl_store::safe_path::SafePath;
 use pdl_store::table::{self, column, list, nullable};
 use pdl_store::{hash, json};
@@ -58,7 +59,7 @@ const TAKEN: [&str; 21] = [
     "deep_supervision",
     "patch",
     "batch",
-    "memory",
+    "activation_memory",
     "cases_per_step",
     "foreground",
     "augment",
@@ -188,6 +189,8 @@ pub struct TuneRequest {
     pub force: bool,
     /// Whether to skip the comparison of files with their recorded hashes.
     pub trust_files: bool,
+    /// Most bytes of memory, as in [`crate::train::TrainRequest`].
+    pub memory: Option<u64>,
 }
 
 /// Runs all trials that are missing; returns the tuning and all trials.
@@ -210,7 +213,8 @@ pub fn tune(request: &TuneRequest, watch: &mut dyn FnMut(&RunEvent<'_>)) -> Resu
         tuning: &tuning,
         table: folder.join(TRIALS_FILE),
         rows: Vec::new(),
-        runs: Runs::new(&request.out, FOLDER, Subset::Tuning, request.trust_files, watch),
+        runs: Runs::new(&request.out, FOLDER, Subset::Tuning, request.trust_files, watch)
+            .within(request.memory),
     };
     let winner = trials.all()?;
     let rows = trials.rows;
@@ -261,10 +265,11 @@ fn start(
     let programs = training::prepare_libtorch(settings)?;
     let loading = Instant::now();
     let cohort = Dataset::open(out)?;
-    let loaded = cohort.load(out, Subset::Tuning, request.trust_files)?;
+    let limit = MemoryLimit::or_half_of_free(request.memory);
+    let loaded = cohort.load(out, Subset::Tuning, request.trust_files, &limit)?;
     let loading = loading.elapsed().as_secs_f64();
     let candidates =
-        search.draw(settings, &cohort.with(&cohort.training_images(&loaded, settings.augment)))?;
+        search.draw(settings, &cohort.with(&cohort.training_images(&loaded, settings.augment)?))?;
     let (mut timed, mut known) = (Vec::new(), training::Known::new());
     let mut evaluating = 0.0;
     for candidate in candidates {

@@ -6,28 +6,27 @@
 //! than they are, in planes as in volumes. Their average has Gaussian weights, as predictions are
 //! less accurate near the faces of a window (nnU-Net).
 
-use std::ops::Range;
-
 use pdl_volume::{Grid, VoxelBox};
 use tch::{Device, Kind, Tensor};
 
-use crate::data::case::Case;
+use crate::data::case::{Case, CasePart};
 use crate::data::dataset::EvalCase;
-use crate::data::patch::copy_block;
+use crate::data::patch::{append_interleaved, copy_block};
 use crate::data::regions::RegionOutput;
 use crate::error::{FitError, Result};
-use crate::inference::resample;
-use crate::metrics::dice::{self, CohortDice};
+use crate::inference::resample::{Decision, PlaneResampler};
+use crate::inference::slab::Slab;
+use crate::inference::tiling::Tiling;
 use crate::model::memory_format;
 use crate::model::unet::UNet;
 use crate::model::weights::Weights;
+use pdl_metrics::dice::{self, CohortDice};
 
-/// Standard deviation of a window's weight along an axis, as a fraction of its side (nnU-Net).
-const WINDOW_SIGMA: f64 = 0.125;
-/// Minimum weight of a voxel; the centre of a window has weight 1.
-const LEAST_WEIGHT: f64 = 1e-3;
 /// Largest number of voxels of a batch of windows; a larger window is its own batch.
 const BATCH_VOXELS: usize = 131_072;
+/// Bytes of float32 sums from which on they have half precision: a sum of eight windows is exact to
+/// about 0.002, so that labels change only where two are almost equally probable.
+const LARGE_SLAB: u64 = 2 << 30;
 
 /// Sliding-window inference on whole cases.
 #[derive(Debug)]
@@ -53,10 +52,13 @@ impl Predictor<'_> {
     pub fn dice(&self, cases: &[EvalCase]) -> Result<CohortDice> {
         let of_case = |held_out: &EvalCase| {
             let prediction = self.channels(&held_out.case, &held_out.stored.to_ras())?;
-            let (truth, annotated) = (&held_out.truth, &held_out.case.annotated);
+            let (truth, annotated) = (&held_out.truth()?, &held_out.case.annotated);
             Ok(match self.regions {
                 [] => dice::per_label(&prediction, truth, annotated),
-                regions => dice::per_region(&prediction, truth, annotated, regions),
+                regions => {
+                    let unions: Vec<_> = regions.iter().map(RegionOutput::union).collect();
+                    dice::per_region(&prediction, truth, annotated, &unions)
+                }
             })
         };
         let all = cases.iter().map(of_case).collect::<Result<Vec<_>>>()?;
@@ -82,77 +84,106 @@ impl Predictor<'_> {
 
     /// Most probable channel of every voxel of a grid of `shape` (z, y, x) over the case's box.
     fn in_box(&self, case: &Case, shape: [usize; 3]) -> Result<Vec<u8>> {
-        let batch = (BATCH_VOXELS / self.window.iter().product::<usize>()).max(1);
-        let p = self.probabilities(case, batch)?;
-        Ok(match self.regions {
-            [] => resample::most_probable(&p, self.net.plan().classes as usize, case.shape, shape),
-            regions => resample::last_region(&p, regions, case.shape, shape),
-        })
+        let part = case.whole()?;
+        let mut resampler = PlaneResampler::new(self.decision(), case.shape, shape);
+        let mut planes = self.planes(case, &part)?;
+        while let Some(plane) = planes.next_plane()? {
+            resampler.push(plane);
+        }
+        Ok(resampler.finish())
     }
 
-    /// Probabilities (z, y, x, channel) of a case's voxels in C order, from `batch` windows at a
-    /// time.
-    fn probabilities(&self, case: &Case, batch: usize) -> Result<Vec<f32>> {
-        let _no_grad = tch::no_grad_guard();
-        let (tiling, classes) = (Tiling::new(case.shape, self.window), self.net.plan().classes);
-        let weight = tiling.weight(self.device)?;
-        let mut slab = Slab::new(&tiling, classes, self.device)?;
-        let mut p = Vec::with_capacity(case.image.len() * classes as usize);
-        let mut of_padding = None;
-        for starts in tiling.starts.chunks(batch) {
-            slab.move_to(tiling.planes(starts), &mut p)?;
-            let of_windows = self.of_windows(case, &tiling, starts, &mut of_padding)?;
-            for (start, of_window) in starts.iter().zip(&of_windows) {
-                slab.add(*start, of_window, &weight)?;
-            }
+    /// How channels follow from the network's outputs.
+    fn decision(&self) -> Decision<'_> {
+        match self.regions {
+            [] => Decision::MostProbable(self.net.plan().classes as usize),
+            regions => Decision::LastRegion(regions),
         }
-        slab.move_to(tiling.size[0]..tiling.size[0], &mut p)?;
+    }
+
+    /// Probabilities (z, y, x, channel) of all voxels of a case in C order.
+    ///
+    /// # Errors
+    /// [`FitError::Torch`] if libtorch fails, [`FitError::Store`] if the voxels cannot be read.
+    pub fn mean_probabilities(&self, case: &Case) -> Result<Vec<f32>> {
+        let whole = case.whole()?;
+        let mut planes = self.planes(case, &whole)?;
+        let mut p =
+            Vec::with_capacity(case.shape.iter().product::<usize>() * self.net.plan().classes as usize);
+        while let Some(plane) = planes.next_plane()? {
+            p.extend(plane);
+        }
         Ok(p)
     }
 
-    /// Probabilities (channel, z, y, x) of the windows at `starts`, in their order.
+    /// Probabilities of a case, plane by plane; `whole` has all its voxels.
     ///
-    /// Windows that contain the case's padding value only have equal probabilities, which are
-    /// computed once per case and stored in `of_padding`.
-    fn of_windows(
-        &self,
-        case: &Case,
-        tiling: &Tiling,
-        starts: &[[usize; 3]],
-        of_padding: &mut Option<Tensor>,
-    ) -> Result<Vec<Tensor>> {
-        let voxels_each = self.window.iter().product();
-        let mut voxels: Vec<f32> = Vec::with_capacity(starts.len() * voxels_each);
-        let mut is_padding = Vec::with_capacity(starts.len());
-        for start in starts {
-            let (first, origin) = (voxels.len(), tiling.origin(*start));
-            copy_block(&case.image, case.shape, origin, self.window, case.padding, |v| voxels.push(v));
-            let padding_alone = voxels[first..].iter().all(|v| *v == case.padding);
-            if padding_alone {
-                voxels.truncate(first);
-            }
-            is_padding.push(padding_alone);
-        }
-        if of_padding.is_none() && is_padding.contains(&true) {
-            *of_padding = self.forward(&vec![case.padding; voxels_each])?.pop();
-        }
-        let mut others = self.forward(&voxels)?.into_iter();
-        let of_window = |&padding_alone: &bool| match padding_alone {
-            true => of_padding.as_ref().map(Tensor::shallow_clone),
-            false => others.next(),
-        };
-        Ok(is_padding.iter().filter_map(of_window).collect())
+    /// # Errors
+    /// [`FitError::Torch`] if libtorch fails.
+    pub fn planes<'b>(&'b self, case: &'b Case, whole: &'b CasePart<'_>) -> Result<ProbabilityPlanes<'b>> {
+        self.planes_by(case, whole, self.batch(), self.sums_kind(case.shape))
     }
 
-    /// Probabilities (channel, z, y, x) of windows, whose voxels (z, y, x) are concatenated.
+    /// Windows of a batch.
+    fn batch(&self) -> usize {
+        (BATCH_VOXELS / self.window.iter().product::<usize>()).max(1)
+    }
+
+    /// As [`Predictor::planes`], from `batch` windows at a time that are summed as `kind`.
+    fn planes_by<'b>(
+        &'b self,
+        case: &'b Case,
+        whole: &'b CasePart<'_>,
+        batch: usize,
+        kind: Kind,
+    ) -> Result<ProbabilityPlanes<'b>> {
+        let tiling = Tiling::new(case.shape, self.window);
+        let weight = tiling.weight(self.device)?;
+        let slab = Slab::new(self.net.plan().classes, kind, self.device);
+        let of_padding = None;
+        Ok(ProbabilityPlanes {
+            windows: Windows { predictor: self, padding: &case.padding, whole },
+            tiling,
+            weight,
+            slab,
+            of_padding,
+            batch,
+            next: 0,
+        })
+    }
+
+    /// Number format of the sums of probabilities for a case of `shape` (z, y, x).
+    fn sums_kind(&self, shape: [usize; 3]) -> Kind {
+        let tiling = Tiling::new(shape, self.window);
+        let large =
+            tiling.slab_voxels(self.batch()).saturating_mul(self.net.plan().classes as u64 * 4) > LARGE_SLAB;
+        if large { Kind::Half } else { Kind::Float }
+    }
+
+    /// Estimated bytes that the prediction of a case of `shape` (z, y, x) takes beside its image,
+    /// for a grid of so many voxels.
+    pub fn bytes(&self, shape: [usize; 3], voxels: u64) -> u64 {
+        let (tiling, classes) = (Tiling::new(shape, self.window), self.net.plan().classes as u64);
+        let of_sum = if self.sums_kind(shape) == Kind::Half { 2 } else { 4 };
+        let plane = (shape[1] * shape[2]) as u64;
+        let windows = (BATCH_VOXELS.max(self.window.iter().product()) as u64).saturating_mul(classes);
+        let sums = tiling.slab_voxels(self.batch()).saturating_mul(classes * of_sum + 4);
+        // Two planes of probabilities that are interpolated, one that is being made, and its parts;
+        // logits and probabilities of a batch.
+        let beside = plane.saturating_mul(classes * 4 * 4).saturating_add(windows.saturating_mul(4 * 3));
+        sums.saturating_add(beside).saturating_add(voxels)
+    }
+
+    /// Probabilities (channel, z, y, x) of windows, whose voxels (z, y, x, input) are concatenated.
     fn forward(&self, voxels: &[f32]) -> Result<Vec<Tensor>> {
         if voxels.is_empty() {
             return Ok(Vec::new());
         }
-        let sides = self.window.map(|n| n as i64);
-        let count = voxels.len() as i64 / sides.iter().product::<i64>();
+        let _no_grad = tch::no_grad_guard();
+        let (sides, inputs) = (self.window.map(|n| n as i64), self.net.plan().inputs);
+        let count = voxels.len() as i64 / (inputs * sides.iter().product::<i64>());
         let shape: Vec<i64> =
-            [count, 1].into_iter().chain(sides[3 - self.net.plan().dims..].iter().copied()).collect();
+            [count, inputs].into_iter().chain(sides[3 - self.net.plan().dims..].iter().copied()).collect();
         let voxels = Tensor::f_from_slice(voxels)?.f_to_device(self.device)?;
         let images = memory_format::from_channels_last(&voxels, &shape)?;
         let logits = self.net.forward(self.weights, &images)?;
@@ -165,160 +196,114 @@ impl Predictor<'_> {
     }
 }
 
-/// Window positions in a volume that is padded on both sides to at least one window. All axes are
-/// z, y, x.
+/// The windows of a case.
 #[derive(Debug)]
-struct Tiling {
-    window: [usize; 3],
-    /// Shape of the volume.
-    shape: [usize; 3],
-    /// Shape of the padded volume.
-    size: [usize; 3],
-    /// Origin of the volume in the padded one.
-    pad: [usize; 3],
-    /// Origins of the windows in the padded volume, in C order.
-    starts: Vec<[usize; 3]>,
+struct Windows<'a> {
+    predictor: &'a Predictor<'a>,
+    /// Value outside the image of each input.
+    padding: &'a [f32],
+    whole: &'a CasePart<'a>,
 }
 
-impl Tiling {
-    fn new(shape: [usize; 3], window: [usize; 3]) -> Self {
-        let size: [usize; 3] = std::array::from_fn(|axis| shape[axis].max(window[axis]));
-        let pad = std::array::from_fn(|axis| (size[axis] - shape[axis]) / 2);
-        let [zs, ys, xs]: [Vec<usize>; 3] = std::array::from_fn(|axis| starts(size[axis], window[axis]));
-        let mut starts = Vec::with_capacity(zs.len() * ys.len() * xs.len());
-        for &z in &zs {
-            for &y in &ys {
-                starts.extend(xs.iter().map(|&x| [z, y, x]));
+impl Windows<'_> {
+    /// Probabilities (channel, z, y, x) of the windows at `starts`, in their order.
+    ///
+    /// Windows that contain the case's padding values only have equal probabilities, which are
+    /// computed once per case and stored in `of_padding`.
+    fn probabilities(
+        &self,
+        tiling: &Tiling,
+        starts: &[[usize; 3]],
+        of_padding: &mut Option<Tensor>,
+    ) -> Result<Vec<Tensor>> {
+        let (inputs, voxels_each) = (self.padding.len(), tiling.window.iter().product::<usize>());
+        let mut voxels: Vec<f32> = Vec::with_capacity(starts.len() * voxels_each * inputs);
+        let mut window: Vec<f32> = Vec::with_capacity(voxels_each * inputs);
+        let mut is_padding = Vec::with_capacity(starts.len());
+        for start in starts {
+            window.clear();
+            for (image, padding) in self.whole.images().zip(self.padding) {
+                let (shape, origin) = (tiling.shape, tiling.origin(*start));
+                copy_block(image, shape, origin, tiling.window, *padding, |v| window.push(v));
             }
+            let of_inputs = || window.chunks_exact(voxels_each).zip(self.padding);
+            let padding_alone = of_inputs().all(|(image, padding)| image.iter().all(|v| v == padding));
+            if !padding_alone {
+                append_interleaved(&window, inputs, &mut voxels);
+            }
+            is_padding.push(padding_alone);
         }
-        Self { window, shape, size, pad, starts }
-    }
-
-    /// Origin of a window relative to the volume.
-    fn origin(&self, start: [usize; 3]) -> [isize; 3] {
-        std::array::from_fn(|axis| start[axis] as isize - self.pad[axis] as isize)
-    }
-
-    /// Planes of the padded volume from the start of the first of these windows, which are in C
-    /// order, to the end of the last.
-    fn planes(&self, starts: &[[usize; 3]]) -> Range<usize> {
-        let (first, last) = (starts.first().copied().unwrap_or_default(), starts.last());
-        first[0]..last.map_or(first[0], |last| last[0] + self.window[0])
-    }
-
-    /// Weight (z, y, x) of a window's voxels: a Gaussian around its centre; 1 if no windows
-    /// overlap, so that a plane covered by one window has the network's probabilities to the last
-    /// bit.
-    fn weight(&self, device: Device) -> Result<Tensor> {
-        let overlap = (0..3).any(|axis| self.window[axis] > 1 && self.window[axis] < self.size[axis]);
-        let weight = if overlap { gaussian(self.window) } else { vec![1.0; self.window.iter().product()] };
-        Ok(Tensor::f_from_slice(&weight)?.f_view(self.window.map(|n| n as i64))?.f_to_device(device)?)
-    }
-}
-
-/// A Gaussian (z, y, x) around the centre of a window, in C order.
-fn gaussian(window: [usize; 3]) -> Vec<f32> {
-    let along = |side: usize| -> Vec<f64> {
-        let (middle, sigma) = ((side as f64 - 1.0) / 2.0, WINDOW_SIGMA * side as f64);
-        (0..side).map(|at| (-0.5 * ((at as f64 - middle) / sigma).powi(2)).exp()).collect()
-    };
-    let [z, y, x] = window.map(along);
-    let mut weight = Vec::with_capacity(window.iter().product());
-    for z in &z {
-        for y in &y {
-            weight.extend(x.iter().map(|x| (z * y * x).max(LEAST_WEIGHT) as f32));
+        if of_padding.is_none() && is_padding.contains(&true) {
+            *of_padding = self.predictor.forward(&self.padding.repeat(voxels_each))?.pop();
         }
+        let mut others = self.predictor.forward(&voxels)?.into_iter();
+        let of_window = |&padding_alone: &bool| match padding_alone {
+            true => of_padding.as_ref().map(Tensor::shallow_clone),
+            false => others.next(),
+        };
+        Ok(is_padding.iter().filter_map(of_window).collect())
     }
-    weight
 }
 
-/// Window origins along an axis that cover `size` voxels; neighbours overlap by at least half.
-fn starts(size: usize, window: usize) -> Vec<usize> {
-    let last = size - window;
-    let mut starts: Vec<usize> = (0..last).step_by((window / 2).max(1)).collect();
-    starts.push(last);
-    starts
-}
-
-/// Sliding buffer of planes to which windows are added. It moves along z, so that memory is bounded
-/// by a window's depth or a batch of planes.
+/// Probabilities of a case, plane by plane along z. In memory are the planes that windows still
+/// overlap.
 #[derive(Debug)]
-struct Slab<'a> {
-    tiling: &'a Tiling,
-    planes: Range<usize>,
-    /// Weighted sums of probabilities (channel, z, y, x).
-    sums: Tensor,
-    /// Sums of weights (z, y, x).
-    weights: Tensor,
+pub struct ProbabilityPlanes<'a> {
+    windows: Windows<'a>,
+    tiling: Tiling,
+    /// Weight (z, y, x) of a window's voxels.
+    weight: Tensor,
+    slab: Slab,
+    of_padding: Option<Tensor>,
+    /// Windows at a time.
+    batch: usize,
+    /// Number of the next window.
+    next: usize,
 }
 
-impl<'a> Slab<'a> {
-    /// An empty buffer.
-    fn new(tiling: &'a Tiling, channels: i64, device: Device) -> Result<Self> {
-        let [_, y, x] = tiling.size.map(|n| n as i64);
-        let empty = |shape: &[i64]| Tensor::f_zeros(shape, (Kind::Float, device));
-        Ok(Self { tiling, planes: 0..0, sums: empty(&[channels, 0, y, x])?, weights: empty(&[0, y, x])? })
+impl ProbabilityPlanes<'_> {
+    /// Mean probabilities (y, x, channel) of the next plane in C order; `None` after the last.
+    ///
+    /// # Errors
+    /// [`FitError::Torch`] if libtorch fails.
+    pub fn next_plane(&mut self) -> Result<Option<Vec<f32>>> {
+        let _no_grad = tch::no_grad_guard();
+        loop {
+            let first = self.slab.first;
+            // No window to come reaches a plane before the next window's first.
+            let complete = self.tiling.starts.get(self.next).map_or(self.tiling.size[0], |start| start[0]);
+            if first < complete {
+                let Some(sums) = self.slab.pop() else { return Ok(None) };
+                if (self.tiling.pad[0]..self.tiling.pad[0] + self.tiling.shape[0]).contains(&first) {
+                    return sums.means(&self.tiling).map(Some);
+                }
+                continue;
+            }
+            if self.next == self.tiling.starts.len() {
+                return Ok(None);
+            }
+            self.add_windows()?;
+        }
     }
 
-    /// Adds the probabilities (channel, z, y, x) of the window at `start`.
-    fn add(&self, start: [usize; 3], p: &Tensor, weight: &Tensor) -> Result<()> {
-        let start = [start[0] - self.planes.start, start[1], start[2]];
-        let _ = part(&self.sums, 1, start, self.tiling.window)?.f_addcmul_(p, weight)?;
-        let _ = part(&self.weights, 0, start, self.tiling.window)?.f_add_(weight)?;
+    /// Adds the next windows to the slab.
+    fn add_windows(&mut self) -> Result<()> {
+        let Self { windows, tiling, weight, slab, of_padding, batch, next } = self;
+        let starts = &tiling.starts[*next..(*next + *batch).min(tiling.starts.len())];
+        slab.reach(starts.last().map_or(0, |last| last[0] + tiling.window[0]), tiling)?;
+        let of_windows = windows.probabilities(tiling, starts, of_padding)?;
+        for (start, of_window) in starts.iter().zip(&of_windows) {
+            slab.add(*start, tiling, of_window, weight)?;
+        }
+        *next += starts.len();
         Ok(())
     }
-
-    /// Moves to `planes`, which start within the current ones or directly after them. Planes that
-    /// leave the buffer are complete: the mean probabilities (z, y, x, channel) of their voxels in
-    /// the volume are appended to `p`.
-    fn move_to(&mut self, planes: Range<usize>, p: &mut Vec<f32>) -> Result<()> {
-        if planes == self.planes {
-            return Ok(());
-        }
-        self.append_means(self.planes.start..planes.start, p)?;
-        let left = (planes.start - self.planes.start) as i64;
-        self.sums = moved(&self.sums, 1, left, planes.len())?;
-        self.weights = moved(&self.weights, 0, left, planes.len())?;
-        self.planes = planes;
-        Ok(())
-    }
-
-    fn append_means(&self, planes: Range<usize>, p: &mut Vec<f32>) -> Result<()> {
-        let Tiling { shape, pad, .. } = *self.tiling;
-        let (from, to) = (planes.start.max(pad[0]), planes.end.min(pad[0] + shape[0]));
-        if from >= to {
-            return Ok(());
-        }
-        let (start, size) = ([from - self.planes.start, pad[1], pad[2]], [to - from, shape[1], shape[2]]);
-        let means = part(&self.sums, 1, start, size)?.f_div(&part(&self.weights, 0, start, size)?)?;
-        let means = means.f_permute([1, 2, 3, 0])?.f_to_device(Device::Cpu)?.f_contiguous()?;
-        let first = p.len();
-        p.resize(first + means.numel(), 0.0);
-        Ok(means.f_copy_data(&mut p[first..], means.numel())?)
-    }
-}
-
-/// Drops the first `left` planes along `axis`, and pads with zeros to `planes`.
-fn moved(sums: &Tensor, axis: i64, left: i64, planes: usize) -> Result<Tensor> {
-    let mut shape = sums.size();
-    let held = shape[axis as usize] - left;
-    shape[axis as usize] = planes as i64 - held;
-    let zeros = Tensor::f_zeros(shape, (Kind::Float, sums.device()))?;
-    Ok(Tensor::f_cat(&[sums.f_narrow(axis, left, held)?, zeros], axis)?)
-}
-
-/// View of `size` voxels from `start` on, along three axes from `axis` on.
-fn part(t: &Tensor, axis: i64, start: [usize; 3], size: [usize; 3]) -> Result<Tensor> {
-    let mut view = t.shallow_clone();
-    for (i, (start, size)) in start.into_iter().zip(size).enumerate() {
-        view = view.f_narrow(axis + i as i64, start as i64, size as i64)?;
-    }
-    Ok(view)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::inference::slab::part;
     use crate::model::unet::NetworkPlan;
     use pdl_volume::{Affine, Orientation, Volume};
 
@@ -340,6 +325,23 @@ mod tests {
         let net = UNet::new(NetworkPlan::plain(dims, 4, 2, CLASSES));
         let weights = Weights::new(net.parameters(), 3, Device::Cpu).unwrap();
         (net, weights)
+    }
+
+    /// Probabilities (z, y, x, channel) of a case, from `batch` windows at a time.
+    fn probabilities(predictor: &Predictor<'_>, case: &Case, batch: usize) -> Vec<f32> {
+        of_kind(predictor, case, batch, Kind::Float)
+    }
+
+    fn of_kind(predictor: &Predictor<'_>, case: &Case, batch: usize, kind: Kind) -> Vec<f32> {
+        let whole = case.whole().unwrap();
+        let mut planes = predictor.planes_by(case, &whole, batch, kind).unwrap();
+        let mut p = Vec::new();
+        while let Some(plane) = planes.next_plane().unwrap() {
+            let most = predictor.window[0] + batch.max(predictor.window[0]);
+            assert!(planes.slab.len() < most, "few planes are in memory at a time");
+            p.extend(plane);
+        }
+        p
     }
 
     fn predictor((net, weights): &(UNet, Weights), window: [usize; 3]) -> Predictor<'_> {
@@ -365,8 +367,8 @@ mod tests {
         let missing: [usize; 3] = std::array::from_fn(|axis| window[axis].saturating_sub(case.shape[axis]));
         let around: Vec<i64> =
             missing.iter().rev().flat_map(|n| [n / 2, n - n / 2]).map(|n| n as i64).collect();
-        let image = Tensor::from_slice(&case.image).view(case.shape.map(|n| n as i64));
-        (image.pad(around, "constant", f64::from(case.padding)), missing.map(|n| n / 2))
+        let image = Tensor::from_slice(&case.whole().unwrap().image).view(case.shape.map(|n| n as i64));
+        (image.pad(around, "constant", f64::from(case.padding[0])), missing.map(|n| n / 2))
     }
 
     /// Probabilities (z, y, x, channel) in C order as a flat vector.
@@ -409,43 +411,6 @@ mod tests {
     }
 
     #[test]
-    fn windows_overlap_by_half_or_more() {
-        assert_eq!(starts(8, 8), [0]);
-        assert_eq!(starts(10, 4), [0, 2, 4, 6]);
-        assert_eq!(starts(9, 4), [0, 2, 4, 5]);
-        assert_eq!(starts(3, 1), [0, 1, 2]);
-    }
-
-    #[test]
-    fn windows_cover_every_voxel() {
-        for (shape, window) in [
-            ([3, 21, 18], [1, 8, 12]),
-            ([3, 5, 40], [1, 8, 8]),
-            ([9, 5, 17], [4, 8, 6]),
-            ([1, 1, 1], [2, 2, 2]),
-        ] {
-            let tiling = Tiling::new(shape, window);
-            let [_, ny, nx] = tiling.size;
-            let mut covered = vec![false; tiling.size.iter().product()];
-            for [z, y, x] in &tiling.starts {
-                for (k, j) in (0..window[0]).flat_map(|k| (0..window[1]).map(move |j| (k, j))) {
-                    let first = ((z + k) * ny + y + j) * nx + x;
-                    covered[first..first + window[2]].fill(true);
-                }
-            }
-            assert!(covered.iter().all(|covered| *covered), "{shape:?} {window:?}");
-        }
-    }
-
-    #[test]
-    fn planes_are_weighted_as_the_middle_of_volumes() {
-        let (plane, volume) = (gaussian([1, 6, 11]), gaussian([5, 6, 11]));
-        assert_eq!(plane, volume[2 * 66..3 * 66]);
-        assert!(plane.iter().all(|weight| (1e-3..=1.0).contains(weight)));
-        assert!(plane[0] < plane[5] && plane[5] < plane[2 * 11 + 5]);
-    }
-
-    #[test]
     fn cases_larger_than_the_patch_get_the_mean_of_its_windows() {
         let planes: &[usize] = &[0, 1, 2];
         let all: [(usize, _, _, [&[usize]; 3]); 4] = [
@@ -458,12 +423,12 @@ mod tests {
             let (network, case) = (network(dims), case(shape));
             let expected = mean_of_windows(&network, &case, window, starts);
             for batch in [1, 5, 64] {
-                let p = predictor(&network, window).probabilities(&case, batch).unwrap();
+                let p = probabilities(&predictor(&network, window), &case, batch);
                 assert!(farthest(&p, &expected) < 1e-5, "{window:?} {shape:?} {batch}");
             }
             let whole = case.shape.map(|side| side.next_multiple_of(2));
             let whole = predictor(&network, [window[0].min(whole[0]), whole[1], whole[2]]);
-            let whole = whole.probabilities(&case, 64).unwrap();
+            let whole = probabilities(&whole, &case, 64);
             assert!(farthest(&whole, &expected) > 0.01, "other statistics, other probabilities");
         }
     }
@@ -476,7 +441,7 @@ mod tests {
             let (images, [_, top, left]) = padded(&case, window);
             let p = one_forward(&network, &images.unsqueeze(1).unsqueeze(1)); // (z, channel, 1, y, x)
             let expected = row(&p.squeeze_dim(2).transpose(0, 1), [0, top, left], case.shape);
-            let p = predictor(&network, window).probabilities(&case, 64).unwrap();
+            let p = probabilities(&predictor(&network, window), &case, 64);
             assert!(p == expected, "{shape:?}: {}", farthest(&p, &expected));
         }
     }
@@ -486,30 +451,65 @@ mod tests {
         for (dims, window) in [(2, [1, 8, 8]), (3, [4, 8, 8])] {
             let network = network(dims);
             let predictor = predictor(&network, window);
-            let mut case = case([24, 20, 10]);
             let is_body = |v: usize| v % 24 < 10 && v / 480 > 5;
-            case.image
-                .iter_mut()
-                .enumerate()
-                .filter(|(v, _)| !is_body(*v))
-                .for_each(|(_, voxel)| *voxel = -3.0);
-            case.padding = -3.0;
+            let case = case([24, 20, 10]).with_image(vec![-3.0], |image| {
+                let others = image.iter_mut().enumerate().filter(|(v, _)| !is_body(*v));
+                others.for_each(|(_, voxel)| *voxel = -3.0);
+            });
             let tiling = Tiling::new(case.shape, window);
             let mut of_padding = None;
-            let of_windows = predictor.of_windows(&case, &tiling, &tiling.starts, &mut of_padding).unwrap();
+            let whole = case.whole().unwrap();
+            let windows = Windows { predictor: &predictor, padding: &case.padding, whole: &whole };
+            let of_windows = windows.probabilities(&tiling, &tiling.starts, &mut of_padding).unwrap();
             let kept = of_padding.unwrap();
             let same = of_windows.iter().filter(|p| p.data_ptr() == kept.data_ptr()).count();
             assert_eq!(of_windows.len(), tiling.starts.len());
             assert!(same > tiling.starts.len() / 3 && same < tiling.starts.len(), "{same}");
-            let skipping = predictor.probabilities(&case, 64).unwrap();
+            let skipping = probabilities(&predictor, &case, 64);
             // Disables the shortcut for windows of padding: no window has this value.
-            case.padding = f32::MIN;
-            let all = predictor.probabilities(&case, 64).unwrap();
+            let case = case.clone().with_image(vec![f32::MIN], |_| {});
+            let all = probabilities(&predictor, &case, 64);
             // libtorch rounds differently if the batch size differs.
             assert!(farthest(&skipping, &all) < 1e-5, "{}", farthest(&skipping, &all));
             let of_padding = predictor.forward(&vec![-3.0; window.iter().product()]).unwrap();
             assert!(of_padding[0].equal(&kept));
         }
+    }
+
+    #[test]
+    fn sums_of_half_precision_give_the_same_labels_but_where_two_are_almost_equal() {
+        let (network, window) = (network(3), [4, 8, 8]);
+        let (predictor, case) = (predictor(&network, window), case([21, 18, 11]));
+        assert_eq!(predictor.sums_kind(case.shape), Kind::Float);
+        let large = Predictor { window: [64, 128, 128], ..predictor };
+        assert_eq!(large.sums_kind([700, 2048, 2048]), Kind::Half);
+        let exact = probabilities(&predictor, &case, 5);
+        let half = of_kind(&predictor, &case, 5, Kind::Half);
+        assert!(farthest(&exact, &half) < 2e-3, "{}", farthest(&exact, &half));
+        for (exact, half) in exact.chunks(3).zip(half.chunks(3)) {
+            let first = |p: &[f32]| (0..3).max_by(|a, b| p[*a].total_cmp(&p[*b])).unwrap();
+            let (best, other) = (first(exact), first(half));
+            assert!(best == other || exact[best] - exact[other] < 4e-3);
+        }
+    }
+
+    #[test]
+    fn all_inputs_reach_the_network() {
+        let net = UNet::new(NetworkPlan { inputs: 2, ..NetworkPlan::plain(3, 4, 2, CLASSES) });
+        let network = (net, Weights::new(net.parameters(), 3, Device::Cpu).unwrap());
+        let window = [4, 8, 8];
+        let grid = case([8, 8, 4]).grid;
+        let image = |scale: f32| {
+            Volume::new(grid, (0..256).map(|v| (v % 11) as f32 * scale).collect::<Vec<f32>>()).unwrap()
+        };
+        let both = Case::unlabelled("a", image(1.0), &[image(-0.5)]);
+        let images = Tensor::from_slice(&both.whole().unwrap().image).view([1, 2, 4, 8, 8]);
+        let voxels = images.permute([0, 2, 3, 4, 1]).contiguous();
+        let images = memory_format::from_channels_last(&voxels, &[1, 2, 4, 8, 8]).unwrap();
+        let _no_grad = tch::no_grad_guard();
+        let p = network.0.forward(&network.1, &images).unwrap().softmax(1, Kind::Float).squeeze_dim(0);
+        let found = probabilities(&predictor(&network, window), &both, 64);
+        assert!(farthest(&found, &row(&p, [0; 3], both.shape)) < 1e-5);
     }
 
     #[test]

@@ -3,150 +3,22 @@
 
 use std::path::{Path, PathBuf};
 
-use arrow::datatypes::{DataType, Schema};
-use pdl_cohort::attributes::{Modality, Split};
-use pdl_curriculum::manifest::Label;
+use pdl_cohort::attributes::Split;
 use pdl_io::nifti;
+use pdl_metrics::scores::{
+    EvaluationRow, EvaluationSummary, ScoredCase, SurfaceOptions, facts, schema, summary,
+};
+use pdl_metrics::surface::VoxelGrid;
 use pdl_store::safe_path::SafePath;
-use pdl_store::table::{self, column, nullable};
-use rayon::prelude::*;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use pdl_store::table::{self, Metadata};
+use pdl_volume::Grid;
 
-use crate::data::case::IGNORED;
+use crate::data::case::Case;
 use crate::data::dataset::{Dataset, EvalCase};
 use crate::error::{FitError, Record, Result};
+use crate::inference::ensemble::Ensemble;
 use crate::inference::model::Model;
-use crate::metrics::detection::{Detection, Volumes};
-use crate::metrics::dice::{self, mean};
-use crate::metrics::lesions::{LesionDetection, Lesions};
-use crate::metrics::surface::{self, SurfaceMeasure, VoxelGrid};
-
-/// Metrics of one case and label.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct EvaluationRow {
-    /// Identifier in the manifest.
-    pub case_id: String,
-    /// Value of the label; of a region the value that it is written as.
-    pub label: u16,
-    /// Name of the label or region.
-    pub name: String,
-    /// Dice 2
-    /// A and B
-    ///  / (
-    /// A
-    ///  +
-    /// B
-    /// ); null if the label is absent from both or not annotated.
-    pub dice: Option<f64>,
-    /// Fraction of both surfaces within the tolerance of the other.
-    pub surface_dice: Option<f64>,
-    /// Larger of the two directed 95th percentiles of surface distances, mm; the image diagonal if
-    /// one surface is empty.
-    pub hd95_mm: Option<f64>,
-    /// Volume of the reference segmentation, ml.
-    pub drawn_ml: f64,
-    /// Volume of the prediction, ml.
-    pub predicted_ml: f64,
-    /// Whether the case was annotated for the label.
-    pub annotated: bool,
-    /// Volume of the prediction outside of the reference, ml; null if the label is not annotated.
-    pub false_positive_ml: Option<f64>,
-    /// Volume of the reference outside of the prediction, ml; null if the label is not annotated.
-    pub false_negative_ml: Option<f64>,
-    /// Connected components (26 neighbours) of the reference; null if the label is not annotated.
-    #[serde(default)]
-    pub lesions: Option<u32>,
-    /// Those of them that the prediction overlaps; null if the label is not annotated.
-    #[serde(default)]
-    pub lesions_found: Option<u32>,
-    /// Connected components of the prediction; null if the label is not annotated.
-    #[serde(default)]
-    pub predicted_lesions: Option<u32>,
-    /// Those of them that do not overlap the reference; null if the label is not annotated.
-    #[serde(default)]
-    pub false_positive_lesions: Option<u32>,
-}
-
-impl EvaluationRow {
-    /// Its lesions, if the case was annotated for the label.
-    fn lesions(&self) -> Option<Lesions> {
-        Some(Lesions {
-            drawn: self.lesions?,
-            found: self.lesions_found?,
-            predicted: self.predicted_lesions?,
-            false_positive: self.false_positive_lesions?,
-        })
-    }
-
-    /// Its volumes, if the case was annotated for the label.
-    fn volumes(&self) -> Option<Volumes> {
-        Some(Volumes {
-            drawn_ml: self.drawn_ml,
-            false_positive_ml: self.false_positive_ml?,
-            false_negative_ml: self.false_negative_ml?,
-        })
-    }
-}
-
-/// Columns of the table.
-pub fn schema() -> Schema {
-    use DataType::{Boolean, Float64, UInt16, UInt32, Utf8};
-    Schema::new(vec![
-        column("case_id", Utf8),
-        column("label", UInt16),
-        column("name", Utf8),
-        nullable("dice", Float64),
-        nullable("surface_dice", Float64),
-        nullable("hd95_mm", Float64),
-        column("drawn_ml", Float64),
-        column("predicted_ml", Float64),
-        column("annotated", Boolean),
-        nullable("false_positive_ml", Float64),
-        nullable("false_negative_ml", Float64),
-        nullable("lesions", UInt32),
-        nullable("lesions_found", UInt32),
-        nullable("predicted_lesions", UInt32),
-        nullable("false_positive_lesions", UInt32),
-    ])
-}
-
-/// Mean metrics over the cases.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct EvaluationSummary {
-    /// Name of the label; "mean" for the mean over the labels.
-    pub name: String,
-    /// Number of cases that count for Dice.
-    pub cases: usize,
-    /// Mean Dice.
-    pub dice: Option<f64>,
-    /// Mean surface Dice.
-    pub surface_dice: Option<f64>,
-    /// Mean HD95, mm.
-    pub hd95_mm: Option<f64>,
-    /// Detection of the structure, with the cases that lack it.
-    #[serde(flatten)]
-    pub detection: Detection,
-    /// Detection of its lesions (connected components); null for the mean.
-    #[serde(flatten)]
-    pub lesions: Option<LesionDetection>,
-}
-
-/// How surfaces are compared.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct SurfaceOptions {
-    /// What a surface is made of.
-    pub measure: SurfaceMeasure,
-    /// Largest distance at which two surfaces count as the same, mm.
-    pub tolerance_mm: f64,
-}
-
-impl SurfaceOptions {
-    /// By area, with the modality's default tolerance.
-    pub fn default_of(modality: Modality) -> Self {
-        Self { measure: SurfaceMeasure::default(), tolerance_mm: default_tolerance_mm(modality) }
-    }
-}
+use crate::inference::postprocessing::{ComponentFilter, ComponentTrials, Postprocessing};
 
 /// Result of an evaluation.
 #[derive(Debug)]
@@ -159,11 +31,17 @@ pub struct Evaluation {
     pub file: PathBuf,
     /// Folder of the predicted label maps.
     pub predictions: PathBuf,
+    /// Dice with and without the removal of components.
+    pub components: ComponentTrials,
 }
 
-/// Default tolerance of surface Dice, mm.
-pub fn default_tolerance_mm(modality: Modality) -> f64 {
-    if modality == Modality::CT { 3.0 } else { 1.0 }
+/// How predictions are made and measured.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EvaluationOptions {
+    /// How surfaces are compared.
+    pub surfaces: SurfaceOptions,
+    /// Components that are removed from the predictions before they are measured.
+    pub filter: ComponentFilter,
 }
 
 /// Name of the table in a run's folder.
@@ -172,7 +50,8 @@ pub fn file_name(split: Split) -> String {
 }
 
 /// Predicts every case of a split, and writes `RUN/evaluation-SPLIT.parquet` and the label maps
-/// `RUN/predictions/SPLIT/CASE.nii.gz` on the original grids.
+/// `RUN/predictions/SPLIT/CASE.nii.gz` on the original grids. On the validation set it also decides
+/// of which labels only the largest component is kept on request: `RUN/postprocessing.json`.
 ///
 /// `out` is the curation folder (or fold) of the run.
 ///
@@ -187,109 +66,129 @@ pub fn evaluate(
     surfaces: SurfaceOptions,
     watch: &mut dyn FnMut(&str),
 ) -> Result<Evaluation> {
-    let folder = Dataset::open(out)?;
-    if folder.manifest.info.hashes.manifest != model.record.manifest_blake3 {
-        return Err(FitError::OtherManifest { record: Record::Run, path: out.to_owned() });
+    let options = EvaluationOptions { surfaces, filter: ComponentFilter::default() };
+    let channels = |case: &Case, whole: &Grid| model.predictor().channels(case, whole);
+    let scorer = Scorer { model, channels: &channels, options: &options };
+    scorer.of_split(run, out, split, Vec::new(), watch)
+}
+
+/// As [`evaluate`], with the copies of an ensemble of one network, and with options.
+///
+/// # Errors
+/// As [`evaluate`].
+pub fn evaluate_with(
+    ensemble: &Ensemble,
+    run: &Path,
+    out: &Path,
+    split: Split,
+    options: &EvaluationOptions,
+    watch: &mut dyn FnMut(&str),
+) -> Result<Evaluation> {
+    let channels = |case: &Case, whole: &Grid| ensemble.channels(case, whole);
+    let scorer = Scorer { model: ensemble.first(), channels: &channels, options };
+    scorer.of_split(run, out, split, prediction_facts(ensemble, options), watch)
+}
+
+/// How predictions were made where that is not the default, for the metadata of a table.
+pub(crate) fn prediction_facts(ensemble: &Ensemble, options: &EvaluationOptions) -> Metadata {
+    let names = |axes: &[bool; 3]| {
+        let mirrored = ["z", "y", "x"].into_iter().zip(axes).filter(|(_, mirrored)| **mirrored);
+        mirrored.map(|(axis, _)| axis).collect::<Vec<_>>().join(",")
+    };
+    // The last copy is mirrored along all axes.
+    let mirrored = ensemble.copies().last().map(names).filter(|axes| !axes.is_empty());
+    let labels = &ensemble.first().record.labels;
+    let filtered = options.filter.channels.iter().filter_map(|channel| labels.get(usize::from(*channel) - 1));
+    let mut filtered: Vec<&str> = filtered.map(|label| label.name.as_str()).collect();
+    if options.filter.all_labels {
+        filtered.insert(0, "all labels");
     }
-    let cases = folder.held_out(out, split, false)?;
-    if cases.is_empty() {
-        return Err(FitError::NoData { split, path: out.to_owned() });
+    let filtered = (!filtered.is_empty()).then(|| filtered.join(", "));
+    let networks = (ensemble.models().len() > 1).then(|| ensemble.models().len().to_string());
+    let facts =
+        [("pdl.networks", networks), ("pdl.mirror_tta", mirrored), ("pdl.largest_component", filtered)];
+    facts.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
+}
+
+/// Predicts cases and measures the predictions.
+pub(crate) struct Scorer<'a> {
+    /// The network, or one of several with the same labels.
+    pub model: &'a Model,
+    /// Channel of every voxel (z, y, x) of the RAS+ grid of a case.
+    pub channels: &'a dyn Fn(&Case, &Grid) -> Result<Vec<u8>>,
+    pub options: &'a EvaluationOptions,
+}
+
+impl Scorer<'_> {
+    fn of_split(
+        &self,
+        run: &Path,
+        out: &Path,
+        split: Split,
+        mut further: Metadata,
+        watch: &mut dyn FnMut(&str),
+    ) -> Result<Evaluation> {
+        let folder = Dataset::open(out)?;
+        let record = &self.model.record;
+        if folder.manifest.info.hashes.manifest != record.manifest_blake3 {
+            return Err(FitError::OtherManifest { record: Record::Run, path: out.to_owned() });
+        }
+        let cases = folder.held_out(out, split, false)?;
+        if cases.is_empty() {
+            return Err(FitError::NoData { split, path: out.to_owned() });
+        }
+        let predictions = SafePath::new(run, Path::new("predictions").join(split.to_string()))?.create()?;
+        let (mut rows, mut components) = (Vec::new(), ComponentTrials::default());
+        for case in &cases {
+            rows.extend(self.of_case(case, &predictions, &mut components)?);
+            watch(&case.case.case_id);
+        }
+        let file = run.join(file_name(split));
+        let mut metadata = facts(self.options.surfaces);
+        metadata.append(&mut further);
+        table::write_rows(&file, &schema(), &rows, metadata)?;
+        if split == Split::Val {
+            let weights = vec![record.results.weights_blake3.clone()];
+            decide(&components, self.model, run, weights)?;
+        }
+        let summary = summary(&record.structures(), &rows);
+        Ok(Evaluation { rows, summary, file, predictions, components })
     }
-    let predictions = SafePath::new(run, Path::new("predictions").join(split.to_string()))?.create()?;
-    let mut rows = Vec::new();
-    for case in &cases {
-        let channels = model.predictor().channels(&case.case, &case.stored.to_ras())?;
+
+    /// Predicts a case, writes its label map to the folder `predictions`, and measures it.
+    pub(crate) fn of_case(
+        &self,
+        case: &EvalCase,
+        predictions: &Path,
+        components: &mut ComponentTrials,
+    ) -> Result<Vec<EvaluationRow>> {
+        let whole = case.stored.to_ras();
+        let mut channels = (self.channels)(&case.case, &whole)?;
+        let truth = case.truth()?;
+        components.add(&channels, &truth, &case.case.annotated, case.shape);
+        self.options.filter.apply(&mut channels, case.shape);
         let path = predictions.join(format!("{}.nii.gz", case.case.case_id));
-        nifti::write_labels(&path, &model.to_labels(&channels, case.stored)?)?;
-        rows.extend(of_case(model, case, &channels, surfaces));
-        watch(&case.case.case_id);
+        nifti::write_labels(&path, &self.model.to_labels(&channels, case.stored)?)?;
+        let [x, y, z] = whole.spacing_mm();
+        let scored = ScoredCase {
+            case_id: &case.case.case_id,
+            grid: VoxelGrid { shape: case.shape, spacing_mm: [z, y, x] },
+            truth: &truth,
+            prediction: &channels,
+            annotated: &case.case.annotated,
+        };
+        Ok(scored.rows(&self.model.record.measured(), self.options.surfaces))
     }
-    let file = run.join(file_name(split));
-    let facts = vec![
-        ("pdl.tolerance_mm".to_owned(), surfaces.tolerance_mm.to_string()),
-        ("pdl.surface".to_owned(), surfaces.measure.name().to_owned()),
-    ];
-    table::write_rows(&file, &schema(), &rows, facts)?;
-    let summary = summary(model, &rows);
-    Ok(Evaluation { rows, summary, file, predictions })
 }
 
-fn of_case(model: &Model, case: &EvalCase, channels: &[u8], surfaces: SurfaceOptions) -> Vec<EvaluationRow> {
-    let plan = &model.record.plan;
-    let annotated = &case.case.annotated;
-    let dice = match plan.regions.as_slice() {
-        [] => dice::per_label(channels, &case.truth, annotated),
-        regions => dice::per_region(channels, &case.truth, annotated, regions),
-    };
-    let [x, y, z] = case.stored.to_ras().spacing_mm();
-    let voxel_ml = x * y * z / 1000.0;
-    let structures = model.record.structures();
-    let structures: Vec<_> = structures.iter().enumerate().collect();
-    let row = |(index, label): &(usize, &Label)| {
-        let is_label = |channel: u8| plan.is_in(*index, channel);
-        let drawn: Vec<bool> = case.truth.iter().map(|&channel| is_label(channel)).collect();
-        // What is predicted where the reference says nothing is neither right nor wrong.
-        let predicted =
-            channels.iter().zip(&case.truth).map(|(&channel, &t)| is_label(channel) && t != IGNORED);
-        let predicted: Vec<bool> = predicted.collect();
-        let ml = |mask: &[bool]| mask.iter().filter(|inside| **inside).count() as f64 * voxel_ml;
-        let annotated = plan.is_annotated(*index, annotated);
-        let SurfaceOptions { measure, tolerance_mm } = surfaces;
-        let grid = VoxelGrid { shape: case.shape, spacing_mm: [z, y, x] };
-        let distances =
-            annotated.then(|| surface::compare(measure, &drawn, &predicted, grid, tolerance_mm)).flatten();
-        let volumes = annotated.then(|| Volumes::of(&drawn, &predicted, voxel_ml));
-        let lesions = annotated.then(|| Lesions::of(&drawn, &predicted, case.shape));
-        EvaluationRow {
-            case_id: case.case.case_id.clone(),
-            label: label.value,
-            name: label.name.clone(),
-            dice: dice[*index],
-            surface_dice: distances.map(|found| found.surface_dice),
-            hd95_mm: distances.map(|found| found.hd95_mm),
-            drawn_ml: ml(&drawn),
-            predicted_ml: ml(&predicted),
-            annotated,
-            false_positive_ml: volumes.map(|volumes| volumes.false_positive_ml),
-            false_negative_ml: volumes.map(|volumes| volumes.false_negative_ml),
-            lesions: lesions.map(|lesions| lesions.drawn),
-            lesions_found: lesions.map(|lesions| lesions.found),
-            predicted_lesions: lesions.map(|lesions| lesions.predicted),
-            false_positive_lesions: lesions.map(|lesions| lesions.false_positive),
-        }
-    };
-    structures.par_iter().map(row).collect()
-}
-
-/// Means over cases for each label, then over labels (definitions: cohort Dice).
-fn summary(model: &Model, rows: &[EvaluationRow]) -> Vec<EvaluationSummary> {
-    let of_label = |label: &Label| {
-        let rows: Vec<&EvaluationRow> = rows.iter().filter(|row| row.label == label.value).collect();
-        let over =
-            |figure: fn(&EvaluationRow) -> Option<f64>| mean(rows.iter().filter_map(|row| figure(row)));
-        EvaluationSummary {
-            name: label.name.clone(),
-            cases: rows.iter().filter(|row| row.dice.is_some()).count(),
-            dice: over(|row| row.dice),
-            surface_dice: over(|row| row.surface_dice),
-            hd95_mm: over(|row| row.hd95_mm),
-            detection: Detection::of(&rows.iter().filter_map(|row| row.volumes()).collect::<Vec<_>>()),
-            lesions: Some(LesionDetection::of(
-                &rows.iter().filter_map(|row| row.lesions()).collect::<Vec<_>>(),
-            )),
-        }
-    };
-    let mut all: Vec<EvaluationSummary> = model.record.structures().iter().map(of_label).collect();
-    let over = |figure: fn(&EvaluationSummary) -> Option<f64>| mean(all.iter().filter_map(figure));
-    let whole = EvaluationSummary {
-        name: "mean".to_owned(),
-        cases: all.iter().map(|label| label.cases).max().unwrap_or(0),
-        dice: over(|label| label.dice),
-        surface_dice: over(|label| label.surface_dice),
-        hd95_mm: over(|label| label.hd95_mm),
-        detection: Detection::mean_of(&all.iter().map(|label| &label.detection).collect::<Vec<_>>()),
-        lesions: None,
-    };
-    all.push(whole);
-    all
+/// Decides of which labels only the largest component is kept, and writes that to a run's folder.
+pub(crate) fn decide(
+    components: &ComponentTrials,
+    model: &Model,
+    run: &Path,
+    weights_blake3: Vec<String>,
+) -> Result<Postprocessing> {
+    let decision = components.decide(&model.record.labels, weights_blake3);
+    decision.write(run)?;
+    Ok(decision)
 }

@@ -117,6 +117,8 @@ pub struct Cohort<'a> {
     pub names: &'a [String],
     /// Regions to learn, in the order of the outputs; empty where labels are learnt.
     pub regions: &'a [RegionOutput],
+    /// Images of a case, the inputs of the network.
+    pub inputs: usize,
     /// Pairs of channels (left, right) of labels that mirror each other by their positions.
     pub mirrored: &'a [[u8; 2]],
 }
@@ -347,6 +349,7 @@ impl Settings {
         let (depth, first_halved, halvings) = topology(size, spacing_mm, self.dims, wish);
         let classes = if cohort.regions.is_empty() { cohort.names.len() + 1 } else { cohort.regions.len() };
         let network = NetworkPlan {
+            inputs: cohort.inputs as i64,
             norm: self.norm,
             residual: self.residual,
             deep_supervision: self.deep_supervision,
@@ -380,7 +383,7 @@ impl Settings {
         loop {
             let wish = self.batch.unwrap_or((STEP_VOXELS / patch.iter().product::<usize>()).max(2));
             let least = self.batch.unwrap_or(2);
-            let batch = (least..=wish).rev().find(|&batch| bytes(patch, batch) <= self.memory);
+            let batch = (least..=wish).rev().find(|&batch| bytes(patch, batch) <= self.activation_memory);
             if let Some(batch) = batch {
                 return Ok((patch, batch, bytes(patch, batch)));
             }
@@ -393,7 +396,7 @@ impl Settings {
                     "is too small: a step of {least} patches of {patch:?} voxels (z, y, x) needs about {needed}; \
                      raise it, or lower patch, batch or width"
                 );
-                return Err(FitError::option("memory", problem));
+                return Err(FitError::option("activation_memory", problem));
             }
             patch[longest] = shorter;
         }
@@ -501,13 +504,13 @@ mod tests {
     fn a_small_memory_makes_the_batch_and_then_the_sample_smaller() {
         let network = NetworkPlan::plain(3, 16, 3, 3);
         let fitted = |line: &str| settings(line).fitted([64, 64, 64], &network);
-        let (patch, batch, bytes) = fitted("--dims 3 --memory 4GiB").unwrap();
+        let (patch, batch, bytes) = fitted("--dims 3 --activation-memory 4GiB").unwrap();
         assert_eq!((patch, batch), ([64; 3], 2));
-        let (smaller, _, fewer) = fitted("--dims 3 --memory 400MiB").unwrap();
+        let (smaller, _, fewer) = fitted("--dims 3 --activation-memory 400MiB").unwrap();
         assert!(smaller.iter().product::<usize>() < 64 * 64 * 64 && fewer < bytes && fewer <= 400 << 20);
         assert!(smaller.iter().all(|side| side % 4 == 0));
-        let refusal = fitted("--dims 3 --memory 1MiB").unwrap_err().to_string();
-        assert!(refusal.starts_with("memory is too small"), "{refusal}");
+        let refusal = fitted("--dims 3 --activation-memory 1MiB").unwrap_err().to_string();
+        assert!(refusal.starts_with("activation_memory is too small"), "{refusal}");
     }
 
     #[test]

@@ -125,7 +125,8 @@ pub struct Settings {
     /// Estimated memory that the activations of one step may use; the patch and batch size are
     /// planned to fit.
     #[arg(long, value_name = "SIZE", default_value = "2GiB", value_parser = parse_memory, help_heading = "Patches")]
-    pub memory: u64,
+    #[serde(alias = "memory")]
+    pub activation_memory: u64,
     /// Cases from which the patches of a step are drawn; fewer if the step has fewer patches. An
     /// epoch draws equally many patches, within one, from every active case.
     #[arg(long, value_name = "CASES", default_value_t = 4, help_heading = "Patches")]
@@ -217,8 +218,12 @@ pub type Values = Map<String, Value>;
 
 /// Renamed settings: the old name and the present one. Records and checkpoints are read with
 /// either; a protocol with an old name is refused.
-pub(crate) const RENAMED: [(&str, &str); 3] =
-    [("rate", "lr"), ("rate_curve", "lr_schedule"), ("restart_rate", "restart_lr")];
+pub(crate) const RENAMED: [(&str, &str); 4] = [
+    ("rate", "lr"),
+    ("rate_curve", "lr_schedule"),
+    ("restart_rate", "restart_lr"),
+    ("memory", "activation_memory"),
+];
 
 /// Deserialises settings under their present names.
 pub(crate) fn renamed_values<'de, D: Deserializer<'de>>(source: D) -> std::result::Result<Values, D::Error> {
@@ -277,7 +282,11 @@ pub fn parse_memory(text: &str) -> std::result::Result<u64, String> {
     text.parse::<ByteSize>().map(|size| size.as_u64())
 }
 
-fn parse_axes(text: &str) -> std::result::Result<Axes, String> {
+/// Axes such as `z,y`, or `none`.
+///
+/// # Errors
+/// A sentence on what is wrong with the text.
+pub fn parse_axes(text: &str) -> std::result::Result<Axes, String> {
     let mut axes = [false; 3];
     for name in text.split(',').filter(|name| *name != "none") {
         let axis = ["z", "y", "x"].iter().position(|axis| *axis == name);
@@ -517,6 +526,6 @@ pub(crate) mod tests {
     fn axes_and_sizes_are_read() {
         assert_eq!(settings("--mirror z,x").mirror, Some(Axes([true, false, true])));
         assert_eq!(settings("--mirror none").mirror, Some(Axes([false; 3])));
-        assert_eq!(settings("--memory 1MiB").memory, 1 << 20);
+        assert_eq!(settings("--activation-memory 1MiB").activation_memory, 1 << 20);
     }
 }

@@ -55,9 +55,10 @@ fn cases() -> Loaded {
     let held_out = |number| {
         let case = case(number);
         let affine = Affine::from_orientation(Orientation::RAS, [1.0; 3], SHAPE);
-        EvalCase { shape: case.shape, truth: case.target.clone(), stored: Grid::new(SHAPE, affine), case }
+        let truth = case.whole().unwrap().target.into_owned();
+        EvalCase::new(case, truth, Grid::new(SHAPE, affine))
     };
-    Loaded { training: (0..6).map(case).collect(), validation: (10..12).map(held_out).collect() }
+    Loaded { training: (0..6).map(case).collect(), validation: (10..12).map(held_out).collect(), cache: None }
 }
 
 fn plan(dims: usize, steps: u64, settings: &Settings) -> RunPlan {

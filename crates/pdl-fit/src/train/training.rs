@@ -7,6 +7,7 @@ use pdl_cohort::parameters::IndexParameters;
 use pdl_cohort::reading::ImageReading;
 use pdl_curriculum::manifest::Label;
 use pdl_store::lock::FolderLock;
+use pdl_store::memory::MemoryLimit;
 use pdl_store::safe_path::SafePath;
 use pdl_store::{StoreError, fault, hash, json};
 
@@ -55,6 +56,9 @@ pub struct TrainRequest {
     pub force: bool,
     /// Whether to skip the comparison of files with their recorded hashes.
     pub trust_files: bool,
+    /// Most bytes of memory; half of what is free if `None`. Cases that take more than half of it
+    /// are read from files while training, which changes no result.
+    pub memory: Option<u64>,
 }
 
 /// Progress of a training run, for a display.
@@ -73,6 +77,8 @@ pub enum Event<'a> {
         /// Versions and device.
         programs: &'a Programs,
     },
+    /// The voxels of all cases are read from files in this folder, as memory does not hold them.
+    ReadsFromFiles(&'a Path),
     /// The run starts from the weights of another one.
     Initialised {
         /// Parameters and labels that they gave.
@@ -109,6 +115,12 @@ pub struct Outcome {
 }
 
 impl TrainRequest {
+    /// Reads the training and validation cases of the request.
+    fn load(&self, cohort: &Dataset) -> Result<Loaded> {
+        let limit = MemoryLimit::or_half_of_free(self.memory);
+        cohort.load(&self.out, self.sample, self.trust_files, &limit)
+    }
+
     /// Name and folder of the run.
     ///
     /// # Errors
@@ -163,7 +175,7 @@ pub fn train(request: &TrainRequest, watch: &mut dyn FnMut(&Event<'_>)) -> Resul
     }
     let programs = prepare_libtorch(&request.settings)?;
     let device = ComputeDevice::choose(request.settings.device)?;
-    let loaded = cohort.load(&request.out, request.sample, request.trust_files)?;
+    let loaded = request.load(&cohort)?;
     let _lock = FolderLock::take(&folder)?;
     let interrupted = if request.force { None } else { checkpoint::read(&folder)? };
     if let Some(checkpoint) = &interrupted {
@@ -197,6 +209,7 @@ pub fn train(request: &TrainRequest, watch: &mut dyn FnMut(&Event<'_>)) -> Resul
     let (training, validation) = (loaded.training.len(), loaded.validation.len());
     let labels = &cohort.names;
     watch(&Event::Begins { plan: &plan, training, validation, labels, programs: &programs });
+    loaded.cache.iter().for_each(|folder| watch(&Event::ReadsFromFiles(folder)));
     tell_start(&started, resumes, initial.as_ref(), &cohort, watch);
     let mut trainer = Trainer::new(&request.settings, &plan, device)?;
     trainer.restore(&started)?;
@@ -224,6 +237,7 @@ pub fn train(request: &TrainRequest, watch: &mut dyn FnMut(&Event<'_>)) -> Resul
         initialisation: state.initialisation,
         extensions: state.extensions,
         tuned: request.tuned.clone(),
+        channels: cohort.inputs.clone(),
         labels: labels.map(|(&value, name)| Label { value, name: name.clone() }).collect(),
         regions: cohort.manifest.info.regions.clone(),
         training_cases: training,
@@ -326,7 +340,7 @@ fn reading(out: &Path, index: &IndexParameters) -> Result<ImageReading> {
 pub fn speeds(request: &TrainRequest, all: &[Settings]) -> Result<(Vec<Speed>, Programs)> {
     let cohort = Dataset::open(&request.out)?;
     let programs = prepare_libtorch(&request.settings)?;
-    let loaded = cohort.load(&request.out, request.sample, request.trust_files)?;
+    let loaded = request.load(&cohort)?;
     let mut known = Vec::new();
     let speeds = all.iter().map(|settings| speed_of(settings, &cohort, &loaded, &mut known));
     Ok((speeds.collect::<Result<_>>()?, programs))
@@ -344,7 +358,7 @@ pub(crate) fn speed_of(
     known: &mut Known,
 ) -> Result<Speed> {
     let device = ComputeDevice::choose(settings.device)?;
-    let images = cohort.training_images(loaded, settings.augment);
+    let images = cohort.training_images(loaded, settings.augment)?;
     let cohort = cohort.with(&images);
     let plan = settings.plan(&cohort, None)?;
     let mut parts = Vec::new();
@@ -366,7 +380,7 @@ pub(crate) fn speed_of(
 
 /// Seconds of one evaluation of such a run.
 pub(crate) fn seconds_of_evaluation(settings: &Settings, cohort: &Dataset, loaded: &Loaded) -> Result<f64> {
-    let plan = settings.plan(&cohort.with(&cohort.training_images(loaded, settings.augment)), None)?;
+    let plan = settings.plan(&cohort.with(&cohort.training_images(loaded, settings.augment)?), None)?;
     let trainer = Trainer::new(settings, &plan, ComputeDevice::choose(settings.device)?)?;
     trainer.seconds_of_evaluation(&loaded.validation)
 }
@@ -377,7 +391,7 @@ fn plan(settings: &Settings, cohort: &Dataset, loaded: &Loaded) -> Result<RunPla
         Some(_) => Some(speed_of(settings, cohort, loaded, &mut Known::new())?),
         None => None,
     };
-    settings.plan(&cohort.with(&cohort.training_images(loaded, settings.augment)), speed.as_ref())
+    settings.plan(&cohort.with(&cohort.training_images(loaded, settings.augment)?), speed.as_ref())
 }
 
 /// Refuses to resume from a checkpoint with other settings or another manifest.

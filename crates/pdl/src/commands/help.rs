@@ -48,7 +48,7 @@ const START: [(&str, &str, &str); 4] = [
 const GROUPS: [(&str, &[&str]); 4] = [
     ("Stages, one at a time:", &["index", "prepare", "compare", "rank", "audit"]),
     ("Inspect:", &["summary", "view", "similar", "duplicates", "select", "matrix", "doctor"]),
-    ("Manifests and other frameworks:", &["export", "import", "validate", "diff"]),
+    ("Manifests and other frameworks:", &["export", "import", "import-results", "validate", "diff", "score"]),
     ("More:", &["config", "tile", "help", "completions", "man"]),
 ];
 
@@ -127,7 +127,7 @@ pub(crate) fn overview(program: &clap::Command) -> String {
     for (heading, commands) in GROUPS {
         let _ = writeln!(text, "{heading}");
         for name in commands {
-            let _ = writeln!(text, "  {name:<13}{}", about(name));
+            let _ = writeln!(text, "  {name:<16}{}", about(name));
         }
     }
     let topics = TOPICS.map(|(name, _)| name);

@@ -31,19 +31,20 @@ pub struct Augmenter {
 }
 
 impl Augmenter {
-    /// No augmentation.
-    /// Mirrors the patch, then changes its intensities, then its sharpness.
+    /// Mirrors the patch, then changes the intensities of each input by a draw of its own, then its
+    /// sharpness.
     pub fn change(&self, mut patch: Patch, random: &mut Random) -> Patch {
         for axis in 0..3 {
             if self.mirror[axis] && random.happens(0.5) {
                 self.flip(&mut patch, axis);
             }
         }
+        let (sides, voxels) = (patch.sides, patch.target.len().max(1));
         if self.intensity {
-            change_intensity(&mut patch.image, random);
+            patch.image.chunks_exact_mut(voxels).for_each(|image| change_intensity(image, random));
         }
         if self.space {
-            change_sharpness(&mut patch, random);
+            patch.image.chunks_exact_mut(voxels).for_each(|image| change_sharpness(image, sides, random));
         }
         patch
     }
@@ -96,16 +97,15 @@ fn change_intensity(image: &mut [f32], random: &mut Random) {
 }
 
 /// Blur and low resolution, each with probability [`PROBABILITY`]; axes of one voxel are skipped.
-fn change_sharpness(patch: &mut Patch, random: &mut Random) {
-    let Patch { sides, image, .. } = patch;
+fn change_sharpness(image: &mut [f32], sides: [usize; 3], random: &mut Random) {
     let axes = (0..3).filter(|axis| sides[*axis] > 1);
     if random.happens(PROBABILITY) {
         let kernel = gaussian(random.between(BLUR_SD[0], BLUR_SD[1]));
-        axes.clone().for_each(|axis| along(image, *sides, axis, |line| blurred(line, &kernel)));
+        axes.clone().for_each(|axis| along(image, sides, axis, |line| blurred(line, &kernel)));
     }
     if random.happens(PROBABILITY) {
         let share = random.between(LOW_RESOLUTION[0], LOW_RESOLUTION[1]);
-        axes.for_each(|axis| along(image, *sides, axis, |line| coarsened(line, share)));
+        axes.for_each(|axis| along(image, sides, axis, |line| coarsened(line, share)));
     }
 }
 
@@ -161,6 +161,7 @@ fn range(image: &[f32]) -> (f32, f32) {
 
 #[cfg(test)]
 impl Augmenter {
+    /// No augmentation.
     pub fn none() -> Self {
         Self { intensity: false, space: false, mirror: [false; 3], swapped: Vec::new() }
     }
@@ -222,6 +223,24 @@ mod tests {
         check(&|line| coarsened(line, 0.5));
         assert_eq!(coarsened(&[1.0, 2.0, 5.0], 1.0), [1.0, 2.0, 5.0]);
         assert_eq!(coarsened(&[1.0, 2.0, 5.0, 7.0], 0.5), [2.0, 3.25, 5.75, 7.0]);
+    }
+
+    #[test]
+    fn inputs_are_mirrored_alike_and_change_their_intensities_one_by_one() {
+        let two = || Patch { image: [patch().image, patch().image].concat(), ..patch() };
+        let augmenter = Augmenter { mirror: [false, false, true], ..Augmenter::none() };
+        let mut mirrored = two();
+        augmenter.flip(&mut mirrored, 2);
+        assert_eq!(mirrored.image, [[2.0, 1.0, 0.0, 5.0, 4.0, 3.0]; 2].concat());
+        let augmenter = Augmenter { intensity: true, space: true, ..Augmenter::none() };
+        let (mut differ, mut first_alone) = (0, 0);
+        for number in 0..200 {
+            let mut random = Random::new(1, Purpose::Augmentation, number);
+            let image = augmenter.change(two(), &mut random).image;
+            differ += usize::from(image[..6] != image[6..]);
+            first_alone += usize::from(image[..6] != patch().image[..] && image[6..] == patch().image[..]);
+        }
+        assert!(differ > 80 && first_alone > 20, "{differ} {first_alone}");
     }
 
     #[test]

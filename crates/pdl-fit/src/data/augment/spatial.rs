@@ -5,9 +5,10 @@
 //! spacings differ by more than a factor of 3 are not rotated into each other, because thick slices
 //! cannot supply the finer axis.
 
-use crate::data::case::Case;
+use crate::data::case::{Case, CasePart};
 use crate::data::patch::Patch;
 use crate::data::random::Random;
+use crate::error::Result;
 
 /// Probability of each of rotation, scaling and elastic deformation (nnU-Net).
 const PROBABILITY: f64 = 0.2;
@@ -66,13 +67,20 @@ impl Warp {
         Some(Self { steps, displacement })
     }
 
-    /// The transformed patch whose identity transform starts at `origin` (z, y, x): the image is
-    /// interpolated linearly, and so is the indicator of each channel, of which the largest wins
-    /// (nnU-Net). Background surrounds the case.
-    pub fn patch(&self, case: &Case, origin: [isize; 3], sides: [usize; 3]) -> Patch {
+    /// The transformed patch whose identity transform starts at `origin` (z, y, x): the images of
+    /// all inputs are interpolated linearly, and so is the indicator of each channel, of which the
+    /// largest wins (nnU-Net). Background surrounds the case.
+    ///
+    /// # Errors
+    /// As [`Case::part`].
+    pub fn patch(&self, case: &Case, origin: [isize; 3], sides: [usize; 3]) -> Result<Patch> {
         let middle = sides.map(|side| (side - 1) as f64 / 2.0);
-        let voxels = sides.iter().product();
-        let (mut image, mut target) = (Vec::with_capacity(voxels), Vec::with_capacity(voxels));
+        let voxels: usize = sides.iter().product();
+        let (first, size) = self.reach(origin, sides);
+        let part = case.part(first, size)?;
+        let images: Vec<(&[f32], f32)> = part.images().zip(case.padding.iter().copied()).collect();
+        let mut image = vec![0.0; images.len() * voxels];
+        let mut target = Vec::with_capacity(voxels);
         for index in 0..voxels {
             let at = [index / (sides[1] * sides[2]), index / sides[2] % sides[1], index % sides[2]];
             let offset: [f64; 3] = std::array::from_fn(|axis| at[axis] as f64 - middle[axis]);
@@ -81,11 +89,29 @@ impl Warp {
                 let moved = self.displacement[axis].as_ref().map_or(0.0, |field| f64::from(field[index]));
                 origin[axis] as f64 + middle[axis] + along + moved
             });
-            let corners = Corners::new(case.shape, place);
-            image.push(corners.mean(&case.image, case.padding));
-            target.push(corners.channel(&case.target));
+            let corners = Corners::new(&part, place);
+            for (input, (values, padding)) in images.iter().enumerate() {
+                image[input * voxels + index] = corners.mean(values, *padding);
+            }
+            target.push(corners.channel(&part.target));
         }
-        Patch { sides, image, target }
+        Ok(Patch { sides, image, target })
+    }
+
+    /// Origin and size (z, y, x) of a box of the case that holds every voxel from which a patch is
+    /// interpolated.
+    fn reach(&self, origin: [isize; 3], sides: [usize; 3]) -> ([isize; 3], [usize; 3]) {
+        let middle = sides.map(|side| (side - 1) as f64 / 2.0);
+        let bounds: [[isize; 2]; 3] = std::array::from_fn(|axis| {
+            let linear: f64 = (0..3).map(|j| self.steps[axis][j].abs() * middle[j]).sum();
+            let largest = |field: &Vec<f32>| field.iter().fold(0.0_f32, |most, v| most.max(v.abs()));
+            let moved = self.displacement[axis].as_ref().map_or(0.0, |field| f64::from(largest(field)));
+            let centre = origin[axis] as f64 + middle[axis];
+            // One voxel more on either side, as sums of other order are rounded otherwise.
+            let low = (centre - linear - moved).floor() as isize - 1;
+            [low, (centre + linear + moved).floor() as isize + 3]
+        });
+        (bounds.map(|[low, _]| low), bounds.map(|[low, end]| (end - low) as usize))
     }
 }
 
@@ -142,8 +168,10 @@ fn b_spline(t: f64) -> [f32; 4] {
 struct Corners([(f64, Option<usize>); 8]);
 
 impl Corners {
-    /// Voxels outside of `shape` (z, y, x) have no index.
-    fn new(shape: [usize; 3], place: [f64; 3]) -> Self {
+    /// About a position of the case (z, y, x), as indices of the part; voxels outside of it have
+    /// none.
+    fn new(part: &CasePart<'_>, place: [f64; 3]) -> Self {
+        let (start, shape) = (part.place.start, part.place.shape);
         let low = place.map(f64::floor);
         Self(std::array::from_fn(|corner| {
             let (mut weight, mut at) = (1.0, Some(0));
@@ -151,7 +179,7 @@ impl Corners {
                 let upper = corner >> axis & 1;
                 let above = place[axis] - low[axis];
                 weight *= if upper == 1 { above } else { 1.0 - above };
-                let index = low[axis] as isize + upper as isize;
+                let index = low[axis] as isize + upper as isize - start[axis] as isize;
                 let inside = (0..shape[axis] as isize).contains(&index);
                 at = at.filter(|_| inside).map(|at| at * shape[axis] + index as usize);
             }
@@ -186,8 +214,12 @@ impl Corners {
 
 #[cfg(test)]
 mod tests {
+    use std::borrow::Cow;
+
     use super::*;
+    use crate::data::patch::copy_block;
     use crate::data::random::Purpose;
+    use crate::data::voxel_file::{BoxZyx, VoxelFile};
     use pdl_volume::{Affine, Grid, Orientation, Volume};
 
     const SHAPE: [usize; 3] = [6, 9, 12];
@@ -214,11 +246,11 @@ mod tests {
     #[test]
     fn without_a_change_the_patch_is_a_block_of_the_case() {
         let case = case();
-        let patch = identity().patch(&case, [1, -1, 2], [3, 4, 5]);
+        let patch = identity().patch(&case, [1, -1, 2], [3, 4, 5]).unwrap();
         let (mut image, mut target) = (Vec::new(), Vec::new());
-        let size = [3, 4, 5];
-        crate::data::patch::copy_block(&case.image, SHAPE, [1, -1, 2], size, case.padding, |v| image.push(v));
-        crate::data::patch::copy_block(&case.target, SHAPE, [1, -1, 2], size, 0, |v| target.push(v));
+        let (size, part) = ([3, 4, 5], case.whole().unwrap());
+        copy_block(&part.image, SHAPE, [1, -1, 2], size, case.padding[0], |v| image.push(v));
+        copy_block(&part.target, SHAPE, [1, -1, 2], size, 0, |v| target.push(v));
         assert_eq!(patch, Patch { sides: size, image, target });
     }
 
@@ -227,7 +259,8 @@ mod tests {
         let case = case();
         let mut warp = identity();
         rotate(&mut warp.steps, [1, 2], std::f64::consts::FRAC_PI_2);
-        let [still, rotated] = [identity(), warp].map(|warp| warp.patch(&case, [0, 0, 0], [1, 9, 9]).image);
+        let [still, rotated] =
+            [identity(), warp].map(|warp| warp.patch(&case, [0, 0, 0], [1, 9, 9]).unwrap().image);
         for (y, x) in (0..9).flat_map(|y| (0..9).map(move |x| (y, x))) {
             // Row y of the rotated patch runs along -y of the case, its column x along x.
             assert!((rotated[y * 9 + x] - still[(8 - x) * 9 + y]).abs() < 1e-3, "{y} {x}");
@@ -250,14 +283,29 @@ mod tests {
 
     #[test]
     fn a_plane_stays_in_its_plane() {
-        let mut case = case();
         // Voxels of plane 2; voxels outside the image have the value of one of them.
         let plane = 216.0..324.0;
-        case.padding = plane.start;
+        let case = case().with_image(vec![plane.start], |_| {});
         for warp in drawn(2, [1, 9, 12], [1.0; 3]) {
             assert_eq!((warp.steps[0], warp.displacement[0].is_some()), ([1.0, 0.0, 0.0], false));
-            let patch = warp.patch(&case, [2, 0, 0], [1, 9, 12]);
+            let patch = warp.patch(&case, [2, 0, 0], [1, 9, 12]).unwrap();
             assert!(patch.image.iter().all(|v| plane.contains(v)));
+        }
+    }
+
+    #[test]
+    fn a_case_in_a_file_gives_the_patches_that_it_gives_in_memory() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.voxels");
+        let case = case();
+        let whole = case.whole().unwrap();
+        VoxelFile::write(&path, &whole.image, &whole.target).unwrap();
+        let stored = case.clone().in_file(VoxelFile::new(path, SHAPE, 1));
+        let origins = [[1, 0, 1], [-3, -2, -1], [3, 5, 7]];
+        for (number, warp) in drawn(3, [4, 8, 10], [1.0; 3]).enumerate() {
+            let origin = origins[number % 3];
+            let patch = warp.patch(&case, origin, [4, 8, 10]).unwrap();
+            assert_eq!(warp.patch(&stored, origin, [4, 8, 10]).unwrap(), patch);
         }
     }
 
@@ -278,12 +326,11 @@ mod tests {
 
     #[test]
     fn channels_go_with_the_image() {
-        let mut case = case();
-        case.image = case.target.iter().map(|&channel| f32::from(channel)).collect();
-        case.padding = 0.0;
+        let target = case().whole().unwrap().target.into_owned();
+        let case = case().with_image(vec![0.0], |image| *image = target.into_iter().map(f32::from).collect());
         let mut changed = 0;
         for warp in drawn(3, [4, 8, 10], [1.0; 3]) {
-            let patch = warp.patch(&case, [1, 0, 1], [4, 8, 10]);
+            let patch = warp.patch(&case, [1, 0, 1], [4, 8, 10]).unwrap();
             for (value, channel) in patch.image.iter().zip(&patch.target) {
                 assert!(*value != 0.0 || *channel == 0, "where there is none of it nothing is labelled");
                 assert!(*value < 0.999 || *channel == 1);
@@ -297,11 +344,13 @@ mod tests {
     #[test]
     fn the_channel_with_the_largest_share_wins() {
         // Voxels along x: channels 1, 2, 2 and background beyond them.
-        let channel = |x: f64| Corners::new([1, 1, 3], [0.0, 0.0, x]).channel(&[1, 2, 2]);
+        let part =
+            |shape| CasePart { place: BoxZyx::whole(shape), image: Cow::default(), target: Cow::default() };
+        let channel = |x: f64| Corners::new(&part([1, 1, 3]), [0.0, 0.0, x]).channel(&[1, 2, 2]);
         let found = [0.0, 0.4, 0.5, 0.6, 1.5, 2.4, 2.5, 2.6].map(channel);
         assert_eq!(found, [1, 1, 1, 2, 2, 2, 0, 0]);
         // Where three meet, the largest wins even below one half.
-        let corner = Corners::new([1, 2, 2], [0.0, 0.45, 0.4]).channel(&[1, 2, 3, 3]);
+        let corner = Corners::new(&part([1, 2, 2]), [0.0, 0.45, 0.4]).channel(&[1, 2, 3, 3]);
         assert_eq!(corner, 3);
     }
 

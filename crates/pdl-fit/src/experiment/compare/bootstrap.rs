@@ -1,9 +1,9 @@
 //! Bootstrap interval of a median ratio over cases or seeds (percentiles, Efron 1979).
 
 use crate::data::random::{Purpose, Random};
-use crate::metrics::dice::mean;
 use crate::train::early_stop;
 use crate::train::history::HistoryRow;
+use pdl_metrics::dice::mean;
 
 /// Minimum number of seeds for resampling seeds; with fewer, validation cases are resampled.
 pub const SEEDS_ENOUGH: usize = 5;

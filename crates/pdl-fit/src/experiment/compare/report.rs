@@ -14,9 +14,9 @@ use crate::experiment::compare::arm_tuning::{self, Tuned};
 use crate::experiment::compare::bootstrap::{self, Interval, SEEDS_ENOUGH};
 use crate::experiment::compare::protocol::Choice;
 use crate::experiment::runner::{Finished, Runs};
-use crate::metrics::dice::mean;
 use crate::plan::settings::Settings;
 use crate::train::early_stop;
+use pdl_metrics::dice::mean;
 
 /// Name of the table in the folder of a comparison.
 pub const FILE: &str = "comparison.parquet";

@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use crate::metrics::dice::mean;
+use crate::dice::mean;
 
 /// Volumes of one structure in one case that was annotated for it, ml.
 #[derive(Clone, Copy, Debug, PartialEq)]

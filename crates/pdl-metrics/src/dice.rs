@@ -1,15 +1,11 @@
 //! Dice coefficient of label maps, per case and label, and over a cohort.
 
-use crate::data::case::IGNORED;
-use crate::data::regions::RegionOutput;
+use crate::structure::ChannelUnion;
 
-/// Dice `2
-/// A and B
-///  / (
-/// A
-///  +
-/// B
-/// )` of each label (channels 1, 2, ...) of one case.
+/// What stands in the place of a channel where the label map says nothing.
+pub const IGNORED: u8 = u8::MAX;
+
+/// Dice `2 |A and B| / (|A| + |B|)` of each label (channels 1, 2, ...) of one case.
 ///
 /// `prediction` and `truth` are the channels of the same voxels. `None` if the label is absent from
 /// both or not annotated; 0 if it is absent from one. Voxels whose truth is [`IGNORED`] do not
@@ -34,10 +30,10 @@ pub fn per_region(
     prediction: &[u8],
     truth: &[u8],
     annotated: &[bool],
-    regions: &[RegionOutput],
+    regions: &[ChannelUnion],
 ) -> Vec<Option<f64>> {
     let known = || prediction.iter().zip(truth).filter(|(_, t)| **t != IGNORED);
-    let dice = |region: &RegionOutput| {
+    let dice = |region: &ChannelUnion| {
         let (mut both, mut sizes) = (0_u64, 0_u64);
         for (&p, &t) in known() {
             let (p, t) = (region.contains(p), region.contains(t));
@@ -48,6 +44,14 @@ pub fn per_region(
         counts.then(|| 2.0 * both as f64 / sizes as f64)
     };
     regions.iter().map(dice).collect()
+}
+
+/// Dice of two masks of the same voxels; `None` if both are empty.
+pub fn of_masks(a: &[bool], b: &[bool]) -> Option<f64> {
+    let count = |mask: &[bool]| mask.iter().filter(|inside| **inside).count();
+    let both = a.iter().zip(b).filter(|(a, b)| **a && **b).count();
+    let sizes = count(a) + count(b);
+    (sizes > 0).then(|| 2.0 * both as f64 / sizes as f64)
 }
 
 /// Mean Dice over a cohort.
@@ -72,7 +76,7 @@ impl CohortDice {
 }
 
 /// The arithmetic mean; `None` without values.
-pub(crate) fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
+pub fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
     let (sum, count) = values.fold((0.0, 0_u32), |(sum, count), value| (sum + value, count + 1));
     (count > 0).then(|| sum / f64::from(count))
 }
@@ -92,11 +96,8 @@ mod tests {
 
     #[test]
     fn regions_that_overlap_count_each_by_itself() {
-        let region = |channels: &[u8]| RegionOutput {
-            channels: channels.to_vec(),
-            written: channels[0],
-            annotated_by: channels.to_vec(),
-        };
+        let region =
+            |channels: &[u8]| ChannelUnion { channels: channels.to_vec(), annotated_by: channels.to_vec() };
         let truth = [0, 1, 1, 2, 2, IGNORED, 0, 0];
         let prediction = [0, 1, 2, 2, 1, 2, 2, 0];
         // Both labels: 4 common, 5 + 4; label 2 alone: 1 common, 3 + 2.

@@ -1,9 +1,8 @@
 //! Lesion-wise detection: connected components of a structure that are found, missed or made up.
 //!
 //! Components are of voxels that share a face, an edge or a corner (26 neighbours; 8 in a plane),
-//! as
-//! `scipy.ndimage.label` finds them with a structure of ones. A lesion of the reference is found if
-//! the prediction has a voxel in it; a predicted one is a false positive if no voxel of it is in
+//! as `scipy.ndimage.label` finds them with a structure of ones. A lesion of the reference is found
+//! if the prediction has a voxel in it; a predicted one is a false positive if no voxel of it is in
 //! the reference.
 
 use serde::Serialize;
@@ -177,7 +176,7 @@ mod tests {
     /// Counts by scipy.ndimage.label (tests/golden/scripts/lesions.py).
     #[test]
     fn components_are_those_that_scipy_finds() {
-        let golden = include_str!("../../../../tests/golden/data/lesions.json");
+        let golden = include_str!("../../../tests/golden/data/lesions.json");
         let golden: serde_json::Value = serde_json::from_str(golden).unwrap();
         let cases: Vec<Golden> = serde_json::from_value(golden["cases"].clone()).unwrap();
         assert!(cases.len() > 4);

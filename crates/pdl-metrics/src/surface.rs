@@ -11,7 +11,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::metrics::surface_elements::{NORMALS, NORMALS_OF_CODE};
+use crate::surface_elements::{NORMALS, NORMALS_OF_CODE};
 
 /// How the surface of a mask is measured.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]

@@ -1,0 +1,170 @@
+//! The files of images that consist of several channels, by the channels' numbers or names.
+//!
+//! `CASE_0001.nii.gz` is channel 1 of CASE (nnU-Net); `CASE_T2.nii.gz`, `CASE-T2.nii.gz` and
+//! `CASE/T2.nii.gz` are the channel of the name T2, whatever the case of its letters.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use pdl_io::stem;
+
+/// Digits of a channel's number in a name.
+const DIGITS: usize = 4;
+
+/// The files of one image. A single file without a channel in its name holds all, as frames.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChannelFiles {
+    /// Path without channel and ending, such as `folder/CASE`.
+    pub image: PathBuf,
+    /// One file for each channel in the network's order; `None` where it is missing.
+    pub files: Vec<Option<PathBuf>>,
+    /// Files of the image beyond those of the channels: two of one channel, or one of none.
+    pub others: Vec<PathBuf>,
+}
+
+impl ChannelFiles {
+    /// The files in the network's order of channels.
+    ///
+    /// # Errors
+    /// A sentence on what is missing, or too many.
+    pub fn complete(&self, channels: &[String]) -> Result<Vec<PathBuf>, String> {
+        if let ([file], true) = (self.others.as_slice(), self.files.iter().all(Option::is_none)) {
+            return Ok(frames(file, channels.len()));
+        }
+        let missing: Vec<String> = channels
+            .iter()
+            .zip(&self.files)
+            .enumerate()
+            .filter(|(_, (_, file))| file.is_none())
+            .map(|(number, (name, _))| format!("{name} (_{number:04} or _{name})"))
+            .collect();
+        if !missing.is_empty() {
+            return Err(format!("of {} channels it lacks {}", channels.len(), missing.join(", ")));
+        }
+        if let Some(other) = self.others.first() {
+            let name = other.file_name().unwrap_or_default().to_string_lossy();
+            return Err(format!("{name} is a second file of one of its {} channels", channels.len()));
+        }
+        Ok(self.files.iter().flatten().cloned().collect())
+    }
+}
+
+/// The frames of a file with all channels of an image, as `FILE#0`, `FILE#1` ...
+fn frames(file: &Path, channels: usize) -> Vec<PathBuf> {
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    (0..channels).map(|frame| file.with_file_name(format!("{name}#{frame}"))).collect()
+}
+
+/// Groups files into images of these channels, by their paths.
+pub fn grouped(paths: &[PathBuf], channels: &[String]) -> Vec<ChannelFiles> {
+    let mut images: BTreeMap<PathBuf, ChannelFiles> = BTreeMap::new();
+    for path in paths {
+        let found = channel_of(path, channels);
+        let image = found.as_ref().map_or_else(|| without_ending(path), |(image, _)| image.clone());
+        let entry = images.entry(image.clone()).or_insert_with(|| ChannelFiles {
+            image,
+            files: vec![None; channels.len()],
+            others: Vec::new(),
+        });
+        match found.map(|(_, channel)| &mut entry.files[channel]) {
+            Some(file @ None) => *file = Some(path.clone()),
+            _ => entry.others.push(path.clone()),
+        }
+    }
+    images.into_values().collect()
+}
+
+/// The image and the channel that a file's name tells.
+fn channel_of(path: &Path, channels: &[String]) -> Option<(PathBuf, usize)> {
+    let image = without_ending(path);
+    let name = image.file_name()?.to_string_lossy().into_owned();
+    let numbered = name.rsplit_once('_').filter(|(_, number)| number.len() == DIGITS);
+    if let Some((case, number)) =
+        numbered.and_then(|(case, number)| Some((case, number.parse::<usize>().ok()?)))
+        && number < channels.len()
+    {
+        return Some((image.with_file_name(case), number));
+    }
+    let lower = name.to_lowercase();
+    let of_name = |(number, channel): (usize, &String)| {
+        let before = lower.strip_suffix(&channel.to_lowercase())?;
+        if before.is_empty() {
+            return Some((image.parent()?.to_owned(), number));
+        }
+        let case = before.strip_suffix(['_', '-', '.', ' ']).filter(|case| !case.is_empty())?;
+        Some((image.with_file_name(name.get(..case.len())?), number))
+    };
+    // `CASE_t1ce` ends with no other name than `t1ce`; of `T2` and `FLAIR_T2` the longer one holds.
+    let longest_first = |(number, channel): &(usize, &String)| (std::cmp::Reverse(channel.len()), *number);
+    let mut by_length: Vec<(usize, &String)> = channels.iter().enumerate().collect();
+    by_length.sort_by_key(longest_first);
+    by_length.into_iter().find_map(of_name)
+}
+
+fn without_ending(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    path.with_file_name(stem(&name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(names: &[&str]) -> Vec<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    fn complete(files: &[&str], channels: &[&str]) -> Vec<(String, Result<Vec<String>, String>)> {
+        let (paths, channels): (Vec<PathBuf>, _) =
+            (files.iter().map(PathBuf::from).collect(), names(channels));
+        let text = |path: &PathBuf| path.display().to_string();
+        let of_image = |image: &ChannelFiles| {
+            let files = image.complete(&channels).map(|files| files.iter().map(text).collect());
+            (text(&image.image), files)
+        };
+        grouped(&paths, &channels).iter().map(of_image).collect()
+    }
+
+    #[test]
+    fn channels_are_found_by_number_name_and_folder() {
+        let found = complete(
+            &[
+                "a/p_0001.nii.gz",
+                "a/p_0000.nii.gz",
+                "b/q-pt.nii.gz",
+                "b/q-CT.nii.gz",
+                "c/r/PT.nrrd",
+                "c/r/ct.nrrd",
+            ],
+            &["CT", "PT"],
+        );
+        let expected = [
+            ("a/p", ["a/p_0000.nii.gz", "a/p_0001.nii.gz"]),
+            ("b/q", ["b/q-CT.nii.gz", "b/q-pt.nii.gz"]),
+            ("c/r", ["c/r/ct.nrrd", "c/r/PT.nrrd"]),
+        ];
+        let expected = expected.map(|(image, files)| (image.to_owned(), Ok(names(&files))));
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn what_is_missing_or_twice_is_named() {
+        let found = complete(&["p_0000.nii.gz", "r_0000.nii", "r_CT.nii", "r_PT.nii"], &["CT", "PT"]);
+        let problems: Vec<String> =
+            found.into_iter().map(|(image, files)| image + ": " + &files.unwrap_err()).collect();
+        assert_eq!(problems[0], "p: of 2 channels it lacks PT (_0001 or _PT)");
+        assert_eq!(problems[1], "r: r_CT.nii is a second file of one of its 2 channels");
+    }
+
+    #[test]
+    fn a_file_without_a_channel_holds_all_as_frames() {
+        let found = complete(&["a/q.nii.gz"], &["CT", "PT"]);
+        assert_eq!(found, [("a/q".to_owned(), Ok(names(&["a/q.nii.gz#0", "a/q.nii.gz#1"])))]);
+    }
+
+    #[test]
+    fn the_longest_name_of_a_channel_holds() {
+        let found = complete(&["p_t1.nii", "p_t1ce.nii", "p_ce_t1.nii"], &["t1", "t1ce", "ce_t1"]);
+        assert_eq!(found, [("p".to_owned(), Ok(names(&["p_t1.nii", "p_t1ce.nii", "p_ce_t1.nii"])))]);
+    }
+}

@@ -1,0 +1,88 @@
+//! Folders of predictions beside folders of references, whoever wrote them.
+
+use std::path::Path;
+
+use pdl_io::nifti::write_labels;
+use pdl_metrics::EvaluationRow;
+use pdl_store::table;
+use pdl_tests::{run, run_ok};
+use pdl_volume::{Affine, Grid, LabelMap, Orientation, Volume};
+use serde_json::{Value, json};
+
+use crate::folder;
+
+const SHAPE: [usize; 3] = [4, 3, 2];
+
+/// A label map of 2 x 1 x 1 mm voxels with these labels first, background after.
+fn map(first: &[u16], orientation: &str) -> LabelMap {
+    let orientation: Orientation = orientation.parse().unwrap();
+    let grid = Grid::new(SHAPE, Affine::from_orientation(orientation, [2.0, 1.0, 1.0], SHAPE));
+    let mut voxels = first.to_vec();
+    voxels.resize(24, 0);
+    Volume::new(grid, voxels).unwrap()
+}
+
+fn write(path: &Path, map: &LabelMap) {
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    write_labels(path, map).unwrap();
+}
+
+#[test]
+fn predictions_of_nnunet_are_scored_by_names_and_cases_that_cannot_be_are_told() {
+    let folder = folder();
+    let (predictions, labels) = (folder.path().join("predictions"), folder.path().join("labelsTs"));
+    // label 1: 2 common, 3 and 3; label 2: absent from the prediction; label 7 says nothing.
+    write(&labels.join("a.nii.gz"), &map(&[1, 1, 1, 2, 7], "RAS"));
+    write(&predictions.join("a.nii.gz"), &map(&[0, 1, 1, 0, 1, 1], "RAS"));
+    // Stored otherwise, and the same in the world.
+    let turned = map(&[2, 2], "RAS");
+    write(&labels.join("b.nii.gz"), &turned);
+    let stored = Grid::new(SHAPE, Affine::from_orientation("LPS".parse().unwrap(), [2.0, 1.0, 1.0], SHAPE));
+    write(&predictions.join("b.nii.gz"), &turned.stored_as(stored).unwrap());
+    write(&labels.join("elsewhere.nii.gz"), &map(&[1], "RAS"));
+    let mut shifted = map(&[1], "RAS");
+    shifted.grid.affine = shifted.grid.affine.rescaled([1.0; 3], [1.0, 0.0, 0.0]);
+    write(&predictions.join("elsewhere.nii.gz"), &shifted);
+    write(&labels.join("missing.nii.gz"), &map(&[1], "RAS"));
+    std::fs::write(predictions.join("broken.nii.gz"), b"no volume").unwrap();
+    write(&labels.join("broken.nii.gz"), &map(&[1], "RAS"));
+    let names = json!({"background": 0, "lung": 1, "heart": 2, "cord": 3, "ignore": 7});
+    let dataset = json!({ "channel_names": {"0": "CT"}, "labels": names });
+    std::fs::write(folder.path().join("dataset.json"), dataset.to_string()).unwrap();
+
+    let rows_file = folder.path().join("rows.parquet");
+    let [p, l, to] = [&predictions, &labels, &rows_file].map(|path| path.to_str().unwrap());
+    let output = run(&["score", p, l, "--to", to, "--json", "--strict"]);
+    assert_eq!(output.status.code(), Some(4), "{}", String::from_utf8_lossy(&output.stderr));
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(told["tolerance_mm"], json!(3.0), "CT");
+    let figures: Vec<(&str, Option<f64>)> = told["summary"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| (row["name"].as_str().unwrap(), row["dice"].as_f64()))
+        .collect();
+    let lung = 2.0 * 2.0 / 6.0;
+    assert_eq!(
+        figures,
+        [("lung", Some(lung)), ("heart", Some(0.5)), ("cord", None), ("mean", Some((lung + 0.5) / 2.0))]
+    );
+    let unscored: Vec<&str> =
+        told["unscored"].as_array().unwrap().iter().map(|case| case["case_id"].as_str().unwrap()).collect();
+    assert_eq!(unscored, ["broken", "elsewhere", "missing"]);
+    assert!(told["unscored"][1]["problem"].as_str().unwrap().contains("lies elsewhere"), "{told}");
+    let (rows, facts) = table::read_rows::<EvaluationRow>(&rows_file).unwrap();
+    assert_eq!((rows.len(), facts["pdl.tolerance_mm"].as_str()), (6, "3"));
+    let heart = rows.iter().find(|row| row.case_id == "a" && row.name == "heart").unwrap();
+    assert_eq!((heart.dice, heart.drawn_ml, heart.predicted_ml), (Some(0.0), 0.002, 0.0));
+    let clear = rows.iter().find(|row| row.case_id == "b" && row.name == "cord").unwrap();
+    assert_eq!((clear.dice, clear.false_positive_ml), (None, Some(0.0)));
+
+    let text = run_ok(&["score", p, l]);
+    assert!(text.contains("within 3 mm") && text.contains("2 cases compared"), "{text}");
+    let other = folder.path().join("other");
+    write(&other.join("x.nii.gz"), &map(&[1], "RAS"));
+    let refused = run(&["score", other.to_str().unwrap(), l]);
+    let told = String::from_utf8_lossy(&refused.stderr);
+    assert!(told.contains("no prediction has the name of a reference: the first ones are x and a"), "{told}");
+}
