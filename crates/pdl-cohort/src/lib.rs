@@ -193,8 +193,10 @@ pub enum CohortError {
         problem: String,
     },
     /// Several modalities, and none chosen.
-    #[error("the cohort mixes modalities ({counts}); a curation folder holds one: choose with --modality, or \
-         read series of one study as channels of a case (--channels CT,PT)")]
+    #[error(
+        "the cohort mixes modalities ({counts}); a curation folder holds one: choose with --modality, or \
+         read series of one study as channels of a case (--channels CT,PT)"
+    )]
     MixedModalities {
         /// How many cases of each.
         counts: String,

@@ -1,9 +1,9 @@
 //! The metrics: for each an implementation of [`Measure`] and a column of the pairs.
 
 mod channel;
-mod pair_column;
 mod label;
 mod measure;
+mod pair_column;
 mod volume;
 
 use schemars::JsonSchema;
@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use crate::metrics::label::LabelMetric;
 use crate::metrics::volume::{BodyMetric, WholeMetric};
 pub use channel::ChannelMetric;
-pub use pair_column::PairColumn;
 pub use measure::{Measure, PairFacts, RequiredPasses};
+pub use pair_column::PairColumn;
 
 /// A built-in metric, and so a column of the pairs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
