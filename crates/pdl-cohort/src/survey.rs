@@ -51,6 +51,8 @@ pub struct Survey {
     pub modality: Option<(Modality, bool)>,
     /// Names of channels by number, where cases have several.
     pub channels: BTreeMap<u32, String>,
+    /// The first of them whose image lies on its label map's grid, else the first.
+    pub channel: Option<u32>,
     /// Names of labels that `dataset.json` gives.
     pub label_names: BTreeMap<u16, String>,
     /// Where no layout is known: what goes with what by its name.
@@ -132,6 +134,14 @@ pub fn survey(cohort: &Path, limit: &MemoryLimit) -> Result<Survey, CohortError>
         }
     };
     survey.count(&cases);
+    let mut cases = cases;
+    if let Some(first) = survey.channels.keys().next() {
+        let channel = fitting_channel(&cases, limit)?.unwrap_or(*first);
+        survey.channel = Some(channel);
+        for found in &mut cases {
+            found.image = found.channels.get(&channel).cloned().or_else(|| found.image.take());
+        }
+    }
     let mut layout = Layout { cases, label_names: survey.label_names.clone(), ..Layout::default() };
     let segments = segment_labels::read_headers(&layout, limit)?;
     survey.look_into(&layout.cases, &segments, limit)?;
@@ -253,6 +263,24 @@ impl Survey {
         }
         Ok(())
     }
+}
+
+/// The first channel of a case with several whose image lies on the grid of the label map.
+fn fitting_channel(cases: &[DiscoveredCase], limit: &MemoryLimit) -> Result<Option<u32>, StoreError> {
+    let has_both = |found: &&DiscoveredCase| {
+        found.channels.len() > 1 && found.label.is_some() && found.structures.is_empty()
+    };
+    let Some(found) = cases.iter().find(has_both) else { return Ok(None) };
+    for (number, path) in &found.channels {
+        let one = DiscoveredCase { image: Some(path.clone()), ..without_masks(found) };
+        if one.has_series()? {
+            return Ok(None);
+        }
+        if check::check(&one, None, &limit.alone())?.is_ok_and(|checked| !checked.rejected) {
+            return Ok(Some(*number));
+        }
+    }
+    Ok(None)
 }
 
 /// A case with its first image alone, and without the masks of its structures, whose names are

@@ -193,7 +193,12 @@ fn sentences(cohort: &Path, seen: &Survey) -> Vec<String> {
     }
     if !seen.channels.is_empty() {
         let names: Vec<&str> = seen.channels.values().map(String::as_str).collect();
-        lines.push(format!("cases of several channels ({}): choose one with --channel", names.join(", ")));
+        let taken = seen.channel.and_then(|channel| seen.channels.get(&channel));
+        lines.push(format!(
+            "cases of several channels ({}): {FILE} takes {}; choose another with --channel",
+            names.join(", "),
+            taken.map_or("none", String::as_str)
+        ));
     }
     if seen.read > 0 {
         lines.extend(of_read(seen));
@@ -372,7 +377,7 @@ fn needed(seen: &Survey, section: &str, key: &str) -> Option<String> {
             let modality = most_frequent(seen).or(seen.modality.map(|(modality, _)| modality));
             modality.map(|modality| format!("\"{modality}\""))
         }
-        ("index", "channel") => seen.channels.keys().next().map(|channel| format!("\"{channel}\"")),
+        ("index", "channel") => seen.channel.map(|channel| format!("\"{channel}\"")),
         _ => None,
     }
 }
