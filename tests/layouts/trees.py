@@ -1,8 +1,8 @@
 """Small trees of files in the layouts in which public data sets come, made of the synthetic sample cohorts.
 
-Each function of LAYOUTS writes one below a folder and returns what is right of it: `cases` that are usable, `patients`,
-`labels` by name, `split` by case where the layout states one, `channels`, and `image`, the file of a case that a trained
-network is to segment; `flags` are those that a user has to add.
+Each function of LAYOUTS writes one below a folder and returns what is right of it: `cases` that are usable, `patients`
+where no two cases look alike, `labels` by name, `split` by case where the layout states one, `channels`, and `image`, the
+file or folder of a case that a trained network is to segment.
 """
 
 import csv
@@ -266,7 +266,7 @@ def nnunet_png(root):
         Image.fromarray((labels.T == 3).astype(np.uint8)).save(root / "labelsTr" / f"img_{n:03d}.png")
     description = {"channel_names": {"0": "Xray"}, "labels": {"background": 0, "heart": 1}, "numTraining": 16, "file_ending": ".png"}
     save_json(root / "dataset.json", description)
-    return {"cases": 16, "patients": 16, "labels": ["heart"], "image": "imagesTr/img_001_0000.png", "codes": ["pixel-size-assumed"]}
+    return {"cases": 16, "labels": ["heart"], "image": "imagesTr/img_001_0000.png", "codes": ["pixel-size-assumed"]}
 
 
 def tiff_2d(root):
@@ -276,7 +276,7 @@ def tiff_2d(root):
             (root / folder).mkdir(exist_ok=True)
         Image.fromarray((image.T + 1024).clip(0, 4095).astype(np.uint16)).save(root / "images" / f"a{n}.tif")
         Image.fromarray(labels.T).save(root / "labels" / f"a{n}_mask.tif")
-    return {"cases": 16, "patients": 16, "image": "images/a1.tif", "codes": ["pixel-size-assumed"]}
+    return {"cases": 16, "image": "images/a1.tif", "codes": ["pixel-size-assumed"]}
 
 
 def nifti_2d(root):
@@ -286,7 +286,7 @@ def nifti_2d(root):
         extra = (..., None) if n % 2 else ...
         save(root / "images" / f"c_{n:02d}.nii.gz", image[extra], affine)
         save(root / "labels" / f"c_{n:02d}.nii.gz", labels[extra], affine, np.uint8)
-    return {"cases": 16, "patients": 16, "image": "images/c_01.nii.gz"}
+    return {"cases": 16, "image": "images/c_01.nii.gz"}
 
 
 def hecktor(root):

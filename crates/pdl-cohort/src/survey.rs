@@ -105,6 +105,9 @@ pub fn survey(cohort: &Path, limit: &MemoryLimit) -> Result<Survey, CohortError>
                     0 => pairing::pair(cohort)?,
                     _ => return Ok(survey),
                 };
+                if paired.pairs.is_empty() && survey.incomplete == 0 {
+                    return Err(no_case(cohort, "none of its DICOM files is an image of a series"));
+                }
                 if paired.pairs.is_empty() {
                     return Ok(survey);
                 }
@@ -133,6 +136,9 @@ pub fn survey(cohort: &Path, limit: &MemoryLimit) -> Result<Survey, CohortError>
             cases
         }
     };
+    if cases.is_empty() {
+        return Err(no_case(cohort, "it lists or holds no image and no label map"));
+    }
     survey.count(&cases);
     let mut cases = cases;
     if let Some(first) = survey.channels.keys().next() {
@@ -151,6 +157,11 @@ pub fn survey(cohort: &Path, limit: &MemoryLimit) -> Result<Survey, CohortError>
         survey.label_names = layout.label_names;
     }
     Ok(survey)
+}
+
+/// The error for a cohort of which nothing is a case.
+fn no_case(cohort: &Path, problem: &str) -> CohortError {
+    CohortError::NotACohort { path: cohort.to_owned(), problem: problem.to_owned() }
 }
 
 /// The channels of cases that have several; a number without a name is its own name.
