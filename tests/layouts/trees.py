@@ -1,8 +1,8 @@
 """Small trees of files in the layouts in which public data sets come, made of the synthetic sample cohorts.
 
-Each function of LAYOUTS writes one below a folder and returns what is right of it: `cases` that are usable, `patients`,
-`labels` by name, `split` by case where the layout states one, `channels`, and `image`, the file of a case that a trained
-network is to segment; `flags` are those that a user has to add.
+Each function of LAYOUTS writes one below a folder and returns what is right of it: `cases` that are usable, `patients`
+where no two cases look alike, `labels` by name, `split` by case where the layout states one, `channels`, and `image`, the
+file or folder of a case that a trained network is to segment.
 """
 
 import csv
@@ -266,7 +266,7 @@ def nnunet_png(root):
         Image.fromarray((labels.T == 3).astype(np.uint8)).save(root / "labelsTr" / f"img_{n:03d}.png")
     description = {"channel_names": {"0": "Xray"}, "labels": {"background": 0, "heart": 1}, "numTraining": 16, "file_ending": ".png"}
     save_json(root / "dataset.json", description)
-    return {"cases": 16, "patients": 16, "labels": ["heart"], "image": "imagesTr/img_001_0000.png", "codes": ["pixel-size-assumed"]}
+    return {"cases": 16, "labels": ["heart"], "image": "imagesTr/img_001_0000.png", "codes": ["pixel-size-assumed"]}
 
 
 def tiff_2d(root):
@@ -276,7 +276,7 @@ def tiff_2d(root):
             (root / folder).mkdir(exist_ok=True)
         Image.fromarray((image.T + 1024).clip(0, 4095).astype(np.uint16)).save(root / "images" / f"a{n}.tif")
         Image.fromarray(labels.T).save(root / "labels" / f"a{n}_mask.tif")
-    return {"cases": 16, "patients": 16, "image": "images/a1.tif", "codes": ["pixel-size-assumed"]}
+    return {"cases": 16, "image": "images/a1.tif", "codes": ["pixel-size-assumed"]}
 
 
 def nifti_2d(root):
@@ -286,7 +286,7 @@ def nifti_2d(root):
         extra = (..., None) if n % 2 else ...
         save(root / "images" / f"c_{n:02d}.nii.gz", image[extra], affine)
         save(root / "labels" / f"c_{n:02d}.nii.gz", labels[extra], affine, np.uint8)
-    return {"cases": 16, "patients": 16, "image": "images/c_01.nii.gz"}
+    return {"cases": 16, "image": "images/c_01.nii.gz"}
 
 
 def hecktor(root):
@@ -301,6 +301,22 @@ def hecktor(root):
         save(root / "imagesTr" / f"{case}__PT.nii.gz", pet, coarse, np.float32)
         save(root / "labelsTr" / f"{case}.nii.gz", labels, affine, np.uint8)
     return {"cases": COUNT, "patients": COUNT, "channels": ["CT", "PT"], "image": "imagesTr/CHUM-001__CT.nii.gz"}
+
+
+def autopet(root):
+    """CT as it was taken, and resampled to the grid of PET, on which the lesions are drawn."""
+    for n in range(1, COUNT + 1):
+        image, labels, affine = load("ct", n)
+        study = root / f"PETCT_{n:010x}" / f"study-{n}"
+        fine = affine.copy()
+        fine[:3, :3] /= 2
+        pet = np.random.default_rng(n).gamma(2, 0.4, image.shape) + 4 * (labels == 3)
+        save(study / "CT.nii.gz", zoom(image, 2, order=0), fine)
+        for kind, voxels in {"CTres": image, "PET": 2000 * pet, "SUV": pet}.items():
+            save(study / f"{kind}.nii.gz", voxels, affine, np.float32)
+        save(study / "SEG.nii.gz", labels == 3, affine, np.uint8)
+    image = "PETCT_0000000001/study-1/CTres.nii.gz"
+    return {"cases": COUNT, "patients": COUNT, "channels": ["ct", "ctres", "pet", "suv"], "image": image}
 
 
 def chaos(root):
@@ -388,7 +404,7 @@ def hippocampus(root):
 
 LAYOUTS = [
     bids, isles, totalsegmentator, nrrd_structures, masks_beside_images, brats2021, brats2023, kits, lits, amos,
-    decathlon_4d, nnunet_png, tiff_2d, nifti_2d, hecktor, chaos, dicom_and_nifti, dicom_table, structure_table,
+    decathlon_4d, nnunet_png, tiff_2d, nifti_2d, hecktor, autopet, chaos, dicom_and_nifti, dicom_table, structure_table,
     monai_datalist, hippocampus,
 ]
 

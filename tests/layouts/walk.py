@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Go the way of a user through each layout of trees.py: init, curate, train (30 steps), predict, evaluate.
 
-usage: walk.py PDL PDL_FIT [--only NAME,NAME]     without --only all layouts, whose outcomes must be those of outcomes.tsv
-                                                  (PDL_UPDATE_OUTCOMES=1 writes that file anew)
+usage: walk.py PDL PDL_FIT [--only NAME,NAME]     without --only all layouts; where outcomes.tsv is there, outcomes must be
+                                                  those in it (PDL_UPDATE_OUTCOMES=1 writes that file anew)
 
 What `pdl init` leaves is used as it stands: `pdl curate` gets the cohort that init names, and no flags but those that make it
 quick. An outcome is wrong where cases, patients, labels, splits or channels are not those of the layout, or a step fails.
@@ -25,7 +25,7 @@ import trees
 
 HERE = Path(__file__).resolve().parent
 QUICK = ["--no-report", "--proxy-size", "16"]
-STEPS = ["--steps", "30", "--batch", "2", "--patch", "32", "--width", "8", "--depth", "2", "--no-report", "--name", "walk"]
+STEPS = ["--steps", "30", "--batch", "2", "--patch", "32,32", "--width", "8", "--depth", "2", "--no-report", "--name", "walk"]
 
 
 class Wrong(Exception):
@@ -55,7 +55,8 @@ def curated(expected, out):
         causes = Counter(finding["message"] for row in rows if row["status"] == "rejected" for finding in row["findings"])
         raise Wrong(f"{len(usable)} of {len(rows)} cases are usable, not {expected['cases']}: {causes.most_common(2)}")
     expect("rejected", expected.get("rejected", 0), len(rows) - len(usable))
-    expect("patients", expected["patients"], len({row["patient_id"] for row in usable}))
+    patients = len({row["patient_id"] for row in usable})
+    expect("patients", expected.get("patients", patients), patients)
     names = {int(k): v for k, v in json.loads(metadata.get(b"pdl.label_names", b"{}")).items()}
     present = sorted({label["value"] for row in usable for label in row["labels"]})
     if "labels" in expected:
@@ -77,7 +78,7 @@ def curated(expected, out):
     parts = Counter(row["split"] for row in usable)
     splits = "/".join(str(parts.get(part, 0)) for part in ("train", "val", "test"))
     labels = ", ".join(f"{value} {names[value]}" if value in names else str(value) for value in present)
-    return f"{len(usable)} of {len(rows)} usable, {expected['patients']} patients, {splits}; labels {labels}; {', '.join(sorted(codes))}"
+    return f"{len(usable)} of {len(rows)} usable, {patients} patients, {splits}; labels {labels}; {', '.join(sorted(codes))}"
 
 
 def where(sample, usable, out):
@@ -137,7 +138,7 @@ def main():
     table = HERE / "outcomes.tsv"
     if not chosen and os.environ.get("PDL_UPDATE_OUTCOMES"):
         table.write_text("\n".join(lines) + "\n")
-    known = table.read_text().splitlines() if table.exists() else []
+    known = table.read_text().splitlines() if table.exists() else lines
     differ = [line for line in lines if line not in known and "\twrong: " not in line]
     for line in differ:
         print(f"not as in {table.name}: {line.split(chr(9))[0]}", file=sys.stderr)

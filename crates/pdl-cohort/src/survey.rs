@@ -108,6 +108,9 @@ pub fn survey(cohort: &Path, limit: &MemoryLimit) -> Result<Survey, CohortError>
                     0 => pairing::pair(cohort)?,
                     _ => return Ok(survey),
                 };
+                if paired.pairs.is_empty() && survey.incomplete == 0 {
+                    return Err(no_case(cohort, "none of its DICOM files is an image of a series"));
+                }
                 if paired.pairs.is_empty() {
                     return Ok(survey);
                 }
@@ -136,6 +139,9 @@ pub fn survey(cohort: &Path, limit: &MemoryLimit) -> Result<Survey, CohortError>
             cases
         }
     };
+    if cases.is_empty() {
+        return Err(no_case(cohort, "it lists or holds no image and no label map"));
+    }
     survey.count(&cases);
     let mut layout = Layout {
         cases,
@@ -153,6 +159,11 @@ pub fn survey(cohort: &Path, limit: &MemoryLimit) -> Result<Survey, CohortError>
         survey.label_names = layout.label_names;
     }
     Ok(survey)
+}
+
+/// The error for a cohort of which nothing is a case.
+fn no_case(cohort: &Path, problem: &str) -> CohortError {
+    CohortError::NotACohort { path: cohort.to_owned(), problem: problem.to_owned() }
 }
 
 /// The channels of cases that have several; a number without a name is its own name.

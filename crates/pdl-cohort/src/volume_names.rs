@@ -35,8 +35,8 @@ const IMAGE_WORDS: [&str; 17] = [
 
 /// Names of an image's kind among several of one patient, in the order of their channels.
 const SEQUENCES: [&str; 28] = [
-    "ct", "mr", "mri", "t1", "t1n", "t1w", "t1c", "t1ce", "t1gd", "t1post", "t2", "t2w", "t2f", "flair",
-    "pd", "dwi", "adc", "swi", "dce", "ktrans", "inphase", "outphase", "pt", "pet", "suv", "ctres", "cbct",
+    "ct", "ctres", "mr", "mri", "t1", "t1n", "t1w", "t1c", "t1ce", "t1gd", "t1post", "t2", "t2w", "t2f",
+    "flair", "pd", "dwi", "adc", "swi", "dce", "ktrans", "inphase", "outphase", "pt", "pet", "suv", "cbct",
     "bold",
 ];
 

@@ -13,7 +13,7 @@ use super::{DiscoveredCase, Layout, is_stack};
 use crate::CohortError;
 use crate::attributes::Split;
 use crate::case_id::CaseLabel;
-use crate::volume_names::{is_image_name, is_label_name};
+use crate::volume_names::{is_image_name, is_label_name, words};
 
 /// What the names of 3-D Slicer's segmentations have before `.nrrd`.
 const SEGMENTATION: &str = ".seg";
@@ -95,17 +95,16 @@ impl Part {
     ) -> Result<Self, CohortError> {
         let found = volumes(&root.join(images))?;
         let labels_found = with_image_names(volumes(&root.join(labels))?, &found);
-        let are_slices =
-            |paths: &Vec<PathBuf>| paths.iter().all(|path| stack::is_slice_name(&file_name(path)));
-        let stray = found.is_empty() && is_stack(&root.join(images))?;
         let in_pairs = found.keys().any(|stem| of_case(stem, &labels_found).is_some());
-        let are_slices = !found.is_empty() && !in_pairs && found.values().all(are_slices);
-        let no_folders = || Ok::<_, StoreError>(!has_folder(found.values().flatten())?);
-        if stray || are_slices && no_folders()? {
+        let is_loose = match found.is_empty() {
+            true => is_stack(&root.join(images))?,
+            false => are_pictures(&found)? && !(in_pairs && !are_named_slices(images, &found)),
+        };
+        if is_loose {
             let problem = format!(
-                "single slices lie in {images}/, and no file of {labels}/ has the name of one: put those of each volume into a \
-                 folder of its own, as in {images}/CASE/slice_001.png, and its labels into {labels}/CASE/; of 2-D images name \
-                 each label map like its image"
+                "single slices lie in {images}/: put those of each volume into a folder of its own, as in \
+                 {images}/CASE/slice_001.png, and its labels into {labels}/CASE/. A 2-D image needs a label map of its name, and \
+                 another name than slice"
             );
             return Err(CohortError::NotACohort { path: root.to_owned(), problem });
         }
@@ -176,10 +175,21 @@ impl Part {
     }
 }
 
-/// Whether one of the paths is a folder.
-fn has_folder<'a>(mut paths: impl Iterator<Item = &'a PathBuf>) -> Result<bool, StoreError> {
-    let is_folder = |path: &PathBuf| fault::is_dir(path).map_err(StoreError::io("look at the folder", path));
-    paths.try_fold(false, |found, path| Ok(found || is_folder(path)?))
+/// Whether all images are 2-D.
+fn are_pictures(images: &BTreeMap<String, Vec<PathBuf>>) -> Result<bool, StoreError> {
+    for path in images.values().flatten() {
+        if !stack::is_picture(path).map_err(StoreError::io("look at the file", path))? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Whether all images are slices by their names. In `imagesTr`, as nnU-Net has them, they are 2-D
+/// whatever they are called.
+fn are_named_slices(folder: &str, images: &BTreeMap<String, Vec<PathBuf>>) -> bool {
+    let is_slice = |stem: &String| words(stem).iter().any(|word| word.starts_with("slice"));
+    folder == FOLDERS[0][0] && images.keys().all(is_slice)
 }
 
 /// The case with a label map that an image's name begins with, and what follows: a number as in

@@ -9,6 +9,7 @@ use pdl_cohort::attributes::Modality;
 use pdl_cohort::pairing::Paired;
 use pdl_cohort::survey::{Structures, Survey, survey};
 use pdl_console::{ExitStatus, counted, say, shorten};
+use pdl_findings::Code;
 use pdl_io::stack;
 use pdl_store::memory::MemoryLimit;
 use pdl_store::printable::{cell, escaped, path_cell};
@@ -383,6 +384,10 @@ fn needed(seen: &Survey, section: &str, key: &str) -> Option<String> {
         ("index", "modality") => {
             let modality = most_frequent(seen).or(seen.modality.map(|(modality, _)| modality));
             modality.map(|modality| format!("\"{modality}\""))
+        }
+        ("index", "resample_channels") => {
+            let differ = seen.findings.contains_key(Code::ChannelGridMismatch.as_str());
+            differ.then(|| "true".to_owned())
         }
         _ => None,
     }
