@@ -14,14 +14,14 @@ use crate::{curate, folder};
 
 const FAST: [&str; 5] = ["--proxy-size", "16", "--metrics", "ssim", "--no-report"];
 
-/// A table of the first 21 cases of the sample "ct", each a patient of its own, with a column site
-/// of seven values and more of what `further` gives each case.
+/// A table of the first 18 cases of the sample "ct", each a patient of its own, with a column site
+/// of six values and more of what `further` gives each case.
 fn table(folder: &Path, head: &str, further: impl Fn(usize) -> String) -> std::path::PathBuf {
     let root = sample("ct");
     let mut text = format!("image,label,patient,modality,site{head}\n");
-    for n in 1..=21 {
+    for n in 1..=18 {
         let [image, label] = ["images", "labels"].map(|kind| root.join(format!("{kind}/ct_{n:02}.nii.gz")));
-        text += &format!("{},{},p{n},CT,site{}{}\n", image.display(), label.display(), n % 7, further(n));
+        text += &format!("{},{},p{n},CT,site{}{}\n", image.display(), label.display(), n % 6, further(n));
     }
     let path = folder.join("cohort.csv");
     std::fs::write(&path, text).unwrap();
@@ -47,10 +47,10 @@ fn splits_and_folds_keep_sites_whole() {
     let path = table(here.path(), "", |_| String::new());
     curate(&path, out.path(), &[&FAST[..], &["--group-by", "site", "--plan-from", "outside-test"]].concat());
     let of_site = of_cases(out.path());
-    assert_eq!(of_site.len(), 7);
+    assert_eq!(of_site.len(), 6);
     assert!(of_site.values().all(|splits| splits.len() == 1), "{of_site:?}");
     let held_out = |split| of_site.values().filter(|splits| splits.contains(&split)).count();
-    assert_eq!([Split::Train, Split::Val, Split::Test].map(held_out), [5, 1, 1], "0.15 of 21 patients");
+    assert_eq!([Split::Train, Split::Val, Split::Test].map(held_out), [4, 1, 1], "0.15 of 18 patients");
     let audit: Audit = json::read(&out.path().join("audit.json")).unwrap();
     assert!(audit.groups.iter().any(|group| group.column == "site"));
 
@@ -70,7 +70,7 @@ fn splits_and_folds_keep_sites_whole() {
         }
         validated.extend(groups.values);
     }
-    assert_eq!(validated.len(), 6, "every site outside the test split is held out once");
+    assert_eq!(validated.len(), 5, "every site outside the test split is held out once");
 }
 
 #[test]
@@ -81,18 +81,18 @@ fn leave_one_site_out_makes_a_fold_of_each_site() {
     curate(&path, out.path(), &[&FAST[..], &flags].concat());
     let out_text = out.path().to_str().unwrap();
     let told = run_ok(&["rank", out_text, "--group-by", "site"]);
-    assert!(told.contains("folds/6/ site site6 held out"), "{told}");
-    for fold in 0..7 {
+    assert!(told.contains("folds/5/ site site5 held out"), "{told}");
+    for fold in 0..6 {
         let manifest = Manifest::open(&out.path().join(format!("folds/{fold}"))).unwrap();
         let values = manifest.info.held_out_groups.as_ref().unwrap().values.clone();
         assert_eq!(values, [format!("site{fold}")]);
         let held_out = manifest.rows.iter().filter(|row| row.split == Split::Val).count();
-        assert_eq!((held_out, manifest.rows.len()), (3, 21));
+        assert_eq!((held_out, manifest.rows.len()), (3, 18));
     }
     let wrong = run(&["rank", out_text, "--group-by", "vendor"]);
     assert!(String::from_utf8_lossy(&wrong.stderr).contains("--group-by vendor: neither"));
-    let wrong = run(&["rank", out_text, "--group-by", "site", "--folds", "8"]);
-    assert!(String::from_utf8_lossy(&wrong.stderr).contains("there are 7 groups by site"));
+    let wrong = run(&["rank", out_text, "--group-by", "site", "--folds", "7"]);
+    assert!(String::from_utf8_lossy(&wrong.stderr).contains("there are 6 groups by site"));
     assert_eq!(run(&["rank", out_text, "--fold", "0"]).status.code(), Some(2));
 }
 
@@ -112,7 +112,7 @@ fn official_splits_hold_and_divided_or_few_groups_are_told() {
     let out = folder();
     let path = table(here.path(), ",split", |n| match n {
         1 => ",test".to_owned(),
-        8 => ",train".to_owned(),
+        7 => ",train".to_owned(),
         _ => ",".to_owned(),
     });
     curate(&path, out.path(), &[&FAST[..], &["--group-by", "site"]].concat());

@@ -5,56 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use pdl_cohort::attributes::Split;
 use pdl_cohort::cases::Cases;
 use pdl_io::nifti;
-use pdl_phantom::VisitSettings;
 
 use crate::{cohort_of, curate, folder};
-
-/// The mean SSIM of pairs of one person, and of pairs of two.
-fn mean_ssim(out: &std::path::Path, person: &BTreeMap<String, String>) -> [f64; 2] {
-    let proxies = pdl_prepare::proxies::Proxies::open(out).unwrap();
-    let pairs = pdl_similarity::pairs::Pairs::open(out, &proxies).unwrap();
-    let mut sums = [(0.0, 0); 2];
-    pairs
-        .for_each(pdl_similarity::metrics::Metric::Ssim, |a, b, ssim| {
-            let [a, b] = [a, b].map(|case| &person[&proxies.case_ids[case as usize]]);
-            let (sum, count) = &mut sums[usize::from(a != b)];
-            *sum += f64::from(ssim);
-            *count += 1;
-        })
-        .unwrap();
-    sums.map(|(sum, count)| sum / f64::from(count))
-}
-
-#[test]
-fn rotated_visits_without_names_are_joined_and_splits_keep_their_shares() {
-    const PERSONS: usize = 20;
-    let (cohort, out) = (folder(), folder());
-    let scans = pdl_phantom::longitudinal(1, PERSONS, 3, &VisitSettings::default()).unwrap();
-    pdl_phantom::write_longitudinal(cohort.path(), &scans).unwrap();
-    let person: BTreeMap<String, String> = scans.into_iter().map(|case| (case.name, case.patient)).collect();
-    curate(cohort.path(), out.path(), &["--no-report", "--proxy-size", "48", "--metrics", "ssim"]);
-
-    let [within, between] = mean_ssim(out.path(), &person);
-    assert!((within - 0.956).abs() < 0.005 && (between - 0.84).abs() < 0.005, "{within} {between}");
-    let cases = Cases::read(out.path()).unwrap();
-    let mut patients: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-    let mut splits: BTreeMap<&str, BTreeSet<Split>> = BTreeMap::new();
-    let mut held_out: BTreeMap<Split, BTreeSet<&str>> = BTreeMap::new();
-    for row in &cases.rows {
-        let person = person[&row.case_id].as_str();
-        patients.entry(row.patient_id.as_str()).or_default().insert(person);
-        splits.entry(person).or_default().insert(row.split);
-        held_out.entry(row.split).or_default().insert(person);
-    }
-    assert!(splits.values().all(|splits| splits.len() == 1), "nobody is in two splits: {splits:?}");
-    assert_eq!(patients.len(), PERSONS, "all visits of each are joined");
-    assert!(patients.values().all(|persons| persons.len() == 1), "and no two persons: {patients:?}");
-    for split in [Split::Val, Split::Test] {
-        assert!((2..=4).contains(&held_out[&split].len()), "a share of 0.15, within one: {held_out:?}");
-    }
-    let audit: pdl_curriculum::audit::Audit = pdl_store::json::read(&out.path().join("audit.json")).unwrap();
-    assert_eq!(audit.leaks, 0);
-}
 
 #[test]
 fn all_visits_of_a_person_end_in_one_split_and_splits_keep_their_shares() {

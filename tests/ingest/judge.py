@@ -7,9 +7,9 @@ usage: judge.py PDL [CASE ...]      with no CASE all of them, whose outcomes mus
 A case is cases/NAME.py, which writes data/ and, where a volume can be stated, expected.npz into the folder it is given:
 NAME/image (z, y, x), NAME/affine (RAS+, voxel x, y, z to mm), NAME/label/STRUCTURE (z, y, x). cases.toml says of each:
 `report`, `right`, `judge` (by whose judgement); `flags` of pdl index (`--csv`: the cohort is data/cohort.csv);
-`unlabelled`, volumes that no label refers to and that are no cases; `refusable`, volumes that may be refused with the
-cause; `others`, labels that are not judged; `must`, a pattern that one of the finding codes (or the word rejected) matches.
-Labels of volumes that no file names go by their value.
+`unlabelled`, volumes that no label refers to, which are cases without a label; `refusable`, volumes that may be refused
+with the cause; `others`, labels that are not judged; `must`, a pattern that one of the finding codes (or one of the
+words rejected and unlabelled) matches. Labels of volumes that no file names go by their value.
 """
 
 import json
@@ -129,7 +129,8 @@ def outcome(pdl, name, case):
         codes = {f["code"] for row in rows for f in row["findings"]}
         codes |= {f["code"] for f in json.loads(metadata.get(b"pdl.findings", b"[]"))}
         usable = [row for row in rows if row["status"] != "rejected"]
-        told = ["rejected"] * (len(usable) < len(rows)) + sorted(codes)
+        unlabelled = any(row["status"] == "unlabelled" for row in rows)
+        told = ["rejected"] * (len(usable) < len(rows)) + ["unlabelled"] * unlabelled + sorted(codes)
         if "must" in case and not any(re.search(case["must"], word) for word in told):
             raise Wrong(f"says none of {case['must']}: {', '.join(told)}")
         if (work / "expected.npz").exists():

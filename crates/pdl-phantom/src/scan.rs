@@ -25,7 +25,7 @@ pub struct VisitSettings {
 
 impl Default for VisitSettings {
     fn default() -> Self {
-        Self { distance: 0.9, rotation_degrees: 3.0, noise_hu: [4.0, 10.0], gain: 0.02 }
+        Self { distance: 0.3, rotation_degrees: 3.0, noise_hu: [2.0, 5.0], gain: 0.01 }
     }
 }
 
