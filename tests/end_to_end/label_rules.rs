@@ -101,7 +101,7 @@ fn how_near_to_a_whole_number_is_near_enough_can_be_said() {
 fn labels_that_preparation_loses_are_told_and_listed() {
     let (cohort, out) = (folder(), folder());
     cohort_of(cohort.path(), 0..5);
-    // A voxel of the label 9, and a rod of the label 8 one voxel thick.
+    // A single voxel of the label 9.
     for case in 1..=5 {
         let path = cohort.path().join(format!("labels/ct_{case:02}.nii.gz"));
         let mut map = pdl_io::read_labels(&path).unwrap().map;
@@ -111,11 +111,12 @@ fn labels_that_preparation_loses_are_told_and_listed() {
         nifti::write_labels(&path, &map).unwrap();
     }
     let words = ["curate", cohort.path().to_str().unwrap(), "--out", out.path().to_str().unwrap()];
-    let flags = ["--no-report", "--proxy-size", "16", "--spacing", "8,8,8"];
+    let flags = ["--no-report", "--proxy-size", "16", "--spacing", "20,20,20"];
     let output = pdl_tests::run(&[&words[..], &flags].concat());
     let told = String::from_utf8([output.stderr, output.stdout].concat()).unwrap();
     assert!(output.status.success(), "{told}");
     assert!(told.contains("9 in 5 of 5 cases (ct_01)") && told.contains("[label-vanished]"), "{told}");
+    assert!(told.contains("[label-shrunk]"), "{told}");
     let rows = pdl_prepare::prepare::read(out.path()).unwrap();
     let cases = Cases::read(out.path()).unwrap();
     for (row, case) in rows.iter().zip(&cases.rows) {

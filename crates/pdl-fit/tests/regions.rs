@@ -39,7 +39,7 @@ fn regions_are_learnt_scored_and_written_as_labels() {
         regions,
         "--no-report",
     ]);
-    fit("train", &[to, "--name", "short", "--steps", "60", "--width", "8"]);
+    fit("train", &[to, "--name", "short", "--steps", "60", "--width", "8", "--ema", "0", "--lr", "0.01"]);
     let run = out.join("runs/short");
     let record = read_run(&run).unwrap();
     assert_eq!((record.plan.network.classes, record.results.dice.len(), record.labels.len()), (3, 3, 5));
@@ -52,8 +52,11 @@ fn regions_are_learnt_scored_and_written_as_labels() {
     let (rows, _) =
         pdl_store::table::read_rows::<EvaluationRow>(&run.join("evaluation-val.parquet")).unwrap();
     let cases = Cases::read(&out).unwrap();
-    let values =
-        BTreeMap::from([("thorax", &[1, 2, 3, 4, 5][..]), ("right and middle", &[2, 3]), ("heart", &[3])]);
+    let values = BTreeMap::from([
+        ("thorax", &[1, 2, 3, 4, 5][..]),
+        ("right and middle", &[2, 3][..]),
+        ("heart", &[3][..]),
+    ]);
     let mut written = BTreeSet::new();
     for row in &rows {
         let case = cases.rows.iter().find(|case| case.case_id == row.case_id).unwrap();
