@@ -60,7 +60,7 @@ enum Command {
     Prepare(prepare::Args),
     /// Compare every pair of cases: pairs/.
     Compare(compare::Args),
-    /// Rank the training cases and schedule them in stages: manifest.parquet, .jsonl, .json.
+    /// Rank training cases and schedule them in stages: manifest.parquet, .jsonl, .json.
     Rank(Box<rank::Args>),
     /// Check for leaks between splits, rare labels and drift: audit.json, same-patient.csv.
     Audit(audit::Args),

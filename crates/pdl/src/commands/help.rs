@@ -123,18 +123,17 @@ pub(crate) fn overview(program: &clap::Command) -> String {
     for (typed, name, sentence) in START {
         let _ = writeln!(text, "  {typed:<29}{}", sentence.replace("{about}", &about(name)));
     }
-    text.push('\n');
     for (heading, commands) in GROUPS {
         let _ = writeln!(text, "{heading}");
         for name in commands {
-            let _ = writeln!(text, "  {name:<16}{}", about(name));
+            let _ = writeln!(text, "  {name:<15}{}", about(name));
         }
     }
     let topics = TOPICS.map(|(name, _)| name);
     let (first, second) = topics.split_at(8);
     let _ = write!(
         text,
-        "\nOptions of every command: --config, --json, --strict, --verify, --threads, --memory, --help\n\
+        "Options of every command: --config, --json, --strict, --verify, --threads, --memory, --help\n\
          Exit codes: 0 done, 1 error, 2 usage, 3 leak, 4 --strict, 5 manifest differs, 7 machine, 130 stopped\n\
          Topics: pdl help {},\n        {}",
         first.join(", "),
