@@ -67,7 +67,8 @@ impl CohortFiles {
         // Where only the label map of a case is kept, its image is read where it lies.
         for row in sources.iter_mut().filter(|row| row.set_aside.is_none() && row.image.is_empty()) {
             let images = by_id.get(row.case_id.as_str()).map(|case| case.images()).unwrap_or_default();
-            let in_place = images.into_iter().map(|(image, _)| image).filter(|image| !image.starts_with(KEPT));
+            let in_place =
+                images.into_iter().map(|(image, _)| image).filter(|image| !image.starts_with(KEPT));
             row.image.extend(in_place.filter(|image| !image.is_empty()).map(file_of));
         }
         for (case, parts) in rows.iter().zip(parts).filter(|(case, _)| !kept.contains(&case.case_id)) {

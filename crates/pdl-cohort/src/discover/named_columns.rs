@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use pdl_io::{is_volume_name, split_frame, stack, stem};
 use pdl_store::{StoreError, fault};
 
-use super::{DiscoveredCase, image_list};
 use super::table_row::Row;
+use super::{DiscoveredCase, image_list};
 use crate::attributes::Modality;
 
 /// What the names of columns of channels begin with.

@@ -72,7 +72,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitStatus> {
              --orientation, --channel, --frame, --stack-spacing or --mr-rescale, train it again",
         );
     }
-    let channels = &model.record.channels;
+    let channels = &ensemble.first().record.channels;
     let found = find_images(inputs, out, &reading.unwrap_or_default(), channels, &limit)?;
     let (images, other_channels) = (found.images, found.other_channels);
     if other_channels > 0 {

@@ -285,7 +285,8 @@ mod tests {
         let case = Case::with_inputs("a", image(0.0), &[image(1000.0)], vec![0; 168], vec![true]);
         let sampler = Sampler { dims: 3, batch: 2, foreground: 0.0, augmenter: Augmenter::none(), seed: 1 };
         let spec = PatchSpec { patch: [4, 4, 6], pool: [1, 2, 2], batch: 2 };
-        let batch = sampler.batch(&sampler.draw(&[&case, &case], 3, spec).unwrap(), Device::Cpu).unwrap();
+        let batch =
+            sampler.batch(&sampler.draw(&[&case, &case], 3, spec).unwrap(), ComputeDevice::CPU).unwrap();
         assert_eq!(batch.images.size(), [2, 2, 4, 2, 3]);
         assert_eq!(batch.images.stride()[1], 1);
         let apart = batch.images.select(1, 1) - batch.images.select(1, 0);

@@ -10,7 +10,8 @@ use crate::data::laterality;
 use crate::error::{FitError, Result};
 use crate::inference::case_probabilities::CaseProbabilities;
 use crate::inference::model::Model;
-use crate::plan::settings::{Axes, DeviceChoice};
+use crate::model::device::DeviceChoice;
+use crate::plan::settings::Axes;
 
 /// Axes along which mirrored copies of an image are segmented as well.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -31,18 +31,20 @@ pub struct Picture {
     pub png: Vec<u8>,
 }
 
-/// Draws the plane of a case with most labelled voxels, one pixel per voxel. `predicted` is the
+/// Draws the plane of a case's first image with most labelled voxels, one pixel per voxel. `predicted` is the
 /// channel of every voxel (z, y, x) of the prepared image. The patient's right is on the left of a
 /// plane, as radiologists see it, and anterior is up.
 ///
 /// # Errors
-/// [`FitError::Picture`] if the image cannot be encoded.
+/// [`FitError::Picture`] if the image cannot be encoded, [`FitError::Store`] if the case cannot be
+/// read.
 pub fn draw(case: &Case, predicted: &[u8]) -> Result<Picture> {
     let [_, height, width] = case.shape;
-    let plane = plane_with_most_labels(case);
+    let whole = case.whole()?;
+    let plane = plane_with_most_labels(case.shape, &whole.target);
     let part = |channels: &[u8]| channels.get(plane * height * width..).unwrap_or_default().to_vec();
-    let grey = grey_levels(&case.image[plane * height * width..(plane + 1) * height * width]);
-    let panels = [Vec::new(), part(&case.target), part(predicted)];
+    let grey = grey_levels(&whole.image[plane * height * width..(plane + 1) * height * width]);
+    let panels = [Vec::new(), part(&whole.target), part(predicted)];
     let mut pixels = Vec::with_capacity(9 * height * width);
     for y in (0..height).rev() {
         for channels in &panels {
@@ -57,10 +59,10 @@ pub fn draw(case: &Case, predicted: &[u8]) -> Result<Picture> {
 }
 
 /// The axial plane with most labelled voxels, the first of equals; the middle one without labels.
-fn plane_with_most_labels(case: &Case) -> usize {
-    let [planes, height, width] = case.shape;
+/// `target` is the channel of every voxel (z, y, x).
+fn plane_with_most_labels([planes, height, width]: [usize; 3], target: &[u8]) -> usize {
     let labelled = |plane: &[u8]| plane.iter().filter(|&&channel| channel != 0 && channel != IGNORED).count();
-    let counts = case.target.chunks(height * width).map(labelled).enumerate();
+    let counts = target.chunks(height * width).map(labelled).enumerate();
     let most = counts.max_by(|a, b| a.1.cmp(&b.1).then(b.0.cmp(&a.0))).filter(|(_, count)| *count > 0);
     most.map_or(planes / 2, |(plane, _)| plane)
 }
