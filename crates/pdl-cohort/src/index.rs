@@ -261,7 +261,8 @@ fn naming(
         return Err(CohortError::Option(problem.to_owned()));
     }
     if dicom && parameters.copy_affine {
-        let problem = "--copy-affine: it is for cohorts of files; DICOM states where structures and segments lie";
+        let problem =
+            "--copy-affine: it is for cohorts of files; DICOM states where structures and segments lie";
         return Err(CohortError::Option(problem.to_owned()));
     }
     let pseudonyms = parameters.pseudonyms || dicom && !parameters.keep_ids;
