@@ -265,7 +265,9 @@ mod tests {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, b"{}").unwrap();
         }
-        let layout = discover::find(folder.path(), &BTreeSet::new()).unwrap();
+        let mut layout = discover::find(folder.path(), &BTreeSet::new()).unwrap();
+        let all_channels = channels(&layout);
+        layout.choose_channel("0").unwrap();
         let out = folder.path().join(".out");
         fs::create_dir(&out).unwrap();
         let place = Place::new(folder.path(), &out, None).unwrap();
@@ -278,7 +280,7 @@ mod tests {
             reason: None,
         };
         let mut rows: Vec<SourceRow> = layout.cases.iter().map(row).collect();
-        let files = CohortFiles::new(folder.path(), &layout, channels(&layout));
+        let files = CohortFiles::new(folder.path(), &layout, all_channels);
         let skipped = files.skipped(&mut rows, false, &place).unwrap();
         let found: Vec<(&str, SkipReason)> = skipped
             .iter()

@@ -5,7 +5,6 @@ mod drift;
 mod link;
 mod nearest_other_patient;
 mod parameters;
-mod person_groups;
 mod transformed_duplicates;
 
 use pdl_findings::Finding;
@@ -178,10 +177,7 @@ fn links(
     };
     same_patient_two_splits(rows).into_iter().for_each(|two| note(two, Reason::SamePatient));
     same_file(rows).into_iter().for_each(|two| note(two, Reason::SameFile));
-    let mut standing_out = nearest_others.standing_out(patients(rows), parameters.stand_out);
-    standing_out.extend(person_groups::isolated(&nearest_others, patients(rows)));
-    standing_out.sort_unstable();
-    standing_out.dedup();
+    let standing_out = nearest_others.standing_out(patients(rows), parameters.stand_out);
     standing_out.iter().for_each(|two| note(*two, Reason::StandsOut));
     moved.keys().for_each(|two| note(*two, Reason::MovedImage));
     let same_image = (parameters.duplicate_ssim as f32).max(nearest_others.unusual(&standing_out));

@@ -67,10 +67,10 @@ pub struct RankParameters {
     /// How the similarities to the other training cases become a score.
     #[arg(long, value_enum, default_value_t = ScoreBy::Mean)]
     pub score: ScoreBy,
-    /// Column of results.parquet (`pdl import-results`, `pdl-fit train --folds all`), or of numbers
-    /// of cases.parquet, that is the score instead of similarities: --order typical begins with
-    /// the largest value, --order atypical with the smallest. Training cases without a value come
-    /// last. Similarities when not given.
+    /// Column that is the score instead of similarities: of results.parquet, or of numbers of
+    /// cases.parquet. --order typical begins with the largest value, --order atypical with the
+    /// smallest. Training cases without a value come last. results.parquet is of `pdl
+    /// import-results` and `pdl-fit train --folds all`. Similarities when not given.
     #[arg(long, value_name = "COLUMN", help_heading = "Score")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub by: Option<String>,

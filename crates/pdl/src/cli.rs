@@ -85,7 +85,7 @@ enum Command {
     /// Import a MONAI datalist or an nnU-Net raw dataset as a cohort. Writes cohort.csv and
     /// dataset.json; volumes stay where they are.
     Import(import::Args),
-    /// Import nnU-Net's results of single cases, by which `pdl rank --by` ranks: results.parquet.
+    /// Import nnU-Net's results of single cases, to rank by them (`pdl rank --by`).
     ImportResults(import_results::Args),
     /// Check a manifest and the files that it names. Checked are its format, splits, ranks and
     /// stages, and that its files exist in its folder and are unchanged. Prints a line for each

@@ -225,19 +225,11 @@ fn held_out_folders_keep_their_split_and_amos_its_two_modalities() {
 }
 
 #[test]
-fn channels_of_imagestr_go_by_number_name_or_frame() {
+fn channels_of_imagestr_go_by_number_or_name() {
     let named = of_names(&["imagesTr/C-1__CT.nii.gz", "imagesTr/C-1__PT.nii.gz", "labelsTr/C-1.nii.gz"]);
     let layout = found(&named);
     assert_eq!((names(&layout), layout.modality), (vec!["CT", "PT"], Some(Modality::CT)));
     assert!(layout.cases[0].image.as_ref().unwrap().ends_with("imagesTr/C-1__CT.nii.gz"));
-    let json =
-        r#"{"tensorImageSize": "4D", "modality": {"0": "FLAIR", "1": "T1w"}, "labels": {"1": "edema"}}"#;
-    let frames = tree(&[("dataset.json", json), ("imagesTr/B_1.nii.gz", ""), ("labelsTr/B_1.nii.gz", "")]);
-    let mut layout = found(&frames);
-    assert_eq!(layout.cases[0].channels.len(), 2);
-    assert_eq!(layout.choose_channel("T1w").unwrap(), 1);
-    assert!(layout.cases[0].image.as_ref().unwrap().ends_with("imagesTr/B_1.nii.gz#1"));
-    assert!(layout.are_frames(1));
     let behind = of_names(&["images/a.nii.gz", "labels/a_seg.nii.gz", "images/b.nii.gz", "labels/b.nii.gz"]);
     assert!(found(&behind).cases.iter().all(|found| found.image.is_some() && found.label.is_some()));
 }

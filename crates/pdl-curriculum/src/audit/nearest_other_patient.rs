@@ -5,14 +5,13 @@ use std::collections::{BTreeSet, HashMap};
 use pdl_cohort::case_row::CaseRow;
 
 /// With fewer patients no pair is said to stand out.
-pub(crate) const FEWEST_TO_STAND_OUT: usize = 20;
+const FEWEST_TO_STAND_OUT: usize = 20;
 
 /// Most further images of the same person.
-pub(crate) const MOST_OF_ONE_PERSON: usize = 5;
+const MOST_OF_ONE_PERSON: usize = 5;
 
-/// Nearest neighbours that are kept of a case: those that may be of one person, and others by which
-/// it is known how similar images of different persons are.
-pub(crate) const NEAREST: usize = 20;
+/// Nearest neighbours that are kept of a case: those that may be of one person, and the next.
+const NEAREST: usize = MOST_OF_ONE_PERSON + 1;
 
 /// Two case numbers, the smaller first.
 pub(crate) type CasePair = (usize, usize);
@@ -36,16 +35,6 @@ impl NearestOtherPatient {
     /// For cases numbered from 0, of these patients, numbered alike.
     pub(crate) fn new(patient_of: Vec<usize>) -> Self {
         Self { nearest: vec![Vec::new(); patient_of.len()], patient_of }
-    }
-
-    /// The neighbours of each case, the most similar first.
-    pub(crate) fn nearest(&self) -> &[Vec<(usize, f32)>] {
-        &self.nearest
-    }
-
-    /// The patient of each case, numbered from 0.
-    pub(crate) fn patient_of(&self) -> &[usize] {
-        &self.patient_of
     }
 
     /// Adds the similarity of a pair of two patients.

@@ -26,8 +26,8 @@ pub(crate) struct Args {
     /// The metric to import: Dice, IoU or another of the file.
     #[arg(long, value_name = "METRIC", default_value = "Dice")]
     metric: String,
-    /// Name of the column: the mean over the labels; NAME_LABEL is that of one label. When not
-    /// given nnunet_ and the metric in lower case.
+    /// Name of the column with the mean over the labels; NAME_LABEL is that of one label. nnunet_
+    /// and the metric in lower case when not given.
     #[arg(long, value_name = "NAME")]
     column: Option<String>,
 }
