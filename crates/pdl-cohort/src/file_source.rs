@@ -294,8 +294,8 @@ impl Named {
         }
     }
 
-    /// Reads the images of a case after the first, where they are imported; gives why they cannot be
-    /// read.
+    /// Reads the images of a case after the first, where they are imported; gives why they cannot
+    /// be read.
     fn read_channels(
         &self,
         case: usize,

@@ -49,9 +49,9 @@ impl Decision<'_> {
         }
     }
 
-    /// The channel of a voxel, if the mean of voxels that all have it has it as well: with more than
-    /// one half for a label. Where all are in the same last region, their mean is above one half for
-    /// that region, and not for any later one.
+    /// The channel of a voxel, if the mean of voxels that all have it has it as well: with more
+    /// than one half for a label. Where all are in the same last region, their mean is above one
+    /// half for that region, and not for any later one.
     fn sure_channel(self, p: &[f32]) -> u8 {
         match self {
             Self::MostProbable(_) => sure_channel(p),

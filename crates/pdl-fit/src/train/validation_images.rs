@@ -31,9 +31,9 @@ pub struct Picture {
     pub png: Vec<u8>,
 }
 
-/// Draws the plane of a case's first image with most labelled voxels, one pixel per voxel. `predicted` is the
-/// channel of every voxel (z, y, x) of the prepared image. The patient's right is on the left of a
-/// plane, as radiologists see it, and anterior is up.
+/// Draws the plane of a case's first image with most labelled voxels, one pixel per voxel.
+/// `predicted` is the channel of every voxel (z, y, x) of the prepared image. The patient's right
+/// is on the left of a plane, as radiologists see it, and anterior is up.
 ///
 /// # Errors
 /// [`FitError::Picture`] if the image cannot be encoded, [`FitError::Store`] if the case cannot be
