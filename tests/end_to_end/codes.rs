@@ -44,10 +44,12 @@ fn copy(from: &str, to: &Path) {
 fn channels_and_files_that_leave_a_choice_are_told() {
     let cohort = folder();
     let image = |name: &str| cohort.path().join("imagesTr").join(name);
-    for (file, name) in [("ct_01", "p_0000.nii.gz"), ("ct_02", "p_0001.nii.gz"), ("ct_03", "q.nii.gz")] {
+    for (file, name) in
+        [("ct_01", "p_0000.nii.gz"), ("ct_02", "p_0001.nii.gz"), ("ct_03", "q.nii.gz"), ("ct_04", "r.nii.gz")]
+    {
         copy(&format!("images/{file}.nii.gz"), &image(name));
     }
-    for (file, name) in [("ct_01", "p"), ("ct_03", "q")] {
+    for (file, name) in [("ct_01", "p"), ("ct_03", "q"), ("ct_04", "r")] {
         copy(&format!("labels/{file}.nii.gz"), &cohort.path().join(format!("labelsTr/{name}.nii.gz")));
     }
     nifti::write_image(&image("q.nii"), &pdl_io::read_image(&image("q.nii.gz")).unwrap().volume).unwrap();

@@ -61,6 +61,9 @@ fn cases_table() {
         "label_blake3 utf8?",
         "status utf8",
         "findings list<struct<code utf8, message utf8>>",
+        "channels list<struct<name utf8, image utf8, image_blake3 utf8, modality utf8, voxel_type utf8, \
+         intensity_min float64, intensity_max float64, intensity_mean float64, intensity_std float64, \
+         intensity_p00_5 float64, intensity_p99_5 float64>>",
     ];
     assert_eq!(parquet_columns(&curated("ct").join("cases.parquet")), expected);
 }
@@ -105,6 +108,8 @@ fn manifest_table() {
         "label_blake3 utf8",
         "group utf8?",
         "left_out utf8?",
+        "images list<utf8>",
+        "images_blake3 list<utf8>",
     ];
     assert_eq!(parquet_columns(&curated("ct").join("manifest.parquet")), expected);
 }
@@ -120,8 +125,11 @@ fn prepared_table() {
         "crop_start_xyz list<uint32>",
         "crop_shape_xyz list<uint32>",
         "crop_labelled_outside uint64",
+        "labels list<struct<value uint16, voxels uint64, kept float64>>",
         "image_blake3 utf8",
         "label_blake3 utf8?",
+        "images list<utf8>",
+        "images_blake3 list<utf8>",
     ];
     assert_eq!(parquet_columns(&curated("ct").join("prepared.parquet")), expected);
 }

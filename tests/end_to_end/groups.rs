@@ -12,7 +12,7 @@ use pdl_tests::{run, run_ok, sample};
 
 use crate::{curate, folder};
 
-const FAST: [&str; 5] = ["--proxy-size", "16", "--metrics", "ssim", "--no-report"];
+const FAST: [&str; 3] = ["--metrics", "ssim", "--no-report"];
 
 /// A table of the first 18 cases of the sample "ct", each a patient of its own, with a column site
 /// of six values and more of what `further` gives each case.

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::{curate, folder};
 
-const FAST: [&str; 4] = ["--proxy-size", "24", "--metrics", "ssim"];
+const FAST: [&str; 2] = ["--metrics", "ssim"];
 
 /// A folder of images of the sample "ct", numbered from 1, and of the labels of some of them.
 fn cohort(folder: &Path, images: usize, labelled: &[usize]) {

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 
 use pdl_dicom::acquisition::acquisition;
-use pdl_dicom::{DicomError, LabelFile, ReadOptions, Scan, Series, SeriesImage, VolumeImages};
+use pdl_dicom::{DicomError, LabelFile, Mask, ReadOptions, Scan, Series, SeriesImage, VolumeImages};
 use pdl_store::hash::Key;
 use pdl_store::memory::{MemoryLimit, MemoryShare};
 use pdl_store::plural::counted;

@@ -130,7 +130,7 @@ fn of_cases(
     columns: &[String],
     parameters: &AuditParameters,
 ) -> Result<Audit, CurriculumError> {
-    let mut nearest_others = NearestOtherPatient::of_cases(rows);
+    let mut nearest_others = NearestOtherPatient::new(rows.len());
     let mut nearest = NearestNeighbours::new(rows);
     pairwise.for_each(Metric::Ssim, |a, b, value| {
         if rows[a].patient_id != rows[b].patient_id {

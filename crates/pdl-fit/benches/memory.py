@@ -1,4 +1,4 @@
-"""Memory of a training on more voxels than memory holds, and its share of waiting: `just bench-memory`.
+"""Memory of a training on more voxels than memory holds, and its share of waiting: `just bench-fit-memory`.
 
 A few volumes are generated and curated; hard links of their prepared files under further names make a cohort of
 CASES. pdl-fit trains on it within a memory limit, from the files of OUT/training-cache, which it makes first.
@@ -106,12 +106,12 @@ def forget(folder):
 def train(fit, out, memory, words):
     """Trains; the process's peak of resident memory in bytes, its seconds, and the record of the run."""
     begin = time.perf_counter()
-    command = [fit, "train", out, "--name", "bench-memory", "--force", "--no-report", "--memory", memory, *words]
+    command = [fit, "train", out, "--name", "bench-fit-memory", "--force", "--no-report", "--memory", memory, *words]
     process = subprocess.Popen([str(word) for word in command])
     _, status, usage = os.wait4(process.pid, 0)
     if status != 0:
         raise SystemExit("pdl-fit failed")
-    record = json.loads((out / "runs/bench-memory/run.json").read_text())
+    record = json.loads((out / "runs/bench-fit-memory/run.json").read_text())
     return usage.ru_maxrss * 1024, time.perf_counter() - begin, record
 
 

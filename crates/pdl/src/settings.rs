@@ -21,7 +21,7 @@ use crate::config_error;
 pub(crate) const FILE: &str = "pdl.toml";
 
 /// Commands whose flags share names with options of stages and mean something else.
-const READERS: [&str; 4] = ["matrix", "similar", "duplicates", "select"];
+const READERS: [&str; 6] = ["matrix", "similar", "duplicates", "select", "import-results", "score"];
 
 /// Options of `[index]` that name files outside OUT. A curation folder may come from somebody else,
 /// who must not choose which files are written or read there.

@@ -1,8 +1,6 @@
 //! The nearest cases of other patients for each case, and which pairs stand out from them.
 
-use std::collections::{BTreeSet, HashMap};
-
-use pdl_cohort::case_row::CaseRow;
+use std::collections::BTreeSet;
 
 /// With fewer patients no pair is said to stand out.
 const FEWEST_TO_STAND_OUT: usize = 20;
@@ -16,43 +14,27 @@ const NEAREST: usize = MOST_OF_ONE_PERSON + 1;
 /// Two case numbers, the smaller first.
 pub(crate) type CasePair = (usize, usize);
 
-/// Each case's nearest neighbours of other patients, one case of each patient, the most similar
-/// first; of equals the first that was seen.
+/// Each case's nearest neighbours of other patients, the most similar first; of equals the first
+/// that was seen.
 pub(crate) struct NearestOtherPatient {
     nearest: Vec<Vec<(usize, f32)>>,
-    /// The patient of each case, numbered from 0.
-    patient_of: Vec<usize>,
 }
 
 impl NearestOtherPatient {
-    /// For the cases `rows`.
-    pub(crate) fn of_cases(rows: &[&CaseRow]) -> Self {
-        let ids: BTreeSet<&str> = rows.iter().map(|row| row.patient_id.as_str()).collect();
-        let numbers: HashMap<&str, usize> = ids.into_iter().zip(0..).collect();
-        Self::new(rows.iter().map(|row| numbers[row.patient_id.as_str()]).collect())
-    }
-
-    /// For cases numbered from 0, of these patients, numbered alike.
-    pub(crate) fn new(patient_of: Vec<usize>) -> Self {
-        Self { nearest: vec![Vec::new(); patient_of.len()], patient_of }
+    /// For cases numbered from 0.
+    pub(crate) fn new(cases: usize) -> Self {
+        Self { nearest: vec![Vec::with_capacity(NEAREST + 1); cases] }
     }
 
     /// Adds the similarity of a pair of two patients.
     pub(crate) fn see(&mut self, a: usize, b: usize, value: f32) {
         for (case, other) in [(a, b), (b, a)] {
             let nearest = &mut self.nearest[case];
-            if nearest.len() == NEAREST && nearest.last().is_some_and(|(_, least)| *least >= value) {
-                continue;
-            }
             let place = nearest.partition_point(|(_, known)| *known >= value);
-            let patient = self.patient_of[other];
-            match nearest.iter().position(|(known, _)| self.patient_of[*known] == patient) {
-                Some(known) if known < place => continue,
-                Some(known) => drop(nearest.remove(known)),
-                None => {}
+            if place < NEAREST {
+                nearest.insert(place, (other, value));
+                nearest.truncate(NEAREST);
             }
-            nearest.insert(place, (other, value));
-            nearest.truncate(NEAREST);
         }
     }
 
@@ -124,7 +106,7 @@ mod tests {
 
     #[test]
     fn a_pair_stands_out_from_what_either_has_with_others() {
-        let mut nearest_others = NearestOtherPatient::new((0..4).collect());
+        let mut nearest_others = NearestOtherPatient::new(4);
         for (a, b, value) in [(0, 1, 0.9), (0, 2, 0.5), (1, 2, 0.6), (0, 3, 0.4), (1, 3, 0.4), (2, 3, 0.7)] {
             nearest_others.see(a, b, value);
         }
@@ -133,7 +115,7 @@ mod tests {
         assert!(nearest_others.standing_out(19, 0.05).is_empty());
         assert_eq!(nearest_others.unusual(&[]), 1.0 - (1.0 - 0.7) / 4.0);
         assert_eq!(nearest_others.unusual(&[(0, 1), (2, 3)]), 1.0 - (1.0 - 0.5) / 4.0);
-        assert!(NearestOtherPatient::new((0..3).collect()).standing_out(20, 0.0).is_empty());
+        assert!(NearestOtherPatient::new(3).standing_out(20, 0.0).is_empty());
     }
 
     #[test]
@@ -144,7 +126,7 @@ mod tests {
             let apart = (a * 7 + b * 13) % 11;
             if a / 3 == b / 3 { 0.95 + 0.004 * apart as f32 } else { 0.8 + 0.007 * apart as f32 }
         };
-        let mut nearest_others = NearestOtherPatient::new((0..cases).collect());
+        let mut nearest_others = NearestOtherPatient::new(cases);
         for (a, b) in (0..cases).flat_map(|a| (a + 1..cases).map(move |b| (a, b))) {
             nearest_others.see(a, b, similarity(a, b));
         }
@@ -152,13 +134,13 @@ mod tests {
         assert!(found.iter().all(|(a, b)| a / 3 == b / 3), "{found:?}");
         assert_eq!(found.len(), cases, "all three pairs of each of them");
         // A usual cohort has none.
-        let mut usual = NearestOtherPatient::new((0..20).collect());
+        let mut usual = NearestOtherPatient::new(20);
         for (a, b) in (0..20).flat_map(|a| (a + 1..20).map(move |b| (a, b))) {
             usual.see(a, b, 0.8 + 0.007 * ((a * 7 + b * 13) % 11) as f32);
         }
         assert!(usual.standing_out(20, 0.05).is_empty());
         // Two persons who resemble each other, with a duplicate each, are two.
-        let mut duplicates = NearestOtherPatient::new((0..22).collect());
+        let mut duplicates = NearestOtherPatient::new(22);
         let value = |a: usize, b: usize| match (a / 2 == b / 2, a < 4 && b < 4) {
             (true, _) => 1.0,
             (false, true) => 0.87,
@@ -169,7 +151,7 @@ mod tests {
         }
         assert!(duplicates.standing_out(20, 0.07).iter().all(|(a, b)| a / 2 == b / 2));
         // Nor has one in which each case is most like those before and after it.
-        let mut line = NearestOtherPatient::new((0..20).collect());
+        let mut line = NearestOtherPatient::new(20);
         for (a, b) in (0..20_usize).flat_map(|a| (a + 1..20).map(move |b| (a, b))) {
             line.see(a, b, 1.0 - 0.2 * (b - a) as f32);
         }

@@ -48,7 +48,7 @@ pub(crate) fn find(
         numbers[a].zip(numbers[b]).is_some_and(|(a, b)| rows[a].patient_id != rows[b].patient_id)
     };
     let aligned = registration::aligned_neighbours(proxies, window, strangers)?;
-    let mut nearest_others = NearestOtherPatient::of_cases(rows);
+    let mut nearest_others = NearestOtherPatient::new(rows.len());
     let two = |pair: &AlignedPair| numbers[pair.a].zip(numbers[pair.b]).map(|(a, b)| (a.min(b), a.max(b)));
     aligned
         .iter()

@@ -1,4 +1,4 @@
-//! `pdl curate`: all stages, with rounds in which patients that look like one person are merged.
+//! `pdl curate`: all stages, with one round in which patients that look like one person are merged.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -34,18 +34,6 @@ const STAGES: [&str; 6] = ["index", "prepare", "compare", "rank", "audit", "repo
 /// are too alike to tell persons apart, for instance because the modality is wrong and everything
 /// is one grey.
 const MOST_MERGED: usize = 4;
-
-/// Most rounds of merging: patients that are one show more clearly who else stands out.
-const MOST_ROUNDS: usize = 3;
-
-/// What a round of merging did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Round {
-    Nothing,
-    /// Nobody is merged, and the plan is to be made anew all the same.
-    Replanned,
-    Merged,
-}
 
 /// Arguments of `pdl curate`.
 #[derive(Debug, clap::Args)]
@@ -107,17 +95,11 @@ fn run_stages(args: &Args, stages: &mut Stages<'_>) -> Result<()> {
     stages.prepare(replan)?;
     enter("compare");
     stages.compare()?;
-    for _ in 0..MOST_ROUNDS {
-        let round = merge_patients(&cohort.cohort, stages, undecided)?;
-        if round != Round::Nothing {
-            enter("prepare");
-            stages.prepare(replan)?;
-            enter("compare");
-            stages.compare()?;
-        }
-        if round != Round::Merged {
-            break;
-        }
+    if merge_patients(&cohort.cohort, stages, undecided)? {
+        enter("prepare");
+        stages.prepare(replan)?;
+        enter("compare");
+        stages.compare()?;
     }
     if has_labels(stages.out)? {
         enter("rank");
@@ -151,18 +133,17 @@ fn nothing_depends_on_splits(out: &Path) -> bool {
 
 /// Merges patients in different splits that the audit takes for one person, and indexes again; not
 /// where the cohort's table gives their splits. With `redraw` the splits are drawn anew, so that
-/// those that are held out keep their share. After any but [`Round::Nothing`] the cases are to be
-/// prepared again.
-fn merge_patients(cohort: &Path, stages: &mut Stages<'_>, redraw: bool) -> Result<Round> {
+/// those that are held out keep their share. Returns whether the cases are to be prepared again.
+fn merge_patients(cohort: &Path, stages: &mut Stages<'_>, redraw: bool) -> Result<bool> {
     let audited = audit(stages.out, &stages.settings.audit, None)?;
-    let Some(found) = to_merge(&audited) else { return Ok(Round::Nothing) };
+    let Some(found) = to_merge(&audited) else { return Ok(false) };
     let crowds = crowds(&found);
     if !crowds.is_empty() {
         note(&leaks::crowds_line(crowds.len(), MOST_MERGED));
     }
     let found = found.without(&crowds);
     if found.is_empty() {
-        return Ok(Round::Nothing);
+        return Ok(false);
     }
     if redraw {
         forget_plan(stages.out)?;
@@ -178,7 +159,7 @@ fn merge_patients(cohort: &Path, stages: &mut Stages<'_>, redraw: bool) -> Resul
             }
             let rest = found.without(&problems.into_keys().collect());
             if rest.is_empty() {
-                return Ok(if redraw { Round::Replanned } else { Round::Nothing });
+                return Ok(redraw);
             }
             (merge(&rest)?, rest)
         }
@@ -186,7 +167,7 @@ fn merge_patients(cohort: &Path, stages: &mut Stages<'_>, redraw: bool) -> Resul
     };
     leaks::merged_lines(stages.out, &audited.links, &merged).iter().for_each(|line| note(line));
     stages.outcome.indexed = Some(indexed);
-    Ok(Round::Merged)
+    Ok(true)
 }
 
 /// Removes the plan of a draw of the splits that is given up: it may have seen cases that will be
