@@ -149,7 +149,7 @@ def totalsegmentator(root):
         split[case] = splits[n - 1]
         rows.append(f"{case};{50 + n};m;institute {n % 3};{splits[n - 1]}")
     (root / "meta.csv").write_text("image_id;age;gender;institute;split\n" + "\n".join(rows) + "\n")
-    labels = sorted(CT_LABELS.values())
+    labels = sorted(set(CT_LABELS.values()) - {"esophagus"})  # the mask of the heart holds all of it
     return {
         "cases": COUNT, "patients": COUNT, "labels": labels, "split": split, "image": "s0001/ct.nii.gz",
         "codes": ["overlapping-structures"],
@@ -303,22 +303,6 @@ def hecktor(root):
     return {"cases": COUNT, "patients": COUNT, "channels": ["CT", "PT"], "image": "imagesTr/CHUM-001__CT.nii.gz"}
 
 
-def autopet(root):
-    """CT as it was taken, and resampled to the grid of PET, on which the lesions are drawn."""
-    for n in range(1, COUNT + 1):
-        image, labels, affine = load("ct", n)
-        study = root / f"PETCT_{n:010x}" / f"study-{n}"
-        fine = affine.copy()
-        fine[:3, :3] /= 2
-        pet = np.random.default_rng(n).gamma(2, 0.4, image.shape) + 4 * (labels == 3)
-        save(study / "CT.nii.gz", zoom(image, 2, order=0), fine)
-        for kind, voxels in {"CTres": image, "PET": 2000 * pet, "SUV": pet}.items():
-            save(study / f"{kind}.nii.gz", voxels, affine, np.float32)
-        save(study / "SEG.nii.gz", labels == 3, affine, np.uint8)
-    image = "PETCT_0000000001/study-1/CTres.nii.gz"
-    return {"cases": COUNT, "patients": COUNT, "channels": ["ct", "ctres", "pet", "suv"], "image": image}
-
-
 def chaos(root):
     """CT: files in the order from head to feet, and a mask slice for each, by name."""
     for n in range(1, COUNT + 1):
@@ -404,7 +388,7 @@ def hippocampus(root):
 
 LAYOUTS = [
     bids, isles, totalsegmentator, nrrd_structures, masks_beside_images, brats2021, brats2023, kits, lits, amos,
-    decathlon_4d, nnunet_png, tiff_2d, nifti_2d, hecktor, autopet, chaos, dicom_and_nifti, dicom_table, structure_table,
+    decathlon_4d, nnunet_png, tiff_2d, nifti_2d, hecktor, chaos, dicom_and_nifti, dicom_table, structure_table,
     monai_datalist, hippocampus,
 ]
 

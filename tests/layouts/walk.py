@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 import trees
 
 HERE = Path(__file__).resolve().parent
-QUICK = ["--no-report", "--proxy-size", "16"]
+QUICK = ["--no-report", "--metrics", "ssim"]
 STEPS = ["--steps", "30", "--batch", "2", "--patch", "32,32", "--width", "8", "--depth", "2", "--no-report", "--name", "walk"]
 
 
@@ -99,6 +99,15 @@ def where(sample, usable, out):
             raise Wrong(f"{row['case_id']}: its labels lie elsewhere than in the sample")
 
 
+def of_case(out, image):
+    """The files of all channels of the case that has this image."""
+    for row in pq.read_table(out / "cases.parquet", columns=["channels"]).to_pylist():
+        files = [(out / channel["image"].split("#")[0]).resolve() for channel in row["channels"]]
+        if image.resolve() in files:
+            return sorted(set(files))
+    return [image]
+
+
 def outcome(pdl, fit, layout):
     with tempfile.TemporaryDirectory() as folder:
         os.environ["XDG_CONFIG_HOME"] = folder
@@ -109,8 +118,8 @@ def outcome(pdl, fit, layout):
         run(pdl, "curate", made["cohort"], "--out", out, *QUICK)
         told = f"{made['layout']}: {curated(expected, out)}"
         run(fit, "train", out, *STEPS)
-        image = root / expected["image"]
-        run(fit, "predict", out / "runs" / "walk", image, "--out", Path(folder) / "predicted")
+        images = of_case(out, root / expected["image"])
+        run(fit, "predict", out / "runs" / "walk", *images, "--out", Path(folder) / "predicted")
         predicted = list((Path(folder) / "predicted").glob("*.nii.gz"))
         expect("label maps", 1, len(predicted))
         run(fit, "evaluate", out / "runs" / "walk")

@@ -191,7 +191,7 @@ fn a_dicom_series_is_segmented_and_wrong_runs_are_refused() {
     refused(&["evaluate", run_text], "the weights are not those of the run's record");
     let record = run.join("run.json");
     std::fs::write(&record, "{\"schema_version\": 1}").unwrap();
-    refused(&["evaluate", run_text], "of another version of pdl-fit");
+    refused(&["evaluate", run_text], "has format 1, which this version of pdl-fit cannot read");
 }
 
 #[test]
