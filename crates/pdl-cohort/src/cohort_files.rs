@@ -104,7 +104,9 @@ impl CohortFiles {
                 continue;
             }
             let text = if are_kept { place.real_text(file)? } else { place.text(file)? };
-            if !used.contains(text.as_str()) && !(are_kept && used.contains(place.text(file)?.as_str())) {
+            let is_used =
+                used.contains(text.as_str()) || are_kept && used.contains(place.text(file)?.as_str());
+            if !is_used {
                 left.push((file, text));
             }
         }

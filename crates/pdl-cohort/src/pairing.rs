@@ -167,7 +167,7 @@ fn pair_names(files: Vec<PathBuf>) -> Paired {
         let left = |kind: &Vec<PathBuf>| kind.iter().filter(|path| !taken.contains(*path)).cloned().collect();
         (words, [left(&kinds[0]), left(&kinds[1])])
     });
-    paired.pairs.extend(families(left.collect()));
+    paired.pairs.extend(families(&left.collect()));
     let known = known(&paired);
     paired.alone =
         groups.values().flatten().flatten().filter(|path| !known.contains(*path)).cloned().collect();
@@ -181,8 +181,8 @@ type Words = BTreeSet<String>;
 /// Cases of several images and one label map, or of one image and several label maps, where the
 /// words that tell these apart are the same in most of such cases: then they are channels or
 /// structures. Words of versions of a label map name none.
-fn families(groups: BTreeMap<&Words, [Vec<PathBuf>; 2]>) -> Vec<FilePair> {
-    [1, 0].into_iter().flat_map(|one| families_of(&groups, one)).collect()
+fn families(groups: &BTreeMap<&Words, [Vec<PathBuf>; 2]>) -> Vec<FilePair> {
+    [1, 0].into_iter().flat_map(|one| families_of(groups, one)).collect()
 }
 
 /// Words that tell versions of a label map apart, and no structures.

@@ -38,7 +38,7 @@ fn series(folder: &Path) {
                 PrimitiveValue::U16(vec![7; SHAPE[0] * SHAPE[1]].into()),
             ),
         ]);
-        write(item(elements), &folder.join(&format!("{number}.dcm")));
+        write(item(elements), &folder.join(format!("{number}.dcm")));
     }
 }
 

@@ -62,13 +62,16 @@ pub fn out_of_fold(out: &Path) -> Result<Vec<OutOfFold>> {
     Ok(by_run(rows))
 }
 
+/// Names and Dice of the labels of cases, by case and fold.
+type LabelsOfCases = BTreeMap<(String, u32), Vec<(String, Option<f64>)>>;
+
 fn by_run(rows: Vec<OutOfFoldLine>) -> Vec<OutOfFold> {
-    let mut runs: BTreeMap<String, BTreeMap<(String, u32), Vec<(String, Option<f64>)>>> = BTreeMap::new();
+    let mut runs: BTreeMap<String, LabelsOfCases> = BTreeMap::new();
     for row in rows {
         let cases = runs.entry(row.run).or_default();
         cases.entry((row.case_id, row.fold)).or_default().push((row.name, row.dice));
     }
-    let of_run = |(run, cases): (String, BTreeMap<(String, u32), Vec<(String, Option<f64>)>>)| {
+    let of_run = |(run, cases): (String, LabelsOfCases)| {
         let folds = cases.keys().map(|(_, fold)| fold).max().map_or(0, |last| *last as usize + 1);
         let shown = cases.into_iter().filter_map(|((case, fold), dice)| {
             let defined: Vec<f64> = dice.iter().filter_map(|(_, dice)| *dice).collect();

@@ -177,11 +177,11 @@ fn images_of<'a>(key: &SessionKey, named: &'a [BidsFile<'a>]) -> BTreeMap<String
             images.retain(|file| file.entities.others.get(entity) == Some(value));
         }
     }
-    by_kind(images)
+    by_kind(&images)
 }
 
 /// Images by their suffixes, with the other entities where several have one.
-fn by_kind<'a>(images: Vec<&'a BidsFile<'a>>) -> BTreeMap<String, &'a BidsFile<'a>> {
+fn by_kind<'a>(images: &[&'a BidsFile<'a>]) -> BTreeMap<String, &'a BidsFile<'a>> {
     let count = |suffix: &str| images.iter().filter(|file| file.entities.suffix == suffix).count();
     let name = |file: &BidsFile<'_>| match count(&file.entities.suffix) {
         1 => file.entities.suffix.clone(),
@@ -206,7 +206,7 @@ fn add_unlabelled<'a>(
         }
     }
     for (key, files) in further {
-        let mut images = by_kind(files);
+        let mut images = by_kind(&files);
         images.retain(|kind, _| used.contains(kind));
         if !images.is_empty() {
             sessions.insert(key, Session { masks: Vec::new(), images });

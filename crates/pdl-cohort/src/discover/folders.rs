@@ -98,7 +98,7 @@ impl Part {
         let in_pairs = found.keys().any(|stem| of_case(stem, &labels_found).is_some());
         let is_loose = match found.is_empty() {
             true => is_stack(&root.join(images))?,
-            false => are_pictures(&found)? && !(in_pairs && !are_named_slices(images, &found)),
+            false => are_pictures(&found)? && (!in_pairs || are_named_slices(images, &found)),
         };
         if is_loose {
             let problem = format!(

@@ -72,7 +72,7 @@ pub fn read_summary(path: &Path, metric: &str) -> Result<Vec<CaseResult>, Exchan
     } else if value.get("results").is_some() {
         let summary: EarlierSummary = serde_json::from_value(value)
             .map_err(|error| invalid(format!("results.all cannot be read ({error})")))?;
-        summary.results.all.into_iter().map(|case| of_earlier(case, metric)).collect()
+        summary.results.all.iter().map(|case| of_earlier(case, metric)).collect()
     } else {
         return Err(invalid(
             "expected metric_per_case (nnU-Net v2) or results (v1), found neither".to_owned(),
@@ -91,7 +91,7 @@ fn of_case(case: SummaryCase, metric: &str) -> CaseResult {
     CaseResult { name: name(&file), labels: labels.collect() }
 }
 
-fn of_earlier(case: BTreeMap<String, Value>, metric: &str) -> CaseResult {
+fn of_earlier(case: &BTreeMap<String, Value>, metric: &str) -> CaseResult {
     let file = |key: &str| case.get(key).and_then(Value::as_str).map(name);
     let name = file("reference").or_else(|| file("test")).unwrap_or_default();
     let labels = case.iter().filter(|(label, _)| *label != "0");

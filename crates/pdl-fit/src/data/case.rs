@@ -350,7 +350,7 @@ mod tests {
             Volume::new(Grid::new([4, 3, 2], affine), voxels).unwrap()
         };
         let target: Vec<u8> = (0..24).map(|v| u8::from(v % 5 == 0)).collect();
-        let case = Case::with_inputs("a", image(1.0), &[image(-2.0)], target.clone(), vec![true; 2]);
+        let case = Case::with_inputs("a", image(1.0), &[image(-2.0)], target, vec![true; 2]);
         assert_eq!((case.inputs(), case.padding.as_slice()), (2, [0.0, -46.0].as_slice()));
         let whole = case.whole().unwrap();
         VoxelFile::write(&path, &whole.image, &whole.target).unwrap();

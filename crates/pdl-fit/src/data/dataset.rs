@@ -212,8 +212,8 @@ impl Dataset {
         };
         for case in read {
             match case {
-                ReadCase::Training(case) => loaded.training.push(case),
-                ReadCase::HeldOut(case) => loaded.validation.push(case),
+                ReadCase::Training(case) => loaded.training.push(*case),
+                ReadCase::HeldOut(case) => loaded.validation.push(*case),
             }
         }
         Ok(loaded)
@@ -264,8 +264,8 @@ fn check_splits(rows: &[ManifestRow], out: &Path) -> Result<()> {
 
 /// A prepared case, for training alone or with what evaluation compares it with.
 enum ReadCase {
-    Training(Case),
-    HeldOut(EvalCase),
+    Training(Box<Case>),
+    HeldOut(Box<EvalCase>),
 }
 
 fn read_one(
@@ -278,7 +278,7 @@ fn read_one(
         Some(cache) => cache.case(&reader.key(row)?, row, || reader.prepared(row, share))?,
         None => reader.prepared(row, share)?,
     };
-    let Some(original) = original else { return Ok(ReadCase::Training(case)) };
+    let Some(original) = original else { return Ok(ReadCase::Training(Box::new(case))) };
     let stored = reader.stored_grid(row, original)?;
     let truth = match cache {
         None => Truth::Memory(reader.truth(row, original, &case.annotated, share)?),
@@ -288,7 +288,7 @@ fn read_one(
             Truth::File(cache.truth(&key, row, shape_zyx(&stored), truth)?)
         }
     };
-    Ok(ReadCase::HeldOut(EvalCase { case, shape: shape_zyx(&stored), stored, truth }))
+    Ok(ReadCase::HeldOut(Box::new(EvalCase { case, shape: shape_zyx(&stored), stored, truth })))
 }
 
 /// Bytes that the voxels of the cases take in memory.

@@ -270,7 +270,7 @@ impl ComponentTrials {
             dice_after: number(*after),
             applies: labels.len() > 1 && after > before,
         });
-        let trials = [all.clone()].into_iter().chain(single).collect();
+        let trials = [all].into_iter().chain(single).collect();
         Postprocessing { schema_version: SCHEMA_VERSION, weights_blake3, cases: self.cases(), trials }
     }
 }

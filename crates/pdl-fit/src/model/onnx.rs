@@ -162,7 +162,7 @@ impl GraphBuilder<'_> {
     }
 
     fn leaky_relu(&mut self, x: &str) -> String {
-        self.append("LeakyRelu", &[x], vec![Attribute::number("alpha", SLOPE.into())])
+        self.append("LeakyRelu", &[x], vec![Attribute::number("alpha", SLOPE)])
     }
 
     /// Convolution with zero padding that preserves every side.

@@ -141,8 +141,8 @@ impl<'a> Trainer<'a> {
     /// # Errors
     /// [`FitError::Weights`] if they are of another network.
     pub fn start_from(&mut self, weights: &Weights) -> Result<()> {
-        let all = self.flat_weights().into_iter();
-        all.map(|(name, mut tensor)| copy_into(&mut tensor, &weights.flat(), name)).collect()
+        let mut all = self.flat_weights().into_iter();
+        all.try_for_each(|(name, mut tensor)| copy_into(&mut tensor, &weights.flat(), name))
     }
 
     /// Resumes from a checkpoint.
