@@ -117,7 +117,7 @@ test-deid:
         --test end_to_end names_masked:: -- --nocapture --test-threads 1
 
 # Format, lints, documentation, tests, dependency audit
-check: && test test-jpeg-ls test-pydicom test-nibabel test-ingest interop deny
+check: && test test-jpeg-ls test-pydicom test-nibabel test-ingest (test-layouts "bids,totalsegmentator,brats2021,chaos") interop deny
     cargo fmt --all --check
     python3 tests/style/structure.py
     LIBTORCH=$(python3 {{libtorch}} --fetch) cargo clippy --release --locked {{workspace}} --all-targets -- -D warnings
