@@ -140,8 +140,8 @@ pub struct IndexParameters {
     )]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub regions: Vec<String>,
-    /// How far a voxel of a label map may be from a whole number to be rounded to it [default:
-    /// 0.001]. At 0.5, the most, a probability map becomes a mask; between labels that touch,
+    /// How far a voxel of a label map may be from a whole number to be rounded to it; 0.001 when
+    /// not given. At 0.5, the most, a probability map becomes a mask; between labels that touch,
     /// interpolation leaves numbers of others. Cases with numbers that are farther off are
     /// rejected. Where this is given, such maps are kept in OUT/volumes. Not for DICOM.
     #[arg(long, value_name = "DISTANCE", help_heading = "Images and labels")]

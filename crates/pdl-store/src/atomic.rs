@@ -157,11 +157,14 @@ fn write_as<E: From<StoreError>>(
     let mut builder = tempfile::Builder::new();
     let suffix = format!("-{}", tail(&name.to_string_lossy()));
     builder.prefix(TEMPORARY_PREFIX).suffix(&suffix);
+    let mut options = File::options();
+    options.write(true).create_new(true);
     #[cfg(unix)]
-    builder.permissions(<fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(mode));
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, mode);
     #[cfg(not(unix))]
     let _ = mode;
-    let made = builder.tempfile_in(folder.path());
+    // Not `tempfile_in`, whose errors lose the system's number, which tells whose fault they are.
+    let made = builder.make_in(folder.path(), |temporary| options.open(temporary));
     let temporary = made.map_err(StoreError::io("make a file", &full))?.into_temp_path();
     fill(&temporary)?;
     let synced = File::open(&temporary).and_then(|file| file.sync_all());
