@@ -140,7 +140,7 @@ impl Dataset {
 
     /// Reads the training cases of a subset and all validation cases. If they take more than half
     /// of `limit`, their voxels are written once to files of the curation folder
-    /// ([`crate::data::case_cache`]), from which patches are read. Unless `trust_files`, every file
+    /// (`data::case_cache`), from which patches are read. Unless `trust_files`, every file
     /// must match its recorded hash.
     ///
     /// # Errors

@@ -43,7 +43,7 @@ pub struct Inputs {
 
 /// Discovers images: files, and all volumes, stacks of slices and DICOM series below folders, of
 /// the channel that `reading` names, or of all `channels` if the network has several
-/// ([`crate::inference::channel_files`]). A file's label map is named after it, with the path below
+/// (`inference::channel_files`). A file's label map is named after it, with the path below
 /// the folder that was passed; a series' label map after the folder of its files. Files below `out`
 /// are ignored. Headers are read within the memory limit.
 ///
