@@ -66,10 +66,10 @@ cluster: build
     install {{cluster_target}}/cluster/pdl-cluster {{cluster}}
 
 # Lints and tests of the crate pdl-cluster, and the program itself
-test-cluster-crate:
+test-cluster-crate *flags:
     # What `cargo clippy` does, but with the 400 dependencies built once; the program comes with its tests.
     CARGO_INCREMENTAL=0 RUSTC_WORKSPACE_WRAPPER=$(rustup which clippy-driver) CLIPPY_ARGS=-Dwarnings__CLIPPY_HACKERY__ \
-        cargo test {{cluster_profile}} --locked --package pdl-cluster
+        cargo test {{cluster_profile}} --locked --package pdl-cluster "$@"
 
 # pdl-cluster's own tests; a cluster in network namespaces (root) that loses machines; one with storage that fails
 test-cluster cohort="": test-cluster-crate build
