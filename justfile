@@ -95,9 +95,9 @@ doc-cluster:
 libtorch *args:
     @python3 {{libtorch}} --fetch "$@"
 
-# All tests, those of pdl-fit included
+# All tests, those of pdl-fit included; trainings run side by side there, so idle threads must not spin
 test *flags:
-    LIBTORCH=$(python3 {{libtorch}} --fetch) cargo test --release --locked {{workspace}} "$@"
+    OMP_WAIT_POLICY=passive LIBTORCH=$(python3 {{libtorch}} --fetch) cargo test --release --locked {{workspace}} "$@"
 
 # Errors of the machine (EIO, EMFILE and the like) and copies that go on, injected into runs of pdl; no root needed
 test-faults:
