@@ -25,6 +25,9 @@ JSON_SCHEMAS = {
     "manifest.jsonl": "manifest",
     "failures.json": "failures",
     "run.json": "run",
+    "postprocessing.json": "postprocessing",
+    "tuning.json": "tuning",
+    "tuned.json": "tuned",
 }
 
 

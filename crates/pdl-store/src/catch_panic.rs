@@ -1,44 +1,70 @@
 //! Panics of other people's codecs: caught, and not printed.
 
 use std::cell::Cell;
-use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind, set_hook, take_hook};
 use std::sync::Once;
 
 thread_local! {
     static QUIET: Cell<bool> = const { Cell::new(false) };
+    static FROM_CODEC: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Crates of the codecs, as the paths of their source name them.
-const CODECS: [&str; 4] = ["/jpeg-decoder-", "/jpeg2k-", "/charls-", "/dicom-transfer-syntax-registry-"];
+const CODECS: [&str; 5] =
+    ["/jpeg-decoder-", "/jpeg2k-", "/charls-", "/dicom-transfer-syntax-registry-", "/zstd-safe-"];
 
-/// What `work` gives, or nothing when it panics. The panic's message, which may name paths of the
+/// What `work` returns, or `None` if it panics. The panic's message, which may name paths of the
 /// codec's source and pieces of the file, is not printed, nor are those of a codec on a thread of
 /// its own; all other panics are printed as before.
 pub fn quietly<T>(work: impl FnOnce() -> T) -> Option<T> {
-    static HOOK: Once = Once::new();
-    HOOK.call_once(|| {
-        let before = take_hook();
-        set_hook(Box::new(move |info| {
-            let place = info.location().map_or("", |location| location.file());
-            if !QUIET.get() && !CODECS.iter().any(|codec| place.contains(codec)) {
-                before(info);
-            }
-        }));
-    });
+    install_hook();
     let outer = QUIET.replace(true);
     let result = catch_unwind(AssertUnwindSafe(work));
     QUIET.set(outer);
     result.ok()
 }
 
+/// What `work` returns, or `None` if a codec panics in it, as zstd does without memory. Any other
+/// panic is a fault of pdl's own and goes on.
+pub fn of_codecs<T>(work: impl FnOnce() -> T) -> Option<T> {
+    install_hook();
+    FROM_CODEC.set(false);
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(value) => Some(value),
+        Err(_) if FROM_CODEC.get() => None,
+        Err(panic) => resume_unwind(panic),
+    }
+}
+
+fn install_hook() {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let before = take_hook();
+        set_hook(Box::new(move |info| {
+            let place = info.location().map_or("", |location| location.file());
+            let from_codec = CODECS.iter().any(|codec| place.contains(codec));
+            FROM_CODEC.set(from_codec);
+            if !QUIET.get() && !from_codec {
+                before(info);
+            }
+        }));
+    });
+}
+
 #[cfg(test)]
 mod tests {
-    use super::quietly;
+    use super::{of_codecs, quietly};
 
     #[test]
     fn a_panic_gives_nothing_and_the_thread_goes_on() {
         assert_eq!(quietly(|| 3), Some(3));
         assert_eq!(quietly(|| [1, 2].iter().copied().cycle().take(9).collect::<Vec<usize>>()[9]), None);
         assert_eq!(quietly(|| 4), Some(4));
+    }
+    #[test]
+    fn a_panic_of_pdls_own_goes_on() {
+        assert_eq!(of_codecs(|| 3), Some(3));
+        let panicking = || of_codecs(|| [1, 2].iter().copied().cycle().take(9).collect::<Vec<usize>>()[9]);
+        assert!(std::panic::catch_unwind(panicking).is_err());
     }
 }

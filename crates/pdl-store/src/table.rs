@@ -20,7 +20,7 @@ use serde::de::DeserializeOwned;
 use self::bounded::Table;
 use crate::memory::{MemoryLimit, MemoryShare};
 use crate::safe_path::SafePath;
-use crate::{Result, StoreError, atomic};
+use crate::{Result, StoreError, atomic, catch_panic};
 
 /// A non-null column.
 pub fn column(name: &str, data_type: DataType) -> Field {
@@ -64,13 +64,21 @@ pub fn properties(metadata: Metadata) -> WriterPropertiesBuilder {
 ///
 /// # Errors
 /// [`StoreError`] when the batch cannot be encoded; `path` is for the message.
+/// [`StoreError::Machine`] when the compressor gets no memory.
 pub fn encode(path: &Path, batch: &RecordBatch, properties: WriterProperties) -> Result<Vec<u8>> {
     let problem = |e: parquet::errors::ParquetError| table_problem(path, &e);
-    let mut bytes = Vec::new();
-    let mut writer = ArrowWriter::try_new(&mut bytes, batch.schema(), Some(properties)).map_err(problem)?;
-    writer.write(batch).map_err(problem)?;
-    writer.close().map_err(problem)?;
-    Ok(bytes)
+    let encoded = catch_panic::of_codecs(|| {
+        let mut bytes = Vec::new();
+        let mut writer =
+            ArrowWriter::try_new(&mut bytes, batch.schema(), Some(properties)).map_err(problem)?;
+        writer.write(batch).map_err(problem)?;
+        writer.close().map_err(problem)?;
+        Ok(bytes)
+    });
+    encoded.unwrap_or_else(|| {
+        let source = std::io::ErrorKind::OutOfMemory.into();
+        Err(StoreError::Machine { what: "a table".to_owned(), path: Some(path.to_owned()), source })
+    })
 }
 
 /// Writes rows as a Parquet file under `schema`, and says whether that changed the file.
