@@ -1,10 +1,10 @@
-//! Finds the cases of a cohort, checks them, and splits them by patient.
+//! Discovers the cases of a cohort, checks them, and splits them by patient.
 //!
-//! In: a folder in the layout of a known data set, a table, a MONAI datalist, or a tree of DICOM
-//! files ([`discover`]). Out: `cases.parquet` ([`cases`]), one row for everything found, with what
-//! is wrong with it. It never changes a source file, never drops a case silently, and never lets a
-//! patient into two splits ([`split`], [`strata`], [`folds`], [`same_patient`]). [`survey`] takes a
-//! first look at a cohort and writes nothing.
+//! In: a folder in a known layout, a table, a MONAI datalist, or a tree of DICOM files
+//! ([`discover`]). Out: `cases.parquet` ([`cases`]), one row per case with its findings. It never
+//! changes a source file, never drops a case silently, and never puts a patient into two splits
+//! ([`split`], [`strata`], [`folds`], [`same_patient`]). [`survey`] inspects a cohort and writes
+//! nothing.
 //!
 //! ```
 //! use pdl_cohort::index::index;
@@ -13,10 +13,12 @@
 //! use pdl_store::journal::HashCheck;
 //! use pdl_store::progress::{StageContext, Silent};
 //!
-//! let cohort = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../sample-data/ct"); let
-//! out = tempfile::tempdir()?; let run = StageContext { trust: HashCheck::Stamps, progress:
-//! &Silent, memory: None }; let indexed = index(&cohort, out.path(), &IndexParameters::default(),
-//! &SamePatient::default(), run)?; assert_eq!(indexed.cases.usable().count(), 24);
+//! let cohort = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../sample-data/ct");
+//! let out = tempfile::tempdir()?;
+//! let run = StageContext { trust: HashCheck::Stamps, progress: &Silent, memory: None };
+//! let parameters = IndexParameters::default();
+//! let indexed = index(&cohort, out.path(), &parameters, &SamePatient::default(), run)?;
+//! assert_eq!(indexed.cases.usable().count(), 24);
 //! assert!(out.path().join("cases.parquet").is_file());
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
