@@ -113,7 +113,7 @@ pub struct CaseRow {
 }
 
 impl CaseRow {
-    /// The stored image's grid, or nothing when the image could not be read.
+    /// The stored image's grid, or `None` if the image could not be read.
     pub fn grid(&self) -> Option<Grid> {
         let shape: [u32; 3] = self.shape.as_slice().try_into().ok()?;
         Some(Grid::new(shape.map(|n| n as usize), Affine::from_row_major(&self.affine)?))

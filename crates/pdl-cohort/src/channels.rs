@@ -45,7 +45,7 @@ impl Channels {
         self.names.get(&number).map_or("", String::as_str)
     }
 
-    /// How the images of a channel were made, as far as its name or the cohort says; nothing where
+    /// How the images of a channel were made, as far as its name or the cohort says; `None` if
     /// their intensities have to say it.
     pub(crate) fn modality(&self, number: u32, stated: Option<Modality>) -> Option<Modality> {
         let by_name = self.name(number).parse().ok().filter(|modality| *modality != Modality::OT);

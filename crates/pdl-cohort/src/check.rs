@@ -242,7 +242,7 @@ impl FurtherChannels<'_> {
         Ok(Ok(()))
     }
 
-    /// The channel on the grid of the first; nothing where it lies on another and stays there.
+    /// The channel on the grid of the first; `None` if it lies on another and stays there.
     fn on_grid(
         &self,
         case: &mut Checked,

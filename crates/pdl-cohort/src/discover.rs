@@ -211,7 +211,7 @@ fn from_folder(
     found
 }
 
-/// The cases of a layout that the names of all files show; nothing where it is another one.
+/// The cases of a layout that the names of all files show; `None` if it is another one.
 fn of_data_set(
     files: &volume_files::VolumeFiles,
     carry: &BTreeSet<String>,

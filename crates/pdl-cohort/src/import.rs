@@ -146,7 +146,7 @@ pub(crate) trait VolumeSource: Sync {
         Vec::new()
     }
 
-    /// The unit of its PET values; nothing where there are none.
+    /// The unit of its PET values; `None` if there are none.
     fn pet_units(&self) -> Option<PetUnits> {
         None
     }

@@ -271,7 +271,7 @@ fn orientation_of(parameters: &IndexParameters) -> Result<Option<Orientation>, C
     parsed.map_err(|error| CohortError::Option(format!("--orientation: {error}")))
 }
 
-/// How the cases are named; nothing for a cohort that names its cases by files and keeps these
+/// How the cases are named; `None` for a cohort that names its cases by files and keeps these
 /// names.
 fn naming(
     layout: &Layout,

@@ -92,7 +92,7 @@ impl Earlier {
         Self { known, has_sources }
     }
 
-    /// What `cases.parquet` of a curation folder knows; nothing where there is none.
+    /// What `cases.parquet` of a curation folder knows; `None` if there is none.
     ///
     /// # Errors
     /// [`CohortError::Store`] when it is no such table.

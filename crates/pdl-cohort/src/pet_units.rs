@@ -33,7 +33,7 @@ pub(crate) struct PetDecision {
 }
 
 impl PetDecision {
-    /// For the PET series that become cases; nothing when there are none. What is asked for counts,
+    /// For the PET series that become cases; `None` if there are none. What is asked for counts,
     /// then what an earlier run decided, then SUV where every series gives it.
     pub(crate) fn new<'a>(
         asked: Option<PetUnits>,

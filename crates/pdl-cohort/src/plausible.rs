@@ -9,8 +9,8 @@ pub const SIDES_MM: std::ops::RangeInclusive<f64> = 1e-3..=50.0;
 /// to more than twice a whole body.
 const LONGEST_MM: std::ops::RangeInclusive<f64> = 1.0..=5000.0;
 
-/// What is implausible about the size of a grid, with the likely cause; nothing when a body can be
-/// so large.
+/// What is implausible about the size of a grid, with the likely cause; `None` if a body can be so
+/// large.
 pub(crate) fn problem(grid: &Grid) -> Option<String> {
     let sides = grid.spacing_mm();
     let extent: [f64; 3] = std::array::from_fn(|axis| sides[axis] * grid.shape[axis] as f64);

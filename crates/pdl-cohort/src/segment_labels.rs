@@ -143,14 +143,14 @@ impl SegmentNames {
         self.files.get(label).map(Vec::as_slice)
     }
 
-    /// The labels that a file names; nothing where it names none.
+    /// The labels that a file names; `None` if it names none.
     pub(crate) fn labels_of(&self, label: &Path) -> Option<BTreeSet<u16>> {
         let segments = self.of(label)?.iter();
         Some(segments.filter_map(|segment| self.structures.label_of(segment.names())).collect())
     }
 
     /// What a label file's labels depend on besides the file: the names that may be shown, and
-    /// their labels; nothing where it names none.
+    /// their labels; `None` if it names none.
     pub(crate) fn values(&self, label: &Path) -> Option<Vec<(String, Option<u16>)>> {
         let value =
             |segment: &ShownSegment| (segment.name.clone(), self.structures.label_of(segment.names()));
@@ -204,7 +204,7 @@ impl SegmentNames {
         Ok((merged, findings.collect()))
     }
 
-    /// The label of a structure by its name; nothing where it is left out.
+    /// The label of a structure by its name; `None` if it is left out.
     pub(crate) fn label(&self, structure: &str) -> Option<u16> {
         self.structures.label(structure)
     }

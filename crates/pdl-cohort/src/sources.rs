@@ -23,7 +23,7 @@ pub struct SourceRow {
     pub image: Vec<String>,
     /// The files of its label map, structure set or segmentation.
     pub label: Vec<String>,
-    /// Why the file, which stands under `image`, was set aside, in words; nothing for a case.
+    /// Why the file, which stands under `image`, was set aside, in words; `None` for a case.
     #[serde(default)]
     pub set_aside: Option<String>,
     /// The same as one of a fixed list.

@@ -164,7 +164,7 @@ impl<'a> Bins<'a> {
 }
 
 /// In words, which strata have no patient in which of the bins named `bins` (those that have
-/// patients at all); nothing when each has one in each.
+/// patients at all); `None` if each has one in each.
 pub(crate) fn missing(of: &[(usize, &Strata)], bins: &[&str]) -> Option<String> {
     let mut counts: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     let mut filled = vec![false; bins.len()];

@@ -138,14 +138,14 @@ impl Structures {
         })
     }
 
-    /// The label of a structure; nothing when it is left out. Rules are asked for the name that
-    /// may be shown and for the one that the file has.
+    /// The label of a structure; `None` if it is left out. Rules are asked for the name that may be
+    /// shown and for the one that the file has.
     pub(crate) fn label_of(&self, (shown, original): (&str, &str)) -> Option<u16> {
         let original = self.rules.as_ref().and_then(|_| self.label(original.trim()));
         original.or_else(|| self.label(shown))
     }
 
-    /// The label of a structure by one name; nothing when it is left out.
+    /// The label of a structure by one name; `None` if it is left out.
     pub(crate) fn label(&self, structure: &str) -> Option<u16> {
         let (lower, own) = (structure.to_lowercase(), key(structure));
         match &self.rules {
@@ -211,7 +211,7 @@ impl Structures {
         (!self.are_chosen() && labels.any(is_none)).then(|| Finding::new(Code::UnusableStructure, message))
     }
 
-    /// Which structures overlap, which wins, and who says so; nothing where none does.
+    /// Which structures overlap, which wins, and who says so; `None` if none does.
     pub(crate) fn overlapping(&self, overlaps: &BTreeMap<LabelOverlap, usize>) -> Option<Finding> {
         let name = |value: &u16| self.names.get(value).map_or("", String::as_str);
         let told = overlaps.iter().map(|((loser, winner), voxels)| {

@@ -38,8 +38,8 @@ const TAGS: [Tag; KEYWORDS.len()] = [
     tags::SCANNING_SEQUENCE,
 ];
 
-/// What the first file of a series says of `keywords`, which are some of [`KEYWORDS`]; nothing
-/// where it is silent.
+/// What the first file of a series says of `keywords`, which are some of [`KEYWORDS`]; `None` if it
+/// is silent.
 ///
 /// # Errors
 /// [`DicomError`] when the file cannot be read any more.

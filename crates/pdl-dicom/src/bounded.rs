@@ -58,7 +58,7 @@ pub(crate) struct Bounded<'a, R> {
 
 /// A sequence or an item that has begun.
 struct Open {
-    /// Where it ends; nothing where a delimiter closes it.
+    /// Where it ends; `None` if a delimiter closes it.
     end: Option<u64>,
     /// What holds again behind it.
     character_set: CharacterSet,

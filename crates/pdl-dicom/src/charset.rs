@@ -16,8 +16,8 @@ const ESCAPE: u8 = 0x1b;
 /// The character sets that a data set declares.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct CharacterSet {
-    /// The set of bytes from 128 on before any escape sequence; nothing where none is declared, or
-    /// none that is known.
+    /// The set of bytes from 128 on before any escape sequence; `None` if none is declared, or none
+    /// that is known.
     first: Option<&'static Encoding>,
     /// The first of the further ones, which escape sequences designate.
     further: Option<&'static Encoding>,
@@ -108,7 +108,7 @@ fn pairs(bytes: &[u8], prefix: Option<u8>, encoding: &'static Encoding, text: &m
     }
 }
 
-/// What the bytes behind an escape character designate, and how many they are; nothing for a
+/// What the bytes behind an escape character designate, and how many they are; `None` for a
 /// sequence that DICOM has not.
 fn designation(bytes: &[u8]) -> (Option<Designation>, usize) {
     use Designation::{Lower as L, Upper as U};

@@ -20,7 +20,7 @@ pub(crate) struct JpegHeader {
 }
 
 impl JpegHeader {
-    /// Why no codec reads it; nothing when one does. The codec of JPEG has lossless streams of any
+    /// Why no codec reads it; `None` if one does. The codec of JPEG has lossless streams of any
     /// precision, and lossy ones of 8 bits.
     pub(crate) fn unread(&self) -> Option<String> {
         let precision = self.precision;
@@ -44,12 +44,12 @@ pub(crate) fn begins(fragment: &[u8]) -> bool {
     [&[0xff, 0xd8, 0xff][..], &JPEG_2000, b"\0\0\0\x0cjP  "].iter().any(|start| fragment.starts_with(start))
 }
 
-/// The frame header of a JPEG or JPEG-LS stream; nothing when a frame is none, or has none.
+/// The frame header of a JPEG or JPEG-LS stream; `None` if a frame is none, or has none.
 pub(crate) fn jpeg_header(frame: &[u8]) -> Option<JpegHeader> {
     if frame.starts_with(&[0xff, 0xd8]) { jpeg(frame) } else { None }
 }
 
-/// Reads the size from a fragment that begins a JPEG, JPEG-LS or JPEG 2000 stream; nothing when it
+/// Reads the size from a fragment that begins a JPEG, JPEG-LS or JPEG 2000 stream; `None` if it
 /// begins none.
 pub(crate) fn size(fragment: &[u8]) -> Option<Size> {
     let near = &fragment[..fragment.len().min(BOXES)];

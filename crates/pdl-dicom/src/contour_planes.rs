@@ -22,8 +22,7 @@ pub(crate) struct ContourPlane {
     pub height: f64,
     /// Its contours, by number.
     pub contours: Vec<usize>,
-    /// The slice that it belongs to, and how far from it it lies, mm; nothing where it belongs to
-    /// none.
+    /// The slice that it belongs to, and how far from it it lies, mm; `None` if it belongs to none.
     pub slice: Option<(usize, f64)>,
 }
 
@@ -80,7 +79,7 @@ impl ContourPlanes {
     }
 
     /// The distance between its planes, mm: the median of the gaps between neighbours that are no
-    /// wider than `widest`; nothing where there are none.
+    /// wider than `widest`; `None` if there are none.
     pub(crate) fn spacing(&self, widest: f64) -> Option<f64> {
         let gaps = self.planes.windows(2).map(|pair| pair[1].height - pair[0].height);
         let mut gaps: Vec<f64> = gaps.filter(|gap| *gap <= widest).collect();

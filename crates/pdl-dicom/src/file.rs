@@ -221,8 +221,8 @@ fn syntax_of(bytes: &[u8]) -> Option<&'static str> {
 }
 
 /// Reads the file meta group (0002,xxxx), explicit VR little endian, whether it states its length
-/// or not. Gives the transfer syntax, or inner nothing where the group names none or is not there;
-/// nothing when it breaks off.
+/// or not. Gives the transfer syntax, or inner `None` if the group names none or is not there;
+/// `None` if it breaks off.
 fn transfer_syntax(source: &mut BufReader<impl Read + Seek>) -> Option<Option<String>> {
     let mut found = None;
     loop {

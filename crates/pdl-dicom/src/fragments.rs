@@ -82,7 +82,7 @@ fn offsets(object: &DefaultDicomObject) -> Vec<u64> {
 /// Bytes of an item's tag and length.
 const ITEM_HEADER: u64 = 8;
 
-/// The first fragment of every frame as a table has it; nothing when it does not fit the fragments.
+/// The first fragment of every frame as a table has it; `None` if it does not fit the fragments.
 fn by_offsets(fragments: &[InMemFragment], offsets: &[u64], frames: usize) -> Option<Vec<usize>> {
     let mut place = 0;
     let places: Vec<u64> = fragments

@@ -21,7 +21,7 @@ pub(crate) struct PixelSummary {
 
 /// Gives the pixels of frames.
 pub(crate) trait FramePixels {
-    /// A summary of each of these frames; nothing for one that cannot be read.
+    /// A summary of each of these frames; `None` for one that cannot be read.
     ///
     /// # Errors
     /// Those of the machine.

@@ -21,7 +21,7 @@ impl Groups<'_> {
         of(self.frame).or_else(|| of(self.shared)).or_else(|| read(self.object))
     }
 
-    /// An attribute's text; nothing where it is absent or empty.
+    /// An attribute's text; `None` if it is absent or empty.
     pub(crate) fn text(&self, group: Tag, tag: Tag) -> Option<String> {
         self.find(group, |object| Some(text(object, tag)).filter(|text| !text.is_empty()))
     }

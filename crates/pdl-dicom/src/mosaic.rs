@@ -23,7 +23,7 @@ pub(crate) struct Mosaic {
     normal: Option<Vector>,
 }
 
-/// The mosaic in this object, or nothing when it is none.
+/// The mosaic in this object, or `None` if it is none.
 pub(crate) fn find(object: &InMemDicomObject) -> Option<Mosaic> {
     if !text(object, tags::IMAGE_TYPE).split('\\').any(|part| part.trim() == "MOSAIC") {
         return None;
@@ -38,9 +38,9 @@ pub(crate) fn find(object: &InMemDicomObject) -> Option<Mosaic> {
 }
 
 impl Mosaic {
-    /// First column and row of every slice in the mosaic, and its plane; nothing when the mosaic
-    /// does not divide evenly. ImagePositionPatient is that of a slice as large as the mosaic, so
-    /// that the tiles' corner lies half the difference further in.
+    /// First column and row of every slice in the mosaic, and its plane; `None` if the mosaic does
+    /// not divide evenly. ImagePositionPatient is that of a slice as large as the mosaic, so that
+    /// the tiles' corner lies half the difference further in.
     pub(crate) fn tiles(&self, whole: &Plane) -> Option<Vec<([usize; 2], Plane)>> {
         let side = (1..).find(|n| n * n >= self.slices)?;
         if self.step <= 0.0 || whole.size.iter().any(|n| n % side != 0) {

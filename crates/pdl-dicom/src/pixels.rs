@@ -133,7 +133,7 @@ impl Numbers {
         }
     }
 
-    /// Bits of a number; nothing where the header says it.
+    /// Bits of a number; `None` if the header says it.
     fn bits(self) -> Option<f64> {
         match self {
             Self::Integer => None,
@@ -407,7 +407,7 @@ impl Format {
 }
 
 impl Stored<'_> {
-    /// The integers of some of its pixels, which count row by row, with their sign; nothing when it
+    /// The integers of some of its pixels, which count row by row, with their sign; `None` if it
     /// has fewer, or they are none.
     pub(crate) fn values(&self, pixels: Range<usize>) -> Option<impl Iterator<Item = i64>> {
         let format = self.format;
@@ -427,8 +427,8 @@ impl Stored<'_> {
         Some(pixels.map(value))
     }
 
-    /// Writes slope * stored + intercept of some of its pixels, which count row by row; nothing
-    /// when it has fewer.
+    /// Writes slope * stored + intercept of some of its pixels, which count row by row; `None` if
+    /// it has fewer.
     pub(crate) fn scaled(
         &self,
         pixels: Range<usize>,

@@ -85,7 +85,7 @@ pub(crate) fn join(series: Vec<Vec<Header>>) -> Vec<SeriesHeaders> {
     result
 }
 
-/// Patient, study and modality of a series all of whose frames lie at one position; nothing for
+/// Patient, study and modality of a series all of whose frames lie at one position; `None` for
 /// others.
 fn study(headers: &[Header]) -> Option<[String; 3]> {
     let first = headers.first()?;

@@ -38,7 +38,7 @@ impl Stack {
     }
 
     /// How far a slice reaches along the normal, mm: to its neighbours, and of a single slice its
-    /// thickness; nothing where that is unknown.
+    /// thickness; `None` if that is unknown.
     pub(crate) fn step(&self) -> Option<f64> {
         self.median_gap().or(self.thickness)
     }
@@ -81,7 +81,7 @@ impl Stack {
         (slice, off(slice))
     }
 
-    /// The median distance between neighbours; nothing for a single slice.
+    /// The median distance between neighbours; `None` for a single slice.
     pub(crate) fn median_gap(&self) -> Option<f64> {
         let mut gaps = self.gaps();
         gaps.sort_by(f64::total_cmp);

@@ -220,7 +220,7 @@ fn says_nothing(unit: &str) -> bool {
     ["", "???", "none", "unknown"].contains(&unit.to_lowercase().as_str())
 }
 
-/// Millimetres in a unit of length, in its usual spellings; nothing for other words.
+/// Millimetres in a unit of length, in its usual spellings; `None` for other words.
 fn millimetres_in(unit: &str) -> Option<f64> {
     let unit = unit.to_lowercase();
     // The plural of a word; "ms" is none.

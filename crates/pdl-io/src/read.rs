@@ -105,7 +105,7 @@ pub fn volumes_in(path: &Path, memory: &MemoryShare<'_>) -> Result<usize, Unread
     })
 }
 
-/// The segments that a label file names (`.seg.nrrd` of 3-D Slicer); nothing for any other file.
+/// The segments that a label file names (`.seg.nrrd` of 3-D Slicer); `None` for any other file.
 /// Only the header is read.
 ///
 /// # Errors

@@ -139,8 +139,8 @@ impl Sink for Component<'_> {
     }
 }
 
-/// The shape of voxels that have `count` numbers each side by side, as if these lay along x;
-/// nothing where it is beyond all memory.
+/// The shape of voxels that have `count` numbers each side by side, as if these lay along x; `None`
+/// if it is beyond all memory.
 pub(crate) fn with_components(shape: [usize; 3], count: usize) -> Option<[usize; 3]> {
     Some([shape[0].checked_mul(count)?, shape[1], shape[2]])
 }
@@ -250,7 +250,7 @@ fn fill(stream: &mut dyn Read, bytes: &mut [u8]) -> std::io::Result<usize> {
 
 /// How many 3-D volumes lie one after the other in voxels of these axes, the fastest first: along
 /// the fourth axis, or along the fifth where the fourth has one place, as the vectors of NIfTI have
-/// it; nothing where several axes follow the third.
+/// it; `None` if several axes follow the third.
 pub(crate) fn volumes_along(axes: &[usize]) -> Option<usize> {
     let mut further = axes.iter().skip(3).copied().filter(|n| *n != 1);
     let volumes = further.next().unwrap_or(1);

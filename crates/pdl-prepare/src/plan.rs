@@ -148,8 +148,8 @@ impl Plan {
         })
     }
 
-    /// What cannot be of a plan that may have been edited or damaged; nothing when it can be
-    /// carried out.
+    /// What cannot be of a plan that may have been edited or damaged; `None` if it can be carried
+    /// out.
     pub fn problem(&self) -> Option<String> {
         let ProxyPlan { shape, fov_mm, mapping, .. } = &self.proxies;
         if self.schema_version != SCHEMA_VERSION {
@@ -221,7 +221,7 @@ impl Plan {
     }
 
     /// Which parts of the plan are not what its own fingerprint and options give, that is, were
-    /// edited; nothing when none is.
+    /// edited; `None` if none is.
     ///
     /// # Errors
     /// [`PrepareError::Option`] when its options cannot be.
@@ -299,7 +299,7 @@ fn lengths_mm(option: &str, lengths: Option<&[f64]>) -> Result<Option<[f64; 3]>,
     }
 }
 
-/// The common field of view of the proxies; nothing where each covers its image's own box.
+/// The common field of view of the proxies; `None` if each covers its image's own box.
 fn field_of_view(
     fingerprint: &Fingerprint,
     parameters: &PrepareParameters,

@@ -109,7 +109,7 @@ pub enum ReportError {
     Store(#[from] StoreError),
 }
 
-/// What was read, or nothing where the file is at fault, which a report leaves out.
+/// What was read, or `None` if the file is at fault, which a report leaves out.
 ///
 /// # Errors
 /// The machine's errors: a report that lacks what a disk did not give would be taken for whole.

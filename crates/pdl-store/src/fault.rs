@@ -120,7 +120,7 @@ fn is_too_many_files(_error: &io::Error) -> bool {
     false
 }
 
-/// What is at `path`, links followed; nothing where nothing is.
+/// What is at `path`, links followed; `None` if nothing is.
 ///
 /// # Errors
 /// Every error but that of a missing file: one that cannot be looked at is not taken for missing.
@@ -164,7 +164,7 @@ fn is(path: &Path, kind: impl Fn(&Metadata) -> bool) -> io::Result<bool> {
     }
 }
 
-/// `path` without links; nothing where it, or a folder on the way, is missing or forbidden.
+/// `path` without links; `None` if it, or a folder on the way, is missing or forbidden.
 ///
 /// # Errors
 /// Those of the machine.

@@ -58,7 +58,7 @@ impl FileState {
         Ok((Self::from(&meta), meta))
     }
 
-    /// How long a change may still bear the time of the last one; nothing where it is over, or the
+    /// How long a change may still bear the time of the last one; `None` if it is over, or the
     /// clock of the file system is not that of this machine.
     fn until_next_tick(&self, now: SystemTime) -> Option<Duration> {
         let changed = self.mtime_ns.max(self.ctime_ns);

@@ -52,7 +52,7 @@ impl Stamp {
     }
 
     /// Stamps a file that was in state `before` when it was opened to be read to its end and
-    /// hashed; nothing where it is another one or in another state by now: then nobody knows which
+    /// hashed; `None` if it is another one or in another state by now: then nobody knows which
     /// bytes were read.
     ///
     /// # Errors

@@ -131,7 +131,7 @@ const BEGINNINGS: [(&[u8], FileKind); 23] = [
 ];
 
 /// What begins with these bytes (as many as [`PROBE`] of them), in words such as FileKind::Zip;
-/// nothing where that cannot be told.
+/// `None` if that cannot be told.
 pub fn kind(first: &[u8]) -> Option<FileKind> {
     if first.is_empty() {
         return Some(FileKind::Empty);
@@ -157,7 +157,7 @@ fn is_html(first: &[u8]) -> bool {
     begins(b"<!doctype html") || begins(b"<html") || begins(b"<head")
 }
 
-/// What a file is by its first bytes; nothing where that cannot be told, or the file not read.
+/// What a file is by its first bytes; `None` if that cannot be told, or the file not read.
 pub fn kind_of_file(path: &Path) -> Option<FileKind> {
     let first = fault::retried(|| {
         let mut first = Vec::with_capacity(PROBE);

@@ -96,7 +96,7 @@ impl SafePath {
         folder.append(name)
     }
 
-    /// The content of the file; nothing when it is missing.
+    /// The content of the file; `None` if it is missing.
     pub(crate) fn read(&self) -> Result<Option<Vec<u8>>> {
         let Some((folder, name)) = self.parent(false)? else { return Ok(None) };
         let Some(mut file) = folder.read(name)? else { return Ok(None) };
@@ -106,12 +106,12 @@ impl SafePath {
         Ok(Some(bytes))
     }
 
-    /// The folder itself; nothing when it is missing.
+    /// The folder itself; `None` if it is missing.
     pub(crate) fn open(&self, create: bool) -> Result<Option<Folder>> {
         Folder::open(&self.root, &self.below, create)
     }
 
-    /// The folder that holds it and its name there; nothing when the folder is missing.
+    /// The folder that holds it and its name there; `None` if the folder is missing.
     pub(crate) fn parent(&self, create: bool) -> Result<Option<(Folder, &OsStr)>> {
         let (above, name) = (self.below.parent(), self.below.file_name());
         let (Some(above), Some(name)) = (above, name) else {
@@ -147,7 +147,7 @@ impl From<&SafePath> for SafePath {
     }
 }
 
-/// The path without `.` and `..`; nothing where it is absolute or leads out of its start.
+/// The path without `.` and `..`; `None` if it is absolute or leads out of its start.
 fn normal(path: &Path) -> Option<PathBuf> {
     let mut parts: Vec<&OsStr> = Vec::new();
     for part in path.components() {

@@ -186,8 +186,8 @@ pub fn column_names(path: &Path) -> Result<Vec<String>> {
     Ok(bounded::open_own(path)?.column_names())
 }
 
-/// A column of a Parquet file, whatever its type, as text without spaces around it; nothing where
-/// it is null.
+/// A column of a Parquet file, whatever its type, as text without spaces around it; `None` if it is
+/// null.
 ///
 /// # Errors
 /// [`StoreError`] when the file is missing or cut short or has no such column;

@@ -15,7 +15,7 @@ impl Affine {
         Self { rows: [rows[0], rows[1], rows[2], [0.0, 0.0, 0.0, 1.0]] }
     }
 
-    /// From 16 numbers in row-major order, or nothing when there are not 16.
+    /// From 16 numbers in row-major order, or `None` if there are not 16.
     pub fn from_row_major(values: &[f64]) -> Option<Self> {
         let values: &[f64; 16] = values.try_into().ok()?;
         Some(Self::from_upper_rows(std::array::from_fn(|r| std::array::from_fn(|c| values[4 * r + c]))))

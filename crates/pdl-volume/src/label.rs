@@ -164,8 +164,8 @@ pub fn labels_on(map: &LabelMap, grid: Grid) -> LabelMap {
 
 /// A label map whose voxels all lie on voxels of another grid, on that grid: its axes may run along
 /// any of the grid's, either way, and it may be smaller or stick out. Background beyond the map's
-/// own box. With it the labelled voxels that lie outside of the grid; nothing when the voxels do
-/// not lie on each other.
+/// own box. With it the labelled voxels that lie outside of the grid; `None` if the voxels do not
+/// lie on each other.
 pub fn labels_placed_on(map: &LabelMap, grid: Grid) -> Option<(LabelMap, usize)> {
     let own = &map.grid;
     let first = grid.affine.index_at(own.affine.origin_mm());

@@ -67,7 +67,7 @@ impl Orientation {
     /// The canonical orientation: right, anterior, superior.
     pub const RAS: Orientation = Orientation([AxisCode::Right, AxisCode::Anterior, AxisCode::Superior]);
 
-    /// From the directions of x, y and z; nothing unless each of the three world axes appears once.
+    /// From the directions of x, y and z; `None` unless each of the three world axes appears once.
     pub fn new(axes: [AxisCode; 3]) -> Option<Self> {
         let mut seen = [false; 3];
         axes.iter().for_each(|code| seen[code.world_axis()] = true);

@@ -18,7 +18,7 @@ pub struct Statistics {
 }
 
 impl Statistics {
-    /// The statistics of finite values, or nothing when there are none.
+    /// The statistics of finite values, or `None` if there are none.
     pub fn of(values: &[f32]) -> Option<Self> {
         if values.is_empty() {
             return None;

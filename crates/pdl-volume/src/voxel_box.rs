@@ -22,7 +22,7 @@ impl VoxelBox {
     }
 
     /// The smallest box about the voxels of a grid of `shape` that `inside` tells by their index;
-    /// nothing when there is none.
+    /// `None` if there is none.
     pub fn around(shape: [usize; 3], inside: impl Fn(usize) -> bool) -> Option<Self> {
         let [nx, ny, nz] = shape;
         let (mut low, mut high) = (shape, [0; 3]);
@@ -120,7 +120,7 @@ impl VoxelBox {
     }
 
     /// The box of `grid` that `other` divides into other voxels ([`Grid::resized`]), known by where
-    /// both lie in the world; nothing when `other` is no such grid.
+    /// both lie in the world; `None` if `other` is no such grid.
     pub fn filled_by(grid: &Grid, other: &Grid) -> Option<Self> {
         let face =
             |index: [f64; 3]| grid.affine.index_at(other.affine.apply(index)).map(|v| (v + 0.5).round());

@@ -44,7 +44,7 @@ struct Session<'a> {
     images: BTreeMap<String, &'a BidsFile<'a>>,
 }
 
-/// The cases of a BIDS data set; nothing where no label map has a name of that kind.
+/// The cases of a BIDS data set; `None` if no label map has a name of that kind.
 ///
 /// # Errors
 /// [`CohortError`] when `participants.tsv` cannot be read or lacks a column of `carry`.

@@ -19,7 +19,7 @@ pub(super) struct Entities {
 }
 
 impl Entities {
-    /// Of a file's name without its ending; nothing where it begins with no `sub-`.
+    /// Of a file's name without its ending; `None` if it begins with no `sub-`.
     pub fn of(stem: &str) -> Option<Self> {
         let mut parts = stem.split('_');
         let subject = parts.next()?.strip_prefix("sub-").filter(|subject| !subject.is_empty())?;

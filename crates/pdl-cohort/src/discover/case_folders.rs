@@ -23,7 +23,7 @@ struct CaseFolder<'a> {
     label: Option<&'a VolumeFile>,
 }
 
-/// The cases of such folders; nothing where another folder has volumes, or none has a label map.
+/// The cases of such folders; `None` if another folder has volumes, or none has a label map.
 pub(super) fn find(files: &VolumeFiles) -> Option<Layout> {
     let folders = files.by_folder();
     let mut cases = Vec::new();

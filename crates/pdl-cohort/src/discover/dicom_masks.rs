@@ -31,7 +31,7 @@ enum Masks<'a> {
     Slices(PathBuf),
 }
 
-/// The cases of such series; nothing where most series have no label file near them.
+/// The cases of such series; `None` if most series have no label file near them.
 ///
 /// # Errors
 /// [`StoreError`] when the machine keeps a file from being read.

@@ -15,7 +15,7 @@ const TEST: &str = "test-";
 /// The names of LiTS's labels.
 const LITS: [(u16, &str); 2] = [(1, "liver"), (2, "liver tumour")];
 
-/// The cases of such files; nothing where a volume is named otherwise, or a number is there twice.
+/// The cases of such files; `None` if a volume is named otherwise, or a number is there twice.
 pub(super) fn find(files: &VolumeFiles) -> Option<Layout> {
     let mut cases: BTreeMap<u64, [Option<&VolumeFile>; 2]> = BTreeMap::new();
     let mut words: [Option<String>; 2] = [None, None];

@@ -66,7 +66,7 @@ impl NearestOtherPatient {
         found
     }
 
-    /// A case and its nearest neighbours; nothing when it has no more than these.
+    /// A case and its nearest neighbours; `None` if it has no more than these.
     fn group(&self, case: usize, others: usize) -> Option<BTreeSet<usize>> {
         let nearest = &self.nearest[case];
         let members = nearest.iter().take(others).map(|(other, _)| *other);

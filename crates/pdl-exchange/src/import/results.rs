@@ -22,7 +22,7 @@ pub struct CaseResult {
 }
 
 impl CaseResult {
-    /// Mean over the labels; nothing where none counts.
+    /// Mean over the labels; `None` if none counts.
     pub fn mean(&self) -> Option<f64> {
         let count = self.labels.len() as f64;
         (count > 0.0).then(|| self.labels.values().sum::<f64>() / count)

@@ -169,7 +169,7 @@ fn keep_largest(channels: &mut [u8], [nz, ny, nx]: [usize; 3], of: Option<u8>) {
 }
 
 impl Postprocessing {
-    /// Reads the decision in a run's folder; nothing where there is none, or it is of other weights
+    /// Reads the decision in a run's folder; `None` if there is none, or it is of other weights
     /// than `weights_blake3`.
     ///
     /// # Errors

@@ -399,7 +399,7 @@ fn read(
     }
 }
 
-/// Why the images of a case cannot be segmented; nothing when they can.
+/// Why the images of a case cannot be segmented; `None` if they can.
 fn unusable(images: &[Volume<f32>], channels: &[String], resample: bool) -> Option<String> {
     let first = images.first()?.grid;
     for (image, channel) in images.iter().zip(channels) {

@@ -210,7 +210,7 @@ fn figures(row: &HistoryRow) -> Vec<f64> {
     counts.into_iter().chain(others).chain(row.dice.iter().copied()).chain(cases).collect()
 }
 
-/// The rows of a history; nothing where they have too few columns for the labels.
+/// The rows of a history; `None` if they have too few columns for the labels.
 fn rows(numbers: &Tensor, labels: usize) -> Result<Option<Vec<HistoryRow>>> {
     let mut all = vec![0.0_f64; numbers.numel()];
     numbers.f_to_kind(Kind::Double)?.f_copy_data(&mut all, numbers.numel())?;

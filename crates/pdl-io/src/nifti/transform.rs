@@ -71,7 +71,7 @@ pub(super) fn affine(
 }
 
 /// The rotation of a unit quaternion whose last three parts are stored (nifti1.h, "method 2");
-/// nothing when these alone are longer than 1.
+/// `None` if these alone are longer than 1.
 fn qform(header: &Header) -> Option<Affine> {
     let [b, c, d] = header.quaternion;
     let rest = 1.0 - (b * b + c * c + d * d);

@@ -16,7 +16,7 @@ use crate::header_text::number;
 use crate::voxels::Sink;
 use crate::{LabelSegment, ReadError};
 
-/// What the header says of segments; nothing where it names none, or is no header of NRRD.
+/// What the header says of segments; `None` if it names none, or is no header of NRRD.
 pub(crate) fn read_header(files: &Files<'_>) -> Result<Option<Vec<LabelSegment>>, ReadError> {
     let mut source = files.open(files.path)?;
     let Ok(text) = Text::read(files, &mut source) else { return Ok(None) };
@@ -38,7 +38,7 @@ pub(crate) struct SegmentVoxels {
     pub unnamed: BTreeMap<u16, usize>,
 }
 
-/// Reads the voxels; `label` gives the label of a segment, or nothing where it is left out.
+/// Reads the voxels; `label` gives the label of a segment, or `None` if it is left out.
 pub(crate) fn read(
     files: &mut Files<'_>,
     label: &dyn Fn(&LabelSegment) -> Option<u16>,
@@ -129,7 +129,7 @@ struct NamedSegments {
     findings: Vec<Finding>,
 }
 
-/// The segments of a header; nothing where it has none.
+/// The segments of a header; `None` if it has none.
 fn segments(
     files: &Files<'_>,
     pairs: &HashMap<String, String>,

@@ -148,7 +148,7 @@ struct Axes {
     channels: usize,
     /// Points in time; of axes without a name, all of them that count volumes.
     times: usize,
-    /// How many planes there are in all; nothing where the text does not say.
+    /// How many planes there are in all; `None` if the text does not say.
     slices: Option<usize>,
 }
 

@@ -76,7 +76,7 @@ pub(super) struct OwnedLock {
 }
 
 impl OwnedLock {
-    /// Takes the lock; nothing when another run has it and lives.
+    /// Takes the lock; `None` if another run has it and lives.
     pub(super) fn take(path: &SafePath, times: Times) -> Result<Option<Self>> {
         let own = Owner::of_this_process();
         loop {
@@ -152,7 +152,7 @@ fn wait(path: &SafePath, own: &Owner, patience: Duration) -> Result<Watched> {
     }
 }
 
-/// The owner that a file names; nothing where it is missing or half written.
+/// The owner that a file names; `None` if it is missing or half written.
 fn read(path: &SafePath) -> Result<Option<Owner>> {
     Ok(path.read()?.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
 }

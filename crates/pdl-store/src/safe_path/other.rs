@@ -15,7 +15,7 @@ pub(crate) struct Folder {
 }
 
 impl Folder {
-    /// The folder `below`, which holds names only, inside `root`; nothing when it is missing.
+    /// The folder `below`, which holds names only, inside `root`; `None` if it is missing.
     pub(crate) fn open(root: &Path, below: &Path, create: bool) -> Result<Option<Self>> {
         if create {
             fs::create_dir_all(root).map_err(StoreError::io("make the folder", root))?;
@@ -56,7 +56,7 @@ impl Folder {
         }
     }
 
-    /// A file to be read; nothing when it is missing.
+    /// A file to be read; `None` if it is missing.
     pub(crate) fn read(&self, name: &OsStr) -> Result<Option<File>> {
         let path = self.refuse_link(name)?;
         match fault::retried(|| File::open(&path)) {

@@ -24,7 +24,7 @@ pub(crate) struct Folder {
 }
 
 impl Folder {
-    /// The folder `below`, which holds names only, inside `root`; nothing when it is missing.
+    /// The folder `below`, which holds names only, inside `root`; `None` if it is missing.
     pub(crate) fn open(root: &Path, below: &Path, create: bool) -> Result<Option<Self>> {
         if create {
             fs::create_dir_all(root).map_err(StoreError::io("make the folder", root))?;
@@ -65,7 +65,7 @@ impl Folder {
         &self.path
     }
 
-    /// What is under a name, links not followed; nothing where nothing is.
+    /// What is under a name, links not followed; `None` if nothing is.
     fn kind(&self, name: &OsStr) -> Result<Option<FileType>> {
         match retried(|| rustix::fs::statat(&self.handle, name, AtFlags::SYMLINK_NOFOLLOW)) {
             Ok(stat) => Ok(Some(FileType::from_raw_mode(stat.st_mode))),
@@ -74,7 +74,7 @@ impl Folder {
         }
     }
 
-    /// A file to be read; nothing when it is missing.
+    /// A file to be read; `None` if it is missing.
     pub(crate) fn read(&self, name: &OsStr) -> Result<Option<File>> {
         let open = || rustix::fs::openat(&self.handle, name, FILE | OFlags::RDONLY, Mode::empty());
         match retried(open) {

@@ -69,7 +69,7 @@ fn memory() -> Check {
     Check::new("memory", state, text)
 }
 
-/// The disk of a folder; nothing where the system does not report it.
+/// The disk of a folder; `None` if the system does not report it.
 #[cfg(unix)]
 fn disk(folder: &Path) -> Option<Check> {
     let disk = rustix::fs::statvfs(folder).ok()?;
