@@ -137,7 +137,7 @@ pub enum ClusterError {
     #[error("the cluster reported success, but {missing} tiles are missing")]
     #[serde(skip)]
     ResultsMissing {
-        /// How many.
+        /// Their number.
         missing: usize,
     },
     /// A run ended early; completed results are kept.

@@ -243,7 +243,7 @@ fn group_value(row: &CaseRow, column: &str) -> Option<String> {
     }
 }
 
-/// What is said of a folder that keeps its rule.
+/// Finding about a folder that keeps its rule.
 fn kept(
     rule: &AnnotationRule,
     default: &AnnotationRule,
@@ -259,7 +259,7 @@ fn kept(
     Finding::new(Code::AnnotationKept, message)
 }
 
-/// What is said of labels that the table lists and no case has.
+/// Finding about labels that the table lists and no case has.
 fn unknown(rows: &[CaseRow], stated: &[Option<Stated>]) -> Option<Finding> {
     let cohort: BTreeSet<u16> = rows.iter().filter(|row| row.is_usable()).flat_map(present).collect();
     let listed = stated.iter().flatten().flat_map(|stated| match stated {

@@ -202,7 +202,7 @@ fn assign_together(
     split::assign_stratified(&strata::of_patients(rows, &parameters.stratify)?, given, shares, seed)
 }
 
-/// What is said of groups that are divided because their patients have had their splits before, or
+/// Findings about groups that are divided because their patients have had their splits before, or
 /// that are too few.
 fn group_findings(
     rows: &[&CaseRow],

@@ -121,7 +121,7 @@ impl CaseRow {
 
     /// Its value in a column, carried ones included, as text by which cases can be grouped: of
     /// `labels` the values that are present, without their counts; "null" where a column is blank.
-    /// Nothing when there is no such column.
+    /// Nothing if there is no such column.
     pub fn value(&self, column: &str) -> Option<String> {
         if column == "labels" {
             let values: Vec<String> = self.labels.iter().map(|label| label.value.to_string()).collect();

@@ -16,7 +16,7 @@ use crate::place::Place;
 /// whether it was guessed.
 ///
 /// # Errors
-/// [`StoreError::Io`] when the machine keeps a file from being looked at.
+/// [`StoreError::Io`] if an error of the machine prevents a file from being inspected.
 pub(crate) fn row(
     place: &Place,
     found: &DiscoveredCase,

@@ -56,7 +56,7 @@ impl Cases {
     /// Reads `cases.parquet` of a curation folder.
     ///
     /// # Errors
-    /// [`StoreError`] when it is missing or no such table, or two cases have one id: what was made
+    /// [`StoreError`] if it is missing or not such a table, or two cases have one id: what was made
     /// of them cannot be told apart, and indexing the cohort again gives each an id of its own.
     pub fn read(out: &Path) -> Result<Self, StoreError> {
         let cases = Self::read_unchecked(out)?;
@@ -86,7 +86,7 @@ impl Cases {
     /// As [`Cases::read`], but several cases may have one id.
     ///
     /// # Errors
-    /// [`StoreError`] when it is missing or no such table.
+    /// [`StoreError`] if it is missing or not such a table.
     pub(crate) fn read_unchecked(out: &Path) -> Result<Self, StoreError> {
         let path = out.join(FILE);
         let (rows, metadata) = table::read_rows(&path)?;
@@ -102,7 +102,7 @@ impl Cases {
         })
     }
 
-    /// Writes `cases.parquet`, and says whether that changed it.
+    /// Writes `cases.parquet`, and returns whether that changed it.
     ///
     /// # Errors
     /// [`StoreError`] when it cannot be written, or two cases have one id.

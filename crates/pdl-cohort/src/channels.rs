@@ -70,7 +70,7 @@ impl Layout {
     /// of these channels. A file that holds another number of volumes, but several, is refused.
     ///
     /// # Errors
-    /// [`StoreError::Machine`] when the machine keeps a file from being read.
+    /// [`StoreError::Machine`] if an error of the machine prevents a file from being read.
     pub(crate) fn split_channel_files(&mut self, memory: &MemoryShare<'_>) -> Result<(), StoreError> {
         let named = self.channel_names.len();
         if named < 2 || self.cases.iter().any(|found| found.channels.len() > 1) {

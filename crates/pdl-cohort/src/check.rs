@@ -128,7 +128,7 @@ pub(crate) struct StatedGrids {
     pub copy_affine: bool,
 }
 
-/// What is said of a case for which there is no memory.
+/// Finding about a case for which there is no memory.
 pub(crate) fn too_large(error: MemoryError) -> Finding {
     let advice = "if it is a volume of that size, allow more (--memory); else its header is wrong";
     Finding::new(Code::TooLarge, format!("{error}: {advice}"))
@@ -137,8 +137,8 @@ pub(crate) fn too_large(error: MemoryError) -> Finding {
 /// Reads the files of a case and checks each, then one against the other.
 ///
 /// # Errors
-/// [`StoreError::Machine`] when the machine keeps one from being read: nothing is known of the case
-/// then. Inside, [`MemoryError`] when there is no memory for them.
+/// [`StoreError::Machine`] if an error of the machine prevents one from being read: nothing is
+/// known of the case then. Inside, [`MemoryError`] when there is no memory for them.
 pub(crate) fn check(
     found: &DiscoveredCase,
     stated: StatedGrids,

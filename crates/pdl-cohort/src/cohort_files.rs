@@ -51,7 +51,7 @@ impl CohortFiles {
     /// were read for each of `rows`, `earlier` the rows of the run before.
     ///
     /// # Errors
-    /// [`StoreError::Io`] when the machine keeps a file from being looked at.
+    /// [`StoreError::Io`] if an error of the machine prevents a file from being inspected.
     pub(crate) fn complete(
         &self,
         sources: &mut Vec<SourceRow>,
@@ -85,7 +85,7 @@ impl CohortFiles {
     /// names are added to that row.
     ///
     /// # Errors
-    /// [`StoreError::Io`] when the machine keeps the folder from being listed.
+    /// [`StoreError::Io`] if an error of the machine prevents the folder from being listed.
     pub(crate) fn skipped(
         &self,
         rows: &mut [SourceRow],
@@ -162,7 +162,7 @@ pub(crate) fn channels(layout: &Layout) -> HashSet<PathBuf> {
 /// it; where it was known already, `earlier` is its row of the run that read them.
 ///
 /// # Errors
-/// [`StoreError::Io`] when the machine keeps a file from being looked at.
+/// [`StoreError::Io`] if an error of the machine prevents a file from being inspected.
 pub(crate) fn row_in_place(
     case: &CaseRow,
     parts: &[Vec<Part>; 2],

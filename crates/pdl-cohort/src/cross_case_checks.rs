@@ -55,8 +55,8 @@ pub(crate) fn mark(rows: &mut [CaseRow], voxels: &HashMap<String, String>) {
     mark_hounsfield(rows);
 }
 
-/// What is said where the label maps of cases hold different values, and some have no name: a mask
-/// may be stored as 0 and 1 in one file and as 0 and 255 in another.
+/// Finding if the label maps of cases hold different values, and some have no name: a mask may be
+/// stored as 0 and 1 in one file and as 0 and 255 in another.
 pub(crate) fn value_sets(rows: &[CaseRow], names: &BTreeMap<u16, String>) -> Option<Finding> {
     let mut cases: BTreeMap<Vec<u16>, Vec<&str>> = BTreeMap::new();
     // A map without labels is a negative, and holds no other values than the rest.

@@ -16,7 +16,7 @@ const FIRST_FILES: usize = 8;
 /// a single file.
 ///
 /// # Errors
-/// Those of the machine.
+/// Errors of the machine.
 pub(crate) fn is_series(path: &Path) -> io::Result<bool> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     if is_volume_name(&name) || stack::is_stack(path)? {
@@ -36,7 +36,7 @@ pub(crate) fn is_series(path: &Path) -> io::Result<bool> {
 /// Whether a folder itself has DICOM files in it.
 ///
 /// # Errors
-/// Those of the machine.
+/// Errors of the machine.
 pub(crate) fn is_flat_series(folder: &Path) -> io::Result<bool> {
     let mut files: Vec<PathBuf> = fault::list(folder)?.iter().map(std::fs::DirEntry::path).collect();
     files.sort();
@@ -55,7 +55,7 @@ pub(crate) fn is_flat_series(folder: &Path) -> io::Result<bool> {
 /// The files of a series, ascending.
 ///
 /// # Errors
-/// Those of the machine.
+/// Errors of the machine.
 pub(crate) fn files_of(path: &Path) -> io::Result<Vec<PathBuf>> {
     if !fault::is_dir(path)? {
         return Ok(vec![path.to_owned()]);
@@ -71,7 +71,7 @@ pub(crate) fn files_of(path: &Path) -> io::Result<Vec<PathBuf>> {
 /// The modality that the first of a series' files states.
 ///
 /// # Errors
-/// Those of the machine.
+/// Errors of the machine.
 pub(crate) fn modality(path: &Path) -> io::Result<Option<Modality>> {
     for file in files_of(path)?.into_iter().take(FIRST_FILES) {
         let scan = pdl_dicom::scan(&[file], &|| ()).map_err(|error| machine(&error))?;

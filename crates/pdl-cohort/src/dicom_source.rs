@@ -237,7 +237,7 @@ impl Archive {
         unused.map(|label| (label, reason(&label))).collect()
     }
 
-    /// What is said of files that may show names in their pixels.
+    /// Finding about files that may show names in their pixels.
     fn captures(&self) -> Option<Finding> {
         let count = self.scan.secondary_captures;
         let message = format!(
@@ -247,7 +247,7 @@ impl Archive {
         (count > 0).then(|| Finding::new(Code::SecondaryCapture, message))
     }
 
-    /// What is said of patterns that no structure has.
+    /// Finding about patterns that no structure has.
     fn unmatched(&self) -> Option<Finding> {
         let (of_series, _) = self.scan.labels_of_series();
         let labels: BTreeSet<usize> = of_series.into_iter().flatten().collect();

@@ -77,7 +77,7 @@ pub(crate) fn structures_of<'a>(
     })
 }
 
-/// What is said of segments whose coordinates are in another frame of reference than the image.
+/// Finding about segments whose coordinates are in another frame of reference than the image.
 fn in_other_frame(names: &[String]) -> Option<Finding> {
     let message = format!(
         "segments name its images, and are placed by their own positions in another frame of reference: {}",

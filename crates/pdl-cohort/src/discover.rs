@@ -232,7 +232,7 @@ fn of_data_set(
     Ok(case_folders::find(files).or_else(|| numbered_files::find(files)))
 }
 
-/// What is said of volumes in a folder that is taken as one of DICOM files.
+/// Finding about volumes in a folder that is taken as one of DICOM files.
 fn beside_dicom(files: &[PathBuf]) -> Option<Finding> {
     let names = files.iter().map(|file| file_name(file));
     let volumes = names.filter(|name| is_volume_name(name) && !name.starts_with('.')).count();
@@ -292,7 +292,7 @@ impl Layout {
     /// Takes one frame, counted from 0, of every image.
     ///
     /// # Errors
-    /// [`StoreError::Io`] when the machine keeps an image from being looked at.
+    /// [`StoreError::Io`] if an error of the machine prevents an image from being inspected.
     pub fn choose_frame(&mut self, frame: usize) -> Result<(), StoreError> {
         self.cases.iter_mut().try_for_each(|found| found.choose_frame(frame))
     }

@@ -65,7 +65,7 @@ impl Named {
     /// by their label. Patients get their pseudonyms.
     ///
     /// # Errors
-    /// [`StoreError::Machine`] when the machine keeps a file from being looked at.
+    /// [`StoreError::Machine`] if an error of the machine prevents a file from being inspected.
     pub(crate) fn new(
         layout: &mut Layout,
         names: &HashMap<CaseLabel, String>,
@@ -251,7 +251,7 @@ impl Named {
         self.labels.segments.as_ref().filter(|_| self.segments_of(case).is_some())
     }
 
-    /// What is said of a file of a case that cannot be read, without the names of people.
+    /// Finding about a file of a case that cannot be read, without the names of people.
     ///
     /// # Errors
     /// [`Refusal`] where that is no fault of the file.

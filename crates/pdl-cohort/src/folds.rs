@@ -68,7 +68,7 @@ pub struct AppliedFold {
 /// is one group, in the order of their names.
 ///
 /// # Errors
-/// [`CohortError::Option`] when there is no such fold or column, or fewer patients or groups than
+/// [`CohortError::Option`] if there is no such fold or column, or fewer patients or groups than
 /// folds.
 pub fn apply<'a>(
     cases: &mut Cases,
@@ -96,7 +96,7 @@ pub fn apply<'a>(
 /// The number of groups by a column among the cases that folds divide.
 ///
 /// # Errors
-/// [`CohortError::Option`] when there is no such column.
+/// [`CohortError::Option`] if there is no such column.
 pub fn group_count(cases: &Cases, column: &str) -> Result<u32, CohortError> {
     Ok(patient_groups::groups(&divided(cases), column)?.len() as u32)
 }
@@ -133,7 +133,7 @@ fn divide_groups(
     Ok((of_patient, AppliedFold { held_out, findings }))
 }
 
-/// What is said of groups that have patients in the test split, too: these are in no fold.
+/// Finding about groups that have patients in the test split, too: these are in no fold.
 fn in_test(cases: &Cases, groups: &[PatientGroup], column: &str) -> Result<Option<Finding>, CohortError> {
     let test: Vec<&CaseRow> = cases.labelled().filter(|row| row.split == Split::Test).collect();
     let of_test = patient_groups::groups(&test, column)?;

@@ -390,7 +390,7 @@ fn ignored_label(layout: &mut Layout, parameters: &IndexParameters) -> Result<Op
     Ok(Some(value))
 }
 
-/// What is said of names for labels that no case has: those of `[labels]`, then those of the
+/// Findings about names for labels that no case has: those of `[labels]`, then those of the
 /// cohort's `dataset.json`. Structures of DICOM are named before it is known which have voxels.
 fn named_in_vain(parameters: &IndexParameters, layout: &Layout, rows: &[CaseRow]) -> Vec<Finding> {
     // Rules give the labels other values than those that are named.

@@ -108,7 +108,7 @@ impl Earlier {
     /// those are known by their real paths.
     ///
     /// # Errors
-    /// [`StoreError::Io`] when the machine keeps a file from being looked at.
+    /// [`StoreError::Io`] if an error of the machine prevents a file from being inspected.
     pub(crate) fn files(
         &self,
         place: &Place,
@@ -266,7 +266,7 @@ impl Matching<'_> {
 pub(crate) struct Recognised {
     /// Rows of the earlier run's table, and the ids that their cases have now.
     renamed: BTreeMap<usize, String>,
-    /// What is to be said of that.
+    /// Message about that.
     pub findings: Vec<Finding>,
 }
 

@@ -131,7 +131,7 @@ pub enum CohortError {
          to it, and give that as the cohort: {}", path.display()
     )]
     Unpaired {
-        /// How many there are.
+        /// Their number.
         volumes: usize,
         /// What was looked at.
         path: PathBuf,
@@ -139,15 +139,15 @@ pub enum CohortError {
     /// A table that cannot be read.
     #[error("the cohort's table cannot be read ({problem}): {}", path.display())]
     Table {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The defect.
         problem: String,
     },
     /// A table that holds what it should not, with what stands there.
     #[error("the cohort's table cannot be read ({problem}{quote}): {}", path.display())]
     TableValue {
-        /// Which file.
+        /// The file.
         path: PathBuf,
         /// Where in it, or what it lacks.
         problem: String,

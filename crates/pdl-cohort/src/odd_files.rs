@@ -9,7 +9,7 @@ use pdl_dicom::FileTree;
 use pdl_findings::{Code, Finding};
 use pdl_store::{StoreError, fault};
 
-/// What is said of a tree of files.
+/// Findings about a tree of files.
 pub(crate) fn of_tree(tree: &FileTree) -> Vec<Finding> {
     let special = (!tree.special.is_empty()).then(|| {
         let count = tree.special.len();
@@ -19,10 +19,10 @@ pub(crate) fn of_tree(tree: &FileTree) -> Vec<Finding> {
     special.into_iter().chain(outside(tree.outside.len())).collect()
 }
 
-/// What is said of the files `paths` that the cases of the cohort at `root` name.
+/// Finding about the files `paths` that the cases of the cohort at `root` name.
 ///
 /// # Errors
-/// [`StoreError::Io`] when the machine keeps one from being looked at.
+/// [`StoreError::Io`] if an error of the machine prevents one from being inspected.
 pub(crate) fn of_cases<'a>(
     paths: impl Iterator<Item = &'a PathBuf>,
     root: &Path,

@@ -90,7 +90,7 @@ impl Paired {
 /// masks that the same words tell apart in most cases are channels or structures.
 ///
 /// # Errors
-/// [`StoreError::Io`] when the machine keeps a folder or a file from being looked at.
+/// [`StoreError::Io`] if an error of the machine prevents a folder or a file from being inspected.
 pub fn pair(root: &Path) -> Result<Paired, StoreError> {
     let files = walk::files_below(root)?
         .into_iter()

@@ -41,7 +41,7 @@ impl PatientGroup {
 /// value is a group of its own.
 ///
 /// # Errors
-/// [`CohortError::Option`] when there is no such column.
+/// [`CohortError::Option`] if there is no such column.
 pub(crate) fn groups(rows: &[&CaseRow], column: &str) -> Result<Vec<PatientGroup>, CohortError> {
     let mut values: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
     for row in rows {

@@ -72,8 +72,8 @@ impl PetDecision {
         Some(Finding::new(Code::OtherPetUnit, format!("{error}: the cohort's PET values are in {unit}")))
     }
 
-    /// What is to be said of values that stay as they are stored: why, where nobody asked for it,
-    /// and that they are of several units.
+    /// Finding about values that stay as they are stored: why, where nobody asked for it, and that
+    /// they are of several units.
     pub(crate) fn finding(&self) -> Option<Finding> {
         if self.units != PetUnits::Stored || self.asked && self.stored.len() == 1 {
             return None;

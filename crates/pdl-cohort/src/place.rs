@@ -25,7 +25,7 @@ impl Place {
     /// are named.
     ///
     /// # Errors
-    /// [`StoreError::Io`] when the machine keeps the path from being looked at.
+    /// [`StoreError::Io`] if an error of the machine prevents the path from being inspected.
     pub(crate) fn text(&self, path: &Path) -> Result<String, StoreError> {
         Ok(paths::relative(&self.out, &Self::absolute(path)?))
     }

@@ -103,7 +103,7 @@ impl ImageReading {
     /// Whether a path is that of a stack of slices that can be read.
     ///
     /// # Errors
-    /// Those of the machine.
+    /// Errors of the machine.
     pub fn is_stack(&self, path: &Path) -> io::Result<bool> {
         Ok(self.stack_spacing.is_some() && stack::is_stack(path)? && !(self.pictures && fault::is_dir(path)?))
     }

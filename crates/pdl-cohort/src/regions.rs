@@ -321,7 +321,7 @@ pub(crate) fn with_names(names: &BTreeMap<u16, String>, regions: &[LabelRegion])
     names
 }
 
-/// What is said of labels that belong to no region, and of regions of which no case has a label.
+/// Findings about labels that belong to no region, and of regions of which no case has a label.
 pub(crate) fn findings(regions: &[LabelRegion], rows: &[CaseRow]) -> Vec<Finding> {
     let usable = rows.iter().filter(|row| row.is_usable());
     let present: BTreeSet<u16> = usable.flat_map(|row| row.labels.iter().map(|label| label.value)).collect();

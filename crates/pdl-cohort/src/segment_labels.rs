@@ -30,7 +30,7 @@ pub(crate) type SegmentsByFile = BTreeMap<PathBuf, Vec<LabelSegment>>;
 /// there are none: why is told where the file is read.
 ///
 /// # Errors
-/// [`StoreError::Machine`] when the machine keeps a file from being read.
+/// [`StoreError::Machine`] if an error of the machine prevents a file from being read.
 pub(crate) fn read_headers(layout: &Layout, limit: &MemoryLimit) -> Result<SegmentsByFile, StoreError> {
     let of_one_file = layout.cases.iter().filter(|found| found.structures.is_empty());
     let labelled: Vec<(String, &PathBuf)> =
@@ -79,7 +79,7 @@ impl ShownSegment {
         }
     }
 
-    /// What is said of a name of which something is hidden.
+    /// Finding about a name of which something is hidden.
     fn masked(&self) -> Option<Finding> {
         let message = format!(
             "{}: its name held a name, an id or a date of its patient or files, which is masked",
@@ -157,7 +157,7 @@ impl SegmentNames {
         Some(self.of(label)?.iter().map(value).collect())
     }
 
-    /// What is said of a label file, without people.
+    /// Message about a label file, without people.
     pub(crate) fn without_people(&self, label: &Path, message: &str) -> String {
         self.masks.get(label).map_or_else(|| message.to_owned(), |mask| mask.without(message).text)
     }
@@ -209,7 +209,7 @@ impl SegmentNames {
         self.structures.label(structure)
     }
 
-    /// What is said of the names of the cohort; `labelled` is how many of its cases have a label
+    /// Findings about the names of the cohort; `labelled` is how many of its cases have a label
     /// file.
     pub(crate) fn findings(&self, labelled: usize) -> Vec<Finding> {
         let names: BTreeSet<&str> = self.files.values().flatten().map(|s| s.name.as_str()).collect();
@@ -220,7 +220,7 @@ impl SegmentNames {
         found.chain(spellings).chain(unmatched).collect()
     }
 
-    /// What is said where files have several values for one name.
+    /// Finding if files have several values for one name.
     fn renumbered(&self) -> Option<Finding> {
         let mut values: BTreeMap<u16, BTreeMap<u16, usize>> = BTreeMap::new();
         let stated = |segment: &&ShownSegment| segment.segment.value != UNSTATED;
@@ -243,7 +243,7 @@ impl SegmentNames {
         (!told.is_empty()).then(|| Finding::new(Code::LabelValuesByName, message))
     }
 
-    /// What is said where some label files name no segments.
+    /// Finding if some label files name no segments.
     fn unnamed(&self, labelled: usize) -> Option<Finding> {
         let (named, unnamed) = (self.files.len(), labelled.saturating_sub(self.files.len()));
         let message = format!(

@@ -53,7 +53,7 @@ pub(crate) fn write(out: &Path, rows: &[SourceRow]) -> Result<(), StoreError> {
 /// Reads `sources.parquet` of a curation folder.
 ///
 /// # Errors
-/// [`StoreError`] when it is missing or no such table.
+/// [`StoreError`] if it is missing or not such a table.
 pub fn read(out: &Path) -> Result<Vec<SourceRow>, StoreError> {
     Ok(table::read_rows(&out.join(FILE))?.0)
 }
@@ -62,7 +62,7 @@ pub fn read(out: &Path) -> Result<Vec<SourceRow>, StoreError> {
 /// another form.
 ///
 /// # Errors
-/// [`StoreError`] when the machine keeps the table from being read.
+/// [`StoreError`] if an error of the machine prevents the table from being read.
 pub(crate) fn read_if_any(out: &Path) -> Result<Vec<SourceRow>, StoreError> {
     match read(out) {
         Err(error) if fault::machine_error(&error).is_some() => Err(error),

@@ -137,7 +137,7 @@ impl DiscoveredCase {
         Ok(self.stacks.spacing_mm.is_none().then(|| Finding::new(Code::NoStackSpacing, message)))
     }
 
-    /// What is said where nobody says how its stacks lie.
+    /// Finding if nobody says how its stacks lie.
     ///
     /// # Errors
     /// [`StoreError::Machine`].

@@ -22,7 +22,7 @@ pub type Strata = BTreeSet<String>;
 /// smallest text. `labels` puts it into one for every label that is present in any of its cases.
 ///
 /// # Errors
-/// [`CohortError::Option`] when there is no such column.
+/// [`CohortError::Option`] if there is no such column.
 pub fn of_patients<'a>(
     rows: &[&'a CaseRow],
     columns: &[String],

@@ -120,7 +120,7 @@ impl Structures {
         unmatched.map(Pattern::pattern).collect()
     }
 
-    /// What is said of patterns that no name in `all` has; of these `shown` may be shown.
+    /// Finding about patterns that no name in `all` has; of these `shown` may be shown.
     pub(crate) fn unmatched_told<'a>(
         &self,
         shown: &BTreeSet<&str>,
@@ -155,7 +155,7 @@ impl Structures {
         }
     }
 
-    /// What is said of names of the cohort that are one label though spelt otherwise, and of names
+    /// Findings about names of the cohort that are one label though spelt otherwise, and of names
     /// that are labels of their own and look the same.
     pub(crate) fn spellings<'a>(&self, found: impl Iterator<Item = &'a str>) -> Vec<Finding> {
         if self.are_chosen() {
@@ -186,8 +186,8 @@ impl Structures {
         .collect()
     }
 
-    /// What is said where structures of one file become one label; `labels` has the names of the
-    /// file's structures.
+    /// Finding if structures of one file become one label; `labels` has the names of the file's
+    /// structures.
     pub(crate) fn joined<'a>(&self, labels: impl Iterator<Item = &'a str>) -> Option<Finding> {
         let mut groups: BTreeMap<u16, Vec<&str>> = BTreeMap::new();
         for name in labels {
@@ -204,7 +204,7 @@ impl Structures {
         (!several.is_empty()).then(|| Finding::new(Code::LabelNamesJoined, message))
     }
 
-    /// What is said of structures of a file that can be no label.
+    /// Finding about structures of a file that can be no label.
     pub(crate) fn left_out<'a>(&self, mut labels: impl Iterator<Item = &'a str>) -> Option<Finding> {
         let message = "structures without a name, or called background, were left out";
         let is_none = |name: &str| name.is_empty() || is_background(name);

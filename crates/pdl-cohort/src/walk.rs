@@ -11,7 +11,7 @@ use crate::cases;
 /// Whether pdl has worked in this folder: what it holds was made from a cohort, and is none.
 ///
 /// # Errors
-/// Those of the machine when it cannot be looked at.
+/// Errors of the machine if it cannot be looked at.
 pub fn is_curation(folder: &Path) -> io::Result<bool> {
     Ok(fault::is_file(&folder.join(cases::FILE))? || fault::is_dir(&folder.join(journal::FOLDER))?)
 }

@@ -10,18 +10,18 @@ use pdl_store::memory::MemoryError;
 /// text.
 #[derive(Debug, thiserror::Error)]
 pub enum DicomError {
-    /// The operating system refused.
+    /// The operating system reported an error.
     #[error("the file cannot be read ({source}): {}", path.display())]
     Io {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The operating system's error.
         source: std::io::Error,
     },
     /// Not a DICOM file at all.
     #[error("{}: {}", not_dicom(*kind), path.display())]
     NotDicom {
-        /// Which file.
+        /// The file.
         path: PathBuf,
         /// What it is, where its first bytes tell.
         kind: Option<FileKind>,
@@ -29,9 +29,9 @@ pub enum DicomError {
     /// A DICOM file that breaks off or contradicts itself.
     #[error("damaged DICOM ({problem}): {}", path.display())]
     Damaged {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The defect.
         problem: String,
     },
     /// Fewer pixels than the header declares.
@@ -40,7 +40,7 @@ pub enum DicomError {
         path.display()
     )]
     Truncated {
-        /// Which file.
+        /// The file.
         path: PathBuf,
         /// Bytes of pixels that rows, columns, frames and bits call for.
         declared: u64,
@@ -50,15 +50,15 @@ pub enum DicomError {
     /// What the file holds needs more memory than there is.
     #[error("{source}: {}", path.display())]
     Memory {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// What it needs, and what is allowed.
+        /// Memory required, and the limit.
         source: MemoryError,
     },
     /// Valid, but nothing that can become a volume or a label map here.
     #[error("{problem}: {}", path.display())]
     Unsupported {
-        /// Which file.
+        /// The file.
         path: PathBuf,
         /// What it is, and what to do.
         problem: String,
@@ -66,7 +66,7 @@ pub enum DicomError {
     /// A series whose slices do not make one volume.
     #[error("the slices do not make one volume: {problem}")]
     Geometry {
-        /// What is wrong, with figures.
+        /// The defect, with figures.
         problem: String,
     },
     /// Contours whose coordinates are not those of the image.
@@ -78,7 +78,7 @@ pub enum DicomError {
     /// Labels that lie on no voxel grid of the image.
     #[error("the labels do not fit the image: {problem}")]
     LabelGrid {
-        /// What is wrong, with figures.
+        /// The defect, with figures.
         problem: String,
     },
 }

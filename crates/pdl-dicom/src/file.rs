@@ -182,7 +182,7 @@ fn decode(
 /// Whether a file can be opened and begins as DICOM files do.
 ///
 /// # Errors
-/// Those of the machine when it cannot be read.
+/// Errors of the machine if it cannot be read.
 pub(crate) fn is_dicom(path: &Path) -> io::Result<bool> {
     let first = fault::retried(|| {
         let mut first = Vec::with_capacity(PROBE);

@@ -24,7 +24,7 @@ pub(crate) trait FramePixels {
     /// A summary of each of these frames; `None` for one that cannot be read.
     ///
     /// # Errors
-    /// Those of the machine.
+    /// Errors of the machine.
     fn summaries(&self, frames: &[&Frame]) -> Result<Vec<Option<PixelSummary>>, DicomError>;
 }
 

@@ -35,7 +35,7 @@ pub(crate) fn has_odd_characters(name: &str, declared: bool) -> bool {
     shown != name.trim() || shown.contains(char::REPLACEMENT_CHARACTER) || !declared && !shown.is_ascii()
 }
 
-/// What is said of a name that is not shown as it stands in the file.
+/// Findings about a name that is not shown as it stands in the file.
 pub(crate) fn name_findings(name: &str, masked: bool, odd_characters: bool) -> Vec<Finding> {
     let mut found = Vec::new();
     if masked {

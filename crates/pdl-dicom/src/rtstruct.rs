@@ -321,7 +321,7 @@ impl Region {
         ContourSet::new(plane.contours.iter().filter_map(polygon).collect())
     }
 
-    /// What is to be said of it before it is drawn.
+    /// Findings about it before it is drawn.
     fn findings(&self) -> Vec<Finding> {
         let name = &self.name;
         let mut found = name_findings(name, self.masked, self.odd_characters);

@@ -142,7 +142,7 @@ pub struct SetAside {
     pub why: SkipReason,
     /// Why, in words, with what is wrong.
     pub reason: String,
-    /// How many.
+    /// Their number.
     pub count: usize,
     /// Which: never to be shown.
     pub files: Vec<PathBuf>,
@@ -172,7 +172,7 @@ enum Found {
 /// Whether a file begins as DICOM files do.
 ///
 /// # Errors
-/// Those of the machine when it cannot be read.
+/// Errors of the machine if it cannot be read.
 pub fn is_dicom(path: &Path) -> io::Result<bool> {
     crate::file::is_dicom(path)
 }
@@ -181,8 +181,8 @@ pub fn is_dicom(path: &Path) -> io::Result<bool> {
 /// free. A file that cannot be read is set aside.
 ///
 /// # Errors
-/// [`DicomError::Io`] when the machine keeps a file from being read: a series without it would be
-/// another one.
+/// [`DicomError::Io`] if an error of the machine prevents a file from being read: a series without
+/// it would be another one.
 pub fn scan(files: &[PathBuf], progress: &(dyn Fn() + Sync)) -> Result<Scan, DicomError> {
     scan_within(files, &MemoryLimit::free(), progress)
 }

@@ -203,7 +203,7 @@ impl Segmentation {
         found
     }
 
-    /// What is said of pixels of a label map that are neither background nor of a segment.
+    /// Finding about pixels of a label map that are neither background nor of a segment.
     ///
     /// # Errors
     /// [`DicomError::Damaged`] when pixels cannot be decoded.

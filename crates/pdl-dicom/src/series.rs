@@ -217,7 +217,7 @@ fn read_frames(series: &Series, scalings: &[Scaling], memory: &MemoryShare<'_>) 
     Ok(Read { voxels, voxel_type, inverted: kinds.iter().any(|kind| kind.1), excess })
 }
 
-/// What is said of bytes beyond the pixels.
+/// Finding about bytes beyond the pixels.
 fn excess(of_files: impl Iterator<Item = u64>) -> Option<Finding> {
     let (mut files, mut most) = (0, 0);
     for excess in of_files.filter(|excess| *excess > 0) {

@@ -274,7 +274,7 @@ pub enum FitError {
     /// A checkpoint that cannot be written or read.
     #[error("the checkpoint: {problem}; what was written before it is whole: {}", path.display())]
     Checkpoint {
-        /// What the system said.
+        /// The operating system's error.
         problem: String,
         /// Its file.
         path: PathBuf,

@@ -95,18 +95,18 @@ pub const FORMATS_HELP: &str = include_str!("../help/formats.md");
 /// A file that could not be read as a volume.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
-    /// The operating system refused.
+    /// The operating system reported an error.
     #[error("the file cannot be read ({source}): {}", path.display())]
     Io {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The operating system's error.
         source: std::io::Error,
     },
     /// Fewer voxels than the header declares.
     #[error("the file is cut short: its header declares {declared} bytes of voxels, {held} are there: {}", path.display())]
     Truncated {
-        /// Which file.
+        /// The file.
         path: PathBuf,
         /// Bytes of voxels that the header declares.
         declared: u64,
@@ -116,7 +116,7 @@ pub enum ReadError {
     /// The compressed stream is damaged.
     #[error("the compressed data are damaged or cut short ({problem}): {}", path.display())]
     Damaged {
-        /// Which file.
+        /// The file.
         path: PathBuf,
         /// What the decoder said.
         problem: String,
@@ -126,23 +126,23 @@ pub enum ReadError {
     Invalid {
         /// What it was taken for.
         format: &'static str,
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The defect.
         problem: String,
     },
     /// What the file holds needs more memory than there is.
     #[error("{source}: {}", path.display())]
     Memory {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// What it needs, and what is allowed.
+        /// Memory required, and the limit.
         source: MemoryError,
     },
     /// Valid, but not one 3-D volume of real numbers.
     #[error("{problem}: {}", path.display())]
     Unsupported {
-        /// Which file.
+        /// The file.
         path: PathBuf,
         /// What it is, and what to do.
         problem: String,
@@ -154,7 +154,7 @@ pub enum ReadError {
         path: PathBuf,
         /// Which slice, counted from 1 in the order of the stack.
         number: usize,
-        /// How many there are.
+        /// Their number.
         slices: usize,
         /// What is wrong with it, as in "is in colour".
         problem: String,
@@ -166,7 +166,7 @@ pub enum ReadError {
         path.display()
     )]
     ScaledLabels {
-        /// Which file.
+        /// The file.
         path: PathBuf,
         /// What stored values are multiplied by.
         slope: f64,
@@ -178,7 +178,7 @@ pub enum ReadError {
     /// The voxels are no labels.
     #[error("{source}: {}", path.display())]
     Labels {
-        /// Which file.
+        /// The file.
         path: PathBuf,
         /// Which voxels.
         source: LabelError,
@@ -231,7 +231,7 @@ pub struct Labels {
 }
 
 impl Labels {
-    /// What is said of voxels that were rounded.
+    /// Finding about voxels that were rounded.
     pub fn rounding(&self) -> Option<Finding> {
         let RoundedLabels { count, farthest } = self.rounded?;
         let voxels = counted(count, "voxel");

@@ -147,7 +147,7 @@ pub fn read_segments(
     })
 }
 
-/// What is said of voxels whose value no segment has.
+/// Finding about voxels whose value no segment has.
 fn unnamed(voxels: &BTreeMap<u16, usize>) -> Option<Finding> {
     let told: Vec<String> = voxels
         .iter()

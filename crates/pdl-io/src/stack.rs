@@ -76,7 +76,7 @@ impl Format {
 /// Whether a path is that of a stack: a PNG, TIFF or JPEG file, or a folder with such in it.
 ///
 /// # Errors
-/// Those of the machine when it cannot be looked at; a folder that may not be listed is no stack.
+/// Errors of the machine if it cannot be looked at; a folder that may not be listed is no stack.
 pub fn is_stack(path: &Path) -> io::Result<bool> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     if is_volume_name(&name) {
@@ -93,7 +93,7 @@ pub fn is_slice_name(name: &str) -> bool {
 /// Whether a file is a stack alone: a TIFF file of several pages.
 ///
 /// # Errors
-/// Those of the machine when it cannot be read.
+/// Errors of the machine if it cannot be read.
 pub fn has_pages(path: &Path) -> io::Result<bool> {
     if Format::of(path) != Some(Format::Tiff) {
         return Ok(false);

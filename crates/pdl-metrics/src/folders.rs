@@ -71,7 +71,7 @@ pub enum ScoreError {
     /// `dataset.json` names no usable labels.
     #[error("{problem}: {}", path.display())]
     Names {
-        /// What is wrong with it.
+        /// The defect.
         problem: String,
         /// The file.
         path: PathBuf,

@@ -50,8 +50,7 @@ struct Loss<'a> {
     cases: usize,
 }
 
-/// What is said of labels that have no voxel left, and of those with less than half of their
-/// volume.
+/// Findings about labels that have no voxel left, and of those with less than half of their volume.
 /// `cases` has the labels of each prepared case by its id.
 pub(crate) fn findings<'a>(
     cases: impl Iterator<Item = (&'a str, &'a [PreparedLabel])>,

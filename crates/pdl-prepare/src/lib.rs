@@ -68,7 +68,7 @@ pub enum PrepareError {
     /// Every case failed.
     #[error("none of the {count} cases could be prepared; the first: {first}")]
     AllFailed {
-        /// How many.
+        /// Their number.
         count: usize,
         /// Why the first did.
         first: String,
@@ -76,7 +76,7 @@ pub enum PrepareError {
     /// A source file is not the one that was indexed.
     #[error("the file has changed since it was indexed; run `pdl index` again: {}", path.display())]
     SourceChanged {
-        /// Which file.
+        /// The file.
         path: PathBuf,
     },
     /// This machine sees another `cases.parquet` than the one that planned a remote preparation.
@@ -142,7 +142,7 @@ pub enum PrepareError {
     Plan {
         /// The plan's file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The defect.
         problem: String,
     },
     /// An option's value that cannot be.
@@ -151,9 +151,9 @@ pub enum PrepareError {
     /// The proxies cannot be read.
     #[error("not the expected proxies ({problem}); run `pdl prepare` again: {}", path.display())]
     Proxies {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The defect.
         problem: String,
     },
     /// A file could not be kept or read.

@@ -32,7 +32,7 @@ fn narrow_window(fingerprint: &Fingerprint) -> Option<f64> {
     (shown < least).then_some(shown)
 }
 
-/// What is said of a window of the labels' intensities that shows too little of the images.
+/// Finding about a window of the labels' intensities that shows too little of the images.
 pub(crate) fn window_finding(
     now: &Fingerprint,
     mapping: Mapping,

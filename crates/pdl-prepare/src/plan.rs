@@ -268,7 +268,7 @@ impl Plan {
 }
 
 impl Plan {
-    /// What is to be said where training cases have labels that had none when the plan was made.
+    /// Finding if training cases have labels that had none when the plan was made.
     fn labels_came(&self, now: &Fingerprint) -> Option<Finding> {
         let came = self.fingerprint.without_labels && !now.without_labels;
         let message = format!(

@@ -141,7 +141,7 @@ pub fn schema() -> Schema {
 /// Reads `prepared.parquet` of a curation folder.
 ///
 /// # Errors
-/// [`StoreError`] when it is missing or no such table.
+/// [`StoreError`] if it is missing or not such a table.
 pub fn read(out: &Path) -> Result<Vec<PreparedRow>, StoreError> {
     let path = out.join(FILE);
     let rows: Vec<PreparedRow> = table::read_rows(&path)?.0;

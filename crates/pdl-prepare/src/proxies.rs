@@ -387,7 +387,7 @@ impl Proxies {
     /// [`Proxies::shape_zyx`].
     ///
     /// # Panics
-    /// When there is no such row.
+    /// If there is no such row.
     pub fn voxels(&self, row: usize) -> &[f32] {
         self.channel(row, 0)
     }
@@ -400,7 +400,7 @@ impl Proxies {
     /// The voxels of one channel of a row; channel 0 is [`Proxies::voxels`].
     ///
     /// # Panics
-    /// When there is no such row or channel.
+    /// If there is no such row or channel.
     pub fn channel(&self, row: usize, channel: usize) -> &[f32] {
         let (batch, place) = self.places[row];
         let voxels = self.shape_zyx.iter().product::<usize>();
@@ -415,7 +415,7 @@ impl Proxies {
     /// The label map of a row, where proxies hold them.
     ///
     /// # Panics
-    /// When there is no such row.
+    /// If there is no such row.
     pub fn labels(&self, row: usize) -> Option<LabelView<'_>> {
         let (batch, place) = self.places[row];
         self.labels.get(batch).map(|labels| labels.row(place, self.shape_zyx.iter().product()))
@@ -425,7 +425,7 @@ impl Proxies {
     /// one: the number of the file and the bytes there.
     ///
     /// # Panics
-    /// When there is no such row.
+    /// If there is no such row.
     pub fn places(&self, row: usize) -> Vec<(usize, Range<usize>)> {
         let labels = self.labels(row).map(|labels| self.place(labels.voxels.bytes()));
         let channels = (0..self.channels()).map(|channel| self.channel(row, channel));

@@ -167,7 +167,7 @@ fn is(path: &Path, kind: impl Fn(&Metadata) -> bool) -> io::Result<bool> {
 /// `path` without links; `None` if it, or a folder on the way, is missing or forbidden.
 ///
 /// # Errors
-/// Those of the machine.
+/// Errors of the machine.
 pub fn canonical(path: &Path) -> io::Result<Option<PathBuf>> {
     match retried(|| path.canonicalize()) {
         Ok(path) => Ok(Some(path)),

@@ -56,7 +56,7 @@ impl Stamp {
     /// bytes were read.
     ///
     /// # Errors
-    /// [`StoreError::Io`] when the machine keeps it from being looked at.
+    /// [`StoreError::Io`] if an error of the machine prevents it from being inspected.
     pub fn of_read(root: &Path, path: &str, before: FileState, blake3: String) -> Result<Option<Self>> {
         let full = root.join(path);
         match FileState::of(&full) {

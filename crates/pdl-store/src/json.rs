@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use crate::safe_path::SafePath;
 use crate::{Result, StoreError, atomic, regular_file};
 
-/// Writes `value` as an indented JSON file, and says whether that changed it.
+/// Writes `value` as an indented JSON file, and returns whether that changed it.
 ///
 /// # Errors
 /// [`StoreError`] when it cannot be written.
@@ -20,7 +20,7 @@ pub fn write(path: impl Into<SafePath>, value: &impl Serialize) -> Result<bool> 
     atomic::write_if_changed(path, &bytes)
 }
 
-/// Writes one compact JSON value a line (JSON Lines), and says whether that changed the file.
+/// Writes one compact JSON value a line (JSON Lines), and returns whether that changed the file.
 ///
 /// # Errors
 /// [`StoreError`] when it cannot be written.

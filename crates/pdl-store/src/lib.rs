@@ -46,14 +46,14 @@ use std::path::{Path, PathBuf};
 /// A file that could not be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The operating system refused.
+    /// The operating system reported an error.
     #[error("cannot {action}: {source}: {}", path.display())]
     Io {
         /// What was tried, such as "write the file".
         action: &'static str,
         /// Which file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// The operating system's error.
         source: std::io::Error,
     },
     /// The machine failed while something was read or written, which says nothing of that: see
@@ -69,31 +69,31 @@ pub enum StoreError {
         what: String,
         /// Which file, where it may be named.
         path: Option<PathBuf>,
-        /// What the system said.
+        /// The operating system's error.
         source: std::io::Error,
     },
     /// A JSON file is not what it should be.
     #[error("not the expected JSON: {source}: {}", path.display())]
     Json {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The defect.
         source: serde_json::Error,
     },
     /// A table is not what it should be.
     #[error("not the expected table: {problem}: {}", path.display())]
     Table {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The defect.
         problem: String,
     },
     /// A file holds more than the memory limit allows.
     #[error("{source}: {}", path.display())]
     Memory {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// What it needs, and what is allowed.
+        /// Memory required, and the limit.
         source: memory::MemoryError,
     },
     /// A path out of a file leads out of the folder that it belongs to.

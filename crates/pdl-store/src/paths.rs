@@ -34,7 +34,7 @@ pub fn resolve(folder: &Path, text: &str) -> PathBuf {
 /// Whether a file that need not exist would lie inside a folder, links followed.
 ///
 /// # Errors
-/// Those of the machine.
+/// Errors of the machine.
 pub fn is_inside(folder: &Path, file: &Path) -> io::Result<bool> {
     let absolute = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
     let Some(folder) = fault::canonical(folder)? else { return Ok(false) };

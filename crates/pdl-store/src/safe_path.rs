@@ -80,8 +80,8 @@ impl SafePath {
     /// The path of the file, which is there, and is neither a link nor behind one.
     ///
     /// # Errors
-    /// [`StoreError::Link`] when a link is on the way or in its place, [`StoreError::Io`] when
-    /// there is no such file.
+    /// [`StoreError::Link`] when a link is on the way or in its place, [`StoreError::Io`] if there
+    /// is no such file.
     pub fn file(&self) -> Result<PathBuf> {
         let missing = || StoreError::io("read the file", &self.full())(std::io::ErrorKind::NotFound.into());
         match self.parent(false)? {

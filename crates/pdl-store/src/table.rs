@@ -73,7 +73,7 @@ pub fn encode(path: &Path, batch: &RecordBatch, properties: WriterProperties) ->
     Ok(bytes)
 }
 
-/// Writes rows as a Parquet file under `schema`, and says whether that changed the file.
+/// Writes rows as a Parquet file under `schema`, and returns whether that changed the file.
 ///
 /// # Errors
 /// [`StoreError`] when a row does not fit the schema or the file cannot be written.

@@ -27,7 +27,7 @@ pub enum LabelError {
     NotALabel {
         /// The first such voxel.
         value: f32,
-        /// How many there are.
+        /// Their number.
         count: usize,
     },
 }
@@ -39,7 +39,7 @@ const ROUNDED_WITHIN: f32 = 1e-3;
 /// Voxels that were rounded to a label.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct RoundedLabels {
-    /// How many.
+    /// Their number.
     pub count: usize,
     /// The one that was farthest from its label.
     pub farthest: f32,

@@ -197,7 +197,7 @@ fn is_cohort(folder: &Path) -> bool {
 /// Checks that a curation folder has a usable case of this id.
 ///
 /// # Errors
-/// When there is no such case, with similar ids; or it was rejected, with the reasons.
+/// If there is no such case, with similar ids; or it was rejected, with the reasons.
 pub(crate) fn check_case(out: &Path, case: &str) -> Result<()> {
     let cases = Cases::read(out)?;
     let Some(row) = cases.rows.iter().find(|row| row.case_id == case) else {

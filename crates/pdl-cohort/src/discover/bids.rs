@@ -242,7 +242,7 @@ impl Session<'_> {
         found
     }
 
-    /// What is said where nothing tells which label map counts.
+    /// Finding if nothing tells which label map counts.
     fn several(&self) -> Finding {
         let kinds: Vec<String> =
             self.masks.iter().take(MOST_NAMES).map(|mask| mask.entities.kind()).collect();
@@ -256,7 +256,7 @@ impl Session<'_> {
     }
 }
 
-/// What is said of images that no case has.
+/// Finding about images that no case has.
 fn unused(named: &[BidsFile<'_>], sessions: &BTreeMap<SessionKey, Session<'_>>) -> Option<Finding> {
     let used: BTreeSet<&Path> = sessions
         .values()

@@ -119,14 +119,14 @@ impl Rows {
     }
 }
 
-/// What is said of test cases without a label.
+/// Finding about test cases without a label.
 fn unused(cases: usize) -> Option<Finding> {
     let message =
         format!("{} under \"testing\" of the list have no label and are not used", counted(cases, "case"));
     (cases > 0).then(|| Finding::new(Code::ImagesUnused, message))
 }
 
-/// What is said of the folds of a list, and of keys that may have been meant as such.
+/// Findings about the folds of a list, and of keys that may have been meant as such.
 fn folds<'a>(items: impl Iterator<Item = &'a Item> + Clone) -> Vec<Finding> {
     let numbers: BTreeSet<String> =
         items.clone().filter_map(|item| plain_text(item.others.get(FOLD)?)).collect();

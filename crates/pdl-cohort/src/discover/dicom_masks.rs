@@ -34,7 +34,7 @@ enum Masks<'a> {
 /// The cases of such series; `None` if most series have no label file near them.
 ///
 /// # Errors
-/// [`StoreError`] when the machine keeps a file from being read.
+/// [`StoreError`] if an error of the machine prevents a file from being read.
 pub(super) fn find(files: &VolumeFiles) -> Result<Option<Layout>, CohortError> {
     if files.volumes.is_empty() && files.slices.is_empty() {
         return Ok(None);

@@ -49,7 +49,7 @@ impl NamedColumns {
     /// that are there.
     ///
     /// # Errors
-    /// [`StoreError`] when the machine keeps a folder from being looked at.
+    /// [`StoreError`] if an error of the machine prevents a folder from being inspected.
     pub fn of(rows: &[Row], named: &[String], folder: &Path) -> Result<Self, StoreError> {
         let mut columns = Self::default();
         for column in named {
@@ -138,7 +138,7 @@ fn is_path(text: &str, folder: &Path) -> Result<bool, StoreError> {
 /// for its own images.
 ///
 /// # Errors
-/// [`StoreError`] when the machine keeps the folder from being listed.
+/// [`StoreError`] if an error of the machine prevents the folder from being listed.
 pub(super) fn take_mask_folder(found: &mut DiscoveredCase) -> Result<(), StoreError> {
     let Some(label) = found.label.clone().filter(|_| found.structures.is_empty()) else { return Ok(()) };
     let name = label.file_name().unwrap_or_default().to_string_lossy().into_owned();

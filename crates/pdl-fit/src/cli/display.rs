@@ -58,7 +58,7 @@ pub(crate) fn show_run(display: &Display, event: &Event<'_>) {
     }
 }
 
-/// What is said of the weights that a run starts from.
+/// Message about the weights that a run starts from.
 fn initialisation_lines(taken: &Initialisation, differences: &[String]) -> Vec<String> {
     let Initialisation { run, parameters, labels_taken, labels_new, .. } = taken;
     let source = run.as_ref().map_or("a file that names no labels".to_owned(), |run| format!("run {run}"));
@@ -75,7 +75,7 @@ fn initialisation_lines(taken: &Initialisation, differences: &[String]) -> Vec<S
     std::iter::once(first).chain(differences).collect()
 }
 
-/// What is said of labels that may be sides, and of mirroring.
+/// Message about labels that may be sides, and of mirroring.
 fn side_warnings(plan: &RunPlan, labels: &[String]) -> Vec<String> {
     let name = |channel: u8| labels.get(usize::from(channel) - 1).map_or("", String::as_str);
     let done = match plan.mirror[2] {
