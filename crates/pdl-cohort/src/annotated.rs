@@ -1,8 +1,8 @@
-//! Which labels somebody looked for in each case, and what is to be said of it.
+//! Which labels are annotated in each case, and the findings about them.
 //!
-//! A label that was looked for and is not there is background; of one that was not looked for
-//! nothing is known. What the cohort's table says of a case (column `labels_annotated`) counts
-//! first, then the rule ([`AnnotationRule`]).
+//! A label that is annotated (somebody looked for it) but has no voxel is absent, and background;
+//! whether a label that is not annotated is present is unknown. The cohort's table (column
+//! `labels_annotated`) takes precedence over the rule ([`AnnotationRule`]).
 
 use pdl_findings::{Code, Finding};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -19,10 +19,10 @@ use crate::cases::{self, Cases};
 use crate::discover::{ANNOTATED_COLUMN as COLUMN, DiscoveredCase, Layout};
 use crate::parameters::IndexParameters;
 
-/// Cases of a group that say something together.
+/// Minimum number of cases of a group that is reported.
 const FEWEST_OF_GROUP: usize = 3;
 
-/// Folders of images that are told apart at most; more are folders of single cases.
+/// Maximum number of folders of images that count as groups; with more, each holds a single case.
 const MOST_FOLDERS: usize = 10;
 
 /// Labels that a finding lists.
@@ -33,13 +33,13 @@ const MOST_LABELS: usize = 8;
 pub(crate) struct ChosenRule {
     /// None: the default.
     pub rule: Option<AnnotationRule>,
-    /// Whether an earlier run of the curation folder decided, and not the user of this one.
+    /// Whether the rule comes from an earlier run of the curation folder and not from the user.
     pub of_folder: bool,
 }
 
 impl ChosenRule {
-    /// What the user states; else what the curation folder `out` was made with, unless a new plan
-    /// is asked for.
+    /// The rule that the user gives; else that of the curation folder `out`, unless a new plan is
+    /// requested.
     ///
     /// # Errors
     /// [`StoreError`] when the folder's table cannot be read.
@@ -52,7 +52,7 @@ impl ChosenRule {
     }
 }
 
-/// The rule of an earlier run; none where there was none. Tables without a rule were made when a
+/// The rule of an earlier run; `None` if there was none. Tables without a rule were made when a
 /// label counted as looked for only where it is present.
 fn of_folder(out: &Path) -> Result<Option<AnnotationRule>, StoreError> {
     let path = out.join(cases::FILE);
@@ -70,7 +70,7 @@ fn of_folder(out: &Path) -> Result<Option<AnnotationRule>, StoreError> {
     Ok(Some(rule))
 }
 
-/// What a table says of a case.
+/// The cell `labels_annotated` of a case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Stated {
     All,
@@ -108,12 +108,12 @@ impl Stated {
     }
 }
 
-/// Gives every labelled row the labels that were looked for in it: `rows` are those of the layout's
-/// cases, in their order. A case without any label is a negative if one was looked for, and is
-/// rejected otherwise. Returns the rule that was used, and the cohort's findings.
+/// Sets the annotated labels of every labelled row: `rows` are those of the layout's cases, in
+/// their order. A case without any label is a negative if a label is annotated, and is rejected
+/// otherwise. Returns the rule that was used, and the cohort's findings.
 ///
 /// # Errors
-/// [`CohortError::Option`] when the table names a label that nobody knows.
+/// [`CohortError::Option`] when the table names an unknown label.
 pub(crate) fn annotate(
     rows: &mut [CaseRow],
     layout: &Layout,
@@ -158,7 +158,7 @@ pub(crate) fn annotate(
     Ok((used, findings))
 }
 
-/// A case without any label: a negative, if somebody looked for one.
+/// Marks a case without any label as a negative if a label is annotated; else rejects it.
 fn take_negative(row: &mut CaseRow, looked_for: &BTreeSet<u16>) {
     if looked_for.is_empty() {
         let message = "its label holds background only, and no label was looked for in it (--annotated)";
@@ -171,7 +171,7 @@ fn take_negative(row: &mut CaseRow, looked_for: &BTreeSet<u16>) {
     }
 }
 
-/// What the table says of every case.
+/// The cells `labels_annotated` of all cases.
 fn stated(layout: &Layout) -> Result<Vec<Option<Stated>>, CohortError> {
     let of_case = |found: &DiscoveredCase| {
         let parsed = found.annotated.as_deref().map(|text| Stated::parse(text, &layout.label_names));
@@ -181,7 +181,7 @@ fn stated(layout: &Layout) -> Result<Vec<Option<Stated>>, CohortError> {
     layout.cases.iter().map(of_case).collect()
 }
 
-/// What is known of the labels of a cohort.
+/// Labels of a cohort that are present and annotated, by case.
 struct LookedFor<'a> {
     rows: &'a [CaseRow],
     found: &'a [DiscoveredCase],
@@ -189,8 +189,8 @@ struct LookedFor<'a> {
 }
 
 impl LookedFor<'_> {
-    /// The labels that were looked for in every case, by a rule; those that it has of a case that
-    /// is not used.
+    /// The annotated labels of every case by a rule; of a case that is not used, the labels that
+    /// are present.
     fn by(&self, rule: &AnnotationRule) -> Vec<BTreeSet<u16>> {
         let cohort: BTreeSet<u16> =
             self.rows.iter().filter(|row| row.is_labelled()).flat_map(present).collect();
@@ -278,7 +278,7 @@ fn unknown(rows: &[CaseRow], stated: &[Option<Stated>]) -> Option<Finding> {
 struct Absent<'a> {
     rows: Vec<&'a CaseRow>,
     names: &'a BTreeMap<u16, String>,
-    /// What groups cases, and the group of each; none of a case of no group.
+    /// Each grouping with the group of every case; `None` for a case without a group.
     groupings: Vec<(String, Vec<Option<String>>)>,
 }
 
@@ -355,8 +355,8 @@ impl<'a> Absent<'a> {
         findings
     }
 
-    /// The first group of cases that lacks a label which others have, though it counts as looked
-    /// for there.
+    /// The first group of cases without a label that other groups have, although it counts as
+    /// annotated there.
     fn group_without(&self, label: u16) -> Option<String> {
         self.groupings.iter().find_map(|(what, values)| {
             let mut groups: BTreeMap<&str, (usize, bool)> = BTreeMap::new();
@@ -364,7 +364,7 @@ impl<'a> Absent<'a> {
                 let Some(value) = value else { continue };
                 let (cases, known) = groups.entry(value).or_default();
                 *cases += 1;
-                // A group in which it is present, or was not looked for, teaches nothing wrong.
+                // Where it is present or not annotated, training learns nothing wrong.
                 *known |= present(row).any(|own| own == label) || !row.labels_annotated.contains(&label);
             }
             let without = |(cases, known): &&(usize, bool)| *cases >= FEWEST_OF_GROUP && !known;

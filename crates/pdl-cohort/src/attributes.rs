@@ -1,4 +1,4 @@
-//! What a case can be: its modality, its split, its status.
+//! Attributes of a case: modality, split, status.
 
 use std::fmt;
 use std::str::FromStr;
@@ -72,7 +72,7 @@ pub enum PetUnits {
     Stored,
 }
 
-/// What a case is for.
+/// The split of a case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Split {
@@ -107,11 +107,11 @@ impl FromStr for Split {
     }
 }
 
-/// Whether a case can be used, from the best to the worst.
+/// Whether a case is used; ordered from best to worst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
-    /// Nothing to say.
+    /// No warnings.
     Ok,
     /// Used, with findings that a person should see.
     Warning,

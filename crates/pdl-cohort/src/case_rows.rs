@@ -1,4 +1,4 @@
-//! Rows of cases from what their layout and their files say.
+//! Rows of cases, from their layout and their files.
 
 use std::path::PathBuf;
 
@@ -12,8 +12,7 @@ use crate::check::{Checked, CheckedChannel};
 use crate::discover::DiscoveredCase;
 use crate::place::Place;
 
-/// The row of a case from what its layout and its files say. `modality` is the cohort's, and
-/// whether it was guessed.
+/// The row of a case. `modality` is the cohort's, with whether it was guessed.
 ///
 /// # Errors
 /// [`StoreError::Io`] if an error of the machine prevents a file from being inspected.

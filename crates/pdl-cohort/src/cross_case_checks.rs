@@ -1,4 +1,4 @@
-//! What shows only when a case is held against the rest of its cohort.
+//! Checks that compare a case with the rest of its cohort.
 
 use pdl_findings::{Code, Finding};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -13,7 +13,7 @@ use crate::case_row::CaseRow;
 /// Fewer usable cases than this are no cohort that a case could differ from.
 const FEWEST: usize = 8;
 
-/// A way of storing that at most this share of the cases has is unusual.
+/// A storage property is unusual if at most this fraction of the cases has it.
 const UNUSUAL: f64 = 0.1;
 
 /// Air is -1000 HU: a CT whose darkest voxels lie this far above the cohort's, HU, was stored
@@ -33,11 +33,11 @@ const LEAST_P00_5_HU: f64 = -4096.0;
 /// that has not.
 const AIR_HU: [f64; 2] = [-500.0, -200.0];
 
-/// A case that differs from the median by this factor, in its voxels and as a whole, is told; by
-/// the second factor it is rejected. Of units that are mistaken the smallest factor is 10.
+/// A case that differs from the median by this factor, in voxel size and in extent, gets a warning;
+/// by the second factor it is rejected. The smallest factor between units that are confused is 10.
 const SIZES: [f64; 2] = [7.0, 100.0];
 
-/// Most sets of label values, and most values of a set, in a message.
+/// Maximum number of sets of label values, and of values per set, in a message.
 const MOST_SETS: usize = 6;
 const MOST_VALUES: usize = 12;
 
@@ -96,9 +96,9 @@ pub(crate) fn value_sets(rows: &[CaseRow], names: &BTreeMap<u16, String>) -> Opt
     Some(Finding::new(Code::LabelValueSets, message))
 }
 
-/// The same image under two names is learnt twice, or leaks from one split into another; under two
-/// patients it says that they are one. It is told by its voxels: compression, header and number
-/// type may differ.
+/// The same image under two names is trained on twice, or leaks from one split into another; under
+/// two patients it shows that they are one. Images are compared by their voxels: compression,
+/// header and number type may differ.
 fn mark_copies(rows: &mut [CaseRow], voxels: &HashMap<String, String>) {
     let mut first: HashMap<&str, (String, String)> = HashMap::new();
     for row in rows.iter_mut().filter(|row| row.is_usable()) {
@@ -120,7 +120,7 @@ fn mark_copies(rows: &mut [CaseRow], voxels: &HashMap<String, String>) {
     }
 }
 
-/// A label that nobody else has is most often a slip of the pen, and cannot be learnt.
+/// A label that occurs in one case only is most often a mistake, and cannot be learnt.
 fn mark_lone_labels(rows: &mut [CaseRow]) {
     let mut cases: BTreeMap<u16, usize> = BTreeMap::new();
     let usable = rows.iter().filter(|row| row.is_usable());
@@ -154,8 +154,8 @@ fn mark_offsets(rows: &mut [CaseRow]) {
     }
 }
 
-/// A CT that is not in HU: a sign that was lost, a scale, or values that were clipped and
-/// stretched. An offset alone is told by [`mark_offsets`].
+/// A CT that is not in HU: a lost sign, a scale, or values that were clipped and stretched. An
+/// offset alone is reported by [`mark_offsets`].
 fn mark_hounsfield(rows: &mut [CaseRow]) {
     let is_ct = |row: &CaseRow| row.is_usable() && row.modality == Modality::CT;
     let mut darkest: Vec<f64> = rows.iter().filter(|row| is_ct(row)).map(|row| row.intensity_min).collect();
@@ -185,8 +185,8 @@ fn mark_hounsfield(rows: &mut [CaseRow]) {
 }
 
 /// Marks usable rows whose voxels and whose whole image are both many times larger or smaller than
-/// those of the median case, as where a header gives lengths in another unit, and rejects those
-/// that are of no common size at all.
+/// those of the median case, as if a header gives lengths in another unit, and rejects those that
+/// differ too much.
 pub(crate) fn mark_sizes(rows: &mut [CaseRow]) {
     let sizes: Vec<Option<[f64; 2]>> =
         rows.iter().map(|row| row.grid().filter(|_| row.is_usable()).map(|grid| size(&grid))).collect();

@@ -12,8 +12,7 @@ use crate::walk;
 /// Files of a folder that are looked at for one of DICOM.
 const FIRST_FILES: usize = 8;
 
-/// Whether a path is that of DICOM files: a folder of such, with other folders in it or without, or
-/// a single file.
+/// Whether a path is a DICOM file, or a folder that holds DICOM files at any depth.
 ///
 /// # Errors
 /// Errors of the machine.
@@ -33,7 +32,7 @@ pub(crate) fn is_series(path: &Path) -> io::Result<bool> {
     Ok(false)
 }
 
-/// Whether a folder itself has DICOM files in it.
+/// Whether a folder holds DICOM files directly.
 ///
 /// # Errors
 /// Errors of the machine.

@@ -8,17 +8,17 @@ use pdl_store::memory::MemoryShare;
 
 /// A structure of a label file.
 pub(crate) struct Drawn<'a> {
-    /// Its name as it may be shown.
+    /// Its name with people's names masked.
     pub name: String,
-    /// Its name as the file has it: never to be shown.
+    /// Its name as stored in the file; never shown.
     pub original: String,
-    /// Whether there is a contour or a frame of it.
+    /// Whether it has a contour or a frame.
     pub has_shape: bool,
-    /// Its pixels on the slices of the image.
+    /// Computes its pixels on the slices of the image.
     pub mask: Box<dyn Fn() -> Result<Mask, DicomError> + 'a>,
 }
 
-/// The structures of a label file on the slices of an image; what is said of the file goes to
+/// The structures of a label file on the slices of an image; adds findings about the file to
 /// `findings`.
 ///
 /// # Errors
@@ -68,7 +68,7 @@ pub(crate) fn structures_of<'a>(
                     take(object.mask_bytes(number, &image.stack))?;
                     object.mask(number, &image.stack)
                 };
-                // A segment without a pixel is one that was looked for.
+                // A segment without a pixel is annotated and absent.
                 let (name, original) = (segment.name.clone(), segment.original.clone());
                 Drawn { name, original, has_shape: false, mask: Box::new(mask) }
             };
