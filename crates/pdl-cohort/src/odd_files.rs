@@ -1,5 +1,4 @@
-//! What a cohort's folder holds besides files of its own: links that lead out of it, and what is no
-//! file at all.
+//! Links that lead out of a cohort's folder, and entries that are not regular files.
 
 use std::collections::HashMap;
 use std::io;
@@ -45,15 +44,15 @@ fn outside(links: usize) -> Option<Finding> {
     })
 }
 
-/// Which folders of a cohort are reached through a link that leads out of it.
+/// Finds the folders of a cohort that are reached through a link that leads out of it.
 struct Links {
     root: Option<PathBuf>,
     folders: HashMap<PathBuf, bool>,
 }
 
 impl Links {
-    /// Whether a path below the cohort is a link out of it, or lies behind one. What a table names
-    /// outside of the cohort is no link.
+    /// Whether a path below the cohort is a link out of it, or lies behind one. Files outside of
+    /// the cohort that a table names are no links.
     fn leads_outside(&mut self, path: &Path, root: &Path) -> io::Result<bool> {
         let Ok(below) = path.strip_prefix(root) else { return Ok(false) };
         if below.components().any(|part| matches!(part, std::path::Component::ParentDir)) {

@@ -1,4 +1,4 @@
-//! Groups of patients, such as those of one site, that are kept whole in splits and folds.
+//! Groups of patients, such as those of one site, that splits and folds do not divide.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,10 +8,10 @@ use crate::case_row::CaseRow;
 use crate::split::{self, Shares};
 use crate::strata;
 
-/// What stands for a blank cell in [`CaseRow::value`].
+/// The text of a blank cell in [`CaseRow::value`].
 const BLANK: &str = "null";
 
-/// With fewer groups than this no group can be held out for validation and another for the test.
+/// Minimum number of groups of which one can be held out for validation and another for the test.
 pub(crate) const FEWEST_GROUPS: usize = 3;
 
 /// Patients that are kept together.

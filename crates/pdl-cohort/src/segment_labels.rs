@@ -17,7 +17,7 @@ use crate::parameters::IndexParameters;
 use crate::structure_files::{self, MaskGrid, MergedMasks};
 use crate::structures::{BACKGROUND, Structures, key};
 
-/// Most names in a message.
+/// Maximum number of names in a message.
 const MOST_NAMES: usize = 10;
 
 /// The value of a segment whose file states none.
@@ -26,8 +26,8 @@ const UNSTATED: u16 = 0;
 /// The segments of the label files that name some.
 pub(crate) type SegmentsByFile = BTreeMap<PathBuf, Vec<LabelSegment>>;
 
-/// Looks into the headers of all label files. Of a file that contradicts itself about its segments
-/// there are none: why is told where the file is read.
+/// Reads the headers of all label files. A file with contradictory segments yields none; the reason
+/// is reported where the file is read.
 ///
 /// # Errors
 /// [`StoreError::Machine`] if an error of the machine prevents a file from being read.
@@ -79,7 +79,7 @@ impl ShownSegment {
         }
     }
 
-    /// Finding about a name of which something is hidden.
+    /// Finding about a name that is partly masked.
     fn masked(&self) -> Option<Finding> {
         let message = format!(
             "{}: its name held a name, an id or a date of its patient or files, which is masked",
@@ -88,25 +88,25 @@ impl ShownSegment {
         self.is_masked.then(|| Finding::new(Code::NameMasked, message))
     }
 
-    /// The name that may be shown, and the one that the file has.
+    /// The name that may be shown, and the one stored in the file.
     fn names(&self) -> (&str, &str) {
         (&self.name, &self.segment.name)
     }
 }
 
-/// Which segment of a cohort becomes which label.
+/// The mapping from segments of a cohort to labels.
 pub(crate) struct SegmentNames {
     files: BTreeMap<PathBuf, Vec<ShownSegment>>,
-    /// What hides people in what is said of a file.
+    /// Masks of people's names for messages about each file.
     masks: HashMap<PathBuf, NameMask>,
     structures: Structures,
 }
 
 impl SegmentNames {
-    /// Gives every name a label, and the layout the names of its labels. What the layout says (by
-    /// `dataset.json` or `[labels]`) and what an `earlier` run gave stays; new names keep the
-    /// values of the files, where these agree on all of them, else they follow in the order of the
-    /// alphabet. `masks` hide people in the names of a file's segments.
+    /// Assigns a label to every name, and names the labels of the layout. Labels of the layout
+    /// (`dataset.json` or `[labels]`) and of an `earlier` run stay; new names keep the values of
+    /// the files if these agree on all of them, else they follow in alphabetical order. `masks`
+    /// hide people's names in the names of a file's segments.
     ///
     /// # Errors
     /// [`CohortError::Option`] when a rule of `--structures` is none, or a name of
@@ -149,15 +149,15 @@ impl SegmentNames {
         Some(segments.filter_map(|segment| self.structures.label_of(segment.names())).collect())
     }
 
-    /// What a label file's labels depend on besides the file: the names that may be shown, and
-    /// their labels; `None` if it names none.
+    /// The names of a label file that may be shown, with their labels: everything that its labels
+    /// depend on besides the file. `None` if it names none.
     pub(crate) fn values(&self, label: &Path) -> Option<Vec<(String, Option<u16>)>> {
         let value =
             |segment: &ShownSegment| (segment.name.clone(), self.structures.label_of(segment.names()));
         Some(self.of(label)?.iter().map(value).collect())
     }
 
-    /// Message about a label file, without people.
+    /// A message about a label file, with people's names masked.
     pub(crate) fn without_people(&self, label: &Path, message: &str) -> String {
         self.masks.get(label).map_or_else(|| message.to_owned(), |mask| mask.without(message).text)
     }
@@ -204,7 +204,7 @@ impl SegmentNames {
         Ok((merged, findings.collect()))
     }
 
-    /// The label of a structure by its name; `None` if it is left out.
+    /// The label of a structure by its name; `None` if it has no label.
     pub(crate) fn label(&self, structure: &str) -> Option<u16> {
         self.structures.label(structure)
     }
@@ -267,8 +267,8 @@ fn hidden_names<'a>(
     earlier.iter().map(|(value, name)| (*value, now(name))).collect()
 }
 
-/// All new names under the values that the files give them, where these agree and are free; else
-/// none.
+/// All new names under the values that the files give them, if these agree and are free; else
+/// `None`.
 fn agreed(
     files: &BTreeMap<PathBuf, Vec<ShownSegment>>,
     names: &BTreeMap<u16, String>,

@@ -26,7 +26,7 @@ pub(crate) struct SeriesRead {
     series: Series,
 }
 
-/// Reads the one series of a folder; localizers beside it are left out.
+/// Reads the one series of a folder; localizers beside it are ignored.
 ///
 /// # Errors
 /// [`Refusal::Case`] when there is none or several, or it makes no volume.
@@ -84,9 +84,8 @@ fn refusal(error: &DicomError) -> Refusal {
 }
 
 impl SeriesRead {
-    /// Reads a stack of mask slices, of which each belongs to a file of the series: the first by
-    /// name to the first by name, as CHAOS has them. Rows and columns are those of the DICOM
-    /// images.
+    /// Reads a stack of mask slices, one for each file of the series, matched in the order of their
+    /// names as in CHAOS. Rows and columns are those of the DICOM images.
     ///
     /// # Errors
     /// [`Refusal::Case`] when they are not as many, or not of the images' size.
@@ -132,8 +131,7 @@ impl SeriesRead {
     }
 }
 
-/// The numbers `used` of files in the order of their names, whose numbers count as such: 2 before
-/// 10.
+/// The numbers `used` of files in the natural order of their names: 2 before 10.
 fn by_name(files: &[PathBuf], used: &[usize]) -> Vec<usize> {
     let mut order = used.to_vec();
     order.sort_by_key(|file| natural(&files[*file].to_string_lossy()));

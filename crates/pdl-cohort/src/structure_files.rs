@@ -1,5 +1,5 @@
-//! Label maps of which each structure is a file of its own, as TotalSegmentator has them: masks,
-//! merged into one label map.
+//! Label maps with one mask file for each structure, as in TotalSegmentator, merged into one label
+//! map.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
@@ -15,13 +15,13 @@ use crate::import::Refusal;
 use crate::stack_hint::StackHint;
 use crate::stacks;
 
-/// Most values of a mask that a message names.
+/// Maximum number of values of a mask in a message.
 const MOST_VALUES: usize = 5;
 
 /// The masks of a case as one label map.
 pub(crate) struct MergedMasks {
     pub map: LabelMap,
-    /// What they were read from, in the order of the structures' names.
+    /// The files, in the order of the structures' names.
     pub parts: Vec<Part>,
     /// Voxels that a label has lost to another.
     pub overlaps: BTreeMap<LabelOverlap, usize>,
@@ -34,14 +34,14 @@ pub(crate) struct MaskGrid {
     pub image: Option<Grid>,
     /// Whether masks on other grids are resampled to it.
     pub resample: bool,
-    /// How far from a whole number a voxel may be to be rounded to it, where that is stated.
+    /// Maximum distance from an integer at which a voxel is rounded, if stated.
     pub round_labels: Option<f32>,
 }
 
 /// Reads the masks of `structures`, files by name, and merges those that `label` gives a label;
-/// where two meet, the higher label stays. Voxels other than 0 are the structure. Masks are placed
-/// on the image's grid where their voxels lie on its voxels. Memory: two bytes a voxel of the label
-/// map and of one mask at a time.
+/// where two overlap, the higher label wins. Voxels other than 0 are the structure. Masks are
+/// placed on the image's grid where their voxels lie on its voxels. Memory: two bytes a voxel of
+/// the label map and of one mask at a time.
 ///
 /// # Errors
 /// [`Refusal::Case`] when a mask cannot be read, holds several values, or lies on another grid than

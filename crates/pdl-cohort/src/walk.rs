@@ -1,4 +1,4 @@
-//! What lies below a cohort's folder, and what there is not of the cohort.
+//! Files below a cohort's folder, without curation folders in it.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use pdl_store::{StoreError, fault, journal};
 
 use crate::cases;
 
-/// Whether pdl has worked in this folder: what it holds was made from a cohort, and is none.
+/// Whether this is a curation folder of pdl, which is not part of the cohort.
 ///
 /// # Errors
 /// Errors of the machine if it cannot be looked at.
@@ -21,7 +21,7 @@ pub(crate) fn files_below(root: &Path) -> Result<Vec<PathBuf>, StoreError> {
     Ok(tree_below(root)?.files)
 }
 
-/// As [`files_below`], with what lies there besides.
+/// As [`files_below`], with links and entries that are not regular files.
 pub(crate) fn tree_below(root: &Path) -> Result<FileTree, StoreError> {
     pdl_dicom::tree_below(root, &is_curation).map_err(StoreError::io("list the folder", root))
 }

@@ -18,7 +18,7 @@
 //! | [`train`] | training loop, fine-tuning, extension, checkpoints, history and early stopping |
 //! | [`inference`] | sliding window, resampling, prediction and domain-shift warnings |
 //! | [`metrics`] | Dice, surface distances and evaluation of a split |
-//! | [`experiment`] | run records, series of runs, tuning, cross-validation, comparison of schedules |
+//! | [`experiment`] | run records, series of runs, tuning, cross-validation, comparisons |
 //!
 //! The learning rate of a step is computed in `optim/lr_schedule.rs` (`Rates::at`) from what
 //! `plan/run_plan.rs` (`rates`) derives from the [`plan::Settings`].

@@ -22,13 +22,13 @@ use crate::attributes::Modality;
 /// The table of the participants, and the column that names them.
 const PARTICIPANTS: (&str, &str) = ("participants.tsv", "participant_id");
 
-/// Where a data set has that table: its own folder, or that of the raw data in it.
+/// Folders that may hold that table: the data set's own, or that of its raw data.
 const RAW_FOLDERS: [&str; 3] = ["", "rawdata", "raw"];
 
-/// Folders of which nothing is used.
+/// Folders that are skipped.
 const PASSED_OVER: [&str; 3] = ["sourcedata", "code", "stimuli"];
 
-/// Most versions of a label map, or kinds of images, that a message names.
+/// Maximum number of versions of a label map, or kinds of images, in a message.
 const MOST_NAMES: usize = 8;
 
 /// A volume and the entities of its name.
@@ -40,7 +40,7 @@ struct BidsFile<'a> {
 /// The label maps of one image space of a session.
 struct Session<'a> {
     masks: Vec<&'a BidsFile<'a>>,
-    /// The images of that space by what tells them apart.
+    /// The images of that space, by suffix and distinguishing entities.
     images: BTreeMap<String, &'a BidsFile<'a>>,
 }
 
@@ -98,8 +98,8 @@ impl<'a> BidsFile<'a> {
     }
 }
 
-/// What a group of label maps belongs to: a subject's session, and in it the space and the other
-/// entities that an image has, too.
+/// The images that a group of label maps belongs to: a subject's session, and in it the space and
+/// the other entities that an image has, too.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct SessionKey {
     subject: String,
@@ -121,7 +121,7 @@ impl SessionKey {
         self.subject == other.subject && self.session == other.session
     }
 
-    /// The name of the case; the entities besides the session where that has several.
+    /// The name of the case; with further entities if its session has several.
     fn name(&self, is_alone: bool) -> String {
         let mut name = format!("sub-{}", self.subject);
         if let Some(session) = &self.session {
@@ -156,7 +156,7 @@ fn sessions<'a>(named: &'a [BidsFile<'a>]) -> BTreeMap<SessionKey, Session<'a>> 
     groups.into_iter().map(with_images).collect()
 }
 
-/// The images in the space of a group of label maps, by what tells them apart.
+/// The images in the space of a group of label maps, by suffix and distinguishing entities.
 fn images_of<'a>(key: &SessionKey, named: &'a [BidsFile<'a>]) -> BTreeMap<String, &'a BidsFile<'a>> {
     let of_session =
         || named.iter().filter(|file| file.entities.is_image() && key.is_of_session(&file.entities));
@@ -242,7 +242,7 @@ impl Session<'_> {
         found
     }
 
-    /// Finding if nothing tells which label map counts.
+    /// Finding if several label maps compete.
     fn several(&self) -> Finding {
         let kinds: Vec<String> =
             self.masks.iter().take(MOST_NAMES).map(|mask| mask.entities.kind()).collect();

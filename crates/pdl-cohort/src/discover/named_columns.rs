@@ -11,17 +11,17 @@ use super::table_row::Row;
 use super::{DiscoveredCase, image_list};
 use crate::attributes::Modality;
 
-/// What the names of columns of channels begin with.
+/// Prefix of the columns of channels.
 pub(super) const IMAGE: &str = "image_";
 
-/// What the names of columns of structures begin with.
+/// Prefix of the columns of structures.
 const LABEL: &str = "label_";
 
 /// The channel of the column `image` beside others.
 const FIRST: &str = "image";
 
-/// Whether a column's name is that of a channel or a structure. What its values are decides whether
-/// it is one: `image_blake3` is none.
+/// Whether a column's name is that of a channel or a structure. Its values decide whether it is
+/// one: `image_blake3` is not.
 pub(super) fn may_be(column: &str) -> bool {
     [IMAGE, LABEL].iter().any(|start| column.strip_prefix(start).is_some_and(|name| !name.is_empty()))
 }
@@ -29,8 +29,8 @@ pub(super) fn may_be(column: &str) -> bool {
 /// The columns of a table that name channels and structures.
 #[derive(Debug, Default)]
 pub(super) struct NamedColumns {
-    /// Names of channels in the order of the columns; that of the column `image` first, where it
-    /// has an image of its own.
+    /// Names of channels in the order of the columns; that of the column `image` first, if it has
+    /// an image of its own.
     channels: Vec<String>,
     structures: Vec<String>,
 }
@@ -134,8 +134,8 @@ fn is_path(text: &str, folder: &Path) -> Result<bool, StoreError> {
     fault::is_dir(&path).map_err(StoreError::io("look at the folder", &path))
 }
 
-/// Where the label of a case is a folder of volumes, each of these is the mask of a structure, but
-/// for its own images.
+/// If the label of a case is a folder of volumes, each of these except its own images is the mask
+/// of a structure.
 ///
 /// # Errors
 /// [`StoreError`] if an error of the machine prevents the folder from being listed.

@@ -9,7 +9,7 @@ use super::Layout;
 use super::volume_files::{VolumeFile, VolumeFiles};
 use crate::volume_names::{is_image_word, is_label_word};
 
-/// What images have before their names that belong to no label map.
+/// Prefix of images without a label map.
 const TEST: &str = "test-";
 
 /// The names of LiTS's labels.

@@ -18,7 +18,7 @@ use crate::volume_names::{is_image_name, is_label_name};
 /// TotalSegmentator's table of its cases, and the column that names them.
 const CASES: (&str, &str) = ("meta.csv", "image_id");
 
-/// The cases of such folders; `None` if a volume has no place in them.
+/// The cases of such folders; `None` if a volume does not fit this layout.
 ///
 /// # Errors
 /// [`CohortError`] when the table of the cases cannot be read or lacks a column of `carry`.
