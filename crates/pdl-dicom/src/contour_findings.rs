@@ -1,4 +1,4 @@
-//! What a person should know of a structure's contours and of the mask they became.
+//! Findings about a structure's contours and its mask.
 
 use std::collections::BTreeMap;
 
@@ -10,9 +10,9 @@ use crate::contour_set::ContourSet;
 use crate::mask::Mask;
 use crate::stack::Stack;
 
-/// A contour plane further from its slice than this share of the step is worth a word.
+/// A contour plane further from its slice than this fraction of the step is reported.
 const OFF_SLICE: f64 = 0.1;
-/// Contours and mask whose volumes differ by no more than this share are alike.
+/// Maximum relative difference of the volumes of contours and mask that is not reported.
 const ALIKE: f64 = 0.05;
 /// Planes further apart than this many steps are of separate pieces.
 const SEPARATE: f64 = 4.0;

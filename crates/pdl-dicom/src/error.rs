@@ -1,4 +1,4 @@
-//! Why something could not be read.
+//! Errors of reading DICOM.
 
 use std::path::{Path, PathBuf};
 
@@ -6,7 +6,7 @@ use pdl_findings::SkipReason;
 use pdl_store::magic::FileKind;
 use pdl_store::memory::MemoryError;
 
-/// A DICOM object that could not be read. The path stands last; no message holds an attribute's
+/// A DICOM object that could not be read. The path comes last; no message holds an attribute's
 /// text.
 #[derive(Debug, thiserror::Error)]
 pub enum DicomError {
@@ -18,12 +18,12 @@ pub enum DicomError {
         /// The operating system's error.
         source: std::io::Error,
     },
-    /// Not a DICOM file at all.
+    /// Not a DICOM file.
     #[error("{}: {}", not_dicom(*kind), path.display())]
     NotDicom {
         /// The file.
         path: PathBuf,
-        /// What it is, where its first bytes tell.
+        /// The kind of file, if its first bytes identify it.
         kind: Option<FileKind>,
     },
     /// A DICOM file that breaks off or contradicts itself.
@@ -44,10 +44,10 @@ pub enum DicomError {
         path: PathBuf,
         /// Bytes of pixels that rows, columns, frames and bits call for.
         declared: u64,
-        /// Bytes that are there (at most, for compressed pixels).
+        /// Bytes present (an upper bound for compressed pixels).
         held: u64,
     },
-    /// What the file holds needs more memory than there is.
+    /// The file needs more memory than the limit.
     #[error("{source}: {}", path.display())]
     Memory {
         /// The file.
@@ -55,12 +55,12 @@ pub enum DicomError {
         /// Memory required, and the limit.
         source: MemoryError,
     },
-    /// Valid, but nothing that can become a volume or a label map here.
+    /// Valid, but not supported as a volume or a label map.
     #[error("{problem}: {}", path.display())]
     Unsupported {
         /// The file.
         path: PathBuf,
-        /// What it is, and what to do.
+        /// What it is, and what to do about it.
         problem: String,
     },
     /// A series whose slices do not make one volume.
@@ -84,7 +84,7 @@ pub enum DicomError {
 }
 
 impl DicomError {
-    /// What is wrong, without the path: fit for any log.
+    /// The message without the path, fit for any log.
     pub fn reason(&self) -> String {
         match self {
             Self::Io { source, .. } => format!("a file cannot be read ({source})"),
@@ -99,8 +99,7 @@ impl DicomError {
         }
     }
 
-    /// Why there was no memory for it, when that is the cause: with more, the same file may be
-    /// read.
+    /// The memory error, if that is the cause: with more memory the same file may be readable.
     pub fn memory(&self) -> Option<MemoryError> {
         match self {
             Self::Memory { source, .. } => Some(*source),

@@ -1,4 +1,4 @@
-//! What the pixels of single frames say where headers leave a doubt.
+//! Evidence from the pixels of single frames if headers are ambiguous.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! Where the pixels of a segmentation's frame lie among the voxels of a series.
+//! Positions of the pixels of a segmentation's frame among the voxels of a series.
 
 use crate::DicomError;
 use crate::geometry::{Plane, Vector, dot, minus, norm, plus, scaled};
@@ -7,7 +7,7 @@ use crate::stack::Stack;
 /// A frame further from a slice than this share of the step, or from whole pixels than this share
 /// of one, is on another grid.
 const GRID_TOLERANCE: f64 = 0.01;
-/// Most by which directions, and lengths as a share, may differ.
+/// Maximum difference of directions, and maximum relative difference of lengths.
 const SAME: f64 = 1e-3;
 
 /// A frame whose pixels lie on voxels of a series.
@@ -24,7 +24,7 @@ pub(crate) struct Placement {
     slice: Option<usize>,
 }
 
-/// Where an axis of the frame runs.
+/// The direction of an axis of the frame.
 enum Axis {
     /// Along the columns and rows of the slices: the step of each.
     Along([i64; 2]),
@@ -32,7 +32,7 @@ enum Axis {
     Across(Vec<Option<usize>>),
 }
 
-/// Where a pixel lies.
+/// The position of a pixel.
 pub(crate) enum Placed {
     /// On this slice, at this pixel of it (columns fastest).
     Voxel { slice: usize, pixel: usize },

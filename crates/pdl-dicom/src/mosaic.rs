@@ -9,7 +9,7 @@ use crate::geometry::{Plane, Vector, dot, plus};
 
 /// "SIEMENS CSA HEADER", the image's header.
 const CSA_IMAGE_HEADER: Tag = Tag(0x0029, 0x1010);
-/// Number of images in the mosaic, where Siemens' private group says it.
+/// Number of images in the mosaic, if Siemens' private group states it.
 const IMAGES_IN_MOSAIC: Tag = Tag(0x0019, 0x100A);
 /// Bytes of a CSA tag's header: name 64, VM, VR 4, syngo type, items, and a check word.
 const CSA_TAG: usize = 84;
@@ -19,7 +19,7 @@ pub(crate) struct Mosaic {
     slices: usize,
     /// From slice to slice, mm.
     step: f64,
-    /// The direction of growing slice numbers, where the header says it.
+    /// The direction of growing slice numbers, if the header states it.
     normal: Option<Vector>,
 }
 

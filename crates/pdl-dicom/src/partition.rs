@@ -66,8 +66,8 @@ pub(crate) fn by_rank(group: &ParallelFrames, positions: &Positions, attribute: 
     Some(parts)
 }
 
-/// By their order in the series, when that goes through all positions once, then once again, and so
-/// on; `None` if two frames have the same number.
+/// By their order in the series, if that runs through all positions repeatedly; `None` if two
+/// frames have the same number.
 pub(crate) fn by_passes(group: &ParallelFrames, positions: &Positions) -> Option<Parts> {
     let multiplicity = positions.multiplicity()?;
     let members: Vec<usize> = positions.members.iter().flatten().copied().collect();

@@ -54,7 +54,7 @@ impl Shortfall {
     }
 }
 
-/// How many bytes of pixels a byte of the file can stand for.
+/// Maximum number of bytes of pixels per byte of the file.
 fn ratio(uid: &str) -> u64 {
     match uid {
         uids::RLE_LOSSLESS => LARGEST_RLE_RATIO,
@@ -68,8 +68,7 @@ fn ratio(uid: &str) -> u64 {
     }
 }
 
-/// Memory that the codecs take for each pixel of a frame: two planes of 32 bits, and what they
-/// give.
+/// Memory of the codecs per pixel of a frame, in bytes: two planes of 32 bits, and the output.
 const CODEC_BYTES_A_PIXEL: u64 = 12;
 /// And for each tile of a JPEG 2000 stream.
 const CODEC_BYTES_A_TILE: u64 = 8 << 10;
@@ -77,11 +76,11 @@ const CODEC_BYTES_A_TILE: u64 = 8 << 10;
 /// DICOM PS3.5, G.5.
 const MOST_RLE_SEGMENTS: u32 = 15;
 
-/// A file whose pixels can be asked for.
+/// A file whose pixels can be read.
 pub(crate) struct Pixels {
     path: PathBuf,
     object: DefaultDicomObject,
-    /// The fragments of every frame of compressed pixels; nothing of others.
+    /// The fragments of every frame of compressed pixels; `None` if not compressed.
     compressed: Option<Vec<Range<usize>>>,
     format: Format,
     /// Bytes of pixels beyond those that the header declares.
@@ -90,7 +89,7 @@ pub(crate) struct Pixels {
 
 /// The pixels of one frame as they are stored.
 pub(crate) struct Stored<'a> {
-    /// Those of the frame, or of all frames where a pixel is a bit.
+    /// The bytes of the frame, or of all frames if a pixel is a bit.
     bytes: Cow<'a, [u8]>,
     format: Format,
     /// Bits before those of the frame, where a pixel is a bit.
@@ -111,7 +110,7 @@ struct Format {
     numbers: Numbers,
 }
 
-/// What kind of numbers the pixels are.
+/// The number type of the pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Numbers {
     /// PixelData.
@@ -133,7 +132,7 @@ impl Numbers {
         }
     }
 
-    /// Bits of a number; `None` if the header says it.
+    /// Bits of a number; `None` if the header states them.
     fn bits(self) -> Option<f64> {
         match self {
             Self::Integer => None,
@@ -142,7 +141,7 @@ impl Numbers {
         }
     }
 
-    /// Those that an object holds; integers where it holds none.
+    /// The number type of an object; integers if it has no pixels.
     fn of(object: &InMemDicomObject) -> Self {
         Self::ALL.into_iter().find(|numbers| object.get(numbers.tag()).is_some()).unwrap_or(Self::Integer)
     }
@@ -302,7 +301,7 @@ impl Pixels {
         }
     }
 
-    /// Checks that the pixels that the header declares are there; gives the bytes beyond them.
+    /// Checks that the declared pixels are present; returns the number of bytes beyond them.
     fn check_length(&self) -> Result<u64, DicomError> {
         let format = self.format;
         let bits = format.pixels as u64 * u64::from(format.frames) * u64::from(format.bits_allocated);
@@ -333,9 +332,9 @@ impl Pixels {
         Ok(0)
     }
 
-    /// Refuses pixels that are a whole number of frames more than declared: then the header is
-    /// wrong about how many there are, or how wide a pixel is. A byte that makes a length even is
-    /// no excess.
+    /// Refuses pixels that are a whole number of frames more than declared: then the number of
+    /// frames or the width of a pixel in the header is wrong. A byte that makes a length even is no
+    /// excess.
     fn check_excess(&self, excess: u64, held: u64, declared: u64) -> Result<u64, DicomError> {
         let frame = self.format.frame_bytes() as u64;
         if self.format.bits_allocated < 8 || excess <= 1 {
@@ -460,13 +459,13 @@ impl Stored<'_> {
         Some(())
     }
 
-    /// How many pixels it has.
+    /// Number of pixels.
     pub(crate) fn len(&self) -> usize {
         self.format.pixels
     }
 }
 
-/// Makes words of what a codec gave as bytes: 8-bit pixels of a file that allocates 16 bits. They
+/// Widens the bytes of a codec to 16-bit words: 8-bit pixels of a file that allocates 16 bits. They
 /// fill the first half.
 fn widen(bytes: &mut [u8]) {
     for pixel in (0..bytes.len() / 2).rev() {
@@ -489,7 +488,7 @@ fn little_endian(words: &PrimitiveValue) -> Cow<'_, [u8]> {
     }
 }
 
-/// The name of what a pixel is stored as, such as "int16".
+/// Stored data type of a pixel, such as "int16".
 pub(crate) fn voxel_type(object: &DefaultDicomObject) -> String {
     if let Some(bits) = Numbers::of(object).bits() {
         return format!("float{bits}");
@@ -520,7 +519,7 @@ fn syntax_is_encapsulated(path: &Path, object: &DefaultDicomObject) -> Result<bo
     Err(DicomError::unsupported(path, problem))
 }
 
-/// Whether a file's photometric interpretation has dark for large values.
+/// Whether a file's photometric interpretation shows large values dark.
 pub(crate) fn is_inverted(object: &DefaultDicomObject) -> bool {
     text(object, tags::PHOTOMETRIC_INTERPRETATION) == "MONOCHROME1"
 }

@@ -22,22 +22,22 @@ use pdl_findings::{Code, Finding};
 
 /// The code of a segment that is no structure (DCM, PS3.16).
 const BACKGROUND: &str = "125040";
-/// Most label values in a message.
+/// Maximum number of label values in a message.
 const MOST_VALUES: usize = 10;
 
 /// A segmentation object with its pixels in memory, as they are stored.
 pub struct Segmentation {
-    /// Its segments, by number; without the background of a label map.
+    /// Its segments by number, without the background of a label map.
     pub segments: Vec<Segment>,
     /// Whether its coordinates are in another frame of reference than the volume.
     pub is_foreign: bool,
     pixels: Pixels,
     kind: Kind,
-    /// Its frames, with the segment that each is of, other than in a label map.
+    /// Its frames, each with its segment; `None` in a label map.
     frames: Vec<(Option<u16>, Frame)>,
 }
 
-/// What a pixel of a segmentation says.
+/// The meaning of a pixel of a segmentation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     /// Whether it is inside.
@@ -53,8 +53,7 @@ enum Kind {
 pub struct Segment {
     /// Segment number, from 1; from 0 in a label map.
     pub number: u16,
-    /// Segment label, trimmed, without what the header of the object says of people; that of its
-    /// property type where it has none.
+    /// Segment label, trimmed, with people's names masked; its property type if it has no label.
     pub name: String,
     /// The same as the object has it: never to be shown.
     pub original: String,
@@ -277,7 +276,7 @@ fn segments(object: &InMemDicomObject) -> Vec<Segment> {
 /// An item of the sequence of segments.
 struct Described {
     segment: Segment,
-    /// Whether it describes what is no structure.
+    /// Whether it is background.
     is_background: bool,
 }
 

@@ -26,8 +26,7 @@ impl Stack {
         Ok(Self { planes, heights, thickness: None, frame_of_reference: String::new() })
     }
 
-    /// With what the header of its series says: the slices' thickness, mm, and the frame of
-    /// reference.
+    /// Sets the slices' thickness, mm, and the frame of reference, from the header of its series.
     pub(crate) fn with_header(self, thickness: Option<f64>, frame_of_reference: &str) -> Self {
         let thickness = thickness.filter(|t| t.is_finite() && *t > 0.0);
         Self { thickness, frame_of_reference: frame_of_reference.to_owned(), ..self }

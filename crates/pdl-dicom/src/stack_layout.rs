@@ -1,4 +1,5 @@
-//! Whether the slices of a stack make a straight, even grid, and which one.
+//! Derives the grid of a stack from the positions of its slices, with findings about gaps, uneven
+//! spacing and gantry tilt.
 
 use pdl_findings::{Code, Finding};
 use pdl_volume::Grid;
@@ -14,7 +15,7 @@ const EVEN: f64 = 0.05;
 /// A smaller angle between the stack's direction and the slices' normal is rounding.
 const LEAST_TILT_DEGREES: f64 = 0.1;
 
-/// What the positions of a stack come to.
+/// The grid of a stack.
 pub(crate) struct Layout {
     /// The grid of the stored slices, or the one they have to be put on.
     pub grid: Grid,
@@ -35,7 +36,7 @@ impl Stack {
         }
     }
 
-    /// Checks the positions. `thickness` stands in for the step of a single slice, mm.
+    /// Checks the positions. `thickness` is the step of a single slice, mm.
     pub(crate) fn layout(&self, thickness: Option<f64>) -> Result<Layout, DicomError> {
         let first = *self.first();
         let Some(median) = self.median_gap() else { return self.single(thickness) };
