@@ -1,10 +1,10 @@
 //! Files and folders below a root that others may have filled.
 //!
-//! A curation folder that somebody else made may hold a symbolic link in place of one of its
-//! folders, and a path in its tables may hold `..`: what is written or removed through them would
-//! be written or removed elsewhere. A [`SafePath`] stays below its root by its text, and is reached
-//! from a handle of the root, folder by folder, links not followed. The root itself is the user's
-//! word, and may be a link.
+//! A curation folder from somebody else may hold a symbolic link in place of one of its folders,
+//! and a path in its tables may hold `..`: writing or removing through them would affect files
+//! elsewhere. The text of a [`SafePath`] stays below its root, and it is opened from a handle of
+//! the root, folder by folder, without following links. The root itself is the user's choice, and
+//! may be a link.
 
 #[cfg_attr(unix, path = "safe_path/unix.rs")]
 #[cfg_attr(not(unix), path = "safe_path/other.rs")]
@@ -20,7 +20,7 @@ use serde::{Deserialize, Deserializer};
 pub(crate) use self::folder::Folder;
 use crate::{Result, StoreError};
 
-/// A file or folder below a root, reached without following links. What is made from a plain path
+/// A file or folder below a root, reached without following links. One made from a plain path
 /// trusts the path's folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SafePath {
@@ -30,7 +30,7 @@ pub struct SafePath {
 }
 
 impl SafePath {
-    /// What `below`, which may come out of a file, means inside `root`.
+    /// The path `below`, which may come from a file, inside `root`.
     ///
     /// # Errors
     /// [`StoreError::Outside`] when it leads out of the root.
@@ -58,7 +58,7 @@ impl SafePath {
         if self.below.as_os_str().is_empty() { self.root.clone() } else { self.root.join(&self.below) }
     }
 
-    /// Makes the folder and those on the way to it, and gives its path.
+    /// Creates the folder and its parents, and returns its path.
     ///
     /// # Errors
     /// [`StoreError::Link`] when a link is on the way or in its place, [`StoreError::Io`] when it
@@ -161,8 +161,8 @@ fn normal(path: &Path) -> Option<PathBuf> {
     Some(parts.iter().collect())
 }
 
-/// Whether a path out of a file is absolute or leads out of the folder `start` below the root that
-/// it is relative to.
+/// Whether a path from a file is absolute or leads out of the folder `start` below the root that it
+/// is relative to.
 pub fn leads_out(start: &Path, text: &str) -> bool {
     Path::new(text).is_absolute() || normal(&start.join(text)).is_none()
 }

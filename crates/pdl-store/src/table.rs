@@ -47,11 +47,11 @@ pub fn structure(fields: &[(&str, DataType)]) -> DataType {
     DataType::Struct(fields.iter().map(|(name, data_type)| column(name, data_type.clone())).collect())
 }
 
-/// Facts about a table that travel in the file's metadata, such as how to make it again.
+/// Key-value metadata of a table's file, such as the parameters that it was made with.
 pub type Metadata = Vec<(String, String)>;
 
-/// The writer's settings that all tables share: zstd, and no time or machine in the file, so that
-/// the same rows give the same bytes.
+/// The writer's settings of all tables: zstd, and no time or machine name in the file, so that the
+/// same rows give the same bytes.
 pub fn properties(metadata: Metadata) -> WriterPropertiesBuilder {
     let facts = metadata.into_iter().map(|(key, value)| KeyValue::new(key, value)).collect();
     WriterProperties::builder()
@@ -117,12 +117,12 @@ pub fn read_rows<T: DeserializeOwned>(path: &Path) -> Result<(Vec<T>, HashMap<St
     Ok((rows_of(path, table, None, size_of::<T>() as u64, &memory)?, metadata))
 }
 
-/// Reads some of the columns of a Parquet file, those of them that it has, a few rows at a time.
-/// Each row counts as `row_bytes` of memory besides what its values take.
+/// Reads those of the given columns that a Parquet file has, a few rows at a time. Each row counts
+/// as `row_bytes` of memory in addition to its values.
 ///
 /// # Errors
-/// [`StoreError`] when it is missing, cut short or does not fit the type; [`StoreError::Memory`]
-/// when it has more rows, or longer values, than the share gives.
+/// [`StoreError`] when it is missing, cut short or does not fit the type; [`StoreError::Memory`] if
+/// it has more rows, or longer values, than the share allows.
 pub fn read_columns<T: DeserializeOwned>(
     path: &Path,
     columns: &[&str],
@@ -145,7 +145,7 @@ fn rows_of<T: DeserializeOwned>(
     memory: &MemoryShare<'_>,
 ) -> Result<Vec<T>> {
     let no_memory = |source| StoreError::Memory { path: path.to_owned(), source };
-    // What the file says of itself, before any of it is read.
+    // The file's own metadata, before any row is read.
     let declared = table.metadata().file_metadata().num_rows().max(0) as u64;
     let part = memory.part();
     part.take_each(declared, row_bytes).map_err(no_memory)?;
@@ -191,7 +191,7 @@ pub fn column_names(path: &Path) -> Result<Vec<String>> {
 ///
 /// # Errors
 /// [`StoreError`] when the file is missing or cut short or has no such column;
-/// [`StoreError::Memory`] when the column needs more than the share gives.
+/// [`StoreError::Memory`] if the column needs more than the share allows.
 pub fn read_text(path: &Path, column: &str, memory: &MemoryShare<'_>) -> Result<Vec<Option<String>>> {
     let problem = |e: &dyn std::fmt::Display| table_problem(path, e);
     let no_memory = |source| StoreError::Memory { path: path.to_owned(), source };
@@ -213,7 +213,7 @@ pub fn read_text(path: &Path, column: &str, memory: &MemoryShare<'_>) -> Result<
 /// Some columns of a Parquet file, a batch of rows at a time.
 ///
 /// # Errors
-/// [`StoreError`] when the file is missing or cut short; each batch may be refused as the file may.
+/// [`StoreError`] when the file is missing or cut short; each batch may fail in the same ways.
 pub fn read_batches(path: &Path, columns: &[&str]) -> Result<impl Iterator<Item = Result<RecordBatch>>> {
     bounded::open_own(path)?.batches(Some(columns))
 }

@@ -58,7 +58,7 @@ impl AxisCode {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Orientation([AxisCode; 3]);
 
-/// A code that is no orientation.
+/// An invalid orientation code.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("'{0}' is no orientation: give one letter of each of the pairs R/L, A/P, S/I, such as RAS or LPS")]
 pub struct OrientationError(String);

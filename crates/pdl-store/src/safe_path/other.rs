@@ -1,4 +1,4 @@
-//! A folder by its path, where there are no handles of folders: links are looked for before it is
+//! A folder by its path, for systems without handles of folders: links are checked before it is
 //! used.
 
 use std::ffi::{OsStr, OsString};

@@ -13,10 +13,10 @@ use rustix::io::Errno;
 use crate::{Result, StoreError, fault};
 
 const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
-/// NONBLOCK: what waits for another process, such as a pipe, is refused instead of waited for.
+/// NONBLOCK: opening a pipe without a writer fails instead of waiting.
 const FILE: OFlags = OFlags::NOFOLLOW.union(OFlags::CLOEXEC).union(OFlags::NONBLOCK);
 
-/// An open folder; names in it are looked up there, wherever its path may lead by now.
+/// An open folder; names are looked up in it even if its path leads elsewhere by now.
 #[derive(Debug)]
 pub(crate) struct Folder {
     handle: OwnedFd,
@@ -65,7 +65,7 @@ impl Folder {
         &self.path
     }
 
-    /// What is under a name, links not followed; `None` if nothing is.
+    /// The type of an entry, links not followed; `None` if there is none.
     fn kind(&self, name: &OsStr) -> Result<Option<FileType>> {
         match retried(|| rustix::fs::statat(&self.handle, name, AtFlags::SYMLINK_NOFOLLOW)) {
             Ok(stat) => Ok(Some(FileType::from_raw_mode(stat.st_mode))),
@@ -98,7 +98,7 @@ impl Folder {
         Ok(File::from(made?))
     }
 
-    /// A file that is neither a link nor anything that is no file.
+    /// Checks that the opened entry is a regular file.
     fn regular(&self, name: &OsStr, opened: io::Result<OwnedFd>, action: &'static str) -> Result<File> {
         let path = self.path.join(name);
         let file = match opened {
