@@ -279,7 +279,7 @@ async fn give_signs_of_life(
     }
 }
 
-/// Gives the tasks back, so that others get them at once.
+/// Returns the tasks to the scheduler, so that others get them at once.
 async fn leave(mut scheduler: Scheduler, executor: &Executor) {
     let left = ExecutorStoppedParams {
         executor_id: executor.metadata.id.clone(),

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SecurityError {
-    /// Other machines can reach the address, and nothing would keep them out.
+    /// Other machines can reach the address, and there is no authentication.
     #[error(
         "other machines can reach {host}: pass --tls DIR with the certificates of the cluster \
          (`pdl-cluster init-certs DIR` makes them), or --insecure to let anybody in"
@@ -22,7 +22,7 @@ pub enum SecurityError {
     /// The scheduler has not made the token yet, or another one.
     #[error("there is no token: start the scheduler on this machine first: {}", path.display())]
     NoToken {
-        /// Where it was looked for.
+        /// The path where it was expected.
         path: PathBuf,
     },
     /// Others than the owner could read a key.

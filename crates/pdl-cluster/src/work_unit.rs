@@ -44,7 +44,7 @@ pub struct UnitDone {
     /// Pairs of the tile; 1 for a case.
     pub total: u64,
     /// How many of them were computed now and did not exist before. 0 for a case that failed: the
-    /// client then prepares it itself, which tells why.
+    /// client then prepares it itself, which reports the reason.
     pub computed: u64,
 }
 
@@ -58,7 +58,7 @@ fn unit_fields() -> Vec<Field> {
     ["row", "col", "case"].map(|name| Field::new(name, DataType::UInt32, true)).to_vec()
 }
 
-/// Columns of the table that goes to an executor.
+/// Columns of the table that is sent to an executor.
 pub fn input_schema() -> SchemaRef {
     Arc::new(Schema::new(unit_fields()))
 }

@@ -22,7 +22,8 @@ use crate::parameters::IndexParameters;
 /// Minimum number of cases of a group that is reported.
 const FEWEST_OF_GROUP: usize = 3;
 
-/// Maximum number of folders of images that count as groups; with more, each holds a single case.
+/// Maximum number of folders of images that count as groups; more are assumed to be folders of
+/// single cases.
 const MOST_FOLDERS: usize = 10;
 
 /// Labels that a finding lists.

@@ -165,9 +165,9 @@ pub(crate) trait Claims: Sync {
     /// Number of cases.
     fn count(&self) -> usize;
 
-    /// Of several cases that claim one id, the one with the lowest rank gets it if no other has
-    /// that rank. Names that the cohort states come before those made from paths, which have
-    /// [`UNSTATED`].
+    /// Precedence in claiming ids: lower ranks first; an id claimed by several cases of one rank
+    /// goes to none of them. Names that the cohort states come before those made from paths, which
+    /// have [`UNSTATED`].
     fn rank(&self, case: usize) -> u8;
 
     /// The name of a case at an attempt.

@@ -31,7 +31,7 @@ pub const SCHEMA_VERSION: u32 = 3;
 pub const TABLE_FILE: &str = "manifest.parquet";
 /// File name of the rows as JSON Lines.
 pub const LINES_FILE: &str = "manifest.jsonl";
-/// File name of the facts that hold for all rows.
+/// File name of the facts about the whole manifest.
 pub const INFO_FILE: &str = "manifest.json";
 /// Folder of the folds' manifests inside a curation folder.
 pub const FOLDS_FOLDER: &str = "folds";
@@ -183,7 +183,7 @@ pub struct Ranking {
     pub findings: Vec<Finding>,
 }
 
-/// What holds for all rows.
+/// Facts about the whole manifest.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ManifestInfo {
     /// Version of the manifest: 1, 2 since cases may be excluded, 3 since they may have several
@@ -221,7 +221,7 @@ pub struct ManifestInfo {
     /// training cases. Such a manifest lies in `folds/K/` of the curation folder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fold: Option<Fold>,
-    /// The groups that the fold holds out for validation, where folds are of whole groups.
+    /// The groups that the fold holds out for validation, if folds keep groups whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held_out_groups: Option<HeldOutGroups>,
     /// Hashes of the inputs and of the rows.
@@ -243,7 +243,7 @@ impl ManifestInfo {
     /// begin in a curation folder.
     ///
     /// # Errors
-    /// Those of the machine when the folder cannot be looked at.
+    /// Errors of the machine if the folder cannot be inspected.
     pub(crate) fn lies_in(&self, folder: &Path) -> Result<bool, StoreError> {
         let real = fault::canonical(folder).map_err(StoreError::io("find the folder", folder))?;
         Ok(self.fold.is_none() || real.is_some_and(|real| real.ends_with(self.folder_inside())))
@@ -265,7 +265,7 @@ pub(crate) fn made_folder(out: &Path, fold: Option<Fold>) -> Result<PathBuf, Sto
 pub struct Manifest {
     /// Cases by rank, then excluded training cases, validation and test cases by id.
     pub rows: Vec<ManifestRow>,
-    /// What holds for all rows.
+    /// Facts about the whole manifest.
     pub info: ManifestInfo,
 }
 

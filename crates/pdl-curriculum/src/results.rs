@@ -1,5 +1,5 @@
-//! `results.parquet`: figures of single cases that come from outside of the stages, such as the
-//! Dice of a cross-validation, by which cases can be ranked.
+//! `results.parquet`: figures of single cases from outside of the stages, such as the Dice of a
+//! cross-validation, by which cases can be ranked.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -20,7 +20,7 @@ pub struct ResultRow {
     /// Identifier in `cases.parquet`.
     #[serde(deserialize_with = "safe_name::deserialize")]
     pub case_id: String,
-    /// What the figure is, such as `nnunet_dice`.
+    /// Name of the figure, such as `nnunet_dice`.
     pub column: String,
     /// The figure.
     pub value: f64,
@@ -59,9 +59,8 @@ pub fn add(out: &Path, mut rows: Vec<ResultRow>) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// The figures of a column by case: of `results.parquet`, else of `cases.parquet` where the column
-/// holds numbers. Nothing when neither has such a column; else the names of the columns of
-/// `results.parquet`.
+/// The figures of a column by case: of `results.parquet`, else of `cases.parquet` if the column
+/// holds numbers. An error with the columns of `results.parquet` if neither has it.
 ///
 /// # Errors
 /// [`StoreError`] when the table cannot be read.

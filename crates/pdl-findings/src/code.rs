@@ -7,19 +7,19 @@ use std::str::FromStr;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// What becomes of what a finding is about.
+/// The consequence of a finding for its case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
-    /// For the record: what was done, and nothing that needs a look.
+    /// For the record; needs no attention.
     Note,
-    /// The case is used, and a person should look at it.
+    /// The case is used, and a person should check it.
     Warning,
     /// The case is not used.
     Rejection,
 }
 
 impl Severity {
-    /// The word for it in tables: "note", "warning" or "rejection".
+    /// Its name in tables: "note", "warning" or "rejection".
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Note => "note",
@@ -29,7 +29,7 @@ impl Severity {
     }
 }
 
-/// A text that is the code of no finding.
+/// A text that is not the code of a finding.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnknownCode(pub String);
 
@@ -41,11 +41,11 @@ impl fmt::Display for UnknownCode {
 
 impl std::error::Error for UnknownCode {}
 
-/// Defines [`Code`] from rows of variant, text, severity, explanation and advice, so that none can
-/// lack one of them.
+/// Defines [`Code`] from rows of variant, text, severity, explanation and advice, so that each is
+/// complete.
 macro_rules! codes {
     ($($variant:ident = $text:literal, $severity:ident, $explanation:literal, $advice:literal;)*) => {
-        /// What a finding is about. Variants are in the order of their texts.
+        /// The kind of a finding. Variants are in the order of their texts.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[non_exhaustive]
         pub enum Code {
@@ -56,17 +56,17 @@ macro_rules! codes {
             /// All codes, in the order of their texts.
             pub const ALL: &[Self] = &[$(Self::$variant,)*];
 
-            /// The text that files, reports and messages show, such as "no-label".
+            /// The text in files, reports and messages, such as "no-label".
             pub fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $text,)* }
             }
 
-            /// What becomes of the case that has such a finding.
+            /// The consequence for a case with such a finding.
             pub fn severity(self) -> Severity {
                 match self { $(Self::$variant => Severity::$severity,)* }
             }
 
-            /// What was seen, in one sentence.
+            /// What the finding means, in one sentence.
             pub fn explanation(self) -> &'static str {
                 match self { $(Self::$variant => $explanation,)* }
             }

@@ -10,7 +10,7 @@ const FIRST_BYTE: u8 = 0x1f;
 
 /// Inflates all members of a stream.
 pub(crate) struct Members<R> {
-    /// Nothing after the last member.
+    /// `None` after the last member.
     member: Option<GzDecoder<R>>,
 }
 

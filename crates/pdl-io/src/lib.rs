@@ -54,13 +54,13 @@ use pdl_volume::{LabelError, LabelMap, LabelOverlap, RoundedLabels, Volume};
 pub struct Image {
     /// Voxels after the file's own scaling, on the stored grid.
     pub volume: Volume<f32>,
-    /// How the voxels are stored, such as "int16".
+    /// Stored data type of the voxels, such as "int16".
     pub voxel_type: String,
-    /// What it was read from.
+    /// The files that it was read from.
     pub parts: Vec<Part>,
     /// BLAKE3 of the file's bytes, hex; of a volume in several files, of their hashes.
     pub blake3: String,
-    /// What a careful reader would want to know about the file.
+    /// Findings about the file.
     pub findings: Vec<Finding>,
 }
 
@@ -75,19 +75,19 @@ pub struct Part {
     pub state: FileState,
 }
 
-/// Why there is no volume, and what that rests on.
+/// Why there is no volume, and the files that show it.
 #[derive(Debug, thiserror::Error)]
 #[error("{error}")]
 pub struct Unread {
     /// Why.
     #[source]
     pub error: ReadError,
-    /// The files whose bytes say so, and their states before they were read; none where it is not
-    /// their bytes alone, such as where a file is missing or the system refused.
+    /// The files whose bytes say so, and their states before they were read; empty if the cause is
+    /// not their contents alone, such as a missing file or an error of the system.
     pub files: Vec<(PathBuf, FileState)>,
 }
 
-/// What is read and written, as `pdl help formats` prints it.
+/// The text of `pdl help formats`: the formats that are read and written.
 ///
 #[doc = include_str!("../help/formats.md")]
 pub const FORMATS_HELP: &str = include_str!("../help/formats.md");
@@ -110,7 +110,7 @@ pub enum ReadError {
         path: PathBuf,
         /// Bytes of voxels that the header declares.
         declared: u64,
-        /// Bytes that are there (at most, for a compressed file).
+        /// Bytes present (an upper bound for a compressed file).
         held: u64,
     },
     /// The compressed stream is damaged.
@@ -118,20 +118,20 @@ pub enum ReadError {
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What the decoder said.
+        /// The decoder's message.
         problem: String,
     },
     /// Not a file of this format, or a header that contradicts itself.
     #[error("not a valid {format} file ({problem}): {}", path.display())]
     Invalid {
-        /// What it was taken for.
+        /// The format as which it was read.
         format: &'static str,
         /// The file.
         path: PathBuf,
         /// The defect.
         problem: String,
     },
-    /// What the file holds needs more memory than there is.
+    /// The file needs more memory than the limit.
     #[error("{source}: {}", path.display())]
     Memory {
         /// The file.
@@ -144,19 +144,19 @@ pub enum ReadError {
     Unsupported {
         /// The file.
         path: PathBuf,
-        /// What it is, and what to do.
+        /// What it is, and what to do about it.
         problem: String,
     },
-    /// A slice of a stack that cannot be used.
+    /// An invalid slice of a stack.
     #[error("its slice {number} of {slices} {problem}: {}", path.display())]
     Slice {
         /// The stack's folder or file.
         path: PathBuf,
-        /// Which slice, counted from 1 in the order of the stack.
+        /// Number of the slice, from 1 in the order of the stack.
         number: usize,
         /// Their number.
         slices: usize,
-        /// What is wrong with it, as in "is in colour".
+        /// The defect, as in "is in colour".
         problem: String,
     },
     /// The header's scaling makes fractions of the labels.
@@ -168,11 +168,11 @@ pub enum ReadError {
     ScaledLabels {
         /// The file.
         path: PathBuf,
-        /// What stored values are multiplied by.
+        /// The factor of stored values.
         slope: f64,
-        /// What is added then.
+        /// The offset that is added then.
         intercept: f64,
-        /// Which voxels.
+        /// The invalid voxels.
         source: LabelError,
     },
     /// The voxels are no labels.
@@ -180,7 +180,7 @@ pub enum ReadError {
     Labels {
         /// The file.
         path: PathBuf,
-        /// Which voxels.
+        /// The invalid voxels.
         source: LabelError,
     },
 }
@@ -200,15 +200,14 @@ impl ReadError {
         path
     }
 
-    /// What is wrong, without the path: fit for any log.
+    /// The message without the path, fit for any log.
     pub fn reason(&self) -> String {
         let text = self.to_string();
         let path = format!(": {}", self.path().display());
         text.strip_suffix(&path).unwrap_or("the file cannot be read").to_owned()
     }
 
-    /// Why there was no memory for it, when that is the cause: with more, the same file may be
-    /// read.
+    /// The memory error, if that is the cause: with more memory the same file may be readable.
     pub fn memory(&self) -> Option<MemoryError> {
         match self {
             Self::Memory { source, .. } => Some(*source),
@@ -222,7 +221,7 @@ impl ReadError {
 pub struct Labels {
     /// The labels, on the stored grid.
     pub map: LabelMap,
-    /// What they were read from.
+    /// The files that they were read from.
     pub parts: Vec<Part>,
     /// BLAKE3 of the file's bytes, hex; of a volume in several files, of their hashes.
     pub blake3: String,
@@ -245,7 +244,7 @@ impl Labels {
 /// A segment that a label file names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LabelSegment {
-    /// Its name, in one line.
+    /// Its name, on one line.
     pub name: String,
     /// The value of its voxels.
     pub value: u16,
@@ -258,12 +257,12 @@ pub struct LabelSegment {
 pub struct SegmentLabels {
     /// The labels, on the stored grid.
     pub map: LabelMap,
-    /// What they were read from.
+    /// The files that they were read from.
     pub parts: Vec<Part>,
     /// BLAKE3 of the file's bytes, hex; of a volume in several files, of their hashes.
     pub blake3: String,
     /// Voxels that a label has lost to another.
     pub overlaps: BTreeMap<LabelOverlap, usize>,
-    /// What a person should know of the file.
+    /// Findings about the file.
     pub findings: Vec<Finding>,
 }

@@ -67,7 +67,7 @@ pub(crate) fn read(
         slope: 1.0,
         intercept: 0.0,
     };
-    // A skip of -1 says: the voxels end the file.
+    // A skip of -1 means that the voxels are the end of the file.
     let skip = match u64::try_from(skip) {
         Ok(skip) => skip,
         Err(_) => {

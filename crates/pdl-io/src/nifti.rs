@@ -65,8 +65,8 @@ pub(crate) fn axes(files: &Files<'_>) -> Result<Vec<usize>, ReadError> {
     Ok(header.axes)
 }
 
-/// `stream` stands behind the header, or at the start of the voxels' own file, which holds `held`
-/// bytes.
+/// `stream` is positioned after the header, or at the start of the voxels' own file, which holds
+/// `held` bytes.
 fn content(
     files: &Files<'_>,
     header: &Header,

@@ -55,7 +55,8 @@ pub(crate) fn axes(files: &Files<'_>) -> Result<Vec<usize>, ReadError> {
 }
 
 impl Header {
-    /// Reads the voxels of one frame, which begin where `source` stands or in a file of their own.
+    /// Reads the voxels of one frame, which begin at the position of `source` or in a file of their
+    /// own.
     fn read_voxels(
         &self,
         files: &mut Files<'_>,
@@ -96,7 +97,7 @@ impl Header {
         let held = data.left();
         let skip = match u64::try_from(skip) {
             Ok(skip) => skip,
-            // A skip of -1 says: the voxels end the file.
+            // A skip of -1 means that the voxels are the end of the file.
             Err(_) if skip == -1 && self.encoding == Encoding::Raw => {
                 let declared = self.voxels.saturating_mul(self.voxel_type.bytes() as u64);
                 let path = files.path.to_owned();
@@ -129,7 +130,7 @@ enum Encoding {
 struct Text {
     /// Fields, by their names in lower case.
     fields: HashMap<String, String>,
-    /// `key:=value` pairs, which say nothing of how voxels are stored.
+    /// `key:=value` pairs, which do not affect the storage of voxels.
     pairs: HashMap<String, String>,
 }
 
@@ -147,7 +148,7 @@ impl Text {
             if line.starts_with(b"#") {
                 continue;
             }
-            // What a person typed may be in any character set.
+            // Typed text may be in any character set.
             if let Some((key, value)) = any_text(&line).split_once(":=") {
                 text.pairs.insert(key.trim().to_owned(), value.trim().to_owned());
                 continue;
@@ -192,7 +193,7 @@ struct Units {
 }
 
 impl Units {
-    /// From a field such as `"um" "um" "um"`; millimetres where it says nothing that is known.
+    /// From a field such as `"um" "um" "um"`; millimetres if no unit is known.
     fn new(text: &str) -> Self {
         let names: Vec<&str> = match text.contains('"') {
             true => text.split('"').skip(1).step_by(2).collect(),
@@ -215,7 +216,7 @@ impl Units {
     }
 }
 
-/// Whether a unit is left open.
+/// Whether a unit is unspecified.
 fn says_nothing(unit: &str) -> bool {
     ["", "???", "none", "unknown"].contains(&unit.to_lowercase().as_str())
 }
@@ -223,7 +224,7 @@ fn says_nothing(unit: &str) -> bool {
 /// Millimetres in a unit of length, in its usual spellings; `None` for other words.
 fn millimetres_in(unit: &str) -> Option<f64> {
     let unit = unit.to_lowercase();
-    // The plural of a word; "ms" is none.
+    // The plural of a word; "ms" is not one.
     let word = unit.strip_suffix('s').filter(|word| word.len() > 2).unwrap_or(&unit);
     let unit = word.replace("meter", "metre");
     Some(match unit.as_str() {
@@ -336,8 +337,8 @@ impl Header {
     }
 }
 
-/// Where the first of four axes holds the parts of a voxel, such as a colour's, and the others are
-/// those of space, says the fields as if it were the last. Returns whether it was so.
+/// If the first of four axes holds the components of a voxel, such as colours, and the others are
+/// spatial, rewrites the fields as if it were the last. Returns whether that was so.
 fn components_last(fields: &mut HashMap<String, String>) -> bool {
     const SPACE: [&str; 4] = ["domain", "space", "none", "???"];
     let Some(kinds) = fields.get("kinds").cloned() else { return false };

@@ -19,11 +19,11 @@ use crate::stack::{self, Meaning, StackGeometry};
 use crate::voxels::{Sink, VoxelType, volumes_along};
 use crate::{Image, LabelSegment, Labels, Part, ReadError, SegmentLabels, Unread, metaimage, nifti, nrrd};
 
-/// Most label values in a message.
+/// Maximum number of label values in a message.
 const MOST_VALUES: usize = 10;
 
-/// Reads a 3-D image, scaled as its header says. `FILE#3` is the frame 3 of a file of several,
-/// counted from 0. Memory: four bytes a voxel, and one piece of the file; no more than is free.
+/// Reads a 3-D image, scaled as its header says. `FILE#3` is frame 3 of a file of several, counted
+/// from 0. Memory: four bytes per voxel, and one piece of the file, within the free memory.
 ///
 /// # Errors
 /// [`ReadError`] when the file is missing, damaged, cut short, or not one volume of real numbers.
@@ -123,8 +123,8 @@ pub fn segments_of(path: &Path, memory: &MemoryShare<'_>) -> Result<Option<Vec<L
 }
 
 /// Reads the segments of a file as one label map, in which each has the label that `label` gives;
-/// segments without one are left out, and where two labels meet, the higher one stays. Memory: two
-/// bytes a voxel of one layer, and one piece of the file.
+/// segments without one are ignored, and where two labels overlap, the higher one wins. Memory: two
+/// bytes per voxel of one layer, and one piece of the file.
 ///
 /// # Errors
 /// [`Unread`], as for [`try_labels`], and when the file names no segments ([`segments_of`]).
@@ -164,8 +164,8 @@ fn unnamed(voxels: &BTreeMap<u16, usize>) -> Option<Finding> {
 /// and one slice.
 ///
 /// # Errors
-/// [`ReadError`] when slices are missing, damaged or not alike, or hold other than one real number
-/// a pixel.
+/// [`ReadError`] if slices are missing, damaged or different in kind, or do not have one real
+/// number per pixel.
 pub fn read_image_stack(path: &Path, geometry: &StackGeometry) -> Result<Image, ReadError> {
     read_image_stack_within(path, geometry, &MemoryLimit::free().alone())
 }
@@ -186,8 +186,8 @@ pub fn read_image_stack_within(
 /// Reads a stack of slices as a label map. Memory: as [`read_labels`], and one slice.
 ///
 /// # Errors
-/// [`ReadError`] as for [`read_image_stack`] and [`read_labels`], and of slices in JPEG, which does
-/// not keep values.
+/// [`ReadError`] as for [`read_image_stack`] and [`read_labels`], and for JPEG slices, as JPEG does
+/// not preserve values.
 pub fn read_label_stack(path: &Path, geometry: &StackGeometry) -> Result<Labels, ReadError> {
     read_label_stack_within(path, geometry, &MemoryLimit::free().alone())
 }
@@ -288,8 +288,7 @@ fn read(path: &Path, memory: &MemoryShare<'_>, sink: &mut dyn Sink) -> Result<Re
     Ok(Read::of(content, files))
 }
 
-/// Where a file is another kind than its name says, that is the cause of all that was wrong with
-/// it.
+/// If a file is of another kind than its name says, that is reported as the cause.
 fn named_wrongly(unread: Unread, path: &Path, format: Format) -> Unread {
     if !matches!(
         unread.error,

@@ -2,12 +2,12 @@
 //!
 //! In: a seed and a number of cases. Out: cohorts of synthetic thorax scans (CT and MR) with exact
 //! labels, as NIfTI files with a `cohort.csv` and a `dataset.json`, and two of the CT scans as
-//! DICOM series with RTSTRUCT; the same bits on every machine. It never reads anything, and what it
-//! makes is no patient's.
+//! DICOM series with RTSTRUCT; the same bits on every machine. It reads no files, and the images
+//! are of no real patient.
 //!
-//! A cohort is made in three steps: [`patients`](patient::patients) draws who is scanned, an
-//! [`Anatomy`](anatomy::Anatomy) says which tissue lies at a point, and [`scan`](scan::scan)
-//! samples it on a scanner's grid.
+//! A cohort is made in three steps: [`patients`](patient::patients) draws the patients, an
+//! [`Anatomy`](anatomy::Anatomy) returns the tissue at a point, and [`scan`](scan::scan) samples it
+//! on a scanner's grid.
 
 pub mod anatomy;
 pub mod cohort;

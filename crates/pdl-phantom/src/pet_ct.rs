@@ -65,7 +65,7 @@ impl Lesion {
     }
 }
 
-/// Makes `count` cases. The same seed and count give the same voxels everywhere.
+/// Generates `count` cases. The same seed and count give the same voxels everywhere.
 ///
 /// # Errors
 /// [`PhantomError`] when a grid is invalid, which none of the built-in ones is.

@@ -1,4 +1,4 @@
-//! The options that say how intensities are put on a common scale.
+//! Options of intensity normalisation.
 
 use pdl_cohort::attributes::Modality;
 use pdl_findings::{Code, Finding};
@@ -8,19 +8,18 @@ use crate::fingerprint::{ChannelFingerprint, Fingerprint};
 use crate::normalise::{Mapping, Normalisation};
 use crate::parameters::{PrepareParameters, Scheme};
 
-/// MR images are normalised inside their non-zero voxels when the median case keeps less than this
-/// share of its voxels after cropping to them (nnU-Net v2).
+/// MR images are normalised inside their non-zero voxels if the median case keeps less than this
+/// fraction of its voxels after cropping to them (nnU-Net v2).
 const NONZERO_MASK_BELOW: f64 = 0.75;
 
-/// A window of CT that shows less than this of what the images hold cannot tell anatomies apart,
-/// HU.
+/// Width of a CT window within the images' range below which anatomies cannot be distinguished, HU.
 const NARROW_HU: f64 = 200.0;
 
 /// The same of other modalities, as a share of the images' own range.
 const NARROW_SHARE: f64 = 0.1;
 
-/// How much of the images' own range the window of the labels' intensities shows, where that is too
-/// little to tell anatomies apart.
+/// The part of the images' own range that the window of the labels' intensities shows, if it is too
+/// narrow to distinguish anatomies.
 fn narrow_window(fingerprint: &Fingerprint) -> Option<f64> {
     let [low, high] = fingerprint.image_range?;
     let foreground = &fingerprint.foreground;
@@ -60,11 +59,10 @@ pub(crate) fn window_finding(
     Some(Finding::new(Code::NarrowWindow, message))
 }
 
-/// What is done to the intensities of every case, and how those of a proxy become [0, 1].
+/// The normalisation of every case, and the mapping of a proxy's intensities to [0, 1].
 ///
 /// # Errors
-/// [`PrepareError::Option`] when an option's value cannot be, or is of use with another scheme
-/// only.
+/// [`PrepareError::Option`] if an option's value is invalid, or applies to another scheme only.
 pub(crate) fn choose(
     fingerprint: &Fingerprint,
     parameters: &PrepareParameters,
@@ -103,7 +101,7 @@ pub(crate) fn choose(
 }
 
 /// As [`choose`], of a channel after the first. A scheme for the units of the first channel (`ct`,
-/// `window`) holds for channels of the same modality; others are normalised by their own.
+/// `window`) applies to channels of the same modality; others get the scheme of their own modality.
 ///
 /// # Errors
 /// As [`choose`].

@@ -108,7 +108,7 @@ pub enum PlanFrom {
 }
 
 impl PlanFrom {
-    /// Whether cases of this split count.
+    /// Whether cases of this split are included.
     pub fn includes(self, split: Split) -> bool {
         match self {
             PlanFrom::Train => split == Split::Train,
@@ -117,7 +117,7 @@ impl PlanFrom {
     }
 }
 
-/// What a proxy covers.
+/// The region that a proxy covers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum GridKind {
@@ -128,7 +128,7 @@ pub enum GridKind {
     Fov,
 }
 
-/// What the user asks for.
+/// The normalisation that the user requests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Scheme {

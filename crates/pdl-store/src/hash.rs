@@ -87,7 +87,8 @@ impl<R: BufRead> BufRead for Hashing<R> {
     }
 
     fn consume(&mut self, count: usize) {
-        // Returns the bytes buffered before; no error is possible, as nothing is read.
+        // `fill_buf` returns the bytes that it has buffered already; nothing is read, so no error
+        // is possible.
         if let Ok(bytes) = self.inner.fill_buf() {
             self.hasher.update(&bytes[..count]);
         }

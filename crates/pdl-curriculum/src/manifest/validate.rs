@@ -82,7 +82,7 @@ pub fn folder_of(path: &Path) -> Result<PathBuf, CurriculumError> {
 ///
 /// # Errors
 /// [`CurriculumError`] when there is no manifest, or the system refuses to read it. An invalid
-/// manifest is no error, but has differences.
+/// manifest is not an error but a result with differences.
 pub fn validate(
     path: &Path,
     parameters: ValidateParameters,
@@ -286,7 +286,7 @@ fn check_curriculum(rows: &[ManifestRow], info: &ManifestInfo, differences: &mut
     }
 }
 
-/// Where files lie, and which paths are allowed.
+/// The folders of the files, and the allowed paths.
 struct Files<'a> {
     folder: &'a Path,
     curation: PathBuf,

@@ -75,7 +75,7 @@ fn initialisation_lines(taken: &Initialisation, differences: &[String]) -> Vec<S
     std::iter::once(first).chain(differences).collect()
 }
 
-/// Message about labels that may be sides, and of mirroring.
+/// Messages about labels that may be left and right, and about mirroring.
 fn side_warnings(plan: &RunPlan, labels: &[String]) -> Vec<String> {
     let name = |channel: u8| labels.get(usize::from(channel) - 1).map_or("", String::as_str);
     let done = match plan.mirror[2] {

@@ -1,4 +1,4 @@
-//! What the commands that apply a network share.
+//! Options that the commands that apply a network share.
 
 use std::path::PathBuf;
 
@@ -22,7 +22,7 @@ pub(crate) struct InferenceArgs {
     pub json: bool,
 }
 
-/// What is done to predictions beyond one pass over the image.
+/// Test-time augmentation and postprocessing.
 #[derive(Debug, clap::Args)]
 pub(crate) struct PredictionArgs {
     /// Average over copies of the image that are mirrored along these axes (z, y, x; all their

@@ -77,7 +77,7 @@ pub(crate) struct Args {
     settings: Settings,
 }
 
-/// Trains. `matches` tells which settings are flags of the command line.
+/// Trains. `matches` identifies the settings that are given as flags.
 pub(crate) fn run(args: Args, matches: &ArgMatches) -> Result<ExitStatus> {
     let Args {
         out,

@@ -17,7 +17,7 @@ use crate::error::{FitError, Result};
 pub enum ReadFailure {
     /// It finds no memory, perhaps beside others only.
     Memory(MemoryError),
-    /// It cannot be used, or the machine failed.
+    /// The case is invalid, or the machine failed.
     Case(FitError),
 }
 
@@ -79,7 +79,7 @@ impl CaseReader<'_> {
         Ok(Case::with_inputs(&row.case_id, first, &images, target, annotated))
     }
 
-    /// Everything that a prepared case is made from.
+    /// The hash of all inputs of a prepared case.
     pub fn key(&self, row: &ManifestRow) -> Result<String> {
         let images = images_of(row);
         let mut paths: Vec<PathBuf> = images.iter().map(|(path, _)| self.out.join(path)).collect();
@@ -114,7 +114,7 @@ impl CaseReader<'_> {
         Ok(self.encode(&file, &labels.into_ras(), annotated)?)
     }
 
-    /// Everything that the channels of an original label map are made from.
+    /// The hash of all inputs of the channels of an original label map.
     pub fn truth_key(&self, row: &ManifestRow, original: &CaseRow) -> Result<String> {
         let path = self.original(row, original).path;
         Ok(self
@@ -126,8 +126,8 @@ impl CaseReader<'_> {
             .finish())
     }
 
-    /// Grid of the original image in its stored orientation. That of `cases.parquet` counts, not
-    /// that of the label file: the user may have corrected the orientation.
+    /// Grid of the original image in its stored orientation. The grid in `cases.parquet` is used,
+    /// not that of the label file: the user may have corrected the orientation.
     pub fn stored_grid(&self, row: &ManifestRow, original: &CaseRow) -> Result<Grid> {
         original.grid().ok_or_else(|| self.original(row, original).other_shape())
     }
@@ -137,7 +137,7 @@ impl CaseReader<'_> {
         Key::new(purpose).part("channels", self.channels).part("little-endian", &little)
     }
 
-    /// Where files are trusted, their sizes and times of change tell whether they are the same.
+    /// Sizes and modification times of trusted files, by which changes are detected.
     fn trusted(&self, paths: &[PathBuf]) -> Result<Vec<(u64, u64)>> {
         if !self.trust_files {
             return Ok(Vec::new());

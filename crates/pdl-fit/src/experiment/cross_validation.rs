@@ -90,7 +90,7 @@ pub struct CrossValidation {
     pub runs: Vec<Outcome>,
     /// Means over the cases of all folds for each label, then over the labels.
     pub summary: Vec<EvaluationSummary>,
-    /// Of which labels only the largest component is kept on request, decided on the cases of all
+    /// The labels whose smaller components are removed on request, decided on the cases of all
     /// folds.
     pub postprocessing: Postprocessing,
     /// How surfaces were compared.

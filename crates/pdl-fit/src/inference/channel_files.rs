@@ -74,7 +74,7 @@ pub fn grouped(paths: &[PathBuf], channels: &[String]) -> Vec<ChannelFiles> {
     images.into_values().collect()
 }
 
-/// The image and the channel that a file's name tells.
+/// The image and the channel in a file's name.
 fn channel_of(path: &Path, channels: &[String]) -> Option<(PathBuf, usize)> {
     let image = without_ending(path);
     let name = image.file_name()?.to_string_lossy().into_owned();

@@ -74,7 +74,7 @@ fn read_earlier(file: &Path) -> Result<Vec<PredictionRow>> {
     }
 }
 
-/// Most characters of a label's name in the name of a file.
+/// Maximum length of a label's name in the name of a file, in characters.
 const LONGEST_LABEL: usize = 100;
 
 /// Name of the file of a label's probability map: its value and its name, in letters that every

@@ -50,7 +50,7 @@ pub fn write(model: &Model, path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// What a program needs to prepare images and to name channels, each entry as JSON.
+/// Metadata with which a program prepares images and names channels, each entry as JSON.
 fn metadata(model: &Model) -> Result<Vec<Entry>> {
     let record = &model.record;
     let labels: Vec<&str> = record.labels.iter().map(|label| label.name.as_str()).collect();

@@ -1,16 +1,16 @@
-//! What cannot be of a run's plan that was read from a file, which may have been edited or damaged.
+//! Validates a run's plan that was read from a file and may have been edited or damaged.
 
 use crate::model::unet::NetworkPlan;
 use crate::plan::curriculum_schedule::{PatchSpec, Schedule, check};
 use crate::plan::run_plan::RunPlan;
 
-/// Most levels of a network.
+/// Maximum number of levels of a network.
 const MOST_LEVELS: usize = 12;
-/// Most channels of the finest level of a network.
+/// Maximum number of channels of the finest level of a network.
 const MOST_CHANNELS: i64 = 4096;
-/// Most patches of a step, and cases of a schedule.
+/// Maximum number of patches of a step, and of cases of a schedule.
 const MOST_CASES: usize = 1 << 24;
-/// Most voxels of a patch.
+/// Maximum number of voxels of a patch.
 const MOST_VOXELS: usize = 1 << 40;
 
 impl RunPlan {

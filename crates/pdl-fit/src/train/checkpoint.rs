@@ -25,7 +25,7 @@ const HISTORY: &str = "history";
 /// Columns of the history before the Dice of the labels, which the Dice of the cases follows.
 const FIGURES: usize = 7;
 
-/// Version of [`State`]; 0 stands for those before versions were recorded.
+/// Version of [`State`]; 0 is for those before versions were recorded.
 const FORMAT: u32 = 1;
 
 /// Progress of a run.

@@ -16,7 +16,7 @@ const FEW: u64 = 8;
 /// A directory of a single entry, which is the smallest.
 const SMALLEST: u64 = 18;
 
-/// How many pages a file of `held` bytes has.
+/// Number of pages in a file of `held` bytes.
 ///
 /// # Errors
 /// When it is no TIFF file, its directories do not end, or one declares more than the file holds.

@@ -32,7 +32,7 @@ pub(super) struct Pages<R: Read + Seek> {
     decoder: Decoder<R>,
     /// Bytes of the file.
     held: u64,
-    /// How many pages there are.
+    /// Number of pages.
     pub count: usize,
 }
 
@@ -47,8 +47,8 @@ impl<R: Read + Seek> Pages<R> {
         let rewound = source.rewind().map_err(TiffError::from);
         let decoder = rewound.and_then(|()| Decoder::new(source));
         let decoder = decoder.map_err(|error| format!("its page 1 cannot be read: {error}"))?;
-        // Lists are checked, and so is each plane before it is decoded; what is left stays within
-        // the file's size.
+        // Lists are checked, and so is each plane before it is decoded; the rest stays within the
+        // file's size.
         let mut limits = Limits::unlimited();
         [limits.ifd_value_size, limits.intermediate_buffer_size] = [held as usize; 2];
         let mut pages = Self { decoder: decoder.with_limits(limits), held, count };
@@ -99,7 +99,7 @@ impl<R: Read + Seek> Pages<R> {
         }
     }
 
-    /// Refuses pages whose pixels mean something else than their values say.
+    /// Refuses pages with tags that change the meaning of the stored values.
     fn check_tags(&mut self) -> Result<(), String> {
         let mut tag = |tag| self.decoder.find_tag_unsigned::<u32>(tag).ok().flatten();
         if tag(ORIENTATION).is_some_and(|turn| turn != u32::from(UPRIGHT)) {
@@ -148,7 +148,7 @@ struct Axes {
     channels: usize,
     /// Points in time; of axes without a name, all of them that count volumes.
     times: usize,
-    /// How many planes there are in all; `None` if the text does not say.
+    /// Number of planes; `None` if the text does not state it.
     slices: Option<usize>,
 }
 

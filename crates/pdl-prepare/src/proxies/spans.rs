@@ -1,11 +1,11 @@
-//! Which cells of the common grid a volume reaches.
+//! Cells of the common grid that a volume covers.
 
 use pdl_volume::Grid;
 
 use crate::PrepareError;
 use crate::plan::ProxyPlan;
 use crate::resample::Window;
-/// Which cells of the common grid a volume on `grid` reaches, along x, y, z.
+/// Cells of the common grid that a volume on `grid` covers, along x, y, z.
 pub(crate) fn spans(grid: &Grid, plan: &ProxyPlan) -> Result<[Span; 3], PrepareError> {
     let spans: [Span; 3] = std::array::from_fn(|axis| match plan.fov_mm {
         None => Span::whole(grid.shape[axis], plan.shape[axis]),
@@ -24,7 +24,7 @@ pub(crate) fn spans(grid: &Grid, plan: &ProxyPlan) -> Result<[Span; 3], PrepareE
     Ok(spans)
 }
 
-/// Which cells of a proxy's axis an image reaches, and which part of the image they cover.
+/// Cells of a proxy's axis that an image covers, and the part of the image in them.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Span {
     pub first: usize,

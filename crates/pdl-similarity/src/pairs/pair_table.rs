@@ -67,7 +67,7 @@ pub fn path(out: &Path, tile: Tile) -> PathBuf {
 /// A tile's part file inside the curation folder `out`, to be written.
 ///
 /// # Errors
-/// None: such a path stays inside.
+/// Never: such a path stays inside.
 pub fn safe_path(out: &Path, tile: Tile) -> Result<SafePath, StoreError> {
     SafePath::new(out, Path::new(FOLDER).join(file_name(tile)))
 }
@@ -163,7 +163,7 @@ fn encodings(properties: WriterPropertiesBuilder, metrics: &[&str]) -> WriterPro
 /// Whether the part file of a tile is complete and made from these proxies with these parameters.
 ///
 /// # Errors
-/// Those of the machine when it keeps the file from being read.
+/// Errors of the machine that prevent the file from being read.
 pub(crate) fn is_valid(
     out: &Path,
     proxies: &Proxies,

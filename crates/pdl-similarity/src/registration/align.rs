@@ -13,7 +13,7 @@ use crate::ssim::window::SsimWindow;
 /// Number of flips that are refined: a body is often nearly its own mirror image.
 const REFINED: usize = 2;
 
-/// Most Gauss-Newton steps of the refinement.
+/// Maximum number of Gauss-Newton steps of the refinement.
 const STEPS: usize = 8;
 
 /// The refinement ends with a step shorter than this along every axis, in voxels.
