@@ -12,9 +12,9 @@ pub const FEWEST_PATIENTS: usize = 3;
 /// Sizes of validation and test set, as fractions of the patients.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Shares {
-    /// Share of the validation split.
+    /// Fraction of the patients in the validation split.
     pub val: f64,
-    /// Share of the test split.
+    /// Fraction of the patients in the test split.
     pub test: f64,
 }
 

@@ -10,14 +10,14 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Crop {
-    /// All of it.
+    /// The whole image.
     #[default]
     None,
-    /// The smallest box about all voxels that are not 0, as nnU-Net v2 crops.
+    /// The bounding box of all voxels that are not 0, as in nnU-Net v2.
     Nonzero,
-    /// The smallest box about the body: what is brighter than Otsu's threshold between the image's
-    /// percentiles 0.5 and 99.5, or not joined to the image's border through what is darker. A
-    /// couch counts as body.
+    /// The bounding box of the body: voxels brighter than Otsu's threshold (of the intensities
+    /// between percentiles 0.5 and 99.5), and darker ones that are not connected to the image's
+    /// border through darker voxels. A couch counts as body.
     Body,
 }
 

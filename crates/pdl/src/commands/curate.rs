@@ -30,9 +30,9 @@ use crate::stages::Stages;
 /// The stages in their order.
 const STAGES: [&str; 6] = ["index", "prepare", "compare", "rank", "audit", "report"];
 
-/// Most patients that are merged into one without being asked. Where more look alike, the images
-/// are too alike to tell persons apart, for instance because the modality is wrong and everything
-/// is one grey.
+/// Maximum number of patients that are merged into one automatically. Where more look alike, the
+/// images are too alike to tell persons apart, for instance because the modality is wrong and
+/// everything is one grey.
 const MOST_MERGED: usize = 4;
 
 /// Arguments of `pdl curate`.

@@ -18,8 +18,8 @@ pub(crate) struct Args {
     out: PathBuf,
     #[command(flatten)]
     parameters: SelectionParameters,
-    /// The file to write, as JSON where its name ends in .json and as CSV otherwise; stdout when
-    /// not given, as CSV or, with --json, as JSON.
+    /// The file to write, as JSON if its name ends in .json, else as CSV; stdout when not given, as
+    /// CSV or, with --json, as JSON.
     #[arg(long, value_name = "FILE")]
     to: Option<PathBuf>,
 }
