@@ -82,8 +82,8 @@ pub enum ClusterError {
     },
     /// The job names a folder, a volume or a storage that the executor was not started for.
     #[error(
-        "the executor {executor} may not use what lies outside the folders and prefixes that it was \
-         started with: start it with another --root: {place}"
+        "the executor {executor} may only use the folders and prefixes that it was started with: start it with another \
+         --root: {place}"
     )]
     OutsideRoot {
         /// Name of the executor.

@@ -30,7 +30,7 @@ pub(crate) fn read_private(path: &Path) -> Result<Vec<u8>, SecurityError> {
 fn open(path: &Path) -> io::Result<File> {
     // Before it is opened, which a pipe would block.
     if !std::fs::metadata(path)?.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
     }
     File::open(path)
 }

@@ -103,7 +103,7 @@ pub enum StorageError {
         name: String,
     },
     /// Executors uploaded different files of one tile.
-    #[error("the storage holds {count} different files of tile ({}, {}): {url}", tile.row, tile.col)]
+    #[error("the storage has {count} different files of tile ({}, {}): {url}", tile.row, tile.col)]
     Differing {
         /// The storage.
         url: StorageUrl,

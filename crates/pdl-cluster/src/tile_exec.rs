@@ -192,5 +192,5 @@ fn prepare_all(job: Arc<PrepareJob>, units: Units, host: Arc<ExecutorHost>) -> R
 }
 
 fn foreign(unit: &str) -> ClusterError {
-    ClusterError::InvalidPlan { problem: format!("{unit} is no unit of this job") }
+    ClusterError::InvalidPlan { problem: format!("{unit} is not a unit of this job") }
 }

@@ -105,7 +105,7 @@ pub fn from_batch(batch: &RecordBatch) -> Result<Vec<WorkUnit>, ClusterError> {
     let unit = |at| match (value(rows, at), value(cols, at), value(cases, at)) {
         (Some(row), Some(col), None) => Ok(WorkUnit::Tile(Tile { row, col })),
         (None, None, Some(case)) => Ok(WorkUnit::Case(case)),
-        _ => Err(ClusterError::InvalidPlan { problem: format!("row {at} is no unit of work") }),
+        _ => Err(ClusterError::InvalidPlan { problem: format!("row {at} is not a unit of work") }),
     };
     (0..batch.num_rows()).map(unit).collect()
 }

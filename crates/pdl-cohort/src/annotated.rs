@@ -147,7 +147,7 @@ pub(crate) fn annotate(
             present.filter(|label| !labels.contains(label)).map(|label| label.to_string()).collect();
         if !unlisted.is_empty() {
             let message = format!(
-                "its label map holds {}, which {COLUMN} of its table does not list: they count as not searched for",
+                "its label map has {}, which {COLUMN} of its table does not list: they count as not annotated",
                 unlisted.join(", ")
             );
             row.add_finding(Finding::new(Code::LabelNotAnnotated, message));
@@ -162,12 +162,12 @@ pub(crate) fn annotate(
 /// Marks a case without any label as a negative if a label is annotated; else rejects it.
 fn take_negative(row: &mut CaseRow, looked_for: &BTreeSet<u16>) {
     if looked_for.is_empty() {
-        let message = "its label holds background only, and no label was looked for in it (--annotated)";
+        let message = "its label map has background only, and no label is annotated in it (--annotated)";
         row.add_finding(Finding::new(Code::EmptyLabel, message));
         row.status = Status::Rejected;
     } else {
         let message =
-            "its label holds background only: it counts as searched for every label and without any";
+            "its label map has background only: it counts as annotated for every label and without any";
         row.add_finding(Finding::new(Code::NegativeCase, message));
     }
 }
@@ -253,8 +253,8 @@ fn kept(
 ) -> Finding {
     let differ = annotated.iter().zip(by_default).filter(|(own, other)| own != other).count();
     let message = format!(
-        "this folder was made with the rule `--annotated {rule}` for labels that a case lacks, and keeps it: by the default, \
-         {default}, {} would have other labels looked for. `--annotated {default}` or `--replan` takes the default",
+        "this folder keeps its rule `--annotated {rule}`: by the default, {default}, {} would have other annotated \
+         labels. `--annotated {default}` or `--replan` uses the default",
         counted(differ, "case")
     );
     Finding::new(Code::AnnotationKept, message)
@@ -336,19 +336,20 @@ impl<'a> Absent<'a> {
         let absent = |labels: &[String], meaning: &str| {
             let message = format!(
                 "labels absent from some of {all}: {}; {meaning} (--annotated {rule}). `--annotated present`, `all` or \
-                 `by-COLUMN`, or a column {COLUMN}, says otherwise",
+                 `by-COLUMN`, or a column {COLUMN}, states another rule",
                 listed(labels)
             );
             (!labels.is_empty()).then(|| Finding::new(Code::LabelAbsent, message))
         };
         let meaning =
-            "these cases count as searched for them and without them, which is background to a network";
+            "these cases count as annotated for them and without them, so they are background in training";
         let mut findings: Vec<Finding> = absent(&background, meaning).into_iter().collect();
-        findings.extend(absent(&unknown, "these cases count as not searched for them"));
+        findings.extend(absent(&unknown, "these cases count as not annotated for them"));
         findings.extend((!of_groups.is_empty()).then(|| {
             let message = format!(
-                "whole groups never have a label and count as searched for it: {}. If nobody looked for it there, a \
-                 network is taught that it is background: state `--annotated by-COLUMN` or `present`, or a column {COLUMN}",
+                "whole groups never have a label and count as annotated for it: {}. If nobody looked for it there, a \
+                 network learns that it is background: state `--annotated by-COLUMN` or `present`, or a column \
+                 {COLUMN}",
                 listed(&of_groups)
             );
             Finding::new(Code::LabelAbsentInGroup, message)

@@ -42,7 +42,7 @@ pub(crate) fn divide(
     join_patients(rows, &names);
     if layout.cases.iter().all(|found| found.patient.is_none()) {
         for row in rows.iter_mut().filter(|row| row.is_usable()) {
-            let message = "the cohort names no patients; every case is taken as a patient of its own";
+            let message = "the cohort states no patients; every case counts as a separate patient";
             row.add_finding(Finding::new(Code::PatientAssumed, message));
         }
     }
@@ -63,7 +63,7 @@ fn join_patients(rows: &mut [CaseRow], names: &BTreeMap<&str, &str>) {
     for row in rows.iter_mut().filter(|row| row.is_usable()) {
         let Some(name) = names.get(row.patient_id.as_str()) else { continue };
         let others = others(&row.patient_id, name, names).join(", ");
-        let message = format!("its patient {} is taken as one with {others}", row.patient_id);
+        let message = format!("its patient {} is joined with {others}", row.patient_id);
         row.patient_id = (*name).to_owned();
         row.add_finding(Finding::new(Code::SamePatient, message));
     }
@@ -110,7 +110,7 @@ fn splits_of_table(
     let mut problems: BTreeMap<String, String> = BTreeMap::new();
     for ((name, _), pair) in same_patient.apart().into_iter().filter(|((a, b), _)| a == b) {
         let (a, b) = pair.names();
-        let problem = format!("{a} and {b} are two patients by the list and are taken as one through others");
+        let problem = format!("{a} and {b} are two patients by the list, but are joined through others");
         problems.insert(name.to_owned(), problem);
     }
     for found in &layout.cases {
@@ -153,13 +153,16 @@ fn moved(
         let joined = !others.is_empty();
         let why = match (joined, of_table.contains_key(is)) {
             (true, true) => {
-                format!("it is one patient with {}, and the cohort's table says {to}", others.join(", "))
+                format!(
+                    "its patient is joined with {}, and the cohort's table states {to}",
+                    others.join(", ")
+                )
             }
             (true, false) => format!(
                 "it is one patient with {}, and of two splits the one nearer to training wins",
                 others.join(", ")
             ),
-            (false, true) => format!("the cohort's table says {to}"),
+            (false, true) => format!("the cohort's table states {to}"),
             (false, false) => format!("its cases are now those of patient {is}"),
         };
         let cases = counted(cases, "case");
@@ -248,7 +251,7 @@ fn splits(
         findings.push(Finding::new(
             Code::FewPatients,
             match patients.len() {
-                0 => "no case can be used: the rejected ones say why".to_owned(),
+                0 => "no case can be used: the findings of the rejected ones state why".to_owned(),
                 few => format!(
                     "only {} can be used, and {} at least are needed to hold any out: all cases are for training, but for \
                      those of patients that have a split already",

@@ -102,7 +102,7 @@ impl FromStr for Split {
             "train" | "training" => Split::Train,
             "val" | "valid" | "validation" => Split::Val,
             "test" | "testing" => Split::Test,
-            other => return Err(format!("'{other}' is no split: write train, val or test")),
+            other => return Err(format!("expected train, val or test, found '{other}'")),
         })
     }
 }

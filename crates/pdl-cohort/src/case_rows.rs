@@ -31,7 +31,9 @@ pub(crate) fn row(
     if guessed && found.modality.is_none() && !rejected {
         findings.push(Finding::new(
             Code::ModalityGuessed,
-            format!("nothing says how it was made; from its intensities it is taken as {cohort_modality} (--modality)"),
+            format!(
+                "its modality is not stated; by its intensities {cohort_modality} was assumed (--modality)"
+            ),
         ));
     }
     if let Some(own) = found.modality
@@ -40,7 +42,7 @@ pub(crate) fn row(
         findings.push(Finding::new(
             Code::OtherModality,
             format!(
-                "it is {own}, and --modality {cohort_modality} asks for another: leave that out, or say {own}"
+                "it is {own}, and --modality {cohort_modality} selects another: omit that, or state {own}"
             ),
         ));
         rejected = true;

@@ -76,7 +76,7 @@ impl Cases {
         let shared = self.rows.iter().find(|row| !ids.insert(row.case_id.to_lowercase()));
         shared.map_or(Ok(()), |row| {
             let problem = format!(
-                "two cases have the id {}; indexing the cohort again gives each an id of its own",
+                "two cases have the id {}; index the cohort again, which gives each its own id",
                 row.case_id
             );
             Err(StoreError::Table { path: path.to_owned(), problem })

@@ -101,8 +101,8 @@ impl Layout {
                 found.image = found.channels.values().next().cloned();
             } else if volumes > 1 {
                 let message = format!(
-                    "its file holds {volumes} volumes, and dataset.json names {named} channels ({names}): mend one of \
-                     them, or take one volume of each file with --frame"
+                    "its file has {volumes} volumes, and dataset.json names {named} channels ({names}): correct one of \
+                     them, or select one volume of each file with --frame"
                 );
                 found.findings.push(Finding::new(Code::MissingChannel, message));
                 found.refused = true;
@@ -139,8 +139,8 @@ impl DiscoveredCase {
         let missing = channels.listed(missing);
         if !missing.is_empty() {
             let message = format!(
-                "it has no image of {missing}, which others have, only of {}: add it, or take one channel of all with \
-                 --channel",
+                "it has no image of {missing}, which others have, only of {}: add it, or select one channel of all \
+                 with --channel",
                 channels.listed(self.channels.keys().copied())
             );
             self.findings.push(Finding::new(Code::MissingChannel, message));

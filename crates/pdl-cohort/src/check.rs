@@ -260,7 +260,7 @@ impl FurtherChannels<'_> {
             "channel {name} has {of_channel}, the first {of_first}, and corners are {apart:.3} mm apart"
         );
         if !self.channels.resample || self.overridden {
-            let advice = "(--resample-channels takes it all the same)";
+            let advice = "(--resample-channels resamples it)";
             case.reject(Code::ChannelGridMismatch, format!("{grids} {advice}"));
             return Ok(None);
         }
@@ -271,7 +271,7 @@ impl FurtherChannels<'_> {
             return Ok(None);
         }
         let beyond =
-            format!("{:.1}% of the first lie beyond it and take its smallest value", 100.0 * outside);
+            format!("{:.1}% of the first are outside of it and get its smallest value", 100.0 * outside);
         case.warn(Code::ChannelResampled, format!("{grids}: it was resampled; {beyond}"));
         Ok(Some(volume))
     }
@@ -303,7 +303,7 @@ fn take_image(
         grid.affine = Affine::from_orientation(orientation, grid.spacing_mm(), grid.shape);
         case.warn(
             Code::OrientationOverridden,
-            format!("its axes are taken as {orientation}, as --orientation says"),
+            format!("its orientation is {orientation}, as stated by --orientation"),
         );
     } else {
         case.findings.extend(image.findings.iter().cloned());
@@ -367,7 +367,7 @@ fn compare_grids(case: &mut Checked, image: &Image, labels: &Labels, stated: Sta
         case.reject(
             Code::ShapeMismatch,
             format!(
-                "its image has {} voxels, its label {} (--resample-labels takes it all the same)",
+                "its image has {} voxels, its label {} (--resample-labels resamples it)",
                 text(image.shape),
                 text(labels.shape)
             ),
@@ -378,14 +378,14 @@ fn compare_grids(case: &mut Checked, image: &Image, labels: &Labels, stated: Sta
         return;
     }
     let distance = image.affine.corner_distance_mm(&labels.affine, image.shape);
-    let apart = format!("its label lies on another grid than its image: corners are {distance:.3} mm apart");
+    let apart = format!("its label is on another grid than its image: corners are {distance:.3} mm apart");
     if stated.copy_affine {
-        let message = format!("{apart}; its voxels are taken as those of the image, as --copy-affine says");
+        let message = format!("{apart}; the affine of the image is used (--copy-affine)");
         case.warn(Code::LabelAffineReplaced, message);
         return;
     }
-    let advice = "where they show one place all the same, --resample-labels puts it on the image's grid; where only the \
-                  label's affine is wrong, --copy-affine takes voxel for voxel";
+    let advice = "if both affines are right, --resample-labels resamples it to the image's grid; if only the label's \
+                  affine is wrong, --copy-affine uses the image's";
     case.reject(Code::GridMismatch, format!("{apart} ({advice})"));
 }
 

@@ -86,11 +86,12 @@ pub(crate) fn value_sets(rows: &[CaseRow], names: &BTreeMap<u16, String>) -> Opt
         true => {
             "; masks of one structure need one value in all files, as --structures 1=NAME,255=NAME gives them"
         }
-        false => "; --structures says what each becomes, [labels] what it is",
+        false => "; --structures maps them, [labels] names them",
     };
     let nameless: Vec<u16> = unnamed.into_iter().collect();
     let message = format!(
-        "label maps hold different values: {told}{more}; nothing names {}, and a value is taken as one label in all cases{advice}",
+        "label maps have different values: {told}{more}; {} without names, and a value counts as the same label in all \
+         cases{advice}",
         list(&nameless)
     );
     Some(Finding::new(Code::LabelValueSets, message))
@@ -110,7 +111,8 @@ fn mark_copies(rows: &mut [CaseRow], voxels: &HashMap<String, String>) {
         let same = Finding::new(Code::DuplicateImage, format!("its image is voxel for voxel that of {case}"));
         let one = (*patient != row.patient_id).then(|| {
             let message = format!(
-                "it has the image of {case}, whose patient is {patient} and not {}: name them one with --same-patient, or mend the table",
+                "it has the image of {case}, whose patient is {patient} and not {}: join them with --same-patient, or \
+                 correct the table",
                 row.patient_id
             );
             Finding::new(Code::OnePatientTwoIds, message)
@@ -166,10 +168,10 @@ fn mark_hounsfield(rows: &mut [CaseRow]) {
         let (least, most) = (row.intensity_min, row.intensity_max);
         let problem = if most > MOST_HU && !guessed {
             Some(
-                "no CT reaches so far: its stored values may be signed, though its header says that they are not",
+                "no CT has such values: its stored values may be signed, although its header states unsigned",
             )
         } else if row.intensity_p99_5 > MOST_P99_5_HU || row.intensity_p00_5 < LEAST_P00_5_HU {
-            Some("half a percent of its voxels lie beyond what is in a body: it may be of another scale")
+            Some("half a percent of its voxels have values that no body has: it may have another scale")
         } else if has_air && least > AIR_HU[1] && !offset {
             Some(
                 "most of the other cases reach down to air (-1000 HU): it may lack its offset, or be of another scale",

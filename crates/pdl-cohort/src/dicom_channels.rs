@@ -92,9 +92,9 @@ impl DicomChannels {
                 }
                 _ => {
                     let message = format!(
-                        "{} {modality} series of its study lie in its frame of reference, and which of them is its channel \
-                         cannot be told: convert the study to NIfTI, and name the files in a table (columns image_{}, \
-                         image_{modality}, label)",
+                        "{} {modality} series of its study share its frame of reference, and which of them is its \
+                         channel is ambiguous: convert the study to NIfTI, and name the files in a table (columns \
+                         image_{}, image_{modality}, label)",
                         found.len(),
                         self.modalities[0]
                     );

@@ -211,11 +211,8 @@ impl VolumeSource for Archive {
         }
         self.unused_labels().iter().for_each(|(_, reason)| *further.entry(*reason).or_default() += 1);
         aside.extend(further.iter().map(|(reason, count)| format!("{count} {}", reason.words())));
-        let message = format!(
-            "files set aside: {} ({} says which: the rows with set_aside)",
-            aside.join("; "),
-            crate::sources::FILE
-        );
+        let message =
+            format!("files skipped: {} (rows with set_aside in {})", aside.join("; "), crate::sources::FILE);
         let aside = (!aside.is_empty()).then(|| Finding::new(Code::FilesSetAside, message));
         let pet = self.pet.as_ref().and_then(PetDecision::finding);
         let used = self.cases.iter().flat_map(|(_, chosen)| chosen.keys());
@@ -507,14 +504,14 @@ fn found(
 ) -> DiscoveredCase {
     let mut findings = Vec::new();
     if series.patient_id.is_empty() {
-        let message = "its files name no patient; its study is taken as a patient of its own";
+        let message = "its files have no PatientID; its study counts as a separate patient";
         findings.push(Finding::new(Code::NoPatientId, message));
     }
     if labels > 1 {
         let which = match structures.are_chosen() {
             true => format!("each structure comes from the latest that has it; {} used", chosen.len()),
             false => {
-                "only the latest is used (--structures takes each structure from the latest that has it)"
+                "only the latest is used (with --structures each structure comes from the latest that has it)"
                     .to_owned()
             }
         };

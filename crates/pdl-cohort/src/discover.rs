@@ -236,8 +236,8 @@ fn beside_dicom(files: &[PathBuf]) -> Option<Finding> {
     let names = files.iter().map(|file| file_name(file));
     let volumes = names.filter(|name| is_volume_name(name) && !name.starts_with('.')).count();
     let message = format!(
-        "the folder holds DICOM files and {} of other formats (NIfTI, NRRD, MetaImage): it is taken as a folder of DICOM \
-         files, and these are not used. To use them, give their own folder or a table that names them (columns image, \
+        "the folder has DICOM files and {} of other formats (NIfTI, NRRD, MetaImage): it is read as a folder of DICOM \
+         files, and these are not used. To use them, pass their own folder or a table that names them (columns image, \
          label, patient) as a cohort of its own",
         counted(volumes, "volume")
     );
@@ -302,7 +302,7 @@ impl DiscoveredCase {
     /// choose.
     fn refuse_twins(&mut self, paths: &[PathBuf]) {
         let message =
-            format!("{} files have its name and differ in their endings only: keep one", paths.len());
+            format!("{} files have its name and differ only in their endings: keep one", paths.len());
         self.findings.push(Finding::new(Code::SeveralFiles, message));
         self.refused = true;
     }

@@ -16,8 +16,8 @@ pub(crate) fn findings(rows: &[CaseRow]) -> Vec<Finding> {
         let Apart { alone, patients } = Apart::of(rows, column);
         (patients >= FEWEST_PATIENTS && 2 * alone > patients).then(|| {
             let message = format!(
-                "column {column} is kept in cases.parquet as asked, and {alone} of {patients} patients have a value there \
-                 that no other has: leave it out if it can tell who they are"
+                "column {column} is stored in cases.parquet as requested, and {alone} of {patients} patients have a \
+                 value there that no other has: omit it if it can identify them"
             );
             Finding::new(Code::CarriedColumn, message)
         })
@@ -39,8 +39,8 @@ pub(crate) fn withhold(rows: &mut [CaseRow]) -> Vec<Finding> {
         }
         rows.iter_mut().filter_map(|row| row.carried.get_mut(&column)).for_each(|value| *value = None);
         let message = format!(
-            "column {column} is not kept: {alone} of {patients} patients have a value there that no other has, and could be \
-             told by it in spite of their pseudonyms"
+            "column {column} is not stored: {alone} of {patients} patients have a value there that no other has, which \
+             could identify them in spite of their pseudonyms"
         );
         findings.push(Finding::new(Code::CarriedColumn, message));
     }

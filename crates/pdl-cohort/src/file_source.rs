@@ -393,11 +393,11 @@ fn place_on_grid(
     memory.take_each(grid.len() as u64, size_of::<u16>() as u64).map_err(Refusal::Memory)?;
     let Some((placed, outside)) = labels_placed_on(labels, grid) else { return Ok(Ok(None)) };
     if outside > 0 && placed.voxels.iter().all(|label| *label == 0) {
-        let message = format!("all {outside} voxels of its labels lie outside its image");
+        let message = format!("all {outside} voxels of its labels are outside its image");
         return Ok(Err(Finding::new(Code::LabelOutsideImage, message)));
     }
     *labels = placed;
-    let message = format!("{outside} voxels of its labels lie beyond the image");
+    let message = format!("{outside} voxels of its labels are outside the image");
     Ok(Ok((outside > 0).then(|| Finding::new(Code::LabelBeyondImage, message))))
 }
 
@@ -418,13 +418,13 @@ fn put_on_grid(labels: &mut LabelMap, grid: Grid) -> Result<Option<Finding>, Fin
     let (before, after) = (ml(labels), ml(&resampled));
     if before > 0.0 && after == 0.0 {
         let message =
-            format!("its {before:.2} ml of labels lie outside its image: corners are {apart:.3} mm apart");
+            format!("its {before:.2} ml of labels are outside its image: corners are {apart:.3} mm apart");
         return Err(Finding::new(Code::LabelOutsideImage, message));
     }
     let [nx, ny, nz] = labels.grid.shape;
     let [x, y, z] = labels.grid.spacing_mm();
     let message = format!(
-        "its label map lay on another grid, of {nx} x {ny} x {nz} voxels of {x:.2} x {y:.2} x {z:.2} mm with corners \
+        "its label map was on another grid, of {nx} x {ny} x {nz} voxels of {x:.2} x {y:.2} x {z:.2} mm with corners \
          {apart:.3} mm apart, and was resampled to its image's: {before:.2} ml of labels before, {after:.2} ml after",
     );
     *labels = resampled;

@@ -7,7 +7,7 @@ use pdl_store::StoreError;
 use crate::CohortError;
 
 /// Replaces a name.
-const HIDDEN: &str = "(hidden, as cases go by pseudonyms)";
+const HIDDEN: &str = "(hidden, as cases have pseudonyms)";
 
 impl CohortError {
     /// The error without names that the cohort's tables and files hold. Paths stay that the user

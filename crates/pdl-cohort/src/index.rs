@@ -295,7 +295,7 @@ fn naming(
     }
     let pseudonyms = parameters.pseudonyms || layout.is_of_dicom() && !parameters.keep_ids;
     if parameters.mapping.is_some() && !pseudonyms {
-        let problem = "--mapping: these cases have no pseudonyms; --pseudonyms gives them some".to_owned();
+        let problem = "--mapping: these cases have no pseudonyms; use --pseudonyms".to_owned();
         return Err(CohortError::Option(problem));
     }
     if let Some(mapping) = &parameters.mapping {
@@ -383,9 +383,7 @@ fn ignored_label(layout: &mut Layout, parameters: &IndexParameters) -> Result<Op
         return Ok(None);
     };
     layout.label_names.remove(&value);
-    let message = format!(
-        "voxels of the label {value} say nothing: they are left out of fingerprint, loss and metrics"
-    );
+    let message = format!("voxels of the label {value} are ignored in fingerprint, loss and metrics");
     layout.findings.push(Finding::new(Code::LabelIgnored, message));
     Ok(Some(value))
 }

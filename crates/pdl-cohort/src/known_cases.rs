@@ -332,8 +332,8 @@ fn findings(known: &[KnownCase], renamed: &BTreeMap<usize, String>) -> Vec<Findi
     }
     if let Some((row, id)) = stated.first() {
         let message = format!(
-            "{} of known files changed, as the cohort names the cases otherwise now (such as {id}, which was {}); their \
-             splits are kept",
+            "{} of known files changed, as the cohort now names the cases differently (such as {id}, which was {}); \
+             their splits are kept",
             counted(stated.len(), "id"),
             known[**row].id
         );

@@ -109,7 +109,7 @@ pub enum CohortError {
     #[error(
         "no cohort here: {problem}. A cohort is a folder with images/ and labels/ (or imagesTr/ and \
          labelsTr/), a folder with a cohort.csv, a folder in the layout of a known data set (`pdl help layouts`), a folder of DICOM files, \
-         a CSV or Parquet table with the columns image and label, or a MONAI datalist (.json). Of volumes in another layout \
+         a CSV or Parquet table with the columns image and label, or a MONAI datalist (.json). For volumes in another layout \
          `pdl init COHORT --out OUT` makes a table: {}", path.display()
     )]
     NotACohort {
@@ -126,9 +126,9 @@ pub enum CohortError {
     },
     /// A folder of volumes that cannot be paired by their names.
     #[error(
-        "no name of the {volumes} volumes says which label map goes with which image (words such as seg, mask or label \
-         do): write a table with the columns case_id, image, label (blank where there is none) and patient, paths relative \
-         to it, and give that as the cohort: {}", path.display()
+        "no name of the {volumes} volumes shows which label map belongs to which image (as the words seg, mask or \
+         label do): write a table with the columns case_id, image, label (blank where there is none) and patient, \
+         paths relative to it, and pass it as the cohort: {}", path.display()
     )]
     Unpaired {
         /// Number of volumes.
@@ -155,9 +155,7 @@ pub enum CohortError {
         quote: String,
     },
     /// A channel that no case has.
-    #[error(
-        "--channel {channel}: there is no such channel; dataset.json names: {known}. A number from 0 will do"
-    )]
+    #[error("there is no channel {channel}: expected a number from 0, or one of: {known}")]
     NoChannel {
         /// The channel as given.
         channel: String,
@@ -166,7 +164,7 @@ pub enum CohortError {
     },
     /// A file that resolves the pseudonyms would lie inside the curation folder.
     #[error(
-        "{what} would lie inside the curation folder, which it must not be given away with: name a file elsewhere: {}",
+        "{what} must not be inside the curation folder, which may be shared: choose a file elsewhere: {}",
         path.display()
     )]
     InsideOut {
@@ -177,8 +175,8 @@ pub enum CohortError {
     },
     /// A key that others can read.
     #[error(
-        "others can read or write the key of the pseudonyms (mode {mode:04o}), and who has it can tell whose a pseudonym is: \
-         make it yours alone (chmod 600), or give another with --pseudonym-key: {}", path.display()
+        "others can read or write the key of the pseudonyms (mode {mode:04o}), and whoever has it can resolve them: \
+         restrict it to yourself (chmod 600), or use another with --pseudonym-key: {}", path.display()
     )]
     OpenKey {
         /// The key.
@@ -187,7 +185,7 @@ pub enum CohortError {
         mode: u32,
     },
     /// A requested column does not exist.
-    #[error("there is no column {column}, which --carry, --stratify or --annotated asks for: {problem}: {}", path.display())]
+    #[error("there is no column {column}, which --carry, --stratify or --annotated requires: {problem}: {}", path.display())]
     NoColumn {
         /// The cohort.
         path: PathBuf,
@@ -198,8 +196,8 @@ pub enum CohortError {
     },
     /// Several modalities, and none chosen.
     #[error(
-        "the cohort mixes modalities ({counts}); a curation folder holds one: choose with --modality, or \
-         read series of one study as channels of a case (--channels CT,PT)"
+        "the cohort mixes modalities ({counts}); a curation folder has one: select it with --modality, or read series \
+         of one study as channels of a case (--channels CT,PT)"
     )]
     MixedModalities {
         /// Number of cases of each modality.
@@ -207,7 +205,7 @@ pub enum CohortError {
     },
     /// The cohort's table puts a patient into two splits.
     #[error(
-        "patient {patient} is in two splits of the cohort's table ({first} and {second}): mend the table"
+        "patient {patient} is in two splits of the cohort's table ({first} and {second}): correct the table"
     )]
     SplitConflict {
         /// Who.
@@ -219,7 +217,7 @@ pub enum CohortError {
     },
     /// Two rows of a cohort's table have the same case id.
     #[error(
-        "rows {} and {} of the cohort's table have the same case_id, {case_id}: give every case one of its own: {}",
+        "rows {} and {} of the cohort's table have the same case_id, {case_id}: make them unique: {}",
         rows[0], rows[1], path.display()
     )]
     SameCaseId {
@@ -232,8 +230,8 @@ pub enum CohortError {
     },
     /// Two cases are indistinguishable.
     #[error(
-        "two cases are made from the same files, and both would be called {case_id}: leave one of them out, or give each a \
-         name of its own in a column case_id of the cohort's table"
+        "two cases are made from the same files, and both would be called {case_id}: remove one of them, or name them \
+         in a column case_id of the cohort's table"
     )]
     SharedId {
         /// The id that both would get.
@@ -249,8 +247,8 @@ pub enum CohortError {
     },
     /// Patients that cannot be joined.
     #[error(
-        "patients cannot be taken as one: {}. Where they are one, give them one split in the table's column split; where \
-         they are two, write no under same in the list of --same-patient",
+        "patients cannot be joined: {}. If they are one, state one split for them in the table's column split; if they \
+         are two, write no under same in the list of --same-patient",
         problems.values().map(String::as_str).collect::<Vec<_>>().join("; ")
     )]
     NotOnePatient {
@@ -259,8 +257,8 @@ pub enum CohortError {
     },
     /// The folder was made from another cohort.
     #[error(
-        "this folder was made from another cohort ({was}), or under another key of the pseudonyms: give \
-         that key, choose another --out, or delete cases.parquet to begin anew: {}", out.display()
+        "this folder was made from another cohort ({was}), or under another key of the pseudonyms: use that key, \
+         choose another --out, or delete cases.parquet to start again: {}", out.display()
     )]
     OtherCohort {
         /// The curation folder.

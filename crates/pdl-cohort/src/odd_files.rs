@@ -12,7 +12,7 @@ use pdl_store::{StoreError, fault};
 pub(crate) fn of_tree(tree: &FileTree) -> Vec<Finding> {
     let special = (!tree.special.is_empty()).then(|| {
         let count = tree.special.len();
-        let message = format!("FIFOs, sockets or devices lie in the cohort and were not opened: {count}");
+        let message = format!("the cohort has FIFOs, sockets or devices, which were not opened: {count}");
         Finding::new(Code::SpecialFile, message)
     });
     special.into_iter().chain(outside(tree.outside.len())).collect()
@@ -37,9 +37,8 @@ pub(crate) fn of_cases<'a>(
 
 fn outside(links: usize) -> Option<Finding> {
     (links > 0).then(|| {
-        let message = format!(
-            "files or folders of the cohort are links that lead out of it, and were read where they lead: {links}"
-        );
+        let message =
+            format!("files or folders of the cohort are links that lead out of it, and were read: {links}");
         Finding::new(Code::LinkOutside, message)
     })
 }

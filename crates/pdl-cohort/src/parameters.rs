@@ -247,9 +247,9 @@ impl IndexParameters {
     fn check_groups(&self) -> Result<(), CohortError> {
         let Some(column) = &self.group_by else { return Ok(()) };
         let problem = if PATIENTS_OWN.contains(&column.as_str()) {
-            "patients are always kept whole, and a split is no group"
+            "patients are never divided, and a split is not a group"
         } else if !self.stratify.is_empty() {
-            "whole groups cannot be stratified: leave --stratify out"
+            "whole groups cannot be stratified: omit --stratify"
         } else {
             return Ok(());
         };

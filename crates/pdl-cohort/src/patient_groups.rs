@@ -47,8 +47,8 @@ pub(crate) fn groups(rows: &[&CaseRow], column: &str) -> Result<Vec<PatientGroup
     for row in rows {
         let value = row.value(column).ok_or_else(|| {
             CohortError::Option(format!(
-                "--group-by {column}: neither the cohort's table nor cases.parquet has it (`pdl index --carry {column}` keeps \
-                 a column of the cohort's table)"
+                "--group-by {column}: neither the cohort's table nor cases.parquet has it (`pdl index --carry \
+                 {column}` stores a column of the cohort's table)"
             ))
         })?;
         let own = values.entry(&row.patient_id).or_default();

@@ -25,8 +25,8 @@ pub(crate) fn problem(grid: &Grid) -> Option<String> {
     };
     let what = if side.is_some() { "a voxel's side" } else { "a volume's longest side" };
     Some(format!(
-        "its voxels measure {} mm, and it {} mm, which no body is: {what} is from {low} to {high} mm. Its header may \
-         give lengths in another unit than it says, or than mm",
+        "its voxels measure {} mm, and it {} mm, which is implausible: {what} is from {low} to {high} mm. Its header \
+         may state lengths in a wrong unit",
         text(sides),
         text(extent)
     ))

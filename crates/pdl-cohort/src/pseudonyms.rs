@@ -32,7 +32,7 @@ impl Naming {
     pub(crate) fn pseudonyms(file: Option<&Path>, out: &Path) -> Result<Self, CohortError> {
         let path = key_file(file).ok_or_else(|| {
             CohortError::Option(
-                "no configuration folder is known for the key of the pseudonyms: give --pseudonym-key"
+                "no configuration folder is known for the key of the pseudonyms: use --pseudonym-key"
                     .to_owned(),
             )
         })?;
@@ -40,7 +40,7 @@ impl Naming {
         if !fault::exists(&path).map_err(StoreError::io("look at the key", &path))? {
             let mut key = [0; 32];
             getrandom::fill(&mut key).map_err(|error| {
-                CohortError::Option(format!("the system gives no random numbers ({error})"))
+                CohortError::Option(format!("the system returns no random numbers ({error})"))
             })?;
             let text: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
             atomic::write_private_if_missing(&path, (text + "\n").as_bytes())?;

@@ -36,8 +36,8 @@ pub struct LabelRegion {
 pub enum RegionError {
     /// Regions without the values that they are written as.
     #[error(
-        "dataset.json: its labels are regions (lists of values), but it has no list regions_class_order of \
-         whole numbers, which says what each is written as; `--regions none` learns the values themselves"
+        "dataset.json: its labels are regions (lists of values), but it has no list regions_class_order of integers, \
+         which states the value of each; `--regions none` learns the labels instead"
     )]
     NoOrder,
     /// Another number of regions than of values.
@@ -72,8 +72,8 @@ pub enum RegionError {
     },
     /// A region without a unique value in label maps.
     #[error(
-        "--regions: '{name}' has the labels {labels:?} that no later region has, and a predicted voxel gets one of them: \
-         say which, as in {name}=...:VALUE, or order the regions from the largest to the smallest"
+        "--regions: '{name}' has the labels {labels:?} that no later region has, and a predicted voxel gets one of \
+         them: state which, as in {name}=...:VALUE, or order the regions from the largest to the smallest"
     )]
     NoValue {
         /// Name of the region.
@@ -82,7 +82,7 @@ pub enum RegionError {
         labels: Vec<u16>,
     },
     /// A region that would be written with a value outside of it.
-    #[error("region '{name}' is written as {value}, which is none of its labels {labels:?}")]
+    #[error("region '{name}' is written as {value}, which is not one of its labels {labels:?}")]
     OtherValue {
         /// Name of the region.
         name: String,
@@ -102,7 +102,7 @@ pub enum RegionError {
         value: u16,
     },
     /// A region that holds the label to ignore.
-    #[error("region '{name}' holds the label {value}, whose voxels are ignored")]
+    #[error("region '{name}' contains the label {value}, whose voxels are ignored")]
     Ignored {
         /// Name of the region.
         name: String,

@@ -121,7 +121,7 @@ impl SamePatient {
             if !["", "yes", "no"].contains(&pair.same.as_str()) {
                 let PatientPair { patient_a, patient_b, same, .. } = pair;
                 return Err(problem(format!(
-                    "of {patient_a} and {patient_b} the column same says '{same}': write yes or no"
+                    "expected yes or no in the column same of {patient_a} and {patient_b}, found '{same}'"
                 )));
             }
         }
@@ -270,7 +270,7 @@ mod tests {
         let through = same.and(&joined(&[(0, 1)]));
         assert_eq!(through.apart().keys().copied().collect::<Vec<_>>(), [("p0", "p2")]);
         let error = read("patient_a,patient_b,same\np1,p2,perhaps\n").unwrap_err().to_string();
-        assert!(error.contains("of p1 and p2 the column same says 'perhaps'"), "{error}");
+        assert!(error.contains("in the column same of p1 and p2, found 'perhaps'"), "{error}");
     }
 
     #[test]

@@ -82,7 +82,7 @@ impl ShownSegment {
     /// Finding about a name that is partly masked.
     fn masked(&self) -> Option<Finding> {
         let message = format!(
-            "{}: its name held a name, an id or a date of its patient or files, which is masked",
+            "{}: its name contained a name, an id or a date of its patient or files, which is masked",
             self.name
         );
         self.is_masked.then(|| Finding::new(Code::NameMasked, message))
@@ -237,7 +237,7 @@ impl SegmentNames {
         let told: Vec<String> = told.collect();
         let more = if told.len() > MOST_NAMES { "; and others" } else { "" };
         let message = format!(
-            "label files give one name different values, and labels go by their names: {}{more}",
+            "label files have different values for one name, and labels are identified by name: {}{more}",
             told.iter().take(MOST_NAMES).cloned().collect::<Vec<_>>().join("; ")
         );
         (!told.is_empty()).then(|| Finding::new(Code::LabelValuesByName, message))
@@ -247,7 +247,7 @@ impl SegmentNames {
     fn unnamed(&self, labelled: usize) -> Option<Finding> {
         let (named, unnamed) = (self.files.len(), labelled.saturating_sub(self.files.len()));
         let message = format!(
-            "{} their labels and {} not: values of the latter are taken as the cohort's labels, which `[labels]` can name",
+            "{} their labels and {} not: values of the latter count as the cohort's labels, which `[labels]` can name",
             if named == 1 { "1 label file names".to_owned() } else { format!("{named} label files name") },
             if unnamed == 1 { "1 does".to_owned() } else { format!("{unnamed} do") },
         );

@@ -45,7 +45,7 @@ pub(crate) fn read(
     let mut findings = image.findings.clone();
     if localizers > 0 {
         let message = format!(
-            "{} of its folder with {LOCALIZER_SLICES} slices or fewer were left out",
+            "{} of its folder with {LOCALIZER_SLICES} slices or fewer were skipped",
             counted(localizers, "series")
         );
         findings.push(Finding::new(Code::ImagesUnused, message));
@@ -67,8 +67,8 @@ fn choose(mut series: Vec<Series>) -> Result<(Series, usize), Finding> {
         }
         _ => {
             let message = format!(
-                "its folder holds {found} DICOM series or volumes: name the folder of one of them in a table, or give each \
-                 a folder of its own"
+                "its folder holds {found} DICOM series or volumes: name the folder of one of them in a table, or move \
+                 each to a separate folder"
             );
             Err(Finding::new(Code::SeveralFiles, message))
         }

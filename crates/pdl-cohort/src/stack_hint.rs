@@ -61,7 +61,6 @@ impl StackHint {
 fn checked(lengths: &[f64]) -> Result<[f64; 3], String> {
     let lengths = <[f64; 3]>::try_from(lengths).ok();
     let lengths = lengths.filter(|lengths| lengths.iter().all(|mm| mm.is_finite() && *mm > 0.0));
-    let problem =
-        "give three lengths in mm, from column to column, row to row and slice to slice, as in 0.7,0.7,2.5";
+    let problem = "expected three lengths in mm, of columns, rows and slices, as in 0.7,0.7,2.5";
     lengths.ok_or_else(|| problem.to_owned())
 }

@@ -68,7 +68,7 @@ impl Layout {
             return Ok(None);
         }
         let message = format!(
-            "2-D images of the cohort (PNG, JPEG, TIFF) hold no size of a pixel: {PIXEL_MM} x {PIXEL_MM} mm is taken \
+            "2-D images of the cohort (PNG, JPEG, TIFF) state no pixel size: {PIXEL_MM} x {PIXEL_MM} mm was assumed \
              (--stack-spacing)"
         );
         self.findings.push(Finding::new(Code::PixelSizeAssumed, message));
@@ -129,12 +129,12 @@ impl DiscoveredCase {
             return Ok(None);
         }
         if kinds.contains(&Some(false)) {
-            let message = "of its image and its label map one is a stack of slices, which has no place in the world, and \
-                           the other has one: give both as stacks, or both as volumes";
+            let message = "one of its image and its label map is a stack of slices, which has no position, and the \
+                           other is a volume: use two stacks or two volumes";
             return Ok(Some(Finding::new(Code::StackBesideVolume, message)));
         }
-        let message = "a stack of slices holds no size of a voxel: give it in mm with --stack-spacing X,Y,Z (from column to \
-                       column, row to row, slice to slice), or in a column stack_spacing of the cohort's table";
+        let message = "a stack of slices has no spacing: state it in mm with --stack-spacing X,Y,Z (columns, rows, \
+                       slices), or in a column stack_spacing of the cohort's table";
         Ok(self.stacks.spacing_mm.is_none().then(|| Finding::new(Code::NoStackSpacing, message)))
     }
 
@@ -144,8 +144,9 @@ impl DiscoveredCase {
     /// [`StoreError::Machine`].
     pub(crate) fn assumed_axes(&self) -> Result<Option<Finding>, StoreError> {
         let message = format!(
-            "nothing says how its slices lie: columns are taken to run to the patient's left, rows to the back and slices \
-             to the head. Look at it, and say --stack-axes {ASSUMED}, or what is true (or in a column stack_axes)"
+            "the orientation of its slices is not stated: columns to the patient's left, rows to the back and slices \
+             to the head were assumed. Check it, and state --stack-axes {ASSUMED} or the right one (or a column \
+             stack_axes)"
         );
         let assumed = self.stacks.axes.is_none() && self.has_stack()?;
         Ok(assumed.then(|| Finding::new(Code::StackAxesAssumed, message)))
@@ -202,7 +203,7 @@ mod tests {
         for text in ["0.7", "0.7,0.8", "1,1,1,1", "1,1,0", "1,1,-1", "1,1,inf", "1,1,NaN", "1,1,a", ""] {
             assert!(spacing(text).is_err_and(|error| error.contains("three lengths in mm")), "{text}");
         }
-        assert!(StackHint::of_texts(None, Some("LPQ")).unwrap_err().contains("'LPQ' is no orientation"));
+        assert!(StackHint::of_texts(None, Some("LPQ")).unwrap_err().contains("found 'LPQ'"));
         assert_eq!(StackHint::of_texts(None, None), Ok(StackHint::default()));
     }
 

@@ -95,7 +95,7 @@ fn read(
         let listed: Vec<String> = values.iter().take(MOST_VALUES).map(u16::to_string).collect();
         let more = if values.len() > MOST_VALUES { " and others" } else { "" };
         let message = format!(
-            "{name}: its file is to be the mask of one structure and holds the values {}{more}: expected 0 and one other",
+            "{name}: its file must be the mask of one structure: expected 0 and one other value, found {}{more}",
             listed.join(", ")
         );
         return Err(Finding::new(Code::UnreadableLabel, message).into());
@@ -127,8 +127,8 @@ fn refusal(name: &str, unread: &Unread) -> Refusal {
 fn other_grid(name: &str, grid: &Grid, mask: &Grid) -> Finding {
     let text = |shape: [usize; 3]| format!("{} x {} x {}", shape[0], shape[1], shape[2]);
     let message = format!(
-        "{name}: its mask of {} voxels lies on another grid than its image or the other structures, which have {} \
-         (--resample-labels takes it all the same)",
+        "{name}: its mask of {} voxels is on another grid than its image or the other structures, which have {} \
+         (--resample-labels resamples it)",
         text(mask.shape),
         text(grid.shape)
     );

@@ -63,7 +63,7 @@ impl Structures {
     pub(crate) fn only(names: &[String]) -> Result<Self, CohortError> {
         if let Some(name) = names.iter().find(|name| name.contains(['*', '?', '=']) || name.trim().is_empty())
         {
-            let problem = "it is no plain name; patterns are for --structures";
+            let problem = "it is not a plain name; patterns are for --structures";
             return Err(CohortError::Option(format!("--structures-only: '{name}': {problem}")));
         }
         let rules: Vec<String> = names.iter().map(|name| format!("{name}={name}")).collect();
@@ -206,7 +206,7 @@ impl Structures {
 
     /// Finding about structures of a file that cannot become a label.
     pub(crate) fn left_out<'a>(&self, mut labels: impl Iterator<Item = &'a str>) -> Option<Finding> {
-        let message = "structures without a name, or called background, were left out";
+        let message = "structures without a name, or called background, were skipped";
         let is_none = |name: &str| name.is_empty() || is_background(name);
         (!self.are_chosen() && labels.any(is_none)).then(|| Finding::new(Code::UnusableStructure, message))
     }

@@ -139,7 +139,7 @@ pub fn survey(cohort: &Path, limit: &MemoryLimit) -> Result<Survey, CohortError>
         }
     };
     if cases.is_empty() {
-        return Err(no_case(cohort, "it lists or holds no image and no label map"));
+        return Err(no_case(cohort, "it has no image and no label map"));
     }
     survey.count(&cases);
     let mut layout = Layout {

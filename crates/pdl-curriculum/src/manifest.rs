@@ -304,14 +304,14 @@ impl Manifest {
             return Err(bad("its stages do not grow"));
         }
         if !info.lies_in(out)? {
-            return Err(bad("it is that of a fold, but lies in no folder of that fold"));
+            return Err(bad("it is that of a fold, but is not in the folder of that fold"));
         }
         let start = info.folder_inside();
         let leads_out = |row: &&ManifestRow| {
             row.images.iter().chain([&row.image, &row.label]).any(|path| safe_path::leads_out(&start, path))
         };
         if let Some(row) = rows.iter().find(leads_out) {
-            return Err(bad(&format!("files of case {} lie outside the curation folder", row.case_id)));
+            return Err(bad(&format!("files of case {} are outside the curation folder", row.case_id)));
         }
         let channels = info.channel_names.len();
         let wrong = |row: &&ManifestRow| {
@@ -340,7 +340,7 @@ impl Manifest {
             return Err(bad("a validation or test case has a rank"));
         }
         if info.stages.last().is_none_or(|stage| stage.active_cases as usize != training) {
-            return Err(bad("its last stage does not hold all ranked cases"));
+            return Err(bad("its last stage does not include all ranked cases"));
         }
         Ok(Self { rows, info })
     }

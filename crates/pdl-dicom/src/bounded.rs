@@ -83,7 +83,7 @@ impl std::fmt::Display for Refusal {
                 write!(f, "its element {tag} declares {declared} bytes, {left} are left")
             }
             Self::Depth => write!(f, "its sequences are nested more than {DEEPEST} deep"),
-            Self::Items => write!(f, "it declares more items than a file of its size holds"),
+            Self::Items => write!(f, "it declares more items than a file of its size can hold"),
             Self::Memory(error) => write!(f, "{error}"),
         }
     }

@@ -57,7 +57,8 @@ impl Drawing<'_> {
     fn oblique(&self) -> Option<(Code, String)> {
         let count = self.planes.oblique.len();
         let message = format!(
-            "contours that lie oblique to the slices are left out: {count} of {}, whose points are up to {:.2} mm apart along the normal",
+            "contours oblique to the slices are skipped: {count} of {}, whose points are up to {:.2} mm apart along \
+             the normal",
             self.contours(),
             self.planes.spread
         );
@@ -86,7 +87,7 @@ impl Drawing<'_> {
             .map(|(count, place)| format!("{count} {place}"))
             .collect();
         let message = format!(
-            "contours that belong to no slice of the series are left out: {all} of {} ({})",
+            "contours that belong to no slice of the series are skipped: {all} of {} ({})",
             self.contours(),
             told.join(", ")
         );
@@ -96,7 +97,8 @@ impl Drawing<'_> {
     fn off_slice(&self) -> Option<(Code, String)> {
         let off = |plane: &usize| self.planes.planes[*plane].slice.map_or(0.0, |(_, off)| off);
         let farthest = self.drawn.values().map(off).fold(0.0, f64::max);
-        let message = format!("its contours lie up to {farthest:.2} mm from the slices they are drawn on");
+        let message =
+            format!("its contours are up to {farthest:.2} mm from the slices to which they were assigned");
         (farthest > OFF_SLICE * self.step()).then_some((Code::ContoursOffSlice, message))
     }
 

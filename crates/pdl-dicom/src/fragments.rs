@@ -14,7 +14,7 @@ use crate::codestream;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum FragmentError {
     /// The pixels are not stored in fragments.
-    #[error("its pixels are not stored as its transfer syntax says")]
+    #[error("its pixels are not stored as its transfer syntax states")]
     NotEncapsulated,
     /// Fewer fragments than frames.
     #[error("it holds fewer compressed frames than it declares")]

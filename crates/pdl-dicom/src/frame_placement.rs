@@ -64,7 +64,7 @@ impl Placement {
         if off_pixels > GRID_TOLERANCE && !is_beyond {
             let mm = off_pixels * own.spacing[0];
             return Err(DicomError::label_grid(format!(
-                "its pixels lie {mm:.3} mm from those of the slices"
+                "its pixels are {mm:.3} mm from those of the slices"
             )));
         }
         Ok(Self {
@@ -104,7 +104,7 @@ impl Axis {
         let slices = stack.first();
         let other = || {
             DicomError::label_grid(
-                "its frames have another direction or pixel size than the slices, or lie oblique to them",
+                "its frames have another direction or pixel size than the slices, or are oblique to them",
             )
         };
         let along = [dot(step, slices.along_row), dot(step, slices.along_column)];
@@ -150,6 +150,6 @@ fn slice_at(height: f64, stack: &Stack) -> Result<Option<usize>, DicomError> {
     match off <= tolerance {
         true => Ok(Some(slice)),
         false if height < 0.0 || height > last => Ok(None),
-        false => Err(DicomError::label_grid(format!("a frame lies {off:.3} mm from the nearest slice"))),
+        false => Err(DicomError::label_grid(format!("a frame is {off:.3} mm from the nearest slice"))),
     }
 }

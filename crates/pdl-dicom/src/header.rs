@@ -144,11 +144,12 @@ impl Header {
         let mut header = Self::identity(path, object, state);
         if text(object, tags::SOP_CLASS_UID).is_empty() {
             let message =
-                format!("its files name no SOP class; taken as {} images by their modality", header.modality);
+                format!("its files have no SOP class; read as {} images by their modality", header.modality);
             header.findings.push(Finding::new(Code::NoSopClass, message));
         }
         if text(object, tags::BURNED_IN_ANNOTATION) == "YES" {
-            let message = "its files state that text is burned into the pixels (BurnedInAnnotation YES): names may stand there";
+            let message = "its files state that text is burned into the pixels (BurnedInAnnotation YES): they may show \
+                           names";
             header.findings.push(Finding::new(Code::BurnedInAnnotation, message));
         }
         header.shortfall = Shortfall::of(path, object, state.size);
@@ -195,7 +196,7 @@ pub(crate) fn frames_of(path: &Path, object: &InMemDicomObject) -> Result<Vec<Fr
         return Ok(vec![frame(path, 0, Groups { frame: object, shared, object })?]);
     }
     let Some(declared) = number(object, tags::NUMBER_OF_FRAMES) else {
-        let problem = format!("it does not say how many frames it holds, and describes {}", per_frame.len());
+        let problem = format!("it does not state its number of frames, and describes {}", per_frame.len());
         return Err(DicomError::damaged(path, problem));
     };
     if declared != per_frame.len() as f64 {

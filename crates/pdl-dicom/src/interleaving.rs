@@ -183,8 +183,8 @@ pub(crate) fn of_uneven_stack(group: &ParallelFrames, sorted: &[usize], step: Op
             let heights: Vec<f64> = sorted.iter().map(|frame| group.height(*frame)).collect();
             let [first, second, .., last] = heights[..] else { continue };
             return Reading::Doubt(format!(
-                "its {} slices are either one stack with alternating gaps (the first is {:.2} mm, the mean {:.2} mm) or {stacks} even \
-                 stacks that lie between each other, and no attribute tells which",
+                "its {} slices are either one stack with alternating gaps (the first is {:.2} mm, the mean {:.2} mm) \
+                 or {stacks} interleaved even stacks, and no attribute tells which",
                 sorted.len(),
                 second - first,
                 (last - first) / (sorted.len() - 1) as f64
@@ -261,7 +261,7 @@ fn both_readings(slices: usize, step: f64, stacks: usize, by: &str) -> String {
     let coarse = stacks as f64 * step;
     let each = slices.div_ceil(stacks);
     format!(
-        "its {slices} slices are either one stack with a slice every {step:.2} mm or {stacks} stacks of up to {each} slices, one every \
-         {coarse:.2} mm, that the {by} tells apart; thickness and order of the slices do not decide it"
+        "its {slices} slices are either one stack with a slice every {step:.2} mm or {stacks} stacks of up to {each} \
+         slices, one every {coarse:.2} mm, distinguished by {by}; thickness and order of the slices do not decide it"
     )
 }

@@ -39,14 +39,14 @@ pub(crate) fn has_odd_characters(name: &str, declared: bool) -> bool {
 pub(crate) fn name_findings(name: &str, masked: bool, odd_characters: bool) -> Vec<Finding> {
     let mut found = Vec::new();
     if masked {
-        let message = format!(
-            "{name}: its name held a name, an id or a date that its headers hold, too, which is masked"
-        );
+        let message =
+            format!("{name}: its name contained a name, an id or a date from the headers, which is masked");
         found.push(Finding::new(Code::NameMasked, message));
     }
     if odd_characters {
         let message = format!(
-            "{name}: the file does not say what all characters of this name are; they were guessed, replaced or removed"
+            "{name}: the character set of this name is not declared or invalid; characters were guessed, replaced or \
+             removed"
         );
         found.push(Finding::new(Code::NameCharacters, message));
     }

@@ -33,7 +33,7 @@ pub enum PetError {
     #[error("its values are in {0}, which cannot be converted")]
     Unit(PetUnit),
     /// The header lacks an attribute.
-    #[error("its header does not give {0}")]
+    #[error("its header lacks {0}")]
     Missing(&'static str),
     /// The header has an implausible value.
     #[error("{0}")]
@@ -292,16 +292,16 @@ fn suv_of_bqml(headers: &[&PetHeader]) -> Result<Vec<f64>, PetError> {
         return Err(PetError::Implausible("its values are not corrected for attenuation"));
     }
     if common.doses > 1 {
-        return Err(PetError::Implausible("its header gives several radiopharmaceuticals"));
+        return Err(PetError::Implausible("its header states several radiopharmaceuticals"));
     }
     let weight_kg = common.weight_kg.ok_or(PetError::Missing("the patient's weight"))?;
     let dose_bq = common.dose_bq.ok_or(PetError::Missing("the injected dose"))?;
     if !WEIGHTS_KG.contains(&weight_kg) {
-        return Err(PetError::Implausible("its header gives a weight in kg that nobody has"));
+        return Err(PetError::Implausible("its header states an implausible weight in kg"));
     }
     if dose_bq < SMALLEST_DOSE_BQ {
         return Err(PetError::Implausible(
-            "its header gives a dose in Bq too small to be scanned: it may be in MBq",
+            "its header states a dose in Bq too small for a scan: it may be in MBq",
         ));
     }
     let decay = common.decay.ok_or(PetError::Missing("to which moment decay is corrected"))?;

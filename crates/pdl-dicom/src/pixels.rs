@@ -214,7 +214,7 @@ impl Pixels {
     /// Uncompressed pixels, little endian.
     fn native(&self) -> Result<Cow<'_, [u8]>, DicomError> {
         let element = self.object.get(self.format.numbers.tag());
-        let element = element.ok_or_else(|| DicomError::damaged(&self.path, "it holds no pixels"))?;
+        let element = element.ok_or_else(|| DicomError::damaged(&self.path, "it has no pixels"))?;
         match element.value() {
             Value::Primitive(PrimitiveValue::U8(bytes)) => Ok(Cow::Borrowed(bytes)),
             Value::Primitive(
@@ -223,9 +223,10 @@ impl Pixels {
                 | PrimitiveValue::F32(_)
                 | PrimitiveValue::F64(_)),
             ) => Ok(little_endian(value)),
-            _ => {
-                Err(DicomError::damaged(&self.path, "its pixels are not stored as its transfer syntax says"))
-            }
+            _ => Err(DicomError::damaged(
+                &self.path,
+                "its pixels are not stored as its transfer syntax states",
+            )),
         }
     }
 
@@ -342,8 +343,8 @@ impl Pixels {
         }
         if frame > 1 && excess % frame <= 1 {
             let problem = format!(
-                "it holds {held} bytes of pixels and its header declares {declared}: the header is wrong about frames, \
-                 rows, columns or bits a pixel"
+                "it has {held} bytes of pixels and its header declares {declared}: the header is wrong about frames, \
+                 rows, columns or bits per pixel"
             );
             return Err(DicomError::damaged(&self.path, problem));
         }

@@ -291,7 +291,8 @@ impl Region {
         let planes = ContourPlanes::new(&contours, stack);
         if !planes.oblique.is_empty() && 2 * planes.oblique.len() >= self.contours.len() {
             return Err(DicomError::label_grid(format!(
-                "its contours lie oblique to the slices ({} of {}): their points are up to {:.2} mm apart along the normal",
+                "its contours are oblique to the slices ({} of {}): their points are up to {:.2} mm apart along the \
+                 normal",
                 planes.oblique.len(),
                 self.contours.len(),
                 planes.spread

@@ -190,7 +190,7 @@ impl Segmentation {
         let name = &named.name;
         let mut found = name_findings(name, named.masked, named.odd_characters);
         if cut > 0 {
-            let message = format!("{name}: {cut} of its pixels lie beyond the image");
+            let message = format!("{name}: {cut} of its pixels are outside the image");
             found.push(Finding::new(Code::LabelBeyondImage, message));
         }
         if fractions > 0 {

@@ -32,7 +32,7 @@ impl Stack {
         let layout = self.layout(None)?;
         match layout.straightening {
             None => Ok(layout.grid),
-            Some(_) => Err(DicomError::geometry("its slices lie on no straight, even grid")),
+            Some(_) => Err(DicomError::geometry("its slices are not on a regular grid")),
         }
     }
 
@@ -43,7 +43,7 @@ impl Stack {
         let gaps = self.gaps();
         if let Some(slice) = gaps.iter().position(|gap| *gap < SAME_POSITION_MM) {
             let problem = format!(
-                "several images at {:.2} mm from the first slice, and nothing tells them apart",
+                "several images at {:.2} mm from the first slice, and no attribute distinguishes them",
                 self.heights()[slice]
             );
             return Err(DicomError::geometry(problem));
@@ -94,7 +94,7 @@ impl Stack {
             let expected = plus(first.position, along, height / total);
             let off = norm(minus(plane.position, expected));
             if off > 0.5 * side {
-                let problem = format!("slice {} lies {off:.2} mm beside the line of the others", number + 1);
+                let problem = format!("slice {} is {off:.2} mm off the line of the others", number + 1);
                 return Err(DicomError::geometry(problem));
             }
         }

@@ -72,7 +72,7 @@ pub(crate) fn split(mut frames: Vec<Frame>, pixels: &dyn FramePixels) -> Result<
         if parts > 1 {
             let (by, slices) = (by.join(" and "), stack.frames.len());
             let message = format!(
-                "its series holds {parts} volumes, which {by} tells apart; this is number {}, of {slices} slices",
+                "its series has {parts} volumes, distinguished by {by}; this is number {}, of {slices} slices",
                 number + 1
             );
             stack.findings.push(Finding::new(Code::SplitSeries, message));
@@ -398,7 +398,7 @@ impl Resolver<'_> {
         let (slices, most) =
             (positions.count(), positions.members.iter().map(Vec::len).max().unwrap_or_default());
         let others =
-            "neither temporal position, acquisition, trigger time nor instance number tells them apart";
+            "neither temporal position, acquisition, trigger time nor instance number distinguishes them";
         if positions.multiplicity().is_some() {
             return format!(
                 "several images lie at one position, {most} at each of {slices}, and {others}: they are either {most} volumes of \

@@ -95,7 +95,7 @@ pub enum ExchangeError {
     /// Labels of no region, which nnU-Net refuses where regions are learnt.
     #[error(
         "nnU-Net requires every label to be in a region; {labels:?} are in none: curate the cohort with --regions that \
-         hold them, or leave them out with --structures"
+         contain them, or exclude them with --structures"
     )]
     LabelOutsideRegions {
         /// The labels' values.

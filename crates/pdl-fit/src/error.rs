@@ -88,7 +88,7 @@ pub enum FitError {
     #[error(transparent)]
     Cohort(#[from] pdl_cohort::CohortError),
     /// A later cohort has no label of the run.
-    #[error("the cohort's labels ({found}) are none of those of the run ({expected}): {}", path.display())]
+    #[error("the cohort's labels ({found}) do not occur in the run ({expected}): {}", path.display())]
     OtherLabels {
         /// Names of the cohort's labels.
         found: String,

@@ -112,9 +112,7 @@ impl<'a> Files<'a> {
         let parts: Vec<Component<'_>> = Path::new(name).components().filter(|part| !here(part)).collect();
         match parts[..] {
             [Component::Normal(own)] if !name.contains('\\') => Ok(self.path.with_file_name(own)),
-            _ => {
-                Err(self.unsupported("its voxels lie in another folder: put header and voxels side by side"))
-            }
+            _ => Err(self.unsupported("its voxels are in another folder: put header and voxels into one")),
         }
     }
 

@@ -80,7 +80,7 @@ fn content(
     let (affine, mut findings) = transform::affine(files, header, shape)?;
     findings.extend(header.findings.iter().cloned());
     if !affine.is_usable() {
-        return Err(files.invalid("its header gives no usable voxel size"));
+        return Err(files.invalid("its header has no usable voxel size"));
     }
     header.skip_to_voxels(files, stream)?;
     let stored = Stored {

@@ -70,7 +70,7 @@ impl Header {
         let own = match field(["data file", "datafile"]) {
             None => None,
             Some(name) if name.starts_with("LIST") || name.contains('%') => {
-                return Err(files.unsupported("its voxels lie in several files: save them as one .nrrd"));
+                return Err(files.unsupported("its voxels are in several files: save them as one .nrrd"));
             }
             Some(name) => Some(files.open(&files.beside(name)?)?),
         };
@@ -153,9 +153,9 @@ impl Text {
                 text.pairs.insert(key.trim().to_owned(), value.trim().to_owned());
                 continue;
             }
-            let line = std::str::from_utf8(&line).map_err(|_| files.invalid("its header is no text"))?;
+            let line = std::str::from_utf8(&line).map_err(|_| files.invalid("its header is not text"))?;
             let (key, value) =
-                line.split_once(": ").ok_or_else(|| files.invalid("a line of its header is no field"))?;
+                line.split_once(": ").ok_or_else(|| files.invalid("a line of its header is not a field"))?;
             text.fields.insert(key.trim().to_lowercase(), value.trim().to_owned());
         }
         Ok(text)
@@ -207,7 +207,7 @@ impl Units {
         let listed = distinct.join(", ");
         let unknown = names.iter().zip(&known).any(|(name, mm)| mm.is_none() && !says_nothing(name));
         let finding = if unknown {
-            let problem = format!("its unit of length ({listed}) is none that is known; taken as mm");
+            let problem = format!("its unit of length ({listed}) is unknown; mm was assumed");
             Some(Finding::new(Code::OddHeader, problem))
         } else {
             (mm != [1.0; 3]).then_some(other_unit(&listed))
@@ -295,9 +295,7 @@ impl Header {
                 )));
             }
             None => {
-                return Err(
-                    files.unsupported("its header gives directions but no space, so left may be right")
-                );
+                return Err(files.unsupported("its header has directions but no space, so left may be right"));
             }
         };
         let mut steps = Vec::new();
@@ -319,13 +317,13 @@ impl Header {
         let in_ras = |v: [f64; 3]| std::array::from_fn(|i| v[i] * signs[i] * self.units.mm[i]);
         let affine = Affine::from_columns(steps.map(in_ras), in_ras(origin));
         if !affine.is_usable() {
-            return Err(files.invalid("its header gives no usable voxel size"));
+            return Err(files.invalid("its header has no usable voxel size"));
         }
         Ok((affine, self.units.finding.iter().cloned().collect()))
     }
 
     fn sizes_only(&self, files: &Files<'_>) -> Result<(Affine, Vec<Finding>), ReadError> {
-        let missing = || files.unsupported("its header gives no size of a voxel");
+        let missing = || files.unsupported("its header has no voxel size");
         let sides: Vec<f64> = numbers(files, "spacings", self.spacings.as_deref().ok_or_else(missing)?)?;
         let side = |axis: usize| sides.get(axis).copied().unwrap_or(f64::NAN) * self.units.mm[axis];
         let affine =
@@ -376,7 +374,7 @@ fn check_kinds(files: &Files<'_>, kinds: &str) -> Result<(), ReadError> {
         let frames = ["list", "time"].contains(&kind);
         if !["domain", "space", "none", "???"].contains(&kind) && (axis < 3 || !frames) {
             return Err(files.unsupported(format!(
-                "its axis {} is of the kind {kind}: pdl takes three axes of space first, and one number a voxel",
+                "its axis {} is of the kind {kind}: expected three spatial axes first, and one number per voxel",
                 axis + 1
             )));
         }
@@ -391,7 +389,7 @@ fn vector(files: &Files<'_>, text: &str) -> Result<[f64; 3], ReadError> {
         inner.map(|text| text.split(',').map(|part| part.trim().parse().ok()).collect()).unwrap_or_default();
     parts
         .and_then(|parts| parts.try_into().ok())
-        .ok_or_else(|| files.invalid(format!("'{text}' is no vector (x,y,z)")))
+        .ok_or_else(|| files.invalid(format!("expected a vector (x,y,z), found '{text}'")))
 }
 
 fn voxel_type(files: &Files<'_>, text: &str) -> Result<VoxelType, ReadError> {
@@ -416,7 +414,7 @@ fn voxel_type(files: &Files<'_>, text: &str) -> Result<VoxelType, ReadError> {
         "double" => VoxelType::Float64,
         other => {
             return Err(
-                files.unsupported(format!("its voxels are of type {other}: pdl takes one number a voxel"))
+                files.unsupported(format!("its voxels are of type {other}: expected one number per voxel"))
             );
         }
     })

@@ -85,7 +85,7 @@ pub fn try_labels(
 pub fn volumes_in(path: &Path, memory: &MemoryShare<'_>) -> Result<usize, Unread> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let Some(format) = Format::of(&name) else {
-        let problem = "by its name it is no volume".to_owned();
+        let problem = "its name is not that of a volume".to_owned();
         let error = ReadError::Unsupported { path: path.to_owned(), problem };
         return Err(Unread { error, files: Vec::new() });
     };
@@ -98,7 +98,7 @@ pub fn volumes_in(path: &Path, memory: &MemoryShare<'_>) -> Result<usize, Unread
         };
         let volumes = axes.and_then(|axes| {
             let several =
-                || files.unsupported(format!("its axes are {axes:?}: pdl takes one number a voxel"));
+                || files.unsupported(format!("its axes are {axes:?}: expected one number per voxel"));
             volumes_along(&axes).ok_or_else(several)
         });
         files.outcome(volumes)
@@ -269,10 +269,10 @@ fn read(path: &Path, memory: &MemoryShare<'_>, sink: &mut dyn Sink) -> Result<Re
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let Some(format) = Format::of(&name) else {
         let problem = if stack::is_stack(&path).map_err(io)? {
-            "it is a stack of slices, which holds no size of a voxel: give it with --stack-spacing"
+            "it is a stack of slices, which has no voxel size: state it with --stack-spacing"
         } else {
-            "by its name it is none of the formats that are read: NIfTI, NRRD, MetaImage, or a stack of slices (a folder of \
-             PNG, TIFF or JPEG files, or a TIFF file of pages)"
+            "by its name it is none of the formats that are read: NIfTI, NRRD, MetaImage, or a stack of slices (a \
+             folder of PNG, TIFF or JPEG files, or a TIFF file of pages)"
         };
         let error = ReadError::Unsupported { path: path.clone(), problem: problem.to_owned() };
         let files = FileState::of(&path).map(|state| (path, state)).into_iter().collect();

@@ -164,10 +164,10 @@ pub(crate) fn read(
     let shape = [kind.columns, kind.rows, slices];
     let affine = Affine::from_orientation(geometry.axes, geometry.spacing_mm, shape);
     if !affine.is_usable() {
-        return Err(files.unsupported("its spacing is none: three lengths in mm are"));
+        return Err(files.unsupported("its spacing is invalid: expected three lengths in mm"));
     }
     let findings = (slices == 1 && !is_picture)
-        .then(|| Finding::new(Code::OddHeader, "its stack holds a single slice"))
+        .then(|| Finding::new(Code::OddHeader, "its stack has a single slice"))
         .into_iter()
         .collect();
     Ok(Content { shape, affine, voxel_type: kind.voxel_type, scaling: None, findings })
@@ -222,7 +222,7 @@ fn format_of(files: &Files<'_>, slices: &[PathBuf]) -> Result<Format, ReadError>
         return Err(files.unsupported("it is a folder without slices (PNG, TIFF or JPEG)"));
     };
     if formats.any(|other| other != first) {
-        return Err(files.unsupported("its slices are of several formats: give them in one"));
+        return Err(files.unsupported("its slices are of several formats: use one"));
     }
     Ok(first)
 }
@@ -306,7 +306,7 @@ impl<'a> Assembly<'a> {
     }
 
     fn finish(self, files: &Files<'_>) -> Result<(Kind, usize), ReadError> {
-        let kind = self.kind.ok_or_else(|| files.unsupported("it holds no slices"))?;
+        let kind = self.kind.ok_or_else(|| files.unsupported("it has no slices"))?;
         Ok((kind, self.slices))
     }
 

@@ -269,22 +269,22 @@ pub(crate) fn one_volume(
     }
     let Some(frames) = volumes_along(axes) else {
         return Err(files.unsupported(format!(
-            "its voxels hold several values each ({axes:?}): pdl takes one number a voxel"
+            "its voxels have several values each ({axes:?}): expected one number per voxel"
         )));
     };
     if frame.is_none() && axes.iter().skip(4).any(|n| *n != 1) {
         return Err(files.unsupported(format!(
-            "its voxels hold several values each ({axes:?}): pdl takes one number a voxel, so name one by its number from \
-             0, as in FILE#0, or with --frame"
+            "its voxels have several values each ({axes:?}): expected one number per voxel, so select one by its \
+             number from 0, as in FILE#0, or with --frame"
         )));
     }
     match frame {
         None if frames > 1 => Err(files.unsupported(format!(
-            "it holds {frames} frames ({axes:?}): pdl takes one 3-D volume a case, so name one by its number from 0, as \
-             in FILE#0, or with --frame"
+            "it has {frames} frames ({axes:?}): expected one 3-D volume per case, so select one by its number from 0, \
+             as in FILE#0, or with --frame"
         ))),
         Some(frame) if frame >= frames => {
-            Err(files.unsupported(format!("it has no frame {frame}: it holds {frames}, numbered from 0")))
+            Err(files.unsupported(format!("it has no frame {frame}: its {frames} frames are numbered from 0")))
         }
         frame => Ok((shape, frame.unwrap_or(0))),
     }

@@ -62,7 +62,7 @@ pub enum ScoreError {
         path: PathBuf,
     },
     /// Too many labels.
-    #[error("the label maps hold {labels} labels; at most {MOST_LABELS} can be scored")]
+    #[error("the label maps have {labels} labels; at most {MOST_LABELS} can be scored")]
     LabelCount {
         /// Labels of all cases.
         labels: usize,
@@ -351,7 +351,7 @@ fn of_pair(
         .filter(|value| is_present[usize::from(*value)] && Some(*value) != names.ignored)
         .collect();
     if values.len() > MOST_LABELS {
-        return unscored(format!("it holds {} labels; at most {MOST_LABELS} can be scored", values.len()));
+        return unscored(format!("it has {} labels; at most {MOST_LABELS} can be scored", values.len()));
     }
     let labels: Vec<Label> = values.iter().map(|&value| Label { value, name: names.name(value) }).collect();
     let [x, y, z] = reference.grid.spacing_mm();
@@ -388,6 +388,6 @@ fn other_grid(prediction: &Grid, reference: &Grid) -> Option<String> {
     let apart = prediction.affine.corner_distance_mm(&reference.affine, reference.shape);
     let side = reference.spacing_mm().into_iter().fold(f64::INFINITY, f64::min);
     (apart > SAME_GRID * side).then(|| {
-        format!("its prediction lies elsewhere than its reference: corners are up to {apart:.2} mm apart")
+        format!("its prediction is on another grid than its reference: corners are up to {apart:.2} mm apart")
     })
 }

@@ -56,7 +56,7 @@ pub enum PhantomError {
     #[error(transparent)]
     Volume(#[from] VolumeError),
     /// The description cannot be expressed as JSON.
-    #[error("the cohort's description is no JSON: {0}")]
+    #[error("the cohort's description cannot be encoded as JSON: {0}")]
     Json(#[from] serde_json::Error),
     /// A DICOM object cannot be encoded.
     #[error("the DICOM object cannot be encoded: {0}")]

@@ -149,7 +149,7 @@ impl Fingerprint {
             && figures.iter().chain(&self.standard_scale).all(|figure| finite(*figure))
             && deviates
             && further.into_iter().all(finite);
-        (!plausible).then_some("its fingerprint holds sizes or intensities that cannot be")
+        (!plausible).then_some("its fingerprint has implausible sizes or intensities")
     }
 }
 
@@ -221,8 +221,8 @@ impl Fingerprint {
     /// Finding if no training case has a label.
     pub(crate) fn without_labels_finding(&self) -> Option<Finding> {
         let message = format!(
-            "none of the {} cases that the plan is made from has a label: the intensities in it are those of whole bodies. \
-             Cases can be compared by it; once some are annotated, --replan takes the intensities of their labels",
+            "none of the {} cases that the plan is made from has a label: its intensities are those of whole bodies. \
+             Cases can be compared with it; once some are annotated, --replan uses the intensities of their labels",
             self.training_cases
         );
         self.without_labels.then(|| Finding::new(Code::PlanWithoutLabels, message))

@@ -83,7 +83,7 @@ pub(crate) fn findings<'a>(
     };
     let lost = finding(
         Code::LabelVanished,
-        "labels without a voxel at the target spacing, of which nothing is learnt there",
+        "labels without a voxel at the target spacing, which are not learnt there",
         vanished.collect(),
     );
     let mostly = finding(

@@ -54,8 +54,8 @@ pub enum PrepareError {
     },
     /// The plan was edited, and the options are not those that it was made with.
     #[error(
-        "the plan was edited ({edited}), and the options are not those it was made with ({options}): give those to keep \
-         the plan, edit the plan instead, or give --replan to make a new one: {}", path.display()
+        "the plan was edited ({edited}), and the options are not those it was made with ({options}): use those to keep \
+         the plan, edit the plan instead, or use --replan to make a new one: {}", path.display()
     )]
     EditedPlan {
         /// The parts that were edited.
@@ -100,10 +100,10 @@ pub enum PrepareError {
         problem: String,
     },
     /// A case needs more memory than there is.
-    #[error("{0}: if its size is right, allow more memory or take a larger target spacing")]
+    #[error("{0}: if its size is right, allow more memory or use a larger target spacing")]
     Memory(#[from] MemoryError),
     /// A proxy needs more memory than there is.
-    #[error("the proxies are too large ({0}): take a smaller --proxy-size, or allow more memory")]
+    #[error("the proxies are too large ({0}): use a smaller --proxy-size, or allow more memory")]
     ProxyMemory(MemoryError),
     /// A prepared image is constant.
     #[error(
@@ -138,7 +138,7 @@ pub enum PrepareError {
         after: f64,
     },
     /// An invalid plan.
-    #[error("the plan cannot be used ({problem}); mend it, or give --replan to make a new one: {}", path.display())]
+    #[error("the plan is invalid ({problem}): correct it, or use --replan to make a new one: {}", path.display())]
     Plan {
         /// The plan's file.
         path: PathBuf,

@@ -46,13 +46,13 @@ pub(crate) fn window_finding(
             "cases are compared by each image's own percentiles 0.5 and 99.5 instead"
         }
         Mapping::Range { .. } => {
-            "the plan of this folder compares cases by it all the same, and stays as it is unless --replan is given"
+            "the plan of this folder nevertheless compares cases by it, and stays unchanged without --replan"
         }
     };
     let (foreground, [low, high]) = (&now.foreground, now.image_range?);
     let message = format!(
-        "the labels' intensities (percentiles 0.5 to 99.5: {:.0} to {:.0}) show {shown:.0} HU of what the images hold \
-         ({low:.0} to {high:.0}): {done}. Where the training images are clipped to it, a network sees little else: \
+        "the labels' intensities (percentiles 0.5 to 99.5: {:.0} to {:.0}) cover {shown:.0} HU of the images' range \
+         ({low:.0} to {high:.0}): {done}. Training images are clipped to it, which hides the rest from a network: \
          `--normalise window --intensity-window LOW,HIGH` shows more",
         foreground.p00_5, foreground.p99_5
     );
@@ -123,7 +123,7 @@ fn window(parameters: &PrepareParameters) -> Result<Option<[f64; 2]>, PrepareErr
     match parameters.intensity_window.as_deref() {
         None => Ok(None),
         Some(&[low, high]) if low.is_finite() && high.is_finite() && low < high => Ok(Some([low, high])),
-        Some(_) => Err(wrong("--intensity-window takes two intensities, the lower one first: LOW,HIGH")),
+        Some(_) => Err(wrong("--intensity-window: expected two intensities, the lower one first: LOW,HIGH")),
     }
 }
 
@@ -131,7 +131,7 @@ fn percentiles(parameters: &PrepareParameters) -> Result<[f64; 2], PrepareError>
     match *parameters.intensity_percentiles.as_slice() {
         [lower, upper] if 0.0 <= lower && lower < upper && upper <= 100.0 => Ok([lower, upper]),
         _ => Err(wrong(
-            "--intensity-percentiles takes two numbers from 0 to 100, the lower one first: LOW,HIGH",
+            "--intensity-percentiles: expected two numbers from 0 to 100, the lower one first: LOW,HIGH",
         )),
     }
 }

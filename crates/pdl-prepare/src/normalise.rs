@@ -84,7 +84,7 @@ impl Mapping {
             Self::Range { low, high } => ascends(&[*low, *high]),
             Self::ImagePercentiles => true,
         };
-        (!ok).then_some("the mapping of its proxies is no range of intensities")
+        (!ok).then_some("the mapping of its proxies is not a range of intensities")
     }
 }
 
@@ -100,8 +100,7 @@ impl Normalisation {
             Self::ImagePercentiles { lower, upper } => ascends(&[0.0, *lower, *upper, 100.0]),
             Self::Nyul { standard } => ascends(standard),
         };
-        (!ok)
-            .then_some("its normalisation holds numbers that are not finite, or a range that does not ascend")
+        (!ok).then_some("its normalisation has numbers that are not finite, or a range that does not ascend")
     }
 }
 

@@ -107,7 +107,7 @@ impl Plan {
         let spacing = lengths_mm("--spacing", parameters.spacing.as_deref())?;
         if spacing.is_some_and(|spacing| !is_plausible(spacing)) {
             let (low, high) = (SIDES_MM.start(), SIDES_MM.end());
-            return Err(PrepareError::Option(format!("--spacing takes lengths from {low} to {high} mm")));
+            return Err(PrepareError::Option(format!("--spacing: expected lengths from {low} to {high} mm")));
         }
         let spacing_mm = spacing.unwrap_or_else(|| target_spacing(fingerprint));
         let (normalisation, mapping) = normalisation_choice::choose(fingerprint, parameters)?;
@@ -272,8 +272,8 @@ impl Plan {
     fn labels_came(&self, now: &Fingerprint) -> Option<Finding> {
         let came = self.fingerprint.without_labels && !now.without_labels;
         let message = format!(
-            "the plan was made when no training case had a label, and now {} have: intensities and spacing stay as they \
-             were measured then unless --replan is given, which prepares and compares all cases anew",
+            "the plan was made when no training case had a label, and now {} have: intensities and spacing stay \
+             unchanged without --replan, which prepares and compares all cases again",
             now.training_cases
         );
         came.then(|| Finding::new(Code::PlanDrift, message))
@@ -295,7 +295,9 @@ fn lengths_mm(option: &str, lengths: Option<&[f64]>) -> Result<Option<[f64; 3]>,
         Some(&[x, y, z]) if [x, y, z].iter().all(|side| side.is_finite() && *side > 0.0) => {
             Ok(Some([x, y, z]))
         }
-        Some(_) => Err(PrepareError::Option(format!("{option} takes three lengths above 0, in mm: x,y,z"))),
+        Some(_) => {
+            Err(PrepareError::Option(format!("{option}: expected three lengths above 0, in mm: x,y,z")))
+        }
     }
 }
 
@@ -351,12 +353,12 @@ fn proxy_shape(
         [x, y, z] => [x, y, z],
         _ => {
             return Err(PrepareError::Option(
-                "--proxy-size takes one number, or three for x, y, z".to_owned(),
+                "--proxy-size: expected one number, or three for x, y, z".to_owned(),
             ));
         }
     };
     if [x, y, z].iter().any(|n| !PROXY_SIDES.contains(n)) {
-        return Err(PrepareError::Option("--proxy-size takes numbers from 1 to 1024".to_owned()));
+        return Err(PrepareError::Option("--proxy-size: expected numbers from 1 to 1024".to_owned()));
     }
     // Single pictures stay pictures: stretching one plane to many would compare it with itself.
     let flat = fingerprint.shape[2].max <= 1.0;

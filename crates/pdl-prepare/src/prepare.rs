@@ -775,8 +775,8 @@ fn crop_finding(done: &[Done]) -> Option<Finding> {
     let cases: Vec<&Done> = done.iter().filter(outside).collect();
     let first = cases.first()?;
     let message = format!(
-        "in {} of {} cases labels reach beyond the box that `--crop` gives ({} voxels in {}, the first of them): the box \
-         was extended there, which it cannot be in images without labels; \"crop_labelled_outside\" in {FILE} lists them",
+        "in {} of {} cases labels extend beyond the box of `--crop` ({} voxels in {}, the first of them): the box was \
+         extended, which is not possible for images without labels; \"crop_labelled_outside\" in {FILE} lists them",
         cases.len(),
         done.len(),
         first.row.crop_labelled_outside,

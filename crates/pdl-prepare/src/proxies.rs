@@ -321,7 +321,7 @@ impl Proxies {
         for (number, batch) in batches.iter().enumerate() {
             let column = |name: &str| batch.column_by_name(name).filter(|column| column.null_count() == 0);
             let ids =
-                column("case_id").and_then(|ids| ids.as_string_opt::<i32>()).ok_or("case_id is no text")?;
+                column("case_id").and_then(|ids| ids.as_string_opt::<i32>()).ok_or("case_id is not text")?;
             let mut of_channels = Vec::with_capacity(columns.len());
             for name in &columns {
                 let lists = column(name).and_then(|lists| lists.as_fixed_size_list_opt());
@@ -351,7 +351,7 @@ impl Proxies {
             return Err("it has another grid or mapping than the files before");
         }
         if self.labelled != other.labelled {
-            return Err("only some files hold label maps");
+            return Err("only some files have label maps");
         }
         let offset = self.batches.len();
         self.places.extend(other.places.into_iter().map(|(batch, row)| (batch + offset, row)));

@@ -35,7 +35,8 @@ impl Lack {
                  next run makes again"
             }
             Self::Modes => {
-                "the file system keeps no modes (permissions): others who reach it can read files that are meant for you alone,                  such as sources.parquet with the paths of the cohort"
+                "the file system keeps no modes (permissions): others with access to it can read files that are meant \
+                 only for you,                  such as sources.parquet with the paths of the cohort"
             }
         }
     }

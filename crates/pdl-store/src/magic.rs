@@ -88,7 +88,7 @@ impl fmt::Display for FileKind {
             Self::Numpy => "a NumPy array",
             Self::Matlab => "a MATLAB file",
             Self::Nrrd => "NRRD",
-            Self::AppleDouble => "what macOS keeps beside a file (AppleDouble)",
+            Self::AppleDouble => "metadata that macOS writes beside a file (AppleDouble)",
             Self::GitLfs => "a pointer of Git LFS to a file that was not fetched",
             Self::Empty => "empty",
             Self::Zeros => "nothing but zeros",

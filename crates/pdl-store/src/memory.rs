@@ -31,7 +31,7 @@ pub enum MemoryError {
         needed: u64,
     },
     /// The operating system has not enough memory.
-    #[error("it needs {} of memory, which the system does not give", size(*.needed))]
+    #[error("it needs {} of memory, which the system refuses", size(*.needed))]
     Refused {
         /// Bytes requested.
         needed: u64,

@@ -9,7 +9,7 @@ use std::path::Path;
 
 /// An entry that is neither a file nor a folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("it is {what}, which is never opened, where a file is expected")]
+#[error("expected a file, found {what}, which is never opened")]
 pub struct SpecialFile {
     /// Its kind, with the article.
     what: &'static str,

@@ -60,7 +60,9 @@ pub struct Orientation([AxisCode; 3]);
 
 /// An invalid orientation code.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("'{0}' is no orientation: give one letter of each of the pairs R/L, A/P, S/I, such as RAS or LPS")]
+#[error(
+    "expected an orientation of one letter of each of the pairs R/L, A/P, S/I, such as RAS or LPS, found '{0}'"
+)]
 pub struct OrientationError(String);
 
 impl Orientation {

@@ -271,8 +271,8 @@ fn unused(named: &[BidsFile<'_>], sessions: &BTreeMap<SessionKey, Session<'_>>) 
     let listed: Vec<String> =
         kinds.iter().take(MOST_NAMES).map(|(kind, count)| format!("{kind} ({count})")).collect();
     let message = format!(
-        "images in whose space no label map lies are not used: {}. To use them as channels, name them in a table, in columns \
-         such as image_FLAIR",
+        "images without a label map in their space are not used: {}. To use them as channels, name them in a table, in \
+         columns such as image_FLAIR",
         listed.join(", ")
     );
     (!kinds.is_empty()).then(|| Finding::new(Code::ImagesUnused, message))

@@ -133,8 +133,8 @@ fn folds<'a>(items: impl Iterator<Item = &'a Item> + Clone) -> Vec<Finding> {
     let mut findings = Vec::new();
     if !numbers.is_empty() {
         let message = format!(
-            "the list gives {}, which are kept in the column {FOLD} of cases.parquet; pdl draws its own splits unless the list \
-             has validation cases, and `pdl import --fold K` holds out one of these folds",
+            "the list states {}, which are stored in the column {FOLD} of cases.parquet; pdl draws its own splits \
+             unless the list has validation cases, and `pdl import --fold K` holds out one of these folds",
             counted(numbers.len(), "fold")
         );
         findings.push(Finding::new(Code::FoldsGiven, message));

@@ -102,9 +102,9 @@ impl Part {
         };
         if is_loose {
             let problem = format!(
-                "single slices lie in {images}/: put those of each volume into a folder of its own, as in \
-                 {images}/CASE/slice_001.png, and its labels into {labels}/CASE/. A 2-D image needs a label map of its name, and \
-                 another name than slice"
+                "{images}/ has single slices: put those of each volume into a separate folder, as in \
+                 {images}/CASE/slice_001.png, and its labels into {labels}/CASE/. A 2-D image needs a label map of its \
+                 name, and another name than slice"
             );
             return Err(CohortError::NotACohort { path: root.to_owned(), problem });
         }

@@ -102,7 +102,7 @@ impl NamedColumns {
         let structures: BTreeMap<String, String> = self.structures.iter().filter_map(structure).collect();
         if let (Some(_), Some(name)) = (&row.label, structures.keys().next()) {
             return Err(format!(
-                "it has a label map, and a mask in the column {LABEL}{name}: leave one of them out"
+                "it has a label map, and a mask in the column {LABEL}{name}: remove one of them"
             ));
         }
         let label = row.label.clone().or_else(|| structures.values().next().cloned());

@@ -110,7 +110,7 @@ pub(super) fn check_acquisition(carry: &BTreeSet<String>) -> Result<(), CohortEr
     let known = |column: &&String| KEYWORDS.contains(&column.as_str());
     carry.iter().find(|column| !known(column)).map_or(Ok(()), |column| {
         let known = KEYWORDS.join(", ");
-        Err(CohortError::Option(format!("--carry {column}: of DICOM headers these can be kept: {known}")))
+        Err(CohortError::Option(format!("--carry {column}: of DICOM headers these can be stored: {known}")))
     })
 }
 

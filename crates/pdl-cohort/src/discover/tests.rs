@@ -240,7 +240,7 @@ fn flat_pictures_are_2d_cases_where_labels_have_their_names_and_slices_else() {
     assert_eq!(cases(&found(&set), &set).iter().map(|case| case[0].clone()).collect::<Vec<_>>(), ["a", "b"]);
     let slices = of_names(&["images/slice_1.png", "images/slice_2.png", "labels/other_1.png"]);
     let error = find(slices.path(), &BTreeSet::new()).unwrap_err().to_string();
-    assert!(error.contains("single slices lie in images/"), "{error}");
+    assert!(error.contains("images/ has single slices"), "{error}");
 }
 
 #[test]

@@ -96,7 +96,7 @@ pub fn validate(
     if let Some(info) = &info {
         check_curriculum(&rows, info, &mut differences);
         if !info.lies_in(&folder)? {
-            let message = "the manifest is that of a fold, but lies in no folder of that fold";
+            let message = "the manifest is that of a fold, but is not in the folder of that fold";
             differences.push(ManifestDifference::new("outside", message));
         }
         let files = Files::new(&folder, info, parameters)?;
@@ -197,7 +197,7 @@ fn read_rows(
         let read = text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
         let read: Result<Vec<ManifestRow>, _> = read.map(serde_json::from_slice).collect();
         if read.ok().as_ref() != Some(&rows) {
-            differs("rows-changed", format!("{LINES_FILE} and {TABLE_FILE} hold different rows"));
+            differs("rows-changed", format!("{LINES_FILE} and {TABLE_FILE} have different rows"));
         }
     }
     Ok(Some(rows))
@@ -340,7 +340,7 @@ impl<'a> Files<'a> {
     /// Code and text of what is wrong with a file. A path outside is followed only when that is
     /// allowed.
     fn problem(&self, text: &str, blake3: &str) -> Result<Option<(&'static str, &'static str)>, StoreError> {
-        const OUTSIDE: (&str, &str) = ("outside", "lies outside the folder (see allow_outside)");
+        const OUTSIDE: (&str, &str) = ("outside", "is outside the folder (see allow_outside)");
         if !self.parameters.allow_outside && safe_path::leads_out(&self.start, text) {
             return Ok(Some(OUTSIDE));
         }

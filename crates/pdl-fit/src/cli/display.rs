@@ -32,7 +32,7 @@ pub(crate) fn show_run(display: &Display, event: &Event<'_>) {
         }
         Event::ReadsFromFiles(folder) => {
             note(&format!(
-                "patches are read from files, as --memory does not hold all cases: {}",
+                "patches are read from files, as not all cases fit into --memory: {}",
                 folder.display()
             ));
         }
@@ -84,8 +84,8 @@ fn side_warnings(plan: &RunPlan, labels: &[String]) -> Vec<String> {
     };
     let by_position = plan.sides_by_position.iter().map(|[left, right]| {
         format!(
-            "warning: {} and {} mirror each other in nearly all training cases and count as left and right, though their \
-             names do not say so: {done}",
+            "warning: {} and {} mirror each other in nearly all training cases and count as left and right, although \
+             their names do not state it: {done}",
             name(*left),
             name(*right)
         )

@@ -125,8 +125,8 @@ fn of_cohort(
         Some(out) => Manifest::open(out)?.info.index,
         None => {
             note(
-                "note: the run is not in its curation folder, so how labels were read is not known: they are taken as they \
-                 are",
+                "note: the run is not in its curation folder, so options of reading labels are unknown: they are read \
+                 unchanged",
             );
             of_reading(ensemble)
         }

@@ -167,7 +167,7 @@ impl CaseReader<'_> {
         let image = pdl_io::read_image_within(&file.path, share).map_err(|error| file.unread(&error))?;
         self.check_hash(file, &image.blake3, hash)?;
         if image.volume.voxels.iter().any(|v| !v.is_finite()) {
-            return Err(file.problem("it holds voxels that are no numbers").into());
+            return Err(file.problem("it has voxels that are not numbers").into());
         }
         Ok(image.volume)
     }
@@ -186,7 +186,7 @@ impl CaseReader<'_> {
     fn encode(&self, file: &File<'_>, map: &LabelMap, annotated: &[bool]) -> Result<Vec<u8>> {
         let known = self.channels.labels();
         self.channels.encode(map, annotated).map_err(|value| {
-            file.problem(format!("it holds the label {value}, but the manifest knows {known:?} only"))
+            file.problem(format!("it has the label {value}, but the manifest only {known:?}"))
         })
     }
 
@@ -194,8 +194,7 @@ impl CaseReader<'_> {
         if self.trust_files || found == recorded {
             return Ok(());
         }
-        Err(file
-            .problem("it has changed since the manifest was made (give --trust-files to use it as it is)"))
+        Err(file.problem("it has changed since the manifest was made (--trust-files uses it unchanged)"))
     }
 }
 

@@ -163,7 +163,8 @@ fn folds_of(out: &Path) -> Result<Vec<PathBuf>> {
         let same = info.fold.is_some_and(|fold| (fold.fold, fold.folds) == (number, folds));
         if !same || info.hashes.cases != own.hashes.cases || info.hashes.plan != own.hashes.plan {
             return Err(refused(format!(
-                "fold {number} is of another division or cohort than fold 0; `pdl rank OUT --folds {folds}` writes all anew"
+                "fold {number} is of another division or cohort than fold 0; `pdl rank OUT --folds {folds}` writes all \
+                 again"
             )));
         }
         found.push(of_fold);

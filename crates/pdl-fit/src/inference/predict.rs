@@ -404,9 +404,7 @@ fn unusable(images: &[Volume<f32>], channels: &[String], resample: bool) -> Opti
     for (image, channel) in images.iter().zip(channels) {
         let of = if channels.len() > 1 { format!("channel {channel}: ") } else { String::new() };
         if !image.grid.affine.is_usable() {
-            return Some(format!(
-                "{of}its affine is of no use: it holds no numbers, or its axes are no volume"
-            ));
+            return Some(format!("{of}its affine is invalid: it is not finite, or its axes are degenerate"));
         }
         if !resample && !first.coincides(&image.grid) {
             return Some(format!(

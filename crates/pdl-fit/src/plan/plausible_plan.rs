@@ -24,7 +24,7 @@ impl RunPlan {
             return Some("its network has other channels than it has labels");
         }
         if !self.spacing_mm.iter().all(|side| (1e-6..=1e6).contains(side)) {
-            return Some("its spacing is no length");
+            return Some("its spacing is not positive");
         }
         if !self.rates.highest.is_finite() || self.rates.restarts.first() != Some(&0) {
             return Some("its learning rates cannot be");

@@ -145,11 +145,11 @@ pub fn read(run: &Path) -> Result<Option<Checkpoint>> {
     let labels = of_regions.map_or(state.plan.structures(), usize::from);
     let structures = state.plan.structures();
     if let Some(problem) = state.plan.problem(labels) {
-        return Err(failed(format!("{problem}; --force begins the run anew")));
+        return Err(failed(format!("{problem}; --force starts the run again")));
     }
     for (name, tensor) in tensors.iter().filter(|(name, _)| *name != HISTORY && *name != STATE) {
         if !weights::are_finite(tensor)? {
-            return Err(failed(format!("{name} holds NaN or infinity; --force begins the run anew")));
+            return Err(failed(format!("{name} contains NaN or infinity; --force starts the run again")));
         }
     }
     let history = match tensors.get(HISTORY) {

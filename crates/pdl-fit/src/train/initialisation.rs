@@ -139,7 +139,7 @@ impl InitialWeights {
         if are_finite(saved)? {
             return Ok(());
         }
-        let problem = "the weights hold numbers that are NaN or infinite".to_owned();
+        let problem = "the weights contain NaN or infinity".to_owned();
         Err(FitError::InvalidFile { problem, path: self.path.clone() })
     }
 

@@ -113,7 +113,7 @@ impl Header {
             b"ni1\0" => true,
             [0, 0, 0, 0] => {
                 return Err(files.unsupported(
-                    "it is of the older format Analyze 7.5, which does not say how its axes lie: convert it to NIfTI",
+                    "it is in the older format Analyze 7.5, which has no orientation: convert it to NIfTI",
                 ));
             }
             _ => return Err(files.invalid("it has no magic number of NIfTI-1")),
@@ -213,7 +213,7 @@ fn first_voxel(
         return Ok(offset);
     }
     if offset == 0 {
-        let problem = format!("it does not say where its voxels begin; taken from byte {least} on");
+        let problem = format!("it does not state where its voxels begin; byte {least} was assumed");
         findings.push(Finding::new(Code::OddHeader, problem));
         return Ok(least);
     }
@@ -223,7 +223,8 @@ fn first_voxel(
 /// Checks `bitpix`, which repeats the data type.
 fn check_bits(bits: i16, voxel_type: VoxelType, findings: &mut Vec<Finding>) {
     if usize::try_from(bits).ok() != Some(8 * voxel_type.bytes()) {
-        let problem = format!("it says {bits} bits a voxel, its type {} says otherwise", voxel_type.name());
+        let problem =
+            format!("it states {bits} bits per voxel, in contradiction to its type {}", voxel_type.name());
         findings.push(Finding::new(Code::OddHeader, problem));
     }
 }
@@ -267,6 +268,6 @@ fn voxel_type(files: &Files<'_>, code: i16) -> Result<VoxelType, ReadError> {
         _ => return Err(files.invalid(format!("its voxels are of the unknown type {code}"))),
     };
     Err(files.unsupported(format!(
-        "its voxels are {what}: pdl takes intensities or labels, one real number a voxel"
+        "its voxels are {what}: expected intensities or labels, one real number per voxel"
     )))
 }

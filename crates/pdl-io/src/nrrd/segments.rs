@@ -173,9 +173,7 @@ fn segments(
             Some(text) => number::<u16>(files, "label value of a segment", text)?,
             None if is_old || is_alone => 1,
             None => {
-                return Err(
-                    files.invalid(format!("it does not say which label value its segment '{name}' has"))
-                );
+                return Err(files.invalid(format!("it has no label value of its segment '{name}'")));
             }
         };
         if value == 0 {

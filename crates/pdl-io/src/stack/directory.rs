@@ -55,7 +55,7 @@ pub(super) fn count(source: &mut (impl Read + Seek), held: u64) -> Result<usize,
         }
         next = file.number(width).map_err(broken(pages))?;
     }
-    usize::try_from(pages).ok().filter(|pages| *pages > 0).ok_or_else(|| "it holds no page".to_owned())
+    usize::try_from(pages).ok().filter(|pages| *pages > 0).ok_or_else(|| "it has no page".to_owned())
 }
 
 /// Whole numbers in the file's byte order.

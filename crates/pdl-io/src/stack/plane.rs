@@ -110,7 +110,7 @@ impl Plane {
         for pixel in samples.chunks_exact(channels.count()) {
             let (colours, opacity) = pixel.split_at(channels.colours);
             if colours.iter().any(|colour| *colour != colours[0]) {
-                return Err("is in colour: pdl takes one number a voxel, so save it as grey".to_owned());
+                return Err("is in colour: expected one number per voxel, so save it as grey".to_owned());
             }
             if opacity.iter().any(|opacity| *opacity != opaque) {
                 return Err("is partly transparent: save it as grey without opacity".to_owned());

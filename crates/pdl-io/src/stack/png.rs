@@ -37,7 +37,7 @@ pub(super) fn decode(bytes: &[u8], meaning: Meaning, memory: &MemoryShare<'_>) -
     reader.finish().map_err(|error| undecodable(&error))?;
     let info = reader.info();
     if [frame.width, frame.height] != [info.width, info.height] {
-        return Err("begins with a part of a picture".into());
+        return Err("begins with a part of an image".into());
     }
     check_upright(info.exif_metadata.as_deref())?;
     let (voxel_type, samples) = if info.bit_depth == BitDepth::Sixteen {

@@ -23,7 +23,7 @@ pub(super) fn decode(bytes: &[u8], memory: &MemoryShare<'_>) -> Result<Plane, Sl
     let mut pages = Pages::open(Cursor::new(bytes), bytes.len() as u64)?;
     match pages.count {
         1 => pages.plane(0, memory),
-        count => Err(format!("is a file of {count} pages: give such a file itself as the volume").into()),
+        count => Err(format!("is a file of {count} pages: use such a file itself as the volume").into()),
     }
 }
 
@@ -67,7 +67,7 @@ impl<R: Read + Seek> Pages<R> {
             ColorType::RGB(bits @ (8 | 16)) => (bits, Channels::RGB),
             ColorType::RGBA(bits @ (8 | 16)) => (bits, Channels { colours: 3, opacity: true }),
             other => {
-                let problem = format!("holds pixels of a kind that is not read ({other:?}): save it as grey");
+                let problem = format!("has pixels of an unsupported kind ({other:?}): save it as grey");
                 return Err(problem.into());
             }
         };
@@ -117,7 +117,7 @@ impl<R: Read + Seek> Pages<R> {
         if tag(Tag::PlanarConfiguration) == apart
             && tag(Tag::SamplesPerPixel).is_some_and(|samples| samples > 1)
         {
-            return Err("holds several channels: save it as grey".to_owned());
+            return Err("has several channels: save it as grey".to_owned());
         }
         Ok(())
     }
@@ -131,11 +131,11 @@ impl<R: Read + Seek> Pages<R> {
         let axes = Axes::described_by(&text, [rows as usize, columns as usize]);
         let films = [(axes.channels, "channels"), (axes.times, "points in time or other volumes")];
         if let Some((count, what)) = films.iter().find(|(count, _)| *count > 1) {
-            return Err(format!("it holds {count} {what}: save one of them alone"));
+            return Err(format!("it has {count} {what}: save one of them alone"));
         }
         match axes.slices {
             Some(slices) if slices != self.count => {
-                Err(format!("it says that it holds {slices} slices, and its pages are {}", self.count))
+                Err(format!("it states {slices} slices, but has {} pages", self.count))
             }
             _ => Ok(()),
         }

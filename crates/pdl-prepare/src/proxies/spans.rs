@@ -16,7 +16,8 @@ pub(crate) fn spans(grid: &Grid, plan: &ProxyPlan) -> Result<[Span; 3], PrepareE
     });
     if let Some(axis) = (0..3).find(|axis| spans[*axis].window.voxels == 0) {
         let problem = format!(
-            "it is shorter along {} than two voxels of the proxies' field of view: take a smaller --field-of-view, or --grid box",
+            "it is shorter along {} than two voxels of the proxies' field of view: use a smaller --field-of-view, or \
+             --grid box",
             ["x", "y", "z"][axis]
         );
         return Err(PrepareError::Option(problem));

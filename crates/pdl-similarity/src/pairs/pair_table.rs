@@ -294,8 +294,8 @@ pub(crate) fn read_part(
     let names = table::column_names(path)?;
     if let Some(missing) = metrics.iter().find(|metric| !names.iter().any(|name| name == *metric)) {
         return Err(problem(&format!(
-            "column {missing} is missing; there are {}. `pdl compare --metrics` adds metrics; those of single channels are \
-             there where cases have several",
+            "column {missing} is missing; there are {}. `pdl compare --metrics` adds metrics; those of single channels \
+             exist if cases have several",
             names.iter().skip(4).map(String::as_str).collect::<Vec<_>>().join(", ")
         )));
     }

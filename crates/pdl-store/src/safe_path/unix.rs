@@ -112,7 +112,7 @@ impl Folder {
         }
         Err(StoreError::io(action, &path)(io::Error::new(
             io::ErrorKind::InvalidInput,
-            "it is no regular file",
+            "it is not a regular file",
         )))
     }
 

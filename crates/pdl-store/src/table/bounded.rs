@@ -240,11 +240,11 @@ impl Pages {
             return Err(damaged("a page is larger than the memory"));
         }
         if decoded > LARGE_PAGE && decoded / MOST_EXPANSION > content.len() as u64 {
-            return Err(damaged("the header of a page says that it is far larger than its content can be"));
+            return Err(damaged("the header of a page states a far larger size than its content can have"));
         }
         // Headers count as part of the column.
         if decoded > chunk.decoded || !expands_to(content, chunk.compression, decoded) {
-            return Err(damaged("a page is larger than its column or its header says"));
+            return Err(damaged("a page is larger than its column or its header states"));
         }
         Ok(())
     }
