@@ -55,7 +55,7 @@ impl Membership {
     /// The member that a token holds.
     ///
     /// # Errors
-    /// As [`in_folder`](Self::in_folder); [`SecurityError::NoToken`] when there is none.
+    /// As [`in_folder`](Self::in_folder); [`SecurityError::NoToken`] if there is none.
     pub fn in_token(path: &Path) -> Result<Self, SecurityError> {
         let bytes = match read_private(path) {
             Err(SecurityError::Read { path, source }) if source.kind() == io::ErrorKind::NotFound => {

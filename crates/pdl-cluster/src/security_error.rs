@@ -43,7 +43,7 @@ pub enum SecurityError {
         /// The file.
         path: PathBuf,
     },
-    /// The files do not belong together, or are none.
+    /// The files do not belong together, or are invalid.
     #[error("the certificates are invalid: {problem}: {}", path.display())]
     Invalid {
         /// The defect.

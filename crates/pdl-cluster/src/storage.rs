@@ -219,7 +219,7 @@ impl Storage {
     /// The block with this hash.
     ///
     /// # Errors
-    /// [`StorageError`] when it is missing or corrupt.
+    /// [`StorageError`] if it is missing or corrupt.
     pub async fn get_block(&self, hash: &str) -> Result<Vec<u8>, StorageError> {
         self.get(&self.block_path(hash), hash).await
     }

@@ -53,8 +53,8 @@ impl ChosenRule {
     }
 }
 
-/// The rule of an earlier run; `None` if there was none. Tables without a rule were made when a
-/// label counted as looked for only where it is present.
+/// The rule of an earlier run; `None` if there was none. Tables without a rule are from versions in
+/// which a label counted as annotated only where it is present.
 fn of_folder(out: &Path) -> Result<Option<AnnotationRule>, StoreError> {
     let path = out.join(cases::FILE);
     if !fault::is_file(&path).map_err(StoreError::io("look at the file", &path))? {
@@ -133,7 +133,7 @@ pub(crate) fn annotate(
     let mut used = rule.clone();
     if chosen.of_folder && rule != default {
         match annotated == by_default {
-            // It makes no difference: new cases go by the default.
+            // It makes no difference: the default applies to new cases.
             true => used = default,
             false => findings.push(kept(&rule, &default, &annotated, &by_default)),
         }
@@ -236,7 +236,7 @@ fn present(row: &CaseRow) -> impl Iterator<Item = u16> + '_ {
     row.labels.iter().map(|label| label.value)
 }
 
-/// A case's value in a column; none where it is blank, so that blank cells are no group.
+/// A case's value in a column; `None` if it is blank, so that blank cells are not a group.
 fn group_value(row: &CaseRow, column: &str) -> Option<String> {
     match row.carried.get(column) {
         Some(value) => value.clone(),
@@ -381,7 +381,7 @@ impl<'a> Absent<'a> {
     }
 }
 
-/// The folder of a path of a table; none where it has none.
+/// The folder of a path of a table; none if it has none.
 fn folder_of(path: &str) -> Option<String> {
     path.rsplit_once('/').map(|(folder, _)| folder.to_owned())
 }

@@ -69,7 +69,7 @@ fn join_patients(rows: &mut [CaseRow], names: &BTreeMap<&str, &str>) {
     }
 }
 
-/// The other names of a patient that goes by `name`.
+/// The other names of a patient that is called `name` after joining.
 fn others<'a>(patient: &str, name: &str, names: &BTreeMap<&'a str, &str>) -> Vec<&'a str> {
     names.iter().filter(|(other, own)| **own == name && **other != patient).map(|(other, _)| *other).collect()
 }

@@ -45,8 +45,7 @@ impl fmt::Display for Modality {
 impl FromStr for Modality {
     type Err = String;
 
-    /// The names that datasets use: "CT", "MRI", "T1", "FLAIR", "PET" and so on; what is none of
-    /// them is OT.
+    /// The names that datasets use: "CT", "MRI", "T1", "FLAIR", "PET" and so on; all others are OT.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         const MR_NAMES: [&str; 6] = ["MR", "T1", "T2", "FLAIR", "PD", "ADC"];
         let text = text.trim().to_ascii_uppercase();

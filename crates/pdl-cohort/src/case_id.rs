@@ -31,7 +31,7 @@ pub struct CaseLabel {
     pub stated: Option<String>,
     /// The image, else the label map, relative to the cohort.
     pub path: PathBuf,
-    /// The label map, relative to the cohort; it tells two label maps of one image apart.
+    /// The label map, relative to the cohort; it distinguishes two label maps of one image.
     pub label: PathBuf,
 }
 

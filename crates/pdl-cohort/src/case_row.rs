@@ -92,7 +92,7 @@ pub struct CaseRow {
     pub intensity_p00_5: f64,
     /// Percentile 99.5 of the intensities.
     pub intensity_p99_5: f64,
-    /// BLAKE3 of the image file; empty when there is none.
+    /// BLAKE3 of the image file; empty if there is none.
     pub image_blake3: String,
     /// BLAKE3 of the label file.
     pub label_blake3: Option<String>,

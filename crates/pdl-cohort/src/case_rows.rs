@@ -85,7 +85,7 @@ pub(crate) fn row(
     })
 }
 
-/// The channels of a case; none where it has one image.
+/// The channels of a case; none if it has one image.
 fn channel_rows(
     place: &Place,
     found: &DiscoveredCase,

@@ -105,7 +105,7 @@ impl Cases {
     /// Writes `cases.parquet`, and returns whether that changed it.
     ///
     /// # Errors
-    /// [`StoreError`] when it cannot be written, or two cases have one id.
+    /// [`StoreError`] if it cannot be written, or two cases have one id.
     pub fn write(&self, out: &Path) -> Result<bool, StoreError> {
         let path = out.join(FILE);
         self.check_ids(&path)?;

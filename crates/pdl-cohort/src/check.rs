@@ -78,7 +78,7 @@ impl Checked {
         }
     }
 
-    /// A case without files that could be looked at.
+    /// A case whose files are not read.
     pub(crate) fn refused() -> Self {
         Self { rejected: true, ..Self::nothing() }
     }

@@ -132,7 +132,7 @@ impl CohortFiles {
         Ok(skipped)
     }
 
-    /// Why a file of the folder is none of a case.
+    /// Why a file of the folder belongs to no case.
     fn reason(&self, file: &Path) -> std::io::Result<SkipReason> {
         let below = file.strip_prefix(&self.cohort).unwrap_or(file);
         let name = file.file_name().unwrap_or_default().to_string_lossy();

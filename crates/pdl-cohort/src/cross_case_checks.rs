@@ -29,8 +29,8 @@ const MOST_HU: f64 = 32_767.0;
 const MOST_P99_5_HU: f64 = 5000.0;
 /// Below what scanners and paddings store outside of the field of view, HU.
 const LEAST_P00_5_HU: f64 = -4096.0;
-/// Darker than this is air, or the gas, lung and fat of a crop, HU: a cohort that has it and a case
-/// that has not.
+/// Voxels darker than this are air, or gas, lung and fat of a crop, HU: the thresholds for a cohort
+/// that has such voxels, and for a case that lacks them.
 const AIR_HU: [f64; 2] = [-500.0, -200.0];
 
 /// A case that differs from the median by this factor, in voxel size and in extent, gets a warning;
@@ -227,8 +227,8 @@ fn size(grid: &Grid) -> [f64; 2] {
     [voxel, voxel * voxels]
 }
 
-/// Right- and left-handed storage are both legal; one case among many that differs was often
-/// mirrored by a converter.
+/// Marks cases whose handedness differs from nearly all others: both are valid, but such a case was
+/// often mirrored by a converter.
 fn mark_handedness(rows: &mut [CaseRow]) {
     let right_handed = |row: &CaseRow| row.grid().map(|grid| grid.affine.determinant() > 0.0);
     let known: Vec<bool> = rows.iter().filter(|row| row.is_usable()).filter_map(right_handed).collect();

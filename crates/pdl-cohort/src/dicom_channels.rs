@@ -73,7 +73,7 @@ impl DicomChannels {
     /// The series of the further channels of a series: of its study, in its frame of reference.
     ///
     /// # Errors
-    /// A finding when there is none of a modality, or several.
+    /// A finding if there is none of a modality, or several.
     fn partners(&self, series: &[Series], number: usize) -> Result<Vec<usize>, Finding> {
         let partner = |modality: &Modality| {
             let is_one = |other: &&(usize, &Series)| {

@@ -9,7 +9,7 @@ use pdl_store::fault;
 use crate::attributes::Modality;
 use crate::walk;
 
-/// Files of a folder that are looked at for one of DICOM.
+/// Number of files of a folder that are checked for DICOM.
 const FIRST_FILES: usize = 8;
 
 /// Whether a path is a DICOM file, or a folder that holds DICOM files at any depth.

@@ -468,7 +468,7 @@ impl Claims for Claimed<'_> {
         self.series.len()
     }
 
-    /// A series without a UID has only its files to go by.
+    /// A series without a UID is identified by its files.
     fn rank(&self, case: usize) -> u8 {
         if self.series[case].series_uid.is_empty() { UNSTATED } else { 0 }
     }

@@ -22,7 +22,7 @@ pub(crate) struct Drawn<'a> {
 /// `findings`.
 ///
 /// # Errors
-/// [`DicomError`] when the file cannot be read.
+/// [`DicomError`] if the file cannot be read.
 pub(crate) fn structures_of<'a>(
     label: &'a LabelFile,
     images: &VolumeImages,

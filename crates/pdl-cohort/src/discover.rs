@@ -48,7 +48,7 @@ pub struct DiscoveredCase {
     pub case_id: String,
     /// The facts from which its id is made.
     pub name: CaseLabel,
-    /// The image, when there is one.
+    /// The image, if there is one.
     pub image: Option<PathBuf>,
     /// The label map, if there is one; if each structure is a file of its own, their folder or the
     /// first of them.

@@ -30,7 +30,7 @@ struct KnownCase {
     id: String,
     /// Whether another row has the same id; then no case keeps it.
     is_shared: bool,
-    /// The paths that its image and its label map go by, relative to the curation folder.
+    /// The paths of its image and its label map, relative to the curation folder.
     image: Vec<String>,
     label: Vec<String>,
     /// BLAKE3 of its image's file; empty where the image is of several files.
@@ -95,7 +95,7 @@ impl Earlier {
     /// The cases in `cases.parquet` of a curation folder; `None` if there is none.
     ///
     /// # Errors
-    /// [`CohortError::Store`] when it is no such table.
+    /// [`CohortError::Store`] if it is no such table.
     pub(crate) fn read(out: &Path) -> Result<Option<Self>, CohortError> {
         let path = out.join(cases::FILE);
         if !fault::exists(&path).map_err(StoreError::io("look at the file", &path))? {

@@ -21,7 +21,7 @@ impl LabelRules {
     /// names; `None` without rules.
     ///
     /// # Errors
-    /// [`CohortError::Option`] when a rule is none.
+    /// [`CohortError::Option`] if a rule is invalid.
     pub(crate) fn new(
         rules: &[String],
         names: &BTreeMap<u16, String>,

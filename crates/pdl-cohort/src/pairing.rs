@@ -1,7 +1,7 @@
 //! Pairs images with labels in a folder of volumes without a known layout.
 //!
-//! Names are all there is to go by, so what comes out is a proposal for a person to look at, never
-//! a cohort by itself: [`crate::discover::find`] does not use it.
+//! Pairs rely on names alone, so the result is a proposal for a person to check, never a cohort by
+//! itself: [`crate::discover::find`] does not use it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

@@ -208,8 +208,8 @@ pub struct IndexParameters {
     #[arg(skip)]
     #[serde(skip)]
     pub replan: bool,
-    /// Draw the splits anew instead of keeping those of the curation folder: nothing depends on
-    /// them yet.
+    /// Assign the splits again instead of keeping those of the curation folder, on which nothing
+    /// depends yet.
     #[arg(skip)]
     #[serde(skip)]
     pub redraw: bool,

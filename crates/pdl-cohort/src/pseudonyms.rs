@@ -27,7 +27,7 @@ pub(crate) enum Naming {
 }
 
 impl Naming {
-    /// With the key in `file`, which is made when it is missing; in the user's configuration folder
+    /// With the key in `file`, which is made if it is missing; in the user's configuration folder
     /// when no file is given. It must be the user's alone and lie outside of `out`.
     pub(crate) fn pseudonyms(file: Option<&Path>, out: &Path) -> Result<Self, CohortError> {
         let path = key_file(file).ok_or_else(|| {

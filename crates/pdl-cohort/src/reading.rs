@@ -82,7 +82,7 @@ impl ImageReading {
     /// labels are to be written.
     ///
     /// # Errors
-    /// [`ReadError`] when it cannot be read.
+    /// [`ReadError`] if it cannot be read.
     pub fn read(&self, path: &Path, memory: &MemoryShare<'_>) -> Result<(Volume<f32>, Grid), ReadError> {
         let path = self.with_frame(path)?;
         let image = stacks::read_image(&path, self.stacks(), memory).map_err(|unread| unread.error)?;

@@ -56,7 +56,7 @@ pub enum RegionError {
         /// Name of the region.
         name: String,
     },
-    /// A rule that is none.
+    /// An invalid rule.
     #[error("--regions: expected NAME=LABEL+LABEL or NAME=LABEL+LABEL:VALUE, found '{rule}'")]
     Syntax {
         /// The rule.
@@ -215,7 +215,7 @@ fn checked(regions: Vec<LabelRegion>) -> Result<Vec<LabelRegion>, RegionError> {
 /// remaining label are dropped, and so are all if `--regions` replaces them.
 ///
 /// # Errors
-/// [`RegionError`]; a rule of `--regions` that is none is one, too.
+/// [`RegionError`]; also for an invalid rule of `--regions`.
 pub(crate) fn of_dataset(
     dataset: &DatasetRegions,
     stated: &[String],

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::CohortError;
 
-/// The list of such patients inside a curation folder; absent when there are none.
+/// The list of such patients inside a curation folder; absent if there are none.
 pub const FILE: &str = "same-patient.csv";
 
 /// Two names of patients and what joins them: a row of the list. The first two columns suffice.
@@ -128,10 +128,10 @@ impl SamePatient {
         Ok(pairs.into_iter().collect())
     }
 
-    /// Writes the pairs into a curation folder; removes an earlier list when there are none.
+    /// Writes the pairs into a curation folder; removes an earlier list if there are none.
     ///
     /// # Errors
-    /// [`StoreError`] when it cannot be written.
+    /// [`StoreError`] if it cannot be written.
     pub fn write(&self, out: &Path) -> Result<(), StoreError> {
         let path = out.join(FILE);
         if self.is_empty() {
@@ -169,7 +169,7 @@ impl SamePatient {
         self
     }
 
-    /// The pairs of patients that go by none of `names` once they are joined.
+    /// The pairs of patients whose names after joining are not in `names`.
     #[must_use]
     pub fn without(&self, names: &BTreeSet<String>) -> Self {
         let joined = self.names();

@@ -109,8 +109,8 @@ impl SegmentNames {
     /// hide people's names in the names of a file's segments.
     ///
     /// # Errors
-    /// [`CohortError::Option`] when a rule of `--structures` is none, or a name of
-    /// `--structures-only` a pattern.
+    /// [`CohortError::Option`] if a rule of `--structures` is invalid, or a name of
+    /// `--structures-only` is a pattern.
     pub(crate) fn new(
         files: SegmentsByFile,
         masks: HashMap<PathBuf, NameMask>,

@@ -29,7 +29,7 @@ pub(crate) struct SeriesRead {
 /// Reads the one series of a folder; localizers beside it are ignored.
 ///
 /// # Errors
-/// [`Refusal::Case`] when there is none or several, or it makes no volume.
+/// [`Refusal::Case`] if there is none or several, or it makes no volume.
 pub(crate) fn read(
     path: &Path,
     options: ReadOptions,

@@ -45,7 +45,7 @@ pub fn schema() -> Schema {
 /// Writes the table.
 ///
 /// # Errors
-/// [`StoreError`] when it cannot be written.
+/// [`StoreError`] if it cannot be written.
 pub(crate) fn write(out: &Path, rows: &[SourceRow]) -> Result<(), StoreError> {
     table::write_private_rows(&out.join(FILE), &schema(), rows).map(|_| ())
 }

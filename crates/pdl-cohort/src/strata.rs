@@ -7,7 +7,7 @@ use pdl_store::hash::Key;
 use crate::CohortError;
 use crate::case_row::CaseRow;
 
-/// The column that stands for the presence of each label.
+/// The name for the presence of each label, in place of a column.
 const LABELS: &str = "labels";
 
 /// Strata that a finding names one by one; the rest is counted.

@@ -30,7 +30,7 @@ pub(crate) struct MergedMasks {
 /// How masks are read, and where they are put.
 #[derive(Clone, Copy)]
 pub(crate) struct MaskGrid {
-    /// The grid of the image, where there is one.
+    /// The grid of the image, if there is one.
     pub image: Option<Grid>,
     /// Whether masks on other grids are resampled to it.
     pub resample: bool,

@@ -33,7 +33,7 @@ impl Structures {
     /// are equal but for case and spaces are one ([`key`]).
     ///
     /// # Errors
-    /// [`CohortError::Option`] when a rule is none.
+    /// [`CohortError::Option`] if a rule is invalid.
     pub(crate) fn new<'a>(
         rules: &[String],
         found: impl Iterator<Item = &'a str>,

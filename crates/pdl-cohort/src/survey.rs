@@ -228,9 +228,9 @@ impl Survey {
         Ok(())
     }
 
-    /// Reads some of the cases with both files, of images alone where none has a label; labels of
-    /// files that name their `segments` go by their names, and are put on their images' voxels only
-    /// when the cohort is indexed.
+    /// Reads some of the cases with both files, or images alone if none has a label; named segments
+    /// are identified by name, and are placed on their images' grids only when the cohort is
+    /// indexed.
     fn look_into(
         &mut self,
         cases: &[DiscoveredCase],

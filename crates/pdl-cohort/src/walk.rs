@@ -11,12 +11,12 @@ use crate::cases;
 /// Whether this is a curation folder of pdl, which is not part of the cohort.
 ///
 /// # Errors
-/// Errors of the machine if it cannot be looked at.
+/// Errors of the machine if it cannot be inspected.
 pub fn is_curation(folder: &Path) -> io::Result<bool> {
     Ok(fault::is_file(&folder.join(cases::FILE))? || fault::is_dir(&folder.join(journal::FOLDER))?)
 }
 
-/// Every file below `root`; curation folders in it are passed over.
+/// Every file below `root`; curation folders in it are skipped.
 pub(crate) fn files_below(root: &Path) -> Result<Vec<PathBuf>, StoreError> {
     Ok(tree_below(root)?.files)
 }

@@ -55,7 +55,7 @@ pub fn finish(status: ExitStatus) -> ExitCode {
     if status == ExitStatus::Done { failed.into() } else { status.into() }
 }
 
-/// Parses the command line. Help and wrong usage end here: the exit code then says whether their
+/// Parses the command line. Help and wrong usage end here: the exit code then shows whether their
 /// text was written.
 ///
 /// # Errors

@@ -121,7 +121,7 @@ pub fn schema() -> Schema {
 pub struct Label {
     /// Value in the label maps.
     pub value: u16,
-    /// Name in the cohort; "label N" where it has none.
+    /// Name in the cohort; "label N" if it has none.
     pub name: String,
 }
 
@@ -255,7 +255,7 @@ pub fn folder(out: &Path, fold: Option<Fold>) -> PathBuf {
     fold.map_or_else(|| out.to_owned(), |Fold { fold, .. }| out.join(FOLDS_FOLDER).join(fold.to_string()))
 }
 
-/// As [`folder`], made when it is missing; a link in its place is refused.
+/// As [`folder`], made if it is missing; a link in its place is refused.
 pub(crate) fn made_folder(out: &Path, fold: Option<Fold>) -> Result<PathBuf, StoreError> {
     SafePath::new(out, folder(Path::new(""), fold))?.create()
 }
@@ -274,7 +274,7 @@ impl Manifest {
     /// its stages grow to all ranked cases.
     ///
     /// # Errors
-    /// [`CurriculumError`] when there is none or it contradicts itself.
+    /// [`CurriculumError`] if there is none or it contradicts itself.
     pub fn open(out: &Path) -> Result<Self, CurriculumError> {
         let path = out.join(TABLE_FILE);
         if !path.exists() {

@@ -35,10 +35,10 @@ pub fn schema() -> Schema {
     ])
 }
 
-/// Reads the table of a curation folder; no rows where there is none.
+/// Reads the table of a curation folder; no rows if there is none.
 ///
 /// # Errors
-/// [`StoreError`] when it cannot be read.
+/// [`StoreError`] if it cannot be read.
 pub fn read(out: &Path) -> Result<Vec<ResultRow>, StoreError> {
     let path = out.join(FILE);
     match fault::is_file(&path).map_err(StoreError::io("look at the file", &path))? {
@@ -50,7 +50,7 @@ pub fn read(out: &Path) -> Result<Vec<ResultRow>, StoreError> {
 /// Adds rows to the table of a curation folder. They replace all earlier ones of their columns.
 ///
 /// # Errors
-/// [`StoreError`] when the table cannot be read or written.
+/// [`StoreError`] if the table cannot be read or written.
 pub fn add(out: &Path, mut rows: Vec<ResultRow>) -> Result<(), StoreError> {
     let replaced: BTreeSet<String> = rows.iter().map(|row| row.column.clone()).collect();
     rows.extend(read(out)?.into_iter().filter(|row| !replaced.contains(&row.column)));
@@ -63,7 +63,7 @@ pub fn add(out: &Path, mut rows: Vec<ResultRow>) -> Result<(), StoreError> {
 /// holds numbers. An error with the columns of `results.parquet` if neither has it.
 ///
 /// # Errors
-/// [`StoreError`] when the table cannot be read.
+/// [`StoreError`] if the table cannot be read.
 pub(crate) fn by_case<'a>(
     out: &Path,
     name: &str,

@@ -36,7 +36,7 @@ pub(crate) enum Extent {
     Whole,
 }
 
-/// Opens a file, which takes its memory out of a share.
+/// Opens a file, whose memory is reserved from a share.
 ///
 /// # Errors
 /// [`DicomError::Io`], [`DicomError::NotDicom`] if its first bytes are not those of a DICOM file,
@@ -194,7 +194,7 @@ pub(crate) fn is_dicom(path: &Path) -> io::Result<bool> {
     }
 }
 
-/// At which byte the file meta group begins, or the data set where there is none.
+/// At which byte the file meta group begins, or the data set if there is none.
 fn start_of(bytes: &[u8]) -> Option<u64> {
     if bytes.get(128..132) == Some(b"DICM") {
         return Some(PREAMBLE);

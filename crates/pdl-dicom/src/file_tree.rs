@@ -11,7 +11,7 @@ use walkdir::{DirEntry, WalkDir};
 pub struct FileTree {
     /// Every file, whatever its name, and every folder that cannot be listed; by name.
     pub files: Vec<PathBuf>,
-    /// FIFOs, sockets and devices: none of them is opened.
+    /// FIFOs, sockets and devices, which are never opened.
     pub special: Vec<PathBuf>,
     /// Links to files and folders outside of the folder, which are followed.
     pub outside: Vec<PathBuf>,

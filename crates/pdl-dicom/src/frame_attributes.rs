@@ -58,7 +58,7 @@ enum Kind {
     Decimal,
     /// As a number, exactly, or else as text.
     Whole,
-    /// As seconds, where it is a time (HHMMSS.F) or a date and time (YYYYMMDDHHMMSS.F).
+    /// In seconds, if it is a time (HHMMSS.F) or a date and time (YYYYMMDDHHMMSS.F).
     Time,
     Text,
 }

@@ -57,8 +57,7 @@ impl Straightening {
         Grid::new(self.shape, affine(&plane, scaled(normal, self.step)))
     }
 
-    /// Linear between pixels and between slices; what no slice covers takes the lowest value there
-    /// is.
+    /// Linear between pixels and between slices; voxels outside of all slices get the lowest value.
     pub(crate) fn image(&self, stack: &Stack, stored: &[f32]) -> Volume<f32> {
         let [nx, ny, _] = stack.shape();
         let outside = stored.iter().copied().fold(f32::INFINITY, f32::min);

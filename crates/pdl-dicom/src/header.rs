@@ -49,7 +49,7 @@ pub(crate) struct Frame {
     /// Columns and rows of the stored frame.
     pub stored_size: [usize; 2],
     pub plane: Plane,
-    /// Thickness, mm, where it is stated.
+    /// Thickness, mm, if stated.
     pub thickness: Option<f64>,
     /// RescaleSlope and RescaleIntercept.
     pub rescale: Option<[f64; 2]>,
@@ -62,7 +62,7 @@ pub(crate) struct Frame {
     /// Its place in the order of its series (InstanceNumber, and the number of the frame in its
     /// object).
     pub order: Option<f64>,
-    /// SpacingBetweenSlices, mm, where it is stated.
+    /// SpacingBetweenSlices, mm, if stated.
     pub stated_step: Option<f64>,
     /// Attributes that may distinguish it from frames of other volumes.
     pub attributes: FrameAttributes,

@@ -23,7 +23,7 @@ pub(crate) struct Mosaic {
     normal: Option<Vector>,
 }
 
-/// The mosaic in this object, or `None` if it is none.
+/// The mosaic in this object, or `None` if it is not a mosaic.
 pub(crate) fn find(object: &InMemDicomObject) -> Option<Mosaic> {
     if !text(object, tags::IMAGE_TYPE).split('\\').any(|part| part.trim() == "MOSAIC") {
         return None;

@@ -243,7 +243,7 @@ impl Pixels {
         let uid = self.object.meta().transfer_syntax();
         let mut bytes = Vec::new();
         if uid == uids::DEFLATED_IMAGE_FRAME_COMPRESSION {
-            // No more than the header declares: the codec takes what there is.
+            // No more than the header declares: the codec decodes all that is present.
             let inflated = DeflateDecoder::new(&*frame).take(expected as u64).read_to_end(&mut bytes);
             return inflated.ok().filter(|count| *count == expected).map(|_| bytes).ok_or_else(undecoded);
         }
@@ -408,7 +408,7 @@ impl Format {
 
 impl Stored<'_> {
     /// The integers of some of its pixels, which count row by row, with their sign; `None` if it
-    /// has fewer, or they are none.
+    /// has fewer, or they are not integers.
     pub(crate) fn values(&self, pixels: Range<usize>) -> Option<impl Iterator<Item = i64>> {
         let format = self.format;
         if pixels.end > format.pixels || format.numbers != Numbers::Integer {

@@ -33,7 +33,7 @@ pub struct StructureSet {
 /// One structure (ROI) of a set.
 #[derive(Clone, Debug, Default)]
 pub struct Region {
-    /// ROI number, where it has one that is a whole number.
+    /// ROI number, if it has one that is a whole number.
     pub number: Option<i64>,
     /// ROI name, trimmed, with people's names masked.
     pub name: String,
@@ -106,7 +106,7 @@ impl StructureSet {
     /// Reads an RTSTRUCT, with no more memory than is free.
     ///
     /// # Errors
-    /// [`DicomError`] when it cannot be read.
+    /// [`DicomError`] if it cannot be read.
     pub fn read(path: &Path) -> Result<Self, DicomError> {
         Self::read_within(path, &MemoryLimit::free().alone())
     }

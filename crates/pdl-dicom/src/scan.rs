@@ -510,8 +510,8 @@ impl Scan {
 }
 
 impl Header {
-    /// Patient, study, series, frame of reference and modality; files without a series UID go by
-    /// their folder.
+    /// Patient, study, series, frame of reference and modality; files without a series UID are
+    /// grouped by folder.
     fn belongs_to(&self) -> [String; 5] {
         let series = if self.series_uid.is_empty() {
             self.path.parent().unwrap_or(Path::new("")).to_string_lossy().into_owned()

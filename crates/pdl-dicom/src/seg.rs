@@ -68,7 +68,7 @@ impl Segmentation {
     /// and more is inside.
     ///
     /// # Errors
-    /// [`DicomError`] when it cannot be read.
+    /// [`DicomError`] if it cannot be read.
     pub fn read(path: &Path) -> Result<Self, DicomError> {
         Self::read_within(path, &MemoryLimit::free().alone())
     }
@@ -121,7 +121,7 @@ impl Segmentation {
     /// The planes that its own frames lie on, in the order of their normal.
     ///
     /// # Errors
-    /// [`DicomError::Geometry`] when it has no frames or they are not parallel.
+    /// [`DicomError::Geometry`] if it has no frames or they are not parallel.
     pub fn stack(&self) -> Result<Stack, DicomError> {
         let Some((_, first)) = self.frames.first() else {
             return Err(DicomError::geometry("the segmentation has no frames"));
@@ -256,8 +256,8 @@ impl Kind {
     }
 }
 
-/// The value of a label map's background: the one of PixelPaddingValue (PS3.3, C.8.20.2), where it
-/// is there.
+/// The value of a label map's background: the one of PixelPaddingValue (PS3.3, C.8.20.2), if it is
+/// there.
 fn background(object: &InMemDicomObject) -> Option<i64> {
     number(object, tags::PIXEL_PADDING_VALUE).map(|value| value as i64)
 }

@@ -68,7 +68,7 @@ impl SeriesImage {
 /// Reads all pixels of a series, with no more memory than is free.
 ///
 /// # Errors
-/// [`DicomError`] when a file cannot be read, or the slices make no volume.
+/// [`DicomError`] if a file cannot be read, or the slices make no volume.
 pub fn read_series(series: &Series, options: ReadOptions) -> Result<SeriesImage, DicomError> {
     read_series_within(series, options, &MemoryLimit::free().alone())
 }

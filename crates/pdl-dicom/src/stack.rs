@@ -11,7 +11,7 @@ pub struct Stack {
     heights: Vec<f64>,
     /// Thickness of its slices as the header states it, mm.
     thickness: Option<f64>,
-    /// FrameOfReferenceUID, empty where it is not known: never to be shown.
+    /// FrameOfReferenceUID, empty if unknown; never shown.
     frame_of_reference: String,
 }
 

@@ -71,7 +71,7 @@ pub enum ExchangeError {
         /// Number of folds of the dataset.
         folds: usize,
     },
-    /// A dataset of which nothing is a case.
+    /// A dataset without a case.
     #[error(
         "the dataset has no case with an image and a label map ({unlabelled} without a label map); the paths of the list are \
          relative to it, and nnU-Net's files are imagesTr/CASE_0000 and labelsTr/CASE with its file_ending: {}",

@@ -1,4 +1,4 @@
-//! Streams of gzip members (RFC 1952), with zeros behind the last one passed over, as `gzip` does:
+//! Streams of gzip members (RFC 1952), with zeros after the last one ignored, as `gzip` does:
 //! archives on tape and some writers pad with them.
 
 use std::io::{self, BufRead, Read};

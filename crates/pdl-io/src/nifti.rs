@@ -100,7 +100,7 @@ fn content(
 /// Writes an image as float32 `.nii.gz`, with its affine as sform.
 ///
 /// # Errors
-/// [`StoreError`] when the file cannot be written.
+/// [`StoreError`] if the file cannot be written.
 pub fn write_image(path: impl Into<SafePath>, image: &Volume<f32>) -> Result<(), StoreError> {
     write(&path.into(), &image.grid, &image.voxels)
 }
@@ -108,7 +108,7 @@ pub fn write_image(path: impl Into<SafePath>, image: &Volume<f32>) -> Result<(),
 /// Writes an image as int16 `.nii.gz`, as CT scanners store it; values are rounded and clamped.
 ///
 /// # Errors
-/// [`StoreError`] when the file cannot be written.
+/// [`StoreError`] if the file cannot be written.
 pub fn write_image_i16(path: impl Into<SafePath>, image: &Volume<f32>) -> Result<(), StoreError> {
     let stored: Vec<i16> = image.voxels.iter().map(|v| v.round() as i16).collect();
     write(&path.into(), &image.grid, &stored)
@@ -117,7 +117,7 @@ pub fn write_image_i16(path: impl Into<SafePath>, image: &Volume<f32>) -> Result
 /// Writes a label map as `.nii.gz`: uint8 when every label fits, else uint16.
 ///
 /// # Errors
-/// [`StoreError`] when the file cannot be written.
+/// [`StoreError`] if the file cannot be written.
 pub fn write_labels(path: impl Into<SafePath>, labels: &LabelMap) -> Result<(), StoreError> {
     let path = path.into();
     let bytes: Option<Vec<u8>> = labels.voxels.iter().map(|v| u8::try_from(*v).ok()).collect();

@@ -181,7 +181,7 @@ struct Header {
     directions: Option<String>,
     origin: Option<String>,
     spacings: Option<String>,
-    /// Units of the three axes of space, or, where it has no space, of the stored axes.
+    /// Units of the three axes of space, or, if it has no space, of the stored axes.
     units: Units,
 }
 

@@ -22,11 +22,11 @@ use crate::{Image, LabelSegment, Labels, Part, ReadError, SegmentLabels, Unread,
 /// Maximum number of label values in a message.
 const MOST_VALUES: usize = 10;
 
-/// Reads a 3-D image, scaled as its header says. `FILE#3` is frame 3 of a file of several, counted
-/// from 0. Memory: four bytes per voxel, and one piece of the file, within the free memory.
+/// Reads a 3-D image, scaled as its header states. `FILE#3` is frame 3 of a file of several,
+/// counted from 0. Memory: four bytes per voxel, and one piece of the file, within the free memory.
 ///
 /// # Errors
-/// [`ReadError`] when the file is missing, damaged, cut short, or not one volume of real numbers.
+/// [`ReadError`] if the file is missing, damaged, cut short, or not one volume of real numbers.
 pub fn read_image(path: &Path) -> Result<Image, ReadError> {
     read_image_within(path, &MemoryLimit::free().alone())
 }
@@ -64,7 +64,7 @@ pub fn read_labels_within(path: &Path, memory: &MemoryShare<'_>) -> Result<Label
 }
 
 /// As [`read_labels_within`], with voxels rounded to a label that is `round_within` or nearer
-/// (0.001 where it is not given); who gets no labels learns which files that rests on.
+/// (0.001 if it is not given); the error lists the files that caused it.
 ///
 /// # Errors
 /// [`Unread`], as for [`read_labels`].
@@ -80,8 +80,8 @@ pub fn try_labels(
 /// first of them. Only its header is read.
 ///
 /// # Errors
-/// [`Unread`] when the file is missing or of no format that is read, its header is no header, or
-/// its voxels are not one number each.
+/// [`Unread`] if the file is missing or of no format that is read, its header is no header, or its
+/// voxels are not one number each.
 pub fn volumes_in(path: &Path, memory: &MemoryShare<'_>) -> Result<usize, Unread> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let Some(format) = Format::of(&name) else {
@@ -109,7 +109,7 @@ pub fn volumes_in(path: &Path, memory: &MemoryShare<'_>) -> Result<usize, Unread
 /// Only the header is read.
 ///
 /// # Errors
-/// [`Unread`] when the file is missing or its header is no header, or contradicts itself.
+/// [`Unread`] if the file is missing or its header is no header, or contradicts itself.
 pub fn segments_of(path: &Path, memory: &MemoryShare<'_>) -> Result<Option<Vec<LabelSegment>>, Unread> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     if Format::of(&name) != Some(Format::Nrrd) {

@@ -75,7 +75,7 @@ impl Format {
 /// Whether a path is that of a stack: a PNG, TIFF or JPEG file, or a folder with such in it.
 ///
 /// # Errors
-/// Errors of the machine if it cannot be looked at; a folder that may not be listed is not a stack.
+/// Errors of the machine if it cannot be inspected; a folder that may not be listed is not a stack.
 pub fn is_stack(path: &Path) -> io::Result<bool> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     if is_volume_name(&name) {

@@ -31,7 +31,7 @@ fn is_axial(grid: &Grid) -> bool {
 /// The files of one case, by name: `CT.001.dcm` and so on from the head down, and `RTSTRUCT.dcm`.
 ///
 /// # Errors
-/// [`PhantomError::NotAxial`] when the case is not stored as LPS, [`PhantomError::Dicom`] when an
+/// [`PhantomError::NotAxial`] if the case is not stored as LPS, [`PhantomError::Dicom`] when an
 /// object cannot be encoded.
 pub fn files(case: &PhantomCase, seed: u64) -> Result<Vec<(String, Vec<u8>)>, PhantomError> {
     if !is_axial(&case.scan.image.grid) {

@@ -49,10 +49,10 @@ pub enum PhantomError {
     /// A file could not be written.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A protocol's orientation is none.
+    /// A protocol has an invalid orientation.
     #[error(transparent)]
     Orientation(#[from] OrientationError),
-    /// A protocol's grid is none.
+    /// A protocol has an invalid grid.
     #[error(transparent)]
     Volume(#[from] VolumeError),
     /// The description cannot be expressed as JSON.
@@ -69,7 +69,7 @@ pub enum PhantomError {
 /// Writes a cohort into its folder under `out` (such as `out/ct`).
 ///
 /// # Errors
-/// [`PhantomError`] when a file cannot be written.
+/// [`PhantomError`] if a file cannot be written.
 pub fn write_cohort(out: &Path, cohort: &PhantomCohort) -> Result<(), PhantomError> {
     let folder = out.join(cohort.modality.folder());
     cohort.cases.par_iter().try_for_each(|case| {
@@ -85,7 +85,7 @@ pub fn write_cohort(out: &Path, cohort: &PhantomCohort) -> Result<(), PhantomErr
 /// Writes the cohort's [DICOM cases](dicom::dicom_cases) under `out/dicom`, a folder each.
 ///
 /// # Errors
-/// [`PhantomError`] when a file cannot be made or written.
+/// [`PhantomError`] if a file cannot be made or written.
 pub fn write_dicom(out: &Path, cohort: &PhantomCohort) -> Result<(), PhantomError> {
     dicom::dicom_cases(cohort).into_iter().try_for_each(|case| {
         let folder = out.join("dicom").join(&case.name);

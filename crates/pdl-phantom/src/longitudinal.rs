@@ -54,7 +54,7 @@ fn shuffled(source: &mut RandomSource, count: usize) -> Vec<usize> {
 /// Writes the scans into a folder, with a `cohort.csv` that names no patients.
 ///
 /// # Errors
-/// [`PhantomError`] when a file cannot be written.
+/// [`PhantomError`] if a file cannot be written.
 pub fn write_longitudinal(folder: &Path, cases: &[PhantomCase]) -> Result<(), PhantomError> {
     cases.par_iter().try_for_each(|case| {
         let [image, label] = case.paths();

@@ -73,7 +73,7 @@ pub(crate) struct Cropped {
 }
 
 impl Cropped {
-    /// The box of an image, extended to hold every labelled voxel, where it has labels.
+    /// The box of an image, extended to hold every labelled voxel, if it has labels.
     pub(crate) fn of(
         crop: Crop,
         image: &Volume<f32>,

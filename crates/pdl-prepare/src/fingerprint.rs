@@ -163,7 +163,7 @@ pub(crate) struct CaseFingerprint {
     nonzero_box_share: f64,
     /// Voxels along x, y, z of the cropped image.
     shape: [usize; 3],
-    /// Histogram landmarks from 0 to 1; none of a flat image.
+    /// Histogram landmarks from 0 to 1; `None` for a constant image.
     landmarks: Option<[f64; LANDMARKS.len()]>,
     /// The channels after the first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

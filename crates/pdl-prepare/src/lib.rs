@@ -112,7 +112,7 @@ pub enum PrepareError {
         channel.as_ref().map_or(String::new(), |name| format!(" of channel {name}"))
     )]
     Constant {
-        /// The channel, where it is one after the first.
+        /// The channel, unless it is the first.
         channel: Option<String>,
         /// The value of all voxels.
         value: f32,

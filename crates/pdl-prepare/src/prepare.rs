@@ -55,7 +55,7 @@ pub struct PreparedRow {
     /// The prepared image, float32.
     #[serde(deserialize_with = "safe_path::deserialize")]
     pub image: String,
-    /// The prepared label map; none of a case without a label.
+    /// The prepared label map; null for a case without a label.
     #[serde(default, deserialize_with = "safe_path::deserialize_option")]
     pub label: Option<String>,
     /// Voxels along x, y, z.
@@ -76,7 +76,7 @@ pub struct PreparedRow {
     pub labels: Vec<PreparedLabel>,
     /// BLAKE3 of the image file.
     pub image_blake3: String,
-    /// BLAKE3 of the label file; none of a case without a label.
+    /// BLAKE3 of the label file; null for a case without a label.
     #[serde(default)]
     pub label_blake3: Option<String>,
     /// The prepared images in the order of the cohort's channels; the first is `image`.
@@ -180,7 +180,7 @@ pub struct Prepared {
     pub plan: Plan,
     /// Findings about changes since the plan was pinned, and about the proxies.
     pub findings: Vec<Finding>,
-    /// Cases written anew; the others were valid.
+    /// Number of cases that were written; the others were valid.
     pub written: usize,
     /// Cases in the result.
     pub cases: usize,

@@ -117,7 +117,7 @@ pub(crate) struct ProxyWriter {
     voxels: usize,
     /// Channels after the first.
     channels: usize,
-    /// How label maps are stored, where there are some.
+    /// How label maps are stored, if there are some.
     labels: Option<LabelType>,
     path: PathBuf,
     row_keys: Vec<String>,
@@ -243,7 +243,7 @@ pub struct Proxies {
     batches: Vec<Vec<Float32Array>>,
     /// Whether the proxies have label maps.
     labelled: bool,
-    /// For each batch, where there are some.
+    /// For each batch, if there are some.
     labels: Vec<LabelBatch>,
     /// For each row its batch and its place there.
     places: Vec<(usize, usize)>,
@@ -254,7 +254,7 @@ impl Proxies {
     /// Maps every file of `OUT/proxies`.
     ///
     /// # Errors
-    /// [`PrepareError::Proxies`] when there is none, or one is damaged or of another grid than the
+    /// [`PrepareError::Proxies`] if there is none, or one is damaged or of another grid than the
     /// others.
     pub fn open(out: &Path) -> Result<Self, PrepareError> {
         let folder = out.join(FOLDER);

@@ -73,7 +73,7 @@ pub enum ReportError {
     UnknownCase {
         /// The id that was asked for.
         case: String,
-        /// Clause with an existing id; empty when there is none.
+        /// Clause with an existing id; empty if there is none.
         hint: String,
         /// The curation folder.
         out: PathBuf,

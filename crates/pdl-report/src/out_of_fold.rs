@@ -42,7 +42,7 @@ pub struct OutOfFoldCase {
     pub fold: u32,
     /// Mean Dice over the labels for which it is defined.
     pub dice_mean: f64,
-    /// Name and Dice of each label; null where it is undefined.
+    /// Name and Dice of each label; null if it is undefined.
     pub dice: Vec<(String, Option<f64>)>,
 }
 

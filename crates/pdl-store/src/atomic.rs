@@ -18,7 +18,7 @@ const TEMPORARY_PREFIX: &str = ".tmp-";
 /// Maximum number of bytes of a file's name in its temporary name, which has at most 255.
 const LONGEST_TAIL: usize = 200;
 
-/// Writes `bytes` to `path`, making its folder when it is missing.
+/// Writes `bytes` to `path`, making its folder if it is missing.
 ///
 /// # Errors
 /// [`StoreError::Io`] when the folder or the file cannot be written, [`StoreError::Link`] when a
@@ -200,7 +200,7 @@ pub fn link(source: &Path, path: impl Into<SafePath>) -> Result<()> {
     Ok(())
 }
 
-/// Moves a file of one folder into another, which is made when it is missing, in place of what is
+/// Moves a file of one folder into another, which is made if it is missing, in place of what is
 /// there.
 ///
 /// # Errors
@@ -217,7 +217,7 @@ pub fn rename(from: &SafePath, to: &SafePath) -> Result<()> {
 /// with such names. No other run may be writing there.
 ///
 /// # Errors
-/// [`StoreError::Io`] when the folder cannot be listed or something cannot be removed,
+/// [`StoreError::Io`] if the folder cannot be listed or something cannot be removed,
 /// [`StoreError::Link`] when a link is in its place.
 pub fn sweep(folder: &SafePath) -> Result<()> {
     remove_where(folder, "remove the leftover", |name| name.starts_with(TEMPORARY_PREFIX))
@@ -242,7 +242,7 @@ fn remove_where(folder: &SafePath, action: &'static str, unwanted: impl Fn(&str)
     Ok(())
 }
 
-/// The names of the files in `folder`, sorted; none when it is missing.
+/// The names of the files in `folder`, sorted; none if it is missing.
 ///
 /// # Errors
 /// As [`sweep`].

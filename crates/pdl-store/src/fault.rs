@@ -136,7 +136,7 @@ pub fn metadata(path: &Path) -> io::Result<Option<Metadata>> {
 /// Whether `path` is a folder.
 ///
 /// # Errors
-/// Errors of the machine; any other path that cannot be inspected is none.
+/// Errors of the machine; any other path that cannot be inspected is not a folder.
 pub fn is_dir(path: &Path) -> io::Result<bool> {
     is(path, Metadata::is_dir)
 }

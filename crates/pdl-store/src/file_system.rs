@@ -12,7 +12,7 @@ pub enum Lack {
     Locks,
     /// Writing files, or the names in a folder, to the disk at once.
     Sync,
-    /// A rename that takes the place of an existing file in one step.
+    /// A rename that atomically replaces an existing file.
     RenameOver,
     /// Files that only their owner can read.
     Modes,

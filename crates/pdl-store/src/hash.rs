@@ -10,7 +10,7 @@ use crate::{Result, StoreError, fault, regular_file};
 /// The hash of a file's bytes.
 ///
 /// # Errors
-/// [`StoreError::Io`] when it cannot be read.
+/// [`StoreError::Io`] if it cannot be read.
 pub fn of_file(path: &Path) -> Result<String> {
     let hashed = fault::retried(|| {
         let mut hasher = blake3::Hasher::new();

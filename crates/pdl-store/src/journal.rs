@@ -44,7 +44,7 @@ impl Stamp {
     /// Stamps the file that `path` means inside `root`, whose content hash is known.
     ///
     /// # Errors
-    /// [`StoreError::Io`] when it cannot be looked at.
+    /// [`StoreError::Io`] if it cannot be inspected.
     pub fn new(root: &Path, path: &str, blake3: String) -> Result<Self> {
         let full = root.join(path);
         let state = FileState::of(&full).map_err(StoreError::io("look at the file", &full))?;
@@ -71,7 +71,7 @@ impl Stamp {
     /// Stamps a file, hashing its content.
     ///
     /// # Errors
-    /// [`StoreError::Io`] when it cannot be read.
+    /// [`StoreError::Io`] if it cannot be read.
     pub fn hash(root: &Path, path: &str) -> Result<Self> {
         Self::new(root, path, hash::of_file(&root.join(path))?)
     }
@@ -130,7 +130,7 @@ impl<V: Serialize + DeserializeOwned + Clone> Journal<V> {
     /// Opens the journal of `stage` in the curation folder `root`. A torn last line is dropped.
     ///
     /// # Errors
-    /// [`StoreError::Io`] when it cannot be read or made.
+    /// [`StoreError::Io`] if it cannot be read or made.
     pub fn open(root: &Path, stage: &str, trust: HashCheck) -> Result<Self> {
         let path = SafePath::new(root, format!("{FOLDER}/{stage}.jsonl"))?;
         let text = path.read()?.unwrap_or_default();
@@ -178,7 +178,7 @@ impl<V: Serialize + DeserializeOwned + Clone> Journal<V> {
 /// the curation folder `root`.
 ///
 /// # Errors
-/// [`StoreError::Io`] when it cannot be written.
+/// [`StoreError::Io`] if it cannot be written.
 pub fn append(root: &Path, stage: &str, lines: &[u8]) -> Result<()> {
     let path = SafePath::new(root, format!("{FOLDER}/{stage}.jsonl"))?;
     path.append()?.write_all(lines).map_err(StoreError::io("write the journal", &path.full()))

@@ -21,10 +21,10 @@ pub struct FolderLock {
 }
 
 impl FolderLock {
-    /// Takes the folder, making it when it is missing.
+    /// Takes the folder, making it if it is missing.
     ///
     /// # Errors
-    /// [`StoreError::Locked`] when another run holds it, [`StoreError::Io`] when it cannot be made.
+    /// [`StoreError::Locked`] when another run holds it, [`StoreError::Io`] if it cannot be made.
     pub fn take(folder: &Path) -> Result<Self> {
         Self::take_by(folder, File::try_lock)
     }

@@ -1,4 +1,4 @@
-//! The kind of a file by its first bytes, if it is not what its name says.
+//! The kind of a file by its first bytes, if that differs from its name.
 
 use std::fmt;
 use std::io::Read;

@@ -61,7 +61,7 @@ impl SafePath {
     /// Creates the folder and its parents, and returns its path.
     ///
     /// # Errors
-    /// [`StoreError::Link`] when a link is on the way or in its place, [`StoreError::Io`] when it
+    /// [`StoreError::Link`] when a link is on the way or in its place, [`StoreError::Io`] if it
     /// cannot be made.
     pub fn create(&self) -> Result<PathBuf> {
         self.open(true)?;
@@ -120,7 +120,7 @@ impl SafePath {
         Ok(Folder::open(&self.root, above, create)?.map(|folder| (folder, name)))
     }
 
-    /// As [`SafePath::parent`], made when it is missing.
+    /// As [`SafePath::parent`], made if it is missing.
     pub(crate) fn made_parent(&self) -> Result<(Folder, &OsStr)> {
         let gone = || StoreError::io("make the folder", &self.full())(std::io::ErrorKind::NotFound.into());
         self.parent(true)?.ok_or_else(gone)

@@ -63,7 +63,7 @@ pub fn properties(metadata: Metadata) -> WriterPropertiesBuilder {
 /// One batch as the bytes of a Parquet file.
 ///
 /// # Errors
-/// [`StoreError`] when the batch cannot be encoded; `path` is for the message.
+/// [`StoreError`] if the batch cannot be encoded; `path` is for the message.
 pub fn encode(path: &Path, batch: &RecordBatch, properties: WriterProperties) -> Result<Vec<u8>> {
     let problem = |e: parquet::errors::ParquetError| table_problem(path, &e);
     let mut bytes = Vec::new();
@@ -107,8 +107,8 @@ fn to_batch<T: Serialize>(path: &Path, schema: &Schema, rows: &[T]) -> Result<Re
 /// Reads the rows and the metadata of a Parquet file.
 ///
 /// # Errors
-/// [`StoreError`] when it is missing, cut short or does not fit the type; [`StoreError::Memory`]
-/// when it needs more memory than is free on the machine.
+/// [`StoreError`] if it is missing, cut short or does not fit the type; [`StoreError::Memory`] when
+/// it needs more memory than is free on the machine.
 pub fn read_rows<T: DeserializeOwned>(path: &Path) -> Result<(Vec<T>, HashMap<String, String>)> {
     let limit = MemoryLimit::free();
     let memory = limit.alone();
@@ -121,7 +121,7 @@ pub fn read_rows<T: DeserializeOwned>(path: &Path) -> Result<(Vec<T>, HashMap<St
 /// as `row_bytes` of memory in addition to its values.
 ///
 /// # Errors
-/// [`StoreError`] when it is missing, cut short or does not fit the type; [`StoreError::Memory`] if
+/// [`StoreError`] if it is missing, cut short or does not fit the type; [`StoreError::Memory`] if
 /// it has more rows, or longer values, than the share allows.
 pub fn read_columns<T: DeserializeOwned>(
     path: &Path,
@@ -164,7 +164,7 @@ fn rows_of<T: DeserializeOwned>(
 /// A Parquet file's own metadata, without reading its rows.
 ///
 /// # Errors
-/// [`StoreError`] when it is missing or cut short.
+/// [`StoreError`] if it is missing or cut short.
 pub fn read_metadata(path: &Path) -> Result<HashMap<String, String>> {
     Ok(key_values(&bounded::open_own(path)?))
 }
@@ -181,7 +181,7 @@ pub fn read_facts(path: &Path) -> Result<(u64, HashMap<String, String>)> {
 /// The names of a Parquet file's columns.
 ///
 /// # Errors
-/// [`StoreError`] when it is missing or cut short.
+/// [`StoreError`] if it is missing or cut short.
 pub fn column_names(path: &Path) -> Result<Vec<String>> {
     Ok(bounded::open_own(path)?.column_names())
 }
@@ -190,8 +190,8 @@ pub fn column_names(path: &Path) -> Result<Vec<String>> {
 /// null.
 ///
 /// # Errors
-/// [`StoreError`] when the file is missing or cut short or has no such column;
-/// [`StoreError::Memory`] if the column needs more than the share allows.
+/// [`StoreError`] if the file is missing or cut short or has no such column; [`StoreError::Memory`]
+/// if the column needs more than the share allows.
 pub fn read_text(path: &Path, column: &str, memory: &MemoryShare<'_>) -> Result<Vec<Option<String>>> {
     let problem = |e: &dyn std::fmt::Display| table_problem(path, e);
     let no_memory = |source| StoreError::Memory { path: path.to_owned(), source };
@@ -213,7 +213,7 @@ pub fn read_text(path: &Path, column: &str, memory: &MemoryShare<'_>) -> Result<
 /// Some columns of a Parquet file, a batch of rows at a time.
 ///
 /// # Errors
-/// [`StoreError`] when the file is missing or cut short; each batch may fail in the same ways.
+/// [`StoreError`] if the file is missing or cut short; each batch may fail in the same ways.
 pub fn read_batches(path: &Path, columns: &[&str]) -> Result<impl Iterator<Item = Result<RecordBatch>>> {
     bounded::open_own(path)?.batches(Some(columns))
 }

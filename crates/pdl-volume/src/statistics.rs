@@ -42,7 +42,7 @@ pub fn mean_and_std(values: &[f32]) -> (f64, f64) {
     (mean, (squares / n).sqrt())
 }
 
-/// The median; reorders `values`; NaN when there are none.
+/// The median; reorders `values`; NaN if there are none.
 pub fn median(values: &mut [f64]) -> f64 {
     if values.is_empty() {
         return f64::NAN;

@@ -113,7 +113,7 @@ impl<T: Copy> Volume<T> {
     /// keeps them.
     ///
     /// # Errors
-    /// [`VolumeError::WrongLength`] when the volume is not that of `stored` in RAS+.
+    /// [`VolumeError::WrongLength`] if the volume is not that of `stored` in RAS+.
     pub fn stored_as(&self, stored: Grid) -> Result<Self, VolumeError> {
         if stored.to_ras().shape != self.grid.shape {
             return Err(VolumeError::WrongLength { voxels: self.voxels.len(), shape: stored.shape });

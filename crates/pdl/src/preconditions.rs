@@ -134,7 +134,7 @@ fn neighbours(path: &Path) -> String {
     suggest::question(&name.to_string_lossy(), names.iter().map(String::as_str))
 }
 
-/// A question, or the semicolon that ends the clause where there is none.
+/// A question, or the semicolon that ends the clause if there is none.
 fn or_semicolon(question: String) -> String {
     if question.is_empty() { ";".to_owned() } else { question }
 }

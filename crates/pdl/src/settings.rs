@@ -39,7 +39,7 @@ pub(crate) const EVERY_COMMAND: &str = "Every command";
 #[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct RunParameters {
-    /// Stop with exit code 4 when a case cannot be used.
+    /// Stop with exit code 4 if a case cannot be used.
     #[arg(long, global = true, help_heading = EVERY_COMMAND)]
     pub strict: bool,
     /// Hash every file again instead of trusting an unchanged size, time and inode.

@@ -146,7 +146,7 @@ fn sessions<'a>(named: &'a [BidsFile<'a>]) -> BTreeMap<SessionKey, Session<'a>> 
         groups.entry(SessionKey::of(&mask.entities)).or_default().push(mask);
     }
     let with_images = |(key, mut masks): (SessionKey, Vec<&'a BidsFile<'a>>)| {
-        // A mask of the brain is none of what is in it, unless it is all there is.
+        // A brain mask is not a label map of structures, unless it is the only one.
         if masks.iter().any(|mask| !mask.entities.is_brain_mask()) {
             masks.retain(|mask| !mask.entities.is_brain_mask());
         }
@@ -300,8 +300,8 @@ fn modality(kinds: &BTreeSet<String>) -> Option<Modality> {
     found.first().copied().flatten().filter(|_| found.len() == 1)
 }
 
-/// Names of label values, from the table `dseg.tsv` of a data set with segmentations, where there
-/// is one.
+/// Names of label values, from the table `dseg.tsv` of a data set with segmentations, if there is
+/// one.
 fn label_names(
     files: &VolumeFiles,
     named: &[BidsFile<'_>],

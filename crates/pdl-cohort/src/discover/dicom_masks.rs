@@ -84,7 +84,7 @@ pub(super) fn find(files: &VolumeFiles) -> Result<Option<Layout>, CohortError> {
 }
 
 /// The nearest folder above a series, or its own, that has label files, and these. The cohort's own
-/// folder has none of a single case.
+/// folder does not count.
 fn masks_near<'a, 'p>(series: &'p Path, files: &'a VolumeFiles) -> Option<(&'p Path, Masks<'a>)> {
     series.ancestors().filter(|place| *place != Path::new("")).find_map(|place| {
         let inside = |file: &&VolumeFile| {

@@ -109,7 +109,7 @@ impl NamedColumns {
         Ok(RowPaths { image, label, channels, structures })
     }
 
-    /// Names of the channels by number; none where there is one.
+    /// Names of the channels by number; none if there is one.
     pub fn channel_names(&self) -> BTreeMap<u32, String> {
         match self.channels.len() {
             0 | 1 => BTreeMap::new(),

@@ -10,7 +10,7 @@ use super::{ANNOTATED_COLUMN, image_list};
 /// not stored.
 pub(super) const ORIGIN_COLUMNS: [&str; 6] = ["site", "source", "center", "centre", "dataset", "vendor"];
 
-/// One row of a cohort's table; columns of other names are passed over.
+/// One row of a cohort's table; other columns are ignored.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Row {

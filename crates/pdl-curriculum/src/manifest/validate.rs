@@ -62,7 +62,7 @@ pub struct Validated {
 /// The folder of the manifest at `path`: the folder itself, or that of one of the manifest's files.
 ///
 /// # Errors
-/// [`CurriculumError::NoManifest`] when there is none.
+/// [`CurriculumError::NoManifest`] if there is none.
 pub fn folder_of(path: &Path) -> Result<PathBuf, CurriculumError> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let files = [INFO_FILE, TABLE_FILE, LINES_FILE];

@@ -10,7 +10,7 @@ use crate::names::vocabulary;
 const INSIDE_WORDS: usize = 5;
 /// From this many digits on a part of an id identifies.
 const LONG_NUMBER: usize = 4;
-/// An id of fewer letters and digits is none.
+/// Minimum number of letters and digits of an id.
 const SHORTEST_ID: usize = 3;
 /// A text of one word with fewer letters and digits identifies nobody.
 const SHORTEST_TEXT: usize = 6;

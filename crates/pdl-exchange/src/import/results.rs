@@ -57,7 +57,7 @@ struct EarlierResults {
 /// Reads `metric` (such as `Dice`) of every case of a `summary.json`.
 ///
 /// # Errors
-/// [`ExchangeError`] when the file cannot be read, is no such summary, or lacks the metric.
+/// [`ExchangeError`] if the file cannot be read, is no such summary, or lacks the metric.
 pub fn read_summary(path: &Path, metric: &str) -> Result<Vec<CaseResult>, ExchangeError> {
     let text = regular_file::read(path).map_err(StoreError::io("read the file", path))?;
     let invalid = |problem: String| ExchangeError::Summary { problem, path: path.to_owned() };

@@ -48,7 +48,7 @@ pub(crate) struct Args {
     /// Memory limit for an image, such as 8GiB; half of the free memory when not given.
     #[arg(long, value_name = "SIZE", value_parser = parse_memory)]
     memory: Option<u64>,
-    /// End with exit code 4 when an image cannot be used. Without it the exit code is 1, and only
+    /// End with exit code 4 if an image cannot be used. Without it the exit code is 1, and only
     /// when no image can be used.
     #[arg(long)]
     strict: bool,

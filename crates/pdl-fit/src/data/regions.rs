@@ -66,7 +66,7 @@ impl RegionOutput {
 }
 
 /// The channel of a voxel by the probabilities of its regions: that of the last region with more
-/// than one half, background (0) where there is none (`regions_class_order` of nnU-Net).
+/// than one half, background (0) if there is none (`regions_class_order` of nnU-Net).
 pub fn channel_of(p: &[f32], regions: &[RegionOutput]) -> u8 {
     let inside = |(p, _): &(&f32, &RegionOutput)| **p > 0.5;
     p.iter().zip(regions).rev().find(inside).map_or(0, |(_, region)| region.written)

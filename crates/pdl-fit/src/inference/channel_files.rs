@@ -16,7 +16,7 @@ const DIGITS: usize = 4;
 pub struct ChannelFiles {
     /// Path without channel and ending, such as `folder/CASE`.
     pub image: PathBuf,
-    /// One file for each channel in the network's order; `None` where it is missing.
+    /// One file for each channel in the network's order; `None` if it is missing.
     pub files: Vec<Option<PathBuf>>,
     /// Files of the image beyond those of the channels: two of one channel, or one of none.
     pub others: Vec<PathBuf>,

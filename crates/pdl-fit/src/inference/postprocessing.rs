@@ -74,8 +74,8 @@ pub struct ComponentTrial {
 pub struct Postprocessing {
     /// Version of the file format.
     pub schema_version: u32,
-    /// BLAKE3 of the weights whose predictions were looked at; several where it was decided over
-    /// the folds of a cross-validation.
+    /// BLAKE3 of the weights whose predictions were compared; several if it was decided over the
+    /// folds of a cross-validation.
     pub weights_blake3: Vec<String>,
     /// Number of cases on which it was decided.
     pub cases: usize,

@@ -125,7 +125,7 @@ impl InitialWeights {
         })
     }
 
-    /// The channel of the other run for background and each label; `None` where it has none.
+    /// The channel of the other run for background and each label; `None` if it has none.
     fn matched_channels(&self, labels: &[String]) -> Vec<Option<usize>> {
         let theirs = |name: &String| {
             let labels = &self.record.as_ref()?.labels;

@@ -1,7 +1,7 @@
-//! The length of a run that is given in seconds: steps are counted anew while it runs, as the speed
-//! that was measured before it does not hold on a machine with other work.
+//! The length of a run that is given in seconds: the number of steps is recomputed during the run,
+//! as the speed measured before may change on a machine with other work.
 
-/// Fractions of the seconds at which the remaining steps are counted anew.
+/// Fractions of the seconds at which the remaining steps are recomputed.
 const MILESTONES: [f64; 6] = [0.1, 0.25, 0.5, 0.75, 0.9, 0.97];
 /// A run that has finished its steps ends if at most this fraction of its seconds is left.
 const TOLERANCE: f64 = 0.01;

@@ -9,8 +9,8 @@ const READ: [u64; 21] =
     [254, 256, 257, 258, 259, 262, 270, 273, 274, 277, 278, 279, 284, 317, 322, 323, 324, 325, 338, 339, 347];
 /// The type of text.
 const ASCII: u64 = 2;
-/// Of each strip and tile a file holds at least where it is and how long, so that no list has more
-/// values than an eighth of its bytes; a few have room in the directory itself.
+/// Bytes of a file per value of a list: each strip and tile has an offset and a length, so that no
+/// list has more values than an eighth of the file's bytes; a few fit into the directory itself.
 const BYTES_A_VALUE: u64 = 8;
 const FEW: u64 = 8;
 /// A directory of a single entry, which is the smallest.

@@ -40,8 +40,7 @@ impl<R: Read + Seek> Pages<R> {
     /// Finds the pages of a file of `held` bytes.
     ///
     /// # Errors
-    /// When it is no TIFF file, a page is missing, or the file says that its pages are something
-    /// else than the slices of one volume.
+    /// If it is not a TIFF file, a page is missing, or its pages are not the slices of one volume.
     pub fn open(mut source: R, held: u64) -> Result<Self, String> {
         let count = directory::count(&mut source, held)?;
         let rewound = source.rewind().map_err(TiffError::from);

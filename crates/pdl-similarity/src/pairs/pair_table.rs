@@ -226,7 +226,7 @@ impl Pairs {
     /// Calls `visit` with the row numbers of every pair and its value in a column, part by part.
     ///
     /// # Errors
-    /// [`StoreError`] when a file cannot be read or has no such column.
+    /// [`StoreError`] if a file cannot be read or has no such column.
     pub fn for_each(
         &self,
         column: impl Into<PairColumn>,
@@ -264,7 +264,7 @@ impl Pairs {
     /// Hash of the keys of all part files: it identifies the inputs and parameters of the pairs.
     ///
     /// # Errors
-    /// [`StoreError`] when a file cannot be read.
+    /// [`StoreError`] if a file cannot be read.
     pub fn hash(&self) -> Result<String, StoreError> {
         let mut keys = pdl_store::hash::Key::new("pairs 1");
         for (_, path) in &self.parts {

@@ -152,7 +152,7 @@ impl Aligner {
     }
 
     /// Visits evenly spaced voxels of the first volume with the position in the second that
-    /// overlaps them, where there is one.
+    /// overlaps them, if there is one.
     fn each_overlapping(&self, shift: [f64; 3], mut visit: impl FnMut(usize, [f64; 3])) {
         let [_, ny, nx] = self.shape;
         let places = |axis: usize| {

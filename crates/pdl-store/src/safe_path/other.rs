@@ -65,14 +65,14 @@ impl Folder {
         }
     }
 
-    /// A file to append to, made when it is missing.
+    /// A file to append to, made if it is missing.
     pub(crate) fn append(&self, name: &OsStr) -> Result<File> {
         let path = self.refuse_link(name)?;
         let opened = File::options().create(true).append(true).open(&path);
         opened.map_err(StoreError::io("open the file", &path))
     }
 
-    /// A new file, to be written; an error where there is one of that name.
+    /// A new file, to be written; an error if there is one of that name.
     pub(crate) fn create(&self, name: &OsStr) -> io::Result<File> {
         File::options().write(true).create_new(true).open(self.path.join(name))
     }

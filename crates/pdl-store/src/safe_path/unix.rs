@@ -83,7 +83,7 @@ impl Folder {
         }
     }
 
-    /// A file to append to, made when it is missing.
+    /// A file to append to, made if it is missing.
     pub(crate) fn append(&self, name: &OsStr) -> Result<File> {
         let flags = FILE | OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE;
         let mode = Mode::from_raw_mode(0o666); // less the umask
@@ -91,7 +91,7 @@ impl Folder {
         self.regular(name, opened, "open the file")
     }
 
-    /// A new file, to be written; an error where there is one of that name.
+    /// A new file, to be written; an error if there is one of that name.
     pub(crate) fn create(&self, name: &OsStr) -> io::Result<File> {
         let flags = FILE | OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
         let made = rustix::fs::openat(&self.handle, name, flags, Mode::from_raw_mode(0o666));

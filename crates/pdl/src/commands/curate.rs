@@ -131,9 +131,10 @@ fn nothing_depends_on_splits(out: &Path) -> bool {
     !out.join(manifest::TABLE_FILE).exists() && !out.join(manifest::FOLDS_FOLDER).exists()
 }
 
-/// Merges patients in different splits that the audit takes for one person, and indexes again; not
-/// where the cohort's table gives their splits. With `redraw` the splits are drawn anew, so that
-/// those that are held out keep their share. Returns whether the cases are to be prepared again.
+/// Merges patients in different splits that are one person according to the audit, and indexes
+/// again, unless the cohort's table states their splits. With `redraw` the splits are assigned
+/// again, so that those that are held out keep their share. Returns whether the cases are to be
+/// prepared again.
 fn merge_patients(cohort: &Path, stages: &mut Stages<'_>, redraw: bool) -> Result<bool> {
     let audited = audit(stages.out, &stages.settings.audit, None)?;
     let Some(found) = to_merge(&audited) else { return Ok(false) };
