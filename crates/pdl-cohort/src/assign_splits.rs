@@ -159,7 +159,7 @@ fn moved(
                 )
             }
             (true, false) => format!(
-                "it is one patient with {}, and of two splits the one nearer to training wins",
+                "its patient is joined with {}, and of two splits the one nearer to training wins",
                 others.join(", ")
             ),
             (false, true) => format!("the cohort's table states {to}"),

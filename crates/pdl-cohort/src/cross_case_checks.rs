@@ -90,8 +90,8 @@ pub(crate) fn value_sets(rows: &[CaseRow], names: &BTreeMap<u16, String>) -> Opt
     };
     let nameless: Vec<u16> = unnamed.into_iter().collect();
     let message = format!(
-        "label maps have different values: {told}{more}; {} without names, and a value counts as the same label in all \
-         cases{advice}",
+        "label maps have different values: {told}{more}; values without a name: {}; a value counts as the same label \
+         in all cases{advice}",
         list(&nameless)
     );
     Some(Finding::new(Code::LabelValueSets, message))

@@ -284,7 +284,7 @@ pub(crate) fn one_volume(
              as in FILE#0, or with --frame"
         ))),
         Some(frame) if frame >= frames => {
-            Err(files.unsupported(format!("it has no frame {frame}: its {frames} frames are numbered from 0")))
+            Err(files.unsupported(format!("it has no frame {frame}: found {frames}, numbered from 0")))
         }
         frame => Ok((shape, frame.unwrap_or(0))),
     }

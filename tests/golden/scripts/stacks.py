@@ -125,7 +125,7 @@ def write_refused():
         "refused-channels.tif": "2 channels",
         "refused-film.ome.tif": "2 points in time",
         "refused-shape.tif": "2 points in time",
-        "refused-one-page-says-12.tif": "12 slices, but has 1 pages",
+        "refused-one-page-says-12.tif": "12 slices, but its page count is 1",
         "refused-white-is-0.tif": "slice 1 of 12 has white for 0",
         "refused-turned.tif": "slice 1 of 12 is marked as turned",
         "refused-colours.tif": "slice 1 of 12 is in colour",

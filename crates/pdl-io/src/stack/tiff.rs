@@ -134,7 +134,7 @@ impl<R: Read + Seek> Pages<R> {
         }
         match axes.slices {
             Some(slices) if slices != self.count => {
-                Err(format!("it states {slices} slices, but has {} pages", self.count))
+                Err(format!("it states {slices} slices, but its page count is {}", self.count))
             }
             _ => Ok(()),
         }
