@@ -483,7 +483,7 @@ impl JsonSchema for Code {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         let texts: Vec<&str> = Self::ALL.iter().map(|code| code.as_str()).collect();
-        json_schema!({ "description": "What a finding is about.", "type": "string", "enum": texts })
+        json_schema!({ "description": "The kind of a finding.", "type": "string", "enum": texts })
     }
 }
 
