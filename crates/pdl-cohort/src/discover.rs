@@ -68,7 +68,7 @@ pub struct DiscoveredCase {
     pub stacks: StackHint,
     /// Its values in the requested columns; `None` for blank cells.
     pub carried: Carried,
-    /// Its cell of [`ANNOTATED_COLUMN`], as text.
+    /// Its cell in the column `labels_annotated`, as text.
     pub annotated: Option<String>,
     /// The labels that its structure sets or segmentations name, if it has any.
     pub named: Option<BTreeSet<u16>>,
