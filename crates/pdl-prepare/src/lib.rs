@@ -10,10 +10,12 @@
 //! use pdl_prepare::resample::{resample_image, shape_at};
 //! use pdl_volume::{Affine, Grid, Orientation, Volume};
 //!
-//! // 20 x 20 x 10 voxels of 1 x 1 x 2 mm, to 2 mm: the extent stays, and so does the centre. let
-//! grid = Grid::new([20, 20, 10], Affine::from_orientation(Orientation::RAS, [1.0, 1.0, 2.0], [20,
-//! 20, 10])); let image = Volume::new(grid, vec![42.0_f32; 4000])?; let coarse =
-//! resample_image(image, shape_at(&grid, [2.0; 3]))?; assert_eq!(coarse.grid.shape, [10, 10, 10]);
+//! // 20 x 20 x 10 voxels of 1 x 1 x 2 mm, to 2 mm: the extent stays, and so does the centre.
+//! let affine = Affine::from_orientation(Orientation::RAS, [1.0, 1.0, 2.0], [20, 20, 10]);
+//! let grid = Grid::new([20, 20, 10], affine);
+//! let image = Volume::new(grid, vec![42.0_f32; 4000])?;
+//! let coarse = resample_image(image, shape_at(&grid, [2.0; 3]))?;
+//! assert_eq!(coarse.grid.shape, [10, 10, 10]);
 //! assert_eq!(coarse.grid.affine.apply([4.5; 3]), grid.affine.apply([9.5, 9.5, 4.5]));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
