@@ -44,7 +44,7 @@ pub enum ExchangeError {
     InvalidOption {
         /// Key of the parameter.
         name: &'static str,
-        /// What is wrong, and what is allowed.
+        /// The problem, and the allowed values.
         problem: &'static str,
     },
     /// A file of results cannot be imported.

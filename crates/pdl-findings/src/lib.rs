@@ -1,4 +1,4 @@
-//! Findings: what a person should know about a case or a cohort.
+//! Findings: facts about a case or a cohort that a person should know.
 //!
 //! Out: [`Code`], the list of all kinds of findings, each with a [`Severity`], an explanation and
 //! advice; [`Finding`], one instance, as a sentence with figures; and [`SkipReason`], why a file

@@ -3,7 +3,7 @@
 //! In: paths of files (NIfTI, NRRD, MetaImage) or of stacks of slices (PNG, TIFF, JPEG). Out:
 //! [`pdl_volume::Volume`]s on a grid in RAS+ millimetres, with the content hash and the stored
 //! voxel type, or a [`ReadError`] that names the cause. It never resamples, never guesses a
-//! geometry, and knows no cohort.
+//! geometry, and handles no cohorts.
 //!
 //! ```
 //! use pdl_io::{nifti, read_labels};

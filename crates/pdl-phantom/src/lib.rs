@@ -1,11 +1,11 @@
-//! Makes the sample cohorts.
+//! Generates the synthetic sample cohorts.
 //!
 //! In: a seed and a number of cases. Out: cohorts of synthetic thorax scans (CT and MR) with exact
 //! labels, as NIfTI files with a `cohort.csv` and a `dataset.json`, and two of the CT scans as
 //! DICOM series with RTSTRUCT; the same bits on every machine. It reads no files, and the images
 //! are of no real patient.
 //!
-//! A cohort is made in three steps: [`patients`](patient::patients) draws the patients, an
+//! A cohort is generated in three steps: [`patients`](patient::patients) draws the patients, an
 //! [`Anatomy`](anatomy::Anatomy) returns the tissue at a point, and [`scan`](scan::scan) samples it
 //! on a scanner's grid.
 

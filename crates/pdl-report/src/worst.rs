@@ -21,7 +21,7 @@ use crate::canvas::{Canvas, LabelledImage, middle_mm, stored};
 use crate::run_history::{FOLDER, ShownRun};
 use crate::{Result, unless_unreadable};
 
-/// Most cases to show.
+/// Maximum number of cases to show.
 const MOST: usize = 6;
 
 /// Side of a plane in pixels.
@@ -98,7 +98,7 @@ pub struct WorstCase {
 /// skipped. `values` are the cohort's label values, ascending.
 ///
 /// # Errors
-/// That of the machine when it keeps a file from being read.
+/// Errors of the machine that prevent a file from being read.
 pub fn worst(out: &Path, cases: &Cases, runs: &[ShownRun], values: &[u16]) -> Result<Option<WorstCases>> {
     let evaluated =
         |run: &&ShownRun| out.join(FOLDER).join(&run.name).join("evaluation-val.parquet").is_file();

@@ -152,7 +152,7 @@ pub(crate) fn run(cli: &Cli, matches: &ArgMatches, program: clap::Command) -> Re
 }
 
 impl Command {
-    /// What must hold before [`Command::run`].
+    /// The requirements of [`Command::run`].
     fn requirements(&self) -> Requirements<'_> {
         match self {
             Command::Curate(args) => args.requirements(),

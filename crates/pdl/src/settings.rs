@@ -35,7 +35,7 @@ pub(crate) fn names_a_file(section: &str, key: &str) -> bool {
 /// The heading of the options that every command has.
 pub(crate) const EVERY_COMMAND: &str = "Every command";
 
-/// How to run; changes nothing in the results.
+/// Options of execution, which do not affect results.
 #[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct RunParameters {

@@ -59,7 +59,7 @@ fn is_json(path: &Path) -> bool {
     path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("json"))
 }
 
-/// Says on stderr what the selection could not hold.
+/// Reports on stderr the cases that could not be selected.
 fn tell(selection: &AnnotationSelection, count: usize) {
     let AnnotationSelection { candidates, not_compared, .. } = *selection;
     if candidates < count {
