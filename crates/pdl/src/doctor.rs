@@ -16,7 +16,7 @@ pub(crate) enum State {
     Wrong,
 }
 
-/// One check.
+/// A check of the machine or of a curation folder.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Check {
     /// Such as `memory` or the name of a stage.
