@@ -71,7 +71,7 @@ pub enum ClusterError {
         /// The error on the executor.
         reason: String,
     },
-    /// A task was run by a program that is no executor.
+    /// A task was run by a program that is not an executor.
     #[error("the task was run by a program that is no `pdl-cluster executor`")]
     NotAnExecutor,
     /// The plan was not made by this program, or cannot be built.

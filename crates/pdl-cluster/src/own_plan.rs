@@ -22,7 +22,7 @@ use crate::tile_exec::TileExec;
 /// The job of a query that a client submits, before any part of it is decoded or run.
 ///
 /// # Errors
-/// [`ClusterError::InvalidPlan`] for a query that is no plan of pdl, and the errors of
+/// [`ClusterError::InvalidPlan`] for a query that is not a plan of pdl, and the errors of
 /// [`Job::decode`].
 pub fn job_in_query(query: Option<&Query>) -> Result<Job, ClusterError> {
     let Some(Query::PhysicalPlan(bytes)) = query else { return Err(foreign("a query")) };

@@ -40,7 +40,7 @@ impl SchedulerService {
         Self { engine, isas: Arc::default() }
     }
 
-    /// Refuses a query that is no plan of pdl, and remembers the instruction set of one that is.
+    /// Refuses a query that is not a plan of pdl, and remembers the instruction set of one that is.
     fn admit(&self, query: &ExecuteQueryParams) -> Result<(), Status> {
         let job = job_in_query(query.query.as_ref())
             .map_err(|error| Status::invalid_argument(error.to_engine_text()))?;

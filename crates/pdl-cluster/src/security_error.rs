@@ -16,7 +16,7 @@ pub enum SecurityError {
         /// The address as given.
         host: String,
     },
-    /// There is no place for the token.
+    /// No folder for the token is known.
     #[error("cannot place the token, since HOME is not set: pass --token FILE")]
     NoHome,
     /// The scheduler has not made the token yet, or another one.

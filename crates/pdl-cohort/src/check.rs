@@ -430,7 +430,7 @@ fn hash_if_any(found: &DiscoveredCase, path: &Path) -> Result<Option<String>, St
 /// The volume, or why the file is not a readable one.
 ///
 /// # Errors
-/// [`StoreError::Machine`] when that is no fault of the file.
+/// [`StoreError::Machine`] if that is no defect of the file.
 fn or_unreadable<T>(
     found: &DiscoveredCase,
     path: &Path,

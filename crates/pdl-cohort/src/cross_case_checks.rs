@@ -10,7 +10,7 @@ use pdl_volume::statistics::median;
 use crate::attributes::Modality;
 use crate::case_row::CaseRow;
 
-/// Fewer usable cases than this are no cohort that a case could differ from.
+/// Minimum number of usable cases with which a case is compared.
 const FEWEST: usize = 8;
 
 /// A storage property is unusual if at most this fraction of the cases has it.
@@ -20,14 +20,14 @@ const UNUSUAL: f64 = 0.1;
 /// without its offset (1000, or 1024 where the scanner pads).
 const OFFSET_HU: std::ops::RangeInclusive<f64> = 900.0..=1200.0;
 
-/// Fewer usable cases than this have no usual size, and no usual range of HU.
+/// Minimum number of usable cases for a usual size and a usual range of HU.
 const FEWEST_ALIKE: usize = 4;
 
-/// No CT measures more: HU end below 31,000 even in scales that are extended for metal.
+/// Maximum HU of a CT: HU end below 31,000 even in scales that are extended for metal.
 const MOST_HU: f64 = 32_767.0;
-/// Metal and bone beyond this are no half percent of a body, HU.
+/// Maximum of percentile 99.5, HU: less than half a percent of a body is metal or bone above it.
 const MOST_P99_5_HU: f64 = 5000.0;
-/// Below what scanners and paddings store outside of the field of view, HU.
+/// Minimum of percentile 0.5, HU: below the values stored outside of the field of view.
 const LEAST_P00_5_HU: f64 = -4096.0;
 /// Voxels darker than this are air, or gas, lung and fat of a crop, HU: the thresholds for a cohort
 /// that has such voxels, and for a case that lacks them.

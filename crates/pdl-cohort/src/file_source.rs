@@ -254,7 +254,7 @@ impl Named {
     /// Finding about a file of a case that cannot be read, without the names of people.
     ///
     /// # Errors
-    /// [`Refusal`] where that is no fault of the file.
+    /// [`Refusal`] if that is no defect of the file.
     fn refusal(&self, case: usize, code: Code, unread: &Unread) -> Result<Finding, Refusal> {
         match (fault::machine_error(unread), unread.error.memory()) {
             (Some(error), _) => Err(Refusal::Machine(error)),

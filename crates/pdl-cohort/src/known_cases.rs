@@ -95,7 +95,7 @@ impl Earlier {
     /// The cases in `cases.parquet` of a curation folder; `None` if there is none.
     ///
     /// # Errors
-    /// [`CohortError::Store`] if it is no such table.
+    /// [`CohortError::Store`] if it is not such a table.
     pub(crate) fn read(out: &Path) -> Result<Option<Self>, CohortError> {
         let path = out.join(cases::FILE);
         if !fault::exists(&path).map_err(StoreError::io("look at the file", &path))? {

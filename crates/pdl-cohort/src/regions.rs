@@ -50,7 +50,7 @@ pub enum RegionError {
         /// Entries of `regions_class_order`.
         values: usize,
     },
-    /// A region that is no list of label values.
+    /// A region that is not a list of label values.
     #[error("region '{name}': expected values of labels from 1 to 65535")]
     NotValues {
         /// Name of the region.
@@ -156,7 +156,7 @@ impl DatasetRegions {
     /// The regions; none where every label is one value, as in nnU-Net.
     ///
     /// # Errors
-    /// [`RegionError`] when they are no lists of values or `regions_class_order` does not fit them.
+    /// [`RegionError`] if they are not lists of values or `regions_class_order` does not fit them.
     pub fn regions(&self) -> Result<Vec<LabelRegion>, RegionError> {
         let is_union = |(_, value): &(String, Value)| value.as_array().is_some_and(|list| list.len() > 1);
         if !self.labels.0.iter().any(is_union) {

@@ -12,7 +12,7 @@ use crate::CohortError;
 /// `*` for anything, `?` for one character.
 type Pattern = WildMatchPattern<'*', '?'>;
 
-/// The name of what is no structure ([`key`]), whose label is 0.
+/// The name of background ([`key`]), whose label is 0.
 pub(crate) const BACKGROUND: &str = "background";
 
 /// Maximum number of structures in a message.

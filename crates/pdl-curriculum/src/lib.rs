@@ -62,7 +62,7 @@ pub enum CurriculumError {
         /// Its case id.
         case: String,
     },
-    /// There is no memory for the similarities of all cases.
+    /// The similarities of all cases need more memory than allowed.
     #[error("the similarities of {cases} cases: {source} (--memory)")]
     Memory {
         /// Number of cases.

@@ -27,7 +27,7 @@ const END_OF_SEQUENCE: Tag = Tag(0xFFFE, 0xE0DD);
 const DEEPEST: usize = 128;
 /// About what an item with one element takes in memory, bytes.
 const ITEM_BYTES: u64 = 1536;
-/// Items may take this many times the source's size, and as many bytes more.
+/// Memory of items: this many times the source's size, plus as many bytes.
 const ITEMS_RATIO: u64 = 16;
 const ITEMS_ALLOWED: u64 = 64 << 20;
 /// Approximate memory of an element without its value, in bytes.

@@ -53,7 +53,7 @@ impl CharacterSet {
         self.first.or(self.further).is_some()
     }
 
-    /// The text of a value; what is no character becomes U+FFFD.
+    /// The text of a value; invalid characters become U+FFFD.
     pub(crate) fn decode(self, bytes: Vec<u8>) -> String {
         if bytes.is_ascii() && !bytes.contains(&ESCAPE) {
             return String::from_utf8(bytes).unwrap_or_default();

@@ -44,7 +44,8 @@ pub(crate) fn begins(fragment: &[u8]) -> bool {
     [&[0xff, 0xd8, 0xff][..], &JPEG_2000, b"\0\0\0\x0cjP  "].iter().any(|start| fragment.starts_with(start))
 }
 
-/// The frame header of a JPEG or JPEG-LS stream; `None` if a frame is none, or has none.
+/// The frame header of a JPEG or JPEG-LS stream; `None` if a frame is not such a stream, or has no
+/// frame header.
 pub(crate) fn jpeg_header(frame: &[u8]) -> Option<JpegHeader> {
     if frame.starts_with(&[0xff, 0xd8]) { jpeg(frame) } else { None }
 }

@@ -14,7 +14,7 @@ use crate::stack::Stack;
 const OFF_SLICE: f64 = 0.1;
 /// Maximum relative difference of the volumes of contours and mask that is not reported.
 const ALIKE: f64 = 0.05;
-/// Planes further apart than this many steps are of separate pieces.
+/// Maximum distance of planes of one piece, in steps.
 const SEPARATE: f64 = 4.0;
 
 /// The contours of a structure as they were placed and drawn.

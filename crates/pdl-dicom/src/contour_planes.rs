@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use crate::geometry::{Vector, dot, minus};
 use crate::stack::Stack;
 
-/// Points of a contour that lie further from their plane than this share of a slice's step make it
-/// oblique.
+/// Points of a contour that lie further from their plane than this fraction of a slice's step make
+/// it oblique.
 const FLAT: f64 = 0.25;
-/// Contours whose heights differ by less than this, in millimetres or as a share of the step, are
-/// drawn on one plane.
+/// Contours whose heights differ by less than this, in millimetres or as a fraction of the step,
+/// are drawn on one plane.
 const ONE_PLANE_MM: f64 = 0.05;
 const ONE_PLANE: f64 = 0.05;
-/// Heights that differ by less than this, mm, are equally far from a slice.
+/// Maximum difference of heights, mm, that count as equally far from a slice.
 const ROUNDING_MM: f64 = 1e-3;
 
 /// A plane on which contours are drawn.

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::polygon::{Polygon, Related, Relation, Rows, Spans, joined, length, spans, without};
 use crate::raster::Pixels;
 
-/// Contours that lie deeper in one another than this combine by XOR, whether they overlap or not.
+/// Maximum nesting of contours; deeper ones combine by XOR, whether they overlap or not.
 const DEEPEST: usize = 8;
 
 /// Rows a pixel at which the area of a region is measured.

@@ -194,7 +194,7 @@ pub(crate) fn is_dicom(path: &Path) -> io::Result<bool> {
     }
 }
 
-/// At which byte the file meta group begins, or the data set if there is none.
+/// Offset of the file meta group in bytes, or of the data set if there is none.
 fn start_of(bytes: &[u8]) -> Option<u64> {
     if bytes.get(128..132) == Some(b"DICM") {
         return Some(PREAMBLE);

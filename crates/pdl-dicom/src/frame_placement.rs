@@ -4,8 +4,8 @@ use crate::DicomError;
 use crate::geometry::{Plane, Vector, dot, minus, norm, plus, scaled};
 use crate::stack::Stack;
 
-/// A frame further from a slice than this share of the step, or from whole pixels than this share
-/// of one, is on another grid.
+/// A frame further from a slice than this fraction of the step, or from whole pixels than this
+/// fraction of one, is on another grid.
 const GRID_TOLERANCE: f64 = 0.01;
 /// Maximum difference of directions, and maximum relative difference of lengths.
 const SAME: f64 = 1e-3;

@@ -100,7 +100,7 @@ pub(crate) struct PetHeader {
     duration_s: Option<f64>,
 }
 
-/// A shorter dose than this, in Bq, was stated in MBq.
+/// Minimum plausible dose in Bq: smaller ones are stated in MBq.
 const SMALLEST_DOSE_BQ: f64 = 1e5;
 /// Plausible weights, kg: from a mouse to beyond any person.
 const WEIGHTS_KG: std::ops::RangeInclusive<f64> = 0.005..=600.0;
@@ -108,7 +108,7 @@ const WEIGHTS_KG: std::ops::RangeInclusive<f64> = 0.005..=600.0;
 const MOST_HALF_LIVES: f64 = 12.0;
 /// Nuclides that live longer, s, are scanned on later days, too.
 const SAME_DAY_HALF_LIFE_S: f64 = 6.0 * 3600.0;
-/// Injections that state no day are no longer ago than this, s.
+/// Maximum time since an injection without a stated day, s.
 const LONGEST_WAIT_S: f64 = 12.0 * 3600.0;
 /// Times of a series may be rounded up by this much, s.
 const ROUNDED_S: f64 = 1.0;

@@ -20,10 +20,10 @@ use crate::codestream;
 use crate::file::{Extent, number, open, text};
 use crate::fragments::{self, OneFrame};
 
-/// No codec shrinks a real image further than this, so a header that declares more pixels is
-/// refused before any memory is taken for them.
+/// Maximum compression ratio of codecs for real images: a header that declares more pixels is
+/// refused before memory is allocated for them.
 const LARGEST_RATIO: u64 = 4096;
-/// Run lengths: two bytes stand for 128 at most.
+/// Maximum ratio of run-length encoding: two bytes encode at most 128.
 const LARGEST_RLE_RATIO: u64 = 64;
 /// Deflate (zlib's own figure).
 const LARGEST_DEFLATE_RATIO: u64 = 1032;

@@ -8,7 +8,7 @@ pub(crate) type Edge = (Point, Point);
 /// Intervals of a row from left to right, each from its first column to its last.
 pub(crate) type Spans = Vec<[f64; 2]>;
 
-/// A place nearer to an edge than this, in pixels, is on it. The last digits make room for what
+/// Distance in pixels within which a point is on an edge. The last digits make room for what
 /// rounding adds to a distance of exactly 0.05.
 pub(crate) const ON_EDGE: f64 = 0.05 + 1e-9;
 /// Overlaps and differences of two polygons up to this fraction of the smaller one count as noise.

@@ -216,8 +216,8 @@ fn encloses(points: &[[f64; 3]]) -> bool {
     seen(0, 1) || seen(1, 2) || seen(0, 2)
 }
 
-/// ContourData; `None` if it is no list of numbers. Longer than 64 KiB it does not fit an explicit
-/// DS, and some writers store the same text as an unknown representation (UN).
+/// ContourData; `None` if it is not a list of numbers. Longer than 64 KiB it does not fit an
+/// explicit DS, and some writers store the same text as an unknown representation (UN).
 fn contour_data(item: &InMemDicomObject) -> Option<Vec<f64>> {
     let value = item.get(tags::CONTOUR_DATA).and_then(|element| element.value().primitive());
     let parsed = |text: &str| -> Option<Vec<f64>> {

@@ -20,7 +20,7 @@ use crate::slice_positions::SAME_POSITION_MM;
 use crate::stack::Stack;
 use pdl_findings::{Code, Finding};
 
-/// The code of a segment that is no structure (DCM, PS3.16).
+/// The code of background segments (DCM, PS3.16).
 const BACKGROUND: &str = "125040";
 /// Maximum number of label values in a message.
 const MOST_VALUES: usize = 10;

@@ -3,14 +3,14 @@
 use crate::geometry::{Plane, Vector, dot, minus, norm, plus, scaled};
 use crate::header::Frame;
 
-/// Slices nearer to each other than this, in millimetres, are at one position.
+/// Maximum distance of slices at one position, mm.
 pub(crate) const SAME_POSITION_MM: f64 = 0.01;
 
 /// Maximum distance of positions that may differ by rounding alone, mm.
 const LARGEST_ROUNDING_MM: f64 = 0.1;
 /// Minimum ratio of the distance between slices of such a stack to the rounding.
 const BEYOND_ROUNDING: f64 = 10.0;
-/// Gaps that differ from their median by less than this share of it are even.
+/// Maximum relative difference of gaps from their median that counts as even.
 const EVEN: f64 = 0.05;
 /// Positions that are rounded to 0.1 mm lie this far from a line through the first and the last at
 /// most, which are rounded, too, mm.
@@ -21,7 +21,7 @@ pub(crate) struct ParallelFrames {
     pub frames: Vec<Frame>,
     /// Of every frame along the first one's normal, mm.
     heights: Vec<f64>,
-    /// Frames nearer to each other than this are at one position, mm.
+    /// Maximum distance of frames at one position, mm.
     same: f64,
 }
 

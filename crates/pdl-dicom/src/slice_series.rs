@@ -10,7 +10,7 @@ use pdl_findings::{Code, Finding};
 
 /// Minimum number of series of one position that are joined.
 const FEWEST_SERIES: usize = 3;
-/// Slices that are further apart than this times their thickness are no volume.
+/// Maximum distance of the slices of a volume, as a multiple of their thickness.
 const LARGEST_STEP: f64 = 2.0;
 
 /// The files of one series, or of several that were joined.

@@ -10,7 +10,7 @@ use crate::geometry::{Vector, affine, minus, norm, plus, scaled};
 use crate::slice_positions::SAME_POSITION_MM;
 use crate::stack::Stack;
 
-/// Gaps that differ from their median by less than this share of it are even.
+/// Maximum relative difference of gaps from their median that counts as even.
 const EVEN: f64 = 0.05;
 /// A smaller angle between the stack's direction and the slices' normal is rounding.
 const LEAST_TILT_DEGREES: f64 = 0.1;

@@ -289,7 +289,7 @@ impl Resolver<'_> {
     }
 
     /// Whether positions repeat within a part, whether one has gaps, and the number of parts;
-    /// `None` if they are no overlapping stacks.
+    /// `None` if they are not overlapping stacks.
     fn score(&self, parts: &[Vec<usize>]) -> Option<(bool, bool, usize)> {
         if parts.len() < 2 || parts.iter().any(|part| part.len() < FEWEST_SLICES) {
             return None;

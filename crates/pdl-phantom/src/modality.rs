@@ -106,7 +106,7 @@ pub enum Chain {
     Mr {
         /// Stored value of fat where the bias field is 1.
         scale: f64,
-        /// Standard deviation of the noise of each of the two channels, as a share of fat's
+        /// Standard deviation of the noise of each of the two channels, as a fraction of fat's
         /// brightness.
         noise: f64,
         /// Coefficients of the bias field: constant 1, then x, y, z, xx, yy, zz, xy, with x, y, z

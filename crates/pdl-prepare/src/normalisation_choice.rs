@@ -15,7 +15,7 @@ const NONZERO_MASK_BELOW: f64 = 0.75;
 /// Width of a CT window within the images' range below which anatomies cannot be distinguished, HU.
 const NARROW_HU: f64 = 200.0;
 
-/// The same of other modalities, as a share of the images' own range.
+/// The same of other modalities, as a fraction of the images' own range.
 const NARROW_SHARE: f64 = 0.1;
 
 /// The part of the images' own range that the window of the labels' intensities shows, if it is too

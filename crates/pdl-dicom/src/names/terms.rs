@@ -6,15 +6,15 @@ use crate::names::fold::{Script, letters, script};
 use crate::names::identifiers::{Identifier, Identifiers};
 use crate::names::vocabulary;
 
-/// From this many letters on a part of a name is found inside a word, too.
+/// Minimum number of letters of a part of a name that is matched inside a word, too.
 const INSIDE_WORDS: usize = 5;
-/// From this many digits on a part of an id identifies.
+/// Minimum number of digits of an identifying part of an id.
 const LONG_NUMBER: usize = 4;
 /// Minimum number of letters and digits of an id.
 const SHORTEST_ID: usize = 3;
-/// A text of one word with fewer letters and digits identifies nobody.
+/// Minimum number of letters and digits of an identifying text of one word.
 const SHORTEST_TEXT: usize = 6;
-/// A word of free text with fewer letters is no name.
+/// Minimum number of letters of a word of free text that may be a name.
 const SHORTEST_WORD: usize = 4;
 
 /// Names of months, by which dates are written.

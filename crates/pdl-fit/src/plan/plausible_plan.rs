@@ -14,7 +14,7 @@ const MOST_CASES: usize = 1 << 24;
 const MOST_VOXELS: usize = 1 << 40;
 
 impl RunPlan {
-    /// Why this is no plan for `labels` labels; `None` if it is one.
+    /// Why this is not a valid plan for `labels` labels; `None` if it is.
     pub(crate) fn problem(&self, labels: usize) -> Option<&'static str> {
         let classes = if self.regions.is_empty() { labels + 1 } else { self.regions.len() };
         let channels = self.network.classes == classes as i64

@@ -9,8 +9,8 @@ use crate::file::Files;
 use crate::geometry_findings::no_transform;
 use crate::geometry_findings::other_unit;
 
-/// Corners further apart than this share of the smallest voxel side are a disagreement of sform and
-/// qform.
+/// Corners further apart than this fraction of the smallest voxel side are a disagreement of sform
+/// and qform.
 const TOLERANCE: f64 = 0.1;
 
 /// A quaternion may be longer than 1 by this, which is rounding, as nibabel has it.
