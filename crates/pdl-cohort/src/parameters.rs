@@ -149,8 +149,9 @@ pub struct IndexParameters {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub round_labels: Option<f64>,
     /// Use only the structures of a DICOM cohort, or the segments of .seg.nrrd files, with these
-    /// names, in order, case-insensitive, under the names as given here. All others are excluded,
-    /// and no name from the files reaches OUT. Without it and --structures every structure is used.
+    /// names, in this order. Names are case-insensitive, and stored as given here. All others are
+    /// excluded, and no name from the files reaches OUT. Without it and --structures every
+    /// structure is used.
     #[arg(
         long,
         value_name = "NAME",
