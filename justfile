@@ -20,7 +20,7 @@ workspace := "--workspace --exclude pdl-cluster"
 default:
     @just --list --unsorted
 
-# Sample cohorts, or COHORT into OUT -> matrices -> manifest (further words are flags of pdl)
+# Curate the sample cohorts, or COHORT into OUT (further arguments are flags of pdl)
 curate cohort="" out="" *flags: build
     #!/usr/bin/env bash
     set -euo pipefail
@@ -33,7 +33,7 @@ curate cohort="" out="" *flags: build
         {{pdl}} curate "$cohort" --out "$out" "$@"
     fi
 
-# Train a segmenter on OUT (further words are flags of pdl-fit)
+# Train a U-Net on OUT (further arguments are flags of pdl-fit)
 fit out="out/ct" *flags: build-fit
     #!/usr/bin/env bash
     set -euo pipefail
@@ -41,17 +41,17 @@ fit out="out/ct" *flags: build-fit
     if [ $# -gt 0 ]; then shift; fi
     {{fit}} train "$out" "$@"
 
-# Everything but pdl-fit, optimised
+# Build everything but pdl-fit, optimised
 build:
     cargo build --release --locked
 
 # All recipes build the same packages, so that cargo gives each dependency one set of features and builds it once.
 
-# pdl-fit too, linked to the libtorch that is found or fetched
+# Build pdl-fit, too, linked to the libtorch that is found or downloaded
 build-fit:
     LIBTORCH=$(python3 {{libtorch}} --fetch) cargo build --release --locked {{workspace}}
 
-# Put pdl and pdl-fit where cargo puts programs (~/.cargo/bin); builds both first
+# Build pdl and pdl-fit, and install them where cargo installs programs (~/.cargo/bin)
 install: build-fit
     #!/usr/bin/env bash
     set -euo pipefail
@@ -60,7 +60,7 @@ install: build-fit
     install {{pdl}} {{fit}} "$bin"
     echo "installed: $bin/pdl, $bin/pdl-fit"
 
-# pdl-cluster, beside pdl: some minutes the first time, with a profile (and so a target folder) of its own
+# Build pdl-cluster beside pdl: several minutes the first time, with a separate profile (and target folder)
 cluster: build
     cargo build {{cluster_profile}} --locked --package pdl-cluster
     install {{cluster_target}}/cluster/pdl-cluster {{cluster}}
@@ -76,7 +76,7 @@ test-cluster cohort="": test-cluster-crate build
     install {{cluster_target}}/cluster/pdl-cluster {{cluster}}
     just test-machines "$@"
 
-# The clusters of `test-cluster` alone, with the program that lies beside pdl
+# Only the clusters of `test-cluster`, with the program beside pdl
 test-machines cohort="": venv
     #!/usr/bin/env bash
     set -euo pipefail
@@ -91,15 +91,15 @@ test-machines cohort="": venv
 doc-cluster:
     RUSTDOCFLAGS="-D warnings" cargo doc {{cluster_profile}} --locked --package pdl-cluster --no-deps
 
-# Print the folder of libtorch; fetch the pinned wheels into the user's cache when there is none (--cuda: for CUDA devices, too)
+# Print the folder of libtorch; download the pinned wheels into the user's cache if there is none (--cuda: for CUDA devices, too)
 libtorch *args:
     @python3 {{libtorch}} --fetch "$@"
 
-# All tests, those of pdl-fit included; trainings run side by side there, so idle threads must not spin
+# All tests, including those of pdl-fit
 test *flags:
     OMP_WAIT_POLICY=passive LIBTORCH=$(python3 {{libtorch}} --fetch) cargo test --release --locked {{workspace}} "$@"
 
-# Errors of the machine (EIO, EMFILE and the like) and copies that go on, injected into runs of pdl; no root needed
+# Errors of the machine (EIO, EMFILE and others) and unfinished copies, injected into runs of pdl; no root needed
 test-faults:
     LIBTORCH=$(python3 {{libtorch}} --fetch) cargo test --release --locked {{workspace}} --test end_to_end faults::
 
@@ -111,7 +111,7 @@ test-crash-points points="": build-fit
     python3 tests/faults/crash_points.py {{pdl}} sample-data/mr target/crash-points ${1:+--points $1}
     python3 tests/faults/crash_points.py {{pdl}} sample-data/mr target/crash-points --train {{fit}} ${1:+--points $((($1 + 2) / 3))}
 
-# 3,000 identifiers of people in ten scripts, in DICOM headers, structures, paths and tables, and as many clean twins
+# 3,000 identifiers of people in ten scripts, in DICOM headers, structures, paths and tables, and as many clean counterparts
 test-deid:
     PDL_DEID_PATIENTS=200 LIBTORCH=$(python3 {{libtorch}} --fetch) cargo test --release --locked {{workspace}} \
         --test end_to_end names_masked:: -- --nocapture --test-threads 1
@@ -159,7 +159,7 @@ test-nibabel: venv-dicom
     folder=$(.venv-dicom/bin/python -c 'import pathlib, nibabel; print(pathlib.Path(nibabel.__file__).parent)')
     PDL_NIBABEL_FILES=$folder just test --test nibabel
 
-# Inputs made after public reports of wrong readers: read right voxel by voxel, or refused with the cause (CASES: names of these)
+# Inputs after public bug reports of readers: read correctly voxel by voxel, or refused with the cause (CASES: names of these)
 test-ingest *cases: build-fit venv-ingest
     .venv-ingest/bin/python tests/ingest/judge.py {{pdl}} "$@"
 
@@ -187,7 +187,7 @@ with-jpeg-ls test:
     LIBTORCH=$(python3 {{libtorch}} --fetch) PATH=$PWD/.venv-dicom/bin:$PATH \
         cargo test --release --locked {{workspace}} --features pdl-dicom/jpeg-ls --test {{test}}
 
-# DuckDB, pyarrow and jsonschema read every file that curate and fit make of the sample cohorts
+# DuckDB, pyarrow and jsonschema read every file that curate and fit write for the sample cohorts
 interop: (curate) (venv)
     .venv/bin/python tests/interop/read_everything.py out/ct out/mr
 
@@ -215,19 +215,19 @@ interop-frameworks *targets: (curate)
 test-report: (curate)
     tests/report/check.sh --screenshots out/screenshots out/ct out/mr
 
-# The golden values of tests/golden, made anew by other people's programs
+# Recompute the golden values of tests/golden with other people's programs
 golden: (curate) (venv)
     .venv/bin/python tests/golden/scripts/make.py
 
-# The sample cohorts, made anew
+# Generate the sample cohorts again
 sample:
     cargo run --release --locked -p pdl-phantom -- --out sample-data
 
-# The JSON Schemas, made anew from the types
+# Generate the JSON Schemas again from the types
 schemas:
     PDL_UPDATE_SCHEMAS=1 just test --test schemas
 
-# The real cohorts below DATA (hippocampus-mr, head-neck-ct) into OUT, to the end (further words: flags for the training)
+# Curate, train and evaluate the real cohorts below DATA (hippocampus-mr, head-neck-ct) in OUT (further arguments: flags for the training)
 real data out="out/real" *flags:
     #!/usr/bin/env bash
     set -euo pipefail

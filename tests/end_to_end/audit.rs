@@ -249,7 +249,7 @@ fn what_moves_with_a_joined_patient_is_told_and_so_is_a_split_that_is_missing() 
     let words = ["index", cohort.path().to_str().unwrap(), "--out", out.path().to_str().unwrap()];
     let output = run(&[&words[..], &["--same-patient", own.to_str().unwrap()]].concat());
     let told = String::from_utf8(output.stderr).unwrap();
-    let moved = "patient b (1 case) moved from train to test: it is one patient with a, and the cohort's table says test";
+    let moved = "patient b (1 case) moved from train to test: its patient is joined with a, and the cohort's table states test";
     assert!(told.contains(moved), "{told}");
 }
 

@@ -182,7 +182,7 @@ fn a_plan_and_options_that_cannot_be_are_one_error_and_a_case_that_grows_too_muc
         plan["spacing_mm"][0] = side.into();
         fs::write(&path, plan.to_string()).unwrap();
         let error = error(&["--proxy-size", "16"]);
-        assert!(error.contains("the plan cannot be used (spacing_mm is"), "{error}");
+        assert!(error.contains("the plan is invalid (spacing_mm is"), "{error}");
     }
     // A spacing that is possible, and far from that of the cases.
     let mut edited = plan;

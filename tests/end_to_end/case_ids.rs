@@ -122,7 +122,7 @@ fn a_folder_in_which_two_cases_share_an_id_is_refused_by_later_stages_and_healed
         let refused = run(&[command, out_text]);
         let text = String::from_utf8_lossy(&refused.stderr).into_owned();
         assert_eq!(refused.status.code(), Some(1), "{text}");
-        assert!(text.contains("two cases have the id image-1c9d3a5e; indexing the cohort again"), "{text}");
+        assert!(text.contains("two cases have the id image-1c9d3a5e; index the cohort again"), "{text}");
     }
     let mut words = vec!["curate", cohort.path().to_str().unwrap(), "--out", out_text, "--json"];
     words.extend(FLAGS);

@@ -100,7 +100,7 @@ fn mixed_modalities_need_a_choice() {
     assert!(text.contains("1 CT, 1 MR") && text.contains("--modality"), "{text}");
     let (code, text) = told(&[&words[..], &["--modality", "CT"]].concat());
     assert_eq!(code, 0, "{text}");
-    assert!(text.contains("rejected: mr_01: it is MR, and --modality CT asks for another"), "{text}");
+    assert!(text.contains("rejected: mr_01: it is MR, and --modality CT selects another"), "{text}");
 }
 
 #[test]

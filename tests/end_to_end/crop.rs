@@ -113,7 +113,7 @@ fn a_body_is_cropped_to_and_its_labels_come_back_where_they_were() {
 
     let (rows, said) = prepared(&out, &["--crop", "body"]);
     assert_eq!(prepare::read_plan(&out).unwrap().crop, Crop::Body);
-    assert!(said.contains("in 1 of 5 cases labels reach beyond the box"), "{said}");
+    assert!(said.contains("in 1 of 5 cases labels extend beyond the box"), "{said}");
     assert!(said.contains("[crop-extended]"), "{said}");
     for (case, row) in rows.iter().enumerate() {
         let last = case == CASES - 1;

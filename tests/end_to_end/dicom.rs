@@ -157,7 +157,7 @@ fn how_a_series_was_acquired_is_kept_when_asked_for_and_whose_it_is_never() {
     assert_eq!(refused.status.code(), Some(1));
     let told = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(
-        told.contains("--carry PatientName: of DICOM headers these can be kept: BodyPartExamined,"),
+        told.contains("--carry PatientName: of DICOM headers these can be stored: BodyPartExamined,"),
         "{told}"
     );
 }

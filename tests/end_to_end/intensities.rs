@@ -153,7 +153,7 @@ fn the_first_index_decides_the_unit_of_pet_and_later_cases_change_it_for_none() 
     assert_eq!(rejected.status, Status::Rejected);
     let finding = &rejected.findings[0];
     assert_eq!(finding.code.as_str(), "other-pet-unit");
-    assert!(finding.message.contains("does not give the patient's weight"), "{}", finding.message);
+    assert!(finding.message.contains("lacks the patient's weight"), "{}", finding.message);
 
     let bqml = index(tree.path(), out.path(), &["--pet-units", "bqml"]);
     let found = largest(&bqml);

@@ -125,7 +125,7 @@ fn a_mask_of_several_values_or_of_another_grid_rejects_its_case() {
         found.unwrap_or_else(|| panic!("{:?}", rows[case].findings)).message.clone()
     };
     assert!(
-        message(0, Code::UnreadableLabel).contains("lung_left: its file is to be the mask of one structure")
+        message(0, Code::UnreadableLabel).contains("lung_left: its file must be the mask of one structure")
     );
     assert!(message(1, Code::GridMismatch).starts_with("lung_left: its mask"));
     assert_eq!(rows.iter().map(|row| row.is_usable()).collect::<Vec<_>>(), [false, false, true, true]);

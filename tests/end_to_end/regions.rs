@@ -95,7 +95,7 @@ fn regions_are_stated_dropped_and_checked() {
 
     let (_, errors, code) = index("open", &["--regions", "lungs=1+2"]);
     assert!(code == Some(2) || code == Some(1), "{code:?}");
-    assert!(errors.contains("say which, as in lungs=...:VALUE"), "{errors}");
+    assert!(errors.contains("state which, as in lungs=...:VALUE"), "{errors}");
     let text = fs::read_to_string(cohort.path().join("dataset.json")).unwrap();
     fs::write(cohort.path().join("dataset.json"), text.replace("[1, 4, 3]", "[1, 4]")).unwrap();
     let (_, errors, _) = index("short", &[]);

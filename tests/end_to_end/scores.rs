@@ -70,7 +70,7 @@ fn predictions_of_nnunet_are_scored_by_names_and_cases_that_cannot_be_are_told()
     let unscored: Vec<&str> =
         told["unscored"].as_array().unwrap().iter().map(|case| case["case_id"].as_str().unwrap()).collect();
     assert_eq!(unscored, ["broken", "elsewhere", "missing"]);
-    assert!(told["unscored"][1]["problem"].as_str().unwrap().contains("lies elsewhere"), "{told}");
+    assert!(told["unscored"][1]["problem"].as_str().unwrap().contains("is on another grid"), "{told}");
     let (rows, facts) = table::read_rows::<EvaluationRow>(&rows_file).unwrap();
     assert_eq!((rows.len(), facts["pdl.tolerance_mm"].as_str()), (6, "3"));
     let heart = rows.iter().find(|row| row.case_id == "a" && row.name == "heart").unwrap();

@@ -70,13 +70,13 @@ fn no_column_is_carried_unless_it_is_named() {
     }
 
     let (code, told) = indexed(&path, out.path(), &["--carry", "name"]);
-    assert!(code == 0 && told.contains("leave it out if it can tell who they are"), "{told}");
+    assert!(code == 0 && told.contains("omit it if it can identify them"), "{told}");
     let found = Cases::read(out.path()).unwrap().findings;
     assert!(found.iter().any(|finding| finding.code.as_str() == "carried-column"), "{found:?}");
     for (flags, word) in [
         (
             ["--carry", "hospital"],
-            "no column hospital, which --carry, --stratify or --annotated asks for: its table has image, label",
+            "no column hospital, which --carry, --stratify or --annotated requires: its table has image, label",
         ),
         (["--carry", "split"], "--carry split: cases.parquet has a column of this name"),
         (["--stratify", "hospital"], "no column hospital"),
@@ -143,10 +143,10 @@ fn a_split_of_the_users_own_is_kept_and_checked() {
         (
             "test",
             format!(
-                "patient {twice} is in two splits of the cohort's table (train and test): mend the table"
+                "patient {twice} is in two splits of the cohort's table (train and test): correct the table"
             ),
         ),
-        ("holdout", "row 24: 'holdout' is no split: write train, val or test".to_owned()),
+        ("holdout", "row 24: expected train, val or test, found 'holdout'".to_owned()),
     ] {
         std::fs::write(&path, format!("{wrong}{split}\n")).unwrap();
         let (code, told) = indexed(&path, folder().path(), &[]);

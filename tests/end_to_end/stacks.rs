@@ -143,8 +143,8 @@ fn without_a_spacing_stacks_are_rejected_with_what_to_do_and_assumed_axes_are_to
         assert!((0..3).all(|axis| (row.spacing_mm[axis] - SPACING[axis]).abs() < 1e-6));
     }
     for (flags, problem) in [
-        (["--stack-spacing", "1,1"], "--stack-spacing: give three lengths in mm"),
-        (["--stack-axes", "LPX"], "--stack-axes: 'LPX' is no orientation"),
+        (["--stack-spacing", "1,1"], "--stack-spacing: expected three lengths in mm"),
+        (["--stack-axes", "LPX"], "--stack-axes: expected an orientation"),
     ] {
         let refused = run(&[&words[..], &flags].concat());
         assert!(String::from_utf8_lossy(&refused.stderr).contains(problem), "{flags:?}");

@@ -7,8 +7,8 @@
 //! DIR/member.key   their key
 //! ```
 //!
-//! The authority signs for one cluster alone, so whoever holds a certificate of it is a member, as
-//! client and as server. All members go by one name ([`MEMBER_NAME`]): their machines may have any
+//! The authority signs for one cluster only, so whoever holds a certificate of it is a member, as
+//! client and as server. All members have one name ([`MEMBER_NAME`]): their machines may have any
 //! address.
 
 use std::fs::DirBuilder;

@@ -1,10 +1,9 @@
 //! Errors of the cluster, and how those of executors and the scheduler reach the client.
 //!
-//! The engine passes the text of an error and drops its type. An error that arises behind it
-//! therefore carries itself, encoded, in a token inside that text
-//! ([`ClusterError::to_engine_text`]), and the client reads the token alone
-//! ([`ClusterError::from_engine`]): no decision depends on the wording of a message, neither ours
-//! nor the engine's.
+//! The engine forwards the text of an error and drops its type. An error that occurs beyond it is
+//! therefore encoded in a token inside that text ([`ClusterError::to_engine_text`]), and the client
+//! reads the token alone ([`ClusterError::from_engine`]): no decision depends on the wording of a
+//! message, neither ours nor the engine's.
 
 use std::error::Error;
 use std::fmt;
@@ -25,8 +24,8 @@ use crate::proxy_cache::ProxyCacheError;
 use crate::security_error::SecurityError;
 use crate::storage::StorageError;
 
-/// Precedes the encoded error. What follows is URL-safe base64, which no layer of the engine quotes
-/// or escapes.
+/// Precedes the encoded error, which is URL-safe base64, which no layer of the engine quotes or
+/// escapes.
 const TOKEN: &str = "pdl-cluster-error:";
 
 /// Why a run, a task or a program of the cluster failed.
@@ -72,10 +71,10 @@ pub enum ClusterError {
         /// The error on the executor.
         reason: String,
     },
-    /// A task was run by a program that is no executor.
+    /// A task was run by a program that is not an executor.
     #[error("the task was run by a program that is no `pdl-cluster executor`")]
     NotAnExecutor,
-    /// A plan that this program did not write, or cannot be built.
+    /// The plan was not made by this program, or cannot be built.
     #[error("the plan is invalid: {problem}: run the same pdl-cluster on all machines")]
     InvalidPlan {
         /// The defect.
@@ -83,8 +82,8 @@ pub enum ClusterError {
     },
     /// The job names a folder, a volume or a storage that the executor was not started for.
     #[error(
-        "the executor {executor} may not use what lies outside the folders and prefixes that it was \
-         started with: start it with another --root: {place}"
+        "the executor {executor} may only use the folders and prefixes that it was started with: start it with another \
+         --root: {place}"
     )]
     OutsideRoot {
         /// Name of the executor.
@@ -92,8 +91,8 @@ pub enum ClusterError {
         /// The folder, file or URL.
         place: String,
     },
-    /// Executors cannot compute what the client asks for. All executors of a run take one
-    /// instruction set, so that all tiles are computed alike.
+    /// No executor has the instruction set of the run, which all executors share so that all tiles
+    /// are computed in the same way.
     #[error(
         "this run computes with {isa}, which no executor has; all executors of a run use the same \
          instruction set: choose a narrower one (--isa avx2 or --isa scalar), or start an executor \
@@ -121,7 +120,7 @@ pub enum ClusterError {
     NotAScheduler {
         /// The address.
         scheduler: Address,
-        /// Why its answer cannot be read.
+        /// Why its answer is invalid.
         source: serde_json::Error,
     },
     /// The engine reported a failure that carries no error of ours, such as lost executors.
@@ -137,7 +136,7 @@ pub enum ClusterError {
     #[error("the cluster reported success, but {missing} tiles are missing")]
     #[serde(skip)]
     ResultsMissing {
-        /// How many.
+        /// Their number.
         missing: usize,
     },
     /// A run ended early; completed results are kept.
@@ -148,7 +147,7 @@ pub enum ClusterError {
         done: usize,
         /// Units that were missing at its start.
         total: usize,
-        /// What the numbers count.
+        /// The unit of the counts.
         units: UnitKind,
         /// Why it ended.
         source: Box<Self>,
@@ -210,7 +209,7 @@ pub enum ClusterError {
     ProxyCache(#[from] ProxyCacheError),
 }
 
-/// What a run consists of.
+/// The units of work of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UnitKind {
     /// Tiles of the pair matrix.
@@ -253,7 +252,7 @@ impl fmt::Display for RemainingJob {
 }
 
 impl ClusterError {
-    /// Whether the client should submit what is missing once more.
+    /// Whether the client should submit the missing units again.
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::TileFailed { .. }

@@ -93,7 +93,7 @@ pub struct ExecutorArgs {
     /// Name or address under which the others reach this executor; default: --bind.
     #[arg(long, value_name = "HOST", help_heading = "Network")]
     external_host: Option<String>,
-    /// Port to listen on; 0 takes a free one.
+    /// Port to listen on; 0 chooses a free one.
     #[arg(long, default_value_t = 0, help_heading = "Network")]
     port: u16,
     /// Time to wait for a scheduler that does not answer, in seconds.
@@ -250,8 +250,8 @@ async fn connect(args: &ExecutorArgs, security: &Security) -> Result<Scheduler, 
     }
 }
 
-/// Tells the scheduler that this executor lives, which asks for work only when it is free; returns
-/// the error when the scheduler has not answered for `patience` seconds.
+/// Sends heartbeats to the scheduler, also while the executor is busy and does not poll for tasks;
+/// returns the error when the scheduler has not answered for `patience` seconds.
 async fn give_signs_of_life(
     mut scheduler: Scheduler,
     executor: &Executor,
@@ -279,7 +279,7 @@ async fn give_signs_of_life(
     }
 }
 
-/// Gives the tasks back, so that others get them at once.
+/// Returns the tasks to the scheduler, so that others get them at once.
 async fn leave(mut scheduler: Scheduler, executor: &Executor) {
     let left = ExecutorStoppedParams {
         executor_id: executor.metadata.id.clone(),

@@ -1,4 +1,4 @@
-//! Ids of executors, which say what each of them can compute.
+//! Ids of executors, which include their instruction sets.
 //!
 //! ```text
 //! UNIQUE-ISA+ISA...    such as 0197f2c4a1b3-avx2+scalar

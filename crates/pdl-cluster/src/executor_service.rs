@@ -1,4 +1,4 @@
-//! What an executor answers: it hands out the results of its tasks, and cancels tasks. It gets its
+//! The service of an executor: it serves the results of its tasks, and cancels tasks. It gets its
 //! tasks by asking the scheduler for them, and ends only on its own machine.
 
 use std::sync::Arc;

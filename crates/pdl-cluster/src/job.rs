@@ -19,11 +19,11 @@ pub const VERSION: &str = concat!("pdl-cluster ", env!("CARGO_PKG_VERSION"), ", 
 pub struct Job {
     /// [`VERSION`] of the client.
     pub version: String,
-    /// What the run makes.
+    /// The output of the run.
     pub kind: JobKind,
 }
 
-/// What a run makes.
+/// The output of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum JobKind {
@@ -49,7 +49,7 @@ pub struct CompareJob {
 pub struct PrepareJob {
     /// The curation folder. It and the volumes that it names have the same paths on every machine.
     pub out: PathBuf,
-    /// What is done to every case.
+    /// The preparation of every case.
     pub plan: Plan,
     /// Hash of the table of cases that the client sees.
     pub cases: String,
@@ -71,7 +71,7 @@ pub enum DataLocation {
 }
 
 impl CompareJob {
-    /// Hash of everything that the tiles depend on.
+    /// Hash of all inputs of the tiles.
     pub fn run(&self) -> String {
         run(&self.parameters, &self.proxies)
     }
@@ -136,7 +136,7 @@ fn invalid(error: serde_json::Error) -> ClusterError {
     ClusterError::InvalidPlan { problem: error.to_string() }
 }
 
-/// Hash of everything that the tiles of a run depend on; `parameters` are resolved.
+/// Hash of all inputs of the tiles of a run; `parameters` are resolved.
 pub fn run(parameters: &CompareParameters, proxies: &str) -> String {
     Key::new("cluster run 1").part("parameters", parameters).part("proxies", &proxies).finish()
 }

@@ -14,9 +14,23 @@
 //! The engine is DataFusion Ballista; our node travels through it by a codec ([`codec`],
 //! [`job`]), and our errors by a token in its messages ([`error`]).
 //!
-//! Only members take part ([`security`], [`membership`], [`certificates`]), they run plans of pdl
-//! and no others ([`own_plan`]), and an executor uses nothing outside its folders and prefixes
-//! ([`roots`]).
+//! Only members are admitted ([`security`], [`membership`], [`certificates`]), they run plans of
+//! pdl and no others ([`own_plan`]), and an executor accesses nothing outside its folders and
+//! prefixes ([`roots`]).
+//!
+//! # When a machine fails
+//!
+//! - An executor dies: it sends a heartbeat every second, and after 6 s of silence the
+//!   [`scheduler`] assigns its unfinished partitions to other executors. Finished tiles and cases
+//!   are complete files and are not computed again; no results are held in its memory ([`plan`]).
+//! - No executor is left: the job fails after the scheduler's `--patience`. The client
+//!   ([`compare`], [`prepare`]) prints a warning and submits what is missing again, as long as
+//!   [`error::ClusterError::is_retryable`] and submissions complete anything; then it ends with
+//!   [`error::ClusterError::Unfinished`], and the same command resumes.
+//! - Files or the object store are out of reach: the executor repeats the task with growing pauses
+//!   (`retry`) before it reports the failure.
+//! - The scheduler dies: the client ends after 15 s without an answer ([`submission`]). Start the
+//!   scheduler and the command again.
 //!
 //! # Cost of a large run
 //!

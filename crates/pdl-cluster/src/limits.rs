@@ -1,4 +1,4 @@
-//! What an executor may use of its machine.
+//! Limits of an executor on its machine.
 
 use std::path::PathBuf;
 

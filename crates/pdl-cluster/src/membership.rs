@@ -1,5 +1,5 @@
-//! What makes a machine a member of a cluster: an authority's certificate, and a certificate of
-//! that authority with its key.
+//! Membership of a cluster: the certificate of its authority, and a certificate signed by that
+//! authority with its key.
 //!
 //! They lie in a folder that `pdl-cluster init-certs` makes or, for a cluster on one machine, in a
 //! token: one file, which the scheduler makes and its owner alone can read.
@@ -55,7 +55,7 @@ impl Membership {
     /// The member that a token holds.
     ///
     /// # Errors
-    /// As [`in_folder`](Self::in_folder); [`SecurityError::NoToken`] when there is none.
+    /// As [`in_folder`](Self::in_folder); [`SecurityError::NoToken`] if there is none.
     pub fn in_token(path: &Path) -> Result<Self, SecurityError> {
         let bytes = match read_private(path) {
             Err(SecurityError::Read { path, source }) if source.kind() == io::ErrorKind::NotFound => {
@@ -78,7 +78,7 @@ impl Membership {
         Ok(member)
     }
 
-    /// That the other members will accept this one. `path` is named in the error.
+    /// Checks that the other members will accept this one. `path` is named in the error.
     fn check(&self, path: &Path) -> Result<(), SecurityError> {
         let invalid = |problem: String| SecurityError::Invalid { problem, path: path.to_owned() };
         let provider = Arc::new(ring::default_provider());

@@ -1,7 +1,7 @@
-//! Which plans are pdl's own: the scheduler and the executors refuse all others.
+//! Recognises pdl's own plans; the scheduler and the executors refuse all others.
 //!
 //! The engine can run any query over any file that it can read. A cluster of pdl completes units of
-//! work ([`plan`](crate::plan)) and nothing else.
+//! work ([`plan`](crate::plan)) and runs nothing else.
 
 use ballista_core::JobId;
 use ballista_core::execution_plans::{ShuffleReaderExec, ShuffleWriterExec};
@@ -19,10 +19,10 @@ use crate::error::ClusterError;
 use crate::job::Job;
 use crate::tile_exec::TileExec;
 
-/// The job of a query that a client submits, before anything of it is decoded or run.
+/// The job of a query that a client submits, before any part of it is decoded or run.
 ///
 /// # Errors
-/// [`ClusterError::InvalidPlan`] for a query that is no plan of pdl, and the errors of
+/// [`ClusterError::InvalidPlan`] for a query that is not a plan of pdl, and the errors of
 /// [`Job::decode`].
 pub fn job_in_query(query: Option<&Query>) -> Result<Job, ClusterError> {
     let Some(Query::PhysicalPlan(bytes)) = query else { return Err(foreign("a query")) };
@@ -72,7 +72,7 @@ pub fn check_stage(stage: &dyn ExecutionPlan, job: &JobId) -> Result<(), Cluster
     if is_units() || is_results() { Ok(()) } else { Err(foreign("another second node")) }
 }
 
-/// Whether the id of a job can be the name of a folder, and leads nowhere else.
+/// Whether the id of a job is safe as the name of a folder.
 pub fn is_plain(job: &JobId) -> bool {
     let id = job.as_str();
     !id.is_empty() && id.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')

@@ -13,8 +13,8 @@ use crate::retry::with_backoff;
 use crate::roots::Roots;
 use crate::work_unit::{UnitDone, WorkUnit};
 
-/// Prepares `cases`, as many at a time as cores and `memory` (bytes) allow, and repeats them
-/// while the storage fails. A case that cannot be prepared is returned as not computed.
+/// Prepares `cases`, as many at a time as cores and `memory` (bytes) allow, and retries them while
+/// the storage fails. A case that cannot be prepared is returned as not computed.
 ///
 /// # Errors
 /// [`ClusterError::NotShared`] and [`ClusterError::PreparationFailed`].

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use crate::security_error::SecurityError;
 
-/// Limit of such a file, in bytes.
+/// Maximum size of such a file, in bytes.
 const FILE_LIMIT: u64 = 1 << 20;
 
 /// The content of a file that holds no key.
@@ -16,7 +16,7 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, SecurityError> {
     opened.map_err(|source| SecurityError::Read { path: path.to_owned(), source })
 }
 
-/// The content of a file that nobody but its owner can read.
+/// The content of a file that only its owner can read.
 pub(crate) fn read_private(path: &Path) -> Result<Vec<u8>, SecurityError> {
     let failed = |source| SecurityError::Read { path: path.to_owned(), source };
     let file = open(path).map_err(failed)?;
@@ -30,7 +30,7 @@ pub(crate) fn read_private(path: &Path) -> Result<Vec<u8>, SecurityError> {
 fn open(path: &Path) -> io::Result<File> {
     // Before it is opened, which a pipe would block.
     if !std::fs::metadata(path)?.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
     }
     File::open(path)
 }

@@ -1,10 +1,9 @@
 //! Proxies in the object store, and the part of them that an executor has on its disk.
 //!
 //! The client divides every file of proxies into blocks: the voxels of consecutive cases, their
-//! label maps where there are some, and one block with everything else (ids, keys, footer).
-//! [`ProxyIndex`] lists them. An executor makes files of the same length, with holes in place of
-//! the voxels. It fills the holes that a tile needs and empties others when they exceed the limit
-//! of the cache.
+//! label maps if any, and one block with the rest (ids, keys, footer). [`ProxyIndex`] lists them.
+//! An executor makes files of the same length, with holes in place of the voxels. It fills the
+//! holes that a tile needs and empties others when they exceed the limit of the cache.
 
 use std::collections::{HashMap, VecDeque};
 use std::fs::{File, OpenOptions};
@@ -146,7 +145,7 @@ fn gaps(holes: impl Iterator<Item = Range<u64>>, end: u64) -> impl Iterator<Item
     })
 }
 
-/// A temporary folder with the proxies of a run, of which only some have their voxels.
+/// A temporary folder with the proxies of a run; voxels are present for some cases only.
 #[derive(Debug)]
 pub struct ProxyCache {
     folder: tempfile::TempDir,

@@ -1,5 +1,5 @@
 //! The folders and prefixes that an executor may use: it reads and writes nothing elsewhere,
-//! whatever a job says.
+//! whatever a job requests.
 
 use std::path::{Component, Path, PathBuf};
 use std::str::FromStr;
@@ -47,7 +47,7 @@ impl Roots {
         roots.iter().map(resolve).collect::<Result<_, _>>().map(Self)
     }
 
-    /// The place outside all roots that a job would use, if any; volumes are looked at by
+    /// The place outside all roots that a job would use, if any; volumes are checked by
     /// [`volume_outside`](Self::volume_outside).
     pub fn outside(&self, job: &JobKind) -> Option<String> {
         match job {
@@ -88,8 +88,8 @@ impl Roots {
     }
 }
 
-/// Where a path leads; of one that does not exist, its part that does is resolved. None where that
-/// cannot be said.
+/// A path with links resolved; for one that does not exist, links in its existing part. `None` if
+/// it cannot be resolved.
 fn without_links(path: &Path) -> Option<PathBuf> {
     if !path.is_absolute() {
         return None;

@@ -63,7 +63,7 @@ pub async fn run(args: &SchedulerArgs) -> Result<(), ClusterError> {
         external_host: args.external_host.clone().unwrap_or_else(|| args.bind.clone()),
         bind_host: args.bind.clone(),
         bind_port: args.port,
-        // Executors ask for tasks: nobody can hand them any but the scheduler that they chose.
+        // Executors poll for tasks, so that only the scheduler that they chose can assign any.
         scheduling_policy: TaskSchedulingPolicy::PullStaged,
         executor_timeout_seconds: EXECUTOR_TIMEOUT_SECONDS,
         expire_dead_executor_interval_seconds: EXPIRY_CHECK_SECONDS,

@@ -42,7 +42,7 @@ impl SchedulerApi {
     /// A client of the scheduler at this address; sends nothing yet.
     ///
     /// # Errors
-    /// [`ClusterError::Security`] when there can be no connection to such an address.
+    /// [`ClusterError::Security`] if a connection to such an address is not allowed.
     pub fn new(scheduler: &Address, security: &Security) -> Result<Self, ClusterError> {
         let channel = security.endpoint(scheduler)?.connect_lazy();
         Ok(Self { channel, scheduler: scheduler.clone() })

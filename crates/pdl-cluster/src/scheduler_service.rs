@@ -1,4 +1,4 @@
-//! What the scheduler answers: the engine's calls for the work of pdl, and no others.
+//! The service of the scheduler: the engine's calls for plans of pdl, and no others.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -40,7 +40,7 @@ impl SchedulerService {
         Self { engine, isas: Arc::default() }
     }
 
-    /// Refuses a query that is no plan of pdl, and remembers the instruction set of one that is.
+    /// Refuses a query that is not a plan of pdl, and remembers the instruction set of one that is.
     fn admit(&self, query: &ExecuteQueryParams) -> Result<(), Status> {
         let job = job_in_query(query.query.as_ref())
             .map_err(|error| Status::invalid_argument(error.to_engine_text()))?;
@@ -70,7 +70,7 @@ impl SchedulerService {
     }
 }
 
-/// What the engine takes for granted in a registration.
+/// Checks the fields of a registration that the engine relies on.
 fn check_registration(metadata: Option<&ExecutorRegistration>) -> Result<&ExecutorRegistration, Status> {
     let complete = metadata.filter(|metadata| {
         metadata.host.is_some() && metadata.specification.is_some() && metadata.os_info.is_some()

@@ -1,4 +1,4 @@
-//! Who may take part in a cluster, and the connections between its parts.
+//! Authentication in a cluster, and the connections between its members.
 //!
 //! Every connection is TLS in which both sides show a certificate of the cluster's authority
 //! ([`Membership`]): clients and executors to the scheduler, the scheduler and all others to the
@@ -20,13 +20,13 @@ use crate::certificates::MEMBER_NAME;
 use crate::membership::{Membership, default_token, make_token};
 use crate::security_error::SecurityError;
 
-/// Time limit of a handshake: a peer that says nothing holds no connection.
+/// Time limit of a handshake: a silent peer does not keep a connection.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Interval of the pings that tell a peer whose cable was pulled, and the wait for their answer.
+/// Interval of the pings that detect a lost peer, and the wait for their answer.
 const PING_INTERVAL: Duration = Duration::from_secs(10);
 const PING_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Options that say how a part of the cluster proves that it belongs to it.
+/// Options of authentication.
 #[derive(Clone, Debug, Default, clap::Args)]
 #[command(next_help_heading = "Security")]
 pub struct SecurityArgs {
@@ -43,7 +43,7 @@ pub struct SecurityArgs {
     insecure: bool,
 }
 
-/// What a part does about a missing token.
+/// What to do about a missing token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MissingToken {
     /// Makes it: the scheduler.
@@ -57,7 +57,7 @@ pub enum MissingToken {
 pub enum Security {
     /// As a member, with members only.
     Members(Arc<Membership>),
-    /// With anybody.
+    /// Without authentication.
     Open,
 }
 

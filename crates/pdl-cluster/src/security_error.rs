@@ -7,7 +7,7 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SecurityError {
-    /// Other machines can reach the address, and nothing would keep them out.
+    /// Other machines can reach the address, and there is no authentication.
     #[error(
         "other machines can reach {host}: pass --tls DIR with the certificates of the cluster \
          (`pdl-cluster init-certs DIR` makes them), or --insecure to let anybody in"
@@ -16,13 +16,13 @@ pub enum SecurityError {
         /// The address as given.
         host: String,
     },
-    /// There is no place for the token.
+    /// No folder for the token is known.
     #[error("cannot place the token, since HOME is not set: pass --token FILE")]
     NoHome,
     /// The scheduler has not made the token yet, or another one.
     #[error("there is no token: start the scheduler on this machine first: {}", path.display())]
     NoToken {
-        /// Where it was looked for.
+        /// The path where it was expected.
         path: PathBuf,
     },
     /// Others than the owner could read a key.
@@ -43,7 +43,7 @@ pub enum SecurityError {
         /// The file.
         path: PathBuf,
     },
-    /// The files do not belong together, or are none.
+    /// The files do not belong together, or are invalid.
     #[error("the certificates are invalid: {problem}: {}", path.display())]
     Invalid {
         /// The defect.

@@ -103,7 +103,7 @@ pub enum StorageError {
         name: String,
     },
     /// Executors uploaded different files of one tile.
-    #[error("the storage holds {count} different files of tile ({}, {}): {url}", tile.row, tile.col)]
+    #[error("the storage has {count} different files of tile ({}, {}): {url}", tile.row, tile.col)]
     Differing {
         /// The storage.
         url: StorageUrl,
@@ -219,7 +219,7 @@ impl Storage {
     /// The block with this hash.
     ///
     /// # Errors
-    /// [`StorageError`] when it is missing or corrupt.
+    /// [`StorageError`] if it is missing or corrupt.
     pub async fn get_block(&self, hash: &str) -> Result<Vec<u8>, StorageError> {
         self.get(&self.block_path(hash), hash).await
     }

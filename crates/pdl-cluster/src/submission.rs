@@ -34,7 +34,7 @@ const POLLS_A_LOOK: usize = 10;
 /// A job and the units that are missing of it.
 #[derive(Debug)]
 pub struct Submission {
-    /// What is made.
+    /// The output of the job.
     pub job: Job,
     /// Name under which the scheduler lists the job; see
     /// [`JobKind::name`](crate::job::JobKind::name).
@@ -70,7 +70,7 @@ impl Submission {
         for left in api.active_jobs(&self.name).await? {
             api.cancel(&left.job_id).await?;
         }
-        // The scheduler remembers jobs that have ended; the time tells this one from them.
+        // The scheduler lists jobs that have ended, too; the time makes this name unique.
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         let name = format!("{} {now:x}", self.name);
         let progress = Display::new();

@@ -27,7 +27,7 @@ use crate::roots::Roots;
 use crate::work_unit::{UnitDone, WorkUnit, from_batch, output_schema, results_to_batch};
 use crate::worker::{TileError, TileWorker};
 
-/// What the nodes of an executor share.
+/// State that the nodes of an executor share.
 #[derive(Debug)]
 pub struct ExecutorHost {
     /// The thread that computes tiles.
@@ -38,7 +38,7 @@ pub struct ExecutorHost {
     pub memory: u64,
     /// Instruction sets that it computes with.
     pub isas: Vec<Isa>,
-    /// What it may read and write.
+    /// The folders and prefixes that it may use.
     pub roots: Roots,
 }
 
@@ -61,13 +61,13 @@ impl ExecutorHost {
 }
 
 /// Completes the units of work that its input lists: computes tiles one after another, or prepares
-/// cases. Results go into files; its rows only say what was done.
+/// cases. Results are written to files; its rows only report finished units.
 ///
 /// It is an inner node over a leaf that Ballista knows. Every task would run a leaf of our own as a
 /// whole.
 #[derive(Debug)]
 pub struct TileExec {
-    /// What the partitions of this node compute.
+    /// The job of the partitions of this node.
     pub job: Arc<Job>,
     input: Arc<dyn ExecutionPlan>,
     host: Option<Arc<ExecutorHost>>,
@@ -192,5 +192,5 @@ fn prepare_all(job: Arc<PrepareJob>, units: Units, host: Arc<ExecutorHost>) -> R
 }
 
 fn foreign(unit: &str) -> ClusterError {
-    ClusterError::InvalidPlan { problem: format!("{unit} is no unit of this job") }
+    ClusterError::InvalidPlan { problem: format!("{unit} is not a unit of this job") }
 }

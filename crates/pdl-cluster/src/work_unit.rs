@@ -44,7 +44,7 @@ pub struct UnitDone {
     /// Pairs of the tile; 1 for a case.
     pub total: u64,
     /// How many of them were computed now and did not exist before. 0 for a case that failed: the
-    /// client then prepares it itself, which tells why.
+    /// client then prepares it itself, which reports the reason.
     pub computed: u64,
 }
 
@@ -58,7 +58,7 @@ fn unit_fields() -> Vec<Field> {
     ["row", "col", "case"].map(|name| Field::new(name, DataType::UInt32, true)).to_vec()
 }
 
-/// Columns of the table that goes to an executor.
+/// Columns of the table that is sent to an executor.
 pub fn input_schema() -> SchemaRef {
     Arc::new(Schema::new(unit_fields()))
 }
@@ -105,7 +105,7 @@ pub fn from_batch(batch: &RecordBatch) -> Result<Vec<WorkUnit>, ClusterError> {
     let unit = |at| match (value(rows, at), value(cols, at), value(cases, at)) {
         (Some(row), Some(col), None) => Ok(WorkUnit::Tile(Tile { row, col })),
         (None, None, Some(case)) => Ok(WorkUnit::Case(case)),
-        _ => Err(ClusterError::InvalidPlan { problem: format!("row {at} is no unit of work") }),
+        _ => Err(ClusterError::InvalidPlan { problem: format!("row {at} is not a unit of work") }),
     };
     (0..batch.num_rows()).map(unit).collect()
 }

@@ -1,8 +1,8 @@
-//! Which labels somebody looked for in each case, and what is to be said of it.
+//! Which labels are annotated in each case, and the findings about them.
 //!
-//! A label that was looked for and is not there is background; of one that was not looked for
-//! nothing is known. What the cohort's table says of a case (column `labels_annotated`) counts
-//! first, then the rule ([`AnnotationRule`]).
+//! A label that is annotated (somebody looked for it) but has no voxel is absent, and background;
+//! whether a label that is not annotated is present is unknown. The cohort's table (column
+//! `labels_annotated`) takes precedence over the rule ([`AnnotationRule`]).
 
 use pdl_findings::{Code, Finding};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -19,10 +19,11 @@ use crate::cases::{self, Cases};
 use crate::discover::{ANNOTATED_COLUMN as COLUMN, DiscoveredCase, Layout};
 use crate::parameters::IndexParameters;
 
-/// Cases of a group that say something together.
+/// Minimum number of cases of a group that is reported.
 const FEWEST_OF_GROUP: usize = 3;
 
-/// Folders of images that are told apart at most; more are folders of single cases.
+/// Maximum number of folders of images that count as groups; more are assumed to be folders of
+/// single cases.
 const MOST_FOLDERS: usize = 10;
 
 /// Labels that a finding lists.
@@ -33,13 +34,13 @@ const MOST_LABELS: usize = 8;
 pub(crate) struct ChosenRule {
     /// None: the default.
     pub rule: Option<AnnotationRule>,
-    /// Whether an earlier run of the curation folder decided, and not the user of this one.
+    /// Whether the rule comes from an earlier run of the curation folder and not from the user.
     pub of_folder: bool,
 }
 
 impl ChosenRule {
-    /// What the user states; else what the curation folder `out` was made with, unless a new plan
-    /// is asked for.
+    /// The rule that the user gives; else that of the curation folder `out`, unless a new plan is
+    /// requested.
     ///
     /// # Errors
     /// [`StoreError`] when the folder's table cannot be read.
@@ -52,8 +53,8 @@ impl ChosenRule {
     }
 }
 
-/// The rule of an earlier run; none where there was none. Tables without a rule were made when a
-/// label counted as looked for only where it is present.
+/// The rule of an earlier run; `None` if there was none. Tables without a rule are from versions in
+/// which a label counted as annotated only where it is present.
 fn of_folder(out: &Path) -> Result<Option<AnnotationRule>, StoreError> {
     let path = out.join(cases::FILE);
     if !fault::is_file(&path).map_err(StoreError::io("look at the file", &path))? {
@@ -70,7 +71,7 @@ fn of_folder(out: &Path) -> Result<Option<AnnotationRule>, StoreError> {
     Ok(Some(rule))
 }
 
-/// What a table says of a case.
+/// The cell `labels_annotated` of a case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Stated {
     All,
@@ -108,12 +109,12 @@ impl Stated {
     }
 }
 
-/// Gives every labelled row the labels that were looked for in it: `rows` are those of the layout's
-/// cases, in their order. A case without any label is a negative if one was looked for, and is
-/// rejected otherwise. Returns the rule that was used, and the cohort's findings.
+/// Sets the annotated labels of every labelled row: `rows` are those of the layout's cases, in
+/// their order. A case without any label is a negative if a label is annotated, and is rejected
+/// otherwise. Returns the rule that was used, and the cohort's findings.
 ///
 /// # Errors
-/// [`CohortError::Option`] when the table names a label that nobody knows.
+/// [`CohortError::Option`] when the table names an unknown label.
 pub(crate) fn annotate(
     rows: &mut [CaseRow],
     layout: &Layout,
@@ -132,7 +133,7 @@ pub(crate) fn annotate(
     let mut used = rule.clone();
     if chosen.of_folder && rule != default {
         match annotated == by_default {
-            // It makes no difference: new cases go by the default.
+            // It makes no difference: the default applies to new cases.
             true => used = default,
             false => findings.push(kept(&rule, &default, &annotated, &by_default)),
         }
@@ -146,7 +147,7 @@ pub(crate) fn annotate(
             present.filter(|label| !labels.contains(label)).map(|label| label.to_string()).collect();
         if !unlisted.is_empty() {
             let message = format!(
-                "its label map holds {}, which {COLUMN} of its table does not list: they count as not searched for",
+                "its label map has {}, which {COLUMN} of its table does not list: they count as not annotated",
                 unlisted.join(", ")
             );
             row.add_finding(Finding::new(Code::LabelNotAnnotated, message));
@@ -158,20 +159,20 @@ pub(crate) fn annotate(
     Ok((used, findings))
 }
 
-/// A case without any label: a negative, if somebody looked for one.
+/// Marks a case without any label as a negative if a label is annotated; else rejects it.
 fn take_negative(row: &mut CaseRow, looked_for: &BTreeSet<u16>) {
     if looked_for.is_empty() {
-        let message = "its label holds background only, and no label was looked for in it (--annotated)";
+        let message = "its label map has background only, and no label is annotated in it (--annotated)";
         row.add_finding(Finding::new(Code::EmptyLabel, message));
         row.status = Status::Rejected;
     } else {
         let message =
-            "its label holds background only: it counts as searched for every label and without any";
+            "its label map has background only: it counts as annotated for every label and without any";
         row.add_finding(Finding::new(Code::NegativeCase, message));
     }
 }
 
-/// What the table says of every case.
+/// The cells `labels_annotated` of all cases.
 fn stated(layout: &Layout) -> Result<Vec<Option<Stated>>, CohortError> {
     let of_case = |found: &DiscoveredCase| {
         let parsed = found.annotated.as_deref().map(|text| Stated::parse(text, &layout.label_names));
@@ -181,7 +182,7 @@ fn stated(layout: &Layout) -> Result<Vec<Option<Stated>>, CohortError> {
     layout.cases.iter().map(of_case).collect()
 }
 
-/// What is known of the labels of a cohort.
+/// Labels of a cohort that are present and annotated, by case.
 struct LookedFor<'a> {
     rows: &'a [CaseRow],
     found: &'a [DiscoveredCase],
@@ -189,8 +190,8 @@ struct LookedFor<'a> {
 }
 
 impl LookedFor<'_> {
-    /// The labels that were looked for in every case, by a rule; those that it has of a case that
-    /// is not used.
+    /// The annotated labels of every case by a rule; of a case that is not used, the labels that
+    /// are present.
     fn by(&self, rule: &AnnotationRule) -> Vec<BTreeSet<u16>> {
         let cohort: BTreeSet<u16> =
             self.rows.iter().filter(|row| row.is_labelled()).flat_map(present).collect();
@@ -235,7 +236,7 @@ fn present(row: &CaseRow) -> impl Iterator<Item = u16> + '_ {
     row.labels.iter().map(|label| label.value)
 }
 
-/// A case's value in a column; none where it is blank, so that blank cells are no group.
+/// A case's value in a column; `None` if it is blank, so that blank cells are not a group.
 fn group_value(row: &CaseRow, column: &str) -> Option<String> {
     match row.carried.get(column) {
         Some(value) => value.clone(),
@@ -243,7 +244,7 @@ fn group_value(row: &CaseRow, column: &str) -> Option<String> {
     }
 }
 
-/// What is said of a folder that keeps its rule.
+/// Finding about a folder that keeps its rule.
 fn kept(
     rule: &AnnotationRule,
     default: &AnnotationRule,
@@ -252,14 +253,14 @@ fn kept(
 ) -> Finding {
     let differ = annotated.iter().zip(by_default).filter(|(own, other)| own != other).count();
     let message = format!(
-        "this folder was made with the rule `--annotated {rule}` for labels that a case lacks, and keeps it: by the default, \
-         {default}, {} would have other labels looked for. `--annotated {default}` or `--replan` takes the default",
+        "this folder keeps its rule `--annotated {rule}`: by the default, {default}, {} would have other annotated \
+         labels. `--annotated {default}` or `--replan` uses the default",
         counted(differ, "case")
     );
     Finding::new(Code::AnnotationKept, message)
 }
 
-/// What is said of labels that the table lists and no case has.
+/// Finding about labels that the table lists and no case has.
 fn unknown(rows: &[CaseRow], stated: &[Option<Stated>]) -> Option<Finding> {
     let cohort: BTreeSet<u16> = rows.iter().filter(|row| row.is_usable()).flat_map(present).collect();
     let listed = stated.iter().flatten().flat_map(|stated| match stated {
@@ -278,7 +279,7 @@ fn unknown(rows: &[CaseRow], stated: &[Option<Stated>]) -> Option<Finding> {
 struct Absent<'a> {
     rows: Vec<&'a CaseRow>,
     names: &'a BTreeMap<u16, String>,
-    /// What groups cases, and the group of each; none of a case of no group.
+    /// Each grouping with the group of every case; `None` for a case without a group.
     groupings: Vec<(String, Vec<Option<String>>)>,
 }
 
@@ -335,19 +336,20 @@ impl<'a> Absent<'a> {
         let absent = |labels: &[String], meaning: &str| {
             let message = format!(
                 "labels absent from some of {all}: {}; {meaning} (--annotated {rule}). `--annotated present`, `all` or \
-                 `by-COLUMN`, or a column {COLUMN}, says otherwise",
+                 `by-COLUMN`, or a column {COLUMN}, states another rule",
                 listed(labels)
             );
             (!labels.is_empty()).then(|| Finding::new(Code::LabelAbsent, message))
         };
         let meaning =
-            "these cases count as searched for them and without them, which is background to a network";
+            "these cases count as annotated for them and without them, so they are background in training";
         let mut findings: Vec<Finding> = absent(&background, meaning).into_iter().collect();
-        findings.extend(absent(&unknown, "these cases count as not searched for them"));
+        findings.extend(absent(&unknown, "these cases count as not annotated for them"));
         findings.extend((!of_groups.is_empty()).then(|| {
             let message = format!(
-                "whole groups never have a label and count as searched for it: {}. If nobody looked for it there, a \
-                 network is taught that it is background: state `--annotated by-COLUMN` or `present`, or a column {COLUMN}",
+                "whole groups never have a label and count as annotated for it: {}. If nobody looked for it there, a \
+                 network learns that it is background: state `--annotated by-COLUMN` or `present`, or a column \
+                 {COLUMN}",
                 listed(&of_groups)
             );
             Finding::new(Code::LabelAbsentInGroup, message)
@@ -355,8 +357,8 @@ impl<'a> Absent<'a> {
         findings
     }
 
-    /// The first group of cases that lacks a label which others have, though it counts as looked
-    /// for there.
+    /// The first group of cases without a label that other groups have, although it counts as
+    /// annotated there.
     fn group_without(&self, label: u16) -> Option<String> {
         self.groupings.iter().find_map(|(what, values)| {
             let mut groups: BTreeMap<&str, (usize, bool)> = BTreeMap::new();
@@ -364,7 +366,7 @@ impl<'a> Absent<'a> {
                 let Some(value) = value else { continue };
                 let (cases, known) = groups.entry(value).or_default();
                 *cases += 1;
-                // A group in which it is present, or was not looked for, teaches nothing wrong.
+                // Where it is present or not annotated, training learns nothing wrong.
                 *known |= present(row).any(|own| own == label) || !row.labels_annotated.contains(&label);
             }
             let without = |(cases, known): &&(usize, bool)| *cases >= FEWEST_OF_GROUP && !known;
@@ -379,7 +381,7 @@ impl<'a> Absent<'a> {
     }
 }
 
-/// The folder of a path of a table; none where it has none.
+/// The folder of a path of a table; none if it has none.
 fn folder_of(path: &str) -> Option<String> {
     path.rsplit_once('/').map(|(folder, _)| folder.to_owned())
 }

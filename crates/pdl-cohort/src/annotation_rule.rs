@@ -1,24 +1,25 @@
-//! The rule by which a label that a case lacks counts as absent, or as not looked for.
+//! The rule that decides whether a label without a voxel is absent or not annotated.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// What a column's name follows in the text of a rule.
+/// Prefix of a column's name in the text of a rule.
 const BY: &str = "by-";
 
-/// Which labels of the cohort were looked for in a case.
+/// Which labels of the cohort are annotated in a case.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum AnnotationRule {
-    /// Those that its label map holds.
+    /// The labels present in its label map.
     Present,
     /// All of them.
     All,
-    /// Those that its structure sets or segmentations (DICOM) name; all, where it has a label map.
+    /// The labels that its structure sets or segmentations (DICOM) name; all labels if it has a
+    /// label map.
     Named,
-    /// Those that any case with the same value in this column has.
+    /// The labels present in any case with the same value in this column.
     By(String),
 }
 

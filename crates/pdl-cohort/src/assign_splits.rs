@@ -16,20 +16,20 @@ use crate::same_patient::SamePatient;
 use crate::split::{self, Shares};
 use crate::strata::{self, Strata};
 
-/// What is to be said of the division.
+/// Findings about the splits.
 #[derive(Debug, Default)]
 pub(crate) struct Divided {
-    /// What holds of the cohort.
+    /// Findings about the cohort.
     pub findings: Vec<Finding>,
-    /// Whose cases have another split than in the run before, and why.
+    /// Patients whose cases changed their split since the last run, each with the reason.
     pub moved: Vec<Finding>,
 }
 
-/// Takes the patients of `same_patient` as one and gives every row its split.
-/// What the cohort's table says of splits holds, then what `before` says.
+/// Joins the patients of `same_patient` and assigns a split to every row. Splits of the cohort's
+/// table take precedence, then those of `before`.
 ///
-/// Rows that cannot be used count for no share: their patients are shown as train until a case of
-/// theirs can be read.
+/// Unusable rows do not count towards the shares: their patients are in train until one of their
+/// cases can be read.
 pub(crate) fn divide(
     rows: &mut [CaseRow],
     layout: &Layout,
@@ -42,7 +42,7 @@ pub(crate) fn divide(
     join_patients(rows, &names);
     if layout.cases.iter().all(|found| found.patient.is_none()) {
         for row in rows.iter_mut().filter(|row| row.is_usable()) {
-            let message = "the cohort names no patients; every case is taken as a patient of its own";
+            let message = "the cohort states no patients; every case counts as a separate patient";
             row.add_finding(Finding::new(Code::PatientAssumed, message));
         }
     }
@@ -63,18 +63,18 @@ fn join_patients(rows: &mut [CaseRow], names: &BTreeMap<&str, &str>) {
     for row in rows.iter_mut().filter(|row| row.is_usable()) {
         let Some(name) = names.get(row.patient_id.as_str()) else { continue };
         let others = others(&row.patient_id, name, names).join(", ");
-        let message = format!("its patient {} is taken as one with {others}", row.patient_id);
+        let message = format!("its patient {} is joined with {others}", row.patient_id);
         row.patient_id = (*name).to_owned();
         row.add_finding(Finding::new(Code::SamePatient, message));
     }
 }
 
-/// The other names of a patient that goes by `name`.
+/// The other names of a patient that is called `name` after joining.
 fn others<'a>(patient: &str, name: &str, names: &BTreeMap<&'a str, &str>) -> Vec<&'a str> {
     names.iter().filter(|(other, own)| **own == name && **other != patient).map(|(other, _)| *other).collect()
 }
 
-/// The name under which a patient goes.
+/// The name that a patient has after patients were joined.
 fn one_name(names: &BTreeMap<&str, &str>, patient: &str) -> String {
     names.get(patient).map_or(patient, |name| name).to_owned()
 }
@@ -84,11 +84,11 @@ fn splits_before(before: &Cases, names: &BTreeMap<&str, &str>) -> BTreeMap<Strin
     let were = before.same_patient.names();
     let mut given: BTreeMap<String, Split> = BTreeMap::new();
     for row in before.usable() {
-        // Patients that were one and are so no longer keep the split that they had together.
+        // Patients that are no longer joined keep the split that they had together.
         let once = others("", &row.patient_id, &were).into_iter().chain([row.patient_id.as_str()]);
         for patient in once.map(|patient| one_name(names, patient)) {
-            // Patients that turn out to be one had two splits, perhaps: a case once learnt from is
-            // never held out.
+            // Joined patients may have had two splits: a case that was trained on is never held out
+            // later.
             let split = given.get(&patient).map_or(row.split, |other| row.split.min(*other));
             given.insert(patient, split);
         }
@@ -100,7 +100,7 @@ fn splits_before(before: &Cases, names: &BTreeMap<&str, &str>) -> BTreeMap<Strin
 ///
 /// # Errors
 /// [`CohortError::SplitConflict`] where the table contradicts itself,
-/// [`CohortError::NotOnePatient`] where patients that are to be one are two by the user's own word.
+/// [`CohortError::NotOnePatient`] if patients to be joined are two according to the user.
 fn splits_of_table(
     layout: &Layout,
     same_patient: &SamePatient,
@@ -110,7 +110,7 @@ fn splits_of_table(
     let mut problems: BTreeMap<String, String> = BTreeMap::new();
     for ((name, _), pair) in same_patient.apart().into_iter().filter(|((a, b), _)| a == b) {
         let (a, b) = pair.names();
-        let problem = format!("{a} and {b} are two patients by the list and are taken as one through others");
+        let problem = format!("{a} and {b} are two patients by the list, but are joined through others");
         problems.insert(name.to_owned(), problem);
     }
     for found in &layout.cases {
@@ -132,7 +132,7 @@ fn splits_of_table(
     Err(CohortError::NotOnePatient { problems })
 }
 
-/// Whose cases have another split than before, and why.
+/// Patients whose cases changed their split, each with the reason.
 fn moved(
     rows: &[CaseRow],
     before: &Cases,
@@ -153,13 +153,16 @@ fn moved(
         let joined = !others.is_empty();
         let why = match (joined, of_table.contains_key(is)) {
             (true, true) => {
-                format!("it is one patient with {}, and the cohort's table says {to}", others.join(", "))
+                format!(
+                    "its patient is joined with {}, and the cohort's table states {to}",
+                    others.join(", ")
+                )
             }
             (true, false) => format!(
-                "it is one patient with {}, and of two splits the one nearer to training wins",
+                "its patient is joined with {}, and of two splits the one nearer to training wins",
                 others.join(", ")
             ),
-            (false, true) => format!("the cohort's table says {to}"),
+            (false, true) => format!("the cohort's table states {to}"),
             (false, false) => format!("its cases are now those of patient {is}"),
         };
         let cases = counted(cases, "case");
@@ -202,7 +205,7 @@ fn assign_together(
     split::assign_stratified(&strata::of_patients(rows, &parameters.stratify)?, given, shares, seed)
 }
 
-/// What is said of groups that are divided because their patients have had their splits before, or
+/// Findings about groups that are divided because their patients have had their splits before, or
 /// that are too few.
 fn group_findings(
     rows: &[&CaseRow],
@@ -223,7 +226,7 @@ fn group_findings(
     let divided: Vec<_> = groups.iter().filter(|group| group.splits(splits).len() > 1).collect();
     let patients: usize = divided.iter().map(|group| group.patients.len()).sum();
     if !divided.is_empty() {
-        // Which ones is not said: their names may identify somebody.
+        // The groups are not named: their names may identify somebody.
         let message = format!(
             "{} of {} by {column} ({}) are in several splits, as the cohort's table or an earlier run gives these",
             divided.len(),
@@ -235,7 +238,7 @@ fn group_findings(
     Ok(findings)
 }
 
-/// The split of every patient of `rows`, and what is to be said of it.
+/// The split of every patient of `rows`, and findings about it.
 fn splits(
     rows: &[&CaseRow],
     given: &BTreeMap<String, Split>,
@@ -248,7 +251,7 @@ fn splits(
         findings.push(Finding::new(
             Code::FewPatients,
             match patients.len() {
-                0 => "no case can be used: the rejected ones say why".to_owned(),
+                0 => "no case can be used: the findings of the rejected ones state why".to_owned(),
                 few => format!(
                     "only {} can be used, and {} at least are needed to hold any out: all cases are for training, but for \
                      those of patients that have a split already",
@@ -302,7 +305,7 @@ mod tests {
     use crate::discover::DiscoveredCase;
     use crate::folds::{self, Fold};
 
-    /// A made-up case: patient (nothing where the cohort is silent), site, labels, split of the
+    /// A generated case: patient (`None` if the cohort states none), site, labels, split of the
     /// table, usable.
     type Made = (Option<u8>, u8, u8, Option<Split>, bool);
 

@@ -1,4 +1,4 @@
-//! What a case can be: its modality, its split, its status.
+//! Attributes of a case: modality, split, status.
 
 use std::fmt;
 use std::str::FromStr;
@@ -45,8 +45,7 @@ impl fmt::Display for Modality {
 impl FromStr for Modality {
     type Err = String;
 
-    /// The names that datasets use: "CT", "MRI", "T1", "FLAIR", "PET" and so on; what is none of
-    /// them is OT.
+    /// The names that datasets use: "CT", "MRI", "T1", "FLAIR", "PET" and so on; all others are OT.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         const MR_NAMES: [&str; 6] = ["MR", "T1", "T2", "FLAIR", "PD", "ADC"];
         let text = text.trim().to_ascii_uppercase();
@@ -72,7 +71,7 @@ pub enum PetUnits {
     Stored,
 }
 
-/// What a case is for.
+/// The split of a case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Split {
@@ -102,16 +101,16 @@ impl FromStr for Split {
             "train" | "training" => Split::Train,
             "val" | "valid" | "validation" => Split::Val,
             "test" | "testing" => Split::Test,
-            other => return Err(format!("'{other}' is no split: write train, val or test")),
+            other => return Err(format!("expected train, val or test, found '{other}'")),
         })
     }
 }
 
-/// Whether a case can be used, from the best to the worst.
+/// Whether a case is used; ordered from best to worst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
-    /// Nothing to say.
+    /// No warnings.
     Ok,
     /// Used, with findings that a person should see.
     Warning,

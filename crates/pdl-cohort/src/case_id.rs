@@ -1,11 +1,11 @@
 //! Case ids: unique in a cohort, fit for file names, and the same in every run.
 //!
-//! A case goes by the name that its cohort states (a table's `case_id`, the stem of a file in
+//! A case is named by what its cohort states (a table's `case_id`, the stem of a file in
 //! `images/`); else by the stem of its image; where stems coincide, by the parts of the path that
 //! tell the cases apart, joined by `-`. A case that `cases.parquet` holds keeps its id, whatever
-//! arrives later. Where two cases want one id, those that do not hold it yet have a hash of their
-//! files' paths after it. An id that the table holds of a case that is gone is not given to another
-//! case in that run, lest its split, or what was made of it, passes to the other.
+//! arrives later. If two cases would get one id, those that do not have it yet get a hash of their
+//! files' paths appended. The id of a case that is gone is not given to another case in that run,
+//! so that no case inherits its split or its prepared files.
 //!
 //! Ids are compared without regard to case, as some file systems compare names.
 
@@ -24,14 +24,14 @@ const DIGITS: [usize; 3] = [8, 16, 64];
 /// How often a case is named before it is given up: by its name alone, then with hashes.
 pub(crate) const ATTEMPTS: usize = 1 + DIGITS.len();
 
-/// What a case can be named by.
+/// The facts from which the id of a case is made.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CaseLabel {
     /// The name that the cohort states, if any.
     pub stated: Option<String>,
     /// The image, else the label map, relative to the cohort.
     pub path: PathBuf,
-    /// The label map, relative to the cohort; it tells two label maps of one image apart.
+    /// The label map, relative to the cohort; it distinguishes two label maps of one image.
     pub label: PathBuf,
 }
 
@@ -52,7 +52,7 @@ impl CaseLabel {
         parts.map(|part| part.as_os_str().to_string_lossy().into_owned()).collect()
     }
 
-    /// The hash that tells it from all other cases.
+    /// The hash that identifies it among all cases.
     fn digest(&self) -> String {
         let [path, label] = [&self.path, &self.label].map(|path| path.to_string_lossy());
         hash::of_bytes(format!("{path}\0{label}\0{}", self.stated.as_deref().unwrap_or("")).as_bytes())
@@ -75,7 +75,7 @@ fn id_of(text: &str) -> String {
     }
 }
 
-/// `text` as an id, with a hash of what tells it from others of that text.
+/// `text` as an id, with a hash of `unique`.
 pub(crate) fn hashed(text: &str, unique: &str) -> String {
     with_hash(&safe(text), &hash::of_bytes(unique.as_bytes()), DIGITS[0])
 }
@@ -85,7 +85,7 @@ fn with_hash(name: &str, digest: &str, digits: usize) -> String {
     format!("{}-{}", &name[..name.len().min(most)], &digest[..digits])
 }
 
-/// The names that cases would have if nobody else had them.
+/// The names of cases before collisions are resolved.
 pub(crate) struct Names<'a> {
     labels: Vec<&'a CaseLabel>,
     names: Vec<String>,
@@ -132,7 +132,7 @@ fn folded(stem: &str) -> String {
     safe(stem).to_lowercase()
 }
 
-/// Which folders of the paths tell cases apart, counted from the cohort's.
+/// Which folders of the paths differ between cases, counted from the cohort's folder.
 struct Telling(Vec<bool>);
 
 impl Telling {
@@ -148,7 +148,7 @@ impl Telling {
         Self(differs)
     }
 
-    /// The folders of a case that tell it from others, and its stem unless all have the same.
+    /// The folders of a case that differ between cases, and its stem unless all have the same.
     fn name(&self, folders: &[String], stem: &str, one_stem: bool) -> String {
         let own = folders.iter().enumerate();
         let own = own.filter(|(place, _)| self.0.get(*place).copied().unwrap_or(true));
@@ -160,31 +160,32 @@ impl Telling {
     }
 }
 
-/// What cases may be called.
+/// The names that cases may get.
 pub(crate) trait Claims: Sync {
-    /// How many cases there are.
+    /// Number of cases.
     fn count(&self) -> usize;
 
-    /// Who of several that want one id gets it: the lowest, if it is alone. The cohort's own word
-    /// goes before what is made from paths, which is [`UNSTATED`].
+    /// Precedence in claiming ids: lower ranks first; an id claimed by several cases of one rank
+    /// goes to none of them. Names that the cohort states come before those made from paths, which
+    /// have [`UNSTATED`].
     fn rank(&self, case: usize) -> u8;
 
-    /// What a case is called at an attempt.
+    /// The name of a case at an attempt.
     fn name(&self, case: usize, attempt: usize) -> String;
 
-    /// Whether a case may go on under an id that an earlier run gave to its files.
+    /// Whether a case may keep an id that an earlier run gave to its files.
     fn may_keep(&self, case: usize, id: &str) -> bool;
 }
 
 /// The rank of a case that is named by its path.
 pub(crate) const UNSTATED: u8 = 2;
 
-/// Gives every case an id: what it has from an earlier run (`kept`); else, by rank, the first of
-/// its names that no other case has or wants. `reserved` are ids that nobody gets. The order of the
-/// cases does not matter.
+/// Assigns an id to every case: that of an earlier run (`kept`); else, by rank, the first of its
+/// names that no other case has or claims. `reserved` ids are not assigned. The order of the cases
+/// does not matter.
 ///
 /// # Errors
-/// [`CohortError::SharedId`] for two cases that nothing tells apart.
+/// [`CohortError::SharedId`] for two indistinguishable cases.
 pub(crate) fn settle(
     claims: &dyn Claims,
     kept: &[Option<&str>],

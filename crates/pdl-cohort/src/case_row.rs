@@ -11,12 +11,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::attributes::{Modality, Split, Status};
-/// How many voxels carry a label.
+/// Number of voxels of a label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LabelVoxels {
     /// The label's value.
     pub value: u16,
-    /// Voxels that carry it, on the stored grid.
+    /// Its voxels on the stored grid.
     pub voxels: u64,
 }
 
@@ -33,7 +33,7 @@ pub struct CaseChannel {
     pub image_blake3: String,
     /// How it was made.
     pub modality: Modality,
-    /// How the voxels are stored, such as "int16".
+    /// Stored data type of the voxels, such as "int16".
     pub voxel_type: String,
     /// Smallest intensity.
     pub intensity_min: f64,
@@ -56,11 +56,11 @@ pub struct CaseRow {
     /// Unique in the cohort; holds letters, digits, - and _ only.
     #[serde(deserialize_with = "safe_name::deserialize")]
     pub case_id: String,
-    /// Whose image it is; the case id where the cohort does not say.
+    /// Identifier of the patient; the case id if the cohort states none.
     pub patient_id: String,
     /// How it was made.
     pub modality: Modality,
-    /// What it is for; the same for all cases of a patient.
+    /// Split; the same for all cases of a patient.
     pub split: Split,
     /// The image file; empty when only a label was found.
     pub image: String,
@@ -74,12 +74,11 @@ pub struct CaseRow {
     pub affine: Vec<f64>,
     /// The directions in which the stored axes grow, such as "RAS".
     pub orientation: String,
-    /// How the voxels are stored, such as "int16".
+    /// Stored data type of the voxels, such as "int16".
     pub voxel_type: String,
-    /// The labels present, background left out, ascending.
+    /// The labels present, without background, ascending.
     pub labels: Vec<LabelVoxels>,
-    /// The labels that somebody looked for in this case; a label that is missing here is unknown,
-    /// not absent.
+    /// The labels annotated in this case; a label that is missing here is unknown, not absent.
     pub labels_annotated: Vec<u16>,
     /// Smallest intensity.
     pub intensity_min: f64,
@@ -93,35 +92,35 @@ pub struct CaseRow {
     pub intensity_p00_5: f64,
     /// Percentile 99.5 of the intensities.
     pub intensity_p99_5: f64,
-    /// BLAKE3 of the image file; empty when there is none.
+    /// BLAKE3 of the image file; empty if there is none.
     pub image_blake3: String,
     /// BLAKE3 of the label file.
     pub label_blake3: Option<String>,
     /// Whether later stages use it.
     pub status: Status,
-    /// What a person should know about it.
+    /// Findings about the case.
     pub findings: Vec<Finding>,
     /// All its images in the order of the cohort's channels, where cases have several; the columns
     /// `image`, `voxel_type` and `intensity_...` are those of the first. Empty where cases have
     /// one.
     #[serde(default)]
     pub channels: Vec<CaseChannel>,
-    /// Further columns of the cohort's table that the user named, as text; null where the table is
-    /// blank.
+    /// Further columns of the cohort's table that the user selected, as text; null for a blank
+    /// cell.
     #[serde(flatten)]
     pub carried: BTreeMap<String, Option<String>>,
 }
 
 impl CaseRow {
-    /// The stored image's grid, or nothing when the image could not be read.
+    /// The stored image's grid, or `None` if the image could not be read.
     pub fn grid(&self) -> Option<Grid> {
         let shape: [u32; 3] = self.shape.as_slice().try_into().ok()?;
         Some(Grid::new(shape.map(|n| n as usize), Affine::from_row_major(&self.affine)?))
     }
 
-    /// Its value in a column, carried ones included, as text by which cases can be grouped: of
-    /// `labels` the values that are present, without their counts; "null" where a column is blank.
-    /// Nothing when there is no such column.
+    /// Its value in a column, extra columns included, as text by which cases can be grouped: for
+    /// `labels` the values present, without their counts; "null" for a blank cell. `None` if there
+    /// is no such column.
     pub fn value(&self, column: &str) -> Option<String> {
         if column == "labels" {
             let values: Vec<String> = self.labels.iter().map(|label| label.value.to_string()).collect();
@@ -133,7 +132,7 @@ impl CaseRow {
         }
     }
 
-    /// Its images with the hashes of their files, the first channel's first; one where it has one.
+    /// Its images with the hashes of their files, in the order of the channels.
     pub fn images(&self) -> Vec<(&str, &str)> {
         if self.channels.is_empty() {
             return vec![(&self.image, &self.image_blake3)];
@@ -178,7 +177,7 @@ const CHANNEL_FIELDS: [(&str, DataType); 11] = [
     ("intensity_p99_5", DataType::Float64),
 ];
 
-/// The columns that every such table has; those that were carried follow them as text.
+/// The columns of every such table; extra columns follow them as text.
 pub fn schema() -> Schema {
     use DataType::{Float64, UInt16, UInt32, UInt64, Utf8};
     Schema::new(vec![

@@ -1,4 +1,4 @@
-//! Rows of cases from what their layout and their files say.
+//! Rows of cases, from their layout and their files.
 
 use std::path::PathBuf;
 
@@ -12,11 +12,10 @@ use crate::check::{Checked, CheckedChannel};
 use crate::discover::DiscoveredCase;
 use crate::place::Place;
 
-/// The row of a case from what its layout and its files say. `modality` is the cohort's, and
-/// whether it was guessed.
+/// The row of a case. `modality` is the cohort's, with whether it was guessed.
 ///
 /// # Errors
-/// [`StoreError::Io`] when the machine keeps a file from being looked at.
+/// [`StoreError::Io`] if an error of the machine prevents a file from being inspected.
 pub(crate) fn row(
     place: &Place,
     found: &DiscoveredCase,
@@ -32,7 +31,9 @@ pub(crate) fn row(
     if guessed && found.modality.is_none() && !rejected {
         findings.push(Finding::new(
             Code::ModalityGuessed,
-            format!("nothing says how it was made; from its intensities it is taken as {cohort_modality} (--modality)"),
+            format!(
+                "its modality is not stated; by its intensities {cohort_modality} was assumed (--modality)"
+            ),
         ));
     }
     if let Some(own) = found.modality
@@ -41,7 +42,7 @@ pub(crate) fn row(
         findings.push(Finding::new(
             Code::OtherModality,
             format!(
-                "it is {own}, and --modality {cohort_modality} asks for another: leave that out, or say {own}"
+                "it is {own}, and --modality {cohort_modality} selects another: omit that, or state {own}"
             ),
         ));
         rejected = true;
@@ -84,7 +85,7 @@ pub(crate) fn row(
     })
 }
 
-/// The channels of a case; none where it has one image.
+/// The channels of a case; none if it has one image.
 fn channel_rows(
     place: &Place,
     found: &DiscoveredCase,

@@ -1,4 +1,4 @@
-//! `cases.parquet`: a row for everything found in a cohort.
+//! `cases.parquet`: one row per discovered case.
 
 use pdl_findings::Finding;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -19,15 +19,15 @@ use crate::same_patient::SamePatient;
 /// The table's name inside a curation folder.
 pub const FILE: &str = "cases.parquet";
 
-/// The whole table with the facts that hold for the cohort.
+/// The whole table, with facts about the cohort.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Cases {
-    /// One row for everything found; row numbers of later stages count the usable ones in this
+    /// One row per discovered case; row numbers of later stages count the usable ones in this
     /// order.
     pub rows: Vec<CaseRow>,
     /// The cohort it was made from, relative to the curation folder.
     pub cohort: String,
-    /// Names of the labels, where the cohort gives them.
+    /// Names of the labels, if the cohort gives them.
     pub label_names: BTreeMap<u16, String>,
     /// Regions that are learnt instead of labels, in the order in which they are written; none
     /// where labels are learnt.
@@ -36,7 +36,7 @@ pub struct Cases {
     pub findings: Vec<Finding>,
     /// How the cohort was indexed; the seed of the split included.
     pub parameters: IndexParameters,
-    /// Patients that were found to be one, by the names that the cohort gives them.
+    /// Patients that were joined, by the names that the cohort gives them.
     pub same_patient: SamePatient,
     /// The unit of the PET values, which the first index of a DICOM cohort of PET decides.
     pub pet_units: Option<PetUnits>,
@@ -56,15 +56,15 @@ impl Cases {
     /// Reads `cases.parquet` of a curation folder.
     ///
     /// # Errors
-    /// [`StoreError`] when it is missing or no such table, or two cases have one id: what was made
-    /// of them cannot be told apart, and indexing the cohort again gives each an id of its own.
+    /// [`StoreError`] if it is missing or not such a table, or two cases have one id: their outputs
+    /// cannot be distinguished, and indexing the cohort again gives each an id of its own.
     pub fn read(out: &Path) -> Result<Self, StoreError> {
         let cases = Self::read_unchecked(out)?;
         cases.check_ids(&out.join(FILE))?;
         Ok(cases)
     }
 
-    /// Whether the table of a curation folder can be read, but gives one id to several cases.
+    /// Whether the table of a curation folder can be read but has one id for several cases.
     pub fn has_shared_ids(out: &Path) -> bool {
         Self::read_unchecked(out).is_ok_and(|cases| cases.check_ids(out).is_err())
     }
@@ -76,7 +76,7 @@ impl Cases {
         let shared = self.rows.iter().find(|row| !ids.insert(row.case_id.to_lowercase()));
         shared.map_or(Ok(()), |row| {
             let problem = format!(
-                "two cases have the id {}; indexing the cohort again gives each an id of its own",
+                "two cases have the id {}; index the cohort again, which gives each its own id",
                 row.case_id
             );
             Err(StoreError::Table { path: path.to_owned(), problem })
@@ -86,7 +86,7 @@ impl Cases {
     /// As [`Cases::read`], but several cases may have one id.
     ///
     /// # Errors
-    /// [`StoreError`] when it is missing or no such table.
+    /// [`StoreError`] if it is missing or not such a table.
     pub(crate) fn read_unchecked(out: &Path) -> Result<Self, StoreError> {
         let path = out.join(FILE);
         let (rows, metadata) = table::read_rows(&path)?;
@@ -102,10 +102,10 @@ impl Cases {
         })
     }
 
-    /// Writes `cases.parquet`, and says whether that changed it.
+    /// Writes `cases.parquet`, and returns whether that changed it.
     ///
     /// # Errors
-    /// [`StoreError`] when it cannot be written, or two cases have one id.
+    /// [`StoreError`] if it cannot be written, or two cases have one id.
     pub fn write(&self, out: &Path) -> Result<bool, StoreError> {
         let path = out.join(FILE);
         self.check_ids(&path)?;

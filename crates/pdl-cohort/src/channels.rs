@@ -12,7 +12,7 @@ use pdl_store::{StoreError, fault};
 use crate::attributes::Modality;
 use crate::discover::{DiscoveredCase, Layout, split_channel};
 
-/// Most characters of a channel's name in files and columns.
+/// Maximum length of a channel's name in files and columns, in characters.
 const LONGEST_NAME: usize = 40;
 
 /// The channels of a cohort by number, under names that files and columns can bear.
@@ -25,7 +25,7 @@ pub(crate) struct Channels {
 }
 
 impl Channels {
-    /// Those that any case of a layout has.
+    /// The channels that any case of a layout has.
     pub(crate) fn of(layout: &Layout, resample: bool) -> Self {
         let numbers: BTreeSet<u32> =
             layout.cases.iter().flat_map(|found| found.channels.keys().copied()).collect();
@@ -45,8 +45,8 @@ impl Channels {
         self.names.get(&number).map_or("", String::as_str)
     }
 
-    /// How the images of a channel were made, as far as its name or the cohort says; nothing where
-    /// their intensities have to say it.
+    /// The modality of a channel by its name or the cohort; `None` if it has to be guessed from the
+    /// intensities.
     pub(crate) fn modality(&self, number: u32, stated: Option<Modality>) -> Option<Modality> {
         let by_name = self.name(number).parse().ok().filter(|modality| *modality != Modality::OT);
         by_name.or(stated.filter(|modality| *modality != Modality::CT))
@@ -70,7 +70,7 @@ impl Layout {
     /// of these channels. A file that holds another number of volumes, but several, is refused.
     ///
     /// # Errors
-    /// [`StoreError::Machine`] when the machine keeps a file from being read.
+    /// [`StoreError::Machine`] if an error of the machine prevents a file from being read.
     pub(crate) fn split_channel_files(&mut self, memory: &MemoryShare<'_>) -> Result<(), StoreError> {
         let named = self.channel_names.len();
         if named < 2 || self.cases.iter().any(|found| found.channels.len() > 1) {
@@ -85,7 +85,7 @@ impl Layout {
             }
             let volumes = match pdl_io::volumes_in(&image, &memory.part()) {
                 Ok(volumes) => volumes,
-                // What is wrong with the file is told where it is read.
+                // The defect is reported where the file is read.
                 Err(unread) => match fault::machine_error(&unread) {
                     None => continue,
                     Some(source) => {
@@ -101,8 +101,8 @@ impl Layout {
                 found.image = found.channels.values().next().cloned();
             } else if volumes > 1 {
                 let message = format!(
-                    "its file holds {volumes} volumes, and dataset.json names {named} channels ({names}): mend one of \
-                     them, or take one volume of each file with --frame"
+                    "its file has {volumes} volumes, and dataset.json names {named} channels ({names}): correct one of \
+                     them, or select one volume of each file with --frame"
                 );
                 found.findings.push(Finding::new(Code::MissingChannel, message));
                 found.refused = true;
@@ -139,8 +139,8 @@ impl DiscoveredCase {
         let missing = channels.listed(missing);
         if !missing.is_empty() {
             let message = format!(
-                "it has no image of {missing}, which others have, only of {}: add it, or take one channel of all with \
-                 --channel",
+                "it has no image of {missing}, which others have, only of {}: add it, or select one channel of all \
+                 with --channel",
                 channels.listed(self.channels.keys().copied())
             );
             self.findings.push(Finding::new(Code::MissingChannel, message));
@@ -149,7 +149,7 @@ impl DiscoveredCase {
     }
 }
 
-/// The number of the channel that nnU-Net's name of a file says.
+/// The channel number in an nnU-Net file name.
 fn channel_of(image: &Path) -> Option<u32> {
     let name = image.file_name()?.to_string_lossy();
     split_channel(stem(&name)).map(|(_, number)| number)

@@ -1,4 +1,4 @@
-//! Reads one case and says what is wrong with it.
+//! Reads one case and checks it; problems become findings.
 
 use pdl_findings::{Code, Finding};
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ use crate::discover::DiscoveredCase;
 use crate::plausible;
 use crate::stacks;
 
-/// What the files of one case say, apart from what the rest of the cohort says of it.
+/// Facts and findings from the files of one case, independent of the rest of the cohort.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Checked {
     pub shape: Vec<u32>,
@@ -44,7 +44,7 @@ pub(crate) struct Checked {
     pub findings: Vec<Finding>,
 }
 
-/// What the file of one channel says.
+/// Facts from the file of one channel.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct CheckedChannel {
     pub voxel_type: String,
@@ -78,23 +78,23 @@ impl Checked {
         }
     }
 
-    /// A case without files that could be looked at.
+    /// A case whose files are not read.
     pub(crate) fn refused() -> Self {
         Self { rejected: true, ..Self::nothing() }
     }
 
-    /// A case with files of whose paths a table can hold nothing.
+    /// A case with files whose paths cannot be written into a table.
     pub(crate) fn unnamed(message: String) -> Self {
         let mut case = Self::nothing();
         case.reject(Code::NameNotText, message);
         case
     }
 
-    /// A case for whose files there is no memory.
+    /// A case whose files need more memory than allowed.
     ///
     /// # Errors
-    /// [`StoreError::Machine`] when the system does not give memory that may be taken, or the
-    /// machine keeps a file from being hashed.
+    /// [`StoreError::Machine`] if the system refuses memory within the limit, or an error of the
+    /// machine prevents a file from being hashed.
     pub(crate) fn too_large(found: &DiscoveredCase, error: MemoryError) -> Result<Self, StoreError> {
         if let Some(error) = StoreError::no_memory(&found.what(), error) {
             return Err(error);
@@ -119,7 +119,7 @@ impl Checked {
     }
 }
 
-/// What the user states of grids, instead of what files say.
+/// Geometry that the user states, which overrides the files.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct StatedGrids {
     /// Directions in which the stored axes grow.
@@ -128,7 +128,7 @@ pub(crate) struct StatedGrids {
     pub copy_affine: bool,
 }
 
-/// What is said of a case for which there is no memory.
+/// Finding about a case that needs more memory than allowed.
 pub(crate) fn too_large(error: MemoryError) -> Finding {
     let advice = "if it is a volume of that size, allow more (--memory); else its header is wrong";
     Finding::new(Code::TooLarge, format!("{error}: {advice}"))
@@ -137,8 +137,8 @@ pub(crate) fn too_large(error: MemoryError) -> Finding {
 /// Reads the files of a case and checks each, then one against the other.
 ///
 /// # Errors
-/// [`StoreError::Machine`] when the machine keeps one from being read: nothing is known of the case
-/// then. Inside, [`MemoryError`] when there is no memory for them.
+/// [`StoreError::Machine`] if an error of the machine prevents one from being read: the state of
+/// the case is then unknown. The inner [`MemoryError`] if they need more memory than allowed.
 pub(crate) fn check(
     found: &DiscoveredCase,
     stated: StatedGrids,
@@ -191,15 +191,15 @@ pub(crate) fn check(
 struct FurtherChannels<'a> {
     found: &'a DiscoveredCase,
     channels: &'a Channels,
-    /// That of the first channel, if it could be read.
+    /// Grid of the first channel, if it could be read.
     grid: Option<Grid>,
-    /// Whether an orientation was stated instead of those of all files.
+    /// Whether the user's orientation overrides those of all files.
     overridden: bool,
 }
 
 impl FurtherChannels<'_> {
-    /// Reads one, and says what is wrong with it; inside [`MemoryError`] when there is no memory
-    /// for it.
+    /// Reads one and records its findings; the inner [`MemoryError`] if it needs more memory than
+    /// allowed.
     fn check(
         &self,
         case: &mut Checked,
@@ -242,7 +242,7 @@ impl FurtherChannels<'_> {
         Ok(Ok(()))
     }
 
-    /// The channel on the grid of the first; nothing where it lies on another and stays there.
+    /// The channel on the grid of the first; `None` if it lies on another and is not resampled.
     fn on_grid(
         &self,
         case: &mut Checked,
@@ -260,7 +260,7 @@ impl FurtherChannels<'_> {
             "channel {name} has {of_channel}, the first {of_first}, and corners are {apart:.3} mm apart"
         );
         if !self.channels.resample || self.overridden {
-            let advice = "(--resample-channels takes it all the same)";
+            let advice = "(--resample-channels resamples it)";
             case.reject(Code::ChannelGridMismatch, format!("{grids} {advice}"));
             return Ok(None);
         }
@@ -271,7 +271,7 @@ impl FurtherChannels<'_> {
             return Ok(None);
         }
         let beyond =
-            format!("{:.1}% of the first lie beyond it and take its smallest value", 100.0 * outside);
+            format!("{:.1}% of the first are outside of it and get its smallest value", 100.0 * outside);
         case.warn(Code::ChannelResampled, format!("{grids}: it was resampled; {beyond}"));
         Ok(Some(volume))
     }
@@ -303,7 +303,7 @@ fn take_image(
         grid.affine = Affine::from_orientation(orientation, grid.spacing_mm(), grid.shape);
         case.warn(
             Code::OrientationOverridden,
-            format!("its axes are taken as {orientation}, as --orientation says"),
+            format!("its orientation is {orientation}, as stated by --orientation"),
         );
     } else {
         case.findings.extend(image.findings.iter().cloned());
@@ -367,7 +367,7 @@ fn compare_grids(case: &mut Checked, image: &Image, labels: &Labels, stated: Sta
         case.reject(
             Code::ShapeMismatch,
             format!(
-                "its image has {} voxels, its label {} (--resample-labels takes it all the same)",
+                "its image has {} voxels, its label {} (--resample-labels resamples it)",
                 text(image.shape),
                 text(labels.shape)
             ),
@@ -378,18 +378,18 @@ fn compare_grids(case: &mut Checked, image: &Image, labels: &Labels, stated: Sta
         return;
     }
     let distance = image.affine.corner_distance_mm(&labels.affine, image.shape);
-    let apart = format!("its label lies on another grid than its image: corners are {distance:.3} mm apart");
+    let apart = format!("its label is on another grid than its image: corners are {distance:.3} mm apart");
     if stated.copy_affine {
-        let message = format!("{apart}; its voxels are taken as those of the image, as --copy-affine says");
+        let message = format!("{apart}; the affine of the image is used (--copy-affine)");
         case.warn(Code::LabelAffineReplaced, message);
         return;
     }
-    let advice = "where they show one place all the same, --resample-labels puts it on the image's grid; where only the \
-                  label's affine is wrong, --copy-affine takes voxel for voxel";
+    let advice = "if both affines are right, --resample-labels resamples it to the image's grid; if only the label's \
+                  affine is wrong, --copy-affine uses the image's";
     case.reject(Code::GridMismatch, format!("{apart} ({advice})"));
 }
 
-/// Whether two grids have the same voxels, but for a small share of one.
+/// Whether two grids have the same voxels, to a small fraction of a voxel.
 pub(crate) fn is_same_grid(image: &Grid, labels: &Grid) -> bool {
     image.coincides(labels)
 }
@@ -408,15 +408,15 @@ pub(crate) fn corners_apart_mm(a: &Grid, b: &Grid) -> f64 {
     (0..8).map(apart).fold(0.0, f64::max)
 }
 
-/// Why a file is no volume, and the files whose bytes say so, as far as it is their bytes alone.
+/// Why a file is not a readable volume, and the files whose contents cause that.
 struct Unreadable {
     reason: String,
     parts: Vec<Part>,
-    /// Set when there was no memory for it, which says nothing of the file.
+    /// Set if it needs more memory than allowed, which is no defect of the file.
     memory: Option<MemoryError>,
 }
 
-/// The hash of a file that was not read as a volume, if it is a file at all.
+/// The hash of a file that could not be read as a volume; `None` if it is not a file.
 ///
 /// # Errors
 /// [`StoreError::Machine`].
@@ -427,10 +427,10 @@ fn hash_if_any(found: &DiscoveredCase, path: &Path) -> Result<Option<String>, St
     }
 }
 
-/// What was read, or why the file is no volume.
+/// The volume, or why the file is not a readable one.
 ///
 /// # Errors
-/// [`StoreError::Machine`] when that is no fault of the file.
+/// [`StoreError::Machine`] if that is no defect of the file.
 fn or_unreadable<T>(
     found: &DiscoveredCase,
     path: &Path,
@@ -445,7 +445,7 @@ fn or_unreadable<T>(
     }
     let (reason, memory) = (error.reason(), error.memory());
     let mut parts = Vec::with_capacity(files.len());
-    // Hashed only for a verdict that is to be kept.
+    // Hashed only for a verdict that is stored.
     for (path, state) in files.into_iter().filter(|_| memory.is_none()) {
         match hash_if_any(found, &path)? {
             Some(blake3) => parts.push(Part { path, blake3, state }),

@@ -1,5 +1,5 @@
-//! What becomes of every file of a cohort of files: which case it is read as, or why it is none of
-//! a case. Rows of `sources.parquet`.
+//! Rows of `sources.parquet` for a cohort of files: the case that each file belongs to, or why it
+//! belongs to none.
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -14,13 +14,13 @@ use crate::place::Place;
 use crate::sources::SourceRow;
 use crate::walk;
 
-/// Tables and descriptions that are read as such from a cohort's folder.
+/// Tables and descriptions in a cohort's folder.
 const DESCRIPTIONS: [&str; 2] = ["cohort.csv", "dataset.json"];
 
 /// Endings of files that hold the voxels of a header beside them.
 const VOXELS: [&str; 5] = [".img", ".img.gz", ".raw", ".raw.gz", ".zraw"];
 
-/// The folder of the volumes that a curation folder keeps.
+/// Folder of the imported volumes in a curation folder.
 const KEPT: &str = "volumes/";
 
 /// The files of a cohort that its layout names, before a volume is read.
@@ -46,12 +46,12 @@ impl CohortFiles {
         Self { cohort: cohort.to_owned(), named: named.collect(), channels }
     }
 
-    /// Adds the rows of the cases whose files are used where they lie, and of the files that are
-    /// none of a case, to those of the cases whose volumes are kept. `parts` are the files that
-    /// were read for each of `rows`, `earlier` the rows of the run before.
+    /// Adds the rows of the cases whose files are used in place, and of the files that belong to no
+    /// case, to those of the imported cases. `parts` are the files that were read for each of
+    /// `rows`, `earlier` the rows of the run before.
     ///
     /// # Errors
-    /// [`StoreError::Io`] when the machine keeps a file from being looked at.
+    /// [`StoreError::Io`] if an error of the machine prevents a file from being inspected.
     pub(crate) fn complete(
         &self,
         sources: &mut Vec<SourceRow>,
@@ -64,7 +64,7 @@ impl CohortFiles {
         let kept: HashSet<String> = sources.iter().map(|row| row.case_id.clone()).collect();
         let earlier = by_case(earlier);
         let by_id: HashMap<&str, &CaseRow> = rows.iter().map(|case| (case.case_id.as_str(), case)).collect();
-        // Where only the label map of a case is kept, its image is read where it lies.
+        // If only the label map of a case is imported, its image is read in place.
         for row in sources.iter_mut().filter(|row| row.set_aside.is_none() && row.image.is_empty()) {
             let images = by_id.get(row.case_id.as_str()).map(|case| case.images()).unwrap_or_default();
             let in_place =
@@ -79,13 +79,13 @@ impl CohortFiles {
         Ok(())
     }
 
-    /// The files of the cohort's folder that no row of `rows` names, each with the reason; none of
-    /// a cohort that is a table or a list, which may lie anywhere. Where some cases' volumes are
-    /// kept (`are_kept`), their files go by their real paths. Voxels beside a header that a row
+    /// The files of the cohort's folder that no row of `rows` names, each with the reason; empty
+    /// for a table or a list, whose files may lie anywhere. If some volumes are imported
+    /// (`are_kept`), their files are named by their real paths. Voxels beside a header that a row
     /// names are added to that row.
     ///
     /// # Errors
-    /// [`StoreError::Io`] when the machine keeps the folder from being listed.
+    /// [`StoreError::Io`] if an error of the machine prevents the folder from being listed.
     pub(crate) fn skipped(
         &self,
         rows: &mut [SourceRow],
@@ -132,7 +132,7 @@ impl CohortFiles {
         Ok(skipped)
     }
 
-    /// Why a file of the folder is none of a case.
+    /// Why a file of the folder belongs to no case.
     fn reason(&self, file: &Path) -> std::io::Result<SkipReason> {
         let below = file.strip_prefix(&self.cohort).unwrap_or(file);
         let name = file.file_name().unwrap_or_default().to_string_lossy();
@@ -162,7 +162,7 @@ pub(crate) fn channels(layout: &Layout) -> HashSet<PathBuf> {
 /// it; where it was known already, `earlier` is its row of the run that read them.
 ///
 /// # Errors
-/// [`StoreError::Io`] when the machine keeps a file from being looked at.
+/// [`StoreError::Io`] if an error of the machine prevents a file from being inspected.
 pub(crate) fn row_in_place(
     case: &CaseRow,
     parts: &[Vec<Part>; 2],
@@ -225,8 +225,8 @@ fn file_of(path: &str) -> String {
     }
 }
 
-/// Whether the files of a row are those that `cases.parquet` names: none was made into a volume
-/// that the curation folder keeps.
+/// Whether the files of a row are those that `cases.parquet` names: none was imported into the
+/// curation folder.
 pub(crate) fn are_in_place(source: &SourceRow, image: &str, label: Option<&str>) -> bool {
     let is_of = |files: &[String], path: &str| files.contains(&file_of(path));
     (!image.is_empty() || label.is_some())

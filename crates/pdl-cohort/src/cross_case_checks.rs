@@ -1,4 +1,4 @@
-//! What shows only when a case is held against the rest of its cohort.
+//! Checks that compare a case with the rest of its cohort.
 
 use pdl_findings::{Code, Finding};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -10,34 +10,34 @@ use pdl_volume::statistics::median;
 use crate::attributes::Modality;
 use crate::case_row::CaseRow;
 
-/// Fewer usable cases than this are no cohort that a case could differ from.
+/// Minimum number of usable cases with which a case is compared.
 const FEWEST: usize = 8;
 
-/// A way of storing that at most this share of the cases has is unusual.
+/// A storage property is unusual if at most this fraction of the cases has it.
 const UNUSUAL: f64 = 0.1;
 
 /// Air is -1000 HU: a CT whose darkest voxels lie this far above the cohort's, HU, was stored
 /// without its offset (1000, or 1024 where the scanner pads).
 const OFFSET_HU: std::ops::RangeInclusive<f64> = 900.0..=1200.0;
 
-/// Fewer usable cases than this have no usual size, and no usual range of HU.
+/// Minimum number of usable cases for a usual size and a usual range of HU.
 const FEWEST_ALIKE: usize = 4;
 
-/// No CT measures more: HU end below 31,000 even in scales that are extended for metal.
+/// Maximum HU of a CT: HU end below 31,000 even in scales that are extended for metal.
 const MOST_HU: f64 = 32_767.0;
-/// Metal and bone beyond this are no half percent of a body, HU.
+/// Maximum of percentile 99.5, HU: less than half a percent of a body is metal or bone above it.
 const MOST_P99_5_HU: f64 = 5000.0;
-/// Below what scanners and paddings store outside of the field of view, HU.
+/// Minimum of percentile 0.5, HU: below the values stored outside of the field of view.
 const LEAST_P00_5_HU: f64 = -4096.0;
-/// Darker than this is air, or the gas, lung and fat of a crop, HU: a cohort that has it and a case
-/// that has not.
+/// Voxels darker than this are air, or gas, lung and fat of a crop, HU: the thresholds for a cohort
+/// that has such voxels, and for a case that lacks them.
 const AIR_HU: [f64; 2] = [-500.0, -200.0];
 
-/// A case that differs from the median by this factor, in its voxels and as a whole, is told; by
-/// the second factor it is rejected. Of units that are mistaken the smallest factor is 10.
+/// A case that differs from the median by this factor, in voxel size and in extent, gets a warning;
+/// by the second factor it is rejected. The smallest factor between units that are confused is 10.
 const SIZES: [f64; 2] = [7.0, 100.0];
 
-/// Most sets of label values, and most values of a set, in a message.
+/// Maximum number of sets of label values, and of values per set, in a message.
 const MOST_SETS: usize = 6;
 const MOST_VALUES: usize = 12;
 
@@ -55,8 +55,8 @@ pub(crate) fn mark(rows: &mut [CaseRow], voxels: &HashMap<String, String>) {
     mark_hounsfield(rows);
 }
 
-/// What is said where the label maps of cases hold different values, and some have no name: a mask
-/// may be stored as 0 and 1 in one file and as 0 and 255 in another.
+/// Finding if the label maps of cases hold different values, and some have no name: a mask may be
+/// stored as 0 and 1 in one file and as 0 and 255 in another.
 pub(crate) fn value_sets(rows: &[CaseRow], names: &BTreeMap<u16, String>) -> Option<Finding> {
     let mut cases: BTreeMap<Vec<u16>, Vec<&str>> = BTreeMap::new();
     // A map without labels is a negative, and holds no other values than the rest.
@@ -86,19 +86,20 @@ pub(crate) fn value_sets(rows: &[CaseRow], names: &BTreeMap<u16, String>) -> Opt
         true => {
             "; masks of one structure need one value in all files, as --structures 1=NAME,255=NAME gives them"
         }
-        false => "; --structures says what each becomes, [labels] what it is",
+        false => "; --structures maps them, [labels] names them",
     };
     let nameless: Vec<u16> = unnamed.into_iter().collect();
     let message = format!(
-        "label maps hold different values: {told}{more}; nothing names {}, and a value is taken as one label in all cases{advice}",
+        "label maps have different values: {told}{more}; values without a name: {}; a value counts as the same label \
+         in all cases{advice}",
         list(&nameless)
     );
     Some(Finding::new(Code::LabelValueSets, message))
 }
 
-/// The same image under two names is learnt twice, or leaks from one split into another; under two
-/// patients it says that they are one. It is told by its voxels: compression, header and number
-/// type may differ.
+/// The same image under two names is trained on twice, or leaks from one split into another; under
+/// two patients it shows that they are one. Images are compared by their voxels: compression,
+/// header and number type may differ.
 fn mark_copies(rows: &mut [CaseRow], voxels: &HashMap<String, String>) {
     let mut first: HashMap<&str, (String, String)> = HashMap::new();
     for row in rows.iter_mut().filter(|row| row.is_usable()) {
@@ -110,7 +111,8 @@ fn mark_copies(rows: &mut [CaseRow], voxels: &HashMap<String, String>) {
         let same = Finding::new(Code::DuplicateImage, format!("its image is voxel for voxel that of {case}"));
         let one = (*patient != row.patient_id).then(|| {
             let message = format!(
-                "it has the image of {case}, whose patient is {patient} and not {}: name them one with --same-patient, or mend the table",
+                "it has the image of {case}, whose patient is {patient} and not {}: join them with --same-patient, or \
+                 correct the table",
                 row.patient_id
             );
             Finding::new(Code::OnePatientTwoIds, message)
@@ -120,7 +122,7 @@ fn mark_copies(rows: &mut [CaseRow], voxels: &HashMap<String, String>) {
     }
 }
 
-/// A label that nobody else has is most often a slip of the pen, and cannot be learnt.
+/// A label that occurs in one case only is most often a mistake, and cannot be learnt.
 fn mark_lone_labels(rows: &mut [CaseRow]) {
     let mut cases: BTreeMap<u16, usize> = BTreeMap::new();
     let usable = rows.iter().filter(|row| row.is_usable());
@@ -154,8 +156,8 @@ fn mark_offsets(rows: &mut [CaseRow]) {
     }
 }
 
-/// A CT that is not in HU: a sign that was lost, a scale, or values that were clipped and
-/// stretched. An offset alone is told by [`mark_offsets`].
+/// A CT that is not in HU: a lost sign, a scale, or values that were clipped and stretched. An
+/// offset alone is reported by [`mark_offsets`].
 fn mark_hounsfield(rows: &mut [CaseRow]) {
     let is_ct = |row: &CaseRow| row.is_usable() && row.modality == Modality::CT;
     let mut darkest: Vec<f64> = rows.iter().filter(|row| is_ct(row)).map(|row| row.intensity_min).collect();
@@ -166,10 +168,10 @@ fn mark_hounsfield(rows: &mut [CaseRow]) {
         let (least, most) = (row.intensity_min, row.intensity_max);
         let problem = if most > MOST_HU && !guessed {
             Some(
-                "no CT reaches so far: its stored values may be signed, though its header says that they are not",
+                "no CT has such values: its stored values may be signed, although its header states unsigned",
             )
         } else if row.intensity_p99_5 > MOST_P99_5_HU || row.intensity_p00_5 < LEAST_P00_5_HU {
-            Some("half a percent of its voxels lie beyond what is in a body: it may be of another scale")
+            Some("half a percent of its voxels have values that no body has: it may have another scale")
         } else if has_air && least > AIR_HU[1] && !offset {
             Some(
                 "most of the other cases reach down to air (-1000 HU): it may lack its offset, or be of another scale",
@@ -185,8 +187,8 @@ fn mark_hounsfield(rows: &mut [CaseRow]) {
 }
 
 /// Marks usable rows whose voxels and whose whole image are both many times larger or smaller than
-/// those of the median case, as where a header gives lengths in another unit, and rejects those
-/// that are of no common size at all.
+/// those of the median case, as if a header gives lengths in another unit, and rejects those that
+/// differ too much.
 pub(crate) fn mark_sizes(rows: &mut [CaseRow]) {
     let sizes: Vec<Option<[f64; 2]>> =
         rows.iter().map(|row| row.grid().filter(|_| row.is_usable()).map(|grid| size(&grid))).collect();
@@ -225,8 +227,8 @@ fn size(grid: &Grid) -> [f64; 2] {
     [voxel, voxel * voxels]
 }
 
-/// Right- and left-handed storage are both legal; one case among many that differs was often
-/// mirrored by a converter.
+/// Marks cases whose handedness differs from nearly all others: both are valid, but such a case was
+/// often mirrored by a converter.
 fn mark_handedness(rows: &mut [CaseRow]) {
     let right_handed = |row: &CaseRow| row.grid().map(|grid| grid.affine.determinant() > 0.0);
     let known: Vec<bool> = rows.iter().filter(|row| row.is_usable()).filter_map(right_handed).collect();

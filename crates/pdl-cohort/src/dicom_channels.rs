@@ -1,4 +1,4 @@
-//! Series of one study that are read as the channels of a case, such as CT and PET.
+//! Series of one study as the channels of a case, such as CT and PET.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,14 +15,14 @@ use crate::parameters::IndexParameters;
 /// For series, by their numbers, those of the further channels, in order.
 pub(crate) type ChannelSeries = BTreeMap<usize, Vec<usize>>;
 
-/// The modalities of the channels, that of the labelled series first; none where each series is a
+/// The modalities of the channels, that of the labelled series first; empty if each series is a
 /// case of its own.
 pub(crate) struct DicomChannels {
     modalities: Vec<Modality>,
 }
 
 impl DicomChannels {
-    /// As the parameters say.
+    /// From the parameters.
     ///
     /// # Errors
     /// [`CohortError::Option`] when they name one alone, or one twice.
@@ -42,8 +42,9 @@ impl DicomChannels {
         (0..).zip(self.modalities.iter().map(Modality::to_string)).collect()
     }
 
-    /// Gives each case of a labelled series of the first modality its channels; a case for which
-    /// they cannot be told is refused. `cases` are these with the numbers of their series.
+    /// Assigns channels to each case of a labelled series of the first modality; a case whose
+    /// channels are ambiguous or missing is refused. `cases` are these with the numbers of their
+    /// series.
     pub(crate) fn join<'a>(
         &self,
         series: &[Series],
@@ -54,7 +55,7 @@ impl DicomChannels {
         for (found, number) in cases.filter(|(found, _)| found.modality == Some(*reference)) {
             match self.partners(series, number) {
                 Ok(partners) => {
-                    // Until the volumes are kept a channel goes by the first of its files.
+                    // Until the volumes are imported, a channel is named by the first of its files.
                     let all = std::iter::once(&number).chain(&partners);
                     let file = |number: &usize| series[*number].files.first().cloned().unwrap_or_default();
                     found.channels = (0..).zip(all.map(file)).collect();
@@ -72,7 +73,7 @@ impl DicomChannels {
     /// The series of the further channels of a series: of its study, in its frame of reference.
     ///
     /// # Errors
-    /// A finding when there is none of a modality, or several.
+    /// A finding if there is none of a modality, or several.
     fn partners(&self, series: &[Series], number: usize) -> Result<Vec<usize>, Finding> {
         let partner = |modality: &Modality| {
             let is_one = |other: &&(usize, &Series)| {
@@ -91,9 +92,9 @@ impl DicomChannels {
                 }
                 _ => {
                     let message = format!(
-                        "{} {modality} series of its study lie in its frame of reference, and which of them is its channel \
-                         cannot be told: convert the study to NIfTI, and name the files in a table (columns image_{}, \
-                         image_{modality}, label)",
+                        "{} {modality} series of its study share its frame of reference, and which of them is its \
+                         channel is ambiguous: convert the study to NIfTI, and name the files in a table (columns \
+                         image_{}, image_{modality}, label)",
                         found.len(),
                         self.modalities[0]
                     );

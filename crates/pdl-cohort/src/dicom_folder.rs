@@ -9,14 +9,13 @@ use pdl_store::fault;
 use crate::attributes::Modality;
 use crate::walk;
 
-/// Files of a folder that are looked at for one of DICOM.
+/// Number of files of a folder that are checked for DICOM.
 const FIRST_FILES: usize = 8;
 
-/// Whether a path is that of DICOM files: a folder of such, with other folders in it or without, or
-/// a single file.
+/// Whether a path is a DICOM file, or a folder that holds DICOM files at any depth.
 ///
 /// # Errors
-/// Those of the machine.
+/// Errors of the machine.
 pub(crate) fn is_series(path: &Path) -> io::Result<bool> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     if is_volume_name(&name) || stack::is_stack(path)? {
@@ -33,10 +32,10 @@ pub(crate) fn is_series(path: &Path) -> io::Result<bool> {
     Ok(false)
 }
 
-/// Whether a folder itself has DICOM files in it.
+/// Whether a folder holds DICOM files directly.
 ///
 /// # Errors
-/// Those of the machine.
+/// Errors of the machine.
 pub(crate) fn is_flat_series(folder: &Path) -> io::Result<bool> {
     let mut files: Vec<PathBuf> = fault::list(folder)?.iter().map(std::fs::DirEntry::path).collect();
     files.sort();
@@ -55,7 +54,7 @@ pub(crate) fn is_flat_series(folder: &Path) -> io::Result<bool> {
 /// The files of a series, ascending.
 ///
 /// # Errors
-/// Those of the machine.
+/// Errors of the machine.
 pub(crate) fn files_of(path: &Path) -> io::Result<Vec<PathBuf>> {
     if !fault::is_dir(path)? {
         return Ok(vec![path.to_owned()]);
@@ -71,7 +70,7 @@ pub(crate) fn files_of(path: &Path) -> io::Result<Vec<PathBuf>> {
 /// The modality that the first of a series' files states.
 ///
 /// # Errors
-/// Those of the machine.
+/// Errors of the machine.
 pub(crate) fn modality(path: &Path) -> io::Result<Option<Modality>> {
     for file in files_of(path)?.into_iter().take(FIRST_FILES) {
         let scan = pdl_dicom::scan(&[file], &|| ()).map_err(|error| machine(&error))?;

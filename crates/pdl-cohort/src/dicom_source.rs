@@ -1,8 +1,11 @@
-//! A tree of DICOM files: each series with labels becomes a case, kept as NIfTI inside the curation
-//! folder.
+//! A tree of DICOM files: each volume of a series becomes a case, labelled or not, imported as
+//! NIfTI into the curation folder.
 //!
-//! Names of cases and patients are pseudonyms unless ids are kept; no message holds a path or an
-//! attribute's value other than the names of structures.
+//! This is where a bad DICOM file becomes a finding: [`VolumeSource::read`] turns the error of a
+//! series into `unreadable-dicom`; structures that cannot be read become `unusable-structure`;
+//! files that belong to no case are listed by [`VolumeSource::skipped`] and counted by
+//! [`VolumeSource::findings`]. Cases and patients have pseudonyms unless ids are kept; no message
+//! holds a path or an attribute's value other than the names of structures.
 
 use pdl_findings::{Code, Finding, SkipReason};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -34,10 +37,10 @@ use crate::pseudonyms::Naming;
 use crate::sources::Skipped;
 use crate::structures::Structures;
 
-/// Label files, and the labels that each gives.
+/// Label files, each with the labels taken from it.
 type Chosen = BTreeMap<usize, BTreeSet<u16>>;
 
-/// What a tree of DICOM files holds, under the names that its cases go by.
+/// The series and label files of a DICOM tree, with the names of their cases.
 pub(crate) struct Archive {
     scan: Scan,
     naming: Naming,
@@ -45,17 +48,17 @@ pub(crate) struct Archive {
     cases: Vec<(usize, Chosen)>,
     /// For the series of cases of several channels those of the further channels.
     partners: ChannelSeries,
-    /// For every series what tells its own contours and frames from those of others.
+    /// For every series, the images that its contours and frames refer to.
     images: Vec<VolumeImages>,
     structures: Structures,
     options: ReadOptions,
     pet: Option<PetDecision>,
-    /// Files whose images are those of others.
+    /// Files whose images are duplicates of those in other files.
     copies: Vec<PathBuf>,
 }
 
 impl Archive {
-    /// Reads all headers and gives the layout its cases. Ids and label values of an earlier run
+    /// Reads all headers and fills the layout with cases. Ids and label values of an earlier run
     /// stay.
     pub(crate) fn scan(
         layout: &mut Layout,
@@ -208,11 +211,8 @@ impl VolumeSource for Archive {
         }
         self.unused_labels().iter().for_each(|(_, reason)| *further.entry(*reason).or_default() += 1);
         aside.extend(further.iter().map(|(reason, count)| format!("{count} {}", reason.words())));
-        let message = format!(
-            "files set aside: {} ({} says which: the rows with set_aside)",
-            aside.join("; "),
-            crate::sources::FILE
-        );
+        let message =
+            format!("files skipped: {} (rows with set_aside in {})", aside.join("; "), crate::sources::FILE);
         let aside = (!aside.is_empty()).then(|| Finding::new(Code::FilesSetAside, message));
         let pet = self.pet.as_ref().and_then(PetDecision::finding);
         let used = self.cases.iter().flat_map(|(_, chosen)| chosen.keys());
@@ -224,7 +224,7 @@ impl VolumeSource for Archive {
 }
 
 impl Archive {
-    /// Label files from which nothing is taken, and why.
+    /// Label files that are not used, each with the reason.
     fn unused_labels(&self) -> Vec<(usize, SkipReason)> {
         let (_, orphans) = self.scan.labels_of_series();
         let used: BTreeSet<usize> =
@@ -237,7 +237,7 @@ impl Archive {
         unused.map(|label| (label, reason(&label))).collect()
     }
 
-    /// What is said of files that may show names in their pixels.
+    /// Finding about files that may show names in their pixels.
     fn captures(&self) -> Option<Finding> {
         let count = self.scan.secondary_captures;
         let message = format!(
@@ -247,7 +247,7 @@ impl Archive {
         (count > 0).then(|| Finding::new(Code::SecondaryCapture, message))
     }
 
-    /// What is said of patterns that no structure has.
+    /// Finding about patterns that no structure has.
     fn unmatched(&self) -> Option<Finding> {
         let (of_series, _) = self.scan.labels_of_series();
         let labels: BTreeSet<usize> = of_series.into_iter().flatten().collect();
@@ -257,7 +257,7 @@ impl Archive {
         self.structures.unmatched_told(&shown, both.flat_map(|(shown, original)| [shown, original]))
     }
 
-    /// The series of a case, and its label files with the labels that each gives.
+    /// The series of a case, and its label files, each with the labels taken from it.
     fn sources(&self, case: usize) -> (&Series, impl Iterator<Item = (&LabelFile, &BTreeSet<u16>)>) {
         let (series, chosen) = &self.cases[case];
         let labels = chosen.iter().map(|(label, values)| (&self.scan.labels[*label], values));
@@ -353,8 +353,8 @@ impl Archive {
     }
 }
 
-/// Files whose frames all are in other files, too: what is in no series, is no label, and was not
-/// set aside.
+/// Files all of whose frames are in other files, too: those in no series that are not labels and
+/// were not skipped.
 fn copies(scan: &Scan, files: &[PathBuf]) -> Vec<PathBuf> {
     let of_series = scan.series.iter().flat_map(|series| &series.files);
     let labels = scan.labels.iter().map(|label| &label.path);
@@ -363,7 +363,7 @@ fn copies(scan: &Scan, files: &[PathBuf]) -> Vec<PathBuf> {
     files.iter().filter(|file| !used.contains(file)).cloned().collect()
 }
 
-/// Which of its label files a case is made from.
+/// The label files that a case is made from.
 fn choose(structures: &Structures, scan: &Scan, labels: &[usize]) -> Chosen {
     let values = |label: &usize| {
         scan.labels[*label].structures().filter_map(|names| structures.label_of(names)).collect()
@@ -372,8 +372,8 @@ fn choose(structures: &Structures, scan: &Scan, labels: &[usize]) -> Chosen {
     structures.sources(&values).into_iter().map(|(file, values)| (labels[file], values)).collect()
 }
 
-/// Names of labels of an earlier run, without what the headers say of people, which that run may
-/// not have known.
+/// Names of labels of an earlier run, with people's names masked that only the present headers
+/// hold.
 fn hidden_names(earlier: &BTreeMap<u16, String>, scan: &Scan) -> BTreeMap<u16, String> {
     let names = || scan.labels.iter().flat_map(LabelFile::structures);
     let shown: BTreeSet<String> = names().map(|(shown, _)| shown.to_lowercase()).collect();
@@ -386,10 +386,10 @@ fn hidden_names(earlier: &BTreeMap<u16, String>, scan: &Scan) -> BTreeMap<u16, S
     earlier.iter().map(|(value, name)| (*value, now(name))).collect()
 }
 
-/// What a tree of DICOM files holds; headers are read within a limit of memory.
+/// Reads the headers of a DICOM tree within a memory limit.
 ///
 /// # Errors
-/// [`StoreError::Machine`], without a path: those of such trees name patients.
+/// [`StoreError::Machine`], without the path, which may name a patient.
 pub(crate) fn headers(
     files: &[PathBuf],
     limit: &MemoryLimit,
@@ -399,7 +399,7 @@ pub(crate) fn headers(
     scan.map_err(|error| unreadable("a DICOM file of the cohort", &error))
 }
 
-/// The machine's error as such; there is no other where this is asked.
+/// The machine's error; callers have excluded all others.
 fn unreadable(what: &str, error: &DicomError) -> StoreError {
     StoreError::machine(what, None, error).unwrap_or_else(|| StoreError::Machine {
         what: what.to_owned(),
@@ -408,8 +408,8 @@ fn unreadable(what: &str, error: &DicomError) -> StoreError {
     })
 }
 
-/// Keeps the attributes `carry` of every case's series. Of a file that cannot be read any more
-/// there is nothing: why is told where the series is read.
+/// Stores the attributes `carry` of every case's series. A file that can no longer be read yields
+/// none; the reason is reported where the series is read.
 ///
 /// # Errors
 /// [`StoreError::Machine`].
@@ -435,12 +435,12 @@ fn keep_acquisition(
     })
 }
 
-/// Whose a series is; where its files name no patient, its study's.
+/// Patient of a series; its study if the files name no patient.
 fn patient_of(series: &Series) -> &str {
     if series.patient_id.is_empty() { &series.study_uid } else { &series.patient_id }
 }
 
-/// Where the cohort is, and what an earlier run knew of it.
+/// The cohort's folder, and the cases of an earlier run.
 #[derive(Clone, Copy)]
 pub(crate) struct Known<'a> {
     pub earlier: Option<&'a Earlier>,
@@ -468,7 +468,7 @@ impl Claims for Claimed<'_> {
         self.series.len()
     }
 
-    /// A series without a UID has only its files to go by.
+    /// A series without a UID is identified by its files.
     fn rank(&self, case: usize) -> u8 {
         if self.series[case].series_uid.is_empty() { UNSTATED } else { 0 }
     }
@@ -494,7 +494,7 @@ impl Claims for Claimed<'_> {
     }
 }
 
-/// What the headers say of a case.
+/// The case of a series, from its headers.
 fn found(
     naming: &Naming,
     series: &Series,
@@ -504,14 +504,14 @@ fn found(
 ) -> DiscoveredCase {
     let mut findings = Vec::new();
     if series.patient_id.is_empty() {
-        let message = "its files name no patient; its study is taken as a patient of its own";
+        let message = "its files have no PatientID; its study counts as a separate patient";
         findings.push(Finding::new(Code::NoPatientId, message));
     }
     if labels > 1 {
         let which = match structures.are_chosen() {
             true => format!("each structure comes from the latest that has it; {} used", chosen.len()),
             false => {
-                "only the latest is used (--structures takes each structure from the latest that has it)"
+                "only the latest is used (with --structures each structure comes from the latest that has it)"
                     .to_owned()
             }
         };

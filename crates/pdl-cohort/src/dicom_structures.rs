@@ -8,21 +8,21 @@ use pdl_store::memory::MemoryShare;
 
 /// A structure of a label file.
 pub(crate) struct Drawn<'a> {
-    /// Its name as it may be shown.
+    /// Its name with people's names masked.
     pub name: String,
-    /// Its name as the file has it: never to be shown.
+    /// Its name as stored in the file; never shown.
     pub original: String,
-    /// Whether there is a contour or a frame of it.
+    /// Whether it has a contour or a frame.
     pub has_shape: bool,
-    /// Its pixels on the slices of the image.
+    /// Computes its pixels on the slices of the image.
     pub mask: Box<dyn Fn() -> Result<Mask, DicomError> + 'a>,
 }
 
-/// The structures of a label file on the slices of an image; what is said of the file goes to
+/// The structures of a label file on the slices of an image; adds findings about the file to
 /// `findings`.
 ///
 /// # Errors
-/// [`DicomError`] when the file cannot be read.
+/// [`DicomError`] if the file cannot be read.
 pub(crate) fn structures_of<'a>(
     label: &'a LabelFile,
     images: &VolumeImages,
@@ -68,7 +68,7 @@ pub(crate) fn structures_of<'a>(
                     take(object.mask_bytes(number, &image.stack))?;
                     object.mask(number, &image.stack)
                 };
-                // A segment without a pixel is one that was looked for.
+                // A segment without a pixel is annotated and absent.
                 let (name, original) = (segment.name.clone(), segment.original.clone());
                 Drawn { name, original, has_shape: false, mask: Box::new(mask) }
             };
@@ -77,7 +77,7 @@ pub(crate) fn structures_of<'a>(
     })
 }
 
-/// What is said of segments whose coordinates are in another frame of reference than the image.
+/// Finding about segments whose coordinates are in another frame of reference than the image.
 fn in_other_frame(names: &[String]) -> Option<Finding> {
     let message = format!(
         "segments name its images, and are placed by their own positions in another frame of reference: {}",

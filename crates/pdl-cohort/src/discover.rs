@@ -38,52 +38,52 @@ mod volume_files;
 
 pub(crate) use folders::split_channel;
 
-/// The column of a cohort's table that lists the labels that were looked for in a case.
+/// The column of a cohort's table that lists the labels annotated in a case.
 pub(crate) const ANNOTATED_COLUMN: &str = "labels_annotated";
 
-/// What a cohort's layout says about one case, before any volume is read.
+/// A case as the cohort's layout describes it, before any volume is read.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DiscoveredCase {
     /// Unique; letters, digits, - and _ only.
     pub case_id: String,
-    /// What it can be named by.
+    /// The facts from which its id is made.
     pub name: CaseLabel,
-    /// The image, when there is one.
+    /// The image, if there is one.
     pub image: Option<PathBuf>,
-    /// The label map, when there is one; where each structure is a file of its own, their folder or
-    /// the first of them.
+    /// The label map, if there is one; if each structure is a file of its own, their folder or the
+    /// first of them.
     pub label: Option<PathBuf>,
-    /// The masks of its structures by name, where each is a file of its own.
+    /// The masks of its structures by name, if each is a file of its own.
     pub structures: BTreeMap<String, PathBuf>,
-    /// Whose image it is, when the cohort says.
+    /// The patient, if the cohort states one.
     pub patient: Option<String>,
-    /// How it was made, when the cohort says.
+    /// The modality, if the cohort states one.
     pub modality: Option<Modality>,
-    /// What it is for, when the cohort says.
+    /// The split, if the cohort states one.
     pub split: Option<Split>,
     /// All channels of the case by number, where cases have several; one alone where it lacks the
     /// others.
     pub channels: BTreeMap<u32, PathBuf>,
-    /// What is said of its stacks of slices, where it has such.
+    /// Spacing and axes that are stated for its stacks of slices.
     pub stacks: StackHint,
-    /// Its values in the columns that were asked for; nothing where they are blank.
+    /// Its values in the requested columns; `None` for blank cells.
     pub carried: Carried,
-    /// What its table says of the labels that were looked for, as text.
+    /// Its cell in the column `labels_annotated`, as text.
     pub annotated: Option<String>,
-    /// The labels that its structure sets or segmentations name, where it has such.
+    /// The labels that its structure sets or segmentations name, if it has any.
     pub named: Option<BTreeSet<u16>>,
-    /// Its values in the columns that say where it comes from.
+    /// Its values in the columns that state its origin, such as a site.
     pub origins: BTreeMap<String, String>,
-    /// What was seen where the files were made from others.
+    /// Findings from the import of its files.
     pub findings: Vec<Finding>,
-    /// Set when nothing can be read; the findings say why.
+    /// Set if nothing can be read; the findings state why.
     pub refused: bool,
 }
 
 /// Values by the names of their columns.
 pub type Carried = BTreeMap<String, Option<String>>;
 
-/// What a cohort's layout says.
+/// The cases of a cohort, and what its files state about it as a whole.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Layout {
     /// The cases by case id.
@@ -94,27 +94,26 @@ pub struct Layout {
     pub modality: Option<Modality>,
     /// Names of the channels by number, from `dataset.json`.
     pub channel_names: BTreeMap<u32, String>,
-    /// What `dataset.json` says of regions.
+    /// The regions in `dataset.json`.
     pub regions: DatasetRegions,
     /// Every file of a tree of DICOM files; its cases are not known yet then.
     pub dicom_files: Vec<PathBuf>,
     /// Whether images are DICOM series that were found by the names of folders, which may be those
     /// of patients.
     pub dicom_images: bool,
-    /// What the layout is, in words.
+    /// The name of the layout.
     pub kind: &'static str,
-    /// What was seen of the cohort as a whole.
+    /// Findings about the cohort as a whole.
     pub findings: Vec<Finding>,
 }
 
-/// Finds the cases of the cohort at `path`, a folder, a table or a datalist, with their values in
-/// the columns `carry` of the table, and with no more memory than is free. They have the ids of
-/// cases that were never seen before.
+/// Discovers the cases of the cohort at `path` (a folder, a table or a datalist), with their values
+/// in the columns `carry` of the table, within the free memory. Their ids are those of new cases.
 ///
 /// # Errors
-/// [`CohortError::NotACohort`] or [`CohortError::Table`] when there is nothing that pdl can read,
-/// or no such column; [`CohortError::SameCaseId`] or [`CohortError::SharedId`] when two cases
-/// cannot be told apart.
+/// [`CohortError::NotACohort`] or [`CohortError::Table`] if there is nothing that pdl can read, or
+/// no such column; [`CohortError::SameCaseId`] or [`CohortError::SharedId`] if two cases are
+/// indistinguishable.
 pub fn find(path: &Path, carry: &BTreeSet<String>) -> Result<Layout, CohortError> {
     find_within(path, carry, &MemoryLimit::free().alone())
 }
@@ -199,7 +198,7 @@ fn from_folder(
         return Ok(Layout { findings, ..layout });
     }
     for file in &tree.files {
-        // Of a path that may name a patient nothing is said.
+        // A path that may name a patient is not shown.
         let failed =
             |source| StoreError::Machine { what: "a file of the cohort".to_owned(), path: None, source };
         if pdl_dicom::is_dicom(file).map_err(failed)? {
@@ -211,7 +210,7 @@ fn from_folder(
     found
 }
 
-/// The cases of a layout that the names of all files show; nothing where it is another one.
+/// The cases of a layout that the names of all files show; `None` if it is another one.
 fn of_data_set(
     files: &volume_files::VolumeFiles,
     carry: &BTreeSet<String>,
@@ -232,13 +231,13 @@ fn of_data_set(
     Ok(case_folders::find(files).or_else(|| numbered_files::find(files)))
 }
 
-/// What is said of volumes in a folder that is taken as one of DICOM files.
+/// Finding about volumes in a folder that is taken as one of DICOM files.
 fn beside_dicom(files: &[PathBuf]) -> Option<Finding> {
     let names = files.iter().map(|file| file_name(file));
     let volumes = names.filter(|name| is_volume_name(name) && !name.starts_with('.')).count();
     let message = format!(
-        "the folder holds DICOM files and {} of other formats (NIfTI, NRRD, MetaImage): it is taken as a folder of DICOM \
-         files, and these are not used. To use them, give their own folder or a table that names them (columns image, \
+        "the folder has DICOM files and {} of other formats (NIfTI, NRRD, MetaImage): it is read as a folder of DICOM \
+         files, and these are not used. To use them, pass their own folder or a table that names them (columns image, \
          label, patient) as a cohort of its own",
         counted(volumes, "volume")
     );
@@ -250,8 +249,8 @@ fn is_stack(path: &Path) -> Result<bool, StoreError> {
 }
 
 impl Layout {
-    /// Takes one channel, by number or by the name that `dataset.json` gives it, of every case that
-    /// has several. Returns its number.
+    /// Selects one channel of every case that has several, by number or by its name in
+    /// `dataset.json`. Returns its number.
     ///
     /// # Errors
     /// [`CohortError::NoChannel`] when no channel has that name.
@@ -269,7 +268,7 @@ impl Layout {
         Ok(number)
     }
 
-    /// Whether it is of DICOM files whose folders may name patients.
+    /// Whether it consists of DICOM files whose folders may name patients.
     pub(crate) fn is_of_dicom(&self) -> bool {
         !self.dicom_files.is_empty() || self.dicom_images
     }
@@ -292,23 +291,23 @@ impl Layout {
     /// Takes one frame, counted from 0, of every image.
     ///
     /// # Errors
-    /// [`StoreError::Io`] when the machine keeps an image from being looked at.
+    /// [`StoreError::Io`] if an error of the machine prevents an image from being inspected.
     pub fn choose_frame(&mut self, frame: usize) -> Result<(), StoreError> {
         self.cases.iter_mut().try_for_each(|found| found.choose_frame(frame))
     }
 }
 
 impl DiscoveredCase {
-    /// Two files of one name may be two versions of a volume: which one counts is the user's to
-    /// say.
+    /// Refuses two files of one name: they may be two versions of a volume, and the user has to
+    /// choose.
     fn refuse_twins(&mut self, paths: &[PathBuf]) {
         let message =
-            format!("{} files have its name and differ in their endings only: keep one", paths.len());
+            format!("{} files have its name and differ only in their endings: keep one", paths.len());
         self.findings.push(Finding::new(Code::SeveralFiles, message));
         self.refused = true;
     }
 
-    /// Takes one channel of several; nothing happens to a case that has one.
+    /// Selects one channel of several; a case with one channel stays as it is.
     fn choose_channel(&mut self, number: u32) {
         if self.channels.is_empty() {
             return;

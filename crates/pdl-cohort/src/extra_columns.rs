@@ -1,4 +1,4 @@
-//! A second look at the columns that a user chose to keep: do they tell patients apart?
+//! Checks whether the columns that a user chose to store identify patients.
 
 use pdl_findings::{Code, Finding};
 use std::collections::{BTreeMap, BTreeSet};
@@ -6,18 +6,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::case_row::CaseRow;
 use crate::hidden_texts::is_measurement;
 
-/// With fewer patients than this it means little that each has a value of its own.
+/// Minimum number of patients for this check: with fewer, distinct values mean little.
 const FEWEST_PATIENTS: usize = 10;
 
-/// A finding for every carried column in which more than half of the patients have a value that no
+/// A finding for every stored column in which more than half of the patients have a value that no
 /// other has: it may be a name, a date or a number of theirs.
 pub(crate) fn findings(rows: &[CaseRow]) -> Vec<Finding> {
     let tells_apart = |column: &String| {
         let Apart { alone, patients } = Apart::of(rows, column);
         (patients >= FEWEST_PATIENTS && 2 * alone > patients).then(|| {
             let message = format!(
-                "column {column} is kept in cases.parquet as asked, and {alone} of {patients} patients have a value there \
-                 that no other has: leave it out if it can tell who they are"
+                "column {column} is stored in cases.parquet as requested, and {alone} of {patients} patients have a \
+                 value there that no other has: omit it if it can identify them"
             );
             Finding::new(Code::CarriedColumn, message)
         })
@@ -25,7 +25,7 @@ pub(crate) fn findings(rows: &[CaseRow]) -> Vec<Finding> {
     columns(rows).iter().filter_map(tells_apart).collect()
 }
 
-/// As [`findings`], where patients go by pseudonyms: the values of such a column are not kept,
+/// As [`findings`], if patients have pseudonyms: the values of such a column are not stored,
 /// however few patients there are, unless they are measurements.
 pub(crate) fn withhold(rows: &mut [CaseRow]) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -39,8 +39,8 @@ pub(crate) fn withhold(rows: &mut [CaseRow]) -> Vec<Finding> {
         }
         rows.iter_mut().filter_map(|row| row.carried.get_mut(&column)).for_each(|value| *value = None);
         let message = format!(
-            "column {column} is not kept: {alone} of {patients} patients have a value there that no other has, and could be \
-             told by it in spite of their pseudonyms"
+            "column {column} is not stored: {alone} of {patients} patients have a value there that no other has, which \
+             could identify them in spite of their pseudonyms"
         );
         findings.push(Finding::new(Code::CarriedColumn, message));
     }
@@ -51,7 +51,7 @@ fn columns(rows: &[CaseRow]) -> Vec<String> {
     rows.first().into_iter().flat_map(|row| row.carried.keys().cloned()).collect()
 }
 
-/// How many patients a column tells apart.
+/// Number of patients that a column identifies.
 struct Apart {
     /// Patients with a value that no other has.
     alone: usize,

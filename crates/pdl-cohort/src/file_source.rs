@@ -34,16 +34,16 @@ pub(crate) struct Named {
     cases: Vec<DiscoveredCase>,
     seen: Vec<Seen>,
     labels: FileLabels,
-    /// Whether all cases are kept, or only those with stacks or DICOM series.
+    /// Whether all cases are imported, or only those with stacks or DICOM series.
     all: bool,
     resample_labels: bool,
     /// How DICOM series are read.
     dicom: ReadOptions,
 }
 
-/// A case's files, as far as they are known without reading one.
+/// A case's files, as known without reading one.
 struct Seen {
-    /// Whether its image is kept: a stack of slices, or a DICOM series.
+    /// Whether its image is imported: a stack of slices, or a DICOM series.
     is_imported: bool,
     /// Whether its image is a DICOM series.
     is_series: bool,
@@ -56,7 +56,7 @@ pub(crate) struct FileLabels {
     pub segments: Option<SegmentNames>,
     /// The labels of values in the other files, and the options that state them.
     pub rules: Option<(LabelRules, Vec<String>)>,
-    /// How far from a whole number a voxel may be to be rounded to it, where that is stated.
+    /// Maximum distance from an integer at which a voxel is rounded, if stated.
     pub round_labels: Option<f32>,
 }
 
@@ -65,7 +65,7 @@ impl Named {
     /// by their label. Patients get their pseudonyms.
     ///
     /// # Errors
-    /// [`StoreError::Machine`] when the machine keeps a file from being looked at.
+    /// [`StoreError::Machine`] if an error of the machine prevents a file from being inspected.
     pub(crate) fn new(
         layout: &mut Layout,
         names: &HashMap<CaseLabel, String>,
@@ -117,7 +117,7 @@ impl Named {
     }
 }
 
-/// The files of a path that a layout names, as far as they are known without reading one.
+/// The files of a path that a layout names, as known without reading one.
 fn files_of(path: &Path) -> io::Result<Vec<PathBuf>> {
     if dicom_folder::is_series(path)? {
         return dicom_folder::files_of(path);
@@ -217,7 +217,7 @@ impl VolumeSource for Named {
                 Err(finding) => refused.push(finding),
             }
         }
-        // Where the slices of stacks belong in each other nobody knows when they are not as many.
+        // Stacks with different numbers of slices cannot be matched slice by slice.
         let has_stack = self.seen[case].is_imported && series.is_none();
         let resample = self.resample_labels && !has_stack;
         if let (true, Some(image), Some(labels)) = (resample, &volumes.image, &mut volumes.labels) {
@@ -251,10 +251,10 @@ impl Named {
         self.labels.segments.as_ref().filter(|_| self.segments_of(case).is_some())
     }
 
-    /// What is said of a file of a case that cannot be read, without the names of people.
+    /// Finding about a file of a case that cannot be read, without the names of people.
     ///
     /// # Errors
-    /// [`Refusal`] where that is no fault of the file.
+    /// [`Refusal`] if that is no defect of the file.
     fn refusal(&self, case: usize, code: Code, unread: &Unread) -> Result<Finding, Refusal> {
         match (fault::machine_error(unread), unread.error.memory()) {
             (Some(error), _) => Err(Refusal::Machine(error)),
@@ -271,7 +271,7 @@ impl Named {
         }
     }
 
-    /// Reads the image of a case, unless it is of no use; gives why it cannot be read.
+    /// Reads the image of a case, unless it is not needed; the error states why it cannot be read.
     fn read_image(
         &self,
         case: usize,
@@ -279,7 +279,7 @@ impl Named {
         memory: &MemoryShare<'_>,
     ) -> Result<Option<Finding>, Refusal> {
         let found = &self.cases[case];
-        // Segments are placed on the image's grid, whether the image is kept or not.
+        // Segments are placed on the image's grid, whether the image is imported or not.
         let is_used = self.names_of(case).is_some() || !self.leaves_image(case);
         let Some(path) = found.image.as_deref().filter(|_| is_used) else { return Ok(None) };
         match stacks::read_image(path, found.stacks, memory) {
@@ -294,8 +294,8 @@ impl Named {
         }
     }
 
-    /// Reads the images of a case after the first, where they are imported; gives why they cannot
-    /// be read.
+    /// Reads the images of a case after the first, if they are imported; the error states why they
+    /// cannot be read.
     fn read_channels(
         &self,
         case: usize,
@@ -329,7 +329,7 @@ impl Named {
         Ok(Some(series))
     }
 
-    /// Reads the labels of a case; gives why they cannot be read.
+    /// Reads the labels of a case; the error states why they cannot be read.
     fn read_labels(
         &self,
         case: usize,
@@ -378,7 +378,7 @@ impl Named {
 }
 
 /// Places labels whose voxels lie on voxels of the image, such as those of a part of it; others
-/// stay as they are. Inside, a finding when none of them lies in the image.
+/// stay as they are. The inner finding is returned if none of them lies in the image.
 ///
 /// # Errors
 /// [`Refusal::Memory`].
@@ -393,15 +393,15 @@ fn place_on_grid(
     memory.take_each(grid.len() as u64, size_of::<u16>() as u64).map_err(Refusal::Memory)?;
     let Some((placed, outside)) = labels_placed_on(labels, grid) else { return Ok(Ok(None)) };
     if outside > 0 && placed.voxels.iter().all(|label| *label == 0) {
-        let message = format!("all {outside} voxels of its labels lie outside its image");
+        let message = format!("all {outside} voxels of its labels are outside its image");
         return Ok(Err(Finding::new(Code::LabelOutsideImage, message)));
     }
     *labels = placed;
-    let message = format!("{outside} voxels of its labels lie beyond the image");
+    let message = format!("{outside} voxels of its labels are outside the image");
     Ok(Ok((outside > 0).then(|| Finding::new(Code::LabelBeyondImage, message))))
 }
 
-/// Resamples labels that lie on another grid, and says so.
+/// Resamples labels that lie on another grid, and adds a finding.
 ///
 /// # Errors
 /// A finding when none of them lies in the image.
@@ -418,13 +418,13 @@ fn put_on_grid(labels: &mut LabelMap, grid: Grid) -> Result<Option<Finding>, Fin
     let (before, after) = (ml(labels), ml(&resampled));
     if before > 0.0 && after == 0.0 {
         let message =
-            format!("its {before:.2} ml of labels lie outside its image: corners are {apart:.3} mm apart");
+            format!("its {before:.2} ml of labels are outside its image: corners are {apart:.3} mm apart");
         return Err(Finding::new(Code::LabelOutsideImage, message));
     }
     let [nx, ny, nz] = labels.grid.shape;
     let [x, y, z] = labels.grid.spacing_mm();
     let message = format!(
-        "its label map lay on another grid, of {nx} x {ny} x {nz} voxels of {x:.2} x {y:.2} x {z:.2} mm with corners \
+        "its label map was on another grid, of {nx} x {ny} x {nz} voxels of {x:.2} x {y:.2} x {z:.2} mm with corners \
          {apart:.3} mm apart, and was resampled to its image's: {before:.2} ml of labels before, {after:.2} ml after",
     );
     *labels = resampled;

@@ -23,12 +23,12 @@ pub struct Fold {
     pub folds: u32,
 }
 
-/// A fold, and the column by which groups are kept whole in it, where there is one. Without it the
-/// folds follow the splits ([`IndexParameters`](crate::parameters::IndexParameters)): their groups,
-/// or their strata.
+/// A fold, and the column by which groups are kept whole in it, if any. Without it the folds follow
+/// the splits ([`IndexParameters`](crate::parameters::IndexParameters)): their groups, or their
+/// strata.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FoldDivision<'a> {
-    /// Which of how many.
+    /// The number of the fold, and the number of folds.
     pub fold: Fold,
     /// The column of `cases.parquet` whose groups are kept whole.
     pub group_by: Option<&'a str>,
@@ -49,12 +49,12 @@ pub struct HeldOutGroups {
     pub values: Vec<String>,
 }
 
-/// What a division into folds says.
+/// The result of a division into folds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AppliedFold {
-    /// The groups that are held out, where folds are of groups.
+    /// The groups that are held out, if folds are of groups.
     pub held_out: Option<HeldOutGroups>,
-    /// What a user should know of the folds.
+    /// Findings about the folds.
     pub findings: Vec<Finding>,
 }
 
@@ -68,7 +68,7 @@ pub struct AppliedFold {
 /// is one group, in the order of their names.
 ///
 /// # Errors
-/// [`CohortError::Option`] when there is no such fold or column, or fewer patients or groups than
+/// [`CohortError::Option`] if there is no such fold or column, or fewer patients or groups than
 /// folds.
 pub fn apply<'a>(
     cases: &mut Cases,
@@ -96,7 +96,7 @@ pub fn apply<'a>(
 /// The number of groups by a column among the cases that folds divide.
 ///
 /// # Errors
-/// [`CohortError::Option`] when there is no such column.
+/// [`CohortError::Option`] if there is no such column.
 pub fn group_count(cases: &Cases, column: &str) -> Result<u32, CohortError> {
     Ok(patient_groups::groups(&divided(cases), column)?.len() as u32)
 }
@@ -133,7 +133,7 @@ fn divide_groups(
     Ok((of_patient, AppliedFold { held_out, findings }))
 }
 
-/// What is said of groups that have patients in the test split, too: these are in no fold.
+/// Finding about groups with patients in the test split, too: those patients are in no fold.
 fn in_test(cases: &Cases, groups: &[PatientGroup], column: &str) -> Result<Option<Finding>, CohortError> {
     let test: Vec<&CaseRow> = cases.labelled().filter(|row| row.split == Split::Test).collect();
     let of_test = patient_groups::groups(&test, column)?;

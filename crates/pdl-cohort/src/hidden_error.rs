@@ -1,4 +1,4 @@
-//! Errors of cohorts whose patients go by pseudonyms: without what tells who they are.
+//! Errors of cohorts whose patients have pseudonyms, without identifying texts.
 
 use std::path::{Path, PathBuf};
 
@@ -6,8 +6,8 @@ use pdl_store::StoreError;
 
 use crate::CohortError;
 
-/// What stands in the place of a name.
-const HIDDEN: &str = "(hidden, as cases go by pseudonyms)";
+/// Replaces a name.
+const HIDDEN: &str = "(hidden, as cases have pseudonyms)";
 
 impl CohortError {
     /// The error without names that the cohort's tables and files hold. Paths stay that the user

@@ -1,5 +1,5 @@
-//! Texts of a cohort of files whose patients go by pseudonyms: carried columns and names of labels,
-//! without what tells whose the cases are.
+//! Texts of a cohort of files whose patients have pseudonyms: extra columns and names of labels,
+//! with identifying words masked.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
@@ -8,12 +8,12 @@ use pdl_dicom::{Identifier, Identifiers, NameMask};
 
 use crate::discover::{Carried, DiscoveredCase, Layout};
 
-/// A number of fewer characters is a measurement, not somebody's.
+/// A number with fewer characters is a measurement, not an identifier.
 const LONG_NUMBER: usize = 5;
 
-/// Hides patients, ids of cases and the names of their files in the values that are carried, and
-/// those of all cases in the names of labels. Returns what hides those of a case in the names that
-/// its label file has, by the file's path.
+/// Masks patients, ids of cases and the names of their files in the extra columns, and those of all
+/// cases in the names of labels. Returns the masks for the names in each label file, by the file's
+/// path.
 pub(crate) fn hide(layout: &mut Layout) -> HashMap<PathBuf, NameMask> {
     let shared = shared_words(&layout.cases);
     let mut all = Identifiers::default();
@@ -33,14 +33,14 @@ pub(crate) fn hide(layout: &mut Layout) -> HashMap<PathBuf, NameMask> {
     of_labels.into_iter().map(|(label, own)| (label, NameMask::of(&own))).collect()
 }
 
-/// Hides people in carried values; short numbers stay.
+/// Masks people's names in extra columns; short numbers stay.
 pub(crate) fn hide_values(carried: &mut Carried, mask: &NameMask) {
     for value in carried.values_mut().flatten().filter(|value| !is_measurement(value)) {
         *value = mask.without(value).text;
     }
 }
 
-/// Whether a value is a number that can be no id.
+/// Whether a value is a number too short to be an id.
 pub(crate) fn is_measurement(value: &str) -> bool {
     let digits = value.chars().filter(char::is_ascii_digit).count();
     value.parse::<f64>().is_ok() && (digits < LONG_NUMBER || value.contains('.'))
@@ -50,8 +50,8 @@ fn has_digit(text: &str) -> bool {
     text.chars().any(char::is_numeric)
 }
 
-/// What a case of a table is called by: its patient, its id, and the words of its files' paths that
-/// are no other patient's.
+/// The identifiers of a case of a table: its patient, its id, and the words of its files' paths
+/// that no other patient has.
 fn identifiers(found: &DiscoveredCase, shared: &BTreeSet<String>) -> Identifiers {
     let mut own = Identifiers::default();
     if let Some(patient) = &found.patient {

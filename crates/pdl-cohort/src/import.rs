@@ -1,9 +1,9 @@
-//! Volumes that are kept in the curation folder under the names of their cases: those of a DICOM
-//! cohort, those of any cohort whose cases go by pseudonyms, those of stacks of slices, and labels
-//! of files that name their segments.
+//! Volumes that are imported into the curation folder under the names of their cases: those of
+//! DICOM cohorts, of cohorts whose cases have pseudonyms, of stacks of slices, and labels of files
+//! that name their segments.
 //!
 //! `volumes/images/CASE.nii.gz` and `volumes/labels/CASE.nii.gz` hold voxels and a grid, and
-//! nothing else of what the sources' headers say. `sources.parquet` alone tells where they came
+//! nothing else from the headers of the sources. `sources.parquet` alone records where they came
 //! from.
 
 use pdl_findings::Finding;
@@ -35,7 +35,7 @@ const FOLDERS: [&str; 2] = ["volumes/images", "volumes/labels"];
 /// Files of a case's image, and of its label.
 pub(crate) type Files = [Vec<PathBuf>; 2];
 
-/// What a case's files hold.
+/// The contents of a case's files.
 #[derive(Default)]
 pub(crate) struct Volumes {
     pub image: Option<Volume<f32>>,
@@ -46,7 +46,7 @@ pub(crate) struct Volumes {
     pub files: Files,
     /// Their states before they were read.
     pub states: HashMap<PathBuf, FileState>,
-    /// The labels that its structure sets or segmentations name, where it has such.
+    /// The labels that its structure sets or segmentations name, if it has any.
     pub named: Option<BTreeSet<u16>>,
     pub findings: Vec<Finding>,
 }
@@ -82,11 +82,11 @@ const WRITTEN_VOXEL_BYTES: u64 = 2;
 
 /// Why a case has no volumes.
 pub(crate) enum Refusal {
-    /// By what its files say.
+    /// The files are invalid.
     Case(Vec<Finding>),
-    /// There is no memory for them, which says nothing of the files.
+    /// They need more memory than allowed, which is no defect of the files.
     Memory(MemoryError),
-    /// The machine failed: nothing is known of the case.
+    /// The machine failed: the state of the case is unknown.
     Machine(io::Error),
     /// It failed before a file of the case was read.
     Store(StoreError),
@@ -104,24 +104,24 @@ impl From<StoreError> for Refusal {
     }
 }
 
-/// What a case was called before it had a pseudonym.
+/// The names of a case before it had a pseudonym.
 pub(crate) struct Original {
     pub case: String,
-    /// Nothing where the cohort names no patients.
+    /// `None` if the cohort names no patients.
     pub patient: Option<String>,
 }
 
-/// What the volumes of a cohort are made from; cases have the numbers that they have in the layout.
+/// The source of the volumes of a cohort; cases have their numbers in the layout.
 pub(crate) trait VolumeSource: Sync {
     /// How cases are named.
     fn naming(&self) -> &Naming;
 
-    /// Whether the volumes of a case are kept; others stay where they are.
+    /// Whether the volumes of a case are imported; others are used in place.
     fn keeps(&self, _case: usize) -> bool {
         true
     }
 
-    /// Whether only the label map of a case is kept, and its image stays where it is.
+    /// Whether only the label map of a case is imported, and its image is used in place.
     fn leaves_image(&self, _case: usize) -> bool {
         false
     }
@@ -129,16 +129,16 @@ pub(crate) trait VolumeSource: Sync {
     /// Whether a case that is not refused belongs to a cohort of this modality.
     fn wants(&self, found: &DiscoveredCase, modality: Option<Modality>) -> bool;
 
-    /// The files of a case, as far as they are known without reading one.
+    /// The files of a case, as known without reading one.
     fn files(&self, case: usize) -> Files;
 
-    /// What the volumes depend on besides the files.
+    /// Key of everything that the volumes depend on besides the files.
     fn key(&self, case: usize) -> Key;
 
-    /// Reads a case, or says why it cannot be used.
+    /// Reads a case, or returns why it cannot be used.
     fn read(&self, case: usize, memory: &MemoryShare<'_>) -> Result<Volumes, Refusal>;
 
-    /// What a case was called.
+    /// The original names of a case.
     fn original(&self, case: usize) -> Original;
 
     /// Files that belong to no case.
@@ -146,7 +146,7 @@ pub(crate) trait VolumeSource: Sync {
         Vec::new()
     }
 
-    /// The unit of its PET values; nothing where there are none.
+    /// The unit of its PET values; `None` if there are none.
     fn pet_units(&self) -> Option<PetUnits> {
         None
     }
@@ -157,11 +157,11 @@ pub(crate) trait VolumeSource: Sync {
     }
 }
 
-/// What came of a case's files.
+/// The result of importing a case.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Outcome {
     findings: Vec<Finding>,
-    /// Whether there is an image, and a label.
+    /// Whether an image and a label were imported.
     kept: [bool; 2],
     /// The channels after the first that there are.
     #[serde(default)]
@@ -171,15 +171,15 @@ struct Outcome {
 }
 
 impl Outcome {
-    /// Nothing is kept; the findings say why.
+    /// Nothing is imported; the findings state why.
     fn refused(findings: Vec<Finding>) -> Self {
         Self { findings, kept: [false; 2], channels: BTreeSet::new(), named: None }
     }
 }
 
-/// Writes the volumes of all cases that the origin wants; the layout's cases then have these
-/// volumes as their files, and those without any are refused. Returns what they were made from, and
-/// what the origin set aside, as rows of `sources.parquet`.
+/// Imports the volumes of all cases that the source wants; these become the files of the layout's
+/// cases, and cases without any are refused. Returns rows of `sources.parquet`: the files that they
+/// come from, and the files that the source skipped.
 pub(crate) fn keep(
     origin: &dyn VolumeSource,
     layout: &mut Layout,
@@ -231,7 +231,7 @@ pub(crate) fn keep(
         found.named = named;
         found.structures.clear(); // which its label map holds now
         let leaves_image = origin.leaves_image(number);
-        // A case without a label map has nothing to be kept then.
+        // A case without a label map then has nothing to import.
         found.refused |= kept == [false; 2] && !(leaves_image && found.label.is_none());
         found.findings.extend(findings);
         let path = |kind: usize| kept[kind].then(|| folders[kind].join(file_name(&found.case_id)));
@@ -276,7 +276,8 @@ struct Keeper<'a> {
 }
 
 impl Keeper<'_> {
-    /// What came of a case and its files; inside [`MemoryError`] when there was no memory for it.
+    /// Imports a case unless that is done; the inner [`MemoryError`] if it needs more memory than
+    /// allowed.
     fn keep_once(
         &self,
         number: usize,
@@ -324,7 +325,7 @@ impl Keeper<'_> {
         let stamps = paths.iter().zip(kept).filter(|(_, kept)| *kept).map(|(path, _)| path).chain(&further);
         let stamps = stamps.map(|path| Stamp::hash(self.out, path)).collect::<Result<Vec<_>, _>>()?;
         let seen = seen(&volumes.files).map_err(failed)?;
-        // What changed since its header was read is read again next time.
+        // A file that changed since its header was read is read again next time.
         let is_as_read = |seen: &Option<Seen>| {
             seen.as_ref().is_some_and(|seen| volumes.states.get(&seen.path) == Some(&seen.state))
         };
@@ -335,8 +336,8 @@ impl Keeper<'_> {
     }
 
     /// The files of a case. Some are found only by reading others, such as the voxels that a header
-    /// names: an earlier run has written those down. What is there now counts all the same, such as
-    /// a slice that was added since.
+    /// names: an earlier run recorded those. Files that exist now count as well, such as a slice
+    /// that was added since.
     fn known_files(&self, number: usize, case: &str) -> io::Result<Files> {
         let mut files = self.origin.files(number);
         if let Some(row) = self.earlier.get(case) {
@@ -356,8 +357,8 @@ impl Keeper<'_> {
     }
 
     /// The hash of what the volumes of a case are made from: sizes and times of its files, under
-    /// their real paths, and the options. Hashed again under the secret key, so that nobody can try
-    /// paths out.
+    /// their real paths, and the options. Hashed again under the secret key, so that paths cannot
+    /// be guessed from it.
     fn key(&self, number: usize, seen: &[Vec<Option<Seen>>; 2]) -> String {
         let stamp = |seen: &Seen| {
             let FileState { size, mtime_ns, ctime_ns, inode, device: _ } = seen.state;
@@ -394,7 +395,7 @@ struct Seen {
     state: FileState,
 }
 
-/// The files of a case as they are now; nothing in the place of one that is missing or forbidden.
+/// The files of a case as they are now; `None` for one that is missing or forbidden.
 fn seen(files: &Files) -> io::Result<[Vec<Option<Seen>>; 2]> {
     let one = |path: &PathBuf| match (FileState::of(path), fault::canonical(path)?) {
         (Err(error), _) if fault::is_machine_error(&error) => Err(error),

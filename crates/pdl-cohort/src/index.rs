@@ -44,30 +44,30 @@ use crate::segment_labels::{self, SegmentNames};
 use crate::sources;
 use crate::stacks;
 
-/// The name that nnU-Net gives to the label of voxels that say nothing.
+/// nnU-Net's name of the label to ignore.
 const IGNORE: &str = "ignore";
 
-/// What the index stage found.
+/// The result of the index stage.
 #[derive(Clone, Debug)]
 pub struct Indexed {
     /// The table.
     pub cases: Cases,
     /// Cases whose files were read; the others were known and unchanged.
     pub read: usize,
-    /// Whether `cases.parquet` is new or other than before.
+    /// Whether `cases.parquet` is new or changed.
     pub changed: bool,
-    /// Whose cases have another split than before, and why.
+    /// Patients whose cases changed their split, each with the reason.
     pub moved: Vec<Finding>,
-    /// Which cases have another id than before, and why.
+    /// Cases that changed their id, each with the reason.
     pub renamed: Vec<Finding>,
 }
 
 /// Indexes the cohort at `cohort` into the curation folder `out`. The patients of `same_patient`
-/// are each taken as one or kept apart, as are those that an earlier run was told of.
+/// are joined or kept apart, as are those that were given to an earlier run.
 ///
 /// # Errors
 /// [`CohortError`] when there is no cohort, its table contradicts itself, or `out` cannot be
-/// written. A bad case is no error: it is a rejected row.
+/// written. An invalid case is not an error but a rejected row.
 pub fn index(
     cohort: &Path,
     out: &Path,
@@ -249,7 +249,7 @@ fn index_openly(
         parameters: IndexParameters {
             annotated: Some(rule),
             ignore: ignore.map(|value| value.to_string()),
-            // By its number, as a name means nothing without the cohort's dataset.json.
+            // By its number, as its name is defined by the cohort's dataset.json alone.
             channel: channel.map(|number| number.to_string()),
             frame: parameters.frame.or(of_channel),
             pseudonym_key: None,
@@ -271,7 +271,7 @@ fn orientation_of(parameters: &IndexParameters) -> Result<Option<Orientation>, C
     parsed.map_err(|error| CohortError::Option(format!("--orientation: {error}")))
 }
 
-/// How the cases are named; nothing for a cohort that names its cases by files and keeps these
+/// How the cases are named; `None` for a cohort that names its cases by files and keeps these
 /// names.
 fn naming(
     layout: &Layout,
@@ -295,7 +295,7 @@ fn naming(
     }
     let pseudonyms = parameters.pseudonyms || layout.is_of_dicom() && !parameters.keep_ids;
     if parameters.mapping.is_some() && !pseudonyms {
-        let problem = "--mapping: these cases have no pseudonyms; --pseudonyms gives them some".to_owned();
+        let problem = "--mapping: these cases have no pseudonyms; use --pseudonyms".to_owned();
         return Err(CohortError::Option(problem));
     }
     if let Some(mapping) = &parameters.mapping {
@@ -328,8 +328,8 @@ fn has_series(cases: &[DiscoveredCase]) -> Result<bool, StoreError> {
     Ok(false)
 }
 
-/// Gives the cases of a cohort of files their ids, and patients their pseudonyms; and what the
-/// volumes are made from, where the curation folder keeps its own.
+/// Gives the cases of a cohort of files their ids, and patients their pseudonyms. Returns the
+/// source of the volumes if any are imported.
 fn name_files(
     layout: &mut Layout,
     naming: Option<Naming>,
@@ -367,8 +367,8 @@ fn earlier_cases(place: &Place) -> Result<Option<Cases>, CohortError> {
     Ok(Some(before))
 }
 
-/// The value of the label whose voxels say nothing: as stated, else what nnU-Net calls `ignore`. It
-/// is no label of the cohort.
+/// The value of the label to ignore: the one stated, else nnU-Net's `ignore`. It is not a label of
+/// the cohort.
 fn ignored_label(layout: &mut Layout, parameters: &IndexParameters) -> Result<Option<u16>, CohortError> {
     let of_name = |name: &str| {
         let named = layout.label_names.iter().find(|(_, known)| known.eq_ignore_ascii_case(name));
@@ -383,17 +383,15 @@ fn ignored_label(layout: &mut Layout, parameters: &IndexParameters) -> Result<Op
         return Ok(None);
     };
     layout.label_names.remove(&value);
-    let message = format!(
-        "voxels of the label {value} say nothing: they are left out of fingerprint, loss and metrics"
-    );
+    let message = format!("voxels of the label {value} are ignored in fingerprint, loss and metrics");
     layout.findings.push(Finding::new(Code::LabelIgnored, message));
     Ok(Some(value))
 }
 
-/// What is said of names for labels that no case has: those of `[labels]`, then those of the
-/// cohort's `dataset.json`. Structures of DICOM are named before it is known which have voxels.
+/// Findings about names of labels that no case has: those of `[labels]`, then those of the cohort's
+/// `dataset.json`. Structures of DICOM are named before it is known which have voxels.
 fn named_in_vain(parameters: &IndexParameters, layout: &Layout, rows: &[CaseRow]) -> Vec<Finding> {
-    // Rules give the labels other values than those that are named.
+    // Rules renumber the labels, so that names by value do not apply.
     let by_rules = !parameters.structures.is_empty();
     let none = BTreeMap::new();
     let own = if by_rules { &none } else { &parameters.label_names };
@@ -418,8 +416,8 @@ fn named_in_vain(parameters: &IndexParameters, layout: &Layout, rows: &[CaseRow]
     finding("[labels]", &mut own.keys()).into_iter().chain(of_cohort).collect()
 }
 
-/// What the journal knows of a case, else what its files say, and whether they had to be read;
-/// inside [`MemoryError`] when there is no memory for them.
+/// The journal's record of a case, else the result of reading its files, and whether they were
+/// read; the inner [`MemoryError`] if they need more memory than allowed.
 fn check_once(
     journal: &Journal<Checked>,
     place: &Place,

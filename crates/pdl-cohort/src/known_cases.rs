@@ -28,9 +28,9 @@ const NAMED: usize = 3;
 #[derive(Debug, Default)]
 struct KnownCase {
     id: String,
-    /// Whether another row has the same id; then nobody keeps it.
+    /// Whether another row has the same id; then no case keeps it.
     is_shared: bool,
-    /// The paths that its image and its label map go by, relative to the curation folder.
+    /// The paths of its image and its label map, relative to the curation folder.
     image: Vec<String>,
     label: Vec<String>,
     /// BLAKE3 of its image's file; empty where the image is of several files.
@@ -45,7 +45,7 @@ pub(crate) struct Earlier {
     has_sources: bool,
 }
 
-/// What a case's files are called, seen from the curation folder.
+/// The paths of a case's files, relative to the curation folder.
 #[derive(Debug, Default)]
 pub(crate) struct FileNames {
     image: Vec<String>,
@@ -92,10 +92,10 @@ impl Earlier {
         Self { known, has_sources }
     }
 
-    /// What `cases.parquet` of a curation folder knows; nothing where there is none.
+    /// The cases in `cases.parquet` of a curation folder; `None` if there is none.
     ///
     /// # Errors
-    /// [`CohortError::Store`] when it is no such table.
+    /// [`CohortError::Store`] if it is not such a table.
     pub(crate) fn read(out: &Path) -> Result<Option<Self>, CohortError> {
         let path = out.join(cases::FILE);
         if !fault::exists(&path).map_err(StoreError::io("look at the file", &path))? {
@@ -104,11 +104,11 @@ impl Earlier {
         Ok(Some(Self::new(&Cases::read_unchecked(out)?, sources::read_if_any(out)?)))
     }
 
-    /// What the files of a case are called in the table. Where volumes were made from other files,
-    /// those are known by their real paths.
+    /// The paths of a case's files in the table. Files from which volumes were imported have their
+    /// real paths.
     ///
     /// # Errors
-    /// [`StoreError::Io`] when the machine keeps a file from being looked at.
+    /// [`StoreError::Io`] if an error of the machine prevents a file from being inspected.
     pub(crate) fn files(
         &self,
         place: &Place,
@@ -129,7 +129,7 @@ impl Earlier {
     }
 }
 
-/// The paths, and the folder that holds all of them: a stack of slices goes by its folder.
+/// The paths, and the folder that holds all of them: a stack of slices is named by its folder.
 fn with_folder(mut paths: Vec<String>) -> Vec<String> {
     let folder = |path: &String| path.rsplit_once('/').map(|(folder, _)| folder.to_owned());
     let folders: BTreeSet<Option<String>> = paths.iter().map(folder).collect();
@@ -148,12 +148,12 @@ fn real(path: &Path) -> Result<Option<PathBuf>, StoreError> {
     }
 }
 
-/// Whether a case that nobody knew could get this id.
+/// Whether a new case could get this id.
 fn bears(claims: &dyn Claims, case: usize, id: &str) -> bool {
     (0..ATTEMPTS).any(|attempt| claims.name(case, attempt) == id)
 }
 
-/// Which case of the earlier run every case is.
+/// Matches the cases with those of an earlier run.
 struct Matching<'a> {
     known: &'a [KnownCase],
     claims: &'a dyn Claims,
@@ -261,17 +261,17 @@ impl Matching<'_> {
     }
 }
 
-/// What an earlier run knew of the cases.
+/// The cases recognised from an earlier run.
 #[derive(Debug, Default)]
 pub(crate) struct Recognised {
     /// Rows of the earlier run's table, and the ids that their cases have now.
     renamed: BTreeMap<usize, String>,
-    /// What is to be said of that.
+    /// Findings about the recognition.
     pub findings: Vec<Finding>,
 }
 
-/// Gives every case an id: those that the earlier run knew keep theirs, and nobody gets one of a
-/// case that is gone. An id that two of its cases had is nobody's.
+/// Assigns an id to every case: those known from the earlier run keep theirs, and no case gets the
+/// id of one that is gone. An id that two of its cases shared is dropped.
 ///
 /// # Errors
 /// As [`case_id::settle`].
@@ -332,8 +332,8 @@ fn findings(known: &[KnownCase], renamed: &BTreeMap<usize, String>) -> Vec<Findi
     }
     if let Some((row, id)) = stated.first() {
         let message = format!(
-            "{} of known files changed, as the cohort names the cases otherwise now (such as {id}, which was {}); their \
-             splits are kept",
+            "{} of known files changed, as the cohort now names the cases differently (such as {id}, which was {}); \
+             their splits are kept",
             counted(stated.len(), "id"),
             known[**row].id
         );
@@ -343,8 +343,8 @@ fn findings(known: &[KnownCase], renamed: &BTreeMap<usize, String>) -> Vec<Findi
 }
 
 impl Recognised {
-    /// Names the cases of the earlier run's table as they are named now; those whose patient nobody
-    /// names are patients under their new names, too.
+    /// Names the cases of the earlier run's table as they are named now; cases without a stated
+    /// patient are patients under their new names, too.
     pub(crate) fn rename(&self, before: &mut Cases, cases: &[DiscoveredCase]) {
         let nobody: BTreeSet<&str> = cases
             .iter()
@@ -386,7 +386,7 @@ impl Claims for Named<'_> {
         }
     }
 
-    /// A pseudonym says nothing of the name that it was made from.
+    /// A pseudonym does not show the name that it was made from.
     fn may_keep(&self, case: usize, id: &str) -> bool {
         self.hidden.is_some() || self.names.may_keep(case, id)
     }

@@ -7,21 +7,21 @@ use pdl_volume::{LabelMap, count_labels};
 use crate::CohortError;
 use crate::structures::Structures;
 
-/// Which value of a cohort's label maps becomes which label.
+/// The mapping from values of a cohort's label maps to labels.
 pub(crate) struct LabelRules {
     structures: Structures,
-    /// Names of the values as the cohort gives them.
+    /// Names of the values, from the cohort.
     names: BTreeMap<u16, String>,
-    /// The value of voxels that say nothing, which no rule changes into background.
+    /// The value to ignore, which no rule changes into background.
     ignored: Option<u16>,
 }
 
 impl LabelRules {
-    /// By rules such as `255=tumour`, `1=lung` and `*lung*=lung`, whose patterns stand for values
-    /// and names; nothing without rules.
+    /// By rules such as `255=tumour`, `1=lung` and `*lung*=lung`, whose patterns match values and
+    /// names; `None` without rules.
     ///
     /// # Errors
-    /// [`CohortError::Option`] when a rule is none.
+    /// [`CohortError::Option`] if a rule is invalid.
     pub(crate) fn new(
         rules: &[String],
         names: &BTreeMap<u16, String>,
@@ -44,13 +44,13 @@ impl LabelRules {
         &self.names
     }
 
-    /// The value that voxels have which say nothing: that after the last label, as in nnU-Net.
+    /// The value to ignore in the mapped label maps: the one after the last label, as in nnU-Net.
     pub(crate) fn ignored(&self) -> Option<u16> {
         let last = self.structures.names.keys().next_back().copied().unwrap_or(0);
         self.ignored.map(|_| last.saturating_add(1))
     }
 
-    /// The label of a value; 0 where it is left out.
+    /// The label of a value; 0 if no rule matches it.
     pub(crate) fn label(&self, value: u16) -> u16 {
         if Some(value) == self.ignored {
             return self.ignored().unwrap_or(0);

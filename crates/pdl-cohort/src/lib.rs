@@ -1,10 +1,10 @@
-//! Finds the cases of a cohort, checks them, and splits them by patient.
+//! Discovers the cases of a cohort, checks them, and splits them by patient.
 //!
-//! In: a folder in the layout of a known data set, a table, a MONAI datalist, or a tree of DICOM
-//! files ([`discover`]). Out: `cases.parquet` ([`cases`]), one row for everything found, with what
-//! is wrong with it. It never changes a source file, never drops a case silently, and never lets a
-//! patient into two splits ([`split`], [`strata`], [`folds`], [`same_patient`]). [`survey`] takes a
-//! first look at a cohort and writes nothing.
+//! In: a folder in a known layout, a table, a MONAI datalist, or a tree of DICOM files
+//! ([`discover`]). Out: `cases.parquet` ([`cases`]), one row per case with its findings. It never
+//! changes a source file, never drops a case silently, and never puts a patient into two splits
+//! ([`split`], [`strata`], [`folds`], [`same_patient`]). [`survey`] inspects a cohort and writes
+//! nothing.
 //!
 //! ```
 //! use pdl_cohort::index::index;
@@ -16,8 +16,8 @@
 //! let cohort = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../sample-data/ct");
 //! let out = tempfile::tempdir()?;
 //! let run = StageContext { trust: HashCheck::Stamps, progress: &Silent, memory: None };
-//! let (parameters, same_patient) = (IndexParameters::default(), SamePatient::default());
-//! let indexed = index(&cohort, out.path(), &parameters, &same_patient, run)?;
+//! let parameters = IndexParameters::default();
+//! let indexed = index(&cohort, out.path(), &parameters, &SamePatient::default(), run)?;
 //! assert_eq!(indexed.cases.usable().count(), 24);
 //! assert!(out.path().join("cases.parquet").is_file());
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -79,22 +79,22 @@ use std::path::PathBuf;
 
 use pdl_store::StoreError;
 
-/// What is kept of a patient, and where, as `pdl help privacy` prints it.
+/// The text of `pdl help privacy`: which data of a patient is stored, and where.
 ///
 #[doc = include_str!("../help/privacy.md")]
 pub const PRIVACY_HELP: &str = include_str!("../help/privacy.md");
 
-/// What becomes of DICOM files, as `pdl help dicom` prints it.
+/// The text of `pdl help dicom`: how DICOM files become cases.
 ///
 #[doc = include_str!("../help/dicom.md")]
 pub const DICOM_HELP: &str = include_str!("../help/dicom.md");
 
-/// The layouts of a cohort, as `pdl help layouts` prints them.
+/// The text of `pdl help layouts`: the layouts of cohorts.
 ///
 #[doc = include_str!("../help/layouts.md")]
 pub const LAYOUTS_HELP: &str = include_str!("../help/layouts.md");
 
-/// What labels mean and which were looked for, as `pdl help labels` prints it.
+/// The text of `pdl help labels`: what labels mean, and which are annotated.
 ///
 #[doc = include_str!("../help/labels.md")]
 pub const LABELS_HELP: &str = include_str!("../help/labels.md");
@@ -105,68 +105,66 @@ pub use pseudonyms::key_file;
 /// A cohort that could not be indexed.
 #[derive(Debug, thiserror::Error)]
 pub enum CohortError {
-    /// Nothing to read at the place given.
+    /// The path is not a cohort.
     #[error(
         "no cohort here: {problem}. A cohort is a folder with images/ and labels/ (or imagesTr/ and \
          labelsTr/), a folder with a cohort.csv, a folder in the layout of a known data set (`pdl help layouts`), a folder of DICOM files, \
-         a CSV or Parquet table with the columns image and label, or a MONAI datalist (.json). Of volumes in another layout \
+         a CSV or Parquet table with the columns image and label, or a MONAI datalist (.json). For volumes in another layout \
          `pdl init COHORT --out OUT` makes a table: {}", path.display()
     )]
     NotACohort {
-        /// What was looked at.
+        /// The path that was inspected.
         path: PathBuf,
         /// What is missing.
         problem: String,
     },
-    /// Nothing at the place given.
+    /// The path does not exist.
     #[error("there is no such file or folder: {}", path.display())]
     Missing {
-        /// Where the cohort should be.
+        /// The path as given.
         path: PathBuf,
     },
-    /// A folder of volumes whose names say nothing.
+    /// A folder of volumes that cannot be paired by their names.
     #[error(
-        "no name of the {volumes} volumes says which label map goes with which image (words such as seg, mask or label \
-         do): write a table with the columns case_id, image, label (blank where there is none) and patient, paths relative \
-         to it, and give that as the cohort: {}", path.display()
+        "no name of the {volumes} volumes shows which label map belongs to which image (as the words seg, mask or \
+         label do): write a table with the columns case_id, image, label (blank where there is none) and patient, \
+         paths relative to it, and pass it as the cohort: {}", path.display()
     )]
     Unpaired {
-        /// How many there are.
+        /// Number of volumes.
         volumes: usize,
-        /// What was looked at.
+        /// The path that was inspected.
         path: PathBuf,
     },
     /// A table that cannot be read.
     #[error("the cohort's table cannot be read ({problem}): {}", path.display())]
     Table {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The defect.
         problem: String,
     },
-    /// A table that holds what it should not, with what stands there.
+    /// A table with an invalid cell.
     #[error("the cohort's table cannot be read ({problem}{quote}): {}", path.display())]
     TableValue {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// Where in it, or what it lacks.
+        /// The row and column, or what is missing.
         problem: String,
-        /// What stands there: nothing where that may tell whose it is.
+        /// The cell's text; empty if it may identify a patient.
         quote: String,
     },
     /// A channel that no case has.
-    #[error(
-        "--channel {channel}: there is no such channel; dataset.json names: {known}. A number from 0 will do"
-    )]
+    #[error("there is no channel {channel}: expected a number from 0, or one of: {known}")]
     NoChannel {
-        /// What was asked for.
+        /// The channel as given.
         channel: String,
-        /// What there is.
+        /// The channels of the cohort.
         known: String,
     },
-    /// A file that tells whose the pseudonyms are, inside the folder that is given away.
+    /// A file that resolves the pseudonyms would lie inside the curation folder.
     #[error(
-        "{what} would lie inside the curation folder, which it must not be given away with: name a file elsewhere: {}",
+        "{what} must not be inside the curation folder, which may be shared: choose a file elsewhere: {}",
         path.display()
     )]
     InsideOut {
@@ -177,8 +175,8 @@ pub enum CohortError {
     },
     /// A key that others can read.
     #[error(
-        "others can read or write the key of the pseudonyms (mode {mode:04o}), and who has it can tell whose a pseudonym is: \
-         make it yours alone (chmod 600), or give another with --pseudonym-key: {}", path.display()
+        "others can read or write the key of the pseudonyms (mode {mode:04o}), and whoever has it can resolve them: \
+         restrict it to yourself (chmod 600), or use another with --pseudonym-key: {}", path.display()
     )]
     OpenKey {
         /// The key.
@@ -186,28 +184,28 @@ pub enum CohortError {
         /// Its permissions.
         mode: u32,
     },
-    /// A column that somebody asked for and nobody has.
-    #[error("there is no column {column}, which --carry, --stratify or --annotated asks for: {problem}: {}", path.display())]
+    /// A requested column does not exist.
+    #[error("there is no column {column}, which --carry, --stratify or --annotated requires: {problem}: {}", path.display())]
     NoColumn {
         /// The cohort.
         path: PathBuf,
         /// The column that the table lacks.
         column: String,
-        /// Which there are.
+        /// The columns that exist.
         problem: String,
     },
     /// Several modalities, and none chosen.
     #[error(
-        "the cohort mixes modalities ({counts}); a curation folder holds one: choose with --modality, or \
-         read series of one study as channels of a case (--channels CT,PT)"
+        "the cohort mixes modalities ({counts}); a curation folder has one: select it with --modality, or read series \
+         of one study as channels of a case (--channels CT,PT)"
     )]
     MixedModalities {
-        /// How many cases of each.
+        /// Number of cases of each modality.
         counts: String,
     },
-    /// A patient whom the cohort's own table puts into two splits.
+    /// The cohort's table puts a patient into two splits.
     #[error(
-        "patient {patient} is in two splits of the cohort's table ({first} and {second}): mend the table"
+        "patient {patient} is in two splits of the cohort's table ({first} and {second}): correct the table"
     )]
     SplitConflict {
         /// Who.
@@ -217,29 +215,29 @@ pub enum CohortError {
         /// The other.
         second: attributes::Split,
     },
-    /// Rows of a cohort's table with one name.
+    /// Two rows of a cohort's table have the same case id.
     #[error(
-        "rows {} and {} of the cohort's table have the same case_id, {case_id}: give every case one of its own: {}",
+        "rows {} and {} of the cohort's table have the same case_id, {case_id}: make them unique: {}",
         rows[0], rows[1], path.display()
     )]
     SameCaseId {
         /// The table.
         path: PathBuf,
-        /// Which name.
+        /// The id that occurs twice.
         case_id: String,
         /// The rows, counted from 1 after the header.
         rows: [usize; 2],
     },
-    /// Cases that nothing tells apart.
+    /// Two cases are indistinguishable.
     #[error(
-        "two cases are made from the same files, and both would be called {case_id}: leave one of them out, or give each a \
-         name of its own in a column case_id of the cohort's table"
+        "two cases are made from the same files, and both would be called {case_id}: remove one of them, or name them \
+         in a column case_id of the cohort's table"
     )]
     SharedId {
-        /// What both would be called.
+        /// The id that both would get.
         case_id: String,
     },
-    /// Patients whose pseudonyms are the same.
+    /// Two patients would get the same pseudonym.
     #[error(
         "two patients would have the pseudonym {pseudonym}: make the pseudonyms under another key, in another folder"
     )]
@@ -247,20 +245,20 @@ pub enum CohortError {
         /// The pseudonym that two patients would share.
         pseudonym: String,
     },
-    /// Patients that cannot be taken as one.
+    /// Patients that cannot be joined.
     #[error(
-        "patients cannot be taken as one: {}. Where they are one, give them one split in the table's column split; where \
-         they are two, write no under same in the list of --same-patient",
+        "patients cannot be joined: {}. If they are one, state one split for them in the table's column split; if they \
+         are two, write no under same in the list of --same-patient",
         problems.values().map(String::as_str).collect::<Vec<_>>().join("; ")
     )]
     NotOnePatient {
-        /// Why, by the name that they would have.
+        /// The reasons, by the name that they would have.
         problems: BTreeMap<String, String>,
     },
     /// The folder was made from another cohort.
     #[error(
-        "this folder was made from another cohort ({was}), or under another key of the pseudonyms: give \
-         that key, choose another --out, or delete cases.parquet to begin anew: {}", out.display()
+        "this folder was made from another cohort ({was}), or under another key of the pseudonyms: use that key, \
+         choose another --out, or delete cases.parquet to start again: {}", out.display()
     )]
     OtherCohort {
         /// The curation folder.
@@ -271,10 +269,10 @@ pub enum CohortError {
     /// Regions that contradict themselves or the cohort.
     #[error(transparent)]
     Regions(#[from] regions::RegionError),
-    /// An option's value that cannot be.
+    /// An option has an invalid value.
     #[error("{0}")]
     Option(String),
-    /// A file could not be kept or read.
+    /// A file could not be read or written.
     #[error(transparent)]
     Store(#[from] StoreError),
 }

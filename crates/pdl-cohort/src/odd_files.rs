@@ -1,5 +1,4 @@
-//! What a cohort's folder holds besides files of its own: links that lead out of it, and what is no
-//! file at all.
+//! Links that lead out of a cohort's folder, and entries that are not regular files.
 
 use std::collections::HashMap;
 use std::io;
@@ -9,20 +8,20 @@ use pdl_dicom::FileTree;
 use pdl_findings::{Code, Finding};
 use pdl_store::{StoreError, fault};
 
-/// What is said of a tree of files.
+/// Findings about a tree of files.
 pub(crate) fn of_tree(tree: &FileTree) -> Vec<Finding> {
     let special = (!tree.special.is_empty()).then(|| {
         let count = tree.special.len();
-        let message = format!("FIFOs, sockets or devices lie in the cohort and were not opened: {count}");
+        let message = format!("the cohort has FIFOs, sockets or devices, which were not opened: {count}");
         Finding::new(Code::SpecialFile, message)
     });
     special.into_iter().chain(outside(tree.outside.len())).collect()
 }
 
-/// What is said of the files `paths` that the cases of the cohort at `root` name.
+/// Finding about the files `paths` that the cases of the cohort at `root` name.
 ///
 /// # Errors
-/// [`StoreError::Io`] when the machine keeps one from being looked at.
+/// [`StoreError::Io`] if an error of the machine prevents one from being inspected.
 pub(crate) fn of_cases<'a>(
     paths: impl Iterator<Item = &'a PathBuf>,
     root: &Path,
@@ -38,22 +37,21 @@ pub(crate) fn of_cases<'a>(
 
 fn outside(links: usize) -> Option<Finding> {
     (links > 0).then(|| {
-        let message = format!(
-            "files or folders of the cohort are links that lead out of it, and were read where they lead: {links}"
-        );
+        let message =
+            format!("files or folders of the cohort are links that lead out of it, and were read: {links}");
         Finding::new(Code::LinkOutside, message)
     })
 }
 
-/// Which folders of a cohort are reached through a link that leads out of it.
+/// Finds the folders of a cohort that are reached through a link that leads out of it.
 struct Links {
     root: Option<PathBuf>,
     folders: HashMap<PathBuf, bool>,
 }
 
 impl Links {
-    /// Whether a path below the cohort is a link out of it, or lies behind one. What a table names
-    /// outside of the cohort is no link.
+    /// Whether a path below the cohort is a link out of it, or lies behind one. Files outside of
+    /// the cohort that a table names are no links.
     fn leads_outside(&mut self, path: &Path, root: &Path) -> io::Result<bool> {
         let Ok(below) = path.strip_prefix(root) else { return Ok(false) };
         if below.components().any(|part| matches!(part, std::path::Component::ParentDir)) {

@@ -1,7 +1,7 @@
-//! Pairs images with labels in a folder of volumes whose layout nobody stated.
+//! Pairs images with labels in a folder of volumes without a known layout.
 //!
-//! Names are all there is to go by, so what comes out is a proposal for a person to look at, never
-//! a cohort by itself: [`crate::discover::find`] does not use it.
+//! Pairs rely on names alone, so the result is a proposal for a person to check, never a cohort by
+//! itself: [`crate::discover::find`] does not use it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -20,9 +20,9 @@ pub struct FilePair {
     pub image: PathBuf,
     /// The label map, or the first of the masks of its structures.
     pub label: PathBuf,
-    /// All images of the case by the words that tell them apart, where it has several.
+    /// All images of the case by their distinguishing words, if it has several.
     pub channels: BTreeMap<String, PathBuf>,
-    /// The masks of its structures by the words that tell them apart, where it has several.
+    /// The masks of its structures by their distinguishing words, if it has several.
     pub structures: BTreeMap<String, PathBuf>,
 }
 
@@ -37,7 +37,7 @@ impl FilePair {
     }
 }
 
-/// What the names of a folder's volumes say.
+/// Images and label maps of a folder, paired by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Paired {
     /// Images with the one label map that goes with each, by image.
@@ -87,10 +87,10 @@ impl Paired {
 /// a volume, too. A file is a label map when a word of its path is one of "label", "seg", "mask"
 /// and the like; it goes with the image whose path has the same other words, or, where there is
 /// just one, with that to which one or two words are added or missing. Several images or several
-/// masks that the same words tell apart in most cases are channels or structures.
+/// masks with the same distinguishing words in most cases are channels or structures.
 ///
 /// # Errors
-/// [`StoreError::Io`] when the machine keeps a folder or a file from being looked at.
+/// [`StoreError::Io`] if an error of the machine prevents a folder or a file from being inspected.
 pub fn pair(root: &Path) -> Result<Paired, StoreError> {
     let files = walk::files_below(root)?
         .into_iter()
@@ -178,14 +178,14 @@ fn pair_names(files: Vec<PathBuf>) -> Paired {
 
 type Words = BTreeSet<String>;
 
-/// Cases of several images and one label map, or of one image and several label maps, where the
-/// words that tell these apart are the same in most of such cases: then they are channels or
-/// structures. Words of versions of a label map name none.
+/// Cases of several images and one label map, or of one image and several label maps, if their
+/// distinguishing words are the same in most of such cases: then they are channels or structures.
+/// Words for versions of a label map do not count.
 fn families(groups: &BTreeMap<&Words, [Vec<PathBuf>; 2]>) -> Vec<FilePair> {
     [1, 0].into_iter().flat_map(|one| families_of(groups, one)).collect()
 }
 
-/// Words that tell versions of a label map apart, and no structures.
+/// Words that distinguish versions of a label map, and not structures.
 const VERSION_WORDS: [&str; 14] = [
     "annotator",
     "auto",
@@ -245,8 +245,8 @@ fn families_of(groups: &BTreeMap<&Words, [Vec<PathBuf>; 2]>, one: usize) -> Vec<
     found.into_iter().map(case).collect()
 }
 
-/// Images and label maps, by their words, that are one apiece and go with each other alone when
-/// some words more or fewer are let pass.
+/// Images and label maps, by their words, that match each other alone if one or two words more or
+/// fewer are allowed.
 fn nearly_alike(groups: &BTreeMap<Words, [Vec<PathBuf>; 2]>) -> Vec<(Words, Words)> {
     let has = |words: &Words, kind: usize| groups.get(words).is_some_and(|group| !group[kind].is_empty());
     let mut edges: BTreeSet<(Words, Words)> = BTreeSet::new();
@@ -313,8 +313,8 @@ fn word_and_number(name: &str) -> Option<(&str, String)> {
     number.contains(|c: char| c.is_ascii_digit()).then_some((word, number))
 }
 
-/// The words of a path in lower case, without the file's ending: what stands between other signs
-/// than letters and digits.
+/// The words of a path in lower case, without the file's ending: maximal runs of letters and
+/// digits.
 fn words(path: &Path) -> Vec<String> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let folder = path.parent().unwrap_or(Path::new("")).to_string_lossy();

@@ -1,4 +1,4 @@
-//! Groups of patients, such as those of one site, that are kept whole in splits and folds.
+//! Groups of patients, such as those of one site, that splits and folds do not divide.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,10 +8,10 @@ use crate::case_row::CaseRow;
 use crate::split::{self, Shares};
 use crate::strata;
 
-/// What stands for a blank cell in [`CaseRow::value`].
+/// The text of a blank cell in [`CaseRow::value`].
 const BLANK: &str = "null";
 
-/// With fewer groups than this no group can be held out for validation and another for the test.
+/// Minimum number of groups of which one can be held out for validation and another for the test.
 pub(crate) const FEWEST_GROUPS: usize = 3;
 
 /// Patients that are kept together.
@@ -41,14 +41,14 @@ impl PatientGroup {
 /// value is a group of its own.
 ///
 /// # Errors
-/// [`CohortError::Option`] when there is no such column.
+/// [`CohortError::Option`] if there is no such column.
 pub(crate) fn groups(rows: &[&CaseRow], column: &str) -> Result<Vec<PatientGroup>, CohortError> {
     let mut values: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
     for row in rows {
         let value = row.value(column).ok_or_else(|| {
             CohortError::Option(format!(
-                "--group-by {column}: neither the cohort's table nor cases.parquet has it (`pdl index --carry {column}` keeps \
-                 a column of the cohort's table)"
+                "--group-by {column}: neither the cohort's table nor cases.parquet has it (`pdl index --carry \
+                 {column}` stores a column of the cohort's table)"
             ))
         })?;
         let own = values.entry(&row.patient_id).or_default();

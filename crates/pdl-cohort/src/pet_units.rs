@@ -10,7 +10,7 @@ use crate::attributes::{Modality, PetUnits};
 use crate::cases::Cases;
 
 impl PetUnits {
-    /// What the reader of a series converts its values to.
+    /// The unit to which the reader of a series converts.
     pub(crate) fn scale(self) -> PetScale {
         match self {
             Self::Suv => PetScale::SuvBw,
@@ -20,21 +20,22 @@ impl PetUnits {
     }
 }
 
-/// What was decided for a cohort, and why.
+/// The unit of a cohort's PET values, with the reason.
 #[derive(Debug)]
 pub(crate) struct PetDecision {
     pub units: PetUnits,
-    /// Whether the user asked for it.
+    /// Whether the user requested it.
     asked: bool,
-    /// How many series are stored in each unit.
+    /// Number of series stored in each unit.
     stored: BTreeMap<PetUnit, usize>,
-    /// Why SUV cannot be had, for how many series.
+    /// Reasons why SUV cannot be computed, each with its number of series.
     without_suv: BTreeMap<String, usize>,
 }
 
 impl PetDecision {
-    /// For the PET series that become cases; nothing when there are none. What is asked for counts,
-    /// then what an earlier run decided, then SUV where every series gives it.
+    /// For the PET series that become cases; `None` if there are none. The user's request takes
+    /// precedence, then the decision of an earlier run, then SUV if it can be computed for every
+    /// series.
     pub(crate) fn new<'a>(
         asked: Option<PetUnits>,
         before: Option<&Cases>,
@@ -57,12 +58,12 @@ impl PetDecision {
         Some(Self { units, asked: asked.is_some(), stored, without_suv })
     }
 
-    /// What the reader of a series converts its values to.
+    /// The unit to which the reader of a series converts.
     pub(crate) fn scale(&self) -> PetScale {
         self.units.scale()
     }
 
-    /// Why a series cannot be given in the cohort's unit.
+    /// Finding about a series that cannot be converted to the cohort's unit.
     pub(crate) fn refusal(&self, series: &Series) -> Option<Finding> {
         let error: PetError = series.pet_factors(self.scale()).err()?;
         let unit = match self.units {
@@ -72,8 +73,8 @@ impl PetDecision {
         Some(Finding::new(Code::OtherPetUnit, format!("{error}: the cohort's PET values are in {unit}")))
     }
 
-    /// What is to be said of values that stay as they are stored: why, where nobody asked for it,
-    /// and that they are of several units.
+    /// Finding about values that stay as stored: the reason, unless the user requested it, and
+    /// whether they are in several units.
     pub(crate) fn finding(&self) -> Option<Finding> {
         if self.units != PetUnits::Stored || self.asked && self.stored.len() == 1 {
             return None;
@@ -96,7 +97,7 @@ impl PetDecision {
     }
 }
 
-/// What an earlier run decided. One that wrote nothing down kept what was stored.
+/// The decision of an earlier run. Runs that recorded none used stored values.
 fn decided_before(before: &Cases) -> Option<PetUnits> {
     let has_pet = || before.usable().any(|row| row.modality == Modality::PT);
     before.pet_units.or_else(|| has_pet().then_some(PetUnits::Stored))

@@ -1,4 +1,4 @@
-//! Where a curation folder lies, and how its files name those of the cohort.
+//! The location of a curation folder, and paths from there to the cohort's files.
 
 use std::path::{Path, PathBuf};
 
@@ -6,8 +6,8 @@ use pdl_store::{StoreError, fault, paths};
 
 use crate::pseudonyms::Naming;
 
-/// Where the curation folder lies, as an absolute path without links, and how the cohort is named
-/// in it.
+/// The absolute path of the curation folder, without links, and the form in which its files name
+/// the cohort's.
 pub(crate) struct Place {
     pub cohort: String,
     pub out: PathBuf,
@@ -25,7 +25,7 @@ impl Place {
     /// are named.
     ///
     /// # Errors
-    /// [`StoreError::Io`] when the machine keeps the path from being looked at.
+    /// [`StoreError::Io`] if an error of the machine prevents the path from being inspected.
     pub(crate) fn text(&self, path: &Path) -> Result<String, StoreError> {
         Ok(paths::relative(&self.out, &Self::absolute(path)?))
     }
@@ -39,7 +39,7 @@ impl Place {
         Ok(paths::relative(&self.out, &real.unwrap_or_else(|| path.to_owned())))
     }
 
-    /// Whether [`Place::text`] means the path: that is text, which a path that is not UTF-8 is not.
+    /// Whether [`Place::text`] can represent the path; a path that is not UTF-8 cannot.
     ///
     /// # Errors
     /// As [`Place::text`].

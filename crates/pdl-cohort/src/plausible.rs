@@ -1,4 +1,4 @@
-//! Whether a grid is of a size that a body can have.
+//! Whether the size of a grid is plausible for a body.
 
 use pdl_volume::Grid;
 
@@ -9,8 +9,7 @@ pub const SIDES_MM: std::ops::RangeInclusive<f64> = 1e-3..=50.0;
 /// to more than twice a whole body.
 const LONGEST_MM: std::ops::RangeInclusive<f64> = 1.0..=5000.0;
 
-/// What is implausible about the size of a grid, with the likely cause; nothing when a body can be
-/// so large.
+/// What is implausible about the size of a grid, with the likely cause; `None` if it is plausible.
 pub(crate) fn problem(grid: &Grid) -> Option<String> {
     let sides = grid.spacing_mm();
     let extent: [f64; 3] = std::array::from_fn(|axis| sides[axis] * grid.shape[axis] as f64);
@@ -26,8 +25,8 @@ pub(crate) fn problem(grid: &Grid) -> Option<String> {
     };
     let what = if side.is_some() { "a voxel's side" } else { "a volume's longest side" };
     Some(format!(
-        "its voxels measure {} mm, and it {} mm, which no body is: {what} is from {low} to {high} mm. Its header may \
-         give lengths in another unit than it says, or than mm",
+        "its voxels measure {} mm, and it {} mm, which is implausible: {what} is from {low} to {high} mm. Its header \
+         may state lengths in a wrong unit",
         text(sides),
         text(extent)
     ))

@@ -1,4 +1,4 @@
-//! The table that says whose a pseudonym is, written only where a user asks for it.
+//! The table of pseudonyms and original names, written only on request.
 
 use std::path::Path;
 
@@ -18,9 +18,9 @@ struct Row<'a> {
     original_patient: String,
 }
 
-/// Writes a CSV file with the pseudonyms and the original names of all cases; nobody but the user
-/// can read it (mode 0600). A DICOM case's original name is its SeriesInstanceUID; a blank patient
-/// is one that the cohort does not name.
+/// Writes a CSV file with the pseudonyms and the original names of all cases; only the user can
+/// read it (mode 0600). A DICOM case's original name is its SeriesInstanceUID; a blank patient is
+/// one that the cohort does not name.
 pub(crate) fn write(
     path: &Path,
     cases: &[DiscoveredCase],

@@ -1,4 +1,4 @@
-//! Names that tell nobody whose a case is, and are the same in every run with the same key.
+//! Pseudonyms of cases and patients; they are the same in every run with the same key.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -22,17 +22,17 @@ pub fn key_file(given: Option<&Path>) -> Option<PathBuf> {
 pub(crate) enum Naming {
     /// By hashes under a secret key.
     Pseudonyms([u8; 32]),
-    /// By what the files say.
+    /// Ids from the files.
     Kept,
 }
 
 impl Naming {
-    /// With the key in `file`, which is made when it is missing; in the user's configuration folder
+    /// With the key in `file`, which is made if it is missing; in the user's configuration folder
     /// when no file is given. It must be the user's alone and lie outside of `out`.
     pub(crate) fn pseudonyms(file: Option<&Path>, out: &Path) -> Result<Self, CohortError> {
         let path = key_file(file).ok_or_else(|| {
             CohortError::Option(
-                "no configuration folder is known for the key of the pseudonyms: give --pseudonym-key"
+                "no configuration folder is known for the key of the pseudonyms: use --pseudonym-key"
                     .to_owned(),
             )
         })?;
@@ -40,7 +40,7 @@ impl Naming {
         if !fault::exists(&path).map_err(StoreError::io("look at the key", &path))? {
             let mut key = [0; 32];
             getrandom::fill(&mut key).map_err(|error| {
-                CohortError::Option(format!("the system gives no random numbers ({error})"))
+                CohortError::Option(format!("the system returns no random numbers ({error})"))
             })?;
             let text: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
             atomic::write_private_if_missing(&path, (text + "\n").as_bytes())?;
@@ -84,8 +84,8 @@ impl Naming {
         }
     }
 
-    /// The id of a case: `unique` tells it from all others, `patient` is what its files call the
-    /// patient.
+    /// The id of a case: `unique` identifies the case, `patient` is the patient's name in its
+    /// files.
     pub(crate) fn case(&self, patient: &str, unique: &str) -> String {
         match self {
             Self::Pseudonyms(key) => format!("c-{}", short(key, "case", unique)),
@@ -101,7 +101,7 @@ impl Naming {
         }
     }
 
-    /// How the cohort itself is named in files: by its path only where ids are kept.
+    /// The name of the cohort in files: its path if ids are kept, else a pseudonym.
     pub(crate) fn cohort(&self, path: String) -> String {
         match self {
             Self::Pseudonyms(key) => format!("archive-{}", short(key, "cohort", &path)),
@@ -110,7 +110,7 @@ impl Naming {
     }
 }
 
-/// Refuses a file that tells whose the pseudonyms are inside the folder that bears them.
+/// Refuses a file that resolves the pseudonyms inside the curation folder.
 ///
 /// # Errors
 /// [`CohortError::InsideOut`].
@@ -121,7 +121,7 @@ pub(crate) fn check_outside(out: &Path, file: &Path, what: &'static str) -> Resu
     }
 }
 
-/// Refuses a key that anybody but its owner can read or write.
+/// Refuses a key that others than its owner can read or write.
 #[cfg(unix)]
 fn check_mode(path: &Path) -> Result<(), CohortError> {
     use std::os::unix::fs::PermissionsExt;
@@ -152,7 +152,7 @@ fn parsed(text: &str) -> Option<[u8; 32]> {
     Some(key)
 }
 
-/// `pdl/pseudonym.key` where the system keeps a user's settings.
+/// `pdl/pseudonym.key` in the user's configuration folder.
 fn default_file() -> Option<PathBuf> {
     let from = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let folder = from("XDG_CONFIG_HOME")

@@ -1,5 +1,4 @@
-//! How the images of a cohort were read beyond what their files say, so that new images can be read
-//! the same way.
+//! Options with which the images of a cohort were read, so that new images are read the same way.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -35,13 +34,14 @@ pub struct ImageReading {
     pub frame: Option<usize>,
     /// Millimetres between columns, rows and slices of stacks of slices.
     pub stack_spacing: Option<Vec<f64>>,
-    /// Where columns, rows and slices of stacks of slices run to.
+    /// Directions of columns, rows and slices of stacks of slices, such as LPS.
     pub stack_axes: Option<String>,
-    /// Whether images are 2-D: each of the PNG, TIFF or JPEG files of a folder is one, no slice.
+    /// Whether images are 2-D: each of the PNG, TIFF or JPEG files of a folder is an image, not a
+    /// slice.
     pub pictures: bool,
     /// Whether RescaleSlope and RescaleIntercept of DICOM were applied to MR.
     pub mr_rescale: bool,
-    /// The unit of PET values, where the cohort has such.
+    /// The unit of PET values, if the cohort has any.
     pub pet_units: Option<PetUnits>,
 }
 
@@ -62,8 +62,8 @@ impl From<&IndexParameters> for ImageReading {
 }
 
 impl ImageReading {
-    /// How the images of an indexed cohort were read: as was asked for, and as its first index
-    /// decided.
+    /// The options with which an indexed cohort was read: those given, and those that its first
+    /// index decided.
     pub fn of(cases: &Cases) -> Self {
         let pet_units = cases.pet_units.or(cases.parameters.pet_units);
         let read = Self::from(&cases.parameters);
@@ -72,7 +72,7 @@ impl ImageReading {
         Self { pet_units, pictures, ..read }
     }
 
-    /// What reads a DICOM series so.
+    /// The options of the DICOM reader.
     pub fn dicom_options(&self) -> ReadOptions {
         let pet = self.pet_units.map(PetUnits::scale).unwrap_or_default();
         ReadOptions { mr_rescale: self.mr_rescale, pet }
@@ -82,7 +82,7 @@ impl ImageReading {
     /// labels are to be written.
     ///
     /// # Errors
-    /// [`ReadError`] when it cannot be read.
+    /// [`ReadError`] if it cannot be read.
     pub fn read(&self, path: &Path, memory: &MemoryShare<'_>) -> Result<(Volume<f32>, Grid), ReadError> {
         let path = self.with_frame(path)?;
         let image = stacks::read_image(&path, self.stacks(), memory).map_err(|unread| unread.error)?;
@@ -90,7 +90,7 @@ impl ImageReading {
         Ok((self.oriented(image.volume), grid))
     }
 
-    /// The volume with the orientation that was stated instead of its own.
+    /// The volume with the stated orientation instead of its own.
     pub fn oriented(&self, mut volume: Volume<f32>) -> Volume<f32> {
         let stated = self.orientation.as_deref().and_then(|code| code.parse::<Orientation>().ok());
         if let Some(orientation) = stated {
@@ -103,7 +103,7 @@ impl ImageReading {
     /// Whether a path is that of a stack of slices that can be read.
     ///
     /// # Errors
-    /// Those of the machine.
+    /// Errors of the machine.
     pub fn is_stack(&self, path: &Path) -> io::Result<bool> {
         Ok(self.stack_spacing.is_some() && stack::is_stack(path)? && !(self.pictures && fault::is_dir(path)?))
     }

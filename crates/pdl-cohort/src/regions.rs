@@ -1,6 +1,6 @@
 //! Regions: unions of labels, such as a whole tumour and its core. A network learns each by an
-//! output of its own (region-based training of nnU-Net), and a predicted label map is put together
-//! from them.
+//! output of its own (region-based training of nnU-Net), and a predicted label map is composed from
+//! them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -36,8 +36,8 @@ pub struct LabelRegion {
 pub enum RegionError {
     /// Regions without the values that they are written as.
     #[error(
-        "dataset.json: its labels are regions (lists of values), but it has no list regions_class_order of \
-         whole numbers, which says what each is written as; `--regions none` learns the values themselves"
+        "dataset.json: its labels are regions (lists of values), but it has no list regions_class_order of integers, \
+         which states the value of each; `--regions none` learns the labels instead"
     )]
     NoOrder,
     /// Another number of regions than of values.
@@ -50,13 +50,13 @@ pub enum RegionError {
         /// Entries of `regions_class_order`.
         values: usize,
     },
-    /// A region that is no list of label values.
+    /// A region that is not a list of label values.
     #[error("region '{name}': expected values of labels from 1 to 65535")]
     NotValues {
         /// Name of the region.
         name: String,
     },
-    /// A rule that is none.
+    /// An invalid rule.
     #[error("--regions: expected NAME=LABEL+LABEL or NAME=LABEL+LABEL:VALUE, found '{rule}'")]
     Syntax {
         /// The rule.
@@ -67,13 +67,13 @@ pub enum RegionError {
     UnknownLabel {
         /// The rule.
         rule: String,
-        /// What stands for a label.
+        /// The label as given.
         label: String,
     },
-    /// A region that leaves open which of its values is written.
+    /// A region without a unique value in label maps.
     #[error(
-        "--regions: '{name}' has the labels {labels:?} that no later region has, and a predicted voxel gets one of them: \
-         say which, as in {name}=...:VALUE, or order the regions from the largest to the smallest"
+        "--regions: '{name}' has the labels {labels:?} that no later region has, and a predicted voxel gets one of \
+         them: state which, as in {name}=...:VALUE, or order the regions from the largest to the smallest"
     )]
     NoValue {
         /// Name of the region.
@@ -81,8 +81,8 @@ pub enum RegionError {
         /// The labels to choose from; none where later regions have them all.
         labels: Vec<u16>,
     },
-    /// A region that would be written as something else.
-    #[error("region '{name}' is written as {value}, which is none of its labels {labels:?}")]
+    /// A region that would be written with a value outside of it.
+    #[error("region '{name}' is written as {value}, which is not one of its labels {labels:?}")]
     OtherValue {
         /// Name of the region.
         name: String,
@@ -91,7 +91,7 @@ pub enum RegionError {
         /// Values of the labels in it.
         labels: Vec<u16>,
     },
-    /// Two regions that a label map could not tell apart.
+    /// Two regions with the same name or value.
     #[error(
         "two regions are called '{name}' or written as {value}: each needs a name and a value of its own"
     )]
@@ -101,8 +101,8 @@ pub enum RegionError {
         /// The value of the second.
         value: u16,
     },
-    /// A region of voxels that say nothing.
-    #[error("region '{name}' holds the label {value}, whose voxels are ignored")]
+    /// A region that holds the label to ignore.
+    #[error("region '{name}' contains the label {value}, whose voxels are ignored")]
     Ignored {
         /// Name of the region.
         name: String,
@@ -143,7 +143,7 @@ impl<'de> Deserialize<'de> for DatasetLabels {
     }
 }
 
-/// What a `dataset.json` says of regions, as it stands there.
+/// The regions of a `dataset.json`, unparsed.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DatasetRegions {
     /// Labels and regions by name.
@@ -156,7 +156,7 @@ impl DatasetRegions {
     /// The regions; none where every label is one value, as in nnU-Net.
     ///
     /// # Errors
-    /// [`RegionError`] when they are no lists of values or `regions_class_order` does not fit them.
+    /// [`RegionError`] if they are not lists of values or `regions_class_order` does not fit them.
     pub fn regions(&self) -> Result<Vec<LabelRegion>, RegionError> {
         let is_union = |(_, value): &(String, Value)| value.as_array().is_some_and(|list| list.len() > 1);
         if !self.labels.0.iter().any(is_union) {
@@ -211,11 +211,11 @@ fn checked(regions: Vec<LabelRegion>) -> Result<Vec<LabelRegion>, RegionError> {
     Ok(regions)
 }
 
-/// The regions of `dataset.json` under the values that rules give its labels. Regions of which the
-/// rules leave nothing are dropped, and so are all where `--regions` says otherwise.
+/// The regions of `dataset.json` under the values that rules give its labels. Regions without a
+/// remaining label are dropped, and so are all if `--regions` replaces them.
 ///
 /// # Errors
-/// [`RegionError`]; a rule of `--regions` that is none is one, too.
+/// [`RegionError`]; also for an invalid rule of `--regions`.
 pub(crate) fn of_dataset(
     dataset: &DatasetRegions,
     stated: &[String],
@@ -237,7 +237,7 @@ pub(crate) fn of_dataset(
 /// `of_dataset`.
 ///
 /// # Errors
-/// [`RegionError`] when a label is not known, or the regions cannot be told apart.
+/// [`RegionError`] if a label is unknown, or two regions are equal.
 pub(crate) fn of_cohort(
     of_dataset: Vec<LabelRegion>,
     stated: &[String],
@@ -321,7 +321,7 @@ pub(crate) fn with_names(names: &BTreeMap<u16, String>, regions: &[LabelRegion])
     names
 }
 
-/// What is said of labels that belong to no region, and of regions of which no case has a label.
+/// Findings about labels in no region, and about regions without a label in any case.
 pub(crate) fn findings(regions: &[LabelRegion], rows: &[CaseRow]) -> Vec<Finding> {
     let usable = rows.iter().filter(|row| row.is_usable());
     let present: BTreeSet<u16> = usable.flat_map(|row| row.labels.iter().map(|label| label.value)).collect();

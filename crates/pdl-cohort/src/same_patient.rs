@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::CohortError;
 
-/// The list of such patients inside a curation folder; absent when there are none.
+/// The list of such patients inside a curation folder; absent if there are none.
 pub const FILE: &str = "same-patient.csv";
 
 /// Two names of patients and what joins them: a row of the list. The first two columns suffice.
@@ -32,7 +32,7 @@ pub struct PatientPair {
     /// The split that the second case had then.
     #[serde(default)]
     pub split_b: String,
-    /// What joins the two cases.
+    /// Why the two cases seem to be of one patient.
     #[serde(default)]
     pub reason: String,
     /// SSIM of the two cases, -1 to 1.
@@ -47,10 +47,10 @@ pub struct PatientPair {
     /// Their SSIM once it is moved back.
     #[serde(default)]
     pub moved_ssim: String,
-    /// "no" says that they are two patients; "yes", or nothing, that they are one.
+    /// "no" if they are two patients; "yes" or blank if they are one.
     #[serde(default)]
     pub same: String,
-    /// What was done of it, in words.
+    /// What the index did about the pair, in words.
     #[serde(default)]
     pub done: String,
 }
@@ -104,11 +104,10 @@ impl From<Vec<Stored>> for SamePatient {
 
 impl SamePatient {
     /// Reads a CSV table with the columns `patient_a` and `patient_b`. A column `same` says "no" of
-    /// pairs that are two patients; what joins a pair is kept, columns of other names are passed
-    /// over.
+    /// pairs that are two patients; the reason of a pair is kept, other columns are ignored.
     ///
     /// # Errors
-    /// [`CohortError::Table`] when it cannot be read or has not these columns.
+    /// [`CohortError::Table`] if it cannot be read or lacks these columns.
     pub fn read(path: &Path) -> Result<Self, CohortError> {
         let problem = |problem: String| CohortError::Table { path: path.to_owned(), problem };
         let in_table = |error: csv::Error| problem(error.to_string());
@@ -122,17 +121,17 @@ impl SamePatient {
             if !["", "yes", "no"].contains(&pair.same.as_str()) {
                 let PatientPair { patient_a, patient_b, same, .. } = pair;
                 return Err(problem(format!(
-                    "of {patient_a} and {patient_b} the column same says '{same}': write yes or no"
+                    "expected yes or no in the column same of {patient_a} and {patient_b}, found '{same}'"
                 )));
             }
         }
         Ok(pairs.into_iter().collect())
     }
 
-    /// Writes the pairs into a curation folder; removes an earlier list when there are none.
+    /// Writes the pairs into a curation folder; removes an earlier list if there are none.
     ///
     /// # Errors
-    /// [`StoreError`] when it cannot be written.
+    /// [`StoreError`] if it cannot be written.
     pub fn write(&self, out: &Path) -> Result<(), StoreError> {
         let path = out.join(FILE);
         if self.is_empty() {
@@ -151,7 +150,7 @@ impl SamePatient {
         Ok(())
     }
 
-    /// Whether nothing is said of anybody.
+    /// Whether the list is empty.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -161,8 +160,7 @@ impl SamePatient {
         self.0.iter()
     }
 
-    /// These pairs and those of `later`, which has the last word of every two patients that it
-    /// names.
+    /// These pairs and those of `later`, which takes precedence for the patients that it names.
     #[must_use]
     pub fn and(mut self, later: &Self) -> Self {
         let named: BTreeSet<(&str, &str)> = later.pairs().map(PatientPair::names).collect();
@@ -171,7 +169,7 @@ impl SamePatient {
         self
     }
 
-    /// The pairs of patients that go by none of `names` once they are joined.
+    /// The pairs of patients whose names after joining are not in `names`.
     #[must_use]
     pub fn without(&self, names: &BTreeSet<String>) -> Self {
         let joined = self.names();
@@ -195,8 +193,8 @@ impl SamePatient {
         names
     }
 
-    /// Every two patients that are to be kept apart, under the names by which they go, and as they
-    /// were named.
+    /// Every two patients that are to be kept apart, under the names that they have after joining,
+    /// and as given.
     pub fn apart(&self) -> BTreeMap<(&str, &str), &PatientPair> {
         let names = self.names();
         let mut apart = BTreeMap::new();
@@ -272,7 +270,7 @@ mod tests {
         let through = same.and(&joined(&[(0, 1)]));
         assert_eq!(through.apart().keys().copied().collect::<Vec<_>>(), [("p0", "p2")]);
         let error = read("patient_a,patient_b,same\np1,p2,perhaps\n").unwrap_err().to_string();
-        assert!(error.contains("of p1 and p2 the column same says 'perhaps'"), "{error}");
+        assert!(error.contains("in the column same of p1 and p2, found 'perhaps'"), "{error}");
     }
 
     #[test]

@@ -17,7 +17,7 @@ use crate::parameters::IndexParameters;
 use crate::structure_files::{self, MaskGrid, MergedMasks};
 use crate::structures::{BACKGROUND, Structures, key};
 
-/// Most names in a message.
+/// Maximum number of names in a message.
 const MOST_NAMES: usize = 10;
 
 /// The value of a segment whose file states none.
@@ -26,11 +26,11 @@ const UNSTATED: u16 = 0;
 /// The segments of the label files that name some.
 pub(crate) type SegmentsByFile = BTreeMap<PathBuf, Vec<LabelSegment>>;
 
-/// Looks into the headers of all label files. Of a file that contradicts itself about its segments
-/// there are none: why is told where the file is read.
+/// Reads the headers of all label files. A file with contradictory segments yields none; the reason
+/// is reported where the file is read.
 ///
 /// # Errors
-/// [`StoreError::Machine`] when the machine keeps a file from being read.
+/// [`StoreError::Machine`] if an error of the machine prevents a file from being read.
 pub(crate) fn read_headers(layout: &Layout, limit: &MemoryLimit) -> Result<SegmentsByFile, StoreError> {
     let of_one_file = layout.cases.iter().filter(|found| found.structures.is_empty());
     let labelled: Vec<(String, &PathBuf)> =
@@ -79,38 +79,38 @@ impl ShownSegment {
         }
     }
 
-    /// What is said of a name of which something is hidden.
+    /// Finding about a name that is partly masked.
     fn masked(&self) -> Option<Finding> {
         let message = format!(
-            "{}: its name held a name, an id or a date of its patient or files, which is masked",
+            "{}: its name contained a name, an id or a date of its patient or files, which is masked",
             self.name
         );
         self.is_masked.then(|| Finding::new(Code::NameMasked, message))
     }
 
-    /// The name that may be shown, and the one that the file has.
+    /// The name that may be shown, and the one stored in the file.
     fn names(&self) -> (&str, &str) {
         (&self.name, &self.segment.name)
     }
 }
 
-/// Which segment of a cohort becomes which label.
+/// The mapping from segments of a cohort to labels.
 pub(crate) struct SegmentNames {
     files: BTreeMap<PathBuf, Vec<ShownSegment>>,
-    /// What hides people in what is said of a file.
+    /// Masks of people's names for messages about each file.
     masks: HashMap<PathBuf, NameMask>,
     structures: Structures,
 }
 
 impl SegmentNames {
-    /// Gives every name a label, and the layout the names of its labels. What the layout says (by
-    /// `dataset.json` or `[labels]`) and what an `earlier` run gave stays; new names keep the
-    /// values of the files, where these agree on all of them, else they follow in the order of the
-    /// alphabet. `masks` hide people in the names of a file's segments.
+    /// Assigns a label to every name, and names the labels of the layout. Labels of the layout
+    /// (`dataset.json` or `[labels]`) and of an `earlier` run stay; new names keep the values of
+    /// the files if these agree on all of them, else they follow in alphabetical order. `masks`
+    /// hide people's names in the names of a file's segments.
     ///
     /// # Errors
-    /// [`CohortError::Option`] when a rule of `--structures` is none, or a name of
-    /// `--structures-only` a pattern.
+    /// [`CohortError::Option`] if a rule of `--structures` is invalid, or a name of
+    /// `--structures-only` is a pattern.
     pub(crate) fn new(
         files: SegmentsByFile,
         masks: HashMap<PathBuf, NameMask>,
@@ -143,21 +143,21 @@ impl SegmentNames {
         self.files.get(label).map(Vec::as_slice)
     }
 
-    /// The labels that a file names; nothing where it names none.
+    /// The labels that a file names; `None` if it names none.
     pub(crate) fn labels_of(&self, label: &Path) -> Option<BTreeSet<u16>> {
         let segments = self.of(label)?.iter();
         Some(segments.filter_map(|segment| self.structures.label_of(segment.names())).collect())
     }
 
-    /// What a label file's labels depend on besides the file: the names that may be shown, and
-    /// their labels; nothing where it names none.
+    /// The names of a label file that may be shown, with their labels: everything that its labels
+    /// depend on besides the file. `None` if it names none.
     pub(crate) fn values(&self, label: &Path) -> Option<Vec<(String, Option<u16>)>> {
         let value =
             |segment: &ShownSegment| (segment.name.clone(), self.structures.label_of(segment.names()));
         Some(self.of(label)?.iter().map(value).collect())
     }
 
-    /// What is said of a label file, without people.
+    /// A message about a label file, with people's names masked.
     pub(crate) fn without_people(&self, label: &Path, message: &str) -> String {
         self.masks.get(label).map_or_else(|| message.to_owned(), |mask| mask.without(message).text)
     }
@@ -204,12 +204,12 @@ impl SegmentNames {
         Ok((merged, findings.collect()))
     }
 
-    /// The label of a structure by its name; nothing where it is left out.
+    /// The label of a structure by its name; `None` if it has no label.
     pub(crate) fn label(&self, structure: &str) -> Option<u16> {
         self.structures.label(structure)
     }
 
-    /// What is said of the names of the cohort; `labelled` is how many of its cases have a label
+    /// Findings about the names of the cohort; `labelled` is how many of its cases have a label
     /// file.
     pub(crate) fn findings(&self, labelled: usize) -> Vec<Finding> {
         let names: BTreeSet<&str> = self.files.values().flatten().map(|s| s.name.as_str()).collect();
@@ -220,7 +220,7 @@ impl SegmentNames {
         found.chain(spellings).chain(unmatched).collect()
     }
 
-    /// What is said where files have several values for one name.
+    /// Finding if files have several values for one name.
     fn renumbered(&self) -> Option<Finding> {
         let mut values: BTreeMap<u16, BTreeMap<u16, usize>> = BTreeMap::new();
         let stated = |segment: &&ShownSegment| segment.segment.value != UNSTATED;
@@ -237,17 +237,17 @@ impl SegmentNames {
         let told: Vec<String> = told.collect();
         let more = if told.len() > MOST_NAMES { "; and others" } else { "" };
         let message = format!(
-            "label files give one name different values, and labels go by their names: {}{more}",
+            "label files have different values for one name, and labels are identified by name: {}{more}",
             told.iter().take(MOST_NAMES).cloned().collect::<Vec<_>>().join("; ")
         );
         (!told.is_empty()).then(|| Finding::new(Code::LabelValuesByName, message))
     }
 
-    /// What is said where some label files name no segments.
+    /// Finding if some label files name no segments.
     fn unnamed(&self, labelled: usize) -> Option<Finding> {
         let (named, unnamed) = (self.files.len(), labelled.saturating_sub(self.files.len()));
         let message = format!(
-            "{} their labels and {} not: values of the latter are taken as the cohort's labels, which `[labels]` can name",
+            "{} their labels and {} not: values of the latter count as the cohort's labels, which `[labels]` can name",
             if named == 1 { "1 label file names".to_owned() } else { format!("{named} label files name") },
             if unnamed == 1 { "1 does".to_owned() } else { format!("{unnamed} do") },
         );
@@ -267,8 +267,8 @@ fn hidden_names<'a>(
     earlier.iter().map(|(value, name)| (*value, now(name))).collect()
 }
 
-/// All new names under the values that the files give them, where these agree and are free; else
-/// none.
+/// All new names under the values that the files give them, if these agree and are free; else
+/// `None`.
 fn agreed(
     files: &BTreeMap<PathBuf, Vec<ShownSegment>>,
     names: &BTreeMap<u16, String>,

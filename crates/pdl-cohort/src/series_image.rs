@@ -26,10 +26,10 @@ pub(crate) struct SeriesRead {
     series: Series,
 }
 
-/// Reads the one series of a folder; localizers beside it are left out.
+/// Reads the one series of a folder; localizers beside it are ignored.
 ///
 /// # Errors
-/// [`Refusal::Case`] when there is none or several, or it makes no volume.
+/// [`Refusal::Case`] if there is none or several, or it makes no volume.
 pub(crate) fn read(
     path: &Path,
     options: ReadOptions,
@@ -45,7 +45,7 @@ pub(crate) fn read(
     let mut findings = image.findings.clone();
     if localizers > 0 {
         let message = format!(
-            "{} of its folder with {LOCALIZER_SLICES} slices or fewer were left out",
+            "{} of its folder with {LOCALIZER_SLICES} slices or fewer were skipped",
             counted(localizers, "series")
         );
         findings.push(Finding::new(Code::ImagesUnused, message));
@@ -67,8 +67,8 @@ fn choose(mut series: Vec<Series>) -> Result<(Series, usize), Finding> {
         }
         _ => {
             let message = format!(
-                "its folder holds {found} DICOM series or volumes: name the folder of one of them in a table, or give each \
-                 a folder of its own"
+                "its folder holds {found} DICOM series or volumes: name the folder of one of them in a table, or move \
+                 each to a separate folder"
             );
             Err(Finding::new(Code::SeveralFiles, message))
         }
@@ -84,9 +84,8 @@ fn refusal(error: &DicomError) -> Refusal {
 }
 
 impl SeriesRead {
-    /// Reads a stack of mask slices, of which each belongs to a file of the series: the first by
-    /// name to the first by name, as CHAOS has them. Rows and columns are those of the DICOM
-    /// images.
+    /// Reads a stack of mask slices, one for each file of the series, matched in the order of their
+    /// names as in CHAOS. Rows and columns are those of the DICOM images.
     ///
     /// # Errors
     /// [`Refusal::Case`] when they are not as many, or not of the images' size.
@@ -132,8 +131,7 @@ impl SeriesRead {
     }
 }
 
-/// The numbers `used` of files in the order of their names, whose numbers count as such: 2 before
-/// 10.
+/// The numbers `used` of files in the natural order of their names: 2 before 10.
 fn by_name(files: &[PathBuf], used: &[usize]) -> Vec<usize> {
     let mut order = used.to_vec();
     order.sort_by_key(|file| natural(&files[*file].to_string_lossy()));

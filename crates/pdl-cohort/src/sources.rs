@@ -1,6 +1,6 @@
-//! `sources.parquet`: what became of every file of a cohort: which case it was read as, or why it
-//! was set aside. Where a curation folder keeps volumes of its own, it is the only file there that
-//! holds paths of the archive; nobody but the user can read it (mode 0600).
+//! `sources.parquet`: for every file of a cohort, the case that it was read for, or why it was
+//! skipped. If volumes were imported, it is the only file of the curation folder with paths of the
+//! archive; only the user can read it (mode 0600).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -17,13 +17,13 @@ pub const FILE: &str = "sources.parquet";
 /// The files of one case, or one that belongs to none; paths are relative to the curation folder.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourceRow {
-    /// Which case; empty for a file that was set aside.
+    /// The case; empty for a file that was skipped.
     pub case_id: String,
     /// The files of its image.
     pub image: Vec<String>,
     /// The files of its label map, structure set or segmentation.
     pub label: Vec<String>,
-    /// Why the file, which stands under `image`, was set aside, in words; nothing for a case.
+    /// Why the file under `image` was skipped, in words; `None` for a case.
     #[serde(default)]
     pub set_aside: Option<String>,
     /// The same as one of a fixed list.
@@ -45,7 +45,7 @@ pub fn schema() -> Schema {
 /// Writes the table.
 ///
 /// # Errors
-/// [`StoreError`] when it cannot be written.
+/// [`StoreError`] if it cannot be written.
 pub(crate) fn write(out: &Path, rows: &[SourceRow]) -> Result<(), StoreError> {
     table::write_private_rows(&out.join(FILE), &schema(), rows).map(|_| ())
 }
@@ -53,7 +53,7 @@ pub(crate) fn write(out: &Path, rows: &[SourceRow]) -> Result<(), StoreError> {
 /// Reads `sources.parquet` of a curation folder.
 ///
 /// # Errors
-/// [`StoreError`] when it is missing or no such table.
+/// [`StoreError`] if it is missing or not such a table.
 pub fn read(out: &Path) -> Result<Vec<SourceRow>, StoreError> {
     Ok(table::read_rows(&out.join(FILE))?.0)
 }
@@ -62,7 +62,7 @@ pub fn read(out: &Path) -> Result<Vec<SourceRow>, StoreError> {
 /// another form.
 ///
 /// # Errors
-/// [`StoreError`] when the machine keeps the table from being read.
+/// [`StoreError`] if an error of the machine prevents the table from being read.
 pub(crate) fn read_if_any(out: &Path) -> Result<Vec<SourceRow>, StoreError> {
     match read(out) {
         Err(error) if fault::machine_error(&error).is_some() => Err(error),
@@ -78,7 +78,7 @@ pub(crate) struct Skipped {
     pub words: String,
 }
 
-/// What became of a cohort's files, counted. A file that several cases are read from counts once.
+/// Counts of a cohort's files. A file of several cases counts once.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct FileCounts {
     /// Files that images were read from.
@@ -114,7 +114,7 @@ impl FileCounts {
         counts
     }
 
-    /// How many files there are.
+    /// Number of files.
     pub fn all(&self) -> usize {
         self.image + self.label + self.rejected + self.skipped.values().sum::<usize>()
     }

@@ -6,15 +6,15 @@ use crate::CohortError;
 use crate::attributes::Split;
 use crate::strata::{self, Strata};
 
-/// With fewer patients than this nothing can be held out.
+/// Minimum number of patients from which splits can be held out.
 pub const FEWEST_PATIENTS: usize = 3;
 
-/// How large the held-out splits are to be, as shares of the patients.
+/// Sizes of validation and test set, as fractions of the patients.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Shares {
-    /// Share of the validation split.
+    /// Fraction of the patients in the validation split.
     pub val: f64,
-    /// Share of the test split.
+    /// Fraction of the patients in the test split.
     pub test: f64,
 }
 
@@ -52,7 +52,7 @@ pub fn assign(
     let targets = targets(patients.len(), shares);
     let waiting = patients.iter().filter(|p| !given.contains_key(*p)).map(String::as_str);
     let mut waiting = strata::in_turn("split 1", seed, waiting).into_iter();
-    // What rounding leaves over goes to training, so train comes last here and takes the rest.
+    // The remainder of rounding goes to training, so train comes last here.
     let mut filled = BTreeMap::new();
     for split in result.values() {
         *filled.entry(*split).or_insert(0_usize) += 1;
@@ -100,7 +100,7 @@ pub fn assign_stratified(
     Ok(new.chain(old).map(|(patient, split)| (patient.to_owned(), SPLITS[split])).collect())
 }
 
-/// How many patients val and test are to have.
+/// Target numbers of patients of val and test.
 pub(crate) fn targets(patients: usize, shares: Shares) -> (usize, usize) {
     if patients < FEWEST_PATIENTS {
         return (0, 0);

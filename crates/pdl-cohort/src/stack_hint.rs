@@ -1,19 +1,19 @@
-//! What a table or the parameters say of the voxels of a stack of slices.
+//! Spacing and axes of a stack of slices, from a table or the parameters.
 
 use pdl_io::StackGeometry;
 use pdl_volume::Orientation;
 
 use crate::parameters::IndexParameters;
-/// How pictures of axial slices are usually seen: columns to the patient's left, rows to the back,
-/// slices to the head. ITK takes them so, too.
+/// The usual orientation of axial slices: columns to the patient's left, rows to the back, slices
+/// to the head; ITK's default, too.
 pub(crate) const ASSUMED: &str = "LPS";
 
-/// What is said of the stacks of a case.
+/// Spacing and axes stated for the stacks of a case.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct StackHint {
     /// Millimetres between columns, rows and slices.
     pub spacing_mm: Option<[f64; 3]>,
-    /// Where columns, rows and slices are counted to.
+    /// Directions in which columns, rows and slices grow.
     pub axes: Option<Orientation>,
 }
 
@@ -51,7 +51,7 @@ impl StackHint {
         Self { spacing_mm: self.spacing_mm.or(other.spacing_mm), axes: self.axes.or(other.axes) }
     }
 
-    /// What a stack is read with; nothing without a spacing.
+    /// The geometry to read a stack with; `None` without a spacing.
     pub(crate) fn geometry(self) -> Option<StackGeometry> {
         let axes = self.axes.or_else(|| ASSUMED.parse().ok())?;
         Some(StackGeometry { spacing_mm: self.spacing_mm?, axes })
@@ -61,7 +61,6 @@ impl StackHint {
 fn checked(lengths: &[f64]) -> Result<[f64; 3], String> {
     let lengths = <[f64; 3]>::try_from(lengths).ok();
     let lengths = lengths.filter(|lengths| lengths.iter().all(|mm| mm.is_finite() && *mm > 0.0));
-    let problem =
-        "give three lengths in mm, from column to column, row to row and slice to slice, as in 0.7,0.7,2.5";
+    let problem = "expected three lengths in mm, of columns, rows and slices, as in 0.7,0.7,2.5";
     lengths.ok_or_else(|| problem.to_owned())
 }

@@ -1,7 +1,8 @@
-//! Stacks of slices in a cohort: what is said of their voxels, since they do not say it themselves.
+//! Stacks of slices in a cohort: their spacing and axes are stated by the user, as the files have
+//! none.
 //!
-//! A row of the cohort's table counts for its case, else the parameters. Without a spacing a case
-//! is rejected; without axes they are taken as LPS, and the case says so.
+//! The row of the cohort's table takes precedence over the parameters. Without a spacing a case is
+//! rejected; without axes LPS is assumed, with a finding.
 
 use pdl_findings::{Code, Finding};
 use std::path::{Path, PathBuf};
@@ -17,10 +18,10 @@ use crate::parameters::IndexParameters;
 use crate::stack_hint::{ASSUMED, StackHint};
 
 impl Layout {
-    /// Gives every case what the parameters say of its stacks, where its table says nothing.
+    /// Applies the parameters to the stacks of every case that its table does not describe.
     ///
     /// # Errors
-    /// [`CohortError::Option`] when what they say cannot be, or is said of a cohort without stacks.
+    /// [`CohortError::Option`] if they are invalid, or the cohort has no stacks.
     pub(crate) fn state_stacks(&mut self, parameters: &IndexParameters) -> Result<(), CohortError> {
         let said = StackHint::of_parameters(parameters).map_err(CohortError::Option)?;
         let option = match said {
@@ -38,12 +39,12 @@ impl Layout {
     }
 }
 
-/// The size of pixels, mm, that is taken where nothing states one.
+/// Assumed size of pixels of 2-D images without a stated one, mm.
 const PIXEL_MM: f64 = 1.0;
 
 impl Layout {
-    /// The voxel size in mm to take where each stack without one is a 2-D image; the layout then
-    /// says so. Nothing where there are other stacks, or `parameters` state one.
+    /// The assumed voxel size in mm if each stack without one is a 2-D image; the layout then has a
+    /// finding. `None` if there are other stacks, or `parameters` state one.
     ///
     /// # Errors
     /// [`StoreError::Machine`].
@@ -67,7 +68,7 @@ impl Layout {
             return Ok(None);
         }
         let message = format!(
-            "2-D images of the cohort (PNG, JPEG, TIFF) hold no size of a pixel: {PIXEL_MM} x {PIXEL_MM} mm is taken \
+            "2-D images of the cohort (PNG, JPEG, TIFF) state no pixel size: {PIXEL_MM} x {PIXEL_MM} mm was assumed \
              (--stack-spacing)"
         );
         self.findings.push(Finding::new(Code::PixelSizeAssumed, message));
@@ -106,19 +107,19 @@ impl DiscoveredCase {
         self.image.as_deref().map_or(Ok(false), dicom_folder::is_series).map_err(failed)
     }
 
-    /// Whether its image is a stack, and its label map, as far as there are such.
+    /// Whether its image and its label map are stacks; `None` for a missing one.
     fn kinds(&self) -> Result<[Option<bool>; 2], StoreError> {
         let kind = |path: &Option<PathBuf>| path.as_deref().map(stack::is_stack).transpose();
         let failed = |source| StoreError::Machine { what: self.what(), path: None, source };
         Ok([kind(&self.image).map_err(failed)?, kind(&self.label).map_err(failed)?])
     }
 
-    /// What errors call it.
+    /// Its name in errors.
     pub(crate) fn what(&self) -> String {
         format!("case {}", self.case_id)
     }
 
-    /// Why its stacks cannot be used, before one is read.
+    /// Why its stacks cannot be used, known before one is read.
     ///
     /// # Errors
     /// [`StoreError::Machine`].
@@ -128,30 +129,31 @@ impl DiscoveredCase {
             return Ok(None);
         }
         if kinds.contains(&Some(false)) {
-            let message = "of its image and its label map one is a stack of slices, which has no place in the world, and \
-                           the other has one: give both as stacks, or both as volumes";
+            let message = "one of its image and its label map is a stack of slices, which has no position, and the \
+                           other is a volume: use two stacks or two volumes";
             return Ok(Some(Finding::new(Code::StackBesideVolume, message)));
         }
-        let message = "a stack of slices holds no size of a voxel: give it in mm with --stack-spacing X,Y,Z (from column to \
-                       column, row to row, slice to slice), or in a column stack_spacing of the cohort's table";
+        let message = "a stack of slices has no spacing: state it in mm with --stack-spacing X,Y,Z (columns, rows, \
+                       slices), or in a column stack_spacing of the cohort's table";
         Ok(self.stacks.spacing_mm.is_none().then(|| Finding::new(Code::NoStackSpacing, message)))
     }
 
-    /// What is said where nobody says how its stacks lie.
+    /// Finding if the axes of its stacks are assumed.
     ///
     /// # Errors
     /// [`StoreError::Machine`].
     pub(crate) fn assumed_axes(&self) -> Result<Option<Finding>, StoreError> {
         let message = format!(
-            "nothing says how its slices lie: columns are taken to run to the patient's left, rows to the back and slices \
-             to the head. Look at it, and say --stack-axes {ASSUMED}, or what is true (or in a column stack_axes)"
+            "the orientation of its slices is not stated: columns to the patient's left, rows to the back and slices \
+             to the head were assumed. Check it, and state --stack-axes {ASSUMED} or the right one (or a column \
+             stack_axes)"
         );
         let assumed = self.stacks.axes.is_none() && self.has_stack()?;
         Ok(assumed.then(|| Finding::new(Code::StackAxesAssumed, message)))
     }
 }
 
-/// Reads an image; a stack with what is said of it.
+/// Reads an image; a stack with the stated geometry.
 pub(crate) fn read_image(path: &Path, said: StackHint, memory: &MemoryShare<'_>) -> Result<Image, Unread> {
     match geometry_of(path, said)? {
         Some(geometry) => pdl_io::read_image_stack_within(path, &geometry, memory).map_err(unread),
@@ -159,8 +161,7 @@ pub(crate) fn read_image(path: &Path, said: StackHint, memory: &MemoryShare<'_>)
     }
 }
 
-/// Reads a label map; a stack with what is said of it, segments of a file that names them under the
-/// file's own values.
+/// Reads a label map; a stack with the stated geometry, named segments under the file's own values.
 pub(crate) fn read_labels(
     path: &Path,
     said: StackHint,
@@ -177,7 +178,7 @@ pub(crate) fn read_labels(
     }
 }
 
-/// What is said of a stack; nothing of other files.
+/// The stated geometry of a stack; `None` for other files.
 fn geometry_of(path: &Path, said: StackHint) -> Result<Option<StackGeometry>, Unread> {
     let Some(geometry) = said.geometry() else { return Ok(None) };
     let is_stack = stack::is_stack(path);
@@ -202,7 +203,7 @@ mod tests {
         for text in ["0.7", "0.7,0.8", "1,1,1,1", "1,1,0", "1,1,-1", "1,1,inf", "1,1,NaN", "1,1,a", ""] {
             assert!(spacing(text).is_err_and(|error| error.contains("three lengths in mm")), "{text}");
         }
-        assert!(StackHint::of_texts(None, Some("LPQ")).unwrap_err().contains("'LPQ' is no orientation"));
+        assert!(StackHint::of_texts(None, Some("LPQ")).unwrap_err().contains("found 'LPQ'"));
         assert_eq!(StackHint::of_texts(None, None), Ok(StackHint::default()));
     }
 

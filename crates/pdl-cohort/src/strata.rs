@@ -1,4 +1,4 @@
-//! Strata of patients, and how patients are dealt out so that each stratum is divided alike.
+//! Strata of patients, and the stratified assignment of patients to bins.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -7,13 +7,13 @@ use pdl_store::hash::Key;
 use crate::CohortError;
 use crate::case_row::CaseRow;
 
-/// The column that stands for the presence of each label.
+/// The name for the presence of each label, in place of a column.
 const LABELS: &str = "labels";
 
 /// Strata that a finding names one by one; the rest is counted.
 const NAMED: usize = 10;
 
-/// What a patient counts for, such as "site A" or "label 3".
+/// The strata of a patient, such as "site A" or "label 3".
 pub type Strata = BTreeSet<String>;
 
 /// The strata of every patient of `rows`, by `columns`.
@@ -22,7 +22,7 @@ pub type Strata = BTreeSet<String>;
 /// smallest text. `labels` puts it into one for every label that is present in any of its cases.
 ///
 /// # Errors
-/// [`CohortError::Option`] when there is no such column.
+/// [`CohortError::Option`] if there is no such column.
 pub fn of_patients<'a>(
     rows: &[&'a CaseRow],
     columns: &[String],
@@ -71,8 +71,8 @@ pub(crate) fn in_turn<'a>(
     patients
 }
 
-/// Deals patients out to bins: `room[b]` of them to bin b, in all as many as there are. `given` are
-/// those that have a bin already. Gives the bin of each.
+/// Assigns patients to bins: `room[b]` of them to bin b, in all as many as there are. `given` are
+/// those that have a bin already. Returns the bin of each.
 ///
 /// This is iterative stratification (Sechidis, Tsoumakas and Vlahavas 2011, "On the stratification
 /// of multi-label data"), with bins that do not overflow: the stratum with the fewest patients left
@@ -111,7 +111,7 @@ pub(crate) fn deal(patients: &[&Strata], given: &[(usize, &Strata)], room: &[usi
     dealt.iter().enumerate().map(|(patient, bin)| bin.unwrap_or_else(|| last(patient))).collect()
 }
 
-/// What bins lack while patients are dealt out to them.
+/// Remaining room and needs of the bins during the assignment.
 struct Bins<'a> {
     size: Vec<usize>,
     room: Vec<usize>,
@@ -143,7 +143,7 @@ impl<'a> Bins<'a> {
             (lacks.map_or(0.0, |lacks| lacks[bin]), free)
         };
         let with_room = (0..self.room.len()).filter(|bin| self.room[*bin] > 0);
-        // Sums of shares are compared as they round: a billionth of a patient decides nothing.
+        // Sums of fractions are compared after rounding to a billionth of a patient.
         let more = |a: f64, b: f64| a > b + 1e-9;
         let better = |a: (f64, f64), b: (f64, f64)| more(a.0, b.0) || (!more(b.0, a.0) && more(a.1, b.1));
         with_room.reduce(|best, bin| if better(key(bin), key(best)) { bin } else { best }).unwrap_or_default()
@@ -163,8 +163,8 @@ impl<'a> Bins<'a> {
     }
 }
 
-/// In words, which strata have no patient in which of the bins named `bins` (those that have
-/// patients at all); nothing when each has one in each.
+/// A message that lists the strata without a patient in some of the bins `bins` (those that have
+/// patients); `None` if each has one in each.
 pub(crate) fn missing(of: &[(usize, &Strata)], bins: &[&str]) -> Option<String> {
     let mut counts: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     let mut filled = vec![false; bins.len()];

@@ -1,5 +1,5 @@
-//! Label maps of which each structure is a file of its own, as TotalSegmentator has them: masks,
-//! merged into one label map.
+//! Label maps with one mask file for each structure, as in TotalSegmentator, merged into one label
+//! map.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
@@ -15,13 +15,13 @@ use crate::import::Refusal;
 use crate::stack_hint::StackHint;
 use crate::stacks;
 
-/// Most values of a mask that a message names.
+/// Maximum number of values of a mask in a message.
 const MOST_VALUES: usize = 5;
 
 /// The masks of a case as one label map.
 pub(crate) struct MergedMasks {
     pub map: LabelMap,
-    /// What they were read from, in the order of the structures' names.
+    /// The files, in the order of the structures' names.
     pub parts: Vec<Part>,
     /// Voxels that a label has lost to another.
     pub overlaps: BTreeMap<LabelOverlap, usize>,
@@ -30,18 +30,18 @@ pub(crate) struct MergedMasks {
 /// How masks are read, and where they are put.
 #[derive(Clone, Copy)]
 pub(crate) struct MaskGrid {
-    /// The grid of the image, where there is one.
+    /// The grid of the image, if there is one.
     pub image: Option<Grid>,
     /// Whether masks on other grids are resampled to it.
     pub resample: bool,
-    /// How far from a whole number a voxel may be to be rounded to it, where that is stated.
+    /// Maximum distance from an integer at which a voxel is rounded, if stated.
     pub round_labels: Option<f32>,
 }
 
 /// Reads the masks of `structures`, files by name, and merges those that `label` gives a label;
-/// where two meet, the higher label stays. Voxels other than 0 are the structure. Masks are placed
-/// on the image's grid where their voxels lie on its voxels. Memory: two bytes a voxel of the label
-/// map and of one mask at a time.
+/// where two overlap, the higher label wins. Voxels other than 0 are the structure. Masks are
+/// placed on the image's grid where their voxels lie on its voxels. Memory: two bytes a voxel of
+/// the label map and of one mask at a time.
 ///
 /// # Errors
 /// [`Refusal::Case`] when a mask cannot be read, holds several values, or lies on another grid than
@@ -95,7 +95,7 @@ fn read(
         let listed: Vec<String> = values.iter().take(MOST_VALUES).map(u16::to_string).collect();
         let more = if values.len() > MOST_VALUES { " and others" } else { "" };
         let message = format!(
-            "{name}: its file is to be the mask of one structure and holds the values {}{more}: expected 0 and one other",
+            "{name}: its file must be the mask of one structure: expected 0 and one other value, found {}{more}",
             listed.join(", ")
         );
         return Err(Finding::new(Code::UnreadableLabel, message).into());
@@ -127,8 +127,8 @@ fn refusal(name: &str, unread: &Unread) -> Refusal {
 fn other_grid(name: &str, grid: &Grid, mask: &Grid) -> Finding {
     let text = |shape: [usize; 3]| format!("{} x {} x {}", shape[0], shape[1], shape[2]);
     let message = format!(
-        "{name}: its mask of {} voxels lies on another grid than its image or the other structures, which have {} \
-         (--resample-labels takes it all the same)",
+        "{name}: its mask of {} voxels is on another grid than its image or the other structures, which have {} \
+         (--resample-labels resamples it)",
         text(mask.shape),
         text(grid.shape)
     );

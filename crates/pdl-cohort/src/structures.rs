@@ -1,4 +1,4 @@
-//! Which structure of a DICOM cohort, or segment of a file that names some, becomes which label.
+//! The mapping from structures of a DICOM cohort, or named segments, to labels.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,10 +12,10 @@ use crate::CohortError;
 /// `*` for anything, `?` for one character.
 type Pattern = WildMatchPattern<'*', '?'>;
 
-/// The name of what is no structure ([`key`]), whose label is 0.
+/// The name of background ([`key`]), whose label is 0.
 pub(crate) const BACKGROUND: &str = "background";
 
-/// Most names of structures in a message.
+/// Maximum number of structures in a message.
 const MOST_NAMES: usize = 20;
 
 /// The labels of structures, by name.
@@ -23,17 +23,17 @@ pub(crate) struct Structures {
     /// Names of labels by value.
     pub names: BTreeMap<u16, String>,
     rules: Option<Vec<(Pattern, u16)>>,
-    /// Whether the rules are the names that alone may be shown.
+    /// Whether only the names in the rules may be shown.
     pub only: bool,
 }
 
 impl Structures {
-    /// By rules such as `*lung*=lung`, or, where there are none, one label for every name in
-    /// `found`: names of `earlier` runs keep their values, new ones follow in the order of the
-    /// alphabet. Names that are equal but for case and spaces are one ([`key`]).
+    /// By rules such as `*lung*=lung`, or, without rules, one label for every name in `found`:
+    /// names of `earlier` runs keep their values, new ones follow in alphabetical order. Names that
+    /// are equal but for case and spaces are one ([`key`]).
     ///
     /// # Errors
-    /// [`CohortError::Option`] when a rule is none.
+    /// [`CohortError::Option`] if a rule is invalid.
     pub(crate) fn new<'a>(
         rules: &[String],
         found: impl Iterator<Item = &'a str>,
@@ -63,7 +63,7 @@ impl Structures {
     pub(crate) fn only(names: &[String]) -> Result<Self, CohortError> {
         if let Some(name) = names.iter().find(|name| name.contains(['*', '?', '=']) || name.trim().is_empty())
         {
-            let problem = "it is no plain name; patterns are for --structures";
+            let problem = "it is not a plain name; patterns are for --structures";
             return Err(CohortError::Option(format!("--structures-only: '{name}': {problem}")));
         }
         let rules: Vec<String> = names.iter().map(|name| format!("{name}={name}")).collect();
@@ -88,14 +88,14 @@ impl Structures {
         Ok(Self { names, rules: Some(parsed), only: false })
     }
 
-    /// Whether rules choose them.
+    /// Whether rules select the structures.
     pub(crate) fn are_chosen(&self) -> bool {
         self.rules.is_some()
     }
 
-    /// Which files of several give which labels, where `values` has the labels of each, latest
-    /// last: of structures that rules ask for each comes from the latest file that has it,
-    /// otherwise all come from the latest file.
+    /// The labels to take from each of several files; `values` holds the labels of each, latest
+    /// last. With rules each structure comes from the latest file that has it, without rules all
+    /// come from the latest file.
     pub(crate) fn sources(&self, values: &[BTreeSet<u16>]) -> BTreeMap<usize, BTreeSet<u16>> {
         let mut seen = BTreeSet::new();
         let mut sources = BTreeMap::new();
@@ -120,7 +120,7 @@ impl Structures {
         unmatched.map(Pattern::pattern).collect()
     }
 
-    /// What is said of patterns that no name in `all` has; of these `shown` may be shown.
+    /// Finding about patterns that no name in `all` has; only those in `shown` may be shown.
     pub(crate) fn unmatched_told<'a>(
         &self,
         shown: &BTreeSet<&str>,
@@ -138,14 +138,14 @@ impl Structures {
         })
     }
 
-    /// The label of a structure; nothing when it is left out. Rules are asked for the name that
-    /// may be shown and for the one that the file has.
+    /// The label of a structure; `None` if it has no label. Rules match the name that may be shown
+    /// or the one stored in the file.
     pub(crate) fn label_of(&self, (shown, original): (&str, &str)) -> Option<u16> {
         let original = self.rules.as_ref().and_then(|_| self.label(original.trim()));
         original.or_else(|| self.label(shown))
     }
 
-    /// The label of a structure by one name; nothing when it is left out.
+    /// The label of a structure by one name; `None` if it has no label.
     pub(crate) fn label(&self, structure: &str) -> Option<u16> {
         let (lower, own) = (structure.to_lowercase(), key(structure));
         match &self.rules {
@@ -155,8 +155,8 @@ impl Structures {
         }
     }
 
-    /// What is said of names of the cohort that are one label though spelt otherwise, and of names
-    /// that are labels of their own and look the same.
+    /// Findings about names that are one label in spite of different spellings, and about names
+    /// that look the same and are different labels.
     pub(crate) fn spellings<'a>(&self, found: impl Iterator<Item = &'a str>) -> Vec<Finding> {
         if self.are_chosen() {
             return Vec::new(); // the rules say what is what
@@ -170,7 +170,7 @@ impl Structures {
             groups.into_values().filter(|group| group.len() > 1).collect::<Vec<_>>()
         };
         let joined: Vec<String> = groups(key).iter().map(|group| quoted(group).join(" and ")).collect();
-        // One spelling of each label: those of one label are told already.
+        // One spelling of each label: those of one label are reported already.
         let is_of_several =
             |group: &BTreeSet<&str>| group.iter().map(|name| key(name)).collect::<BTreeSet<_>>().len() > 1;
         let similar = groups(letters).into_iter().filter(is_of_several);
@@ -186,8 +186,8 @@ impl Structures {
         .collect()
     }
 
-    /// What is said where structures of one file become one label; `labels` has the names of the
-    /// file's structures.
+    /// Finding if structures of one file become one label; `labels` has the names of the file's
+    /// structures.
     pub(crate) fn joined<'a>(&self, labels: impl Iterator<Item = &'a str>) -> Option<Finding> {
         let mut groups: BTreeMap<u16, Vec<&str>> = BTreeMap::new();
         for name in labels {
@@ -204,14 +204,15 @@ impl Structures {
         (!several.is_empty()).then(|| Finding::new(Code::LabelNamesJoined, message))
     }
 
-    /// What is said of structures of a file that can be no label.
+    /// Finding about structures of a file that cannot become a label.
     pub(crate) fn left_out<'a>(&self, mut labels: impl Iterator<Item = &'a str>) -> Option<Finding> {
-        let message = "structures without a name, or called background, were left out";
+        let message = "structures without a name, or called background, were skipped";
         let is_none = |name: &str| name.is_empty() || is_background(name);
         (!self.are_chosen() && labels.any(is_none)).then(|| Finding::new(Code::UnusableStructure, message))
     }
 
-    /// Which structures overlap, which wins, and who says so; nothing where none does.
+    /// Finding about overlapping structures, with the one that wins and the reason; `None` without
+    /// an overlap.
     pub(crate) fn overlapping(&self, overlaps: &BTreeMap<LabelOverlap, usize>) -> Option<Finding> {
         let name = |value: &u16| self.names.get(value).map_or("", String::as_str);
         let told = overlaps.iter().map(|((loser, winner), voxels)| {
@@ -228,12 +229,12 @@ impl Structures {
     }
 }
 
-/// What of a name tells labels apart: its words in lower case.
+/// The part of a name that identifies a label: its words in lower case.
 pub(crate) fn key(name: &str) -> String {
     name.split_whitespace().map(str::to_lowercase).collect::<Vec<_>>().join(" ")
 }
 
-/// Whether a name is that of what is no structure, whose label is 0.
+/// Whether a name means background, whose label is 0.
 fn is_background(name: &str) -> bool {
     key(name) == BACKGROUND
 }

@@ -1,5 +1,4 @@
-//! A first look at a cohort: what layout it has, and what a few of its cases are like. It writes
-//! nothing.
+//! A survey of a cohort: its layout, and facts about a few of its cases. It writes nothing.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
@@ -18,13 +17,13 @@ use crate::pairing::{self, Paired};
 use crate::parameters::IndexParameters;
 use crate::segment_labels::{self, SegmentNames, SegmentsByFile};
 
-/// What a cohort is called whose layout is unknown.
+/// Name of an unknown layout.
 const PAIRED: &str = "volumes in no layout that pdl knows, paired by their names";
 
-/// Most cases that are read, evenly through the cohort.
+/// Maximum number of cases that are read, spread evenly over the cohort.
 const MOST_READ: usize = 12;
 
-/// What was seen of a cohort.
+/// The result of a survey.
 #[derive(Clone, Debug, Default)]
 pub struct Survey {
     /// Its layout, in words.
@@ -34,21 +33,21 @@ pub struct Survey {
     /// Cases that lack one of both; of DICOM, series that no structure set or segmentation refers
     /// to.
     pub incomplete: usize,
-    /// Those of them that have an image.
+    /// Incomplete cases with an image.
     pub unlabelled: usize,
     /// Label maps without an image, in a layout that pdl knows.
     pub alone: Vec<PathBuf>,
     /// Files below a folder of DICOM.
     pub dicom_files: usize,
-    /// What they are drawn with.
+    /// The structures of DICOM label files.
     pub structures: Structures,
-    /// What its layout says of the cohort as a whole.
+    /// Notes about the cohort as a whole.
     pub notes: Vec<String>,
-    /// How many patients its table or its DICOM headers name; none when they name none.
+    /// Number of patients in its table or its DICOM headers; `None` if they name none.
     pub patients: Option<usize>,
-    /// How many cases, or of DICOM series, there are of each modality, where there are several.
+    /// Number of cases, or of DICOM series, of each modality, if there are several.
     pub modalities: BTreeMap<Modality, usize>,
-    /// Whether its table says which case is for what.
+    /// Whether its table states splits.
     pub split_given: bool,
     /// How the images were made, and whether that was guessed from their voxels.
     pub modality: Option<(Modality, bool)>,
@@ -56,7 +55,7 @@ pub struct Survey {
     pub channels: BTreeMap<u32, String>,
     /// Names of labels that `dataset.json` gives.
     pub label_names: BTreeMap<u16, String>,
-    /// Where no layout is known: what goes with what by its name.
+    /// Without a known layout: pairs by name.
     pub proposed: Option<Paired>,
     /// Cases that were read for what follows.
     pub read: usize,
@@ -68,7 +67,7 @@ pub struct Survey {
     pub orientations: BTreeSet<String>,
     /// Label values.
     pub labels: BTreeSet<u16>,
-    /// What was found of these cases: by code how many, and a sentence.
+    /// Findings of these cases: by code their number, and a sentence.
     pub findings: BTreeMap<String, (usize, String)>,
 }
 
@@ -86,7 +85,7 @@ pub struct Structures {
 /// into some of them.
 ///
 /// # Errors
-/// [`CohortError`] when there is nothing that could become a cohort.
+/// [`CohortError`] if there is nothing that could become a cohort.
 pub fn survey(cohort: &Path, limit: &MemoryLimit) -> Result<Survey, CohortError> {
     let mut survey = Survey::default();
     let known = discover::find_within(cohort, &BTreeSet::new(), &limit.alone());
@@ -140,7 +139,7 @@ pub fn survey(cohort: &Path, limit: &MemoryLimit) -> Result<Survey, CohortError>
         }
     };
     if cases.is_empty() {
-        return Err(no_case(cohort, "it lists or holds no image and no label map"));
+        return Err(no_case(cohort, "it has no image and no label map"));
     }
     survey.count(&cases);
     let mut layout = Layout {
@@ -161,7 +160,7 @@ pub fn survey(cohort: &Path, limit: &MemoryLimit) -> Result<Survey, CohortError>
     Ok(survey)
 }
 
-/// The error for a cohort of which nothing is a case.
+/// The error for a cohort without a case.
 fn no_case(cohort: &Path, problem: &str) -> CohortError {
     CohortError::NotACohort { path: cohort.to_owned(), problem: problem.to_owned() }
 }
@@ -229,9 +228,9 @@ impl Survey {
         Ok(())
     }
 
-    /// Reads some of the cases with both files, of images alone where none has a label; labels of
-    /// files that name their `segments` go by their names, and are put on their images' voxels only
-    /// when the cohort is indexed.
+    /// Reads some of the cases with both files, or images alone if none has a label; named segments
+    /// are identified by name, and are placed on their images' grids only when the cohort is
+    /// indexed.
     fn look_into(
         &mut self,
         cases: &[DiscoveredCase],

@@ -1,4 +1,4 @@
-//! Words in the names of files and folders that say what a volume is.
+//! Words in the names of files and folders that identify images and label maps.
 
 /// Words in a path that make a file a label map.
 const LABEL_WORDS: [&str; 23] = [
@@ -27,7 +27,7 @@ const LABEL_WORDS: [&str; 23] = [
     "groundtruth",
 ];
 
-/// Words in a path that say no more than that a file is an image.
+/// Words in a path that mean only that a file is an image.
 const IMAGE_WORDS: [&str; 17] = [
     "ct", "data", "dcm", "dicom", "image", "images", "imagestr", "imaging", "img", "imgs", "mr", "mri",
     "scan", "scans", "vol", "volume", "volumes",
@@ -45,7 +45,7 @@ pub(crate) fn is_label_word(word: &str) -> bool {
     LABEL_WORDS.contains(&word)
 }
 
-/// Whether a word, in lower case, says no more than that a file is an image.
+/// Whether a word, in lower case, means only that a file is an image.
 pub(crate) fn is_image_word(word: &str) -> bool {
     IMAGE_WORDS.contains(&word)
 }
@@ -63,14 +63,13 @@ pub(crate) fn channel_order(name: &str) -> (usize, String) {
     (place, lower)
 }
 
-/// The words of a name in lower case: what stands between other signs than letters and digits.
+/// The words of a name in lower case: maximal runs of letters and digits.
 pub(crate) fn words(name: &str) -> Vec<String> {
     let lower = name.to_lowercase();
     lower.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).map(str::to_owned).collect()
 }
 
-/// Whether a name says that a file is a label map and nothing else, such as "seg" or
-/// "tumor_segmentation".
+/// Whether a name means only that a file is a label map, such as "seg" or "tumor_segmentation".
 pub(crate) fn is_label_name(name: &str) -> bool {
     const OF_WHAT: [&str; 4] = ["lesion", "lesions", "tumor", "tumour"];
     let words = words(name);
@@ -78,7 +77,8 @@ pub(crate) fn is_label_name(name: &str) -> bool {
         && words.iter().all(|word| is_label_word(word) || OF_WHAT.contains(&word.as_str()))
 }
 
-/// Whether a name says that a file is an image, of which kind at most, such as "imaging" or "t1ce".
+/// Whether a name means that a file is an image, and at most of which kind, such as "imaging" or
+/// "t1ce".
 pub(crate) fn is_image_name(name: &str) -> bool {
     let words = words(name);
     !words.is_empty() && words.iter().all(|word| is_image_word(word) || is_sequence(word))

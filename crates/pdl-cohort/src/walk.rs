@@ -1,4 +1,4 @@
-//! What lies below a cohort's folder, and what there is not of the cohort.
+//! Files below a cohort's folder, without curation folders in it.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -8,20 +8,20 @@ use pdl_store::{StoreError, fault, journal};
 
 use crate::cases;
 
-/// Whether pdl has worked in this folder: what it holds was made from a cohort, and is none.
+/// Whether this is a curation folder of pdl, which is not part of the cohort.
 ///
 /// # Errors
-/// Those of the machine when it cannot be looked at.
+/// Errors of the machine if it cannot be inspected.
 pub fn is_curation(folder: &Path) -> io::Result<bool> {
     Ok(fault::is_file(&folder.join(cases::FILE))? || fault::is_dir(&folder.join(journal::FOLDER))?)
 }
 
-/// Every file below `root`; curation folders in it are passed over.
+/// Every file below `root`; curation folders in it are skipped.
 pub(crate) fn files_below(root: &Path) -> Result<Vec<PathBuf>, StoreError> {
     Ok(tree_below(root)?.files)
 }
 
-/// As [`files_below`], with what lies there besides.
+/// As [`files_below`], with links and entries that are not regular files.
 pub(crate) fn tree_below(root: &Path) -> Result<FileTree, StoreError> {
     pdl_dicom::tree_below(root, &is_curation).map_err(StoreError::io("list the folder", root))
 }

@@ -17,7 +17,7 @@ use crate::output::{BARS, note};
 /// Time between two lines without a terminal, so that logs of long runs show life and stay short.
 const LINE_EVERY: Duration = Duration::from_secs(60);
 
-/// Most workers that have a line of their own.
+/// Maximum number of workers with a line of their own.
 const MOST_WORKERS: usize = 8;
 
 /// The progress of one command: its stages, a bar for the current step, and a line for each worker.
@@ -28,7 +28,7 @@ pub struct Display {
     /// The stages of a command that has several, and for how long it has run.
     stages: ProgressBar,
     step: ProgressBar,
-    /// What each thread works on.
+    /// The item of each thread.
     workers: Mutex<HashMap<ThreadId, ProgressBar>>,
     /// The step without a terminal.
     plain: Option<Mutex<Plain>>,
@@ -89,7 +89,7 @@ impl Display {
         self.step.set_prefix(escaped(text).into_owned());
     }
 
-    /// Removes all bars, so that what follows stands on a clean line.
+    /// Removes all bars, so that the next output starts on a clean line.
     pub fn clear(&self) {
         if let Ok(mut workers) = self.workers.lock() {
             workers.drain().for_each(|(_, worker)| worker.finish_and_clear());

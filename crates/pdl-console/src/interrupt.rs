@@ -6,7 +6,7 @@ use crate::exit_status::ExitStatus;
 use crate::output::{BARS, note};
 
 /// From now on Ctrl-C (or a request to terminate) ends the program with [`ExitStatus::Stopped`] and
-/// says how to resume, unless `handled` returns true: then something else answers the signal.
+/// says how to resume, unless `handled` returns true: then the signal is handled elsewhere.
 pub fn exit_on_ctrl_c(handled: impl Fn() -> bool + Send + 'static) {
     // A second handler, or a system without signals: Ctrl-C then ends the program silently, as
     // usual.

@@ -1,4 +1,4 @@
-//! What pdl's programs share on the terminal; no stage of the pipeline is known here.
+//! The terminal interface that pdl's programs share, independent of the stages.
 //!
 //! In: a command line that clap derives, results, warnings and progress. Out: results on stdout,
 //! the rest on stderr ([`say`], [`note`], [`report`], [`Display`]), an exit code ([`ExitStatus`],

@@ -1,6 +1,5 @@
-//! Lines on stdout and stderr that progress bars never overwrite, and in which nothing steers the
-//! terminal: everything that a program prints passes here, and names of files and patients are in
-//! it.
+//! Output on stdout and stderr, above progress bars and with control characters escaped: all output
+//! passes through here, as names of files and patients may be in it.
 
 use std::borrow::Cow;
 use std::error::Error;
@@ -20,14 +19,14 @@ pub(crate) static BARS: OnceLock<MultiProgress> = OnceLock::new();
 /// The first error of stdout.
 static LOST: OnceLock<io::Error> = OnceLock::new();
 
-/// Writes a line to stdout, or several; control characters in it are escaped. A closed pipe
-/// (`| head`) is no error; any other is told by [`finish`].
+/// Writes a line to stdout, or several; control characters in it are escaped. A closed pipe (`|
+/// head`) is no error; any other is reported by [`finish`].
 pub fn say(line: &str) {
     to_stdout(&escaped_lines(line));
 }
 
-/// Writes a sequence that steers the terminal to stdout, such as one that shows an image. It must
-/// hold no text of a file.
+/// Writes a control sequence of the terminal to stdout, such as one that shows an image. It must
+/// not hold text from a file.
 pub fn send_to_terminal(sequence: &str) {
     to_stdout(sequence);
 }
@@ -42,9 +41,9 @@ fn keep(written: io::Result<()>) {
     }
 }
 
-/// The exit code of a program that ended with `status`, once all that it said is out, and what the
-/// file system lacks. What could not
-/// be written to stdout is told, and makes a run that was done one that failed.
+/// The exit code of a program that ended with `status`, after flushing its output and reporting
+/// features that the file system lacks. A failure to write to stdout is reported, and turns success
+/// into failure.
 pub fn finish(status: ExitStatus) -> ExitCode {
     for lack in file_system::take_lacks() {
         note(&format!("note: {}", lack.sentence()));
@@ -56,11 +55,11 @@ pub fn finish(status: ExitStatus) -> ExitCode {
     if status == ExitStatus::Done { failed.into() } else { status.into() }
 }
 
-/// Reads the words of the command line. Help and wrong usage end here: the exit code then says
-/// whether their text was written.
+/// Parses the command line. Help and wrong usage end here: the exit code then shows whether their
+/// text was written.
 ///
 /// # Errors
-/// The exit code, when there is nothing to run.
+/// The exit code, if there is nothing to run.
 pub fn parse(program: clap::Command) -> Result<clap::ArgMatches, ExitCode> {
     program.try_get_matches().map_err(|error| {
         let status = match error.exit_code() {
@@ -114,8 +113,8 @@ fn lines(error: &(dyn Error + 'static)) -> Vec<String> {
     lines
 }
 
-/// Hides the bars while `write` runs: stdout and stderr may be one terminal or one file, in which
-/// lines must stand in the order they were written.
+/// Hides the bars while `write` runs: stdout and stderr may be one terminal or one file, whose
+/// lines must keep their order.
 fn above_bars(write: &dyn Fn()) {
     match BARS.get() {
         Some(bars) => bars.suspend(write),

@@ -8,7 +8,7 @@ use crate::shell::where_completions_go;
 /// two.
 const ENDS: [&str; 3] = [". ", "; ", ": "];
 
-/// What a help text may end with.
+/// The note of a default at the end of a help text.
 const DEFAULT: &str = " [default: ";
 
 /// The command line of `C`: `-h` prints the first sentence of each option's help, `--help` the

@@ -1,6 +1,6 @@
 //! Lists that may be long.
 
-/// Most items that a message lists one by one.
+/// Maximum number of items that a message lists.
 pub const MOST_LISTED: usize = 10;
 
 /// The first `most` items, and how many follow.

@@ -1,4 +1,4 @@
-//! Which unlabelled cases to annotate next, given those that are labelled.
+//! Selects the unlabelled cases to annotate next, given the labelled ones.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -33,7 +33,7 @@ pub enum SelectionOrder {
     FacilityLocation,
 }
 
-/// Which cases to select, and by what.
+/// Number of cases to select, and the criterion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::Args)]
 pub struct SelectionParameters {
     /// Number of cases to select.
@@ -63,7 +63,7 @@ pub enum NeighbourKind {
 }
 
 impl NeighbourKind {
-    /// The word for it in tables.
+    /// Its name in tables.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Labelled => "labelled",
@@ -76,18 +76,18 @@ impl NeighbourKind {
 /// SSIM, 1 - UQI, MSE, or 100 dB - PSNR.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct CaseToAnnotate {
-    /// Its place in the selection, from 1.
+    /// Its position in the selection, from 1.
     pub rank: u32,
     /// The case to annotate, by its id.
     pub case_id: String,
-    /// Whose image it is, as in `cases.parquet`.
+    /// Patient, as in `cases.parquet`.
     pub patient_id: String,
     /// The split that it keeps once it is labelled.
     pub split: Split,
     /// Path of its image, relative to the curation folder.
     pub image: String,
-    /// Distance to the nearest case that is labelled or selected before it; none of the first case
-    /// where nothing is labelled.
+    /// Distance to the nearest case that is labelled or selected before it; `None` for the first
+    /// case if none is labelled.
     pub distance: Option<f64>,
     /// The case at that distance, by its id.
     pub nearest_case: Option<String>,
@@ -116,8 +116,8 @@ pub struct AnnotationSelection {
 /// selection, and a longer selection begins with the shorter one.
 ///
 /// # Errors
-/// [`CurriculumError`] when an earlier stage is missing or outdated, or there is no memory for the
-/// similarities.
+/// [`CurriculumError`] if an earlier stage is missing or outdated, or the similarities need more
+/// memory than allowed.
 pub fn select(
     out: &Path,
     parameters: &SelectionParameters,
@@ -212,7 +212,7 @@ impl Selector<'_> {
         covered
     }
 
-    /// Adds a case to those that others are near to; gives by how much that raises the sum.
+    /// Adds a case to the selection; returns the increase of the sum of similarities.
     fn take_in(&self, covered: &mut [f32], case: usize) -> f64 {
         let mut gain = 0.0;
         for (covered, value) in covered.iter_mut().zip(self.matrix.row(case)) {

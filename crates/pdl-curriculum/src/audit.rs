@@ -77,7 +77,7 @@ pub fn audit(
     }
     let proxies = Proxies::open(out)?;
     let pairs = if proxies.len() < 2 { None } else { Some(Pairs::open(out, &proxies)?) };
-    // A fold's manifest holds labelled cases alone; the splits hold for all.
+    // A fold's manifest holds labelled cases only; the splits apply to all.
     let mut rows: Vec<&CaseRow> = cases.usable().filter(|row| fold.is_none() || row.is_labelled()).collect();
     rows.sort_by(|a, b| a.case_id.cmp(&b.case_id));
     let ids: Vec<&str> = rows.iter().map(|row| row.case_id.as_str()).collect();
@@ -211,7 +211,7 @@ fn links(
     Ok(reasons.iter().map(link).collect())
 }
 
-/// Cases of one patient in different splits. `pdl index` never gives these, an edited table may.
+/// Cases of one patient in different splits. `pdl index` never produces these, an edited table may.
 fn same_patient_two_splits(rows: &[&CaseRow]) -> Vec<CasePair> {
     of_equal(rows, |row| row.patient_id.as_str())
         .into_iter()

@@ -1,4 +1,4 @@
-//! From a pair matrix to a curriculum.
+//! Ranks training cases by the pair matrix, and schedules them in a curriculum.
 //!
 //! In: `cases.parquet`, `prepared.parquet` and the pairs. Out: the manifest ([`manifest`]), which
 //! gives every training case its rank, the stage at which it joins ([`pacing`]) and whether it
@@ -62,7 +62,7 @@ pub enum CurriculumError {
         /// Its case id.
         case: String,
     },
-    /// There is no memory for the similarities of all cases.
+    /// The similarities of all cases need more memory than allowed.
     #[error("the similarities of {cases} cases: {source} (--memory)")]
     Memory {
         /// Number of cases.

@@ -31,7 +31,7 @@ pub const SCHEMA_VERSION: u32 = 3;
 pub const TABLE_FILE: &str = "manifest.parquet";
 /// File name of the rows as JSON Lines.
 pub const LINES_FILE: &str = "manifest.jsonl";
-/// File name of the facts that hold for all rows.
+/// File name of the facts about the whole manifest.
 pub const INFO_FILE: &str = "manifest.json";
 /// Folder of the folds' manifests inside a curation folder.
 pub const FOLDS_FOLDER: &str = "folds";
@@ -121,7 +121,7 @@ pub fn schema() -> Schema {
 pub struct Label {
     /// Value in the label maps.
     pub value: u16,
-    /// Name in the cohort; "label N" where it has none.
+    /// Name in the cohort; "label N" if it has none.
     pub name: String,
 }
 
@@ -183,7 +183,7 @@ pub struct Ranking {
     pub findings: Vec<Finding>,
 }
 
-/// What holds for all rows.
+/// Facts about the whole manifest.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ManifestInfo {
     /// Version of the manifest: 1, 2 since cases may be excluded, 3 since they may have several
@@ -221,7 +221,7 @@ pub struct ManifestInfo {
     /// training cases. Such a manifest lies in `folds/K/` of the curation folder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fold: Option<Fold>,
-    /// The groups that the fold holds out for validation, where folds are of whole groups.
+    /// The groups that the fold holds out for validation, if folds keep groups whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held_out_groups: Option<HeldOutGroups>,
     /// Hashes of the inputs and of the rows.
@@ -243,7 +243,7 @@ impl ManifestInfo {
     /// begin in a curation folder.
     ///
     /// # Errors
-    /// Those of the machine when the folder cannot be looked at.
+    /// Errors of the machine if the folder cannot be inspected.
     pub(crate) fn lies_in(&self, folder: &Path) -> Result<bool, StoreError> {
         let real = fault::canonical(folder).map_err(StoreError::io("find the folder", folder))?;
         Ok(self.fold.is_none() || real.is_some_and(|real| real.ends_with(self.folder_inside())))
@@ -255,7 +255,7 @@ pub fn folder(out: &Path, fold: Option<Fold>) -> PathBuf {
     fold.map_or_else(|| out.to_owned(), |Fold { fold, .. }| out.join(FOLDS_FOLDER).join(fold.to_string()))
 }
 
-/// As [`folder`], made when it is missing; a link in its place is refused.
+/// As [`folder`], made if it is missing; a link in its place is refused.
 pub(crate) fn made_folder(out: &Path, fold: Option<Fold>) -> Result<PathBuf, StoreError> {
     SafePath::new(out, folder(Path::new(""), fold))?.create()
 }
@@ -265,7 +265,7 @@ pub(crate) fn made_folder(out: &Path, fold: Option<Fold>) -> Result<PathBuf, Sto
 pub struct Manifest {
     /// Cases by rank, then excluded training cases, validation and test cases by id.
     pub rows: Vec<ManifestRow>,
-    /// What holds for all rows.
+    /// Facts about the whole manifest.
     pub info: ManifestInfo,
 }
 
@@ -274,7 +274,7 @@ impl Manifest {
     /// its stages grow to all ranked cases.
     ///
     /// # Errors
-    /// [`CurriculumError`] when there is none or it contradicts itself.
+    /// [`CurriculumError`] if there is none or it contradicts itself.
     pub fn open(out: &Path) -> Result<Self, CurriculumError> {
         let path = out.join(TABLE_FILE);
         if !path.exists() {
@@ -304,14 +304,14 @@ impl Manifest {
             return Err(bad("its stages do not grow"));
         }
         if !info.lies_in(out)? {
-            return Err(bad("it is that of a fold, but lies in no folder of that fold"));
+            return Err(bad("it is that of a fold, but is not in the folder of that fold"));
         }
         let start = info.folder_inside();
         let leads_out = |row: &&ManifestRow| {
             row.images.iter().chain([&row.image, &row.label]).any(|path| safe_path::leads_out(&start, path))
         };
         if let Some(row) = rows.iter().find(leads_out) {
-            return Err(bad(&format!("files of case {} lie outside the curation folder", row.case_id)));
+            return Err(bad(&format!("files of case {} are outside the curation folder", row.case_id)));
         }
         let channels = info.channel_names.len();
         let wrong = |row: &&ManifestRow| {
@@ -340,7 +340,7 @@ impl Manifest {
             return Err(bad("a validation or test case has a rank"));
         }
         if info.stages.last().is_none_or(|stage| stage.active_cases as usize != training) {
-            return Err(bad("its last stage does not hold all ranked cases"));
+            return Err(bad("its last stage does not include all ranked cases"));
         }
         Ok(Self { rows, info })
     }

@@ -27,7 +27,7 @@ pub struct SelectedPairs<'a> {
     /// The case's number for each proxy row; `None` for rows that are not selected.
     number: Vec<Option<u32>>,
     cases: usize,
-    /// The channel whose values count; the mean over all where there is none.
+    /// The channel whose values count; the mean over all if there is none.
     channel: Option<String>,
 }
 
@@ -39,7 +39,7 @@ impl<'a> SelectedPairs<'a> {
         Self { pairs, number: proxy_ids.iter().map(number).collect(), cases: ids.len(), channel: None }
     }
 
-    /// The same cases by the values of one channel, or of all where there is none.
+    /// The same cases by the values of one channel, or of all if there is none.
     pub(crate) fn of_channel(&self, channel: Option<&str>) -> Self {
         let channel = channel.map(str::to_owned);
         Self { pairs: self.pairs, number: self.number.clone(), cases: self.cases, channel }

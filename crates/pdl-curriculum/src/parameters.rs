@@ -69,7 +69,7 @@ pub struct RankParameters {
     pub score: ScoreBy,
     /// Column that is the score instead of similarities: of results.parquet, or of numbers of
     /// cases.parquet. --order typical begins with the largest value, --order atypical with the
-    /// smallest. Training cases without a value come last. results.parquet is of `pdl
+    /// smallest. Training cases without a value come last. results.parquet is written by `pdl
     /// import-results` and `pdl-fit train --folds all`. Similarities when not given.
     #[arg(long, value_name = "COLUMN", help_heading = "Score")]
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -34,7 +34,7 @@ pub struct Ranked {
     pub ranking: Ranking,
     /// Whether any file of the manifest changed.
     pub changed: bool,
-    /// The groups that the fold holds out, where folds are of groups.
+    /// The groups that the fold holds out, if folds keep groups whole.
     pub held_out: Option<HeldOutGroups>,
 }
 
@@ -141,7 +141,7 @@ fn join<'a>(cases: &'a Cases, prepared: &'a [PreparedRow]) -> Result<Vec<Joined<
             (Some(path), Some(blake3)) if case.is_labelled() => {
                 joined.push(Joined { case, prepared, label: [path, blake3] });
             }
-            // Its label came after it was prepared.
+            // Its label was added after it was prepared.
             _ if case.is_labelled() => {
                 return Err(CurriculumError::NotPrepared { case: prepared.case_id.clone() });
             }

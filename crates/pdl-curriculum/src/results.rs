@@ -1,5 +1,5 @@
-//! `results.parquet`: figures of single cases that come from outside of the stages, such as the
-//! Dice of a cross-validation, by which cases can be ranked.
+//! `results.parquet`: figures of single cases from outside of the stages, such as the Dice of a
+//! cross-validation, by which cases can be ranked.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -20,7 +20,7 @@ pub struct ResultRow {
     /// Identifier in `cases.parquet`.
     #[serde(deserialize_with = "safe_name::deserialize")]
     pub case_id: String,
-    /// What the figure is, such as `nnunet_dice`.
+    /// Name of the figure, such as `nnunet_dice`.
     pub column: String,
     /// The figure.
     pub value: f64,
@@ -35,10 +35,10 @@ pub fn schema() -> Schema {
     ])
 }
 
-/// Reads the table of a curation folder; no rows where there is none.
+/// Reads the table of a curation folder; no rows if there is none.
 ///
 /// # Errors
-/// [`StoreError`] when it cannot be read.
+/// [`StoreError`] if it cannot be read.
 pub fn read(out: &Path) -> Result<Vec<ResultRow>, StoreError> {
     let path = out.join(FILE);
     match fault::is_file(&path).map_err(StoreError::io("look at the file", &path))? {
@@ -50,7 +50,7 @@ pub fn read(out: &Path) -> Result<Vec<ResultRow>, StoreError> {
 /// Adds rows to the table of a curation folder. They replace all earlier ones of their columns.
 ///
 /// # Errors
-/// [`StoreError`] when the table cannot be read or written.
+/// [`StoreError`] if the table cannot be read or written.
 pub fn add(out: &Path, mut rows: Vec<ResultRow>) -> Result<(), StoreError> {
     let replaced: BTreeSet<String> = rows.iter().map(|row| row.column.clone()).collect();
     rows.extend(read(out)?.into_iter().filter(|row| !replaced.contains(&row.column)));
@@ -59,12 +59,11 @@ pub fn add(out: &Path, mut rows: Vec<ResultRow>) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// The figures of a column by case: of `results.parquet`, else of `cases.parquet` where the column
-/// holds numbers. Nothing when neither has such a column; else the names of the columns of
-/// `results.parquet`.
+/// The figures of a column by case: of `results.parquet`, else of `cases.parquet` if the column
+/// holds numbers. An error with the columns of `results.parquet` if neither has it.
 ///
 /// # Errors
-/// [`StoreError`] when the table cannot be read.
+/// [`StoreError`] if the table cannot be read.
 pub(crate) fn by_case<'a>(
     out: &Path,
     name: &str,

@@ -1,7 +1,7 @@
-//! How a series was acquired: what may be kept of its header besides the geometry.
+//! The acquisition of a series: attributes of its header, besides the geometry, that may be stored.
 //!
-//! A list of what is technical and free of the patient, not of what is left out: free text
-//! (descriptions, protocol names, comments) is in no list, since names and dates stand there, too.
+//! A list of allowed technical attributes. Free text (descriptions, protocol names, comments) is
+//! not among them, since it may hold names and dates.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use pdl_store::printable::one_line;
 use crate::file::{Extent, open, text};
 use crate::{DicomError, Series};
 
-/// Keywords of the attributes that may be kept, ascending.
+/// Keywords of the attributes that may be stored, ascending.
 pub const KEYWORDS: [&str; 9] = [
     "BodyPartExamined",
     "ConvolutionKernel",
@@ -38,11 +38,11 @@ const TAGS: [Tag; KEYWORDS.len()] = [
     tags::SCANNING_SEQUENCE,
 ];
 
-/// What the first file of a series says of `keywords`, which are some of [`KEYWORDS`]; nothing
-/// where it is silent.
+/// The values of `keywords`, a subset of [`KEYWORDS`], in the first file of a series; `None` if
+/// absent.
 ///
 /// # Errors
-/// [`DicomError`] when the file cannot be read any more.
+/// [`DicomError`] if the file can no longer be read.
 pub fn acquisition<'k>(
     series: &Series,
     keywords: impl IntoIterator<Item = &'k str>,

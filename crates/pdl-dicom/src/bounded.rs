@@ -1,12 +1,11 @@
 //! A decoder of data sets that takes no more memory than the file can fill.
 //!
 //! dicom-parser reserves what an element declares before it reads, builds a text for every
-//! backslash, and calls itself for every nested sequence. This one stands between it and the file:
-//! it refuses a length beyond the end of the source, sequences nested past all use and more items
-//! than the file's size explains; it reads every text as one, in the character sets that are
-//! declared; and it passes over sequences of unknown representation (UN of undefined length), whose
-//! content is implicit whatever the transfer syntax (PS3.5, 6.2.2), which dicom-parser reads as
-//! explicit.
+//! backslash, and calls itself for every nested sequence. This decoder wraps it: it refuses lengths
+//! beyond the end of the source, excessively nested sequences and more items than the file's size
+//! allows; it reads every text undivided, in the declared character sets; and it skips sequences of
+//! unknown representation (UN of undefined length), whose content is implicit whatever the transfer
+//! syntax (PS3.5, 6.2.2), which dicom-parser reads as explicit.
 
 use std::io::{Empty, Read, Seek, Write, empty};
 
@@ -28,12 +27,12 @@ const END_OF_SEQUENCE: Tag = Tag(0xFFFE, 0xE0DD);
 const DEEPEST: usize = 128;
 /// About what an item with one element takes in memory, bytes.
 const ITEM_BYTES: u64 = 1536;
-/// Items may take this many times the source's size, and as many bytes more.
+/// Memory of items: this many times the source's size, plus as many bytes.
 const ITEMS_RATIO: u64 = 16;
 const ITEMS_ALLOWED: u64 = 64 << 20;
-/// About what an element takes in memory besides its value, bytes.
+/// Approximate memory of an element without its value, in bytes.
 const ELEMENT_BYTES: u64 = 256;
-/// Memory is asked for in steps of this many bytes, so that small files need not ask.
+/// Memory is reserved in steps of this many bytes, so that small files reserve none.
 const STEP: u64 = 1 << 20;
 
 /// Decodes a source of known size.
@@ -44,11 +43,11 @@ pub(crate) struct Bounded<'a, R> {
     /// Bytes of the source.
     size: u64,
     open: Vec<Open>,
-    /// Those of the innermost item that declares some.
+    /// Character sets of the innermost item that declares some.
     character_set: CharacterSet,
     items: u64,
     memory: &'a MemoryShare<'a>,
-    /// Bytes that are in use and not yet asked for.
+    /// Bytes that are in use and not yet reserved.
     unasked: u64,
     /// The element of the data set itself at which to stop.
     until: Option<Tag>,
@@ -56,11 +55,11 @@ pub(crate) struct Bounded<'a, R> {
     refusal: Option<Refusal>,
 }
 
-/// A sequence or an item that has begun.
+/// An open sequence or item.
 struct Open {
-    /// Where it ends; nothing where a delimiter closes it.
+    /// Where it ends; `None` if a delimiter closes it.
     end: Option<u64>,
-    /// What holds again behind it.
+    /// The character set that applies after it.
     character_set: CharacterSet,
 }
 
@@ -84,7 +83,7 @@ impl std::fmt::Display for Refusal {
                 write!(f, "its element {tag} declares {declared} bytes, {left} are left")
             }
             Self::Depth => write!(f, "its sequences are nested more than {DEEPEST} deep"),
-            Self::Items => write!(f, "it declares more items than a file of its size holds"),
+            Self::Items => write!(f, "it declares more items than a file of its size can hold"),
             Self::Memory(error) => write!(f, "{error}"),
         }
     }
@@ -122,7 +121,7 @@ impl<'a, R: Read> Bounded<'a, R> {
         Err(Error::AllocateValueData { len: u32::MAX })
     }
 
-    /// Checks a length against what is left of the source.
+    /// Checks a length against the rest of the source.
     fn check(&mut self, tag: Tag, length: Length) -> Result<()> {
         let left = self.size.saturating_sub(self.inner.position());
         match length.get() {
@@ -185,7 +184,7 @@ impl<'a, R: Read> Bounded<'a, R> {
         Ok(PrimitiveValue::Str(text))
     }
 
-    /// Passes over the items of a sequence of undefined length in implicit VR little endian.
+    /// Skips the items of a sequence of undefined length in implicit VR little endian.
     fn pass_over(&mut self) -> Result<()> {
         // For every open sequence and item whether it is an item.
         let mut open = vec![false];

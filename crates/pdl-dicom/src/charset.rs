@@ -1,8 +1,8 @@
 //! Characters of texts: the Specific Character Set (0008,0005) of a data set and the escape
 //! sequences of ISO 2022 inside its texts (PS3.3, C.12.1.1.2; PS3.5, 6.1.2).
 //!
-//! No escape character leaves this module: a sequence that designates a character set is carried
-//! out, any other becomes U+FFFD.
+//! No escape character leaves this module: a sequence that designates a character set is applied,
+//! any other becomes U+FFFD.
 
 use std::borrow::Cow;
 
@@ -16,25 +16,25 @@ const ESCAPE: u8 = 0x1b;
 /// The character sets that a data set declares.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct CharacterSet {
-    /// The set of bytes from 128 on before any escape sequence; nothing where none is declared, or
-    /// none that is known.
+    /// The set of bytes from 128 on before any escape sequence; `None` if none is declared, or none
+    /// that is known.
     first: Option<&'static Encoding>,
     /// The first of the further ones, which escape sequences designate.
     further: Option<&'static Encoding>,
 }
 
-/// What bytes below 128 are.
+/// The meaning of bytes below 128.
 #[derive(Clone, Copy)]
 enum Lower {
     Ascii,
-    /// Pairs of bytes of a set of two bytes, which stands here with its high bits set.
+    /// Pairs of bytes of a two-byte set, stored with their high bits set.
     Pairs {
         prefix: Option<u8>,
         encoding: &'static Encoding,
     },
 }
 
-/// What an escape sequence designates.
+/// The character set that an escape sequence designates.
 enum Designation {
     Lower(Lower),
     Upper(&'static Encoding),
@@ -48,12 +48,12 @@ impl CharacterSet {
         Self { first, further: terms.flatten().next() }
     }
 
-    /// Whether it says what characters beyond ASCII are.
+    /// Whether characters beyond ASCII are defined.
     pub(crate) fn is_known(self) -> bool {
         self.first.or(self.further).is_some()
     }
 
-    /// The text of a value; what is no character becomes U+FFFD.
+    /// The text of a value; invalid characters become U+FFFD.
     pub(crate) fn decode(self, bytes: Vec<u8>) -> String {
         if bytes.is_ascii() && !bytes.contains(&ESCAPE) {
             return String::from_utf8(bytes).unwrap_or_default();
@@ -79,8 +79,8 @@ impl CharacterSet {
         }
     }
 
-    /// Characters of one byte below 128 and those of the designated set from 128 on. Where nothing
-    /// says what these are, they are UTF-8 if they can be, which other texts hardly are by chance.
+    /// Characters of one byte below 128 and those of the designated set from 128 on. Without a
+    /// designated set they are UTF-8 if valid as such, which other texts hardly are by chance.
     fn run<'a>(self, bytes: &'a [u8], upper: Option<&'static Encoding>) -> Cow<'a, str> {
         let guessed = || match std::str::from_utf8(bytes) {
             Ok(_) => UTF_8,
@@ -108,8 +108,8 @@ fn pairs(bytes: &[u8], prefix: Option<u8>, encoding: &'static Encoding, text: &m
     }
 }
 
-/// What the bytes behind an escape character designate, and how many they are; nothing for a
-/// sequence that DICOM has not.
+/// The character set that the bytes after an escape character designate, and their number; `None`
+/// for a sequence that DICOM does not define.
 fn designation(bytes: &[u8]) -> (Option<Designation>, usize) {
     use Designation::{Lower as L, Upper as U};
     let pairs = |encoding| L(Lower::Pairs { prefix: None, encoding });
@@ -142,8 +142,8 @@ fn designation(bytes: &[u8]) -> (Option<Designation>, usize) {
     (Some(found), length)
 }
 
-/// The set of a defined term; spaces, signs and case do not count, as files misspell them. Of sets
-/// that leave the bytes from 128 to 159 open, the one is taken that fills them.
+/// The set of a defined term; spaces, punctuation and case are ignored, as files misspell them. Of
+/// sets that leave the bytes from 128 to 159 undefined, a superset that defines them is used.
 fn encoding_of(term: &str) -> Option<&'static Encoding> {
     let term: String = term.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_uppercase();
     let number =

@@ -1,7 +1,7 @@
-//! What a compressed frame says of its own size. Codecs take memory for that before they decode, so
-//! it is compared with the header first.
+//! The size that a compressed frame states. Codecs allocate memory for it before they decode, so it
+//! is compared with the header first.
 
-/// Where a codestream of JPEG 2000 begins: SOC and SIZ (ISO 15444-1, A.4 and A.5).
+/// Start of a JPEG 2000 codestream: SOC and SIZ (ISO 15444-1, A.4 and A.5).
 const JPEG_2000: [u8; 4] = [0xff, 0x4f, 0xff, 0x51];
 /// How far a JP2 file's boxes may put it off.
 const BOXES: usize = 1024;
@@ -9,10 +9,10 @@ const BOXES: usize = 1024;
 /// Columns, rows and components of a frame.
 pub(crate) type Size = [usize; 3];
 
-/// What the frame header of a JPEG stream says.
+/// The frame header of a JPEG stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct JpegHeader {
-    /// Which coding (SOF0 to SOF15, or SOF55 of JPEG-LS), by the marker's low byte.
+    /// The coding (SOF0 to SOF15, or SOF55 of JPEG-LS): the marker's low byte.
     marker: u8,
     /// Bits a sample.
     pub precision: u8,
@@ -20,7 +20,7 @@ pub(crate) struct JpegHeader {
 }
 
 impl JpegHeader {
-    /// Why no codec reads it; nothing when one does. The codec of JPEG has lossless streams of any
+    /// Why no codec reads it; `None` if one does. The codec of JPEG has lossless streams of any
     /// precision, and lossy ones of 8 bits.
     pub(crate) fn unread(&self) -> Option<String> {
         let precision = self.precision;
@@ -44,12 +44,13 @@ pub(crate) fn begins(fragment: &[u8]) -> bool {
     [&[0xff, 0xd8, 0xff][..], &JPEG_2000, b"\0\0\0\x0cjP  "].iter().any(|start| fragment.starts_with(start))
 }
 
-/// The frame header of a JPEG or JPEG-LS stream; nothing when a frame is none, or has none.
+/// The frame header of a JPEG or JPEG-LS stream; `None` if a frame is not such a stream, or has no
+/// frame header.
 pub(crate) fn jpeg_header(frame: &[u8]) -> Option<JpegHeader> {
     if frame.starts_with(&[0xff, 0xd8]) { jpeg(frame) } else { None }
 }
 
-/// Reads the size from a fragment that begins a JPEG, JPEG-LS or JPEG 2000 stream; nothing when it
+/// Reads the size from a fragment that begins a JPEG, JPEG-LS or JPEG 2000 stream; `None` if it
 /// begins none.
 pub(crate) fn size(fragment: &[u8]) -> Option<Size> {
     let near = &fragment[..fragment.len().min(BOXES)];
@@ -60,7 +61,8 @@ pub(crate) fn size(fragment: &[u8]) -> Option<Size> {
     jpeg_2000(fragment.get(start..)?)
 }
 
-/// Tiles of a JPEG 2000 stream, for each of which the codec takes memory; 1 of other streams.
+/// Number of tiles of a JPEG 2000 stream, for each of which the codec allocates memory; 1 for other
+/// streams.
 pub(crate) fn tiles(fragment: &[u8]) -> u64 {
     let near = &fragment[..fragment.len().min(BOXES)];
     let start = near.windows(4).position(|bytes| bytes == JPEG_2000);

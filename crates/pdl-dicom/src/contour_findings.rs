@@ -1,4 +1,4 @@
-//! What a person should know of a structure's contours and of the mask they became.
+//! Findings about a structure's contours and its mask.
 
 use std::collections::BTreeMap;
 
@@ -10,11 +10,11 @@ use crate::contour_set::ContourSet;
 use crate::mask::Mask;
 use crate::stack::Stack;
 
-/// A contour plane further from its slice than this share of the step is worth a word.
+/// A contour plane further from its slice than this fraction of the step is reported.
 const OFF_SLICE: f64 = 0.1;
-/// Contours and mask whose volumes differ by no more than this share are alike.
+/// Maximum relative difference of the volumes of contours and mask that is not reported.
 const ALIKE: f64 = 0.05;
-/// Planes further apart than this many steps are of separate pieces.
+/// Maximum distance of planes of one piece, in steps.
 const SEPARATE: f64 = 4.0;
 
 /// The contours of a structure as they were placed and drawn.
@@ -57,7 +57,8 @@ impl Drawing<'_> {
     fn oblique(&self) -> Option<(Code, String)> {
         let count = self.planes.oblique.len();
         let message = format!(
-            "contours that lie oblique to the slices are left out: {count} of {}, whose points are up to {:.2} mm apart along the normal",
+            "contours oblique to the slices are skipped: {count} of {}, whose points are up to {:.2} mm apart along \
+             the normal",
             self.contours(),
             self.planes.spread
         );
@@ -86,7 +87,7 @@ impl Drawing<'_> {
             .map(|(count, place)| format!("{count} {place}"))
             .collect();
         let message = format!(
-            "contours that belong to no slice of the series are left out: {all} of {} ({})",
+            "contours that belong to no slice of the series are skipped: {all} of {} ({})",
             self.contours(),
             told.join(", ")
         );
@@ -96,7 +97,8 @@ impl Drawing<'_> {
     fn off_slice(&self) -> Option<(Code, String)> {
         let off = |plane: &usize| self.planes.planes[*plane].slice.map_or(0.0, |(_, off)| off);
         let farthest = self.drawn.values().map(off).fold(0.0, f64::max);
-        let message = format!("its contours lie up to {farthest:.2} mm from the slices they are drawn on");
+        let message =
+            format!("its contours are up to {farthest:.2} mm from the slices to which they were assigned");
         (farthest > OFF_SLICE * self.step()).then_some((Code::ContoursOffSlice, message))
     }
 

@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use crate::geometry::{Vector, dot, minus};
 use crate::stack::Stack;
 
-/// Points of a contour that lie further from their plane than this share of a slice's step make it
-/// oblique.
+/// Points of a contour that lie further from their plane than this fraction of a slice's step make
+/// it oblique.
 const FLAT: f64 = 0.25;
-/// Contours whose heights differ by less than this, in millimetres or as a share of the step, are
-/// drawn on one plane.
+/// Contours whose heights differ by less than this, in millimetres or as a fraction of the step,
+/// are drawn on one plane.
 const ONE_PLANE_MM: f64 = 0.05;
 const ONE_PLANE: f64 = 0.05;
-/// Heights that differ by less than this, mm, are equally far from a slice.
+/// Maximum difference of heights, mm, that count as equally far from a slice.
 const ROUNDING_MM: f64 = 1e-3;
 
 /// A plane on which contours are drawn.
@@ -22,8 +22,7 @@ pub(crate) struct ContourPlane {
     pub height: f64,
     /// Its contours, by number.
     pub contours: Vec<usize>,
-    /// The slice that it belongs to, and how far from it it lies, mm; nothing where it belongs to
-    /// none.
+    /// The slice that it belongs to, and how far from it it lies, mm; `None` if it belongs to none.
     pub slice: Option<(usize, f64)>,
 }
 
@@ -80,7 +79,7 @@ impl ContourPlanes {
     }
 
     /// The distance between its planes, mm: the median of the gaps between neighbours that are no
-    /// wider than `widest`; nothing where there are none.
+    /// wider than `widest`; `None` if there are none.
     pub(crate) fn spacing(&self, widest: f64) -> Option<f64> {
         let gaps = self.planes.windows(2).map(|pair| pair[1].height - pair[0].height);
         let mut gaps: Vec<f64> = gaps.filter(|gap| *gap <= widest).collect();

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::polygon::{Polygon, Related, Relation, Rows, Spans, joined, length, spans, without};
 use crate::raster::Pixels;
 
-/// Contours that lie deeper in one another than this combine by XOR, whether they overlap or not.
+/// Maximum nesting of contours; deeper ones combine by XOR, whether they overlap or not.
 const DEEPEST: usize = 8;
 
 /// Rows a pixel at which the area of a region is measured.
@@ -33,9 +33,9 @@ pub(crate) struct ContourSet {
 /// How polygons, by their numbers, make a region.
 #[derive(Clone, Debug)]
 enum Region {
-    /// What an odd number of them holds.
+    /// Pixels inside an odd number of them.
     EvenOdd(Vec<usize>),
-    /// What any of them holds.
+    /// Pixels inside any of them.
     Join(Vec<Region>),
     /// The first without the second.
     Remove(Box<Region>, Box<Region>),
@@ -44,8 +44,8 @@ enum Region {
 /// A contour, and whether it is of the type CLOSEDPLANAR_XOR.
 pub(crate) type Contour = (Polygon, bool);
 
-/// How pairs of polygons lie to each other, by the smaller number and the larger; pairs that lie
-/// exactly apart are left out.
+/// Relations of pairs of polygons, by the smaller number and the larger; disjoint pairs are
+/// omitted.
 type Relations = BTreeMap<(usize, usize), Related>;
 
 impl ContourSet {
@@ -121,7 +121,7 @@ impl ContourSet {
         }
     }
 
-    /// What the region holds of one row after the other.
+    /// The spans of the region, row by row.
     fn spans<'a>(&'a self, region: &'a Region, rows: Rows) -> Box<dyn Iterator<Item = Spans> + 'a> {
         match region {
             Region::EvenOdd(members) => {

@@ -39,8 +39,8 @@ pub(crate) fn date(text: &str) -> Option<i64> {
     Some(365 * year + year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400) + of_year - 719_468)
 }
 
-/// Seconds since 1970 of a date and time such as 20240102101530.25+0100, and how far its zone is
-/// ahead of UTC, in seconds, where it says so.
+/// Seconds since 1970 of a date and time such as 20240102101530.25+0100, and the offset of its zone
+/// from UTC in seconds, if stated.
 pub(crate) fn date_time(text: &str) -> Option<(f64, Option<f64>)> {
     let text = text.trim();
     let zone = text.rfind(['+', '-']).filter(|at| *at >= 8);
@@ -59,8 +59,8 @@ pub(crate) fn offset(text: &str) -> Option<f64> {
     (digits.len() == 4 && is_number(digits)).then(|| time(digits)).flatten().map(|seconds| sign * seconds)
 }
 
-/// Seconds since 1970 of a moment whose date and time stand apart; the first of `dates` that is
-/// there counts.
+/// Seconds since 1970 of a moment with separate date and time; the first of `dates` that is present
+/// counts.
 pub(crate) fn of(object: &InMemDicomObject, dates: &[Tag], clock: Tag) -> Option<f64> {
     let day = dates.iter().find_map(|tag| date(&text(object, *tag)))?;
     Some(day as f64 * SECONDS_A_DAY + time(&text(object, clock))?)

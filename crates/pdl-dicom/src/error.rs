@@ -1,4 +1,4 @@
-//! Why something could not be read.
+//! Errors of reading DICOM.
 
 use std::path::{Path, PathBuf};
 
@@ -6,32 +6,32 @@ use pdl_findings::SkipReason;
 use pdl_store::magic::FileKind;
 use pdl_store::memory::MemoryError;
 
-/// A DICOM object that could not be read. The path stands last; no message holds an attribute's
+/// A DICOM object that could not be read. The path comes last; no message holds an attribute's
 /// text.
 #[derive(Debug, thiserror::Error)]
 pub enum DicomError {
-    /// The operating system refused.
+    /// The operating system reported an error.
     #[error("the file cannot be read ({source}): {}", path.display())]
     Io {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The operating system's error.
         source: std::io::Error,
     },
-    /// Not a DICOM file at all.
+    /// Not a DICOM file.
     #[error("{}: {}", not_dicom(*kind), path.display())]
     NotDicom {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// What it is, where its first bytes tell.
+        /// The kind of file, if its first bytes identify it.
         kind: Option<FileKind>,
     },
     /// A DICOM file that breaks off or contradicts itself.
     #[error("damaged DICOM ({problem}): {}", path.display())]
     Damaged {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The defect.
         problem: String,
     },
     /// Fewer pixels than the header declares.
@@ -40,33 +40,33 @@ pub enum DicomError {
         path.display()
     )]
     Truncated {
-        /// Which file.
+        /// The file.
         path: PathBuf,
         /// Bytes of pixels that rows, columns, frames and bits call for.
         declared: u64,
-        /// Bytes that are there (at most, for compressed pixels).
+        /// Bytes present (an upper bound for compressed pixels).
         held: u64,
     },
-    /// What the file holds needs more memory than there is.
+    /// The file needs more memory than the limit.
     #[error("{source}: {}", path.display())]
     Memory {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// What it needs, and what is allowed.
+        /// Memory required, and the limit.
         source: MemoryError,
     },
-    /// Valid, but nothing that can become a volume or a label map here.
+    /// Valid, but not supported as a volume or a label map.
     #[error("{problem}: {}", path.display())]
     Unsupported {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// What it is, and what to do.
+        /// What it is, and what to do about it.
         problem: String,
     },
     /// A series whose slices do not make one volume.
     #[error("the slices do not make one volume: {problem}")]
     Geometry {
-        /// What is wrong, with figures.
+        /// The defect, with figures.
         problem: String,
     },
     /// Contours whose coordinates are not those of the image.
@@ -78,13 +78,13 @@ pub enum DicomError {
     /// Labels that lie on no voxel grid of the image.
     #[error("the labels do not fit the image: {problem}")]
     LabelGrid {
-        /// What is wrong, with figures.
+        /// The defect, with figures.
         problem: String,
     },
 }
 
 impl DicomError {
-    /// What is wrong, without the path: fit for any log.
+    /// The message without the path, fit for any log.
     pub fn reason(&self) -> String {
         match self {
             Self::Io { source, .. } => format!("a file cannot be read ({source})"),
@@ -99,8 +99,7 @@ impl DicomError {
         }
     }
 
-    /// Why there was no memory for it, when that is the cause: with more, the same file may be
-    /// read.
+    /// The memory error, if that is the cause: with more memory the same file may be readable.
     pub fn memory(&self) -> Option<MemoryError> {
         match self {
             Self::Memory { source, .. } => Some(*source),

@@ -17,7 +17,7 @@ use pdl_store::regular_file;
 use crate::DicomError;
 use crate::bounded::{Bounded, Refusal};
 
-/// Bytes that tell a DICOM file: preamble and "DICM", or the first element of a bare data set.
+/// Bytes that identify a DICOM file: preamble and "DICM", or the first element of a bare data set.
 const PROBE: usize = 132;
 /// Bytes of a deflated data set for which there is room at first.
 const FIRST_INFLATED: usize = 1 << 13;
@@ -36,12 +36,12 @@ pub(crate) enum Extent {
     Whole,
 }
 
-/// Opens a file, which takes its memory out of a share.
+/// Opens a file, whose memory is reserved from a share.
 ///
 /// # Errors
-/// [`DicomError::Io`], [`DicomError::NotDicom`] when its first bytes are none of DICOM's,
-/// [`DicomError::Damaged`] when it breaks off before the pixels or declares more than it holds,
-/// [`DicomError::Memory`] when it holds more than the share gives.
+/// [`DicomError::Io`], [`DicomError::NotDicom`] if its first bytes are not those of a DICOM file,
+/// [`DicomError::Damaged`] if it breaks off before the pixels or declares more than it holds,
+/// [`DicomError::Memory`] if it needs more than the share allows.
 pub(crate) fn open(
     path: &Path,
     extent: Extent,
@@ -50,7 +50,7 @@ pub(crate) fn open(
     open_in_state(path, extent, memory).map(|(object, _)| object)
 }
 
-/// As [`open`]; gives the state of the file before it was read, too.
+/// As [`open`], with the state of the file before it was read.
 pub(crate) fn open_in_state(
     path: &Path,
     extent: Extent,
@@ -59,7 +59,7 @@ pub(crate) fn open_in_state(
     fault::retried(|| {
         let (fault, memory) = (ReadFault::default(), memory.part());
         let opened = open_once(path, extent, &fault, &memory);
-        // Where the system refused a read, that is the cause of all that the decoders say.
+        // If a read failed, that is the cause of any error of the decoders.
         if let Some(source) = fault.take() {
             return Err(DicomError::Io { path: path.to_owned(), source });
         }
@@ -94,8 +94,7 @@ fn open_once(
     let uid = transfer_syntax(&mut source).ok_or_else(|| damaged("its file meta group is cut short"))?;
     let uid = match uid {
         Some(uid) => uid,
-        // Files that name none are read all the same when their first element says how it is
-        // written.
+        // Files that name none are read if their first element shows their encoding.
         None => syntax_of(&peek(&mut source).map_err(io)?)
             .ok_or_else(|| damaged("it names no transfer syntax, and its first element does not show it"))?
             .to_owned(),
@@ -179,10 +178,10 @@ fn decode(
     }
 }
 
-/// Whether a file can be opened and begins as DICOM files do.
+/// Whether a file can be opened and begins like a DICOM file.
 ///
 /// # Errors
-/// Those of the machine when it cannot be read.
+/// Errors of the machine if it cannot be read.
 pub(crate) fn is_dicom(path: &Path) -> io::Result<bool> {
     let first = fault::retried(|| {
         let mut first = Vec::with_capacity(PROBE);
@@ -195,7 +194,7 @@ pub(crate) fn is_dicom(path: &Path) -> io::Result<bool> {
     }
 }
 
-/// At which byte the file meta group begins, or the data set where there is none.
+/// Offset of the file meta group in bytes, or of the data set if there is none.
 fn start_of(bytes: &[u8]) -> Option<u64> {
     if bytes.get(128..132) == Some(b"DICM") {
         return Some(PREAMBLE);
@@ -221,8 +220,8 @@ fn syntax_of(bytes: &[u8]) -> Option<&'static str> {
 }
 
 /// Reads the file meta group (0002,xxxx), explicit VR little endian, whether it states its length
-/// or not. Gives the transfer syntax, or inner nothing where the group names none or is not there;
-/// nothing when it breaks off.
+/// or not. Gives the transfer syntax, or inner `None` if the group names none or is not there;
+/// `None` if it breaks off.
 fn transfer_syntax(source: &mut BufReader<impl Read + Seek>) -> Option<Option<String>> {
     let mut found = None;
     loop {

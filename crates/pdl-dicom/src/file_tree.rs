@@ -1,4 +1,4 @@
-//! The files below a folder, and what is there besides.
+//! The files below a folder, with links and entries that are not regular files.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -6,22 +6,22 @@ use std::path::{Path, PathBuf};
 use pdl_store::fault;
 use walkdir::{DirEntry, WalkDir};
 
-/// What lies below a folder.
+/// The contents of a folder at any depth.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FileTree {
     /// Every file, whatever its name, and every folder that cannot be listed; by name.
     pub files: Vec<PathBuf>,
-    /// FIFOs, sockets and devices: none of them is opened.
+    /// FIFOs, sockets and devices, which are never opened.
     pub special: Vec<PathBuf>,
     /// Links to files and folders outside of the folder, which are followed.
     pub outside: Vec<PathBuf>,
 }
 
 /// Every file below `folder`, whatever its name, and every folder that cannot be listed, so that
-/// [`crate::scan()`] counts it; links are followed, but for those that lead back.
+/// [`crate::scan()`] counts it; links are followed, except those that lead back.
 ///
 /// # Errors
-/// Those of the machine: a folder that it cannot list is not taken for an empty one.
+/// Errors of the machine: a folder that cannot be listed does not count as empty.
 pub fn files_below(folder: &Path) -> io::Result<Vec<PathBuf>> {
     files_below_except(folder, &|_| Ok(false))
 }
@@ -37,7 +37,7 @@ pub fn files_below_except(
     Ok(tree_below(folder, passed_over)?.files)
 }
 
-/// As [`files_below_except`], with what is there besides.
+/// As [`files_below_except`], with links and entries that are not regular files.
 ///
 /// # Errors
 /// As [`files_below_except`].
@@ -83,7 +83,7 @@ fn walk(folder: &Path, passed_over: &dyn Fn(&Path) -> io::Result<bool>) -> io::R
     Ok(found)
 }
 
-/// Where a link leads.
+/// The target of a link.
 enum Leads {
     Inside,
     Outside,
@@ -91,7 +91,7 @@ enum Leads {
     Back,
 }
 
-/// Where a link leads; the folder's place without links is looked up once.
+/// The target of a link; the folder's place without links is looked up once.
 fn leads(folder: &Path, root: &mut Option<PathBuf>, link: &DirEntry) -> io::Result<Leads> {
     if root.is_none() {
         *root = fault::canonical(folder)?;

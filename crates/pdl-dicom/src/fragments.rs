@@ -10,16 +10,16 @@ use dicom_object::DefaultDicomObject;
 
 use crate::codestream;
 
-/// Why nobody can tell which fragment belongs to which frame.
+/// Why fragments cannot be assigned to frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum FragmentError {
-    /// The pixels are not held in fragments.
-    #[error("its pixels are not stored as its transfer syntax says")]
+    /// The pixels are not stored in fragments.
+    #[error("its pixels are not stored as its transfer syntax states")]
     NotEncapsulated,
     /// Fewer fragments than frames.
     #[error("it holds fewer compressed frames than it declares")]
     TooFew,
-    /// More fragments than frames, and nothing that tells where a frame begins.
+    /// More fragments than frames, and no table of the first fragments.
     #[error(
         "it holds {fragments} fragments of compressed pixels for {frames} frames, and neither an offset table nor the \
          fragments themselves show where each frame begins"
@@ -57,7 +57,7 @@ pub(crate) fn frame<'a>(object: &'a DefaultDicomObject, range: &Range<usize>) ->
     })
 }
 
-/// All fragments but empty ones at the end, which belong to nothing.
+/// All fragments except empty ones at the end.
 fn fragments(object: &DefaultDicomObject) -> Option<&[InMemFragment]> {
     let Value::PixelSequence(sequence) = object.get(tags::PIXEL_DATA)?.value() else { return None };
     let all = sequence.fragments();
@@ -65,7 +65,7 @@ fn fragments(object: &DefaultDicomObject) -> Option<&[InMemFragment]> {
     all.get(..used)
 }
 
-/// Where frames begin, in bytes from the first fragment's item; none where no table says it.
+/// Offsets of frames, in bytes from the first fragment's item; empty without an offset table.
 fn offsets(object: &DefaultDicomObject) -> Vec<u64> {
     let basic = match object.get(tags::PIXEL_DATA).map(|element| element.value()) {
         Some(Value::PixelSequence(sequence)) => sequence.offset_table(),
@@ -82,7 +82,7 @@ fn offsets(object: &DefaultDicomObject) -> Vec<u64> {
 /// Bytes of an item's tag and length.
 const ITEM_HEADER: u64 = 8;
 
-/// The first fragment of every frame as a table has it; nothing when it does not fit the fragments.
+/// The first fragment of every frame as a table has it; `None` if it does not fit the fragments.
 fn by_offsets(fragments: &[InMemFragment], offsets: &[u64], frames: usize) -> Option<Vec<usize>> {
     let mut place = 0;
     let places: Vec<u64> = fragments

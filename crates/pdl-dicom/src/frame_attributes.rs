@@ -16,7 +16,7 @@ const GE_B_VALUE: Tag = Tag(0x0043, 0x1039);
 /// b-value in Philips' private group "Philips Imaging DD 001".
 const PHILIPS_B_VALUE: Tag = Tag(0x2001, 0x1003);
 
-/// What may tell the volumes of a series apart, in the order in which it is preferred.
+/// Attributes that may distinguish the volumes of a series, in order of preference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Attribute {
     ComplexComponent,
@@ -58,7 +58,7 @@ enum Kind {
     Decimal,
     /// As a number, exactly, or else as text.
     Whole,
-    /// As seconds, where it is a time (HHMMSS.F) or a date and time (YYYYMMDDHHMMSS.F).
+    /// In seconds, if it is a time (HHMMSS.F) or a date and time (YYYYMMDDHHMMSS.F).
     Time,
     Text,
 }
@@ -97,10 +97,10 @@ impl Attribute {
         Self::AcquisitionTime,
     ];
 
-    /// What is never mixed in a volume, whatever the positions.
+    /// Attributes that never vary within a volume, whatever the positions.
     pub(crate) const NEVER_MIXED: &[Self] = Self::ALL.split_at(3).0;
 
-    /// What a volume has one value of, unless that leaves slices that are no volumes.
+    /// Attributes that do not vary within a volume, unless that leaves slices that are no volumes.
     pub(crate) const OF_CONTENT: &[Self] = Self::ALL.split_at(8).0;
 
     /// Times and phases that grow from volume to volume at each position, in the order in which
@@ -256,8 +256,8 @@ impl Attribute {
 /// Some of the values of an image's type.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum ImageTypePart {
-    /// How it came about, which may differ from slice to slice of one volume. Of CT and PET the
-    /// first three values; what follows (such as GE's "ADD") means nothing for a volume.
+    /// Its origin, which may differ from slice to slice of one volume: for CT and PET the first
+    /// three values; further ones (such as GE's "ADD") do not distinguish volumes.
     Origin,
     /// Of MR the third value: magnitude, phase, field map.
     Component,
@@ -315,7 +315,7 @@ fn dimension(groups: &Groups<'_>, number: usize) -> Option<String> {
     values.split('\\').nth(number).map(str::to_owned)
 }
 
-/// What the attributes of a frame are, as they are written.
+/// The attributes of a frame, as text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct FrameAttributes(Arc<[Option<String>]>);
 
@@ -354,7 +354,7 @@ impl FrameAttributes {
     }
 }
 
-/// The value of an attribute. Numbers stand in their order.
+/// The value of an attribute; numbers sort numerically.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Value {
     Absent,

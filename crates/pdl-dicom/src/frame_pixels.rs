@@ -1,4 +1,4 @@
-//! What the pixels of single frames say where headers leave a doubt.
+//! Evidence from the pixels of single frames if headers are ambiguous.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -21,10 +21,10 @@ pub(crate) struct PixelSummary {
 
 /// Gives the pixels of frames.
 pub(crate) trait FramePixels {
-    /// A summary of each of these frames; nothing for one that cannot be read.
+    /// A summary of each of these frames; `None` for one that cannot be read.
     ///
     /// # Errors
-    /// Those of the machine.
+    /// Errors of the machine.
     fn summaries(&self, frames: &[&Frame]) -> Result<Vec<Option<PixelSummary>>, DicomError>;
 }
 

@@ -1,13 +1,13 @@
-//! Where the pixels of a segmentation's frame lie among the voxels of a series.
+//! Positions of the pixels of a segmentation's frame among the voxels of a series.
 
 use crate::DicomError;
 use crate::geometry::{Plane, Vector, dot, minus, norm, plus, scaled};
 use crate::stack::Stack;
 
-/// A frame further from a slice than this share of the step, or from whole pixels than this share
-/// of one, is on another grid.
+/// A frame further from a slice than this fraction of the step, or from whole pixels than this
+/// fraction of one, is on another grid.
 const GRID_TOLERANCE: f64 = 0.01;
-/// Most by which directions, and lengths as a share, may differ.
+/// Maximum difference of directions, and maximum relative difference of lengths.
 const SAME: f64 = 1e-3;
 
 /// A frame whose pixels lie on voxels of a series.
@@ -24,7 +24,7 @@ pub(crate) struct Placement {
     slice: Option<usize>,
 }
 
-/// Where an axis of the frame runs.
+/// The direction of an axis of the frame.
 enum Axis {
     /// Along the columns and rows of the slices: the step of each.
     Along([i64; 2]),
@@ -32,7 +32,7 @@ enum Axis {
     Across(Vec<Option<usize>>),
 }
 
-/// Where a pixel lies.
+/// The position of a pixel.
 pub(crate) enum Placed {
     /// On this slice, at this pixel of it (columns fastest).
     Voxel { slice: usize, pixel: usize },
@@ -64,7 +64,7 @@ impl Placement {
         if off_pixels > GRID_TOLERANCE && !is_beyond {
             let mm = off_pixels * own.spacing[0];
             return Err(DicomError::label_grid(format!(
-                "its pixels lie {mm:.3} mm from those of the slices"
+                "its pixels are {mm:.3} mm from those of the slices"
             )));
         }
         Ok(Self {
@@ -104,7 +104,7 @@ impl Axis {
         let slices = stack.first();
         let other = || {
             DicomError::label_grid(
-                "its frames have another direction or pixel size than the slices, or lie oblique to them",
+                "its frames have another direction or pixel size than the slices, or are oblique to them",
             )
         };
         let along = [dot(step, slices.along_row), dot(step, slices.along_column)];
@@ -150,6 +150,6 @@ fn slice_at(height: f64, stack: &Stack) -> Result<Option<usize>, DicomError> {
     match off <= tolerance {
         true => Ok(Some(slice)),
         false if height < 0.0 || height > last => Ok(None),
-        false => Err(DicomError::label_grid(format!("a frame lies {off:.3} mm from the nearest slice"))),
+        false => Err(DicomError::label_grid(format!("a frame is {off:.3} mm from the nearest slice"))),
     }
 }

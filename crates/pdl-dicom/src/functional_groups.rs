@@ -1,12 +1,11 @@
-//! Where the attributes of a frame stand: in a functional group of its own, in the shared one, or
-//! in the object itself.
+//! Attributes of a frame: from its own functional groups, the shared ones, or the object itself.
 
 use dicom_core::Tag;
 use dicom_object::InMemDicomObject;
 
 use crate::file::{items, text};
 
-/// Where an attribute of a frame may stand.
+/// The items that may hold an attribute of a frame, by precedence.
 #[derive(Clone, Copy)]
 pub(crate) struct Groups<'a> {
     pub frame: &'a InMemDicomObject,
@@ -21,7 +20,7 @@ impl Groups<'_> {
         of(self.frame).or_else(|| of(self.shared)).or_else(|| read(self.object))
     }
 
-    /// An attribute's text; nothing where it is absent or empty.
+    /// An attribute's text; `None` if it is absent or empty.
     pub(crate) fn text(&self, group: Tag, tag: Tag) -> Option<String> {
         self.find(group, |object| Some(text(object, tag)).filter(|text| !text.is_empty()))
     }

@@ -14,7 +14,7 @@ pub(crate) struct Straightening {
     inset: [f64; 2],
     shape: [usize; 3],
     step: f64,
-    /// Where each stored slice's first pixel lies on the grid, in columns and rows.
+    /// Position of each stored slice's first pixel on the grid, in columns and rows.
     corners: Vec<[f64; 2]>,
 }
 
@@ -23,8 +23,8 @@ pub(crate) struct Straightening {
 const MOST_GROWTH: f64 = 4.0;
 
 impl Straightening {
-    /// The step is the smallest gap that is at least half the median. Nothing when the grid would
-    /// be far larger than what is stored.
+    /// The step is the smallest gap that is at least half the median. `None` if the grid would be
+    /// far larger than the stored slices.
     pub(crate) fn of(stack: &Stack, gaps: &[f64], median: f64) -> Option<Self> {
         let step = gaps.iter().copied().filter(|gap| *gap >= 0.5 * median).fold(median, f64::min);
         let first = stack.first();
@@ -33,7 +33,7 @@ impl Straightening {
             [dot(from, first.along_row) / first.spacing[0], dot(from, first.along_column) / first.spacing[1]]
         };
         let shifts: Vec<[f64; 2]> = stack.planes().iter().map(shift).collect();
-        // A hundredth of a pixel is rounding and widens nothing.
+        // A hundredth of a pixel is rounding and does not enlarge the grid.
         let low = |axis: usize| shifts.iter().map(|s| (s[axis] + 0.01).floor()).fold(0.0, f64::min);
         let high = |axis: usize| shifts.iter().map(|s| (s[axis] - 0.01).ceil()).fold(0.0, f64::max);
         let inset = [-low(0), -low(1)];
@@ -57,8 +57,7 @@ impl Straightening {
         Grid::new(self.shape, affine(&plane, scaled(normal, self.step)))
     }
 
-    /// Linear between pixels and between slices; what no slice covers takes the lowest value there
-    /// is.
+    /// Linear between pixels and between slices; voxels outside of all slices get the lowest value.
     pub(crate) fn image(&self, stack: &Stack, stored: &[f32]) -> Volume<f32> {
         let [nx, ny, _] = stack.shape();
         let outside = stored.iter().copied().fold(f32::INFINITY, f32::min);

@@ -51,7 +51,7 @@ impl Plane {
         scaled(n, 1.0 / norm(n))
     }
 
-    /// Whether its two directions are unit vectors at a right angle and its pixels have a size.
+    /// Whether its two directions are orthogonal unit vectors and its pixels have a size.
     pub(crate) fn is_usable(&self) -> bool {
         let unit = |v: Vector| (norm(v) - 1.0).abs() < 1e-3;
         unit(self.along_row)

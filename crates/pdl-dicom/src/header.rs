@@ -1,4 +1,4 @@
-//! What the header of one file says, frame by frame.
+//! The header of one file, frame by frame.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -39,9 +39,9 @@ pub(crate) struct Header {
 /// One plane of pixels.
 #[derive(Clone, Debug)]
 pub(crate) struct Frame {
-    /// Which file of the series.
+    /// The file, by its number in the series.
     pub file: usize,
-    /// Which frame of the file, from 0.
+    /// The frame of the file, from 0.
     pub number: u32,
     /// Column and row of its first pixel inside the stored frame: not (0, 0) for a tile of a
     /// mosaic.
@@ -49,26 +49,26 @@ pub(crate) struct Frame {
     /// Columns and rows of the stored frame.
     pub stored_size: [usize; 2],
     pub plane: Plane,
-    /// Thickness, mm, where it is stated.
+    /// Thickness, mm, if stated.
     pub thickness: Option<f64>,
     /// RescaleSlope and RescaleIntercept.
     pub rescale: Option<[f64; 2]>,
     /// RealWorldValueSlope and RealWorldValueIntercept.
     pub real_world: Option<[f64; 2]>,
-    /// What its file says of PET values.
+    /// PET attributes of its file.
     pub pet: Option<Arc<PetHeader>>,
-    /// Which object it belongs to (SOPInstanceUID).
+    /// SOPInstanceUID of its object.
     pub instance: String,
     /// Its place in the order of its series (InstanceNumber, and the number of the frame in its
     /// object).
     pub order: Option<f64>,
-    /// SpacingBetweenSlices, mm, where it is stated.
+    /// SpacingBetweenSlices, mm, if stated.
     pub stated_step: Option<f64>,
-    /// What may tell it from frames of other volumes.
+    /// Attributes that may distinguish it from frames of other volumes.
     pub attributes: FrameAttributes,
 }
 
-/// What a file is for.
+/// The role of a file.
 pub(crate) enum Role {
     /// Frames of a volume.
     Image,
@@ -78,11 +78,11 @@ pub(crate) enum Role {
     Segmentation,
     /// A photograph of a screen, a scanned form and the like.
     SecondaryCapture,
-    /// Nothing for us, and why.
+    /// Not used, with the reason.
     Aside(SkipReason),
 }
 
-/// What this file is for; where the class is missing, by its modality and content.
+/// The role of a file; without a SOP class, by its modality and content.
 pub(crate) fn role(object: &InMemDicomObject) -> Role {
     let class = text(object, tags::SOP_CLASS_UID);
     let modality = text(object, tags::MODALITY);
@@ -115,7 +115,7 @@ pub(crate) fn role(object: &InMemDicomObject) -> Role {
 }
 
 impl Header {
-    /// Whose the file is, without frames.
+    /// Study, patient and series of the file, without frames.
     pub(crate) fn identity(path: &Path, object: &InMemDicomObject, state: FileState) -> Self {
         Self {
             path: path.to_owned(),
@@ -144,11 +144,12 @@ impl Header {
         let mut header = Self::identity(path, object, state);
         if text(object, tags::SOP_CLASS_UID).is_empty() {
             let message =
-                format!("its files name no SOP class; taken as {} images by their modality", header.modality);
+                format!("its files have no SOP class; read as {} images by their modality", header.modality);
             header.findings.push(Finding::new(Code::NoSopClass, message));
         }
         if text(object, tags::BURNED_IN_ANNOTATION) == "YES" {
-            let message = "its files state that text is burned into the pixels (BurnedInAnnotation YES): names may stand there";
+            let message = "its files state that text is burned into the pixels (BurnedInAnnotation YES): they may show \
+                           names";
             header.findings.push(Finding::new(Code::BurnedInAnnotation, message));
         }
         header.shortfall = Shortfall::of(path, object, state.size);
@@ -164,7 +165,7 @@ impl Header {
     }
 }
 
-/// Adds what an object says of PET values to each of its frames.
+/// Adds the PET attributes of an object to each of its frames.
 fn add_pet(object: &InMemDicomObject, frames: &mut [Frame]) {
     let pet = Arc::new(PetHeader::of(object));
     let nothing = InMemDicomObject::new_empty();
@@ -195,7 +196,7 @@ pub(crate) fn frames_of(path: &Path, object: &InMemDicomObject) -> Result<Vec<Fr
         return Ok(vec![frame(path, 0, Groups { frame: object, shared, object })?]);
     }
     let Some(declared) = number(object, tags::NUMBER_OF_FRAMES) else {
-        let problem = format!("it does not say how many frames it holds, and describes {}", per_frame.len());
+        let problem = format!("it does not state its number of frames, and describes {}", per_frame.len());
         return Err(DicomError::damaged(path, problem));
     };
     if declared != per_frame.len() as f64 {
@@ -260,7 +261,7 @@ fn frame(path: &Path, number_in_file: u32, groups: Groups<'_>) -> Result<Frame, 
     })
 }
 
-/// Its UID; its path where it has none.
+/// Its UID, or its path if it has none.
 fn instance(path: &Path, object: &InMemDicomObject) -> String {
     let uid = text(object, tags::SOP_INSTANCE_UID);
     if uid.is_empty() { path.to_string_lossy().into_owned() } else { uid }

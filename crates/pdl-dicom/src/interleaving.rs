@@ -1,8 +1,8 @@
 //! Tells one fine stack of slices from several coarser ones that lie between each other.
 //!
 //! Two phases of which one is shifted by half a step, and one stack that was acquired in two passes
-//! (every second slice first), have the same positions. What speaks for either is weighed; where it
-//! does not suffice there is a doubt.
+//! (every second slice first), have the same positions. The evidence for each reading is weighed;
+//! if it does not suffice, the series is in doubt.
 
 use crate::DicomError;
 use crate::frame_attributes::Attribute;
@@ -10,31 +10,31 @@ use crate::frame_pixels::FramePixels;
 use crate::partition::{Parts, by_attribute, in_order, in_time, runs};
 use crate::slice_positions::{ParallelFrames, Spacing, spacing};
 
-/// Most stacks that are looked for between each other where no attribute names them.
+/// Maximum number of interleaved stacks that are tried if no attribute names them.
 const MOST_STACKS: usize = 4;
-/// Fewest slices by which a stack shows that it is even.
+/// Minimum number of slices of an even stack.
 const FEWEST_SLICES: usize = 3;
 /// How far the evidence for either reading has to exceed the other's.
 const CLEAR: i32 = 2;
-/// How many times more the mean intensity changes between neighbours than within each stack when it
-/// alternates.
+/// Ratio of the change of the mean intensity between neighbours to that within each stack, from
+/// which on it alternates.
 const ALTERNATES: f64 = 3.0;
 
-/// What a stack without repeated positions is.
+/// The reading of a stack without repeated positions.
 pub(crate) enum Reading {
     OneStack,
-    /// Several, and what tells them apart.
+    /// Several, with the attribute that distinguishes them.
     Stacks(Parts, &'static str),
     /// Either, and how both read.
     Doubt(String),
 }
 
-/// What speaks for each reading of an even stack.
+/// Evidence for each reading of an even stack.
 #[derive(Default)]
 struct Evidence {
     one: i32,
     several: i32,
-    /// What tells the stacks apart, with its weight.
+    /// The attribute that distinguishes the stacks, with its weight.
     by: Option<(i32, &'static str)>,
 }
 
@@ -50,7 +50,7 @@ impl Evidence {
 /// Reads an even stack; `sorted` ascends along the normal, `step` is in mm.
 ///
 /// # Errors
-/// Those of the machine, where the pixels decide.
+/// Errors of the machine while pixels are read.
 pub(crate) fn of_even_stack(
     group: &ParallelFrames,
     sorted: &[usize],
@@ -96,7 +96,7 @@ pub(crate) fn of_even_stack(
         }
     }
     if sorted.len() >= 2 * FEWEST_SLICES && says_nothing(group, sorted, step, &in_order) {
-        // Only the pixels can tell, and they alone do not suffice to part a series.
+        // Only the pixels differ, which alone is not enough to split a series.
         if alternates(group, sorted, 2, pixels)? {
             return Ok(Reading::Doubt(both_readings(sorted.len(), step, 2, "mean intensity")));
         }
@@ -130,12 +130,12 @@ fn weigh_geometry(
     }
 }
 
-/// The thickness that all slices state, mm.
+/// The thickness of the slices, mm, if all state the same.
 fn thickness(group: &ParallelFrames, sorted: &[usize]) -> Option<f64> {
     common(sorted, |frame| group.frames[frame].thickness)
 }
 
-/// The distance between slices that all state, mm.
+/// The distance between slices, mm, if all state the same.
 fn stated_step(group: &ParallelFrames, sorted: &[usize]) -> Option<f64> {
     common(sorted, |frame| group.frames[frame].stated_step)
 }
@@ -147,8 +147,8 @@ fn common(sorted: &[usize], value: impl Fn(usize) -> Option<f64>) -> Option<f64>
 }
 
 /// Reads a stack whose slices are not even; `sorted` ascends along the normal. `step`, in mm, is
-/// given where all gaps are multiples of it: slices that are as thick are one stack of which some
-/// are missing, unless an attribute says otherwise.
+/// given where all gaps are multiples of it: slices of that thickness are one stack with missing
+/// slices, unless an attribute distinguishes them.
 pub(crate) fn of_uneven_stack(group: &ParallelFrames, sorted: &[usize], step: Option<f64>) -> Reading {
     let touching = step.zip(thickness(group, sorted)).is_some_and(|(step, thick)| thick <= 1.1 * step);
     let mut best: Option<(Parts, &'static str)> = None;
@@ -169,7 +169,7 @@ pub(crate) fn of_uneven_stack(group: &ParallelFrames, sorted: &[usize], step: Op
     if let Some((parts, by)) = best {
         return Reading::Stacks(parts, by);
     }
-    // Slices of two origins that lie one behind the other, each with a step of its own.
+    // Slices of two origins, one behind the other, each with its own step.
     if !touching
         && let Some(parts) = by_attribute(group, sorted, Attribute::ImageType)
         && are_stacks(group, &parts, false)
@@ -183,8 +183,8 @@ pub(crate) fn of_uneven_stack(group: &ParallelFrames, sorted: &[usize], step: Op
             let heights: Vec<f64> = sorted.iter().map(|frame| group.height(*frame)).collect();
             let [first, second, .., last] = heights[..] else { continue };
             return Reading::Doubt(format!(
-                "its {} slices are either one stack with alternating gaps (the first is {:.2} mm, the mean {:.2} mm) or {stacks} even \
-                 stacks that lie between each other, and no attribute tells which",
+                "its {} slices are either one stack with alternating gaps (the first is {:.2} mm, the mean {:.2} mm) \
+                 or {stacks} interleaved even stacks, and no attribute tells which",
                 sorted.len(),
                 second - first,
                 (last - first) / (sorted.len() - 1) as f64
@@ -194,7 +194,7 @@ pub(crate) fn of_uneven_stack(group: &ParallelFrames, sorted: &[usize], step: Op
     Reading::OneStack
 }
 
-/// Whether each part is an even stack, and, if wanted, each lies in part where another lies.
+/// Whether each part is an even stack, and, if `between_each_other`, each overlaps another.
 fn are_stacks(group: &ParallelFrames, parts: &[Vec<usize>], between_each_other: bool) -> bool {
     if parts.len() < 2 || parts.iter().any(|part| part.len() < FEWEST_SLICES) {
         return false;
@@ -222,7 +222,7 @@ fn every(sorted: &[usize], stacks: usize) -> Parts {
     (0..stacks).map(|first| sorted.iter().skip(first).step_by(stacks).copied().collect()).collect()
 }
 
-/// Whether two ways to part the same frames are one, whatever the order of the parts.
+/// Whether two partitions of the same frames are equal, in any order of their parts.
 fn same(a: &[Vec<usize>], b: &[Vec<usize>]) -> bool {
     let sorted = |parts: &[Vec<usize>]| {
         let mut parts = parts.to_vec();
@@ -244,7 +244,7 @@ fn alternates(
     let frames: Vec<_> = sorted.iter().map(|frame| &group.frames[*frame]).collect();
     let means = pixels.summaries(&frames)?.into_iter().map(|summary| summary.map(|summary| summary.mean));
     let Some(means) = means.collect::<Option<Vec<f64>>>() else { return Ok(false) };
-    // Half the distance of a value from the mean of its neighbours, in the middle of all such.
+    // The median of half the distances of values from the mean of their neighbours.
     let bend = |stride: usize| {
         let bends = means.windows(2 * stride + 1);
         let mut bends: Vec<f64> = bends.map(|w| (w[stride] - (w[0] + w[2 * stride]) / 2.0).abs()).collect();
@@ -261,7 +261,7 @@ fn both_readings(slices: usize, step: f64, stacks: usize, by: &str) -> String {
     let coarse = stacks as f64 * step;
     let each = slices.div_ceil(stacks);
     format!(
-        "its {slices} slices are either one stack with a slice every {step:.2} mm or {stacks} stacks of up to {each} slices, one every \
-         {coarse:.2} mm, that the {by} tells apart; thickness and order of the slices do not decide it"
+        "its {slices} slices are either one stack with a slice every {step:.2} mm or {stacks} stacks of up to {each} \
+         slices, one every {coarse:.2} mm, distinguished by {by}; thickness and order of the slices do not decide it"
     )
 }

@@ -1,17 +1,17 @@
-//! Reads what comes out of a hospital's archive.
+//! Reads DICOM series, structure sets and segmentations as a hospital's archive exports them.
 //!
 //! In: files of a tree in any layout. Out: series that each are one volume ([`scan()`]), their
 //! [`pdl_volume::Volume`]s on a grid in RAS+ millimetres with [`pdl_findings::Finding`]s about the
 //! geometry ([`read_series`]), and masks from structure sets ([`StructureSet`]) and segmentations
-//! ([`Segmentation`]). It sorts by positions alone, never interleaves two phases, and refuses with
-//! the cause what it cannot read. Names of structures lose what headers say of people
-//! ([`NameMask`]). Findings and [`DicomError::reason`] hold no value that identifies
-//! a patient.
+//! ([`Segmentation`]). Slices are sorted by positions alone, two phases are never mixed, and
+//! unsupported files are refused with the cause. Names, ids and dates of people are masked in the
+//! names of structures ([`NameMask`]). Findings and [`DicomError::reason`] hold no value that
+//! identifies a patient.
 //!
 //! HU comes from RescaleSlope and RescaleIntercept of each slice (CT, PET); MR keeps its stored
-//! values where slope and intercept are those of the whole volume, unless asked. PET values stay in
-//! the file's unit or become SUVbw or Bq/ml ([`PetScale`]). DICOM's world is left, posterior,
-//! superior; everything that leaves this crate is RAS+.
+//! values if slope and intercept are constant within the volume, unless [`ReadOptions::mr_rescale`]
+//! is set. PET values stay in the file's unit or become SUVbw or Bq/ml ([`PetScale`]). DICOM's
+//! world is left, posterior, superior; everything that leaves this crate is RAS+.
 
 pub mod acquisition;
 mod bounded;

@@ -6,12 +6,12 @@ use crate::stack::Stack;
 use pdl_findings::Finding;
 use pdl_volume::LabelOverlap;
 
-/// The pixels of one structure on the stored slices of a series. Slices without any are left out.
+/// The pixels of one structure on the stored slices of a series. Slices without any are omitted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Mask {
     /// By slice: a flag for every pixel, columns fastest.
     pub slices: BTreeMap<usize, Vec<bool>>,
-    /// What a person should know of it.
+    /// Findings about it.
     pub findings: Vec<Finding>,
 }
 

@@ -9,7 +9,7 @@ use crate::geometry::{Plane, Vector, dot, plus};
 
 /// "SIEMENS CSA HEADER", the image's header.
 const CSA_IMAGE_HEADER: Tag = Tag(0x0029, 0x1010);
-/// Number of images in the mosaic, where Siemens' private group says it.
+/// Number of images in the mosaic, if Siemens' private group states it.
 const IMAGES_IN_MOSAIC: Tag = Tag(0x0019, 0x100A);
 /// Bytes of a CSA tag's header: name 64, VM, VR 4, syngo type, items, and a check word.
 const CSA_TAG: usize = 84;
@@ -19,11 +19,11 @@ pub(crate) struct Mosaic {
     slices: usize,
     /// From slice to slice, mm.
     step: f64,
-    /// The direction of growing slice numbers, where the header says it.
+    /// The direction of growing slice numbers, if the header states it.
     normal: Option<Vector>,
 }
 
-/// The mosaic in this object, or nothing when it is none.
+/// The mosaic in this object, or `None` if it is not a mosaic.
 pub(crate) fn find(object: &InMemDicomObject) -> Option<Mosaic> {
     if !text(object, tags::IMAGE_TYPE).split('\\').any(|part| part.trim() == "MOSAIC") {
         return None;
@@ -38,9 +38,9 @@ pub(crate) fn find(object: &InMemDicomObject) -> Option<Mosaic> {
 }
 
 impl Mosaic {
-    /// First column and row of every slice in the mosaic, and its plane; nothing when the mosaic
-    /// does not divide evenly. ImagePositionPatient is that of a slice as large as the mosaic, so
-    /// that the tiles' corner lies half the difference further in.
+    /// First column and row of every slice in the mosaic, and its plane; `None` if the mosaic does
+    /// not divide evenly. ImagePositionPatient is that of a slice as large as the mosaic, so that
+    /// the tiles' corner lies half the difference further in.
     pub(crate) fn tiles(&self, whole: &Plane) -> Option<Vec<([usize; 2], Plane)>> {
         let side = (1..).find(|n| n * n >= self.slices)?;
         if self.step <= 0.0 || whole.size.iter().any(|n| n % side != 0) {

@@ -1,8 +1,8 @@
-//! Names of structures and segments, which people type, without what they say of a person.
+//! Masks identifying words in the names of structures and segments, which people type.
 //!
-//! In: what the headers of a study say of people ([`Identifiers`]). Out: a [`NameMask`], which
-//! replaces names, ids and dates in a text, however they are spelled there: upper or lower case,
-//! with and without accents, `ue` for `ü`, in one word or several.
+//! In: identifiers of people from the headers of a study ([`Identifiers`]). Out: a [`NameMask`],
+//! which replaces names, ids and dates in a text, however they are spelled there: upper or lower
+//! case, with and without accents, `ue` for `ü`, in one word or several.
 
 use dicom_dictionary_std::tags;
 use dicom_object::InMemDicomObject;
@@ -23,30 +23,30 @@ pub use mask::{MaskedName, NameMask};
 
 pub(crate) use identifiers::Source;
 
-/// Whether an object declares what its characters beyond ASCII are.
+/// Whether an object declares its character set beyond ASCII.
 pub(crate) fn declares_characters(object: &InMemDicomObject) -> bool {
     CharacterSet::declared(&text(object, tags::SPECIFIC_CHARACTER_SET)).is_known()
 }
 
-/// Whether characters of a name are removed, are none, or had to be guessed since the file does not
-/// declare them.
+/// Whether characters of a name are removed, invalid, or guessed since the file does not declare
+/// their set.
 pub(crate) fn has_odd_characters(name: &str, declared: bool) -> bool {
     let shown = one_line(name);
     shown != name.trim() || shown.contains(char::REPLACEMENT_CHARACTER) || !declared && !shown.is_ascii()
 }
 
-/// What is said of a name that is not shown as it stands in the file.
+/// Findings about a name that is not shown as stored in the file.
 pub(crate) fn name_findings(name: &str, masked: bool, odd_characters: bool) -> Vec<Finding> {
     let mut found = Vec::new();
     if masked {
-        let message = format!(
-            "{name}: its name held a name, an id or a date that its headers hold, too, which is masked"
-        );
+        let message =
+            format!("{name}: its name contained a name, an id or a date from the headers, which is masked");
         found.push(Finding::new(Code::NameMasked, message));
     }
     if odd_characters {
         let message = format!(
-            "{name}: the file does not say what all characters of this name are; they were guessed, replaced or removed"
+            "{name}: the character set of this name is not declared or invalid; characters were guessed, replaced or \
+             removed"
         );
         found.push(Finding::new(Code::NameCharacters, message));
     }

@@ -9,7 +9,7 @@ use crate::slice_positions::{ParallelFrames, Positions};
 /// Frames in parts, by their numbers.
 pub(crate) type Parts = Vec<Vec<usize>>;
 
-/// By the values of an attribute, which ascend; nothing where all are the same.
+/// By the values of an attribute, which ascend; `None` if all are the same.
 pub(crate) fn by_attribute(group: &ParallelFrames, members: &[usize], attribute: Attribute) -> Option<Parts> {
     let written = |frame: &usize| group.frames[*frame].attributes.written(attribute);
     let first = written(members.first()?);
@@ -48,8 +48,8 @@ pub(crate) fn by_place_in_plane(group: &ParallelFrames, members: &[usize]) -> Op
     (parts.len() > 1).then(|| parts.into_iter().map(|(_, part)| part).collect())
 }
 
-/// By the rank of an attribute among the frames at one position; nothing where a value is missing
-/// or occurs twice at a position.
+/// By the rank of an attribute among the frames at one position; `None` if a value is missing or
+/// occurs twice at a position.
 pub(crate) fn by_rank(group: &ParallelFrames, positions: &Positions, attribute: Attribute) -> Option<Parts> {
     let mut parts: Parts = vec![Vec::new(); positions.multiplicity()?];
     for at in &positions.members {
@@ -66,8 +66,8 @@ pub(crate) fn by_rank(group: &ParallelFrames, positions: &Positions, attribute: 
     Some(parts)
 }
 
-/// By their order in the series, when that goes through all positions once, then once again, and
-/// so on; nothing where two frames have the same number.
+/// By their order in the series, if that runs through all positions repeatedly; `None` if two
+/// frames have the same number.
 pub(crate) fn by_passes(group: &ParallelFrames, positions: &Positions) -> Option<Parts> {
     let multiplicity = positions.multiplicity()?;
     let members: Vec<usize> = positions.members.iter().flatten().copied().collect();
@@ -88,12 +88,12 @@ pub(crate) fn by_passes(group: &ParallelFrames, positions: &Positions) -> Option
     found.then_some(passes)
 }
 
-/// The frames in the order of their numbers; nothing where a number is missing or there twice.
+/// The frames in the order of their numbers; `None` if a number is missing or there twice.
 pub(crate) fn in_order(group: &ParallelFrames, members: &[usize]) -> Option<Vec<usize>> {
     sorted_by(members, |frame| group.frames[frame].order)
 }
 
-/// The frames in the order of their acquisition; nothing where a time is missing or there twice.
+/// The frames in the order of their acquisition; `None` if a time is missing or there twice.
 pub(crate) fn in_time(group: &ParallelFrames, members: &[usize]) -> Option<Vec<usize>> {
     sorted_by(members, |frame| group.frames[frame].attributes.number(Attribute::AcquisitionTime))
 }

@@ -1,4 +1,4 @@
-//! Who the people of a tree are, gathered from all of its headers.
+//! The people of a DICOM tree, gathered from all of its headers.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -9,7 +9,7 @@ use dicom_object::InMemDicomObject;
 use crate::file::text;
 use crate::names::Identifiers;
 
-/// Whose an object is: a study, and a patient.
+/// Study and patient of an object.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Whose {
     study: String,
@@ -28,7 +28,7 @@ impl Whose {
     }
 }
 
-/// What the headers of a tree say of people. Never to be shown.
+/// Identifiers of people in the headers of a tree; never shown.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct People {
     of_study: BTreeMap<String, Identifiers>,
@@ -37,7 +37,7 @@ pub(crate) struct People {
 }
 
 impl People {
-    /// Adds what an object says.
+    /// Adds the identifiers of an object.
     pub(crate) fn add(&mut self, whose: Whose, found: Identifiers) {
         let Whose { study, patient } = whose;
         if !patient.is_empty() {
@@ -46,7 +46,7 @@ impl People {
         self.of_study.entry(study).or_default().extend(found);
     }
 
-    /// What all objects of these studies, and of all studies of these patients, say.
+    /// The identifiers in all objects of these studies, and of all studies of these patients.
     pub(crate) fn of<'a>(&self, whose: impl IntoIterator<Item = &'a Whose>) -> Identifiers {
         let mut studies: BTreeSet<&String> = BTreeSet::new();
         for Whose { study, patient } in whose {

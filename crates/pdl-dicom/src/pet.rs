@@ -14,10 +14,10 @@ use crate::functional_groups::Groups;
 use crate::pet_mapping::{self, PetMapping};
 use crate::pet_unit::PetUnit;
 
-/// What PET values are converted to.
+/// The unit to which PET values are converted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PetScale {
-    /// Nothing: the file's own unit, after RescaleSlope and RescaleIntercept.
+    /// No conversion: the file's own unit, after RescaleSlope and RescaleIntercept.
     #[default]
     Stored,
     /// Activity concentration, Bq/ml.
@@ -32,13 +32,13 @@ pub enum PetError {
     /// Their unit leads nowhere.
     #[error("its values are in {0}, which cannot be converted")]
     Unit(PetUnit),
-    /// The header lacks something.
-    #[error("its header does not give {0}")]
+    /// The header lacks an attribute.
+    #[error("its header lacks {0}")]
     Missing(&'static str),
-    /// The header gives something that cannot be.
+    /// The header has an implausible value.
     #[error("{0}")]
     Implausible(&'static str),
-    /// Its files do not agree.
+    /// Its files disagree.
     #[error("its files differ in unit, dose, weight, injection or decay correction")]
     Mixed,
 }
@@ -65,7 +65,7 @@ enum Injected {
     OfDay(f64),
 }
 
-/// What all files of a scan must agree in.
+/// Attributes in which all files of a scan must agree.
 #[derive(Clone, Debug, PartialEq)]
 struct Common {
     unit: PetUnit,
@@ -82,7 +82,7 @@ struct Common {
     of_count: [Option<f64>; 2],
 }
 
-/// What the header of one file says of its values.
+/// The PET attributes in the header of one file.
 #[derive(Clone, Debug)]
 pub(crate) struct PetHeader {
     common: Common,
@@ -100,15 +100,15 @@ pub(crate) struct PetHeader {
     duration_s: Option<f64>,
 }
 
-/// A shorter dose than this, in Bq, was stated in MBq.
+/// Minimum plausible dose in Bq: smaller ones are stated in MBq.
 const SMALLEST_DOSE_BQ: f64 = 1e5;
-/// Weights, kg: from a mouse to more than anybody.
+/// Plausible weights, kg: from a mouse to beyond any person.
 const WEIGHTS_KG: std::ops::RangeInclusive<f64> = 0.005..=600.0;
-/// Later than this many half-lives after the injection nothing is left to scan.
+/// Maximum time between injection and scan, in half-lives.
 const MOST_HALF_LIVES: f64 = 12.0;
 /// Nuclides that live longer, s, are scanned on later days, too.
 const SAME_DAY_HALF_LIFE_S: f64 = 6.0 * 3600.0;
-/// Injections that state no day are no longer ago than this, s.
+/// Maximum time since an injection without a stated day, s.
 const LONGEST_WAIT_S: f64 = 12.0 * 3600.0;
 /// Times of a series may be rounded up by this much, s.
 const ROUNDED_S: f64 = 1.0;
@@ -171,8 +171,7 @@ impl PetHeader {
         }
     }
 
-    /// As [`PetHeader::of`], for a frame of an object whose functional groups say what is of the
-    /// frame.
+    /// As [`PetHeader::of`], for a frame of an object, from its functional groups.
     pub(crate) fn of_frame(&self, groups: &Groups<'_>) -> Self {
         let mut header = self.clone();
         if header.common.unit == PetUnit::Unstated
@@ -213,7 +212,7 @@ impl PetHeader {
 fn unit(object: &InMemDicomObject) -> PetUnit {
     match text(object, tags::UNITS).as_str() {
         "BQML" => PetUnit::Bqml,
-        // Where the kind is not stated it is that by weight (PS3.3, C.8.9.1).
+        // The default kind is by weight (PS3.3, C.8.9.1).
         "GML" if ["", "BW"].contains(&text(object, tags::SUV_TYPE).as_str()) => PetUnit::SuvBw,
         "GML" | "CM2ML" => PetUnit::OtherSuv,
         "CNTS" => PetUnit::Counts,
@@ -293,16 +292,16 @@ fn suv_of_bqml(headers: &[&PetHeader]) -> Result<Vec<f64>, PetError> {
         return Err(PetError::Implausible("its values are not corrected for attenuation"));
     }
     if common.doses > 1 {
-        return Err(PetError::Implausible("its header gives several radiopharmaceuticals"));
+        return Err(PetError::Implausible("its header states several radiopharmaceuticals"));
     }
     let weight_kg = common.weight_kg.ok_or(PetError::Missing("the patient's weight"))?;
     let dose_bq = common.dose_bq.ok_or(PetError::Missing("the injected dose"))?;
     if !WEIGHTS_KG.contains(&weight_kg) {
-        return Err(PetError::Implausible("its header gives a weight in kg that nobody has"));
+        return Err(PetError::Implausible("its header states an implausible weight in kg"));
     }
     if dose_bq < SMALLEST_DOSE_BQ {
         return Err(PetError::Implausible(
-            "its header gives a dose in Bq too small to be scanned: it may be in MBq",
+            "its header states a dose in Bq too small for a scan: it may be in MBq",
         ));
     }
     let decay = common.decay.ok_or(PetError::Missing("to which moment decay is corrected"))?;
@@ -362,7 +361,8 @@ fn since_injection_s(injected: Option<Injected>, at: f64, half_life_s: f64) -> R
             return Err(PetError::Missing("the day of the injection, of a nuclide that lives for days"));
         }
         Injected::OfDay(clock) => {
-            // The last time before the scan that the clock showed it: that may be before midnight.
+            // The last occurrence of this clock time before the scan, which may be on the day
+            // before.
             let delay_s = (at - clock).rem_euclid(SECONDS_A_DAY);
             if delay_s > LONGEST_WAIT_S { delay_s - SECONDS_A_DAY } else { delay_s }
         }

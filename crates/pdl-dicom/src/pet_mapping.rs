@@ -16,8 +16,8 @@ pub(crate) struct PetMapping {
     pub scaling: [f64; 2],
 }
 
-/// The mapping of a frame: that to SUVbw, else that to activity concentration. Nothing where there
-/// is none, or where several of one unit differ, as for ranges of stored values.
+/// The mapping of a frame: that to SUVbw, else that to activity concentration. `None` if there is
+/// none, or if several of one unit differ, as for ranges of stored values.
 pub(crate) fn mapping(groups: &Groups<'_>) -> Option<PetMapping> {
     let of = |object| items(object, tags::REAL_WORLD_VALUE_MAPPING_SEQUENCE);
     let own =
@@ -42,7 +42,7 @@ fn of_item(item: &InMemDicomObject) -> Option<PetMapping> {
 /// The unit of a UCUM code, and what one of it is in Bq/ml or g/ml.
 fn unit_of(code: &str) -> Option<(PetUnit, f64)> {
     Some(match code.to_lowercase().as_str() {
-        // Where the kind of SUV is not stated it is that by weight, as with Units GML.
+        // The default kind of SUV is by weight, as with Units GML.
         "{suvbw}g/ml" | "g/ml{suvbw}" | "g/ml" => (PetUnit::SuvBw, 1.0),
         "bq/ml" => (PetUnit::Bqml, 1.0),
         "kbq/ml" => (PetUnit::Bqml, 1e3),

@@ -20,10 +20,10 @@ use crate::codestream;
 use crate::file::{Extent, number, open, text};
 use crate::fragments::{self, OneFrame};
 
-/// No codec shrinks a real image further than this, so a header that declares more pixels is
-/// refused before any memory is taken for them.
+/// Maximum compression ratio of codecs for real images: a header that declares more pixels is
+/// refused before memory is allocated for them.
 const LARGEST_RATIO: u64 = 4096;
-/// Run lengths: two bytes stand for 128 at most.
+/// Maximum ratio of run-length encoding: two bytes encode at most 128.
 const LARGEST_RLE_RATIO: u64 = 64;
 /// Deflate (zlib's own figure).
 const LARGEST_DEFLATE_RATIO: u64 = 1032;
@@ -54,7 +54,7 @@ impl Shortfall {
     }
 }
 
-/// How many bytes of pixels a byte of the file can stand for.
+/// Maximum number of bytes of pixels per byte of the file.
 fn ratio(uid: &str) -> u64 {
     match uid {
         uids::RLE_LOSSLESS => LARGEST_RLE_RATIO,
@@ -68,8 +68,7 @@ fn ratio(uid: &str) -> u64 {
     }
 }
 
-/// Memory that the codecs take for each pixel of a frame: two planes of 32 bits, and what they
-/// give.
+/// Memory of the codecs per pixel of a frame, in bytes: two planes of 32 bits, and the output.
 const CODEC_BYTES_A_PIXEL: u64 = 12;
 /// And for each tile of a JPEG 2000 stream.
 const CODEC_BYTES_A_TILE: u64 = 8 << 10;
@@ -77,11 +76,11 @@ const CODEC_BYTES_A_TILE: u64 = 8 << 10;
 /// DICOM PS3.5, G.5.
 const MOST_RLE_SEGMENTS: u32 = 15;
 
-/// A file whose pixels can be asked for.
+/// A file whose pixels can be read.
 pub(crate) struct Pixels {
     path: PathBuf,
     object: DefaultDicomObject,
-    /// The fragments of every frame of compressed pixels; nothing of others.
+    /// The fragments of every frame of compressed pixels; `None` if not compressed.
     compressed: Option<Vec<Range<usize>>>,
     format: Format,
     /// Bytes of pixels beyond those that the header declares.
@@ -90,7 +89,7 @@ pub(crate) struct Pixels {
 
 /// The pixels of one frame as they are stored.
 pub(crate) struct Stored<'a> {
-    /// Those of the frame, or of all frames where a pixel is a bit.
+    /// The bytes of the frame, or of all frames if a pixel is a bit.
     bytes: Cow<'a, [u8]>,
     format: Format,
     /// Bits before those of the frame, where a pixel is a bit.
@@ -111,7 +110,7 @@ struct Format {
     numbers: Numbers,
 }
 
-/// What kind of numbers the pixels are.
+/// The number type of the pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Numbers {
     /// PixelData.
@@ -133,7 +132,7 @@ impl Numbers {
         }
     }
 
-    /// Bits of a number; nothing where the header says it.
+    /// Bits of a number; `None` if the header states them.
     fn bits(self) -> Option<f64> {
         match self {
             Self::Integer => None,
@@ -142,7 +141,7 @@ impl Numbers {
         }
     }
 
-    /// Those that an object holds; integers where it holds none.
+    /// The number type of an object; integers if it has no pixels.
     fn of(object: &InMemDicomObject) -> Self {
         Self::ALL.into_iter().find(|numbers| object.get(numbers.tag()).is_some()).unwrap_or(Self::Integer)
     }
@@ -215,7 +214,7 @@ impl Pixels {
     /// Uncompressed pixels, little endian.
     fn native(&self) -> Result<Cow<'_, [u8]>, DicomError> {
         let element = self.object.get(self.format.numbers.tag());
-        let element = element.ok_or_else(|| DicomError::damaged(&self.path, "it holds no pixels"))?;
+        let element = element.ok_or_else(|| DicomError::damaged(&self.path, "it has no pixels"))?;
         match element.value() {
             Value::Primitive(PrimitiveValue::U8(bytes)) => Ok(Cow::Borrowed(bytes)),
             Value::Primitive(
@@ -224,9 +223,10 @@ impl Pixels {
                 | PrimitiveValue::F32(_)
                 | PrimitiveValue::F64(_)),
             ) => Ok(little_endian(value)),
-            _ => {
-                Err(DicomError::damaged(&self.path, "its pixels are not stored as its transfer syntax says"))
-            }
+            _ => Err(DicomError::damaged(
+                &self.path,
+                "its pixels are not stored as its transfer syntax states",
+            )),
         }
     }
 
@@ -243,7 +243,7 @@ impl Pixels {
         let uid = self.object.meta().transfer_syntax();
         let mut bytes = Vec::new();
         if uid == uids::DEFLATED_IMAGE_FRAME_COMPRESSION {
-            // No more than the header declares: the codec takes what there is.
+            // No more than the header declares: the codec decodes all that is present.
             let inflated = DeflateDecoder::new(&*frame).take(expected as u64).read_to_end(&mut bytes);
             return inflated.ok().filter(|count| *count == expected).map(|_| bytes).ok_or_else(undecoded);
         }
@@ -302,7 +302,7 @@ impl Pixels {
         }
     }
 
-    /// Checks that the pixels that the header declares are there; gives the bytes beyond them.
+    /// Checks that the declared pixels are present; returns the number of bytes beyond them.
     fn check_length(&self) -> Result<u64, DicomError> {
         let format = self.format;
         let bits = format.pixels as u64 * u64::from(format.frames) * u64::from(format.bits_allocated);
@@ -333,9 +333,9 @@ impl Pixels {
         Ok(0)
     }
 
-    /// Refuses pixels that are a whole number of frames more than declared: then the header is
-    /// wrong about how many there are, or how wide a pixel is. A byte that makes a length even is
-    /// no excess.
+    /// Refuses pixels that are a whole number of frames more than declared: then the number of
+    /// frames or the width of a pixel in the header is wrong. A byte that makes a length even is no
+    /// excess.
     fn check_excess(&self, excess: u64, held: u64, declared: u64) -> Result<u64, DicomError> {
         let frame = self.format.frame_bytes() as u64;
         if self.format.bits_allocated < 8 || excess <= 1 {
@@ -343,8 +343,8 @@ impl Pixels {
         }
         if frame > 1 && excess % frame <= 1 {
             let problem = format!(
-                "it holds {held} bytes of pixels and its header declares {declared}: the header is wrong about frames, \
-                 rows, columns or bits a pixel"
+                "it has {held} bytes of pixels and its header declares {declared}: the header is wrong about frames, \
+                 rows, columns or bits per pixel"
             );
             return Err(DicomError::damaged(&self.path, problem));
         }
@@ -407,8 +407,8 @@ impl Format {
 }
 
 impl Stored<'_> {
-    /// The integers of some of its pixels, which count row by row, with their sign; nothing when it
-    /// has fewer, or they are none.
+    /// The integers of some of its pixels, which count row by row, with their sign; `None` if it
+    /// has fewer, or they are not integers.
     pub(crate) fn values(&self, pixels: Range<usize>) -> Option<impl Iterator<Item = i64>> {
         let format = self.format;
         if pixels.end > format.pixels || format.numbers != Numbers::Integer {
@@ -427,8 +427,8 @@ impl Stored<'_> {
         Some(pixels.map(value))
     }
 
-    /// Writes slope * stored + intercept of some of its pixels, which count row by row; nothing
-    /// when it has fewer.
+    /// Writes slope * stored + intercept of some of its pixels, which count row by row; `None` if
+    /// it has fewer.
     pub(crate) fn scaled(
         &self,
         pixels: Range<usize>,
@@ -460,13 +460,13 @@ impl Stored<'_> {
         Some(())
     }
 
-    /// How many pixels it has.
+    /// Number of pixels.
     pub(crate) fn len(&self) -> usize {
         self.format.pixels
     }
 }
 
-/// Makes words of what a codec gave as bytes: 8-bit pixels of a file that allocates 16 bits. They
+/// Widens the bytes of a codec to 16-bit words: 8-bit pixels of a file that allocates 16 bits. They
 /// fill the first half.
 fn widen(bytes: &mut [u8]) {
     for pixel in (0..bytes.len() / 2).rev() {
@@ -489,7 +489,7 @@ fn little_endian(words: &PrimitiveValue) -> Cow<'_, [u8]> {
     }
 }
 
-/// The name of what a pixel is stored as, such as "int16".
+/// Stored data type of a pixel, such as "int16".
 pub(crate) fn voxel_type(object: &DefaultDicomObject) -> String {
     if let Some(bits) = Numbers::of(object).bits() {
         return format!("float{bits}");
@@ -520,7 +520,7 @@ fn syntax_is_encapsulated(path: &Path, object: &DefaultDicomObject) -> Result<bo
     Err(DicomError::unsupported(path, problem))
 }
 
-/// Whether a file's photometric interpretation has dark for large values.
+/// Whether a file's photometric interpretation shows large values dark.
 pub(crate) fn is_inverted(object: &DefaultDicomObject) -> bool {
     text(object, tags::PHOTOMETRIC_INTERPRETATION) == "MONOCHROME1"
 }

@@ -5,13 +5,13 @@ pub(crate) type Point = [f64; 2];
 
 pub(crate) type Edge = (Point, Point);
 
-/// Stretches of a row from left to right, each from its first column to its last.
+/// Intervals of a row from left to right, each from its first column to its last.
 pub(crate) type Spans = Vec<[f64; 2]>;
 
-/// A place nearer to an edge than this, in pixels, is on it. The last digits make room for what
+/// Distance in pixels within which a point is on an edge. The last digits make room for what
 /// rounding adds to a distance of exactly 0.05.
 pub(crate) const ON_EDGE: f64 = 0.05 + 1e-9;
-/// What two polygons share or do not share is no more than noise up to this share of the smaller.
+/// Overlaps and differences of two polygons up to this fraction of the smaller one count as noise.
 const NOISE: f64 = 0.25;
 /// Pixels, or square pixels, that are rounding.
 const ROUNDING: f64 = 1e-6;
@@ -28,7 +28,7 @@ pub(crate) struct Rows {
     pub count: usize,
 }
 
-/// A closed contour that encloses something.
+/// A closed contour that encloses an area.
 #[derive(Clone, Debug)]
 pub(crate) struct Polygon {
     points: Vec<Point>,
@@ -72,7 +72,7 @@ impl Rows {
 }
 
 impl Polygon {
-    /// Nothing when the points enclose nothing: fewer than three different ones, or all on a line.
+    /// `None` if the points enclose no area: fewer than three different ones, or all on a line.
     pub(crate) fn new(mut points: Vec<Point>) -> Option<Self> {
         points.dedup();
         while points.len() > 1 && points.first() == points.last() {
@@ -106,8 +106,7 @@ impl Polygon {
         self.points.iter().zip(next).map(|(a, b)| (*a, *b))
     }
 
-    /// How it lies to another polygon. What reaches over an edge by less than the breadth that
-    /// counts as on it does not make two polygons overlap.
+    /// Its relation to another polygon. An overlap within the tolerance of an edge does not count.
     pub(crate) fn related(&self, other: &Self) -> Related {
         let exactly = |relation| Related { relation, exact: true };
         if (0..2).any(|axis| self.high[axis] < other.low[axis] || other.high[axis] < self.low[axis]) {
@@ -206,7 +205,7 @@ impl Iterator for Crossings {
     }
 }
 
-/// What lies inside of edges on one row after the other, by the even-odd rule.
+/// Interior spans of edges, row by row, by the even-odd rule.
 pub(crate) fn spans(edges: impl Iterator<Item = Edge>, rows: Rows) -> impl Iterator<Item = Spans> {
     let pairs = |found: Vec<f64>| found.chunks_exact(2).map(|pair| [pair[0], pair[1]]).collect();
     Crossings::new(edges, rows).map(pairs)
@@ -217,7 +216,7 @@ pub(crate) fn length(spans: &[[f64; 2]]) -> f64 {
     spans.iter().map(|[from, to]| to - from).sum()
 }
 
-/// What is in the first and not in the second.
+/// The difference: parts of the first that are not in the second.
 pub(crate) fn without(spans: &[[f64; 2]], others: &[[f64; 2]]) -> Spans {
     let mut left = Vec::new();
     let mut others = others.iter().peekable();
@@ -240,7 +239,7 @@ pub(crate) fn without(spans: &[[f64; 2]], others: &[[f64; 2]]) -> Spans {
     left
 }
 
-/// What is in either.
+/// The union.
 pub(crate) fn joined(spans: &[[f64; 2]], others: &[[f64; 2]]) -> Spans {
     let mut all = [spans, others].concat();
     all.sort_by(|a, b| a[0].total_cmp(&b[0]));

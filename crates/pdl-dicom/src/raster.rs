@@ -1,4 +1,4 @@
-//! Which pixels of a slice lie inside closed contours.
+//! Rasterises closed contours to pixels of a slice.
 //!
 //! Inside is even-odd over the edges of all contours together: a contour inside another is a hole,
 //! and a keyhole's bridge, walked there and back, cancels out. A pixel whose centre lies within
@@ -12,14 +12,14 @@ use crate::polygon::{Crossings, Edge, ON_EDGE, Point, Polygon, Rows};
 /// The pixels of a region, a flag for every pixel of the slice, columns fastest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Pixels {
-    /// Whose centre lies inside or on the boundary.
+    /// Pixels whose centre lies inside or on the boundary.
     pub closed: Vec<bool>,
-    /// Whose centre lies inside and not on the boundary.
+    /// Pixels whose centre lies inside and not on the boundary.
     pub open: Vec<bool>,
 }
 
 impl Pixels {
-    /// What polygons hold by the even-odd rule in a slice of `size` (columns, rows).
+    /// The pixels inside polygons by the even-odd rule in a slice of `size` (columns, rows).
     pub(crate) fn of<'a>(polygons: impl Iterator<Item = &'a Polygon>, size: [usize; 2]) -> Self {
         let edges = boundary(polygons);
         let mut inside = vec![false; size[0] * size[1]];

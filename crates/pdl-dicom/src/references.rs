@@ -1,4 +1,4 @@
-//! What a label object refers to.
+//! References of a label object.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -31,14 +31,14 @@ impl References {
     }
 }
 
-/// Where the date and time of an object may stand.
+/// Attributes with the date and time of an object.
 const DATES: [(Tag, Tag); 3] = [
     (tags::STRUCTURE_SET_DATE, tags::STRUCTURE_SET_TIME),
     (tags::CONTENT_DATE, tags::CONTENT_TIME),
     (tags::INSTANCE_CREATION_DATE, tags::INSTANCE_CREATION_TIME),
 ];
 
-/// When the object was made, and its UID so that no two are alike.
+/// A sort key: the time of creation of the object, then its UID.
 pub(crate) fn made_at(object: &InMemDicomObject) -> String {
     let stamp = |(date, time)| {
         Some(text(object, date)).filter(|d| !d.is_empty()).map(|d| d + " " + &text(object, time))
@@ -47,7 +47,7 @@ pub(crate) fn made_at(object: &InMemDicomObject) -> String {
     format!("{found} {}", text(object, tags::SOP_INSTANCE_UID))
 }
 
-/// Everything that an RTSTRUCT or SEG says it was drawn on.
+/// All images that an RTSTRUCT or SEG states as drawn on.
 pub(crate) fn references(object: &InMemDicomObject) -> References {
     let mut found = References::default();
     add(&mut found.frames, object, tags::FRAME_OF_REFERENCE_UID);
@@ -98,7 +98,7 @@ fn named_frames(object: &InMemDicomObject, sequence: Tag) -> NamedFrames {
     named
 }
 
-/// The images that a contour says it was drawn on.
+/// The images that a contour refers to.
 pub(crate) fn of_contour(contour: &InMemDicomObject) -> NamedFrames {
     named_frames(contour, tags::CONTOUR_IMAGE_SEQUENCE)
 }
@@ -112,8 +112,8 @@ pub(crate) fn of_frame(groups: &InMemDicomObject) -> NamedFrames {
     named
 }
 
-/// Which images are those of one volume, among all that there are, so that what was drawn on
-/// another volume at the same place can be told.
+/// The images of one volume among all that exist, to distinguish contours that were drawn on
+/// another volume at the same place.
 #[derive(Clone, Debug, Default)]
 pub struct VolumeImages {
     /// The volume's own images, and their frames counted from 1.
@@ -127,8 +127,8 @@ pub struct VolumeImages {
 }
 
 impl VolumeImages {
-    /// Whether something that names these images was drawn on this volume: on one of its images,
-    /// or on none that is known to belong to another.
+    /// Whether a contour or frame that refers to these images may belong to this volume: it refers
+    /// to one of its images, or to none of another volume.
     fn may_hold(&self, named: &NamedFrames) -> bool {
         named.is_empty() || self.names_own(named) || !named.keys().any(|name| self.others.contains(name))
     }
@@ -143,8 +143,8 @@ impl VolumeImages {
         })
     }
 
-    /// Whether what names these images and has its coordinates in this frame of reference was drawn
-    /// on this volume.
+    /// Whether a contour or frame with these references, in this frame of reference, belongs to
+    /// this volume.
     pub(crate) fn holds(&self, named: &NamedFrames, frame_of_reference: &str) -> bool {
         let of_another = self.is_foreign(frame_of_reference)
             && self.other_frames_of_reference.contains(frame_of_reference);

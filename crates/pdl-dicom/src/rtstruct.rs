@@ -26,16 +26,16 @@ use pdl_findings::{Code, Finding};
 pub struct StructureSet {
     /// Its structures, in the file's order.
     pub regions: Vec<Region>,
-    /// What a person should know of the set as a whole.
+    /// Findings about the set as a whole.
     pub findings: Vec<Finding>,
 }
 
 /// One structure (ROI) of a set.
 #[derive(Clone, Debug, Default)]
 pub struct Region {
-    /// ROI number, where it has one that is a whole number.
+    /// ROI number, if it has one that is a whole number.
     pub number: Option<i64>,
-    /// ROI name, trimmed, without what the header of the set says of people.
+    /// ROI name, trimmed, with people's names masked.
     pub name: String,
     /// ROI name as the set has it: never to be shown.
     pub original: String,
@@ -48,7 +48,7 @@ pub struct Region {
     pub frame_of_reference: String,
     /// Closed contours.
     pub contours: Vec<Contour>,
-    /// Items that enclose nothing, by the reason why they are left out.
+    /// Number of skipped items by reason.
     pub skipped: BTreeMap<Skipped, usize>,
 }
 
@@ -61,7 +61,7 @@ pub struct Contour {
     pub exclusive: bool,
 }
 
-/// Why a contour is left out.
+/// Why a contour is skipped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Skipped {
     /// The type POINT.
@@ -83,7 +83,7 @@ pub enum Skipped {
 }
 
 impl Skipped {
-    /// Whether the contour is sound, and merely of a type that encloses nothing.
+    /// Whether the contour is valid, but of a type that encloses no area.
     fn is_open(self) -> bool {
         matches!(self, Self::Point | Self::OpenPlanar | Self::OpenNonplanar | Self::OtherType)
     }
@@ -106,7 +106,7 @@ impl StructureSet {
     /// Reads an RTSTRUCT, with no more memory than is free.
     ///
     /// # Errors
-    /// [`DicomError`] when it cannot be read.
+    /// [`DicomError`] if it cannot be read.
     pub fn read(path: &Path) -> Result<Self, DicomError> {
         Self::read_within(path, &MemoryLimit::free().alone())
     }
@@ -135,7 +135,7 @@ impl StructureSet {
         let mut unassigned = 0;
         for item in items(&object, tags::ROI_CONTOUR_SEQUENCE) {
             let contours = items(item, tags::CONTOUR_SEQUENCE);
-            // Two structures of one number share their contours, and nothing says whose they are.
+            // Two structures with one number share their contours, which cannot be assigned.
             let referenced = whole_number(item, tags::REFERENCED_ROI_NUMBER)
                 .filter(|referenced| numbers.iter().filter(|number| *number == referenced).count() == 1);
             let region =
@@ -168,7 +168,7 @@ fn whole_number(object: &InMemDicomObject, tag: dicom_core::Tag) -> Option<i64> 
     number(object, tag).filter(|n| n.fract() == 0.0 && n.abs() < 1e15).map(|n| n as i64)
 }
 
-/// Memory that a contour's numbers take, once as such and once as points, bytes.
+/// Memory of a contour's numbers and points, in bytes.
 fn points_bytes(contour: &InMemDicomObject) -> u64 {
     let value = contour.get(tags::CONTOUR_DATA).and_then(|element| element.value().primitive());
     let of_text = |text: &[u8]| text.iter().filter(|byte| **byte == b'\\').count() + 1;
@@ -180,7 +180,7 @@ fn points_bytes(contour: &InMemDicomObject) -> u64 {
     2 * (count * size_of::<f64>()) as u64
 }
 
-/// A closed contour, or why it is left out.
+/// A closed contour, or why it is skipped.
 fn read_contour(item: &InMemDicomObject) -> Result<Contour, Skipped> {
     let kind = text(item, tags::CONTOUR_GEOMETRIC_TYPE).to_uppercase();
     let exclusive = match kind.as_str() {
@@ -216,7 +216,7 @@ fn encloses(points: &[[f64; 3]]) -> bool {
     seen(0, 1) || seen(1, 2) || seen(0, 2)
 }
 
-/// ContourData; nothing when it is no list of numbers. Longer than 64 KiB it does not fit an
+/// ContourData; `None` if it is not a list of numbers. Longer than 64 KiB it does not fit an
 /// explicit DS, and some writers store the same text as an unknown representation (UN).
 fn contour_data(item: &InMemDicomObject) -> Option<Vec<f64>> {
     let value = item.get(tags::CONTOUR_DATA).and_then(|element| element.value().primitive());
@@ -291,7 +291,8 @@ impl Region {
         let planes = ContourPlanes::new(&contours, stack);
         if !planes.oblique.is_empty() && 2 * planes.oblique.len() >= self.contours.len() {
             return Err(DicomError::label_grid(format!(
-                "its contours lie oblique to the slices ({} of {}): their points are up to {:.2} mm apart along the normal",
+                "its contours are oblique to the slices ({} of {}): their points are up to {:.2} mm apart along the \
+                 normal",
                 planes.oblique.len(),
                 self.contours.len(),
                 planes.spread
@@ -321,7 +322,7 @@ impl Region {
         ContourSet::new(plane.contours.iter().filter_map(polygon).collect())
     }
 
-    /// What is to be said of it before it is drawn.
+    /// Findings about it before it is drawn.
     fn findings(&self) -> Vec<Finding> {
         let name = &self.name;
         let mut found = name_findings(name, self.masked, self.odd_characters);

@@ -30,32 +30,32 @@ pub struct Series {
     pub study_uid: String,
     /// SeriesInstanceUID: never to be shown.
     pub series_uid: String,
-    /// Which part of its series, from 0, where that holds several volumes.
+    /// Number of the volume in its series, from 0.
     pub part: usize,
     /// Modality (0008,0060): "CT", "MR" or "PT".
     pub modality: String,
-    /// Its files: never to be shown.
+    /// Its files; never shown.
     pub files: Vec<PathBuf>,
     /// The states of its files before their headers were read.
     pub states: Vec<FileState>,
-    /// What the headers alone say.
+    /// Findings from the headers alone.
     pub findings: Vec<Finding>,
     pub(crate) frame_of_reference: String,
     /// SeriesInstanceUIDs of all its files.
     series_uids: BTreeSet<String>,
     /// Sorted along the normal.
     pub(crate) frames: Vec<Frame>,
-    /// Instances that show the same as one of the frames and were left out.
+    /// Instances that are duplicates of one of the frames and were skipped.
     doubles: Vec<String>,
-    /// Why it cannot be told what is one volume.
+    /// Why the division into volumes is ambiguous.
     pub(crate) doubt: Option<String>,
     /// The first of its files that cannot hold its pixels.
     pub(crate) shortfall: Option<Shortfall>,
 }
 
 impl Series {
-    /// What tells it from others of the same patient, study and series: its frame of reference, its
-    /// modality and the first of its instances by UID. Never to be shown.
+    /// Key that distinguishes it within its patient, study and series: its frame of reference, its
+    /// modality and the first of its instances by UID. Never shown.
     pub fn distinction(&self) -> String {
         let instance = self.frames.iter().map(|frame| frame.instance.as_str()).min().unwrap_or_default();
         format!("{}\0{}\0{instance}", self.frame_of_reference, self.modality)
@@ -93,7 +93,7 @@ impl Series {
     }
 }
 
-/// What a label object is.
+/// The kind of a label object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LabelKind {
     /// Contours (RTSTRUCT).
@@ -105,14 +105,14 @@ pub enum LabelKind {
 /// A file of labels and what it refers to.
 #[derive(Clone, Debug)]
 pub struct LabelFile {
-    /// Where it is: never to be shown.
+    /// Its path; never shown.
     pub path: PathBuf,
     /// Its state before it was read.
     pub state: FileState,
     /// Whether it is a structure set or a segmentation.
     pub kind: LabelKind,
-    /// Names of its structures or segments, trimmed, without what headers say of people, in the
-    /// file's order.
+    /// Names of its structures or segments, trimmed, with people's names masked, in the file's
+    /// order.
     pub names: Vec<String>,
     /// The same as the file has them: never to be shown.
     pub originals: Vec<String>,
@@ -124,31 +124,31 @@ pub struct LabelFile {
 }
 
 impl LabelFile {
-    /// A name of its structures or segments as it may be shown.
+    /// A name of its structures or segments, masked.
     pub fn shown(&self, original: &str) -> MaskedName {
         self.mask.without(original)
     }
 
-    /// Its names as they may be shown, and as the file has them.
+    /// Its names, masked and as stored.
     pub fn structures(&self) -> impl Iterator<Item = (&str, &str)> {
         self.names.iter().map(String::as_str).zip(self.originals.iter().map(String::as_str))
     }
 }
 
-/// Files that hold nothing for a volume.
+/// Files that were skipped, by reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SetAside {
     /// As one of a fixed list.
     pub why: SkipReason,
     /// Why, in words, with what is wrong.
     pub reason: String,
-    /// How many.
+    /// Their number.
     pub count: usize,
     /// Which: never to be shown.
     pub files: Vec<PathBuf>,
 }
 
-/// What a tree holds.
+/// The series and label files of a tree.
 #[derive(Clone, Debug, Default)]
 pub struct Scan {
     /// Volumes, by patient, study, series and part.
@@ -157,7 +157,7 @@ pub struct Scan {
     pub labels: Vec<LabelFile>,
     /// All other files, by reason.
     pub set_aside: Vec<SetAside>,
-    /// How many of these are secondary captures, such as photographs of screens.
+    /// Number of secondary captures, such as photographs of screens, among these.
     pub secondary_captures: usize,
     people: People,
 }
@@ -169,26 +169,26 @@ enum Found {
     Aside(SkipReason, String),
 }
 
-/// Whether a file begins as DICOM files do.
+/// Whether a file begins like a DICOM file.
 ///
 /// # Errors
-/// Those of the machine when it cannot be read.
+/// Errors of the machine if it cannot be read.
 pub fn is_dicom(path: &Path) -> io::Result<bool> {
     crate::file::is_dicom(path)
 }
 
-/// Reads the headers of all `files`, calling `progress` after each, with no more memory than is
-/// free. A file that cannot be read is set aside.
+/// Reads the headers of all `files`, calling `progress` after each, within the free memory. A file
+/// that cannot be read is skipped.
 ///
 /// # Errors
-/// [`DicomError::Io`] when the machine keeps a file from being read: a series without it would be
-/// another one.
+/// [`DicomError::Io`] if an error of the machine prevents a file from being read: a series without
+/// it would be another one.
 pub fn scan(files: &[PathBuf], progress: &(dyn Fn() + Sync)) -> Result<Scan, DicomError> {
     scan_within(files, &MemoryLimit::free(), progress)
 }
 
-/// As [`scan`], within a limit. What a header needs of memory is given back when it is read, but
-/// for what a [`Scan`] holds. A file that needs more than the limit is set aside, too.
+/// As [`scan`], within a limit. Memory for a header is released after reading, except for what the
+/// [`Scan`] stores. A file that needs more than the limit is skipped, too.
 ///
 /// # Errors
 /// As [`scan`].
@@ -312,7 +312,7 @@ fn volumes(series: SeriesHeaders, limit: &MemoryLimit) -> Result<(Vec<Series>, L
     let grouped = split(frames, &SeriesPixels { files: &paths, limit })?;
     let used: BTreeSet<usize> =
         grouped.stacks.iter().flat_map(|stack| stack.frames.iter().map(|frame| frame.file)).collect();
-    // A file of several frames may be in use for others of them.
+    // Other frames of the file may be used.
     let left_out: BTreeMap<usize, SkipReason> =
         grouped.left_out.into_iter().filter(|(file, _)| !used.contains(file)).collect();
     let volume = |(part, stack): (usize, Stacked)| {
@@ -358,13 +358,13 @@ impl Series {
 }
 
 impl Scan {
-    /// What hides the people of a series in texts.
+    /// The mask of the people of a series.
     pub fn mask_of(&self, series: &Series) -> NameMask {
         NameMask::of(&self.people.of([&series.whose()]))
     }
 
-    /// Gives all label files the names that may be shown: without the people of their own study, of
-    /// the images that they refer to, and of other label files of these.
+    /// Masks the names of all label files: the people of their own study, of the images that they
+    /// refer to, and of other label files of these.
     fn mask_names(&mut self) {
         let (of_series, _) = self.labels_of_series();
         let own = self.labels.iter().map(|label| BTreeSet::from([label.whose.clone()]));
@@ -383,10 +383,9 @@ impl Scan {
     /// For every series the label files that refer to it, latest last, and those that refer to none
     /// of them.
     ///
-    /// A label belongs to the series that hold the images on which its contours or frames say they
-    /// were drawn; where these say nothing, to those that hold the images it lists; else to those
-    /// of the series it names; where it names neither, to the only series in its frame of
-    /// reference.
+    /// A label belongs to the series that hold the images that its contours or frames refer to;
+    /// without such references, to those with the images it lists; else to the series it names;
+    /// without any, to the only series in its frame of reference.
     pub fn labels_of_series(&self) -> (Vec<Vec<usize>>, Vec<usize>) {
         let by_instance = self.series_by_instance();
         let mut by_series: HashMap<&str, BTreeSet<usize>> = HashMap::new();
@@ -443,8 +442,8 @@ impl Scan {
         }
     }
 
-    /// For every series what is needed to tell which contours and frames of its labels were drawn
-    /// on it and not on another one; `labels` has the label files of each.
+    /// For every series, the images by which contours and frames of its labels are assigned to it;
+    /// `labels` has the label files of each.
     pub fn images_of_series(&self, labels: &[Vec<usize>]) -> Vec<VolumeImages> {
         let by_instance = self.series_by_instance();
         let mut series_of_label: HashMap<usize, Vec<usize>> = HashMap::new();
@@ -511,8 +510,8 @@ impl Scan {
 }
 
 impl Header {
-    /// Patient, study, series, frame of reference and modality; files without a series UID go by
-    /// their folder.
+    /// Patient, study, series, frame of reference and modality; files without a series UID are
+    /// grouped by folder.
     fn belongs_to(&self) -> [String; 5] {
         let series = if self.series_uid.is_empty() {
             self.path.parent().unwrap_or(Path::new("")).to_string_lossy().into_owned()

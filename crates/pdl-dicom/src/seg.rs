@@ -20,24 +20,24 @@ use crate::slice_positions::SAME_POSITION_MM;
 use crate::stack::Stack;
 use pdl_findings::{Code, Finding};
 
-/// The code of a segment that is no structure (DCM, PS3.16).
+/// The code of background segments (DCM, PS3.16).
 const BACKGROUND: &str = "125040";
-/// Most label values in a message.
+/// Maximum number of label values in a message.
 const MOST_VALUES: usize = 10;
 
 /// A segmentation object with its pixels in memory, as they are stored.
 pub struct Segmentation {
-    /// Its segments, by number; without the background of a label map.
+    /// Its segments by number, without the background of a label map.
     pub segments: Vec<Segment>,
     /// Whether its coordinates are in another frame of reference than the volume.
     pub is_foreign: bool,
     pixels: Pixels,
     kind: Kind,
-    /// Its frames, with the segment that each is of, other than in a label map.
+    /// Its frames, each with its segment; `None` in a label map.
     frames: Vec<(Option<u16>, Frame)>,
 }
 
-/// What a pixel of a segmentation says.
+/// The meaning of a pixel of a segmentation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     /// Whether it is inside.
@@ -53,8 +53,7 @@ enum Kind {
 pub struct Segment {
     /// Segment number, from 1; from 0 in a label map.
     pub number: u16,
-    /// Segment label, trimmed, without what the header of the object says of people; that of its
-    /// property type where it has none.
+    /// Segment label, trimmed, with people's names masked; its property type if it has no label.
     pub name: String,
     /// The same as the object has it: never to be shown.
     pub original: String,
@@ -69,7 +68,7 @@ impl Segmentation {
     /// and more is inside.
     ///
     /// # Errors
-    /// [`DicomError`] when it cannot be read.
+    /// [`DicomError`] if it cannot be read.
     pub fn read(path: &Path) -> Result<Self, DicomError> {
         Self::read_within(path, &MemoryLimit::free().alone())
     }
@@ -122,7 +121,7 @@ impl Segmentation {
     /// The planes that its own frames lie on, in the order of their normal.
     ///
     /// # Errors
-    /// [`DicomError::Geometry`] when it has no frames or they are not parallel.
+    /// [`DicomError::Geometry`] if it has no frames or they are not parallel.
     pub fn stack(&self) -> Result<Stack, DicomError> {
         let Some((_, first)) = self.frames.first() else {
             return Err(DicomError::geometry("the segmentation has no frames"));
@@ -191,7 +190,7 @@ impl Segmentation {
         let name = &named.name;
         let mut found = name_findings(name, named.masked, named.odd_characters);
         if cut > 0 {
-            let message = format!("{name}: {cut} of its pixels lie beyond the image");
+            let message = format!("{name}: {cut} of its pixels are outside the image");
             found.push(Finding::new(Code::LabelBeyondImage, message));
         }
         if fractions > 0 {
@@ -203,7 +202,7 @@ impl Segmentation {
         found
     }
 
-    /// What is said of pixels of a label map that are neither background nor of a segment.
+    /// Finding about pixels of a label map that are neither background nor of a segment.
     ///
     /// # Errors
     /// [`DicomError::Damaged`] when pixels cannot be decoded.
@@ -257,8 +256,8 @@ impl Kind {
     }
 }
 
-/// The value of a label map's background: the one of PixelPaddingValue (PS3.3, C.8.20.2), where it
-/// is there.
+/// The value of a label map's background: the one of PixelPaddingValue (PS3.3, C.8.20.2), if it is
+/// there.
 fn background(object: &InMemDicomObject) -> Option<i64> {
     number(object, tags::PIXEL_PADDING_VALUE).map(|value| value as i64)
 }
@@ -277,7 +276,7 @@ fn segments(object: &InMemDicomObject) -> Vec<Segment> {
 /// An item of the sequence of segments.
 struct Described {
     segment: Segment,
-    /// Whether it describes what is no structure.
+    /// Whether it is background.
     is_background: bool,
 }
 

@@ -24,7 +24,7 @@ pub struct ReadOptions {
     /// Apply RescaleSlope and RescaleIntercept to MR, too, where they are those of the whole
     /// volume; where they differ from slice to slice they always are.
     pub mr_rescale: bool,
-    /// What PET values are converted to.
+    /// The unit to which PET values are converted.
     pub pet: PetScale,
 }
 
@@ -36,9 +36,9 @@ pub struct SeriesImage {
     pub volume: Volume<f32>,
     /// The stored slices, on which labels are drawn.
     pub stack: Stack,
-    /// How the pixels are stored, such as "uint16".
+    /// Stored data type of the pixels, such as "uint16".
     pub voxel_type: String,
-    /// What a person should know of it; those of the series' headers included.
+    /// Findings about it, including those of its headers.
     pub findings: Vec<Finding>,
     straightening: Option<Straightening>,
 }
@@ -68,7 +68,7 @@ impl SeriesImage {
 /// Reads all pixels of a series, with no more memory than is free.
 ///
 /// # Errors
-/// [`DicomError`] when a file cannot be read, or the slices make no volume.
+/// [`DicomError`] if a file cannot be read, or the slices make no volume.
 pub fn read_series(series: &Series, options: ReadOptions) -> Result<SeriesImage, DicomError> {
     read_series_within(series, options, &MemoryLimit::free().alone())
 }
@@ -124,7 +124,7 @@ type Scaling = [f64; 2];
 const AS_STORED: Scaling = [1.0, 0.0];
 
 impl Series {
-    /// The unit that its PET values are stored in; nothing of other images.
+    /// The stored unit of its PET values; `None` for other images.
     pub fn pet_unit(&self) -> Option<PetUnit> {
         self.frames.first().and_then(|frame| Some(frame.pet.as_ref()?.unit()))
     }
@@ -133,7 +133,7 @@ impl Series {
     /// for what is no PET.
     ///
     /// # Errors
-    /// [`PetError`] when the headers do not say enough.
+    /// [`PetError`] if the headers lack something.
     pub fn pet_factors(&self, scale: PetScale) -> Result<Vec<f64>, PetError> {
         let headers: Vec<&PetHeader> = self.frames.iter().filter_map(|frame| frame.pet.as_deref()).collect();
         match headers.len() == self.frames.len() {
@@ -143,8 +143,8 @@ impl Series {
     }
 }
 
-/// How each frame is scaled, and what is to be said of it. The slopes of MR are no modality LUT:
-/// those that all frames share change nothing that counts, others make one scale of the frames'.
+/// Scaling of each frame, and a finding about it. The slopes of MR are not a modality LUT: one that
+/// all frames share can be ignored, others bring the frames to one scale.
 fn scalings(series: &Series, options: ReadOptions) -> Result<(Vec<Scaling>, Option<Finding>), DicomError> {
     let of_frames = |of: fn(&Frame) -> Option<Scaling>| -> Vec<Scaling> {
         series.frames.iter().map(|frame| of(frame).unwrap_or(AS_STORED)).collect()
@@ -217,7 +217,7 @@ fn read_frames(series: &Series, scalings: &[Scaling], memory: &MemoryShare<'_>) 
     Ok(Read { voxels, voxel_type, inverted: kinds.iter().any(|kind| kind.1), excess })
 }
 
-/// What is said of bytes beyond the pixels.
+/// Finding about bytes beyond the pixels.
 fn excess(of_files: impl Iterator<Item = u64>) -> Option<Finding> {
     let (mut files, mut most) = (0, 0);
     for excess in of_files.filter(|excess| *excess > 0) {

@@ -1,16 +1,16 @@
-//! Where parallel frames lie along their common normal.
+//! Positions of parallel frames along their common normal.
 
 use crate::geometry::{Plane, Vector, dot, minus, norm, plus, scaled};
 use crate::header::Frame;
 
-/// Slices nearer to each other than this, in millimetres, are at one position.
+/// Maximum distance of slices at one position, mm.
 pub(crate) const SAME_POSITION_MM: f64 = 0.01;
 
-/// Positions that are nearer to each other than this, in millimetres, may differ by rounding alone.
+/// Maximum distance of positions that may differ by rounding alone, mm.
 const LARGEST_ROUNDING_MM: f64 = 0.1;
-/// How many times further apart than by rounding slices of such a stack lie.
+/// Minimum ratio of the distance between slices of such a stack to the rounding.
 const BEYOND_ROUNDING: f64 = 10.0;
-/// Gaps that differ from their median by less than this share of it are even.
+/// Maximum relative difference of gaps from their median that counts as even.
 const EVEN: f64 = 0.05;
 /// Positions that are rounded to 0.1 mm lie this far from a line through the first and the last at
 /// most, which are rounded, too, mm.
@@ -21,7 +21,7 @@ pub(crate) struct ParallelFrames {
     pub frames: Vec<Frame>,
     /// Of every frame along the first one's normal, mm.
     heights: Vec<f64>,
-    /// Frames nearer to each other than this are at one position, mm.
+    /// Maximum distance of frames at one position, mm.
     same: f64,
 }
 
@@ -36,7 +36,7 @@ pub(crate) enum Spacing {
     Uneven,
 }
 
-/// Frames by position, which ascend. A frame goes by its number among the parallel frames.
+/// Frames by position, which ascend. Frames are numbered among the parallel frames.
 pub(crate) struct Positions {
     /// Of the first frame at each, mm.
     pub heights: Vec<f64>,
@@ -52,7 +52,7 @@ impl ParallelFrames {
         Self { frames, heights, same: same_position(&sorted) }
     }
 
-    /// Which of these frames lie at which position; those at one position stay in their order.
+    /// These frames grouped by position; those at one position keep their order.
     pub(crate) fn positions(&self, members: &[usize]) -> Positions {
         let mut sorted = members.to_vec();
         sorted.sort_by(|a, b| self.heights[*a].total_cmp(&self.heights[*b]).then(a.cmp(b)));
@@ -89,7 +89,7 @@ impl Positions {
         self.heights.len()
     }
 
-    /// How many frames lie at each position, when that is the same everywhere.
+    /// Number of frames at each position, if equal everywhere.
     pub(crate) fn multiplicity(&self) -> Option<usize> {
         let first = self.members.first()?.len();
         self.members.iter().all(|at| at.len() == first).then_some(first)

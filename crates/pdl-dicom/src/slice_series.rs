@@ -8,9 +8,9 @@ use crate::header::Header;
 use crate::slice_positions::{ParallelFrames, Spacing, are_on_a_line};
 use pdl_findings::{Code, Finding};
 
-/// Fewest series of one position that are joined.
+/// Minimum number of series of one position that are joined.
 const FEWEST_SERIES: usize = 3;
-/// Slices that are further apart than this times their thickness are no volume.
+/// Maximum distance of the slices of a volume, as a multiple of their thickness.
 const LARGEST_STEP: f64 = 2.0;
 
 /// The files of one series, or of several that were joined.
@@ -53,8 +53,8 @@ impl Tie {
     }
 }
 
-/// Joins series of one slice position where study, frame of reference, orientation, pixels and even
-/// positions say that they are one. The order of the series has no influence.
+/// Joins series of one slice position if study, frame of reference, orientation, pixels and even
+/// positions show that they are one. The order of the series has no influence.
 pub(crate) fn join(series: Vec<Vec<Header>>) -> Vec<SeriesHeaders> {
     let mut result = Vec::new();
     let mut studies: BTreeMap<[String; 3], Vec<Vec<Header>>> = BTreeMap::new();
@@ -85,7 +85,7 @@ pub(crate) fn join(series: Vec<Vec<Header>>) -> Vec<SeriesHeaders> {
     result
 }
 
-/// Patient, study and modality of a series all of whose frames lie at one position; nothing for
+/// Patient, study and modality of a series all of whose frames lie at one position; `None` for
 /// others.
 fn study(headers: &[Header]) -> Option<[String; 3]> {
     let first = headers.first()?;
@@ -95,7 +95,7 @@ fn study(headers: &[Header]) -> Option<[String; 3]> {
     (is_slice && stated).then(|| [&first.patient_id, &first.study_uid, &first.modality].map(Clone::clone))
 }
 
-/// Series whose first files are alike.
+/// Groups series whose first files match.
 fn alike(series: Vec<Vec<Header>>, alike: impl Fn(&Header, &Header) -> bool) -> Vec<Vec<Vec<Header>>> {
     let mut groups: Vec<Vec<Vec<Header>>> = Vec::new();
     for headers in series {

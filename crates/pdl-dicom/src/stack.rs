@@ -11,7 +11,7 @@ pub struct Stack {
     heights: Vec<f64>,
     /// Thickness of its slices as the header states it, mm.
     thickness: Option<f64>,
-    /// FrameOfReferenceUID, empty where it is not known: never to be shown.
+    /// FrameOfReferenceUID, empty if unknown; never shown.
     frame_of_reference: String,
 }
 
@@ -26,8 +26,7 @@ impl Stack {
         Ok(Self { planes, heights, thickness: None, frame_of_reference: String::new() })
     }
 
-    /// With what the header of its series says: the slices' thickness, mm, and the frame of
-    /// reference.
+    /// Sets the slices' thickness, mm, and the frame of reference, from the header of its series.
     pub(crate) fn with_header(self, thickness: Option<f64>, frame_of_reference: &str) -> Self {
         let thickness = thickness.filter(|t| t.is_finite() && *t > 0.0);
         Self { thickness, frame_of_reference: frame_of_reference.to_owned(), ..self }
@@ -38,7 +37,7 @@ impl Stack {
     }
 
     /// How far a slice reaches along the normal, mm: to its neighbours, and of a single slice its
-    /// thickness; nothing where that is unknown.
+    /// thickness; `None` if that is unknown.
     pub(crate) fn step(&self) -> Option<f64> {
         self.median_gap().or(self.thickness)
     }
@@ -81,7 +80,7 @@ impl Stack {
         (slice, off(slice))
     }
 
-    /// The median distance between neighbours; nothing for a single slice.
+    /// The median distance between neighbours; `None` for a single slice.
     pub(crate) fn median_gap(&self) -> Option<f64> {
         let mut gaps = self.gaps();
         gaps.sort_by(f64::total_cmp);

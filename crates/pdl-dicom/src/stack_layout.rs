@@ -1,4 +1,5 @@
-//! Whether the slices of a stack make a straight, even grid, and which one.
+//! Derives the grid of a stack from the positions of its slices, with findings about gaps, uneven
+//! spacing and gantry tilt.
 
 use pdl_findings::{Code, Finding};
 use pdl_volume::Grid;
@@ -9,12 +10,12 @@ use crate::geometry::{Vector, affine, minus, norm, plus, scaled};
 use crate::slice_positions::SAME_POSITION_MM;
 use crate::stack::Stack;
 
-/// Gaps that differ from their median by less than this share of it are even.
+/// Maximum relative difference of gaps from their median that counts as even.
 const EVEN: f64 = 0.05;
 /// A smaller angle between the stack's direction and the slices' normal is rounding.
 const LEAST_TILT_DEGREES: f64 = 0.1;
 
-/// What the positions of a stack come to.
+/// The grid of a stack.
 pub(crate) struct Layout {
     /// The grid of the stored slices, or the one they have to be put on.
     pub grid: Grid,
@@ -31,18 +32,18 @@ impl Stack {
         let layout = self.layout(None)?;
         match layout.straightening {
             None => Ok(layout.grid),
-            Some(_) => Err(DicomError::geometry("its slices lie on no straight, even grid")),
+            Some(_) => Err(DicomError::geometry("its slices are not on a regular grid")),
         }
     }
 
-    /// Checks the positions. `thickness` stands in for the step of a single slice, mm.
+    /// Checks the positions. `thickness` is the step of a single slice, mm.
     pub(crate) fn layout(&self, thickness: Option<f64>) -> Result<Layout, DicomError> {
         let first = *self.first();
         let Some(median) = self.median_gap() else { return self.single(thickness) };
         let gaps = self.gaps();
         if let Some(slice) = gaps.iter().position(|gap| *gap < SAME_POSITION_MM) {
             let problem = format!(
-                "several images at {:.2} mm from the first slice, and nothing tells them apart",
+                "several images at {:.2} mm from the first slice, and no attribute distinguishes them",
                 self.heights()[slice]
             );
             return Err(DicomError::geometry(problem));
@@ -93,7 +94,7 @@ impl Stack {
             let expected = plus(first.position, along, height / total);
             let off = norm(minus(plane.position, expected));
             if off > 0.5 * side {
-                let problem = format!("slice {} lies {off:.2} mm beside the line of the others", number + 1);
+                let problem = format!("slice {} is {off:.2} mm off the line of the others", number + 1);
                 return Err(DicomError::geometry(problem));
             }
         }

@@ -1,8 +1,8 @@
 //! Takes the frames of a series apart into stacks that each are one volume.
 //!
-//! A way to part frames counts by what it leaves: even stacks of one geometry. Positions, numbers
-//! of slices and pixels decide; an attribute alone does not, as many differ from slice to slice of
-//! one volume. Where two readings remain the stack is in doubt, and says how both read.
+//! A division of frames is judged by its result: even stacks of one geometry. Positions, numbers of
+//! slices and pixels decide; an attribute alone does not, as many differ from slice to slice of one
+//! volume. If two readings remain, the stack is in doubt, and the message describes both.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,28 +15,28 @@ use crate::partition::{Parts, by_attribute, by_passes, by_place_in_plane, by_ran
 use crate::slice_positions::{ParallelFrames, Positions, Spacing};
 use pdl_findings::{Code, Finding, SkipReason};
 
-/// Fewest slices by which a stack shows that it is even.
+/// Minimum number of slices of an even stack.
 const FEWEST_SLICES: usize = 3;
 /// With more images at a position it is not looked whether all slices are there twice.
 const MOST_COMPARED: usize = 8;
-/// The stack that is left when other images of a series are taken out reaches over this share of
-/// the positions at least.
+/// Minimum fraction of the positions that the main stack of a series covers when other images are
+/// removed.
 const MAIN_SHARE: f64 = 0.6;
 
-/// A stack of frames and what is to be said of it.
+/// A stack of frames, with findings about it.
 #[derive(Debug)]
 pub(crate) struct Stacked {
     /// Sorted along the normal.
     pub frames: Vec<Frame>,
     pub findings: Vec<Finding>,
-    /// Why it cannot be told what is one volume, with both readings.
+    /// Why the division into volumes is ambiguous, with both readings.
     pub doubt: Option<String>,
-    /// Instances (SOPInstanceUID) that were left out since they show, voxel for voxel, what one of
-    /// the frames shows.
+    /// Instances (SOPInstanceUID) that were skipped since they equal one of the frames, voxel for
+    /// voxel.
     pub doubles: Vec<String>,
 }
 
-/// What the frames of a series come to.
+/// The stacks of a series.
 #[derive(Debug)]
 pub(crate) struct GroupedFrames {
     pub stacks: Vec<Stacked>,
@@ -48,7 +48,7 @@ pub(crate) struct GroupedFrames {
 /// which of two copies of a file is taken.
 ///
 /// # Errors
-/// Those of the machine, where pixels are compared.
+/// Errors of the machine while pixels are compared.
 pub(crate) fn split(mut frames: Vec<Frame>, pixels: &dyn FramePixels) -> Result<GroupedFrames, DicomError> {
     frames.sort_by(|a, b| identity(a).cmp(&identity(b)).then(a.file.cmp(&b.file)));
     let mut left_out = Vec::new();
@@ -72,7 +72,7 @@ pub(crate) fn split(mut frames: Vec<Frame>, pixels: &dyn FramePixels) -> Result<
         if parts > 1 {
             let (by, slices) = (by.join(" and "), stack.frames.len());
             let message = format!(
-                "its series holds {parts} volumes, which {by} tells apart; this is number {}, of {slices} slices",
+                "its series has {parts} volumes, distinguished by {by}; this is number {}, of {slices} slices",
                 number + 1
             );
             stack.findings.push(Finding::new(Code::SplitSeries, message));
@@ -82,7 +82,7 @@ pub(crate) fn split(mut frames: Vec<Frame>, pixels: &dyn FramePixels) -> Result<
     Ok(GroupedFrames { stacks: stacks.into_iter().enumerate().map(told).collect(), left_out })
 }
 
-/// What tells a frame from all others.
+/// Key that identifies a frame.
 fn identity(frame: &Frame) -> (&str, u32, [usize; 2]) {
     (&frame.instance, frame.number, frame.offset)
 }
@@ -147,7 +147,7 @@ fn set_scouts_aside(groups: &mut Vec<Vec<Frame>>, left_out: &mut Vec<(usize, Ski
 /// Frames that are one volume, or in doubt.
 struct Part {
     members: Vec<usize>,
-    /// What told it from others.
+    /// The attributes that distinguish it.
     by: Vec<&'static str>,
     doubt: Option<String>,
 }
@@ -155,7 +155,7 @@ struct Part {
 struct Resolver<'a> {
     group: &'a ParallelFrames,
     pixels: &'a dyn FramePixels,
-    /// Frames that were left out, and those that show the same.
+    /// Skipped frames, each with the one that it duplicates.
     doubles: Vec<(usize, usize)>,
 }
 
@@ -194,7 +194,7 @@ impl Resolver<'_> {
         Ok(result)
     }
 
-    /// Of frames of which no two are at one position.
+    /// Groups frames at distinct positions.
     fn without_repeats(
         &mut self,
         positions: &Positions,
@@ -226,7 +226,7 @@ impl Resolver<'_> {
         }
     }
 
-    /// Of frames of which several are at one position.
+    /// Groups frames of which several share a position.
     fn with_repeats(
         &mut self,
         members: &[usize],
@@ -276,8 +276,8 @@ impl Resolver<'_> {
     }
 
     /// Parts that each are a stack of their own, such as phases that reach over different regions.
-    /// Stacks that lie one behind the other are none: attributes that change along a scan would
-    /// tear it. Those without repeated positions and without gaps are preferred, then the fewest.
+    /// Stacks one behind the other do not count: attributes that change along a scan would divide
+    /// it. Those without repeated positions and without gaps are preferred, then the fewest.
     fn overlapping_stacks(&self, members: &[usize]) -> Option<(Parts, &'static str)> {
         let by_value =
             |attribute: &Attribute| Some((by_attribute(self.group, members, *attribute)?, attribute.name()));
@@ -289,7 +289,7 @@ impl Resolver<'_> {
     }
 
     /// Whether positions repeat within a part, whether one has gaps, and the number of parts;
-    /// nothing when they are no overlapping stacks.
+    /// `None` if they are not overlapping stacks.
     fn score(&self, parts: &[Vec<usize>]) -> Option<(bool, bool, usize)> {
         if parts.len() < 2 || parts.iter().any(|part| part.len() < FEWEST_SLICES) {
             return None;
@@ -310,8 +310,8 @@ impl Resolver<'_> {
         stacks.then_some((repeats, gaps, parts.len()))
     }
 
-    /// What another image type or content leaves of a series as one even stack, beside a few other
-    /// images.
+    /// The even stack that remains of a series when a few images of another type or content are
+    /// removed.
     fn main_stack(&self, members: &[usize], positions: &Positions) -> Option<(Parts, &'static str)> {
         let mut attributes = Attribute::OF_CONTENT.iter().chain(&[Attribute::ImageType]);
         attributes.find_map(|attribute| {
@@ -340,9 +340,9 @@ impl Resolver<'_> {
         Ok(middle.iter().any(|frame| self.double_of(*frame, middle, &summaries).is_some()))
     }
 
-    /// The frames without those that show, voxel for voxel, what another one at the same place
-    /// shows. Nothing when there are none, or, when all positions are to have as many frames, that
-    /// is not what is left.
+    /// The frames without those that equal, voxel for voxel, another one at the same position.
+    /// `None` if there are none, or if all positions must have the same number of frames and do
+    /// not.
     fn drop_doubles(
         &mut self,
         positions: &Positions,
@@ -393,12 +393,12 @@ impl Resolver<'_> {
         Ok(frames.iter().zip(summaries).filter_map(known).collect())
     }
 
-    /// How frames read that nothing tells apart.
+    /// A message about frames that no attribute distinguishes.
     fn doubt(&self, positions: &Positions) -> String {
         let (slices, most) =
             (positions.count(), positions.members.iter().map(Vec::len).max().unwrap_or_default());
         let others =
-            "neither temporal position, acquisition, trigger time nor instance number tells them apart";
+            "neither temporal position, acquisition, trigger time nor instance number distinguishes them";
         if positions.multiplicity().is_some() {
             return format!(
                 "several images lie at one position, {most} at each of {slices}, and {others}: they are either {most} volumes of \

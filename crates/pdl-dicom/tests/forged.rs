@@ -152,7 +152,7 @@ fn more_items_than_a_file_of_its_size_holds_are_refused() {
     let (scan, most) = scanned(IMPLICIT, &data);
     assert_eq!(
         scan.set_aside[0].reason,
-        "damaged DICOM (it declares more items than a file of its size holds)"
+        "damaged DICOM (it declares more items than a file of its size can hold)"
     );
     assert!(most < 16 * data.len() + (80 << 20), "{most} bytes");
 }

@@ -44,7 +44,7 @@ pub enum ExchangeError {
     InvalidOption {
         /// Key of the parameter.
         name: &'static str,
-        /// What is wrong, and what is allowed.
+        /// The problem, and the allowed values.
         problem: &'static str,
     },
     /// A file of results cannot be imported.
@@ -71,7 +71,7 @@ pub enum ExchangeError {
         /// Number of folds of the dataset.
         folds: usize,
     },
-    /// A dataset of which nothing is a case.
+    /// A dataset without a case.
     #[error(
         "the dataset has no case with an image and a label map ({unlabelled} without a label map); the paths of the list are \
          relative to it, and nnU-Net's files are imagesTr/CASE_0000 and labelsTr/CASE with its file_ending: {}",
@@ -95,7 +95,7 @@ pub enum ExchangeError {
     /// Labels of no region, which nnU-Net refuses where regions are learnt.
     #[error(
         "nnU-Net requires every label to be in a region; {labels:?} are in none: curate the cohort with --regions that \
-         hold them, or leave them out with --structures"
+         contain them, or exclude them with --structures"
     )]
     LabelOutsideRegions {
         /// The labels' values.

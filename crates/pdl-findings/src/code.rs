@@ -7,19 +7,19 @@ use std::str::FromStr;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// What becomes of what a finding is about.
+/// The consequence of a finding for its case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
-    /// For the record: what was done, and nothing that needs a look.
+    /// For the record; needs no attention.
     Note,
-    /// The case is used, and a person should look at it.
+    /// The case is used, and a person should check it.
     Warning,
     /// The case is not used.
     Rejection,
 }
 
 impl Severity {
-    /// The word for it in tables: "note", "warning" or "rejection".
+    /// Its name in tables: "note", "warning" or "rejection".
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Note => "note",
@@ -29,7 +29,7 @@ impl Severity {
     }
 }
 
-/// A text that is the code of no finding.
+/// A text that is not the code of a finding.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnknownCode(pub String);
 
@@ -41,11 +41,11 @@ impl fmt::Display for UnknownCode {
 
 impl std::error::Error for UnknownCode {}
 
-/// Defines [`Code`] from rows of variant, text, severity, explanation and advice, so that none can
-/// lack one of them.
+/// Defines [`Code`] from rows of variant, text, severity, explanation and advice, so that each is
+/// complete.
 macro_rules! codes {
     ($($variant:ident = $text:literal, $severity:ident, $explanation:literal, $advice:literal;)*) => {
-        /// What a finding is about. Variants are in the order of their texts.
+        /// The kind of a finding. Variants are in the order of their texts.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[non_exhaustive]
         pub enum Code {
@@ -56,17 +56,17 @@ macro_rules! codes {
             /// All codes, in the order of their texts.
             pub const ALL: &[Self] = &[$(Self::$variant,)*];
 
-            /// The text that files, reports and messages show, such as "no-label".
+            /// The text in files, reports and messages, such as "no-label".
             pub fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $text,)* }
             }
 
-            /// What becomes of the case that has such a finding.
+            /// The consequence for a case with such a finding.
             pub fn severity(self) -> Severity {
                 match self { $(Self::$variant => Severity::$severity,)* }
             }
 
-            /// What was seen, in one sentence.
+            /// What the finding means, in one sentence.
             pub fn explanation(self) -> &'static str {
                 match self { $(Self::$variant => $explanation,)* }
             }
@@ -81,37 +81,37 @@ macro_rules! codes {
 
 codes! {
     AnnotationKept = "annotation-kept", Warning,
-        "The folder keeps the rule by which it was made for labels that a case lacks, though the default is another.",
-        "Take the default with `--replan`, or state the rule with `--annotated`.";
+        "The folder keeps its rule of annotated labels, which differs from the default.",
+        "Use the default with `--replan`, or state the rule with `--annotated`.";
     BurnedInAnnotation = "burned-in-annotation", Warning,
         "The files state that text is burned into the pixels.",
-        "Look at the case in `pdl view`: leave it out where a name can be read.";
+        "Check the case in `pdl view`: exclude it if a name can be read.";
     CarriedColumn = "carried-column", Warning,
-        "A column that `--carry` keeps has a value of its own for most patients.",
-        "Leave the column out if its values can tell who the patients are.";
+        "A column of `--carry` has a different value for most patients.",
+        "Omit the column if its values can identify patients.";
     CaseIdChanged = "case-id-changed", Warning,
-        "A case has another id than in the run before.",
-        "The message says why; results under the old id are made again.";
+        "A case has another id than in the last run.",
+        "The message states the reason; results under the old id are computed again.";
     CaseIdShared = "case-id-shared", Warning,
-        "The table of an earlier run gave several cases one id; each has an id of its own now.",
-        "Results of these cases are made again; trainings made before hold one of them in the place of the others.";
+        "The table of an earlier run had one id for several cases; each now has its own.",
+        "Results of these cases are computed again; earlier trainings used one of them in place of the others.";
     ChannelGridMismatch = "channel-grid-mismatch", Rejection,
-        "A channel lies on another grid than the first channel.",
-        "Take it all the same with `--resample-channels`, or register the images and give it again.";
+        "A channel is on another grid than the first channel.",
+        "Resample it with `--resample-channels`, or register the images first.";
     ChannelResampled = "channel-resampled", Note,
-        "A channel lay on another grid than the first channel and was resampled to it, as `--resample-channels` asks.",
-        "Look at it in `pdl view --channel NAME`: resampling aligns grids, not anatomy.";
+        "A channel was on another grid than the first channel and was resampled to it (`--resample-channels`).",
+        "Check it in `pdl view --channel NAME`: resampling aligns grids, not anatomy.";
     ConstantImage = "constant-image", Rejection,
         "Every voxel of the image has the same value.",
-        "Look at the source file; the export of the image has failed.";
+        "Check the source file; the export of the image has failed.";
     ContourVolume = "contour-volume", Warning,
-        "The mask of a structure has another volume than its contours enclose.",
-        "Look at the structure in `pdl view`; contours may be missing, or smaller than the voxels.";
+        "The mask of a structure differs in volume from its contours.",
+        "Check the structure in `pdl view`; contours may be missing, or smaller than the voxels.";
     ContoursFinerThanSlices = "contours-finer-than-slices", Warning,
         "A structure is drawn on planes closer together than the slices; on each slice the nearest one was used.",
         "Check that the structure set belongs to this series.";
     ContoursOffSeries = "contours-off-series", Warning,
-        "Contours of a structure belong to no slice of its image series and were left out.",
+        "Contours of a structure belong to no slice of its image series and were skipped.",
         "Check that the structure set belongs to this series.";
     ContoursOffSlice = "contours-off-slice", Warning,
         "Contours of a structure lie between slices and were drawn on the nearest one.",
@@ -120,23 +120,23 @@ codes! {
         "The crop of some cases was extended so that no label is cut off.",
         "New images have no labels to extend the crop by: use a crop that holds the labels by itself.";
     DamagedContours = "damaged-contours", Warning,
-        "Contours of a structure have no points, too few or invalid ones, and were left out.",
+        "Contours of a structure have no points, too few or invalid ones, and were skipped.",
         "Check the structure in the planning system, and export it again.";
     Drift = "drift", Warning,
         "Test cases are less similar to the training cases than a random division of the patients makes them.",
         "Check sites, scanners and protocols of the splits, or stratify by them (`--stratify`).";
     DuplicateImage = "duplicate-image", Warning,
-        "The image is equal, voxel for voxel, to that of another case.",
-        "Remove one of the two, or name their patients as one (`--same-patient`).";
+        "The image equals that of another case, voxel for voxel.",
+        "Remove one of the two, or join their patients (`--same-patient`).";
     EmptyLabel = "empty-label", Rejection,
-        "The label map holds background only, and no label was looked for in the case.",
-        "Annotate the case, leave it out, or state with `--annotated all` that it is a negative.";
+        "The label map has background only, and no label is annotated in the case.",
+        "Annotate the case, exclude it, or state with `--annotated all` that it is a negative.";
     FewGroups = "few-groups", Warning,
         "There are too few groups to hold any out.",
-        "Group by another column, or leave `--group-by` out.";
+        "Group by another column, or omit `--group-by`.";
     FewPatients = "few-patients", Warning,
         "There are too few patients to hold any out for validation and test.",
-        "Add patients, or give the splits in a column `split`.";
+        "Add patients, or state the splits in a column `split`.";
     FilesSetAside = "files-set-aside", Note,
         "Files of a DICOM tree belong to no case.",
         "`sources.parquet` lists them, each with the reason.";
@@ -144,239 +144,239 @@ codes! {
         "A datalist assigns its cases to folds.",
         "The column `fold` has them; `pdl import --fold K` holds one of them out for validation.";
     FractionalSegment = "fractional-segment", Note,
-        "A segmentation holds fractions; half the largest value and more is inside.",
-        "Compare the structure's volume with what it should be.";
+        "A segmentation has fractions; one half of the maximum and more is inside.",
+        "Compare the structure's volume with the expected one.";
     GantryTilt = "gantry-tilt", Note,
-        "The slices are tilted against the axis of the table and were resampled to a right-angled grid.",
-        "Nothing; the figures say by how much.";
+        "The slices are tilted (gantry tilt) and were resampled to a regular grid.",
+        "Nothing; the message states the angle.";
     GridMismatch = "grid-mismatch", Rejection,
-        "The label map lies on another grid than its image.",
+        "The label map is on another grid than its image.",
         "Check that the two belong together; `--resample-labels` resamples the label map.";
     GroupDivided = "group-divided", Warning,
         "Patients of one group are in several splits.",
-        "State one split for the whole group in the table's column `split`, or index anew without these splits.";
+        "State one split for the whole group in the table's column `split`, or index again without these splits.";
     ImagesUnused = "images-unused", Note,
-        "Images of the cohort are part of no case.",
-        "Name them in a table, with columns such as `image_FLAIR`, if they should be.";
+        "Images of the cohort belong to no case.",
+        "Add them in a table, with columns such as `image_FLAIR`, if they should.";
     ImplausibleSize = "implausible-size", Rejection,
-        "The image's voxels, or the image as a whole, are larger or smaller than any body's.",
-        "The header may give lengths in another unit than it says: mend its spacing.";
+        "The size of the image or of its voxels is implausible for a body.",
+        "The header may state lengths in a wrong unit: correct its spacing.";
     Inverted = "inverted", Note,
         "Pixels are dark where their values are large (MONOCHROME1); the stored values are kept.",
-        "Leave the case out, or invert it, where the other cases are MONOCHROME2.";
+        "Exclude the case, or invert it, if the other cases are MONOCHROME2.";
     JoinedSeries = "joined-series", Warning,
         "Series of one slice position each were joined to one volume.",
-        "Check the volume: the scanner's export gave each slice a series of its own.";
+        "Check the volume: the scanner exported each slice as a separate series.";
     LabelAbsent = "label-absent", Warning,
-        "Labels are absent from some cases; the message says whether they count as looked for there.",
-        "State with `--annotated` or a column `labels_annotated` which labels were looked for.";
+        "Labels are absent from some cases; the message states whether they count as annotated there.",
+        "State with `--annotated` or a column `labels_annotated` which labels are annotated.";
     LabelAbsentInGroup = "label-absent-in-group", Warning,
-        "A whole site, source or folder never has a label that counts as looked for there.",
-        "Where nobody looked for it, state that with `--annotated by-COLUMN` or a column `labels_annotated`.";
+        "A whole site, source or folder never has a label that counts as annotated there.",
+        "If nobody looked for it, state that with `--annotated by-COLUMN` or a column `labels_annotated`.";
     LabelAffineReplaced = "label-affine-replaced", Warning,
-        "The label map states another grid than its image and was taken voxel for voxel as the image's.",
-        "Check in `pdl view` that labels lie where they should.";
+        "The label map states another grid than its image; the image's affine was used (`--copy-affine`).",
+        "Check the position of the labels in `pdl view`.";
     LabelBeyondImage = "label-beyond-image", Warning,
-        "Part of a segmentation lies outside its image and was cut off.",
+        "Part of a segmentation is outside its image and was cut off.",
         "Check that the segmentation belongs to this series.";
     LabelIgnored = "label-ignored", Note,
-        "Voxels of one label say nothing, and are left out of fingerprint, loss and metrics.",
-        "Nothing, if that is meant; a label of another name than ignore is one of the cohort.";
+        "Voxels of one label are ignored in fingerprint, loss and metrics.",
+        "Nothing, if intended; else rename the label: `ignore` in `dataset.json` is nnU-Net's label to ignore.";
     LabelNamesJoined = "label-names-joined", Warning,
-        "Structures whose names are equal, or differ in case and spaces only, are one label.",
-        "Rename them, or join and part them with `--structures`, if they are different things.";
+        "Structures whose names are equal, or differ only in case and spaces, are one label.",
+        "If they are different structures, rename them, or assign them with `--structures`.";
     LabelNamesMissing = "label-names-missing", Warning,
         "Some label maps of the cohort name their labels and others do not.",
         "Check that the values of those without names mean what `[labels]` says.";
     LabelNamesSimilar = "label-names-similar", Warning,
-        "Names of labels differ in spaces, hyphens and underscores only, and are labels of their own.",
-        "Join them with `--structures` if they are one thing.";
+        "Names of labels differ only in spaces, hyphens and underscores, and are different labels.",
+        "Join them with `--structures` if they are one structure.";
     LabelNotAnnotated = "label-not-annotated", Warning,
-        "The label map holds a label that the table does not list among those that were looked for.",
+        "The label map has a label that the table does not list as annotated.",
         "Correct the column `labels_annotated`, or remove the label.";
     LabelOutsideImage = "label-outside-image", Rejection,
-        "The whole label map lies outside its image.",
+        "The whole label map is outside its image.",
         "Check that the two belong together, and their affines.";
     LabelOutsideRegions = "label-outside-regions", Warning,
         "Labels belong to none of the cohort's regions, which a network learns instead of labels.",
-        "Add them to a region (`--regions`, `dataset.json`), or leave them out with `--structures`.";
+        "Add them to a region (`--regions`, `dataset.json`), or exclude them with `--structures`.";
     LabelResampled = "label-resampled", Note,
-        "The label map lay on another grid and was resampled to that of its image.",
+        "The label map was on another grid and was resampled to that of its image.",
         "Compare the volumes before and after in the message.";
     LabelRounded = "label-rounded", Warning,
-        "Voxels of the label map were no whole numbers, but so near to one that they were rounded.",
-        "Nothing; save label maps as whole numbers without scaling. `--round-labels` says how near is near enough.";
+        "Voxels of the label map were close to integers and were rounded.",
+        "Nothing; save label maps as integers without scaling. `--round-labels` sets the maximum distance.";
     LabelShrunk = "label-shrunk", Warning,
         "A label has less than half of its volume left at the target spacing.",
-        "Prepare at a finer `--spacing`; `labels` in `prepared.parquet` lists what is left of each label.";
+        "Prepare at a finer `--spacing`; `labels` in `prepared.parquet` lists the remaining volume of each label.";
     LabelValueSets = "label-value-sets", Warning,
-        "Label maps of the cohort hold different values, and nothing says what these mean.",
-        "Check that each value is one structure in every case: name the values in `[labels]`, or say with `--structures` what each becomes.";
+        "Label maps of the cohort have different sets of values, and these have no names.",
+        "Check that each value is the same structure in every case: name the values in `[labels]`, or map them with `--structures`.";
     LabelValuesByName = "label-values-by-name", Note,
-        "Files give one structure different label values; labels go by the names in the files.",
-        "Nothing; `cases.parquet` says which value each name has in the cohort.";
+        "Files have different label values for one structure; labels are identified by the names in the files.",
+        "Nothing; `cases.parquet` lists the value of each name in the cohort.";
     LabelVanished = "label-vanished", Warning,
-        "A label has no voxel left at the target spacing: nothing of it is learnt from the case.",
-        "Prepare at a finer `--spacing`; `labels` in `prepared.parquet` lists what is left of each label.";
+        "A label has no voxel left at the target spacing: it is not learnt from the case.",
+        "Prepare at a finer `--spacing`; `labels` in `prepared.parquet` lists the remaining volume of each label.";
     LabelVoxelsUnnamed = "label-voxels-unnamed", Warning,
-        "Voxels have a value that none of the file's segments has; they became background.",
-        "Look at the segmentation in the program that wrote it.";
+        "Voxels have a value of none of the file's segments; they became background.",
+        "Check the segmentation in the program that wrote it.";
     LabelsUnknown = "labels-unknown", Warning,
-        "Names, or a column `labels_annotated`, are given for label values that no case has.",
+        "Names, or a column `labels_annotated`, refer to label values that no case has.",
         "Correct the values in `pdl.toml`, `dataset.json` or the table.";
     LinkOutside = "link-outside", Note,
         "Files or folders of the cohort are links that lead out of it; they are read.",
-        "Nothing, unless the links are not yours.";
+        "Nothing, unless the links are not your own.";
     LoneLabel = "lone-label", Warning,
         "A label occurs in one case only, or is missing from one case only.",
-        "Check the case: its label may bear a wrong value.";
+        "Check the case: its label may have a wrong value.";
     MissingChannel = "missing-channel", Rejection,
         "The case lacks an image of a channel that other cases have.",
-        "Add the file, or take one channel of every case with `--channel`.";
+        "Add the file, or select one channel of every case with `--channel`.";
     MissingContours = "missing-contours", Warning,
         "A structure has no contour on some slices between its first and its last.",
-        "Check whether the structure was left incomplete.";
+        "Check whether the structure is incomplete.";
     MissingSlice = "missing-slice", Warning,
         "A slice of the series is missing and was interpolated from its neighbours.",
         "Export the series again.";
     ModalityGuessed = "modality-guessed", Warning,
-        "Nothing states the modality; it was guessed from the intensities.",
+        "The modality is not stated; it was guessed from the intensities.",
         "State it with `--modality` or a column `modality`.";
     NameCharacters = "name-characters", Warning,
-        "The file does not say what all characters of a structure's name are.",
+        "The character set of a structure's name is not declared or invalid.",
         "Check the name; rename the structure with `--structures`.";
     NameMasked = "name-masked", Note,
-        "A structure's name held a name, an id or a date of a person that headers hold, too, which was masked.",
+        "A structure's name contained a person's name, id or date from the headers, which was masked.",
         "Rename the structure with `--structures`.";
     NameNotText = "name-not-text", Rejection,
-        "The path of a file is not UTF-8, so that no table can hold it.",
-        "Rename the file, or the folder that the message tells of.";
+        "The path of a file is not UTF-8, so that it cannot be written into a table.",
+        "Rename the file, or the folder in the message.";
     NarrowWindow = "narrow-window", Warning,
-        "The labels' intensities cover so little of the images' own that images were compared by their own instead.",
-        "Check the training images; `--normalise window` with `--intensity-window` shows more of them.";
+        "The labels' intensities cover too little of the images' range; proxies use each image's own range instead.",
+        "Check the training images; `--normalise window` with `--intensity-window` uses a wider range.";
     NegativeCase = "negative-case", Note,
-        "The label map holds background only; the case counts as searched for every label and without any.",
-        "Nothing, if that is so; else say with `--annotated` or a column `labels_annotated` what was looked for.";
+        "The label map has background only; the case counts as annotated for every label and without any.",
+        "Nothing, if that is so; else state with `--annotated` or a column `labels_annotated` which labels are annotated.";
     NoContours = "no-contours", Note,
-        "A structure set names a structure and has no contours of it.",
-        "Nothing, unless the structure should be there.";
+        "A structure set names a structure without contours.",
+        "Nothing, unless the structure should have contours.";
     NoImage = "no-image", Rejection,
         "A label has no image.",
-        "Add the image, or check how files are named.";
+        "Add the image, or check the names of the files.";
     NoLabel = "no-label", Warning,
-        "An image has no label: it is prepared and compared with the others, and no network is trained on it.",
-        "Annotate the case (`pdl select` ranks what to annotate next), or check how files are named.";
+        "An image has no label: it is prepared and compared, and no network is trained on it.",
+        "Annotate the case (`pdl select` ranks the cases to annotate next), or check the names of the files.";
     NoPatientId = "no-patient-id", Warning,
-        "The DICOM files name no patient; each study counts as a patient.",
-        "Give the patients in a table (`cohort.csv`).";
+        "The DICOM files have no PatientID; each study counts as a patient.",
+        "State the patients in a table (`cohort.csv`).";
     NoSopClass = "no-sop-class", Note,
-        "The DICOM file does not say what kind of object it is; it was taken for what its contents show.",
+        "The DICOM file has no SOP class; its kind was derived from its contents.",
         "Nothing, unless the case looks wrong.";
     NoStackSpacing = "no-stack-spacing", Rejection,
-        "A stack of slices has no voxel size.",
-        "Give it in mm with `--stack-spacing X,Y,Z` or a column `stack_spacing`.";
+        "A stack of slices has no spacing.",
+        "State it in mm with `--stack-spacing X,Y,Z` or a column `stack_spacing`.";
     NoSuchChannel = "no-such-channel", Rejection,
-        "The case lacks the channel that was chosen.",
-        "Choose another with `--channel`, or add the file.";
+        "The case lacks the selected channel.",
+        "Select another with `--channel`, or add the file.";
     NoTransform = "no-transform", Warning,
-        "The header does not say how the image lies in the patient; its axes were taken as RAS.",
+        "The header has no orientation; RAS was assumed.",
         "Check left and right in `pdl view`, or state them with `--orientation`.";
     NotFinite = "not-finite", Rejection,
         "Voxels are NaN or infinite.",
-        "Look at the source file; the conversion of the image has failed.";
+        "Check the source file; the conversion of the image has failed.";
     NotHounsfield = "not-hounsfield", Warning,
-        "The intensities of a CT are no Hounsfield units.",
-        "Export it again with its rescale slope and intercept, or leave it out.";
+        "The intensities of a CT are not Hounsfield units.",
+        "Export it again with its rescale slope and intercept, or exclude it.";
     ObliqueContours = "oblique-contours", Warning,
-        "Contours of a structure lie oblique to the slices and were left out.",
+        "Contours of a structure are oblique to the slices and were skipped.",
         "Check the structure in the planning system; it may have been drawn on another series.";
     OddHeader = "odd-header", Warning,
-        "The header breaks its format's rules in a way that could be read all the same.",
+        "The header violates its format's rules, but could be read.",
         "Check the case in `pdl view`.";
     OnePatientTwoIds = "one-patient-two-ids", Warning,
-        "Two cases with the same image are of two patients.",
-        "Name the patients as one with `--same-patient`, or correct the table.";
+        "Two cases with the same image have different patient ids.",
+        "Join the patients with `--same-patient`, or correct the table.";
     OneSlice = "one-slice", Warning,
         "The series has a single slice.",
         "Check that the series is complete.";
     OpenContours = "open-contours", Warning,
-        "Contours of a structure are not closed and were left out.",
+        "Contours of a structure are not closed and were skipped.",
         "Check the structure in the planning system.";
     OrientationOverridden = "orientation-overridden", Note,
         "`--orientation` replaced the orientation that the header states.",
         "Check left and right in `pdl view`.";
     OtherFrameOfReference = "other-frame-of-reference", Warning,
-        "A structure is drawn in another frame of reference than the image's; the message says whether it was left out.",
+        "A structure is in another frame of reference than the image; the message states whether it was skipped.",
         "Use the structure set that was drawn on this series, or register the two.";
     OtherHandedness = "other-handedness", Warning,
-        "The image is stored mirrored against nearly all others.",
+        "The image is stored mirrored compared with nearly all others.",
         "Check left and right: a converter may have flipped it.";
     OtherModality = "other-modality", Rejection,
         "The case is of another modality than the cohort.",
         "Curate each modality by itself.";
     OtherPetUnit = "other-pet-unit", Rejection,
         "The PET values of the case cannot be converted to the unit of the cohort.",
-        "Mend the attribute that the message names, or curate the cohort anew with `--pet-units stored`.";
+        "Correct the attribute in the message, or curate the cohort again with `--pet-units stored`.";
     OtherUnit = "other-unit", Warning,
-        "The image's header gives lengths in another unit than mm; they were converted.",
-        "Check that the spacing is that of the scan.";
+        "The image's header states lengths in another unit than mm; they were converted.",
+        "Check the spacing.";
     Outliers = "outliers", Warning,
         "Training cases are dissimilar to all others.",
-        "Look at them in the report; they stay in the curriculum.";
+        "Check them in the report; they stay in the curriculum.";
     OverlappingContours = "overlapping-contours", Warning,
-        "Contours of one structure overlap in part on a slice and were joined.",
+        "Contours of one structure overlap partly on a slice and were united.",
         "Check in `pdl view` that none of them was meant as a hole.";
     OverlappingStructures = "overlapping-structures", Warning,
-        "Structures overlap; voxels that both hold went to one of them.",
+        "Structures overlap; shared voxels were assigned to one of them.",
         "State the order with `--structures`.";
     PaddedProxies = "padded-proxies", Warning,
         "Some cases are much smaller than the grid on which cases are compared.",
         "Check whether these images show the same region as the others.";
     PatientAssumed = "patient-assumed", Warning,
-        "Nothing names the patient; the case counts as a patient of its own.",
-        "Give a column `patient` where a patient has several images.";
+        "The patient is not stated; the case counts as a separate patient.",
+        "Add a column `patient` if a patient has several images.";
     PetUnits = "pet-units", Warning,
-        "PET values are kept in the units that the files have, as not all can be converted to SUVbw.",
-        "Mend the attributes that the message names, leave the cases out, or state `--pet-units`.";
+        "PET values stay in the files' units, as not all can be converted to SUVbw.",
+        "Correct the attributes in the message, exclude the cases, or state `--pet-units`.";
     PixelSizeAssumed = "pixel-size-assumed", Warning,
-        "Nothing states the size of the pixels of 2-D images; 1 mm is taken.",
-        "State it with `--stack-spacing X,Y,1` if distances in mm should mean something.";
+        "The pixel size of 2-D images is not stated; 1 mm was assumed.",
+        "State it with `--stack-spacing X,Y,1` if distances in mm matter.";
     PlanDrift = "plan-drift", Warning,
         "The training cases have changed since the plan was made, and a new plan would differ.",
-        "Keep the plan, or make it anew with `--replan`.";
+        "Keep the plan, or make a new one with `--replan`.";
     PlanWithoutLabels = "plan-without-labels", Warning,
-        "No training case has a label: the intensities of the plan are those of whole bodies.",
-        "Annotate some cases (`pdl select` names them), then give `--replan` once.";
+        "No training case has a label: the plan's intensities are those of whole bodies.",
+        "Annotate some cases (`pdl select` lists them), then use `--replan` once.";
     PsnrRepeatsMse = "psnr-repeats-mse", Note,
         "PSNR orders pairs exactly as MSE does.",
-        "Do not count it as a further metric.";
+        "Do not count it as an additional metric.";
     RankedWithoutValue = "ranked-without-value", Warning,
         "Cases are ranked by a column in which some training cases have no value; these come last.",
-        "Import the results of all training cases, or leave the others out with `--keep`.";
+        "Import the results of all training cases, or exclude the others with `--keep`.";
     RareLabel = "rare-label", Warning,
         "A label occurs in few cases of a split.",
-        "Do not read much into its Dice there, or stratify by labels.";
+        "Interpret its Dice there with care, or stratify by labels.";
     RepeatedContours = "repeated-contours", Note,
-        "Contours of a structure are on a slice twice and count once.",
+        "Contours of a structure occur twice on a slice and count once.",
         "Nothing.";
     RepeatedFile = "repeated-file", Note,
-        "Files of the series are there twice; one of each was read.",
+        "Files of the series occur twice; one of each was read.",
         "Nothing.";
     RepeatedSlice = "repeated-slice", Warning,
-        "Slices of the series are there more than once under different UIDs, voxel for voxel; one of each was read.",
+        "Slices of the series are duplicated under different UIDs, voxel for voxel; one of each was read.",
         "Check the export of the series: slices may have been sent twice.";
     SamePatient = "same-patient", Warning,
-        "Two patients are in all likelihood one and were joined, or were left in two splits that the table gives.",
-        "Look at the pair; `same-patient.csv` takes the decision.";
+        "Two patients are probably one and were joined, or left in two splits that the table states.",
+        "Check the pair; `same-patient.csv` records the decision.";
     SecondaryCapture = "secondary-capture", Warning,
         "Files of a DICOM tree are secondary captures, such as photographs of screens; they are not read.",
-        "Names can stand in their pixels: leave them out where you give the tree away.";
+        "Their pixels may show names: exclude them before you share the tree.";
     SeveralFiles = "several-files", Rejection,
         "Several files could be the image or the label of the case.",
-        "Name one of them in `cohort.csv`.";
+        "State one of them in `cohort.csv`.";
     SeveralLabels = "several-labels", Warning,
-        "Several structure sets or segmentations belong to the series; one was taken.",
-        "Remove the others, or say which in a table.";
+        "Several structure sets or segmentations belong to the series; one was used.",
+        "Remove the others, or state which one in a table.";
     ShapeMismatch = "shape-mismatch", Rejection,
         "The label map has another number of voxels than its image.",
         "Check that the two belong together; `--resample-labels` resamples the label map.";
@@ -384,68 +384,68 @@ codes! {
         "The image and its voxels are several times larger or smaller than those of the other cases.",
         "The header may give lengths in another unit than mm: check its spacing.";
     SlicesRescaled = "slices-rescaled", Note,
-        "The slices of an MR volume have slopes of their own, which were applied.",
+        "The slices of an MR volume have different slopes, which were applied.",
         "Nothing; `--mr-rescale` applies those of all MR volumes.";
     SmallGroup = "small-group", Warning,
         "A group of cases is missing from a split, or rare in it.",
         "Stratify by the column (`--stratify-by`).";
     SmallSplit = "small-split", Warning,
-        "A split has too few cases for its figures to mean much.",
-        "Add patients, or change the split's shares.";
+        "A split has too few cases for reliable figures.",
+        "Add patients, or change the fractions of the splits.";
     SmallStratum = "small-stratum", Warning,
         "A stratum has too few patients to be in every split.",
-        "Stratify by fewer properties.";
+        "Stratify by fewer columns.";
     SpecialFile = "special-file", Warning,
-        "The cohort holds FIFOs, sockets or devices, which are never opened.",
-        "Take them out of the cohort.";
+        "The cohort's folder has FIFOs, sockets or devices, which are never opened.",
+        "Remove them from the cohort.";
     SplitKept = "split-kept", Note,
-        "Patients keep the split that they had; what was asked for places new ones only.",
-        "Delete `cases.parquet` to divide all patients anew.";
+        "Patients keep their splits; the options apply to new patients only.",
+        "Delete `cases.parquet` to divide all patients again.";
     SplitMoved = "split-moved", Warning,
         "A patient's cases moved to another split.",
-        "Figures of trainings made before are no longer comparable for them.";
+        "Figures of earlier trainings are no longer comparable for them.";
     SplitSeries = "split-series", Note,
         "The series holds several volumes and was split.",
         "Check that the parts are what you expect (phases, echoes).";
     StackAxesAssumed = "stack-axes-assumed", Warning,
-        "Nothing says how the axes of a stack of slices lie in the patient.",
-        "State them with `--stack-axes`.";
+        "The orientation of a stack of slices is not stated; LPS was assumed.",
+        "State it with `--stack-axes`.";
     StackBesideVolume = "stack-beside-volume", Rejection,
-        "The folder holds a stack of slices beside a volume.",
-        "Name one of the two in `cohort.csv`.";
+        "The folder has both a stack of slices and a volume.",
+        "State one of the two in `cohort.csv`.";
     StructuresUnmatched = "structures-unmatched", Warning,
-        "No structure has a name that `--structures` asks for.",
+        "No structure matches a pattern of `--structures`.",
         "Correct the pattern; the message lists the names that occur.";
     TooLarge = "too-large", Rejection,
-        "The case needs more memory than is allowed.",
-        "Allow more (--memory) if it is a volume of that size; else its header is wrong.";
+        "The case needs more memory than the limit.",
+        "Raise the limit (`--memory`) if the volume has that size; else its header is wrong.";
     TransformsDisagree = "transforms-disagree", Warning,
         "sform and qform of the NIfTI file differ; the sform was used.",
         "Check left and right in `pdl view`.";
     UnassignedContours = "unassigned-contours", Warning,
-        "Contours of a structure set belong to none of its structures and were left out.",
+        "Contours of a structure set belong to none of its structures and were skipped.",
         "Export the structure set again.";
     UnevenSpacing = "uneven-spacing", Warning,
-        "The slices are unevenly spaced and were resampled to an even step.",
+        "The slices are unevenly spaced and were resampled to an even spacing.",
         "Check that no slice is missing.";
     UnitOffset = "unit-offset", Warning,
-        "The intensities are offset by a constant against the other cases.",
+        "The intensities differ from those of the other cases by a constant offset.",
         "The file may lack its rescale intercept (HU): export it again.";
     UnreadableDicom = "unreadable-dicom", Rejection,
         "The DICOM files of the case cannot be read.",
-        "The message names the cause; export the series again.";
+        "The message states the cause; export the series again.";
     UnreadableImage = "unreadable-image", Rejection,
         "The image cannot be read.",
-        "The message names the cause.";
+        "The message states the cause.";
     UnreadableLabel = "unreadable-label", Rejection,
         "The label map cannot be read.",
-        "The message names the cause; `--round-labels` takes numbers that are near to whole ones.";
+        "The message states the cause; `--round-labels` allows values farther from integers.";
     UnusableStructure = "unusable-structure", Warning,
-        "A structure cannot be used and was left out.",
-        "The message names the cause.";
+        "A structure is invalid and was skipped.",
+        "The message states the cause.";
     VolumesBesideDicom = "volumes-beside-dicom", Note,
-        "Volumes lie in a folder that was read as a tree of DICOM files, and were not read.",
-        "Curate them by themselves.";
+        "A folder that was read as a DICOM tree also has volumes, which were not read.",
+        "Curate them separately.";
 }
 
 impl fmt::Display for Code {
@@ -483,7 +483,7 @@ impl JsonSchema for Code {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         let texts: Vec<&str> = Self::ALL.iter().map(|code| code.as_str()).collect();
-        json_schema!({ "description": "What a finding is about.", "type": "string", "enum": texts })
+        json_schema!({ "description": "The kind of a finding.", "type": "string", "enum": texts })
     }
 }
 

@@ -1,10 +1,10 @@
-//! Findings: what a person should know about a case or a cohort.
+//! Findings: facts about a case or a cohort that a person should know.
 //!
-//! In: nothing. Out: [`Code`], the list of everything that pdl can find, each with a [`Severity`],
-//! an explanation and advice, [`Finding`], one such thing seen, as a sentence with figures, and
-//! [`SkipReason`], why a file became no part of a case. The
-//! crate lies below all readers and stages, so that a fault has one name from the file in which it
-//! was seen to the table and the report that show it. It never decides what becomes of a case.
+//! Out: [`Code`], the list of all kinds of findings, each with a [`Severity`], an explanation and
+//! advice; [`Finding`], one instance, as a sentence with figures; and [`SkipReason`], why a file
+//! belongs to no case. The crate lies below all readers and stages, so that a fault has one name
+//! from the file in which it is detected to the tables and the report. Whether a case is rejected
+//! is decided by the stages.
 //!
 //! ```
 //! use pdl_findings::{Code, Finding, Severity};
@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 pub use code::{Code, Severity, UnknownCode};
 pub use skip_reason::SkipReason;
 
-/// Something about a case or a cohort that a person should know.
+/// A fact about a case or a cohort that a person should know.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub struct Finding {
     /// A short fixed name to group by, such as "no-label".

@@ -39,7 +39,7 @@ pub enum SkipReason {
     OlderLabel,
     /// Cut short, or contradicts itself.
     Damaged,
-    /// Valid, but nothing that can become a volume or a label map.
+    /// Valid, but not supported as a volume or a label map.
     Unsupported,
     /// The system refused to open or to list it.
     Unreadable,
@@ -47,7 +47,7 @@ pub enum SkipReason {
     TooLarge,
     /// The cohort's table or a description of it.
     Description,
-    /// An image of a case of which another channel is used.
+    /// An image of a case whose other channel was selected.
     OtherChannel,
     /// A volume that neither the cohort's table nor the layout of its folders makes a case of.
     NotInCohort,
@@ -87,7 +87,7 @@ impl SkipReason {
         Self::SpecialFile,
     ];
 
-    /// The text that tables and messages show, such as "not-dicom".
+    /// The text in tables and messages, such as "not-dicom".
     pub fn as_str(self) -> &'static str {
         match self {
             Self::NotDicom => "not-dicom",
@@ -116,7 +116,7 @@ impl SkipReason {
         }
     }
 
-    /// What it is, in words that fit behind a count.
+    /// Its description, to follow a count.
     pub fn words(self) -> &'static str {
         match self {
             Self::NotDicom => "not a DICOM file",

@@ -114,7 +114,7 @@ fn run(command: Command, matches: &ArgMatches) -> Result<ExitStatus> {
     }
 }
 
-/// Writes why a command failed, and gives its exit status.
+/// Reports why a command failed, and returns its exit status.
 fn failed(error: &anyhow::Error) -> ExitStatus {
     match error.downcast_ref() {
         Some(FitError::Stopped) => {

@@ -1,4 +1,4 @@
-//! What can go wrong in training.
+//! Errors of training and inference.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use pdl_cohort::attributes::Split;
 use pdl_store::plural::counted;
 
-/// A run that cannot be made.
+/// Why a command of pdl-fit failed.
 #[derive(Debug, thiserror::Error)]
 pub enum FitError {
     /// libtorch refused: mostly too little memory.
@@ -88,7 +88,7 @@ pub enum FitError {
     #[error(transparent)]
     Cohort(#[from] pdl_cohort::CohortError),
     /// A later cohort has no label of the run.
-    #[error("the cohort's labels ({found}) are none of those of the run ({expected}): {}", path.display())]
+    #[error("the cohort's labels ({found}) do not occur in the run ({expected}): {}", path.display())]
     OtherLabels {
         /// Names of the cohort's labels.
         found: String,
@@ -167,14 +167,14 @@ pub enum FitError {
         /// The record's file, or the curation folder whose manifest differs.
         path: PathBuf,
     },
-    /// What is to be written exists, and differs from what was requested.
+    /// The output exists, and differs from the request.
     #[error("a {record} {difference} exists: {}", path.display())]
     Occupied {
         /// What exists.
         record: Record,
         /// How it differs.
         difference: Difference,
-        /// Where it is.
+        /// Path of the existing output.
         path: PathBuf,
     },
     /// A split has no cases.
@@ -210,7 +210,7 @@ pub enum FitError {
     LabelCount {
         /// Labels of the cohort.
         labels: usize,
-        /// Most labels of a network.
+        /// Maximum number of labels of a network.
         most: usize,
     },
     /// The manifest and `cases.parquet` differ.
@@ -255,13 +255,13 @@ pub enum FitError {
     /// A picture of a validation case cannot be encoded.
     #[error("a picture of a validation case cannot be encoded: {problem}")]
     Picture {
-        /// What the encoder said.
+        /// The encoder's message.
         problem: String,
     },
     /// A worker of the data loader has ended before the last step.
     #[error("a worker of the data loader has stopped")]
     WorkerStopped,
-    /// A case that cannot be trained on.
+    /// A case is invalid.
     #[error("case {case_id}: {problem}: {}", path.display())]
     Case {
         /// The case that cannot be used, by its id.
@@ -271,15 +271,15 @@ pub enum FitError {
         /// Its file.
         path: PathBuf,
     },
-    /// A checkpoint that cannot be written or read.
+    /// A checkpoint cannot be written or read.
     #[error("the checkpoint: {problem}; what was written before it is whole: {}", path.display())]
     Checkpoint {
-        /// What the system said.
+        /// The operating system's error.
         problem: String,
         /// Its file.
         path: PathBuf,
     },
-    /// It was asked to stop, and left a checkpoint.
+    /// The run was interrupted and has written a checkpoint.
     #[error("{}", pdl_store::progress::HOW_TO_GO_ON)]
     Stopped,
     /// Loss or gradient is infinite or not a number.
@@ -362,7 +362,7 @@ impl FitError {
     }
 }
 
-/// What libtorch says, without the stack of its own functions that follows.
+/// libtorch's message, without its stack trace.
 fn first_line(error: &tch::TchError) -> String {
     error.to_string().lines().next().unwrap_or_default().to_owned()
 }

@@ -9,7 +9,7 @@
 //! - **Never:** training, planning or tuning on the test set; writing to the original images or the
 //!   prepared volumes; a result that depends on the number of data-loader workers.
 //!
-//! | room | contents |
+//! | module | contents |
 //! |---|---|
 //! | [`data`] | cases, patches, augmentation and the data loader |
 //! | [`model`] | U-Net, instance norm, weights, device and export |
@@ -18,7 +18,10 @@
 //! | [`train`] | training loop, fine-tuning, extension, checkpoints, history and early stopping |
 //! | [`inference`] | sliding window, resampling, prediction and domain-shift warnings |
 //! | [`metrics`] | Dice, surface distances and evaluation of a split |
-//! | [`experiment`] | run records, series of runs, tuning, and comparison of schedules |
+//! | [`experiment`] | run records, series of runs, tuning, cross-validation, comparisons |
+//!
+//! The learning rate of a step is computed in `optim/lr_schedule.rs` (`Rates::at`) from what
+//! `plan/run_plan.rs` (`rates`) derives from the [`plan::Settings`].
 
 pub mod data;
 mod error;

@@ -139,7 +139,7 @@ fn wrong_folders_end_in_one_clear_error() {
     let mut fewer = json.clone();
     fewer["labels"].as_array_mut().unwrap().pop().unwrap();
     std::fs::write(&info, fewer.to_string()).unwrap();
-    assert!(told().contains("but the manifest knows"));
+    assert!(told().contains("but the manifest only"));
     let mut shrinking = json;
     shrinking["stages"][1]["active_cases"] = 1.into();
     std::fs::write(&info, shrinking.to_string()).unwrap();

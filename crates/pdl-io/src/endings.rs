@@ -10,7 +10,7 @@ const NRRD: [&str; 2] = [".nrrd", ".nhdr"];
 const META_IMAGE: [&str; 2] = [".mha", ".mhd"];
 /// Endings of TIFF files that hold a stack of slices, and of files that hold one.
 pub(crate) const STACK: [&str; 7] = [".ome.tif", ".ome.tiff", ".tif", ".tiff", ".png", ".jpg", ".jpeg"];
-/// Endings of the voxels of a pair, by which it may be named, too.
+/// Endings of the voxel file of a pair; a path to it names the pair, too.
 pub(crate) const NIFTI_VOXELS: [&str; 2] = ["img", "img.gz"];
 
 /// A format that is read.
@@ -24,7 +24,7 @@ pub(crate) enum Format {
 impl Format {
     const ALL: [Self; 3] = [Self::Nifti, Self::Nrrd, Self::MetaImage];
 
-    /// Its name, as a person writes it.
+    /// Its name in messages.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Nifti => "NIfTI",
@@ -43,7 +43,7 @@ impl Format {
         }
     }
 
-    /// Whether a file of this format may begin as one of this kind.
+    /// Whether a file of this format may have the first bytes of this kind.
     pub(crate) fn may_be(self, kind: FileKind) -> bool {
         match self {
             Self::Nifti => [FileKind::Gzip, FileKind::Nifti].contains(&kind),
@@ -76,8 +76,8 @@ pub fn stem(name: &str) -> &str {
     &name[..name.len() - longest.unwrap_or(0)]
 }
 
-/// The name of a file and the number of its frame, as `FILE#3` names both; nothing more than the
-/// name where there is no number.
+/// The name of a file and the number of its frame, as `FILE#3` names both; only the name if there
+/// is no number.
 pub fn split_frame(name: &str) -> (&str, Option<usize>) {
     match name.rsplit_once('#') {
         Some((file, number)) => match number.parse() {

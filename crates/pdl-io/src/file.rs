@@ -21,11 +21,11 @@ pub(crate) struct Files<'a> {
     pub path: &'a Path,
     /// How its format is called.
     pub format: &'static str,
-    /// What is asked before memory is taken.
+    /// The share from which memory is reserved.
     pub memory: &'a MemoryShare<'a>,
-    /// What has been read so far.
+    /// Files read so far.
     pub parts: Vec<Part>,
-    /// What has been opened so far; nothing once a file that belongs to the volume is missing.
+    /// Files opened so far; `None` once a file of the volume is missing.
     opened: RefCell<Option<Vec<(PathBuf, FileState)>>>,
     fault: ReadFault,
 }
@@ -57,8 +57,7 @@ impl<'a> Files<'a> {
         Ok((Watched::new(file, &self.fault), state))
     }
 
-    /// What came of the files, which are read by now: where the system refused a read, that is the
-    /// cause of all else.
+    /// The result of reading the files; if a read of the system failed, that is the cause.
     pub(crate) fn outcome<T>(&self, read: Result<T, ReadError>) -> Result<T, Unread> {
         let refused = self.fault.take().map(|source| ReadError::Io { path: self.path.to_owned(), source });
         let error = match (refused, read) {
@@ -106,16 +105,14 @@ impl<'a> Files<'a> {
         Err(self.invalid(format!("the other file of the pair, .{}, is not beside it", endings[0])))
     }
 
-    /// A file that a header names, beside the header (`name` or `./name`): nothing else may be
-    /// named.
+    /// A file that a header names, beside the header (`name` or `./name`): no other path is
+    /// allowed.
     pub(crate) fn beside(&self, name: &str) -> Result<PathBuf, ReadError> {
         let here = |part: &Component<'_>| *part == Component::CurDir;
         let parts: Vec<Component<'_>> = Path::new(name).components().filter(|part| !here(part)).collect();
         match parts[..] {
             [Component::Normal(own)] if !name.contains('\\') => Ok(self.path.with_file_name(own)),
-            _ => {
-                Err(self.unsupported("its voxels lie in another folder: put header and voxels side by side"))
-            }
+            _ => Err(self.unsupported("its voxels are in another folder: put header and voxels into one")),
         }
     }
 
@@ -147,7 +144,7 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    /// Bytes that have not been read.
+    /// Number of bytes not yet read.
     pub(crate) fn left(&self) -> u64 {
         self.state.size.saturating_sub(self.bytes.passed())
     }
@@ -157,7 +154,7 @@ impl Source {
         self.bytes.fill_buf().is_ok_and(|bytes| bytes.starts_with(&[0x1f, 0x8b]))
     }
 
-    /// What begins here, inflated when it is a gzip stream.
+    /// The rest of the file, inflated if it is a gzip stream.
     pub(crate) fn plain(&mut self) -> Box<dyn Read + '_> {
         if self.is_gzip() { Box::new(Members::new(self)) } else { Box::new(self) }
     }

@@ -1,4 +1,4 @@
-//! Streams of gzip members (RFC 1952), with zeros behind the last one passed over, as `gzip` does:
+//! Streams of gzip members (RFC 1952), with zeros after the last one ignored, as `gzip` does:
 //! archives on tape and some writers pad with them.
 
 use std::io::{self, BufRead, Read};
@@ -10,7 +10,7 @@ const FIRST_BYTE: u8 = 0x1f;
 
 /// Inflates all members of a stream.
 pub(crate) struct Members<R> {
-    /// Nothing after the last member.
+    /// `None` after the last member.
     member: Option<GzDecoder<R>>,
 }
 

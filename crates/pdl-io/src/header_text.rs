@@ -6,8 +6,7 @@ use std::str::FromStr;
 use crate::ReadError;
 use crate::file::{Files, Source};
 
-/// Most bytes of a header: binary data that are taken for one end the search for its last line
-/// here.
+/// Maximum size of a header in bytes: bounds the search for its last line in binary data.
 const LONGEST_HEADER: u64 = 1 << 20;
 
 /// The next line, without its end, into `line`; false when no further line ends. `read` counts the

@@ -3,7 +3,7 @@
 //! In: paths of files (NIfTI, NRRD, MetaImage) or of stacks of slices (PNG, TIFF, JPEG). Out:
 //! [`pdl_volume::Volume`]s on a grid in RAS+ millimetres, with the content hash and the stored
 //! voxel type, or a [`ReadError`] that names the cause. It never resamples, never guesses a
-//! geometry, and knows no cohort.
+//! geometry, and handles no cohorts.
 //!
 //! ```
 //! use pdl_io::{nifti, read_labels};
@@ -56,13 +56,13 @@ use pdl_volume::{LabelError, LabelMap, LabelOverlap, RoundedLabels, Volume};
 pub struct Image {
     /// Voxels after the file's own scaling, on the stored grid.
     pub volume: Volume<f32>,
-    /// How the voxels are stored, such as "int16".
+    /// Stored data type of the voxels, such as "int16".
     pub voxel_type: String,
-    /// What it was read from.
+    /// The files that it was read from.
     pub parts: Vec<Part>,
     /// BLAKE3 of the file's bytes, hex; of a volume in several files, of their hashes.
     pub blake3: String,
-    /// What a careful reader would want to know about the file.
+    /// Findings about the file.
     pub findings: Vec<Finding>,
 }
 
@@ -77,19 +77,19 @@ pub struct Part {
     pub state: FileState,
 }
 
-/// Why there is no volume, and what that rests on.
+/// Why there is no volume, and the files that show it.
 #[derive(Debug, thiserror::Error)]
 #[error("{error}")]
 pub struct Unread {
     /// Why.
     #[source]
     pub error: ReadError,
-    /// The files whose bytes say so, and their states before they were read; none where it is not
-    /// their bytes alone, such as where a file is missing or the system refused.
+    /// The files whose bytes say so, and their states before they were read; empty if the cause is
+    /// not their contents alone, such as a missing file or an error of the system.
     pub files: Vec<(PathBuf, FileState)>,
 }
 
-/// What is read and written, as `pdl help formats` prints it.
+/// The text of `pdl help formats`: the formats that are read and written.
 ///
 #[doc = include_str!("../help/formats.md")]
 pub const FORMATS_HELP: &str = include_str!("../help/formats.md");
@@ -97,68 +97,68 @@ pub const FORMATS_HELP: &str = include_str!("../help/formats.md");
 /// A file that could not be read as a volume.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
-    /// The operating system refused.
+    /// The operating system reported an error.
     #[error("the file cannot be read ({source}): {}", path.display())]
     Io {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The operating system's error.
         source: std::io::Error,
     },
     /// Fewer voxels than the header declares.
     #[error("the file is cut short: its header declares {declared} bytes of voxels, {held} are there: {}", path.display())]
     Truncated {
-        /// Which file.
+        /// The file.
         path: PathBuf,
         /// Bytes of voxels that the header declares.
         declared: u64,
-        /// Bytes that are there (at most, for a compressed file).
+        /// Bytes present (an upper bound for a compressed file).
         held: u64,
     },
     /// The compressed stream is damaged.
     #[error("the compressed data are damaged or cut short ({problem}): {}", path.display())]
     Damaged {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// What the decoder said.
+        /// The decoder's message.
         problem: String,
     },
     /// Not a file of this format, or a header that contradicts itself.
     #[error("not a valid {format} file ({problem}): {}", path.display())]
     Invalid {
-        /// What it was taken for.
+        /// The format as which it was read.
         format: &'static str,
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The defect.
         problem: String,
     },
-    /// What the file holds needs more memory than there is.
+    /// The file needs more memory than the limit.
     #[error("{source}: {}", path.display())]
     Memory {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// What it needs, and what is allowed.
+        /// Memory required, and the limit.
         source: MemoryError,
     },
     /// Valid, but not one 3-D volume of real numbers.
     #[error("{problem}: {}", path.display())]
     Unsupported {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// What it is, and what to do.
+        /// What it is, and what to do about it.
         problem: String,
     },
-    /// A slice of a stack that cannot be used.
+    /// An invalid slice of a stack.
     #[error("its slice {number} of {slices} {problem}: {}", path.display())]
     Slice {
         /// The stack's folder or file.
         path: PathBuf,
-        /// Which slice, counted from 1 in the order of the stack.
+        /// Number of the slice, from 1 in the order of the stack.
         number: usize,
-        /// How many there are.
+        /// Their number.
         slices: usize,
-        /// What is wrong with it, as in "is in colour".
+        /// The defect, as in "is in colour".
         problem: String,
     },
     /// The header's scaling makes fractions of the labels.
@@ -168,21 +168,21 @@ pub enum ReadError {
         path.display()
     )]
     ScaledLabels {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// What stored values are multiplied by.
+        /// The factor of stored values.
         slope: f64,
-        /// What is added then.
+        /// The offset that is added then.
         intercept: f64,
-        /// Which voxels.
+        /// The invalid voxels.
         source: LabelError,
     },
     /// The voxels are no labels.
     #[error("{source}: {}", path.display())]
     Labels {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// Which voxels.
+        /// The invalid voxels.
         source: LabelError,
     },
 }
@@ -202,15 +202,14 @@ impl ReadError {
         path
     }
 
-    /// What is wrong, without the path: fit for any log.
+    /// The message without the path, fit for any log.
     pub fn reason(&self) -> String {
         let text = self.to_string();
         let path = format!(": {}", self.path().display());
         text.strip_suffix(&path).unwrap_or("the file cannot be read").to_owned()
     }
 
-    /// Why there was no memory for it, when that is the cause: with more, the same file may be
-    /// read.
+    /// The memory error, if that is the cause: with more memory the same file may be readable.
     pub fn memory(&self) -> Option<MemoryError> {
         match self {
             Self::Memory { source, .. } => Some(*source),
@@ -224,7 +223,7 @@ impl ReadError {
 pub struct Labels {
     /// The labels, on the stored grid.
     pub map: LabelMap,
-    /// What they were read from.
+    /// The files that they were read from.
     pub parts: Vec<Part>,
     /// BLAKE3 of the file's bytes, hex; of a volume in several files, of their hashes.
     pub blake3: String,
@@ -233,7 +232,7 @@ pub struct Labels {
 }
 
 impl Labels {
-    /// What is said of voxels that were rounded.
+    /// Finding about voxels that were rounded.
     pub fn rounding(&self) -> Option<Finding> {
         let RoundedLabels { count, farthest } = self.rounded?;
         let voxels = counted(count, "voxel");
@@ -247,7 +246,7 @@ impl Labels {
 /// A segment that a label file names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LabelSegment {
-    /// Its name, in one line.
+    /// Its name, on one line.
     pub name: String,
     /// The value of its voxels.
     pub value: u16,
@@ -260,12 +259,12 @@ pub struct LabelSegment {
 pub struct SegmentLabels {
     /// The labels, on the stored grid.
     pub map: LabelMap,
-    /// What they were read from.
+    /// The files that they were read from.
     pub parts: Vec<Part>,
     /// BLAKE3 of the file's bytes, hex; of a volume in several files, of their hashes.
     pub blake3: String,
     /// Voxels that a label has lost to another.
     pub overlaps: BTreeMap<LabelOverlap, usize>,
-    /// What a person should know of the file.
+    /// Findings about the file.
     pub findings: Vec<Finding>,
 }

@@ -48,7 +48,7 @@ pub(crate) fn read(
     let own = match place.as_str() {
         "LOCAL" | "Local" | "local" => None,
         name if name.starts_with("LIST") || name.contains('%') => {
-            return Err(files.unsupported("its voxels lie in several files: save them as one .mha"));
+            return Err(files.unsupported("its voxels are in several files: save them as one .mha"));
         }
         name => Some(files.open(&files.beside(name)?)?),
     };
@@ -67,7 +67,7 @@ pub(crate) fn read(
         slope: 1.0,
         intercept: 0.0,
     };
-    // A skip of -1 says: the voxels end the file.
+    // A skip of -1 means that the voxels are the end of the file.
     let skip = match u64::try_from(skip) {
         Ok(skip) => skip,
         Err(_) => {
@@ -105,7 +105,7 @@ fn fields(files: &Files<'_>, source: &mut Source) -> Result<HashMap<String, Stri
     let mut fields = HashMap::new();
     let (mut line, mut read) = (Vec::new(), 0);
     while header_text::next_line(files, source, &mut line, &mut read)? {
-        let line = std::str::from_utf8(&line).map_err(|_| files.invalid("its header is no text"))?;
+        let line = std::str::from_utf8(&line).map_err(|_| files.invalid("its header is not text"))?;
         let Some((key, value)) = line.split_once('=') else { continue };
         let (key, value) = (key.trim(), value.trim());
         fields.insert(key.to_owned(), value.to_owned());
@@ -154,7 +154,7 @@ impl Header<'_> {
             "MET_FLOAT" => VoxelType::Float32,
             "MET_DOUBLE" => VoxelType::Float64,
             other => {
-                let problem = format!("its voxels are of type {other}: pdl takes one number a voxel");
+                let problem = format!("its voxels are of type {other}: expected one number per voxel");
                 return Err(self.files.unsupported(problem));
             }
         })
@@ -170,10 +170,9 @@ impl Header<'_> {
         let matrix = list(&["TransformMatrix", "Rotation", "Orientation"])?;
         let origin = list(&["Offset", "Position", "Origin"])?;
         let Some(sides) = sides else {
-            return Err(self.files.unsupported("its header gives no size of a voxel"));
+            return Err(self.files.unsupported("its header has no voxel size"));
         };
-        let problem =
-            "its header gives no directions; they are taken as left, posterior, superior, as ITK takes them";
+        let problem = "its header has no directions; left, posterior, superior was assumed, as in ITK";
         let findings =
             if matrix.is_none() { vec![Finding::new(Code::OddHeader, problem)] } else { Vec::new() };
         // A group of numbers for each axis: the direction in which it runs.
@@ -188,7 +187,7 @@ impl Header<'_> {
         let place = |r: usize| origin.get(r).copied().unwrap_or(0.0) * lps[r] + 0.0;
         let affine = Affine::from_columns(std::array::from_fn(step), std::array::from_fn(place));
         if !affine.is_usable() {
-            return Err(self.files.invalid("its header gives no usable voxel size"));
+            return Err(self.files.invalid("its header has no usable voxel size"));
         }
         Ok((affine, findings))
     }

@@ -65,8 +65,8 @@ pub(crate) fn axes(files: &Files<'_>) -> Result<Vec<usize>, ReadError> {
     Ok(header.axes)
 }
 
-/// `stream` stands behind the header, or at the start of the voxels' own file, which holds `held`
-/// bytes.
+/// `stream` is positioned after the header, or at the start of the voxels' own file, which holds
+/// `held` bytes.
 fn content(
     files: &Files<'_>,
     header: &Header,
@@ -80,7 +80,7 @@ fn content(
     let (affine, mut findings) = transform::affine(files, header, shape)?;
     findings.extend(header.findings.iter().cloned());
     if !affine.is_usable() {
-        return Err(files.invalid("its header gives no usable voxel size"));
+        return Err(files.invalid("its header has no usable voxel size"));
     }
     header.skip_to_voxels(files, stream)?;
     let stored = Stored {
@@ -100,7 +100,7 @@ fn content(
 /// Writes an image as float32 `.nii.gz`, with its affine as sform.
 ///
 /// # Errors
-/// [`StoreError`] when the file cannot be written.
+/// [`StoreError`] if the file cannot be written.
 pub fn write_image(path: impl Into<SafePath>, image: &Volume<f32>) -> Result<(), StoreError> {
     write(&path.into(), &image.grid, &image.voxels)
 }
@@ -108,7 +108,7 @@ pub fn write_image(path: impl Into<SafePath>, image: &Volume<f32>) -> Result<(),
 /// Writes an image as int16 `.nii.gz`, as CT scanners store it; values are rounded and clamped.
 ///
 /// # Errors
-/// [`StoreError`] when the file cannot be written.
+/// [`StoreError`] if the file cannot be written.
 pub fn write_image_i16(path: impl Into<SafePath>, image: &Volume<f32>) -> Result<(), StoreError> {
     let stored: Vec<i16> = image.voxels.iter().map(|v| v.round() as i16).collect();
     write(&path.into(), &image.grid, &stored)
@@ -117,7 +117,7 @@ pub fn write_image_i16(path: impl Into<SafePath>, image: &Volume<f32>) -> Result
 /// Writes a label map as `.nii.gz`: uint8 when every label fits, else uint16.
 ///
 /// # Errors
-/// [`StoreError`] when the file cannot be written.
+/// [`StoreError`] if the file cannot be written.
 pub fn write_labels(path: impl Into<SafePath>, labels: &LabelMap) -> Result<(), StoreError> {
     let path = path.into();
     let bytes: Option<Vec<u8>> = labels.voxels.iter().map(|v| u8::try_from(*v).ok()).collect();

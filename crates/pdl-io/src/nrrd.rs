@@ -55,7 +55,8 @@ pub(crate) fn axes(files: &Files<'_>) -> Result<Vec<usize>, ReadError> {
 }
 
 impl Header {
-    /// Reads the voxels of one frame, which begin where `source` stands or in a file of their own.
+    /// Reads the voxels of one frame, which begin at the position of `source` or in a file of their
+    /// own.
     fn read_voxels(
         &self,
         files: &mut Files<'_>,
@@ -69,7 +70,7 @@ impl Header {
         let own = match field(["data file", "datafile"]) {
             None => None,
             Some(name) if name.starts_with("LIST") || name.contains('%') => {
-                return Err(files.unsupported("its voxels lie in several files: save them as one .nrrd"));
+                return Err(files.unsupported("its voxels are in several files: save them as one .nrrd"));
             }
             Some(name) => Some(files.open(&files.beside(name)?)?),
         };
@@ -96,7 +97,7 @@ impl Header {
         let held = data.left();
         let skip = match u64::try_from(skip) {
             Ok(skip) => skip,
-            // A skip of -1 says: the voxels end the file.
+            // A skip of -1 means that the voxels are the end of the file.
             Err(_) if skip == -1 && self.encoding == Encoding::Raw => {
                 let declared = self.voxels.saturating_mul(self.voxel_type.bytes() as u64);
                 let path = files.path.to_owned();
@@ -129,7 +130,7 @@ enum Encoding {
 struct Text {
     /// Fields, by their names in lower case.
     fields: HashMap<String, String>,
-    /// `key:=value` pairs, which say nothing of how voxels are stored.
+    /// `key:=value` pairs, which do not affect the storage of voxels.
     pairs: HashMap<String, String>,
 }
 
@@ -147,14 +148,14 @@ impl Text {
             if line.starts_with(b"#") {
                 continue;
             }
-            // What a person typed may be in any character set.
+            // Typed text may be in any character set.
             if let Some((key, value)) = any_text(&line).split_once(":=") {
                 text.pairs.insert(key.trim().to_owned(), value.trim().to_owned());
                 continue;
             }
-            let line = std::str::from_utf8(&line).map_err(|_| files.invalid("its header is no text"))?;
+            let line = std::str::from_utf8(&line).map_err(|_| files.invalid("its header is not text"))?;
             let (key, value) =
-                line.split_once(": ").ok_or_else(|| files.invalid("a line of its header is no field"))?;
+                line.split_once(": ").ok_or_else(|| files.invalid("a line of its header is not a field"))?;
             text.fields.insert(key.trim().to_lowercase(), value.trim().to_owned());
         }
         Ok(text)
@@ -180,7 +181,7 @@ struct Header {
     directions: Option<String>,
     origin: Option<String>,
     spacings: Option<String>,
-    /// Units of the three axes of space, or, where it has no space, of the stored axes.
+    /// Units of the three axes of space, or, if it has no space, of the stored axes.
     units: Units,
 }
 
@@ -192,7 +193,7 @@ struct Units {
 }
 
 impl Units {
-    /// From a field such as `"um" "um" "um"`; millimetres where it says nothing that is known.
+    /// From a field such as `"um" "um" "um"`; millimetres if no unit is known.
     fn new(text: &str) -> Self {
         let names: Vec<&str> = match text.contains('"') {
             true => text.split('"').skip(1).step_by(2).collect(),
@@ -206,7 +207,7 @@ impl Units {
         let listed = distinct.join(", ");
         let unknown = names.iter().zip(&known).any(|(name, mm)| mm.is_none() && !says_nothing(name));
         let finding = if unknown {
-            let problem = format!("its unit of length ({listed}) is none that is known; taken as mm");
+            let problem = format!("its unit of length ({listed}) is unknown; mm was assumed");
             Some(Finding::new(Code::OddHeader, problem))
         } else {
             (mm != [1.0; 3]).then_some(other_unit(&listed))
@@ -215,15 +216,15 @@ impl Units {
     }
 }
 
-/// Whether a unit is left open.
+/// Whether a unit is unspecified.
 fn says_nothing(unit: &str) -> bool {
     ["", "???", "none", "unknown"].contains(&unit.to_lowercase().as_str())
 }
 
-/// Millimetres in a unit of length, in its usual spellings; nothing for other words.
+/// Millimetres in a unit of length, in its usual spellings; `None` for other words.
 fn millimetres_in(unit: &str) -> Option<f64> {
     let unit = unit.to_lowercase();
-    // The plural of a word; "ms" is none.
+    // The plural of a word; "ms" is not one.
     let word = unit.strip_suffix('s').filter(|word| word.len() > 2).unwrap_or(&unit);
     let unit = word.replace("meter", "metre");
     Some(match unit.as_str() {
@@ -294,9 +295,7 @@ impl Header {
                 )));
             }
             None => {
-                return Err(
-                    files.unsupported("its header gives directions but no space, so left may be right")
-                );
+                return Err(files.unsupported("its header has directions but no space, so left may be right"));
             }
         };
         let mut steps = Vec::new();
@@ -318,13 +317,13 @@ impl Header {
         let in_ras = |v: [f64; 3]| std::array::from_fn(|i| v[i] * signs[i] * self.units.mm[i]);
         let affine = Affine::from_columns(steps.map(in_ras), in_ras(origin));
         if !affine.is_usable() {
-            return Err(files.invalid("its header gives no usable voxel size"));
+            return Err(files.invalid("its header has no usable voxel size"));
         }
         Ok((affine, self.units.finding.iter().cloned().collect()))
     }
 
     fn sizes_only(&self, files: &Files<'_>) -> Result<(Affine, Vec<Finding>), ReadError> {
-        let missing = || files.unsupported("its header gives no size of a voxel");
+        let missing = || files.unsupported("its header has no voxel size");
         let sides: Vec<f64> = numbers(files, "spacings", self.spacings.as_deref().ok_or_else(missing)?)?;
         let side = |axis: usize| sides.get(axis).copied().unwrap_or(f64::NAN) * self.units.mm[axis];
         let affine =
@@ -336,8 +335,8 @@ impl Header {
     }
 }
 
-/// Where the first of four axes holds the parts of a voxel, such as a colour's, and the others are
-/// those of space, says the fields as if it were the last. Returns whether it was so.
+/// If the first of four axes holds the components of a voxel, such as colours, and the others are
+/// spatial, rewrites the fields as if it were the last. Returns whether that was so.
 fn components_last(fields: &mut HashMap<String, String>) -> bool {
     const SPACE: [&str; 4] = ["domain", "space", "none", "???"];
     let Some(kinds) = fields.get("kinds").cloned() else { return false };
@@ -375,7 +374,7 @@ fn check_kinds(files: &Files<'_>, kinds: &str) -> Result<(), ReadError> {
         let frames = ["list", "time"].contains(&kind);
         if !["domain", "space", "none", "???"].contains(&kind) && (axis < 3 || !frames) {
             return Err(files.unsupported(format!(
-                "its axis {} is of the kind {kind}: pdl takes three axes of space first, and one number a voxel",
+                "its axis {} is of the kind {kind}: expected three spatial axes first, and one number per voxel",
                 axis + 1
             )));
         }
@@ -390,7 +389,7 @@ fn vector(files: &Files<'_>, text: &str) -> Result<[f64; 3], ReadError> {
         inner.map(|text| text.split(',').map(|part| part.trim().parse().ok()).collect()).unwrap_or_default();
     parts
         .and_then(|parts| parts.try_into().ok())
-        .ok_or_else(|| files.invalid(format!("'{text}' is no vector (x,y,z)")))
+        .ok_or_else(|| files.invalid(format!("expected a vector (x,y,z), found '{text}'")))
 }
 
 fn voxel_type(files: &Files<'_>, text: &str) -> Result<VoxelType, ReadError> {
@@ -415,7 +414,7 @@ fn voxel_type(files: &Files<'_>, text: &str) -> Result<VoxelType, ReadError> {
         "double" => VoxelType::Float64,
         other => {
             return Err(
-                files.unsupported(format!("its voxels are of type {other}: pdl takes one number a voxel"))
+                files.unsupported(format!("its voxels are of type {other}: expected one number per voxel"))
             );
         }
     })

@@ -19,14 +19,14 @@ use crate::stack::{self, Meaning, StackGeometry};
 use crate::voxels::{Sink, VoxelType, volumes_along};
 use crate::{Image, LabelSegment, Labels, Part, ReadError, SegmentLabels, Unread, metaimage, nifti, nrrd};
 
-/// Most label values in a message.
+/// Maximum number of label values in a message.
 const MOST_VALUES: usize = 10;
 
-/// Reads a 3-D image, scaled as its header says. `FILE#3` is the frame 3 of a file of several,
-/// counted from 0. Memory: four bytes a voxel, and one piece of the file; no more than is free.
+/// Reads a 3-D image, scaled as its header states. `FILE#3` is frame 3 of a file of several,
+/// counted from 0. Memory: four bytes per voxel, and one piece of the file, within the free memory.
 ///
 /// # Errors
-/// [`ReadError`] when the file is missing, damaged, cut short, or not one volume of real numbers.
+/// [`ReadError`] if the file is missing, damaged, cut short, or not one volume of real numbers.
 pub fn read_image(path: &Path) -> Result<Image, ReadError> {
     read_image_within(path, &MemoryLimit::free().alone())
 }
@@ -64,7 +64,7 @@ pub fn read_labels_within(path: &Path, memory: &MemoryShare<'_>) -> Result<Label
 }
 
 /// As [`read_labels_within`], with voxels rounded to a label that is `round_within` or nearer
-/// (0.001 where it is not given); who gets no labels learns which files that rests on.
+/// (0.001 if it is not given); the error lists the files that caused it.
 ///
 /// # Errors
 /// [`Unread`], as for [`read_labels`].
@@ -80,12 +80,12 @@ pub fn try_labels(
 /// first of them. Only its header is read.
 ///
 /// # Errors
-/// [`Unread`] when the file is missing or of no format that is read, its header is no header, or
-/// its voxels are not one number each.
+/// [`Unread`] if the file is missing or of no format that is read, its header is no header, or its
+/// voxels are not one number each.
 pub fn volumes_in(path: &Path, memory: &MemoryShare<'_>) -> Result<usize, Unread> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let Some(format) = Format::of(&name) else {
-        let problem = "by its name it is no volume".to_owned();
+        let problem = "its name is not that of a volume".to_owned();
         let error = ReadError::Unsupported { path: path.to_owned(), problem };
         return Err(Unread { error, files: Vec::new() });
     };
@@ -98,18 +98,18 @@ pub fn volumes_in(path: &Path, memory: &MemoryShare<'_>) -> Result<usize, Unread
         };
         let volumes = axes.and_then(|axes| {
             let several =
-                || files.unsupported(format!("its axes are {axes:?}: pdl takes one number a voxel"));
+                || files.unsupported(format!("its axes are {axes:?}: expected one number per voxel"));
             volumes_along(&axes).ok_or_else(several)
         });
         files.outcome(volumes)
     })
 }
 
-/// The segments that a label file names (`.seg.nrrd` of 3-D Slicer); nothing for any other file.
+/// The segments that a label file names (`.seg.nrrd` of 3-D Slicer); `None` for any other file.
 /// Only the header is read.
 ///
 /// # Errors
-/// [`Unread`] when the file is missing or its header is no header, or contradicts itself.
+/// [`Unread`] if the file is missing or its header is no header, or contradicts itself.
 pub fn segments_of(path: &Path, memory: &MemoryShare<'_>) -> Result<Option<Vec<LabelSegment>>, Unread> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     if Format::of(&name) != Some(Format::Nrrd) {
@@ -123,8 +123,8 @@ pub fn segments_of(path: &Path, memory: &MemoryShare<'_>) -> Result<Option<Vec<L
 }
 
 /// Reads the segments of a file as one label map, in which each has the label that `label` gives;
-/// segments without one are left out, and where two labels meet, the higher one stays. Memory: two
-/// bytes a voxel of one layer, and one piece of the file.
+/// segments without one are ignored, and where two labels overlap, the higher one wins. Memory: two
+/// bytes per voxel of one layer, and one piece of the file.
 ///
 /// # Errors
 /// [`Unread`], as for [`try_labels`], and when the file names no segments ([`segments_of`]).
@@ -147,7 +147,7 @@ pub fn read_segments(
     })
 }
 
-/// What is said of voxels whose value no segment has.
+/// Finding about voxels whose value no segment has.
 fn unnamed(voxels: &BTreeMap<u16, usize>) -> Option<Finding> {
     let told: Vec<String> = voxels
         .iter()
@@ -164,8 +164,8 @@ fn unnamed(voxels: &BTreeMap<u16, usize>) -> Option<Finding> {
 /// and one slice.
 ///
 /// # Errors
-/// [`ReadError`] when slices are missing, damaged or not alike, or hold other than one real number
-/// a pixel.
+/// [`ReadError`] if slices are missing, damaged or different in kind, or do not have one real
+/// number per pixel.
 pub fn read_image_stack(path: &Path, geometry: &StackGeometry) -> Result<Image, ReadError> {
     read_image_stack_within(path, geometry, &MemoryLimit::free().alone())
 }
@@ -186,8 +186,8 @@ pub fn read_image_stack_within(
 /// Reads a stack of slices as a label map. Memory: as [`read_labels`], and one slice.
 ///
 /// # Errors
-/// [`ReadError`] as for [`read_image_stack`] and [`read_labels`], and of slices in JPEG, which does
-/// not keep values.
+/// [`ReadError`] as for [`read_image_stack`] and [`read_labels`], and for JPEG slices, as JPEG does
+/// not preserve values.
 pub fn read_label_stack(path: &Path, geometry: &StackGeometry) -> Result<Labels, ReadError> {
     read_label_stack_within(path, geometry, &MemoryLimit::free().alone())
 }
@@ -269,10 +269,10 @@ fn read(path: &Path, memory: &MemoryShare<'_>, sink: &mut dyn Sink) -> Result<Re
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let Some(format) = Format::of(&name) else {
         let problem = if stack::is_stack(&path).map_err(io)? {
-            "it is a stack of slices, which holds no size of a voxel: give it with --stack-spacing"
+            "it is a stack of slices, which has no voxel size: state it with --stack-spacing"
         } else {
-            "by its name it is none of the formats that are read: NIfTI, NRRD, MetaImage, or a stack of slices (a folder of \
-             PNG, TIFF or JPEG files, or a TIFF file of pages)"
+            "by its name it is none of the formats that are read: NIfTI, NRRD, MetaImage, or a stack of slices (a \
+             folder of PNG, TIFF or JPEG files, or a TIFF file of pages)"
         };
         let error = ReadError::Unsupported { path: path.clone(), problem: problem.to_owned() };
         let files = FileState::of(&path).map(|state| (path, state)).into_iter().collect();
@@ -288,8 +288,7 @@ fn read(path: &Path, memory: &MemoryShare<'_>, sink: &mut dyn Sink) -> Result<Re
     Ok(Read::of(content, files))
 }
 
-/// Where a file is another kind than its name says, that is the cause of all that was wrong with
-/// it.
+/// If a file is of another kind than its name says, that is reported as the cause.
 fn named_wrongly(unread: Unread, path: &Path, format: Format) -> Unread {
     if !matches!(
         unread.error,

@@ -1,10 +1,9 @@
 //! Stacks of slices: a folder of PNG, TIFF or JPEG files of one plane each, or a TIFF file of
 //! several pages. A single such file is a 2-D image, a stack of one slice.
 //!
-//! Such files say nothing of millimetres and of where the patient's left is, so both are the
-//! caller's to state ([`StackGeometry`]); what they say of dots an inch is not used. Values are
-//! taken as they are stored; a palette's indices are labels. What stands for something else than
-//! one number a voxel is refused.
+//! Such files state neither spacing nor orientation, so the caller has to ([`StackGeometry`]);
+//! their resolution in dots per inch is not used. Values are used as stored; indices of a palette
+//! are labels. Pixels of more than one number are refused.
 
 mod directory;
 mod jpeg;
@@ -33,21 +32,21 @@ use crate::voxels::Sink;
 use crate::{Part, ReadError};
 use plane::{Kind, Plane, SliceError};
 
-/// What the errors call it.
+/// Its name in errors.
 pub(crate) const NAME: &str = "stack of slices";
 
-/// What a stack does not say of itself.
+/// Spacing and orientation of a stack, which its files do not state.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct StackGeometry {
     /// Millimetres from column to column, from row to row and from slice to slice: x, y, z of the
     /// stored image.
     pub spacing_mm: [f64; 3],
-    /// Where in the patient columns, rows and slices are counted to: LPS when columns run to the
-    /// left, rows to the back and slices to the head.
+    /// Directions in which columns, rows and slices grow: LPS if columns run to the left, rows to
+    /// the back and slices to the head.
     pub axes: Orientation,
 }
 
-/// What the values of a stack stand for.
+/// The meaning of the values of a stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Meaning {
     Intensities,
@@ -76,7 +75,7 @@ impl Format {
 /// Whether a path is that of a stack: a PNG, TIFF or JPEG file, or a folder with such in it.
 ///
 /// # Errors
-/// Those of the machine when it cannot be looked at; a folder that may not be listed is no stack.
+/// Errors of the machine if it cannot be inspected; a folder that may not be listed is not a stack.
 pub fn is_stack(path: &Path) -> io::Result<bool> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     if is_volume_name(&name) {
@@ -93,7 +92,7 @@ pub fn is_slice_name(name: &str) -> bool {
 /// Whether a file is a stack alone: a TIFF file of several pages.
 ///
 /// # Errors
-/// Those of the machine when it cannot be read.
+/// Errors of the machine if it cannot be read.
 pub fn has_pages(path: &Path) -> io::Result<bool> {
     if Format::of(path) != Some(Format::Tiff) {
         return Ok(false);
@@ -119,7 +118,7 @@ pub fn is_picture(path: &Path) -> io::Result<bool> {
     Ok(Format::of(path).is_some() && fault::is_file(path)? && !has_pages(path)?)
 }
 
-/// The files that a stack is read from, by name; none where there is no stack.
+/// The files of a stack, by name; empty if there is none.
 ///
 /// # Errors
 /// As [`is_stack`].
@@ -141,7 +140,7 @@ fn slices_in(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let mut slices = Vec::new();
     for entry in entries.iter().filter(|entry| is_slice_name(&entry.file_name().to_string_lossy())) {
         let path = entry.path();
-        // Most file systems tell what an entry is with its name.
+        // Most file systems return the type of an entry with its name.
         let known = entry.file_type().ok().filter(|kind| !kind.is_symlink());
         let is_file = known.map_or_else(|| fault::is_file(&path), |kind| Ok(kind.is_file()))?;
         slices.extend(is_file.then_some(path));
@@ -165,17 +164,17 @@ pub(crate) fn read(
     let shape = [kind.columns, kind.rows, slices];
     let affine = Affine::from_orientation(geometry.axes, geometry.spacing_mm, shape);
     if !affine.is_usable() {
-        return Err(files.unsupported("its spacing is none: three lengths in mm are"));
+        return Err(files.unsupported("its spacing is invalid: expected three lengths in mm"));
     }
     let findings = (slices == 1 && !is_picture)
-        .then(|| Finding::new(Code::OddHeader, "its stack holds a single slice"))
+        .then(|| Finding::new(Code::OddHeader, "its stack has a single slice"))
         .into_iter()
         .collect();
     Ok(Content { shape, affine, voxel_type: kind.voxel_type, scaling: None, findings })
 }
 
-/// Reads the slices of a folder in the order of their numbers; gives what they have in common, and
-/// how many they are.
+/// Reads the slices of a folder in the order of their numbers; returns their common properties and
+/// their number.
 fn read_folder(
     files: &mut Files<'_>,
     meaning: Meaning,
@@ -223,7 +222,7 @@ fn format_of(files: &Files<'_>, slices: &[PathBuf]) -> Result<Format, ReadError>
         return Err(files.unsupported("it is a folder without slices (PNG, TIFF or JPEG)"));
     };
     if formats.any(|other| other != first) {
-        return Err(files.unsupported("its slices are of several formats: give them in one"));
+        return Err(files.unsupported("its slices are of several formats: use one"));
     }
     Ok(first)
 }
@@ -295,8 +294,7 @@ impl<'a> Assembly<'a> {
             .into());
         }
         if self.taken == self.room {
-            // That all slices are as the first is known only once they are there, so memory grows
-            // with them.
+            // Memory grows with the slices, as a header cannot be trusted for all of them.
             let more = self.taken.max(1).min(self.slices - self.room);
             let voxels = more.checked_mul(kind.columns).and_then(|voxels| voxels.checked_mul(kind.rows));
             self.sink.reserve(voxels.ok_or("is too large")?)?;
@@ -308,7 +306,7 @@ impl<'a> Assembly<'a> {
     }
 
     fn finish(self, files: &Files<'_>) -> Result<(Kind, usize), ReadError> {
-        let kind = self.kind.ok_or_else(|| files.unsupported("it holds no slices"))?;
+        let kind = self.kind.ok_or_else(|| files.unsupported("it has no slices"))?;
         Ok((kind, self.slices))
     }
 
@@ -324,7 +322,7 @@ impl<'a> Assembly<'a> {
     }
 }
 
-/// What is said when a decoder panicked.
+/// The message after a panic of a decoder.
 const GIVEN_UP: &str = "cannot be decoded (its decoder gave up)";
 
 /// Refuses a picture whose EXIF data have viewers turn or mirror it.

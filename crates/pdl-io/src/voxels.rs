@@ -8,8 +8,8 @@ use pdl_volume::LabelReader;
 use crate::ReadError;
 use crate::file::Files;
 
-/// Deflate cannot shrink data further than this, so a header that declares more is refused before
-/// any memory is taken for it.
+/// Maximum compression ratio of deflate: a header that declares more is refused before memory is
+/// allocated for it.
 const LARGEST_DEFLATE_RATIO: u64 = 1032;
 
 /// A number type in which voxels are stored.
@@ -67,7 +67,7 @@ pub(crate) struct Stored {
     pub intercept: f64,
 }
 
-/// Where voxels go as they are read.
+/// Receives voxels as they are read.
 pub(crate) trait Sink {
     /// Bytes that a voxel takes here.
     fn voxel_bytes(&self) -> u64;
@@ -112,7 +112,7 @@ pub(crate) struct Component<'a> {
     /// Numbers a voxel.
     count: usize,
     wanted: usize,
-    /// Which one comes next.
+    /// Index of the next number within its voxel.
     next: usize,
 }
 
@@ -139,8 +139,8 @@ impl Sink for Component<'_> {
     }
 }
 
-/// The shape of voxels that have `count` numbers each side by side, as if these lay along x;
-/// nothing where it is beyond all memory.
+/// The shape of voxels that have `count` numbers each side by side, as if these lay along x; `None`
+/// if it is beyond all memory.
 pub(crate) fn with_components(shape: [usize; 3], count: usize) -> Option<[usize; 3]> {
     Some([shape[0].checked_mul(count)?, shape[1], shape[2]])
 }
@@ -149,8 +149,8 @@ pub(crate) fn with_components(shape: [usize; 3], count: usize) -> Option<[usize;
 const PIECE: usize = 1 << 16;
 
 impl Stored {
-    /// Takes the volume out of a stream that stands at the first voxel of the first frame, piece by
-    /// piece. `held` is how many bytes the file has on disk.
+    /// Reads the volume piece by piece from a stream positioned at the first voxel of the first
+    /// frame. `held` is the size of the file on disk, in bytes.
     pub(crate) fn read(
         &self,
         files: &Files<'_>,
@@ -183,8 +183,8 @@ impl Stored {
                 return Err(truncated(skipped + taken + count as u64));
             }
             if taken + wanted as u64 > room {
-                // What a compressed stream holds is known only once it is there, so memory grows
-                // with it.
+                // The length of a compressed stream is not known in advance, so memory grows with
+                // it.
                 let more = if compressed { held.max(taken).max(wanted as u64) } else { volume };
                 let more = more.min(volume - room);
                 let room_for = sink.reserve(more.div_ceil(self.voxel_type.bytes() as u64) as usize);
@@ -196,8 +196,7 @@ impl Stored {
             sink.push(&piece);
             taken += wanted as u64;
         }
-        // What follows the voxels is of no interest, but only reading it checks the stream's
-        // checksum.
+        // Reading the rest of the stream verifies its checksum.
         std::io::copy(stream, &mut std::io::sink()).map_err(|error| files.damaged(&error))?;
         Ok(())
     }
@@ -234,7 +233,7 @@ impl Stored {
     }
 }
 
-/// Reads until the bytes are full or the stream ends; gives how many there are.
+/// Reads until the bytes are full or the stream ends; returns the number read.
 fn fill(stream: &mut dyn Read, bytes: &mut [u8]) -> std::io::Result<usize> {
     let mut count = 0;
     while count < bytes.len() {
@@ -248,9 +247,9 @@ fn fill(stream: &mut dyn Read, bytes: &mut [u8]) -> std::io::Result<usize> {
     Ok(count)
 }
 
-/// How many 3-D volumes lie one after the other in voxels of these axes, the fastest first: along
-/// the fourth axis, or along the fifth where the fourth has one place, as the vectors of NIfTI have
-/// it; nothing where several axes follow the third.
+/// Number of consecutive 3-D volumes in voxels of these axes, the fastest first: along the fourth
+/// axis, or along the fifth if the fourth has length 1, as for NIfTI's vectors; `None` if several
+/// axes follow the third.
 pub(crate) fn volumes_along(axes: &[usize]) -> Option<usize> {
     let mut further = axes.iter().skip(3).copied().filter(|n| *n != 1);
     let volumes = further.next().unwrap_or(1);
@@ -270,22 +269,22 @@ pub(crate) fn one_volume(
     }
     let Some(frames) = volumes_along(axes) else {
         return Err(files.unsupported(format!(
-            "its voxels hold several values each ({axes:?}): pdl takes one number a voxel"
+            "its voxels have several values each ({axes:?}): expected one number per voxel"
         )));
     };
     if frame.is_none() && axes.iter().skip(4).any(|n| *n != 1) {
         return Err(files.unsupported(format!(
-            "its voxels hold several values each ({axes:?}): pdl takes one number a voxel, so name one by its number from \
-             0, as in FILE#0, or with --frame"
+            "its voxels have several values each ({axes:?}): expected one number per voxel, so select one by its \
+             number from 0, as in FILE#0, or with --frame"
         )));
     }
     match frame {
         None if frames > 1 => Err(files.unsupported(format!(
-            "it holds {frames} frames ({axes:?}): pdl takes one 3-D volume a case, so name one by its number from 0, as \
-             in FILE#0, or with --frame"
+            "it has {frames} frames ({axes:?}): expected one 3-D volume per case, so select one by its number from 0, \
+             as in FILE#0, or with --frame"
         ))),
         Some(frame) if frame >= frames => {
-            Err(files.unsupported(format!("it has no frame {frame}: it holds {frames}, numbered from 0")))
+            Err(files.unsupported(format!("it has no frame {frame}: found {frames}, numbered from 0")))
         }
         frame => Ok((shape, frame.unwrap_or(0))),
     }

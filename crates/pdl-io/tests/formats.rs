@@ -32,7 +32,7 @@ fn golden() -> Golden {
 
 /// What is found where a header gives lengths in `unit`.
 fn other_unit(unit: &str) -> Finding {
-    Finding::new(Code::OtherUnit, format!("its header gives lengths in {unit}; they are converted to mm"))
+    Finding::new(Code::OtherUnit, format!("its header states lengths in {unit}; they are converted to mm"))
 }
 
 #[test]
@@ -92,7 +92,7 @@ fn what_is_odd_about_a_header_is_said_or_refused() {
 
     let image = changed("one.nii", &[(72, &[8, 0])]);
     assert_eq!(image.as_ref().unwrap().volume, whole);
-    assert_eq!(odd(image), "it says 8 bits a voxel, its type int16 says otherwise");
+    assert_eq!(odd(image), "it states 8 bits per voxel, in contradiction to its type int16");
 
     let scaled = [2_f32.to_le_bytes(), f32::NAN.to_le_bytes()].concat();
     assert!(changed("one.nii", &[(112, &scaled)]).unwrap_err().contains("the intercept is NaN"));
@@ -101,7 +101,7 @@ fn what_is_odd_about_a_header_is_said_or_refused() {
         let image = changed("one.nii", &[(108, &offset.to_le_bytes())]);
         assert_eq!(image.as_ref().is_ok_and(|image| image.volume == whole), known, "{offset}");
     }
-    assert!(odd(changed("one.nii", &[(108, &[0; 4])])).contains("taken from byte 352 on"));
+    assert!(odd(changed("one.nii", &[(108, &[0; 4])])).contains("byte 352 was assumed"));
     assert!(changed("two.nii", &[(168, &[0; 8])]).is_ok());
     assert!(changed("two.nii", &[(168, &541_i64.to_le_bytes())]).unwrap_err().contains("inside the header"));
     assert_eq!(odd(changed("two.nii", &[(8, &[0; 4])])), "the end of its magic number is missing");

@@ -121,7 +121,7 @@ fn segments_that_cannot_be_told_apart_are_refused_with_the_cause() {
         (
             PLAIN,
             "Segment0_Name:=a\nSegment1_Name:=b\nSegment1_LabelValue:=1\n",
-            "does not say which label value its segment 'a'",
+            "has no label value of its segment 'a'",
         ),
         (PLAIN, "Segment0_Name:=a\nSegment0_LabelValue:=0\n", "the label value 0, which is background"),
         (PLAIN, "Segment0_Name:=a\nSegment0_LabelValue:=70000\n", "label value of a segment is '70000'"),

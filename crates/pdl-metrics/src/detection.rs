@@ -1,5 +1,5 @@
-//! What Dice does not say of structures that some cases lack: whether a structure is found where it
-//! is and not drawn where it is not, and how much is drawn or missed.
+//! Detection of structures that some cases lack, which Dice does not show: sensitivity,
+//! specificity, and false positive and false negative volumes.
 
 use serde::Serialize;
 

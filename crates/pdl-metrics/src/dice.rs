@@ -2,7 +2,7 @@
 
 use crate::structure::ChannelUnion;
 
-/// What stands in the place of a channel where the label map says nothing.
+/// The channel of voxels to ignore.
 pub const IGNORED: u8 = u8::MAX;
 
 /// Dice `2 |A and B| / (|A| + |B|)` of each label (channels 1, 2, ...) of one case.

@@ -16,15 +16,14 @@ use crate::scores::{EvaluationRow, ScoredCase, SurfaceOptions};
 use crate::structure::MeasuredStructure;
 use crate::surface::VoxelGrid;
 
-/// The name that nnU-Net gives to the label of voxels that say nothing.
+/// nnU-Net's name of the label to ignore.
 const IGNORE: &str = "ignore";
 /// Endings of a prediction's name that its reference need not have: nnU-Net's channel of an image.
 const CHANNEL: &str = "_0000";
 /// Largest distance between the corners of two grids that count as one, as a fraction of the
 /// smallest side of a voxel.
 const SAME_GRID: f64 = 0.1;
-/// Most labels: each is a number of one byte, and background and the voxels that say nothing are
-/// two more.
+/// Maximum number of labels: channels are bytes, of which background and voxels to ignore take two.
 const MOST_LABELS: usize = 254;
 /// Bytes a voxel that a case takes: two label maps, their channels, masks and surfaces.
 const BYTES_A_VOXEL: u64 = 48;
@@ -62,8 +61,8 @@ pub enum ScoreError {
         /// The folder.
         path: PathBuf,
     },
-    /// More labels than can be told apart.
-    #[error("the label maps hold {labels} labels; at most {MOST_LABELS} can be scored")]
+    /// Too many labels.
+    #[error("the label maps have {labels} labels; at most {MOST_LABELS} can be scored")]
     LabelCount {
         /// Labels of all cases.
         labels: usize,
@@ -71,7 +70,7 @@ pub enum ScoreError {
     /// `dataset.json` names no usable labels.
     #[error("{problem}: {}", path.display())]
     Names {
-        /// What is wrong with it.
+        /// The defect.
         problem: String,
         /// The file.
         path: PathBuf,
@@ -83,7 +82,7 @@ pub enum ScoreError {
 pub struct LabelNames {
     /// Names by value, without background.
     pub names: BTreeMap<u16, String>,
-    /// The label of voxels that say nothing.
+    /// The label to ignore.
     pub ignored: Option<u16>,
     /// Name of the first channel of the images, such as "CT".
     pub channel: Option<String>,
@@ -352,7 +351,7 @@ fn of_pair(
         .filter(|value| is_present[usize::from(*value)] && Some(*value) != names.ignored)
         .collect();
     if values.len() > MOST_LABELS {
-        return unscored(format!("it holds {} labels; at most {MOST_LABELS} can be scored", values.len()));
+        return unscored(format!("it has {} labels; at most {MOST_LABELS} can be scored", values.len()));
     }
     let labels: Vec<Label> = values.iter().map(|&value| Label { value, name: names.name(value) }).collect();
     let [x, y, z] = reference.grid.spacing_mm();
@@ -389,6 +388,6 @@ fn other_grid(prediction: &Grid, reference: &Grid) -> Option<String> {
     let apart = prediction.affine.corner_distance_mm(&reference.affine, reference.shape);
     let side = reference.spacing_mm().into_iter().fold(f64::INFINITY, f64::min);
     (apart > SAME_GRID * side).then(|| {
-        format!("its prediction lies elsewhere than its reference: corners are up to {apart:.2} mm apart")
+        format!("its prediction is on another grid than its reference: corners are up to {apart:.2} mm apart")
     })
 }

@@ -50,7 +50,7 @@ pub struct LesionDetection {
     /// Mean number of predicted lesions of a case that do not overlap the reference; null without
     /// cases.
     pub false_positive_lesions_per_case: Option<f64>,
-    /// Whether the number of lesions differs between the cases, as of tumours and not of organs.
+    /// Whether the number of lesions differs between the cases, as for tumours and not for organs.
     pub lesions_vary: bool,
 }
 
@@ -112,7 +112,7 @@ impl Components {
         Self { voxels, count }
     }
 
-    /// How many components hold a voxel of which `is_in` is true.
+    /// Number of components with a voxel for which `is_in` is true.
     fn overlapped_by(&self, is_in: impl Fn(usize) -> bool) -> u32 {
         let mut overlapped = vec![false; self.count as usize];
         self.voxels

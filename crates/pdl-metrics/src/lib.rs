@@ -2,11 +2,10 @@
 //! detection, per case and label and over a cohort.
 //!
 //! - **In:** predictions and references of the same voxels, from `pdl-fit evaluate`, or from two
-//!   folders of label maps that anyone wrote ([`folders`]).
+//!   folders of label maps from any program ([`folders`]).
 //! - **Out:** rows of `evaluation-*.parquet` ([`EvaluationRow`]) and their means
 //!   ([`EvaluationSummary`]).
-//! - **Never:** a figure that is made up for a label that is absent from both, or that the case was
-//!   not annotated for.
+//! - **Never:** a figure for a label that is absent from both, or not annotated in the case.
 
 pub mod detection;
 pub mod dice;

@@ -121,7 +121,7 @@ pub struct EvaluationSummary {
 /// How surfaces are compared.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SurfaceOptions {
-    /// What a surface is made of.
+    /// How surface elements are measured.
     pub measure: SurfaceMeasure,
     /// Largest distance at which two surfaces count as the same, mm.
     pub tolerance_mm: f64,
@@ -155,7 +155,7 @@ pub struct ScoredCase<'a> {
     pub case_id: &'a str,
     /// Shape and spacing of the voxels, z, y, x.
     pub grid: VoxelGrid,
-    /// Channel of every voxel (z, y, x) of the reference; [`IGNORED`] where it says nothing.
+    /// Channel of every voxel (z, y, x) of the reference; [`IGNORED`] for voxels to ignore.
     pub truth: &'a [u8],
     /// Predicted channel of every voxel (z, y, x).
     pub prediction: &'a [u8],
@@ -171,7 +171,7 @@ impl ScoredCase<'_> {
         let row = |MeasuredStructure { label, union }: &MeasuredStructure| {
             let is_label = |channel: u8| union.contains(channel);
             let drawn: Vec<bool> = self.truth.iter().map(|&channel| is_label(channel)).collect();
-            // What is predicted where the reference says nothing is neither right nor wrong.
+            // A prediction in voxels to ignore is neither right nor wrong.
             let predicted = self.prediction.iter().zip(self.truth);
             let predicted: Vec<bool> =
                 predicted.map(|(&channel, &t)| is_label(channel) && t != IGNORED).collect();

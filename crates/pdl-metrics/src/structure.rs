@@ -1,4 +1,4 @@
-//! What is measured: labels, and regions that unite several of them.
+//! The structures that are measured: labels, and regions that unite several of them.
 
 use pdl_curriculum::manifest::Label;
 
@@ -23,15 +23,15 @@ impl ChannelUnion {
     }
 
     /// Whether a case was annotated for the structure, by its annotation for each channel
-    /// (background first). One of which a label was not looked for may be larger than what is
-    /// labelled.
+    /// (background first). A region with a label that is not annotated may be larger than its
+    /// labelled voxels.
     pub fn is_annotated(&self, annotated: &[bool]) -> bool {
         !self.annotated_by.is_empty()
             && self.annotated_by.iter().all(|&channel| annotated.get(usize::from(channel)) == Some(&true))
     }
 }
 
-/// A structure with its name, and the value that stands for it in label maps.
+/// A structure with its name, and its value in label maps.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MeasuredStructure {
     /// Name and value.

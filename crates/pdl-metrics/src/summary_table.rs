@@ -62,8 +62,7 @@ fn lesion_lines(summary: &[EvaluationSummary], width: usize) -> Vec<String> {
     lines
 }
 
-/// A sentence for each label that is predicted in cases that do not have it, of which Dice says
-/// nothing.
+/// A sentence for each label that is predicted in cases without it, which Dice does not show.
 fn false_structures(summary: &[EvaluationSummary]) -> Vec<String> {
     let labels = summary.iter().filter(|label| label.lesions.is_some());
     let sentence = |label: &EvaluationSummary| {

@@ -50,7 +50,7 @@ struct Lung {
 impl Lung {
     /// Distance of the lung's axis from the midline, mm.
     const AXIS: f64 = 71.0;
-    /// Where the lung begins to narrow towards its apex, mm.
+    /// Height at which the lung begins to narrow towards its apex, mm.
     const SHOULDER: f64 = -25.0;
 
     fn new(side: f64, width: f64, traits: &Traits) -> Self {
@@ -73,7 +73,7 @@ impl Lung {
         self.side * p[0] - (Self::AXIS - 15.0 * height * height)
     }
 
-    /// How high the diaphragm stands here, mm: highest near the midline, lowest at the chest wall.
+    /// Height of the diaphragm at a point, mm: highest near the midline, lowest at the chest wall.
     fn diaphragm(&self, p: Point) -> f64 {
         let u = (self.side * p[0] - Self::AXIS + 25.0) / (self.lateral + 25.0);
         let v = p[1] / self.depth;
@@ -117,9 +117,9 @@ impl Anatomy {
         self.inflation
     }
 
-    /// What a point (mm) is made of. Where solids overlap the first of this order wins: cord,
-    /// canal, arch and vertebra; oesophagus; airways; heart; vessels; lungs; what lies under the
-    /// diaphragm; mediastinum; ribs; muscle; fat; couch; air.
+    /// The tissue at a point (mm). Where solids overlap, the first in this order wins: cord, canal,
+    /// arch and vertebra; oesophagus; airways; heart; vessels; lungs; abdomen; mediastinum; ribs;
+    /// muscle; fat; couch; air.
     pub fn tissue(&self, point: Point) -> Tissue {
         let p = point.map(|v| v / self.size);
         let w = p[2] / CHEST_HALF_HEIGHT;
@@ -169,7 +169,8 @@ impl Anatomy {
             .or_else(|| self.right.contains(p).then_some(Tissue::RightLung))
     }
 
-    /// What lies between the organs and the skin's fat. The rib cage follows the body's outline.
+    /// The tissue between the organs and the subcutaneous fat. The rib cage follows the body's
+    /// outline.
     fn wall(&self, p: Point, inner: Point, w: f64) -> Tissue {
         if self.in_body(p, w, -16.0) {
             return self.between_organs(inner);

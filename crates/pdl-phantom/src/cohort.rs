@@ -18,7 +18,7 @@ use crate::tissue::LABEL_NAMES;
 pub struct PhantomCase {
     /// Its name, such as "ct_07": the stem of its files.
     pub name: String,
-    /// Whose scan it is, such as "ct-p03".
+    /// Patient, such as "ct-p03".
     pub patient: String,
     /// The patient's number within the cohort, from 1.
     pub patient_number: usize,
@@ -49,7 +49,7 @@ fn stream(modality: PhantomModality, number: usize) -> u64 {
     base + number as u64
 }
 
-/// Makes `count` cases of a modality. The same seed and count give the same voxels everywhere.
+/// Generates `count` cases of a modality. The same seed and count give the same voxels everywhere.
 ///
 /// # Errors
 /// [`PhantomError`] when a grid is invalid, which none of the built-in ones is.

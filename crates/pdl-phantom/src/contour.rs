@@ -37,7 +37,7 @@ fn boundary(shape: [usize; 2], inside: impl Fn(usize, usize) -> bool) -> BTreeSe
     let mut edges = BTreeSet::new();
     for y in 0..shape[1] {
         for x in (0..shape[0]).filter(|x| is_inside(*x, y)) {
-            // Below zero, wrapping gives an index beyond the slice: outside.
+            // An index below zero wraps to one beyond the slice, which counts as outside.
             let sides = [
                 (is_inside(x, y.wrapping_sub(1)), (y, x, 0)),
                 (is_inside(x + 1, y), (y, x + 1, 1)),

@@ -12,7 +12,7 @@ use crate::cohort::{PhantomCase, PhantomCohort};
 use crate::dicom_elements::{DATE, Study, decimals, number_of, text, to_lps};
 use crate::{PhantomError, rtstruct};
 
-/// How many cases of the sample are written as DICOM.
+/// Number of cases of the sample that are written as DICOM.
 const DICOM_CASES: usize = 2;
 
 /// Stored value = HU + 1024.
@@ -31,7 +31,7 @@ fn is_axial(grid: &Grid) -> bool {
 /// The files of one case, by name: `CT.001.dcm` and so on from the head down, and `RTSTRUCT.dcm`.
 ///
 /// # Errors
-/// [`PhantomError::NotAxial`] when the case is not stored as LPS, [`PhantomError::Dicom`] when an
+/// [`PhantomError::NotAxial`] if the case is not stored as LPS, [`PhantomError::Dicom`] when an
 /// object cannot be encoded.
 pub fn files(case: &PhantomCase, seed: u64) -> Result<Vec<(String, Vec<u8>)>, PhantomError> {
     if !is_axial(&case.scan.image.grid) {
@@ -95,7 +95,7 @@ fn slice(study: &Study, case: &PhantomCase, index: usize) -> InMemDicomObject {
 
 /// The bytes of a file: explicit VR, little endian.
 fn encoded(object: InMemDicomObject) -> Result<Vec<u8>, PhantomError> {
-    // Named here, so that a new version of the DICOM crates leaves the files as they are.
+    // Stated here, so that the files do not change with a new version of the DICOM crates.
     let meta = FileMetaTableBuilder::new()
         .transfer_syntax(uids::EXPLICIT_VR_LITTLE_ENDIAN)
         .implementation_class_uid("2.25.140440789399460262495189511693224219115")

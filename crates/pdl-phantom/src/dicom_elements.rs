@@ -11,7 +11,7 @@ use crate::cohort::PhantomCase;
 /// Every date in the files.
 pub(crate) const DATE: &str = "20000101";
 
-/// What the objects of one case share.
+/// Attributes that the objects of one case share.
 pub(crate) struct Study {
     seed: u64,
     name: String,

@@ -1,13 +1,13 @@
-//! Makes the sample cohorts.
+//! Generates the synthetic sample cohorts.
 //!
 //! In: a seed and a number of cases. Out: cohorts of synthetic thorax scans (CT and MR) with exact
 //! labels, as NIfTI files with a `cohort.csv` and a `dataset.json`, and two of the CT scans as
-//! DICOM series with RTSTRUCT; the same bits on every machine. It never reads anything, and what it
-//! makes is no patient's.
+//! DICOM series with RTSTRUCT; the same bits on every machine. It reads no files, and the images
+//! are of no real patient.
 //!
-//! A cohort is made in three steps: [`patients`](patient::patients) draws who is scanned, an
-//! [`Anatomy`](anatomy::Anatomy) says which tissue lies at a point, and [`scan`](scan::scan)
-//! samples it on a scanner's grid.
+//! A cohort is generated in three steps: [`patients`](patient::patients) draws the patients, an
+//! [`Anatomy`](anatomy::Anatomy) returns the tissue at a point, and [`scan`](scan::scan) samples it
+//! on a scanner's grid.
 
 pub mod anatomy;
 pub mod cohort;
@@ -49,14 +49,14 @@ pub enum PhantomError {
     /// A file could not be written.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A protocol's orientation is none.
+    /// A protocol has an invalid orientation.
     #[error(transparent)]
     Orientation(#[from] OrientationError),
-    /// A protocol's grid is none.
+    /// A protocol has an invalid grid.
     #[error(transparent)]
     Volume(#[from] VolumeError),
     /// The description cannot be expressed as JSON.
-    #[error("the cohort's description is no JSON: {0}")]
+    #[error("the cohort's description cannot be encoded as JSON: {0}")]
     Json(#[from] serde_json::Error),
     /// A DICOM object cannot be encoded.
     #[error("the DICOM object cannot be encoded: {0}")]
@@ -69,7 +69,7 @@ pub enum PhantomError {
 /// Writes a cohort into its folder under `out` (such as `out/ct`).
 ///
 /// # Errors
-/// [`PhantomError`] when a file cannot be written.
+/// [`PhantomError`] if a file cannot be written.
 pub fn write_cohort(out: &Path, cohort: &PhantomCohort) -> Result<(), PhantomError> {
     let folder = out.join(cohort.modality.folder());
     cohort.cases.par_iter().try_for_each(|case| {
@@ -85,7 +85,7 @@ pub fn write_cohort(out: &Path, cohort: &PhantomCohort) -> Result<(), PhantomErr
 /// Writes the cohort's [DICOM cases](dicom::dicom_cases) under `out/dicom`, a folder each.
 ///
 /// # Errors
-/// [`PhantomError`] when a file cannot be made or written.
+/// [`PhantomError`] if a file cannot be made or written.
 pub fn write_dicom(out: &Path, cohort: &PhantomCohort) -> Result<(), PhantomError> {
     dicom::dicom_cases(cohort).into_iter().try_for_each(|case| {
         let folder = out.join("dicom").join(&case.name);

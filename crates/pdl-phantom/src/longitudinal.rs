@@ -1,5 +1,4 @@
-//! A longitudinal cohort: several visits of each patient, under names that do not say whose they
-//! are.
+//! A longitudinal cohort: several visits of each patient, under names that do not show the patient.
 
 use std::path::Path;
 
@@ -18,9 +17,9 @@ use crate::scan::{VisitSettings, scan_visit};
 /// Streams of random numbers: the patients, and each visit.
 const STREAM: u64 = 3_000_000;
 
-/// Makes CT scans of `visits` visits of each of `patients`, patient by patient. A visit turns the
-/// patient about the long axis, and has a noise and a gain of its own; the scanner's grid is the
-/// same for all. Names are numbered in random order.
+/// Generates CT scans of `visits` visits of each of `patients`, patient by patient. Each visit
+/// rotates the patient about the long axis, and has its own noise and gain; the scanner's grid is
+/// the same for all. Names are numbered in random order.
 ///
 /// # Errors
 /// [`PhantomError`] when a grid is invalid, which the built-in one is not.
@@ -55,7 +54,7 @@ fn shuffled(source: &mut RandomSource, count: usize) -> Vec<usize> {
 /// Writes the scans into a folder, with a `cohort.csv` that names no patients.
 ///
 /// # Errors
-/// [`PhantomError`] when a file cannot be written.
+/// [`PhantomError`] if a file cannot be written.
 pub fn write_longitudinal(folder: &Path, cases: &[PhantomCase]) -> Result<(), PhantomError> {
     cases.par_iter().try_for_each(|case| {
         let [image, label] = case.paths();

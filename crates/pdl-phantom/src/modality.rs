@@ -8,7 +8,7 @@ use crate::tissue::Tissue;
 pub enum PhantomModality {
     /// Computed tomography, in Hounsfield units.
     Ct,
-    /// Magnetic resonance, T1-like, in a scale of its own for every scan.
+    /// Magnetic resonance, T1-like, with a different intensity scale for every scan.
     Mr,
 }
 
@@ -40,8 +40,7 @@ impl PhantomModality {
         }
     }
 
-    /// The signal of a tissue before anything of the scan is added: HU, or a share of fat's
-    /// brightness.
+    /// The signal of a tissue before scanner effects: HU, or a fraction of fat's brightness.
     pub fn signal(self, tissue: Tissue) -> f64 {
         match self {
             PhantomModality::Ct => hounsfield(tissue),
@@ -95,7 +94,7 @@ fn t1_brightness(tissue: Tissue) -> f64 {
     }
 }
 
-/// What a scanner makes of the signal at one voxel.
+/// The scanner's effects on the signal at one voxel.
 #[derive(Clone, Debug)]
 pub enum Chain {
     /// Noise of this standard deviation in HU; values stay within 12 bits as stored by CT scanners.
@@ -107,7 +106,7 @@ pub enum Chain {
     Mr {
         /// Stored value of fat where the bias field is 1.
         scale: f64,
-        /// Standard deviation of the noise of each of the two channels, as a share of fat's
+        /// Standard deviation of the noise of each of the two channels, as a fraction of fat's
         /// brightness.
         noise: f64,
         /// Coefficients of the bias field: constant 1, then x, y, z, xx, yy, zz, xy, with x, y, z

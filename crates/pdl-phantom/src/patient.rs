@@ -1,4 +1,4 @@
-//! Who is scanned: how far each patient is from the mean one, and in which way.
+//! The patients: the distance and direction of each from the mean patient.
 
 use crate::random::RandomSource;
 
@@ -13,7 +13,7 @@ pub struct Traits {
     pub inflation: f64,
     /// Small to large heart.
     pub heart_size: f64,
-    /// Heart in the midline to heart far left and low.
+    /// From a heart in the midline to one far left and low.
     pub heart_shift: f64,
     /// Sideways curvature of the spine, either way.
     pub scoliosis: f64,
@@ -23,7 +23,7 @@ pub struct Traits {
     pub skew: f64,
 }
 
-/// How many traits there are.
+/// Number of traits.
 const TRAITS: usize = 8;
 
 /// Beyond this the solids would no longer nest.
@@ -33,7 +33,7 @@ const LARGEST_TRAIT: f64 = 2.4;
 const DISTANCES: [f64; 2] = [0.15, 1.75];
 
 /// The patients of a cohort. Their distance from the mean patient is a spectrum, dense near the
-/// mean and thin far from it, in random order; the way in which each differs is random.
+/// mean and thin far from it, in random order; the direction is random.
 pub fn patients(source: &mut RandomSource, count: usize) -> Vec<Traits> {
     let mut order: Vec<(f64, usize)> = (0..count).map(|rank| (source.uniform(), rank)).collect();
     order.sort_by(|a, b| a.0.total_cmp(&b.0));

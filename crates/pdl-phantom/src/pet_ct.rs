@@ -65,7 +65,7 @@ impl Lesion {
     }
 }
 
-/// Makes `count` cases. The same seed and count give the same voxels everywhere.
+/// Generates `count` cases. The same seed and count give the same voxels everywhere.
 ///
 /// # Errors
 /// [`PhantomError`] when a grid is invalid, which none of the built-in ones is.
@@ -104,7 +104,7 @@ pub fn generate_pet_ct(seed: u64, count: usize) -> Result<Vec<PetCtCase>, Phanto
 /// and `CASE_0001.nii.gz` (PET), `labelsTr/CASE.nii.gz` and `dataset.json`.
 ///
 /// # Errors
-/// [`PhantomError`] when a file cannot be written.
+/// [`PhantomError`] if a file cannot be written.
 pub fn write_pet_ct(out: &Path, cases: &[PetCtCase]) -> Result<(), PhantomError> {
     let folder = out.join(FOLDER);
     cases.par_iter().try_for_each(|case| {

@@ -23,7 +23,7 @@ impl RandomSource {
         f64::from(self.0.next_u32()) / 4_294_967_296.0
     }
 
-    /// Uniform from `low` (included) to `high` (left out).
+    /// Uniform from `low` (included) to `high` (excluded).
     pub fn between(&mut self, low: f64, high: f64) -> f64 {
         low + (high - low) * self.uniform()
     }

@@ -12,8 +12,8 @@ use crate::tissue::Tissue;
 /// How patients differ from each other, and visits of one from each other.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct VisitSettings {
-    /// Root mean square of the traits of every patient: all differ as much from the mean patient,
-    /// each in a way of its own.
+    /// Root mean square of the traits of every patient: all are at the same distance from the mean
+    /// patient, in different directions.
     pub distance: f64,
     /// Largest rotation of a visit about the long axis, either way, degrees.
     pub rotation_degrees: f64,
@@ -63,7 +63,7 @@ const MR_PROTOCOLS: [Protocol; 6] = [
     Protocol { orientation: "LIP", shape: [52, 40, 37], spacing_mm: [7.0, 7.5, 7.0] },
 ];
 
-/// What was scanned: an image and its exact labels, on one grid.
+/// A scan: an image and its exact labels, on one grid.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PhantomScan {
     /// Whole numbers within int16: HU for CT, positive numbers for MR.
@@ -72,7 +72,7 @@ pub struct PhantomScan {
     pub labels: LabelMap,
 }
 
-/// Where the patient lies in the scanner's world.
+/// The pose of the patient in scanner coordinates.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pose {
     /// The patient's origin in RAS+ mm.
@@ -91,8 +91,8 @@ impl Pose {
         Self { position_mm, turn }
     }
 
-    /// A patient in the middle of the scanner, turned by up to so many degrees either way, of which
-    /// there are few.
+    /// A patient in the middle of the scanner, rotated by up to this small number of degrees either
+    /// way.
     fn turned(degrees: f64, source: &mut RandomSource) -> Self {
         // The tangent of half the angle by its series, as the machine's own may differ in a bit.
         let half = degrees / 2.0 * std::f64::consts::PI / 180.0;
@@ -204,7 +204,7 @@ fn quarter(mm: f64) -> f64 {
     (mm * 4.0).round() / 4.0
 }
 
-/// What each voxel sees.
+/// Samples the anatomy at each voxel.
 struct Camera<'a> {
     modality: PhantomModality,
     anatomy: &'a Anatomy,
@@ -244,7 +244,7 @@ impl Camera<'_> {
         }
     }
 
-    /// Where a voxel lies in the field of view: -1 to 1 along right, anterior, superior.
+    /// Position of a voxel in the field of view: -1 to 1 along right, anterior, superior.
     fn place(&self, index: [f64; 3]) -> [f64; 3] {
         let middle = self.grid.shape.map(|n| (n as f64 - 1.0) / 2.0);
         let (at, centre) = (self.grid.affine.apply(index), self.grid.affine.apply(middle));

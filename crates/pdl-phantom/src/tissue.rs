@@ -1,6 +1,6 @@
-//! What a point of the phantom is made of, and which label it bears.
+//! Tissues of the phantom, and their labels.
 
-/// What a point is made of; every point is made of one tissue.
+/// The tissue of a point; every point has one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tissue {
     /// Around the body.
@@ -33,7 +33,7 @@ pub enum Tissue {
     Oesophagus,
     /// The spinal cord.
     Cord,
-    /// What surrounds the cord in its canal.
+    /// The canal around the cord.
     Canal,
     /// Bodies of the vertebrae.
     Vertebra,

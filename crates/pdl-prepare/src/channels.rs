@@ -6,9 +6,9 @@ use std::collections::HashSet;
 use pdl_cohort::case_row::CaseRow;
 use pdl_io::split_frame;
 
-/// What stands between a case's id and the name of a channel in the name of a prepared file: as
-/// many `_` as keep all these names, and those of the first channels, apart. Upper and lower case
-/// are one, as on some file systems.
+/// The separator between a case's id and the name of a channel in a prepared file's name: enough
+/// `_` that all these names, and those of the first channels, are distinct, without regard to case
+/// as on some file systems.
 pub(crate) fn separator(rows: &[&CaseRow]) -> String {
     let mut separator = "_".to_owned();
     while !are_distinct(rows, &separator) {
@@ -31,7 +31,7 @@ pub(crate) fn file_stem(row: &CaseRow, channel: &str, separator: &str) -> String
     format!("{}{separator}{channel}", row.case_id)
 }
 
-/// What tells apart the images of a case: the hashes of their files, and the frames of these.
+/// The identities of the images of a case: the hashes of their files, and the frames of these.
 pub(crate) fn identities(row: &CaseRow) -> Vec<(&str, Option<usize>)> {
     row.images().into_iter().map(|(path, blake3)| (blake3, split_frame(path).1)).collect()
 }

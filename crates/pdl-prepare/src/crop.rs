@@ -1,4 +1,4 @@
-//! The box that a case is cropped to before anything else is done to it.
+//! The box to which a case is cropped before all other steps.
 
 use pdl_volume::body::body;
 use pdl_volume::statistics::percentiles;
@@ -6,29 +6,29 @@ use pdl_volume::{LabelMap, Volume, VoxelBox};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What is kept of an image.
+/// The part of an image that is kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Crop {
-    /// All of it.
+    /// The whole image.
     #[default]
     None,
-    /// The smallest box about all voxels that are not 0, as nnU-Net v2 crops.
+    /// The bounding box of all voxels that are not 0, as in nnU-Net v2.
     Nonzero,
-    /// The smallest box about the body: what is brighter than Otsu's threshold between the image's
-    /// percentiles 0.5 and 99.5, or not joined to the image's border through what is darker. A
-    /// couch counts as body.
+    /// The bounding box of the body: voxels brighter than Otsu's threshold (of the intensities
+    /// between percentiles 0.5 and 99.5), and darker ones that are not connected to the image's
+    /// border through darker voxels. A couch counts as body.
     Body,
 }
 
 impl Crop {
-    /// The box of an image; all of it where nothing stands out.
+    /// The box of an image; the whole image if it has no foreground.
     pub fn of(self, image: &Volume<f32>) -> VoxelBox {
         self.of_channels(image, &[])
     }
 
-    /// The smallest box that holds those of an image and of the channels on its grid; all of it
-    /// where nothing stands out.
+    /// The smallest box that holds those of an image and of the channels on its grid; the whole
+    /// image if none has foreground.
     pub(crate) fn of_channels(self, image: &Volume<f32>, channels: &[Volume<f32>]) -> VoxelBox {
         let found = |image: &Volume<f32>| match self {
             Self::None => None,
@@ -50,7 +50,7 @@ fn body_box(image: &Volume<f32>) -> Option<VoxelBox> {
     VoxelBox::around(image.grid.shape, |i| inside[i])
 }
 
-/// Whether each voxel lies inside the body; none of an image of one intensity.
+/// Whether each voxel lies inside the body; `None` for an image of one intensity.
 fn body_mask(image: &Volume<f32>) -> Option<Vec<bool>> {
     let [nx, ny, nz] = image.grid.shape;
     let [low, high] = percentiles(&image.voxels, [0.5, 99.5]).map(|v| v as f32);
@@ -63,17 +63,17 @@ pub(crate) fn body_voxels(image: &Volume<f32>) -> Vec<f32> {
     image.voxels.iter().zip(inside).filter(|(_, inside)| *inside).map(|(voxel, _)| *voxel).collect()
 }
 
-/// What a case was cropped to.
+/// The crop of a case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Cropped {
     /// The box, of voxels of the stored RAS+ image.
     pub part: VoxelBox,
-    /// Labelled voxels outside the box that the image alone gives, for which it was extended.
+    /// Number of labelled voxels outside the image's own box, which was extended to hold them.
     pub labelled_outside: u64,
 }
 
 impl Cropped {
-    /// The box of an image, extended to hold every labelled voxel, where it has labels.
+    /// The box of an image, extended to hold every labelled voxel, if it has labels.
     pub(crate) fn of(
         crop: Crop,
         image: &Volume<f32>,

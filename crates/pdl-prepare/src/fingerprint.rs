@@ -14,8 +14,8 @@ use crate::normalise::{LANDMARKS, landmarks, on_unit_scale};
 /// The file's name inside a curation folder.
 pub const FILE: &str = "fingerprint.json";
 
-/// Order statistics kept of each case's foreground; every case weighs the same in the cohort's
-/// figures.
+/// Number of order statistics of each case's foreground; every case has the same weight in the
+/// cohort's figures.
 const SKETCH: usize = 1000;
 
 /// How a figure is spread over the training cases.
@@ -60,7 +60,7 @@ pub struct Foreground {
     pub std: f64,
 }
 
-/// What the training cases are like. Axes are x, y, z of the RAS+ images.
+/// Statistics of the training cases. Axes are x, y, z of the RAS+ images.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Fingerprint {
     /// Version of this file's form.
@@ -72,9 +72,9 @@ pub struct Fingerprint {
     pub training_cases: usize,
     /// Voxel sizes along x, y, z of the RAS+ images, mm.
     pub spacing_mm: [Spread; 3],
-    /// Voxels along x, y, z of the RAS+ images, cropped as the plan says.
+    /// Voxels along x, y, z of the RAS+ images, cropped as planned.
     pub shape: [Spread; 3],
-    /// Lengths along x, y, z of the RAS+ images, cropped as the plan says, mm.
+    /// Extents along x, y, z of the RAS+ images, cropped as planned, mm.
     pub extent_mm: [Spread; 3],
     /// Intensities of labelled voxels; where no training case has a label, of all voxels of the
     /// body.
@@ -82,8 +82,8 @@ pub struct Fingerprint {
     /// Whether no training case has a label.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub without_labels: bool,
-    /// What the median training case keeps of its voxels after cropping to the box of non-zero
-    /// ones.
+    /// Median fraction of voxels that remain of a training case after cropping to the box of
+    /// non-zero ones.
     pub nonzero_box_share: f64,
     /// Medians of the training images' own percentiles 0.5 and 99.5; none in files of earlier
     /// versions.
@@ -100,11 +100,11 @@ pub struct Fingerprint {
     /// The channels after the first, where cases have several.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub further_channels: Vec<ChannelFingerprint>,
-    /// What has changed since the pinned plan was made.
+    /// Findings about changes since the pinned plan was made.
     pub findings: Vec<Finding>,
 }
 
-/// What one channel of the training cases is like.
+/// Statistics of one channel of the training cases.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ChannelFingerprint {
     /// The channel's name.
@@ -133,7 +133,7 @@ impl Fingerprint {
         }
     }
 
-    /// What cannot be of a fingerprint that was read from a file.
+    /// The first invalid value of a fingerprint read from a file.
     pub(crate) fn problem(&self) -> Option<&'static str> {
         let Foreground { p00_5, p99_5, mean, std } = self.foreground;
         let sizes = self.spacing_mm.iter().chain(&self.shape).chain(&self.extent_mm);
@@ -149,7 +149,7 @@ impl Fingerprint {
             && figures.iter().chain(&self.standard_scale).all(|figure| finite(*figure))
             && deviates
             && further.into_iter().all(finite);
-        (!plausible).then_some("its fingerprint holds sizes or intensities that cannot be")
+        (!plausible).then_some("its fingerprint has implausible sizes or intensities")
     }
 }
 
@@ -163,7 +163,7 @@ pub(crate) struct CaseFingerprint {
     nonzero_box_share: f64,
     /// Voxels along x, y, z of the cropped image.
     shape: [usize; 3],
-    /// Histogram landmarks from 0 to 1; none of a flat image.
+    /// Histogram landmarks from 0 to 1; `None` for a constant image.
     landmarks: Option<[f64; LANDMARKS.len()]>,
     /// The channels after the first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -171,9 +171,9 @@ pub(crate) struct CaseFingerprint {
 }
 
 impl CaseFingerprint {
-    /// Of what a case is cropped to; `nonzero_box_share` is that of the whole image. `present` are
-    /// the case's labels: other values, such as that of voxels to ignore, are no foreground. That
-    /// of a case without a label is its body.
+    /// The fingerprint of a cropped case; `nonzero_box_share` is that of the whole image. `present`
+    /// are the case's labels: other values, such as the label to ignore, are not foreground. The
+    /// foreground of a case without a label is its body.
     pub(crate) fn of(
         image: &Volume<f32>,
         labels: Option<&LabelMap>,
@@ -218,11 +218,11 @@ pub(crate) fn nonzero_box_share(image: &Volume<f32>, channels: &[Volume<f32>]) -
 }
 
 impl Fingerprint {
-    /// What a user should know where no training case has a label.
+    /// Finding if no training case has a label.
     pub(crate) fn without_labels_finding(&self) -> Option<Finding> {
         let message = format!(
-            "none of the {} cases that the plan is made from has a label: the intensities in it are those of whole bodies. \
-             Cases can be compared by it; once some are annotated, --replan takes the intensities of their labels",
+            "none of the {} cases that the plan is made from has a label: its intensities are those of whole bodies. \
+             Cases can be compared with it; once some are annotated, --replan uses the intensities of their labels",
             self.training_cases
         );
         self.without_labels.then(|| Finding::new(Code::PlanWithoutLabels, message))
@@ -292,8 +292,8 @@ fn standard_scale<'a>(parts: impl IntoIterator<Item = &'a CaseFingerprint>) -> [
     std::array::from_fn(|i| all.iter().map(|landmarks| landmarks[i]).sum::<f64>() / all.len() as f64)
 }
 
-/// Percentiles of the pooled sketches, and mean and deviation of the mixture in which every case
-/// weighs the same. Cases without a labelled voxel say nothing of them.
+/// Percentiles of the pooled sketches, and mean and standard deviation of the mixture in which
+/// every case has the same weight. Cases without a labelled voxel are omitted.
 fn pooled<'a>(parts: impl IntoIterator<Item = &'a CaseFingerprint>) -> Foreground {
     let parts: Vec<&CaseFingerprint> = parts.into_iter().filter(|part| !part.sketch.is_empty()).collect();
     let pool: Vec<f32> = parts.iter().flat_map(|part| part.sketch.iter().copied()).collect();

@@ -1,5 +1,4 @@
-//! What preparation leaves of labels: small structures lose voxels, or all of them, at a coarser
-//! spacing.
+//! Losses of labels in preparation: small structures lose some or all voxels at a coarser spacing.
 
 use std::collections::BTreeMap;
 
@@ -10,24 +9,24 @@ use pdl_volume::{LabelMap, count_labels};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A label that keeps less than this share of its volume is told.
+/// A label that keeps less than this fraction of its volume is reported.
 const LEAST_KEPT: f64 = 0.5;
-/// Most labels in a message.
+/// Maximum number of labels in a message.
 const MOST_LABELS: usize = 10;
 
-/// What is left of a label of a case.
+/// A label of a case after preparation.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PreparedLabel {
     /// The label's value.
     pub value: u16,
-    /// Voxels that carry it in the prepared label map.
+    /// Its voxels in the prepared label map.
     pub voxels: u64,
-    /// Its volume in the prepared label map as a share of that in the original.
+    /// Its volume in the prepared label map as a fraction of that in the original.
     pub kept: f64,
 }
 
 impl PreparedLabel {
-    /// What is left of every label of a case in its prepared label map.
+    /// Every label of a case in its prepared label map.
     pub(crate) fn of(row: &CaseRow, prepared: &LabelMap) -> Vec<Self> {
         let after: BTreeMap<u16, u64> =
             count_labels(prepared).into_iter().map(|count| (count.value, count.voxels)).collect();
@@ -50,9 +49,8 @@ struct Loss<'a> {
     cases: usize,
 }
 
-/// What is said of labels that have no voxel left, and of those with less than half of their
-/// volume.
-/// `cases` has the labels of each prepared case by its id.
+/// Findings about labels that have no voxel left, and about those with less than half of their
+/// volume. `cases` has the labels of each prepared case by its id.
 pub(crate) fn findings<'a>(
     cases: impl Iterator<Item = (&'a str, &'a [PreparedLabel])>,
     names: &BTreeMap<u16, String>,
@@ -85,7 +83,7 @@ pub(crate) fn findings<'a>(
     };
     let lost = finding(
         Code::LabelVanished,
-        "labels without a voxel at the target spacing, of which nothing is learnt there",
+        "labels without a voxel at the target spacing, which are not learnt there",
         vanished.collect(),
     );
     let mostly = finding(

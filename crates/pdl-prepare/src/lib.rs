@@ -1,10 +1,10 @@
-//! Makes the cases of a cohort alike.
+//! Prepares the cases of a cohort: cropped, resampled and normalised by one plan.
 //!
-//! In: `cases.parquet` and the volumes it names. Out: `fingerprint.json` (what the training cases
-//! are like), `plan.json` (what is done to every case), prepared images and labels, and
-//! `proxies/*.arrow` (every case on one small common grid, for comparison). No statistic ever sees
-//! a test case, nor, unless the user says so ([`parameters::PlanFrom`]), a validation case; nothing
-//! is resampled that the plan does not state.
+//! In: `cases.parquet` and the volumes it names. Out: `fingerprint.json` (statistics of the
+//! training cases), `plan.json` (the preparation of every case), prepared images and labels, and
+//! `proxies/*.arrow` (every case on one small common grid, for comparison). No statistic includes a
+//! test case, nor, unless requested ([`parameters::PlanFrom`]), a validation case; images are
+//! resampled only as the plan states.
 //!
 //! ```
 //! use pdl_prepare::resample::{resample_image, shape_at};
@@ -56,8 +56,8 @@ pub enum PrepareError {
     },
     /// The plan was edited, and the options are not those that it was made with.
     #[error(
-        "the plan was edited ({edited}), and the options are not those it was made with ({options}): give those to keep \
-         the plan, edit the plan instead, or give --replan to make a new one: {}", path.display()
+        "the plan was edited ({edited}), and the options are not those it was made with ({options}): use those to keep \
+         the plan, edit the plan instead, or use --replan to make a new one: {}", path.display()
     )]
     EditedPlan {
         /// The parts that were edited.
@@ -70,7 +70,7 @@ pub enum PrepareError {
     /// Every case failed.
     #[error("none of the {count} cases could be prepared; the first: {first}")]
     AllFailed {
-        /// How many.
+        /// Their number.
         count: usize,
         /// Why the first did.
         first: String,
@@ -78,7 +78,7 @@ pub enum PrepareError {
     /// A source file is not the one that was indexed.
     #[error("the file has changed since it was indexed; run `pdl index` again: {}", path.display())]
     SourceChanged {
-        /// Which file.
+        /// The file.
         path: PathBuf,
     },
     /// This machine sees another `cases.parquet` than the one that planned a remote preparation.
@@ -96,33 +96,33 @@ pub enum PrepareError {
     /// The resampler refused.
     #[error("it cannot be resampled to {shape:?} (x, y, z): {problem}")]
     Resample {
-        /// The shape asked for.
+        /// The requested shape.
         shape: [usize; 3],
-        /// What the resampler said.
+        /// The resampler's message.
         problem: String,
     },
     /// A case needs more memory than there is.
-    #[error("{0}: if its size is right, allow more memory or take a larger target spacing")]
+    #[error("{0}: if its size is right, allow more memory or use a larger target spacing")]
     Memory(#[from] MemoryError),
     /// A proxy needs more memory than there is.
-    #[error("the proxies are too large ({0}): take a smaller --proxy-size, or allow more memory")]
+    #[error("the proxies are too large ({0}): use a smaller --proxy-size, or allow more memory")]
     ProxyMemory(MemoryError),
-    /// Nothing is left of an image.
+    /// A prepared image is constant.
     #[error(
         "every voxel of the prepared image{} is {value}: its normalisation leaves nothing of it. --normalise window with \
          --intensity-window, or --normalise percentile, shows more",
         channel.as_ref().map_or(String::new(), |name| format!(" of channel {name}"))
     )]
     Constant {
-        /// The channel, where it is one after the first.
+        /// The channel, unless it is the first.
         channel: Option<String>,
-        /// What all voxels are.
+        /// The value of all voxels.
         value: f32,
     },
     /// As many images as the plan has channels are needed.
     #[error("expected {expected} images, one for each channel of the plan, found {found}")]
     Channels {
-        /// As the plan says.
+        /// The value in the plan.
         expected: usize,
         /// Images given.
         found: usize,
@@ -139,26 +139,26 @@ pub enum PrepareError {
         /// Voxels that it would have.
         after: f64,
     },
-    /// A plan that holds what cannot be.
-    #[error("the plan cannot be used ({problem}); mend it, or give --replan to make a new one: {}", path.display())]
+    /// An invalid plan.
+    #[error("the plan is invalid ({problem}): correct it, or use --replan to make a new one: {}", path.display())]
     Plan {
         /// The plan's file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The defect.
         problem: String,
     },
-    /// An option's value that cannot be.
+    /// An option has an invalid value.
     #[error("{0}")]
     Option(String),
     /// The proxies cannot be read.
     #[error("not the expected proxies ({problem}); run `pdl prepare` again: {}", path.display())]
     Proxies {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The defect.
         problem: String,
     },
-    /// A file could not be kept or read.
+    /// A file could not be written or read.
     #[error(transparent)]
     Store(#[from] StoreError),
 }

@@ -1,4 +1,4 @@
-//! The options that say how intensities are put on a common scale.
+//! Options of intensity normalisation.
 
 use pdl_cohort::attributes::Modality;
 use pdl_findings::{Code, Finding};
@@ -8,19 +8,18 @@ use crate::fingerprint::{ChannelFingerprint, Fingerprint};
 use crate::normalise::{Mapping, Normalisation};
 use crate::parameters::{PrepareParameters, Scheme};
 
-/// MR images are normalised inside their non-zero voxels when the median case keeps less than this
-/// share of its voxels after cropping to them (nnU-Net v2).
+/// MR images are normalised inside their non-zero voxels if the median case keeps less than this
+/// fraction of its voxels after cropping to them (nnU-Net v2).
 const NONZERO_MASK_BELOW: f64 = 0.75;
 
-/// A window of CT that shows less than this of what the images hold cannot tell anatomies apart,
-/// HU.
+/// Width of a CT window within the images' range below which anatomies cannot be distinguished, HU.
 const NARROW_HU: f64 = 200.0;
 
-/// The same of other modalities, as a share of the images' own range.
+/// The same of other modalities, as a fraction of the images' own range.
 const NARROW_SHARE: f64 = 0.1;
 
-/// How much of the images' own range the window of the labels' intensities shows, where that is too
-/// little to tell anatomies apart.
+/// The part of the images' own range that the window of the labels' intensities shows, if it is too
+/// narrow to distinguish anatomies.
 fn narrow_window(fingerprint: &Fingerprint) -> Option<f64> {
     let [low, high] = fingerprint.image_range?;
     let foreground = &fingerprint.foreground;
@@ -32,7 +31,7 @@ fn narrow_window(fingerprint: &Fingerprint) -> Option<f64> {
     (shown < least).then_some(shown)
 }
 
-/// What is said of a window of the labels' intensities that shows too little of the images.
+/// Finding about a window of the labels' intensities that shows too little of the images.
 pub(crate) fn window_finding(
     now: &Fingerprint,
     mapping: Mapping,
@@ -47,24 +46,23 @@ pub(crate) fn window_finding(
             "cases are compared by each image's own percentiles 0.5 and 99.5 instead"
         }
         Mapping::Range { .. } => {
-            "the plan of this folder compares cases by it all the same, and stays as it is unless --replan is given"
+            "the plan of this folder nevertheless compares cases by it, and stays unchanged without --replan"
         }
     };
     let (foreground, [low, high]) = (&now.foreground, now.image_range?);
     let message = format!(
-        "the labels' intensities (percentiles 0.5 to 99.5: {:.0} to {:.0}) show {shown:.0} HU of what the images hold \
-         ({low:.0} to {high:.0}): {done}. Where the training images are clipped to it, a network sees little else: \
+        "the labels' intensities (percentiles 0.5 to 99.5: {:.0} to {:.0}) cover {shown:.0} HU of the images' range \
+         ({low:.0} to {high:.0}): {done}. Training images are clipped to it, which hides the rest from a network: \
          `--normalise window --intensity-window LOW,HIGH` shows more",
         foreground.p00_5, foreground.p99_5
     );
     Some(Finding::new(Code::NarrowWindow, message))
 }
 
-/// What is done to the intensities of every case, and how those of a proxy become [0, 1].
+/// The normalisation of every case, and the mapping of a proxy's intensities to [0, 1].
 ///
 /// # Errors
-/// [`PrepareError::Option`] when an option's value cannot be, or is of use with another scheme
-/// only.
+/// [`PrepareError::Option`] if an option's value is invalid, or applies to another scheme only.
 pub(crate) fn choose(
     fingerprint: &Fingerprint,
     parameters: &PrepareParameters,
@@ -103,7 +101,7 @@ pub(crate) fn choose(
 }
 
 /// As [`choose`], of a channel after the first. A scheme for the units of the first channel (`ct`,
-/// `window`) holds for channels of the same modality; others are normalised by their own.
+/// `window`) applies to channels of the same modality; others get the scheme of their own modality.
 ///
 /// # Errors
 /// As [`choose`].
@@ -125,7 +123,7 @@ fn window(parameters: &PrepareParameters) -> Result<Option<[f64; 2]>, PrepareErr
     match parameters.intensity_window.as_deref() {
         None => Ok(None),
         Some(&[low, high]) if low.is_finite() && high.is_finite() && low < high => Ok(Some([low, high])),
-        Some(_) => Err(wrong("--intensity-window takes two intensities, the lower one first: LOW,HIGH")),
+        Some(_) => Err(wrong("--intensity-window: expected two intensities, the lower one first: LOW,HIGH")),
     }
 }
 
@@ -133,7 +131,7 @@ fn percentiles(parameters: &PrepareParameters) -> Result<[f64; 2], PrepareError>
     match *parameters.intensity_percentiles.as_slice() {
         [lower, upper] if 0.0 <= lower && lower < upper && upper <= 100.0 => Ok([lower, upper]),
         _ => Err(wrong(
-            "--intensity-percentiles takes two numbers from 0 to 100, the lower one first: LOW,HIGH",
+            "--intensity-percentiles: expected two numbers from 0 to 100, the lower one first: LOW,HIGH",
         )),
     }
 }

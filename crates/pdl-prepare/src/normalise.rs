@@ -71,25 +71,25 @@ pub enum Normalisation {
     },
 }
 
-/// Whether numbers are finite as the float32 of voxels are, and none is below the one before.
+/// Whether numbers are finite as float32 and ascend, equal ones allowed.
 fn ascends(numbers: &[f64]) -> bool {
     let finite = numbers.iter().all(|number| (*number as f32).is_finite());
     finite && numbers.windows(2).all(|pair| pair[0] <= pair[1])
 }
 
 impl Mapping {
-    /// What cannot be of a mapping that was read from a file.
+    /// The first invalid value of a mapping read from a file.
     pub(crate) fn problem(&self) -> Option<&'static str> {
         let ok = match self {
             Self::Range { low, high } => ascends(&[*low, *high]),
             Self::ImagePercentiles => true,
         };
-        (!ok).then_some("the mapping of its proxies is no range of intensities")
+        (!ok).then_some("the mapping of its proxies is not a range of intensities")
     }
 }
 
 impl Normalisation {
-    /// What cannot be of a normalisation that was read from a file.
+    /// The first invalid value of a normalisation read from a file.
     pub(crate) fn problem(&self) -> Option<&'static str> {
         let ok = match self {
             Self::CohortForeground { low, high, mean, std } => {
@@ -100,12 +100,11 @@ impl Normalisation {
             Self::ImagePercentiles { lower, upper } => ascends(&[0.0, *lower, *upper, 100.0]),
             Self::Nyul { standard } => ascends(standard),
         };
-        (!ok)
-            .then_some("its normalisation holds numbers that are not finite, or a range that does not ascend")
+        (!ok).then_some("its normalisation has numbers that are not finite, or a range that does not ascend")
     }
 }
 
-/// Normalises an image in place as the plan says.
+/// Normalises an image in place by the planned scheme.
 pub fn normalise(image: &mut Volume<f32>, scheme: &Normalisation) {
     let voxels = &mut image.voxels;
     match *scheme {
@@ -151,8 +150,8 @@ pub fn landmarks(voxels: &[f32]) -> [f64; LANDMARKS.len()] {
     percentiles(if above.is_empty() { voxels } else { &above }, LANDMARKS)
 }
 
-/// Landmarks when the first is 0 and the last 1: an image's part of the standard scale. Nothing of
-/// a flat image.
+/// Landmarks when the first is 0 and the last 1: an image's part of the standard scale. `None` for
+/// a constant image.
 pub fn on_unit_scale(landmarks: &[f64; LANDMARKS.len()]) -> Option<[f64; LANDMARKS.len()]> {
     let (first, last) = (landmarks[0], landmarks[LANDMARKS.len() - 1]);
     (last - first > SMALLEST).then(|| landmarks.map(|v| (v - first) / (last - first)))

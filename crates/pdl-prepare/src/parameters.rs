@@ -9,9 +9,9 @@ use crate::crop::Crop;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, clap::Args)]
 #[serde(default, deny_unknown_fields)]
 pub struct PrepareParameters {
-    /// What is kept of an image before it is normalised and resampled; a box of the whole stored
-    /// voxels, which labels outside it extend. Proxies are made of what is kept: `--crop body
-    /// --grid box` compares bodies without the air about them.
+    /// Crop images before normalisation and resampling, to a box of stored voxels; labels outside
+    /// the box extend it. Proxies are made of cropped images: `--crop body --grid box` compares
+    /// bodies without the air around them.
     #[arg(long, value_enum, default_value_t = Crop::None)]
     pub crop: Crop,
     /// Target voxel size along x, y, z of the RAS+ image in mm, such as 1,1,2.5; planned from the
@@ -21,13 +21,13 @@ pub struct PrepareParameters {
     /// Voxels along each axis of a proxy: one number, or three for x, y, z.
     #[arg(long, value_delimiter = ',', num_args = 1..=3, default_values_t = [64], value_name = "N")]
     pub proxy_size: Vec<usize>,
-    /// What a proxy covers: the (cropped) image's own box stretched to the size, or a common field
-    /// of view in millimetres.
+    /// The region that a proxy covers: the (cropped) image's own box stretched to the size, or a
+    /// common field of view in mm.
     #[arg(long, value_enum, default_value_t = GridKind::Box, help_heading = "Proxies")]
     pub grid: GridKind,
     /// The field of view of `--grid fov` along x, y, z of the RAS+ image in mm, such as
-    /// 200,200,150. It lies about the middle of the (cropped) image, which is cut where it is
-    /// longer; the longest training extents when not given.
+    /// 200,200,150. It is centred on the (cropped) image and cuts off longer ones; the longest
+    /// training extents when not given.
     #[arg(long, value_delimiter = ',', num_args = 1, value_name = "MM", help_heading = "Proxies")]
     pub field_of_view: Option<Vec<f64>>,
     /// Keep the label maps on the proxies' grid, too: `pdl compare --metrics
@@ -45,8 +45,8 @@ pub struct PrepareParameters {
     /// How intensities are put on a common scale.
     #[arg(long, value_enum, default_value_t = Scheme::Auto)]
     pub normalise: Scheme,
-    /// The intensities that `--normalise window` takes to 0 and 1, such as -160,240; must be
-    /// given with it, and with it alone.
+    /// The intensities that `--normalise window` maps to 0 and 1, such as -160,240; must be given
+    /// with it, and only with it.
     #[arg(
         long,
         value_delimiter = ',',
@@ -86,7 +86,7 @@ impl Default for PrepareParameters {
     }
 }
 
-/// How volumes are brought to the target spacing.
+/// Resampling to the target spacing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Resampling {
@@ -108,7 +108,7 @@ pub enum PlanFrom {
 }
 
 impl PlanFrom {
-    /// Whether cases of this split count.
+    /// Whether cases of this split are included.
     pub fn includes(self, split: Split) -> bool {
         match self {
             PlanFrom::Train => split == Split::Train,
@@ -117,18 +117,17 @@ impl PlanFrom {
     }
 }
 
-/// What a proxy covers.
+/// The region that a proxy covers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum GridKind {
-    /// The (cropped) image's own box, stretched.
+    /// The box of the (cropped) image, stretched.
     Box,
-    /// A common field of view in millimetres about the (cropped) image's centre; what it lacks is
-    /// padded with 0.
+    /// A common field of view in mm around the (cropped) image's centre, padded with 0.
     Fov,
 }
 
-/// What the user asks for.
+/// The normalisation that the user requests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Scheme {
@@ -136,10 +135,10 @@ pub enum Scheme {
     #[default]
     Auto,
     /// Clip to the training cases' foreground percentiles 0.5 and 99.5, subtract their foreground
-    /// mean, divide by its deviation.
+    /// mean, divide by its standard deviation.
     Ct,
-    /// Each image by its own mean and deviation; inside its non-zero voxels where these are less
-    /// than three quarters of the median training image's box.
+    /// Each image by its own mean and standard deviation; inside its non-zero voxels if cropping to
+    /// them keeps less than three quarters of the median training image.
     Zscore,
     /// Clip to --intensity-window, and scale that to [0, 1].
     Window,

@@ -32,15 +32,15 @@ const DRIFT: f64 = 0.1;
 pub struct ProxyPlan {
     /// Voxels along x, y, z of the RAS+ image.
     pub shape: [usize; 3],
-    /// What a proxy covers.
+    /// The region that a proxy covers.
     pub grid: GridKind,
     /// The common field of view along x, y, z, mm: `--field-of-view`, or the longest training
     /// extents. Null for `box`.
     pub fov_mm: Option<[f64; 3]>,
     /// How intensities become [0, 1].
     pub mapping: Mapping,
-    /// Whether proxies hold label maps, too. It is not written where they do not, so that the keys
-    /// of such proxies are what they were before there was a choice.
+    /// Whether proxies hold label maps, too. Omitted if false, so that the keys of such proxies
+    /// stay those of earlier versions.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub labels: bool,
 }
@@ -52,7 +52,7 @@ impl ProxyPlan {
     }
 }
 
-/// What is done to the intensities of one channel.
+/// Normalisation of one channel.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PlannedChannel {
     /// The channel's name.
@@ -66,14 +66,14 @@ pub struct PlannedChannel {
     pub mapping: Mapping,
 }
 
-/// What is done to every case. Axes are x, y, z of the RAS+ images.
+/// The preparation of every case. Axes are x, y, z of the RAS+ images.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Plan {
     /// Version of this file's form.
     pub schema_version: u32,
     /// How the images were made.
     pub modality: Modality,
-    /// What is kept of an image before anything else is done to it.
+    /// Crop of an image before all other steps.
     #[serde(default)]
     pub crop: Crop,
     /// Voxel size of the prepared volumes along x, y, z, mm.
@@ -87,7 +87,7 @@ pub struct Plan {
     /// `mapping` are its.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_channel: Option<String>,
-    /// What is done to the intensities of the channels after the first, where cases have several.
+    /// Normalisation of the channels after the first, if cases have several.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub further_channels: Vec<PlannedChannel>,
     /// The common grid for comparison.
@@ -102,12 +102,12 @@ impl Plan {
     /// Plans from the training cases.
     ///
     /// # Errors
-    /// [`PrepareError::Option`] when an option's value cannot be.
+    /// [`PrepareError::Option`] if an option's value is invalid.
     pub fn new(fingerprint: &Fingerprint, parameters: &PrepareParameters) -> Result<Self, PrepareError> {
         let spacing = lengths_mm("--spacing", parameters.spacing.as_deref())?;
         if spacing.is_some_and(|spacing| !is_plausible(spacing)) {
             let (low, high) = (SIDES_MM.start(), SIDES_MM.end());
-            return Err(PrepareError::Option(format!("--spacing takes lengths from {low} to {high} mm")));
+            return Err(PrepareError::Option(format!("--spacing: expected lengths from {low} to {high} mm")));
         }
         let spacing_mm = spacing.unwrap_or_else(|| target_spacing(fingerprint));
         let (normalisation, mapping) = normalisation_choice::choose(fingerprint, parameters)?;
@@ -148,8 +148,8 @@ impl Plan {
         })
     }
 
-    /// What cannot be of a plan that may have been edited or damaged; nothing when it can be
-    /// carried out.
+    /// The first invalid value of a plan that may have been edited or damaged; `None` if it is
+    /// valid.
     pub fn problem(&self) -> Option<String> {
         let ProxyPlan { shape, fov_mm, mapping, .. } = &self.proxies;
         if self.schema_version != SCHEMA_VERSION {
@@ -190,7 +190,7 @@ impl Plan {
         problem.or_else(|| self.fingerprint.problem()).map(str::to_owned)
     }
 
-    /// How many images each case has.
+    /// Number of images of each case.
     pub fn channels(&self) -> usize {
         1 + self.further_channels.len()
     }
@@ -220,17 +220,17 @@ impl Plan {
                 .eq(fingerprint.further_channels.iter().map(|channel| (&channel.name, channel.modality)))
     }
 
-    /// Which parts of the plan are not what its own fingerprint and options give, that is, were
-    /// edited; nothing when none is.
+    /// The parts of the plan that do not follow from its own fingerprint and options, that is, were
+    /// edited; `None` if none were.
     ///
     /// # Errors
-    /// [`PrepareError::Option`] when its options cannot be.
+    /// [`PrepareError::Option`] if its options are invalid.
     pub fn edited(&self) -> Result<Option<String>, PrepareError> {
         let names = differences(self, &Self::new(&self.fingerprint, &self.parameters)?);
         Ok((!names.is_empty()).then(|| names.join(", ")))
     }
 
-    /// What has moved since the plan was pinned.
+    /// Findings about changes since the plan was pinned.
     pub fn drift(&self, now: &Fingerprint) -> Vec<Finding> {
         let old = &self.fingerprint;
         let axis = |name: &str, i: usize| format!("{name} along {}", ["x", "y", "z"][i]);
@@ -268,19 +268,19 @@ impl Plan {
 }
 
 impl Plan {
-    /// What is to be said where training cases have labels that had none when the plan was made.
+    /// Finding if training cases have labels that had none when the plan was made.
     fn labels_came(&self, now: &Fingerprint) -> Option<Finding> {
         let came = self.fingerprint.without_labels && !now.without_labels;
         let message = format!(
-            "the plan was made when no training case had a label, and now {} have: intensities and spacing stay as they \
-             were measured then unless --replan is given, which prepares and compares all cases anew",
+            "the plan was made when no training case had a label, and now {} have: intensities and spacing stay \
+             unchanged without --replan, which prepares and compares all cases again",
             now.training_cases
         );
         came.then(|| Finding::new(Code::PlanDrift, message))
     }
 }
 
-/// Whether a voxel can have these sides, mm.
+/// Whether these sides of a voxel are plausible, mm.
 pub(crate) fn is_plausible(sides: [f64; 3]) -> bool {
     sides.iter().all(|side| SIDES_MM.contains(side))
 }
@@ -295,11 +295,13 @@ fn lengths_mm(option: &str, lengths: Option<&[f64]>) -> Result<Option<[f64; 3]>,
         Some(&[x, y, z]) if [x, y, z].iter().all(|side| side.is_finite() && *side > 0.0) => {
             Ok(Some([x, y, z]))
         }
-        Some(_) => Err(PrepareError::Option(format!("{option} takes three lengths above 0, in mm: x,y,z"))),
+        Some(_) => {
+            Err(PrepareError::Option(format!("{option}: expected three lengths above 0, in mm: x,y,z")))
+        }
     }
 }
 
-/// The common field of view of the proxies; nothing where each covers its image's own box.
+/// The common field of view of the proxies; `None` if each covers its image's own box.
 fn field_of_view(
     fingerprint: &Fingerprint,
     parameters: &PrepareParameters,
@@ -351,12 +353,12 @@ fn proxy_shape(
         [x, y, z] => [x, y, z],
         _ => {
             return Err(PrepareError::Option(
-                "--proxy-size takes one number, or three for x, y, z".to_owned(),
+                "--proxy-size: expected one number, or three for x, y, z".to_owned(),
             ));
         }
     };
     if [x, y, z].iter().any(|n| !PROXY_SIDES.contains(n)) {
-        return Err(PrepareError::Option("--proxy-size takes numbers from 1 to 1024".to_owned()));
+        return Err(PrepareError::Option("--proxy-size: expected numbers from 1 to 1024".to_owned()));
     }
     // Single pictures stay pictures: stretching one plane to many would compare it with itself.
     let flat = fingerprint.shape[2].max <= 1.0;

@@ -55,29 +55,28 @@ pub struct PreparedRow {
     /// The prepared image, float32.
     #[serde(deserialize_with = "safe_path::deserialize")]
     pub image: String,
-    /// The prepared label map; none of a case without a label.
+    /// The prepared label map; null for a case without a label.
     #[serde(default, deserialize_with = "safe_path::deserialize_option")]
     pub label: Option<String>,
     /// Voxels along x, y, z.
     pub shape: Vec<u32>,
     /// Voxel size along x, y, z, mm.
     pub spacing_mm: Vec<f64>,
-    /// The first voxel along x, y, z of the stored image in RAS+ order that was kept when it was
-    /// cropped.
+    /// First voxel of the crop along x, y, z of the stored image in RAS+ order.
     #[serde(default)]
     pub crop_start_xyz: Vec<u32>,
-    /// Voxels along x, y, z of the stored image in RAS+ order that were kept.
+    /// Shape of the crop along x, y, z of the stored image in RAS+ order.
     #[serde(default)]
     pub crop_shape_xyz: Vec<u32>,
-    /// Labelled voxels outside the box that the image alone gives; it was extended to hold them.
+    /// Number of labelled voxels outside the image's own box, which was extended to hold them.
     #[serde(default)]
     pub crop_labelled_outside: u64,
-    /// What is left of each label of the case.
+    /// The labels of the case after preparation.
     #[serde(default)]
     pub labels: Vec<PreparedLabel>,
     /// BLAKE3 of the image file.
     pub image_blake3: String,
-    /// BLAKE3 of the label file; none of a case without a label.
+    /// BLAKE3 of the label file; null for a case without a label.
     #[serde(default)]
     pub label_blake3: Option<String>,
     /// The prepared images in the order of the cohort's channels; the first is `image`.
@@ -89,7 +88,7 @@ pub struct PreparedRow {
 }
 
 impl PreparedRow {
-    /// Whether it states a volume: three sides, and three lengths that voxels can have.
+    /// Whether it states a plausible volume: three sides and three spacings.
     fn is_plausible(&self) -> bool {
         let spacing = <[f64; 3]>::try_from(self.spacing_mm.as_slice());
         self.shape.len() == 3
@@ -107,8 +106,7 @@ impl PreparedRow {
         self
     }
 
-    /// The part of the stored image's RAS+ grid that was kept; all of it where the table does not
-    /// say.
+    /// The crop of the stored image's RAS+ grid; the whole grid if the table does not state it.
     pub fn cropped(&self, whole: &Grid) -> Grid {
         let three = |numbers: &[u32]| <[u32; 3]>::try_from(numbers).ok().map(|n| n.map(|n| n as usize));
         match (three(&self.crop_start_xyz), three(&self.crop_shape_xyz)) {
@@ -141,7 +139,7 @@ pub fn schema() -> Schema {
 /// Reads `prepared.parquet` of a curation folder.
 ///
 /// # Errors
-/// [`StoreError`] when it is missing or no such table.
+/// [`StoreError`] if it is missing or not such a table.
 pub fn read(out: &Path) -> Result<Vec<PreparedRow>, StoreError> {
     let path = out.join(FILE);
     let rows: Vec<PreparedRow> = table::read_rows(&path)?.0;
@@ -158,7 +156,7 @@ pub fn read(out: &Path) -> Result<Vec<PreparedRow>, StoreError> {
 /// Reads `failures.json` of a curation folder; there are none where the file is absent.
 ///
 /// # Errors
-/// [`StoreError`] when it is no such file.
+/// [`StoreError`] if it is not such a file.
 pub fn read_failures(out: &Path) -> Result<Vec<Failure>, StoreError> {
     let path = out.join(FAILURES_FILE);
     if path.is_file() { json::read(&path) } else { Ok(Vec::new()) }
@@ -175,14 +173,14 @@ pub struct Failure {
     pub message: String,
 }
 
-/// What the prepare stage did.
+/// The result of the prepare stage.
 #[derive(Clone, Debug)]
 pub struct Prepared {
-    /// What every case went through.
+    /// The plan that was applied to every case.
     pub plan: Plan,
-    /// What changed since the plan was pinned, and what a user should know of the proxies.
+    /// Findings about changes since the plan was pinned, and about the proxies.
     pub findings: Vec<Finding>,
-    /// Cases written anew; the others were valid.
+    /// Number of cases that were written; the others were valid.
     pub written: usize,
     /// Cases in the result.
     pub cases: usize,
@@ -247,14 +245,14 @@ pub fn prepare(
 /// Reads `plan.json` of a curation folder.
 ///
 /// # Errors
-/// [`PrepareError::Store`] when it is missing or no such file, [`PrepareError::Plan`] when it holds
-/// what cannot be.
+/// [`PrepareError::Store`] if it is missing or not such a file, [`PrepareError::Plan`] if it is
+/// invalid.
 pub fn read_plan(out: &Path) -> Result<Plan, PrepareError> {
     checked_plan(&out.join(plan::FILE))
 }
 
-/// Takes the fingerprint, and keeps the plan there is, unless a new one is wanted or its options
-/// have changed; then a plan that the user has edited is not thrown away.
+/// Computes the fingerprint, and keeps the existing plan unless a new one is requested or its
+/// options have changed; a plan that the user has edited is not replaced.
 pub(crate) fn make_plan(
     out: &Path,
     rows: &[&CaseRow],
@@ -350,8 +348,8 @@ fn take_fingerprint(
     Ok(Fingerprint::of(modality, &rows, &parts))
 }
 
-/// The case's part; inside an error when its files cannot be read: the case is reported where it is
-/// prepared.
+/// The case's part of the fingerprint; the inner error if its files cannot be read: such a case is
+/// reported where it is prepared.
 fn fingerprint_once(
     out: &Path,
     journal: &Journal<CaseFingerprint>,
@@ -381,7 +379,8 @@ fn fingerprint_once(
     Ok(Ok(part))
 }
 
-/// The machine's error beneath one of a case: it ends the run, since it says nothing of the case.
+/// The machine's error in the sources of a case's error; it ends the run, as it is no defect of the
+/// case.
 fn machine_failure(row: &CaseRow, error: &PrepareError) -> Option<StoreError> {
     let what = format!("case {}", row.case_id);
     let memory = match error {
@@ -400,7 +399,7 @@ fn machine_failure(row: &CaseRow, error: &PrepareError) -> Option<StoreError> {
     StoreError::machine(&what, path, error)
 }
 
-/// What was made of a case.
+/// The outputs of a case.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Done {
     row: PreparedRow,
@@ -415,9 +414,9 @@ pub(crate) struct Stage<'a> {
     pub journal: Journal<PreparedRow>,
     pub proxy_journal: Journal<Vec<f64>>,
     pub run: StageContext<'a>,
-    /// Most bytes that all cases may take together.
+    /// Memory limit of all cases together, in bytes.
     pub memory: u64,
-    /// What stands between a case's id and a channel's name in the name of a prepared file.
+    /// Separator between a case's id and a channel's name in a prepared file's name.
     pub separator: String,
 }
 
@@ -465,7 +464,7 @@ impl Stage<'_> {
         Ok(done)
     }
 
-    /// Cases that may be in memory together.
+    /// Batches of cases that fit into memory together.
     fn batches<'r, 'c>(&self, rows: &'r [&'c CaseRow]) -> Vec<&'r [&'c CaseRow]> {
         batches_by_memory(rows, self.plan, self.memory)
     }
@@ -590,8 +589,7 @@ impl Stage<'_> {
         Ok(nifti::write_image(SafePath::new(self.out, name)?, &image)?)
     }
 
-    /// A prepared case with what is left of its labels, which records of earlier versions do not
-    /// say.
+    /// A prepared case with its labels after preparation, which records of earlier versions lack.
     fn with_labels(&self, row: &CaseRow, prepared: PreparedRow) -> Result<PreparedRow, PrepareError> {
         let Some(label) = prepared.label.as_ref().filter(|_| prepared.labels.len() != row.labels.len())
         else {
@@ -623,7 +621,7 @@ impl Stage<'_> {
         Ok(cropped)
     }
 
-    /// The hash of everything a case's prepared files are made from.
+    /// The hash of all inputs of a case's prepared files.
     pub(crate) fn volume_key(&self, row: &CaseRow) -> String {
         let key = Key::new("prepare 2")
             .part("image", &row.image_blake3)
@@ -640,14 +638,14 @@ impl Stage<'_> {
         key.part("further_channels", &self.plan.further_channels).part("separator", &self.separator).finish()
     }
 
-    /// The hash of everything a file of proxies is made from.
+    /// The hash of all inputs of a file of proxies.
     pub(crate) fn proxy_file_key(&self, rows: &[&CaseRow]) -> String {
         let row_keys: Vec<(&str, String)> =
             rows.iter().map(|row| (row.case_id.as_str(), self.proxy_key(row))).collect();
         Key::new("proxy file 1").part("rows", &row_keys).finish()
     }
 
-    /// The hash of everything a case's proxy is made from.
+    /// The hash of all inputs of a case's proxy.
     pub(crate) fn proxy_key(&self, row: &CaseRow) -> String {
         let key = Key::new("proxy 1")
             .part("image", &row.image_blake3)
@@ -770,14 +768,15 @@ fn padding_finding(done: &[Done]) -> Option<Finding> {
     })
 }
 
-/// Nobody knows the labels of a new image, so what the crop leaves out of it cannot be found there.
+/// Finding about labels outside of the crop: the labels of a new image are unknown, so its crop
+/// cannot be extended for them.
 fn crop_finding(done: &[Done]) -> Option<Finding> {
     let outside = |case: &&Done| case.row.crop_labelled_outside > 0;
     let cases: Vec<&Done> = done.iter().filter(outside).collect();
     let first = cases.first()?;
     let message = format!(
-        "in {} of {} cases labels reach beyond the box that `--crop` gives ({} voxels in {}, the first of them): the box \
-         was extended there, which it cannot be in images without labels; \"crop_labelled_outside\" in {FILE} lists them",
+        "in {} of {} cases labels extend beyond the box of `--crop` ({} voxels in {}, the first of them): the box was \
+         extended, which is not possible for images without labels; \"crop_labelled_outside\" in {FILE} lists them",
         cases.len(),
         done.len(),
         first.row.crop_labelled_outside,

@@ -44,7 +44,7 @@ use crate::resample::{Interpolation, resample_windows};
 /// The folder's name inside a curation folder.
 pub const FOLDER: &str = "proxies";
 
-/// Most cases in one file.
+/// Maximum number of cases in one file.
 pub const ROWS_PER_FILE: usize = 1024;
 
 /// A case on the common grid.
@@ -54,7 +54,7 @@ pub struct Proxy {
     pub voxels: Vec<f32>,
     /// The channels after the first, each as `voxels`.
     pub channels: Vec<Vec<f32>>,
-    /// Its labels, where proxies hold them.
+    /// Its labels, if proxies hold them.
     pub labels: Option<ProxyLabels>,
     /// The share of the voxels that the image does not reach.
     pub padded_share: f64,
@@ -64,7 +64,7 @@ pub struct Proxy {
 /// 99.5th.
 ///
 /// # Errors
-/// [`PrepareError::Resample`] when the grid cannot be.
+/// [`PrepareError::Resample`] if the grid is invalid.
 pub fn proxy(image: &Volume<f32>, percentiles: [f64; 2], plan: &ProxyPlan) -> Result<Proxy, PrepareError> {
     let (voxels, padded_share) = mapped(image, percentiles, plan, plan.mapping)?;
     Ok(Proxy { voxels, channels: Vec::new(), labels: None, padded_share })
@@ -74,7 +74,7 @@ pub fn proxy(image: &Volume<f32>, percentiles: [f64; 2], plan: &ProxyPlan) -> Re
 /// reach.
 ///
 /// # Errors
-/// [`PrepareError::Resample`] when the grid cannot be.
+/// [`PrepareError::Resample`] if the grid is invalid.
 pub(crate) fn mapped(
     image: &Volume<f32>,
     percentiles: [f64; 2],
@@ -104,7 +104,7 @@ pub fn file_name(index: usize) -> String {
     format!("{index:05}.arrow")
 }
 
-/// Whether a file of proxies can have this name; what else is in their folder is none of them.
+/// Whether a file of proxies can have this name; other files in their folder are ignored.
 fn is_file_name(name: &str) -> bool {
     let number = name.strip_suffix(".arrow").and_then(|number| number.parse().ok());
     number.is_some_and(|number| name == file_name(number))
@@ -117,7 +117,7 @@ pub(crate) struct ProxyWriter {
     voxels: usize,
     /// Channels after the first.
     channels: usize,
-    /// How label maps are stored, where there are some.
+    /// How label maps are stored, if there are some.
     labels: Option<LabelType>,
     path: PathBuf,
     row_keys: Vec<String>,
@@ -231,19 +231,19 @@ fn refused(path: &Path, error: &dyn std::fmt::Display) -> PrepareError {
 pub struct Proxies {
     /// Voxels along z, y, x: the order in which they lie.
     pub shape_zyx: [usize; 3],
-    /// What a proxy covers, as the files' metadata says it.
+    /// The region that a proxy covers, from the files' metadata.
     pub grid: String,
     /// The case of each row.
     pub case_ids: Vec<String>,
-    /// For each row the hash of everything it was made from.
+    /// For each row the hash of all its inputs.
     pub row_keys: Vec<String>,
     /// Names of the channels, in order; empty where cases have one image.
     pub channel_names: Vec<String>,
     /// For each batch its voxels, a column for each channel.
     batches: Vec<Vec<Float32Array>>,
-    /// Whether there are label maps.
+    /// Whether the proxies have label maps.
     labelled: bool,
-    /// For each batch, where there are some.
+    /// For each batch, if there are some.
     labels: Vec<LabelBatch>,
     /// For each row its batch and its place there.
     places: Vec<(usize, usize)>,
@@ -254,7 +254,7 @@ impl Proxies {
     /// Maps every file of `OUT/proxies`.
     ///
     /// # Errors
-    /// [`PrepareError::Proxies`] when there is none, or one is damaged or of another grid than the
+    /// [`PrepareError::Proxies`] if there is none, or one is damaged or of another grid than the
     /// others.
     pub fn open(out: &Path) -> Result<Self, PrepareError> {
         let folder = out.join(FOLDER);
@@ -321,7 +321,7 @@ impl Proxies {
         for (number, batch) in batches.iter().enumerate() {
             let column = |name: &str| batch.column_by_name(name).filter(|column| column.null_count() == 0);
             let ids =
-                column("case_id").and_then(|ids| ids.as_string_opt::<i32>()).ok_or("case_id is no text")?;
+                column("case_id").and_then(|ids| ids.as_string_opt::<i32>()).ok_or("case_id is not text")?;
             let mut of_channels = Vec::with_capacity(columns.len());
             for name in &columns {
                 let lists = column(name).and_then(|lists| lists.as_fixed_size_list_opt());
@@ -351,7 +351,7 @@ impl Proxies {
             return Err("it has another grid or mapping than the files before");
         }
         if self.labelled != other.labelled {
-            return Err("only some files hold label maps");
+            return Err("only some files have label maps");
         }
         let offset = self.batches.len();
         self.places.extend(other.places.into_iter().map(|(batch, row)| (batch + offset, row)));
@@ -363,8 +363,8 @@ impl Proxies {
         Ok(())
     }
 
-    /// Whether the voxels of some rows are intensities, which lie in [0, 1]; those of a file that
-    /// was changed need not be.
+    /// Whether the voxels of some rows are intensities, which lie in [0, 1]; those of a modified
+    /// file may not be.
     ///
     /// # Panics
     /// When there are no such rows.
@@ -373,12 +373,12 @@ impl Proxies {
         rows.into_par_iter().all(|row| (0..self.channels()).all(|channel| is_one(self.channel(row, channel))))
     }
 
-    /// How many cases there are.
+    /// Number of cases.
     pub fn len(&self) -> usize {
         self.case_ids.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are no cases.
     pub fn is_empty(&self) -> bool {
         self.case_ids.is_empty()
     }
@@ -387,12 +387,12 @@ impl Proxies {
     /// [`Proxies::shape_zyx`].
     ///
     /// # Panics
-    /// When there is no such row.
+    /// If there is no such row.
     pub fn voxels(&self, row: usize) -> &[f32] {
         self.channel(row, 0)
     }
 
-    /// How many channels each case has.
+    /// Number of channels of each case.
     pub fn channels(&self) -> usize {
         self.channel_names.len().max(1)
     }
@@ -400,14 +400,14 @@ impl Proxies {
     /// The voxels of one channel of a row; channel 0 is [`Proxies::voxels`].
     ///
     /// # Panics
-    /// When there is no such row or channel.
+    /// If there is no such row or channel.
     pub fn channel(&self, row: usize, channel: usize) -> &[f32] {
         let (batch, place) = self.places[row];
         let voxels = self.shape_zyx.iter().product::<usize>();
         &self.batches[batch][channel].values()[place * voxels..(place + 1) * voxels]
     }
 
-    /// Whether every case has its label map here.
+    /// Whether every case has a label map.
     pub fn has_labels(&self) -> bool {
         self.labelled
     }
@@ -415,24 +415,24 @@ impl Proxies {
     /// The label map of a row, where proxies hold them.
     ///
     /// # Panics
-    /// When there is no such row.
+    /// If there is no such row.
     pub fn labels(&self, row: usize) -> Option<LabelView<'_>> {
         let (batch, place) = self.places[row];
         self.labels.get(batch).map(|labels| labels.row(place, self.shape_zyx.iter().product()))
     }
 
-    /// Where the voxels of a row lie, channel by channel, and then its label map where there is
-    /// one: the number of the file and the bytes there.
+    /// Locations of the voxels of a row, channel by channel, and then of its label map if any: the
+    /// number of the file and the byte range in it.
     ///
     /// # Panics
-    /// When there is no such row.
+    /// If there is no such row.
     pub fn places(&self, row: usize) -> Vec<(usize, Range<usize>)> {
         let labels = self.labels(row).map(|labels| self.place(labels.voxels.bytes()));
         let channels = (0..self.channels()).map(|channel| self.channel(row, channel));
         channels.map(|voxels| self.place(bytemuck::cast_slice(voxels))).chain(labels).collect()
     }
 
-    /// Where bytes of a file lie.
+    /// Location of bytes: the number of the file and the range in it.
     fn place(&self, bytes: &[u8]) -> (usize, Range<usize>) {
         let start = bytes.as_ptr().addr();
         let first = |map: &Arc<Mmap>| map.as_ptr().addr();
@@ -442,8 +442,8 @@ impl Proxies {
         (file, offset..offset + bytes.len())
     }
 
-    /// Lets go of the memory that the voxels and label maps of `rows` take; they are read from the
-    /// files again when asked for.
+    /// Releases the memory of the voxels and label maps of `rows`; they are read from the files
+    /// again on the next access.
     ///
     /// # Panics
     /// When there are no such rows.
@@ -453,7 +453,7 @@ impl Proxies {
         for (file, bytes) in rows.flat_map(|row| self.places(row)) {
             let Some(map) = self.maps.get(file) else { continue };
             // SAFETY: the map shows a file, read-only: dropped pages come back with the same bytes.
-            // That the system refuses is no harm: they stay.
+            // An error is harmless: the pages stay.
             let _ =
                 unsafe { map.unchecked_advise_range(UncheckedAdvice::DontNeed, bytes.start, bytes.len()) };
         }

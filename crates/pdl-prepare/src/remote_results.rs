@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Every result is keyed by content hashes, so a case that is submitted twice, late or incompletely
-//! costs time and nothing else.
+//! costs only time.
 
 use std::fs;
 use std::path::Path;

@@ -25,17 +25,17 @@ use crate::remote_results;
 /// The cases that remain to be prepared, and how.
 #[derive(Clone, Debug)]
 pub struct RemotePlan {
-    /// What is done to every case.
+    /// The preparation of every case.
     pub plan: Plan,
     /// BLAKE3 of `cases.parquet`: every machine has to see the same table.
     pub cases: String,
     /// Usable cases.
     pub usable: usize,
-    /// Those of them that are neither prepared nor submitted, numbered in the order of the table.
+    /// Numbers, in the order of the table, of the cases that are neither prepared nor submitted.
     pub missing: Vec<usize>,
 }
 
-/// Takes the fingerprint, makes or keeps the plan, and lists the cases that are missing.
+/// Computes the fingerprint, makes or keeps the plan, and lists the cases that are missing.
 ///
 /// # Errors
 /// As [`prepare`](crate::prepare::prepare).

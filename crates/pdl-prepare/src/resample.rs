@@ -12,7 +12,7 @@ use pdl_volume::{Grid, LabelMap, Volume};
 
 use crate::{MOST_GROWTH, PrepareError};
 
-/// Voxels this many times longer along one axis than along another are resampled in two goes.
+/// Voxels this many times longer along one axis than along another are resampled in two passes.
 pub const ANISOTROPY: f64 = 3.0;
 
 /// How values between voxels are found along one axis.
@@ -43,7 +43,7 @@ impl Interpolation {
 /// the first.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Window {
-    /// Where it begins.
+    /// Its start, from the outer face of the first source voxel.
     pub start: f64,
     /// How long it is.
     pub length: f64,
@@ -91,7 +91,7 @@ pub fn thick_axis(old_mm: [f64; 3], new_mm: [f64; 3]) -> Option<usize> {
 /// An image on another number of voxels in the same box: cubic, but nearest across thick slices.
 ///
 /// # Errors
-/// [`PrepareError::Resample`] when the shape cannot be.
+/// [`PrepareError::Resample`] if the shape is invalid.
 pub fn resample_image(image: Volume<f32>, shape: [usize; 3]) -> Result<Volume<f32>, PrepareError> {
     let grid = image.grid.resized(shape);
     let methods = methods(&image.grid, &grid, Interpolation::Cubic);
@@ -107,7 +107,7 @@ pub fn resample_image(image: Volume<f32>, shape: [usize; 3]) -> Result<Volume<f3
 /// nnU-Net does.
 ///
 /// # Errors
-/// [`PrepareError::Resample`] when the shape cannot be.
+/// [`PrepareError::Resample`] if the shape is invalid.
 pub fn resample_labels(labels: LabelMap, shape: [usize; 3]) -> Result<LabelMap, PrepareError> {
     if shape == labels.grid.shape {
         return Ok(labels);
@@ -135,7 +135,7 @@ pub fn resample_labels(labels: LabelMap, shape: [usize; 3]) -> Result<LabelMap, 
     Ok(LabelMap { grid, voxels })
 }
 
-/// The smallest box about each label, background left out, as ranges of voxels along x, y, z.
+/// The bounding box of each label except background, as ranges of voxels along x, y, z.
 fn boxes(labels: &LabelMap) -> BTreeMap<u16, [Range<usize>; 3]> {
     let [nx, ny, _] = labels.grid.shape;
     let mut boxes: BTreeMap<u16, [Range<usize>; 3]> = BTreeMap::new();
@@ -156,8 +156,8 @@ fn boxes(labels: &LabelMap) -> BTreeMap<u16, [Range<usize>; 3]> {
 }
 
 /// The part of an axis that a label can reach when it is interpolated linearly: the new voxels, and
-/// the old ones that they are made from. A label is small beside its volume, so nothing else is
-/// worth looking at.
+/// the old ones that they depend on. A label is small compared with its volume, so only this part
+/// is computed.
 struct Part {
     /// The first new voxel.
     first: usize,
@@ -247,7 +247,8 @@ fn growth(shape: [usize; 3], windows: [Window; 3], axis: usize) -> f64 {
     windows[axis].voxels as f64 / shape[axis] as f64
 }
 
-/// One axis: the volume is taken as a stack of pictures whose rows or columns run along it.
+/// Resamples one axis: the volume is treated as a stack of images whose rows or columns run along
+/// it.
 fn resample_axis(
     voxels: &[f32],
     [nx, ny, nz]: [usize; 3],

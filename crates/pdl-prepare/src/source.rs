@@ -15,7 +15,7 @@ use crate::crop::{Crop, Cropped};
 /// are more: four copies of float32.
 pub(crate) const BYTES_A_VOXEL: u64 = 16;
 
-/// Most cases in work together.
+/// Maximum number of cases processed together.
 const CASES_AT_A_TIME: usize = 32;
 
 /// Memory that each further channel takes for each voxel while one is worked on: its float32.
@@ -26,9 +26,9 @@ pub(crate) struct Source {
     pub image: Volume<f32>,
     /// The channels after the first, on its grid.
     pub channels: Vec<Volume<f32>>,
-    /// None of a case without a label.
+    /// `None` for a case without a label.
     pub labels: Option<LabelMap>,
-    /// What they were cropped to.
+    /// Their crop.
     pub cropped: Cropped,
 }
 
@@ -86,11 +86,11 @@ fn read_labels(
     Ok(LabelMap { grid, voxels: labels.map.voxels }.into_ras())
 }
 
-/// What the channels after the first are put on.
+/// The grid of the first channel, for the others.
 struct Reference {
     /// As the first channel's file states it.
     grid: Grid,
-    /// Whether an orientation was stated instead of those of all files.
+    /// Whether the user's orientation overrides those of all files.
     overridden: bool,
 }
 
@@ -123,18 +123,18 @@ pub(crate) fn bytes(grid: &Grid, resampled: u64, channels: usize) -> u64 {
     voxels(grid.shape).max(resampled).saturating_mul(BYTES_A_VOXEL + further)
 }
 
-/// How many images a case has.
+/// Number of images of a case.
 pub(crate) fn channels(row: &CaseRow) -> usize {
     row.channels.len().max(1)
 }
 
-/// Voxels of a shape out of a table, which may be any.
+/// Number of voxels of a shape read from a table, without overflow.
 pub(crate) fn voxels(shape: [usize; 3]) -> u64 {
     shape.iter().fold(1, |all, n| all.saturating_mul(*n as u64))
 }
 
-/// Cuts cases into runs that may be worked on together: all of one run fit into `memory` bytes, or
-/// it is a single case. `resampled` gives a case's voxels after resampling.
+/// Divides cases into batches: each fits into `memory` bytes, or is a single case. `resampled`
+/// gives a case's voxels after resampling.
 pub(crate) fn batches<'a, 'b>(
     mut rows: &'a [&'b CaseRow],
     memory: u64,

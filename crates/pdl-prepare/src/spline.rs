@@ -2,8 +2,8 @@
 //! mode "edge" and no anti-aliasing computes them through `scipy.ndimage.zoom`.
 //!
 //! Thick slices (see [`thick_axis`]) are resampled plane by plane, then to the nearest plane.
-//! Nothing overshoots: results are clipped to the range of the volume, or of the plane, that they
-//! come from.
+//! Results are clipped to the range of their volume, or of their plane, so that they do not
+//! overshoot.
 
 use std::borrow::Cow;
 
@@ -110,7 +110,7 @@ fn clip(voxels: &mut [f32], shape: [usize; 3], source: &[f32], old: [usize; 3], 
     }
 }
 
-/// Resamples one axis of a volume with x fastest, whose voxels `value` gives, to `voxels_new`
+/// Resamples one axis of a volume with x fastest, whose voxels `value` returns, to `voxels_new`
 /// voxels.
 fn along(
     value: impl Fn(usize) -> f64 + Sync,
@@ -141,7 +141,7 @@ fn along(
     result
 }
 
-/// Which voxels of a line make each new one, with their weights.
+/// Source voxels of each new voxel of a line, with their weights.
 struct Taps(Vec<[(usize, f64); 4]>);
 
 impl Taps {

@@ -11,7 +11,7 @@ use rayon::prelude::*;
 /// Vectors of the block: two are wanted, the others speed up their convergence.
 const BLOCK: usize = 8;
 
-/// Most iterations. A plane that has not converged by then is good enough for a picture.
+/// Maximum number of iterations. A plane that has not converged by then is good enough for a plot.
 const MOST_ITERATIONS: usize = 300;
 
 /// Convergence: relative change of both eigenvalues.

@@ -1,10 +1,10 @@
-//! Shows a curated cohort.
+//! Writes the report of a curated cohort.
 //!
 //! In: the results of all stages in a curation folder, and the runs that were trained from it. Out:
-//! `report.html` ([`report()`]), one file that needs no network, and pictures of single cases
-//! ([`view`]). It decides and changes nothing: every figure is read from a table or computed from
-//! the pairs. Cases and patients appear by the ids of the tables; paths and the name of the folder
-//! are left out.
+//! `report.html` ([`report()`]), one file that needs no network, and images of single cases
+//! ([`view`]). It makes no decisions and changes no results: every figure is read from a table or
+//! computed from the pairs. Cases and patients appear by the ids of the tables; paths and the name
+//! of the folder are omitted.
 //!
 //! [`cohort`] selects and describes the cases, [`matrix`] compacts the similarity matrix, [`embed`]
 //! embeds the cases in a plane, [`planes`] and [`thumbnails`] draw them, [`run_history`] reads
@@ -71,9 +71,9 @@ pub enum ReportError {
     /// No prepared case has this id.
     #[error("no prepared case '{case}'{}: {}", hint, out.display())]
     UnknownCase {
-        /// The id that was asked for.
+        /// The requested id.
         case: String,
-        /// Clause with an existing id; empty when there is none.
+        /// Clause with an existing id; empty if there is none.
         hint: String,
         /// The curation folder.
         out: PathBuf,
@@ -109,10 +109,10 @@ pub enum ReportError {
     Store(#[from] StoreError),
 }
 
-/// What was read, or nothing where the file is at fault, which a report leaves out.
+/// The result of a read, or `None` if the file is invalid, which a report omits.
 ///
 /// # Errors
-/// The machine's errors: a report that lacks what a disk did not give would be taken for whole.
+/// The machine's errors: otherwise a report without unread data would seem complete.
 pub(crate) fn unless_unreadable<T, E>(read: std::result::Result<T, E>) -> Result<Option<T>>
 where
     E: std::error::Error + Into<ReportError> + 'static,

@@ -42,15 +42,15 @@ pub struct OutOfFoldCase {
     pub fold: u32,
     /// Mean Dice over the labels for which it is defined.
     pub dice_mean: f64,
-    /// Name and Dice of each label; null where it is undefined.
+    /// Name and Dice of each label; null if it is undefined.
     pub dice: Vec<(String, Option<f64>)>,
 }
 
-/// The cases of each series of runs, by name; none where no cross-validation was trained. Cases
-/// without any label for which Dice is defined are left out.
+/// The cases of each series of runs, by name; empty without a cross-validation. Cases without any
+/// defined Dice are omitted.
 ///
 /// # Errors
-/// That of the machine when it keeps the table from being read.
+/// Errors of the machine that prevent the table from being read.
 pub fn out_of_fold(out: &Path) -> Result<Vec<OutOfFold>> {
     let path = out.join(FILE);
     if !path.is_file() {

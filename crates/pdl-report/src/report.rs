@@ -42,8 +42,8 @@ const DUPLICATE_SSIM: f32 = 0.98;
 /// How much of the cohort is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::Args)]
 pub struct ReportParameters {
-    /// Most cases to draw and list. Of a larger cohort the report shows those that the audit names,
-    /// and others evenly through the curriculum. Totals count all cases.
+    /// Maximum number of cases to draw and list. For a larger cohort the report shows those that
+    /// the audit names, and others evenly through the curriculum. Totals count all cases.
     #[arg(long, default_value_t = 1000, value_name = "CASES")]
     pub cases: usize,
 }

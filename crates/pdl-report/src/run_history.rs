@@ -74,7 +74,7 @@ pub struct ShownRun {
 /// All finished runs of a curation folder, by name, and the number of folders that hold none.
 ///
 /// # Errors
-/// That of the machine when it keeps one from being read.
+/// Errors of the machine that prevent one from being read.
 pub fn runs(out: &Path) -> Result<(Vec<ShownRun>, usize)> {
     let folder = out.join(FOLDER);
     let listed = fault::list(&folder).map_err(StoreError::io("list the runs", &folder));

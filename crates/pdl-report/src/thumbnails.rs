@@ -72,8 +72,8 @@ struct Picture {
 /// them selects its colour. A case whose label map is unreadable is drawn without contours.
 ///
 /// # Errors
-/// [`crate::ReportError::Picture`] when a sheet cannot be encoded; that of the machine when it
-/// keeps a label map from being read.
+/// [`crate::ReportError::Picture`] when a sheet cannot be encoded; errors of the machine that
+/// prevent a label map from being read.
 pub fn thumbnails(
     out: &Path,
     proxies: &Proxies,

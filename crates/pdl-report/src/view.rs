@@ -23,7 +23,7 @@ const SIDE: usize = 384;
 /// the first.
 ///
 /// # Errors
-/// [`ReportError`] when there is no such prepared case or channel, or its files cannot be read.
+/// [`ReportError`] if there is no such prepared case or channel, or its files cannot be read.
 pub fn view(out: &Path, case: &str, channel: Option<&str>, to: impl Into<SafePath>) -> Result<()> {
     let cases = Cases::read(out)?;
     let prepared_rows = prepare::read(out)?;

@@ -21,7 +21,7 @@ use crate::canvas::{Canvas, LabelledImage, middle_mm, stored};
 use crate::run_history::{FOLDER, ShownRun};
 use crate::{Result, unless_unreadable};
 
-/// Most cases to show.
+/// Maximum number of cases to show.
 const MOST: usize = 6;
 
 /// Side of a plane in pixels.
@@ -45,8 +45,8 @@ struct EvaluationLine {
     false_negative_ml: Option<f64>,
 }
 
-/// Whether one structure is found where it is, and not drawn where it is not. The definitions are
-/// those of `pdl-fit evaluate`.
+/// Detection of one structure: sensitivity and specificity. The definitions are those of `pdl-fit
+/// evaluate`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct LabelDetection {
     /// Name of the label.
@@ -72,7 +72,7 @@ pub struct WorstCases {
     pub run: String,
     /// Number of evaluated cases.
     pub of: usize,
-    /// Dice of every case, by name of the label; cases where it is undefined are left out.
+    /// Dice of every case, by name of the label; cases with undefined Dice are omitted.
     pub dice: BTreeMap<String, Vec<f64>>,
     /// Detection of each label, in the order of the run; empty for evaluations of earlier versions.
     pub detection: Vec<LabelDetection>,
@@ -87,7 +87,7 @@ pub struct WorstCase {
     pub case: String,
     /// Mean Dice over the labels for which it is defined.
     pub dice_mean: f64,
-    /// Name and Dice of each label; null where it is undefined.
+    /// Name and Dice of each label; null if it is undefined.
     pub dice: Vec<(String, Option<f64>)>,
     /// Base64 of a JPEG: axial, coronal and sagittal planes with the reference labels, and below
     /// them with the predicted ones.
@@ -98,7 +98,7 @@ pub struct WorstCase {
 /// skipped. `values` are the cohort's label values, ascending.
 ///
 /// # Errors
-/// That of the machine when it keeps a file from being read.
+/// Errors of the machine that prevent a file from being read.
 pub fn worst(out: &Path, cases: &Cases, runs: &[ShownRun], values: &[u16]) -> Result<Option<WorstCases>> {
     let evaluated =
         |run: &&ShownRun| out.join(FOLDER).join(&run.name).join("evaluation-val.parquet").is_file();

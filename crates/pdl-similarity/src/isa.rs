@@ -2,8 +2,8 @@
 //!
 //! Every kernel is written once over [`pulp::Simd`]. Sums, products, fused products and quotients
 //! are IEEE operations in a fixed order on every instruction set, so all of them give the same
-//! bits. The instruction set is part of a tile's parameters all the same, so that a difference
-//! would show.
+//! bits. The instruction set is nevertheless part of a tile's parameters, so that a difference
+//! would be noticed.
 
 use std::fmt;
 

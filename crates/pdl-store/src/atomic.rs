@@ -1,7 +1,7 @@
 //! Files that are whole or absent: written to a temporary name in the same folder, synced, renamed.
 //!
-//! What is written or removed below a folder that others may have filled goes by a
-//! [`SafePath`], which follows no links; a plain path trusts the folder that it names.
+//! Writing and removing below a folder that others may have filled takes a [`SafePath`], which
+//! follows no links; a plain path trusts its folder.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -12,13 +12,13 @@ use crate::file_system::{self, Lack};
 use crate::safe_path::{Folder, SafePath};
 use crate::{Result, StoreError, fault};
 
-/// How temporary names begin; what a killed run left under such a name is rubbish.
+/// Prefix of temporary names; such files of killed runs can be removed.
 const TEMPORARY_PREFIX: &str = ".tmp-";
 
-/// Most bytes of a file's name that its temporary name ends with: the whole fits into 255.
+/// Maximum number of bytes of a file's name in its temporary name, which has at most 255.
 const LONGEST_TAIL: usize = 200;
 
-/// Writes `bytes` to `path`, making its folder when it is missing.
+/// Writes `bytes` to `path`, making its folder if it is missing.
 ///
 /// # Errors
 /// [`StoreError::Io`] when the folder or the file cannot be written, [`StoreError::Link`] when a
@@ -27,7 +27,7 @@ pub fn write(path: impl Into<SafePath>, bytes: &[u8]) -> Result<()> {
     write_bytes(&path.into(), 0o666, bytes)
 }
 
-/// Writes `bytes` to `path` unless it holds just these already, and says whether it wrote.
+/// Writes `bytes` to `path` unless it holds exactly these already; returns whether it wrote.
 ///
 /// # Errors
 /// As [`write()`].
@@ -40,8 +40,8 @@ pub fn write_if_changed(path: impl Into<SafePath>, bytes: &[u8]) -> Result<bool>
     Ok(changed)
 }
 
-/// As [`write_if_changed`], but only the user can read or write the file (mode 0600, where there
-/// are modes, else that is told). One that others may read, too, is written anew.
+/// As [`write_if_changed`], but only the user can read or write the file (mode 0600, if the file
+/// system has modes; else that is reported). A file that others may read is written anew.
 ///
 /// # Errors
 /// As [`write()`].
@@ -64,7 +64,7 @@ fn write_bytes(path: &SafePath, mode: u32, bytes: &[u8]) -> Result<()> {
     })
 }
 
-/// Whether a file holds just these bytes; one of another size is not read.
+/// Whether a file holds exactly these bytes; one of another size is not read.
 fn holds(path: &SafePath, bytes: &[u8]) -> bool {
     let opened = |(folder, name): (Folder, &OsStr)| folder.read(name).ok()?;
     let Some(mut file) = path.parent(false).ok().flatten().and_then(opened) else { return false };
@@ -101,12 +101,12 @@ pub fn write_private_if_missing(path: &Path, bytes: &[u8]) -> Result<bool> {
     }
 }
 
-/// Whether the file system knows no hard links.
+/// Whether the file system has no hard links.
 fn is_without_links(error: &std::io::Error) -> bool {
     error.kind() == ErrorKind::PermissionDenied || file_system::is_unsupported(error)
 }
 
-/// Makes a file of mode 0600 where there is none; says whether it did.
+/// Creates a file of mode 0600 if there is none; returns whether it did.
 fn create_private(path: &Path, bytes: &[u8]) -> std::io::Result<bool> {
     let mut options = File::options();
     options.write(true).create_new(true);
@@ -123,7 +123,7 @@ fn create_private(path: &Path, bytes: &[u8]) -> std::io::Result<bool> {
     written.map(|()| true)
 }
 
-/// Whether a file can be read or written by its owner alone; a link is not asked where it leads.
+/// Whether a file can be read or written by its owner alone; links are not followed.
 #[cfg(unix)]
 fn is_private(path: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt;
@@ -163,7 +163,8 @@ fn write_as<E: From<StoreError>>(
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, mode);
     #[cfg(not(unix))]
     let _ = mode;
-    // Not `tempfile_in`, whose errors lose the system's number, which tells whose fault they are.
+    // Not `tempfile_in`: its errors lose the system's error number, which tells machine errors
+    // apart.
     let made = builder.make_in(folder.path(), |temporary| options.open(temporary));
     let temporary = made.map_err(StoreError::io("make a file", &full))?.into_temp_path();
     fill(&temporary)?;
@@ -199,7 +200,7 @@ pub fn link(source: &Path, path: impl Into<SafePath>) -> Result<()> {
     Ok(())
 }
 
-/// Moves a file of one folder into another, which is made when it is missing, in place of what is
+/// Moves a file of one folder into another, which is made if it is missing, in place of what is
 /// there.
 ///
 /// # Errors
@@ -211,12 +212,12 @@ pub fn rename(from: &SafePath, to: &SafePath) -> Result<()> {
     folder.rename(name, &other, new).map_err(StoreError::io("move the file", &from.full()))
 }
 
-/// Removes what killed runs left under temporary names in `folder`; a missing folder is fine, and
-/// so is a file that another process renames or removes meanwhile. Folders are left, as pdl makes
-/// none of such names. Nobody may be writing there who is not to be disturbed.
+/// Removes temporary files of killed runs in `folder`; a missing folder is fine, and so is a file
+/// that another process renames or removes meanwhile. Folders are not removed, as pdl creates none
+/// with such names. No other run may be writing there.
 ///
 /// # Errors
-/// [`StoreError::Io`] when the folder cannot be listed or something cannot be removed,
+/// [`StoreError::Io`] if the folder cannot be listed or something cannot be removed,
 /// [`StoreError::Link`] when a link is in its place.
 pub fn sweep(folder: &SafePath) -> Result<()> {
     remove_where(folder, "remove the leftover", |name| name.starts_with(TEMPORARY_PREFIX))
@@ -241,7 +242,7 @@ fn remove_where(folder: &SafePath, action: &'static str, unwanted: impl Fn(&str)
     Ok(())
 }
 
-/// The names of the files in `folder`, sorted; none when it is missing.
+/// The names of the files in `folder`, sorted; none if it is missing.
 ///
 /// # Errors
 /// As [`sweep`].

@@ -13,7 +13,7 @@ thread_local! {
 const CODECS: [&str; 5] =
     ["/jpeg-decoder-", "/jpeg2k-", "/charls-", "/dicom-transfer-syntax-registry-", "/zstd-safe-"];
 
-/// What `work` returns, or `None` if it panics. The panic's message, which may name paths of the
+/// The result of `work`, or `None` if it panics. The panic's message, which may name paths of the
 /// codec's source and pieces of the file, is not printed, nor are those of a codec on a thread of
 /// its own; all other panics are printed as before.
 pub fn quietly<T>(work: impl FnOnce() -> T) -> Option<T> {

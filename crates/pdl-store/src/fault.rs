@@ -1,10 +1,10 @@
-//! Errors of the machine, told apart from those of a file.
+//! Distinguishes errors of the machine from those of a file.
 //!
-//! A failing disk, a network file system that is away, too many open files or too little memory say
-//! nothing of the file that was being read. Such an error is tried again for a moment ([`retried`])
+//! A failing disk, an unreachable network file system, too many open files or too little memory are
+//! no defects of the file that was read. Such an operation is retried for a moment ([`retried`])
 //! and then ends the run: a case that it hits is not rejected, and nothing is recorded or removed
-//! because of it. Libraries wrap errors or turn them into texts of their own; [`machine_error`]
-//! looks through the former, [`Watched`] remembers what the latter lose.
+//! because of it. Libraries wrap errors or turn them into text; [`machine_error`] unwraps the
+//! former, [`Watched`] records the errors that the latter lose.
 
 use std::error::Error;
 use std::fs::{self, Metadata};
@@ -14,12 +14,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::sleep;
 use std::time::Duration;
 
-/// How long is waited before each further try, ms: 1.55 s in all.
+/// Waiting times before each retry, ms: 1.55 s in total.
 const WAITS_MS: [u64; 4] = [50, 150, 450, 900];
 
 /// Whether the operating system's error is the machine's: every one but those of a path or a file,
-/// such as a missing file, a forbidden one, or an offset that no file has. What a decoder reports
-/// is never the machine's.
+/// such as a missing file, a forbidden one, or an offset that no file has. Errors of decoders are
+/// never the machine's.
 pub fn is_machine_error(error: &io::Error) -> bool {
     use ErrorKind::{
         AlreadyExists, BrokenPipe, DirectoryNotEmpty, ExecutableFileBusy, FileTooLarge, InvalidFilename,
@@ -67,7 +67,7 @@ pub fn machine_error(error: &(dyn Error + 'static)) -> Option<io::Error> {
         if is_machine_error(io) {
             return io.raw_os_error().map(io::Error::from_raw_os_error);
         }
-        // What an io::Error wraps is no source of it: its source is that of what it wraps.
+        // `io::Error::source` skips the wrapped error and returns the source of that.
         if let Some(wrapped) = io.get_ref() {
             next = Some(wrapped);
         }
@@ -79,7 +79,7 @@ pub fn machine_error(error: &(dyn Error + 'static)) -> Option<io::Error> {
 /// is full.
 ///
 /// # Errors
-/// That of the last try.
+/// The error of the last try.
 pub fn retried<T, E: Error + 'static>(mut work: impl FnMut() -> Result<T, E>) -> Result<T, E> {
     for wait in WAITS_MS {
         match work() {
@@ -120,10 +120,11 @@ fn is_too_many_files(_error: &io::Error) -> bool {
     false
 }
 
-/// What is at `path`, links followed; nothing where nothing is.
+/// Metadata of `path`, links followed; `None` if it does not exist.
 ///
 /// # Errors
-/// Every error but that of a missing file: one that cannot be looked at is not taken for missing.
+/// Every error except that of a missing file: one that cannot be inspected does not count as
+/// missing.
 pub fn metadata(path: &Path) -> io::Result<Option<Metadata>> {
     match retried(|| fs::metadata(path)) {
         Ok(metadata) => Ok(Some(metadata)),
@@ -135,7 +136,7 @@ pub fn metadata(path: &Path) -> io::Result<Option<Metadata>> {
 /// Whether `path` is a folder.
 ///
 /// # Errors
-/// Those of the machine; what else cannot be looked at is none.
+/// Errors of the machine; any other path that cannot be inspected is not a folder.
 pub fn is_dir(path: &Path) -> io::Result<bool> {
     is(path, Metadata::is_dir)
 }
@@ -148,7 +149,7 @@ pub fn is_file(path: &Path) -> io::Result<bool> {
     is(path, Metadata::is_file)
 }
 
-/// Whether anything is at `path`.
+/// Whether `path` exists.
 ///
 /// # Errors
 /// As [`is_dir`].
@@ -164,10 +165,10 @@ fn is(path: &Path, kind: impl Fn(&Metadata) -> bool) -> io::Result<bool> {
     }
 }
 
-/// `path` without links; nothing where it, or a folder on the way, is missing or forbidden.
+/// `path` without links; `None` if it, or a folder on the way, is missing or forbidden.
 ///
 /// # Errors
-/// Those of the machine.
+/// Errors of the machine.
 pub fn canonical(path: &Path) -> io::Result<Option<PathBuf>> {
     match retried(|| path.canonicalize()) {
         Ok(path) => Ok(Some(path)),
@@ -176,7 +177,7 @@ pub fn canonical(path: &Path) -> io::Result<Option<PathBuf>> {
     }
 }
 
-/// What is in `folder`, in no order.
+/// The entries of `folder`, in no order.
 ///
 /// # Errors
 /// When it cannot be listed to its end.
@@ -192,7 +193,7 @@ pub struct Watched<R> {
     fault: ReadFault,
 }
 
-/// Where a [`Watched`] reader leaves the system's error. Clones share it.
+/// Records the system's error of a [`Watched`] reader. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct ReadFault(Arc<Mutex<Option<io::Error>>>);
 

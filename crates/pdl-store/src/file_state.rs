@@ -10,13 +10,13 @@ use crate::fault;
 
 /// Clocks of file systems tick every 10 ms or oftener where they count parts of a second.
 const FINE_TICK: Duration = Duration::from_millis(20);
-/// Those of FAT every 2 s.
+/// Resolution of the times of FAT.
 const COARSE_TICK: Duration = Duration::from_secs(2);
 /// How often a file that is being written is waited for.
 const MOST_WAITS: usize = 3;
 
 /// Size, times and place of a file. Copies that keep the time of the last change (`cp -p`, `rsync
-/// -t`) still differ in the time of the last change of the inode, which nobody can set, or in the
+/// -t`) still differ in the time of the last change of the inode, which cannot be set, or in the
 /// inode itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileState {
@@ -29,8 +29,8 @@ pub struct FileState {
     pub ctime_ns: u64,
     /// Inode number; 0 where the system has none.
     pub inode: u64,
-    /// Number of the file system; 0 where the system has none. It may be another one after it is
-    /// mounted anew.
+    /// Number of the file system; 0 where the system has none. It may change when the file system
+    /// is mounted again.
     pub device: u64,
 }
 
@@ -38,16 +38,16 @@ impl FileState {
     /// The state of the file at `path`, links followed.
     ///
     /// # Errors
-    /// When it cannot be looked at.
+    /// If it cannot be inspected.
     pub fn of(path: &Path) -> io::Result<Self> {
         fault::retried(|| path.metadata()).map(|meta| Self::from(&meta))
     }
 
-    /// The state of a file that is about to be read. Where it changed within the last tick of its
-    /// file system's clock, the tick's end is waited for, so that a later change has another time.
+    /// The state of a file that is about to be read. If it changed within the last tick of its file
+    /// system's clock, this waits for the end of the tick, so that a later change has another time.
     ///
     /// # Errors
-    /// When it cannot be looked at.
+    /// If it cannot be inspected.
     pub fn before_reading(file: &File) -> io::Result<(Self, Metadata)> {
         let mut meta = file.metadata()?;
         for _ in 0..MOST_WAITS {
@@ -58,7 +58,7 @@ impl FileState {
         Ok((Self::from(&meta), meta))
     }
 
-    /// How long a change may still bear the time of the last one; nothing where it is over, or the
+    /// How long a change may still bear the time of the last one; `None` if it is over, or the
     /// clock of the file system is not that of this machine.
     fn until_next_tick(&self, now: SystemTime) -> Option<Duration> {
         let changed = self.mtime_ns.max(self.ctime_ns);

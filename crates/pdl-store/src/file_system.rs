@@ -1,25 +1,25 @@
-//! What the file system at hand lacks, and pdl would rely on. A run goes on without it as well as
-//! it can; the program tells it once, at its end.
+//! Features that the present file system lacks and pdl relies on. A run continues without them as
+//! well as it can; the program reports them once, at its end.
 
 use std::collections::BTreeSet;
 use std::io;
 use std::sync::{Mutex, PoisonError};
 
-/// Something that a file system may lack, as network file systems and those in user space do.
+/// A feature that a file system may lack, as network file systems and those in user space do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Lack {
     /// Locks that the system frees when their process dies.
     Locks,
     /// Writing files, or the names in a folder, to the disk at once.
     Sync,
-    /// A rename that takes the place of an existing file in one step.
+    /// A rename that atomically replaces an existing file.
     RenameOver,
     /// Files that only their owner can read.
     Modes,
 }
 
 impl Lack {
-    /// What it means for a run, as a sentence.
+    /// The consequence for a run, as a sentence.
     pub fn sentence(self) -> &'static str {
         match self {
             Self::Locks => {
@@ -35,7 +35,8 @@ impl Lack {
                  next run makes again"
             }
             Self::Modes => {
-                "the file system keeps no modes (permissions): others who reach it can read files that are meant for you alone,                  such as sources.parquet with the paths of the cohort"
+                "the file system keeps no modes (permissions): others with access to it can read files that are meant \
+                 only for you,                  such as sources.parquet with the paths of the cohort"
             }
         }
     }
@@ -47,12 +48,12 @@ pub(crate) fn note(lack: Lack) {
     FOUND.lock().unwrap_or_else(PoisonError::into_inner).insert(lack);
 }
 
-/// What was found lacking since the last call.
+/// Features found lacking since the last call.
 pub fn take_lacks() -> Vec<Lack> {
     std::mem::take(&mut *FOUND.lock().unwrap_or_else(PoisonError::into_inner)).into_iter().collect()
 }
 
-/// Whether an error says that the file system knows no such call.
+/// Whether an error means that the file system does not support the call.
 pub(crate) fn is_unsupported(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::Unsupported || is_odd(error)
 }

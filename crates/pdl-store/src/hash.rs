@@ -10,11 +10,11 @@ use crate::{Result, StoreError, fault, regular_file};
 /// The hash of a file's bytes.
 ///
 /// # Errors
-/// [`StoreError::Io`] when it cannot be read.
+/// [`StoreError::Io`] if it cannot be read.
 pub fn of_file(path: &Path) -> Result<String> {
     let hashed = fault::retried(|| {
         let mut hasher = blake3::Hasher::new();
-        // Read, not mapped: a page of a map that the disk cannot give ends the process.
+        // Read, not mapped: if the disk fails, a page fault of the map would end the process.
         hasher.update_reader(regular_file::open(path)?)?;
         Ok::<_, io::Error>(hasher.finalize().to_hex().to_string())
     });
@@ -41,8 +41,8 @@ pub fn of_voxels(shape: [usize; 3], voxels: &[f32]) -> String {
     hasher.finalize().to_hex().to_string()
 }
 
-/// The hash of bytes under a secret key: without the key nobody can tell which bytes it came from,
-/// even where only few are possible.
+/// The hash of bytes under a secret key: without the key the bytes cannot be guessed from it, even
+/// if only few are possible.
 pub fn of_bytes_keyed(key: &[u8; 32], bytes: &[u8]) -> String {
     blake3::keyed_hash(key, bytes).to_hex().to_string()
 }
@@ -87,7 +87,8 @@ impl<R: BufRead> BufRead for Hashing<R> {
     }
 
     fn consume(&mut self, count: usize) {
-        // What was filled before is given again; without an error, as nothing is read.
+        // `fill_buf` returns the bytes that it has buffered already; nothing is read, so no error
+        // is possible.
         if let Ok(bytes) = self.inner.fill_buf() {
             self.hasher.update(&bytes[..count]);
         }
@@ -108,7 +109,7 @@ impl<R: BufRead> BufRead for Hashing<R> {
 pub struct Key(blake3::Hasher);
 
 impl Key {
-    /// Begins a key; `purpose` says what it is for and the version of the code's meaning.
+    /// Begins a key; `purpose` names the purpose and the version of the code.
     pub fn new(purpose: &str) -> Self {
         let mut key = Self(blake3::Hasher::new());
         key.add(purpose.as_bytes());

@@ -1,9 +1,9 @@
-//! What a stage has done so far, so that a run that was killed goes on where it stopped.
+//! The finished work of a stage, so that a killed run resumes.
 //!
 //! A journal is a JSON Lines file under `.pdl/` of the curation folder, appended to as units of
-//! work (a case, a chunk) finish. It is a cache and nothing more: without it the same files are
-//! made again. A unit is done when its last line has the same key (a hash of parameters and inputs)
-//! and every file of that line is unchanged.
+//! work (a case, a chunk) finish. It is only a cache: without it the same files are written again.
+//! A unit is done when its last line has the same key (a hash of parameters and inputs) and every
+//! file of that line is unchanged.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -44,7 +44,7 @@ impl Stamp {
     /// Stamps the file that `path` means inside `root`, whose content hash is known.
     ///
     /// # Errors
-    /// [`StoreError::Io`] when it cannot be looked at.
+    /// [`StoreError::Io`] if it cannot be inspected.
     pub fn new(root: &Path, path: &str, blake3: String) -> Result<Self> {
         let full = root.join(path);
         let state = FileState::of(&full).map_err(StoreError::io("look at the file", &full))?;
@@ -52,11 +52,11 @@ impl Stamp {
     }
 
     /// Stamps a file that was in state `before` when it was opened to be read to its end and
-    /// hashed; nothing where it is another one or in another state by now: then nobody knows which
+    /// hashed; `None` if it is another one or in another state by now: then it is unknown which
     /// bytes were read.
     ///
     /// # Errors
-    /// [`StoreError::Io`] when the machine keeps it from being looked at.
+    /// [`StoreError::Io`] if an error of the machine prevents it from being inspected.
     pub fn of_read(root: &Path, path: &str, before: FileState, blake3: String) -> Result<Option<Self>> {
         let full = root.join(path);
         match FileState::of(&full) {
@@ -71,7 +71,7 @@ impl Stamp {
     /// Stamps a file, hashing its content.
     ///
     /// # Errors
-    /// [`StoreError::Io`] when it cannot be read.
+    /// [`StoreError::Io`] if it cannot be read.
     pub fn hash(root: &Path, path: &str) -> Result<Self> {
         Self::new(root, path, hash::of_file(&root.join(path))?)
     }
@@ -100,7 +100,7 @@ impl Stamp {
     }
 }
 
-/// What is enough to believe that a file is unchanged.
+/// The evidence that suffices for a file to count as unchanged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HashCheck {
     /// The same size, times of change and inode.
@@ -130,7 +130,7 @@ impl<V: Serialize + DeserializeOwned + Clone> Journal<V> {
     /// Opens the journal of `stage` in the curation folder `root`. A torn last line is dropped.
     ///
     /// # Errors
-    /// [`StoreError::Io`] when it cannot be read or made.
+    /// [`StoreError::Io`] if it cannot be read or made.
     pub fn open(root: &Path, stage: &str, trust: HashCheck) -> Result<Self> {
         let path = SafePath::new(root, format!("{FOLDER}/{stage}.jsonl"))?;
         let text = path.read()?.unwrap_or_default();
@@ -150,14 +150,14 @@ impl<V: Serialize + DeserializeOwned + Clone> Journal<V> {
         Ok(Self { root: root.to_owned(), trust, known, file })
     }
 
-    /// What was recorded for `unit`, when its key is `key` and its files are unchanged.
+    /// The value recorded for `unit`, if its key is `key` and its files are unchanged.
     pub fn find(&self, unit: &str, key: &str) -> Option<&V> {
         let entry = self.known.get(unit)?;
         let holds = entry.key == key && entry.files.iter().all(|stamp| stamp.holds(&self.root, self.trust));
         holds.then_some(&entry.value)
     }
 
-    /// Records a finished unit: its key, the files it stands on or made, and its value.
+    /// Records a finished unit: its key, its input and output files, and its value.
     ///
     /// # Errors
     /// [`StoreError::Io`] when the journal cannot be written.
@@ -167,7 +167,8 @@ impl<V: Serialize + DeserializeOwned + Clone> Journal<V> {
         let mut line =
             serde_json::to_vec(&entry).map_err(|source| StoreError::Json { path: path.clone(), source })?;
         line.push(b'\n');
-        // A thread that died while it held the lock wrote a whole line or none: the file is sound.
+        // A thread that panicked while it held the lock wrote a whole line or none: the file is
+        // valid.
         let mut file = self.file.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         file.write_all(&line).map_err(StoreError::io("write the journal", &path))
     }
@@ -177,7 +178,7 @@ impl<V: Serialize + DeserializeOwned + Clone> Journal<V> {
 /// the curation folder `root`.
 ///
 /// # Errors
-/// [`StoreError::Io`] when it cannot be written.
+/// [`StoreError::Io`] if it cannot be written.
 pub fn append(root: &Path, stage: &str, lines: &[u8]) -> Result<()> {
     let path = SafePath::new(root, format!("{FOLDER}/{stage}.jsonl"))?;
     path.append()?.write_all(lines).map_err(StoreError::io("write the journal", &path.full()))

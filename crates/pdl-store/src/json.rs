@@ -8,10 +8,10 @@ use serde::de::DeserializeOwned;
 use crate::safe_path::SafePath;
 use crate::{Result, StoreError, atomic, regular_file};
 
-/// Writes `value` as an indented JSON file, and says whether that changed it.
+/// Writes `value` as an indented JSON file, and returns whether that changed it.
 ///
 /// # Errors
-/// [`StoreError`] when it cannot be written.
+/// [`StoreError`] if it cannot be written.
 pub fn write(path: impl Into<SafePath>, value: &impl Serialize) -> Result<bool> {
     let path = path.into();
     let mut bytes =
@@ -20,10 +20,10 @@ pub fn write(path: impl Into<SafePath>, value: &impl Serialize) -> Result<bool> 
     atomic::write_if_changed(path, &bytes)
 }
 
-/// Writes one compact JSON value a line (JSON Lines), and says whether that changed the file.
+/// Writes one compact JSON value a line (JSON Lines), and returns whether that changed the file.
 ///
 /// # Errors
-/// [`StoreError`] when it cannot be written.
+/// [`StoreError`] if it cannot be written.
 pub fn write_lines(path: impl Into<SafePath>, rows: &[impl Serialize]) -> Result<bool> {
     let path = path.into();
     let mut bytes = Vec::new();
@@ -38,7 +38,7 @@ pub fn write_lines(path: impl Into<SafePath>, rows: &[impl Serialize]) -> Result
 /// Reads a JSON file.
 ///
 /// # Errors
-/// [`StoreError`] when it is missing or does not fit the type.
+/// [`StoreError`] if it is missing or does not fit the type.
 pub fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
     let bytes = regular_file::read(path).map_err(StoreError::io("read the file", path))?;
     serde_json::from_slice(&bytes).map_err(|source| StoreError::Json { path: path.to_owned(), source })

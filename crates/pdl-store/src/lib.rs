@@ -1,13 +1,12 @@
-//! How a stage keeps what it made.
+//! Storage of the stages' results.
 //!
 //! In: bytes, rows and JSON values. Out: files that are whole or absent ([`atomic`]), content
-//! hashes ([`hash`]), tables ([`table`]), JSON files ([`json`]), a [`journal`] by which a stage
-//! that was killed finds what is still valid, a [`lock`] that keeps two runs out of one folder, a
-//! limit for [`memory`], names and paths out of files that lead nowhere else ([`safe_name`],
-//! [`safe_path`]), words ([`plural`]), names of others made fit to be shown ([`printable`]), a way
-//! to open files and nothing else ([`regular_file`]), one to outlive the panics of other people's
-//! codecs ([`catch_panic`]), and one to tell the errors of the machine from those of a file
-//! ([`fault`]). It never knows what a case, a volume or a pair is.
+//! hashes ([`hash`]), tables ([`table`]), JSON files ([`json`]), a [`journal`] from which a killed
+//! stage resumes, a [`lock`] against two runs in one folder, a limit for [`memory`], validation of
+//! names and paths from files ([`safe_name`], [`safe_path`]), plurals ([`plural`]), escaping of
+//! names for display ([`printable`]), opening of regular files only ([`regular_file`]), recovery
+//! from panics of codecs ([`catch_panic`]), and the distinction of errors of the machine from those
+//! of a file ([`fault`]). It handles no cases, volumes or pairs.
 //!
 //! ```
 //! use pdl_store::{atomic, hash};
@@ -46,17 +45,17 @@ use std::path::{Path, PathBuf};
 /// A file that could not be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The operating system refused.
+    /// The operating system reported an error.
     #[error("cannot {action}: {source}: {}", path.display())]
     Io {
-        /// What was tried, such as "write the file".
+        /// The attempted action, such as "write the file".
         action: &'static str,
-        /// Which file or folder.
+        /// The file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// The operating system's error.
         source: std::io::Error,
     },
-    /// The machine failed while something was read or written, which says nothing of that: see
+    /// The machine failed while something was read or written, which is no defect of the file: see
     /// [`fault`].
     #[error(
         "the machine failed at {what}, and nothing was rejected or removed for that ({source}): {}, and run the same command \
@@ -65,35 +64,35 @@ pub enum StoreError {
         ending(path)
     )]
     Machine {
-        /// What was worked on, such as "case ct_05".
+        /// The item in progress, such as "case ct_05".
         what: String,
-        /// Which file, where it may be named.
+        /// The file, if it may be named.
         path: Option<PathBuf>,
-        /// What the system said.
+        /// The operating system's error.
         source: std::io::Error,
     },
     /// A JSON file is not what it should be.
     #[error("not the expected JSON: {source}: {}", path.display())]
     Json {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The defect.
         source: serde_json::Error,
     },
     /// A table is not what it should be.
     #[error("not the expected table: {problem}: {}", path.display())]
     Table {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The defect.
         problem: String,
     },
     /// A file holds more than the memory limit allows.
     #[error("{source}: {}", path.display())]
     Memory {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// What it needs, and what is allowed.
+        /// Memory required, and the limit.
         source: memory::MemoryError,
     },
     /// A path out of a file leads out of the folder that it belongs to.
@@ -102,7 +101,7 @@ pub enum StoreError {
         /// The path as the file holds it.
         path: PathBuf,
     },
-    /// A symbolic link stands in the place of a file or folder that pdl writes.
+    /// A symbolic link is in place of a file or folder that pdl writes.
     #[error(
         "a symbolic link is in the place of a file or folder of pdl's own, and is not followed, as it may lead anywhere: \
          move what it leads to here, or remove the link: {}", path.display()
@@ -147,5 +146,5 @@ fn ending(path: &Option<PathBuf>) -> String {
     path.as_ref().map_or(String::new(), |path| format!(": {}", path.display()))
 }
 
-/// The result of keeping something.
+/// The result of this crate's functions.
 pub type Result<T> = std::result::Result<T, StoreError>;

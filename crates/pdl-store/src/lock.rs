@@ -11,8 +11,8 @@ use crate::safe_path::SafePath;
 use crate::{Result, StoreError};
 
 /// Held while a run writes into a folder; freed when dropped, and by the system when the run dies.
-/// Folders that were made for it, and that hold nothing when it is dropped, go with it. A file
-/// system without locks has a file in the place of one, which names the run.
+/// Folders that were created for it and are empty when it is dropped are removed. On a file system
+/// without locks a file that names the run takes its place.
 #[derive(Debug)]
 pub struct FolderLock {
     held: Option<Held>,
@@ -21,10 +21,10 @@ pub struct FolderLock {
 }
 
 impl FolderLock {
-    /// Takes the folder, making it when it is missing.
+    /// Takes the folder, making it if it is missing.
     ///
     /// # Errors
-    /// [`StoreError::Locked`] when another run holds it, [`StoreError::Io`] when it cannot be made.
+    /// [`StoreError::Locked`] when another run holds it, [`StoreError::Io`] if it cannot be made.
     pub fn take(folder: &Path) -> Result<Self> {
         Self::take_by(folder, File::try_lock)
     }
@@ -53,7 +53,7 @@ impl FolderLock {
     }
 }
 
-/// What keeps others out.
+/// The lock itself.
 #[derive(Debug)]
 enum Held {
     System { _file: File },
@@ -65,10 +65,10 @@ impl Drop for FolderLock {
         if matches!(self.held, Some(Held::Owner { .. })) {
             self.held = None; // its file is no result
         }
-        // A journal with a line in it is worth keeping: the next run goes on from there.
+        // A journal with a line in it is not removed: the next run resumes from it.
         if let Some(hidden) = self.made.first().filter(|hidden| holds_empty_files_only(hidden)) {
             let _ = fs::remove_dir_all(hidden);
-            // Ends at the first one that something was made in.
+            // Ends at the first folder that is not empty.
             let _ = self.made.iter().skip(1).try_for_each(fs::remove_dir);
         }
     }

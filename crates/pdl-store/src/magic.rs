@@ -1,4 +1,4 @@
-//! What a file is by its first bytes, where it is not what its name says.
+//! The kind of a file by its first bytes, if that differs from its name.
 
 use std::fmt;
 use std::io::Read;
@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::{fault, regular_file};
 
-/// A kind of file that its first bytes tell.
+/// A kind of file that is identified by its first bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileKind {
     /// A ZIP archive.
@@ -47,7 +47,7 @@ pub enum FileKind {
     Matlab,
     /// A volume with a header of Teem.
     Nrrd,
-    /// What macOS keeps beside a file.
+    /// Metadata that macOS writes beside a file.
     AppleDouble,
     /// A pointer of Git LFS.
     GitLfs,
@@ -66,7 +66,7 @@ pub enum FileKind {
 }
 
 impl fmt::Display for FileKind {
-    /// In words that follow "it is", such as "a ZIP archive".
+    /// As a noun phrase, such as "a ZIP archive".
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Zip => "a ZIP archive",
@@ -88,7 +88,7 @@ impl fmt::Display for FileKind {
             Self::Numpy => "a NumPy array",
             Self::Matlab => "a MATLAB file",
             Self::Nrrd => "NRRD",
-            Self::AppleDouble => "what macOS keeps beside a file (AppleDouble)",
+            Self::AppleDouble => "metadata that macOS writes beside a file (AppleDouble)",
             Self::GitLfs => "a pointer of Git LFS to a file that was not fetched",
             Self::Empty => "empty",
             Self::Zeros => "nothing but zeros",
@@ -100,10 +100,10 @@ impl fmt::Display for FileKind {
     }
 }
 
-/// Bytes that tell every kind.
+/// Number of bytes that identify every kind.
 pub const PROBE: usize = 512;
 
-/// Kinds that their first bytes tell.
+/// Signatures of the kinds.
 const BEGINNINGS: [(&[u8], FileKind); 23] = [
     (b"PK\x03\x04", FileKind::Zip),
     (b"PK\x05\x06", FileKind::Zip),
@@ -130,8 +130,7 @@ const BEGINNINGS: [(&[u8], FileKind); 23] = [
     (b"version https://git-lfs", FileKind::GitLfs),
 ];
 
-/// What begins with these bytes (as many as [`PROBE`] of them), in words such as FileKind::Zip;
-/// nothing where that cannot be told.
+/// The kind of a file that begins with these bytes (up to [`PROBE`]); `None` if unknown.
 pub fn kind(first: &[u8]) -> Option<FileKind> {
     if first.is_empty() {
         return Some(FileKind::Empty);
@@ -157,7 +156,7 @@ fn is_html(first: &[u8]) -> bool {
     begins(b"<!doctype html") || begins(b"<html") || begins(b"<head")
 }
 
-/// What a file is by its first bytes; nothing where that cannot be told, or the file not read.
+/// The kind of a file by its first bytes; `None` if unknown, or if the file cannot be read.
 pub fn kind_of_file(path: &Path) -> Option<FileKind> {
     let first = fault::retried(|| {
         let mut first = Vec::with_capacity(PROBE);

@@ -1,10 +1,10 @@
-//! A limit for memory whose size comes out of a file: asked for before it is taken, shared by all
-//! workers.
+//! A limit for memory whose size is read from a file: reserved before it is allocated, shared by
+//! all workers.
 //!
-//! Each case asks through a [`MemoryShare`] of its own, and what all shares hold together stays
-//! below the [`MemoryLimit`]. Nobody waits while holding memory, which could block a pool of
-//! threads for ever: [`in_turns`] puts a case off that finds no room, and works on it when others
-//! have given theirs back.
+//! Each case reserves through its own [`MemoryShare`], and all shares together stay below the
+//! [`MemoryLimit`]. No worker waits while it holds memory, which could deadlock a thread pool:
+//! [`in_turns`] postpones a case that does not fit, and retries it when others have released
+//! theirs.
 
 use std::io;
 use std::sync::OnceLock;
@@ -19,7 +19,7 @@ pub enum MemoryError {
     /// One case needs more than all may take.
     #[error("it needs at least {} of memory, and the limit is {}", size(*.needed), size(*.allowed))]
     TooLarge {
-        /// Bytes that the case needs, as far as is known.
+        /// Bytes that the case needs, as known so far.
         needed: u64,
         /// Bytes that all cases may take together.
         allowed: u64,
@@ -27,13 +27,13 @@ pub enum MemoryError {
     /// Other cases hold the memory now.
     #[error("it needs {} of memory, which others hold now", size(*.needed))]
     Busy {
-        /// Bytes that were asked for.
+        /// Bytes requested.
         needed: u64,
     },
-    /// The operating system has no such memory.
-    #[error("it needs {} of memory, which the system does not give", size(*.needed))]
+    /// The operating system has not enough memory.
+    #[error("it needs {} of memory, which the system refuses", size(*.needed))]
     Refused {
-        /// Bytes that were asked for.
+        /// Bytes requested.
         needed: u64,
     },
 }
@@ -49,7 +49,7 @@ impl MemoryError {
     }
 }
 
-/// Bytes in words, such as "7.8 GiB".
+/// Bytes with a unit, such as "7.8 GiB".
 fn size(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
     let (mut value, mut unit) = (bytes as f64 / 1024.0, 0);
@@ -67,7 +67,7 @@ pub struct MemoryLimit {
     taken: AtomicU64,
 }
 
-/// Where the memory of a share comes from.
+/// The limit or share that a share draws from.
 #[derive(Clone, Copy, Debug)]
 enum Source<'a> {
     Limit(&'a MemoryLimit),
@@ -85,8 +85,8 @@ impl MemoryLimit {
         Self::new(bytes.unwrap_or_else(|| free() / 2))
     }
 
-    /// What was free on the machine when this was first asked: for single files, of which there may
-    /// be many.
+    /// The memory that was free on the machine at the first call: for single files, of which there
+    /// may be many.
     pub fn free() -> Self {
         static FREE: OnceLock<u64> = OnceLock::new();
         Self::new(*FREE.get_or_init(free))
@@ -102,7 +102,7 @@ impl MemoryLimit {
         MemoryShare { source: Source::Limit(self), taken: AtomicU64::new(0), alone: false }
     }
 
-    /// For one case while there is no other: what it is refused, it will never get.
+    /// The share of a case that runs alone: a refusal is final.
     pub fn alone(&self) -> MemoryShare<'_> {
         MemoryShare { source: Source::Limit(self), taken: AtomicU64::new(0), alone: true }
     }
@@ -115,7 +115,7 @@ fn free() -> u64 {
     system.available_memory()
 }
 
-/// What one case holds of a limit; given back when this is dropped.
+/// The reservation of one case; released when dropped.
 #[derive(Debug)]
 pub struct MemoryShare<'a> {
     source: Source<'a>,
@@ -124,8 +124,8 @@ pub struct MemoryShare<'a> {
 }
 
 impl MemoryShare<'_> {
-    /// Whether no other case is at work. Then parts of a case that would ask at the same time ask
-    /// one after the other, so that a refusal says the same on any number of threads.
+    /// Whether no other case runs. Then parts of the case that would reserve concurrently do so in
+    /// sequence, so that a refusal is the same on any number of threads.
     pub fn is_alone(&self) -> bool {
         self.alone
     }
@@ -154,7 +154,7 @@ impl MemoryShare<'_> {
         Ok(())
     }
 
-    /// As [`MemoryShare::take`], of `count` things of `bytes` each.
+    /// As [`MemoryShare::take`], of `count` items of `bytes` each.
     ///
     /// # Errors
     /// As [`MemoryShare::take`].
@@ -170,13 +170,12 @@ impl MemoryShare<'_> {
         }
     }
 
-    /// For what a case holds for a while: it counts as the case's, and is given back when the part
-    /// is dropped.
+    /// A part of the case's reservation, which is released when the part is dropped.
     pub fn part(&self) -> MemoryShare<'_> {
         MemoryShare { source: Source::Share(self), taken: AtomicU64::new(0), alone: self.alone }
     }
 
-    /// Leaves what a part holds to the share that it is a part of.
+    /// Transfers the reservation of a part to its share.
     pub fn keep(self) {
         self.taken.store(0, Ordering::Relaxed);
     }
@@ -201,7 +200,7 @@ impl Drop for MemoryShare<'_> {
 /// Room for exactly `count` more values.
 ///
 /// # Errors
-/// [`MemoryError::Refused`] when the system has no such memory.
+/// [`MemoryError::Refused`] if the system has not enough memory.
 pub fn reserve<T>(vec: &mut Vec<T>, count: usize) -> Result<(), MemoryError> {
     let needed = (count as u64).saturating_mul(size_of::<T>() as u64);
     vec.try_reserve_exact(count).map_err(|_| MemoryError::Refused { needed })
@@ -210,16 +209,16 @@ pub fn reserve<T>(vec: &mut Vec<T>, count: usize) -> Result<(), MemoryError> {
 /// So many zeros.
 ///
 /// # Errors
-/// [`MemoryError::Refused`] when the system has no such memory.
+/// [`MemoryError::Refused`] if the system has not enough memory.
 pub fn zeros<T: Zeroable>(count: usize) -> Result<Vec<T>, MemoryError> {
     let needed = (count as u64).saturating_mul(size_of::<T>() as u64);
     bytemuck::allocation::try_zeroed_vec(count).map_err(|()| MemoryError::Refused { needed })
 }
 
-/// Works on all items in parallel, within a limit, and gives the results in their order. When
-/// `work` says that there is no room for its item, it is called again after others have ended, at
-/// last with a share that [`MemoryShare::is_alone`]; what finds no room even then becomes what
-/// `refused` makes of it.
+/// Works on all items in parallel, within a limit, and returns the results in their order. If
+/// `work` returns [`MemoryError`], it is called again after others have ended, at last with a share
+/// that [`MemoryShare::is_alone`]; the result of an item that does not fit even then is that of
+/// `refused`.
 ///
 /// # Errors
 /// The first error of `work` that is not about memory, or of `refused`.
@@ -243,7 +242,7 @@ pub fn in_turns<T: Sync, R: Send, E: Send>(
         }
         left = still;
     }
-    // What is left finds no room beside others, or none at all.
+    // The remaining items do not fit beside others, or not at all.
     let one = |(result, item): (Option<R>, &T)| match result {
         Some(result) => Ok(result),
         None => match work(item, &limit.alone())? {

@@ -19,7 +19,7 @@ pub fn relative(folder: &Path, target: &Path) -> String {
     up.chain(down).collect::<Vec<_>>().join("/")
 }
 
-/// As [`relative`]; nothing where the path is not UTF-8, so that no text means it.
+/// As [`relative`]; `None` if the path is not UTF-8, so that no text means it.
 pub fn relative_text(folder: &Path, target: &Path) -> Option<String> {
     let common = folder.components().zip(target.components()).take_while(|(a, b)| a == b).count();
     let is_text = target.components().skip(common).all(|part| part.as_os_str().to_str().is_some());
@@ -34,7 +34,7 @@ pub fn resolve(folder: &Path, text: &str) -> PathBuf {
 /// Whether a file that need not exist would lie inside a folder, links followed.
 ///
 /// # Errors
-/// Those of the machine.
+/// Errors of the machine.
 pub fn is_inside(folder: &Path, file: &Path) -> io::Result<bool> {
     let absolute = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
     let Some(folder) = fault::canonical(folder)? else { return Ok(false) };

@@ -1,4 +1,4 @@
-//! Words for what is told.
+//! Counts and nouns in messages.
 
 /// A number and what it counts, which takes an "s" when there are several: "1 case", "2 cases".
 pub fn counted(number: usize, what: &str) -> String {

@@ -6,15 +6,15 @@
 use std::borrow::Cow;
 use std::fmt::Write;
 
-/// What a spreadsheet takes for the beginning of a formula, or skips before one.
+/// Characters that begin a formula in a spreadsheet, or are skipped before one.
 const FORMULA: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
 
-/// What stands before such a beginning in a cell, so that it is text.
+/// Prefix that makes a spreadsheet read a cell as text.
 const TEXT_MARK: char = '\'';
 
-/// Whether a character steers what shows the text instead of being shown: the control characters
-/// (C0, DEL, C1), separators of lines and paragraphs, and those that set the direction of text or
-/// annotate it.
+/// Whether a character controls the display of the text instead of being shown: the control
+/// characters (C0, DEL, C1), separators of lines and paragraphs, and those that set the direction
+/// of text or annotate it.
 pub fn is_control(c: char) -> bool {
     c.is_control()
         || matches!(
@@ -36,8 +36,8 @@ pub fn one_line(text: &str) -> String {
     spaced.filter(|c| !is_control(*c)).collect::<String>().trim().to_owned()
 }
 
-/// The text with every such character as JSON writes it, such as `\u001b` or `\n`. What is JSON
-/// stays the same JSON: there they stand in strings only.
+/// The text with every such character as JSON writes it, such as `\u001b` or `\n`. JSON keeps its
+/// meaning, as these characters occur in its strings only.
 pub fn escaped(text: &str) -> Cow<'_, str> {
     escape(text, is_control)
 }
@@ -69,8 +69,8 @@ fn escape(text: &str, is_escaped: impl Fn(char) -> bool) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// The text of a cell that no spreadsheet takes for a formula: an apostrophe stands before what
-/// would begin one. Numbers stay as they are; [`from_cell`] takes the apostrophe away.
+/// The text of a cell that no spreadsheet reads as a formula: an apostrophe precedes what would
+/// begin one. Numbers stay as they are; [`from_cell`] removes the apostrophe.
 pub fn cell(text: &str) -> Cow<'_, str> {
     let plain = text.trim_start_matches(TEXT_MARK);
     if plain.starts_with(FORMULA) && text.parse::<f64>().is_err() {

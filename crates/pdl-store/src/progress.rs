@@ -1,9 +1,9 @@
-//! How a stage tells how far it is.
+//! Progress of a stage, and the context in which it runs.
 
 use crate::memory::MemoryLimit;
 
-/// What an interrupted program says. Files are written under other names first, so that it leaves
-/// whole files only.
+/// The message of an interrupted program. Files are written under temporary names first, so that
+/// all remaining files are complete.
 pub const HOW_TO_GO_ON: &str = "interrupted: finished work is kept; run the same command again to resume";
 
 /// Hears how far a stage is; called from many threads.
@@ -13,7 +13,7 @@ pub trait Progress: Sync {
     /// `units` more are done.
     fn advance(&self, units: u64);
     /// The calling thread begins to work on `item`, a case by its pseudonymous id. [`at_work`]
-    /// tells both ends.
+    /// reports start and end.
     fn begin_item(&self, _item: &str) {}
     /// The calling thread has ended its item.
     fn end_item(&self) {}
@@ -35,7 +35,7 @@ impl Drop for AtWork<'_> {
     }
 }
 
-/// Hears nothing.
+/// Ignores all progress.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Silent;
 
@@ -44,15 +44,14 @@ impl Progress for Silent {
     fn advance(&self, _units: u64) {}
 }
 
-/// How a stage is to be run; changes nothing in what it makes.
+/// How a stage runs; does not affect its results.
 #[derive(Clone, Copy)]
 pub struct StageContext<'a> {
-    /// What is enough to believe that a file is unchanged.
+    /// The evidence that suffices for a file to count as unchanged.
     pub trust: crate::journal::HashCheck,
-    /// Who hears how far it is.
+    /// Receives the progress.
     pub progress: &'a dyn Progress,
-    /// Most bytes of memory to use where a stage can do with less or more; half of what is free
-    /// when not given.
+    /// Memory limit in bytes of stages whose use is adjustable; half of the free memory if `None`.
     pub memory: Option<u64>,
 }
 

@@ -1,21 +1,21 @@
-//! Opens files that hold bytes, and nothing else.
+//! Opens regular files, and refuses all others.
 //!
-//! To open a FIFO waits for somebody who writes into it, a device may do anything or never end, and
-//! none of them can be read again. So they are looked at first and never opened.
+//! Opening a FIFO waits for a writer, a device may do anything or never end, and neither can be
+//! read again. So paths are inspected first, and these are never opened.
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
 use std::path::Path;
 
-/// What is neither a file nor a folder.
+/// An entry that is neither a file nor a folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("it is {what}, which is never opened, where a file is expected")]
+#[error("expected a file, found {what}, which is never opened")]
 pub struct SpecialFile {
-    /// What it is, with its article.
+    /// Its kind, with the article.
     what: &'static str,
 }
 
-/// What is at a place, unless it is a file or a folder.
+/// The special file of `meta`; `None` for a file or a folder.
 pub fn special(meta: &Metadata) -> Option<SpecialFile> {
     kind(meta).map(|what| SpecialFile { what })
 }
@@ -40,8 +40,8 @@ fn kind(_meta: &Metadata) -> Option<&'static str> {
 /// Opens a file to read it, links followed.
 ///
 /// # Errors
-/// Those of the system; one of kind [`io::ErrorKind::InvalidInput`] that holds a [`SpecialFile`]
-/// for what is neither a file nor a folder.
+/// Errors of the system; one of kind [`io::ErrorKind::InvalidInput`] that holds a [`SpecialFile`]
+/// for other entries than files and folders.
 pub fn open(path: &Path) -> io::Result<File> {
     match special(&fs::metadata(path)?) {
         Some(special) => Err(io::Error::new(io::ErrorKind::InvalidInput, special)),

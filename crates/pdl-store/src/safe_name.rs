@@ -1,9 +1,9 @@
-//! Names out of files that become parts of paths, such as case ids.
+//! Names from files that become parts of paths, such as case ids.
 
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 
-/// Most characters of a name: what is put before and after it still fits into a file's name of 255
+/// Maximum length of a name: with prefixes and endings it still fits into a file's name of 255
 /// bytes.
 pub const LONGEST: usize = 180;
 
@@ -18,7 +18,7 @@ pub fn is_safe(text: &str) -> bool {
 /// name in it is safe.
 ///
 /// # Errors
-/// When the text is no such name.
+/// If the text is not such a name.
 pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     let name = String::deserialize(deserializer)?;
     if is_safe(&name) {

@@ -1,10 +1,10 @@
 //! Files and folders below a root that others may have filled.
 //!
-//! A curation folder that somebody else made may hold a symbolic link in place of one of its
-//! folders, and a path in its tables may hold `..`: what is written or removed through them would
-//! be written or removed elsewhere. A [`SafePath`] stays below its root by its text, and is reached
-//! from a handle of the root, folder by folder, links not followed. The root itself is the user's
-//! word, and may be a link.
+//! A curation folder from somebody else may hold a symbolic link in place of one of its folders,
+//! and a path in its tables may hold `..`: writing or removing through them would affect files
+//! elsewhere. The text of a [`SafePath`] stays below its root, and it is opened from a handle of
+//! the root, folder by folder, without following links. The root itself is the user's choice, and
+//! may be a link.
 
 #[cfg_attr(unix, path = "safe_path/unix.rs")]
 #[cfg_attr(not(unix), path = "safe_path/other.rs")]
@@ -20,7 +20,7 @@ use serde::{Deserialize, Deserializer};
 pub(crate) use self::folder::Folder;
 use crate::{Result, StoreError};
 
-/// A file or folder below a root, reached without following links. What is made from a plain path
+/// A file or folder below a root, reached without following links. One made from a plain path
 /// trusts the path's folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SafePath {
@@ -30,7 +30,7 @@ pub struct SafePath {
 }
 
 impl SafePath {
-    /// What `below`, which may come out of a file, means inside `root`.
+    /// The path `below`, which may come from a file, inside `root`.
     ///
     /// # Errors
     /// [`StoreError::Outside`] when it leads out of the root.
@@ -58,10 +58,10 @@ impl SafePath {
         if self.below.as_os_str().is_empty() { self.root.clone() } else { self.root.join(&self.below) }
     }
 
-    /// Makes the folder and those on the way to it, and gives its path.
+    /// Creates the folder and its parents, and returns its path.
     ///
     /// # Errors
-    /// [`StoreError::Link`] when a link is on the way or in its place, [`StoreError::Io`] when it
+    /// [`StoreError::Link`] when a link is on the way or in its place, [`StoreError::Io`] if it
     /// cannot be made.
     pub fn create(&self) -> Result<PathBuf> {
         self.open(true)?;
@@ -80,8 +80,8 @@ impl SafePath {
     /// The path of the file, which is there, and is neither a link nor behind one.
     ///
     /// # Errors
-    /// [`StoreError::Link`] when a link is on the way or in its place, [`StoreError::Io`] when
-    /// there is no such file.
+    /// [`StoreError::Link`] when a link is on the way or in its place, [`StoreError::Io`] if there
+    /// is no such file.
     pub fn file(&self) -> Result<PathBuf> {
         let missing = || StoreError::io("read the file", &self.full())(std::io::ErrorKind::NotFound.into());
         match self.parent(false)? {
@@ -96,7 +96,7 @@ impl SafePath {
         folder.append(name)
     }
 
-    /// The content of the file; nothing when it is missing.
+    /// The content of the file; `None` if it is missing.
     pub(crate) fn read(&self) -> Result<Option<Vec<u8>>> {
         let Some((folder, name)) = self.parent(false)? else { return Ok(None) };
         let Some(mut file) = folder.read(name)? else { return Ok(None) };
@@ -106,12 +106,12 @@ impl SafePath {
         Ok(Some(bytes))
     }
 
-    /// The folder itself; nothing when it is missing.
+    /// The folder itself; `None` if it is missing.
     pub(crate) fn open(&self, create: bool) -> Result<Option<Folder>> {
         Folder::open(&self.root, &self.below, create)
     }
 
-    /// The folder that holds it and its name there; nothing when the folder is missing.
+    /// The folder that holds it and its name there; `None` if the folder is missing.
     pub(crate) fn parent(&self, create: bool) -> Result<Option<(Folder, &OsStr)>> {
         let (above, name) = (self.below.parent(), self.below.file_name());
         let (Some(above), Some(name)) = (above, name) else {
@@ -120,7 +120,7 @@ impl SafePath {
         Ok(Folder::open(&self.root, above, create)?.map(|folder| (folder, name)))
     }
 
-    /// As [`SafePath::parent`], made when it is missing.
+    /// As [`SafePath::parent`], made if it is missing.
     pub(crate) fn made_parent(&self) -> Result<(Folder, &OsStr)> {
         let gone = || StoreError::io("make the folder", &self.full())(std::io::ErrorKind::NotFound.into());
         self.parent(true)?.ok_or_else(gone)
@@ -147,7 +147,7 @@ impl From<&SafePath> for SafePath {
     }
 }
 
-/// The path without `.` and `..`; nothing where it is absolute or leads out of its start.
+/// The path without `.` and `..`; `None` if it is absolute or leads out of its start.
 fn normal(path: &Path) -> Option<PathBuf> {
     let mut parts: Vec<&OsStr> = Vec::new();
     for part in path.components() {
@@ -161,8 +161,8 @@ fn normal(path: &Path) -> Option<PathBuf> {
     Some(parts.iter().collect())
 }
 
-/// Whether a path out of a file is absolute or leads out of the folder `start` below the root that
-/// it is relative to.
+/// Whether a path from a file is absolute or leads out of the folder `start` below the root that it
+/// is relative to.
 pub fn leads_out(start: &Path, text: &str) -> bool {
     Path::new(text).is_absolute() || normal(&start.join(text)).is_none()
 }

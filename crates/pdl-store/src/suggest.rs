@@ -1,9 +1,9 @@
 //! Known names that an unknown one is likely to mean.
 
-/// Least Jaro-Winkler similarity, from 0 to 1, at which a name is suggested.
+/// Minimum Jaro-Winkler similarity, from 0 to 1, at which a name is suggested.
 const ALIKE: f64 = 0.8;
 
-/// Most names that are suggested.
+/// Maximum number of suggested names.
 const OFFERED: usize = 3;
 
 /// The known name most similar to `word` in spelling, if any is similar enough.

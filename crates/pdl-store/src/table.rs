@@ -47,11 +47,11 @@ pub fn structure(fields: &[(&str, DataType)]) -> DataType {
     DataType::Struct(fields.iter().map(|(name, data_type)| column(name, data_type.clone())).collect())
 }
 
-/// Facts about a table that travel in the file's metadata, such as how to make it again.
+/// Key-value metadata of a table's file, such as the parameters that it was made with.
 pub type Metadata = Vec<(String, String)>;
 
-/// The writer's settings that all tables share: zstd, and no time or machine in the file, so that
-/// the same rows give the same bytes.
+/// The writer's settings of all tables: zstd, and no time or machine name in the file, so that the
+/// same rows give the same bytes.
 pub fn properties(metadata: Metadata) -> WriterPropertiesBuilder {
     let facts = metadata.into_iter().map(|(key, value)| KeyValue::new(key, value)).collect();
     WriterProperties::builder()
@@ -63,8 +63,8 @@ pub fn properties(metadata: Metadata) -> WriterPropertiesBuilder {
 /// One batch as the bytes of a Parquet file.
 ///
 /// # Errors
-/// [`StoreError`] when the batch cannot be encoded; `path` is for the message.
-/// [`StoreError::Machine`] when the compressor gets no memory.
+/// [`StoreError`] if the batch cannot be encoded; `path` is for the message.
+/// [`StoreError::Machine`] if the compressor gets no memory.
 pub fn encode(path: &Path, batch: &RecordBatch, properties: WriterProperties) -> Result<Vec<u8>> {
     let problem = |e: parquet::errors::ParquetError| table_problem(path, &e);
     let encoded = catch_panic::of_codecs(|| {
@@ -81,7 +81,7 @@ pub fn encode(path: &Path, batch: &RecordBatch, properties: WriterProperties) ->
     })
 }
 
-/// Writes rows as a Parquet file under `schema`, and says whether that changed the file.
+/// Writes rows as a Parquet file under `schema`, and returns whether that changed the file.
 ///
 /// # Errors
 /// [`StoreError`] when a row does not fit the schema or the file cannot be written.
@@ -115,8 +115,8 @@ fn to_batch<T: Serialize>(path: &Path, schema: &Schema, rows: &[T]) -> Result<Re
 /// Reads the rows and the metadata of a Parquet file.
 ///
 /// # Errors
-/// [`StoreError`] when it is missing, cut short or does not fit the type; [`StoreError::Memory`]
-/// when it needs more memory than is free on the machine.
+/// [`StoreError`] if it is missing, cut short or does not fit the type; [`StoreError::Memory`] when
+/// it needs more memory than is free on the machine.
 pub fn read_rows<T: DeserializeOwned>(path: &Path) -> Result<(Vec<T>, HashMap<String, String>)> {
     let limit = MemoryLimit::free();
     let memory = limit.alone();
@@ -125,12 +125,12 @@ pub fn read_rows<T: DeserializeOwned>(path: &Path) -> Result<(Vec<T>, HashMap<St
     Ok((rows_of(path, table, None, size_of::<T>() as u64, &memory)?, metadata))
 }
 
-/// Reads some of the columns of a Parquet file, those of them that it has, a few rows at a time.
-/// Each row counts as `row_bytes` of memory besides what its values take.
+/// Reads those of the given columns that a Parquet file has, a few rows at a time. Each row counts
+/// as `row_bytes` of memory in addition to its values.
 ///
 /// # Errors
-/// [`StoreError`] when it is missing, cut short or does not fit the type; [`StoreError::Memory`]
-/// when it has more rows, or longer values, than the share gives.
+/// [`StoreError`] if it is missing, cut short or does not fit the type; [`StoreError::Memory`] if
+/// it has more rows, or longer values, than the share allows.
 pub fn read_columns<T: DeserializeOwned>(
     path: &Path,
     columns: &[&str],
@@ -153,7 +153,7 @@ fn rows_of<T: DeserializeOwned>(
     memory: &MemoryShare<'_>,
 ) -> Result<Vec<T>> {
     let no_memory = |source| StoreError::Memory { path: path.to_owned(), source };
-    // What the file says of itself, before any of it is read.
+    // The file's own metadata, before any row is read.
     let declared = table.metadata().file_metadata().num_rows().max(0) as u64;
     let part = memory.part();
     part.take_each(declared, row_bytes).map_err(no_memory)?;
@@ -172,7 +172,7 @@ fn rows_of<T: DeserializeOwned>(
 /// A Parquet file's own metadata, without reading its rows.
 ///
 /// # Errors
-/// [`StoreError`] when it is missing or cut short.
+/// [`StoreError`] if it is missing or cut short.
 pub fn read_metadata(path: &Path) -> Result<HashMap<String, String>> {
     Ok(key_values(&bounded::open_own(path)?))
 }
@@ -189,17 +189,17 @@ pub fn read_facts(path: &Path) -> Result<(u64, HashMap<String, String>)> {
 /// The names of a Parquet file's columns.
 ///
 /// # Errors
-/// [`StoreError`] when it is missing or cut short.
+/// [`StoreError`] if it is missing or cut short.
 pub fn column_names(path: &Path) -> Result<Vec<String>> {
     Ok(bounded::open_own(path)?.column_names())
 }
 
-/// A column of a Parquet file, whatever its type, as text without spaces around it; nothing where
-/// it is null.
+/// A column of a Parquet file, whatever its type, as text without spaces around it; `None` if it is
+/// null.
 ///
 /// # Errors
-/// [`StoreError`] when the file is missing or cut short or has no such column;
-/// [`StoreError::Memory`] when the column needs more than the share gives.
+/// [`StoreError`] if the file is missing or cut short or has no such column; [`StoreError::Memory`]
+/// if the column needs more than the share allows.
 pub fn read_text(path: &Path, column: &str, memory: &MemoryShare<'_>) -> Result<Vec<Option<String>>> {
     let problem = |e: &dyn std::fmt::Display| table_problem(path, e);
     let no_memory = |source| StoreError::Memory { path: path.to_owned(), source };
@@ -221,7 +221,7 @@ pub fn read_text(path: &Path, column: &str, memory: &MemoryShare<'_>) -> Result<
 /// Some columns of a Parquet file, a batch of rows at a time.
 ///
 /// # Errors
-/// [`StoreError`] when the file is missing or cut short; each batch may be refused as the file may.
+/// [`StoreError`] if the file is missing or cut short; each batch may fail in the same ways.
 pub fn read_batches(path: &Path, columns: &[&str]) -> Result<impl Iterator<Item = Result<RecordBatch>>> {
     bounded::open_own(path)?.batches(Some(columns))
 }

@@ -15,7 +15,7 @@ impl Affine {
         Self { rows: [rows[0], rows[1], rows[2], [0.0, 0.0, 0.0, 1.0]] }
     }
 
-    /// From 16 numbers in row-major order, or nothing when there are not 16.
+    /// From 16 numbers in row-major order, or `None` if there are not 16.
     pub fn from_row_major(values: &[f64]) -> Option<Self> {
         let values: &[f64; 16] = values.try_into().ok()?;
         Some(Self::from_upper_rows(std::array::from_fn(|r| std::array::from_fn(|c| values[4 * r + c]))))
@@ -96,8 +96,8 @@ impl Affine {
         }))
     }
 
-    /// The (fractional) voxel index at a world position in RAS+ millimetres, by Cramer's rule; of
-    /// no use unless [`Affine::is_usable`].
+    /// The (fractional) voxel index at a world position in RAS+ millimetres, by Cramer's rule;
+    /// meaningless unless [`Affine::is_usable`].
     pub fn index_at(&self, point_mm: [f64; 3]) -> [f64; 3] {
         let origin = self.origin_mm();
         let from_origin = std::array::from_fn(|r| point_mm[r] - origin[r]);
@@ -122,7 +122,7 @@ impl Affine {
             + c[0] * (a[1] * b[2] - a[2] * b[1])
     }
 
-    /// Whether it can serve: every number finite and the three steps independent.
+    /// Whether it is invertible: every number finite and the three steps independent.
     pub fn is_usable(&self) -> bool {
         let spacing = self.spacing_mm();
         let box_volume = spacing.iter().product::<f64>();

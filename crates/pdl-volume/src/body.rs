@@ -1,15 +1,15 @@
-//! The body in an image: what is not background.
+//! The body in an image, as opposed to background.
 
 use std::collections::VecDeque;
 
-/// Bins of the histogram whose two classes Otsu's threshold parts.
+/// Number of bins of the histogram for Otsu's threshold.
 const BINS: usize = 256;
 
 /// Whether each voxel of a C array of `shape` (z, y, x) lies inside the body.
 ///
 /// Background is what is no brighter than Otsu's threshold (Otsu 1979) and joined through faces to
-/// the border of the array; the body is all the rest, so that air inside it (lungs, bowel) belongs
-/// to it. The threshold parts the intensities within `range`; those beyond count as its ends.
+/// the border of the array; the body is the rest, so that air inside it (lungs, bowel) belongs to
+/// it. The threshold divides the intensities within `range`; those beyond are clamped to it.
 pub fn body(voxels: &[f32], shape: [usize; 3], range: [f32; 2]) -> Vec<bool> {
     let threshold = otsu(voxels, range);
     let mut body = vec![true; voxels.len()];
@@ -47,7 +47,7 @@ pub fn body(voxels: &[f32], shape: [usize; 3], range: [f32; 2]) -> Vec<bool> {
     body
 }
 
-/// The upper edge of the darker class: the cut that leaves most variance between the classes.
+/// The upper edge of the darker class: the cut with the largest variance between the classes.
 fn otsu(voxels: &[f32], [low, high]: [f32; 2]) -> f32 {
     let mut counts = [0_u64; BINS];
     for voxel in voxels {

@@ -23,11 +23,11 @@ pub struct Components {
 }
 
 impl Components {
-    /// The components of the voxels of a volume of `shape` (x, y, z; x fastest) that `inside` tells
-    /// by their index. Memory: four words a row of consecutive voxels.
+    /// The components of the voxels of a volume of `shape` (x, y, z; x fastest) for which `inside`
+    /// is true, by index. Memory: four words a row of consecutive voxels.
     pub fn of([nx, ny, nz]: [usize; 3], inside: impl Fn(usize) -> bool) -> Self {
         let mut runs = Vec::new();
-        // Where the runs of each row begin; one more than there are rows.
+        // Index of the first run of each row, and the number of all runs.
         let mut rows = Vec::with_capacity(ny * nz + 1);
         for row in 0..ny * nz {
             rows.push(runs.len());
@@ -68,8 +68,8 @@ impl Components {
         &self.sizes
     }
 
-    /// Indices of the voxels outside of the largest component; of several of the largest size none
-    /// is left out, as in nnU-Net.
+    /// Indices of the voxels outside of the largest component; of several components of the largest
+    /// size all count as largest, as in nnU-Net.
     pub fn outside_largest(&self) -> impl Iterator<Item = usize> {
         let largest = self.sizes.iter().copied().max().unwrap_or(0);
         let others = self.runs.iter().zip(&self.of_run);
@@ -102,7 +102,7 @@ fn join_rows(
     }
 }
 
-/// The first run of a run's component; shortens the way to it.
+/// The first run of a run's component; compresses the path to it.
 fn root(parents: &mut [usize], mut run: usize) -> usize {
     while parents[run] != run {
         parents[run] = parents[parents[run]];

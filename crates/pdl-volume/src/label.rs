@@ -7,19 +7,19 @@ use crate::{Grid, Volume};
 /// A label for every voxel; 0 is background.
 pub type LabelMap = Volume<u16>;
 
-/// Of two labels that meet in a voxel the one that loses and the one that wins.
+/// Two labels that overlap: the one that loses the voxel and the one that wins.
 pub type LabelOverlap = (u16, u16);
 
-/// How many voxels carry a label.
+/// Number of voxels of a label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LabelCount {
     /// The label.
     pub value: u16,
-    /// Voxels that carry it.
+    /// Number of its voxels.
     pub voxels: u64,
 }
 
-/// Voxels that are no labels.
+/// A voxel that is not a label.
 #[derive(Debug, thiserror::Error, PartialEq)]
 pub enum LabelError {
     /// A voxel that is not a whole number between 0 and 65535.
@@ -27,25 +27,25 @@ pub enum LabelError {
     NotALabel {
         /// The first such voxel.
         value: f32,
-        /// How many there are.
+        /// Their number.
         count: usize,
     },
 }
 
-/// Numbers that are as near to a whole one as this are that label: conversions and scaling leave
-/// such, as 2.9999998.
+/// Maximum distance from an integer at which a voxel is that label: conversions and scaling produce
+/// values such as 2.9999998.
 const ROUNDED_WITHIN: f32 = 1e-3;
 
 /// Voxels that were rounded to a label.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct RoundedLabels {
-    /// How many.
+    /// Their number.
     pub count: usize,
-    /// The one that was farthest from its label.
+    /// The value farthest from its label.
     pub farthest: f32,
 }
 
-/// Labels from voxels read as numbers, piece by piece.
+/// Converts voxels that are read as numbers to labels, piece by piece.
 #[derive(Clone, Debug)]
 pub struct LabelReader {
     round_within: f32,
@@ -63,20 +63,20 @@ impl Default for LabelReader {
 }
 
 impl LabelReader {
-    /// Rounds voxels that are this near to a label, instead of 0.001.
+    /// Sets the maximum distance at which voxels are rounded, instead of 0.001.
     pub fn round_within(&mut self, distance: f32) {
         self.round_within = distance;
     }
 
-    /// Room for this many more labels, exactly.
+    /// Reserves memory for exactly this many more labels.
     ///
     /// # Errors
-    /// [`TryReserveError`] when the system has no such memory.
+    /// [`TryReserveError`] if the system has not enough memory.
     pub fn reserve(&mut self, labels: usize) -> Result<(), TryReserveError> {
         self.labels.try_reserve_exact(labels)
     }
 
-    /// Takes the next voxels; those near to a whole number are rounded.
+    /// Appends voxels; those near to an integer are rounded.
     pub fn push(&mut self, voxels: &[f32]) {
         let is_label = |v: f32| f32::from(v as u16) == v; // the cast drops fractions, and clamps
         for voxel in voxels.iter().copied().filter(|v| !is_label(*v)) {
@@ -95,7 +95,7 @@ impl LabelReader {
         self.labels.extend(voxels.iter().map(|v| v.round() as u16));
     }
 
-    /// The voxels that were rounded; none where all were whole numbers.
+    /// The voxels that were rounded; `None` if all were integers.
     pub fn rounded(&self) -> Option<RoundedLabels> {
         (self.rounded.count > 0).then_some(self.rounded)
     }
@@ -113,8 +113,7 @@ impl LabelReader {
 }
 
 /// A label map on another grid: each label's indicator is interpolated linearly, and the label is
-/// set where that reaches one half, the higher one of two that do; background beyond the map's own
-/// box.
+/// set where that reaches one half, the higher one of two; background beyond the map's own box.
 pub fn labels_on(map: &LabelMap, grid: Grid) -> LabelMap {
     let own = &map.grid;
     let [nx, ny, nz] = own.shape;
@@ -151,7 +150,7 @@ pub fn labels_on(map: &LabelMap, grid: Grid) -> LabelMap {
         }
         let share =
             |label: u16| shares.iter().filter(|(l, _)| *l == label).map(|(_, share)| share).sum::<f64>();
-        // Corners that carry half of the weight between them may fall short of it by rounding.
+        // The sum of corner weights of exactly one half may be smaller by rounding.
         let reached = |label: &u16| *label > 0 && share(*label) >= 0.5 - 1e-9;
         shares.iter().map(|(label, _)| *label).filter(reached).max().unwrap_or(0)
     };
@@ -164,8 +163,8 @@ pub fn labels_on(map: &LabelMap, grid: Grid) -> LabelMap {
 
 /// A label map whose voxels all lie on voxels of another grid, on that grid: its axes may run along
 /// any of the grid's, either way, and it may be smaller or stick out. Background beyond the map's
-/// own box. With it the labelled voxels that lie outside of the grid; nothing when the voxels do
-/// not lie on each other.
+/// own box. Also returns the number of labelled voxels outside of the grid; `None` if the voxels do
+/// not coincide.
 pub fn labels_placed_on(map: &LabelMap, grid: Grid) -> Option<(LabelMap, usize)> {
     let own = &map.grid;
     let first = grid.affine.index_at(own.affine.origin_mm());
@@ -203,10 +202,10 @@ pub fn labels_placed_on(map: &LabelMap, grid: Grid) -> Option<(LabelMap, usize)>
     Some((placed, outside))
 }
 
-/// Most by which a voxel may lie off the one of another grid, in voxels.
+/// Maximum distance between coinciding voxels of two grids, in voxels.
 const ON_GRID: f64 = 0.01;
 
-/// The voxel at an index, when it lies on one; indices that no volume has are none.
+/// The voxel at an index; `None` if it is between voxels or out of any volume.
 fn whole_index(index: [f64; 3]) -> Option<[i64; 3]> {
     let is_whole = |v: &f64| (v - v.round()).abs() <= ON_GRID && v.abs() < 1e9;
     index.iter().all(is_whole).then(|| index.map(|v| v.round() as i64))
@@ -217,7 +216,7 @@ fn grid_index(shape: [usize; 3], at: [i64; 3]) -> usize {
     x + shape[0] * (y + shape[1] * z)
 }
 
-/// The labels present, background left out, in ascending order.
+/// The labels present, without background, in ascending order.
 pub fn count_labels(map: &LabelMap) -> Vec<LabelCount> {
     let mut counts = BTreeMap::new();
     for run in map.voxels.chunk_by(|a, b| a == b) {

@@ -1,8 +1,8 @@
-//! Voxels and where they lie.
+//! Volumes: voxels, grids, affines and label maps.
 //!
 //! In: nothing but numbers. Out: [`Volume`]s on a [`Grid`] whose [`Affine`] maps voxel indices to
-//! RAS+ millimetres, their [`Orientation`], and [`LabelMap`]s. It knows no files, no cohorts and
-//! not what an intensity means.
+//! RAS+ millimetres, their [`Orientation`], and [`LabelMap`]s. It handles no files and no cohorts,
+//! and does not interpret intensities.
 //!
 //! Two conventions hold everywhere in pdl:
 //! - arrays over axes are in the order **x, y, z of the stored image**; voxels lie with x fastest,
@@ -43,7 +43,7 @@ pub use resample_image::image_on;
 pub use volume::{Grid, Volume, VolumeError};
 pub use voxel_box::VoxelBox;
 
-/// Axes, world and resampling, as `pdl help geometry` prints it.
+/// The text of `pdl help geometry`: axes, world coordinates and resampling.
 ///
 #[doc = include_str!("../help/geometry.md")]
 pub const GEOMETRY_HELP: &str = include_str!("../help/geometry.md");

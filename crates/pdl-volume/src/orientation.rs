@@ -58,16 +58,18 @@ impl AxisCode {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Orientation([AxisCode; 3]);
 
-/// A code that is no orientation.
+/// An invalid orientation code.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("'{0}' is no orientation: give one letter of each of the pairs R/L, A/P, S/I, such as RAS or LPS")]
+#[error(
+    "expected an orientation of one letter of each of the pairs R/L, A/P, S/I, such as RAS or LPS, found '{0}'"
+)]
 pub struct OrientationError(String);
 
 impl Orientation {
     /// The canonical orientation: right, anterior, superior.
     pub const RAS: Orientation = Orientation([AxisCode::Right, AxisCode::Anterior, AxisCode::Superior]);
 
-    /// From the directions of x, y and z; nothing unless each of the three world axes appears once.
+    /// From the directions of x, y and z; `None` unless each of the three world axes appears once.
     pub fn new(axes: [AxisCode; 3]) -> Option<Self> {
         let mut seen = [false; 3];
         axes.iter().for_each(|code| seen[code.world_axis()] = true);

@@ -4,8 +4,8 @@ use rayon::prelude::*;
 
 use crate::{Grid, Volume};
 
-/// An image on another grid by trilinear interpolation, and the share of the grid's voxels that lie
-/// beyond the image's own box: they take its smallest value. No smoothing precedes it, as in ITK's
+/// An image on another grid by trilinear interpolation, and the fraction of the grid's voxels
+/// beyond the image's own box, which take its smallest value. No smoothing precedes it, as in ITK's
 /// resampling.
 pub fn image_on(image: &Volume<f32>, grid: Grid) -> (Volume<f32>, f64) {
     let own = &image.grid;

@@ -1,6 +1,6 @@
 //! Statistics of intensities, in float64.
 
-/// What the intensities of a volume, or a part of it, look like.
+/// Statistics of the intensities of a volume, or of a part of it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Statistics {
     /// Smallest.
@@ -18,7 +18,7 @@ pub struct Statistics {
 }
 
 impl Statistics {
-    /// The statistics of finite values, or nothing when there are none.
+    /// The statistics of finite values, or `None` if there are none.
     pub fn of(values: &[f32]) -> Option<Self> {
         if values.is_empty() {
             return None;
@@ -42,7 +42,7 @@ pub fn mean_and_std(values: &[f32]) -> (f64, f64) {
     (mean, (squares / n).sqrt())
 }
 
-/// The median; reorders `values`; NaN when there are none.
+/// The median; reorders `values`; NaN if there are none.
 pub fn median(values: &mut [f64]) -> f64 {
     if values.is_empty() {
         return f64::NAN;
@@ -108,7 +108,7 @@ fn order_statistics(values: &[f32], ranks: Vec<usize>) -> Vec<f32> {
 }
 
 /// Calls `f` with the sortable bits of each run of equal values and its length: the background of a
-/// volume is long runs, and counting a bin up again and again waits for itself.
+/// volume is long runs, and incrementing one bin repeatedly is slow.
 fn for_runs(values: &[f32], mut f: impl FnMut(u32, usize)) {
     let Some(first) = values.first() else { return };
     let (mut bits, mut count) = (first.to_bits(), 0);

@@ -11,7 +11,7 @@ pub struct Grid {
     pub affine: Affine,
 }
 
-/// A volume that cannot be.
+/// An inconsistent volume.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum VolumeError {
     /// The number of voxels is not the product of the shape.
@@ -30,12 +30,12 @@ impl Grid {
         Self { shape, affine }
     }
 
-    /// How many voxels it holds.
+    /// Number of voxels.
     pub fn len(&self) -> usize {
         self.shape.iter().product()
     }
 
-    /// Whether it holds none.
+    /// Whether it has no voxels.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -113,15 +113,15 @@ impl<T: Copy> Volume<T> {
     /// keeps them.
     ///
     /// # Errors
-    /// [`VolumeError::WrongLength`] when the volume is not that of `stored` in RAS+.
+    /// [`VolumeError::WrongLength`] if the volume is not that of `stored` in RAS+.
     pub fn stored_as(&self, stored: Grid) -> Result<Self, VolumeError> {
         if stored.to_ras().shape != self.grid.shape {
             return Err(VolumeError::WrongLength { voxels: self.voxels.len(), shape: stored.shape });
         }
         let plan = stored.orientation().to_ras();
         let stride = [1, self.grid.shape[0], self.grid.shape[0] * self.grid.shape[1]];
-        // Where the first stored voxel lies in RAS+, and how far a step along each stored axis
-        // leads there.
+        // Index of the first stored voxel in the RAS+ array, and the step there along each stored
+        // axis.
         let (mut start, mut step) = (0, [0_isize; 3]);
         for (ras_axis, (axis, flipped)) in plan.into_iter().enumerate() {
             start += if flipped { (self.grid.shape[ras_axis] - 1) * stride[ras_axis] } else { 0 };
@@ -152,7 +152,7 @@ impl<T: Copy> Volume<T> {
             return self.clone();
         }
         let stride = [1, self.grid.shape[0], self.grid.shape[0] * self.grid.shape[1]];
-        // Where RAS voxel (0, 0, 0) is stored, and how far the stored index moves along each RAS
+        // Stored index of RAS voxel (0, 0, 0), and the step of the stored index along each RAS
         // axis.
         let start: usize = plan
             .iter()

@@ -2,8 +2,8 @@
 
 use crate::{Grid, Volume};
 
-/// How far, in voxels, a grid's corners may lie from those of a box that it is said to fill: what
-/// float32 leaves of an affine in a file.
+/// Maximum distance, in voxels, between corners of a grid and of the box that it fills: the
+/// rounding of an affine stored as float32.
 const NEAR_VOXELS: f64 = 0.05;
 
 /// A box of voxels of a grid, whole voxels along x, y, z.
@@ -21,8 +21,8 @@ impl VoxelBox {
         Self { start: [0; 3], shape }
     }
 
-    /// The smallest box about the voxels of a grid of `shape` that `inside` tells by their index;
-    /// nothing when there is none.
+    /// The smallest box about the voxels of a grid of `shape` for which `inside` is true, by index;
+    /// `None` if there is none.
     pub fn around(shape: [usize; 3], inside: impl Fn(usize) -> bool) -> Option<Self> {
         let [nx, ny, nz] = shape;
         let (mut low, mut high) = (shape, [0; 3]);
@@ -65,12 +65,12 @@ impl VoxelBox {
         (0..3).all(|axis| (self.start[axis]..end[axis]).contains(&voxel[axis]))
     }
 
-    /// How many voxels it holds.
+    /// Number of voxels.
     pub fn len(&self) -> usize {
         self.shape.iter().product()
     }
 
-    /// Whether it holds none.
+    /// Whether it has no voxels.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -113,14 +113,14 @@ impl VoxelBox {
         all
     }
 
-    /// Where its rows along x begin in a volume of `shape`.
+    /// Start indices of its rows along x in a volume of `shape`.
     fn rows(&self, [nx, ny, _]: [usize; 3]) -> impl Iterator<Item = usize> {
         let Self { start: [x0, y0, z0], shape: [_, height, depth] } = *self;
         (z0..z0 + depth).flat_map(move |z| (y0..y0 + height).map(move |y| x0 + nx * (y + ny * z)))
     }
 
     /// The box of `grid` that `other` divides into other voxels ([`Grid::resized`]), known by where
-    /// both lie in the world; nothing when `other` is no such grid.
+    /// both lie in the world; `None` if `other` is no such grid.
     pub fn filled_by(grid: &Grid, other: &Grid) -> Option<Self> {
         let face =
             |index: [f64; 3]| grid.affine.index_at(other.affine.apply(index)).map(|v| (v + 0.5).round());

@@ -89,7 +89,7 @@ enum Command {
     ImportResults(import_results::Args),
     /// Check a manifest and the files that it names. Checked are its format, splits, ranks and
     /// stages, and that its files exist in its folder and are unchanged. Prints a line for each
-    /// difference; exit code 5 when there is one.
+    /// difference; exit code 5 if there is one.
     Validate(validate::Args),
     /// Compare two manifests. Lists cases added, removed, moved between splits (exit code 5),
     /// prepared again, and changed ranks.
@@ -152,7 +152,7 @@ pub(crate) fn run(cli: &Cli, matches: &ArgMatches, program: clap::Command) -> Re
 }
 
 impl Command {
-    /// What must hold before [`Command::run`].
+    /// The requirements of [`Command::run`].
     fn requirements(&self) -> Requirements<'_> {
         match self {
             Command::Curate(args) => args.requirements(),

@@ -40,7 +40,7 @@ struct Prepared {
     written: usize,
 }
 
-/// Prepares on the cluster of a scheduler; returns how many cases were written, or nothing when
+/// Prepares on the cluster of a scheduler; returns how many cases were written, or `None` if
 /// interrupted.
 ///
 /// # Errors
@@ -70,7 +70,7 @@ pub(crate) fn is_running() -> bool {
     RUNNING.load(Ordering::Relaxed)
 }
 
-/// Runs to the end; returns a piped stdout, or nothing when interrupted.
+/// Runs to the end; returns a piped stdout, or `None` if interrupted.
 fn run(command: &mut Command) -> Result<Option<Vec<u8>>> {
     RUNNING.store(true, Ordering::Relaxed);
     let ended = command.spawn().and_then(Child::wait_with_output);

@@ -2,7 +2,7 @@
 
 use pdl_console::suggest::nearest;
 
-/// A key whose flag was renamed. Nothing reads the old name; the error says the new one.
+/// A key whose flag was renamed. The old name is refused, and the error states the new one.
 #[derive(Clone, Copy, Debug)]
 struct Renamed {
     old: &'static str,

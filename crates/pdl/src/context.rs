@@ -1,4 +1,4 @@
-//! What every command is given beside its own arguments.
+//! The context of every command, in addition to its own arguments.
 
 use anyhow::Result;
 use pdl_console::{Display, say};
@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::settings::Settings;
 
-/// What every command is given beside its own arguments.
+/// The context of every command, in addition to its own arguments.
 pub(crate) struct Context {
     /// The whole command line, for commands that explain it.
     pub program: clap::Command,

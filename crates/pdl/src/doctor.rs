@@ -5,24 +5,24 @@ pub(crate) mod machine;
 
 use serde::Serialize;
 
-/// How a checked thing is.
+/// The result of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum State {
     Ok,
     /// Worth knowing; nothing is broken.
     Note,
-    /// Something will fail, or results are not what they claim.
+    /// Something will fail, or results are inconsistent.
     Wrong,
 }
 
-/// One checked thing.
+/// A check of the machine or of a curation folder.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Check {
     /// Such as `memory` or the name of a stage.
     pub name: &'static str,
     pub state: State,
-    /// What was found, and what to do.
+    /// The result in words, and what to do.
     pub text: String,
 }
 

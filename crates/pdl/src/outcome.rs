@@ -1,4 +1,4 @@
-//! What the stages of one command did.
+//! The results of the stages of one command.
 
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,7 @@ use pdl_prepare::prepare::Prepared;
 use pdl_report::Reported;
 use pdl_similarity::compare::Compared;
 
-/// What the stages of one command did; `None` for a stage that did not run.
+/// The results of the stages of one command; `None` for a stage that did not run.
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {
     pub indexed: Option<Indexed>,

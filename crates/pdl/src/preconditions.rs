@@ -1,4 +1,4 @@
-//! What must hold before a command runs: its folders exist and hold what it reads.
+//! Requirements of a command: its folders exist and have the files that it reads.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ use crate::settings;
 /// Folders of a cohort in which its files lie; the first is the cohort itself.
 const COHORT_FOLDERS: [&str; 6] = ["", "images", "labels", "imagesTr", "labelsTr", "imagesTs"];
 
-/// What a command requires before it runs.
+/// The requirements of a command.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Requirements<'a> {
     /// The folder whose `pdl.toml` holds the settings; without it a command reads none.
@@ -54,7 +54,7 @@ impl<'a> Requirements<'a> {
     /// Checks the folders.
     ///
     /// # Errors
-    /// What is missing and which command makes it.
+    /// An error that names the missing files and the command that writes them.
     pub(crate) fn check(&self) -> Result<()> {
         let Some(out) = self.out else { return Ok(()) };
         if let Some(cohort) = self.cohort {
@@ -64,7 +64,7 @@ impl<'a> Requirements<'a> {
     }
 }
 
-/// Something that a stage leaves in a curation folder.
+/// An output of a stage in a curation folder.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Made {
     name: &'static str,
@@ -85,7 +85,7 @@ pub(crate) const PREPARED: Made = Made { name: prepare::FILE, what: "prepared ca
 pub(crate) const PROXIES: Made = Made { name: proxies::FOLDER, what: "proxies", by: "prepare" };
 pub(crate) const PAIRS: Made = Made { name: pairs::FOLDER, what: "pairs", by: "compare" };
 pub(crate) const MANIFEST: Made = Made { name: manifest::INFO_FILE, what: "manifest", by: "rank" };
-/// What every stage up to `compare` leaves.
+/// The outputs of all stages up to `compare`.
 pub(crate) const PAIRED: &[Made] = &[CASES, PREPARED, PROXIES, PAIRS];
 
 /// Checks the folders of a command that reads a cohort.
@@ -134,7 +134,7 @@ fn neighbours(path: &Path) -> String {
     suggest::question(&name.to_string_lossy(), names.iter().map(String::as_str))
 }
 
-/// A question, or the semicolon that ends the clause where there is none.
+/// A question, or the semicolon that ends the clause if there is none.
 fn or_semicolon(question: String) -> String {
     if question.is_empty() { ";".to_owned() } else { question }
 }
@@ -197,7 +197,7 @@ fn is_cohort(folder: &Path) -> bool {
 /// Checks that a curation folder has a usable case of this id.
 ///
 /// # Errors
-/// When there is no such case, with similar ids; or it was rejected, with the reasons.
+/// If there is no such case, with similar ids; or it was rejected, with the reasons.
 pub(crate) fn check_case(out: &Path, case: &str) -> Result<()> {
     let cases = Cases::read(out)?;
     let Some(row) = cases.rows.iter().find(|row| row.case_id == case) else {

@@ -35,11 +35,11 @@ pub(crate) fn names_a_file(section: &str, key: &str) -> bool {
 /// The heading of the options that every command has.
 pub(crate) const EVERY_COMMAND: &str = "Every command";
 
-/// How to run; changes nothing in the results.
+/// Options of execution, which do not affect results.
 #[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct RunParameters {
-    /// Stop with exit code 4 when a case cannot be used.
+    /// Stop with exit code 4 if a case cannot be used.
     #[arg(long, global = true, help_heading = EVERY_COMMAND)]
     pub strict: bool,
     /// Hash every file again instead of trusting an unchanged size, time and inode.

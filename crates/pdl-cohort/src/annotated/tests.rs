@@ -96,10 +96,10 @@ fn what_the_table_says_of_a_case_counts_first() {
     assert_eq!(rows[4].status, Status::Rejected);
     let texts: Vec<&str> = findings.iter().map(|finding| finding.message.as_str()).collect();
     assert!(
-        texts[0].contains("2 (left lung) from 2;") && texts[0].contains("count as searched"),
+        texts[0].contains("2 (left lung) from 2;") && texts[0].contains("count as annotated"),
         "{texts:?}"
     );
-    assert!(texts[1].contains("2 (left lung) from 1;") && texts[1].contains("not searched"), "{texts:?}");
+    assert!(texts[1].contains("2 (left lung) from 1;") && texts[1].contains("not annotated"), "{texts:?}");
 
     let (mut rows, layout) = cohort(&[(&[1], Some("spleen"), "a")]);
     let error = annotate(&mut rows, &layout, &chosen("")).unwrap_err().to_string();

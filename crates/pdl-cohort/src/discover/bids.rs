@@ -22,13 +22,13 @@ use crate::attributes::Modality;
 /// The table of the participants, and the column that names them.
 const PARTICIPANTS: (&str, &str) = ("participants.tsv", "participant_id");
 
-/// Where a data set has that table: its own folder, or that of the raw data in it.
+/// Folders that may hold that table: the data set's own, or that of its raw data.
 const RAW_FOLDERS: [&str; 3] = ["", "rawdata", "raw"];
 
-/// Folders of which nothing is used.
+/// Folders that are skipped.
 const PASSED_OVER: [&str; 3] = ["sourcedata", "code", "stimuli"];
 
-/// Most versions of a label map, or kinds of images, that a message names.
+/// Maximum number of versions of a label map, or kinds of images, in a message.
 const MOST_NAMES: usize = 8;
 
 /// A volume and the entities of its name.
@@ -40,11 +40,11 @@ struct BidsFile<'a> {
 /// The label maps of one image space of a session.
 struct Session<'a> {
     masks: Vec<&'a BidsFile<'a>>,
-    /// The images of that space by what tells them apart.
+    /// The images of that space, by suffix and distinguishing entities.
     images: BTreeMap<String, &'a BidsFile<'a>>,
 }
 
-/// The cases of a BIDS data set; nothing where no label map has a name of that kind.
+/// The cases of a BIDS data set; `None` if no label map has a name of that kind.
 ///
 /// # Errors
 /// [`CohortError`] when `participants.tsv` cannot be read or lacks a column of `carry`.
@@ -98,8 +98,8 @@ impl<'a> BidsFile<'a> {
     }
 }
 
-/// What a group of label maps belongs to: a subject's session, and in it the space and the other
-/// entities that an image has, too.
+/// The images that a group of label maps belongs to: a subject's session, and in it the space and
+/// the other entities that an image has, too.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct SessionKey {
     subject: String,
@@ -121,7 +121,7 @@ impl SessionKey {
         self.subject == other.subject && self.session == other.session
     }
 
-    /// The name of the case; the entities besides the session where that has several.
+    /// The name of the case; with further entities if its session has several.
     fn name(&self, is_alone: bool) -> String {
         let mut name = format!("sub-{}", self.subject);
         if let Some(session) = &self.session {
@@ -146,7 +146,7 @@ fn sessions<'a>(named: &'a [BidsFile<'a>]) -> BTreeMap<SessionKey, Session<'a>> 
         groups.entry(SessionKey::of(&mask.entities)).or_default().push(mask);
     }
     let with_images = |(key, mut masks): (SessionKey, Vec<&'a BidsFile<'a>>)| {
-        // A mask of the brain is none of what is in it, unless it is all there is.
+        // A brain mask is not a label map of structures, unless it is the only one.
         if masks.iter().any(|mask| !mask.entities.is_brain_mask()) {
             masks.retain(|mask| !mask.entities.is_brain_mask());
         }
@@ -156,7 +156,7 @@ fn sessions<'a>(named: &'a [BidsFile<'a>]) -> BTreeMap<SessionKey, Session<'a>> 
     groups.into_iter().map(with_images).collect()
 }
 
-/// The images in the space of a group of label maps, by what tells them apart.
+/// The images in the space of a group of label maps, by suffix and distinguishing entities.
 fn images_of<'a>(key: &SessionKey, named: &'a [BidsFile<'a>]) -> BTreeMap<String, &'a BidsFile<'a>> {
     let of_session =
         || named.iter().filter(|file| file.entities.is_image() && key.is_of_session(&file.entities));
@@ -242,7 +242,7 @@ impl Session<'_> {
         found
     }
 
-    /// What is said where nothing tells which label map counts.
+    /// Finding if several label maps compete.
     fn several(&self) -> Finding {
         let kinds: Vec<String> =
             self.masks.iter().take(MOST_NAMES).map(|mask| mask.entities.kind()).collect();
@@ -256,7 +256,7 @@ impl Session<'_> {
     }
 }
 
-/// What is said of images that no case has.
+/// Finding about images that no case has.
 fn unused(named: &[BidsFile<'_>], sessions: &BTreeMap<SessionKey, Session<'_>>) -> Option<Finding> {
     let used: BTreeSet<&Path> = sessions
         .values()
@@ -271,8 +271,8 @@ fn unused(named: &[BidsFile<'_>], sessions: &BTreeMap<SessionKey, Session<'_>>) 
     let listed: Vec<String> =
         kinds.iter().take(MOST_NAMES).map(|(kind, count)| format!("{kind} ({count})")).collect();
     let message = format!(
-        "images in whose space no label map lies are not used: {}. To use them as channels, name them in a table, in columns \
-         such as image_FLAIR",
+        "images without a label map in their space are not used: {}. To use them as channels, name them in a table, in \
+         columns such as image_FLAIR",
         listed.join(", ")
     );
     (!kinds.is_empty()).then(|| Finding::new(Code::ImagesUnused, message))
@@ -300,8 +300,8 @@ fn modality(kinds: &BTreeSet<String>) -> Option<Modality> {
     found.first().copied().flatten().filter(|_| found.len() == 1)
 }
 
-/// Names of label values, from the table `dseg.tsv` of a data set with segmentations, where there
-/// is one.
+/// Names of label values, from the table `dseg.tsv` of a data set with segmentations, if there is
+/// one.
 fn label_names(
     files: &VolumeFiles,
     named: &[BidsFile<'_>],

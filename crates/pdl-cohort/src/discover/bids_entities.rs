@@ -19,7 +19,7 @@ pub(super) struct Entities {
 }
 
 impl Entities {
-    /// Of a file's name without its ending; nothing where it begins with no `sub-`.
+    /// Of a file's name without its ending; `None` if it begins with no `sub-`.
     pub fn of(stem: &str) -> Option<Self> {
         let mut parts = stem.split('_');
         let subject = parts.next()?.strip_prefix("sub-").filter(|subject| !subject.is_empty())?;
@@ -37,7 +37,7 @@ impl Entities {
     }
 
     /// Whether the suffix is that of a label map: `dseg`, `mask`, and `seg`, `msk` and the like,
-    /// which are no suffixes of the specification and usual all the same.
+    /// which the specification does not have and data sets use.
     pub fn is_label_map(&self) -> bool {
         let last = self.suffix.rsplit('_').next().unwrap_or_default().to_lowercase();
         last == "dseg" || is_label_word(&last)
@@ -55,7 +55,7 @@ impl Entities {
         self.suffix == "mask" && (is_brain("desc") || is_brain("label"))
     }
 
-    /// What a mask is of.
+    /// The structure of a mask.
     pub fn label(&self) -> Option<&String> {
         self.others.get("label").filter(|_| self.suffix == "mask" || self.suffix == "roi")
     }

@@ -1,5 +1,5 @@
-//! A folder for each case whose files say what they are: BraTS (`CASE-t1n`, `CASE-t1c`, ...,
-//! `CASE-seg`), KiTS (`imaging`, `segmentation`) and the like.
+//! A folder for each case, with the role of each file in its name: BraTS (`CASE-t1n`, `CASE-t1c`,
+//! ..., `CASE-seg`), KiTS (`imaging`, `segmentation`) and the like.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -18,12 +18,12 @@ const INSTANCES: &str = "instances";
 struct CaseFolder<'a> {
     name: String,
     folder: &'a Path,
-    /// Its images by what their names say.
+    /// Its images by channel name.
     images: BTreeMap<String, &'a VolumeFile>,
     label: Option<&'a VolumeFile>,
 }
 
-/// The cases of such folders; nothing where another folder has volumes, or none has a label map.
+/// The cases of such folders; `None` if another folder has volumes, or none has a label map.
 pub(super) fn find(files: &VolumeFiles) -> Option<Layout> {
     let folders = files.by_folder();
     let mut cases = Vec::new();
@@ -71,7 +71,7 @@ pub(super) fn find(files: &VolumeFiles) -> Option<Layout> {
 }
 
 impl<'a> CaseFolder<'a> {
-    /// Nothing where a file of the folder is neither an image nor the label map by its name.
+    /// `None` if a file of the folder is neither an image nor the label map by its name.
     fn of(folder: &'a Path, volumes: &[&'a VolumeFile]) -> Option<Self> {
         let name = last_name(folder);
         if name.is_empty() {
@@ -93,7 +93,7 @@ impl<'a> CaseFolder<'a> {
     }
 }
 
-/// What a file's name says besides that of its case, in lower case.
+/// A file's name without that of its case, in lower case.
 fn own_name(stem: &str, case: &str) -> String {
     let (stem, case) = (stem.to_lowercase(), case.to_lowercase());
     let own = stem.strip_prefix(&case).map(|own| own.trim_start_matches(['-', '_', '.', ' ']));
@@ -105,7 +105,7 @@ fn modality(name: &str) -> Option<Modality> {
     name.parse().ok().filter(|modality| *modality != Modality::OT)
 }
 
-/// The patient of each case, where the names of all say who it is.
+/// The patient of each case, if the names of all state one.
 fn patients(cases: &[CaseFolder<'_>]) -> Option<Vec<String>> {
     cases
         .iter()

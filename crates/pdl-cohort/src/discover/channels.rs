@@ -40,7 +40,7 @@ impl Channels {
         images.filter_map(|(name, path)| Some((number(name)? as u32, path))).collect()
     }
 
-    /// The modality of the first channel, where its name says it.
+    /// The modality of the first channel, if its name states one.
     pub fn modality(&self) -> Option<Modality> {
         self.0.first()?.parse().ok().filter(|modality| *modality != Modality::OT)
     }

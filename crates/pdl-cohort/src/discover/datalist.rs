@@ -119,22 +119,22 @@ impl Rows {
     }
 }
 
-/// What is said of test cases without a label.
+/// Finding about test cases without a label.
 fn unused(cases: usize) -> Option<Finding> {
     let message =
         format!("{} under \"testing\" of the list have no label and are not used", counted(cases, "case"));
     (cases > 0).then(|| Finding::new(Code::ImagesUnused, message))
 }
 
-/// What is said of the folds of a list, and of keys that may have been meant as such.
+/// Findings about the folds of a list, and of keys that may have been meant as such.
 fn folds<'a>(items: impl Iterator<Item = &'a Item> + Clone) -> Vec<Finding> {
     let numbers: BTreeSet<String> =
         items.clone().filter_map(|item| plain_text(item.others.get(FOLD)?)).collect();
     let mut findings = Vec::new();
     if !numbers.is_empty() {
         let message = format!(
-            "the list gives {}, which are kept in the column {FOLD} of cases.parquet; pdl draws its own splits unless the list \
-             has validation cases, and `pdl import --fold K` holds out one of these folds",
+            "the list states {}, which are stored in the column {FOLD} of cases.parquet; pdl draws its own splits \
+             unless the list has validation cases, and `pdl import --fold K` holds out one of these folds",
             counted(numbers.len(), "fold")
         );
         findings.push(Finding::new(Code::FoldsGiven, message));

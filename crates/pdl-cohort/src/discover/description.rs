@@ -8,10 +8,10 @@ use pdl_store::{StoreError, fault, regular_file};
 
 use crate::CohortError;
 
-/// What a byte of JSON takes at most: short items in lists of many.
+/// Maximum memory per byte of JSON, in bytes; reached by long lists of short items.
 pub(super) const JSON_BYTES_A_BYTE: u64 = 64;
 
-/// The bytes of a file, each of which takes `bytes_a_byte` of memory with what becomes of it.
+/// The bytes of a file; each takes `bytes_a_byte` of memory once it is parsed.
 pub(super) fn read(path: &Path, bytes_a_byte: u64, memory: &MemoryShare<'_>) -> Result<Vec<u8>, StoreError> {
     let meta = fault::metadata(path).map_err(StoreError::io("read the file", path))?;
     let held = meta.map_or(0, |meta| meta.len());
@@ -27,7 +27,7 @@ pub(super) fn file_name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// A name as it is taken over: nothing in it steers what shows it.
+/// A name without control characters.
 pub(super) fn shown(name: &str) -> String {
     escaped(name).into_owned()
 }

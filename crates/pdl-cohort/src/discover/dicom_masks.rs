@@ -31,10 +31,10 @@ enum Masks<'a> {
     Slices(PathBuf),
 }
 
-/// The cases of such series; nothing where most series have no label file near them.
+/// The cases of such series; `None` if most series have no label file near them.
 ///
 /// # Errors
-/// [`StoreError`] when the machine keeps a file from being read.
+/// [`StoreError`] if an error of the machine prevents a file from being read.
 pub(super) fn find(files: &VolumeFiles) -> Result<Option<Layout>, CohortError> {
     if files.volumes.is_empty() && files.slices.is_empty() {
         return Ok(None);
@@ -84,7 +84,7 @@ pub(super) fn find(files: &VolumeFiles) -> Result<Option<Layout>, CohortError> {
 }
 
 /// The nearest folder above a series, or its own, that has label files, and these. The cohort's own
-/// folder has none of a single case.
+/// folder does not count.
 fn masks_near<'a, 'p>(series: &'p Path, files: &'a VolumeFiles) -> Option<(&'p Path, Masks<'a>)> {
     series.ancestors().filter(|place| *place != Path::new("")).find_map(|place| {
         let inside = |file: &&VolumeFile| {

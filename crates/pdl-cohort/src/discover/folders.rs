@@ -15,7 +15,7 @@ use crate::attributes::Split;
 use crate::case_id::CaseLabel;
 use crate::volume_names::{is_image_name, is_label_name, words};
 
-/// What the names of 3-D Slicer's segmentations have before `.nrrd`.
+/// Ending of 3-D Slicer's segmentations, before `.nrrd`.
 const SEGMENTATION: &str = ".seg";
 
 /// The folders of the training cases.
@@ -28,8 +28,8 @@ const HELD_OUT: [([&str; 2], Split); 2] =
 /// Signs between the name of a case and what follows.
 const SEPARATORS: [char; 4] = ['_', '-', '.', ' '];
 
-/// The cases of such folders, paired by name. Where there are labels in `labelsVa` or `labelsTs`,
-/// their cases are for validation and test, and with the former all others for training.
+/// The cases of such folders, paired by name. If there are labels in `labelsVa` or `labelsTs`,
+/// their cases are validation and test cases, and with the former all others are training cases.
 pub(super) fn from_folders(root: &Path) -> Result<Layout, CohortError> {
     let mut pair = None;
     for folders in FOLDERS {
@@ -78,10 +78,10 @@ struct Part {
     images: BTreeMap<String, BTreeMap<Suffix, Vec<PathBuf>>>,
 }
 
-/// What follows the name of a case in that of an image.
+/// The part of an image's name after that of its case.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Suffix {
-    /// nnU-Net's number of the channel, or nothing, which is 0.
+    /// nnU-Net's number of the channel; 0 without a suffix.
     Number(u32),
     /// Its name, as in HECKTOR's `CASE__CT`.
     Name(String),
@@ -102,9 +102,9 @@ impl Part {
         };
         if is_loose {
             let problem = format!(
-                "single slices lie in {images}/: put those of each volume into a folder of its own, as in \
-                 {images}/CASE/slice_001.png, and its labels into {labels}/CASE/. A 2-D image needs a label map of its name, and \
-                 another name than slice"
+                "{images}/ has single slices: put those of each volume into a separate folder, as in \
+                 {images}/CASE/slice_001.png, and its labels into {labels}/CASE/. A 2-D image needs a label map of its \
+                 name, and another name than slice"
             );
             return Err(CohortError::NotACohort { path: root.to_owned(), problem });
         }
@@ -123,7 +123,7 @@ impl Part {
         self.images.keys().any(|case| self.labels.contains_key(case))
     }
 
-    /// The names of the channels of each case that has such.
+    /// The names of the channels of each case with named channels.
     fn named_channels(&self) -> impl Iterator<Item = BTreeSet<String>> {
         let names = |suffixes: &BTreeMap<Suffix, Vec<PathBuf>>| {
             let name = |suffix: &Suffix| match suffix {
@@ -185,8 +185,8 @@ fn are_pictures(images: &BTreeMap<String, Vec<PathBuf>>) -> Result<bool, StoreEr
     Ok(true)
 }
 
-/// Whether all images are slices by their names. In `imagesTr`, as nnU-Net has them, they are 2-D
-/// whatever they are called.
+/// Whether all images are slices by their names. In `imagesTr` (nnU-Net) they are 2-D images
+/// whatever their names.
 fn are_named_slices(folder: &str, images: &BTreeMap<String, Vec<PathBuf>>) -> bool {
     let is_slice = |stem: &String| words(stem).iter().any(|word| word.starts_with("slice"));
     folder == FOLDERS[0][0] && images.keys().all(is_slice)
@@ -242,7 +242,7 @@ fn one(paths: &[PathBuf]) -> PathBuf {
 }
 
 /// The volumes and stacks of a folder by the stem of their names; a missing folder has none. Hidden
-/// files, such as the `._` twins that macOS leaves in archives, are passed over.
+/// files, such as the `._` files that macOS writes into archives, are skipped.
 fn volumes(folder: &Path) -> Result<BTreeMap<String, Vec<PathBuf>>, CohortError> {
     if !fault::is_dir(folder).map_err(StoreError::io("look at the folder", folder))? {
         return Ok(BTreeMap::new());

@@ -11,7 +11,7 @@ pub(super) fn listed(value: &str) -> Option<Vec<String>> {
     serde_json::from_str::<Vec<String>>(value).ok().filter(|list| !list.is_empty())
 }
 
-/// Reads a text, or a list of texts, which becomes JSON; blank ones are none.
+/// Reads a text, or a list of texts, which becomes JSON; blank ones become `None`.
 pub(super) fn one_or_list<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
     let text = from.deserialize_option(OneOrList)?;
     Ok(text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty()))

@@ -11,17 +11,17 @@ use super::table_row::Row;
 use super::{DiscoveredCase, image_list};
 use crate::attributes::Modality;
 
-/// What the names of columns of channels begin with.
+/// Prefix of the columns of channels.
 pub(super) const IMAGE: &str = "image_";
 
-/// What the names of columns of structures begin with.
+/// Prefix of the columns of structures.
 const LABEL: &str = "label_";
 
 /// The channel of the column `image` beside others.
 const FIRST: &str = "image";
 
-/// Whether a column's name is that of a channel or a structure. What its values are decides whether
-/// it is one: `image_blake3` is none.
+/// Whether a column's name is that of a channel or a structure. Its values decide whether it is
+/// one: `image_blake3` is not.
 pub(super) fn may_be(column: &str) -> bool {
     [IMAGE, LABEL].iter().any(|start| column.strip_prefix(start).is_some_and(|name| !name.is_empty()))
 }
@@ -29,8 +29,8 @@ pub(super) fn may_be(column: &str) -> bool {
 /// The columns of a table that name channels and structures.
 #[derive(Debug, Default)]
 pub(super) struct NamedColumns {
-    /// Names of channels in the order of the columns; that of the column `image` first, where it
-    /// has an image of its own.
+    /// Names of channels in the order of the columns; that of the column `image` first, if it has
+    /// an image of its own.
     channels: Vec<String>,
     structures: Vec<String>,
 }
@@ -49,7 +49,7 @@ impl NamedColumns {
     /// that are there.
     ///
     /// # Errors
-    /// [`StoreError`] when the machine keeps a folder from being looked at.
+    /// [`StoreError`] if an error of the machine prevents a folder from being inspected.
     pub fn of(rows: &[Row], named: &[String], folder: &Path) -> Result<Self, StoreError> {
         let mut columns = Self::default();
         for column in named {
@@ -102,14 +102,14 @@ impl NamedColumns {
         let structures: BTreeMap<String, String> = self.structures.iter().filter_map(structure).collect();
         if let (Some(_), Some(name)) = (&row.label, structures.keys().next()) {
             return Err(format!(
-                "it has a label map, and a mask in the column {LABEL}{name}: leave one of them out"
+                "it has a label map, and a mask in the column {LABEL}{name}: remove one of them"
             ));
         }
         let label = row.label.clone().or_else(|| structures.values().next().cloned());
         Ok(RowPaths { image, label, channels, structures })
     }
 
-    /// Names of the channels by number; none where there is one.
+    /// Names of the channels by number; none if there is one.
     pub fn channel_names(&self) -> BTreeMap<u32, String> {
         match self.channels.len() {
             0 | 1 => BTreeMap::new(),
@@ -134,11 +134,11 @@ fn is_path(text: &str, folder: &Path) -> Result<bool, StoreError> {
     fault::is_dir(&path).map_err(StoreError::io("look at the folder", &path))
 }
 
-/// Where the label of a case is a folder of volumes, each of these is the mask of a structure, but
-/// for its own images.
+/// If the label of a case is a folder of volumes, each of these except its own images is the mask
+/// of a structure.
 ///
 /// # Errors
-/// [`StoreError`] when the machine keeps the folder from being listed.
+/// [`StoreError`] if an error of the machine prevents the folder from being listed.
 pub(super) fn take_mask_folder(found: &mut DiscoveredCase) -> Result<(), StoreError> {
     let Some(label) = found.label.clone().filter(|_| found.structures.is_empty()) else { return Ok(()) };
     let name = label.file_name().unwrap_or_default().to_string_lossy().into_owned();

@@ -9,13 +9,13 @@ use super::Layout;
 use super::volume_files::{VolumeFile, VolumeFiles};
 use crate::volume_names::{is_image_word, is_label_word};
 
-/// What images have before their names that belong to no label map.
+/// Prefix of images without a label map.
 const TEST: &str = "test-";
 
 /// The names of LiTS's labels.
 const LITS: [(u16, &str); 2] = [(1, "liver"), (2, "liver tumour")];
 
-/// The cases of such files; nothing where a volume is named otherwise, or a number is there twice.
+/// The cases of such files; `None` if a volume is named otherwise, or a number is there twice.
 pub(super) fn find(files: &VolumeFiles) -> Option<Layout> {
     let mut cases: BTreeMap<u64, [Option<&VolumeFile>; 2]> = BTreeMap::new();
     let mut words: [Option<String>; 2] = [None, None];

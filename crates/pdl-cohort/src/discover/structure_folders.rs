@@ -18,7 +18,7 @@ use crate::volume_names::{is_image_name, is_label_name};
 /// TotalSegmentator's table of its cases, and the column that names them.
 const CASES: (&str, &str) = ("meta.csv", "image_id");
 
-/// The cases of such folders; nothing where a volume has no place in them.
+/// The cases of such folders; `None` if a volume does not fit this layout.
 ///
 /// # Errors
 /// [`CohortError`] when the table of the cases cannot be read or lacks a column of `carry`.
@@ -54,7 +54,7 @@ struct StructureFolder<'a> {
     masks: Vec<&'a VolumeFile>,
 }
 
-/// Every case; nothing where the layout is another one.
+/// Every case; `None` if the layout is another one.
 fn cases(files: &VolumeFiles) -> Option<Vec<StructureFolder<'_>>> {
     let folders = files.by_folder();
     let mut masks: BTreeMap<&Path, Vec<&VolumeFile>> = BTreeMap::new();

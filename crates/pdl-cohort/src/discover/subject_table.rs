@@ -13,10 +13,10 @@ use super::table_row::ORIGIN_COLUMNS;
 use super::{Carried, DiscoveredCase};
 use crate::CohortError;
 
-/// Columns that say where a subject comes from under other names.
+/// Further columns that state the origin of a subject.
 const SITES: [&str; 2] = ["institute", "hospital"];
 
-/// Values that stand for none.
+/// Values that mean a missing value.
 const MISSING: [&str; 3] = ["n/a", "na", "nan"];
 
 /// The rows of a table of subjects.
@@ -29,10 +29,10 @@ pub(super) struct SubjectTable {
 
 impl SubjectTable {
     /// Reads a table whose column `key` names the subjects; fields are separated by tabs,
-    /// semicolons or commas, whichever its first line has. Nothing where there is no such file.
+    /// semicolons or commas, whichever its first line has. `None` if there is no such file.
     ///
     /// # Errors
-    /// [`CohortError::Table`] when it is no table, or has no such column.
+    /// [`CohortError::Table`] if it is not a table, or has no such column.
     pub fn read(path: &Path, key: &str, memory: &MemoryShare<'_>) -> Result<Option<Self>, CohortError> {
         if !fault::is_file(path).map_err(StoreError::io("look at the file", path))? {
             return Ok(None);
@@ -71,8 +71,8 @@ impl SubjectTable {
         self.rows.iter().filter_map(one).collect()
     }
 
-    /// Gives a case what the table says of its subject: its origin, its split where the table has
-    /// one, and the columns `carry`.
+    /// Sets the facts about the subject of a case: its origin, its split if the table has one, and
+    /// the columns `carry`.
     ///
     /// # Errors
     /// [`CohortError::NoColumn`] when the table has no such column.

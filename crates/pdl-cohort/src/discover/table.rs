@@ -19,8 +19,7 @@ use crate::case_id::CaseLabel;
 use crate::case_row;
 use crate::stack_hint::StackHint;
 
-/// About what a row of a cohort's table takes in memory until it is a case, besides its text,
-/// bytes.
+/// Approximate memory of a row of a cohort's table until it is a case, without its text, in bytes.
 const ROW_BYTES: u64 = 1536;
 
 pub(super) fn from_csv(
@@ -59,7 +58,7 @@ pub(super) fn from_csv(
         memory.take(ROW_BYTES + 2 * record.as_slice().len() as u64).map_err(no_memory(path))?;
         let record: StringRecord = record.iter().map(from_cell).collect();
         let mut row: Row = record.deserialize(Some(&headers)).map_err(problem)?;
-        // As it is written: a folder may be called 001.
+        // Kept as text: a folder may be called 001.
         row.image =
             image.and_then(|place| record.get(place)).filter(|text| !text.is_empty()).map(str::to_owned);
         let value = |place: usize| record.get(place).filter(|text| !text.is_empty()).map(shown);
@@ -106,12 +105,12 @@ pub(super) fn from_parquet(
     from_rows(path, rows, carried, &named)
 }
 
-/// Of DICOM headers only what says how an image was acquired may be kept.
+/// Of DICOM headers only attributes of the acquisition may be stored.
 pub(super) fn check_acquisition(carry: &BTreeSet<String>) -> Result<(), CohortError> {
     let known = |column: &&String| KEYWORDS.contains(&column.as_str());
     carry.iter().find(|column| !known(column)).map_or(Ok(()), |column| {
         let known = KEYWORDS.join(", ");
-        Err(CohortError::Option(format!("--carry {column}: of DICOM headers these can be kept: {known}")))
+        Err(CohortError::Option(format!("--carry {column}: of DICOM headers these can be stored: {known}")))
     })
 }
 

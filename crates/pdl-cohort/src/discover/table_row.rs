@@ -6,11 +6,11 @@ use serde::{Deserialize, Deserializer};
 
 use super::{ANNOTATED_COLUMN, image_list};
 
-/// Columns of a cohort's table that say where a case comes from. They show which cases belong
-/// together; their values are not kept.
+/// Columns of a cohort's table that state the origin of a case. They group cases; their values are
+/// not stored.
 pub(super) const ORIGIN_COLUMNS: [&str; 6] = ["site", "source", "center", "centre", "dataset", "vendor"];
 
-/// One row of a cohort's table; columns of other names are passed over.
+/// One row of a cohort's table; other columns are ignored.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Row {
@@ -25,7 +25,7 @@ pub(super) struct Row {
     pub modality: Option<String>,
     #[serde(deserialize_with = "blank_is_none")]
     pub split: Option<String>,
-    /// Where the image's name would not do.
+    /// Id that the table states, if any.
     #[serde(deserialize_with = "blank_is_none")]
     pub case_id: Option<String>,
     #[serde(deserialize_with = "blank_is_none")]

@@ -1,5 +1,5 @@
-//! What goes with what in folders, tables and lists, and in trees of empty files in the layouts of
-//! public data sets.
+//! Pairs of images and labels in folders, tables and lists, and in trees of empty files in the
+//! layouts of public data sets.
 
 use super::*;
 use std::fs;
@@ -153,7 +153,7 @@ fn sequences_in_a_cases_folder_are_channels_and_visits_are_of_one_patient() {
     let lacking = of_names(&files.iter().map(String::as_str).collect::<Vec<_>>());
     let numbers = |case: usize| found(&lacking).cases[case].channels.keys().copied().collect::<Vec<_>>();
     assert_eq!([numbers(0), numbers(1)], [vec![0, 1, 2, 3], vec![0, 1, 2]]);
-    // A file that says nothing of itself makes it another layout.
+    // A file without a known name makes it another layout.
     files.push("BraTS-GLI-00002-000/other.nii.gz".to_owned());
     let other = of_names(&files.iter().map(String::as_str).collect::<Vec<_>>());
     assert!(matches!(find(other.path(), &BTreeSet::new()), Err(CohortError::NotACohort { .. })));
@@ -240,7 +240,7 @@ fn flat_pictures_are_2d_cases_where_labels_have_their_names_and_slices_else() {
     assert_eq!(cases(&found(&set), &set).iter().map(|case| case[0].clone()).collect::<Vec<_>>(), ["a", "b"]);
     let slices = of_names(&["images/slice_1.png", "images/slice_2.png", "labels/other_1.png"]);
     let error = find(slices.path(), &BTreeSet::new()).unwrap_err().to_string();
-    assert!(error.contains("single slices lie in images/"), "{error}");
+    assert!(error.contains("images/ has single slices"), "{error}");
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! The files below a cohort's folder, sorted into volumes, folders of slices and what else may be
-//! DICOM.
+//! The files below a cohort's folder, sorted into volumes, folders of slices, and others that may
+//! be DICOM.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -28,7 +28,7 @@ impl VolumeFile {
     }
 }
 
-/// What lies below a cohort's folder; paths are relative to it, in ascending order.
+/// The contents of a cohort's folder; paths are relative to it, in ascending order.
 #[derive(Debug, Default)]
 pub(super) struct VolumeFiles {
     pub root: PathBuf,
@@ -70,7 +70,7 @@ impl VolumeFiles {
         folders
     }
 
-    /// A case of files below the cohort, under a name that its layout gives it.
+    /// A case of files below the cohort's folder, with the name that its layout states.
     pub fn case(&self, stated: Option<String>, image: Option<&Path>, label: Option<&Path>) -> DiscoveredCase {
         DiscoveredCase {
             name: CaseLabel::of_files(stated, image, label),
@@ -86,7 +86,7 @@ pub(super) fn last_name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// The names of which no other item has the same; cases are called so.
+/// The names that only one item has; cases are named by them.
 pub(super) fn unique<'a>(names: impl Iterator<Item = &'a String>) -> BTreeSet<String> {
     let mut counts: BTreeMap<&String, usize> = BTreeMap::new();
     names.for_each(|name| *counts.entry(name).or_default() += 1);

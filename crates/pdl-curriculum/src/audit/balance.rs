@@ -30,7 +30,7 @@ pub struct ColumnValueCount {
     pub split: Split,
     /// Name of the column.
     pub column: String,
-    /// Value in the column; "null" where it is blank.
+    /// Value in the column; "null" if it is blank.
     pub value: String,
     /// Cases of the split with this value.
     pub cases: usize,

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
-/// With fewer patients no pair is said to stand out.
+/// Minimum number of patients for pairs to be reported as standing out.
 const FEWEST_TO_STAND_OUT: usize = 20;
 
-/// Most further images of the same person.
+/// Maximum number of further images of the same person.
 const MOST_OF_ONE_PERSON: usize = 5;
 
-/// Nearest neighbours that are kept of a case: those that may be of one person, and the next.
+/// Number of nearest neighbours stored for a case: those that may be of one person, and the next.
 const NEAREST: usize = MOST_OF_ONE_PERSON + 1;
 
 /// Two case numbers, the smaller first.
@@ -38,11 +38,11 @@ impl NearestOtherPatient {
         }
     }
 
-    /// Pairs that seem to be of one person under two names, of which there may be more than two:
-    /// the pairs of every group of at most six cases in which each is more similar to all the
-    /// others than to any case outside. Of each case the mean similarity to the group must exceed
-    /// that to the nearest case outside by at least `margin`, and the least one by half of it. Of
-    /// groups within each other the smallest counts: two persons who resemble each other are two.
+    /// Pairs that seem to be of one person under two or more names: the pairs of every group of at
+    /// most six cases in which each is more similar to all the others than to any case outside. For
+    /// each case the mean similarity to the group must exceed that to the nearest case outside by
+    /// at least `margin`, and the smallest one by half of it. Of nested groups the smallest counts,
+    /// so that two similar persons stay two.
     ///
     /// Empty with few `patients`.
     pub(crate) fn standing_out(&self, patients: usize, margin: f64) -> Vec<CasePair> {
@@ -66,7 +66,7 @@ impl NearestOtherPatient {
         found
     }
 
-    /// A case and its nearest neighbours; nothing when it has no more than these.
+    /// A case and its nearest neighbours; `None` if it has no further neighbour.
     fn group(&self, case: usize, others: usize) -> Option<BTreeSet<usize>> {
         let nearest = &self.nearest[case];
         let members = nearest.iter().take(others).map(|(other, _)| *other);
@@ -85,9 +85,9 @@ impl NearestOtherPatient {
         mean - next >= margin && own[others - 1] - next >= margin / 2.0
     }
 
-    /// A similarity that is unusual: four times as close to 1 as the similarity to the nearest
-    /// neighbour that three quarters of the cases reach; pairs of `joined` do not count, which may
-    /// be of one person.
+    /// An unusually high similarity: four times as close to 1 as the lower quartile of the
+    /// similarities to the nearest neighbour; pairs of `joined` are excluded, as they may be of one
+    /// person.
     pub(crate) fn unusual(&self, joined: &[CasePair]) -> f32 {
         let is_other =
             |case: usize, other: usize| joined.binary_search(&(case.min(other), case.max(other))).is_err();

@@ -29,8 +29,8 @@ pub struct ImageTransform {
 }
 
 /// Finds pairs among `rows`, ascending by id, whose SSIM after alignment reaches `duplicate_ssim`.
-/// That a pair stands out is no reason here: an alignment to the nearest neighbours raises the SSIM
-/// of unrelated cases.
+/// Standing out is not a criterion here: alignment to the nearest neighbours raises the SSIM of
+/// unrelated cases.
 ///
 /// # Errors
 /// [`CurriculumError`] when an earlier stage is missing, or the proxies are smaller than the

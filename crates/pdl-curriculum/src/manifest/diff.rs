@@ -34,7 +34,7 @@ pub struct PatientSplitChange {
 pub struct RankChange {
     /// The case, in training in both manifests.
     pub case_id: String,
-    /// Rank in the old manifest, 1 first; null where it had none.
+    /// Rank in the old manifest, 1 first; null if it had none.
     pub from: Option<u32>,
     /// Rank in the new manifest.
     pub to: Option<u32>,

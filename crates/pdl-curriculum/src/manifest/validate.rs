@@ -62,7 +62,7 @@ pub struct Validated {
 /// The folder of the manifest at `path`: the folder itself, or that of one of the manifest's files.
 ///
 /// # Errors
-/// [`CurriculumError::NoManifest`] when there is none.
+/// [`CurriculumError::NoManifest`] if there is none.
 pub fn folder_of(path: &Path) -> Result<PathBuf, CurriculumError> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let files = [INFO_FILE, TABLE_FILE, LINES_FILE];
@@ -82,7 +82,7 @@ pub fn folder_of(path: &Path) -> Result<PathBuf, CurriculumError> {
 ///
 /// # Errors
 /// [`CurriculumError`] when there is no manifest, or the system refuses to read it. An invalid
-/// manifest is no error, but has differences.
+/// manifest is not an error but a result with differences.
 pub fn validate(
     path: &Path,
     parameters: ValidateParameters,
@@ -96,7 +96,7 @@ pub fn validate(
     if let Some(info) = &info {
         check_curriculum(&rows, info, &mut differences);
         if !info.lies_in(&folder)? {
-            let message = "the manifest is that of a fold, but lies in no folder of that fold";
+            let message = "the manifest is that of a fold, but is not in the folder of that fold";
             differences.push(ManifestDifference::new("outside", message));
         }
         let files = Files::new(&folder, info, parameters)?;
@@ -197,7 +197,7 @@ fn read_rows(
         let read = text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
         let read: Result<Vec<ManifestRow>, _> = read.map(serde_json::from_slice).collect();
         if read.ok().as_ref() != Some(&rows) {
-            differs("rows-changed", format!("{LINES_FILE} and {TABLE_FILE} hold different rows"));
+            differs("rows-changed", format!("{LINES_FILE} and {TABLE_FILE} have different rows"));
         }
     }
     Ok(Some(rows))
@@ -286,7 +286,7 @@ fn check_curriculum(rows: &[ManifestRow], info: &ManifestInfo, differences: &mut
     }
 }
 
-/// Where files lie, and which paths are allowed.
+/// The folders of the files, and the allowed paths.
 struct Files<'a> {
     folder: &'a Path,
     curation: PathBuf,
@@ -340,7 +340,7 @@ impl<'a> Files<'a> {
     /// Code and text of what is wrong with a file. A path outside is followed only when that is
     /// allowed.
     fn problem(&self, text: &str, blake3: &str) -> Result<Option<(&'static str, &'static str)>, StoreError> {
-        const OUTSIDE: (&str, &str) = ("outside", "lies outside the folder (see allow_outside)");
+        const OUTSIDE: (&str, &str) = ("outside", "is outside the folder (see allow_outside)");
         if !self.parameters.allow_outside && safe_path::leads_out(&self.start, text) {
             return Ok(Some(OUTSIDE));
         }

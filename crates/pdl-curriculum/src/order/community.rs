@@ -8,7 +8,7 @@ use pdl_store::StoreError;
 use crate::metrics::unit;
 use crate::pairwise::PairwiseSimilarity;
 
-/// A pass over the nodes that gains less modularity ends a level.
+/// Minimum gain of modularity in a pass over the nodes; a smaller gain ends a level.
 const LEAST_GAIN: f64 = 1e-9;
 
 /// A move that gains less is rounding.
@@ -143,10 +143,11 @@ impl Graph {
     }
 }
 
-/// Most node orders to try.
+/// Maximum number of node orders to try.
 const ROUNDS: usize = 8;
 
-/// Most edges of all tried orders together: large graphs get fewer orders, to bound the time.
+/// Maximum number of edges of all tried orders together: large graphs get fewer orders, to bound
+/// the time.
 const ROUNDS_EDGES: usize = 40_000_000;
 
 /// The communities of a graph by the Louvain method (Blondel et al. 2008): of up to eight fixed

@@ -10,7 +10,7 @@ use crate::metrics::identical;
 use crate::order::score;
 use crate::pairwise::PairwiseSimilarity;
 
-/// What decides which of two duplicates stays.
+/// The facts that decide which of two duplicates stays.
 #[derive(Clone, Debug)]
 pub struct DuplicateCandidate<'a> {
     /// BLAKE3 of the image file, of each channel.

@@ -16,7 +16,7 @@ use crate::order::{self, score, subset_selection};
 use crate::pairwise::{SelectedPairs, SimilarityMatrix};
 use crate::parameters::{Order, RankParameters, ScoreBy};
 
-/// Most cases that a finding names.
+/// Maximum number of cases in a finding.
 const MOST_LISTED: usize = 10;
 
 /// A training case before it is ranked.

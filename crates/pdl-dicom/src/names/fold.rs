@@ -7,7 +7,7 @@ use unicode_normalization::char::is_combining_mark;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Folded {
     pub letter: char,
-    /// Which character of the text (composed, NFC) it is of.
+    /// Index of its character in the text (composed, NFC).
     pub at: usize,
     /// Whether a word may begin here: where a run begins, and where small letters end and capitals
     /// begin.
@@ -17,12 +17,12 @@ pub(super) struct Folded {
     pub starts_run: bool,
 }
 
-/// Kinds of writing by how words are told apart in them.
+/// Kinds of scripts, by how words are separated in them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Script {
     /// Letters of an alphabet, in words with spaces between.
     Alphabet,
-    /// Ideographs: a name may be one of them, and nothing stands between words.
+    /// Ideographs: a name may be one of them, and words are not separated.
     Han,
     /// Japanese syllables.
     Kana,
@@ -89,7 +89,7 @@ fn is_capital_start(text: &[char], before: usize, at: usize) -> bool {
     here.is_uppercase() && (left.is_lowercase() || left.is_uppercase() && next_is_small)
 }
 
-/// A character without case, accents and width; nothing of what is no letter or digit.
+/// A character without case, accents and width; empty for anything but letters and digits.
 fn common_spelling(c: char) -> Vec<char> {
     if c.is_ascii() {
         return if c.is_ascii_alphanumeric() { vec![c.to_ascii_lowercase()] } else { Vec::new() };
@@ -136,9 +136,9 @@ fn digit(c: char) -> Option<char> {
     char::from_digit(code - zero, 10)
 }
 
-/// Of two vowels that are one in another spelling the first: `ä` is written ae and a, `å` aa,
-/// `ß` ss and s. Both sides of a comparison are changed, so that all spellings are one. Two letters
-/// of different words stay two.
+/// Of two vowels that are one in another spelling the first: `ä` is written ae and a, `å` aa, `ß`
+/// ss and s. Both sides of a comparison are changed, so that all spellings are equal. Letters of
+/// different words are not joined.
 fn joined_vowels(folded: &[Folded]) -> Vec<Folded> {
     let mut joined: Vec<Folded> = Vec::with_capacity(folded.len());
     for here in folded {

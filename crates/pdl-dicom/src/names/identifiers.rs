@@ -1,4 +1,4 @@
-//! What a header says of people: their names, ids and dates, and free text about them.
+//! Identifiers of people in a header: names, ids and dates, and free text about them.
 
 use std::collections::BTreeSet;
 
@@ -8,29 +8,29 @@ use dicom_dictionary_std::tags;
 use dicom_object::InMemDicomObject;
 use dicom_object::mem::InMemElement;
 
-/// Something that may tell who a person is.
+/// A text that may identify a person.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Identifier {
     /// A name of the patient, as PN has it: components between `^`, spellings between `=`.
     Patient(String),
-    /// A name of somebody else.
+    /// A name of another person.
     Person(String),
     /// A number or code of the patient.
     Id(String),
     /// A day, as DA or DT has it: `YYYYMMDD`.
     Date(String),
-    /// What may be a number, an address or the name of a hospital: only the whole of it and long
-    /// numbers in it identify.
+    /// Text that may be a number, an address or the name of a hospital: only the whole text and
+    /// long numbers in it identify.
     Text(String),
     /// Free text about the patient: names and numbers in it identify, too.
     AboutPatient(String),
 }
 
-/// What objects or tables say of people; the same whatever the order in which they are read.
+/// Identifiers of people from objects or tables, independent of the order in which they are read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Identifiers(BTreeSet<Identifier>);
 
-/// What kind of object a header is of.
+/// The kind of object of a header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Source {
     /// A structure set or segmentation, whose private elements repeat the names of structures.
@@ -39,7 +39,7 @@ pub(crate) enum Source {
     Other,
 }
 
-/// Elements with a name that the patient goes or went by, and the mother's.
+/// Elements with present or former names of the patient, and the mother's.
 const PATIENT_NAMES: [Tag; 4] = [
     tags::PATIENT_NAME,
     tags::OTHER_PATIENT_NAMES,
@@ -53,7 +53,7 @@ const STUDY_COMMENTS: Tag = Tag(0x0032, 0x4000);
 /// Numbers and codes of the patient.
 const IDS: [Tag; 5] =
     [tags::PATIENT_ID, OTHER_PATIENT_IDS, tags::ACCESSION_NUMBER, MEDICAL_RECORD_LOCATOR, tags::ADMISSION_ID];
-/// Text that says where and with what an image was made.
+/// Text about the place and equipment of the acquisition.
 const TEXTS: [Tag; 8] = [
     tags::STUDY_ID,
     tags::INSTITUTION_NAME,
@@ -79,7 +79,7 @@ const ABOUT_PATIENT: [Tag; 12] = [
     STUDY_COMMENTS,
     tags::VISIT_COMMENTS,
 ];
-/// Sequences of many items that name nobody.
+/// Sequences of many items without names.
 const LARGE: [Tag; 3] = [
     tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE,
     tags::ROI_CONTOUR_SEQUENCE,
@@ -89,7 +89,7 @@ const LARGE: [Tag; 3] = [
 const LONGEST_PRIVATE: usize = 64;
 
 impl Identifiers {
-    /// All that the header of an object says, its sequences and private elements included.
+    /// All identifiers in the header of an object, its sequences and private elements included.
     pub(crate) fn of(object: &InMemDicomObject, source: Source) -> Self {
         let mut found = Self::default();
         found.collect(object, source);
@@ -139,7 +139,7 @@ impl Identifiers {
     }
 }
 
-/// What an element's text is, if it may say who somebody is.
+/// The kind of identifier in an element's text, if it may identify a person.
 fn kind(tag: Tag, vr: VR, source: Source) -> Option<fn(String) -> Identifier> {
     let is_private = tag.group() % 2 == 1;
     Some(match vr {

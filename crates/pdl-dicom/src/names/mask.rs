@@ -11,7 +11,7 @@ use crate::names::identifiers::Identifiers;
 use crate::names::terms::{Place, Term, terms};
 use crate::names::vocabulary;
 
-/// What stands in the place of what is hidden.
+/// Replaces masked text.
 const MASK: &str = "PATIENT";
 
 /// Numbers between dots from which on they are a UID.
@@ -22,16 +22,16 @@ const UID_PARTS: usize = 5;
 pub struct MaskedName {
     /// The text, trimmed and in one line, without control characters.
     pub text: String,
-    /// Whether something was hidden.
+    /// Whether something was masked.
     pub masked: bool,
 }
 
-/// What is hidden in texts: names, ids and dates of people.
+/// Masks names, ids and dates of people in texts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NameMask(Vec<Term>);
 
 impl NameMask {
-    /// What hides these.
+    /// The mask for these identifiers.
     pub fn of(identifiers: &Identifiers) -> Self {
         Self(terms(identifiers))
     }
@@ -43,7 +43,7 @@ impl NameMask {
         let folded = fold(&shown);
         let mut found = Hidden { letters: vec![false; folded.len()], gaps: vec![false; folded.len()] };
         let words = words(&folded);
-        // What is hidden is a border for what stands beside it.
+        // Masked text is a border for its neighbours.
         loop {
             let hidden = self.0.iter().filter(|term| found.hide(term, &folded, &words)).count();
             if hidden == 0 {
@@ -70,7 +70,7 @@ impl NameMask {
     }
 }
 
-/// The words of a folded text, and those of anatomy that stand in it.
+/// The words of a folded text, with the words of anatomy in it.
 struct Words {
     /// Where each word begins, and the end of the text.
     borders: Vec<usize>,
@@ -112,8 +112,8 @@ impl Words {
         self.anatomy.iter().filter(holds).any(|word| word.len() > range.len())
     }
 
-    /// Whether a word may begin or end at a place: at a border, beside what is hidden, or where
-    /// what is left of its run or of a word in it, before (`back`) or behind, is of anatomy.
+    /// Whether a word may begin or end at a place: at a border, beside masked text, or if the rest
+    /// of its run or of a word in it, before (`back`) or after, is a word of anatomy.
     fn ends_at(&self, place: usize, back: bool, folded: &[Folded], hidden: &[bool]) -> bool {
         let beside = if back { place.checked_sub(1) } else { Some(place) };
         if self.is_border(place) || beside.is_some_and(|beside| hidden.get(beside) == Some(&true)) {
@@ -135,14 +135,14 @@ impl Words {
     }
 }
 
-/// Which folded letters are hidden, and behind which of them what stands before the next.
+/// The masked folded letters, and after which of them the text up to the next is masked, too.
 struct Hidden {
     letters: Vec<bool>,
     gaps: Vec<bool>,
 }
 
 impl Hidden {
-    /// Hides a term wherever it stands; says whether something is hidden that was not.
+    /// Masks a term wherever it occurs; returns whether more is masked than before.
     fn hide(&mut self, term: &Term, folded: &[Folded], words: &Words) -> bool {
         let length = term.letters.len();
         let mut found = false;
@@ -167,8 +167,8 @@ impl Hidden {
         found
     }
 
-    /// From folded letters to the characters of the text, with what stands inside a name, and with
-    /// the accents behind a letter and the second letter for which it stands, too.
+    /// From folded letters to the characters of the text, with the text inside a name, the accents
+    /// of a letter, and the second letter that it stands for.
     fn spread(&self, folded: &[Folded], shown: &[char], letters_hidden: &mut [bool]) {
         for (place, letter) in folded.iter().enumerate().filter(|(place, _)| self.letters[*place]) {
             let next = folded.get(place + 1).map_or(shown.len(), |next| next.at).max(letter.at + 1);

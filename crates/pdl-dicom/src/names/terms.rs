@@ -1,4 +1,4 @@
-//! What to look for in a text, made from what headers say of people.
+//! Search terms for a text, derived from identifiers of people.
 
 use std::collections::BTreeSet;
 
@@ -6,15 +6,15 @@ use crate::names::fold::{Script, letters, script};
 use crate::names::identifiers::{Identifier, Identifiers};
 use crate::names::vocabulary;
 
-/// From this many letters on a part of a name is found inside a word, too.
+/// Minimum number of letters of a part of a name that is matched inside a word, too.
 const INSIDE_WORDS: usize = 5;
-/// From this many digits on a part of an id identifies.
+/// Minimum number of digits of an identifying part of an id.
 const LONG_NUMBER: usize = 4;
-/// An id of fewer letters and digits is none.
+/// Minimum number of letters and digits of an id.
 const SHORTEST_ID: usize = 3;
-/// A text of one word with fewer letters and digits identifies nobody.
+/// Minimum number of letters and digits of an identifying text of one word.
 const SHORTEST_TEXT: usize = 6;
-/// A word of free text with fewer letters is no name.
+/// Minimum number of letters of a word of free text that may be a name.
 const SHORTEST_WORD: usize = 4;
 
 /// Names of months, by which dates are written.
@@ -33,12 +33,12 @@ const MONTHS: [&[&str]; 12] = [
     &["dec", "december", "dez", "dezember", "decembre", "dic", "diciembre", "dicembre", "дек"],
 ];
 
-/// Where in a text a term is one.
+/// Where in a text a term matches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Place {
     /// Between the borders of words.
     Word,
-    /// Anywhere, but for the inside of a word of anatomy.
+    /// Anywhere, except inside a word of anatomy.
     Anywhere,
 }
 
@@ -85,7 +85,7 @@ impl Terms {
         for spelling in name.split(['=', '\\']) {
             let components: Vec<&str> = spelling.split('^').map(str::trim).collect();
             let words = || components.iter().flat_map(|component| parts(component));
-            // A phantom's name may say what it is of.
+            // The name of a phantom may describe its anatomy.
             let spares = !is_patient || words().any(vocabulary::is_placeholder);
             for component in &components {
                 self.add_component(component, spares);
@@ -198,8 +198,8 @@ impl Terms {
         self.add_numbers(text);
     }
 
-    /// Words of free text that may be names: of letters that have no capitals, or with one in
-    /// front, and none of anatomy.
+    /// Words of free text that may be names: of letters that have no capitals, or with a leading
+    /// one, without words of anatomy.
     fn add_words(&mut self, text: &str) {
         for word in parts(text) {
             let folded = letters(word);
@@ -213,7 +213,7 @@ impl Terms {
     }
 }
 
-/// The words of a text, without what stands between them.
+/// The words of a text, without separators.
 fn parts(text: &str) -> impl Iterator<Item = &str> {
     let is_between = |c: char| {
         !(c.is_alphanumeric()
@@ -228,7 +228,7 @@ fn has_digit(text: &str) -> bool {
     text.chars().any(char::is_numeric)
 }
 
-/// Whether all words of a text are of anatomy, or stand for no patient.
+/// Whether all words of a text are of anatomy, or placeholders.
 fn is_description(text: &str) -> bool {
     let is_known = |word: &str| vocabulary::is_placeholder(word) || vocabulary::is_word(&letters(word));
     !has_digit(text) && parts(text).all(is_known)
@@ -243,7 +243,7 @@ fn is_alphabet(letters: &[char]) -> bool {
     letters.first().is_some_and(|c| script(*c) == Script::Alphabet)
 }
 
-/// Where a folded part of a name is looked for; nowhere when it is no more than an initial.
+/// Where a folded part of a name matches; `None` for an initial.
 fn place_of(letters: &[char]) -> Option<Place> {
     let (least, anywhere) = match script(*letters.first()?) {
         Script::Alphabet | Script::Digit => (2, INSIDE_WORDS),

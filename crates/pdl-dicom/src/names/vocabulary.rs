@@ -1,4 +1,4 @@
-//! Words of anatomy and radiotherapy, which say nothing of a person.
+//! Words of anatomy and radiotherapy, which identify nobody.
 
 use std::collections::HashSet;
 use std::sync::LazyLock;
@@ -15,7 +15,7 @@ static WORDS: LazyLock<HashSet<Vec<char>>> =
 /// The most letters of a word.
 static LONGEST: LazyLock<usize> = LazyLock::new(|| WORDS.iter().map(Vec::len).max().unwrap_or(0));
 
-/// What stands in the place of a patient's name where there is no patient.
+/// Placeholders for a patient's name.
 const PLACEHOLDERS: [&str; 18] = [
     "anon",
     "anonym",
@@ -37,7 +37,7 @@ const PLACEHOLDERS: [&str; 18] = [
     "unknown",
 ];
 
-/// Parts of names that are many people's and nobody's: particles, titles, generations.
+/// Parts of names that identify nobody: particles, titles, generations.
 const PARTICLES: [&str; 48] = [
     "al", "and", "bin", "bint", "da", "das", "de", "del", "della", "den", "der", "di", "do", "don", "dos",
     "dr", "du", "el", "frau", "herr", "ibn", "ii", "iii", "iv", "jr", "la", "las", "le", "les", "los", "md",

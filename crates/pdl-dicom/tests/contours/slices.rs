@@ -16,7 +16,7 @@ fn a_single_slice_takes_contours_within_half_its_thickness_alone() {
     assert_eq!(counts(&near), [(0, 4)]);
     assert_eq!(
         findings(&near)[0],
-        "contours-off-series: tumour: contours that belong to no slice of the series are left out: 3 of 4 \
+        "contours-off-series: tumour: contours that belong to no slice of the series are skipped: 3 of 4 \
          (2 before the first, 1 beyond the last)"
     );
     let far = region([0.0, 3.0, 9.0, 12.0].map(four).to_vec()).mask(&image.stack).unwrap();
@@ -30,7 +30,7 @@ fn contours_where_a_slice_is_missing_or_beyond_the_ends_land_on_no_other() {
     let mask = region(heights.map(four).to_vec()).mask(&image.stack).unwrap();
     assert_eq!(counts(&mask), [(0, 4), (2, 4), (4, 4)]);
     let told = findings(&mask);
-    assert!(told[0].contains("no slice of the series are left out: 5 of 9 "), "{told:?}");
+    assert!(told[0].contains("no slice of the series are skipped: 5 of 9 "), "{told:?}");
     assert!(told[0].contains("(2 before the first, 1 between slices, 2 beyond the last)"), "{told:?}");
     assert!(told.iter().any(|told| told.contains("lie up to 1.00 mm from the slices")), "{told:?}");
     assert!(told.iter().any(|told| told.contains("no contour on 2 slices between")), "{told:?}");
@@ -47,7 +47,9 @@ fn contours_slightly_off_their_slices_or_halfway_between_give_each_slice_one() {
     assert_eq!(counts(&halfway), [(0, 4), (1, 4), (2, 4)]);
     assert_eq!(
         findings(&halfway),
-        ["contours-off-slice: tumour: its contours lie up to 1.50 mm from the slices they are drawn on"]
+        [
+            "contours-off-slice: tumour: its contours are up to 1.50 mm from the slices to which they were assigned"
+        ]
     );
 }
 
@@ -105,7 +107,7 @@ fn contours_on_a_tilted_gantry_lie_on_their_slices() {
     // The same contours drawn upright belong to no slice.
     let upright = |slice: f64| square([3, 6], [4, 7], 4.0 * slice);
     let refused = region([1.0, 2.0].map(upright).to_vec()).mask(&image.stack).unwrap_err();
-    assert!(refused.reason().contains("its contours lie oblique to the slices (2 of 2)"), "{refused}");
+    assert!(refused.reason().contains("its contours are oblique to the slices (2 of 2)"), "{refused}");
 }
 
 #[test]
@@ -115,9 +117,8 @@ fn oblique_contours_are_left_out_or_refuse_the_structure() {
     let some = region(vec![four(3.0), sagittal.clone(), four(6.0)]).mask(&image.stack).unwrap();
     assert_eq!(counts(&some), [(1, 4), (2, 4)]);
     assert!(
-        findings(&some)[0].starts_with(
-            "oblique-contours: tumour: contours that lie oblique to the slices are left out: 1 of 3,"
-        ),
+        findings(&some)[0]
+            .starts_with("oblique-contours: tumour: contours oblique to the slices are skipped: 1 of 3,"),
         "{:?}",
         findings(&some)
     );

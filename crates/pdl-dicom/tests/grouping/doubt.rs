@@ -22,7 +22,7 @@ fn evidence_for_both_readings_is_a_doubt() {
     let slices = each(stack(1, 0.0, 100, 12), |n, slice| {
         slice.acquisition(1 + n % 2).with(tags::SLICE_THICKNESS, VR::DS, "6")
     });
-    refusal(&slices, &["its 12 slices are either one stack", "acquisition number tells apart"]);
+    refusal(&slices, &["its 12 slices are either one stack", "distinguished by acquisition number"]);
     let contrast = each(slices, |n, mut slice| {
         slice.first_pixel += if n % 2 == 0 { 0 } else { 500 };
         slice

@@ -16,7 +16,7 @@ fn a_derived_stack_of_its_own_is_split_off() {
     let told = told(&slices, "split-series");
     assert_eq!(
         told[0],
-        "split-series: its series holds 2 volumes, which image type tells apart; this is number 1, of 4 slices"
+        "split-series: its series has 2 volumes, distinguished by image type; this is number 1, of 4 slices"
     );
     assert_eq!(told.len(), 2);
 }
@@ -64,7 +64,7 @@ fn phases_go_by_their_rank_at_each_position() {
         assert_eq!(volumes(&slices), [tens(100, 4), tens(1100, 4), tens(2100, 4)], "{by}");
         let told = told(&slices, "split-series");
         assert!(
-            told[2].contains(&format!("3 volumes, which {by} tells apart; this is number 3, of 4 slices")),
+            told[2].contains(&format!("3 volumes, distinguished by {by}; this is number 3, of 4 slices")),
             "{told:?}"
         );
     }
@@ -145,7 +145,7 @@ fn two_geometries_of_several_slices_are_told() {
     });
     let slices = [stack(1, 0.0, 100, 6), coronal].concat();
     assert_eq!(volumes(&slices).len(), 2);
-    assert!(told(&slices, "split-series").iter().all(|told| told.contains("which geometry tells apart")));
+    assert!(told(&slices, "split-series").iter().all(|told| told.contains("distinguished by geometry")));
 }
 
 #[test]

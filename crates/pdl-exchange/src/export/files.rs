@@ -86,7 +86,7 @@ impl ExportVolumes {
     /// export unless they are referenced, and returns the paths by which the export finds them.
     ///
     /// # Errors
-    /// [`ExchangeError`] when a file is missing, has changed, or cannot be written.
+    /// [`ExchangeError`] if a file is missing, has changed, or cannot be written.
     pub fn place(&self, row: &ManifestRow, names: &CaseFiles) -> Result<CaseFiles, ExchangeError> {
         let images = row.images.iter().zip(&row.images_blake3).zip(&names.images);
         let images = images.map(|((path, blake3), name)| self.place_file(row, path, blake3, name));

@@ -24,8 +24,7 @@ pub(crate) struct Listed<'a> {
     pub score: Option<f64>,
     pub stage: Option<u32>,
     pub tune: bool,
-    /// The labels that were looked for, where some case was not searched for all; values with ;
-    /// between them.
+    /// The annotated labels, if some case is not annotated for all; values separated by ;.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub labels_annotated: Option<String>,
 }

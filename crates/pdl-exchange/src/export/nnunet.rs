@@ -17,7 +17,7 @@ use crate::export::files::{CaseFiles, TransferMode};
 struct DatasetJson<'a> {
     /// "noNorm" keeps nnU-Net from normalising the images again.
     channel_names: BTreeMap<String, &'static str>,
-    /// What the channels are called, where there are several, since `channel_names` cannot say it.
+    /// The names of the channels, if there are several, since `channel_names` cannot hold them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pdl_channel_names: Option<&'a [String]>,
     labels: DatasetLabels,

@@ -24,10 +24,10 @@ const SHARD_BYTES: u64 = 1 << 30;
 /// Size limits of the shards of `webdataset`. A shard ends before either limit is exceeded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::Args)]
 pub struct Shards {
-    /// Largest size of a shard's volumes, such as 512MiB (webdataset only). Default: 1GiB
+    /// Maximum size of a shard's volumes, such as 512MiB (webdataset only). Default: 1GiB
     #[arg(long, value_name = "SIZE")]
     pub shard_size: Option<ByteSize>,
-    /// Most cases per shard (webdataset only). Default: limited by size only
+    /// Maximum number of cases per shard (webdataset only). Default: limited by size only
     #[arg(long, value_name = "N")]
     pub shard_cases: Option<NonZeroU64>,
 }

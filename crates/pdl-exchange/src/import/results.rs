@@ -22,7 +22,7 @@ pub struct CaseResult {
 }
 
 impl CaseResult {
-    /// Mean over the labels; nothing where none counts.
+    /// Mean over the labels; `None` if none counts.
     pub fn mean(&self) -> Option<f64> {
         let count = self.labels.len() as f64;
         (count > 0.0).then(|| self.labels.values().sum::<f64>() / count)
@@ -57,7 +57,7 @@ struct EarlierResults {
 /// Reads `metric` (such as `Dice`) of every case of a `summary.json`.
 ///
 /// # Errors
-/// [`ExchangeError`] when the file cannot be read, is no such summary, or lacks the metric.
+/// [`ExchangeError`] if the file cannot be read, is no such summary, or lacks the metric.
 pub fn read_summary(path: &Path, metric: &str) -> Result<Vec<CaseResult>, ExchangeError> {
     let text = regular_file::read(path).map_err(StoreError::io("read the file", path))?;
     let invalid = |problem: String| ExchangeError::Summary { problem, path: path.to_owned() };

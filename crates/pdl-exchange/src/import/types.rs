@@ -26,7 +26,7 @@ pub struct ImportOptions {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ImportedCase {
     pub case_id: Option<String>,
-    /// One for each imported channel; nothing in the place of one that is missing.
+    /// One for each imported channel; `None` for a missing one.
     pub images: Vec<Option<PathBuf>>,
     pub label: PathBuf,
     pub patient: Option<String>,
@@ -54,8 +54,8 @@ pub(crate) struct DatasetHeader {
     pub channel_names: Option<BTreeMap<String, String>>,
     pub labels: Option<DatasetLabels>,
     pub regions_class_order: Option<Value>,
-    /// What an export of pdl calls the channels of a dataset of nnU-Net, whose own names say how
-    /// they are normalised.
+    /// The names of the channels in an nnU-Net dataset exported by pdl, as nnU-Net's own names
+    /// state the normalisation.
     pub pdl_channel_names: Option<Vec<String>>,
 }
 

@@ -32,7 +32,7 @@ pub(crate) fn show_run(display: &Display, event: &Event<'_>) {
         }
         Event::ReadsFromFiles(folder) => {
             note(&format!(
-                "patches are read from files, as --memory does not hold all cases: {}",
+                "patches are read from files, as not all cases fit into --memory: {}",
                 folder.display()
             ));
         }
@@ -58,7 +58,7 @@ pub(crate) fn show_run(display: &Display, event: &Event<'_>) {
     }
 }
 
-/// What is said of the weights that a run starts from.
+/// Message about the weights that a run starts from.
 fn initialisation_lines(taken: &Initialisation, differences: &[String]) -> Vec<String> {
     let Initialisation { run, parameters, labels_taken, labels_new, .. } = taken;
     let source = run.as_ref().map_or("a file that names no labels".to_owned(), |run| format!("run {run}"));
@@ -75,7 +75,7 @@ fn initialisation_lines(taken: &Initialisation, differences: &[String]) -> Vec<S
     std::iter::once(first).chain(differences).collect()
 }
 
-/// What is said of labels that may be sides, and of mirroring.
+/// Messages about labels that may be left and right, and about mirroring.
 fn side_warnings(plan: &RunPlan, labels: &[String]) -> Vec<String> {
     let name = |channel: u8| labels.get(usize::from(channel) - 1).map_or("", String::as_str);
     let done = match plan.mirror[2] {
@@ -84,8 +84,8 @@ fn side_warnings(plan: &RunPlan, labels: &[String]) -> Vec<String> {
     };
     let by_position = plan.sides_by_position.iter().map(|[left, right]| {
         format!(
-            "warning: {} and {} mirror each other in nearly all training cases and count as left and right, though their \
-             names do not say so: {done}",
+            "warning: {} and {} mirror each other in nearly all training cases and count as left and right, although \
+             their names do not state it: {done}",
             name(*left),
             name(*right)
         )

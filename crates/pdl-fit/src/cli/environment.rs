@@ -15,8 +15,8 @@ const DEFAULTS: [(&str, &str); 4] = [
 ];
 
 /// Restarts the program with the defaults of the variables that are not set. OpenMP and the C
-/// library read them when they are loaded, before `main`. Does nothing where all are set, and where
-/// the program cannot be restarted.
+/// library read them when they are loaded, before `main`. Does nothing if all are set, or if the
+/// program cannot be restarted.
 pub(crate) fn restart_with_defaults() {
     #[cfg(target_os = "linux")]
     {

@@ -22,7 +22,7 @@ use crate::cli::inference::{InferenceArgs, PredictionArgs, print_evaluation};
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Folder of a finished run inside its curation folder, such as OUT/runs/pdl-seed1. With
-    /// --cohort several runs may be named, the mean of whose probabilities is measured.
+    /// --cohort several runs may be given; their mean probabilities are evaluated.
     #[arg(required = true)]
     run: Vec<PathBuf>,
     /// Cases to measure on. The test set is for final figures: choose settings on the validation
@@ -33,13 +33,12 @@ pub(crate) struct Args {
     /// others].
     #[arg(long, value_name = "MM")]
     tolerance: Option<f64>,
-    /// What surface Dice and HD95 are measured by.
+    /// How surface Dice and HD95 count surfaces.
     #[arg(long, value_enum, default_value_t = SurfaceMeasure::Area)]
     surface: SurfaceMeasure,
-    /// Labelled cohort that came after training: a folder or a table as `pdl curate` takes it, or
-    /// imagesTs of an nnU-Net dataset with labelsTs beside it. Its images and labels are read as
-    /// those of the training cohort were; labels are matched by name, or by value where the cohort
-    /// names none.
+    /// Another labelled cohort: a folder or a table as for `pdl curate`, or imagesTs of an nnU-Net
+    /// dataset with labelsTs beside it. Its images and labels are read with the options of the
+    /// training cohort; labels are matched by name, or by value if the cohort names none.
     #[arg(long, value_name = "COHORT", conflicts_with = "split", help_heading = "Another cohort")]
     cohort: Option<PathBuf>,
     /// Name of the results on that cohort [default: the name of its folder or table].
@@ -49,7 +48,7 @@ pub(crate) struct Args {
     /// not given.
     #[arg(long, value_name = "FOLDER", requires = "cohort", help_heading = "Another cohort")]
     out: Option<PathBuf>,
-    /// Most memory that a case of that cohort may take, such as 8GiB; half of what is free when not
+    /// Memory limit for a case of that cohort, such as 8GiB; half of the free memory when not
     /// given.
     #[arg(
         long,
@@ -126,8 +125,8 @@ fn of_cohort(
         Some(out) => Manifest::open(out)?.info.index,
         None => {
             note(
-                "note: the run is not in its curation folder, so how labels were read is not known: they are taken as they \
-                 are",
+                "note: the run is not in its curation folder, so options of reading labels are unknown: they are read \
+                 unchanged",
             );
             of_reading(ensemble)
         }

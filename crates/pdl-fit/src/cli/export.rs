@@ -14,7 +14,7 @@ use pdl_fit::plan::DeviceChoice;
 pub(crate) struct Args {
     /// Folder of a finished run, such as OUT/runs/pdl-seed1.
     run: PathBuf,
-    /// Form of the network.
+    /// File format.
     #[arg(long, value_enum, default_value_t = Format::Torchscript)]
     format: Format,
     /// File to write [default: RUN/network.pt, or RUN/network.onnx].

@@ -1,4 +1,4 @@
-//! What the commands that apply a network share.
+//! Options that the commands that apply a network share.
 
 use std::path::PathBuf;
 
@@ -22,13 +22,13 @@ pub(crate) struct InferenceArgs {
     pub json: bool,
 }
 
-/// What is done to predictions beyond one pass over the image.
+/// Test-time augmentation and postprocessing.
 #[derive(Debug, clap::Args)]
 pub(crate) struct PredictionArgs {
-    /// Average over copies of the image that are mirrored along these axes (z, y, x; all their
-    /// combinations), which takes 2, 4 or 8 times as long. Without axes: those along which the
-    /// patches were mirrored in training. Never along x where labels are left and right. Off when
-    /// not given.
+    /// Test-time augmentation: average over copies of the image mirrored along these axes (z, y, x;
+    /// all combinations), which takes 2, 4 or 8 times as long. Without axes: those along which
+    /// patches were mirrored in training. Never along x if labels are left and right. Off when not
+    /// given.
     #[arg(
         long,
         value_name = "AXES",
@@ -39,9 +39,10 @@ pub(crate) struct PredictionArgs {
         help_heading = "Prediction"
     )]
     pub mirror_tta: Option<MirrorTta>,
-    /// Labels of which only the largest component is kept: names or values with commas, each for
-    /// itself; auto for those for which that raised Dice on the validation set, as nnU-Net decides
-    /// it (`pdl-fit evaluate RUN` writes the decision to RUN/postprocessing.json); none.
+    /// Keep only the largest connected component of these labels: names or values separated by
+    /// commas, each label by itself; auto for the labels where that raised Dice on the validation
+    /// set, as in nnU-Net (`pdl-fit evaluate RUN` writes the decision to RUN/postprocessing.json);
+    /// none.
     #[arg(long, value_name = "none|auto|LABEL[,LABEL]", default_value = "none", help_heading = "Prediction")]
     pub largest_component: LargestComponent,
 }

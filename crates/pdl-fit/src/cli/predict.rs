@@ -23,8 +23,8 @@ pub(crate) struct Args {
     /// a dot, and files in --out, are skipped. For a network of several channels, CASE_0000.nii.gz,
     /// CASE_0001.nii.gz ... are the channels of CASE, and so are CASE_NAME.nii.gz, CASE-NAME.nii.gz
     /// and CASE/NAME.nii.gz with the channels' names; the frames of a 4-D file are its channels in
-    /// their order. Folders of further runs may come first, as in
-    /// OUT/folds/*/runs/NAME: the mean of the probabilities of all runs decides then.
+    /// their order. Folders of further runs may come first, as in OUT/folds/*/runs/NAME: the mean
+    /// of the probabilities of all runs is then used.
     #[arg(required = true)]
     inputs: Vec<PathBuf>,
     /// Folder of the label maps. FOLDER/site/scan.nii.gz gives site/scan.nii.gz; a DICOM series
@@ -45,10 +45,10 @@ pub(crate) struct Args {
     uncertainty: bool,
     #[command(flatten)]
     prediction: PredictionArgs,
-    /// Most memory that an image may take, such as 8GiB; half of what is free when not given.
+    /// Memory limit for an image, such as 8GiB; half of the free memory when not given.
     #[arg(long, value_name = "SIZE", value_parser = parse_memory)]
     memory: Option<u64>,
-    /// End with exit code 4 when an image cannot be used. Without it the exit code is 1, and only
+    /// End with exit code 4 if an image cannot be used. Without it the exit code is 1, and only
     /// when no image can be used.
     #[arg(long)]
     strict: bool,

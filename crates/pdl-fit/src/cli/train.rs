@@ -31,28 +31,29 @@ pub(crate) struct Args {
     /// Name of the run; its files go to OUT/runs/NAME [default: SCHEDULE-seedSEED].
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
-    /// Take the settings of network, patches and optimiser that `pdl-fit tune OUT` found. Flags of
+    /// Use the settings of network, patches and optimiser that `pdl-fit tune OUT` found. Flags of
     /// this command override them.
     #[arg(long)]
     tuned: bool,
     /// Start from the weights of a finished run (its folder), or from a safetensors file
     /// (fine-tuning). The network is that of the run. Channels of labels that the run had keep
-    /// their weights; those of other labels start anew, as all do where a file names no labels.
+    /// their weights; those of other labels are initialised at random, as are all if a file names
+    /// no labels.
     #[arg(long, value_name = "RUN|FILE", help_heading = "Run")]
     init: Option<PathBuf>,
     /// Extend the finished run --name by steps, such as 500, or by seconds, such as 600s. The
-    /// learning rate goes on as in a run of the whole length; the optimiser starts with empty
+    /// learning rate continues as in a run of the whole length; the optimiser starts with empty
     /// moments. Settings are those of the run.
     #[arg(long, value_name = "STEPS|SECONDS", requires = "name", conflicts_with_all = ["init", "force", "tuned"], help_heading = "Run")]
     extend: Option<ExtensionLength>,
     /// Write event files of TensorBoard to OUT/runs/NAME/tensorboard while training: loss and
-    /// learning rate of every step, Dice and a picture of three validation cases at every
-    /// evaluation. Each picture costs one prediction.
+    /// learning rate of every step, Dice and images of three validation cases at every evaluation.
+    /// Each image costs one prediction.
     #[arg(long, help_heading = "Run")]
     tensorboard: bool,
     /// Train the folds that `pdl rank OUT --folds K` wrote, one after the other, and evaluate each
-    /// on the cases that it has not seen: OUT/folds/K/runs/NAME, OUT/out_of_fold.parquet, and the
-    /// column out_of_fold_dice for `pdl rank --by`. One network is trained when not given.
+    /// on its own validation cases: OUT/folds/K/runs/NAME, OUT/out_of_fold.parquet, and the column
+    /// out_of_fold_dice for `pdl rank --by`. One network is trained when not given.
     #[arg(long, value_enum, value_name = "all", help_heading = "Run")]
     folds: Option<FoldChoice>,
     /// Train again even if the run exists. Without it a finished run is kept, and an interrupted
@@ -62,9 +63,9 @@ pub(crate) struct Args {
     /// Skip the comparison of files with the hashes in the manifest, which saves time.
     #[arg(long, help_heading = "Run")]
     trust_files: bool,
-    /// Most memory to use, such as 8GiB [default: half of what is free]. If all cases take more
-    /// than half of it, their voxels are written once to OUT/training-cache, and patches are read
-    /// from there.
+    /// Memory limit, such as 8GiB [default: half of the free memory]. If all cases take more than
+    /// half of it, their voxels are written once to OUT/training-cache, and patches are read from
+    /// there.
     #[arg(long, value_name = "SIZE", value_parser = parse_memory, help_heading = "Run")]
     memory: Option<u64>,
     /// Skip the evaluation of single validation cases and the report.
@@ -77,7 +78,7 @@ pub(crate) struct Args {
     settings: Settings,
 }
 
-/// Trains. `matches` tells which settings are flags of the command line.
+/// Trains. `matches` identifies the settings that are given as flags.
 pub(crate) fn run(args: Args, matches: &ArgMatches) -> Result<ExitStatus> {
     let Args {
         out,

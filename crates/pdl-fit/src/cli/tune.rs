@@ -24,7 +24,7 @@ pub(crate) struct Args {
     /// Skip the comparison of files with the hashes in the manifest, which saves time.
     #[arg(long, help_heading = "Run")]
     trust_files: bool,
-    /// Most memory to use, such as 8GiB, as in `pdl-fit train` [default: half of what is free].
+    /// Memory limit, such as 8GiB, as in `pdl-fit train` [default: half of the free memory].
     #[arg(long, value_name = "SIZE", value_parser = parse_memory, help_heading = "Run")]
     memory: Option<u64>,
     /// Print the result as JSON.

@@ -27,7 +27,7 @@ impl Channels {
         Self { values: labels, ignored: None }
     }
 
-    /// The same mapping with the label of voxels that say nothing.
+    /// The same mapping with a label to ignore.
     #[must_use]
     pub fn ignoring(self, label: Option<u16>) -> Self {
         Self { ignored: label, ..self }
@@ -38,7 +38,7 @@ impl Channels {
         self.values.len() + 1
     }
 
-    /// Whether there is no label besides background.
+    /// Whether background is the only label.
     pub fn is_empty(&self) -> bool {
         self.values.is_empty()
     }
@@ -101,7 +101,7 @@ pub struct Case {
     voxels: Voxels,
 }
 
-/// Where the voxels of a case are.
+/// The voxels of a case, in memory or in a file.
 #[derive(Clone, Debug)]
 enum Voxels {
     /// Normalised intensities (input, z, y, x), and the channel of every voxel (z, y, x), which is

@@ -1,9 +1,9 @@
 //! Voxels of prepared cases and original label maps as raw files in the curation folder, so that
 //! patches are read without decoding whole volumes.
 //!
-//! A file is made once from the files that the manifest lists, is whole or absent, and holds until
-//! these change: a journal records for each the hash of everything it is made from. The folder may
-//! be deleted while nothing is trained; the next training makes it again.
+//! A file is written once from the files that the manifest lists, is complete or absent, and is
+//! valid until these change: a journal records the hash of its inputs. The folder may be deleted
+//! while no training runs; the next training creates it again.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -37,7 +37,7 @@ pub struct CaseCache {
     _lock: FolderLock,
 }
 
-/// What is known of a file beside its voxels.
+/// Facts about a file besides its voxels.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct CachedCase {
     file: String,
@@ -69,10 +69,10 @@ impl CaseCache {
         Ok(Self { folder, journal, _lock: lock })
     }
 
-    /// The case of `row` with its voxels in a file; `read` gives it where there is none for `key`.
+    /// The case of `row` with its voxels in a file; `read` reads it if there is none for `key`.
     ///
     /// # Errors
-    /// Those of `read`, or [`crate::FitError::Store`] if the file cannot be written.
+    /// The errors of `read`, or [`crate::FitError::Store`] if the file cannot be written.
     pub fn case(
         &self,
         key: &str,
@@ -102,8 +102,8 @@ impl CaseCache {
         Ok(case.in_file(voxels))
     }
 
-    /// File of the channels (z, y, x) of the original label map of `row`, of `shape`; `read` gives
-    /// them where there is none for `key`.
+    /// File of the channels (z, y, x) of the original label map of `row`, of `shape`; `read` reads
+    /// them if there is none for `key`.
     ///
     /// # Errors
     /// As [`CaseCache::case`].

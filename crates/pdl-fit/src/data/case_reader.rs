@@ -17,7 +17,7 @@ use crate::error::{FitError, Result};
 pub enum ReadFailure {
     /// It finds no memory, perhaps beside others only.
     Memory(MemoryError),
-    /// It cannot be used, or the machine failed.
+    /// The case is invalid, or the machine failed.
     Case(FitError),
 }
 
@@ -79,7 +79,7 @@ impl CaseReader<'_> {
         Ok(Case::with_inputs(&row.case_id, first, &images, target, annotated))
     }
 
-    /// Everything that a prepared case is made from.
+    /// The hash of all inputs of a prepared case.
     pub fn key(&self, row: &ManifestRow) -> Result<String> {
         let images = images_of(row);
         let mut paths: Vec<PathBuf> = images.iter().map(|(path, _)| self.out.join(path)).collect();
@@ -114,7 +114,7 @@ impl CaseReader<'_> {
         Ok(self.encode(&file, &labels.into_ras(), annotated)?)
     }
 
-    /// Everything that the channels of an original label map are made from.
+    /// The hash of all inputs of the channels of an original label map.
     pub fn truth_key(&self, row: &ManifestRow, original: &CaseRow) -> Result<String> {
         let path = self.original(row, original).path;
         Ok(self
@@ -126,8 +126,8 @@ impl CaseReader<'_> {
             .finish())
     }
 
-    /// Grid of the original image in its stored orientation. That of `cases.parquet` counts, not
-    /// that of the label file: the user may have corrected the orientation.
+    /// Grid of the original image in its stored orientation. The grid in `cases.parquet` is used,
+    /// not that of the label file: the user may have corrected the orientation.
     pub fn stored_grid(&self, row: &ManifestRow, original: &CaseRow) -> Result<Grid> {
         original.grid().ok_or_else(|| self.original(row, original).other_shape())
     }
@@ -137,7 +137,7 @@ impl CaseReader<'_> {
         Key::new(purpose).part("channels", self.channels).part("little-endian", &little)
     }
 
-    /// Where files are trusted, their sizes and times of change tell whether they are the same.
+    /// Sizes and modification times of trusted files, by which changes are detected.
     fn trusted(&self, paths: &[PathBuf]) -> Result<Vec<(u64, u64)>> {
         if !self.trust_files {
             return Ok(Vec::new());
@@ -167,7 +167,7 @@ impl CaseReader<'_> {
         let image = pdl_io::read_image_within(&file.path, share).map_err(|error| file.unread(&error))?;
         self.check_hash(file, &image.blake3, hash)?;
         if image.volume.voxels.iter().any(|v| !v.is_finite()) {
-            return Err(file.problem("it holds voxels that are no numbers").into());
+            return Err(file.problem("it has voxels that are not numbers").into());
         }
         Ok(image.volume)
     }
@@ -186,7 +186,7 @@ impl CaseReader<'_> {
     fn encode(&self, file: &File<'_>, map: &LabelMap, annotated: &[bool]) -> Result<Vec<u8>> {
         let known = self.channels.labels();
         self.channels.encode(map, annotated).map_err(|value| {
-            file.problem(format!("it holds the label {value}, but the manifest knows {known:?} only"))
+            file.problem(format!("it has the label {value}, but the manifest only {known:?}"))
         })
     }
 
@@ -194,8 +194,7 @@ impl CaseReader<'_> {
         if self.trust_files || found == recorded {
             return Ok(());
         }
-        Err(file
-            .problem("it has changed since the manifest was made (give --trust-files to use it as it is)"))
+        Err(file.problem("it has changed since the manifest was made (--trust-files uses it unchanged)"))
     }
 }
 

@@ -82,8 +82,7 @@ impl BatchIter {
     /// The batch of the next step; blocks until it is ready.
     ///
     /// # Errors
-    /// What kept the worker from reading a patch; [`FitError::WorkerStopped`] if it has ended
-    /// early.
+    /// The worker's error while reading a patch; [`FitError::WorkerStopped`] if it has ended early.
     pub fn take(&mut self) -> Result<HostBatch> {
         let clock = Instant::now();
         let worker = self.taken % self.workers.len();

@@ -43,7 +43,7 @@ pub struct EvalCase {
     truth: Truth,
 }
 
-/// Where the original label map of a case is.
+/// The original label map of a case, in memory or in a file.
 #[derive(Clone, Debug)]
 enum Truth {
     Memory(Vec<u8>),
@@ -84,8 +84,7 @@ pub struct Dataset {
     pub channels: Channels,
     /// Names of the labels in channel order, from channel 1.
     pub names: Vec<String>,
-    /// What the outputs of a network stand for where it learns regions; empty where it learns
-    /// labels.
+    /// The regions of the network's outputs; empty if it learns labels.
     pub regions: Vec<RegionOutput>,
     /// Names of the images of a case, the inputs of the network, in their order.
     pub inputs: Vec<String>,
@@ -226,8 +225,8 @@ impl Dataset {
         Cohort { info: &self.manifest.info, shapes, names, regions, inputs, mirrored }
     }
 
-    /// What the training images say for planning. Positions of labels are looked at only where
-    /// patches are augmented.
+    /// Facts about the training images for planning. Positions of labels are only read if patches
+    /// are augmented.
     ///
     /// # Errors
     /// [`FitError::Store`] if the voxels of a case cannot be read.
@@ -302,7 +301,7 @@ fn bytes_of(wanted: &[Wanted<'_>], curation: &Path, cases: &Cases) -> Result<u64
         prepared.iter().map(|row| (row.case_id.as_str(), row.shape.as_slice())).collect();
     let originals: HashMap<&str, &[u32]> =
         cases.rows.iter().map(|row| (row.case_id.as_str(), row.shape.as_slice())).collect();
-    // A case whose size nobody knows is not held in memory.
+    // A case of unknown size is not held in memory.
     let bytes = |sides: Option<&&[u32]>, inputs: usize| {
         let sides = sides.and_then(|sides| <[u32; 3]>::try_from(*sides).ok());
         sides.map_or(u64::MAX, |sides| VoxelFile::bytes(sides.map(|side| side as usize), inputs))

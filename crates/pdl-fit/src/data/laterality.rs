@@ -1,11 +1,11 @@
-//! Laterality of labels, from their names, and from their positions where the names do not say.
+//! Laterality of labels, from their names, or from their positions if the names do not state it.
 
 use crate::data::case::Case;
 use crate::error::Result;
 
-/// Most training cases in which positions are looked at.
+/// Maximum number of training cases whose positions are read.
 const MOST_CASES: usize = 40;
-/// Fewest cases with both labels that say something of their positions.
+/// Minimum number of cases with both labels for a decision by position.
 const FEWEST_CASES: usize = 3;
 /// Fraction of these cases in which two labels must mirror each other, the same way round.
 const AGREEMENT: f64 = 0.9;
@@ -18,7 +18,7 @@ const DISTANCE: f64 = 0.6;
 /// Largest distance of their middle from that of the imaged body, as a fraction of the image's
 /// width.
 const OFF_CENTRE: f64 = 0.15;
-/// Shortest word without its first or last letter that may tell a side by it, as in `llung`.
+/// Minimum length of a word without a first or last letter that states a side, as in `llung`.
 const SHORTEST_WORD: usize = 3;
 
 const LEFT: &str =
@@ -69,7 +69,7 @@ fn words(name: &str) -> Vec<String> {
 }
 
 /// The names of the other side that a name without a side would have if the first or last letter of
-/// a word told it: of `llung` it is `rlung`, of `kidneyl` `kidneyr`.
+/// a word states it: of `llung` it is `rlung`, of `kidneyl` `kidneyr`.
 fn by_letter(name: &str) -> Vec<Vec<String>> {
     let words = words(name);
     let mut others = Vec::new();
@@ -125,7 +125,7 @@ pub fn without_partner(names: &[String]) -> Vec<u8> {
 }
 
 /// Pairs of channels (left, right; from 1) of labels that mirror each other in nearly all training
-/// cases, where their names state no side.
+/// cases, if their names state no side.
 ///
 /// # Errors
 /// As [`Case::part`].
@@ -165,7 +165,7 @@ pub fn pairs_by_position(cases: &[Case], names: &[String]) -> Result<Vec<[u8; 2]
     Ok(pairs.into_iter().map(|pair| pair.map(|label| label as u8 + 1)).collect())
 }
 
-/// Where the labels of a case lie, in mm along x, y, z of its RAS+ grid.
+/// Positions of the labels of a case, in mm along x, y, z of its RAS+ grid.
 struct LabelPlaces {
     /// For each channel from 1 its centre and its volume in mm3, if it is present.
     labels: Vec<Option<([f64; 3], f64)>>,
@@ -214,7 +214,7 @@ impl LabelPlaces {
         })
     }
 
-    /// Whether two labels (from 0) mirror each other; none where one of them is absent.
+    /// Whether two labels (from 0) mirror each other; `None` if one of them is absent.
     fn mirrored(&self, a: usize, b: usize) -> Option<Option<Mirrored>> {
         let ((centre_a, volume_a), (centre_b, volume_b)) = (self.labels[a]?, self.labels[b]?);
         let [dx, dy, dz] = std::array::from_fn(|axis| (centre_b[axis] - centre_a[axis]).abs());

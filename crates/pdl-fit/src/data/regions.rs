@@ -1,5 +1,5 @@
-//! Regions in terms of the channels of label maps: what the outputs of a network stand for where it
-//! learns unions of labels, which may overlap, instead of labels.
+//! Regions in terms of the channels of label maps: the outputs of a network that learns unions of
+//! labels, which may overlap, instead of labels.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::case::Channels;
 
-/// What an output of a network stands for that learns regions.
+/// The region of an output of a network.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RegionOutput {
     /// Channels (from 1) of the region's labels, ascending.
@@ -24,7 +24,7 @@ pub struct RegionOutput {
 
 impl RegionOutput {
     /// The outputs for `regions`, in their order; `annotated` has every label that any case is
-    /// annotated for. Labels without a channel are left out.
+    /// annotated for. Labels without a channel are omitted.
     pub fn of(regions: &[LabelRegion], channels: &Channels, annotated: &BTreeSet<u16>) -> Vec<Self> {
         let channel = |value: &u16| {
             let index = channels.labels().binary_search(value).ok()?;
@@ -52,7 +52,7 @@ impl RegionOutput {
     }
 
     /// Whether a case was annotated for the region, by its annotation for each channel (background
-    /// first). A region of which one label was not looked for may be larger than what is labelled.
+    /// first). A region with a label that is not annotated may be larger than its labelled voxels.
     pub fn is_annotated(&self, annotated: &[bool]) -> bool {
         !self.annotated_by.is_empty()
             && self.annotated_by.iter().all(|&channel| annotated.get(usize::from(channel)) == Some(&true))
@@ -66,7 +66,7 @@ impl RegionOutput {
 }
 
 /// The channel of a voxel by the probabilities of its regions: that of the last region with more
-/// than one half, background (0) where there is none (`regions_class_order` of nnU-Net).
+/// than one half, background (0) if there is none (`regions_class_order` of nnU-Net).
 pub fn channel_of(p: &[f32], regions: &[RegionOutput]) -> u8 {
     let inside = |(p, _): &(&f32, &RegionOutput)| **p > 0.5;
     p.iter().zip(regions).rev().find(inside).map_or(0, |(_, region)| region.written)

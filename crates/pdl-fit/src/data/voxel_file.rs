@@ -2,8 +2,8 @@
 //!
 //! A file holds the images of all inputs (input, z, y, x) as float32, then the channels (z, y, x)
 //! as bytes, in C order and the machine's byte order. It is read by position and not mapped into
-//! memory: a page of a map that the disk cannot give ends the process, while a read that fails is
-//! an error; and what the system caches of the file does not count as the process's memory.
+//! memory: a disk error in a map ends the process, while a failed read is an error; and pages of
+//! the file that the system caches do not count as the process's memory.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -58,7 +58,7 @@ impl VoxelFile {
         Self { path, shape, inputs }
     }
 
-    /// Bytes of such a file.
+    /// Size of such a file in bytes.
     pub fn bytes(shape: [usize; 3], inputs: usize) -> u64 {
         let voxels = shape.iter().fold(1, |all: u64, n| all.saturating_mul(*n as u64));
         voxels.saturating_mul((size_of::<f32>() * inputs + 1) as u64)

@@ -90,7 +90,7 @@ pub struct CrossValidation {
     pub runs: Vec<Outcome>,
     /// Means over the cases of all folds for each label, then over the labels.
     pub summary: Vec<EvaluationSummary>,
-    /// Of which labels only the largest component is kept on request, decided on the cases of all
+    /// The labels whose smaller components are removed on request, decided on the cases of all
     /// folds.
     pub postprocessing: Postprocessing,
     /// How surfaces were compared.
@@ -163,7 +163,8 @@ fn folds_of(out: &Path) -> Result<Vec<PathBuf>> {
         let same = info.fold.is_some_and(|fold| (fold.fold, fold.folds) == (number, folds));
         if !same || info.hashes.cases != own.hashes.cases || info.hashes.plan != own.hashes.plan {
             return Err(refused(format!(
-                "fold {number} is of another division or cohort than fold 0; `pdl rank OUT --folds {folds}` writes all anew"
+                "fold {number} is of another division or cohort than fold 0; `pdl rank OUT --folds {folds}` writes all \
+                 again"
             )));
         }
         found.push(of_fold);

@@ -95,8 +95,7 @@ pub struct Initialisation {
     pub run: Option<String>,
     /// BLAKE3 of their file.
     pub weights_blake3: String,
-    /// Number of parameters (kernels, biases, norms) that were taken as they are; those of heads
-    /// are not among them.
+    /// Number of parameters (kernels, biases, norms) that were copied, without those of heads.
     pub parameters: usize,
     /// Labels whose channels of the heads were taken.
     pub labels_taken: Vec<String>,
@@ -135,7 +134,7 @@ impl FromStr for ExtensionLength {
 /// Extension of a finished run.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Extension {
-    /// What was asked for.
+    /// The length as requested.
     pub length: ExtensionLength,
     /// Steps of the run before it.
     pub from_step: u64,
@@ -152,7 +151,7 @@ pub enum EndReason {
     Length,
     /// It reached the Dice of `until_dice`.
     Dice,
-    /// Its Dice had not risen for `patience` evaluations.
+    /// Dice had not increased for `patience` evaluations.
     Patience,
 }
 
@@ -221,8 +220,8 @@ pub enum Standing {
 ///
 /// # Errors
 /// [`FitError::NoSuchRun`] if there is none, [`FitError::OtherFormat`] if it is of a version that
-/// cannot be read, [`FitError::UnreadableRecord`] if it is damaged,
-/// [`FitError::InvalidFile`] if it holds what cannot be.
+/// cannot be read, [`FitError::UnreadableRecord`] if it is damaged, [`FitError::InvalidFile`] if it
+/// is invalid.
 pub fn read(run: &Path) -> Result<RunRecord> {
     let path = run.join(FILE);
     if !path.exists() {
@@ -260,8 +259,8 @@ fn unreadable(path: PathBuf) -> FitError {
 }
 
 impl RunRecord {
-    /// What is learnt, in the order of the figures: regions, each with the value that it is written
-    /// as, or labels.
+    /// The structures that are learnt, in the order of the figures: regions, each with its value in
+    /// label maps, or labels.
     pub fn structures(&self) -> Vec<Label> {
         let of_region = |region: &LabelRegion| Label { value: region.value, name: region.name.clone() };
         match self.regions.as_slice() {
@@ -280,7 +279,7 @@ impl RunRecord {
         structures.map(|(label, union)| MeasuredStructure { label, union }).collect()
     }
 
-    /// What cannot be of a record that may have been edited or damaged.
+    /// The first invalid value of a record that may have been edited or damaged.
     fn problem(&self) -> Option<String> {
         let values: Vec<u16> = self.labels.iter().map(|label| label.value).collect();
         if values.first() == Some(&0) || !values.windows(2).all(|pair| pair[0] < pair[1]) {

@@ -18,7 +18,7 @@ pub struct CaseProbabilities {
     pub p: Vec<f32>,
     /// Number of outputs of the network: labels, background included, or regions.
     pub outputs: usize,
-    /// What the outputs stand for where the network learns regions; empty where it learns labels.
+    /// The regions of the outputs; empty if the network learns labels.
     pub regions: Vec<RegionOutput>,
     /// Voxels of the prepared grid along z, y, x.
     pub shape: [usize; 3],
@@ -35,17 +35,16 @@ pub struct CaseProbabilities {
 /// it is the mean of the entropies of being inside or outside of each.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Uncertainty {
-    /// Mean entropy of the voxels in which some label has a probability of 0.05 or more together;
-    /// 0 without such voxels. This is the figure by which cases are compared: background that is
-    /// certain does not dilute it.
+    /// Mean entropy of the voxels in which some label has a probability of 0.05 or more together; 0
+    /// without such voxels. Use this to compare cases: certain background does not dilute it.
     pub plausible: f64,
     /// Mean entropy of all voxels of the image.
     pub whole: f64,
 }
 
 impl CaseProbabilities {
-    /// Most probable channel of every voxel (z, y, x) of the original RAS+ grid; of regions the
-    /// channel of the last one that is more probable than not.
+    /// Most probable channel of every voxel (z, y, x) of the original RAS+ grid; for regions the
+    /// channel of the last one with a probability above one half.
     pub fn most_probable(&self) -> Vec<u8> {
         let decision = match self.regions.as_slice() {
             [] => Decision::MostProbable(self.outputs),
@@ -66,7 +65,7 @@ impl CaseProbabilities {
         self.part.put_back(found, self.whole.shape, 0.0)
     }
 
-    /// Entropy of every voxel (z, y, x) of the original RAS+ grid, and what it says of the case.
+    /// Entropy of every voxel (z, y, x) of the original RAS+ grid, and its means over the case.
     pub fn entropy(&self) -> (Vec<f32>, Uncertainty) {
         let of_voxel = |p: &[f32]| match self.regions.is_empty() {
             true => (entropy(p), 1.0 - p[0] >= PLAUSIBLE),

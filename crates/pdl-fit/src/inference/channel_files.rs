@@ -16,7 +16,7 @@ const DIGITS: usize = 4;
 pub struct ChannelFiles {
     /// Path without channel and ending, such as `folder/CASE`.
     pub image: PathBuf,
-    /// One file for each channel in the network's order; `None` where it is missing.
+    /// One file for each channel in the network's order; `None` if it is missing.
     pub files: Vec<Option<PathBuf>>,
     /// Files of the image beyond those of the channels: two of one channel, or one of none.
     pub others: Vec<PathBuf>,
@@ -74,7 +74,7 @@ pub fn grouped(paths: &[PathBuf], channels: &[String]) -> Vec<ChannelFiles> {
     images.into_values().collect()
 }
 
-/// The image and the channel that a file's name tells.
+/// The image and the channel in a file's name.
 fn channel_of(path: &Path, channels: &[String]) -> Option<(PathBuf, usize)> {
     let image = without_ending(path);
     let name = image.file_name()?.to_string_lossy().into_owned();

@@ -1,5 +1,5 @@
-//! One or several trained networks that are applied together: the mean of their probabilities, over
-//! mirrored copies of the image as well where that is asked for (test-time augmentation).
+//! One or several trained networks that are applied together: the mean of their probabilities, on
+//! request also over mirrored copies of the image (test-time augmentation).
 
 use std::path::{Path, PathBuf};
 
@@ -19,7 +19,7 @@ pub enum MirrorTta {
     /// None: the image as it is.
     #[default]
     Off,
-    /// Those along which the patches of the training were mirrored.
+    /// The axes along which patches were mirrored in training.
     Trained,
     /// These.
     Along(Axes),
@@ -40,7 +40,7 @@ impl Ensemble {
     ///
     /// # Errors
     /// As [`Model::load`]; [`FitError::Ensemble`] if a run does not fit the first;
-    /// [`FitError::InvalidOption`] if the image cannot be mirrored so.
+    /// [`FitError::InvalidOption`] if the image cannot be mirrored along these axes.
     pub fn load(
         runs: &[PathBuf],
         mirror: MirrorTta,
@@ -56,7 +56,7 @@ impl Ensemble {
         Ok(Self { models, copies: copies(axes) })
     }
 
-    /// The network that stands for all: labels, preparation and reading are the same.
+    /// The first network, whose labels, preparation and reading are those of all.
     pub fn first(&self) -> &Model {
         &self.models[0]
     }

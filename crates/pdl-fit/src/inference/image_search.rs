@@ -16,11 +16,11 @@ use crate::inference::channel_files::{self, ChannelFiles};
 pub struct Input {
     /// Name of its label map, without file extension.
     pub name: String,
-    /// What it is read from.
+    /// Its files.
     pub source: Source,
 }
 
-/// What an image is read from.
+/// The files of an image.
 #[derive(Debug)]
 pub enum Source {
     /// Volumes or stacks of slices, one for each channel in the network's order. `FILE#3` is frame

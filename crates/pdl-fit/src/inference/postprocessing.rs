@@ -23,7 +23,7 @@ pub const FILE: &str = "postprocessing.json";
 /// Version of the file format.
 const SCHEMA_VERSION: u32 = 1;
 
-/// Labels of which only the largest component is kept, as it is asked for.
+/// Labels whose smaller components are removed, as requested.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum LargestComponent {
     /// Every component of every label is kept.
@@ -63,7 +63,7 @@ pub struct ComponentTrial {
     pub label: u16,
     /// Dice without the removal; null if no case counts.
     pub dice_before: Option<f64>,
-    /// Dice of what is left; null if no case counts.
+    /// Dice after removal; null if no case counts.
     pub dice_after: Option<f64>,
     /// Whether all but the largest component is removed.
     pub applies: bool,
@@ -74,8 +74,8 @@ pub struct ComponentTrial {
 pub struct Postprocessing {
     /// Version of the file format.
     pub schema_version: u32,
-    /// BLAKE3 of the weights whose predictions were looked at; several where it was decided over
-    /// the folds of a cross-validation.
+    /// BLAKE3 of the weights whose predictions were compared; several if it was decided over the
+    /// folds of a cross-validation.
     pub weights_blake3: Vec<String>,
     /// Number of cases on which it was decided.
     pub cases: usize,
@@ -83,7 +83,7 @@ pub struct Postprocessing {
     pub trials: Vec<ComponentTrial>,
 }
 
-/// Labels of which components are removed from a prediction.
+/// Removes components of labels from a prediction.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct ComponentFilter {
     /// Whether only the largest component of all labels together is kept.
@@ -93,8 +93,7 @@ pub struct ComponentFilter {
 }
 
 impl ComponentFilter {
-    /// The filter that is asked for. `decided` are the decisions of the runs, one a run, where they
-    /// have one.
+    /// The requested filter. `decided` are the decisions of the runs, if they have any.
     ///
     /// # Errors
     /// [`FitError::InvalidOption`] if no label has a name or value, or a run holds no decision, or
@@ -169,7 +168,7 @@ fn keep_largest(channels: &mut [u8], [nz, ny, nx]: [usize; 3], of: Option<u8>) {
 }
 
 impl Postprocessing {
-    /// Reads the decision in a run's folder; nothing where there is none, or it is of other weights
+    /// Reads the decision in a run's folder; `None` if there is none, or it is of other weights
     /// than `weights_blake3`.
     ///
     /// # Errors
@@ -211,7 +210,7 @@ impl Postprocessing {
 pub struct ComponentTrials {
     plain: Vec<Vec<Option<f64>>>,
     of_all: Vec<Vec<Option<f64>>>,
-    /// Each label's own largest component, on the prediction and on what is left of all labels.
+    /// Each label's own largest component, on the prediction and after that of all labels.
     of_each: [Vec<Vec<Option<f64>>>; 2],
 }
 

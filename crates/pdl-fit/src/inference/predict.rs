@@ -51,7 +51,7 @@ pub struct Prediction {
     pub problem: Option<String>,
     /// Differences from the training cases (domain shift); the label map may be wrong.
     pub warnings: Vec<String>,
-    /// How unsure the networks are; null where it was not asked for.
+    /// Uncertainty of the networks; `None` unless requested.
     pub uncertainty: Option<Uncertainty>,
 }
 
@@ -70,7 +70,7 @@ impl Prediction {
     }
 }
 
-/// What is written beside the label maps, and what is removed from them.
+/// Further outputs, and postprocessing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct PredictOptions {
     /// Write `probabilities/NAME/VALUE_LABEL.nii.gz` for each label: its probability on the image's
@@ -94,7 +94,7 @@ pub const PROBABILITIES_FOLDER: &str = "probabilities";
 /// Folder of the entropy maps inside that of the label maps.
 pub const UNCERTAINTY_FOLDER: &str = "uncertainty";
 
-/// What the journal holds of an image that was segmented.
+/// The journal's record of a segmented image.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Noted {
     warnings: Vec<String>,
@@ -194,8 +194,7 @@ impl Job<'_> {
         let [nx, ny, nz] = whole.shape;
         options.filter.apply(&mut channels, [nz, ny, nx]);
         let mut labels = model.to_labels(&channels, stored)?;
-        // A stated orientation says where the voxels lie; the label map bears the image's own
-        // header.
+        // A stated orientation places the voxels; the label map has the image's own header.
         labels.grid = own_grid;
         nifti::write_labels(SafePath::new(out, file)?, &labels)?;
         let mut written = vec![file.to_owned()];
@@ -228,7 +227,7 @@ impl Job<'_> {
         Ok(copies.saturating_add(windows).saturating_add(maps))
     }
 
-    /// What the label map of an image depends on.
+    /// The hash of all inputs of the label map of an image.
     fn key(&self, input: &Input) -> std::result::Result<String, Problem> {
         let unreadable = |error: StoreError| match fault::machine_error(&error) {
             Some(_) => Problem::from(error),
@@ -297,9 +296,9 @@ impl Job<'_> {
 /// Grids of an image on which its maps are written.
 #[derive(Clone, Copy)]
 struct Grids {
-    /// Where its voxels lie.
+    /// Its grid.
     stored: Grid,
-    /// What its files state.
+    /// The grid that its files state.
     own: Grid,
 }
 
@@ -319,7 +318,7 @@ fn check_name(input: &Input, file: &str, options: &PredictOptions) -> std::resul
     }
 }
 
-/// Most bytes of a file's name.
+/// Maximum length of a file's name in bytes.
 const LONGEST_NAME: usize = 255;
 
 /// Two copies of float32.
@@ -399,15 +398,13 @@ fn read(
     }
 }
 
-/// Why the images of a case cannot be segmented; nothing when they can.
+/// Why the images of a case cannot be segmented; `None` if they can.
 fn unusable(images: &[Volume<f32>], channels: &[String], resample: bool) -> Option<String> {
     let first = images.first()?.grid;
     for (image, channel) in images.iter().zip(channels) {
         let of = if channels.len() > 1 { format!("channel {channel}: ") } else { String::new() };
         if !image.grid.affine.is_usable() {
-            return Some(format!(
-                "{of}its affine is of no use: it holds no numbers, or its axes are no volume"
-            ));
+            return Some(format!("{of}its affine is invalid: it is not finite, or its axes are degenerate"));
         }
         if !resample && !first.coincides(&image.grid) {
             return Some(format!(

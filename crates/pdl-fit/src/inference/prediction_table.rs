@@ -62,7 +62,7 @@ pub(crate) fn write(out: &Path, mut rows: Vec<PredictionRow>) -> Result<()> {
     Ok(())
 }
 
-/// The rows of an earlier table; none where it is damaged or of another version.
+/// The rows of an earlier table; empty if it is damaged or of another version.
 fn read_earlier(file: &Path) -> Result<Vec<PredictionRow>> {
     if !fault::is_file(file).map_err(StoreError::io("look at the file", file))? {
         return Ok(Vec::new());
@@ -74,7 +74,7 @@ fn read_earlier(file: &Path) -> Result<Vec<PredictionRow>> {
     }
 }
 
-/// Most characters of a label's name in the name of a file.
+/// Maximum length of a label's name in the name of a file, in characters.
 const LONGEST_LABEL: usize = 100;
 
 /// Name of the file of a label's probability map: its value and its name, in letters that every

@@ -28,7 +28,7 @@ struct Place {
 pub enum Decision<'a> {
     /// The most probable of so many labels, background included; the first in a tie.
     MostProbable(usize),
-    /// The last region with a probability of more than one half, background where there is none.
+    /// The last region with a probability of more than one half, background if there is none.
     LastRegion(&'a [RegionOutput]),
 }
 

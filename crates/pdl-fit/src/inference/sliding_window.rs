@@ -35,7 +35,7 @@ pub struct Predictor<'a> {
     pub net: &'a UNet,
     /// Weights, usually the EMA.
     pub weights: &'a Weights,
-    /// What the outputs stand for where the network learns regions; empty where it learns labels.
+    /// The regions of the outputs; empty if the network learns labels.
     pub regions: &'a [RegionOutput],
     /// Window size (z, y, x) in voxels: the patch size of the network's last training step; z is 1
     /// for planes.

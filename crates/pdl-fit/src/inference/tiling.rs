@@ -45,7 +45,7 @@ impl Tiling {
         std::array::from_fn(|axis| start[axis] as isize - self.pad[axis] as isize)
     }
 
-    /// Most voxels of the planes that `batch` windows at a time, in their order, reach.
+    /// Maximum number of voxels of the planes that `batch` consecutive windows cover.
     pub fn slab_voxels(&self, batch: usize) -> u64 {
         let planes = |starts: &[[usize; 3]]| {
             let ends = starts.first().zip(starts.last());

@@ -51,7 +51,7 @@ pub fn file_name(split: Split) -> String {
 
 /// Predicts every case of a split, and writes `RUN/evaluation-SPLIT.parquet` and the label maps
 /// `RUN/predictions/SPLIT/CASE.nii.gz` on the original grids. On the validation set it also decides
-/// of which labels only the largest component is kept on request: `RUN/postprocessing.json`.
+/// for which labels smaller components are removed on request: `RUN/postprocessing.json`.
 ///
 /// `out` is the curation folder (or fold) of the run.
 ///
@@ -181,7 +181,7 @@ impl Scorer<'_> {
     }
 }
 
-/// Decides of which labels only the largest component is kept, and writes that to a run's folder.
+/// Decides for which labels smaller components are removed, and writes that to a run's folder.
 pub(crate) fn decide(
     components: &ComponentTrials,
     model: &Model,

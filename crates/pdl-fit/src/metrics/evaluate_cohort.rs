@@ -51,7 +51,7 @@ pub struct CohortRequest<'a> {
     pub folder: &'a Path,
     /// How the cohort of the training was indexed.
     pub parameters: IndexParameters,
-    /// Curation folder of the run, in whose training cases the images are looked for.
+    /// Curation folder of the run, with whose training cases the images are compared.
     pub curation: Option<&'a Path>,
 }
 
@@ -62,7 +62,7 @@ pub struct CohortEvaluation {
     pub evaluation: Evaluation,
     /// Cases that could not be used, each with the reason.
     pub rejected: Vec<(String, String)>,
-    /// What a person should know about the cohort and its cases.
+    /// Notes about the cohort and its cases.
     pub notes: Vec<String>,
 }
 
@@ -126,8 +126,8 @@ pub fn evaluate_cohort(
     Ok(CohortEvaluation { evaluation, rejected, notes })
 }
 
-/// The options of the training cohort that say how images and labels are read. Splits, further
-/// columns and files of the user's are those of that cohort alone.
+/// The options of the training cohort for reading images and labels. Splits, further columns and
+/// the user's files apply to that cohort only.
 fn later(parameters: &IndexParameters) -> IndexParameters {
     let of_column = |rule: &AnnotationRule| matches!(rule, AnnotationRule::By(_));
     IndexParameters {
@@ -207,7 +207,7 @@ fn rejected(cases: &Cases) -> Vec<(String, String)> {
     unusable.map(|row| (row.case_id.clone(), reason(row))).collect()
 }
 
-/// A note on images that the run was trained on: figures on these say nothing of new patients.
+/// A note on images that the run was trained on: figures on these do not hold for new patients.
 fn of_training(curation: Option<&Path>, later: &Cases) -> Result<Option<String>> {
     let Some(out) = curation else { return Ok(None) };
     let table = out.join(cases::FILE);
@@ -229,7 +229,7 @@ fn of_training(curation: Option<&Path>, later: &Cases) -> Result<Option<String>>
 /// The run's labels in the values of another cohort.
 #[derive(Debug)]
 struct LabelMatch {
-    /// For each channel of the run, from 1, the value in the cohort; none where it has no such
+    /// For each channel of the run, from 1, the value in the cohort; `None` if it has no such
     /// label.
     values: Vec<Option<u16>>,
     notes: Vec<String>,
@@ -404,7 +404,7 @@ impl Reader<'_> {
     }
 }
 
-/// Why a file cannot be used, unless the machine keeps it from being read.
+/// Why a file is unusable, unless an error of the machine prevents it from being read.
 fn unusable(row: &CaseRow, path: &Path, error: &pdl_io::ReadError) -> Result<ReadCase> {
     let what = format!("case {}", row.case_id);
     match StoreError::machine(&what, Some(path), error) {

@@ -42,7 +42,7 @@ pub fn write(model: &Model, path: &Path) -> Result<()> {
     let (net, weights) = model.network();
     let bytes = 4 * weights.flat().numel();
     if bytes > MOST_BYTES - BESIDE_WEIGHTS {
-        let problem = format!("an ONNX file holds at most 2 GiB, and the weights are {bytes} bytes");
+        let problem = format!("an ONNX file has at most 2 GiB, and the weights have {bytes} bytes");
         return Err(FitError::InvalidFile { problem, path: path.to_owned() });
     }
     let file = File { metadata_props: metadata(model)?, ..file(net.plan(), weights)? };
@@ -50,7 +50,7 @@ pub fn write(model: &Model, path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// What a program needs to prepare images and to name channels, each entry as JSON.
+/// Metadata with which a program prepares images and names channels, each entry as JSON.
 fn metadata(model: &Model) -> Result<Vec<Entry>> {
     let record = &model.record;
     let labels: Vec<&str> = record.labels.iter().map(|label| label.name.as_str()).collect();

@@ -1,5 +1,5 @@
 //! Messages of ONNX files that a network needs, with the field numbers of `onnx.proto` (IR version
-//! 8, proto2). What is left out is optional.
+//! 8, proto2). Omitted fields are optional.
 
 use prost::Message;
 

@@ -189,7 +189,7 @@ impl Weights {
         }
         let flat = Tensor::f_cat(&parts, 0)?;
         if !are_finite(&flat)? {
-            let problem = "the weights hold numbers that are NaN or infinite; train the run again".to_owned();
+            let problem = "the weights contain NaN or infinity; train the run again".to_owned();
             return Err(FitError::InvalidFile { problem, path: path.to_owned() });
         }
         let flat = flat.f_to_device(device)?;

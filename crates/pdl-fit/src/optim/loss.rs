@@ -1,5 +1,5 @@
-//! Dice + cross-entropy loss for partially annotated cases, of labels, of which a voxel has one, or
-//! of regions, which may overlap.
+//! Dice + cross-entropy loss for partially annotated cases, for labels, of which a voxel has one,
+//! or for regions, which may overlap.
 //!
 //! If a label is not annotated, "background" in the label map means "background or that label". The
 //! probability of such a background is the sum over background and the labels that are not
@@ -104,8 +104,8 @@ fn annotated_regions(annotated: &Tensor, regions: &[RegionOutput]) -> Result<Ten
 
 /// Deep-supervision loss over several levels, the finest first, each on its own grid. The weight
 /// halves from level to level; the weights sum to 1 (nnU-Net). Targets of coarser grids are sampled
-/// by nearest neighbour. The outputs stand for `regions`, or for background and the labels where
-/// there are none.
+/// by nearest neighbour. The outputs stand for `regions`, or for background and the labels if there
+/// are none.
 ///
 /// # Errors
 /// [`crate::FitError::Torch`] if libtorch fails.
@@ -154,7 +154,7 @@ fn merge_unknown(log_p: &Tensor, annotated: &Tensor) -> Result<Tensor> {
     Ok(Tensor::f_cat(&[merged, log_p.f_narrow(1, 1, channels - 1)?], 1)?)
 }
 
-/// Whether the first channel is background, of which Dice is not taken.
+/// Whether the first channel is background, which has no Dice term.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Background {
     First,

@@ -26,7 +26,8 @@ const SCALE: f64 = 0.2;
 ///
 /// Kernels are channels-last: (out, kernel axes ..., in) is already the matrix of outputs x rest;
 /// (in, kernel axes ..., out) of a transposed convolution is its transpose. The order of the
-/// columns is no matter, as the iteration commutes with their permutation, and with transposition.
+/// columns does not matter, as the iteration commutes with their permutation, and with
+/// transposition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Matrix {
     start: i64,

@@ -1,20 +1,20 @@
-//! What cannot be of a run's plan that was read from a file, which may have been edited or damaged.
+//! Validates a run's plan that was read from a file and may have been edited or damaged.
 
 use crate::model::unet::NetworkPlan;
 use crate::plan::curriculum_schedule::{PatchSpec, Schedule, check};
 use crate::plan::run_plan::RunPlan;
 
-/// Most levels of a network.
+/// Maximum number of levels of a network.
 const MOST_LEVELS: usize = 12;
-/// Most channels of the finest level of a network.
+/// Maximum number of channels of the finest level of a network.
 const MOST_CHANNELS: i64 = 4096;
-/// Most patches of a step, and cases of a schedule.
+/// Maximum number of patches of a step, and of cases of a schedule.
 const MOST_CASES: usize = 1 << 24;
-/// Most voxels of a patch.
+/// Maximum number of voxels of a patch.
 const MOST_VOXELS: usize = 1 << 40;
 
 impl RunPlan {
-    /// Why this is no plan for `labels` labels; nothing when it is one.
+    /// Why this is not a valid plan for `labels` labels; `None` if it is.
     pub(crate) fn problem(&self, labels: usize) -> Option<&'static str> {
         let classes = if self.regions.is_empty() { labels + 1 } else { self.regions.len() };
         let channels = self.network.classes == classes as i64
@@ -24,7 +24,7 @@ impl RunPlan {
             return Some("its network has other channels than it has labels");
         }
         if !self.spacing_mm.iter().all(|side| (1e-6..=1e6).contains(side)) {
-            return Some("its spacing is no length");
+            return Some("its spacing is not positive");
         }
         if !self.rates.highest.is_finite() || self.rates.restarts.first() != Some(&0) {
             return Some("its learning rates cannot be");

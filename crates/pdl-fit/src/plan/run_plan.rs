@@ -49,16 +49,16 @@ pub struct RunPlan {
     pub activation_bytes: u64,
     /// Voxel spacing along z, y, x in mm.
     pub spacing_mm: [f64; 3],
-    /// What each output of the network stands for where it learns regions; empty where its outputs
-    /// are background and the labels.
+    /// The region of each output of the network; empty if its outputs are background and the
+    /// labels.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub regions: Vec<RegionOutput>,
     /// Along z, y, x: whether patches are mirrored at random.
     pub mirror: [bool; 3],
     /// Pairs of channels (left, right) that are exchanged when a patch is mirrored along x.
     pub swapped: Vec<[u8; 2]>,
-    /// Pairs of channels (left, right) that are taken for sides by their positions, as their names
-    /// do not say.
+    /// Pairs of channels (left, right) identified by their positions, as their names do not state a
+    /// side.
     #[serde(default)]
     pub sides_by_position: Vec<[u8; 2]>,
     /// Whether settings of the run replace the stages of the manifest.

@@ -25,7 +25,7 @@ const HISTORY: &str = "history";
 /// Columns of the history before the Dice of the labels, which the Dice of the cases follows.
 const FIGURES: usize = 7;
 
-/// Version of [`State`]; 0 stands for those before versions were recorded.
+/// Version of [`State`]; 0 is for those before versions were recorded.
 const FORMAT: u32 = 1;
 
 /// Progress of a run.
@@ -145,11 +145,11 @@ pub fn read(run: &Path) -> Result<Option<Checkpoint>> {
     let labels = of_regions.map_or(state.plan.structures(), usize::from);
     let structures = state.plan.structures();
     if let Some(problem) = state.plan.problem(labels) {
-        return Err(failed(format!("{problem}; --force begins the run anew")));
+        return Err(failed(format!("{problem}; --force starts the run again")));
     }
     for (name, tensor) in tensors.iter().filter(|(name, _)| *name != HISTORY && *name != STATE) {
         if !weights::are_finite(tensor)? {
-            return Err(failed(format!("{name} holds NaN or infinity; --force begins the run anew")));
+            return Err(failed(format!("{name} contains NaN or infinity; --force starts the run again")));
         }
     }
     let history = match tensors.get(HISTORY) {
@@ -210,7 +210,7 @@ fn figures(row: &HistoryRow) -> Vec<f64> {
     counts.into_iter().chain(others).chain(row.dice.iter().copied()).chain(cases).collect()
 }
 
-/// The rows of a history; nothing where they have too few columns for the labels.
+/// The rows of a history; `None` if they have too few columns for the labels.
 fn rows(numbers: &Tensor, labels: usize) -> Result<Option<Vec<HistoryRow>>> {
     let mut all = vec![0.0_f64; numbers.numel()];
     numbers.f_to_kind(Kind::Double)?.f_copy_data(&mut all, numbers.numel())?;

@@ -1,4 +1,4 @@
-//! Extension of a finished run: it goes on for more steps, or for more seconds.
+//! Extension of a finished run: it is trained for more steps, or for more seconds.
 //!
 //! A finished run keeps the EMA of its weights and its history, but no optimiser state. An extended
 //! run starts with the EMA, and its optimiser with empty moments. The learning rate is that of the

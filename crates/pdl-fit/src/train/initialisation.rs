@@ -2,8 +2,8 @@
 //!
 //! Weights are matched by name. All but those of the heads must have the shapes that the network
 //! needs. The channels of a head are matched by the names of their labels; those of labels that the
-//! other run did not have keep their random initial values. A file that is not in the folder of a
-//! run names no labels, so that heads start anew.
+//! other run did not have keep their random initial values. A file outside of a run's folder names
+//! no labels, so that heads are initialised at random.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -125,7 +125,7 @@ impl InitialWeights {
         })
     }
 
-    /// The channel of the other run for background and each label; `None` where it has none.
+    /// The channel of the other run for background and each label; `None` if it has none.
     fn matched_channels(&self, labels: &[String]) -> Vec<Option<usize>> {
         let theirs = |name: &String| {
             let labels = &self.record.as_ref()?.labels;
@@ -139,11 +139,11 @@ impl InitialWeights {
         if are_finite(saved)? {
             return Ok(());
         }
-        let problem = "the weights hold numbers that are NaN or infinite".to_owned();
+        let problem = "the weights contain NaN or infinity".to_owned();
         Err(FitError::InvalidFile { problem, path: self.path.clone() })
     }
 
-    /// What differs in the preparation of images from that of the other run.
+    /// Differences in the preparation of images from that of the other run.
     pub(crate) fn preparation_differences(&self, plan: &Plan) -> Vec<String> {
         let Some(theirs) = self.record.as_ref().map(|record| &record.preparation) else { return Vec::new() };
         let mut differences = Vec::new();
@@ -171,7 +171,7 @@ fn sides(sides: &[f64]) -> String {
     sides.join(" x ")
 }
 
-/// What an architecture has that another lacks, apart from heads.
+/// A difference between two architectures, apart from heads.
 fn difference(theirs: &NetworkPlan, ours: &NetworkPlan) -> Option<String> {
     let figures = |plan: &NetworkPlan| {
         [

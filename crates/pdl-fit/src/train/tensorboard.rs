@@ -110,7 +110,7 @@ impl EventWriter {
         Ok(writer)
     }
 
-    /// Appends scalars of a step; NaN, a Dice without a case that counts, is left out.
+    /// Appends scalars of a step; NaN, a Dice without a case that counts, is omitted.
     ///
     /// # Errors
     /// [`crate::FitError::Store`] if the file cannot be written.
@@ -137,7 +137,7 @@ impl EventWriter {
         self.append(&Event { summary: Some(Summary { value: vec![value] }), ..now(step) })
     }
 
-    /// Passes everything on to the system, so that TensorBoard sees it.
+    /// Flushes to the system, so that TensorBoard sees the events.
     ///
     /// # Errors
     /// [`crate::FitError::Store`] if the file cannot be written.

@@ -1,16 +1,16 @@
-//! The length of a run that is given in seconds: steps are counted anew while it runs, as the speed
-//! that was measured before it does not hold on a machine with other work.
+//! The length of a run that is given in seconds: the number of steps is recomputed during the run,
+//! as the speed measured before may change on a machine with other work.
 
-/// Fractions of the seconds at which the remaining steps are counted anew.
+/// Fractions of the seconds at which the remaining steps are recomputed.
 const MILESTONES: [f64; 6] = [0.1, 0.25, 0.5, 0.75, 0.9, 0.97];
-/// A run that has done its steps ends when at most this fraction of its seconds is left.
+/// A run that has finished its steps ends if at most this fraction of its seconds is left.
 const TOLERANCE: f64 = 0.01;
 
 /// Seconds of training that a run is to take.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TimeBudget {
     seconds: f64,
-    /// First step of the phase of patches that lasts to the end: only its speed tells how many
+    /// First step of the phase of patches that lasts to the end: only its speed determines how many
     /// steps remain.
     last_phase: u64,
     /// Seconds of training before the run, or its extension, started.
@@ -30,7 +30,8 @@ impl TimeBudget {
         Self { seconds, last_phase: done, began, since: None }
     }
 
-    /// Length of the run in steps, of which `done` have taken `seconds`; `planned` was it so far.
+    /// Updates the length of the run in steps: `done` have taken `seconds`, and `planned` was the
+    /// length so far.
     pub fn steps(&mut self, done: u64, seconds: f64, planned: u64) -> u64 {
         let seconds = seconds - self.began;
         if seconds >= self.seconds {

@@ -56,8 +56,8 @@ pub struct TrainRequest {
     pub force: bool,
     /// Whether to skip the comparison of files with their recorded hashes.
     pub trust_files: bool,
-    /// Most bytes of memory; half of what is free if `None`. Cases that take more than half of it
-    /// are read from files while training, which changes no result.
+    /// Memory limit in bytes; half of the free memory if `None`. Cases that take more than half of
+    /// it are read from files while training, which changes no result.
     pub memory: Option<u64>,
 }
 
@@ -324,7 +324,7 @@ fn start(
     Ok(Checkpoint::new(state, Vec::new(), tensors))
 }
 
-/// How the images were read; the index stage's table says what it decided, where it is there.
+/// How the images were read; decisions of the index stage come from its table, if present.
 fn reading(out: &Path, index: &IndexParameters) -> Result<ImageReading> {
     let table = out.join(cases::FILE);
     match fault::is_file(&table).map_err(StoreError::io("look at the file", &table))? {
@@ -419,7 +419,7 @@ fn same_run(
 
 /// Removes the results of an earlier run from the folder.
 fn clear_results(folder: &Path) -> Result<()> {
-    // The record first: without it there is no finished run.
+    // The record is removed first: without it there is no finished run.
     [run_record::FILE, run_record::WEIGHTS_FILE].iter().try_for_each(|file| remove(&folder.join(file)))
 }
 

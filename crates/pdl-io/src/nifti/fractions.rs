@@ -19,7 +19,7 @@ const UINT16: i16 = 512;
 /// (`scl_slope`): every value is right within 1/131070.
 ///
 /// # Errors
-/// [`StoreError`] when the file cannot be written.
+/// [`StoreError`] if the file cannot be written.
 pub fn write_fractions(path: impl Into<SafePath>, fractions: &Volume<f32>) -> Result<(), StoreError> {
     let path = path.into();
     let full = path.full();

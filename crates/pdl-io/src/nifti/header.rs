@@ -11,7 +11,7 @@ use crate::voxels::VoxelType;
 const SIZE_1: usize = 348;
 const SIZE_2: usize = 540;
 
-/// What pdl needs of a header.
+/// The fields of a header that pdl uses.
 #[derive(Clone, Debug)]
 pub(super) struct Header {
     pub big_endian: bool,
@@ -20,7 +20,7 @@ pub(super) struct Header {
     /// Lengths of the axes that are in use.
     pub axes: Vec<usize>,
     pub voxel_type: VoxelType,
-    /// Where the voxels begin in their file.
+    /// Offset of the voxels in their file, in bytes.
     offset: u64,
     /// Bytes of the header itself.
     size: usize,
@@ -34,7 +34,7 @@ pub(super) struct Header {
     pub qoffset: [f64; 3],
     pub srow: [[f64; 4]; 3],
     pub units: u8,
-    /// What is odd about it.
+    /// Findings about it.
     pub findings: Vec<Finding>,
 }
 
@@ -113,7 +113,7 @@ impl Header {
             b"ni1\0" => true,
             [0, 0, 0, 0] => {
                 return Err(files.unsupported(
-                    "it is of the older format Analyze 7.5, which does not say how its axes lie: convert it to NIfTI",
+                    "it is in the older format Analyze 7.5, which has no orientation: convert it to NIfTI",
                 ));
             }
             _ => return Err(files.invalid("it has no magic number of NIfTI-1")),
@@ -189,8 +189,7 @@ impl Header {
         })
     }
 
-    /// Goes from where the stream stands, behind the header or, in a file of their own, at its
-    /// start, to the voxels.
+    /// Skips to the voxels, from the end of the header or, in a file of their own, from its start.
     pub(super) fn skip_to_voxels(&self, files: &Files<'_>, stream: &mut dyn Read) -> Result<(), ReadError> {
         let read = if self.in_other_file { 0 } else { self.size as u64 };
         let skip = self.offset.checked_sub(read);
@@ -200,8 +199,8 @@ impl Header {
     }
 }
 
-/// Where the voxels begin. In a file of their own anywhere; behind a header no earlier than 4 bytes
-/// after it, and there, too, when the header says 0, as other programs take it.
+/// Offset of the voxels: any in a file of their own; after a header at least 4 bytes after its end,
+/// which is also the meaning of 0, as in other programs.
 fn first_voxel(
     files: &Files<'_>,
     offset: u64,
@@ -214,23 +213,23 @@ fn first_voxel(
         return Ok(offset);
     }
     if offset == 0 {
-        let problem = format!("it does not say where its voxels begin; taken from byte {least} on");
+        let problem = format!("it does not state where its voxels begin; byte {least} was assumed");
         findings.push(Finding::new(Code::OddHeader, problem));
         return Ok(least);
     }
     Err(files.invalid(format!("its voxels begin at byte {offset}, inside the header")))
 }
 
-/// `bitpix` repeats what the type says.
+/// Checks `bitpix`, which repeats the data type.
 fn check_bits(bits: i16, voxel_type: VoxelType, findings: &mut Vec<Finding>) {
     if usize::try_from(bits).ok() != Some(8 * voxel_type.bytes()) {
-        let problem = format!("it says {bits} bits a voxel, its type {} says otherwise", voxel_type.name());
+        let problem =
+            format!("it states {bits} bits per voxel, in contradiction to its type {}", voxel_type.name());
         findings.push(Finding::new(Code::OddHeader, problem));
     }
 }
 
-/// A slope of 0 means no scaling, and so does one that is no number; a slope without an intercept
-/// means nothing.
+/// A slope of 0 means no scaling, and so does NaN; a slope without an intercept is ignored.
 fn scaling(files: &Files<'_>, slope: f64, intercept: f64) -> Result<(f64, f64), ReadError> {
     if slope == 0.0 || !slope.is_finite() {
         return Ok((1.0, 0.0));
@@ -269,6 +268,6 @@ fn voxel_type(files: &Files<'_>, code: i16) -> Result<VoxelType, ReadError> {
         _ => return Err(files.invalid(format!("its voxels are of the unknown type {code}"))),
     };
     Err(files.unsupported(format!(
-        "its voxels are {what}: pdl takes intensities or labels, one real number a voxel"
+        "its voxels are {what}: expected intensities or labels, one real number per voxel"
     )))
 }

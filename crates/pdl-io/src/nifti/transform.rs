@@ -1,4 +1,4 @@
-//! Where a NIfTI volume lies in the world: RAS+ millimetres.
+//! The affine of a NIfTI volume, RAS+ millimetres.
 
 use pdl_findings::{Code, Finding};
 use pdl_volume::Affine;
@@ -9,8 +9,8 @@ use crate::file::Files;
 use crate::geometry_findings::no_transform;
 use crate::geometry_findings::other_unit;
 
-/// Corners further apart than this share of the smallest voxel side are a disagreement of sform and
-/// qform.
+/// Corners further apart than this fraction of the smallest voxel side are a disagreement of sform
+/// and qform.
 const TOLERANCE: f64 = 0.1;
 
 /// A quaternion may be longer than 1 by this, which is rounding, as nibabel has it.
@@ -20,7 +20,7 @@ const LONGER: f64 = 3.0 * f32::EPSILON as f64;
 /// a usable one.
 ///
 /// # Errors
-/// [`ReadError::Invalid`] when the header gives a transform and none that can be used.
+/// [`ReadError::Invalid`] if the header has transforms, but none is usable.
 pub(super) fn affine(
     files: &Files<'_>,
     header: &Header,
@@ -58,7 +58,7 @@ pub(super) fn affine(
             Affine::from_columns([[x, 0.0, 0.0], [0.0, y, 0.0], [0.0, 0.0, z]], [0.0; 3])
         }
     };
-    // Everything but metre and micrometre is taken as millimetre.
+    // Every unit except metre and micrometre counts as millimetre.
     let (unit, factor) = match header.units & 7 {
         1 => ("m", 1000.0),
         3 => ("um", 0.001),
@@ -71,7 +71,7 @@ pub(super) fn affine(
 }
 
 /// The rotation of a unit quaternion whose last three parts are stored (nifti1.h, "method 2");
-/// nothing when these alone are longer than 1.
+/// `None` if these alone are longer than 1.
 fn qform(header: &Header) -> Option<Affine> {
     let [b, c, d] = header.quaternion;
     let rest = 1.0 - (b * b + c * c + d * d);

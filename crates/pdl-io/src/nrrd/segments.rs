@@ -16,7 +16,7 @@ use crate::header_text::number;
 use crate::voxels::Sink;
 use crate::{LabelSegment, ReadError};
 
-/// What the header says of segments; nothing where it names none, or is no header of NRRD.
+/// The segments in a header; `None` if it names none, or is not an NRRD header.
 pub(crate) fn read_header(files: &Files<'_>) -> Result<Option<Vec<LabelSegment>>, ReadError> {
     let mut source = files.open(files.path)?;
     let Ok(text) = Text::read(files, &mut source) else { return Ok(None) };
@@ -38,7 +38,7 @@ pub(crate) struct SegmentVoxels {
     pub unnamed: BTreeMap<u16, usize>,
 }
 
-/// Reads the voxels; `label` gives the label of a segment, or nothing where it is left out.
+/// Reads the voxels; `label` gives the label of a segment, or `None` if it has none.
 pub(crate) fn read(
     files: &mut Files<'_>,
     label: &dyn Fn(&LabelSegment) -> Option<u16>,
@@ -89,7 +89,7 @@ struct Layers {
     place: LayerPlace,
 }
 
-/// Where the axis of the layers stands.
+/// Position of the axis of the layers.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum LayerPlace {
     /// Before those of space: the layers of a voxel lie side by side.
@@ -99,7 +99,7 @@ enum LayerPlace {
 }
 
 impl Layers {
-    /// Takes the axis of the layers out of a header, so that those of space are left.
+    /// Removes the axis of the layers from a header, so that the spatial axes remain.
     fn take(files: &Files<'_>, header: &mut Header, text: &Text) -> Result<Self, ReadError> {
         let kinds = text.fields.get("kinds").map_or("", String::as_str);
         if header.axes.len() != 4 {
@@ -123,13 +123,13 @@ impl Layers {
     }
 }
 
-/// The segments by their numbers, and what is said of them.
+/// The segments by number, with their fields.
 struct NamedSegments {
     segments: Vec<LabelSegment>,
     findings: Vec<Finding>,
 }
 
-/// The segments of a header; nothing where it has none.
+/// The segments of a header; `None` if it has none.
 fn segments(
     files: &Files<'_>,
     pairs: &HashMap<String, String>,
@@ -173,9 +173,7 @@ fn segments(
             Some(text) => number::<u16>(files, "label value of a segment", text)?,
             None if is_old || is_alone => 1,
             None => {
-                return Err(
-                    files.invalid(format!("it does not say which label value its segment '{name}' has"))
-                );
+                return Err(files.invalid(format!("it has no label value of its segment '{name}'")));
             }
         };
         if value == 0 {
@@ -194,7 +192,7 @@ fn segments(
     Ok((!found.is_empty()).then_some(NamedSegments { segments: found, findings }))
 }
 
-/// The number of the segment that a key such as `Segment0_Name` is of, and what it says of it.
+/// The segment number and the field in a key such as `Segment0_Name`.
 fn of_segment(key: &str) -> Option<(u32, &str)> {
     let (number, field) = key.strip_prefix("Segment")?.split_once('_')?;
     Some((number.parse().ok()?, field))
@@ -205,7 +203,7 @@ fn unescaped(text: &str) -> String {
     text.replace("\\n", " ").replace("\\\\", "\\")
 }
 
-/// What a value in a layer becomes.
+/// The label that a value in a layer becomes.
 #[derive(Clone, Copy)]
 enum Slot {
     Label(u16),
@@ -222,7 +220,7 @@ struct LayerSink {
     count: usize,
     /// By layer and value.
     slots: HashMap<(usize, u16), Slot>,
-    /// What was looked up last.
+    /// The last lookup.
     last: ((usize, u16), Slot),
     /// The layer and the voxel that come next.
     next: (usize, usize),
@@ -293,7 +291,7 @@ impl LayerSink {
 }
 
 impl Sink for LayerSink {
-    /// Its memory is taken by who makes it: several voxels of the file become one label.
+    /// The caller reserves its memory: several voxels of the file become one label.
     fn voxel_bytes(&self) -> u64 {
         0
     }

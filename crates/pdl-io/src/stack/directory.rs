@@ -9,14 +9,14 @@ const READ: [u64; 21] =
     [254, 256, 257, 258, 259, 262, 270, 273, 274, 277, 278, 279, 284, 317, 322, 323, 324, 325, 338, 339, 347];
 /// The type of text.
 const ASCII: u64 = 2;
-/// Of each strip and tile a file holds at least where it is and how long, so that no list has more
-/// values than an eighth of its bytes; a few have room in the directory itself.
+/// Bytes of a file per value of a list: each strip and tile has an offset and a length, so that no
+/// list has more values than an eighth of the file's bytes; a few fit into the directory itself.
 const BYTES_A_VALUE: u64 = 8;
 const FEW: u64 = 8;
 /// A directory of a single entry, which is the smallest.
 const SMALLEST: u64 = 18;
 
-/// How many pages a file of `held` bytes has.
+/// Number of pages in a file of `held` bytes.
 ///
 /// # Errors
 /// When it is no TIFF file, its directories do not end, or one declares more than the file holds.
@@ -55,7 +55,7 @@ pub(super) fn count(source: &mut (impl Read + Seek), held: u64) -> Result<usize,
         }
         next = file.number(width).map_err(broken(pages))?;
     }
-    usize::try_from(pages).ok().filter(|pages| *pages > 0).ok_or_else(|| "it holds no page".to_owned())
+    usize::try_from(pages).ok().filter(|pages| *pages > 0).ok_or_else(|| "it has no page".to_owned())
 }
 
 /// Whole numbers in the file's byte order.

@@ -27,7 +27,7 @@ pub(super) fn decode(bytes: &[u8], memory: &MemoryShare<'_>) -> Result<Plane, Sl
     let options = DecoderOptions::default().set_strict_mode(true);
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
     decoder.decode_headers().map_err(undecodable)?;
-    let (columns, rows) = decoder.dimensions().ok_or("says nothing of its size")?;
+    let (columns, rows) = decoder.dimensions().ok_or("does not state its size")?;
     check_upright(decoder.exif().map(Vec::as_slice))?;
     let (channels, colours) = match decoder.input_colorspace() {
         Some(ColorSpace::Luma) => (Channels::GREY, ColorSpace::Luma),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-/// What to do about names that give no order.
+/// Advice about names without an order.
 const NEXT: &str = "name them slice_0001, slice_0002 and so on";
 
 /// The places of `stems`, names without their endings, in the order of their numbers: 2 before 10,

@@ -1,11 +1,11 @@
-//! One plane of a stack, as its decoder gives it.
+//! One decoded plane of a stack.
 
 use pdl_store::memory::{MemoryError, MemoryShare};
 
 use crate::voxels::VoxelType;
 
-/// How many bytes of pixels a stored byte can stand for at most: a header that declares more is
-/// refused before any memory is taken for it.
+/// Maximum number of bytes of pixels per stored byte: a header that declares more is refused before
+/// memory is allocated for it.
 pub(super) mod ratio {
     /// As they are.
     pub const PLAIN: u64 = 1;
@@ -20,7 +20,7 @@ pub(super) mod ratio {
     pub const JPEG: u64 = 1229;
 }
 
-/// What the planes of one stack have in common.
+/// Properties that all planes of one stack share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Kind {
     pub columns: usize,
@@ -30,12 +30,12 @@ pub(super) struct Kind {
     pub bits: u8,
 }
 
-/// What a pixel holds.
+/// The channels of a pixel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Channels {
     /// 1, or 3 for red, green and blue.
     pub colours: usize,
-    /// Whether an opacity follows them.
+    /// Whether an alpha channel follows them.
     pub opacity: bool,
 }
 
@@ -49,7 +49,7 @@ pub(super) struct Plane {
 /// Why a slice cannot be used.
 #[derive(Debug)]
 pub(super) enum SliceError {
-    /// What is wrong with it, as in "is in colour".
+    /// The defect, as in "is in colour".
     Problem(String),
     /// It needs more memory than there is.
     Memory(MemoryError),
@@ -110,7 +110,7 @@ impl Plane {
         for pixel in samples.chunks_exact(channels.count()) {
             let (colours, opacity) = pixel.split_at(channels.colours);
             if colours.iter().any(|colour| *colour != colours[0]) {
-                return Err("is in colour: pdl takes one number a voxel, so save it as grey".to_owned());
+                return Err("is in colour: expected one number per voxel, so save it as grey".to_owned());
             }
             if opacity.iter().any(|opacity| *opacity != opaque) {
                 return Err("is partly transparent: save it as grey without opacity".to_owned());
@@ -121,8 +121,7 @@ impl Plane {
     }
 }
 
-/// How many bytes the pixels take, once it is clear that `held` bytes can stand for them at this
-/// [`ratio`].
+/// Number of bytes of the pixels; an error if `held` bytes cannot encode them at this [`ratio`].
 pub(super) fn decoded_bytes(
     columns: usize,
     rows: usize,

@@ -10,11 +10,10 @@ use super::plane::{Channels, Kind, Plane, SliceError, decoded_bytes, ratio, take
 use super::{Meaning, check_upright};
 use crate::voxels::VoxelType;
 
-/// What the decoder may take for rows and for chunks before the pixels, bytes.
+/// Memory limit of the decoder for rows and for chunks before the pixels, in bytes.
 const OVERHEAD: usize = 1 << 20;
 
-/// Pixels that take more than this many times the bytes of their file are counted before memory is
-/// taken for them.
+/// Ratio of pixels to file size above which rows are counted before memory is allocated for them.
 const USUAL_RATIO: usize = 4;
 
 pub(super) fn decode(bytes: &[u8], meaning: Meaning, memory: &MemoryShare<'_>) -> Result<Plane, SliceError> {
@@ -38,7 +37,7 @@ pub(super) fn decode(bytes: &[u8], meaning: Meaning, memory: &MemoryShare<'_>) -
     reader.finish().map_err(|error| undecodable(&error))?;
     let info = reader.info();
     if [frame.width, frame.height] != [info.width, info.height] {
-        return Err("begins with a part of a picture".into());
+        return Err("begins with a part of an image".into());
     }
     check_upright(info.exif_metadata.as_deref())?;
     let (voxel_type, samples) = if info.bit_depth == BitDepth::Sixteen {
@@ -49,7 +48,7 @@ pub(super) fn decode(bytes: &[u8], meaning: Meaning, memory: &MemoryShare<'_>) -
     };
     let kind = Kind { columns, rows, voxel_type, bits };
     match (info.color_type, meaning) {
-        // How few bits hold an index says nothing of what it means.
+        // The number of bits of an index does not affect its meaning.
         (ColorType::Indexed, Meaning::Labels) => {
             Ok(Plane { kind: Kind { bits: 8, ..kind }, channels, samples })
         }
@@ -73,7 +72,7 @@ fn undecodable(error: &png::DecodingError) -> String {
     format!("cannot be decoded ({error})")
 }
 
-/// Reads all rows and keeps none: whether there are as many as the header declares.
+/// Decodes all rows and discards them, to check that there are as many as declared.
 fn check_rows(bytes: &[u8]) -> Result<(), String> {
     let mut reader = decoder(bytes).read_info().map_err(|error| undecodable(&error))?;
     while reader.next_row().map_err(|error| undecodable(&error))?.is_some() {}
@@ -89,7 +88,7 @@ fn channels(colour: ColorType) -> Channels {
     }
 }
 
-/// The colours that indices of the palette stand for.
+/// The colours of palette indices.
 fn looked_up(info: &Info<'_>, indices: &[f32]) -> Result<Vec<f32>, String> {
     let palette: Vec<&[u8]> = info.palette.as_deref().unwrap_or_default().chunks_exact(3).collect();
     if indices.iter().any(|index| *index as usize >= palette.len()) {

@@ -23,7 +23,7 @@ pub(super) fn decode(bytes: &[u8], memory: &MemoryShare<'_>) -> Result<Plane, Sl
     let mut pages = Pages::open(Cursor::new(bytes), bytes.len() as u64)?;
     match pages.count {
         1 => pages.plane(0, memory),
-        count => Err(format!("is a file of {count} pages: give such a file itself as the volume").into()),
+        count => Err(format!("is a file of {count} pages: use such a file itself as the volume").into()),
     }
 }
 
@@ -32,7 +32,7 @@ pub(super) struct Pages<R: Read + Seek> {
     decoder: Decoder<R>,
     /// Bytes of the file.
     held: u64,
-    /// How many pages there are.
+    /// Number of pages.
     pub count: usize,
 }
 
@@ -40,15 +40,14 @@ impl<R: Read + Seek> Pages<R> {
     /// Finds the pages of a file of `held` bytes.
     ///
     /// # Errors
-    /// When it is no TIFF file, a page is missing, or the file says that its pages are something
-    /// else than the slices of one volume.
+    /// If it is not a TIFF file, a page is missing, or its pages are not the slices of one volume.
     pub fn open(mut source: R, held: u64) -> Result<Self, String> {
         let count = directory::count(&mut source, held)?;
         let rewound = source.rewind().map_err(TiffError::from);
         let decoder = rewound.and_then(|()| Decoder::new(source));
         let decoder = decoder.map_err(|error| format!("its page 1 cannot be read: {error}"))?;
-        // Lists are checked, and so is each plane before it is decoded; what is left stays within
-        // the file's size.
+        // Lists are checked, and so is each plane before it is decoded; the rest stays within the
+        // file's size.
         let mut limits = Limits::unlimited();
         [limits.ifd_value_size, limits.intermediate_buffer_size] = [held as usize; 2];
         let mut pages = Self { decoder: decoder.with_limits(limits), held, count };
@@ -67,7 +66,7 @@ impl<R: Read + Seek> Pages<R> {
             ColorType::RGB(bits @ (8 | 16)) => (bits, Channels::RGB),
             ColorType::RGBA(bits @ (8 | 16)) => (bits, Channels { colours: 3, opacity: true }),
             other => {
-                let problem = format!("holds pixels of a kind that is not read ({other:?}): save it as grey");
+                let problem = format!("has pixels of an unsupported kind ({other:?}): save it as grey");
                 return Err(problem.into());
             }
         };
@@ -99,7 +98,7 @@ impl<R: Read + Seek> Pages<R> {
         }
     }
 
-    /// Refuses pages whose pixels mean something else than their values say.
+    /// Refuses pages with tags that change the meaning of the stored values.
     fn check_tags(&mut self) -> Result<(), String> {
         let mut tag = |tag| self.decoder.find_tag_unsigned::<u32>(tag).ok().flatten();
         if tag(ORIENTATION).is_some_and(|turn| turn != u32::from(UPRIGHT)) {
@@ -117,7 +116,7 @@ impl<R: Read + Seek> Pages<R> {
         if tag(Tag::PlanarConfiguration) == apart
             && tag(Tag::SamplesPerPixel).is_some_and(|samples| samples > 1)
         {
-            return Err("holds several channels: save it as grey".to_owned());
+            return Err("has several channels: save it as grey".to_owned());
         }
         Ok(())
     }
@@ -131,11 +130,11 @@ impl<R: Read + Seek> Pages<R> {
         let axes = Axes::described_by(&text, [rows as usize, columns as usize]);
         let films = [(axes.channels, "channels"), (axes.times, "points in time or other volumes")];
         if let Some((count, what)) = films.iter().find(|(count, _)| *count > 1) {
-            return Err(format!("it holds {count} {what}: save one of them alone"));
+            return Err(format!("it has {count} {what}: save one of them alone"));
         }
         match axes.slices {
             Some(slices) if slices != self.count => {
-                Err(format!("it says that it holds {slices} slices, and its pages are {}", self.count))
+                Err(format!("it states {slices} slices, but its page count is {}", self.count))
             }
             _ => Ok(()),
         }
@@ -148,7 +147,7 @@ struct Axes {
     channels: usize,
     /// Points in time; of axes without a name, all of them that count volumes.
     times: usize,
-    /// How many planes there are in all; nothing where the text does not say.
+    /// Number of planes; `None` if the text does not state it.
     slices: Option<usize>,
 }
 

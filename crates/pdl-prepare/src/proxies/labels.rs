@@ -1,9 +1,9 @@
 //! Label maps on the proxies' grid, as three further columns of their files.
 //!
-//! `labels` is a fixed-size list in the order of `voxels`, of uint8 where all labels of the file
-//! fit and of uint16 where they do not. `labels_annotated` lists the labels that somebody looked
-//! for in the case, background left out, and `label_volumes_mm3` the volume of each of them on the
-//! stored label map: a proxy may be stretched, so its own voxels measure nothing.
+//! `labels` is a fixed-size list in the order of `voxels`, of uint8 if all labels of the file fit,
+//! else of uint16. `labels_annotated` lists the labels annotated in the case, without background,
+//! and `label_volumes_mm3` the volume of each of them on the stored label map: a proxy may be
+//! stretched, so its own voxels measure nothing.
 
 use std::sync::Arc;
 
@@ -40,9 +40,9 @@ pub struct ProxyLabels {
 }
 
 impl ProxyLabels {
-    /// Of the case `row`, whose RAS+ label map, cropped as its image is, is `map`; none where it
-    /// has no label, and `grid` is the image's. Without a label every voxel is background, and no
-    /// label is annotated.
+    /// Of the case `row`, whose RAS+ label map, cropped as its image is, is `map`; none if it has
+    /// no label, and `grid` is the image's. Without a label every voxel is background, and no label
+    /// is annotated.
     ///
     /// # Errors
     /// As [`on_grid`].
@@ -74,7 +74,7 @@ impl ProxyLabels {
 /// [`labels_on`]; a C array (z, y, x).
 ///
 /// # Errors
-/// [`PrepareError::Option`] when the grid cannot be.
+/// [`PrepareError::Option`] if the grid is invalid.
 pub fn on_grid(map: &LabelMap, plan: &ProxyPlan) -> Result<Vec<u16>, PrepareError> {
     let spans = spans(&map.grid, plan)?;
     let part = labels_on(map, cells(&map.grid, spans.map(|span| span.window)));
@@ -159,7 +159,7 @@ impl LabelType {
         ]
     }
 
-    /// What stands in the columns for `rows`.
+    /// The columns for `rows`.
     pub(super) fn columns(self, rows: &[&ProxyLabels], voxels: usize) -> Result<[ArrayRef; 3], ArrowError> {
         let all = rows.iter().flat_map(|row| row.voxels.iter().copied());
         let flat: ArrayRef = match self {
@@ -217,7 +217,7 @@ impl LabelBatch {
         Ok(Self { voxels, annotated, volumes_mm3 })
     }
 
-    /// Those of a row.
+    /// The labels of a row.
     pub(super) fn row(&self, row: usize, voxels: usize) -> LabelView<'_> {
         let place = row * voxels..(row + 1) * voxels;
         LabelView {

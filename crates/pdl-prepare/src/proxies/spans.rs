@@ -1,11 +1,11 @@
-//! Which cells of the common grid a volume reaches.
+//! Cells of the common grid that a volume covers.
 
 use pdl_volume::Grid;
 
 use crate::PrepareError;
 use crate::plan::ProxyPlan;
 use crate::resample::Window;
-/// Which cells of the common grid a volume on `grid` reaches, along x, y, z.
+/// Cells of the common grid that a volume on `grid` covers, along x, y, z.
 pub(crate) fn spans(grid: &Grid, plan: &ProxyPlan) -> Result<[Span; 3], PrepareError> {
     let spans: [Span; 3] = std::array::from_fn(|axis| match plan.fov_mm {
         None => Span::whole(grid.shape[axis], plan.shape[axis]),
@@ -16,7 +16,8 @@ pub(crate) fn spans(grid: &Grid, plan: &ProxyPlan) -> Result<[Span; 3], PrepareE
     });
     if let Some(axis) = (0..3).find(|axis| spans[*axis].window.voxels == 0) {
         let problem = format!(
-            "it is shorter along {} than two voxels of the proxies' field of view: take a smaller --field-of-view, or --grid box",
+            "it is shorter along {} than two voxels of the proxies' field of view: use a smaller --field-of-view, or \
+             --grid box",
             ["x", "y", "z"][axis]
         );
         return Err(PrepareError::Option(problem));
@@ -24,7 +25,7 @@ pub(crate) fn spans(grid: &Grid, plan: &ProxyPlan) -> Result<[Span; 3], PrepareE
     Ok(spans)
 }
 
-/// Which cells of a proxy's axis an image reaches, and which part of the image they cover.
+/// Cells of a proxy's axis that an image covers, and the part of the image in them.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Span {
     pub first: usize,

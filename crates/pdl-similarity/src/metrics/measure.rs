@@ -61,6 +61,6 @@ pub trait Measure: Sync {
     /// The passes whose results [`Measure::value`] reads.
     fn required_passes(&self) -> RequiredPasses;
 
-    /// The value of a pair; NaN where it is undefined.
+    /// The value of a pair; NaN if it is undefined.
     fn value(&self, pair: &PairFacts<'_>) -> f64;
 }

@@ -16,7 +16,7 @@ use crate::metrics::Metric;
 pub struct PairColumn {
     /// What is compared: intensities or label maps.
     pub metric: Metric,
-    /// The name of the channel; the mean over all where there is none.
+    /// The name of the channel; the mean over all if there is none.
     pub channel: Option<String>,
 }
 

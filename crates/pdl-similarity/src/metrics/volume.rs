@@ -3,7 +3,7 @@
 use crate::metrics::measure::{Measure, PairFacts, RequiredPasses};
 use crate::ssim::views::Similarity;
 
-/// A value of the passes over all voxels.
+/// A metric from the passes over all voxels.
 #[derive(Clone, Copy)]
 pub(super) struct WholeMetric {
     pub(super) column: &'static str,
@@ -29,7 +29,7 @@ impl Measure for WholeMetric {
     }
 }
 
-/// A value of the pass inside both bodies.
+/// A metric from the pass inside both bodies.
 pub(super) struct BodyMetric {
     pub(super) column: &'static str,
     pub(super) value: fn(&Similarity) -> f64,

@@ -18,7 +18,7 @@ use crate::ssim::views::VolumeView;
 /// Memory of the program and its libraries without blocks.
 const PROGRAM_BYTES: u64 = 64 << 20;
 
-/// Consecutive cases with everything that the passes read.
+/// Consecutive cases with all inputs of the passes.
 #[derive(Debug)]
 pub(crate) struct Block {
     /// Row numbers in the proxies.
@@ -87,9 +87,9 @@ pub(crate) struct BlockCache<'a> {
     pub proxies: &'a Proxies,
     pub kernel: &'a Kernel,
     pub passes: RequiredPasses,
-    /// Most cases of a block.
+    /// Maximum number of cases of a block.
     pub size: usize,
-    /// Most blocks in memory.
+    /// Maximum number of blocks in memory.
     pub capacity: usize,
     /// Cases whose proxies are not what they were made: their voxels are no intensities.
     pub damaged: Option<Range<usize>>,

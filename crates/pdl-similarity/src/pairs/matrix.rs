@@ -73,7 +73,7 @@ impl PairMatrix {
     /// Writes the matrix to `path`.
     ///
     /// # Errors
-    /// [`StoreError`] when the file cannot be written.
+    /// [`StoreError`] if the file cannot be written.
     pub fn write(&self, path: &Path, format: MatrixFormat) -> Result<(), StoreError> {
         atomic::write_with(path, |temporary| match format {
             MatrixFormat::Npy => self.write_npy(temporary, path),

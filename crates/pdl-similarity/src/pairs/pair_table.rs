@@ -67,7 +67,7 @@ pub fn path(out: &Path, tile: Tile) -> PathBuf {
 /// A tile's part file inside the curation folder `out`, to be written.
 ///
 /// # Errors
-/// None: such a path stays inside.
+/// Never: such a path stays inside.
 pub fn safe_path(out: &Path, tile: Tile) -> Result<SafePath, StoreError> {
     SafePath::new(out, Path::new(FOLDER).join(file_name(tile)))
 }
@@ -163,7 +163,7 @@ fn encodings(properties: WriterPropertiesBuilder, metrics: &[&str]) -> WriterPro
 /// Whether the part file of a tile is complete and made from these proxies with these parameters.
 ///
 /// # Errors
-/// Those of the machine when it keeps the file from being read.
+/// Errors of the machine that prevent the file from being read.
 pub(crate) fn is_valid(
     out: &Path,
     proxies: &Proxies,
@@ -226,7 +226,7 @@ impl Pairs {
     /// Calls `visit` with the row numbers of every pair and its value in a column, part by part.
     ///
     /// # Errors
-    /// [`StoreError`] when a file cannot be read or has no such column.
+    /// [`StoreError`] if a file cannot be read or has no such column.
     pub fn for_each(
         &self,
         column: impl Into<PairColumn>,
@@ -264,7 +264,7 @@ impl Pairs {
     /// Hash of the keys of all part files: it identifies the inputs and parameters of the pairs.
     ///
     /// # Errors
-    /// [`StoreError`] when a file cannot be read.
+    /// [`StoreError`] if a file cannot be read.
     pub fn hash(&self) -> Result<String, StoreError> {
         let mut keys = pdl_store::hash::Key::new("pairs 1");
         for (_, path) in &self.parts {
@@ -294,8 +294,8 @@ pub(crate) fn read_part(
     let names = table::column_names(path)?;
     if let Some(missing) = metrics.iter().find(|metric| !names.iter().any(|name| name == *metric)) {
         return Err(problem(&format!(
-            "column {missing} is missing; there are {}. `pdl compare --metrics` adds metrics; those of single channels are \
-             there where cases have several",
+            "column {missing} is missing; there are {}. `pdl compare --metrics` adds metrics; those of single channels \
+             exist if cases have several",
             names.iter().skip(4).map(String::as_str).collect::<Vec<_>>().join(", ")
         )));
     }

@@ -36,8 +36,8 @@ fn folder(out: &Path) -> Result<SafePath, StoreError> {
 }
 
 impl ReusablePairs {
-    /// Moves the part files of `OUT/pairs` other than those of `valid` aside, and indexes all that
-    /// are aside.
+    /// Moves the part files of `OUT/pairs` other than those of `valid` aside, and indexes all part
+    /// files there.
     pub(crate) fn gather(
         out: &Path,
         proxies: &Proxies,

@@ -63,7 +63,7 @@ impl Tile {
     }
 }
 
-/// Hash of everything that a tile is computed from; `parameters` are resolved.
+/// Hash of all inputs of a tile; `parameters` are resolved.
 pub(crate) fn tile_key(
     proxies: &Proxies,
     tile: Tile,

@@ -13,7 +13,7 @@ use crate::ssim::window::SsimWindow;
 /// Number of flips that are refined: a body is often nearly its own mirror image.
 const REFINED: usize = 2;
 
-/// Most Gauss-Newton steps of the refinement.
+/// Maximum number of Gauss-Newton steps of the refinement.
 const STEPS: usize = 8;
 
 /// The refinement ends with a step shorter than this along every axis, in voxels.
@@ -152,7 +152,7 @@ impl Aligner {
     }
 
     /// Visits evenly spaced voxels of the first volume with the position in the second that
-    /// overlaps them, where there is one.
+    /// overlaps them, if there is one.
     fn each_overlapping(&self, shift: [f64; 3], mut visit: impl FnMut(usize, [f64; 3])) {
         let [_, ny, nx] = self.shape;
         let places = |axis: usize| {

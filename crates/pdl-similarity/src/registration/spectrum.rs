@@ -9,8 +9,9 @@
 //! d(kx, ky, kz) = sqrt(sum over the cosines and sines along each axis of <volume, product>^2),
 //! ```
 //!
-//! is unchanged by both, but for what enters and leaves at the borders. It is the power spectrum
-//! (Oppenheim and Schafer, "Discrete-Time Signal Processing") without the signs of the frequencies.
+//! is unchanged by both, except for voxels that enter and leave at the borders. It is the power
+//! spectrum (Oppenheim and Schafer, "Discrete-Time Signal Processing") without the signs of the
+//! frequencies.
 
 use std::f64::consts::TAU;
 

@@ -24,7 +24,7 @@ fn together(window: SsimWindow) -> usize {
     }
 }
 
-/// What a pass sums.
+/// The sums that a pass accumulates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Pass {
     /// Squared differences.

@@ -1,4 +1,4 @@
-//! What all comparisons of one cohort share.
+//! The state that all comparisons of one cohort share.
 
 use crate::SimilarityError;
 use crate::isa::Isa;

@@ -27,7 +27,7 @@ pub(crate) struct LocalStatistics {
     pub mean: Vec<f32>,
     /// 0 only where the window is constant and not 0.
     pub spread: Vec<f32>,
-    /// Whether a window that is not zero is constant or nearly so: UQI takes more care there.
+    /// Whether a window that is not zero is constant or nearly so: UQI has special cases for it.
     pub flat: Vec<bool>,
 }
 

@@ -5,13 +5,13 @@
 
 use crate::ssim::window::SsimWindow;
 
-/// Most windows along x of a column, uniform window: the working set then fits the second-level
-/// cache.
+/// Maximum number of windows along x of a column, uniform window: the working set then fits the
+/// second-level cache.
 pub(crate) const UNIFORM_WIDTH: usize = 15;
-/// Most windows along x of a column, Gaussian window.
+/// Maximum number of windows along x of a column, Gaussian window.
 pub(crate) const GAUSSIAN_WIDTH: usize = 9;
 
-/// Most windows along y and x of a column.
+/// Maximum number of windows along y and x of a column.
 pub(crate) fn most_windows(window: SsimWindow) -> [usize; 2] {
     match window {
         SsimWindow::Uniform => [UNIFORM_WIDTH, UNIFORM_WIDTH],

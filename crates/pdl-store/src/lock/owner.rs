@@ -2,8 +2,8 @@
 //!
 //! The file is created by one run only, and rewritten with another number as long as that run
 //! lives. A file whose number stays the same for half a minute, or whose process is gone from this
-//! machine, belongs to a run that was killed, and is taken over: whoever's record stands a moment
-//! after it was written has the folder.
+//! machine, belongs to a run that was killed, and is taken over: the run whose record is still
+//! there a moment after it was written owns the folder.
 
 use std::io::{self, Write};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 use crate::safe_path::SafePath;
 use crate::{Result, StoreError, atomic, hash};
 
-/// How often an owner shows that it lives, how long others wait for that, and how long a record
-/// must stand after a file was taken over.
+/// Interval of an owner's heartbeat, the time that others wait for it, and the time that a record
+/// must last after a takeover.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Times {
     pub beat: Duration,
@@ -30,7 +30,7 @@ pub(super) const TIMES: Times = Times {
     settling: Duration::from_millis(500),
 };
 
-/// Who works in a folder.
+/// The run that works in a folder.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Owner {
     host: String,
@@ -66,7 +66,7 @@ impl Owner {
     }
 }
 
-/// A folder that is held; given back when dropped.
+/// The lock of a folder; released when dropped.
 #[derive(Debug)]
 pub(super) struct OwnedLock {
     path: SafePath,
@@ -76,7 +76,7 @@ pub(super) struct OwnedLock {
 }
 
 impl OwnedLock {
-    /// Takes the lock; nothing when another run has it and lives.
+    /// Takes the lock; `None` if another run has it and lives.
     pub(super) fn take(path: &SafePath, times: Times) -> Result<Option<Self>> {
         let own = Owner::of_this_process();
         loop {
@@ -128,7 +128,7 @@ impl Drop for OwnedLock {
     }
 }
 
-/// What became of a lock's file that somebody else made.
+/// The state of a lock file of another run.
 enum Watched {
     Gone,
     Lives,
@@ -152,7 +152,7 @@ fn wait(path: &SafePath, own: &Owner, patience: Duration) -> Result<Watched> {
     }
 }
 
-/// The owner that a file names; nothing where it is missing or half written.
+/// The owner that a file names; `None` if it is missing or half written.
 fn read(path: &SafePath) -> Result<Option<Owner>> {
     Ok(path.read()?.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
 }

@@ -1,4 +1,4 @@
-//! A folder by its path, where there are no handles of folders: links are looked for before it is
+//! A folder by its path, for systems without handles of folders: links are checked before it is
 //! used.
 
 use std::ffi::{OsStr, OsString};
@@ -15,7 +15,7 @@ pub(crate) struct Folder {
 }
 
 impl Folder {
-    /// The folder `below`, which holds names only, inside `root`; nothing when it is missing.
+    /// The folder `below`, which holds names only, inside `root`; `None` if it is missing.
     pub(crate) fn open(root: &Path, below: &Path, create: bool) -> Result<Option<Self>> {
         if create {
             fs::create_dir_all(root).map_err(StoreError::io("make the folder", root))?;
@@ -56,7 +56,7 @@ impl Folder {
         }
     }
 
-    /// A file to be read; nothing when it is missing.
+    /// A file to be read; `None` if it is missing.
     pub(crate) fn read(&self, name: &OsStr) -> Result<Option<File>> {
         let path = self.refuse_link(name)?;
         match fault::retried(|| File::open(&path)) {
@@ -65,14 +65,14 @@ impl Folder {
         }
     }
 
-    /// A file to append to, made when it is missing.
+    /// A file to append to, made if it is missing.
     pub(crate) fn append(&self, name: &OsStr) -> Result<File> {
         let path = self.refuse_link(name)?;
         let opened = File::options().create(true).append(true).open(&path);
         opened.map_err(StoreError::io("open the file", &path))
     }
 
-    /// A new file, to be written; an error where there is one of that name.
+    /// A new file, to be written; an error if there is one of that name.
     pub(crate) fn create(&self, name: &OsStr) -> io::Result<File> {
         File::options().write(true).create_new(true).open(self.path.join(name))
     }

@@ -13,10 +13,10 @@ use rustix::io::Errno;
 use crate::{Result, StoreError, fault};
 
 const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
-/// NONBLOCK: what waits for another process, such as a pipe, is refused instead of waited for.
+/// NONBLOCK: opening a pipe without a writer fails instead of waiting.
 const FILE: OFlags = OFlags::NOFOLLOW.union(OFlags::CLOEXEC).union(OFlags::NONBLOCK);
 
-/// An open folder; names in it are looked up there, wherever its path may lead by now.
+/// An open folder; names are looked up in it even if its path leads elsewhere by now.
 #[derive(Debug)]
 pub(crate) struct Folder {
     handle: OwnedFd,
@@ -24,7 +24,7 @@ pub(crate) struct Folder {
 }
 
 impl Folder {
-    /// The folder `below`, which holds names only, inside `root`; nothing when it is missing.
+    /// The folder `below`, which holds names only, inside `root`; `None` if it is missing.
     pub(crate) fn open(root: &Path, below: &Path, create: bool) -> Result<Option<Self>> {
         if create {
             fs::create_dir_all(root).map_err(StoreError::io("make the folder", root))?;
@@ -65,7 +65,7 @@ impl Folder {
         &self.path
     }
 
-    /// What is under a name, links not followed; nothing where nothing is.
+    /// The type of an entry, links not followed; `None` if there is none.
     fn kind(&self, name: &OsStr) -> Result<Option<FileType>> {
         match retried(|| rustix::fs::statat(&self.handle, name, AtFlags::SYMLINK_NOFOLLOW)) {
             Ok(stat) => Ok(Some(FileType::from_raw_mode(stat.st_mode))),
@@ -74,7 +74,7 @@ impl Folder {
         }
     }
 
-    /// A file to be read; nothing when it is missing.
+    /// A file to be read; `None` if it is missing.
     pub(crate) fn read(&self, name: &OsStr) -> Result<Option<File>> {
         let open = || rustix::fs::openat(&self.handle, name, FILE | OFlags::RDONLY, Mode::empty());
         match retried(open) {
@@ -83,7 +83,7 @@ impl Folder {
         }
     }
 
-    /// A file to append to, made when it is missing.
+    /// A file to append to, made if it is missing.
     pub(crate) fn append(&self, name: &OsStr) -> Result<File> {
         let flags = FILE | OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE;
         let mode = Mode::from_raw_mode(0o666); // less the umask
@@ -91,14 +91,14 @@ impl Folder {
         self.regular(name, opened, "open the file")
     }
 
-    /// A new file, to be written; an error where there is one of that name.
+    /// A new file, to be written; an error if there is one of that name.
     pub(crate) fn create(&self, name: &OsStr) -> io::Result<File> {
         let flags = FILE | OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
         let made = rustix::fs::openat(&self.handle, name, flags, Mode::from_raw_mode(0o666));
         Ok(File::from(made?))
     }
 
-    /// A file that is neither a link nor anything that is no file.
+    /// Checks that the opened entry is a regular file.
     fn regular(&self, name: &OsStr, opened: io::Result<OwnedFd>, action: &'static str) -> Result<File> {
         let path = self.path.join(name);
         let file = match opened {
@@ -112,7 +112,7 @@ impl Folder {
         }
         Err(StoreError::io(action, &path)(io::Error::new(
             io::ErrorKind::InvalidInput,
-            "it is no regular file",
+            "it is not a regular file",
         )))
     }
 

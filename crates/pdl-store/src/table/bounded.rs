@@ -1,8 +1,8 @@
-//! A Parquet file of which no more is read into memory than its own sizes and a limit allow.
+//! Reads Parquet files within a memory limit, with all declared sizes checked first.
 //!
-//! Sizes in the footer and in the headers of pages are the file's word: a list of two thousand
-//! million row groups, or a page of two gigabytes, is refused before a library takes the memory for
-//! it. What the disk does not give is told apart from a damaged file.
+//! Sizes in the footer and in the headers of pages are not trusted: a list of two thousand million
+//! row groups, or a page of two gigabytes, is refused before a library allocates memory for it.
+//! Read errors of the disk are distinguished from a damaged file.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -27,17 +27,18 @@ use crate::fault::{self, ReadFault, Watched};
 use crate::memory::{MemoryError, MemoryLimit, MemoryShare};
 use crate::{Result, StoreError, catch_panic, regular_file};
 
-/// Memory that an element of a list of the footer takes at most, such as a row group.
+/// Maximum memory of an element of a list in the footer, such as a row group, in bytes.
 const ELEMENT_BYTES: u64 = 512;
-/// Most bytes of the header of a page.
+/// Maximum size of the header of a page, in bytes.
 const LONGEST_HEADER: u64 = 1 << 20;
-/// A decoded page of more bytes than writers put into one, unless values are that long.
+/// Size above which a decoded page is larger than writers make them, unless values are that long,
+/// in bytes.
 const LARGE_PAGE: u64 = 64 << 20;
-/// Most times that the content of such a page expands.
+/// Maximum compression ratio of such a page.
 const MOST_EXPANSION: u64 = 4096;
 /// The length of the footer and the file's name at its end, bytes.
 const TAIL: u64 = 8;
-/// Most rows that are in memory as they are stored.
+/// Maximum number of rows in memory at a time.
 const ROWS_AT_A_TIME: u64 = 1024;
 
 /// A Parquet file whose footer was read.
@@ -63,17 +64,17 @@ impl Table {
         Ok(Self { path: path.to_owned(), reader, metadata })
     }
 
-    /// What the file says of itself.
+    /// The file's own metadata.
     pub(super) fn metadata(&self) -> &ParquetMetaData {
         self.metadata.metadata()
     }
 
-    /// What its columns are called, in their order.
+    /// The names of its columns, in their order.
     pub(super) fn column_names(&self) -> Vec<String> {
         self.metadata.schema().fields().iter().map(|field| field.name().clone()).collect()
     }
 
-    /// Its rows, some columns of them or all, a few at a time.
+    /// Reads its rows in batches, with all or only the given columns.
     pub(super) fn batches(self, columns: Option<&[&str]>) -> Result<Batches> {
         let Self { path, reader, metadata } = self;
         let mask = match columns {
@@ -114,7 +115,7 @@ impl Iterator for Batches {
     }
 }
 
-/// What a library gives, which may panic at a damaged file.
+/// The result of a library that may panic at a damaged file.
 fn unless_panicked<T>(work: impl FnOnce() -> parquet::errors::Result<T>) -> parquet::errors::Result<T> {
     catch_panic::quietly(work).unwrap_or_else(|| Err(damaged("it is damaged")))
 }
@@ -128,7 +129,7 @@ fn damaged(problem: &str) -> ParquetError {
 struct Chunk {
     bytes: Range<u64>,
     compression: Compression,
-    /// Bytes of its pages when they are decoded, by the footer's word.
+    /// Size of its decoded pages as the footer states it, in bytes.
     decoded: u64,
 }
 
@@ -147,7 +148,7 @@ fn chunks(metadata: &ParquetMetaData) -> Vec<Chunk> {
     columns.map(chunk).collect()
 }
 
-/// Why the library was refused what it wanted to read.
+/// Why a read of the library was refused.
 #[derive(Debug, Default)]
 struct Refusals {
     fault: ReadFault,
@@ -159,10 +160,10 @@ struct Refusals {
 struct Pages {
     file: Arc<File>,
     length: u64,
-    /// Most bytes that a page may have when it is decoded.
+    /// Maximum size of a decoded page, in bytes.
     limit: u64,
     chunks: Arc<[Chunk]>,
-    /// Where headers of pages may begin: wherever reading began.
+    /// Offsets at which headers of pages may begin: those at which reading began.
     begun: Arc<Mutex<BTreeSet<u64>>>,
     refusals: Arc<Refusals>,
 }
@@ -180,7 +181,7 @@ impl Pages {
         }
     }
 
-    /// The library's error as it is told.
+    /// The error to report for one of the library.
     fn error(&self, path: &Path, error: &ParquetError) -> StoreError {
         let refused = self.refusals.memory.lock().unwrap_or_else(PoisonError::into_inner).take();
         let machine = self.refusals.fault.take().or_else(|| fault::machine_error(error));
@@ -239,18 +240,18 @@ impl Pages {
             return Err(damaged("a page is larger than the memory"));
         }
         if decoded > LARGE_PAGE && decoded / MOST_EXPANSION > content.len() as u64 {
-            return Err(damaged("the header of a page says that it is far larger than its content can be"));
+            return Err(damaged("the header of a page states a far larger size than its content can have"));
         }
         // Headers count as part of the column.
         if decoded > chunk.decoded || !expands_to(content, chunk.compression, decoded) {
-            return Err(damaged("a page is larger than its column or its header says"));
+            return Err(damaged("a page is larger than its column or its header states"));
         }
         Ok(())
     }
 }
 
-/// Whether content decodes to `decoded` bytes at most. Only decoders that do not stop there by
-/// themselves are asked.
+/// Whether content decodes to at most `decoded` bytes. Checked only for decoders without a limit of
+/// their own.
 fn expands_to(content: &[u8], compression: Compression, decoded: u64) -> bool {
     let counted =
         |reader: &mut dyn Read| io::copy(&mut reader.take(decoded.saturating_add(1)), &mut io::sink());
@@ -288,7 +289,7 @@ impl ChunkReader for Pages {
     }
 }
 
-/// Checks the sizes in the footer, for whose lists the library takes memory.
+/// Checks the sizes of the lists in the footer, for which the library allocates memory.
 fn check_footer(reader: &Pages, memory: &MemoryShare<'_>) -> parquet::errors::Result<()> {
     let cut = || damaged("the file is cut short, or no Parquet file");
     let end = reader.length.checked_sub(TAIL).ok_or_else(cut)?;
@@ -312,7 +313,7 @@ fn check_footer(reader: &Pages, memory: &MemoryShare<'_>) -> parquet::errors::Re
     })
 }
 
-/// What the library says, without the words that it puts before each message.
+/// The library's message without its prefix.
 fn told(error: &ParquetError) -> String {
     match error {
         ParquetError::General(text) | ParquetError::EOF(text) => text.clone(),
@@ -320,7 +321,7 @@ fn told(error: &ParquetError) -> String {
     }
 }
 
-/// For a table of pdl's own, whose size is limited by what is free on the machine.
+/// Opens a table of pdl's own within the free memory.
 pub(super) fn open_own(path: &Path) -> Result<Table> {
     Table::open(path, &MemoryLimit::free().alone())
 }

@@ -1,8 +1,8 @@
-//! Thrift's compact protocol, as far as sizes in the headers of a Parquet file can be found and
-//! checked before a library believes them.
-//! Source: <https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md>.
+//! A parser of Thrift's compact protocol that finds the sizes in the headers of a Parquet file, so
+//! that they are checked before a library relies on them. Source:
+//! <https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md>.
 
-/// Structs and lists inside each other.
+/// Maximum nesting of structs and lists.
 const DEEPEST: usize = 64;
 
 const LONG_FIELD: u8 = 0;
@@ -19,7 +19,7 @@ const MAP: u8 = 11;
 const STRUCT: u8 = 12;
 
 /// Calls `see` with every integer of the struct in `bytes` and the numbers of the fields that lead
-/// to it, and gives the number of all elements of all lists. Nothing when the bytes are no such
+/// to it, and returns the number of elements of all lists. `None` if the bytes are not such a
 /// struct, or a list or a text would reach past their end.
 pub(super) fn walk(bytes: &[u8], see: &mut dyn FnMut(&[i16], i64)) -> Option<u64> {
     let mut walk = Walk { bytes, path: Vec::new(), depth: 0, elements: 0, see };

@@ -30,9 +30,9 @@ use crate::stages::Stages;
 /// The stages in their order.
 const STAGES: [&str; 6] = ["index", "prepare", "compare", "rank", "audit", "report"];
 
-/// Most patients that are merged into one without being asked. Where more look alike, the images
-/// are too alike to tell persons apart, for instance because the modality is wrong and everything
-/// is one grey.
+/// Maximum number of patients that are merged into one automatically. Where more look alike, the
+/// images are too alike to tell persons apart, for instance because the modality is wrong and
+/// everything is one grey.
 const MOST_MERGED: usize = 4;
 
 /// Arguments of `pdl curate`.
@@ -131,9 +131,10 @@ fn nothing_depends_on_splits(out: &Path) -> bool {
     !out.join(manifest::TABLE_FILE).exists() && !out.join(manifest::FOLDS_FOLDER).exists()
 }
 
-/// Merges patients in different splits that the audit takes for one person, and indexes again; not
-/// where the cohort's table gives their splits. With `redraw` the splits are drawn anew, so that
-/// those that are held out keep their share. Returns whether the cases are to be prepared again.
+/// Merges patients in different splits that are one person according to the audit, and indexes
+/// again, unless the cohort's table states their splits. With `redraw` the splits are assigned
+/// again, so that those that are held out keep their share. Returns whether the cases are to be
+/// prepared again.
 fn merge_patients(cohort: &Path, stages: &mut Stages<'_>, redraw: bool) -> Result<bool> {
     let audited = audit(stages.out, &stages.settings.audit, None)?;
     let Some(found) = to_merge(&audited) else { return Ok(false) };

@@ -22,7 +22,7 @@ pub(crate) struct Args {
     /// The metric to compare by; of one channel as in ssim_CT.
     #[arg(long, default_value_t = Metric::Ssim.into())]
     metric: PairColumn,
-    /// Least value of the metric at which two cases are near-duplicates; the largest value for MSE.
+    /// Minimum value of the metric at which two cases are near-duplicates; for MSE the maximum.
     #[arg(long, default_value_t = 0.98, value_name = "VALUE")]
     threshold: f32,
     /// Also list pairs that reach the threshold once one image is flipped along any axes and

@@ -96,10 +96,10 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus> {
     Err(anyhow!("there is no command or topic '{word}'; {hint}"))
 }
 
-/// Every code of a finding, with its severity, what it means and what to do.
+/// Every code of a finding, with its severity, explanation and advice.
 fn findings() -> String {
-    let mut text = "A finding is something about a case or a cohort that a person should know. A case with a rejection is\n\
-                    not used; a warning asks for a look; a note is for the record. `cases.parquet` lists the findings of\n\
+    let mut text = "A finding is a fact about a case or a cohort that a person should know. A case with a rejection is not\n\
+                    used; a warning should be checked; a note is for the record. `cases.parquet` lists the findings of\n\
                     every case.\n"
         .to_owned();
     // Writing to a String cannot fail.

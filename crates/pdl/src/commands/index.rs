@@ -28,8 +28,8 @@ pub(crate) struct Cohort {
     #[arg(long, value_name = "OUT")]
     pub out: PathBuf,
     /// A CSV table of patient ids that belong to one person (columns patient_a and patient_b), such
-    /// as OUT/same-patient.csv. "no" in its column `same` keeps a pair apart, whatever the images
-    /// say. The table is stored and need not be given again.
+    /// as OUT/same-patient.csv. "no" in its column `same` keeps a pair apart, whatever the
+    /// similarity of the images. The table is stored and need not be given again.
     #[arg(long, value_name = "FILE", help_heading = "Splits")]
     pub same_patient: Option<PathBuf>,
 }

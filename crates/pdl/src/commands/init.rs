@@ -24,10 +24,10 @@ use crate::settings::{FILE, Settings, names_a_file};
 /// The table of a cohort in an unknown layout.
 const TABLE: &str = "cohort.csv";
 
-/// Most unpaired files that are listed.
+/// Maximum number of unpaired files that are listed.
 const MOST_FILES: usize = 5;
 
-/// Most structures that are listed on the terminal.
+/// Maximum number of structures that are listed on the terminal.
 const MOST_STRUCTURES: usize = 20;
 
 /// Columns of a comment in pdl.toml.
@@ -235,7 +235,7 @@ fn alone(cohort: &Path, seen: &Survey) -> Vec<String> {
     lines
 }
 
-/// What the headers of a DICOM cohort state.
+/// Facts from the headers of a DICOM cohort.
 fn of_headers(seen: &Survey) -> Vec<String> {
     let mut lines = vec![format!(
         "{} files; {} series with a structure set or segmentation: a case each; {} series without: compared, and not \
@@ -263,7 +263,7 @@ fn span([low, high]: [String; 2]) -> String {
     if low == high { low } else { format!("{low}-{high}") }
 }
 
-/// What the cases that were read have in common.
+/// Common properties of the cases that were read.
 fn of_read(seen: &Survey) -> Vec<String> {
     let of_cases = if seen.pairs == 0 { seen.unlabelled } else { seen.pairs };
     let mut lines = vec![match seen.read {
@@ -327,8 +327,8 @@ fn text(program: &clap::Command, lines: &[String], seen: &Survey) -> Result<Stri
     Ok(text)
 }
 
-/// A text as it stands in a comment: names of files may hold line breaks, after which a line would
-/// be read as settings.
+/// A text for a comment: names of files may hold line breaks, after which a line would be read as
+/// settings.
 fn one_line(text: &str) -> String {
     let escaped = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
     text.chars().map(escaped).collect()

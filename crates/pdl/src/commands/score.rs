@@ -27,11 +27,11 @@ pub(crate) struct Args {
     /// beside them. Without one labels are named by their values.
     #[arg(long, value_name = "FILE")]
     dataset_json: Option<PathBuf>,
-    /// Largest distance at which two surfaces count as the same, mm [default: 3 where dataset.json
-    /// says CT, else 1].
+    /// Tolerance of surface Dice: distance up to which surfaces agree, mm [default: 3 if
+    /// dataset.json states CT, else 1].
     #[arg(long, value_name = "MM")]
     tolerance: Option<f64>,
-    /// What surface Dice and HD95 are measured by.
+    /// How surface Dice and HD95 count surfaces.
     #[arg(long, value_enum, default_value_t = SurfaceMeasure::Area)]
     surface: SurfaceMeasure,
     /// Write a row for every case and label to this Parquet file, with the columns of
@@ -107,7 +107,7 @@ fn print(args: &Args, found: &FolderScores, summary: &[EvaluationSummary], surfa
     }
 }
 
-/// What a person should know about the figures.
+/// Notes about the figures.
 fn told(found: &FolderScores, names: &LabelNames, file: Option<&Path>) {
     if let (Some(file), false) = (file, names.regions.is_empty()) {
         note(&format!(

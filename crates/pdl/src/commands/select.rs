@@ -18,8 +18,8 @@ pub(crate) struct Args {
     out: PathBuf,
     #[command(flatten)]
     parameters: SelectionParameters,
-    /// The file to write, as JSON where its name ends in .json and as CSV otherwise; stdout when
-    /// not given, as CSV or, with --json, as JSON.
+    /// The file to write, as JSON if its name ends in .json, else as CSV; stdout when not given, as
+    /// CSV or, with --json, as JSON.
     #[arg(long, value_name = "FILE")]
     to: Option<PathBuf>,
 }
@@ -59,7 +59,7 @@ fn is_json(path: &Path) -> bool {
     path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("json"))
 }
 
-/// Says on stderr what the selection could not hold.
+/// Reports on stderr the cases that could not be selected.
 fn tell(selection: &AnnotationSelection, count: usize) {
     let AnnotationSelection { candidates, not_compared, .. } = *selection;
     if candidates < count {

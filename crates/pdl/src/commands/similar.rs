@@ -36,7 +36,7 @@ impl Args {
 /// Lists the cases most and least similar to a case.
 ///
 /// # Errors
-/// When there is no such case, or it was not compared.
+/// If there is no such case, or it was not compared.
 pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus> {
     let Args { out, case, metric, count } = args;
     preconditions::check_case(out, case)?;

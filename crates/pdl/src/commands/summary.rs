@@ -27,8 +27,8 @@ pub(crate) struct Args {
     /// Also list every case: its split, status and findings.
     #[arg(long)]
     cases: bool,
-    /// Count what became of every file of the cohort's folder, as sources.parquet lists it: read
-    /// for which role, or set aside and why.
+    /// Count the files of the cohort's folder by their use (image, label), or by the reason why
+    /// they were skipped, as sources.parquet lists them.
     #[arg(long)]
     files: bool,
 }
@@ -83,8 +83,8 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus> {
     Ok(ExitStatus::Done)
 }
 
-/// What became of the cohort's files; in a folder of an earlier version that does not list them, of
-/// those that cases name.
+/// Counts of the cohort's files by use; in a folder of an earlier version that does not list them,
+/// of those that cases name.
 fn file_counts(out: &Path, cases: &Cases) -> Result<FileCounts> {
     let usable: HashSet<&str> = cases.usable().map(|row| row.case_id.as_str()).collect();
     let of_row = |row: &CaseRow| SourceRow {

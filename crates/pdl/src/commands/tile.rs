@@ -37,7 +37,7 @@ impl Args {
 /// Computes the tile unless it exists.
 ///
 /// # Errors
-/// When there is no such tile, or it cannot be computed.
+/// If there is no such tile, or it cannot be computed.
 pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus> {
     let &Args { row, col, .. } = args;
     let done = compare_tile(&args.out, Tile { row, col }, &context.settings.compare, context.stage())?;

@@ -37,7 +37,7 @@ impl Args {
 /// Draws one case as PNG.
 ///
 /// # Errors
-/// When there is no such case, or its files cannot be read.
+/// If there is no such case, or its files cannot be read.
 pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus> {
     let Args { out, case, channel, to } = args;
     preconditions::check_case(out, case)?;

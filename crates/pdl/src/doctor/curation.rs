@@ -30,8 +30,8 @@ pub(crate) fn checks(out: &Path) -> Vec<Check> {
     let cases = match Cases::read(out) {
         Ok(cases) => cases,
         Err(error) => {
-            // What two cases share is mended by the index stage, which needs the table for their
-            // splits.
+            // An id that two cases share is repaired by the index stage, which needs the table for
+            // their splits.
             let first = if Cases::has_shared_ids(out) { "" } else { "delete it and " };
             let text = format!(
                 "cannot use the table of cases, so nothing else was checked; {first}run `pdl index COHORT --out {}`: \

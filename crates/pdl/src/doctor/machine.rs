@@ -12,10 +12,10 @@ use crate::doctor::{Check, State};
 /// The version of libtorch that pdl-fit links.
 const TORCH: &str = "2.13.0";
 
-/// Free disk, in bytes, below which the check says so.
+/// Free disk, in bytes, below which the check warns.
 const LITTLE_DISK: u64 = 5 << 30;
 
-/// Free memory, in bytes, below which the check says so.
+/// Free memory, in bytes, below which the check warns.
 const LITTLE_MEMORY: u64 = 2 << 30;
 
 /// Checks the machine, and the disk of `folder`.
@@ -69,7 +69,7 @@ fn memory() -> Check {
     Check::new("memory", state, text)
 }
 
-/// The disk of a folder; nothing where the system does not report it.
+/// The disk of a folder; `None` if the system does not report it.
 #[cfg(unix)]
 fn disk(folder: &Path) -> Option<Check> {
     let disk = rustix::fs::statvfs(folder).ok()?;

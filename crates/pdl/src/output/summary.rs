@@ -103,12 +103,12 @@ struct Grouped<'a> {
 }
 
 impl Grouped<'_> {
-    /// How many more of them its case has.
+    /// The number of further ones in the same case.
     fn more(&self) -> String {
         if self.further == 0 { String::new() } else { format!(" (and {} more of it)", self.further) }
     }
 
-    /// Which case the example is of, where the others' messages differ.
+    /// The case of the example, if the messages of others differ.
     fn such_as(&self) -> String {
         if self.alike && self.count > 1 {
             String::new()
@@ -237,7 +237,7 @@ fn rank_line(ranked: &Ranked) -> String {
     )
 }
 
-/// How many cases train in each stage, and when stages begin.
+/// Number of active cases in each stage, and the start of the stages.
 fn stages_text(stages: &[CurriculumStage]) -> String {
     let active = |stages: &[CurriculumStage]| {
         stages.iter().map(|stage| stage.active_cases.to_string()).collect::<Vec<_>>().join(", ")

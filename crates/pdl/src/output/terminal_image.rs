@@ -7,7 +7,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use pdl_console::send_to_terminal;
 
-/// Most Base64 characters that kitty accepts in one escape sequence.
+/// Maximum number of Base64 characters that kitty accepts in one escape sequence.
 const CHUNK: usize = 4096;
 
 /// How a terminal shows an image.

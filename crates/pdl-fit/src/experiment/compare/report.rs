@@ -290,8 +290,8 @@ fn why_not(median: f64, interval: Option<Interval>, seeds: usize) -> String {
     match median {
         0.0 => format!("it misses the target on half of its {seeds} seeds or more"),
         f64::INFINITY => {
-            "conventional training misses the target where it does not, which gives no ratio, and cases are too few \
-             to tell"
+            "conventional training misses the target where it does not, so there is no ratio, and there are too few \
+             cases to decide"
                 .to_owned()
         }
         _ => {
