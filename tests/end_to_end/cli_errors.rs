@@ -35,6 +35,8 @@ fn a_wrong_flag_or_value() {
     let (code, text) = told(&["rank", "x", "--start", "none"]);
     assert_eq!(code, 2);
     assert!(text.contains("expected a number of cases"), "{text}");
+    let (code, text) = told(&["score", ".", ".", "--threads", "1000000000"]);
+    assert!(code == 1 && text.contains("--threads 1000000000: expected 1024 or fewer"), "{text}");
 }
 
 #[test]

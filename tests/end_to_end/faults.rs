@@ -110,6 +110,13 @@ fn places(parent: &Path, cases: std::ops::Range<usize>) -> (PathBuf, PathBuf) {
     (cohort_of(&cohort, cases), parent.join("out"))
 }
 
+/// Curates with small proxies, by which two patients look like one.
+fn curate_small(cohort: &Path, out: &Path) {
+    fs::create_dir(out).unwrap();
+    fs::write(out.join("pdl.toml"), "[audit]\nduplicate_ssim = 1.0\n").unwrap();
+    curate(cohort, out, &["--proxy-size", "16", "--no-report"]);
+}
+
 #[test]
 fn too_few_open_files_end_the_run_or_change_nothing() {
     for name in ["ct", "mr"] {
@@ -137,6 +144,40 @@ fn too_few_open_files_end_the_run_or_change_nothing() {
         }
         assert!(ended > 0, "no limit was too low");
     }
+}
+
+#[test]
+fn too_few_open_files_for_a_reader_of_results_are_the_machines() {
+    let parent = folder();
+    let (cohort, out) = places(parent.path(), 0..8);
+    curate_small(&cohort, &out);
+    let before = files(&out);
+    let mut ended = 0;
+    for limit in 4..8 {
+        for command in ["summary", "validate", "rank", "compare"] {
+            let mut limited = Command::new("sh");
+            limited.args(["-c", &format!("ulimit -n {limit}; exec \"$@\""), "sh"]);
+            let output = limited.arg(pdl().get_program()).args([command, text(&out)]).output().unwrap();
+            // The loader of programs may find no number for a library.
+            if code(&output) != 127 {
+                assert!([0, MACHINE].contains(&code(&output)), "{limit} {command}: {}", errors(&output));
+                ended += usize::from(code(&output) == MACHINE);
+            }
+            assert_same(&out, &before);
+        }
+    }
+    assert!(ended > 0, "no limit was too low");
+}
+
+#[test]
+fn proxies_that_the_disk_does_not_give_are_not_called_damaged() {
+    let parent = folder();
+    let (cohort, out) = places(parent.path(), 0..8);
+    curate_small(&cohort, &out);
+    let faults = [("PATH", "proxies/00000"), ("CALL", "open"), ("ERRNO", EIO)];
+    let Some(output) = run_with(&["compare", text(&out)], &faults) else { return };
+    assert_eq!(code(&output), MACHINE, "{}", errors(&output));
+    assert!(!errors(&output).contains("not the expected proxies"), "{}", errors(&output));
 }
 
 #[test]

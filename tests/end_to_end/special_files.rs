@@ -89,6 +89,29 @@ fn what_is_no_file_is_never_opened() {
 }
 
 #[test]
+fn what_is_no_file_in_a_curation_folder_is_never_opened() {
+    let out = folder();
+    let cohort = cohort_of(&out.path().join("cohort"), 0..8);
+    let settings = "[audit]\nduplicate_ssim = 1.0\n"; // so few voxels make patients look like one
+    fs::write(out.path().join("pdl.toml"), settings).unwrap();
+    crate::curate(&cohort, out.path(), &["--proxy-size", "16", "--no-report"]);
+    let out = out.path();
+    for (file, words) in [
+        ("proxies/00000.arrow", &["compare", text(out)][..]),
+        ("proxies/00000.arrow", &["matrix", text(out)]),
+        ("plan.json", &["prepare", text(out)]),
+        ("pdl.toml", &["rank", text(out)]),
+    ] {
+        let kept = out.join("kept");
+        fs::rename(out.join(file), &kept).unwrap();
+        make_fifo(&out.join(file));
+        let (code, told) = ended(words);
+        assert!(code == Some(1) && told.contains("a FIFO, which is never opened"), "{words:?}: {told}");
+        fs::rename(kept, out.join(file)).unwrap();
+    }
+}
+
+#[test]
 fn every_file_of_a_folder_of_volumes_is_accounted_for() {
     let (cohort, out) = (folder(), folder());
     cohort_of(cohort.path(), 0..4);

@@ -75,6 +75,14 @@ fn a_path_in_a_message_is_written_out() {
 }
 
 #[test]
+fn words_of_the_command_line_that_are_quoted_are_written_out() {
+    let hostile = format!("a{HOSTILE}");
+    for words in [&[hostile.as_str()][..], &["similar", ".", "x", "--metric", &hostile]] {
+        assert!(told(words).contains("\\u202e"), "{words:?}");
+    }
+}
+
+#[test]
 fn a_cell_of_a_table_is_no_formula_and_reads_back_as_it_was() {
     let (cohort, out, dest, again) = (folder(), folder(), folder(), folder());
     let patients = [

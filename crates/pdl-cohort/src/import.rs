@@ -263,6 +263,8 @@ pub(crate) fn keep(
             .collect();
         atomic::retain(&SafePath::new(out, FOLDERS[kind])?, |name| kept.contains(name))?;
     }
+    // Findings of earlier runs may name what headers have told to be a person's name since.
+    keeper.journal.compact()?;
     Ok(sources)
 }
 

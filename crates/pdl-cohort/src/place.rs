@@ -1,6 +1,8 @@
 //! The location of a curation folder, and paths from there to the cohort's files.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use pdl_store::{StoreError, fault, paths};
 
@@ -11,6 +13,9 @@ use crate::pseudonyms::Naming;
 pub(crate) struct Place {
     pub cohort: String,
     pub out: PathBuf,
+    /// Folders as they were asked for, and without links: files of a cohort lie in few, and a
+    /// folder has one name for the whole of a run.
+    folders: Mutex<HashMap<PathBuf, Option<PathBuf>>>,
 }
 
 impl Place {
@@ -18,7 +23,13 @@ impl Place {
         let real = |path: &Path| path.canonicalize().map_err(StoreError::io("find the folder", path));
         let out = real(out)?;
         let cohort = paths::relative(&out, &real(cohort)?);
-        Ok(Self { cohort: naming.map_or(cohort.clone(), |naming| naming.cohort(cohort)), out })
+        let cohort = naming.map_or(cohort.clone(), |naming| naming.cohort(cohort));
+        Ok(Self::at(cohort, out))
+    }
+
+    /// A curation folder `out`, absolute and without links, in which the cohort has this name.
+    pub(crate) fn at(cohort: String, out: PathBuf) -> Self {
+        Self { cohort, out, folders: Mutex::default() }
     }
 
     /// A path of the cohort as seen from the curation folder. Links inside the cohort stay as they
@@ -27,7 +38,7 @@ impl Place {
     /// # Errors
     /// [`StoreError::Io`] if an error of the machine prevents the path from being inspected.
     pub(crate) fn text(&self, path: &Path) -> Result<String, StoreError> {
-        Ok(paths::relative(&self.out, &Self::absolute(path)?))
+        Ok(paths::relative(&self.out, &self.absolute(path)?))
     }
 
     /// As [`Place::text`], with all links followed.
@@ -44,16 +55,26 @@ impl Place {
     /// # Errors
     /// As [`Place::text`].
     pub(crate) fn is_text(&self, path: &Path) -> Result<bool, StoreError> {
-        Ok(paths::relative_text(&self.out, &Self::absolute(path)?).is_some())
+        Ok(paths::relative_text(&self.out, &self.absolute(path)?).is_some())
     }
 
-    fn absolute(path: &Path) -> Result<PathBuf, StoreError> {
+    fn absolute(&self, path: &Path) -> Result<PathBuf, StoreError> {
         let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-        let folder = absolute.parent().map(fault::canonical).transpose();
-        let folder = folder.map_err(StoreError::io("find the folder of the file", &absolute))?.flatten();
+        let folder = absolute.parent().map(|folder| self.folder(folder)).transpose()?.flatten();
         Ok(match (folder, absolute.file_name()) {
             (Some(folder), Some(name)) => folder.join(name),
             _ => absolute,
         })
+    }
+
+    /// A folder without links; nothing where it is missing or forbidden.
+    fn folder(&self, folder: &Path) -> Result<Option<PathBuf>, StoreError> {
+        let known = || self.folders.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(real) = known().get(folder) {
+            return Ok(real.clone());
+        }
+        let real = fault::canonical(folder).map_err(StoreError::io("find the folder", folder))?;
+        known().insert(folder.to_owned(), real.clone());
+        Ok(real)
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use pdl_store::printable::{cell, from_cell};
-use pdl_store::{StoreError, atomic, regular_file};
+use pdl_store::{StoreError, atomic, fault, regular_file};
 use serde::{Deserialize, Serialize};
 
 use crate::CohortError;
@@ -110,8 +110,11 @@ impl SamePatient {
     /// [`CohortError::Table`] if it cannot be read or lacks these columns.
     pub fn read(path: &Path) -> Result<Self, CohortError> {
         let problem = |problem: String| CohortError::Table { path: path.to_owned(), problem };
-        let in_table = |error: csv::Error| problem(error.to_string());
-        let file = regular_file::open(path).map_err(|error| problem(error.to_string()))?;
+        let in_table = |error: csv::Error| match fault::machine_error(&error) {
+            Some(source) => StoreError::io("read the table", path)(source).into(),
+            None => problem(error.to_string()),
+        };
+        let file = regular_file::open(path).map_err(|error| in_table(error.into()))?;
         let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(file);
         let mut pairs = reader.deserialize().collect::<Result<Vec<PatientPair>, _>>().map_err(in_table)?;
         for pair in &mut pairs {

@@ -66,7 +66,11 @@ pub fn parse(program: clap::Command) -> Result<clap::ArgMatches, ExitCode> {
             0 => ExitStatus::Done,
             _ => ExitStatus::Usage,
         };
-        keep(error.print());
+        // What was typed may hold names of files, and clap quotes it.
+        match escaped_lines(&error.render().to_string()) {
+            Cow::Borrowed(_) => keep(error.print()),
+            Cow::Owned(shown) => above_bars(&|| drop(writeln!(io::stderr().lock(), "{}", shown.trim_end()))),
+        }
         finish(status)
     })
 }

@@ -16,7 +16,7 @@ use pdl_prepare::plan::Plan;
 use pdl_similarity::parameters::CompareParameters;
 use pdl_store::safe_path::{self, SafePath};
 use pdl_store::table::{self, column, list, nullable};
-use pdl_store::{StoreError, fault, json, safe_name};
+use pdl_store::{StoreError, fault, json, regular_file, safe_name};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -277,17 +277,17 @@ impl Manifest {
     /// [`CurriculumError`] if there is none or it contradicts itself.
     pub fn open(out: &Path) -> Result<Self, CurriculumError> {
         let path = out.join(TABLE_FILE);
-        if !path.exists() {
+        if !regular_file::is_there(&path)? {
             return Err(CurriculumError::NoManifest { out: out.to_owned() });
         }
         let mut info: ManifestInfo = json::read(&out.join(INFO_FILE))?;
         if info.channel_names.is_empty() {
             info.channel_names = vec![info.modality.to_string()];
         }
-        if info.schema_version > SCHEMA_VERSION {
+        if !(1..=SCHEMA_VERSION).contains(&info.schema_version) {
             return Err(CurriculumError::BadManifest {
                 path: out.join(INFO_FILE),
-                problem: format!("expected version {SCHEMA_VERSION} or older, found {}", info.schema_version),
+                problem: format!("expected version 1 to {SCHEMA_VERSION}, found {}", info.schema_version),
             });
         }
         let bad =

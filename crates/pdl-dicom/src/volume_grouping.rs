@@ -52,7 +52,7 @@ pub(crate) struct GroupedFrames {
 pub(crate) fn split(mut frames: Vec<Frame>, pixels: &dyn FramePixels) -> Result<GroupedFrames, DicomError> {
     frames.sort_by(|a, b| identity(a).cmp(&identity(b)).then(a.file.cmp(&b.file)));
     let mut left_out = Vec::new();
-    let copies = drop_copies(&mut frames, &mut left_out);
+    let copies = drop_copies(&mut frames, pixels, &mut left_out)?;
     let mut geometries = by_geometry(frames);
     set_scouts_aside(&mut geometries, &mut left_out);
     let by = if geometries.len() > 1 { vec!["geometry"] } else { Vec::new() };
@@ -87,24 +87,42 @@ fn identity(frame: &Frame) -> (&str, u32, [usize; 2]) {
     (&frame.instance, frame.number, frame.offset)
 }
 
-/// Removes frames of an object that lies in several files. Gives the files of copies by instance.
+/// Removes frames of an object that lies in several files with the same pixels. Gives the files of
+/// copies by instance. Frames of one instance whose pixels differ stay: they are no copies,
+/// whatever their headers say.
+///
+/// # Errors
+/// Those of the machine.
 fn drop_copies(
     frames: &mut Vec<Frame>,
+    pixels: &dyn FramePixels,
     left_out: &mut Vec<(usize, SkipReason)>,
-) -> BTreeMap<String, BTreeSet<usize>> {
+) -> Result<BTreeMap<String, BTreeSet<usize>>, DicomError> {
+    let twins: Vec<&Frame> =
+        frames.chunk_by(has_same_header).filter(|group| group.len() > 1).flatten().collect();
+    let places = twins.iter().map(|frame| (frame.file, frame.number, frame.offset));
+    let hashes: BTreeMap<(usize, u32, [usize; 2]), String> = places
+        .zip(pixels.summaries(&twins)?)
+        .filter_map(|(place, summary)| Some((place, summary?.hash)))
+        .collect();
+    let hash = |frame: &Frame| hashes.get(&(frame.file, frame.number, frame.offset));
     let mut copies: BTreeMap<String, BTreeSet<usize>> = BTreeMap::new();
     frames.dedup_by(|copy, kept| {
-        let is_copy = identity(copy) == identity(kept)
-            && copy.plane == kept.plane
-            && copy.attributes == kept.attributes
-            && copy.file != kept.file;
+        // What cannot be read differs from nothing.
+        let differs = || hash(copy).zip(hash(kept)).is_some_and(|(own, other)| own != other);
+        let is_copy = has_same_header(copy, kept) && !differs();
         if is_copy {
             copies.entry(copy.instance.clone()).or_default().insert(copy.file);
         }
         is_copy
     });
     left_out.extend(copies.values().flatten().map(|file| (*file, SkipReason::Copy)));
-    copies
+    Ok(copies)
+}
+
+/// Whether two frames of different files are the same one by all that headers say.
+fn has_same_header(a: &Frame, b: &Frame) -> bool {
+    identity(a) == identity(b) && a.plane == b.plane && a.attributes == b.attributes && a.file != b.file
 }
 
 fn repeated_files(frames: &[Frame], copies: &BTreeMap<String, BTreeSet<usize>>) -> Option<Finding> {

@@ -176,6 +176,21 @@ fn what_is_no_slice_is_set_aside_and_copies_count_once() {
 }
 
 #[test]
+fn files_of_one_uid_with_other_pixels_are_no_copies_and_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    for number in 0..6_u16 {
+        let instance = format!("1.2.{}", number % 3);
+        slice(&folder, number, 5.0 * f64::from(number % 3), |object| {
+            object.put_str(tags::SOP_INSTANCE_UID, VR::UI, instance.clone());
+        });
+    }
+    let scan = scanned(folder.path());
+    assert_eq!((scan.series.len(), scan.set_aside.len()), (1, 0), "{:?}", scan.set_aside);
+    let error = read_series(&scan.series[0], ReadOptions::default()).unwrap_err();
+    assert!(error.to_string().contains("exported 2 times with other pixels"), "{error}");
+}
+
+#[test]
 fn every_cut_of_a_file_is_refused_and_none_panics() {
     let folder = tempfile::tempdir().unwrap();
     slice(&folder, 1, 0.0, |_| ());

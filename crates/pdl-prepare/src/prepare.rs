@@ -14,7 +14,7 @@ use pdl_store::memory::MemoryLimit;
 use pdl_store::progress::{self, StageContext};
 use pdl_store::safe_path::{self, SafePath};
 use pdl_store::table::{self, column, list, nullable, structure};
-use pdl_store::{StoreError, atomic, json, safe_name};
+use pdl_store::{StoreError, atomic, json, regular_file, safe_name};
 use pdl_volume::{Grid, Volume, VoxelBox, image_on};
 use rayon::prelude::*;
 use schemars::JsonSchema;
@@ -159,7 +159,7 @@ pub fn read(out: &Path) -> Result<Vec<PreparedRow>, StoreError> {
 /// [`StoreError`] if it is not such a file.
 pub fn read_failures(out: &Path) -> Result<Vec<Failure>, StoreError> {
     let path = out.join(FAILURES_FILE);
-    if path.is_file() { json::read(&path) } else { Ok(Vec::new()) }
+    if regular_file::is_there(&path)? { json::read(&path) } else { Ok(Vec::new()) }
 }
 
 /// A case that a stage could not work on.
@@ -263,7 +263,7 @@ pub(crate) fn make_plan(
     let training = plan_cases(rows, parameters.plan_from);
     let mut fingerprint = take_fingerprint(out, &training, parameters.crop, run)?;
     let path = out.join(plan::FILE);
-    let pinned = if path.exists() && !replan { Some(checked_plan(&path)?) } else { None };
+    let pinned = if !replan && regular_file::is_there(&path)? { Some(checked_plan(&path)?) } else { None };
     let pinned = match pinned {
         Some(plan)
             if plan.parameters == *parameters
@@ -748,7 +748,7 @@ fn report_failures(out: &Path, failures: &[Failure]) -> Result<(), StoreError> {
     let path = out.join(FAILURES_FILE);
     if !failures.is_empty() {
         json::write(&path, &failures)?;
-    } else if path.exists() {
+    } else {
         atomic::remove(&SafePath::from(&path))?;
     }
     Ok(())

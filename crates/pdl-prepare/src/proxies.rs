@@ -30,7 +30,7 @@ use memmap2::Mmap;
 #[cfg(unix)]
 use memmap2::UncheckedAdvice;
 use pdl_cohort::case_row::CaseRow;
-use pdl_store::{StoreError, catch_panic, fault, safe_name};
+use pdl_store::{StoreError, catch_panic, fault, regular_file, safe_name};
 use pdl_volume::Volume;
 use rayon::prelude::*;
 
@@ -159,7 +159,7 @@ impl ProxyWriter {
         }
         let schema = Arc::new(Schema::new(fields).with_metadata(facts));
         let file = File::create(temporary).map_err(StoreError::io("write the proxies", path))?;
-        let writer = FileWriter::try_new_buffered(file, &schema).map_err(|e| refused(path, &e))?;
+        let writer = FileWriter::try_new_buffered(file, &schema).map_err(|e| unwritten(path, &e))?;
         Ok(Self {
             writer,
             schema,
@@ -176,7 +176,7 @@ impl ProxyWriter {
             return Ok(());
         }
         let ids: StringArray = rows.iter().map(|row| Some(row.case_id.as_str())).collect();
-        let problem = |e: ArrowError| refused(&self.path, &e);
+        let problem = |e: ArrowError| unwritten(&self.path, &e);
         let mut columns: Vec<ArrayRef> = vec![Arc::new(ids)];
         columns.push(self.lists(rows.iter().map(|row| &row.proxy.voxels)).map_err(problem)?);
         for channel in 0..self.channels {
@@ -207,7 +207,7 @@ impl ProxyWriter {
         let keys = serde_json::to_string(&self.row_keys)
             .map_err(|source| StoreError::Json { path: self.path.clone(), source })?;
         self.writer.write_metadata("row_keys", keys);
-        self.writer.finish().map_err(|e| refused(&self.path, &e))
+        self.writer.finish().map_err(|e| unwritten(&self.path, &e))
     }
 }
 
@@ -224,6 +224,14 @@ fn voxel_type(voxels: usize) -> DataType {
 
 fn refused(path: &Path, error: &dyn std::fmt::Display) -> PrepareError {
     PrepareError::Proxies { path: path.to_owned(), problem: error.to_string() }
+}
+
+/// Why proxies could not be written: the machine's error, where there is one.
+fn unwritten(path: &Path, error: &ArrowError) -> PrepareError {
+    match fault::machine_error(error) {
+        Some(source) => StoreError::io("write the proxies", path)(source).into(),
+        None => refused(path, error),
+    }
 }
 
 /// All proxies of a curation folder, memory-mapped.
@@ -267,7 +275,7 @@ impl Proxies {
         paths.sort();
         let mut all: Option<Self> = None;
         for path in &paths {
-            let part = Self::open_file(path).map_err(|problem| refused(path, &problem))?;
+            let part = Self::open_file(path)?;
             match &mut all {
                 None => all = Some(part),
                 Some(all) => all.append(part).map_err(|problem| refused(path, &problem))?,
@@ -277,8 +285,15 @@ impl Proxies {
     }
 
     /// Maps one file.
-    pub(crate) fn open_file(path: &Path) -> Result<Self, String> {
-        let map = map(path).map_err(|e| e.to_string())?;
+    ///
+    /// # Errors
+    /// As [`Proxies::open`]; [`PrepareError::Store`] when the system does not give it.
+    pub(crate) fn open_file(path: &Path) -> Result<Self, PrepareError> {
+        let map = fault::retried(|| map(path)).map_err(StoreError::io("read the proxies", path))?;
+        Self::decoded(map).map_err(|problem| refused(path, &problem))
+    }
+
+    fn decoded(map: Arc<Mmap>) -> Result<Self, String> {
         let buffer = Buffer::from(bytes::Bytes::from_owner(Mapped(Arc::clone(&map))));
         let (schema, batches, metadata) = decode_checked(&buffer)?;
         let fact = |key: &str| metadata.get(key).ok_or(format!("no metadata '{key}'"));
@@ -473,7 +488,7 @@ impl AsRef<[u8]> for Mapped {
 
 #[expect(unsafe_code, reason = "memory map")]
 fn map(path: &Path) -> std::io::Result<Arc<Mmap>> {
-    let file = File::open(path)?;
+    let file = regular_file::open(path)?;
     // SAFETY: proxies are written to a temporary name and renamed, never changed in place, and the
     // folder's lock keeps other runs out; a file replaced by a rename keeps its mapped content.
     Ok(Arc::new(unsafe { Mmap::map(&file) }?))
@@ -522,6 +537,14 @@ mod tests {
     use super::*;
     use crate::parameters::GridKind;
     use pdl_volume::{Affine, Grid, Orientation};
+
+    #[test]
+    fn what_a_full_disk_does_not_take_is_the_machines_error() {
+        let full = ArrowError::IoError("full".to_owned(), std::io::Error::from_raw_os_error(28));
+        assert!(fault::machine_error(&unwritten(Path::new("p"), &full)).is_some());
+        let other = unwritten(Path::new("p"), &ArrowError::DivideByZero);
+        assert!(fault::machine_error(&other).is_none(), "{other}");
+    }
 
     fn ramp(shape: [usize; 3], spacing: [f64; 3]) -> Volume<f32> {
         let grid = Grid::new(shape, Affine::from_orientation(Orientation::RAS, spacing, shape));

@@ -16,7 +16,7 @@ use std::path::Path;
 use pdl_cohort::case_row::CaseRow;
 use pdl_store::journal::{self, HashCheck, Journal};
 use pdl_store::safe_path::SafePath;
-use pdl_store::{StoreError, atomic};
+use pdl_store::{StoreError, atomic, regular_file};
 
 use crate::PrepareError;
 use crate::proxies::labels::ProxyLabels;
@@ -36,14 +36,13 @@ pub(crate) fn proxy(
     trust: HashCheck,
 ) -> Result<Option<Proxy>, PrepareError> {
     let name = proxy_journal(row);
-    if !out.join(journal::FOLDER).join(format!("{name}.jsonl")).is_file() {
+    if !regular_file::is_there(&out.join(journal::FOLDER).join(format!("{name}.jsonl")))? {
         return Ok(None);
     }
     let journal = Journal::<Vec<f64>>::open(out, &name, trust)?;
     let Some(&[padded_share]) = journal.find(&row.case_id, key).map(Vec::as_slice) else { return Ok(None) };
     let path = out.join(proxy_file(row));
-    let file = Proxies::open_file(&path);
-    let file = file.map_err(|problem| PrepareError::Proxies { path: path.clone(), problem })?;
+    let file = Proxies::open_file(&path)?;
     let whole = file.len() == 1 && file.row_keys == [key];
     let proxy = || Proxy {
         voxels: file.voxels(0).to_vec(),

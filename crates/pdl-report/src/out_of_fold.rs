@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use pdl_store::table;
+use pdl_store::{regular_file, table};
 use serde::{Deserialize, Serialize};
 
 use crate::{Result, unless_unreadable};
@@ -53,7 +53,7 @@ pub struct OutOfFoldCase {
 /// Errors of the machine that prevent the table from being read.
 pub fn out_of_fold(out: &Path) -> Result<Vec<OutOfFold>> {
     let path = out.join(FILE);
-    if !path.is_file() {
+    if !regular_file::is_there(&path)? {
         return Ok(Vec::new());
     }
     let Some((rows, _)) = unless_unreadable(table::read_rows::<OutOfFoldLine>(&path))? else {

@@ -19,7 +19,7 @@ use pdl_similarity::metrics::Metric;
 use pdl_similarity::neighbours::{DuplicateGroup, duplicates};
 use pdl_similarity::pairs::{self, Pairs};
 use pdl_store::progress::Progress;
-use pdl_store::{atomic, json};
+use pdl_store::{atomic, json, regular_file};
 use serde::Serialize;
 
 use crate::cohort::{self, CohortSummary, JoinedPatient, ShownCase};
@@ -117,13 +117,14 @@ pub fn report(out: &Path, parameters: &ReportParameters, progress: &dyn Progress
         let problem = format!("expected at least 2, found {}", parameters.cases);
         return Err(ReportError::InvalidOption { name: "cases", problem });
     }
-    if !out.join(pdl_cohort::cases::FILE).is_file() {
+    if !regular_file::is_there(&out.join(pdl_cohort::cases::FILE))? {
         return Err(ReportError::NothingThere { out: out.to_owned() });
     }
     let cases = Cases::read(out)?;
-    let manifest = out.join(manifest::TABLE_FILE).is_file().then(|| Manifest::open(out)).transpose()?;
+    let is_there = |name: &str| regular_file::is_there(&out.join(name));
+    let manifest = is_there(manifest::TABLE_FILE)?.then(|| Manifest::open(out)).transpose()?;
     let audit: Option<Audit> =
-        out.join(audit::FILE).is_file().then(|| json::read(&out.join(audit::FILE))).transpose()?;
+        is_there(audit::FILE)?.then(|| json::read(&out.join(audit::FILE))).transpose()?;
     let failures = prepare::read_failures(out)?;
     let compared = ComparedCases::open(out)?;
     let empty = Vec::new();
@@ -202,12 +203,12 @@ struct ComparedCases {
 
 impl ComparedCases {
     fn open(out: &Path) -> Result<Option<Self>> {
-        if !out.join(proxies::FOLDER).is_dir() {
+        if !regular_file::is_there(&out.join(proxies::FOLDER))? {
             return Ok(None);
         }
         let proxies = Proxies::open(out)?;
         // A single case has no pairs.
-        let there = proxies.len() > 1 && out.join(pairs::FOLDER).is_dir();
+        let there = proxies.len() > 1 && regular_file::is_there(&out.join(pairs::FOLDER))?;
         let pairs = there.then(|| Pairs::open(out, &proxies)).transpose()?;
         let prepared = prepare::read(out)?.into_iter().map(|row| (row.case_id.clone(), row)).collect();
         let mut ids = proxies.case_ids.clone();

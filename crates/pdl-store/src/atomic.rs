@@ -8,6 +8,8 @@ use std::fs::{self, File};
 use std::io::{ErrorKind, Read, Write};
 use std::path::Path;
 
+use tempfile::NamedTempFile;
+
 use crate::file_system::{self, Lack};
 use crate::safe_path::{Folder, SafePath};
 use crate::{Result, StoreError, fault};
@@ -84,10 +86,11 @@ pub fn write_private_if_missing(path: &Path, bytes: &[u8]) -> Result<bool> {
     let folder = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder).map_err(StoreError::io("make the folder", folder))?;
     let failed = || StoreError::io("write the file", path);
-    // A temporary file has mode 0600. Where it is put without replacing another, the system links
-    // it, or renames it with the condition that nothing is there.
-    let mut temporary =
-        tempfile::Builder::new().prefix(TEMPORARY_PREFIX).tempfile_in(folder).map_err(failed())?;
+    // Where it is put without replacing another, the system links it, or renames it with the
+    // condition that nothing is there.
+    let mut builder = tempfile::Builder::new();
+    let made = make(builder.prefix(TEMPORARY_PREFIX), folder, 0o600);
+    let mut temporary = made.map_err(failed())?;
     temporary.write_all(bytes).and_then(|()| temporary.as_file().sync_all()).map_err(failed())?;
     match temporary.persist_noclobber(path) {
         Ok(_) => {
@@ -108,11 +111,7 @@ fn is_without_links(error: &std::io::Error) -> bool {
 
 /// Creates a file of mode 0600 if there is none; returns whether it did.
 fn create_private(path: &Path, bytes: &[u8]) -> std::io::Result<bool> {
-    let mut options = File::options();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = match options.open(path) {
+    let mut file = match create_new(path, 0o600) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(false),
         opened => opened?,
     };
@@ -157,15 +156,7 @@ fn write_as<E: From<StoreError>>(
     let mut builder = tempfile::Builder::new();
     let suffix = format!("-{}", tail(&name.to_string_lossy()));
     builder.prefix(TEMPORARY_PREFIX).suffix(&suffix);
-    let mut options = File::options();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, mode);
-    #[cfg(not(unix))]
-    let _ = mode;
-    // Not `tempfile_in`: its errors lose the system's error number, which tells machine errors
-    // apart.
-    let made = builder.make_in(folder.path(), |temporary| options.open(temporary));
+    let made = make(&builder, folder.path(), mode);
     let temporary = made.map_err(StoreError::io("make a file", &full))?.into_temp_path();
     fill(&temporary)?;
     let synced = File::open(&temporary).and_then(|file| file.sync_all());
@@ -174,6 +165,23 @@ fn write_as<E: From<StoreError>>(
     replace(&folder, own, name).map_err(StoreError::io("rename the file", &full))?;
     let _ = temporary.keep(); // under its name now: nothing is to be removed
     Ok(sync(&folder)?)
+}
+
+/// Makes a temporary file, of these rights where there are modes. Not `tempfile_in`, whose errors
+/// lose the system's number, which tells whose fault they are.
+fn make(builder: &tempfile::Builder<'_, '_>, folder: &Path, mode: u32) -> std::io::Result<NamedTempFile> {
+    builder.make_in(folder, |temporary| create_new(temporary, mode))
+}
+
+/// Makes a file where there is none, of these rights where there are modes.
+fn create_new(path: &Path, mode: u32) -> std::io::Result<File> {
+    let mut options = File::options();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, mode);
+    #[cfg(not(unix))]
+    let _ = mode;
+    options.open(path)
 }
 
 /// The end of a name, at most [`LONGEST_TAIL`] bytes of it.

@@ -203,7 +203,8 @@ impl ReadFault {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    fn note(&self, error: &io::Error) {
+    /// Leaves an error, where it is the system's.
+    pub(crate) fn note(&self, error: &io::Error) {
         if let Some(code) = error.raw_os_error() {
             let mut noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             *noted = Some(io::Error::from_raw_os_error(code));

@@ -80,6 +80,17 @@ impl From<&Metadata> for FileState {
     }
 }
 
+/// Whether a file has a second name, a hard link.
+#[cfg(unix)]
+pub(crate) fn has_other_names(meta: &Metadata) -> bool {
+    std::os::unix::fs::MetadataExt::nlink(meta) > 1
+}
+
+#[cfg(not(unix))]
+pub(crate) fn has_other_names(_meta: &Metadata) -> bool {
+    false
+}
+
 fn nanoseconds(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH).map_or(0, |age| age.as_nanos() as u64)
 }

@@ -10,11 +10,12 @@ use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::file_state::FileState;
+use crate::file_state::{self, FileState};
 use crate::safe_path::SafePath;
 use crate::{Result, StoreError, atomic, fault, hash};
 
@@ -121,9 +122,12 @@ struct Entry<V> {
 #[derive(Debug)]
 pub struct Journal<V> {
     root: PathBuf,
+    path: SafePath,
     trust: HashCheck,
     known: HashMap<String, Entry<V>>,
     file: Mutex<File>,
+    /// Whether a later line of its unit has replaced one.
+    has_replaced: AtomicBool,
 }
 
 impl<V: Serialize + DeserializeOwned + Clone> Journal<V> {
@@ -134,20 +138,27 @@ impl<V: Serialize + DeserializeOwned + Clone> Journal<V> {
     pub fn open(root: &Path, stage: &str, trust: HashCheck) -> Result<Self> {
         let path = SafePath::new(root, format!("{FOLDER}/{stage}.jsonl"))?;
         let text = path.read()?.unwrap_or_default();
-        let mut known = HashMap::new();
-        let mut lines = 0;
-        for line in text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-            lines += 1;
-            if let Ok(entry) = serde_json::from_slice::<Entry<V>>(line) {
-                known.insert(entry.unit.clone(), entry);
-            }
-        }
+        let (known, lines) = parse::<V>(&text);
         let torn = !text.is_empty() && !text.ends_with(b"\n");
         if torn || lines > 2 * known.len() {
             rewrite(&path, &known)?;
         }
-        let file = Mutex::new(path.append()?);
-        Ok(Self { root: root.to_owned(), trust, known, file })
+        let file = Mutex::new(open(&path)?);
+        let has_replaced = AtomicBool::new(lines > known.len());
+        Ok(Self { root: root.to_owned(), path, trust, known, file, has_replaced })
+    }
+
+    /// Removes the lines that later ones have replaced, which may say what is not to be said any
+    /// more.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] when it cannot be read or written.
+    pub fn compact(self) -> Result<()> {
+        if !self.has_replaced.into_inner() {
+            return Ok(());
+        }
+        let text = self.path.read()?.unwrap_or_default();
+        rewrite(&self.path, &parse::<V>(&text).0)
     }
 
     /// The value recorded for `unit`, if its key is `key` and its files are unchanged.
@@ -167,11 +178,24 @@ impl<V: Serialize + DeserializeOwned + Clone> Journal<V> {
         let mut line =
             serde_json::to_vec(&entry).map_err(|source| StoreError::Json { path: path.clone(), source })?;
         line.push(b'\n');
-        // A thread that panicked while it held the lock wrote a whole line or none: the file is
-        // valid.
+        self.has_replaced.fetch_or(self.known.contains_key(unit), Ordering::Relaxed);
+        // A thread that died while it held the lock wrote a whole line or none: the file is sound.
         let mut file = self.file.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         file.write_all(&line).map_err(StoreError::io("write the journal", &path))
     }
+}
+
+/// The last line of every unit, and the number of all lines.
+fn parse<V: DeserializeOwned>(text: &[u8]) -> (HashMap<String, Entry<V>>, usize) {
+    let mut known = HashMap::new();
+    let mut lines = 0;
+    for line in text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        lines += 1;
+        if let Ok(entry) = serde_json::from_slice::<Entry<V>>(line) {
+            known.insert(entry.unit.clone(), entry);
+        }
+    }
+    (known, lines)
 }
 
 /// Appends whole lines, which others wrote into journals of their own, to the journal of `stage` in
@@ -181,7 +205,19 @@ impl<V: Serialize + DeserializeOwned + Clone> Journal<V> {
 /// [`StoreError::Io`] if it cannot be written.
 pub fn append(root: &Path, stage: &str, lines: &[u8]) -> Result<()> {
     let path = SafePath::new(root, format!("{FOLDER}/{stage}.jsonl"))?;
-    path.append()?.write_all(lines).map_err(StoreError::io("write the journal", &path.full()))
+    open(&path)?.write_all(lines).map_err(StoreError::io("write the journal", &path.full()))
+}
+
+/// Opens a journal to append to it. Where its file has another name, as in a backup of hard links,
+/// it gets a file of its own first: what is appended is not to stand there, too.
+fn open(path: &SafePath) -> Result<File> {
+    let file = path.append()?;
+    let meta = file.metadata().map_err(StoreError::io("look at the file", &path.full()))?;
+    if !file_state::has_other_names(&meta) {
+        return Ok(file);
+    }
+    atomic::write(path, &path.read()?.unwrap_or_default())?;
+    path.append()
 }
 
 fn rewrite<V: Serialize>(path: &SafePath, known: &HashMap<String, Entry<V>>) -> Result<()> {
@@ -235,6 +271,40 @@ mod tests {
         assert!(!stamp.holds(root, HashCheck::Stamps) && !stamp.holds(root, HashCheck::Content));
         assert_eq!(Stamp::of_read(root, "a", before, hash::of_bytes(b"one")).unwrap(), None);
         assert_eq!(Stamp::of_read(root, "gone", before, String::new()).unwrap(), None);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_is_appended_stands_under_no_other_name_of_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let (root, backup) = (folder.path(), folder.path().join("backup"));
+        Journal::<u32>::open(root, "test", HashCheck::Stamps).unwrap().record("a", "k", vec![], &1).unwrap();
+        fs::hard_link(root.join(FOLDER).join("test.jsonl"), &backup).unwrap();
+        let before = fs::read(&backup).unwrap();
+        Journal::<u32>::open(root, "test", HashCheck::Stamps).unwrap().record("b", "k", vec![], &2).unwrap();
+        append(root, "test", b"\n").unwrap();
+        assert_eq!(fs::read(&backup).unwrap(), before);
+        let journal = Journal::<u32>::open(root, "test", HashCheck::Stamps).unwrap();
+        assert_eq!((journal.find("a", "k"), journal.find("b", "k")), (Some(&1), Some(&2)));
+    }
+
+    #[test]
+    fn what_later_lines_replaced_is_gone_after_compacting() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        let open = || Journal::<String>::open(root, "test", HashCheck::Stamps).unwrap();
+        let text = || fs::read_to_string(root.join(FOLDER).join("test.jsonl")).unwrap();
+        let journal = open();
+        journal.record("a", "k", vec![], &"old".to_owned()).unwrap();
+        journal.record("b", "k", vec![], &"other".to_owned()).unwrap();
+        journal.compact().unwrap();
+        assert!(text().contains("old"));
+        let journal = open();
+        journal.record("a", "k", vec![], &"new".to_owned()).unwrap();
+        assert!(text().contains("old"));
+        journal.compact().unwrap();
+        assert!(!text().contains("old") && text().lines().count() == 2);
+        assert_eq!(open().find("a", "k"), Some(&"new".to_owned()));
     }
 
     #[test]

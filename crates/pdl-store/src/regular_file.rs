@@ -7,7 +7,9 @@ use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
 use std::path::Path;
 
-/// An entry that is neither a file nor a folder.
+use crate::{Result, StoreError, fault};
+
+/// What is neither a file nor a folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("expected a file, found {what}, which is never opened")]
 pub struct SpecialFile {
@@ -37,6 +39,14 @@ fn kind(_meta: &Metadata) -> Option<&'static str> {
     None
 }
 
+/// Whether anything is at `path`, links followed.
+///
+/// # Errors
+/// [`StoreError::Io`] when the machine keeps it from being looked at: it is not taken for missing.
+pub fn is_there(path: &Path) -> Result<bool> {
+    fault::exists(path).map_err(StoreError::io("look at the file", path))
+}
+
 /// Opens a file to read it, links followed.
 ///
 /// # Errors
@@ -58,6 +68,15 @@ pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::with_capacity(file.metadata().map_or(0, |meta| meta.len() as usize));
     file.read_to_end(&mut bytes)?;
     Ok(bytes)
+}
+
+/// The text of a file.
+///
+/// # Errors
+/// As [`open`]; one of kind [`io::ErrorKind::InvalidData`] when it is not UTF-8.
+pub fn read_text(path: &Path) -> io::Result<String> {
+    let text = String::from_utf8(read(path)?);
+    text.map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8"))
 }
 
 #[cfg(all(test, unix))]

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use clap::{ArgMatches, Parser, Subcommand};
 use pdl_console::{Display, ExitStatus, Shell, say};
 use pdl_store::lock::FolderLock;
@@ -15,6 +15,9 @@ use crate::commands::{
 use crate::context::Context;
 use crate::preconditions::Requirements;
 use crate::settings::{EVERY_COMMAND, RunParameters, Settings};
+
+/// More are a mistake: to start them alone would take the machine.
+const MOST_THREADS: usize = 1024;
 
 /// Prepares, compares and ranks the cases of a medical image segmentation cohort.
 ///
@@ -136,7 +139,9 @@ pub(crate) fn run(cli: &Cli, matches: &ArgMatches, program: clap::Command) -> Re
         None => Settings { run: cli.run.clone(), ..Settings::default() },
     };
     if requirements.threads {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(settings.run.threads).build_global();
+        let threads = settings.run.threads;
+        ensure!(threads <= MOST_THREADS, "--threads {threads}: expected {MOST_THREADS} or fewer");
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
         pool.context("cannot start the threads")?;
     }
     let context = Context { program, settings, display: Display::new(), json: cli.json };

@@ -12,6 +12,7 @@ use pdl_curriculum::audit::AuditParameters;
 use pdl_curriculum::parameters::RankParameters;
 use pdl_prepare::parameters::PrepareParameters;
 use pdl_similarity::parameters::CompareParameters;
+use pdl_store::regular_file;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -95,7 +96,7 @@ impl Settings {
         let path = file(config, out)?;
         let is_users = config.is_some();
         let text = match &path {
-            Some(path) => std::fs::read_to_string(path)
+            Some(path) => regular_file::read_text(path)
                 .with_context(|| format!("cannot read the settings file: {}", path.display()))?,
             None => String::new(),
         };
@@ -115,7 +116,7 @@ fn file(config: Option<&Path>, out: &Path) -> Result<Option<PathBuf>> {
         return Ok(Some(path.to_owned()));
     }
     let own = out.join(FILE);
-    Ok(own.is_file().then_some(own))
+    Ok(regular_file::is_there(&own)?.then_some(own))
 }
 
 /// Refuses options that name files outside OUT in a file that need not be the user's own.

@@ -21,7 +21,7 @@ fn row(image: &str, stated: Option<&str>) -> Row {
 }
 
 fn place() -> Place {
-    Place { cohort: "../cohort".to_owned(), out: PathBuf::from("/nowhere/out") }
+    Place::at("../cohort".to_owned(), PathBuf::from("/nowhere/out"))
 }
 
 /// The cohort's layout, with the ids that it gets after `before`; and that table as it names its

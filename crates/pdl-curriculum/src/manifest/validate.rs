@@ -7,7 +7,7 @@ use pdl_cohort::attributes::Split;
 use pdl_cohort::cases;
 use pdl_prepare::plan;
 use pdl_store::progress::Progress;
-use pdl_store::{StoreError, fault, hash, json, safe_path, table};
+use pdl_store::{StoreError, fault, hash, json, regular_file, safe_path, table};
 use rayon::prelude::*;
 use serde::Serialize;
 
@@ -124,7 +124,7 @@ fn read_info(
 ) -> Result<(Option<u64>, Option<ManifestInfo>), CurriculumError> {
     let path = folder.join(INFO_FILE);
     let mut differs = |code, message: String| differences.push(ManifestDifference::new(code, message));
-    if !path.is_file() {
+    if !is_file(&path)? {
         differs("missing-file", format!("{INFO_FILE} is missing"));
         return Ok((None, None));
     }
@@ -159,7 +159,7 @@ fn read_rows(
 ) -> Result<Option<Vec<ManifestRow>>, CurriculumError> {
     let path = folder.join(TABLE_FILE);
     let mut differs = |code, message: String| differences.push(ManifestDifference::new(code, message));
-    if !path.is_file() {
+    if !is_file(&path)? {
         differs("missing-file", format!("{TABLE_FILE} is missing"));
         return Ok(None);
     }
@@ -192,8 +192,8 @@ fn read_rows(
         }
     };
     let lines = folder.join(LINES_FILE);
-    if lines.is_file() {
-        let text = std::fs::read(&lines).map_err(StoreError::io("read the file", &lines))?;
+    if is_file(&lines)? {
+        let text = regular_file::read(&lines).map_err(StoreError::io("read the file", &lines))?;
         let read = text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
         let read: Result<Vec<ManifestRow>, _> = read.map(serde_json::from_slice).collect();
         if read.ok().as_ref() != Some(&rows) {
@@ -201,6 +201,10 @@ fn read_rows(
         }
     }
     Ok(Some(rows))
+}
+
+fn is_file(path: &Path) -> Result<bool, StoreError> {
+    fault::is_file(path).map_err(StoreError::io("look at the file", path))
 }
 
 /// Checks the rows by themselves: ids, patients, held-out cases.
@@ -315,7 +319,7 @@ impl<'a> Files<'a> {
     ) -> Result<(), StoreError> {
         for (name, expected) in [(cases::FILE, &info.hashes.cases), (plan::FILE, &info.hashes.plan)] {
             let path = self.curation.join(name);
-            if path.is_file() && hash::of_file(&path)? != *expected {
+            if is_file(&path)? && hash::of_file(&path)? != *expected {
                 let message = format!("{name} has changed since the manifest was made; run `pdl rank` again");
                 differences.push(ManifestDifference::new("stale", message));
             }

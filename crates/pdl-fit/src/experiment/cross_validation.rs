@@ -12,7 +12,7 @@ use pdl_curriculum::results::{self, ResultRow};
 use pdl_metrics::dice::mean;
 use pdl_metrics::scores::{self, EvaluationRow, EvaluationSummary, SurfaceOptions};
 use pdl_store::table::{self, column, nullable};
-use pdl_store::{StoreError, fault};
+use pdl_store::{StoreError, fault, regular_file};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -156,7 +156,7 @@ fn folds_of(out: &Path) -> Result<Vec<PathBuf>> {
         let of_fold = folder.join(number.to_string());
         let missing =
             format!("fold {number} of {folds} is missing; `pdl rank OUT --folds {folds}` writes all");
-        if !of_fold.join(INFO_FILE).is_file() {
+        if !regular_file::is_there(&of_fold.join(INFO_FILE))? {
             return Err(refused(missing));
         }
         let info = Manifest::open(&of_fold)?.info;

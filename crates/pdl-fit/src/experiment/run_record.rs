@@ -9,7 +9,7 @@ use pdl_cohort::regions::LabelRegion;
 use pdl_curriculum::manifest::Label;
 use pdl_metrics::{ChannelUnion, MeasuredStructure};
 use pdl_prepare::plan::Plan;
-use pdl_store::{StoreError, json};
+use pdl_store::{StoreError, json, regular_file};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -224,7 +224,7 @@ pub enum Standing {
 /// is invalid.
 pub fn read(run: &Path) -> Result<RunRecord> {
     let path = run.join(FILE);
-    if !path.exists() {
+    if !regular_file::is_there(&path)? {
         return Err(FitError::NoSuchRun { path: run.to_owned() });
     }
     let record: RunRecord = match json::read(&path) {
@@ -305,7 +305,7 @@ impl RunRecord {
 /// [`FitError::Occupied`] if it contains another run or a record that cannot be read.
 pub fn standing(run: &Path, settings: &Settings, manifest_blake3: &str) -> Result<Standing> {
     let path = run.join(FILE);
-    if !path.exists() {
+    if !regular_file::is_there(&path)? {
         return Ok(Standing::Free);
     }
     let occupied = |difference| FitError::Occupied { record: Record::Run, difference, path: run.to_owned() };

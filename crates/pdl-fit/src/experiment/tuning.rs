@@ -18,7 +18,7 @@ use pdl_store::lock::FolderLock;
 use pdl_store::memory::MemoryLimit;
 use pdl_store::safe_path::SafePath;
 use pdl_store::table::{self, column, list, nullable};
-use pdl_store::{hash, json};
+use pdl_store::{hash, json, regular_file};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -234,7 +234,7 @@ fn clear(folder: &Path) -> Result<()> {
 /// The interrupted or finished tuning of the same request, if any.
 fn existing(request: &TuneRequest, settings: &Settings, folder: &Path) -> Result<Option<Tuning>> {
     let path = folder.join(FILE);
-    if !path.exists() {
+    if !regular_file::is_there(&path)? {
         return Ok(None);
     }
     let tuning = read(&path)?;
@@ -324,7 +324,7 @@ struct Trials<'a> {
 impl Trials<'_> {
     /// Runs all trials.
     fn all(&mut self) -> Result<Winner> {
-        if self.table.exists() {
+        if regular_file::is_there(&self.table)? {
             // Trials of an interrupted tuning, in the same order.
             self.rows = table::read_rows(&self.table)?.0;
         }
@@ -401,7 +401,7 @@ impl Trials<'_> {
 pub fn tuned(out: &Path, settings: &Settings, given: impl Fn(&str) -> bool) -> Result<(Settings, Reference)> {
     let file = format!("{FOLDER}/{FILE}");
     let path = out.join(&file);
-    if !path.exists() {
+    if !regular_file::is_there(&path)? {
         return Err(FitError::NoTuning { path: out.to_owned() });
     }
     let tuning = read(&path)?;

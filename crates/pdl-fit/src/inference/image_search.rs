@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use pdl_cohort::reading::ImageReading;
 use pdl_dicom::Series;
-use pdl_store::StoreError;
 use pdl_store::memory::MemoryLimit;
+use pdl_store::{StoreError, fault};
 
 use crate::error::{FitError, Result};
 use crate::inference::channel_files::{self, ChannelFiles};
@@ -58,7 +58,10 @@ pub fn find(
     limit: &MemoryLimit,
 ) -> Result<Inputs> {
     let mut inputs: BTreeMap<String, Input> = BTreeMap::new();
-    let is_single = |place: &Path| Ok::<_, FitError>(!place.is_dir() || is_stack(reading, place)?);
+    let is_single = |place: &Path| {
+        let is_folder = fault::is_dir(place).map_err(StoreError::io("look at the file", place))?;
+        Ok::<_, FitError>(!is_folder || is_stack(reading, place)?)
+    };
     let mut singles = Vec::new();
     let mut found = Vec::new();
     let mut other_channels = 0;

@@ -331,11 +331,15 @@ fn files_of(path: &Path) -> std::io::Result<Vec<PathBuf>> {
     if let (file, Some(_)) = split_frame(&name) {
         return Ok(vec![path.with_file_name(file)]);
     }
-    if !path.is_dir() {
+    if !fault::is_dir(path)? {
         return Ok(vec![path.to_owned()]);
     }
-    let mut files: Vec<PathBuf> = fault::list(path)?.into_iter().map(|entry| entry.path()).collect();
-    files.retain(|file| file.is_file());
+    let mut files = Vec::new();
+    for entry in fault::list(path)? {
+        if fault::is_file(&entry.path())? {
+            files.push(entry.path());
+        }
+    }
     files.sort();
     Ok(files)
 }

@@ -399,6 +399,7 @@ impl Settings {
             ("workers", self.workers != 0),
         ];
         require(&at_least_1, "must be at least 1")?;
+        require(&[("workers", self.workers <= MOST_THREADS)], "is more than a machine has use for")?;
         let above_0 = [
             ("seconds", self.seconds.is_none_or(|seconds| seconds > 0.0 && seconds.is_finite())),
             ("lr", self.peak_lr() > 0.0),
@@ -433,6 +434,9 @@ impl Settings {
         }
     }
 }
+
+/// More are a mistake: to start them alone would take the machine.
+pub(crate) const MOST_THREADS: usize = 1024;
 
 /// Refuses the first option for which its condition does not hold.
 fn require(conditions: &[(&'static str, bool)], problem: &str) -> Result<()> {

@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use pdl_store::StoreError;
+use pdl_store::{StoreError, regular_file};
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
@@ -130,7 +130,7 @@ fn cause(error: &tch::TchError) -> String {
 /// version that cannot be read, [`FitError::UnreadableRecord`] if it is damaged.
 pub fn read(run: &Path) -> Result<Option<Checkpoint>> {
     let path = run.join(FILE);
-    if !path.exists() {
+    if !regular_file::is_there(&path)? {
         return Ok(None);
     }
     let failed = |problem: String| FitError::Checkpoint { problem, path: path.clone() };

@@ -1,5 +1,6 @@
 //! Training run: from a curation folder to weights, history and record.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use pdl_cohort::cases::{self, Cases};
@@ -21,7 +22,7 @@ use crate::model::device::ComputeDevice;
 use crate::model::unet::NetworkPlan;
 use crate::plan::curriculum_schedule::PatchSpec;
 use crate::plan::run_plan::{RunPlan, Speed, TimedPart};
-use crate::plan::settings::Settings;
+use crate::plan::settings::{MOST_THREADS, Settings};
 use crate::train::checkpoint::{self, Checkpoint, State, TrainingProgress};
 use crate::train::extension;
 use crate::train::history::{self, HistoryRow};
@@ -424,10 +425,10 @@ fn clear_results(folder: &Path) -> Result<()> {
 }
 
 pub(crate) fn remove(path: &Path) -> Result<()> {
-    if path.exists() {
-        std::fs::remove_file(path).map_err(StoreError::io("remove the file", path))?;
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        removed => Ok(removed.map_err(StoreError::io("remove the file", path))?),
     }
-    Ok(())
 }
 
 fn results(trainer: &Trainer<'_>, weights_blake3: String) -> Result<Results> {
@@ -454,7 +455,10 @@ pub(crate) fn prepare_libtorch(settings: &Settings) -> Result<Programs> {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let told = std::env::var("OMP_NUM_THREADS").ok().and_then(|threads| threads.parse().ok());
     let threads = settings.threads.or(told.filter(|&threads| threads > 0)).unwrap_or(cores);
-    tch::set_num_threads(i32::try_from(threads).unwrap_or(i32::MAX));
+    if threads > MOST_THREADS {
+        return Err(FitError::option("threads", format!("must be at most {MOST_THREADS}, and is {threads}")));
+    }
+    tch::set_num_threads(threads as i32);
     // Threads of the instance norm; a second training in this process keeps those of the first.
     let _ = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
     let libtorch = option_env!("PDL_LIBTORCH_VERSION").unwrap_or("unknown").to_owned();

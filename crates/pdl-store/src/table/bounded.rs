@@ -194,7 +194,9 @@ impl Pages {
     }
 
     fn at(&self, start: u64) -> io::Result<Watched<File>> {
-        let mut file = self.file.try_clone()?;
+        // The library would make a text of its error, too.
+        let handle = fault::retried(|| self.file.try_clone());
+        let mut file = handle.inspect_err(|error| self.refusals.fault.note(error))?;
         file.seek(SeekFrom::Start(start))?;
         Ok(Watched::new(file, &self.refusals.fault))
     }

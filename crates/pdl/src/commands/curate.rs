@@ -18,7 +18,7 @@ use pdl_prepare::plan;
 use pdl_prepare::prepare::read_plan;
 use pdl_report::ReportParameters;
 use pdl_similarity::parameters::CompareParameters;
-use pdl_store::StoreError;
+use pdl_store::{StoreError, regular_file};
 
 use crate::commands::index::Cohort;
 use crate::commands::prepare::Replan;
@@ -88,7 +88,7 @@ fn run_stages(args: &Args, stages: &mut Stages<'_>) -> Result<()> {
     let all = if args.no_report { &STAGES[..5] } else { &STAGES[..] };
     let display = &stages.context.display;
     let enter = |stage| display.enter(all, stage);
-    let undecided = nothing_depends_on_splits(stages.out);
+    let undecided = nothing_depends_on_splits(stages.out)?;
     enter("index");
     stages.index(&cohort.cohort, cohort.same_patient.as_deref())?;
     enter("prepare");
@@ -123,12 +123,14 @@ fn run_stages(args: &Args, stages: &mut Stages<'_>) -> Result<()> {
 
 /// Whether there is anything to rank: a labelled case, or a manifest that may be outdated.
 fn has_labels(out: &Path) -> Result<bool> {
-    Ok(out.join(manifest::TABLE_FILE).exists() || Cases::read(out)?.labelled().next().is_some())
+    Ok(regular_file::is_there(&out.join(manifest::TABLE_FILE))?
+        || Cases::read(out)?.labelled().next().is_some())
 }
 
 /// Whether no manifest of the curation folder `out` holds splits that a training may have used.
-fn nothing_depends_on_splits(out: &Path) -> bool {
-    !out.join(manifest::TABLE_FILE).exists() && !out.join(manifest::FOLDS_FOLDER).exists()
+fn nothing_depends_on_splits(out: &Path) -> Result<bool> {
+    let is_there = |name: &str| regular_file::is_there(&out.join(name));
+    Ok(!is_there(manifest::TABLE_FILE)? && !is_there(manifest::FOLDS_FOLDER)?)
 }
 
 /// Merges patients in different splits that are one person according to the audit, and indexes

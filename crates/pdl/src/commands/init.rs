@@ -13,7 +13,7 @@ use pdl_findings::Code;
 use pdl_io::stack;
 use pdl_store::memory::MemoryLimit;
 use pdl_store::printable::{cell, escaped, path_cell};
-use pdl_store::{atomic, paths};
+use pdl_store::{atomic, paths, regular_file};
 use serde_json::json;
 use toml_writer::{ToTomlValue, TomlStringBuilder};
 
@@ -55,7 +55,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus> {
     preconditions::check_cohort(&args.cohort, &args.out)?;
     let path = args.out.join(FILE);
     for taken in [&path, &args.out.join(TABLE)] {
-        if taken.exists() && !args.force {
+        if !args.force && regular_file::is_there(taken)? {
             bail!(
                 "the file exists; --force replaces it and renames this one to .bak, or choose another --out: {}",
                 taken.display()
@@ -101,7 +101,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus> {
 
 /// Renames an existing file to `.bak`.
 fn keep_earlier(path: &Path) -> Result<()> {
-    if path.exists() {
+    if regular_file::is_there(path)? {
         let mut kept = path.to_owned().into_os_string();
         kept.push(".bak");
         std::fs::rename(path, &kept)

@@ -12,7 +12,7 @@ use pdl_curriculum::audit::{self, Audit};
 use pdl_curriculum::manifest::{self, Manifest};
 use pdl_findings::SkipReason;
 use pdl_report::cohort::{self, CohortSummary};
-use pdl_store::json;
+use pdl_store::{json, regular_file};
 use serde_json::json;
 
 use crate::context::{Context, say_json};
@@ -47,9 +47,10 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus> {
     let Args { out, cases: list, files } = args;
     let cases = Cases::read(out)?;
     let summary = cohort::summary(&cases, &pdl_prepare::prepare::read_failures(out)?, &[]);
-    let manifest = out.join(manifest::TABLE_FILE).is_file().then(|| Manifest::open(out)).transpose()?;
+    let is_there = |name: &str| regular_file::is_there(&out.join(name));
+    let manifest = is_there(manifest::TABLE_FILE)?.then(|| Manifest::open(out)).transpose()?;
     let audit: Option<Audit> =
-        out.join(audit::FILE).is_file().then(|| json::read(&out.join(audit::FILE))).transpose()?;
+        is_there(audit::FILE)?.then(|| json::read(&out.join(audit::FILE))).transpose()?;
     let files = if *files { Some(file_counts(out, &cases)?) } else { None };
     if context.json {
         let ranked = manifest.as_ref().map(|manifest| manifest.training().len());
@@ -94,7 +95,7 @@ fn file_counts(out: &Path, cases: &Cases) -> Result<FileCounts> {
         set_aside: None,
         reason: None,
     };
-    let rows = match out.join(sources::FILE).is_file() {
+    let rows = match regular_file::is_there(&out.join(sources::FILE))? {
         true => sources::read(out)?,
         false => cases.rows.iter().map(of_row).collect(),
     };
