@@ -32,20 +32,26 @@ pub struct IndexParameters {
     #[arg(long, value_name = "CHANNEL", help_heading = "Images and labels")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub channel: Option<String>,
-    /// Modalities of a DICOM cohort that are channels of one case, that of the labelled series
-    /// first, such as CT,PT: of each study the series of these modalities in one frame of
-    /// reference. A study without one, or with several of one, is rejected. Channels of files come
-    /// from their names, or from the columns image_NAME of a table.
+    /// Channels to use of cases that have several, in this order, such as PET,CT: label maps lie on
+    /// the grid of the first. Of files by their names or numbers, as for --channel; all in their
+    /// usual order when not given. Of a DICOM cohort the series of a study in one frame of
+    /// reference become the channels of one case: by modality, as in CT,PT, or as NAME=PATTERN by
+    /// what SeriesDescription or ProtocolName holds, as in T1=*t1*,FLAIR=*flair* (* and ? stand for
+    /// anything). A study without one of them, or with several, is rejected.
     #[arg(
         long,
-        value_enum,
         value_delimiter = ',',
-        value_name = "MODALITY,MODALITY",
+        value_name = "CHANNEL,CHANNEL",
         conflicts_with = "channel",
         help_heading = "Images and labels"
     )]
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub channels: Vec<Modality>,
+    pub channels: Vec<String>,
+    /// The numbers that the chosen channels of files have in the names of these, in their order;
+    /// decided by the index.
+    #[arg(skip)]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub channel_numbers: Vec<u32>,
     /// Resample a channel that lies on another grid than the first channel, such as PET beside CT,
     /// by trilinear interpolation; without it the case is rejected.
     #[arg(long, conflicts_with = "orientation", help_heading = "Images and labels")]
@@ -308,6 +314,7 @@ impl Default for IndexParameters {
             orientation: None,
             channel: None,
             channels: Vec::new(),
+            channel_numbers: Vec::new(),
             resample_channels: false,
             frame: None,
             stack_spacing: None,

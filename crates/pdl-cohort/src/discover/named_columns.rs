@@ -15,7 +15,7 @@ use crate::attributes::Modality;
 pub(super) const IMAGE: &str = "image_";
 
 /// What the names of columns of structures begin with.
-const LABEL: &str = "label_";
+pub(super) const LABEL: &str = "label_";
 
 /// The channel of the column `image` beside others.
 const FIRST: &str = "image";
