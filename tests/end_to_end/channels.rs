@@ -474,6 +474,7 @@ fn cases_prepared_on_another_machine_have_all_channels() {
 fn second_series(to: &Path, prefix: &str) {
     copy_case("ct_01", to, prefix, |object| {
         object.put_str(tags::MODALITY, VR::CS, "MR");
+        object.put_str(tags::SERIES_DESCRIPTION, VR::LO, &format!("Ax T1 {prefix}"));
         for tag in [tags::STUDY_INSTANCE_UID, tags::FRAME_OF_REFERENCE_UID] {
             let Ok(element) = object.element(tag) else { continue };
             let uid = element.to_str().unwrap().replace(prefix, "2.25.");
@@ -509,11 +510,16 @@ fn series_of_a_study_in_one_frame_of_reference_are_the_channels_of_a_dicom_case(
     let [ct, mr] = [ct, mr].map(|path| read_image(&out.path().join(path)).unwrap().volume);
     assert!(ct.grid.coincides(&mr.grid) && ct.voxels != mr.voxels, "MR has no Hounsfield units");
 
-    // Which of two it is cannot be told.
+    // Which of two it is cannot be told, unless by what they are described as.
     second_series(&tree.path().join("again"), "2.27.");
     let (_, rows, findings) = indexed("CT,MR");
     assert!(
         findings.contains(&Code::SeveralFiles) && rows.iter().all(|row| !row.is_usable()),
         "{findings:?}"
     );
+    let (out, rows, findings) = indexed("CT,T1=*t1 2.27*");
+    let usable: Vec<_> = rows.iter().filter(|row| row.is_usable()).collect();
+    assert!(usable.len() == 1 && usable[0].channels[1].name == "T1", "{findings:?}");
+    assert_eq!(usable[0].channels[1].modality, Modality::MR);
+    assert!(!fs::read(out.path().join("cases.parquet")).unwrap().windows(5).any(|text| text == b"Ax T1"));
 }

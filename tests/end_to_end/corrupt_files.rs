@@ -68,7 +68,7 @@ fn bad_cases_are_listed_and_stop_nothing() {
         ("truncated", "unreadable-image", "cut short"),
         ("other_shape", "shape-mismatch", "voxels, its label"),
         ("not_a_number", "not-finite", "1 voxel is NaN or infinite"),
-        ("fractions", "unreadable-label", "whole numbers"),
+        ("fractions", "unreadable-label", "--round-labels"),
         ("text", "unreadable-image", "not a valid NIfTI file"),
     ];
     for (case, code, words) in expected {

@@ -196,6 +196,7 @@ fn columns_of_a_table_that_name_nobody_are_kept_as_they_are() {
 #[test]
 fn what_is_wrong_with_a_table_is_told_without_what_it_holds() {
     let place = folder();
+    fs::write(place.path().join("a.nii"), "").unwrap();
     let head = "image,label,patient,split";
     let twice = "a.nii,b.nii,Zweistein,,Zweistein\nc.nii,d.nii,Zweistein,,Zweistein\n";
     for (name, text) in [

@@ -51,8 +51,8 @@ impl FromStr for Modality {
         let text = text.trim().to_ascii_uppercase();
         Ok(match text.as_str() {
             "" => return Err("an empty modality".to_owned()),
-            "CT" | "CBCT" => Modality::CT,
-            "PT" | "PET" => Modality::PT,
+            "CT" | "CBCT" | "CTRES" => Modality::CT, // CTres of autoPET lies on the grid of the PET
+            "PT" | "PET" | "SUV" => Modality::PT,
             _ if MR_NAMES.iter().any(|name| text.starts_with(name)) => Modality::MR,
             _ => Modality::OT,
         })

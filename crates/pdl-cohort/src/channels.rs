@@ -2,14 +2,16 @@
 //! lacks.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use pdl_findings::{Code, Finding};
 use pdl_io::{is_volume_name, split_frame, stem};
 use pdl_store::memory::MemoryShare;
 use pdl_store::{StoreError, fault};
 
+use crate::CohortError;
 use crate::attributes::Modality;
+use crate::channel_choice::ChannelChoice;
 use crate::discover::{DiscoveredCase, Layout, split_channel};
 
 /// Maximum length of a channel's name in files and columns, in characters.
@@ -111,6 +113,47 @@ impl Layout {
         Ok(())
     }
 
+    /// Takes these channels of every case that has several, by their names or numbers, in their
+    /// order. Returns the numbers that they have in the names of files, or as frames; none where
+    /// files bear their names.
+    ///
+    /// # Errors
+    /// [`CohortError::NoChannel`] when there is no channel of a name, and [`CohortError::Option`]
+    /// when one has a pattern, which is for DICOM.
+    pub(crate) fn choose_channels(&mut self, choices: &[ChannelChoice]) -> Result<Vec<u32>, CohortError> {
+        if let Some(choice) = choices.iter().find(|choice| choice.pattern.is_some()) {
+            let problem = format!(
+                "--channels {}=...: patterns are for series of a DICOM cohort; channels of files go by their names",
+                choice.name
+            );
+            return Err(CohortError::Option(problem));
+        }
+        let numbers: Vec<u32> =
+            choices.iter().map(|choice| self.channel_number(&choice.name)).collect::<Result<_, _>>()?;
+        let place =
+            |number: &u32| (0..).zip(&numbers).find(|(_, known)| *known == number).map(|(new, _)| new);
+        let is_numbered = |(number, path): (&u32, &PathBuf)| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            channel_of(path) == Some(*number) || split_frame(&name).1 == Some(*number as usize)
+        };
+        let numbered = self.cases.iter().flat_map(|found| &found.channels).any(is_numbered);
+        for found in &mut self.cases {
+            if let (true, Some(image)) = (found.channels.is_empty(), &found.image) {
+                found.channels.extend(channel_of(image).map(|number| (number, image.clone())));
+            }
+            let channels = std::mem::take(&mut found.channels).into_iter();
+            found.channels = channels.filter_map(|(number, path)| Some((place(&number)?, path))).collect();
+            found.image = found.channels.values().next().cloned().or(found.image.take());
+        }
+        self.modality = numbers.first().and_then(|number| self.modality_of_channel(*number));
+        let names = std::mem::take(&mut self.channel_names);
+        let name = |(new, number): (u32, &u32)| {
+            (new, names.get(number).cloned().unwrap_or_else(|| format!("channel_{number}")))
+        };
+        self.channel_names = (0..).zip(&numbers).map(name).collect();
+        Ok(if numbered { numbers } else { Vec::new() })
+    }
+
     /// Sees to it that every case has all channels that any case of the cohort has: one that lacks
     /// some is refused. A cohort whose cases have one image each has no channels afterwards.
     pub(crate) fn require_channels(&mut self) {
@@ -158,7 +201,6 @@ fn channel_of(image: &Path) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::path::PathBuf;
 
     fn layout(cases: &[&[u32]], names: &[&str]) -> Layout {
         let case = |numbers: &&[u32]| {
@@ -189,6 +231,26 @@ mod tests {
         assert_eq!(finding.code, Code::MissingChannel);
         assert!(finding.message.starts_with("it has no image of CT, which others have, only of PT"));
         assert_eq!(several.modality, Some(Modality::CT));
+    }
+
+    #[test]
+    fn chosen_channels_stand_in_the_order_in_which_they_are_asked_for() {
+        let mut four = layout(&[&[0, 1, 2, 3], &[0, 2], &[]], &["CT", "CTres", "PET", "SUV"]);
+        four.cases[2].image = Some(PathBuf::from("q_0001.nii"));
+        let choices = |texts: &[&str]| {
+            let texts: Vec<String> = texts.iter().map(|text| (*text).to_owned()).collect();
+            ChannelChoice::all(&texts).unwrap()
+        };
+        assert_eq!(four.choose_channels(&choices(&["suv", "1"])).unwrap(), [3, 1]);
+        assert_eq!(four.channel_names, BTreeMap::from([(0, "SUV".to_owned()), (1, "CTres".to_owned())]));
+        let path = |number: u32| PathBuf::from(format!("p_{number:04}.nii"));
+        assert_eq!(four.cases[0].channels, BTreeMap::from([(0, path(3)), (1, path(1))]));
+        assert_eq!((four.cases[0].image.clone(), four.modality), (Some(path(3)), Some(Modality::PT)));
+        four.require_channels();
+        assert_eq!(four.cases.iter().map(|found| found.refused).collect::<Vec<_>>(), [false, true, true]);
+        let mut two = layout(&[&[0, 1]], &["CT", "PET"]);
+        assert!(two.choose_channels(&choices(&["CT", "MR"])).unwrap_err().to_string().contains("CT, PET"));
+        assert!(two.choose_channels(&choices(&["CT", "PET=*p*"])).is_err());
     }
 
     #[test]

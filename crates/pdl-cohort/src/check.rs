@@ -3,12 +3,12 @@
 use pdl_findings::{Code, Finding};
 use std::path::{Path, PathBuf};
 
-use pdl_io::{Image, Labels, Part, Unread};
+use pdl_io::{Image, Labels, Part, ReadError, Unread};
 use pdl_store::memory::{MemoryError, MemoryShare};
 use pdl_store::plural::counted;
 use pdl_store::{StoreError, hash};
 use pdl_volume::statistics::Statistics;
-use pdl_volume::{Affine, Grid, Orientation, Volume, count_labels, image_on};
+use pdl_volume::{Affine, Grid, LabelError, Orientation, Volume, count_labels, image_on};
 use serde::{Deserialize, Serialize};
 
 use crate::case_row::LabelVoxels;
@@ -173,7 +173,7 @@ pub(crate) fn check(
     }
     let labels = labels.and_then(|read| take_labels(&mut case, read));
     if let (Some(image), Some(labels)) = (&image, &labels) {
-        compare_grids(&mut case, image, labels, stated);
+        compare_grids(&mut case, image, labels, stated, found.channels.len() > 1);
     }
     drop(image);
     let overridden = stated.orientation.is_some();
@@ -360,14 +360,17 @@ fn take_labels(case: &mut Checked, read: Result<Labels, Unreadable>) -> Option<L
     Some(labels)
 }
 
-fn compare_grids(case: &mut Checked, image: &Image, labels: &Labels, stated: StatedGrids) {
+/// `several` says whether the image is the first of several channels.
+fn compare_grids(case: &mut Checked, image: &Image, labels: &Labels, stated: StatedGrids, several: bool) {
+    let of_channel =
+        if several { "; where it lies on another channel's, name that first with --channels" } else { "" };
     let (image, labels) = (image.volume.grid, labels.map.grid);
     let text = |shape: [usize; 3]| format!("{} x {} x {}", shape[0], shape[1], shape[2]);
     if image.shape != labels.shape {
         case.reject(
             Code::ShapeMismatch,
             format!(
-                "its image has {} voxels, its label {} (--resample-labels resamples it)",
+                "its image has {} voxels, its label {} (--resample-labels resamples it{of_channel})",
                 text(image.shape),
                 text(labels.shape)
             ),
@@ -386,7 +389,7 @@ fn compare_grids(case: &mut Checked, image: &Image, labels: &Labels, stated: Sta
     }
     let advice = "if both affines are right, --resample-labels resamples it to the image's grid; if only the label's \
                   affine is wrong, --copy-affine uses the image's";
-    case.reject(Code::GridMismatch, format!("{apart} ({advice})"));
+    case.reject(Code::GridMismatch, format!("{apart} ({advice}{of_channel})"));
 }
 
 /// Whether two grids have the same voxels, to a small fraction of a voxel.
@@ -416,7 +419,19 @@ struct Unreadable {
     memory: Option<MemoryError>,
 }
 
-/// The hash of a file that could not be read as a volume; `None` if it is not a file.
+/// What is wrong with a file, and what makes labels of its numbers where that is it.
+pub(crate) fn reason(error: &ReadError) -> String {
+    let between = |value: f32| value.fract() != 0.0 && (0.0..f32::from(u16::MAX)).contains(&value);
+    match error {
+        ReadError::Labels { source: LabelError::NotALabel { value, .. }, .. } if between(*value) => {
+            let advice = "(--round-labels DISTANCE takes those that are near to whole ones)";
+            format!("{} {advice}", error.reason())
+        }
+        _ => error.reason(),
+    }
+}
+
+/// The hash of a file that was not read as a volume, if it is a file at all.
 ///
 /// # Errors
 /// [`StoreError::Machine`].
@@ -443,7 +458,7 @@ fn or_unreadable<T>(
     if let (None, Some(error)) = (error.memory(), StoreError::machine(&found.what(), Some(path), &error)) {
         return Err(error);
     }
-    let (reason, memory) = (error.reason(), error.memory());
+    let (reason, memory) = (reason(&error), error.memory());
     let mut parts = Vec::with_capacity(files.len());
     // Hashed only for a verdict that is stored.
     for (path, state) in files.into_iter().filter(|_| memory.is_none()) {

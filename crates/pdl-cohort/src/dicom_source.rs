@@ -95,11 +95,17 @@ impl Archive {
             })
             .collect();
         order.sort_by(|a, b| a.0.case_id.cmp(&b.0.case_id));
-        let channels = DicomChannels::new(parameters)?;
-        let labelled = order.iter_mut().filter(|(.., chosen)| !chosen.is_empty());
-        let partners = channels.join(&scan.series, labelled.map(|(found, series, _)| (found, *series)));
+        let channels = DicomChannels::new(parameters, &scan.series)?;
+        let all = order.iter_mut().map(|(found, series, chosen)| (found, *series, !chosen.is_empty()));
+        let partners = channels.join(&scan.series, all);
         let joined: BTreeSet<usize> = partners.values().flatten().copied().collect();
         order.retain(|(_, series, _)| !joined.contains(series));
+        for (found, series, _) in order.iter_mut().filter(|(found, ..)| !found.refused) {
+            if let Some(finding) = channels.left_over(*series, &partners) {
+                found.findings.push(finding);
+                found.refused = true;
+            }
+        }
         layout.channel_names = channels.names();
         layout.label_names.clone_from(&structures.names);
         keep_acquisition(&mut order, &scan, &parameters.carried()?)?;

@@ -158,6 +158,9 @@ fn layout_of(path: &Path, carry: &BTreeSet<String>, memory: &MemoryShare<'_>) ->
             true => Layout { kind: "a folder with a cohort.csv", ..table::from_csv(&table, carry, memory)? },
             false => from_folder(path, carry, memory)?,
         };
+        if !has_table {
+            layout.findings.extend(dataset_json::splits_beside(path)?);
+        }
         let has_column =
             |column: &&String| layout.cases.iter().any(|found| found.carried.contains_key(*column));
         if !layout.dicom_files.is_empty() {
@@ -165,15 +168,15 @@ fn layout_of(path: &Path, carry: &BTreeSet<String>, memory: &MemoryShare<'_>) ->
         } else if let (false, Some(column)) = (has_table, carry.iter().find(|column| !has_column(column))) {
             return Err(table::no_column(path, column, &[]));
         }
-        dataset_json::read_dataset_json(&path.join("dataset.json"), &mut layout, memory)?;
+        dataset_json::read_dataset_json(&path.join(dataset_json::FILE), &mut layout, memory)?;
         return Ok(layout);
     }
     let of_table = |layout: Layout| Layout { kind: "a table", ..layout };
     match path.extension().and_then(|ending| ending.to_str()) {
-        Some("csv") => table::from_csv(path, carry, memory).map(of_table),
+        Some("csv" | "tsv") => table::from_csv(path, carry, memory).map(of_table),
         Some("parquet") => table::from_parquet(path, carry, memory).map(of_table),
         Some("json") => datalist::from_datalist(path, carry, memory),
-        _ => Err(not_here("its name ends in none of .csv, .parquet, .json")),
+        _ => Err(not_here("its name ends in none of .csv, .tsv, .parquet, .json")),
     }
 }
 
@@ -184,12 +187,19 @@ fn from_folder(
     carry: &BTreeSet<String>,
     memory: &MemoryShare<'_>,
 ) -> Result<Layout, CohortError> {
+    if let Some(layout) = dataset_json::listed_cases(root, memory)? {
+        return Ok(layout);
+    }
     let found = folders::from_folders(root);
     if found.as_ref().is_ok_and(|layout| !layout.cases.is_empty()) {
         return found;
     }
     if found.as_ref().is_err_and(|error| fault::machine_error(error).is_some()) {
         return found;
+    }
+    let data_sets = dataset_json::data_sets_in(root)?;
+    if !data_sets.is_empty() {
+        return Err(CohortError::SeveralDataSets { path: root.to_owned(), folders: data_sets });
     }
     let tree = walk::tree_below(root)?;
     let files = volume_files::VolumeFiles::of(root, &tree.files);
@@ -255,17 +265,49 @@ impl Layout {
     /// # Errors
     /// [`CohortError::NoChannel`] when no channel has that name.
     pub fn choose_channel(&mut self, channel: &str) -> Result<u32, CohortError> {
+        let number = self.channel_number(channel)?;
+        self.cases.iter_mut().for_each(|found| found.choose_channel(number));
+        self.modality = self.modality_of_channel(number);
+        Ok(number)
+    }
+
+    /// How the images of a channel were made, by its name, else as the cohort says; a channel
+    /// beside CT is no CT by that.
+    pub(crate) fn modality_of_channel(&self, number: u32) -> Option<Modality> {
+        let stated = self.channel_names.get(&number).and_then(|name| name.parse().ok());
+        let is_first = self.channel_names.keys().next().is_none_or(|first| *first == number);
+        let of_cohort = self.modality.filter(|modality| is_first || *modality != Modality::CT);
+        stated.filter(|modality| *modality != Modality::OT).or(of_cohort)
+    }
+
+    /// The number of a channel, which is given by that or by its name.
+    ///
+    /// # Errors
+    /// [`CohortError::NoChannel`] when no channel has that name.
+    pub(crate) fn channel_number(&self, channel: &str) -> Result<u32, CohortError> {
         let named = self.channel_names.iter().find(|(_, name)| name.eq_ignore_ascii_case(channel));
-        let number = channel.parse().ok().or(named.map(|(number, _)| *number));
-        let Some(number) = number else {
+        channel.parse().ok().or(named.map(|(number, _)| *number)).ok_or_else(|| {
             let known: Vec<&str> = self.channel_names.values().map(String::as_str).collect();
             let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-            return Err(CohortError::NoChannel { channel: channel.to_owned(), known });
-        };
-        self.cases.iter_mut().for_each(|found| found.choose_channel(number));
-        let stated = self.channel_names.get(&number).and_then(|name| name.parse().ok());
-        self.modality = stated.filter(|modality| *modality != Modality::OT).or(self.modality);
-        Ok(number)
+            CohortError::NoChannel { channel: channel.to_owned(), known }
+        })
+    }
+
+    /// Refuses a cohort none of whose files is there, as when paths are relative to another folder.
+    ///
+    /// # Errors
+    /// [`CohortError::NoFiles`], and [`StoreError::Io`] when the machine keeps a file from being
+    /// looked at.
+    pub(crate) fn check_any_file(&self, cohort: &Path) -> Result<(), CohortError> {
+        let files = || self.cases.iter().flat_map(|found| found.image.iter().chain(&found.label));
+        let Some(first) = files().next() else { return Ok(()) };
+        for file in files() {
+            let path = file.with_file_name(split_frame(&file_name(file)).0);
+            if fault::exists(&path).map_err(StoreError::io("look at the file", &path))? {
+                return Ok(());
+            }
+        }
+        Err(CohortError::NoFiles { path: cohort.to_owned(), first: first.clone() })
     }
 
     /// Whether it consists of DICOM files whose folders may name patients.

@@ -260,7 +260,7 @@ impl Named {
             (Some(error), _) => Err(Refusal::Machine(error)),
             (None, Some(error)) => Err(Refusal::Memory(error)),
             (None, None) => {
-                let reason = unread.error.reason();
+                let reason = check::reason(&unread.error);
                 let masks = self.labels.segments.as_ref().zip(self.cases[case].label.as_deref());
                 let reason = match masks {
                     Some((names, label)) => names.without_people(label, &reason),

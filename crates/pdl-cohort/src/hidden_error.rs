@@ -24,6 +24,11 @@ impl CohortError {
                 let problem = if problem.is_empty() { "a value does not fit".to_owned() } else { problem };
                 Self::TableValue { path, problem, quote: format!(" {HIDDEN}") }
             }
+            Self::FoldersUnpaired { path, problem: _ } => Self::FoldersUnpaired { path, problem: hidden() },
+            Self::NoFiles { path, first: _ } => Self::NoFiles { path, first: PathBuf::from(HIDDEN) },
+            Self::SeveralDataSets { path, folders: _ } => {
+                Self::SeveralDataSets { path, folders: vec![hidden()] }
+            }
             Self::NoColumn { path, column, problem: _ } => Self::NoColumn { path, column, problem: hidden() },
             Self::SameCaseId { path, case_id: _, rows } => Self::SameCaseId { path, case_id: hidden(), rows },
             Self::SharedId { case_id: _ } => Self::SharedId { case_id: hidden() },

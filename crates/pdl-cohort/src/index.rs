@@ -22,6 +22,7 @@ use crate::case_id::{self, CaseLabel};
 use crate::case_row::CaseRow;
 use crate::case_rows::row;
 use crate::cases::{self, Cases};
+use crate::channel_choice::ChannelChoice;
 use crate::channels::Channels;
 use crate::check::{self, Checked, StatedGrids};
 use crate::cohort_files::{self, CohortFiles};
@@ -96,6 +97,7 @@ fn index_openly(
     let annotation = ChosenRule::new(out, parameters)?;
     let parameters = &IndexParameters { annotated: annotation.rule.clone(), ..parameters.clone() };
     let mut layout = discover::discover(cohort, &parameters.carried()?, &run.memory_limit().alone())?;
+    layout.check_any_file(cohort)?;
     let pixel_size = layout.assume_pixel_size(parameters)?;
     let stack_spacing = parameters.stack_spacing.clone().or(pixel_size);
     let parameters = &IndexParameters { stack_spacing, ..parameters.clone() };
@@ -112,12 +114,12 @@ fn index_openly(
     if let Some(frame) = parameters.frame {
         layout.choose_frame(frame)?;
     }
+    let choices = ChannelChoice::all(&parameters.channels)?;
+    let channel_numbers = match choices.is_empty() || !layout.dicom_files.is_empty() {
+        true => Vec::new(),
+        false => layout.choose_channels(&choices)?,
+    };
     layout.require_channels();
-    if !parameters.channels.is_empty() && layout.dicom_files.is_empty() {
-        let problem = "--channels: it joins series of a DICOM cohort; channels of files come from their names, or from the \
-                       columns image_NAME of a table";
-        return Err(CohortError::Option(problem.to_owned()));
-    }
     layout.state_stacks(parameters)?;
     let mut ignore = ignored_label(&mut layout, parameters)?;
     std::fs::create_dir_all(out).map_err(StoreError::io("make the folder", out))?;
@@ -169,7 +171,7 @@ fn index_openly(
     let channels = Channels::of(&layout, parameters.resample_channels);
     let names = &layout.label_names;
     let regions = regions::of_cohort(of_dataset, &parameters.regions, names, ignore)?;
-    let modality = parameters.modality.or(parameters.channels.first().copied());
+    let modality = parameters.modality.or(choices.first().and_then(ChannelChoice::modality));
     let modality = choose_modality(&layout, modality)?;
     let files = layout.dicom_files.is_empty().then(|| CohortFiles::new(cohort, &layout, channel_files));
     let mut sources = Vec::new();
@@ -251,6 +253,7 @@ fn index_openly(
             ignore: ignore.map(|value| value.to_string()),
             // By its number, as its name is defined by the cohort's dataset.json alone.
             channel: channel.map(|number| number.to_string()),
+            channel_numbers,
             frame: parameters.frame.or(of_channel),
             pseudonym_key: None,
             mapping: None,

@@ -31,6 +31,7 @@ pub mod case_id;
 pub mod case_row;
 mod case_rows;
 pub mod cases;
+mod channel_choice;
 mod channels;
 mod check;
 mod cohort_files;
@@ -118,7 +119,37 @@ pub enum CohortError {
         /// What is missing.
         problem: String,
     },
-    /// The path does not exist.
+    /// Folders of images and label maps that do not go together.
+    #[error("images and label maps cannot be paired: {problem}: {}", path.display())]
+    FoldersUnpaired {
+        /// What was looked at.
+        path: PathBuf,
+        /// What is wrong, and what to do.
+        problem: String,
+    },
+    /// A table or list of files that are elsewhere.
+    #[error(
+        "none of the files that the cohort names is there; the first is {}. Paths are relative to the folder of the table: {}",
+        first.display(), path.display()
+    )]
+    NoFiles {
+        /// The table or list.
+        path: PathBuf,
+        /// The first of its files.
+        first: PathBuf,
+    },
+    /// A folder of whole data sets.
+    #[error(
+        "the folder holds data sets of their own ({}): give one of them, or a table of the images of several: {}",
+        folders.join(", "), path.display()
+    )]
+    SeveralDataSets {
+        /// What was looked at.
+        path: PathBuf,
+        /// The names of their folders.
+        folders: Vec<String>,
+    },
+    /// Nothing at the place given.
     #[error("there is no such file or folder: {}", path.display())]
     Missing {
         /// The path as given.
@@ -155,7 +186,7 @@ pub enum CohortError {
         quote: String,
     },
     /// A channel that no case has.
-    #[error("there is no channel {channel}: expected a number from 0, or one of: {known}")]
+    #[error("there is no channel {channel}; the cohort has: {known}. A number from 0 will do")]
     NoChannel {
         /// The channel as given.
         channel: String,

@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 
 use pdl_io::{is_volume_name, stack, stem};
 use pdl_store::StoreError;
+use unicode_normalization::UnicodeNormalization;
 
+use crate::attributes::Split;
 use crate::dicom_folder;
 use crate::volume_names::{channel_order, is_image_word, is_label_word};
 use crate::walk;
@@ -47,7 +49,7 @@ pub struct Paired {
 }
 
 /// Words that come before a patient's number in the name of a folder or file.
-const PATIENT_WORDS: [&str; 8] = ["case", "p", "pat", "patient", "pt", "sub", "subj", "subject"];
+const PATIENT_WORDS: [&str; 9] = ["case", "p", "pat", "patient", "petct", "pt", "sub", "subj", "subject"];
 
 /// Words that come before the number of a visit in the name of a folder.
 const VISIT_WORDS: [&str; 9] = ["day", "exam", "scan", "ses", "session", "study", "timepoint", "tp", "visit"];
@@ -81,6 +83,18 @@ impl Paired {
     pub fn patients(&self) -> Option<Vec<String>> {
         self.pairs.iter().map(|pair| patient(&pair.image)).collect()
     }
+
+    /// The split of each pair by the folders of its image (`train/`, `val/`, `test/`), when all
+    /// lie in such and not all in one.
+    pub fn splits(&self) -> Option<Vec<Split>> {
+        let splits: Vec<Split> = self.pairs.iter().map(|pair| split(&pair.image)).collect::<Option<_>>()?;
+        splits.iter().any(|other| *other != splits[0]).then_some(splits)
+    }
+}
+
+/// The split that a folder of a path names, such as test in `test/images/a.nii`.
+fn split(path: &Path) -> Option<Split> {
+    words(path.parent()?).iter().find_map(|word| word.parse().ok())
 }
 
 /// Pairs the volumes anywhere below `root` by their names; a folder of slices or of DICOM files is
@@ -108,6 +122,7 @@ pub fn pair(root: &Path) -> Result<Paired, StoreError> {
             let folder = file.parent().unwrap_or(Path::new("")).to_owned();
             let is_whole = match folders.get(&folder) {
                 Some(is_whole) => *is_whole,
+                None if holds_pictures(&file) => false,
                 None => {
                     let path = root.join(&file);
                     !stack::has_pages(&path).map_err(StoreError::io("read the file", &path))?
@@ -131,6 +146,16 @@ pub fn pair(root: &Path) -> Result<Paired, StoreError> {
         }
     }
     Ok(pair_names(volumes.into_iter().filter(|path| *path != Path::new("")).collect()))
+}
+
+/// Whether the files beside a picture are 2-D images, each a case, as in `train/images/17.png`: no
+/// folder of its path is that of a case, and its name is not that of a slice.
+fn holds_pictures(file: &Path) -> bool {
+    let folder = file.parent().unwrap_or(Path::new(""));
+    let is_kind = |word: &String| is_label_word(word) || is_image_word(word) || word.parse::<Split>().is_ok();
+    let mut names = folder.components().map(|part| words(Path::new(&part)));
+    let is_slice = words(Path::new(file.file_name().unwrap_or_default()));
+    names.all(|words| words.iter().any(is_kind)) && !is_slice.iter().any(|word| word.starts_with("slice"))
 }
 
 fn pair_names(files: Vec<PathBuf>) -> Paired {
@@ -318,7 +343,8 @@ fn word_and_number(name: &str) -> Option<(&str, String)> {
 fn words(path: &Path) -> Vec<String> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let folder = path.parent().unwrap_or(Path::new("")).to_string_lossy();
-    let text = format!("{folder}/{}", stem(&name)).to_lowercase();
+    // macOS decomposes accents, which others compose.
+    let text = format!("{folder}/{}", stem(&name)).to_lowercase().nfc().collect::<String>();
     text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).map(str::to_owned).collect()
 }
 
@@ -392,6 +418,31 @@ mod tests {
         assert_eq!(of("patients/liver.nii.gz"), None);
         assert_eq!(of("north/HC017/visit2/t1.nii.gz").as_deref(), Some("HC017"));
         assert_eq!(of("HC017/visit2.nii.gz"), None, "a file is no folder of a visit");
+    }
+
+    #[test]
+    fn pictures_are_cases_of_their_own_where_no_folder_is_that_of_a_case() {
+        for picture in ["train/images/17.png", "Training_Data/17.jpg", "masks/17.png"] {
+            assert!(holds_pictures(Path::new(picture)), "{picture}");
+        }
+        for slice in ["train/p1/images/17.png", "case 3/17.png", "images/slice_017.png"] {
+            assert!(!holds_pictures(Path::new(slice)), "{slice}");
+        }
+    }
+
+    #[test]
+    fn folders_named_like_splits_give_them_where_all_cases_lie_in_such() {
+        let of = |names: &[&str]| paired(names).splits();
+        let two = ["train/images/a.nii", "train/labels/a.nii", "Test/images/b.nii", "Test/labels/b.nii"];
+        assert_eq!(of(&two), Some(vec![Split::Test, Split::Train]));
+        assert_eq!(of(&two[..2]), None, "all in one");
+        let loose = [&two[..], &["images/c.nii", "labels/c.nii"]].concat();
+        assert_eq!(of(&loose), None);
+        assert_eq!(
+            of(&["test_a.nii", "test_a_seg.nii", "train_b.nii", "train_b_seg.nii"]),
+            None,
+            "no folders"
+        );
     }
 
     #[test]

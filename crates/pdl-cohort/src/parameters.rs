@@ -40,14 +40,18 @@ pub struct IndexParameters {
     /// Channels of files come from their names, or from the columns image_NAME of a table.
     #[arg(
         long,
-        value_enum,
         value_delimiter = ',',
-        value_name = "MODALITY,MODALITY",
+        value_name = "CHANNEL,CHANNEL",
         conflicts_with = "channel",
         help_heading = "Images and labels"
     )]
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub channels: Vec<Modality>,
+    pub channels: Vec<String>,
+    /// The numbers that the chosen channels of files have in the names of these, in their order;
+    /// decided by the index.
+    #[arg(skip)]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub channel_numbers: Vec<u32>,
     /// Resample a channel that lies on another grid than the first channel, such as PET beside CT,
     /// by trilinear interpolation; without it the case is rejected.
     #[arg(long, conflicts_with = "orientation", help_heading = "Images and labels")]
@@ -309,6 +313,7 @@ impl Default for IndexParameters {
             orientation: None,
             channel: None,
             channels: Vec::new(),
+            channel_numbers: Vec::new(),
             resample_channels: false,
             frame: None,
             stack_spacing: None,

@@ -27,6 +27,13 @@ pub struct ImageReading {
     pub orientation: Option<String>,
     /// The channel that was taken of images with several, by its number from 0.
     pub channel: Option<String>,
+    /// The channels that were asked for, in their order; empty where all were taken.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub channels: Vec<String>,
+    /// The numbers that the channels have in the names of files, or as frames of one, in the order
+    /// of the network's; empty where that is 0, 1, 2 ..., or files bear the channels' names.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub channel_numbers: Vec<u32>,
     /// Whether channels on other grids were resampled to that of the first.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub resample_channels: bool,
@@ -50,6 +57,8 @@ impl From<&IndexParameters> for ImageReading {
         Self {
             orientation: parameters.orientation.clone(),
             channel: parameters.channel.clone(),
+            channels: parameters.channels.clone(),
+            channel_numbers: parameters.channel_numbers.clone(),
             resample_channels: parameters.resample_channels,
             frame: parameters.frame,
             stack_spacing: parameters.stack_spacing.clone(),

@@ -119,7 +119,7 @@ fn refusal(name: &str, unread: &Unread) -> Refusal {
         (Some(error), _) => Refusal::Machine(error),
         (None, Some(error)) => Refusal::Memory(error),
         (None, None) => {
-            Finding::new(Code::UnreadableLabel, format!("{name}: {}", unread.error.reason())).into()
+            Finding::new(Code::UnreadableLabel, format!("{name}: {}", check::reason(&unread.error))).into()
         }
     }
 }

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use pdl_findings::{Code, Finding};
+use pdl_store::StoreError;
 use pdl_store::memory::{MemoryError, MemoryLimit, MemoryShare, in_turns};
-use pdl_store::{StoreError, fault};
 
 use crate::CohortError;
 use crate::attributes::Modality;
@@ -91,6 +91,7 @@ pub fn survey(cohort: &Path, limit: &MemoryLimit) -> Result<Survey, CohortError>
     let known = discover::find_within(cohort, &BTreeSet::new(), &limit.alone());
     let cases = match known {
         Ok(mut layout) => {
+            layout.check_any_file(cohort)?;
             layout.split_channel_files(&limit.alone())?;
             layout.require_channels();
             let stack_spacing = layout.assume_pixel_size(&IndexParameters::default())?;
@@ -122,14 +123,15 @@ pub fn survey(cohort: &Path, limit: &MemoryLimit) -> Result<Survey, CohortError>
                 layout.cases
             }
         }
-        Err(error) if fault::machine_error(&error).is_some() => return Err(error),
-        Err(error @ CohortError::Store(StoreError::Memory { .. })) => return Err(error),
-        Err(error) => {
+        Err(error @ (CohortError::NotACohort { .. } | CohortError::FoldersUnpaired { .. }))
+            if cohort.is_dir() =>
+        {
             let paired = pairing::pair(cohort)?;
             if paired.pairs.is_empty() {
                 let volumes = paired.alone.len();
+                let is_unknown = matches!(error, CohortError::NotACohort { .. }) && volumes > 0;
                 let unpaired = CohortError::Unpaired { volumes, path: cohort.to_owned() };
-                return Err(if volumes == 0 { error } else { unpaired });
+                return Err(if is_unknown { unpaired } else { error });
             }
             survey.layout = PAIRED;
             let cases = of_pairs(cohort, &paired);
@@ -137,6 +139,7 @@ pub fn survey(cohort: &Path, limit: &MemoryLimit) -> Result<Survey, CohortError>
             survey.proposed = Some(paired);
             cases
         }
+        Err(error) => return Err(error),
     };
     if cases.is_empty() {
         return Err(no_case(cohort, "it has no image and no label map"));
@@ -172,13 +175,14 @@ fn channels(cases: &[DiscoveredCase], names: &BTreeMap<u32, String>) -> BTreeMap
 }
 
 fn of_pairs(root: &Path, paired: &Paired) -> Vec<DiscoveredCase> {
-    let patients = paired.patients();
+    let (patients, splits) = (paired.patients(), paired.splits());
     let names = paired.channels();
     let number = |name: &String| names.iter().position(|known| known == name).unwrap_or(0) as u32;
     let found = |(index, pair): (usize, &pairing::FilePair)| DiscoveredCase {
         image: Some(root.join(&pair.image)),
         label: Some(root.join(&pair.label)),
         patient: patients.as_ref().map(|patients| patients[index].clone()),
+        split: splits.as_ref().map(|splits| splits[index]),
         channels: pair.channels.iter().map(|(name, path)| (number(name), root.join(path))).collect(),
         structures: pair.structures.iter().map(|(name, path)| (name.clone(), root.join(path))).collect(),
         ..DiscoveredCase::default()

@@ -50,6 +50,17 @@ pub(crate) fn is_image_word(word: &str) -> bool {
     IMAGE_WORDS.contains(&word)
 }
 
+/// Whether a folder is one of label maps by its name, such as "masks" or "Part1_GroundTruth".
+pub(crate) fn is_label_folder(name: &str) -> bool {
+    words(name).iter().any(|word| is_label_word(word))
+}
+
+/// Whether a folder is one of images by its name, and none of label maps, such as "img" or
+/// "Training_Data".
+pub(crate) fn is_image_folder(name: &str) -> bool {
+    !is_label_folder(name) && words(name).iter().any(|word| is_image_word(word) || is_sequence(word))
+}
+
 /// Whether a word, in lower case, names a modality or a sequence.
 pub(crate) fn is_sequence(word: &str) -> bool {
     SEQUENCES.contains(&word)

@@ -56,6 +56,17 @@ pub fn acquisition<'k>(
     Ok(keywords.into_iter().map(|keyword| (keyword.to_owned(), value(keyword))).collect())
 }
 
+/// SeriesDescription and ProtocolName of the first file of a series. They may hold names and dates:
+/// for comparison with what the user asks for alone, never to be shown or kept.
+///
+/// # Errors
+/// [`DicomError`] when the file cannot be read any more.
+pub fn descriptions(series: &Series) -> Result<[String; 2], DicomError> {
+    let Some(first) = series.files.first() else { return Ok([String::new(), String::new()]) };
+    let object = open(first, Extent::Header, &MemoryLimit::free().alone())?;
+    Ok([tags::SERIES_DESCRIPTION, tags::PROTOCOL_NAME].map(|tag| text(&object, tag)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -28,7 +28,10 @@ const RAW_FOLDERS: [&str; 3] = ["", "rawdata", "raw"];
 /// Folders that are skipped.
 const PASSED_OVER: [&str; 3] = ["sourcedata", "code", "stimuli"];
 
-/// Maximum number of versions of a label map, or kinds of images, in a message.
+/// The space of a label map that lies on the image that it was drawn on.
+const OWN_SPACE: &str = "orig";
+
+/// Most versions of a label map, or kinds of images, that a message names.
 const MOST_NAMES: usize = 8;
 
 /// A volume and the entities of its name.
@@ -161,7 +164,7 @@ fn images_of<'a>(key: &SessionKey, named: &'a [BidsFile<'a>]) -> BTreeMap<String
     let of_session =
         || named.iter().filter(|file| file.entities.is_image() && key.is_of_session(&file.entities));
     let native = |file: &&BidsFile<'_>| !file.entities.others.contains_key("space");
-    let space = key.others.get("space");
+    let space = key.others.get("space").filter(|space| *space != OWN_SPACE);
     let mut images: Vec<&BidsFile<'_>> = match space {
         None => of_session().filter(native).collect(),
         Some(space) => {

@@ -1,16 +1,19 @@
 //! `dataset.json` of the Medical Segmentation Decathlon and of nnU-Net.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use pdl_findings::{Code, Finding};
 use pdl_store::memory::MemoryShare;
 use pdl_store::{StoreError, fault};
 use serde::Deserialize;
 
-use super::description::{JSON_BYTES_A_BYTE, not_json, read, shown};
+use super::description::{JSON_BYTES_A_BYTE, file_name, not_json, read, shown};
+use super::folders::subfolders;
 use super::{DiscoveredCase, Layout};
 use crate::CohortError;
 use crate::attributes::Modality;
+use crate::case_id::CaseLabel;
 use crate::regions::{DatasetLabels, DatasetRegions};
 
 /// The last number of AMOS's CT; above it are those of MR (amos22.grand-challenge.org).
@@ -23,6 +26,89 @@ struct Dataset {
     channel_names: Option<BTreeMap<String, String>>,
     labels: Option<DatasetLabels>,
     regions_class_order: Option<serde_json::Value>,
+    dataset: Option<serde_json::Value>,
+}
+
+/// A case of nnU-Net's `dataset`: images in the order of their channels, relative to the folder of
+/// `dataset.json`.
+#[derive(Deserialize)]
+struct ListedCase {
+    images: Vec<PathBuf>,
+    label: Option<PathBuf>,
+}
+
+/// The name of the file that describes a data set.
+pub(super) const FILE: &str = "dataset.json";
+
+/// nnU-Net's splits of a data set.
+const SPLITS: &str = "splits_final.json";
+
+/// The cases that the `dataset.json` of a folder lists with their files, as nnU-Net takes data sets
+/// whose files lie elsewhere than in `imagesTr`; nothing where it lists none.
+///
+/// # Errors
+/// [`CohortError::TableValue`] when it is no JSON of a data set.
+pub(super) fn listed_cases(root: &Path, memory: &MemoryShare<'_>) -> Result<Option<Layout>, CohortError> {
+    let path = root.join(FILE);
+    if !fault::is_file(&path).map_err(StoreError::io("look at the file", &path))? {
+        return Ok(None);
+    }
+    let part = memory.part();
+    let bytes = read(&path, JSON_BYTES_A_BYTE, &part)?;
+    let dataset: Dataset = serde_json::from_slice(&bytes).map_err(|error| not_json(&path, &error))?;
+    let Some(listed) = dataset.dataset.filter(serde_json::Value::is_object) else { return Ok(None) };
+    let listed: BTreeMap<String, ListedCase> =
+        serde_json::from_value(listed).map_err(|error| not_json(&path, &error))?;
+    let case = |(id, ListedCase { images, label }): (String, ListedCase)| {
+        let name = CaseLabel::of_files(Some(id), images.first().map(PathBuf::as_path), label.as_deref());
+        let channels: BTreeMap<u32, PathBuf> =
+            (0..).zip(images.iter().map(|image| root.join(image))).collect();
+        DiscoveredCase {
+            name,
+            image: channels.values().next().cloned(),
+            label: label.map(|label| root.join(label)),
+            channels: if channels.len() > 1 { channels } else { BTreeMap::new() },
+            ..DiscoveredCase::default()
+        }
+    };
+    let cases = listed.into_iter().map(case).collect();
+    Ok(Some(Layout { cases, kind: "the cases that dataset.json lists", ..Layout::default() }))
+}
+
+/// What is said of nnU-Net's splits beside a data set.
+///
+/// # Errors
+/// [`StoreError`] when the machine keeps the file from being looked at.
+pub(super) fn splits_beside(root: &Path) -> Result<Option<Finding>, StoreError> {
+    let path = root.join(SPLITS);
+    let message = format!(
+        "{SPLITS} is not used: pdl draws its own splits. `pdl import DATASET --dest COHORT --fold K` makes a cohort that holds \
+         out the validation cases of one of its folds"
+    );
+    let is_there = fault::is_file(&path).map_err(StoreError::io("look at the file", &path))?;
+    Ok(is_there.then(|| Finding::new(Code::FoldsGiven, message)))
+}
+
+/// The folders of data sets in a folder, those with a `dataset.json` of their own; none where it
+/// has one itself.
+///
+/// # Errors
+/// [`StoreError`] when the machine keeps a folder from being looked at.
+pub(super) fn data_sets_in(root: &Path) -> Result<Vec<String>, StoreError> {
+    let has_own = |folder: &Path| {
+        let path = folder.join(FILE);
+        fault::is_file(&path).map_err(StoreError::io("look at the file", &path))
+    };
+    let mut folders = Vec::new();
+    if has_own(root)? {
+        return Ok(folders);
+    }
+    for folder in subfolders(root)? {
+        if has_own(&folder)? {
+            folders.push(shown(&file_name(&folder)));
+        }
+    }
+    Ok(folders)
 }
 
 /// Decathlon's and nnU-Net's `dataset.json`: modality, channels and names of labels. Missing is

@@ -1,11 +1,15 @@
-//! `images/` and `labels/`, or `imagesTr/` and `labelsTr/` with `Va` and `Ts` beside them, whose
-//! files pair by their names.
+//! A folder of images and one of label maps, whose files pair by their names: `images/` and
+//! `labels/`, others that are called alike (`img/`, `masks/`), or `imagesTr/` and `labelsTr/` with
+//! `Va` (`Val`) and `Ts` (`Test`) beside them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use pdl_findings::{Code, Finding};
 use pdl_io::{is_volume_name, stack, stem};
+use pdl_store::plural::counted;
 use pdl_store::{StoreError, fault};
+use unicode_normalization::UnicodeNormalization;
 
 use super::channels::Channels;
 use super::description::file_name;
@@ -13,7 +17,7 @@ use super::{DiscoveredCase, Layout, is_stack};
 use crate::CohortError;
 use crate::attributes::Split;
 use crate::case_id::CaseLabel;
-use crate::volume_names::{is_image_name, is_label_name, words};
+use crate::volume_names::{is_image_folder, is_image_name, is_label_folder, is_label_name, words};
 
 /// Ending of 3-D Slicer's segmentations, before `.nrrd`.
 const SEGMENTATION: &str = ".seg";
@@ -22,8 +26,12 @@ const SEGMENTATION: &str = ".seg";
 const FOLDERS: [[&str; 2]; 2] = [["images", "labels"], ["imagesTr", "labelsTr"]];
 
 /// The folders of held-out cases beside `imagesTr`.
-const HELD_OUT: [([&str; 2], Split); 2] =
-    [(["imagesVa", "labelsVa"], Split::Val), (["imagesTs", "labelsTs"], Split::Test)];
+const HELD_OUT: [([&str; 2], Split); 4] = [
+    (["imagesVa", "labelsVa"], Split::Val),
+    (["imagesVal", "labelsVal"], Split::Val),
+    (["imagesTs", "labelsTs"], Split::Test),
+    (["imagesTest", "labelsTest"], Split::Test),
+];
 
 /// Signs between the name of a case and what follows.
 const SEPARATORS: [char; 4] = ['_', '-', '.', ' '];
@@ -31,25 +39,24 @@ const SEPARATORS: [char; 4] = ['_', '-', '.', ' '];
 /// The cases of such folders, paired by name. If there are labels in `labelsVa` or `labelsTs`,
 /// their cases are validation and test cases, and with the former all others are training cases.
 pub(super) fn from_folders(root: &Path) -> Result<Layout, CohortError> {
-    let mut pair = None;
-    for folders in FOLDERS {
-        let folder = root.join(folders[0]);
-        if fault::is_dir(&folder).map_err(StoreError::io("look at the folder", &folder))? {
-            pair = Some(folders);
-            break;
-        }
-    }
-    let pair = pair.ok_or_else(|| CohortError::NotACohort {
-        path: root.to_owned(),
-        problem: "the folder has neither images/ nor imagesTr/ nor a cohort.csv, and no DICOM file in it"
-            .to_owned(),
-    })?;
-    let mut parts = vec![Part::read(root, pair, None)?];
-    for (folders, split) in HELD_OUT.iter().filter(|_| pair == FOLDERS[1]) {
+    let problem = "the folder has neither images/ nor imagesTr/ nor a cohort.csv, and no DICOM file in it";
+    let none = || CohortError::NotACohort { path: root.to_owned(), problem: problem.to_owned() };
+    let pair = folders_of(root)?.ok_or_else(none)?;
+    let is_split = pair[0] == FOLDERS[1][0];
+    let [images, labels] = pair.each_ref().map(String::as_str);
+    let mut parts = vec![Part::read(root, [images, labels], None)?];
+    let mut findings = Vec::new();
+    for (folders, split) in HELD_OUT.iter().filter(|_| is_split) {
         let labels = root.join(folders[1]);
         if fault::is_dir(&labels).map_err(StoreError::io("look at the folder", &labels))? {
             parts.push(Part::read(root, *folders, Some(*split))?);
+        } else {
+            findings.extend(unlabelled(&volumes(&root.join(folders[0]))?, *folders));
         }
+    }
+    let is_usual = FOLDERS.contains(&[images, labels]);
+    if let Some(problem) = parts[0].problem([images, labels], is_usual) {
+        return Err(unpaired(root, problem));
     }
     if parts.iter().any(|part| part.split == Some(Split::Val) && part.has_cases()) {
         parts[0].split = Some(Split::Train);
@@ -65,9 +72,80 @@ pub(super) fn from_folders(root: &Path) -> Result<Layout, CohortError> {
         cases,
         channel_names: channels.names(),
         modality: channels.modality(),
-        kind: if pair == FOLDERS[0] { "images/ and labels/" } else { "imagesTr/ and labelsTr/" },
+        kind: match (is_split, pair == FOLDERS[0]) {
+            (true, _) => "imagesTr/ and labelsTr/",
+            (false, true) => "images/ and labels/",
+            (false, false) => "a folder of images and one of label maps",
+        },
+        findings,
         ..Layout::default()
     })
+}
+
+fn unpaired(root: &Path, problem: String) -> CohortError {
+    CohortError::FoldersUnpaired { path: root.to_owned(), problem }
+}
+
+/// The names of the folders of images and of label maps; nothing where there is none of images, or
+/// more than one may be that of either.
+fn folders_of(root: &Path) -> Result<Option<[String; 2]>, CohortError> {
+    let folders: Vec<String> = subfolders(root)?.iter().map(|path| file_name(path)).collect();
+    let has = |name: &str| folders.iter().any(|folder| folder == name);
+    for [images, labels] in FOLDERS {
+        if has(images) && (has(labels) || images == FOLDERS[1][0]) {
+            return Ok(Some([images, labels].map(str::to_owned)));
+        }
+    }
+    let one = |is: &dyn Fn(&str) -> bool| {
+        let mut found = folders.iter().filter(|name| !name.starts_with('.') && is(name));
+        found.next().filter(|_| found.next().is_none()).cloned()
+    };
+    if let (Some(images), Some(labels)) = (one(&is_image_folder), one(&is_label_folder)) {
+        return Ok(Some([images, labels]));
+    }
+    let of_labels: Vec<&str> =
+        folders.iter().map(String::as_str).filter(|name| is_label_folder(name)).collect();
+    match (has(FOLDERS[0][0]), of_labels.len()) {
+        (true, 0 | 1) => Ok(Some(FOLDERS[0].map(str::to_owned))),
+        (true, _) => {
+            let [images, _] = FOLDERS[0];
+            let problem = format!(
+                "several folders may hold the label maps of {images}/ ({}): write a table with the columns image and label",
+                of_labels.join(", ")
+            );
+            Err(unpaired(root, problem))
+        }
+        (false, _) => Ok(None),
+    }
+}
+
+/// The folders in a folder.
+///
+/// # Errors
+/// [`StoreError`] when the machine keeps it from being listed.
+pub(super) fn subfolders(root: &Path) -> Result<Vec<PathBuf>, StoreError> {
+    let mut folders = Vec::new();
+    for entry in fault::list(root).map_err(StoreError::io("list the folder", root))? {
+        let path = entry.path();
+        // Most file systems tell what an entry is with its name.
+        let known = entry.file_type().ok().filter(|kind| !kind.is_symlink());
+        let is_folder = known.map_or_else(|| fault::is_dir(&path), |kind| Ok(kind.is_dir()));
+        if is_folder.map_err(StoreError::io("look at the folder", &path))? {
+            folders.push(path);
+        }
+    }
+    folders.sort();
+    Ok(folders)
+}
+
+/// What is said of images of held-out cases for which there is no folder of label maps.
+fn unlabelled(images: &BTreeMap<String, Vec<PathBuf>>, [folder, labels]: [&str; 2]) -> Option<Finding> {
+    let message = format!(
+        "{} in {folder}/ are not used, as there is no {labels}/: to compare them with the others, give {folder}/ in a \
+         table, with a blank label",
+        counted(images.len(), "image")
+    );
+    (!images.is_empty()).then(|| Finding::new(Code::ImagesUnused, message))
 }
 
 /// A folder of images and one of labels.
@@ -88,13 +166,9 @@ enum Suffix {
 }
 
 impl Part {
-    fn read(
-        root: &Path,
-        [images, labels]: [&'static str; 2],
-        split: Option<Split>,
-    ) -> Result<Self, CohortError> {
+    fn read(root: &Path, [images, labels]: [&str; 2], split: Option<Split>) -> Result<Self, CohortError> {
         let found = volumes(&root.join(images))?;
-        let labels_found = with_image_names(volumes(&root.join(labels))?, &found);
+        let labels_found = with_image_names(with_spelling(volumes(&root.join(labels))?, &found), &found);
         let in_pairs = found.keys().any(|stem| of_case(stem, &labels_found).is_some());
         let is_loose = match found.is_empty() {
             true => is_stack(&root.join(images))?,
@@ -106,7 +180,7 @@ impl Part {
                  {images}/CASE/slice_001.png, and its labels into {labels}/CASE/. A 2-D image needs a label map of its \
                  name, and another name than slice"
             );
-            return Err(CohortError::NotACohort { path: root.to_owned(), problem });
+            return Err(unpaired(root, problem));
         }
         let mut part = Self { split, labels: labels_found, images: BTreeMap::new() };
         for (stem, paths) in found {
@@ -123,7 +197,23 @@ impl Part {
         self.images.keys().any(|case| self.labels.contains_key(case))
     }
 
-    /// The names of the channels of each case with named channels.
+    /// What is wrong where there are images and label maps, and no two of one name; where the
+    /// folders have other names than usual, there must be such.
+    fn problem(&self, [images, labels]: [&str; 2], is_usual: bool) -> Option<String> {
+        if self.has_cases() {
+            return None;
+        }
+        let Some((image, label)) = self.images.keys().next().zip(self.labels.keys().next()) else {
+            let is_nothing = !is_usual || self.images.is_empty() && self.labels.is_empty();
+            return is_nothing.then(|| format!("no image lies in {images}/ itself"));
+        };
+        Some(format!(
+            "no label map in {labels}/ has the name of an image in {images}/ (the first are {label} and {image}): name each \
+             label map like its image, or with _seg appended, or write a table with the columns image and label"
+        ))
+    }
+
+    /// The names of the channels of each case that has such.
     fn named_channels(&self) -> impl Iterator<Item = BTreeSet<String>> {
         let names = |suffixes: &BTreeMap<Suffix, Vec<PathBuf>>| {
             let name = |suffix: &Suffix| match suffix {
@@ -189,7 +279,7 @@ fn are_pictures(images: &BTreeMap<String, Vec<PathBuf>>) -> Result<bool, StoreEr
 /// whatever their names.
 fn are_named_slices(folder: &str, images: &BTreeMap<String, Vec<PathBuf>>) -> bool {
     let is_slice = |stem: &String| words(stem).iter().any(|word| word.starts_with("slice"));
-    folder == FOLDERS[0][0] && images.keys().all(is_slice)
+    !folder.starts_with(FOLDERS[1][0]) && images.keys().all(is_slice)
 }
 
 /// The case with a label map that an image's name begins with, and what follows: a number as in
@@ -209,6 +299,28 @@ fn of_case(stem: &str, labels: &BTreeMap<String, Vec<PathBuf>>) -> Option<(Strin
         let is_channel = is_image_name(name) && labels.contains_key(case);
         is_channel.then(|| (case.to_owned(), Suffix::Name(name.to_owned())))
     })
+}
+
+/// Labels whose names are those of images but for upper and lower case, under the images' names.
+fn with_spelling(
+    labels: BTreeMap<String, Vec<PathBuf>>,
+    images: &BTreeMap<String, Vec<PathBuf>>,
+) -> BTreeMap<String, Vec<PathBuf>> {
+    let mut spellings: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
+    for stem in images.keys() {
+        let case = split_channel(stem).map_or(stem.as_str(), |(case, _)| case);
+        for name in [stem, case] {
+            spellings.entry(name.to_lowercase()).or_default().insert(name);
+        }
+    }
+    let taken: BTreeSet<String> = labels.keys().cloned().collect();
+    let mut found: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
+    for (stem, paths) in labels {
+        let known = spellings.get(&stem.to_lowercase()).filter(|known| known.len() == 1);
+        let other = known.and_then(|known| known.first()).filter(|name| !taken.contains(**name));
+        found.entry(other.map_or(stem, |name| (*name).to_owned())).or_default().extend(paths);
+    }
+    found
 }
 
 /// Labels under the names of their images, where these have no `_seg` or the like behind them.
@@ -252,7 +364,7 @@ fn volumes(folder: &Path) -> Result<BTreeMap<String, Vec<PathBuf>>, CohortError>
         let path = entry.path();
         let name = file_name(&path);
         if !name.starts_with('.') && (is_volume_name(&name) || is_stack(&path)?) {
-            found.entry(stem_of_pair(&name).to_owned()).or_default().push(path);
+            found.entry(stem_of_pair(&name).nfc().collect()).or_default().push(path);
         }
     }
     found.values_mut().for_each(|paths| paths.sort());

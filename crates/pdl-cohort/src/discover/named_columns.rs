@@ -14,8 +14,8 @@ use crate::attributes::Modality;
 /// Prefix of the columns of channels.
 pub(super) const IMAGE: &str = "image_";
 
-/// Prefix of the columns of structures.
-const LABEL: &str = "label_";
+/// What the names of columns of structures begin with.
+pub(super) const LABEL: &str = "label_";
 
 /// The channel of the column `image` beside others.
 const FIRST: &str = "image";

@@ -13,14 +13,19 @@ use pdl_store::table;
 use super::description::{no_memory, quoting, read, shown, table_error};
 use super::named_columns::{self, NamedColumns, RowPaths, take_mask_folder};
 use super::table_row::Row;
-use super::{Carried, DiscoveredCase, Layout};
+use super::{ANNOTATED_COLUMN, Carried, DiscoveredCase, Layout};
 use crate::CohortError;
 use crate::case_id::CaseLabel;
 use crate::case_row;
 use crate::stack_hint::StackHint;
+use crate::volume_names::{is_label_word, words};
 
 /// Approximate memory of a row of a cohort's table until it is a case, without its text, in bytes.
 const ROW_BYTES: u64 = 1536;
+
+/// The column of the patients, and the name that it has in `cases.parquet`.
+const PATIENT: &str = "patient";
+const PATIENT_ID: &str = "patient_id";
 
 pub(super) fn from_csv(
     path: &Path,
@@ -30,13 +35,17 @@ pub(super) fn from_csv(
     let problem = |error: csv::Error| table_error(path, &error);
     let part = memory.part();
     let bytes = read(path, 1, &part)?;
-    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(bytes.as_slice());
-    let headers = reader.headers().map_err(problem)?.clone();
+    let mut reader = csv::ReaderBuilder::new()
+        .delimiter(separator(&bytes))
+        .trim(csv::Trim::All)
+        .from_reader(bytes.as_slice());
+    let headers = with_patients(reader.headers().map_err(problem)?);
     if !headers.iter().any(|name| name == "image" || name.starts_with(named_columns::IMAGE)) {
         let names = headers.iter().collect::<Vec<_>>().join(", ");
         return Err(quoting(path, "it has no column named image", format!(", only: {names}")));
     }
     let names: Vec<&str> = headers.iter().collect();
+    check_label_column(path, &names)?;
     let places = carry.iter().map(|column| {
         let place = names.iter().position(|name| name == column);
         place.map(|place| (column, place)).ok_or_else(|| no_column(path, column, &names))
@@ -83,6 +92,13 @@ pub(super) fn from_parquet(
     let mut rows = table::read_columns::<Row>(path, &Row::COLUMNS, ROW_BYTES, memory)?;
     let mut carried = vec![Carried::new(); rows.len()];
     let names = table::column_names(path)?;
+    check_label_column(path, &names.iter().map(String::as_str).collect::<Vec<_>>())?;
+    let has = |column: &str| names.iter().any(|name| name == column);
+    if !has(PATIENT) && has(PATIENT_ID) {
+        for (row, value) in rows.iter_mut().zip(table::read_text(path, PATIENT_ID, memory)?) {
+            row.patient = value.filter(|text| !text.is_empty());
+        }
+    }
     for column in Row::text_columns().filter(|column| names.iter().any(|name| name == column)) {
         for (row, value) in rows.iter_mut().zip(table::read_text(path, column, memory)?) {
             row.take_text(column, value);
@@ -105,7 +121,38 @@ pub(super) fn from_parquet(
     from_rows(path, rows, carried, &named)
 }
 
-/// Of DICOM headers only attributes of the acquisition may be stored.
+/// What separates the fields of a table: a comma, or what its first line has between the names of
+/// its columns instead.
+fn separator(bytes: &[u8]) -> u8 {
+    let first = bytes.split(|byte| matches!(byte, b'\n' | b'\r')).next().unwrap_or_default();
+    let others = [b';', b'\t'].into_iter().filter(|_| !first.contains(&b','));
+    others.into_iter().find(|byte| first.contains(byte)).unwrap_or(b',')
+}
+
+/// The names of columns, where that of `cases.parquet` stands for the patients'.
+fn with_patients(headers: &StringRecord) -> StringRecord {
+    if headers.iter().any(|name| name == PATIENT) {
+        return headers.clone();
+    }
+    headers.iter().map(|name| if name == PATIENT_ID { PATIENT } else { name }).collect()
+}
+
+/// Refuses a table whose label maps stand in a column of another name: their images would count as
+/// unlabelled.
+fn check_label_column(path: &Path, names: &[&str]) -> Result<(), CohortError> {
+    let is_own = |name: &&str| *name == "label" || name.starts_with(named_columns::LABEL);
+    let may_be_label =
+        |name: &&&str| words(name).iter().any(|word| is_label_word(word)) && **name != ANNOTATED_COLUMN;
+    match names.iter().find(may_be_label).filter(|_| !names.iter().any(|name| is_own(&name))) {
+        None => Ok(()),
+        Some(name) => {
+            let problem = "it has no column named label, and another may be that of the label maps";
+            Err(quoting(path, problem, format!(": call it label instead of {}", shown(name))))
+        }
+    }
+}
+
+/// Of DICOM headers only what says how an image was acquired may be kept.
 pub(super) fn check_acquisition(carry: &BTreeSet<String>) -> Result<(), CohortError> {
     let known = |column: &&String| KEYWORDS.contains(&column.as_str());
     carry.iter().find(|column| !known(column)).map_or(Ok(()), |column| {

@@ -96,6 +96,95 @@ fn versions_of_a_bids_mask_are_the_users_to_choose() {
 }
 
 #[test]
+fn a_bids_mask_in_its_own_space_lies_on_the_images_of_its_session() {
+    let root = of_names(&["sub-01/anat/sub-01_FLAIR.nii", "d/sub-01/anat/sub-01_space-orig_dseg.nii"]);
+    let layout = found(&root);
+    assert_eq!(
+        cases(&layout, &root)[0][2..],
+        ["sub-01/anat/sub-01_FLAIR.nii", "d/sub-01/anat/sub-01_space-orig_dseg.nii"]
+    );
+}
+
+#[test]
+fn folders_that_are_called_like_images_and_masks_pair() {
+    for [images, labels] in [["images", "masks"], ["img", "label"], ["Training_Data", "Part1_GroundTruth"]] {
+        let root =
+            of_names(&[&format!("{images}/a.nii"), &format!("{labels}/a.nii"), &format!("{images}/b.nii")]);
+        let layout = found(&root);
+        assert_eq!(layout.cases.iter().map(|found| found.label.is_some()).collect::<Vec<_>>(), [true, false]);
+    }
+    let raters = of_names(&["images/a.nii", "labels_rater1/a.nii", "labels_rater2/a.nii"]);
+    let error = find(raters.path(), &BTreeSet::new()).unwrap_err();
+    assert!(matches!(error, CohortError::FoldersUnpaired { .. }), "{error}");
+    let others = of_names(&["images/img1.nii", "labels/lab1.nii"]);
+    let error = find(others.path(), &BTreeSet::new()).unwrap_err().to_string();
+    assert!(error.contains("name each label map like its image"), "{error}");
+}
+
+#[test]
+fn names_pair_whatever_their_spelling() {
+    let root = of_names(&[
+        "images/Jo\u{308}rg.nii",
+        "labels/J\u{f6}rg.nii",
+        "images/Case1_0000.nii",
+        "labels/case1.nii",
+    ]);
+    assert!(found(&root).cases.iter().all(|found| found.image.is_some() && found.label.is_some()));
+}
+
+#[test]
+fn held_out_images_without_label_maps_are_told() {
+    let root =
+        of_names(&["imagesTr/a_0000.nii", "labelsTr/a.nii", "imagesTs/b_0000.nii", "imagesTs/c_0000.nii"]);
+    let layout = found(&root);
+    assert_eq!((layout.cases.len(), layout.findings[0].code), (1, Code::ImagesUnused));
+    assert!(layout.findings[0].message.starts_with("2 images in imagesTs/"), "{:?}", layout.findings);
+    let root =
+        of_names(&["imagesTr/a_0000.nii", "labelsTr/a.nii", "imagesVal/b_0000.nii", "labelsVal/b.nii"]);
+    let splits: Vec<_> = found(&root).cases.iter().map(|found| found.split).collect();
+    assert_eq!(splits, [Some(Split::Train), Some(Split::Val)]);
+}
+
+#[test]
+fn the_cases_that_dataset_json_lists_are_read_with_their_channels_and_splits_are_told() {
+    let json = r#"{"channel_names": {"0": "CT", "1": "PT"}, "labels": {"background": 0, "liver": 1},
+        "dataset": {"p1": {"images": ["x/a.nii", "x/b.nii"], "label": "y/a.nii"}}}"#;
+    let root = tree(&[
+        ("dataset.json", json),
+        ("x/a.nii", ""),
+        ("x/b.nii", ""),
+        ("y/a.nii", ""),
+        ("splits_final.json", "[]"),
+    ]);
+    let layout = found(&root);
+    assert_eq!(cases(&layout, &root), [["p1", "", "x/a.nii", "y/a.nii"].map(str::to_owned)]);
+    assert_eq!((names(&layout), layout.cases[0].channels.len()), (vec!["CT", "PT"], 2));
+    assert_eq!(layout.findings[0].code, Code::FoldsGiven);
+    let above = tree(&[("Dataset001_X/dataset.json", json), ("Dataset001_X/imagesTr/a_0000.nii", "")]);
+    let error = find(above.path(), &BTreeSet::new()).unwrap_err().to_string();
+    assert!(error.contains("data sets of their own (Dataset001_X)"), "{error}");
+}
+
+#[test]
+fn tables_with_other_separators_and_names_are_read_or_refused_with_the_cause() {
+    let of_table = |name: &str, text: &str| {
+        let root = tree(&[(name, text), ("a.nii", ""), ("b.nii", "")]);
+        let path = root.path().join(name);
+        find(&path, &BTreeSet::new()).map(|layout| layout.cases)
+    };
+    for separator in [";", "\t"] {
+        let text = ["image,label,patient_id", "a.nii,b.nii,p1"].join("\n").replace(',', separator);
+        let found = of_table("cohort.tsv", &text).unwrap();
+        assert_eq!((found[0].patient.as_deref(), found[0].label.is_some()), (Some("p1"), true));
+    }
+    let error = of_table("cohort.csv", "image,mask\na.nii,b.nii\n").unwrap_err().to_string();
+    assert!(error.contains("call it label instead of mask"), "{error}");
+    let root = tree(&[("cohort.csv", "image,label\nx/a.nii,x/b.nii\n")]);
+    let error = found(&root).check_any_file(root.path()).unwrap_err();
+    assert!(matches!(error, CohortError::NoFiles { .. }), "{error}");
+}
+
+#[test]
 fn images_of_isles_are_channels() {
     let files = |n: u8| {
         let name = format!("sub-strokecase000{n}/ses-0001");

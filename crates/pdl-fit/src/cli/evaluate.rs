@@ -162,6 +162,8 @@ fn of_reading(ensemble: &Ensemble) -> IndexParameters {
     IndexParameters {
         orientation: reading.orientation,
         channel: reading.channel,
+        channels: reading.channels,
+        resample_channels: reading.resample_channels,
         frame: reading.frame,
         stack_spacing: reading.stack_spacing,
         stack_axes: reading.stack_axes,

@@ -27,43 +27,68 @@ impl ChannelFiles {
     ///
     /// # Errors
     /// A sentence on what is missing, or too many.
-    pub fn complete(&self, channels: &[String]) -> Result<Vec<PathBuf>, String> {
+    pub fn complete(&self, channels: &ChannelNames<'_>) -> Result<Vec<PathBuf>, String> {
         if let ([file], true) = (self.others.as_slice(), self.files.iter().all(Option::is_none)) {
-            return Ok(frames(file, channels.len()));
+            return Ok(frames(file, channels));
         }
-        let missing: Vec<String> = channels
-            .iter()
+        let missing: Vec<String> = (0..)
             .zip(&self.files)
-            .enumerate()
-            .filter(|(_, (_, file))| file.is_none())
-            .map(|(number, (name, _))| format!("{name} (_{number:04} or _{name})"))
+            .filter(|(_, file)| file.is_none())
+            .map(|(place, _)| format!("{0} (_{1:04} or _{0})", channels.names[place], channels.number(place)))
             .collect();
+        let count = channels.names.len();
         if !missing.is_empty() {
-            return Err(format!("of {} channels it lacks {}", channels.len(), missing.join(", ")));
+            return Err(format!("of {count} channels it lacks {}", missing.join(", ")));
         }
         if let Some(other) = self.others.first() {
             let name = other.file_name().unwrap_or_default().to_string_lossy();
-            return Err(format!("{name} is a second file of one of its {} channels", channels.len()));
+            return Err(format!("{name} is a second file of one of its {count} channels"));
         }
         Ok(self.files.iter().flatten().cloned().collect())
     }
 }
 
-/// The frames of a file with all channels of an image, as `FILE#0`, `FILE#1` ...
-fn frames(file: &Path, channels: usize) -> Vec<PathBuf> {
-    let name = file.file_name().unwrap_or_default().to_string_lossy();
-    (0..channels).map(|frame| file.with_file_name(format!("{name}#{frame}"))).collect()
+/// The channels of a network, and the numbers that files have for them.
+#[derive(Clone, Copy, Debug)]
+pub struct ChannelNames<'a> {
+    /// In the network's order.
+    pub names: &'a [String],
+    /// In the same order; 0, 1, 2 ... where it is empty.
+    pub numbers: &'a [u32],
 }
 
-/// Groups files into images of these channels, by their paths.
-pub fn grouped(paths: &[PathBuf], channels: &[String]) -> Vec<ChannelFiles> {
+impl ChannelNames<'_> {
+    /// The number of the channel at a place in the network's order.
+    fn number(&self, place: usize) -> usize {
+        self.numbers.get(place).map_or(place, |number| *number as usize)
+    }
+
+    /// The place of the channel of this number; nothing where the network takes none of it.
+    fn place(&self, number: usize) -> Option<usize> {
+        (0..self.names.len()).find(|place| self.number(*place) == number)
+    }
+}
+
+/// The frames of a file with all channels of an image, as `FILE#0`, `FILE#1` ...
+fn frames(file: &Path, channels: &ChannelNames<'_>) -> Vec<PathBuf> {
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    let frame = |place: usize| file.with_file_name(format!("{name}#{}", channels.number(place)));
+    (0..channels.names.len()).map(frame).collect()
+}
+
+/// Groups files into images of these channels, by their paths. Numbered files of channels that the
+/// network does not take are passed over.
+pub fn grouped(paths: &[PathBuf], channels: &ChannelNames<'_>) -> Vec<ChannelFiles> {
     let mut images: BTreeMap<PathBuf, ChannelFiles> = BTreeMap::new();
     for path in paths {
+        if is_of_other_number(path, channels) {
+            continue;
+        }
         let found = channel_of(path, channels);
         let image = found.as_ref().map_or_else(|| without_ending(path), |(image, _)| image.clone());
         let entry = images.entry(image.clone()).or_insert_with(|| ChannelFiles {
             image,
-            files: vec![None; channels.len()],
+            files: vec![None; channels.names.len()],
             others: Vec::new(),
         });
         match found.map(|(_, channel)| &mut entry.files[channel]) {
@@ -74,16 +99,27 @@ pub fn grouped(paths: &[PathBuf], channels: &[String]) -> Vec<ChannelFiles> {
     images.into_values().collect()
 }
 
-/// The image and the channel in a file's name.
-fn channel_of(path: &Path, channels: &[String]) -> Option<(PathBuf, usize)> {
+/// The case and the number of the channel in a name such as `CASE_0001`.
+fn numbered(name: &str) -> Option<(&str, usize)> {
+    let (case, number) = name.rsplit_once('_').filter(|(_, number)| number.len() == DIGITS)?;
+    Some((case, number.parse().ok()?))
+}
+
+/// Whether a file is that of a channel, by its number, that was left out of some.
+fn is_of_other_number(path: &Path, channels: &ChannelNames<'_>) -> bool {
+    let image = without_ending(path);
+    let name = image.file_name().unwrap_or_default().to_string_lossy();
+    let last = channels.numbers.iter().max().map_or(0, |number| *number as usize);
+    numbered(&name).is_some_and(|(_, number)| number <= last && channels.place(number).is_none())
+}
+
+/// The image and the place of the channel that a file's name tells.
+fn channel_of(path: &Path, channels: &ChannelNames<'_>) -> Option<(PathBuf, usize)> {
     let image = without_ending(path);
     let name = image.file_name()?.to_string_lossy().into_owned();
-    let numbered = name.rsplit_once('_').filter(|(_, number)| number.len() == DIGITS);
-    if let Some((case, number)) =
-        numbered.and_then(|(case, number)| Some((case, number.parse::<usize>().ok()?)))
-        && number < channels.len()
-    {
-        return Some((image.with_file_name(case), number));
+    let by_number = numbered(&name).and_then(|(case, number)| Some((case, channels.place(number)?)));
+    if let Some((case, place)) = by_number {
+        return Some((image.with_file_name(case), place));
     }
     let lower = name.to_lowercase();
     let of_name = |(number, channel): (usize, &String)| {
@@ -96,7 +132,7 @@ fn channel_of(path: &Path, channels: &[String]) -> Option<(PathBuf, usize)> {
     };
     // `CASE_t1ce` ends with no other name than `t1ce`; of `T2` and `FLAIR_T2` the longer one holds.
     let longest_first = |(number, channel): &(usize, &String)| (std::cmp::Reverse(channel.len()), *number);
-    let mut by_length: Vec<(usize, &String)> = channels.iter().enumerate().collect();
+    let mut by_length: Vec<(usize, &String)> = channels.names.iter().enumerate().collect();
     by_length.sort_by_key(longest_first);
     by_length.into_iter().find_map(of_name)
 }
@@ -115,8 +151,17 @@ mod tests {
     }
 
     fn complete(files: &[&str], channels: &[&str]) -> Vec<(String, Result<Vec<String>, String>)> {
+        of_numbers(files, channels, &[])
+    }
+
+    fn of_numbers(
+        files: &[&str],
+        channels: &[&str],
+        numbers: &[u32],
+    ) -> Vec<(String, Result<Vec<String>, String>)> {
         let (paths, channels): (Vec<PathBuf>, _) =
             (files.iter().map(PathBuf::from).collect(), names(channels));
+        let channels = ChannelNames { names: &channels, numbers };
         let text = |path: &PathBuf| path.display().to_string();
         let of_image = |image: &ChannelFiles| {
             let files = image.complete(&channels).map(|files| files.iter().map(text).collect());
@@ -160,6 +205,14 @@ mod tests {
     fn a_file_without_a_channel_holds_all_as_frames() {
         let found = complete(&["a/q.nii.gz"], &["CT", "PT"]);
         assert_eq!(found, [("a/q".to_owned(), Ok(names(&["a/q.nii.gz#0", "a/q.nii.gz#1"])))]);
+    }
+
+    #[test]
+    fn chosen_channels_keep_the_numbers_of_their_files() {
+        let files = ["p_0000.nii", "p_0001.nii", "p_0002.nii", "p_0003.nii", "q.nii"];
+        let found = of_numbers(&files, &["SUV", "CTres"], &[3, 1]);
+        let expected = [("p", ["p_0003.nii", "p_0001.nii"]), ("q", ["q.nii#3", "q.nii#1"])];
+        assert_eq!(found, expected.map(|(image, files)| (image.to_owned(), Ok(names(&files)))));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use pdl_store::memory::MemoryLimit;
 use pdl_store::{StoreError, fault};
 
 use crate::error::{FitError, Result};
-use crate::inference::channel_files::{self, ChannelFiles};
+use crate::inference::channel_files::{self, ChannelFiles, ChannelNames};
 
 /// One image for prediction.
 #[derive(Debug)]
@@ -126,15 +126,16 @@ fn images_among(
         let image = |(path, name): (PathBuf, String)| (path.clone(), name, Source::Files(vec![path]));
         return (chosen.into_iter().map(image).collect(), others);
     }
+    let channels = ChannelNames { names: channels, numbers: &reading.channel_numbers };
     let image = |found: ChannelFiles| {
         let name = found.image.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let source = match found.complete(channels) {
+        let source = match found.complete(&channels) {
             Ok(files) => Source::Files(files),
             Err(problem) => Source::Incomplete(problem),
         };
         (found.image, name, source)
     };
-    (channel_files::grouped(&paths, channels).into_iter().map(image).collect(), 0)
+    (channel_files::grouped(&paths, &channels).into_iter().map(image).collect(), 0)
 }
 
 fn below(

@@ -85,6 +85,10 @@ pub(super) fn take_working(
     memory.take((bytes as u64).saturating_mul(copies).saturating_add(floats))
 }
 
+/// What is said of a picture whose colours differ.
+const IN_COLOUR: &str = "is in colour: save it as grey, or red, green and blue as images of their own, which are channels \
+                         (CASE_0000.png to CASE_0002.png); a label map holds one number a pixel, or indices of a palette";
+
 impl Channels {
     pub const GREY: Self = Self { colours: 1, opacity: false };
     pub const RGB: Self = Self { colours: 3, opacity: false };
@@ -110,7 +114,7 @@ impl Plane {
         for pixel in samples.chunks_exact(channels.count()) {
             let (colours, opacity) = pixel.split_at(channels.colours);
             if colours.iter().any(|colour| *colour != colours[0]) {
-                return Err("is in colour: expected one number per voxel, so save it as grey".to_owned());
+                return Err(IN_COLOUR.to_owned());
             }
             if opacity.iter().any(|opacity| *opacity != opaque) {
                 return Err("is partly transparent: save it as grey without opacity".to_owned());

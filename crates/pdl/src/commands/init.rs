@@ -123,12 +123,17 @@ fn table(cohort: &Path, out: &Path, paired: &Paired) -> Result<String> {
         stacks |= is_stack.with_context(|| format!("cannot look at the file: {}", path.display()))?;
     }
     // Stacks of slices state neither; blank, as the settings can state them for all cases.
-    let columns: &[&str] = if stacks { &["stack_spacing", "stack_axes"] } else { &[] };
+    let mut columns = if stacks { vec!["stack_spacing", "stack_axes"] } else { Vec::new() };
+    let splits = paired.splits();
+    if splits.is_some() {
+        columns.insert(0, "split");
+    }
     let mut table = csv::Writer::from_writer(Vec::new());
     let (channels, structures) = (paired.channels(), paired.structures());
     let (images, labels) = (named("image", &channels), named("label", &structures));
     let header = ["case_id"].into_iter().chain(images.iter().chain(&labels).map(String::as_str));
     table.write_record(header.chain(["patient"]).chain(columns.iter().copied()))?;
+    let blank = |columns: usize| std::iter::repeat_n(String::new(), columns);
     let patients = paired.patients();
     let ids = pdl_cohort::ids_of_pairs(&cohort, &out, &paired.pairs)?;
     for (number, (pair, id)) in paired.pairs.iter().zip(ids).enumerate() {
@@ -143,7 +148,9 @@ fn table(cohort: &Path, out: &Path, paired: &Paired) -> Result<String> {
         let images = fields(&channels, &pair.channels, &pair.image);
         let labels = fields(&structures, &pair.structures, &pair.label);
         let row = [id].into_iter().chain(images).chain(labels).chain([patient]);
-        table.write_record(row.chain(columns.iter().map(|_| String::new())))?;
+        let split = splits.as_ref().map(|splits| splits[number].to_string());
+        let further = columns.len() - usize::from(split.is_some());
+        table.write_record(row.chain(split).chain(blank(further)))?;
     }
     Ok(String::from_utf8(table.into_inner()?)?)
 }
@@ -195,7 +202,8 @@ fn sentences(cohort: &Path, seen: &Survey) -> Vec<String> {
         ));
     }
     if seen.split_given {
-        lines.push("the cohort gives splits, which are kept".to_owned());
+        let what = if seen.proposed.is_some() { "the names of folders give" } else { "the cohort gives" };
+        lines.push(format!("{what} splits, which are kept"));
     }
     if !seen.channels.is_empty() {
         let names: Vec<&str> = seen.channels.values().map(String::as_str).collect();

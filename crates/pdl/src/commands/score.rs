@@ -49,7 +49,8 @@ impl Args {
 /// Compares two folders of label maps and prints the means for each label.
 ///
 /// # Errors
-/// When a folder holds no label maps or no names agree; `ExitStatus::Strict` with `--strict` when a
+/// When a folder holds no label maps, no names agree or no case could be compared;
+/// `ExitStatus::Strict` with `--strict` when a
 /// case could not be scored.
 pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus> {
     let (names, file) = label_names(args)?;
@@ -63,6 +64,10 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus> {
     let limit: MemoryLimit = run.memory_limit();
     let found = folders::score(&args.predictions, &args.labels, &names, surfaces, &limit, run.progress)?;
     context.display.clear();
+    if found.rows.is_empty() {
+        told(&found, &names, file.as_deref());
+        anyhow::bail!("none of the cases could be compared");
+    }
     let summary = scores::summary(&found.labels, &found.rows);
     if let Some(to) = &args.to {
         table::write_rows(to, &scores::schema(), &found.rows, scores::facts(surfaces))?;
