@@ -167,6 +167,10 @@ test-ingest *cases: build-fit venv-ingest
 test-layouts only="": build-fit venv-layouts
     .venv-layouts/bin/python tests/layouts/walk.py {{pdl}} {{fit}} --only "$1"
 
+# Situations of public reports, walked by the commands of their people (SITUATIONS: names of these)
+test-downstream *situations: build-fit venv-layouts
+    .venv-layouts/bin/python tests/downstream/judge.py {{pdl}} {{fit}} "$@"
+
 # Fuzz each reader for SECONDS, one after the other (installs cargo-fuzz; the corpus begins with the samples)
 fuzz seconds="600":
     #!/usr/bin/env bash
