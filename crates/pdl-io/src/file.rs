@@ -38,13 +38,20 @@ impl<'a> Files<'a> {
 
     /// Opens one of the files.
     pub(crate) fn open(&self, path: &Path) -> Result<Source, ReadError> {
-        let (file, state) = self.open_plain(path)?;
-        let bytes = Hashing::new(BufReader::with_capacity(BUFFER, file));
+        let (file, state) = self.open_file(path)?;
+        // The buffer lies beneath: a file fills it as it is, any other reader clears it first.
+        let buffered = BufReader::with_capacity(BUFFER, file);
+        let bytes = Hashing::new(Watched::new(buffered, &self.fault));
         Ok(Source { path: path.to_owned(), bytes, state })
     }
 
     /// As [`Self::open`], to be read in any order.
     pub(crate) fn open_plain(&self, path: &Path) -> Result<(Watched<File>, FileState), ReadError> {
+        let (file, state) = self.open_file(path)?;
+        Ok((Watched::new(file, &self.fault), state))
+    }
+
+    fn open_file(&self, path: &Path) -> Result<(File, FileState), ReadError> {
         let io = |source| ReadError::Io { path: path.to_owned(), source };
         let file = regular_file::open(path).map_err(io)?;
         let (state, meta) = FileState::before_reading(&file).map_err(io)?;
@@ -54,7 +61,7 @@ impl<'a> Files<'a> {
         if let Some(opened) = &mut *self.opened.borrow_mut() {
             opened.push((path.to_owned(), state));
         }
-        Ok((Watched::new(file, &self.fault), state))
+        Ok((file, state))
     }
 
     /// The result of reading the files; if a read of the system failed, that is the cause.
@@ -139,7 +146,7 @@ const BUFFER: usize = 1 << 18;
 /// A file that is being read.
 pub(crate) struct Source {
     path: PathBuf,
-    bytes: Hashing<BufReader<Watched<File>>>,
+    bytes: Hashing<Watched<BufReader<File>>>,
     state: FileState,
 }
 

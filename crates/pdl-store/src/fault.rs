@@ -8,7 +8,7 @@
 
 use std::error::Error;
 use std::fs::{self, Metadata};
-use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
+use std::io::{self, BufRead, ErrorKind, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::sleep;
@@ -203,6 +203,13 @@ impl ReadFault {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
+    /// As [`ReadFault::note`], of a read, which is tried again where it was interrupted.
+    fn note_read(&self, error: &io::Error) {
+        if error.kind() != ErrorKind::Interrupted {
+            self.note(error);
+        }
+    }
+
     /// Leaves an error, where it is the system's.
     pub(crate) fn note(&self, error: &io::Error) {
         if let Some(code) = error.raw_os_error() {
@@ -221,11 +228,18 @@ impl<R> Watched<R> {
 
 impl<R: Read> Read for Watched<R> {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        self.inner.read(bytes).inspect_err(|error| {
-            if error.kind() != ErrorKind::Interrupted {
-                self.fault.note(error);
-            }
-        })
+        self.inner.read(bytes).inspect_err(|error| self.fault.note_read(error))
+    }
+}
+
+impl<R: BufRead> BufRead for Watched<R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        let Self { inner, fault } = self;
+        inner.fill_buf().inspect_err(|error| fault.note_read(error))
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.inner.consume(count);
     }
 }
 
