@@ -5,9 +5,10 @@ use pdl_cohort::case_row::{self, CaseRow};
 use pdl_curriculum::audit::Audit;
 use pdl_curriculum::manifest::{self, ManifestInfo, ManifestRow};
 use pdl_curriculum::results::{self, ResultRow};
+use pdl_prepare::failure::Failure;
 use pdl_prepare::fingerprint::Fingerprint;
 use pdl_prepare::plan::Plan;
-use pdl_prepare::prepare::{self, Failure, PreparedRow};
+use pdl_prepare::prepared_row::{self, PreparedRow};
 use pdl_similarity::metrics::Metric;
 use pdl_similarity::pairs::{self, PairRow};
 use schemars::{Schema, schema_for};
@@ -48,7 +49,7 @@ fn rows_and_columns_agree() {
         ("cases", schema_for!(CaseRow), case_row::schema()),
         ("manifest", schema_for!(ManifestRow), manifest::schema()),
         ("pairs", schema_for!(PairRow), pairs::schema(Metric::USUAL.map(Metric::column))),
-        ("prepared", schema_for!(PreparedRow), prepare::schema()),
+        ("prepared", schema_for!(PreparedRow), prepared_row::schema()),
         ("results", schema_for!(ResultRow), results::schema()),
     ];
     for (name, row, table) in tables {

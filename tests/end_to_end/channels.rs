@@ -14,7 +14,7 @@ use pdl_io::{nifti, read_image, read_labels};
 use pdl_prepare::normalise::Normalisation;
 use pdl_prepare::parameters::PrepareParameters;
 use pdl_prepare::proxies::Proxies;
-use pdl_prepare::{prepare, remote_worker};
+use pdl_prepare::{plan, prepare, remote_worker};
 use pdl_similarity::metrics::{Metric, PairColumn};
 use pdl_similarity::pairs::Pairs;
 use pdl_store::journal::HashCheck;
@@ -91,7 +91,7 @@ fn both_channels_go_from_the_files_to_the_manifest_each_by_its_own_modality() {
         assert_eq!((&row.image, &row.image_blake3), (&row.channels[0].image, &row.channels[0].image_blake3));
         assert!(row.channels[1].intensity_max > 400.0 && row.channels[1].voxel_type == "float32");
     }
-    let plan = prepare::read_plan(out.path()).unwrap();
+    let plan = plan::read(out.path()).unwrap();
     assert!(matches!(plan.normalisation, Normalisation::CohortForeground { .. }));
     assert!(matches!(plan.further_channels[0].normalisation, Normalisation::ImageZScore { .. }));
 

@@ -13,10 +13,11 @@
 //! use pdl_store::journal::HashCheck;
 //! use pdl_store::progress::{StageContext, Silent};
 //!
-//! let cohort = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../sample-data/ct"); let
-//! out = tempfile::tempdir()?; let run = StageContext { trust: HashCheck::Stamps, progress:
-//! &Silent, memory: None }; let indexed = index(&cohort, out.path(), &IndexParameters::default(),
-//! &SamePatient::default(), run)?; assert_eq!(indexed.cases.usable().count(), 24);
+//! let cohort = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../sample-data/ct");
+//! let out = tempfile::tempdir()?;
+//! let run = StageContext { trust: HashCheck::Stamps, progress: &Silent, memory: None };
+//! let indexed = index(&cohort, out.path(), &IndexParameters::default(), &SamePatient::default(), run)?;
+//! assert_eq!(indexed.cases.usable().count(), 24);
 //! assert!(out.path().join("cases.parquet").is_file());
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```

@@ -43,7 +43,7 @@ fn dice(a: &Path, b: &Path, label: u16) -> Option<f64> {
 fn predictions_lie_on_the_images_own_grids_and_score_what_evaluate_says() {
     let folder = tempfile::tempdir().unwrap();
     let (out, run) = trained(folder.path(), "body", &[]);
-    let prepared = pdl_prepare::prepare::read(&out).unwrap();
+    let prepared = pdl_prepare::prepared_row::read(&out).unwrap();
     let cut = prepared.iter().filter(|row| row.crop_start_xyz != [0; 3]).count();
     assert!(cut > prepared.len() / 2, "bodies in air: {cut}");
     assert!(prepared.iter().all(|row| row.crop_labelled_outside == 0));

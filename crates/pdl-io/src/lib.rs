@@ -9,8 +9,10 @@
 //! use pdl_io::{nifti, read_labels};
 //! use pdl_volume::{Affine, Grid, Orientation, Volume};
 //!
-//! let folder = tempfile::tempdir()?; let path = folder.path().join("labels.nii.gz"); let grid =
-//! Grid::new([2, 3, 4], Affine::from_orientation(Orientation::RAS, [1.5, 1.5, 3.0], [2, 3, 4]));
+//! let folder = tempfile::tempdir()?;
+//! let path = folder.path().join("labels.nii.gz");
+//! let affine = Affine::from_orientation(Orientation::RAS, [1.5, 1.5, 3.0], [2, 3, 4]);
+//! let grid = Grid::new([2, 3, 4], affine);
 //! nifti::write_labels(&path, &Volume::new(grid, vec![7; 24])?)?;
 //!
 //! let read = read_labels(&path)?;

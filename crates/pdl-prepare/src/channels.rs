@@ -5,6 +5,7 @@ use std::collections::HashSet;
 
 use pdl_cohort::case_row::CaseRow;
 use pdl_io::split_frame;
+use pdl_store::hash::Key;
 
 /// What stands between a case's id and the name of a channel in the name of a prepared file: as
 /// many `_` as keep all these names, and those of the first channels, apart. Upper and lower case
@@ -31,8 +32,16 @@ pub(crate) fn file_stem(row: &CaseRow, channel: &str, separator: &str) -> String
     format!("{}{separator}{channel}", row.case_id)
 }
 
+/// A key with the images of a case that has several, or is one frame of a file of several.
+pub(crate) fn with_channels(key: Key, row: &CaseRow) -> Key {
+    match identities(row).as_slice() {
+        [(_, None)] => key,
+        several => key.part("channels", &several),
+    }
+}
+
 /// What tells apart the images of a case: the hashes of their files, and the frames of these.
-pub(crate) fn identities(row: &CaseRow) -> Vec<(&str, Option<usize>)> {
+fn identities(row: &CaseRow) -> Vec<(&str, Option<usize>)> {
     row.images().into_iter().map(|(path, blake3)| (blake3, split_frame(path).1)).collect()
 }
 

@@ -10,29 +10,37 @@
 //! use pdl_prepare::resample::{resample_image, shape_at};
 //! use pdl_volume::{Affine, Grid, Orientation, Volume};
 //!
-//! // 20 x 20 x 10 voxels of 1 x 1 x 2 mm, to 2 mm: the extent stays, and so does the centre. let
-//! grid = Grid::new([20, 20, 10], Affine::from_orientation(Orientation::RAS, [1.0, 1.0, 2.0], [20,
-//! 20, 10])); let image = Volume::new(grid, vec![42.0_f32; 4000])?; let coarse =
-//! resample_image(image, shape_at(&grid, [2.0; 3]))?; assert_eq!(coarse.grid.shape, [10, 10, 10]);
+//! // 20 x 20 x 10 voxels of 1 x 1 x 2 mm, to 2 mm: the extent stays, and so does the centre.
+//! let shape = [20, 20, 10];
+//! let grid = Grid::new(shape, Affine::from_orientation(Orientation::RAS, [1.0, 1.0, 2.0], shape));
+//! let image = Volume::new(grid, vec![42.0_f32; 4000])?;
+//! let coarse = resample_image(image, shape_at(&grid, [2.0; 3]))?;
+//! assert_eq!(coarse.grid.shape, [10, 10, 10]);
 //! assert_eq!(coarse.grid.affine.apply([4.5; 3]), grid.affine.apply([9.5, 9.5, 4.5]));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
 mod channels;
 pub mod crop;
+pub mod failure;
 pub mod fingerprint;
 pub mod label_loss;
 pub mod normalisation_choice;
 pub mod normalise;
 pub mod parameters;
+mod pinned_plan;
 pub mod plan;
 pub mod prepare;
+mod prepare_findings;
+pub mod prepare_image;
+pub mod prepared_row;
 pub mod proxies;
 mod remote_results;
 pub mod remote_worker;
 pub mod resample;
 mod source;
 pub mod spline;
+mod training_fingerprint;
 
 use std::path::PathBuf;
 

@@ -1,11 +1,12 @@
 //! `plan.json`: what is done to every case.
 
-use pdl_findings::{Code, Finding};
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use pdl_cohort::attributes::Modality;
 use pdl_cohort::plausible::SIDES_MM;
-use pdl_store::safe_name;
+use pdl_findings::{Code, Finding};
+use pdl_store::{json, safe_name};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -277,6 +278,20 @@ impl Plan {
             now.training_cases
         );
         came.then(|| Finding::new(Code::PlanDrift, message))
+    }
+}
+
+/// Reads `plan.json` of a curation folder, and checks what it holds, which may have been edited.
+///
+/// # Errors
+/// [`PrepareError::Store`] when it is missing or no such file, [`PrepareError::Plan`] when it holds
+/// what cannot be.
+pub fn read(out: &Path) -> Result<Plan, PrepareError> {
+    let path = out.join(FILE);
+    let plan: Plan = json::read(&path)?;
+    match plan.problem() {
+        None => Ok(plan),
+        Some(problem) => Err(PrepareError::Plan { path, problem }),
     }
 }
 

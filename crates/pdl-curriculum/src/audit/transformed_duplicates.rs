@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use pdl_cohort::case_row::CaseRow;
-use pdl_prepare::prepare;
+use pdl_prepare::plan;
+use pdl_prepare::prepared_row::{self, PreparedRow};
 use pdl_prepare::proxies::Proxies;
 use pdl_similarity::registration::{self, AlignedPair};
 use pdl_similarity::ssim::SsimWindow;
@@ -67,15 +68,15 @@ pub(crate) fn find(
 
 /// Voxel size of each case's proxy along x, y, z, mm.
 fn voxels_mm(out: &Path, proxies: &Proxies) -> Result<BTreeMap<String, [f64; 3]>, CurriculumError> {
-    let fov_mm = prepare::read_plan(out)?.proxies.fov_mm;
+    let fov_mm = plan::read(out)?.proxies.fov_mm;
     let [nz, ny, nx] = proxies.shape_zyx;
     let sides = [nx, ny, nz];
-    let size = |row: prepare::PreparedRow| {
+    let size = |row: PreparedRow| {
         let mm = std::array::from_fn(|axis| {
             let own = || f64::from(row.shape[axis]) * row.spacing_mm[axis];
             fov_mm.map_or_else(own, |fov| fov[axis]) / sides[axis] as f64
         });
         (row.case_id, mm)
     };
-    Ok(prepare::read(out)?.into_iter().map(size).collect())
+    Ok(prepared_row::read(out)?.into_iter().map(size).collect())
 }

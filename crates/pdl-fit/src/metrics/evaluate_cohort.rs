@@ -14,7 +14,7 @@ use pdl_console::{MOST_LISTED, shorten};
 use pdl_curriculum::manifest::Label;
 use pdl_findings::{Code, Finding};
 use pdl_metrics::scores::{facts, schema, summary};
-use pdl_prepare::prepare::prepare_images;
+use pdl_prepare::prepare_image::prepare_images;
 use pdl_prepare::resample::checked_shape_at;
 use pdl_store::memory::MemoryShare;
 use pdl_store::progress::StageContext;

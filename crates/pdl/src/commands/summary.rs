@@ -46,7 +46,7 @@ impl Args {
 pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus> {
     let Args { out, cases: list, files } = args;
     let cases = Cases::read(out)?;
-    let summary = cohort::summary(&cases, &pdl_prepare::prepare::read_failures(out)?, &[]);
+    let summary = cohort::summary(&cases, &pdl_prepare::failure::read(out)?, &[]);
     let manifest = out.join(manifest::TABLE_FILE).is_file().then(|| Manifest::open(out)).transpose()?;
     let audit: Option<Audit> =
         out.join(audit::FILE).is_file().then(|| json::read(&out.join(audit::FILE))).transpose()?;

@@ -1,0 +1,64 @@
+//! Cases that a stage could not work on (`failures.json`), and what is no fault of a case.
+
+use std::path::Path;
+
+use pdl_cohort::case_row::CaseRow;
+use pdl_store::safe_path::SafePath;
+use pdl_store::{StoreError, atomic, json};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::PrepareError;
+
+/// The list of cases that failed, inside a curation folder; absent when none did.
+pub const FILE: &str = "failures.json";
+
+/// A case that a stage could not work on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Failure {
+    /// The case that failed, by its id.
+    pub case_id: String,
+    /// The stage that could not work on it.
+    pub stage: String,
+    /// Why.
+    pub message: String,
+}
+
+/// Reads `failures.json` of a curation folder; there are none where the file is absent.
+///
+/// # Errors
+/// [`StoreError`] when it is no such file.
+pub fn read(out: &Path) -> Result<Vec<Failure>, StoreError> {
+    let path = out.join(FILE);
+    if path.is_file() { json::read(&path) } else { Ok(Vec::new()) }
+}
+
+/// Writes `failures.json`, or removes that of an earlier run where no case failed.
+pub(crate) fn write(out: &Path, failures: &[Failure]) -> Result<(), StoreError> {
+    let path = out.join(FILE);
+    if !failures.is_empty() {
+        json::write(&path, &failures)?;
+    } else if path.exists() {
+        atomic::remove(&SafePath::from(&path))?;
+    }
+    Ok(())
+}
+
+/// The machine's error beneath one of a case: it ends the run, since it says nothing of the case.
+pub(crate) fn of_machine(row: &CaseRow, error: &PrepareError) -> Option<StoreError> {
+    let what = format!("case {}", row.case_id);
+    let memory = match error {
+        PrepareError::Memory(error) => Some(*error),
+        PrepareError::Read(error) => error.memory(),
+        _ => None,
+    };
+    if let Some(error) = memory {
+        return StoreError::no_memory(&what, error);
+    }
+    let path = match error {
+        PrepareError::Read(error) => Some(error.path()),
+        PrepareError::Store(StoreError::Io { path, .. }) => Some(path.as_path()),
+        _ => None,
+    };
+    StoreError::machine(&what, path, error)
+}
