@@ -7,8 +7,8 @@ use pdl_store::StoreError;
 
 use crate::attributes::{Modality, Split, Status};
 use crate::case_row::{CaseChannel, CaseRow};
-use crate::channels::Channels;
 use crate::check::{Checked, CheckedChannel};
+use crate::cohort_channels::CohortChannels;
 use crate::discover::DiscoveredCase;
 use crate::place::Place;
 
@@ -22,7 +22,7 @@ pub(crate) fn row(
     found: &DiscoveredCase,
     checked: Checked,
     modality: (Modality, bool),
-    channels: &Channels,
+    channels: &CohortChannels,
 ) -> Result<CaseRow, StoreError> {
     let (cohort_modality, guessed) = modality;
     let of_channels = channel_rows(place, found, &checked, cohort_modality, channels)?;
@@ -90,7 +90,7 @@ fn channel_rows(
     found: &DiscoveredCase,
     checked: &Checked,
     modality: Modality,
-    channels: &Channels,
+    channels: &CohortChannels,
 ) -> Result<Vec<CaseChannel>, StoreError> {
     let first = CheckedChannel {
         voxel_type: checked.voxel_type.clone(),

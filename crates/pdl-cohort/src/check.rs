@@ -12,7 +12,7 @@ use pdl_volume::{Affine, Grid, Orientation, Volume, count_labels, image_on};
 use serde::{Deserialize, Serialize};
 
 use crate::case_row::LabelVoxels;
-use crate::channels::Channels;
+use crate::cohort_channels::CohortChannels;
 use crate::discover::DiscoveredCase;
 use crate::plausible;
 use crate::stacks;
@@ -142,7 +142,7 @@ pub(crate) fn too_large(error: MemoryError) -> Finding {
 pub(crate) fn check(
     found: &DiscoveredCase,
     stated: StatedGrids,
-    channels: &Channels,
+    channels: &CohortChannels,
     memory: &MemoryShare<'_>,
 ) -> Result<Result<Checked, MemoryError>, StoreError> {
     let mut case = Checked::nothing();
@@ -190,7 +190,7 @@ pub(crate) fn check(
 /// The channels of a case after the first.
 struct FurtherChannels<'a> {
     found: &'a DiscoveredCase,
-    channels: &'a Channels,
+    channels: &'a CohortChannels,
     /// That of the first channel, if it could be read.
     grid: Option<Grid>,
     /// Whether an orientation was stated instead of those of all files.
