@@ -11,6 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::attributes::{Modality, Split, Status};
+
 /// How many voxels carry a label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LabelVoxels {
@@ -18,6 +19,42 @@ pub struct LabelVoxels {
     pub value: u16,
     /// Voxels that carry it, on the stored grid.
     pub voxels: u64,
+}
+
+/// Figures of the intensities of an image, of all its voxels; NaN where it could not be read. They
+/// are columns of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Intensities {
+    /// Smallest intensity.
+    #[serde(rename = "intensity_min")]
+    pub min: f64,
+    /// Largest intensity.
+    #[serde(rename = "intensity_max")]
+    pub max: f64,
+    /// Mean of the stored intensities; NaN where the image could not be read.
+    #[serde(rename = "intensity_mean")]
+    pub mean: f64,
+    /// Standard deviation of the intensities.
+    #[serde(rename = "intensity_std")]
+    pub std: f64,
+    /// Percentile 0.5 of the intensities.
+    #[serde(rename = "intensity_p00_5")]
+    pub p00_5: f64,
+    /// Percentile 99.5 of the intensities.
+    #[serde(rename = "intensity_p99_5")]
+    pub p99_5: f64,
+}
+
+impl Intensities {
+    /// From the figures in the order of the columns.
+    pub(crate) fn new([min, max, mean, std, p00_5, p99_5]: [f64; 6]) -> Self {
+        Self { min, max, mean, std, p00_5, p99_5 }
+    }
+
+    /// Percentiles 0.5 and 99.5.
+    pub fn percentiles(&self) -> [f64; 2] {
+        [self.p00_5, self.p99_5]
+    }
 }
 
 /// One image of a case that has several on one grid. For an image that could not be read, texts are
@@ -35,18 +72,9 @@ pub struct CaseChannel {
     pub modality: Modality,
     /// How the voxels are stored, such as "int16".
     pub voxel_type: String,
-    /// Smallest intensity.
-    pub intensity_min: f64,
-    /// Largest intensity.
-    pub intensity_max: f64,
-    /// Mean of the stored intensities.
-    pub intensity_mean: f64,
-    /// Standard deviation of the intensities.
-    pub intensity_std: f64,
-    /// Percentile 0.5 of the intensities.
-    pub intensity_p00_5: f64,
-    /// Percentile 99.5 of the intensities.
-    pub intensity_p99_5: f64,
+    /// What its intensities look like.
+    #[serde(flatten)]
+    pub intensities: Intensities,
 }
 
 /// One case. Arrays over axes are in the order x, y, z of the stored image; paths are relative to
@@ -81,18 +109,9 @@ pub struct CaseRow {
     /// The labels that somebody looked for in this case; a label that is missing here is unknown,
     /// not absent.
     pub labels_annotated: Vec<u16>,
-    /// Smallest intensity.
-    pub intensity_min: f64,
-    /// Largest intensity.
-    pub intensity_max: f64,
-    /// Mean of the stored intensities; NaN where the image could not be read.
-    pub intensity_mean: f64,
-    /// Standard deviation of the intensities.
-    pub intensity_std: f64,
-    /// Percentile 0.5 of the intensities.
-    pub intensity_p00_5: f64,
-    /// Percentile 99.5 of the intensities.
-    pub intensity_p99_5: f64,
+    /// What its intensities look like.
+    #[serde(flatten)]
+    pub intensities: Intensities,
     /// BLAKE3 of the image file; empty when there is none.
     pub image_blake3: String,
     /// BLAKE3 of the label file.

@@ -222,11 +222,11 @@ impl Stage<'_> {
             Some(proxy) => (proxy, None),
             None => {
                 let source = self.source(row)?;
-                let percentiles = [row.intensity_p00_5, row.intensity_p99_5];
+                let percentiles = row.intensities.percentiles();
                 let mut proxy = proxies::proxy(&source.image, percentiles, &self.plan.proxies)?;
                 let further = row.channels.iter().skip(1).zip(&self.plan.further_channels);
                 for ((channel, planned), image) in further.zip(&source.channels) {
-                    let percentiles = [channel.intensity_p00_5, channel.intensity_p99_5];
+                    let percentiles = channel.intensities.percentiles();
                     let mapped = proxies::mapped(image, percentiles, &self.plan.proxies, planned.mapping)?;
                     proxy.channels.push(mapped.0);
                 }
