@@ -84,10 +84,10 @@ pub fn write_private_if_missing(path: &Path, bytes: &[u8]) -> Result<bool> {
     let folder = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder).map_err(StoreError::io("make the folder", folder))?;
     let failed = || StoreError::io("write the file", path);
-    // A temporary file has mode 0600. Where it is put without replacing another, the system links
-    // it, or renames it with the condition that nothing is there.
-    let mut temporary =
-        tempfile::Builder::new().prefix(TEMPORARY_PREFIX).tempfile_in(folder).map_err(failed())?;
+    // Where it is put without replacing another, the system links it, or renames it with the
+    // condition that nothing is there.
+    let mut builder = tempfile::Builder::new();
+    let mut temporary = make_temporary(builder.prefix(TEMPORARY_PREFIX), folder, 0o600).map_err(failed())?;
     temporary.write_all(bytes).and_then(|()| temporary.as_file().sync_all()).map_err(failed())?;
     match temporary.persist_noclobber(path) {
         Ok(_) => {
@@ -108,11 +108,7 @@ fn is_without_links(error: &std::io::Error) -> bool {
 
 /// Makes a file of mode 0600 where there is none; says whether it did.
 fn create_private(path: &Path, bytes: &[u8]) -> std::io::Result<bool> {
-    let mut options = File::options();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = match options.open(path) {
+    let mut file = match create_new(path, 0o600) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(false),
         opened => opened?,
     };
@@ -157,14 +153,7 @@ fn write_as<E: From<StoreError>>(
     let mut builder = tempfile::Builder::new();
     let suffix = format!("-{}", tail(&name.to_string_lossy()));
     builder.prefix(TEMPORARY_PREFIX).suffix(&suffix);
-    let mut options = File::options();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, mode);
-    #[cfg(not(unix))]
-    let _ = mode;
-    // Not `tempfile_in`, whose errors lose the system's number, which tells whose fault they are.
-    let made = builder.make_in(folder.path(), |temporary| options.open(temporary));
+    let made = make_temporary(&builder, folder.path(), mode);
     let temporary = made.map_err(StoreError::io("make a file", &full))?.into_temp_path();
     fill(&temporary)?;
     let synced = File::open(&temporary).and_then(|file| file.sync_all());
@@ -173,6 +162,27 @@ fn write_as<E: From<StoreError>>(
     replace(&folder, own, name).map_err(StoreError::io("rename the file", &full))?;
     let _ = temporary.keep(); // under its name now: nothing is to be removed
     Ok(sync(&folder)?)
+}
+
+/// Makes a temporary file. Not by `tempfile_in`, whose errors lose the system's number, which tells
+/// whose fault they are.
+fn make_temporary(
+    builder: &tempfile::Builder<'_, '_>,
+    folder: &Path,
+    mode: u32,
+) -> std::io::Result<tempfile::NamedTempFile<File>> {
+    builder.make_in(folder, |path| create_new(path, mode))
+}
+
+/// Makes a file where there is none, of this mode where there are modes, less the umask.
+fn create_new(path: &Path, mode: u32) -> std::io::Result<File> {
+    let mut options = File::options();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, mode);
+    #[cfg(not(unix))]
+    let _ = mode;
+    options.open(path)
 }
 
 /// The end of a name, at most [`LONGEST_TAIL`] bytes of it.
@@ -331,6 +341,19 @@ mod tests {
         let winner = wrote.iter().position(|wrote| *wrote).unwrap();
         assert_eq!(fs::read(&path).unwrap(), bytes[winner]);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn errors_of_a_new_file_keep_the_systems_number() {
+        // Nothing can be made there.
+        let path = Path::new("/proc/self/a");
+        let number = |error: StoreError| match error {
+            StoreError::Io { source, .. } => source.raw_os_error(),
+            other => panic!("{other}"),
+        };
+        assert!(number(write_private_if_missing(path, b"").unwrap_err()).is_some());
+        assert!(number(write(path, b"").unwrap_err()).is_some());
     }
 
     #[cfg(unix)]
