@@ -20,8 +20,6 @@ fn places(root: &Path) -> (PathBuf, PathBuf) {
     let (cohort, out) = (root.join("cohort"), root.join("out"));
     fs::create_dir(&cohort).unwrap();
     cohort_of(&cohort, 0..8);
-    fs::create_dir(&out).unwrap();
-    fs::write(out.join("pdl.toml"), "[audit]\nduplicate_ssim = 1.0\n").unwrap();
     curate(&cohort, &out, &["--proxy-size", "16", "--no-report"]);
     (cohort, out)
 }

@@ -31,8 +31,6 @@ fn made() -> &'static Path {
             fs::create_dir(folder).unwrap();
         }
         cohort_of(&cohort, 0..8);
-        let settings = "[audit]\nduplicate_ssim = 1.0\n"; // so few voxels make patients look like one
-        fs::write(out.join("pdl.toml"), settings).unwrap();
         curate(&cohort, &out, &["--proxy-size", "16", "--no-report"]);
         for name in ["theirs", ".tmp-theirs", "00009.arrow", "00007-00008.parquet", "x.nii.gz"] {
             fs::write(other.join(name), name).unwrap();

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::CurriculumError;
 use crate::audit::nearest_other_patient::{CasePair, NearestOtherPatient};
 use crate::audit::parameters::AuditParameters;
+use crate::audit::same_image::SameImage;
 
 /// The flips and the shift that align the second image of a pair to the first.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -29,7 +30,7 @@ pub struct ImageTransform {
     pub ssim: f32,
 }
 
-/// Finds pairs among `rows`, ascending by id, whose SSIM after alignment reaches `duplicate_ssim`.
+/// Finds pairs among `rows`, ascending by id, whose SSIM after alignment is that of one image.
 /// That a pair stands out is no reason here: an alignment to the nearest neighbours raises the SSIM
 /// of unrelated cases.
 ///
@@ -55,7 +56,8 @@ pub(crate) fn find(
         .iter()
         .filter_map(|pair| Some((two(pair)?, pair.ssim)))
         .for_each(|((a, b), ssim)| nearest_others.see(a, b, ssim));
-    let limit = (parameters.duplicate_ssim as f32).max(nearest_others.unusual(&[]));
+    let same_image = SameImage::new(parameters.duplicate_ssim, proxies.shape_zyx);
+    let limit = same_image.limit.max(nearest_others.unusual(&[]));
     let voxels_mm = voxels_mm(out, proxies)?;
     let moved = |pair: &AlignedPair| {
         let AlignedPair { a, motion, ssim, .. } = pair;
