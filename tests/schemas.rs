@@ -12,7 +12,6 @@ use pdl_prepare::prepared_row::{self, PreparedRow};
 use pdl_similarity::metrics::Metric;
 use pdl_similarity::pairs::{self, PairRow};
 use schemars::{Schema, schema_for};
-use serde_json::Value;
 
 fn all() -> Vec<(&'static str, Schema)> {
     vec![
@@ -32,17 +31,10 @@ fn all() -> Vec<(&'static str, Schema)> {
 #[test]
 fn schemas_are_those_of_the_types() {
     for (name, schema) in all() {
-        let path = pdl_tests::root().join(format!("schemas/{name}.schema.json"));
-        let text = serde_json::to_string_pretty(&schema).unwrap() + "\n";
-        if std::env::var_os("PDL_UPDATE_SCHEMAS").is_some() {
-            std::fs::write(&path, &text).unwrap();
-        }
-        let kept = std::fs::read_to_string(&path).unwrap_or_default();
-        assert!(kept == text, "schemas/{name}.schema.json is not that of its type: run `just schemas`");
+        pdl_tests::check_schema(name, &schema);
     }
 }
 
-/// A row's schema names just the columns of its table, in their order.
 #[test]
 fn rows_and_columns_agree() {
     let tables = [
@@ -53,12 +45,6 @@ fn rows_and_columns_agree() {
         ("results", schema_for!(ResultRow), results::schema()),
     ];
     for (name, row, table) in tables {
-        let row: Value = row.into();
-        let mut fields: Vec<&str> =
-            row["properties"].as_object().unwrap().keys().map(String::as_str).collect();
-        let mut columns: Vec<&str> = table.fields().iter().map(|field| field.name().as_str()).collect();
-        fields.sort_unstable();
-        columns.sort_unstable();
-        assert_eq!(fields, columns, "{name}");
+        pdl_tests::check_columns(name, row, &table);
     }
 }
