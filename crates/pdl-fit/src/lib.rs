@@ -9,25 +9,42 @@
 //! - **Never:** training, planning or tuning on the test set; writing to the original images or the
 //!   prepared volumes; a result that depends on the number of data-loader workers.
 //!
+//! The program is [`main`]. Beside it are public the records and tables that runs leave, for those
+//! who read them.
+//!
 //! | room | contents |
 //! |---|---|
-//! | [`data`] | cases, patches, augmentation and the data loader |
-//! | [`model`] | U-Net, instance norm, weights, device and export |
-//! | [`optim`] | loss, learning-rate schedule, optimiser and EMA |
-//! | [`plan`] | settings, and the plan and curriculum schedule derived from them |
-//! | [`train`] | training loop, fine-tuning, extension, checkpoints, history and early stopping |
-//! | [`inference`] | sliding window, resampling, prediction and domain-shift warnings |
-//! | [`metrics`] | Dice, surface distances and evaluation of a split |
-//! | [`experiment`] | run records, series of runs, tuning, and comparison of schedules |
+//! | `cli` | the command line, a file for each command |
+//! | `data` | cases, patches, augmentation and the data loader |
+//! | `model` | U-Net, instance norm, weights, device and export |
+//! | `optim` | loss, learning-rate schedule, optimiser and EMA |
+//! | `plan` | settings, and the plan and curriculum schedule derived from them |
+//! | `train` | training loop, fine-tuning, extension, checkpoints, history and early stopping |
+//! | `inference` | sliding window, resampling, prediction and domain-shift warnings |
+//! | `metrics` | Dice, surface distances and evaluation of a split |
+//! | `experiment` | run records, series of runs, tuning, and comparison of schedules |
 
-pub mod data;
+mod cli;
+mod data;
 mod error;
-pub mod experiment;
-pub mod inference;
-pub mod metrics;
-pub mod model;
-pub mod optim;
-pub mod plan;
-pub mod train;
+mod experiment;
+mod inference;
+mod metrics;
+mod model;
+mod optim;
+mod plan;
+mod train;
 
-pub use error::{Difference, FitError, Record, Result};
+pub use cli::main;
+pub use data::subset::Subset;
+pub use error::FitError;
+pub use experiment::compare::arm_tuning::Tuned;
+pub use experiment::compare::protocol::Protocol;
+pub use experiment::compare::report::ComparisonRow;
+pub use experiment::cross_validation::{OutOfFoldRow, schema as out_of_fold_schema};
+pub use experiment::run_record::{RunRecord, read as read_run};
+pub use experiment::tuning::{Trial, Tuning};
+pub use inference::postprocessing::Postprocessing;
+pub use inference::prediction_table::{PredictionRow, schema as predictions_schema};
+pub use train::checkpoint::read as read_checkpoint;
+pub use train::history::{HistoryRow, read as read_history, schema as history_schema};

@@ -47,18 +47,10 @@ pub(crate) fn write(out: &Path, failures: &[Failure]) -> Result<(), StoreError> 
 /// The machine's error beneath one of a case: it ends the run, since it says nothing of the case.
 pub(crate) fn of_machine(row: &CaseRow, error: &PrepareError) -> Option<StoreError> {
     let what = format!("case {}", row.case_id);
-    let memory = match error {
-        PrepareError::Memory(error) => Some(*error),
-        PrepareError::Read(error) => error.memory(),
-        _ => None,
-    };
-    if let Some(error) = memory {
-        return StoreError::no_memory(&what, error);
+    match error {
+        PrepareError::Memory(error) => StoreError::no_memory(&what, *error),
+        PrepareError::Read(error) => error.machine(&what),
+        PrepareError::Store(StoreError::Io { path, .. }) => StoreError::machine(&what, Some(path), error),
+        _ => StoreError::machine(&what, None, error),
     }
-    let path = match error {
-        PrepareError::Read(error) => Some(error.path()),
-        PrepareError::Store(StoreError::Io { path, .. }) => Some(path.as_path()),
-        _ => None,
-    };
-    StoreError::machine(&what, path, error)
 }

@@ -189,7 +189,7 @@ pub struct TuneRequest {
     pub force: bool,
     /// Whether to skip the comparison of files with their recorded hashes.
     pub trust_files: bool,
-    /// Most bytes of memory, as in [`crate::train::TrainRequest`].
+    /// Most bytes of memory, as in [`crate::train::training::TrainRequest`].
     pub memory: Option<u64>,
 }
 
